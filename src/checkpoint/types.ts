@@ -1,0 +1,41 @@
+import type { Warning } from '../errors.ts';
+import type { SafetensorsHeader } from '../safetensors/types.ts';
+
+/** What identifies a file on this machine, to notice that it changed. */
+export interface FileStat {
+  readonly size: number;
+  readonly dev: bigint;
+  readonly ino: bigint;
+  readonly mtimeNs: bigint;
+  readonly ctimeNs: bigint;
+}
+
+export interface Shard {
+  /** Name inside the checkpoint, as the index writes it; the file's own name for a single file. */
+  readonly name: string;
+  readonly path: string;
+  readonly stat: FileStat;
+  readonly header: SafetensorsHeader;
+}
+
+/** A safetensors checkpoint as it lies on disk: a folder in the Hugging Face layout, or one file. Headers are read, data is not. */
+export interface Checkpoint {
+  /** The path that was given. */
+  readonly path: string;
+  readonly kind: 'folder' | 'file';
+  /** Sorted by name. */
+  readonly shards: readonly Shard[];
+  /** The index's own `metadata` object where there is an index, else null. */
+  readonly indexMetadata: ReadonlyMap<string, unknown> | null;
+  /** Name of the index file, where there is one. */
+  readonly indexName: string | null;
+  readonly tensorCount: number;
+  /** Bytes of tensor data. */
+  readonly bytes: number;
+  /** Optimizer step and tokens seen, from trainer_state.json or the folder's name; null where unknown. */
+  readonly step: number | null;
+  readonly tokens: number | null;
+  readonly warnings: readonly Warning[];
+  /** Which shard (index into `shards`) and row holds a tensor; undefined where none does. */
+  locate(name: string): { readonly shard: number; readonly row: number } | undefined;
+}

@@ -1,0 +1,150 @@
+/**
+ * Every error and warning code of the project, in one table: the exit code of the CLI, a one-line meaning and the first thing to try.
+ * `docs/troubleshooting.md` is generated from it.
+ */
+
+/** Exit codes of the CLI; `docs/cli.md` lists them for scripts. */
+export const EXIT = {
+  ok: 0,
+  failed: 1,
+  usage: 2,
+  input: 3,
+  exists: 4,
+  mismatch: 5,
+  space: 6,
+  temporary: 75,
+} as const;
+
+interface CodeRow {
+  readonly exit: number;
+  readonly title: string;
+  readonly help: string;
+}
+
+export const ERROR_CODES = {
+  // Usage
+  E_USAGE: { exit: 2, title: 'The command line is not valid', help: 'See `merge COMMAND --help`.' },
+  E_OPTION: { exit: 2, title: 'An option has a value that it cannot take', help: 'The message names the option and the values it takes.' },
+  E_WEIGHTS: { exit: 2, title: 'The weights do not fit the inputs, are not finite, or are all zero', help: 'Give one finite weight per input, not all of them 0.' },
+  E_ORDER: { exit: 2, title: 'The inputs have no usable order for a schedule that depends on it', help: 'Give each step once, or use sma or explicit weights.' },
+  E_OUTPUT_OVERLAPS_INPUT: { exit: 2, title: 'The output is, contains or lies inside an input', help: 'Write the merge beside the run, not into it.' },
+  E_OUTPUT_KIND: { exit: 2, title: 'The output is a device, a pipe, a socket or another thing that a checkpoint cannot replace', help: 'Name a folder, or a file ending in .safetensors.' },
+  E_ISA: { exit: 2, title: 'CKPT_MERGE_ISA names an instruction set that is unknown or not available here', help: 'Unset it, or use one of the sets the message lists.' },
+  // Inputs
+  E_NOT_FOUND: { exit: 3, title: 'There is nothing at this path', help: 'Check the path.' },
+  E_NOT_READABLE: { exit: 3, title: 'The path is there but cannot be read', help: 'Check permissions, and that it is a regular file.' },
+  E_NO_CHECKPOINT: { exit: 3, title: 'The folder holds no safetensors checkpoint', help: 'Point at a folder with model.safetensors or model.safetensors.index.json.' },
+  E_AMBIGUOUS: { exit: 3, title: 'The folder holds both a single file and an index', help: 'Remove the one that is left over, or name the file itself.' },
+  E_NO_TENSORS: { exit: 3, title: 'The checkpoint holds no tensors at all', help: 'The save was probably interrupted; use another checkpoint.' },
+  E_FILE_TRUNCATED: { exit: 3, title: 'The file is shorter than its header says', help: 'The save or the copy was interrupted; copy it again.' },
+  E_TRAILING_BYTES: { exit: 3, title: 'The file is longer than its header says', help: 'The file was not written by a safetensors writer, or two writers collided; save it again.' },
+  E_HEADER_TRUNCATED: { exit: 3, title: 'The file ends inside its header', help: 'The save or the copy was interrupted; copy it again.' },
+  E_HEADER_TOO_LARGE: { exit: 3, title: 'The header length is beyond the limit', help: 'The file is probably not safetensors.' },
+  E_HEADER_JSON: { exit: 3, title: 'The header is not the JSON the format asks for', help: 'Save the file again with a safetensors writer.' },
+  E_HEADER_UTF8: { exit: 3, title: 'The header is not valid UTF-8', help: 'Save the file again with a safetensors writer.' },
+  E_DUPLICATE_KEY: { exit: 3, title: 'A JSON object names the same key twice', help: 'Save the file again: readers disagree on which entry counts.' },
+  E_SURROGATE: { exit: 3, title: 'A JSON string holds half of a surrogate pair', help: 'Rename the tensor and save the file again.' },
+  E_HEADER_NUMBER: { exit: 3, title: 'A header number is not a plain non-negative integer', help: 'Save the file again with a safetensors writer.' },
+  E_HEADER_FIELD: { exit: 3, title: 'A tensor entry lacks a field, or has one that the format does not know', help: 'Each entry has exactly dtype, shape and data_offsets.' },
+  E_METADATA: { exit: 3, title: '__metadata__ is not an object of strings', help: 'Only string values are allowed there.' },
+  E_DTYPE: { exit: 3, title: 'A tensor has a dtype that the format does not know', help: 'Save the file again, or report the dtype if it is new.' },
+  E_SHAPE_OVERFLOW: { exit: 3, title: 'A shape is too large to be real', help: 'The header is damaged; use another copy.' },
+  E_SIZE_MISMATCH: { exit: 3, title: 'A tensor has more or fewer bytes than its dtype and shape need', help: 'The header is damaged; use another copy.' },
+  E_OFFSETS: { exit: 3, title: 'Data offsets run backwards or beyond the file', help: 'The header is damaged; use another copy.' },
+  E_OVERLAP: { exit: 3, title: 'Two tensors share bytes', help: 'Save the file again: safetensors does not allow shared storage.' },
+  E_HOLE: { exit: 3, title: 'There are bytes that belong to no tensor', help: 'Save the file again with a safetensors writer.' },
+  E_INDEX_JSON: { exit: 3, title: 'The index is not the JSON it should be', help: 'Save the checkpoint again, or copy the index again.' },
+  E_INDEX_PATH: { exit: 3, title: 'The index names a file outside its folder', help: 'Only plain names inside the folder are read.' },
+  E_SHARD_MISSING: { exit: 3, title: 'The index names a shard that is not there', help: 'The save or the copy is incomplete.' },
+  E_TENSOR_MISPLACED: { exit: 3, title: 'A tensor is not in the shard that the index names', help: 'Index and shards come from different saves; copy the folder again.' },
+  E_TENSOR_TWICE: { exit: 3, title: 'The same tensor is in two shards', help: 'Index and shards come from different saves; copy the folder again.' },
+  E_CONFLICTS: { exit: 3, title: 'The inputs do not fit each other', help: 'Merge checkpoints of one run and one architecture.' },
+  E_UNSUPPORTED_DTYPE: { exit: 3, title: 'A tensor has a dtype that is never averaged code by code', help: 'Merge the checkpoints before they are quantised.' },
+  E_INPUT_CHANGED: { exit: 3, title: 'An input changed while it was read', help: 'Wait until the checkpoint is complete, then run again.' },
+  E_NONFINITE: { exit: 3, title: 'NaN or infinity was found and --fail-nonfinite was given', help: 'Leave out the checkpoint that the message names.' },
+  E_PROVENANCE: { exit: 3, title: 'The merge has no provenance that can be read', help: '`verify` checks folders and files that this tool wrote.' },
+  // Output
+  E_OUTPUT_EXISTS: { exit: 4, title: 'The output exists', help: 'Choose another output or add --force.' },
+  E_VERIFY: { exit: 5, title: 'The merge is not what its provenance says', help: 'Merge again; look at the disk if it happens twice.' },
+  E_NO_SPACE: { exit: 6, title: 'There is not enough free space, quota or file size allowance', help: 'Free the space the message names, or write elsewhere.' },
+  E_NO_MEMORY: { exit: 6, title: 'The work does not fit in the memory allowed', help: 'Raise --memory, or lower --threads.' },
+  // Machine
+  E_IO: { exit: 1, title: 'The operating system refused a read or a write', help: 'The message holds the system call and its errno.' },
+  E_READ_ONLY: { exit: 1, title: 'The place of the output cannot be written', help: 'Check permissions and mount options.' },
+  E_TOO_MANY_FILES: { exit: 1, title: 'The process may not open that many files', help: 'Raise `ulimit -n`, or use --io map, which keeps no file open.' },
+  E_NATIVE_LOAD: { exit: 1, title: 'The native addon could not be loaded', help: 'The message lists what was tried and what to do.' },
+  E_BUSY: { exit: 75, title: 'Another process is writing this output', help: 'Wait for it, or choose another output.' },
+  E_RESUME: { exit: 2, title: 'There is nothing to resume that fits this command', help: 'Run without --resume.' },
+  E_INTERNAL: { exit: 1, title: 'Something that cannot happen happened', help: 'Please report it with --debug output.' },
+} as const satisfies Record<string, CodeRow>;
+
+export type ErrorCode = keyof typeof ERROR_CODES;
+
+export const WARNING_CODES = {
+  W_REORDERED: 'The inputs were sorted by step, which is not the order they were given in.',
+  W_ORDER_ASSUMED: 'Not every input has a step, so the given order is taken as oldest first.',
+  W_WEIGHT_SUM: 'The explicit weights do not sum to 1.',
+  W_OLDEST_HEAVIEST: 'The schedule gives the oldest checkpoint more weight than the newest.',
+  W_NONFINITE: 'An input tensor holds NaN or infinity.',
+  W_OVERFLOW: 'A finite sum became infinite in the output dtype.',
+  W_UNINDEXED_FILE: 'The folder holds safetensors files that its index does not name.',
+  W_DTYPE_CHANGED: 'The output dtype differs from the one in the newest input.',
+  W_STALE_PARTIAL: 'An unfinished merge to the same output is lying beside it.',
+  W_RESTORED: 'The output of an earlier merge was restored after an interrupted replacement.',
+  W_SOURCE_GONE: 'An input named in the provenance is not there any more.',
+} as const satisfies Record<string, string>;
+
+export type WarningCode = keyof typeof WARNING_CODES;
+
+export interface Warning {
+  readonly code: WarningCode;
+  readonly message: string;
+}
+
+/** One disagreement between inputs, or one broken thing; a plan collects all of them before it fails. */
+export interface Conflict {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly file?: string;
+  readonly tensor?: string;
+}
+
+export interface ErrorDetails {
+  /** The file at fault. */
+  readonly file?: string;
+  /** The tensor at fault. */
+  readonly tensor?: string;
+  /** All conflicts of a plan (the CLI prints the first ten and counts the rest). */
+  readonly conflicts?: readonly Conflict[];
+  /** Node's names for what the operating system said. */
+  readonly errno?: string;
+  readonly syscall?: string;
+  readonly [key: string]: unknown;
+}
+
+export interface MergeErrorOptions {
+  readonly details?: ErrorDetails;
+  /** What to do next; the code's general advice when absent. */
+  readonly help?: string;
+  readonly cause?: unknown;
+}
+
+/** What every operation of the library throws, except `signal.reason` on an abort, which passes through untouched. */
+export class MergeError extends Error {
+  readonly code: ErrorCode;
+  readonly details: ErrorDetails;
+  readonly help: string;
+
+  constructor(code: ErrorCode, message: string, options: MergeErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = 'MergeError';
+    this.code = code;
+    this.details = options.details ?? {};
+    this.help = options.help ?? ERROR_CODES[code].help;
+  }
+
+  /** The exit code the CLI ends with for this error. */
+  get exitCode(): number {
+    return ERROR_CODES[this.code].exit;
+  }
+}
