@@ -1,0 +1,13 @@
+import { defineConfig } from 'vitest/config';
+
+const shared = { testTimeout: 60_000, hookTimeout: 60_000 };
+
+export default defineConfig({
+  test: {
+    projects: [
+      { test: { ...shared, name: 'unit', include: ['test/unit/**/*.test.ts'] } },
+      { test: { ...shared, name: 'native', include: ['test/native/**/*.test.ts'], pool: 'forks' } },
+      { test: { ...shared, name: 'cli', include: ['test/cli/**/*.test.ts'], pool: 'forks' } },
+    ],
+  },
+});
