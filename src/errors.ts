@@ -85,6 +85,16 @@ export const ERROR_CODES = {
     title: 'The header is not the JSON the format asks for',
     help: 'Save the file again with a safetensors writer.',
   },
+  E_HEADER_START: {
+    exit: 3,
+    title: 'The header does not begin with an opening brace',
+    help: 'The file is probably not safetensors.',
+  },
+  E_HEADER_TYPE: {
+    exit: 3,
+    title: 'A header value has a JSON type that the format does not allow there',
+    help: 'Save the file again with a safetensors writer.',
+  },
   E_HEADER_UTF8: { exit: 3, title: 'The header is not valid UTF-8', help: 'Save the file again with a safetensors writer.' },
   E_DUPLICATE_KEY: {
     exit: 3,
@@ -118,11 +128,18 @@ export const ERROR_CODES = {
   E_OVERLAP: { exit: 3, title: 'Two tensors share bytes', help: 'Save the file again: safetensors does not allow shared storage.' },
   E_HOLE: { exit: 3, title: 'There are bytes that belong to no tensor', help: 'Save the file again with a safetensors writer.' },
   E_INDEX_JSON: { exit: 3, title: 'The index is not the JSON it should be', help: 'Save the checkpoint again, or copy the index again.' },
+  E_INDEX_UTF8: { exit: 3, title: 'The index is not valid UTF-8', help: 'Save the checkpoint again, or copy the index again.' },
+  E_INDEX_TOO_LARGE: { exit: 3, title: 'The index is larger than any real one', help: 'The file is probably not an index.' },
   E_INDEX_PATH: { exit: 3, title: 'The index names a file outside its folder', help: 'Only plain names inside the folder are read.' },
   E_SHARD_MISSING: { exit: 3, title: 'The index names a shard that is not there', help: 'The save or the copy is incomplete.' },
   E_TENSOR_MISPLACED: {
     exit: 3,
     title: 'A tensor is not in the shard that the index names',
+    help: 'Index and shards come from different saves; copy the folder again.',
+  },
+  E_TENSOR_UNINDEXED: {
+    exit: 3,
+    title: 'A shard holds a tensor that the index does not name',
     help: 'Index and shards come from different saves; copy the folder again.',
   },
   E_TENSOR_TWICE: {
@@ -131,6 +148,15 @@ export const ERROR_CODES = {
     help: 'Index and shards come from different saves; copy the folder again.',
   },
   E_CONFLICTS: { exit: 3, title: 'The inputs do not fit each other', help: 'Merge checkpoints of one run and one architecture.' },
+  E_TENSOR_MISSING: { exit: 3, title: 'A tensor of the layout is missing from an input', help: 'Merge checkpoints of one architecture.' },
+  E_TENSOR_EXTRA: { exit: 3, title: 'An input holds a tensor that the layout does not', help: 'Merge checkpoints of one architecture.' },
+  E_SHAPE: { exit: 3, title: 'A tensor has different shapes in different inputs', help: 'Merge checkpoints of one architecture.' },
+  E_MIXED_DTYPES: {
+    exit: 3,
+    title: 'A tensor has different float dtypes in different inputs',
+    help: 'Add --allow-mixed-dtypes to store it as in the newest input.',
+  },
+  E_INTEGERS_DIFFER: { exit: 3, title: 'An integer tensor differs between inputs', help: 'Integers are never averaged: merge checkpoints in which they agree.' },
   E_UNSUPPORTED_DTYPE: {
     exit: 3,
     title: 'A tensor has a dtype that is never averaged code by code',
@@ -179,7 +205,8 @@ export const WARNING_CODES = {
   W_OLDEST_HEAVIEST: 'The schedule gives the oldest checkpoint more weight than the newest.',
   W_NONFINITE: 'An input tensor holds NaN or infinity.',
   W_OVERFLOW: 'A finite sum became infinite in the output dtype.',
-  W_UNINDEXED_FILE: 'The folder holds safetensors files that its index does not name.',
+  W_UNINDEXED_FILE: 'The folder holds safetensors files that its checkpoint does not include.',
+  W_TRAINER_STATE: 'trainer_state.json cannot be read, or names another step than the folder.',
   W_DTYPE_CHANGED: 'The output dtype differs from the one in the newest input.',
   W_STALE_PARTIAL: 'An unfinished merge to the same output is lying beside it.',
   W_RESTORED: 'The output of an earlier merge was restored after an interrupted replacement.',
