@@ -168,6 +168,11 @@ export const ERROR_CODES = {
     title: 'NaN or infinity was found and --fail-nonfinite was given',
     help: 'Leave out the checkpoint that the message names.',
   },
+  E_MODEL: {
+    exit: 3,
+    title: "The checkpoint is not a model that the demo's forward pass can run",
+    help: 'It runs the two models of demo/runs: a Llama and an OLMoE as transformers saves them.',
+  },
   E_PROVENANCE: {
     exit: 3,
     title: 'The merge has no provenance that can be read',
@@ -192,6 +197,11 @@ export const ERROR_CODES = {
   },
   E_NATIVE_LOAD: { exit: 1, title: 'The native addon could not be loaded', help: 'The message lists what was tried and what to do.' },
   E_BUSY: { exit: 75, title: 'Another process is writing this output', help: 'Wait for it, or choose another output.' },
+  E_TEMPORARY: {
+    exit: 75,
+    title: 'The file system or the machine asked to try again',
+    help: 'Run the same command again, with --resume where it was printed.',
+  },
   E_RESUME: { exit: 2, title: 'There is nothing to resume that fits this command', help: 'Run without --resume.' },
   E_INTERNAL: { exit: 1, title: 'Something that cannot happen happened', help: 'Please report it with --debug output.' },
 } as const satisfies Record<string, CodeRow>;
@@ -210,6 +220,7 @@ export const WARNING_CODES = {
   W_DTYPE_CHANGED: 'The output dtype differs from the one in the newest input.',
   W_STALE_PARTIAL: 'An unfinished merge to the same output is lying beside it.',
   W_RESTORED: 'The output of an earlier merge was restored after an interrupted replacement.',
+  W_OLD_OUTPUT: 'The output was replaced, and a part of the old one could not be removed.',
   W_SOURCE_GONE: 'An input named in the provenance is not there any more.',
 } as const satisfies Record<string, string>;
 
