@@ -1,0 +1,66 @@
+import type { Warning } from '../errors.ts';
+import type { Isa } from '../native/binding.ts';
+import type { Plan } from '../plan/types.ts';
+
+export interface ProgressEvent {
+  readonly type: 'progress';
+  /** `merge`: reading, computing, writing; `sync`: waiting for the device; `publish`: side files and rename. */
+  readonly phase: 'merge' | 'sync' | 'publish';
+  readonly bytesRead: number;
+  readonly bytesWritten: number;
+  readonly bytesReadTotal: number;
+  readonly bytesWrittenTotal: number;
+  /** Over the last few seconds. */
+  readonly readBytesPerSecond: number;
+  readonly writeBytesPerSecond: number;
+  /** Seconds of the merge phase still to come; null while nothing is known. */
+  readonly etaSeconds: number | null;
+  /** Tensor file of the outputs in work. */
+  readonly outputFile: string;
+}
+
+/** What happens during a merge, in order: `plan` once, then `progress` and `warning`, then `done` once. */
+export type MergeEvent =
+  | { readonly type: 'plan'; readonly plan: Plan }
+  | ProgressEvent
+  | { readonly type: 'warning'; readonly warning: Warning }
+  | { readonly type: 'done'; readonly result: MergeResult };
+
+export interface MergedMember {
+  readonly path: string;
+  readonly step: number | null;
+  readonly tokens: number | null;
+  readonly weight: number;
+}
+
+export interface MergedOutput {
+  readonly path: string;
+  readonly method: string;
+  readonly members: readonly MergedMember[];
+  readonly bytesWritten: number;
+  readonly tensors: number;
+}
+
+/** The JSON document of `average`. */
+export interface MergeResult {
+  readonly schema: 'ckpt-merge/average';
+  readonly version: 1;
+  readonly outputs: readonly MergedOutput[];
+  readonly bytesRead: number;
+  readonly seconds: number;
+  /** Thread-seconds of reading, computing (mapped reads included) and writing; wall seconds of syncing. */
+  readonly phases: {
+    readonly readSeconds: number;
+    readonly computeSeconds: number;
+    readonly writeSeconds: number;
+    readonly syncSeconds: number;
+  };
+  /** Highest resident and anonymous memory of the process that was seen; null where the system does not tell. */
+  readonly peakRssBytes: number | null;
+  readonly peakAnonBytes: number | null;
+  readonly threads: number;
+  readonly isa: Isa;
+  readonly io: 'map' | 'read' | 'mixed';
+  readonly resumedBytes: number;
+  readonly warnings: readonly Warning[];
+}

@@ -1,0 +1,37 @@
+import { type ErrorDetails, MergeError } from '../errors.ts';
+import type { NativeFailure } from '../native/binding.ts';
+import type { Plan } from '../plan/types.ts';
+import type { Batch } from './batches.ts';
+
+/** Whether a native call ended because it was asked to. */
+export function isCancelled(error: unknown): boolean {
+  return (error as NativeFailure | undefined)?.code === 'E_CANCELLED';
+}
+
+/** Turns what native code says (codes and indices) into what a user can act on (files and tensors). Other errors pass through. */
+export function describeFailure(
+  error: unknown,
+  where: { readonly path?: string; readonly batch?: Batch; readonly plan?: Plan; readonly shard?: number },
+): unknown {
+  if (error instanceof MergeError || !(error instanceof Error)) return error;
+  const { code, errno, syscall, fileIndex, outputIndex, segment } = error as NativeFailure;
+  if (typeof code !== 'string' || !code.startsWith('E_') || code === 'E_CANCELLED') return error;
+  const { batch, plan, shard } = where;
+  const input =
+    batch !== undefined && plan !== undefined && fileIndex !== undefined ? plan.files[batch.files[fileIndex]!]?.path : undefined;
+  const output = plan !== undefined && shard !== undefined && outputIndex !== undefined ? plan.outputs[outputIndex] : undefined;
+  const outputFile = output === undefined ? undefined : `${output.path} (${output.files[shard!]!.name})`;
+  const file = input ?? outputFile ?? where.path;
+  const row = segment === undefined ? undefined : batch?.firstRow[segment];
+  const tensor =
+    row === undefined || plan === undefined || shard === undefined ? undefined : plan.layout.shards[shard]!.header.tensors.names[row];
+  const details: ErrorDetails = {
+    ...(file === undefined ? {} : { file }),
+    ...(tensor === undefined ? {} : { tensor }),
+    ...(errno === undefined ? {} : { errno }),
+    ...(syscall === undefined ? {} : { syscall }),
+  };
+  const place = file === undefined ? '' : ` (${file}${tensor === undefined ? '' : `, near tensor ${tensor}`})`;
+  const public_ = code === 'E_INVALID_ARG' ? 'E_INTERNAL' : code;
+  return new MergeError(public_, `${error.message}${place}`, { details, cause: error });
+}

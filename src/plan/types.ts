@@ -1,0 +1,126 @@
+import type { Checkpoint } from '../checkpoint/types.ts';
+import type { FloatDtypeName } from '../dtype.ts';
+import type { Warning } from '../errors.ts';
+import type { ResolvedWeights, WeightRequest } from '../schedule/resolve.ts';
+
+/** What is to be made: inputs once, any number of outputs from one read of them. */
+export interface PlanRequest {
+  readonly inputs: readonly string[];
+  readonly outputs: readonly OutputRequest[];
+  /** Checkpoint whose layout (shards, order, names, dtypes, metadata) the outputs follow; the newest member when absent. */
+  readonly like?: string | undefined;
+  readonly allowMixedDtypes?: boolean | undefined;
+  /** Bound of native buffers, bytes. */
+  readonly memory?: number | undefined;
+  readonly force?: boolean | undefined;
+  readonly resume?: boolean | undefined;
+}
+
+export interface OutputRequest extends WeightRequest {
+  readonly path: string;
+  /** Dtype of all float tensors of this output; each as in the layout when absent. */
+  readonly dtype?: FloatDtypeName | undefined;
+}
+
+/** One input in its place: oldest first. */
+export interface PlanMember {
+  readonly path: string;
+  readonly step: number | null;
+  readonly tokens: number | null;
+  /** Bytes of tensor data. */
+  readonly bytes: number;
+  /** SHA-256 of sizes, headers and sampled blocks (`checkpoint/fingerprint.ts`). */
+  readonly fingerprint: string;
+  readonly checkpoint: Checkpoint;
+  /** Whether any output gives it a weight other than 0; a member without is not read. */
+  readonly participates: boolean;
+}
+
+/** A tensor file of a participating member that will be opened. */
+export interface PlanInputFile {
+  readonly member: number;
+  readonly shard: number;
+  readonly path: string;
+}
+
+/**
+ * The work of one layout shard as columns: S segments of neighbouring tensors with equal treatment, N members, K outputs. The rows are what
+ * `CombineJob` takes, for whole segments.
+ */
+export interface SegmentTable {
+  readonly count: number;
+  /** [S] elements (bytes, where copied). */
+  readonly elements: Float64Array;
+  /** [S x N] index into `Plan.files`, -1 where the member takes no part. */
+  readonly file: Int32Array;
+  /** [S x N] byte offset in that file. */
+  readonly offset: Float64Array;
+  /** [S x N] dtype codes. */
+  readonly dtype: Uint8Array;
+  /** [S x K] byte offset in the output file, header included. */
+  readonly outOffset: Float64Array;
+  /** [S x K] dtype codes. */
+  readonly outDtype: Uint8Array;
+  /** [S] weight table, or -1-i to copy the bytes of member i. */
+  readonly table: Int32Array;
+  /** [S+1] first cell of each segment. */
+  readonly cell: Int32Array;
+  /** [cells] element within its segment at which the tensor ends. */
+  readonly cellEnd: Float64Array;
+  /** [cells] row of the tensor in the layout shard. */
+  readonly cellRow: Int32Array;
+}
+
+/** One tensor file of the layout, in all outputs. */
+export interface PlanShard {
+  /** Index into the layout's shards. */
+  readonly shard: number;
+  readonly segments: SegmentTable;
+}
+
+export interface PlanOutputFile {
+  readonly name: string;
+  /** Whole file, header included. */
+  readonly bytes: number;
+  /** 8-byte length, JSON and padding. */
+  readonly header: Uint8Array;
+}
+
+export interface PlanOutput {
+  readonly path: string;
+  readonly kind: 'folder' | 'file';
+  readonly dtype: FloatDtypeName | null;
+  /** Code of `dtype`. */
+  readonly dtypeCode: number | null;
+  /** Schedule, parameters and effective weights, one a member. */
+  readonly schedule: ResolvedWeights;
+  /** One a layout shard, in the same order. */
+  readonly files: readonly PlanOutputFile[];
+  /** Index file name and content for sharded layouts. */
+  readonly index: { readonly name: string; readonly bytes: Uint8Array } | null;
+  readonly bytes: number;
+  /** SHA-256 of all that decides the bytes of this output: members by fingerprint, weights, layout, dtype, arithmetic version. */
+  readonly digest: string;
+  /** Tensors whose dtype differs from the layout's, as `BF16 to F32: 120 tensors`. */
+  readonly dtypeChanges: readonly string[];
+}
+
+/** Exactly what will be read, computed and written. Made without a write; executing it is mechanical. */
+export interface Plan {
+  readonly members: readonly PlanMember[];
+  /** The checkpoint whose layout is followed. */
+  readonly layout: Checkpoint;
+  readonly outputs: readonly PlanOutput[];
+  readonly files: readonly PlanInputFile[];
+  readonly shards: readonly PlanShard[];
+  /** [K x N] */
+  readonly weights: Float64Array;
+  readonly tensors: number;
+  readonly bytesRead: number;
+  readonly bytesWritten: number;
+  readonly peakMemoryBytes: number;
+  readonly memory: number;
+  readonly freeBytesNeeded: number;
+  readonly freeBytesAvailable: number;
+  readonly warnings: readonly Warning[];
+}
