@@ -35,13 +35,10 @@ def annealed_rate(step: int) -> float:
     return RATE * (STEPS - step) / (STEPS - FORK_STEP)
 
 
-def saves(model: str) -> dict[int, str]:
-    """Which steps of the constant run are kept, and in which run folder."""
-    first = 3800 if model == "dense" else 4200
-    kept = {step: model for step in range(first, STEPS + 1, 200)}
-    if model == "dense":
-        kept |= {step: "dense-early" for step in range(50, 1001, 50)}
-    return kept
+def kept_in(model: str, step: int) -> list[str]:
+    """The run folders that keep this step of the constant run."""
+    early = model == "dense" and step <= 1000 and step % 50 == 0
+    return [model] * (step % 200 == 0) + [f"{model}-early"] * early
 
 
 class Run:
@@ -106,18 +103,17 @@ def main() -> None:
     torch.set_num_threads(1)
     began = time.monotonic()
     run = Run(args.model, args.seed, torch.from_numpy(as_array(split()[0])))
-    keep = saves(args.model)
     fork = None
     while run.step < args.stop_after:
         run.advance(constant_rate(run.step + 1))
-        if run.step in keep:
-            run.save(keep[run.step])
+        for folder in kept_in(args.model, run.step):
+            run.save(folder)
         if run.step == FORK_STEP:
             fork = run.fork()
     while fork is not None and fork.step < STEPS:
         fork.advance(annealed_rate(fork.step + 1))
-    if fork is not None:
-        fork.save(f"{args.model}-annealed")
+        if fork.step % 200 == 0:
+            fork.save(f"{args.model}-annealed")
     print(f"{args.model} seed {args.seed}: {time.monotonic() - began:.0f} s", flush=True)
 
 
