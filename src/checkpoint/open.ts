@@ -1,0 +1,165 @@
+import { readdir, stat } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { type Conflict, MergeError, type Warning } from '../errors.ts';
+import { HeaderCache } from '../safetensors/header-cache.ts';
+import { MAX_OPEN_FILES } from '../safetensors/limits.ts';
+import { readError } from '../safetensors/read-file.ts';
+import { readHeaderAndStat } from '../safetensors/read-header.ts';
+import { readIndex } from '../safetensors/read-index.ts';
+import type { SafetensorsIndex } from '../safetensors/scan-index.ts';
+import { mapBounded } from './map-bounded.ts';
+import { readStep } from './step.ts';
+import { locateTensors } from './tensor-locator.ts';
+import type { Checkpoint, Shard } from './types.ts';
+
+export interface OpenOptions {
+  /** Shared between the inputs of a merge, so that headers that are equal are parsed and stored once. */
+  readonly cache?: HeaderCache;
+}
+
+/** Which files make up the checkpoint. */
+interface Files {
+  readonly names: readonly string[];
+  readonly index: SafetensorsIndex | null;
+  readonly indexName: string | null;
+  readonly warnings: readonly Warning[];
+}
+
+/**
+ * Opens a checkpoint: a folder in the Hugging Face layout (one safetensors file, or an index and its shards), or a single .safetensors file. Headers
+ * and index are read and checked against each other and against the file sizes; data is not read and no file stays open.
+ * @throws MergeError E_NOT_FOUND, E_NOT_READABLE, E_NO_CHECKPOINT, E_AMBIGUOUS, E_NO_TENSORS, E_SHARD_MISSING, E_TENSOR_MISPLACED, E_TENSOR_TWICE,
+ * E_TENSOR_UNINDEXED, and what `readHeader` and `readIndex` throw; with several faults, all are in `details.conflicts`
+ */
+export async function openCheckpoint(path: string, { cache = new HeaderCache() }: OpenOptions = {}): Promise<Checkpoint> {
+  const isFolder = await stat(path).then(
+    (stats) => stats.isDirectory(),
+    (error: unknown) => {
+      throw readError(error, path);
+    },
+  );
+  const files = isFolder ? await filesOfFolder(path, cache) : singleFile(path);
+  const shards = await openShards(path, isFolder, files, cache);
+  const tensorCount = shards.reduce((sum, { header }) => sum + header.tensors.count, 0);
+  if (tensorCount === 0) throw new MergeError('E_NO_TENSORS', `${path}: the checkpoint holds no tensors`, { details: { file: path } });
+  const { step, tokens, warnings } = await readStep(path, isFolder);
+  return {
+    path,
+    kind: isFolder ? 'folder' : 'file',
+    shards,
+    indexMetadata: files.index?.metadata ?? null,
+    indexName: files.indexName,
+    tensorCount,
+    bytes: shards.reduce((sum, { header }) => sum + header.fileSize - header.dataStart, 0),
+    step,
+    tokens,
+    warnings: [...files.warnings, ...warnings],
+    locate: locateTensors(path, shards, files.index),
+  };
+}
+
+function singleFile(path: string): Files {
+  const name = basename(path);
+  if (!name.endsWith('.safetensors')) {
+    const help = name.endsWith('.index.json')
+      ? 'Name the folder that holds the index.'
+      : 'Name a folder, or a file ending in .safetensors.';
+    throw new MergeError('E_NO_CHECKPOINT', `${path}: is neither a folder nor a .safetensors file`, { details: { file: path }, help });
+  }
+  return { names: [name], index: null, indexName: null, warnings: [] };
+}
+
+async function filesOfFolder(path: string, cache: HeaderCache): Promise<Files> {
+  const entries = await readdir(path).catch((error: unknown) => {
+    throw readError(error, path);
+  });
+  const visible = entries.filter((name) => !name.startsWith('.')).sort();
+  const indexes = visible.filter((name) => name.endsWith('.safetensors.index.json'));
+  const singles = visible.filter((name) => name.endsWith('.safetensors'));
+  const [indexName, secondIndex] = indexes;
+  if (secondIndex !== undefined) throw ambiguous(path, indexes);
+  if (indexName === undefined) {
+    const single = singles.includes('model.safetensors') ? 'model.safetensors' : singles.length === 1 ? singles[0] : undefined;
+    if (single === undefined) throw noCheckpoint(path, visible, singles);
+    return { names: [single], index: null, indexName: null, warnings: notIncluded(path, singles, new Set([single])) };
+  }
+  const index = await readIndex(join(path, indexName), cache);
+  const named = new Set(index.weightMap.values());
+  // Some writers index even a single file; then there is nothing to choose between.
+  const rival = singles.find((name) => !named.has(name) && (name === 'model.safetensors' || `${name}.index.json` === indexName));
+  if (rival !== undefined) throw ambiguous(path, [rival, indexName]);
+  return { names: [...named].sort(), index, indexName, warnings: notIncluded(path, singles, named) };
+}
+
+async function openShards(path: string, isFolder: boolean, files: Files, cache: HeaderCache): Promise<Shard[]> {
+  const results = await mapBounded(files.names, MAX_OPEN_FILES, async (name) => {
+    const file = isFolder ? join(path, name) : path;
+    try {
+      return { name, path: file, ...(await readHeaderAndStat(file, cache)) };
+    } catch (error) {
+      return shardError(readError(error, file), file, files.indexName);
+    }
+  });
+  const errors = results.filter((result) => result instanceof MergeError);
+  const [first] = errors;
+  if (first === undefined) return results as Shard[];
+  if (errors.length === 1) throw first;
+  const conflicts: Conflict[] = errors.map(({ code, message, details: { file, tensor } }) => ({
+    code,
+    message,
+    ...(file !== undefined && { file }),
+    ...(tensor !== undefined && { tensor }),
+  }));
+  throw new MergeError(first.code, `${first.message} (and ${errors.length - 1} more of ${files.names.length} shards have faults)`, {
+    details: { ...first.details, conflicts },
+    cause: first,
+  });
+}
+
+/** A shard that is not there is the index's word against the folder's. */
+function shardError(error: MergeError, file: string, indexName: string | null): MergeError {
+  if (error.code !== 'E_NOT_FOUND' || indexName === null) return error;
+  return new MergeError('E_SHARD_MISSING', `${file}: ${indexName} names this shard, and it is not there`, {
+    details: error.details,
+    cause: error,
+  });
+}
+
+function notIncluded(path: string, singles: readonly string[], included: ReadonlySet<string>): Warning[] {
+  const others = singles.filter((name) => !included.has(name));
+  if (others.length === 0) return [];
+  return [
+    { code: 'W_UNINDEXED_FILE', message: `${path}: ${listed(others)} ${others.length === 1 ? 'is' : 'are'} not part of the checkpoint` },
+  ];
+}
+
+function ambiguous(path: string, names: readonly string[]): MergeError {
+  return new MergeError('E_AMBIGUOUS', `${path}: holds both ${names.join(' and ')}`, { details: { file: path, candidates: names } });
+}
+
+function noCheckpoint(path: string, visible: readonly string[], singles: readonly string[]): MergeError {
+  const [problem, help] = whyNoCheckpoint(visible, singles);
+  return new MergeError('E_NO_CHECKPOINT', `${path}: ${problem}`, { details: { file: path }, ...(help !== undefined && { help }) });
+}
+
+function whyNoCheckpoint(visible: readonly string[], singles: readonly string[]): [problem: string, help?: string] {
+  if (visible.length === 0) return ['the folder is empty'];
+  if (singles.length > 0) {
+    const sharded = singles.some((name) => /-\d+-of-\d+\.safetensors$/.test(name));
+    return [
+      `the folder holds ${singles.length} safetensors files and no index that says how they belong together`,
+      sharded
+        ? 'Copy model.safetensors.index.json from where the shards came from.'
+        : 'Name one of the files, or save the checkpoint again with save_pretrained.',
+    ];
+  }
+  const foreign = visible.find((name) => /\.(bin|pt|pth|ckpt|distcp|nemo|gguf)$/.test(name));
+  if (foreign !== undefined) return [`the folder holds ${foreign}, but no safetensors file`, 'Save the checkpoint as safetensors first.'];
+  return ['the folder holds no safetensors file'];
+}
+
+/** The first few names, and how many more there are. */
+function listed(names: readonly string[]): string {
+  const shown = names.slice(0, 3).join(', ');
+  return names.length > 3 ? `${shown} and ${names.length - 3} more` : shown;
+}

@@ -1,0 +1,22 @@
+/** Reading and writing safetensors: `ckpt-merge/safetensors`. */
+export { openCheckpoint } from '../checkpoint/open.ts';
+export type { Checkpoint, FileStat, Shard } from '../checkpoint/types.ts';
+export type { Dtype, DtypeKind, DtypeName } from '../dtype.ts';
+export { DTYPES, dtypeByCode, dtypeByName } from '../dtype.ts';
+export type { Conflict, ErrorCode, ErrorDetails, Warning, WarningCode } from '../errors.ts';
+export { MergeError } from '../errors.ts';
+export type { HeaderMetadata, TensorSpec } from './encode-header.ts';
+export { encodeHeader, layOutTensors } from './encode-header.ts';
+export type { IndexContent } from './encode-index.ts';
+export { encodeIndex } from './encode-index.ts';
+export { HeaderCache } from './header-cache.ts';
+export { readHeader } from './read-header.ts';
+export { readIndex } from './read-index.ts';
+export type { HeaderSource, ScannedHeader } from './scan-header.ts';
+export { scanHeader } from './scan-header.ts';
+export type { SafetensorsIndex } from './scan-index.ts';
+export { scanIndex } from './scan-index.ts';
+export type { TensorColumns } from './tensor-table.ts';
+export type { SafetensorsHeader, TensorInfo, TensorTable } from './types.ts';
+export type { TensorData } from './write-file.ts';
+export { writeSafetensors } from './write-file.ts';
