@@ -19,7 +19,10 @@ export interface Destination {
 type Occupant = 'none' | 'empty' | 'folder' | 'file';
 
 function kindError(output: string, why: string, help?: string): MergeError {
-  return new MergeError('E_OUTPUT_KIND', `the output ${output} ${why}`, { details: { file: output }, ...(help === undefined ? {} : { help }) });
+  return new MergeError('E_OUTPUT_KIND', `the output ${output} ${why}`, {
+    details: { file: output },
+    ...(help === undefined ? {} : { help }),
+  });
 }
 
 async function statOrNull(path: string, follow: boolean): Promise<Awaited<ReturnType<typeof lstat>> | null> {
@@ -58,7 +61,11 @@ export async function locate(output: string): Promise<Destination> {
       } else if (entry.isSymbolicLink()) {
         if ((await statOrNull(path, true)) === null) {
           const target = await readlink(path);
-          throw kindError(output, `runs through the link ${path}, and there is nothing at its target ${target}`, `Make the folder ${target} first, or name the place itself.`);
+          throw kindError(
+            output,
+            `runs through the link ${path}, and there is nothing at its target ${target}`,
+            `Make the folder ${target} first, or name the place itself.`,
+          );
         }
         path = await realpath(path);
       }

@@ -42,7 +42,11 @@ const ROWS: Readonly<Record<string, Row>> = {
   EISDIR: WRONG_KIND,
   ELOOP: { ...WRONG_KIND, help: 'The path runs through symbolic links in a circle.' },
   ENXIO: WRONG_KIND,
-  ENAMETOOLONG: { input: 'E_NOT_FOUND', output: 'E_OUTPUT_KIND', help: 'The name is longer than the file system allows: choose a shorter one.' },
+  ENAMETOOLONG: {
+    input: 'E_NOT_FOUND',
+    output: 'E_OUTPUT_KIND',
+    help: 'The name is longer than the file system allows: choose a shorter one.',
+  },
   EMFILE: FILES,
   ENFILE: FILES,
   ENOMEM: { input: 'E_NO_MEMORY', output: 'E_NO_MEMORY' },
@@ -63,16 +67,23 @@ export function toMergeError(error: unknown, context: IoContext): MergeError {
   const errno = errnoOf(error);
   if (errno === undefined) {
     const text = error instanceof Error ? error.message : String(error);
-    return new MergeError('E_INTERNAL', `could not ${context.action} ${context.file}: ${text}`, { details: { file: context.file }, cause: error });
+    return new MergeError('E_INTERNAL', `could not ${context.action} ${context.file}: ${text}`, {
+      details: { file: context.file },
+      cause: error,
+    });
   }
   const row = ROWS[errno];
   const { syscall } = error as { syscall?: unknown };
   const where = typeof syscall === 'string' ? `${errno} from ${syscall}` : errno;
-  return new MergeError(row?.[context.side] ?? 'E_IO', `could not ${context.action} ${context.file}: ${TEXTS.get(errno) ?? 'failed'} (${where})`, {
-    details: { file: context.file, errno, ...(typeof syscall === 'string' ? { syscall } : {}) },
-    ...(row?.help === undefined ? {} : { help: row.help }),
-    cause: error,
-  });
+  return new MergeError(
+    row?.[context.side] ?? 'E_IO',
+    `could not ${context.action} ${context.file}: ${TEXTS.get(errno) ?? 'failed'} (${where})`,
+    {
+      details: { file: context.file, errno, ...(typeof syscall === 'string' ? { syscall } : {}) },
+      ...(row?.help === undefined ? {} : { help: row.help }),
+      cause: error,
+    },
+  );
 }
 
 /** Runs a file operation of the output side and turns what it throws into a MergeError. */

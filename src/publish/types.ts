@@ -6,13 +6,13 @@ export interface Publication {
   /** OUT as given. */
   readonly output: string;
   readonly kind: 'folder' | 'file';
-  /** Folder of the partial; for kind `file` the tensor file is a single file inside it, renamed out of it at the end. */
+  /** Folder to write into; for kind `file` it holds one file, named as OUT is, which is renamed out of it at the end. */
   readonly dir: string;
-  /** Units that an earlier run finished, by key; empty unless resuming. */
+  /** Units that an earlier run finished, by `unitKey`; empty unless resuming. */
   readonly finished: ReadonlyMap<string, JournalUnit>;
   /** Records that a unit is fsynced; the line itself is fsynced before this resolves. */
   journal(unit: JournalUnit): Promise<void>;
-  /** fsyncs what is in `dir` and the folder, renames it to OUT, fsyncs the parent, removes the work files. */
+  /** fsyncs what is in `dir` and the folder, renames it to OUT, fsyncs the parent, removes the rest. When it throws, `abandon` is still due. */
   finish(): Promise<void>;
   /**
    * Ends without an OUT. With `keep` the partial stays when at least one unit is journaled (true is returned then), else it and parents made for it
@@ -38,6 +38,8 @@ export interface PublicationRequest {
   readonly resume: boolean;
   /** Digest of all that decides the bytes of the output (plan digest, input fingerprints with inode and times). A partial of another identity is never continued. */
   readonly identity: string;
+  /** The parts behind `identity` by a name for messages ('weights', 'checkpoint-2000'), so that a refused resume can say which of them changed. */
+  readonly identityParts?: Readonly<Record<string, string>>;
   /** Bytes that will be written, checked against the free space before anything is made. */
   readonly bytes: number;
   /** Skip every fsync. Benches only: nothing is durable, resume is not offered. */

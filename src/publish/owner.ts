@@ -1,0 +1,109 @@
+import { randomBytes } from 'node:crypto';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { errnoOf } from './io-error.ts';
+import type { ProcessIdentity } from './process-identity.ts';
+import { removeTree, type System, writeNewFile } from './system.ts';
+
+/** Who works on a partial, and on what. Holds no host name, no user name and no path. */
+export interface Owner extends ProcessIdentity {
+  /** Another one each time that a partial changes hands. */
+  readonly id: string;
+  /** Name of the OUT it will become. */
+  readonly name: string;
+  readonly kind: 'folder' | 'file';
+  readonly identity: string;
+  /** The parts that `identity` is a digest of, by name, for saying what differs. */
+  readonly identityParts: Readonly<Record<string, string>>;
+  /** Folders above OUT that were made for it, to be removed with it. */
+  readonly parentsMade: number;
+  /** Its process let go of it in good order: it can be continued at once, from any machine. */
+  readonly released: boolean;
+}
+
+/** The owner on record and how many there were before it. */
+export interface OwnerRecord {
+  readonly generation: number;
+  readonly owner: Owner;
+}
+
+/** A random id, of letters and digits that every file system keeps apart. */
+export function newId(): string {
+  return randomBytes(6).toString('hex');
+}
+
+/**
+ * `owner.json`, then `owner-1.json` and so on: the highest counts. A partial changes hands by making the next one, which only one process can do, and
+ * which leaves no lock behind when that process dies.
+ */
+function ownerFile(generation: number): string {
+  return generation === 0 ? 'owner.json' : `owner-${generation}.json`;
+}
+
+/** The present owner of a partial; null where none can be made out. */
+export async function readOwner(partial: string): Promise<OwnerRecord | null> {
+  const names = await readdir(partial).catch((): string[] => []);
+  const generations = names.map((name) => (name === 'owner.json' ? 0 : Number(/^owner-([1-9]\d{0,8})\.json$/.exec(name)?.[1] ?? -1)));
+  const generation = Math.max(-1, ...generations);
+  if (generation < 0) return null;
+  try {
+    const owner: unknown = JSON.parse(await readFile(join(partial, ownerFile(generation)), 'utf8'));
+    return isOwner(owner) ? { generation, owner } : null;
+  } catch {
+    return null;
+  }
+}
+
+function isOwner(value: unknown): value is Owner {
+  if (typeof value !== 'object' || value === null) return false;
+  const o = value as Record<string, unknown>;
+  const textOrNull = (v: unknown) => v === null || typeof v === 'string';
+  return (
+    [o.id, o.name, o.identity].every((v) => typeof v === 'string') &&
+    (o.kind === 'folder' || o.kind === 'file') &&
+    [o.bootId, o.pidNamespace, o.startTime].every(textOrNull) &&
+    [o.pid, o.parentsMade].every((v) => Number.isSafeInteger(v) && (v as number) >= 0) &&
+    typeof o.released === 'boolean' &&
+    typeof o.identityParts === 'object' &&
+    o.identityParts !== null
+  );
+}
+
+/**
+ * Makes `owner` the owner of that generation. Of several processes that try, one gets true.
+ * @throws the error of the file system, other than that the file exists.
+ */
+export async function claim(system: System, partial: string, generation: number, owner: Owner): Promise<boolean> {
+  const target = join(partial, ownerFile(generation));
+  const draft = join(partial, `draft-${owner.id}`);
+  const text = `${JSON.stringify(owner, null, 2)}\n`;
+  try {
+    await writeNewFile(system, draft, text);
+    // link, and not rename: it fails where the target exists, and the target is whole from the first moment.
+    await system.fs.link(draft, target);
+    return true;
+  } catch (error) {
+    const errno = errnoOf(error);
+    if (errno === 'EEXIST') return false;
+    if (!NO_HARD_LINKS.has(errno ?? '')) throw error;
+  } finally {
+    await removeTree(system, draft).catch(() => {});
+  }
+  try {
+    await writeNewFile(system, target, text);
+    return true;
+  } catch (error) {
+    if (errnoOf(error) === 'EEXIST') return false;
+    throw error;
+  }
+}
+
+/** What link(2) says where a file system has no hard links. */
+export const NO_HARD_LINKS: ReadonlySet<string> = new Set(['EPERM', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP', 'EMLINK']);
+
+/** Marks a partial as one that its process let go of. */
+export async function release(system: System, partial: string, record: OwnerRecord): Promise<void> {
+  const draft = join(partial, `draft-${record.owner.id}`);
+  await writeNewFile(system, draft, `${JSON.stringify({ ...record.owner, released: true }, null, 2)}\n`);
+  await system.fs.rename(draft, join(partial, ownerFile(record.generation)));
+}

@@ -1,0 +1,161 @@
+import { createHash } from 'node:crypto';
+import { lstat, readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Destination, locate } from './destination.ts';
+import { readJournal, removeJournal } from './journal.ts';
+import { claim, newId, type OwnerRecord, readOwner } from './owner.ts';
+import { currentProcess, processState } from './process-identity.ts';
+import { type PublishHooks, removeTree, type System, systemOf, writeNewFile } from './system.ts';
+import type { JournalUnit } from './types.ts';
+
+/** The heartbeat is touched this often, milliseconds. */
+export const HEARTBEAT_MS = 30_000;
+/** A heartbeat this far behind the file system's clock, milliseconds, belongs to a process that ended. */
+export const STALE_MS = 15 * 60_000;
+
+/** Names inside a partial. The payload becomes OUT; what lies beside it is never published. */
+export const PAYLOAD = 'payload';
+/** What the payload is called from the moment that it is complete: a partial without `payload` is not to be continued. */
+export const READY = 'ready';
+export const HEARTBEAT = 'heartbeat';
+
+/**
+ * `live`: its process runs. `stale`: its process is known to have ended. `unknown`: neither is certain (another machine, a fresh heartbeat), so it is left
+ * alone.
+ */
+export type PartialState = 'live' | 'stale' | 'unknown';
+
+/** An unfinished merge to an OUT, as it lies beside it. */
+export interface Partial {
+  readonly path: string;
+  readonly id: string;
+  readonly state: PartialState;
+  /** Null where the record cannot be read. */
+  readonly record: OwnerRecord | null;
+  /** Finished units by key; empty where it cannot be continued. */
+  readonly units: ReadonlyMap<string, JournalUnit>;
+  /** Bytes of the journal up to which it is good. */
+  readonly journalBytes: number;
+}
+
+/** Longest part of NAME in a hidden sibling's name, bytes: leaves room for the rest where names end at 143 bytes (encrypted folders) as well as at 255. */
+const MAX_STEM_BYTES = 96;
+
+/** Start of the names of all hidden siblings of NAME: NAME itself, or its beginning and a digest where it is long. */
+export function hiddenStem(name: string): string {
+  if (Buffer.byteLength(name) <= MAX_STEM_BYTES) return `.${name}`;
+  let start = '';
+  for (const character of name) {
+    if (Buffer.byteLength(start + character) > MAX_STEM_BYTES - 9) break;
+    start += character;
+  }
+  return `.${start}~${createHash('sha256').update(name).digest('hex').slice(0, 8)}`;
+}
+
+export function partialPath(destination: Destination, id: string): string {
+  return join(destination.parent, `${hiddenStem(destination.name)}.partial-${id}`);
+}
+
+/** Where the fallback keeps a replaced OUT until the new one is in its place. */
+export function oldPath(destination: Destination, id: string): string {
+  return join(destination.parent, `${hiddenStem(destination.name)}.old-${id}`);
+}
+
+/** Ids of the hidden siblings of OUT of one kind. */
+export async function siblingIds(destination: Destination, kind: 'partial' | 'old'): Promise<string[]> {
+  const start = `${hiddenStem(destination.name)}.${kind}-`;
+  const names = await readdir(destination.parent).catch((): string[] => []);
+  return names
+    .filter((name) => name.startsWith(start) && /^[0-9a-f]{12}$/.test(name.slice(start.length)))
+    .map((name) => name.slice(start.length));
+}
+
+/**
+ * The unfinished merges beside OUT, by id. Looking needs a right to write there: age is measured against a file made for it, since only the file
+ * system's own clock can be compared with its times.
+ */
+export async function findPartials(output: string, hooks: PublishHooks = {}): Promise<Partial[]> {
+  return partialsOf(await locate(output), systemOf(hooks), hooks);
+}
+
+export async function partialsOf(destination: Destination, system: System, hooks: PublishHooks): Promise<Partial[]> {
+  const ids = await siblingIds(destination, 'partial');
+  const self = ids.length > 0 ? (hooks.self ?? (await currentProcess())) : null;
+  const partials: Partial[] = [];
+  for (const id of ids.sort()) {
+    const path = partialPath(destination, id);
+    const entry = await lstat(path).catch(() => null);
+    if (self === null || !entry?.isDirectory()) continue;
+    const record = await readOwner(path);
+    if (record !== null && record.owner.name !== destination.name) continue;
+    const process = record === null ? 'unknown' : record.owner.released ? 'dead' : await processState(record.owner, self);
+    const ended = process === 'dead' || (process === 'unknown' && (await heartbeatStopped(destination, path, system)));
+    const state = process === 'live' ? 'live' : ended ? 'stale' : 'unknown';
+    const journal = await readJournal(path, join(path, PAYLOAD));
+    partials.push({ path, id, state, record, units: journal.units, journalBytes: journal.goodBytes });
+  }
+  return partials;
+}
+
+async function heartbeatStopped(destination: Destination, partial: string, system: System): Promise<boolean> {
+  const probe = join(destination.parent, `${hiddenStem(destination.name)}.probe-${newId()}`);
+  try {
+    // Without a heartbeat the process ended while it made the partial, or while it removed it.
+    const beat = await stat(join(partial, HEARTBEAT)).catch(() => stat(partial));
+    await writeNewFile(system, probe, '');
+    const now = await stat(probe);
+    return now.mtimeMs - beat.mtimeMs > STALE_MS;
+  } catch {
+    return false;
+  } finally {
+    await system.fs.rm(probe, { force: true }).catch(() => {});
+  }
+}
+
+/** Bytes on disk that removing a partial would free. */
+export async function allocatedBytes(folder: string): Promise<number> {
+  let bytes = 0;
+  for (const entry of await readdir(folder, { withFileTypes: true, recursive: true }).catch(() => [])) {
+    if (entry.isFile())
+      bytes += await stat(join(entry.parentPath, entry.name)).then(
+        (s) => s.blocks * 512,
+        () => 0,
+      );
+  }
+  return bytes;
+}
+
+/** Removes a partial of ours. The journal goes first, so that half a payload is never continued; the owner's record goes last. */
+export async function removePartial(system: System, partial: string): Promise<void> {
+  await removeJournal(system, partial);
+  await removeTree(system, join(partial, PAYLOAD));
+  await removeTree(system, join(partial, READY));
+  await removeTree(system, partial);
+}
+
+/** Takes a stale partial over. False where another process was first. */
+export async function takeOver(
+  system: System,
+  partial: Partial,
+  hooks: PublishHooks,
+  kind: 'folder' | 'file',
+  name: string,
+): Promise<OwnerRecord | null> {
+  const self = hooks.self ?? (await currentProcess());
+  const before = partial.record?.owner;
+  const owner = {
+    ...self,
+    id: newId(),
+    name,
+    kind: before?.kind ?? kind,
+    identity: before?.identity ?? '',
+    identityParts: before?.identityParts ?? {},
+    parentsMade: before?.parentsMade ?? 0,
+    released: false,
+  };
+  // An unreadable record still has its number: the next free one is found by trying.
+  for (let generation = (partial.record?.generation ?? -1) + 1; ; generation++) {
+    if (await claim(system, partial.path, generation, owner)) return { generation, owner };
+    if (partial.record !== null || generation > 99) return null;
+  }
+}
