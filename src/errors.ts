@@ -203,6 +203,7 @@ export const ERROR_CODES = {
     help: 'Run the same command again, with --resume where it was printed.',
   },
   E_RESUME: { exit: 2, title: 'There is nothing to resume that fits this command', help: 'Run without --resume.' },
+  E_INTERRUPTED: { exit: 130, title: 'A signal ended the work', help: 'Run the command again; with --resume where the message offers it.' },
   E_INTERNAL: { exit: 1, title: 'Something that cannot happen happened', help: 'Please report it with --debug output.' },
 } as const satisfies Record<string, CodeRow>;
 
