@@ -5,6 +5,7 @@ import { defaultThreads } from '../machine/threads.ts';
 import type { CombineResult, NativeBinding, NativeEngine, NativeEngineOptions } from '../native/binding.ts';
 import { loadBinding } from '../native/load.ts';
 import type { Plan } from '../plan/types.ts';
+import { unitKey } from '../publish/journal.ts';
 import type { JournalUnit, Publication } from '../publish/types.ts';
 import { type Batch, BatchCutter } from './batches.ts';
 import type { MergeEvent, MergeResult, ProgressEvent } from './events.ts';
@@ -158,7 +159,7 @@ class MergeRun {
   /** Units that every output has in its journal are only added up. */
   #skipFinished(unit: Unit): boolean {
     const lines = this.#publications.map((p, k) =>
-      p.finished.get(unitKey(this.#plan.outputs[k]!.files[unit.shard]!.name, unit.ranges[k]!)),
+      p.finished.get(unitKey({ file: this.#plan.outputs[k]!.files[unit.shard]!.name, ...unit.ranges[k]! })),
     );
     if (!lines.every((line) => line !== undefined)) return false;
     for (const [k, line] of lines.entries()) {
@@ -358,9 +359,4 @@ class MergeRun {
       await publication.abandon({ keep: aborted && this.#options.keep !== false });
     }
   }
-}
-
-/** How a unit is named in a journal. */
-export function unitKey(file: string, range: { readonly start: number; readonly end: number }): string {
-  return `${file} ${range.start} ${range.end}`;
 }

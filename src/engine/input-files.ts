@@ -62,8 +62,8 @@ export class OpenInputs {
     } catch (cause) {
       throw describeFailure(cause, { path });
     }
-    const { size, dev, ino, mtimeNs, ctimeNs } = input.stat;
-    if (size !== planned.size || dev !== planned.dev || ino !== planned.ino || mtimeNs !== planned.mtimeNs || ctimeNs !== planned.ctimeNs) {
+    const { size, dev, ino, mtimeNs } = input.stat;
+    if (size !== planned.size || dev !== planned.dev || ino !== planned.ino || mtimeNs !== planned.mtimeNs) {
       input.close();
       throw new MergeError('E_INPUT_CHANGED', `${path} changed after it was planned`, { details: { file: path } });
     }

@@ -1,6 +1,7 @@
 import { fingerprint } from '../checkpoint/fingerprint.ts';
+import { mapBounded } from '../checkpoint/map-bounded.ts';
 import { openCheckpoint } from '../checkpoint/open.ts';
-import type { Checkpoint } from '../checkpoint/types.ts';
+import { sideFiles } from '../checkpoint/side-files.ts';
 import { type Conflict, ERROR_CODES, MergeError, type Warning } from '../errors.ts';
 import { HeaderCache } from '../safetensors/header-cache.ts';
 import { type ResolvedWeights, resolveWeights } from '../schedule/resolve.ts';
@@ -8,7 +9,7 @@ import { unequalIntegers } from './integers.ts';
 import { extraTensors, InputFiles, matchShard } from './match.ts';
 import { orderMembers } from './order.ts';
 import { outputFiles } from './output-files.ts';
-import { freeBytes, outputConflicts, outputKind } from './output-path.ts';
+import { freeSpace, outputConflicts, outputKind } from './output-path.ts';
 import { buildSegments, segmentBytes } from './segments.ts';
 import type { Plan, PlanMember, PlanOutput, PlanRequest, PlanShard } from './types.ts';
 
@@ -17,8 +18,8 @@ export const DEFAULT_MEMORY = 256 * 2 ** 20;
 /** What the process needs beside native buffers: Node itself, and the columns of each tensor. */
 const BASE_MEMORY = 150e6;
 const MEMORY_PER_TENSOR = 1500;
-/** Side files, index, provenance and journal, generously. */
-const SIDE_BYTES = 64e6;
+/** Provenance, merge card and journal, generously. */
+const RECORD_BYTES = 1e6;
 /** Checkpoints opened at a time. */
 const OPEN_AT_ONCE = 8;
 
@@ -34,7 +35,7 @@ export async function buildPlan(request: PlanRequest): Promise<Plan> {
   checkDistinctOutputs(request);
 
   const cache = new HeaderCache();
-  const given = await mapLimited(request.inputs, OPEN_AT_ONCE, (path) => openCheckpoint(path, { cache }));
+  const given = await mapBounded(request.inputs, OPEN_AT_ONCE, (path) => openCheckpoint(path, { cache }));
   const ordered = orderMembers(given, request.outputs);
   const checkpoints = ordered.members;
   const layout = request.like === undefined ? checkpoints.at(-1)! : await openCheckpoint(request.like, { cache });
@@ -44,11 +45,11 @@ export async function buildPlan(request: PlanRequest): Promise<Plan> {
 
   const conflicts: Conflict[] = [];
   const sources = layout === checkpoints.at(-1) ? checkpoints : [...checkpoints, layout];
-  for (const output of request.outputs) {
-    conflicts.push(...(await outputConflicts(output.path, sources, request.force ?? false)));
+  const kinds = request.outputs.map((o) => outputKind(o.path, checkpoints));
+  for (const [k, output] of request.outputs.entries()) {
+    conflicts.push(...(await outputConflicts(output.path, kinds[k]!, sources, request.force ?? false)));
   }
 
-  const kinds = request.outputs.map((o) => outputKind(o.path, checkpoints));
   const files = new InputFiles();
   const options = { allowMixedDtypes: request.allowMixedDtypes ?? false };
   const matched = layout.shards.map((_, s) => matchShard(layout, s, checkpoints, participates, files, options, conflicts));
@@ -57,11 +58,12 @@ export async function buildPlan(request: PlanRequest): Promise<Plan> {
     conflicts.push(...(await unequalIntegers(matched.flatMap((m) => m.integers))));
   }
 
-  const members = await mapLimited(checkpoints, OPEN_AT_ONCE, async (checkpoint, m): Promise<PlanMember> => {
+  const members = await mapBounded([...checkpoints.entries()], OPEN_AT_ONCE, async ([m, checkpoint]): Promise<PlanMember> => {
     const { path, step, tokens, bytes } = checkpoint;
     return { path, step, tokens, bytes, fingerprint: await fingerprint(checkpoint), checkpoint, participates: participates[m]! };
   });
-  const outputs: PlanOutput[] = request.outputs.map((o, k) => outputFiles(layout, members, schedules[k]!, o, kinds[k]!));
+  const side = await sideFiles(checkpoints.at(-1)!);
+  const outputs: PlanOutput[] = request.outputs.map((o, k) => outputFiles(layout, members, schedules[k]!, o, kinds[k]!, side.copied));
   const shards: PlanShard[] = matched.map(({ columns }, s) => ({
     shard: s,
     segments: buildSegments({
@@ -73,7 +75,7 @@ export async function buildPlan(request: PlanRequest): Promise<Plan> {
   }));
   const bytes = shards.map((s) => segmentBytes(s.segments, members.length, outputs.length));
   const bytesWritten = outputs.reduce((sum, o) => sum + o.bytes, 0);
-  const space = await spaceNeeded(outputs, request);
+  const space = await spaceNeeded(outputs);
   if (space.conflict !== undefined) conflicts.push(space.conflict);
   refuse(conflicts);
 
@@ -104,21 +106,18 @@ function checkDistinctOutputs(request: PlanRequest): void {
   }
 }
 
-/** Space is counted for each file system on its own; the tightest is reported. A resumed output already has its blocks. */
-async function spaceNeeded(
-  outputs: readonly PlanOutput[],
-  request: PlanRequest,
-): Promise<{ needed: number; available: number; conflict?: Conflict }> {
+/** Space is counted for each file system on its own; the tightest is reported. */
+async function spaceNeeded(outputs: readonly PlanOutput[]): Promise<{ needed: number; available: number; conflict?: Conflict }> {
   const byDevice = new Map<number, { needed: number; available: number; path: string }>();
   for (const output of outputs) {
-    const { device, available } = await freeBytes(output.path);
-    const entry = byDevice.get(device) ?? { needed: SIDE_BYTES, available, path: output.path };
+    const { device, available } = await freeSpace(output.path);
+    const entry = byDevice.get(device) ?? { needed: RECORD_BYTES, available, path: output.path };
     entry.needed += output.bytes;
     byDevice.set(device, entry);
   }
   const tightest = [...byDevice.values()].sort((a, b) => a.available - a.needed - (b.available - b.needed))[0]!;
   const { needed, available, path } = tightest;
-  if (needed <= available || request.resume) return { needed, available };
+  if (needed <= available) return { needed, available };
   const message = `${path} needs ${needed} bytes and its file system has ${available} free`;
   return { needed, available, conflict: { code: 'E_NO_SPACE', message, file: path } };
 }
@@ -150,15 +149,4 @@ function refuse(conflicts: Conflict[]): void {
   };
   if (conflicts.length === 1) throw new MergeError(code, first.message, { details });
   throw new MergeError(code, `${conflicts.length} things stand in the way of this merge`, { details });
-}
-
-/** `Promise.all` over `items` with at most `limit` at work, results in order. */
-async function mapLimited<T, R>(items: readonly T[], limit: number, work: (item: T, index: number) => Promise<R>): Promise<R[]> {
-  const results = new Array<R>(items.length);
-  let next = 0;
-  const lane = async (): Promise<void> => {
-    for (let i = next++; i < items.length; i = next++) results[i] = await work(items[i]!, i);
-  };
-  await Promise.all(Array.from({ length: Math.min(limit, items.length) }, lane));
-  return results;
 }

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { basename } from 'node:path';
+import type { SideFile } from '../checkpoint/side-files.ts';
 import type { Checkpoint } from '../checkpoint/types.ts';
 import { dtypeByCode, dtypeByName } from '../dtype.ts';
 import { shortProvenance } from '../publish/provenance.ts';
@@ -19,6 +20,7 @@ export function outputFiles(
   schedule: ResolvedWeights,
   request: OutputRequest,
   kind: 'folder' | 'file',
+  side: readonly SideFile[],
 ): PlanOutput {
   const dtypeCode = request.dtype === undefined ? null : dtypeByName(request.dtype)!.code;
   const recipe = shortProvenance({
@@ -39,6 +41,8 @@ export function outputFiles(
   });
   const index = layout.indexName === null ? null : { name: layout.indexName, bytes: indexBytes(layout, dataBytes) };
 
+  const sideFiles = kind === 'folder' ? side : [];
+
   const digest = createHash('sha256');
   const recipeText = {
     arithmetic: ARITHMETIC_VERSION,
@@ -54,7 +58,8 @@ export function outputFiles(
     schedule,
     files,
     index,
-    bytes: files.reduce((sum, f) => sum + f.bytes, 0) + (index?.bytes.length ?? 0),
+    sideFiles,
+    bytes: [...files.map((f) => f.bytes), ...sideFiles.map((f) => f.size), index?.bytes.length ?? 0].reduce((a, b) => a + b),
     digest: digest.digest('hex'),
     dtypeChanges: [...changes].map(([change, count]) => `${change}: ${count} tensors`),
   };

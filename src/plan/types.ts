@@ -1,3 +1,4 @@
+import type { SideFile } from '../checkpoint/side-files.ts';
 import type { Checkpoint } from '../checkpoint/types.ts';
 import type { FloatDtypeName } from '../dtype.ts';
 import type { Warning } from '../errors.ts';
@@ -98,6 +99,8 @@ export interface PlanOutput {
   readonly files: readonly PlanOutputFile[];
   /** Index file name and content for sharded layouts. */
   readonly index: { readonly name: string; readonly bytes: Uint8Array } | null;
+  /** Configuration, tokenizer and the like, copied from the newest member. */
+  readonly sideFiles: readonly SideFile[];
   readonly bytes: number;
   /** SHA-256 of all that decides the bytes of this output: members by fingerprint, weights, layout, dtype, arithmetic version. */
   readonly digest: string;

@@ -1,0 +1,63 @@
+import type { Checkpoint } from '../checkpoint/types.ts';
+import { dtypeByCode } from '../dtype.ts';
+
+/** Elements recomputed at a time. */
+export const BLOCK_ELEMENTS = 4096;
+/** Most elements of a sample: the twin does some ten million a second. */
+const MOST_SAMPLED = 20_000_000;
+
+/** A run of elements of one tensor (bytes, of an integer tensor). */
+export interface Block {
+  readonly shard: number;
+  readonly row: number;
+  readonly from: number;
+  readonly to: number;
+}
+
+export interface Sample {
+  /** Share of all elements that the blocks cover. */
+  readonly fraction: number;
+  readonly blocks: Iterable<Block>;
+  readonly elements: number;
+}
+
+/**
+ * Which blocks of a checkpoint to recompute: all, or an even stride over all of them that starts at a place given by `seed`, so that a repeated
+ * verification looks at the same blocks and that of another merge at others.
+ *
+ * @param share 1 for all; else the share of the elements wanted, capped at 20 million elements
+ */
+export function sampleBlocks(checkpoint: Checkpoint, share: number, seed: number): Sample {
+  const blocksOf = (elements: number): number => Math.ceil(elements / BLOCK_ELEMENTS);
+  const rows: { shard: number; row: number; elements: number; firstBlock: number }[] = [];
+  let total = 0;
+  let allBlocks = 0;
+  for (const [shard, { header }] of checkpoint.shards.entries()) {
+    const table = header.tensors;
+    for (let row = 0; row < table.count; row++) {
+      const dtype = dtypeByCode(table.dtypes[row]!);
+      const bytes = table.end[row]! - table.begin[row]!;
+      const elements = dtype.kind === 'float' ? (bytes * 8) / dtype.bits : bytes;
+      rows.push({ shard, row, elements, firstBlock: allBlocks });
+      allBlocks += blocksOf(elements);
+      total += elements;
+    }
+  }
+  const wanted = share >= 1 ? allBlocks : Math.max(1, Math.min(Math.ceil(allBlocks * share), Math.floor(MOST_SAMPLED / BLOCK_ELEMENTS)));
+  const stride = Math.max(1, allBlocks / wanted);
+  const start = share >= 1 ? 0 : (seed % 65_521) / 65_521;
+
+  const blocks: Block[] = [];
+  let elements = 0;
+  let at = 0;
+  for (let i = 0; i < wanted && i < allBlocks; i++) {
+    const block = Math.min(allBlocks - 1, Math.floor((i + start) * stride));
+    while (rows[at]!.firstBlock + blocksOf(rows[at]!.elements) <= block) at++;
+    const { shard, row, elements: size, firstBlock } = rows[at]!;
+    const from = (block - firstBlock) * BLOCK_ELEMENTS;
+    const to = Math.min(size, from + BLOCK_ELEMENTS);
+    elements += to - from;
+    blocks.push({ shard, row, from, to });
+  }
+  return { fraction: total === 0 ? 1 : elements / total, blocks, elements };
+}
