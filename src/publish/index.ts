@@ -1,6 +1,12 @@
+export { rewriteConfigDtype } from './config-dtype.ts';
+export { copySideFiles } from './copy-side-files.ts';
 export { errnoOf, type IoContext, toMergeError } from './io-error.ts';
 export { unitBytes, unitKey } from './journal.ts';
+export { memberName, relativeMemberPath } from './member-path.ts';
+export { mergeCard } from './merge-card.ts';
+export { parseProvenance } from './parse-provenance.ts';
 export { findPartials, type Partial, type PartialState } from './partial.ts';
+export * from './provenance.ts';
 export { beginPublication } from './publication.ts';
 export { restoreInterrupted } from './replace.ts';
 export type { PublishHooks } from './system.ts';

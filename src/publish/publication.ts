@@ -26,7 +26,7 @@ export async function beginPublication(request: PublicationRequest, hooks: Publi
   const stale = found.filter((p) => p.state === 'stale');
   if (request.resume) {
     const partial = partialToResume(found, request);
-    for (const other of found) if (other !== partial) warnOf(system, request, other);
+    for (const other of found) if (other !== partial) warnOf(system, request, other, false);
     await checkSpace(system, destination, request, [partial]);
     const record = await onOutput('take over', partial.path, () => takeOver(system, partial, hooks, request.kind, destination.name));
     if (record === null)
@@ -35,25 +35,34 @@ export async function beginPublication(request: PublicationRequest, hooks: Publi
   }
   await checkSpace(system, destination, request, stale);
   for (const partial of found) {
-    warnOf(system, request, partial);
-    if (partial.state !== 'stale' || (await takeOver(system, partial, hooks, request.kind, destination.name).catch(() => null)) === null)
-      continue;
-    await onOutput('remove', partial.path, () => removePartial(system, partial.path));
+    const removed = partial.state === 'stale' && (await remove(system, partial, hooks, request.kind, destination.name));
+    warnOf(system, request, partial, removed);
   }
   return create(system, destination, request, hooks);
 }
 
-function warnOf(system: System, request: PublicationRequest, partial: Partial): void {
+/** Removes what an earlier run left, unless another process takes it over at this moment or it belongs to somebody else. */
+async function remove(system: System, partial: Partial, hooks: PublishHooks, kind: 'folder' | 'file', name: string): Promise<boolean> {
+  try {
+    if ((await takeOver(system, partial, hooks, kind, name)) === null) return false;
+    await removePartial(system, partial.path);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function warnOf(system: System, request: PublicationRequest, partial: Partial, removed: boolean): void {
   const done = `${partial.units.size} finished parts, ${(unitBytes(partial.units.values()) / 1e9).toFixed(2)} GB`;
   const same = partial.record?.owner.identity === request.identity;
   let message: string;
   if (partial.state !== 'stale') {
     message = `another merge to ${request.output} ${partial.state === 'live' ? 'is running' : 'may be running'}: ${partial.path} is left alone`;
-  } else if (request.resume) {
-    message = `another interrupted merge to ${request.output} is left at ${partial.path} (${done})`;
-  } else {
+  } else if (removed) {
     const resumable = same && partial.units.size > 0 ? '; --resume would have continued it' : '';
-    message = `an interrupted merge to ${request.output} (${done}) is removed, to start afresh${resumable}: ${partial.path}`;
+    message = `an interrupted merge to ${request.output} (${done}) was removed, to start afresh${resumable}: ${partial.path}`;
+  } else {
+    message = `an interrupted merge to ${request.output} (${done}) is left at ${partial.path}`;
   }
   system.warn({ code: 'W_STALE_PARTIAL', message });
 }

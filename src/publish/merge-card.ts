@@ -1,0 +1,88 @@
+import type { Provenance } from './provenance.ts';
+
+/** What of a source's front matter holds for a merge of its run, too. */
+const KEPT = ['license', 'license_name', 'license_link', 'language', 'base_model', 'base_model_relation', 'datasets', 'pipeline_tag'];
+
+export interface CardOptions {
+  /** Name of the output, for the title. */
+  readonly name: string;
+  /** README.md of the newest member, where it has one. */
+  readonly sourceReadme?: string | null;
+}
+
+/** The README.md of a merged checkpoint, in the form of a Hugging Face model card. Says nothing of where on a machine anything lies. */
+export function mergeCard(provenance: Provenance, { name, sourceReadme = null }: CardOptions): string {
+  const { recipe, tool } = provenance;
+  const { members } = recipe;
+  const source = frontMatter(sourceReadme ?? '');
+  const tags = [...new Set([...listItems(source.get('tags') ?? []), 'merge', 'ckpt-merge'])];
+  const lines = [
+    '---',
+    ...(source.get('library_name') ?? ['library_name: transformers']),
+    ...KEPT.flatMap((key) => source.get(key) ?? []),
+    'tags:',
+    ...tags.map((tag) => `- ${tag}`),
+    '---',
+    '',
+    `# ${name}`,
+    '',
+    `${count(members.length)} of one training run, merged by ${tool.name} ${tool.version} with the method \`${recipe.method}\`${recipe.alpha === null ? '' : ` (alpha ${recipe.alpha})`}.`,
+    '',
+    '| checkpoint | step | tokens | weight |',
+    '| --- | ---: | ---: | ---: |',
+    ...members.map((m) => `| ${cell(m.name)} | ${m.step ?? ''} | ${m.tokens ?? ''} | ${m.weight} |`),
+    '',
+    ...provenance.dtypeChanges.flatMap((change) => [`Dtypes changed, ${change}.`, '']),
+    '## Check it',
+    '',
+    'Each floating-point tensor is the weighted sum in float64, in the order of the table, rounded to float32 and then to its dtype. In PyTorch, with `x` the',
+    'tensor of each checkpoint whose weight is not 0, and `w` those weights:',
+    '',
+    '```python',
+    'acc = x[0].double() * w[0]',
+    'for xi, wi in zip(x[1:], w[1:]): acc = acc + xi.double() * wi',
+    'out = acc.float().to(dtype)  # float64 tensors stay acc',
+    '```',
+    '',
+    `\`npx ckpt-merge verify ${/^[\w.-]+$/.test(name) ? name : 'FOLDER'}\` compares the files with the checksums in \`merge_provenance.json\`, and the tensors with their recomputation where the`,
+    'checkpoints are at hand.',
+    '',
+  ];
+  return lines.join('\n');
+}
+
+function count(members: number): string {
+  return members === 1 ? 'One checkpoint' : `${members} checkpoints`;
+}
+
+function cell(text: string): string {
+  return text.replace(/[|\\`]/g, '\\$&').replace(/\s+/g, ' ');
+}
+
+/** The top-level entries of a YAML front matter as their lines; entries that hold a path of somebody's machine are left out. */
+function frontMatter(readme: string): Map<string, string[]> {
+  const entries = new Map<string, string[]>();
+  const lines = readme.replace(/^\uFEFF/, '').split(/\r?\n/);
+  const end = lines.indexOf('---', 1);
+  if (lines[0] !== '---' || end < 0) return entries;
+  let current: string[] = [];
+  for (const line of lines.slice(1, end)) {
+    const key = /^([A-Za-z_][\w-]*):(?:\s|$)/.exec(line)?.[1];
+    if (key === undefined) {
+      if (/^\s*#/.test(line) || line.trim() === '') continue;
+      current.push(line);
+    } else {
+      current = [line];
+      entries.set(key, current);
+    }
+  }
+  for (const [key, entry] of entries) if (entry.some((line) => /(?:^|[\s'"[,])(?:\/|~\/|\.{1,2}\/)/.test(line))) entries.delete(key);
+  return entries;
+}
+
+/** Items of `tags: [a, b]`, or of the `- a` lines below `tags:`. */
+function listItems(entry: readonly string[]): string[] {
+  const inline = /\[(.*)\]/.exec(entry[0] ?? '')?.[1];
+  const items = inline === undefined ? entry.slice(1).map((line) => line.replace(/^\s*-\s*/, '')) : inline.split(',');
+  return items.map((item) => item.trim()).filter((item) => item !== '');
+}
