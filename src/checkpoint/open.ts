@@ -84,7 +84,7 @@ async function filesOfFolder(path: string, cache: HeaderCache): Promise<Files> {
     return { names: [single], index: null, indexName: null, warnings: notIncluded(path, singles, new Set([single])) };
   }
   const index = await readIndex(join(path, indexName), cache);
-  const named = new Set(index.weightMap.values());
+  const named = new Set(index.shards);
   // Some writers index even a single file; then there is nothing to choose between.
   const rival = singles.find((name) => !named.has(name) && (name === 'model.safetensors' || `${name}.index.json` === indexName));
   if (rival !== undefined) throw ambiguous(path, [rival, indexName]);

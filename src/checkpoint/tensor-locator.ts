@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { type Conflict, MergeError } from '../errors.ts';
 import type { SafetensorsIndex } from '../safetensors/scan-index.ts';
 import type { TensorTable } from '../safetensors/types.ts';
@@ -21,7 +22,12 @@ const known = new WeakMap<TensorTable, KnownLayout[]>();
 export function locateTensors(path: string, shards: readonly Shard[], index: SafetensorsIndex | null): Locate {
   const [first] = shards;
   if (first === undefined) return () => undefined;
-  if (index === null) return (name) => located(0, first.header.tensors.rowOf(name));
+  if (index === null) {
+    return (name) => {
+      const row = first.header.tensors.rowOf(name);
+      return row === -1 ? undefined : { shard: 0, row };
+    };
+  }
   const tables = shards.map(({ header }) => header.tensors);
   const layouts = known.get(first.header.tensors) ?? [];
   known.set(first.header.tensors, layouts);
@@ -33,59 +39,49 @@ export function locateTensors(path: string, shards: readonly Shard[], index: Saf
   return layout.locate;
 }
 
-function checkedLookup(path: string, shards: readonly Shard[], { weightMap }: SafetensorsIndex): Locate {
-  /** Row of each tensor, counted through all shards. */
-  const rows = new Map<string, number>();
-  const firstRow: number[] = [];
-  const faults = new Map<string, Conflict>();
-  let row = 0;
-  for (const shard of shards) {
-    firstRow.push(row);
-    for (const name of shard.header.tensors.names) {
-      const before = rows.size;
-      rows.set(name, row++);
-      const expected = weightMap.get(name);
-      if (rows.size === before) {
-        faults.set(
-          name,
-          fault(
-            'E_TENSOR_TWICE',
-            shard.path,
-            name,
-            `is in another shard as well${expected === undefined ? '' : `; the index names ${expected}`}`,
-          ),
-        );
-      } else if (expected === undefined) {
-        faults.set(name, fault('E_TENSOR_UNINDEXED', shard.path, name, 'is in this shard, but not in the index'));
-      } else if (expected !== shard.name) {
-        faults.set(name, fault('E_TENSOR_MISPLACED', shard.path, name, `is in this shard, but the index names ${expected}`));
-      }
+function checkedLookup(path: string, shards: readonly Shard[], index: SafetensorsIndex): Locate {
+  /** Index into `shards` of each shard of the index. */
+  const shardOf = index.shards.map((name) => shards.findIndex((shard) => shard.name === name));
+  /** Row of each entry of the index in the shard that it names. */
+  const rowOf = new Int32Array(index.names.length).fill(-1);
+  const strays: { readonly entry: number; readonly shard: Shard }[] = [];
+  const conflicts: Conflict[] = [];
+  shards.forEach((shard, i) => {
+    const { names } = shard.header.tensors;
+    for (let row = 0; row < names.length; row++) {
+      const entry = index.entryOf(names[row]!);
+      if (entry === -1) {
+        conflicts.push(conflict('E_TENSOR_UNINDEXED', shard.path, names[row]!, 'is in this shard, but not in the index'));
+      } else if (shardOf[index.shardOf[entry]!] === i) rowOf[entry] = row;
+      else strays.push({ entry, shard });
     }
+  });
+  const elsewhere = new Set<number>();
+  for (const { entry, shard } of strays) {
+    const expected = index.shards[index.shardOf[entry]!];
+    const name = index.names[entry]!;
+    elsewhere.add(entry);
+    conflicts.push(
+      rowOf[entry] === -1
+        ? conflict('E_TENSOR_MISPLACED', shard.path, name, `is in this shard, but the index names ${expected}`)
+        : conflict('E_TENSOR_TWICE', shard.path, name, `is in this shard and also in ${expected}, which the index names`),
+    );
   }
-  if (rows.size < weightMap.size || faults.size > 0) {
-    for (const [name, shard] of weightMap) {
-      if (!rows.has(name))
-        faults.set(
-          name,
-          fault('E_TENSOR_MISPLACED', `${path}/${shard}`, name, 'is not in this shard, which the index names, nor in any other'),
-        );
-    }
-  }
-  if (faults.size > 0) throw layoutError([...faults.values()]);
+  rowOf.forEach((row, entry) => {
+    if (row !== -1 || elsewhere.has(entry)) return;
+    const file = join(path, index.shards[index.shardOf[entry]!]!);
+    conflicts.push(
+      conflict('E_TENSOR_MISPLACED', file, index.names[entry]!, 'is not in this shard, which the index names, nor in any other'),
+    );
+  });
+  if (conflicts.length > 0) throw layoutError(conflicts);
   return (name) => {
-    const found = rows.get(name);
-    if (found === undefined) return undefined;
-    let shard = firstRow.length - 1;
-    while (firstRow[shard]! > found) shard--;
-    return located(shard, found - firstRow[shard]!);
+    const entry = index.entryOf(name);
+    return entry === -1 ? undefined : { shard: shardOf[index.shardOf[entry]!]!, row: rowOf[entry]! };
   };
 }
 
-function located(shard: number, row: number): ReturnType<Locate> {
-  return row < 0 ? undefined : { shard, row };
-}
-
-function fault(code: Conflict['code'], file: string, tensor: string, problem: string): Conflict {
+function conflict(code: Conflict['code'], file: string, tensor: string, problem: string): Conflict {
   return { code, message: `${file}, tensor ${JSON.stringify(tensor)}: ${problem}`, file, tensor };
 }
 

@@ -1,37 +1,44 @@
 import { checkFileSize } from './check-layout.ts';
-import { latin1 } from './json-scanner.ts';
 import { type HeaderSource, headerLength, type ScannedHeader, scanHeader } from './scan-header.ts';
-import type { SafetensorsIndex } from './scan-index.ts';
-import { scanIndex } from './scan-index.ts';
+import { type SafetensorsIndex, scanIndex } from './scan-index.ts';
 
 /**
- * Headers and indexes that were read before. The steps of a run have byte-identical ones, so ten inputs cost the time and memory of one. The key is
- * the text itself, which the names are slices of anyway: V8 hashes a long string by its length only and then compares the characters, so a look-up
- * is one comparison of memory and nothing is kept twice. Use one cache for the inputs of one merge and let it go with them.
+ * Headers and indexes that were read before. The steps of a run have byte-identical ones, so ten inputs cost little more time and memory than one. Use
+ * one cache for the inputs of a merge and let it go with them: it keeps the bytes, to compare with.
  */
 export class HeaderCache {
-  readonly #headers = new Map<string, ScannedHeader>();
-  readonly #indexes = new Map<string, SafetensorsIndex>();
+  readonly #headers = new ByteMap<ScannedHeader>();
+  readonly #indexes = new ByteMap<SafetensorsIndex>();
 
-  /** As {@link scanHeader}; an equal header gives the same object. */
+  /** As {@link scanHeader}; equal bytes give the same object. The bytes are kept and must not change. */
   header(bytes: Uint8Array, source: HeaderSource): ScannedHeader {
-    const dataStart = 8 + headerLength(bytes, source);
-    const text = latin1(bytes.subarray(8, dataStart));
-    const known = this.#headers.get(text);
-    if (known !== undefined) {
-      checkFileSize(known.tensors, known.dataStart, source);
-      return known;
-    }
-    const header = scanHeader(bytes, source, text);
-    this.#headers.set(text, header);
-    return header;
+    const prefix = bytes.subarray(0, 8 + headerLength(bytes, source));
+    const known = this.#headers.get(prefix);
+    if (known === undefined) return this.#headers.add(prefix, scanHeader(prefix, source));
+    checkFileSize(known.tensors, known.dataStart, source);
+    return known;
   }
 
-  /** As {@link scanIndex}; an equal index gives the same object. */
+  /** As {@link scanIndex}; equal bytes give the same object. The bytes are kept and must not change. */
   index(bytes: Uint8Array, path: string): SafetensorsIndex {
-    const text = latin1(bytes);
-    const index = this.#indexes.get(text) ?? scanIndex(bytes, path, text);
-    this.#indexes.set(text, index);
-    return index;
+    return this.#indexes.get(bytes) ?? this.#indexes.add(bytes, scanIndex(bytes, path));
+  }
+}
+
+/**
+ * Values by bytes. Found by length and then compared: a digest would cost more than the comparison, which ends at the first byte that differs.
+ */
+class ByteMap<V> {
+  readonly #byLength = new Map<number, { readonly bytes: Uint8Array; readonly value: V }[]>();
+
+  get(bytes: Uint8Array): V | undefined {
+    return this.#byLength.get(bytes.length)?.find((entry) => Buffer.compare(entry.bytes, bytes) === 0)?.value;
+  }
+
+  add(bytes: Uint8Array, value: V): V {
+    const entries = this.#byLength.get(bytes.length) ?? [];
+    this.#byLength.set(bytes.length, entries);
+    entries.push({ bytes, value });
+    return value;
   }
 }

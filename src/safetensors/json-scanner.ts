@@ -1,4 +1,4 @@
-import { isAscii, isUtf8 } from 'node:buffer';
+import { isUtf8 } from 'node:buffer';
 import { type ErrorCode, MergeError } from '../errors.ts';
 import { MAX_JSON_DEPTH } from './limits.ts';
 import { firstInvalidUtf8 } from './utf8.ts';
@@ -36,19 +36,13 @@ export class JsonScanner {
   readonly text: string;
   readonly #bytes: Uint8Array;
   readonly #source: ScanSource;
-  readonly #ascii: boolean;
 
-  /**
-   * @param bytes the JSON
-   * @param text the same bytes as latin1, where the caller has it already
-   * @throws MergeError with the source's utf8 code
-   */
-  constructor(bytes: Uint8Array, source: ScanSource, text = latin1(bytes)) {
+  /** @throws MergeError with the source's utf8 code */
+  constructor(bytes: Uint8Array, source: ScanSource) {
     this.#bytes = bytes;
     this.#source = source;
-    this.text = text;
-    this.#ascii = isAscii(bytes);
-    if (!this.#ascii && !isUtf8(bytes)) this.fail(source.utf8, `the ${source.what} is not valid UTF-8`, firstInvalidUtf8(bytes));
+    this.text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
+    if (!isUtf8(bytes)) this.fail(source.utf8, `the ${source.what} is not valid UTF-8`, firstInvalidUtf8(bytes));
   }
 
   /** Throws with file, tensor and the byte position in the file. */
@@ -245,11 +239,6 @@ export class JsonScanner {
     this.pos += digits.length;
     return Number(digits);
   }
-}
-
-/** The bytes as a string of one character each. */
-export function latin1(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
 }
 
 function utf8(bytes: Uint8Array, start: number, end: number): string {

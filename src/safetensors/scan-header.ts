@@ -1,7 +1,7 @@
 import { MergeError } from '../errors.ts';
 import { checkContiguous, checkFileSize } from './check-layout.ts';
 import { EntryReader } from './entry-reader.ts';
-import { JsonScanner, latin1 } from './json-scanner.ts';
+import { JsonScanner } from './json-scanner.ts';
 import { MAX_HEADER_BYTES } from './limits.ts';
 import type { TensorTable } from './types.ts';
 
@@ -48,19 +48,14 @@ export function headerLength(prefix: Uint8Array, { path, fileSize }: HeaderSourc
 /**
  * Reads a safetensors header strictly and checks it against the size of its file.
  * @param bytes the file from its first byte, at least to the end of the header; what follows is not looked at
- * @param text the bytes of the JSON as latin1, where the caller has it already; the names are slices of it
  * @throws MergeError naming file, tensor and byte position
  */
-export function scanHeader(bytes: Uint8Array, source: HeaderSource, text?: string): ScannedHeader {
+export function scanHeader(bytes: Uint8Array, source: HeaderSource): ScannedHeader {
   const dataStart = 8 + headerLength(bytes, source);
   if (bytes.length < dataStart) throw new RangeError(`the header has ${dataStart} bytes, ${bytes.length} were given`);
   const json = bytes.subarray(8, dataStart);
   const { path } = source;
-  const scanner = new JsonScanner(
-    json,
-    { path, offset: 8, what: 'header', syntax: 'E_HEADER_JSON', utf8: 'E_HEADER_UTF8' },
-    text ?? latin1(json),
-  );
+  const scanner = new JsonScanner(json, { path, offset: 8, what: 'header', syntax: 'E_HEADER_JSON', utf8: 'E_HEADER_UTF8' });
   if (json[0] !== 0x7b) scanner.fail('E_HEADER_START', "the header does not begin with '{'");
   const entries = new EntryReader(scanner);
   scanner.object((key, start) => entries.read(key, start));

@@ -1,22 +1,26 @@
-import { JsonScanner, latin1 } from './json-scanner.ts';
+import { JsonScanner } from './json-scanner.ts';
 
-/** An index file: which shard holds which tensor. */
+/** An index file: which shard holds which tensor. Columns, as in a header: entry i is `names[i]` in `shards[shardOf[i]]`. */
 export interface SafetensorsIndex {
   /** The `metadata` object as it was parsed (`total_size`, `total_parameters`, whatever else is there), or null where there is none. */
   readonly metadata: ReadonlyMap<string, unknown> | null;
-  /** Shard name of each tensor, in the order of the file. Shard names stay inside the folder; equal ones are one string. */
-  readonly weightMap: ReadonlyMap<string, string>;
+  /** Each shard once, as the index writes it: a plain path that stays inside the folder. */
+  readonly shards: readonly string[];
+  /** Tensors, in the order of the file. */
+  readonly names: readonly string[];
+  readonly shardOf: Int32Array;
+  /** Entry of a tensor, or -1. */
+  entryOf(name: string): number;
 }
 
 /**
  * Reads the text of an index strictly.
- * @param text the bytes as latin1, where the caller has it already; the names are slices of it
  * @throws MergeError E_INDEX_JSON, E_INDEX_UTF8, E_INDEX_PATH, E_DUPLICATE_KEY, E_SURROGATE, naming file, tensor and byte position
  */
-export function scanIndex(bytes: Uint8Array, path: string, text = latin1(bytes)): SafetensorsIndex {
-  const scanner = new JsonScanner(bytes, { path, offset: 0, what: 'index', syntax: 'E_INDEX_JSON', utf8: 'E_INDEX_UTF8' }, text);
+export function scanIndex(bytes: Uint8Array, path: string): SafetensorsIndex {
+  const scanner = new JsonScanner(bytes, { path, offset: 0, what: 'index', syntax: 'E_INDEX_JSON', utf8: 'E_INDEX_UTF8' });
   let metadata: ReadonlyMap<string, unknown> | null = null;
-  let weightMap: ReadonlyMap<string, string> | undefined;
+  let weightMap: Omit<SafetensorsIndex, 'metadata'> | undefined;
   const seen = new Set<string>();
   if (scanner.peek() !== 0x7b) scanner.fail('E_INDEX_JSON', 'the index is not an object');
   scanner.object((key, start) => {
@@ -33,31 +37,36 @@ export function scanIndex(bytes: Uint8Array, path: string, text = latin1(bytes))
     metadata = value;
   });
   scanner.finish(' \t\r\n');
-  return { metadata, weightMap: weightMap ?? scanner.fail('E_INDEX_JSON', 'the index has no weight_map', 0) };
+  return { metadata, ...(weightMap ?? scanner.fail('E_INDEX_JSON', 'the index has no weight_map', 0)) };
 }
 
-function scanWeightMap(scanner: JsonScanner): Map<string, string> {
+function scanWeightMap(scanner: JsonScanner): Omit<SafetensorsIndex, 'metadata'> {
   if (scanner.peek() !== 0x7b) scanner.fail('E_INDEX_JSON', 'weight_map is not an object');
-  const weightMap = new Map<string, string>();
-  const shards = new Map<string, string>();
+  const entries = new Map<string, number>();
+  const names: string[] = [];
+  const shardOf: number[] = [];
+  const shards: string[] = [];
+  const numbers = new Map<string, number>();
   scanner.object((tensor, start) => {
     scanner.tensor = tensor;
     if (scanner.peek() !== 0x22) scanner.fail('E_INDEX_JSON', 'the name of its shard is not a string');
     const at = scanner.pos;
-    const written = scanner.string();
-    let shard = shards.get(written);
-    if (shard === undefined) {
-      const fault = shardNameFault(written);
-      if (fault !== undefined) scanner.fail('E_INDEX_PATH', `its shard ${JSON.stringify(written)} ${fault}`, at);
-      // A copy, since a slice would keep the text of the whole index.
-      shard = Buffer.from(written).toString();
-      shards.set(shard, shard);
+    const shard = scanner.string();
+    let number = numbers.get(shard);
+    if (number === undefined) {
+      const fault = shardNameFault(shard);
+      if (fault !== undefined) scanner.fail('E_INDEX_PATH', `its shard ${JSON.stringify(shard)} ${fault}`, at);
+      number = shards.push(shard) - 1;
+      numbers.set(shard, number);
     }
-    const before = weightMap.size;
-    if (weightMap.set(tensor, shard).size === before) scanner.fail('E_DUPLICATE_KEY', 'weight_map names this tensor twice', start);
+    if (entries.set(tensor, names.length).size === names.length) {
+      scanner.fail('E_DUPLICATE_KEY', 'weight_map names this tensor twice', start);
+    }
+    names.push(tensor);
+    shardOf.push(number);
     scanner.tensor = undefined;
   });
-  return weightMap;
+  return { shards, names, shardOf: Int32Array.from(shardOf), entryOf: (name) => entries.get(name) ?? -1 };
 }
 
 /**
