@@ -28,6 +28,7 @@ class Evaluation:
     def __init__(self, model: str, seed: int):
         self.model, self.base = model, WORK / f"seed-{seed}"
         self.slices = {name: windows(held_out(name)) for name in ("search", "validation")}
+        self.known: dict[tuple, np.ndarray] = {}
         self.slices["demo"] = windows(held_out("validation"), DEMO_BYTES)
 
     def path(self, step: int, folder: str = ""):
@@ -39,10 +40,12 @@ class Evaluation:
 
     def losses(self, paths: list, weights: list[float] | None = None, on: str = "validation") -> np.ndarray:
         """Window losses of the merge of `paths` (of a checkpoint as it is, for one path)."""
-        if len(paths) == 1:
-            return window_losses(load_model(paths[0]), self.slices[on])
-        merged = combine([load(path) for path in paths], weights or sma(len(paths)))
-        return window_losses(load_merged(merged, paths[-1]), self.slices[on])
+        key = (*paths, *(weights or ()), on)
+        if key not in self.known:
+            merged = combine([load(path) for path in paths], weights or sma(len(paths))) if len(paths) > 1 else None
+            model = load_model(paths[0]) if merged is None else load_merged(merged, paths[-1])
+            self.known[key] = window_losses(model, self.slices[on])
+        return self.known[key]
 
     def last(self, most: int) -> list[dict]:
         """The mean of the last 1..most checkpoints."""
@@ -80,6 +83,7 @@ class Evaluation:
     def early(self) -> list[dict]:
         """Where wide windows harm: means at step 500 and 1,000, spaced 50, and of the three checkpoints that are committed."""
         cases = [self.newest(n, end, 50, "-early") for end, counts in ((500, (1, 3, 5, 10)), (1000, (1, 3, 5, 10, 15, 20))) for n in counts]
+        cases += [self.newest(1, step, 50, "-early") for step in (300, 650)]
         cases += [self.newest(n, 1000, 350, "-early") for n in (2, 3)]
         rows = []
         for paths in cases:

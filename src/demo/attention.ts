@@ -1,5 +1,5 @@
 import type { ModelConfig } from './config.ts';
-import { dot, linear, type Matrix, rmsNorm, softmax } from './math.ts';
+import { linear, type Matrix, rmsNorm, softmax } from './math.ts';
 import type { WeightReader } from './tensors.ts';
 
 export interface Attention {
@@ -35,25 +35,40 @@ export function attend(x: Float64Array, count: number, layer: Attention, config:
   if (layer.kNorm !== null) k = rmsNorm(k, layer.kNorm, normEpsilon);
   rotate(q, count, heads, config);
   rotate(k, count, kvHeads, config);
-  const queryWidth = heads * headSize;
-  const keyWidth = kvHeads * headSize;
-  const mixed = new Float64Array(count * queryWidth);
-  const scores = new Float64Array(count);
   const scale = 1 / Math.sqrt(headSize);
+  const mixed = new Float64Array(count * heads * headSize);
   for (let head = 0; head < heads; head++) {
-    const keyHead = Math.floor((head * kvHeads) / heads) * headSize;
+    const keyHead = Math.floor((head * kvHeads) / heads);
+    const queries = oneHead(q, count, head, heads, headSize);
+    const keys = oneHead(k, count, keyHead, kvHeads, headSize);
+    const values = transpose(oneHead(v, count, keyHead, kvHeads, headSize));
+    const shares = linear(queries.data, count, keys);
     for (let t = 0; t < count; t++) {
-      const at = t * queryWidth + head * headSize;
-      for (let s = 0; s <= t; s++) scores[s] = dot(q, at, k, s * keyWidth + keyHead, headSize) * scale;
-      softmax(scores, 0, t + 1);
-      for (let s = 0; s <= t; s++) {
-        const share = scores[s]!;
-        const from = s * keyWidth + keyHead;
-        for (let i = 0; i < headSize; i++) mixed[at + i]! += share * v[from + i]!;
-      }
+      const row = shares.subarray(t * count, (t + 1) * count);
+      for (let s = 0; s <= t; s++) row[s]! *= scale;
+      softmax(row, 0, t + 1);
+      row.fill(0, t + 1); // a position sees itself and what came before
     }
+    const result = linear(shares, count, values);
+    for (let t = 0; t < count; t++) mixed.set(result.subarray(t * headSize, (t + 1) * headSize), (t * heads + head) * headSize);
   }
   return linear(mixed, count, layer.o);
+}
+
+/** The part of x (`count` vectors of all heads) that belongs to one head. */
+function oneHead(x: Float64Array, count: number, head: number, heads: number, headSize: number): Matrix {
+  const data = new Float64Array(count * headSize);
+  for (let t = 0; t < count; t++) {
+    const start = (t * heads + head) * headSize;
+    data.set(x.subarray(start, start + headSize), t * headSize);
+  }
+  return { rows: count, columns: headSize, data };
+}
+
+function transpose({ rows, columns, data }: Matrix): Matrix {
+  const transposed = new Float64Array(data.length);
+  for (let r = 0; r < rows; r++) for (let c = 0; c < columns; c++) transposed[c * rows + r] = data[r * columns + c]!;
+  return { rows: columns, columns: rows, data: transposed };
 }
 
 /** Rotary positions as transformers lays them out: dimension i of a head turns together with dimension i + headSize / 2. */
