@@ -42,9 +42,9 @@ function cgroupMounts(root: string): readonly CgroupMount[] {
     const [mounted = '', described = ''] = line.split(' - ');
     const [, , , mountRoot = '/', point = ''] = mounted.split(' ');
     const [type, , superOptions = ''] = described.split(' ');
-    if (type === 'cgroup2') mounts.push({ version: 2, point: unescape(point), root: unescape(mountRoot), controllers: [] });
+    if (type === 'cgroup2') mounts.push({ version: 2, point: octalDecoded(point), root: octalDecoded(mountRoot), controllers: [] });
     if (type === 'cgroup')
-      mounts.push({ version: 1, point: unescape(point), root: unescape(mountRoot), controllers: superOptions.split(',') });
+      mounts.push({ version: 1, point: octalDecoded(point), root: octalDecoded(mountRoot), controllers: superOptions.split(',') });
   }
   return mounts;
 }
@@ -60,7 +60,7 @@ function levels(point: string, mountRoot: string, group: string): readonly strin
 }
 
 /** Undoes mountinfo's octal escapes of spaces, tabs, newlines and backslashes. */
-function unescape(text: string): string {
+function octalDecoded(text: string): string {
   return text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
 }
 

@@ -1,0 +1,64 @@
+import type { MergeEvent, ProgressEvent } from '../../engine/events.ts';
+import { MergeError } from '../../errors.ts';
+import { type AverageOptions, average, plan, planDocument } from '../../index.ts';
+import { type Context, writeJson } from '../context.ts';
+import { parseInputs } from '../inputs.ts';
+import { interruptible } from '../interrupt.ts';
+import { createProgress, type ProgressMode } from '../progress.ts';
+import { mergeSummary } from '../text/merge-summary.ts';
+import { planText } from '../text/plan-text.ts';
+
+/** Options of `average` and `plan` as commander leaves them. */
+export interface AverageFlags extends Omit<AverageOptions, 'inputs' | 'output'> {
+  readonly output?: string;
+  readonly dryRun?: boolean;
+  readonly json?: boolean;
+  readonly quiet?: boolean;
+  readonly progress?: ProgressMode;
+}
+
+/** `merge average`: also the implementation of `--dry-run` and of `merge plan`. */
+export async function run(context: Context, args: readonly (string | readonly string[])[], flags: AverageFlags): Promise<number> {
+  const options = averageOptions(args[0] as readonly string[], flags);
+  if (flags.dryRun) return showPlan(context, options, flags);
+
+  const { terminal } = context;
+  const progress = createProgress(flags.progress ?? (flags.quiet ? 'none' : 'auto'), terminal, eventDocument);
+  try {
+    const onProgress = (event: MergeEvent) => progress.event(event);
+    const result = await interruptible(terminal, (signal) => average(options, { signal, onProgress }));
+    progress.end();
+    for (const warning of result.warnings) progress.warn(warning);
+    if (flags.json) writeJson(context, result);
+    else if (flags.quiet) for (const output of result.outputs) terminal.out.write(`${output.path}\n`);
+    else terminal.out.write(mergeSummary(result, terminal.out.colors, terminal.invocation));
+    return 0;
+  } finally {
+    progress.end();
+  }
+}
+
+/** Prints what would be done. Nothing is written. */
+export async function showPlan(context: Context, options: AverageOptions, flags: AverageFlags): Promise<number> {
+  const { terminal } = context;
+  const document = planDocument(await plan(options));
+  const progress = createProgress('none', terminal);
+  for (const warning of document.warnings) progress.warn(warning);
+  if (flags.json) writeJson(context, document);
+  else if (flags.quiet) for (const output of document.outputs) terminal.out.write(`${output.path}\n`);
+  else terminal.out.write(planText(document, terminal.out.colors));
+  return 0;
+}
+
+/** The command line as the library's options: only what was given, so that the library's defaults stay its own. */
+export function averageOptions(inputs: readonly string[], flags: AverageFlags): AverageOptions {
+  const { output, dryRun, json, quiet, progress, keep, ...given } = flags as AverageFlags & { readonly debug?: boolean };
+  if (output === undefined) throw new MergeError('E_USAGE', 'no output is given', { help: 'Name what to make with -o OUT.' });
+  const { debug, ...options } = given;
+  return { ...options, inputs: parseInputs(inputs, flags.weights !== undefined), output, ...(keep === false ? { keep } : {}) };
+}
+
+/** A line of `--progress json`: the plan as its document, because its segments alone can be a hundred megabytes. */
+function eventDocument(event: MergeEvent | ProgressEvent): object {
+  return event.type === 'plan' ? { type: 'plan', plan: planDocument(event.plan) } : event;
+}

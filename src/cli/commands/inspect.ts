@@ -1,0 +1,20 @@
+import { inspect } from '../../index.ts';
+import { type Context, writeJson } from '../context.ts';
+import { warningText } from '../error-text.ts';
+import { inspectionText } from '../text/inspection-text.ts';
+
+interface InspectFlags {
+  readonly summary?: boolean;
+  readonly json?: boolean;
+}
+
+/** `merge inspect`. */
+export async function run(context: Context, args: readonly (string | readonly string[])[], flags: InspectFlags): Promise<number> {
+  const { out, err } = context.terminal;
+  const inspection = await inspect(args[0] as string);
+  for (const warning of inspection.warnings) err.write(warningText(warning, err.colors));
+  const { tensors, ...summary } = inspection;
+  if (flags.json) writeJson(context, flags.summary ? summary : { ...summary, tensors });
+  else out.write(inspectionText(inspection, out.colors, !flags.summary));
+  return 0;
+}

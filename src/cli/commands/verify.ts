@@ -1,0 +1,40 @@
+import { MergeError } from '../../errors.ts';
+import { verify } from '../../index.ts';
+import { type Context, writeJson } from '../context.ts';
+import { interruptible } from '../interrupt.ts';
+import { createProgress, type ProgressMode } from '../progress.ts';
+import { verificationText } from '../text/verification-text.ts';
+
+interface VerifyFlags {
+  readonly full?: boolean;
+  readonly sample?: number;
+  readonly input?: readonly string[];
+  readonly json?: boolean;
+  readonly quiet?: boolean;
+  readonly progress?: ProgressMode;
+}
+
+/** `merge verify`. A mismatch is thrown by the library as E_VERIFY. */
+export async function run(context: Context, args: readonly (string | readonly string[])[], flags: VerifyFlags): Promise<number> {
+  const { terminal } = context;
+  if (flags.full && flags.sample !== undefined) throw new MergeError('E_USAGE', '--full and --sample cannot be used together');
+  const progress = createProgress(flags.progress ?? (flags.quiet ? 'none' : 'auto'), terminal);
+  try {
+    const report = await interruptible(terminal, (signal) =>
+      verify(args[0] as string, {
+        ...(flags.full ? { full: true } : {}),
+        ...(flags.sample === undefined ? {} : { sample: flags.sample }),
+        ...(flags.input === undefined ? {} : { inputs: flags.input }),
+        signal,
+        onProgress: (event) => progress.event(event),
+      }),
+    );
+    progress.end();
+    for (const warning of report.warnings) progress.warn(warning);
+    if (flags.json) writeJson(context, report);
+    else if (!flags.quiet) terminal.out.write(verificationText(report, terminal.out.colors));
+    return 0;
+  } finally {
+    progress.end();
+  }
+}

@@ -1,0 +1,74 @@
+const BYTE_UNITS = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'] as const;
+
+/** Bytes for people, decimal units, three digits: `313 kB`, `2.04 GB`. */
+export function formatBytes(bytes: number): string {
+  let unit = 0;
+  let value = bytes;
+  // 999.5 and not 1000: what would be rounded up to 1000 belongs to the next unit.
+  while (value >= 999.5 && unit < BYTE_UNITS.length - 1) {
+    value /= 1000;
+    unit++;
+  }
+  return `${unit === 0 ? String(Math.round(value)) : threeDigits(value)} ${BYTE_UNITS[unit]}`;
+}
+
+/** Bytes a second for people; a dash where there is none yet. */
+export function formatRate(bytesPerSecond: number): string {
+  return bytesPerSecond > 0 && Number.isFinite(bytesPerSecond) ? `${formatBytes(bytesPerSecond)}/s` : '- B/s';
+}
+
+/** Seconds for people: `0.123 s`, `12.3 s`, `2 min 5 s`, `1 h 2 min`. */
+export function formatSeconds(seconds: number): string {
+  if (seconds < 99.95) return `${threeDigits(seconds)} s`;
+  const whole = Math.round(seconds);
+  const minutes = Math.floor(whole / 60);
+  return minutes < 60 ? `${minutes} min ${whole % 60} s` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
+/** A clock for an ETA: `00:21`, `1:02:03`. */
+export function formatClock(seconds: number): string {
+  const whole = Math.max(0, Math.round(seconds));
+  const two = (n: number) => String(n).padStart(2, '0');
+  const [h, m, s] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
+  return h > 0 ? `${h}:${two(m)}:${two(s)}` : `${two(m)}:${two(s)}`;
+}
+
+/** `1 tensor`, `92,000 tensors`. */
+export function plural(count: number, noun: string): string {
+  return `${formatCount(count)} ${noun}${count === 1 ? '' : 's'}`;
+}
+
+/** A whole number with thousands separators. */
+export function formatCount(count: number): string {
+  return String(count).replace(/\B(?=(\d{3})+$)/g, ',');
+}
+
+/**
+ * Text from a file made safe to show: names of tensors and files may hold escape sequences that would move the cursor or repaint the terminal.
+ * Control characters and direction overrides are written as escapes.
+ */
+export function printable(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are exactly what must not reach a terminal
+  return text.replace(/[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, (c) => {
+    if (c === '\n') return '\\n';
+    const code = c.charCodeAt(0);
+    return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u${code.toString(16)}`;
+  });
+}
+
+/** Columns padded to the same width, two spaces between; numbers (`right`) are aligned right. No spaces at the ends of lines. */
+export function formatTable(rows: readonly (readonly string[])[], align: readonly ('left' | 'right')[]): string[] {
+  const widths = align.map((_, column) => rows.reduce((width, row) => Math.max(width, row[column]?.length ?? 0), 0));
+  return rows.map((row) =>
+    row
+      .map((cell, column) => (align[column] === 'right' ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!)))
+      .join('  ')
+      .trimEnd(),
+  );
+}
+
+function threeDigits(value: number): string {
+  if (value >= 99.95) return String(Math.round(value));
+  if (value >= 9.995) return value.toFixed(1);
+  return value >= 0.9995 ? value.toFixed(2) : value.toFixed(3);
+}

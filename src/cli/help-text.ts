@@ -1,0 +1,73 @@
+import { EXIT } from '../errors.ts';
+
+/** Examples of each command, as `[what it is for, the arguments after the program's name]`. They are run by nobody but read by everybody: keep them few. */
+export const EXAMPLES: Readonly<Record<string, readonly (readonly [string, string])[]>> = {
+  merge: [
+    ['The mean of three checkpoints of a run', 'average run/checkpoint-1000 run/checkpoint-2000 run/checkpoint-3000 -o merged'],
+    ['See first what would happen', 'plan run/checkpoint-*000 -o merged'],
+    ['Check the result against its inputs', 'verify merged'],
+    ['Try it on the run that comes with the package', 'demo'],
+  ],
+  average: [
+    ['Mean of three checkpoints', 'average run/checkpoint-1000 run/checkpoint-2000 run/checkpoint-3000 -o merged'],
+    ['Exponential average, 20 % to each newer one', 'average run/checkpoint-*000 --method ema --alpha 0.2 -o merged'],
+    ['Weights of your own', 'average a b c --weights -0.5,0.5,1 -o merged'],
+    ['The same, beside the paths', 'average a:-0.5 b:0.5 c:1 -o merged'],
+    ['Single files, stored as float32', 'average a.safetensors b.safetensors --dtype F32 -o merged.safetensors'],
+    ['In a script: the path of the result', 'average run/checkpoint-*000 -o merged -q'],
+    ['Go on after an interruption', 'average run/checkpoint-*000 -o merged --resume'],
+  ],
+  plan: [
+    ['What would be merged, read and written', 'plan run/checkpoint-*000 -o merged'],
+    ['The same for a script', 'plan run/checkpoint-*000 -o merged --json'],
+  ],
+  inspect: [
+    ['Summary and tensors', 'inspect run/checkpoint-3000'],
+    ['Only the summary', 'inspect run/checkpoint-3000 --summary'],
+    ['Names and shapes for a script', "inspect model.safetensors --json | jq -r '.tensors[] | [.name, .shape] | @json'"],
+  ],
+  verify: [
+    ['Checksums, structure and a sample recomputed from the inputs', 'verify merged'],
+    ['Recompute every element', 'verify merged --full'],
+    ['The inputs were moved', 'verify merged --input /archive/checkpoint-1000 --input /archive/checkpoint-2000'],
+  ],
+  bench: [
+    ["This machine's limits and how near a merge comes to them", 'bench'],
+    ['On the file system that will hold the checkpoints', 'bench --dir /scratch'],
+  ],
+  doctor: [
+    ['Look for what could go wrong here', 'doctor'],
+    ['Check the place where merges will be written', 'doctor /scratch/merges'],
+  ],
+  demo: [['Merge the last checkpoints of a real small run, and measure what it gained', 'demo']],
+  completion: [
+    ['bash, in ~/.bashrc', 'completion bash > ~/.merge-completion.bash && echo "source ~/.merge-completion.bash" >> ~/.bashrc'],
+    ['zsh, in a folder on $fpath', 'completion zsh > ~/.zfunc/_merge'],
+    ['fish', 'completion fish > ~/.config/fish/completions/merge.fish'],
+  ],
+};
+
+/** What each exit code means, for the top-level help and docs/cli.md. */
+export const EXIT_CODES: readonly (readonly [string, string])[] = [
+  [String(EXIT.ok), 'done'],
+  [String(EXIT.failed), 'failed: I/O errors, read-only file system'],
+  [String(EXIT.usage), 'usage: command line, output overlapping an input, CKPT_MERGE_ISA'],
+  [String(EXIT.input), 'an input is missing, unreadable, invalid or incompatible'],
+  [String(EXIT.exists), 'the output exists'],
+  [String(EXIT.mismatch), 'verification found a mismatch'],
+  [String(EXIT.space), 'not enough space or memory'],
+  [String(EXIT.temporary), 'temporary: retrying helps'],
+  ['129, 130, 143', 'ended by SIGHUP, SIGINT, SIGTERM'],
+];
+
+/** The examples as help prints them: what for, then the command indented below. */
+export function examplesText(command: string, program: string): string {
+  const examples = EXAMPLES[command] ?? [];
+  if (examples.length === 0) return '';
+  return examples.map(([what, args]) => `  ${what}\n    ${program} ${args}`).join('\n');
+}
+
+export function exitCodesText(): string {
+  const width = Math.max(...EXIT_CODES.map(([code]) => code.length));
+  return EXIT_CODES.map(([code, meaning]) => `  ${code.padEnd(width)}  ${meaning}`).join('\n');
+}

@@ -1,0 +1,112 @@
+import { existsSync } from 'node:fs';
+import { CommanderError } from 'commander';
+import { ERROR_CODES, MergeError } from '../errors.ts';
+import { version } from '../version.ts';
+import type { CommandModule, Context } from './context.ts';
+import { asFailure, errorDocument, errorText, type Failure } from './error-text.ts';
+import { Interrupted } from './interrupt.ts';
+import { buildProgram, type CommandName, styleHelp } from './program.ts';
+import { shellQuote } from './shell-quote.ts';
+import { createTerminal } from './terminal.ts';
+
+/** Implementations are loaded when their command runs, so that help costs nothing but the parser. */
+const COMMANDS: Readonly<Record<CommandName, () => Promise<unknown>>> = {
+  average: () => import('./commands/average.ts'),
+  plan: () => import('./commands/plan.ts'),
+  inspect: () => import('./commands/inspect.ts'),
+  verify: () => import('./commands/verify.ts'),
+  bench: () => import('./commands/bench.ts'),
+  doctor: () => import('./commands/doctor.ts'),
+  demo: () => import('./commands/demo.ts'),
+  completion: () => import('./commands/completion.ts'),
+};
+
+/**
+ * Runs a command line of this process and resolves to its exit code. Never throws: whatever went wrong is reported on stderr, and under `--json` as a
+ * document on stdout.
+ * @param argv the words after the program's name
+ */
+export async function main(argv: readonly string[]): Promise<number> {
+  const terminal = createTerminal(process);
+  const context: Context = { terminal, argv, version };
+  const asked = new Set(argv.slice(0, argv.includes('--') ? argv.indexOf('--') : argv.length));
+  try {
+    return await runCommand(context);
+  } catch (error) {
+    const failure = error instanceof Interrupted ? interruption(error, context) : withUsage(asFailure(error), context);
+    terminal.err.write(errorText(failure, terminal.err.colors, asked.has('--debug')));
+    if (asked.has('--json')) terminal.out.write(`${JSON.stringify(errorDocument(failure), null, 2)}\n`);
+    return failure.exitCode;
+  }
+}
+
+async function runCommand(context: Context): Promise<number> {
+  const { terminal, argv, version } = context;
+  let code = 0;
+  const program = buildProgram(version, terminal.invocation, async (command, args, options) => {
+    refuseTwoModes(options);
+    const implementation = (await COMMANDS[command]()) as CommandModule;
+    code = await implementation.run(context, args, options);
+  });
+  styleHelp(program, terminal.out.colors, terminal.out.columns());
+  for (const command of [program, ...program.commands]) {
+    command.configureOutput({ writeOut: (text) => terminal.out.write(text), writeErr: () => {}, getOutHasColors: () => true });
+  }
+  if (argv.length === 0) {
+    program.configureOutput({ writeErr: (text) => terminal.err.write(text), getErrHasColors: () => true }).outputHelp({ error: true });
+    return 2;
+  }
+  try {
+    await program.parseAsync(argv, { from: 'user' });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    if (error.exitCode === 0) return 0; // help or version was asked for, and printed
+    throw usageError(error, argv, context);
+  }
+  return code;
+}
+
+function refuseTwoModes(options: { readonly json?: boolean; readonly quiet?: boolean }): void {
+  if (options.json && options.quiet) throw new MergeError('E_USAGE', '--json and --quiet cannot be used together');
+}
+
+/** Commander's complaint in this program's form: its suggestion, where it has one, becomes the help. */
+function usageError(error: CommanderError, argv: readonly string[], context: Context): MergeError {
+  // `help` for a command that there is none of: commander means to print the general help, as an error.
+  const message = error.code === 'commander.help' ? `unknown command '${argv[1]}'` : error.message;
+  const [what = '', suggestion] = message.replace(/^error: /, '').split('\n');
+  if (suggestion !== undefined)
+    return new MergeError('E_USAGE', what, { help: `${suggestion.replace(/^\(|\)$/g, '')} ${seeHelp(context)}` });
+  if (error.code === 'commander.unknownCommand' && existsSync(argv[0]!)) {
+    const help = `To merge checkpoints: ${[context.terminal.invocation, 'average', ...argv.map(shellQuote)].join(' ')}`;
+    return new MergeError('E_USAGE', `${argv[0]} is a path, not a command`, { help });
+  }
+  return new MergeError('E_USAGE', what, { help: seeHelp(context) });
+}
+
+/** Where an error on the command line has no advice of its own, the command's help is the place to look. */
+function withUsage(failure: Failure, context: Context): Failure {
+  const { code, help } = failure;
+  const general = (code === 'E_USAGE' || code === 'E_OPTION') && help === ERROR_CODES[code].help;
+  return general ? { ...failure, help: seeHelp(context) } : failure;
+}
+
+function seeHelp({ argv, terminal }: Context): string {
+  const command = argv.find((word) => Object.hasOwn(COMMANDS, word));
+  return `See ${terminal.invocation} ${command === undefined ? '--help' : `${command} --help`}`;
+}
+
+/** An ending by signal as a failure; says how to go on where the library kept something. */
+function interruption(error: Interrupted, { argv, terminal }: Context): Failure {
+  const kept = Boolean(error.details.kept ?? error.details.resume);
+  const words = argv.includes('--resume') ? argv : [...argv, '--resume'];
+  const resume = [terminal.invocation, ...words.map(shellQuote)].join(' ');
+  return {
+    code: 'E_INTERRUPTED',
+    message: `ended by ${error.signal}; ${kept ? 'what is complete was kept' : 'nothing was left behind'}`,
+    details: { ...error.details, signal: error.signal, ...(kept ? { resume } : {}) },
+    help: kept ? `Go on with: ${resume}` : '',
+    exitCode: error.exitCode,
+    stack: error.stack ?? null,
+  };
+}

@@ -1,0 +1,158 @@
+import { Argument, Command } from 'commander';
+import { DEFAULT_ALPHA, SCHEDULES } from '../schedule/registry.ts';
+import { examplesText, exitCodesText } from './help-text.ts';
+import { choiceOption, flag, listOption, valueOption } from './options.ts';
+import type { Colors } from './terminal.ts';
+import { parseBytes, parsePath, parsePositiveInteger, parseUnitInterval, parseWeights } from './values.ts';
+
+export const SHELLS = ['bash', 'zsh', 'fish'] as const;
+const FLOATS = ['BF16', 'F16', 'F32', 'F64'] as const;
+export const PROGRESS_MODES = ['auto', 'tty', 'lines', 'json', 'none'] as const;
+
+export type CommandName = 'average' | 'plan' | 'inspect' | 'verify' | 'bench' | 'doctor' | 'demo' | 'completion';
+/** Called with the command that was chosen, its positional arguments and its options. */
+export type Dispatch = (command: CommandName, args: readonly (string | readonly string[])[], options: object) => Promise<void>;
+
+/**
+ * The command tree: parsing, help, completion and docs/cli.md all come from it. It loads no implementation.
+ * @param version of the package
+ * @param name as the user calls the program
+ */
+export function buildProgram(version: string, name: string, dispatch: Dispatch): Command {
+  const program = new Command(name)
+    .description('Merge the checkpoints of a training run: exact, whole or not at all, at the speed of the disk.')
+    .usage('COMMAND [options]')
+    .version(version, '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print help')
+    .helpCommand('help [command]', 'help for a command')
+    .exitOverride()
+    .configureOutput({ writeErr: () => {} });
+  const more = `\nHelp for one command, with its examples: ${name} COMMAND --help`;
+  program.addHelpText('after', () => section('Examples', examplesText('merge', name)) + section('Exit codes', exitCodesText()) + more);
+
+  const add = (command: CommandName, description: string, args: readonly Argument[]): Command => {
+    const sub = program.command(command).description(description);
+    for (const argument of args) sub.addArgument(argument);
+    sub.addHelpText('after', () => section('Examples', examplesText(command, name)));
+    return sub.action((...given) => dispatch(command, given.slice(0, args.length), sub.opts()));
+  };
+
+  const inputs = () => new Argument('<input...>', 'folders or .safetensors files, oldest first; PATH:WEIGHT gives one its weight');
+  addMergeOptions(add('average', 'merge checkpoints into one', [inputs()])).addOption(
+    flag('-n, --dry-run', 'print the plan, write nothing'),
+  );
+  addMergeOptions(add('plan', 'show what average would do: members, weights, bytes, memory, space', [inputs()]));
+
+  add('inspect', "a checkpoint's summary and tensors", [new Argument('<checkpoint>', 'folder or .safetensors file')])
+    .addOption(flag('-s, --summary', 'leave out the list of tensors'))
+    .addOption(json())
+    .addOption(debug());
+
+  add('verify', 'check a merge: checksums, structure, recomputation from its inputs', [
+    new Argument('<checkpoint>', 'folder or file that average wrote'),
+  ])
+    .addOption(flag('--full', 'recompute every element'))
+    .addOption(valueOption('--sample <fraction>', 'part of the elements to recompute, over 0 and at most 1', parseUnitInterval))
+    .addOption(listOption('--input <path>', 'where an input lies now; repeat, in the order of the merge', parsePath))
+    .addOption(json())
+    .addOption(flag('-q, --quiet', 'print nothing; the exit code says it'))
+    .addOption(progress())
+    .addOption(debug());
+
+  add('bench', "this machine's read and write limits, and how near a merge comes to them", [])
+    .addOption(valueOption('--dir <path>', 'folder for the temporary files (default: the system temp folder)', parsePath))
+    .addOption(valueOption('--size <bytes>', 'size of one input (default: 256MB)', parseBytes))
+    .addOption(valueOption('--inputs <n>', 'checkpoints to merge (default: 4)', parsePositiveInteger))
+    .addOption(threads())
+    .addOption(json())
+    .addOption(debug());
+
+  add('doctor', 'what could go wrong on this machine, and what to do about it', [
+    new Argument('[folder]', 'where merges will be written (default: the current folder)'),
+  ])
+    .addOption(json())
+    .addOption(debug());
+
+  add('demo', 'merge a real training run that comes with the package', []).addOption(debug());
+
+  add('completion', 'print a completion script', [new Argument('<shell>', 'bash, zsh or fish').choices(SHELLS)]).addOption(debug());
+  return program;
+}
+
+function addMergeOptions(command: Command): Command {
+  command.usage('INPUT... -o OUT [options]');
+  const methods = SCHEDULES.map((s) => s.name);
+  command
+    .optionsGroup('Output:')
+    .addOption(valueOption('-o, --output <path>', 'what to make: a folder, or a file ending in .safetensors (required)', parsePath))
+    .addOption(flag('-f, --force', 'replace an existing output, at once and only when the new one is complete'))
+    .addOption(choiceOption('--dtype <name>', 'store float tensors as BF16, F16, F32 or F64 (default: as the newest input)', FLOATS))
+    .addOption(
+      valueOption('--like <path>', 'take shards, order and side files from this checkpoint (default: the newest input)', parsePath),
+    )
+    .optionsGroup('Weights:')
+    .addOption(choiceOption('-m, --method <name>', `${SCHEDULES.map((s) => `${s.name}: ${s.summary}`).join('; ')} (default: sma)`, methods))
+    .addOption(
+      valueOption(
+        '--alpha <number>',
+        `ema: share of each newer checkpoint, over 0 and at most 1 (default: ${DEFAULT_ALPHA})`,
+        parseUnitInterval,
+      ),
+    )
+    .addOption(
+      valueOption('-w, --weights <list>', 'one number for each input, as 0.2,0.3,0.5; negative ones too, used as given', parseWeights),
+    )
+    .addOption(flag('--normalize', 'divide the weights by their sum'))
+    .optionsGroup('Checks:')
+    .addOption(flag('--allow-mixed-dtypes', 'accept a tensor that is stored in different float dtypes'))
+    .addOption(flag('--fail-nonfinite', 'fail when an input holds NaN or infinity, or a sum overflows (default: warn)'))
+    .optionsGroup('Machine:')
+    .addOption(threads())
+    .addOption(valueOption('--memory <size>', 'bound of buffers: bytes, 256M (10^6), 256MiB (2^20) (default: 256MiB)', parseBytes))
+    .addOption(choiceOption('--io <mode>', 'how inputs are read: map, read (default: auto, by file system)', ['auto', 'map', 'read']))
+    .addOption(
+      choiceOption('--cache <mode>', 'page cache behind the work: keep, drop (default: auto, by memory)', ['auto', 'keep', 'drop']),
+    )
+    .optionsGroup('Interruption:')
+    .addOption(flag('--resume', 'go on with what an interrupted run of the same merge left'))
+    .addOption(flag('--no-keep', 'leave nothing to resume when interrupted'))
+    .optionsGroup('Reporting:')
+    .addOption(json())
+    .addOption(flag('-q, --quiet', 'print only the path of the output'))
+    .addOption(progress())
+    .addOption(debug())
+    .addHelpOption(flag('-h, --help', 'print help').helpGroup('Reporting:'));
+  return command;
+}
+
+const json = () => flag('--json', 'print one JSON document, also for errors');
+const debug = () => flag('--debug', 'show the stack of an error');
+const threads = () =>
+  valueOption('-t, --threads <n>', 'compute threads (default: CPUs allowed by affinity, cgroup and Slurm)', parsePositiveInteger);
+const progress = () => choiceOption('--progress <mode>', `on stderr: ${PROGRESS_MODES.join(', ')} (default: auto)`, PROGRESS_MODES);
+
+function section(title: string, body: string): string {
+  return body === '' ? '' : `\n${title}:\n${body}\n`;
+}
+
+function argumentTerm(argument: Argument): string {
+  const term = `${argument.name().toUpperCase()}${argument.variadic ? '...' : ''}`;
+  return argument.required ? term : `[${term}]`;
+}
+
+/** Writes help through the given colours and width, whichever stream it goes to. */
+export function styleHelp(program: Command, colors: Colors, columns: number): void {
+  for (const command of [program, ...program.commands]) {
+    command.configureHelp({
+      helpWidth: Math.min(columns, 120),
+      // Every command has options, and every description names its choices.
+      subcommandTerm: (sub) => [sub.name(), ...sub.registeredArguments.map(argumentTerm)].join(' '),
+      optionDescription: (option) => option.description,
+      argumentDescription: (argument) => argument.description,
+      styleTitle: (text) => colors.bold(text),
+      styleCommandText: (text) => colors.cyan(text),
+      styleSubcommandText: (text) => colors.cyan(text),
+      styleOptionText: (text) => colors.green(text),
+    });
+  }
+}
