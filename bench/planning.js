@@ -1,0 +1,50 @@
+/** Planning at the scale of today's largest models. The checkpoints are headers over holes: nothing here reads tensor data. */
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { run } from './support/child.js';
+import { expertTensors, makeCheckpoint } from './support/data.js';
+import { interleaved, spread, summaries, summary, table } from './support/measure.js';
+
+const CHILD = fileURLToPath(new URL('support/open-child.js', import.meta.url));
+const MEMBERS = 10;
+const LARGEST = 500_000;
+
+/** @param {import('./support/context.js').Context} context */
+export default async function planning(context) {
+  const tensors = expertTensors(context.tensors);
+  const inputs = Array.from({ length: MEMBERS }, (_, i) => {
+    const dir = join(context.dir, `planning-${context.tensors}`, `checkpoint-${(i + 1) * 1000}`);
+    makeCheckpoint(dir, { tensors, shards: 16, holes: true });
+    return dir;
+  });
+  const largest = join(context.dir, 'planning-largest', 'checkpoint-1000');
+  makeCheckpoint(largest, { tensors: expertTensors(LARGEST), shards: 64, holes: true });
+
+  let megabytes = { plan: 0, openOne: 0, openLargest: 0 };
+  const child = (/** @type {keyof typeof megabytes} */ name, /** @type {unknown} */ job) => async () => {
+    const said = JSON.parse((await run(process.execPath, [CHILD, JSON.stringify(job)])).stdout);
+    megabytes = { ...megabytes, [name]: Math.max(megabytes[name], said.max_rss_mb) };
+    return said.seconds;
+  };
+  const seconds = await interleaved(context.rounds, {
+    plan: child('plan', { plan: { inputs, output: context.output(), method: 'sma' } }),
+    openOne: child('openOne', { open: inputs[0] }),
+    openLargest: child('openLargest', { open: largest }),
+  });
+  const row = (/** @type {keyof typeof megabytes} */ name, /** @type {string} */ what, /** @type {number} */ goal) => ({
+    what,
+    seconds: spread(summary(seconds[name])),
+    'goal s': goal,
+    'peak MB': megabytes[name],
+  });
+  table([
+    row('plan', `plan ${context.tensors} tensors x ${MEMBERS}`, 1.5),
+    row('openOne', `open a folder of ${context.tensors} tensors`, 0.4),
+    row('openLargest', `open a folder of ${LARGEST} tensors in 64 shards`, 2),
+  ]);
+  return {
+    members: MEMBERS,
+    seconds: summaries(seconds),
+    peakMB: megabytes,
+  };
+}

@@ -1,0 +1,85 @@
+/** What every bench is given: sizes from the command line, data made on demand, the library and the addon. */
+import { mkdirSync, rmSync, statSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { average } from '../../dist/index.js';
+import { loadBinding } from '../../dist/native/load.js';
+import { llama, makeCheckpoint } from './data.js';
+import { timed } from './measure.js';
+
+/** @typedef {ReturnType<typeof createContext>} Context */
+/** @typedef {{ dir: string, paths: string[] }} Checkpoint */
+
+/** @param {{ size: number, rounds: number, dir: string, tensors: number }} options */
+export function createContext({ size, rounds, dir, tensors }) {
+  const binding = loadBinding();
+  mkdirSync(dir, { recursive: true });
+  let outputs = 0;
+
+  const context = {
+    binding,
+    /** Bytes of one checkpoint. */
+    size,
+    rounds,
+    dir,
+    /** Tensors of the benches about many small tensors. */
+    tensors,
+    /** What "all threads" means here. */
+    cores: availableParallelism(),
+
+    /**
+     * `count` Llama checkpoints of about `size` bytes (16-bit dtypes), in the page cache.
+     * @param {number} count
+     * @param {{ dtype?: import('./data.js').BenchDtype, shards?: number, bytes?: number, warm?: boolean }} [options]
+     * @returns {Promise<Checkpoint[]>}
+     */
+    async llamas(count, { dtype = 'BF16', shards = 2, bytes = size, warm = true } = {}) {
+      const model = llama(bytes);
+      const made = [];
+      for (let seed = 0; seed < count; seed++) {
+        const folder = join(dir, `${dtype.toLowerCase()}-${bytes}-${shards}`, `checkpoint-${(seed + 1) * 1000}`);
+        made.push({ dir: folder, paths: makeCheckpoint(folder, { ...model, dtype, shards, seed }) });
+      }
+      if (warm) await context.warm(made.flatMap((c) => c.paths));
+      return made;
+    },
+
+    /** Reads the files into the page cache. @param {string[]} paths */
+    async warm(paths) {
+      for (const path of paths) await binding.probeRead(path, 'read', context.cores);
+      const resident = paths.reduce((sum, path) => sum + binding.residentBytes(path), 0);
+      const total = paths.reduce((sum, path) => sum + statSync(path).size, 0);
+      if (resident < 0.99 * total)
+        console.warn(`note: only ${((100 * resident) / total).toFixed(0)} % of the inputs stay in the page cache`);
+    },
+
+    /** Drops the files from the page cache; says how much of them stayed. @param {string[]} paths */
+    evict(paths) {
+      for (const path of paths) binding.evict(path);
+      return paths.reduce((sum, path) => sum + binding.residentBytes(path), 0);
+    },
+
+    /** A path for an output that is not there yet. @param {string} [under] */
+    output(under = dir) {
+      mkdirSync(under, { recursive: true });
+      return join(under, `out-${process.pid}-${outputs++}`);
+    },
+
+    /**
+     * Seconds of one `average` of the library; the output is removed outside the measured time.
+     * @param {Omit<import('../../dist/index.js').AverageOptions, 'output'> & { output?: string }} options
+     */
+    async average(options) {
+      const output = options.output ?? context.output();
+      try {
+        return await timed(() => average({ method: 'sma', sync: false, ...options, output }));
+      } finally {
+        rmSync(output, { recursive: true, force: true });
+      }
+    },
+  };
+  return context;
+}
+
+/** Bytes of all shards. @param {Checkpoint} checkpoint */
+export const bytesOf = (checkpoint) => checkpoint.paths.reduce((sum, path) => sum + statSync(path).size, 0);

@@ -1,0 +1,18 @@
+/**
+ * One merge in a process of its own, so that its memory and its start-up can be seen from outside. The argument is JSON: `{average: AverageOptions}` or
+ * `{many: request of mergeMany}`. Prints JSON: seconds of the merge, seconds to import what it needs.
+ */
+const start = performance.now();
+const job = JSON.parse(process.argv[2]);
+const { average } = await import('../../dist/index.js');
+const { mergeMany } = await import('./merge.js');
+const imported = performance.now();
+if (job.average) await average(job.average);
+else await mergeMany(job.many);
+const done = performance.now();
+const result = {
+  seconds: (done - imported) / 1000,
+  import_seconds: (imported - start) / 1000,
+  max_rss_mb: process.resourceUsage().maxRSS / 1024,
+};
+console.log(JSON.stringify(result));

@@ -1,0 +1,13 @@
+/**
+ * Planning or opening in a process of its own. The argument is JSON: `{plan: AverageOptions}` or `{open: path}`. Prints JSON: seconds without the
+ * imports, and the peak of resident memory.
+ */
+import { plan } from '../../dist/index.js';
+import { openCheckpoint } from '../../dist/safetensors/index.js';
+
+const job = JSON.parse(process.argv[2]);
+const start = performance.now();
+if (job.plan) await plan(job.plan);
+else await openCheckpoint(job.open);
+const seconds = (performance.now() - start) / 1000;
+console.log(JSON.stringify({ seconds, max_rss_mb: process.resourceUsage().maxRSS / 1024 }));
