@@ -173,6 +173,11 @@ export const ERROR_CODES = {
     title: "The checkpoint is not a model that the demo's forward pass can run",
     help: 'It runs the two models of demo/runs: a Llama and an OLMoE as transformers saves them.',
   },
+  E_SOURCE_CHANGED: {
+    exit: 3,
+    title: 'An input is not the checkpoint that was merged',
+    help: 'Name the checkpoints that were merged with --input, or check CRCs only with --sample 0.',
+  },
   E_PROVENANCE: {
     exit: 3,
     title: 'The merge has no provenance that can be read',

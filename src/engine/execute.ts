@@ -75,7 +75,7 @@ class MergeRun {
   readonly #meter = new RateMeter(this.#started);
   readonly #finished: FinishedFile[][];
   readonly #sums = { bytesRead: 0, bytesWritten: 0, resumedBytes: 0, readSeconds: 0, computeSeconds: 0, writeSeconds: 0, syncSeconds: 0 };
-  #publications: Publication[] = [];
+  readonly #publications: Publication[] = [];
   #engine: NativeEngine | undefined;
   #engineReads = false;
   #outputs: ShardOutputs | undefined;
@@ -99,9 +99,15 @@ class MergeRun {
   };
 
   async *begin(): AsyncGenerator<MergeEvent> {
-    const { publications, warnings } = await beginPublications(this.#plan, this.#binding, this.#options, (p) => this.#publications.push(p));
-    this.#publications = publications;
-    for (const warning of [...this.#plan.warnings, ...warnings]) yield this.#warn(warning);
+    const found = [...this.#plan.warnings];
+    await beginPublications(
+      this.#plan,
+      this.#binding,
+      this.#options,
+      (publication) => this.#publications.push(publication),
+      (warning) => found.push(warning),
+    );
+    for (const warning of found) yield this.#warn(warning);
   }
 
   readonly #warnings: MergeResult['warnings'][number][] = [];
@@ -307,17 +313,20 @@ class MergeRun {
     const seconds = (): number => performance.now() / 1000 - this.#started;
     for (const [k, publication] of this.#publications.entries()) {
       const timings = { seconds: seconds(), bytesRead: this.#sums.bytesRead, bytesWritten: this.#plan.outputs[k]!.bytes };
-      await publishOutput(this.#plan, k, publication, this.#finished[k]!, {
-        warnings: this.#warnings,
-        timings,
-        sync: this.#options.sync !== false,
-      });
+      const dataCrc = (file: FinishedFile): number => this.#dataCrc(this.#plan.outputs[k]!.files[0]!.header, file);
+      await publishOutput(this.#plan, k, publication, this.#finished[k]!, { warnings: this.#warnings, timings, dataCrc });
       this.#published = k + 1;
     }
     this.#memory.look();
     const result = this.#result(seconds());
     yield { type: 'done', result };
     return result;
+  }
+
+  /** CRC32C of a file without its header: combining is a sum over GF(2), so the header's part can be taken out again. */
+  #dataCrc(header: Uint8Array, file: FinishedFile): number {
+    const withoutData = this.#binding.crc32cCombine(this.#binding.crc32c(header, 0), 0, file.bytes - header.length);
+    return (file.crc ^ withoutData) >>> 0;
   }
 
   #result(seconds: number): MergeResult {

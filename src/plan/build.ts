@@ -51,7 +51,7 @@ export async function buildPlan(request: PlanRequest): Promise<Plan> {
   }
 
   const files = new InputFiles();
-  const options = { allowMixedDtypes: request.allowMixedDtypes ?? false };
+  const options = { like: request.like ?? null, allowMixedDtypes: request.allowMixedDtypes ?? false };
   const matched = layout.shards.map((_, s) => matchShard(layout, s, checkpoints, participates, files, options, conflicts));
   for (const [m, checkpoint] of checkpoints.entries()) if (participates[m]) conflicts.push(...extraTensors(layout, checkpoint));
   if (!conflicts.some((c) => ERROR_CODES[c.code].exit === 3)) {
@@ -63,7 +63,9 @@ export async function buildPlan(request: PlanRequest): Promise<Plan> {
     return { path, step, tokens, bytes, fingerprint: await fingerprint(checkpoint), checkpoint, participates: participates[m]! };
   });
   const side = await sideFiles(checkpoints.at(-1)!);
-  const outputs: PlanOutput[] = request.outputs.map((o, k) => outputFiles(layout, members, schedules[k]!, o, kinds[k]!, side.copied));
+  const outputs: PlanOutput[] = request.outputs.map((o, k) =>
+    outputFiles(layout, members, schedules[k]!, o, kinds[k]!, side.copied, options),
+  );
   const shards: PlanShard[] = matched.map(({ columns }, s) => ({
     shard: s,
     segments: buildSegments({
@@ -83,6 +85,7 @@ export async function buildPlan(request: PlanRequest): Promise<Plan> {
   return {
     members,
     layout,
+    ...options,
     outputs,
     files: files.list,
     shards,

@@ -3,11 +3,12 @@ import { basename } from 'node:path';
 import type { SideFile } from '../checkpoint/side-files.ts';
 import type { Checkpoint } from '../checkpoint/types.ts';
 import { dtypeByCode, dtypeByName } from '../dtype.ts';
-import { shortProvenance } from '../publish/provenance.ts';
+import { embeddedProvenance, shortProvenance, withoutProvenance } from '../publish/provenance.ts';
 import { encodeTable, layOutTensors } from '../safetensors/encode-header.ts';
 import { encodeIndex } from '../safetensors/encode-index.ts';
 import type { TensorTable } from '../safetensors/types.ts';
 import type { ResolvedWeights } from '../schedule/resolve.ts';
+import { recordedRecipe } from './recipe.ts';
 import type { OutputRequest, PlanMember, PlanOutput, PlanOutputFile } from './types.ts';
 
 /** Raised when the same recipe would give other bytes: part of every plan's digest. */
@@ -21,13 +22,14 @@ export function outputFiles(
   request: OutputRequest,
   kind: 'folder' | 'file',
   side: readonly SideFile[],
+  options: { readonly like: string | null; readonly allowMixedDtypes: boolean },
 ): PlanOutput {
   const dtypeCode = request.dtype === undefined ? null : dtypeByName(request.dtype)!.code;
-  const recipe = shortProvenance({
-    method: schedule.method,
-    parameters: schedule.parameters,
-    members: members.map((m, i) => ({ path: m.path, step: m.step, weight: schedule.weights[i]! })).filter((m) => m.weight !== 0),
-  });
+  const { recipe, ...about } = recordedRecipe(members, { path: request.path, schedule, dtype: request.dtype ?? null }, options);
+  const record =
+    kind === 'file'
+      ? embeddedProvenance({ ...about, recipe, dtypeChanges: [], warnings: [] })
+      : shortProvenance({ method: schedule.method, parameters: schedule.parameters, members: recipe.members });
   const changes = new Map<string, number>();
   let dataBytes = 0;
   const files = layout.shards.map((shard): PlanOutputFile => {
@@ -36,7 +38,7 @@ export function outputFiles(
     const table = layOutTensors({ names, shapes, dtypes: withDtype(tensors, dtypeCode, changes) });
     const data = table.end.at(-1) ?? 0;
     dataBytes += data;
-    const header = encodeTable(table, new Map([...(metadata ?? [['format', 'pt']]), ...recipe]));
+    const header = encodeTable(table, new Map([...withoutProvenance(metadata ?? new Map([['format', 'pt']])), ...record]));
     return { name: fileName(layout, shard.name, request.path, kind), header, bytes: header.length + data };
   });
   const index = layout.indexName === null ? null : { name: layout.indexName, bytes: indexBytes(layout, dataBytes) };

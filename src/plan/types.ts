@@ -113,6 +113,9 @@ export interface Plan {
   readonly members: readonly PlanMember[];
   /** The checkpoint whose layout is followed. */
   readonly layout: Checkpoint;
+  /** `layout` as it was asked for; null where it is the newest member. */
+  readonly like: string | null;
+  readonly allowMixedDtypes: boolean;
   readonly outputs: readonly PlanOutput[];
   readonly files: readonly PlanInputFile[];
   readonly shards: readonly PlanShard[];

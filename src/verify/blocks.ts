@@ -17,7 +17,7 @@ export interface Block {
 export interface Sample {
   /** Share of all elements that the blocks cover. */
   readonly fraction: number;
-  readonly blocks: Iterable<Block>;
+  readonly blocks: readonly Block[];
   readonly elements: number;
 }
 

@@ -1,0 +1,26 @@
+import type { ProvenanceInput } from '../publish/provenance.ts';
+import { version } from '../version.ts';
+import type { PlanMember, PlanOutput } from './types.ts';
+
+/** What decides one output, as its provenance records it: members of weight 0 take no part and are not named. */
+export function recordedRecipe(
+  members: readonly PlanMember[],
+  output: Pick<PlanOutput, 'path' | 'schedule' | 'dtype'>,
+  layout: { readonly like: string | null; readonly allowMixedDtypes: boolean },
+): Pick<ProvenanceInput, 'toolVersion' | 'output' | 'recipe'> {
+  const { schedule, dtype, path } = output;
+  return {
+    toolVersion: version,
+    output: path,
+    recipe: {
+      method: schedule.method,
+      alpha: schedule.parameters.alpha ?? null,
+      normalized: schedule.normalized,
+      dtype,
+      ...layout,
+      members: members
+        .map(({ path, step, tokens, bytes, fingerprint }, i) => ({ path, step, tokens, bytes, fingerprint, weight: schedule.weights[i]! }))
+        .filter((m) => m.weight !== 0),
+    },
+  };
+}

@@ -1,0 +1,111 @@
+import { readFile } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { fingerprint } from '../checkpoint/fingerprint.ts';
+import { openCheckpoint } from '../checkpoint/open.ts';
+import type { Checkpoint } from '../checkpoint/types.ts';
+import { MergeError, type Warning } from '../errors.ts';
+import { parseProvenance } from '../publish/parse-provenance.ts';
+import { DATA_CRC_KEY, METADATA_KEY, PROVENANCE_FILE, type Provenance, type ProvenanceMember } from '../publish/provenance.ts';
+import { HeaderCache } from '../safetensors/header-cache.ts';
+import type { WeightedMember } from './recompute.ts';
+
+/** What a merge says of itself. */
+export interface MergeRecord {
+  readonly provenance: Provenance;
+  /** CRC32C to compare each tensor file with: of the whole file, or of the bytes from `from` on. */
+  readonly sums: readonly {
+    readonly name: string;
+    readonly path: string;
+    readonly from: number;
+    readonly bytes: number;
+    readonly crc32c: string;
+  }[];
+}
+
+/** @throws MergeError E_PROVENANCE where there is none, or it cannot be read. */
+export async function readMergeRecord(output: Checkpoint): Promise<MergeRecord> {
+  if (output.kind === 'folder') {
+    const path = join(output.path, PROVENANCE_FILE);
+    const text = await readFile(path).catch((cause: unknown) => {
+      throw new MergeError('E_PROVENANCE', `${output.path} holds no ${PROVENANCE_FILE}`, { details: { file: path }, cause });
+    });
+    const provenance = parseProvenance(text, path);
+    const sums = provenance.files.map((f) => ({
+      name: f.name,
+      path: join(output.path, f.name),
+      from: 0,
+      bytes: f.bytes,
+      crc32c: f.crc32c,
+    }));
+    return { provenance, sums };
+  }
+  const { header, path, name, stat } = output.shards[0]!;
+  const [embedded, crc32c] = [header.metadata?.get(METADATA_KEY), header.metadata?.get(DATA_CRC_KEY)];
+  if (embedded === undefined || crc32c === undefined) {
+    throw new MergeError('E_PROVENANCE', `${path} carries no provenance in its metadata`, { details: { file: path } });
+  }
+  const sums = [{ name, path, from: header.dataStart, bytes: stat.size - header.dataStart, crc32c }];
+  return { provenance: parseProvenance(embedded, path), sums };
+}
+
+/**
+ * Finds the members that a provenance names: among `given`, matched by fingerprint, or else where the provenance says, or beside the merge under their
+ * own name.
+ *
+ * @throws MergeError E_SOURCE_CHANGED when a place holds something else than what was merged; whatever `openCheckpoint` throws for a given input
+ */
+export async function findMembers(
+  output: string,
+  provenance: Provenance,
+  given: readonly string[] | undefined,
+): Promise<{ members: WeightedMember[] | null; warnings: Warning[] }> {
+  const cache = new HeaderCache();
+  const wanted = provenance.recipe.members;
+  if (given !== undefined) {
+    const found = new Map<string, Checkpoint>();
+    for (const path of given) {
+      const checkpoint = await openCheckpoint(path, { cache });
+      found.set(await fingerprint(checkpoint), checkpoint);
+    }
+    const members = wanted.map((member) => {
+      const checkpoint = found.get(member.fingerprint);
+      if (checkpoint === undefined) throw changed(member, `none of the inputs given is ${member.name} as it was merged`);
+      return { checkpoint, weight: member.weight };
+    });
+    return { members, warnings: [] };
+  }
+  const parent = dirname(resolve(output));
+  const members: WeightedMember[] = [];
+  const warnings: Warning[] = [];
+  for (const member of wanted) {
+    const places = [...(member.path === null ? [] : [member.path]), member.name, basename(member.name)].map((p) => resolve(parent, p));
+    const checkpoint = await firstThere(places, cache);
+    if (checkpoint === null) {
+      const where = member.path ?? member.name;
+      warnings.push({
+        code: 'W_SOURCE_GONE',
+        message: `member ${where} is not where it was, so nothing is recomputed; name the inputs with --input`,
+      });
+    } else if ((await fingerprint(checkpoint)) !== member.fingerprint) {
+      throw changed(member, `${checkpoint.path} is not ${member.name} as it was merged`, checkpoint.path);
+    } else {
+      members.push({ checkpoint, weight: member.weight });
+    }
+  }
+  return { members: warnings.length > 0 ? null : members, warnings };
+}
+
+async function firstThere(places: readonly string[], cache: HeaderCache): Promise<Checkpoint | null> {
+  for (const place of places) {
+    try {
+      return await openCheckpoint(place, { cache });
+    } catch (error) {
+      if (!(error instanceof MergeError && error.code === 'E_NOT_FOUND')) throw error;
+    }
+  }
+  return null;
+}
+
+function changed(member: ProvenanceMember, message: string, file?: string): MergeError {
+  return new MergeError('E_SOURCE_CHANGED', message, { details: { file: file ?? member.name, fingerprint: member.fingerprint } });
+}
