@@ -52,7 +52,7 @@ def window_losses(model, inputs: torch.Tensor, batch: int = 64) -> np.ndarray:
 
 
 def paired(a: np.ndarray, b: np.ndarray) -> dict:
-    """Mean of b - a over blocks of windows and its standard error."""
+    """Mean of b - a over all windows, and its standard error from blocks of windows (neighbouring windows are not independent)."""
     blocks = len(a) // WINDOWS_PER_BLOCK
-    differences = (b - a)[: blocks * WINDOWS_PER_BLOCK].reshape(blocks, -1).mean(1)
-    return {"mean": float(differences.mean()), "standard_error": float(differences.std(ddof=1) / blocks**0.5), "blocks": blocks}
+    of_blocks = (b - a)[: blocks * WINDOWS_PER_BLOCK].reshape(blocks, -1).mean(1)
+    return {"mean": float((b - a).mean()), "standard_error": float(of_blocks.std(ddof=1) / blocks**0.5), "blocks": blocks}

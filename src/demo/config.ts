@@ -34,6 +34,10 @@ export async function readModelConfig(path: string): Promise<ModelConfig> {
     if (!Number.isSafeInteger(value) || (value as number) < 1) throw modelError(path, `config.json: ${key} is not a positive integer`);
     return value as number;
   };
+  const positive = (key: string, value: unknown): number => {
+    if (typeof value !== 'number' || !(value > 0)) throw modelError(path, `config.json: ${key} is not a positive number`);
+    return value;
+  };
   const type = json.model_type;
   if (type !== 'llama' && type !== 'olmoe')
     throw modelError(path, `config.json: model_type is ${JSON.stringify(type)}, not llama or olmoe`);
@@ -58,8 +62,8 @@ export async function readModelConfig(path: string): Promise<ModelConfig> {
     kvHeads: integer('num_key_value_heads'),
     headSize: typeof json.head_dim === 'number' ? integer('head_dim') : integer('hidden_size') / heads,
     feedForward: integer('intermediate_size'),
-    normEpsilon: Number(json.rms_norm_eps),
-    ropeTheta: Number(rope.rope_theta ?? json.rope_theta ?? 10000),
+    normEpsilon: positive('rms_norm_eps', json.rms_norm_eps),
+    ropeTheta: positive('rope_theta', rope.rope_theta ?? json.rope_theta),
     tiedEmbeddings: json.tie_word_embeddings === true,
     experts: sparse ? integer('num_experts') : 0,
     expertsPerToken: sparse ? integer('num_experts_per_tok') : 0,

@@ -102,6 +102,7 @@ describe('checkpoints the forward pass cannot run', () => {
     ['another architecture', (c) => (c.model_type = 'mamba'), /model_type is "mamba"/],
     ['a size that is no integer', (c) => (c.hidden_size = 64.5), /hidden_size/],
     ['an activation it does not know', (c) => (c.hidden_act = 'gelu'), /hidden_act/],
+    ['a norm without its epsilon', (c) => delete c.rms_norm_eps, /rms_norm_eps is not a positive number/],
     ['scaled positions', (c) => (c.rope_parameters = { rope_type: 'yarn' }), /rope_parameters/],
     ['a layer that the file does not have', (c) => (c.num_hidden_layers = 4), /needs a tensor model\.layers\.3\.input_layernorm\.weight/],
     ['another shape', (c) => (c.intermediate_size = 180), /gate_proj\.weight has shape \[176,64\] where config\.json asks for \[180,64\]/],
