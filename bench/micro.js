@@ -44,6 +44,7 @@ export default async function micro(context) {
     output.close();
     rmSync(target, { force: true });
     rmSync(tiny, { force: true });
+    context.discard('micro-header');
   }
   const results = bench.tasks.map((task) => {
     if (task.result.state !== 'completed') throw new Error(`${task.name}: ${task.result.state}`, { cause: task.result });

@@ -31,6 +31,8 @@ export default async function planning(context) {
     openOne: child('openOne', { open: inputs[0] }),
     openLargest: child('openLargest', { open: largest }),
   });
+  context.discard(`planning-${context.tensors}`);
+  context.discard('planning-largest');
   const row = (/** @type {keyof typeof megabytes} */ name, /** @type {string} */ what, /** @type {number} */ goal) => ({
     what,
     seconds: spread(summary(seconds[name])),

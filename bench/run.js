@@ -1,6 +1,7 @@
 /**
  * The benches: `npm run bench -- [NAME...] [--size 1.05e9] [--rounds 5] [--tensors 92000] [--dir DIR] [--keep]`. Prints tables and writes bench/results/NAME.json.
- * Data goes to DIR (default: a folder under the system's temporary folder; $CKPT_MERGE_BENCH_DIR) and is removed at the end without --keep.
+ * Data goes to a folder `ckpt-merge-bench` in DIR (default: $CKPT_MERGE_BENCH_DIR, or the system's temporary folder) and is removed at the end without
+ * --keep; at full size it takes up to 30 GB of disk, and 20 GB of memory if all of it is to stay in the page cache.
  * Needs the built package (`npm ci`, or `npm run build`); peers need Python, see bench/peers/README.md.
  */
 import { rmSync } from 'node:fs';
@@ -31,7 +32,7 @@ const { values, positionals } = parseArgs({
     size: { type: 'string', default: '1.05e9' },
     rounds: { type: 'string', default: '5' },
     tensors: { type: 'string', default: '92000' },
-    dir: { type: 'string', default: process.env.CKPT_MERGE_BENCH_DIR ?? join(tmpdir(), 'ckpt-merge-bench') },
+    dir: { type: 'string', default: process.env.CKPT_MERGE_BENCH_DIR ?? tmpdir() },
     keep: { type: 'boolean', default: false },
   },
 });
@@ -41,12 +42,8 @@ if (unknown.length > 0) {
   process.exit(2);
 }
 
-const context = createContext({
-  size: Number(values.size),
-  rounds: Number(values.rounds),
-  tensors: Number(values.tensors),
-  dir: values.dir,
-});
+const [size, rounds, tensors] = [Number(values.size), Number(values.rounds), Number(values.tensors)];
+const context = createContext({ size, rounds, tensors, dir: join(values.dir, 'ckpt-merge-bench'), keep: values.keep });
 const where = machine(context.binding, context.dir);
 console.log(
   `${where.cpu}, ${where.cores} cores, ${where.memoryGB} GB, Linux ${where.kernel}, ${where.fileSystem}, Node ${where.node}, ${where.isa}`,
@@ -54,11 +51,16 @@ console.log(
 if ((loadavg()[0] ?? 0) > 0.5) console.warn(`note: load average ${where.loadAtStart}: other work is running, so trust ratios, not seconds`);
 try {
   for (const name of positionals.length > 0 ? positionals : BENCHES) {
-    const { default: bench } = await import(`./${name}.js`);
     console.log(`\n== ${name}`);
-    const result = await bench(context);
-    if (result)
-      save(name, { machine: where, options: { size: context.size, rounds: context.rounds, tensors: context.tensors }, ...result });
+    try {
+      const { default: bench } = await import(`./${name}.js`);
+      const result = await bench(context);
+      if (result !== null) save(name, { machine: where, options: { size, rounds, tensors }, ...result });
+    } catch (error) {
+      // The other benches still say something.
+      console.error(error);
+      process.exitCode = 1;
+    }
   }
 } finally {
   if (!values.keep) rmSync(context.dir, { recursive: true, force: true });

@@ -39,6 +39,7 @@ export default async function smallTensors(context) {
     return context.average({ inputs: dirs });
   };
   const seconds = await interleaved(context.rounds, { small: merge(smallHeader), large: merge(largeHeader) });
+  context.discard(`small-${context.tensors}`);
   const s = summaries(seconds);
   const ratio = s.large.median / s.small.median;
   const bytes = elements * 2 * MEMBERS;

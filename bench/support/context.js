@@ -10,8 +10,8 @@ import { timed } from './measure.js';
 /** @typedef {ReturnType<typeof createContext>} Context */
 /** @typedef {{ dir: string, paths: string[] }} Checkpoint */
 
-/** @param {{ size: number, rounds: number, dir: string, tensors: number }} options */
-export function createContext({ size, rounds, dir, tensors }) {
+/** @param {{ size: number, rounds: number, dir: string, tensors: number, keep: boolean }} options */
+export function createContext({ size, rounds, dir, tensors, keep }) {
   const binding = loadBinding();
   mkdirSync(dir, { recursive: true });
   let outputs = 0;
@@ -30,15 +30,15 @@ export function createContext({ size, rounds, dir, tensors }) {
     /**
      * `count` Llama checkpoints of about `size` bytes (16-bit dtypes), in the page cache.
      * @param {number} count
-     * @param {{ dtype?: import('./data.js').BenchDtype, shards?: number, bytes?: number, warm?: boolean }} [options]
+     * @param {{ dtype?: import('./data.js').BenchDtype, bytes?: number, warm?: boolean }} [options]
      * @returns {Promise<Checkpoint[]>}
      */
-    async llamas(count, { dtype = 'BF16', shards = 2, bytes = size, warm = true } = {}) {
+    async llamas(count, { dtype = 'BF16', bytes = size, warm = true } = {}) {
       const model = llama(bytes);
       const made = [];
       for (let seed = 0; seed < count; seed++) {
-        const folder = join(dir, `${dtype.toLowerCase()}-${bytes}-${shards}`, `checkpoint-${(seed + 1) * 1000}`);
-        made.push({ dir: folder, paths: makeCheckpoint(folder, { ...model, dtype, shards, seed }) });
+        const folder = join(dir, setName(dtype, bytes), `checkpoint-${(seed + 1) * 1000}`);
+        made.push({ dir: folder, paths: makeCheckpoint(folder, { ...model, dtype, shards: 2, seed }) });
       }
       if (warm) await context.warm(made.flatMap((c) => c.paths));
       return made;
@@ -57,6 +57,12 @@ export function createContext({ size, rounds, dir, tensors }) {
     evict(paths) {
       for (const path of paths) binding.evict(path);
       return paths.reduce((sum, path) => sum + binding.residentBytes(path), 0);
+    },
+
+    /** Removes data that no other bench uses, unless all is to be kept: it would take page cache from them. @param {string} name */
+    discard(name) {
+      if (keep) return;
+      for (const path of [name, `${name}.complete`]) rmSync(join(dir, path), { recursive: true, force: true });
     },
 
     /** A path for an output that is not there yet. @param {string} [under] */
@@ -80,6 +86,9 @@ export function createContext({ size, rounds, dir, tensors }) {
   };
   return context;
 }
+
+/** Folder of a set of Llamas. @param {import('./data.js').BenchDtype} dtype @param {number} bytes */
+export const setName = (dtype, bytes) => `${dtype.toLowerCase()}-${bytes}`;
 
 /** Bytes of all shards. @param {Checkpoint} checkpoint */
 export const bytesOf = (checkpoint) => checkpoint.paths.reduce((sum, path) => sum + statSync(path).size, 0);
