@@ -39,7 +39,8 @@ export interface ReferenceResult {
  */
 export function combineElement(values: readonly number[], weights: readonly number[]): number {
   let sum: number | undefined;
-  for (const [i, weight] of weights.entries()) {
+  for (let i = 0; i < weights.length; i++) {
+    const weight = weights[i]!;
     if (weight === 0) continue;
     const product = weight * values[i]!;
     sum = sum === undefined ? product : sum + product;
@@ -67,7 +68,8 @@ export function combineReference({ inputs, count, outDtype }: ReferenceRequest):
   let overflow = 0;
   const values = weights.map(() => 0);
   for (let i = 0; i < count; i++) {
-    for (const [m, { member, dtype, view }] of members.entries()) {
+    for (let m = 0; m < members.length; m++) {
+      const { member, dtype, view } = members[m]!;
       const value = decodeFloat(dtype, view, i);
       if (Number.isNaN(value)) nan[member]!++;
       else if (!Number.isFinite(value)) inf[member]!++;

@@ -7,71 +7,67 @@ import type { FloatDtypeName } from '../dtype.ts';
 /** Bytes of one element. */
 export const FLOAT_BYTES: Readonly<Record<FloatDtypeName, number>> = { BF16: 2, F16: 2, F32: 4, F64: 8 };
 
-/** A 16-bit format: sign, exponent, `fractionBits` of fraction. */
-interface Format16 {
-  readonly fractionBits: number;
-  /** Exponent of the smallest normal number, which subnormal numbers share. */
-  readonly minExponent: number;
-  /** Bit pattern of +infinity: every pattern above it (sign aside) is a NaN. */
-  readonly infinity: number;
-  readonly canonicalNaN: number;
+/** A 16-bit format: one sign bit, then the exponent, then `fractionBits` of fraction. */
+class Format16 {
+  /** What each of the 65,536 codes stands for. */
+  readonly values: Float64Array;
+  /** Code of +infinity; codes above it (sign aside) are NaNs. */
+  readonly #infinity: number;
+  readonly #canonicalNaN: number;
+  /** The numbers of codes 0 to infinity, in order; infinity as the power of two that would follow the largest finite number. */
+  readonly #ascending: Float64Array;
+
+  constructor(fractionBits: number, minExponent: number, infinity: number, canonicalNaN: number) {
+    const steps = 2 ** fractionBits;
+    const magnitude = (code: number) => {
+      const exponentField = Math.floor(code / steps);
+      const fraction = (code % steps) / steps;
+      return exponentField === 0 ? fraction * 2 ** minExponent : (1 + fraction) * 2 ** (minExponent + exponentField - 1);
+    };
+    this.#infinity = infinity;
+    this.#canonicalNaN = canonicalNaN;
+    this.#ascending = Float64Array.from({ length: infinity + 1 }, (_, code) => magnitude(code));
+    this.values = Float64Array.from({ length: 2 * SIGN }, (_, code) => {
+      const unsigned = code % SIGN;
+      const value = unsigned > infinity ? Number.NaN : unsigned === infinity ? Number.POSITIVE_INFINITY : magnitude(unsigned);
+      return code < SIGN ? value : -value;
+    });
+  }
+
+  /** The code whose number is nearest to `value`; of two equally near, the even one. */
+  encode(value: number): number {
+    if (Number.isNaN(value)) return this.#canonicalNaN;
+    if (value < 0 || Object.is(value, -0)) return SIGN + this.encode(-value);
+    const numbers = this.#ascending;
+    if (value >= numbers[this.#infinity]!) return this.#infinity;
+    let low = 0;
+    let high = this.#infinity;
+    while (high - low > 1) {
+      const between = (low + high) >>> 1;
+      if (numbers[between]! <= value) low = between;
+      else high = between;
+    }
+    const middle = (numbers[low]! + numbers[high]!) / 2;
+    if (value === middle) return low % 2 === 0 ? low : high;
+    return value < middle ? low : high;
+  }
 }
 
-const BF16: Format16 = { fractionBits: 7, minExponent: -126, infinity: 0x7f80, canonicalNaN: 0x7fc0 };
-const F16: Format16 = { fractionBits: 10, minExponent: -14, infinity: 0x7c00, canonicalNaN: 0x7e00 };
+/** First code with the sign bit. */
 const SIGN = 0x8000;
-
-function decode16(format: Format16, code: number): number {
-  if (code >= SIGN) return -decode16(format, code - SIGN);
-  if (code > format.infinity) return Number.NaN;
-  if (code === format.infinity) return Number.POSITIVE_INFINITY;
-  const steps = 2 ** format.fractionBits;
-  const exponentField = Math.floor(code / steps);
-  const fraction = code % steps;
-  if (exponentField === 0) return (fraction / steps) * 2 ** format.minExponent;
-  return (1 + fraction / steps) * 2 ** (format.minExponent + exponentField - 1);
-}
-
-/** The integer nearest to `x` >= 0; of two equally near, the even one. */
-function roundHalfEven(x: number): number {
-  const below = Math.floor(x);
-  const rest = x - below;
-  if (rest < 0.5 || (rest === 0.5 && below % 2 === 0)) return below;
-  return below + 1;
-}
-
-/** The e for which 2^e <= x < 2^(e+1), for finite x > 0. The logarithm may be off by one next to a power of two. */
-function exponentOf(x: number): number {
-  const guess = Math.floor(Math.log2(x));
-  if (2 ** guess > x) return guess - 1;
-  return 2 ** (guess + 1) <= x ? guess + 1 : guess;
-}
-
-function encode16(format: Format16, value: number): number {
-  if (Number.isNaN(value)) return format.canonicalNaN;
-  if (value < 0 || Object.is(value, -0)) return SIGN + encode16(format, Math.abs(value));
-  if (value === 0) return 0;
-  if (value === Number.POSITIVE_INFINITY) return format.infinity;
-  // Neighbouring numbers with exponent e lie one unit apart, and patterns count up by one from each to the next, across exponents too.
-  const exponent = Math.max(exponentOf(value), format.minExponent);
-  const unit = 2 ** (exponent - format.fractionBits);
-  const code = (exponent - format.minExponent) * 2 ** format.fractionBits + roundHalfEven(value / unit);
-  return Math.min(code, format.infinity);
-}
-
-const decodeTable = (format: Format16) => Float64Array.from({ length: 65536 }, (_, code) => decode16(format, code));
-let bf16Values: Float64Array | undefined;
-let f16Values: Float64Array | undefined;
+/** Made at first use: not every command does arithmetic. */
+let bf16: Format16 | undefined;
+let f16: Format16 | undefined;
+const bf16Format = () => (bf16 ??= new Format16(7, -126, 0x7f80, 0x7fc0));
+const f16Format = () => (f16 ??= new Format16(10, -14, 0x7c00, 0x7e00));
 
 /** The number that element `index` of `view` stands for, exactly. Little-endian; `view` may start at any byte. */
 export function decodeFloat(dtype: FloatDtypeName, view: DataView, index: number): number {
   switch (dtype) {
     case 'BF16':
-      bf16Values ??= decodeTable(BF16);
-      return bf16Values[view.getUint16(index * 2, true)]!;
+      return bf16Format().values[view.getUint16(index * 2, true)]!;
     case 'F16':
-      f16Values ??= decodeTable(F16);
-      return f16Values[view.getUint16(index * 2, true)]!;
+      return f16Format().values[view.getUint16(index * 2, true)]!;
     case 'F32':
       return view.getFloat32(index * 4, true);
     case 'F64':
@@ -88,10 +84,10 @@ export function decodeFloat(dtype: FloatDtypeName, view: DataView, index: number
 export function encodeFloat(dtype: FloatDtypeName, value: number, view: DataView, index: number): number {
   switch (dtype) {
     case 'BF16':
-      view.setUint16(index * 2, encode16(BF16, Math.fround(value)), true);
+      view.setUint16(index * 2, bf16Format().encode(Math.fround(value)), true);
       break;
     case 'F16':
-      view.setUint16(index * 2, encode16(F16, Math.fround(value)), true);
+      view.setUint16(index * 2, f16Format().encode(Math.fround(value)), true);
       break;
     case 'F32':
       if (Number.isNaN(value)) view.setUint32(index * 4, 0x7fc00000, true);
