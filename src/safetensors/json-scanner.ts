@@ -84,10 +84,11 @@ export class JsonScanner {
     if (!this.take(char.charCodeAt(0))) this.unexpected(`'${char}'`);
   }
 
-  /** Nothing but padding may follow: the bytes of `padding`, which are those that the format allows. */
-  finish(padding: string): void {
-    while (this.pos < this.text.length && padding.includes(this.text[this.pos]!)) this.pos++;
-    if (this.pos < this.text.length) this.unexpected('nothing but padding');
+  /** Nothing but padding may follow: spaces, and what else the format allows. */
+  finish(padding = ''): void {
+    const bytes = this.#bytes;
+    while (bytes[this.pos] === 0x20 || (this.pos < bytes.length && padding.includes(this.text[this.pos]!))) this.pos++;
+    if (this.pos < bytes.length) this.unexpected('nothing but padding');
   }
 
   /** Reads the members of an object: `member` is called at each value, with its key, and must consume it. */

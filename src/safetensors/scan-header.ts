@@ -59,7 +59,7 @@ export function scanHeader(bytes: Uint8Array, source: HeaderSource): ScannedHead
   if (json[0] !== 0x7b) scanner.fail('E_HEADER_START', "the header does not begin with '{'");
   const entries = new EntryReader(scanner);
   scanner.object((key, start) => entries.read(key, start));
-  scanner.finish(' ');
+  scanner.finish();
   const tensors = entries.table();
   checkContiguous(tensors, dataStart, source);
   checkFileSize(tensors, dataStart, source);

@@ -36,7 +36,7 @@ export function scanIndex(bytes: Uint8Array, path: string): SafetensorsIndex {
     if (!(value instanceof Map)) return scanner.fail('E_INDEX_JSON', 'metadata is not an object', at);
     metadata = value;
   });
-  scanner.finish(' \t\r\n');
+  scanner.finish('\t\r\n');
   return { metadata, ...(weightMap ?? scanner.fail('E_INDEX_JSON', 'the index has no weight_map', 0)) };
 }
 
