@@ -49,7 +49,7 @@ export async function locate(output: string): Promise<Destination> {
       if (part === '' || part === '.') continue;
       if (part === '..') {
         path = dirname(path);
-        missing = missing.filter((folder) => folder !== path && !folder.startsWith(`${path}/`));
+        missing = missing.filter((folder) => !folder.startsWith(path === '/' ? path : `${path}/`));
         continue;
       }
       const parentKind = missing.length > 0 ? null : await statOrNull(path, true);

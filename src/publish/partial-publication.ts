@@ -177,8 +177,7 @@ class PartialPublication implements Publication {
     const entries = await onOutput('list', this.dir, () => readdir(this.dir, { withFileTypes: true, recursive: true }));
     const paths = (wanted: boolean) => entries.filter((e) => e.isDirectory() === wanted).map((e) => join(e.parentPath, e.name));
     const files = paths(false);
-    const whole =
-      this.kind === 'folder' ? files.length > 0 : files.length === 1 && files[0] === join(this.dir, basename(this.#destination.path));
+    const whole = this.kind === 'folder' ? files.length > 0 : files.length === 1;
     if (!whole)
       throw new MergeError('E_INTERNAL', `the unfinished ${this.output} does not hold what is to be published`, {
         details: { file: this.dir },
