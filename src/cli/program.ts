@@ -3,7 +3,7 @@ import { DEFAULT_ALPHA, SCHEDULES } from '../schedule/registry.ts';
 import { examplesText, exitCodesText } from './help-text.ts';
 import { choiceOption, flag, listOption, valueOption } from './options.ts';
 import type { Colors } from './terminal.ts';
-import { parseBytes, parsePath, parsePositiveInteger, parseUnitInterval, parseWeights } from './values.ts';
+import { parseBytes, parseFraction, parsePath, parsePositiveInteger, parseShare, parseWeights } from './values.ts';
 
 export const SHELLS = ['bash', 'zsh', 'fish'] as const;
 const FLOATS = ['BF16', 'F16', 'F32', 'F64'] as const;
@@ -37,7 +37,7 @@ export function buildProgram(version: string, name: string, dispatch: Dispatch):
     return sub.action((...given) => dispatch(command, given.slice(0, args.length), sub.opts()));
   };
 
-  const inputs = () => new Argument('<input...>', 'folders or .safetensors files, oldest first; PATH:WEIGHT gives one its weight');
+  const inputs = () => new Argument('<input...>', 'checkpoints: folders or .safetensors files; PATH:WEIGHT gives one its weight');
   addMergeOptions(add('average', 'merge checkpoints into one', [inputs()])).addOption(
     flag('-n, --dry-run', 'print the plan, write nothing'),
   );
@@ -52,8 +52,10 @@ export function buildProgram(version: string, name: string, dispatch: Dispatch):
     new Argument('<checkpoint>', 'folder or file that average wrote'),
   ])
     .addOption(flag('--full', 'recompute every element'))
-    .addOption(valueOption('--sample <fraction>', 'part of the elements to recompute, over 0 and at most 1', parseUnitInterval))
-    .addOption(listOption('--input <path>', 'where an input lies now; repeat, in the order of the merge', parsePath))
+    .addOption(
+      valueOption('--sample <fraction>', 'part of the elements to recompute, from 0 (checksums only) to 1 (default: 0.01)', parseFraction),
+    )
+    .addOption(listOption('--input <path>', 'where an input lies now, if it was moved; repeat for each, in any order', parsePath))
     .addOption(json())
     .addOption(flag('-q, --quiet', 'print nothing; the exit code says it'))
     .addOption(progress())
@@ -61,9 +63,11 @@ export function buildProgram(version: string, name: string, dispatch: Dispatch):
 
   add('bench', "this machine's read and write limits, and how near a merge comes to them", [])
     .addOption(valueOption('--dir <path>', 'folder for the temporary files (default: the system temp folder)', parsePath))
-    .addOption(valueOption('--size <bytes>', 'size of one input (default: 256MB)', parseBytes))
+    .addOption(valueOption('--size <size>', 'size of one input (default: 256MiB)', parseBytes))
     .addOption(valueOption('--inputs <n>', 'checkpoints to merge (default: 4)', parsePositiveInteger))
+    .addOption(valueOption('--rounds <n>', 'rounds, of which the best counts (default: 5)', parsePositiveInteger))
     .addOption(threads())
+    .addOption(io())
     .addOption(json())
     .addOption(debug());
 
@@ -73,7 +77,9 @@ export function buildProgram(version: string, name: string, dispatch: Dispatch):
     .addOption(json())
     .addOption(debug());
 
-  add('demo', 'merge a real training run that comes with the package', []).addOption(debug());
+  add('demo', 'merge a real training run that comes with the package, and measure the gain', [])
+    .addOption(valueOption('-o, --output <path>', 'keep the merged checkpoint here (default: it is removed)', parsePath))
+    .addOption(debug());
 
   add('completion', 'print a completion script', [new Argument('<shell>', 'bash, zsh or fish').choices(SHELLS)]).addOption(debug());
   return program;
@@ -93,11 +99,7 @@ function addMergeOptions(command: Command): Command {
     .optionsGroup('Weights:')
     .addOption(choiceOption('-m, --method <name>', `${SCHEDULES.map((s) => `${s.name}: ${s.summary}`).join('; ')} (default: sma)`, methods))
     .addOption(
-      valueOption(
-        '--alpha <number>',
-        `ema: share of each newer checkpoint, over 0 and at most 1 (default: ${DEFAULT_ALPHA})`,
-        parseUnitInterval,
-      ),
+      valueOption('--alpha <number>', `ema: share of each newer checkpoint, over 0 and at most 1 (default: ${DEFAULT_ALPHA})`, parseShare),
     )
     .addOption(
       valueOption('-w, --weights <list>', 'one number for each input, as 0.2,0.3,0.5; negative ones too, used as given', parseWeights),
@@ -109,7 +111,7 @@ function addMergeOptions(command: Command): Command {
     .optionsGroup('Machine:')
     .addOption(threads())
     .addOption(valueOption('--memory <size>', 'bound of buffers: bytes, 256M (10^6), 256MiB (2^20) (default: 256MiB)', parseBytes))
-    .addOption(choiceOption('--io <mode>', 'how inputs are read: map, read (default: auto, by file system)', ['auto', 'map', 'read']))
+    .addOption(io())
     .addOption(
       choiceOption('--cache <mode>', 'page cache behind the work: keep, drop (default: auto, by memory)', ['auto', 'keep', 'drop']),
     )
@@ -129,6 +131,7 @@ const json = () => flag('--json', 'print one JSON document, also for errors');
 const debug = () => flag('--debug', 'show the stack of an error');
 const threads = () =>
   valueOption('-t, --threads <n>', 'compute threads (default: CPUs allowed by affinity, cgroup and Slurm)', parsePositiveInteger);
+const io = () => choiceOption('--io <mode>', 'how inputs are read: map, read (default: auto, by file system)', ['auto', 'map', 'read']);
 const progress = () => choiceOption('--progress <mode>', `on stderr: ${PROGRESS_MODES.join(', ')} (default: auto)`, PROGRESS_MODES);
 
 function section(title: string, body: string): string {

@@ -44,8 +44,15 @@ export function parsePositiveInteger(text: string, option: string): number {
   return value;
 }
 
+/** A number from 0 to 1, both included. */
+export function parseFraction(text: string, option: string): number {
+  const value = NUMBER.test(text) ? Number(text) : Number.NaN;
+  if (!(value >= 0 && value <= 1)) throw bad(option, text, 'a number from 0 to 1');
+  return value;
+}
+
 /** A number over 0 and at most 1. */
-export function parseUnitInterval(text: string, option: string): number {
+export function parseShare(text: string, option: string): number {
   const value = NUMBER.test(text) ? Number(text) : Number.NaN;
   if (!(value > 0 && value <= 1)) throw bad(option, text, 'a number over 0 and at most 1');
   return value;

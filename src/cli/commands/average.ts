@@ -1,6 +1,7 @@
-import type { MergeEvent, ProgressEvent } from '../../engine/events.ts';
+import type { MergeEvent } from '../../engine/events.ts';
 import { MergeError } from '../../errors.ts';
 import { type AverageOptions, average, plan, planDocument } from '../../index.ts';
+import type { VerifyProgress } from '../../verify/verify.ts';
 import { type Context, writeJson } from '../context.ts';
 import { parseInputs } from '../inputs.ts';
 import { interruptible } from '../interrupt.ts';
@@ -59,6 +60,6 @@ export function averageOptions(inputs: readonly string[], flags: AverageFlags): 
 }
 
 /** A line of `--progress json`: the plan as its document, because its segments alone can be a hundred megabytes. */
-function eventDocument(event: MergeEvent | ProgressEvent): object {
+function eventDocument(event: MergeEvent | VerifyProgress): object {
   return event.type === 'plan' ? { type: 'plan', plan: planDocument(event.plan) } : event;
 }

@@ -1,8 +1,10 @@
 import { runDemo } from '../../demo/run-demo.ts';
 import type { Context } from '../context.ts';
+import { interruptible } from '../interrupt.ts';
 
 /** `merge demo`. */
-export async function run({ terminal }: Context): Promise<number> {
-  await runDemo({ onLine: (line: string) => terminal.out.write(`${line}\n`) });
+export async function run({ terminal }: Context, _args: readonly unknown[], { output }: { readonly output?: string }): Promise<number> {
+  const onLine = (line: string) => terminal.out.write(`${line}\n`);
+  await interruptible(terminal, (signal) => runDemo({ output, signal, onLine }));
   return 0;
 }

@@ -5,17 +5,16 @@ import type { Colors } from '../terminal.ts';
 /** What `verify` prints about a merge that is right; a wrong one ends in E_VERIFY instead. */
 export function verificationText(report: VerifyReport, colors: Colors): string {
   const { files, recomputed } = report;
-  const rows = files.map((file) => [printable(file.name), formatBytes(file.bytes), `crc32c ${file.crc32c}`, file.ok ? 'ok' : 'differs']);
-  const lines = formatTable(rows, ['left', 'right', 'left', 'left']).map((line) => `  ${line}`);
+  const rows = files.map((file) => [printable(file.name), formatBytes(file.bytes), `crc32c ${file.crc32c}`]);
+  const lines = formatTable(rows, ['left', 'right', 'left']).map((line) => `  ${line}`);
   lines.push(`  ${recomputation(recomputed)}`);
-  const verdict = report.ok ? colors.green('ok') : colors.red('not ok');
-  return `${[`${colors.bold(printable(report.path))}: ${verdict}`, ...lines].join('\n')}\n`;
+  return `${[`${colors.bold(printable(report.path))}: ${colors.green('ok')}`, ...lines].join('\n')}\n`;
 }
 
 function recomputation({ mode, tensors, elements, fraction }: VerifyReport['recomputed']): string {
   if (mode === 'none') return 'nothing was recomputed: checksums and structure only';
   const what = `${plural(elements, 'element')} of ${plural(tensors, 'tensor')}`;
   // Two digits are enough for a sample, but 100 % is only said of all.
-  const percent = mode === 'full' ? 'all' : `${Math.min(99.9, Number((fraction * 100).toPrecision(2)))} %`;
+  const percent = fraction === 1 ? 'all' : `${Math.min(99.9, Number((fraction * 100).toPrecision(2)))} %`;
   return `${what} recomputed from the inputs (${percent}), every one equal`;
 }
