@@ -45,5 +45,5 @@ export function withoutPaths(text: string, known: readonly string[]): string {
   let clean = text;
   for (const path of [...known].sort((a, b) => b.length - a.length))
     if (path.startsWith('/') && path.length > 1) clean = clean.replaceAll(path, basename(path));
-  return clean.replace(/(?<![\w.~/-])\/[^\s'"`(),;:]+/g, (path) => basename(path));
+  return clean.replace(/(?<![\w.~/-])(?<!https?:)\/[^\s'"`(),;:]+/g, (path) => basename(path));
 }
