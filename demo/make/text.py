@@ -1,5 +1,8 @@
 """The text of the demo runs: the King James Bible, as Debian's `bible-kjv` prints it.
 
+Source: the Debian packages bible-kjv and bible-kjv-text, version 4.38. The text is in the public domain; in the United Kingdom it is under Crown
+letters patent.
+
 One verse a line, references stripped, byte-level vocabulary (256). Every 16th block of 40 verses is held out; the held-out
 blocks go by turns to two slices: `search` (to choose by) and `validation` (to report).
 """

@@ -24,7 +24,7 @@ export interface HeldOutLoss {
 
 /**
  * Loss of the language model in the checkpoint folder `path` on `text`, cut into windows of {@link WINDOW_BYTES} bytes (a shorter rest is dropped).
- * Plain TypeScript, about a second for 16 KB with the models of `demo/`. Gives way to the event loop after every window.
+ * Plain TypeScript, one to two seconds for 16 KB with the models of `demo/`. Gives way to the event loop after every window.
  *
  * @throws MergeError E_MODEL when the checkpoint is not a model the forward pass knows; RangeError when the text is shorter than a window;
  *   `signal.reason` on an abort.
