@@ -16,7 +16,7 @@ import {
   request,
   temporaryFolder,
   writeAndJournal,
-} from './publish-support.ts';
+} from '../support/publication.ts';
 
 const OLD = { 'model.safetensors': 'old', 'config.json': 'old' };
 const NEW = { 'a.safetensors': 'new a', 'b.safetensors': 'new b' };

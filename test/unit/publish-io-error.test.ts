@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { MergeError } from '../../src/errors.ts';
 import { errnoOf, toMergeError } from '../../src/publish/index.ts';
-import { temporaryFolder } from './publish-support.ts';
+import { temporaryFolder } from '../support/publication.ts';
 
 const context = (side: 'input' | 'output') => ({ action: 'open', file: 'some/file', side });
 

@@ -21,7 +21,7 @@ import {
   temporaryFolder,
   warningsInto,
   writeAndJournal,
-} from './publish-support.ts';
+} from '../support/publication.ts';
 
 const hooks = { rename: flaggedRename, fs: quickFs };
 const UNIT = { 'a.safetensors': 'aaaa' };

@@ -2,7 +2,7 @@ import { chmodSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSyn
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { buildProvenance, copySideFiles, mergeCard, rewriteConfigDtype } from '../../src/publish/index.ts';
-import { contentOf, errorOf, temporaryFolder } from './publish-support.ts';
+import { contentOf, errorOf, temporaryFolder } from '../support/publication.ts';
 
 describe('config.json', () => {
   test('gets the dtype in both keys and in nested configs, and keeps every other byte', () => {

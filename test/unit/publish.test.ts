@@ -17,7 +17,7 @@ import {
   temporaryFolder,
   warningsInto,
   writeAndJournal,
-} from './publish-support.ts';
+} from '../support/publication.ts';
 
 const hooks = { rename: flaggedRename };
 const FILES = { 'model.safetensors': 'tensors', 'config.json': '{}' };

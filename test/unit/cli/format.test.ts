@@ -1,5 +1,14 @@
 import { describe, expect, it } from 'vitest';
-import { formatBytes, formatClock, formatCount, formatRate, formatSeconds, formatTable, plural, printable } from '../../../src/cli/format.ts';
+import {
+  formatBytes,
+  formatClock,
+  formatCount,
+  formatRate,
+  formatSeconds,
+  formatTable,
+  plural,
+  printable,
+} from '../../../src/cli/format.ts';
 import { shellQuote } from '../../../src/cli/shell-quote.ts';
 
 describe('numbers for people', () => {

@@ -68,7 +68,9 @@ describe('words', () => {
   });
 
   it('are listed when one is wrong', () => {
-    expect(refusal(() => parseChoice(['auto', 'map', 'read'])('mmap', '--io'), "--io takes one of auto, map, read, not 'mmap'")).toBe('E_OPTION');
+    expect(refusal(() => parseChoice(['auto', 'map', 'read'])('mmap', '--io'), "--io takes one of auto, map, read, not 'mmap'")).toBe(
+      'E_OPTION',
+    );
   });
 
   it('a path is anything but an option or nothing', () => {
