@@ -7,7 +7,7 @@ import { asFailure, errorDocument, errorText, type Failure } from './error-text.
 import { Interrupted } from './interrupt.ts';
 import { buildProgram, type CommandName, styleHelp } from './program.ts';
 import { shellQuote } from './shell-quote.ts';
-import { createTerminal } from './terminal.ts';
+import { createTerminal, type Terminal } from './terminal.ts';
 
 /** Implementations are loaded when their command runs, so that help costs nothing but the parser. */
 const COMMANDS: Readonly<Record<CommandName, () => Promise<unknown>>> = {
@@ -22,12 +22,11 @@ const COMMANDS: Readonly<Record<CommandName, () => Promise<unknown>>> = {
 };
 
 /**
- * Runs a command line of this process and resolves to its exit code. Never throws: whatever went wrong is reported on stderr, and under `--json` as a
+ * Runs a command line and resolves to its exit code. Never throws: whatever went wrong is reported on stderr, and under `--json` as a
  * document on stdout.
  * @param argv the words after the program's name
  */
-export async function main(argv: readonly string[]): Promise<number> {
-  const terminal = createTerminal(process);
+export async function main(argv: readonly string[], terminal: Terminal = createTerminal(process)): Promise<number> {
   const context: Context = { terminal, argv, version };
   const asked = new Set(argv.slice(0, argv.includes('--') ? argv.indexOf('--') : argv.length));
   try {

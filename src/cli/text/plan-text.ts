@@ -11,6 +11,7 @@ export function planText(plan: PlanDocument, colors: Colors): string {
     lines.push(`would merge ${members} into ${colors.bold(printable(output.path))} (${output.method})`, '');
     lines.push(...memberTable(output.members), '');
     lines.push(`  ${plural(output.tensors, 'tensor')}, ${formatBytes(output.bytesWritten)}`);
+    if (output.dtypeChanges.length > 0) lines.push(`  stored in another dtype: ${output.dtypeChanges.join(', ')}`);
     lines.push(...output.excluded.map(({ path, reason }) => `  left out: ${printable(path)}: ${printable(reason)}`));
   }
   lines.push(`  reads ${formatBytes(plan.bytesRead)}, writes ${formatBytes(plan.bytesWritten)}`);

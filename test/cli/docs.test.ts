@@ -1,0 +1,8 @@
+import { fileURLToPath } from 'node:url';
+import { expect, it } from 'vitest';
+import { runCli } from '../support/run-cli.ts';
+
+it('docs/cli.md and docs/troubleshooting.md are what the command tree and the table of codes say', async () => {
+  const script = fileURLToPath(new URL('../../scripts/generate-cli-docs.js', import.meta.url));
+  expect(await runCli(['--check'], { script })).toMatchObject({ code: 0, stderr: '' });
+});

@@ -1,0 +1,263 @@
+import pc from 'picocolors';
+import { describe, expect, it } from 'vitest';
+import { wantsColor } from '../../../src/cli/terminal.ts';
+import { benchText } from '../../../src/cli/text/bench-text.ts';
+import { doctorText } from '../../../src/cli/text/doctor-text.ts';
+import { inspectionText } from '../../../src/cli/text/inspection-text.ts';
+import { mergeSummary } from '../../../src/cli/text/merge-summary.ts';
+import { planText } from '../../../src/cli/text/plan-text.ts';
+import { verificationText } from '../../../src/cli/text/verification-text.ts';
+import type { InspectedTensor, MergeResult } from '../../../src/index.ts';
+
+const plain = pc.createColors(false);
+
+const RESULT: MergeResult = {
+  schema: 'ckpt-merge/average',
+  version: 1,
+  outputs: [
+    {
+      path: 'my merge',
+      method: 'ema',
+      members: [
+        { path: 'run/checkpoint-1000', step: 1000, tokens: null, weight: 0.6400000000000001 },
+        { path: 'run/checkpoint-20000', step: 20_000, tokens: 9_000_000, weight: 0.16000000000000003 },
+        { path: 'other', step: null, tokens: null, weight: 0.2 },
+      ],
+      bytesWritten: 2_000_000_000,
+      tensors: 291,
+    },
+  ],
+  bytesRead: 6_000_000_000,
+  seconds: 2,
+  phases: { readSeconds: 0.5, computeSeconds: 3, writeSeconds: 0.4, syncSeconds: 0.25 },
+  peakRssBytes: 3_100_000_000,
+  peakAnonBytes: 180_000_000,
+  threads: 2,
+  isa: 'avx512',
+  io: 'map',
+  resumedBytes: 0,
+  warnings: [{ code: 'W_WEIGHT_SUM', message: 'x' }],
+};
+
+describe('the summary of a merge', () => {
+  it('says what was merged, how fast, and how to check it', () => {
+    expect(mergeSummary(RESULT, plain, 'npx merge')).toBe(`merged 3 checkpoints into my merge (ema)
+
+    step     tokens               weight  checkpoint
+   1,000          -   0.6400000000000001  run/checkpoint-1000
+  20,000  9,000,000  0.16000000000000003  run/checkpoint-20000
+       -          -                  0.2  other
+
+  291 tensors, 2.00 GB written, 2 threads, avx512, inputs mapped
+  6.00 GB read in 2.00 s, 0.250 s of it syncing (read 3.00 GB/s, write 1.00 GB/s)
+  peak memory 180 MB anonymous, 3.10 GB with mapped files
+  1 warning, see above
+
+check it with: npx merge verify 'my merge'
+`);
+  });
+
+  it('leaves out what is not known', () => {
+    const quiet: MergeResult = {
+      ...RESULT,
+      peakRssBytes: null,
+      peakAnonBytes: null,
+      warnings: [],
+      phases: { ...RESULT.phases, syncSeconds: 0 },
+    };
+    const text = mergeSummary(quiet, plain, 'merge');
+    expect(text).not.toMatch(/peak|warning|syncing/);
+  });
+});
+
+it('a plan says what would be read, written and needed', () => {
+  const document = {
+    schema: 'ckpt-merge/plan',
+    version: 1,
+    outputs: [
+      {
+        path: 'merged',
+        kind: 'folder',
+        method: 'sma',
+        parameters: {},
+        members: [{ path: 'a', step: null, tokens: null, weight: 1 }],
+        weightSum: 1,
+        excluded: [{ path: 'run/checkpoint-7', reason: 'incomplete' }],
+        files: [{ name: 'model.safetensors', bytes: 1_000_000 }],
+        bytesWritten: 1_000_000,
+        tensors: 1,
+        dtypeChanges: ['BF16 to F32: 1 tensor'],
+        digest: '00',
+      },
+    ],
+    bytesRead: 4_000_000,
+    bytesWritten: 1_000_000,
+    peakMemoryBytes: 420_000_000,
+    freeBytesNeeded: 65_000_000,
+    freeBytesAvailable: 20_000_000_000,
+    warnings: [],
+  } as const;
+  expect(planText(document, plain)).toBe(`would merge 1 checkpoint into merged (sma)
+
+  step  weight  checkpoint
+     -       1  a
+
+  1 tensor, 1.00 MB
+  stored in another dtype: BF16 to F32: 1 tensor
+  left out: run/checkpoint-7: incomplete
+  reads 4.00 MB, writes 1.00 MB
+  needs 65.0 MB of 20.0 GB free
+  memory at most 420 MB
+
+nothing was written
+`);
+});
+
+describe('an inspection', () => {
+  const tensor = (name: string, file: string): InspectedTensor => ({
+    name,
+    dtype: 'BF16',
+    shape: [64, 2],
+    bytes: 256,
+    file,
+    role: null,
+    layer: null,
+    expert: null,
+    mtp: false,
+  });
+  const inspection = (files: readonly string[]) => ({
+    schema: 'ckpt-merge/inspect' as const,
+    version: 1 as const,
+    path: 'run/checkpoint-1000',
+    summary: {
+      kind: 'folder' as const,
+      files: files.map((name) => ({ name, bytes: 400, tensors: 1 })),
+      tensors: 2,
+      parameters: 256,
+      bytes: 512,
+      step: 1000,
+      tokens: 5_000_000,
+      dtypes: { BF16: { tensors: 2, parameters: 256, bytes: 512 } },
+      metadata: { format: 'pt', config: 'x'.repeat(1000) },
+    },
+    tensors: [tensor('a\u001b[1mb', files[0]!), tensor('c', files.at(-1)!)],
+    warnings: [],
+  });
+
+  it('shows summary and tensors, with the file where there are several', () => {
+    expect(
+      inspectionText(inspection(['m-1.safetensors', 'm-2.safetensors']), plain, true),
+    ).toBe(`run/checkpoint-1000: folder with 2 tensor files, step 1,000, 5,000,000 tokens
+  2 tensors, 256 parameters, 512 B
+  BF16  2 tensors  256 parameters  512 B
+  format: pt
+  config: ${'x'.repeat(60)}… (1,000 characters)
+
+a\\x1b[1mb  BF16  [64, 2]  256 B  m-1.safetensors
+c          BF16  [64, 2]  256 B  m-2.safetensors
+`);
+  });
+
+  it('leaves out the tensors when asked to', () => {
+    const text = inspectionText(inspection(['model.safetensors']), plain, false);
+    expect(text.split('\n')).toHaveLength(6);
+    expect(text).toContain('folder with 1 tensor file,');
+  });
+});
+
+describe('a verification', () => {
+  const report = (recomputed: { mode: 'full' | 'sample' | 'none'; tensors: number; elements: number; fraction: number }) => ({
+    schema: 'ckpt-merge/verify' as const,
+    version: 1 as const,
+    path: 'merged',
+    ok: true as const,
+    files: [{ name: 'model.safetensors', bytes: 313_000, crc32c: '0badcafe', ok: true as const }],
+    recomputed,
+    warnings: [],
+  });
+
+  it.each([
+    [
+      { mode: 'full', tensors: 12, elements: 155_072, fraction: 1 },
+      '155,072 elements of 12 tensors recomputed from the inputs (all), every one equal',
+    ],
+    [
+      { mode: 'sample', tensors: 3, elements: 4096, fraction: 0.01234 },
+      '4,096 elements of 3 tensors recomputed from the inputs (1.2 %), every one equal',
+    ],
+    [
+      { mode: 'sample', tensors: 3, elements: 99_999, fraction: 0.99999 },
+      '99,999 elements of 3 tensors recomputed from the inputs (99.9 %), every one equal',
+    ],
+    [{ mode: 'none', tensors: 0, elements: 0, fraction: 0 }, 'nothing was recomputed: checksums and structure only'],
+  ] as const)('%o', (recomputed, line) => {
+    expect(verificationText(report(recomputed), plain)).toBe(`merged: ok\n  model.safetensors  313 kB  crc32c 0badcafe\n  ${line}\n`);
+  });
+});
+
+it('a bench sets the merge against the bound', () => {
+  const spread = (best: number) => ({ best, median: best * 2, worst: best * 4 });
+  const report = {
+    schema: 'ckpt-merge/bench' as const,
+    version: 1 as const,
+    fileSystem: 'ext4',
+    inputs: 4,
+    inputBytes: 1e9,
+    rounds: 5,
+    threads: 2,
+    isa: 'avx2',
+    io: 'map',
+    readBytesPerSecond: 20e9,
+    writeBytesPerSecond: 4e9,
+    boundSeconds: 0.45,
+    mergeSeconds: spread(0.5),
+    syncedSeconds: spread(1),
+    fractionOfBound: 0.9,
+    mergeBytesPerSecond: 10e9,
+  };
+  expect(benchText(report, plain)).toBe(`4 inputs of 1.00 GB, 2 threads, avx2, io map; ext4, hot page cache, best of 5 rounds
+
+  reading                      20.0 GB/s
+  writing                      4.00 GB/s
+  no merge can be faster than  0.450 s
+  merge, without fsync         0.500 s  (median 1.00 s, worst 2.00 s)
+  merge, as average does it    1.00 s  (median 2.00 s, worst 4.00 s)
+
+a merge reaches 90 % of the bound: 10.0 GB/s read and written
+`);
+});
+
+describe('a diagnosis', () => {
+  const check = (status: 'ok' | 'warn' | 'fail') => ({
+    name: status === 'ok' ? 'node' : 'file size',
+    status,
+    found: 'x',
+    help: status === 'ok' ? null : 'Do this.',
+  });
+  const report = (...statuses: ('ok' | 'warn' | 'fail')[]) =>
+    doctorText({ schema: 'ckpt-merge/doctor', version: 1, ok: !statuses.includes('fail'), checks: statuses.map(check) }, plain);
+
+  it('has a line a check and says what to do', () => {
+    expect(report('ok', 'warn')).toBe(`ok    node       x
+warn  file size  x
+                 Do this.
+
+merges work here; 1 thing could be better
+`);
+    expect(report('ok')).toContain('nothing is in the way');
+    expect(report('warn', 'fail')).toContain('1 thing will make merges fail here');
+  });
+});
+
+describe('colours', () => {
+  it.each([
+    ['a terminal', true, {}, true],
+    ['a pipe', false, {}, false],
+    ['a dumb terminal', true, { TERM: 'dumb' }, false],
+    ['NO_COLOR', true, { NO_COLOR: '1' }, false],
+    ['an empty NO_COLOR', true, { NO_COLOR: '' }, true],
+    ['FORCE_COLOR in a pipe', false, { FORCE_COLOR: '1' }, true],
+    ['FORCE_COLOR=0 on a terminal', true, { FORCE_COLOR: '0' }, false],
+    ['both', true, { NO_COLOR: '1', FORCE_COLOR: '1' }, false],
+  ])('%s', (_, tty, env, colors) => expect(wantsColor(tty, env)).toBe(colors));
+});
