@@ -1,0 +1,148 @@
+#include "chunk_runner.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+
+#include "crc32c.h"
+#include "fault_guard.h"
+#include "float_env.h"
+
+namespace ckpt {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// Parts of a tile smaller than this many elements are not worth a call of the kernel: the tile is written first.
+constexpr std::size_t kGrain = 64;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+}  // namespace
+
+Status ChunkRunner::prepare(const Job& job) {
+  tiles_.resize(std::max(tiles_.size(), job.outputs.size()));
+  outputs_.resize(job.outputs.size());
+  inputs_.resize(job.inputs);
+  for (std::size_t k = 0; k < job.outputs.size(); ++k) {
+    if (!tiles_[k].buffer.reserve(tile_bytes_)) return failure(Code::no_memory, "no memory for a tile");
+    tiles_[k].used = 0;
+  }
+  mappings_.clear();
+  for (const auto& file : job.files) {
+    if (file->mode() == InputMode::map && file->mapping().length != 0) mappings_.push_back(&file->mapping());
+  }
+  return {};
+}
+
+Status ChunkRunner::run(const Job& job, const ChunkPlan& plan, const Chunk& chunk, const std::uint8_t* const* loaded,
+                        const std::atomic<bool>& stop, ChunkResult* result, Tally* tally) {
+  Status status = prepare(job);
+  if (!status.ok()) return status;
+  cursor_.assign(loaded, loaded + job.inputs);
+  stop_ = &stop;
+  result->crc.assign(job.outputs.size(), 0);
+  result->length.assign(job.outputs.size(), 0);
+  const DefaultFloatEnv float_env;
+  const FaultGuard guard(mappings_.data(), mappings_.size());
+  std::size_t segment = 0;
+  for (std::size_t p = chunk.first_piece; p < chunk.first_piece + chunk.piece_count; ++p) {
+    segment = plan.pieces[p].segment;
+    status = run_piece(job, plan.pieces[p], result, tally);
+    if (!status.ok()) return status;
+  }
+  return flush(job, segment, result, tally);
+}
+
+// Elements of the piece that fit behind what the tiles hold; 0 where they have to be written first.
+std::size_t ChunkRunner::room(const Job& job, const Piece& piece, std::uint64_t done) const {
+  std::uint64_t fit = piece.count - done;
+  for (std::size_t k = 0; k < job.outputs.size(); ++k) {
+    const Tile& tile = tiles_[k];
+    const std::size_t size = job.out_size(piece.segment, k);
+    const std::uint64_t at = job.out_offset[piece.segment * job.outputs.size() + k] + (piece.first + done) * size;
+    if (tile.used != 0 && tile.offset + tile.used != at) return 0;
+    fit = std::min<std::uint64_t>(fit, (tile_bytes_ - tile.used) / size);
+  }
+  if (fit < piece.count - done) {
+    if (fit >= kGrain) fit = fit / kGrain * kGrain;
+    else if (tiles_[0].used != 0) fit = 0;
+  }
+  return static_cast<std::size_t>(fit);
+}
+
+Status ChunkRunner::run_piece(const Job& job, const Piece& piece, ChunkResult* result, Tally* tally) {
+  const std::size_t segment = piece.segment;
+  const bool copies = job.copies(segment);
+  const auto source = static_cast<std::size_t>(copies ? -1 - job.table[segment] : 0);
+  if (!copies && !combiner_.prepare(job, segment)) return failure(Code::no_memory, "no memory for mixed dtypes");
+  for (std::size_t n = 0; n < job.inputs; ++n) {
+    if (!job.reads(segment, n)) continue;
+    const std::size_t at = segment * job.inputs + n;
+    Input& file = *job.files[static_cast<std::size_t>(job.file[at])];
+    const std::size_t size = job.in_size(segment, n);
+    tally->bytes_read += piece.count * size;
+    if (file.mode() == InputMode::map) {
+      inputs_[n] = file.mapping().base + job.offset[at] + piece.first * size;
+    } else {
+      inputs_[n] = cursor_[n];
+      cursor_[n] += piece.count * size;
+    }
+  }
+  for (std::uint64_t done = 0; done < piece.count;) {
+    const std::size_t count = room(job, piece, done);
+    if (count == 0) {
+      const Status status = flush(job, segment, result, tally);
+      if (!status.ok()) return status;
+      continue;
+    }
+    const auto start = Clock::now();
+    for (std::size_t k = 0; k < job.outputs.size(); ++k) {
+      Tile& tile = tiles_[k];
+      const std::size_t size = job.out_size(segment, k);
+      if (tile.used == 0) tile.offset = job.out_offset[segment * job.outputs.size() + k] + (piece.first + done) * size;
+      outputs_[k] = tile.buffer.data() + tile.used;
+      if (copies) std::memcpy(outputs_[k], inputs_[source], count);
+      tile.used += count * size;
+    }
+    if (!copies) combiner_.run(piece.first + done, count, inputs_.data(), outputs_.data(), &tally->nonfinite);
+    for (std::size_t n = 0; n < job.inputs; ++n) {
+      if (job.reads(segment, n)) inputs_[n] += count * job.in_size(segment, n);
+    }
+    tally->compute_seconds += seconds_since(start);
+    done += count;
+  }
+  return {};
+}
+
+Status ChunkRunner::flush(const Job& job, std::size_t segment, ChunkResult* result, Tally* tally) {
+  if (stop_->load(std::memory_order_relaxed) || job.cancelled()) return failure(Code::cancelled, "cancelled");
+  // Before anything is written: a poisoned mapping has given zeros, on this thread or another.
+  for (std::size_t f = 0; f < job.files.size(); ++f) {
+    if (!job.files[f]->mapping().poisoned.load()) continue;
+    Status status = job.files[f]->poison_reason();
+    status.file = static_cast<int>(f);
+    status.segment = static_cast<int>(segment);
+    return status;
+  }
+  for (std::size_t k = 0; k < job.outputs.size(); ++k) {
+    Tile& tile = tiles_[k];
+    const auto start = Clock::now();
+    result->crc[k] = crc32c(result->crc[k], tile.buffer.data(), tile.used);
+    result->length[k] += tile.used;
+    const auto summed = Clock::now();
+    Status status = job.outputs[k]->write(tile.offset, tile.buffer.data(), tile.used);
+    tally->compute_seconds += std::chrono::duration<double>(summed - start).count();
+    tally->write_seconds += seconds_since(summed);
+    if (!status.ok()) {
+      status.output = static_cast<int>(k);
+      status.segment = static_cast<int>(segment);
+      return status;
+    }
+    tally->bytes_written += tile.used;
+    tile.used = 0;
+  }
+  return {};
+}
+
+}  // namespace ckpt

@@ -1,0 +1,185 @@
+#include "combiner.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "../kernels/scalar_convert.h"
+#include "dtype.h"
+#include "shape.h"
+
+namespace ckpt {
+namespace {
+
+// Inputs and outputs of a block stay in half of a 1 MiB second-level cache: later groups of outputs and the careful path find them there.
+constexpr std::size_t kBlockBytes = std::size_t{512} << 10;
+constexpr std::size_t kMostBlock = 4096;
+constexpr std::size_t kBlockGrain = 64;
+
+// Whether weight x element is exact in float64 for every finite element of the dtype; a fused multiply-add then rounds once where the separate
+// operations round once too. The range of exponents keeps the product clear of underflow and overflow.
+bool product_is_exact(double weight, std::uint8_t dtype) {
+  if (weight == 0) return true;
+  const double magnitude = std::fabs(weight);
+  if (magnitude < 0x1p-64 || magnitude > 0x1p64) return false;
+  int exponent = 0;
+  const double fraction = std::frexp(magnitude, &exponent);  // in [0.5, 1)
+  const double scaled = std::ldexp(fraction, 53 - float_precision(dtype));
+  return scaled == std::floor(scaled);
+}
+
+double load_any(std::uint8_t dtype, const void* base, std::size_t index) {
+  switch (dtype) {
+    case kBF16: return load_element<kBF16>(base, index);
+    case kF16: return load_element<kF16>(base, index);
+    case kF32: return load_element<kF32>(base, index);
+    default: return load_element<kF64>(base, index);
+  }
+}
+
+bool store_any(std::uint8_t dtype, void* base, std::size_t index, double value) {
+  switch (dtype) {
+    case kBF16: return store_element<kBF16>(base, index, value);
+    case kF16: return store_element<kF16>(base, index, value);
+    case kF32: return store_element<kF32>(base, index, value);
+    default: return store_element<kF64>(base, index, value);
+  }
+}
+
+}  // namespace
+
+bool Combiner::prepare(const Job& job, std::size_t segment) {
+  job_ = &job;
+  segment_ = segment;
+  members_.clear();
+  groups_.clear();
+  sources_.resize(job.inputs);
+  from_.resize(job.inputs);
+  to_.resize(job.outputs.size());
+  const std::size_t outputs = job.outputs.size();
+  std::size_t bytes = 0;
+  for (std::size_t n = 0; n < job.inputs; ++n) {
+    if (!job.reads(segment, n)) continue;
+    members_.push_back(n);
+    bytes += job.in_size(segment, n);
+  }
+  for (std::size_t k = 0; k < outputs; ++k) bytes += job.out_size(segment, k);
+  const std::uint8_t* dtypes = &job.dtype[segment * job.inputs];
+  mixed_ = false;
+  for (const std::size_t n : members_) mixed_ = mixed_ || dtypes[n] != dtypes[members_[0]];
+  if (mixed_) {
+    block_ = mixed_block_elements(job.inputs);
+    if (!scratch_.reserve(sizeof(double) * block_ * job.inputs)) return false;
+  } else {
+    block_ = std::clamp(kBlockBytes / bytes / kBlockGrain * kBlockGrain, kBlockGrain, kMostBlock);
+  }
+  const double* rows = &job.weights[static_cast<std::size_t>(job.table[segment]) * outputs * job.inputs];
+  std::vector<std::size_t> group;
+  for (std::uint8_t dtype = 0; dtype < kFloatCodes; ++dtype) {
+    for (std::size_t k = 0; k < outputs; ++k) {
+      if (job.out_dtype[segment * outputs + k] != dtype) continue;
+      group.push_back(k);
+      if (group.size() == kMaxGroup) add_group(rows, group), group.clear();
+    }
+    if (!group.empty()) add_group(rows, group), group.clear();
+  }
+  return true;
+}
+
+void Combiner::add_group(const double* rows, const std::vector<std::size_t>& outputs) {
+  Group group;
+  group.outputs = outputs;
+  for (const std::size_t n : members_) {
+    const bool takes_part = std::any_of(outputs.begin(), outputs.end(), [&](std::size_t k) { return rows[k * job_->inputs + n] != 0; });
+    if (takes_part) group.members.push_back(n);
+  }
+  const std::uint8_t in = mixed_ ? std::uint8_t{kF64} : job_->dtype[segment_ * job_->inputs + members_[0]];
+  bool exact = in != kF64;
+  for (const std::size_t k : outputs) {
+    for (const std::size_t n : group.members) {
+      const double weight = rows[k * job_->inputs + n];
+      group.weights.push_back(weight);
+      exact = exact && product_is_exact(weight, in);
+    }
+  }
+  const std::uint8_t out = job_->out_dtype[segment_ * job_->outputs.size() + outputs[0]];
+  group.kernel = (exact ? kernels_.combine_exact : kernels_.combine)[in][out][outputs.size() - 1];
+  groups_.push_back(std::move(group));
+}
+
+void Combiner::run(std::uint64_t first, std::size_t count, const std::uint8_t* const* inputs, std::uint8_t* const* outputs,
+                   NonfiniteCounts* counts) {
+  for (const std::size_t n : members_) from_[n] = inputs[n];
+  std::copy(outputs, outputs + to_.size(), to_.begin());
+  while (count != 0) {
+    const std::size_t block = std::min(count, block_);
+    for (const std::size_t n : members_) {
+      sources_[n] = from_[n];
+      if (!mixed_) continue;
+      double* widened = reinterpret_cast<double*>(scratch_.data()) + n * block_;
+      kernels_.widen[job_->dtype[segment_ * job_->inputs + n]](from_[n], widened, block);
+      sources_[n] = widened;
+    }
+    if (run_groups(block, sources_.data(), to_.data())) run_with_care(first, block, from_.data(), to_.data(), counts);
+    for (const std::size_t n : members_) from_[n] += block * job_->in_size(segment_, n);
+    for (std::size_t k = 0; k < to_.size(); ++k) to_[k] += block * job_->out_size(segment_, k);
+    first += block;
+    count -= block;
+  }
+}
+
+bool Combiner::run_groups(std::size_t count, const void* const* inputs, std::uint8_t* const* outputs) {
+  bool nonfinite = false;
+  for (const Group& group : groups_) {
+    const void* from[64];
+    void* to[kMaxGroup];
+    std::vector<const void*> many;
+    const void** sources = from;
+    if (group.members.size() > sizeof from / sizeof from[0]) {
+      many.resize(group.members.size());
+      sources = many.data();
+    }
+    for (std::size_t i = 0; i < group.members.size(); ++i) sources[i] = inputs[group.members[i]];
+    for (std::size_t i = 0; i < group.outputs.size(); ++i) to[i] = outputs[group.outputs[i]];
+    const Block block{sources, group.weights.data(), to, group.members.size(), count};
+    nonfinite = group.kernel(block) || nonfinite;
+  }
+  return nonfinite;
+}
+
+// A non-finite member with a weight makes every sum it enters non-finite, and an overflow on narrowing shows in the output; so a block that the kernel
+// calls finite holds neither, and what is counted here does not depend on how blocks or tiles were cut.
+void Combiner::run_with_care(std::uint64_t first, std::size_t count, const std::uint8_t* const* inputs, std::uint8_t* const* outputs,
+                             NonfiniteCounts* counts) const {
+  const Job& job = *job_;
+  const std::uint8_t* in_dtypes = &job.dtype[segment_ * job.inputs];
+  const std::uint8_t* out_dtypes = &job.out_dtype[segment_ * job.outputs.size()];
+  const double* rows = &job.weights[static_cast<std::size_t>(job.table[segment_]) * job.outputs.size() * job.inputs];
+  const std::uint64_t* ends = job.cell_end.data() + job.cell[segment_];
+  const std::uint64_t* past = job.cell_end.data() + job.cell[segment_ + 1];
+  std::vector<double> x(job.inputs);
+  const auto note = [counts](std::int32_t cell, std::int32_t member, bool nan) {
+    Nonfinite& entry = (*counts)[{cell, member}];
+    ++(nan ? entry.nan : entry.inf);
+  };
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto cell = static_cast<std::int32_t>(std::upper_bound(ends, past, first + i) - job.cell_end.data());
+    for (const std::size_t n : members_) {
+      x[n] = load_any(in_dtypes[n], inputs[n], i);
+      if (!std::isfinite(x[n])) note(cell, static_cast<std::int32_t>(n), std::isnan(x[n]));
+    }
+    for (std::size_t k = 0; k < job.outputs.size(); ++k) {
+      double sum = -0.0;
+      bool finite_members = true;
+      for (const std::size_t n : members_) {
+        const double weight = rows[k * job.inputs + n];
+        if (weight == 0) continue;
+        finite_members = finite_members && std::isfinite(x[n]);
+        sum = sum + weight * x[n];
+      }
+      const bool finite = store_any(out_dtypes[k], outputs[k], i, sum);
+      if (!finite && finite_members) note(cell, -1 - static_cast<std::int32_t>(k), std::isnan(sum));
+    }
+  }
+}
+
+}  // namespace ckpt

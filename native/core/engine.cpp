@@ -1,0 +1,193 @@
+#include "engine.h"
+
+#include <algorithm>
+#include <chrono>
+#include <new>
+
+#include "crc32c.h"
+#include "fault_guard.h"
+
+namespace ckpt {
+namespace {
+
+// A chunk is about this many tiles: long enough that claiming it and releasing its pages cost nothing, short enough that the resident part of the
+// mapped inputs (threads x inputs x chunk) stays small.
+constexpr std::uint64_t kChunkTiles = 16;
+// How often the waiting caller looks at the cancel flag, which no one signals.
+constexpr auto kCancelPoll = std::chrono::milliseconds(20);
+
+}  // namespace
+
+Status Engine::create(const EngineOptions& options, const KernelTable& kernels, std::shared_ptr<Engine>* created) {
+  std::shared_ptr<Engine> engine(new Engine(options, kernels));
+  Status status = fit_shape(options, &engine->shape_);
+  if (status.ok()) status = engine->start();
+  if (status.ok()) *created = std::move(engine);
+  return status;
+}
+
+Status Engine::start() {
+  write_back_.configure(options_.flush_behind || options_.drop_cache, options_.drop_cache);
+  slots_.resize(shape_.slots);
+  for (Buffer& slot : slots_) free_slots_.push_back(&slot);
+  const std::size_t readers = options_.reads ? shape_.requests_in_flight : 0;
+  for (std::size_t i = 0; i < shape_.threads + readers; ++i) {
+    const bool computes = i < shape_.threads;
+    Thread thread;
+    const int error = thread.start([this, computes] { computes ? compute_loop() : read_loop(); });
+    // A process limit may allow only some of them: one of each kind is enough.
+    if (error != 0 && (i == 0 || i == shape_.threads)) return system_failure("pthread_create", error, "cannot start a thread");
+    if (error == 0) threads_.push_back(std::move(thread));
+  }
+  return {};
+}
+
+Engine::~Engine() {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    closing_ = true;
+  }
+  compute_.notify_all();
+  read_.notify_all();
+  for (Thread& thread : threads_) thread.join();
+}
+
+Status Engine::run(const Job& job, JobResult* result) {
+  Status status = validate(job);
+  if (!status.ok()) return status;
+  if (job.outputs.size() > options_.max_outputs || job.inputs > options_.max_inputs) {
+    return failure(Code::invalid_arg, "the job is wider than the engine was made for");
+  }
+  Call call;
+  call.job = &job;
+  for (const auto& file : job.files) call.reads = call.reads || file->mode() == InputMode::read;
+  if (call.reads && !options_.reads) return failure(Code::invalid_arg, "the engine was made without reads");
+  if (options_.drop_cache) {
+    for (const auto& file : job.files) file->remember_residency();
+  }
+  const std::uint64_t most = call.reads ? std::min<std::uint64_t>(shape_.request_bytes, kChunkTiles * shape_.tile_bytes) : kChunkTiles * shape_.tile_bytes;
+  call.plan = plan_chunks(job, shape_.threads, std::min<std::uint64_t>(shape_.tile_bytes, most), most);
+  call.results.resize(call.plan.chunks.size());
+  {
+    std::unique_lock<std::mutex> lock(mutex_);
+    calls_.push_back(&call);
+    compute_.notify_all();
+    read_.notify_all();
+    while (!call.finished()) {
+      call.done.wait_for(lock, kCancelPoll);
+      if (job.cancelled()) fail(call, failure(Code::cancelled, "cancelled"));
+    }
+    calls_.remove(&call);
+  }
+  if (!call.status.ok()) return call.status;
+  result->crc.assign(job.outputs.size(), 0);
+  result->crc_length.assign(job.outputs.size(), 0);
+  for (const ChunkResult& chunk : call.results) {
+    for (std::size_t k = 0; k < job.outputs.size(); ++k) {
+      result->crc[k] = crc32c_combine(result->crc[k], chunk.crc[k], chunk.length[k]);
+      result->crc_length[k] += chunk.length[k];
+    }
+  }
+  result->bytes_read = call.tally.bytes_read;
+  result->bytes_written = call.tally.bytes_written;
+  result->nonfinite = std::move(call.tally.nonfinite);
+  result->read_seconds = call.read_seconds;
+  result->compute_seconds = call.tally.compute_seconds;
+  result->write_seconds = call.tally.write_seconds;
+  return {};
+}
+
+// The first failure counts. Chunks that nobody computes yet are given up; those under way end by themselves.
+void Engine::fail(Call& call, const Status& status) {
+  if (!call.stop.load()) call.status = status;
+  call.stop.store(true);
+  for (Loading& loading : call.ready) {
+    give_back_slot(loading);
+    --call.active;
+  }
+  call.ready.clear();
+  for (auto loading = call.loading.begin(); loading != call.loading.end();) {
+    if (loading->outstanding != 0) {
+      ++loading;
+      continue;
+    }
+    give_back_slot(*loading);
+    --call.active;
+    loading = call.loading.erase(loading);
+  }
+  if (call.finished()) call.done.notify_all();
+}
+
+void Engine::compute_loop() {
+  prepare_thread_for_faults();
+  ChunkRunner runner(kernels_, shape_.tile_bytes);
+  std::unique_lock<std::mutex> lock(mutex_);
+  while (!closing_) {
+    if (!take_chunk(lock, runner)) compute_.wait(lock);
+  }
+}
+
+// Computes one chunk of the oldest call that has one; false where none has. The lock is released meanwhile.
+bool Engine::take_chunk(std::unique_lock<std::mutex>& lock, ChunkRunner& runner) {
+  for (Call* call : calls_) {
+    if (call->stop.load()) continue;
+    Loading own;
+    if (call->reads) {
+      if (call->ready.empty()) continue;
+      own = std::move(call->ready.front());
+      call->ready.pop_front();
+    } else {
+      if (call->next == call->plan.chunks.size()) continue;
+      own.chunk = call->next++;
+      own.loaded.assign(call->job->inputs, nullptr);
+      ++call->active;
+    }
+    lock.unlock();
+    const Job& job = *call->job;
+    const Chunk& chunk = call->plan.chunks[own.chunk];
+    ChunkResult& result = call->results[own.chunk];
+    Tally tally;
+    Status status;
+    try {
+      status = runner.run(job, call->plan, chunk, own.loaded.data(), call->stop, &result, &tally);
+      release_inputs(job, call->plan, chunk);
+      if (status.ok() && (options_.flush_behind || options_.drop_cache)) {
+        const Piece& first = call->plan.pieces[chunk.first_piece];
+        for (std::size_t k = 0; k < job.outputs.size(); ++k) {
+          const std::uint64_t offset = job.out_offset[first.segment * job.outputs.size() + k] + first.first * job.out_size(first.segment, k);
+          write_back_.written(job.outputs[k], offset, result.length[k]);
+        }
+      }
+    } catch (const std::bad_alloc&) {
+      status = failure(Code::no_memory, "no memory");
+    }
+    lock.lock();
+    if (own.slot != nullptr) give_back_slot(own);
+    call->tally.bytes_read += tally.bytes_read;
+    call->tally.bytes_written += tally.bytes_written;
+    call->tally.compute_seconds += tally.compute_seconds;
+    call->tally.write_seconds += tally.write_seconds;
+    for (const auto& [where, count] : tally.nonfinite) {
+      Nonfinite& sum = call->tally.nonfinite[where];
+      sum.nan += count.nan;
+      sum.inf += count.inf;
+    }
+    finish_chunk(*call, status);
+    return true;
+  }
+  return false;
+}
+
+void Engine::finish_chunk(Call& call, const Status& status) {
+  --call.active;
+  if (!status.ok()) fail(call, status);
+  if (call.finished()) call.done.notify_all();
+}
+
+void Engine::release_inputs(const Job& job, const ChunkPlan& plan, const Chunk& chunk) const {
+  std::vector<Range> ranges;
+  for (std::size_t n = 0; n < job.inputs; ++n) append_ranges(job, plan, chunk, n, &ranges);
+  for (const Range& range : ranges) job.files[range.file]->release(range.offset, range.size, options_.drop_cache);
+}
+
+}  // namespace ckpt

@@ -1,0 +1,94 @@
+// The thread pool: computes chunks of the calls in flight, oldest call first, so that two overlapping calls leave no thread idle between them. Inputs in
+// mode read are loaded ahead by threads of their own into a bounded set of slots.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "chunk_runner.h"
+#include "shape.h"
+#include "thread.h"
+#include "write_back.h"
+
+namespace ckpt {
+
+class Engine {
+ public:
+  static Status create(const EngineOptions& options, const KernelTable& kernels, std::shared_ptr<Engine>* created);
+  // Joins the threads. No call may be running.
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  const EngineShape& shape() const { return shape_; }
+
+  // Runs a job to its end on the pool; blocks the calling thread. Several threads may call at once.
+  Status run(const Job& job, JobResult* result);
+
+ private:
+  // One read: part of a range into a slot.
+  struct Request {
+    Range range;
+    std::uint8_t* to;
+  };
+  // A chunk whose inputs are in a slot, or on their way there.
+  struct Loading {
+    std::size_t chunk = 0;
+    Buffer* slot = nullptr;
+    std::vector<Request> requests;
+    std::size_t issued = 0;
+    std::size_t outstanding = 0;
+    std::vector<const std::uint8_t*> loaded;  // [N]
+  };
+  struct Call {
+    const Job* job = nullptr;
+    ChunkPlan plan;
+    bool reads = false;
+    std::vector<ChunkResult> results;  // [chunks]
+    Tally tally;
+    double read_seconds = 0;
+    Status status;
+    std::atomic<bool> stop{false};
+    std::size_t next = 0;    // first chunk that nobody has taken
+    std::size_t active = 0;  // chunks taken and not finished
+    std::list<Loading> loading;
+    std::list<Loading> ready;
+    std::condition_variable done;
+    bool finished() const { return active == 0 && (stop.load() || next == plan.chunks.size()); }
+  };
+
+  Engine(const EngineOptions& options, const KernelTable& kernels) : options_(options), kernels_(kernels) {}
+  Status start();
+
+  void compute_loop();
+  bool take_chunk(std::unique_lock<std::mutex>& lock, ChunkRunner& runner);
+  void finish_chunk(Call& call, const Status& status);
+  void release_inputs(const Job& job, const ChunkPlan& plan, const Chunk& chunk) const;
+
+  void read_loop();
+  bool take_request(std::unique_lock<std::mutex>& lock);
+  bool begin_loading(Call& call);
+  void perform(std::unique_lock<std::mutex>& lock, Call& call, std::list<Loading>::iterator loading);
+  void give_back_slot(Loading& loading);
+
+  void fail(Call& call, const Status& status);
+
+  const EngineOptions options_;
+  const KernelTable& kernels_;
+  EngineShape shape_;
+  WriteBack write_back_;
+  std::mutex mutex_;
+  std::condition_variable compute_;
+  std::condition_variable read_;
+  bool closing_ = false;
+  std::list<Call*> calls_;            // oldest first
+  std::deque<Buffer> slots_;
+  std::vector<Buffer*> free_slots_;
+  std::vector<Thread> threads_;
+};
+
+}  // namespace ckpt

@@ -1,0 +1,65 @@
+// One combine call as the core sees it (the C++ side of CombineJob in src/native/binding.ts): S segments, N inputs, K outputs.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "input.h"
+#include "output.h"
+#include "status.h"
+
+namespace ckpt {
+
+struct Job {
+  std::vector<std::shared_ptr<Input>> files;
+  std::vector<std::shared_ptr<Output>> outputs;   // [K]
+  std::size_t segments = 0;
+  std::size_t inputs = 0;
+  std::vector<std::uint64_t> count;               // [S] elements; bytes for a copied segment
+  std::vector<std::int32_t> file;                 // [S x N] index into files, -1 = no part
+  std::vector<std::uint64_t> offset;              // [S x N] bytes
+  std::vector<std::uint8_t> dtype;                // [S x N]
+  std::vector<std::uint64_t> out_offset;          // [S x K] bytes
+  std::vector<std::uint8_t> out_dtype;            // [S x K]
+  std::vector<std::int32_t> table;                // [S] weight table, or -1 - member to copy
+  std::vector<double> weights;                    // [tables x K x N]
+  std::vector<std::int32_t> cell;                 // [S + 1]
+  std::vector<std::uint64_t> cell_end;            // [cells] element within the segment
+  const std::int32_t* cancel = nullptr;           // shared flag, may be null
+
+  bool copies(std::size_t segment) const { return table[segment] < 0; }
+  // Bytes of one element of a segment in output k.
+  std::size_t out_size(std::size_t segment, std::size_t k) const;
+  // Bytes of one element of a segment in member n.
+  std::size_t in_size(std::size_t segment, std::size_t n) const;
+  // Whether member n is read for this segment.
+  bool reads(std::size_t segment, std::size_t n) const;
+  bool cancelled() const { return cancel != nullptr && __atomic_load_n(cancel, __ATOMIC_RELAXED) != 0; }
+};
+
+// Everything that TypeScript has promised, checked again: a wrong number here would be a wild read.
+Status validate(const Job& job);
+
+struct Nonfinite {
+  std::uint64_t nan = 0;
+  std::uint64_t inf = 0;
+};
+// By (cell, member); member -1 - k stands for finite sums that overflowed in output k.
+using NonfiniteCounts = std::map<std::pair<std::int32_t, std::int32_t>, Nonfinite>;
+
+struct JobResult {
+  std::uint64_t bytes_read = 0;
+  std::uint64_t bytes_written = 0;
+  std::vector<std::uint32_t> crc;         // [K]
+  std::vector<std::uint64_t> crc_length;  // [K]
+  NonfiniteCounts nonfinite;
+  double read_seconds = 0;
+  double compute_seconds = 0;
+  double write_seconds = 0;
+};
+
+}  // namespace ckpt

@@ -1,0 +1,37 @@
+// What a compiled instruction set offers. C-like on purpose: kernel objects may contain no inline or weak symbol, or the linker could keep an
+// AVX-512 copy of a shared function for every CPU.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace ckpt {
+
+// Float dtypes, numbered as in src/dtype.ts.
+enum FloatCode : int { kBF16 = 0, kF16 = 1, kF32 = 2, kF64 = 3 };
+constexpr int kFloatCodes = 4;
+
+// Outputs computed from one decoding of the inputs: 4 x 4 accumulators fill half of 32 vector registers.
+constexpr std::size_t kMaxGroup = 4;
+
+// One run of elements, small enough that its inputs and outputs stay in cache. All inputs share a dtype, all outputs share a dtype.
+struct Block {
+  const void* const* inputs;  // [input_count], any alignment
+  const double* weights;      // [outputs x input_count]; 0 where the input is no member of the output (never 0 with a single output)
+  void* const* outputs;       // [outputs], any alignment
+  std::size_t input_count;
+  std::size_t count;          // elements
+};
+
+// Writes the outputs and says whether any of them may be non-finite; those bytes are then unspecified and the caller computes the block again
+// with the careful path.
+using BlockKernel = bool (*)(const Block&);
+
+struct KernelTable {
+  BlockKernel combine[kFloatCodes][kFloatCodes][kMaxGroup];  // [input dtype][output dtype][outputs - 1]
+  // The same with fused multiply-add, for weights whose products are exact in float64 (then fusing changes nothing); null for F64 inputs.
+  BlockKernel combine_exact[kFloatCodes][kFloatCodes][kMaxGroup];
+  void (*widen[kFloatCodes])(const void* input, double* output, std::size_t count);
+};
+
+}  // namespace ckpt

@@ -1,0 +1,43 @@
+// JavaScript values → C++ values, checked.
+#pragma once
+
+#include <napi.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "../core/input.h"
+#include "errors.h"
+
+namespace ckpt {
+
+// A whole number in [0, 2^53). `name` is used in the error.
+std::uint64_t to_uint(const Napi::Value& value, const char* name);
+// The same, with a default where the property is absent.
+std::uint64_t optional_uint(const Napi::Object& object, const char* name, std::uint64_t otherwise);
+bool optional_bool(const Napi::Object& object, const char* name, bool otherwise);
+std::string to_string(const Napi::Value& value, const char* name);
+InputMode to_mode(const Napi::Value& value);
+
+struct Bytes {
+  const std::uint8_t* data;
+  std::size_t size;
+};
+Bytes to_bytes(const Napi::Value& value, const char* name);
+
+// A property that is a typed array of the C++ type, copied.
+template <typename T>
+std::vector<T> copy_array(const Napi::Object& object, const char* name, napi_typedarray_type type) {
+  const Napi::Value value = object.Get(name);
+  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != type) {
+    refuse(object.Env(), (std::string(name) + " is not the typed array it should be").c_str());
+  }
+  const auto array = value.As<Napi::TypedArrayOf<T>>();
+  return std::vector<T>(array.Data(), array.Data() + array.ElementLength());
+}
+
+// A Float64Array of whole numbers in [0, 2^53).
+std::vector<std::uint64_t> copy_uints(const Napi::Object& object, const char* name);
+
+}  // namespace ckpt
