@@ -120,7 +120,7 @@ export interface CombineJob {
 
 export interface NonfiniteCount {
   readonly cell: number;
-  /** Member (0..N-1) whose input holds them, or -1-k for finite sums that overflowed in output k. */
+  /** Member (0..N-1) whose input holds them, or -1-k for elements of output k that are not finite though all their members are (overflow). */
   readonly member: number;
   readonly nan: number;
   readonly inf: number;

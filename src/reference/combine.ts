@@ -27,7 +27,7 @@ export interface ReferenceResult {
   /** NaNs and infinities found in each member; 0 for members of weight 0, which take no part. */
   readonly nan: number[];
   readonly inf: number[];
-  /** Finite sums that became infinite in the output dtype. */
+  /** Elements written as infinity or NaN although every member that takes part is finite there: the sum, or its output dtype, overflowed. */
   readonly overflow: number;
 }
 
@@ -75,9 +75,8 @@ export function combineReference({ inputs, count, outDtype }: ReferenceRequest):
       else if (!Number.isFinite(value)) inf[member]!++;
       values[m] = value;
     }
-    const sum = combineElement(values, weights);
-    const written = encodeFloat(outDtype, sum, out, i);
-    if (Number.isFinite(sum) && !Number.isFinite(written)) overflow++;
+    const written = encodeFloat(outDtype, combineElement(values, weights), out, i);
+    if (!Number.isFinite(written) && values.every(Number.isFinite)) overflow++;
   }
   return { bytes, nan, inf, overflow };
 }

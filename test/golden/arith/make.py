@@ -50,7 +50,7 @@ def to_bits(tensor, dtype):
 
 
 def merged(inputs, weights, out):
-    """The promise in torch. `inputs`: (bits, dtype) each. Returns expected bits and the number of overflows."""
+    """The promise in torch. `inputs`: (bits, dtype) each. Returns expected bits and how many are not finite though all their members are."""
     members = [(to_torch(b, d), w) for (b, d), w in zip(inputs, weights) if w != 0]
     x, w = zip(*members)
     acc = x[0].double() * w[0]
@@ -70,7 +70,8 @@ def merged(inputs, weights, out):
             check = check.astype(np.float16)
     if out != "BF16":
         np.testing.assert_array_equal(to_bits(torch.from_numpy(check), out), to_bits(result, out))
-    overflow = int((torch.isfinite(acc) & torch.isinf(result)).sum())
+    finite = torch.stack([torch.isfinite(t) for t in x]).all(dim=0)
+    overflow = int((finite & ~torch.isfinite(result)).sum())
     return to_bits(result, out), overflow
 
 
