@@ -1,7 +1,9 @@
 import { type DtypeName, dtypeByCode, dtypeByName } from '../dtype.ts';
 import { MergeError } from '../errors.ts';
+import { quoteUtf8 } from './json-text.ts';
 import { MAX_HEADER_BYTES } from './limits.ts';
 import { byteLength, ColumnTable, elementCount, type TensorColumns } from './tensor-table.ts';
+import { TextChunks } from './text-chunks.ts';
 import type { TensorTable } from './types.ts';
 
 /** What a header says of a tensor, without its place. */
@@ -60,8 +62,13 @@ export function encodeHeader(tensors: Iterable<TensorSpec> | TensorColumns, meta
 
 /** {@link encodeHeader} for a table that is laid out already. */
 export function encodeTable(table: TensorTable, metadata: HeaderMetadata): Uint8Array {
-  const entries: string[] = [];
-  if (metadata !== null) entries.push(`"__metadata__":${encodeMetadata(metadata)}`);
+  const json = new TextChunks();
+  json.add('{');
+  let separator = '';
+  if (metadata !== null) {
+    json.add(`"__metadata__":${encodeMetadata(metadata)}`);
+    separator = ',';
+  }
   const shapes = new Map<readonly number[], string>();
   const { names, dtypes, begin, end } = table;
   if (new Set(names).size !== names.length) refuseDuplicate(names);
@@ -75,24 +82,26 @@ export function encodeTable(table: TensorTable, metadata: HeaderMetadata): Uint8
       shapes.set(shape, sizes);
     }
     const dtype = dtypeByCode(dtypes[row]!).name;
-    entries.push(`${quote(name)}:{"dtype":"${dtype}","shape":[${sizes}],"data_offsets":[${begin[row]},${end[row]}]}`);
+    json.add(`${separator}${encodeName(name)}:{"dtype":"${dtype}","shape":[${sizes}],"data_offsets":[${begin[row]},${end[row]}]}`);
+    separator = ',';
   }
-  return frame(`{${entries.join()}}`);
+  json.add('}');
+  return frame(json);
 }
 
 /** Length, JSON and padding. */
-function frame(json: string): Uint8Array {
-  const size = Buffer.byteLength(json);
-  const padded = Math.ceil(size / ALIGNMENT) * ALIGNMENT;
-  if (padded > MAX_HEADER_BYTES) {
-    throw new MergeError('E_HEADER_TOO_LARGE', `a header of ${padded} bytes is beyond the limit of ${MAX_HEADER_BYTES}`, {
+function frame(json: TextChunks): Uint8Array {
+  const padding = -json.size & (ALIGNMENT - 1);
+  const size = json.size + padding;
+  if (size > MAX_HEADER_BYTES) {
+    throw new MergeError('E_HEADER_TOO_LARGE', `a header of ${size} bytes is beyond the limit of ${MAX_HEADER_BYTES}`, {
       help: 'Write the tensors to more than one file.',
     });
   }
-  const bytes = Buffer.alloc(8 + padded, ' ');
-  bytes.writeBigUInt64LE(BigInt(padded));
-  bytes.write(json, 8);
-  return bytes;
+  json.add(' '.repeat(padding));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(size));
+  return json.bytes(length);
 }
 
 function toColumns(tensors: Iterable<TensorSpec>): TensorColumns {
@@ -111,13 +120,13 @@ function toColumns(tensors: Iterable<TensorSpec>): TensorColumns {
 
 function encodeMetadata(metadata: NonNullable<HeaderMetadata>): string {
   const pairs = metadata instanceof Map ? [...metadata] : Object.entries(metadata as Readonly<Record<string, string>>);
-  return `{${pairs.map(([key, value]) => `${quote(key)}:${quote(value)}`).join()}}`;
+  return `{${pairs.map(([key, value]) => `${encodeName(key)}:${encodeName(value)}`).join()}}`;
 }
 
-/** A string as JSON. Half of a surrogate pair has no UTF-8 form, so it is refused. */
-function quote(text: string): string {
-  if (/\p{Surrogate}/u.test(text)) throw misuse('E_SURROGATE', text, 'the name holds half of a surrogate pair');
-  return JSON.stringify(text);
+function encodeName(text: string): string {
+  const encoded = quoteUtf8(text);
+  if (encoded === undefined) throw misuse('E_SURROGATE', text, 'the text holds half of a surrogate pair');
+  return encoded;
 }
 
 function refuseDuplicate(names: readonly string[]): never {

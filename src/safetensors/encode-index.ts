@@ -1,3 +1,6 @@
+import { quoteAscii } from './json-text.ts';
+import { TextChunks } from './text-chunks.ts';
+
 /** What goes into an index file. */
 export interface IndexContent {
   /** The `metadata` object: plain JSON values and maps of them (as an index was parsed). */
@@ -11,48 +14,48 @@ export interface IndexContent {
  * An index that is written back is therefore byte-identical.
  */
 export function encodeIndex({ metadata, weightMap }: IndexContent): Uint8Array {
-  const entries = sortedByKey([...weightMap]);
-  const lines = entries.map(([tensor, shard]) => `    ${quote(tensor)}: ${quote(shard)}`);
-  const map = lines.length === 0 ? '{}' : `{\n${lines.join(',\n')}\n  }`;
-  return Buffer.from(`{\n  "metadata": ${encodeValue(metadata, '  ')},\n  "weight_map": ${map}\n}\n`, 'latin1');
+  const text = new TextChunks();
+  text.add(`{\n  "metadata": ${encodeValue(metadata, '  ')},\n  "weight_map": {`);
+  let separator = '\n';
+  for (const [tensor, shard] of sortedByKey([...weightMap])) {
+    text.add(`${separator}    ${quoteAscii(tensor)}: ${quoteAscii(shard)}`);
+    separator = ',\n';
+  }
+  text.add(`${separator === '\n' ? '' : '\n  '}}\n}\n`);
+  return text.bytes();
 }
 
 function encodeValue(value: unknown, indent: string): string {
   const inner = `${indent}  `;
-  if (typeof value === 'string') return quote(value);
+  if (typeof value === 'string') return quoteAscii(value);
   if (Array.isArray(value)) {
     return value.length === 0 ? '[]' : `[\n${value.map((item) => inner + encodeValue(item, inner)).join(',\n')}\n${indent}]`;
   }
   if (typeof value === 'object' && value !== null) {
     const entries = sortedByKey<unknown>(value instanceof Map ? [...value] : Object.entries(value));
-    const lines = entries.map(([key, item]) => `${inner}${quote(key)}: ${encodeValue(item, inner)}`);
+    const lines = entries.map(([key, item]) => `${inner}${quoteAscii(key)}: ${encodeValue(item, inner)}`);
     return lines.length === 0 ? '{}' : `{\n${lines.join(',\n')}\n${indent}}`;
   }
   return JSON.stringify(value);
 }
 
-/** A string as JSON in ASCII, as Python writes it by default. */
-function quote(text: string): string {
-  return JSON.stringify(text).replace(/[\u007f-\uffff]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
-}
-
 /** Sorts in place, unless it is sorted already: most indexes come from a sorted one, and half a million names take a while. */
 function sortedByKey<T>(entries: (readonly [string, T])[]): (readonly [string, T])[] {
+  // UTF-16 units and code points have the same order as long as no character needs two units.
+  const compare = entries.some(([key]) => /[\ud800-\udfff]/.test(key)) ? byCodePoint : byUnit;
   let i = 1;
-  while (i < entries.length && byCodePoint(entries[i - 1]![0], entries[i]![0]) <= 0) i++;
-  return i < entries.length ? entries.sort(([a], [b]) => byCodePoint(a, b)) : entries;
+  while (i < entries.length && compare(entries[i - 1]![0], entries[i]![0]) <= 0) i++;
+  return i < entries.length ? entries.sort(([a], [b]) => compare(a, b)) : entries;
+}
+
+function byUnit(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
 }
 
 /** JavaScript compares UTF-16 units, which puts characters beyond U+FFFF before those from U+E000 on; Python does not. */
 function byCodePoint(a: string, b: string): number {
-  if (a === b) return 0;
-  let i = 0;
-  while (a.charCodeAt(i) === b.charCodeAt(i)) i++;
-  if (Number.isNaN(a.charCodeAt(i)) || Number.isNaN(b.charCodeAt(i))) return a.length - b.length;
-  return rank(a.charCodeAt(i)) - rank(b.charCodeAt(i));
-}
-
-/** Ranks surrogates after all other units. Equal prefixes were skipped, so the units that differ decide. */
-function rank(unit: number): number {
-  return unit >= 0xd800 && unit <= 0xdfff ? unit + 0x10000 : unit;
+  const left = Array.from(a, (char) => char.codePointAt(0)!);
+  const right = Array.from(b, (char) => char.codePointAt(0)!);
+  const i = left.findIndex((point, at) => point !== right[at]);
+  return i === -1 ? left.length - right.length : left[i]! - (right[i] ?? -1);
 }
