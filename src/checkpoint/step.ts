@@ -60,7 +60,7 @@ export async function readStep(path: string, isFolder: boolean): Promise<Progres
   try {
     state = await readTrainerState(file);
   } catch (error) {
-    return { ...fromName, warnings: warn(`cannot be read (${(error as Error).message})`) };
+    return { ...fromName, warnings: warn(`cannot be read (${(error as Error).message.replace(`${file}: `, '')})`) };
   }
   if (state === null) return { ...fromName, warnings: [] };
   const differs = state.step !== null && fromName.step !== null && state.step !== fromName.step;
@@ -74,7 +74,7 @@ export async function readStep(path: string, isFolder: boolean): Promise<Progres
 /** By its own name, else by the name of what it links to (`latest` often links to `checkpoint-1000`). */
 async function progressOfFolder(folder: string): Promise<Progress> {
   const named = progressFromName(basename(resolve(folder)));
-  return named.step === null ? progressFromName(basename(await realpath(folder))) : named;
+  return named.step === null ? progressFromName(basename(await realpath(folder).catch(() => folder))) : named;
 }
 
 /** Null where there is no such file. */

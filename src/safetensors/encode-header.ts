@@ -1,5 +1,5 @@
 import { type DtypeName, dtypeByCode, dtypeByName } from '../dtype.ts';
-import { MergeError } from '../errors.ts';
+import { type ErrorCode, MergeError } from '../errors.ts';
 import { quoteUtf8 } from './json-text.ts';
 import { MAX_HEADER_BYTES } from './limits.ts';
 import { byteLength, ColumnTable, elementCount, type TensorColumns } from './tensor-table.ts';
@@ -22,7 +22,7 @@ const ALIGNMENT = 8;
 /**
  * Lays tensors out one after another in the order given.
  * @param tensors objects, or columns where there are very many
- * @throws MergeError E_DTYPE, E_SHAPE_OVERFLOW, E_SIZE_MISMATCH naming the tensor
+ * @throws MergeError E_DTYPE, E_HEADER_NUMBER, E_SHAPE_OVERFLOW, E_SIZE_MISMATCH naming the tensor
  */
 export function layOutTensors(tensors: Iterable<TensorSpec> | TensorColumns): TensorTable {
   const columns = 'names' in tensors ? tensors : toColumns(tensors);
@@ -54,7 +54,7 @@ export function layOutTensors(tensors: Iterable<TensorSpec> | TensorColumns): Te
  * The first bytes of a safetensors file: the length, then the JSON, padded with spaces so that the data starts at a multiple of 8. The data of the
  * tensors follows in the order given, without gaps; {@link layOutTensors} gives their offsets.
  * @param tensors objects, or columns where there are very many (a million names take about a second)
- * @throws MergeError E_DUPLICATE_KEY, E_SURROGATE, E_METADATA, E_DTYPE, E_SHAPE_OVERFLOW, E_SIZE_MISMATCH, E_HEADER_TOO_LARGE
+ * @throws MergeError E_DUPLICATE_KEY, E_SURROGATE, E_METADATA, E_DTYPE, E_HEADER_NUMBER, E_SHAPE_OVERFLOW, E_SIZE_MISMATCH, E_HEADER_TOO_LARGE
  */
 export function encodeHeader(tensors: Iterable<TensorSpec> | TensorColumns, metadata: HeaderMetadata = null): Uint8Array {
   return encodeTable(layOutTensors(tensors), metadata);
@@ -71,9 +71,10 @@ export function encodeTable(table: TensorTable, metadata: HeaderMetadata): Uint8
   }
   const shapes = new Map<readonly number[], string>();
   const { names, dtypes, begin, end } = table;
-  if (new Set(names).size !== names.length) refuseDuplicate(names);
+  const seen = new Set<string>();
   for (let row = 0; row < table.count; row++) {
     const name = names[row]!;
+    if (seen.add(name).size === row) throw misuse('E_DUPLICATE_KEY', name, 'two tensors have this name');
     if (name === '__metadata__') throw misuse('E_METADATA', name, 'the format keeps this name for itself');
     const shape = table.shapes[row]!;
     let sizes = shapes.get(shape);
@@ -111,6 +112,9 @@ function toColumns(tensors: Iterable<TensorSpec>): TensorColumns {
   for (const { name, dtype, shape } of tensors) {
     const known = dtypeByName(dtype);
     if (known === undefined) throw misuse('E_DTYPE', name, `the format knows no dtype ${JSON.stringify(dtype)}`);
+    if (!shape.every((size) => Number.isSafeInteger(size) && size >= 0)) {
+      throw misuse('E_HEADER_NUMBER', name, `the shape [${shape.join(', ')}] holds something else than sizes`);
+    }
     names.push(name);
     shapes.push(shape);
     codes.push(known.code);
@@ -129,20 +133,7 @@ function encodeName(text: string): string {
   return encoded;
 }
 
-function refuseDuplicate(names: readonly string[]): never {
-  const seen = new Set<string>();
-  for (const name of names) {
-    if (seen.has(name)) throw misuse('E_DUPLICATE_KEY', name, 'two tensors have this name');
-    seen.add(name);
-  }
-  throw new Error('unreachable: the names are distinct');
-}
-
-function misuse(
-  code: 'E_DUPLICATE_KEY' | 'E_SURROGATE' | 'E_METADATA' | 'E_DTYPE' | 'E_SHAPE_OVERFLOW' | 'E_SIZE_MISMATCH',
-  tensor: string,
-  problem: string,
-) {
+function misuse(code: ErrorCode, tensor: string, problem: string): MergeError {
   return new MergeError(code, `tensor ${JSON.stringify(tensor)}: ${problem}`, {
     details: { tensor },
     help: 'Correct what is being written.',

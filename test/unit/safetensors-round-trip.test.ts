@@ -175,6 +175,8 @@ test.each([
     undefined,
   ],
   ['E_METADATA', [{ ...F32, name: '__metadata__' }], undefined],
+  ['E_HEADER_NUMBER', [{ ...F32, name: 'a', shape: [-1, -1] }], undefined],
+  ['E_HEADER_NUMBER', [{ ...F32, name: 'a', shape: [0.5, 2] }], undefined],
   ['E_SURROGATE', [{ ...F32, name: '\ud800' }], undefined],
   ['E_SURROGATE', [{ ...F32, name: 'a' }], { k: 'x\udfff' }],
   ['E_DTYPE', [{ ...F32, name: 'a', dtype: 'F31' as 'F32' }], undefined],
