@@ -19,11 +19,15 @@ export interface ProgressEvent {
   readonly outputFile: string;
 }
 
-/** What happens during a merge, in order: `plan` once, then `progress` and `warning`, then `done` once. */
+/**
+ * What happens during a merge, in order: `plan` once, then `progress` and `warning`, then `done` once. An aborted merge says before it throws of which
+ * outputs it `kept` finished parts, with which the same merge goes on under `resume`.
+ */
 export type MergeEvent =
   | { readonly type: 'plan'; readonly plan: Plan }
   | ProgressEvent
   | { readonly type: 'warning'; readonly warning: Warning }
+  | { readonly type: 'kept'; readonly output: string }
   | { readonly type: 'done'; readonly result: MergeResult };
 
 export interface MergedMember {

@@ -57,6 +57,9 @@ export async function* executePlan(plan: Plan, options: ExecuteOptions = {}): As
     yield* run.begin();
     for (const unit of planUnits(plan)) yield* run.unit(unit);
     return yield* run.finish();
+  } catch (error) {
+    for (const output of await run.end()) yield { type: 'kept', output };
+    throw error;
   } finally {
     await run.end();
   }
@@ -81,6 +84,7 @@ class MergeRun {
   #outputs: ShardOutputs | undefined;
   #syncing: Promise<void> = Promise.resolve();
   #calls: Promise<unknown>[] = [];
+  #ending: Promise<readonly string[]> | undefined;
   #lastProgress = 0;
   #published = 0;
 
@@ -139,6 +143,8 @@ class MergeRun {
         weights: this.#plan.weights,
         cancel: this.#cancel,
       });
+      // It is awaited later, maybe never: when an earlier call fails, this one's cancellation must not count as unhandled.
+      result.catch(() => {});
       this.#calls.push(result);
       inFlight.push({ batch, result });
     };
@@ -355,8 +361,16 @@ class MergeRun {
     };
   }
 
-  /** Gives everything back, whatever happened; outputs that were not published are abandoned. */
-  async end(): Promise<void> {
+  /**
+   * Gives everything back, whatever happened; outputs that were not published are abandoned. Resolves to those of which finished units were kept; a
+   * second call does nothing more.
+   */
+  end(): Promise<readonly string[]> {
+    this.#ending ??= this.#end();
+    return this.#ending;
+  }
+
+  async #end(): Promise<readonly string[]> {
     Atomics.store(this.#cancel, 0, 1);
     this.#options.signal?.removeEventListener('abort', this.#onAbort);
     await Promise.allSettled(this.#calls);
@@ -364,8 +378,10 @@ class MergeRun {
     this.#inputs.closeAll();
     this.#engine?.close();
     const aborted = this.#options.signal?.aborted === true;
+    const kept: string[] = [];
     for (const publication of this.#publications.slice(this.#published)) {
-      await publication.abandon({ keep: aborted && this.#options.keep !== false });
+      if (await publication.abandon({ keep: aborted && this.#options.keep !== false })) kept.push(publication.output);
     }
+    return kept;
   }
 }
