@@ -59,7 +59,7 @@ export function table(rows) {
   if (rows.length === 0) return;
   const columns = Object.keys(rows[0]);
   const text = (/** @type {string | number | undefined} */ cell) =>
-    typeof cell === 'number' ? String(Number(cell.toPrecision(4))) : (cell ?? '');
+    typeof cell === 'number' ? String(Number.isInteger(cell) ? cell : Number(cell.toPrecision(4))) : (cell ?? '');
   const widths = columns.map((column) => Math.max(column.length, ...rows.map((row) => text(row[column]).length)));
   const line = (/** @type {string[]} */ cells) =>
     cells.map((cell, i) => (i === 0 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0))).join('  ');
