@@ -1,6 +1,7 @@
 import { type ErrorDetails, MergeError } from '../errors.ts';
 import type { NativeFailure } from '../native/binding.ts';
 import type { Plan } from '../plan/types.ts';
+import { helpForErrno } from '../publish/io-error.ts';
 import type { Batch } from './batches.ts';
 
 /** Whether a native call ended because it was asked to. */
@@ -33,5 +34,6 @@ export function describeFailure(
   };
   const place = file === undefined ? '' : ` (${file}${tensor === undefined ? '' : `, near tensor ${tensor}`})`;
   const public_ = code === 'E_INVALID_ARG' ? 'E_INTERNAL' : code;
-  return new MergeError(public_, `${error.message}${place}`, { details, cause: error });
+  const help = errno === undefined ? undefined : helpForErrno(errno);
+  return new MergeError(public_, `${error.message}${place}`, { details, cause: error, ...(help === undefined ? {} : { help }) });
 }

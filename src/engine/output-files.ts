@@ -1,4 +1,5 @@
-import { join } from 'node:path';
+import { mkdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import type { NativeBinding, NativeOutput } from '../native/binding.ts';
 import type { Plan } from '../plan/types.ts';
 import type { JournalUnit, Publication } from '../publish/types.ts';
@@ -27,7 +28,9 @@ export class ShardOutputs {
     for (const [k, publication] of publications.entries()) {
       const { name, bytes } = plan.outputs[k]!.files[shard]!;
       try {
-        files.push(binding.openOutput(join(publication.dir, name), bytes, { reopen }));
+        const path = join(publication.dir, name);
+        if (name.includes('/')) mkdirSync(dirname(path), { recursive: true });
+        files.push(binding.openOutput(path, bytes, { reopen }));
       } catch (cause) {
         this.close();
         throw describeFailure(cause, { path: `${publication.output} (${name})` });

@@ -135,11 +135,15 @@ export function shortProvenance(recipe: {
   return new Map([[METADATA_KEY, JSON.stringify({ method: recipe.method, ...recipe.parameters, members })]]);
 }
 
-/** Entries for the `__metadata__` of a single file; {@link sealDataCrc} fills in the CRC later. */
+/**
+ * Entries for the `__metadata__` of a single file; {@link sealDataCrc} fills in the CRC later. Without the members' paths: the same merge has the same
+ * bytes wherever it is written.
+ */
 export function embeddedProvenance(input: Omit<ProvenanceInput, 'planDigest' | 'files' | 'timings'>): ReadonlyMap<string, string> {
-  const provenance = buildProvenance({ ...input, planDigest: null, files: [], timings: null });
+  const { recipe, ...rest } = buildProvenance({ ...input, planDigest: null, files: [], timings: null });
+  const members = recipe.members.map((member) => ({ ...member, path: null }));
   return new Map([
-    [METADATA_KEY, JSON.stringify(provenance)],
+    [METADATA_KEY, JSON.stringify({ ...rest, recipe: { ...recipe, members } })],
     [DATA_CRC_KEY, CRC_PLACEHOLDER],
   ]);
 }
