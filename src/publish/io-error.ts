@@ -49,12 +49,22 @@ const ROWS: Readonly<Record<string, Row>> = {
   },
   EMFILE: FILES,
   ENFILE: FILES,
+  EXDEV: {
+    input: 'E_IO',
+    output: 'E_IO',
+    help: 'A layered file system (a container image) cannot rename a folder of its lower layer: choose another output.',
+  },
   ENOMEM: { input: 'E_NO_MEMORY', output: 'E_NO_MEMORY' },
   ESTALE: { ...AGAIN, help: 'The network file system lost track of the file, which passes: run the same command again.' },
   ETIMEDOUT: AGAIN,
   EAGAIN: AGAIN,
   EBUSY: AGAIN,
 };
+
+/** What to do about an errno, where there is more to say than the code of the error does. */
+export function helpForErrno(errno: string): string | undefined {
+  return ROWS[errno]?.help;
+}
 
 const TEXTS: ReadonlyMap<string, string> = new Map([...getSystemErrorMap().values()]);
 

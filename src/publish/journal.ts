@@ -1,6 +1,5 @@
 import { readFile, stat } from 'node:fs/promises';
 import { join, normalize } from 'node:path';
-import { errnoOf } from './io-error.ts';
 import { type System, syncFolder } from './system.ts';
 import type { JournalUnit } from './types.ts';
 
@@ -111,11 +110,4 @@ export class JournalWriter {
     await this.#last;
     await this.#handle.close();
   }
-}
-
-/** Removes a journal: from then on the partial cannot be continued. */
-export async function removeJournal(system: System, partial: string): Promise<void> {
-  await system.fs.unlink(join(partial, FILE)).catch((error: unknown) => {
-    if (errnoOf(error) !== 'ENOENT') throw error;
-  });
 }

@@ -5,7 +5,7 @@ import { errnoOf } from './io-error.ts';
 import type { ProcessIdentity } from './process-identity.ts';
 import { removeTree, type System, writeNewFile } from './system.ts';
 
-/** Who works on a partial, and on what. Holds no host name, no user name and no path. */
+/** Who works on a partial, and on what. Holds no host name; what `identityParts` are called is up to the caller. */
 export interface Owner extends ProcessIdentity {
   /** Another one each time that a partial changes hands. */
   readonly id: string;

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { lstat, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Destination, locate } from './destination.ts';
-import { readJournal, removeJournal } from './journal.ts';
+import { readJournal } from './journal.ts';
 import { claim, newId, type OwnerRecord, readOwner } from './owner.ts';
 import { currentProcess, processState } from './process-identity.ts';
 import { type PublishHooks, removeTree, type System, systemOf, writeNewFile } from './system.ts';
@@ -125,9 +125,8 @@ export async function allocatedBytes(folder: string): Promise<number> {
   return bytes;
 }
 
-/** Removes a partial of ours. The journal goes first, so that half a payload is never continued; the owner's record goes last. */
+/** Removes a partial of ours, what fills the disk first and the record of who is at it last. */
 export async function removePartial(system: System, partial: string): Promise<void> {
-  await removeJournal(system, partial);
   await removeTree(system, join(partial, PAYLOAD));
   await removeTree(system, join(partial, READY));
   await removeTree(system, partial);

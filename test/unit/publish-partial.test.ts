@@ -65,6 +65,17 @@ describe('an unfinished merge', () => {
     expect(await stateOf(output)).toBe('stale');
   });
 
+  test('is stale when its process is a zombie, which no first process of a container reaps', async () => {
+    const parent = spawn('sh', ['-c', 'sleep 1 & echo $!; exec sleep 60']);
+    const pid = Number(await new Promise((resolve) => parent.stdout.once('data', resolve)));
+    const fields = () => readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ')[1]!.split(' ');
+    await vi.waitFor(() => expect(fields()[0]).toBe('Z'), { timeout: 10_000 });
+    const output = join(temporaryFolder(), 'out');
+    await left(output, { ...(await currentProcess()), pid, startTime: fields()[19]! });
+    expect(await stateOf(output)).toBe('stale');
+    parent.kill('SIGKILL');
+  });
+
   test('is stale when its process id belongs to another process by now', async () => {
     const output = join(temporaryFolder(), 'out');
     await left(output, { ...(await currentProcess()), startTime: '1' });
@@ -146,6 +157,10 @@ describe('an unfinished merge', () => {
     writeFileSync(join(folder, '.out.partial-0123456789ab'), 'a file');
     expect(await findPartials(join(folder, 'out'))).toEqual([]);
     expect(await findPartials(join(folder, 'not/there'))).toEqual([]);
+    const publication = await left(join(folder, 'new'), await endedProcess());
+    const owner = join(publication.dir, '../owner.json');
+    writeFileSync(owner, readFileSync(owner, 'utf8').replace('"name": "new"', '"name": "newer"'));
+    expect(await findPartials(join(folder, 'new'))).toEqual([]);
   });
 
   test('counts as free space for the run that replaces it', async () => {

@@ -66,13 +66,14 @@ describe('side files', () => {
     expect(contentOf(to)).toMatchObject({ 'config.json': 'before' });
   });
 
-  test("that are gone are the input's fault, a full disk is the output's", async () => {
+  test("that are gone are the input's fault, what is in the way is the output's", async () => {
     const folder = temporaryFolder();
     const gone = await errorOf(copySideFiles([{ name: 'a', path: join(folder, 'a') }], folder));
     expect([gone.code, gone.details.file]).toEqual(['E_NOT_FOUND', join(folder, 'a')]);
     writeFileSync(join(folder, 'b'), 'b');
-    const full = await errorOf(copySideFiles([{ name: 'full', path: join(folder, 'b') }], '/dev'));
-    expect([full.code, full.exitCode]).toEqual(['E_NO_SPACE', 6]);
+    mkdirSync(join(folder, 'to/b'), { recursive: true });
+    const inTheWay = await errorOf(copySideFiles([{ name: 'b', path: join(folder, 'b') }], join(folder, 'to')));
+    expect([inTheWay.code, inTheWay.details.file]).toEqual(['E_OUTPUT_KIND', join(folder, 'to/b')]);
   });
 });
 

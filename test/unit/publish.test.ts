@@ -1,8 +1,10 @@
 import { execFileSync } from 'node:child_process';
 import fs, { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { basename, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { Warning } from '../../src/errors.ts';
+import { checkOccupant, locate } from '../../src/publish/destination.ts';
 import { beginPublication, findPartials } from '../../src/publish/index.ts';
 import {
   contentOf,
@@ -62,6 +64,16 @@ describe('a publication', () => {
     await second.abandon({ keep: true });
     expect(contentOf(folder)).toEqual({ 'a/mine.txt': 'mine' });
     expect(readdirSync(join(folder, 'a'))).toEqual(['mine.txt']);
+  });
+
+  test('abandoned leaves parents that somebody else made at the same moment', async () => {
+    const folder = temporaryFolder();
+    const fs = interceptedFs((call, path) => {
+      if (call === 'mkdir' && path.endsWith('/a/b')) mkdirSync(path);
+    });
+    const publication = await beginPublication(request(join(folder, 'a/b/c/out')), { ...hooks, fs });
+    await publication.abandon({ keep: false });
+    expect(readdirSync(folder, { recursive: true })).toEqual(['a', 'a/b']);
   });
 
   test.each([
@@ -193,26 +205,41 @@ describe('an OUT that is there', () => {
     expect(contentOf(folder)).toEqual({ 'notes.txt': 'mine', 'run.safetensors/x': 'mine' });
   });
 
-  test('and is a pipe, a device, a dangling link, the root, this folder or the home folder is refused even with force', async () => {
+  test('and is a pipe, a socket, a dangling link, this folder or the home folder is refused even with force', async () => {
     const folder = temporaryFolder();
     execFileSync('mkfifo', [join(folder, 'fifo')]);
+    const server = createServer().listen(join(folder, 'socket'));
     symlinkSync('nowhere', join(folder, 'dangling'));
     symlinkSync('circle', join(folder, 'circle'));
     writeFileSync(join(folder, 'plain'), '');
     const home = join(folder, 'home');
     mkdirSync(join(home, 'me/runs'), { recursive: true });
-    const before = process.env.HOME;
+    const before = { home: process.env.HOME, folder: process.cwd() };
     process.env.HOME = join(home, 'me');
+    mkdirSync(join(folder, 'here/below'), { recursive: true });
+    process.chdir(join(folder, 'here/below'));
     try {
-      const places = [join(folder, 'fifo'), '/dev/null', join(folder, 'dangling'), join(folder, 'dangling/out'), join(folder, 'circle')];
-      for (const output of [...places, join(folder, 'plain/out'), '/', '.', '..', home, `${home}/me`, '/proc', '']) {
+      const names = ['fifo', 'socket', 'dangling', 'dangling/out', 'circle', 'plain/out', 'home', 'home/me', 'here', 'here/below'];
+      for (const output of [...names.map((name) => join(folder, name)), '.', '..', '../', '']) {
         const error = await errorOf(beginPublication(request(output, { force: true }), hooks));
         expect([output, error.code, error.exitCode]).toEqual([output, 'E_OUTPUT_KIND', 2]);
       }
     } finally {
-      process.env.HOME = before;
+      process.chdir(before.folder);
+      process.env.HOME = before.home;
+      server.close();
     }
     expect(existsSync(join(home, 'me/runs'))).toBe(true);
+  });
+
+  test('and is the root or a mount point is refused by looking', async () => {
+    const root = await errorOf(locate('/'));
+    const mount = await errorOf(checkOccupant(await locate('/proc'), 'folder', true));
+    expect([root.code, mount.code]).toEqual(['E_OUTPUT_KIND', 'E_OUTPUT_KIND']);
+    expect([root.message, mount.message]).toEqual([
+      'the output / is the root folder',
+      'the output /proc is a mount point, which cannot be replaced',
+    ]);
   });
 
   test('appears while the merge runs: the first to finish wins, the second gets E_OUTPUT_EXISTS', async () => {
@@ -338,8 +365,6 @@ describe('a failure', () => {
     const error = await errorOf(beginPublication(request(join(folder, 'out')), { fs: failingFs('mkdir', /partial/, 'EACCES') }));
     expect([error.code, error.exitCode]).toEqual(['E_READ_ONLY', 1]);
     expect(error.message).not.toMatch(/\n\s+at /);
-    const kernel = await errorOf(beginPublication(request('/proc/self/out'), hooks));
-    expect(kernel.exitCode).toBe(1);
   });
 
   test('too little space is refused before anything is made, with both figures', async () => {
