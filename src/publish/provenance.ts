@@ -15,7 +15,7 @@ export const CRC_PLACEHOLDER = '--------';
 
 export interface ProvenanceMember {
   readonly name: string;
-  /** Relative to the folder that OUT lies in; null where that would reveal a place or a person. */
+  /** Relative to the folder that OUT lies in; null where that would reveal a place or a person, and inside a single file. */
   readonly path: string | null;
   readonly step: number | null;
   readonly tokens: number | null;

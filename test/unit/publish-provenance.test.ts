@@ -79,7 +79,18 @@ describe('provenance', () => {
     const whole = buildProvenance(INPUT);
     expect(parseProvenance(provenanceText(whole), 'x')).toEqual(whole);
     const metadata = embeddedProvenance(INPUT);
-    expect(parseProvenance(metadata.get('ckpt_merge')!, 'x')).toEqual({ ...whole, planDigest: null, files: [], timings: null });
+    const members = whole.recipe.members.map((member) => ({ ...member, path: null }));
+    expect(parseProvenance(metadata.get('ckpt_merge')!, 'x')).toEqual({
+      ...whole,
+      recipe: { ...whole.recipe, members },
+      planDigest: null,
+      files: [],
+      timings: null,
+    });
+  });
+
+  test('inside a single file is the same wherever that is written', () => {
+    expect(embeddedProvenance({ ...INPUT, output: '/elsewhere/y.safetensors' })).toEqual(embeddedProvenance(INPUT));
   });
 
   test('holds no absolute path and no user name', () => {
