@@ -37,9 +37,9 @@ export function errorText(failure: Failure, colors: Colors, debug: boolean): str
     `${colors.red(colors.bold(`error[${code}]`))}: ${printable(first)}`,
     ...more.map((line) => `  ${printable(line.trimEnd())}`),
   ];
-  const conflicts = details.conflicts ?? [];
-  if (conflicts.length > 0) lines.push(...conflictLines(conflicts, message));
-  else {
+  const conflicts = conflictLines(details.conflicts ?? [], message);
+  lines.push(...conflicts);
+  if (conflicts.length === 0) {
     for (const key of ['file', 'tensor'] as const) {
       const value = details[key];
       if (value !== undefined && !message.includes(value)) lines.push(`  ${key}: ${printable(value)}`);
@@ -66,7 +66,7 @@ export function errorDocument({ code, message, details, help }: Failure): object
 
 function conflictLines(conflicts: readonly Conflict[], headline: string): string[] {
   // A plan with one conflict says it in the headline already.
-  if (conflicts.length === 1 && headline.includes(conflicts[0]!.message)) return [];
+  if (conflicts.length === 0 || (conflicts.length === 1 && headline.includes(conflicts[0]!.message))) return [];
   const lines = conflicts.slice(0, CONFLICTS_SHOWN).map(({ message, file, tensor }) => {
     const missing = [tensor, file].filter((part) => part !== undefined && !message.includes(part)).map((part) => printable(part!));
     const where = missing.length === 0 ? '' : ` (${missing.join(', ')})`;
