@@ -3,8 +3,9 @@ import { dtypeByCode } from '../dtype.ts';
 
 /** Elements recomputed at a time. */
 export const BLOCK_ELEMENTS = 4096;
-/** Most elements of a sample: the twin does some ten million a second. */
-const MOST_SAMPLED = 20_000_000;
+/** Fewest and most elements of a sample: a share of a small model would prove nothing, and the twin does some millions a second. */
+const LEAST_SAMPLED = 1 << 20;
+const MOST_SAMPLED = 20 << 20;
 
 /** A run of elements of one tensor (bytes, of an integer tensor). */
 export interface Block {
@@ -25,7 +26,7 @@ export interface Sample {
  * Which blocks of a checkpoint to recompute: all, or an even stride over all of them that starts at a place given by `seed`, so that a repeated
  * verification looks at the same blocks and that of another merge at others.
  *
- * @param share 1 for all; else the share of the elements wanted, capped at 20 million elements
+ * @param share 1 for all; else the share of the elements wanted, but at least one million elements (or all) and at most 20 million
  */
 export function sampleBlocks(checkpoint: Checkpoint, share: number, seed: number): Sample {
   const blocksOf = (elements: number): number => Math.ceil(elements / BLOCK_ELEMENTS);
@@ -43,9 +44,10 @@ export function sampleBlocks(checkpoint: Checkpoint, share: number, seed: number
       total += elements;
     }
   }
-  const wanted = share >= 1 ? allBlocks : Math.max(1, Math.min(Math.ceil(allBlocks * share), Math.floor(MOST_SAMPLED / BLOCK_ELEMENTS)));
+  const asked = Math.min(Math.max(Math.ceil(allBlocks * share), LEAST_SAMPLED / BLOCK_ELEMENTS), MOST_SAMPLED / BLOCK_ELEMENTS);
+  const wanted = share >= 1 ? allBlocks : Math.min(asked, allBlocks);
   const stride = Math.max(1, allBlocks / wanted);
-  const start = share >= 1 ? 0 : (seed % 65_521) / 65_521;
+  const start = wanted === allBlocks ? 0 : (seed % 65_521) / 65_521;
 
   const blocks: Block[] = [];
   let elements = 0;

@@ -76,7 +76,7 @@ export async function findMembers(
   }
   const parent = dirname(resolve(output));
   const members: WeightedMember[] = [];
-  const warnings: Warning[] = [];
+  const gone: string[] = [];
   for (const member of wanted) {
     const places = [...(member.path === null ? [] : [member.path]), member.name, basename(member.name)].map((p) => resolve(parent, p));
     const checkpoint = await firstThere(places, cache);
@@ -92,7 +92,10 @@ export async function findMembers(
       members.push({ checkpoint, weight: member.weight });
     }
   }
-  return { members: warnings.length > 0 ? null : members, warnings };
+  if (gone.length === 0) return { members, warnings: [] };
+  const which = `${gone.slice(0, 3).join(', ')}${gone.length > 3 ? ` and ${gone.length - 3} more` : ''}`;
+  const message = `nothing is recomputed, because these inputs are not found from the merge: ${which}; name them with --input`;
+  return { members: null, warnings: [{ code: 'W_SOURCE_GONE', message }] };
 }
 
 async function firstThere(places: readonly string[], cache: HeaderCache): Promise<Checkpoint | null> {

@@ -23,7 +23,7 @@ export interface VerifyProgress {
 export interface VerifyOptions {
   /** Recompute every element instead of a sample. Needs the inputs. */
   readonly full?: boolean | undefined;
-  /** Share of the elements to recompute, in [0, 1]; 0 checks CRCs and structure only. Default 0.01, at most 20 million elements. */
+  /** Share of the elements to recompute, in [0, 1]; 0 checks CRCs and structure only. Default 0.01; a sample has at least 1 and at most 20 million elements. */
   readonly sample?: number | undefined;
   /** Where the merged checkpoints lie now, in any order; else they are looked for where the provenance says. */
   readonly inputs?: readonly string[] | undefined;
