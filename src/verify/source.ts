@@ -78,19 +78,13 @@ export async function findMembers(
   const members: WeightedMember[] = [];
   const gone: string[] = [];
   for (const member of wanted) {
-    const places = [...(member.path === null ? [] : [member.path]), member.name, basename(member.name)].map((p) => resolve(parent, p));
-    const checkpoint = await firstThere(places, cache);
-    if (checkpoint === null) {
-      const where = member.path ?? member.name;
-      warnings.push({
-        code: 'W_SOURCE_GONE',
-        message: `member ${where} is not where it was, so nothing is recomputed; name the inputs with --input`,
-      });
-    } else if ((await fingerprint(checkpoint)) !== member.fingerprint) {
-      throw changed(member, `${checkpoint.path} is not ${member.name} as it was merged`, checkpoint.path);
-    } else {
-      members.push({ checkpoint, weight: member.weight });
+    const recorded = member.path === null ? null : await openIfThere(resolve(parent, member.path), cache);
+    if (recorded !== null && (await fingerprint(recorded)) !== member.fingerprint) {
+      throw changed(member, `${recorded.path} is not ${member.name} as it was merged`, recorded.path);
     }
+    const checkpoint = recorded ?? (await sibling(parent, member, cache));
+    if (checkpoint === null) gone.push(member.path ?? member.name);
+    else members.push({ checkpoint, weight: member.weight });
   }
   if (gone.length === 0) return { members, warnings: [] };
   const which = `${gone.slice(0, 3).join(', ')}${gone.length > 3 ? ` and ${gone.length - 3} more` : ''}`;
@@ -98,15 +92,22 @@ export async function findMembers(
   return { members: null, warnings: [{ code: 'W_SOURCE_GONE', message }] };
 }
 
-async function firstThere(places: readonly string[], cache: HeaderCache): Promise<Checkpoint | null> {
-  for (const place of places) {
-    try {
-      return await openCheckpoint(place, { cache });
-    } catch (error) {
-      if (!(error instanceof MergeError && error.code === 'E_NOT_FOUND')) throw error;
-    }
+/** A checkpoint of the member's name beside the merge, if it is the one: another run may have a step of the same name. */
+async function sibling(parent: string, member: ProvenanceMember, cache: HeaderCache): Promise<Checkpoint | null> {
+  for (const name of new Set([member.name, basename(member.name)])) {
+    const found = await openIfThere(resolve(parent, name), cache);
+    if (found !== null && (await fingerprint(found)) === member.fingerprint) return found;
   }
   return null;
+}
+
+async function openIfThere(path: string, cache: HeaderCache): Promise<Checkpoint | null> {
+  try {
+    return await openCheckpoint(path, { cache });
+  } catch (error) {
+    if (error instanceof MergeError && error.code === 'E_NOT_FOUND') return null;
+    throw error;
+  }
 }
 
 function changed(member: ProvenanceMember, message: string, file?: string): MergeError {
