@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { NativeBinding, NativeOutput } from '../native/binding.ts';
 import type { Plan } from '../plan/types.ts';
@@ -19,8 +19,8 @@ export class ShardOutputs {
   /** [K] sums of the unit in work. */
   #unit: FileSum[];
 
-  /** Creates (or, after a finished unit, reopens) and preallocates the files. @throws MergeError E_NO_SPACE, E_IO with the output named. */
-  constructor(binding: NativeBinding, plan: Plan, publications: readonly Publication[], shard: number, reopen: boolean) {
+  /** Creates and preallocates the files; with `resume`, those that an earlier run began are reopened. @throws MergeError E_NO_SPACE, E_IO with the output named. */
+  constructor(binding: NativeBinding, plan: Plan, publications: readonly Publication[], shard: number, resume: boolean) {
     this.#binding = binding;
     this.#unit = publications.map(() => ({ crc: 0, bytes: 0 }));
     const files: NativeOutput[] = [];
@@ -30,7 +30,7 @@ export class ShardOutputs {
       try {
         const path = join(publication.dir, name);
         if (name.includes('/')) mkdirSync(dirname(path), { recursive: true });
-        files.push(binding.openOutput(path, bytes, { reopen }));
+        files.push(binding.openOutput(path, bytes, { reopen: resume && existsSync(path) }));
       } catch (cause) {
         this.close();
         throw describeFailure(cause, { path: `${publication.output} (${name})` });
