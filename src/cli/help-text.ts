@@ -29,7 +29,7 @@ export const EXAMPLES: Readonly<Record<string, readonly (readonly [string, strin
   verify: [
     ['Checksums, structure and a sample recomputed from the inputs', 'verify merged'],
     ['Recompute every element', 'verify merged --full'],
-    ['The inputs were moved', 'verify merged --input /archive/checkpoint-1000 --input /archive/checkpoint-2000'],
+    ['The inputs were moved', 'verify merged --input /archive/run/checkpoint-*'],
   ],
   bench: [
     ["This machine's limits and how near a merge comes to them", 'bench'],

@@ -1,4 +1,3 @@
-import { MergeError } from '../errors.ts';
 import type { Terminal } from './terminal.ts';
 
 const SIGNALS = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
@@ -7,14 +6,14 @@ export type EndingSignal = keyof typeof SIGNALS;
 /** Thrown where a signal ended the work and everything is cleaned up. */
 export class Interrupted extends Error {
   readonly signal: EndingSignal;
-  /** What the library said about what it left, if anything. */
-  readonly details: Readonly<Record<string, unknown>>;
+  /** Outputs of which finished parts were kept, for `--resume`. */
+  readonly kept: readonly string[];
 
-  constructor(signal: EndingSignal, cause: unknown) {
-    super(`ended by ${signal}`, { cause });
+  constructor(signal: EndingSignal, kept: readonly string[]) {
+    super(`ended by ${signal}`);
     this.name = 'Interrupted';
     this.signal = signal;
-    this.details = cause instanceof MergeError ? cause.details : {};
+    this.kept = kept;
   }
 
   get exitCode(): number {
@@ -25,9 +24,14 @@ export class Interrupted extends Error {
 /**
  * Runs work that the first SIGINT, SIGTERM or SIGHUP aborts, with the signal's name as the reason, and waits for its cleanup. The second signal takes
  * its default course and ends the process at once: a read that is stuck in the kernel cannot be waited for.
+ * @param kept outputs that can be resumed, filled by the work before it ends
  * @throws Interrupted when the work ended because of the signal; any other error of the work as it is.
  */
-export async function interruptible<T>(terminal: Terminal, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+export async function interruptible<T>(
+  terminal: Terminal,
+  work: (signal: AbortSignal) => Promise<T>,
+  kept: readonly string[] = [],
+): Promise<T> {
   const controller = new AbortController();
   let received: EndingSignal | null = null;
   const onSignal = (signal: NodeJS.Signals) => {
@@ -48,15 +52,9 @@ export async function interruptible<T>(terminal: Terminal, work: (signal: AbortS
   try {
     return await work(controller.signal);
   } catch (error) {
-    if (received !== null && endedBy(error, received)) throw new Interrupted(received, error);
+    if (received !== null && error === received) throw new Interrupted(received, kept);
     throw error;
   } finally {
     release();
   }
-}
-
-/** Whether an error is the abort coming back, and not a failure that happened to come after the signal. */
-function endedBy(error: unknown, reason: EndingSignal): boolean {
-  if (error === reason) return true;
-  return error instanceof Error && (error.name === 'AbortError' || (error instanceof MergeError && error.code === 'E_INTERRUPTED'));
 }

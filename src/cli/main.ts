@@ -29,13 +29,21 @@ const COMMANDS: Readonly<Record<CommandName, () => Promise<unknown>>> = {
 export async function main(argv: readonly string[], terminal: Terminal = createTerminal(process)): Promise<number> {
   const context: Context = { terminal, argv, version };
   const asked = new Set(argv.slice(0, argv.includes('--') ? argv.indexOf('--') : argv.length));
-  try {
-    return await runCommand(context);
-  } catch (error) {
+  const report = (error: unknown): number => {
     const failure = error instanceof Interrupted ? interruption(error, context) : withUsage(asFailure(error), context);
     terminal.err.write(errorText(failure, terminal.err.colors, asked.has('--debug')));
     if (asked.has('--json')) terminal.out.write(`${JSON.stringify(errorDocument(failure), null, 2)}\n`);
     return failure.exitCode;
+  };
+  // What escapes every await is a defect of this program, and still no reason to show people a stack.
+  const onDefect = (error: unknown) => process.exit(report(error));
+  process.on('uncaughtException', onDefect);
+  try {
+    return await runCommand(context);
+  } catch (error) {
+    return report(error);
+  } finally {
+    process.removeListener('uncaughtException', onDefect);
   }
 }
 
@@ -96,16 +104,15 @@ function seeHelp({ argv, terminal }: Context): string {
 }
 
 /** An ending by signal as a failure; says how to go on where the library kept something. */
-function interruption(error: Interrupted, { argv, terminal }: Context): Failure {
-  const kept = Boolean(error.details.kept ?? error.details.resume);
+function interruption({ signal, kept, exitCode }: Interrupted, { argv, terminal }: Context): Failure {
+  const failure = { code: 'E_INTERRUPTED', exitCode, stack: null } as const;
+  if (kept.length === 0) return { ...failure, message: `ended by ${signal}; nothing was left behind`, details: { signal }, help: '' };
   const words = argv.includes('--resume') ? argv : [...argv, '--resume'];
   const resume = [terminal.invocation, ...words.map(shellQuote)].join(' ');
   return {
-    code: 'E_INTERRUPTED',
-    message: `ended by ${error.signal}; ${kept ? 'what is complete was kept' : 'nothing was left behind'}`,
-    details: { ...error.details, signal: error.signal, ...(kept ? { resume } : {}) },
-    help: kept ? `Go on with: ${resume}` : '',
-    exitCode: error.exitCode,
-    stack: error.stack ?? null,
+    ...failure,
+    message: `ended by ${signal}; what was finished is kept`,
+    details: { signal, kept, resume },
+    help: `Go on with: ${resume}`,
   };
 }

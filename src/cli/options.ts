@@ -15,7 +15,7 @@ export function valueOption<T>(flags: string, description: string, parse: ValueP
   });
 }
 
-/** An option that may be given several times; its value is the list. */
+/** An option with several values, behind it or by repeating it; its value is the list. */
 export function listOption<T>(flags: string, description: string, parse: ValueParser<T>): Option {
   const option = new Option(flags, description);
   return option.argParser((text: string, previous: readonly T[] | undefined) => [...(previous ?? []), parse(text, option.long ?? flags)]);

@@ -55,7 +55,9 @@ export function buildProgram(version: string, name: string, dispatch: Dispatch):
     .addOption(
       valueOption('--sample <fraction>', 'part of the elements to recompute, from 0 (checksums only) to 1 (default: 0.01)', parseFraction),
     )
-    .addOption(listOption('--input <path>', 'where an input lies now, if it was moved; repeat for each, in any order', parsePath))
+    .addOption(
+      listOption('--input <path...>', 'where the inputs lie now, in any order (default: where they lay, relative to the merge)', parsePath),
+    )
     .addOption(json())
     .addOption(flag('-q, --quiet', 'print nothing; the exit code says it'))
     .addOption(progress())

@@ -1,9 +1,10 @@
+import { createRequire } from 'node:module';
 import os from 'node:os';
 import { resolve } from 'node:path';
 import { availableMemory, memoryLimits } from '../machine/memory.ts';
 import { cpuLimits, defaultThreads } from '../machine/threads.ts';
 import type { NativeBinding } from '../native/binding.ts';
-import { bindingPath, loadBinding } from '../native/load.ts';
+import { loadBinding } from '../native/load.ts';
 import { type Check, fail, ok, warn } from './check.ts';
 import { checkPublishing, checkSpace, checkWriting } from './file-system.ts';
 import { checkLimits } from './limits.ts';
@@ -53,7 +54,7 @@ export function checkNode(version: string): Check {
 function checkNative(): { readonly binding: NativeBinding | null; readonly checks: Check[] } {
   try {
     const binding = loadBinding();
-    const checks = [ok('native addon', bindingPath())];
+    const checks = [ok('native addon', pathOf(binding))];
     const { active, available, compiled } = binding.cpuInfo();
     const found = `${active} (this CPU: ${available.join(', ')}; in the binary: ${compiled.join(', ')})`;
     const best = available.at(-1);
@@ -69,6 +70,12 @@ function checkNative(): { readonly binding: NativeBinding | null; readonly check
     const { message, help } = error as { message: string; help?: string };
     return { binding: null, checks: [fail('native addon', message, help ?? 'Run `npm ci` again, or set CKPT_MERGE_ISA right.')] };
   }
+}
+
+/** The file that an addon was loaded from: Node keeps it with what it exports. */
+function pathOf(binding: NativeBinding): string {
+  const { cache } = createRequire(import.meta.url);
+  return Object.values(cache).find((module) => module?.exports === binding)?.filename ?? 'loaded';
 }
 
 function checkCpus(): Check {

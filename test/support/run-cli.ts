@@ -29,7 +29,8 @@ const SIGNAL_NUMBERS: Readonly<Record<string, number>> = { SIGHUP: 1, SIGINT: 2,
 /** The environment of this process without what changes how a CLI prints. */
 function plainEnvironment(): NodeJS.ProcessEnv {
   const env = { ...process.env };
-  for (const name of ['NO_COLOR', 'FORCE_COLOR', 'CI', 'npm_command', 'CKPT_MERGE_ISA', 'SLURM_CPUS_PER_TASK', 'NODE_OPTIONS']) delete env[name];
+  for (const name of ['NO_COLOR', 'FORCE_COLOR', 'CI', 'npm_command', 'CKPT_MERGE_ISA', 'SLURM_CPUS_PER_TASK', 'NODE_OPTIONS'])
+    delete env[name];
   return env;
 }
 

@@ -26,8 +26,12 @@ export async function run(context: Context, args: readonly (string | readonly st
   const { terminal } = context;
   const progress = createProgress(flags.progress ?? (flags.quiet ? 'none' : 'auto'), terminal, eventDocument);
   try {
-    const onProgress = (event: MergeEvent) => progress.event(event);
-    const result = await interruptible(terminal, (signal) => average(options, { signal, onProgress }));
+    const kept: string[] = [];
+    const onProgress = (event: MergeEvent) => {
+      if (event.type === 'kept') kept.push(event.output);
+      progress.event(event);
+    };
+    const result = await interruptible(terminal, (signal) => average(options, { signal, onProgress }), kept);
     progress.end();
     for (const warning of result.warnings) progress.warn(warning);
     if (flags.json) writeJson(context, result);

@@ -55,7 +55,7 @@ function optionsOf(command: Command): CompletionOption[] {
 function valuesOf(option: Option): Values {
   if (!option.required) return null;
   if (option.argChoices !== undefined) return option.argChoices;
-  return option.flags.endsWith('<path>') ? 'path' : 'free';
+  return /<path(\.\.\.)?>$/.test(option.flags) ? 'path' : 'free';
 }
 
 /** A literal word. All three shells read single quotes alike as long as there is none inside, so an apostrophe becomes a typographic one. */

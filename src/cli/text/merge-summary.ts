@@ -17,11 +17,11 @@ export function mergeSummary(result: MergeResult, colors: Colors, invocation: st
     lines.push(`  ${plural(output.tensors, 'tensor')}, ${formatBytes(output.bytesWritten)} written, ${machine(result)}`);
   }
   const { bytesRead, seconds, phases } = result;
-  const written = result.outputs.reduce((sum, output) => sum + output.bytesWritten, 0);
+  const written = result.outputs.reduce((sum, output) => sum + output.bytesWritten, 0) - result.resumedBytes;
   const syncing = phases.syncSeconds >= 0.001 ? `, ${formatSeconds(phases.syncSeconds)} of it syncing` : '';
   const rates = `read ${formatRate(bytesRead / seconds)}, write ${formatRate(written / seconds)}`;
   lines.push(`  ${formatBytes(bytesRead)} read in ${formatSeconds(seconds)}${syncing} (${rates})`);
-  if (result.resumedBytes > 0) lines.push(`  ${formatBytes(result.resumedBytes)} of it taken over from an interrupted run`);
+  if (result.resumedBytes > 0) lines.push(`  ${formatBytes(result.resumedBytes)} of the output was taken over from an interrupted run`);
   if (result.peakAnonBytes !== null && result.peakRssBytes !== null) {
     lines.push(`  peak memory ${formatBytes(result.peakAnonBytes)} anonymous, ${formatBytes(result.peakRssBytes)} with mapped files`);
   }
