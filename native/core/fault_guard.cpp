@@ -42,7 +42,8 @@ bool survive(const std::uint8_t* address) {
 
 void handle(int signal_number, siginfo_t* info, void* context) {
   const int saved_errno = errno;
-  const bool survived = survive(static_cast<const std::uint8_t*>(info->si_addr));
+  const bool sent = info->si_code <= 0;  // by kill(2) and the like: no fault, no address
+  const bool survived = !sent && survive(static_cast<const std::uint8_t*>(info->si_addr));
   errno = saved_errno;
   if (survived) return;
   for (std::size_t i = 0; i < kSignalCount; ++i) {
@@ -55,6 +56,7 @@ void handle(int signal_number, siginfo_t* info, void* context) {
     } else {
       // A fault cannot be ignored: with the default back in place, returning raises it again and ends the process as if we had not been there.
       signal(signal_number, SIG_DFL);
+      if (sent) raise(signal_number);
     }
   }
 }
