@@ -13,13 +13,7 @@ import { mergeCard } from '../publish/merge-card.ts';
 import { buildProvenance, PROVENANCE_FILE, type ProvenanceTimings, provenanceText, sealDataCrc } from '../publish/provenance.ts';
 import { beginPublication } from '../publish/publication.ts';
 import type { Publication } from '../publish/types.ts';
-
-/** A tensor file that is written, with the CRC32C of all of it. */
-export interface FinishedFile {
-  readonly name: string;
-  readonly bytes: number;
-  readonly crc: number;
-}
+import type { FinishedFiles } from './finished-files.ts';
 
 /** Begins the publication of every output of a plan; each is handed to `register` as soon as it exists, so that a later failure can undo it. */
 export async function beginPublications(
@@ -56,14 +50,15 @@ export async function publishOutput(
   plan: Plan,
   k: number,
   publication: Publication,
-  files: readonly FinishedFile[],
-  record: { readonly warnings: readonly Warning[]; readonly timings: ProvenanceTimings; readonly dataCrc: (file: FinishedFile) => number },
+  finished: FinishedFiles,
+  record: { readonly warnings: readonly Warning[]; readonly timings: ProvenanceTimings },
 ): Promise<void> {
   const output = plan.outputs[k]!;
   const { dir } = publication;
+  const files = finished.of(k);
   if (output.kind === 'file') {
     const header = output.files[0]!.header.slice();
-    sealDataCrc(header, record.dataCrc(files[0]!));
+    sealDataCrc(header, finished.dataCrc(k));
     await onOutput('write', join(dir, files[0]!.name), async () => {
       const handle = await open(join(dir, files[0]!.name), 'r+');
       try {

@@ -15,7 +15,8 @@ export interface Unit {
   readonly to: Cursor;
   /** [K] byte range of the unit in each output's file; the first unit of a file includes the header. */
   readonly ranges: readonly { readonly start: number; readonly end: number }[];
-  /** Whether it is the last of its shard. */
+  /** Whether it is the first and the last of its shard. */
+  readonly first: boolean;
   readonly last: boolean;
 }
 
@@ -69,6 +70,7 @@ function shardUnits(plan: Plan, { segments }: PlanShard, shard: number, limit: n
     from: points[i]!,
     to,
     ranges: sizes.map((_, k) => ({ start: byteAt(points[i]!, k), end: byteAt(to, k) })),
+    first: i === 0,
     last: to === end,
   }));
 }
