@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { setImmediate } from 'node:timers/promises';
 import { CommanderError } from 'commander';
 import { ERROR_CODES, MergeError } from '../errors.ts';
 import { version } from '../version.ts';
@@ -21,6 +22,8 @@ const COMMANDS: Readonly<Record<CommandName, () => Promise<unknown>>> = {
   completion: () => import('./commands/completion.ts'),
 };
 
+const OUTPUT_LOST = 'A file that the command was to make is there all the same; only what it prints is lost.';
+
 /**
  * Runs a command line and resolves to its exit code. Never throws: whatever went wrong is reported on stderr, and under `--json` as a
  * document on stdout.
@@ -39,7 +42,13 @@ export async function main(argv: readonly string[], terminal: Terminal = createT
   const onDefect = (error: unknown) => process.exit(report(error));
   process.on('uncaughtException', onDefect);
   try {
-    return await runCommand(context);
+    const code = await runCommand(context);
+    // Streams report a failed write in a later turn.
+    await setImmediate();
+    const failure = terminal.out.failure();
+    if (failure !== null)
+      throw new MergeError('E_IO', `the result could not be written to stdout: ${failure.message}`, { help: OUTPUT_LOST });
+    return code;
   } catch (error) {
     return report(error);
   } finally {

@@ -8,8 +8,10 @@ export interface Channel {
   readonly colors: Colors;
   /** Width in columns now; 80 where there is no terminal. */
   columns(): number;
-  /** Writes text as it is. Silently drops it once the reader has gone away. */
+  /** Writes text as it is. Silently drops it once the stream has ended. */
   write(text: string): void;
+  /** Why the stream takes no more, unless that is only that nobody reads it any longer. */
+  failure(): Error | null;
 }
 
 /** Results go to `out`, everything else to `err`. */
@@ -40,11 +42,12 @@ export function wantsColor(tty: boolean, env: NodeJS.ProcessEnv): boolean {
 }
 
 function channel(stream: NodeJS.WriteStream, env: NodeJS.ProcessEnv): Channel {
-  // `| head` closes the pipe early, and a closed terminal answers EIO: a merge must neither die of that nor complain about it.
   let gone = false;
+  let failure: Error | null = null;
   stream.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE' && error.code !== 'EIO') throw error;
     gone = true;
+    // `| head` closes the pipe early, and a closed terminal answers EIO: a merge must neither die of that nor complain about it.
+    if (error.code !== 'EPIPE' && error.code !== 'EIO') failure = error;
   });
   const tty = stream.isTTY === true;
   return {
@@ -54,6 +57,7 @@ function channel(stream: NodeJS.WriteStream, env: NodeJS.ProcessEnv): Channel {
     write: (text) => {
       if (!gone) stream.write(text);
     },
+    failure: () => failure,
   };
 }
 

@@ -15,6 +15,7 @@ export function fakeTerminal({ tty = false, columns = 80, env = {} as NodeJS.Pro
     write: (text) => {
       written[name] += text;
     },
+    failure: () => null,
   });
   return { out: channel('out'), err: channel('err'), env, invocation: 'merge', written };
 }
