@@ -3,7 +3,6 @@
 //   node scripts/test-pack.js [TARBALL]
 import { spawnSync } from 'node:child_process';
 import {
-  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -68,7 +67,10 @@ function check(what, good, detail = '') {
 
 function pack() {
   // prepack builds the addon and its prebuild, prepare the TypeScript. What they print goes to stderr here.
-  const { status } = spawnSync('npm', ['pack', '--pack-destination', scratch], { cwd: root, stdio: ['ignore', 2, 2] });
+  const { status } = spawnSync('npm', ['pack', '--loglevel', 'error', '--pack-destination', scratch], {
+    cwd: root,
+    stdio: ['ignore', 2, 2],
+  });
   const name = readdirSync(scratch).find((file) => file.endsWith('.tgz'));
   if (status !== 0 || name === undefined) throw new Error(`npm pack ended with ${status}`);
   return join(scratch, name);

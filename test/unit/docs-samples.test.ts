@@ -3,7 +3,10 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { fingerprint } from '../../src/checkpoint/fingerprint.ts';
+import { openCheckpoint } from '../../src/checkpoint/open.ts';
 import { ERROR_CODES, WARNING_CODES } from '../../src/errors.ts';
+import { parseProvenance } from '../../src/publish/parse-provenance.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const pages = [
@@ -73,6 +76,14 @@ describe('samples in the docs', () => {
   test.each(samples)('$name compiles', (sample) => {
     expect(complaints(sample)).toEqual([]);
   });
+});
+
+test('the provenance shown in the file contracts is one, of the demo run', async () => {
+  const { text } = pages.find(({ page }) => page === 'docs/file-contracts.md')!;
+  const { recipe } = parseProvenance(/```json\n(.*?)```/s.exec(text)![1]!, 'docs/file-contracts.md');
+  for (const { name, fingerprint: shown } of recipe.members) {
+    expect(await fingerprint(await openCheckpoint(join(root, 'demo/runs/dense', name)))).toBe(shown);
+  }
 });
 
 describe.each(pages)('$page', ({ page, text }) => {
