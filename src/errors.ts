@@ -156,7 +156,11 @@ export const ERROR_CODES = {
     title: 'A tensor has different float dtypes in different inputs',
     help: 'Add --allow-mixed-dtypes to store it as in the newest input.',
   },
-  E_INTEGERS_DIFFER: { exit: 3, title: 'An integer tensor differs between inputs', help: 'Integers are never averaged: merge checkpoints in which they agree.' },
+  E_INTEGERS_DIFFER: {
+    exit: 3,
+    title: 'An integer tensor differs between inputs',
+    help: 'Integers are never averaged: merge checkpoints in which they agree.',
+  },
   E_UNSUPPORTED_DTYPE: {
     exit: 3,
     title: 'A tensor has a dtype that is never averaged code by code',
