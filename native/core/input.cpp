@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -42,6 +43,27 @@ int open_for_reading(const std::string& path) {
   return fd;
 }
 
+// What a limit of the address space (ulimit -v) must leave when an input is mapped, for buffers, stacks and the heap of the host: V8 ends the process
+// when it cannot grow.
+constexpr std::size_t kAddressReserve = std::size_t{768} << 20;
+
+bool leaves_room() {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return true;
+  void* room = mmap(nullptr, kAddressReserve, PROT_NONE, MAP_PRIVATE | MAP_ANON, -1, 0);
+  if (room == MAP_FAILED) return false;
+  munmap(room, kAddressReserve);
+  return true;
+}
+
+// A mapping of the whole file, or MAP_FAILED.
+void* map_whole(int fd, std::size_t length) {
+  void* base = mmap(nullptr, length, PROT_READ, MAP_SHARED, fd, 0);
+  if (base == MAP_FAILED || leaves_room()) return base;
+  munmap(base, length);
+  return MAP_FAILED;
+}
+
 }  // namespace
 
 Status Input::open(const std::string& path, InputMode wanted, std::shared_ptr<Input>* opened) {
@@ -56,7 +78,7 @@ Status Input::open(const std::string& path, InputMode wanted, std::shared_ptr<In
   input->stat_ = describe(found);
   if (wanted == InputMode::map) {
     const auto length = static_cast<std::size_t>(input->stat_.size);
-    void* base = length == 0 ? nullptr : mmap(nullptr, length, PROT_READ, MAP_SHARED, input->fd_, 0);
+    void* base = length == 0 ? nullptr : map_whole(input->fd_, length);
     if (base != MAP_FAILED) {
       install_fault_handler();
       input->mapping_.base = static_cast<const std::uint8_t*>(base);

@@ -65,7 +65,7 @@ void compare(const Isa& isa, int in, int out, std::size_t outputs, std::size_t c
     }
   }
   std::vector<std::vector<std::uint8_t>> got(outputs, std::vector<std::uint8_t>(count * size + 1));
-  std::vector<std::uint8_t> want(count * size);
+  std::vector<std::uint8_t> want(count * size + 1);
   std::vector<void*> to;
   for (auto& bytes : got) to.push_back(bytes.data() + 1);
   const Block block{from.data(), weights.data(), to.data(), inputs, count};
@@ -87,7 +87,7 @@ void compare(const Isa& isa, int in, int out, std::size_t outputs, std::size_t c
       }
       finite = store(out, want.data(), i, sum) && finite;
     }
-    if (finite) CHECK_THAT(std::memcmp(want.data(), got[k].data() + 1, want.size()) == 0, where);
+    if (finite) CHECK_THAT(std::memcmp(want.data(), got[k].data() + 1, count * size) == 0, where);
   }
   CHECK_THAT(nonfinite == !finite, where);
 }
