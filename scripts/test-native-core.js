@@ -1,5 +1,5 @@
-// Builds the core and its C++ tests without Node and runs them: plain, with the address and undefined-behaviour sanitizers, with the thread sanitizer.
-// A sanitizer whose runtime the compiler lacks is skipped, and the reason printed. Arguments pick some of: plain, asan, tsan.
+// Builds the core and its C++ tests without Node and runs them: plain, with the address and undefined-behaviour sanitizers, with the thread sanitizer,
+// and for 64-bit Arm under qemu. What the machine lacks is skipped, and the reason printed. Arguments pick some of: plain, asan, tsan, arm64.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
@@ -12,6 +12,7 @@ const builds = [
   { name: 'plain', folder: 'build-core', sanitize: '' },
   { name: 'asan', folder: 'build-asan', sanitize: 'address,undefined' },
   { name: 'tsan', folder: 'build-tsan', sanitize: 'thread' },
+  { name: 'arm64', folder: 'build-arm64', sanitize: '', toolchain: 'cmake/aarch64-linux.cmake' },
 ];
 const chosen = process.argv.slice(2);
 const unknown = chosen.filter((name) => !builds.some((build) => build.name === name));
@@ -20,30 +21,30 @@ if (unknown.length > 0) {
   process.exit(2);
 }
 
-for (const { name, folder, sanitize } of builds) {
+for (const { name, folder, sanitize, toolchain } of builds) {
   if (chosen.length > 0 && !chosen.includes(name)) continue;
-  const missing = sanitize === '' ? null : whyNot(sanitize);
+  const missing = toolchain === undefined ? missingSanitizer(sanitize) : missingCrossTools();
   if (missing !== null) {
     console.log(`${name}: skipped: ${missing}`);
     continue;
   }
-  run(
-    'cmake',
-    '-S',
-    '.',
-    '-B',
-    folder,
-    '-DCKPT_TESTS=ON',
-    `-DCKPT_SANITIZE=${sanitize}`,
-    `-DCMAKE_BUILD_TYPE=${sanitize === '' ? 'Release' : 'RelWithDebInfo'}`,
-  );
+  const options = [`-DCKPT_SANITIZE=${sanitize}`, `-DCMAKE_BUILD_TYPE=${sanitize === '' ? 'Release' : 'RelWithDebInfo'}`];
+  if (toolchain !== undefined) options.push(`-DCMAKE_TOOLCHAIN_FILE=${toolchain}`);
+  run('cmake', '-S', '.', '-B', folder, '-DCKPT_TESTS=ON', ...options);
   run('cmake', '--build', folder, '--parallel', String(availableParallelism()));
   run('ctest', '--test-dir', folder, '--output-on-failure');
   console.log(`${name}: passed`);
 }
 
+/** What a build for another architecture lacks here, or null. */
+function missingCrossTools() {
+  const missing = ['aarch64-linux-gnu-g++', 'qemu-aarch64'].filter((tool) => spawnSync(tool, ['--version']).status !== 0);
+  return missing.length === 0 ? null : `${missing.join(' and ')} not installed (Debian: g++-aarch64-linux-gnu, qemu-user)`;
+}
+
 /** Why a sanitizer cannot be used here, or null where it can. */
-function whyNot(sanitize) {
+function missingSanitizer(sanitize) {
+  if (sanitize === '') return null;
   const dir = mkdtempSync(join(tmpdir(), 'ckpt-sanitizer-'));
   try {
     writeFileSync(join(dir, 'empty.cpp'), 'int main() { return 0; }\n');
@@ -61,8 +62,8 @@ function whyNot(sanitize) {
 }
 
 function run(command, ...args) {
-  const { status, stdout, stderr } = spawnSync(command, args, { encoding: 'utf8' });
+  const { status, stdout, stderr, error } = spawnSync(command, args, { encoding: 'utf8' });
   if (status === 0) return;
-  console.error(stdout + stderr);
+  console.error(error?.message ?? stdout + stderr);
   process.exit(1);
 }

@@ -209,11 +209,10 @@ void widen_block(const void* input, double* output, std::size_t count) {
 namespace CKPT_KERNEL_NAMESPACE {
 extern const KernelTable table;
 #if defined(CKPT_FLOAT_ACCUMULATORS)
-#define CKPT_FLOAT(In, Out) \
-  { combine_float<In, Out>, nullptr, nullptr, nullptr }
-const KernelTable table = {{{CKPT_FLOAT(kBF16, kBF16), {}, {}, {}}, {{}, CKPT_FLOAT(kF16, kF16), {}, {}}, {{}, {}, CKPT_FLOAT(kF32, kF32), {}}, {}},
-                           {},
-                           {}};
+#define CKPT_FLOAT(In) \
+  { combine_float<In, In>, nullptr, nullptr, nullptr }
+#define CKPT_FLOATS {CKPT_FLOAT(kBF16), {}, {}, {}}, {{}, CKPT_FLOAT(kF16), {}, {}}, {{}, {}, CKPT_FLOAT(kF32), {}}, {}
+const KernelTable table = {{CKPT_FLOATS}, {CKPT_FLOATS}, {}};
 #else
 const KernelTable table = {
     {CKPT_OUTPUTS(kBF16, false), CKPT_OUTPUTS(kF16, false), CKPT_OUTPUTS(kF32, false), CKPT_OUTPUTS(kF64, false)},

@@ -41,7 +41,7 @@ std::vector<std::uint8_t> elements(int code, std::size_t count, std::uint32_t se
   const std::size_t size = float_size(static_cast<std::uint8_t>(code));
   std::vector<std::uint8_t> bytes(count * size + 1);  // starts at an odd address
   for (std::size_t i = 0; i < count; ++i) {
-    const double magnitude = std::ldexp(1.0 + random() / 4294967296.0, static_cast<int>(random() % 40) - 30);
+    const double magnitude = std::ldexp(1.0 + static_cast<double>(random()) / 4294967296.0, static_cast<int>(random() % 40) - 30);
     store(code, bytes.data() + 1, i, random() % 2 == 0 ? magnitude : -magnitude);
     if (random() % 5 == 0) std::memset(bytes.data() + 1 + i * size + size - 1, 0, 1), bytes[1 + i * size + size - 2] &= 0x7;  // denormal or tiny
     if (wild && i % 97 == 0) {
@@ -142,6 +142,10 @@ void keeps_denormals(const Isa& isa) {
 #if defined(__x86_64__)
   const unsigned before = _mm_getcsr();
   _mm_setcsr(before | 0x8040);  // flush to zero, denormals are zero
+#elif defined(__aarch64__)
+  std::uint64_t before = 0;
+  __asm__ volatile("mrs %0, fpcr" : "=r"(before));
+  __asm__ volatile("msr fpcr, %0" : : "r"(before | (std::uint64_t{1} << 24)));  // flush to zero
 #endif
   {
     const DefaultFloatEnv environment;
@@ -161,6 +165,11 @@ void keeps_denormals(const Isa& isa) {
 #if defined(__x86_64__)
   CHECK((_mm_getcsr() & 0x8040) == 0x8040);
   _mm_setcsr(before);
+#elif defined(__aarch64__)
+  std::uint64_t after = 0;
+  __asm__ volatile("mrs %0, fpcr" : "=r"(after));
+  CHECK((after & (std::uint64_t{1} << 24)) != 0);
+  __asm__ volatile("msr fpcr, %0" : : "r"(before));
 #endif
 }
 
