@@ -1,0 +1,273 @@
+import { existsSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { average } from '../../src/index.ts';
+import { generator, writeCheckpoint } from '../support/checkpoints.ts';
+import { checkpoints, contentOf, hiddenBeside, removeCheckpoints, run, SHARDS, start } from '../support/faults-merge.ts';
+import { runShell } from '../support/faults-shell.ts';
+import { pooled } from '../support/hostile-case.ts';
+import { runCli } from '../support/run-cli.ts';
+
+/** Milliseconds that a call of the killed merges takes at least. */
+const CALL_MS = 20;
+
+afterAll(removeCheckpoints);
+
+describe.concurrent('an input that changes while it is merged', () => {
+  it.each([
+    ['map', 'truncated', (path: string) => truncateSync(path, 4096)],
+    ['read', 'truncated', (path: string) => truncateSync(path, 4096)],
+    ['map', 'truncated to nothing', (path: string) => truncateSync(path, 0)],
+    ['auto', 'rewritten in the same size', (path: string) => writeFileSync(path, readFileSync(path).fill(7, 20_000))],
+  ] as const)('--io %s, %s: fails with the file named, nothing published, no death by signal', async (io, _, change) => {
+    const { folder, inputs, out } = checkpoints();
+    const victim = join(inputs[1]!, 'model-00003-of-00006.safetensors');
+    const until = join(folder, 'go on');
+    const merge = start(['average', ...inputs, '-o', out, '--io', io], { hold: { call: 3, until } });
+    // The third shard is open (and mapped), and its call is about to be made.
+    await merge.says('[call 3]');
+    change(victim);
+    writeFileSync(until, '');
+    const { code, signal, stderr } = await merge.ended;
+    expect({ code, signal }).toEqual({ code: 3, signal: null });
+    expect(stderr).toContain('error[E_INPUT_CHANGED]');
+    expect(stderr).toContain(victim);
+    expect(stderr).toContain('help: ');
+    expect(stderr).not.toMatch(/\n\s+at /);
+    expect([existsSync(out), hiddenBeside(out)]).toEqual([false, []]);
+  });
+});
+
+describe.concurrent('kill -9', () => {
+  it('at any moment leaves nothing half made: a rerun, and --resume, give the bytes of an undisturbed merge', async () => {
+    const seed = 20_260_101;
+    const random = generator(seed);
+    const below = (n: number) => Math.floor((random() / 2 ** 32) * n);
+    const whole = checkpoints();
+    expect((await run('average', ...whole.inputs, '-o', whole.out)).code).toBe(0);
+    expect((await run('verify', whole.out, '--full')).code).toBe(0);
+    const wanted = contentOf(whole.out);
+    // Before the first unit is journaled, within and between units, around publishing.
+    const kills = ['rerun', 'resume'].flatMap((how) =>
+      Array.from({ length: SHARDS }, (_, i) => ({ how, call: i + 1, ms: below(CALL_MS * 2) })),
+    );
+
+    const seen = await pooled(kills, 4, async ({ how, call, ms }) => {
+      const { folder, inputs, out } = checkpoints();
+      const { signal } = await start(['average', ...inputs, '-o', out], { callMs: CALL_MS, kill: { call, ms } }).ended;
+      // A folder is there whole or not at all.
+      const published = existsSync(out);
+      const complete = published || hiddenBeside(out).some((name) => existsSync(join(folder, name, 'ready')));
+      if (published) expect(contentOf(out)).toEqual(wanted);
+      const words = ['average', ...inputs, '-o', out, '--json', ...(published ? ['--force'] : [])];
+      let said = JSON.parse((await run(...words, ...(how === 'resume' ? ['--resume'] : []))).stdout);
+      const outcome = said.code ?? `resumed ${said.resumedBytes} bytes`;
+      if (said.code === 'E_RESUME') {
+        // Right where no unit can have been journaled (that of call N is when call N + 2 is made, at the latest), or where it was about to be published.
+        expect(complete || call <= 2).toBe(true);
+        said = JSON.parse((await run(...words)).stdout);
+      }
+      expect(said).toMatchObject({ schema: 'ckpt-merge/average' });
+      expect(contentOf(out)).toEqual(wanted);
+      expect(hiddenBeside(out)).toEqual([]);
+      return `${how} after kill at call ${call} + ${ms} ms: ${signal ?? 'was done before'}; ${outcome}`;
+    });
+    process.stdout.write(`kill -9 with seed ${seed}:\n${seen.join('\n')}\n`);
+    // --resume goes on with what calls 3 and 4 found journaled; a plain rerun takes nothing over.
+    expect(seen.filter((line) => /^resume .* resumed [1-9]/.test(line)).length).toBeGreaterThanOrEqual(2);
+    expect(seen.filter((line) => /^rerun .* resumed [1-9]/.test(line))).toEqual([]);
+  }, 120_000);
+});
+
+describe.concurrent('signals to the CLI', () => {
+  it.each([
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+    ['SIGHUP', 129],
+  ] as const)('%s keeps what is finished, exits %i and prints the command that goes on', async (signal, exit) => {
+    const { folder, inputs, out } = checkpoints();
+    const plain = join(folder, 'plain');
+    expect((await run('average', ...inputs, '-o', plain)).code).toBe(0);
+    const merge = start(['average', ...inputs, '-o', out], { hold: { call: 4 } });
+    await merge.says('[call 4]');
+    merge.child.kill(signal);
+    const { code, signal: death, stderr } = await merge.ended;
+    expect({ code, death }).toEqual({ code: exit, death: null });
+    expect(stderr).toContain('error[E_INTERRUPTED]');
+    expect(existsSync(out)).toBe(false);
+    expect(hiddenBeside(out)).toHaveLength(1);
+
+    const command = /help: Go on with: merge (.*)$/m.exec(stderr)?.[1];
+    expect(command).toContain('--resume');
+    const again = await runShell(`"$@" ${command} --json`, []);
+    expect(again.code).toBe(0);
+    expect(JSON.parse(again.stdout).resumedBytes).toBeGreaterThan(0);
+    expect(contentOf(out)).toEqual(contentOf(plain));
+    expect(hiddenBeside(out)).toEqual([]);
+  });
+
+  it.each([
+    ['before the first unit is finished', 1, []],
+    ['under --no-keep', 5, ['--no-keep']],
+  ] as const)('leaves nothing %s', async (_, call, words) => {
+    const { inputs, folder } = checkpoints();
+    const out = join(folder, 'new/deep/out');
+    const merge = start(['average', ...inputs, '-o', out, ...words], { hold: { call } });
+    await merge.says(`[call ${call}]`);
+    merge.child.kill('SIGINT');
+    const { code, stderr } = await merge.ended;
+    expect(code).toBe(130);
+    expect(stderr).toContain('nothing was left behind');
+    expect(existsSync(join(folder, 'new'))).toBe(false);
+  });
+
+  it('Ctrl-C twice ends at once, even where a read is stuck, and the next run clears what was left', async () => {
+    const { inputs, out } = checkpoints();
+    const merge = start(['average', ...inputs, '-o', out], { hold: { call: 1, stuck: true } });
+    await merge.says('[call 1]');
+    merge.child.kill('SIGINT');
+    await merge.says('once more to leave at once');
+    merge.child.kill('SIGINT');
+    const { code, signal } = await merge.ended;
+    expect({ code, signal }).toEqual({ code: 130, signal: 'SIGINT' });
+    expect(existsSync(out)).toBe(false);
+    const again = await run('average', ...inputs, '-o', out);
+    expect(again.code).toBe(0);
+    expect(hiddenBeside(out)).toEqual([]);
+  });
+});
+
+describe.concurrent('two merges to one output at once', () => {
+  it('one wins, the other is told that the output exists, and the output is whole', async () => {
+    const { inputs, out } = checkpoints();
+    const both = [0, 1].map(() => start(['average', ...inputs, '-o', out], { callMs: 60 }));
+    const results = await Promise.all(both.map((merge) => merge.ended));
+    expect(results.map((result) => result.code).sort()).toEqual([0, 4]);
+    expect(results.find((result) => result.code === 4)!.stderr).toContain('error[E_OUTPUT_EXISTS]');
+    expect((await run('verify', out, '--full')).code).toBe(0);
+    expect(hiddenBeside(out)).toEqual([]);
+  });
+
+  it('with --force both succeed in turn', async () => {
+    const { inputs, out } = checkpoints();
+    const weights = [['0.5,0.5'], ['1,0']].map(([w]) => ['-w', w!, '--force']);
+    const both = weights.map((words) => start(['average', ...inputs, '-o', out, ...words], { callMs: 60 }));
+    const results = await Promise.all(both.map((merge) => merge.ended));
+    expect(results.map((result) => [result.code, result.stderr.match(/error\[\w+\]/)?.[0]])).toEqual([
+      [0, undefined],
+      [0, undefined],
+    ]);
+    expect((await run('verify', out, '--full')).code).toBe(0);
+    expect(hiddenBeside(out)).toEqual([]);
+  });
+});
+
+describe.concurrent('limits and habits of the shell', () => {
+  it('`| head -1` makes no noise and no failure', async () => {
+    const { folder } = checkpoints();
+    const many = Array.from({ length: 4000 }, (_, i) => ({ name: `layers.${i}.weight`, dtype: 'BF16' as const, shape: [1] }));
+    const wide = writeCheckpoint(join(folder, 'wide'), [many], 1);
+    for (const words of [
+      ['inspect', wide],
+      ['inspect', wide, '--json'],
+    ]) {
+      const { stdout, stderr } = await runShell('set -o pipefail; "$@" | head -1; echo "exit $?" >&2', words);
+      expect(stderr).toBe('exit 0\n');
+      expect(stdout.split('\n').filter((line) => line !== '')).toHaveLength(1);
+    }
+  });
+
+  it('umask 002 gives folders 0775 and files 0664', async () => {
+    const { folder, inputs } = checkpoints();
+    const out = join(folder, 'new/out');
+    expect((await runShell('umask 002; exec "$@"', ['average', ...inputs, '-o', out])).code).toBe(0);
+    const mode = (path: string) => (statSync(path).mode & 0o7777).toString(8);
+    expect([mode(join(folder, 'new')), mode(out)]).toEqual(['775', '775']);
+    expect(Object.keys(contentOf(out)).map((name) => [name, mode(join(out, name))])).toEqual(
+      Object.keys(contentOf(out)).map((name) => [name, '664']),
+    );
+    const file = join(folder, 'out.safetensors');
+    const singles = inputs.map((input) => join(input, 'model-00001-of-00006.safetensors'));
+    expect((await runShell('umask 002; exec "$@"', ['average', ...singles, '-o', file])).code).toBe(0);
+    expect(mode(file)).toBe('664');
+  });
+
+  it('300 inputs with 256 file descriptors: mapped they merge, read they are refused', async () => {
+    const { folder } = checkpoints();
+    const one = writeCheckpoint(join(folder, 'one'), [[{ name: 'w', dtype: 'BF16', shape: [64] }]], 1);
+    const bytes = readFileSync(join(one, 'model.safetensors'));
+    const inputs = Array.from({ length: 300 }, (_, i) => join(folder, `step-${i + 1}.safetensors`));
+    for (const path of inputs) writeFileSync(path, bytes);
+    const merge = (io: string) =>
+      runShell('ulimit -n 256; exec "$@"', ['average', ...inputs, '--io', io, '-o', join(folder, `${io}.safetensors`)]);
+    const [mapped, read] = await Promise.all([merge('map'), merge('read')]);
+    expect(mapped).toMatchObject({ code: 0 });
+    expect((await runCli(['verify', '--full', join(folder, 'map.safetensors')])).code).toBe(0);
+    expect(read.code).toBe(1);
+    expect(read.stderr).toContain('error[E_TOO_MANY_FILES]');
+    expect(read.stderr).toMatch(/help: .*--io map/);
+    expect([existsSync(join(folder, 'read.safetensors')), hiddenBeside(join(folder, 'read.safetensors'))]).toEqual([false, []]);
+  });
+
+  it('little address space: inputs that would not leave room for anything else are read', async () => {
+    const { folder } = checkpoints();
+    const tensor = { name: 'w', dtype: 'BF16' as const, shape: [1024, 8192], data: new Uint8Array(2 ** 24) };
+    const file = join(writeCheckpoint(join(folder, 'wide'), [[tensor]], 1), 'model.safetensors');
+    const merge = (io: string, count: number, kib: number) =>
+      runShell(`ulimit -v ${kib}; exec "$@"`, [
+        'average',
+        ...Array(count).fill(file),
+        '--io',
+        io,
+        '-o',
+        join(folder, 'out'),
+        '--force',
+        '--json',
+      ]);
+    // What Node itself takes differs between versions and machines: found by trying.
+    let kib = 2 ** 20;
+    while (kib < 2 ** 25 && (await merge('read', 1, kib)).code !== 0) kib = Math.ceil(kib * 1.2);
+    // A gigabyte of inputs under a limit that would hold about half of it.
+    const { code, stdout } = await merge('map', 64, kib + 512 * 1024);
+    const { code: error, io } = JSON.parse(stdout);
+    expect({ code, error }).toEqual({ code: 0, error: undefined });
+    expect(['read', 'mixed']).toContain(io);
+  });
+});
+
+describe.concurrent('inside another program', () => {
+  it('a worker that is terminated while it merges takes nothing with it and publishes nothing', async () => {
+    const { inputs, out } = checkpoints();
+    const script = new URL('../support/faults-worker.js', import.meta.url).pathname;
+    const { code, signal, stdout, stderr } = await runCli([JSON.stringify({ inputs, output: out })], { script });
+    expect({ code, signal, stderr }).toEqual({ code: 0, signal: null, stderr: '' });
+    expect(JSON.parse(stdout)).toEqual({ exit: 1, published: false, after: true });
+    expect((await run('average', ...inputs, '-o', out)).code).toBe(0);
+    expect(hiddenBeside(out)).toEqual([]);
+  });
+
+  it.each([true, false])('an abort rejects with its reason while reads are stuck (keep: %s)', async (keep) => {
+    const { inputs, out } = checkpoints();
+    const controller = new AbortController();
+    const reason = new Error('enough');
+    let aborted = 0;
+    const tuning = { readDelayMicros: 100_000, requestBytes: 16_384, requestsInFlight: 1 };
+    const merge = average(
+      { inputs, output: out, io: 'read', threads: 1, keep, tuning },
+      {
+        signal: controller.signal,
+        onProgress: (event) => {
+          if (event.type !== 'plan') return;
+          setTimeout(() => {
+            aborted = performance.now();
+            controller.abort(reason);
+          }, 250);
+        },
+      },
+    );
+    await expect(merge).rejects.toBe(reason);
+    // The promise is 300 ms; ten times that is a hang.
+    expect(performance.now() - aborted).toBeLessThan(3000);
+    expect([existsSync(out), hiddenBeside(out)]).toEqual([false, []]);
+  });
+});

@@ -1,0 +1,28 @@
+// Loaded before the CLI with `--import`: slows down and holds native calls, so that a test can step into a merge of small files. Settings are JSON in
+// CKPT_TEST_SLOW, as `Slow` in faults-merge.ts describes them. Each call is announced on stderr as `[call N]` before it is made.
+import { existsSync } from 'node:fs';
+import { setTimeout } from 'node:timers/promises';
+import { loadBinding } from '../../dist/native/load.js';
+
+const { callMs = 0, hold, kill } = JSON.parse(process.env.CKPT_TEST_SLOW);
+const binding = loadBinding();
+const { createEngine } = binding;
+let calls = 0;
+
+binding.createEngine = (options) => {
+  const engine = createEngine(options);
+  return {
+    shape: engine.shape,
+    close: () => engine.close(),
+    combine: async (job) => {
+      const call = ++calls;
+      process.stderr.write(`[call ${call}]\n`);
+      if (kill?.call === call) setTimeout(kill.ms).then(() => process.kill(process.pid, 'SIGKILL'));
+      await setTimeout(callMs);
+      // As native code does at each tile.
+      const cancelled = () => !hold.stuck && Atomics.load(job.cancel, 0) !== 0;
+      while (hold?.call === call && !cancelled() && !(hold.until && existsSync(hold.until))) await setTimeout(5);
+      return engine.combine(job);
+    },
+  };
+};
