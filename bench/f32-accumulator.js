@@ -1,53 +1,59 @@
 /**
- * The price of float64 accumulators: the kernel as it is against one with float32 accumulators that exists for this bench only, by `core_bench` (native/bench),
- * on data that stays in cache, where the kernel is the only limit.
+ * The price of float64 accumulators, by the core's own bench (native/bench): kernels alone on data that stays in cache, and merges of hot files, against
+ * float32 accumulators that exist for this comparison only.
  */
-import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { run } from './support/child.js';
-import { interleaved, table } from './support/measure.js';
+import { table } from './support/measure.js';
 
 const BUILD = fileURLToPath(new URL('../build', import.meta.url));
-const PROGRAM = `${BUILD}/native/bench/core_bench`;
 
-/** @typedef {{ isa: string, dtype: string, inputs: number, float64GBs: number, float32GBs: number }} Row */
+/**
+ * What core_bench prints.
+ * @typedef {{ isa: string, inputs: number, float64BytesPerSecond: number, float64ExactBytesPerSecond: number, float32BytesPerSecond: number, ratio: number }} Kernel
+ * @typedef {{ isa: string, inputs: number, bytes: number, threads: number, float64Seconds: number, float32Seconds: number, ratio: number }} Merge
+ */
 
 /** @param {import('./support/context.js').Context} context */
 export default async function f32Accumulator(context) {
   try {
     await run('cmake', ['--build', BUILD, '--target', 'core_bench']);
   } catch (error) {
-    if (!existsSync(PROGRAM)) {
-      console.log(
-        `skipped: core_bench cannot be built: ${String(error instanceof Error ? error.message : error)
-          .trim()
-          .split('\n')
-          .at(-1)}`,
-      );
-      return null;
+    const reason = String(error instanceof Error ? error.message : error);
+    console.log(`skipped: core_bench cannot be built: ${reason.trim().split('\n').at(-1)}`);
+    return null;
+  }
+  /** @type {Kernel[]} */
+  let kernels = [];
+  /** @type {Merge[]} */
+  const merges = [];
+  for (const inputs of [4, 10]) {
+    for (const threads of new Set([1, context.cores])) {
+      const settings = { dir: context.dir, inputs, bytes: Math.round(context.size / 4), threads, rounds: context.rounds };
+      const args = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, String(value)]);
+      /** @type {{ kernels: Kernel[], merge: Merge | null }} */
+      const said = JSON.parse((await run(`${BUILD}/native/bench/core_bench`, args)).stdout);
+      kernels = said.kernels;
+      if (said.merge !== null) merges.push(said.merge);
     }
   }
-  /** @type {Row[][]} */
-  const rounds = [];
-  await interleaved(context.rounds, {
-    kernels: async () => {
-      const result = await run(PROGRAM, ['--json']);
-      rounds.push(JSON.parse(result.stdout).results);
-      return result.seconds;
-    },
-  });
-  const results = rounds[0].map((row, i) => {
-    const float64GBs = Math.max(...rounds.map((rows) => rows[i].float64GBs));
-    const float32GBs = Math.max(...rounds.map((rows) => rows[i].float32GBs));
-    return { ...row, float64GBs, float32GBs, ratio: float32GBs / float64GBs };
-  });
   table(
-    results.map((r) => ({
-      'ISA, dtype, N': `${r.isa}, ${r.dtype}, ${r.inputs}`,
-      'float64 GB/s of input': r.float64GBs,
-      'float32 GB/s': r.float32GBs,
-      'float32 is faster by': r.ratio,
+    kernels.map((k) => ({
+      'kernel: ISA, N': `${k.isa}, ${k.inputs}`,
+      'float64 GB/s of input': k.float64BytesPerSecond / 1e9,
+      'exact weights GB/s': k.float64ExactBytesPerSecond / 1e9,
+      'float32 GB/s': k.float32BytesPerSecond / 1e9,
+      'float32 faster by': 1 / k.ratio,
     })),
   );
-  return { results };
+  console.log('');
+  table(
+    merges.map((m) => ({
+      'merge: N, threads': `${m.inputs}, ${m.threads}`,
+      'float64 s': m.float64Seconds,
+      'float32 s': m.float32Seconds,
+      'float32 faster by': m.ratio,
+    })),
+  );
+  return { kernels, merges };
 }
