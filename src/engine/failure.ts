@@ -1,7 +1,7 @@
 import { type ErrorDetails, MergeError } from '../errors.ts';
 import type { NativeFailure } from '../native/binding.ts';
 import type { Plan } from '../plan/types.ts';
-import { helpForErrno } from '../publish/io-error.ts';
+import { errnoCode, errnoHelp } from '../publish/io-error.ts';
 import type { Batch } from './batches.ts';
 
 /** Whether a native call ended because it was asked to. */
@@ -9,17 +9,20 @@ export function isCancelled(error: unknown): boolean {
   return (error as NativeFailure | undefined)?.code === 'E_CANCELLED';
 }
 
-/** Turns what native code says (codes and indices) into what a user can act on (files and tensors). Other errors pass through. */
+/**
+ * Turns what native code says (codes and indices) into what a user can act on (files and tensors). Other errors pass through.
+ * @param where `input` or `path` (of an output) where the call was about one file; batch, plan and shard where it was a `combine`
+ */
 export function describeFailure(
   error: unknown,
-  where: { readonly path?: string; readonly batch?: Batch; readonly plan?: Plan; readonly shard?: number },
+  where: { readonly input?: string; readonly path?: string; readonly batch?: Batch; readonly plan?: Plan; readonly shard?: number },
 ): unknown {
   if (error instanceof MergeError || !(error instanceof Error)) return error;
   const { code, errno, syscall, fileIndex, outputIndex, segment } = error as NativeFailure;
   if (typeof code !== 'string' || !code.startsWith('E_') || code === 'E_CANCELLED') return error;
   const { batch, plan, shard } = where;
   const input =
-    batch !== undefined && plan !== undefined && fileIndex !== undefined ? plan.files[batch.files[fileIndex]!]?.path : undefined;
+    batch !== undefined && plan !== undefined && fileIndex !== undefined ? plan.files[batch.files[fileIndex]!]?.path : where.input;
   const output = plan !== undefined && shard !== undefined && outputIndex !== undefined ? plan.outputs[outputIndex] : undefined;
   const outputFile = output === undefined ? undefined : `${output.path} (${output.files[shard!]!.name})`;
   const file = input ?? outputFile ?? where.path;
@@ -33,7 +36,9 @@ export function describeFailure(
     ...(syscall === undefined ? {} : { syscall }),
   };
   const place = file === undefined ? '' : ` (${file}${tensor === undefined ? '' : `, near tensor ${tensor}`})`;
-  const public_ = code === 'E_INVALID_ARG' ? 'E_INTERNAL' : code;
-  const help = errno === undefined ? undefined : helpForErrno(errno);
+  // Native code does not know whose fault an errno is: an input that was removed meanwhile is not there, an output that was is an I/O error.
+  const meant = errno === undefined || code !== 'E_IO' ? undefined : errnoCode(errno, input === undefined ? 'output' : 'input');
+  const public_ = meant ?? (code === 'E_INVALID_ARG' ? 'E_INTERNAL' : code);
+  const help = errno === undefined ? undefined : errnoHelp(errno);
   return new MergeError(public_, `${error.message}${place}`, { details, cause: error, ...(help === undefined ? {} : { help }) });
 }

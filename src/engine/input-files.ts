@@ -60,7 +60,7 @@ export class OpenInputs {
     try {
       input = this.#binding.openInput(path, this.#modeFor(path, planned.dev));
     } catch (cause) {
-      throw describeFailure(cause, { path });
+      throw describeFailure(cause, { input: path });
     }
     const { size, dev, ino, mtimeNs } = input.stat;
     if (size !== planned.size || dev !== planned.dev || ino !== planned.ino || mtimeNs !== planned.mtimeNs) {

@@ -61,8 +61,13 @@ const ROWS: Readonly<Record<string, Row>> = {
   EBUSY: AGAIN,
 };
 
+/** The code that an errno stands for on one side of a merge; undefined where it is a plain E_IO. */
+export function errnoCode(errno: string, side: IoContext['side']): ErrorCode | undefined {
+  return ROWS[errno]?.[side];
+}
+
 /** What to do about an errno, where there is more to say than the code of the error does. */
-export function helpForErrno(errno: string): string | undefined {
+export function errnoHelp(errno: string): string | undefined {
   return ROWS[errno]?.help;
 }
 
