@@ -46,7 +46,7 @@ export interface RunOptions {
  *
  * @throws MergeError with every conflict in `details.conflicts`
  */
-export function plan(options: AverageOptions): Promise<Plan> {
+export async function plan(options: AverageOptions): Promise<Plan> {
   const { inputs, output, method, alpha, normalize, dtype, like, allowMixedDtypes, memory, force } = options;
   const { threads } = options;
   if (threads !== undefined && !(Number.isInteger(threads) && threads > 0)) {

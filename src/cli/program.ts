@@ -96,7 +96,7 @@ function addMergeOptions(command: Command): Command {
     .addOption(flag('-f, --force', 'replace an existing output, at once and only when the new one is complete'))
     .addOption(choiceOption('--dtype <name>', 'store float tensors as BF16, F16, F32 or F64 (default: as the newest input)', FLOATS))
     .addOption(
-      valueOption('--like <path>', 'take shards, order and side files from this checkpoint (default: the newest input)', parsePath),
+      valueOption('--like <path>', 'take shards, order, names and dtypes from this checkpoint (default: the newest input)', parsePath),
     )
     .optionsGroup('Weights:')
     .addOption(choiceOption('-m, --method <name>', `${SCHEDULES.map((s) => `${s.name}: ${s.summary}`).join('; ')} (default: sma)`, methods))

@@ -108,6 +108,7 @@ class MergeRun {
     const before = this.#finished.resumable(unit, this.#publications);
     if (before !== undefined) {
       this.#finished.add(unit, before);
+      this.#nonfinite.restore(unit.shard, before);
       for (const { start, end } of before) this.#totals.resumed(end - start);
       return;
     }
@@ -148,7 +149,7 @@ class MergeRun {
       last = now;
       launch();
       outputs.add(result.crc, result.crcLength);
-      this.#nonfinite.add(unit.shard, batch.cellRow, result.nonfinite);
+      this.#nonfinite.add(batch.cellRow, result.nonfinite);
       this.#totals.called(result);
       const progress = this.#totals.progress('merge', unit.shard);
       if (progress !== undefined) yield progress;
@@ -157,7 +158,7 @@ class MergeRun {
 
   /** Starts the unit's fsync and journal, which overlap the next unit's work; at most one at a time. */
   async #complete(unit: Unit, outputs: ShardOutputs): Promise<void> {
-    const lines = outputs.takeUnit(this.#plan, unit);
+    const lines = this.#nonfinite.endUnit(unit.shard, outputs.takeUnit(this.#plan, unit));
     this.#finished.add(unit, lines);
     await this.#settleSync();
     if (unit.last) {

@@ -60,7 +60,12 @@ export class ShardOutputs {
 
   /** The journal lines of a unit whose calls are all added; the next unit starts with empty sums. */
   takeUnit(plan: Plan, unit: Unit): JournalUnit[] {
-    const lines = this.#unit.map(({ crc }, k) => ({ file: plan.outputs[k]!.files[unit.shard]!.name, ...unit.ranges[k]!, crc }));
+    const lines = this.#unit.map(({ crc }, k) => ({
+      file: plan.outputs[k]!.files[unit.shard]!.name,
+      ...unit.ranges[k]!,
+      crc,
+      nonfinite: [],
+    }));
     this.#unit = this.#unit.map(() => ({ crc: 0, bytes: 0 }));
     return lines;
   }

@@ -45,7 +45,7 @@ export async function buildPlan(request: PlanRequest): Promise<Plan> {
 
   const conflicts: Conflict[] = [];
   const sources = layout === checkpoints.at(-1) ? checkpoints : [...checkpoints, layout];
-  const kinds = request.outputs.map((o) => outputKind(o.path, checkpoints));
+  const kinds = request.outputs.map((o) => outputKind(o.path, [...checkpoints, layout]));
   for (const [k, output] of request.outputs.entries()) {
     conflicts.push(...(await outputConflicts(output.path, kinds[k]!, sources, request.force ?? false)));
   }

@@ -5,9 +5,9 @@ import { type Conflict, MergeError } from '../errors.ts';
 import { checkOccupant, locate } from '../publish/destination.ts';
 import { allocatedBytes, findPartials } from '../publish/partial.ts';
 
-/** OUT ending in .safetensors with single-file inputs is a file; anything else is a folder. */
-export function outputKind(path: string, inputs: readonly Checkpoint[]): 'folder' | 'file' {
-  return path.endsWith('.safetensors') && inputs.every((c) => c.kind === 'file') ? 'file' : 'folder';
+/** OUT ending in .safetensors is a file where inputs and layout are single files; anything else is a folder. */
+export function outputKind(path: string, sources: readonly Checkpoint[]): 'folder' | 'file' {
+  return path.endsWith('.safetensors') && sources.every((c) => c.kind === 'file') ? 'file' : 'folder';
 }
 
 function contains(outer: string, inner: string): boolean {

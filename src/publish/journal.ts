@@ -1,7 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { join, normalize } from 'node:path';
 import { type System, syncFolder } from './system.ts';
-import type { JournalUnit } from './types.ts';
+import type { JournalUnit, UnitNonfinite } from './types.ts';
 
 const FILE = 'journal.ndjson';
 
@@ -52,14 +52,20 @@ export async function readJournal(partial: string, payload: string): Promise<Jou
 
 function parseUnit(line: string): JournalUnit | null {
   try {
-    const { file, start, end, crc } = JSON.parse(line) as Record<string, unknown>;
+    const { file, start, end, crc, nonfinite } = JSON.parse(line) as Record<string, unknown>;
     if (typeof file !== 'string' || file === '' || normalize(file) !== file || file.startsWith('/') || file.startsWith('..')) return null;
     if (![start, end, crc].every((n) => Number.isSafeInteger(n) && (n as number) >= 0)) return null;
-    const unit = { file, start: start as number, end: end as number, crc: crc as number };
+    if (!Array.isArray(nonfinite) || !nonfinite.every(isCount)) return null;
+    const unit = { file, start: start as number, end: end as number, crc: crc as number, nonfinite };
     return unit.start < unit.end && unit.crc <= 0xffff_ffff ? unit : null;
   } catch {
     return null;
   }
+}
+
+function isCount(value: unknown): value is UnitNonfinite {
+  const { row, member, nan, inf } = (value ?? {}) as Record<string, unknown>;
+  return Number.isSafeInteger(member) && [row, nan, inf].every((n) => Number.isSafeInteger(n) && (n as number) >= 0);
 }
 
 /** Appends to a journal. Lines are written one at a time, each on disk before the next. */
@@ -92,7 +98,8 @@ export class JournalWriter {
 
   /** Resolves when the line is on disk. The file it names must be there already. */
   append(unit: JournalUnit): Promise<void> {
-    const line = `${JSON.stringify({ file: unit.file, start: unit.start, end: unit.end, crc: unit.crc })}\n`;
+    const { file, start, end, crc, nonfinite } = unit;
+    const line = `${JSON.stringify({ file, start, end, crc, nonfinite })}\n`;
     const turn = this.#last.then(async () => {
       if (this.#sync && !this.#known.has(unit.file)) {
         // The file is fsynced, the entry in its folder is not yet: without it the line would speak of a file that a power cut takes away.

@@ -27,6 +27,16 @@ export interface JournalUnit {
   readonly start: number;
   readonly end: number;
   readonly crc: number;
+  /** NaN and infinity found while the unit was made, which a resumed merge must not forget. */
+  readonly nonfinite: readonly UnitNonfinite[];
+}
+
+/** Counts of one tensor (its row in the layout shard): of a member's input values, or with -1-k of sums that overflowed in output k. */
+export interface UnitNonfinite {
+  readonly row: number;
+  readonly member: number;
+  readonly nan: number;
+  readonly inf: number;
 }
 
 export interface PublicationRequest {

@@ -73,7 +73,10 @@ export async function verify(path: string, options: VerifyOptions = {}): Promise
   const { members, warnings } = await findMembers(path, record.provenance, options.inputs);
   if (members === null) {
     if (options.full)
-      throw new MergeError('E_NOT_FOUND', warnings[0]!.message, { details: { file: path }, help: 'Name the inputs with --input.' });
+      throw new MergeError('E_NOT_FOUND', warnings[0]!.message, {
+        details: { file: path },
+        help: 'Without --full the checksums alone are checked.',
+      });
     return { ...report, recomputed: none, warnings };
   }
   const recomputed = await recompute(output, members, share, seedOf(record), options);
@@ -86,7 +89,10 @@ function checkFiles(output: Checkpoint, record: MergeRecord): void {
   for (const { name, path, from, bytes } of record.sums) {
     const size = found.get(name);
     if (size === undefined)
-      throw new MergeError('E_VERIFY', `${name} is in the provenance but not in the checkpoint`, { details: { file: path } });
+      throw new MergeError('E_VERIFY', `${name} is in the provenance but not in the checkpoint`, {
+        details: { file: path },
+        help: 'Without --full the checksums alone are checked.',
+      });
     if (size !== from + bytes) {
       throw new MergeError('E_VERIFY', `${name} has ${size} bytes, and the provenance says ${from + bytes}`, {
         details: { file: path, expected: from + bytes, found: size },

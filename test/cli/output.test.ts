@@ -1,6 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, existsSync, openSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync } from 'node:fs';
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -95,7 +95,7 @@ describe('completion', () => {
     ['help for a command', ['help', 'ben'], ['bench']],
   ])('in bash offers %s', async (_, words, offered) => {
     const place = await mkdtemp(join(folder, 'words-'));
-    for (const name of ['checkpoint-1000', 'checkpoint-2000', 'my model']) spawnSync('mkdir', [join(place, name)]);
+    for (const name of ['checkpoint-1000', 'checkpoint-2000', 'my model']) mkdirSync(join(place, name));
     const ask = `COMP_WORDS=(merge "$@"); COMP_CWORD=$#; _merge; printf '%s\\n' "\${COMPREPLY[@]}"`;
     const { stdout, stderr, error } = spawnSync('bash', ['-c', `${bash}\n${ask}`, 'bash', ...words], { cwd: place, encoding: 'utf8' });
     if (error !== undefined) return console.log('skipped: bash is not installed');

@@ -247,6 +247,34 @@ describe('an abort', () => {
     expect(existsSync(at('new'))).toBe(false);
   });
 
+  it('keeps finished shards, and the resumed merge has the same bytes and still knows of the NaN in them', async () => {
+    const data = new Uint8Array(Float32Array.from([1, Number.NaN]).buffer);
+    const shards: FixtureTensor[][] = [
+      [{ name: 'a', dtype: 'F32', shape: [2], data }],
+      [{ name: 'b', dtype: 'BF16', shape: [2000] }],
+      [{ name: 'c', dtype: 'BF16', shape: [2000] }],
+    ];
+    const inputs = [1, 2].map((seed) => writeCheckpoint(at(`checkpoint-${seed}`), shards, seed));
+    await average({ inputs, output: at('whole') });
+    const abort = new AbortController();
+    const kept: string[] = [];
+    const interrupted = async () => {
+      for await (const event of averageEvents({ inputs, output: at('out') }, { signal: abort.signal })) {
+        // All shards but the last are journaled by then.
+        if (event.type === 'progress' && event.phase === 'sync') abort.abort(new Error('enough'));
+        if (event.type === 'kept') kept.push(event.output);
+      }
+    };
+    await expect(interrupted()).rejects.toThrow('enough');
+    expect(kept).toEqual([at('out')]);
+    expect(existsSync(at('out'))).toBe(false);
+    const result = await average({ inputs, output: at('out'), resume: true });
+    expect(result.resumedBytes).toBeGreaterThan(0);
+    expect(result.warnings.map((w) => w.code)).toEqual(['W_NONFINITE', 'W_NONFINITE']);
+    for (const name of readdirSync(at('whole')).filter((n) => n.endsWith('.safetensors')))
+      expect(hash(at('out', name))).toBe(hash(at('whole', name)));
+  });
+
   it('by ending the iteration early leaves nothing either', async () => {
     for await (const event of averageEvents({ inputs: run(2), output: at('out') })) if (event.type === 'plan') break;
     expect(readdirSync(folder.path).filter((n) => n.includes('out'))).toEqual([]);

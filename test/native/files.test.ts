@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { loadBinding } from '../../src/native/load.ts';
 import { crc32cReference as crc32c } from '../../src/reference/crc32c.ts';
 import { randomElements, randomSource, tempDir } from '../support/native-job.ts';
+import { systemTool } from '../support/system-tool.ts';
 
 const binding = loadBinding();
 
@@ -28,7 +29,7 @@ describe('inputs', () => {
 
   test('what is not a regular file is refused, a FIFO without waiting for a writer', () => {
     using dir = tempDir();
-    execFileSync('mkfifo', [dir.file('fifo')]);
+    execFileSync(systemTool('mkfifo'), [dir.file('fifo')]);
     const refused = (path: string, errno: string) =>
       expect(() => binding.openInput(path, 'map')).toThrow(expect.objectContaining({ code: 'E_IO', errno, syscall: 'open' }));
     refused(dir.file('fifo'), 'EINVAL');

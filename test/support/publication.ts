@@ -83,7 +83,7 @@ export const otherMachine: ProcessIdentity = { bootId: 'another-boot', pidNamesp
 export async function writeAndJournal(publication: Publication, files: Readonly<Record<string, string>>): Promise<void> {
   for (const [file, content] of Object.entries(files)) {
     writeFileSync(join(publication.dir, file), content);
-    await publication.journal({ file, start: 0, end: content.length, crc: 7 });
+    await publication.journal({ file, start: 0, end: content.length, crc: 7, nonfinite: [] });
   }
 }
 

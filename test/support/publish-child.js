@@ -21,7 +21,7 @@ try {
   const publication = await beginPublication(request, { rename: (from, to, how) => binding.rename(from, to, how) });
   await reach('begun');
   for (let i = 0; i < 8; i++) {
-    const unit = { file: `${i}.safetensors`, start: 0, end: text.length, crc: i };
+    const unit = { file: `${i}.safetensors`, start: 0, end: text.length, crc: i, nonfinite: [] };
     if (publication.finished.has(unitKey(unit))) {
       await reach(`skipped ${i}`);
       continue;

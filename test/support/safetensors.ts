@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { MergeError } from '../../src/errors.ts';
+import { systemTool } from './system-tool.ts';
 
 /** A safetensors file from the text of its header: nothing here knows the code under test. */
 export function fileBytes(header: string | Uint8Array, data: number | Uint8Array = 0): Uint8Array {
@@ -46,7 +47,7 @@ export function folderOf(files: Readonly<Record<string, string | Uint8Array>>): 
 }
 
 export function makeFifo(path: string): void {
-  execFileSync('mkfifo', [path]);
+  execFileSync(systemTool('mkfifo'), [path]);
 }
 
 /** The MergeError that a call ends with; anything else fails the test. */

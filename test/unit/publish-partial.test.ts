@@ -192,8 +192,8 @@ describe('resume', () => {
     await left(output, await endedProcess(), { 'a.safetensors': 'aaaa', 'b.safetensors': 'bb' });
     const publication = await resume(output);
     expect([...publication.finished]).toEqual([
-      ['a.safetensors:0-4', { file: 'a.safetensors', start: 0, end: 4, crc: 7 }],
-      ['b.safetensors:0-2', { file: 'b.safetensors', start: 0, end: 2, crc: 7 }],
+      ['a.safetensors:0-4', { file: 'a.safetensors', start: 0, end: 4, crc: 7, nonfinite: [] }],
+      ['b.safetensors:0-2', { file: 'b.safetensors', start: 0, end: 2, crc: 7, nonfinite: [] }],
     ]);
     await writeAndJournal(publication, { 'c.safetensors': 'c' });
     await publication.finish();
@@ -307,7 +307,9 @@ describe('a journal', () => {
 
   test('is one JSON object a line', async () => {
     const publication = await left(join(temporaryFolder(), 'out'), await currentProcess());
-    expect(readFileSync(join(publication.dir, '../journal.ndjson'), 'utf8')).toBe('{"file":"a.safetensors","start":0,"end":4,"crc":7}\n');
+    expect(readFileSync(join(publication.dir, '../journal.ndjson'), 'utf8')).toBe(
+      '{"file":"a.safetensors","start":0,"end":4,"crc":7,"nonfinite":[]}\n',
+    );
   });
 
   test('torn in its last line gives the lines before', async () => {
@@ -318,13 +320,14 @@ describe('a journal', () => {
   test.each([
     ['text', 'x'],
     ['zeros', '\0\0\0\0\n'],
-    ['a path out of the folder', '{"file":"../x","start":0,"end":1,"crc":1}\n'],
-    ['a path through the folder', '{"file":"a/../../x","start":0,"end":1,"crc":1}\n'],
-    ['an absolute path', '{"file":"/etc/hosts","start":0,"end":1,"crc":1}\n'],
-    ['an empty range', '{"file":"a.safetensors","start":1,"end":1,"crc":1}\n'],
-    ['a negative number', '{"file":"a.safetensors","start":-1,"end":1,"crc":1}\n'],
-    ['a fraction', '{"file":"a.safetensors","start":0,"end":1.5,"crc":1}\n'],
-    ['a crc of 33 bits', '{"file":"a.safetensors","start":0,"end":1,"crc":4294967296}\n'],
+    ['a path out of the folder', '{"file":"../x","start":0,"end":1,"crc":1,"nonfinite":[]}\n'],
+    ['a path through the folder', '{"file":"a/../../x","start":0,"end":1,"crc":1,"nonfinite":[]}\n'],
+    ['an absolute path', '{"file":"/etc/hosts","start":0,"end":1,"crc":1,"nonfinite":[]}\n'],
+    ['an empty range', '{"file":"a.safetensors","start":1,"end":1,"crc":1,"nonfinite":[]}\n'],
+    ['a negative number', '{"file":"a.safetensors","start":-1,"end":1,"crc":1,"nonfinite":[]}\n'],
+    ['a fraction', '{"file":"a.safetensors","start":0,"end":1.5,"crc":1,"nonfinite":[]}\n'],
+    ['a crc of 33 bits', '{"file":"a.safetensors","start":0,"end":1,"crc":4294967296,"nonfinite":[]}\n'],
+    ['a count that is none', '{"file":"a.safetensors","start":0,"end":1,"crc":1,"nonfinite":[{"row":0}]}\n'],
     ['null', 'null\n'],
   ])('with %s in it is believed up to there', async (_, garbage) => {
     expect(
@@ -343,7 +346,9 @@ describe('a journal', () => {
   test('takes units in parallel, a line each', async () => {
     const publication = await left(join(temporaryFolder(), 'out'), await currentProcess(), {});
     writeFileSync(join(publication.dir, 'a.safetensors'), 'x'.repeat(100));
-    await Promise.all(Array.from({ length: 100 }, (_, i) => publication.journal({ file: 'a.safetensors', start: i, end: i + 1, crc: i })));
+    await Promise.all(
+      Array.from({ length: 100 }, (_, i) => publication.journal({ file: 'a.safetensors', start: i, end: i + 1, crc: i, nonfinite: [] })),
+    );
     const lines = readFileSync(join(publication.dir, '../journal.ndjson'), 'utf8').trim().split('\n');
     expect(lines.map((line) => JSON.parse(line).crc)).toEqual(Array.from({ length: 100 }, (_, i) => i));
   });
@@ -355,7 +360,7 @@ describe('a journal', () => {
       fs: failingFs('appendFile', /journal/, 'ENOSPC'),
     });
     writeFileSync(join(publication.dir, 'a'), 'a');
-    expect((await errorOf(publication.journal({ file: 'a', start: 0, end: 1, crc: 0 }))).code).toBe('E_NO_SPACE');
+    expect((await errorOf(publication.journal({ file: 'a', start: 0, end: 1, crc: 0, nonfinite: [] }))).code).toBe('E_NO_SPACE');
     await publication.abandon({ keep: true });
     expect(readdirSync(folder)).toEqual([]);
   });

@@ -20,6 +20,7 @@ import {
   warningsInto,
   writeAndJournal,
 } from '../support/publication.ts';
+import { systemTool } from '../support/system-tool.ts';
 
 const hooks = { rename: flaggedRename };
 const FILES = { 'model.safetensors': 'tensors', 'config.json': '{}' };
@@ -207,7 +208,7 @@ describe('an OUT that is there', () => {
 
   test('and is a pipe, a socket, a dangling link, this folder or the home folder is refused even with force', async () => {
     const folder = temporaryFolder();
-    execFileSync('mkfifo', [join(folder, 'fifo')]);
+    execFileSync(systemTool('mkfifo'), [join(folder, 'fifo')]);
     const server = createServer().listen(join(folder, 'socket'));
     symlinkSync('nowhere', join(folder, 'dangling'));
     symlinkSync('circle', join(folder, 'circle'));
@@ -371,7 +372,7 @@ describe('a failure', () => {
     const folder = temporaryFolder();
     const error = await errorOf(beginPublication(request(join(folder, 'a/out'), { bytes: 2 ** 52 }), hooks));
     expect([error.code, error.exitCode, error.details.needed]).toEqual(['E_NO_SPACE', 6, 2 ** 52]);
-    const free = Number(execFileSync('df', ['-B1', '--output=avail', folder], { encoding: 'utf8' }).split('\n')[1]);
+    const free = Number(execFileSync(systemTool('df'), ['-B1', '--output=avail', folder], { encoding: 'utf8' }).split('\n')[1]);
     // Others write to the same disk meanwhile.
     expect(Math.abs((error.details.available as number) - free)).toBeLessThan(free * 0.2 + 1e9);
     expect(readdirSync(folder)).toEqual([]);
