@@ -31,20 +31,18 @@ export function runShell(
   });
 }
 
+/** Ways to a mount namespace of one's own: as root, and as anybody where user namespaces are allowed. */
+const tries = [['-m'], ['-r', '-m']].map((options) => {
+  const mount = 'd=$(mktemp -d) && mount -t tmpfs none "$d"; r=$?; umount "$d"; rmdir "$d"; exit $r';
+  const { error, status, stderr } = spawnSync('unshare', [...options, 'bash', '-c', mount], { encoding: 'utf8' });
+  return { options, problem: status === 0 ? null : (error?.message ?? stderr.trim().split('\n')[0] ?? 'refused') };
+});
+const way = tries.find(({ problem }) => problem === null);
+
 /** Null where this process may mount in a namespace of its own; else the reason why not, for a skipped test to print. */
-export const NO_MOUNTS: string | null = (() => {
-  const { error, status, stderr } = spawnSync(
-    'unshare',
-    ['-m', 'bash', '-c', 'd=$(mktemp -d) && mount -t tmpfs none "$d"; r=$?; umount "$d"; rmdir "$d"; exit $r'],
-    {
-      encoding: 'utf8',
-    },
-  );
-  if (error !== undefined) return `unshare cannot be run: ${error.message}`;
-  return status === 0 ? null : `no private mounts here: ${stderr.trim().split('\n')[0]}`;
-})();
+export const NO_MOUNTS: string | null = way === undefined ? `no mounts of its own for this process: ${tries[0]!.problem}` : null;
 
 /** `line` inside a mount namespace of its own: nothing that it mounts is seen outside, and all of it goes when it ends. */
 export function inOwnMounts(line: string): string {
-  return `exec unshare -m bash -c '${line.replaceAll("'", `'\\''`)}' bash "$@"`;
+  return `exec unshare ${(way?.options ?? []).join(' ')} bash -c '${line.replaceAll("'", `'\\''`)}' bash "$@"`;
 }
