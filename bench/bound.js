@@ -25,20 +25,24 @@ export default async function bound(context) {
         for (const path of paths) seconds += (await binding.probeRead(path, mode, threads, 256 << 10)).seconds;
         return seconds;
       };
-      const seconds = await interleaved(rounds, {
-        read: () => probe('read'),
-        map: () => probe('map'),
-        write: async () => {
-          const path = context.output();
-          const result = await binding.probeWrite(path, size, threads);
-          rmSync(path, { force: true });
-          return result.seconds;
+      const seconds = await interleaved(
+        rounds,
+        {
+          read: () => probe('read'),
+          map: () => probe('map'),
+          write: async () => {
+            const path = context.output();
+            const result = await binding.probeWrite(path, size, threads);
+            rmSync(path, { force: true });
+            return result.seconds;
+          },
+          merge: () => context.average({ inputs, threads }),
+          engine: async () =>
+            (await mergeRaw(binding, { inputs: checkpoints.map((c) => c.paths), outDir: context.dir, weights, threads })).seconds,
+          synced: () => context.average({ inputs, threads, sync: true }),
         },
-        merge: () => context.average({ inputs, threads }),
-        engine: async () =>
-          (await mergeRaw(binding, { inputs: checkpoints.map((c) => c.paths), outDir: context.dir, weights, threads })).seconds,
-        synced: () => context.average({ inputs, threads, sync: true }),
-      });
+        () => context.prime(size),
+      );
       const s = summaries(seconds);
       const read = Math.min(s.read.best, s.map.best);
       const best = read + s.write.best;

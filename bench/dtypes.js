@@ -21,7 +21,7 @@ export default async function dtypes(context) {
     inputBytes[dtype] = checkpoints.reduce((sum, c) => sum + bytesOf(c), 0);
     contestants[dtype] = () => context.average({ inputs: checkpoints.map((c) => c.dir) });
   }
-  const seconds = summaries(await interleaved(context.rounds, contestants));
+  const seconds = summaries(await interleaved(context.rounds, contestants, () => context.prime(context.size / 2)));
   for (const [dtype, bytes] of sets) context.discard(setName(dtype, bytes));
   const results = sets.map(([dtype]) => ({
     dtype,

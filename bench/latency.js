@@ -10,7 +10,9 @@ export default async function latency(context) {
   for (const requestBytes of [0, 1 << 20, 256 << 10]) {
     const merge = (/** @type {number} */ requestsInFlight) => () =>
       context.average({ inputs, io: 'read', tuning: { readDelayMicros: 2000, requestBytes, requestsInFlight } });
-    const seconds = await interleaved(Math.min(3, context.rounds), { inFlight: merge(0), oneAtATime: merge(1) });
+    const seconds = await interleaved(Math.min(3, context.rounds), { inFlight: merge(0), oneAtATime: merge(1) }, () =>
+      context.prime(context.size),
+    );
     const inFlight = summary(seconds.inFlight);
     const oneAtATime = summary(seconds.oneAtATime);
     results.push({ requestBytes, inFlight, oneAtATime, ratio: oneAtATime.median / inFlight.median });

@@ -1,6 +1,9 @@
-/** K recipes from one pass over the inputs: what each extra one costs, beside the cost of writing its file. */
+/**
+ * K recipes from one pass over the inputs: what each extra one costs, beside the cost of writing its file. A quarter of the size, so that eight outputs are
+ * not limited by how much unwritten data the system lets a process have.
+ */
 import { rmSync } from 'node:fs';
-import { bytesOf } from './support/context.js';
+import { bytesOf, setName } from './support/context.js';
 import { interleaved, spread, summary, table, timed } from './support/measure.js';
 import { mergeMany } from './support/merge.js';
 
@@ -9,7 +12,7 @@ const KS = /** @type {const} */ ([1, 2, 4, 8]);
 
 /** @param {import('./support/context.js').Context} context */
 export default async function outputs(context) {
-  const checkpoints = await context.llamas(MEMBERS);
+  const checkpoints = await context.llamas(MEMBERS, { bytes: context.size / 4 });
   const inputs = checkpoints.map((c) => c.dir);
   const size = bytesOf(checkpoints[0]);
   // Recipe k: an EMA with its own alpha; all members take part in each.
@@ -32,7 +35,9 @@ export default async function outputs(context) {
       },
       ...Object.fromEntries(KS.map((k) => [`K${k}`, run(k)])),
     }),
+    () => context.prime(8 * size),
   );
+  context.discard(setName('BF16', context.size / 4));
   const write = summary(seconds.write);
   const one = summary(seconds.K1);
   const results = KS.map((k) => {

@@ -84,6 +84,7 @@ export default async function peers(context) {
         },
       ]),
     ),
+    () => context.prime(3 * context.size),
   );
   const measured = contests.map(({ tool, sync, label, runs }) => ({
     tool,

@@ -38,7 +38,9 @@ export default async function smallTensors(context) {
     }
     return context.average({ inputs: dirs });
   };
-  const seconds = await interleaved(context.rounds, { small: merge(smallHeader), large: merge(largeHeader) });
+  const seconds = await interleaved(context.rounds, { small: merge(smallHeader), large: merge(largeHeader) }, () =>
+    context.prime(elements * 2),
+  );
   context.discard(`small-${context.tensors}`);
   const s = summaries(seconds);
   const ratio = s.large.median / s.small.median;

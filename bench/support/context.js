@@ -59,6 +59,17 @@ export function createContext({ size, rounds, dir, tensors, keep }) {
       return paths.reduce((sum, path) => sum + binding.residentBytes(path), 0);
     },
 
+    /**
+     * Writes and removes a file of `bytes`, so that what is measured next gets pages that this machine holds. On a virtual machine free pages go back to the
+     * host within seconds and cost ten times as much to get again; whoever came first after a pause would pay that for all others.
+     * @param {number} bytes
+     */
+    async prime(bytes) {
+      const path = context.output();
+      await binding.probeWrite(path, Math.ceil(bytes), context.cores);
+      rmSync(path, { force: true });
+    },
+
     /** Removes data that no other bench uses, unless all is to be kept: it would take page cache from them. @param {string} name */
     discard(name) {
       if (keep) return;

@@ -2,7 +2,7 @@
  * Synthetic checkpoints: safetensors folders with the tensors of a Llama (so that other tools accept them) or of a large mixture of experts, filled with
  * weights that look like weights: one shared base ~ N(0, 0.02) plus a drift ~ N(0, 0.002) of each checkpoint. Seeded: the same bytes every time.
  */
-import { closeSync, existsSync, ftruncateSync, mkdirSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, fsyncSync, ftruncateSync, mkdirSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { encodeFloat, FLOAT_BYTES } from '../../dist/reference/float.js';
 
@@ -198,6 +198,7 @@ export function makeCheckpoint(dir, { tensors, config = {}, dtype = 'BF16', shar
         left -= elements;
       }
     }
+    fsyncSync(fd); // or its write-back would go on during what is measured
     closeSync(fd);
     totalSize += header.dataBytes;
     for (const tensor of part) weightMap[tensor.name] = name(s);

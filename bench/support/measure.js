@@ -19,14 +19,16 @@ export function summary(values) {
  * @template {string} K
  * @param {number} rounds
  * @param {Record<K, () => Promise<number>>} contestants each returns its seconds
+ * @param {() => unknown} [before] runs before each contestant, outside what it measures
  * @returns {Promise<Record<K, number[]>>}
  */
-export async function interleaved(rounds, contestants) {
+export async function interleaved(rounds, contestants, before = () => {}) {
   const names = /** @type {K[]} */ (Object.keys(contestants));
   const seconds = /** @type {Record<K, number[]>} */ (Object.fromEntries(names.map((name) => [name, /** @type {number[]} */ ([])])));
   for (let round = 0; round < rounds; round++) {
     for (let i = 0; i < names.length; i++) {
       const name = names[(round + i) % names.length];
+      await before();
       seconds[name].push(await contestants[name]());
     }
   }
