@@ -44,25 +44,25 @@ export interface RunOptions {
 /**
  * Exactly what {@link average} would do with these options: members in order with effective weights, files, bytes, memory and space. Writes nothing.
  *
- * @throws MergeError with every conflict in `details.conflicts`
+ * @throws MergeError with every conflict in `details.conflicts`; `signal.reason` when aborted
  */
-export async function plan(options: AverageOptions): Promise<Plan> {
-  const { inputs, output, method, alpha, normalize, dtype, like, allowMixedDtypes, memory, force } = options;
-  const { threads } = options;
+export async function plan(options: AverageOptions, { signal }: Pick<RunOptions, 'signal'> = {}): Promise<Plan> {
+  const { inputs, output, method, alpha, normalize, dtype, like, allowMixedDtypes, memory, force, threads } = options;
   if (threads !== undefined && !(Number.isInteger(threads) && threads > 0)) {
     throw new MergeError('E_OPTION', `threads must be a positive integer, not ${threads}`);
   }
   if (memory !== undefined && !(Number.isSafeInteger(memory) && memory > 0)) {
     throw new MergeError('E_OPTION', `memory must be a positive number of bytes, not ${memory}`);
   }
-  return buildPlan({
+  const request = {
     inputs: inputs.map((i) => (typeof i === 'string' ? i : i.path)),
     outputs: [{ path: output, method, alpha, weights: weightsOf(options), normalize, dtype }],
     like,
     allowMixedDtypes,
     memory,
     force,
-  });
+  };
+  return buildPlan(request, signal);
 }
 
 function weightsOf({ inputs, weights }: AverageOptions): readonly number[] | undefined {
@@ -87,7 +87,7 @@ export async function* averageEvents(
   { signal }: Pick<RunOptions, 'signal'> = {},
 ): AsyncGenerator<MergeEvent, MergeResult> {
   signal?.throwIfAborted();
-  return yield* executePlan(await plan(options), { ...options, signal });
+  return yield* executePlan(await plan(options, { signal }), { ...options, signal });
 }
 
 /**

@@ -2,6 +2,10 @@
 
 export type { AverageOptions, RunOptions, WeightedInput } from './average.ts';
 export { average, averageEvents, plan } from './average.ts';
+export type { BenchOptions, BenchReport } from './bench/bench-machine.ts';
+export { benchMachine } from './bench/bench-machine.ts';
+export type { DoctorReport } from './doctor/examine.ts';
+export { examine } from './doctor/examine.ts';
 export type { DtypeName, FloatDtypeName } from './dtype.ts';
 export type { MergedMember, MergedOutput, MergeEvent, MergeResult, ProgressEvent } from './engine/events.ts';
 export type { Conflict, ErrorCode, ErrorDetails, Warning, WarningCode } from './errors.ts';

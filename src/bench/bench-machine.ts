@@ -48,13 +48,19 @@ export interface BenchReport {
   readonly mergeBytesPerSecond: number;
 }
 
+/** Shorter merges measure the start of files and threads. */
+const LEAST_BYTES = 64 * 2 ** 20;
+
 /**
  * Measures what this machine and file system can do and how near a merge comes to it, with a hot page cache, rounds interleaved.
  *
- * @throws MergeError E_NO_SPACE when the folder lacks room for inputs and outputs; whatever `average` throws
+ * @throws MergeError E_OPTION for inputs under 64 MiB; E_NO_SPACE when the folder lacks room for inputs and outputs; whatever `average` throws
  */
 export async function benchMachine(options: BenchOptions = {}): Promise<BenchReport> {
   const { bytes = 256 * 2 ** 20, inputs = 4, rounds = 5, io = 'auto', signal } = options;
+  if (bytes < LEAST_BYTES) {
+    throw new MergeError('E_OPTION', `inputs of ${bytes} bytes are over before they can be timed; ${LEAST_BYTES} is the least`);
+  }
   const threads = options.threads ?? defaultThreads();
   const parent = options.folder ?? tmpdir();
   const needed = (inputs + 2) * bytes;

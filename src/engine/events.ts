@@ -62,6 +62,7 @@ export interface MergeResult {
   /** Highest resident and anonymous memory of the process that was seen; null where the system does not tell. */
   readonly peakRssBytes: number | null;
   readonly peakAnonBytes: number | null;
+  /** Compute threads; 0 where a resumed merge had nothing left to compute. */
   readonly threads: number;
   readonly isa: Isa;
   readonly io: 'map' | 'read' | 'mixed';

@@ -2,6 +2,7 @@ import { fingerprint } from '../checkpoint/fingerprint.ts';
 import { mapBounded } from '../checkpoint/map-bounded.ts';
 import { openCheckpoint } from '../checkpoint/open.ts';
 import { sideFiles } from '../checkpoint/side-files.ts';
+import type { Checkpoint } from '../checkpoint/types.ts';
 import { type Conflict, ERROR_CODES, MergeError, type Warning } from '../errors.ts';
 import { HeaderCache } from '../safetensors/header-cache.ts';
 import { type ResolvedWeights, resolveWeights } from '../schedule/resolve.ts';
@@ -27,18 +28,22 @@ const OPEN_AT_ONCE = 8;
  * Resolves a request into exactly what will be read, computed and written. Reads headers, sampled blocks and integer tensors; writes nothing.
  *
  * @throws MergeError E_CONFLICTS, or the code that all conflicts share, with every conflict in `details.conflicts`; E_WEIGHTS, E_OPTION, E_ORDER for
- *   the request itself; whatever {@link openCheckpoint} throws for a checkpoint that cannot be read.
+ *   the request itself; whatever {@link openCheckpoint} throws for a checkpoint that cannot be read; `signal.reason` on an abort.
  */
-export async function buildPlan(request: PlanRequest): Promise<Plan> {
+export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Promise<Plan> {
   if (request.inputs.length === 0) throw new MergeError('E_USAGE', 'no inputs were given', { help: 'Name at least one checkpoint.' });
   if (request.outputs.length === 0) throw new MergeError('E_USAGE', 'no output was given', { help: 'Name one with -o OUT.' });
   checkDistinctOutputs(request);
 
   const cache = new HeaderCache();
-  const given = await mapBounded(request.inputs, OPEN_AT_ONCE, (path) => openCheckpoint(path, { cache }));
+  const openInput = (path: string): Promise<Checkpoint> => {
+    signal?.throwIfAborted();
+    return openCheckpoint(path, { cache });
+  };
+  const given = await mapBounded(request.inputs, OPEN_AT_ONCE, openInput);
   const ordered = orderMembers(given, request.outputs);
   const checkpoints = ordered.members;
-  const layout = request.like === undefined ? checkpoints.at(-1)! : await openCheckpoint(request.like, { cache });
+  const layout = request.like === undefined ? checkpoints.at(-1)! : await openInput(request.like);
   const schedules = request.outputs.map((o) => resolveWeights(checkpoints.length, o));
   const weights = Float64Array.from(schedules.flatMap((s) => [...s.weights]));
   const participates = checkpoints.map((_, m) => schedules.some((s) => s.weights[m] !== 0));
@@ -55,10 +60,16 @@ export async function buildPlan(request: PlanRequest): Promise<Plan> {
   const matched = layout.shards.map((_, s) => matchShard(layout, s, checkpoints, participates, files, options, conflicts));
   for (const [m, checkpoint] of checkpoints.entries()) if (participates[m]) conflicts.push(...extraTensors(layout, checkpoint));
   if (!conflicts.some((c) => ERROR_CODES[c.code].exit === 3)) {
-    conflicts.push(...(await unequalIntegers(matched.flatMap((m) => m.integers))));
+    conflicts.push(
+      ...(await unequalIntegers(
+        matched.flatMap((m) => m.integers),
+        signal,
+      )),
+    );
   }
 
   const members = await mapBounded([...checkpoints.entries()], OPEN_AT_ONCE, async ([m, checkpoint]): Promise<PlanMember> => {
+    signal?.throwIfAborted();
     const { path, step, tokens, bytes } = checkpoint;
     return { path, step, tokens, bytes, fingerprint: await fingerprint(checkpoint), checkpoint, participates: participates[m]! };
   });

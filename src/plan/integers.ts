@@ -12,11 +12,12 @@ export interface IntegerTensor {
 const BLOCK = 1 << 20;
 
 /** Integer and boolean tensors are never averaged: they must be bit-equal in all members. Names the first difference of each tensor. */
-export async function unequalIntegers(tensors: readonly IntegerTensor[]): Promise<Conflict[]> {
+export async function unequalIntegers(tensors: readonly IntegerTensor[], signal?: AbortSignal): Promise<Conflict[]> {
   const conflicts: Conflict[] = [];
   const reader = new ByteReader();
   try {
     for (const tensor of tensors) {
+      signal?.throwIfAborted();
       const conflict = await firstDifference(tensor, reader);
       if (conflict !== undefined) conflicts.push(conflict);
     }

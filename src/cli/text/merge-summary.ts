@@ -32,5 +32,5 @@ export function mergeSummary(result: MergeResult, colors: Colors, invocation: st
 
 function machine({ threads, isa, io }: MergeResult): string {
   const inputs = { map: 'inputs mapped', read: 'inputs read', mixed: 'inputs mapped and read' }[io];
-  return `${plural(threads, 'thread')}, ${isa}, ${inputs}`;
+  return threads === 0 ? 'all of it by the interrupted run' : `${plural(threads, 'thread')}, ${isa}, ${inputs}`;
 }
