@@ -10,9 +10,10 @@
 namespace ckpt {
 namespace {
 
-// A chunk is about this many tiles: long enough that claiming it and releasing its pages cost nothing, short enough that the resident part of the
-// mapped inputs (threads x inputs x chunk) stays small.
+// A chunk is this many tiles, so that claiming it and releasing its pages cost nothing; fewer where the part of mapped inputs that is resident meanwhile
+// (threads x inputs x chunk) would exceed the bound.
 constexpr std::uint64_t kChunkTiles = 16;
+constexpr std::uint64_t kMostResident = std::uint64_t{256} << 20;
 // How often the waiting caller looks at the cancel flag, which no one signals.
 constexpr auto kCancelPoll = std::chrono::milliseconds(20);
 
@@ -65,8 +66,11 @@ Status Engine::run(const Job& job, JobResult* result) {
   if (options_.drop_cache) {
     for (const auto& file : job.files) file->remember_residency();
   }
-  const std::uint64_t most = call.reads ? std::min<std::uint64_t>(shape_.request_bytes, kChunkTiles * shape_.tile_bytes) : kChunkTiles * shape_.tile_bytes;
-  call.plan = plan_chunks(job, shape_.threads, std::min<std::uint64_t>(shape_.tile_bytes, most), most);
+  const std::uint64_t tile = shape_.tile_bytes;
+  const std::uint64_t resident = kMostResident / (shape_.threads * std::max<std::size_t>(job.inputs, 1));
+  std::uint64_t most = std::clamp(resident / tile * tile, tile, kChunkTiles * tile);
+  if (call.reads) most = std::min<std::uint64_t>(most, shape_.request_bytes);
+  call.plan = plan_chunks(job, shape_.threads, std::min(tile, most), most);
   call.results.resize(call.plan.chunks.size());
   {
     std::unique_lock<std::mutex> lock(mutex_);

@@ -18,18 +18,6 @@ namespace {
 // -0 + p == p for every p, signs included, so starting there is the same as starting with the first product.
 constexpr double kStart = -0.0;
 
-template <int Code>
-constexpr std::size_t kSize = Code == kF64 ? 8 : Code == kF32 ? 4 : 2;
-
-template <int Code>
-inline const void* at(const void* base, std::size_t index) {
-  return static_cast<const unsigned char*>(base) + index * kSize<Code>;
-}
-template <int Code>
-inline void* at(void* base, std::size_t index) {
-  return static_cast<unsigned char*>(base) + index * kSize<Code>;
-}
-
 // Elements [from, count) one by one. True where some output is non-finite.
 template <int In, int Out>
 bool combine_elements(const Block& block, std::size_t outputs, std::size_t from) {
@@ -61,6 +49,18 @@ void widen_elements(const void* input, double* output, std::size_t from, std::si
 }
 
 #if !defined(CKPT_NO_VECTORS)
+
+template <int Code>
+constexpr std::size_t kSize = Code == kF64 ? 8 : Code == kF32 ? 4 : 2;
+
+template <int Code>
+inline const void* at(const void* base, std::size_t index) {
+  return static_cast<const unsigned char*>(base) + index * kSize<Code>;
+}
+template <int Code>
+inline void* at(void* base, std::size_t index) {
+  return static_cast<unsigned char*>(base) + index * kSize<Code>;
+}
 
 template <int In, int Out>
 inline Single load_singles(const void* from) {

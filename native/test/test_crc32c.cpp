@@ -32,7 +32,7 @@ int main() {
     }
     CHECK(crc(0, "123456789", 9) == 0xe3069283u);
     for (const std::size_t size : sizes) {
-      for (const std::size_t from : {0, 1, 13}) {
+      for (const std::size_t from : std::initializer_list<std::size_t>{0, 1, 13}) {
         CHECK_THAT(crc(77, bytes.data() + from, size) == by_definition(77, bytes.data() + from, size), std::to_string(size));
       }
     }

@@ -54,9 +54,9 @@ void same_bytes_however_it_is_done(const TempDir& dir) {
   std::uint32_t crc = 0;
   const auto want = merged(dir, InputMode::map, options_for(false, 1), &crc);
   CHECK(crc == crc32c(0, want.data(), want.size()));
-  for (const std::size_t threads : {1, 2, 7}) {
+  for (const std::size_t threads : std::initializer_list<std::size_t>{1, 2, 7}) {
     for (const InputMode mode : {InputMode::map, InputMode::read}) {
-      for (const std::size_t tile : {0, 64, 1000, 65536}) {
+      for (const std::size_t tile : std::initializer_list<std::size_t>{0, 64, 1000, 65536}) {
         EngineOptions options = options_for(mode == InputMode::read, threads);
         options.tile_bytes = tile;
         options.request_bytes = tile == 1000 ? 5000 : 0;

@@ -96,7 +96,7 @@ void all_pairs(const Isa& isa) {
   for (int in = 0; in < kFloatCodes; ++in) {
     for (int out = 0; out < kFloatCodes; ++out) {
       for (std::size_t outputs = 1; outputs <= kMaxGroup; ++outputs) {
-        for (const std::size_t count : {0, 1, 7, 8, 15, 16, 31, 32, 33, 64, 200}) {
+        for (const std::size_t count : std::initializer_list<std::size_t>{0, 1, 7, 8, 15, 16, 31, 32, 33, 64, 200}) {
           compare(isa, in, out, outputs, count, false, false, 5);
           compare(isa, in, out, outputs, count, true, false, 3);
           if (in != kF64) compare(isa, in, out, outputs, count, false, true, 4);
