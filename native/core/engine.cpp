@@ -17,6 +17,8 @@ constexpr std::uint64_t kMostResident = std::uint64_t{256} << 20;
 // How often the waiting caller looks at the cancel flag, which no one signals.
 constexpr auto kCancelPoll = std::chrono::milliseconds(20);
 
+Status error_of_thread(int error) { return system_failure("pthread_create", error, "cannot start a thread"); }
+
 }  // namespace
 
 Status Engine::create(const EngineOptions& options, const KernelTable& kernels, std::shared_ptr<Engine>* created) {
@@ -31,16 +33,25 @@ Status Engine::start() {
   write_back_.configure(options_.flush_behind || options_.drop_cache, options_.drop_cache);
   slots_.resize(shape_.slots);
   for (Buffer& slot : slots_) free_slots_.push_back(&slot);
-  const std::size_t readers = options_.reads ? shape_.requests_in_flight : 0;
-  for (std::size_t i = 0; i < shape_.threads + readers; ++i) {
-    const bool computes = i < shape_.threads;
-    Thread thread;
-    const int error = thread.start([this, computes] { computes ? compute_loop() : read_loop(); });
-    // A process limit may allow only some of them: one of each kind is enough.
-    if (error != 0 && (i == 0 || i == shape_.threads)) return system_failure("pthread_create", error, "cannot start a thread");
-    if (error == 0) threads_.push_back(std::move(thread));
-  }
+  // A process limit may allow only some of the threads: one of each kind is enough.
+  if (const int error = start_threads(&shape_.threads, &Engine::compute_loop)) return error_of_thread(error);
+  if (!options_.reads) return {};
+  if (const int error = start_threads(&shape_.requests_in_flight, &Engine::read_loop)) return error_of_thread(error);
   return {};
+}
+
+// Starts up to `*count` threads and says in it how many started. 0, or errno where not even one did.
+int Engine::start_threads(std::size_t* count, void (Engine::*loop)()) {
+  for (std::size_t i = 0; i < *count; ++i) {
+    Thread thread;
+    const int error = thread.start([this, loop] { (this->*loop)(); });
+    if (error != 0) {
+      *count = i;
+      return i == 0 ? error : 0;
+    }
+    threads_.push_back(std::move(thread));
+  }
+  return 0;
 }
 
 Engine::~Engine() {

@@ -63,6 +63,7 @@ class Engine {
 
   Engine(const EngineOptions& options, const KernelTable& kernels) : options_(options), kernels_(kernels) {}
   Status start();
+  int start_threads(std::size_t* count, void (Engine::*loop)());
 
   void compute_loop();
   bool take_chunk(std::unique_lock<std::mutex>& lock, ChunkRunner& runner);

@@ -7,6 +7,10 @@
 #include "../core/crc32c.h"
 #include "fixture.h"
 
+#if defined(__x86_64__)
+#include <xmmintrin.h>
+#endif
+
 using namespace ckpt;
 using namespace ckpt_test;
 
@@ -127,6 +131,24 @@ void counts_nonfinite(const TempDir& dir) {
   }
 }
 
+// Threads inherit the control word of their creator; a host that flushes denormals must not change a byte.
+void keeps_denormals(const TempDir& dir) {
+  std::vector<std::uint8_t> bytes(2 * 1000);
+  for (std::size_t i = 0; i < bytes.size(); i += 2) bytes[i] = static_cast<std::uint8_t>(1 + i % 127);  // all of them bf16 denormals
+  write_file(dir.file("denormal"), bytes);
+#if defined(__x86_64__)
+  const unsigned before = _mm_getcsr();
+  _mm_setcsr(before | 0x8040);
+#endif
+  const auto output = open_output(dir.file("d"), bytes.size());
+  JobResult result;
+  CHECK(make_engine(options_for(false, 2))->run(mean_job({open_input(dir.file("denormal"), InputMode::map)}, {output}, 1000), &result).ok());
+#if defined(__x86_64__)
+  _mm_setcsr(before);
+#endif
+  CHECK(read_file(dir.file("d")) == bytes);
+}
+
 }  // namespace
 
 int main() {
@@ -136,5 +158,6 @@ int main() {
   same_bytes_however_it_is_done(dir);
   failures_are_reported(dir);
   counts_nonfinite(dir);
+  keeps_denormals(dir);
   return finish("engine");
 }

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { describe, expect, test } from 'vitest';
 import type { CombineJob, NativeEngineOptions } from '../../src/native/binding.ts';
 import { loadBinding } from '../../src/native/load.ts';
@@ -239,5 +240,35 @@ describe('the shape fits the memory', () => {
     expect(() => shapeOf({ memoryBytes: perThread - 1 })).toThrow(expect.objectContaining({ code: 'E_NO_MEMORY' }));
     expect(() => shapeOf({ threads: 0 })).toThrow(expect.objectContaining({ code: 'E_INVALID_ARG' }));
     expect(() => shapeOf({ isa: 'sse9' as never })).toThrow(expect.objectContaining({ code: 'E_ISA' }));
+  });
+});
+
+describe('page cache', () => {
+  // On tmpfs the cache is the file itself.
+  const keepsFilesInMemory = ['tmpfs', 'ramfs'].includes(binding.fileSystemType(tmpdir()));
+  const count = 4 << 20;
+
+  test.skipIf(keepsFilesInMemory).each(['map', 'read'] as const)(
+    'dropCache leaves of the inputs what was there before, of the output nothing (%s)',
+    async (mode) => {
+      using dir = tempDir();
+      using small = smallEngine(dir.file, count, { dropCache: true }, mode);
+      writeFileSync(dir.file('resident'), readFileSync(dir.file('in')));
+      binding.evict(dir.file('in'));
+      const before = binding.residentBytes(dir.file('in'));
+      await small.engine.combine(small.job());
+      await small.output.sync();
+      // pages shared by two chunks stay
+      expect(binding.residentBytes(dir.file('in')) - before).toBeLessThan(64 << 10);
+      expect(binding.residentBytes(dir.file('out'))).toBeLessThan(64 << 10);
+      expect(readFileSync(dir.file('out')).equals(readFileSync(dir.file('resident')))).toBe(true);
+    },
+  );
+
+  test.skipIf(keepsFilesInMemory).each(['map', 'read'] as const)('dropCache keeps an input that was in the cache (%s)', async (mode) => {
+    using dir = tempDir();
+    using small = smallEngine(dir.file, count, { dropCache: true }, mode);
+    await small.engine.combine(small.job());
+    expect(binding.residentBytes(dir.file('in'))).toBe(count * 2);
   });
 });
