@@ -117,7 +117,9 @@ Status ChunkRunner::run_piece(const Job& job, const Piece& piece, ChunkResult* r
 
 Status ChunkRunner::flush(const Job& job, std::size_t segment, ChunkResult* result, Tally* tally) {
   if (stop_->load(std::memory_order_relaxed) || job.cancelled()) return failure(Code::cancelled, "cancelled");
-  // Before anything is written: a poisoned mapping has given zeros, on this thread or another.
+  // Before anything is written: a poisoned mapping has given zeros, on this thread or another. The fence keeps the loads of the tile from passing that of
+  // the flag.
+  std::atomic_thread_fence(std::memory_order_seq_cst);
   for (std::size_t f = 0; f < job.files.size(); ++f) {
     if (!job.files[f]->mapping().poisoned.load()) continue;
     Status status = job.files[f]->poison_reason();

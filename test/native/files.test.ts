@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { loadBinding } from '../../src/native/load.ts';
 import { crc32cReference as crc32c } from '../../src/reference/crc32c.ts';
@@ -25,6 +25,15 @@ describe('inputs', () => {
     using dir = tempDir();
     writeFileSync(dir.file('a'), '');
     for (const mode of ['map', 'read'] as const) expect(binding.openInput(dir.file('a'), mode).stat.size).toBe(0);
+  });
+
+  test.skipIf(process.platform !== 'linux')('opened and closed ten thousand times they leave no descriptor and no mapping', () => {
+    using dir = tempDir();
+    writeFileSync(dir.file('a'), 'hello');
+    const held = () => readdirSync('/proc/self/fd').length + readFileSync('/proc/self/maps', 'utf8').split(dir.file('a')).length;
+    const before = held();
+    for (let i = 0; i < 10_000; i++) binding.openInput(dir.file('a'), i % 2 === 0 ? 'map' : 'read').close();
+    expect(held()).toBe(before);
   });
 
   test('what is not a regular file is refused, a FIFO without waiting for a writer', () => {
