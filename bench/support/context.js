@@ -1,4 +1,5 @@
 /** What every bench is given: sizes from the command line, data made on demand, the library and the addon. */
+import { spawnSync } from 'node:child_process';
 import { mkdirSync, rmSync, statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
@@ -68,6 +69,8 @@ export function createContext({ size, rounds, dir, tensors, keep }) {
       const path = context.output();
       await binding.probeWrite(path, Math.ceil(bytes), context.cores);
       rmSync(path, { force: true });
+      // What the last contestant left dirty would be flushed on the next one's time.
+      spawnSync('sync', ['-f', dir]);
     },
 
     /** Removes data that no other bench uses, unless all is to be kept: it would take page cache from them. @param {string} name */

@@ -7,9 +7,9 @@ namespace {
 
 constexpr std::size_t kDefaultTile = std::size_t{256} << 10;
 constexpr std::size_t kLeastTile = std::size_t{64} << 10;
-constexpr std::size_t kDefaultRequest = std::size_t{4} << 20;
+constexpr std::size_t kDefaultRequest = std::size_t{1} << 20;
 constexpr std::size_t kLeastRequest = std::size_t{64} << 10;
-constexpr std::size_t kDefaultInFlight = 16;
+constexpr std::size_t kDefaultInFlight = 32;
 
 std::uint64_t buffers_per_thread(const EngineOptions& options, std::size_t tile) {
   const std::uint64_t scratch = std::uint64_t{8} * options.max_inputs * mixed_block_elements(options.max_inputs);

@@ -59,9 +59,9 @@ export interface NativeEngineOptions {
   readonly reads: boolean;
   /** I/O tile in output bytes of the widest dtype; 0 = default (256 KiB, shrunk to fit). A test sets odd values. */
   readonly tileBytes?: number;
-  /** Size of one positioned read; 0 = default 4 MiB. */
+  /** Size of one positioned read; 0 = default 1 MiB. */
   readonly requestBytes?: number;
-  /** Positioned reads in flight; 0 = default max(16, threads). */
+  /** Positioned reads in flight; 0 = default max(32, threads). */
   readonly requestsInFlight?: number;
   /** Drop input pages that were not resident before, and written pages already flushed, behind the work. */
   readonly dropCache?: boolean;
