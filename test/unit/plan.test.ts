@@ -92,28 +92,22 @@ describe('segments', () => {
   });
 });
 
-/** What batches say, element by element: source and target of each element of each segment. */
-function trace(plan: Plan, unitLimit: number, budget: number): string[] {
-  const K = plan.outputs.length;
+/** What the batches of all units say: where each piece goes, how many elements it has, and where member `m` of N has them. */
+function piecesOf(plan: Plan, unitLimit: number, budget: number): { to: number; count: number; from: (number | null)[] }[] {
   const N = plan.members.length;
-  const seen: string[] = [];
-  for (const unit of planUnits(plan, unitLimit)) {
+  return planUnits(plan, unitLimit).flatMap((unit) => {
+    const pieces = [];
     const cutter = new BatchCutter(plan, unit);
-    let end = unit.ranges[0]!.start;
     for (let batch = cutter.next(budget); batch !== undefined; batch = cutter.next(budget)) {
       const { count, outOffset, file, offset, cell, cellEnd } = batch.job;
       for (let s = 0; s < count.length; s++) {
-        const bytes = plan.bytesWritten > 0 ? count[s]! : 0;
-        seen.push(
-          `${outOffset[s * K]} ${bytes} ${[...offset.subarray(s * N, s * N + N)]} ${[...file.subarray(s * N, s * N + N)].map((f) => (f < 0 ? '-' : batch.files[f]))}`,
-        );
-        expect(outOffset[s * K]).toBeGreaterThanOrEqual(end);
-        end = outOffset[s * K]!;
+        const from = Array.from({ length: N }, (_, m) => (file[s * N + m]! < 0 ? null : offset[s * N + m]!));
+        pieces.push({ to: outOffset[s]!, count: count[s]!, from });
         expect(cellEnd[cell[s + 1]! - 1]).toBe(count[s]);
       }
     }
-  }
-  return seen;
+    return pieces;
+  });
 }
 
 describe('units and batches', () => {
@@ -126,10 +120,19 @@ describe('units and batches', () => {
       [131_072, 2 ** 40],
       [131_072, 5000],
     ] as const) {
-      const pieces = trace(plan, limit, budget).map((line) => line.split(' ').slice(0, 2).map(Number));
-      const expected = [...segments.elements].reduce((a, b) => a + b, 0);
-      expect(pieces.reduce((sum, [, count]) => sum + count!, 0)).toBe(expected);
-      expect(new Set(pieces.map(([offset]) => offset)).size).toBe(pieces.length);
+      const pieces = piecesOf(plan, limit, budget);
+      let next = 0;
+      for (let segment = 0; segment < segments.count; segment++) {
+        for (let done = 0; done < segments.elements[segment]!; next++) {
+          const { to, count, from } = pieces[next]!;
+          const bytesBefore = to - segments.outOffset[segment]!;
+          expect(bytesBefore / [2, 4, 1, 2][segment]!).toBe(done);
+          // Inputs and output have the same dtypes here, so they advance alike.
+          for (const [m, at] of from.entries()) if (at !== null) expect(at).toBe(segments.offset[segment * 2 + m]! + bytesBefore);
+          done += count;
+        }
+      }
+      expect(next).toBe(pieces.length);
     }
     expect(planUnits(plan, 131_072).length).toBeGreaterThan(1);
   });
