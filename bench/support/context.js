@@ -66,11 +66,11 @@ export function createContext({ size, rounds, dir, tensors, keep }) {
      * @param {number} bytes
      */
     async prime(bytes) {
+      // First, so that what the last contestant left dirty is not flushed on the next one's time, and so that the pages freed below are still at hand.
+      spawnSync('sync', ['-f', dir]);
       const path = context.output();
       await binding.probeWrite(path, Math.ceil(bytes), context.cores);
       rmSync(path, { force: true });
-      // What the last contestant left dirty would be flushed on the next one's time.
-      spawnSync('sync', ['-f', dir]);
     },
 
     /** Removes data that no other bench uses, unless all is to be kept: it would take page cache from them. @param {string} name */
