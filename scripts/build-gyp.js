@@ -2,7 +2,7 @@
 // binding.gyp; it is written there for the command only, so that no package manager ever finds one at the top. Where node-gyp, Python or Node's headers
 // are missing the reason is printed and nothing is built.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -33,10 +33,14 @@ console.log(`built ${binary}`);
 function findNodeGyp() {
   const npm = process.env.npm_execpath ?? join(dirname(process.execPath), '../lib/node_modules/npm/bin/npm-cli.js');
   const places = [
-    ...(process.env.PATH ?? '').split(delimiter).map((path) => join(path, 'node-gyp')),
     join(dirname(npm), '../node_modules/node-gyp/bin/node-gyp.js'),
+    ...(process.env.PATH ?? '').split(delimiter).map((path) => join(path, 'node-gyp')),
   ];
-  return places.find((path) => existsSync(path));
+  // Under `npm run` npm puts a shell script of that name on PATH: only JavaScript can be handed to node.
+  return places
+    .filter((path) => existsSync(path))
+    .map((path) => realpathSync(path))
+    .find((path) => path.endsWith('.js'));
 }
 
 function findHeaders() {

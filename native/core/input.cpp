@@ -94,6 +94,8 @@ Status Input::open(const std::string& path, InputMode wanted, std::shared_ptr<In
 
 Input::~Input() {
   if (mapping_.base != nullptr) munmap(const_cast<std::uint8_t*>(mapping_.base), mapping_.length);
+  // The cache gives up a large folio only when all of it is dropped at once: those across the edges of two chunks are still there.
+  if (!absent_.empty()) drop_from_cache(0, stat_.size);
   if (fd_ >= 0) ::close(fd_);
 }
 
@@ -175,6 +177,10 @@ void Input::release(std::uint64_t offset, std::uint64_t size, bool from_cache) {
   if (begin >= end) return;
   if (mode_ == InputMode::map) madvise(const_cast<std::uint8_t*>(mapping_.base) + begin, end - begin, MADV_DONTNEED);
   if (!from_cache || absent_.empty()) return;
+  drop_from_cache(begin, end);
+}
+
+void Input::drop_from_cache(std::uint64_t begin, std::uint64_t end) const {
   if (mode_ == InputMode::read) {
     drop_absent(fd_, begin, end);
   } else if (const int fd = open_for_reading(path_); fd >= 0) {

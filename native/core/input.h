@@ -47,6 +47,7 @@ class Input {
 
  private:
   Input() = default;
+  void drop_from_cache(std::uint64_t begin, std::uint64_t end) const;
   void drop_absent(int fd, std::uint64_t offset, std::uint64_t end) const;
 
   std::string path_;
