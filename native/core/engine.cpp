@@ -10,10 +10,12 @@
 namespace ckpt {
 namespace {
 
-// A chunk is this many tiles, so that claiming it and releasing its pages cost nothing; fewer where the part of mapped inputs that is resident meanwhile
-// (threads x inputs x chunk) would exceed the bound.
+// A chunk is this many tiles, so that claiming it costs nothing; fewer where the part of mapped inputs that is in use (threads x inputs x chunk) would
+// exceed the bound.
 constexpr std::uint64_t kChunkTiles = 16;
-constexpr std::uint64_t kMostResident = std::uint64_t{256} << 20;
+constexpr std::uint64_t kMostInUse = std::uint64_t{256} << 20;
+// Used pages that wait to be given back, of all inputs together.
+constexpr std::uint64_t kMostUsed = std::uint64_t{128} << 20;
 // How often the waiting caller looks at the cancel flag, which no one signals.
 constexpr auto kCancelPoll = std::chrono::milliseconds(20);
 
@@ -78,8 +80,8 @@ Status Engine::run(const Job& job, JobResult* result) {
     for (const auto& file : job.files) file->remember_residency();
   }
   const std::uint64_t tile = shape_.tile_bytes;
-  const std::uint64_t resident = kMostResident / (shape_.threads * std::max<std::size_t>(job.inputs, 1));
-  std::uint64_t most = std::clamp(resident / tile * tile, tile, kChunkTiles * tile);
+  const std::uint64_t in_use = kMostInUse / (shape_.threads * std::max<std::size_t>(job.inputs, 1));
+  std::uint64_t most = std::clamp(in_use / tile * tile, tile, kChunkTiles * tile);
   if (call.reads) most = std::min<std::uint64_t>(most, shape_.request_bytes);
   call.plan = plan_chunks(job, shape_.threads, std::min(tile, most), most);
   call.results.resize(call.plan.chunks.size());
@@ -202,7 +204,8 @@ void Engine::finish_chunk(Call& call, const Status& status) {
 void Engine::release_inputs(const Job& job, const ChunkPlan& plan, const Chunk& chunk) const {
   std::vector<Range> ranges;
   for (std::size_t n = 0; n < job.inputs; ++n) append_ranges(job, plan, chunk, n, &ranges);
-  for (const Range& range : ranges) job.files[range.file]->release(range.offset, range.size, options_.drop_cache);
+  const std::uint64_t window = kMostUsed / std::max<std::size_t>(job.inputs, 1);
+  for (const Range& range : ranges) job.files[range.file]->release(range.offset, range.size, window, options_.drop_cache);
 }
 
 }  // namespace ckpt

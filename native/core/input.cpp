@@ -170,14 +170,41 @@ void Input::remember_residency() {
   });
 }
 
-void Input::release(std::uint64_t offset, std::uint64_t size, bool from_cache) {
-  // Whole pages only: those at the edges may be in use by a neighbour.
-  const std::uint64_t begin = (offset + page_bytes() - 1) / page_bytes() * page_bytes();
-  const std::uint64_t end = offset + size == stat_.size ? offset + size : (offset + size) / page_bytes() * page_bytes();
+void Input::release(std::uint64_t offset, std::uint64_t size, std::uint64_t window, bool from_cache) {
+  std::uint64_t begin = offset;
+  std::uint64_t end = offset + size;
+  {
+    const std::lock_guard<std::mutex> lock(consumed_mutex_);
+    const bool near = offset <= consumed_.end + window && end + window >= consumed_.begin;
+    if (consumed_.begin == consumed_.end || near) {
+      if (consumed_.begin != consumed_.end) {
+        begin = std::min(begin, consumed_.begin);
+        end = std::max(end, consumed_.end);
+      }
+      consumed_ = {begin, end};
+      if (end - begin < window && end != stat_.size) return;
+      if (end != stat_.size) end = whole_blocks(end);
+      consumed_.begin = std::max(end, begin);
+    } else {
+      // Work goes on elsewhere in the file.
+      std::swap(begin, consumed_.begin);
+      std::swap(end, consumed_.end);
+    }
+  }
+  // Whole pages only: those at the edges may be in use by a neighbour. (Where they are, or where a chunk before `end` is still being computed, they are
+  // read again from the cache and released with the next window.)
+  begin = (begin + page_bytes() - 1) / page_bytes() * page_bytes();
+  if (end != stat_.size) end = end / page_bytes() * page_bytes();
   if (begin >= end) return;
   if (mode_ == InputMode::map) madvise(const_cast<std::uint8_t*>(mapping_.base) + begin, end - begin, MADV_DONTNEED);
-  if (!from_cache || absent_.empty()) return;
-  drop_from_cache(begin, end);
+  if (from_cache && !absent_.empty()) drop_from_cache(begin, end);
+}
+
+// The file offset at or before `offset` where the processor's larger pages meet: cutting one in two costs far more than a page that stays for a while.
+std::uint64_t Input::whole_blocks(std::uint64_t offset) const {
+  constexpr std::uint64_t kBlock = std::uint64_t{2} << 20;
+  const std::uint64_t past = (reinterpret_cast<std::uintptr_t>(mapping_.base) + offset) % kBlock;
+  return offset > past ? offset - past : 0;
 }
 
 void Input::drop_from_cache(std::uint64_t begin, std::uint64_t end) const {

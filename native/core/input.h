@@ -42,11 +42,13 @@ class Input {
 
   // Notes which pages are in the page cache, once, before anything is touched. Best effort.
   void remember_residency();
-  // Gives the pages of a range back: ours (mode map), and with `from_cache` those of the page cache that were not there before.
-  void release(std::uint64_t offset, std::uint64_t size, bool from_cache);
+  // Says that a range has been used. Once about `window` bytes of a stretch have been, their pages are given back: ours (mode map), and with `from_cache`
+  // those of the page cache that were not there before. Not at once, because each time every processor of the process has to forget the pages.
+  void release(std::uint64_t offset, std::uint64_t size, std::uint64_t window, bool from_cache);
 
  private:
   Input() = default;
+  std::uint64_t whole_blocks(std::uint64_t offset) const;
   void drop_from_cache(std::uint64_t begin, std::uint64_t end) const;
   void drop_absent(int fd, std::uint64_t offset, std::uint64_t end) const;
 
@@ -55,6 +57,11 @@ class Input {
   FileStat stat_;
   Mapping mapping_;
   int fd_ = -1;  // mode read; a mapping needs no descriptor
+  std::mutex consumed_mutex_;
+  struct {
+    std::uint64_t begin = 0;
+    std::uint64_t end = 0;
+  } consumed_;  // used and not given back yet
   std::once_flag residency_once_;
   std::vector<bool> absent_;  // [pages] not resident before; empty = unknown
 };
