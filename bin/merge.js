@@ -5,7 +5,7 @@ import module from 'node:module';
 // Node 22 and newer keep compiled code between runs, which makes `merge --help` faster.
 module.enableCompileCache?.();
 
-const main = new URL('../dist/cli/main.js', import.meta.url);
+const main = new URL('../dist/bundle/main.js', import.meta.url);
 if (existsSync(main)) {
   const { main: run } = await import(main.href);
   process.exitCode = await run(process.argv.slice(2));

@@ -1,4 +1,4 @@
-// Builds what is not up to date: TypeScript into dist/, the addon into build/. `npm ci` and the first `npx` in a clone run it, so it is quick when
+// Builds what is not up to date: TypeScript into dist/ and its bundle, the addon into build/. `npm ci` and the first `npx` in a clone run it, so it is quick when
 // there is nothing to do, and it deletes nothing.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -15,9 +15,10 @@ if (!existsSync(tsc)) {
 }
 
 const stamp = 'build/typescript.stamp';
-const digest = digestOf(['src', 'tsconfig.json', 'package-lock.json']);
-if (!existsSync('dist/index.js') || !existsSync(stamp) || readFileSync(stamp, 'utf8') !== digest) {
+const digest = digestOf(['src', 'tsconfig.json', 'package-lock.json', 'scripts/bundle.js']);
+if (!existsSync('dist/bundle/main.js') || !existsSync(stamp) || readFileSync(stamp, 'utf8') !== digest) {
   run(tsc, '-p', '.');
+  run('scripts/bundle.js');
   mkdirSync('build', { recursive: true });
   writeFileSync(stamp, digest);
 }

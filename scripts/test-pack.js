@@ -24,7 +24,8 @@ const MOST_BYTES = 6_000_000;
 const EXPECTED = [
   /^(package\.json|README\.md|CHANGELOG\.md|LICENSE)$/,
   /^bin\/merge\.js$/,
-  /^dist\/[\w/-]+\.(js|d\.ts)$/,
+  /^dist\/bundle\/[\w-]+\.js$/,
+  /^dist\/[\w/-]+\.d\.ts$/,
   /^prebuilds\/(linux|darwin)-(x64|arm64)(-musl)?\.node$/,
   /^demo\/README\.md$/,
   /^demo\/held-out\/(search|validation)\.txt$/,
@@ -109,8 +110,8 @@ function checkContents(tarball, contents) {
   const absent = EXPECTED.filter((pattern) => !names.some((name) => pattern.test(name)));
   check('something of each kind that is expected', absent.length === 0, absent.join('\n'));
   // dist/ is never emptied, so a source that was removed could live on there.
-  const stale = names.filter((name) => name.startsWith('dist/') && !existsSync(join(root, sourceOf(name))));
-  check('every file of dist/ has its source', stale.length === 0, `${stale.join('\n')}\nRemove dist/ and build again.`);
+  const stale = names.filter((name) => name.endsWith('.d.ts') && !existsSync(join(root, sourceOf(name))));
+  check('every type declaration has its source', stale.length === 0, `${stale.join('\n')}\nRemove dist/ and build again.`);
   const dated = names.filter((name) => name.startsWith('dist/') && !existsSync(join(root, name)));
   check(
     'and is the one built here',
@@ -120,7 +121,7 @@ function checkContents(tarball, contents) {
 }
 
 function sourceOf(name) {
-  return name.replace(/^dist\//, 'src/').replace(/(\.d)?\.(js|ts)$/, '.ts');
+  return name.replace(/^dist\//, 'src/').replace(/\.d\.ts$/, '.ts');
 }
 
 function same(name, content) {

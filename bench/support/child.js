@@ -3,6 +3,9 @@ import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
+/** Node parses the certificate bundle that this variable names before it runs anything; it has nothing to do with merging. */
+const { NODE_EXTRA_CA_CERTS: _, ...ENVIRONMENT } = process.env;
+
 const MERGE_CHILD = fileURLToPath(new URL('merge-child.js', import.meta.url));
 
 /**
@@ -13,7 +16,7 @@ const MERGE_CHILD = fileURLToPath(new URL('merge-child.js', import.meta.url));
  * @returns {Promise<{ seconds: number, stdout: string, anonBytes: number, residentBytes: number }>}
  * @throws Error with the end of stderr when the program fails
  */
-export function run(program, args, { sampleMillis = 0, env = process.env } = {}) {
+export function run(program, args, { sampleMillis = 0, env = ENVIRONMENT } = {}) {
   const start = performance.now();
   const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], env });
   const peaks = { anonBytes: 0, residentBytes: 0 };
@@ -52,7 +55,7 @@ function sample(/** @type {number | undefined} */ pid, /** @type {{ anonBytes: n
 
 /**
  * One merge in a process of its own.
- * @param {{ average: import('../../dist/index.js').AverageOptions } | { many: Parameters<typeof import('./merge.js').mergeMany>[0] }} job
+ * @param {{ average: import('ckpt-merge').AverageOptions } | { many: Parameters<typeof import('./merge.js').mergeMany>[0] }} job
  * @param {{ sampleMillis?: number }} [options]
  */
 export async function mergeInChild(job, options) {

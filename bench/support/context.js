@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, rmSync, statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { average } from '../../dist/index.js';
+import { average } from 'ckpt-merge';
 import { loadBinding } from '../../dist/native/load.js';
 import { llama, makeCheckpoint } from './data.js';
 import { timed } from './measure.js';
@@ -87,7 +87,7 @@ export function createContext({ size, rounds, dir, tensors, keep }) {
 
     /**
      * Seconds of one `average` of the library; the output is removed outside the measured time.
-     * @param {Omit<import('../../dist/index.js').AverageOptions, 'output'> & { output?: string }} options
+     * @param {Omit<import('ckpt-merge').AverageOptions, 'output'> & { output?: string }} options
      */
     async average(options) {
       const output = options.output ?? context.output();

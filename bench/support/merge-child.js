@@ -4,7 +4,7 @@
  */
 const start = performance.now();
 const job = JSON.parse(process.argv[2]);
-const { average } = await import('../../dist/index.js');
+const { average } = await import('ckpt-merge');
 const { mergeMany } = await import('./merge.js');
 const imported = performance.now();
 if (job.average) await average(job.average);

@@ -2,8 +2,8 @@
  * Planning or opening in a process of its own. The argument is JSON: `{plan: AverageOptions}` or `{open: path}`. Prints JSON: seconds without the
  * imports, and the peak of resident memory.
  */
-import { plan } from '../../dist/index.js';
-import { openCheckpoint } from '../../dist/safetensors/index.js';
+import { plan } from 'ckpt-merge';
+import { openCheckpoint } from 'ckpt-merge/safetensors';
 
 const job = JSON.parse(process.argv[2]);
 const start = performance.now();

@@ -1,8 +1,8 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { average } from '../average.ts';
+import { packageRoot } from '../package-root.ts';
 import { verify } from '../verify/verify.ts';
 import { heldOutLoss, pairedDifference } from './held-out-loss.ts';
 
@@ -24,7 +24,7 @@ const TEXT_BYTES = 16 * 1024;
  * @throws whatever `average` and `verify` throw
  */
 export async function runDemo({ output, signal, onLine }: DemoOptions): Promise<void> {
-  const demo = fileURLToPath(new URL('../../demo/', import.meta.url));
+  const demo = join(packageRoot, 'demo');
   const members = STEPS.map((step) => join(demo, 'runs', 'dense', `checkpoint-${step}`));
   const scratch = output === undefined ? await mkdtemp(join(tmpdir(), 'ckpt-merge-demo-')) : null;
   const merged = output ?? join(scratch!, 'merged');

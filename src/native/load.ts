@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { fileURLToPath } from 'node:url';
 import { MergeError } from '../errors.ts';
+import { packageRoot } from '../package-root.ts';
 import { NATIVE_API_VERSION, type NativeBinding } from './binding.ts';
 
 /** What the loader asks of the machine; tests replace it. */
@@ -80,9 +80,10 @@ export function platformName(host: Pick<LoadHost, 'platform' | 'arch' | 'glibc'>
 }
 
 /** An explicit choice stands alone: falling back from it would hide that it does not work. */
-function candidates(host: LoadHost): string[] {
-  if (host.forced !== undefined && host.forced !== '') return [host.forced];
-  return [`${host.root}build/Release/ckpt_merge.node`, `${host.root}prebuilds/${platformName(host)}.node`];
+function* candidates(host: LoadHost): Generator<string> {
+  if (host.forced !== undefined && host.forced !== '') return yield host.forced;
+  yield `${host.root}build/Release/ckpt_merge.node`;
+  yield `${host.root}prebuilds/${platformName(host)}.node`;
 }
 
 function isMusl(host: Pick<LoadHost, 'platform' | 'glibc'>): boolean {
@@ -127,14 +128,15 @@ function highestGlibc(text: string): string | null {
 }
 
 function thisHost(): LoadHost {
-  // From src/native (tests) and from dist/native (the package) alike, the package is two folders up.
-  const root = fileURLToPath(new URL('../../', import.meta.url));
   return {
     platform: process.platform,
     arch: process.arch,
-    glibc: glibcVersion(),
+    // The report that tells takes 5 ms: only where a prebuild has to be chosen or a failure explained.
+    get glibc() {
+      return glibcVersion();
+    },
     forced: process.env.CKPT_MERGE_BINARY,
-    root,
+    root: packageRoot,
     exists: existsSync,
     require: createRequire(import.meta.url),
   };

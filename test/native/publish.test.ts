@@ -4,7 +4,7 @@ import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { loadBinding } from '../../src/native/load.ts';
-import { beginPublication } from '../../src/publish/index.ts';
+import { beginPublication } from '../../src/publish/publication.ts';
 import { contentOf, errorOf, request, temporaryFolder } from '../support/publication.ts';
 
 const CHILD = fileURLToPath(new URL('../support/publish-child.js', import.meta.url));

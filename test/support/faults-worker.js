@@ -8,7 +8,7 @@ const source = `
   const { average } = await import(workerData.library);
   const tuning = { readDelayMicros: 100000, requestBytes: 65536, requestsInFlight: 1 };
   await average({ ...workerData.options, threads: 1, io: 'read', tuning }, { onProgress: (event) => parentPort.postMessage(event.type) });`;
-const library = new URL('../../dist/index.js', import.meta.url).href;
+const library = import.meta.resolve('ckpt-merge');
 const worker = new Worker(new URL(`data:text/javascript,${encodeURIComponent(source)}`), {
   workerData: { library, options: { inputs, output } },
 });

@@ -3,7 +3,8 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { loadBinding } from '../../dist/native/load.js';
-import { beginPublication, unitKey } from '../../dist/publish/index.js';
+import { unitKey } from '../../dist/publish/journal.js';
+import { beginPublication } from '../../dist/publish/publication.js';
 
 const [output, text, ...flags] = process.argv.slice(2);
 const hold = flags.find((flag) => flag.startsWith('hold='))?.slice(5);

@@ -1,7 +1,8 @@
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { beginPublication, findPartials } from '../../src/publish/index.ts';
+import { findPartials } from '../../src/publish/partial.ts';
+import { beginPublication } from '../../src/publish/publication.ts';
 import type { PublishHooks } from '../../src/publish/system.ts';
 import type { PublicationRequest } from '../../src/publish/types.ts';
 import {

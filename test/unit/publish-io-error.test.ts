@@ -3,7 +3,7 @@ import fs from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { MergeError } from '../../src/errors.ts';
-import { errnoOf, toMergeError } from '../../src/publish/index.ts';
+import { errnoOf, toMergeError } from '../../src/publish/io-error.ts';
 import { temporaryFolder } from '../support/publication.ts';
 
 const context = (side: 'input' | 'output') => ({ action: 'open', file: 'some/file', side });

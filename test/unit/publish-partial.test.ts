@@ -3,8 +3,10 @@ import { mkdirSync, readdirSync, readFileSync, renameSync, statSync, truncateSyn
 import { join } from 'node:path';
 import { describe, expect, test, vi } from 'vitest';
 import type { Warning } from '../../src/errors.ts';
-import { beginPublication, findPartials, restoreInterrupted } from '../../src/publish/index.ts';
+import { findPartials } from '../../src/publish/partial.ts';
 import { currentProcess, type ProcessIdentity } from '../../src/publish/process-identity.ts';
+import { beginPublication } from '../../src/publish/publication.ts';
+import { restoreInterrupted } from '../../src/publish/replace.ts';
 import type { PublishHooks } from '../../src/publish/system.ts';
 import type { Publication } from '../../src/publish/types.ts';
 import {

@@ -1,19 +1,17 @@
 import { userInfo } from 'node:os';
 import { describe, expect, test } from 'vitest';
+import { memberName, relativeMemberPath, withoutPaths } from '../../src/publish/member-path.ts';
+import { parseProvenance } from '../../src/publish/parse-provenance.ts';
+import type { ProvenanceInput } from '../../src/publish/provenance.ts';
 import {
   buildProvenance,
   crcText,
   embeddedProvenance,
-  memberName,
-  parseProvenance,
   provenanceText,
-  relativeMemberPath,
   sealDataCrc,
   shortProvenance,
   withoutProvenance,
-} from '../../src/publish/index.ts';
-import { withoutPaths } from '../../src/publish/member-path.ts';
-import type { ProvenanceInput } from '../../src/publish/provenance.ts';
+} from '../../src/publish/provenance.ts';
 
 const user = userInfo().username;
 

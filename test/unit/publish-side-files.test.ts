@@ -1,7 +1,10 @@
 import { chmodSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { buildProvenance, copySideFiles, mergeCard, rewriteConfigDtype } from '../../src/publish/index.ts';
+import { rewriteConfigDtype } from '../../src/publish/config-dtype.ts';
+import { copySideFiles } from '../../src/publish/copy-side-files.ts';
+import { mergeCard } from '../../src/publish/merge-card.ts';
+import { buildProvenance } from '../../src/publish/provenance.ts';
 import { contentOf, errorOf, temporaryFolder } from '../support/publication.ts';
 
 describe('config.json', () => {

@@ -5,7 +5,8 @@ import { basename, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { Warning } from '../../src/errors.ts';
 import { checkOccupant, locate } from '../../src/publish/destination.ts';
-import { beginPublication, findPartials } from '../../src/publish/index.ts';
+import { findPartials } from '../../src/publish/partial.ts';
+import { beginPublication } from '../../src/publish/publication.ts';
 import {
   contentOf,
   endedProcess,
