@@ -5,7 +5,8 @@ import { sideFiles } from '../checkpoint/side-files.ts';
 import type { Checkpoint } from '../checkpoint/types.ts';
 import { type Conflict, ERROR_CODES, MergeError, type Warning } from '../errors.ts';
 import { HeaderCache } from '../safetensors/header-cache.ts';
-import { type ResolvedWeights, resolveWeights } from '../schedule/resolve.ts';
+import { resolveWeights } from '../schedule/resolve.ts';
+import type { ResolvedWeights } from '../schedule/types.ts';
 import { unequalIntegers } from './integers.ts';
 import { extraTensors, InputFiles, matchShard } from './match.ts';
 import { orderMembers } from './order.ts';
@@ -40,7 +41,11 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
     signal?.throwIfAborted();
     return openCheckpoint(path, { cache });
   };
-  const given = await mapBounded(request.inputs, OPEN_AT_ONCE, openInput);
+  const given = await mapBounded(
+    request.inputs.map((input) => (typeof input === 'string' ? input : input.path)),
+    OPEN_AT_ONCE,
+    openInput,
+  );
   const ordered = orderMembers(given, request.outputs);
   const checkpoints = ordered.members;
   const layout = request.like === undefined ? checkpoints.at(-1)! : await openInput(request.like);

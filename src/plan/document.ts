@@ -1,5 +1,6 @@
 import type { MergedMember } from '../engine/events.ts';
 import type { Warning } from '../errors.ts';
+import type { ParameterValue } from '../schedule/types.ts';
 import type { Plan } from './types.ts';
 
 /** The JSON document of `plan` and `--dry-run`. */
@@ -10,7 +11,7 @@ export interface PlanDocument {
     readonly path: string;
     readonly kind: 'folder' | 'file';
     readonly method: string;
-    readonly parameters: Readonly<Record<string, number>>;
+    readonly parameters: Readonly<Record<string, ParameterValue>>;
     readonly members: readonly MergedMember[];
     readonly weightSum: number;
     readonly excluded: readonly { readonly path: string; readonly reason: string }[];

@@ -7,7 +7,7 @@ import { embeddedProvenance, shortProvenance, withoutProvenance } from '../publi
 import { encodeTable, layOutTensors } from '../safetensors/encode-header.ts';
 import { encodeIndex } from '../safetensors/encode-index.ts';
 import type { TensorTable } from '../safetensors/types.ts';
-import type { ResolvedWeights } from '../schedule/resolve.ts';
+import type { ResolvedWeights } from '../schedule/types.ts';
 import { recordedRecipe } from './recipe.ts';
 import type { OutputRequest, PlanMember, PlanOutput, PlanOutputFile } from './types.ts';
 

@@ -14,7 +14,7 @@ export function recordedRecipe(
     output: path,
     recipe: {
       method: schedule.method,
-      alpha: schedule.parameters.alpha ?? null,
+      alpha: typeof schedule.parameters.alpha === 'number' ? schedule.parameters.alpha : null,
       normalized: schedule.normalized,
       dtype,
       ...layout,

@@ -2,12 +2,28 @@ import type { SideFile } from '../checkpoint/side-files.ts';
 import type { Checkpoint } from '../checkpoint/types.ts';
 import type { FloatDtypeName } from '../dtype.ts';
 import type { Warning } from '../errors.ts';
-import type { ResolvedWeights, WeightRequest } from '../schedule/resolve.ts';
+import type { Purpose } from '../recipe/types.ts';
+import type { ResolvedWeights, WeightRequest } from '../schedule/types.ts';
+import type { Excluded, LogEntry, Phase } from '../trajectory/types.ts';
+
+/** A checkpoint of a run, of which more is known than its path. */
+export interface PlanInput {
+  readonly path: string;
+  /** Believed as given; read from the checkpoint where absent. */
+  readonly step?: number | null | undefined;
+  readonly tokens?: number | null | undefined;
+  readonly stage?: number | null | undefined;
+}
 
 /** What is to be made: inputs once, any number of outputs from one read of them. */
 export interface PlanRequest {
-  readonly inputs: readonly string[];
+  readonly inputs: readonly (string | PlanInput)[];
+  /** The inputs are in the order of their run, oldest first, and stay in it; otherwise they are sorted by step. */
+  readonly ordered?: boolean | undefined;
   readonly outputs: readonly OutputRequest[];
+  /** Let members come from different stages, or have different configurations (config.json). */
+  readonly allowStages?: boolean | undefined;
+  readonly allowConfigs?: boolean | undefined;
   /** Checkpoint whose layout (shards, order, names, dtypes, metadata) the outputs follow; the newest member when absent. */
   readonly like?: string | undefined;
   readonly allowMixedDtypes?: boolean | undefined;
@@ -21,6 +37,26 @@ export interface OutputRequest extends WeightRequest {
   readonly path: string;
   /** Dtype of all float tensors of this output; each as in the layout when absent. */
   readonly dtype?: FloatDtypeName | undefined;
+  /** Which inputs, as ascending indices; all when absent. Weights and schedules are about these alone. */
+  readonly members?: readonly number[] | undefined;
+  readonly for?: Purpose | undefined;
+  readonly optimizer?: 'drop' | 'newest' | undefined;
+  /** What the selection found out, for the plan. */
+  readonly selection?: SelectionReport | undefined;
+  /** Recipe of this output alone, written beside it: lines of YAML whose paths are relative to the output's parent folder. */
+  readonly recipe?: string | undefined;
+  readonly baseModelId?: string | undefined;
+}
+
+/** How the members of an output came to be chosen. */
+export interface SelectionReport {
+  readonly excluded: readonly Excluded[];
+  readonly siblings: boolean;
+  readonly phase: Phase;
+  readonly log: readonly LogEntry[];
+  /** Findings, a line each. */
+  readonly notes: readonly string[];
+  readonly warnings: readonly Warning[];
 }
 
 /** One input in its place: oldest first. */

@@ -1,5 +1,6 @@
 import { dirname, resolve } from 'node:path';
 import type { Warning } from '../errors.ts';
+import type { ParameterValue } from '../schedule/types.ts';
 import { memberName, relativeMemberPath, withoutPaths } from './member-path.ts';
 
 /** Name of the provenance file in a published folder. */
@@ -128,7 +129,7 @@ export function provenanceText(provenance: Provenance): string {
 /** Entries for the `__metadata__` of a folder's shards. */
 export function shortProvenance(recipe: {
   readonly method: string;
-  readonly parameters: { readonly alpha?: number };
+  readonly parameters: Readonly<Record<string, ParameterValue>>;
   readonly members: readonly { readonly path: string; readonly step: number | null; readonly weight: number }[];
 }): ReadonlyMap<string, string> {
   const members = recipe.members.map(({ path, step, weight }) => ({ name: memberName(path), step, weight }));

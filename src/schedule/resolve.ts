@@ -1,27 +1,9 @@
 import { MergeError, type Warning } from '../errors.ts';
-import { DEFAULT_ALPHA, SCHEDULES, type ScheduleName, scheduleByName } from './registry.ts';
+import { DEFAULT_ALPHA, SCHEDULES, scheduleByName } from './registry.ts';
+import type { ResolvedWeights, WeightRequest } from './types.ts';
 
 /** Sums closer to 1 than this count as 1, everywhere. */
 export const WEIGHT_SUM_TOLERANCE = 1e-9;
-
-export interface WeightRequest {
-  /** A named schedule, or explicit weights. Neither means `sma`. */
-  readonly method?: ScheduleName | undefined;
-  readonly alpha?: number | undefined;
-  /** One per member, in member order. */
-  readonly weights?: readonly number[] | undefined;
-  /** Divide explicit weights by their sum. */
-  readonly normalize?: boolean | undefined;
-}
-
-export interface ResolvedWeights {
-  readonly method: ScheduleName | 'weights';
-  readonly parameters: { readonly alpha?: number };
-  readonly normalized: boolean;
-  readonly weights: Float64Array;
-  readonly sum: number;
-  readonly warnings: readonly Warning[];
-}
 
 /**
  * The effective float64 weights of `count` members. Named schedules are used exactly as their formula gives them and never renormalised; explicit
@@ -58,7 +40,7 @@ export function resolveWeights(count: number, request: WeightRequest): ResolvedW
       message: `${name} gives the oldest member ${weights[0]} and the newest ${weights[count - 1]}: with alpha = ${alpha} and ${count} members the seed of the recursion dominates`,
     });
   }
-  return { method: name, parameters: usesAlpha ? { alpha } : {}, normalized: false, weights, sum: sum(weights), warnings };
+  return { method: name, parameters: usesAlpha ? { alpha } : {}, normalized: false, weights, sum: sum(weights), notes: [], warnings };
 }
 
 function explicitWeights(count: number, given: readonly number[], request: WeightRequest): ResolvedWeights {
@@ -88,7 +70,7 @@ function explicitWeights(count: number, given: readonly number[], request: Weigh
       message: `the weights sum to ${total}, not 1; they are used as given (--normalize divides by the sum)`,
     });
   }
-  return { method: 'weights', parameters: {}, normalized: request.normalize === true, weights, sum: total, warnings };
+  return { method: 'weights', parameters: {}, normalized: request.normalize === true, weights, sum: total, notes: [], warnings };
 }
 
 function sum(weights: Float64Array): number {
