@@ -85,6 +85,8 @@ Status Engine::run(const Job& job, JobResult* result) {
   if (call.reads) most = std::min<std::uint64_t>(most, shape_.request_bytes);
   call.plan = plan_chunks(job, shape_.threads, std::min(tile, most), most);
   call.results.resize(call.plan.chunks.size());
+  // An earlier call may still be running: its end need not wait for the device.
+  for (std::size_t chunk = 0; chunk < shape_.threads && !call.reads; ++chunk) read_ahead(call, chunk);
   {
     std::unique_lock<std::mutex> lock(mutex_);
     calls_.push_back(&call);
@@ -160,6 +162,7 @@ bool Engine::take_chunk(std::unique_lock<std::mutex>& lock, ChunkRunner& runner)
       ++call->active;
     }
     lock.unlock();
+    if (!call->reads) read_ahead(*call, own.chunk + shape_.threads);
     const Job& job = *call->job;
     const Chunk& chunk = call->plan.chunks[own.chunk];
     ChunkResult& result = call->results[own.chunk];
@@ -199,6 +202,14 @@ void Engine::finish_chunk(Call& call, const Status& status) {
   --call.active;
   if (!status.ok()) fail(call, status);
   if (call.finished()) call.done.notify_all();
+}
+
+// Has mapped inputs read before they are touched: a thread that faults waits for one small read at a time.
+void Engine::read_ahead(const Call& call, std::size_t chunk) const {
+  if (chunk >= call.plan.chunks.size()) return;
+  std::vector<Range> ranges;
+  for (std::size_t n = 0; n < call.job->inputs; ++n) append_ranges(*call.job, call.plan, call.plan.chunks[chunk], n, &ranges);
+  for (const Range& range : ranges) call.job->files[range.file]->read_ahead(range.offset, range.size);
 }
 
 void Engine::release_inputs(const Job& job, const ChunkPlan& plan, const Chunk& chunk) const {

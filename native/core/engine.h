@@ -68,6 +68,7 @@ class Engine {
   void compute_loop();
   bool take_chunk(std::unique_lock<std::mutex>& lock, ChunkRunner& runner);
   void finish_chunk(Call& call, const Status& status);
+  void read_ahead(const Call& call, std::size_t chunk) const;
   void release_inputs(const Job& job, const ChunkPlan& plan, const Chunk& chunk) const;
 
   void read_loop();

@@ -170,6 +170,27 @@ void Input::remember_residency() {
   });
 }
 
+// Whether much of the mapped file has to come from the device, by a sample taken before the first use.
+bool Input::is_cold() {
+  std::call_once(cold_once_, [this] {
+    constexpr std::uint64_t kSamples = 64;
+    const std::uint64_t pages = mapping_.length / page_bytes();
+    std::uint64_t absent = 0;
+    for (std::uint64_t i = 0; i < std::min(kSamples, pages); ++i) {
+      const auto state = resident_pages(mapping_.base + pages * i / kSamples * page_bytes(), page_bytes());
+      if (!state.empty() && (state[0] & 1) == 0) ++absent;
+    }
+    cold_ = absent > kSamples / 8;
+  });
+  return cold_;
+}
+
+void Input::read_ahead(std::uint64_t offset, std::uint64_t size) {
+  if (mode_ != InputMode::map || size == 0 || !is_cold()) return;
+  const std::uint64_t begin = offset / page_bytes() * page_bytes();
+  madvise(const_cast<std::uint8_t*>(mapping_.base) + begin, offset + size - begin, MADV_WILLNEED);
+}
+
 void Input::release(std::uint64_t offset, std::uint64_t size, std::uint64_t window, bool from_cache) {
   std::uint64_t begin = offset;
   std::uint64_t end = offset + size;

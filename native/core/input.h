@@ -40,6 +40,8 @@ class Input {
   // Why the mapping was poisoned: Code::input_changed, or Code::io where the file is as it was and the device must have failed.
   Status poison_reason() const;
 
+  // Asks the system to read a range that will be used soon (mode map), where the file does not lie in the page cache already. Best effort.
+  void read_ahead(std::uint64_t offset, std::uint64_t size);
   // Notes which pages are in the page cache, once, before anything is touched. Best effort.
   void remember_residency();
   // Says that a range has been used. Once about `window` bytes of a stretch have been, their pages are given back: ours (mode map), and with `from_cache`
@@ -48,6 +50,7 @@ class Input {
 
  private:
   Input() = default;
+  bool is_cold();
   std::uint64_t whole_blocks(std::uint64_t offset) const;
   void drop_from_cache(std::uint64_t begin, std::uint64_t end) const;
   void drop_absent(int fd, std::uint64_t offset, std::uint64_t end) const;
@@ -57,6 +60,8 @@ class Input {
   FileStat stat_;
   Mapping mapping_;
   int fd_ = -1;  // mode read; a mapping needs no descriptor
+  std::once_flag cold_once_;
+  bool cold_ = false;
   std::mutex consumed_mutex_;
   struct {
     std::uint64_t begin = 0;
