@@ -35,6 +35,16 @@ export const ERROR_CODES = {
     title: 'The inputs have no usable order for a schedule that depends on it',
     help: 'Give each step once, or use sma or explicit weights.',
   },
+  E_NO_POSITION: {
+    exit: 2,
+    title: 'Steps or tokens are asked for and not every checkpoint has them',
+    help: 'Say what a step has with --tokens-per-step, or use a unit that the checkpoints have.',
+  },
+  E_DECAY: {
+    exit: 2,
+    title: 'A list of decay factors or a learning-rate curve cannot be used',
+    help: 'Factors fall from at most 1 to at least 0; a curve has lines of step,lr with rising steps.',
+  },
   E_OUTPUT_OVERLAPS_INPUT: {
     exit: 2,
     title: 'The output is, contains or lies inside an input',
@@ -223,6 +233,9 @@ export const WARNING_CODES = {
   W_ORDER_ASSUMED: 'Not every input has a step, so the given order is taken as oldest first.',
   W_WEIGHT_SUM: 'The explicit weights do not sum to 1.',
   W_OLDEST_HEAVIEST: 'The schedule gives the oldest checkpoint more weight than the newest.',
+  W_UNEVEN_SPACING: 'The members are unevenly spaced and the schedule counts them instead of measuring.',
+  W_SPACING_ASSUMED: 'No member positions are known, so the schedule takes the members as evenly spaced.',
+  W_LR_PHASE: 'The learning rate is not constant over the members, so the decay that the schedule stands for is not the one that it names.',
   W_NONFINITE: 'An input tensor holds NaN or infinity.',
   W_OVERFLOW: 'A finite sum became infinite in the output dtype.',
   W_UNINDEXED_FILE: 'The folder holds safetensors files that its checkpoint does not include.',
