@@ -64,6 +64,7 @@ export interface PlanMember {
   readonly path: string;
   readonly step: number | null;
   readonly tokens: number | null;
+  readonly stage: number | null;
   /** Bytes of tensor data. */
   readonly bytes: number;
   /** SHA-256 of sizes, headers and sampled blocks (`checkpoint/fingerprint.ts`). */
@@ -129,30 +130,41 @@ export interface PlanOutput {
   readonly dtype: FloatDtypeName | null;
   /** Code of `dtype`. */
   readonly dtypeCode: number | null;
-  /** Schedule, parameters and effective weights, one a member. */
+  /** Its members, oldest first: ascending indices into `Plan.members`. */
+  readonly members: readonly number[];
+  /** Schedule, parameters and effective weights, one for each of `members`. */
   readonly schedule: ResolvedWeights;
+  /** How its members came to be chosen; null where they were named one by one. */
+  readonly selection: SelectionReport | null;
+  /** Recipe of this output alone, to be written beside it. */
+  readonly recipe: string | null;
+  readonly baseModelId: string | null;
   /** One a layout shard, in the same order. */
   readonly files: readonly PlanOutputFile[];
   /** Index file name and content for sharded layouts. */
   readonly index: { readonly name: string; readonly bytes: Uint8Array } | null;
-  /** Configuration, tokenizer and the like, copied from the newest member. */
+  /** Configuration, tokenizer and the like, copied from the newest of its members. */
   readonly sideFiles: readonly SideFile[];
   readonly bytes: number;
   /** SHA-256 of all that decides the bytes of this output: members by fingerprint, weights, layout, dtype, arithmetic version. */
   readonly digest: string;
   /** Tensors whose dtype differs from the layout's, as `BF16 to F32: 120 tensors`. */
   readonly dtypeChanges: readonly string[];
+  /** What there is to say of this output: the same as where it is made alone. */
+  readonly warnings: readonly Warning[];
 }
 
 /** Exactly what will be read, computed and written. Made without a write; executing it is mechanical. */
 export interface Plan {
   readonly members: readonly PlanMember[];
-  /** The checkpoint whose layout is followed. */
+  /** The checkpoint whose tensors, in their order, all outputs have. */
   readonly layout: Checkpoint;
-  /** `layout` as it was asked for; null where it is the newest member. */
+  /** `layout` as it was asked for; null where each output follows the newest of its members, which then agree in their tensors. */
   readonly like: string | null;
   readonly allowMixedDtypes: boolean;
   readonly outputs: readonly PlanOutput[];
+  /** Outputs asked for that the interrupted run being resumed had published already. */
+  readonly finished: readonly string[];
   readonly files: readonly PlanInputFile[];
   readonly shards: readonly PlanShard[];
   /** [K x N] */
@@ -164,5 +176,6 @@ export interface Plan {
   readonly memory: number;
   readonly freeBytesNeeded: number;
   readonly freeBytesAvailable: number;
+  /** Those of all outputs, each once. */
   readonly warnings: readonly Warning[];
 }
