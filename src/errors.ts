@@ -45,10 +45,20 @@ export const ERROR_CODES = {
     title: 'A list of decay factors or a learning-rate curve cannot be used',
     help: 'Factors fall from at most 1 to at least 0; a curve has lines of step,lr with rising steps.',
   },
+  E_RECIPE: {
+    exit: 2,
+    title: 'The recipe is not valid',
+    help: 'Mend what the message shows; `merge schema` prints the form that editors can complete from.',
+  },
   E_OUTPUT_OVERLAPS_INPUT: {
     exit: 2,
     title: 'The output is, contains or lies inside an input',
     help: 'Write the merge beside the run, not into it.',
+  },
+  E_OUTPUTS_OVERLAP: {
+    exit: 2,
+    title: 'Two outputs are the same place, or one lies inside the other',
+    help: 'Give each output a folder of its own.',
   },
   E_OUTPUT_KIND: {
     exit: 2,
@@ -165,6 +175,21 @@ export const ERROR_CODES = {
     exit: 3,
     title: 'A tensor has different float dtypes in different inputs',
     help: 'Add --allow-mixed-dtypes to store it as in the newest input.',
+  },
+  E_LAYOUTS_DIFFER: {
+    exit: 3,
+    title: 'Outputs of one run would follow checkpoints with different tensors, tensor files or dtypes',
+    help: 'Name one checkpoint for all to follow with --like, or make the outputs one by one.',
+  },
+  E_STAGES: {
+    exit: 3,
+    title: 'Checkpoints of different stages of a training are to be merged',
+    help: 'Select one with --stage, or add --allow-stages.',
+  },
+  E_CONFIG_DIFFERS: {
+    exit: 3,
+    title: 'The configurations (config.json) of the checkpoints differ',
+    help: 'Merge checkpoints of one model, or add --allow-configs to publish the newest configuration.',
   },
   E_INTEGERS_DIFFER: {
     exit: 3,

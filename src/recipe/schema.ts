@@ -1,0 +1,155 @@
+import { z } from 'zod';
+import { type NumberRange, PARAMETERS, type Parameter, type ParameterName, parameterLabel, rangeText } from '../schedule/parameters.ts';
+import { SCHEDULES, type ScheduleName } from '../schedule/registry.ts';
+import type { WeightRequest } from '../schedule/types.ts';
+import { parseQuantity } from '../trajectory/quantity.ts';
+
+/** `halfLife` as `half-life`, in types. */
+type Dashed<S extends string> = S extends `${infer Head}${infer Tail}`
+  ? Head extends Lowercase<Head>
+    ? `${Head}${Dashed<Tail>}`
+    : `-${Lowercase<Head>}${Dashed<Tail>}`
+  : '';
+
+const said = (error: string) => ({ error });
+const path = z.string(said('must be a path')).min(1, said('is an empty path'));
+const count = z.int(said('must be a whole number of at least 1')).min(1, said('must be a whole number of at least 1'));
+const index = z.int(said('must be a whole number of at least 0')).min(0, said('must be a whole number of at least 0'));
+const number = z.number(said('must be a finite number'));
+const toggle = z.boolean(said('must be true or false'));
+const choice = <const T extends readonly [string, ...string[]]>(values: T) => z.enum(values, said(`must be one of ${values.join(', ')}`));
+
+/** Text that `parseQuantity` takes; what it says of other text is the complaint. */
+const quantity = z
+  .union([z.string(), z.number()], said('must be an amount such as 8B (tokens), 1000steps or 3ckpt'))
+  .superRefine((text, context) => {
+    try {
+      parseQuantity(text, 'the amount');
+    } catch (error) {
+      context.addIssue({ code: 'custom', message: (error as Error).message });
+    }
+  });
+
+const select = z
+  .strictObject(
+    {
+      last: count.describe('The newest so many, after everything else.'),
+      every: quantity.describe('Spacing, counted back from the newest: 8B, 1000steps or 3ckpt.'),
+      from: quantity.describe('First step or token count, included.'),
+      to: quantity.describe('Last step or token count, included.'),
+      steps: z.array(index, said('must be a list of steps')).min(1, said('is an empty list')).describe('Exactly these steps.'),
+      before: quantity.describe('Only checkpoints before this step or token count.'),
+      stage: index.describe('Only this stage of a training in several.'),
+      'min-interval': quantity.describe('Least distance between neighbours.'),
+      'min-members': count.describe('Fewer members than this are an error.'),
+      'each-ingredient': choice(['last']).describe('One member of every ingredient, or of every run: its last.'),
+      'before-spike': z
+        .union([z.literal('auto'), index], said('must be auto or the step of the spike'))
+        .describe('Only checkpoints before a loss spike: the one found in the log, or a given step.'),
+      margin: quantity.describe('How long before the spike at least; default one save interval.'),
+    },
+    said('must be a map of conditions, such as { last: 10, every: 8B }'),
+  )
+  .partial();
+
+/** Names of the schedules that take a parameter; all of them take those of control experiments. */
+function takers(name: ParameterName): string {
+  const schedules = SCHEDULES.filter((schedule) => (schedule.parameters as readonly ParameterName[]).includes(name));
+  return schedules.length === 0 || schedules.length === SCHEDULES.length ? '' : `${schedules.map((s) => s.name).join(', ')}: `;
+}
+
+/** The entry of a schedule's parameter: what the table of parameters says of it. */
+function parameterSchema(name: ParameterName): z.ZodType {
+  const { kind, help, ...row }: Parameter = PARAMETERS[name];
+  const schema = {
+    number: () => numberWithin(number, row.range ?? {}),
+    integer: () => numberWithin(z.int(said('must be a whole number')), row.range ?? {}),
+    quantity: () => quantity,
+    choice: () => choice((row.choices ?? []) as [string, ...string[]]),
+    file: () => path,
+    flag: () => toggle,
+  }[kind]();
+  return schema.optional().describe(`${takers(name)}${help}${row.default === undefined ? '' : ` (default: ${row.default})`}.`);
+}
+
+function numberWithin<T extends z.ZodNumber>(schema: T, range: NumberRange): T {
+  let bounded = schema;
+  const must = said(`must be ${rangeText(range)}`);
+  if (range.above !== undefined) bounded = bounded.gt(range.above, must);
+  if (range.atLeast !== undefined) bounded = bounded.gte(range.atLeast, must);
+  if (range.below !== undefined) bounded = bounded.lt(range.below, must);
+  if (range.atMost !== undefined) bounded = bounded.lte(range.atMost, must);
+  return bounded;
+}
+
+const parameters = Object.fromEntries(
+  (Object.keys(PARAMETERS) as ParameterName[]).map((name) => [parameterLabel(name), parameterSchema(name)]),
+) as { readonly [Name in ParameterName as Dashed<Name>]: z.ZodOptional<z.ZodType<NonNullable<WeightRequest[Name]>>> };
+
+const output = z.strictObject(
+  {
+    path: path.describe(
+      'What to make, relative to the recipe: a folder, or a .safetensors file where all inputs are files. {step} and {tokens} stand for those of the newest member.',
+    ),
+    select: select.optional().describe('Which checkpoints; all when absent.'),
+    sliding: toggle.optional().describe('One output for every window of `last` members.'),
+    preset: choice(['pma']).optional().describe('Number and spacing of members after the PMA paper, by the size of the model.'),
+    method: choice(SCHEDULES.map((schedule) => schedule.name) as [ScheduleName, ...ScheduleName[]])
+      .optional()
+      .describe('Schedule of the weights; sma when absent.'),
+    ...parameters,
+    weights: z
+      .array(number, said('must be a list of numbers'))
+      .min(1, said('is an empty list'))
+      .optional()
+      .describe('Explicit weights, one a member, oldest first.'),
+    normalize: toggle.optional().describe('Divide explicit weights by their sum.'),
+    dtype: choice(['BF16', 'F16', 'F32', 'F64']).optional().describe('Dtype of all float tensors.'),
+    for: choice(['inference', 'resume']).optional().describe('What becomes of the merge: an end in itself, or the start of more training.'),
+    optimizer: choice(['drop', 'newest'])
+      .optional()
+      .describe("With `for: resume`: leave the newest member's optimizer state behind, or copy it."),
+  },
+  said('must be a map with at least a path'),
+);
+
+/** A recipe file, as zod checks it and as editors know it (`merge schema`). */
+export const recipeSchema = z.strictObject(
+  {
+    inputs: z
+      .union([path, z.array(path).min(1, said('is an empty list'))], said('must be a path or a list of paths'))
+      .describe('A run folder, several (siblings), or checkpoints: folders or .safetensors files. Relative to the recipe.'),
+    outputs: z.array(output, said('must be a list')).min(1, said('is an empty list')).describe('All are made from one read of the inputs.'),
+    like: path
+      .optional()
+      .describe('Checkpoint whose shards, tensor order, names and dtypes the outputs follow; the newest member when absent.'),
+    'tokens-per-step': z
+      .union([z.string(), z.number()], said('must be a number of tokens such as 4M'))
+      .optional()
+      .describe('Tokens of every step, such as 4M.'),
+    'batch-schedule': z
+      .string(said('must be text such as 0:2M,50000:4M'))
+      .optional()
+      .describe('Tokens of a step from given steps on: 0:2M,50000:4M.'),
+    'tokens-file': path.optional().describe('CSV with the columns step,tokens.'),
+    'allow-mixed-dtypes': toggle.optional().describe('Let a tensor have different float dtypes among the inputs.'),
+    'allow-stages': toggle.optional().describe('Let members come from different stages of a training.'),
+    'allow-configs': toggle.optional().describe('Let members have different configurations.'),
+    'base-model-id': z.string(said('must be a Hub id such as org/name')).optional().describe("Hugging Face id for the card's base_model."),
+  },
+  said('must be a map with `inputs` and `outputs`'),
+);
+
+/** The keys of each level of a recipe file. */
+export const KEYS: Readonly<Record<'recipe' | 'output' | 'select', readonly string[]>> = {
+  recipe: Object.keys(recipeSchema.shape),
+  output: Object.keys(output.shape),
+  select: Object.keys(select.shape),
+};
+
+/** The JSON Schema of a recipe file, for editors. */
+export function recipeJsonSchema(): object {
+  // Draft 7 is what the YAML extensions of editors know.
+  const { $schema, ...schema } = z.toJSONSchema(recipeSchema, { target: 'draft-7', io: 'input' });
+  return { $schema, title: 'ckpt-merge recipe', ...schema };
+}
