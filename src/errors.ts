@@ -40,6 +40,11 @@ export const ERROR_CODES = {
     title: 'Steps or tokens are asked for and not every checkpoint has them',
     help: 'Say what a step has with --tokens-per-step, or use a unit that the checkpoints have.',
   },
+  E_NO_TOKENS: {
+    exit: 2,
+    title: 'Tokens are needed and no name or state file of the run has them',
+    help: 'Give --tokens-per-step, --batch-schedule or --tokens-file.',
+  },
   E_DECAY: {
     exit: 2,
     title: 'A list of decay factors or a learning-rate curve cannot be used',
@@ -69,6 +74,11 @@ export const ERROR_CODES = {
     exit: 2,
     title: 'CKPT_MERGE_ISA names an instruction set that is unknown or not available here',
     help: 'Unset it, or use one of the sets the message lists.',
+  },
+  E_WATCH_STATE: {
+    exit: 2,
+    title: 'The state of a watch cannot be read, or is about another run',
+    help: 'Watch into another folder.',
   },
   // Inputs
   E_NOT_FOUND: { exit: 3, title: 'There is nothing at this path', help: 'Check the path.' },
@@ -212,6 +222,11 @@ export const ERROR_CODES = {
     title: "The checkpoint is not a model that the demo's forward pass can run",
     help: 'It runs the two models of demo/runs: a Llama and an OLMoE as transformers saves them.',
   },
+  E_NO_OPTIMIZER: {
+    exit: 3,
+    title: 'The newest member has no optimizer state to copy',
+    help: 'Use --optimizer drop, or a run that keeps optimizer state with its checkpoints.',
+  },
   E_SOURCE_CHANGED: {
     exit: 3,
     title: 'An input is not the checkpoint that was merged',
@@ -221,6 +236,11 @@ export const ERROR_CODES = {
     exit: 3,
     title: 'The merge has no provenance that can be read',
     help: '`verify` checks folders and files that this tool wrote.',
+  },
+  E_ACCUMULATOR: {
+    exit: 3,
+    title: 'The accumulator is not the one that the watch left',
+    help: 'Put the old one back, or watch into another folder to start anew.',
   },
   // Output
   E_OUTPUT_EXISTS: { exit: 4, title: 'The output exists', help: 'Choose another output or add --force.' },
@@ -261,10 +281,12 @@ export const WARNING_CODES = {
   W_UNEVEN_SPACING: 'The members are unevenly spaced and the schedule counts them instead of measuring.',
   W_SPACING_ASSUMED: 'No member positions are known, so the schedule takes the members as evenly spaced.',
   W_LR_PHASE: 'The learning rate is not constant over the members, so the decay that the schedule stands for is not the one that it names.',
+  W_WINDOW_WIDE: 'The members span a large part of the run so far, where the PMA paper saw merging do harm.',
+  W_OPTIMIZER_NEWEST: 'Optimizer state was copied from the newest member, and belongs to its weights and not to the merged ones.',
   W_NONFINITE: 'An input tensor holds NaN or infinity.',
   W_OVERFLOW: 'A finite sum became infinite in the output dtype.',
   W_UNINDEXED_FILE: 'The folder holds safetensors files that its checkpoint does not include.',
-  W_TRAINER_STATE: 'trainer_state.json cannot be read, or names another step than the folder.',
+  W_TRAINER_STATE: 'A state file (trainer_state.json and the like) cannot be read, or names another step than the folder.',
   W_DTYPE_CHANGED: 'The output dtype differs from the one in the newest input.',
   W_STALE_PARTIAL: 'An unfinished merge to the same output is lying beside it.',
   W_RESTORED: 'The output of an earlier merge was restored after an interrupted replacement.',

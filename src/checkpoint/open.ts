@@ -8,17 +8,21 @@ import { readHeaderAndStat } from '../safetensors/read-header.ts';
 import { readIndex } from '../safetensors/read-index.ts';
 import type { SafetensorsIndex } from '../safetensors/scan-index.ts';
 import { mapBounded } from './map-bounded.ts';
-import { readStep } from './step.ts';
+import { readPosition } from './position.ts';
 import { locateTensors } from './tensor-locator.ts';
 import type { Checkpoint, Shard } from './types.ts';
 
 export interface OpenOptions {
   /** Shared between the inputs of a merge, so that headers that are equal are parsed and stored once. */
   readonly cache?: HeaderCache;
+  /** Name that gives its position, where that is not the folder's or file's own: the revision of a snapshot in the Hub's cache. */
+  readonly name?: string;
 }
 
 /** Which files make up the checkpoint. */
 interface Files {
+  /** Everything in the folder, hidden ones too; undefined for a single file. */
+  readonly entries?: readonly string[];
   readonly names: readonly string[];
   readonly index: SafetensorsIndex | null;
   readonly indexName: string | null;
@@ -31,7 +35,7 @@ interface Files {
  * @throws MergeError E_NOT_FOUND, E_NOT_READABLE, E_NO_CHECKPOINT, E_AMBIGUOUS, E_NO_TENSORS, E_SHARD_MISSING, E_TENSOR_MISPLACED, E_TENSOR_TWICE,
  * E_TENSOR_UNINDEXED, and what `readHeader` and `readIndex` throw; with several faults, all are in `details.conflicts`
  */
-export async function openCheckpoint(path: string, { cache = new HeaderCache() }: OpenOptions = {}): Promise<Checkpoint> {
+export async function openCheckpoint(path: string, { cache = new HeaderCache(), name }: OpenOptions = {}): Promise<Checkpoint> {
   const isFolder = await stat(path).then(
     (stats) => stats.isDirectory(),
     (error: unknown) => {
@@ -42,7 +46,7 @@ export async function openCheckpoint(path: string, { cache = new HeaderCache() }
   const shards = await openShards(path, isFolder, files, cache);
   const tensorCount = shards.reduce((sum, { header }) => sum + header.tensors.count, 0);
   if (tensorCount === 0) throw new MergeError('E_NO_TENSORS', `${path}: the checkpoint holds no tensors`, { details: { file: path } });
-  const { step, tokens, warnings } = await readStep(path, isFolder);
+  const { warnings, ...position } = await readPosition(path, isFolder, { name, entries: files.entries });
   return {
     path,
     kind: isFolder ? 'folder' : 'file',
@@ -51,8 +55,7 @@ export async function openCheckpoint(path: string, { cache = new HeaderCache() }
     indexName: files.indexName,
     tensorCount,
     bytes: shards.reduce((sum, { header }) => sum + header.fileSize - header.dataStart, 0),
-    step,
-    tokens,
+    ...position,
     warnings: [...files.warnings, ...warnings],
     locate: locateTensors(path, shards, files.index),
   };
@@ -81,14 +84,14 @@ async function filesOfFolder(path: string, cache: HeaderCache): Promise<Files> {
   if (indexName === undefined) {
     const single = singles.includes('model.safetensors') ? 'model.safetensors' : singles.length === 1 ? singles[0] : undefined;
     if (single === undefined) throw noCheckpoint(path, visible, singles);
-    return { names: [single], index: null, indexName: null, warnings: notIncluded(path, singles, new Set([single])) };
+    return { entries, names: [single], index: null, indexName: null, warnings: notIncluded(path, singles, new Set([single])) };
   }
   const index = await readIndex(join(path, indexName), cache);
   const named = new Set(index.shards);
   // Some writers index even a single file; then there is nothing to choose between.
   const rival = singles.find((name) => !named.has(name) && (name === 'model.safetensors' || `${name}.index.json` === indexName));
   if (rival !== undefined) throw ambiguous(path, [rival, indexName]);
-  return { names: [...named].sort(), index, indexName, warnings: notIncluded(path, singles, named) };
+  return { entries, names: [...named].sort(), index, indexName, warnings: notIncluded(path, singles, named) };
 }
 
 async function openShards(path: string, isFolder: boolean, files: Files, cache: HeaderCache): Promise<Shard[]> {

@@ -1,5 +1,6 @@
 import type { Warning } from '../errors.ts';
 import type { SafetensorsHeader } from '../safetensors/types.ts';
+import type { Position } from '../trajectory/types.ts';
 
 /** What identifies a file on this machine, to notice that it changed. */
 export interface FileStat {
@@ -18,8 +19,11 @@ export interface Shard {
   readonly header: SafetensorsHeader;
 }
 
-/** A safetensors checkpoint as it lies on disk: a folder in the Hugging Face layout, or one file. Headers are read, data is not. */
-export interface Checkpoint {
+/**
+ * A safetensors checkpoint as it lies on disk: a folder in the Hugging Face layout, or one file. Headers are read, data is not. Its position comes from its
+ * state files or its name.
+ */
+export interface Checkpoint extends Position {
   /** The path that was given. */
   readonly path: string;
   readonly kind: 'folder' | 'file';
@@ -32,9 +36,8 @@ export interface Checkpoint {
   readonly tensorCount: number;
   /** Bytes of tensor data. */
   readonly bytes: number;
-  /** Optimizer step and tokens seen, from trainer_state.json or the folder's name; null where unknown. */
-  readonly step: number | null;
-  readonly tokens: number | null;
+  /** The state file that says that the trainer will remove this checkpoint; null where none does. */
+  readonly ephemeral: string | null;
   readonly warnings: readonly Warning[];
   /** Which shard (index into `shards`) and row holds a tensor; undefined where none does. */
   locate(name: string): { readonly shard: number; readonly row: number } | undefined;

@@ -1,38 +1,8 @@
 import { mkdirSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { progressFromName } from '../../src/checkpoint/step.ts';
 import { openCheckpoint } from '../../src/safetensors/index.ts';
 import { folderOf, makeFifo, smallFile } from '../support/safetensors.ts';
-
-test.each([
-  ['checkpoint-1000', 1000, null],
-  ['checkpoint-14750step', 14750, null],
-  ['iter_0001000', 1000, null],
-  ['pretrain_iter_0373000', 373000, null],
-  ['anneal_iter_0023000', 23000, null],
-  ['step-1000', 1000, null],
-  ['step1000', 1000, null],
-  ['step_1000', 1000, null],
-  ['global_step1000', 1000, null],
-  ['global_step_1000', 1000, null],
-  ['step1000-tokens4B', 1000, 4e9],
-  ['stage1-step1000000-tokens2098B', 1_000_000, 2098e9],
-  ['stage2-ingredient3-step12000-tokens26B', 12_000, 26e9],
-  ['step-001000-2BT', 1000, 2e9],
-  ['epoch=0-step=1000', 1000, null],
-  ['0012', 12, null],
-  ['step0', 0, null],
-  ['step1000-merged', null, null],
-  ['best-checkpoint-1000', null, null],
-  ['checkpoint-last', null, null],
-  ['checkpoint-1e3', null, null],
-  ['checkpoint-99999999999999999999', null, null],
-  ['llama-3-8b', null, null],
-  ['', null, null],
-])('%s is step %s, tokens %s', (name, step, tokens) => {
-  expect(progressFromName(name)).toEqual({ step, tokens });
-});
 
 const MODEL = { 'model.safetensors': smallFile('a') };
 
