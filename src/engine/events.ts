@@ -50,6 +50,8 @@ export interface MergeResult {
   readonly schema: 'ckpt-merge/average';
   readonly version: 1;
   readonly outputs: readonly MergedOutput[];
+  /** Outputs asked for that the interrupted run had published already, and that were left as they are. */
+  readonly finished: readonly string[];
   readonly bytesRead: number;
   readonly seconds: number;
   /** Thread-seconds of reading, computing (mapped reads included) and writing; wall seconds of syncing. */

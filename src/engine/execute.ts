@@ -24,6 +24,7 @@ export interface ExecuteOptions extends EngineChoices {
   readonly resume?: boolean | undefined;
   /** Whether an interrupted merge leaves its finished units for `resume`. Default true. */
   readonly keep?: boolean | undefined;
+  /** NaN or infinity in an input, or a sum that overflows, fails the whole run, though it may be in the members of one output only. */
   readonly failNonfinite?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -65,7 +66,11 @@ class MergeRun {
   readonly #cancel = new Int32Array(1);
   readonly #calls = new Set<Promise<unknown>>();
   readonly #publications: Publication[] = [];
-  readonly #warnings: Warning[] = [];
+  /** [K] what there was to say of each output: all that its provenance records. */
+  readonly #warnings: Warning[][];
+  readonly #said: Warning[] = [];
+  /** What publishing found since the last event. */
+  readonly #unsaid: Warning[] = [];
   #outputs: ShardOutputs | undefined;
   #syncing: Promise<void> = Promise.resolve();
   #ending: Promise<readonly string[]> | undefined;
@@ -80,6 +85,7 @@ class MergeRun {
     this.#finished = new FinishedFiles(plan, binding);
     this.#nonfinite = new NonfiniteTally(plan);
     this.#totals = new MergeTotals(plan);
+    this.#warnings = plan.outputs.map((output) => [...output.warnings]);
     options.signal?.addEventListener('abort', this.#stopCalls, { once: true });
   }
 
@@ -87,21 +93,27 @@ class MergeRun {
     Atomics.store(this.#cancel, 0, 1);
   };
 
-  #warn(warning: Warning): MergeEvent {
-    this.#warnings.push(warning);
-    return { type: 'warning', warning };
+  /** Says each warning once, though it may be about several outputs. */
+  *#say(warnings: Iterable<Warning>): Generator<MergeEvent> {
+    for (const warning of warnings) {
+      if (this.#said.some(({ code, message }) => code === warning.code && message === warning.message)) continue;
+      this.#said.push(warning);
+      yield { type: 'warning', warning };
+    }
   }
 
   async *begin(): AsyncGenerator<MergeEvent> {
-    const found = [...this.#plan.warnings];
     await beginPublications(
       this.#plan,
       this.#binding,
       this.#options,
       (publication) => this.#publications.push(publication),
-      (warning) => found.push(warning),
+      (k, warning) => {
+        this.#unsaid.push(warning);
+        this.#warnings[k]!.push(warning);
+      },
     );
-    for (const warning of found) yield this.#warn(warning);
+    yield* this.#say([...this.#plan.warnings, ...this.#unsaid.splice(0)]);
   }
 
   async *unit(unit: Unit): AsyncGenerator<MergeEvent> {
@@ -202,18 +214,22 @@ class MergeRun {
     await this.#settleSync();
     for (const member of members) if (member.participates) await assertUnchanged(member.checkpoint);
     this.#reportNonfinite();
-    for (const warning of this.#nonfinite.warnings()) yield this.#warn(warning);
+    for (const [k, warnings] of this.#nonfinite.warnings().entries()) {
+      this.#warnings[k]!.push(...warnings);
+      yield* this.#say(warnings);
+    }
     this.#options.signal?.throwIfAborted();
     yield this.#totals.progress('publish', shards.length - 1)!;
     for (const [k, publication] of this.#publications.entries()) {
       const timings = { seconds: this.#totals.seconds, bytesRead: this.#totals.bytesRead, bytesWritten: outputs[k]!.bytes };
-      await publishOutput(this.#plan, k, publication, this.#finished, { warnings: this.#warnings, timings });
+      await publishOutput(this.#plan, k, publication, this.#finished, { warnings: this.#warnings[k]!, timings });
       this.#published = k + 1;
+      yield* this.#say(this.#unsaid.splice(0));
     }
     const { modes } = this.#inputs;
     const io = modes.size === 2 ? 'mixed' : modes.has('read') ? 'read' : 'map';
     const isa = this.#options.tuning?.isa ?? this.#binding.cpuInfo().active;
-    const result = this.#totals.result({ threads: this.#engine.threads, isa, io }, this.#warnings);
+    const result = this.#totals.result({ threads: this.#engine.threads, isa, io }, this.#said);
     yield { type: 'done', result };
     return result;
   }
@@ -222,7 +238,8 @@ class MergeRun {
   #reportNonfinite(): void {
     const first = this.#nonfinite.first();
     if (!this.#options.failNonfinite || first === undefined) return;
-    const conflicts = this.#nonfinite.warnings().map(({ message }) => ({ code: 'E_NONFINITE' as const, message }));
+    const messages = new Set(this.#nonfinite.warnings().flatMap((of) => of.map((w) => w.message)));
+    const conflicts = [...messages].map((message) => ({ code: 'E_NONFINITE' as const, message }));
     throw new MergeError('E_NONFINITE', conflicts[0]!.message, { details: { ...first, conflicts } });
   }
 

@@ -4,45 +4,96 @@ import { basename, join, resolve } from 'node:path';
 import { fileIdentity } from '../checkpoint/fingerprint.ts';
 import type { Warning } from '../errors.ts';
 import type { NativeBinding } from '../native/binding.ts';
+import { membersOf } from '../plan/members.ts';
 import { recordedRecipe } from '../plan/recipe.ts';
-import type { Plan } from '../plan/types.ts';
+import type { Plan, PlanOutput } from '../plan/types.ts';
 import { rewriteConfigDtype } from '../publish/config-dtype.ts';
 import { copySideFiles } from '../publish/copy-side-files.ts';
 import { onOutput } from '../publish/io-error.ts';
 import { mergeCard } from '../publish/merge-card.ts';
+import { findPartials } from '../publish/partial.ts';
 import { buildProvenance, PROVENANCE_FILE, type ProvenanceTimings, provenanceText, sealDataCrc } from '../publish/provenance.ts';
 import { beginPublication } from '../publish/publication.ts';
-import type { Publication } from '../publish/types.ts';
+import { partialToResume, WHOLE_PART } from '../publish/resume.ts';
+import type { Publication, PublicationRequest } from '../publish/types.ts';
 import type { FinishedFiles } from './finished-files.ts';
 
-/** Begins the publication of every output of a plan; each is handed to `register` as soon as it exists, so that a later failure can undo it. */
+/** How a publication is begun. */
+interface BeginOptions {
+  readonly force?: boolean | undefined;
+  readonly resume?: boolean | undefined;
+  readonly sync?: boolean | undefined;
+}
+
+/**
+ * Begins the publication of every output of a plan; each is handed to `register` as soon as it exists, so that a later failure can undo it. With
+ * `resume`, outputs that the interrupted run had not come to begin afresh, as long as there is anything of it to go on with.
+ */
 export async function beginPublications(
   plan: Plan,
   binding: NativeBinding,
-  options: { readonly force?: boolean | undefined; readonly resume?: boolean | undefined; readonly sync?: boolean | undefined },
+  options: BeginOptions,
   register: (publication: Publication) => void,
-  onWarning: (warning: Warning) => void,
+  onWarning: (output: number, warning: Warning) => void,
 ): Promise<void> {
-  for (const output of plan.outputs) {
-    const parts: Record<string, string> = { recipe: output.digest };
-    for (const { path, checkpoint, participates } of plan.members) {
-      if (participates) parts[path] = checkpoint.shards.map(fileIdentity).join(' ');
-    }
+  const requests = plan.outputs.map((_, k) => publicationRequest(plan, k, options));
+  const afresh = options.resume === true ? await withoutUnits(plan, requests) : new Set<PublicationRequest>();
+  for (const [k, request] of requests.entries()) {
     const publication = await beginPublication(
-      {
-        output: output.path,
-        kind: output.kind,
-        force: options.force ?? false,
-        resume: options.resume ?? false,
-        identity: createHash('sha256').update(JSON.stringify(parts)).digest('hex'),
-        identityParts: parts,
-        bytes: output.bytes,
-        unsafeNoSync: options.sync === false,
-      },
-      { rename: (from, to, how) => binding.rename(from, to, how), onWarning },
+      { ...request, resume: request.resume && !afresh.has(request) },
+      { rename: (from, to, how) => binding.rename(from, to, how), onWarning: (warning) => onWarning(k, warning) },
     );
     register(publication);
   }
+}
+
+function publicationRequest(plan: Plan, k: number, options: BeginOptions): PublicationRequest {
+  const output = plan.outputs[k]!;
+  const parts = identityParts(plan, output);
+  return {
+    output: output.path,
+    kind: output.kind,
+    force: options.force ?? false,
+    resume: options.resume ?? false,
+    identity: createHash('sha256').update(JSON.stringify(parts)).digest('hex'),
+    identityParts: parts,
+    bytes: output.bytes,
+    unsafeNoSync: options.sync === false,
+  };
+}
+
+/**
+ * All that decides the bytes of an output, by names that mean something where a resume is refused. The same whatever else is made in the run.
+ */
+function identityParts(plan: Plan, output: PlanOutput): Record<string, string> {
+  const { schedule, dtype, digest } = output;
+  const parts: Record<string, string> = { method: schedule.method };
+  for (const [name, value] of Object.entries(schedule.parameters)) parts[name] = String(value);
+  const weights = [...schedule.weights].filter((w) => w !== 0);
+  parts.weights = weights.join(',');
+  parts.dtype = dtype ?? 'as the layout';
+  for (const [i, { path, checkpoint }] of membersOf(plan, output).entries()) {
+    if (schedule.weights[i] !== 0) parts[path] = checkpoint.shards.map(fileIdentity).join(' ');
+  }
+  return { ...parts, [WHOLE_PART]: digest };
+}
+
+/**
+ * Outputs of which the interrupted run left nothing to go on with, because it had not begun them or finished no part of them.
+ *
+ * @throws MergeError E_RESUME, E_BUSY for any other that cannot be resumed, and where all are so: before the first is taken over, so that a refused
+ *   resume leaves everything for the right one
+ */
+async function withoutUnits(plan: Plan, requests: readonly PublicationRequest[]): Promise<ReadonlySet<PublicationRequest>> {
+  const afresh = new Set<PublicationRequest>();
+  const found = await Promise.all(requests.map((request) => findPartials(request.output)));
+  for (const [k, request] of requests.entries()) {
+    const same = found[k]!.filter((p) => p.record?.owner.identity === request.identity);
+    if (found[k]!.length === 0 || (same.length > 0 && same.every((p) => p.state === 'stale' && p.units.size === 0))) afresh.add(request);
+  }
+  if (plan.finished.length === 0 && afresh.size === requests.length) afresh.clear();
+  for (const [k, request] of requests.entries()) if (!afresh.has(request)) partialToResume(found[k]!, request);
+  return afresh;
 }
 
 /** Adds everything beside the tensors (index, configuration, tokenizer, provenance, card) and makes the output appear. */
@@ -55,6 +106,7 @@ export async function publishOutput(
 ): Promise<void> {
   const output = plan.outputs[k]!;
   const { dir } = publication;
+  const members = membersOf(plan, output);
   const files = finished.of(k);
   if (output.kind === 'file') {
     const header = output.files[0]!.header.slice();
@@ -84,7 +136,7 @@ export async function publishOutput(
   await copySideFiles(output.sideFiles, dir, replaced);
 
   const provenance = buildProvenance({
-    ...recordedRecipe(plan.members, output, plan),
+    ...recordedRecipe(members, output, plan),
     planDigest: output.digest,
     files,
     dtypeChanges: changes,
@@ -92,7 +144,7 @@ export async function publishOutput(
     timings: record.timings,
   });
   await write(PROVENANCE_FILE, provenanceText(provenance));
-  const newest = plan.members.at(-1)!;
+  const newest = members.at(-1)!;
   const readme = newest.checkpoint.kind === 'folder' ? await readFile(join(newest.path, 'README.md'), 'utf8').catch(() => null) : null;
   await write('README.md', mergeCard(provenance, { name: basename(resolve(output.path)), sourceReadme: readme }));
   await publication.finish();

@@ -3,70 +3,91 @@ import type { NonfiniteCount } from '../native/binding.ts';
 import type { Plan } from '../plan/types.ts';
 import type { JournalUnit, UnitNonfinite } from '../publish/types.ts';
 
-/** Adds up non-finite counts by tensor and member over the calls of a merge (a tensor may span several), and over a resumed run's earlier units. */
+interface Found extends UnitNonfinite {
+  readonly shard: number;
+}
+
+/**
+ * Adds up non-finite counts by output, tensor and member over the calls of a merge (a tensor may span several), and over a resumed run's earlier units.
+ * Each output has the counts that it would have alone: of the members that have a weight in it, and of its own sums.
+ */
 export class NonfiniteTally {
   readonly #plan: Plan;
-  /** Of the whole merge, and of the unit in work. */
-  readonly #total = new Map<string, UnitNonfinite & { readonly shard: number }>();
+  /** [K] by shard, row and member. */
+  readonly #total: Map<string, Found>[];
+  /** Of the unit in work, as the engine numbers members and outputs. */
   #unit = new Map<string, UnitNonfinite>();
 
   constructor(plan: Plan) {
     this.#plan = plan;
+    this.#total = plan.outputs.map(() => new Map());
   }
 
   /** Adds what a call found. */
   add(cellRow: Int32Array, found: readonly NonfiniteCount[]): void {
-    for (const { cell, member, nan, inf } of found) {
-      const row = cellRow[cell]!;
-      const key = `${row} ${member}`;
-      const before = this.#unit.get(key);
-      this.#unit.set(key, { row, member, nan: nan + (before?.nan ?? 0), inf: inf + (before?.inf ?? 0) });
-    }
+    for (const { cell, member, nan, inf } of found)
+      addTo(this.#unit, `${cellRow[cell]!} ${member}`, { row: cellRow[cell]!, member, nan, inf });
   }
 
-  /** Ends a unit: its counts enter the total, and its journal lines (one an output), so that a resumed merge reports them too. */
+  /**
+   * Ends a unit: its counts enter the total, and its journal lines (one an output), so that a resumed merge reports them too. A line counts members in
+   * the order of its own output, because the run that resumes may make fewer outputs from fewer members.
+   */
   endUnit(shard: number, lines: readonly JournalUnit[]): JournalUnit[] {
     const found = [...this.#unit.values()];
     this.#unit = new Map();
-    // Every count once: an input's with the first output, an overflow with its own.
-    const counted = lines.map((line, k) => ({
-      ...line,
-      nonfinite: found.filter(({ member }) => (member < 0 ? member === -1 - k : k === 0)),
-    }));
+    const counted = lines.map((line, k) => ({ ...line, nonfinite: found.flatMap((count) => this.#ownCount(count, k)) }));
     this.restore(shard, counted);
     return counted;
   }
 
+  /** The count with the output's own number of its member; nothing where it does not concern this output. */
+  #ownCount(count: UnitNonfinite, k: number): UnitNonfinite[] {
+    if (count.member < 0) return count.member === -1 - k ? [{ ...count, member: -1 }] : [];
+    const { members, schedule } = this.#plan.outputs[k]!;
+    const member = members.indexOf(count.member);
+    return member >= 0 && schedule.weights[member] !== 0 ? [{ ...count, member }] : [];
+  }
+
   /** Adds the counts of a unit that an earlier run finished. */
   restore(shard: number, lines: readonly JournalUnit[]): void {
-    for (const { row, member, nan, inf } of lines.flatMap((line) => line.nonfinite)) {
-      const key = `${shard} ${row} ${member}`;
-      const before = this.#total.get(key);
-      this.#total.set(key, { shard, row, member, nan: nan + (before?.nan ?? 0), inf: inf + (before?.inf ?? 0) });
+    for (const [k, { nonfinite }] of lines.entries()) {
+      for (const count of nonfinite) addTo(this.#total[k]!, `${shard} ${count.row} ${count.member}`, { ...count, shard });
     }
   }
 
   /** The first tensor at fault. */
   first(): { tensor: string; file: string } | undefined {
-    const [entry] = this.#total.values();
-    return entry && { tensor: this.#tensor(entry), file: this.#place(entry.member) };
+    for (const [k, total] of this.#total.entries()) {
+      for (const entry of total.values()) return { tensor: this.#tensor(entry), file: this.#place(entry, k) };
+    }
+    return undefined;
   }
 
-  warnings(): Warning[] {
-    return [...this.#total.values()].map((entry) => {
-      const { member, nan, inf } = entry;
-      const [tensor, place] = [this.#tensor(entry), this.#place(member)];
-      if (member >= 0) return { code: 'W_NONFINITE', message: `tensor ${tensor} of ${place} holds ${nan} NaN and ${inf} infinite values` };
-      const message = `${nan + inf} sums of finite values of tensor ${tensor} are too large for the dtype of ${place} and are not finite there`;
-      return { code: 'W_OVERFLOW', message };
-    });
+  /** What was found, for each output. */
+  warnings(): Warning[][] {
+    return this.#total.map((total, k) => [...total.values()].map((entry) => this.#warning(entry, k)));
   }
 
-  #tensor({ shard, row }: { readonly shard: number; readonly row: number }): string {
+  #warning(entry: Found, k: number): Warning {
+    const { member, nan, inf } = entry;
+    const [tensor, place] = [this.#tensor(entry), this.#place(entry, k)];
+    if (member >= 0) return { code: 'W_NONFINITE', message: `tensor ${tensor} of ${place} holds ${nan} NaN and ${inf} infinite values` };
+    const message = `${nan + inf} sums of finite values of tensor ${tensor} are too large for the dtype of ${place} and are not finite there`;
+    return { code: 'W_OVERFLOW', message };
+  }
+
+  #tensor({ shard, row }: Found): string {
     return this.#plan.layout.shards[shard]!.header.tensors.names[row]!;
   }
 
-  #place(member: number): string {
-    return member >= 0 ? this.#plan.members[member]!.path : this.#plan.outputs[-1 - member]!.path;
+  #place({ member }: Found, k: number): string {
+    const output = this.#plan.outputs[k]!;
+    return member >= 0 ? this.#plan.members[output.members[member]!]!.path : output.path;
   }
+}
+
+function addTo<T extends UnitNonfinite>(counts: Map<string, T>, key: string, count: T): void {
+  const before = counts.get(key);
+  counts.set(key, before === undefined ? count : { ...count, nan: count.nan + before.nan, inf: count.inf + before.inf });
 }

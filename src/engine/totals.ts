@@ -1,5 +1,6 @@
 import type { Warning } from '../errors.ts';
 import type { CombineResult, Isa } from '../native/binding.ts';
+import { mergedMembers } from '../plan/members.ts';
 import type { Plan } from '../plan/types.ts';
 import type { MergeResult, ProgressEvent } from './events.ts';
 import { RateMeter } from './rate.ts';
@@ -69,17 +70,18 @@ export class MergeTotals {
 
   result(how: { readonly threads: number; readonly isa: Isa; readonly io: MergeResult['io'] }, warnings: readonly Warning[]): MergeResult {
     this.#memory.look();
-    const { members, outputs, tensors } = this.#plan;
+    const { outputs, finished, tensors } = this.#plan;
     return {
       schema: 'ckpt-merge/average',
       version: 1,
       outputs: outputs.map((o) => ({
         path: o.path,
         method: o.schedule.method,
-        members: members.map((m, i) => ({ path: m.path, step: m.step, tokens: m.tokens, weight: o.schedule.weights[i]! })),
+        members: mergedMembers(this.#plan, o),
         bytesWritten: o.bytes,
         tensors,
       })),
+      finished,
       bytesRead: this.bytesRead,
       seconds: this.seconds,
       phases: this.#phases,

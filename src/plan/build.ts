@@ -7,61 +7,105 @@ import { type Conflict, ERROR_CODES, MergeError, type Warning } from '../errors.
 import { HeaderCache } from '../safetensors/header-cache.ts';
 import { resolveWeights } from '../schedule/resolve.ts';
 import type { ResolvedWeights } from '../schedule/types.ts';
+import { isPublished } from './finished.ts';
+import { OPEN_AT_ONCE, type PlacedInput, placeInputs } from './inputs.ts';
 import { unequalIntegers } from './integers.ts';
+import { Kinship } from './kinship.ts';
+import { layoutConflicts } from './layouts.ts';
 import { extraTensors, InputFiles, matchShard } from './match.ts';
-import { orderMembers } from './order.ts';
+import { orderInputs } from './order.ts';
 import { outputFiles } from './output-files.ts';
-import { freeSpace, outputConflicts, outputKind } from './output-path.ts';
+import { outputConflicts, outputKind, outputsOverlap } from './output-path.ts';
 import { buildSegments, segmentBytes } from './segments.ts';
-import type { Plan, PlanMember, PlanOutput, PlanRequest, PlanShard } from './types.ts';
+import { spaceNeeded } from './space.ts';
+import type { OutputRequest, Plan, PlanMember, PlanOutput, PlanRequest, PlanShard } from './types.ts';
+import { ownWarnings, planWarnings } from './warnings.ts';
 
 /** Bound of native buffers when none is given. */
 export const DEFAULT_MEMORY = 256 * 2 ** 20;
 /** What the process needs beside native buffers: Node itself, and the columns of each tensor. */
 const BASE_MEMORY = 150e6;
 const MEMORY_PER_TENSOR = 1500;
-/** Provenance, merge card and journal, generously. */
-const RECORD_BYTES = 1e6;
-/** Checkpoints opened at a time. */
-const OPEN_AT_ONCE = 8;
+
+/** An output whose members and weights are known. */
+interface Draft {
+  readonly output: OutputRequest;
+  /** Indices into the members of the plan, and what they stand for. */
+  readonly members: readonly number[];
+  readonly inputs: readonly PlacedInput[];
+  readonly own: readonly Checkpoint[];
+  readonly layout: Checkpoint;
+  readonly kind: 'folder' | 'file';
+  readonly schedule: ResolvedWeights;
+  /** Of the members' order. */
+  readonly warnings: readonly Warning[];
+}
 
 /**
- * Resolves a request into exactly what will be read, computed and written. Reads headers, sampled blocks and integer tensors; writes nothing.
+ * Resolves a request into exactly what will be read, computed and written. Reads headers, configurations, sampled blocks and integer tensors; writes
+ * nothing. With `resume`, outputs that the interrupted run had published are left out and named in `finished`.
  *
  * @throws MergeError E_CONFLICTS, or the code that all conflicts share, with every conflict in `details.conflicts`; E_WEIGHTS, E_OPTION, E_ORDER for
- *   the request itself; whatever {@link openCheckpoint} throws for a checkpoint that cannot be read; `signal.reason` on an abort.
+ *   the request itself; E_RESUME where every output is finished; whatever {@link openCheckpoint} throws for a checkpoint that cannot be read;
+ *   `signal.reason` on an abort.
  */
 export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Promise<Plan> {
   if (request.inputs.length === 0) throw new MergeError('E_USAGE', 'no inputs were given', { help: 'Name at least one checkpoint.' });
   if (request.outputs.length === 0) throw new MergeError('E_USAGE', 'no output was given', { help: 'Name one with -o OUT.' });
-  checkDistinctOutputs(request);
 
   const cache = new HeaderCache();
   const openInput = (path: string): Promise<Checkpoint> => {
     signal?.throwIfAborted();
     return openCheckpoint(path, { cache });
   };
-  const given = await mapBounded(
-    request.inputs.map((input) => (typeof input === 'string' ? input : input.path)),
-    OPEN_AT_ONCE,
-    openInput,
+  const ordered = orderInputs(await placeInputs(request, openInput), request.outputs, request.ordered ?? false);
+  const checkpoints = ordered.inputs.map((i) => i.checkpoint);
+  const like = request.like === undefined ? null : await openInput(request.like);
+  const drafts: Draft[] = await Promise.all(
+    request.outputs.map(async (output, k) => {
+      const { members, warnings } = ordered.outputs[k]!;
+      const inputs = pick(ordered.inputs, members);
+      const own = pick(checkpoints, members);
+      const layout = like ?? own.at(-1)!;
+      const kind = outputKind(output.path, [...own, layout]);
+      return { output, members, inputs, own, layout, kind, schedule: await scheduleOf(output, inputs), warnings };
+    }),
   );
-  const ordered = orderMembers(given, request.outputs);
-  const checkpoints = ordered.members;
-  const layout = request.like === undefined ? checkpoints.at(-1)! : await openInput(request.like);
-  const schedules = request.outputs.map((o) => resolveWeights(checkpoints.length, o));
-  const weights = Float64Array.from(schedules.flatMap((s) => [...s.weights]));
-  const participates = checkpoints.map((_, m) => schedules.some((s) => s.weights[m] !== 0));
+  const weights = new Float64Array(drafts.length * checkpoints.length);
+  for (const [k, d] of drafts.entries())
+    for (const [i, m] of d.members.entries()) weights[k * checkpoints.length + m] = d.schedule.weights[i]!;
+  const participates = checkpoints.map((_, m) => drafts.some((_, k) => weights[k * checkpoints.length + m] !== 0));
 
-  const conflicts: Conflict[] = [];
-  const sources = layout === checkpoints.at(-1) ? checkpoints : [...checkpoints, layout];
-  const kinds = request.outputs.map((o) => outputKind(o.path, [...checkpoints, layout]));
-  for (const [k, output] of request.outputs.entries()) {
-    conflicts.push(...(await outputConflicts(output.path, kinds[k]!, sources, request.force ?? false)));
+  const members = await mapBounded([...ordered.inputs.entries()], OPEN_AT_ONCE, async ([m, input]): Promise<PlanMember> => {
+    signal?.throwIfAborted();
+    const { checkpoint, step, tokens, stage } = input;
+    const { path, bytes } = checkpoint;
+    return { path, step, tokens, stage, bytes, fingerprint: await fingerprint(checkpoint), checkpoint, participates: participates[m]! };
+  });
+  const options = { like: request.like ?? null, allowMixedDtypes: request.allowMixedDtypes ?? false };
+  const outputs: PlanOutput[] = [];
+  for (const d of drafts) {
+    const side = await sideFiles(d.own.at(-1)!);
+    const made = outputFiles(d.layout, pick(members, d.members), d.schedule, d.output, d.kind, side.copied, options);
+    const { selection = null, recipe = null, baseModelId = null } = d.output;
+    const about = { ...made, members: d.members, selection, recipe, baseModelId };
+    outputs.push({ ...about, warnings: ownWarnings(about, d.warnings, like === null ? d.own : [...d.own, like]) });
+  }
+  if (request.resume) {
+    const published = await Promise.all(outputs.map(isPublished));
+    if (published.includes(true)) return withoutFinished(request, published, signal);
   }
 
+  const layout = drafts.at(-1)!.layout;
+  const conflicts: Conflict[] = await outputsOverlap(request.outputs.map((o) => o.path));
+  const sources = like === null ? checkpoints : [...checkpoints, like];
+  for (const { output, kind } of drafts) conflicts.push(...(await outputConflicts(output.path, kind, sources, request.force ?? false)));
+  conflicts.push(...layoutConflicts(drafts.map((d) => ({ path: d.output.path, layout: d.layout }))));
+  const kinship = new Kinship(request);
+  for (const d of drafts)
+    conflicts.push(...(await kinship.conflicts(d.output.path, d.inputs, d.schedule.weights, areSiblings(d.output, d.inputs))));
+
   const files = new InputFiles();
-  const options = { like: request.like ?? null, allowMixedDtypes: request.allowMixedDtypes ?? false };
   const matched = layout.shards.map((_, s) => matchShard(layout, s, checkpoints, participates, files, options, conflicts));
   for (const [m, checkpoint] of checkpoints.entries()) if (participates[m]) conflicts.push(...extraTensors(layout, checkpoint));
   if (!conflicts.some((c) => ERROR_CODES[c.code].exit === 3)) {
@@ -72,16 +116,10 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
       )),
     );
   }
+  const space = await spaceNeeded(outputs);
+  if (space.conflict !== undefined) conflicts.push(space.conflict);
+  refuse(conflicts);
 
-  const members = await mapBounded([...checkpoints.entries()], OPEN_AT_ONCE, async ([m, checkpoint]): Promise<PlanMember> => {
-    signal?.throwIfAborted();
-    const { path, step, tokens, bytes } = checkpoint;
-    return { path, step, tokens, bytes, fingerprint: await fingerprint(checkpoint), checkpoint, participates: participates[m]! };
-  });
-  const side = await sideFiles(checkpoints.at(-1)!);
-  const outputs: PlanOutput[] = request.outputs.map((o, k) =>
-    outputFiles(layout, members, schedules[k]!, o, kinds[k]!, side.copied, options),
-  );
   const shards: PlanShard[] = matched.map(({ columns }, s) => ({
     shard: s,
     segments: buildSegments({
@@ -92,66 +130,57 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
     }),
   }));
   const bytes = shards.map((s) => segmentBytes(s.segments, members.length, outputs.length));
-  const bytesWritten = outputs.reduce((sum, o) => sum + o.bytes, 0);
-  const space = await spaceNeeded(outputs);
-  if (space.conflict !== undefined) conflicts.push(space.conflict);
-  refuse(conflicts);
-
   const memory = request.memory ?? DEFAULT_MEMORY;
   return {
     members,
     layout,
     ...options,
     outputs,
+    finished: [],
     files: files.list,
     shards,
     weights,
     tensors: layout.tensorCount,
     bytesRead: bytes.reduce((sum, b) => sum + b.read, 0),
-    bytesWritten,
+    bytesWritten: outputs.reduce((sum, o) => sum + o.bytes, 0),
     memory,
     peakMemoryBytes: Math.round(memory + BASE_MEMORY + MEMORY_PER_TENSOR * layout.tensorCount),
     freeBytesNeeded: space.needed,
     freeBytesAvailable: space.available,
-    warnings: [...ordered.warnings, ...sources.flatMap((c) => c.warnings), ...scheduleWarnings(schedules), ...dtypeWarnings(outputs)],
+    warnings: planWarnings(outputs),
   };
 }
 
-function checkDistinctOutputs(request: PlanRequest): void {
-  const seen = new Set<string>();
-  for (const { path } of request.outputs) {
-    if (seen.has(path)) throw new MergeError('E_OPTION', `${path} is the output twice`, { details: { file: path } });
-    seen.add(path);
+function pick<T>(all: readonly T[], indices: readonly number[]): T[] {
+  return indices.map((i) => all[i]!);
+}
+
+function scheduleOf(output: OutputRequest, inputs: readonly PlacedInput[]): Promise<ResolvedWeights> {
+  const { log, phase } = output.selection ?? {};
+  const members = inputs.map(({ checkpoint: { path }, step, tokens }) => ({ path, step, tokens }));
+  return resolveWeights(members, output, { log, phase, siblings: areSiblings(output, inputs) });
+}
+
+/** Several ingredients are siblings also where they were named one by one. */
+function areSiblings({ selection }: OutputRequest, inputs: readonly PlacedInput[]): boolean {
+  return selection?.siblings ?? new Set(inputs.map((i) => i.ingredient)).size > 1;
+}
+
+/** The plan of what is still to be made: each output has the same bytes whatever else is made with it. */
+async function withoutFinished(request: PlanRequest, published: readonly boolean[], signal?: AbortSignal): Promise<Plan> {
+  const outputs = request.outputs.filter((_, k) => !published[k]);
+  const finished = request.outputs.flatMap((o, k) => (published[k] ? [o.path] : []));
+  if (outputs.length === 0) {
+    throw new MergeError(
+      'E_RESUME',
+      `there is nothing to resume: ${finished.join(', ')} ${finished.length === 1 ? 'is' : 'are'} finished`,
+      {
+        details: { file: finished[0]! },
+        help: 'The merge is done. To make it anew, run without --resume and with --force.',
+      },
+    );
   }
-}
-
-/** Space is counted for each file system on its own; the tightest is reported. */
-async function spaceNeeded(outputs: readonly PlanOutput[]): Promise<{ needed: number; available: number; conflict?: Conflict }> {
-  const byDevice = new Map<number, { needed: number; available: number; path: string }>();
-  for (const output of outputs) {
-    const { device, available } = await freeSpace(output.path);
-    const entry = byDevice.get(device) ?? { needed: RECORD_BYTES, available, path: output.path };
-    entry.needed += output.bytes;
-    byDevice.set(device, entry);
-  }
-  const tightest = [...byDevice.values()].sort((a, b) => a.available - a.needed - (b.available - b.needed))[0]!;
-  const { needed, available, path } = tightest;
-  if (needed <= available) return { needed, available };
-  const message = `${path} needs ${needed} bytes and its file system has ${available} free`;
-  return { needed, available, conflict: { code: 'E_NO_SPACE', message, file: path } };
-}
-
-function scheduleWarnings(schedules: readonly ResolvedWeights[]): Warning[] {
-  return schedules.flatMap((s) => s.warnings);
-}
-
-function dtypeWarnings(outputs: readonly PlanOutput[]): Warning[] {
-  return outputs
-    .filter((o) => o.dtypeChanges.length > 0)
-    .map((o) => ({
-      code: 'W_DTYPE_CHANGED',
-      message: `${o.path} is stored in another dtype than the newest input: ${o.dtypeChanges.join('; ')}`,
-    }));
+  return { ...(await buildPlan({ ...request, outputs }, signal)), finished };
 }
 
 /** Usage before inputs before an existing output before space, so that the exit code is that of what must be mended first. */

@@ -1,6 +1,8 @@
 import type { MergedMember } from '../engine/events.ts';
 import type { Warning } from '../errors.ts';
 import type { ParameterValue } from '../schedule/types.ts';
+import type { Excluded, Phase } from '../trajectory/types.ts';
+import { mergedMembers } from './members.ts';
 import type { Plan } from './types.ts';
 
 /** The JSON document of `plan` and `--dry-run`. */
@@ -14,23 +16,34 @@ export interface PlanDocument {
     readonly parameters: Readonly<Record<string, ParameterValue>>;
     readonly members: readonly MergedMember[];
     readonly weightSum: number;
-    readonly excluded: readonly { readonly path: string; readonly reason: string }[];
+    readonly excluded: readonly Excluded[];
+    /** The learning rate over the members; null where they were named one by one. */
+    readonly phase: Phase | null;
+    /** Findings of selection and schedule, a line each. */
+    readonly notes: readonly string[];
     readonly files: readonly { readonly name: string; readonly bytes: number }[];
     readonly bytesWritten: number;
     readonly tensors: number;
     readonly dtypeChanges: readonly string[];
     readonly digest: string;
   }[];
+  /** Outputs that the interrupted run being resumed had published already. */
+  readonly finished: readonly string[];
   readonly bytesRead: number;
   readonly bytesWritten: number;
+  /** An estimate from a measurement of the disk (`measureDisk`); null where there was none. */
+  readonly expectedSeconds: number | null;
   readonly peakMemoryBytes: number;
   readonly freeBytesNeeded: number;
   readonly freeBytesAvailable: number;
   readonly warnings: readonly Warning[];
 }
 
-/** What a plan says, for people and scripts: everything but the columns of each tensor. */
-export function planDocument(plan: Plan): PlanDocument {
+/**
+ * What a plan says, for people and scripts: everything but the columns of each tensor.
+ * @param expectedSeconds from `expectedSeconds`, where the disk was measured
+ */
+export function planDocument(plan: Plan, expectedSeconds: number | null = null): PlanDocument {
   return {
     schema: 'ckpt-merge/plan',
     version: 1,
@@ -39,17 +52,21 @@ export function planDocument(plan: Plan): PlanDocument {
       kind: output.kind,
       method: output.schedule.method,
       parameters: { ...output.schedule.parameters },
-      members: plan.members.map((m, i) => ({ path: m.path, step: m.step, tokens: m.tokens, weight: output.schedule.weights[i]! })),
+      members: mergedMembers(plan, output),
       weightSum: output.schedule.sum,
-      excluded: [],
+      excluded: output.selection?.excluded ?? [],
+      phase: output.selection?.phase ?? null,
+      notes: [...(output.selection?.notes ?? []), ...output.schedule.notes],
       files: output.files.map(({ name, bytes }) => ({ name, bytes })),
       bytesWritten: output.bytes,
       tensors: plan.tensors,
       dtypeChanges: output.dtypeChanges,
       digest: output.digest,
     })),
+    finished: plan.finished,
     bytesRead: plan.bytesRead,
     bytesWritten: plan.bytesWritten,
+    expectedSeconds,
     peakMemoryBytes: plan.peakMemoryBytes,
     freeBytesNeeded: plan.freeBytesNeeded,
     freeBytesAvailable: plan.freeBytesAvailable,

@@ -1,41 +1,79 @@
-import type { Checkpoint } from '../checkpoint/types.ts';
 import { MergeError, type Warning } from '../errors.ts';
 import { scheduleByName } from '../schedule/registry.ts';
+import type { PlacedInput, PlacedInputs } from './inputs.ts';
 import type { OutputRequest } from './types.ts';
 
+/** The members of a plan, oldest first, and for each output its own among them, with what there is to say of their order. */
+export interface Ordered {
+  readonly inputs: readonly PlacedInput[];
+  readonly outputs: readonly { readonly members: readonly number[]; readonly warnings: readonly Warning[] }[];
+}
+
 /**
- * The member order, oldest first. A shell glob sorts checkpoint-10000 before checkpoint-2000, so inputs without explicit weights are sorted by
- * (step, tokens) when every one has a step; otherwise, and with explicit weights, the given order stands.
+ * Puts inputs into the order of the sum, oldest first. A shell glob sorts checkpoint-10000 before checkpoint-2000, so the members of an output without
+ * explicit weights are sorted by (stage, step, tokens) when every one has a step; otherwise, with explicit weights, and where the request says that they
+ * are in order already, the given order stands. The order is that of the output made alone, and so one order must do for all outputs.
  *
- * @throws MergeError E_ORDER when a schedule depends on the order and two inputs have the same step.
+ * @throws MergeError E_ORDER when a schedule depends on the order and two members have the same step, or when no order does for all outputs
  */
-export function orderMembers(
-  given: readonly Checkpoint[],
-  outputs: readonly OutputRequest[],
-): { members: Checkpoint[]; warnings: Warning[] } {
-  const explicit = outputs.some((o) => o.weights !== undefined);
-  const ordered = outputs.find((o) => o.weights === undefined && (scheduleByName(o.method ?? 'sma')?.ordered ?? false));
-  if (explicit || given.length < 2) return { members: [...given], warnings: [] };
+export function orderInputs({ inputs, members }: PlacedInputs, outputs: readonly OutputRequest[], ordered: boolean): Ordered {
+  const own = outputs.map((output, k) => ownOrder(inputs, members[k]!, output, ordered));
+  const given = inputs.map((_, i) => i);
+  const orders = inputs.every((i) => i.step !== null) ? [given, given.toSorted(byPosition(inputs))] : [given];
+  const order = orders.find((candidate) => own.every(({ members: wanted }) => isIn(candidate, wanted)));
+  if (order === undefined) {
+    throw new MergeError('E_ORDER', 'the outputs need their members in different orders, so one read cannot serve them all', {
+      help: 'Name the inputs by step, oldest first (explicit weights keep the given order), or make the outputs one by one.',
+    });
+  }
+  const place = new Map(order.map((input, position) => [input, position]));
+  return {
+    inputs: order.map((i) => inputs[i]!),
+    outputs: own.map((o) => ({ members: o.members.map((i) => place.get(i)!), warnings: o.warnings })),
+  };
+}
 
-  const unknown = given.filter((c) => c.step === null);
+const byPosition = (inputs: readonly PlacedInput[]) => (a: number, b: number) => {
+  const [x, y] = [inputs[a]!, inputs[b]!];
+  return (x.stage ?? -1) - (y.stage ?? -1) || x.step! - y.step! || (x.tokens ?? 0) - (y.tokens ?? 0);
+};
+
+/** Whether `wanted` are in this order within `order`. */
+function isIn(order: readonly number[], wanted: readonly number[]): boolean {
+  const set = new Set(wanted);
+  return order.filter((i) => set.has(i)).every((i, at) => i === wanted[at]);
+}
+
+/** The order that an output made alone would have. */
+function ownOrder(
+  inputs: readonly PlacedInput[],
+  given: readonly number[],
+  { weights, method = 'sma' }: OutputRequest,
+  ordered: boolean,
+): { members: readonly number[]; warnings: Warning[] } {
+  if (ordered || weights !== undefined || given.length < 2) return { members: given, warnings: [] };
+  const dependsOnOrder = scheduleByName(method)?.ordered ?? false;
+  const unknown = given.filter((i) => inputs[i]!.step === null);
   if (unknown.length > 0) {
-    if (ordered === undefined) return { members: [...given], warnings: [] };
-    const message = `${unknown.length} of ${given.length} inputs have no recognised step (${unknown[0]!.path}), so the given order is taken as oldest first for ${ordered.method}`;
-    return { members: [...given], warnings: [{ code: 'W_ORDER_ASSUMED', message }] };
+    if (!dependsOnOrder) return { members: given, warnings: [] };
+    const { path } = inputs[unknown[0]!]!.checkpoint;
+    const message = `${unknown.length} of ${given.length} inputs have no recognised step (${path}), so the given order is taken as oldest first for ${method}`;
+    return { members: given, warnings: [{ code: 'W_ORDER_ASSUMED', message }] };
   }
-
-  const members = [...given].sort((a, b) => a.step! - b.step! || (a.tokens ?? 0) - (b.tokens ?? 0));
-  if (ordered !== undefined) {
-    for (let i = 1; i < members.length; i++) {
-      const [a, b] = [members[i - 1]!, members[i]!];
-      if (a.step === b.step && (a.tokens ?? 0) === (b.tokens ?? 0)) {
-        throw new MergeError('E_ORDER', `${a.path} and ${b.path} are both step ${a.step}, and ${ordered.method} depends on the order`, {
-          details: { file: b.path },
-        });
-      }
-    }
+  const compare = byPosition(inputs);
+  const members = given.toSorted(compare);
+  const twice = dependsOnOrder ? members.findIndex((m, i) => i > 0 && compare(members[i - 1]!, m) === 0) : -1;
+  if (twice > 0) {
+    const [a, b] = [inputs[members[twice - 1]!]!, inputs[members[twice]!]!];
+    throw new MergeError(
+      'E_ORDER',
+      `${a.checkpoint.path} and ${b.checkpoint.path} are both step ${b.step}, and ${method} depends on the order`,
+      {
+        details: { file: b.checkpoint.path },
+      },
+    );
   }
-  const moved = members.some((c, i) => c !== given[i]);
-  const order = members.map((c) => c.step).join(', ');
-  return { members, warnings: moved ? [{ code: 'W_REORDERED', message: `the inputs were sorted by step, oldest first: ${order}` }] : [] };
+  if (members.every((m, i) => m === given[i])) return { members, warnings: [] };
+  const steps = members.map((m) => inputs[m]!.step).join(', ');
+  return { members, warnings: [{ code: 'W_REORDERED', message: `the inputs were sorted by step, oldest first: ${steps}` }] };
 }

@@ -14,7 +14,13 @@ import type { OutputRequest, PlanMember, PlanOutput, PlanOutputFile } from './ty
 /** Raised when the same recipe would give other bytes: part of every plan's digest. */
 const ARITHMETIC_VERSION = 1;
 
-/** The tensor files of one output: names, headers, sizes, index and digest, in the layout's order. Pure. */
+/** What of an output its layout, members and schedule decide. */
+export type OutputFiles = Omit<PlanOutput, 'members' | 'selection' | 'recipe' | 'baseModelId' | 'warnings'>;
+
+/**
+ * The tensor files of one output: names, headers, sizes, index and digest, in the layout's order. Pure.
+ * @param members the output's own, to which the schedule's weights belong
+ */
 export function outputFiles(
   layout: Checkpoint,
   members: readonly PlanMember[],
@@ -23,7 +29,7 @@ export function outputFiles(
   kind: 'folder' | 'file',
   side: readonly SideFile[],
   options: { readonly like: string | null; readonly allowMixedDtypes: boolean },
-): PlanOutput {
+): OutputFiles {
   const dtypeCode = request.dtype === undefined ? null : dtypeByName(request.dtype)!.code;
   const { recipe, ...about } = recordedRecipe(members, { path: request.path, schedule, dtype: request.dtype ?? null }, options);
   const record =

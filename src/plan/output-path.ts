@@ -42,16 +42,37 @@ export async function outputConflicts(
 }
 
 /**
- * Bytes that may still be written where an output will be, with the file system's device to add outputs up. What unfinished merges to the same output
- * hold counts as free: they are continued or removed.
+ * Outputs that are the same place, or one of which lies inside another: whichever appeared last would take the other's place.
  */
-export async function freeSpace(path: string): Promise<{ device: number; available: number }> {
+export async function outputsOverlap(paths: readonly string[]): Promise<Conflict[]> {
+  const conflicts: Conflict[] = [];
+  const places: { readonly path: string; readonly real: string }[] = [];
+  for (const path of paths) {
+    // A place that cannot be looked up has its own conflict.
+    const real = await locate(path).then(
+      (destination) => destination.path,
+      () => resolve(path),
+    );
+    const other = places.find((p) => contains(p.real, real) || contains(real, p.real));
+    places.push({ path, real });
+    if (other === undefined) continue;
+    const how = other.real === real ? 'are the same place' : 'lie one inside the other';
+    conflicts.push({ code: 'E_OUTPUTS_OVERLAP', message: `the outputs ${other.path} and ${path} ${how}`, file: path });
+  }
+  return conflicts;
+}
+
+/**
+ * Bytes that may still be written where an output will be, with the file system's device to add outputs up, and bytes that unfinished merges to this
+ * output hold there: these are continued or removed.
+ */
+export async function freeSpace(path: string): Promise<{ device: number; available: number; held: number }> {
   const destination = await locate(path);
   const place = destination.missing.length > 0 ? dirname(destination.missing[0]!) : destination.parent;
   const [space, { dev }] = await Promise.all([statfs(place), stat(place)]);
   // Some network and user-space file systems report no size at all.
-  if (space.blocks === 0) return { device: dev, available: Number.POSITIVE_INFINITY };
-  let available = space.bavail * space.bsize;
-  for (const partial of await findPartials(path)) if (partial.state === 'stale') available += await allocatedBytes(partial.path);
-  return { device: dev, available };
+  if (space.blocks === 0) return { device: dev, available: Number.POSITIVE_INFINITY, held: 0 };
+  let held = 0;
+  for (const partial of await findPartials(path)) if (partial.state === 'stale') held += await allocatedBytes(partial.path);
+  return { device: dev, available: space.bavail * space.bsize, held };
 }

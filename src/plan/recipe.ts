@@ -2,7 +2,10 @@ import type { ProvenanceInput } from '../publish/provenance.ts';
 import { version } from '../version.ts';
 import type { PlanMember, PlanOutput } from './types.ts';
 
-/** What decides one output, as its provenance records it: members of weight 0 take no part and are not named. */
+/**
+ * What decides one output, as its provenance records it: members of weight 0 take no part and are not named.
+ * @param members the output's own, to which the schedule's weights belong
+ */
 export function recordedRecipe(
   members: readonly PlanMember[],
   output: Pick<PlanOutput, 'path' | 'schedule' | 'dtype'>,
@@ -15,6 +18,7 @@ export function recordedRecipe(
     recipe: {
       method: schedule.method,
       alpha: typeof schedule.parameters.alpha === 'number' ? schedule.parameters.alpha : null,
+      parameters: schedule.parameters,
       normalized: schedule.normalized,
       dtype,
       ...layout,

@@ -1,6 +1,7 @@
 import { isAbsolute, normalize } from 'node:path';
 import { MergeError, type Warning, type WarningCode } from '../errors.ts';
 import { JsonScanner } from '../safetensors/json-scanner.ts';
+import type { ParameterValue } from '../schedule/types.ts';
 import type { Provenance, ProvenanceFile, ProvenanceMember, ProvenanceRecipe, ProvenanceTimings } from './provenance.ts';
 
 type Fields = ReadonlyMap<string, unknown>;
@@ -34,15 +35,29 @@ export function parseProvenance(text: string | Uint8Array, path: string): Proven
   function recipeOf(recipe: Fields): ProvenanceRecipe {
     const members = list(recipe, 'members').map((m) => memberOf(object(m, 'an entry of members')));
     if (members.length === 0) fail('members is empty');
+    const alpha = orNull(recipe, 'alpha', number);
     return {
       method: string(recipe, 'method'),
-      alpha: orNull(recipe, 'alpha', number),
+      alpha,
+      parameters: parametersOf(recipe, alpha),
       normalized: boolean(recipe, 'normalized'),
       dtype: orNull(recipe, 'dtype', string),
       allowMixedDtypes: boolean(recipe, 'allowMixedDtypes'),
       like: orNull(recipe, 'like', string),
       members,
     };
+  }
+
+  /** Before there were others, alpha was the only one. */
+  function parametersOf(recipe: Fields, alpha: number | null): Record<string, ParameterValue> {
+    if (!recipe.has('parameters')) return alpha === null ? {} : { alpha };
+    return Object.fromEntries(
+      [...object(recipe.get('parameters'), 'parameters')].map(([name, value]): [string, ParameterValue] => {
+        if (typeof value === 'string' || typeof value === 'boolean') return [name, value];
+        if (typeof value === 'number' && Number.isFinite(value)) return [name, value];
+        return fail(`the parameter ${name} is neither a finite number, text, true nor false`);
+      }),
+    );
   }
 
   function memberOf(member: Fields): ProvenanceMember {

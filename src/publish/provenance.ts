@@ -1,4 +1,4 @@
-import { dirname, resolve } from 'node:path';
+import { basename, dirname, resolve } from 'node:path';
 import type { Warning } from '../errors.ts';
 import type { ParameterValue } from '../schedule/types.ts';
 import { memberName, relativeMemberPath, withoutPaths } from './member-path.ts';
@@ -29,6 +29,8 @@ export interface ProvenanceMember {
 export interface ProvenanceRecipe {
   readonly method: string;
   readonly alpha: number | null;
+  /** Parameters of the method, by their names in recipes; of a file only the name. */
+  readonly parameters: Readonly<Record<string, ParameterValue>>;
   /** Whether explicit weights were divided by their sum; the weights of the members are the ones after that. */
   readonly normalized: boolean;
   /** Dtype of all float tensors; null where each is as in the layout. */
@@ -99,6 +101,7 @@ export function buildProvenance(input: ProvenanceInput): Provenance {
     recipe: {
       method: recipe.method,
       alpha: recipe.alpha,
+      parameters: withoutFolders(recipe.parameters),
       normalized: recipe.normalized,
       dtype: recipe.dtype,
       allowMixedDtypes: recipe.allowMixedDtypes,
@@ -121,6 +124,11 @@ export function buildProvenance(input: ProvenanceInput): Provenance {
   };
 }
 
+/** A parameter that names a file would tell where on a machine it lies. */
+function withoutFolders(parameters: Readonly<Record<string, ParameterValue>>): Record<string, ParameterValue> {
+  return Object.fromEntries(Object.entries(parameters).map(([name, value]) => [name, typeof value === 'string' ? basename(value) : value]));
+}
+
 /** The text of `merge_provenance.json`. Weights are the shortest decimals that read back as the same float64. */
 export function provenanceText(provenance: Provenance): string {
   return `${JSON.stringify(provenance, null, 2)}\n`;
@@ -133,7 +141,7 @@ export function shortProvenance(recipe: {
   readonly members: readonly { readonly path: string; readonly step: number | null; readonly weight: number }[];
 }): ReadonlyMap<string, string> {
   const members = recipe.members.map(({ path, step, weight }) => ({ name: memberName(path), step, weight }));
-  return new Map([[METADATA_KEY, JSON.stringify({ method: recipe.method, ...recipe.parameters, members })]]);
+  return new Map([[METADATA_KEY, JSON.stringify({ method: recipe.method, ...withoutFolders(recipe.parameters), members })]]);
 }
 
 /**

@@ -32,10 +32,24 @@ function reason(found: readonly Partial[], same: readonly Partial[], request: Pu
   if (same.length > 0) return 'the unfinished merge had not finished any part';
   const owners = found.flatMap((p) => p.record?.owner ?? []);
   if (owners.length === 0) return 'the unfinished merge has no record of what it was';
-  const differing = new Set(owners.flatMap((o) => differences(o.identityParts, request.identityParts ?? {})));
-  return `the unfinished merge was another one${differing.size > 0 ? `; these differ: ${[...differing].join(', ')}` : ''}`;
+  const now = request.identityParts ?? {};
+  const differing = [...new Set(owners.flatMap((o) => differences(o.identityParts, now)))];
+  const named = differing.filter((text) => text !== WHOLE_PART);
+  return `the unfinished merge was another one${differing.length > 0 ? `; these differ: ${(named.length > 0 ? named : differing).join(', ')}` : ''}`;
 }
 
+/** Name of the part that is a digest of all others and more: named only where nothing else says what differs. */
+export const WHOLE_PART = 'layout, metadata or version of this program';
+/** Longest value that is shown, characters: a parameter is, what identifies a file is not. */
+const SHOWN = 40;
+
 function differences(before: Readonly<Record<string, string>>, now: Readonly<Record<string, string>>): string[] {
-  return [...new Set([...Object.keys(before), ...Object.keys(now)])].filter((key) => before[key] !== now[key]);
+  return [...new Set([...Object.keys(before), ...Object.keys(now)])]
+    .filter((key) => before[key] !== now[key])
+    .map((key) => {
+      const [a, b] = [before[key], now[key]];
+      if (key === WHOLE_PART) return key;
+      const short = (a ?? '').length <= SHOWN && (b ?? '').length <= SHOWN;
+      return short && a !== undefined && b !== undefined ? `${key} (was ${a}, is ${b})` : key;
+    });
 }

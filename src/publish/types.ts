@@ -31,7 +31,10 @@ export interface JournalUnit {
   readonly nonfinite: readonly UnitNonfinite[];
 }
 
-/** Counts of one tensor (its row in the layout shard): of a member's input values, or with -1-k of sums that overflowed in output k. */
+/**
+ * Counts of one tensor (its row in the layout shard): of the input values of the output's member of this number, or with -1 of sums that overflowed in the
+ * output. (The engine numbers the members of the whole run, and overflows of its output k as -1-k.)
+ */
 export interface UnitNonfinite {
   readonly row: number;
   readonly member: number;

@@ -242,7 +242,7 @@ describe('resume', () => {
           identity: 'recipe-2',
           identityParts: { weights: 'w', 'checkpoint-1': 'f1', dtype: 'F32' },
         })),
-      /another one; these differ: weights, checkpoint-2$/,
+      /another one; these differ: weights \(was w, is v\), checkpoint-2$/,
     ],
     ['it was of the other kind', async (o: string) => void (await left(o, await endedProcess(), UNIT, { kind: 'file' })), /another one/],
   ])('is refused where %s', async (_, prepare, message) => {

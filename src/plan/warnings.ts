@@ -1,0 +1,43 @@
+import type { Checkpoint } from '../checkpoint/types.ts';
+import type { Warning } from '../errors.ts';
+import type { PlanOutput } from './types.ts';
+
+type Described = Pick<PlanOutput, 'path' | 'schedule' | 'selection' | 'dtypeChanges'>;
+
+/**
+ * What there is to say of one output, whatever else is made in the same run.
+ * @param order of its members' order
+ * @param sources its members and the layout it follows
+ */
+export function ownWarnings(output: Described, order: readonly Warning[], sources: readonly Checkpoint[]): Warning[] {
+  const dtype = output.dtypeChanges.join('; ');
+  return [
+    ...order,
+    ...sources.flatMap((c) => c.warnings),
+    ...output.schedule.warnings,
+    ...(output.selection?.warnings ?? []),
+    ...(dtype === ''
+      ? []
+      : [{ code: 'W_DTYPE_CHANGED', message: `${output.path} is stored in another dtype than the newest input: ${dtype}` } as const]),
+  ];
+}
+
+/**
+ * The warnings of several outputs, each once. One that is about the schedule or the selection of some outputs says of which.
+ */
+export function planWarnings(outputs: readonly PlanOutput[]): Warning[] {
+  const found = new Map<string, { warning: Warning; of: PlanOutput[] }>();
+  for (const output of outputs) {
+    for (const warning of output.warnings) {
+      const key = `${warning.code} ${warning.message}`;
+      const entry = found.get(key) ?? { warning, of: [] };
+      found.set(key, entry);
+      entry.of.push(output);
+    }
+  }
+  return [...found.values()].map(({ warning, of }) => {
+    if (of.length === outputs.length || !of[0]!.schedule.warnings.concat(of[0]!.selection?.warnings ?? []).includes(warning))
+      return warning;
+    return { ...warning, message: `${of.map((o) => o.path).join(', ')}: ${warning.message}` };
+  });
+}
