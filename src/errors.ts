@@ -40,6 +40,11 @@ export const ERROR_CODES = {
     title: 'Steps or tokens are asked for and not every checkpoint has them',
     help: 'Say what a step has with --tokens-per-step, or use a unit that the checkpoints have.',
   },
+  E_SIBLINGS: {
+    exit: 2,
+    title: 'Several trainings from one start are asked for as if they were moments of one',
+    help: 'Take one member of each with --each-ingredient last.',
+  },
   E_NO_TOKENS: {
     exit: 2,
     title: 'Tokens are needed and no name or state file of the run has them',
@@ -97,6 +102,21 @@ export const ERROR_CODES = {
     exit: 3,
     title: 'The checkpoint holds no tensors at all',
     help: 'The save was probably interrupted; use another checkpoint.',
+  },
+  E_NO_MEMBERS: {
+    exit: 3,
+    title: 'The selection fits no checkpoint of the run',
+    help: '`merge ls RUN` shows what there is; the message names what is nearest.',
+  },
+  E_TOO_FEW_MEMBERS: {
+    exit: 3,
+    title: 'The selection finds fewer checkpoints than --min-members asks for',
+    help: 'Wait for more checkpoints, or widen the selection.',
+  },
+  E_NO_SPIKE: {
+    exit: 3,
+    title: 'No loss spike is in the log',
+    help: 'Name the step at which the loss rose, as --before-spike 12000.',
   },
   E_FILE_TRUNCATED: {
     exit: 3,
@@ -281,6 +301,7 @@ export const WARNING_CODES = {
   W_UNEVEN_SPACING: 'The members are unevenly spaced and the schedule counts them instead of measuring.',
   W_SPACING_ASSUMED: 'No member positions are known, so the schedule takes the members as evenly spaced.',
   W_LR_PHASE: 'The learning rate is not constant over the members, so the decay that the schedule stands for is not the one that it names.',
+  W_TOKENS: 'Some token counts are unknown, or another source says something else.',
   W_WINDOW_WIDE: 'The members span a large part of the run so far, where the PMA paper saw merging do harm.',
   W_OPTIMIZER_NEWEST: 'Optimizer state was copied from the newest member, and belongs to its weights and not to the merged ones.',
   W_NONFINITE: 'An input tensor holds NaN or infinity.',
