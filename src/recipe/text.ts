@@ -1,0 +1,91 @@
+import { basename, resolve } from 'node:path';
+import type { Checkpoint } from '../checkpoint/types.ts';
+import { MergeError } from '../errors.ts';
+import { placeInputs } from '../plan/inputs.ts';
+import { orderInputs } from '../plan/order.ts';
+import type { OutputRequest, PlanRequest } from '../plan/types.ts';
+import { memberName, relativeMemberPath } from '../publish/member-path.ts';
+import { PARAMETERS, type ParameterName } from '../schedule/parameters.ts';
+import { resolveWeights } from '../schedule/resolve.ts';
+import type { ResolvedWeights, WeightRequest } from '../schedule/types.ts';
+import { version } from '../version.ts';
+import { libraryNames } from './spelling.ts';
+
+/** Name of the recipe in a published folder. */
+export const RECIPE_FILE = 'merge_recipe.yaml';
+
+/** An output whose members and weights are decided. */
+export interface DecidedOutput {
+  readonly output: Pick<OutputRequest, 'path' | 'dtype' | 'for' | 'optimizer' | 'baseModelId'>;
+  /** In the order of the sum. */
+  readonly members: readonly Checkpoint[];
+  readonly schedule: ResolvedWeights;
+  readonly request: Pick<PlanRequest, 'like' | 'allowMixedDtypes' | 'allowStages' | 'allowConfigs'>;
+}
+
+/**
+ * The recipe that makes an output again from its members alone, as the text of a file inside the output's folder; `merge run` takes it as it is and
+ * writes to NAME-again beside NAME. It names the schedule where the schedule gives the very same weights from the checkpoints alone; otherwise (positions
+ * that an option told, a curve from a file, an order that is not that of the steps) it holds the weights themselves, which are shortest decimals that read
+ * back as the same float64. Like provenance it holds no absolute path and no user name: a member that lies where a path would tell either is named only.
+ */
+export async function recipeText({ output, members, schedule, request }: DecidedOutput): Promise<string> {
+  const inside = resolve(output.path);
+  const named = await givesTheseWeights(members, schedule);
+  const unknown = members.filter(({ path }) => relativeMemberPath(inside, path) === null);
+  const placeOf = (path: string) => relativeMemberPath(inside, path) ?? memberName(path);
+  const weights: Record<string, unknown> = named
+    ? { method: schedule.method, ...schedule.parameters }
+    : { weights: `[${[...schedule.weights].map(String).join(', ')}]` };
+  return [
+    `# The recipe of the checkpoint beside it, by ckpt-merge ${version}. To make it again: merge run ${RECIPE_FILE}`,
+    ...(unknown.length > 0 ? ['# Inputs without `../` lie where a path would tell of persons or machines: put their paths here.'] : []),
+    'inputs:',
+    ...members.map(({ path }) => `  - ${scalar(placeOf(path))}`),
+    ...lines({
+      like: request.like === undefined ? undefined : scalar(placeOf(request.like)),
+      'allow-mixed-dtypes': request.allowMixedDtypes || undefined,
+      'allow-stages': request.allowStages || undefined,
+      'allow-configs': request.allowConfigs || undefined,
+      'base-model-id': output.baseModelId === undefined ? undefined : scalar(output.baseModelId),
+    }),
+    'outputs:',
+    `  - path: ${scalar(`../${basename(inside)}-again`)}`,
+    ...(named || schedule.method === 'weights'
+      ? []
+      : [`    # the weights of ${[schedule.method, ...lines(schedule.parameters)].join(', ')}`]),
+    ...lines({ ...weights, dtype: output.dtype, for: output.for, optimizer: output.optimizer }).map((line) => `    ${line}`),
+    '',
+  ].join('\n');
+}
+
+/** Whether the named schedule, of the checkpoints as they lie there, has exactly these weights in exactly this order. */
+async function givesTheseWeights(members: readonly Checkpoint[], { method, parameters, weights }: ResolvedWeights): Promise<boolean> {
+  if (method === 'weights') return false;
+  const given = libraryNames(parameters) as WeightRequest;
+  if ((Object.keys(given) as ParameterName[]).some((name) => PARAMETERS[name].kind === 'file')) return false;
+  const output = { ...given, method, path: '' };
+  const opened = new Map(members.map((checkpoint) => [checkpoint.path, checkpoint]));
+  try {
+    const placed = await placeInputs({ inputs: [...opened.keys()], outputs: [output] }, async (path) => opened.get(path)!);
+    const { inputs } = orderInputs(placed, [output], false);
+    if (!inputs.every(({ checkpoint }, i) => checkpoint === members[i])) return false;
+    const again = await resolveWeights(
+      inputs.map(({ checkpoint, step, tokens }) => ({ path: checkpoint.path, step, tokens })),
+      output,
+    );
+    return again.weights.every((weight, i) => Object.is(weight, weights[i]));
+  } catch (error) {
+    if (error instanceof MergeError) return false;
+    throw error;
+  }
+}
+
+function lines(entries: Readonly<Record<string, unknown>>): string[] {
+  return Object.entries(entries).flatMap(([key, value]) => (value === undefined ? [] : [`${key}: ${value}`]));
+}
+
+/** Text as YAML reads it back: plain where it cannot be anything but text, else quoted as in JSON, which is YAML too. */
+function scalar(text: string): string {
+  return /^(?:\.\.\/)+[\w./-]*$/.test(text) ? text : JSON.stringify(text);
+}
