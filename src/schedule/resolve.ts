@@ -1,78 +1,81 @@
-import { MergeError, type Warning } from '../errors.ts';
-import { DEFAULT_ALPHA, SCHEDULES, scheduleByName } from './registry.ts';
-import type { ResolvedWeights, WeightRequest } from './types.ts';
-
-/** Sums closer to 1 than this count as 1, everywhere. */
-export const WEIGHT_SUM_TOLERANCE = 1e-9;
+import { type Conflict, MergeError } from '../errors.ts';
+import { requestProblems } from './check.ts';
+import { scramble } from './control.ts';
+import { sumOf, weighAsGiven } from './explicit.ts';
+import { parameterLabel } from './parameters.ts';
+import { scheduleByName } from './registry.ts';
+import type { ParameterValue, ResolvedWeights, ScheduleContext, ScheduleMember, Weighing, WeightRequest } from './types.ts';
 
 /**
- * The effective float64 weights of `count` members. Named schedules are used exactly as their formula gives them and never renormalised; explicit
- * weights as given (negative and extrapolating allowed), with a warning when they do not sum to 1.
+ * The effective float64 weights of members (oldest first, at least one). Named schedules are used exactly as their formula gives them and never
+ * renormalised; explicit weights as given, see {@link weighAsGiven}. Reads the files that the request names, nothing else.
  *
- * @throws MergeError E_OPTION for an unknown method, α outside (0, 1] or contradicting options; E_WEIGHTS for a wrong number of weights, a weight
- *   that is not finite, all zero, or a sum of 0 with `normalize`.
+ * @throws MergeError E_OPTION for what {@link requestProblems} finds, all of it in `details.conflicts`; E_WEIGHTS for weights that do not fit the members
+ *   or too few members; E_ORDER for siblings, members at one position or positions that do not rise, E_NO_POSITION for unknown ones, where the schedule
+ *   depends on them; E_DECAY, E_NOT_FOUND, E_NOT_READABLE for a list of factors or a curve.
  */
-export function resolveWeights(count: number, request: WeightRequest): ResolvedWeights {
-  if (request.weights !== undefined) return explicitWeights(count, request.weights, request);
-  const name = request.method ?? 'sma';
-  const schedule = scheduleByName(name);
-  if (schedule === undefined) {
-    throw new MergeError('E_OPTION', `there is no method "${name}"`, {
-      help: `The methods are ${SCHEDULES.map((s) => s.name).join(', ')}.`,
-    });
-  }
-  const usesAlpha = schedule.parameters.includes('alpha');
-  if (request.alpha !== undefined && !usesAlpha) {
-    throw new MergeError('E_OPTION', `alpha has no meaning for method ${name}`, { help: 'Leave it out, or use --method ema.' });
-  }
-  if (request.normalize) {
-    throw new MergeError('E_OPTION', `normalize is for explicit weights; ${name} is used exactly as its formula gives it`, {
-      help: 'Leave out --normalize.',
-    });
-  }
-  const alpha = request.alpha ?? DEFAULT_ALPHA;
-  if (!(alpha > 0 && alpha <= 1)) throw new MergeError('E_OPTION', `alpha must be in (0, 1], not ${alpha}`);
-  const weights = schedule.weights(count, { alpha });
-  const warnings: Warning[] = [];
-  if (schedule.ordered && weights[0]! > weights[count - 1]! + WEIGHT_SUM_TOLERANCE) {
-    warnings.push({
-      code: 'W_OLDEST_HEAVIEST',
-      message: `${name} gives the oldest member ${weights[0]} and the newest ${weights[count - 1]}: with alpha = ${alpha} and ${count} members the seed of the recursion dominates`,
-    });
-  }
-  return { method: name, parameters: usesAlpha ? { alpha } : {}, normalized: false, weights, sum: sum(weights), notes: [], warnings };
+export async function resolveWeights(
+  members: readonly ScheduleMember[],
+  request: WeightRequest,
+  context: ScheduleContext = {},
+): Promise<ResolvedWeights> {
+  refuse(request);
+  const weighing = await weigh(members, request, context);
+  const { reverse, scramble: seed } = request;
+  const parameters: Record<string, ParameterValue> = {};
+  const decided = { ...weighing.parameters, ...(reverse ? { reverse } : {}), ...(seed === undefined ? {} : { scramble: seed }) };
+  for (const [name, value] of Object.entries(decided)) parameters[parameterLabel(name)] = value;
+  const control = reverse ? 'in reverse order' : seed === undefined ? null : `in an order that seed ${seed} decides`;
+  const weights = reverse ? weighing.weights.toReversed() : seed === undefined ? weighing.weights : scramble(weighing.weights, seed);
+  const warnings = weighing.warnings ?? [];
+  return {
+    method: request.weights === undefined ? (request.method ?? 'sma') : 'weights',
+    parameters,
+    normalized: request.normalize === true,
+    weights,
+    sum: sumOf(weights),
+    // What a schedule says of its members' weights is about other members in a control experiment.
+    notes: control === null ? (weighing.notes ?? []) : [`control experiment: the weights are ${control}`],
+    warnings: control === null ? warnings : warnings.filter((w) => w.code !== 'W_OLDEST_HEAVIEST'),
+  };
 }
 
-function explicitWeights(count: number, given: readonly number[], request: WeightRequest): ResolvedWeights {
-  if (request.method !== undefined || request.alpha !== undefined) {
-    throw new MergeError('E_OPTION', 'explicit weights and a method cannot be used together', { help: 'Give one or the other.' });
-  }
-  if (given.length !== count)
-    throw new MergeError('E_WEIGHTS', `${given.length} weights for ${count} inputs`, { help: 'Give one weight per input.' });
-  for (const [i, w] of given.entries()) {
-    if (!Number.isFinite(w)) throw new MergeError('E_WEIGHTS', `weight ${i + 1} is ${w}; weights must be finite numbers`);
-  }
-  if (given.every((w) => w === 0))
-    throw new MergeError('E_WEIGHTS', 'all weights are zero', { help: 'Give at least one member a weight.' });
-  let weights = Float64Array.from(given);
-  if (request.normalize) {
-    const total = sum(weights);
-    weights = weights.map((w) => w / total);
-    if (!weights.every(Number.isFinite)) {
-      throw new MergeError('E_WEIGHTS', `the weights sum to ${total}, so they cannot be normalized`, { help: 'Leave out --normalize.' });
+function weigh(members: readonly ScheduleMember[], request: WeightRequest, context: ScheduleContext): Weighing | Promise<Weighing> {
+  if (request.weights !== undefined) return weighAsGiven(members.length, request.weights, request);
+  const schedule = scheduleByName(request.method ?? 'sma')!;
+  if (schedule.ordered && members.length > 1) {
+    if (context.siblings) {
+      throw new MergeError(
+        'E_ORDER',
+        `${schedule.name} depends on the order of the members, and these are siblings: none is older than another`,
+        {
+          help: 'Use sma or explicit weights.',
+        },
+      );
     }
+    checkDistinct(members, schedule.name);
   }
-  const total = sum(weights);
-  const warnings: Warning[] = [];
-  if (Math.abs(total - 1) > WEIGHT_SUM_TOLERANCE) {
-    warnings.push({
-      code: 'W_WEIGHT_SUM',
-      message: `the weights sum to ${total}, not 1; they are used as given (--normalize divides by the sum)`,
-    });
-  }
-  return { method: 'weights', parameters: {}, normalized: request.normalize === true, weights, sum: total, notes: [], warnings };
+  return schedule.weigh(members, request, context);
 }
 
-function sum(weights: Float64Array): number {
-  return weights.reduce((a, b) => a + b, 0);
+function checkDistinct(members: readonly ScheduleMember[], method: string): void {
+  for (const [i, b] of members.entries()) {
+    const a = members[i - 1];
+    if (a === undefined || a.step === null || a.step !== b.step || a.tokens !== b.tokens) continue;
+    throw new MergeError('E_ORDER', `${a.path} and ${b.path} are both step ${a.step}, and ${method} depends on the order`, {
+      details: { file: b.path },
+    });
+  }
+}
+
+function refuse(request: WeightRequest): void {
+  const problems = requestProblems(request);
+  const first = problems[0];
+  if (first === undefined) return;
+  if (problems.length === 1) throw new MergeError('E_OPTION', first.message, { help: first.help });
+  const conflicts = problems.map(({ message }): Conflict => ({ code: 'E_OPTION', message }));
+  throw new MergeError('E_OPTION', `${problems.length} things are wrong with the weights asked for`, {
+    details: { conflicts },
+    help: first.help,
+  });
 }

@@ -67,3 +67,11 @@ export interface ResolvedWeights {
   readonly notes: readonly string[];
   readonly warnings: readonly Warning[];
 }
+
+/** What one schedule makes of a request; {@link ResolvedWeights} without what is the same for all. */
+export interface Weighing {
+  readonly weights: Float64Array;
+  readonly parameters?: Partial<Record<keyof WeightRequest, ParameterValue>>;
+  readonly notes?: readonly string[];
+  readonly warnings?: readonly Warning[];
+}
