@@ -31,7 +31,7 @@ export function outputFiles(
   options: { readonly like: string | null; readonly allowMixedDtypes: boolean },
 ): OutputFiles {
   const dtypeCode = request.dtype === undefined ? null : dtypeByName(request.dtype)!.code;
-  const { recipe, ...about } = recordedRecipe(members, { path: request.path, schedule, dtype: request.dtype ?? null }, options);
+  const { recipe, ...about } = recordedRecipe(members, { path: request.path, schedule, ...asked(request) }, options);
   const record =
     kind === 'file'
       ? embeddedProvenance({ ...about, recipe, dtypeChanges: [], warnings: [] })
@@ -55,13 +55,14 @@ export function outputFiles(
   const recipeText = {
     arithmetic: ARITHMETIC_VERSION,
     members: members.map((m, i) => [m.fingerprint, schedule.weights[i]!]).filter(([, w]) => w !== 0),
+    ...(request.optimizer === 'newest' && { optimizer: request.optimizer }),
   };
   digest.update(JSON.stringify(recipeText));
   for (const file of files) digest.update(`\n${file.name}\n`).update(file.header);
   return {
     path: request.path,
     kind,
-    dtype: request.dtype ?? null,
+    ...asked(request),
     dtypeCode,
     schedule,
     files,
@@ -71,6 +72,10 @@ export function outputFiles(
     digest: digest.digest('hex'),
     dtypeChanges: [...changes].map(([change, count]) => `${change}: ${count} tensors`),
   };
+}
+
+function asked(request: OutputRequest): Pick<PlanOutput, 'dtype' | 'purpose' | 'optimizer'> {
+  return { dtype: request.dtype ?? null, purpose: request.for ?? null, optimizer: request.optimizer ?? null };
 }
 
 function fileName(layout: Checkpoint, shardName: string, output: string, kind: 'folder' | 'file'): string {

@@ -8,10 +8,10 @@ import type { PlanMember, PlanOutput } from './types.ts';
  */
 export function recordedRecipe(
   members: readonly PlanMember[],
-  output: Pick<PlanOutput, 'path' | 'schedule' | 'dtype'>,
+  output: Pick<PlanOutput, 'path' | 'schedule' | 'dtype' | 'purpose' | 'optimizer'>,
   layout: { readonly like: string | null; readonly allowMixedDtypes: boolean },
 ): Pick<ProvenanceInput, 'toolVersion' | 'output' | 'recipe'> {
-  const { schedule, dtype, path } = output;
+  const { schedule, dtype, path, purpose, optimizer } = output;
   return {
     toolVersion: version,
     output: path,
@@ -21,6 +21,8 @@ export function recordedRecipe(
       parameters: schedule.parameters,
       normalized: schedule.normalized,
       dtype,
+      purpose,
+      optimizer,
       ...layout,
       members: members
         .map(({ path, step, tokens, bytes, fingerprint }, i) => ({ path, step, tokens, bytes, fingerprint, weight: schedule.weights[i]! }))

@@ -43,8 +43,6 @@ export interface OutputRequest extends WeightRequest {
   readonly optimizer?: 'drop' | 'newest' | undefined;
   /** What the selection found out, for the plan. */
   readonly selection?: SelectionReport | undefined;
-  /** Recipe of this output alone, written beside it: lines of YAML whose paths are relative to the output's parent folder. */
-  readonly recipe?: string | undefined;
   readonly baseModelId?: string | undefined;
 }
 
@@ -136,14 +134,17 @@ export interface PlanOutput {
   readonly schedule: ResolvedWeights;
   /** How its members came to be chosen; null where they were named one by one. */
   readonly selection: SelectionReport | null;
-  /** Recipe of this output alone, to be written beside it. */
+  /** Recipe of this output alone, to be written into its folder; null where the output is a single file. */
   readonly recipe: string | null;
   readonly baseModelId: string | null;
+  /** What it was made for, and what became of optimizer state; null where nothing was said. */
+  readonly purpose: Purpose | null;
+  readonly optimizer: 'drop' | 'newest' | null;
   /** One a layout shard, in the same order. */
   readonly files: readonly PlanOutputFile[];
   /** Index file name and content for sharded layouts. */
   readonly index: { readonly name: string; readonly bytes: Uint8Array } | null;
-  /** Configuration, tokenizer and the like, copied from the newest of its members. */
+  /** Configuration, tokenizer and the like, and training state where it was asked for: copied from the newest of its members. */
   readonly sideFiles: readonly SideFile[];
   readonly bytes: number;
   /** SHA-256 of all that decides the bytes of this output: members by fingerprint, weights, layout, dtype, arithmetic version. */

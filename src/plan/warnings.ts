@@ -2,7 +2,7 @@ import type { Checkpoint } from '../checkpoint/types.ts';
 import type { Warning } from '../errors.ts';
 import type { PlanOutput } from './types.ts';
 
-type Described = Pick<PlanOutput, 'path' | 'schedule' | 'selection' | 'dtypeChanges'>;
+type Described = Pick<PlanOutput, 'path' | 'schedule' | 'selection' | 'dtypeChanges' | 'purpose'>;
 
 /**
  * What there is to say of one output, whatever else is made in the same run.
@@ -11,6 +11,10 @@ type Described = Pick<PlanOutput, 'path' | 'schedule' | 'selection' | 'dtypeChan
  */
 export function ownWarnings(output: Described, order: readonly Warning[], sources: readonly Checkpoint[]): Warning[] {
   const dtype = output.dtypeChanges.join('; ');
+  const why =
+    output.purpose === 'resume'
+      ? ', so that training goes on from the mean and not from its rounding; the members have no more bits for it'
+      : '';
   return [
     ...order,
     ...sources.flatMap((c) => c.warnings),
@@ -18,7 +22,7 @@ export function ownWarnings(output: Described, order: readonly Warning[], source
     ...(output.selection?.warnings ?? []),
     ...(dtype === ''
       ? []
-      : [{ code: 'W_DTYPE_CHANGED', message: `${output.path} is stored in another dtype than the newest input: ${dtype}` } as const]),
+      : [{ code: 'W_DTYPE_CHANGED', message: `${output.path} is stored in another dtype than the newest input: ${dtype}${why}` } as const]),
   ];
 }
 

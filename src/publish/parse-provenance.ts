@@ -42,6 +42,8 @@ export function parseProvenance(text: string | Uint8Array, path: string): Proven
       parameters: parametersOf(recipe, alpha),
       normalized: boolean(recipe, 'normalized'),
       dtype: orNull(recipe, 'dtype', string),
+      purpose: recipe.has('purpose') ? orNull(recipe, 'purpose', string) : null,
+      optimizer: recipe.has('optimizer') ? orNull(recipe, 'optimizer', string) : null,
       allowMixedDtypes: boolean(recipe, 'allowMixedDtypes'),
       like: orNull(recipe, 'like', string),
       members,

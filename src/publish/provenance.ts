@@ -35,6 +35,9 @@ export interface ProvenanceRecipe {
   readonly normalized: boolean;
   /** Dtype of all float tensors; null where each is as in the layout. */
   readonly dtype: string | null;
+  /** What the merge was made for, and what became of optimizer state; null where nothing was said. */
+  readonly purpose: string | null;
+  readonly optimizer: string | null;
   readonly allowMixedDtypes: boolean;
   /** Name of the checkpoint whose layout was followed, where it was not the newest member. */
   readonly like: string | null;
@@ -104,6 +107,8 @@ export function buildProvenance(input: ProvenanceInput): Provenance {
       parameters: withoutFolders(recipe.parameters),
       normalized: recipe.normalized,
       dtype: recipe.dtype,
+      purpose: recipe.purpose,
+      optimizer: recipe.optimizer,
       allowMixedDtypes: recipe.allowMixedDtypes,
       like: recipe.like === null ? null : memberName(recipe.like),
       members: recipe.members.map(({ path, step, tokens, weight, bytes, fingerprint }) => ({
