@@ -4,6 +4,8 @@ import { openCheckpoint } from '../checkpoint/open.ts';
 import { sideFiles } from '../checkpoint/side-files.ts';
 import type { Checkpoint } from '../checkpoint/types.ts';
 import { type Conflict, ERROR_CODES, MergeError, type Warning } from '../errors.ts';
+import { cachedRepoId } from '../hub/repo-id.ts';
+import { recipeText } from '../recipe/text.ts';
 import { HeaderCache } from '../safetensors/header-cache.ts';
 import { resolveWeights } from '../schedule/resolve.ts';
 import type { ResolvedWeights } from '../schedule/types.ts';
@@ -13,6 +15,7 @@ import { unequalIntegers } from './integers.ts';
 import { Kinship } from './kinship.ts';
 import { layoutConflicts } from './layouts.ts';
 import { extraTensors, InputFiles, matchShard } from './match.ts';
+import { startState, withStartDefaults } from './merged-start.ts';
 import { orderInputs } from './order.ts';
 import { outputFiles } from './output-files.ts';
 import { outputConflicts, outputKind, outputsOverlap } from './output-path.ts';
@@ -62,7 +65,8 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
   const checkpoints = ordered.inputs.map((i) => i.checkpoint);
   const like = request.like === undefined ? null : await openInput(request.like);
   const drafts: Draft[] = await Promise.all(
-    request.outputs.map(async (output, k) => {
+    request.outputs.map(async (given, k) => {
+      const output = withStartDefaults(given);
       const { members, warnings } = ordered.outputs[k]!;
       const inputs = pick(ordered.inputs, members);
       const own = pick(checkpoints, members);
@@ -84,12 +88,18 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
   });
   const options = { like: request.like ?? null, allowMixedDtypes: request.allowMixedDtypes ?? false };
   const outputs: PlanOutput[] = [];
+  const startConflicts: Conflict[] = [];
   for (const d of drafts) {
-    const side = await sideFiles(d.own.at(-1)!);
-    const made = outputFiles(d.layout, pick(members, d.members), d.schedule, d.output, d.kind, side.copied, options);
-    const { selection = null, recipe = null, baseModelId = null } = d.output;
+    const newest = d.own.at(-1)!;
+    const start = await startState(d.output, d.kind, newest);
+    startConflicts.push(...start.conflicts);
+    const side = [...(await sideFiles(newest)).copied, ...start.files];
+    const made = outputFiles(d.layout, pick(members, d.members), d.schedule, d.output, d.kind, side, options);
+    const { selection = null, baseModelId = cachedRepoId(d.own.map((c) => c.path)) } = d.output;
+    const recipe = d.kind === 'folder' ? await recipeText({ output: d.output, members: d.own, schedule: d.schedule, request }) : null;
     const about = { ...made, members: d.members, selection, recipe, baseModelId };
-    outputs.push({ ...about, warnings: ownWarnings(about, d.warnings, like === null ? d.own : [...d.own, like]) });
+    const warnings = ownWarnings(about, d.warnings, like === null ? d.own : [...d.own, like]);
+    outputs.push({ ...about, warnings: [...warnings, ...start.warnings] });
   }
   if (request.resume) {
     const published = await Promise.all(outputs.map(isPublished));
@@ -97,7 +107,7 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
   }
 
   const layout = drafts.at(-1)!.layout;
-  const conflicts: Conflict[] = await outputsOverlap(request.outputs.map((o) => o.path));
+  const conflicts: Conflict[] = [...startConflicts, ...(await outputsOverlap(request.outputs.map((o) => o.path)))];
   const sources = like === null ? checkpoints : [...checkpoints, like];
   for (const { output, kind } of drafts) conflicts.push(...(await outputConflicts(output.path, kind, sources, request.force ?? false)));
   conflicts.push(...layoutConflicts(drafts.map((d) => ({ path: d.output.path, layout: d.layout }))));

@@ -21,6 +21,7 @@ const INPUT: ProvenanceInput = {
   recipe: {
     method: 'ema',
     alpha: 0.2,
+    parameters: { alpha: 0.2, 'lr-curve': '/scratch/curves/target.csv', reverse: true },
     normalized: false,
     dtype: 'F32',
     allowMixedDtypes: false,
@@ -48,6 +49,7 @@ describe('provenance', () => {
       recipe: {
         method: 'ema',
         alpha: 0.2,
+        parameters: { alpha: 0.2, 'lr-curve': 'target.csv', reverse: true },
         normalized: false,
         dtype: 'F32',
         allowMixedDtypes: false,
@@ -149,6 +151,9 @@ describe('provenance', () => {
     ['timings that are a list', ['timings'], []],
     ['a dtype change that is a number', ['dtypeChanges'], [1]],
     ['no tool', ['tool'], null],
+    ['parameters that are a list', ['recipe', 'parameters'], [0.2]],
+    ['a parameter that is an object', ['recipe', 'parameters', 'alpha'], {}],
+    ['a parameter that is null', ['recipe', 'parameters', 'alpha'], null],
   ])('with %s is refused with E_PROVENANCE', (_, place, value) => {
     const provenance: unknown = JSON.parse(provenanceText(buildProvenance(INPUT)));
     const parent = place.slice(0, -1).reduce((at, key) => Reflect.get(at as object, key), provenance);
@@ -174,6 +179,16 @@ describe('provenance', () => {
     expect(() => parseProvenance(text, 'p.json')).toThrow(
       expect.objectContaining({ code: 'E_PROVENANCE', details: expect.objectContaining({ file: 'p.json' }) }),
     );
+  });
+
+  test.each([
+    [0.2, { alpha: 0.2 }],
+    [null, {}],
+  ])('from before there were other parameters, with alpha %s, is read', (alpha, parameters) => {
+    const provenance = JSON.parse(provenanceText(buildProvenance(INPUT)));
+    delete provenance.recipe.parameters;
+    provenance.recipe.alpha = alpha;
+    expect(parseProvenance(JSON.stringify(provenance), 'x').recipe).toMatchObject({ alpha, parameters });
   });
 
   test('passes over fields that it does not know', () => {

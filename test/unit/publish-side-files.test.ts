@@ -87,6 +87,7 @@ describe('the merge card', () => {
     recipe: {
       method: 'wma',
       alpha: null,
+      parameters: {},
       normalized: false,
       dtype: null,
       allowMixedDtypes: false,
