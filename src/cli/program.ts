@@ -1,9 +1,10 @@
 import { Argument, Command } from 'commander';
-import { DEFAULT_ALPHA, SCHEDULES } from '../schedule/registry.ts';
 import { examplesText, exitCodesText } from './help-text.ts';
 import { choiceOption, flag, listOption, valueOption } from './options.ts';
+import { addSelectionOptions, addTokenOptions, parseText } from './run-options.ts';
+import { addScheduleOptions } from './schedule-options.ts';
 import type { Colors } from './terminal.ts';
-import { parseBytes, parseFraction, parsePath, parsePositiveInteger, parseShare, parseWeights } from './values.ts';
+import { parseBytes, parseFraction, parsePath, parsePositiveInteger, parseWeights } from './values.ts';
 
 export const SHELLS = ['bash', 'zsh', 'fish'] as const;
 const FLOATS = ['BF16', 'F16', 'F32', 'F64'] as const;
@@ -37,7 +38,8 @@ export function buildProgram(version: string, name: string, dispatch: Dispatch):
     return sub.action((...given) => dispatch(command, given.slice(0, args.length), sub.opts()));
   };
 
-  const inputs = () => new Argument('<input...>', 'checkpoints: folders or .safetensors files; PATH:WEIGHT gives one its weight');
+  const inputs = () =>
+    new Argument('<input...>', 'checkpoints (folders or .safetensors files; PATH:WEIGHT gives one its weight), or run folders');
   addMergeOptions(add('average', 'merge checkpoints into one', [inputs()])).addOption(
     flag('-n, --dry-run', 'print the plan, write nothing'),
   );
@@ -89,7 +91,6 @@ export function buildProgram(version: string, name: string, dispatch: Dispatch):
 
 function addMergeOptions(command: Command): Command {
   command.usage('INPUT... -o OUT [options]');
-  const methods = SCHEDULES.map((s) => s.name);
   command
     .optionsGroup('Output:')
     .addOption(valueOption('-o, --output <path>', 'what to make: a folder, or a file ending in .safetensors (required)', parsePath))
@@ -98,11 +99,17 @@ function addMergeOptions(command: Command): Command {
     .addOption(
       valueOption('--like <path>', 'take shards, order, names and dtypes from this checkpoint (default: the newest input)', parsePath),
     )
-    .optionsGroup('Weights:')
-    .addOption(choiceOption('-m, --method <name>', `${SCHEDULES.map((s) => `${s.name}: ${s.summary}`).join('; ')} (default: sma)`, methods))
+    .addOption(choiceOption('--for <purpose>', 'resume: a start for more training, in F32 (default: inference)', ['inference', 'resume']))
     .addOption(
-      valueOption('--alpha <number>', `ema: share of each newer checkpoint, over 0 and at most 1 (default: ${DEFAULT_ALPHA})`, parseShare),
+      choiceOption('--optimizer <what>', 'for resume: drop, or newest: copy the optimizer state of the newest input (default: drop)', [
+        'drop',
+        'newest',
+      ]),
     )
+    .addOption(valueOption('--base-model-id <id>', "Hugging Face id for the model card's base_model, as org/name", parseText));
+  addSelectionOptions(command);
+  addTokenOptions(command);
+  addScheduleOptions(command.optionsGroup('Weights:'))
     .addOption(
       valueOption('-w, --weights <list>', 'one number for each input, as 0.2,0.3,0.5; negative ones too, used as given', parseWeights),
     )

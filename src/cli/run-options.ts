@@ -3,7 +3,7 @@ import { MergeError } from '../errors.ts';
 import { parseQuantity } from '../trajectory/quantity.ts';
 import type { QuantityText, Selection } from '../trajectory/types.ts';
 import { choiceOption, flag, valueOption } from './options.ts';
-import { parsePath, parsePositiveInteger } from './values.ts';
+import { badValue, parsePath, parsePositiveInteger } from './values.ts';
 
 /** Options that choose members of a run, for every command that makes merges of one. */
 export function addSelectionOptions(command: Command): Command {
@@ -85,11 +85,12 @@ function parseSpike(text: string, option: string): 'auto' | number {
 
 function parseWholeNumber(text: string, option: string): number {
   const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
-  if (!Number.isSafeInteger(value)) throw new MergeError('E_OPTION', `${option} takes a whole number, not '${text}'`);
+  if (!Number.isSafeInteger(value)) throw badValue(option, text, 'a whole number');
   return value;
 }
 
-function parseText(text: string, option: string): string {
+/** Any word but an empty one. */
+export function parseText(text: string, option: string): string {
   if (text === '') throw new MergeError('E_OPTION', `${option} is given an empty word`, { help: 'Is a shell variable unset?' });
   return text;
 }

@@ -26,13 +26,18 @@ const UNITS: Readonly<Record<string, number>> = {
   tib: 2 ** 40,
 };
 
+/** A decimal number as people write it; NaN for everything else, `Infinity` and `0x10` too. */
+export function parseNumber(text: string): number {
+  return NUMBER.test(text) ? Number(text) : Number.NaN;
+}
+
 /** `268435456`, `256M` (decimal), `256MiB` (binary), `1.5G`: bytes, at least 1. */
 export function parseBytes(text: string, option: string): number {
   const match = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i.exec(text);
   const unit = UNITS[(match?.[2] ?? '?').toLowerCase()];
   const bytes = match !== null && unit !== undefined ? Math.round(Number(match[1]) * unit) : Number.NaN;
   if (!Number.isSafeInteger(bytes) || bytes < 1) {
-    throw bad(option, text, 'a size', 'Write bytes (268435456), decimal units (256M, 1.5G) or binary units (256MiB, 1GiB).');
+    throw badValue(option, text, 'a size', 'Write bytes (268435456), decimal units (256M, 1.5G) or binary units (256MiB, 1GiB).');
   }
   return bytes;
 }
@@ -40,21 +45,21 @@ export function parseBytes(text: string, option: string): number {
 /** A whole number, at least 1. */
 export function parsePositiveInteger(text: string, option: string): number {
   const value = /^\d+$/.test(text) ? Number(text) : 0;
-  if (!Number.isSafeInteger(value) || value < 1) throw bad(option, text, 'a whole number of at least 1');
+  if (!Number.isSafeInteger(value) || value < 1) throw badValue(option, text, 'a whole number of at least 1');
   return value;
 }
 
 /** A number from 0 to 1, both included. */
 export function parseFraction(text: string, option: string): number {
-  const value = NUMBER.test(text) ? Number(text) : Number.NaN;
-  if (!(value >= 0 && value <= 1)) throw bad(option, text, 'a number from 0 to 1');
+  const value = parseNumber(text);
+  if (!(value >= 0 && value <= 1)) throw badValue(option, text, 'a number from 0 to 1');
   return value;
 }
 
 /** A number over 0 and at most 1. */
 export function parseShare(text: string, option: string): number {
-  const value = NUMBER.test(text) ? Number(text) : Number.NaN;
-  if (!(value > 0 && value <= 1)) throw bad(option, text, 'a number over 0 and at most 1');
+  const value = parseNumber(text);
+  if (!(value > 0 && value <= 1)) throw badValue(option, text, 'a number over 0 and at most 1');
   return value;
 }
 
@@ -73,7 +78,7 @@ export function parsePath(text: string, option: string): string {
 export function parseChoice<const T extends string>(choices: readonly T[]): ValueParser<T> {
   return (text, option) => {
     const found = choices.find((choice) => choice.toLowerCase() === text.toLowerCase());
-    if (found === undefined) throw bad(option, text, `one of ${choices.join(', ')}`);
+    if (found === undefined) throw badValue(option, text, `one of ${choices.join(', ')}`);
     return found;
   };
 }
@@ -85,7 +90,7 @@ export function parseWeights(text: string, option: string): readonly number[] {
 
 /** One weight: decimal or scientific, any sign, finite. */
 export function parseWeight(text: string, where: string): number {
-  const value = NUMBER.test(text) ? Number(text) : Number.NaN;
+  const value = parseNumber(text);
   if (!Number.isFinite(value)) {
     throw new MergeError('E_WEIGHTS', `${where}: '${text}' is not a finite number`, {
       help: 'Write weights as 0.25, -0.5 or 1e-3, one for each input, separated by commas.',
@@ -94,6 +99,7 @@ export function parseWeight(text: string, where: string): number {
   return value;
 }
 
-function bad(option: string, text: string, wanted: string, help?: string): MergeError {
+/** The error for a value that an option does not take; `wanted` says what it takes. */
+export function badValue(option: string, text: string, wanted: string, help?: string): MergeError {
   return new MergeError('E_OPTION', `${option} takes ${wanted}, not '${text}'`, help === undefined ? {} : { help });
 }

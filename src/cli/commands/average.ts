@@ -1,16 +1,18 @@
 import type { MergeEvent } from '../../engine/events.ts';
 import { MergeError } from '../../errors.ts';
 import { type AverageOptions, average, plan, planDocument } from '../../index.ts';
+import type { Selection } from '../../trajectory/types.ts';
 import type { VerifyProgress } from '../../verify/verify.ts';
 import { type Context, writeJson } from '../context.ts';
 import { parseInputs } from '../inputs.ts';
 import { interruptible } from '../interrupt.ts';
 import { createProgress, type ProgressMode } from '../progress.ts';
+import { splitSelection } from '../run-options.ts';
 import { mergeSummary } from '../text/merge-summary.ts';
 import { planText } from '../text/plan-text.ts';
 
 /** Options of `average` and `plan` as commander leaves them. */
-export interface AverageFlags extends Omit<AverageOptions, 'inputs' | 'output'> {
+export interface AverageFlags extends Omit<AverageOptions, 'inputs' | 'output' | 'select'>, Selection {
   readonly output?: string;
   readonly dryRun?: boolean;
   readonly json?: boolean;
@@ -59,8 +61,15 @@ export async function showPlan(context: Context, options: AverageOptions, flags:
 export function averageOptions(inputs: readonly string[], flags: AverageFlags): AverageOptions {
   const { output, dryRun, json, quiet, progress, keep, ...given } = flags as AverageFlags & { readonly debug?: boolean };
   if (output === undefined) throw new MergeError('E_USAGE', 'no output is given', { help: 'Name what to make with -o OUT.' });
-  const { debug, ...options } = given;
-  return { ...options, inputs: parseInputs(inputs, flags.weights !== undefined), output, ...(keep === false ? { keep } : {}) };
+  const { debug, ...flat } = given;
+  const { select, rest } = splitSelection(flat);
+  return {
+    ...rest,
+    ...(select === undefined ? {} : { select }),
+    inputs: parseInputs(inputs, flags.weights !== undefined),
+    output,
+    ...(keep === false ? { keep } : {}),
+  };
 }
 
 /** A line of `--progress json`: the plan as its document, because its segments alone can be a hundred megabytes. */
