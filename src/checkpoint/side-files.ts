@@ -27,7 +27,7 @@ export interface SideFiles {
 const RULES: readonly (readonly [pattern: RegExp, reason: string | null])[] = [
   [/^\./, 'hidden'],
   [/^README(\..*)?$/i, 'a merge card takes its place'],
-  [/^merge_provenance\.json$/, 'tells of another merge'],
+  [/^merge_(provenance\.json|recipe\.yaml)$/, 'tells of another merge'],
   [/^(trainer_state\.json|training_args\.(bin|json)|all_results\.json|(train|eval|test)_results\.json)$/, 'training state'],
   [
     /^(optim|scheduler|lr_scheduler|rng_state|random_states|scaler|latest|zero_|global_step|mp_rank|pytorch_model_fsdp|events\.out)/,

@@ -48,11 +48,19 @@ function report(source: RecipeSource, issue: Issue, above: Keys): void {
     source.complain(keys, `\`${name}\` is missing`);
     return;
   }
+  if (value === null) {
+    source.complain(keys, `\`${name}\` is empty`);
+    return;
+  }
+  // What the parsers of amounts say names the entry already.
+  if (issue.code === 'custom') {
+    source.complain(keys, issue.message);
+    return;
+  }
   const quoted = source.quoted(keys);
-  const given = quoted === null || issue.code === 'custom' ? '' : `, not ${quoted}`;
   const near = issue.code === 'invalid_value' && typeof value === 'string' ? didYouMean(value, issue.values.map(String)) : null;
-  const subject = issue.code === 'custom' ? `\`${name}\`:` : keys.length === 0 ? 'a recipe' : `\`${name}\``;
-  source.complain(keys, `${subject} ${issue.message}${given}${meant(near)}`);
+  const subject = keys.length === 0 ? 'a recipe' : `\`${name}\``;
+  source.complain(keys, `${subject} ${issue.message}${quoted === null ? '' : `, not ${quoted}`}${meant(near)}`);
 }
 
 /** What to do about an unknown key: the known one that it looks like, or the place where it is known. */

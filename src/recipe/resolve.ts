@@ -1,6 +1,7 @@
 import { type Conflict, MergeError } from '../errors.ts';
 import type { OutputRequest, PlanInput, PlanRequest } from '../plan/types.ts';
 import { discoverRun, isRunFolder } from '../trajectory/discover.ts';
+import { learningRatePhase } from '../trajectory/phase.ts';
 import { withTokens } from '../trajectory/token-source.ts';
 import type { Run, RunCheckpoint } from '../trajectory/types.ts';
 import { checkpointsAsRun } from './checkpoints-as-run.ts';
@@ -28,11 +29,15 @@ export async function resolveRecipe(recipe: Recipe, signal?: AbortSignal): Promi
   const found = folders ? await Promise.all(inputs.map((path) => discover(path, signal))) : [await checkpointsAsRun(inputs, signal)];
   const runs = counted ? await Promise.all(found.map((run) => withTokens(run, source))) : found;
   if (choosing) return { ...options, ...(await chosenMembers(runs, recipe, signal)) };
-  const known = new Map(runs.flatMap((run) => run.checkpoints.map((checkpoint) => [checkpoint.path, checkpoint])));
+  // Counts of tokens alone choose nothing: the checkpoints stay in the order in which explicit weights may be about them.
+  const [{ checkpoints, log, warnings }] = runs as [Run];
+  const known = new Map(checkpoints.map((checkpoint) => [checkpoint.path, checkpoint]));
+  const phase = learningRatePhase(log, checkpoints[0]!.step!, checkpoints.at(-1)!.step!);
+  const selection = { excluded: [], siblings: false, phase, log, notes: [], warnings };
   return {
     ...options,
     inputs: inputs.map((path) => asInput(known.get(path)!)),
-    outputs: recipe.outputs.map((output) => outputRequest(recipe, output)),
+    outputs: recipe.outputs.map((output) => ({ ...outputRequest(recipe, output), selection })),
   };
 }
 

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { type NumberRange, PARAMETERS, type Parameter, type ParameterName, parameterLabel, rangeText } from '../schedule/parameters.ts';
 import { SCHEDULES, type ScheduleName } from '../schedule/registry.ts';
 import type { WeightRequest } from '../schedule/types.ts';
-import { parseQuantity } from '../trajectory/quantity.ts';
+import { parseDistance, parseQuantity, parseTokens } from '../trajectory/quantity.ts';
 
 /** `halfLife` as `half-life`, in types. */
 type Dashed<S extends string> = S extends `${infer Head}${infer Tail}`
@@ -19,34 +19,37 @@ const number = z.number(said('must be a finite number'));
 const toggle = z.boolean(said('must be true or false'));
 const choice = <const T extends readonly [string, ...string[]]>(values: T) => z.enum(values, said(`must be one of ${values.join(', ')}`));
 
-/** Text that `parseQuantity` takes; what it says of other text is the complaint. */
-const quantity = z
-  .union([z.string(), z.number()], said('must be an amount such as 8B (tokens), 1000steps or 3ckpt'))
-  .superRefine((text, context) => {
+/** An entry that holds text for one of the parsers of amounts, whose complaint names the entry. */
+function amount(name: string, parse: (text: string | number, what: string) => unknown, like: string) {
+  return z.union([z.string(), z.number()], said(`must be an amount such as ${like}`)).superRefine((text, context) => {
     try {
-      parseQuantity(text, 'the amount');
+      parse(text, `\`${name}\``);
     } catch (error) {
       context.addIssue({ code: 'custom', message: (error as Error).message });
     }
   });
+}
+
+const point = (name: string) => amount(name, parseQuantity, '8B (tokens) or 1000steps');
+const distance = (name: string) => amount(name, parseDistance, '8B (tokens), 1000steps or 3ckpt');
 
 const select = z
   .strictObject(
     {
       last: count.describe('The newest so many, after everything else.'),
-      every: quantity.describe('Spacing, counted back from the newest: 8B, 1000steps or 3ckpt.'),
-      from: quantity.describe('First step or token count, included.'),
-      to: quantity.describe('Last step or token count, included.'),
+      every: distance('every').describe('Spacing, counted back from the newest: 8B, 1000steps or 3ckpt.'),
+      from: point('from').describe('First step or token count, included.'),
+      to: point('to').describe('Last step or token count, included.'),
       steps: z.array(index, said('must be a list of steps')).min(1, said('is an empty list')).describe('Exactly these steps.'),
-      before: quantity.describe('Only checkpoints before this step or token count.'),
+      before: point('before').describe('Only checkpoints before this step or token count.'),
       stage: index.describe('Only this stage of a training in several.'),
-      'min-interval': quantity.describe('Least distance between neighbours.'),
+      'min-interval': distance('min-interval').describe('Least distance between neighbours.'),
       'min-members': count.describe('Fewer members than this are an error.'),
       'each-ingredient': choice(['last']).describe('One member of every ingredient, or of every run: its last.'),
       'before-spike': z
         .union([z.literal('auto'), index], said('must be auto or the step of the spike'))
         .describe('Only checkpoints before a loss spike: the one found in the log, or a given step.'),
-      margin: quantity.describe('How long before the spike at least; default one save interval.'),
+      margin: distance('margin').describe('How long before the spike at least; default one save interval.'),
     },
     said('must be a map of conditions, such as { last: 10, every: 8B }'),
   )
@@ -64,7 +67,7 @@ function parameterSchema(name: ParameterName): z.ZodType {
   const schema = {
     number: () => numberWithin(number, row.range ?? {}),
     integer: () => numberWithin(z.int(said('must be a whole number')), row.range ?? {}),
-    quantity: () => quantity,
+    quantity: () => distance(parameterLabel(name)),
     choice: () => choice((row.choices ?? []) as [string, ...string[]]),
     file: () => path,
     flag: () => toggle,
@@ -123,10 +126,7 @@ export const recipeSchema = z.strictObject(
     like: path
       .optional()
       .describe('Checkpoint whose shards, tensor order, names and dtypes the outputs follow; the newest member when absent.'),
-    'tokens-per-step': z
-      .union([z.string(), z.number()], said('must be a number of tokens such as 4M'))
-      .optional()
-      .describe('Tokens of every step, such as 4M.'),
+    'tokens-per-step': amount('tokens-per-step', parseTokens, '4M').optional().describe('Tokens of every step, such as 4M.'),
     'batch-schedule': z
       .string(said('must be text such as 0:2M,50000:4M'))
       .optional()
