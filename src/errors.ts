@@ -93,6 +93,11 @@ export const ERROR_CODES = {
     title: 'The folder holds no safetensors checkpoint',
     help: 'Point at a folder with model.safetensors or model.safetensors.index.json.',
   },
+  E_NO_RUN: {
+    exit: 3,
+    title: 'The folder holds no run, or none of its checkpoints can be used',
+    help: 'Name the folder that holds the step folders, as checkpoint-1000, step1000 or iter_0001000.',
+  },
   E_AMBIGUOUS: {
     exit: 3,
     title: 'The folder holds both a single file and an index',
@@ -308,6 +313,7 @@ export const WARNING_CODES = {
   W_OVERFLOW: 'A finite sum became infinite in the output dtype.',
   W_UNINDEXED_FILE: 'The folder holds safetensors files that its checkpoint does not include.',
   W_TRAINER_STATE: 'A state file (trainer_state.json and the like) cannot be read, or names another step than the folder.',
+  W_SAME_STEP: 'Two checkpoints of a run stand at the same step; one is left out.',
   W_DTYPE_CHANGED: 'The output dtype differs from the one in the newest input.',
   W_STALE_PARTIAL: 'An unfinished merge to the same output is lying beside it.',
   W_RESTORED: 'The output of an earlier merge was restored after an interrupted replacement.',

@@ -7,6 +7,7 @@ import { readError } from '../safetensors/read-file.ts';
 import { readHeaderAndStat } from '../safetensors/read-header.ts';
 import { readIndex } from '../safetensors/read-index.ts';
 import type { SafetensorsIndex } from '../safetensors/scan-index.ts';
+import { foreignFormat } from './foreign.ts';
 import { mapBounded } from './map-bounded.ts';
 import { readPosition } from './position.ts';
 import { locateTensors } from './tensor-locator.ts';
@@ -83,7 +84,7 @@ async function filesOfFolder(path: string, cache: HeaderCache): Promise<Files> {
   if (secondIndex !== undefined) throw ambiguous(path, indexes);
   if (indexName === undefined) {
     const single = singles.includes('model.safetensors') ? 'model.safetensors' : singles.length === 1 ? singles[0] : undefined;
-    if (single === undefined) throw noCheckpoint(path, visible, singles);
+    if (single === undefined) throw await noCheckpoint(path, visible, singles);
     return { entries, names: [single], index: null, indexName: null, warnings: notIncluded(path, singles, new Set([single])) };
   }
   const index = await readIndex(join(path, indexName), cache);
@@ -140,7 +141,14 @@ function ambiguous(path: string, names: readonly string[]): MergeError {
   return new MergeError('E_AMBIGUOUS', `${path}: holds both ${names.join(' and ')}`, { details: { file: path, candidates: names } });
 }
 
-function noCheckpoint(path: string, visible: readonly string[], singles: readonly string[]): MergeError {
+async function noCheckpoint(path: string, visible: readonly string[], singles: readonly string[]): Promise<MergeError> {
+  const foreign = singles.length === 0 ? await foreignFormat(path) : null;
+  if (foreign !== null) {
+    return new MergeError('E_NO_CHECKPOINT', `${path}: is a checkpoint of ${foreign.format}, not safetensors`, {
+      details: { file: path, ...foreign },
+      help: `Convert it first, with ${foreign.converter}.`,
+    });
+  }
   const [problem, help] = whyNoCheckpoint(visible, singles);
   return new MergeError('E_NO_CHECKPOINT', `${path}: ${problem}`, { details: { file: path }, ...(help !== undefined && { help }) });
 }
@@ -156,8 +164,6 @@ function whyNoCheckpoint(visible: readonly string[], singles: readonly string[])
         : 'Name one of the files, or save the checkpoint again with save_pretrained.',
     ];
   }
-  const foreign = visible.find((name) => /\.(bin|pt|pth|ckpt|distcp|nemo|gguf)$/.test(name));
-  if (foreign !== undefined) return [`the folder holds ${foreign}, but no safetensors file`, 'Save the checkpoint as safetensors first.'];
   return ['the folder holds no safetensors file'];
 }
 
