@@ -1,0 +1,132 @@
+import { existsSync, readdirSync, rmSync, statSync, utimesSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { OutputRequest } from '../../src/plan/types.ts';
+import { type FixtureTensor, temporaryFolder } from '../support/checkpoints.ts';
+import { merge, published, writeRun } from '../support/multi-output.ts';
+
+const TENSORS: FixtureTensor[] = Array.from({ length: 4 }, (_, i) => ({ name: `w${i}`, dtype: 'BF16', shape: [64, 65] }));
+const RECIPES: readonly Omit<OutputRequest, 'path'>[] = [
+  { members: [0, 1] },
+  { members: [1, 2], method: 'ema', alpha: 0.3 },
+  { members: [2, 3], dtype: 'F32' },
+];
+
+let folder: ReturnType<typeof temporaryFolder>;
+let inputs: string[];
+beforeEach(() => {
+  folder = temporaryFolder();
+  inputs = writeRun(at('run'), TENSORS, 4);
+});
+afterEach(() => folder.remove());
+const at = (...parts: string[]) => join(folder.path, ...parts);
+const outputsIn = (place: string, recipes = RECIPES): OutputRequest[] => recipes.map((r, k) => ({ ...r, path: at(place, `out-${k}`) }));
+const hidden = (place: string) => readdirSync(at(place)).filter((name) => name.startsWith('.'));
+
+/** Ends the merge when all is computed and nothing published: the first of two units at least is on disk then. */
+async function interrupt(outputs: OutputRequest[]): Promise<string[]> {
+  const controller = new AbortController();
+  const kept: string[] = [];
+  const merging = merge(
+    { inputs, outputs },
+    {
+      signal: controller.signal,
+      onEvent: (event) => {
+        if (event.type === 'progress' && event.phase === 'sync') controller.abort(new Error('enough'));
+        if (event.type === 'kept') kept.push(event.output);
+      },
+    },
+  );
+  await expect(merging).rejects.toThrow('enough');
+  return kept;
+}
+
+describe('an interrupted merge of several outputs', () => {
+  it('goes on to the very bytes of an undisturbed one', async () => {
+    await merge({ inputs, outputs: outputsIn('whole') });
+    const outputs = outputsIn('place');
+    expect(await interrupt(outputs)).toEqual(outputs.map((o) => o.path));
+    expect(outputs.map((o) => existsSync(o.path))).toEqual([false, false, false]);
+    const result = await merge({ inputs, outputs, resume: true });
+    expect(result.resumedBytes).toBeGreaterThan(0);
+    for (const k of RECIPES.keys()) expect(published(at('place', `out-${k}`))).toEqual(published(at('whole', `out-${k}`)));
+    expect(hidden('place')).toEqual([]);
+  });
+
+  it('leaves outputs that are published as they are, and begins those afresh that it had not come to', async () => {
+    await merge({ inputs, outputs: outputsIn('whole') });
+    const outputs = outputsIn('place');
+    await interrupt([outputs[1]!]);
+    await merge({ inputs, outputs: [outputs[0]!] });
+    const before = statSync(outputs[0]!.path).ino;
+    const result = await merge({ inputs, outputs, resume: true });
+    expect(result.finished).toEqual([outputs[0]!.path]);
+    expect(result.outputs.map((o) => o.path)).toEqual([outputs[1]!.path, outputs[2]!.path]);
+    expect(statSync(outputs[0]!.path).ino).toBe(before);
+    for (const k of RECIPES.keys()) expect(published(at('place', `out-${k}`))).toEqual(published(at('whole', `out-${k}`)));
+    expect(hidden('place')).toEqual([]);
+  });
+
+  it('counts a bad value once, whichever outputs are left to make', async () => {
+    const data = new Uint8Array(64 * 65 * 2);
+    data.set([0x80, 0x7f], 100);
+    inputs = writeRun(at('bad'), [{ ...TENSORS[0]!, data }, ...TENSORS.slice(1)], 4);
+    await merge({ inputs, outputs: outputsIn('whole') });
+    const outputs = outputsIn('place');
+    await interrupt(outputs);
+    // As if the first had been published before the end.
+    for (const name of hidden('place')) if (name.startsWith('.out-0.')) rmSync(at('place', name), { recursive: true });
+    await merge({ inputs, outputs: [outputs[0]!] });
+    const { warnings, resumedBytes } = await merge({ inputs, outputs, resume: true });
+    expect(resumedBytes).toBeGreaterThan(0);
+    expect(warnings.filter((w) => w.code === 'W_NONFINITE').map((w) => w.message)).toEqual(
+      inputs.slice(1).map((path) => `tensor w0 of ${path} holds 0 NaN and 1 infinite values`),
+    );
+    for (const k of RECIPES.keys()) expect(published(at('place', `out-${k}`))).toEqual(published(at('whole', `out-${k}`)));
+  });
+});
+
+describe('a resume is refused', () => {
+  it.each([
+    ['a parameter', [RECIPES[0]!, { ...RECIPES[1]!, alpha: 0.4 }, RECIPES[2]!], /out-1 cannot be resumed: .*alpha \(was 0\.3, is 0\.4\)/],
+    ['the method', [{ ...RECIPES[0]!, method: 'wma' as const }, ...RECIPES.slice(1)], /out-0 cannot.*method \(was sma, is wma\)/],
+    ['the dtype', [...RECIPES.slice(0, 2), { members: [2, 3] }], /out-2 cannot.*dtype \(was F32, is as the layout\)/],
+    ['the members', [{ members: [0, 2] }, ...RECIPES.slice(1)], /out-0 cannot.*checkpoint-200.*checkpoint-300/],
+  ])('by name where %s of one output changed, and the right one goes on', async (_, recipes, message) => {
+    const outputs = outputsIn('place');
+    await interrupt(outputs);
+    const before = hidden('place');
+    await expect(merge({ inputs, outputs: outputsIn('place', recipes), resume: true })).rejects.toMatchObject({
+      code: 'E_RESUME',
+      message: expect.stringMatching(message),
+    });
+    expect(hidden('place')).toEqual(before);
+    expect((await merge({ inputs, outputs, resume: true })).resumedBytes).toBeGreaterThan(0);
+  });
+
+  it('by name where an input changed', async () => {
+    const outputs = outputsIn('place');
+    await interrupt(outputs);
+    const shard = join(inputs[3]!, 'model-00002-of-00002.safetensors');
+    utimesSync(shard, new Date(), new Date());
+    const error = await merge({ inputs, outputs, resume: true }).catch((e: unknown) => e as { code: string; message: string });
+    expect(error).toMatchObject({ code: 'E_RESUME', message: expect.stringContaining('out-2 cannot be resumed') });
+    expect(error.message).toContain(inputs[3]!);
+    expect(error.message).not.toContain('checkpoint-300');
+    expect(hidden('place')).toHaveLength(3);
+  });
+
+  it('where there is nothing to go on with, or all is finished', async () => {
+    const outputs = outputsIn('place');
+    await expect(merge({ inputs, outputs, resume: true })).rejects.toMatchObject({ code: 'E_RESUME', message: /no unfinished merge/ });
+    await merge({ inputs, outputs });
+    await expect(merge({ inputs, outputs, resume: true })).rejects.toMatchObject({ code: 'E_RESUME', message: /are finished/ });
+  });
+
+  it('where an output that exists is another one', async () => {
+    const outputs = outputsIn('place');
+    await interrupt(outputs.slice(1));
+    await merge({ inputs, outputs: [{ ...outputs[0]!, method: 'wma' }] });
+    await expect(merge({ inputs, outputs, resume: true })).rejects.toMatchObject({ code: 'E_OUTPUT_EXISTS' });
+  });
+});
