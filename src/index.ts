@@ -12,6 +12,7 @@ export type { Conflict, ErrorCode, ErrorDetails, Warning, WarningCode } from './
 export { EXIT, MergeError } from './errors.ts';
 export type { InspectedTensor, Inspection } from './inspect/inspect.ts';
 export { inspect } from './inspect/inspect.ts';
+export { expectedTime } from './machine/expected-time.ts';
 export type { PlanDocument } from './plan/document.ts';
 export { planDocument } from './plan/document.ts';
 export type { Plan, PlanMember, PlanOutput } from './plan/types.ts';

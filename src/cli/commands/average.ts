@@ -1,6 +1,6 @@
 import type { MergeEvent } from '../../engine/events.ts';
 import { MergeError } from '../../errors.ts';
-import { type AverageOptions, average, plan, planDocument } from '../../index.ts';
+import { type AverageOptions, average, expectedTime, type Plan, plan, planDocument } from '../../index.ts';
 import type { Selection } from '../../trajectory/types.ts';
 import type { VerifyProgress } from '../../verify/verify.ts';
 import { type Context, writeJson } from '../context.ts';
@@ -23,7 +23,7 @@ export interface AverageFlags extends Omit<AverageOptions, 'inputs' | 'output' |
 /** `merge average`: also the implementation of `--dry-run` and of `merge plan`. */
 export async function run(context: Context, args: readonly (string | readonly string[])[], flags: AverageFlags): Promise<number> {
   const options = averageOptions(args[0] as readonly string[], flags);
-  if (flags.dryRun) return showPlan(context, options, flags);
+  if (flags.dryRun) return showPlan(context, await plan(options), flags);
 
   const { terminal } = context;
   const progress = createProgress(flags.progress ?? (flags.quiet ? 'none' : 'auto'), terminal, eventDocument);
@@ -46,9 +46,13 @@ export async function run(context: Context, args: readonly (string | readonly st
 }
 
 /** Prints what would be done. Nothing is written. */
-export async function showPlan(context: Context, options: AverageOptions, flags: AverageFlags): Promise<number> {
+export async function showPlan(
+  context: Context,
+  made: Plan,
+  flags: { readonly json?: boolean; readonly quiet?: boolean },
+): Promise<number> {
   const { terminal } = context;
-  const document = planDocument(await plan(options));
+  const document = planDocument(made, await expectedTime(made));
   const progress = createProgress('none', terminal);
   for (const warning of document.warnings) progress.warn(warning);
   if (flags.json) writeJson(context, document);

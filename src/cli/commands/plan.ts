@@ -1,7 +1,8 @@
+import { plan } from '../../index.ts';
 import type { Context } from '../context.ts';
 import { type AverageFlags, averageOptions, showPlan } from './average.ts';
 
 /** `merge plan`: what `average` with the same words would do. */
-export function run(context: Context, args: readonly (string | readonly string[])[], flags: AverageFlags): Promise<number> {
-  return showPlan(context, averageOptions(args[0] as readonly string[], flags), flags);
+export async function run(context: Context, args: readonly (string | readonly string[])[], flags: AverageFlags): Promise<number> {
+  return showPlan(context, await plan(averageOptions(args[0] as readonly string[], flags)), flags);
 }
