@@ -28,7 +28,7 @@ export function parseQuantity(text: QuantityText, what: string): Quantity {
   if (amount === null) {
     throw new MergeError(
       'E_OPTION',
-      `${what} takes tokens (8B, 500M, 1.5T), steps (1000, 1000steps) or checkpoints (3ckpt), not ${JSON.stringify(text)}`,
+      `${what} takes tokens (8B, 500M, 1.5T), steps (1000, 1000steps) or checkpoints (3ckpt), not '${text}'`,
     );
   }
   if (amount.unit === null && amount.scaled && String(text).trim().toUpperCase().endsWith('K')) {
@@ -54,7 +54,7 @@ export function parseDistance(text: QuantityText, what: string): Quantity {
 export function parseTokens(text: string | number, what: string): number {
   const amount = parseAmount(text);
   if (amount === null || (amount.unit ?? 'tokens') !== 'tokens') {
-    throw new MergeError('E_OPTION', `${what} takes tokens (4M, 512K, 4194304), not ${JSON.stringify(text)}`);
+    throw new MergeError('E_OPTION', `${what} takes tokens (4M, 512K, 4194304), not '${text}'`);
   }
   return amount.value;
 }
@@ -64,9 +64,9 @@ function parseAmount(text: string | number): Amount | null {
   if (digits === undefined) return null;
   const size = SCALES[scale!.toUpperCase() as keyof typeof SCALES] ?? 1;
   const exact = Number(digits.replaceAll('_', '')) * size;
-  // 1.1 billion is 1100000000.0000002 in binary: what was meant is the whole number. Nobody means half a step.
-  const value = Math.round(exact);
-  if (!Number.isSafeInteger(value) || Math.abs(exact - value) > 1e-6 * Math.max(1, value)) return null;
+  // 0.067 times a billion is not quite whole in binary, and was meant to be; nobody means half a step.
+  const value = size > 1 ? Math.round(exact) : exact;
+  if (!Number.isSafeInteger(value)) return null;
   return { value, unit: unitOf(unit!.toLowerCase()), scaled: size > 1 };
 }
 
