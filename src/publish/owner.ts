@@ -36,7 +36,7 @@ export function newId(): string {
  * `owner.json`, then `owner-1.json` and so on: the highest counts. A partial changes hands by making the next one, which only one process can do, and
  * which leaves no lock behind when that process dies.
  */
-function ownerFile(generation: number): string {
+export function ownerFile(generation: number): string {
   return generation === 0 ? 'owner.json' : `owner-${generation}.json`;
 }
 

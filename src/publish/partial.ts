@@ -89,7 +89,7 @@ export async function partialsOf(destination: Destination, system: System, hooks
     const record = await readOwner(path);
     if (record !== null && record.owner.name !== destination.name) continue;
     const process = record === null ? 'unknown' : record.owner.released ? 'dead' : await processState(record.owner, self);
-    const ended = process === 'dead' || (process === 'unknown' && (await heartbeatStopped(destination, path, system)));
+    const ended = process === 'dead' || (process === 'unknown' && (await heartbeatStopped(path, probePath(destination), system)));
     const state = process === 'live' ? 'live' : ended ? 'stale' : 'unknown';
     const journal = await readJournal(path, join(path, PAYLOAD));
     partials.push({ path, id, state, record, units: journal.units, journalBytes: journal.goodBytes });
@@ -97,8 +97,12 @@ export async function partialsOf(destination: Destination, system: System, hooks
   return partials;
 }
 
-async function heartbeatStopped(destination: Destination, partial: string, system: System): Promise<boolean> {
-  const probe = join(destination.parent, `${hiddenStem(destination.name)}.probe-${newId()}`);
+function probePath(destination: Destination): string {
+  return join(destination.parent, `${hiddenStem(destination.name)}.probe-${newId()}`);
+}
+
+/** Whether the heartbeat in a folder is {@link STALE_MS} behind `probe`, a file that is made to learn the file system's time. False where that fails. */
+export async function heartbeatStopped(partial: string, probe: string, system: System): Promise<boolean> {
   try {
     // Without a heartbeat the process ended while it made the partial, or while it removed it.
     const beat = await stat(join(partial, HEARTBEAT)).catch(() => stat(partial));

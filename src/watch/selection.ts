@@ -1,0 +1,72 @@
+import { MergeError } from '../errors.ts';
+import { parseQuantity } from '../trajectory/quantity.ts';
+import { selectMembers } from '../trajectory/select.ts';
+import type { Quantity, Run, RunCheckpoint, Selected } from '../trajectory/types.ts';
+import type { WatchOptions } from './types.ts';
+
+/** Members of a window. */
+export const DEFAULT_WINDOW = 10;
+/** A merge of one is a copy. */
+const LEAST_MEMBERS = 2;
+
+/** The window that ends at a checkpoint, or why there is none. */
+export type Window = { readonly selected: Selected } | { readonly reason: string };
+
+/**
+ * Selects the window that ends at a checkpoint of the run.
+ * @throws MergeError where the selection cannot be made in any run like this one (exit code 2): no tokens for a spacing in tokens
+ */
+export function windowAt({ select = {} }: WatchOptions, run: Run, end: string): Window {
+  const { minMembers, ...selection } = select;
+  const last = selection.last ?? DEFAULT_WINDOW;
+  const least = Math.min(minMembers ?? LEAST_MEMBERS, last);
+  const index = run.checkpoints.findIndex(({ name }) => name === end);
+  let selected: Selected;
+  try {
+    selected = selectMembers([{ ...run, checkpoints: run.checkpoints.slice(0, index + 1) }], { ...selection, last });
+  } catch (error) {
+    if (!(error instanceof MergeError) || error.exitCode === 2) throw error;
+    return { reason: error.message };
+  }
+  const { members } = selected;
+  if (members.at(-1)?.name !== end) return { reason: 'the selection leaves it out' };
+  if (members.length < least) return { reason: `its window has ${members.length} of at least ${least} members` };
+  return { selected };
+}
+
+/**
+ * Index of the first checkpoint that a window of now or later may need: everything before the window of the oldest one that still needs a round (else of
+ * the newest) can go.
+ */
+export function firstNeeded(options: WatchOptions, run: Run, needsRound: (name: string) => boolean): number {
+  const { checkpoints } = run;
+  const next = checkpoints.findIndex(({ name }) => needsRound(name));
+  const end = next < 0 ? checkpoints.length - 1 : next;
+  if (end < 0 || options.accumulate !== undefined) return Math.max(end, 0);
+  const window = windowAt(options, run, checkpoints[end]!.name);
+  const last = options.select?.last ?? DEFAULT_WINDOW;
+  if ('selected' in window && window.selected.members.length === last) {
+    const oldest = window.selected.members[0]!.name;
+    return checkpoints.findIndex(({ name }) => name === oldest);
+  }
+  // A window with a hole never fills: what lies further back than it reaches is not needed either way.
+  const every = options.select?.every;
+  if (every === undefined) return 0;
+  const spacing = parseQuantity(every, 'every');
+  const reach = { ...spacing, value: spacing.value * last };
+  const first = checkpoints.findIndex((checkpoint, i) => (distance(checkpoint, checkpoints[end]!, reach, end - i) ?? 0) <= reach.value);
+  return Math.max(first, 0);
+}
+
+/** How far apart two checkpoints are in the unit of a quantity; null where one has no such position. */
+export function distance(
+  older: Pick<RunCheckpoint, 'step' | 'tokens'>,
+  newer: Pick<RunCheckpoint, 'step' | 'tokens'>,
+  { unit }: Pick<Quantity, 'unit'>,
+  checkpoints: number,
+): number | null {
+  if (unit === 'checkpoints') return checkpoints;
+  const [key] = unit === 'tokens' ? (['tokens'] as const) : (['step'] as const);
+  const [from, to] = [older[key], newer[key]];
+  return from === null || to === null ? null : to - from;
+}

@@ -1,0 +1,157 @@
+import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { z } from 'zod';
+import { MergeError } from '../errors.ts';
+import { errnoOf, onOutput } from '../publish/io-error.ts';
+import { newId } from '../publish/owner.ts';
+import { syncFolder, systemOf, writeNewFile } from '../publish/system.ts';
+
+/** Hidden folder of a watch: lock and state. */
+export const WATCH_FOLDER = '.merge-watch';
+const STATE_FILE = 'state.json';
+
+const number = z.number().nullable();
+const made = z.object({ output: z.string(), digest: z.string() });
+const member = z.object({ name: z.string(), step: number, tokens: number, weight: z.number() });
+const record = z.object({
+  time: z.string(),
+  checkpoint: z.string(),
+  step: number,
+  tokens: number,
+  members: z.array(member).readonly(),
+  output: z.string().nullable(),
+  seconds: number,
+  hook: number,
+  error: z.object({ code: z.string(), message: z.string() }).nullable(),
+});
+const named = z.array(z.tuple([z.string(), z.string()]));
+
+const schema = z.object({
+  schema: z.literal('ckpt-merge/watch-state'),
+  version: z.literal(1),
+  /** The run, relative to the watch's folder. */
+  run: z.string(),
+  /** Checkpoints that need nothing more, by name, with the signature of their tensors: a run that went back writes a name anew. */
+  done: named,
+  /** Checkpoints left out of windows because they hold NaN or infinity. */
+  bad: named,
+  /** Merges that are there, oldest first, with the digest of their plan. Nothing else is ever removed. */
+  merges: z.array(made),
+  /** Merges on their way out. */
+  trash: z.array(made),
+  /** Names in the pin folder that the watch made. */
+  pins: z.array(z.string()),
+  /** The one accumulator that may be gone on with. */
+  accumulator: z.object({ output: z.string(), digest: z.string(), fingerprint: z.string(), step: number, tokens: number }).nullable(),
+  /** The round in work: written before its merge, so that one that was interrupted is recognised. */
+  pending: z.object({ signature: z.string(), outputs: z.array(made), record }).nullable(),
+});
+
+type Stored = z.infer<typeof schema>;
+export type Made = z.infer<typeof made>;
+export type Pending = NonNullable<Stored['pending']>;
+export type Accumulator = NonNullable<Stored['accumulator']>;
+
+/** What a watch remembers over restarts. */
+export interface WatchState extends Omit<Stored, 'done' | 'bad' | 'pins'> {
+  done: Map<string, string>;
+  bad: Map<string, string>;
+  pins: Set<string>;
+}
+
+/**
+ * The state of the watch of a folder; null before its first round.
+ * @param run the run, relative to the watch's folder
+ * @throws MergeError E_WATCH_STATE where it cannot be read, or is about another run
+ */
+export async function readState(output: string, run: string): Promise<WatchState | null> {
+  const file = join(output, WATCH_FOLDER, STATE_FILE);
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return null;
+    throw unusable(file, `cannot be read (${(error as Error).message})`, error);
+  }
+  let stored: Stored;
+  try {
+    stored = schema.parse(JSON.parse(text));
+  } catch (error) {
+    throw unusable(file, 'is not the state of a watch that this version can read', error);
+  }
+  if (stored.run !== run) throw unusable(file, `belongs to a watch of ${stored.run}, not of ${run}`);
+  return { ...stored, done: new Map(stored.done), bad: new Map(stored.bad), pins: new Set(stored.pins) };
+}
+
+/** The state of a watch that has done nothing yet. */
+export function newState(run: string): WatchState {
+  return {
+    schema: 'ckpt-merge/watch-state',
+    version: 1,
+    run,
+    done: new Map(),
+    bad: new Map(),
+    merges: [],
+    trash: [],
+    pins: new Set(),
+    accumulator: null,
+    pending: null,
+  };
+}
+
+function unusable(file: string, why: string, cause?: unknown): MergeError {
+  const help = `Watch into another folder; or remove ${dirname(file)} to start anew here, after moving away the merges that lie beside it.`;
+  return new MergeError('E_WATCH_STATE', `${file}: ${why}`, { details: { file }, help, cause });
+}
+
+/** Writes states one after another: looks and rounds both save. */
+export class StateWriter {
+  readonly #file: string;
+  #last: Promise<void> = Promise.resolve();
+
+  constructor(output: string) {
+    this.#file = join(output, WATCH_FOLDER, STATE_FILE);
+  }
+
+  /** Replaces the file at once and whole. @throws MergeError of the side of outputs */
+  save(state: WatchState): Promise<void> {
+    const text = `${JSON.stringify({ ...state, done: [...state.done], bad: [...state.bad], pins: [...state.pins] })}\n`;
+    const saved = this.#last.then(() => this.#replace(text));
+    this.#last = saved.catch(() => {});
+    return saved;
+  }
+
+  async #replace(text: string): Promise<void> {
+    const system = systemOf({});
+    const draft = `${this.#file}.${newId()}`;
+    await onOutput('write', this.#file, async () => {
+      try {
+        await writeNewFile(system, draft, text);
+        await rename(draft, this.#file);
+      } finally {
+        await rm(draft, { force: true });
+      }
+    });
+    await syncFolder(system, dirname(this.#file));
+  }
+}
+
+/** Makes the folders of a watch. @throws MergeError of the side of outputs */
+export async function makeWatchFolder(output: string): Promise<string> {
+  const folder = join(output, WATCH_FOLDER);
+  await onOutput('create', folder, () => mkdir(folder, { recursive: true }));
+  return folder;
+}
+
+/** Adds a line to a file and flushes it. @throws MergeError of the side of outputs */
+export async function appendLine(file: string, line: object): Promise<void> {
+  await onOutput('write', file, async () => {
+    const handle = await open(file, 'a');
+    try {
+      await handle.appendFile(`${JSON.stringify(line)}\n`);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  });
+}
