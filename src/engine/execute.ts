@@ -222,7 +222,7 @@ class MergeRun {
     yield this.#totals.progress('publish', shards.length - 1)!;
     for (const [k, publication] of this.#publications.entries()) {
       const timings = { seconds: this.#totals.seconds, bytesRead: this.#totals.bytesRead, bytesWritten: outputs[k]!.bytes };
-      await publishOutput(this.#plan, k, publication, this.#finished, { warnings: this.#warnings[k]!, timings });
+      await publishOutput(this.#plan, k, publication, this.#finished, { warnings: this.#warnings[k]!, timings }, this.#options.signal);
       this.#published = k + 1;
       yield* this.#say(this.#unsaid.splice(0));
     }

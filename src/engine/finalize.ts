@@ -16,6 +16,7 @@ import { buildProvenance, PROVENANCE_FILE, type ProvenanceTimings, provenanceTex
 import { beginPublication } from '../publish/publication.ts';
 import { partialToResume, WHOLE_PART } from '../publish/resume.ts';
 import type { Publication, PublicationRequest } from '../publish/types.ts';
+import { RECIPE_FILE } from '../recipe/text.ts';
 import type { FinishedFiles } from './finished-files.ts';
 
 /** How a publication is begun. */
@@ -103,6 +104,7 @@ export async function publishOutput(
   publication: Publication,
   finished: FinishedFiles,
   record: { readonly warnings: readonly Warning[]; readonly timings: ProvenanceTimings },
+  signal?: AbortSignal,
 ): Promise<void> {
   const output = plan.outputs[k]!;
   const { dir } = publication;
@@ -133,7 +135,7 @@ export async function publishOutput(
     replaced.set(config.name, text);
     if (changed.length > 0) changes.push(`config.json: ${changed.join(', ')}`);
   }
-  await copySideFiles(output.sideFiles, dir, replaced);
+  await copySideFiles(output.sideFiles, dir, replaced, signal);
 
   const provenance = buildProvenance({
     ...recordedRecipe(members, output, plan),
@@ -144,8 +146,9 @@ export async function publishOutput(
     timings: record.timings,
   });
   await write(PROVENANCE_FILE, provenanceText(provenance));
+  if (output.recipe !== null) await write(RECIPE_FILE, output.recipe);
   const newest = members.at(-1)!;
   const readme = newest.checkpoint.kind === 'folder' ? await readFile(join(newest.path, 'README.md'), 'utf8').catch(() => null) : null;
-  await write('README.md', mergeCard(provenance, { name: basename(resolve(output.path)), sourceReadme: readme }));
+  await write('README.md', mergeCard(provenance, { ...output, name: basename(resolve(output.path)), sourceReadme: readme }));
   await publication.finish();
 }

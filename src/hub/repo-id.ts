@@ -4,12 +4,9 @@ import { MergeError } from '../errors.ts';
 /** An organisation or user, and a name: letters, digits, `-`, `_` and `.`, no two `-` or `.` in a row, none at the ends, 96 characters in all. */
 const ID = /^(?!.*(?:--|\.\.))[A-Za-z0-9_](?:[\w.-]*[A-Za-z0-9_])?\/[A-Za-z0-9_](?:[\w.-]*[A-Za-z0-9_])?$/;
 
-/** A checkpoint as training frameworks name their folders: `org/checkpoint-1000` is a path. */
-const STEP_FOLDER = /\/(?:checkpoint|global_step|step|iter)[-_]?\d+$/;
-
 /** Whether a text can be the id of a model on the Hugging Face Hub (huggingface_hub, `validate_repo_id`), with its organisation. */
 export function isRepoId(text: string): boolean {
-  return text.length <= 96 && ID.test(text) && !text.endsWith('.git') && !STEP_FOLDER.test(text);
+  return text.length <= 96 && ID.test(text) && !text.endsWith('.git');
 }
 
 /** @throws MergeError E_OPTION for what is no id of the form org/name */

@@ -24,6 +24,8 @@ const INPUT: ProvenanceInput = {
     parameters: { alpha: 0.2, 'lr-curve': '/scratch/curves/target.csv', reverse: true },
     normalized: false,
     dtype: 'F32',
+    purpose: 'resume',
+    optimizer: 'newest',
     allowMixedDtypes: false,
     like: '/scratch/runs/run-7/checkpoint-2000',
     members: [
@@ -52,6 +54,8 @@ describe('provenance', () => {
         parameters: { alpha: 0.2, 'lr-curve': 'target.csv', reverse: true },
         normalized: false,
         dtype: 'F32',
+        purpose: 'resume',
+        optimizer: 'newest',
         allowMixedDtypes: false,
         like: 'checkpoint-2000',
         members: [
@@ -153,6 +157,8 @@ describe('provenance', () => {
     ['no tool', ['tool'], null],
     ['parameters that are a list', ['recipe', 'parameters'], [0.2]],
     ['a parameter that is an object', ['recipe', 'parameters', 'alpha'], {}],
+    ['a purpose that is no text', ['recipe', 'purpose'], 1],
+    ['an optimizer that is no text', ['recipe', 'optimizer'], true],
     ['a parameter that is null', ['recipe', 'parameters', 'alpha'], null],
   ])('with %s is refused with E_PROVENANCE', (_, place, value) => {
     const provenance: unknown = JSON.parse(provenanceText(buildProvenance(INPUT)));
@@ -184,11 +190,13 @@ describe('provenance', () => {
   test.each([
     [0.2, { alpha: 0.2 }],
     [null, {}],
-  ])('from before there were other parameters, with alpha %s, is read', (alpha, parameters) => {
+  ])('from before there were other parameters and purposes, with alpha %s, is read', (alpha, parameters) => {
     const provenance = JSON.parse(provenanceText(buildProvenance(INPUT)));
     delete provenance.recipe.parameters;
     provenance.recipe.alpha = alpha;
-    expect(parseProvenance(JSON.stringify(provenance), 'x').recipe).toMatchObject({ alpha, parameters });
+    delete provenance.recipe.purpose;
+    delete provenance.recipe.optimizer;
+    expect(parseProvenance(JSON.stringify(provenance), 'x').recipe).toMatchObject({ alpha, parameters, purpose: null, optimizer: null });
   });
 
   test('passes over fields that it does not know', () => {

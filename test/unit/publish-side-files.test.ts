@@ -90,6 +90,8 @@ describe('the merge card', () => {
       parameters: {},
       normalized: false,
       dtype: null,
+      purpose: null,
+      optimizer: null,
       allowMixedDtypes: false,
       like: null,
       members: [1, 2].map((i) => ({
