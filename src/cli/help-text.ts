@@ -21,6 +21,25 @@ export const EXAMPLES: Readonly<Record<string, readonly (readonly [string, strin
     ['What would be merged, read and written', 'plan run/checkpoint-*000 -o merged'],
     ['The same for a script', 'plan run/checkpoint-*000 -o merged --json'],
   ],
+  run: [
+    ['Every output of a recipe, from one read of its inputs', 'run recipe.yaml'],
+    ['See first what it would do', 'run recipe.yaml --dry-run'],
+    ['Make a merge again from the recipe that lies in it', 'run merged/merge_recipe.yaml -o merged-again'],
+    ['Go on after an interruption', 'run recipe.yaml --resume'],
+  ],
+  schema: [['For an editor: begin the recipe with `# yaml-language-server: $schema=recipe.schema.json`', 'schema > recipe.schema.json']],
+  watch: [
+    ['The mean of the last ten, 8B tokens apart, whenever a checkpoint is there', 'watch run --window 10 --every 8B -o merges'],
+    ['Evaluate each merge', `watch run -o merges --hook 'evaluate "$MERGE_OUTPUT" >> scores.txt'`],
+    ['The trainer keeps only three checkpoints', 'watch run --window 10 --pin run/.pins -o merges'],
+    ['One float32 average of everything', 'watch run --accumulate ema --half-life 2B -o merges'],
+    ['From cron', 'watch run --once -o merges'],
+  ],
+  ls: [
+    ['What a run holds, and what of it is left out', 'ls run'],
+    ['Tokens of a run whose state files do not count them', 'ls run --tokens-per-step 4M'],
+    ['The newest complete checkpoint, for a script', "ls run --json | jq -r '[.checkpoints[] | select(.complete)][-1].path'"],
+  ],
   inspect: [
     ['Summary and tensors', 'inspect run/checkpoint-3000'],
     ['Only the summary', 'inspect run/checkpoint-3000 --summary'],

@@ -14,6 +14,10 @@ import { createTerminal, type Terminal } from './terminal.ts';
 const COMMANDS: Readonly<Record<CommandName, () => Promise<unknown>>> = {
   average: () => import('./commands/average.ts'),
   plan: () => import('./commands/plan.ts'),
+  run: () => import('./commands/run.ts'),
+  schema: () => import('./commands/schema.ts'),
+  watch: () => import('./commands/watch.ts'),
+  ls: () => import('./commands/ls.ts'),
   inspect: () => import('./commands/inspect.ts'),
   verify: () => import('./commands/verify.ts'),
   bench: () => import('./commands/bench.ts'),
@@ -116,7 +120,8 @@ function seeHelp({ argv, terminal }: Context): string {
 function interruption({ signal, kept, exitCode }: Interrupted, { argv, terminal }: Context): Failure {
   const failure = { code: 'E_INTERRUPTED', exitCode, stack: null } as const;
   if (kept.length === 0) return { ...failure, message: `ended by ${signal}; nothing was left behind`, details: { signal }, help: '' };
-  const words = argv.includes('--resume') ? argv : [...argv, '--resume'];
+  // A watch finds by itself what it left.
+  const words = argv.includes('--resume') || argv[0] === 'watch' ? argv : [...argv, '--resume'];
   const resume = [terminal.invocation, ...words.map(shellQuote)].join(' ');
   return {
     ...failure,

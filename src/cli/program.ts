@@ -5,12 +5,25 @@ import { addSelectionOptions, addTokenOptions, parseText } from './run-options.t
 import { addScheduleOptions } from './schedule-options.ts';
 import type { Colors } from './terminal.ts';
 import { parseBytes, parseFraction, parsePath, parsePositiveInteger, parseWeights } from './values.ts';
+import { addWatchOptions } from './watch-options.ts';
 
 export const SHELLS = ['bash', 'zsh', 'fish'] as const;
 const FLOATS = ['BF16', 'F16', 'F32', 'F64'] as const;
 export const PROGRESS_MODES = ['auto', 'tty', 'lines', 'json', 'none'] as const;
 
-export type CommandName = 'average' | 'plan' | 'inspect' | 'verify' | 'bench' | 'doctor' | 'demo' | 'completion';
+export type CommandName =
+  | 'average'
+  | 'plan'
+  | 'run'
+  | 'schema'
+  | 'watch'
+  | 'ls'
+  | 'inspect'
+  | 'verify'
+  | 'bench'
+  | 'doctor'
+  | 'demo'
+  | 'completion';
 /** Called with the command that was chosen, its positional arguments and its options. */
 export type Dispatch = (command: CommandName, args: readonly (string | readonly string[])[], options: object) => Promise<void>;
 
@@ -44,6 +57,26 @@ export function buildProgram(version: string, name: string, dispatch: Dispatch):
     flag('-n, --dry-run', 'print the plan, write nothing'),
   );
   addMergeOptions(add('plan', 'show what average would do: members, weights, bytes, memory, space', [inputs()]));
+
+  const recipe = add('run', 'make the outputs of a recipe, all in one read of the inputs', [new Argument('<recipe>', 'YAML file')])
+    .usage('RECIPE [options]')
+    .optionsGroup('Output:')
+    .addOption(valueOption('-o, --output <path>', 'what to make instead of what a recipe of one output says', parsePath))
+    .addOption(flag('-f, --force', 'replace existing outputs, each at once and only when the new one is complete'))
+    .addOption(flag('-n, --dry-run', 'print the plan, write nothing'));
+  addExecutionOptions(recipe);
+  add('schema', 'print the JSON Schema of recipes, for editors that complete and check YAML', []).addOption(debug());
+
+  addWatch(add('watch', 'merge each time a checkpoint of a run becomes complete', [new Argument('<run>', 'run folder')]));
+
+  addTokenOptions(
+    add('ls', "a run's checkpoints: steps, tokens, sizes, loss, and what is left out and why", [
+      new Argument('<run...>', "folders that hold a run's checkpoints, or repositories in the Hub's cache"),
+    ])
+      .addOption(flag('-a, --all', 'show every row of a long list'))
+      .addOption(json())
+      .addOption(debug()),
+  );
 
   add('inspect', "a checkpoint's summary and tensors", [new Argument('<checkpoint>', 'folder or .safetensors file')])
     .addOption(flag('-s, --summary', 'leave out the list of tensors'))
@@ -115,25 +148,51 @@ function addMergeOptions(command: Command): Command {
     )
     .addOption(flag('--normalize', 'divide the weights by their sum'))
     .optionsGroup('Checks:')
-    .addOption(flag('--allow-mixed-dtypes', 'accept a tensor that is stored in different float dtypes'))
+    .addOption(flag('--allow-mixed-dtypes', 'accept a tensor that is stored in different float dtypes'));
+  return addExecutionOptions(command);
+}
+
+/** How a merge is carried out and reported, whatever is merged. */
+function addExecutionOptions(command: Command): Command {
+  return command
+    .optionsGroup('Checks:')
     .addOption(flag('--fail-nonfinite', 'fail when an input holds NaN or infinity, or a sum overflows (default: warn)'))
     .optionsGroup('Machine:')
     .addOption(threads())
     .addOption(valueOption('--memory <size>', 'bound of buffers: bytes, 256M (10^6), 256MiB (2^20) (default: 256MiB)', parseBytes))
     .addOption(io())
-    .addOption(
-      choiceOption('--cache <mode>', 'page cache behind the work: keep, drop (default: auto, by memory)', ['auto', 'keep', 'drop']),
-    )
+    .addOption(cache())
     .optionsGroup('Interruption:')
     .addOption(flag('--resume', 'go on with what an interrupted run of the same merge left'))
     .addOption(flag('--no-keep', 'leave nothing to resume when interrupted'))
     .optionsGroup('Reporting:')
     .addOption(json())
-    .addOption(flag('-q, --quiet', 'print only the path of the output'))
+    .addOption(flag('-q, --quiet', 'print only the paths of the outputs'))
     .addOption(progress())
     .addOption(debug())
     .addHelpOption(flag('-h, --help', 'print help').helpGroup('Reporting:'));
-  return command;
+}
+
+function addWatch(command: Command): Command {
+  addWatchOptions(command);
+  addTokenOptions(command);
+  // A window here is of the run: extrapolation, which has windows of its own, is for recipes.
+  return addScheduleOptions(command.optionsGroup('Weights:'), ['extrapolate'])
+    .optionsGroup('Merges:')
+    .addOption(choiceOption('--dtype <name>', 'store float tensors as BF16, F16, F32 or F64 (default: as the newest member)', FLOATS))
+    .addOption(valueOption('--base-model-id <id>', "Hugging Face id for the model cards' base_model, as org/name", parseText))
+    .addOption(flag('--allow-mixed-dtypes', 'accept a tensor that is stored in different float dtypes'))
+    .addOption(flag('--fail-nonfinite', 'leave out checkpoints that hold NaN or infinity (default: warn)'))
+    .addOption(threads())
+    .addOption(valueOption('--memory <size>', 'bound of buffers: bytes, 256M (10^6), 256MiB (2^20) (default: 256MiB)', parseBytes))
+    .addOption(io())
+    .addOption(cache())
+    .optionsGroup('Reporting:')
+    .addOption(json())
+    .addOption(flag('-q, --quiet', 'print only the paths of the merges'))
+    .addOption(progress())
+    .addOption(debug())
+    .addHelpOption(flag('-h, --help', 'print help').helpGroup('Reporting:'));
 }
 
 const json = () => flag('--json', 'print one JSON document, also for errors');
@@ -141,6 +200,8 @@ const debug = () => flag('--debug', 'show the stack of an error');
 const threads = () =>
   valueOption('-t, --threads <n>', 'compute threads (default: CPUs allowed by affinity, cgroup and Slurm)', parsePositiveInteger);
 const io = () => choiceOption('--io <mode>', 'how inputs are read: map, read (default: auto, by file system)', ['auto', 'map', 'read']);
+const cache = () =>
+  choiceOption('--cache <mode>', 'page cache behind the work: keep, drop (default: auto, by memory)', ['auto', 'keep', 'drop']);
 const progress = () => choiceOption('--progress <mode>', `on stderr: ${PROGRESS_MODES.join(', ')} (default: auto)`, PROGRESS_MODES);
 
 function section(title: string, body: string): string {

@@ -66,12 +66,12 @@ export function splitSelection<T extends Selection>(flags: T): { select: Selecti
 }
 
 /** A distance along a run. @throws MergeError E_OPTION where it is none */
-function parseDistance(text: string, option: string): QuantityText {
+export function parseDistance(text: string, option: string): QuantityText {
   parseQuantity(text, option);
   return text;
 }
 
-function parsePoint(text: string, option: string): QuantityText {
+export function parsePoint(text: string, option: string): QuantityText {
   return parseDistance(text, option);
 }
 
@@ -83,7 +83,7 @@ function parseSpike(text: string, option: string): 'auto' | number {
   return text === 'auto' ? 'auto' : parseWholeNumber(text, option);
 }
 
-function parseWholeNumber(text: string, option: string): number {
+export function parseWholeNumber(text: string, option: string): number {
   const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
   if (!Number.isSafeInteger(value)) throw badValue(option, text, 'a whole number');
   return value;

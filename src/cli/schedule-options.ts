@@ -8,18 +8,23 @@ import {
   parameterLabel,
   rangeText,
 } from '../schedule/parameters.ts';
-import { SCHEDULES } from '../schedule/registry.ts';
+import { SCHEDULES, type ScheduleName } from '../schedule/registry.ts';
 import { parseQuantity } from '../trajectory/quantity.ts';
 import { choiceOption, flag, valueOption } from './options.ts';
 import { badValue, parseNumber, parsePath, type ValueParser } from './values.ts';
 
-/** The method and every schedule's parameters, as the schedules' own tables have them. */
-export function addScheduleOptions(command: Command): Command {
-  const methods = SCHEDULES.map((schedule) => schedule.name);
+/**
+ * The method and every schedule's parameters, as the schedules' own tables have them.
+ * @param without schedules that the command cannot offer, with the parameters that only they take
+ */
+export function addScheduleOptions(command: Command, without: readonly ScheduleName[] = []): Command {
+  const schedules = SCHEDULES.filter(({ name }) => !without.includes(name));
+  const offered = new Set<ParameterName>([...CONTROL_PARAMETERS, ...schedules.flatMap(({ parameters }) => parameters)]);
+  const methods = schedules.map((schedule) => schedule.name);
   command.addOption(
-    choiceOption('-m, --method <name>', `${SCHEDULES.map((s) => `${s.name}: ${s.summary}`).join('; ')} (default: sma)`, methods),
+    choiceOption('-m, --method <name>', `${schedules.map((s) => `${s.name}: ${s.summary}`).join('; ')} (default: sma)`, methods),
   );
-  for (const name of Object.keys(PARAMETERS) as ParameterName[]) command.addOption(parameterOption(name));
+  for (const name of Object.keys(PARAMETERS) as ParameterName[]) if (offered.has(name)) command.addOption(parameterOption(name));
   return command;
 }
 

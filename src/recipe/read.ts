@@ -41,3 +41,9 @@ function notText(path: string, what: string): MergeError {
     help: 'A recipe is a YAML file with `inputs` and `outputs`: see docs/recipes.md. To merge checkpoints without one: merge average.',
   });
 }
+
+/** The JSON Schema of recipe files, for editors that complete and check YAML. */
+export async function recipeJsonSchema(): Promise<object> {
+  const schema = await import('./schema.ts');
+  return schema.recipeJsonSchema();
+}

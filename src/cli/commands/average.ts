@@ -1,6 +1,15 @@
 import type { MergeEvent } from '../../engine/events.ts';
 import { MergeError } from '../../errors.ts';
-import { type AverageOptions, average, expectedTime, type Plan, plan, planDocument } from '../../index.ts';
+import {
+  type AverageOptions,
+  average,
+  expectedTime,
+  type MergeResult,
+  type Plan,
+  plan,
+  planDocument,
+  type RunOptions,
+} from '../../index.ts';
 import type { Selection } from '../../trajectory/types.ts';
 import type { VerifyProgress } from '../../verify/verify.ts';
 import { type Context, writeJson } from '../context.ts';
@@ -11,13 +20,17 @@ import { splitSelection } from '../run-options.ts';
 import { mergeSummary } from '../text/merge-summary.ts';
 import { planText } from '../text/plan-text.ts';
 
-/** Options of `average` and `plan` as commander leaves them. */
-export interface AverageFlags extends Omit<AverageOptions, 'inputs' | 'output' | 'select'>, Selection {
-  readonly output?: string;
+/** How a command that merges reports. */
+export interface ReportFlags {
   readonly dryRun?: boolean;
   readonly json?: boolean;
   readonly quiet?: boolean;
   readonly progress?: ProgressMode;
+}
+
+/** Options of `average` and `plan` as commander leaves them. */
+export interface AverageFlags extends ReportFlags, Omit<AverageOptions, 'inputs' | 'output' | 'select'>, Selection {
+  readonly output?: string;
 }
 
 /** `merge average`: also the implementation of `--dry-run` and of `merge plan`. */
@@ -25,6 +38,15 @@ export async function run(context: Context, args: readonly (string | readonly st
   const options = averageOptions(args[0] as readonly string[], flags);
   if (flags.dryRun) return showPlan(context, await plan(options), flags);
 
+  return reportMerge(context, flags, (reporting) => average(options, reporting));
+}
+
+/** Carries out a merge with progress on stderr, ends it on a signal, and prints what was made. */
+export async function reportMerge(
+  context: Context,
+  flags: ReportFlags,
+  merge: (options: Required<RunOptions>) => Promise<MergeResult>,
+): Promise<number> {
   const { terminal } = context;
   const progress = createProgress(flags.progress ?? (flags.quiet ? 'none' : 'auto'), terminal, eventDocument);
   try {
@@ -33,7 +55,7 @@ export async function run(context: Context, args: readonly (string | readonly st
       if (event.type === 'kept') kept.push(event.output);
       progress.event(event);
     };
-    const result = await interruptible(terminal, (signal) => average(options, { signal, onProgress }), kept);
+    const result = await interruptible(terminal, (signal) => merge({ signal, onProgress }), kept);
     progress.end();
     for (const warning of result.warnings) progress.warn(warning);
     if (flags.json) writeJson(context, result);
