@@ -13,7 +13,7 @@ import { onOutput } from '../publish/io-error.ts';
 import { mergeCard } from '../publish/merge-card.ts';
 import { findPartials } from '../publish/partial.ts';
 import { buildProvenance, PROVENANCE_FILE, type ProvenanceTimings, provenanceText, sealDataCrc } from '../publish/provenance.ts';
-import { beginPublication } from '../publish/publication.ts';
+import { beginPublication, clearPublished } from '../publish/publication.ts';
 import { partialToResume, WHOLE_PART } from '../publish/resume.ts';
 import type { Publication, PublicationRequest } from '../publish/types.ts';
 import { RECIPE_FILE } from '../recipe/text.ts';
@@ -46,6 +46,7 @@ export async function beginPublications(
     );
     register(publication);
   }
+  for (const output of plan.finished) await clearPublished(output);
 }
 
 function publicationRequest(plan: Plan, k: number, options: BeginOptions): PublicationRequest {

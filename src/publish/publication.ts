@@ -52,6 +52,18 @@ async function remove(system: System, partial: Partial, hooks: PublishHooks, kin
   }
 }
 
+/**
+ * Removes what an ended process left beside an OUT that it had published: it may be killed between the rename and its own tidying up. For an OUT that no
+ * publication is begun for.
+ */
+export async function clearPublished(output: string, hooks: PublishHooks = {}): Promise<void> {
+  const system = systemOf(hooks);
+  const destination = await locate(output);
+  for (const partial of await partialsOf(destination, system, hooks)) {
+    if (partial.state === 'stale') await remove(system, partial, hooks, partial.record?.owner.kind ?? 'folder', destination.name);
+  }
+}
+
 function warnOf(system: System, request: PublicationRequest, partial: Partial, removed: boolean): void {
   const done = `${partial.units.size} finished parts, ${(unitBytes(partial.units.values()) / 1e9).toFixed(2)} GB`;
   const same = partial.record?.owner.identity === request.identity;

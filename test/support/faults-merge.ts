@@ -43,15 +43,18 @@ export interface Slow {
   readonly callMs?: number;
   /** A call that waits until a path exists, or until the merge is cancelled; `stuck` notices no cancellation. */
   readonly hold?: { readonly call: number; readonly until?: string; readonly stuck?: boolean };
-  /** SIGKILL so many milliseconds after a call was announced: from inside, so that the moment does not depend on how busy the machine is. */
-  readonly kill?: { readonly call: number; readonly ms: number };
+  /**
+   * SIGKILL so many milliseconds after a call was announced, or just before or after an output (counted from 1) is renamed into its place: from inside, so
+   * that the moment does not depend on how busy the machine is.
+   */
+  readonly kill?: { readonly call: number; readonly ms: number } | { readonly beforeRename: number } | { readonly afterRename: number };
 }
 
-/** Starts the CLI, slowed down where `slow` is given. */
-export function start(args: readonly string[], slow?: Slow): Running {
+/** Starts the CLI, or another script, slowed down where `slow` is given. */
+export function start(args: readonly string[], slow?: Slow, script = BIN): Running {
   const env: NodeJS.ProcessEnv = { ...process.env, NO_COLOR: '1', CKPT_TEST_SLOW: JSON.stringify(slow ?? {}) };
   for (const name of ['FORCE_COLOR', 'NODE_OPTIONS', 'npm_command', 'CKPT_MERGE_ISA']) delete env[name];
-  const words = [...(slow === undefined ? [] : ['--import', SLOW]), BIN, ...args];
+  const words = [...(slow === undefined ? [] : ['--import', SLOW]), script, ...args];
   const child = spawn(process.execPath, words, { env, stdio: ['ignore', 'pipe', 'pipe'] });
   const output = { stdout: '', stderr: '' };
   let over = false;

@@ -6,8 +6,9 @@ import { loadBinding } from '../../dist/native/load.js';
 
 const { callMs = 0, hold, kill } = JSON.parse(process.env.CKPT_TEST_SLOW);
 const binding = loadBinding();
-const { createEngine } = binding;
+const { createEngine, rename } = binding;
 let calls = 0;
+let renames = 0;
 
 binding.createEngine = (options) => {
   const engine = createEngine(options);
@@ -25,4 +26,12 @@ binding.createEngine = (options) => {
       return engine.combine(job);
     },
   };
+};
+
+// Each output is renamed into its place once.
+binding.rename = (...args) => {
+  if (++renames === kill?.beforeRename) process.kill(process.pid, 'SIGKILL');
+  const result = rename(...args);
+  if (renames === kill?.afterRename) process.kill(process.pid, 'SIGKILL');
+  return result;
 };
