@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { mapBounded } from '../checkpoint/map-bounded.ts';
 import { MergeError } from '../errors.ts';
 import { discoverRun } from '../trajectory/discover.ts';
+import { comparePositions } from '../trajectory/position.ts';
 import { withTokens } from '../trajectory/token-source.ts';
 import type { Run, RunCheckpoint, TokenSource } from '../trajectory/types.ts';
 import { pin, unpin } from './pins.ts';
@@ -132,7 +133,7 @@ export class RunView {
       if (!live.has(checkpoint.name)) signatures.set(checkpoint.name, signature.tensors);
     }
     const gone = [...pins.values()].filter(({ name }) => !live.has(name));
-    const all = [...source.checkpoints, ...gone].sort(byPosition);
+    const all = [...source.checkpoints, ...gone].sort(comparePositions);
     const needed = firstNeeded(
       this.#options,
       { ...source, checkpoints: all },
@@ -174,4 +175,3 @@ export class RunView {
     }
   }
 }
-

@@ -1,0 +1,68 @@
+import { MergeError } from '../../errors.ts';
+import { planDocument, type WatchEvent, type WatchOptions, type WatchSummary, watch } from '../../index.ts';
+import type { Selection } from '../../trajectory/types.ts';
+import { type Context, writeJson } from '../context.ts';
+import { asFailure, errorDocument } from '../error-text.ts';
+import { interruptible } from '../interrupt.ts';
+import { createProgress, type ProgressMode } from '../progress.ts';
+import { splitSelection } from '../run-options.ts';
+import { mergedLine, watchLine } from '../text/watch-text.ts';
+
+/** Options of `watch` as commander leaves them. */
+interface WatchFlags extends Omit<WatchOptions, 'run' | 'output' | 'select' | 'window'>, Selection {
+  readonly output?: string;
+  /** Members of a window, which the library calls `last`. */
+  readonly window?: number;
+  readonly json?: boolean;
+  readonly quiet?: boolean;
+  readonly progress?: ProgressMode;
+  readonly debug?: boolean;
+}
+
+/** `merge watch`: a line on stdout for each merge, everything else on stderr. With `--once` the exit code is that of the first round that failed. */
+export async function run(context: Context, args: readonly (string | readonly string[])[], flags: WatchFlags): Promise<number> {
+  const { terminal } = context;
+  const { json, quiet } = flags;
+  const options = watchOptions(args[0] as string, flags);
+  const progress = createProgress(flags.progress ?? (quiet ? 'none' : 'auto'), terminal);
+  const onEvent = (event: WatchEvent): void => {
+    if (event.type === 'merge' && flags.progress !== 'json') {
+      progress.event(event.event);
+      return;
+    }
+    progress.end();
+    if (flags.progress === 'json') terminal.err.write(`${JSON.stringify(eventDocument(event))}\n`);
+    else if (!quiet || event.type === 'failed' || event.type === 'hook') terminal.err.write(watchLine(event, terminal.err.colors));
+    if (event.type === 'merged' && !json) terminal.out.write(quiet ? `${event.output}\n` : mergedLine(event, terminal.out.colors));
+  };
+  try {
+    // State and finished parts of a merge are kept in any case: the same command goes on from there.
+    const summary = await interruptible(terminal, (signal) => watch(options, { signal, onEvent }), [options.output]);
+    if (json) writeJson(context, summaryDocument(summary));
+    return summary.failed[0]?.error.exitCode ?? 0;
+  } finally {
+    progress.end();
+  }
+}
+
+function watchOptions(run: string, flags: WatchFlags): WatchOptions {
+  const { output, window, json, quiet, progress, debug, ...given } = flags;
+  if (output === undefined) throw new MergeError('E_USAGE', 'no folder for the merges is given', { help: 'Name one with -o DIR.' });
+  if (json && !given.once) {
+    const help = 'Add --once, read history.jsonl in the folder of the merges, or use --progress json.';
+    throw new MergeError('E_USAGE', '--json is one document at the end, and a watch has no end', { help });
+  }
+  const { select, rest } = splitSelection({ ...given, ...(window === undefined ? {} : { last: window }) });
+  return { ...rest, run, output, ...(select === undefined ? {} : { select }) };
+}
+
+function summaryDocument({ failed, ...summary }: WatchSummary): object {
+  return { ...summary, failed: failed.map(({ checkpoint, error }) => ({ checkpoint, code: error.code, message: error.message })) };
+}
+
+/** A line of `--progress json`: plans as documents, errors as such. */
+function eventDocument(event: WatchEvent): object {
+  if (event.type === 'failed') return { ...event, error: errorDocument(asFailure(event.error)) };
+  if (event.type !== 'merge' || event.event.type !== 'plan') return event;
+  return { type: 'merge', event: { type: 'plan', plan: planDocument(event.event.plan) } };
+}

@@ -1,0 +1,47 @@
+import type { Command } from 'commander';
+import { choiceOption, flag, valueOption } from './options.ts';
+import { parseDistance, parsePoint, parseText, parseWholeNumber } from './run-options.ts';
+import { badValue, parseNumber, parsePath, parsePositiveInteger } from './values.ts';
+
+/** What a watch makes, when, and what becomes of it. */
+export function addWatchOptions(command: Command): Command {
+  return command
+    .usage('RUN -o DIR [options]')
+    .optionsGroup('Output:')
+    .addOption(valueOption('-o, --output <path>', 'folder for the merges, as merged-checkpoint-12000 (required)', parsePath))
+    .addOption(valueOption('--keep <n>', 'newest merges to keep, or all; older ones of this watch are removed (default: 3)', parseKeep))
+    .addOption(
+      valueOption(
+        '--hook <command>',
+        'shell command to run with each merge: MERGE_OUTPUT, MERGE_STEP, MERGE_TOKENS, MERGE_PROVENANCE',
+        parseText,
+      ),
+    )
+    .optionsGroup('Members:')
+    .addOption(
+      valueOption('--window <n>', 'checkpoints in a merge, up to the one that became complete (default: 10)', parsePositiveInteger),
+    )
+    .addOption(valueOption('--every <distance>', 'spaced like this, counted back: 8B, 500M (tokens), 1000steps', parseDistance))
+    .addOption(valueOption('--min-interval <distance>', 'at least this far apart: 1000steps, 8B', parseDistance))
+    .addOption(valueOption('--min-members <n>', 'no merge before the window has so many (default: 2)', parsePositiveInteger))
+    .addOption(valueOption('--from <point>', 'from this step or token count on: 12000, 500B', parsePoint))
+    .addOption(valueOption('--stage <n>', 'only this stage of a training in several', parseWholeNumber))
+    .addOption(valueOption('--pin <path>', 'folder that holds on to members which the trainer deletes, by hard links', parsePath))
+    .addOption(choiceOption('--accumulate <method>', 'ema: instead of windows, one float32 average of all checkpoints', ['ema']))
+    .addOption(flag('--allow-stages', 'accept members of different stages'))
+    .addOption(flag('--allow-configs', 'accept members whose config.json differs'))
+    .optionsGroup('Watching:')
+    .addOption(flag('--once', 'do what there is to do now, then end: for cron'))
+    .addOption(valueOption('--poll <seconds>', 'time between two looks at the run (default: 30)', parseSeconds))
+    .addOption(valueOption('--settle <seconds>', 'time that a complete checkpoint must stay the same (default: 10)', parseSeconds));
+}
+
+function parseKeep(text: string, option: string): number {
+  return text === 'all' ? Number.POSITIVE_INFINITY : parsePositiveInteger(text, option);
+}
+
+function parseSeconds(text: string, option: string): number {
+  const value = parseNumber(text);
+  if (!(value >= 0)) throw badValue(option, text, 'a number of seconds');
+  return value;
+}
