@@ -99,7 +99,7 @@ export class RecipeSource {
     const { line, col } = this.#lines.lineStarts.length === 0 ? { line: 1, col: 1 } : this.#lines.linePos(start);
     const lineStart = start - col + 1;
     const whole = this.#text.slice(lineStart).split(/\r?\n/, 1)[0]!;
-    const skipped = Math.max(0, col - SHOWN);
+    const skipped = whole.length > SHOWN ? Math.max(0, col - SHOWN / 2) : 0;
     // A tab is as wide as the terminal likes; one column keeps the caret where it belongs.
     const shown = whole.slice(skipped, skipped + SHOWN).replaceAll('\t', '→');
     const width = Math.max(1, Math.min(end, lineStart + whole.trimEnd().length) - start);
