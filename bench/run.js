@@ -18,6 +18,7 @@ const BENCHES = [
   'latency',
   'memory',
   'outputs',
+  'windows',
   'dtypes',
   'small-tensors',
   'planning',

@@ -5,7 +5,7 @@ import { buildPlan } from '../../dist/plan/build.js';
 /**
  * @param {object} request
  * @param {string[]} request.inputs
- * @param {{ path: string, weights: number[] }[]} request.outputs
+ * @param {{ path: string, weights: number[], members?: number[] }[]} request.outputs
  * @param {number} [request.memory]
  * @param {import('../../dist/engine/execute.js').ExecuteOptions} [request.options]
  */
