@@ -2,7 +2,7 @@ import type { Checkpoint } from '../checkpoint/types.ts';
 import type { Warning } from '../errors.ts';
 import type { PlanOutput } from './types.ts';
 
-type Described = Pick<PlanOutput, 'path' | 'schedule' | 'selection' | 'dtypeChanges' | 'purpose'>;
+type Described = Pick<PlanOutput, 'path' | 'schedule' | 'selection' | 'dtypeChanges' | 'purpose' | 'dtype'>;
 
 /**
  * What there is to say of one output, whatever else is made in the same run.
@@ -12,7 +12,7 @@ type Described = Pick<PlanOutput, 'path' | 'schedule' | 'selection' | 'dtypeChan
 export function ownWarnings(output: Described, order: readonly Warning[], sources: readonly Checkpoint[]): Warning[] {
   const dtype = output.dtypeChanges.join('; ');
   const why =
-    output.purpose === 'resume'
+    output.purpose === 'resume' && output.dtype === 'F32'
       ? ', so that training goes on from the mean and not from its rounding; the members have no more bits for it'
       : '';
   return [
