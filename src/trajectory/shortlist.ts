@@ -1,0 +1,76 @@
+import { MergeError } from '../errors.ts';
+import { aboutQuantity } from './quantity.ts';
+import type { Quantity, Run, RunCheckpoint } from './types.ts';
+
+/** The checkpoints of a run that are still candidates, why the others are not, and what there is to say. */
+export class Shortlist {
+  readonly run: Run;
+  readonly reasons = new Map<RunCheckpoint, string>();
+  readonly notes: string[] = [];
+  left: readonly RunCheckpoint[];
+
+  constructor(run: Run) {
+    this.run = run;
+    this.left = run.checkpoints;
+  }
+
+  /** Leaves out those that there is something against. */
+  drop(reasonAgainst: (checkpoint: RunCheckpoint, index: number) => string | null): void {
+    this.left = this.left.filter((checkpoint, i) => {
+      const reason = reasonAgainst(checkpoint, i);
+      if (reason !== null) this.reasons.set(checkpoint, reason);
+      return reason === null;
+    });
+  }
+
+  /**
+   * Leaves out those whose position in a unit is unknown.
+   * @throws MergeError E_NO_TOKENS, E_NO_POSITION where that is all of them
+   */
+  dropUnplaced(unit: Quantity['unit'], what: string): void {
+    if (unit === 'checkpoints') return;
+    const key = unit === 'tokens' ? 'tokens' : 'step';
+    const unknown = this.left.filter((checkpoint) => checkpoint[key] === null).length;
+    if (unknown === 0) return;
+    if (unknown === this.left.length) {
+      const [code, why] =
+        unit === 'tokens' ? (['E_NO_TOKENS', 'nothing says how many'] as const) : (['E_NO_POSITION', 'nothing says at which'] as const);
+      throw new MergeError(code, `${this.run.path}: ${what} is in ${unit}, and ${why} its checkpoints have`, {
+        details: { file: this.run.path },
+      });
+    }
+    this.drop((checkpoint) => (checkpoint[key] === null ? `its ${unit === 'tokens' ? 'token count' : 'step'} is not known` : null));
+    this.notes.push(`${unknown} checkpoints take no part because their ${unit === 'tokens' ? 'token counts' : 'steps'} are not known`);
+  }
+
+  /** The error of a condition that no candidate meets. */
+  nothing(what: string, candidates: readonly RunCheckpoint[], farFrom?: (checkpoint: RunCheckpoint) => number | null): MergeError {
+    const near = farFrom === undefined ? [] : nearest(candidates, farFrom);
+    const range =
+      candidates.length === 1
+        ? `only ${label(candidates[0]!)}`
+        : `${candidates.length} checkpoints, ${label(candidates[0]!)} to ${label(candidates.at(-1)!)}`;
+    const message = `${this.run.path}: no checkpoint ${what}; there are ${range}${near.length === 0 ? '' : `; nearest: ${near.map(label).join(' and ')}`}`;
+    return new MergeError('E_NO_MEMBERS', message, { details: { file: this.run.path, nearest: near.map(({ path }) => path) } });
+  }
+}
+
+/** What people call a checkpoint: `step 2000`, `stage 2, step 2000`, or its name where it has no step. */
+export function label({ stage, ingredient, step, name }: RunCheckpoint): string {
+  if (step === null) return name;
+  return [...(stage === null ? [] : [`stage ${stage}`]), ...(ingredient === null ? [] : [`ingredient ${ingredient}`]), `step ${step}`].join(
+    ', ',
+  );
+}
+
+/** A place in a run: `step 3000`, `8B tokens`. */
+export function placeText({ value, unit }: Quantity): string {
+  return unit === 'steps' ? `step ${value}` : aboutQuantity({ value, unit });
+}
+
+/** The two that are nearest, in their order. */
+export function nearest(candidates: readonly RunCheckpoint[], farFrom: (checkpoint: RunCheckpoint) => number | null): RunCheckpoint[] {
+  const measured = candidates.map((checkpoint, i) => ({ checkpoint, i, far: farFrom(checkpoint) ?? Number.POSITIVE_INFINITY }));
+  const two = measured.toSorted((a, b) => a.far - b.far).slice(0, 2);
+  return two.sort((a, b) => a.i - b.i).map(({ checkpoint }) => checkpoint);
+}
