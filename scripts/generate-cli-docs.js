@@ -18,6 +18,11 @@ const JSON_DOCUMENTS = [
     '`outputs` as above with `excluded: [{path, reason}]`, `bytesRead`, `bytesWritten`, `peakMemoryBytes`, `freeBytesNeeded`, `freeBytesAvailable`, `warnings`',
   ],
   [
+    'ls',
+    '`ckpt-merge/ls`',
+    '`run` (null where there are several), `runs`, `checkpoints: [{run, path, step, tokens, stage, ingredient, bytes, dtypes, complete, reason, loss, learningRate}]`, `warnings`; what is unknown is null',
+  ],
+  [
     'inspect',
     '`ckpt-merge/inspect`',
     '`path`, `summary`, `tensors: [{name, dtype, shape, bytes, file, role, layer, expert, mtp}]`, `warnings`',

@@ -1,0 +1,20 @@
+import { discoverRun, type Run, runDocument, type TokenSource, withTokens } from '../../index.ts';
+import { type Context, writeJson } from '../context.ts';
+import { warningText } from '../error-text.ts';
+import { runText } from '../text/run-text.ts';
+
+interface LsFlags extends TokenSource {
+  readonly all?: boolean;
+  readonly json?: boolean;
+}
+
+/** `merge ls`. */
+export async function run(context: Context, args: readonly (string | readonly string[])[], flags: LsFlags): Promise<number> {
+  const { out, err } = context.terminal;
+  const runs: Run[] = [];
+  for (const path of args[0] as readonly string[]) runs.push(await withTokens(await discoverRun(path), flags));
+  for (const warning of runs.flatMap(({ warnings }) => warnings)) err.write(warningText(warning, err.colors));
+  if (flags.json) writeJson(context, runDocument(runs));
+  else out.write(runs.map((found) => runText(found, out.colors, { columns: out.columns(), all: flags.all === true })).join('\n'));
+  return 0;
+}
