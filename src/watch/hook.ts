@@ -52,6 +52,8 @@ export async function runHook(
     return code;
   } finally {
     clearTimeout(kill);
+    // The shell heeded the request; what it started may not have.
+    if (signal.aborted) end('SIGKILL');
     signal.removeEventListener('abort', stop);
   }
 }
