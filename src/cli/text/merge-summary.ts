@@ -1,23 +1,18 @@
-import type { MergeResult } from '../../engine/events.ts';
+import type { MergedOutput, MergeResult } from '../../engine/events.ts';
 import { formatBytes, formatRate, formatSeconds, plural, printable } from '../format.ts';
 import { shellQuote } from '../shell-quote.ts';
 import type { Colors } from '../terminal.ts';
-import { memberTable } from './merge-table.ts';
+import { memberTable, outputTable } from './merge-table.ts';
 
 /**
  * What `average` prints when it is done.
  * @param invocation how the program is called here, for the command that checks the result
  */
 export function mergeSummary(result: MergeResult, colors: Colors, invocation: string): string {
-  const lines: string[] = [];
-  for (const output of result.outputs) {
-    const members = plural(output.members.length, 'checkpoint');
-    lines.push(`${colors.green('merged')} ${members} into ${colors.bold(printable(output.path))} (${output.method})`, '');
-    lines.push(...memberTable(output.members), '');
-    lines.push(`  ${plural(output.tensors, 'tensor')}, ${formatBytes(output.bytesWritten)} written, ${machine(result)}`);
-  }
+  const { outputs } = result;
+  const lines = outputs.length === 1 ? oneOutput(result, outputs[0]!, colors) : severalOutputs(result, colors);
   const { bytesRead, seconds, phases } = result;
-  const written = result.outputs.reduce((sum, output) => sum + output.bytesWritten, 0) - result.resumedBytes;
+  const written = outputs.reduce((sum, output) => sum + output.bytesWritten, 0) - result.resumedBytes;
   const syncing = phases.syncSeconds >= 0.001 ? `, ${formatSeconds(phases.syncSeconds)} of it syncing` : '';
   const rates = `read ${formatRate(bytesRead / seconds)}, write ${formatRate(written / seconds)}`;
   lines.push(`  ${formatBytes(bytesRead)} read in ${formatSeconds(seconds)}${syncing} (${rates})`);
@@ -26,8 +21,30 @@ export function mergeSummary(result: MergeResult, colors: Colors, invocation: st
     lines.push(`  peak memory ${formatBytes(result.peakAnonBytes)} anonymous, ${formatBytes(result.peakRssBytes)} with mapped files`);
   }
   if (result.warnings.length > 0) lines.push(`  ${colors.yellow(plural(result.warnings.length, 'warning'))}, see above`);
-  lines.push('', ...result.outputs.map((output) => `check it with: ${invocation} verify ${shellQuote(output.path)}`));
+  lines.push('', `check ${outputs.length === 1 ? 'it' : 'each'} with: ${invocation} verify ${shellQuote(outputs[0]!.path)}`);
   return `${lines.join('\n')}\n`;
+}
+
+function oneOutput(result: MergeResult, output: MergedOutput, colors: Colors): string[] {
+  return [
+    `${colors.green('merged')} ${plural(output.members.length, 'checkpoint')} into ${colors.bold(printable(output.path))} (${output.method})`,
+    '',
+    ...memberTable(output.members),
+    '',
+    `  ${plural(output.tensors, 'tensor')}, ${formatBytes(output.bytesWritten)} written, ${machine(result)}`,
+  ];
+}
+
+function severalOutputs(result: MergeResult, colors: Colors): string[] {
+  const { outputs } = result;
+  const members = new Set(outputs.flatMap((output) => output.members.map(({ path }) => path)));
+  return [
+    `${colors.green('merged')} ${plural(members.size, 'checkpoint')} into ${colors.bold(plural(outputs.length, 'output'))}, in one read`,
+    '',
+    ...outputTable(outputs),
+    '',
+    `  ${plural(outputs[0]!.tensors, 'tensor')} each, ${machine(result)}`,
+  ];
 }
 
 function machine({ threads, isa, io }: MergeResult): string {

@@ -1,14 +1,19 @@
 import type { PlanDocument } from '../../index.ts';
 import { formatBytes, formatSeconds, plural, printable } from '../format.ts';
 import type { Colors } from '../terminal.ts';
-import { memberTable } from './merge-table.ts';
+import { memberTable, outputTable } from './merge-table.ts';
 
 /** Checkpoints left out that are shown by name; `--json` has all. */
 const MOST_EXCLUDED = 12;
 
 /** What `plan` and `average --dry-run` print. */
 export function planText(plan: PlanDocument, colors: Colors): string {
-  const lines: string[] = plan.outputs.flatMap((output) => [...outputLines(output, colors), '']);
+  const several = plan.outputs.length > 1;
+  const lines = several
+    ? [`would make ${colors.bold(plural(plan.outputs.length, 'output'))} in one read`, '', ...outputTable(plan.outputs), '']
+    : [];
+  // What one output left out another may take: with several of them the list is for --json.
+  for (const output of plan.outputs) lines.push(...outputLines(output, colors, several ? 0 : MOST_EXCLUDED), '');
   for (const path of plan.finished) lines.push(`  made already by the interrupted run: ${printable(path)}`);
   lines.push(`  reads ${formatBytes(plan.bytesRead)}, writes ${formatBytes(plan.bytesWritten)}`);
   lines.push(`  needs ${formatBytes(plan.freeBytesNeeded)} of ${formatBytes(plan.freeBytesAvailable)} free`);
@@ -20,7 +25,7 @@ export function planText(plan: PlanDocument, colors: Colors): string {
   return `${lines.join('\n')}\n`;
 }
 
-function outputLines(output: PlanDocument['outputs'][number], colors: Colors): string[] {
+function outputLines(output: PlanDocument['outputs'][number], colors: Colors, mostExcluded: number): string[] {
   const { members, method, excluded, phase } = output;
   const parameters = Object.entries(output.parameters).map(([name, value]) => `, ${name} ${printable(String(value))}`);
   const lines = [
@@ -34,9 +39,9 @@ function outputLines(output: PlanDocument['outputs'][number], colors: Colors): s
   if (phase !== null) lines.push(`  learning rate: ${printable(phase.text)}`);
   lines.push(...output.notes.map((note) => `  ${printable(note)}`));
   lines.push(
-    ...excluded.slice(0, MOST_EXCLUDED).map(({ path, reason }) => colors.dim(`  left out: ${printable(path)}: ${printable(reason)}`)),
+    ...excluded.slice(0, mostExcluded).map(({ path, reason }) => colors.dim(`  left out: ${printable(path)}: ${printable(reason)}`)),
   );
-  if (excluded.length > MOST_EXCLUDED)
-    lines.push(colors.dim(`  left out: ${excluded.length - MOST_EXCLUDED} more, all of them with --json`));
+  if (excluded.length > mostExcluded)
+    lines.push(colors.dim(`  left out: ${excluded.length - mostExcluded}${mostExcluded > 0 ? ' more' : ''}, all of them with --json`));
   return lines;
 }
