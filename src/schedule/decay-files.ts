@@ -1,5 +1,5 @@
-import { readFile, stat } from 'node:fs/promises';
 import { type Conflict, MergeError } from '../errors.ts';
+import { textLines } from '../text-lines.ts';
 
 /** A point of a learning-rate curve, and the line of its file. */
 export interface RatePoint {
@@ -8,8 +8,6 @@ export interface RatePoint {
   readonly line?: number;
 }
 
-/** Far beyond any list of factors or rates: somebody named a checkpoint. */
-const LIMIT = 2 ** 26;
 const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
 
 /**
@@ -23,7 +21,7 @@ export async function readDecayFactors(path: string, count: number): Promise<num
   const problems: string[] = [];
   const factors: number[] = [];
   let before = 1;
-  for (const { line, text } of await lines(path)) {
+  for (const { line, text } of await textLines(path)) {
     for (const cell of text.match(/[^\s,[\]]+/g) ?? []) {
       const factor = NUMBER.test(cell) ? Number(cell) : Number.NaN;
       if (Number.isNaN(factor)) problems.push(`line ${line}: ${JSON.stringify(cell)} is no number`);
@@ -49,7 +47,7 @@ export async function readDecayFactors(path: string, count: number): Promise<num
 export async function readRateCurve(path: string): Promise<RatePoint[]> {
   const problems: string[] = [];
   const points: RatePoint[] = [];
-  for (const [i, { line, text }] of (await lines(path)).entries()) {
+  for (const [i, { line, text }] of (await textLines(path)).entries()) {
     if (i === 0 && /^step\s*,\s*(lr|learning_rate|rate)$/i.test(text)) continue;
     const cells = text.split(/\s*,\s*/);
     const [step, rate] = cells.map((cell) => (NUMBER.test(cell) ? Number(cell) : Number.NaN));
@@ -71,31 +69,4 @@ function refuse(file: string, problems: readonly string[]): void {
   const conflicts = problems.map((message): Conflict => ({ code: 'E_DECAY', message: `${file}: ${message}`, file }));
   if (conflicts.length === 1) throw new MergeError('E_DECAY', conflicts[0]!.message, { details: { file, conflicts } });
   throw new MergeError('E_DECAY', `${file} has ${problems.length} problems`, { details: { file, conflicts } });
-}
-
-async function lines(path: string): Promise<{ line: number; text: string }[]> {
-  const text = await readText(path);
-  return text
-    .replace(/^\uFEFF/, '')
-    .split(/\r?\n/)
-    .map((content, i) => ({ line: i + 1, text: content.replace(/#.*/, '').trim() }))
-    .filter((l) => l.text !== '');
-}
-
-async function readText(path: string): Promise<string> {
-  const details = { file: path };
-  try {
-    const found = await stat(path);
-    if (!found.isFile()) throw new MergeError('E_NOT_READABLE', `${path} is no file`, { details });
-    if (found.size > LIMIT)
-      throw new MergeError('E_DECAY', `${path} has ${found.size} bytes, more than any list of numbers needs`, { details });
-    return await readFile(path, 'utf8');
-  } catch (cause) {
-    if (cause instanceof MergeError) throw cause;
-    const gone = (cause as NodeJS.ErrnoException).code === 'ENOENT';
-    throw new MergeError(gone ? 'E_NOT_FOUND' : 'E_NOT_READABLE', gone ? `${path} is not there` : `${path} cannot be read`, {
-      details,
-      cause,
-    });
-  }
 }

@@ -1,4 +1,4 @@
-import { formatQuantity } from '../trajectory/quantity.ts';
+import { aboutQuantity } from '../trajectory/quantity.ts';
 import { cosPi } from './elementary.ts';
 import { memberLabel, type Positions, spacing } from './positions.ts';
 import type { DecayName, ScheduleMember } from './types.ts';
@@ -30,7 +30,7 @@ export function decayNotes(members: readonly ScheduleMember[], weights: Float64A
     const { gaps, largest, even } = spacing(positions);
     const before = gaps.indexOf(largest);
     if (!even) {
-      const hole = formatQuantity({ value: largest, unit: positions.unit });
+      const hole = aboutQuantity({ value: largest, unit: positions.unit });
       notes.push(
         `the checkpoint before a hole carries the hole: ${memberLabel(members[before]!)} weighs ${short(weights[before]!)}, the next is ${hole} later`,
       );

@@ -1,6 +1,6 @@
 import { basename } from 'node:path';
 import { MergeError, type Warning } from '../errors.ts';
-import { formatQuantity } from '../trajectory/quantity.ts';
+import { aboutQuantity, formatQuantity } from '../trajectory/quantity.ts';
 import type { Quantity } from '../trajectory/types.ts';
 import type { ScheduleMember } from './types.ts';
 
@@ -87,7 +87,7 @@ export function unevenWarnings(members: readonly ScheduleMember[], method: strin
   if (positions === null) return [];
   const { smallest, largest, even } = spacing(positions);
   if (even) return [];
-  const [from, to] = [smallest, largest].map((value) => formatQuantity({ value, unit: positions.unit }));
+  const [from, to] = [smallest, largest].map((value) => aboutQuantity({ value, unit: positions.unit }));
   const message = `the members are ${from} to ${to} apart, and ${method} counts them as if they were evenly spaced; ema with a half-life and wsm go by their positions`;
   return [{ code: 'W_UNEVEN_SPACING', message }];
 }

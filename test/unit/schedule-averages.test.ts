@@ -129,7 +129,7 @@ describe('uneven spacing', () => {
   ] as const)('%s warns, with the spacing', async (method, parameters) => {
     const { warnings } = await resolveWeights(membersAt(holes), { method, ...parameters });
     expect(warnings.map((w) => w.code)).toEqual(['W_UNEVEN_SPACING']);
-    expect(warnings[0]!.message).toMatch(/1,?000 ?steps to 5,?000 ?steps apart/);
+    expect(warnings[0]!.message).toContain('1000 steps to 5000 steps apart');
   });
 
   it('sma does not care', async () => {
