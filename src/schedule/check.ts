@@ -53,7 +53,7 @@ function methodProblems({ method, weights, normalize }: WeightRequest): RequestP
   const schedule = scheduleByName(method ?? 'sma');
   if (schedule === undefined) {
     const names = SCHEDULES.map((s) => s.name);
-    const near = didYouMean(method!, names);
+    const near = didYouMean(String(method), names);
     const help = `${near === null ? '' : `Did you mean ${near}? `}The methods are ${list(names, 'and')}.`;
     problems.push({ parameter: 'method', message: `there is no method ${JSON.stringify(method)}`, help });
   }

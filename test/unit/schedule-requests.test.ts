@@ -97,6 +97,7 @@ describe('control experiments', () => {
 describe('requests that make no sense', () => {
   const REFUSED: [string, WeightRequest, string][] = [
     ['unknown method', { method: 'mean' as 'sma' }, 'there is no method "mean"'],
+    ['a method that is no text', { method: 5 as unknown as 'sma' }, 'there is no method 5'],
     ['alpha 0', { method: 'ema', alpha: 0 }, 'alpha must be a number over 0 and at most 1, not 0'],
     ['alpha above 1', { method: 'ema', alpha: 1.01 }, 'not 1.01'],
     ['alpha NaN', { method: 'ema', alpha: Number.NaN }, 'alpha must be'],
