@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { rmSync } from 'node:fs';
+import { rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -17,6 +17,11 @@ beforeAll(async () => {
   folder = temporaryFolder();
   inputs = Array.from({ length: 10 }, (_, i) => join(folder.path, `checkpoint-${i + 1}`));
   for (const [i, path] of inputs.entries()) await writeSyntheticCheckpoint(path, INPUT_BYTES, i + 1);
+  // Seventeen members are mapped and buffered alike, whether or not some of them are the same files.
+  for (let i = 10; i < 17; i++) {
+    inputs.push(join(folder.path, `checkpoint-${i + 1}`));
+    symlinkSync(inputs[i - 10]!, inputs[i]!);
+  }
 });
 afterAll(() => folder.remove());
 
@@ -27,10 +32,12 @@ interface Measured {
   readonly threads: number;
 }
 
-async function measure(N: number, K: number, memory: number, options: object): Promise<Measured> {
+/** K outputs of all N inputs, or of windows of so many that move over them. */
+async function measure(N: number, K: number, memory: number, options: object, window = N): Promise<Measured> {
   const outputs = Array.from({ length: K }, (_, k) => ({
     path: join(folder.path, `out-${k}`),
-    weights: Array.from({ length: N }, (_, i) => (i + k + 1) / 50),
+    members: Array.from({ length: window }, (_, i) => i + (window < N ? k : 0)),
+    weights: Array.from({ length: window }, (_, i) => (i + k + 1) / 50),
   }));
   const request = JSON.stringify({ inputs: inputs.slice(0, N), outputs, memory, options });
   const { stdout } = await promisify(execFile)(process.execPath, [CHILD, request]);
@@ -40,6 +47,16 @@ async function measure(N: number, K: number, memory: number, options: object): P
 
 // RssAnon is what Linux tells; elsewhere there is nothing to compare with.
 describe.skipIf(process.platform !== 'linux')('anonymous memory', () => {
+  for (const threads of [1, 16]) {
+    for (const io of ['map', 'read']) {
+      it(`stays under the plan's bound: 8 windows of 10 over 17 inputs, ${threads} threads, io ${io}`, async () => {
+        const found = await measure(17, 8, 64 * MIB, { threads, io }, 10);
+        expect(found.peakAnonBytes).toBeGreaterThan(10 * MIB);
+        expect(found.peakAnonBytes).toBeLessThan(found.peakMemoryBytes);
+      });
+    }
+  }
+
   for (const N of [4, 10]) {
     for (const K of [1, 8]) {
       for (const threads of [1, 16]) {
