@@ -17,6 +17,7 @@ export function mergeSummary(result: MergeResult, colors: Colors, invocation: st
   const rates = `read ${formatRate(bytesRead / seconds)}, write ${formatRate(written / seconds)}`;
   lines.push(`  ${formatBytes(bytesRead)} read in ${formatSeconds(seconds)}${syncing} (${rates})`);
   if (result.resumedBytes > 0) lines.push(`  ${formatBytes(result.resumedBytes)} of the output was taken over from an interrupted run`);
+  for (const path of result.finished) lines.push(`  made already by the interrupted run: ${printable(path)}`);
   if (result.peakAnonBytes !== null && result.peakRssBytes !== null) {
     lines.push(`  peak memory ${formatBytes(result.peakAnonBytes)} anonymous, ${formatBytes(result.peakRssBytes)} with mapped files`);
   }

@@ -36,7 +36,7 @@ function outputLines(output: PlanDocument['outputs'][number], colors: Colors, mo
     `  ${plural(output.tensors, 'tensor')}, ${formatBytes(output.bytesWritten)}`,
   ];
   if (output.dtypeChanges.length > 0) lines.push(`  stored in another dtype: ${output.dtypeChanges.join(', ')}`);
-  if (phase !== null) lines.push(`  learning rate: ${printable(phase.text)}`);
+  if (phase !== null) lines.push(`  ${printable(phase.text)}`);
   lines.push(...output.notes.map((note) => `  ${printable(note)}`));
   lines.push(
     ...excluded.slice(0, mostExcluded).map(({ path, reason }) => colors.dim(`  left out: ${printable(path)}: ${printable(reason)}`)),

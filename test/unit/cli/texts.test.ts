@@ -36,6 +36,7 @@ const RESULT: MergeResult = {
   isa: 'avx512',
   io: 'map',
   resumedBytes: 0,
+  finished: [],
   warnings: [{ code: 'W_WEIGHT_SUM', message: 'x' }],
 };
 
@@ -55,6 +56,25 @@ describe('the summary of a merge', () => {
 
 check it with: npx merge verify 'my merge'
 `);
+  });
+
+  it('has one table for several outputs', () => {
+    const [ema] = RESULT.outputs;
+    const outputs = [ema!, { ...ema!, path: 'out/sma', method: 'sma', members: ema!.members.slice(0, 2), bytesWritten: 1_000_000_000 }];
+    const text = mergeSummary({ ...RESULT, outputs, finished: ['out/first'] }, plain, 'merge');
+    expect(text).toContain('  made already by the interrupted run: out/first\n');
+    const lines = text.split('\n');
+    expect(lines.slice(0, 8)).toEqual([
+      'merged 3 checkpoints into 2 outputs, in one read',
+      '',
+      '  members            steps  method     size  output',
+      '        3       1,000 to -  ema     2.00 GB  my merge',
+      '        2  1,000 to 20,000  sma     1.00 GB  out/sma',
+      '',
+      '  291 tensors each, 2 threads, avx512, inputs mapped',
+      expect.stringContaining('write 1.50 GB/s'),
+    ]);
+    expect(lines.at(-2)).toBe("check each with: merge verify 'my merge'");
   });
 
   it('leaves out what is not known', () => {
@@ -82,7 +102,9 @@ it('a plan says what would be read, written and needed', () => {
         parameters: {},
         members: [{ path: 'a', step: null, tokens: null, weight: 1 }],
         weightSum: 1,
-        excluded: [{ path: 'run/checkpoint-7', reason: 'incomplete' }],
+        excluded: [{ path: 'run/checkpoint-7', reason: 'incomplete', step: 7 }],
+        phase: { kind: 'constant', lowest: 1, highest: 1, text: 'learning rate constant at 1 (9 logs)' },
+        notes: ['spacing: 200 steps'],
         files: [{ name: 'model.safetensors', bytes: 1_000_000 }],
         bytesWritten: 1_000_000,
         tensors: 1,
@@ -90,6 +112,8 @@ it('a plan says what would be read, written and needed', () => {
         digest: '00',
       },
     ],
+    finished: ['earlier'],
+    expectedSeconds: 12.34,
     bytesRead: 4_000_000,
     bytesWritten: 1_000_000,
     peakMemoryBytes: 420_000_000,
@@ -104,13 +128,28 @@ it('a plan says what would be read, written and needed', () => {
 
   1 tensor, 1.00 MB
   stored in another dtype: BF16 to F32: 1 tensor
+  learning rate constant at 1 (9 logs)
+  spacing: 200 steps
   left out: run/checkpoint-7: incomplete
+
+  made already by the interrupted run: earlier
   reads 4.00 MB, writes 1.00 MB
   needs 65.0 MB of 20.0 GB free
   memory at most 420 MB
+  about 12.3 s, by what the disks gave in half a second just now
 
 nothing was written
 `);
+  const [output] = document.outputs;
+  const two = planText({ ...document, outputs: [output, { ...output, path: 'other' }] }, plain);
+  expect(two).toContain(`would make 2 outputs in one read
+
+  members   steps  method     size  output
+        1  - to -  sma     1.00 MB  merged
+        1  - to -  sma     1.00 MB  other
+`);
+  expect(two).toContain('left out: 1, all of them with --json');
+  expect(two).not.toContain('checkpoint-7');
 });
 
 describe('an inspection', () => {
