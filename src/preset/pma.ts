@@ -1,5 +1,7 @@
 import { MergeError, type Warning } from '../errors.ts';
-import type { Run, Selection } from '../trajectory/types.ts';
+import { formatQuantity, parseDistance } from '../trajectory/quantity.ts';
+import { selectMembers } from '../trajectory/select.ts';
+import type { QuantityText, Run, Selection } from '../trajectory/types.ts';
 import { type ModelSize, modelSize } from './model-size.ts';
 
 /** Members of a merge: the paper's choice between cost and benefit (section 4.3). */
@@ -45,40 +47,62 @@ export interface Preset {
  * the table's last V is taken; below it, V = 0.4·T/(N − 1) of the T tokens seen, which is not the paper's but ours, and no more than the table's first.
  * Where checkpoints are saved less than twice in V tokens, V becomes one or two save intervals.
  *
- * @throws MergeError E_NO_TOKENS for a run whose newest checkpoint has no tokens, E_NO_CHECKPOINT for a run without any, and what opening the newest
- *   checkpoint throws
+ * @param own what the user says of the selection: its conditions come first, and its `last` and `every` stand
+ * @returns the whole selection, `own` included
+ * @throws MergeError E_NO_TOKENS for a run whose newest checkpoint has no tokens, E_NO_CHECKPOINT for a run without any, E_OPTION for ways of choosing
+ *   members that leave the preset nothing to choose; what `selectMembers` and opening the newest checkpoint throw
  */
-export async function pmaPreset(run: Run): Promise<Preset> {
-  const newest = run.checkpoints.at(-1);
+export async function pmaPreset(run: Run, own: Selection = {}): Promise<Preset> {
+  const other = (['steps', 'minInterval', 'eachIngredient'] as const).find((key) => own[key] !== undefined);
+  if (other !== undefined) {
+    throw new MergeError('E_OPTION', `the preset pma chooses members by spacing and number, and so does ${other}: leave one of them out`);
+  }
+  const { last = MEMBERS, every, minMembers, ...conditions } = own;
+  const limited = Object.values(conditions).some((value) => value !== undefined);
+  const checkpoints = limited ? selectMembers([run], conditions).members : run.checkpoints;
+  const newest = checkpoints.at(-1);
   if (newest === undefined) {
     throw new MergeError('E_NO_CHECKPOINT', `${run.path}: the run has no complete checkpoint`, { details: { file: run.path } });
   }
-  if (newest.tokens === null || newest.tokens === 0) {
-    throw new MergeError(
-      'E_NO_TOKENS',
-      `${newest.path}: the preset pma counts in tokens, and nothing says how many this checkpoint has seen`,
-      {
-        details: { file: newest.path },
-      },
-    );
+  const seen = newest.tokens;
+  if (seen === null || seen === 0) {
+    const message = `${newest.path}: the preset pma counts in tokens, and nothing says how many this checkpoint has seen`;
+    throw new MergeError('E_NO_TOKENS', message, { details: { file: newest.path } });
   }
   const size = await modelSize(newest.path);
-  const sameStage = run.checkpoints.filter((c) => c.stage === newest.stage && c.ingredient === newest.ingredient);
+  const sameStage = checkpoints.filter((c) => c.stage === newest.stage && c.ingredient === newest.ingredient);
   const positions = sameStage.flatMap((c) => (c.tokens === null ? [] : [c.tokens]));
-  const { spacing, members, notes } = chooseSpacing(size, newest.tokens, saveInterval(positions));
-  const reachable = Math.floor((newest.tokens - Math.min(...positions)) / spacing + 1.25);
-  const several = run.checkpoints.some((c) => c.stage !== newest.stage);
+  const { spacing, members, notes } =
+    every === undefined ? chooseSpacing(size, seen, saveInterval(positions), last) : { ...givenSpacing(every), members: last };
+  const stage = newest.stage !== null && run.checkpoints.some((c) => c.stage !== newest.stage) ? newest.stage : undefined;
   return {
-    selection: { last: members, every: amount(spacing), ...(several && newest.stage !== null && { stage: newest.stage }) },
+    selection: {
+      ...own,
+      last: members,
+      every: every ?? formatQuantity({ value: spacing!, unit: 'tokens' }),
+      ...(stage !== undefined && { stage }),
+    },
     notes: [...size.notes, ...notes],
-    warnings: widthWarnings(Math.min(members, reachable), spacing, newest.tokens),
+    warnings: spacing === null ? [] : widthWarnings(Math.min(members, within(positions, spacing)), spacing, seen),
   };
+}
+
+/** A spacing that is not the preset's; null where it is not in tokens. */
+function givenSpacing(every: QuantityText): { readonly spacing: number | null; readonly notes: readonly string[] } {
+  const { value, unit } = parseDistance(every, 'every');
+  return { spacing: unit === 'tokens' ? value : null, notes: [`preset pma: V = ${every}, as given`] };
+}
+
+/** How many members so far apart the run has room for, each within a quarter of its place. */
+function within(positions: readonly number[], spacing: number): number {
+  return Math.floor((Math.max(...positions) - Math.min(...positions)) / spacing + 1.25);
 }
 
 function chooseSpacing(
   size: ModelSize,
   seen: number,
   interval: number | null,
+  wanted: number,
 ): { readonly spacing: number; readonly members: number; readonly notes: readonly string[] } {
   const [table, parameters] = size.experts === null ? [SPACINGS.dense, size.total] : [SPACINGS.moe, size.active];
   const kind =
@@ -88,10 +112,10 @@ function chooseSpacing(
   const [smallest, first] = table[0];
   const [largest, last] = table.at(-1)!;
   const notes: string[] = [];
-  let members = MEMBERS;
+  let members = wanted;
   let spacing: number;
   if (parameters < smallest) {
-    const ours = Math.floor((SAFE_SHARE * seen) / (MEMBERS - 1));
+    const ours = Math.floor((SAFE_SHARE * seen) / Math.max(1, wanted - 1));
     spacing = Math.min(ours, first);
     notes.push(
       `preset pma: a ${kind} is smaller than any in the paper (${about(smallest)}); V = ${about(spacing)} tokens is ${
@@ -103,8 +127,8 @@ function chooseSpacing(
     if (interval !== null && spacing < 2 * interval) {
       // Our rule keeps the span below the safe share, so V goes down to whole save intervals and, where even one is too many, N goes down.
       spacing = interval;
-      members = Math.min(MEMBERS, Math.max(2, 1 + Math.floor((SAFE_SHARE * seen) / interval)));
-      const fewer = members < MEMBERS ? `, and N = ${members} keeps their span near ${SAFE_SHARE}·T` : '';
+      members = Math.min(wanted, Math.max(2, 1 + Math.floor((SAFE_SHARE * seen) / interval)));
+      const fewer = members < wanted ? `, and N = ${members} keeps their span near ${SAFE_SHARE}·T` : '';
       notes.push(`preset pma: checkpoints are saved ${about(interval)} tokens apart, so V is that${fewer}`);
     }
   } else {
@@ -156,13 +180,8 @@ function widthWarnings(members: number, spacing: number, seen: number): Warning[
   ];
 }
 
-/** A count in words, to three digits. */
+/** A count of tokens or parameters for sentences, to three digits: `8B`, `0.205M`. */
 function about(count: number): string {
-  return amount(Number(count.toPrecision(3)));
-}
-
-/** A count of tokens or parameters as `parseQuantity` reads it: `8B`, `0.2048M`. */
-function amount(count: number): string {
   const [scale, unit] = count >= 1e12 ? [1e12, 'T'] : count >= 1e9 ? [1e9, 'B'] : [1e6, 'M'];
-  return `${count / scale}${unit}`;
+  return `${Number((count / scale).toPrecision(3))}${unit}`;
 }

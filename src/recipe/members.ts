@@ -32,8 +32,8 @@ async function preset([run, ...others]: readonly Run[], { select }: RecipeOutput
       help: 'Sibling runs are merged by their mean: leave the preset out.',
     });
   }
-  const { selection, notes, warnings } = await pmaPreset(run!);
-  const selected = selectMembers([run!], { ...selection, ...select });
+  const { selection, notes, warnings } = await pmaPreset(run!, select);
+  const selected = selectMembers([run!], selection);
   return { ...selected, notes: [...notes, ...selected.notes], warnings: [...warnings, ...selected.warnings] };
 }
 

@@ -126,10 +126,40 @@ describe('a window that is wide for the run', () => {
   });
 });
 
+describe('what the user says of the selection', () => {
+  test('number and spacing stand, and the warning is about them', async () => {
+    const long = run(model('moe', 1.3e9), every(1e9, 131));
+    expect(await pmaPreset(long, { last: 7, minMembers: 3 })).toMatchObject({
+      selection: { last: 7, every: '8B', minMembers: 3 },
+      warnings: [],
+    });
+    expect(await pmaPreset(long, { every: '4B' })).toMatchObject({ selection: { last: 10, every: '4B' }, warnings: [] });
+    expect((await pmaPreset(long, { every: '16B' })).warnings[0]?.message).toContain('no more than 4 members');
+    expect(await pmaPreset(long, { every: '2steps' })).toMatchObject({ selection: { every: '2steps' }, warnings: [] });
+  });
+
+  test('conditions come first: tokens seen are those of the newest that they leave', async () => {
+    const long = run(model('moe', 1.3e9), every(1e9, 1000));
+    expect((await pmaPreset(long)).warnings).toEqual([]);
+    const folder = model('moe', 1.3e9);
+    const paths = every(1e9, 1000).map(() => ({ path: folder }));
+    const { selection, warnings } = await pmaPreset(run(folder, every(1e9, 1000), paths), { to: '131B' });
+    expect(selection).toEqual({ to: '131B', last: 10, every: '8B' });
+    expect(warnings[0]?.message).toContain('of the 131B tokens seen');
+  });
+
+  test.each([{ steps: [1] }, { minInterval: '1B' }, { eachIngredient: 'last' }] as const)(
+    'cannot be another way of choosing: %j',
+    async (own) => {
+      await expect(pmaPreset(run(model('moe', 1.3e9), every(1e9, 200)), own)).rejects.toMatchObject({ code: 'E_OPTION' });
+    },
+  );
+});
+
 test('the demo runs: the save interval, ten members', async () => {
   const dense = run(join(demo, 'dense/checkpoint-6000'), every(1024 * 200, 30));
   const { selection, notes, warnings } = await pmaPreset(dense);
-  expect(selection).toEqual({ last: 10, every: '0.2048M' });
+  expect(selection).toEqual({ last: 10, every: '204800tokens' });
   expect(notes).toHaveLength(3);
   expect(warnings).toEqual([]);
   // Steps 300, 650 and 1000: two of them are within 0.4 of the run, three are what demo/README.md shows to harm.
@@ -139,7 +169,7 @@ test('the demo runs: the save interval, ten members', async () => {
       [300, 650, 1000].map((s) => s * 1024),
     ),
   );
-  expect(early.selection).toEqual({ last: 2, every: '0.3584M' });
+  expect(early.selection).toEqual({ last: 2, every: '358400tokens' });
 });
 
 test('only the newest stage counts where there are several', async () => {
