@@ -213,6 +213,7 @@ describe('a folder that was merged', () => {
         'README.md',
         'config.json',
         'merge_provenance.json',
+        'merge_recipe.yaml',
         'model-00001-of-00002.safetensors',
         'model-00002-of-00002.safetensors',
         'model.safetensors.index.json',
