@@ -22,6 +22,7 @@ const BENCHES = [
   'dtypes',
   'small-tensors',
   'planning',
+  'discovery',
   'startup',
   'f32-accumulator',
   'micro',

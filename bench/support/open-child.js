@@ -1,13 +1,14 @@
 /**
- * Planning or opening in a process of its own. The argument is JSON: `{plan: AverageOptions}` or `{open: path}`. Prints JSON: seconds without the
+ * Planning or opening in a process of its own. The argument is JSON: `{plan: AverageOptions}`, `{open: path}` or `{discover: path}`. Prints JSON: seconds without the
  * imports, and the peak of resident memory.
  */
-import { plan } from 'ckpt-merge';
+import { discoverRun, plan } from 'ckpt-merge';
 import { openCheckpoint } from 'ckpt-merge/safetensors';
 
 const job = JSON.parse(process.argv[2]);
 const start = performance.now();
 if (job.plan) await plan(job.plan);
+else if (job.discover) await discoverRun(job.discover);
 else await openCheckpoint(job.open);
 const seconds = (performance.now() - start) / 1000;
 console.log(JSON.stringify({ seconds, max_rss_mb: process.resourceUsage().maxRSS / 1024 }));

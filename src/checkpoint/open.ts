@@ -11,7 +11,7 @@ import { foreignFormat } from './foreign.ts';
 import { mapBounded } from './map-bounded.ts';
 import { readPosition } from './position.ts';
 import { locateTensors } from './tensor-locator.ts';
-import type { Checkpoint, Shard } from './types.ts';
+import type { Checkpoint, FolderEntries, Shard } from './types.ts';
 
 export interface OpenOptions {
   /** Shared between the inputs of a merge, so that headers that are equal are parsed and stored once. */
@@ -22,8 +22,6 @@ export interface OpenOptions {
 
 /** Which files make up the checkpoint. */
 interface Files {
-  /** Everything in the folder, hidden ones too; undefined for a single file. */
-  readonly entries?: readonly string[];
   readonly names: readonly string[];
   readonly index: SafetensorsIndex | null;
   readonly indexName: string | null;
@@ -37,17 +35,13 @@ interface Files {
  * E_TENSOR_UNINDEXED, and what `readHeader` and `readIndex` throw; with several faults, all are in `details.conflicts`
  */
 export async function openCheckpoint(path: string, { cache = new HeaderCache(), name }: OpenOptions = {}): Promise<Checkpoint> {
-  const isFolder = await stat(path).then(
-    (stats) => stats.isDirectory(),
-    (error: unknown) => {
-      throw readError(error, path);
-    },
-  );
-  const files = isFolder ? await filesOfFolder(path, cache) : singleFile(path);
-  const shards = await openShards(path, isFolder, files, cache);
+  const entries = await entriesOf(path);
+  const isFolder = entries !== null;
+  const files = isFolder ? await filesOfFolder(path, entries, cache) : singleFile(path);
+  const shards = await openShards(path, entries, files, cache);
   const tensorCount = shards.reduce((sum, { header }) => sum + header.tensors.count, 0);
   if (tensorCount === 0) throw new MergeError('E_NO_TENSORS', `${path}: the checkpoint holds no tensors`, { details: { file: path } });
-  const { warnings, ...position } = await readPosition(path, isFolder, { name, entries: files.entries });
+  const { warnings, ...position } = await readPosition(path, isFolder, { name, entries: entries ?? undefined });
   return {
     path,
     kind: isFolder ? 'folder' : 'file',
@@ -73,11 +67,23 @@ function singleFile(path: string): Files {
   return { names: [name], index: null, indexName: null, warnings: [] };
 }
 
-async function filesOfFolder(path: string, cache: HeaderCache): Promise<Files> {
-  const entries = await readdir(path).catch((error: unknown) => {
-    throw readError(error, path);
-  });
-  const visible = entries.filter((name) => !name.startsWith('.')).sort();
+/** What lies in a folder, hidden ones too; null where the path is something else. */
+async function entriesOf(path: string): Promise<FolderEntries | null> {
+  try {
+    const entries = await readdir(path, { withFileTypes: true });
+    return new Map(entries.map((entry) => [entry.name, entry.isFile()]));
+  } catch (error) {
+    // A path below a file is nothing, and a file is something: only the latter can be looked at.
+    if ((error as NodeJS.ErrnoException).code !== 'ENOTDIR') throw readError(error, path);
+    await stat(path).catch((failure: unknown) => {
+      throw readError(failure, path);
+    });
+    return null;
+  }
+}
+
+async function filesOfFolder(path: string, entries: FolderEntries, cache: HeaderCache): Promise<Files> {
+  const visible = [...entries.keys()].filter((name) => !name.startsWith('.')).sort();
   const indexes = visible.filter((name) => name.endsWith('.safetensors.index.json'));
   const singles = visible.filter((name) => name.endsWith('.safetensors'));
   const [indexName, secondIndex] = indexes;
@@ -85,21 +91,21 @@ async function filesOfFolder(path: string, cache: HeaderCache): Promise<Files> {
   if (indexName === undefined) {
     const single = singles.includes('model.safetensors') ? 'model.safetensors' : singles.length === 1 ? singles[0] : undefined;
     if (single === undefined) throw await noCheckpoint(path, visible, singles);
-    return { entries, names: [single], index: null, indexName: null, warnings: notIncluded(path, singles, new Set([single])) };
+    return { names: [single], index: null, indexName: null, warnings: notIncluded(path, singles, new Set([single])) };
   }
-  const index = await readIndex(join(path, indexName), cache);
+  const index = await readIndex(join(path, indexName), cache, entries.get(indexName));
   const named = new Set(index.shards);
   // Some writers index even a single file; then there is nothing to choose between.
   const rival = singles.find((name) => !named.has(name) && (name === 'model.safetensors' || `${name}.index.json` === indexName));
   if (rival !== undefined) throw ambiguous(path, [rival, indexName]);
-  return { entries, names: [...named].sort(), index, indexName, warnings: notIncluded(path, singles, named) };
+  return { names: [...named].sort(), index, indexName, warnings: notIncluded(path, singles, named) };
 }
 
-async function openShards(path: string, isFolder: boolean, files: Files, cache: HeaderCache): Promise<Shard[]> {
+async function openShards(path: string, entries: FolderEntries | null, files: Files, cache: HeaderCache): Promise<Shard[]> {
   const results = await mapBounded(files.names, MAX_OPEN_FILES, async (name) => {
-    const file = isFolder ? join(path, name) : path;
+    const file = entries === null ? path : join(path, name);
     try {
-      return { name, path: file, ...(await readHeaderAndStat(file, cache)) };
+      return { name, path: file, ...(await readHeaderAndStat(file, cache, entries?.get(name))) };
     } catch (error) {
       return shardError(readError(error, file), file, files.indexName);
     }

@@ -4,6 +4,7 @@ import type { Warning } from '../errors.ts';
 import { type NamedPosition, positionFromName } from '../trajectory/names.ts';
 import { readState } from '../trajectory/states.ts';
 import type { Position } from '../trajectory/types.ts';
+import type { FolderEntries } from './types.ts';
 
 const UNKNOWN: Position = { stage: null, ingredient: null, step: null, tokens: null };
 
@@ -11,7 +12,7 @@ interface Known {
   /** Name to go by, instead of the path's own. */
   readonly name?: string | undefined;
   /** What lies in the folder. */
-  readonly entries?: readonly string[] | undefined;
+  readonly entries?: FolderEntries | undefined;
 }
 
 /** Where a checkpoint stands, and whether its trainer will remove it. */

@@ -2,6 +2,9 @@ import type { Warning } from '../errors.ts';
 import type { SafetensorsHeader } from '../safetensors/types.ts';
 import type { Position } from '../trajectory/types.ts';
 
+/** Names in a folder; true for those that are known to be regular files (a link may be one). */
+export type FolderEntries = ReadonlyMap<string, boolean>;
+
 /** What identifies a file on this machine, to notice that it changed. */
 export interface FileStat {
   readonly size: number;

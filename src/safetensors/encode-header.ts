@@ -62,13 +62,13 @@ export function encodeHeader(tensors: Iterable<TensorSpec> | TensorColumns, meta
 
 /** {@link encodeHeader} for a table that is laid out already. */
 export function encodeTable(table: TensorTable, metadata: HeaderMetadata): Uint8Array {
+  return Buffer.concat(frameEntries(encodeEntries(table), metadata));
+}
+
+/** The entries of a header without what is around them: the same bytes for all files that differ in metadata only. */
+export function encodeEntries(table: TensorTable): Uint8Array {
   const json = new TextChunks();
-  json.add('{');
   let separator = '';
-  if (metadata !== null) {
-    json.add(`"__metadata__":${encodeMetadata(metadata)}`);
-    separator = ',';
-  }
   const shapes = new Map<readonly number[], string>();
   const { names, dtypes, begin, end } = table;
   const seen = new Set<string>();
@@ -86,23 +86,24 @@ export function encodeTable(table: TensorTable, metadata: HeaderMetadata): Uint8
     json.add(`${separator}${encodeName(name)}:{"dtype":"${dtype}","shape":[${sizes}],"data_offsets":[${begin[row]},${end[row]}]}`);
     separator = ',';
   }
-  json.add('}');
-  return frame(json);
+  return json.bytes();
 }
 
-/** Length, JSON and padding. */
-function frame(json: TextChunks): Uint8Array {
-  const padding = -json.size & (ALIGNMENT - 1);
-  const size = json.size + padding;
+/** A header in three parts: length and metadata, the entries as they were given, the end with its padding. */
+export function frameEntries(entries: Uint8Array, metadata: HeaderMetadata): [start: Uint8Array, entries: Uint8Array, end: Uint8Array] {
+  const separator = entries.length > 0 ? ',' : '';
+  const start = Buffer.from(metadata === null ? '{' : `{"__metadata__":${encodeMetadata(metadata)}${separator}`);
+  const json = start.length + entries.length + 1;
+  const padding = -json & (ALIGNMENT - 1);
+  const size = json + padding;
   if (size > MAX_HEADER_BYTES) {
     throw new MergeError('E_HEADER_TOO_LARGE', `a header of ${size} bytes is beyond the limit of ${MAX_HEADER_BYTES}`, {
       help: 'Write the tensors to more than one file.',
     });
   }
-  json.add(' '.repeat(padding));
   const length = Buffer.alloc(8);
   length.writeBigUInt64LE(BigInt(size));
-  return json.bytes(length);
+  return [Buffer.concat([length, start]), entries, Buffer.from(`}${' '.repeat(padding)}`)];
 }
 
 function toColumns(tensors: Iterable<TensorSpec>): TensorColumns {

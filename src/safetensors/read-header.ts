@@ -15,9 +15,13 @@ export async function readHeader(path: string): Promise<SafetensorsHeader> {
   return (await readHeaderAndStat(path, new HeaderCache())).header;
 }
 
-/** {@link readHeader} through a cache, with what identifies the file. */
-export async function readHeaderAndStat(path: string, cache: HeaderCache): Promise<{ header: SafetensorsHeader; stat: FileStat }> {
-  const { handle, stat } = await openRegular(path);
+/** {@link readHeader} through a cache, with what identifies the file; `known` as in {@link openRegular}. */
+export async function readHeaderAndStat(
+  path: string,
+  cache: HeaderCache,
+  known = false,
+): Promise<{ header: SafetensorsHeader; stat: FileStat }> {
+  const { handle, stat } = await openRegular(path, known);
   try {
     const source = { path, fileSize: stat.size };
     let bytes = Buffer.allocUnsafe(Math.min(FIRST_READ_BYTES, stat.size));

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import type { FolderEntries } from '../checkpoint/types.ts';
 import { MergeError, type Warning } from '../errors.ts';
 import { type OpenFile, openRegular, readExactly } from '../safetensors/read-file.ts';
 import type { LogEntry } from './types.ts';
@@ -40,16 +41,15 @@ const FILES: readonly (readonly [name: string, read: (opened: OpenFile, file: st
  * Step, tokens and stage from the state files of a checkpoint: `trainer_state.json` (`global_step`, `num_input_tokens_seen`, of which 0 means that nobody
  * counted), nanotron's `checkpoint_metadata.json` (`last_train_step`, `consumed_tokens_total`, `last_stage_idx`), levanter's `metadata.json` (`step`), and
  * OLMo-core's `.metadata.json` (`ephemeral`). Of a long trainer_state.json only both ends are read. Never throws: what cannot be read is unknown, with a warning.
- * @param names of the files in the folder, where they are known already
+ * @param entries what lies in the folder, where that is known already
  */
-export async function readState(folder: string, names?: readonly string[]): Promise<State> {
-  const present = names === undefined ? null : new Set(names);
+export async function readState(folder: string, entries?: FolderEntries): Promise<State> {
   let state: State = NOTHING;
   for (const [name, read] of FILES) {
-    if (present?.has(name) === false) continue;
+    if (entries?.has(name) === false) continue;
     const file = join(folder, name);
     try {
-      const found = await withFile(file, (opened) => read(opened, file));
+      const found = await withFile(file, (opened) => read(opened, file), entries?.get(name));
       if (found === null) continue;
       const tells = state.file === null && (found.step != null || found.tokens != null);
       state = { ...state, ...(tells && { ...found, file }), ephemeral: state.ephemeral ?? found.ephemeral ?? null };
@@ -62,10 +62,10 @@ export async function readState(folder: string, names?: readonly string[]): Prom
 }
 
 /** Null where there is no such file. */
-async function withFile<T>(file: string, use: (opened: OpenFile) => Promise<T>): Promise<T | null> {
+async function withFile<T>(file: string, use: (opened: OpenFile) => Promise<T>, known?: boolean): Promise<T | null> {
   let opened: OpenFile;
   try {
-    opened = await openRegular(file);
+    opened = await openRegular(file, known);
   } catch (error) {
     if (error instanceof MergeError && error.code === 'E_NOT_FOUND') return null;
     throw error;
