@@ -1,0 +1,144 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
+import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { generator, temporaryFolder } from '../support/checkpoints.ts';
+import { BIN, runCli } from '../support/run-cli.ts';
+import { historyOf, mergesIn, Trainer, valuesOf } from '../support/watching.ts';
+
+const temporary = temporaryFolder();
+afterAll(temporary.remove);
+let base: string;
+let trainer: Trainer;
+let count = 0;
+const QUICK = ['--poll', '0.02', '--settle', '0.05', '-o', 'merges'];
+const ONCE = ['watch', 'run', '--once', ...QUICK];
+
+beforeEach(() => {
+  base = join(temporary.path, String(++count));
+  mkdirSync(join(base, 'run'), { recursive: true });
+  trainer = new Trainer(join(base, 'run'), 1);
+});
+afterEach(() => trainer.end());
+const output = () => join(base, 'merges');
+const leftovers = () => readdirSync(output()).filter((name) => name.startsWith('.') && name !== '.merge-watch');
+
+describe('merge watch', () => {
+  it('prints a line for each merge, or its path alone, or one document', async () => {
+    await trainer.does(['shards', 1], ['shards', 2]);
+    const lines = await runCli(ONCE, { cwd: base });
+    expect(lines).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/^merged 2 checkpoints into merges\/merged-checkpoint-2 in \S+ s\n$/),
+    });
+    expect(lines.stderr).toContain('watching run, merges go to merges\n');
+    await trainer.does(['shards', 3], ['shards', 4]);
+    const paths = await runCli([...ONCE, '-q'], { cwd: base });
+    expect(paths).toMatchObject({ code: 0, stdout: 'merges/merged-checkpoint-3\nmerges/merged-checkpoint-4\n', stderr: '' });
+    const nothing = await runCli([...ONCE, '--json'], { cwd: base });
+    expect(nothing.code).toBe(0);
+    expect(JSON.parse(nothing.stdout)).toEqual({ schema: 'ckpt-merge/watch', version: 1, merges: [], failed: [] });
+    await trainer.does(['shards', 5]);
+    const document = await runCli([...ONCE, '--json', '--window', '2', '--method', 'wma'], { cwd: base });
+    expect(JSON.parse(document.stdout).merges).toMatchObject([
+      { output: 'merged-checkpoint-5', members: [{ step: 4 }, { step: 5, weight: 2 / 3 }] },
+    ]);
+    expect(existsSync(join(base, 'merges', 'merged-checkpoint-2'))).toBe(false);
+  });
+
+  it('ends with the exit code of a round that failed, under --once', async () => {
+    await trainer.does(['shards', 1], ['infinite', 2]);
+    const { code, stderr, stdout } = await runCli([...ONCE, '--fail-nonfinite'], { cwd: base });
+    expect({ code, stdout }).toEqual({ code: 3, stdout: '' });
+    expect(stderr).toMatch(/^error\[E_NONFINITE\]: .*checkpoint-2/m);
+  });
+
+  it('stops on SIGTERM in the middle of a hook, gives the lock back, and says how to go on', async () => {
+    await trainer.does(['shards', 1], ['shards', 2]);
+    const result = await runCli(['watch', 'run', ...QUICK, '--hook', 'echo hook-runs >&2; sleep 1000'], {
+      cwd: base,
+      signalAfter: [{ pattern: /hook-runs/, signal: 'SIGTERM' }],
+    });
+    expect(result).toMatchObject({ code: 143, signal: null });
+    expect(result.stderr).toContain('what was finished is kept');
+    expect(result.stderr).toMatch(/help: Go on with: merge watch run .*'echo hook-runs >&2; sleep 1000'\n/);
+    expect((await runCli([...ONCE, '-q'], { cwd: base })).stdout).toBe('merges/merged-checkpoint-2\n');
+    expect(leftovers()).toEqual([]);
+  });
+
+  it('makes every merge once although it is killed again and again', async () => {
+    const random = generator(7);
+    const steps = Array.from({ length: 12 }, (_, i) => i + 1);
+    await trainer.does(['shards', 1], ['shards', 2]);
+    // The first one is killed by its own hook: its merge is there, and nothing says so yet.
+    const first = await runCli(['watch', 'run', ...QUICK, '--keep', 'all', '--window', '2', '--hook', 'kill -9 $PPID'], { cwd: base });
+    expect(first.signal).toBe('SIGKILL');
+    expect(mergesIn(output())).toEqual(['merged-checkpoint-2']);
+    const training = trainer.does(...steps.slice(2).map((step): [string, number] => ['rename', step]));
+    for (let kill = 0; kill < 6; kill++) {
+      const watching = spawn(process.execPath, [BIN, 'watch', 'run', ...QUICK, '--keep', 'all', '--window', '2'], { cwd: base });
+      await wait(250 + (random() % 250));
+      await killed(watching);
+    }
+    await training;
+    const last = await runCli([...ONCE, '--keep', 'all', '--window', '2'], { cwd: base });
+    expect(last.code).toBe(0);
+    expect(historyOf(output()).map(({ step }) => step)).toEqual(steps.slice(1));
+    for (const step of steps.slice(1)) expect(valuesOf(join(output(), `merged-checkpoint-${step}`))).toEqual([step - 0.5]);
+    expect(leftovers()).toEqual([]);
+    expect(readdirSync(join(output(), '.merge-watch')).filter((name) => /^(removed|state\.json\.)/.test(name))).toEqual([]);
+  });
+
+  it('of a folder that is watched ends with 75, naming the process', async () => {
+    await trainer.does(['shards', 1], ['shards', 2]);
+    const go = join(base, 'go');
+    const first = spawn(process.execPath, [BIN, 'watch', 'run', ...QUICK, '--hook', `touch '${go}'`], { cwd: base, stdio: 'ignore' });
+    while (!existsSync(go)) await wait(10);
+    const second = await runCli(ONCE, { cwd: base });
+    await killed(first);
+    expect(second).toMatchObject({ code: 75, stdout: '' });
+    expect(second.stderr).toContain(`error[E_BUSY]: merges is being watched already, by process ${first.pid} on `);
+  });
+
+  it('writes events as lines of JSON', async () => {
+    await trainer.does(['shards', 1], ['shards', 2]);
+    const { stderr } = await runCli([...ONCE, '--progress', 'json'], { cwd: base });
+    const types = stderr
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line).type);
+    expect(types[0]).toBe('started');
+    expect(types).toEqual(expect.arrayContaining(['round', 'merge', 'merged']));
+  });
+
+  it.each([
+    [['watch', 'run'], 'no folder for the merges is given'],
+    [['watch', 'run', '-o', 'merges', '--json'], '--json is one document at the end'],
+    [['watch', 'run', '-o', 'merges', '--every', '8X'], '--every'],
+    [['watch', 'run', '-o', 'merges', '--method', 'extrapolate'], '--method takes one of'],
+    [['watch', 'run', '-o', 'merges', '--poll', 'soon'], '--poll takes a number of seconds'],
+    [['watch', 'run', '-o', 'merges', '--keep', '0'], '--keep takes a whole number'],
+    [['watch', 'run', '-o', 'run'], 'is the run itself'],
+  ])('%j is refused', async (args, message) => {
+    const { code, stderr } = await runCli(args, { cwd: base });
+    expect(code).toBe(2);
+    expect(stderr).toContain(message);
+  });
+
+  it('leaves the provenance and the state free of absolute paths', async () => {
+    await trainer.does(['shards', 1], ['shards', 2]);
+    await runCli(ONCE, { cwd: base });
+    for (const file of ['history.jsonl', '.merge-watch/state.json', 'merged-checkpoint-2/merge_provenance.json']) {
+      expect(readFileSync(join(output(), file), 'utf8')).not.toContain(base);
+    }
+  });
+});
+
+function killed(child: ChildProcess): Promise<void> {
+  return new Promise((resolve) => {
+    if (child.exitCode !== null || child.signalCode !== null) resolve();
+    child.on('exit', () => resolve());
+    child.kill('SIGKILL');
+  });
+}
