@@ -112,7 +112,7 @@ export async function publishOutput(
   const members = membersOf(plan, output);
   const files = finished.of(k);
   if (output.kind === 'file') {
-    const header = output.files[0]!.header.slice();
+    const header = output.files[0]!.header();
     sealDataCrc(header, finished.dataCrc(k));
     await onOutput('write', join(dir, files[0]!.name), async () => {
       const handle = await open(join(dir, files[0]!.name), 'r+');

@@ -50,7 +50,7 @@ export class FinishedFiles {
 
   /** CRC32C of the only file of an output without its header: a CRC is linear, so the header's part can be taken out again. */
   dataCrc(output: number): number {
-    const { header } = this.#plan.outputs[output]!.files[0]!;
+    const header = this.#plan.outputs[output]!.files[0]!.header();
     const { crc, bytes } = this.#files[output]![0]!;
     return (crc ^ this.#binding.crc32cCombine(this.#binding.crc32c(header, 0), 0, bytes - header.length)) >>> 0;
   }

@@ -40,7 +40,7 @@ export class ShardOutputs {
 
   writeHeaders(plan: Plan, shard: number): void {
     for (const [k, output] of this.files.entries()) {
-      const { header } = plan.outputs[k]!.files[shard]!;
+      const header = plan.outputs[k]!.files[shard]!.header();
       try {
         output.write(0, header);
       } catch (cause) {

@@ -20,6 +20,7 @@ import { orderInputs } from './order.ts';
 import { outputFiles } from './output-files.ts';
 import { outputConflicts, outputKind, outputsOverlap } from './output-path.ts';
 import { buildSegments, segmentBytes } from './segments.ts';
+import { SharedText } from './shared-text.ts';
 import { spaceNeeded } from './space.ts';
 import type { OutputRequest, Plan, PlanMember, PlanOutput, PlanRequest, PlanShard } from './types.ts';
 import { ownWarnings, planWarnings } from './warnings.ts';
@@ -87,6 +88,10 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
     return { path, step, tokens, stage, bytes, fingerprint: await fingerprint(checkpoint), checkpoint, participates: participates[m]! };
   });
   const options = { like: request.like ?? null, allowMixedDtypes: request.allowMixedDtypes ?? false };
+  const layoutsDiffer = layoutConflicts(drafts.map((d) => ({ path: d.output.path, layout: d.layout })));
+  const layout = drafts.at(-1)!.layout;
+  const tables = layout.shards.map((s) => s.header.tensors);
+  const text = new SharedText();
   const outputs: PlanOutput[] = [];
   const startConflicts: Conflict[] = [];
   for (const d of drafts) {
@@ -94,7 +99,8 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
     const start = await startState(d.output, d.kind, newest);
     startConflicts.push(...start.conflicts);
     const side = [...(await sideFiles(newest)).copied, ...start.files];
-    const made = outputFiles(d.layout, pick(members, d.members), d.schedule, d.output, d.kind, side, options);
+    const shared = { text, tables: layoutsDiffer.length === 0 ? tables : d.layout.shards.map((s) => s.header.tensors) };
+    const made = outputFiles(d.layout, pick(members, d.members), d.schedule, d.output, d.kind, side, shared, options);
     const { selection = null, baseModelId = cachedRepoId(d.own.map((c) => c.path)) } = d.output;
     const recipe = d.kind === 'folder' ? await recipeText({ output: d.output, members: d.own, schedule: d.schedule, request }) : null;
     const about = { ...made, members: d.members, selection, recipe, baseModelId };
@@ -106,11 +112,9 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
     if (published.includes(true)) return withoutFinished(request, published, signal);
   }
 
-  const layout = drafts.at(-1)!.layout;
-  const conflicts: Conflict[] = [...startConflicts, ...(await outputsOverlap(request.outputs.map((o) => o.path)))];
+  const conflicts: Conflict[] = [...startConflicts, ...layoutsDiffer, ...(await outputsOverlap(request.outputs.map((o) => o.path)))];
   const sources = like === null ? checkpoints : [...checkpoints, like];
   for (const { output, kind } of drafts) conflicts.push(...(await outputConflicts(output.path, kind, sources, request.force ?? false)));
-  conflicts.push(...layoutConflicts(drafts.map((d) => ({ path: d.output.path, layout: d.layout }))));
   const kinship = new Kinship(request);
   for (const d of drafts)
     conflicts.push(...(await kinship.conflicts(d.output.path, d.inputs, d.schedule.weights, areSiblings(d.output, d.inputs))));
@@ -136,7 +140,7 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
       table: layout.shards[s]!.header.tensors,
       columns,
       outDtypes: outputs.map((o) => o.dtypeCode),
-      dataStart: outputs.map((o) => o.files[s]!.header.length),
+      dataStart: outputs.map((o) => o.files[s]!.headerBytes),
     }),
   }));
   const bytes = shards.map((s) => segmentBytes(s.segments, members.length, outputs.length));

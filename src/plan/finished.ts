@@ -26,9 +26,9 @@ async function isThisFolder({ path, digest, files }: PlanOutput): Promise<boolea
 
 /** A single file has no digest in it: its header is what the digest is about, but for the CRC that is filled in last. */
 async function isThisFile({ path, files }: PlanOutput): Promise<boolean> {
-  const { header, bytes } = files[0]!;
-  const wanted = Buffer.from(header);
-  const found = Buffer.alloc(header.length);
+  const { header, headerBytes, bytes } = files[0]!;
+  const wanted = Buffer.from(header());
+  const found = Buffer.alloc(headerBytes);
   const handle = await open(path);
   try {
     if ((await handle.stat()).size !== bytes) return false;

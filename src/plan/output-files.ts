@@ -2,13 +2,12 @@ import { createHash } from 'node:crypto';
 import { basename } from 'node:path';
 import type { SideFile } from '../checkpoint/side-files.ts';
 import type { Checkpoint } from '../checkpoint/types.ts';
-import { dtypeByCode, dtypeByName } from '../dtype.ts';
+import { dtypeByName } from '../dtype.ts';
 import { embeddedProvenance, shortProvenance, withoutProvenance } from '../publish/provenance.ts';
-import { encodeTable, layOutTensors } from '../safetensors/encode-header.ts';
-import { encodeIndex } from '../safetensors/encode-index.ts';
-import type { TensorTable } from '../safetensors/types.ts';
+import { frameEntries } from '../safetensors/encode-header.ts';
 import type { ResolvedWeights } from '../schedule/types.ts';
 import { recordedRecipe } from './recipe.ts';
+import type { SharedText, Tables } from './shared-text.ts';
 import type { OutputRequest, PlanMember, PlanOutput, PlanOutputFile } from './types.ts';
 
 /** Raised when the same recipe would give other bytes: part of every plan's digest. */
@@ -20,6 +19,7 @@ export type OutputFiles = Omit<PlanOutput, 'members' | 'selection' | 'recipe' | 
 /**
  * The tensor files of one output: names, headers, sizes, index and digest, in the layout's order. Pure.
  * @param members the output's own, to which the schedule's weights belong
+ * @param shared the layout's tensors, and what other outputs made of them
  */
 export function outputFiles(
   layout: Checkpoint,
@@ -28,6 +28,7 @@ export function outputFiles(
   request: OutputRequest,
   kind: 'folder' | 'file',
   side: readonly SideFile[],
+  shared: { readonly text: SharedText; readonly tables: Tables },
   options: { readonly like: string | null; readonly allowMixedDtypes: boolean },
 ): OutputFiles {
   const dtypeCode = request.dtype === undefined ? null : dtypeByName(request.dtype)!.code;
@@ -38,19 +39,6 @@ export function outputFiles(
       : shortProvenance({ method: schedule.method, parameters: schedule.parameters, members: recipe.members });
   const changes = new Map<string, number>();
   let dataBytes = 0;
-  const files = layout.shards.map((shard): PlanOutputFile => {
-    const { metadata, tensors } = shard.header;
-    const { names, shapes } = tensors;
-    const table = layOutTensors({ names, shapes, dtypes: withDtype(tensors, dtypeCode, changes) });
-    const data = table.end.at(-1) ?? 0;
-    dataBytes += data;
-    const header = encodeTable(table, new Map([...withoutProvenance(metadata ?? new Map([['format', 'pt']])), ...record]));
-    return { name: fileName(layout, shard.name, request.path, kind), header, bytes: header.length + data };
-  });
-  const index = layout.indexName === null ? null : { name: layout.indexName, bytes: indexBytes(layout, dataBytes) };
-
-  const sideFiles = kind === 'folder' ? side : [];
-
   const digest = createHash('sha256');
   const recipeText = {
     arithmetic: ARITHMETIC_VERSION,
@@ -58,7 +46,21 @@ export function outputFiles(
     ...(request.optimizer === 'newest' && { optimizer: request.optimizer }),
   };
   digest.update(JSON.stringify(recipeText));
-  for (const file of files) digest.update(`\n${file.name}\n`).update(file.header);
+  const files = layout.shards.map((shard, s): PlanOutputFile => {
+    const entries = shared.text.entries(shared.tables[s]!, dtypeCode);
+    dataBytes += entries.dataBytes;
+    for (const [change, count] of entries.dtypeChanges) changes.set(change, (changes.get(change) ?? 0) + count);
+    const metadata = new Map([...withoutProvenance(shard.header.metadata ?? new Map([['format', 'pt']])), ...record]);
+    const parts = frameEntries(entries.encoded, metadata);
+    const headerBytes = parts.reduce((sum, part) => sum + part.length, 0);
+    const name = fileName(layout, shard.name, request.path, kind);
+    digest.update(`\n${name}\n`).update(parts[0]).update(entries.digest);
+    return { name, headerBytes, header: () => Buffer.concat(parts), bytes: headerBytes + entries.dataBytes };
+  });
+  const index = layout.indexName === null ? null : { name: layout.indexName, bytes: shared.text.index(layout, shared.tables, dataBytes) };
+
+  const sideFiles = kind === 'folder' ? side : [];
+
   return {
     path: request.path,
     kind,
@@ -81,24 +83,4 @@ function asked(request: OutputRequest): Pick<PlanOutput, 'dtype' | 'purpose' | '
 function fileName(layout: Checkpoint, shardName: string, output: string, kind: 'folder' | 'file'): string {
   if (kind === 'file') return basename(output);
   return layout.kind === 'file' ? 'model.safetensors' : shardName;
-}
-
-/** Dtype codes with float tensors in another dtype. */
-function withDtype(table: TensorTable, code: number | null, changes: Map<string, number>): Uint8Array {
-  if (code === null) return table.dtypes;
-  return table.dtypes.map((own) => {
-    const from = dtypeByCode(own);
-    if (from.kind !== 'float' || own === code) return own;
-    const change = `${from.name} to ${dtypeByCode(code).name}`;
-    changes.set(change, (changes.get(change) ?? 0) + 1);
-    return code;
-  });
-}
-
-/** The layout's index with the sizes of this output: `total_size` always, everything else as the source has it. */
-function indexBytes(layout: Checkpoint, dataBytes: number): Uint8Array {
-  const metadata = new Map(layout.indexMetadata ?? []);
-  metadata.set('total_size', dataBytes);
-  const weightMap = layout.shards.flatMap((shard) => shard.header.tensors.names.map((name): [string, string] => [name, shard.name]));
-  return encodeIndex({ metadata, weightMap });
 }

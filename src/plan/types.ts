@@ -118,8 +118,10 @@ export interface PlanOutputFile {
   readonly name: string;
   /** Whole file, header included. */
   readonly bytes: number;
-  /** 8-byte length, JSON and padding. */
-  readonly header: Uint8Array;
+  /** 8-byte length, JSON and padding. Put together at each call: outputs share most of it. */
+  header(): Uint8Array;
+  /** Bytes of the header: where the data begins. */
+  readonly headerBytes: number;
 }
 
 export interface PlanOutput {

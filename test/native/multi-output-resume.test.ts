@@ -109,10 +109,12 @@ describe('a resume is refused', () => {
     await interrupt(outputs);
     const shard = join(inputs[3]!, 'model-00002-of-00002.safetensors');
     utimesSync(shard, new Date(), new Date());
-    const error = await merge({ inputs, outputs, resume: true }).catch((e: unknown) => e as { code: string; message: string });
-    expect(error).toMatchObject({ code: 'E_RESUME', message: expect.stringContaining('out-2 cannot be resumed') });
-    expect(error.message).toContain(inputs[3]!);
-    expect(error.message).not.toContain('checkpoint-300');
+    const error = await merge({ inputs, outputs, resume: true }).catch((e: unknown) => e);
+    expect(error).toMatchObject({
+      code: 'E_RESUME',
+      message: expect.stringMatching(/out-2 cannot be resumed.*these differ: .*checkpoint-400$/),
+    });
+    expect((error as Error).message).not.toContain('checkpoint-300');
     expect(hidden('place')).toHaveLength(3);
   });
 

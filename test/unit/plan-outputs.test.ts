@@ -144,7 +144,7 @@ describe('layouts', () => {
     expect(conflict).toMatchObject({ code: 'E_LAYOUTS_DIFFER', message: expect.stringMatching(/tensor 1 is embed and norm.*like/) });
     const plan = await buildPlan({ inputs, outputs: two, like: inputs[1]! });
     expect(
-      plan.outputs.map((o) => Buffer.from(o.files[0]!.header).indexOf('norm') < Buffer.from(o.files[0]!.header).indexOf('embed')),
+      plan.outputs.map((o) => Buffer.from(o.files[0]!.header()).indexOf('norm') < Buffer.from(o.files[0]!.header()).indexOf('embed')),
     ).toEqual([true, true]);
   });
 

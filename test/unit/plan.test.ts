@@ -187,7 +187,7 @@ describe('conflicts', () => {
     await expect(planOf(inputs)).rejects.toMatchObject({ code: 'E_MIXED_DTYPES' });
     const plan = await planOf(inputs, { allowMixedDtypes: true });
     expect(plan.outputs[0]!.files[0]!.bytes).toBe(
-      plan.layout.shards[0]!.header.fileSize + plan.outputs[0]!.files[0]!.header.length - plan.layout.shards[0]!.header.dataStart,
+      plan.layout.shards[0]!.header.fileSize + plan.outputs[0]!.files[0]!.headerBytes - plan.layout.shards[0]!.header.dataStart,
     );
   });
 

@@ -1,0 +1,83 @@
+import { createHash } from 'node:crypto';
+import type { Checkpoint } from '../checkpoint/types.ts';
+import { dtypeByCode } from '../dtype.ts';
+import { encodeEntries, layOutTensors } from '../safetensors/encode-header.ts';
+import { encodeIndex } from '../safetensors/encode-index.ts';
+import type { TensorTable } from '../safetensors/types.ts';
+
+/** The tensors of a layout's files. Outputs with the same tables share what is made of them. */
+export type Tables = readonly TensorTable[];
+
+/** What the header of a tensor file says of its tensors in a dtype. */
+export interface Entries {
+  readonly encoded: Uint8Array;
+  /** SHA-256 of `encoded`. */
+  readonly digest: Uint8Array;
+  readonly dataBytes: number;
+  /** Tensors by what happened to their dtype, as `BF16 to F32`. */
+  readonly dtypeChanges: ReadonlyMap<string, number>;
+}
+
+/**
+ * The long parts of headers and indexes, made and kept once for all outputs that have them in common: at 92,000 tensors each copy would take ten
+ * megabytes and a tenth of a second.
+ */
+export class SharedText {
+  readonly #entries = new Map<TensorTable, Map<number | null, Entries>>();
+  readonly #indexes = new Map<Tables, Map<string, Uint8Array>>();
+
+  /** @param dtypeCode of all float tensors; null where each stays as it is */
+  entries(table: TensorTable, dtypeCode: number | null): Entries {
+    return remembered(
+      remembered(this.#entries, table, () => new Map()),
+      dtypeCode,
+      () => makeEntries(table, dtypeCode),
+    );
+  }
+
+  /** The layout's index with the sizes of an output: `total_size` always, everything else as the source has it. */
+  index({ indexMetadata, shards }: Checkpoint, tables: Tables, dataBytes: number): Uint8Array {
+    const metadata = new Map(indexMetadata ?? []);
+    metadata.set('total_size', dataBytes);
+    const names = shards.map((shard) => shard.name);
+    // With a map of no tensors, as text: metadata may hold maps, which JSON.stringify leaves out.
+    const key = `${JSON.stringify(names)}${Buffer.from(encodeIndex({ metadata, weightMap: [] }))}`;
+    return remembered(
+      remembered(this.#indexes, tables, () => new Map()),
+      key,
+      () => {
+        const weightMap = tables.flatMap((table, s) => table.names.map((name): [string, string] => [name, names[s]!]));
+        return encodeIndex({ metadata, weightMap });
+      },
+    );
+  }
+}
+
+function remembered<K, V>(known: Map<K, V>, key: K, make: () => V): V {
+  let value = known.get(key);
+  if (value === undefined) {
+    value = make();
+    known.set(key, value);
+  }
+  return value;
+}
+
+function makeEntries(table: TensorTable, dtypeCode: number | null): Entries {
+  const dtypeChanges = new Map<string, number>();
+  const { names, shapes } = table;
+  const laidOut = layOutTensors({ names, shapes, dtypes: withDtype(table, dtypeCode, dtypeChanges) });
+  const encoded = encodeEntries(laidOut);
+  return { encoded, digest: createHash('sha256').update(encoded).digest(), dataBytes: laidOut.end.at(-1) ?? 0, dtypeChanges };
+}
+
+/** Dtype codes with float tensors in another dtype. */
+function withDtype(table: TensorTable, code: number | null, changes: Map<string, number>): Uint8Array {
+  if (code === null) return table.dtypes;
+  return table.dtypes.map((own) => {
+    const from = dtypeByCode(own);
+    if (from.kind !== 'float' || own === code) return own;
+    const change = `${from.name} to ${dtypeByCode(code).name}`;
+    changes.set(change, (changes.get(change) ?? 0) + 1);
+    return code;
+  });
+}
