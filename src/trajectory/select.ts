@@ -5,7 +5,7 @@ import { learningRatePhase, unknownPhase } from './phase.ts';
 import { aboutQuantity, parseDistance } from './quantity.ts';
 import { selectionProblems } from './select-check.ts';
 import { label, placeText, Shortlist } from './shortlist.ts';
-import { type Hole, keepApart, NEAR_ENOUGH, positionsOf, spaceOut, spacingNote } from './spacing.ts';
+import { type Hole, keepApart, NEAR_ENOUGH, positionsOf, spaceOut, spacingNote, targetOf } from './spacing.ts';
 import type { Excluded, Phase, Quantity, QuantityText, Run, RunCheckpoint, Selected, Selection, Spike } from './types.ts';
 
 /** Holes in a spacing that are noted one by one. */
@@ -106,8 +106,9 @@ function refuseIngredients({ run, left }: Shortlist): void {
 /** Runs that are given side by side are siblings themselves; a run alone must have ingredients. */
 function keepIngredients(shortlist: Shortlist, alone: boolean): void {
   const { run, left } = shortlist;
-  if (ingredientsOf(left).length > 0) return shortlist.drop(({ ingredient }) => (ingredient === null ? 'of no ingredient' : null));
-  if (!alone) return;
+  const none = ingredientsOf(left).length === 0;
+  if (!none) shortlist.drop(({ ingredient }) => (ingredient === null ? 'of no ingredient' : null));
+  if (!none || !alone) return;
   throw new MergeError('E_OPTION', `${run.path}: its checkpoints are of no ingredients that each-ingredient could tell apart`, {
     details: { file: run.path },
     help: 'Name runs that are siblings side by side, or select with --last.',
@@ -147,25 +148,18 @@ function keepSpaced(shortlist: Shortlist, every: QuantityText, last: number | un
   const { asked, at } = measured(shortlist, every, 'every');
   const { left } = shortlist;
   const { taken, holes } = spaceOut(at, asked.value);
-  const newest = at.at(-1)!;
-  const target = (position: number) => Math.round((newest - position) / asked.value);
+  const places = at.map((position) => targetOf(position, at.at(-1)!, asked.value));
   // Holes behind the oldest member concern nobody.
-  const reach = last !== undefined && taken.length >= last ? target(at[taken[last - 1]!]!) : Number.POSITIVE_INFINITY;
-  shortlist.notes.push(
-    ...holeNotes(
-      holes.filter((hole) => hole.target <= reach),
-      left,
-      at,
-      asked,
-    ),
-  );
-  const spaced = new Map(taken.map((index) => [target(at[index]!), index]));
+  const oldest = last === undefined ? undefined : taken[last - 1];
+  const within = oldest === undefined ? holes : holes.filter(({ target }) => target < places[oldest]!.target);
+  shortlist.notes.push(...holeNotes(within, left, at, asked));
+  const takenAt = new Map(taken.map((index) => [places[index]!.target, index]));
   const kept = new Set(taken);
   const quarter = aboutQuantity({ ...asked, value: asked.value * NEAR_ENOUGH });
   shortlist.drop((_, i) => {
     if (kept.has(i)) return null;
-    const off = Math.abs(newest - target(at[i]!) * asked.value - at[i]!);
-    if (off <= NEAR_ENOUGH * asked.value) return `${label(left[spaced.get(target(at[i]!))!]!)} is nearer to the spacing`;
+    const { target, off } = places[i]!;
+    if (off <= NEAR_ENOUGH * asked.value) return `${label(left[takenAt.get(target)!]!)} is nearer to the spacing`;
     return `between spacings: ${aboutQuantity({ ...asked, value: off })} off, and ${quarter} would do`;
   });
 }
@@ -174,8 +168,9 @@ function holeNotes(holes: readonly Hole[], checkpoints: readonly RunCheckpoint[]
   const notes = holes.slice(0, HOLES_SHOWN).map(({ target, count }) => {
     const place = at.at(-1)! - target * asked.value;
     const near = at.reduce((best, position, i) => (Math.abs(position - place) < Math.abs(at[best]! - place) ? i : best), 0);
-    const nearest = `the nearest checkpoint is ${label(checkpoints[near]!)}${asked.unit === 'steps' ? '' : ` at ${placeText({ ...asked, value: at[near]! })}`}`;
-    return `hole at ${placeText({ ...asked, value: place })}: ${nearest}${count === 1 ? '' : `; ${count - 1} more ${count === 2 ? 'hole follows' : 'holes follow'} before it`}`;
+    const nearAt = asked.unit === 'steps' ? '' : ` at ${placeText({ ...asked, value: at[near]! })}`;
+    const more = count === 1 ? '' : `; ${count - 1} more before it`;
+    return `hole at ${placeText({ ...asked, value: place })}: the nearest checkpoint is ${label(checkpoints[near]!)}${nearAt}${more}`;
   });
   return holes.length > HOLES_SHOWN ? [...notes, `and holes at ${holes.length - HOLES_SHOWN} more places`] : notes;
 }
@@ -188,8 +183,8 @@ function keepDistant(shortlist: Shortlist, minInterval: QuantityText): void {
 
 function keepNewest(shortlist: Shortlist, last: number): void {
   const { length } = shortlist.left;
-  if (length < last)
-    shortlist.notes.push(`${length === 1 ? '1 checkpoint fits' : `${length} checkpoints fit`}, and ${last} were asked for`);
+  const fit = length === 1 ? '1 checkpoint fits' : `${length} checkpoints fit`;
+  if (length < last) shortlist.notes.push(`${fit}, and ${last} were asked for`);
   shortlist.drop((_, i) => (i >= length - last ? null : `older than the newest ${last}`));
 }
 
@@ -210,7 +205,7 @@ function phaseOf(run: Run, members: readonly RunCheckpoint[]): Phase {
 
 function timeNotes(run: Run, members: readonly RunCheckpoint[], { every, minInterval, stage }: Selection): string[] {
   const asked = every ?? minInterval;
-  const spacing = spacingNote(members, asked === undefined ? null : parseDistance(asked, 'every'));
+  const spacing = spacingNote(members, asked === undefined ? null : parseDistance(asked, 'every'), every === undefined);
   const stages = stage === undefined ? stagesOf(run.checkpoints) : [];
   const names = (all: readonly (number | null)[]) => all.map((s) => s ?? 'unknown').join(', ');
   return [

@@ -29,28 +29,26 @@ export class Shortlist {
    */
   dropUnplaced(unit: Quantity['unit'], what: string): void {
     if (unit === 'checkpoints') return;
-    const key = unit === 'tokens' ? 'tokens' : 'step';
-    const unknown = this.left.filter((checkpoint) => checkpoint[key] === null).length;
+    const [key, noun] = unit === 'tokens' ? (['tokens', 'token count'] as const) : (['step', 'step'] as const);
+    const { run, left } = this;
+    const unknown = left.filter((checkpoint) => checkpoint[key] === null).length;
     if (unknown === 0) return;
-    if (unknown === this.left.length) {
-      const [code, why] =
-        unit === 'tokens' ? (['E_NO_TOKENS', 'nothing says how many'] as const) : (['E_NO_POSITION', 'nothing says at which'] as const);
-      throw new MergeError(code, `${this.run.path}: ${what} is in ${unit}, and ${why} its checkpoints have`, {
-        details: { file: this.run.path },
+    if (unknown === left.length) {
+      const code = unit === 'tokens' ? 'E_NO_TOKENS' : 'E_NO_POSITION';
+      throw new MergeError(code, `${run.path}: ${what} is in ${unit}, and no checkpoint has a known ${noun}`, {
+        details: { file: run.path },
       });
     }
-    this.drop((checkpoint) => (checkpoint[key] === null ? `its ${unit === 'tokens' ? 'token count' : 'step'} is not known` : null));
-    this.notes.push(`${unknown} checkpoints take no part because their ${unit === 'tokens' ? 'token counts' : 'steps'} are not known`);
+    this.drop((checkpoint) => (checkpoint[key] === null ? `its ${noun} is not known` : null));
+    this.notes.push(`${unknown} of ${left.length} checkpoints left out: the ${noun} is not known`);
   }
 
   /** The error of a condition that no candidate meets. */
-  nothing(what: string, candidates: readonly RunCheckpoint[], farFrom?: (checkpoint: RunCheckpoint) => number | null): MergeError {
-    const near = farFrom === undefined ? [] : nearest(candidates, farFrom);
-    const range =
-      candidates.length === 1
-        ? `only ${label(candidates[0]!)}`
-        : `${candidates.length} checkpoints, ${label(candidates[0]!)} to ${label(candidates.at(-1)!)}`;
-    const message = `${this.run.path}: no checkpoint ${what}; there are ${range}${near.length === 0 ? '' : `; nearest: ${near.map(label).join(' and ')}`}`;
+  nothing(what: string, candidates: readonly RunCheckpoint[], farFrom: (checkpoint: RunCheckpoint) => number | null): MergeError {
+    const near = nearest(candidates, farFrom);
+    const [first, last] = [candidates[0]!, candidates.at(-1)!].map(labelWithTokens);
+    const range = candidates.length === 1 ? `is only ${first}` : `are ${candidates.length}, ${first} to ${last}`;
+    const message = `${this.run.path}: no checkpoint ${what}; there ${range}; nearest: ${near.map(labelWithTokens).join(' and ')}`;
     return new MergeError('E_NO_MEMBERS', message, { details: { file: this.run.path, nearest: near.map(({ path }) => path) } });
   }
 }
@@ -61,6 +59,11 @@ export function label({ stage, ingredient, step, name }: RunCheckpoint): string 
   return [...(stage === null ? [] : [`stage ${stage}`]), ...(ingredient === null ? [] : [`ingredient ${ingredient}`]), `step ${step}`].join(
     ', ',
   );
+}
+
+function labelWithTokens(checkpoint: RunCheckpoint): string {
+  const { tokens } = checkpoint;
+  return tokens === null ? label(checkpoint) : `${label(checkpoint)} (${aboutQuantity({ value: tokens, unit: 'tokens' })})`;
 }
 
 /** A place in a run: `step 3000`, `8B tokens`. */

@@ -34,14 +34,19 @@ export function spaceOut(
   const nearest = new Map<number, { readonly index: number; readonly off: number }>();
   // From the newest back, so that targets come in order and the number of checkpoints decides the work, not the number of targets.
   for (let index = positions.length - 1; index >= 0; index--) {
-    const target = Math.round((newest - positions[index]!) / distance);
-    const off = Math.abs(newest - target * distance - positions[index]!);
+    const { target, off } = targetOf(positions[index]!, newest, distance);
     if (off <= NEAR_ENOUGH * distance && off < (nearest.get(target)?.off ?? Number.POSITIVE_INFINITY)) nearest.set(target, { index, off });
   }
   const reach = Math.floor((newest - (positions[0] ?? 0)) / distance + NEAR_ENOUGH);
   const targets = [...nearest.keys(), reach + 1];
   const holes = targets.slice(1).map((target, i): Hole => ({ target: targets[i]! + 1, count: target - targets[i]! - 1 }));
   return { taken: [...nearest.values()].map(({ index }) => index), holes: holes.filter(({ count }) => count > 0) };
+}
+
+/** The target of a spacing that a position is nearest to, and how far off it lies. */
+export function targetOf(position: number, newest: number, distance: number): { readonly target: number; readonly off: number } {
+  const target = Math.round((newest - position) / distance);
+  return { target, off: Math.abs(newest - target * distance - position) };
 }
 
 /**
@@ -67,8 +72,11 @@ export function saveInterval(checkpoints: readonly RunCheckpoint[]): number | nu
   return gaps.sort((a, b) => a - b)[gaps.length >> 1] ?? null;
 }
 
-/** The spacing of members in words, and what was asked for. Null where it cannot be told. */
-export function spacingNote(members: readonly RunCheckpoint[], asked: Quantity | null): string | null {
+/**
+ * The spacing of members in words, and what was asked for. Null where it cannot be told.
+ * @param atLeast whether the distance asked for is the least one
+ */
+export function spacingNote(members: readonly RunCheckpoint[], asked: Quantity | null, atLeast: boolean): string | null {
   const units = asked === null || asked.unit === 'checkpoints' ? (['steps', 'tokens'] as const) : ([asked.unit] as const);
   const unit = units.find((u) => positionsOf(members, u).every((position) => position !== null));
   if (unit === undefined || members.length < 2) return null;
@@ -78,7 +86,7 @@ export function spacingNote(members: readonly RunCheckpoint[], asked: Quantity |
   // Steps begin anew in every stage.
   if (smallest < 0) return null;
   const text = (value: number) => aboutQuantity({ value, unit });
-  const wanted = asked === null ? '' : ` (asked for: ${aboutQuantity(asked)})`;
+  const wanted = asked === null ? '' : ` (asked for: ${atLeast ? 'at least ' : ''}${aboutQuantity(asked)})`;
   const mean = (at.at(-1)! - at[0]!) / gaps.length;
   const rounding = unit === 'tokens' ? 2 * Math.max(...members.map(roundingOf)) : 0;
   const even = largest - smallest <= Math.max(EVEN_WITHIN * mean, rounding);

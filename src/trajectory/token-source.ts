@@ -36,7 +36,7 @@ export async function withTokens(run: Run, source: TokenSource): Promise<Run> {
 /** By how much a count may be off because it was rounded when it was made a name; 0 where it was not. */
 export function roundingOf({ tokens, tokensFrom }: Pick<RunCheckpoint, 'tokens' | 'tokensFrom'>): number {
   if (tokens === null || tokensFrom !== 'name') return 0;
-  return [1e12, 1e9, 1e6, 1e3].find((unit) => tokens % unit === 0) ?? 0;
+  return [1e9, 1e6, 1e3].find((unit) => tokens % unit === 0) ?? 0;
 }
 
 async function tokenCount({ tokensPerStep, batchSchedule, tokensFile }: TokenSource): Promise<TokenCount | null> {
@@ -160,5 +160,6 @@ function unreached(checkpoints: readonly RunCheckpoint[], { name, reach }: Token
   if (unknown.length === 0) return [];
   const some = unknown.slice(0, 3).map((checkpoint) => checkpoint.name);
   const list = unknown.length > 3 ? `${some.join(', ')} …` : some.join(', ');
-  return [{ code: 'W_TOKENS', message: `${unknown.length} checkpoints keep no token count (${list}): ${name} covers ${reach}` }];
+  const message = `${name} covers ${reach} and leaves ${unknown.length} of ${checkpoints.length} checkpoints without a token count (${list})`;
+  return [{ code: 'W_TOKENS', message }];
 }
