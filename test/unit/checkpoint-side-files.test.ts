@@ -41,6 +41,7 @@ const LEFT = [
   'global_step1000/x.pt',
   'latest',
   'merge_provenance.json',
+  'merge_recipe.yaml',
   'notes.md',
   'optimizer.bin',
   'optimizer.pt',
