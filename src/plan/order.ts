@@ -14,7 +14,7 @@ export interface Ordered {
  * explicit weights are sorted by (stage, step, tokens) when every one has a step; otherwise, with explicit weights, and where the request says that they
  * are in order already, the given order stands. The order is that of the output made alone, and so one order must do for all outputs.
  *
- * @throws MergeError E_ORDER when a schedule depends on the order and two members have the same step, or when no order does for all outputs
+ * @throws MergeError E_ORDER when no order does for all outputs
  */
 export function orderInputs({ inputs, members }: PlacedInputs, outputs: readonly OutputRequest[], ordered: boolean): Ordered {
   const own = outputs.map((output, k) => ownOrder(inputs, members[k]!, output, ordered));
@@ -52,27 +52,14 @@ function ownOrder(
   ordered: boolean,
 ): { members: readonly number[]; warnings: Warning[] } {
   if (ordered || weights !== undefined || given.length < 2) return { members: given, warnings: [] };
-  const dependsOnOrder = scheduleByName(method)?.ordered ?? false;
   const unknown = given.filter((i) => inputs[i]!.step === null);
   if (unknown.length > 0) {
-    if (!dependsOnOrder) return { members: given, warnings: [] };
+    if (!(scheduleByName(method)?.ordered ?? false)) return { members: given, warnings: [] };
     const { path } = inputs[unknown[0]!]!.checkpoint;
     const message = `${unknown.length} of ${given.length} inputs have no recognised step (${path}), so the given order is taken as oldest first for ${method}`;
     return { members: given, warnings: [{ code: 'W_ORDER_ASSUMED', message }] };
   }
-  const compare = byPosition(inputs);
-  const members = given.toSorted(compare);
-  const twice = dependsOnOrder ? members.findIndex((m, i) => i > 0 && compare(members[i - 1]!, m) === 0) : -1;
-  if (twice > 0) {
-    const [a, b] = [inputs[members[twice - 1]!]!, inputs[members[twice]!]!];
-    throw new MergeError(
-      'E_ORDER',
-      `${a.checkpoint.path} and ${b.checkpoint.path} are both step ${b.step}, and ${method} depends on the order`,
-      {
-        details: { file: b.checkpoint.path },
-      },
-    );
-  }
+  const members = given.toSorted(byPosition(inputs));
   if (members.every((m, i) => m === given[i])) return { members, warnings: [] };
   const steps = members.map((m) => inputs[m]!.step).join(', ');
   return { members, warnings: [{ code: 'W_REORDERED', message: `the inputs were sorted by step, oldest first: ${steps}` }] };
