@@ -16,8 +16,8 @@ const LEAST_DEVIATION = 1e-3;
 /**
  * The first loss spike of a log: a loss above median + 6·1.4826·MAD of the 50 logged losses before it, where the losses of the 4 logs after it are above
  * the same threshold as well. Where fewer than 4 are left, all that are must be, so that a run that ended in its spike is recognised: even at its very last
- * log. The MAD is taken as at least a thousandth of the median. Losses are looked at from the 51st on, which is before which nothing can be said. Median
- * and MAD are robust: outliers and a falling loss raise no alarm.
+ * log. The MAD is taken as at least a thousandth of the median. Of the first 50 losses nothing can be said. Median and MAD
+ * are robust: outliers and a falling loss raise no alarm.
  *
  * @param log by step; entries without a loss are passed over
  */
@@ -30,11 +30,12 @@ export function findSpike(log: readonly LogEntry[]): Spike | null {
     const loss = losses[i]!;
     const median = middle(sorted);
     const least = LEAST_DEVIATION * Math.abs(median);
-    // Most losses are not even above the lowest threshold that there can be, and need no deviation.
-    if (loss > median + DEVIATIONS * NORMAL * least) {
+    const stays = (threshold: number) => loss > threshold && losses.subarray(i + 1, i + STAYS).every((x) => x > threshold);
+    // Few losses stay above even the lowest threshold that there can be; the others need no deviation.
+    if (stays(median + DEVIATIONS * NORMAL * least)) {
       const deviation = Math.max(middle(sorted.map((x) => Math.abs(x - median)).sort()), least);
       const threshold = median + DEVIATIONS * NORMAL * deviation;
-      if (losses.subarray(i, i + STAYS).every((x) => x > threshold)) return { step: logged[i]!.step, loss, threshold };
+      if (stays(threshold)) return { step: logged[i]!.step, loss, threshold };
     }
     replace(sorted, losses[i - SPIKE_BASELINE]!, loss);
   }
