@@ -45,7 +45,7 @@ function report(source: RecipeSource, issue: Issue, above: Keys): void {
   }
   const name = nameOf(keys);
   if (value === undefined && keys.length > 0) {
-    source.complain(keys, `\`${name}\` is missing`);
+    if (!isMisspelt(name, source.data, keys)) source.complain(keys, `\`${name}\` is missing`);
     return;
   }
   if (value === null) {
@@ -65,7 +65,7 @@ function report(source: RecipeSource, issue: Issue, above: Keys): void {
 
 /** What to do about an unknown key: the known one that it looks like, or the place where it is known. */
 function advice(key: string, keys: Keys): string {
-  const level = keys.length === 0 ? 'recipe' : keys.includes('select') ? 'select' : 'output';
+  const level = levelOf(keys);
   const near = didYouMean(key, KEYS[level]);
   if (near !== null) return meant(near);
   const spelled = parameterLabel(key.replaceAll('_', '-'));
@@ -73,6 +73,17 @@ function advice(key: string, keys: Keys): string {
   if (level !== 'output' && KEYS.output.includes(spelled)) return `; \`${spelled}\` belongs in an output`;
   if (level !== 'recipe' && KEYS.recipe.includes(spelled)) return `; \`${spelled}\` belongs at the top of the recipe`;
   return `; known here: ${KEYS[level].join(', ')}`;
+}
+
+function levelOf(keys: Keys): keyof typeof KEYS {
+  return keys.length === 0 ? 'recipe' : keys.includes('select') ? 'select' : 'output';
+}
+
+/** Whether the entry that is missing is there under a name that it is meant by: that is reported already. */
+function isMisspelt(name: string, data: unknown, keys: Keys): boolean {
+  const above = keys.slice(0, -1);
+  const known = KEYS[levelOf(above)];
+  return Object.keys(valueAt(data, above) as object).some((key) => !known.includes(key) && didYouMean(key, known) === name);
 }
 
 function meant(near: string | null): string {

@@ -1,8 +1,11 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
+import pc from 'picocolors';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { asFailure, errorText } from '../../src/cli/error-text.ts';
 import { MergeError } from '../../src/errors.ts';
 import { readRecipe, recipeJsonSchema } from '../../src/recipe/read.ts';
+import { PARAMETERS, parameterLabel } from '../../src/schedule/parameters.ts';
 import { temporaryFolder } from '../support/checkpoints.ts';
 
 let folder: ReturnType<typeof temporaryFolder>;
@@ -198,6 +201,7 @@ outputs:
     ['__proto__', output('__proto__: 1'), '4:5: unknown key `__proto__`'],
     ['no inputs', 'outputs: [{ path: a }]\n', '1:1: `inputs` is missing'],
     ['no outputs', 'inputs: run\n', '1:1: `outputs` is missing'],
+    ['a misspelt key, once', 'input: run\noutputs: [{ path: a }]\n', '1:1: unknown key `input`; did you mean `inputs`?'],
     ['no path', 'inputs: run\noutputs:\n  - method: sma\n', '3:5: `path` is missing'],
     ['an empty entry', output('method:'), '4:12: `method` is empty'],
     ['an empty path', 'inputs: ""\noutputs: [{ path: a }]\n', '1:9: `inputs`'],
@@ -280,6 +284,32 @@ outputs:
   it('a file that is not there, or a folder', async () => {
     await expect(readRecipe(at('none.yaml'))).rejects.toMatchObject({ code: 'E_NOT_FOUND', exitCode: 3 });
     await expect(readRecipe(folder.path)).rejects.toMatchObject({ code: 'E_NOT_READABLE', exitCode: 3 });
+  });
+});
+
+const guide = readFileSync(new URL('../../docs/recipes.md', import.meta.url), 'utf8');
+const samples = [...guide.matchAll(/^```yaml\n(.*?)^```$/gms)].map((match) => match[1]!);
+
+describe('the guide', () => {
+  it.each(samples)('shows recipes: %#', async (text) => {
+    expect((await read(text)).outputs.length).toBeGreaterThan(0);
+  });
+
+  it('shows every entry, and what a mistake gives', async () => {
+    const { KEYS } = await import('../../src/recipe/schema.ts');
+    const parameters = Object.keys(PARAMETERS).map(parameterLabel);
+    const missing = Object.values(KEYS)
+      .flat()
+      .filter((key) => !parameters.includes(key) && !guide.includes(`\`${key}\``));
+    expect(missing).toEqual([]);
+    expect(samples.length).toBeGreaterThan(2);
+    const shown = /^error\[E_RECIPE\].*?(?=^```)/ms.exec(guide)![0];
+    const text = 'inputs: run\noutputs:\n  - path: a\n    select: { last: 10, evry: 8B }\n    method: emaa\n';
+    expect(shown).toBe(
+      errorText(asFailure(await failure(text)), pc.createColors(false), false)
+        .replaceAll(at('recipe.yaml'), 'recipe.yaml')
+        .replace(/ {2}help:.*\n$/s, ''),
+    );
   });
 });
 
