@@ -9,7 +9,7 @@ export interface ForeignFormat {
   readonly converter: string;
 }
 
-const TORCH_SAVE = 'torch.load its state dict and write it with safetensors.torch.save_file';
+const TORCH_SAVE = 'torch.load and safetensors.torch.save_file';
 const MEGATRON_BRIDGE = 'examples/conversion/convert_checkpoints.py export of Megatron Bridge';
 
 /** The first row of which a path matches decides. Paths are those of the folder and of its folders. */
@@ -51,7 +51,7 @@ const FORMATS: readonly (readonly [pattern: RegExp, format: string, converter: s
   [/\.nemo$/, 'NeMo', MEGATRON_BRIDGE],
   [/^pytorch_model.*\.bin$/, 'PyTorch (.bin)', 'from_pretrained and save_pretrained of transformers, which writes safetensors'],
   [/^consolidated\.\d+\.pth$/, "Meta's Llama (.pth)", 'convert_llama_weights_to_hf.py of transformers'],
-  [/\.gguf$/, 'GGUF', 'nothing: merge the checkpoints before they are converted to GGUF'],
+  [/\.gguf$/, 'GGUF', 'from_pretrained(…, gguf_file=…) and save_pretrained of transformers, or merge what it was made from'],
   [/\.ckpt$/, 'Lightning (.ckpt)', TORCH_SAVE],
   [/\.(bin|pt|pth)$/, 'PyTorch (.pt, .pth, .bin)', TORCH_SAVE],
 ];

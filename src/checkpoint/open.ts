@@ -10,7 +10,7 @@ import type { SafetensorsIndex } from '../safetensors/scan-index.ts';
 import { foreignFormat } from './foreign.ts';
 import { mapBounded } from './map-bounded.ts';
 import { readPosition } from './position.ts';
-import { locateTensors } from './tensor-locator.ts';
+import { locateByFile, locateTensors } from './tensor-locator.ts';
 import type { Checkpoint, FolderEntries, Shard } from './types.ts';
 
 export interface OpenOptions {
@@ -26,11 +26,13 @@ interface Files {
   readonly index: SafetensorsIndex | null;
   readonly indexName: string | null;
   readonly warnings: readonly Warning[];
+  readonly namesPerFile?: true;
 }
 
 /**
- * Opens a checkpoint: a folder in the Hugging Face layout (one safetensors file, or an index and its shards), or a single .safetensors file. Headers
- * and index are read and checked against each other and against the file sizes; data is not read and no file stays open.
+ * Opens a checkpoint: a folder in the Hugging Face layout (one safetensors file, or an index and its shards), one in nanotron's (a file for each tensor and
+ * rank below `model/`), or a single .safetensors file. Headers and index are read and checked against each other and against the file sizes; data is not
+ * read and no file stays open.
  * @throws MergeError E_NOT_FOUND, E_NOT_READABLE, E_NO_CHECKPOINT, E_AMBIGUOUS, E_NO_TENSORS, E_SHARD_MISSING, E_TENSOR_MISPLACED, E_TENSOR_TWICE,
  * E_TENSOR_UNINDEXED, and what `readHeader` and `readIndex` throw; with several faults, all are in `details.conflicts`
  */
@@ -52,7 +54,8 @@ export async function openCheckpoint(path: string, { cache = new HeaderCache(), 
     bytes: shards.reduce((sum, { header }) => sum + header.fileSize - header.dataStart, 0),
     ...position,
     warnings: [...files.warnings, ...warnings],
-    locate: locateTensors(path, shards, files.index),
+    namesPerFile: files.namesPerFile === true,
+    locate: files.namesPerFile ? locateByFile(shards) : locateTensors(path, shards, files.index),
   };
 }
 
@@ -86,6 +89,7 @@ async function filesOfFolder(path: string, entries: FolderEntries, cache: Header
   const visible = [...entries.keys()].filter((name) => !name.startsWith('.')).sort();
   const indexes = visible.filter((name) => name.endsWith('.safetensors.index.json'));
   const singles = visible.filter((name) => name.endsWith('.safetensors'));
+  if (indexes.length === 0 && singles.length === 0 && entries.has(NANOTRON)) return filesOfNanotron(path);
   const [indexName, secondIndex] = indexes;
   if (secondIndex !== undefined) throw ambiguous(path, indexes);
   if (indexName === undefined) {
@@ -99,6 +103,20 @@ async function filesOfFolder(path: string, entries: FolderEntries, cache: Header
   const rival = singles.find((name) => !named.has(name) && (name === 'model.safetensors' || `${name}.index.json` === indexName));
   if (rival !== undefined) throw ambiguous(path, [rival, indexName]);
   return { names: [...named].sort(), index, indexName, warnings: notIncluded(path, singles, named) };
+}
+
+/** What marks a checkpoint of nanotron, whose weights are `model/MODULES/model_weight_pp-rank-..-of-.._tp-rank-..-of-...safetensors`. */
+const NANOTRON = 'checkpoint_metadata.json';
+
+async function filesOfNanotron(path: string): Promise<Files> {
+  const found = await readdir(join(path, 'model'), { recursive: true }).catch((error: unknown) => {
+    throw readError(error, join(path, 'model'));
+  });
+  const names = found.filter((name) => name.endsWith('.safetensors')).map((name) => `model/${name}`);
+  if (names.length === 0) {
+    throw new MergeError('E_NO_CHECKPOINT', `${path}: its folder model holds no safetensors file`, { details: { file: path } });
+  }
+  return { names: names.sort(), index: null, indexName: null, warnings: [], namesPerFile: true };
 }
 
 async function openShards(path: string, entries: FolderEntries | null, files: Files, cache: HeaderCache): Promise<Shard[]> {

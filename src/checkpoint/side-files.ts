@@ -37,6 +37,7 @@ const RULES: readonly (readonly [pattern: RegExp, reason: string | null])[] = [
   [/\.(safetensors|bin|pt|pth|ckpt|distcp|gguf|onnx|h5|msgpack|npz|npy|pkl)$/, 'weights or state'],
   [/\.index(\.[^.]+)?\.json$/, 'an index of weights'],
   [/\.json$/, null], // config, generation_config, tokenizer, vocab, preprocessor, chat template, recipes of quantisation
+  [/^config\.ya?ml$/, null], // nanotron's
   [/\.(py|jinja|tiktoken|model|spm|bpe)$/, null], // custom code, chat templates, tokenizer models
   [/^(vocab|merges|tokenizer|special_tokens|added_tokens|source|target)[^/]*\.(txt|vocab)$/, null],
   [/^(LICEN[CS]E|COPYING|NOTICE|USE_POLICY|COPYRIGHT)([-_. ].*)?$/i, null],
@@ -53,7 +54,8 @@ const FOLDERS: ReadonlyMap<string, RegExp> = new Map([['additional_chat_template
 export async function sideFiles(checkpoint: Pick<Checkpoint, 'path' | 'kind' | 'shards' | 'indexName'>): Promise<SideFiles> {
   if (checkpoint.kind === 'file') return { copied: [], left: [] };
   const folder = checkpoint.path;
-  const own = new Set([...checkpoint.shards.map(({ name }) => name), checkpoint.indexName]);
+  // A shard may lie in a folder, which then is the weights' own.
+  const own = new Set([...checkpoint.shards.map(({ name }) => name.split('/')[0]), checkpoint.indexName]);
   const copied: SideFile[] = [];
   const left: LeftFile[] = [];
   for (const name of await names(folder)) {

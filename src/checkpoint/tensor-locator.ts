@@ -39,6 +39,16 @@ export function locateTensors(path: string, shards: readonly Shard[], index: Saf
   return layout.locate;
 }
 
+/** The look-up of tensors by file and name, where every file names its tensors without regard to the others. */
+export function locateByFile(shards: readonly Shard[]): Locate {
+  const numbers = new Map(shards.map(({ name }, i) => [name, i]));
+  return (name, file) => {
+    const shard = file === undefined ? undefined : numbers.get(file);
+    const row = shard === undefined ? -1 : shards[shard]!.header.tensors.rowOf(name);
+    return shard === undefined || row === -1 ? undefined : { shard, row };
+  };
+}
+
 function checkedLookup(path: string, shards: readonly Shard[], index: SafetensorsIndex): Locate {
   /** Index into `shards` of each shard of the index. */
   const shardOf = index.shards.map((name) => shards.findIndex((shard) => shard.name === name));

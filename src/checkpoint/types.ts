@@ -23,7 +23,7 @@ export interface Shard {
 }
 
 /**
- * A safetensors checkpoint as it lies on disk: a folder in the Hugging Face layout, or one file. Headers are read, data is not. Its position comes from its
+ * A safetensors checkpoint as it lies on disk: a folder in the layout of Hugging Face or of nanotron, or one file. Headers are read, data is not. Its position comes from its
  * state files or its name.
  */
 export interface Checkpoint extends Position {
@@ -42,6 +42,11 @@ export interface Checkpoint extends Position {
   /** The state file that says that the trainer will remove this checkpoint; null where none does. */
   readonly ephemeral: string | null;
   readonly warnings: readonly Warning[];
-  /** Which shard (index into `shards`) and row holds a tensor; undefined where none does. */
-  locate(name: string): { readonly shard: number; readonly row: number } | undefined;
+  /** Tensors are known by file and name together: nanotron has a file for each, and calls all of them `data`. */
+  readonly namesPerFile: boolean;
+  /**
+   * Which shard (index into `shards`) and row holds a tensor; undefined where none does.
+   * @param file name of the shard that holds it elsewhere; counts where `namesPerFile`
+   */
+  locate(name: string, file?: string): { readonly shard: number; readonly row: number } | undefined;
 }

@@ -99,11 +99,11 @@ function matchMember(
   const dtype = new Uint8Array(rows);
   for (let row = 0; row < rows; row++) {
     const name = table.names[row]!;
-    const place = member.locate(name);
+    const place = member.locate(name, shardName);
     if (place === undefined) {
       conflicts.push({
         code: 'E_TENSOR_MISSING',
-        message: `tensor ${name} is missing from ${member.path}`,
+        message: `tensor ${member.namesPerFile ? `${name} of ${shardName}` : name} is missing from ${member.path}`,
         file: member.path,
         tensor: name,
       });
@@ -146,9 +146,9 @@ function compare(
 /** Tensors that a member holds and the layout does not. */
 export function extraTensors(layout: Checkpoint, member: Checkpoint): Conflict[] {
   if (member === layout || member.shards.every((s, i) => s.header.tensors === layout.shards[i]?.header.tensors)) return [];
-  return member.shards.flatMap(({ header, path }) =>
+  return member.shards.flatMap(({ header, path, name: file }) =>
     header.tensors.names
-      .filter((name) => layout.locate(name) === undefined)
+      .filter((name) => layout.locate(name, file) === undefined)
       .map((tensor) => ({
         code: 'E_TENSOR_EXTRA' as const,
         message: `tensor ${tensor} of ${path} is not in the layout ${layout.path}`,

@@ -50,7 +50,10 @@ export function outputFiles(
     const entries = shared.text.entries(shared.tables[s]!, dtypeCode);
     dataBytes += entries.dataBytes;
     for (const [change, count] of entries.dtypeChanges) changes.set(change, (changes.get(change) ?? 0) + count);
-    const metadata = new Map([...withoutProvenance(shard.header.metadata ?? new Map([['format', 'pt']])), ...record]);
+    // nanotron refuses keys in `__metadata__` that it does not know.
+    const metadata = layout.namesPerFile
+      ? new Map(shard.header.metadata)
+      : new Map([...withoutProvenance(shard.header.metadata ?? new Map([['format', 'pt']])), ...record]);
     const parts = frameEntries(entries.encoded, metadata);
     const headerBytes = parts.reduce((sum, part) => sum + part.length, 0);
     const name = fileName(layout, shard.name, request.path, kind);

@@ -46,10 +46,10 @@ export class Recomputation {
     let expected: Uint8Array;
     if (averaged) {
       const inputs = [];
-      for (const member of this.#members) inputs.push({ ...(await this.#piece(member, tensor, block)), weight: member.weight });
+      for (const member of this.#members) inputs.push({ ...(await this.#piece(member, tensor, file, block)), weight: member.weight });
       expected = combineReference({ inputs, count, outDtype: dtype.name as FloatDtypeName }).bytes;
     } else {
-      expected = (await this.#piece(this.#members.at(-1)!, tensor, block)).bytes;
+      expected = (await this.#piece(this.#members.at(-1)!, tensor, file, block)).bytes;
     }
     if (found.equals(expected)) return null;
     const byte = found.findIndex((b, i) => b !== expected[i]);
@@ -59,8 +59,13 @@ export class Recomputation {
     return { tensor, file, element: block.from + at, expected: show(expected), found: show(found) };
   }
 
-  async #piece({ checkpoint }: WeightedMember, tensor: string, block: Block): Promise<{ bytes: Uint8Array; dtype: FloatDtypeName }> {
-    const place = checkpoint.locate(tensor);
+  async #piece(
+    { checkpoint }: WeightedMember,
+    tensor: string,
+    file: string,
+    block: Block,
+  ): Promise<{ bytes: Uint8Array; dtype: FloatDtypeName }> {
+    const place = checkpoint.locate(tensor, file);
     if (place === undefined) {
       throw new MergeError('E_TENSOR_MISSING', `tensor ${tensor} is missing from ${checkpoint.path}`, {
         details: { file: checkpoint.path, tensor },

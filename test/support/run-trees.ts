@@ -1,6 +1,6 @@
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { type FixtureTensor, writeCheckpoint } from './checkpoints.ts';
+import { type FixtureTensor, safetensorsBytes, writeCheckpoint } from './checkpoints.ts';
 
 /** One line of `log_history`, as the Trainer writes it. */
 export interface FixtureLog {
@@ -107,4 +107,36 @@ export function writeHubCache(cache: string, repo: string, revisions: readonly R
     });
   }
   return folder;
+}
+
+/** A checkpoint as nanotron writes it: a file for each tensor and rank, whose one tensor is called `data`. F32 values by the path of the file below `model/`. */
+export function writeNanotron(
+  folder: string,
+  step: number,
+  files: Readonly<Record<string, readonly number[]>>,
+  { tokens = step * 1000, version = '1.4' } = {},
+): string {
+  for (const [name, values] of Object.entries(files)) {
+    const data = new Uint8Array(Float32Array.from(values).buffer);
+    const bytes = safetensorsBytes([{ name: 'data', dtype: 'F32', shape: [values.length], data }], 0, {
+      version,
+      local_global_slices_pairs: '((slice(0,1),),)',
+    });
+    writeTree(folder, { [`model/${name}`]: bytes });
+  }
+  const metas = {
+    consumed_train_samples: step,
+    consumed_tokens_total: tokens,
+    last_train_step: step,
+    last_stage_idx: 0,
+    data_stages: [{ name: 'all' }],
+  };
+  return writeTree(folder, {
+    'checkpoint_metadata.json': JSON.stringify({ version, tp: 2, dp: 1, metas }),
+    'model_config.json': '{"hidden_size": 2}',
+    'config.yaml': 'general: {}\n',
+    'optimizer/optimizer_pp-0-of-1.pt': 'o',
+    'lr_scheduler/lr_scheduler.pt': 'l',
+    'random/tp-0.pt': 'r',
+  });
 }
