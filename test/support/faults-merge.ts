@@ -97,12 +97,12 @@ export function hiddenBeside(path: string): string[] {
   return readdirSync(dirname(path)).filter((name) => name.startsWith(`.${basename(path)}`));
 }
 
-/** Everything that a published folder holds, but for the times it took and the warnings on the way. */
+/** Everything that a published folder holds, but for the times it took, the warnings on the way, and card and recipe, which name the folder. */
 export function contentOf(out: string): Record<string, string> {
   const names = existsSync(out) ? readdirSync(out).sort() : [];
   return Object.fromEntries(
     names
-      .filter((name) => name !== 'README.md')
+      .filter((name) => name !== 'README.md' && name !== 'merge_recipe.yaml')
       .map((name) => {
         const bytes = readFileSync(join(out, name));
         if (name !== 'merge_provenance.json') return [name, bytes.toString('base64')];
