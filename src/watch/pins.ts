@@ -4,7 +4,7 @@ import { basename, dirname, join } from 'node:path';
 import { openCheckpoint } from '../checkpoint/open.ts';
 import { sideFiles } from '../checkpoint/side-files.ts';
 import { MergeError } from '../errors.ts';
-import { errnoOf, onOutput } from '../publish/io-error.ts';
+import { errnoOf, onOutput, toMergeError } from '../publish/io-error.ts';
 import { NO_HARD_LINKS } from '../publish/owner.ts';
 import { signatureOf } from './settle.ts';
 
@@ -15,14 +15,15 @@ const STATE_FILES = new Set(['trainer_state.json', 'checkpoint_metadata.json', '
  * Holds on to a checkpoint under its own name in `folder`: tensor files, index, configuration, tokenizer and trainer state as hard links to what they
  * are (through symbolic links, as in the Hub's cache), or as copies where the file system cannot link. Appears whole.
  * @param tensors signature that the checkpoint had when it was found complete
+ * @param own whether what has the pin's name may be replaced: an older pin, or one of a watch that was killed
  * @returns the path of the pin
  * @throws MergeError E_INPUT_CHANGED where the checkpoint is not that one any more, E_OUTPUT_EXISTS where something else has its name
  */
 export async function pin(checkpoint: string, folder: string, tensors: string, own: boolean): Promise<string> {
   const path = join(folder, basename(checkpoint));
   const there = await signatureOf(path);
-  if (there?.tensors === tensors) return path;
   if (there !== null && !own) throw new MergeError('E_OUTPUT_EXISTS', `${path} is in the way of a pin`, { details: { file: path } });
+  if (there?.tensors === tensors) return path;
   const draft = join(folder, `.pinning-${basename(checkpoint)}`);
   await onOutput('create', folder, () => mkdir(folder, { recursive: true }));
   await rm(draft, { recursive: true, force: true });
@@ -34,7 +35,7 @@ export async function pin(checkpoint: string, folder: string, tensors: string, o
   } catch (error) {
     await rm(draft, { recursive: true, force: true });
     if (errnoOf(error) === 'ENOENT') throw changed(checkpoint, error);
-    throw error;
+    throw toMergeError(error, { action: 'pin', file: checkpoint, side: 'output' });
   }
   if ((await signatureOf(path))?.tensors === tensors) return path;
   await unpin(path);

@@ -39,14 +39,14 @@ export function mergeName(checkpoint: string): string {
 export function windowRequest(options: WatchOptions, run: Run, end: RunCheckpoint): RoundRequest {
   const window = windowAt(options, run, end.name);
   if ('reason' in window) return window;
-  const { members, excluded, siblings, phase, notes, warnings } = window.selected;
+  const { members, excluded, siblings, phase, spike, notes, warnings } = window.selected;
   const weights: Pick<OutputRequest, (typeof WEIGHTS)[number]> = Object.fromEntries(WEIGHTS.map((key) => [key, options[key]]));
   return {
     request: {
       ...common(options),
       inputs: members.map(input),
       allowMixedDtypes: options.allowMixedDtypes,
-      outputs: [{ ...output(options, end), ...weights, selection: { excluded, siblings, phase, log: run.log, notes, warnings } }],
+      outputs: [{ ...output(options, end), ...weights, selection: { excluded, siblings, phase, spike, log: run.log, notes, warnings } }],
     },
   };
 }

@@ -60,7 +60,8 @@ export class Rounds {
     const time = new Date().toISOString();
     const plan = await buildPlan(found.request, signal);
     const record = recordOf(plan, end, time);
-    emit({ type: 'round', checkpoint: end.name, step: end.step, members: record.members });
+    const notes = found.request.outputs.at(-1)?.selection?.notes ?? [];
+    emit({ type: 'round', checkpoint: end.name, step: end.step, members: record.members, notes });
     const outputs = plan.outputs.map(({ path, digest }) => ({ output: basename(path), digest }));
     const there = await this.#occupants(outputs);
     await lock.assertHeld();

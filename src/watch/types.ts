@@ -75,8 +75,14 @@ export type WatchEvent =
   /** Something of the run that cannot be merged yet, or ever: said once for each path and reason. */
   | { readonly type: 'waiting'; readonly path: string; readonly step: number | null; readonly reason: string }
   | { readonly type: 'pinned' | 'unpinned'; readonly path: string }
-  /** A round began. */
-  | { readonly type: 'round'; readonly checkpoint: string; readonly step: number | null; readonly members: readonly WatchMember[] }
+  /** A round began; `notes` are what the selection found, a line each. */
+  | {
+      readonly type: 'round';
+      readonly checkpoint: string;
+      readonly step: number | null;
+      readonly members: readonly WatchMember[];
+      readonly notes: readonly string[];
+    }
   /** What the merge of the round says. */
   | { readonly type: 'merge'; readonly event: MergeEvent }
   /** A round ended with a merge. */

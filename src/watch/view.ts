@@ -1,4 +1,4 @@
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { mapBounded } from '../checkpoint/map-bounded.ts';
 import { MergeError } from '../errors.ts';
 import { discoverRun } from '../trajectory/discover.ts';
@@ -139,14 +139,16 @@ export class RunView {
       { ...source, checkpoints: all },
       (name) => this.#state.done.get(name) !== signatures.get(name),
     );
+    const wanted = all.slice(needed);
+    await this.#claim(folder, wanted);
     const members: RunCheckpoint[] = [];
-    for (const checkpoint of all.slice(needed)) {
+    for (const checkpoint of wanted) {
       const { name } = checkpoint;
+      const own = this.#state.pins.has(name);
       try {
-        const path = live.has(name) ? await pin(checkpoint.path, folder, signatures.get(name)!, held.has(name)) : checkpoint.path;
+        const path = live.has(name) ? await pin(checkpoint.path, folder, signatures.get(name)!, own) : checkpoint.path;
         members.push({ ...checkpoint, path });
-        if (!this.#state.pins.has(name)) this.#emit({ type: 'pinned', path });
-        this.#state.pins.add(name);
+        if (!held.has(name)) this.#emit({ type: 'pinned', path });
       } catch (error) {
         if (!(error instanceof MergeError)) throw error;
         this.say(checkpoint.path, checkpoint.step, error.message);
@@ -154,14 +156,26 @@ export class RunView {
       }
     }
     const kept = new Set(members.map(({ name }) => name));
-    for (const name of held) {
-      if (kept.has(name)) continue;
-      await unpin(join(folder, name));
+    const passed = [...held].filter((name) => !kept.has(name));
+    for (const name of passed) {
+      const path = join(folder, name);
+      await unpin(path);
       this.#state.pins.delete(name);
-      this.#emit({ type: 'unpinned', path: join(folder, name) });
+      this.#emit({ type: 'unpinned', path });
     }
-    if (held.size !== this.#state.pins.size || [...held].some((name) => !this.#state.pins.has(name))) await this.#writer.save(this.#state);
+    if (passed.length > 0) await this.#writer.save(this.#state);
     return [...all.slice(0, needed).filter(({ name }) => live.has(name)), ...members];
+  }
+
+  /** Notes which pins will be made, before they are: what has their names already is not the watch's, and is never removed. */
+  async #claim(folder: string, wanted: readonly RunCheckpoint[]): Promise<void> {
+    let claimed = false;
+    for (const { name, path } of wanted) {
+      if (this.#state.pins.has(name) || (await signatureOf(join(folder, basename(path)))) !== null) continue;
+      this.#state.pins.add(name);
+      claimed = true;
+    }
+    if (claimed) await this.#writer.save(this.#state);
   }
 
   async #pinsIn(folder: string, signal: AbortSignal): Promise<readonly RunCheckpoint[]> {

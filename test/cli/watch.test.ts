@@ -2,15 +2,18 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
-import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import { generator, temporaryFolder } from '../support/checkpoints.ts';
 import { BIN, runCli } from '../support/run-cli.ts';
 import { historyOf, mergesIn, Trainer, valuesOf } from '../support/watching.ts';
 
 const temporary = temporaryFolder();
-afterAll(temporary.remove);
+const trainer = new Trainer(1);
+afterAll(() => {
+  trainer.end();
+  temporary.remove();
+});
 let base: string;
-let trainer: Trainer;
 let count = 0;
 const QUICK = ['--poll', '0.02', '--settle', '0.05', '-o', 'merges'];
 const ONCE = ['watch', 'run', '--once', ...QUICK];
@@ -18,9 +21,8 @@ const ONCE = ['watch', 'run', '--once', ...QUICK];
 beforeEach(() => {
   base = join(temporary.path, String(++count));
   mkdirSync(join(base, 'run'), { recursive: true });
-  trainer = new Trainer(join(base, 'run'), 1);
+  trainer.run = join(base, 'run');
 });
-afterEach(() => trainer.end());
 const output = () => join(base, 'merges');
 const leftovers = () => readdirSync(output()).filter((name) => name.startsWith('.') && name !== '.merge-watch');
 
@@ -110,20 +112,6 @@ describe('merge watch', () => {
       .map((line) => JSON.parse(line).type);
     expect(types[0]).toBe('started');
     expect(types).toEqual(expect.arrayContaining(['round', 'merge', 'merged']));
-  });
-
-  it.each([
-    [['watch', 'run'], 'no folder for the merges is given'],
-    [['watch', 'run', '-o', 'merges', '--json'], '--json is one document at the end'],
-    [['watch', 'run', '-o', 'merges', '--every', '8X'], '--every'],
-    [['watch', 'run', '-o', 'merges', '--method', 'extrapolate'], '--method takes one of'],
-    [['watch', 'run', '-o', 'merges', '--poll', 'soon'], '--poll takes a number of seconds'],
-    [['watch', 'run', '-o', 'merges', '--keep', '0'], '--keep takes a whole number'],
-    [['watch', 'run', '-o', 'run'], 'is the run itself'],
-  ])('%j is refused', async (args, message) => {
-    const { code, stderr } = await runCli(args, { cwd: base });
-    expect(code).toBe(2);
-    expect(stderr).toContain(message);
   });
 
   it('leaves the provenance and the state free of absolute paths', async () => {

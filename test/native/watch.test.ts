@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { average, type WatchOptions } from '../../src/index.ts';
@@ -6,10 +6,13 @@ import { temporaryFolder, writeCheckpoint } from '../support/checkpoints.ts';
 import { historyOf, mergesIn, Trainer, valuesOf, Watching } from '../support/watching.ts';
 
 const temporary = temporaryFolder();
-afterAll(temporary.remove);
+const trainer = new Trainer();
+afterAll(() => {
+  trainer.end();
+  temporary.remove();
+});
 let run: string;
 let output: string;
-let trainer: Trainer;
 let watches: Watching[];
 let count = 0;
 
@@ -18,11 +21,10 @@ beforeEach(() => {
   run = join(base, 'run');
   output = join(base, 'merges');
   mkdirSync(run, { recursive: true });
-  trainer = new Trainer(run);
+  trainer.run = run;
   watches = [];
 });
 afterEach(async () => {
-  trainer.end();
   await Promise.all(watches.map((watching) => watching.stop().catch(() => {})));
 });
 
@@ -200,9 +202,8 @@ describe('a watch', () => {
     await expect(once({ run: join(later, 'deeper') })).rejects.toMatchObject({ code: 'E_NOT_FOUND' });
     const watching = start({ run: later });
     await watching.until('waiting');
-    const other = new Trainer(later);
-    await other.does(['shards', 1], ['shards', 2]);
-    other.end();
+    trainer.run = later;
+    await trainer.does(['shards', 1], ['shards', 2]);
     await watching.until('merged');
   });
 
@@ -250,6 +251,18 @@ describe('pins', () => {
     await trainer.does(['delete', 5], ['shards', 6]);
     await once({ pin: pins, select: { last: 3 }, keep: Number.POSITIVE_INFINITY });
     expect(valuesOf(merged(6))).toEqual([5]);
+  });
+
+  it('are never what was in their place before', async () => {
+    const pins = join(run, '.pins');
+    await trainer.does(['shards', 1], ['shards', 2], ['shards', 3], ['shards', 4]);
+    cpSync(join(run, 'checkpoint-2'), join(pins, 'checkpoint-2'), { recursive: true, preserveTimestamps: true });
+    const options = { pin: pins, select: { last: 3 } };
+    expect((await once(options)).merges[0]!.members.map(({ step }) => step)).toEqual([2, 3, 4]);
+    await trainer.does(['shards', 5], ['shards', 6], ['shards', 7]);
+    await once(options);
+    expect(valuesOf(merged(7))).toEqual([6]);
+    expect(readdirSync(pins).sort()).toEqual(['checkpoint-2', 'checkpoint-5', 'checkpoint-6', 'checkpoint-7']);
   });
 
   it('are taken while a hook takes its time', async () => {

@@ -1,4 +1,5 @@
-// A trainer as a watch meets it, in a process of its own. Reads orders from stdin, a JSON array a line, carries each out, then prints it.
+// A trainer as a watch meets it, in a process of its own. Reads orders from stdin, a JSON array a line with the run last,
+// carries each out, then prints it.
 //   ["shards", step]       two shards, index and state in place, in many small writes
 //   ["rename", step]       the same under another name, then renamed
 //   ["filled", step]       a file of its full size at once, filled afterwards
@@ -11,7 +12,8 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as wait } from 'node:timers/promises';
 
-const [run, pause = '20'] = process.argv.slice(2);
+const [pause = '20'] = process.argv.slice(2);
+let run = '';
 const SIZE = 64;
 const folder = (step) => join(run, `checkpoint-${step}`);
 
@@ -50,9 +52,10 @@ const ORDERS = {
     await shards(folder(step), -1);
     const head = header('b').length;
     const file = openSync(join(folder(step), 'model-00002-of-00002.safetensors'), 'r+');
-    for (let i = 0; i < SIZE; i++) {
-      writeSync(file, data(step), 0, 4, head + i * 4);
-      await wait(Number(pause));
+    // Pauses over which several looks see the same: only time tells.
+    for (let at = 0; at < SIZE * 4; at += 32) {
+      await wait(30 * Number(pause));
+      writeSync(file, data(step), 0, 32, head + at);
     }
     closeSync(file);
     writeFileSync(join(folder(step), 'model-00001-of-00002.safetensors'), Buffer.concat([header('a'), data(step)]));
@@ -74,7 +77,8 @@ const ORDERS = {
 };
 
 for await (const line of createInterface({ input: process.stdin })) {
-  const [order, step] = JSON.parse(line);
+  const [order, step, folder] = JSON.parse(line);
+  run = folder;
   await ORDERS[order](step);
   process.stdout.write(`${line}\n`);
 }

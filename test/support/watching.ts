@@ -10,16 +10,19 @@ export class Trainer {
   readonly #child: ChildProcessWithoutNullStreams;
   readonly #lines: AsyncIterator<string>;
 
+  /** The run folder that its orders are about. */
+  run = '';
+
   /** @param pause milliseconds between two writes */
-  constructor(run: string, pause = 2) {
-    this.#child = spawn(process.execPath, [fileURLToPath(new URL('slow-writer.js', import.meta.url)), run, String(pause)]);
+  constructor(pause = 2) {
+    this.#child = spawn(process.execPath, [fileURLToPath(new URL('slow-writer.js', import.meta.url)), String(pause)]);
     this.#child.stderr.pipe(process.stderr);
     this.#lines = createInterface({ input: this.#child.stdout })[Symbol.asyncIterator]();
   }
 
   /** Carries orders out, one after another. */
   async does(...orders: readonly (readonly [order: string, step: number])[]): Promise<void> {
-    for (const order of orders) this.#child.stdin.write(`${JSON.stringify(order)}\n`);
+    for (const order of orders) this.#child.stdin.write(`${JSON.stringify([...order, this.run])}\n`);
     for (const _ of orders) if ((await this.#lines.next()).done) throw new Error('the trainer ended early');
   }
 

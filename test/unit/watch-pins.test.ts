@@ -47,7 +47,7 @@ describe('a pin', () => {
     const tensors = await tensorsOf(checkpoint);
     const path = await pin(checkpoint, pins, tensors, false);
     writeFileSync(join(path, 'mark'), '');
-    expect(await pin(checkpoint, pins, tensors, false)).toBe(path);
+    expect(await pin(checkpoint, pins, tensors, true)).toBe(path);
     expect(existsSync(join(path, 'mark'))).toBe(true);
   });
 
@@ -85,6 +85,13 @@ describe('a pin', () => {
     rmSync(checkpoint, { recursive: true });
     await expect(pin(checkpoint, pins, 'another', false)).rejects.toMatchObject({ code: 'E_INPUT_CHANGED' });
     expect(readdirSync(pins)).toEqual([]);
+  });
+
+  it('does not take over what it did not make, not even the same', async () => {
+    const { checkpoint, pins } = made();
+    const tensors = await tensorsOf(checkpoint);
+    await pin(checkpoint, pins, tensors, false);
+    await expect(pin(checkpoint, pins, tensors, false)).rejects.toMatchObject({ code: 'E_OUTPUT_EXISTS' });
   });
 
   it('takes the place of an older pin of its name, and of nothing else', async () => {

@@ -16,7 +16,7 @@ export function watchLine(event: WatchEvent, colors: Colors): string {
       return `${event.type} ${printable(event.path)}\n`;
     case 'round': {
       const step = event.step === null ? '' : ` (step ${formatCount(event.step)})`;
-      return `merging ${plural(event.members.length, 'checkpoint')} up to ${printable(event.checkpoint)}${step}\n`;
+      return `merging ${plural(event.members.length, 'checkpoint')} up to ${printable(event.checkpoint)}${step}\n${event.notes.map((note) => `  ${printable(note)}\n`).join('')}`;
     }
     case 'hook':
       return `${colors.yellow('the hook failed')} with exit code ${event.exitCode} for ${printable(event.output)}, which stays\n`;

@@ -1,0 +1,31 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, expect, it } from 'vitest';
+import { main } from '../../../src/cli/main.ts';
+import { temporaryFolder } from '../../support/checkpoints.ts';
+import { fakeTerminal } from '../../support/fake-terminal.ts';
+
+const temporary = temporaryFolder();
+afterAll(temporary.remove);
+const run = join(temporary.path, 'run');
+mkdirSync(run);
+
+it.each([
+  [[], 'no folder for the merges is given'],
+  [['-o', 'DIR', '--json'], '--json is one document at the end, and a watch has no end'],
+  [['-o', 'DIR', '--every', '8X'], '--every'],
+  [['-o', 'DIR', '--method', 'extrapolate'], '--method takes one of'],
+  [['-o', 'DIR', '--gamma', '1'], "unknown option '--gamma'"],
+  [['-o', 'DIR', '--poll', 'soon'], '--poll takes a number of seconds'],
+  [['-o', 'DIR', '--poll', '0'], 'poll must be a number of seconds'],
+  [['-o', 'DIR', '--keep', '0'], '--keep takes a whole number'],
+  [['-o', 'DIR', '--accumulate', 'ema', '--window', '3'], 'an accumulator has none'],
+  [['-o', run], 'is the run itself'],
+  [['-o', 'DIR', '--pin', run], 'pin must be a folder of its own'],
+])('merge watch RUN with %j is refused', async (words, message) => {
+  const terminal = fakeTerminal();
+  const args = words.map((word) => (word === 'DIR' ? join(temporary.path, 'merges') : word));
+  expect(await main(['watch', run, ...args], terminal)).toBe(2);
+  expect(terminal.written.err).toContain(message);
+  expect(terminal.written.out === '' || args.includes('--json')).toBe(true);
+});
