@@ -276,7 +276,6 @@ describe('configurations', () => {
 const REPORT: SelectionReport = {
   excluded: [{ path: 'run/checkpoint-0', step: 0, reason: 'too old' }],
   siblings: false,
-  spike: null,
   phase: { kind: 'constant', lowest: 0.1, highest: 0.1, text: 'constant at 0.1' },
   log: [],
   spike: null,
