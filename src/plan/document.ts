@@ -1,7 +1,7 @@
 import type { MergedMember } from '../engine/events.ts';
 import type { Warning } from '../errors.ts';
 import type { ParameterValue } from '../schedule/types.ts';
-import type { Excluded, Phase } from '../trajectory/types.ts';
+import type { Excluded, Phase, Spike } from '../trajectory/types.ts';
 import { mergedMembers } from './members.ts';
 import type { Plan } from './types.ts';
 
@@ -19,6 +19,8 @@ export interface PlanDocument {
     readonly excluded: readonly Excluded[];
     /** The learning rate over the members; null where they were named one by one. */
     readonly phase: Phase | null;
+    /** The loss spike that the members lie before; null where none was asked for. */
+    readonly spike: Spike | null;
     /** Findings of selection and schedule, a line each. */
     readonly notes: readonly string[];
     readonly files: readonly { readonly name: string; readonly bytes: number }[];
@@ -56,6 +58,7 @@ export function planDocument(plan: Plan, expectedSeconds: number | null = null):
       weightSum: output.schedule.sum,
       excluded: output.selection?.excluded ?? [],
       phase: output.selection?.phase ?? null,
+      spike: output.selection?.spike ?? null,
       notes: [...(output.selection?.notes ?? []), ...output.schedule.notes],
       files: output.files.map(({ name, bytes }) => ({ name, bytes })),
       bytesWritten: output.bytes,

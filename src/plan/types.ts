@@ -4,7 +4,7 @@ import type { FloatDtypeName } from '../dtype.ts';
 import type { Warning } from '../errors.ts';
 import type { Purpose } from '../recipe/types.ts';
 import type { ResolvedWeights, WeightRequest } from '../schedule/types.ts';
-import type { Excluded, LogEntry, Phase } from '../trajectory/types.ts';
+import type { Excluded, LogEntry, Phase, Spike } from '../trajectory/types.ts';
 
 /** A checkpoint of a run, of which more is known than its path. */
 export interface PlanInput {
@@ -51,6 +51,8 @@ export interface SelectionReport {
   readonly excluded: readonly Excluded[];
   readonly siblings: boolean;
   readonly phase: Phase;
+  /** The loss spike that the members lie before; null where none was asked for. */
+  readonly spike: Spike | null;
   readonly log: readonly LogEntry[];
   /** Findings, a line each. */
   readonly notes: readonly string[];

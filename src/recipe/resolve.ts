@@ -33,7 +33,7 @@ export async function resolveRecipe(recipe: Recipe, signal?: AbortSignal): Promi
   const [{ checkpoints, log, warnings }] = runs as [Run];
   const known = new Map(checkpoints.map((checkpoint) => [checkpoint.path, checkpoint]));
   const phase = learningRatePhase(log, checkpoints[0]!.step!, checkpoints.at(-1)!.step!);
-  const selection = { excluded: [], siblings: false, phase, log, notes: [], warnings };
+  const selection = { excluded: [], siblings: false, phase, spike: null, log, notes: [], warnings };
   return {
     ...options,
     inputs: inputs.map((path) => asInput(known.get(path)!)),
@@ -53,8 +53,8 @@ async function chosenMembers(
   for (const output of recipe.outputs) {
     signal?.throwIfAborted();
     for (const { path, selected } of await chooseMembers(runs, output)) {
-      const { members, excluded, siblings, phase, notes, warnings } = selected;
-      outputs.push({ ...outputRequest(recipe, output), path, selection: { excluded, siblings, phase, log, notes, warnings } });
+      const { members, excluded, siblings, phase, spike, notes, warnings } = selected;
+      outputs.push({ ...outputRequest(recipe, output), path, selection: { excluded, siblings, phase, spike, log, notes, warnings } });
       chosen.push(members);
     }
   }

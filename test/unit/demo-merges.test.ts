@@ -63,7 +63,7 @@ describe('merges of the demo runs', () => {
   });
 
   it('takes its weights from the schedules', () => {
-    const weightsOf = { sma, wma, ema: (count: number) => ema(count, 0.2) };
+    const weightsOf = { sma, wma, ema: (count: number) => ema(new Array<number>(count - 1).fill(0.2)) };
     const named = golden.merges.filter(({ method }) => method in weightsOf);
     expect(named.length).toBeGreaterThanOrEqual(5);
     for (const { method, last, weights } of named) expect([...weightsOf[method as keyof typeof weightsOf](last)]).toEqual(weights);

@@ -67,6 +67,8 @@ test('a margin in tokens uses the tokens a step had before the spike, and needs 
   ]);
   expect(stepsOf(select(ramp, { beforeSpike: 600, margin: '400M' })).at(-1)).toBe(500);
   expect(stepsOf(select(ramp, { beforeSpike: 600, margin: '401M' })).at(-1)).toBe(400);
+  expect(stepsOf(select(ramp, { beforeSpike: 400, margin: '400M' })).at(-1)).toBe(300);
+  expect(stepsOf(select(ramp, { beforeSpike: 350, margin: '100M' })).at(-1)).toBe(200);
   expect(() => select(runOfSteps([100, 200, 300]), { beforeSpike: 300, margin: '1M' })).toThrow(
     expect.objectContaining({ code: 'E_NO_TOKENS' }),
   );
@@ -74,6 +76,15 @@ test('a margin in tokens uses the tokens a step had before the spike, and needs 
 
 test('the save interval is that of the whole run, whatever else is selected', () => {
   expect(stepsOf(select(RUN, { beforeSpike: 'auto', steps: undefined, from: 900 }))).toEqual([900]);
+});
+
+test('the save interval is the median, of the stage alone', () => {
+  const uneven = [0, 10, 110, 210, 310, 900].map((step) => checkpointAt({ stage: 1, step }));
+  expect(stepsOf(select(runOf(uneven), { beforeSpike: 1000 })).at(-1)).toBe(900);
+  expect(stepsOf(select(runOf(uneven), { beforeSpike: 999 })).at(-1)).toBe(310);
+  const staged = runOf([...uneven, ...stepsFrom(5, 5, 40).map((step) => checkpointAt({ stage: 2, step }))]);
+  expect(stepsOf(select(staged, { beforeSpike: 999, stage: 1 })).at(-1)).toBe(310);
+  expect(stepsOf(select(staged, { beforeSpike: 200, stage: 2 })).at(-1)).toBe(195);
 });
 
 test('no spike is an error that says how many logs were looked at', () => {

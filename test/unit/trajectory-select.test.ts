@@ -161,6 +161,13 @@ test('a hole is noted and does not end the walk, nor count as a member', () => {
   expect(select(run, { every: '1B', last: 2 }).notes.filter((note) => note.startsWith('hole'))).toHaveLength(1);
 });
 
+test('a hole after the last member is one, and before the beginning of the run there is none', () => {
+  const holes = (steps: number[]) => select(runOfSteps(steps), { every: 300 }).notes.filter((note) => note.startsWith('hole'));
+  expect(holes([280, 700, 1000])).toEqual(['hole at step 400: the nearest checkpoint is step 280']);
+  expect(holes([500, 700, 1000])).toEqual([]);
+  expect(holes([700, 1000])).toEqual([]);
+});
+
 test('of many holes three are noted one by one, and a spacing of one step over a trillion is no work', () => {
   const run = runOfSteps(stepsFrom(1e9, 1e9, 1000));
   const selected = select(run, { every: 1 });

@@ -79,7 +79,13 @@ export async function showPlan(
   for (const warning of document.warnings) progress.warn(warning);
   if (flags.json) writeJson(context, document);
   else if (flags.quiet) for (const output of document.outputs) terminal.out.write(`${output.path}\n`);
-  else terminal.out.write(planText(document, terminal.out.colors));
+  else
+    terminal.out.write(
+      planText(document, terminal.out.colors, {
+        columns: terminal.out.columns(),
+        logs: made.outputs.map((output) => output.selection?.log ?? []),
+      }),
+    );
   return 0;
 }
 

@@ -1,19 +1,29 @@
-import type { PlanDocument } from '../../index.ts';
+import type { LogEntry, PlanDocument } from '../../index.ts';
 import { formatBytes, formatSeconds, plural, printable } from '../format.ts';
 import type { Colors } from '../terminal.ts';
+import { lossCurve } from './loss-curve.ts';
 import { memberTable, outputTable } from './merge-table.ts';
 
 /** Checkpoints left out that are shown by name; `--json` has all. */
 const MOST_EXCLUDED = 12;
 
+export interface PlanTextOptions {
+  /** Width of the terminal. */
+  readonly columns: number;
+  /** The training log behind each output, for the curve around a loss spike. */
+  readonly logs?: readonly (readonly LogEntry[])[];
+}
+
 /** What `plan` and `average --dry-run` print. */
-export function planText(plan: PlanDocument, colors: Colors): string {
+export function planText(plan: PlanDocument, colors: Colors, { columns, logs = [] }: PlanTextOptions): string {
   const several = plan.outputs.length > 1;
   const lines = several
     ? [`would make ${colors.bold(plural(plan.outputs.length, 'output'))} in one read`, '', ...outputTable(plan.outputs), '']
     : [];
   // What one output left out another may take: with several of them the list is for --json.
-  for (const output of plan.outputs) lines.push(...outputLines(output, colors, several ? 0 : MOST_EXCLUDED), '');
+  for (const [k, output] of plan.outputs.entries()) {
+    lines.push(...outputLines(output, colors, several ? 0 : MOST_EXCLUDED), '', ...spikeCurve(output, logs[k] ?? [], colors, columns));
+  }
   for (const path of plan.finished) lines.push(`  made already by the interrupted run: ${printable(path)}`);
   lines.push(`  reads ${formatBytes(plan.bytesRead)}, writes ${formatBytes(plan.bytesWritten)}`);
   lines.push(`  needs ${formatBytes(plan.freeBytesNeeded)} of ${formatBytes(plan.freeBytesAvailable)} free`);
@@ -23,6 +33,19 @@ export function planText(plan: PlanDocument, colors: Colors): string {
   }
   lines.push('', 'nothing was written');
   return `${lines.join('\n')}\n`;
+}
+
+/** The loss from the oldest member to as long after the spike, with the spike marked; nothing where no spike was asked for. */
+function spikeCurve(
+  { spike, members }: PlanDocument['outputs'][number],
+  log: readonly LogEntry[],
+  colors: Colors,
+  columns: number,
+): string[] {
+  const oldest = members[0]?.step ?? null;
+  if (spike === null || oldest === null) return [];
+  const curve = lossCurve(log, colors, { columns: columns - 2, from: oldest, to: 2 * spike.step - oldest, marks: [spike.step] });
+  return curve.length === 0 ? [] : ['  loss, with the spike marked', ...curve.map((line) => `  ${line}`), ''];
 }
 
 function outputLines(output: PlanDocument['outputs'][number], colors: Colors, mostExcluded: number): string[] {

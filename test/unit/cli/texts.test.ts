@@ -110,6 +110,7 @@ it('a plan says what would be read, written and needed', () => {
         tensors: 1,
         dtypeChanges: ['BF16 to F32: 1 tensor'],
         digest: '00',
+        spike: null,
       },
     ],
     finished: ['earlier'],
@@ -121,7 +122,7 @@ it('a plan says what would be read, written and needed', () => {
     freeBytesAvailable: 20_000_000_000,
     warnings: [],
   } as const;
-  expect(planText(document, plain)).toBe(`would merge 1 checkpoint into merged (sma)
+  expect(planText(document, plain, { columns: 80 })).toBe(`would merge 1 checkpoint into merged (sma)
 
   step  weight  checkpoint
      -       1  a
@@ -141,7 +142,7 @@ it('a plan says what would be read, written and needed', () => {
 nothing was written
 `);
   const [output] = document.outputs;
-  const two = planText({ ...document, outputs: [output, { ...output, path: 'other' }] }, plain);
+  const two = planText({ ...document, outputs: [output, { ...output, path: 'other' }] }, plain, { columns: 80 });
   expect(two).toContain(`would make 2 outputs in one read
 
   members   steps  method     size  output
