@@ -9,10 +9,17 @@ import { type SafetensorsIndex, scanIndex } from './scan-index.ts';
 export class HeaderCache {
   readonly #headers = new ByteMap<ScannedHeader>();
   readonly #indexes = new ByteMap<SafetensorsIndex>();
+  #longest = 0;
+
+  /** Bytes of the longest header so far, with the length before it; 0 before the first. The next file's is probably no longer. */
+  get longest(): number {
+    return this.#longest;
+  }
 
   /** As {@link scanHeader}; equal bytes give the same object. The bytes are kept and must not change. */
   header(bytes: Uint8Array, source: HeaderSource): ScannedHeader {
     const prefix = bytes.subarray(0, 8 + headerLength(bytes, source));
+    this.#longest = Math.max(this.#longest, prefix.length);
     const known = this.#headers.get(prefix);
     if (known === undefined) return this.#headers.add(prefix, scanHeader(prefix, source));
     checkFileSize(known.tensors, known.dataStart, source);

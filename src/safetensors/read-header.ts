@@ -24,7 +24,7 @@ export async function readHeaderAndStat(
   const { handle, stat } = await openRegular(path, known);
   try {
     const source = { path, fileSize: stat.size };
-    let bytes = Buffer.allocUnsafe(Math.min(FIRST_READ_BYTES, stat.size));
+    let bytes = Buffer.allocUnsafe(Math.min(cache.longest || FIRST_READ_BYTES, FIRST_READ_BYTES, stat.size));
     await readExactly(handle, path, bytes, 0);
     const total = 8 + headerLength(bytes, source);
     if (total > bytes.length) {
