@@ -21,7 +21,10 @@ export async function chooseMembers(runs: readonly Run[], output: RecipeOutput):
   if (output.sliding) return slide(runs, output);
   const selected = output.preset === 'pma' ? await preset(runs, output) : selectMembers(runs, output.select ?? {});
   const all =
-    output.preset === undefined && Object.keys(output.select ?? {}).length === 0 && runs.some((run) => run.checkpoints.length > 1);
+    output.preset === undefined &&
+    !selected.siblings &&
+    Object.keys(output.select ?? {}).length === 0 &&
+    runs.some((run) => run.checkpoints.length > 1);
   const notes = all ? [`no selection: all ${selected.members.length} complete checkpoints take part`, ...selected.notes] : selected.notes;
   return [{ path: fillIn(output.path, selected.members.at(-1)!), selected: { ...selected, notes } }];
 }

@@ -153,13 +153,17 @@ function keepSpaced(shortlist: Shortlist, every: QuantityText, last: number | un
   const oldest = last === undefined ? undefined : taken[last - 1];
   const within = oldest === undefined ? holes : holes.filter(({ target }) => target < places[oldest]!.target);
   shortlist.notes.push(...holeNotes(within, left, at, asked));
+  const span = { ...asked, value: at.at(-1)! - at[0]! };
+  if (taken.length === 1 && left.length > 1 && span.value < asked.value) {
+    shortlist.notes.push(`only one member: the checkpoints span ${aboutQuantity(span)}, less than the spacing of ${aboutQuantity(asked)}`);
+  }
   const takenAt = new Map(taken.map((index) => [places[index]!.target, index]));
   const kept = new Set(taken);
   const quarter = aboutQuantity({ ...asked, value: asked.value * NEAR_ENOUGH });
   shortlist.drop((_, i) => {
     if (kept.has(i)) return null;
     const { target, off } = places[i]!;
-    if (off <= NEAR_ENOUGH * asked.value) return `${label(left[takenAt.get(target)!]!)} is nearer to the spacing`;
+    if (off <= NEAR_ENOUGH * asked.value) return `the spacing takes ${label(left[takenAt.get(target)!]!)} instead`;
     return `between spacings: ${aboutQuantity({ ...asked, value: off })} off, and ${quarter} would do`;
   });
 }

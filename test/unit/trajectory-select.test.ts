@@ -138,9 +138,9 @@ test('every takes the nearest within a quarter, both sides included, the newer o
   // Targets 1000, 700, 400, 100.
   expect(stepsOf(selected)).toEqual([100, 380, 700, 1000]);
   expect(reasonsOf(selected)).toEqual({
-    460: 'step 380 is nearer to the spacing',
-    675: 'step 700 is nearer to the spacing',
-    725: 'step 700 is nearer to the spacing',
+    460: 'the spacing takes step 380 instead',
+    675: 'the spacing takes step 700 instead',
+    725: 'the spacing takes step 700 instead',
     900: 'between spacings: 100 steps off, and 75 steps would do',
   });
   expect(selected.notes).toEqual(['spacing is uneven: 280 steps to 320 steps (asked for: 300 steps)']);
@@ -166,6 +166,16 @@ test('a hole after the last member is one, and before the beginning of the run t
   expect(holes([280, 700, 1000])).toEqual(['hole at step 400: the nearest checkpoint is step 280']);
   expect(holes([500, 700, 1000])).toEqual([]);
   expect(holes([700, 1000])).toEqual([]);
+});
+
+test('a spacing longer than the run leaves the newest alone, and that is said', () => {
+  const selected = select(RUN, { every: '8B', last: 10 });
+  expect(stepsOf(selected)).toEqual([3000]);
+  expect(selected.notes).toEqual([
+    'only one member: the checkpoints span 2B tokens, less than the spacing of 8B tokens',
+    '1 checkpoint fits, and 10 were asked for',
+  ]);
+  expect(reasonsOf(selected)).toMatchObject({ 1000: 'the spacing takes step 3000 instead' });
 });
 
 test('of many holes three are noted one by one, and a spacing of one step over a trillion is no work', () => {
