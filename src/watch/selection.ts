@@ -1,5 +1,4 @@
 import { MergeError } from '../errors.ts';
-import { parseQuantity } from '../trajectory/quantity.ts';
 import { selectMembers } from '../trajectory/select.ts';
 import type { Quantity, Run, RunCheckpoint, Selected } from '../trajectory/types.ts';
 import type { WatchOptions } from './types.ts';
@@ -36,7 +35,7 @@ export function windowAt({ select = {} }: WatchOptions, run: Run, end: string): 
 
 /**
  * Index of the first checkpoint that a window of now or later may need: everything before the window of the oldest one that still needs a round (else of
- * the newest) can go.
+ * the newest) can go, once that window is full.
  */
 export function firstNeeded(options: WatchOptions, run: Run, needsRound: (name: string) => boolean): number {
   const { checkpoints } = run;
@@ -45,17 +44,9 @@ export function firstNeeded(options: WatchOptions, run: Run, needsRound: (name: 
   if (end < 0 || options.accumulate !== undefined) return Math.max(end, 0);
   const window = windowAt(options, run, checkpoints[end]!.name);
   const last = options.select?.last ?? DEFAULT_WINDOW;
-  if ('selected' in window && window.selected.members.length === last) {
-    const oldest = window.selected.members[0]!.name;
-    return checkpoints.findIndex(({ name }) => name === oldest);
-  }
-  // A window with a hole never fills: what lies further back than it reaches is not needed either way.
-  const every = options.select?.every;
-  if (every === undefined) return 0;
-  const spacing = parseQuantity(every, 'every');
-  const reach = { ...spacing, value: spacing.value * last };
-  const first = checkpoints.findIndex((checkpoint, i) => (distance(checkpoint, checkpoints[end]!, reach, end - i) ?? 0) <= reach.value);
-  return Math.max(first, 0);
+  if ('reason' in window || window.selected.members.length < last) return 0;
+  const oldest = window.selected.members[0]!.name;
+  return checkpoints.findIndex(({ name }) => name === oldest);
 }
 
 /** How far apart two checkpoints are in the unit of a quantity; null where one has no such position. */
@@ -66,7 +57,7 @@ export function distance(
   checkpoints: number,
 ): number | null {
   if (unit === 'checkpoints') return checkpoints;
-  const [key] = unit === 'tokens' ? (['tokens'] as const) : (['step'] as const);
+  const key = unit === 'tokens' ? 'tokens' : 'step';
   const [from, to] = [older[key], newer[key]];
   return from === null || to === null ? null : to - from;
 }
