@@ -1,29 +1,31 @@
+import { requestProblems } from '../schedule/check.ts';
+import { parameterLabel } from '../schedule/parameters.ts';
+import { selectionProblems } from '../trajectory/select-check.ts';
 import type { Recipe, RecipeOutput } from './types.ts';
 
-/** Two entries of a recipe that do not go together. */
+/** Entries of a recipe that do not go together, or an entry that means nothing where it is. */
 export interface Contradiction {
   /** Keys and indices to the entry at fault, with the names of the library. */
   readonly path: readonly (string | number)[];
-  /** To be read behind the entry's name. Backquoted names are those of recipes. */
+  /** In words, with the names of recipes. */
   readonly message: string;
 }
 
 /** What stands for a member in the path of an output. */
 export const PLACEHOLDER = /\{(step|tokens)\}/g;
 
-/** Everything in a recipe that cannot hold together, before any input is looked at. Entries of wrong types are passed over: they are the schema's. */
+/** What in a recipe cannot hold together, before any input is looked at; schedules and selections are looked at where they are carried out. */
 export function contradictions(recipe: Recipe): Contradiction[] {
   const found: Contradiction[] = [];
   const sources = (['tokensPerStep', 'batchSchedule', 'tokensFile'] as const).filter((key) => recipe[key] !== undefined);
-  for (const key of sources.slice(1)) found.push({ path: [key], message: 'is a second source of token counts: keep one of them' });
-  const outputs: readonly RecipeOutput[] = Array.isArray(recipe.outputs) ? recipe.outputs : [];
-  for (const [k, output] of outputs.entries()) {
-    if (typeof output !== 'object' || output === null) continue;
-    const complain = (key: keyof RecipeOutput, message: string) => found.push({ path: ['outputs', k, key], message });
-    const { path, select, sliding, preset, weights, method, normalize, optimizer } = output;
+  for (const key of sources.slice(1)) {
+    found.push({ path: [key], message: `${quoted(key)} is a second source of token counts: keep one of them` });
+  }
+  for (const [k, output] of outputsOf(recipe)) {
+    const complain = (key: keyof RecipeOutput, message: string) =>
+      found.push({ path: ['outputs', k, key], message: `${quoted(key)} ${message}` });
+    const { path, select, sliding, preset, optimizer } = output;
     if (optimizer !== undefined && output.for !== 'resume') complain('optimizer', 'has a meaning only with `for: resume`');
-    if (weights !== undefined && method !== undefined) complain('weights', 'cannot be used together with `method`');
-    if (normalize === true && weights === undefined) complain('normalize', 'has a meaning only with `weights`');
     if (sliding !== true) continue;
     if (select?.last === undefined) complain('sliding', 'needs `select: { last: N }`, the size of the window');
     if (preset !== undefined) complain('preset', 'cannot be used together with `sliding`');
@@ -33,3 +35,29 @@ export function contradictions(recipe: Recipe): Contradiction[] {
   }
   return found;
 }
+
+/**
+ * The same, and what is wrong with schedules and selections: for a recipe file, which can be told the line.
+ * @param faulty whether something at this place, or within it, is of a wrong type: that is told already
+ */
+export function fileContradictions(recipe: Recipe, faulty: (path: Contradiction['path']) => boolean): Contradiction[] {
+  const found = contradictions(recipe);
+  for (const [k, output] of outputsOf(recipe)) {
+    for (const { parameter, message, help } of requestProblems(output)) {
+      // What is missing is missed where the method asks for it.
+      const path = ['outputs', k, output[parameter] === undefined ? 'method' : parameter];
+      found.push({ path, message: `${message}. ${help}` });
+    }
+    const path = ['outputs', k, 'select'];
+    if (output.select === undefined || faulty(path)) continue;
+    for (const message of selectionProblems(output.select, 1)) found.push({ path, message });
+  }
+  return found.filter(({ path }) => !faulty(path));
+}
+
+function outputsOf({ outputs }: Recipe): (readonly [number, RecipeOutput])[] {
+  const list: readonly unknown[] = Array.isArray(outputs) ? outputs : [];
+  return [...list.entries()].filter((entry): entry is [number, RecipeOutput] => typeof entry[1] === 'object' && entry[1] !== null);
+}
+
+const quoted = (key: string) => `\`${parameterLabel(key)}\``;

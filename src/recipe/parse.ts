@@ -1,6 +1,6 @@
 import { didYouMean } from '../did-you-mean.ts';
 import { parameterLabel } from '../schedule/parameters.ts';
-import { contradictions } from './contradictions.ts';
+import { fileContradictions } from './contradictions.ts';
 import { KEYS, recipeSchema } from './schema.ts';
 import { RecipeSource } from './source.ts';
 import { libraryNames, type RecipeFile, toRecipe } from './spelling.ts';
@@ -20,12 +20,16 @@ export function parseRecipe(file: string, text: string, place: (path: string) =>
   if (source.data === undefined) source.refuse();
   const { data, error } = recipeSchema.safeParse(source.data);
   for (const issue of error?.issues ?? []) report(source, issue, []);
-  for (const { path, message } of contradictions(libraryNames(source.data) as Recipe)) {
-    const keys = path.map((key) => (typeof key === 'string' ? parameterLabel(key) : key));
-    source.complain(keys, `\`${nameOf(keys)}\` ${message}`);
-  }
+  const ofWrongType = (error?.issues ?? []).filter(({ code }) => code !== 'unrecognized_keys').map(({ path }) => path);
+  const faulty = (place: Keys) => ofWrongType.some((wrong) => spelled(place).every((key, i) => wrong[i] === key));
+  for (const { path, message } of fileContradictions(libraryNames(source.data) as Recipe, faulty)) source.complain(spelled(path), message);
   source.refuse();
   return toRecipe(data as RecipeFile, place);
+}
+
+/** Keys as a recipe file spells them. */
+function spelled(path: Keys): Keys {
+  return path.map((key) => (typeof key === 'string' ? parameterLabel(key) : key));
 }
 
 function report(source: RecipeSource, issue: Issue, above: Keys): void {

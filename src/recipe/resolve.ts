@@ -98,9 +98,7 @@ function asInput({ path, step, tokens, stage }: RunCheckpoint): PlanInput {
 }
 
 function refuseContradictions(recipe: Recipe): void {
-  const conflicts = contradictions(recipe).map(
-    ({ path, message }): Conflict => ({ code: 'E_OPTION', message: `\`${path.at(-1)}\` ${message}` }),
-  );
+  const conflicts = contradictions(recipe).map(({ message }): Conflict => ({ code: 'E_OPTION', message }));
   if (conflicts.length === 0) return;
   const message = conflicts.length === 1 ? conflicts[0]!.message : `${conflicts.length} things in the recipe do not go together`;
   throw new MergeError('E_OPTION', message, { details: { conflicts } });

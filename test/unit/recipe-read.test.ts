@@ -41,11 +41,9 @@ const output = (...lines: string[]) => `inputs: run\noutputs:\n  - path: out\n${
 
 describe('a recipe file', () => {
   it('becomes a recipe with the names of the library and paths seen from its folder', async () => {
-    const recipe = await read(
-      `
+    const recipe = await read(`
 inputs: ../runs/dense
 tokens-per-step: 4M
-tokens-file: /data/tokens.csv
 like: like
 allow-mixed-dtypes: true
 allow-stages: false
@@ -53,34 +51,29 @@ allow-configs: true
 base-model-id: org/name
 outputs:
   - path: out/sma10
-    select: { last: 10, every: 8B, min-interval: 1000steps, min-members: 3, each-ingredient: last, before-spike: auto, margin: 2ckpt, stage: 0 }
+    select: { last: 10, every: 8B, min-members: 3, before-spike: auto, margin: 2ckpt, stage: 0 }
   - path: /abs/{step}
-    select: { last: 5, steps: [1000, 2000], from: 1, to: 2e3, before: 1.5T }
+    select: { last: 5, from: 1, to: 2e3, before: 1.5T, min-interval: 1000steps }
     sliding: true
     method: ema
     half-life: 20B
     reverse: true
-    scramble: 7
   - path: wsm
+    select: { steps: [1000, 2000] }
     method: wsm
-    decay: 1-sqrt
-    decay-floor: 0.1
     decay-file: decay.txt
-    decay-end: 5000
-    lr-curve: ../lr.csv
-    gamma: -0.5
-    window: 2
-    lag: 3
-    alpha: 0.5
+    scramble: 7
+  - { path: a, method: wsm, decay: 1-sqrt, decay-floor: 0.1, decay-end: 5000, select: { each-ingredient: last } }
+  - { path: b, method: extrapolate, gamma: -0.5, window: 2, lag: 3 }
+  - { path: c, method: lr-curve, lr-curve: ../lr.csv }
+  - { path: d, method: ema-normalized, alpha: 0.5, preset: pma }
   - path: weighted
     weights: [-0.5, 1.5, 1e-3]
     normalize: true
     dtype: F32
     for: resume
     optimizer: newest
-    preset: pma
-`.replace('tokens-file: /data/tokens.csv\n', ''),
-    );
+`);
     expect(recipe).toEqual({
       inputs: [at('../runs/dense')],
       tokensPerStep: '4M',
@@ -90,34 +83,23 @@ outputs:
       allowConfigs: true,
       baseModelId: 'org/name',
       outputs: [
-        {
-          path: at('out/sma10'),
-          select: {
-            ...{
-              last: 10,
-              every: '8B',
-              minInterval: '1000steps',
-              minMembers: 3,
-              eachIngredient: 'last',
-              beforeSpike: 'auto',
-              margin: '2ckpt',
-            },
-            stage: 0,
-          },
-        },
+        { path: at('out/sma10'), select: { last: 10, every: '8B', minMembers: 3, beforeSpike: 'auto', margin: '2ckpt', stage: 0 } },
         {
           path: '/abs/{step}',
-          select: { last: 5, steps: [1000, 2000], from: 1, to: 2000, before: '1.5T' },
-          ...{ sliding: true, method: 'ema', halfLife: '20B', reverse: true, scramble: 7 },
+          select: { last: 5, from: 1, to: 2000, before: '1.5T', minInterval: '1000steps' },
+          ...{ sliding: true, method: 'ema', halfLife: '20B', reverse: true },
         },
+        { path: at('wsm'), select: { steps: [1000, 2000] }, method: 'wsm', decayFile: at('decay.txt'), scramble: 7 },
         {
-          path: at('wsm'),
-          ...{ method: 'wsm', decay: '1-sqrt', decayFloor: 0.1, decayFile: at('decay.txt'), decayEnd: 5000, lrCurve: at('../lr.csv') },
-          ...{ gamma: -0.5, window: 2, lag: 3, alpha: 0.5 },
+          path: at('a'),
+          ...{ method: 'wsm', decay: '1-sqrt', decayFloor: 0.1, decayEnd: 5000, select: { eachIngredient: 'last' } },
         },
+        { path: at('b'), method: 'extrapolate', gamma: -0.5, window: 2, lag: 3 },
+        { path: at('c'), method: 'lr-curve', lrCurve: at('../lr.csv') },
+        { path: at('d'), method: 'ema-normalized', alpha: 0.5, preset: 'pma' },
         {
           path: at('weighted'),
-          ...{ weights: [-0.5, 1.5, 0.001], normalize: true, dtype: 'F32', for: 'resume', optimizer: 'newest', preset: 'pma' },
+          ...{ weights: [-0.5, 1.5, 0.001], normalize: true, dtype: 'F32', for: 'resume', optimizer: 'newest' },
         },
       ],
     });
@@ -220,8 +202,25 @@ outputs:
     ['a spike by name', output('select: { before-spike: soon }'), '4:29: `before-spike` must be auto or the step of the spike, not soon'],
     ['an unknown dtype', output('dtype: FP32'), '4:12: `dtype` must be one of BF16, F16, F32, F64, not FP32; did you mean `F32`?'],
     ['two truths', output('normalize: yes'), '4:16: `normalize` must be true or false, not yes'],
-    ['weights and a method', output('method: sma', 'weights: [1]'), '5:14: `weights` cannot be used together with `method`'],
-    ['normalize of nothing', output('normalize: true'), '4:16: `normalize` has a meaning only with `weights`'],
+    [
+      'weights and a method',
+      output('method: sma', 'weights: [1]'),
+      '5:14: explicit weights and a method cannot be used together. Give one',
+    ],
+    ['normalize of nothing', output('normalize: true'), '4:16: normalize is for explicit weights'],
+    [
+      'a parameter of another method',
+      output('method: wma', 'alpha: 0.5'),
+      '5:12: alpha has no meaning for method wma. Leave it out: it belongs to ema',
+    ],
+    ['a parameter that is needed', output('method: extrapolate'), '4:13: method extrapolate needs gamma. gamma: '],
+    [
+      'parameters that exclude each other',
+      output('method: ema', 'alpha: 0.5', 'half-life: 2B'),
+      '6:16: alpha and half-life cannot be used together',
+    ],
+    ['conditions that exclude each other', output('select: { last: 2, steps: [1] }'), '4:13: steps cannot be used together with last'],
+    ['a window of nothing', output('select: { from: 2000, to: 1000 }'), '4:13: nothing lies from 2000 on and up to 1000'],
     [
       'windows without a size',
       'inputs: run\noutputs: [{ path: "a{step}", sliding: true }]\n',
