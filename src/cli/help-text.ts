@@ -30,7 +30,7 @@ export const EXAMPLES: Readonly<Record<string, readonly (readonly [string, strin
   schema: [['For an editor: begin the recipe with `# yaml-language-server: $schema=recipe.schema.json`', 'schema > recipe.schema.json']],
   watch: [
     ['The mean of the last ten, 8B tokens apart, whenever a checkpoint is there', 'watch run --window 10 --every 8B -o merges'],
-    ['Evaluate each merge', `watch run -o merges --hook 'evaluate "$MERGE_OUTPUT" >> scores.txt'`],
+    ['Evaluate each merge: the script finds it in MERGE_OUTPUT', 'watch run -o merges --hook ./evaluate.sh'],
     ['The trainer keeps only three checkpoints', 'watch run --window 10 --pin run/.pins -o merges'],
     ['One float32 average of everything', 'watch run --accumulate ema --half-life 2B -o merges'],
     ['From cron', 'watch run --once -o merges'],

@@ -185,6 +185,30 @@ describe('a watch', () => {
     expect(readdirSync(output).filter((name) => name.startsWith('.merged'))).toEqual([]);
   });
 
+  it('that is ended during a merge goes on with its finished parts the next time', async () => {
+    const shards = Array.from({ length: 60 }, (_, i) => [{ name: `t${i}`, dtype: 'F32' as const, shape: [2000] }]);
+    for (const step of [1, 2]) writeCheckpoint(join(run, `checkpoint-${step}`), shards, step);
+    let stopped: Promise<void> | undefined;
+    const watching = start({ settle: 0 }, (event) => {
+      if (event.type === 'merge' && event.event.type === 'progress' && event.event.bytesWritten > 100_000) stopped ??= watching.stop();
+    });
+    await expect(watching.ended).rejects.toBe('SIGTERM');
+    await stopped;
+    expect(watching.of('merge').some(({ event }) => event.type === 'kept')).toBe(true);
+    expect(mergesIn(output)).toEqual([]);
+    const next = start({ once: true, settle: 0 });
+    await next.ended;
+    const done = next.of('merge').flatMap(({ event }) => (event.type === 'done' ? [event.result] : []));
+    expect(done).toHaveLength(1);
+    expect(done[0]!.resumedBytes).toBeGreaterThan(0);
+    const alone = join(output, 'alone');
+    await average({ inputs: [run], output: alone });
+    const names = readdirSync(alone).filter((name) => name.endsWith('.safetensors'));
+    expect(names).toHaveLength(60);
+    for (const name of names) expect(readFileSync(join(merged(2), name)).equals(readFileSync(join(alone, name)))).toBe(true);
+    expect(readdirSync(output).filter((name) => name.startsWith('.merged'))).toEqual([]);
+  });
+
   it('refuses a folder that is watched, and another run', async () => {
     await trainer.does(['shards', 1], ['shards', 2]);
     const watching = start();
