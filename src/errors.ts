@@ -100,8 +100,8 @@ export const ERROR_CODES = {
   },
   E_AMBIGUOUS: {
     exit: 3,
-    title: 'The folder holds both a single file and an index',
-    help: 'Remove the one that is left over, or name the file itself.',
+    title: 'The folder can be meant in two ways: it holds both a single file and an index, or is a checkpoint and a run',
+    help: 'Remove what is left over, or name the file itself; for a run say which checkpoints, as --last 10.',
   },
   E_NO_TENSORS: {
     exit: 3,

@@ -10,6 +10,7 @@ export function addSelectionOptions(command: Command): Command {
   return command
     .optionsGroup('Members, where an input is a run folder:')
     .addOption(valueOption('--last <n>', 'the newest so many (default: all that are complete)', parsePositiveInteger))
+    .addOption(flag('--sliding', 'one output for every window of --last; write {step} or {tokens} in OUT'))
     .addOption(
       valueOption('--every <distance>', 'spaced like this, counted back from the newest: 8B, 500M (tokens), 1000steps', parseDistance),
     )

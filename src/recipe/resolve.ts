@@ -22,8 +22,9 @@ export async function resolveRecipe(recipe: Recipe, signal?: AbortSignal): Promi
   const options = { like, allowMixedDtypes, allowStages, allowConfigs };
   const source = { tokensPerStep, batchSchedule, tokensFile };
   const counted = Object.values(source).some((value) => value !== undefined);
-  const folders = await areRuns(inputs);
-  const choosing = folders || recipe.outputs.some(choosesMembers);
+  const selecting = recipe.outputs.some(choosesMembers);
+  const folders = await areRuns(inputs, selecting);
+  const choosing = folders || selecting;
   if (!choosing && !counted) return { ...options, inputs, outputs: recipe.outputs.map((output) => outputRequest(recipe, output)) };
 
   const found = folders ? await Promise.all(inputs.map((path) => discover(path, signal))) : [await checkpointsAsRun(inputs, signal)];
@@ -68,9 +69,19 @@ async function chosenMembers(
   };
 }
 
-/** Whether the inputs are run folders; all of them or none. */
-async function areRuns(inputs: readonly string[]): Promise<boolean> {
-  const folders = await Promise.all(inputs.map((path) => isRunFolder(path)));
+/**
+ * Whether the inputs are run folders; all of them or none. A folder that holds checkpoints and is one (trainers leave the final model among their checkpoints)
+ * is a run where members are selected, else a checkpoint; alone it could be meant as either.
+ */
+async function areRuns(inputs: readonly string[], selecting: boolean): Promise<boolean> {
+  const folders = await Promise.all(inputs.map((path) => isRunFolder(path, { orCheckpoint: selecting || inputs.length === 1 })));
+  const [only] = inputs;
+  if (!selecting && inputs.length === 1 && folders[0] && !(await isRunFolder(only!))) {
+    throw new MergeError('E_AMBIGUOUS', `${only}: is a checkpoint, and holds the checkpoints of a run`, {
+      details: { file: only! },
+      help: 'For the run say which of its checkpoints, as --last 10; a checkpoint alone needs no merge.',
+    });
+  }
   const run = inputs[folders.indexOf(true)];
   const checkpoint = inputs[folders.indexOf(false)];
   if (run === undefined || checkpoint === undefined) return run !== undefined;

@@ -51,11 +51,12 @@ export async function discoverRun(path: string, { signal }: { readonly signal?: 
 /**
  * Whether a path is the folder of a run: it holds folders or files that are named by step, or is a repository in the Hub's cache, and is no checkpoint itself.
  * Nothing is opened; a path that cannot be read is none.
+ * @param options `orCheckpoint`: it may be a checkpoint as well, as where a trainer leaves the final model among its checkpoints
  */
-export async function isRunFolder(path: string): Promise<boolean> {
+export async function isRunFolder(path: string, { orCheckpoint = false }: { readonly orCheckpoint?: boolean } = {}): Promise<boolean> {
   if ((await hubRepository(path)) !== null) return true;
   const listing = await listRun(path).catch(() => null);
-  if (listing === null || listing.isCheckpoint) return false;
+  if (listing === null || (listing.isCheckpoint && !orCheckpoint)) return false;
   return listing.candidates.some(({ name }) => positionFromName(name) !== null) || listing.names.some((name) => RUN_MARKERS.has(name));
 }
 

@@ -14,11 +14,13 @@ export function noRun(path: string, { isCheckpoint, names }: Listing, excluded: 
     const reasons = [...new Set(excluded.map(({ reason }) => reason))];
     const shown = excluded.slice(0, 5).map((left) => `  ${basename(left.path)}: ${left.reason}`);
     const more = excluded.length > shown.length ? [`  and ${excluded.length - shown.length} more`] : [];
+    const help = 'Wait for a save to end, or mend what is named; the folder to name is the one that holds the step folders.';
     return reasons.length === 1
       ? fail(
           `none of its checkpoints can be used; ${excluded.length === 1 ? basename(excluded[0]!.path) : `all ${excluded.length}`}: ${reasons[0]}`,
+          help,
         )
-      : fail(`none of its ${excluded.length} checkpoints can be used:\n${[...shown, ...more].join('\n')}`);
+      : fail(`none of its ${excluded.length} checkpoints can be used:\n${[...shown, ...more].join('\n')}`, help);
   }
   if (isCheckpoint)
     return fail('is a checkpoint itself, not the folder of a run', `Name the folder that holds its checkpoints: ${dirname(resolve(path))}`);

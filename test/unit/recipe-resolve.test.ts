@@ -114,6 +114,16 @@ describe('a recipe over a run', () => {
     expect(preset.outputs[0]!.selection!.notes.join('\n')).toMatch(/dense model/);
   });
 
+  it('a run in whose folder the final model lies is a run where members are selected, and is asked about alone', async () => {
+    const both = run([100, 200]);
+    writeCheckpoint(both, [TENSORS], 9);
+    const { inputs } = await resolveRecipe(recipe(both, { path: 'a', select: { last: 2 } }));
+    expect(stepsOf(inputs)).toEqual([100, 200]);
+    await expect(resolveRecipe(recipe(both, { path: 'a' }))).rejects.toMatchObject({ code: 'E_AMBIGUOUS', details: { file: both } });
+    const other = run([300], 'other');
+    expect((await resolveRecipe(recipe([both, join(other, 'checkpoint-300')], { path: 'a' }))).inputs).toHaveLength(2);
+  });
+
   it('runs and checkpoints do not mix', async () => {
     const inputs = [run([100, 200]), writeCheckpoint(at('checkpoint-300'), [TENSORS], 3)];
     await expect(resolveRecipe(recipe(inputs, { path: 'a' }))).rejects.toMatchObject({
