@@ -1,59 +1,21 @@
 import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { z } from 'zod';
 import { MergeError } from '../errors.ts';
 import { errnoOf, onOutput } from '../publish/io-error.ts';
 import { newId } from '../publish/owner.ts';
 import { syncFolder, systemOf, writeNewFile } from '../publish/system.ts';
+import type { StoredState } from './stored-state.ts';
 
 /** Hidden folder of a watch: lock and state. */
 export const WATCH_FOLDER = '.merge-watch';
 const STATE_FILE = 'state.json';
 
-const number = z.number().nullable();
-const made = z.object({ output: z.string(), digest: z.string() });
-const member = z.object({ name: z.string(), step: number, tokens: number, weight: z.number() });
-const record = z.object({
-  time: z.string(),
-  checkpoint: z.string(),
-  step: number,
-  tokens: number,
-  members: z.array(member).readonly(),
-  output: z.string().nullable(),
-  seconds: number,
-  hook: number,
-  error: z.object({ code: z.string(), message: z.string() }).nullable(),
-});
-const named = z.array(z.tuple([z.string(), z.string()]));
-
-const schema = z.object({
-  schema: z.literal('ckpt-merge/watch-state'),
-  version: z.literal(1),
-  /** The run, relative to the watch's folder. */
-  run: z.string(),
-  /** Checkpoints that need nothing more, by name, with the signature of their tensors: a run that went back writes a name anew. */
-  done: named,
-  /** Checkpoints left out of windows because they hold NaN or infinity. */
-  bad: named,
-  /** Merges that are there, oldest first, with the digest of their plan. Nothing else is ever removed. */
-  merges: z.array(made),
-  /** Merges on their way out. */
-  trash: z.array(made),
-  /** Names in the pin folder that the watch made. */
-  pins: z.array(z.string()),
-  /** The one accumulator that may be gone on with. */
-  accumulator: z.object({ output: z.string(), digest: z.string(), fingerprint: z.string(), step: number, tokens: number }).nullable(),
-  /** The round in work: written before its merge, so that one that was interrupted is recognised. */
-  pending: z.object({ signature: z.string(), outputs: z.array(made), record }).nullable(),
-});
-
-type Stored = z.infer<typeof schema>;
-export type Made = z.infer<typeof made>;
-export type Pending = NonNullable<Stored['pending']>;
-export type Accumulator = NonNullable<Stored['accumulator']>;
+export type Made = StoredState['merges'][number];
+export type Pending = NonNullable<StoredState['pending']>;
+export type Accumulator = NonNullable<StoredState['accumulator']>;
 
 /** What a watch remembers over restarts. */
-export interface WatchState extends Omit<Stored, 'done' | 'bad' | 'pins'> {
+export interface WatchState extends Omit<StoredState, 'done' | 'bad' | 'pins'> {
   done: Map<string, string>;
   bad: Map<string, string>;
   pins: Set<string>;
@@ -73,9 +35,10 @@ export async function readState(output: string, run: string): Promise<WatchState
     if (errnoOf(error) === 'ENOENT') return null;
     throw unusable(file, `cannot be read (${(error as Error).message})`, error);
   }
-  let stored: Stored;
+  let stored: StoredState;
+  const { storedState } = await import('./stored-state.ts');
   try {
-    stored = schema.parse(JSON.parse(text));
+    stored = storedState.parse(JSON.parse(text));
   } catch (error) {
     throw unusable(file, 'is not the state of a watch that this version can read', error);
   }

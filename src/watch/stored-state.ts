@@ -1,0 +1,41 @@
+import { z } from 'zod';
+
+const number = z.number().nullable();
+const made = z.object({ output: z.string(), digest: z.string() });
+const member = z.object({ name: z.string(), step: number, tokens: number, weight: z.number() });
+const record = z.object({
+  time: z.string(),
+  checkpoint: z.string(),
+  step: number,
+  tokens: number,
+  members: z.array(member).readonly(),
+  output: z.string().nullable(),
+  seconds: number,
+  hook: number,
+  error: z.object({ code: z.string(), message: z.string() }).nullable(),
+});
+const named = z.array(z.tuple([z.string(), z.string()]));
+
+/** `state.json`, apart: whoever imports the package should not load zod before a watch begins. */
+export const storedState = z.object({
+  schema: z.literal('ckpt-merge/watch-state'),
+  version: z.literal(1),
+  /** The run, relative to the watch's folder. */
+  run: z.string(),
+  /** Checkpoints that need nothing more, by name, with the signature of their tensors: a run that went back writes a name anew. */
+  done: named,
+  /** Checkpoints left out of windows because they hold NaN or infinity. */
+  bad: named,
+  /** Merges that are there, oldest first, with the digest of their plan. Nothing else is ever removed. */
+  merges: z.array(made),
+  /** Merges on their way out. */
+  trash: z.array(made),
+  /** Names in the pin folder that the watch made. */
+  pins: z.array(z.string()),
+  /** The one accumulator that may be gone on with. */
+  accumulator: z.object({ output: z.string(), digest: z.string(), fingerprint: z.string(), step: number, tokens: number }).nullable(),
+  /** The round in work: written before its merge, so that one that was interrupted is recognised. */
+  pending: z.object({ signature: z.string(), outputs: z.array(made), record }).nullable(),
+});
+
+export type StoredState = z.infer<typeof storedState>;
