@@ -27,6 +27,9 @@ export interface OwnerRecord {
   readonly owner: Owner;
 }
 
+/** Start of the names of records that are being written. */
+const DRAFT = 'draft-';
+
 /** A random id, of letters and digits that every file system keeps apart. */
 export function newId(): string {
   return randomBytes(6).toString('hex');
@@ -40,14 +43,23 @@ export function ownerFile(generation: number): string {
   return generation === 0 ? 'owner.json' : `owner-${generation}.json`;
 }
 
-/** The present owner of a partial; null where none can be made out. */
+/** The generation that a file of this name tells of; null where it is another file. */
+export function ownerGeneration(name: string): number | null {
+  const match = /^owner(?:-([1-9]\d{0,8}))?\.json$/.exec(name);
+  return match === null ? null : Number(match[1] ?? 0);
+}
+
+/**
+ * The present owner of a partial; null where none can be made out. Where none has claimed it yet, the one whose draft lies there, with generation -1: a
+ * process may end between the two.
+ */
 export async function readOwner(partial: string): Promise<OwnerRecord | null> {
   const names = await readdir(partial).catch((): string[] => []);
-  const generations = names.map((name) => (name === 'owner.json' ? 0 : Number(/^owner-([1-9]\d{0,8})\.json$/.exec(name)?.[1] ?? -1)));
-  const generation = Math.max(-1, ...generations);
-  if (generation < 0) return null;
+  const generation = Math.max(-1, ...names.map((name) => ownerGeneration(name) ?? -1));
+  const file = generation < 0 ? names.find((name) => name.startsWith(DRAFT)) : ownerFile(generation);
+  if (file === undefined) return null;
   try {
-    const owner: unknown = JSON.parse(await readFile(join(partial, ownerFile(generation)), 'utf8'));
+    const owner: unknown = JSON.parse(await readFile(join(partial, file), 'utf8'));
     return isOwner(owner) ? { generation, owner } : null;
   } catch {
     return null;
@@ -75,7 +87,7 @@ function isOwner(value: unknown): value is Owner {
  */
 export async function claim(system: System, partial: string, generation: number, owner: Owner): Promise<boolean> {
   const target = join(partial, ownerFile(generation));
-  const draft = join(partial, `draft-${owner.id}`);
+  const draft = join(partial, `${DRAFT}${owner.id}`);
   const text = `${JSON.stringify(owner, null, 2)}\n`;
   try {
     await writeNewFile(system, draft, text);
@@ -103,7 +115,7 @@ export const NO_HARD_LINKS: ReadonlySet<string> = new Set(['EPERM', 'ENOSYS', 'E
 
 /** Marks a partial as one that its process let go of. */
 export async function release(system: System, partial: string, record: OwnerRecord): Promise<void> {
-  const draft = join(partial, `draft-${record.owner.id}`);
+  const draft = join(partial, `${DRAFT}${record.owner.id}`);
   await writeNewFile(system, draft, `${JSON.stringify({ ...record.owner, released: true }, null, 2)}\n`);
   await system.fs.rename(draft, join(partial, ownerFile(record.generation)));
 }

@@ -3,7 +3,7 @@ import { lstat, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Destination, locate } from './destination.ts';
 import { readJournal } from './journal.ts';
-import { claim, newId, type OwnerRecord, readOwner } from './owner.ts';
+import { claim, newId, type OwnerRecord, ownerGeneration, readOwner } from './owner.ts';
 import { currentProcess, processState } from './process-identity.ts';
 import { type PublishHooks, removeTree, type System, systemOf, writeNewFile } from './system.ts';
 import type { JournalUnit } from './types.ts';
@@ -88,6 +88,8 @@ export async function partialsOf(destination: Destination, system: System, hooks
     if (self === null || !entry?.isDirectory()) continue;
     const record = await readOwner(path);
     if (record !== null && record.owner.name !== destination.name) continue;
+    // A process that ended before it could say who it is, or when it had removed all else. One that is just beginning makes its folder again.
+    if (record === null && (await removeEmpty(system, path))) continue;
     const process = record === null ? 'unknown' : record.owner.released ? 'dead' : await processState(record.owner, self);
     const ended = process === 'dead' || (process === 'unknown' && (await heartbeatStopped(path, probePath(destination), system)));
     const state = process === 'live' ? 'live' : ended ? 'stale' : 'unknown';
@@ -95,6 +97,13 @@ export async function partialsOf(destination: Destination, system: System, hooks
     partials.push({ path, id, state, record, units: journal.units, journalBytes: journal.goodBytes });
   }
   return partials;
+}
+
+async function removeEmpty(system: System, folder: string): Promise<boolean> {
+  return system.fs.rmdir(folder).then(
+    () => true,
+    () => false,
+  );
 }
 
 function probePath(destination: Destination): string {
@@ -129,10 +138,11 @@ export async function allocatedBytes(folder: string): Promise<number> {
   return bytes;
 }
 
-/** Removes a partial of ours, what fills the disk first and the record of who is at it last. */
+/** Removes a partial of ours, what fills the disk first and the record of who is at it last: without it nobody could tell that this process ended. */
 export async function removePartial(system: System, partial: string): Promise<void> {
-  await removeTree(system, join(partial, PAYLOAD));
-  await removeTree(system, join(partial, READY));
+  for (const name of [PAYLOAD, READY]) await removeTree(system, join(partial, name));
+  const rest = await readdir(partial).catch((): string[] => []);
+  for (const name of rest) if (ownerGeneration(name) === null) await removeTree(system, join(partial, name));
   await removeTree(system, partial);
 }
 

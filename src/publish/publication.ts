@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { MergeError } from '../errors.ts';
 import { checkOccupant, type Destination, locate } from './destination.ts';
-import { onOutput } from './io-error.ts';
+import { errnoOf, onOutput } from './io-error.ts';
 import { unitBytes } from './journal.ts';
 import { claim, newId, readOwner } from './owner.ts';
 import { allocatedBytes, HEARTBEAT, PAYLOAD, type Partial, partialPath, partialsOf, removePartial, takeOver } from './partial.ts';
@@ -121,7 +121,12 @@ async function create(system: System, destination: Destination, request: Publica
       const { kind, identity, identityParts = {} } = request;
       const self = hooks.self ?? (await currentProcess());
       const owner = { ...self, id, name: destination.name, kind, identity, identityParts, parentsMade: made.length - 1, released: false };
-      await claim(system, partial, 0, owner);
+      await claim(system, partial, 0, owner).catch(async (error: unknown) => {
+        // Another run took the folder, which was empty for a moment, for one that was left.
+        if (errnoOf(error) !== 'ENOENT') throw error;
+        await system.fs.mkdir(partial);
+        await claim(system, partial, 0, owner);
+      });
       await writeNewFile(system, join(partial, HEARTBEAT), '0');
       await system.fs.mkdir(join(partial, PAYLOAD));
     });

@@ -8,6 +8,7 @@ import { buildPlan } from '../plan/build.ts';
 import type { Plan, PlanRequest } from '../plan/types.ts';
 import { outputExists } from '../publish/destination.ts';
 import { findPartials } from '../publish/partial.ts';
+import { clearPublished } from '../publish/publication.ts';
 import type { RunCheckpoint } from '../trajectory/types.ts';
 import { runHook } from './hook.ts';
 import type { WatchLock } from './lock.ts';
@@ -158,6 +159,8 @@ export class Rounds {
       finished = { ...record, hook };
       await appendLine(join(folder, HISTORY_FILE), finished);
     }
+    // A process that is killed between a rename and its own tidying up leaves the latter to us.
+    for (const made of outputs) await clearPublished(join(folder, made.output));
     const names = new Set(outputs.map((made) => made.output));
     const merges = [...state.merges.filter((made) => !names.has(made.output)), outputs.at(-1)!];
     const excess = Math.max(0, merges.length - keep);

@@ -1,13 +1,13 @@
 import { spawn } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, renameSync, statSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, statSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test, vi } from 'vitest';
 import type { Warning } from '../../src/errors.ts';
-import { findPartials } from '../../src/publish/partial.ts';
+import { findPartials, removePartial } from '../../src/publish/partial.ts';
 import { currentProcess, type ProcessIdentity } from '../../src/publish/process-identity.ts';
 import { beginPublication } from '../../src/publish/publication.ts';
 import { restoreInterrupted } from '../../src/publish/replace.ts';
-import type { PublishHooks } from '../../src/publish/system.ts';
+import { type PublishHooks, systemOf } from '../../src/publish/system.ts';
 import type { Publication } from '../../src/publish/types.ts';
 import {
   ageByAnHour,
@@ -115,6 +115,37 @@ describe('an unfinished merge', () => {
       await (await beginPublication(request(output), hooks)).abandon({ keep: false });
       expect(await findPartials(output)).toEqual([]);
     }
+  });
+
+  test("whose process ended before it claimed it, or while it removed it, is nobody's", async () => {
+    const folder = temporaryFolder();
+    const output = join(folder, 'out');
+    mkdirSync(join(folder, '.out.partial-0123456789ab'));
+    expect(await findPartials(output)).toEqual([]);
+    expect(readdirSync(folder)).toEqual([]);
+    // The record was written, and not yet given its name.
+    const publication = await left(output, await endedProcess());
+    const partial = join(publication.dir, '..');
+    renameSync(join(partial, 'owner.json'), join(partial, 'draft-0123456789ab'));
+    expect(await stateOf(output)).toBe('stale');
+    await (await beginPublication(request(output), hooks)).abandon({ keep: false });
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  test('keeps the record of who is at it until all else is removed', async () => {
+    const output = join(temporaryFolder(), 'out');
+    const publication = await left(output, await currentProcess());
+    const partial = join(publication.dir, '..');
+    const seen: string[][] = [];
+    const rm: typeof quickFs.rm = async (path, options) => {
+      await quickFs.rm(path, options);
+      if (existsSync(partial)) seen.push(readdirSync(partial));
+    };
+    await removePartial(systemOf({ fs: { ...fsOf(), rm } }), partial);
+    expect(seen.length).toBeGreaterThan(2);
+    expect(seen.every((names) => names.includes('owner.json'))).toBe(true);
+    expect(seen.at(-1)).toEqual(['owner.json']);
+    expect(existsSync(partial)).toBe(false);
   });
 
   test('let go of on a signal can be continued at once, from anywhere', async () => {
