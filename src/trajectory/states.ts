@@ -90,12 +90,16 @@ async function readJson(opened: OpenFile, file: string): Promise<Record<string, 
   return (parseLenient(text) ?? {}) as Record<string, unknown>;
 }
 
-/** JSON as Python writes it: a gradient norm may be NaN or Infinity, which JSON does not know. Those become null. */
+/**
+ * JSON as Python writes it, with NaN and Infinity, which JSON does not know. As a loss they become infinity, because that is how a collapse looks; elsewhere (a
+ * gradient norm) null.
+ */
 function parseLenient(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    const plain = text.replace(/(?<=[:[,]\s*)(?:NaN|-?Infinity)(?=\s*[,\]}])/g, 'null');
+    const losses = text.replace(/(?<="loss":\s*)(?:NaN|Infinity)(?=\s*[,}])/g, '1e999');
+    const plain = losses.replace(/(?<=[:[,]\s*)(?:NaN|-?Infinity)(?=\s*[,\]}])/g, 'null');
     if (plain === text) throw error;
     return JSON.parse(plain);
   }
@@ -156,7 +160,7 @@ export async function readLog(folder: string): Promise<LogEntry[]> {
   const entries = new Map<number, LogEntry>();
   for (const line of lines as readonly (Record<string, unknown> | null)[]) {
     const step = wholeNumber(line?.step);
-    const [loss, learningRate] = [finite(line?.loss), finite(line?.learning_rate)];
+    const [loss, learningRate] = [line?.loss === Number.POSITIVE_INFINITY ? line.loss : finite(line?.loss), finite(line?.learning_rate)];
     if (step === null || (loss === null && learningRate === null)) continue;
     const before = entries.get(step);
     entries.set(step, { step, loss: loss ?? before?.loss ?? null, learningRate: learningRate ?? before?.learningRate ?? null });

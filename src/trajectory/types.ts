@@ -39,6 +39,7 @@ export interface Excluded {
 /** A line of the training log. */
 export interface LogEntry {
   readonly step: number;
+  /** Infinity where the trainer logged NaN or infinity. */
   readonly loss: number | null;
   readonly learningRate: number | null;
 }

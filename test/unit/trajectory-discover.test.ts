@@ -198,12 +198,12 @@ describe('log', () => {
     ]);
   });
 
-  test('NaN, as Python writes it, is no loss and no error', async () => {
+  test('NaN, as Python writes it, is an infinite loss and no error', async () => {
     const state =
       '{"global_step": 20, "log_history": [{"step": 10, "loss": NaN, "grad_norm": Infinity, "learning_rate": 0.1}, {"step": 20, "loss": 1.5}]}';
     const run = await discoverRun(runOf({ name: 'checkpoint-20', state }));
     expect(run.log).toEqual([
-      { step: 10, loss: null, learningRate: 0.1 },
+      { step: 10, loss: Number.POSITIVE_INFINITY, learningRate: 0.1 },
       { step: 20, loss: 1.5, learningRate: null },
     ]);
     expect(run.warnings).toEqual([]);

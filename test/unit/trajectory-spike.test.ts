@@ -18,6 +18,11 @@ test('the threshold is median + 6·1.4826·MAD: a loss on it is none, one above 
   expect(above(THRESHOLD + 1e-6)).toMatchObject({ step: 510 });
 });
 
+test('a loss that becomes NaN, which a log gives as infinity, is a spike', () => {
+  const lost = new Array<number>(3).fill(Number.POSITIVE_INFINITY);
+  expect(findSpike(logOfLosses([...CALM, 2.1, ...lost]))).toMatchObject({ step: 520, loss: Number.POSITIVE_INFINITY });
+});
+
 test('a loss must stay up for five logs: four and a recovery are an outlier', () => {
   expect(findSpike(logOfLosses([...CALM, 5, 5, 5, 5, 2, 2, 2]))).toBeNull();
   expect(findSpike(logOfLosses([...CALM, 5, 5, 5, 5, 5, 2, 2]))).toMatchObject({ step: 510 });

@@ -21,7 +21,9 @@ const EIGHTHS = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'] as
 /** The logged loss as lines of blocks, lowest and highest beside them; none where there are fewer than two losses or no room. */
 export function lossCurve(log: readonly LogEntry[], colors: Colors, options: CurveOptions): string[] {
   const { columns, from = Number.NEGATIVE_INFINITY, to = Number.POSITIVE_INFINITY, marks = [] } = options;
-  const points = log.flatMap(({ step, loss }) => (loss !== null && step >= from && step <= to ? [{ step, loss }] : []));
+  const points = log.flatMap(({ step, loss }) =>
+    loss !== null && Number.isFinite(loss) && step >= from && step <= to ? [{ step, loss }] : [],
+  );
   const [first, last] = [points[0], points.at(-1)];
   if (first === undefined || last === undefined || first.step === last.step) return [];
   const labels = extremes(points.map(({ loss }) => loss)).map((loss) => Number(loss.toPrecision(4)).toString());
