@@ -22,6 +22,7 @@ const BENCHES = [
   'dtypes',
   'small-tensors',
   'planning',
+  'naming',
   'discovery',
   'startup',
   'f32-accumulator',

@@ -1,7 +1,12 @@
 import { openCheckpoint } from '../checkpoint/open.ts';
 import { type DtypeName, dtypeByCode } from '../dtype.ts';
 import type { Warning } from '../errors.ts';
+import { classifier } from '../naming/classify.ts';
+import { namingContext } from '../naming/context.ts';
+import { ROLES, type Role } from '../naming/types.ts';
+import { countParameters, readModelConfig } from '../preset/model-size.ts';
 
+/** What the tensors of one dtype, or of one role, come to. */
 export interface DtypeTotals {
   readonly tensors: number;
   readonly parameters: number;
@@ -15,8 +20,9 @@ export interface InspectedTensor {
   readonly bytes: number;
   /** Tensor file, by its name inside the checkpoint. */
   readonly file: string;
-  /** What the tensor is for; null where unknown. */
-  readonly role: string | null;
+  /** What the tensor is for; null where unknown. A layer of multi-token prediction has its inner role. */
+  readonly role: Role | null;
+  /** Null where unknown or none, or where the tensor holds all of them. */
   readonly layer: number | null;
   readonly expert: number | null;
   readonly mtp: boolean;
@@ -38,6 +44,18 @@ export interface Inspection {
     readonly step: number | null;
     readonly tokens: number | null;
     readonly dtypes: Readonly<Partial<Record<DtypeName, DtypeTotals>>>;
+    /** `model_type` of config.json; null where there is none. */
+    readonly family: string | null;
+    /** Layers of the model by the tensors' names, those of multi-token prediction apart. */
+    readonly layers: number;
+    readonly mtpLayers: number;
+    /** Experts of a layer, and how many of them a token is sent to (null where unknown); null for a dense model. */
+    readonly experts: { readonly count: number; readonly perToken: number | null } | null;
+    /** Parameters of the model, a tied output head once, and those that act on one token. */
+    readonly totalParameters: number;
+    readonly activeParameters: number;
+    /** In the order of the roles; `unknown` where no rule knows the name. */
+    readonly roles: Readonly<Partial<Record<Role | 'unknown', DtypeTotals>>>;
     /** `__metadata__` of the first tensor file. */
     readonly metadata: Readonly<Record<string, string>>;
   };
@@ -55,6 +73,16 @@ export async function inspect(path: string): Promise<Inspection> {
   const checkpoint = await openCheckpoint(path);
   const tensors: InspectedTensor[] = [];
   const dtypes: Partial<Record<DtypeName, DtypeTotals>> = {};
+  const roles = new Map<Role | 'unknown', DtypeTotals>();
+  const layers = new Set<number>();
+  const mtpLayers = new Set<number>();
+  const config = await readModelConfig(checkpoint);
+  const size = countParameters(checkpoint, config);
+  const context = namingContext(
+    config,
+    checkpoint.shards.flatMap(({ header }) => header.tensors.names),
+  );
+  const classify = classifier(context);
   let parameters = 0;
   for (const { name: file, header } of checkpoint.shards) {
     const table = header.tensors;
@@ -63,10 +91,13 @@ export async function inspect(path: string): Promise<Inspection> {
       const bytes = table.end[row]! - table.begin[row]!;
       const elements = (bytes * 8) / dtype.bits;
       parameters += elements;
-      const totals = dtypes[dtype.name] ?? { tensors: 0, parameters: 0, bytes: 0 };
-      dtypes[dtype.name] = { tensors: totals.tensors + 1, parameters: totals.parameters + elements, bytes: totals.bytes + bytes };
-      const unknown = { role: null, layer: null, expert: null, mtp: false };
-      tensors.push({ name: table.names[row]!, dtype: dtype.name, shape: table.shapes[row]!, bytes, file, ...unknown });
+      dtypes[dtype.name] = plus(dtypes[dtype.name], elements, bytes);
+      const [name, shape] = [table.names[row]!, table.shapes[row]!];
+      const { role, mtp, layer: place, expert: number } = classify(name, dtype.name, shape);
+      const [layer, expert] = [whole(place), whole(number)];
+      roles.set(role ?? 'unknown', plus(roles.get(role ?? 'unknown'), elements, bytes));
+      if (layer !== null) (mtp ? mtpLayers : layers).add(layer);
+      tensors.push({ name, dtype: dtype.name, shape, bytes, file, role, layer, expert, mtp });
     }
   }
   return {
@@ -82,10 +113,30 @@ export async function inspect(path: string): Promise<Inspection> {
       step: checkpoint.step,
       tokens: checkpoint.tokens,
       dtypes,
+      family: context.family,
+      layers: layers.size,
+      mtpLayers: mtpLayers.size,
+      experts: size.experts,
+      totalParameters: size.total,
+      activeParameters: size.active,
+      roles: Object.fromEntries([...ROLES, 'unknown' as const].flatMap((role) => (roles.has(role) ? [[role, roles.get(role)!]] : []))),
       // fromEntries defines own properties, so a key named __proto__ stays a key.
       metadata: Object.fromEntries(checkpoint.shards[0]!.header.metadata ?? []),
     },
     tensors,
     warnings: checkpoint.warnings,
   };
+}
+
+function plus(totals: DtypeTotals | undefined, parameters: number, bytes: number): DtypeTotals {
+  return {
+    tensors: (totals?.tensors ?? 0) + 1,
+    parameters: (totals?.parameters ?? 0) + parameters,
+    bytes: (totals?.bytes ?? 0) + bytes,
+  };
+}
+
+/** A tensor that holds all layers, or all experts of one, is of none of them. */
+function whole(index: number | 'all' | null): number | null {
+  return index === 'all' ? null : index;
 }

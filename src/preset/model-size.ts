@@ -33,8 +33,16 @@ const FUSED = /(?:^|\.)experts(?:\.|$)/;
  */
 export async function modelSize(path: string): Promise<ModelSize> {
   const checkpoint = await openCheckpoint(path);
-  const text = checkpoint.kind === 'folder' ? await readFile(join(path, 'config.json'), 'utf8').catch(() => null) : null;
-  return countParameters(checkpoint, text === null ? null : parseObject(text));
+  return countParameters(checkpoint, await readModelConfig(checkpoint));
+}
+
+/** config.json of a checkpoint that is a folder; null where there is none, or none that can be read. */
+export async function readModelConfig({
+  kind,
+  path,
+}: Pick<Checkpoint, 'kind' | 'path'>): Promise<Readonly<Record<string, unknown>> | null> {
+  const text = kind === 'folder' ? await readFile(join(path, 'config.json'), 'utf8').catch(() => null) : null;
+  return text === null ? null : parseObject(text);
 }
 
 /** {@link modelSize} from an open checkpoint and its configuration; null where there is none. */

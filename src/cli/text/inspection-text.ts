@@ -6,6 +6,19 @@ import type { Colors } from '../terminal.ts';
 const METADATA_SHOWN = 10;
 const VALUE_SHOWN = 60;
 
+/** Roles whose name is an abbreviation, or a singular where tensors are counted. */
+const ROLE_WORDS: Readonly<Record<string, string>> = {
+  attn: 'attention',
+  attn_norm: 'attention norm',
+  ssm: 'state space',
+  expert: 'experts',
+  shared_expert: 'shared experts',
+  mtp_proj: 'mtp projection',
+  lm_head: 'output head',
+  lora: 'adapter',
+};
+const roleWords = (role: string) => ROLE_WORDS[role] ?? role.replaceAll('_', ' ');
+
 /** What `inspect` prints: the summary, then one line a tensor. */
 export function inspectionText({ path, summary, tensors }: Inspection, colors: Colors, withTensors: boolean): string {
   const sharded = summary.files.length > 1;
@@ -16,6 +29,7 @@ export function inspectionText({ path, summary, tensors }: Inspection, colors: C
   ].filter((part) => part !== '');
   const lines = [`${colors.bold(printable(path))}: ${[files, ...position].join(', ')}`];
   lines.push(`  ${plural(summary.tensors, 'tensor')}, ${plural(summary.parameters, 'parameter')}, ${formatBytes(summary.bytes)}`);
+  lines.push(...modelLine(summary));
   const dtypes = Object.entries(summary.dtypes).map(([name, d]) => [
     name,
     plural(d.tensors, 'tensor'),
@@ -23,6 +37,13 @@ export function inspectionText({ path, summary, tensors }: Inspection, colors: C
     formatBytes(d.bytes),
   ]);
   lines.push(...formatTable(dtypes, ['left', 'right', 'right', 'right']).map((line) => `  ${line}`));
+  const roles = Object.entries(summary.roles).map(([role, t]) => [
+    roleWords(role),
+    plural(t.tensors, 'tensor'),
+    plural(t.parameters, 'parameter'),
+    formatBytes(t.bytes),
+  ]);
+  lines.push(...formatTable(roles, ['left', 'right', 'right', 'right']).map((line) => `  ${line}`));
   lines.push(...metadataLines(summary.metadata));
   if (withTensors) {
     const rows = tensors.map((t) => [
@@ -30,9 +51,10 @@ export function inspectionText({ path, summary, tensors }: Inspection, colors: C
       t.dtype,
       `[${t.shape.join(', ')}]`,
       formatBytes(t.bytes),
+      t.role === null ? '-' : `${roleWords(t.role)}${t.mtp ? ' (mtp)' : ''}`,
       ...(sharded ? [printable(t.file)] : []),
     ]);
-    lines.push('', ...formatTable(rows, ['left', 'left', 'left', 'right', ...(sharded ? (['left'] as const) : [])]));
+    lines.push('', ...formatTable(rows, ['left', 'left', 'left', 'right', 'left', ...(sharded ? (['left'] as const) : [])]));
   }
   return `${lines.join('\n')}\n`;
 }
@@ -45,4 +67,19 @@ function metadataLines(metadata: Readonly<Record<string, string>>): string[] {
   });
   if (entries.length > METADATA_SHOWN) lines.push(`  and ${formatCount(entries.length - METADATA_SHOWN)} more entries of metadata`);
   return lines;
+}
+
+/** Family, depth and experts, where names and configuration tell. */
+function modelLine(summary: Inspection['summary']): string[] {
+  const { family, layers, mtpLayers, experts, totalParameters: total, activeParameters: active } = summary;
+  const parts = [
+    ...(family === null ? [] : [printable(family)]),
+    ...(layers === 0 ? [] : [plural(layers, 'layer')]),
+    ...(mtpLayers === 0 ? [] : [`${plural(mtpLayers, 'layer')} of multi-token prediction`]),
+    ...(experts === null
+      ? []
+      : [`${plural(experts.count, 'expert')} a layer${experts.perToken === null ? '' : `, ${experts.perToken} of them for each token`}`]),
+    ...(active === total && total === summary.parameters ? [] : [`${formatCount(total)} parameters in all, ${formatCount(active)} active`]),
+  ];
+  return parts.length === 0 ? [] : [`  ${parts.join(', ')}`];
 }

@@ -178,9 +178,16 @@ describe('an inspection', () => {
       step: 1000,
       tokens: 5_000_000,
       dtypes: { BF16: { tensors: 2, parameters: 256, bytes: 512 } },
+      family: 'mixtral',
+      layers: 2,
+      mtpLayers: 1,
+      experts: { count: 8, perToken: 2 },
+      totalParameters: 256,
+      activeParameters: 100,
+      roles: { expert: { tensors: 1, parameters: 128, bytes: 256 }, unknown: { tensors: 1, parameters: 128, bytes: 256 } },
       metadata: { format: 'pt', config: 'x'.repeat(1000) },
     },
-    tensors: [tensor('a\u001b[1mb', files[0]!), tensor('c', files.at(-1)!)],
+    tensors: [{ ...tensor('a\u001b[1mb', files[0]!), role: 'expert' as const, mtp: true }, tensor('c', files.at(-1)!)],
     warnings: [],
   });
 
@@ -189,18 +196,21 @@ describe('an inspection', () => {
       inspectionText(inspection(['m-1.safetensors', 'm-2.safetensors']), plain, true),
     ).toBe(`run/checkpoint-1000: folder with 2 tensor files, step 1,000, 5,000,000 tokens
   2 tensors, 256 parameters, 512 B
+  mixtral, 2 layers, 1 layer of multi-token prediction, 8 experts a layer, 2 of them for each token, 256 parameters in all, 100 active
   BF16  2 tensors  256 parameters  512 B
+  experts  1 tensor  128 parameters  256 B
+  unknown  1 tensor  128 parameters  256 B
   format: pt
   config: ${'x'.repeat(60)}… (1,000 characters)
 
-a\\x1b[1mb  BF16  [64, 2]  256 B  m-1.safetensors
-c          BF16  [64, 2]  256 B  m-2.safetensors
+a\\x1b[1mb  BF16  [64, 2]  256 B  experts (mtp)  m-1.safetensors
+c          BF16  [64, 2]  256 B  -              m-2.safetensors
 `);
   });
 
   it('leaves out the tensors when asked to', () => {
     const text = inspectionText(inspection(['model.safetensors']), plain, false);
-    expect(text.split('\n')).toHaveLength(6);
+    expect(text.split('\n')).toHaveLength(9);
     expect(text).toContain('folder with 1 tensor file,');
   });
 });
