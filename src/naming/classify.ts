@@ -53,7 +53,7 @@ const PROJECTIONS = { attn: words(ATTENTION), mlp: words(FEED_FORWARD) };
  * @param context what the model's configuration says, see {@link namingContext}
  */
 export function classifier(context: NamingContext = NO_CONTEXT): Classify {
-  const kinds = new Map<number, { readonly kind: Kind; readonly literals: readonly string[]; readonly look: number }>();
+  const kinds = new Map<number, { readonly kind: Kind; readonly literals: readonly Uint16Array[]; readonly look: number }>();
   const numbers = new NumberScan();
   return (name, dtype = null, shape = null): TensorRole => {
     if (name.length > MAX_NAME) return unknownTensor(context.family);
@@ -64,9 +64,10 @@ export function classifier(context: NamingContext = NO_CONTEXT): Classify {
     if (known !== undefined && known.look === look && numbers.separates(name, known.literals)) kind = known.kind;
     else {
       const literals = numbers.literals(name);
-      kind = kindOf(literals.join('#'), look, context);
+      // A `#` that is in the name itself is no number.
+      kind = kindOf(literals.map((text) => text.replaceAll('#', '?')).join('#'), look, context);
       if (kinds.size >= MAX_KINDS) kinds.clear();
-      kinds.set(hash, { kind, literals, look });
+      kinds.set(hash, { kind, literals: literals.map(codesOf), look });
     }
     const layer = typeof kind.layer === 'number' ? numbers.values[kind.layer]! : kind.layer;
     return {
@@ -98,7 +99,7 @@ function unknownTensor(family: string | null): TensorRole {
 
 /** The components of a name that are whole numbers. Reused from name to name: millions of them are read in a second. */
 class NumberScan {
-  readonly values = new Float64Array(MAX_NUMBERS);
+  readonly values = new Int32Array(MAX_NUMBERS);
   readonly #starts = new Int32Array(MAX_NUMBERS);
   readonly #ends = new Int32Array(MAX_NUMBERS);
   #count = 0;
@@ -147,16 +148,22 @@ class NumberScan {
   }
 
   /** Whether {@link literals} would be these: equal hashes prove nothing. */
-  separates(name: string, literals: readonly string[]): boolean {
+  separates(name: string, literals: readonly Uint16Array[]): boolean {
     if (literals.length !== this.#count + 1) return false;
+    let start = 0;
     for (let i = 0; i <= this.#count; i++) {
-      const [start, end] = [i === 0 ? 0 : this.#ends[i - 1]!, i === this.#count ? name.length : this.#starts[i]!];
       const literal = literals[i]!;
-      if (literal.length !== end - start || !name.startsWith(literal, start)) return false;
+      const end = i === this.#count ? name.length : this.#starts[i]!;
+      if (literal.length !== end - start) return false;
+      for (let c = 0; c < literal.length; c++) if (name.charCodeAt(start + c) !== literal[c]) return false;
+      start = this.#ends[i]!;
     }
     return true;
   }
 }
+
+/** Slices of a name would keep it alive, and are slow to compare with. */
+const codesOf = (text: string) => Uint16Array.from({ length: text.length }, (_, i) => text.charCodeAt(i));
 
 const integers: ReadonlySet<DtypeName> = new Set(DTYPES.filter((dtype) => dtype.kind === 'integer').map((dtype) => dtype.name));
 const lookOf = (shape: readonly number[]) =>

@@ -144,8 +144,14 @@ describe('what names leave open', () => {
 });
 
 test('one classifier for many names says what one for each does', () => {
-  const all = families.flatMap(({ names }) => names.map(([name]) => name));
+  const all = [
+    ...families.flatMap(({ names }) => names.map(([name]) => name)),
+    'a.#.layers.3.mlp.up_proj.weight',
+    'a.4.layers.#.mlp.up_proj.weight',
+  ];
   const context = { layers: 20, experts: null, family: null };
   const shared = classifier(context);
   for (const name of [...all, ...all.toReversed()]) expect(shared(name), name).toEqual(classify(name, null, null, context));
+  expect(shared('a.#.layers.3.mlp.up_proj.weight').layer).toBe(3);
+  expect(shared('a.4.layers.#.mlp.up_proj.weight').layer).not.toBe(4);
 });

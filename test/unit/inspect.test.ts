@@ -1,0 +1,36 @@
+import { join } from 'node:path';
+import { afterAll, expect, test } from 'vitest';
+import { inspect } from '../../src/inspect/inspect.ts';
+import { temporaryFolder } from '../support/checkpoints.ts';
+import { writeSparse } from '../support/sparse-checkpoint.ts';
+
+const temporary = temporaryFolder();
+afterAll(() => temporary.remove());
+
+test('the demo mixture of experts: roles, layers, experts, sizes by hand', async () => {
+  const { summary, tensors } = await inspect(join(import.meta.dirname, '../../demo/runs/moe/checkpoint-6000'));
+  expect(summary).toMatchObject({ family: 'olmoe', layers: 2, mtpLayers: 0, experts: { count: 8, perToken: 2 } });
+  expect(summary).toMatchObject({ totalParameters: 189_952, activeParameters: 189_952 - 2 * 6 * 3 * 64 * 48 });
+  expect(summary.roles.expert).toEqual({ tensors: 48, parameters: 48 * 64 * 48, bytes: 2 * 48 * 64 * 48 });
+  expect(summary.roles.router).toEqual({ tensors: 2, parameters: 2 * 8 * 64, bytes: 2 * 2 * 8 * 64 });
+  expect(summary.roles.unknown).toBeUndefined();
+  expect(Object.values(summary.roles).reduce((sum, { parameters }) => sum + parameters, 0)).toBe(summary.parameters);
+  const expert = tensors.find(({ name }) => name === 'model.layers.1.mlp.experts.7.up_proj.weight');
+  expect(expert).toMatchObject({ role: 'expert', layer: 1, expert: 7, mtp: false });
+});
+
+test('multi-token prediction has its inner role; a tensor of all experts is of none; the unknown is called so', async () => {
+  const shapes = {
+    'model.layers.0.mlp.experts.gate_up_proj': [4, 16, 8],
+    'model.layers.1.mlp.gate.weight': [4, 8],
+    'model.layers.1.eh_proj.weight': [8, 16],
+    'mystery.weight': [3],
+  };
+  const config = { model_type: 'x', num_hidden_layers: 1, num_experts: 4, num_experts_per_tok: 2 };
+  const { summary, tensors } = await inspect(writeSparse(join(temporary.path, 'mtp'), shapes, config));
+  const of = (name: string) => tensors.find((tensor) => tensor.name === name);
+  expect(of('model.layers.0.mlp.experts.gate_up_proj')).toMatchObject({ role: 'expert', layer: 0, expert: null, mtp: false });
+  expect(of('model.layers.1.mlp.gate.weight')).toMatchObject({ role: 'router', layer: 1, mtp: true });
+  expect(of('mystery.weight')).toMatchObject({ role: null, layer: null, expert: null, mtp: false });
+  expect(summary).toMatchObject({ layers: 1, mtpLayers: 1, roles: { unknown: { tensors: 1, parameters: 3 } } });
+});
