@@ -3,12 +3,17 @@ import { EXIT } from '../errors.ts';
 /** Examples of each command, as `[what it is for, the arguments after the program's name]`. They are run by nobody but read by everybody: keep them few. */
 export const EXAMPLES: Readonly<Record<string, readonly (readonly [string, string])[]>> = {
   merge: [
+    ['What is in a run: steps, tokens, loss, and what is incomplete', 'ls run'],
+    ['The last ten checkpoints of a run, 8B tokens apart', 'average run --last 10 --every 8B -o merged'],
     ['The mean of three checkpoints of a run', 'average run/checkpoint-1000 run/checkpoint-2000 run/checkpoint-3000 -o merged'],
-    ['See first what would happen', 'plan run/checkpoint-*000 -o merged'],
+    ['See first what would happen', 'plan run --last 10 --every 8B -o merged'],
     ['Check the result against its inputs', 'verify merged'],
     ['Try it on the run that comes with the package', 'demo'],
   ],
   average: [
+    ['The last ten checkpoints of a run, 8B tokens apart', 'average run --last 10 --every 8B -o merged'],
+    ['Instead of a decay phase (WSM)', 'average run --last 16 --every 5B --method wsm --decay 1-sqrt -o merged'],
+    ['A restart from before a loss spike', 'average run --before-spike auto --last 3 --for resume -o restart'],
     ['Mean of three checkpoints', 'average run/checkpoint-1000 run/checkpoint-2000 run/checkpoint-3000 -o merged'],
     ['Exponential average, 20 % to each newer one', 'average run/checkpoint-*000 --method ema --alpha 0.2 -o merged'],
     ['Weights of your own', 'average a b c --weights -0.5,0.5,1 -o merged'],
@@ -18,8 +23,8 @@ export const EXAMPLES: Readonly<Record<string, readonly (readonly [string, strin
     ['Go on after an interruption', 'average run/checkpoint-*000 -o merged --resume'],
   ],
   plan: [
-    ['What would be merged, read and written', 'plan run/checkpoint-*000 -o merged'],
-    ['The same for a script', 'plan run/checkpoint-*000 -o merged --json'],
+    ['Members, weights, what is left out, bytes, time', 'plan run --last 10 --every 8B -o merged'],
+    ['The same for a script', 'plan run --last 10 --every 8B -o merged --json'],
   ],
   run: [
     ['Every output of a recipe, from one read of its inputs', 'run recipe.yaml'],

@@ -4,7 +4,7 @@ import type { FloatDtypeName } from '../dtype.ts';
 import type { Warning } from '../errors.ts';
 import type { Purpose } from '../recipe/types.ts';
 import type { ResolvedWeights, WeightRequest } from '../schedule/types.ts';
-import type { Excluded, LogEntry, Phase, Spike } from '../trajectory/types.ts';
+import type { LogEntry, Selected } from '../trajectory/types.ts';
 
 /** A checkpoint of a run, of which more is known than its path. */
 export interface PlanInput {
@@ -47,16 +47,9 @@ export interface OutputRequest extends WeightRequest {
 }
 
 /** How the members of an output came to be chosen. */
-export interface SelectionReport {
-  readonly excluded: readonly Excluded[];
-  readonly siblings: boolean;
-  readonly phase: Phase;
-  /** The loss spike that the members lie before; null where none was asked for. */
-  readonly spike: Spike | null;
+export interface SelectionReport extends Omit<Selected, 'members'> {
+  /** The training log that the selection looked at. */
   readonly log: readonly LogEntry[];
-  /** Findings, a line each. */
-  readonly notes: readonly string[];
-  readonly warnings: readonly Warning[];
 }
 
 /** One input in its place: oldest first. */

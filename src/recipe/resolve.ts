@@ -54,8 +54,8 @@ async function chosenMembers(
   for (const output of recipe.outputs) {
     signal?.throwIfAborted();
     for (const { path, selected } of await chooseMembers(runs, output)) {
-      const { members, excluded, siblings, phase, spike, notes, warnings } = selected;
-      outputs.push({ ...outputRequest(recipe, output), path, selection: { excluded, siblings, phase, spike, log, notes, warnings } });
+      const { members, ...report } = selected;
+      outputs.push({ ...outputRequest(recipe, output), path, selection: { ...report, log } });
       chosen.push(members);
     }
   }

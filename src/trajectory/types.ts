@@ -129,6 +129,7 @@ export interface Selected {
   /** Whether members are siblings, so that nothing may depend on their order. */
   readonly siblings: boolean;
   readonly phase: Phase;
+  /** The loss spike that the members lie before; null where none was asked for. */
   readonly spike: Spike | null;
   /** Findings for the plan, a line each: spacing asked for and found, uneven spacing, fewer than asked for. */
   readonly notes: readonly string[];

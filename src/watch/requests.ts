@@ -3,8 +3,8 @@ import { fingerprint } from '../checkpoint/fingerprint.ts';
 import { openCheckpoint } from '../checkpoint/open.ts';
 import { MergeError } from '../errors.ts';
 import type { OutputRequest, PlanInput, PlanRequest } from '../plan/types.ts';
+import { PARAMETERS, type ParameterName } from '../schedule/parameters.ts';
 import { DEFAULT_ALPHA } from '../schedule/registry.ts';
-import type { WeightRequest } from '../schedule/types.ts';
 import { parseQuantity } from '../trajectory/quantity.ts';
 import type { Run, RunCheckpoint } from '../trajectory/types.ts';
 import { distance, windowAt } from './selection.ts';
@@ -14,21 +14,7 @@ import type { WatchOptions } from './types.ts';
 /** The merge of a round, or why there is none. */
 export type RoundRequest = { readonly request: PlanRequest } | { readonly reason: string };
 
-const WEIGHTS = [
-  'method',
-  'alpha',
-  'halfLife',
-  'decay',
-  'decayFloor',
-  'decayFile',
-  'decayEnd',
-  'lrCurve',
-  'gamma',
-  'window',
-  'lag',
-  'reverse',
-  'scramble',
-] as const satisfies readonly (keyof WeightRequest)[];
+const WEIGHTS = ['method', ...(Object.keys(PARAMETERS) as ParameterName[])] as const;
 
 /** Name of the merge of the window that ends at a checkpoint: no step folder's name, so that a run's reader never takes it for one. */
 export function mergeName(checkpoint: string): string {
@@ -39,14 +25,14 @@ export function mergeName(checkpoint: string): string {
 export function windowRequest(options: WatchOptions, run: Run, end: RunCheckpoint): RoundRequest {
   const window = windowAt(options, run, end.name);
   if ('reason' in window) return window;
-  const { members, excluded, siblings, phase, spike, notes, warnings } = window.selected;
+  const { members, ...report } = window.selected;
   const weights: Pick<OutputRequest, (typeof WEIGHTS)[number]> = Object.fromEntries(WEIGHTS.map((key) => [key, options[key]]));
   return {
     request: {
       ...common(options),
       inputs: members.map(input),
       allowMixedDtypes: options.allowMixedDtypes,
-      outputs: [{ ...output(options, end), ...weights, selection: { excluded, siblings, phase, spike, log: run.log, notes, warnings } }],
+      outputs: [{ ...output(options, end), ...weights, selection: { ...report, log: run.log } }],
     },
   };
 }
