@@ -1,4 +1,5 @@
 import type { Warning } from '../errors.ts';
+import type { LayerChoice } from '../routing/types.ts';
 
 /**
  * The JSON document of `merge routers`: whether experts keep their places from checkpoint to checkpoint, how far routers move, whether the averaged
@@ -16,7 +17,7 @@ export interface RouterReport {
   /** How the family chooses experts, in words; null where the function is not known. */
   readonly routing: RoutingSummary | null;
   /** In order of their index, those of multi-token prediction last. At least one. */
-  readonly layers: readonly RouterLayer[];
+  readonly layers: readonly LayerReport[];
   /** What was looked at to compare experts. */
   readonly sample: IdentitySample;
   /** On what the choice of experts was compared; null where it was not. */
@@ -44,7 +45,7 @@ export interface RoutingSummary {
 }
 
 /** One MoE layer. */
-export interface RouterLayer {
+export interface LayerReport {
   readonly layer: number;
   /** Of multi-token prediction. */
   readonly mtp: boolean;
@@ -60,7 +61,7 @@ export interface RouterLayer {
   readonly overall: RouterDrift | null;
   /** Least, over the experts, of ‖Σ w·row‖ / Σ w·‖row‖: 1 where all members' rows point the same way. */
   readonly midpoint: { readonly least: number; readonly expert: number; readonly mean: number };
-  /** Null where the choice of experts was not compared. */
+  /** The averaged router against each member's own on the same inputs; null where the choice was not compared. */
   readonly choice: LayerChoice | null;
 }
 
@@ -112,36 +113,6 @@ export interface ChoiceInputs {
   /** Vectors a layer: the fewest of all layers. */
   readonly tokens: number;
   readonly seed: number | null;
-}
-
-/** The averaged router against each member's own, on the same inputs. */
-export interface LayerChoice {
-  /** [N] */
-  readonly members: readonly MemberChoice[];
-  /** Of the averaged router; null on synthetic inputs. */
-  readonly load: Load | null;
-  /** [N] of each member's router; null on synthetic inputs. */
-  readonly memberLoads: readonly Load[] | null;
-}
-
-export interface MemberChoice {
-  /** Mean, over tokens, of the share of top-k experts that both choose, and its standard error. */
-  readonly overlap: number;
-  readonly overlapError: number;
-  /** Share of tokens whose first expert is the same. */
-  readonly top1: number;
-  /** Mean, over tokens, of the averaged router's probability that lies on the experts the member chose, as part of what its own choice holds. */
-  readonly mass: number;
-}
-
-/** How tokens spread over experts. */
-export interface Load {
-  /** Tokens of the busiest expert over the mean. */
-  readonly maxOverMean: number;
-  /** Entropy of the shares over that of an even spread: 1 is even. */
-  readonly entropy: number;
-  /** Experts that no token went to. */
-  readonly dead: number;
 }
 
 /** Which member's routers the averaged weights were given. */
