@@ -60,6 +60,21 @@ export const ERROR_CODES = {
     title: 'The recipe is not valid',
     help: 'Mend what the message shows; `merge schema` prints the form that editors can complete from.',
   },
+  E_POLICY: {
+    exit: 2,
+    title: 'A policy asks for what cannot be done with the tensors that it is about',
+    help: 'The message names the policy and the tensors: see docs/policies.md for what each kind of tensor allows.',
+  },
+  E_POLICY_UNUSED: {
+    exit: 2,
+    title: 'A policy fits no tensor of the checkpoints',
+    help: '`merge inspect CKPT --tensors` shows roles, layers, experts and names; leave the policy out if it is not for this model.',
+  },
+  E_POLICY_SHADOWED: {
+    exit: 2,
+    title: 'A policy never applies, because policies before it take all its tensors',
+    help: 'The first policy that fits decides: put the narrower one first.',
+  },
   E_OUTPUT_OVERLAPS_INPUT: {
     exit: 2,
     title: 'The output is, contains or lies inside an input',
@@ -231,6 +246,21 @@ export const ERROR_CODES = {
     title: 'An integer tensor differs between inputs',
     help: 'Integers are never averaged: merge checkpoints in which they agree.',
   },
+  E_BUFFERS_DIFFER: {
+    exit: 3,
+    title: 'A constant buffer (RoPE frequencies, a mask, a decay) differs between inputs',
+    help: 'Merge checkpoints of one configuration; a policy with use=newest takes the newest one.',
+  },
+  E_UNKNOWN_TENSOR: {
+    exit: 3,
+    title: 'A float tensor that no naming rule knows differs between inputs, in a model of which other tensors are known',
+    help: "Say what it is with a policy (--policy 'name=NAME:use=average'), or add --allow-unknown to average all of these.",
+  },
+  E_NOT_EQUAL: {
+    exit: 3,
+    title: 'A tensor that a policy wants equal in all inputs differs',
+    help: 'Leave out the checkpoint in which it differs, or change the policy.',
+  },
   E_UNSUPPORTED_DTYPE: {
     exit: 3,
     title: 'A tensor has a dtype that is never averaged code by code',
@@ -309,6 +339,9 @@ export const WARNING_CODES = {
   W_TOKENS: 'Some token counts are unknown, or another source says something else.',
   W_WINDOW_WIDE: 'The members span a large part of the run so far, where the PMA paper saw merging do harm.',
   W_OPTIMIZER_NEWEST: 'Optimizer state was copied from the newest member, and belongs to its weights and not to the merged ones.',
+  W_UNKNOWN_NAMES: 'Tensors whose names no rule knows are averaged.',
+  W_LEFT_OUT: 'Adapters or optimizer states lie among the weights, and are left out.',
+  W_DROPPED: 'A policy drops tensors that the model needs, or that its configuration still counts.',
   W_NONFINITE: 'An input tensor holds NaN or infinity.',
   W_OVERFLOW: 'A finite sum became infinite in the output dtype.',
   W_UNINDEXED_FILE: 'The folder holds safetensors files that its checkpoint does not include.',
