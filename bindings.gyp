@@ -24,6 +24,12 @@
       'native/core/engine.cpp',
       'native/core/engine_reads.cpp',
       'native/core/probe.cpp',
+      'native/core/quant_job.cpp',
+      'native/core/quant_scale.cpp',
+      'native/core/quantiser.cpp',
+      'native/core/quantiser_outputs.cpp',
+      'native/core/quant_worker.cpp',
+      'native/core/requantise.cpp',
     ],
     'addon_sources': [
       'native/napi/addon.cpp',
@@ -33,6 +39,7 @@
       'native/napi/output_wrap.cpp',
       'native/napi/engine_wrap.cpp',
       'native/napi/functions.cpp',
+      'native/napi/requantise_values.cpp',
     ],
   },
   'target_defaults': {

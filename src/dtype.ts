@@ -17,18 +17,21 @@ export const DTYPES = [
   { name: 'I64', code: 11, bits: 64, kind: 'integer' },
   { name: 'BOOL', code: 12, bits: 8, kind: 'integer' },
   { name: 'C64', code: 13, bits: 64, kind: 'complex' },
-  { name: 'F8_E5M2', code: 14, bits: 8, kind: 'packed' },
-  { name: 'F8_E4M3', code: 15, bits: 8, kind: 'packed' },
+  { name: 'F8_E5M2', code: 14, bits: 8, kind: 'float' },
+  { name: 'F8_E4M3', code: 15, bits: 8, kind: 'float' },
   { name: 'F8_E8M0', code: 16, bits: 8, kind: 'packed' },
-  { name: 'F8_E5M2FNUZ', code: 17, bits: 8, kind: 'packed' },
-  { name: 'F8_E4M3FNUZ', code: 18, bits: 8, kind: 'packed' },
+  { name: 'F8_E5M2FNUZ', code: 17, bits: 8, kind: 'float' },
+  { name: 'F8_E4M3FNUZ', code: 18, bits: 8, kind: 'float' },
   { name: 'F6_E2M3', code: 19, bits: 6, kind: 'packed' },
   { name: 'F6_E3M2', code: 20, bits: 6, kind: 'packed' },
   { name: 'F4', code: 21, bits: 4, kind: 'packed' },
 ] as const;
 
 export type DtypeName = (typeof DTYPES)[number]['name'];
-export type FloatDtypeName = Extract<(typeof DTYPES)[number], { kind: 'float' }>['name'];
+/** Dtypes that are averaged element by element. */
+export type AveragedDtypeName = Extract<(typeof DTYPES)[number], { kind: 'float' }>['name'];
+/** Those among them that any tensor may be stored in on request. */
+export type FloatDtypeName = Exclude<AveragedDtypeName, `F8_${string}`>;
 /** `float` is averaged; `integer` must be equal and is copied; `complex` and `packed` are refused. */
 export type DtypeKind = (typeof DTYPES)[number]['kind'];
 

@@ -6,7 +6,7 @@ export type { BenchOptions, BenchReport } from './bench/bench-machine.ts';
 export { benchMachine } from './bench/bench-machine.ts';
 export type { DoctorReport } from './doctor/examine.ts';
 export { examine } from './doctor/examine.ts';
-export type { DtypeName, FloatDtypeName } from './dtype.ts';
+export type { AveragedDtypeName, DtypeName, FloatDtypeName } from './dtype.ts';
 export type { MergedMember, MergedOutput, MergeEvent, MergeResult, ProgressEvent } from './engine/events.ts';
 export type { Conflict, ErrorCode, ErrorDetails, Warning, WarningCode } from './errors.ts';
 export { EXIT, MergeError } from './errors.ts';

@@ -75,7 +75,7 @@ Status ChunkRunner::run_piece(const Job& job, const Piece& piece, ChunkResult* r
   const std::size_t segment = piece.segment;
   const bool copies = job.copies(segment);
   const auto source = static_cast<std::size_t>(copies ? -1 - job.table[segment] : 0);
-  if (!copies && !combiner_.prepare(job, segment)) return failure(Code::no_memory, "no memory for mixed dtypes");
+  if (!copies && !combiner_.prepare(job, segment)) return failure(Code::no_memory, "no memory for float64 values");
   for (std::size_t n = 0; n < job.inputs; ++n) {
     if (!job.reads(segment, n)) continue;
     const std::size_t at = segment * job.inputs + n;
@@ -117,15 +117,11 @@ Status ChunkRunner::run_piece(const Job& job, const Piece& piece, ChunkResult* r
 
 Status ChunkRunner::flush(const Job& job, std::size_t segment, ChunkResult* result, Tally* tally) {
   if (stop_->load(std::memory_order_relaxed) || job.cancelled()) return failure(Code::cancelled, "cancelled");
-  // Before anything is written: a poisoned mapping has given zeros, on this thread or another. The fence keeps the loads of the tile from passing that of
-  // the flag.
-  std::atomic_thread_fence(std::memory_order_seq_cst);
-  for (std::size_t f = 0; f < job.files.size(); ++f) {
-    if (!job.files[f]->mapping().poisoned.load()) continue;
-    Status status = job.files[f]->poison_reason();
-    status.file = static_cast<int>(f);
-    status.segment = static_cast<int>(segment);
-    return status;
+  // Before anything is written: a poisoned mapping has given zeros, on this thread or another.
+  Status intact = first_poisoned(job.files);
+  if (!intact.ok()) {
+    intact.segment = static_cast<int>(segment);
+    return intact;
   }
   for (std::size_t k = 0; k < job.outputs.size(); ++k) {
     Tile& tile = tiles_[k];

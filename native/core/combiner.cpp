@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "../kernels/scalar_convert.h"
+#include "../kernels/small_float.h"
 #include "dtype.h"
 #include "shape.h"
 
@@ -32,18 +32,39 @@ double load_any(std::uint8_t dtype, const void* base, std::size_t index) {
     case kBF16: return load_element<kBF16>(base, index);
     case kF16: return load_element<kF16>(base, index);
     case kF32: return load_element<kF32>(base, index);
-    default: return load_element<kF64>(base, index);
+    case kF64: return load_element<kF64>(base, index);
+    case kF8E5M2Code: return load_value<kFloatCodes + kE5M2>(base, index);
+    case kF8E4M3Code: return load_value<kFloatCodes + kE4M3>(base, index);
+    case kF8E5M2FnuzCode: return load_value<kFloatCodes + kE5M2Fnuz>(base, index);
+    default: return load_value<kFloatCodes + kE4M3Fnuz>(base, index);
   }
 }
 
-bool store_any(std::uint8_t dtype, void* base, std::size_t index, double value) {
+template <int Kind>
+Fit store_small_float(void* base, std::size_t index, double value) {
+  unsigned code = 0;
+  const Fit fit = float_to_small<Kind>(static_cast<float>(value), &code);
+  store_code<Kind>(base, index, code);
+  return fit;
+}
+
+Fit store_any(std::uint8_t dtype, void* base, std::size_t index, double value) {
+  const auto fit = [](bool finite) { return finite ? Fit::in_range : Fit::not_finite; };
   switch (dtype) {
-    case kBF16: return store_element<kBF16>(base, index, value);
-    case kF16: return store_element<kF16>(base, index, value);
-    case kF32: return store_element<kF32>(base, index, value);
-    default: return store_element<kF64>(base, index, value);
+    case kBF16: return fit(store_element<kBF16>(base, index, value));
+    case kF16: return fit(store_element<kF16>(base, index, value));
+    case kF32: return fit(store_element<kF32>(base, index, value));
+    case kF64: return fit(store_element<kF64>(base, index, value));
+    case kF8E5M2Code: return store_small_float<kE5M2>(base, index, value);
+    case kF8E4M3Code: return store_small_float<kE4M3>(base, index, value);
+    case kF8E5M2FnuzCode: return store_small_float<kE5M2Fnuz>(base, index, value);
+    default: return store_small_float<kE4M3Fnuz>(base, index, value);
   }
 }
+
+// One row that is one block.
+Panel row_of(std::size_t count) { return {1, count, count}; }
+constexpr double kOne = 1;
 
 }  // namespace
 
@@ -64,19 +85,21 @@ bool Combiner::prepare(const Job& job, std::size_t segment) {
   }
   for (std::size_t k = 0; k < outputs; ++k) bytes += job.out_size(segment, k);
   const std::uint8_t* dtypes = &job.dtype[segment * job.inputs];
-  mixed_ = false;
-  for (const std::size_t n : members_) mixed_ = mixed_ || dtypes[n] != dtypes[members_[0]];
-  if (mixed_) {
+  widened_ = !is_wide_float(dtypes[members_[0]]);
+  for (const std::size_t n : members_) widened_ = widened_ || dtypes[n] != dtypes[members_[0]];
+  bool narrowed = false;
+  for (std::size_t k = 0; k < outputs; ++k) narrowed = narrowed || !is_wide_float(job.out_dtype[segment * outputs + k]);
+  if (widened_ || narrowed) {
     block_ = mixed_block_elements(job.inputs);
-    if (!scratch_.reserve(sizeof(double) * block_ * job.inputs)) return false;
+    if (!scratch_.reserve(sizeof(double) * block_ * (job.inputs + kMaxGroup))) return false;
   } else {
     block_ = std::clamp(kBlockBytes / bytes / kBlockGrain * kBlockGrain, kBlockGrain, kMostBlock);
   }
   const double* rows = &job.weights[static_cast<std::size_t>(job.table[segment]) * outputs * job.inputs];
   std::vector<std::size_t> group;
-  for (std::uint8_t dtype = 0; dtype < kFloatCodes; ++dtype) {
+  for (int encoding = 0; encoding < kEncodings; ++encoding) {
     for (std::size_t k = 0; k < outputs; ++k) {
-      if (job.out_dtype[segment * outputs + k] != dtype) continue;
+      if (encoding_of(job.out_dtype[segment * outputs + k]) != encoding) continue;
       group.push_back(k);
       if (group.size() == kMaxGroup) add_group(rows, group), group.clear();
     }
@@ -92,7 +115,7 @@ void Combiner::add_group(const double* rows, const std::vector<std::size_t>& out
     const bool takes_part = std::any_of(outputs.begin(), outputs.end(), [&](std::size_t k) { return rows[k * job_->inputs + n] != 0; });
     if (takes_part) group.members.push_back(n);
   }
-  const std::uint8_t in = mixed_ ? std::uint8_t{kF64} : job_->dtype[segment_ * job_->inputs + members_[0]];
+  const std::uint8_t in = widened_ ? std::uint8_t{kF64} : job_->dtype[segment_ * job_->inputs + members_[0]];
   bool exact = in != kF64;
   for (const std::size_t k : outputs) {
     for (const std::size_t n : group.members) {
@@ -101,7 +124,11 @@ void Combiner::add_group(const double* rows, const std::vector<std::size_t>& out
       exact = exact && product_is_exact(weight, in);
     }
   }
-  const std::uint8_t out = job_->out_dtype[segment_ * job_->outputs.size() + outputs[0]];
+  int out = encoding_of(job_->out_dtype[segment_ * job_->outputs.size() + outputs[0]]);
+  if (out >= kFloatCodes) {
+    group.small = out - kFloatCodes;
+    out = kF64;
+  }
   group.kernel = (exact ? kernels_.combine_exact : kernels_.combine)[in][out][outputs.size() - 1];
   groups_.push_back(std::move(group));
 }
@@ -114,9 +141,9 @@ void Combiner::run(std::uint64_t first, std::size_t count, const std::uint8_t* c
     const std::size_t block = std::min(count, block_);
     for (const std::size_t n : members_) {
       sources_[n] = from_[n];
-      if (!mixed_) continue;
+      if (!widened_) continue;
       double* widened = reinterpret_cast<double*>(scratch_.data()) + n * block_;
-      kernels_.widen[job_->dtype[segment_ * job_->inputs + n]](from_[n], widened, block);
+      widen(job_->dtype[segment_ * job_->inputs + n], from_[n], widened, block);
       sources_[n] = widened;
     }
     if (run_groups(block, sources_.data(), to_.data())) run_with_care(first, block, from_.data(), to_.data(), counts);
@@ -125,6 +152,13 @@ void Combiner::run(std::uint64_t first, std::size_t count, const std::uint8_t* c
     first += block;
     count -= block;
   }
+}
+
+void Combiner::widen(std::uint8_t dtype, const void* from, double* to, std::size_t count) const {
+  if (is_wide_float(dtype)) return kernels_.widen[dtype](from, to, count);
+  double peak = 0;
+  const Codes codes{from, count, &kOne, 1};
+  kernels_.quant.accumulate[encoding_of(dtype)](row_of(count), &codes, 1, true, to, &peak);
 }
 
 bool Combiner::run_groups(std::size_t count, const void* const* inputs, std::uint8_t* const* outputs) {
@@ -139,9 +173,16 @@ bool Combiner::run_groups(std::size_t count, const void* const* inputs, std::uin
       sources = many.data();
     }
     for (std::size_t i = 0; i < group.members.size(); ++i) sources[i] = inputs[group.members[i]];
-    for (std::size_t i = 0; i < group.outputs.size(); ++i) to[i] = outputs[group.outputs[i]];
+    double* sums = reinterpret_cast<double*>(scratch_.data()) + job_->inputs * block_;
+    for (std::size_t i = 0; i < group.outputs.size(); ++i) {
+      to[i] = group.small < 0 ? static_cast<void*>(outputs[group.outputs[i]]) : sums + i * block_;
+    }
     const Block block{sources, group.weights.data(), to, group.members.size(), count};
     nonfinite = group.kernel(block) || nonfinite;
+    for (std::size_t i = 0; i < group.outputs.size() && group.small >= 0; ++i) {
+      const auto encode = kernels_.quant.encode[group.small];
+      nonfinite = encode(row_of(count), sums + i * block_, &kOne, outputs[group.outputs[i]], count) || nonfinite;
+    }
   }
   return nonfinite;
 }
@@ -176,8 +217,10 @@ void Combiner::run_with_care(std::uint64_t first, std::size_t count, const std::
         finite_members = finite_members && std::isfinite(x[n]);
         sum = sum + weight * x[n];
       }
-      const bool finite = store_any(out_dtypes[k], outputs[k], i, sum);
-      if (!finite && finite_members) note(cell, -1 - static_cast<std::int32_t>(k), std::isnan(sum));
+      const Fit fit = store_any(out_dtypes[k], outputs[k], i, sum);
+      const std::int32_t output = -1 - static_cast<std::int32_t>(k);
+      if (fit == Fit::not_finite && finite_members) note(cell, output, std::isnan(sum));
+      if (fit == Fit::saturated) ++(*counts)[{cell, output}].saturated;
     }
   }
 }

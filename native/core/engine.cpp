@@ -191,6 +191,7 @@ bool Engine::take_chunk(std::unique_lock<std::mutex>& lock, ChunkRunner& runner)
       Nonfinite& sum = call->tally.nonfinite[where];
       sum.nan += count.nan;
       sum.inf += count.inf;
+      sum.saturated += count.saturated;
     }
     finish_chunk(*call, status);
     return true;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "chunk_runner.h"
+#include "quant_job.h"
 #include "shape.h"
 #include "thread.h"
 #include "write_back.h"
@@ -28,6 +29,9 @@ class Engine {
 
   // Runs a job to its end on the pool; blocks the calling thread. Several threads may call at once.
   Status run(const Job& job, JobResult* result);
+
+  // Dequantises, averages and quantises anew (requantise.cpp). Blocks likewise; a second call waits for the first.
+  Status requantise(const QuantJob& job, QuantResult* result);
 
  private:
   // One read: part of a range into a slot.
@@ -91,6 +95,7 @@ class Engine {
   std::deque<Buffer> slots_;
   std::vector<Buffer*> free_slots_;
   std::vector<Thread> threads_;
+  std::mutex requantising_;
 };
 
 }  // namespace ckpt

@@ -123,6 +123,18 @@ Status Input::poison_reason() const {
   return failure(Code::input_changed, "the input became shorter while it was mapped");
 }
 
+Status first_poisoned(const std::vector<std::shared_ptr<Input>>& files) {
+  // The fence keeps the loads of what was computed from passing that of the flag.
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  for (std::size_t f = 0; f < files.size(); ++f) {
+    if (!files[f]->mapping().poisoned.load()) continue;
+    Status status = files[f]->poison_reason();
+    status.file = static_cast<int>(f);
+    return status;
+  }
+  return {};
+}
+
 std::vector<unsigned char> resident_pages(const std::uint8_t* base, std::size_t length) {
   std::vector<unsigned char> pages((length + page_bytes() - 1) / page_bytes());
 #if defined(__APPLE__)

@@ -71,6 +71,9 @@ class Input {
   std::vector<bool> absent_;  // [pages] not resident before; empty = unknown
 };
 
+// The failure of the first file whose mapping has been poisoned: what was read from any of them until now may be zeros.
+Status first_poisoned(const std::vector<std::shared_ptr<Input>>& files);
+
 // Pages of a mapping range that are in the page cache, a byte each. Empty where the system does not say.
 std::vector<unsigned char> resident_pages(const std::uint8_t* base, std::size_t length);
 

@@ -47,8 +47,9 @@ Status validate(const Job& job);
 struct Nonfinite {
   std::uint64_t nan = 0;
   std::uint64_t inf = 0;
+  std::uint64_t saturated = 0;  // became the largest finite number
 };
-// By (cell, member); member -1 - k stands for finite sums that overflowed in output k.
+// By (cell, member); member -1 - k stands for finite sums that were out of range in output k.
 using NonfiniteCounts = std::map<std::pair<std::int32_t, std::int32_t>, Nonfinite>;
 
 struct JobResult {

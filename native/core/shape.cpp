@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "../kernels/kernel_table.h"
+
 namespace ckpt {
 namespace {
 
@@ -12,7 +14,7 @@ constexpr std::size_t kLeastRequest = std::size_t{64} << 10;
 constexpr std::size_t kDefaultInFlight = 32;
 
 std::uint64_t buffers_per_thread(const EngineOptions& options, std::size_t tile) {
-  const std::uint64_t scratch = std::uint64_t{8} * options.max_inputs * mixed_block_elements(options.max_inputs);
+  const std::uint64_t scratch = std::uint64_t{8} * (options.max_inputs + kMaxGroup) * mixed_block_elements(options.max_inputs);
   return std::uint64_t{options.max_outputs} * tile + scratch;
 }
 

@@ -203,6 +203,14 @@ void widen_block(const void* input, double* output, std::size_t count) {
 
 #endif
 
+}  // namespace
+}  // namespace ckpt
+
+#include "quant_kernel.h"
+
+namespace ckpt {
+namespace {
+
 #define CKPT_GROUP(In, Out, Exact) \
   { combine<In, Out, 1, Exact>, combine<In, Out, 2, Exact>, combine<In, Out, 3, Exact>, combine<In, Out, 4, Exact> }
 #define CKPT_OUTPUTS(In, Exact) \
@@ -217,12 +225,13 @@ extern const KernelTable table;
 #define CKPT_FLOAT(In) \
   { combine_float<In, In>, nullptr, nullptr, nullptr }
 #define CKPT_FLOATS {CKPT_FLOAT(kBF16), {}, {}, {}}, {{}, CKPT_FLOAT(kF16), {}, {}}, {{}, {}, CKPT_FLOAT(kF32), {}}, {}
-const KernelTable table = {{CKPT_FLOATS}, {CKPT_FLOATS}, {}};
+const KernelTable table = {{CKPT_FLOATS}, {CKPT_FLOATS}, {}, {}};
 #else
 const KernelTable table = {
     {CKPT_OUTPUTS(kBF16, false), CKPT_OUTPUTS(kF16, false), CKPT_OUTPUTS(kF32, false), CKPT_OUTPUTS(kF64, false)},
     {CKPT_OUTPUTS(kBF16, true), CKPT_OUTPUTS(kF16, true), CKPT_OUTPUTS(kF32, true), {}},
-    {widen_block<kBF16>, widen_block<kF16>, widen_block<kF32>, widen_block<kF64>}};
+    {widen_block<kBF16>, widen_block<kF16>, widen_block<kF32>, widen_block<kF64>},
+    CKPT_QUANT};
 #endif
 }  // namespace CKPT_KERNEL_NAMESPACE
 

@@ -10,6 +10,11 @@ namespace ckpt {
 // Float dtypes, numbered as in src/dtype.ts.
 enum FloatCode : int { kBF16 = 0, kF16 = 1, kF32 = 2, kF64 = 3 };
 constexpr int kFloatCodes = 4;
+// Small floats, in the order of their kernels; codes of the dtypes stand in core/dtype.h.
+enum SmallFloat : int { kE5M2 = 0, kE4M3 = 1, kE5M2Fnuz = 2, kE4M3Fnuz = 3, kE2M1 = 4 };
+constexpr int kSmallFloats = 5;
+// Encodings of a value: the float dtypes, then the small floats.
+constexpr int kEncodings = kFloatCodes + kSmallFloats;
 
 // Outputs computed from one decoding of the inputs: 4 x 4 accumulators fill half of 32 vector registers.
 constexpr std::size_t kMaxGroup = 4;
@@ -27,11 +32,40 @@ struct Block {
 // with the careful path.
 using BlockKernel = bool (*)(const Block&);
 
+// Partial sums of a sum of squares: element i of a row is added to lane i mod kDistanceLanes, whatever the instruction set.
+constexpr std::size_t kDistanceLanes = 8;
+
+// A panel of a matrix: rows x cols, made of blocks of `block` columns (the last may be narrower), each with a scale of its own.
+struct Panel {
+  std::size_t rows;
+  std::size_t cols;
+  std::size_t block;
+};
+
+// A member's codes under a panel. FP4 lies two codes a byte, low nibble first.
+struct Codes {
+  const void* codes;     // of the panel's first element
+  std::size_t stride;    // bytes from row to row
+  const double* scales;  // [blocks]
+  double weight;
+};
+
+struct QuantKernels {
+  // values [rows x cols] = weight x (code x scale) summed over the members, in order; added to what is there unless `first`. In `peaks` [blocks] the
+  // largest magnitude of each block. True where some value is not finite; the peaks are then unspecified.
+  bool (*accumulate[kEncodings])(const Panel& panel, const Codes* members, std::size_t count, bool first, double* values, double* peaks);
+  // Codes of float32(value / scale), `stride` bytes from row to row. True where some is not finite or out of range; those codes are then unspecified.
+  bool (*encode[kSmallFloats])(const Panel& panel, const double* values, const double* scales, void* codes, std::size_t stride);
+  // Adds (code x scale - value)^2 to the lanes, block by block, each row by row.
+  void (*distance[kEncodings])(const Panel& panel, const Codes& member, const double* values, double* lanes);
+};
+
 struct KernelTable {
   BlockKernel combine[kFloatCodes][kFloatCodes][kMaxGroup];  // [input dtype][output dtype][outputs - 1]
   // The same with fused multiply-add, for weights whose products are exact in float64 (then fusing changes nothing); null for F64 inputs.
   BlockKernel combine_exact[kFloatCodes][kFloatCodes][kMaxGroup];
   void (*widen[kFloatCodes])(const void* input, double* output, std::size_t count);
+  QuantKernels quant;
 };
 
 }  // namespace ckpt

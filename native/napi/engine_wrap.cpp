@@ -6,6 +6,7 @@
 #include "addon_data.h"
 #include "input_wrap.h"
 #include "output_wrap.h"
+#include "requantise_values.h"
 #include "task.h"
 #include "values.h"
 
@@ -45,16 +46,6 @@ Napi::Object describe(Napi::Env env, const EngineShape& shape) {
   return object;
 }
 
-template <typename T, typename Unwrap>
-std::vector<std::shared_ptr<T>> unwrap_all(const Napi::Object& from, const char* name, Unwrap unwrap) {
-  const Napi::Value value = from.Get(name);
-  if (!value.IsArray()) refuse(from.Env(), (std::string(name) + " is not an array").c_str());
-  const auto array = value.As<Napi::Array>();
-  std::vector<std::shared_ptr<T>> all;
-  for (std::uint32_t i = 0; i < array.Length(); ++i) all.push_back(unwrap(array.Get(i)));
-  return all;
-}
-
 // Copies all that the caller could change under the threads; only the cancel flag stays shared.
 std::shared_ptr<Job> to_job(const Napi::Object& from) {
   auto job = std::make_shared<Job>();
@@ -72,13 +63,7 @@ std::shared_ptr<Job> to_job(const Napi::Object& from) {
   job->weights = copy_array<double>(from, "weights", napi_float64_array);
   job->cell = copy_array<std::int32_t>(from, "cell", napi_int32_array);
   job->cell_end = copy_uints(from, "cellEnd");
-  const Napi::Value cancel = from.Get("cancel");
-  if (!cancel.IsTypedArray() || cancel.As<Napi::TypedArray>().TypedArrayType() != napi_int32_array) {
-    refuse(from.Env(), "cancel is not an Int32Array");
-  }
-  const auto flag = cancel.As<Napi::Int32Array>();
-  if (flag.ElementLength() == 0) refuse(from.Env(), "cancel is empty");
-  job->cancel = flag.Data();
+  job->cancel = cancel_flag(from);
   return job;
 }
 
@@ -99,6 +84,7 @@ Napi::Value to_result(Napi::Env env, const JobResult& from) {
     entry.Set("member", Napi::Number::New(env, where.second));
     entry.Set("nan", Napi::Number::New(env, static_cast<double>(count.nan)));
     entry.Set("inf", Napi::Number::New(env, static_cast<double>(count.inf)));
+    entry.Set("saturated", Napi::Number::New(env, static_cast<double>(count.saturated)));
     nonfinite.Set(index++, entry);
   }
   result.Set("bytesRead", Napi::Number::New(env, static_cast<double>(from.bytes_read)));
@@ -112,6 +98,13 @@ Napi::Value to_result(Napi::Env env, const JobResult& from) {
   return result;
 }
 
+// Keeps outputs open while a call uses them.
+std::vector<std::shared_ptr<OutputUse>> hold(const std::vector<std::shared_ptr<Output>>& outputs) {
+  std::vector<std::shared_ptr<OutputUse>> uses;
+  for (const auto& output : outputs) uses.push_back(std::make_shared<OutputUse>(output));
+  return uses;
+}
+
 }  // namespace
 
 const Isa& active_isa(Napi::Env env) {
@@ -122,7 +115,8 @@ const Isa& active_isa(Napi::Env env) {
 }
 
 Napi::Function EngineWrap::define(Napi::Env env) {
-  return DefineClass(env, "NativeEngine", {InstanceMethod<&EngineWrap::combine>("combine"), InstanceMethod<&EngineWrap::close>("close")});
+  return DefineClass(env, "NativeEngine", {InstanceMethod<&EngineWrap::combine>("combine"), InstanceMethod<&EngineWrap::requantise>("requantise"),
+                      InstanceMethod<&EngineWrap::close>("close")});
 }
 
 Napi::Value EngineWrap::create(const Napi::CallbackInfo& info) { return addon_data(info.Env()).engine.New({info[0]}); }
@@ -147,11 +141,20 @@ Napi::Value EngineWrap::combine(const Napi::CallbackInfo& info) {
   if (!info[0].IsObject()) refuse(env, "the job is not an object");
   const auto from = info[0].As<Napi::Object>();
   const auto job = to_job(from);
-  std::vector<std::shared_ptr<OutputUse>> uses;
-  for (const auto& output : job->outputs) uses.push_back(std::make_shared<OutputUse>(output));
   return Task<JobResult>::start(
-      env, [engine = engine_, job, uses](JobResult* result) { return engine->run(*job, result); },
+      env, [engine = engine_, job, uses = hold(job->outputs)](JobResult* result) { return engine->run(*job, result); },
       [](Napi::Env at, JobResult& result) { return to_result(at, result); }, Napi::Persistent(from.Get("cancel").As<Napi::Object>()));
+}
+
+Napi::Value EngineWrap::requantise(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (engine_ == nullptr) refuse(env, "the engine is closed");
+  if (!info[0].IsObject()) refuse(env, "the job is not an object");
+  const auto from = info[0].As<Napi::Object>();
+  const auto job = to_quant_job(from);
+  return Task<QuantResult>::start(
+      env, [engine = engine_, job, uses = hold(job->outputs)](QuantResult* result) { return engine->requantise(*job, result); },
+      [](Napi::Env at, QuantResult& result) { return to_quant_result(at, result); }, Napi::Persistent(from.Get("cancel").As<Napi::Object>()));
 }
 
 // Calls in flight hold the engine too; the last holder joins the threads.

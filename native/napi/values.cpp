@@ -63,4 +63,24 @@ std::vector<std::uint64_t> copy_uints(const Napi::Object& object, const char* na
   return to;
 }
 
+std::vector<std::int64_t> copy_offsets(const Napi::Object& object, const char* name) {
+  const std::vector<double> from = copy_array<double>(object, name, napi_float64_array);
+  std::vector<std::int64_t> to(from.size());
+  for (std::size_t i = 0; i < from.size(); ++i) {
+    if (from[i] != -1 && !is_uint(from[i])) refuse_property(object.Env(), name, "made of whole numbers below 2^53, or -1");
+    to[i] = static_cast<std::int64_t>(from[i]);
+  }
+  return to;
+}
+
+const std::int32_t* cancel_flag(const Napi::Object& from) {
+  const Napi::Value cancel = from.Get("cancel");
+  if (!cancel.IsTypedArray() || cancel.As<Napi::TypedArray>().TypedArrayType() != napi_int32_array) {
+    refuse(from.Env(), "cancel is not an Int32Array");
+  }
+  const auto flag = cancel.As<Napi::Int32Array>();
+  if (flag.ElementLength() == 0) refuse(from.Env(), "cancel is empty");
+  return flag.Data();
+}
+
 }  // namespace ckpt

@@ -4,6 +4,7 @@
 #include <napi.h>
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -37,7 +38,23 @@ std::vector<T> copy_array(const Napi::Object& object, const char* name, napi_typ
   return std::vector<T>(array.Data(), array.Data() + array.ElementLength());
 }
 
+// The native objects of an array property.
+template <typename T, typename Unwrap>
+std::vector<std::shared_ptr<T>> unwrap_all(const Napi::Object& from, const char* name, Unwrap unwrap) {
+  const Napi::Value value = from.Get(name);
+  if (!value.IsArray()) refuse(from.Env(), (std::string(name) + " is not an array").c_str());
+  const auto array = value.As<Napi::Array>();
+  std::vector<std::shared_ptr<T>> all;
+  for (std::uint32_t i = 0; i < array.Length(); ++i) all.push_back(unwrap(array.Get(i)));
+  return all;
+}
+
 // A Float64Array of whole numbers in [0, 2^53).
 std::vector<std::uint64_t> copy_uints(const Napi::Object& object, const char* name);
+// The same, or -1 for none.
+std::vector<std::int64_t> copy_offsets(const Napi::Object& object, const char* name);
+
+// The shared flag `cancel`, an Int32Array.
+const std::int32_t* cancel_flag(const Napi::Object& object);
 
 }  // namespace ckpt

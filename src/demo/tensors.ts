@@ -1,7 +1,7 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { openCheckpoint } from '../checkpoint/open.ts';
 import type { Checkpoint } from '../checkpoint/types.ts';
-import type { FloatDtypeName } from '../dtype.ts';
+import type { AveragedDtypeName } from '../dtype.ts';
 import { MergeError } from '../errors.ts';
 import { decodeFloat, FLOAT_BYTES } from '../reference/float.ts';
 import type { TensorInfo } from '../safetensors/types.ts';
@@ -38,7 +38,7 @@ export async function withWeights<T>(path: string, use: (weights: WeightReader) 
         details: { file, tensor: name },
       });
     }
-    const dtype = info.dtype as FloatDtypeName;
+    const dtype = info.dtype as AveragedDtypeName;
     return Float64Array.from({ length: bytes.byteLength / FLOAT_BYTES[dtype] }, (_, i) => decodeFloat(dtype, bytes, i));
   };
   try {

@@ -7,7 +7,7 @@ import type { RequantiseJob, RequantiseResult } from './requantise.ts';
 export type { RequantiseJob, RequantiseResult, StripNonfinite } from './requantise.ts';
 
 /** Raised when this file and `native/napi` change together; the loader refuses a binary with another number. */
-export const NATIVE_API_VERSION = 1;
+export const NATIVE_API_VERSION = 2;
 
 export type Isa = 'scalar' | 'avx2' | 'avx512' | 'neon';
 export type InputMode = 'map' | 'read';
@@ -127,6 +127,8 @@ export interface NonfiniteCount {
   readonly member: number;
   readonly nan: number;
   readonly inf: number;
+  /** Elements of output k that are the largest finite number of their dtype because the sum was too large (F8_E4M3). */
+  readonly saturated: number;
 }
 
 export interface CombineResult {

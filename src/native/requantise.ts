@@ -19,7 +19,7 @@ export interface RequantiseJob {
   readonly outputs: readonly NativeOutput[];
   /** [S] */
   readonly rows: Float64Array;
-  /** [S] elements of a row. With an MXFP4 member or output a multiple of 32, and `blockCols` is 32. */
+  /** [S] elements of a row. With an MXFP4 member or output a multiple of 32, and blocks are 1 x 32. */
   readonly cols: Float64Array;
   readonly blockRows: Float64Array;
   readonly blockCols: Float64Array;

@@ -2,14 +2,14 @@
  * The arithmetic promise, one element at a time: the slow obvious twin of the native engine. Tests compare the engine with it, and `verify`
  * recomputes merges with it.
  */
-import type { FloatDtypeName } from '../dtype.ts';
+import type { AveragedDtypeName } from '../dtype.ts';
 import { MergeError } from '../errors.ts';
 import { decodeFloat, encodeFloat, FLOAT_BYTES } from './float.ts';
 
 export interface ReferenceInput {
   /** Little-endian elements; any alignment. Not looked at when `weight` is 0. */
   readonly bytes: Uint8Array;
-  readonly dtype: FloatDtypeName;
+  readonly dtype: AveragedDtypeName;
   readonly weight: number;
 }
 
@@ -18,7 +18,7 @@ export interface ReferenceRequest {
   readonly inputs: readonly ReferenceInput[];
   /** Elements of each input and of the output. */
   readonly count: number;
-  readonly outDtype: FloatDtypeName;
+  readonly outDtype: AveragedDtypeName;
 }
 
 export interface ReferenceResult {

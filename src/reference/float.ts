@@ -1,11 +1,21 @@
 /**
- * The four float formats by their definition: what number a bit pattern stands for, and which bit pattern is nearest to a number. Written as
+ * The float formats by their definition: what number a bit pattern stands for, and which bit pattern is nearest to a number. Written as
  * arithmetic, not as bit manipulation, so that it shares no mistake with the kernels that it is compared with.
  */
-import type { FloatDtypeName } from '../dtype.ts';
+import type { AveragedDtypeName } from '../dtype.ts';
+import { SMALL_FLOATS } from './small-float.ts';
 
 /** Bytes of one element. */
-export const FLOAT_BYTES: Readonly<Record<FloatDtypeName, number>> = { BF16: 2, F16: 2, F32: 4, F64: 8 };
+export const FLOAT_BYTES: Readonly<Record<AveragedDtypeName, number>> = {
+  BF16: 2,
+  F16: 2,
+  F32: 4,
+  F64: 8,
+  F8_E5M2: 1,
+  F8_E4M3: 1,
+  F8_E5M2FNUZ: 1,
+  F8_E4M3FNUZ: 1,
+};
 
 /** A 16-bit format: one sign bit, then the exponent, then `fractionBits` of fraction. */
 class Format16 {
@@ -62,7 +72,7 @@ const bf16Format = () => (bf16 ??= new Format16(7, -126, 0x7f80, 0x7fc0));
 const f16Format = () => (f16 ??= new Format16(10, -14, 0x7c00, 0x7e00));
 
 /** The number that element `index` of `view` stands for, exactly. Little-endian; `view` may start at any byte. */
-export function decodeFloat(dtype: FloatDtypeName, view: DataView, index: number): number {
+export function decodeFloat(dtype: AveragedDtypeName, view: DataView, index: number): number {
   switch (dtype) {
     case 'BF16':
       return bf16Format().values[view.getUint16(index * 2, true)]!;
@@ -72,16 +82,18 @@ export function decodeFloat(dtype: FloatDtypeName, view: DataView, index: number
       return view.getFloat32(index * 4, true);
     case 'F64':
       return view.getFloat64(index * 8, true);
+    default:
+      return SMALL_FLOATS[dtype].values[view.getUint8(index)]!;
   }
 }
 
 /**
  * Writes `value` as element `index` of `view`, as the arithmetic promise has it: to float32 first, then to the dtype (two roundings to nearest
- * even for the 16-bit dtypes, none for F64), and every NaN as the canonical one.
+ * even for the 16-bit and 8-bit dtypes, none for F64), and every NaN as the canonical one.
  *
  * @returns the number that was written.
  */
-export function encodeFloat(dtype: FloatDtypeName, value: number, view: DataView, index: number): number {
+export function encodeFloat(dtype: AveragedDtypeName, value: number, view: DataView, index: number): number {
   switch (dtype) {
     case 'BF16':
       view.setUint16(index * 2, bf16Format().encode(Math.fround(value)), true);
@@ -97,6 +109,8 @@ export function encodeFloat(dtype: FloatDtypeName, value: number, view: DataView
       if (Number.isNaN(value)) view.setBigUint64(index * 8, 0x7ff8000000000000n, true);
       else view.setFloat64(index * 8, value, true);
       break;
+    default:
+      view.setUint8(index, SMALL_FLOATS[dtype].encode(Math.fround(value)).code);
   }
   return decodeFloat(dtype, view, index);
 }

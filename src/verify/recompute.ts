@@ -1,6 +1,6 @@
 import { ByteReader } from '../checkpoint/byte-reader.ts';
 import type { Checkpoint } from '../checkpoint/types.ts';
-import { dtypeByCode, type FloatDtypeName } from '../dtype.ts';
+import { dtypeByCode, type AveragedDtypeName } from '../dtype.ts';
 import { MergeError } from '../errors.ts';
 import { combineReference } from '../reference/combine.ts';
 import { decodeFloat, FLOAT_BYTES } from '../reference/float.ts';
@@ -47,7 +47,7 @@ export class Recomputation {
     if (averaged) {
       const inputs = [];
       for (const member of this.#members) inputs.push({ ...(await this.#piece(member, tensor, file, block)), weight: member.weight });
-      expected = combineReference({ inputs, count, outDtype: dtype.name as FloatDtypeName }).bytes;
+      expected = combineReference({ inputs, count, outDtype: dtype.name as AveragedDtypeName }).bytes;
     } else {
       expected = (await this.#piece(this.#members.at(-1)!, tensor, file, block)).bytes;
     }
@@ -55,7 +55,7 @@ export class Recomputation {
     const byte = found.findIndex((b, i) => b !== expected[i]);
     const at = Math.floor(byte / size);
     const show = (bytes: Uint8Array): string =>
-      describe(bytes.subarray(at * size, (at + 1) * size), averaged ? (dtype.name as FloatDtypeName) : null);
+      describe(bytes.subarray(at * size, (at + 1) * size), averaged ? (dtype.name as AveragedDtypeName) : null);
     return { tensor, file, element: block.from + at, expected: show(expected), found: show(found) };
   }
 
@@ -64,7 +64,7 @@ export class Recomputation {
     tensor: string,
     file: string,
     block: Block,
-  ): Promise<{ bytes: Uint8Array; dtype: FloatDtypeName }> {
+  ): Promise<{ bytes: Uint8Array; dtype: AveragedDtypeName }> {
     const place = checkpoint.locate(tensor, file);
     if (place === undefined) {
       throw new MergeError('E_TENSOR_MISSING', `tensor ${tensor} is missing from ${checkpoint.path}`, {
@@ -75,7 +75,7 @@ export class Recomputation {
     const dtype = dtypeByCode(header.tensors.dtypes[place.row]!);
     const size = dtype.kind === 'float' ? dtype.bits / 8 : 1;
     const at = header.dataStart + header.tensors.begin[place.row]! + block.from * size;
-    return { bytes: await this.#reader.read(path, at, (block.to - block.from) * size), dtype: dtype.name as FloatDtypeName };
+    return { bytes: await this.#reader.read(path, at, (block.to - block.from) * size), dtype: dtype.name as AveragedDtypeName };
   }
 
   close(): Promise<void> {
@@ -83,7 +83,7 @@ export class Recomputation {
   }
 }
 
-function describe(bytes: Uint8Array, dtype: FloatDtypeName | null): string {
+function describe(bytes: Uint8Array, dtype: AveragedDtypeName | null): string {
   const hex = `0x${Buffer.from(bytes).reverse().toString('hex')}`;
   if (dtype === null || bytes.length < FLOAT_BYTES[dtype]) return hex;
   return `${decodeFloat(dtype, new DataView(bytes.buffer, bytes.byteOffset, bytes.length), 0)} (${hex})`;

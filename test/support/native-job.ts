@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'vitest';
-import { DTYPES, type FloatDtypeName } from '../../src/dtype.ts';
+import { DTYPES, type AveragedDtypeName } from '../../src/dtype.ts';
 import type { CombineJob, CombineResult, InputMode, NativeEngineOptions } from '../../src/native/binding.ts';
 import { loadBinding } from '../../src/native/load.ts';
 import { combineReference } from '../../src/reference/combine.ts';
@@ -10,7 +10,7 @@ import { FLOAT_BYTES } from '../../src/reference/float.ts';
 
 /** Where a member's elements of one segment come from. */
 export interface MemberData {
-  readonly dtype: FloatDtypeName;
+  readonly dtype: AveragedDtypeName;
   readonly bytes: Uint8Array;
 }
 
@@ -18,7 +18,7 @@ export interface MemberData {
 export interface SegmentData {
   readonly count: number;
   readonly members: readonly MemberData[];
-  readonly out: readonly FloatDtypeName[];
+  readonly out: readonly AveragedDtypeName[];
   readonly table?: number;
   readonly copy?: number;
   /** Ends of the cells; one cell when absent. */
@@ -43,7 +43,7 @@ export function tempDir(): { readonly path: string; file(name: string): string; 
   return { path, file: (name) => join(path, name), [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
 }
 
-export const codeOf = (dtype: FloatDtypeName): number => DTYPES.find((row) => row.name === dtype)!.code;
+export const codeOf = (dtype: AveragedDtypeName): number => DTYPES.find((row) => row.name === dtype)!.code;
 
 /** Runs segments through the addon: inputs in files of their own, one call. `weights` is [tables][K][N]. */
 export async function runJob(segments: readonly SegmentData[], weights: number[][][], settings: JobSettings = {}): Promise<JobRun> {
@@ -159,7 +159,7 @@ export function randomSource(seed: number): () => number {
 }
 
 /** Random elements: mostly of ordinary size, some of any bit pattern when `wild`. */
-export function randomElements(dtype: FloatDtypeName, count: number, random: () => number, wild = false): Uint8Array {
+export function randomElements(dtype: AveragedDtypeName, count: number, random: () => number, wild = false): Uint8Array {
   const size = FLOAT_BYTES[dtype];
   const bytes = new Uint8Array(count * size);
   const view = new DataView(bytes.buffer);

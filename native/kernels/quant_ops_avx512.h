@@ -1,0 +1,82 @@
+// Small floats in AVX-512: 32 codes a step. They become halves (float16 has room for every one of them, up to a power of two), which the processor widens.
+#pragma once
+
+#include "ops_avx512.h"
+#include "small_float.h"
+
+namespace ckpt {
+namespace {
+
+constexpr std::size_t kDoubles = 8;  // of a Double
+
+inline double largest_of(Double x) { return _mm512_reduce_max_pd(x); }
+
+template <int Kind>
+inline Single load_small(const void* from) {
+  __m512i halves;
+  if constexpr (Kind == kE2M1) {
+    const __m128i packed = _mm_loadu_si128(static_cast<const __m128i*>(from));
+    const __m128i low = _mm_and_si128(packed, _mm_set1_epi8(15));
+    const __m128i high = _mm_and_si128(_mm_srli_epi16(packed, 4), _mm_set1_epi8(15));
+    const __m256i codes = _mm256_set_m128i(_mm_unpackhi_epi8(low, high), _mm_unpacklo_epi8(low, high));
+    // high bytes of 0, .5, 1, 1.5, 2, 3, 4, 6 and their negatives; their low bytes are 0
+    const __m256i table = _mm256_broadcastsi128_si256(
+        _mm_set_epi64x(static_cast<long long>(0xc6c4c2c0bebcb880u), static_cast<long long>(0x464442403e3c3800u)));
+    halves = _mm512_slli_epi16(_mm512_cvtepu8_epi16(_mm256_shuffle_epi8(table, codes)), 8);
+  } else {
+    const __m512i codes = _mm512_cvtepu8_epi16(_mm256_loadu_si256(static_cast<const __m256i*>(from)));
+    const __m512i high = _mm512_slli_epi16(codes, 8);
+    const __m512i nan = _mm512_set1_epi16(0x7e00);
+    if constexpr (Kind == kE5M2) {
+      halves = high;
+    } else if constexpr (Kind == kE5M2Fnuz) {
+      // Half the value of the same bits as a half: one less in the exponent, or one place right where that would go below 1.
+      const __m512i magnitude = _mm512_and_si512(high, _mm512_set1_epi16(0x7f00));
+      const __m512i lower = _mm512_sub_epi16(magnitude, _mm512_set1_epi16(0x400));
+      halves = _mm512_max_epi16(_mm512_srli_epi16(magnitude, 1), lower);
+      halves = _mm512_or_si512(halves, _mm512_and_si512(high, _mm512_set1_epi16(static_cast<short>(0x8000))));
+      halves = _mm512_mask_mov_epi16(halves, _mm512_cmpeq_epi16_mask(codes, _mm512_set1_epi16(0x80)), nan);
+    } else {
+      halves = _mm512_and_si512(_mm512_srai_epi16(high, 1), _mm512_set1_epi16(static_cast<short>(0xbfff)));
+      const __mmask32 none = Kind == kE4M3 ? _mm512_cmpeq_epi16_mask(_mm512_and_si512(codes, _mm512_set1_epi16(0x7f)), _mm512_set1_epi16(0x7f))
+                                           : _mm512_cmpeq_epi16_mask(codes, _mm512_set1_epi16(0x80));
+      halves = _mm512_mask_mov_epi16(halves, none, nan);
+    }
+  }
+  return {_mm512_cvtph_ps(_mm512_castsi512_si256(halves)), _mm512_cvtph_ps(_mm512_extracti64x4_epi64(halves, 1))};
+}
+
+template <int Kind>
+inline __m512i small_codes(__m512 x) {
+  using Format = SmallFormat<Kind>;
+  constexpr int kDropped = 23 - Format::kMantissa;
+  const auto all = [](std::uint32_t value) { return _mm512_set1_epi32(static_cast<int>(value)); };
+  const __m512i bits = _mm512_castps_si512(x);
+  const __m512i magnitude = _mm512_and_si512(bits, all(0x7fffffffu));
+  const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(magnitude, kDropped), all(1));
+  const __m512i rounded = _mm512_add_epi32(_mm512_add_epi32(magnitude, all((1u << (kDropped - 1)) - 1)), odd);
+  const __m512i normal = _mm512_sub_epi32(_mm512_srli_epi32(rounded, kDropped), all(Format::kRebias));
+  const __m512 shifted = _mm512_add_ps(_mm512_castsi512_ps(magnitude), _mm512_castsi512_ps(all(Format::kMagic)));
+  const __mmask16 denormal = _mm512_cmplt_epu32_mask(magnitude, all(Format::kNormal));
+  const __m512i code = _mm512_mask_sub_epi32(normal, denormal, _mm512_castps_si512(shifted), all(Format::kMagic));
+  const __m512i sign = _mm512_and_si512(_mm512_srli_epi32(bits, Kind == kE2M1 ? 28 : 24), all(Format::kSign));
+  if constexpr (Format::kFnuz) return _mm512_mask_or_epi32(code, _mm512_test_epi32_mask(code, code), code, sign);
+  return _mm512_or_si512(code, sign);
+}
+
+template <int Kind>
+inline void store_small(void* to, const Single& x) {
+  const auto half = [](void* at, __m512 value) {
+    const __m512i codes = small_codes<Kind>(value);
+    if constexpr (Kind == kE2M1) {
+      _mm_storel_epi64(static_cast<__m128i*>(at), _mm512_cvtepi64_epi8(_mm512_or_si512(codes, _mm512_srli_epi64(codes, 28))));
+    } else {
+      _mm_storeu_si128(static_cast<__m128i*>(at), _mm512_cvtepi32_epi8(codes));
+    }
+  };
+  half(to, x.a);
+  half(static_cast<char*>(to) + (Kind == kE2M1 ? 8 : 16), x.b);
+}
+
+}  // namespace
+}  // namespace ckpt
