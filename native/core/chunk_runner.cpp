@@ -120,13 +120,8 @@ Status ChunkRunner::flush(const Job& job, std::size_t segment, ChunkResult* resu
   // Before anything is written: a poisoned mapping has given zeros, on this thread or another. The fence keeps the loads of the tile from passing that of
   // the flag.
   std::atomic_thread_fence(std::memory_order_seq_cst);
-  for (std::size_t f = 0; f < job.files.size(); ++f) {
-    if (!job.files[f]->mapping().poisoned.load()) continue;
-    Status status = job.files[f]->poison_reason();
-    status.file = static_cast<int>(f);
-    status.segment = static_cast<int>(segment);
-    return status;
-  }
+  const Status trusted = poisoned(job, segment);
+  if (!trusted.ok()) return trusted;
   for (std::size_t k = 0; k < job.outputs.size(); ++k) {
     Tile& tile = tiles_[k];
     const auto start = Clock::now();

@@ -27,11 +27,33 @@ struct Block {
 // with the careful path.
 using BlockKernel = bool (*)(const Block&);
 
+// Partial sums of a sum of products.
+constexpr std::size_t kLanes = 8;
+
+// Where the sum of the products of inputs i <= j lies in a triangle, row by row. (static: see above)
+static constexpr std::size_t gram_pair(std::size_t inputs, std::size_t i, std::size_t j) { return i * inputs - i * (i + 1) / 2 + j; }
+
+// Rows of float64 in cache.
+struct GramBlock {
+  const double* rows;   // [inputs][stride]
+  std::size_t stride;
+  std::size_t inputs;
+  std::size_t count;    // a multiple of kLanes; what is past the elements is 0
+  double* lanes;        // [inputs (inputs + 1) / 2][kLanes], added to
+};
+
+struct GramKernels {
+  void (*add_products)(const GramBlock&);
+  // values -= before; the largest magnitude of the differences. `count` as in GramBlock.
+  double (*subtract)(const double* before, double* values, std::size_t count);
+};
+
 struct KernelTable {
   BlockKernel combine[kFloatCodes][kFloatCodes][kMaxGroup];  // [input dtype][output dtype][outputs - 1]
   // The same with fused multiply-add, for weights whose products are exact in float64 (then fusing changes nothing); null for F64 inputs.
   BlockKernel combine_exact[kFloatCodes][kFloatCodes][kMaxGroup];
   void (*widen[kFloatCodes])(const void* input, double* output, std::size_t count);
+  GramKernels gram;
 };
 
 }  // namespace ckpt

@@ -1,5 +1,6 @@
 #include "engine_wrap.h"
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "../cpu/dispatch.h"
@@ -55,23 +56,16 @@ std::vector<std::shared_ptr<T>> unwrap_all(const Napi::Object& from, const char*
   return all;
 }
 
-// Copies all that the caller could change under the threads; only the cancel flag stays shared.
-std::shared_ptr<Job> to_job(const Napi::Object& from) {
+// What both kinds of jobs have. Copies all that the caller could change under the threads; only the cancel flag stays shared.
+std::shared_ptr<Job> to_inputs(const Napi::Object& from) {
   auto job = std::make_shared<Job>();
   job->files = unwrap_all<Input>(from, "files", InputWrap::unwrap);
-  job->outputs = unwrap_all<Output>(from, "outputs", OutputWrap::unwrap);
   job->count = copy_uints(from, "count");
   job->segments = job->count.size();
   job->file = copy_array<std::int32_t>(from, "file", napi_int32_array);
   job->inputs = job->segments == 0 ? 0 : job->file.size() / job->segments;
   job->offset = copy_uints(from, "offset");
   job->dtype = copy_array<std::uint8_t>(from, "dtype", napi_uint8_array);
-  job->out_offset = copy_uints(from, "outOffset");
-  job->out_dtype = copy_array<std::uint8_t>(from, "outDtype", napi_uint8_array);
-  job->table = copy_array<std::int32_t>(from, "table", napi_int32_array);
-  job->weights = copy_array<double>(from, "weights", napi_float64_array);
-  job->cell = copy_array<std::int32_t>(from, "cell", napi_int32_array);
-  job->cell_end = copy_uints(from, "cellEnd");
   const Napi::Value cancel = from.Get("cancel");
   if (!cancel.IsTypedArray() || cancel.As<Napi::TypedArray>().TypedArrayType() != napi_int32_array) {
     refuse(from.Env(), "cancel is not an Int32Array");
@@ -79,6 +73,26 @@ std::shared_ptr<Job> to_job(const Napi::Object& from) {
   const auto flag = cancel.As<Napi::Int32Array>();
   if (flag.ElementLength() == 0) refuse(from.Env(), "cancel is empty");
   job->cancel = flag.Data();
+  return job;
+}
+
+std::shared_ptr<Job> to_job(const Napi::Object& from) {
+  const auto job = to_inputs(from);
+  job->outputs = unwrap_all<Output>(from, "outputs", OutputWrap::unwrap);
+  job->out_offset = copy_uints(from, "outOffset");
+  job->out_dtype = copy_array<std::uint8_t>(from, "outDtype", napi_uint8_array);
+  job->table = copy_array<std::int32_t>(from, "table", napi_int32_array);
+  job->weights = copy_array<double>(from, "weights", napi_float64_array);
+  job->cell = copy_array<std::int32_t>(from, "cell", napi_int32_array);
+  job->cell_end = copy_uints(from, "cellEnd");
+  return job;
+}
+
+std::shared_ptr<Job> to_gram_job(const Napi::Object& from) {
+  const auto job = to_inputs(from);
+  job->products = true;
+  job->steps = optional_bool(from, "steps", false);
+  number_spans(job.get());
   return job;
 }
 
@@ -112,6 +126,17 @@ Napi::Value to_result(Napi::Env env, const JobResult& from) {
   return result;
 }
 
+Napi::Value to_gram_result(Napi::Env env, const JobResult& from) {
+  Napi::Object result = Napi::Object::New(env);
+  Napi::Float64Array sums = Napi::Float64Array::New(env, from.sums.size());
+  std::copy(from.sums.begin(), from.sums.end(), sums.Data());
+  result.Set("sums", sums);
+  result.Set("bytesRead", Napi::Number::New(env, static_cast<double>(from.bytes_read)));
+  result.Set("readSeconds", Napi::Number::New(env, from.read_seconds));
+  result.Set("computeSeconds", Napi::Number::New(env, from.compute_seconds));
+  return result;
+}
+
 }  // namespace
 
 const Isa& active_isa(Napi::Env env) {
@@ -122,7 +147,7 @@ const Isa& active_isa(Napi::Env env) {
 }
 
 Napi::Function EngineWrap::define(Napi::Env env) {
-  return DefineClass(env, "NativeEngine", {InstanceMethod<&EngineWrap::combine>("combine"), InstanceMethod<&EngineWrap::close>("close")});
+  return DefineClass(env, "NativeEngine", {InstanceMethod<&EngineWrap::combine>("combine"), InstanceMethod<&EngineWrap::gram>("gram"), InstanceMethod<&EngineWrap::close>("close")});
 }
 
 Napi::Value EngineWrap::create(const Napi::CallbackInfo& info) { return addon_data(info.Env()).engine.New({info[0]}); }
@@ -152,6 +177,16 @@ Napi::Value EngineWrap::combine(const Napi::CallbackInfo& info) {
   return Task<JobResult>::start(
       env, [engine = engine_, job, uses](JobResult* result) { return engine->run(*job, result); },
       [](Napi::Env at, JobResult& result) { return to_result(at, result); }, Napi::Persistent(from.Get("cancel").As<Napi::Object>()));
+}
+
+Napi::Value EngineWrap::gram(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (engine_ == nullptr) refuse(env, "the engine is closed");
+  if (!info[0].IsObject()) refuse(env, "the job is not an object");
+  const auto from = info[0].As<Napi::Object>();
+  return Task<JobResult>::start(
+      env, [engine = engine_, job = to_gram_job(from)](JobResult* result) { return engine->run(*job, result); },
+      [](Napi::Env at, JobResult& result) { return to_gram_result(at, result); }, Napi::Persistent(from.Get("cancel").As<Napi::Object>()));
 }
 
 // Calls in flight hold the engine too; the last holder joins the threads.

@@ -9,6 +9,11 @@ import { describeFailure } from './failure.ts';
  */
 const NETWORK_FILE_SYSTEMS = new Set(['nfs', 'lustre', 'gpfs', 'cifs', 'smb', 'smb2', 'ceph', 'beegfs', 'fuse', '9p', 'afs', 'ocfs2']);
 
+/** How a file is best read, by the file system that it is on. */
+export function bestMode(binding: NativeBinding, path: string): InputMode {
+  return NETWORK_FILE_SYSTEMS.has(binding.fileSystemType(path)) ? 'read' : 'map';
+}
+
 export type IoChoice = 'auto' | InputMode;
 
 /** The input files of a plan, opened when a shard first needs them and closed after the last that does. */
@@ -75,7 +80,7 @@ export class OpenInputs {
     if (this.#io !== 'auto') return this.#io;
     let mode = this.#modeByDevice.get(device);
     if (mode === undefined) {
-      mode = NETWORK_FILE_SYSTEMS.has(this.#binding.fileSystemType(path)) ? 'read' : 'map';
+      mode = bestMode(this.#binding, path);
       this.#modeByDevice.set(device, mode);
     }
     return mode;
