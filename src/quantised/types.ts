@@ -38,7 +38,7 @@ export interface QuantisedWeight extends BlockShape {
   readonly encoding: number;
   /** Dtype code of the scales; U8 holds E8M0 exponents. */
   readonly scaleDtype: number;
-  /** New scales must be powers of two, for the configuration says so. Where the scales' dtype already has no others, false. */
+  /** New scales must be powers of two: the configuration says so, or their dtype has no others. Else the values of the inputs' scales decide. */
   readonly powerOfTwo: boolean;
   /** The same weight unquantised: name and shape. */
   readonly plain: { readonly name: string; readonly shape: readonly number[] };
@@ -100,6 +100,14 @@ export interface CopiedScale {
   readonly source: Place;
 }
 
+export interface QuantisedOutput {
+  readonly path: string;
+  /** `same`: in the layout's form, asked for by name; null: nothing was said. */
+  readonly dtype: FloatDtypeName | 'same' | null;
+  /** The newest member that has a weight in it. */
+  readonly newest: number;
+}
+
 export interface QuantisedRequest {
   readonly layout: Checkpoint;
   /** config.json of the layout as an object, null where there is none. */
@@ -109,8 +117,8 @@ export interface QuantisedRequest {
   readonly memberConfigs: readonly (Readonly<Record<string, unknown>> | null)[];
   /** [members] whether any output gives it a weight. */
   readonly participates: readonly boolean[];
-  /** [K] `same`: in the layout's form, asked for by name; null: nothing was said. */
-  readonly outputs: readonly { readonly path: string; readonly dtype: FloatDtypeName | 'same' | null }[];
+  /** [K] */
+  readonly outputs: readonly QuantisedOutput[];
   readonly allowMixedDtypes: boolean;
   /** Role of a tensor of the layout. */
   readonly roleOf: (shard: number, row: number) => Role | null;
@@ -118,7 +126,7 @@ export interface QuantisedRequest {
 
 /** Everything that a plan must know of quantised weights. All lists by shard have one entry for each shard of the checkpoint. */
 export interface QuantisedPlan {
-  /** [layout shards] rows that ordinary segments leave alone: codes, scales, activation scales. */
+  /** [layout shards] rows that ordinary segments leave alone: codes and scales. */
   readonly handled: readonly ReadonlySet<number>[];
   /** [members] [shards] rows of a member that are part of a work or of a copied scale: neither matched by name nor extra. Empty where it takes no part. */
   readonly accounted: readonly (readonly ReadonlySet<number>[])[];
