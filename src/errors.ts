@@ -123,6 +123,11 @@ export const ERROR_CODES = {
     title: 'The checkpoint holds no tensors at all',
     help: 'The save was probably interrupted; use another checkpoint.',
   },
+  E_NO_WEIGHTS: {
+    exit: 3,
+    title: 'The checkpoint holds adapters or optimizer states and no weights',
+    help: 'Merge adapters into their base model first, or name the checkpoint that holds the weights.',
+  },
   E_NO_MEMBERS: {
     exit: 3,
     title: 'The selection fits no checkpoint of the run',
@@ -221,6 +226,46 @@ export const ERROR_CODES = {
   E_TENSOR_MISSING: { exit: 3, title: 'A tensor of the layout is missing from an input', help: 'Merge checkpoints of one architecture.' },
   E_TENSOR_EXTRA: { exit: 3, title: 'An input holds a tensor that the layout does not', help: 'Merge checkpoints of one architecture.' },
   E_SHAPE: { exit: 3, title: 'A tensor has different shapes in different inputs', help: 'Merge checkpoints of one architecture.' },
+  E_EXPERT_MISSING: {
+    exit: 3,
+    title: 'A mixture of experts lacks an expert, or an expert lacks a tensor that the others have',
+    help: 'The save or the conversion was incomplete; use another copy of the checkpoint.',
+  },
+  E_EXPERT_EXTRA: {
+    exit: 3,
+    title: 'A mixture of experts has more experts than its router or the configuration',
+    help: 'Tensors of two models were probably put together; use another copy of the checkpoint.',
+  },
+  E_EXPERT_SHAPE: {
+    exit: 3,
+    title: 'An expert has another shape than the others of its layer',
+    help: 'Tensors of two models were probably put together; use another copy of the checkpoint.',
+  },
+  E_ROUTER_SHAPE: {
+    exit: 3,
+    title: 'A router, or its bias, is not of the size that the number of experts asks for',
+    help: 'Router and experts come from different models; use another copy of the checkpoint.',
+  },
+  E_ROUTER_MISSING: {
+    exit: 3,
+    title: 'A layer has experts and no router, and other layers have one',
+    help: 'The save or the conversion was incomplete; use another copy of the checkpoint.',
+  },
+  E_HALF_FUSED: {
+    exit: 3,
+    title: 'A layer holds its experts both one by one and in one tensor',
+    help: 'A conversion stopped half-way, or two saves were mixed; use another copy of the checkpoint.',
+  },
+  E_LAYER_MISSING: {
+    exit: 3,
+    title: 'Layers of the model are not in the checkpoint',
+    help: 'The save or the copy was incomplete, or config.json belongs to another model.',
+  },
+  E_CONFIG_TENSORS: {
+    exit: 3,
+    title: 'config.json says another number of layers or experts than the tensors',
+    help: 'Put the config.json of this model beside its tensors.',
+  },
   E_MIXED_DTYPES: {
     exit: 3,
     title: 'A tensor has different float dtypes in different inputs',
@@ -230,6 +275,21 @@ export const ERROR_CODES = {
     exit: 3,
     title: 'Outputs of one run would follow checkpoints with different tensors, tensor files or dtypes',
     help: 'Name one checkpoint for all to follow with --like, or make the outputs one by one.',
+  },
+  E_LAYOUT_FORM: {
+    exit: 3,
+    title: 'An input holds a tensor in a form that is more than other byte ranges',
+    help: 'Convert the checkpoints to one layout first, with the tool that wrote them.',
+  },
+  E_MTP_DIFFERS: {
+    exit: 3,
+    title: 'Layers of multi-token prediction are in some inputs only',
+    help: 'Drop them (--policy role=mtp:use=drop), or take those of the newest (--policy role=mtp:use=newest).',
+  },
+  E_TIED: {
+    exit: 3,
+    title: 'Tied embeddings are not one',
+    help: 'Export the checkpoint again, or set tie_word_embeddings to false in its config.json if the head was trained apart.',
   },
   E_STAGES: {
     exit: 3,
