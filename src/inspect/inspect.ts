@@ -1,10 +1,9 @@
 import { openCheckpoint } from '../checkpoint/open.ts';
 import { type DtypeName, dtypeByCode } from '../dtype.ts';
 import type { Warning } from '../errors.ts';
-import { classifier } from '../naming/classify.ts';
-import { namingContext } from '../naming/context.ts';
+import { checkpointRoles } from '../naming/checkpoint-roles.ts';
 import { ROLES, type Role } from '../naming/types.ts';
-import { countParameters, readModelConfig } from '../preset/model-size.ts';
+import { countParameters } from '../preset/model-size.ts';
 
 /** What the tensors of one dtype, or of one role, come to. */
 export interface DtypeTotals {
@@ -76,15 +75,10 @@ export async function inspect(path: string): Promise<Inspection> {
   const roles = new Map<Role | 'unknown', DtypeTotals>();
   const layers = new Set<number>();
   const mtpLayers = new Set<number>();
-  const config = await readModelConfig(checkpoint);
-  const size = countParameters(checkpoint, config);
-  const context = namingContext(
-    config,
-    checkpoint.shards.flatMap(({ header }) => header.tensors.names),
-  );
-  const classify = classifier(context);
+  const known = await checkpointRoles(checkpoint);
+  const size = countParameters(checkpoint, known);
   let parameters = 0;
-  for (const { name: file, header } of checkpoint.shards) {
+  for (const [shard, { name: file, header }] of checkpoint.shards.entries()) {
     const table = header.tensors;
     for (let row = 0; row < table.count; row++) {
       const dtype = dtypeByCode(table.dtypes[row]!);
@@ -93,7 +87,7 @@ export async function inspect(path: string): Promise<Inspection> {
       parameters += elements;
       dtypes[dtype.name] = plus(dtypes[dtype.name], elements, bytes);
       const [name, shape] = [table.names[row]!, table.shapes[row]!];
-      const { role, mtp, layer: place, expert: number } = classify(name, dtype.name, shape);
+      const { role, mtp, layer: place, expert: number } = known.of(shard, row);
       const [layer, expert] = [whole(place), whole(number)];
       roles.set(role ?? 'unknown', plus(roles.get(role ?? 'unknown'), elements, bytes));
       if (layer !== null) (mtp ? mtpLayers : layers).add(layer);
@@ -113,7 +107,7 @@ export async function inspect(path: string): Promise<Inspection> {
       step: checkpoint.step,
       tokens: checkpoint.tokens,
       dtypes,
-      family: context.family,
+      family: known.context.family,
       layers: layers.size,
       mtpLayers: mtpLayers.size,
       experts: size.experts,

@@ -2,6 +2,9 @@
  * The narrow boundary: all that TypeScript and C++ say to each other. Native code sees bytes, offsets, dtype codes and weights;
  * never a tensor name, a recipe or a policy. Everything here is internal to the package.
  */
+import type { RequantiseJob, RequantiseResult } from './requantise.ts';
+
+export type { RequantiseJob, RequantiseResult, StripNonfinite } from './requantise.ts';
 
 /** Raised when this file and `native/napi` change together; the loader refuses a binary with another number. */
 export const NATIVE_API_VERSION = 1;
@@ -178,6 +181,8 @@ export interface NativeEngine {
   combine(job: CombineJob): Promise<CombineResult>;
   /** The same rules. The same bits whatever instruction set, threads and tiles. */
   gram(job: GramJob): Promise<GramResult>;
+  /** Dequantises, averages and quantises anew. Rejects with a {@link NativeFailure}, `segment` the strip. One at a time: a second call waits. */
+  requantise(job: RequantiseJob): Promise<RequantiseResult>;
   /** Ends the threads and frees the buffers. Idempotent; waits for calls in flight. */
   close(): void;
 }

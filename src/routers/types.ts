@@ -1,0 +1,163 @@
+import type { Warning } from '../errors.ts';
+import type { LayerChoice } from '../routing/types.ts';
+
+/**
+ * The JSON document of `merge routers`: whether experts keep their places from checkpoint to checkpoint, how far routers move, whether the averaged
+ * router chooses the same experts, and, where it was measured, whether that matters.
+ */
+export interface RouterReport {
+  readonly schema: 'ckpt-merge/routers';
+  readonly version: 1;
+  /** `model_type` of the newest checkpoint's config.json; null where there is none. */
+  readonly family: string | null;
+  /** Oldest first, with the weights that the average has. N of them. */
+  readonly members: readonly RouterMember[];
+  /** Schedule of the weights, as `sma`. */
+  readonly method: string;
+  /** How the family chooses experts, in words; null where the function is not known. */
+  readonly routing: RoutingSummary | null;
+  /** In order of their index, those of multi-token prediction last. At least one. */
+  readonly layers: readonly LayerReport[];
+  /** What was looked at to compare experts. */
+  readonly sample: IdentitySample;
+  /** On what the choice of experts was compared; null where it was not. */
+  readonly inputs: ChoiceInputs | null;
+  /** Scores of the averaged model with each choice of router; null without `--eval`. */
+  readonly evaluation: Evaluation | null;
+  readonly verdict: Verdict;
+  /** What was read of the checkpoints, bytes. */
+  readonly bytesRead: number;
+  readonly seconds: number;
+  readonly warnings: readonly Warning[];
+}
+
+export interface RouterMember {
+  readonly path: string;
+  readonly step: number | null;
+  readonly tokens: number | null;
+  readonly weight: number;
+}
+
+export interface RoutingSummary {
+  /** In words, as `sigmoid scores, 8 of 256 experts, in 4 of 8 groups, bias for the choice alone`. */
+  readonly text: string;
+  readonly topK: number;
+}
+
+/** One MoE layer. */
+export interface LayerReport {
+  readonly layer: number;
+  /** Of multi-token prediction. */
+  readonly mtp: boolean;
+  /** Name of the router's weight. */
+  readonly name: string;
+  readonly experts: number;
+  readonly hidden: number;
+  /** [N-1] member i against member i+1. */
+  readonly identity: readonly PairIdentity[];
+  /** [N-1] member i against member i+1. */
+  readonly drift: readonly RouterDrift[];
+  /** Oldest against newest; null with fewer than three members, where `drift` has it already. */
+  readonly overall: RouterDrift | null;
+  /** Least, over the experts, of ‖Σ w·row‖ / Σ w·‖row‖: 1 where all members' rows point the same way. */
+  readonly midpoint: { readonly least: number; readonly expert: number; readonly mean: number };
+  /** The averaged router against each member's own on the same inputs; null where the choice was not compared. */
+  readonly choice: LayerChoice | null;
+}
+
+/** Whether expert e of one checkpoint is still expert e of the next. */
+export interface PairIdentity {
+  /**
+   * `permuted`: another order fits clearly better, by router rows and by expert weights. `one-sided`: by one of the two alone, because the other disagrees
+   * (no exchange of experts explains that) or could not be looked at. `same` otherwise.
+   */
+  readonly status: 'same' | 'permuted' | 'one-sided';
+  /** Where an expert went, for those that moved: by both measures for `permuted`, by the one that says so for `one-sided`. */
+  readonly moved: readonly { readonly from: number; readonly to: number }[];
+  /** Which measure alone says so, for `one-sided`. */
+  readonly by: 'router' | 'weights' | null;
+  /** Groups of experts that could be exchanged and nothing would show it (upcycled from one, dead, or begun anew): they count as unmoved. */
+  readonly ties: readonly (readonly number[])[];
+  /** Least, over experts e outside ties, of cosine(e, e) less the largest cosine(e, f): negative where another expert is nearer. Null where all are ties. */
+  readonly margin: { readonly router: number | null; readonly weights: number | null };
+}
+
+/** Between the routers A (older) and B of one layer, all rows together. */
+export interface RouterDrift {
+  /** ‖B − A‖ / ‖A‖ */
+  readonly relative: number;
+  /** Of all rows as one vector. */
+  readonly cosine: number;
+  /** The row that moved furthest, relative to its own length. */
+  readonly worst: { readonly expert: number; readonly relative: number };
+  /** The correction bias, its mean removed (a common shift changes no choice): ‖b − a‖ / ‖a‖. Null where there is none. */
+  readonly correctionBias: number | null;
+}
+
+export interface IdentitySample {
+  readonly seed: number;
+  /** Coordinates compared: of a router's row, and of an expert's weights. Null where the checkpoints hold no expert weights that could be sampled. */
+  readonly routerColumns: number;
+  readonly expertElements: number | null;
+  /** An order of experts counts as another one where 1 − cosine falls to this part of what it is for the order as stored… */
+  readonly ratio: number;
+  /** …and the cosine rises by at least this. Both hold for each cycle of the permutation on its own. */
+  readonly gain: number;
+}
+
+export interface ChoiceInputs {
+  /** `synthetic`: seeded Gaussian vectors. They tell nothing of load, and nothing of safety. */
+  readonly kind: 'hidden-states' | 'synthetic';
+  /** File of the hidden states. */
+  readonly path: string | null;
+  /** Vectors a layer: the fewest of all layers. */
+  readonly tokens: number;
+  readonly seed: number | null;
+}
+
+/** Which member's routers the averaged weights were given. */
+export type RouterVariant = 'average' | 'newest' | 'oldest';
+
+export interface Evaluation {
+  /** The command, as given. */
+  readonly command: string;
+  /** `lower` is better for losses. */
+  readonly goal: 'lower' | 'higher';
+  /** The averaged router first. */
+  readonly scores: readonly VariantScore[];
+  /** Newest and oldest router less the averaged one. */
+  readonly differences: readonly ScoreDifference[];
+}
+
+export interface VariantScore {
+  readonly router: RouterVariant;
+  readonly score: number;
+  /** As the command says it; null where it says none. */
+  readonly stderr: number | null;
+  /** Items that were scored one by one; null where the command gives none. */
+  readonly items: number | null;
+  readonly seconds: number;
+}
+
+export interface ScoreDifference {
+  readonly router: Exclude<RouterVariant, 'average'>;
+  /** Its score less the averaged router's. */
+  readonly mean: number;
+  /** Standard error of the difference: paired item by item where both have items, from both errors where they have those, else null. */
+  readonly error: number | null;
+  readonly paired: boolean;
+}
+
+export interface Verdict {
+  /**
+   * `refuse`: experts changed places. `look`: something stands out that wants a look before these are averaged. `measured`: routers were compared by
+   * score and by choice on real inputs, or by score alone. `no-objection`: nothing speaks against averaging, and nothing was measured that speaks for it.
+   */
+  readonly kind: 'refuse' | 'look' | 'measured' | 'no-objection';
+  /** One sentence for the top of the report. */
+  readonly headline: string;
+  /** What it rests on, a sentence each, with numbers. */
+  readonly findings: readonly string[];
+  /** What was not tested, a sentence each. */
+  readonly notTested: readonly string[];
+}
