@@ -18,6 +18,7 @@ const BENCHES = [
   'latency',
   'memory',
   'outputs',
+  'gram',
   'windows',
   'dtypes',
   'small-tensors',

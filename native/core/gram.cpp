@@ -13,6 +13,10 @@
 namespace ckpt {
 namespace {
 
+// How far ahead of each input a cache line is asked for, as in the kernel of combine.
+constexpr std::size_t kPrefetchBytes = 2048;
+constexpr std::size_t kCacheLine = 64;
+
 std::size_t pairs(std::size_t inputs) { return inputs * (inputs + 1) / 2; }
 
 double add_in_halves(double* lanes) {
@@ -24,7 +28,7 @@ double add_in_halves(double* lanes) {
 
 }  // namespace
 
-std::size_t gram_width(std::size_t inputs) { return pairs(inputs) + 3 * inputs; }
+std::size_t gram_width(std::size_t inputs) { return pairs(inputs) + 4 * inputs; }
 
 void number_spans(Job* job) {
   job->first_span.assign(1, 0);
@@ -37,7 +41,7 @@ Status GramRunner::run(const Job& job, const ChunkPlan& plan, const Chunk& chunk
                        const std::atomic<bool>& stop, double* sums, Tally* tally) {
   const auto start = std::chrono::steady_clock::now();
   block_ = mixed_block_elements(job.inputs);
-  if (!rows_.reserve(sizeof(double) * block_ * job.inputs) || !lanes_.reserve(sizeof(double) * kLanes * pairs(job.inputs))) {
+  if (!rows_.reserve(sizeof(double) * block_ * job.inputs) || !lanes_.reserve(sizeof(double) * kLanes * (pairs(job.inputs) + 2 * job.inputs))) {
     return failure(Code::no_memory, "no memory for sums");
   }
   inputs_.resize(job.inputs);
@@ -87,30 +91,37 @@ void GramRunner::sum_span(const Job& job, std::size_t segment, std::size_t count
   const std::size_t inputs = job.inputs;
   auto* rows = reinterpret_cast<double*>(rows_.data());
   auto* lanes = reinterpret_cast<double*>(lanes_.data());
-  double* largest = sums + pairs(inputs);
+  double* steps = lanes + pairs(inputs) * kLanes;
+  double* largest = steps + inputs * kLanes;
+  const std::uint8_t* dtypes = &job.dtype[segment * inputs];
+  const bool exact = std::find(dtypes, dtypes + inputs, std::uint8_t{kF64}) == dtypes + inputs;
+  const auto add_products = exact ? kernels_.gram.add_exact_products : kernels_.gram.add_products;
   std::fill(sums, sums + gram_width(inputs), 0.0);
-  std::fill(lanes, lanes + pairs(inputs) * kLanes, 0.0);
+  std::fill(lanes, largest + inputs * kLanes, 0.0);
   for (std::size_t first = 0; first < count; first += block_) {
     const std::size_t block = std::min(block_, count - first);
     const std::size_t padded = (block + kLanes - 1) / kLanes * kLanes;
     for (std::size_t n = 0; n < inputs; ++n) {
-      const std::uint8_t dtype = job.dtype[segment * inputs + n];
+      const std::uint8_t* from = inputs_[n] + first * float_size(dtypes[n]);
       double* row = rows + n * block_;
-      kernels_.widen[dtype](inputs_[n] + first * float_size(dtype), row, block);
+      for (std::size_t line = 0; line < block * float_size(dtypes[n]); line += kCacheLine) __builtin_prefetch(from + line + kPrefetchBytes);
+      kernels_.widen[dtypes[n]](from, row, block);
       std::fill(row + block, row + padded, 0.0);
     }
     if (with_care) leave_out_nonfinite(job, block, sums);
-    for (std::size_t n = inputs - 1; job.steps && n > 0; --n) {
-      largest[n] = std::max(largest[n], kernels_.gram.subtract(rows + (n - 1) * block_, rows + n * block_, padded));
-    }
-    kernels_.gram.add_products({rows, block_, inputs, padded, lanes});
+    add_products({rows, block_, inputs, padded, lanes});
+    if (job.steps) kernels_.gram.add_steps({rows, block_, inputs, padded, steps}, largest);
   }
-  for (std::size_t pair = 0; pair < pairs(inputs); ++pair) sums[pair] = add_in_halves(lanes + pair * kLanes);
+  for (std::size_t sum = 0; sum < pairs(inputs) + inputs; ++sum) sums[sum] = add_in_halves(lanes + sum * kLanes);
+  for (std::size_t n = 0; n < inputs; ++n) {
+    // The root of a rounded square is the number itself (unless the square is beyond float64's range, of F64 inputs only).
+    sums[pairs(inputs) + inputs + n] = std::sqrt(*std::max_element(largest + n * kLanes, largest + (n + 1) * kLanes));
+  }
 }
 
 void GramRunner::leave_out_nonfinite(const Job& job, std::size_t count, double* sums) {
   auto* rows = reinterpret_cast<double*>(rows_.data());
-  double* nan = sums + pairs(job.inputs) + job.inputs;
+  double* nan = sums + pairs(job.inputs) + 2 * job.inputs;
   double* inf = nan + job.inputs;
   for (std::size_t i = 0; i < count; ++i) {
     bool finite = true;

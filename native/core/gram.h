@@ -23,7 +23,8 @@ constexpr std::uint64_t kSpanBytes = kSpan * sizeof(double);
 // The lanes of the sums of so many inputs fit the smallest tile, which this operation has no other use for.
 constexpr std::size_t kMostGramInputs = 32;
 
-// Numbers of a span: [pairs] sums; then [N] the largest magnitude of each difference (0 for the first, and where there are no steps), NaNs, infinities.
+// Numbers of a span: [pairs] sums of products; then, [N] each: sums of squared steps from the input before, the largest of those steps, NaNs, infinities. Without
+// Job::steps, and for the first input, steps are 0.
 std::size_t gram_width(std::size_t inputs);
 
 // Finds where the spans of each segment begin.
@@ -44,7 +45,7 @@ class GramRunner {
   const KernelTable& kernels_;
   std::size_t block_ = 0;                    // elements
   Buffer rows_;                              // [N][block] float64
-  Buffer lanes_;                             // [pairs][kLanes]
+  Buffer lanes_;                             // [pairs + N + N][kLanes]: products, steps, largest squares
   std::vector<const std::uint8_t*> inputs_;  // [N] first element of the span
   std::vector<const std::uint8_t*> cursor_;  // [N] next byte of each loaded input
 };

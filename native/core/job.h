@@ -33,7 +33,7 @@ struct Job {
   const std::int32_t* cancel = nullptr;           // shared flag, may be null
 
   bool products = false;                          // sum products of the inputs (gram.h) instead of combining them
-  bool steps = false;                             // of the first input and of what each other adds to the one before it
+  bool steps = false;                             // and squares of the steps from each input to the next
   std::vector<std::size_t> first_span;            // [S + 1] products: where each segment's spans begin
 
   bool copies(std::size_t segment) const { return !products && table[segment] < 0; }

@@ -224,7 +224,7 @@ const KernelTable table = {
     {CKPT_OUTPUTS(kBF16, false), CKPT_OUTPUTS(kF16, false), CKPT_OUTPUTS(kF32, false), CKPT_OUTPUTS(kF64, false)},
     {CKPT_OUTPUTS(kBF16, true), CKPT_OUTPUTS(kF16, true), CKPT_OUTPUTS(kF32, true), {}},
     {widen_block<kBF16>, widen_block<kF16>, widen_block<kF32>, widen_block<kF64>},
-    {add_products, subtract}};
+    {add_products<false>, add_products<true>, add_steps}};
 #endif
 }  // namespace CKPT_KERNEL_NAMESPACE
 

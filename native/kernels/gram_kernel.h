@@ -2,7 +2,7 @@
 // instruction set.
 //
 // One fixed order of additions whatever the instruction set: a sum has kLanes partial sums, element i goes to lane i % kLanes, each lane adds in order.
-// Every product and every addition is rounded on its own.
+// Every product and every addition is rounded on its own; where the product is exact, a fused instruction does the same.
 #pragma once
 
 #include "kernel_table.h"
@@ -13,14 +13,11 @@ namespace {
 #if defined(CKPT_NO_VECTORS)
 
 using Double = double;
-inline Double broadcast(double value) { return value; }
 inline Double mul(Double x, Double y) { return x * y; }
 inline Double add(Double x, Double y) { return x + y; }
 inline Double sub(Double x, Double y) { return x - y; }
-inline Double larger_magnitude(Double largest, Double x) {
-  const double magnitude = __builtin_fabs(x);
-  return largest > magnitude ? largest : magnitude;
-}
+inline Double fused(Double x, Double y, Double z) { return z + x * y; }
+inline Double larger(Double x, Double y) { return x > y ? x : y; }
 
 #endif
 
@@ -37,26 +34,8 @@ inline Double load_vector(const double* from) {
 }
 inline void store_vector(double* to, Double x) { __builtin_memcpy(to, &x, sizeof x); }
 
-double largest_lane(Double x) {
-  double lanes[kWidth];
-  store_vector(lanes, x);
-  double largest = 0;
-  for (const double lane : lanes) largest = lane > largest ? lane : largest;
-  return largest;
-}
-
-double subtract(const double* before, double* values, std::size_t count) {
-  Double largest = broadcast(0);
-  for (std::size_t i = 0; i < count; i += kWidth) {
-    const Double difference = sub(load_vector(values + i), load_vector(before + i));
-    store_vector(values + i, difference);
-    largest = larger_magnitude(largest, difference);
-  }
-  return largest_lane(largest);
-}
-
 // Products of Rows rows from `a` on with Cols rows from `b` on; of the upper triangle only, where both are the same rows.
-template <std::size_t Rows, std::size_t Cols, bool Triangle>
+template <std::size_t Rows, std::size_t Cols, bool Triangle, bool Exact>
 void sum_tile(const GramBlock& block, std::size_t a, std::size_t b) {
   const double* left = block.rows + a * block.stride;
   const double* right = block.rows + b * block.stride;
@@ -76,7 +55,7 @@ void sum_tile(const GramBlock& block, std::size_t a, std::size_t b) {
       for (std::size_t r = 0; r < Rows; ++r) x[r] = load_vector(left + r * block.stride + i + v * kWidth);
       for (std::size_t c = 0; c < Cols; ++c) y[c] = Triangle ? x[c] : load_vector(right + c * block.stride + i + v * kWidth);
       for (std::size_t r = 0; r < Rows; ++r) {
-        for (std::size_t c = Triangle ? r : 0; c < Cols; ++c) sum[r][c][v] = add(sum[r][c][v], mul(x[r], y[c]));
+        for (std::size_t c = Triangle ? r : 0; c < Cols; ++c) sum[r][c][v] = Exact ? fused(x[r], y[c], sum[r][c][v]) : add(sum[r][c][v], mul(x[r], y[c]));
       }
     }
   }
@@ -85,31 +64,73 @@ void sum_tile(const GramBlock& block, std::size_t a, std::size_t b) {
   });
 }
 
-template <std::size_t Rows, std::size_t Cols>
+template <std::size_t Rows, std::size_t Cols, bool Exact>
 void sum_rows(const GramBlock& block, std::size_t rows, std::size_t cols, std::size_t a, std::size_t b) {
   if constexpr (Rows > 1) {
-    if (rows < Rows) return sum_rows<Rows - 1, Cols>(block, rows, cols, a, b);
+    if (rows < Rows) return sum_rows<Rows - 1, Cols, Exact>(block, rows, cols, a, b);
   }
   if constexpr (Cols > 1) {
-    if (cols < Cols) return sum_rows<Rows, Cols - 1>(block, rows, cols, a, b);
+    if (cols < Cols) return sum_rows<Rows, Cols - 1, Exact>(block, rows, cols, a, b);
   }
-  sum_tile<Rows, Cols, false>(block, a, b);
+  sum_tile<Rows, Cols, false, Exact>(block, a, b);
 }
 
-template <std::size_t Rows>
+template <std::size_t Rows, bool Exact>
 void sum_triangle(const GramBlock& block, std::size_t rows, std::size_t a) {
   if constexpr (Rows > 1) {
-    if (rows < Rows) return sum_triangle<Rows - 1>(block, rows, a);
+    if (rows < Rows) return sum_triangle<Rows - 1, Exact>(block, rows, a);
   }
-  sum_tile<Rows, Rows, true>(block, a, a);
+  sum_tile<Rows, Rows, true, Exact>(block, a, a);
 }
 
+template <bool Exact>
 void add_products(const GramBlock& block) {
   for (std::size_t a = 0; a < block.inputs; a += kTileRows) {
     const std::size_t rows = block.inputs - a;
-    sum_triangle<kTileRows>(block, rows, a);
-    for (std::size_t b = a + kTileRows; b < block.inputs; b += kTileRows) sum_rows<kTileRows, kTileRows>(block, rows, block.inputs - b, a, b);
+    sum_triangle<kTileRows, Exact>(block, rows, a);
+    for (std::size_t b = a + kTileRows; b < block.inputs; b += kTileRows) {
+      sum_rows<kTileRows, kTileRows, Exact>(block, rows, block.inputs - b, a, b);
+    }
   }
+}
+
+// Steps from each of Rows rows before `a` to the row after it.
+template <std::size_t Rows>
+void sum_steps(const GramBlock& block, double* largest, std::size_t a) {
+  double* lanes = block.lanes + a * kLanes;
+  largest += a * kLanes;
+  const double* from = block.rows + (a - 1) * block.stride;
+  for (std::size_t v = 0; v < kVectors; ++v) {
+    Double sum[Rows];
+    Double most[Rows];
+    for (std::size_t r = 0; r < Rows; ++r) {
+      sum[r] = load_vector(lanes + r * kLanes + v * kWidth);
+      most[r] = load_vector(largest + r * kLanes + v * kWidth);
+    }
+    for (std::size_t i = v * kWidth; i < block.count; i += kLanes) {
+      Double before = load_vector(from + i);
+      for (std::size_t r = 0; r < Rows; ++r) {
+        const Double x = load_vector(from + (r + 1) * block.stride + i);
+        const Double step = sub(x, before);
+        const Double square = mul(step, step);
+        sum[r] = add(sum[r], square);
+        most[r] = larger(most[r], square);
+        before = x;
+      }
+    }
+    for (std::size_t r = 0; r < Rows; ++r) {
+      store_vector(lanes + r * kLanes + v * kWidth, sum[r]);
+      store_vector(largest + r * kLanes + v * kWidth, most[r]);
+    }
+  }
+}
+
+void add_steps(const GramBlock& block, double* largest) {
+  std::size_t a = 1;
+  for (; a + 4 <= block.inputs; a += 4) sum_steps<4>(block, largest, a);
+  if (a + 2 < block.inputs) return sum_steps<3>(block, largest, a);
+  if (a + 1 < block.inputs) return sum_steps<2>(block, largest, a);
+  if (a < block.inputs) sum_steps<1>(block, largest, a);
 }
 
 }  // namespace

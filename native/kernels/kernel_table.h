@@ -39,13 +39,15 @@ struct GramBlock {
   std::size_t stride;
   std::size_t inputs;
   std::size_t count;    // a multiple of kLanes; what is past the elements is 0
-  double* lanes;        // [inputs (inputs + 1) / 2][kLanes], added to
+  double* lanes;        // added to: [inputs (inputs + 1) / 2][kLanes] for products, [inputs][kLanes] for steps
 };
 
 struct GramKernels {
   void (*add_products)(const GramBlock&);
-  // values -= before; the largest magnitude of the differences. `count` as in GramBlock.
-  double (*subtract)(const double* before, double* values, std::size_t count);
+  // For rows whose products are exact in float64: all dtypes but F64.
+  void (*add_exact_products)(const GramBlock&);
+  // Adds the squares of the steps from each row to the next to the lanes of the latter; `largest` [inputs][kLanes] keeps the largest square.
+  void (*add_steps)(const GramBlock&, double* largest);
 };
 
 struct KernelTable {

@@ -3,12 +3,9 @@ import { gramPair, gramWidth } from '../reference/gram.ts';
 /**
  * The inner products of N inputs over some elements, and what follows from them. Positions where some input is not finite are left out of everything but their counts.
  *
- * With `steps` it holds the products of the basis b_0 = x_0, b_i = x_i − x_(i−1) instead of those of the inputs themselves: x_j − x_i is the sum of b_(i+1) … b_j, so
- *
- *     ‖x_j − x_i‖² = Σ b_k·b_l for k, l in i+1 … j        x_i·x_j = Σ b_k·b_l for k in 0 … i, l in 0 … j
- *
- * The distance of neighbours is then a sum of squares, exact to rounding however close they are, and exactly 0 only where they are equal; from the products of the inputs,
- * ‖x_i‖² + ‖x_j‖² − 2 x_i·x_j cancels below about 1e-7 of the norm.
+ * ‖x_i − x_j‖² = ‖x_i‖² + ‖x_j‖² − 2 x_i·x_j is exactly 0 for equal inputs (their products are the same numbers), but otherwise cancels: distances below about 1e-7 of
+ * the norm are noise. Of neighbours (j = i + 1) the squares of the differences themselves are there where `steps` were asked for: those distances are exact to rounding
+ * however small, and 0 only where the inputs are equal.
  */
 export class Gram {
   readonly inputs: number;
@@ -44,20 +41,18 @@ export class Gram {
 
   /** x_i·x_j */
   dot(i: number, j: number): number {
-    return this.steps ? this.#sum(0, i, 0, j) : this.#row(i, j);
+    return this.values[i <= j ? gramPair(this.inputs, i, j) : gramPair(this.inputs, j, i)]!;
   }
 
   /** ‖x_i‖₂ */
   norm(i: number): number {
-    return Math.sqrt(Math.max(0, this.dot(i, i)));
+    return Math.sqrt(this.dot(i, i));
   }
 
   /** ‖x_i − x_j‖₂ */
   distance(i: number, j: number): number {
-    if (i === j) return 0;
-    const [a, b] = i < j ? [i, j] : [j, i];
-    const square = this.steps ? this.#sum(a + 1, b, a + 1, b) : this.#row(a, a) + this.#row(b, b) - 2 * this.#row(a, b);
-    return Math.sqrt(Math.max(0, square));
+    if (this.steps && Math.abs(i - j) === 1) return Math.sqrt(this.values[this.values.length - 4 * this.inputs + Math.max(i, j)]!);
+    return Math.sqrt(Math.max(0, this.dot(i, i) + this.dot(j, j) - 2 * this.dot(i, j)));
   }
 
   /** ‖x_i − x_j‖ / ‖x_i‖; 0 for two zeros, null where only x_i is zero. */
@@ -85,15 +80,5 @@ export class Gram {
 
   inf(i: number): number {
     return this.values[this.values.length - this.inputs + i]!;
-  }
-
-  #row(i: number, j: number): number {
-    return this.values[i <= j ? gramPair(this.inputs, i, j) : gramPair(this.inputs, j, i)]!;
-  }
-
-  #sum(fromI: number, toI: number, fromJ: number, toJ: number): number {
-    let sum = 0;
-    for (let k = fromI; k <= toI; k++) for (let l = fromJ; l <= toJ; l++) sum += this.#row(k, l);
-    return sum;
   }
 }

@@ -25,7 +25,7 @@ export interface GramRange {
 }
 
 export interface GramOptions {
-  /** Sum the products of x_0 and of the steps x_i − x_(i−1): distances of neighbours stay exact however close they are. Default false. */
+  /** Sum the squares of the steps x_i − x_(i−1) too: distances of neighbours are then exact however close they are. Default false. */
   readonly steps?: boolean | undefined;
   readonly threads?: number | undefined;
   /** Bound of native buffers in bytes. */

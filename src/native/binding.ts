@@ -158,7 +158,7 @@ export interface GramJob {
   readonly file: Int32Array;
   readonly offset: Float64Array;
   readonly dtype: Uint8Array;
-  /** Sums products of x_1 and of the steps x_i − x_(i−1) instead of those of the inputs. */
+  /** Sums the squares of the steps x_i − x_(i−1) too. */
   readonly steps: boolean;
   /** Shared flag as in {@link CombineJob}. */
   readonly cancel: Int32Array;
@@ -166,8 +166,9 @@ export interface GramJob {
 
 export interface GramResult {
   /**
-   * [spans x width] in the order of the segments, where width is N(N+1)/2 + 3N: the sums of the upper triangle, row by row; then for each input
-   * max |x_i − x_(i−1)| (0 for the first, and without `steps`), its NaNs, its infinities. Elements that are not finite in some input are left out of sums and maxima.
+   * [spans x width] in the order of the segments, where width is N(N+1)/2 + 4N: the sums of products of the upper triangle, row by row; then, for each input,
+   * Σ (x_i − x_(i−1))²; for each, max |x_i − x_(i−1)| (both 0 for the first, and without `steps`); the NaNs of each; the infinities of each. Elements that are not
+   * finite in some input are left out of sums and maxima.
    */
   readonly sums: Float64Array;
   readonly bytesRead: number;

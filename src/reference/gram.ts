@@ -17,9 +17,9 @@ export function gramPair(inputs: number, i: number, j: number): number {
   return inputs * i - (i * (i + 1)) / 2 + j;
 }
 
-/** Numbers of a span: sums of products, then for each input its largest step, its NaNs, its infinities. */
+/** Numbers of a span: sums of products, then for each input the square of its step, its largest step, its NaNs, its infinities. */
 export function gramWidth(inputs: number): number {
-  return (inputs * (inputs + 1)) / 2 + 3 * inputs;
+  return (inputs * (inputs + 1)) / 2 + 4 * inputs;
 }
 
 /** The rows of all spans of `count` elements, as `GramResult.sums` has them. */
@@ -31,25 +31,27 @@ export function gramReference(inputs: readonly GramInput[], count: number, steps
   const sums = new Float64Array(spans * width);
   for (let span = 0; span < spans; span++) {
     const row = sums.subarray(span * width, (span + 1) * width);
-    const lanes = Array.from({ length: pairs }, () => new Float64Array(LANES));
+    const lanes = Array.from({ length: pairs + n }, () => new Float64Array(LANES));
     for (let i = span * SPAN; i < Math.min(count, (span + 1) * SPAN); i++) {
       const x = views.map(({ dtype, view }) => decodeFloat(dtype, view, i));
       if (!x.every(Number.isFinite)) {
         for (const [k, value] of x.entries()) {
-          if (Number.isNaN(value)) row[pairs + n + k]! += 1;
-          else if (!Number.isFinite(value)) row[pairs + 2 * n + k]! += 1;
+          if (Number.isNaN(value)) row[pairs + 2 * n + k]! += 1;
+          else if (!Number.isFinite(value)) row[pairs + 3 * n + k]! += 1;
         }
         continue;
       }
-      const b = steps ? x.map((value, k) => (k === 0 ? value : value - x[k - 1]!)) : x;
       for (let k = 0; k < n; k++) {
-        if (steps && k > 0) row[pairs + k] = Math.max(row[pairs + k]!, Math.abs(b[k]!));
-        for (let l = k; l < n; l++) lanes[gramPair(n, k, l)]![i % LANES]! += b[k]! * b[l]!;
+        for (let l = k; l < n; l++) lanes[gramPair(n, k, l)]![i % LANES]! += x[k]! * x[l]!;
+        if (!steps || k === 0) continue;
+        const step = x[k]! - x[k - 1]!;
+        lanes[pairs + k]![i % LANES]! += step * step;
+        row[pairs + n + k] = Math.max(row[pairs + n + k]!, Math.sqrt(step * step));
       }
     }
-    for (const [pair, lane] of lanes.entries()) {
+    for (const [sum, lane] of lanes.entries()) {
       const halves = [0, 1, 2, 3].map((l) => lane[l]! + lane[l + 4]!);
-      row[pair] = halves[0]! + halves[2]! + (halves[1]! + halves[3]!);
+      row[sum] = halves[0]! + halves[2]! + (halves[1]! + halves[3]!);
     }
   }
   return sums;

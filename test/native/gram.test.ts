@@ -60,7 +60,9 @@ function expected(inputs: readonly Made[], counts: readonly number[], steps: boo
   });
 }
 
-const bits = (values: Float64Array) => Buffer.from(values.buffer, values.byteOffset, values.byteLength).toString('hex');
+/** All bits but those of a NaN, which sums of squares beyond float64's range may become. */
+const bits = (values: Float64Array) =>
+  Buffer.from(Float64Array.from(values, (x) => (Number.isNaN(x) ? Number.NaN : x)).buffer).toString('hex');
 
 async function check(
   dtypes: readonly FloatDtypeName[],
@@ -137,7 +139,7 @@ test('NaN and infinity are counted where they are, and left out of everything el
   ]);
   // left: elements 0, 1 and 4: (1,2,5), (1,3,5), (1,5,5)
   expect(gram!.norm(0)).toBe(Math.sqrt(30));
-  expect(gram!.norm(2)).toBeCloseTo(Math.sqrt(51), 12);
+  expect(gram!.norm(2)).toBe(Math.sqrt(51));
   expect([gram!.distance(0, 1), gram!.distance(1, 2), gram!.distance(0, 2)]).toEqual([1, 2, 3]);
   expect([gram!.largestStep(1), gram!.largestStep(2)]).toEqual([1, 2]);
   expect(gram!.dot(0, 2)).toBe(1 + 10 + 25);
@@ -161,7 +163,6 @@ test('one changed bit among many elements shows, and none gives exactly 0', asyn
   expect(gram!.distance(1, 2)).toBe(0);
   expect(gram!.distance(0, 1)).toBe(gram!.largestStep(1));
   expect(gram!.distance(0, 1)).toBeGreaterThan(0);
-  expect(gram!.distance(0, 2)).toBe(gram!.distance(0, 1));
 });
 
 test('without steps the products are those of the inputs', async () => {
@@ -240,12 +241,12 @@ describe('what cannot be read', () => {
 });
 
 test('rows of F64 bytes are what the twin takes them for', () => {
-  // by hand: products of (3, 4) and (3, 5), then their steps
+  // by hand: products of (3, 4) and (3, 5), then the step from one to the other
   const inputs = [Float64Array.of(3, 4), Float64Array.of(3, 5)].map((row) => ({
     bytes: new Uint8Array(row.buffer),
     dtype: 'F64' as const,
   }));
   expect(FLOAT_BYTES.F64).toBe(8);
-  expect(Array.from(gramReference(inputs, 2, false))).toEqual([25, 29, 34, 0, 0, 0, 0, 0, 0]);
-  expect(Array.from(gramReference(inputs, 2, true))).toEqual([25, 4, 1, 0, 1, 0, 0, 0, 0]);
+  expect(Array.from(gramReference(inputs, 2, false))).toEqual([25, 29, 34, 0, 0, 0, 0, 0, 0, 0, 0]);
+  expect(Array.from(gramReference(inputs, 2, true))).toEqual([25, 29, 34, 0, 1, 0, 1, 0, 0, 0, 0]);
 });
