@@ -82,14 +82,14 @@ export interface PairIdentity {
   readonly margin: { readonly router: number | null; readonly weights: number | null };
 }
 
-/** Between the routers A (older) and B of one layer, all rows together. */
+/** Between the routers A (older) and B of one layer, all rows together. Null where A is zero, and where A or B holds NaN or infinity. */
 export interface RouterDrift {
   /** ‖B − A‖ / ‖A‖ */
-  readonly relative: number;
+  readonly relative: number | null;
   /** Of all rows as one vector. */
-  readonly cosine: number;
+  readonly cosine: number | null;
   /** The row that moved furthest, relative to its own length. */
-  readonly worst: { readonly expert: number; readonly relative: number };
+  readonly worst: { readonly expert: number; readonly relative: number | null };
   /** The correction bias, its mean removed (a common shift changes no choice): ‖b − a‖ / ‖a‖. Null where there is none. */
   readonly correctionBias: number | null;
 }
