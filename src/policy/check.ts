@@ -29,9 +29,7 @@ export function sameSelectors(policies: readonly Policy[]): { readonly index: nu
       first.set(text, index);
       return [];
     }
-    return [
-      { index, message: `policies ${before + 1} and ${index + 1} both select ${text}: the first one decides, so the other never would` },
-    ];
+    return [{ index, message: `two policies select ${text}: the first one decides, and the other never would` }];
   });
 }
 

@@ -80,7 +80,8 @@ function advice(key: string, keys: Keys): string {
 }
 
 function levelOf(keys: Keys): keyof typeof KEYS {
-  return keys.length === 0 ? 'recipe' : keys.includes('select') ? 'select' : 'output';
+  if (keys.length === 0) return 'recipe';
+  return keys.includes('select') ? 'select' : keys.includes('policies') ? 'policy' : 'output';
 }
 
 /** Whether the entry that is missing is there under a name that it is meant by: that is reported already. */
