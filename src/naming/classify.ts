@@ -1,5 +1,6 @@
 import { DTYPES, type DtypeName } from '../dtype.ts';
 import { NO_CONTEXT } from './context.ts';
+import { compile } from './pattern.ts';
 import { ATTENTION, COMPANIONS, FEED_FORWARD, LAYER_CONTAINERS, MTP, RULES, type Rule } from './rules.ts';
 import type { Classify, NamingContext, Role, TensorRole } from './types.ts';
 
@@ -35,9 +36,6 @@ interface Kind {
   readonly tower: 'vision' | 'audio' | null;
 }
 
-/** `<` and `>` of the rules: start and end of a component. Lookbehinds keep their meaning. */
-const compile = (pattern: string) =>
-  new RegExp(pattern.replaceAll(/(?<!\(\?|\\)<(?![=!])/g, '(?:^|\\.)').replaceAll(/(?<!\\)>/g, '(?=\\.|$)'));
 const rules = RULES.map((rule) => ({ ...rule, pattern: compile(rule.name) }));
 const companions = COMPANIONS.map((companion) => ({ ...companion, pattern: compile(companion.name) }));
 const mtp = compile(MTP);

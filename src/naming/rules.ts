@@ -17,7 +17,7 @@ export interface Rule {
   readonly layerless?: true;
 }
 
-const FFN = String.raw`(mlps?|ffn|ff|feed_forward|feedforward|FeedForward|DenseReluDense|mixer|moe|\w*_moe|moe_\w+|\w*moe_block|\w*_mlp|\w*_ffn|cond_ffn|MoE)`;
+const FFN = String.raw`(mlps?|ffn|ff|feed_forward|feedforward|FeedForward|DenseReluDense|mixer|moe|\w*_moe|moe_\w+|\w*moe_block|\w*_mlp|\w*_ffn|ffn_output|cond_ffn|MoE)`;
 const LAYER = String.raw`(layers?|h|blocks?|decoder)\.#(\.pp_block|\.transformer_layer|\.mtp_model_layer)?`;
 const NORM = String.raw`(\w*norm\d*|\w*norm_(f|#|\w{1,10})|\w*norm\w*_\d|ln_\w+|\w*_ln|ln\d*|\w*LayerNorm|\w*_norm_\w*)`;
 
@@ -81,9 +81,10 @@ export const RULES: readonly Rule[] = [
   { role: 'mlp', name: String.raw`<(fc[12]|\w*(up|down|gate|gate_up)_proj|dense_h_to_4h|dense_4h_to_h|c_fc|ff_proj|intermediate\.dense|w[123]|wi|wi_\d)>`, projection: 'mlp' },
   { role: 'mlp', name: String.raw`<${LAYER}\.(ff_out|output\.dense)>`, projection: 'mlp' },
   { role: 'other', name: String.raw`<layers\.#\.linear\.weight$` },
-  { role: 'lm_head', name: '<(lm_head|embed_out|output_layer|unembedding|unembed|head|logits_proj)>' },
+  { role: 'other', name: '<(pooler|score|scorer|classifier|classification_head|qa_outputs|v_head|value_head|reward_head|embedding_hidden_mapping_in|embeddings_project|embedding_projection|project_in|project_out)>', projection: 'last' },
+  { role: 'lm_head', name: '<(predictions|lm_head|embed_out|output_layer|unembedding|unembed|head|logits_proj)>' },
   { role: 'lm_head', name: String.raw`^(\w+\.)?(output|ff_out)\.(weight|bias)$` },
-  { role: 'embedding', name: String.raw`<(embed_tokens|embed|emb|embed_in|embeddings?|\w*word_embeddings?|tok_embeddings?|token_embeddings?|token_embd|wte|shared)(\.(weight|pp_block\.weight))?$` },
+  { role: 'embedding', name: String.raw`<(embed_tokens|embed|emb|embed_in|embeddings?|\w*word_embeddings?|token_type_embeddings?|tok_embeddings?|token_embeddings?|token_embd|wte|shared|token_type_embd)(\.(weight|pp_block\.weight))?$` },
 ];
 
 /** A tensor that belongs to another one: `$1` of `name`, put into `base`, is the name of that one. */
