@@ -71,7 +71,7 @@ function look(fn: RoutingFunction, { logits, correctionBias }: RouterLogits, exp
   return {
     chosen: route(fn, logits, experts, correctionBias).experts,
     scores,
-    ranks: selectionScores(fn, scores, experts, correctionBias),
+    ranks: selectionScores(fn, scores, correctionBias),
   };
 }
 
