@@ -1,6 +1,8 @@
 // What a report's page can do beyond being read: the value under the pointer in heat maps, and line charts that can be zoomed. Inlined into the page as it is, and
 // everything it needs stands in the page's tables. Names can be anything: they become text, never markup.
 (() => {
+  /** Distances of ticks on an axis of layers or steps. */
+  const WHOLE_STEPS = Array.from({ length: 12 }, (_, power) => [1, 2, 5].map((factor) => factor * 10 ** power)).flat();
   const root = document.documentElement;
   root.classList.add('scripted');
   for (const figure of document.querySelectorAll('figure.heat')) showValues(/** @type {HTMLElement} */ (figure));
@@ -72,6 +74,7 @@
     const [xLog, yLog] = [svg.dataset.xLog === '1', svg.dataset.yLog === '1'];
     const column = (/** @type {number} */ c) => rows.map((row) => numberOf(row[c], yLog && c > 0));
     const data = heads.map((_, c) => column(c));
+    const whole = !xLog && data[0]?.every((x) => Number.isInteger(x));
     const axisLabels = [...svg.querySelectorAll('text.axis')].map((text) => text.textContent ?? '');
     const hint = document.createElement('p');
     hint.className = 'hint';
@@ -107,7 +110,7 @@
           height: 330,
           scales: { x: { time: false, distr: xLog ? 3 : 1 }, y: { distr: yLog ? 3 : 1 } },
           axes: [
-            { ...axis, label: axisLabels[1] ?? '' },
+            { ...axis, label: axisLabels[1] ?? '', ...(whole ? { incrs: WHOLE_STEPS } : {}) },
             { ...axis, label: axisLabels[0] ?? '', size: 64 },
           ],
           series: [
@@ -117,6 +120,7 @@
             },
             ...series,
           ],
+          legend: { markers: { fill: (_plot, s) => series[s - 1]?.stroke ?? 'transparent' } },
           hooks: { draw: [errorBars] },
         },
         /** @type {any} */ (data),
