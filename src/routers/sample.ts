@@ -89,6 +89,24 @@ function piecesOf(
   return Array.from({ length: Math.min(experts, expertsIn(tensor, experts)) }, (_, expert) => piece(expert, expert));
 }
 
+/**
+ * Neighbouring columns of a router: of every expert's row the same, at a place that a seed decides; all of them where they are no more than `size`.
+ *
+ * @returns first column and their number
+ */
+export function routerColumns(width: number, size: number, seed: number): { readonly from: number; readonly count: number } {
+  const count = Math.min(width, size);
+  return { from: Number(splitMix64(seed)() % BigInt(width - count + 1)), count };
+}
+
+/** [experts x count] those columns of whole rows. */
+export function pickColumns(rows: Float64Array, experts: number, { from, count }: ReturnType<typeof routerColumns>): Float64Array {
+  const width = rows.length / experts;
+  const out = new Float64Array(experts * count);
+  for (let e = 0; e < experts; e++) out.set(rows.subarray(e * width + from, e * width + from + count), e * count);
+  return out;
+}
+
 /** How many experts share the tensor in equal parts; 0 where they cannot. */
 function expertsIn({ expert, shape }: ExpertTensor, experts: number): number {
   const elements = elementsOf(shape);
