@@ -15,7 +15,7 @@ export type DefaultName =
 
 /** What else decides about tensors whose names no rule knows. */
 export interface UnknownNames {
-  /** Whether any tensor of the checkpoint has a role. */
+  /** Whether the name of any tensor is known, see {@link isKnownByName}. */
   readonly recognised: boolean;
   /** `--allow-unknown`. */
   readonly allowUnknown: boolean;
@@ -40,11 +40,17 @@ export interface DefaultRow {
 }
 
 const CONSTANT: ReadonlySet<string | null> = new Set(['rope_buffer', 'buffer', 'router_buffer']);
+const FOREIGN: ReadonlySet<string> = new Set(['quant_scale', 'quant_meta', 'lora', 'optimizer']);
 const BATCH_STATISTICS = /(?:^|\.)(?:running_mean|running_var|num_batches_tracked)$/;
 /** Names that end like the scale or zero point of a quantised weight. */
 const QUANTISATION = /(?:^|[._])(?:scales?|scale_inv|zeros?|zero_points?|absmax|amax)$/;
 const PLAIN: ReadonlySet<DtypeName> = new Set(['F64', 'F32', 'F16', 'BF16']);
 const kindOf = ({ dtype, codes }: PolicyTensor) => (codes ? 'float' : dtypeByName(dtype)!.kind);
+
+/** Whether the name of a tensor says what it is for; integers are buffers whatever their name, and endings like `_scale` and `lora_A` are no model's own. */
+export function isKnownByName({ dtype, role: { role } }: PolicyTensor): boolean {
+  return role !== null && !FOREIGN.has(role) && !(role === 'buffer' && dtypeByName(dtype)!.kind === 'integer');
+}
 
 /** What becomes of a tensor that no policy is about: the first row that fits. `docs/policies.md` prints it. */
 export const DEFAULTS: readonly DefaultRow[] = [

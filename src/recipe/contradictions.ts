@@ -1,4 +1,4 @@
-import { policyProblems, sameSelectors } from '../policy/check.ts';
+import { policyProblems, routerProblem, sameSelectors } from '../policy/check.ts';
 import { policiesOf } from '../policy/keys.ts';
 import type { Policy } from '../policy/types.ts';
 import { requestProblems } from '../schedule/check.ts';
@@ -66,11 +66,9 @@ function policyContradictions(output: RecipeOutput, path: Contradiction['path'])
     (policy): Policy => (typeof policy === 'object' && policy !== null ? policy : {}),
   );
   const first = router === undefined ? 0 : 1;
+  const wrong = router === undefined ? null : routerProblem(router);
   return [
-    ...(router === undefined ? [] : policyProblems({ role: 'routers', use: router })).map(({ message, help }) => ({
-      path: [...path, 'router'],
-      message: `${message}. ${help}`,
-    })),
+    ...(wrong === null ? [] : [{ path: [...path, 'router'], message: `${wrong.message}. ${wrong.help}` }]),
     ...list.flatMap((policy, i) =>
       policyProblems(policy).map(({ key, message, help }) => ({
         path: [...path, 'policies', i, ...(policy[key] === undefined ? [] : [key])],
