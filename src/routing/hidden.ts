@@ -43,7 +43,7 @@ export async function openHiddenStates(path: string, routers: readonly RouterLay
     const place = placeOf(router);
     if (place === undefined) {
       if (!router.mtp) wrong(`it has no layers.${router.layer}.hidden, and layer ${router.layer} of the model has a router`);
-    } else if (place.shape[1] !== router.width) {
+    } else if (place.shape.length === 2 && place.shape[1] !== router.width) {
       wrong(
         `it is ${place.shape[1]} wide, and the router of layer ${router.layer} (${router.router.name}) takes ${router.width}`,
         place.name,
@@ -71,11 +71,14 @@ function placesOf({ shards }: Checkpoint, wrong: (message: string, tensor: strin
     for (let row = 0; row < header.tensors.count; row++) {
       const { name, dtype, shape } = header.tensors.info(row);
       const layer = NAME.exec(name)?.[1];
-      if (layer === undefined) wrong('its name is not layers.{l}.hidden', name);
-      else if (!(dtype in FLOAT_BYTES)) wrong(`its dtype is ${dtype}; F32, BF16 or F16 is needed`, name);
-      else if (shape.length !== 2 || shape[0] === 0)
+      if (layer === undefined) {
+        wrong('its name is not layers.{l}.hidden', name);
+        continue;
+      }
+      places.set(Number(layer), { name, shard, row, dtype, shape });
+      if (!(dtype in FLOAT_BYTES)) wrong(`its dtype is ${dtype}; F32, BF16 or F16 is needed`, name);
+      if (shape.length !== 2 || shape[0] === 0)
         wrong(`its shape is [${shape}]; tokens by hidden size is needed, of one token or more`, name);
-      else places.set(Number(layer), { name, shard, row, dtype, shape });
     }
   }
   return places;
