@@ -1,7 +1,7 @@
 import { dtypeByName } from '../dtype.ts';
 import type { Conflict, Warning } from '../errors.ts';
 import { policyProblems, routerProblem, sameSelectors } from './check.ts';
-import { DEFAULTS, type DefaultRow, isKnownByName, type UnknownNames } from './defaults.ts';
+import { DEFAULTS, type DefaultRow, isFamilyKnown, type UnknownNames } from './defaults.ts';
 import { policiesOf, requestOf } from './keys.ts';
 import { extentOf, selectorTest } from './selector.ts';
 import { policyText } from './text.ts';
@@ -46,7 +46,7 @@ export function assignTreatments(tensors: readonly PolicyTensor[], request: Poli
   const conflicts = wrongInThemselves(asked, request.router);
   const policies = conflicts.length === 0 ? asked : [];
   const extent = extentOf(tensors);
-  const names: UnknownNames = { recognised: tensors.some(isKnownByName), allowUnknown: options.allowUnknown };
+  const names: UnknownNames = { recognised: isFamilyKnown(tensors), allowUnknown: options.allowUnknown };
   const tests = policies.map((policy) => selectorTest(policy, extent));
   const members = policies.map((policy) => memberOf(policy, options, conflicts));
 
