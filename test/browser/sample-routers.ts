@@ -28,10 +28,12 @@ export function sampleRouters(size: { layers: number; members: number; synthetic
         { router: 'average', score: 1.1804, stderr: 0.0051, items: 120, seconds: 12 },
         { router: 'newest', score: 1.1822, stderr: 0.0052, items: 120, seconds: 12 },
         { router: 'oldest', score: 1.1812, stderr: 0.0049, items: 120, seconds: 12 },
+        { router: 'unmerged', score: 1.267, stderr: 0.0049, items: 120, seconds: 12 },
       ],
       differences: [
         { router: 'newest', mean: 0.0018, error: 0.0004, paired: true },
         { router: 'oldest', mean: 0.0008, error: 0.0005, paired: true },
+        { router: 'unmerged', mean: 0.0866, error: 0.002, paired: true },
       ],
     },
     verdict: {

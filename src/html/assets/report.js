@@ -42,10 +42,12 @@
       const row = Math.floor((at.y - Number(top)) / Number(cellHeight));
       const cells = row < 0 ? undefined : rows[row]?.cells;
       const cell = column < 0 ? undefined : cells?.[column + 1];
-      if (cells === undefined || cell === undefined || cell.textContent === '') return leave();
+      // The last cell of a row has the row's line break, too.
+      const text = cell?.textContent?.trim() ?? '';
+      if (cells === undefined || cell === undefined || text === '') return leave();
 
       const value = document.createElement('b');
-      value.textContent = cell.textContent;
+      value.textContent = text;
       const lines = [`${rowAxis} ${cells[0]?.textContent}`, `${columnAxis} ${heads[column + 1]?.textContent}`, cell.dataset.note ?? ''];
       const texts = lines.filter((line) => line !== '').map((line) => Object.assign(document.createElement('span'), { textContent: line }));
       tip.replaceChildren(value, ...texts);
@@ -102,7 +104,7 @@
         points: { show: rows.length <= 200, size: 6, fill: colour(`--c${i % 6}`) },
         .../** @type {any} */ (head.dataset.joined === '0' ? { paths: () => null } : {}),
         value: (/** @type {any} */ _plot, /** @type {any} */ _value, /** @type {number} */ s, /** @type {number | null} */ at) =>
-          (at === null ? '' : rows[at]?.[s]?.textContent) || '–',
+          (at === null ? '' : rows[at]?.[s]?.textContent?.trim()) || '–',
       }));
       plot = new uPlot(
         {
@@ -116,7 +118,7 @@
           series: [
             {
               label: heads[0]?.textContent ?? '',
-              value: (_plot, _value, _s, at) => (at == null ? '–' : (rows[at]?.[0]?.textContent ?? '–')),
+              value: (_plot, _value, _s, at) => (at == null ? '–' : (rows[at]?.[0]?.textContent?.trim() ?? '–')),
             },
             ...series,
           ],
