@@ -22,7 +22,7 @@ export interface ExamineOptions {
   readonly weights: readonly number[];
   readonly routing: RoutingFunction | null;
   /** Inputs on which the choice of experts is compared; null where it is not. */
-  readonly inputs: (layer: MemberLayers) => Promise<RouterInputs | null>;
+  readonly inputs: (layer: MemberLayers, reader: ByteReader) => Promise<RouterInputs | null>;
   readonly seed: number;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
@@ -84,7 +84,7 @@ async function examineLayer(layer: MemberLayers, plans: readonly (SamplePlan | n
   const { checkpoints, weights, routing, reader, seed, size, signal, warnings } = options;
   const { experts, width, router } = layer.newest;
   const columns = routerColumns(width, size, seed);
-  const inputs = routing === null ? null : await options.inputs(layer);
+  const inputs = routing === null ? null : await options.inputs(layer, reader);
   const identity: PairIdentity[] = [];
   const drift: RouterDrift[] = [];
   const logits: RouterLogits[] = [];
