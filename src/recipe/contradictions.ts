@@ -71,7 +71,8 @@ function policyContradictions(output: RecipeOutput, path: Contradiction['path'])
     ...(wrong === null ? [] : [{ path: [...path, 'router'], message: `${wrong.message}. ${wrong.help}` }]),
     ...list.flatMap((policy, i) =>
       policyProblems(policy).map(({ key, message, help }) => ({
-        path: [...path, 'policies', i, ...(policy[key] === undefined ? [] : [key])],
+        // What is missing is missed where the method asks for it, or in the policy as a whole.
+        path: [...path, 'policies', i, ...[key, 'method' as const].filter((k) => policy[k] !== undefined).slice(0, 1)],
         message: `${message}. ${help}`,
       })),
     ),

@@ -76,6 +76,7 @@ function advice(key: string, keys: Keys): string {
   if (level !== 'select' && KEYS.select.includes(spelled)) return `; \`${spelled}\` belongs in \`select\` of an output`;
   if (level !== 'output' && KEYS.output.includes(spelled)) return `; \`${spelled}\` belongs in an output`;
   if (level !== 'recipe' && KEYS.recipe.includes(spelled)) return `; \`${spelled}\` belongs at the top of the recipe`;
+  if (level === 'output' && KEYS.policy.includes(spelled)) return `; \`${spelled}\` belongs in an item of \`policies\``;
   return `; known here: ${KEYS[level].join(', ')}`;
 }
 
