@@ -5,11 +5,12 @@ import { pathToFileURL } from 'node:url';
 import { type Browser, chromium, type Locator, type Page } from 'playwright-core';
 
 const NAMES = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'];
+const MAC = '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome';
 
 /** Starts the Chromium of the system: `CHROMIUM`, or the first of the usual names on PATH. Without one the tests fail; they are never skipped. */
 export async function startBrowser(): Promise<Browser> {
   const places = (process.env.PATH ?? '').split(delimiter).flatMap((folder) => NAMES.map((name) => join(folder, name)));
-  const executablePath = [process.env.CHROMIUM, ...places].find((path) => path !== undefined && runs(path));
+  const executablePath = [process.env.CHROMIUM, ...places, MAC].find((path) => path !== undefined && runs(path));
   if (executablePath === undefined) {
     throw new Error('No Chromium was found. Install one (Debian: apt-get install chromium), or name it in the variable CHROMIUM.');
   }
