@@ -382,6 +382,11 @@ export const ERROR_CODES = {
     title: "The checkpoint is not a model that the demo's forward pass can run",
     help: 'It runs the two models of demo/runs: a Llama and an OLMoE as transformers saves them.',
   },
+  E_HIDDEN_STATES: {
+    exit: 3,
+    title: 'The file of hidden states does not fit the model',
+    help: 'Write it from one of these checkpoints with the script in docs/hidden-states.md.',
+  },
   E_NO_ROUTERS: {
     exit: 3,
     title: 'The checkpoints have no router to look at',

@@ -1,7 +1,7 @@
 import { Argument, Command } from 'commander';
 import { examplesText, exitCodesText } from './help-text.ts';
 import { choiceOption, flag, listOption, valueOption } from './options.ts';
-import { addSelectionOptions, addTokenOptions, parseText } from './run-options.ts';
+import { addPolicyOptions, addSelectionOptions, addTokenOptions, parseText } from './run-options.ts';
 import { addScheduleOptions } from './schedule-options.ts';
 import type { Colors } from './terminal.ts';
 import { parseBytes, parseFraction, parsePath, parsePositiveInteger, parseWeights } from './values.ts';
@@ -128,7 +128,13 @@ function addMergeOptions(command: Command): Command {
     .optionsGroup('Output:')
     .addOption(valueOption('-o, --output <path>', 'what to make: a folder, or a file ending in .safetensors (required)', parsePath))
     .addOption(flag('-f, --force', 'replace an existing output, at once and only when the new one is complete'))
-    .addOption(choiceOption('--dtype <name>', 'store float tensors as BF16, F16, F32 or F64 (default: as the newest input)', FLOATS))
+    .addOption(
+      choiceOption(
+        '--dtype <name>',
+        'store float tensors as BF16, F16, F32 or F64; same: each as it is, quantised too (default: as the newest input)',
+        [...FLOATS, 'same'],
+      ),
+    )
     .addOption(
       valueOption('--like <path>', 'take shards, order, names and dtypes from this checkpoint (default: the newest input)', parsePath),
     )
@@ -146,7 +152,8 @@ function addMergeOptions(command: Command): Command {
     .addOption(
       valueOption('-w, --weights <list>', 'one number for each input, as 0.2,0.3,0.5; negative ones too, used as given', parseWeights),
     )
-    .addOption(flag('--normalize', 'divide the weights by their sum'))
+    .addOption(flag('--normalize', 'divide the weights by their sum'));
+  addPolicyOptions(command)
     .optionsGroup('Checks:')
     .addOption(flag('--allow-mixed-dtypes', 'accept a tensor that is stored in different float dtypes'));
   return addExecutionOptions(command);

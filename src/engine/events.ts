@@ -1,6 +1,7 @@
 import type { Warning } from '../errors.ts';
 import type { Isa } from '../native/binding.ts';
 import type { Plan } from '../plan/types.ts';
+import type { RoundingFigure } from '../quantised/types.ts';
 
 export interface ProgressEvent {
   readonly type: 'progress';
@@ -43,6 +44,8 @@ export interface MergedOutput {
   readonly members: readonly MergedMember[];
   readonly bytesWritten: number;
   readonly tensors: number;
+  /** How far quantising anew moved the merged values, by role; empty where nothing was. */
+  readonly rounding: readonly RoundingFigure[];
 }
 
 /** The JSON document of `average`. */

@@ -44,9 +44,9 @@ export class NonfiniteTally {
   /** The count with the output's own number of its member; nothing where it does not concern this output. */
   #ownCount(count: UnitNonfinite, k: number): UnitNonfinite[] {
     if (count.member < 0) return count.member === -1 - k ? [{ ...count, member: -1 }] : [];
-    const { members, schedule } = this.#plan.outputs[k]!;
+    const { members, used } = this.#plan.outputs[k]!;
     const member = members.indexOf(count.member);
-    return member >= 0 && schedule.weights[member] !== 0 ? [{ ...count, member }] : [];
+    return member >= 0 && used[member] ? [{ ...count, member }] : [];
   }
 
   /** Adds the counts of a unit that an earlier run finished. */
@@ -78,7 +78,7 @@ export class NonfiniteTally {
   }
 
   #tensor({ shard, row }: Found): string {
-    return this.#plan.layout.shards[shard]!.header.tensors.names[row]!;
+    return this.#plan.tables[shard]!.names[row]!;
   }
 
   #place({ member }: Found, k: number): string {

@@ -1,6 +1,6 @@
 import { formatBytes, formatCount, formatSeconds, plural } from '../cli/format.ts';
 import type { DiffDocument, DiffFinding, DiffPair, DiffRole, Distance, FindingKind } from '../diff/types.ts';
-import { type Figure, formatNumber, table } from './figure.ts';
+import { type Figure, formatFixed, formatNumber, table } from './figure.ts';
 import { type HeatMap, heatMap } from './heat-map.ts';
 import { checkpointLabels, words } from './labels.ts';
 import { html, type Markup } from './markup.ts';
@@ -38,7 +38,7 @@ export function diffPage(document: DiffDocument): string {
       tone: toneOf(document.findings),
       facts: [
         ...document.checkpoints.map(({ path }, i): [string, string] => [labels.length === 2 ? 'AB'[i]! : labels[i]!, path]),
-        ['Compared', `${plural(document.tensors, 'tensor')}, ${formatCount(document.elements)} numbers`],
+        ['Compared', `${plural(document.tensors, 'tensor')}, ${formatCount(document.elements)} elements`],
         ['Read', `${formatBytes(document.bytesRead)} in ${formatSeconds(document.seconds)}`],
       ],
     },
@@ -95,15 +95,16 @@ function layerMap({ layers }: DiffPair, findings: readonly DiffFinding[]): Figur
   const columns = [...new Set(layers.map(({ role }) => role))];
   const rows = [...new Set(layers.map(({ layer }) => layer))];
   const values = grid(rows, columns, layers, (cell) => [cell.layer, cell.role]);
+  const marks = marksOf(findings, (finding) => [rows.indexOf(finding.layer), columns.indexOf(finding.role as DiffRole)]);
   return heatMap({
     title: 'By layer and role',
-    note: 'Relative L2, ‖A − B‖ / ‖A‖. Outlined cells are named above.',
+    note: `Relative L2, ‖A − B‖ / ‖A‖.${marks.length === 0 ? '' : ' Outlined cells are named above.'}`,
     rows: rows.map((layer) => (layer === null ? 'outside' : String(layer))),
     columns: columns.map(words),
     axes: { row: 'layer', column: 'role' },
     values,
     log: true,
-    marks: marksOf(findings, (finding) => [rows.indexOf(finding.layer), columns.indexOf(finding.role as DiffRole)]),
+    marks,
   });
 }
 
@@ -156,7 +157,7 @@ function roleTable({ roles, total }: DiffPair): Markup {
   const all = ['all', formatCount(total.tensors), formatCount(total.elements), ...measures(total)];
   const counts = [
     { label: 'Tensors', kind: 'number' },
-    { label: 'Numbers', kind: 'number' },
+    { label: 'Elements', kind: 'number' },
   ] as const;
   return table([{ label: 'Role' }, ...counts, ...MEASURES], [...rows, all.map((cell) => html`<b>${cell}</b>`)]);
 }
@@ -174,11 +175,7 @@ const MEASURES = [
 ] as const;
 
 function measures({ relativeL2, cosine, max }: Distance): string[] {
-  return [
-    relativeL2 === null ? '∞' : formatNumber(relativeL2, 4),
-    cosine === null ? '–' : cosine.toFixed(6),
-    max === null ? '–' : formatNumber(max, 4),
-  ];
+  return [formatNumber(relativeL2 ?? Number.POSITIVE_INFINITY, 4), formatFixed(cosine, 6), formatNumber(max, 4)];
 }
 
 function uncomparedSection({ uncompared }: DiffDocument): Section | null {

@@ -41,8 +41,9 @@ export function table(columns: readonly Column[], rows: readonly (readonly Conte
   return html`<div class="wide"><table><thead><tr>${head}</tr></thead><tbody>\n${body}</tbody></table></div>`;
 }
 
-/** A measured number for people: `digits` significant digits, exponents outside 0.001 to 100,000, `NaN` and `∞` as such. */
-export function formatNumber(value: number, digits = 3): string {
+/** A measured number for people: `digits` significant digits, exponents outside 0.001 to 100,000, `NaN` and `∞` as such, a dash where there is none. */
+export function formatNumber(value: number | null, digits = 3): string {
+  if (value === null) return '–';
   if (value === 0) return '0';
   if (!Number.isFinite(value)) return Number.isNaN(value) ? 'NaN' : value > 0 ? '∞' : '-∞';
   const magnitude = Math.abs(value);
@@ -50,6 +51,11 @@ export function formatNumber(value: number, digits = 3): string {
   if (magnitude >= 1e5 || magnitude < 0.9995e-3) return value.toExponential(digits - 1).replace('e+', 'e');
   const rounded = value.toPrecision(digits);
   return rounded.includes('e') ? String(Math.round(value)) : rounded;
+}
+
+/** A share or a cosine with a fixed number of decimals; a dash where there is none. */
+export function formatFixed(value: number | null, decimals: number): string {
+  return value === null ? '–' : value.toFixed(decimals);
 }
 
 /** A coordinate in a drawing: a tenth of a pixel is as fine as anybody sees. */

@@ -29,14 +29,17 @@ interface Grid {
   readonly height: number;
   /** Numbers are written into the cells. */
   readonly numbers: boolean;
-  /** Labels of the columns stand aslant, because they are wider than their columns. */
+  /** Labels of the columns, in lines that fit; a label that cannot be broken so stands aslant, and all others with it. */
+  readonly heads: readonly (readonly string[])[];
   readonly slanted: boolean;
 }
 
-const MAP_WIDTH = 1000;
+const MAP_WIDTH = 1080;
 /** Width of a character of a label, about, pixels. */
 const CHARACTER = 6.6;
 const LONGEST_LABEL = 32;
+/** Between the lines of a label. */
+const LINE = 13;
 const LEGEND_HEIGHT = 44;
 
 /**
@@ -62,11 +65,15 @@ function gridOf({ rows, columns }: HeatMap): Grid {
   const fitting = Math.floor((MAP_WIDTH - left) / Math.max(1, columns.length));
   const cellWidth = numbers ? Math.min(84, Math.max(48, fitting)) : Math.min(32, Math.max(3, fitting));
   const cellHeight = numbers ? 22 : rows.length <= 40 ? 16 : 11;
-  const slanted = longest(columns) * CHARACTER > cellWidth * columnStep(columns, cellWidth) - 4;
-  const top = slanted ? Math.ceil(longest(columns) * CHARACTER * 0.64) + 22 : 40;
+  const room = Math.floor((cellWidth * columnStep(columns, cellWidth) - 2) / CHARACTER);
+  const broken = columns.map((label) => breakWords(label, room));
+  const slanted = longest(broken.flat()) > room;
+  const heads = slanted ? columns.map((label) => [shorten(label, LONGEST_LABEL)]) : broken;
+  const lines = heads.reduce((most, head) => Math.max(most, head.length), 1);
+  const top = 30 + (slanted ? Math.ceil(longest(columns) * CHARACTER * 0.64) + 10 : lines * LINE);
   const overhang = slanted ? Math.ceil(longest(columns) * CHARACTER * 0.77) : 12;
   return {
-    ...{ left, top, cellWidth, cellHeight, numbers, slanted },
+    ...{ left, top, cellWidth, cellHeight, numbers, heads, slanted },
     gap: cellWidth >= 8 ? 1 : 0,
     width: Math.max(left + columns.length * cellWidth + overhang, left + 260),
     height: top + rows.length * cellHeight + LEGEND_HEIGHT,
@@ -84,29 +91,40 @@ function columnStep(columns: readonly string[], cellWidth: number): number {
 }
 
 function rowLabels({ rows, axes }: HeatMap, grid: Grid): Markup[] {
-  const step = grid.cellHeight >= 11 ? 1 : 5;
+  const step = grid.cellHeight >= 14 ? 1 : 2;
   const labels = rows.map((label, r) => {
     if (r % step !== 0) return null;
     const y = coordinate(grid.top + (r + 0.5) * grid.cellHeight + 3.5);
     return html`<text class="label end" x="${grid.left - 8}" y="${y}">${shorten(label, LONGEST_LABEL)}</text>\n`;
   });
   return [
-    html`<text class="axis end" x="${grid.left - 8}" y="${grid.top - 10}">${axes.row}</text>\n`,
+    html`<text class="axis end" x="${grid.left - 8}" y="${grid.top - 8}">${axes.row}</text>\n`,
     ...labels.filter((label) => label !== null),
   ];
 }
 
 function columnLabels({ columns, axes }: HeatMap, grid: Grid): Markup[] {
   const step = columnStep(columns, grid.cellWidth);
-  const labels = columns.map((label, c) => {
-    if (c % step !== 0) return null;
+  const labels = grid.heads.flatMap((lines, c) => {
+    if (c % step !== 0) return [];
     const x = coordinate(grid.left + (c + 0.5) * grid.cellWidth);
-    const y = grid.top - 10;
-    if (!grid.slanted) return html`<text class="label middle" x="${x}" y="${y}">${label}</text>`;
-    return html`<text class="label" transform="translate(${x} ${y + 2}) rotate(-40)">${shorten(label, LONGEST_LABEL)}</text>`;
+    if (grid.slanted) return html`<text class="label" transform="translate(${x} ${grid.top - 8}) rotate(-40)">${lines[0]}</text>\n`;
+    return lines.map(
+      (line, i) => html`<text class="label middle" x="${x}" y="${grid.top - 8 - (lines.length - 1 - i) * LINE}">${line}</text>\n`,
+    );
   });
-  const title = columns.length > 16 ? html`<text class="axis" x="${grid.left}" y="${grid.top - 26}">${axes.column}</text>\n` : null;
-  return [title, ...labels].filter((label) => label !== null);
+  return [html`<text class="axis" x="${grid.left}" y="12">${axes.column}</text>\n`, ...labels];
+}
+
+/** Text in lines of at most `most` characters, as far as its words allow. */
+function breakWords(text: string, most: number): string[] {
+  const lines: string[] = [];
+  for (const word of text.split(' ')) {
+    const joined = `${lines.at(-1)} ${word}`;
+    if (lines.length > 0 && joined.length <= most) lines[lines.length - 1] = joined;
+    else lines.push(word);
+  }
+  return lines;
 }
 
 function cells(map: HeatMap, grid: Grid, scale: Scale): Markup {
@@ -137,7 +155,7 @@ function cells(map: HeatMap, grid: Grid, scale: Scale): Markup {
     [
       `<g class="cells">${paths.join('')}${broken.length === 0 ? '' : `<path class="broken" d="${broken.join('')}"/>`}</g>`,
       numbers.length === 0 ? '' : `<g class="numbers">${numbers.join('')}</g>`,
-      outlines.length === 0 ? '' : `<path class="mark" d="${outlines.join('')}"/>`,
+      outlines.length === 0 ? '' : `<path class="halo" d="${outlines.join('')}"/><path class="mark" d="${outlines.join('')}"/>`,
     ].join('\n'),
   );
 }

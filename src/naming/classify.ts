@@ -1,6 +1,7 @@
 import { DTYPES, type DtypeName } from '../dtype.ts';
 import { NO_CONTEXT } from './context.ts';
-import { ATTENTION, COMPANIONS, FEED_FORWARD, LAYER_CONTAINERS, MTP, RULES, type Rule } from './rules.ts';
+import { compile } from './pattern.ts';
+import { ATTENTION, COMPANIONS, EXPERT_CONTAINERS, FEED_FORWARD, LAYER_CONTAINERS, MTP, RULES, type Rule } from './rules.ts';
 import type { Classify, NamingContext, Role, TensorRole } from './types.ts';
 
 /** Beyond this a name is no model's: it stays unknown, so that no pattern runs over a hostile megabyte. */
@@ -35,14 +36,11 @@ interface Kind {
   readonly tower: 'vision' | 'audio' | null;
 }
 
-/** `<` and `>` of the rules: start and end of a component. Lookbehinds keep their meaning. */
-const compile = (pattern: string) =>
-  new RegExp(pattern.replaceAll(/(?<!\(\?|\\)<(?![=!])/g, '(?:^|\\.)').replaceAll(/(?<!\\)>/g, '(?=\\.|$)'));
 const rules = RULES.map((rule) => ({ ...rule, pattern: compile(rule.name) }));
 const companions = COMPANIONS.map((companion) => ({ ...companion, pattern: compile(companion.name) }));
 const mtp = compile(MTP);
 const layerContainers = compile(LAYER_CONTAINERS);
-const experts = compile('<\\w*experts?\\.#');
+const experts = compile(EXPERT_CONTAINERS);
 const words = (table: Readonly<Record<string, string>>) =>
   new Map(Object.entries(table).flatMap(([projection, names]) => names.split(' ').map((name): [string, string] => [name, projection])));
 const PROJECTIONS = { attn: words(ATTENTION), mlp: words(FEED_FORWARD) };
@@ -243,9 +241,9 @@ function projectionOf({ projection }: Rule, key: string): string | null {
   if (projection === 'last')
     return (
       key
-        .replace(/\.(?:weight|bias)$/, '')
+        .replace(/\.(?:weight|bias|gamma|beta)$/, '')
         .split('.')
-        .at(-1) ?? null
+        .findLast((part) => part !== '#') ?? null
     );
   const parts = key
     .replace(/(?:[._](?:weight|bias)\d*)+$/, '')
@@ -254,7 +252,10 @@ function projectionOf({ projection }: Rule, key: string): string | null {
   const table = PROJECTIONS[projection];
   // Read from the end: `intermediate.dense` before `dense`, then the word, then what holds it.
   for (let i = parts.length - 1; i >= Math.max(0, parts.length - 3); i--) {
-    const found = table.get(`${parts[i - 1]}.${parts[i]}`) ?? table.get(parts[i]!);
+    const word = parts[i]!;
+    // `attn_q`, `linear_q_proj` and `ffn_gate_exps` say the block's name again.
+    const bare = word.replace(/^(?:attn|ffn|linear)_/, '').replace(/_(?:exps|shexp)$/, '');
+    const found = table.get(`${parts[i - 1]}.${word}`) ?? table.get(word) ?? table.get(bare) ?? table.get(word.toLowerCase());
     if (found !== undefined) return found;
   }
   return parts.at(-1) ?? null;

@@ -1,7 +1,7 @@
 import { dtypeByName } from '../dtype.ts';
 import type { Conflict, Warning } from '../errors.ts';
-import { policyProblems, sameSelectors } from './check.ts';
-import { DEFAULTS, type DefaultRow, type UnknownNames } from './defaults.ts';
+import { policyProblems, routerProblem, sameSelectors } from './check.ts';
+import { DEFAULTS, type DefaultRow, isFamilyKnown, type UnknownNames } from './defaults.ts';
 import { policiesOf, requestOf } from './keys.ts';
 import { extentOf, selectorTest } from './selector.ts';
 import { policyText } from './text.ts';
@@ -9,9 +9,11 @@ import type { Policy, PolicyRequest, PolicyTensor, Treatment } from './types.ts'
 import { unusedPolicy } from './unused.ts';
 import { treatmentWarnings } from './warnings.ts';
 
-export interface AssignOptions extends UnknownNames {
+export interface AssignOptions {
   /** The members of the output, oldest first. */
   readonly members: readonly { readonly step: number | null }[];
+  /** `--allow-unknown`. */
+  readonly allowUnknown: boolean;
 }
 
 export interface Assignment {
@@ -41,9 +43,10 @@ interface Cell {
  */
 export function assignTreatments(tensors: readonly PolicyTensor[], request: PolicyRequest, options: AssignOptions): Assignment {
   const asked = policiesOf(request);
-  const conflicts = wrongInThemselves(asked);
+  const conflicts = wrongInThemselves(asked, request.router);
   const policies = conflicts.length === 0 ? asked : [];
   const extent = extentOf(tensors);
+  const names: UnknownNames = { recognised: isFamilyKnown(tensors), allowUnknown: options.allowUnknown };
   const tests = policies.map((policy) => selectorTest(policy, extent));
   const members = policies.map((policy) => memberOf(policy, options, conflicts));
 
@@ -55,7 +58,7 @@ export function assignTreatments(tensors: readonly PolicyTensor[], request: Poli
   for (const [i, tensor] of tensors.entries()) {
     const found = tests.findIndex((test) => test(tensor));
     const policy = found < 0 ? policies.length : found;
-    const row = DEFAULTS.find((candidate) => candidate.fits(tensor, options))!;
+    const row = DEFAULTS.find((candidate) => candidate.fits(tensor, names))!;
     let cell = cells[policy]!.get(row);
     if (cell === undefined) {
       const treatment = treatments.push(treatmentOf(policies[policy], found, members[policy] ?? null, row, options)) - 1;
@@ -74,12 +77,15 @@ export function assignTreatments(tensors: readonly PolicyTensor[], request: Poli
   }
   if (tensors.length > 0 && treatments.every(({ kind }) => kind === 'drop'))
     conflicts.push(nothingLeft(policies.length > 0, tensors.length));
-  return { treatments, of, conflicts, warnings: treatmentWarnings(tensors, treatments, of, options) };
+  return { treatments, of, conflicts, warnings: treatmentWarnings(tensors, treatments, of, names) };
 }
 
-function wrongInThemselves(policies: readonly Policy[]): Conflict[] {
+function wrongInThemselves(policies: readonly Policy[], router: PolicyRequest['router']): Conflict[] {
+  const wrong = router === undefined ? null : routerProblem(router);
   const problems = policies.flatMap((policy) => policyProblems(policy).map(({ message }) => `policy ${policyText(policy)}: ${message}`));
-  return [...problems, ...sameSelectors(policies).map(({ message }) => message)].map((message) => ({ code: 'E_OPTION', message }));
+  return [...(wrong === null ? [] : [wrong.message]), ...problems, ...sameSelectors(policies).map(({ message }) => message)].map(
+    (message) => ({ code: 'E_OPTION', message }),
+  );
 }
 
 /** The one member whose values a policy takes; null where it takes those of none, or of one that is not there. */

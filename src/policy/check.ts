@@ -1,7 +1,7 @@
 import { didYouMean } from '../did-you-mean.ts';
 import { DTYPES } from '../dtype.ts';
 import { requestProblems } from '../schedule/check.ts';
-import { OUTPUT_DTYPES, REQUEST_KEYS, requestOf, SELECTOR_KEYS, USES } from './keys.ts';
+import { OUTPUT_DTYPES, REQUEST_KEYS, ROUTER_USES, requestOf, SELECTOR_KEYS, USES } from './keys.ts';
 import { FOLLOWING, ROLE_NAMES } from './roles.ts';
 import { itemsOf, parseRange } from './selector.ts';
 import { selectorText } from './text.ts';
@@ -19,6 +19,14 @@ export function policyProblems(policy: Policy): PolicyProblem[] {
   return [...selectorProblems(policy), ...treatmentProblems(policy)];
 }
 
+/** What is wrong with the `router` of an output; null where nothing is. */
+export function routerProblem(router: unknown): Pick<PolicyProblem, 'message' | 'help'> | null {
+  if (ROUTER_USES.some((use) => use === router) || (typeof router === 'number' && isUse(router))) return null;
+  const near = typeof router === 'string' ? meant(router, ROUTER_USES) : '';
+  const help = `It is one of ${ROUTER_USES.join(', ')}, or the step of a member; anything else is said with policies.`;
+  return { message: `router cannot be ${JSON.stringify(router)}${near}`, help };
+}
+
 /** Policies of which only one could ever apply, by index: the later one of each two that select the same. */
 export function sameSelectors(policies: readonly Policy[]): { readonly index: number; readonly message: string }[] {
   const first = new Map<string, number>();
@@ -29,9 +37,7 @@ export function sameSelectors(policies: readonly Policy[]): { readonly index: nu
       first.set(text, index);
       return [];
     }
-    return [
-      { index, message: `policies ${before + 1} and ${index + 1} both select ${text}: the first one decides, so the other never would` },
-    ];
+    return [{ index, message: `two policies select ${text}: the first one decides, and the other never would` }];
   });
 }
 

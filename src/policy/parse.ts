@@ -1,7 +1,7 @@
 import { didYouMean } from '../did-you-mean.ts';
 import { type Conflict, MergeError } from '../errors.ts';
 import { PARAMETERS, type ParameterName, parameterLabel } from '../schedule/parameters.ts';
-import { type PolicyProblem, policyProblems } from './check.ts';
+import { type PolicyProblem, policyProblems, routerProblem } from './check.ts';
 import { SELECTOR_KEYS, TREATMENT_KEYS } from './keys.ts';
 import type { Policy, RouterUse } from './types.ts';
 
@@ -38,9 +38,12 @@ export function parsePolicy(text: string, where = 'policy'): Policy {
   return policy as Policy;
 }
 
-/** `average`, `newest`, `oldest` or a step, as `--router` takes it. */
+/** `average`, `newest`, `oldest` or a step, as `--router` takes it. @throws MergeError E_OPTION */
 export function parseRouterUse(text: string, where: string): RouterUse {
-  return parsePolicy(`role=routers:use=${text}`, where).use as RouterUse;
+  const use = typed('use', text.trim());
+  const problem = routerProblem(use);
+  if (problem === null) return use as RouterUse;
+  throw new MergeError('E_OPTION', `${where}: ${problem.message}`, { help: problem.help });
 }
 
 /** Pairs of key and value; a piece without a key belongs to the value before it. */

@@ -38,7 +38,7 @@ export function treatmentWarnings(
   }
   const warnings: Warning[] = [];
   const warn = (code: Warning['code'], some: Named, text: string) => some.count > 0 && warnings.push({ code, message: `${some}: ${text}` });
-  const known = recognised ? 'no rule knows the name' : 'no rule knows any name of this model';
+  const known = recognised ? 'no rule knows the name' : 'the rules know few names of this model, or none';
   warn('W_UNKNOWN_NAMES', unknown, `${known}; averaged, which is right for weights and wrong for tables, masks and scales`);
   warn('W_LEFT_OUT', leftOut, 'adapters or optimizer states; left out of the merge');
   warn('W_DROPPED', needed, 'dropped by a policy, and the model does not load without');

@@ -1,3 +1,5 @@
+import type { RoundingSums } from '../quantised/types.ts';
+
 /**
  * An output on its way: a hidden sibling `.NAME.partial-<id>` that becomes OUT in one rename, or nothing. The engine writes tensor files into `dir`
  * (natively, by path), journals the units that are safe on disk, adds side files, then finishes.
@@ -29,6 +31,8 @@ export interface JournalUnit {
   readonly crc: number;
   /** NaN and infinity found while the unit was made, which a resumed merge must not forget. */
   readonly nonfinite: readonly UnitNonfinite[];
+  /** How far quantising anew moved the unit's values; absent where nothing was quantised. */
+  readonly rounding?: readonly RoundingSums[];
 }
 
 /**

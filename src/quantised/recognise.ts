@@ -76,10 +76,9 @@ class Recogniser {
 
   #look(place: Place, name: string, dtype: DtypeName): void {
     if (ACTIVATION.test(name)) this.#activation.push(place);
-    else if (SCALE.test(name)) this.#maybeScales.push(place);
+    else if (SCALE.test(name) || (name.endsWith('_scales') && E8M0.has(dtype))) this.#maybeScales.push(place);
     else if (FP8.has(dtype)) this.#fp8(place, name);
     else if (dtype === 'U8' || dtype === 'I8' || dtype === 'F4') this.#fp4(place, name, dtype);
-    else if (name.endsWith('_scales') && E8M0.has(dtype)) this.#maybeScales.push(place);
   }
 
   #fp8(codes: Place, name: string): void {

@@ -14,10 +14,10 @@ export function route(fn: RoutingFunction, logits: Float64Array, experts: number
   const chosen = new Int32Array(tokens * k);
   const weights = new Float64Array(tokens * k);
   const scores = scoresOf(fn, logits, experts);
-  const ranks = selectionScores(fn, scores, experts, correctionBias);
+  const ranks = selectionScores(fn, scores, correctionBias);
   for (let t = 0; t < tokens; t++) {
     const row = chosen.subarray(t * k, (t + 1) * k);
-    topK(ranks.subarray(t * experts, (t + 1) * experts), row);
+    topK(withinGroups(fn, ranks.subarray(t * experts, (t + 1) * experts)), row);
     const weight = weights.subarray(t * k, (t + 1) * k);
     if (fn.sparseMixer !== null) sparseMixer(logits.subarray(t * experts, (t + 1) * experts), row, weight, fn.sparseMixer);
     else weigh(fn, scores.subarray(t * experts, (t + 1) * experts), row, weight);
@@ -35,32 +35,32 @@ export function scoresOf({ score }: RoutingFunction, logits: Float64Array, exper
   return scores;
 }
 
-/** [T x E] what experts are ranked by: scores with the correction bias, and -Infinity outside the groups that are kept. */
-export function selectionScores(
-  fn: RoutingFunction,
-  scores: Float64Array,
-  experts: number,
-  correctionBias: Float64Array | null,
-): Float64Array {
-  const bias = fn.selectionBias ? correctionBias : null;
-  const ranks = bias === null ? scores.slice() : scores.map((s, i) => s + bias[i % experts]!);
-  if (fn.groups === null) return ranks;
-  const { count, kept, by } = fn.groups;
-  const size = experts / count;
-  const best = new Int32Array(Math.min(by === 'max' ? 1 : 2, size));
-  const keptGroups = new Int32Array(kept);
-  for (let start = 0; start < ranks.length; start += experts) {
-    const groups = Float64Array.from({ length: count }, (_, g) => {
-      const group = ranks.subarray(start + g * size, start + (g + 1) * size);
-      topK(group, best);
-      return best.reduce((sum, e) => sum + group[e]!, 0);
-    });
-    topK(groups, keptGroups);
-    for (let g = 0; g < count; g++) {
-      if (!keptGroups.includes(g)) ranks.fill(Number.NEGATIVE_INFINITY, start + g * size, start + (g + 1) * size);
-    }
-  }
-  return ranks;
+/** [T x E] what experts are ranked by, groups aside: scores with the correction bias. */
+export function selectionScores(fn: RoutingFunction, scores: Float64Array, correctionBias: Float64Array | null): Float64Array {
+  if (!fn.selectionBias || correctionBias === null) return scores;
+  return scores.map((s, i) => s + correctionBias[i % correctionBias.length]!);
+}
+
+/** [groups] by which the groups of one token are ranked; null where there are none. @param ranks [E] */
+export function groupScores({ groups }: RoutingFunction, ranks: Float64Array): Float64Array | null {
+  if (groups === null) return null;
+  const size = ranks.length / groups.count;
+  const best = new Int32Array(Math.min(groups.by === 'max' ? 1 : 2, size));
+  return Float64Array.from({ length: groups.count }, (_, g) => {
+    const group = ranks.subarray(g * size, (g + 1) * size);
+    topK(group, best);
+    return best.reduce((sum, e) => sum + group[e]!, 0);
+  });
+}
+
+/** The ranks of one token's experts, -Infinity for those outside the groups that are kept. @param ranks [E] */
+export function withinGroups(fn: RoutingFunction, ranks: Float64Array): Float64Array {
+  const scores = groupScores(fn, ranks);
+  if (scores === null) return ranks;
+  const kept = new Int32Array(fn.groups!.kept);
+  topK(scores, kept);
+  const size = ranks.length / scores.length;
+  return ranks.map((rank, e) => (kept.includes(Math.floor(e / size)) ? rank : Number.NEGATIVE_INFINITY));
 }
 
 /** Writes the indices of the largest values, largest first. Insertion into a short list: k is far below E. */

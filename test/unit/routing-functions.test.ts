@@ -103,7 +103,10 @@ describe('route', () => {
 
   it('agrees with a full sort', () => {
     let state = 1;
-    const random = () => ((state = (state * 48271) % 2147483647) % 17) / 17;
+    const random = () => {
+      state = (state * 48271) % 2147483647;
+      return (state % 17) / 17;
+    };
     for (let round = 0; round < 200; round++) {
       const values = Float64Array.from({ length: 1 + (round % 40) }, random);
       const into = new Int32Array(Math.min(values.length, 1 + (round % 7)));

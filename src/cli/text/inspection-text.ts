@@ -1,23 +1,11 @@
 import type { Inspection } from '../../index.ts';
 import { formatBytes, formatCount, formatTable, plural, printable } from '../format.ts';
 import type { Colors } from '../terminal.ts';
+import { roleWords } from './role-words.ts';
 
 /** Entries of `__metadata__` and characters of a value that are shown; whole models' configs are kept there. */
 const METADATA_SHOWN = 10;
 const VALUE_SHOWN = 60;
-
-/** Roles whose name is an abbreviation, or a singular where tensors are counted. */
-const ROLE_WORDS: Readonly<Record<string, string>> = {
-  attn: 'attention',
-  attn_norm: 'attention norm',
-  ssm: 'state space',
-  expert: 'experts',
-  shared_expert: 'shared experts',
-  mtp_proj: 'mtp projection',
-  lm_head: 'output head',
-  lora: 'adapter',
-};
-const roleWords = (role: string) => ROLE_WORDS[role] ?? role.replaceAll('_', ' ');
 
 /** What `inspect` prints: the summary, then one line a tensor. */
 export function inspectionText({ path, summary, tensors }: Inspection, colors: Colors, withTensors: boolean): string {

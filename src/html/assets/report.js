@@ -1,6 +1,8 @@
 // What a report's page can do beyond being read: the value under the pointer in heat maps, and line charts that can be zoomed. Inlined into the page as it is, and
 // everything it needs stands in the page's tables. Names can be anything: they become text, never markup.
 (() => {
+  /** Distances of ticks on an axis of layers or steps. */
+  const WHOLE_STEPS = Array.from({ length: 12 }, (_, power) => [1, 2, 5].map((factor) => factor * 10 ** power)).flat();
   const root = document.documentElement;
   root.classList.add('scripted');
   for (const figure of document.querySelectorAll('figure.heat')) showValues(/** @type {HTMLElement} */ (figure));
@@ -40,10 +42,12 @@
       const row = Math.floor((at.y - Number(top)) / Number(cellHeight));
       const cells = row < 0 ? undefined : rows[row]?.cells;
       const cell = column < 0 ? undefined : cells?.[column + 1];
-      if (cells === undefined || cell === undefined || cell.textContent === '') return leave();
+      // The last cell of a row has the row's line break, too.
+      const text = cell?.textContent?.trim() ?? '';
+      if (cells === undefined || cell === undefined || text === '') return leave();
 
       const value = document.createElement('b');
-      value.textContent = cell.textContent;
+      value.textContent = text;
       const lines = [`${rowAxis} ${cells[0]?.textContent}`, `${columnAxis} ${heads[column + 1]?.textContent}`, cell.dataset.note ?? ''];
       const texts = lines.filter((line) => line !== '').map((line) => Object.assign(document.createElement('span'), { textContent: line }));
       tip.replaceChildren(value, ...texts);
@@ -72,6 +76,7 @@
     const [xLog, yLog] = [svg.dataset.xLog === '1', svg.dataset.yLog === '1'];
     const column = (/** @type {number} */ c) => rows.map((row) => numberOf(row[c], yLog && c > 0));
     const data = heads.map((_, c) => column(c));
+    const whole = !xLog && data[0]?.every((x) => Number.isInteger(x));
     const axisLabels = [...svg.querySelectorAll('text.axis')].map((text) => text.textContent ?? '');
     const hint = document.createElement('p');
     hint.className = 'hint';
@@ -99,7 +104,7 @@
         points: { show: rows.length <= 200, size: 6, fill: colour(`--c${i % 6}`) },
         .../** @type {any} */ (head.dataset.joined === '0' ? { paths: () => null } : {}),
         value: (/** @type {any} */ _plot, /** @type {any} */ _value, /** @type {number} */ s, /** @type {number | null} */ at) =>
-          (at === null ? '' : rows[at]?.[s]?.textContent) || '–',
+          (at === null ? '' : rows[at]?.[s]?.textContent?.trim()) || '–',
       }));
       plot = new uPlot(
         {
@@ -107,16 +112,17 @@
           height: 330,
           scales: { x: { time: false, distr: xLog ? 3 : 1 }, y: { distr: yLog ? 3 : 1 } },
           axes: [
-            { ...axis, label: axisLabels[1] ?? '' },
+            { ...axis, label: axisLabels[1] ?? '', ...(whole ? { incrs: WHOLE_STEPS } : {}) },
             { ...axis, label: axisLabels[0] ?? '', size: 64 },
           ],
           series: [
             {
               label: heads[0]?.textContent ?? '',
-              value: (_plot, _value, _s, at) => (at == null ? '–' : (rows[at]?.[0]?.textContent ?? '–')),
+              value: (_plot, _value, _s, at) => (at == null ? '–' : (rows[at]?.[0]?.textContent?.trim() ?? '–')),
             },
             ...series,
           ],
+          legend: { markers: { fill: (_plot, s) => series[s - 1]?.stroke ?? 'transparent' } },
           hooks: { draw: [errorBars] },
         },
         /** @type {any} */ (data),
