@@ -22,17 +22,20 @@ rows = next(getattr(config, key) for key in keys if getattr(config, key, None)) 
 inputs = {}
 
 
-def keep(layer):
+def keep(parts):
     def hook(module, args, kwargs):
         x = args[0] if args else next(iter(kwargs.values()))
-        inputs.setdefault(layer, []).append(x.detach().reshape(-1, x.shape[-1]).cpu().clone())
+        parts.append(x.detach().reshape(-1, x.shape[-1]).cpu().clone())
     return hook
 
 
 for name, module in model.named_modules():
-    if re.search(r"\.\d+\..*\b(router|gate)$", name) and not re.search(r"shared|attn|attention|vision|audio", name):
-        if any(p.shape == (rows, config.hidden_size) for p in module.parameters()):
-            module.register_forward_pre_hook(keep(re.search(r"\.(\d+)\.", name)[1]), with_kwargs=True)
+    layer = re.search(r"\.(\d+)\..*\b(router|gate)$", name)
+    if layer is None or layer[1] in inputs or re.search(r"shared|attn|attention|vision|audio", name):
+        continue
+    if any(p.shape == (rows, config.hidden_size) for p in module.parameters()):
+        inputs[layer[1]] = []
+        module.register_forward_pre_hook(keep(inputs[layer[1]]), with_kwargs=True)
 
 with torch.no_grad():
     for part in ids[:limit].split(min(512, config.max_position_embeddings)):
