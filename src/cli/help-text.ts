@@ -55,6 +55,11 @@ export const EXAMPLES: Readonly<Record<string, readonly (readonly [string, strin
     ['Recompute every element', 'verify merged --full'],
     ['The inputs were moved', 'verify merged --input /archive/run/checkpoint-*'],
   ],
+  routers: [
+    ['Do experts keep their places, and do averaged routers choose alike?', 'routers run --last 10'],
+    ['The same on hidden states of the model, as a page', 'routers run --last 10 --hidden hidden.safetensors --out routers.html'],
+    ['What the choice of router does to a score', "routers run --last 10 --eval './evaluate.sh {model}'"],
+  ],
   bench: [
     ["This machine's limits and how near a merge comes to them", 'bench'],
     ['On the file system that will hold the checkpoints', 'bench --dir /scratch'],

@@ -6,12 +6,13 @@ import type { QuantityText, Selection } from '../trajectory/types.ts';
 import { choiceOption, flag, listOption, valueOption } from './options.ts';
 import { badValue, parsePath, parsePositiveInteger } from './values.ts';
 
-/** Options that choose members of a run, for every command that makes merges of one. */
-export function addSelectionOptions(command: Command): Command {
-  return command
+/** Options that choose members of a run, for every command that makes merges of one; `sliding` where it may make several. */
+export function addSelectionOptions(command: Command, { sliding = true } = {}): Command {
+  command
     .optionsGroup('Members, where an input is a run folder:')
-    .addOption(valueOption('--last <n>', 'the newest so many (default: all that are complete)', parsePositiveInteger))
-    .addOption(flag('--sliding', 'one output for every window of --last; write {step} or {tokens} in OUT'))
+    .addOption(valueOption('--last <n>', 'the newest so many (default: all that are complete)', parsePositiveInteger));
+  if (sliding) command.addOption(flag('--sliding', 'one output for every window of --last; write {step} or {tokens} in OUT'));
+  return command
     .addOption(
       valueOption('--every <distance>', 'spaced like this, counted back from the newest: 8B, 500M (tokens), 1000steps', parseDistance),
     )

@@ -75,10 +75,10 @@ async function comparePair(a: Sampled, b: Sampled, reader: ByteReader): Promise<
   const { experts, layer, router } = b.layer;
   if (cannotHaveMoved(a.rows, b.rows)) return null;
   const byRouter = cosines(a.rows, b.rows);
-  if (identityOf(byRouter, null, experts).status === 'same') return null;
+  if ((await identityOf(byRouter, null, experts)).status === 'same') return null;
   const [x, y] = [await expertSample(a, reader), await expertSample(b, reader)];
   const byWeights = x !== null && y !== null && x.key === y.key ? cosines(x.rows, y.rows) : null;
-  const { status, moved } = identityOf(byRouter, byWeights, experts);
+  const { status, moved } = await identityOf(byRouter, byWeights, experts);
   const where = `between ${a.checkpoint.path} and ${b.checkpoint.path}`;
   if (status === 'permuted') {
     const message = `layer ${layer}: ${movesText(moved)} ${where}`;

@@ -109,7 +109,7 @@ async function examineLayer(layer: MemberLayers, plans: readonly (SamplePlan | n
     if (inputs !== null) logits.push(routerLogits(inputs, weight));
     midpoint.add(weight.rows, weights[m]!);
     if (previous !== null) {
-      identity.push(pairIdentity(previous, seen));
+      identity.push(await pairIdentity(previous, seen));
       drift.push(driftOf(previous.router, weight, experts));
     }
     oldest ??= weight;
@@ -124,7 +124,7 @@ async function examineLayer(layer: MemberLayers, plans: readonly (SamplePlan | n
   };
 }
 
-function pairIdentity(a: Seen, b: Seen): PairIdentity {
+function pairIdentity(a: Seen, b: Seen): Promise<PairIdentity> {
   const comparable = a.experts !== null && b.experts !== null && a.sampled === b.sampled;
   return identityOf(cosines(a.rows, b.rows), comparable ? cosines(a.experts, b.experts) : null, a.rows.count);
 }

@@ -1,4 +1,3 @@
-import { munkres } from 'munkres';
 import type { PairIdentity } from './types.ts';
 
 /** What another order of experts must come to, to be believed; both hold for each cycle of the permutation on its own, and by router rows and by expert weights. */
@@ -21,9 +20,9 @@ type Move = { readonly from: number; readonly to: number };
  * @param router [E x E] cosines of the older checkpoint's rows (first index) with the newer one's
  * @param weights the same of the experts' weights; null where they cannot be looked at
  */
-export function identityOf(router: Float64Array, weights: Float64Array | null, experts: number): PairIdentity {
-  const byRouter = believable(cycles(assignment(router, experts)), router, experts);
-  const byWeights = weights === null ? [] : believable(cycles(assignment(weights, experts)), weights, experts);
+export async function identityOf(router: Float64Array, weights: Float64Array | null, experts: number): Promise<PairIdentity> {
+  const byRouter = believable(cycles(await assignment(router, experts)), router, experts);
+  const byWeights = weights === null ? [] : believable(cycles(await assignment(weights, experts)), weights, experts);
   // By two assignments, as what fits best by one measure may be a tie by the other.
   const candidates = [...byRouter, ...byWeights];
   const both = weights === null ? [] : believable(believable(candidates, router, experts), weights, experts);
@@ -41,11 +40,13 @@ export function identityOf(router: Float64Array, weights: Float64Array | null, e
  *
  * @param similarity [n x n], finite
  */
-export function assignment(similarity: Float64Array, n: number): number[] {
+export async function assignment(similarity: Float64Array, n: number): Promise<number[]> {
   const identity = Array.from({ length: n }, (_, e) => e);
   const row = (e: number) => similarity.subarray(e * n, (e + 1) * n);
   // No assignment has more than the largest of every row.
   if (identity.every((e) => row(e).every((value) => value <= similarity[e * n + e]!))) return identity;
+  // Hardly any model needs it: loaded when one does.
+  const { munkres } = await import('munkres');
   const found = identity.slice();
   for (const [e, f] of munkres(identity.map((e) => Array.from(row(e), (value) => -value)))) found[e] = f;
   return found;
