@@ -47,8 +47,11 @@ export function assignTreatments(tensors: readonly PolicyTensor[], request: Poli
   const policies = conflicts.length === 0 ? asked : [];
   const extent = extentOf(tensors);
   const names: UnknownNames = { recognised: isFamilyKnown(tensors), allowUnknown: options.allowUnknown };
+  const words = policies.map((policy, p) =>
+    p === 0 && request.router !== undefined ? `router ${request.router}` : `policy ${policyText(policy)}`,
+  );
   const tests = policies.map((policy) => selectorTest(policy, extent));
-  const members = policies.map((policy) => memberOf(policy, options, conflicts));
+  const members = policies.map((policy, p) => memberOf(policy, words[p]!, options, conflicts));
 
   const treatments: Treatment[] = [];
   const of = new Int32Array(tensors.length);
@@ -72,8 +75,8 @@ export function assignTreatments(tensors: readonly PolicyTensor[], request: Poli
 
   for (const [p, policy] of policies.entries()) {
     const taken = [...cells[p]!.values()];
-    if (taken.length > 0) conflicts.push(...impossible(policy, taken, floats[p]!, treatments));
-    else conflicts.push(unusedOrShadowed(policies, p, tensors, tests, extent));
+    if (taken.length > 0) conflicts.push(...impossible(policy, words[p]!, taken, floats[p]!, treatments));
+    else conflicts.push(unusedOrShadowed(policies[p]!, words, p, tensors, tests, extent));
   }
   if (tensors.length > 0 && treatments.every(({ kind }) => kind === 'drop'))
     conflicts.push(nothingLeft(policies.length > 0, tensors.length));
@@ -89,9 +92,8 @@ function wrongInThemselves(policies: readonly Policy[], router: PolicyRequest['r
 }
 
 /** The one member whose values a policy takes; null where it takes those of none, or of one that is not there. */
-function memberOf(policy: Policy, { members }: AssignOptions, conflicts: Conflict[]): number | null {
+function memberOf(policy: Policy, about: string, { members }: AssignOptions, conflicts: Conflict[]): number | null {
   const { use, weights } = policy;
-  const about = `policy ${policyText(policy)}`;
   if (weights !== undefined && weights.length !== members.length) {
     conflicts.push({
       code: 'E_WEIGHTS',
@@ -151,8 +153,7 @@ function kindOf(use: Policy['use'], row: DefaultRow): Treatment['kind'] {
 }
 
 /** What a policy asks of tensors that do not allow it. */
-function impossible(policy: Policy, taken: readonly Cell[], floats: number, treatments: readonly Treatment[]): Conflict[] {
-  const about = `policy ${policyText(policy)}`;
+function impossible(policy: Policy, about: string, taken: readonly Cell[], floats: number, treatments: readonly Treatment[]): Conflict[] {
   if (taken.every(({ row }) => row.kind === 'with-weight')) {
     const { name } = taken[0]!.first;
     return [{ code: 'E_POLICY', message: `${about} is about scales alone (${name}): ${taken[0]!.row.never}, so name those`, tensor: name }];
@@ -176,16 +177,17 @@ function impossible(policy: Policy, taken: readonly Cell[], floats: number, trea
 }
 
 function unusedOrShadowed(
-  policies: readonly Policy[],
+  policy: Policy,
+  words: readonly string[],
   p: number,
   tensors: readonly PolicyTensor[],
   tests: readonly ((tensor: PolicyTensor) => boolean)[],
   extent: ReturnType<typeof extentOf>,
 ): Conflict {
   const fitting = tensors.filter(tests[p]!);
-  if (fitting.length === 0) return unusedPolicy(policies[p]!, tensors, extent);
-  const before = [...new Set(fitting.map((tensor) => tests.findIndex((test) => test(tensor))))].map((b) => policyText(policies[b]!));
-  const message = `policy ${policyText(policies[p]!)} never applies: ${before.join(' and ')} before it ${before.length === 1 ? 'takes' : 'take'} all of its ${counted(fitting.length, 'tensor')}`;
+  if (fitting.length === 0) return unusedPolicy(policy, words[p]!, tensors, extent);
+  const before = [...new Set(fitting.map((tensor) => tests.findIndex((test) => test(tensor))))].map((b) => words[b]!);
+  const message = `${words[p]} never applies: ${before.join(' and ')} before it ${before.length === 1 ? 'takes' : 'take'} all of its ${counted(fitting.length, 'tensor')}`;
   return { code: 'E_POLICY_SHADOWED', message };
 }
 

@@ -2,11 +2,10 @@ import type { Conflict } from '../errors.ts';
 import { SELECTOR_KEYS, type SelectorKey } from './keys.ts';
 import { roleOf } from './roles.ts';
 import { aboutMtp, type Extent, selectorTest } from './selector.ts';
-import { policyText } from './text.ts';
 import type { Policy, PolicyTensor } from './types.ts';
 
-/** Why a policy fits no tensor, and what there is that comes near. */
-export function unusedPolicy(policy: Policy, tensors: readonly PolicyTensor[], extent: Extent): Conflict {
+/** Why a policy fits no tensor, and what there is that comes near. @param about what the message calls the policy */
+export function unusedPolicy(policy: Policy, about: string, tensors: readonly PolicyTensor[], extent: Extent): Conflict {
   const keys = SELECTOR_KEYS.filter((key) => policy[key] !== undefined);
   const alone = (key: SelectorKey) => {
     const test = selectorTest({ [key]: policy[key], ...(key === 'layers' && aboutMtp(policy) ? { role: 'mtp' } : {}) }, extent);
@@ -17,7 +16,7 @@ export function unusedPolicy(policy: Policy, tensors: readonly PolicyTensor[], e
     missing.length > 0
       ? missing.map((key) => NEAR[key](policy, tensors, extent))
       : [`${keys.join(', ')} fit tensors, but none together: ${together(policy, keys, tensors, extent)}`];
-  return { code: 'E_POLICY_UNUSED', message: `policy ${policyText(policy)} fits no tensor: ${reasons.join('; ')}` };
+  return { code: 'E_POLICY_UNUSED', message: `${about} fits no tensor: ${reasons.join('; ')}` };
 }
 
 type Near = (policy: Policy, tensors: readonly PolicyTensor[], extent: Extent) => string;
@@ -76,7 +75,7 @@ function nearestName(glob: string, tensors: readonly PolicyTensor[]): string {
     return length;
   };
   const reversed = (text: string) => [...text].reverse().join('');
-  const [tailBack] = [reversed(tail)];
+  const tailBack = reversed(tail);
   let [nearest, most] = [tensors[0]?.name ?? 'none', -1];
   for (const { name } of tensors) {
     const alike = common(head, name) + common(tailBack, reversed(name.slice(-tail.length || name.length)));

@@ -271,7 +271,13 @@ describe('what cannot be', () => {
   const fused = [...dense, ...tensorsOf('model.layers.0.mlp.experts.gate_up_proj')];
   const buffers = [...dense, ...tensorsOf('model.embeddings.position_ids I64', 'model.rotary_emb.inv_freq F32')];
   it.each<[string, readonly PolicyTensor[], PolicyRequest, string, readonly string[]]>([
-    ['routers in a dense model', dense, { router: 'newest' }, 'E_POLICY_UNUSED', ['the roles here are embedding, mlp']],
+    [
+      'routers in a dense model',
+      dense,
+      { router: 'newest' },
+      'E_POLICY_UNUSED',
+      ['router newest fits no tensor: the roles here are embedding, mlp'],
+    ],
     ['a layer beyond the last', MOE, policies('layers=9:use=newest'), 'E_POLICY_UNUSED', ['the layers are 0 to 3', 'role=mtp']],
     [
       'layers of a model without MTP',
@@ -303,14 +309,14 @@ describe('what cannot be', () => {
       MOE,
       policies('role=routers:use=newest', 'role=router,layers=0:use=oldest'),
       'E_POLICY_SHADOWED',
-      ['role=routers:use=newest before it takes all of its 1 tensor'],
+      ['policy role=routers:use=newest before it takes all of its 1 tensor'],
     ],
     [
       'a policy behind two that are as wide together',
       MOE,
       policies('layers=0:use=newest', 'layers=1-3:use=oldest', 'role=attn:use=drop'),
       'E_POLICY_SHADOWED',
-      ['layers=0:use=newest and layers=1-3:use=oldest before it take all of its 4 tensors'],
+      ['policy layers=0:use=newest and policy layers=1-3:use=oldest before it take all of its 4 tensors'],
     ],
     [
       'a policy behind router',
