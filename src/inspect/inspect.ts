@@ -1,15 +1,24 @@
 import { openCheckpoint } from '../checkpoint/open.ts';
 import { type DtypeName, dtypeByCode } from '../dtype.ts';
-import type { Warning } from '../errors.ts';
-import { checkpointRoles } from '../naming/checkpoint-roles.ts';
+import type { Conflict, Warning } from '../errors.ts';
+import { checkpointRoles, tensorName } from '../naming/checkpoint-roles.ts';
+import { type ExpertLayer, structure } from '../naming/structure.ts';
+import { configuredTie, tiedPairs } from '../naming/tied.ts';
 import { ROLES, type Role } from '../naming/types.ts';
 import { countParameters } from '../preset/model-size.ts';
+import { recogniseQuantised } from '../quantised/recognise.ts';
+import { type QuantisationSummary, quantisationSummary } from './quantisation.ts';
 
 /** What the tensors of one dtype, or of one role, come to. */
 export interface DtypeTotals {
   readonly tensors: number;
   readonly parameters: number;
   readonly bytes: number;
+}
+
+export interface RoleTotals extends DtypeTotals {
+  /** In the order in which they are met. */
+  readonly dtypes: readonly DtypeName[];
 }
 
 export interface InspectedTensor {
@@ -50,11 +59,22 @@ export interface Inspection {
     readonly mtpLayers: number;
     /** Experts of a layer, and how many of them a token is sent to (null where unknown); null for a dense model. */
     readonly experts: { readonly count: number; readonly perToken: number | null } | null;
+    /** Layers that have experts, and how many each has by its tensors (null where they do not tell). */
+    readonly expertLayers: readonly ExpertLayer[];
     /** Parameters of the model, a tied output head once, and those that act on one token. */
     readonly totalParameters: number;
     readonly activeParameters: number;
     /** In the order of the roles; `unknown` where no rule knows the name. */
-    readonly roles: Readonly<Partial<Record<Role | 'unknown', DtypeTotals>>>;
+    readonly roles: Readonly<Partial<Record<Role | 'unknown', RoleTotals>>>;
+    /** What the configuration says of tied embeddings (null where nothing), and embeddings and output heads of one shape that are both stored. */
+    readonly tied: {
+      readonly configured: boolean | null;
+      readonly pairs: readonly { readonly embedding: string; readonly head: string }[];
+    };
+    /** Null for plain tensors. */
+    readonly quantisation: QuantisationSummary | null;
+    /** What cannot be right in it, or cannot be merged, from headers and configuration alone. */
+    readonly problems: readonly Conflict[];
     /** `__metadata__` of the first tensor file. */
     readonly metadata: Readonly<Record<string, string>>;
   };
@@ -72,7 +92,7 @@ export async function inspect(path: string): Promise<Inspection> {
   const checkpoint = await openCheckpoint(path);
   const tensors: InspectedTensor[] = [];
   const dtypes: Partial<Record<DtypeName, DtypeTotals>> = {};
-  const roles = new Map<Role | 'unknown', DtypeTotals>();
+  const roles = new Map<Role | 'unknown', RoleTotals>();
   const layers = new Set<number>();
   const mtpLayers = new Set<number>();
   const known = await checkpointRoles(checkpoint);
@@ -89,11 +109,19 @@ export async function inspect(path: string): Promise<Inspection> {
       const [name, shape] = [table.names[row]!, table.shapes[row]!];
       const { role, mtp, layer: place, expert: number } = known.of(shard, row);
       const [layer, expert] = [whole(place), whole(number)];
-      roles.set(role ?? 'unknown', plus(roles.get(role ?? 'unknown'), elements, bytes));
+      const before = roles.get(role ?? 'unknown');
+      const seen = before?.dtypes ?? [];
+      roles.set(role ?? 'unknown', {
+        ...plus(before, elements, bytes),
+        dtypes: seen.includes(dtype.name) ? seen : [...seen, dtype.name],
+      });
       if (layer !== null) (mtp ? mtpLayers : layers).add(layer);
       tensors.push({ name, dtype: dtype.name, shape, bytes, file, role, layer, expert, mtp });
     }
   }
+  const { conflicts, expertLayers } = structure(checkpoint, known);
+  const quantised = recogniseQuantised(checkpoint, known.config);
+  const nameAt = ({ shard, row }: { readonly shard: number; readonly row: number }) => tensorName(checkpoint, shard, row);
   return {
     schema: 'ckpt-merge/inspect',
     version: 1,
@@ -111,9 +139,16 @@ export async function inspect(path: string): Promise<Inspection> {
       layers: layers.size,
       mtpLayers: mtpLayers.size,
       experts: size.experts,
+      expertLayers,
       totalParameters: size.total,
       activeParameters: size.active,
       roles: Object.fromEntries([...ROLES, 'unknown' as const].flatMap((role) => (roles.has(role) ? [[role, roles.get(role)!]] : []))),
+      tied: {
+        configured: configuredTie(known.config),
+        pairs: tiedPairs(checkpoint, known).map(({ embedding, head }) => ({ embedding: nameAt(embedding), head: nameAt(head) })),
+      },
+      quantisation: quantisationSummary(quantised, known),
+      problems: [...conflicts, ...quantised.conflicts],
       // fromEntries defines own properties, so a key named __proto__ stays a key.
       metadata: Object.fromEntries(checkpoint.shards[0]!.header.metadata ?? []),
     },
