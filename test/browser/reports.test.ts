@@ -135,7 +135,7 @@ describe('hostile names', () => {
     plain = [await consistence(PAGES['a diff']), await consistence(PAGES['a report on routers'])];
   });
 
-  it.each(HOSTILE)('%s is text, wherever it stands', async (name) => {
+  it.each(HOSTILE)('%j is text, wherever it stands', async (name) => {
     const diff = sampleDiff({ layers: 4, experts: 2, checkpoints: 3, name });
     const checkpoints = diff.checkpoints.map((checkpoint, i) => ({ ...checkpoint, path: `${name}${i}`, step: null }));
     const router = sampleRouters({ layers: 4, members: 3, name });
