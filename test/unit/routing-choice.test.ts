@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { averagedLogits, layerChoice, loadOf, type RouterLogits, routerLogits } from '../../src/routing/choice.ts';
 import { routingFunction } from '../../src/routing/functions.ts';
-import { gaussianProbes, ln, normsAddOne, probeCount, throughNorm } from '../../src/routing/probes.ts';
+import { gaussianProbes, ln, normsAddOne, probeCount, throughNorm, tokenCount } from '../../src/routing/probes.ts';
 import { route } from '../../src/routing/route.ts';
 import type { RouterInputs, RouterWeights } from '../../src/routing/types.ts';
 
@@ -174,5 +174,9 @@ describe('probes', () => {
     expect(probeCount(1)).toBe(512);
     expect(probeCount(60 * 10 * 256 * 4096)).toBe(32);
     expect(probeCount(100e6)).toBe(200);
+    // Of real tokens more: the demo's two layers of ten members take any text, a large model some minutes.
+    expect(tokenCount(2 * 10 * 8 * 64, 64)).toBe(262144);
+    expect(tokenCount(1e6, 4096)).toBe(4096);
+    expect(tokenCount(60 * 10 * 256 * 7168, 7168)).toBe(512);
   });
 });

@@ -79,6 +79,19 @@ describe('a file of hidden states', () => {
     expect([...inputs.data]).toEqual(Array(20).fill(value[dtype]));
   });
 
+  it('is read in part, evenly, where fewer tokens are asked for', async () => {
+    const values = Float32Array.from({ length: 14 }, (_, i) => i);
+    await writeSafetensors(file, [
+      { name: 'layers.1.hidden', dtype: 'F32', shape: [1, 2], data: new Uint8Array(8) },
+      { name: 'layers.0.hidden', dtype: 'F32', shape: [7, 2], data: new Uint8Array(values.buffer) },
+    ]);
+    const hidden = await openHiddenStates(file, [router(0, 2), router(1, 2)]);
+    const some = (await hidden.read(reader, router(0, 2), 3))!;
+    expect(some.tokens).toBe(3);
+    expect([...some.data]).toEqual([0, 1, 4, 5, 8, 9]);
+    expect([...(await hidden.read(reader, router(0, 2), 99))!.data]).toEqual([...values]);
+  });
+
   it('need not tell of multi-token prediction, and never takes the main layer of the same number for it', async () => {
     await write({ 'layers.0.hidden': ['F32', 3, 4], 'layers.2.hidden': ['F32', 3, 4] });
     const [main, own, after, absent] = [router(0), router(0, 4, true), router(2, 4, true), router(3, 4, true)];
