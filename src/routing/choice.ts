@@ -1,5 +1,5 @@
 import { linear } from '../demo/math.ts';
-import { groupScores, route, scoresOf, selectionScores, topK, withinGroups } from './route.ts';
+import { choose, groupScores, scoresOf, selectionScores, topK, withinGroups } from './route.ts';
 import type { Estimate, LayerChoice, Load, MemberChoice, RouterInputs, RouterWeights, RoutingFunction } from './types.ts';
 
 /** What a router makes of the inputs. */
@@ -68,11 +68,8 @@ interface View {
 
 function look(fn: RoutingFunction, { logits, correctionBias }: RouterLogits, experts: number): View {
   const scores = scoresOf(fn, logits, experts);
-  return {
-    chosen: route(fn, logits, experts, correctionBias).experts,
-    scores,
-    ranks: selectionScores(fn, scores, correctionBias),
-  };
+  const ranks = selectionScores(fn, scores, correctionBias);
+  return { chosen: choose(fn, ranks, experts), scores, ranks };
 }
 
 function compare(fn: RoutingFunction, averaged: View, member: View, experts: number, synthetic: boolean): MemberChoice {
