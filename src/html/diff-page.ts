@@ -70,6 +70,7 @@ function overview({ pairs }: DiffDocument, labels: readonly string[]): Section {
     rows: labels,
     columns: labels,
     axes: { row: 'from', column: 'to' },
+    include: [0],
     values,
   });
   return { title: 'Overview', parts: [map] };

@@ -148,6 +148,7 @@ function driftSection({ layers }: RouterReport, pairs: readonly string[]): Secti
     rows: layers.map(layerLabel),
     columns: pairs,
     axes: { row: 'layer', column: 'checkpoints' },
+    include: [0],
     values: layers.map(({ drift }) => drift.map(({ relative }) => relative ?? Number.NaN)),
   });
   const bias = layers.some(({ drift }) => drift.some(({ correctionBias }) => correctionBias !== null));
@@ -196,6 +197,7 @@ function choiceSection({ layers, inputs, routing }: RouterReport, labels: readon
     rows: tested.map(layerLabel),
     columns: labels,
     axes: { row: 'layer', column: 'checkpoint' },
+    include: [0, 1],
     values: tested.map(({ choice }) => choice!.members.map(({ overlap }) => overlap.mean)),
   });
   return { title, parts: [source, overlap, choiceTable(tested), ...(synthetic ? [] : [loadChart(tested)])] };
@@ -217,7 +219,7 @@ function choiceTable(layers: readonly LayerReport[]): Markup {
     { label: 'Layer' },
     { label: 'Least overlap', kind: 'number' },
     { label: 'Same first choice', kind: 'number' },
-    { label: 'Score on its choice', kind: 'number' },
+    { label: 'Share of score on its experts', kind: 'number' },
     { label: 'Tokens that could change', kind: 'number' },
   ] as const;
   return html`<h3>The checkpoint that agrees least with the average, by layer</h3>${table(columns, rows)}`;

@@ -92,6 +92,13 @@ describe('a heat map', () => {
     expect(labels.slice(0, 3)).toEqual(['0', '8', '16']);
   });
 
+  it('spans what it is told to include', () => {
+    const shades = (map: HeatMap): string[] => [...heatMap(map).markup.text.matchAll(/<path class="s(\d+)"/g)].map(([, shade]) => shade!);
+    const close = { ...MAP, rows: ['0'], values: [[0.94, 0.96]] };
+    expect(shades(close)).toEqual(['0', '11']);
+    expect(shades({ ...close, include: [0, 1] })).toEqual(['11']);
+  });
+
   it('outlines what is marked and says why', () => {
     const marked = heatMap({ ...MAP, marks: [{ row: 2, column: 1, note: 'far & away' }] }).markup.text;
     expect(marked).toContain('class="mark"');
