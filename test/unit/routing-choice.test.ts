@@ -95,6 +95,13 @@ describe('choice of one layer', () => {
     expect(averaged.correctionBias!.every((z, i) => Math.abs(z - direct.correctionBias![i]!) < 1e-12)).toBe(true);
   });
 
+  it('is refused where the groups of the configuration do not divide the experts', () => {
+    const logits = plain(Array(10).fill(0));
+    expect(() => layerChoice(GROUPED, 3, 10, { tokens: 1, synthetic: true }, [logits], [1])).toThrow(
+      'into which the 10 of layer 3 cannot be divided',
+    );
+  });
+
   it('adds the learned bias before the score', () => {
     const inputs: RouterInputs = { data: Float64Array.of(1, 0), tokens: 1, width: 2, synthetic: true };
     const { logits } = routerLogits(inputs, {
