@@ -15,7 +15,9 @@ const MOST_BYTES = 128 * 1024 * 1024;
 
 /** Families whose norms multiply by 1 + weight: Gemma's, and those that took it over (transformers 5.23). */
 const ONE_PLUS = new Set(
-  'gemma gemma2 gemma3 gemma3_text qwen3_next qwen3_5_moe qwen3_5_moe_text qwen4_exp qwen4_exp_text minimax_m3_vl minimax_m3_vl_text step3p5 step3p7'.split(' '),
+  'gemma gemma2 gemma3 gemma3_text qwen3_next qwen3_5_moe qwen3_5_moe_text qwen4_exp_text minimax_m3_vl minimax_m3_vl_text step3p5'.split(
+    ' ',
+  ),
 );
 
 /** How many probes fit the work: fewer where there are many layers, members, or large routers. @param multiplications of one probe, over all of them */
