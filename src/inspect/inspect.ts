@@ -91,8 +91,8 @@ export interface Inspection {
 export async function inspect(path: string): Promise<Inspection> {
   const checkpoint = await openCheckpoint(path);
   const tensors: InspectedTensor[] = [];
-  const dtypes: Partial<Record<DtypeName, DtypeTotals>> = {};
-  const roles = new Map<Role | 'unknown', RoleTotals>();
+  const dtypes = new Map<DtypeName, Totals>();
+  const roles = new Map<Role | 'unknown', Totals>();
   const layers = new Set<number>();
   const mtpLayers = new Set<number>();
   const known = await checkpointRoles(checkpoint);
@@ -105,16 +105,11 @@ export async function inspect(path: string): Promise<Inspection> {
       const bytes = table.end[row]! - table.begin[row]!;
       const elements = (bytes * 8) / dtype.bits;
       parameters += elements;
-      dtypes[dtype.name] = plus(dtypes[dtype.name], elements, bytes);
       const [name, shape] = [table.names[row]!, table.shapes[row]!];
       const { role, mtp, layer: place, expert: number } = known.of(shard, row);
       const [layer, expert] = [whole(place), whole(number)];
-      const before = roles.get(role ?? 'unknown');
-      const seen = before?.dtypes ?? [];
-      roles.set(role ?? 'unknown', {
-        ...plus(before, elements, bytes),
-        dtypes: seen.includes(dtype.name) ? seen : [...seen, dtype.name],
-      });
+      totalsOf(dtypes, dtype.name).add(elements, bytes, dtype.name);
+      totalsOf(roles, role ?? 'unknown').add(elements, bytes, dtype.name);
       if (layer !== null) (mtp ? mtpLayers : layers).add(layer);
       tensors.push({ name, dtype: dtype.name, shape, bytes, file, role, layer, expert, mtp });
     }
@@ -134,7 +129,7 @@ export async function inspect(path: string): Promise<Inspection> {
       bytes: checkpoint.bytes,
       step: checkpoint.step,
       tokens: checkpoint.tokens,
-      dtypes,
+      dtypes: Object.fromEntries([...dtypes].map(([name, totals]) => [name, totals.total()])),
       family: known.context.family,
       layers: layers.size,
       mtpLayers: mtpLayers.size,
@@ -142,7 +137,11 @@ export async function inspect(path: string): Promise<Inspection> {
       expertLayers,
       totalParameters: size.total,
       activeParameters: size.active,
-      roles: Object.fromEntries([...ROLES, 'unknown' as const].flatMap((role) => (roles.has(role) ? [[role, roles.get(role)!]] : []))),
+      roles: Object.fromEntries(
+        [...ROLES, 'unknown' as const].flatMap((role) =>
+          roles.has(role) ? [[role, { ...roles.get(role)!.total(), dtypes: [...roles.get(role)!.dtypes] }]] : [],
+        ),
+      ),
       tied: {
         configured: configuredTie(known.config),
         pairs: tiedPairs(checkpoint, known).map(({ embedding, head }) => ({ embedding: nameAt(embedding), head: nameAt(head) })),
@@ -157,12 +156,31 @@ export async function inspect(path: string): Promise<Inspection> {
   };
 }
 
-function plus(totals: DtypeTotals | undefined, parameters: number, bytes: number): DtypeTotals {
-  return {
-    tensors: (totals?.tensors ?? 0) + 1,
-    parameters: (totals?.parameters ?? 0) + parameters,
-    bytes: (totals?.bytes ?? 0) + bytes,
-  };
+class Totals {
+  tensors = 0;
+  parameters = 0;
+  bytes = 0;
+  readonly dtypes = new Set<DtypeName>();
+
+  add(parameters: number, bytes: number, dtype: DtypeName): void {
+    this.tensors++;
+    this.parameters += parameters;
+    this.bytes += bytes;
+    this.dtypes.add(dtype);
+  }
+
+  total(): DtypeTotals {
+    return { tensors: this.tensors, parameters: this.parameters, bytes: this.bytes };
+  }
+}
+
+function totalsOf<K>(totals: Map<K, Totals>, key: K): Totals {
+  let found = totals.get(key);
+  if (found === undefined) {
+    found = new Totals();
+    totals.set(key, found);
+  }
+  return found;
 }
 
 /** A tensor that holds all layers, or all experts of one, is of none of them. */
