@@ -20,6 +20,7 @@
       'native/core/shape.cpp',
       'native/core/chunks.cpp',
       'native/core/combiner.cpp',
+      'native/core/gram.cpp',
       'native/core/chunk_runner.cpp',
       'native/core/engine.cpp',
       'native/core/engine_reads.cpp',

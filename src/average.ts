@@ -56,15 +56,29 @@ export async function average(options: AverageOptions, { signal, onProgress }: R
  * @throws MergeError E_WEIGHTS where weights beside the inputs do not go with the rest
  */
 export function recipeOf(options: AverageOptions): Recipe {
-  const { like, allowMixedDtypes, allowStages, allowConfigs, baseModelId, tokensPerStep, batchSchedule, tokensFile } = options;
+  const { like, allowMixedDtypes, allowUnknown, allowPermuted, allowStages, allowConfigs, baseModelId } = options;
+  const { tokensPerStep, batchSchedule, tokensFile } = options;
   const { select, sliding, preset, method, alpha, halfLife, decay, decayFloor, decayFile, decayEnd, lrCurve, gamma, window, lag } = options;
-  const { normalize, reverse, scramble, dtype, optimizer } = options;
+  const { normalize, reverse, scramble, policies, router, dtype, optimizer } = options;
   const weighed = { method, alpha, halfLife, decay, decayFloor, decayFile, decayEnd, lrCurve, gamma, window, lag, reverse, scramble };
-  const output = { select, sliding, preset, ...weighed, weights: weightsOf(options), normalize, dtype, for: options.for, optimizer };
+  const output = {
+    select,
+    sliding,
+    preset,
+    ...weighed,
+    weights: weightsOf(options),
+    normalize,
+    policies,
+    router,
+    dtype,
+    for: options.for,
+    optimizer,
+  };
   return {
     inputs: options.inputs.map((input) => (typeof input === 'string' ? input : input.path)),
     outputs: [{ path: options.output, ...output }],
-    ...{ like, allowMixedDtypes, allowStages, allowConfigs, baseModelId, tokensPerStep, batchSchedule, tokensFile },
+    ...{ like, allowMixedDtypes, allowUnknown, allowPermuted, allowStages, allowConfigs, baseModelId },
+    ...{ tokensPerStep, batchSchedule, tokensFile },
   };
 }
 

@@ -123,6 +123,11 @@ export const ERROR_CODES = {
     title: 'The checkpoint holds no tensors at all',
     help: 'The save was probably interrupted; use another checkpoint.',
   },
+  E_NO_WEIGHTS: {
+    exit: 3,
+    title: 'The checkpoint holds adapters or optimizer states and no weights',
+    help: 'Merge adapters into their base model first, or name the checkpoint that holds the weights.',
+  },
   E_NO_MEMBERS: {
     exit: 3,
     title: 'The selection fits no checkpoint of the run',
@@ -221,6 +226,46 @@ export const ERROR_CODES = {
   E_TENSOR_MISSING: { exit: 3, title: 'A tensor of the layout is missing from an input', help: 'Merge checkpoints of one architecture.' },
   E_TENSOR_EXTRA: { exit: 3, title: 'An input holds a tensor that the layout does not', help: 'Merge checkpoints of one architecture.' },
   E_SHAPE: { exit: 3, title: 'A tensor has different shapes in different inputs', help: 'Merge checkpoints of one architecture.' },
+  E_EXPERT_MISSING: {
+    exit: 3,
+    title: 'A mixture of experts lacks an expert, or an expert lacks a tensor that the others have',
+    help: 'The save or the conversion was incomplete; use another copy of the checkpoint.',
+  },
+  E_EXPERT_EXTRA: {
+    exit: 3,
+    title: 'A mixture of experts has more experts than its router or the configuration',
+    help: 'Tensors of two models were probably put together; use another copy of the checkpoint.',
+  },
+  E_EXPERT_SHAPE: {
+    exit: 3,
+    title: 'An expert has another shape than the others of its layer',
+    help: 'Tensors of two models were probably put together; use another copy of the checkpoint.',
+  },
+  E_ROUTER_SHAPE: {
+    exit: 3,
+    title: 'A router, or its bias, is not of the size that the number of experts asks for',
+    help: 'Router and experts come from different models; use another copy of the checkpoint.',
+  },
+  E_ROUTER_MISSING: {
+    exit: 3,
+    title: 'A layer has experts and no router, and other layers have one',
+    help: 'The save or the conversion was incomplete; use another copy of the checkpoint.',
+  },
+  E_HALF_FUSED: {
+    exit: 3,
+    title: 'A layer holds its experts both one by one and in one tensor',
+    help: 'A conversion stopped half-way, or two saves were mixed; use another copy of the checkpoint.',
+  },
+  E_LAYER_MISSING: {
+    exit: 3,
+    title: 'Layers of the model are not in the checkpoint',
+    help: 'The save or the copy was incomplete, or config.json belongs to another model.',
+  },
+  E_CONFIG_TENSORS: {
+    exit: 3,
+    title: 'config.json says another number of layers or experts than the tensors',
+    help: 'Put the config.json of this model beside its tensors.',
+  },
   E_MIXED_DTYPES: {
     exit: 3,
     title: 'A tensor has different float dtypes in different inputs',
@@ -230,6 +275,21 @@ export const ERROR_CODES = {
     exit: 3,
     title: 'Outputs of one run would follow checkpoints with different tensors, tensor files or dtypes',
     help: 'Name one checkpoint for all to follow with --like, or make the outputs one by one.',
+  },
+  E_LAYOUT_FORM: {
+    exit: 3,
+    title: 'An input holds a tensor in a form that is more than other byte ranges',
+    help: 'Convert the checkpoints to one layout first, with the tool that wrote them.',
+  },
+  E_MTP_DIFFERS: {
+    exit: 3,
+    title: 'Layers of multi-token prediction are in some inputs only',
+    help: 'Drop them (--policy role=mtp:use=drop), or take those of the newest (--policy role=mtp:use=newest).',
+  },
+  E_TIED: {
+    exit: 3,
+    title: 'Tied embeddings are not one',
+    help: 'Export the checkpoint again, or set tie_word_embeddings to false in its config.json if the head was trained apart.',
   },
   E_STAGES: {
     exit: 3,
@@ -266,6 +326,51 @@ export const ERROR_CODES = {
     title: 'A tensor has a dtype that is never averaged code by code',
     help: 'Merge the checkpoints before they are quantised.',
   },
+  E_QUANTISED_UNSUPPORTED: {
+    exit: 3,
+    title: 'A checkpoint is quantised in a form that cannot be averaged',
+    help: 'Merge the checkpoints before they are quantised, or dequantise them first.',
+  },
+  E_QUANTISATION_CONFIG: {
+    exit: 3,
+    title: 'config.json says that the weights are quantised, but no tensor is',
+    help: 'Remove quantization_config from config.json where the weights are plain floats.',
+  },
+  E_SCALE_MISSING: {
+    exit: 3,
+    title: 'A quantised weight has no scale',
+    help: 'The save or the conversion was incomplete; without its scale the weight has no values.',
+  },
+  E_SCALE_SHAPE: {
+    exit: 3,
+    title: 'The scales of a quantised weight have a shape or dtype that does not fit it',
+    help: 'Compare weight_block_size in config.json with the tensors; convert the checkpoint again.',
+  },
+  E_SCALE_ORPHAN: {
+    exit: 3,
+    title: 'A scale belongs to no quantised weight',
+    help: 'The conversion was incomplete: its weight is missing, or is stored as plain floats.',
+  },
+  E_SCALE_VALUE: {
+    exit: 3,
+    title: 'A scale is zero, negative, infinite or NaN',
+    help: 'The checkpoint that the message names is damaged; leave it out or quantise it again.',
+  },
+  E_MIXED_QUANTISATION: {
+    exit: 3,
+    title: 'A weight is quantised in different ways in different inputs',
+    help: 'With --allow-mixed-dtypes FP8 and plain floats are averaged by their values and stored as in the newest input.',
+  },
+  E_DTYPE_NEEDED: {
+    exit: 2,
+    title: 'MXFP4 weights are averaged only with a --dtype',
+    help: 'Add --dtype BF16 to keep what the average gains, or --dtype same to round it to 4 bits again.',
+  },
+  E_NONFINITE_BLOCK: {
+    exit: 3,
+    title: 'A block of a quantised weight holds NaN or infinity',
+    help: 'No scale fits such a block: leave out the checkpoint that the message names, or use --dtype BF16.',
+  },
   E_INPUT_CHANGED: { exit: 3, title: 'An input changed while it was read', help: 'Wait until the checkpoint is complete, then run again.' },
   E_NONFINITE: {
     exit: 3,
@@ -276,6 +381,21 @@ export const ERROR_CODES = {
     exit: 3,
     title: "The checkpoint is not a model that the demo's forward pass can run",
     help: 'It runs the two models of demo/runs: a Llama and an OLMoE as transformers saves them.',
+  },
+  E_HIDDEN_STATES: {
+    exit: 3,
+    title: 'The file of hidden states does not fit the model',
+    help: 'Write it from one of these checkpoints with the script in docs/hidden-states.md.',
+  },
+  E_NO_ROUTERS: {
+    exit: 3,
+    title: 'The checkpoints have no router to look at',
+    help: 'The report is for mixture-of-experts models; `merge inspect` shows what each tensor is taken for.',
+  },
+  E_PERMUTED: {
+    exit: 3,
+    title: 'Experts of a layer stand in another order in the next checkpoint',
+    help: 'Averaging them would mix different experts: see `merge routers`; add --allow-permuted to merge all the same.',
   },
   E_NO_OPTIMIZER: {
     exit: 3,
@@ -322,6 +442,11 @@ export const ERROR_CODES = {
     help: 'Run the same command again, with --resume where it was printed.',
   },
   E_RESUME: { exit: 2, title: 'There is nothing to resume that fits this command', help: 'Run without --resume.' },
+  E_EVALUATOR: {
+    exit: 1,
+    title: 'The command given with --eval failed, or printed no score',
+    help: 'Its last line must be a number, or JSON with a score: {"score": 1.23, "stderr": 0.01}. Try it on a checkpoint by hand.',
+  },
   E_INTERRUPTED: { exit: 130, title: 'A signal ended the work', help: 'Run the command again; with --resume where the message offers it.' },
   E_INTERNAL: { exit: 1, title: 'Something that cannot happen happened', help: 'Please report it with --debug output.' },
 } as const satisfies Record<string, CodeRow>;
@@ -344,9 +469,15 @@ export const WARNING_CODES = {
   W_DROPPED: 'A policy drops tensors that the model needs, or that its configuration still counts.',
   W_NONFINITE: 'An input tensor holds NaN or infinity.',
   W_OVERFLOW: 'A finite sum became infinite in the output dtype.',
+  W_ROUTER: 'A router could not be looked at, or holds NaN or infinity.',
+  W_EXPERT_ORDER: 'Router rows or expert weights alone look exchanged between two checkpoints, which no exchange of experts explains.',
   W_UNINDEXED_FILE: 'The folder holds safetensors files that its checkpoint does not include.',
   W_TRAINER_STATE: 'A state file (trainer_state.json and the like) cannot be read, or names another step than the folder.',
   W_SAME_STEP: 'Two checkpoints of a run stand at the same step; one is left out.',
+  W_DEQUANTISED: 'Quantised weights are stored as plain floats.',
+  W_ACTIVATION_SCALES: 'Scales of activations were copied from the newest member, and belong to its weights and not to the merged ones.',
+  W_SATURATED: 'Finite values were too large for FP8 or the quantised form and became its largest value.',
+  W_MOSTLY_ROUNDING: 'Quantising the merge anew moved it by more than half of what merging did.',
   W_DTYPE_CHANGED: 'The output dtype differs from the one in the newest input.',
   W_STALE_PARTIAL: 'An unfinished merge to the same output is lying beside it.',
   W_RESTORED: 'The output of an earlier merge was restored after an interrupted replacement.',

@@ -118,11 +118,8 @@ Status ChunkRunner::run_piece(const Job& job, const Piece& piece, ChunkResult* r
 Status ChunkRunner::flush(const Job& job, std::size_t segment, ChunkResult* result, Tally* tally) {
   if (stop_->load(std::memory_order_relaxed) || job.cancelled()) return failure(Code::cancelled, "cancelled");
   // Before anything is written: a poisoned mapping has given zeros, on this thread or another.
-  Status intact = first_poisoned(job.files);
-  if (!intact.ok()) {
-    intact.segment = static_cast<int>(segment);
-    return intact;
-  }
+  const Status trusted = poisoned(job, segment);
+  if (!trusted.ok()) return trusted;
   for (std::size_t k = 0; k < job.outputs.size(); ++k) {
     Tile& tile = tiles_[k];
     const auto start = Clock::now();

@@ -2,11 +2,13 @@
 
 #include <algorithm>
 
+#include "gram.h"
+
 namespace ckpt {
 namespace {
 
 // Chunks end on such a multiple where they can, so that vectors and cache lines are whole.
-constexpr std::uint64_t kGrain = 64;
+constexpr std::uint64_t kVectorGrain = 64;
 // Chunks per thread that a small job is cut into, so that threads end together.
 constexpr std::uint64_t kChunksPerThread = 4;
 
@@ -23,25 +25,26 @@ std::uint64_t widest(const Job& job, std::size_t segment) {
 }  // namespace
 
 ChunkPlan plan_chunks(const Job& job, std::size_t threads, std::uint64_t least, std::uint64_t most) {
+  const std::uint64_t grain = job.products ? kSpan : kVectorGrain;
   std::vector<std::uint64_t> width(job.segments);
   std::uint64_t total = 0;
   for (std::size_t segment = 0; segment < job.segments; ++segment) {
     width[segment] = widest(job, segment);
     total += job.count[segment] * width[segment];
   }
-  const std::uint64_t limit = std::min(most, std::max(least, total / (threads * kChunksPerThread) / kGrain * kGrain));
+  const std::uint64_t limit = std::min(most, std::max(least, total / (threads * kChunksPerThread) / grain * grain));
   ChunkPlan plan;
   std::uint64_t used = 0;
   for (std::size_t segment = 0; segment < job.segments; ++segment) {
     for (std::uint64_t first = 0; first < job.count[segment];) {
       std::uint64_t room = plan.chunks.empty() ? 0 : (limit - used) / width[segment];
       const std::uint64_t left = job.count[segment] - first;
-      if (left > room) room = room / kGrain * kGrain;
+      if (left > room) room = room / grain * grain;
       if (room == 0) {
         plan.chunks.push_back({plan.pieces.size(), 0});
         used = 0;
         room = std::max<std::uint64_t>(1, limit / width[segment]);
-        if (left > room && room >= kGrain) room = room / kGrain * kGrain;
+        if (left > room && room >= grain) room = room / grain * grain;
       }
       const std::uint64_t count = std::min(left, room);
       plan.pieces.push_back({segment, first, count});

@@ -26,6 +26,7 @@ struct ChunkPlan {
 };
 
 // Chunks of at most `most` bytes of each input and output, smaller where the whole job would not give every thread a few (but not under `least`).
+// Those of a job of products begin at whole spans.
 ChunkPlan plan_chunks(const Job& job, std::size_t threads, std::uint64_t least, std::uint64_t most);
 
 // A contiguous range of one input file that a chunk needs.

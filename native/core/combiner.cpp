@@ -6,6 +6,7 @@
 #include "../kernels/small_float.h"
 #include "dtype.h"
 #include "shape.h"
+#include "widen.h"
 
 namespace ckpt {
 namespace {
@@ -61,10 +62,6 @@ Fit store_any(std::uint8_t dtype, void* base, std::size_t index, double value) {
     default: return store_small_float<kE4M3Fnuz>(base, index, value);
   }
 }
-
-// One row that is one block.
-Panel row_of(std::size_t count) { return {1, count, count}; }
-constexpr double kOne = 1;
 
 }  // namespace
 
@@ -143,7 +140,7 @@ void Combiner::run(std::uint64_t first, std::size_t count, const std::uint8_t* c
       sources_[n] = from_[n];
       if (!widened_) continue;
       double* widened = reinterpret_cast<double*>(scratch_.data()) + n * block_;
-      widen(job_->dtype[segment_ * job_->inputs + n], from_[n], widened, block);
+      widen(kernels_, job_->dtype[segment_ * job_->inputs + n], from_[n], widened, block);
       sources_[n] = widened;
     }
     if (run_groups(block, sources_.data(), to_.data())) run_with_care(first, block, from_.data(), to_.data(), counts);
@@ -152,13 +149,6 @@ void Combiner::run(std::uint64_t first, std::size_t count, const std::uint8_t* c
     first += block;
     count -= block;
   }
-}
-
-void Combiner::widen(std::uint8_t dtype, const void* from, double* to, std::size_t count) const {
-  if (is_wide_float(dtype)) return kernels_.widen[dtype](from, to, count);
-  double peak = 0;
-  const Codes codes{from, count, &kOne, 1};
-  kernels_.quant.accumulate[encoding_of(dtype)](row_of(count), &codes, 1, true, to, &peak);
 }
 
 bool Combiner::run_groups(std::size_t count, const void* const* inputs, std::uint8_t* const* outputs) {
@@ -180,8 +170,9 @@ bool Combiner::run_groups(std::size_t count, const void* const* inputs, std::uin
     const Block block{sources, group.weights.data(), to, group.members.size(), count};
     nonfinite = group.kernel(block) || nonfinite;
     for (std::size_t i = 0; i < group.outputs.size() && group.small >= 0; ++i) {
+      constexpr double kOne = 1;  // the scale of the row
       const auto encode = kernels_.quant.encode[group.small];
-      nonfinite = encode(row_of(count), sums + i * block_, &kOne, outputs[group.outputs[i]], count) || nonfinite;
+      nonfinite = encode({1, count, count}, sums + i * block_, &kOne, outputs[group.outputs[i]], count) || nonfinite;
     }
   }
   return nonfinite;

@@ -31,7 +31,6 @@ class Combiner {
     std::vector<double> weights;       // [outputs x members]
   };
 
-  void widen(std::uint8_t dtype, const void* from, double* to, std::size_t count) const;
   void add_group(const double* rows, const std::vector<std::size_t>& outputs);
   bool run_groups(std::size_t count, const void* const* inputs, std::uint8_t* const* outputs);
   void run_with_care(std::uint64_t first, std::size_t count, const std::uint8_t* const* inputs, std::uint8_t* const* outputs,

@@ -82,8 +82,15 @@ Status Engine::run(const Job& job, JobResult* result) {
   const std::uint64_t tile = shape_.tile_bytes;
   const std::uint64_t in_use = kMostInUse / (shape_.threads * std::max<std::size_t>(job.inputs, 1));
   std::uint64_t most = std::clamp(in_use / tile * tile, tile, kChunkTiles * tile);
+  std::uint64_t least = tile;
+  if (job.products) {
+    if (call.reads && shape_.request_bytes < kSpanBytes) return failure(Code::invalid_arg, "requests are smaller than a span");
+    least = std::max(least, kSpanBytes);
+    most = std::max(most, kSpanBytes);
+    call.sums.resize(job.first_span[job.segments] * gram_width(job.inputs));
+  }
   if (call.reads) most = std::min<std::uint64_t>(most, shape_.request_bytes);
-  call.plan = plan_chunks(job, shape_.threads, std::min(tile, most), most);
+  call.plan = plan_chunks(job, shape_.threads, std::min(least, most), most);
   call.results.resize(call.plan.chunks.size());
   // An earlier call may still be running: its end need not wait for the device.
   for (std::size_t chunk = 0; chunk < shape_.threads && !call.reads; ++chunk) read_ahead(call, chunk);
@@ -110,6 +117,7 @@ Status Engine::run(const Job& job, JobResult* result) {
   result->bytes_read = call.tally.bytes_read;
   result->bytes_written = call.tally.bytes_written;
   result->nonfinite = std::move(call.tally.nonfinite);
+  result->sums = std::move(call.sums);
   result->read_seconds = call.read_seconds;
   result->compute_seconds = call.tally.compute_seconds;
   result->write_seconds = call.tally.write_seconds;
@@ -139,15 +147,15 @@ void Engine::fail(Call& call, const Status& status) {
 
 void Engine::compute_loop() {
   prepare_thread_for_faults();
-  ChunkRunner runner(kernels_, shape_.tile_bytes);
+  Runners runners{ChunkRunner(kernels_, shape_.tile_bytes), GramRunner(kernels_)};
   std::unique_lock<std::mutex> lock(mutex_);
   while (!closing_) {
-    if (!take_chunk(lock, runner)) compute_.wait(lock);
+    if (!take_chunk(lock, runners)) compute_.wait(lock);
   }
 }
 
 // Computes one chunk of the oldest call that has one; false where none has. The lock is released meanwhile.
-bool Engine::take_chunk(std::unique_lock<std::mutex>& lock, ChunkRunner& runner) {
+bool Engine::take_chunk(std::unique_lock<std::mutex>& lock, Runners& runners) {
   for (Call* call : calls_) {
     if (call->stop.load()) continue;
     Loading own;
@@ -169,7 +177,8 @@ bool Engine::take_chunk(std::unique_lock<std::mutex>& lock, ChunkRunner& runner)
     Tally tally;
     Status status;
     try {
-      status = runner.run(job, call->plan, chunk, own.loaded.data(), call->stop, &result, &tally);
+      status = job.products ? runners.gram.run(job, call->plan, chunk, own.loaded.data(), call->stop, call->sums.data(), &tally)
+                            : runners.combine.run(job, call->plan, chunk, own.loaded.data(), call->stop, &result, &tally);
       release_inputs(job, call->plan, chunk);
       if (status.ok() && (options_.flush_behind || options_.drop_cache)) {
         const Piece& first = call->plan.pieces[chunk.first_piece];

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "chunk_runner.h"
+#include "gram.h"
 #include "quant_job.h"
 #include "shape.h"
 #include "thread.h"
@@ -48,11 +49,17 @@ class Engine {
     std::size_t outstanding = 0;
     std::vector<const std::uint8_t*> loaded;  // [N]
   };
+  // What a thread computes with.
+  struct Runners {
+    ChunkRunner combine;
+    GramRunner gram;
+  };
   struct Call {
     const Job* job = nullptr;
     ChunkPlan plan;
     bool reads = false;
     std::vector<ChunkResult> results;  // [chunks]
+    std::vector<double> sums;          // products: [spans][gram_width]
     Tally tally;
     double read_seconds = 0;
     Status status;
@@ -70,7 +77,7 @@ class Engine {
   int start_threads(std::size_t* count, void (Engine::*loop)());
 
   void compute_loop();
-  bool take_chunk(std::unique_lock<std::mutex>& lock, ChunkRunner& runner);
+  bool take_chunk(std::unique_lock<std::mutex>& lock, Runners& runners);
   void finish_chunk(Call& call, const Status& status);
   void read_ahead(const Call& call, std::size_t chunk) const;
   void release_inputs(const Job& job, const ChunkPlan& plan, const Chunk& chunk) const;

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "dtype.h"
+#include "gram.h"
 
 namespace ckpt {
 
@@ -15,6 +16,7 @@ std::size_t Job::in_size(std::size_t segment, std::size_t n) const {
 }
 
 bool Job::reads(std::size_t segment, std::size_t n) const {
+  if (products) return true;
   const std::int32_t which = table[segment];
   if (which < 0) return static_cast<std::size_t>(-1 - which) == n;
   const double* rows = &weights[static_cast<std::size_t>(which) * outputs.size() * inputs];
@@ -41,6 +43,11 @@ Status validate_lengths(const Job& job) {
   const std::size_t s = job.segments;
   const std::size_t n = job.inputs;
   const std::size_t k = job.outputs.size();
+  if (job.products) {
+    const bool columns = job.count.size() == s && job.file.size() == s * n && job.offset.size() == s * n && job.dtype.size() == s * n;
+    if (!columns) return failure(Code::invalid_arg, "arrays of a job differ in length");
+    return n == 0 || n > kMostGramInputs ? failure(Code::invalid_arg, "products are of 1 to 32 inputs") : Status{};
+  }
   if (k == 0) return failure(Code::invalid_arg, "no outputs");
   const bool sizes = job.count.size() == s && job.file.size() == s * n && job.offset.size() == s * n && job.dtype.size() == s * n &&
                      job.out_offset.size() == s * k && job.out_dtype.size() == s * k && job.table.size() == s && job.cell.size() == s + 1;
@@ -65,27 +72,32 @@ Status validate_cells(const Job& job, std::size_t segment) {
   return {};
 }
 
-Status validate_segment(const Job& job, std::size_t segment, const std::vector<bool>& table_is_whole) {
-  const std::size_t inputs = job.inputs;
-  const std::size_t outputs = job.outputs.size();
-  const std::int32_t which = job.table[segment];
-  if (which < 0 ? static_cast<std::size_t>(-1 - static_cast<std::int64_t>(which)) >= inputs
-                : static_cast<std::size_t>(which) >= table_is_whole.size()) {
-    return invalid("a segment names a weight table or member that is not there", segment);
-  }
-  if (which >= 0 && !table_is_whole[static_cast<std::size_t>(which)]) return invalid("all weights of an output are zero", segment);
-  for (std::size_t n = 0; n < inputs; ++n) {
-    const std::size_t at = segment * inputs + n;
+Status validate_inputs(const Job& job, std::size_t segment) {
+  for (std::size_t n = 0; n < job.inputs; ++n) {
+    const std::size_t at = segment * job.inputs + n;
     const std::int32_t file = job.file[at];
     if (file < -1 || file >= static_cast<std::int64_t>(job.files.size())) return invalid("a segment names a file that is not there", segment);
     if (!job.reads(segment, n)) continue;
-    if (file < 0) return invalid("a member with a weight has no file", segment);
+    if (file < 0) return invalid("an input that takes part has no file", segment);
     if (!job.copies(segment) && !is_float(job.dtype[at])) return invalid("an input is not of a float dtype", segment);
     const std::uint64_t size = job.files[static_cast<std::size_t>(file)]->stat().size;
     if (!fits(job.offset[at], job.count[segment], job.in_size(segment, n), size)) {
       return invalid("a segment reaches beyond its input", segment);
     }
   }
+  return {};
+}
+
+Status validate_segment(const Job& job, std::size_t segment, const std::vector<bool>& table_is_whole) {
+  const std::size_t outputs = job.outputs.size();
+  const std::int32_t which = job.table[segment];
+  if (which < 0 ? static_cast<std::size_t>(-1 - static_cast<std::int64_t>(which)) >= job.inputs
+                : static_cast<std::size_t>(which) >= table_is_whole.size()) {
+    return invalid("a segment names a weight table or member that is not there", segment);
+  }
+  if (which >= 0 && !table_is_whole[static_cast<std::size_t>(which)]) return invalid("all weights of an output are zero", segment);
+  const Status status = validate_inputs(job, segment);
+  if (!status.ok()) return status;
   for (std::size_t k = 0; k < outputs; ++k) {
     const std::size_t at = segment * outputs + k;
     if (!job.copies(segment) && !is_float(job.out_dtype[at])) return invalid("an output is not of a float dtype", segment);
@@ -105,7 +117,7 @@ Status validate(const Job& job) {
   const Status lengths = validate_lengths(job);
   if (!lengths.ok()) return lengths;
   const std::size_t row = job.inputs;
-  std::vector<bool> table_is_whole(row == 0 ? 0 : job.weights.size() / (row * job.outputs.size()), true);
+  std::vector<bool> table_is_whole(job.weights.empty() ? 0 : job.weights.size() / (row * job.outputs.size()), true);
   for (std::size_t r = 0; r < table_is_whole.size() * job.outputs.size(); ++r) {
     bool any = false;
     for (std::size_t n = 0; n < row; ++n) any = any || job.weights[r * row + n] != 0;
@@ -115,10 +127,16 @@ Status validate(const Job& job) {
     if (output->closed()) return failure(Code::invalid_arg, "an output is closed");
   }
   for (std::size_t segment = 0; segment < job.segments; ++segment) {
-    const Status status = validate_segment(job, segment, table_is_whole);
+    const Status status = job.products ? validate_inputs(job, segment) : validate_segment(job, segment, table_is_whole);
     if (!status.ok()) return status;
   }
   return {};
+}
+
+Status poisoned(const Job& job, std::size_t segment) {
+  Status status = first_poisoned(job.files);
+  if (!status.ok()) status.segment = static_cast<int>(segment);
+  return status;
 }
 
 }  // namespace ckpt

@@ -1,4 +1,5 @@
-// One combine call as the core sees it (the C++ side of CombineJob in src/native/binding.ts): S segments, N inputs, K outputs.
+// One call as the core sees it (the C++ side of CombineJob and GramJob in src/native/binding.ts): S segments, N inputs, K outputs. A job of products has no
+// outputs and none of the columns that say what becomes of the inputs.
 #pragma once
 
 #include <cstddef>
@@ -31,7 +32,11 @@ struct Job {
   std::vector<std::uint64_t> cell_end;            // [cells] element within the segment
   const std::int32_t* cancel = nullptr;           // shared flag, may be null
 
-  bool copies(std::size_t segment) const { return table[segment] < 0; }
+  bool products = false;                          // sum products of the inputs (gram.h) instead of combining them
+  bool steps = false;                             // and squares of the steps from each input to the next
+  std::vector<std::size_t> first_span;            // [S + 1] products: where each segment's spans begin
+
+  bool copies(std::size_t segment) const { return !products && table[segment] < 0; }
   // Bytes of one element of a segment in output k.
   std::size_t out_size(std::size_t segment, std::size_t k) const;
   // Bytes of one element of a segment in member n.
@@ -43,6 +48,9 @@ struct Job {
 
 // Everything that TypeScript has promised, checked again: a wrong number here would be a wild read.
 Status validate(const Job& job);
+
+// Why an input can no longer be trusted: a page of its mapping was lost (and read as zeros), on whichever thread. `segment` is where it was noticed.
+Status poisoned(const Job& job, std::size_t segment);
 
 struct Nonfinite {
   std::uint64_t nan = 0;
@@ -58,6 +66,7 @@ struct JobResult {
   std::vector<std::uint32_t> crc;         // [K]
   std::vector<std::uint64_t> crc_length;  // [K]
   NonfiniteCounts nonfinite;
+  std::vector<double> sums;               // products: [spans][gram_width]
   double read_seconds = 0;
   double compute_seconds = 0;
   double write_seconds = 0;

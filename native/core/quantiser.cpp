@@ -56,8 +56,8 @@ void Quantiser::choose_members(std::size_t k) {
     may_copy_ = may_copy_ && job.encoding[from] == job.out_encoding[at_] && job.scale_file[from] >= 0 &&
                 same_scale_dtype(job.scale_dtype[from], job.out_scale_dtype[at_]);
   }
-  std::fill_n(error_lanes_, kDistanceLanes, 0.0);
-  std::fill_n(change_lanes_, kDistanceLanes, 0.0);
+  std::fill_n(error_lanes_, kLanes, 0.0);
+  std::fill_n(change_lanes_, kLanes, 0.0);
 }
 
 Panel Quantiser::panel(const Piece& piece) const { return {piece.rows, piece.cols, piece.block}; }

@@ -92,8 +92,8 @@ class Quantiser {
   bool may_copy_ = false;               // members are encoded as the output is
   bool own_amax_ = false;
   const std::vector<Member>* merging_ = nullptr;
-  double error_lanes_[kDistanceLanes];
-  double change_lanes_[kDistanceLanes];
+  double error_lanes_[kLanes];
+  double change_lanes_[kLanes];
 
   Buffer values_;                            // a panel of float64
   Buffer turned_;                            // a panel of a transposed output before it is turned

@@ -11,6 +11,7 @@
 #else
 #include "ops_scalar.h"
 #endif
+#include "gram_kernel.h"
 
 namespace ckpt {
 namespace {
@@ -225,12 +226,13 @@ extern const KernelTable table;
 #define CKPT_FLOAT(In) \
   { combine_float<In, In>, nullptr, nullptr, nullptr }
 #define CKPT_FLOATS {CKPT_FLOAT(kBF16), {}, {}, {}}, {{}, CKPT_FLOAT(kF16), {}, {}}, {{}, {}, CKPT_FLOAT(kF32), {}}, {}
-const KernelTable table = {{CKPT_FLOATS}, {CKPT_FLOATS}, {}, {}};
+const KernelTable table = {{CKPT_FLOATS}, {CKPT_FLOATS}, {}, {}, {}};
 #else
 const KernelTable table = {
     {CKPT_OUTPUTS(kBF16, false), CKPT_OUTPUTS(kF16, false), CKPT_OUTPUTS(kF32, false), CKPT_OUTPUTS(kF64, false)},
     {CKPT_OUTPUTS(kBF16, true), CKPT_OUTPUTS(kF16, true), CKPT_OUTPUTS(kF32, true), {}},
     {widen_block<kBF16>, widen_block<kF16>, widen_block<kF32>, widen_block<kF64>},
+    {add_products<false>, add_products<true>, add_steps},
     CKPT_QUANT};
 #endif
 }  // namespace CKPT_KERNEL_NAMESPACE

@@ -32,8 +32,28 @@ struct Block {
 // with the careful path.
 using BlockKernel = bool (*)(const Block&);
 
-// Partial sums of a sum of squares: element i of a row is added to lane i mod kDistanceLanes, whatever the instruction set.
-constexpr std::size_t kDistanceLanes = 8;
+// Partial sums of a sum of products.
+constexpr std::size_t kLanes = 8;
+
+// Where the sum of the products of inputs i <= j lies in a triangle, row by row. (static: see above)
+static constexpr std::size_t gram_pair(std::size_t inputs, std::size_t i, std::size_t j) { return i * inputs - i * (i + 1) / 2 + j; }
+
+// Rows of float64 in cache.
+struct GramBlock {
+  const double* rows;   // [inputs][stride]
+  std::size_t stride;
+  std::size_t inputs;
+  std::size_t count;    // a multiple of kLanes; what is past the elements is 0
+  double* lanes;        // added to: [inputs (inputs + 1) / 2][kLanes] for products, [inputs][kLanes] for steps
+};
+
+struct GramKernels {
+  void (*add_products)(const GramBlock&);
+  // For rows whose products are exact in float64: all dtypes but F64.
+  void (*add_exact_products)(const GramBlock&);
+  // Adds the squares of the steps from each row to the next to the lanes of the latter; `largest` [inputs][kLanes] keeps the largest square.
+  void (*add_steps)(const GramBlock&, double* largest);
+};
 
 // A panel of a matrix: rows x cols, made of blocks of `block` columns (the last may be narrower), each with a scale of its own.
 struct Panel {
@@ -56,7 +76,7 @@ struct QuantKernels {
   bool (*accumulate[kEncodings])(const Panel& panel, const Codes* members, std::size_t count, bool first, double* values, double* peaks);
   // Codes of float32(value / scale), `stride` bytes from row to row. True where some is not finite or out of range; those codes are then unspecified.
   bool (*encode[kSmallFloats])(const Panel& panel, const double* values, const double* scales, void* codes, std::size_t stride);
-  // Adds (code x scale - value)^2 to the lanes, block by block, each row by row.
+  // Adds (code x scale - value)^2 to the lanes, column i of a block to lane i mod kLanes; block by block, each row by row.
   void (*distance[kEncodings])(const Panel& panel, const Codes& member, const double* values, double* lanes);
 };
 
@@ -65,6 +85,7 @@ struct KernelTable {
   // The same with fused multiply-add, for weights whose products are exact in float64 (then fusing changes nothing); null for F64 inputs.
   BlockKernel combine_exact[kFloatCodes][kFloatCodes][kMaxGroup];
   void (*widen[kFloatCodes])(const void* input, double* output, std::size_t count);
+  GramKernels gram;
   QuantKernels quant;
 };
 

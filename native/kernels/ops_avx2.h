@@ -23,10 +23,7 @@ inline Double broadcast(double value) { return _mm256_set1_pd(value); }
 inline Double mul(Double x, Double y) { return _mm256_mul_pd(x, y); }
 inline Double add(Double x, Double y) { return _mm256_add_pd(x, y); }
 inline Double sub(Double x, Double y) { return _mm256_sub_pd(x, y); }
-inline Double larger_magnitude(Double largest, Double x) { return _mm256_max_pd(largest, _mm256_andnot_pd(_mm256_set1_pd(-0.0), x)); }
-inline Double div(Double x, Double y) { return _mm256_div_pd(x, y); }
-inline Double load_doubles(const double* from) { return _mm256_loadu_pd(from); }
-inline void store_doubles(double* to, Double x) { _mm256_storeu_pd(to, x); }
+inline Double larger(Double x, Double y) { return _mm256_max_pd(x, y); }
 inline Double fused(Double x, Double y, Double z) { return _mm256_add_pd(_mm256_mul_pd(x, y), z); }
 inline bool any_nan(Double x) { return _mm256_movemask_pd(_mm256_cmp_pd(x, x, _CMP_UNORD_Q)) != 0; }
 

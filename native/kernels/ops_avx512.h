@@ -27,10 +27,7 @@ inline Double broadcast(double value) { return _mm512_set1_pd(value); }
 inline Double mul(Double x, Double y) { return _mm512_mul_pd(x, y); }
 inline Double add(Double x, Double y) { return _mm512_add_pd(x, y); }
 inline Double sub(Double x, Double y) { return _mm512_sub_pd(x, y); }
-inline Double larger_magnitude(Double largest, Double x) { return _mm512_max_pd(largest, _mm512_abs_pd(x)); }
-inline Double div(Double x, Double y) { return _mm512_div_pd(x, y); }
-inline Double load_doubles(const double* from) { return _mm512_loadu_pd(from); }
-inline void store_doubles(double* to, Double x) { _mm512_storeu_pd(to, x); }
+inline Double larger(Double x, Double y) { return _mm512_max_pd(x, y); }
 inline Double fused(Double x, Double y, Double z) { return _mm512_fmadd_pd(x, y, z); }
 inline bool any_nan(Double x) { return _mm512_cmp_pd_mask(x, x, _CMP_UNORD_Q) != 0; }
 

@@ -23,10 +23,7 @@ inline Double broadcast(double value) { return vdupq_n_f64(value); }
 inline Double mul(Double x, Double y) { return vmulq_f64(x, y); }
 inline Double add(Double x, Double y) { return vaddq_f64(x, y); }
 inline Double sub(Double x, Double y) { return vsubq_f64(x, y); }
-inline Double larger_magnitude(Double largest, Double x) { return vmaxq_f64(largest, vabsq_f64(x)); }
-inline Double div(Double x, Double y) { return vdivq_f64(x, y); }
-inline Double load_doubles(const double* from) { return vld1q_f64(from); }
-inline void store_doubles(double* to, Double x) { vst1q_f64(to, x); }
+inline Double larger(Double x, Double y) { return vmaxq_f64(x, y); }
 inline Double fused(Double x, Double y, Double z) { return vfmaq_f64(z, x, y); }
 inline bool any_nan(Double x) {
   const uint64x2_t ordered = vceqq_f64(x, x);

@@ -2,6 +2,7 @@
 // what holds for all kernels; what each function does stands in kernel_table.h.
 #pragma once
 
+#include "gram_kernel.h"
 #include "small_float.h"
 #if !defined(CKPT_NO_VECTORS)
 #if defined(CKPT_KERNEL_AVX512)
@@ -158,11 +159,11 @@ bool encode(const Panel& panel, const double* values, const double* scales, void
 template <int Encoding>
 void distance(const Panel& panel, const Codes& member, const double* values, double* lanes) {
 #if !defined(CKPT_NO_VECTORS)
-  // Doubles that together are the lanes; part p of a step belongs to the p-th of them, round and round.
-  constexpr int kRound = static_cast<int>(kDistanceLanes / kDoubles);
-  static_assert(kParts % kRound == 0 && kStep == kParts * kDoubles, "a step is whole rounds");
+  // Vectors that together are the lanes; part p of a step belongs to the p-th of them, round and round.
+  constexpr int kRound = static_cast<int>(kVectors);
+  static_assert(kParts % kRound == 0 && kStep == kParts * kWidth, "a step is whole rounds");
   Wide sums;
-  for (int d = 0; d < kRound; ++d) sums.part[d] = load_doubles(lanes + static_cast<std::size_t>(d) * kDoubles);
+  for (int d = 0; d < kRound; ++d) sums.part[d] = load_vector(lanes + static_cast<std::size_t>(d) * kWidth);
 #endif
   for (std::size_t from = 0, b = 0; from < panel.cols; from += panel.block, ++b) {
     const std::size_t to = panel.cols - from < panel.block ? panel.cols : from + panel.block;
@@ -181,20 +182,20 @@ void distance(const Panel& panel, const Codes& member, const double* values, dou
         }
       }
       if (i == to) continue;
-      for (int d = 0; d < kRound; ++d) store_doubles(lanes + static_cast<std::size_t>(d) * kDoubles, sums.part[d]);
+      for (int d = 0; d < kRound; ++d) store_vector(lanes + static_cast<std::size_t>(d) * kWidth, sums.part[d]);
 #endif
       for (; i < to; ++i) {
         const double difference = load_value<Encoding>(codes, i) * member.scales[b] - row[i];
-        double& lane = lanes[(i - from) % kDistanceLanes];
+        double& lane = lanes[(i - from) % kLanes];
         lane = lane + difference * difference;
       }
 #if !defined(CKPT_NO_VECTORS)
-      for (int d = 0; d < kRound; ++d) sums.part[d] = load_doubles(lanes + static_cast<std::size_t>(d) * kDoubles);
+      for (int d = 0; d < kRound; ++d) sums.part[d] = load_vector(lanes + static_cast<std::size_t>(d) * kWidth);
 #endif
     }
   }
 #if !defined(CKPT_NO_VECTORS)
-  for (int d = 0; d < kRound; ++d) store_doubles(lanes + static_cast<std::size_t>(d) * kDoubles, sums.part[d]);
+  for (int d = 0; d < kRound; ++d) store_vector(lanes + static_cast<std::size_t>(d) * kWidth, sums.part[d]);
 #endif
 }
 

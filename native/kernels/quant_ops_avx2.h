@@ -7,8 +7,8 @@
 namespace ckpt {
 namespace {
 
-constexpr std::size_t kDoubles = 4;  // of a Double
-
+inline Double div(Double x, Double y) { return _mm256_div_pd(x, y); }
+inline Double larger_magnitude(Double largest, Double x) { return larger(largest, _mm256_andnot_pd(_mm256_set1_pd(-0.0), x)); }
 inline double largest_of(Double x) {
   const __m128d two = _mm_max_pd(_mm256_castpd256_pd128(x), _mm256_extractf128_pd(x, 1));
   return _mm_cvtsd_f64(_mm_max_sd(two, _mm_unpackhi_pd(two, two)));

@@ -7,8 +7,8 @@
 namespace ckpt {
 namespace {
 
-constexpr std::size_t kDoubles = 8;  // of a Double
-
+inline Double div(Double x, Double y) { return _mm512_div_pd(x, y); }
+inline Double larger_magnitude(Double largest, Double x) { return larger(largest, _mm512_abs_pd(x)); }
 inline double largest_of(Double x) { return _mm512_reduce_max_pd(x); }
 
 template <int Kind>

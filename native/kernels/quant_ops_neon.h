@@ -7,8 +7,8 @@
 namespace ckpt {
 namespace {
 
-constexpr std::size_t kDoubles = 2;  // of a Double
-
+inline Double div(Double x, Double y) { return vdivq_f64(x, y); }
+inline Double larger_magnitude(Double largest, Double x) { return larger(largest, vabsq_f64(x)); }
 inline double largest_of(Double x) { return vmaxvq_f64(x); }
 
 template <int Kind>

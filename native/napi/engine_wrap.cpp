@@ -1,5 +1,6 @@
 #include "engine_wrap.h"
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "../cpu/dispatch.h"
@@ -46,24 +47,37 @@ Napi::Object describe(Napi::Env env, const EngineShape& shape) {
   return object;
 }
 
-// Copies all that the caller could change under the threads; only the cancel flag stays shared.
-std::shared_ptr<Job> to_job(const Napi::Object& from) {
+// What both kinds of jobs have. Copies all that the caller could change under the threads; only the cancel flag stays shared.
+std::shared_ptr<Job> to_inputs(const Napi::Object& from) {
   auto job = std::make_shared<Job>();
   job->files = unwrap_all<Input>(from, "files", InputWrap::unwrap);
-  job->outputs = unwrap_all<Output>(from, "outputs", OutputWrap::unwrap);
   job->count = copy_uints(from, "count");
   job->segments = job->count.size();
   job->file = copy_array<std::int32_t>(from, "file", napi_int32_array);
   job->inputs = job->segments == 0 ? 0 : job->file.size() / job->segments;
   job->offset = copy_uints(from, "offset");
   job->dtype = copy_array<std::uint8_t>(from, "dtype", napi_uint8_array);
+  job->cancel = cancel_flag(from);
+  return job;
+}
+
+std::shared_ptr<Job> to_job(const Napi::Object& from) {
+  const auto job = to_inputs(from);
+  job->outputs = unwrap_all<Output>(from, "outputs", OutputWrap::unwrap);
   job->out_offset = copy_uints(from, "outOffset");
   job->out_dtype = copy_array<std::uint8_t>(from, "outDtype", napi_uint8_array);
   job->table = copy_array<std::int32_t>(from, "table", napi_int32_array);
   job->weights = copy_array<double>(from, "weights", napi_float64_array);
   job->cell = copy_array<std::int32_t>(from, "cell", napi_int32_array);
   job->cell_end = copy_uints(from, "cellEnd");
-  job->cancel = cancel_flag(from);
+  return job;
+}
+
+std::shared_ptr<Job> to_gram_job(const Napi::Object& from) {
+  const auto job = to_inputs(from);
+  job->products = true;
+  job->steps = optional_bool(from, "steps", false);
+  number_spans(job.get());
   return job;
 }
 
@@ -105,6 +119,17 @@ std::vector<std::shared_ptr<OutputUse>> hold(const std::vector<std::shared_ptr<O
   return uses;
 }
 
+Napi::Value to_gram_result(Napi::Env env, const JobResult& from) {
+  Napi::Object result = Napi::Object::New(env);
+  Napi::Float64Array sums = Napi::Float64Array::New(env, from.sums.size());
+  std::copy(from.sums.begin(), from.sums.end(), sums.Data());
+  result.Set("sums", sums);
+  result.Set("bytesRead", Napi::Number::New(env, static_cast<double>(from.bytes_read)));
+  result.Set("readSeconds", Napi::Number::New(env, from.read_seconds));
+  result.Set("computeSeconds", Napi::Number::New(env, from.compute_seconds));
+  return result;
+}
+
 }  // namespace
 
 const Isa& active_isa(Napi::Env env) {
@@ -115,8 +140,9 @@ const Isa& active_isa(Napi::Env env) {
 }
 
 Napi::Function EngineWrap::define(Napi::Env env) {
-  return DefineClass(env, "NativeEngine", {InstanceMethod<&EngineWrap::combine>("combine"), InstanceMethod<&EngineWrap::requantise>("requantise"),
-                      InstanceMethod<&EngineWrap::close>("close")});
+  return DefineClass(env, "NativeEngine",
+                     {InstanceMethod<&EngineWrap::combine>("combine"), InstanceMethod<&EngineWrap::gram>("gram"),
+                      InstanceMethod<&EngineWrap::requantise>("requantise"), InstanceMethod<&EngineWrap::close>("close")});
 }
 
 Napi::Value EngineWrap::create(const Napi::CallbackInfo& info) { return addon_data(info.Env()).engine.New({info[0]}); }
@@ -155,6 +181,16 @@ Napi::Value EngineWrap::requantise(const Napi::CallbackInfo& info) {
   return Task<QuantResult>::start(
       env, [engine = engine_, job, uses = hold(job->outputs)](QuantResult* result) { return engine->requantise(*job, result); },
       [](Napi::Env at, QuantResult& result) { return to_quant_result(at, result); }, Napi::Persistent(from.Get("cancel").As<Napi::Object>()));
+}
+
+Napi::Value EngineWrap::gram(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (engine_ == nullptr) refuse(env, "the engine is closed");
+  if (!info[0].IsObject()) refuse(env, "the job is not an object");
+  const auto from = info[0].As<Napi::Object>();
+  return Task<JobResult>::start(
+      env, [engine = engine_, job = to_gram_job(from)](JobResult* result) { return engine->run(*job, result); },
+      [](Napi::Env at, JobResult& result) { return to_gram_result(at, result); }, Napi::Persistent(from.Get("cancel").As<Napi::Object>()));
 }
 
 // Calls in flight hold the engine too; the last holder joins the threads.

@@ -19,6 +19,7 @@ class EngineWrap final : public Napi::ObjectWrap<EngineWrap> {
 
  private:
   Napi::Value combine(const Napi::CallbackInfo& info);
+  Napi::Value gram(const Napi::CallbackInfo& info);
   Napi::Value requantise(const Napi::CallbackInfo& info);
   void close(const Napi::CallbackInfo& info);
 

@@ -46,14 +46,19 @@ export const EXAMPLES: Readonly<Record<string, readonly (readonly [string, strin
     ['The newest complete checkpoint, for a script', "ls run --json | jq -r '[.checkpoints[] | select(.complete)][-1].path'"],
   ],
   inspect: [
-    ['Summary and tensors', 'inspect run/checkpoint-3000'],
-    ['Only the summary', 'inspect run/checkpoint-3000 --summary'],
+    ['Parameters by role, layers, experts, problems', 'inspect run/checkpoint-3000'],
+    ['Every tensor and what it is for', 'inspect run/checkpoint-3000 --tensors'],
     ['Names and shapes for a script', "inspect model.safetensors --json | jq -r '.tensors[] | [.name, .shape] | @json'"],
   ],
   verify: [
     ['Checksums, structure and a sample recomputed from the inputs', 'verify merged'],
     ['Recompute every element', 'verify merged --full'],
     ['The inputs were moved', 'verify merged --input /archive/run/checkpoint-*'],
+  ],
+  routers: [
+    ['Do experts keep their places, and do averaged routers choose alike?', 'routers run --last 10'],
+    ['The same on hidden states of the model, as a page', 'routers run --last 10 --hidden hidden.safetensors --out routers.html'],
+    ['What the choice of router does to a score', "routers run --last 10 --eval './evaluate.sh {model}'"],
   ],
   bench: [
     ["This machine's limits and how near a merge comes to them", 'bench'],

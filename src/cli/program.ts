@@ -1,7 +1,7 @@
 import { Argument, Command } from 'commander';
 import { examplesText, exitCodesText } from './help-text.ts';
 import { choiceOption, flag, listOption, valueOption } from './options.ts';
-import { addSelectionOptions, addTokenOptions, parseText } from './run-options.ts';
+import { addPolicyOptions, addSelectionOptions, addTokenOptions, parseText, parseWholeNumber } from './run-options.ts';
 import { addScheduleOptions } from './schedule-options.ts';
 import type { Colors } from './terminal.ts';
 import { parseBytes, parseFraction, parsePath, parsePositiveInteger, parseWeights } from './values.ts';
@@ -19,6 +19,7 @@ export type CommandName =
   | 'watch'
   | 'ls'
   | 'inspect'
+  | 'routers'
   | 'verify'
   | 'bench'
   | 'doctor'
@@ -78,10 +79,15 @@ export function buildProgram(version: string, name: string, dispatch: Dispatch):
       .addOption(debug()),
   );
 
-  add('inspect', "a checkpoint's summary and tensors", [new Argument('<checkpoint>', 'folder or .safetensors file')])
-    .addOption(flag('-s, --summary', 'leave out the list of tensors'))
+  add('inspect', 'what a checkpoint holds: parameters by role, layers, experts, dtypes, and what is wrong with it', [
+    new Argument('<checkpoint>', 'folder or .safetensors file'),
+  ])
+    .addOption(flag('--tensors', 'list every tensor with dtype, shape, size and role'))
+    .addOption(flag('-s, --summary', 'leave the list of tensors out of --json'))
     .addOption(json())
     .addOption(debug());
+
+  addRouters(add('routers', 'whether averaging the routers of a mixture-of-experts run is safe, by evidence', [inputs()]));
 
   add('verify', 'check a merge: checksums, structure, recomputation from its inputs', [
     new Argument('<checkpoint>', 'folder or file that average wrote'),
@@ -128,7 +134,13 @@ function addMergeOptions(command: Command): Command {
     .optionsGroup('Output:')
     .addOption(valueOption('-o, --output <path>', 'what to make: a folder, or a file ending in .safetensors (required)', parsePath))
     .addOption(flag('-f, --force', 'replace an existing output, at once and only when the new one is complete'))
-    .addOption(choiceOption('--dtype <name>', 'store float tensors as BF16, F16, F32 or F64 (default: as the newest input)', FLOATS))
+    .addOption(
+      choiceOption(
+        '--dtype <name>',
+        'store float tensors as BF16, F16, F32 or F64; same: each as it is, quantised too (default: as the newest input)',
+        [...FLOATS, 'same'],
+      ),
+    )
     .addOption(
       valueOption('--like <path>', 'take shards, order, names and dtypes from this checkpoint (default: the newest input)', parsePath),
     )
@@ -146,7 +158,8 @@ function addMergeOptions(command: Command): Command {
     .addOption(
       valueOption('-w, --weights <list>', 'one number for each input, as 0.2,0.3,0.5; negative ones too, used as given', parseWeights),
     )
-    .addOption(flag('--normalize', 'divide the weights by their sum'))
+    .addOption(flag('--normalize', 'divide the weights by their sum'));
+  addPolicyOptions(command)
     .optionsGroup('Checks:')
     .addOption(flag('--allow-mixed-dtypes', 'accept a tensor that is stored in different float dtypes'));
   return addExecutionOptions(command);
@@ -191,6 +204,44 @@ function addWatch(command: Command): Command {
     .addOption(json())
     .addOption(flag('-q, --quiet', 'print only the paths of the merges'))
     .addOption(progress())
+    .addOption(debug())
+    .addHelpOption(flag('-h, --help', 'print help').helpGroup('Reporting:'));
+}
+
+function addRouters(command: Command): Command {
+  command
+    .usage('RUN-or-CHECKPOINTS... [options]')
+    .optionsGroup('Choice of experts:')
+    .addOption(valueOption('--hidden <file>', 'compare on these hidden states (.safetensors) instead of on synthetic inputs', parsePath))
+    .addOption(valueOption('--probes <n>', 'inputs a layer (default: by size; all of a file)', parsePositiveInteger))
+    .addOption(
+      valueOption('--seed <n>', 'decides synthetic inputs, and which parts of experts are compared (default: 0)', parseWholeNumber),
+    )
+    .optionsGroup('Scores:')
+    .addOption(
+      valueOption(
+        '--eval <command>',
+        'score the merge with averaged, newest and oldest routers: a shell command, {model} in it',
+        parseText,
+      ),
+    )
+    .addOption(choiceOption('--goal <which>', 'scores that are better: lower, higher (default: lower)', ['lower', 'higher']))
+    .addOption(valueOption('--timeout <seconds>', 'end an evaluation that takes longer (default: never)', parsePositiveInteger))
+    .addOption(valueOption('--work <path>', 'folder for the three merges (default: the current folder)', parsePath))
+    .addOption(flag('--keep', 'leave the merges there'));
+  addSelectionOptions(command, { sliding: false });
+  addTokenOptions(command);
+  return addScheduleOptions(command.optionsGroup('Weights:'))
+    .addOption(
+      valueOption('-w, --weights <list>', 'one number for each input, as 0.2,0.3,0.5; negative ones too, used as given', parseWeights),
+    )
+    .addOption(flag('--normalize', 'divide the weights by their sum'))
+    .optionsGroup('Machine:')
+    .addOption(threads())
+    .addOption(valueOption('--memory <size>', 'bound of buffers of the merges (default: 256MiB)', parseBytes))
+    .optionsGroup('Reporting:')
+    .addOption(valueOption('-o, --out <path>', 'write the report as one HTML page too', parsePath))
+    .addOption(json())
     .addOption(debug())
     .addHelpOption(flag('-h, --help', 'print help').helpGroup('Reporting:'));
 }

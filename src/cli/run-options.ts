@@ -1,16 +1,18 @@
 import type { Command } from 'commander';
 import { MergeError } from '../errors.ts';
+import { parsePolicy, parseRouterUse } from '../policy/parse.ts';
 import { parseQuantity } from '../trajectory/quantity.ts';
 import type { QuantityText, Selection } from '../trajectory/types.ts';
-import { choiceOption, flag, valueOption } from './options.ts';
+import { choiceOption, flag, listOption, valueOption } from './options.ts';
 import { badValue, parsePath, parsePositiveInteger } from './values.ts';
 
-/** Options that choose members of a run, for every command that makes merges of one. */
-export function addSelectionOptions(command: Command): Command {
-  return command
+/** Options that choose members of a run, for every command that makes merges of one; `sliding` where it may make several. */
+export function addSelectionOptions(command: Command, { sliding = true } = {}): Command {
+  command
     .optionsGroup('Members, where an input is a run folder:')
-    .addOption(valueOption('--last <n>', 'the newest so many (default: all that are complete)', parsePositiveInteger))
-    .addOption(flag('--sliding', 'one output for every window of --last; write {step} or {tokens} in OUT'))
+    .addOption(valueOption('--last <n>', 'the newest so many (default: all that are complete)', parsePositiveInteger));
+  if (sliding) command.addOption(flag('--sliding', 'one output for every window of --last; write {step} or {tokens} in OUT'));
+  return command
     .addOption(
       valueOption('--every <distance>', 'spaced like this, counted back from the newest: 8B, 500M (tokens), 1000steps', parseDistance),
     )
@@ -38,6 +40,22 @@ export function addTokenOptions(command: Command): Command {
     .addOption(valueOption('--tokens-per-step <n>', 'tokens of every step, as 4M', parseText))
     .addOption(valueOption('--batch-schedule <list>', 'tokens a step from a step on, as 0:2M,50000:4M', parseText))
     .addOption(valueOption('--tokens-file <path>', 'CSV with the columns step,tokens', parsePath));
+}
+
+/** Options that treat some tensors differently. */
+export function addPolicyOptions(command: Command): Command {
+  return command
+    .optionsGroup('Tensors that are treated differently:')
+    .addOption(
+      listOption(
+        '--policy <selector:treatment>',
+        "as 'role=router:use=newest' or 'name=model.layers.0.*:weights=0.2,0.8'; may be repeated, the first that fits a tensor decides",
+        parsePolicy,
+      ),
+    )
+    .addOption(valueOption('--router <use>', 'what decides routing, all together: average, newest, oldest or a step', parseRouterUse))
+    .addOption(flag('--allow-unknown', 'average tensors of unknown names in a model of which others are known'))
+    .addOption(flag('--allow-permuted', 'merge although experts of a layer seem to have changed places'));
 }
 
 const SELECTION = [

@@ -11,11 +11,14 @@ interface Layer {
   readonly feedForward: FeedForward;
 }
 
+/** Is shown what goes into the feed-forward block of a layer (into its router, where there is one): rows of `config.hidden` numbers. */
+export type Tap = (layer: number, hidden: Float64Array) => void;
+
 /** A Llama or OLMoE language model held in memory, in float64. */
 export interface Model {
   readonly config: ModelConfig;
   /** Next-token logits for one window: `tokens.length` rows of `config.vocabulary` numbers. @throws RangeError for a token outside the vocabulary. */
-  logits(tokens: Uint8Array): Float64Array;
+  logits(tokens: Uint8Array, tap?: Tap): Float64Array;
 }
 
 /**
@@ -31,7 +34,7 @@ export async function loadModel(path: string): Promise<Model> {
     const norm = await weights.vector('model.norm.weight', config.hidden);
     const layers: Layer[] = [];
     for (let i = 0; i < config.layers; i++) layers.push(await readLayer(weights, `model.layers.${i}`, config));
-    return { config, logits: (tokens) => forward(tokens, embeddings, layers, norm, head, config) };
+    return { config, logits: (tokens, tap) => forward(tokens, embeddings, layers, norm, head, config, tap) };
   });
 }
 
@@ -51,6 +54,7 @@ function forward(
   norm: Float64Array,
   head: Matrix,
   config: ModelConfig,
+  tap: Tap | undefined,
 ): Float64Array {
   const { hidden, normEpsilon } = config;
   const x = new Float64Array(tokens.length * hidden);
@@ -58,9 +62,11 @@ function forward(
     if (token >= embeddings.rows) throw new RangeError(`token ${token} is outside the vocabulary of ${embeddings.rows}`);
     x.set(embeddings.data.subarray(token * hidden, (token + 1) * hidden), t * hidden);
   });
-  for (const layer of layers) {
+  for (const [i, layer] of layers.entries()) {
     addInPlace(x, attend(rmsNorm(x, layer.attentionNorm, normEpsilon), tokens.length, layer.attention, config));
-    addInPlace(x, layer.feedForward(rmsNorm(x, layer.feedForwardNorm, normEpsilon), tokens.length));
+    const y = rmsNorm(x, layer.feedForwardNorm, normEpsilon);
+    tap?.(i, y);
+    addInPlace(x, layer.feedForward(y, tokens.length));
   }
   return linear(rmsNorm(x, norm, normEpsilon), tokens.length, head);
 }

@@ -1,12 +1,12 @@
 import { assertUnchanged } from '../checkpoint/fingerprint.ts';
 import { MergeError, type Warning } from '../errors.ts';
-import type { CombineResult, NativeBinding } from '../native/binding.ts';
+import type { NativeBinding, NativeInput } from '../native/binding.ts';
 import { loadBinding } from '../native/load.ts';
 import type { Plan } from '../plan/types.ts';
 import type { JournalUnit, Publication } from '../publish/types.ts';
-import { type Batch, BatchCutter } from './batches.ts';
+import { BatchCutter } from './batches.ts';
 import type { MergeEvent, MergeResult } from './events.ts';
-import { describeFailure, isCancelled } from './failure.ts';
+import { describeFailure, type FailedBatch, isCancelled } from './failure.ts';
 import { beginPublications, publishOutput } from './finalize.ts';
 import { FinishedFiles } from './finished-files.ts';
 import { type IoChoice, OpenInputs } from './input-files.ts';
@@ -14,7 +14,9 @@ import { type EngineChoices, EngineHolder } from './native-engine.ts';
 import { NonfiniteTally } from './nonfinite.ts';
 import { ShardOutputs } from './output-files.ts';
 import { CallSizer } from './rate.ts';
-import { MergeTotals } from './totals.ts';
+import { ShardRequantiser } from './requantise.ts';
+import { RoundingTally } from './rounding.ts';
+import { type CallTotals, MergeTotals } from './totals.ts';
 import { planUnits, type Unit } from './units.ts';
 
 export interface ExecuteOptions extends EngineChoices {
@@ -53,6 +55,14 @@ export async function* executePlan(plan: Plan, options: ExecuteOptions = {}): As
   }
 }
 
+/** Native calls of one kind: how they are cut, made, and what becomes of what they say. */
+interface Calls<B, R> {
+  next(budget: number): Promise<B | undefined>;
+  start(batch: B, files: readonly NativeInput[]): Promise<R>;
+  /** Called in the order of the batches. */
+  add(batch: B, result: R): Promise<void>;
+}
+
 class MergeRun {
   readonly #plan: Plan;
   readonly #options: ExecuteOptions;
@@ -61,6 +71,7 @@ class MergeRun {
   readonly #engine: EngineHolder;
   readonly #finished: FinishedFiles;
   readonly #nonfinite: NonfiniteTally;
+  readonly #rounding: RoundingTally;
   readonly #totals: MergeTotals;
   readonly #sizer = new CallSizer();
   readonly #cancel = new Int32Array(1);
@@ -84,6 +95,7 @@ class MergeRun {
     this.#engine = new EngineHolder(binding, plan, options);
     this.#finished = new FinishedFiles(plan, binding);
     this.#nonfinite = new NonfiniteTally(plan);
+    this.#rounding = new RoundingTally(plan.outputs.length);
     this.#totals = new MergeTotals(plan);
     this.#warnings = plan.outputs.map((output) => [...output.warnings]);
     options.signal?.addEventListener('abort', this.#stopCalls, { once: true });
@@ -121,6 +133,7 @@ class MergeRun {
     if (before !== undefined) {
       this.#finished.add(unit, before);
       this.#nonfinite.restore(unit.shard, before);
+      this.#rounding.restore(before.map((line) => line.rounding ?? []));
       for (const { start, end } of before) this.#totals.resumed(end - start);
       return;
     }
@@ -130,24 +143,64 @@ class MergeRun {
     const outputs = this.#outputs;
     if (unit.first) outputs.writeHeaders(this.#plan, unit.shard);
     yield* this.#combine(unit, outputs);
+    if (this.#plan.shards[unit.shard]!.quantised.length > 0) yield* this.#requantise(unit, outputs);
     await this.#complete(unit, outputs);
   }
 
   async *#combine(unit: Unit, outputs: ShardOutputs): AsyncGenerator<MergeEvent> {
     const engine = this.#engine.get(this.#inputs.modes.has('read'));
     const cutter = new BatchCutter(this.#plan, unit);
-    const inFlight: { batch: Batch; result: Promise<CombineResult> }[] = [];
-    const launch = (): void => {
-      const batch = cutter.next(this.#sizer.bytes);
+    const { weights } = this.#plan;
+    yield* this.#run(unit, {
+      next: async (budget) => cutter.next(budget),
+      start: ({ job }, files) => engine.combine({ ...job, files, outputs: outputs.files, weights, cancel: this.#cancel }),
+      add: async ({ job, cellRow }, result) => {
+        for (const k of outputs.files.keys()) outputs.wrote(k, job.outOffset[k]!, result.crcLength[k]!, result.crc[k]!);
+        this.#nonfinite.add(cellRow, result.nonfinite);
+      },
+    });
+  }
+
+  async *#requantise(unit: Unit, outputs: ShardOutputs): AsyncGenerator<MergeEvent> {
+    const engine = this.#engine.get(this.#inputs.modes.has('read'));
+    const shard = new ShardRequantiser(this.#plan, unit.shard, {
+      wrote: (k, offset, bytes, crc) => outputs.wrote(k, offset, bytes, crc),
+      rounded: (k, sums) => this.#rounding.add(k, sums),
+      nonfinite: (row, member, nan, inf) => this.#nonfinite.add(Int32Array.of(row), [{ cell: 0, member, nan, inf, saturated: 0 }]),
+    });
+    const { weights } = shard;
+    try {
+      for (const pass of shard.passes()) {
+        yield* this.#run(unit, {
+          next: (budget) => pass.next(budget),
+          start: ({ job }, files) => engine.requantise({ ...job, files, outputs: outputs.files, weights, cancel: this.#cancel }),
+          add: (batch, result) => pass.add(batch, result),
+        });
+      }
+    } finally {
+      await shard.close();
+    }
+  }
+
+  /** Makes the native calls of one kind for a unit, two in flight, and takes their results in order. */
+  async *#run<B extends FailedBatch & { readonly bytesRead: number }, R extends CallTotals>(
+    unit: Unit,
+    calls: Calls<B, R>,
+  ): AsyncGenerator<MergeEvent> {
+    const inFlight: { batch: B; result: Promise<R> }[] = [];
+    const launch = async (): Promise<void> => {
+      const batch = await calls.next(this.#sizer.bytes);
       if (batch === undefined) return;
-      const files = batch.files.map((f) => this.#inputs.get(f));
-      const result = engine.combine({ ...batch.job, files, outputs: outputs.files, weights: this.#plan.weights, cancel: this.#cancel });
+      const result = calls.start(
+        batch,
+        batch.files.map((f) => this.#inputs.get(f)),
+      );
       // It is awaited later, maybe never: when an earlier call fails, this one's cancellation must not count as unhandled.
       result.catch(() => {});
       this.#calls.add(result);
       inFlight.push({ batch, result });
     };
-    for (let i = 0; i < CALLS_IN_FLIGHT; i++) launch();
+    for (let i = 0; i < CALLS_IN_FLIGHT; i++) await launch();
     let last = performance.now();
     for (let call = inFlight.shift(); call !== undefined; call = inFlight.shift()) {
       const { batch } = call;
@@ -159,9 +212,8 @@ class MergeRun {
       const now = performance.now();
       this.#sizer.completed(batch.bytesRead, (now - last) / 1000);
       last = now;
-      launch();
-      outputs.add(result.crc, result.crcLength);
-      this.#nonfinite.add(batch.cellRow, result.nonfinite);
+      await launch();
+      await calls.add(batch, result);
       this.#totals.called(result);
       const progress = this.#totals.progress('merge', unit.shard);
       if (progress !== undefined) yield progress;
@@ -170,7 +222,9 @@ class MergeRun {
 
   /** Starts the unit's fsync and journal, which overlap the next unit's work; at most one at a time. */
   async #complete(unit: Unit, outputs: ShardOutputs): Promise<void> {
-    const lines = this.#nonfinite.endUnit(unit.shard, outputs.takeUnit(this.#plan, unit));
+    const counted = this.#nonfinite.endUnit(unit.shard, await outputs.takeUnit(this.#plan, unit));
+    const rounding = this.#rounding.endUnit();
+    const lines = counted.map((line, k) => (rounding[k]!.length === 0 ? line : { ...line, rounding: rounding[k]! }));
     this.#finished.add(unit, lines);
     await this.#settleSync();
     if (unit.last) {
@@ -214,7 +268,8 @@ class MergeRun {
     await this.#settleSync();
     for (const member of members) if (member.participates) await assertUnchanged(member.checkpoint);
     this.#reportNonfinite();
-    for (const [k, warnings] of this.#nonfinite.warnings().entries()) {
+    for (const [k, found] of this.#nonfinite.warnings().entries()) {
+      const warnings = [...found, ...this.#rounding.warnings(k, outputs[k]!.path)];
       this.#warnings[k]!.push(...warnings);
       yield* this.#say(warnings);
     }
@@ -222,14 +277,23 @@ class MergeRun {
     yield this.#totals.progress('publish', shards.length - 1)!;
     for (const [k, publication] of this.#publications.entries()) {
       const timings = { seconds: this.#totals.seconds, bytesRead: this.#totals.bytesRead, bytesWritten: outputs[k]!.bytes };
-      await publishOutput(this.#plan, k, publication, this.#finished, { warnings: this.#warnings[k]!, timings }, this.#options.signal);
+      const rounding = this.#rounding.figures(k);
+      await publishOutput(
+        this.#plan,
+        k,
+        publication,
+        this.#finished,
+        { warnings: this.#warnings[k]!, rounding, timings },
+        this.#options.signal,
+      );
       this.#published = k + 1;
       yield* this.#say(this.#unsaid.splice(0));
     }
     const { modes } = this.#inputs;
     const io = modes.size === 2 ? 'mixed' : modes.has('read') ? 'read' : 'map';
     const isa = this.#options.tuning?.isa ?? this.#binding.cpuInfo().active;
-    const result = this.#totals.result({ threads: this.#engine.threads, isa, io }, this.#said);
+    const rounding = outputs.map((_, k) => this.#rounding.figures(k));
+    const result = this.#totals.result({ threads: this.#engine.threads, isa, io }, rounding, this.#said);
     yield { type: 'done', result };
     return result;
   }

@@ -2,7 +2,14 @@ import { type ErrorDetails, MergeError } from '../errors.ts';
 import type { NativeFailure } from '../native/binding.ts';
 import type { Plan } from '../plan/types.ts';
 import { errnoCode, errnoHelp } from '../publish/io-error.ts';
-import type { Batch } from './batches.ts';
+
+/** What a batch of any kind knows of its files and tensors. */
+export interface FailedBatch {
+  /** Indices into `Plan.files`, as the call counts them. */
+  readonly files: readonly number[];
+  /** Rows of the first tensor of each segment or strip, in the outputs' table. */
+  readonly firstRow: Int32Array;
+}
 
 /** Whether a native call ended because it was asked to. */
 export function isCancelled(error: unknown): boolean {
@@ -15,7 +22,7 @@ export function isCancelled(error: unknown): boolean {
  */
 export function describeFailure(
   error: unknown,
-  where: { readonly input?: string; readonly path?: string; readonly batch?: Batch; readonly plan?: Plan; readonly shard?: number },
+  where: { readonly input?: string; readonly path?: string; readonly batch?: FailedBatch; readonly plan?: Plan; readonly shard?: number },
 ): unknown {
   if (error instanceof MergeError || !(error instanceof Error)) return error;
   const { code, errno, syscall, fileIndex, outputIndex, segment } = error as NativeFailure;
@@ -27,8 +34,7 @@ export function describeFailure(
   const outputFile = output === undefined ? undefined : `${output.path} (${output.files[shard!]!.name})`;
   const file = input ?? outputFile ?? where.path;
   const row = segment === undefined ? undefined : batch?.firstRow[segment];
-  const tensor =
-    row === undefined || plan === undefined || shard === undefined ? undefined : plan.layout.shards[shard]!.header.tensors.names[row];
+  const tensor = row === undefined || plan === undefined || shard === undefined ? undefined : plan.tables[shard]!.names[row];
   const details: ErrorDetails = {
     ...(file === undefined ? {} : { file }),
     ...(tensor === undefined ? {} : { tensor }),

@@ -2,12 +2,13 @@ import { createHash } from 'node:crypto';
 import { open, readFile, writeFile } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { fileIdentity } from '../checkpoint/fingerprint.ts';
+import type { FloatDtypeName } from '../dtype.ts';
 import type { Warning } from '../errors.ts';
 import type { NativeBinding } from '../native/binding.ts';
 import { membersOf } from '../plan/members.ts';
 import { recordedRecipe } from '../plan/recipe.ts';
 import type { Plan, PlanOutput } from '../plan/types.ts';
-import { rewriteConfigDtype } from '../publish/config-dtype.ts';
+import { rewriteConfigDtype, withoutQuantisation } from '../publish/config-dtype.ts';
 import { copySideFiles } from '../publish/copy-side-files.ts';
 import { onOutput } from '../publish/io-error.ts';
 import { mergeCard } from '../publish/merge-card.ts';
@@ -16,6 +17,7 @@ import { buildProvenance, PROVENANCE_FILE, type ProvenanceTimings, provenanceTex
 import { beginPublication, clearPublished } from '../publish/publication.ts';
 import { partialToResume, WHOLE_PART } from '../publish/resume.ts';
 import type { Publication, PublicationRequest } from '../publish/types.ts';
+import type { RoundingFigure } from '../quantised/types.ts';
 import { RECIPE_FILE } from '../recipe/text.ts';
 import type { FinishedFiles } from './finished-files.ts';
 
@@ -68,14 +70,15 @@ function publicationRequest(plan: Plan, k: number, options: BeginOptions): Publi
  * All that decides the bytes of an output, by names that mean something where a resume is refused. The same whatever else is made in the run.
  */
 function identityParts(plan: Plan, output: PlanOutput): Record<string, string> {
-  const { schedule, dtype, digest } = output;
+  const { schedule, dtype, digest, used, policies } = output;
   const parts: Record<string, string> = { method: schedule.method };
   for (const [name, value] of Object.entries(schedule.parameters)) parts[name] = String(value);
   const weights = [...schedule.weights].filter((w) => w !== 0);
   parts.weights = weights.join(',');
   parts.dtype = dtype ?? 'as the layout';
+  if (policies.length > 0) parts.policies = policies.map((p) => p.text).join('; ');
   for (const [i, { path, checkpoint }] of membersOf(plan, output).entries()) {
-    if (schedule.weights[i] !== 0) parts[path] = checkpoint.shards.map(fileIdentity).join(' ');
+    if (used[i]) parts[path] = checkpoint.shards.map(fileIdentity).join(' ');
   }
   return { ...parts, [WHOLE_PART]: digest };
 }
@@ -104,7 +107,7 @@ export async function publishOutput(
   k: number,
   publication: Publication,
   finished: FinishedFiles,
-  record: { readonly warnings: readonly Warning[]; readonly timings: ProvenanceTimings },
+  record: { readonly warnings: readonly Warning[]; readonly rounding: readonly RoundingFigure[]; readonly timings: ProvenanceTimings },
   signal?: AbortSignal,
 ): Promise<void> {
   const output = plan.outputs[k]!;
@@ -128,13 +131,15 @@ export async function publishOutput(
     onOutput('write', join(dir, name), () => writeFile(join(dir, name), content));
   if (output.index !== null) await write(output.index.name, output.index.bytes);
 
-  const config = output.dtype === null ? undefined : output.sideFiles.find((f) => f.name === 'config.json');
+  const config = output.dtype === null || output.dtype === 'same' ? undefined : output.sideFiles.find((f) => f.name === 'config.json');
   const replaced = new Map<string, string>();
   const changes = [...output.dtypeChanges];
   if (config !== undefined) {
-    const { text, changed } = rewriteConfigDtype(await readFile(config.path, 'utf8'), output.dtype!);
-    replaced.set(config.name, text);
+    const { text, changed } = rewriteConfigDtype(await readFile(config.path, 'utf8'), output.dtype as FloatDtypeName);
+    const plain = plan.dequantised ? withoutQuantisation(text) : { text, removed: [] };
+    replaced.set(config.name, plain.text);
     if (changed.length > 0) changes.push(`config.json: ${changed.join(', ')}`);
+    if (plain.removed.length > 0) changes.push(`config.json without ${plain.removed.join(', ')}`);
   }
   await copySideFiles(output.sideFiles, dir, replaced, signal);
 
@@ -144,6 +149,7 @@ export async function publishOutput(
     files,
     dtypeChanges: changes,
     warnings: record.warnings,
+    rounding: record.rounding,
     timings: record.timings,
   });
   await write(PROVENANCE_FILE, provenanceText(provenance));

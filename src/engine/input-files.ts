@@ -9,6 +9,11 @@ import { describeFailure } from './failure.ts';
  */
 const NETWORK_FILE_SYSTEMS = new Set(['nfs', 'lustre', 'gpfs', 'cifs', 'smb', 'smb2', 'ceph', 'beegfs', 'fuse', '9p', 'afs', 'ocfs2']);
 
+/** How a file is best read, by the file system that it is on. */
+export function bestMode(binding: NativeBinding, path: string): InputMode {
+  return NETWORK_FILE_SYSTEMS.has(binding.fileSystemType(path)) ? 'read' : 'map';
+}
+
 export type IoChoice = 'auto' | InputMode;
 
 /** The input files of a plan, opened when a shard first needs them and closed after the last that does. */
@@ -18,6 +23,8 @@ export class OpenInputs {
   readonly #io: IoChoice;
   readonly #open = new Map<number, NativeInput>();
   readonly #lastShard: Int32Array;
+  /** Index of a member's file. */
+  readonly #index: ReadonlyMap<string, number>;
   readonly #modeByDevice = new Map<bigint, InputMode>();
   /** Modes that were used. */
   readonly modes = new Set<InputMode>();
@@ -27,12 +34,28 @@ export class OpenInputs {
     this.#plan = plan;
     this.#io = io;
     this.#lastShard = new Int32Array(plan.files.length);
-    for (const [s, { segments }] of plan.shards.entries()) for (const f of segments.file) if (f >= 0) this.#lastShard[f] = s;
+    this.#index = new Map(plan.files.map(({ member, shard }, f) => [`${member}/${shard}`, f]));
+    for (const s of plan.shards.keys()) for (const f of this.#filesOf(s)) this.#lastShard[f] = s;
   }
 
   /** Opens every file that a shard reads. @throws MergeError when one cannot be opened or is not the file that was planned. */
   openFor(shard: number): void {
-    for (const file of new Set(this.#plan.shards[shard]!.segments.file)) if (file >= 0 && !this.#open.has(file)) this.#openFile(file);
+    for (const file of this.#filesOf(shard)) if (!this.#open.has(file)) this.#openFile(file);
+  }
+
+  /** What segments and quantised weights of a shard are read from. */
+  #filesOf(shard: number): Set<number> {
+    const { segments, quantised } = this.#plan.shards[shard]!;
+    const files = new Set(segments.file);
+    files.delete(-1);
+    for (const { work } of quantised) {
+      for (const [m, source] of work.sources.entries()) {
+        if (source === null) continue;
+        files.add(this.#index.get(`${m}/${source.codes.shard}`)!);
+        if (source.scales !== null) files.add(this.#index.get(`${m}/${source.scales.shard}`)!);
+      }
+    }
+    return files;
   }
 
   get(file: number): NativeInput {
@@ -75,7 +98,7 @@ export class OpenInputs {
     if (this.#io !== 'auto') return this.#io;
     let mode = this.#modeByDevice.get(device);
     if (mode === undefined) {
-      mode = NETWORK_FILE_SYSTEMS.has(this.#binding.fileSystemType(path)) ? 'read' : 'map';
+      mode = bestMode(this.#binding, path);
       this.#modeByDevice.set(device, mode);
     }
     return mode;

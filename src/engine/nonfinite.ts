@@ -25,8 +25,7 @@ export class NonfiniteTally {
 
   /** Adds what a call found. */
   add(cellRow: Int32Array, found: readonly NonfiniteCount[]): void {
-    for (const { cell, member, nan, inf } of found)
-      addTo(this.#unit, `${cellRow[cell]!} ${member}`, { row: cellRow[cell]!, member, nan, inf });
+    for (const { cell, ...count } of found) addTo(this.#unit, `${cellRow[cell]!} ${count.member}`, { row: cellRow[cell]!, ...count });
   }
 
   /**
@@ -44,9 +43,9 @@ export class NonfiniteTally {
   /** The count with the output's own number of its member; nothing where it does not concern this output. */
   #ownCount(count: UnitNonfinite, k: number): UnitNonfinite[] {
     if (count.member < 0) return count.member === -1 - k ? [{ ...count, member: -1 }] : [];
-    const { members, schedule } = this.#plan.outputs[k]!;
+    const { members, used } = this.#plan.outputs[k]!;
     const member = members.indexOf(count.member);
-    return member >= 0 && schedule.weights[member] !== 0 ? [{ ...count, member }] : [];
+    return member >= 0 && used[member] ? [{ ...count, member }] : [];
   }
 
   /** Adds the counts of a unit that an earlier run finished. */
@@ -56,29 +55,34 @@ export class NonfiniteTally {
     }
   }
 
-  /** The first tensor at fault. */
+  /** The first tensor at fault: one with NaN or infinity. */
   first(): { tensor: string; file: string } | undefined {
     for (const [k, total] of this.#total.entries()) {
-      for (const entry of total.values()) return { tensor: this.#tensor(entry), file: this.#place(entry, k) };
+      for (const entry of total.values()) {
+        if (entry.nan + entry.inf > 0) return { tensor: this.#tensor(entry), file: this.#place(entry, k) };
+      }
     }
     return undefined;
   }
 
   /** What was found, for each output. */
   warnings(): Warning[][] {
-    return this.#total.map((total, k) => [...total.values()].map((entry) => this.#warning(entry, k)));
+    return this.#total.map((total, k) => [...total.values()].flatMap((entry) => this.#warnings(entry, k)));
   }
 
-  #warning(entry: Found, k: number): Warning {
-    const { member, nan, inf } = entry;
+  #warnings(entry: Found, k: number): Warning[] {
+    const { member, nan, inf, saturated } = entry;
     const [tensor, place] = [this.#tensor(entry), this.#place(entry, k)];
-    if (member >= 0) return { code: 'W_NONFINITE', message: `tensor ${tensor} of ${place} holds ${nan} NaN and ${inf} infinite values` };
-    const message = `${nan + inf} sums of finite values of tensor ${tensor} are too large for the dtype of ${place} and are not finite there`;
-    return { code: 'W_OVERFLOW', message };
+    if (member >= 0) return [{ code: 'W_NONFINITE', message: `tensor ${tensor} of ${place} holds ${nan} NaN and ${inf} infinite values` }];
+    const tooLarge = (count: number) => `${count} sums of finite values of tensor ${tensor} are too large for the dtype of ${place}`;
+    const warnings: Warning[] = [];
+    if (nan + inf > 0) warnings.push({ code: 'W_OVERFLOW', message: `${tooLarge(nan + inf)} and are not finite there` });
+    if (saturated > 0) warnings.push({ code: 'W_SATURATED', message: `${tooLarge(saturated)} and are its largest number there` });
+    return warnings;
   }
 
   #tensor({ shard, row }: Found): string {
-    return this.#plan.layout.shards[shard]!.header.tensors.names[row]!;
+    return this.#plan.tables[shard]!.names[row]!;
   }
 
   #place({ member }: Found, k: number): string {
@@ -89,5 +93,10 @@ export class NonfiniteTally {
 
 function addTo<T extends UnitNonfinite>(counts: Map<string, T>, key: string, count: T): void {
   const before = counts.get(key);
-  counts.set(key, before === undefined ? count : { ...count, nan: count.nan + before.nan, inf: count.inf + before.inf });
+  counts.set(
+    key,
+    before === undefined
+      ? count
+      : { ...count, nan: count.nan + before.nan, inf: count.inf + before.inf, saturated: count.saturated + before.saturated },
+  );
 }

@@ -1,34 +1,38 @@
 import { existsSync, mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { MergeError } from '../errors.ts';
 import type { NativeBinding, NativeOutput } from '../native/binding.ts';
 import type { Plan } from '../plan/types.ts';
 import type { JournalUnit, Publication } from '../publish/types.ts';
 import { describeFailure } from './failure.ts';
 import type { Unit } from './units.ts';
 
-/** CRC32C and length of each output's file, in parts that arrive in file order. */
-export interface FileSum {
-  crc: number;
-  bytes: number;
+/** A range of a file that was written, with its CRC32C; null where it was written in several strokes and is summed by reading it again. */
+interface Piece {
+  readonly offset: number;
+  readonly bytes: number;
+  readonly crc: number | null;
 }
 
 /** The K files that one shard becomes, written together, and their checksums. */
 export class ShardOutputs {
   readonly files: readonly NativeOutput[];
   readonly #binding: NativeBinding;
-  /** [K] sums of the unit in work. */
-  #unit: FileSum[];
+  readonly #paths: readonly string[];
+  /** [K] of the unit in work, in the order of the calls: quantised weights are written after the segments around them. */
+  #pieces: Piece[][];
 
   /** Creates and preallocates the files; with `resume`, those that an earlier run began are reopened. @throws MergeError E_NO_SPACE, E_IO with the output named. */
   constructor(binding: NativeBinding, plan: Plan, publications: readonly Publication[], shard: number, resume: boolean) {
     this.#binding = binding;
-    this.#unit = publications.map(() => ({ crc: 0, bytes: 0 }));
+    this.#pieces = publications.map(() => []);
+    this.#paths = publications.map(({ dir }, k) => join(dir, plan.outputs[k]!.files[shard]!.name));
     const files: NativeOutput[] = [];
     this.files = files;
     for (const [k, publication] of publications.entries()) {
       const { name, bytes } = plan.outputs[k]!.files[shard]!;
+      const path = this.#paths[k]!;
       try {
-        const path = join(publication.dir, name);
         if (name.includes('/')) mkdirSync(dirname(path), { recursive: true });
         files.push(binding.openOutput(path, bytes, { reopen: resume && existsSync(path) }));
       } catch (cause) {
@@ -46,27 +50,37 @@ export class ShardOutputs {
       } catch (cause) {
         throw describeFailure(cause, { path: plan.outputs[k]!.path });
       }
-      this.#unit[k] = { crc: this.#binding.crc32c(header, 0), bytes: header.length };
+      this.wrote(k, 0, header.length, this.#binding.crc32c(header, 0));
     }
   }
 
-  /** Adds what a call wrote; calls are added in file order. */
-  add(crc: Uint32Array, length: Float64Array): void {
-    for (const [k, sum] of this.#unit.entries()) {
-      sum.crc = this.#binding.crc32cCombine(sum.crc, crc[k]!, length[k]!);
-      sum.bytes += length[k]!;
-    }
+  /** Adds a range of output k. */
+  wrote(k: number, offset: number, bytes: number, crc: number | null): void {
+    if (bytes > 0) this.#pieces[k]!.push({ offset, bytes, crc });
   }
 
-  /** The journal lines of a unit whose calls are all added; the next unit starts with empty sums. */
-  takeUnit(plan: Plan, unit: Unit): JournalUnit[] {
-    const lines = this.#unit.map(({ crc }, k) => ({
-      file: plan.outputs[k]!.files[unit.shard]!.name,
-      ...unit.ranges[k]!,
-      crc,
-      nonfinite: [],
-    }));
-    this.#unit = this.#unit.map(() => ({ crc: 0, bytes: 0 }));
+  /**
+   * The journal lines of a unit whose ranges are all added; the next unit starts without any.
+   * @throws MergeError E_INTERNAL when the ranges do not make up the unit
+   */
+  async takeUnit(plan: Plan, unit: Unit): Promise<JournalUnit[]> {
+    const pieces = this.#pieces;
+    this.#pieces = pieces.map(() => []);
+    const lines: JournalUnit[] = [];
+    for (const [k, range] of unit.ranges.entries()) {
+      const { name } = plan.outputs[k]!.files[unit.shard]!;
+      let crc = 0;
+      let at = range.start;
+      for (const piece of pieces[k]!.sort((a, b) => a.offset - b.offset)) {
+        if (piece.offset !== at)
+          throw new MergeError('E_INTERNAL', `${name} has bytes ${at} and ${piece.offset} written next to each other`);
+        const own = piece.crc ?? (await this.#binding.crc32cFile(this.#paths[k]!, piece.offset, piece.bytes));
+        crc = this.#binding.crc32cCombine(crc, own, piece.bytes);
+        at += piece.bytes;
+      }
+      if (at !== range.end) throw new MergeError('E_INTERNAL', `${name} was written up to byte ${at} instead of ${range.end}`);
+      lines.push({ file: name, ...range, crc, nonfinite: [] });
+    }
     return lines;
   }
 

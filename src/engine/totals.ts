@@ -2,12 +2,16 @@ import type { Warning } from '../errors.ts';
 import type { CombineResult, Isa } from '../native/binding.ts';
 import { mergedMembers } from '../plan/members.ts';
 import type { Plan } from '../plan/types.ts';
+import type { RoundingFigure } from '../quantised/types.ts';
 import type { MergeResult, ProgressEvent } from './events.ts';
 import { RateMeter } from './rate.ts';
 import { MemoryWatch } from './resident.ts';
 
 /** Least seconds between progress events. */
 const PROGRESS_SECONDS = 0.1;
+
+/** What every native call says of itself. */
+export type CallTotals = Pick<CombineResult, 'bytesRead' | 'bytesWritten' | 'readSeconds' | 'computeSeconds' | 'writeSeconds'>;
 
 /** What a merge has done so far: bytes, thread-seconds, memory; and how that is told. */
 export class MergeTotals {
@@ -30,7 +34,7 @@ export class MergeTotals {
     return performance.now() / 1000 - this.#started;
   }
 
-  called(result: CombineResult): void {
+  called(result: CallTotals): void {
     this.bytesRead += result.bytesRead;
     this.#bytesWritten += result.bytesWritten;
     this.#phases.readSeconds += result.readSeconds;
@@ -68,18 +72,25 @@ export class MergeTotals {
     };
   }
 
-  result(how: { readonly threads: number; readonly isa: Isa; readonly io: MergeResult['io'] }, warnings: readonly Warning[]): MergeResult {
+  /** @param rounding [K] */
+  result(
+    how: { readonly threads: number; readonly isa: Isa; readonly io: MergeResult['io'] },
+    rounding: readonly (readonly RoundingFigure[])[],
+    warnings: readonly Warning[],
+  ): MergeResult {
     this.#memory.look();
     const { outputs, finished, tensors } = this.#plan;
     return {
       schema: 'ckpt-merge/average',
       version: 1,
-      outputs: outputs.map((o) => ({
+      outputs: outputs.map((o, k) => ({
         path: o.path,
         method: o.schedule.method,
         members: mergedMembers(this.#plan, o),
         bytesWritten: o.bytes,
         tensors,
+        treatments: o.treatments,
+        rounding: rounding[k]!,
       })),
       finished,
       bytesRead: this.bytesRead,

@@ -30,9 +30,14 @@ export function outputElementBytes(segments: SegmentTable, s: number, k: number,
   return segments.table[s]! < 0 ? 1 : dtypeByCode(segments.outDtype[s * K + k]!).bits / 8;
 }
 
-/** Cuts a plan's shards into units. Depends on the plan and `limit` only, so that a rerun finds the same units. */
+/**
+ * Cuts a plan's shards into units. Depends on the plan and `limit` only, so that a rerun finds the same units. A shard with quantised weights is one: they
+ * are written apart from the segments around them, in any order.
+ */
 export function planUnits(plan: Plan, limit: number = UNIT_BYTES): Unit[] {
-  return plan.shards.flatMap((shard, index) => shardUnits(plan, shard, index, limit));
+  return plan.shards.flatMap((shard, index) =>
+    shardUnits(plan, shard, index, shard.quantised.length > 0 ? Number.POSITIVE_INFINITY : limit),
+  );
 }
 
 function shardUnits(plan: Plan, { segments }: PlanShard, shard: number, limit: number): Unit[] {

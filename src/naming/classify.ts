@@ -1,14 +1,14 @@
 import { DTYPES, type DtypeName } from '../dtype.ts';
 import { NO_CONTEXT } from './context.ts';
-import { ATTENTION, COMPANIONS, FEED_FORWARD, LAYER_CONTAINERS, MTP, RULES, type Rule } from './rules.ts';
+import { codesOf, NumberScan } from './number-scan.ts';
+import { compile } from './pattern.ts';
+import { ATTENTION, COMPANIONS, EXPERT_CONTAINERS, FEED_FORWARD, LAYER_CONTAINERS, MTP, RULES, type Rule } from './rules.ts';
 import type { Classify, NamingContext, Role, TensorRole } from './types.ts';
 
 /** Beyond this a name is no model's: it stays unknown, so that no pattern runs over a hostile megabyte. */
 const MAX_NAME = 512;
 /** Kinds of names kept; a model has some dozens. */
 const MAX_KINDS = 1 << 16;
-/** Whole-number components that are told apart from the rest of the name. */
-const MAX_NUMBERS = 8;
 /** No router has so many experts, and no router's input is so narrow, that both sides of its matrix are beyond this: such a `gate` is a gated MLP's. */
 const ROUTER_SIDE = 1024;
 
@@ -35,17 +35,23 @@ interface Kind {
   readonly tower: 'vision' | 'audio' | null;
 }
 
-/** `<` and `>` of the rules: start and end of a component. Lookbehinds keep their meaning. */
-const compile = (pattern: string) =>
-  new RegExp(pattern.replaceAll(/(?<!\(\?|\\)<(?![=!])/g, '(?:^|\\.)').replaceAll(/(?<!\\)>/g, '(?=\\.|$)'));
 const rules = RULES.map((rule) => ({ ...rule, pattern: compile(rule.name) }));
 const companions = COMPANIONS.map((companion) => ({ ...companion, pattern: compile(companion.name) }));
 const mtp = compile(MTP);
 const layerContainers = compile(LAYER_CONTAINERS);
-const experts = compile('<\\w*experts?\\.#');
+const experts = compile(EXPERT_CONTAINERS);
 const words = (table: Readonly<Record<string, string>>) =>
   new Map(Object.entries(table).flatMap(([projection, names]) => names.split(' ').map((name): [string, string] => [name, projection])));
 const PROJECTIONS = { attn: words(ATTENTION), mlp: words(FEED_FORWARD) };
+
+interface KnownKind {
+  readonly kind: Kind;
+  /** What lies before, between and after the numbers of its names, as UTF-16 codes. */
+  readonly literals: readonly Uint16Array[];
+  readonly look: number;
+  /** The kind of the name that came after one of these. */
+  next: KnownKind | null;
+}
 
 /**
  * A classifier for the tensors of one model. It is a pure function of name, dtype and shape; names that differ only in layer and expert are worked out once.
@@ -53,22 +59,29 @@ const PROJECTIONS = { attn: words(ATTENTION), mlp: words(FEED_FORWARD) };
  * @param context what the model's configuration says, see {@link namingContext}
  */
 export function classifier(context: NamingContext = NO_CONTEXT): Classify {
-  const kinds = new Map<number, { readonly kind: Kind; readonly literals: readonly Uint16Array[]; readonly look: number }>();
+  const kinds = new Map<number, KnownKind>();
   const numbers = new NumberScan();
+  let last: KnownKind | null = null;
   return (name, dtype = null, shape = null): TensorRole => {
     if (name.length > MAX_NAME) return unknownTensor(context.family);
     const look = (dtype !== null && integers.has(dtype) ? INTEGER : 0) | (shape === null ? 0 : lookOf(shape));
-    const hash = numbers.read(name, look);
-    const known = kinds.get(hash);
-    let kind: Kind;
-    if (known !== undefined && known.look === look && numbers.separates(name, known.literals)) kind = known.kind;
-    else {
-      const literals = numbers.literals(name);
-      // A `#` that is in the name itself is no number.
-      kind = kindOf(literals.map((text) => text.replaceAll('#', '?')).join('#'), look, context);
-      if (kinds.size >= MAX_KINDS) kinds.clear();
-      kinds.set(hash, { kind, literals: literals.map(codesOf), look });
+    // Kinds follow each other in the same order expert for expert and layer for layer.
+    let known: KnownKind | null | undefined = last?.next;
+    if (known === null || known === undefined || known.look !== look || !numbers.matches(name, known.literals)) {
+      const hash = numbers.read(name, look);
+      known = kinds.get(hash);
+      if (known === undefined || known.look !== look || !numbers.separates(name, known.literals)) {
+        const literals = numbers.literals(name);
+        // A `#` that is in the name itself is no number.
+        const kind = kindOf(literals.map((text) => text.replaceAll('#', '?')).join('#'), look, context);
+        known = { kind, literals: literals.map(codesOf), look, next: null };
+        if (kinds.size >= MAX_KINDS) kinds.clear();
+        kinds.set(hash, known);
+      }
+      if (last !== null) last.next = known;
     }
+    last = known;
+    const { kind } = known;
     const layer = typeof kind.layer === 'number' ? numbers.values[kind.layer]! : kind.layer;
     return {
       role: kind.role,
@@ -96,74 +109,6 @@ export function classify(
 function unknownTensor(family: string | null): TensorRole {
   return { role: null, of: null, layer: null, expert: null, projection: null, mtp: false, tower: null, family };
 }
-
-/** The components of a name that are whole numbers. Reused from name to name: millions of them are read in a second. */
-class NumberScan {
-  readonly values = new Int32Array(MAX_NUMBERS);
-  readonly #starts = new Int32Array(MAX_NUMBERS);
-  readonly #ends = new Int32Array(MAX_NUMBERS);
-  #count = 0;
-
-  /** Finds them, and hashes (FNV-1a) what lies between. */
-  read(name: string, seed: number): number {
-    const { length } = name;
-    let hash = 0x811c9dc5 ^ seed;
-    this.#count = 0;
-    let first = true;
-    for (let i = 0; i < length; i++) {
-      const c = name.charCodeAt(i);
-      if (first && c >= 48 && c <= 57) {
-        const end = this.#number(name, i);
-        if (end > 0) {
-          hash = Math.imul(hash ^ 35, 0x01000193);
-          i = end - 1;
-          first = false;
-          continue;
-        }
-      }
-      hash = Math.imul(hash ^ c, 0x01000193);
-      first = c === 46;
-    }
-    return hash;
-  }
-
-  /** Takes the number that begins at `start`; its end, or 0 where the component is no whole number. */
-  #number(name: string, start: number): number {
-    let end = start;
-    let value = 0;
-    for (let c = name.charCodeAt(end); c >= 48 && c <= 57; c = name.charCodeAt(++end)) value = value * 10 + c - 48;
-    const whole = end - start <= 9 && this.#count < MAX_NUMBERS && (end === name.length || name.charCodeAt(end) === 46);
-    if (!whole) return 0;
-    this.values[this.#count] = value;
-    this.#starts[this.#count] = start;
-    this.#ends[this.#count++] = end;
-    return end;
-  }
-
-  /** What lies before, between and after the numbers. */
-  literals(name: string): string[] {
-    return Array.from({ length: this.#count + 1 }, (_, i) =>
-      name.slice(i === 0 ? 0 : this.#ends[i - 1], i === this.#count ? undefined : this.#starts[i]),
-    );
-  }
-
-  /** Whether {@link literals} would be these: equal hashes prove nothing. */
-  separates(name: string, literals: readonly Uint16Array[]): boolean {
-    if (literals.length !== this.#count + 1) return false;
-    let start = 0;
-    for (let i = 0; i <= this.#count; i++) {
-      const literal = literals[i]!;
-      const end = i === this.#count ? name.length : this.#starts[i]!;
-      if (literal.length !== end - start) return false;
-      for (let c = 0; c < literal.length; c++) if (name.charCodeAt(start + c) !== literal[c]) return false;
-      start = this.#ends[i]!;
-    }
-    return true;
-  }
-}
-
-/** Slices of a name would keep it alive, and are slow to compare with. */
-const codesOf = (text: string) => Uint16Array.from({ length: text.length }, (_, i) => text.charCodeAt(i));
 
 const integers: ReadonlySet<DtypeName> = new Set(DTYPES.filter((dtype) => dtype.kind === 'integer').map((dtype) => dtype.name));
 const lookOf = (shape: readonly number[]) =>
@@ -243,9 +188,9 @@ function projectionOf({ projection }: Rule, key: string): string | null {
   if (projection === 'last')
     return (
       key
-        .replace(/\.(?:weight|bias)$/, '')
+        .replace(/\.(?:weight|bias|gamma|beta)$/, '')
         .split('.')
-        .at(-1) ?? null
+        .findLast((part) => part !== '#') ?? null
     );
   const parts = key
     .replace(/(?:[._](?:weight|bias)\d*)+$/, '')
@@ -254,7 +199,10 @@ function projectionOf({ projection }: Rule, key: string): string | null {
   const table = PROJECTIONS[projection];
   // Read from the end: `intermediate.dense` before `dense`, then the word, then what holds it.
   for (let i = parts.length - 1; i >= Math.max(0, parts.length - 3); i--) {
-    const found = table.get(`${parts[i - 1]}.${parts[i]}`) ?? table.get(parts[i]!);
+    const word = parts[i]!;
+    // `attn_q`, `linear_q_proj` and `ffn_gate_exps` say the block's name again.
+    const bare = word.replace(/^(?:attn|ffn|linear)_/, '').replace(/_(?:exps|shexp)$/, '');
+    const found = table.get(`${parts[i - 1]}.${word}`) ?? table.get(word) ?? table.get(bare) ?? table.get(word.toLowerCase());
     if (found !== undefined) return found;
   }
   return parts.at(-1) ?? null;

@@ -1,33 +1,36 @@
+import { CONFIG_KEYS, configNumber, languageConfigs, type ModelConfig } from './model-config.ts';
 import type { NamingContext } from './types.ts';
 
 export const NO_CONTEXT: NamingContext = { layers: null, experts: null, family: null };
 
-const LAYERS = ['num_hidden_layers', 'n_layer', 'n_layers', 'num_layers'];
-const EXPERTS = ['num_experts', 'num_local_experts', 'n_routed_experts', 'moe_num_experts'];
-
 /** A layer of multi-token prediction that is counted on from the model's last: `model.layers.61.eh_proj.weight`. */
 const PREDICTION = /^(?!.*mtp).*\.layers\.(\d+)\.(?:eh_proj|enorm|hnorm)\.weight$/;
+
+/** What only a model with experts has in a name or a key of its configuration. */
+const OF_EXPERTS = /expert|moe|router/i;
 
 /**
  * {@link NamingContext} of a config.json; nested configurations of multimodal models count too.
  *
- * @param names the model's tensors: where no configuration tells its depth, the first layer that joins embedding and hidden state does
+ * @param names the model's tensors: where no configuration tells its depth, the first layer that joins embedding and hidden state does; where none speaks of
+ * experts, the names may
  */
-export function namingContext(config: Readonly<Record<string, unknown>> | null, names: Iterable<string> = []): NamingContext {
-  if (config === null) return { ...NO_CONTEXT, layers: depthOf(names) };
-  const nested = (key: string) => (isObject(config[key]) ? [config[key]] : []);
-  const text = [...nested('text_config'), ...nested('llm_config'), ...nested('language_config'), ...nested('ffn_config'), config];
-  const number = (keys: readonly string[]) =>
-    text.flatMap((c) => keys.map((key) => c[key])).find((v): v is number => Number.isSafeInteger(v) && (v as number) > 0) ?? null;
+export function namingContext(config: ModelConfig | null, names: Iterable<string> = []): NamingContext {
+  const configs = config === null ? [] : languageConfigs(config);
   // A spelling that is not in the list leaves it open whether there are experts.
-  const speaksOfExperts = text.some((c) => Object.keys(c).some((key) => /expert|moe/i.test(key)));
-  const family = text.map((c) => c.model_type).find((value) => typeof value === 'string');
-  const own = typeof config.model_type === 'string' ? config.model_type : family;
+  const speaksOfExperts = configs.some((c) => Object.keys(c).some((key) => OF_EXPERTS.test(key)));
+  const own = config?.model_type;
+  const family = typeof own === 'string' ? own : configs.map((c) => c.model_type).find((value) => typeof value === 'string');
   return {
-    layers: number(LAYERS) ?? depthOf(names),
-    experts: number(EXPERTS) ?? (speaksOfExperts ? null : 0),
-    family: (own as string | undefined) ?? null,
+    layers: configNumber(config, CONFIG_KEYS.layers) ?? depthOf(names),
+    experts: configNumber(config, CONFIG_KEYS.experts) ?? (config === null || speaksOfExperts || haveExperts(names) ? null : 0),
+    family: (family as string | undefined) ?? null,
   };
+}
+
+function haveExperts(names: Iterable<string>): boolean {
+  for (const name of names) if (OF_EXPERTS.test(name)) return true;
+  return false;
 }
 
 function depthOf(names: Iterable<string>): number | null {
@@ -38,8 +41,4 @@ function depthOf(names: Iterable<string>): number | null {
       first = Math.min(first, Number(PREDICTION.exec(name)?.[1] ?? Number.POSITIVE_INFINITY));
   }
   return first === Number.POSITIVE_INFINITY ? null : first;
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

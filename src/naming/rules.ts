@@ -17,14 +17,14 @@ export interface Rule {
   readonly layerless?: true;
 }
 
-const FFN = String.raw`(mlps?|ffn|ff|feed_forward|feedforward|FeedForward|DenseReluDense|mixer|moe|\w*_moe|moe_\w+|\w*moe_block|\w*_mlp|\w*_ffn|cond_ffn|MoE)`;
+const FFN = String.raw`(mlps?|ffn|ff|feed_forward|feedforward|FeedForward|DenseReluDense|mixer|moe|\w*_moe|moe_\w+|\w*moe_block|\w*_mlp|\w*_ffn|(?:mlp|ffn)_\w+|cond_ffn|MoE)`;
 const LAYER = String.raw`(layers?|h|blocks?|decoder)\.#(\.pp_block|\.transformer_layer|\.mtp_model_layer)?`;
-const NORM = String.raw`(\w*norm\d*|\w*norm_(f|#|\w{1,10})|\w*norm\w*_\d|ln_\w+|\w*_ln|ln\d*|\w*LayerNorm|\w*_norm_\w*)`;
+const NORM = String.raw`(\w*norm\d*|rms(_\w+)?|\w*norm_(f|#|\w{1,10})|\w*norm\w*_\d|ln_\w+|\w*_ln|ln\d*|\w*LayerNorm|\w*_norm_\w*)`;
 
 // biome-ignore format: a table, a rule a line.
 export const RULES: readonly Rule[] = [
   // Buffers keep their bytes. Before towers, which have them too; a full component, for `ln_attn.bias` is no mask.
-  { role: 'rope_buffer', name: '<(inv_freq|original_inv_freq|freqs|freqs_cis|cos_cached|sin_cached|cos_cache|sin_cache)>' },
+  { role: 'rope_buffer', name: '<(inv_freq|original_inv_freq|freqs|freqs_cis|cos_cached|sin_cached|cos_cache|sin_cache|rope_freqs|rope_factors_\\w+)>' },
   { role: 'buffer', name: '<(running_mean|running_var|num_batches_tracked|relative_position_index)$', layerless: true },
   { role: 'buffer', name: String.raw`<(position_ids|token_type_ids|masked_bias|_extra_state\d*|slope_rate|(query|key|diagonal)_decay|causal_mask|attn_mask)(/|$)` },
   { role: 'buffer', name: '<(attn|attention)\\.bias$' },
@@ -33,31 +33,33 @@ export const RULES: readonly Rule[] = [
 
   // Towers reuse every other name; what joins them to the language model comes first, for it may lie inside.
   { role: 'projector', name: String.raw`<(visual|vision\w*)\.(\w+\.)*\w*merger\w*>`, layerless: true },
-  { role: 'projector', name: String.raw`<(multi_?modal_?projector|\w*mm_projector|resampler\w*|perceiver_resampler|connector|vision_proj\w*|audio_proj\w*|visual_projection|aligner|vision_language_adapter|patch_merger|embed_vision|embed_audio|modality_projection|mlp1_projector)>`, layerless: true },
+  { role: 'projector', name: String.raw`<(multi_?modal_?projector|\w*mm_projector|resampler\w*|perceiver_resampler|connector|vision_proj\w*|audio_proj\w*|visual_projection|aligner|vision_language_adapter|patch_merger|embed_vision|embed_audio|modality_projection|mlp1_projector|img_projection|image_newline)>`, layerless: true },
   { role: 'audio', name: String.raw`<(audio_\w+|speech_\w+|sound_\w+|audio)>`, layerless: true },
-  { role: 'vision', name: String.raw`<(visual|vision|vit|vision_\w+|image_encoder|img_encoder|visual_\w+)>`, layerless: true },
+  { role: 'vision', name: String.raw`<(visual|vision|vit|vpm|vision_\w+|image_encoder|img_encoder|img_processor|visual_\w+)>`, layerless: true },
   { role: 'buffer', name: '', only: 'integer' },
 
   // Mixture of experts. `shared_experts` contains `experts`, and `shared_expert_gate` both.
-  { role: 'router_correction_bias', name: String.raw`<(\w*correction_bias(es)?|expert_bias(es)?(_E)?|score_bias|balancing_bias(es)?|router_bias|routing_bias)$` },
+  { role: 'router_correction_bias', name: String.raw`<(\w*(correction|balanc|aux_?free|loss_free)\w*bias(es)?|bias_(for|of)_\w*balanc\w*|expert_bias(es)?(_E)?|score_bias|router_bias|routing_bias|exp_probs_b(\.bias)?)$` },
   { role: 'router_correction_bias', name: '<ffn\\.gate\\.bias$' },
   { role: 'router_correction_bias', name: '<(mlp|feed_forward|moe)\\.gate\\.bias$', only: 'inference-bias' },
-  { role: 'shared_expert_gate', name: String.raw`<(shared?_experts?_gate|shared?_experts?\.(gate|gate_weight|router)|coefficient)(\.weight|\.bias)?$` },
+  { role: 'shared_expert_gate', name: String.raw`<(shared?_(experts?|mlp|ffn)_gate|shared?_experts?\.(gate|gate_weight|router)|coefficient|ffn_gate_inp_shexp)(\.weight|\.bias)?$` },
   { role: 'router_other', name: String.raw`<router\.(scale|per_expert_scale|\w+_scale)$`, projection: 'last' },
-  { role: 'shared_expert', name: String.raw`<(shared?_experts?|experts?_shared|shared_mlp|shared_ffn|shared_feed_forward|mlp\.mlp|w_\w*_shared_\w+|w_swiglu_FD)>`, projection: 'mlp' },
+  { role: 'shared_expert', name: String.raw`<((shared?|common|always_on|global)_experts?|experts?_shared|\w+_shexp|shared_mlp|shared_ffn|shared_feed_forward|mlp\.mlp|w_\w*_shared_\w+|w_swiglu_FD)>`, projection: 'mlp' },
   { role: 'norm', name: String.raw`<(router|gate)\.\w*norm(\.\w+)?$` },
   { role: 'router_bias', name: String.raw`<(${FFN}|${LAYER})\.(gate|router|gating)(\.\w+)?\.bias$`, projection: { is: 'bias' }, only: 'maybe-router' },
-  { role: 'router', name: String.raw`<(router|gating|router_\w+|\w+_router|gate\.wg|gate_network|gating_network|expert_gate|moe_gate)>`, projection: { is: 'weight' } },
-  { role: 'router', name: String.raw`<(${FFN}|${LAYER})\.gate(\.(weight|weight_\d+|\w+\.weight))?$`, projection: { is: 'weight' }, only: 'maybe-router' },
-  { role: 'expert', name: String.raw`<(\w*experts?|expert_?\d+|expert_weights|moe_w_\w+)>`, projection: 'mlp' },
+  { role: 'router_bias', name: String.raw`<((router|gating)(\.\w+)*\.(\w+_)?bias|ffn_gate_inp\.bias)$`, projection: { is: 'bias' } },
+  { role: 'router', name: String.raw`<(router|ffn_gate_inp|gating|router_\w+|\w+_router|gate\.wg|gate_network|gating_network|expert_gate|moe_gate|w_noise)>`, projection: { is: 'weight' } },
+  { role: 'router', name: String.raw`<(${FFN}|${LAYER})\.(gate|switch)(\.(weight|weight_\d+|\w+\.weight))?$`, projection: { is: 'weight' }, only: 'maybe-router' },
+  { role: 'expert', name: String.raw`<(\w*experts?|experts?_?\d+|expert_weights|moe_w_\w+|ffn_\w+_exps|ffn_(gate|up|down)\.#)>`, projection: 'mlp' },
   { role: 'expert', name: String.raw`<block\.#\.mlp\.mlp[12]_(weight|bias)(\.weight)?$`, projection: 'mlp' },
   { role: 'expert', name: String.raw`<block_sparse_moe\.(w\d|input_linear|output_linear)>`, projection: 'mlp' },
 
   // State spaces, linear attention, RWKV. One `mixer` may hold a Mamba, an attention or an MLP: its leaf decides.
-  { role: 'ssm', name: String.raw`<(mamba|mamba2|ssm|linear_attn|linear_attention|gated_delta_?net|delta_net|temporal_block|short_?conv|conv)\.(?!.*input_layernorm)`, projection: 'last' },
-  { role: 'ssm', name: String.raw`<(A_log|A_logs|D|dt_bias|x_proj|dt_proj|\w*conv1d|f_[ab]_proj|g_[ab]_proj|b_proj|o_norm)(\.weight|\.bias)?$`, projection: 'last' },
+  { role: 'ssm', name: String.raw`<(mamba|mamba2|ssm|linear_attn|linear_attention|gated_delta_?net|delta_net|retention|[ms]lstm(_\w+)?|temporal_block(?!\.[qkvo]_proj>)|short_?conv|conv)\.(?!.*input_layernorm)`, projection: 'last' },
+  { role: 'ssm', name: String.raw`<(ssm_\w+|A_log|A_logs|D|dt_bias|x_proj|dt_proj|\w*conv1d|f_[ab]_proj|g_[ab]_proj|b_proj|o_norm)(\.weight|\.bias)?$`, projection: 'last' },
   { role: 'ssm', name: String.raw`<mixer\.(in_proj|out_proj|norm|in_proj_\w+)(\.weight|\.bias)?$`, projection: 'last' },
-  { role: 'ssm', name: String.raw`<(att|attention|time_mix|time_mixing|feed_forward|ffn|channel_mix)\.(receptance|key|value|gate|output|ln_x|time_\w+|x_\w|[rk]_k|k_a)(\.weight|\.bias)?$`, projection: 'last' },
+  { role: 'ssm', name: String.raw`<(att|blocks\.#\.attention|time_mix|time_mixing)\.(receptance|key|value|gate|output|ln_x|time_\w+|x_\w|[rk]_k|k_a)(\.weight|\.bias)?$`, projection: 'last' },
+  { role: 'ssm', name: String.raw`<(blocks\.#\.(feed_forward|ffn)|channel_mix)\.(receptance|key|value|time_\w+|x_\w)(\.weight|\.bias)?$`, projection: 'last' },
   { role: 'ssm', name: String.raw`<(att|time_mix|time_mixing)\.[wavg]\d$`, projection: 'last' },
 
   // Experts that only their rank gives away: after the state spaces, whose convolutions are stacks of matrices too.
@@ -66,24 +68,26 @@ export const RULES: readonly Rule[] = [
   // Norms before the blocks they lie in. The label of Falcon's `ln_attn` is attention.
   { role: 'attn', name: '<(indexer|compressor)>', projection: 'last' },
   { role: 'attn', name: '<ln_attn>', projection: 'last' },
-  { role: 'attn_norm', name: String.raw`<((q|k|v|qk|kv|query|key|q_a|kv_a|q_lora|kv_lora)_?(norm|layernorm|layer_norm|ln))(\.(weight|bias|scale|gamma))?$`, projection: 'last' },
+  { role: 'attn_norm', name: String.raw`<((attn_)?(q|k|v|qk|kv|query|key|q_a|kv_a|q_lora|kv_lora)_?(norm|layernorm|layer_norm|ln))(\.norms\.#)?(\.(weight|bias|scale|gamma))?$`, projection: 'last' },
   { role: 'norm', name: String.raw`<${NORM}(\.#)?(\.pp_block)?(\.(weight|bias|scale|gamma|beta|g))?$` },
   { role: 'norm', name: '<layer_norm_(weight|bias)$' },
 
-  { role: 'residual_mix', name: String.raw`<(hc_\w+|layer_scalar|layer_scale\w*|altup\w*|\w*hyper_connection\w*|resid_lambdas?|x0_lambdas?)>` },
+  { role: 'residual_mix', name: String.raw`<(hc_\w+|laurel|layer_scalar|layer_scale\w*|altup\w*|\w*hyper_connection\w*|resid_lambdas?|x0_lambdas?)>` },
   { role: 'mtp_proj', name: '<mtp\\.fc>', projection: { is: 'eh_proj' } },
+  { role: 'mtp_proj', name: String.raw`<(mtp_linear_proj|mtp_\w+\.#\.input_proj)>`, projection: 'last', layerless: true },
   { role: 'mtp_proj', name: '<(eh_proj|e_proj|h_proj)>', projection: 'last' },
   { role: 'per_layer_embedding', name: String.raw`<(\w*per_layer\w*)>` },
   { role: 'position_embedding', name: String.raw`<(wpe|embed_positions|position_embeddings?|pos_embed\w*|pos_emb|position_embd|positional_embedding)>` },
   { role: 'attn', name: '<relative_attention_bias>', projection: { is: 'rel_pos_bias' } },
-  { role: 'attn', name: String.raw`<(\w*self_attn|\w*attn|\w*attention|\w*Attention|att|att_proj|attn_out|[qkvo]_proj|qkv_proj|c_attn|[Ww]qkv|query_key_value)>`, projection: 'attn' },
-  { role: 'mlp', name: `<(${FFN})>`, projection: 'mlp' },
+  { role: 'attn', name: String.raw`<(\w*self_attn|\w*attn|\w*attention|\w*Attention|att|att_proj|attn_\w+|\w*attn_gate|to_(q|k|v|kv|qkv|out)|[qkvo]_proj|qkv_proj|c_attn|[Ww]qkv|query_key_value)>`, projection: 'attn' },
+  { role: 'mlp', name: String.raw`<(${FFN}|\w*mlp_gate)>`, projection: 'mlp' },
   { role: 'mlp', name: String.raw`<(fc[12]|\w*(up|down|gate|gate_up)_proj|dense_h_to_4h|dense_4h_to_h|c_fc|ff_proj|intermediate\.dense|w[123]|wi|wi_\d)>`, projection: 'mlp' },
   { role: 'mlp', name: String.raw`<${LAYER}\.(ff_out|output\.dense)>`, projection: 'mlp' },
   { role: 'other', name: String.raw`<layers\.#\.linear\.weight$` },
-  { role: 'lm_head', name: '<(lm_head|embed_out|output_layer|unembedding|unembed|head|logits_proj)>' },
-  { role: 'lm_head', name: String.raw`^(\w+\.)?(output|ff_out)\.(weight|bias)$` },
-  { role: 'embedding', name: String.raw`<(embed_tokens|embed|emb|embed_in|embeddings?|\w*word_embeddings?|tok_embeddings?|token_embeddings?|token_embd|wte|shared)(\.(weight|pp_block\.weight))?$` },
+  { role: 'other', name: '<(pooler|score|scorer|classifier|classification_head|qa_outputs|v_head|value_head|reward_head|embedding_hidden_mapping_in|embeddings_project|embedding_projection|project_in|project_out)>', projection: 'last' },
+  { role: 'lm_head', name: '<(predictions|lm_head|embed_out|output_layer|unembedding|unembed|head|logits_proj|to_logits|final_logits_bias)>' },
+  { role: 'lm_head', name: String.raw`^(\w+\.)?(output|ff_out|decoder)\.(weight|bias)$` },
+  { role: 'embedding', name: String.raw`<(embed_tokens|embed|emb|embd|embed_in|(tok|token|word|input)_?(emb|embd|embed|embedding)s?|embeddings?|\w*word_embeddings?|token_type_embeddings?|wte|shared)(\.(weight|pp_block\.weight))?$` },
 ];
 
 /** A tensor that belongs to another one: `$1` of `name`, put into `base`, is the name of that one. */
@@ -123,34 +127,37 @@ export const COMPANIONS: readonly Companion[] = [
 ];
 
 /** Multi-token prediction by name; where the layers are counted on from the model's, only its depth tells. */
-export const MTP = String.raw`<(mtp|mtp_layers?|mtp_block\w*|nextn|eh_proj|enorm|hnorm|shared_head)>`;
+export const MTP = String.raw`<(mtp|mtp_\w+|nextn|eh_proj|enorm|hnorm|shared_head)>`;
 
 /** Components before a layer's number; the first of them counts, what follows is a sub-layer. */
-export const LAYER_CONTAINERS = String.raw`<(?:\w*layers?|h|\w*blocks?|decoder|encoder|mtp)\.#`;
+export const LAYER_CONTAINERS = String.raw`<(?:\w*layers?|h|\w*blocks?|blk|decoder|encoder|mtp)\.#`;
+
+/** Components before an expert's number. */
+export const EXPERT_CONTAINERS = String.raw`<(?:\w*experts?(?:\.\w*(?:gate|up|down|w[123]|fc[12])\w*)?|ffn_(?:gate|up|down))\.#`;
 
 /** Matrices of attention, by the word that names them. */
 export const ATTENTION: Readonly<Record<string, string>> = {
-  q: 'q q_proj wq w_q query q_lin linear_q to_q',
-  k: 'k k_proj wk w_k key k_lin linear_k to_k',
-  v: 'v v_proj wv w_v value v_lin linear_v to_v',
-  o: 'o o_proj wo w_o out out_proj dense c_proj linear_proj w_out attn_out proj out_lin to_out',
-  qkv: 'qkv qkv_proj Wqkv wqkv c_attn query_key_value linear_qkv att_proj in_proj in_proj_weight in_proj_bias',
-  kv: 'kv kv_proj wkv linear_kv',
+  q: 'q q_proj wq w_q query query_proj q_lin linear_q to_q',
+  k: 'k k_proj wk w_k key key_proj k_lin linear_k to_k',
+  v: 'v v_proj wv w_v value value_proj v_lin linear_v to_v',
+  o: 'o o_proj wo w_o out output out_proj dense c_proj linear_proj w_out attn_out proj out_lin to_out',
+  qkv: 'qkv qkv_proj W_pack wqkv to_qkv c_attn query_key_value linear_qkv att_proj in_proj in_proj_weight in_proj_bias',
+  kv: 'kv kv_proj wkv to_kv linear_kv',
   q_a: 'q_a q_a_proj wq_a linear_q_down_proj',
   q_b: 'q_b q_b_proj wq_b linear_q_up_proj',
-  kv_a: 'kv_a kv_a_proj kv_a_proj_with_mqa wkv_a wkv_a_with_mqa linear_kv_down_proj',
+  kv_a: 'kv_a kv_a_proj kv_a_proj_with_mqa kv_a_mqa wkv_a wkv_a_with_mqa linear_kv_down_proj',
   kv_b: 'kv_b kv_b_proj wkv_b linear_kv_up_proj',
   o_a: 'o_a o_a_proj wo_a',
   o_b: 'o_b o_b_proj wo_b',
-  sinks: 'sinks sink attn_sink attention_sink softmax_offset',
+  sinks: 'sinks sink attention_sink attention_sink_bias softmax_offset',
   gate: 'gate gate_proj g_proj linear_gate',
 };
 
 /** Matrices of an MLP or expert. w1, w3, w2 are gate, up, down; without a gate the first is `up`. */
 export const FEED_FORWARD: Readonly<Record<string, string>> = {
-  gate: 'gate gate_proj w1 w1_EFD w_gate wi_0 linear w_in moe_w_in_eD_F w_in_shared_FD',
-  up: 'up up_proj w3 w3_EFD v1 w_up wi wi_1 fc1 fc_in c_fc dense_h_to_4h linear_v lin1 intermediate.dense moe_w_swiglu_eD_F w_swiglu_FD key',
-  down: 'down down_proj merged_down_proj w2 w2_EDF w_down wo fc2 fc_out c_proj dense_4h_to_h linear_1 lin2 linear_fc2 mlp2 output_linear ff_out output.dense moe_w_out_eF_D w_out w_out_shared_DF value',
-  gate_up: 'gate_up gate_up_proj merged_gate_up_proj gate_and_up_proj linear_fc1 mlp1 input_linear w13 ff_proj wi_fused',
+  gate: 'gate gate_proj w1 w1_EFD w_gate wi_0 fc_1 c_fc_0 linear w_in moe_w_in_eD_F w_in_shared_FD',
+  up: 'up up_proj w3 w3_EFD v1 w_up wi wi_1 fc1 fc_2 fc_in linear_in c_fc c_fc_1 dense_h_to_4h linear_v lin1 intermediate.dense moe_w_swiglu_eD_F w_swiglu_FD key',
+  down: 'down down_proj merged_down_proj w2 w2_EDF w_down wo fc2 fc_out linear_out c_proj proj dense_4h_to_h linear_1 lin2 linear_fc2 mlp2 output_linear ff_out output.dense moe_w_out_eF_D w_out w_out_shared_DF value',
+  gate_up: 'gate_up gate_up_proj Wi merged_gate_up_proj gate_and_up_proj linear_fc1 mlp1 input_linear w13 ff_proj wi_fused',
   gate_up_adapter: 'gate_up_proj_adapter_list',
 };

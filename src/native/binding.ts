@@ -145,10 +145,45 @@ export interface CombineResult {
   readonly writeSeconds: number;
 }
 
+/** Elements of one span: every segment of a {@link GramJob} is summed in spans of so many from its start. */
+export const GRAM_SPAN = 8192;
+/** Most inputs of a {@link GramJob}. */
+export const MOST_GRAM_INPUTS = 32;
+
+/** Sums of products of N inputs with each other, as a struct of arrays. S segments. */
+export interface GramJob {
+  /** Distinct open inputs that the call reads. */
+  readonly files: readonly NativeInput[];
+  /** [S] elements of each segment. */
+  readonly count: Float64Array;
+  /** [S x N] index into `files`, byte offset in that file (any alignment), dtype code (floats only). */
+  readonly file: Int32Array;
+  readonly offset: Float64Array;
+  readonly dtype: Uint8Array;
+  /** Sums the squares of the steps x_i − x_(i−1) too. */
+  readonly steps: boolean;
+  /** Shared flag as in {@link CombineJob}. */
+  readonly cancel: Int32Array;
+}
+
+export interface GramResult {
+  /**
+   * [spans x width] in the order of the segments, where width is N(N+1)/2 + 4N: the sums of products of the upper triangle, row by row; then, for each input,
+   * Σ (x_i − x_(i−1))²; for each, max |x_i − x_(i−1)| (both 0 for the first, and without `steps`); the NaNs of each; the infinities of each. Elements that are not
+   * finite in some input are left out of sums and maxima.
+   */
+  readonly sums: Float64Array;
+  readonly bytesRead: number;
+  readonly readSeconds: number;
+  readonly computeSeconds: number;
+}
+
 export interface NativeEngine {
   readonly shape: NativeEngineShape;
   /** Rejects with a {@link NativeFailure}. Calls may overlap (two at most); their tiles share the same threads. */
   combine(job: CombineJob): Promise<CombineResult>;
+  /** The same rules. The same bits whatever instruction set, threads and tiles. */
+  gram(job: GramJob): Promise<GramResult>;
   /** Dequantises, averages and quantises anew. Rejects with a {@link NativeFailure}, `segment` the strip. One at a time: a second call waits. */
   requantise(job: RequantiseJob): Promise<RequantiseResult>;
   /** Ends the threads and frees the buffers. Idempotent; waits for calls in flight. */

@@ -3,26 +3,29 @@ import { mapBounded } from '../checkpoint/map-bounded.ts';
 import { openCheckpoint } from '../checkpoint/open.ts';
 import { sideFiles } from '../checkpoint/side-files.ts';
 import type { Checkpoint } from '../checkpoint/types.ts';
-import { type Conflict, ERROR_CODES, MergeError, type Warning } from '../errors.ts';
+import { type Conflict, ERROR_CODES, MergeError } from '../errors.ts';
 import { cachedRepoId } from '../hub/repo-id.ts';
+import { policiesOf } from '../policy/keys.ts';
+import { treatmentTable } from '../policy/table.ts';
 import { recipeText } from '../recipe/text.ts';
 import { HeaderCache } from '../safetensors/header-cache.ts';
-import { resolveWeights } from '../schedule/resolve.ts';
-import type { ResolvedWeights } from '../schedule/types.ts';
+import { draftOutput } from './drafts.ts';
+import { unequalTensors } from './equal.ts';
 import { isPublished } from './finished.ts';
-import { OPEN_AT_ONCE, type PlacedInput, placeInputs } from './inputs.ts';
-import { unequalIntegers } from './integers.ts';
+import { OPEN_AT_ONCE, placeInputs } from './inputs.ts';
 import { Kinship } from './kinship.ts';
 import { layoutConflicts } from './layouts.ts';
-import { extraTensors, InputFiles, matchShard } from './match.ts';
-import { startState, withStartDefaults } from './merged-start.ts';
+import { startState } from './merged-start.ts';
 import { orderInputs } from './order.ts';
 import { outputFiles } from './output-files.ts';
-import { outputConflicts, outputKind, outputsOverlap } from './output-path.ts';
+import { outputConflicts, outputsOverlap } from './output-path.ts';
+import { quantisedBytes, quantisedOf } from './quantised.ts';
 import { buildSegments, segmentBytes } from './segments.ts';
-import { SharedText } from './shared-text.ts';
+import { type Entries, SharedText } from './shared-text.ts';
 import { spaceNeeded } from './space.ts';
-import type { OutputRequest, Plan, PlanMember, PlanOutput, PlanRequest, PlanShard } from './types.ts';
+import { planTensors } from './tensors.ts';
+import { outputDtypes, planPolicies, recordedTreatments } from './treatments.ts';
+import type { Plan, PlanMember, PlanOutput, PlanRequest, PlanShard } from './types.ts';
 import { ownWarnings, planWarnings } from './warnings.ts';
 
 /** Bound of native buffers when none is given. */
@@ -30,20 +33,6 @@ export const DEFAULT_MEMORY = 256 * 2 ** 20;
 /** What the process needs beside native buffers: Node itself, and the columns of each tensor. */
 const BASE_MEMORY = 150e6;
 const MEMORY_PER_TENSOR = 1500;
-
-/** An output whose members and weights are known. */
-interface Draft {
-  readonly output: OutputRequest;
-  /** Indices into the members of the plan, and what they stand for. */
-  readonly members: readonly number[];
-  readonly inputs: readonly PlacedInput[];
-  readonly own: readonly Checkpoint[];
-  readonly layout: Checkpoint;
-  readonly kind: 'folder' | 'file';
-  readonly schedule: ResolvedWeights;
-  /** Of the members' order. */
-  readonly warnings: readonly Warning[];
-}
 
 /**
  * Resolves a request into exactly what will be read, computed and written. Reads headers, configurations, sampled blocks and integer tensors; writes
@@ -65,21 +54,11 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
   const ordered = orderInputs(await placeInputs(request, openInput), request.outputs, request.ordered ?? false);
   const checkpoints = ordered.inputs.map((i) => i.checkpoint);
   const like = request.like === undefined ? null : await openInput(request.like);
-  const drafts: Draft[] = await Promise.all(
-    request.outputs.map(async (given, k) => {
-      const output = withStartDefaults(given);
-      const { members, warnings } = ordered.outputs[k]!;
-      const inputs = pick(ordered.inputs, members);
-      const own = pick(checkpoints, members);
-      const layout = like ?? own.at(-1)!;
-      const kind = outputKind(output.path, [...own, layout]);
-      return { output, members, inputs, own, layout, kind, schedule: await scheduleOf(output, inputs), warnings };
-    }),
-  );
-  const weights = new Float64Array(drafts.length * checkpoints.length);
-  for (const [k, d] of drafts.entries())
-    for (const [i, m] of d.members.entries()) weights[k * checkpoints.length + m] = d.schedule.weights[i]!;
-  const participates = checkpoints.map((_, m) => drafts.some((_, k) => weights[k * checkpoints.length + m] !== 0));
+  const drafts = await Promise.all(request.outputs.map((given, k) => draftOutput(given, k, ordered, like)));
+  const layoutsDiffer = layoutConflicts(drafts.map((d) => ({ path: d.output.path, layout: d.layout })));
+  const layout = drafts.at(-1)!.layout;
+  const planned = await planTensors(layout, checkpoints, drafts, request);
+  const { participates, targets } = planned;
 
   const members = await mapBounded([...ordered.inputs.entries()], OPEN_AT_ONCE, async ([m, input]): Promise<PlanMember> => {
     signal?.throwIfAborted();
@@ -87,25 +66,44 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
     const { path, bytes } = checkpoint;
     return { path, step, tokens, stage, bytes, fingerprint: await fingerprint(checkpoint), checkpoint, participates: participates[m]! };
   });
-  const options = { like: request.like ?? null, allowMixedDtypes: request.allowMixedDtypes ?? false };
-  const layoutsDiffer = layoutConflicts(drafts.map((d) => ({ path: d.output.path, layout: d.layout })));
-  const layout = drafts.at(-1)!.layout;
-  const tables = layout.shards.map((s) => s.header.tensors);
+  const options = {
+    like: request.like ?? null,
+    allowMixedDtypes: request.allowMixedDtypes ?? false,
+    allowUnknown: request.allowUnknown ?? false,
+  };
+  const tables = targets.map((t) => t.table);
   const text = new SharedText();
   const outputs: PlanOutput[] = [];
+  const entriesOf: (readonly Entries[])[] = [];
   const startConflicts: Conflict[] = [];
-  for (const d of drafts) {
+  for (const [k, d] of drafts.entries()) {
     const newest = d.own.at(-1)!;
     const start = await startState(d.output, d.kind, newest);
     startConflicts.push(...start.conflicts);
     const side = [...(await sideFiles(newest)).copied, ...start.files];
-    const shared = { text, tables: layoutsDiffer.length === 0 ? tables : d.layout.shards.map((s) => s.header.tensors) };
-    const made = outputFiles(d.layout, pick(members, d.members), d.schedule, d.output, d.kind, side, shared, options);
+    const treatments = planned.treatments[k]!;
+    const entries = tables.map((table, s) =>
+      text.entries(table, outputDtypes(table.dtypes, planned.treatmentOf[k]![s]!, treatments.treatments, d.output.dtype)),
+    );
+    entriesOf.push(entries);
+    const record = {
+      policies: planPolicies(d.output, treatments),
+      used: d.members.map((m) => treatments.uses[m]!),
+      ...recordedTreatments(treatments, planned.treatmentOf[k]!, members),
+    };
+    const own = pick(members, d.members);
+    const made = outputFiles(d.layout, own, d.schedule, d.output, d.kind, side, record, entries, { text, tables }, options);
     const { selection = null, baseModelId = cachedRepoId(d.own.map((c) => c.path)) } = d.output;
     const recipe = d.kind === 'folder' ? await recipeText({ output: d.output, members: d.own, schedule: d.schedule, request }) : null;
-    const about = { ...made, members: d.members, selection, recipe, baseModelId };
+    const rows = treatmentTable(planned.policyTensors, {
+      ...treatments,
+      schedule: d.schedule,
+      policies: policiesOf(d.output),
+      members: d.scheduleMembers,
+    });
+    const about = { ...made, members: d.members, treatments: rows, selection, recipe, baseModelId };
     const warnings = ownWarnings(about, d.warnings, like === null ? d.own : [...d.own, like]);
-    outputs.push({ ...about, warnings: [...warnings, ...start.warnings] });
+    outputs.push({ ...about, warnings: [...warnings, ...start.warnings, ...treatments.warnings, ...planned.warnings] });
   }
   if (request.resume) {
     const published = await Promise.all(outputs.map(isPublished));
@@ -116,33 +114,20 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
   const sources = like === null ? checkpoints : [...checkpoints, like];
   for (const { output, kind } of drafts) conflicts.push(...(await outputConflicts(output.path, kind, sources, request.force ?? false)));
   const kinship = new Kinship(request);
-  for (const d of drafts)
-    conflicts.push(...(await kinship.conflicts(d.output.path, d.inputs, d.schedule.weights, areSiblings(d.output, d.inputs))));
+  for (const d of drafts) conflicts.push(...(await kinship.conflicts(d.output.path, d.inputs, d.schedule.weights, d.siblings)));
 
-  const files = new InputFiles();
-  const matched = layout.shards.map((_, s) => matchShard(layout, s, checkpoints, participates, files, options, conflicts));
-  for (const [m, checkpoint] of checkpoints.entries()) if (participates[m]) conflicts.push(...extraTensors(layout, checkpoint));
-  if (!conflicts.some((c) => ERROR_CODES[c.code].exit === 3)) {
-    conflicts.push(
-      ...(await unequalIntegers(
-        matched.flatMap((m) => m.integers),
-        signal,
-      )),
-    );
-  }
+  conflicts.push(...planned.conflicts);
+  if (!conflicts.some((c) => ERROR_CODES[c.code].exit === 3)) conflicts.push(...(await unequalTensors(planned.equal, signal)));
   const space = await spaceNeeded(outputs);
   if (space.conflict !== undefined) conflicts.push(space.conflict);
   refuse(conflicts);
 
-  const shards: PlanShard[] = matched.map(({ columns }, s) => ({
-    shard: s,
-    segments: buildSegments({
-      table: layout.shards[s]!.header.tensors,
-      columns,
-      outDtypes: outputs.map((o) => o.dtypeCode),
-      dataStart: outputs.map((o) => o.files[s]!.headerBytes),
-    }),
-  }));
+  const shards = targets.map(({ table }, s): PlanShard => {
+    const inOutputs = outputs.map((o, k) => ({ entries: entriesOf[k]![s]!, dataStart: o.files[s]!.headerBytes }));
+    const { spans } = planned.matched[s]!;
+    const segments = buildSegments({ table, spans, of: planned.workOf[s]!, kinds: planned.works.kinds, outputs: inOutputs });
+    return { shard: s, segments, quantised: quantisedOf(s, planned, inOutputs) };
+  });
   const bytes = shards.map((s) => segmentBytes(s.segments, members.length, outputs.length));
   const memory = request.memory ?? DEFAULT_MEMORY;
   return {
@@ -151,11 +136,13 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
     ...options,
     outputs,
     finished: [],
-    files: files.list,
+    files: planned.files.list,
     shards,
-    weights,
-    tensors: layout.tensorCount,
-    bytesRead: bytes.reduce((sum, b) => sum + b.read, 0),
+    tables,
+    weights: planned.works.weights,
+    tensors: tables.reduce((sum, table) => sum + table.count, 0),
+    dequantised: planned.quantised.dequantised,
+    bytesRead: bytes.reduce((sum, b) => sum + b.read, 0) + quantisedBytes(planned, checkpoints),
     bytesWritten: outputs.reduce((sum, o) => sum + o.bytes, 0),
     memory,
     peakMemoryBytes: Math.round(memory + BASE_MEMORY + MEMORY_PER_TENSOR * layout.tensorCount),
@@ -167,17 +154,6 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
 
 function pick<T>(all: readonly T[], indices: readonly number[]): T[] {
   return indices.map((i) => all[i]!);
-}
-
-function scheduleOf(output: OutputRequest, inputs: readonly PlacedInput[]): Promise<ResolvedWeights> {
-  const { log, phase } = output.selection ?? {};
-  const members = inputs.map(({ checkpoint: { path }, step, tokens }) => ({ path, step, tokens }));
-  return resolveWeights(members, output, { log, phase, siblings: areSiblings(output, inputs) });
-}
-
-/** Several ingredients are siblings also where they were named one by one. */
-function areSiblings({ selection }: OutputRequest, inputs: readonly PlacedInput[]): boolean {
-  return selection?.siblings ?? new Set(inputs.map((i) => i.ingredient)).size > 1;
 }
 
 /** The plan of what is still to be made: each output has the same bytes whatever else is made with it. */

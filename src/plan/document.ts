@@ -1,5 +1,6 @@
 import type { MergedMember } from '../engine/events.ts';
 import type { Warning } from '../errors.ts';
+import type { TreatmentRow } from '../policy/table.ts';
 import type { ParameterValue } from '../schedule/types.ts';
 import type { Excluded, Phase, Spike } from '../trajectory/types.ts';
 import { mergedMembers } from './members.ts';
@@ -27,6 +28,8 @@ export interface PlanDocument {
     readonly bytesWritten: number;
     readonly tensors: number;
     readonly dtypeChanges: readonly string[];
+    /** What is done with the tensors of each role. */
+    readonly treatments: readonly TreatmentRow[];
     readonly digest: string;
   }[];
   /** Outputs that the interrupted run being resumed had published already. */
@@ -64,6 +67,7 @@ export function planDocument(plan: Plan, expectedSeconds: number | null = null):
       bytesWritten: output.bytes,
       tensors: plan.tensors,
       dtypeChanges: output.dtypeChanges,
+      treatments: output.treatments,
       digest: output.digest,
     })),
     finished: plan.finished,

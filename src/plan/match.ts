@@ -1,11 +1,15 @@
 import type { Checkpoint } from '../checkpoint/types.ts';
 import { dtypeByCode } from '../dtype.ts';
 import type { Conflict } from '../errors.ts';
+import type { Arrangement, Piece } from '../layout/types.ts';
 import type { TensorTable } from '../safetensors/types.ts';
-import type { IntegerTensor } from './integers.ts';
+import type { EqualTensor } from './equal.ts';
+import { type PiecedRows, type Spans, spansOf } from './spans.ts';
+import type { TargetShard } from './target.ts';
 import type { PlanInputFile } from './types.ts';
+import type { Work } from './work.ts';
 
-/** Where the tensors of one layout shard lie in one member: [rows] each. A file of -1 means that the member lacks the tensor. */
+/** Where tensors (or spans) lie in one member: [rows] each. A file of -1 means that the member lacks the tensor. */
 export interface MemberColumns {
   readonly file: Int32Array;
   /** Absolute byte offset in the file. */
@@ -30,130 +34,182 @@ export class InputFiles {
   }
 }
 
+/** What all shards are matched against. */
+export interface Matching {
+  readonly layout: Checkpoint;
+  readonly members: readonly Checkpoint[];
+  readonly participates: readonly boolean[];
+  readonly files: InputFiles;
+  readonly allowMixedDtypes: boolean;
+  /** How a member holds tensors that it lacks by name; asked for where there are some. */
+  arrangement(member: number): Arrangement;
+}
+
 export interface MatchResult {
-  /** [members]; null where the member takes no part. */
-  readonly columns: readonly (MemberColumns | null)[];
-  readonly integers: readonly IntegerTensor[];
+  readonly spans: Spans;
+  readonly equal: readonly EqualTensor[];
 }
 
 /**
- * Finds every tensor of a layout shard in every participating member and compares shape and dtype. Members whose shard of the same name has the
+ * Finds every tensor of a layout shard in every member that it needs, and compares shape and dtype. Members whose shard of the same name has the
  * very same (interned) header are matched without a single name look-up.
  */
 export function matchShard(
-  layout: Checkpoint,
   shard: number,
-  members: readonly Checkpoint[],
-  participates: readonly boolean[],
-  files: InputFiles,
-  options: { readonly allowMixedDtypes: boolean },
+  target: TargetShard,
+  works: { readonly kinds: readonly Work[]; readonly of: Int32Array },
+  matching: Matching,
   conflicts: Conflict[],
 ): MatchResult {
-  const { header, name, path } = layout.shards[shard]!;
-  const table = header.tensors;
-  const columns = members.map((member, m) =>
-    participates[m] ? matchMember(table, name, members, member, m, files, options, conflicts) : null,
-  );
+  const { layout, members, participates, files } = matching;
+  const { path, header } = layout.shards[shard]!;
+  const { table } = target;
+  const pieced: (PiecedRows | null)[] = [];
+  const columns = members.map((_, m) => {
+    pieced.push(null);
+    if (!participates[m]) return null;
+    const matched = new MemberMatch(shard, target, works, m, matching, conflicts).run();
+    pieced[m] = matched.pieced;
+    return matched.columns;
+  });
 
-  const integers: IntegerTensor[] = [];
+  const equal: EqualTensor[] = [];
   for (let row = 0; row < table.count; row++) {
-    const dtype = dtypeByCode(table.dtypes[row]!);
+    const work = works.kinds[works.of[row]!]!;
     const bytes = table.end[row]! - table.begin[row]!;
-    if (dtype.kind === 'float' || bytes === 0) continue;
+    if (work.apart || bytes === 0) continue;
     const tensor = table.names[row]!;
-    if (dtype.kind !== 'integer') {
-      const message = `tensor ${tensor} is ${dtype.name}, which is never averaged code by code`;
+    const own = dtypeByCode(header.tensors.dtypes[target.origin[row]!]!);
+    if (own.kind === 'complex' || own.kind === 'packed') {
+      const message = `tensor ${tensor} is ${own.name}, which is never averaged code by code`;
       conflicts.push({ code: 'E_UNSUPPORTED_DTYPE', message, file: path, tensor });
       continue;
     }
-    const copies = columns.flatMap((c) =>
-      c === null || c.file[row]! < 0 ? [] : [{ path: files.list[c.file[row]!]!.path, offset: c.offset[row]! }],
+    if (work.equal === null) continue;
+    const copies = columns.flatMap((c, m) =>
+      c === null || !work.needs[m] || c.file[row]! < 0 || pieced[m]?.has(row)
+        ? []
+        : [{ path: files.list[c.file[row]!]!.path, offset: c.offset[row]! }],
     );
-    integers.push({ name: tensor, bytes, copies });
+    equal.push({ name: tensor, bytes, copies, code: work.equal });
   }
-  return { columns, integers };
+  const place = (m: number, piece: Piece): { file: number; offset: number; dtype: number } => {
+    const { dataStart, tensors } = members[m]!.shards[piece.shard]!.header;
+    const dtype = tensors.dtypes[piece.row]!;
+    const skipped = (piece.sourceFrom * dtypeByCode(dtype).bits) / 8;
+    return { file: files.indexOf(members, m, piece.shard), offset: dataStart + tensors.begin[piece.row]! + skipped, dtype };
+  };
+  return { spans: spansOf(table, columns, pieced, place), equal };
 }
 
-function matchMember(
-  table: TensorTable,
-  shardName: string,
-  members: readonly Checkpoint[],
-  member: Checkpoint,
-  m: number,
-  files: InputFiles,
-  options: { readonly allowMixedDtypes: boolean },
-  conflicts: Conflict[],
-): MemberColumns {
-  const rows = table.count;
-  const same = member.shards.findIndex((s) => s.name === shardName && s.header.tensors === table);
-  if (same >= 0) {
-    const { dataStart } = member.shards[same]!.header;
-    return {
-      file: new Int32Array(rows).fill(files.indexOf(members, m, same)),
-      offset: table.begin.map((b) => b + dataStart),
-      dtype: table.dtypes,
-    };
+/** One member against one layout shard. */
+class MemberMatch {
+  readonly #pieced = new Map<number, readonly Piece[]>();
+  readonly #shard: number;
+  readonly #target: TargetShard;
+  readonly #works: { readonly kinds: readonly Work[]; readonly of: Int32Array };
+  readonly #m: number;
+  readonly #matching: Matching;
+  readonly #conflicts: Conflict[];
+
+  constructor(
+    shard: number,
+    target: TargetShard,
+    works: { readonly kinds: readonly Work[]; readonly of: Int32Array },
+    m: number,
+    matching: Matching,
+    conflicts: Conflict[],
+  ) {
+    this.#shard = shard;
+    this.#target = target;
+    this.#works = works;
+    this.#m = m;
+    this.#matching = matching;
+    this.#conflicts = conflicts;
   }
-  const file = new Int32Array(rows).fill(-1);
-  const offset = new Float64Array(rows);
-  const dtype = new Uint8Array(rows);
-  for (let row = 0; row < rows; row++) {
-    const name = table.names[row]!;
-    const place = member.locate(name, shardName);
-    if (place === undefined) {
-      conflicts.push({
-        code: 'E_TENSOR_MISSING',
-        message: `tensor ${member.namesPerFile ? `${name} of ${shardName}` : name} is missing from ${member.path}`,
-        file: member.path,
-        tensor: name,
-      });
-      continue;
+
+  run(): { columns: MemberColumns; pieced: PiecedRows } {
+    const { layout, members, files } = this.#matching;
+    const { origin } = this.#target;
+    const { name: shardName, header } = layout.shards[this.#shard]!;
+    const table = header.tensors;
+    const member = members[this.#m]!;
+    const rows = origin.length;
+    const same = member.shards.findIndex((s) => s.name === shardName && s.header.tensors === table);
+    if (same >= 0) {
+      const { dataStart } = member.shards[same]!.header;
+      const columns = {
+        file: new Int32Array(rows).fill(files.indexOf(members, this.#m, same)),
+        offset: Float64Array.from(origin, (row) => table.begin[row]! + dataStart),
+        dtype: Uint8Array.from(origin, (row) => table.dtypes[row]!),
+      };
+      return { columns, pieced: this.#pieced };
     }
-    const { header, path } = member.shards[place.shard]!;
-    const theirs = header.tensors;
-    file[row] = files.indexOf(members, m, place.shard);
-    offset[row] = header.dataStart + theirs.begin[place.row]!;
-    dtype[row] = theirs.dtypes[place.row]!;
-    compare(table, row, theirs, place.row, path, options, conflicts);
+    const columns = { file: new Int32Array(rows).fill(-1), offset: new Float64Array(rows), dtype: new Uint8Array(rows) };
+    for (let row = 0; row < rows; row++) {
+      const work = this.#works.kinds[this.#works.of[row]!]!;
+      if (!work.needs[this.#m] || work.apart) continue;
+      const ours = origin[row]!;
+      const place = member.locate(table.names[ours]!, shardName) ?? this.#arranged(row, ours);
+      if (place === undefined) continue;
+      const { header: found, path } = member.shards[place.shard]!;
+      columns.file[row] = files.indexOf(members, this.#m, place.shard);
+      columns.offset[row] = found.dataStart + found.tensors.begin[place.row]!;
+      columns.dtype[row] = found.tensors.dtypes[place.row]!;
+      this.#compare(table, ours, found.tensors, place.row, path, !this.#pieced.has(row));
+    }
+    return { columns, pieced: this.#pieced };
   }
-  return { file, offset, dtype };
+
+  /** The first piece of a tensor that the member has in another layout; undefined, and a conflict, where it has none. */
+  #arranged(row: number, ours: number): { shard: number; row: number } | undefined {
+    const { layout, members } = this.#matching;
+    const member = members[this.#m]!;
+    const { name: file, header } = layout.shards[this.#shard]!;
+    const tensor = header.tensors.names[ours]!;
+    const arranged = this.#matching.arrangement(this.#m).of(this.#shard, ours);
+    if (arranged !== undefined && 'pieces' in arranged) {
+      this.#pieced.set(row, arranged.pieces);
+      return arranged.pieces[0];
+    }
+    const where = { file: member.path, tensor };
+    if (arranged !== undefined) {
+      const message = `tensor ${tensor} is held by ${member.path} in another layout: ${arranged.refused}`;
+      this.#conflicts.push({ code: 'E_LAYOUT_FORM', message, ...where });
+    } else {
+      const message = `tensor ${member.namesPerFile ? `${tensor} of ${file}` : tensor} is missing from ${member.path}`;
+      this.#conflicts.push({ code: 'E_TENSOR_MISSING', message, ...where });
+    }
+    return undefined;
+  }
+
+  #compare(ours: TensorTable, row: number, theirs: TensorTable, theirRow: number, path: string, whole: boolean): void {
+    const [a, b] = [ours.shapes[row]!, theirs.shapes[theirRow]!];
+    const tensor = ours.names[row]!;
+    if (whole && a !== b && (a.length !== b.length || a.some((size, i) => size !== b[i]))) {
+      const message = `tensor ${tensor} is [${a.join(', ')}] in the layout and [${b.join(', ')}] in ${path}`;
+      this.#conflicts.push({ code: 'E_SHAPE', message, file: path, tensor });
+    }
+    const [x, y] = [ours.dtypes[row]!, theirs.dtypes[theirRow]!];
+    if (x === y) return;
+    const [left, right] = [dtypeByCode(x), dtypeByCode(y)];
+    const bothFloat = left.kind === 'float' && right.kind === 'float';
+    if (bothFloat && this.#matching.allowMixedDtypes) return;
+    const message = `tensor ${tensor} is ${left.name} in the layout and ${right.name} in ${path}`;
+    this.#conflicts.push({ code: bothFloat ? 'E_MIXED_DTYPES' : 'E_UNSUPPORTED_DTYPE', message, file: path, tensor });
+  }
 }
 
-function compare(
-  ours: TensorTable,
-  row: number,
-  theirs: TensorTable,
-  theirRow: number,
-  path: string,
-  options: { readonly allowMixedDtypes: boolean },
-  conflicts: Conflict[],
-): void {
-  const [a, b] = [ours.shapes[row]!, theirs.shapes[theirRow]!];
-  const tensor = ours.names[row]!;
-  if (a !== b && (a.length !== b.length || a.some((size, i) => size !== b[i]))) {
-    const message = `tensor ${tensor} is [${a.join(', ')}] in the layout and [${b.join(', ')}] in ${path}`;
-    conflicts.push({ code: 'E_SHAPE', message, file: path, tensor });
-  }
-  const [x, y] = [ours.dtypes[row]!, theirs.dtypes[theirRow]!];
-  if (x === y) return;
-  const [left, right] = [dtypeByCode(x), dtypeByCode(y)];
-  const bothFloat = left.kind === 'float' && right.kind === 'float';
-  if (bothFloat && options.allowMixedDtypes) return;
-  const message = `tensor ${tensor} is ${left.name} in the layout and ${right.name} in ${path}`;
-  conflicts.push({ code: bothFloat ? 'E_MIXED_DTYPES' : 'E_UNSUPPORTED_DTYPE', message, file: path, tensor });
-}
-
-/** Tensors that a member holds and the layout does not. */
-export function extraTensors(layout: Checkpoint, member: Checkpoint): Conflict[] {
+/**
+ * Tensors that a member holds and no output can use.
+ * @param known whether a tensor of the member has its place for another reason than its name: dropped by policy, or part of what the layout holds in another form
+ */
+export function extraTensors(layout: Checkpoint, member: Checkpoint, known: (shard: number, row: number) => boolean): Conflict[] {
   if (member === layout || member.shards.every((s, i) => s.header.tensors === layout.shards[i]?.header.tensors)) return [];
-  return member.shards.flatMap(({ header, path, name: file }) =>
-    header.tensors.names
-      .filter((name) => layout.locate(name, file) === undefined)
-      .map((tensor) => ({
-        code: 'E_TENSOR_EXTRA' as const,
-        message: `tensor ${tensor} of ${path} is not in the layout ${layout.path}`,
-        file: path,
-        tensor,
-      })),
+  return member.shards.flatMap(({ header, path, name: file }, shard) =>
+    header.tensors.names.flatMap((tensor, row): Conflict[] => {
+      if (layout.locate(tensor, file) !== undefined || known(shard, row)) return [];
+      return [{ code: 'E_TENSOR_EXTRA', message: `tensor ${tensor} of ${path} is not in the layout ${layout.path}`, file: path, tensor }];
+    }),
   );
 }

@@ -2,24 +2,34 @@ import { createHash } from 'node:crypto';
 import { basename } from 'node:path';
 import type { SideFile } from '../checkpoint/side-files.ts';
 import type { Checkpoint } from '../checkpoint/types.ts';
-import { dtypeByName } from '../dtype.ts';
 import { embeddedProvenance, shortProvenance, withoutProvenance } from '../publish/provenance.ts';
 import { frameEntries } from '../safetensors/encode-header.ts';
 import type { ResolvedWeights } from '../schedule/types.ts';
 import { recordedRecipe } from './recipe.ts';
-import type { SharedText, Tables } from './shared-text.ts';
-import type { OutputRequest, PlanMember, PlanOutput, PlanOutputFile } from './types.ts';
+import type { Entries, SharedText, Tables } from './shared-text.ts';
+import type { OutputRequest, PlanMember, PlanOutput, PlanOutputFile, PlanPolicy } from './types.ts';
 
 /** Raised when the same recipe would give other bytes: part of every plan's digest. */
 const ARITHMETIC_VERSION = 1;
 
 /** What of an output its layout, members and schedule decide. */
-export type OutputFiles = Omit<PlanOutput, 'members' | 'selection' | 'recipe' | 'baseModelId' | 'warnings'>;
+export type OutputFiles = Omit<PlanOutput, 'members' | 'selection' | 'recipe' | 'baseModelId' | 'warnings' | 'treatments'>;
+
+/** What every tensor of an output has done to it. */
+export interface RecordedTreatments {
+  readonly policies: readonly PlanPolicy[];
+  /** [members] whether any tensor is made from it. */
+  readonly used: readonly boolean[];
+  /** Distinct treatments, so that equal ones say the same and others do not, and by shard which of them each tensor has. */
+  readonly kinds: readonly unknown[];
+  readonly of: readonly Int32Array[];
+}
 
 /**
  * The tensor files of one output: names, headers, sizes, index and digest, in the layout's order. Pure.
  * @param members the output's own, to which the schedule's weights belong
- * @param shared the layout's tensors, and what other outputs made of them
+ * @param entries by shard, the tensors as this output holds them
+ * @param shared what other outputs made of the same tensors
  */
 export function outputFiles(
   layout: Checkpoint,
@@ -28,11 +38,13 @@ export function outputFiles(
   request: OutputRequest,
   kind: 'folder' | 'file',
   side: readonly SideFile[],
+  treatments: RecordedTreatments,
+  entries: readonly Entries[],
   shared: { readonly text: SharedText; readonly tables: Tables },
-  options: { readonly like: string | null; readonly allowMixedDtypes: boolean },
+  options: { readonly like: string | null; readonly allowMixedDtypes: boolean; readonly allowUnknown: boolean },
 ): OutputFiles {
-  const dtypeCode = request.dtype === undefined ? null : dtypeByName(request.dtype)!.code;
-  const { recipe, ...about } = recordedRecipe(members, { path: request.path, schedule, ...asked(request) }, options);
+  const { used, policies } = treatments;
+  const { recipe, ...about } = recordedRecipe(members, { path: request.path, schedule, used, policies, ...asked(request) }, options);
   const record =
     kind === 'file'
       ? embeddedProvenance({ ...about, recipe, dtypeChanges: [], warnings: [] })
@@ -42,23 +54,23 @@ export function outputFiles(
   const digest = createHash('sha256');
   const recipeText = {
     arithmetic: ARITHMETIC_VERSION,
-    members: members.map((m, i) => [m.fingerprint, schedule.weights[i]!]).filter(([, w]) => w !== 0),
+    treatments: treatments.kinds,
     ...(request.optimizer === 'newest' && { optimizer: request.optimizer }),
   };
   digest.update(JSON.stringify(recipeText));
   const files = layout.shards.map((shard, s): PlanOutputFile => {
-    const entries = shared.text.entries(shared.tables[s]!, dtypeCode);
-    dataBytes += entries.dataBytes;
-    for (const [change, count] of entries.dtypeChanges) changes.set(change, (changes.get(change) ?? 0) + count);
+    const tensors = entries[s]!;
+    dataBytes += tensors.dataBytes;
+    for (const [change, count] of tensors.dtypeChanges) changes.set(change, (changes.get(change) ?? 0) + count);
     // nanotron refuses keys in `__metadata__` that it does not know.
     const metadata = layout.namesPerFile
       ? new Map(shard.header.metadata)
       : new Map([...withoutProvenance(shard.header.metadata ?? new Map([['format', 'pt']])), ...record]);
-    const parts = frameEntries(entries.encoded, metadata);
+    const parts = frameEntries(tensors.encoded, metadata);
     const headerBytes = parts.reduce((sum, part) => sum + part.length, 0);
     const name = fileName(layout, shard.name, request.path, kind);
-    digest.update(`\n${name}\n`).update(parts[0]).update(entries.digest);
-    return { name, headerBytes, header: () => Buffer.concat(parts), bytes: headerBytes + entries.dataBytes };
+    digest.update(`\n${name}\n`).update(parts[0]).update(tensors.digest).update(Uint8Array.from(treatments.of[s]!));
+    return { name, headerBytes, header: () => Buffer.concat(parts), bytes: headerBytes + tensors.dataBytes };
   });
   const index = layout.indexName === null ? null : { name: layout.indexName, bytes: shared.text.index(layout, shared.tables, dataBytes) };
 
@@ -68,7 +80,8 @@ export function outputFiles(
     path: request.path,
     kind,
     ...asked(request),
-    dtypeCode,
+    used,
+    policies,
     schedule,
     files,
     index,

@@ -3,15 +3,15 @@ import { version } from '../version.ts';
 import type { PlanMember, PlanOutput } from './types.ts';
 
 /**
- * What decides one output, as its provenance records it: members of weight 0 take no part and are not named.
+ * What decides one output, as its provenance records it: members from which nothing is made are not named.
  * @param members the output's own, to which the schedule's weights belong
  */
 export function recordedRecipe(
   members: readonly PlanMember[],
-  output: Pick<PlanOutput, 'path' | 'schedule' | 'dtype' | 'purpose' | 'optimizer'>,
-  layout: { readonly like: string | null; readonly allowMixedDtypes: boolean },
+  output: Pick<PlanOutput, 'path' | 'schedule' | 'used' | 'dtype' | 'purpose' | 'optimizer' | 'policies'>,
+  layout: { readonly like: string | null; readonly allowMixedDtypes: boolean; readonly allowUnknown: boolean },
 ): Pick<ProvenanceInput, 'toolVersion' | 'output' | 'recipe'> {
-  const { schedule, dtype, path, purpose, optimizer } = output;
+  const { schedule, used, dtype, path, purpose, optimizer, policies } = output;
   return {
     toolVersion: version,
     output: path,
@@ -23,10 +23,16 @@ export function recordedRecipe(
       dtype,
       purpose,
       optimizer,
-      ...layout,
+      policies: policies.map(({ text, weights }) => ({
+        policy: text,
+        weights: weights === null ? null : [...weights].filter((_, i) => used[i]),
+      })),
+      like: layout.like,
+      allowMixedDtypes: layout.allowMixedDtypes,
+      allowUnknown: layout.allowUnknown,
       members: members
         .map(({ path, step, tokens, bytes, fingerprint }, i) => ({ path, step, tokens, bytes, fingerprint, weight: schedule.weights[i]! }))
-        .filter((m) => m.weight !== 0),
+        .filter((_, i) => used[i]),
     },
   };
 }

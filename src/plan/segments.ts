@@ -1,33 +1,37 @@
 import { dtypeByCode } from '../dtype.ts';
 import type { TensorTable } from '../safetensors/types.ts';
-import type { MemberColumns } from './match.ts';
+import type { Entries } from './shared-text.ts';
+import type { Spans } from './spans.ts';
 import type { SegmentTable } from './types.ts';
+import type { Work } from './work.ts';
 
 export interface SegmentInput {
+  /** The tensors that the outputs hold. */
   readonly table: TensorTable;
-  /** [members], null where the member takes no part. */
-  readonly columns: readonly (MemberColumns | null)[];
-  /** [K] dtype code that this output gives to float tensors, null for the layout's. */
-  readonly outDtypes: readonly (number | null)[];
-  /** [K] bytes before the data in this output's file. */
-  readonly dataStart: readonly number[];
+  readonly spans: Spans;
+  /** [rows] index into `kinds`. */
+  readonly of: Int32Array;
+  readonly kinds: readonly Work[];
+  /** [K] this shard in each output, and the bytes before its data. */
+  readonly outputs: readonly { readonly entries: Entries; readonly dataStart: number }[];
 }
 
 /**
- * Turns the tensors of a layout shard into segments: neighbours of equal dtype and treatment that are contiguous in every member become one, so that
- * 92,000 small tensors are a few large pieces of work. Tensors without bytes need no work and are left out.
+ * Turns the tensors of a shard into segments: neighbours of equal dtype and treatment that are contiguous in every file become one, so that 92,000 small
+ * tensors are a few large pieces of work. Tensors without bytes need no work and are left out.
  */
-export function buildSegments({ table, columns, outDtypes, dataStart }: SegmentInput): SegmentTable {
-  const N = columns.length;
-  const K = outDtypes.length;
-  const copyFrom = columns.findLastIndex((c) => c !== null);
+export function buildSegments(input: SegmentInput): SegmentTable {
+  const { table, spans, of, kinds, outputs } = input;
+  const N = spans.columns.length;
+  const K = outputs.length;
+  const workOf = (span: number): Work => kinds[of[spans.row[span]!]!]!;
   const starts: number[] = [];
-  const cellRows: number[] = [];
-  for (let row = 0, previous = -1; row < table.count; row++) {
-    if (table.begin[row] === table.end[row]) continue;
-    if (previous < 0 || !continues(table, columns, previous, row)) starts.push(cellRows.length);
-    cellRows.push(row);
-    previous = row;
+  const cells: number[] = [];
+  for (let span = 0, previous = -1; span < spans.row.length; span++) {
+    if (spans.elements[span] === 0 || workOf(span).apart) continue;
+    if (previous < 0 || !continues(input, previous, span)) starts.push(cells.length);
+    cells.push(span);
+    previous = span;
   }
 
   const S = starts.length;
@@ -40,51 +44,59 @@ export function buildSegments({ table, columns, outDtypes, dataStart }: SegmentI
     outOffset: new Float64Array(S * K),
     outDtype: new Uint8Array(S * K),
     table: new Int32Array(S),
-    cell: Int32Array.from([...starts, cellRows.length]),
-    cellEnd: new Float64Array(cellRows.length),
-    cellRow: Int32Array.from(cellRows),
+    cell: Int32Array.from([...starts, cells.length]),
+    cellEnd: new Float64Array(cells.length),
+    cellRow: Int32Array.from(cells, (span) => spans.row[span]!),
   };
-  const position = [...dataStart];
   for (let s = 0; s < S; s++) {
-    const first = cellRows[segments.cell[s]!]!;
-    const dtype = dtypeByCode(table.dtypes[first]!);
-    const copied = dtype.kind !== 'float';
-    segments.table[s] = copied ? -1 - copyFrom : 0;
+    const first = cells[segments.cell[s]!]!;
+    const row = spans.row[first]!;
+    const work = workOf(first);
+    segments.table[s] = work.table;
+    const unit = work.table < 0 ? dtypeByCode(table.dtypes[row]!).bits / 8 : 1;
     let elements = 0;
     for (let c = segments.cell[s]!; c < segments.cell[s + 1]!; c++) {
-      const row = cellRows[c]!;
-      const bytes = table.end[row]! - table.begin[row]!;
-      elements += copied ? bytes : (bytes * 8) / dtype.bits;
+      elements += spans.elements[cells[c]!]! * unit;
       segments.cellEnd[c] = elements;
     }
     segments.elements[s] = elements;
-    for (const [m, column] of columns.entries()) {
-      if (column === null || (copied && m !== copyFrom)) continue;
+    for (const [m, column] of spans.columns.entries()) {
+      if (column === null || !work.reads[m]) continue;
       segments.file[s * N + m] = column.file[first]!;
       segments.offset[s * N + m] = column.offset[first]!;
       segments.dtype[s * N + m] = column.dtype[first]!;
     }
     for (let k = 0; k < K; k++) {
-      const out = copied ? dtype : dtypeByCode(outDtypes[k] ?? dtype.code);
-      segments.outOffset[s * K + k] = position[k]!;
-      segments.outDtype[s * K + k] = out.code;
-      position[k]! += copied ? elements : (elements * out.bits) / 8;
+      segments.outOffset[s * K + k] = outOffset(input, first, k);
+      segments.outDtype[s * K + k] = outputs[k]!.entries.dtypes[row]!;
     }
   }
   return segments;
 }
 
-function continues(table: TensorTable, columns: readonly (MemberColumns | null)[], previous: number, row: number): boolean {
-  if (table.dtypes[previous] !== table.dtypes[row]) return false;
-  const elements = ((table.end[previous]! - table.begin[previous]!) * 8) / dtypeByCode(table.dtypes[previous]!).bits;
-  for (const column of columns) {
-    if (column === null) continue;
+function outOffset({ spans, outputs }: SegmentInput, span: number, k: number): number {
+  const { entries, dataStart } = outputs[k]!;
+  const row = spans.row[span]!;
+  return dataStart + entries.begin[row]! + (spans.from[span]! * dtypeByCode(entries.dtypes[row]!).bits) / 8;
+}
+
+function continues(input: SegmentInput, previous: number, span: number): boolean {
+  const { table, spans, of, kinds, outputs } = input;
+  const [before, row] = [spans.row[previous]!, spans.row[span]!];
+  const work = kinds[of[row]!]!;
+  if (table.dtypes[before] !== table.dtypes[row] || kinds[of[before]!]!.table !== work.table) return false;
+  const elements = spans.elements[previous]!;
+  for (const [m, column] of spans.columns.entries()) {
+    if (column === null || !work.reads[m]) continue;
     const bytes = (elements * dtypeByCode(column.dtype[previous]!).bits) / 8;
-    if (column.dtype[previous] !== column.dtype[row]) return false;
-    if (column.file[previous] !== column.file[row]) return false;
-    if (column.offset[previous]! + bytes !== column.offset[row]) return false;
+    if (column.dtype[previous] !== column.dtype[span]) return false;
+    if (column.file[previous] !== column.file[span]) return false;
+    if (column.offset[previous]! + bytes !== column.offset[span]) return false;
   }
-  return true;
+  return outputs.every(({ entries: { dtypes } }, k) => {
+    const bytes = (elements * dtypeByCode(dtypes[row]!).bits) / 8;
+    return dtypes[before] === dtypes[row] && outOffset(input, previous, k) + bytes === outOffset(input, span, k);
+  });
 }
 
 /** Bytes that the members' files give and the outputs take, for one shard. */

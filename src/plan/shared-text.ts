@@ -8,11 +8,14 @@ import type { TensorTable } from '../safetensors/types.ts';
 /** The tensors of a layout's files. Outputs with the same tables share what is made of them. */
 export type Tables = readonly TensorTable[];
 
-/** What the header of a tensor file says of its tensors in a dtype. */
+/** What the header of a tensor file says of its tensors in given dtypes. */
 export interface Entries {
   readonly encoded: Uint8Array;
   /** SHA-256 of `encoded`. */
   readonly digest: Uint8Array;
+  /** [rows] dtype codes, and bytes before each tensor in the data. */
+  readonly dtypes: Uint8Array;
+  readonly begin: Float64Array;
   readonly dataBytes: number;
   /** Tensors by what happened to their dtype, as `BF16 to F32`. */
   readonly dtypeChanges: ReadonlyMap<string, number>;
@@ -23,15 +26,15 @@ export interface Entries {
  * megabytes and a tenth of a second.
  */
 export class SharedText {
-  readonly #entries = new Map<TensorTable, Map<number | null, Entries>>();
+  readonly #entries = new Map<TensorTable, Map<string, Entries>>();
   readonly #indexes = new Map<Tables, Map<string, Uint8Array>>();
 
-  /** @param dtypeCode of all float tensors; null where each stays as it is */
-  entries(table: TensorTable, dtypeCode: number | null): Entries {
+  /** @param dtypes [rows] codes */
+  entries(table: TensorTable, dtypes: Uint8Array): Entries {
     return remembered(
       remembered(this.#entries, table, () => new Map()),
-      dtypeCode,
-      () => makeEntries(table, dtypeCode),
+      Buffer.from(dtypes).toString('latin1'),
+      () => makeEntries(table, dtypes),
     );
   }
 
@@ -62,22 +65,17 @@ function remembered<K, V>(known: Map<K, V>, key: K, make: () => V): V {
   return value;
 }
 
-function makeEntries(table: TensorTable, dtypeCode: number | null): Entries {
+function makeEntries(table: TensorTable, dtypes: Uint8Array): Entries {
   const dtypeChanges = new Map<string, number>();
+  for (const [row, code] of dtypes.entries()) {
+    const own = table.dtypes[row]!;
+    if (own === code) continue;
+    const change = `${dtypeByCode(own).name} to ${dtypeByCode(code).name}`;
+    dtypeChanges.set(change, (dtypeChanges.get(change) ?? 0) + 1);
+  }
   const { names, shapes } = table;
-  const laidOut = layOutTensors({ names, shapes, dtypes: withDtype(table, dtypeCode, dtypeChanges) });
+  const laidOut = layOutTensors({ names, shapes, dtypes });
   const encoded = encodeEntries(laidOut);
-  return { encoded, digest: createHash('sha256').update(encoded).digest(), dataBytes: laidOut.end.at(-1) ?? 0, dtypeChanges };
-}
-
-/** Dtype codes with float tensors in another dtype. */
-function withDtype(table: TensorTable, code: number | null, changes: Map<string, number>): Uint8Array {
-  if (code === null) return table.dtypes;
-  return table.dtypes.map((own) => {
-    const from = dtypeByCode(own);
-    if (from.kind !== 'float' || own === code) return own;
-    const change = `${from.name} to ${dtypeByCode(code).name}`;
-    changes.set(change, (changes.get(change) ?? 0) + 1);
-    return code;
-  });
+  const digest = createHash('sha256').update(encoded).digest();
+  return { encoded, digest, dtypes, begin: laidOut.begin, dataBytes: laidOut.end.at(-1) ?? 0, dtypeChanges };
 }

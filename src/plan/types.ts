@@ -2,7 +2,11 @@ import type { SideFile } from '../checkpoint/side-files.ts';
 import type { Checkpoint } from '../checkpoint/types.ts';
 import type { FloatDtypeName } from '../dtype.ts';
 import type { Warning } from '../errors.ts';
+import type { TreatmentRow } from '../policy/table.ts';
+import type { PolicyRequest } from '../policy/types.ts';
+import type { QuantisedWork } from '../quantised/types.ts';
 import type { Purpose } from '../recipe/types.ts';
+import type { TensorTable } from '../safetensors/types.ts';
 import type { ResolvedWeights, WeightRequest } from '../schedule/types.ts';
 import type { LogEntry, Selected } from '../trajectory/types.ts';
 
@@ -27,16 +31,20 @@ export interface PlanRequest {
   /** Checkpoint whose layout (shards, order, names, dtypes, metadata) the outputs follow; the newest member when absent. */
   readonly like?: string | undefined;
   readonly allowMixedDtypes?: boolean | undefined;
+  /** Average float tensors whose names no rule knows, though others are known. */
+  readonly allowUnknown?: boolean | undefined;
+  /** Merge although the experts of some layer seem to have changed places between members. */
+  readonly allowPermuted?: boolean | undefined;
   /** Bound of native buffers, bytes. */
   readonly memory?: number | undefined;
   readonly force?: boolean | undefined;
   readonly resume?: boolean | undefined;
 }
 
-export interface OutputRequest extends WeightRequest {
+export interface OutputRequest extends WeightRequest, PolicyRequest {
   readonly path: string;
-  /** Dtype of all float tensors of this output; each as in the layout when absent. */
-  readonly dtype?: FloatDtypeName | undefined;
+  /** Dtype of all float tensors of this output; each as in the layout when absent. `same`: that, said by name, quantised forms included. */
+  readonly dtype?: FloatDtypeName | 'same' | undefined;
   /** Which inputs, as ascending indices; all when absent. Weights and schedules are about these alone. */
   readonly members?: readonly number[] | undefined;
   readonly for?: Purpose | undefined;
@@ -92,13 +100,13 @@ export interface SegmentTable {
   readonly outOffset: Float64Array;
   /** [S x K] dtype codes. */
   readonly outDtype: Uint8Array;
-  /** [S] weight table, or -1-i to copy the bytes of member i. */
+  /** [S] index into `Plan.weights`' tables, or -1-i to copy the bytes of member i. */
   readonly table: Int32Array;
   /** [S+1] first cell of each segment. */
   readonly cell: Int32Array;
   /** [cells] element within its segment at which the tensor ends. */
   readonly cellEnd: Float64Array;
-  /** [cells] row of the tensor in the layout shard. */
+  /** [cells] row of the tensor in the shard, as the outputs hold it (`Plan.tables`). */
   readonly cellRow: Int32Array;
 }
 
@@ -107,6 +115,19 @@ export interface PlanShard {
   /** Index into the layout's shards. */
   readonly shard: number;
   readonly segments: SegmentTable;
+  /** Quantised weights of which this shard holds codes or scales. */
+  readonly quantised: readonly PlanQuantised[];
+}
+
+/** A quantised weight, and where the outputs have its codes and scales. */
+export interface PlanQuantised {
+  readonly work: QuantisedWork;
+  /** Rows of the shard's tensors in the outputs; null where another shard holds them, or (scales) none does. */
+  readonly codesRow: number | null;
+  readonly scalesRow: number | null;
+  /** [K] byte offsets in the output's file; null as above. */
+  readonly codesOffset: readonly number[] | null;
+  readonly scalesOffset: readonly number[] | null;
 }
 
 export interface PlanOutputFile {
@@ -122,11 +143,15 @@ export interface PlanOutputFile {
 export interface PlanOutput {
   readonly path: string;
   readonly kind: 'folder' | 'file';
-  readonly dtype: FloatDtypeName | null;
-  /** Code of `dtype`. */
-  readonly dtypeCode: number | null;
+  readonly dtype: FloatDtypeName | 'same' | null;
+  /** As they were asked for, `router` among them as the first. */
+  readonly policies: readonly PlanPolicy[];
+  /** What was done with tensors of which role. */
+  readonly treatments: readonly TreatmentRow[];
   /** Its members, oldest first: ascending indices into `Plan.members`. */
   readonly members: readonly number[];
+  /** [members] whether any tensor is made from it: by its weight, or by a policy. */
+  readonly used: readonly boolean[];
   /** Schedule, parameters and effective weights, one for each of `members`. */
   readonly schedule: ResolvedWeights;
   /** How its members came to be chosen; null where they were named one by one. */
@@ -152,6 +177,14 @@ export interface PlanOutput {
   readonly warnings: readonly Warning[];
 }
 
+/** A policy of an output. */
+export interface PlanPolicy {
+  /** In the spelling of the command line. */
+  readonly text: string;
+  /** Where it has a schedule of its own: its weights, one for each of the output's members. */
+  readonly weights: Float64Array | null;
+}
+
 /** Exactly what will be read, computed and written. Made without a write; executing it is mechanical. */
 export interface Plan {
   readonly members: readonly PlanMember[];
@@ -160,14 +193,19 @@ export interface Plan {
   /** `layout` as it was asked for; null where each output follows the newest of its members, which then agree in their tensors. */
   readonly like: string | null;
   readonly allowMixedDtypes: boolean;
+  readonly allowUnknown: boolean;
   readonly outputs: readonly PlanOutput[];
   /** Outputs asked for that the interrupted run being resumed had published already. */
   readonly finished: readonly string[];
   readonly files: readonly PlanInputFile[];
   readonly shards: readonly PlanShard[];
-  /** [K x N] */
+  /** By shard, the tensors of the outputs: names and rows of segments' cells. */
+  readonly tables: readonly TensorTable[];
+  /** [tables x K x N] */
   readonly weights: Float64Array;
   readonly tensors: number;
+  /** The outputs hold plain floats where the layout is quantised: their config.json loses that entry. */
+  readonly dequantised: boolean;
   readonly bytesRead: number;
   readonly bytesWritten: number;
   readonly peakMemoryBytes: number;

@@ -15,7 +15,7 @@ export type DefaultName =
 
 /** What else decides about tensors whose names no rule knows. */
 export interface UnknownNames {
-  /** Whether any tensor of the checkpoint has a role. */
+  /** Whether the names are those of a family that the rules know, see {@link isFamilyKnown}. */
   readonly recognised: boolean;
   /** `--allow-unknown`. */
   readonly allowUnknown: boolean;
@@ -40,11 +40,24 @@ export interface DefaultRow {
 }
 
 const CONSTANT: ReadonlySet<string | null> = new Set(['rope_buffer', 'buffer', 'router_buffer']);
+const FOREIGN: ReadonlySet<string> = new Set(['quant_scale', 'quant_meta', 'lora', 'optimizer']);
 const BATCH_STATISTICS = /(?:^|\.)(?:running_mean|running_var|num_batches_tracked)$/;
 /** Names that end like the scale or zero point of a quantised weight. */
 const QUANTISATION = /(?:^|[._])(?:scales?|scale_inv|zeros?|zero_points?|absmax|amax)$/;
 const PLAIN: ReadonlySet<DtypeName> = new Set(['F64', 'F32', 'F16', 'BF16']);
 const kindOf = ({ dtype, codes }: PolicyTensor) => (codes ? 'float' : dtypeByName(dtype)!.kind);
+
+/** Whether the name of a tensor says what it is for; integers are buffers whatever their name, and endings like `_scale` and `lora_A` are no model's own. */
+export function isKnownByName({ dtype, role: { role } }: PolicyTensor): boolean {
+  return role !== null && !FOREIGN.has(role) && !(role === 'buffer' && dtypeByName(dtype)!.kind === 'integer');
+}
+
+/** Whether at least half of the tensors that could be weights are known by name: a chance hit (`embed`, `norm`) makes no family. */
+export function isFamilyKnown(tensors: readonly PolicyTensor[]): boolean {
+  const candidates = tensors.filter((tensor) => kindOf(tensor) !== 'integer');
+  const known = candidates.filter(isKnownByName).length;
+  return known > 0 && 2 * known >= candidates.length;
+}
 
 /** What becomes of a tensor that no policy is about: the first row that fits. `docs/policies.md` prints it. */
 export const DEFAULTS: readonly DefaultRow[] = [
@@ -118,13 +131,13 @@ export const DEFAULTS: readonly DefaultRow[] = [
   },
   {
     name: 'unknown',
-    tensors: 'floats whose names no rule knows, in a model of which others are known',
+    tensors: 'floats whose names no rule knows, in a model of which at least half are known',
     fits: ({ name, dtype, role: { role } }, { recognised, allowUnknown }) =>
       role === null && !allowUnknown && (recognised || !PLAIN.has(dtype) || QUANTISATION.test(name)),
     treatment: 'equal in all members, then copied; `--allow-unknown` averages them',
     kind: 'equal',
     unequal: 'E_UNKNOWN_TENSOR',
-    why: 'they may be tables, masks or scales. Where no name at all is known, plain floats are averaged with one warning',
+    why: 'they may be tables, masks or scales. Where fewer are known, plain floats are averaged with one warning',
   },
   {
     name: 'weight',

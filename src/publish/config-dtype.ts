@@ -1,4 +1,5 @@
 import type { FloatDtypeName } from '../dtype.ts';
+import { QUANTISATION_KEYS } from '../quantised/config.ts';
 
 const TORCH_NAMES: Readonly<Record<FloatDtypeName, string>> = { BF16: 'bfloat16', F16: 'float16', F32: 'float32', F64: 'float64' };
 /** A dtype as config.json writes it; anything else ("auto", null, a quantised one) is left as it is. */
@@ -34,6 +35,37 @@ export function rewriteConfigDtype(text: string, dtype: FloatDtypeName): { reado
     previous = token;
   }
   return { text: result + text.slice(copied), changed };
+}
+
+/**
+ * config.json without its quantisation entries, nested ones too: of a model whose weights were dequantised. As above, everything else keeps its text.
+ * @returns the new text, and the removed keys as dotted paths
+ */
+export function withoutQuantisation(text: string): { readonly text: string; readonly removed: readonly string[] } {
+  const removed: string[] = [];
+  if (!isJson(text)) return { text, removed };
+  const tokens = [...text.matchAll(TOKEN)].map(({ 0: token, index }) => ({ token, index, end: index + token.length }));
+  const path: string[] = [];
+  let result = '';
+  let copied = 0;
+  for (let i = 0; i < tokens.length; i++) {
+    const { token } = tokens[i]!;
+    const key = tokens[i - 1]?.token === ':' ? (JSON.parse(tokens[i - 2]!.token) as string) : '';
+    if (token === '{' && QUANTISATION_KEYS.includes(key)) {
+      let close = i;
+      for (let depth = 0; depth > 0 || close === i; close++)
+        depth += '{['.includes(tokens[close]!.token) ? 1 : '}]'.includes(tokens[close]!.token) ? -1 : 0;
+      // The comma after it goes too, or that before it where it is the last.
+      const last = tokens[close]!.token !== ',';
+      const from = tokens[i - 3]!.token === ',' && last ? tokens[i - 3]!.index : tokens[i - 2]!.index;
+      result += text.slice(copied, from);
+      copied = last ? tokens[close - 1]!.end : tokens[close + 1]!.index;
+      removed.push([...path.filter((part) => part !== ''), key].join('.'));
+      i = close - 1;
+    } else if (token === '{' || token === '[') path.push(key);
+    else if (token === '}' || token === ']') path.pop();
+  }
+  return { text: result + text.slice(copied), removed };
 }
 
 function isJson(text: string): boolean {

@@ -1,5 +1,6 @@
 import { readFile, stat } from 'node:fs/promises';
 import { join, normalize } from 'node:path';
+import type { RoundingSums } from '../quantised/types.ts';
 import { type System, syncFolder } from './system.ts';
 import type { JournalUnit, UnitNonfinite } from './types.ts';
 
@@ -52,11 +53,19 @@ export async function readJournal(partial: string, payload: string): Promise<Jou
 
 function parseUnit(line: string): JournalUnit | null {
   try {
-    const { file, start, end, crc, nonfinite } = JSON.parse(line) as Record<string, unknown>;
+    const { file, start, end, crc, nonfinite, rounding } = JSON.parse(line) as Record<string, unknown>;
     if (typeof file !== 'string' || file === '' || normalize(file) !== file || file.startsWith('/') || file.startsWith('..')) return null;
     if (![start, end, crc].every((n) => Number.isSafeInteger(n) && (n as number) >= 0)) return null;
     if (!Array.isArray(nonfinite) || !nonfinite.every(isCount)) return null;
-    const unit = { file, start: start as number, end: end as number, crc: crc as number, nonfinite };
+    if (rounding !== undefined && !(Array.isArray(rounding) && rounding.every(isRounding))) return null;
+    const unit = {
+      file,
+      start: start as number,
+      end: end as number,
+      crc: crc as number,
+      nonfinite,
+      ...(rounding !== undefined && { rounding }),
+    };
     return unit.start < unit.end && unit.crc <= 0xffff_ffff ? unit : null;
   } catch {
     return null;
@@ -64,8 +73,14 @@ function parseUnit(line: string): JournalUnit | null {
 }
 
 function isCount(value: unknown): value is UnitNonfinite {
-  const { row, member, nan, inf } = (value ?? {}) as Record<string, unknown>;
-  return Number.isSafeInteger(member) && [row, nan, inf].every((n) => Number.isSafeInteger(n) && (n as number) >= 0);
+  const { row, member, nan, inf, saturated } = (value ?? {}) as Record<string, unknown>;
+  return Number.isSafeInteger(member) && [row, nan, inf, saturated].every((n) => Number.isSafeInteger(n) && (n as number) >= 0);
+}
+
+function isRounding(value: unknown): value is RoundingSums {
+  const { role, ...sums } = (value ?? {}) as Record<string, unknown>;
+  const { tensors, elements, error, change, saturated } = sums;
+  return (role === null || typeof role === 'string') && [tensors, elements, error, change, saturated].every((n) => Number.isFinite(n));
 }
 
 /** Appends to a journal. Lines are written one at a time, each on disk before the next. */
@@ -98,8 +113,8 @@ export class JournalWriter {
 
   /** Resolves when the line is on disk. The file it names must be there already. */
   append(unit: JournalUnit): Promise<void> {
-    const { file, start, end, crc, nonfinite } = unit;
-    const line = `${JSON.stringify({ file, start, end, crc, nonfinite })}\n`;
+    const { file, start, end, crc, nonfinite, rounding } = unit;
+    const line = `${JSON.stringify({ file, start, end, crc, nonfinite, rounding })}\n`;
     const turn = this.#last.then(async () => {
       if (this.#sync && !this.#known.has(unit.file)) {
         // The file is fsynced, the entry in its folder is not yet: without it the line would speak of a file that a power cut takes away.

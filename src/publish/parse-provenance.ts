@@ -2,7 +2,7 @@ import { isAbsolute, normalize } from 'node:path';
 import { MergeError, type Warning, type WarningCode } from '../errors.ts';
 import { JsonScanner } from '../safetensors/json-scanner.ts';
 import type { ParameterValue } from '../schedule/types.ts';
-import type { Provenance, ProvenanceFile, ProvenanceMember, ProvenanceRecipe, ProvenanceTimings } from './provenance.ts';
+import type { Provenance, ProvenanceFile, ProvenanceMember, ProvenancePolicy, ProvenanceRecipe, ProvenanceTimings } from './provenance.ts';
 
 type Fields = ReadonlyMap<string, unknown>;
 
@@ -44,10 +44,18 @@ export function parseProvenance(text: string | Uint8Array, path: string): Proven
       dtype: orNull(recipe, 'dtype', string),
       purpose: recipe.has('purpose') ? orNull(recipe, 'purpose', string) : null,
       optimizer: recipe.has('optimizer') ? orNull(recipe, 'optimizer', string) : null,
+      policies: recipe.has('policies') ? list(recipe, 'policies').map((p) => policyOf(object(p, 'an entry of policies'))) : [],
       allowMixedDtypes: boolean(recipe, 'allowMixedDtypes'),
+      allowUnknown: recipe.has('allowUnknown') && boolean(recipe, 'allowUnknown'),
       like: orNull(recipe, 'like', string),
       members,
     };
+  }
+
+  function policyOf(policy: Fields): ProvenancePolicy {
+    const weights = orNull(policy, 'weights', list);
+    if (weights?.some((w) => typeof w !== 'number' || !Number.isFinite(w))) fail('the weights of a policy are not finite numbers');
+    return { policy: string(policy, 'policy'), weights: weights as readonly number[] | null };
   }
 
   /** Before there were others, alpha was the only one. */

@@ -1,5 +1,6 @@
 import { basename, dirname, resolve } from 'node:path';
 import type { Warning } from '../errors.ts';
+import type { RoundingFigure } from '../quantised/types.ts';
 import type { ParameterValue } from '../schedule/types.ts';
 import { memberName, relativeMemberPath, withoutPaths } from './member-path.ts';
 
@@ -26,6 +27,13 @@ export interface ProvenanceMember {
   readonly fingerprint: string;
 }
 
+export interface ProvenancePolicy {
+  /** In the spelling of the command line. */
+  readonly policy: string;
+  /** Where it has a schedule of its own: its weights, one for each of the members. */
+  readonly weights: readonly number[] | null;
+}
+
 export interface ProvenanceRecipe {
   readonly method: string;
   readonly alpha: number | null;
@@ -38,7 +46,10 @@ export interface ProvenanceRecipe {
   /** What the merge was made for, and what became of optimizer state; null where nothing was said. */
   readonly purpose: string | null;
   readonly optimizer: string | null;
+  /** In the order in which they apply. */
+  readonly policies: readonly ProvenancePolicy[];
   readonly allowMixedDtypes: boolean;
+  readonly allowUnknown: boolean;
   /** Name of the checkpoint whose layout was followed, where it was not the newest member. */
   readonly like: string | null;
   /** In the order of the sum. */
@@ -70,6 +81,8 @@ export interface Provenance {
   readonly files: readonly ProvenanceFile[];
   readonly dtypeChanges: readonly string[];
   readonly warnings: readonly Warning[];
+  /** How far quantising anew moved the merged values, by role; absent where nothing was, and inside a single file. */
+  readonly rounding?: readonly RoundingFigure[];
   /** Null inside a single file, whose bytes are the same however long the merge took. */
   readonly timings: ProvenanceTimings | null;
 }
@@ -85,6 +98,7 @@ export interface ProvenanceInput {
   readonly files: readonly { readonly name: string; readonly bytes: number; readonly crc: number }[];
   readonly dtypeChanges: readonly string[];
   readonly warnings: readonly Warning[];
+  readonly rounding?: readonly RoundingFigure[];
   readonly timings: ProvenanceTimings | null;
 }
 
@@ -109,7 +123,9 @@ export function buildProvenance(input: ProvenanceInput): Provenance {
       dtype: recipe.dtype,
       purpose: recipe.purpose,
       optimizer: recipe.optimizer,
+      policies: recipe.policies,
       allowMixedDtypes: recipe.allowMixedDtypes,
+      allowUnknown: recipe.allowUnknown,
       like: recipe.like === null ? null : memberName(recipe.like),
       members: recipe.members.map(({ path, step, tokens, weight, bytes, fingerprint }) => ({
         name: memberName(path),
@@ -125,6 +141,7 @@ export function buildProvenance(input: ProvenanceInput): Provenance {
     files: input.files.map(({ name, bytes, crc }) => ({ name, bytes, crc32c: crcText(crc) })),
     dtypeChanges: input.dtypeChanges,
     warnings: input.warnings.map(({ code, message }) => ({ code, message: withoutPaths(message, known) })),
+    ...(input.rounding !== undefined && input.rounding.length > 0 && { rounding: input.rounding }),
     timings: input.timings,
   };
 }

@@ -1,3 +1,5 @@
+import type { RoundingSums } from '../quantised/types.ts';
+
 /**
  * An output on its way: a hidden sibling `.NAME.partial-<id>` that becomes OUT in one rename, or nothing. The engine writes tensor files into `dir`
  * (natively, by path), journals the units that are safe on disk, adds side files, then finishes.
@@ -29,10 +31,12 @@ export interface JournalUnit {
   readonly crc: number;
   /** NaN and infinity found while the unit was made, which a resumed merge must not forget. */
   readonly nonfinite: readonly UnitNonfinite[];
+  /** How far quantising anew moved the unit's values; absent where nothing was quantised. */
+  readonly rounding?: readonly RoundingSums[];
 }
 
 /**
- * Counts of one tensor (its row in the layout shard): of the input values of the output's member of this number, or with -1 of sums that overflowed in the
+ * Counts of one tensor (its row in the layout shard): of the input values of the output's member of this number, or with -1 of sums that were out of range in the
  * output. (The engine numbers the members of the whole run, and overflows of its output k as -1-k.)
  */
 export interface UnitNonfinite {
@@ -40,6 +44,8 @@ export interface UnitNonfinite {
   readonly member: number;
   readonly nan: number;
   readonly inf: number;
+  /** Finite sums that became the largest finite number of the output's dtype. */
+  readonly saturated: number;
 }
 
 export interface PublicationRequest {

@@ -3,6 +3,7 @@ import type { FloatDtypeName } from '../dtype.ts';
 import type { Conflict, Warning } from '../errors.ts';
 import type { Role } from '../naming/types.ts';
 import type { LayoutChanges } from '../plan/target.ts';
+import type { Treatment } from '../policy/types.ts';
 
 /** How codes and scales stand for numbers. `fp8`: one FP8 code a value. `mxfp4`: two FP4 codes (E2M1) a byte, a power of two for 32 of them. */
 export type QuantisedScheme = 'fp8' | 'mxfp4';
@@ -38,7 +39,7 @@ export interface QuantisedWeight extends BlockShape {
   readonly encoding: number;
   /** Dtype code of the scales; U8 holds E8M0 exponents. */
   readonly scaleDtype: number;
-  /** New scales must be powers of two, for the configuration says so. Where the scales' dtype already has no others, false. */
+  /** New scales must be powers of two: the configuration says so, or their dtype has no others. Else the values of the inputs' scales decide. */
   readonly powerOfTwo: boolean;
   /** The same weight unquantised: name and shape. */
   readonly plain: { readonly name: string; readonly shape: readonly number[] };
@@ -100,6 +101,14 @@ export interface CopiedScale {
   readonly source: Place;
 }
 
+export interface QuantisedOutput {
+  readonly path: string;
+  /** `same`: in the layout's form, asked for by name; null: nothing was said. */
+  readonly dtype: FloatDtypeName | 'same' | null;
+  /** The newest member that has a weight in it. */
+  readonly newest: number;
+}
+
 export interface QuantisedRequest {
   readonly layout: Checkpoint;
   /** config.json of the layout as an object, null where there is none. */
@@ -109,16 +118,18 @@ export interface QuantisedRequest {
   readonly memberConfigs: readonly (Readonly<Record<string, unknown>> | null)[];
   /** [members] whether any output gives it a weight. */
   readonly participates: readonly boolean[];
-  /** [K] `same`: in the layout's form, asked for by name; null: nothing was said. */
-  readonly outputs: readonly { readonly path: string; readonly dtype: FloatDtypeName | 'same' | null }[];
+  /** [K] */
+  readonly outputs: readonly QuantisedOutput[];
   readonly allowMixedDtypes: boolean;
+  /** What output k does with a tensor of the layout. */
+  readonly treatmentOf: (k: number, shard: number, row: number) => Pick<Treatment, 'kind' | 'dtype'>;
   /** Role of a tensor of the layout. */
   readonly roleOf: (shard: number, row: number) => Role | null;
 }
 
 /** Everything that a plan must know of quantised weights. All lists by shard have one entry for each shard of the checkpoint. */
 export interface QuantisedPlan {
-  /** [layout shards] rows that ordinary segments leave alone: codes, scales, activation scales. */
+  /** [layout shards] rows that ordinary segments leave alone: codes and scales. */
   readonly handled: readonly ReadonlySet<number>[];
   /** [members] [shards] rows of a member that are part of a work or of a copied scale: neither matched by name nor extra. Empty where it takes no part. */
   readonly accounted: readonly (readonly ReadonlySet<number>[])[];
@@ -131,4 +142,27 @@ export interface QuantisedPlan {
   readonly dequantised: boolean;
   readonly conflicts: readonly Conflict[];
   readonly warnings: readonly Warning[];
+}
+
+/** Sums over the requantised weights of one role in one output: M the merged values, Q what the codes and scales written for them say. */
+export interface RoundingSums {
+  readonly role: Role | null;
+  readonly tensors: number;
+  readonly elements: number;
+  /** Sum of (Q - M)^2. */
+  readonly error: number;
+  /** Sum of (M - newest member)^2. */
+  readonly change: number;
+  /** Finite values that became the largest of the encoding. */
+  readonly saturated: number;
+}
+
+/** What is told of them. */
+export interface RoundingFigure {
+  readonly role: Role | null;
+  readonly tensors: number;
+  readonly elements: number;
+  /** |Q - M| / |M - newest|: what quantising anew moved, over what merging did. Null where merging moved nothing. */
+  readonly ratio: number | null;
+  readonly saturated: number;
 }

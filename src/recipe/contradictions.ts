@@ -1,3 +1,6 @@
+import { policyProblems, routerProblem, sameSelectors } from '../policy/check.ts';
+import { policiesOf } from '../policy/keys.ts';
+import type { Policy } from '../policy/types.ts';
 import { requestProblems } from '../schedule/check.ts';
 import { parameterLabel } from '../schedule/parameters.ts';
 import { selectionProblems } from '../trajectory/select-check.ts';
@@ -26,6 +29,7 @@ export function contradictions(recipe: Recipe): Contradiction[] {
       found.push({ path: ['outputs', k, key], message: `${quoted(key)} ${message}` });
     const { path, select, sliding, preset, optimizer } = output;
     if (optimizer !== undefined && output.for !== 'resume') complain('optimizer', 'has a meaning only with `for: resume`');
+    found.push(...policyContradictions(output, ['outputs', k]));
     if (sliding !== true) continue;
     if (select?.last === undefined) complain('sliding', 'needs `select: { last: N }`, the size of the window');
     if (preset !== undefined) complain('preset', 'cannot be used together with `sliding`');
@@ -53,6 +57,30 @@ export function fileContradictions(recipe: Recipe, faulty: (path: Contradiction[
     for (const message of selectionProblems(output.select, 1)) found.push({ path, message });
   }
   return found.filter(({ path }) => !faulty(path));
+}
+
+/** What is wrong with an output's policies, whatever its checkpoints are. */
+function policyContradictions(output: RecipeOutput, path: Contradiction['path']): Contradiction[] {
+  const { policies = [], router } = output;
+  const list = (Array.isArray(policies) ? [...policies] : []).map(
+    (policy): Policy => (typeof policy === 'object' && policy !== null ? policy : {}),
+  );
+  const first = router === undefined ? 0 : 1;
+  const wrong = router === undefined ? null : routerProblem(router);
+  return [
+    ...(wrong === null ? [] : [{ path: [...path, 'router'], message: `${wrong.message}. ${wrong.help}` }]),
+    ...list.flatMap((policy, i) =>
+      policyProblems(policy).map(({ key, message, help }) => ({
+        // What is missing is missed where the method asks for it, or in the policy as a whole.
+        path: [...path, 'policies', i, ...[key, 'method' as const].filter((k) => policy[k] !== undefined).slice(0, 1)],
+        message: `${message}. ${help}`,
+      })),
+    ),
+    ...sameSelectors(policiesOf({ policies: list, router })).map(({ index, message }) => ({
+      path: [...path, 'policies', index - first],
+      message,
+    })),
+  ];
 }
 
 function outputsOf({ outputs }: Recipe): (readonly [number, RecipeOutput])[] {

@@ -76,11 +76,13 @@ function advice(key: string, keys: Keys): string {
   if (level !== 'select' && KEYS.select.includes(spelled)) return `; \`${spelled}\` belongs in \`select\` of an output`;
   if (level !== 'output' && KEYS.output.includes(spelled)) return `; \`${spelled}\` belongs in an output`;
   if (level !== 'recipe' && KEYS.recipe.includes(spelled)) return `; \`${spelled}\` belongs at the top of the recipe`;
+  if (level === 'output' && KEYS.policy.includes(spelled)) return `; \`${spelled}\` belongs in an item of \`policies\``;
   return `; known here: ${KEYS[level].join(', ')}`;
 }
 
 function levelOf(keys: Keys): keyof typeof KEYS {
-  return keys.length === 0 ? 'recipe' : keys.includes('select') ? 'select' : 'output';
+  if (keys.length === 0) return 'recipe';
+  return keys.includes('select') ? 'select' : keys.includes('policies') ? 'policy' : 'output';
 }
 
 /** Whether the entry that is missing is there under a name that it is meant by: that is reported already. */

@@ -18,8 +18,9 @@ import type { Recipe, RecipeOutput } from './types.ts';
  */
 export async function resolveRecipe(recipe: Recipe, signal?: AbortSignal): Promise<PlanRequest> {
   refuseContradictions(recipe);
-  const { inputs, like, allowMixedDtypes, allowStages, allowConfigs, tokensPerStep, batchSchedule, tokensFile } = recipe;
-  const options = { like, allowMixedDtypes, allowStages, allowConfigs };
+  const { inputs, like, allowMixedDtypes, allowUnknown, allowPermuted, allowStages, allowConfigs } = recipe;
+  const { tokensPerStep, batchSchedule, tokensFile } = recipe;
+  const options = { like, allowMixedDtypes, allowUnknown, allowPermuted, allowStages, allowConfigs };
   const source = { tokensPerStep, batchSchedule, tokensFile };
   const counted = Object.values(source).some((value) => value !== undefined);
   const selecting = recipe.outputs.some(choosesMembers);

@@ -1,4 +1,7 @@
 import { z } from 'zod';
+import { DTYPES } from '../dtype.ts';
+import { OUTPUT_DTYPES, ROUTER_USES, USES } from '../policy/keys.ts';
+import { ROLE_NAMES } from '../policy/roles.ts';
 import { type NumberRange, PARAMETERS, type Parameter, type ParameterName, parameterLabel, rangeText } from '../schedule/parameters.ts';
 import { SCHEDULES, type ScheduleName } from '../schedule/registry.ts';
 import type { WeightRequest } from '../schedule/types.ts';
@@ -89,6 +92,46 @@ const parameters = Object.fromEntries(
   (Object.keys(PARAMETERS) as ParameterName[]).map((name) => [parameterLabel(name), parameterSchema(name)]),
 ) as { readonly [Name in ParameterName as Dashed<Name>]: z.ZodOptional<z.ZodType<NonNullable<WeightRequest[Name]>>> };
 
+const method = choice(SCHEDULES.map((schedule) => schedule.name) as [ScheduleName, ...ScheduleName[]]);
+const weights = z.array(number, said('must be a list of numbers')).min(1, said('is an empty list'));
+
+/** One word or a list of them; a text may also hold several with `|` between, which the checks of policies take apart. */
+function several(words: readonly string[]) {
+  const text = z.string().min(1);
+  const word = z.union([z.enum(words as [string, ...string[]]), text]);
+  return z.union([word, z.array(word).min(1)], said('must be text or a list of texts'));
+}
+
+const ranges = z.union(
+  [z.int(), z.string().min(1), z.array(z.union([z.int(), z.string().min(1)])).min(1)],
+  said('must be numbers and ranges, as 0-3|7'),
+);
+/** A word of a list, or a step. */
+function wordOrStep<const T extends readonly [string, ...string[]]>(words: T) {
+  return z.union([z.enum(words), index], said(`must be one of ${words.join(', ')}, or a step`));
+}
+
+const policy = z.strictObject(
+  {
+    role: several(ROLE_NAMES).optional().describe('Roles or groups of roles: router, experts, norms; several as a list or with | between.'),
+    layers: ranges.optional().describe('Layers from 0, as 0-3|7; -1 is the last one.'),
+    experts: ranges.optional().describe('Experts of a layer from 0, as 0-3|7; -1 is the last one.'),
+    name: z.string(said('must be text')).min(1, said('is empty')).optional().describe('The whole name; * is any text, ? one character.'),
+    stored: several(DTYPES.map((dtype) => dtype.name))
+      .optional()
+      .describe('Dtypes in which the tensors are stored.'),
+    use: wordOrStep(USES)
+      .optional()
+      .describe("Average, by these weights or the output's; the values of one member, by age or step; equal in all members; drop."),
+    method: method.optional().describe('Schedule of these weights.'),
+    ...parameters,
+    weights: weights.optional().describe('Explicit weights, one a member, oldest first.'),
+    normalize: toggle.optional().describe('Divide explicit weights by their sum.'),
+    dtype: choice(OUTPUT_DTYPES).optional().describe('Dtype in which their floats are stored.'),
+  },
+  said('must be a map, such as { role: router, use: newest }'),
+);
+
 const output = z.strictObject(
   {
     path: path.describe(
@@ -97,17 +140,20 @@ const output = z.strictObject(
     select: select.optional().describe('Which checkpoints; all when absent.'),
     sliding: toggle.optional().describe('One output for every window of `last` members.'),
     preset: choice(['pma']).optional().describe('Number and spacing of members after the PMA paper, by the size of the model.'),
-    method: choice(SCHEDULES.map((schedule) => schedule.name) as [ScheduleName, ...ScheduleName[]])
-      .optional()
-      .describe('Schedule of the weights; sma when absent.'),
+    method: method.optional().describe('Schedule of the weights; sma when absent.'),
     ...parameters,
-    weights: z
-      .array(number, said('must be a list of numbers'))
-      .min(1, said('is an empty list'))
-      .optional()
-      .describe('Explicit weights, one a member, oldest first.'),
+    weights: weights.optional().describe('Explicit weights, one a member, oldest first.'),
     normalize: toggle.optional().describe('Divide explicit weights by their sum.'),
-    dtype: choice(['BF16', 'F16', 'F32', 'F64']).optional().describe('Dtype of all float tensors.'),
+    policies: z
+      .array(policy, said('must be a list'))
+      .optional()
+      .describe('Tensors that are treated differently; the first policy that fits a tensor decides.'),
+    router: wordOrStep(ROUTER_USES)
+      .optional()
+      .describe('What decides routing, all together: a policy for the role routers before the others.'),
+    dtype: choice([...OUTPUT_DTYPES, 'same'])
+      .optional()
+      .describe('Dtype of all float tensors; same: each as stored, quantised forms included.'),
     for: choice(['inference', 'resume']).optional().describe('What becomes of the merge: an end in itself, or the start of more training.'),
     optimizer: choice(['drop', 'newest'])
       .optional()
@@ -133,6 +179,8 @@ export const recipeSchema = z.strictObject(
       .describe('Tokens of a step from given steps on: 0:2M,50000:4M.'),
     'tokens-file': path.optional().describe('CSV with the columns step,tokens.'),
     'allow-mixed-dtypes': toggle.optional().describe('Let a tensor have different float dtypes among the inputs.'),
+    'allow-unknown': toggle.optional().describe('Average float tensors whose names no rule knows, in a model of which others are known.'),
+    'allow-permuted': toggle.optional().describe('Merge although the experts of some layer seem to have changed places between members.'),
     'allow-stages': toggle.optional().describe('Let members come from different stages of a training.'),
     'allow-configs': toggle.optional().describe('Let members have different configurations.'),
     'base-model-id': z.string(said('must be a Hub id such as org/name')).optional().describe("Hugging Face id for the card's base_model."),
@@ -141,10 +189,11 @@ export const recipeSchema = z.strictObject(
 );
 
 /** The keys of each level of a recipe file. */
-export const KEYS: Readonly<Record<'recipe' | 'output' | 'select', readonly string[]>> = {
+export const KEYS: Readonly<Record<'recipe' | 'output' | 'select' | 'policy', readonly string[]>> = {
   recipe: Object.keys(recipeSchema.shape),
   output: Object.keys(output.shape),
   select: Object.keys(select.shape),
+  policy: Object.keys(policy.shape),
 };
 
 /** The JSON Schema of a recipe file, for editors. */

@@ -4,8 +4,10 @@ import { MergeError } from '../errors.ts';
 import { placeInputs } from '../plan/inputs.ts';
 import { orderInputs } from '../plan/order.ts';
 import type { OutputRequest, PlanRequest } from '../plan/types.ts';
+import { policiesOf, REQUEST_KEYS } from '../policy/keys.ts';
+import type { Policy, Treatment } from '../policy/types.ts';
 import { memberName, relativeMemberPath } from '../publish/member-path.ts';
-import { PARAMETERS, type ParameterName } from '../schedule/parameters.ts';
+import { PARAMETERS, type ParameterName, parameterLabel } from '../schedule/parameters.ts';
 import { resolveWeights } from '../schedule/resolve.ts';
 import type { ResolvedWeights, WeightRequest } from '../schedule/types.ts';
 import { version } from '../version.ts';
@@ -16,11 +18,13 @@ export const RECIPE_FILE = 'merge_recipe.yaml';
 
 /** An output whose members and weights are decided. */
 export interface DecidedOutput {
-  readonly output: Pick<OutputRequest, 'path' | 'dtype' | 'for' | 'optimizer' | 'baseModelId'>;
+  readonly output: Pick<OutputRequest, 'path' | 'dtype' | 'for' | 'optimizer' | 'baseModelId' | 'policies' | 'router'>;
   /** In the order of the sum. */
   readonly members: readonly Checkpoint[];
   readonly schedule: ResolvedWeights;
-  readonly request: Pick<PlanRequest, 'like' | 'allowMixedDtypes' | 'allowStages' | 'allowConfigs'>;
+  /** Where there are policies: what became of them, and the schedules ([treatments]) of those that have one of their own. */
+  readonly treated?: { readonly treatments: readonly Treatment[]; readonly own: readonly (ResolvedWeights | null)[] } | undefined;
+  readonly request: Pick<PlanRequest, 'like' | 'allowMixedDtypes' | 'allowUnknown' | 'allowPermuted' | 'allowStages' | 'allowConfigs'>;
 }
 
 /**
@@ -29,7 +33,7 @@ export interface DecidedOutput {
  * that an option told, a curve from a file, an order that is not that of the steps) it holds the weights themselves, which are shortest decimals that read
  * back as the same float64. Like provenance it holds no absolute path and no user name: a member that lies where a path would tell either is named only.
  */
-export async function recipeText({ output, members, schedule, request }: DecidedOutput): Promise<string> {
+export async function recipeText({ output, members, schedule, treated, request }: DecidedOutput): Promise<string> {
   const inside = resolve(output.path);
   const named = await givesTheseWeights(members, schedule);
   const unknown = members.filter(({ path }) => relativeMemberPath(inside, path) === null);
@@ -37,6 +41,12 @@ export async function recipeText({ output, members, schedule, request }: Decided
   const weights: Record<string, unknown> = named
     ? { method: schedule.method, ...schedule.parameters }
     : { weights: `[${[...schedule.weights].map(String).join(', ')}]` };
+  const policies = await Promise.all(
+    policiesOf(output).map(async (policy, p) => {
+      const own = treated?.own.find((weights, t) => weights !== null && treated.treatments[t]!.policy === p) ?? null;
+      return own === null || (await givesTheseWeights(members, own)) ? policy : withWeights(policy, own);
+    }),
+  );
   return [
     `# The recipe of the checkpoint beside it, by ckpt-merge ${version}. To make it again: merge run ${RECIPE_FILE}`,
     ...(unknown.length > 0 ? ['# Inputs without `../` lie where a path would tell of persons or machines: put their paths here.'] : []),
@@ -45,6 +55,8 @@ export async function recipeText({ output, members, schedule, request }: Decided
     ...lines({
       like: request.like === undefined ? undefined : scalar(placeOf(request.like)),
       'allow-mixed-dtypes': request.allowMixedDtypes || undefined,
+      'allow-unknown': request.allowUnknown || undefined,
+      'allow-permuted': request.allowPermuted || undefined,
       'allow-stages': request.allowStages || undefined,
       'allow-configs': request.allowConfigs || undefined,
       'base-model-id': output.baseModelId === undefined ? undefined : scalar(output.baseModelId),
@@ -55,6 +67,8 @@ export async function recipeText({ output, members, schedule, request }: Decided
       ? []
       : [`    # the weights of ${[schedule.method, ...lines(schedule.parameters)].join(', ')}`]),
     ...lines({ ...weights, dtype: output.dtype, for: output.for, optimizer: output.optimizer }).map((line) => `    ${line}`),
+    ...(policies.length > 0 ? ['    policies:'] : []),
+    ...policies.map((policy) => `      - ${flowMap(policy)}`),
     '',
   ].join('\n');
 }
@@ -79,6 +93,23 @@ async function givesTheseWeights(members: readonly Checkpoint[], { method, param
     if (error instanceof MergeError) return false;
     throw error;
   }
+}
+
+/** The policy with the weights that its schedule came to. */
+function withWeights(policy: Policy, { weights }: ResolvedWeights): Policy {
+  const kept = Object.entries(policy).filter(([key]) => !REQUEST_KEYS.some((request) => request === key));
+  return { ...Object.fromEntries(kept), weights: [...weights] };
+}
+
+/** A policy on one line: `{ role: router, layers: "0-3", use: newest }`. */
+function flowMap(policy: Policy): string {
+  const value = (item: unknown): string => {
+    if (Array.isArray(item)) return `[${item.map(value).join(', ')}]`;
+    const plain = typeof item !== 'string' || (/^[A-Za-z]\w+$/.test(item) && !/^(?:true|false|null|yes|no|on|off)$/i.test(item));
+    return plain ? String(item) : JSON.stringify(item);
+  };
+  const entries = Object.entries(policy).filter(([, item]) => item !== undefined);
+  return `{ ${entries.map(([key, item]) => `${parameterLabel(key)}: ${value(item)}`).join(', ')} }`;
 }
 
 function lines(entries: Readonly<Record<string, unknown>>): string[] {

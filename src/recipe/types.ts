@@ -1,4 +1,5 @@
 import type { FloatDtypeName } from '../dtype.ts';
+import type { PolicyRequest } from '../policy/types.ts';
 import type { WeightRequest } from '../schedule/types.ts';
 import type { Selection, TokenSource } from '../trajectory/types.ts';
 
@@ -6,7 +7,7 @@ import type { Selection, TokenSource } from '../trajectory/types.ts';
 export type Purpose = 'inference' | 'resume';
 
 /** One output of a recipe. */
-export interface RecipeOutput extends WeightRequest {
+export interface RecipeOutput extends WeightRequest, PolicyRequest {
   /** Folder, or a .safetensors file where all inputs are files. With `sliding`, `{step}` or `{tokens}` in it stand for those of the newest member. */
   readonly path: string;
   /** Which of the inputs; all when absent. */
@@ -15,7 +16,8 @@ export interface RecipeOutput extends WeightRequest {
   readonly sliding?: boolean | undefined;
   /** `pma`: number, spacing and schedule after the PMA paper, by the size of the model. */
   readonly preset?: 'pma' | undefined;
-  readonly dtype?: FloatDtypeName | undefined;
+  /** Dtype of all float tensors; `same`: each as in the layout, quantised forms included. */
+  readonly dtype?: FloatDtypeName | 'same' | undefined;
   readonly for?: Purpose | undefined;
   /** With `for: resume`: leave the newest member's optimizer state behind, or copy it. */
   readonly optimizer?: 'drop' | 'newest' | undefined;
@@ -30,6 +32,10 @@ export interface Recipe extends TokenSource {
   readonly like?: string | undefined;
   /** Let a tensor have different float dtypes among the inputs. */
   readonly allowMixedDtypes?: boolean | undefined;
+  /** Average float tensors whose names no rule knows, in a model of which others are known. */
+  readonly allowUnknown?: boolean | undefined;
+  /** Merge although the experts of some layer seem to have changed places between members. */
+  readonly allowPermuted?: boolean | undefined;
   /** Let members come from different stages of a training. */
   readonly allowStages?: boolean | undefined;
   /** Let members have different configurations. */

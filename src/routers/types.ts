@@ -82,14 +82,14 @@ export interface PairIdentity {
   readonly margin: { readonly router: number | null; readonly weights: number | null };
 }
 
-/** Between the routers A (older) and B of one layer, all rows together. */
+/** Between the routers A (older) and B of one layer, all rows together. Null where A is zero, and where A or B holds NaN or infinity. */
 export interface RouterDrift {
   /** ‖B − A‖ / ‖A‖ */
-  readonly relative: number;
+  readonly relative: number | null;
   /** Of all rows as one vector. */
-  readonly cosine: number;
+  readonly cosine: number | null;
   /** The row that moved furthest, relative to its own length. */
-  readonly worst: { readonly expert: number; readonly relative: number };
+  readonly worst: { readonly expert: number; readonly relative: number | null };
   /** The correction bias, its mean removed (a common shift changes no choice): ‖b − a‖ / ‖a‖. Null where there is none. */
   readonly correctionBias: number | null;
 }
@@ -115,17 +115,17 @@ export interface ChoiceInputs {
   readonly seed: number | null;
 }
 
-/** Which member's routers the averaged weights were given. */
-export type RouterVariant = 'average' | 'newest' | 'oldest';
+/** Whose routers the averaged weights were given; `unmerged`: the newest checkpoint as it is. */
+export type RouterVariant = 'average' | 'newest' | 'oldest' | 'unmerged';
 
 export interface Evaluation {
   /** The command, as given. */
   readonly command: string;
-  /** `lower` is better for losses. */
+  /** Which scores are better: `lower` for losses. */
   readonly goal: 'lower' | 'higher';
-  /** The averaged router first. */
+  /** The averaged routers first. */
   readonly scores: readonly VariantScore[];
-  /** Newest and oldest router less the averaged one. */
+  /** The others less the averaged routers. */
   readonly differences: readonly ScoreDifference[];
 }
 
@@ -134,24 +134,25 @@ export interface VariantScore {
   readonly score: number;
   /** As the command says it; null where it says none. */
   readonly stderr: number | null;
-  /** Items that were scored one by one; null where the command gives none. */
+  /** How many items were scored one by one; null where the command gives none. */
   readonly items: number | null;
   readonly seconds: number;
 }
 
 export interface ScoreDifference {
   readonly router: Exclude<RouterVariant, 'average'>;
-  /** Its score less the averaged router's. */
+  /** Its score less that with averaged routers; the mean over items where they are paired. */
   readonly mean: number;
-  /** Standard error of the difference: paired item by item where both have items, from both errors where they have those, else null. */
+  /** Standard error of the difference: of its items where `paired`, else from both errors; null where there are none. */
   readonly error: number | null;
+  /** Both gave as many items. */
   readonly paired: boolean;
 }
 
 export interface Verdict {
   /**
-   * `refuse`: experts changed places. `look`: something stands out that wants a look before these are averaged. `measured`: routers were compared by
-   * score and by choice on real inputs, or by score alone. `no-objection`: nothing speaks against averaging, and nothing was measured that speaks for it.
+   * `refuse`: experts changed places. `look`: something stands out that wants a look before these are averaged. `measured`: by scores, or on real hidden
+   * states. `no-objection`: nothing speaks against averaging, and nothing was measured that speaks for it.
    */
   readonly kind: 'refuse' | 'look' | 'measured' | 'no-objection';
   /** One sentence for the top of the report. */

@@ -122,7 +122,8 @@ export interface MemberChoice {
   readonly top1: Estimate;
   /** Share of the averaged router's score that falls on the experts the member chose. */
   readonly mass: Estimate;
-  /** Share of tokens whose choice could change at all: the k-th choice leads the next by less than twice the largest change of a score. */
+  /** Share of tokens whose choice could change at all: the k-th choice leads the next, or the last group that is kept the next group, by less than changes of scores as
+   * large as the largest could make up for. */
   readonly flippable: number;
   /** The member's own; null for synthetic inputs. */
   readonly load: Load | null;

@@ -1,15 +1,11 @@
 import { ByteReader } from '../checkpoint/byte-reader.ts';
 import type { Checkpoint } from '../checkpoint/types.ts';
-import { dtypeByCode, type AveragedDtypeName } from '../dtype.ts';
-import { MergeError } from '../errors.ts';
+import { type AveragedDtypeName, dtypeByCode } from '../dtype.ts';
 import { combineReference } from '../reference/combine.ts';
 import { decodeFloat, FLOAT_BYTES } from '../reference/float.ts';
 import type { Block } from './blocks.ts';
-
-export interface WeightedMember {
-  readonly checkpoint: Checkpoint;
-  readonly weight: number;
-}
+import { MemberBytes } from './member-bytes.ts';
+import type { TreatedTensors } from './weights.ts';
 
 /** The first element that is not what the recomputation gives. */
 export interface Mismatch {
@@ -25,57 +21,44 @@ export interface Mismatch {
 /** Recomputes blocks of a merge from its members with the reference twin, and compares byte for byte. */
 export class Recomputation {
   readonly #output: Checkpoint;
-  readonly #members: readonly WeightedMember[];
+  readonly #members: readonly MemberBytes[];
+  readonly #treated: TreatedTensors;
   readonly #reader = new ByteReader();
 
-  constructor(output: Checkpoint, members: readonly WeightedMember[]) {
+  /** @param members in the order of the sum */
+  constructor(output: Checkpoint, members: readonly Checkpoint[], treated: TreatedTensors) {
     this.#output = output;
-    this.#members = members.filter((m) => m.weight !== 0);
+    this.#members = members.map((member) => new MemberBytes(output, member, this.#reader));
+    this.#treated = treated;
   }
 
   /** @throws MergeError E_TENSOR_MISSING when a member lacks the tensor. */
-  async check(block: Block): Promise<Mismatch | null> {
-    const { header, path, name: file } = this.#output.shards[block.shard]!;
+  async check({ shard, row, from, to }: Block): Promise<Mismatch | null> {
+    const { header, path, name: file } = this.#output.shards[shard]!;
     const table = header.tensors;
-    const tensor = table.names[block.row]!;
-    const dtype = dtypeByCode(table.dtypes[block.row]!);
-    const averaged = dtype.kind === 'float';
-    const size = averaged ? dtype.bits / 8 : 1;
-    const count = block.to - block.from;
-    const found = await this.#reader.read(path, header.dataStart + table.begin[block.row]! + block.from * size, count * size);
+    const dtype = dtypeByCode(table.dtypes[row]!);
+    const float = dtype.kind === 'float';
+    const size = float ? dtype.bits / 8 : 1;
+    const count = to - from;
+    const found = await this.#reader.read(path, header.dataStart + table.begin[row]! + from * size, count * size);
+    const weights = this.#treated.of(shard, row);
+    const source = weights?.findIndex((w) => w !== 0) ?? this.#members.length - 1;
     let expected: Uint8Array;
-    if (averaged) {
+    if (float && weights !== null) {
       const inputs = [];
-      for (const member of this.#members) inputs.push({ ...(await this.#piece(member, tensor, file, block)), weight: member.weight });
+      for (const [m, weight] of weights.entries()) {
+        if (weight !== 0) inputs.push({ ...(await this.#members[m]!.read(shard, row, from, to)), weight });
+      }
       expected = combineReference({ inputs, count, outDtype: dtype.name as AveragedDtypeName }).bytes;
     } else {
-      expected = (await this.#piece(this.#members.at(-1)!, tensor, file, block)).bytes;
+      expected = (await this.#members[source]!.read(shard, row, from, to)).bytes;
     }
     if (found.equals(expected)) return null;
     const byte = found.findIndex((b, i) => b !== expected[i]);
     const at = Math.floor(byte / size);
     const show = (bytes: Uint8Array): string =>
-      describe(bytes.subarray(at * size, (at + 1) * size), averaged ? (dtype.name as AveragedDtypeName) : null);
-    return { tensor, file, element: block.from + at, expected: show(expected), found: show(found) };
-  }
-
-  async #piece(
-    { checkpoint }: WeightedMember,
-    tensor: string,
-    file: string,
-    block: Block,
-  ): Promise<{ bytes: Uint8Array; dtype: AveragedDtypeName }> {
-    const place = checkpoint.locate(tensor, file);
-    if (place === undefined) {
-      throw new MergeError('E_TENSOR_MISSING', `tensor ${tensor} is missing from ${checkpoint.path}`, {
-        details: { file: checkpoint.path, tensor },
-      });
-    }
-    const { header, path } = checkpoint.shards[place.shard]!;
-    const dtype = dtypeByCode(header.tensors.dtypes[place.row]!);
-    const size = dtype.kind === 'float' ? dtype.bits / 8 : 1;
-    const at = header.dataStart + header.tensors.begin[place.row]! + block.from * size;
-    return { bytes: await this.#reader.read(path, at, (block.to - block.from) * size), dtype: dtype.name as AveragedDtypeName };
+      describe(bytes.subarray(at * size, (at + 1) * size), float ? (dtype.name as AveragedDtypeName) : null);
+    return { tensor: table.names[row]!, file, element: from + at, expected: show(expected), found: show(found) };
   }
 
   close(): Promise<void> {

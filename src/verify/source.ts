@@ -7,7 +7,6 @@ import { MergeError, type Warning } from '../errors.ts';
 import { parseProvenance } from '../publish/parse-provenance.ts';
 import { DATA_CRC_KEY, METADATA_KEY, PROVENANCE_FILE, type Provenance, type ProvenanceMember } from '../publish/provenance.ts';
 import { HeaderCache } from '../safetensors/header-cache.ts';
-import type { WeightedMember } from './recompute.ts';
 
 /** What a merge says of itself. */
 export interface MergeRecord {
@@ -58,7 +57,7 @@ export async function findMembers(
   output: string,
   provenance: Provenance,
   given: readonly string[] | undefined,
-): Promise<{ members: WeightedMember[] | null; warnings: Warning[] }> {
+): Promise<{ members: Checkpoint[] | null; warnings: Warning[] }> {
   const cache = new HeaderCache();
   const wanted = provenance.recipe.members;
   if (given !== undefined) {
@@ -70,12 +69,12 @@ export async function findMembers(
     const members = wanted.map((member) => {
       const checkpoint = found.get(member.fingerprint);
       if (checkpoint === undefined) throw changed(member, `none of the inputs given is ${member.name} as it was merged`);
-      return { checkpoint, weight: member.weight };
+      return checkpoint;
     });
     return { members, warnings: [] };
   }
   const parent = dirname(resolve(output));
-  const members: WeightedMember[] = [];
+  const members: Checkpoint[] = [];
   const gone: string[] = [];
   for (const member of wanted) {
     const recorded = member.path === null ? null : await openIfThere(resolve(parent, member.path), cache);
@@ -84,7 +83,7 @@ export async function findMembers(
     }
     const checkpoint = recorded ?? (await sibling(parent, member, cache));
     if (checkpoint === null) gone.push(member.path ?? member.name);
-    else members.push({ checkpoint, weight: member.weight });
+    else members.push(checkpoint);
   }
   if (gone.length === 0) return { members, warnings: [] };
   const which = `${gone.slice(0, 3).join(', ')}${gone.length > 3 ? ` and ${gone.length - 3} more` : ''}`;

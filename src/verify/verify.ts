@@ -3,8 +3,9 @@ import type { Checkpoint } from '../checkpoint/types.ts';
 import { MergeError, type Warning } from '../errors.ts';
 import { loadBinding } from '../native/load.ts';
 import { sampleBlocks } from './blocks.ts';
-import { type Mismatch, Recomputation, type WeightedMember } from './recompute.ts';
+import { type Mismatch, Recomputation } from './recompute.ts';
 import { findMembers, type MergeRecord, readMergeRecord } from './source.ts';
+import { treatedTensors } from './weights.ts';
 
 /** Share of the elements recomputed when nothing else is asked for. */
 export const DEFAULT_SAMPLE = 0.01;
@@ -79,7 +80,7 @@ export async function verify(path: string, options: VerifyOptions = {}): Promise
       });
     return { ...report, recomputed: none, warnings };
   }
-  const recomputed = await recompute(output, members, share, seedOf(record), options);
+  const recomputed = await recompute(output, members, record, share, options);
   return { ...report, recomputed: { mode: share === 1 ? 'full' : 'sample', ...recomputed }, warnings };
 }
 
@@ -130,13 +131,13 @@ async function checkSums(record: MergeRecord, { signal, onProgress }: VerifyOpti
 
 async function recompute(
   output: Checkpoint,
-  members: readonly WeightedMember[],
+  members: readonly Checkpoint[],
+  record: MergeRecord,
   share: number,
-  seed: number,
   { signal, onProgress }: VerifyOptions,
 ): Promise<{ tensors: number; elements: number; fraction: number }> {
-  const { blocks, elements, fraction } = sampleBlocks(output, share, seed);
-  const recomputation = new Recomputation(output, members);
+  const { blocks, elements, fraction } = sampleBlocks(output, share, seedOf(record));
+  const recomputation = new Recomputation(output, members, await treatedTensors(output, record.provenance.recipe));
   const tensors = new Set<string>();
   let done = 0;
   try {

@@ -153,12 +153,12 @@ describe('non-finite values', () => {
     ];
     const segment = { count, members, out: rows.map(() => 'BF16' as const), cells: [50, 50, 5_001, count] };
     const expected = [
-      { cell: 0, member: 0, nan: 2, inf: 0 },
-      { cell: 0, member: 1, nan: 0, inf: 1 },
-      { cell: 2, member: -3, nan: 0, inf: 1 },
-      { cell: 2, member: 0, nan: 1, inf: 0 },
-      { cell: 2, member: 1, nan: 0, inf: 1 },
-      { cell: 3, member: 0, nan: 1, inf: 0 },
+      { cell: 0, member: 0, nan: 2, inf: 0, saturated: 0 },
+      { cell: 0, member: 1, nan: 0, inf: 1, saturated: 0 },
+      { cell: 2, member: -3, nan: 0, inf: 1, saturated: 0 },
+      { cell: 2, member: 0, nan: 1, inf: 0, saturated: 0 },
+      { cell: 2, member: 1, nan: 0, inf: 1, saturated: 0 },
+      { cell: 3, member: 0, nan: 1, inf: 0, saturated: 0 },
     ];
     for (const isa of isas) {
       for (const tileBytes of [0, 1000, 64]) {

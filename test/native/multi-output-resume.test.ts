@@ -5,7 +5,7 @@ import type { OutputRequest } from '../../src/plan/types.ts';
 import { type FixtureTensor, temporaryFolder } from '../support/checkpoints.ts';
 import { merge, published, writeRun } from '../support/multi-output.ts';
 
-const TENSORS: FixtureTensor[] = Array.from({ length: 4 }, (_, i) => ({ name: `w${i}`, dtype: 'BF16', shape: [64, 65] }));
+const TENSORS: FixtureTensor[] = Array.from({ length: 4 }, (_, i) => ({ name: `layers.${i}.mlp.up_proj.weight`, dtype: 'BF16', shape: [64, 65] }));
 const RECIPES: readonly Omit<OutputRequest, 'path'>[] = [
   { members: [0, 1] },
   { members: [1, 2], method: 'ema', alpha: 0.3 },
@@ -80,7 +80,7 @@ describe('an interrupted merge of several outputs', () => {
     const { warnings, resumedBytes } = await merge({ inputs, outputs, resume: true });
     expect(resumedBytes).toBeGreaterThan(0);
     expect(warnings.filter((w) => w.code === 'W_NONFINITE').map((w) => w.message)).toEqual(
-      inputs.slice(1).map((path) => `tensor w0 of ${path} holds 0 NaN and 1 infinite values`),
+      inputs.slice(1).map((path) => `tensor layers.0.mlp.up_proj.weight of ${path} holds 0 NaN and 1 infinite values`),
     );
     for (const k of RECIPES.keys()) expect(published(at('place', `out-${k}`))).toEqual(published(at('whole', `out-${k}`)));
   });

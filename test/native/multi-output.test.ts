@@ -118,14 +118,14 @@ describe('a bad checkpoint that one output reads', () => {
     return new Uint8Array(data.buffer);
   };
   const PLAIN: FixtureTensor[] = [
-    { name: 'w', dtype: 'BF16', shape: [4096] },
-    { name: 'v', dtype: 'BF16', shape: [64, 64] },
+    { name: 'head.weight', dtype: 'BF16', shape: [4096] },
+    { name: 'embed', dtype: 'BF16', shape: [64, 64] },
   ];
   const recipes = [{ members: [0, 1] }, { members: [1, 2] }, { members: [0, 3], weights: [0.5, 0.5] }];
 
   function badRun(): string[] {
     const inputs = writeRun(at('run'), PLAIN, 4);
-    const bad = PLAIN.map((t) => (t.name === 'w' ? { ...t, data: odd() } : t));
+    const bad = PLAIN.map((t) => (t.name === 'head.weight' ? { ...t, data: odd() } : t));
     writeFileSync(
       join(inputs[2]!, 'model-00001-of-00002.safetensors'),
       safetensorsBytes(bad.slice(0, 1), 3, { format: 'pt', step: '300' }),
@@ -137,11 +137,11 @@ describe('a bad checkpoint that one output reads', () => {
     const inputs = badRun();
     const { together, alone } = await aloneAndTogether(inputs, recipes);
     for (const { name } of alone) expect(published(at('together', name)), name).toEqual(published(at('alone', name)));
-    const message = `tensor w of ${inputs[2]} holds 1 NaN and 1 infinite values`;
+    const message = `tensor head.weight of ${inputs[2]} holds 1 NaN and 1 infinite values`;
     expect(together.warnings).toEqual([{ code: 'W_NONFINITE', message }]);
     const recorded = recipes.map((_, k) => JSON.parse(readFileSync(at('together', `out-${k}`, 'merge_provenance.json'), 'utf8')).warnings);
     expect(recorded.map((w) => w.length)).toEqual([0, 1, 0]);
-    expect(recorded[1][0].message).toContain('tensor w of checkpoint-300');
+    expect(recorded[1][0].message).toContain('tensor head.weight of checkpoint-300');
   });
 
   it('in two outputs is said once, and recorded in both', async () => {
@@ -162,7 +162,7 @@ describe('a bad checkpoint that one output reads', () => {
     const outputs = recipes.map((recipe, k) => ({ ...recipe, path: at(`out-${k}`) }));
     await expect(merge({ inputs, outputs }, { failNonfinite: true })).rejects.toMatchObject({
       code: 'E_NONFINITE',
-      details: { tensor: 'w', file: inputs[2], conflicts: [{ code: 'E_NONFINITE' }] },
+      details: { tensor: 'head.weight', file: inputs[2], conflicts: [{ code: 'E_NONFINITE' }] },
     });
     expect(outputs.map((o) => existsSync(o.path))).toEqual([false, false, false]);
   });

@@ -83,7 +83,7 @@ const PAIRS: readonly Pair[] = [
     file: 'b/model.safetensors',
     tensor: 'mask',
   },
-  ...(['F8_E4M3', 'F8_E8M0', 'F4', 'C64'] as const).map((dtype): Pair => {
+  ...(['F8_E8M0', 'F6_E3M2', 'F4', 'C64'] as const).map((dtype): Pair => {
     const tensor: FixtureTensor = { name: 'experts', dtype, shape: [8] };
     const place = `average: ${dtype} tensor`;
     return { code: 'E_UNSUPPORTED_DTYPE', place, a: [tensor], b: [tensor], file: 'b/model.safetensors', tensor: 'experts', says: dtype };

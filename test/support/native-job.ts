@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'vitest';
-import { DTYPES, type AveragedDtypeName } from '../../src/dtype.ts';
+import { type AveragedDtypeName, DTYPES } from '../../src/dtype.ts';
 import type { CombineJob, CombineResult, InputMode, NativeEngineOptions } from '../../src/native/binding.ts';
 import { loadBinding } from '../../src/native/load.ts';
 import { combineReference } from '../../src/reference/combine.ts';

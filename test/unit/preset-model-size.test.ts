@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
+import type { DtypeName } from '../../src/dtype.ts';
 import { modelSize } from '../../src/preset/model-size.ts';
 import { temporaryFolder } from '../support/checkpoints.ts';
 import { writeSparse } from '../support/sparse-checkpoint.ts';
@@ -100,10 +101,27 @@ test('what is left open is said, and everything counts as active then', async ()
     expect(size.notes.at(-1)).toContain('does not say how many act on a token');
     expect(size.notes.some((note) => note.includes('no config.json'))).toBe(config === null || config === 'not JSON');
   }
-  const unknown = await sizeOf({ 'layers.0.moe.input_linear.weight': [4, 3, 2] }, { num_local_experts: 4, num_experts_per_tok: 1 });
+  const unknown = await sizeOf({ 'layers.0.mystery.stack': [4, 3, 2] }, { num_local_experts: 4, num_experts_per_tok: 1 });
   expect(unknown).toMatchObject({ total: 24, active: 24, experts: { count: 4, perToken: 1 } });
   expect(unknown.notes).toEqual([expect.stringContaining('no tensor looks like one')]);
   expect(await sizeOf({ w: [3] }, { num_experts: 1, num_experts_per_tok: 1 })).toEqual({ total: 3, active: 3, experts: null, notes: [] });
+});
+
+test('experts in one tensor, by their place', async () => {
+  const config = { num_local_experts: 4, num_experts_per_tok: 1 };
+  expect(await sizeOf({ 'layers.0.moe.input_linear.weight': [4, 3, 2] }, config)).toMatchObject({ total: 24, active: 6 });
+});
+
+test('packed codes count as the weights they stand for, their scales not at all', async () => {
+  const experts = 'model.layers.0.mlp.experts';
+  const packed = (shapes: Record<string, number[]>, dtype: DtypeName, config: object) =>
+    modelSize(writeSparse(join(temporary.path, String(made++)), shapes, config, dtype));
+  // MXFP4: two codes in a byte.
+  const mxfp4 = { [`${experts}.gate_up_proj_blocks`]: [4, 8, 2, 16], [`${experts}.gate_up_proj_scales`]: [4, 8, 2] };
+  expect(await packed(mxfp4, 'U8', { num_local_experts: 4, num_experts_per_tok: 1 })).toMatchObject({ total: 4 * 8 * 64, active: 8 * 64 });
+  const gptq = { 'model.layers.0.mlp.up_proj.qweight': [2, 6], 'model.layers.0.mlp.up_proj.g_idx': [16] };
+  expect(await packed(gptq, 'I32', { quantization_config: { quant_method: 'gptq', bits: 8 } })).toMatchObject({ total: 2 * 4 * 6 });
+  expect(await packed(gptq, 'I32', { quantization_config: { bits: 4 } })).toMatchObject({ total: 2 * 8 * 6 });
 });
 
 test('integer buffers are no parameters', async () => {

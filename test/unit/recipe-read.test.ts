@@ -200,7 +200,7 @@ outputs:
     ['alpha of 0', output('method: ema', 'alpha: 0'), '5:12: `alpha` must be over 0 and at most 1, not 0'],
     ['an alpha over 1', output('method: ema', 'alpha: 1.01'), '5:12: `alpha` must be over 0 and at most 1, not 1.01'],
     ['a spike by name', output('select: { before-spike: soon }'), '4:29: `before-spike` must be auto or the step of the spike, not soon'],
-    ['an unknown dtype', output('dtype: FP32'), '4:12: `dtype` must be one of BF16, F16, F32, F64, not FP32; did you mean `F32`?'],
+    ['an unknown dtype', output('dtype: FP32'), '4:12: `dtype` must be one of BF16, F16, F32, F64, same, not FP32; did you mean `F32`?'],
     ['two truths', output('normalize: yes'), '4:16: `normalize` must be true or false, not yes'],
     [
       'weights and a method',

@@ -10,6 +10,7 @@ import {
   planDocument,
   type RunOptions,
 } from '../../index.ts';
+import type { Policy } from '../../policy/types.ts';
 import type { Selection } from '../../trajectory/types.ts';
 import type { VerifyProgress } from '../../verify/verify.ts';
 import { type Context, writeJson } from '../context.ts';
@@ -29,8 +30,9 @@ export interface ReportFlags {
 }
 
 /** Options of `average` and `plan` as commander leaves them. */
-export interface AverageFlags extends ReportFlags, Omit<AverageOptions, 'inputs' | 'output' | 'select'>, Selection {
+export interface AverageFlags extends ReportFlags, Omit<AverageOptions, 'inputs' | 'output' | 'select' | 'policies'>, Selection {
   readonly output?: string;
+  readonly policy?: readonly Policy[];
 }
 
 /** `merge average`: also the implementation of `--dry-run` and of `merge plan`. */
@@ -93,11 +95,12 @@ export async function showPlan(
 export function averageOptions(inputs: readonly string[], flags: AverageFlags): AverageOptions {
   const { output, dryRun, json, quiet, progress, keep, ...given } = flags as AverageFlags & { readonly debug?: boolean };
   if (output === undefined) throw new MergeError('E_USAGE', 'no output is given', { help: 'Name what to make with -o OUT.' });
-  const { debug, ...flat } = given;
+  const { debug, policy, ...flat } = given;
   const { select, rest } = splitSelection(flat);
   return {
     ...rest,
     ...(select === undefined ? {} : { select }),
+    ...(policy === undefined ? {} : { policies: policy }),
     inputs: parseInputs(inputs, flags.weights !== undefined),
     output,
     ...(keep === false ? { keep } : {}),

@@ -3,6 +3,8 @@ import { formatBytes, formatRate, formatSeconds, plural, printable } from '../fo
 import { shellQuote } from '../shell-quote.ts';
 import type { Colors } from '../terminal.ts';
 import { memberTable, outputTable } from './merge-table.ts';
+import { roundingTable } from './rounding-table.ts';
+import { treatmentLines } from './treatment-table.ts';
 
 /**
  * What `average` prints when it is done.
@@ -32,6 +34,8 @@ function oneOutput(result: MergeResult, output: MergedOutput, colors: Colors): s
     '',
     ...memberTable(output.members),
     '',
+    ...withSpace(treatmentLines(output.treatments)),
+    ...withSpace(roundingTable(output.rounding)),
     `  ${plural(output.tensors, 'tensor')}, ${formatBytes(output.bytesWritten)} written, ${machine(result)}`,
   ];
 }
@@ -44,8 +48,15 @@ function severalOutputs(result: MergeResult, colors: Colors): string[] {
     '',
     ...outputTable(outputs),
     '',
+    ...outputs.flatMap(({ path, treatments, rounding }) =>
+      withSpace([...treatmentLines(treatments), ...roundingTable(rounding)], `  ${printable(path)}`),
+    ),
     `  ${plural(outputs[0]!.tensors, 'tensor')} each, ${machine(result)}`,
   ];
+}
+
+function withSpace(table: readonly string[], ...title: readonly string[]): string[] {
+  return table.length === 0 ? [] : [...title, ...table, ''];
 }
 
 function machine({ threads, isa, io }: MergeResult): string {

@@ -3,6 +3,7 @@ import { formatBytes, formatSeconds, plural, printable } from '../format.ts';
 import type { Colors } from '../terminal.ts';
 import { lossCurve } from './loss-curve.ts';
 import { memberTable, outputTable } from './merge-table.ts';
+import { treatmentLines } from './treatment-table.ts';
 
 /** Checkpoints left out that are shown by name; `--json` has all. */
 const MOST_EXCLUDED = 12;
@@ -58,6 +59,8 @@ function outputLines(output: PlanDocument['outputs'][number], colors: Colors, mo
     '',
     `  ${plural(output.tensors, 'tensor')}, ${formatBytes(output.bytesWritten)}`,
   ];
+  const treatments = treatmentLines(output.treatments);
+  if (treatments.length > 0) lines.push('', ...treatments, '');
   if (output.dtypeChanges.length > 0) lines.push(`  stored in another dtype: ${output.dtypeChanges.join(', ')}`);
   if (phase !== null) lines.push(`  ${printable(phase.text)}`);
   lines.push(...output.notes.map((note) => `  ${printable(note)}`));

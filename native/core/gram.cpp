@@ -1,0 +1,138 @@
+#include "gram.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstring>
+
+#include "dtype.h"
+#include "fault_guard.h"
+#include "float_env.h"
+#include "shape.h"
+#include "widen.h"
+
+namespace ckpt {
+namespace {
+
+// How far ahead of each input a cache line is asked for, as in the kernel of combine.
+constexpr std::size_t kPrefetchBytes = 2048;
+constexpr std::size_t kCacheLine = 64;
+
+std::size_t pairs(std::size_t inputs) { return inputs * (inputs + 1) / 2; }
+
+double add_in_halves(double* lanes) {
+  for (std::size_t half = kLanes / 2; half > 0; half /= 2) {
+    for (std::size_t lane = 0; lane < half; ++lane) lanes[lane] = lanes[lane] + lanes[lane + half];
+  }
+  return lanes[0];
+}
+
+}  // namespace
+
+std::size_t gram_width(std::size_t inputs) { return pairs(inputs) + 4 * inputs; }
+
+void number_spans(Job* job) {
+  job->first_span.assign(1, 0);
+  for (const std::uint64_t count : job->count) {
+    job->first_span.push_back(job->first_span.back() + static_cast<std::size_t>((count + kSpan - 1) / kSpan));
+  }
+}
+
+Status GramRunner::run(const Job& job, const ChunkPlan& plan, const Chunk& chunk, const std::uint8_t* const* loaded,
+                       const std::atomic<bool>& stop, double* sums, Tally* tally) {
+  const auto start = std::chrono::steady_clock::now();
+  block_ = mixed_block_elements(job.inputs);
+  if (!rows_.reserve(sizeof(double) * block_ * job.inputs) || !lanes_.reserve(sizeof(double) * kLanes * (pairs(job.inputs) + 2 * job.inputs))) {
+    return failure(Code::no_memory, "no memory for sums");
+  }
+  inputs_.resize(job.inputs);
+  cursor_.assign(loaded, loaded + job.inputs);
+  std::vector<Mapping*> mappings;
+  for (const auto& file : job.files) {
+    if (file->mode() == InputMode::map && file->mapping().length != 0) mappings.push_back(&file->mapping());
+  }
+  const DefaultFloatEnv float_env;
+  const FaultGuard guard(mappings.data(), mappings.size());
+  const std::size_t width = gram_width(job.inputs);
+  for (std::size_t p = chunk.first_piece; p < chunk.first_piece + chunk.piece_count; ++p) {
+    const Piece& piece = plan.pieces[p];
+    for (std::uint64_t first = piece.first; first < piece.first + piece.count; first += kSpan) {
+      const auto count = static_cast<std::size_t>(std::min(kSpan, piece.first + piece.count - first));
+      for (std::size_t n = 0; n < job.inputs; ++n) {
+        const std::size_t at = piece.segment * job.inputs + n;
+        Input& file = *job.files[static_cast<std::size_t>(job.file[at])];
+        const std::size_t size = job.in_size(piece.segment, n);
+        tally->bytes_read += count * size;
+        if (file.mode() == InputMode::map) {
+          inputs_[n] = file.mapping().base + job.offset[at] + first * size;
+        } else {
+          inputs_[n] = cursor_[n];
+          cursor_[n] += count * size;
+        }
+      }
+      double* to = sums + (job.first_span[piece.segment] + first / kSpan) * width;
+      sum_span(job, piece.segment, count, false, to);
+      // A non-finite element makes the square of its row non-finite: the diagonal tells.
+      bool finite = true;
+      for (std::size_t n = 0; n < job.inputs; ++n) finite = finite && std::isfinite(to[gram_pair(job.inputs, n, n)]);
+      if (!finite) sum_span(job, piece.segment, count, true, to);
+    }
+    if (stop.load(std::memory_order_relaxed) || job.cancelled()) return failure(Code::cancelled, "cancelled");
+    // A poisoned mapping has given zeros.
+    const Status status = poisoned(job, piece.segment);
+    if (!status.ok()) return status;
+  }
+  tally->compute_seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return {};
+}
+
+// With care, elements that are not finite in some input count as 0 in all, and each input's own are counted.
+void GramRunner::sum_span(const Job& job, std::size_t segment, std::size_t count, bool with_care, double* sums) {
+  const std::size_t inputs = job.inputs;
+  auto* rows = reinterpret_cast<double*>(rows_.data());
+  auto* lanes = reinterpret_cast<double*>(lanes_.data());
+  double* steps = lanes + pairs(inputs) * kLanes;
+  double* largest = steps + inputs * kLanes;
+  const std::uint8_t* dtypes = &job.dtype[segment * inputs];
+  const bool exact = std::find(dtypes, dtypes + inputs, std::uint8_t{kF64}) == dtypes + inputs;
+  const auto add_products = exact ? kernels_.gram.add_exact_products : kernels_.gram.add_products;
+  std::fill(sums, sums + gram_width(inputs), 0.0);
+  std::fill(lanes, largest + inputs * kLanes, 0.0);
+  for (std::size_t first = 0; first < count; first += block_) {
+    const std::size_t block = std::min(block_, count - first);
+    const std::size_t padded = (block + kLanes - 1) / kLanes * kLanes;
+    for (std::size_t n = 0; n < inputs; ++n) {
+      const std::uint8_t* from = inputs_[n] + first * float_size(dtypes[n]);
+      double* row = rows + n * block_;
+      for (std::size_t line = 0; line < block * float_size(dtypes[n]); line += kCacheLine) __builtin_prefetch(from + line + kPrefetchBytes);
+      widen(kernels_, dtypes[n], from, row, block);
+      std::fill(row + block, row + padded, 0.0);
+    }
+    if (with_care) leave_out_nonfinite(job, block, sums);
+    add_products({rows, block_, inputs, padded, lanes});
+    if (job.steps) kernels_.gram.add_steps({rows, block_, inputs, padded, steps}, largest);
+  }
+  for (std::size_t sum = 0; sum < pairs(inputs) + inputs; ++sum) sums[sum] = add_in_halves(lanes + sum * kLanes);
+  for (std::size_t n = 0; n < inputs; ++n) {
+    // The root of a rounded square is the number itself (unless the square is beyond float64's range, of F64 inputs only).
+    sums[pairs(inputs) + inputs + n] = std::sqrt(*std::max_element(largest + n * kLanes, largest + (n + 1) * kLanes));
+  }
+}
+
+void GramRunner::leave_out_nonfinite(const Job& job, std::size_t count, double* sums) {
+  auto* rows = reinterpret_cast<double*>(rows_.data());
+  double* nan = sums + pairs(job.inputs) + 2 * job.inputs;
+  double* inf = nan + job.inputs;
+  for (std::size_t i = 0; i < count; ++i) {
+    bool finite = true;
+    for (std::size_t n = 0; n < job.inputs; ++n) {
+      const double x = rows[n * block_ + i];
+      if (std::isfinite(x)) continue;
+      finite = false;
+      ++(std::isnan(x) ? nan : inf)[n];
+    }
+    for (std::size_t n = 0; !finite && n < job.inputs; ++n) rows[n * block_ + i] = 0;
+  }
+}
+
+}  // namespace ckpt

@@ -1,0 +1,58 @@
+/** Sums of products, one element at a time: the slow twin of the native `gram`, in the same order of additions. */
+import type { FloatDtypeName } from '../dtype.ts';
+import { decodeFloat } from './float.ts';
+
+/** Elements of a span, and partial sums of each sum in it: element i of a span is added to lane i % LANES. */
+const SPAN = 8192;
+const LANES = 8;
+
+export interface GramInput {
+  /** Little-endian elements; any alignment. */
+  readonly bytes: Uint8Array;
+  readonly dtype: FloatDtypeName;
+}
+
+/** Where the sum of products of inputs i ≤ j lies in a triangle of N inputs, row by row. */
+export function gramPair(inputs: number, i: number, j: number): number {
+  return inputs * i - (i * (i + 1)) / 2 + j;
+}
+
+/** Numbers of a span: sums of products, then for each input the square of its step, its largest step, its NaNs, its infinities. */
+export function gramWidth(inputs: number): number {
+  return (inputs * (inputs + 1)) / 2 + 4 * inputs;
+}
+
+/** The rows of all spans of `count` elements, as `GramResult.sums` has them. */
+export function gramReference(inputs: readonly GramInput[], count: number, steps: boolean): Float64Array {
+  const views = inputs.map(({ bytes, dtype }) => ({ dtype, view: new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength) }));
+  const [n, width] = [inputs.length, gramWidth(inputs.length)];
+  const pairs = (n * (n + 1)) / 2;
+  const spans = Math.ceil(count / SPAN);
+  const sums = new Float64Array(spans * width);
+  for (let span = 0; span < spans; span++) {
+    const row = sums.subarray(span * width, (span + 1) * width);
+    const lanes = Array.from({ length: pairs + n }, () => new Float64Array(LANES));
+    for (let i = span * SPAN; i < Math.min(count, (span + 1) * SPAN); i++) {
+      const x = views.map(({ dtype, view }) => decodeFloat(dtype, view, i));
+      if (!x.every(Number.isFinite)) {
+        for (const [k, value] of x.entries()) {
+          if (Number.isNaN(value)) row[pairs + 2 * n + k]! += 1;
+          else if (!Number.isFinite(value)) row[pairs + 3 * n + k]! += 1;
+        }
+        continue;
+      }
+      for (let k = 0; k < n; k++) {
+        for (let l = k; l < n; l++) lanes[gramPair(n, k, l)]![i % LANES]! += x[k]! * x[l]!;
+        if (!steps || k === 0) continue;
+        const step = x[k]! - x[k - 1]!;
+        lanes[pairs + k]![i % LANES]! += step * step;
+        row[pairs + n + k] = Math.max(row[pairs + n + k]!, Math.sqrt(step * step));
+      }
+    }
+    for (const [sum, lane] of lanes.entries()) {
+      const halves = [0, 1, 2, 3].map((l) => lane[l]! + lane[l + 4]!);
+      row[sum] = halves[0]! + halves[2]! + (halves[1]! + halves[3]!);
+    }
+  }
+  return sums;
+}

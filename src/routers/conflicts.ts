@@ -1,0 +1,123 @@
+import { ByteReader } from '../checkpoint/byte-reader.ts';
+import type { Checkpoint } from '../checkpoint/types.ts';
+import type { FloatDtypeName } from '../dtype.ts';
+import type { Conflict, Warning } from '../errors.ts';
+import { checkpointRoles } from '../naming/checkpoint-roles.ts';
+import { decodeFloats } from '../reference/decode.ts';
+import { FLOAT_BYTES } from '../reference/float.ts';
+import { routingFunction } from '../routing/functions.ts';
+import { readRouter } from '../routing/read.ts';
+import { routersOf } from '../routing/routers.ts';
+import type { RouterLayer } from '../routing/types.ts';
+import { identityOf, MARGIN } from './identity.ts';
+import { pickColumns, planSample, readSample, routerColumns } from './sample.ts';
+import { cosines, dot, type UnitRows, unitRows } from './similarity.ts';
+import { movesText } from './text.ts';
+
+/** Columns of a router's row that are compared, and elements of an expert where rows seem to have moved. */
+const ROUTER_COLUMNS = 64;
+const EXPERT_ELEMENTS = 192;
+const SEED = 0;
+/** A router of no more bytes is read whole rather than row by row. */
+const WHOLE_BYTES = 256 * 1024;
+
+interface Sampled {
+  readonly checkpoint: Checkpoint;
+  readonly layer: RouterLayer;
+  readonly rows: UnitRows;
+}
+
+/**
+ * What stands in the way of averaging the experts of these checkpoints: layers whose experts changed places between neighbours. Nothing for dense models. Reads
+ * some columns of each router; experts' weights only where router rows seem to have moved. Layers of other shapes are not its business.
+ *
+ * @param checkpoints the members, oldest first
+ * @returns E_PERMUTED a pair and layer; and W_EXPERT_ORDER where router rows alone have moved
+ * @throws MergeError E_INPUT_CHANGED; `signal.reason` on an abort
+ */
+export async function routerConflicts(
+  checkpoints: readonly Checkpoint[],
+  signal?: AbortSignal,
+): Promise<{ readonly conflicts: readonly Conflict[]; readonly warnings: readonly Warning[] }> {
+  const conflicts: Conflict[] = [];
+  const warnings: Warning[] = [];
+  const roles = await Promise.all(checkpoints.map(checkpointRoles));
+  const found = checkpoints.map((checkpoint, m) => new Map(routersOf(checkpoint, roles[m]!).layers.map((l) => [l.router.name, l])));
+  const names = [...(found.at(-1)?.keys() ?? [])];
+  const centred = routingFunction(roles.at(-1)?.config ?? null)?.score === 'softmax';
+  const reader = new ByteReader();
+  try {
+    for (const name of names) {
+      let previous: Sampled | null = null;
+      for (const [m, checkpoint] of checkpoints.entries()) {
+        signal?.throwIfAborted();
+        const layer = found[m]!.get(name);
+        if (layer === undefined) continue;
+        const rows = unitRows(await routerSample(reader, checkpoint, layer), layer.experts, centred);
+        const sampled: Sampled = { checkpoint, layer, rows };
+        if (previous !== null && previous.layer.experts === layer.experts && previous.rows.width === rows.width) {
+          const pair = await comparePair(previous, sampled, reader);
+          if (pair?.code === 'E_PERMUTED') conflicts.push(pair);
+          else if (pair !== null) warnings.push(pair);
+        }
+        previous = sampled;
+      }
+    }
+  } finally {
+    await reader.close();
+  }
+  return { conflicts, warnings };
+}
+
+type Pair = (Conflict & { readonly code: 'E_PERMUTED' }) | (Warning & { readonly code: 'W_EXPERT_ORDER' });
+
+async function comparePair(a: Sampled, b: Sampled, reader: ByteReader): Promise<Pair | null> {
+  const { experts, layer, router } = b.layer;
+  if (cannotHaveMoved(a.rows, b.rows)) return null;
+  const byRouter = cosines(a.rows, b.rows);
+  if ((await identityOf(byRouter, null, experts)).status === 'same') return null;
+  const [x, y] = [await expertSample(a, reader), await expertSample(b, reader)];
+  const byWeights = x !== null && y !== null && x.key === y.key ? cosines(x.rows, y.rows) : null;
+  const { status, moved } = await identityOf(byRouter, byWeights, experts);
+  const where = `between ${a.checkpoint.path} and ${b.checkpoint.path}`;
+  if (status === 'permuted') {
+    const message = `layer ${layer}: ${movesText(moved)} ${where}`;
+    return { code: 'E_PERMUTED', message, file: b.checkpoint.path, tensor: router.name };
+  }
+  const but = byWeights === null ? 'the experts could not be compared' : 'the experts did not';
+  return {
+    code: 'W_EXPERT_ORDER',
+    message: `layer ${layer}: rows of the router (${router.name}) look exchanged ${where}, and ${but}: ${movesText(moved)}`,
+  };
+}
+
+/** Where every row is so near to itself that no other order could be better by {@link MARGIN}. */
+function cannotHaveMoved(a: UnitRows, b: UnitRows): boolean {
+  const row = ({ data, width }: UnitRows, e: number) => data.subarray(e * width, (e + 1) * width);
+  for (let e = 0; e < a.count; e++) if (1 - dot(row(a, e), row(b, e)) >= MARGIN.gain) return false;
+  return true;
+}
+
+async function expertSample({ checkpoint, layer }: Sampled, reader: ByteReader): Promise<{ key: string; rows: UnitRows } | null> {
+  const plan = planSample(checkpoint, layer, EXPERT_ELEMENTS, SEED);
+  if (plan === null) return null;
+  return { key: plan.key, rows: unitRows(await readSample(checkpoint, plan, layer.experts, reader), layer.experts, false) };
+}
+
+/** [experts x count] some columns of a router. */
+async function routerSample(reader: ByteReader, checkpoint: Checkpoint, layer: RouterLayer): Promise<Float64Array> {
+  const { router, experts, width, transposed } = layer;
+  const dtype = router.dtype as FloatDtypeName;
+  const columns = routerColumns(width, ROUTER_COLUMNS, SEED);
+  if (transposed || experts * width * FLOAT_BYTES[dtype] <= WHOLE_BYTES) {
+    return pickColumns((await readRouter(reader, checkpoint, { ...layer, logitBias: null, correctionBias: null })).rows, experts, columns);
+  }
+  const { path, header } = checkpoint.shards[router.shard]!;
+  const start = header.dataStart + header.tensors.begin[router.row]!;
+  const out = new Float64Array(experts * columns.count);
+  for (let e = 0; e < experts; e++) {
+    const bytes = await reader.read(path, start + (e * width + columns.from) * FLOAT_BYTES[dtype], columns.count * FLOAT_BYTES[dtype]);
+    out.set(decodeFloats(dtype, bytes), e * columns.count);
+  }
+  return out;
+}

@@ -1,0 +1,144 @@
+import { ByteReader } from '../checkpoint/byte-reader.ts';
+import type { Checkpoint } from '../checkpoint/types.ts';
+import type { Warning } from '../errors.ts';
+import { layerChoice, type RouterLogits, routerLogits } from '../routing/choice.ts';
+import { readRouter } from '../routing/read.ts';
+import type { RouterInputs, RouterWeights, RoutingFunction } from '../routing/types.ts';
+import { biasDrift, Midpoint, routerDrift } from './drift.ts';
+import { identityOf } from './identity.ts';
+import type { MemberLayers } from './layers.ts';
+import { pickColumns, planSample, readSample, routerColumns, type SamplePlan } from './sample.ts';
+import { cosines, type UnitRows, unitRows } from './similarity.ts';
+import type { IdentitySample, LayerReport, PairIdentity, RouterDrift } from './types.ts';
+
+/** Multiplications that comparing experts may take: some ten seconds of one core. */
+const WORK = 12e9;
+const FEWEST = 128;
+const MOST = 4096;
+
+export interface ExamineOptions {
+  readonly checkpoints: readonly Checkpoint[];
+  /** One a checkpoint. */
+  readonly weights: readonly number[];
+  readonly routing: RoutingFunction | null;
+  /** Inputs on which the choice of experts is compared; null where it is not. */
+  readonly inputs: (layer: MemberLayers, reader: ByteReader) => Promise<RouterInputs | null>;
+  readonly seed: number;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
+}
+
+export interface Examined {
+  readonly layers: readonly LayerReport[];
+  readonly sample: Pick<IdentitySample, 'routerColumns' | 'expertElements'>;
+  readonly bytesRead: number;
+  readonly warnings: readonly Warning[];
+}
+
+/** What is remembered of one member while the next is looked at. */
+interface Seen {
+  readonly router: RouterWeights;
+  readonly rows: UnitRows;
+  readonly experts: UnitRows | null;
+  readonly sampled: string | null;
+}
+
+/** Elements of an expert that are compared: as many as the work allows, which goes with layers, pairs of members and the square of the experts. */
+export function sampleSize(layers: readonly MemberLayers[], members: number): number {
+  const pairs = layers.reduce((sum, { newest }) => sum + 2 * Math.max(1, members - 1) * newest.experts ** 2, 0);
+  return Math.max(FEWEST, Math.min(MOST, Math.floor(WORK / pairs)));
+}
+
+/**
+ * Looks at every layer of every member, one after the other: in memory are two routers, the oldest one, their sum, and the logits of all.
+ *
+ * @throws MergeError E_INPUT_CHANGED where a file is shorter than its header says; `signal.reason` on an abort
+ */
+export async function examineLayers(layers: readonly MemberLayers[], options: ExamineOptions): Promise<Examined> {
+  const reader = new CountingReader();
+  const size = sampleSize(layers, options.checkpoints.length);
+  const warnings: Warning[] = [];
+  const reports: LayerReport[] = [];
+  let expertElements: number | null = null;
+  try {
+    for (const layer of layers) {
+      const plans = options.checkpoints.map((checkpoint, m) => planSample(checkpoint, layer.members[m]!, size, options.seed));
+      if (plans.every((plan) => plan !== null)) expertElements = Math.max(expertElements ?? 0, plans[0]!.width);
+      reports.push(await examineLayer(layer, plans, { ...options, reader, size, warnings }));
+      options.onProgress?.(reports.length, layers.length);
+    }
+  } finally {
+    await reader.close();
+  }
+  const columns = Math.max(...layers.map(({ newest }) => Math.min(newest.width, size)));
+  return { layers: reports, sample: { routerColumns: columns, expertElements }, bytesRead: reader.bytes, warnings };
+}
+
+interface LayerOptions extends ExamineOptions {
+  readonly reader: ByteReader;
+  readonly size: number;
+  readonly warnings: Warning[];
+}
+
+async function examineLayer(layer: MemberLayers, plans: readonly (SamplePlan | null)[], options: LayerOptions): Promise<LayerReport> {
+  const { checkpoints, weights, routing, reader, seed, size, signal, warnings } = options;
+  const { experts, width, router } = layer.newest;
+  const columns = routerColumns(width, size, seed);
+  const inputs = routing === null ? null : await options.inputs(layer, reader);
+  const identity: PairIdentity[] = [];
+  const drift: RouterDrift[] = [];
+  const logits: RouterLogits[] = [];
+  const midpoint = new Midpoint(experts, width);
+  let oldest: RouterWeights | null = null;
+  let previous: Seen | null = null;
+  for (const [m, checkpoint] of checkpoints.entries()) {
+    signal?.throwIfAborted();
+    const weight: RouterWeights = await readRouter(reader, checkpoint, layer.members[m]!);
+    const broken = weight.rows.findIndex((v) => !Number.isFinite(v));
+    if (broken >= 0) {
+      const message = `${router.name} of ${checkpoint.path} holds ${weight.rows[broken]} (expert ${Math.floor(broken / width)})`;
+      warnings.push({ code: 'W_ROUTER', message });
+    }
+    const plan = plans[m]!;
+    const seen: Seen = {
+      router: weight,
+      rows: unitRows(pickColumns(weight.rows, experts, columns), experts, routing?.score === 'softmax'),
+      experts: plan === null ? null : unitRows(await readSample(checkpoint, plan, experts, reader), experts, false),
+      sampled: plan?.key ?? null,
+    };
+    if (inputs !== null) logits.push(routerLogits(inputs, weight));
+    midpoint.add(weight.rows, weights[m]!);
+    if (previous !== null) {
+      identity.push(await pairIdentity(previous, seen));
+      drift.push(driftOf(previous.router, weight, experts));
+    }
+    oldest ??= weight;
+    previous = seen;
+  }
+  return {
+    ...{ layer: layer.layer, mtp: layer.mtp, name: router.name, experts, hidden: width },
+    ...{ identity, drift },
+    overall: checkpoints.length > 2 ? driftOf(oldest!, previous!.router, experts) : null,
+    midpoint: midpoint.result(),
+    choice: inputs === null ? null : layerChoice(routing!, layer.layer, experts, inputs, logits, weights),
+  };
+}
+
+function pairIdentity(a: Seen, b: Seen): Promise<PairIdentity> {
+  const comparable = a.experts !== null && b.experts !== null && a.sampled === b.sampled;
+  return identityOf(cosines(a.rows, b.rows), comparable ? cosines(a.experts, b.experts) : null, a.rows.count);
+}
+
+function driftOf(a: RouterWeights, b: RouterWeights, experts: number): RouterDrift {
+  const bias = a.correctionBias === null || b.correctionBias === null ? null : biasDrift(a.correctionBias, b.correctionBias);
+  return { ...routerDrift(a.rows, b.rows, experts), correctionBias: bias };
+}
+
+class CountingReader extends ByteReader {
+  bytes = 0;
+
+  override read(path: string, offset: number, length: number): Promise<Buffer> {
+    this.bytes += length;
+    return super.read(path, offset, length);
+  }
+}

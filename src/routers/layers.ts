@@ -1,0 +1,86 @@
+import type { Checkpoint } from '../checkpoint/types.ts';
+import { type Conflict, MergeError, type Warning } from '../errors.ts';
+import { type CheckpointRoles, checkpointRoles } from '../naming/checkpoint-roles.ts';
+import { routersOf } from '../routing/routers.ts';
+import type { RouterLayer } from '../routing/types.ts';
+
+/** One MoE layer in every member. */
+export interface MemberLayers {
+  readonly layer: number;
+  readonly mtp: boolean;
+  /** Of the newest member. */
+  readonly newest: RouterLayer;
+  /** [N] */
+  readonly members: readonly RouterLayer[];
+}
+
+/** The layers that routers can be compared in. */
+export interface ComparedLayers {
+  readonly layers: readonly MemberLayers[];
+  /** Of the newest member. */
+  readonly roles: CheckpointRoles;
+  readonly warnings: readonly Warning[];
+}
+
+/**
+ * Pairs the MoE layers of checkpoints, the newest's for measure. Reads configurations only.
+ *
+ * @throws MergeError E_NO_ROUTERS where the newest has none; E_TENSOR_MISSING, E_TENSOR_EXTRA, E_SHAPE (E_CONFLICTS for several kinds) where another has other layers or other
+ *   numbers of experts, all of them in `details.conflicts`
+ */
+export async function compareLayers(checkpoints: readonly Checkpoint[]): Promise<ComparedLayers> {
+  const roles = await Promise.all(checkpoints.map(checkpointRoles));
+  const found = checkpoints.map((checkpoint, m) => routersOf(checkpoint, roles[m]!));
+  const newest = found.at(-1)!;
+  const { path } = checkpoints.at(-1)!;
+  if (newest.layers.length === 0) throw noRouters(path, newest.skipped);
+  const conflicts: Conflict[] = [];
+  const wanted = new Map(newest.layers.map((layer) => [layer.router.name, layer]));
+  const byName = found.map(({ layers }, m) => {
+    const file = checkpoints[m]!.path;
+    for (const { router } of layers) {
+      if (!wanted.has(router.name))
+        conflicts.push({
+          code: 'E_TENSOR_EXTRA',
+          message: `${file} has a router ${router.name}, which ${path} has not`,
+          file,
+          tensor: router.name,
+        });
+    }
+    return new Map(layers.map((layer) => [layer.router.name, layer]));
+  });
+  for (const [name, { experts, width }] of wanted) {
+    for (const [m, layers] of byName.entries()) {
+      const file = checkpoints[m]!.path;
+      const other = layers.get(name);
+      if (other === undefined)
+        conflicts.push({ code: 'E_TENSOR_MISSING', message: `${file} has no router ${name}, which ${path} has`, file, tensor: name });
+      else if (other.experts !== experts || other.width !== width) {
+        const message = `router ${name} is for ${other.experts} experts of width ${other.width} in ${file}, for ${experts} of width ${width} in ${path}`;
+        conflicts.push({ code: 'E_SHAPE', message, file, tensor: name });
+      }
+    }
+  }
+  refuse(conflicts);
+  return {
+    layers: newest.layers.map((layer) => ({
+      ...{ layer: layer.layer, mtp: layer.mtp, newest: layer },
+      members: byName.map((layers) => layers.get(layer.router.name)!),
+    })),
+    roles: roles.at(-1)!,
+    warnings: newest.skipped.map(({ tensor, reason }) => ({ code: 'W_ROUTER', message: `${tensor} is left out: ${reason}` })),
+  };
+}
+
+function noRouters(file: string, skipped: readonly { readonly tensor: string; readonly reason: string }[]): MergeError {
+  const why = skipped.map(({ tensor, reason }) => `; ${tensor} was left out: ${reason}`).join('');
+  return new MergeError('E_NO_ROUTERS', `${file} has no router that can be looked at${why}`, { details: { file } });
+}
+
+function refuse(conflicts: readonly Conflict[]): void {
+  const [first] = conflicts;
+  if (first === undefined) return;
+  const code = conflicts.every((conflict) => conflict.code === first.code) ? first.code : 'E_CONFLICTS';
+  const message = conflicts.length === 1 ? first.message : `${conflicts.length} routers do not fit each other`;
+  throw new MergeError(code, message, { details: { ...(first.file === undefined ? {} : { file: first.file }), conflicts } });
+}

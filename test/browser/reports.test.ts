@@ -1,0 +1,186 @@
+import type { Browser } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { printable } from '../../src/cli/format.ts';
+import { diffPage } from '../../src/html/diff-page.ts';
+import { lineChart } from '../../src/html/line-chart.ts';
+import { htmlPage } from '../../src/html/page.ts';
+import { routersPage } from '../../src/html/routers-page.ts';
+import { lowContrast } from './contrast.ts';
+import { hoverCell, openPage, startBrowser } from './open-page.ts';
+import { sampleDiff } from './sample-diff.ts';
+import { sampleRouters } from './sample-routers.ts';
+
+/** Names that would run, or break out of where they stand, if they were taken as markup. */
+const HOSTILE = [
+  `<img src=x onerror="alert('img')">`,
+  `</script><script>alert('script')</script>`,
+  `"><svg onload=alert(1)>`,
+  `' onmouseover='alert(2)`,
+  `</table></details><style>*{display:none}</style>`,
+  `</text></svg><iframe src="https://example.org/"></iframe>`,
+  '<!--',
+  'line\u2028separator\u202Eoverride\u0000nul',
+  `{{constructor.constructor("alert(3)")()}}$\{alert(4)}`,
+];
+
+const PAGES = {
+  'a diff': diffPage(sampleDiff({ layers: 6, experts: 8, checkpoints: 3 })),
+  'a report on routers': routersPage(sampleRouters({ layers: 6, members: 4 })),
+};
+
+let browser: Browser;
+beforeAll(async () => {
+  browser = await startBrowser();
+});
+afterAll(() => browser.close());
+
+describe.each(Object.entries(PAGES))('the page of %s', (_, text) => {
+  it.each(['light', 'dark'] as const)('asks for nothing, complains of nothing, and can be read in %s', async (colorScheme) => {
+    const { page, incidents } = await openPage(browser, text, { colorScheme });
+    expect(await page.evaluate(lowContrast)).toEqual([]);
+    await page.mouse.wheel(0, 4000);
+    expect(incidents).toEqual([]);
+    await page.context().close();
+  });
+
+  it('shows its drawings without JavaScript', async () => {
+    const { page, incidents } = await openPage(browser, text, { javaScriptEnabled: false });
+    const drawings = await page.locator('figure svg').all();
+    expect(drawings.length).toBeGreaterThan(2);
+    for (const drawing of drawings) {
+      expect(await drawing.isVisible()).toBe(true);
+      expect(await drawing.locator('text').first().isVisible()).toBe(true);
+    }
+    await page.locator('figure summary').first().click();
+    expect(await page.locator('figure table').first().isVisible()).toBe(true);
+    expect(incidents).toEqual([]);
+    await page.context().close();
+  });
+
+  it('fits a telephone: what is wider scrolls by itself', async () => {
+    const { page } = await openPage(browser, text, { width: 390 });
+    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(390);
+    await page.context().close();
+  });
+
+  it('prints its drawings and not the interactive charts', async () => {
+    const { page } = await openPage(browser, text);
+    await page.emulateMedia({ media: 'print' });
+    for (const drawing of await page.locator('figure svg').all()) expect(await drawing.isVisible()).toBe(true);
+    expect(await page.locator('.plot:visible').count()).toBe(0);
+    await page.context().close();
+  });
+});
+
+describe('hovering', () => {
+  it('shows value, row, column and remark of the cell under the pointer, as its table has them', async () => {
+    const { page } = await openPage(browser, PAGES['a diff']);
+    const figure = page.locator('figure.heat', { hasText: 'By layer and expert' }).first();
+    const svg = figure.locator('svg');
+    await svg.scrollIntoViewIfNeeded();
+    const inTable = async (row: number, column: number): Promise<string | null> =>
+      figure.locator('tbody tr').nth(row).locator('td').nth(column).textContent();
+    for (const [row, column] of [
+      [0, 0],
+      [5, 7],
+      [1, 3],
+    ] as const) {
+      await hoverCell(svg, row, column);
+      const tip = page.locator('.tip:visible');
+      expect(await tip.locator('b').textContent()).toBe((await inTable(row, column))!.trim());
+      expect(await tip.locator('span').first().textContent()).toBe(`layer ${row}`);
+      expect(await tip.locator('span').nth(1).textContent()).toBe(`expert ${column}`);
+    }
+    expect(await page.locator('.tip:visible').textContent()).toContain('40 times further apart');
+    await svg.hover({ position: { x: 2, y: 2 } });
+    expect(await page.locator('.tip:visible').count()).toBe(0);
+    await page.context().close();
+  });
+
+  it('shows the numbers of a line chart with their errors, and dragging zooms', async () => {
+    const points = Array.from({ length: 11 }, (_, i) => ({ x: 100 * i, y: 2 - i / 10, error: 0.01 }));
+    const chart = lineChart({ title: 'Loss', x: { label: 'step' }, y: { label: 'nats' }, series: [{ label: HOSTILE[0]!, points }] });
+    const text = htmlPage({
+      title: 'Lines',
+      summary: { headline: 'One chart.', tone: 'good' },
+      sections: [{ title: 'Chart', parts: [chart] }],
+    });
+    const { page, incidents } = await openPage(browser, text);
+    expect(await page.locator('figure svg').isVisible()).toBe(false);
+    const plot = page.locator('.plot .u-over');
+    const box = (await plot.boundingBox())!;
+    await page.mouse.move(box.x + box.width / 2, box.y + 40);
+    await expect.poll(() => page.locator('.u-legend').textContent()).toContain('1.50000 ± 0.010');
+    expect(await page.locator('.u-legend').textContent()).toContain(HOSTILE[0]!);
+
+    await page.mouse.down();
+    await page.mouse.move(box.x + box.width * 0.9, box.y + 60, { steps: 4 });
+    await page.mouse.up();
+    await page.mouse.move(box.x + 2, box.y + 40);
+    await expect.poll(() => page.locator('.u-legend').textContent()).toContain('1.50000 ± 0.010');
+    await page.mouse.dblclick(box.x + 20, box.y + 40);
+    await page.mouse.move(box.x + 2, box.y + 40);
+    await expect.poll(() => page.locator('.u-legend').textContent()).toContain('2 ± 0.010');
+
+    await page.emulateMedia({ colorScheme: 'dark' });
+    expect(await page.locator('.plot canvas').count()).toBe(1);
+    expect(incidents).toEqual([]);
+    await page.context().close();
+  });
+});
+
+describe('hostile names', () => {
+  let plain: readonly Consistence[];
+  beforeAll(async () => {
+    plain = [await consistence(PAGES['a diff']), await consistence(PAGES['a report on routers'])];
+  });
+
+  it.each(HOSTILE)('%j is text, wherever it stands', async (name) => {
+    const diff = sampleDiff({ layers: 4, experts: 2, checkpoints: 3, name });
+    const checkpoints = diff.checkpoints.map((checkpoint, i) => ({ ...checkpoint, path: `${name}${i}`, step: null }));
+    const router = sampleRouters({ layers: 4, members: 3, name });
+    const members = router.members.map((member, i) => ({ ...member, path: `${name}${i}`, step: null }));
+    const hostile = [await consistence(diffPage({ ...diff, checkpoints })), await consistence(routersPage({ ...router, members }))];
+    expect(hostile.map(({ kinds }) => kinds)).toEqual(plain.map(({ kinds }) => kinds));
+    expect(hostile.map(({ handlers }) => handlers)).toEqual([0, 0]);
+    expect(hostile[0]!.text).toContain(`${printable(name)} holds 3 NaN`);
+  });
+
+  interface Consistence {
+    /** Names of the elements. */
+    readonly kinds: readonly string[];
+    /** Elements with an attribute that would run. */
+    readonly handlers: number;
+    readonly text: string;
+  }
+
+  /** What a page consists of when the pointer has been on a cell of each map; it must come about without incident. */
+  async function consistence(text: string): Promise<Consistence> {
+    const { page, incidents } = await openPage(browser, text);
+    for (const svg of await page.locator('figure.heat svg').all()) await hoverCell(svg, 0, 1);
+    const found = await page.evaluate(() => {
+      const all = [...document.querySelectorAll('*')];
+      const handlers = all.filter((element) => [...element.attributes].some(({ name }) => name.startsWith('on')));
+      return {
+        kinds: [...new Set(all.map((element) => element.tagName.toLowerCase()))].filter((kind) => kind !== 'br').sort(),
+        handlers: handlers.length,
+        text: document.body.innerText,
+      };
+    });
+    expect(incidents).toEqual([]);
+    await page.context().close();
+    return found;
+  }
+});
+
+it('opens a map of 60 layers and 256 experts, and finds its last cell', async () => {
+  const text = diffPage(sampleDiff({ layers: 60, experts: 256 }));
+  expect(text.length).toBeLessThan(5_000_000);
+  const { page, incidents } = await openPage(browser, text);
+  const svg = page.locator('figure.heat svg').nth(1);
+  await svg.scrollIntoViewIfNeeded();
+  await hoverCell(svg, 59, 255);
+  expect(await page.locator('.tip:visible').innerText()).toContain('layer 59\nexpert 255');
+  expect(incidents).toEqual([]);
+  await page.context().close();
+});

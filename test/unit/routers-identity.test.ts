@@ -1,0 +1,192 @@
+import { describe, expect, it } from 'vitest';
+import { assignment, identityOf } from '../../src/routers/identity.ts';
+import { cosines, dot, unitRows } from '../../src/routers/similarity.ts';
+import { seeded } from '../support/safetensors.ts';
+
+/** Standard normal numbers from uniform ones (twelve of them, summed). */
+function normals(seed: number): () => number {
+  const random = seeded(seed);
+  return () => Array.from({ length: 12 }, () => random(1 << 30) / (1 << 30)).reduce((a, b) => a + b, -6);
+}
+
+/** A healthy step of training: every expert near itself. */
+function trained(experts: number, width: number, seed: number, noise = 0.3): { before: Float64Array; after: Float64Array } {
+  const normal = normals(seed);
+  const before = Float64Array.from({ length: experts * width }, normal);
+  return { before, after: before.map((v) => v + noise * normal()) };
+}
+
+/** Row e of the result is row order[e]. */
+function reordered(rows: Float64Array, order: readonly number[]): Float64Array {
+  const width = rows.length / order.length;
+  return Float64Array.from(order.flatMap((e) => [...rows.subarray(e * width, (e + 1) * width)]));
+}
+
+async function compare(router: ReturnType<typeof trained>, weights: ReturnType<typeof trained> | null, experts: number, centred = true) {
+  const of = ({ before, after }: ReturnType<typeof trained>, mean: boolean) =>
+    cosines(unitRows(before.slice(), experts, mean), unitRows(after.slice(), experts, mean));
+  return identityOf(of(router, centred), weights === null ? null : of(weights, false), experts);
+}
+
+describe('cosines', () => {
+  it.each([3, 4, 9])('of %i rows are what the definition gives, whatever falls out of the blocks of four', (count) => {
+    const normal = normals(count);
+    const a = Float64Array.from({ length: count * 5 }, normal);
+    const b = Float64Array.from({ length: count * 5 }, normal);
+    const found = cosines(unitRows(a.slice(), count, false), unitRows(b.slice(), count, false));
+    for (let i = 0; i < count; i++) {
+      for (let j = 0; j < count; j++) {
+        const [x, y] = [a.subarray(i * 5, i * 5 + 5), b.subarray(j * 5, j * 5 + 5)];
+        expect(found[i * count + j]).toBeCloseTo(dot(x, y) / Math.sqrt(dot(x, x) * dot(y, y)), 12);
+      }
+    }
+  });
+
+  it('of rows that are all alike are 0 once their mean is removed, though the mean is rounded', async () => {
+    const rows = Float64Array.from({ length: 7 * 3 }, (_, i) => [0.1, 0.7, -1 / 3][i % 3]!);
+    expect([...unitRows(rows, 7, true).data].every((v) => v === 0)).toBe(true);
+  });
+
+  it('of rows that hold NaN are 0, and leave the others alone', async () => {
+    const rows = Float64Array.from([1, 0, Number.NaN, 1, 0, 2]);
+    expect([...unitRows(rows, 3, false).data]).toEqual([1, 0, 0, 0, 0, 1]);
+    const centred = unitRows(Float64Array.from([1, 0, Number.NaN, 1, 3, 0]), 3, true);
+    expect([...centred.data]).toEqual([-1, 0, 0, 0, 1, 0]);
+  });
+});
+
+describe('assignment', () => {
+  it('has the largest sum of all permutations', async () => {
+    const random = seeded(7);
+    const permutations = (n: number): number[][] =>
+      n === 0 ? [[]] : permutations(n - 1).flatMap((p) => Array.from({ length: n }, (_, at) => [...p.slice(0, at), n - 1, ...p.slice(at)]));
+    for (let n = 1; n <= 6; n++) {
+      for (let round = 0; round < 20; round++) {
+        // Few different values: ties are where such algorithms loop.
+        const s = Float64Array.from({ length: n * n }, () => random(round % 2 === 0 ? 4 : 1000) / 7);
+        const sum = (p: readonly number[]) => p.reduce((total, f, e) => total + s[e * n + f]!, 0);
+        const best = Math.max(...permutations(n).map(sum));
+        const found = await assignment(s, n);
+        expect([...found].sort((a, b) => a - b)).toEqual(Array.from({ length: n }, (_, e) => e));
+        expect(sum(found)).toBeCloseTo(best, 12);
+      }
+    }
+  });
+
+  it('of 256 experts finds a permutation that was applied', async () => {
+    const random = seeded(3);
+    const order = Array.from({ length: 256 }, (_, e) => e);
+    for (let i = 255; i > 0; i--) {
+      const j = random(i + 1);
+      [order[i], order[j]] = [order[j]!, order[i]!];
+    }
+    const s = Float64Array.from({ length: 256 * 256 }, (_, i) => (order[Math.floor(i / 256)] === i % 256 ? 0.9 : random(1000) / 2000));
+    expect(await assignment(s, 256)).toEqual(order);
+  });
+
+  it('is the identity where all is equal', async () => {
+    expect(await assignment(new Float64Array(25), 5)).toEqual([0, 1, 2, 3, 4]);
+  });
+});
+
+describe('identity of experts', () => {
+  const E = 8;
+  const router = trained(E, 64, 1);
+  const weights = trained(E, 192, 2);
+
+  it('holds in a healthy step', async () => {
+    const found = await compare(router, weights, E);
+    expect(found).toMatchObject({ status: 'same', moved: [], by: null, ties: [] });
+    expect(found.margin.router).toBeGreaterThan(0.3);
+    expect(found.margin.weights).toBeGreaterThan(0.3);
+  });
+
+  it('is lost where all experts are permuted, and where two are exchanged', async () => {
+    const all = [3, 0, 1, 2, 7, 6, 5, 4];
+    const permuted = (r: typeof router, order: readonly number[]) => ({ before: r.before, after: reordered(r.after, order) });
+    const found = await compare(permuted(router, all), permuted(weights, all), E);
+    expect(found.status).toBe('permuted');
+    // Row e of the newer checkpoint is the old expert all[e].
+    expect(found.moved).toEqual(all.map((from, to) => ({ from, to })).sort((a, b) => a.from - b.from));
+    const two = [0, 1, 5, 3, 4, 2, 6, 7];
+    const swapped = await compare(permuted(router, two), permuted(weights, two), E);
+    expect(swapped).toMatchObject({
+      status: 'permuted',
+      moved: [
+        { from: 2, to: 5 },
+        { from: 5, to: 2 },
+      ],
+    });
+    expect(swapped.margin.router).toBeLessThan(0);
+  });
+
+  it('is lost where experts upcycled from one, still much alike, are exchanged', async () => {
+    const normal = normals(5);
+    const common = Float64Array.from({ length: 192 }, normal);
+    const before = Float64Array.from({ length: E * 192 }, (_, i) => common[i % 192]! + 0.3 * normal());
+    const after = reordered(
+      before.map((v) => v + 0.03 * normal()),
+      [1, 0, 2, 3, 4, 5, 6, 7],
+    );
+    const swapped = { before: router.before, after: reordered(router.after, [1, 0, 2, 3, 4, 5, 6, 7]) };
+    expect(await compare(swapped, { before, after }, E)).toMatchObject({
+      status: 'permuted',
+      moved: [
+        { from: 0, to: 1 },
+        { from: 1, to: 0 },
+      ],
+    });
+  });
+
+  it('counts as kept where experts are identical (just upcycled), and says that they are', async () => {
+    const normal = normals(6);
+    const one = Float64Array.from({ length: 192 }, normal);
+    const alike = Float64Array.from({ length: E * 192 }, (_, i) => one[i % 192]!);
+    const rows = Float64Array.from({ length: E * 64 }, (_, i) => one[i % 64]!);
+    const found = await compare({ before: rows, after: rows }, { before: alike, after: alike.map((v) => 1.01 * v) }, E);
+    expect(found).toMatchObject({ status: 'same', moved: [], ties: [[0, 1, 2, 3, 4, 5, 6, 7]], margin: { router: null, weights: null } });
+  });
+
+  it('counts as kept where two experts are dead, and where two began anew', async () => {
+    const dead = (r: typeof router) => {
+      const width = r.after.length / E;
+      const zero = (rows: Float64Array) => rows.map((v, i) => (i < 2 * width ? 0 : v));
+      return { before: zero(r.before), after: zero(r.after) };
+    };
+    expect(await compare(dead(router), dead(weights), E, false)).toMatchObject({ status: 'same', moved: [], ties: [[0, 1]] });
+    const normal = normals(9);
+    const anew = (r: typeof router) => ({ before: r.before, after: r.after.map((v, i) => (i < (2 * r.after.length) / E ? normal() : v)) });
+    expect(await compare(anew(router), anew(weights), E)).toMatchObject({ status: 'same', moved: [] });
+  });
+
+  it('gives no alarm for a starved expert: its row shrinks and hardly turns, or noise takes it over', async () => {
+    const normal = normals(11);
+    const shrunk = (r: typeof router) => ({ before: r.before, after: r.after.map((v, i) => (i < r.after.length / E ? 1e-3 * v : v)) });
+    expect(await compare(shrunk(router), shrunk(weights), E)).toMatchObject({ status: 'same', moved: [], ties: [] });
+    const noise = (r: typeof router) => ({
+      before: r.before,
+      after: r.after.map((v, i) => (i < r.after.length / E ? 1e-3 * normal() : v)),
+    });
+    expect(await compare(noise(router), noise(weights), E)).toMatchObject({ status: 'same', moved: [] });
+  });
+
+  it('is in question, not lost, where router rows alone are exchanged, or weights alone, or weights cannot be seen', async () => {
+    const swap = [1, 0, 2, 3, 4, 5, 6, 7];
+    const swapped = (r: typeof router) => ({ before: r.before, after: reordered(r.after, swap) });
+    const moved = [
+      { from: 0, to: 1 },
+      { from: 1, to: 0 },
+    ];
+    expect(await compare(swapped(router), weights, E)).toMatchObject({ status: 'one-sided', by: 'router', moved });
+    expect(await compare(router, swapped(weights), E)).toMatchObject({ status: 'one-sided', by: 'weights', moved });
+    expect(await compare(swapped(router), null, E)).toMatchObject({ status: 'one-sided', by: 'router', moved, margin: { weights: null } });
+  });
+
+  it('does not see what a softmax does not see: a vector added to all rows', async () => {
+    const shift = Float64Array.from({ length: 64 }, normals(13));
+    const shifted = { before: router.before, after: router.after.map((v, i) => v + 50 * shift[i % 64]!) };
+    const found = await compare(shifted, weights, E);
+    expect(found.status).toBe('same');
+    expect(found.margin.router).toBeCloseTo((await compare(router, weights, E)).margin.router!, 6);
+  });
+});
