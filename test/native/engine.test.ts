@@ -234,7 +234,7 @@ describe('the shape fits the memory', () => {
   });
 
   test('first tiles shrink, then threads are given up, then there is no way', () => {
-    const perThread = (64 << 10) + 4 * 8 * 512;
+    const perThread = (64 << 10) + (4 + 4) * 8 * 512;
     expect(shapeOf({ threads: 4, memoryBytes: perThread * 4 })).toMatchObject({ threads: 4, tileBytes: 64 << 10 });
     expect(shapeOf({ threads: 4, memoryBytes: perThread * 2 })).toMatchObject({ threads: 2, tileBytes: 64 << 10 });
     expect(() => shapeOf({ memoryBytes: perThread - 1 })).toThrow(expect.objectContaining({ code: 'E_NO_MEMORY' }));
