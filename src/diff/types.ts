@@ -50,7 +50,7 @@ export interface DiffPair {
   readonly total: DiffCell;
   /** In the order of the roles. */
   readonly roles: readonly (DiffCell & { readonly role: DiffRole })[];
-  /** Every (layer, role) that has tensors: by layer, null first, then by role. */
+  /** Every (layer, role) that has tensors: by layer, null first, then by role. Of neighbours only, like what follows. */
   readonly layers: readonly DiffLayerCell[];
   /** Every (layer, expert) of routed experts; empty for a dense model. */
   readonly experts: readonly DiffExpertCell[];
@@ -89,7 +89,7 @@ export interface DiffFinding {
 /** Tensors that are not compared as numbers. */
 export interface DiffUncompared {
   readonly name: string;
-  readonly reason: 'integer' | 'quantised' | 'complex' | 'shape' | 'missing';
+  readonly reason: 'integer' | 'quantised' | 'complex';
   /** Whether all checkpoints hold the same bytes; null where that was not looked at. */
   readonly equal: boolean | null;
 }
