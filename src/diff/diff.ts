@@ -74,7 +74,7 @@ export async function diff(options: DiffOptions): Promise<DiffDocument> {
     verdict: verdictOf(pairs, findings, uncompared),
     bytesRead,
     seconds: (performance.now() - started) / 1000,
-    warnings: warnings.map(({ code, message }) => ({ code, message })),
+    warnings,
   };
 }
 

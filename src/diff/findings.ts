@@ -7,8 +7,9 @@ import type { DiffUnit } from './units.ts';
 const OUTLIER_FACTOR = 8;
 /** Of a kind there must be so many before one of them can stand out. */
 const LEAST_OF_A_KIND = 4;
-/** A single element that moved so many times further than its tensor's root mean square, of weights and of moves, was not trained there. */
+/** An element that moved so many times as far as its tensor's weights are large, and is most of what its tensor moved, was not trained there. */
 const SPIKE_FACTOR = 50;
+const FEW_ELEMENTS = 16;
 const NAMED = 10;
 
 /** What the findings are made from. */
@@ -23,6 +24,8 @@ export interface Evidence {
 export interface Draft extends Omit<DiffFinding, 'tensors'> {
   readonly units: readonly number[];
 }
+
+type Place = Pick<Draft, 'role' | 'layer' | 'expert'>;
 
 /** Everything that stands out, worst first: not finite, zero, far apart, unchanged. */
 export function findingsOf(evidence: Evidence, swapped: readonly Draft[]): DiffFinding[] {
@@ -63,81 +66,66 @@ function nonfinite({ paths, units, grams }: Evidence): Draft[] {
 function zeros({ paths, units, grams, groups }: Evidence): Draft[] {
   const drafts: Draft[] = [];
   const taken = new Set<number>();
-  const finite = (gram: Gram) => paths.every((_, n) => gram.nan(n) + gram.inf(n) === 0);
-  const look = (
-    what: string,
-    gram: Gram,
-    of: readonly number[],
-    place: Pick<Draft, 'role' | 'layer' | 'expert'>,
-    matrix: boolean,
-  ): void => {
-    if (!finite(gram) || gram.elements === 0 || of.every((i) => taken.has(i))) return;
+  const look = (what: string, gram: Gram, of: readonly number[], place: Place, matrix: boolean): void => {
+    if (gram.elements === 0 || !gram.complete || of.every((i) => taken.has(i))) return;
     const norms = paths.map((_, n) => gram.norm(n));
     const zero = norms.flatMap((norm, n) => (norm === 0 ? [n] : []));
-    if (zero.length === 0) return;
     const all = zero.length === paths.length;
-    if (all && !matrix) return;
+    if (zero.length === 0 || (all && !matrix)) return;
     for (const i of of) taken.add(i);
     const other = norms.findIndex((norm) => norm > 0);
-    const where = all ? 'every checkpoint' : zero.map((n) => paths[n]).join(', ');
-    const message = `${what} is zero in ${where}${all ? '' : ` (its norm is ${short(norms[other]!)} in ${paths[other]})`}`;
-    drafts.push({ kind: 'zero', message, checkpoint: zero.length === 1 ? zero[0]! : null, pair: null, ...place, units: of });
+    const where = all
+      ? 'every checkpoint'
+      : `${zero.map((n) => paths[n]).join(', ')} (its norm is ${short(norms[other]!)} in ${paths[other]})`;
+    const checkpoint = zero.length === 1 ? zero[0]! : null;
+    drafts.push({ kind: 'zero', message: `${what} is zero in ${where}`, checkpoint, pair: null, ...placeOf(place), units: of });
   };
   for (const group of groups.experts) look(groupWords(group), group.gram, group.units, group, true);
   for (const [i, gram] of grams.entries()) look(`tensor ${unitWords(units[i]!)}`, gram, [i], units[i]!, units[i]!.matrix);
-  return drafts.map(({ kind, message, checkpoint, pair, role, layer, expert, units: of }) => ({
-    ...{ kind, message, checkpoint, pair, role, layer, expert },
-    units: of,
-  }));
+  return drafts;
 }
 
-/** Layers, then experts, then tensors that are much further apart than others of their kind. */
+/** Layers, then experts, most of whose tensors are much further apart than others of their kind; then single tensors, and single elements. */
 function outliers({ units, grams, groups }: Evidence, pair: number, fresh: (unit: number) => boolean): Draft[] {
   const drafts: Draft[] = [];
   const taken = new Set<number>();
   const far = (gram: Gram) => gram.relativeDistance(pair, pair + 1) ?? Number.POSITIVE_INFINITY;
-  const look = (
-    what: string,
-    others: string,
-    gram: Gram,
-    usual: number,
-    of: readonly number[],
-    place: Pick<Draft, 'role' | 'layer' | 'expert'>,
-  ): void => {
-    const distance = far(gram);
-    if (!(usual > 0 && distance > OUTLIER_FACTOR * usual) || of.every((i) => taken.has(i)) || !of.every(fresh)) return;
-    for (const i of of) taken.add(i);
-    const norms = `its norm goes from ${short(gram.norm(pair))} to ${short(gram.norm(pair + 1))}`;
-    const message = `${what} is ${times(distance / usual)} further apart than ${others} (relative L2 ${short(distance)} against ${short(usual)}; ${norms}): broken?`;
-    drafts.push({
-      kind: 'outlier',
-      message,
-      checkpoint: null,
-      pair,
-      role: place.role,
-      layer: place.layer,
-      expert: place.expert,
-      units: of,
-    });
-  };
-  const usualOf = (members: readonly Gram[]) => (members.length < LEAST_OF_A_KIND ? 0 : median(members.map(far)));
-  const usualLayer = usualOf(groups.layers.map(({ gram }) => gram));
-  for (const group of groups.layers) look(groupWords(group), 'layers usually are', group.gram, usualLayer, group.units, group);
-  const usualExpert = usualOf(groups.experts.map(({ gram }) => gram));
-  for (const group of groups.experts) look(groupWords(group), 'experts usually are', group.gram, usualExpert, group.units, group);
+  const usual = grams.map(() => 0);
   for (const members of kindsOf(units).values()) {
-    const usual = usualOf(members.map((i) => grams[i]!));
-    for (const i of members) look(`tensor ${unitWords(units[i]!)}`, 'others of its kind', grams[i]!, usual, [i], units[i]!);
+    if (members.length < LEAST_OF_A_KIND) continue;
+    const middle = median(members.map((i) => far(grams[i]!)));
+    for (const i of members) usual[i] = middle;
+  }
+  const isOutlier = grams.map((gram, i) => usual[i]! > 0 && far(gram) > OUTLIER_FACTOR * usual[i]!);
+  const say = (message: string, of: readonly number[], place: Place): void => {
+    for (const i of of) taken.add(i);
+    drafts.push({ kind: 'outlier', message: `${message}?`, checkpoint: null, pair, ...placeOf(place), units: of });
+  };
+  const further = (what: string, others: string, gram: Gram, middle: number) => {
+    const norms = `its norm goes from ${short(gram.norm(pair))} to ${short(gram.norm(pair + 1))}`;
+    return `${what} is ${times(far(gram) / middle)} further apart than ${others} (relative L2 ${short(far(gram))} against ${short(middle)}; ${norms}): broken`;
+  };
+  for (const [all, others] of [
+    [groups.layers, 'layers usually are'],
+    [groups.experts, 'experts usually are'],
+  ] as const) {
+    const middle = median(all.map(({ gram }) => far(gram)));
+    for (const group of all) {
+      const { units: of, gram } = group;
+      if (of.filter((i) => isOutlier[i]).length <= of.length / 2 || of.some((i) => taken.has(i) || !fresh(i))) continue;
+      say(further(groupWords(group), others, gram, middle), of, group);
+    }
   }
   for (const [i, gram] of grams.entries()) {
     if (taken.has(i) || !fresh(i)) continue;
-    const root = Math.sqrt(gram.elements);
-    const largest = gram.largestStep(pair + 1);
-    const [moved, size] = [gram.distance(pair, pair + 1) / root, Math.min(gram.norm(pair), gram.norm(pair + 1)) / root];
-    if (!(largest > SPIKE_FACTOR * moved && largest > SPIKE_FACTOR * size)) continue;
-    const message = `one element of tensor ${unitWords(units[i]!)} moves by ${short(largest)}, where its weights are about ${short(size)}: a flipped bit?`;
-    const { role, layer, expert } = units[i]!;
-    drafts.push({ kind: 'outlier', message, checkpoint: null, pair, role, layer, expert, units: [i] });
+    const [largest, moved] = [gram.largestStep(pair + 1), gram.distance(pair, pair + 1)];
+    const size = Math.min(gram.norm(pair), gram.norm(pair + 1)) / Math.sqrt(gram.elements);
+    const what = `tensor ${unitWords(units[i]!)}`;
+    if (gram.elements >= FEW_ELEMENTS && largest > SPIKE_FACTOR * size && largest > moved / 2) {
+      say(`one element of ${what} moves by ${short(largest)}, where its weights are about ${short(size)}: a flipped bit`, [i], units[i]!);
+    } else if (isOutlier[i]) {
+      say(further(what, 'others of its kind', gram, usual[i]!), [i], units[i]!);
+    }
   }
   return drafts;
 }
@@ -158,25 +146,16 @@ function atOneCheckpoint(drafts: readonly Draft[]): Draft[] {
 /** Roles, layers, experts and matrices that are bit-equal where most of their kind moved. */
 function unchanged({ paths, units, grams, groups }: Evidence): Draft[] {
   const pairs = paths.slice(1).map((_, pair) => pair);
-  const still = (gram: Gram, pair: number) => gram.distance(pair, pair + 1) === 0 && paths.every((_, n) => gram.nan(n) + gram.inf(n) === 0);
+  const still = (gram: Gram, pair: number) => gram.distance(pair, pair + 1) === 0 && gram.complete;
   const drafts: Draft[] = [];
   for (const pair of pairs) {
     if (still(groups.total.gram, pair)) continue;
     const taken = new Set<number>();
-    const look = (what: string, gram: Gram, of: readonly number[], place: Pick<Draft, 'role' | 'layer' | 'expert'>): void => {
+    const look = (what: string, gram: Gram, of: readonly number[], place: Place): void => {
       if (!still(gram, pair) || gram.norm(pair) === 0 || of.every((i) => taken.has(i))) return;
       for (const i of of) taken.add(i);
       const message = `${what} is the same to the bit in ${paths[pair]} and ${paths[pair + 1]}: frozen?`;
-      drafts.push({
-        kind: 'unchanged',
-        message,
-        checkpoint: null,
-        pair,
-        role: place.role,
-        layer: place.layer,
-        expert: place.expert,
-        units: of,
-      });
+      drafts.push({ kind: 'unchanged', message, checkpoint: null, pair, ...placeOf(place), units: of });
     };
     const most = (members: readonly Gram[]) =>
       members.length >= LEAST_OF_A_KIND && members.filter((gram) => still(gram, pair)).length <= members.length / 2;
@@ -194,6 +173,10 @@ function unchanged({ paths, units, grams, groups }: Evidence): Draft[] {
   return drafts;
 }
 
+function placeOf({ role, layer, expert }: Place): Place {
+  return { role, layer, expert };
+}
+
 function kindsOf(units: readonly DiffUnit[]): Map<string, number[]> {
   const kinds = new Map<string, number[]>();
   for (const [i, { kind }] of units.entries()) {
@@ -204,7 +187,9 @@ function kindsOf(units: readonly DiffUnit[]): Map<string, number[]> {
   return kinds;
 }
 
+/** 0 for none. */
 export function median(values: readonly number[]): number {
+  if (values.length === 0) return 0;
   const sorted = [...values].sort((a, b) => a - b);
   const middle = sorted.length / 2;
   return (sorted[Math.ceil(middle) - 1]! + sorted[Math.floor(middle)]!) / 2;

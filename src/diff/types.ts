@@ -1,3 +1,4 @@
+import type { Warning } from '../errors.ts';
 import type { Role } from '../naming/types.ts';
 
 /** How far one set of elements is from its counterpart in a later checkpoint. Elements that are not finite in some checkpoint are left out of all figures. */
@@ -110,5 +111,5 @@ export interface DiffDocument {
   readonly verdict: string;
   readonly bytesRead: number;
   readonly seconds: number;
-  readonly warnings: readonly { readonly code: string; readonly message: string }[];
+  readonly warnings: readonly Warning[];
 }

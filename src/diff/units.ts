@@ -1,10 +1,11 @@
 import type { Checkpoint } from '../checkpoint/types.ts';
 import { type DtypeName, dtypeByCode } from '../dtype.ts';
 import type { GramRange } from '../engine/gram.ts';
-import type { Conflict } from '../errors.ts';
+import { type Conflict, MergeError } from '../errors.ts';
 import { type CheckpointRoles, tensorName } from '../naming/checkpoint-roles.ts';
 import type { TensorRole } from '../naming/types.ts';
 import type { EqualTensor } from '../plan/equal.ts';
+import { ROLE_NAMES, roleTest } from '../policy/roles.ts';
 import { elementCount } from '../safetensors/tensor-table.ts';
 import type { DiffRole, DiffUncompared } from './types.ts';
 
@@ -22,8 +23,9 @@ export interface DiffUnit {
 }
 
 export interface DiffFilter {
-  readonly roles?: readonly DiffRole[] | undefined;
-  /** Whole numbers; `from` and `to` count too. */
+  /** Roles and groups of them, as policies name them. */
+  readonly roles?: readonly string[] | undefined;
+  /** Both ends included. */
   readonly layers?: readonly { readonly from: number; readonly to: number }[] | undefined;
 }
 
@@ -41,12 +43,13 @@ export function pairUp(checkpoints: readonly Checkpoint[], roles: CheckpointRole
   const units: DiffUnit[] = [];
   const uncompared: Paired['uncompared'][number][] = [];
   const conflicts: Conflict[] = [];
+  const passes = passing(filter);
   let tensors = 0;
   for (const [shard, { header, name: file }] of first.shards.entries()) {
     const { tensors: table } = header;
     for (let row = 0; row < table.count; row++) {
       const role = roles.of(shard, row);
-      if (!passes(filter, role)) continue;
+      if (!passes(role)) continue;
       const own = table.names[row]!;
       const copies = checkpoints.map((checkpoint) => copyOf(checkpoint, own, file, table.shapes[row]!, first, conflicts));
       const name = tensorName(first, shard, row);
@@ -148,8 +151,12 @@ export function roleOf({ role, mtp }: TensorRole): DiffRole {
   return mtp ? 'mtp' : (role ?? 'unknown');
 }
 
-function passes({ roles, layers }: DiffFilter, role: TensorRole): boolean {
-  if (roles !== undefined && !roles.includes(roleOf(role))) return false;
-  const { layer } = role;
-  return layers === undefined || (typeof layer === 'number' && layers.some(({ from, to }) => layer >= from && layer <= to));
+/** Whether a tensor passes the filter. @throws MergeError E_OPTION for a role that there is none of */
+function passing({ roles, layers }: DiffFilter): (role: TensorRole) => boolean {
+  const unknown = roles?.find((name) => !ROLE_NAMES.includes(name));
+  if (unknown !== undefined) throw new MergeError('E_OPTION', `there is no role ${unknown}; there are ${ROLE_NAMES.join(', ')}`);
+  const hasRole = roles === undefined ? () => true : roleTest(roles);
+  const inLayers = ({ layer }: TensorRole) =>
+    layers === undefined || layers.some(({ from, to }) => Number(layer ?? -1) >= from && Number(layer ?? -1) <= to);
+  return (role) => hasRole({ role }) && inLayers(role);
 }
