@@ -32,7 +32,8 @@ let browser: Browser;
 beforeAll(async () => {
   browser = await startBrowser();
 });
-afterAll(() => browser.close());
+// Without a browser the reason has been told already.
+afterAll(() => browser?.close());
 
 describe.each(Object.entries(PAGES))('the page of %s', (_, text) => {
   it.each(['light', 'dark'] as const)('asks for nothing, complains of nothing, and can be read in %s', async (colorScheme) => {
