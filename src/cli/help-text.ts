@@ -46,8 +46,8 @@ export const EXAMPLES: Readonly<Record<string, readonly (readonly [string, strin
     ['The newest complete checkpoint, for a script', "ls run --json | jq -r '[.checkpoints[] | select(.complete)][-1].path'"],
   ],
   inspect: [
-    ['Summary and tensors', 'inspect run/checkpoint-3000'],
-    ['Only the summary', 'inspect run/checkpoint-3000 --summary'],
+    ['Parameters by role, layers, experts, problems', 'inspect run/checkpoint-3000'],
+    ['Every tensor and what it is for', 'inspect run/checkpoint-3000 --tensors'],
     ['Names and shapes for a script', "inspect model.safetensors --json | jq -r '.tensors[] | [.name, .shape] | @json'"],
   ],
   diff: [

@@ -90,8 +90,11 @@ export function buildProgram(version: string, name: string, dispatch: Dispatch):
       .addOption(debug()),
   );
 
-  add('inspect', "a checkpoint's summary and tensors", [new Argument('<checkpoint>', 'folder or .safetensors file')])
-    .addOption(flag('-s, --summary', 'leave out the list of tensors'))
+  add('inspect', 'what a checkpoint holds: parameters by role, layers, experts, dtypes, and what is wrong with it', [
+    new Argument('<checkpoint>', 'folder or .safetensors file'),
+  ])
+    .addOption(flag('--tensors', 'list every tensor with dtype, shape, size and role'))
+    .addOption(flag('-s, --summary', 'leave the list of tensors out of --json'))
     .addOption(json())
     .addOption(debug());
 

@@ -1,6 +1,7 @@
 import type { Warning } from '../errors.ts';
 import type { Isa } from '../native/binding.ts';
 import type { Plan } from '../plan/types.ts';
+import type { TreatmentRow } from '../policy/table.ts';
 import type { RoundingFigure } from '../quantised/types.ts';
 
 export interface ProgressEvent {
@@ -44,6 +45,8 @@ export interface MergedOutput {
   readonly members: readonly MergedMember[];
   readonly bytesWritten: number;
   readonly tensors: number;
+  /** What was done with the tensors of each role. */
+  readonly treatments: readonly TreatmentRow[];
   /** How far quantising anew moved the merged values, by role; empty where nothing was. */
   readonly rounding: readonly RoundingFigure[];
 }

@@ -89,6 +89,7 @@ export class MergeTotals {
         members: mergedMembers(this.#plan, o),
         bytesWritten: o.bytes,
         tensors,
+        treatments: o.treatments,
         rounding: rounding[k]!,
       })),
       finished,

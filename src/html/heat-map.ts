@@ -11,6 +11,8 @@ export interface HeatMap extends Caption {
   readonly axes: { readonly row: string; readonly column: string };
   /** [R][C]; null where there is nothing: the cell stays empty. NaN and infinities are shown as broken. */
   readonly values: readonly (readonly (number | null)[])[];
+  /** Values that the scale spans whatever the cells hold, so that shades do not exaggerate small differences. */
+  readonly include?: readonly number[];
   /** Shades by logarithm: for values over several orders of magnitude. */
   readonly log?: boolean;
   /** Cells with an outline, and why. */
@@ -48,7 +50,7 @@ const LEGEND_HEIGHT = 44;
  */
 export function heatMap(map: HeatMap): Figure {
   const grid = gridOf(map);
-  const scale = scaleOf(finiteValues(map.values), map.log === undefined ? {} : { log: map.log });
+  const scale = scaleOf(finiteValues([...map.values, map.include ?? []]), map.log === undefined ? {} : { log: map.log });
   const label = `${map.title}: a map of ${map.rows.length} × ${map.columns.length} values, from ${formatNumber(scale.from)} to ${formatNumber(scale.to)}`;
   const geometry = html`data-left="${grid.left}" data-top="${grid.top}" data-cell-width="${grid.cellWidth}" data-cell-height="${grid.cellHeight}"`;
   const drawing = html`<svg width="${grid.width}" height="${grid.height}" viewBox="0 0 ${grid.width} ${grid.height}" role="img" aria-label="${label}" ${geometry}>

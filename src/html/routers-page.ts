@@ -2,7 +2,7 @@ import { formatBytes, formatCount, formatSeconds, plural } from '../cli/format.t
 import type { LayerReport, PairIdentity, RouterReport, RouterVariant, Verdict } from '../routers/types.ts';
 import type { Load } from '../routing/types.ts';
 import { barChart } from './bar-chart.ts';
-import { formatFixed, formatNumber, table } from './figure.ts';
+import { formatEstimate, formatFixed, formatNumber, table } from './figure.ts';
 import { heatMap } from './heat-map.ts';
 import { checkpointLabels } from './labels.ts';
 import { lineChart, type Point, type Series } from './line-chart.ts';
@@ -75,15 +75,13 @@ function evaluationSection({ evaluation }: RouterReport): Section | null {
   });
   const rows = differences.map(({ router, mean, error, paired }) => [
     VARIANTS[router],
-    formatNumber(mean, 4),
-    error === null ? 'unknown' : formatNumber(error, 2),
+    formatEstimate(mean, error),
     error === null || error === 0 ? '–' : formatNumber(mean / error, 2),
     paired ? 'item by item' : 'no',
   ]);
   const columns = [
     { label: 'Less the averaged routers' },
     { label: 'Difference', kind: 'number' },
-    { label: 'Standard error', kind: 'number' },
     { label: 'In standard errors', kind: 'number' },
     { label: 'Paired' },
   ] as const;
@@ -148,6 +146,7 @@ function driftSection({ layers }: RouterReport, pairs: readonly string[]): Secti
     rows: layers.map(layerLabel),
     columns: pairs,
     axes: { row: 'layer', column: 'checkpoints' },
+    include: [0],
     values: layers.map(({ drift }) => drift.map(({ relative }) => relative ?? Number.NaN)),
   });
   const bias = layers.some(({ drift }) => drift.some(({ correctionBias }) => correctionBias !== null));
@@ -196,6 +195,7 @@ function choiceSection({ layers, inputs, routing }: RouterReport, labels: readon
     rows: tested.map(layerLabel),
     columns: labels,
     axes: { row: 'layer', column: 'checkpoint' },
+    include: [0, 1],
     values: tested.map(({ choice }) => choice!.members.map(({ overlap }) => overlap.mean)),
   });
   return { title, parts: [source, overlap, choiceTable(tested), ...(synthetic ? [] : [loadChart(tested)])] };
@@ -207,7 +207,7 @@ function choiceTable(layers: readonly LayerReport[]): Markup {
     const least = members.reduce((worst, member) => (member.overlap.mean < worst.overlap.mean ? member : worst));
     return [
       layerLabel(layer),
-      `${formatFixed(least.overlap.mean, 3)} ± ${formatNumber(least.overlap.standardError, 2)}`,
+      formatEstimate(least.overlap.mean, least.overlap.standardError),
       formatFixed(least.top1.mean, 3),
       formatFixed(least.mass.mean, 3),
       formatFixed(least.flippable, 3),
@@ -217,7 +217,7 @@ function choiceTable(layers: readonly LayerReport[]): Markup {
     { label: 'Layer' },
     { label: 'Least overlap', kind: 'number' },
     { label: 'Same first choice', kind: 'number' },
-    { label: 'Score on its choice', kind: 'number' },
+    { label: 'Share of score on its experts', kind: 'number' },
     { label: 'Tokens that could change', kind: 'number' },
   ] as const;
   return html`<h3>The checkpoint that agrees least with the average, by layer</h3>${table(columns, rows)}`;

@@ -1,15 +1,24 @@
 import { openCheckpoint } from '../checkpoint/open.ts';
 import { type DtypeName, dtypeByCode } from '../dtype.ts';
-import type { Warning } from '../errors.ts';
-import { checkpointRoles } from '../naming/checkpoint-roles.ts';
+import type { Conflict, Warning } from '../errors.ts';
+import { checkpointRoles, tensorName } from '../naming/checkpoint-roles.ts';
+import { type ExpertLayer, structure } from '../naming/structure.ts';
+import { configuredTie, tiedPairs } from '../naming/tied.ts';
 import { ROLES, type Role } from '../naming/types.ts';
 import { countParameters } from '../preset/model-size.ts';
+import { recogniseQuantised } from '../quantised/recognise.ts';
+import { type QuantisationSummary, quantisationSummary } from './quantisation.ts';
 
 /** What the tensors of one dtype, or of one role, come to. */
 export interface DtypeTotals {
   readonly tensors: number;
   readonly parameters: number;
   readonly bytes: number;
+}
+
+export interface RoleTotals extends DtypeTotals {
+  /** In the order in which they are met. */
+  readonly dtypes: readonly DtypeName[];
 }
 
 export interface InspectedTensor {
@@ -50,11 +59,22 @@ export interface Inspection {
     readonly mtpLayers: number;
     /** Experts of a layer, and how many of them a token is sent to (null where unknown); null for a dense model. */
     readonly experts: { readonly count: number; readonly perToken: number | null } | null;
+    /** Layers that have experts, and how many each has by its tensors (null where they do not tell). */
+    readonly expertLayers: readonly ExpertLayer[];
     /** Parameters of the model, a tied output head once, and those that act on one token. */
     readonly totalParameters: number;
     readonly activeParameters: number;
     /** In the order of the roles; `unknown` where no rule knows the name. */
-    readonly roles: Readonly<Partial<Record<Role | 'unknown', DtypeTotals>>>;
+    readonly roles: Readonly<Partial<Record<Role | 'unknown', RoleTotals>>>;
+    /** What the configuration says of tied embeddings (null where nothing), and embeddings and output heads of one shape that are both stored. */
+    readonly tied: {
+      readonly configured: boolean | null;
+      readonly pairs: readonly { readonly embedding: string; readonly head: string }[];
+    };
+    /** Null for plain tensors. */
+    readonly quantisation: QuantisationSummary | null;
+    /** What cannot be right in it, or cannot be merged, from headers and configuration alone. */
+    readonly problems: readonly Conflict[];
     /** `__metadata__` of the first tensor file. */
     readonly metadata: Readonly<Record<string, string>>;
   };
@@ -71,8 +91,8 @@ export interface Inspection {
 export async function inspect(path: string): Promise<Inspection> {
   const checkpoint = await openCheckpoint(path);
   const tensors: InspectedTensor[] = [];
-  const dtypes: Partial<Record<DtypeName, DtypeTotals>> = {};
-  const roles = new Map<Role | 'unknown', DtypeTotals>();
+  const dtypes = new Map<DtypeName, Totals>();
+  const roles = new Map<Role | 'unknown', Totals>();
   const layers = new Set<number>();
   const mtpLayers = new Set<number>();
   const known = await checkpointRoles(checkpoint);
@@ -85,15 +105,18 @@ export async function inspect(path: string): Promise<Inspection> {
       const bytes = table.end[row]! - table.begin[row]!;
       const elements = (bytes * 8) / dtype.bits;
       parameters += elements;
-      dtypes[dtype.name] = plus(dtypes[dtype.name], elements, bytes);
       const [name, shape] = [table.names[row]!, table.shapes[row]!];
       const { role, mtp, layer: place, expert: number } = known.of(shard, row);
       const [layer, expert] = [whole(place), whole(number)];
-      roles.set(role ?? 'unknown', plus(roles.get(role ?? 'unknown'), elements, bytes));
+      totalsOf(dtypes, dtype.name).add(elements, bytes, dtype.name);
+      totalsOf(roles, role ?? 'unknown').add(elements, bytes, dtype.name);
       if (layer !== null) (mtp ? mtpLayers : layers).add(layer);
       tensors.push({ name, dtype: dtype.name, shape, bytes, file, role, layer, expert, mtp });
     }
   }
+  const { conflicts, expertLayers } = structure(checkpoint, known);
+  const quantised = recogniseQuantised(checkpoint, known.config);
+  const nameAt = ({ shard, row }: { readonly shard: number; readonly row: number }) => tensorName(checkpoint, shard, row);
   return {
     schema: 'ckpt-merge/inspect',
     version: 1,
@@ -106,14 +129,25 @@ export async function inspect(path: string): Promise<Inspection> {
       bytes: checkpoint.bytes,
       step: checkpoint.step,
       tokens: checkpoint.tokens,
-      dtypes,
+      dtypes: Object.fromEntries([...dtypes].map(([name, totals]) => [name, totals.total()])),
       family: known.context.family,
       layers: layers.size,
       mtpLayers: mtpLayers.size,
       experts: size.experts,
+      expertLayers,
       totalParameters: size.total,
       activeParameters: size.active,
-      roles: Object.fromEntries([...ROLES, 'unknown' as const].flatMap((role) => (roles.has(role) ? [[role, roles.get(role)!]] : []))),
+      roles: Object.fromEntries(
+        [...ROLES, 'unknown' as const].flatMap((role) =>
+          roles.has(role) ? [[role, { ...roles.get(role)!.total(), dtypes: [...roles.get(role)!.dtypes] }]] : [],
+        ),
+      ),
+      tied: {
+        configured: configuredTie(known.config),
+        pairs: tiedPairs(checkpoint, known).map(({ embedding, head }) => ({ embedding: nameAt(embedding), head: nameAt(head) })),
+      },
+      quantisation: quantisationSummary(quantised, known),
+      problems: [...conflicts, ...quantised.conflicts],
       // fromEntries defines own properties, so a key named __proto__ stays a key.
       metadata: Object.fromEntries(checkpoint.shards[0]!.header.metadata ?? []),
     },
@@ -122,12 +156,31 @@ export async function inspect(path: string): Promise<Inspection> {
   };
 }
 
-function plus(totals: DtypeTotals | undefined, parameters: number, bytes: number): DtypeTotals {
-  return {
-    tensors: (totals?.tensors ?? 0) + 1,
-    parameters: (totals?.parameters ?? 0) + parameters,
-    bytes: (totals?.bytes ?? 0) + bytes,
-  };
+class Totals {
+  tensors = 0;
+  parameters = 0;
+  bytes = 0;
+  readonly dtypes = new Set<DtypeName>();
+
+  add(parameters: number, bytes: number, dtype: DtypeName): void {
+    this.tensors++;
+    this.parameters += parameters;
+    this.bytes += bytes;
+    this.dtypes.add(dtype);
+  }
+
+  total(): DtypeTotals {
+    return { tensors: this.tensors, parameters: this.parameters, bytes: this.bytes };
+  }
+}
+
+function totalsOf<K>(totals: Map<K, Totals>, key: K): Totals {
+  let found = totals.get(key);
+  if (found === undefined) {
+    found = new Totals();
+    totals.set(key, found);
+  }
+  return found;
 }
 
 /** A tensor that holds all layers, or all experts of one, is of none of them. */

@@ -22,6 +22,7 @@ export interface ExpertMatrices {
   /** Experts that have it, in the order of the file, and its shape in each. */
   readonly experts: number[];
   readonly shapes: (readonly number[])[];
+  highest: number;
 }
 
 /** One mixture of experts of one layer: mostly the only one there. */
@@ -87,10 +88,11 @@ export function moeBlocks({ shards }: Checkpoint, roles: CheckpointRoles): MoeBl
         const { prefix, block } = run;
         let matrices = block.numbered.find((known) => known.suffix === suffix && known.prefix === prefix);
         if (matrices === undefined) {
-          matrices = { prefix, suffix, file, projection, experts: [], shapes: [] };
+          matrices = { prefix, suffix, file, projection, experts: [], shapes: [], highest: -1 };
           block.numbered.push(matrices);
         }
         matrices.experts.push(role.expert);
+        matrices.highest = Math.max(matrices.highest, role.expert);
         matrices.shapes.push(shape);
       } else if (role.role === 'expert') {
         const stack = stackOf(name, layer);

@@ -38,13 +38,14 @@ export function moeConflicts(block: MoeBlock, config: ConfiguredExperts, path: s
   }
   const wanted = wantedExperts(rows, config);
   const conflicts = numbered.length > 0 ? numberedConflicts(block, wanted, config, path) : fusedConflicts(block, wanted, config);
-  if (rows !== null && wanted !== null && ![wanted.count, wanted.count + config.zero].includes(rows)) {
+  if (rows === null || wanted === null) return conflicts;
+  const fits = rows === wanted.count || rows === wanted.count + config.zero;
+  if (!fits) {
     const { name, file, shape } = block.routers[0]!;
     const why = `the router has shape [${shape.join(', ')}], and ${wanted.source}`;
     conflicts.push(conflict('E_ROUTER_SHAPE', file, name, why));
   }
-  if (rows !== null) conflicts.push(...biasConflicts(block, rows));
-  return conflicts;
+  return [...conflicts, ...biasConflicts(block, fits ? rows : wanted.count + config.zero)];
 }
 
 interface Wanted {
@@ -61,7 +62,7 @@ function wantedExperts(rows: number | null, { count }: ConfiguredExperts): Wante
 
 /** Experts counted by their numbers or by the first axis; null where neither tells. */
 export function expertsThere({ numbered, fused }: MoeBlock): number | null {
-  if (numbered.length > 0) return 1 + numbered.reduce((highest, { experts }) => experts.reduce((a, b) => Math.max(a, b), highest), -1);
+  if (numbered.length > 0) return 1 + Math.max(...numbered.map(({ highest }) => highest));
   const stacked = fused.find(({ shape }) => shape.length > 2);
   return stacked === undefined ? null : stacked.shape[0]!;
 }
@@ -89,27 +90,25 @@ function numberedConflicts(block: MoeBlock, wanted: Wanted | null, { zero }: Con
   const conflicts: Conflict[] = [];
   const limit = wanted?.count ?? expertsThere(block)!;
   for (const group of groupBy(block.numbered, ({ prefix }) => prefix).values()) {
+    // A name is there once, so as many as there should be and none beyond are all of them.
+    if (group.every(({ experts, highest }) => experts.length === limit && highest < limit)) {
+      conflicts.push(...group.flatMap((matrices) => shapeConflicts(matrices, block.layer)));
+      continue;
+    }
     const present = new Set(group.flatMap(({ experts }) => experts));
     const first = group[0]!;
     for (const [from, to] of gaps(present, limit)) {
       const why = wanted === null ? `and there are ${limit - 1 > to ? 'later ones' : 'others'}` : `and ${wanted.source}`;
       const missing = `${first.prefix}${from}${first.suffix}`;
-      conflicts.push(
-        conflict(
-          'E_EXPERT_MISSING',
-          path,
-          missing,
-          `${numbers(from, to)} of layer ${block.layer} ${from === to ? 'is' : 'are'} not there, ${why}`,
-        ),
-      );
+      const which = `${from === to ? `expert ${from}` : `experts ${from} to ${to}`} of layer ${block.layer} ${from === to ? 'is' : 'are'}`;
+      conflicts.push(conflict('E_EXPERT_MISSING', path, missing, `${which} not there, ${why}`));
     }
     const beyond = [...present].filter((expert) => expert >= limit + zero).sort((a, b) => a - b);
     if (beyond.length > 0 && wanted !== null) {
       const extra = `${first.prefix}${beyond[0]}${first.suffix}`;
       const others = beyond.length > 1 ? ` and ${beyond.length - 1} more` : '';
-      conflicts.push(
-        conflict('E_EXPERT_EXTRA', first.file, extra, `layer ${block.layer} has expert ${beyond[0]}${others}, and ${wanted.source}`),
-      );
+      const why = `layer ${block.layer} has expert ${beyond[0]}${others}, and ${wanted.source}`;
+      conflicts.push(conflict('E_EXPERT_EXTRA', first.file, extra, why));
     }
     const real = new Set([...present].filter((expert) => expert < limit));
     for (const matrices of group) conflicts.push(...matrixConflicts(matrices, real, block.layer, path));
@@ -118,65 +117,39 @@ function numberedConflicts(block: MoeBlock, wanted: Wanted | null, { zero }: Con
 }
 
 /** Experts that lack a matrix most others have, have one that most others lack, or have it in another shape. */
-function matrixConflicts(
-  { prefix, suffix, file, experts, shapes }: ExpertMatrices,
-  real: ReadonlySet<number>,
-  layer: number,
-  path: string,
-): Conflict[] {
+function matrixConflicts(matrices: ExpertMatrices, real: ReadonlySet<number>, layer: number, path: string): Conflict[] {
+  const { prefix, suffix, file, experts } = matrices;
   const has = new Set(experts);
   const lacking = [...real].filter((expert) => !has.has(expert)).sort((a, b) => a - b);
   const counted = experts.filter((expert) => real.has(expert));
   if (lacking.length > 0 && counted.length * 2 < real.size) {
-    const stray = `${prefix}${counted[0] ?? experts[0]}${suffix}`;
-    if (counted.length === 0) return [];
-    return [
-      conflict(
-        'E_EXPERT_EXTRA',
-        file,
-        stray,
-        `expert ${counted[0]} of layer ${layer} has this tensor, and ${lacking.length} of ${real.size} experts have none like it`,
-      ),
-    ];
+    const [stray] = counted;
+    if (stray === undefined) return [];
+    const why = `expert ${stray} of layer ${layer} has this tensor, and ${lacking.length} of ${real.size} experts have none like it`;
+    return [conflict('E_EXPERT_EXTRA', file, `${prefix}${stray}${suffix}`, why)];
   }
-  const missing = lacking.map((expert) =>
-    conflict(
-      'E_EXPERT_MISSING',
-      path,
-      `${prefix}${expert}${suffix}`,
-      `expert ${expert} of layer ${layer} lacks this tensor, which ${counted.length} of ${real.size} experts have`,
-    ),
-  );
-  return [...missing, ...shapeConflicts(prefix, suffix, file, experts, shapes, layer)];
+  const missing = lacking.map((expert) => {
+    const why = `expert ${expert} of layer ${layer} lacks this tensor, which ${counted.length} of ${real.size} experts have`;
+    return conflict('E_EXPERT_MISSING', path, `${prefix}${expert}${suffix}`, why);
+  });
+  return [...missing, ...shapeConflicts(matrices, layer)];
 }
 
-function shapeConflicts(
-  prefix: string,
-  suffix: string,
-  file: string,
-  experts: readonly number[],
-  shapes: ExpertMatrices['shapes'],
-  layer: number,
-): Conflict[] {
-  if (shapes.every((shape) => shape === shapes[0])) return [];
+function shapeConflicts({ prefix, suffix, file, experts, shapes }: ExpertMatrices, layer: number): Conflict[] {
+  const [first] = shapes;
+  if (shapes.every((shape) => shape === first || (shape.length === first!.length && shape.every((size, axis) => size === first![axis]))))
+    return [];
   const inOrder = experts.map((expert, i) => ({ expert, shape: shapes[i]!.join(', ') })).sort((a, b) => a.expert - b.expert);
   const groups = [...groupBy(inOrder, ({ shape }) => shape).values()].sort((a, b) => b.length - a.length);
-  if (groups.length === 1) return [];
   // Two kinds, one after the other: experts for text, then for images.
   const changes = inOrder.filter(({ shape }, i) => i > 0 && shape !== inOrder[i - 1]!.shape).length;
   if (groups.length === 2 && changes === 1 && groups[1]!.length > 1) return [];
-  return groups
-    .slice(1)
-    .flatMap((odd) =>
-      odd.map(({ expert, shape }) =>
-        conflict(
-          'E_EXPERT_SHAPE',
-          file,
-          `${prefix}${expert}${suffix}`,
-          `expert ${expert} of layer ${layer} has shape [${shape}], and ${groups[0]!.length} others have [${groups[0]![0]!.shape}]`,
-        ),
-      ),
-    );
+  return groups.slice(1).flatMap((odd) =>
+    odd.map(({ expert, shape }) => {
+      const why = `expert ${expert} of layer ${layer} has shape [${shape}], and ${groups[0]!.length} others have [${groups[0]![0]!.shape}]`;
+      return conflict('E_EXPERT_SHAPE', file, `${prefix}${expert}${suffix}`, why);
+    }),
+  );
 }
 
 function fusedConflicts(block: MoeBlock, wanted: Wanted | null, { zero }: ConfiguredExperts): Conflict[] {
@@ -245,8 +218,6 @@ function gaps(present: ReadonlySet<number>, limit: number): [number, number][] {
   if (next < limit) found.push([next, limit - 1]);
   return found;
 }
-
-const numbers = (from: number, to: number) => (from === to ? `expert ${from}` : `experts ${from} to ${to}`);
 
 export function conflict(code: Conflict['code'], file: string, tensor: string, problem: string): Conflict {
   return { code, message: `${file}, tensor ${JSON.stringify(tensor)}: ${problem}`, file, tensor };

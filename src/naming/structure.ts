@@ -6,27 +6,51 @@ import { layerConflicts } from './layer-checks.ts';
 import { type MoeBlock, moeBlocks } from './moe-blocks.ts';
 import { type ConfiguredExperts, configuredExperts, conflict, expertsThere, moeConflicts, routerRows } from './moe-checks.ts';
 
+/** What the tensors say of a model's layers of experts. */
+export interface Structure {
+  /** In the order of stacks and layers. */
+  readonly expertLayers: readonly ExpertLayer[];
+  readonly conflicts: readonly Conflict[];
+}
+
+export interface ExpertLayer {
+  /** Name up to the layer's number, as `model.layers`. */
+  readonly stack: string;
+  readonly layer: number;
+  readonly mtp: boolean;
+  /** Null where neither tensors nor router tell. */
+  readonly experts: number | null;
+}
+
 /**
  * What cannot be right in a checkpoint, from its headers and configuration alone: experts, routers, layers. Only what is proved is told, so a part of a model, a
  * family whose layers differ, and multi-token prediction left out by a saver are no faults.
  *
  * @returns E_EXPERT_MISSING, E_EXPERT_EXTRA, E_EXPERT_SHAPE, E_ROUTER_SHAPE, E_ROUTER_MISSING, E_HALF_FUSED, E_LAYER_MISSING, E_CONFIG_TENSORS
  */
-export function structureConflicts(checkpoint: Checkpoint, roles: CheckpointRoles): Conflict[] {
+export function structureConflicts(checkpoint: Checkpoint, roles: CheckpointRoles): readonly Conflict[] {
+  return structure(checkpoint, roles).conflicts;
+}
+
+/** {@link structureConflicts}, and which layers have experts. */
+export function structure(checkpoint: Checkpoint, roles: CheckpointRoles): Structure {
   // Files of ranks hold slices, whose shapes say nothing of the whole.
-  if (checkpoint.namesPerFile) return [];
+  if (checkpoint.namesPerFile) return { expertLayers: [], conflicts: [] };
   const blocks = moeBlocks(checkpoint, roles);
   const config = configuredExperts(roles.config);
   const told = configConflict(blocks, config, checkpoint.path);
   const believed = told === null ? config : { ...config, count: null };
-  return [
+  const withExperts = blocks.filter(({ numbered, fused }) => numbered.length + fused.length > 0);
+  const conflicts = [
     ...(told === null ? [] : [told]),
-    ...blocks
-      .filter(({ numbered, fused }) => numbered.length + fused.length > 0)
-      .flatMap((block) => moeConflicts(block, believed, checkpoint.path)),
+    ...withExperts.flatMap((block) => moeConflicts(block, believed, checkpoint.path)),
     ...unevenConflicts(blocks, checkpoint.path),
     ...layerConflicts(checkpoint, roles),
   ];
+  const expertLayers = withExperts
+    .map((block) => ({ stack: block.stack, layer: block.layer, mtp: block.mtp, experts: expertsThere(block) ?? routerRows(block, config) }))
+    .sort((a, b) => (a.stack === b.stack ? a.layer - b.layer : a.stack < b.stack ? -1 : 1));
+  return { expertLayers, conflicts };
 }
 
 /** All blocks agree on a number of experts and the configuration says another: it is the configuration that is wrong, told once. */

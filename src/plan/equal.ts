@@ -13,12 +13,13 @@ export interface EqualTensor {
 /** Bytes compared at a time. */
 const BLOCK = 1 << 20;
 
+/** What a tensor is and why it may not differ; NAME stands for its name. */
 const WHY: Partial<Record<ErrorCode, readonly [what: string, why: string]>> = {
   E_INTEGERS_DIFFER: ['integer tensor', 'integers are never averaged'],
   E_BUFFERS_DIFFER: ['constant buffer', 'a difference means another configuration (RoPE base, decay), not training'],
   E_UNKNOWN_TENSOR: [
     'tensor',
-    'no rule knows its name, so nothing says that it may be averaged: --allow-unknown averages all of these, a policy this one',
+    "no rule knows its name, so nothing says that it may be averaged: --policy 'name=NAME:use=average' averages this one, --allow-unknown all of them",
   ],
   E_TIED: ['tied embedding', 'config.json says that embedding and head are one, and this checkpoint holds two'],
 };
@@ -51,7 +52,7 @@ async function firstDifference(tensor: EqualTensor, reader: ByteReader): Promise
       const byte = at + expected.findIndex((b, i) => b !== found[i]);
       const [what, why] = WHY[tensor.code] ?? ['tensor', 'a policy wants it equal'];
       const between = first.path === other.path ? `in ${first.path}` : `between ${first.path} and ${other.path}`;
-      const message = `${what} ${tensor.name} differs ${between} (first at byte ${byte} of it); ${why}`;
+      const message = `${what} ${tensor.name} differs ${between} (first at byte ${byte} of it); ${why.replace('NAME', () => tensor.name)}`;
       return { code: tensor.code, message, file: other.path, tensor: tensor.name };
     }
   }

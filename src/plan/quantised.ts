@@ -22,7 +22,11 @@ export function quantisedOf(
   return concerned.map((work) => {
     const { table } = works.kinds[works.of[work.codes.shard]![work.codes.row]!]!;
     const [codesRow, scalesRow] = [targetRow(work.codes), targetRow(work.scales)];
-    return { work: { ...work, table }, codesRow, scalesRow, codesOffset: offsets(codesRow), scalesOffset: offsets(scalesRow) };
+    // Floats are stored as the header says, whoever decided it.
+    const targets = work.targets.map((target, k) =>
+      target.scaleDtype === null && codesRow !== null ? { ...target, encoding: outputs[k]!.entries.dtypes[codesRow]! } : target,
+    );
+    return { work: { ...work, table, targets }, codesRow, scalesRow, codesOffset: offsets(codesRow), scalesOffset: offsets(scalesRow) };
   });
 }
 

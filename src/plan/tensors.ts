@@ -75,6 +75,12 @@ export async function planTensors(
   for (const own of new Set(treatments.map((t) => t.conflicts))) conflicts.push(...own);
   const participates = checkpoints.map((_, m) => treatments.some((t) => t.uses[m]));
 
+  let flat = 0;
+  const starts = layout.shards.map(({ header: { tensors: table } }) => {
+    const start = flat;
+    flat += table.count;
+    return start;
+  });
   const quantised = planQuantised({
     layout,
     layoutConfig: roles.config,
@@ -87,18 +93,13 @@ export async function planTensors(
       newest: members.findLast((m) => treatments[k]!.uses[m]) ?? members.at(-1)!,
     })),
     allowMixedDtypes,
+    treatmentOf: (k, shard, row) => treatments[k]!.treatments[treatments[k]!.of[starts[shard]! + row]!]!,
     roleOf: (shard, row) => roles.of(shard, row).role,
   });
   conflicts.push(...quantised.conflicts);
   const isDropped = (t: OutputTreatments, flat: number): boolean => t.treatments[t.of[flat]!]!.kind === 'drop';
   conflicts.push(...dropConflicts(drafts, treatments, tensors));
 
-  let flat = 0;
-  const starts = layout.shards.map(({ header: { tensors: table } }) => {
-    const start = flat;
-    flat += table.count;
-    return start;
-  });
   const dropped = layout.shards.map(({ header: { tensors: table } }, s) => {
     const rows = new Set(quantised.changes.dropped[s]);
     for (let row = 0; row < table.count; row++) if (isDropped(treatments[0]!, starts[s]! + row)) rows.add(row);
@@ -137,6 +138,11 @@ export async function planTensors(
   const files = new InputFiles();
   const matching = { layout, members: checkpoints, participates, files, allowMixedDtypes, arrangement };
   const matched = targets.map((target, s) => matchShard(s, target, { kinds: works.kinds, of: workOf[s]! }, matching, conflicts));
+  for (const { sources } of quantised.works) {
+    for (const [m, source] of sources.entries()) {
+      for (const place of [source?.codes, source?.scales]) if (place != null) files.indexOf(checkpoints, m, place.shard);
+    }
+  }
   const droppedExtras = new Set(extras.filter((_, i) => isDropped(treatments[0]!, flat + i)).map(extraKey));
   for (const [member, checkpoint] of checkpoints.entries()) {
     if (!participates[member]) continue;

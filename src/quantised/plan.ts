@@ -118,7 +118,16 @@ class Planner {
     const { codes, scales, plain, encoding, scaleDtype } = weight;
     this.#handled[codes.shard]!.add(codes.row);
     this.#handled[scales.shard]!.add(scales.row);
-    const targets = outputs.map(({ dtype }): QuantisedTarget => {
+    if (this.#isDropped(codes)) {
+      this.#dropped[scales.shard]!.add(scales.row);
+      return;
+    }
+    const targets = outputs.map(({ dtype, path }, k): QuantisedTarget => {
+      const own = this.#request.treatmentOf(k, codes.shard, codes.row).dtype;
+      if (!dequantised && own !== null && own !== 'stored') {
+        const message = `a policy wants ${weight.name} as ${own} in ${path}, whose other weights stay quantised, and config.json knows one form for all: use --dtype instead`;
+        this.#conflicts.push({ code: 'E_POLICY', message, tensor: weight.name });
+      }
       if (dtype === null || dtype === 'same') return { encoding, scaleDtype, transposed: false };
       return { encoding: dtypeByName(dtype)!.code, scaleDtype: null, transposed: weight.transposed };
     });
@@ -139,6 +148,7 @@ class Planner {
     if (dtypeByCode(stored).kind !== 'float') return;
     const sources = this.#sources.of(weight, false);
     this.#account(sources);
+    if (this.#isDropped(place)) return;
     this.#handled[place.shard]!.add(place.row);
     const targets = outputs.map(({ dtype }): QuantisedTarget => {
       const encoding = dtype === null || dtype === 'same' ? stored : dtypeByName(dtype)!.code;
@@ -189,6 +199,11 @@ class Planner {
       const message = `the outputs want ${name} from different members: make the outputs one by one`;
       this.#conflicts.push({ code: 'E_LAYOUTS_DIFFER', message, file: path, tensor });
     } else this.#copies.push({ place, member, source });
+  }
+
+  /** All outputs drop the same tensors. */
+  #isDropped({ shard, row }: Place): boolean {
+    return this.#request.treatmentOf(0, shard, row).kind === 'drop';
   }
 
   #account(sources: readonly (QuantisedSource | null)[]): void {

@@ -3,6 +3,7 @@ import type { FloatDtypeName } from '../dtype.ts';
 import type { Conflict, Warning } from '../errors.ts';
 import type { Role } from '../naming/types.ts';
 import type { LayoutChanges } from '../plan/target.ts';
+import type { Treatment } from '../policy/types.ts';
 
 /** How codes and scales stand for numbers. `fp8`: one FP8 code a value. `mxfp4`: two FP4 codes (E2M1) a byte, a power of two for 32 of them. */
 export type QuantisedScheme = 'fp8' | 'mxfp4';
@@ -120,6 +121,8 @@ export interface QuantisedRequest {
   /** [K] */
   readonly outputs: readonly QuantisedOutput[];
   readonly allowMixedDtypes: boolean;
+  /** What output k does with a tensor of the layout. */
+  readonly treatmentOf: (k: number, shard: number, row: number) => Pick<Treatment, 'kind' | 'dtype'>;
   /** Role of a tensor of the layout. */
   readonly roleOf: (shard: number, row: number) => Role | null;
 }

@@ -56,15 +56,17 @@ export class Midpoint {
     }
   }
 
-  /** ‖Σ w·row‖ / Σ |w|·‖row‖ of each expert; 1 for rows without length. */
+  /** Of ‖Σ w·row‖ / Σ |w|·‖row‖ of each expert: 1 for rows without length; rows that are not finite do not count. */
   result(): LayerReport['midpoint'] {
     const width = this.#sum.length / this.#lengths.length;
     const ratios = this.#lengths.map((length, e) => {
       const row = this.#sum.subarray(e * width, (e + 1) * width);
       return length === 0 ? 1 : Math.sqrt(dot(row, row)) / length;
     });
-    const least = ratios.reduce((a, b) => Math.min(a, b));
-    return { least, expert: ratios.indexOf(least), mean: ratios.reduce((sum, r) => sum + r, 0) / ratios.length };
+    const finite = ratios.filter((ratio) => Number.isFinite(ratio));
+    if (finite.length === 0) return { least: 1, expert: 0, mean: 1 };
+    const least = finite.reduce((a, b) => Math.min(a, b));
+    return { least, expert: ratios.indexOf(least), mean: finite.reduce((sum, r) => sum + r, 0) / finite.length };
   }
 }
 

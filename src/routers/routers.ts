@@ -84,7 +84,7 @@ export async function routers(options: RoutersOptions, { signal, onProgress }: R
     schema: 'ckpt-merge/routers',
     version: 1,
     ...findings,
-    verdict: verdictOf(findings),
+    verdict: verdictOf(findings, examined.warnings),
     bytesRead,
     seconds: (performance.now() - start) / 1000,
     warnings: [...checkpoints.flatMap(({ warnings }) => warnings), ...found.warnings, ...compared.warnings, ...examined.warnings],

@@ -1,4 +1,5 @@
 import { plural } from '../cli/format.ts';
+import type { Warning } from '../errors.ts';
 import type { LayerChoice } from '../routing/types.ts';
 import { movesText } from './text.ts';
 import type { Evaluation, LayerReport, PairIdentity, RouterMember, RouterReport, ScoreDifference, Verdict } from './types.ts';
@@ -10,13 +11,17 @@ const CONCENTRATED = 1.5;
 
 export type Findings = Pick<RouterReport, 'family' | 'members' | 'routing' | 'layers' | 'sample' | 'inputs' | 'evaluation'>;
 
-/** What the numbers of a report come to, in sentences, and what they do not tell. */
-export function verdictOf(report: Findings): Verdict {
+/**
+ * What the numbers of a report come to, in sentences, and what they do not tell.
+ * @param broken what was found of NaN and infinity in routers
+ */
+export function verdictOf(report: Findings, broken: readonly Warning[]): Verdict {
   const { layers, members, inputs, evaluation } = report;
   const permuted = pairsOf(layers, members, 'permuted');
   const oneSided = pairsOf(layers, members, 'one-sided');
   const load = loadProblems(layers);
   const findings = [
+    ...broken.map(({ message }) => `${message}.`),
     ...identityFindings(report, permuted, oneSided),
     driftFinding(layers),
     ...(inputs === null ? [] : choiceFindings(layers, inputs.kind)),
@@ -28,6 +33,8 @@ export function verdictOf(report: Findings): Verdict {
     `${new Set(pairs.map((pair) => pair.layer)).size} of ${plural(layers.length, 'MoE layer')}`;
   if (permuted.length > 0)
     return { kind: 'refuse', headline: `Do not average these checkpoints: experts changed places in ${inLayers(permuted)}.`, ...verdict };
+  if (broken.length > 0)
+    return { kind: 'look', headline: 'Look before averaging: routers hold NaN or infinity, and so would their average.', ...verdict };
   if (oneSided.length > 0) {
     const headline = `Look before averaging: in ${inLayers(oneSided)} router rows and expert weights do not tell the same story.`;
     return { kind: 'look', headline, ...verdict };
@@ -160,7 +167,7 @@ function scoreFindings({ scores, differences, goal }: Evaluation): string[] {
     .replace(/ with the newest checkpoint/, ' for the newest checkpoint');
   const against = differences.map((d) => `${d.router} ${signed(d.mean)}${d.error === null ? '' : ` ± ${d.error.toFixed(4)}`}`).join(', ');
   const paired = differences.every((d) => d.paired) ? ', standard errors of paired items' : '';
-  return [`Scores (${goal} is better): ${listed}.`, `Less that of averaged routers: ${against}${paired}.`];
+  return [`Scores (${goal} is better): ${listed}.`, `Against averaged routers: ${against}${paired}.`];
 }
 
 /** The choice of router that scores clearly better than averaging, if any. */

@@ -1,5 +1,6 @@
 import { linear } from '../demo/math.ts';
-import { groupScores, route, scoresOf, selectionScores, topK, withinGroups } from './route.ts';
+import { MergeError } from '../errors.ts';
+import { choose, groupScores, scoresOf, selectionScores, topK, withinGroups } from './route.ts';
 import type { Estimate, LayerChoice, Load, MemberChoice, RouterInputs, RouterWeights, RoutingFunction } from './types.ts';
 
 /** What a router makes of the inputs. */
@@ -36,6 +37,7 @@ export function averagedLogits(members: readonly RouterLogits[], weights: ArrayL
  * Whether the averaged router of one layer chooses the experts that each member's router chooses, on the same inputs.
  *
  * @param experts E @param members their logits on these inputs, by {@link routerLogits} @param weights one a member, of the average
+ * @throws MergeError E_CONFIG_TENSORS where the groups that the configuration names do not divide the experts
  */
 export function layerChoice(
   fn: RoutingFunction,
@@ -46,6 +48,10 @@ export function layerChoice(
   weights: ArrayLike<number>,
 ): LayerChoice {
   const { tokens, synthetic } = inputs;
+  if (fn.groups !== null && experts % fn.groups.count !== 0) {
+    const message = `config.json names ${fn.groups.count} groups of experts, into which the ${experts} of layer ${layer} cannot be divided`;
+    throw new MergeError('E_CONFIG_TENSORS', message);
+  }
   const averaged = look(fn, averagedLogits(members, weights), experts);
   return {
     layer,
@@ -68,11 +74,8 @@ interface View {
 
 function look(fn: RoutingFunction, { logits, correctionBias }: RouterLogits, experts: number): View {
   const scores = scoresOf(fn, logits, experts);
-  return {
-    chosen: route(fn, logits, experts, correctionBias).experts,
-    scores,
-    ranks: selectionScores(fn, scores, correctionBias),
-  };
+  const ranks = selectionScores(fn, scores, correctionBias);
+  return { chosen: choose(fn, ranks, experts), scores, ranks };
 }
 
 function compare(fn: RoutingFunction, averaged: View, member: View, experts: number, synthetic: boolean): MemberChoice {

@@ -13,9 +13,10 @@ export interface HiddenStates {
   readonly tokens: number;
   /**
    * What goes into the router of a layer; null for a layer of multi-token prediction of which the file says nothing.
+   * @param most so many tokens, evenly spread over those of the file; only they are read
    * @throws MergeError E_HIDDEN_STATES where a number is not finite, E_INPUT_CHANGED
    */
-  read(reader: ByteReader, layer: RouterLayer): Promise<RouterInputs | null>;
+  read(reader: ByteReader, layer: RouterLayer, most?: number): Promise<RouterInputs | null>;
 }
 
 const NAME = /^layers\.(\d+)\.hidden$/;
@@ -58,9 +59,9 @@ export async function openHiddenStates(path: string, routers: readonly RouterLay
   return {
     path,
     tokens: Math.min(...[...places.values()].map(({ shape }) => shape[0]!)),
-    read: async (reader, layer) => {
+    read: async (reader, layer, most = Number.POSITIVE_INFINITY) => {
       const place = placeOf(layer);
-      return place === undefined ? null : await readInputs(reader, file, place);
+      return place === undefined ? null : await readInputs(reader, file, place, most);
     },
   };
 }
@@ -84,12 +85,15 @@ function placesOf({ shards }: Checkpoint, wrong: (message: string, tensor: strin
   return places;
 }
 
-async function readInputs(reader: ByteReader, file: Checkpoint, place: TensorPlace): Promise<RouterInputs> {
-  const data = await readFloats(reader, file, place);
-  const [tokens, width] = place.shape as [number, number];
+async function readInputs(reader: ByteReader, file: Checkpoint, place: TensorPlace, most: number): Promise<RouterInputs> {
+  const [stored, width] = place.shape as [number, number];
+  const tokens = Math.min(stored, most);
+  const rowOf = (token: number) => Math.floor((token * stored) / tokens);
+  const data = tokens === stored ? await readFloats(reader, file, place) : new Float64Array(tokens * width);
+  for (let t = 0; t < tokens && tokens < stored; t++) data.set(await readFloats(reader, file, place, rowOf(t) * width, width), t * width);
   const at = data.findIndex((x) => !Number.isFinite(x));
   if (at === -1) return { data, tokens, width, synthetic: false };
-  const message = `${file.path}, tensor ${JSON.stringify(place.name)}: token ${Math.floor(at / width)} holds ${data[at]}`;
+  const message = `${file.path}, tensor ${JSON.stringify(place.name)}: token ${rowOf(Math.floor(at / width))} holds ${data[at]}`;
   throw hiddenError([{ code: 'E_HIDDEN_STATES', message, file: file.path, tensor: place.name }]);
 }
 

@@ -6,17 +6,29 @@ import type { RouterInputs } from './types.ts';
 
 /** Multiplications that a comparison of routers may take: some ten seconds of one core. */
 const WORK = 20e9;
-const FEWEST = 32;
-const MOST = 512;
+const FEWEST_PROBES = 32;
+const MOST_PROBES = 512;
+/** Fewer real tokens than this say little of how load is spread. */
+const FEWEST_TOKENS = 512;
+/** Memory that the hidden states of one layer may take. */
+const MOST_BYTES = 128 * 1024 * 1024;
 
 /** Families whose norms multiply by 1 + weight: Gemma's, and those that took it over (transformers 5.23). */
 const ONE_PLUS = new Set(
-  'gemma gemma2 gemma3 gemma3_text qwen3_next qwen3_5_moe qwen3_5_moe_text minimax_m3_vl minimax_m3_vl_text step3p5 step3p7'.split(' '),
+  'gemma gemma2 gemma3 gemma3_text qwen3_next qwen3_5_moe qwen3_5_moe_text qwen4_exp_text minimax_m3_vl minimax_m3_vl_text step3p5'.split(
+    ' ',
+  ),
 );
 
 /** How many probes fit the work: fewer where there are many layers, members, or large routers. @param multiplications of one probe, over all of them */
 export function probeCount(multiplications: number): number {
-  return Math.max(FEWEST, Math.min(MOST, Math.floor(WORK / multiplications)));
+  return Math.max(FEWEST_PROBES, Math.min(MOST_PROBES, Math.floor(WORK / multiplications)));
+}
+
+/** How many real tokens fit the work and memory. @param multiplications of one token, over all layers and members @param width of the widest router's input */
+export function tokenCount(multiplications: number, width: number): number {
+  const fit = Math.min(WORK / multiplications, MOST_BYTES / (width * Float64Array.BYTES_PER_ELEMENT));
+  return Math.max(FEWEST_TOKENS, Math.floor(fit));
 }
 
 /** Whether the norms of this model multiply by 1 + weight. */

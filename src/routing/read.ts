@@ -2,17 +2,24 @@ import type { ByteReader } from '../checkpoint/byte-reader.ts';
 import type { Checkpoint } from '../checkpoint/types.ts';
 import type { FloatDtypeName } from '../dtype.ts';
 import { decodeFloats } from '../reference/decode.ts';
+import { FLOAT_BYTES } from '../reference/float.ts';
 import type { RouterLayer, RouterWeights, TensorPlace } from './types.ts';
 
 /**
- * A whole tensor of a plain float dtype, as float64.
+ * Elements of a tensor of a plain float dtype, as float64: all of them, or `count` from element `from`.
  * @throws MergeError E_INPUT_CHANGED when its file is shorter than its header says
  */
-export async function readFloats(reader: ByteReader, { shards }: Pick<Checkpoint, 'shards'>, place: TensorPlace): Promise<Float64Array> {
+export async function readFloats(
+  reader: ByteReader,
+  { shards }: Pick<Checkpoint, 'shards'>,
+  place: TensorPlace,
+  from = 0,
+  count = place.shape.reduce((product, size) => product * size, 1) - from,
+): Promise<Float64Array> {
   const { path, header } = shards[place.shard]!;
-  const begin = header.tensors.begin[place.row]!;
-  const bytes = await reader.read(path, header.dataStart + begin, header.tensors.end[place.row]! - begin);
-  return decodeFloats(place.dtype as FloatDtypeName, bytes);
+  const dtype = place.dtype as FloatDtypeName;
+  const start = header.dataStart + header.tensors.begin[place.row]! + from * FLOAT_BYTES[dtype];
+  return decodeFloats(dtype, await reader.read(path, start, count * FLOAT_BYTES[dtype]));
 }
 
 /** The router of a layer with its biases, experts as rows. */

@@ -9,20 +9,29 @@ import type { Routes, RoutingFunction } from './types.ts';
  * @returns k experts a token, best first; fewer experts than k are all chosen
  */
 export function route(fn: RoutingFunction, logits: Float64Array, experts: number, correctionBias: Float64Array | null = null): Routes {
-  const tokens = logits.length / experts;
-  const k = Math.min(fn.topK, experts);
-  const chosen = new Int32Array(tokens * k);
-  const weights = new Float64Array(tokens * k);
   const scores = scoresOf(fn, logits, experts);
-  const ranks = selectionScores(fn, scores, correctionBias);
+  const chosen = choose(fn, selectionScores(fn, scores, correctionBias), experts);
+  const weights = new Float64Array(chosen.length);
+  const tokens = logits.length / experts;
+  const k = chosen.length / tokens;
   for (let t = 0; t < tokens; t++) {
     const row = chosen.subarray(t * k, (t + 1) * k);
-    topK(withinGroups(fn, ranks.subarray(t * experts, (t + 1) * experts)), row);
     const weight = weights.subarray(t * k, (t + 1) * k);
     if (fn.sparseMixer !== null) sparseMixer(logits.subarray(t * experts, (t + 1) * experts), row, weight, fn.sparseMixer);
     else weigh(fn, scores.subarray(t * experts, (t + 1) * experts), row, weight);
   }
   return { experts: chosen, weights };
+}
+
+/** [T x k] the experts that are chosen, best first. @param ranks [T x E] by {@link selectionScores} */
+export function choose(fn: RoutingFunction, ranks: Float64Array, experts: number): Int32Array {
+  const tokens = ranks.length / experts;
+  const k = Math.min(fn.topK, experts);
+  const chosen = new Int32Array(tokens * k);
+  for (let t = 0; t < tokens; t++) {
+    topK(withinGroups(fn, ranks.subarray(t * experts, (t + 1) * experts)), chosen.subarray(t * k, (t + 1) * k));
+  }
+  return chosen;
 }
 
 /** [T x E] scores of logits, before any bias. */

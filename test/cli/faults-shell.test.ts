@@ -13,7 +13,7 @@ describe.concurrent('limits and habits of the shell', () => {
     const many = Array.from({ length: 4000 }, (_, i) => ({ name: `layers.${i}.weight`, dtype: 'BF16' as const, shape: [1] }));
     const wide = writeCheckpoint(join(folder, 'wide'), [many], 1);
     for (const words of [
-      ['inspect', wide],
+      ['inspect', wide, '--tensors'],
       ['inspect', wide, '--json'],
     ]) {
       const { stdout, stderr } = await runShell('set -o pipefail; "$@" | head -1; echo "exit $?" >&2', words);

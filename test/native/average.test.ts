@@ -90,7 +90,7 @@ describe('a merge', () => {
     const inputs = run(3);
     const result = await average({ inputs, output: at('out'), ...options });
     expect(result.outputs[0]!.members.map((m) => m.weight)).toEqual(weights);
-    const wanted = await expected(inputs, weights, options.dtype);
+    const wanted = await expected(inputs, weights, options.dtype as FloatDtypeName | undefined);
     const found = await contents(at('out'));
     expect([...found.keys()].sort()).toEqual([...wanted.keys()].sort());
     for (const [name, bytes] of wanted) expect(found.get(name)!.equals(bytes), name).toBe(true);
@@ -173,7 +173,9 @@ describe('a merge', () => {
       writeCheckpoint(at('b'), [[{ name: 'head.weight', dtype: 'F32', shape: [4], data }]], 1),
     ];
     const { warnings } = await average({ inputs, output: at('out') });
-    expect(warnings).toEqual([{ code: 'W_NONFINITE', message: expect.stringMatching(/tensor head.weight of .*b holds 1 NaN and 1 infinite/) }]);
+    expect(warnings).toEqual([
+      { code: 'W_NONFINITE', message: expect.stringMatching(/tensor head.weight of .*b holds 1 NaN and 1 infinite/) },
+    ]);
     await expect(average({ inputs, output: at('strict'), failNonfinite: true })).rejects.toMatchObject({
       code: 'E_NONFINITE',
       details: { tensor: 'head.weight' },

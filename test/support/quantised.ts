@@ -1,9 +1,8 @@
 import { openCheckpoint } from '../../src/checkpoint/open.ts';
 import type { Checkpoint } from '../../src/checkpoint/types.ts';
 import type { DtypeName } from '../../src/dtype.ts';
-import type { Role } from '../../src/naming/types.ts';
 import { planQuantised } from '../../src/quantised/plan.ts';
-import type { QuantisedOutput, QuantisedPlan } from '../../src/quantised/types.ts';
+import type { QuantisedOutput, QuantisedPlan, QuantisedRequest } from '../../src/quantised/types.ts';
 import { writeCheckpoint } from './checkpoints.ts';
 
 /** A tensor as `name dtype d0xd1xd2` (no sizes: a scalar). */
@@ -41,7 +40,8 @@ export function planOf(
     allowMixedDtypes?: boolean;
     layout?: Checkpoint;
     layoutConfig?: Config | null;
-    roleOf?: (shard: number, row: number) => Role | null;
+    roleOf?: QuantisedRequest['roleOf'];
+    treatmentOf?: QuantisedRequest['treatmentOf'];
   } = {},
 ): QuantisedPlan {
   return planQuantised({
@@ -52,6 +52,7 @@ export function planOf(
     participates: members.map(() => true),
     outputs: outputs.map((dtype, k) => ({ path: `out${k}`, dtype, newest: members.length - 1 })),
     allowMixedDtypes: options.allowMixedDtypes ?? false,
+    treatmentOf: options.treatmentOf ?? (() => ({ kind: 'average', dtype: null })),
     roleOf: options.roleOf ?? (() => null),
   });
 }

@@ -11,8 +11,8 @@ test('the demo mixture of experts: roles, layers, experts, sizes by hand', async
   const { summary, tensors } = await inspect(join(import.meta.dirname, '../../demo/runs/moe/checkpoint-6000'));
   expect(summary).toMatchObject({ family: 'olmoe', layers: 2, mtpLayers: 0, experts: { count: 8, perToken: 2 } });
   expect(summary).toMatchObject({ totalParameters: 189_952, activeParameters: 189_952 - 2 * 6 * 3 * 64 * 48 });
-  expect(summary.roles.expert).toEqual({ tensors: 48, parameters: 48 * 64 * 48, bytes: 2 * 48 * 64 * 48 });
-  expect(summary.roles.router).toEqual({ tensors: 2, parameters: 2 * 8 * 64, bytes: 2 * 2 * 8 * 64 });
+  expect(summary.roles.expert).toEqual({ tensors: 48, parameters: 48 * 64 * 48, bytes: 2 * 48 * 64 * 48, dtypes: ['BF16'] });
+  expect(summary.roles.router).toEqual({ tensors: 2, parameters: 2 * 8 * 64, bytes: 2 * 2 * 8 * 64, dtypes: ['BF16'] });
   expect(summary.roles.unknown).toBeUndefined();
   expect(Object.values(summary.roles).reduce((sum, { parameters }) => sum + parameters, 0)).toBe(summary.parameters);
   const expert = tensors.find(({ name }) => name === 'model.layers.1.mlp.experts.7.up_proj.weight');

@@ -323,7 +323,7 @@ describe('what cannot be', () => {
       MOE,
       { ...policies('role=router:use=oldest'), router: 'newest' },
       'E_POLICY_SHADOWED',
-      ['role=routers:use=newest'],
+      ['router newest before it takes all of its 5 tensors'],
     ],
     [
       'a step that no member has',

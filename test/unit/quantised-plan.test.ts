@@ -135,6 +135,24 @@ describe('the plan of quantised weights', () => {
     expect(codesOf(planOf([newest, wide], [null, null], [null], { layout: newest }))).toEqual(['E_SHAPE a.input_scale']);
   });
 
+  it('a dropped weight takes its scales with it', async () => {
+    const members = [await open(...FP8), await open(...FP8)];
+    const plan = planOf(members, [null, null], [null], {
+      treatmentOf: (_, __, row) => ({ kind: row === 1 ? 'drop' : 'average', dtype: null }),
+    });
+    expect(plan.works).toEqual([]);
+    expect([...plan.changes.dropped[0]!]).toEqual([2]);
+    expect([...plan.handled[0]!].sort()).toEqual([1, 2]);
+    expect(plan.conflicts).toEqual([]);
+  });
+
+  it('a policy dequantises all weights or none', async () => {
+    const members = [await open(...FP8), await open(...FP8)];
+    const treatmentOf = (): { kind: 'average'; dtype: 'BF16' } => ({ kind: 'average', dtype: 'BF16' });
+    expect(codesOf(planOf(members, [null, null], [null], { treatmentOf }))).toEqual(['E_POLICY a.weight']);
+    expect(codesOf(planOf(members, [null, null], ['F32'], { treatmentOf }))).toEqual([]);
+  });
+
   it('what one checkpoint says wrongly is told of each that does', async () => {
     const lines = ['a.qweight I32 8x8', 'a.g_idx I32 64'];
     const [one, two] = [await open(...lines), await open(...lines)];

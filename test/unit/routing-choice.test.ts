@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { averagedLogits, layerChoice, loadOf, type RouterLogits, routerLogits } from '../../src/routing/choice.ts';
 import { routingFunction } from '../../src/routing/functions.ts';
-import { gaussianProbes, ln, normsAddOne, probeCount, throughNorm } from '../../src/routing/probes.ts';
+import { gaussianProbes, ln, normsAddOne, probeCount, throughNorm, tokenCount } from '../../src/routing/probes.ts';
 import { route } from '../../src/routing/route.ts';
 import type { RouterInputs, RouterWeights } from '../../src/routing/types.ts';
 
@@ -95,6 +95,13 @@ describe('choice of one layer', () => {
     expect(averaged.correctionBias!.every((z, i) => Math.abs(z - direct.correctionBias![i]!) < 1e-12)).toBe(true);
   });
 
+  it('is refused where the groups of the configuration do not divide the experts', () => {
+    const logits = plain(Array(10).fill(0));
+    expect(() => layerChoice(GROUPED, 3, 10, { tokens: 1, synthetic: true }, [logits], [1])).toThrow(
+      'into which the 10 of layer 3 cannot be divided',
+    );
+  });
+
   it('adds the learned bias before the score', () => {
     const inputs: RouterInputs = { data: Float64Array.of(1, 0), tokens: 1, width: 2, synthetic: true };
     const { logits } = routerLogits(inputs, {
@@ -174,5 +181,9 @@ describe('probes', () => {
     expect(probeCount(1)).toBe(512);
     expect(probeCount(60 * 10 * 256 * 4096)).toBe(32);
     expect(probeCount(100e6)).toBe(200);
+    // Of real tokens more: the demo's two layers of ten members take any text, a large model some minutes.
+    expect(tokenCount(2 * 10 * 8 * 64, 64)).toBe(262144);
+    expect(tokenCount(1e6, 4096)).toBe(4096);
+    expect(tokenCount(60 * 10 * 256 * 7168, 7168)).toBe(512);
   });
 });

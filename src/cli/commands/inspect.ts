@@ -4,6 +4,7 @@ import { warningText } from '../error-text.ts';
 import { inspectionText } from '../text/inspection-text.ts';
 
 interface InspectFlags {
+  readonly tensors?: boolean;
   readonly summary?: boolean;
   readonly json?: boolean;
 }
@@ -15,6 +16,6 @@ export async function run(context: Context, args: readonly (string | readonly st
   for (const warning of inspection.warnings) err.write(warningText(warning, err.colors));
   const { tensors, ...summary } = inspection;
   if (flags.json) writeJson(context, flags.summary ? summary : { ...summary, tensors });
-  else out.write(inspectionText(inspection, out.colors, !flags.summary));
+  else out.write(inspectionText(inspection, out.colors, flags.tensors === true));
   return 0;
 }

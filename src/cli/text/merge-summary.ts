@@ -4,6 +4,7 @@ import { shellQuote } from '../shell-quote.ts';
 import type { Colors } from '../terminal.ts';
 import { memberTable, outputTable } from './merge-table.ts';
 import { roundingTable } from './rounding-table.ts';
+import { treatmentLines } from './treatment-table.ts';
 
 /**
  * What `average` prints when it is done.
@@ -33,6 +34,7 @@ function oneOutput(result: MergeResult, output: MergedOutput, colors: Colors): s
     '',
     ...memberTable(output.members),
     '',
+    ...withSpace(treatmentLines(output.treatments)),
     ...withSpace(roundingTable(output.rounding)),
     `  ${plural(output.tensors, 'tensor')}, ${formatBytes(output.bytesWritten)} written, ${machine(result)}`,
   ];
@@ -46,7 +48,9 @@ function severalOutputs(result: MergeResult, colors: Colors): string[] {
     '',
     ...outputTable(outputs),
     '',
-    ...outputs.flatMap(({ path, rounding }) => withSpace(roundingTable(rounding), `  ${printable(path)}`)),
+    ...outputs.flatMap(({ path, treatments, rounding }) =>
+      withSpace([...treatmentLines(treatments), ...roundingTable(rounding)], `  ${printable(path)}`),
+    ),
     `  ${plural(outputs[0]!.tensors, 'tensor')} each, ${machine(result)}`,
   ];
 }

@@ -67,6 +67,7 @@
    * @param {HTMLElement} figure
    */
   function zoomable(figure) {
+    const { uPlot } = /** @type {Window & { uPlot: typeof import('uplot') }} */ (/** @type {unknown} */ (window));
     const svg = /** @type {SVGSVGElement} */ (figure.querySelector('svg'));
     const table = /** @type {HTMLTableElement} */ (figure.querySelector('table'));
     const holder = /** @type {HTMLElement} */ (svg.parentElement).appendChild(document.createElement('div'));

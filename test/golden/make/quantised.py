@@ -132,7 +132,7 @@ def mxfp4(out):
 
 
 def main(out):
-    deepseek = {"model.layers.0.self_attn.o_proj.weight": (140, 132), "model.layers.0.mlp.experts.1.up_proj.weight": (20, 136)}
+    deepseek = {"model.layers.0.self_attn.o_proj.weight": (140, 132), "model.layers.0.mlp.experts.0.up_proj.weight": (20, 136)}
     quantization = {"quant_method": "fp8", "fmt": "e4m3", "activation_scheme": "dynamic", "weight_block_size": [128, 128]}
     fp8(out, "block", deepseek, lambda shape: (128, 128), "_scale_inv", quantization)
     small = {"model.layers.0.mlp.down_proj.weight": (24, 40)}

@@ -7,7 +7,9 @@ import { inspectionText } from '../../../src/cli/text/inspection-text.ts';
 import { mergeSummary } from '../../../src/cli/text/merge-summary.ts';
 import { planText } from '../../../src/cli/text/plan-text.ts';
 import { verificationText } from '../../../src/cli/text/verification-text.ts';
+import type { Conflict } from '../../../src/errors.ts';
 import type { InspectedTensor, MergeResult } from '../../../src/index.ts';
+import type { QuantisationSummary } from '../../../src/inspect/quantisation.ts';
 
 const plain = pc.createColors(false);
 
@@ -25,6 +27,7 @@ const RESULT: MergeResult = {
       ],
       bytesWritten: 2_000_000_000,
       tensors: 291,
+      treatments: [],
       rounding: [],
     },
   ],
@@ -186,7 +189,14 @@ describe('an inspection', () => {
       experts: { count: 8, perToken: 2 },
       totalParameters: 256,
       activeParameters: 100,
-      roles: { expert: { tensors: 1, parameters: 128, bytes: 256 }, unknown: { tensors: 1, parameters: 128, bytes: 256 } },
+      expertLayers: [0, 1, 2].map((layer) => ({ stack: 'model.layers', layer, mtp: layer === 2, experts: 8 })),
+      roles: {
+        expert: { tensors: 1, parameters: 128, bytes: 256, dtypes: ['BF16', 'F32'] as const },
+        unknown: { tensors: 1, parameters: 128, bytes: 256, dtypes: ['BF16'] as const },
+      },
+      tied: { configured: false, pairs: [] as { embedding: string; head: string }[] },
+      quantisation: null as QuantisationSummary | null,
+      problems: [] as Conflict[],
       metadata: { format: 'pt', config: 'x'.repeat(1000) },
     },
     tensors: [{ ...tensor('a\u001b[1mb', files[0]!), role: 'expert' as const, mtp: true }, tensor('c', files.at(-1)!)],
@@ -198,16 +208,42 @@ describe('an inspection', () => {
       inspectionText(inspection(['m-1.safetensors', 'm-2.safetensors']), plain, true),
     ).toBe(`run/checkpoint-1000: folder with 2 tensor files, step 1,000, 5,000,000 tokens
   2 tensors, 256 parameters, 512 B
-  mixtral, 2 layers, 1 layer of multi-token prediction, 8 experts a layer, 2 of them for each token, 256 parameters in all, 100 active
+  mixtral, 2 layers, 1 layer of multi-token prediction, 8 experts in each layer, 2 of them for each token, 256 parameters in all, 100 active
   BF16  2 tensors  256 parameters  512 B
-  experts  1 tensor  128 parameters  256 B
-  unknown  1 tensor  128 parameters  256 B
+  experts  1 tensor  128 parameters  256 B  BF16, F32
+  unknown  1 tensor  128 parameters  256 B  BF16
   format: pt
   config: ${'x'.repeat(60)}… (1,000 characters)
 
 a\\x1b[1mb  BF16  [64, 2]  256 B  experts (mtp)  m-1.safetensors
 c          BF16  [64, 2]  256 B  -              m-2.safetensors
 `);
+  });
+
+  it('says where the experts are, what is tied, how it is quantised, and what is wrong', () => {
+    const { summary, ...rest } = inspection(['model.safetensors']);
+    const at = (layers: readonly number[], experts: number) =>
+      layers.map((layer) => ({ stack: 'model.layers', layer, mtp: false, experts }));
+    const text = (changed: Partial<typeof summary>) => inspectionText({ ...rest, summary: { ...summary, ...changed } }, plain, false);
+    const lines = text({
+      layers: 9,
+      mtpLayers: 0,
+      expertLayers: [...at([3, 4, 5, 7], 8), ...at([8], 4)],
+      tied: { configured: true, pairs: [{ embedding: 'embed.weight', head: 'head\u001b.weight' }] },
+      quantisation: { method: 'fp8', forms: [{ form: 'F8_E4M3 codes, an F32 scale for each row', tensors: 3 }] },
+      problems: Array.from({ length: 12 }, (_, i) => ({ code: 'E_EXPERT_MISSING' as const, message: `expert ${i} is not there` })),
+    }).split('\n');
+    expect(lines[2]).toContain('9 layers, 8 experts in layers 3 to 5, 7, 4 experts in layer 8, 2 of them for each token');
+    expect(lines).toContain('  tied embeddings, stored twice: embed.weight and head\\x1b.weight');
+    expect(lines).toContain('  quantised (fp8): 3 weights as F8_E4M3 codes, an F32 scale for each row');
+    expect(lines.slice(-13)).toEqual([
+      '  12 problems:',
+      ...Array.from({ length: 10 }, (_, i) => `    E_EXPERT_MISSING: expert ${i} is not there`),
+      '    and 2 more',
+      '',
+    ]);
+    expect(text({ tied: { configured: true, pairs: [] } })).toContain('\n  tied embeddings, stored once\n');
+    expect(text({ expertLayers: [] })).toContain(', 8 experts a layer, 2 of them');
   });
 
   it('leaves out the tensors when asked to', () => {

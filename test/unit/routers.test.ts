@@ -1,0 +1,234 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { openCheckpoint } from '../../src/checkpoint/open.ts';
+import { routerConflicts } from '../../src/routers/conflicts.ts';
+import { routers } from '../../src/routers/routers.ts';
+import { safetensorsBytes, writeCheckpoint } from '../support/checkpoints.ts';
+import { EXPERTS, f32, type MoeLayer, normals, reordered, someLayers, trained, writeMoeRun } from '../support/moe-run.ts';
+import { mergeError, temporaryFolder } from '../support/safetensors.ts';
+
+const MOE = 'demo/runs/moe';
+
+/** Three moments of one run. */
+function run(): MoeLayer[][] {
+  const first = someLayers(1);
+  const second = trained(first, 2);
+  return [first, second, trained(second, 3)];
+}
+
+const conflictsOf = async (paths: readonly string[]) => routerConflicts(await Promise.all(paths.map((path) => openCheckpoint(path))));
+
+describe('the router report of the demo run', () => {
+  it('finds experts in their places, and drift and choice by the numbers that numpy gives', async () => {
+    const report = await routers({ inputs: [MOE], select: { steps: [5800, 6000] } });
+    expect(report.verdict.kind).toBe('no-objection');
+    expect(report.layers.map(({ layer, experts, hidden }) => ({ layer, experts, hidden }))).toEqual([
+      { layer: 0, experts: 8, hidden: 64 },
+      { layer: 1, experts: 8, hidden: 64 },
+    ]);
+    for (const { identity } of report.layers) expect(identity).toMatchObject([{ status: 'same', moved: [], ties: [] }]);
+    const numpy = [
+      {
+        relative: 0.10159105170673668,
+        cosine: 0.9948424150213232,
+        expert: 6,
+        row: 0.14915797160895486,
+        least: 0.9972471857655291,
+        mean: 0.9986763509362915,
+        margin: 0.6240447014369606,
+      },
+      {
+        relative: 0.12675875583122456,
+        cosine: 0.9920157199031978,
+        expert: 5,
+        row: 0.19642985511962058,
+        least: 0.9951452091605648,
+        mean: 0.9978977394092007,
+        margin: 0.8026948252011102,
+      },
+    ];
+    for (const [l, { relative, cosine, expert, row, least, mean, margin }] of numpy.entries()) {
+      const { drift, midpoint, identity, overall } = report.layers[l]!;
+      expect(drift[0]!.relative).toBeCloseTo(relative, 12);
+      expect(drift[0]!.cosine).toBeCloseTo(cosine, 12);
+      expect(drift[0]!.worst.expert).toBe(expert);
+      expect(drift[0]!.worst.relative).toBeCloseTo(row, 12);
+      expect(midpoint).toMatchObject({ expert });
+      expect(midpoint.least).toBeCloseTo(least, 12);
+      expect(midpoint.mean).toBeCloseTo(mean, 12);
+      expect(identity[0]!.margin.router).toBeCloseTo(margin, 12);
+      expect(overall).toBeNull();
+    }
+    expect(report.inputs).toMatchObject({ kind: 'synthetic', path: null, seed: 0 });
+    for (const { choice } of report.layers) {
+      expect(choice?.load).toBeNull();
+      expect(choice?.members.every(({ load }) => load === null)).toBe(true);
+    }
+    expect(JSON.stringify(report.verdict)).not.toMatch(/\bsafe\b/i);
+  });
+
+  it('says nothing against merging it, to a plan', async () => {
+    const paths = ['4200', '5000', '5200', '6000'].map((step) => `${MOE}/checkpoint-${step}`);
+    expect(await conflictsOf(paths)).toEqual({ conflicts: [], warnings: [] });
+  });
+
+  it('compares on hidden states where they are given, with load', async () => {
+    const folder = temporaryFolder();
+    const normal = normals(4);
+    const hidden = join(folder, 'hidden.safetensors');
+    const states = (l: number) => f32(`layers.${l}.hidden`, [40, 64], Float32Array.from({ length: 40 * 64 }, normal));
+    writeFileSync(hidden, safetensorsBytes([states(0), states(1)], 0));
+    const report = await routers({ inputs: [MOE], select: { last: 3 }, hidden });
+    expect(report.inputs).toEqual({ kind: 'hidden-states', path: hidden, tokens: 40, seed: null });
+    expect(report.layers[0]!.choice).toMatchObject({ tokens: 40, synthetic: false, load: { dead: 0 } });
+    expect(report.verdict.kind).toBe('measured');
+    const fewer = await routers({ inputs: [MOE], select: { last: 3 }, hidden, probes: 7 });
+    expect(fewer.layers[0]!.choice?.tokens).toBe(7);
+  });
+});
+
+describe('permuted experts', () => {
+  it('are found by report and plan, in the layer and pair where they are', async () => {
+    const [a, b, c] = run();
+    const folder = temporaryFolder();
+    const paths = writeMoeRun(folder, [a!, reordered(b!, 1, [2, 1, 0, 3, 4, 5]), reordered(c!, 1, [2, 1, 0, 3, 4, 5])]);
+    const report = await routers({ inputs: [folder] });
+    expect(report.verdict.kind).toBe('refuse');
+    expect(report.verdict.headline).toBe('Do not average these checkpoints: experts changed places in 1 of 2 MoE layers.');
+    expect(report.verdict.findings[0]).toBe(
+      'In layer 1 experts 0 and 2 changed places between step 100 and step 200, by router rows and by expert weights.',
+    );
+    expect(report.layers.map(({ identity }) => identity.map(({ status }) => status))).toEqual([
+      ['same', 'same'],
+      ['permuted', 'same'],
+    ]);
+    const { conflicts, warnings } = await conflictsOf(paths);
+    expect(warnings).toEqual([]);
+    expect(conflicts).toEqual([
+      {
+        code: 'E_PERMUTED',
+        message: `layer 1: experts 0 and 2 changed places between ${paths[0]} and ${paths[1]}`,
+        file: paths[1],
+        tensor: 'model.layers.1.mlp.gate.weight',
+      },
+    ]);
+  });
+
+  it('in all layers of a later checkpoint are a conflict for each', async () => {
+    const [a, b] = run();
+    const order = [1, 2, 3, 4, 5, 0];
+    const paths = writeMoeRun(temporaryFolder(), [a!, reordered(reordered(b!, 0, order), 1, order)]);
+    const { conflicts } = await conflictsOf(paths);
+    expect(conflicts.map(({ code, message }) => [code, message.split(':')[0]])).toEqual([
+      ['E_PERMUTED', 'layer 0'],
+      ['E_PERMUTED', 'layer 1'],
+    ]);
+    expect(conflicts[0]!.message).toContain('experts moved: 0 to 5, 1 to 0, 2 to 1, 3 to 2 and 2 more');
+  });
+
+  it('are no conflict where router rows alone are exchanged, but a warning', async () => {
+    const [a, b] = run();
+    const paths = writeMoeRun(temporaryFolder(), [a!, reordered(b!, 0, [1, 0, 2, 3, 4, 5], ['rows'])]);
+    const { conflicts, warnings } = await conflictsOf(paths);
+    expect(conflicts).toEqual([]);
+    expect(warnings).toMatchObject([{ code: 'W_EXPERT_ORDER' }]);
+    expect(warnings[0]!.message).toContain('and the experts did not: experts 0 and 1 changed places');
+    expect((await routers({ inputs: paths })).verdict.kind).toBe('look');
+  });
+});
+
+describe('no alarm', () => {
+  it('for experts just upcycled from one, which are listed', async () => {
+    const [a] = run();
+    const alike = a!.map(({ rows, experts }) => ({ rows: rows.map(() => rows[0]!), experts: experts.map(() => experts[0]!) }));
+    const paths = writeMoeRun(temporaryFolder(), [alike, trained(alike, 5, 0)]);
+    const report = await routers({ inputs: paths });
+    const all = Array.from({ length: EXPERTS }, (_, e) => e);
+    expect(report.layers[0]!.identity).toMatchObject([{ status: 'same', ties: [all], margin: { router: null, weights: null } }]);
+    expect(report.verdict.kind).toBe('no-objection');
+    expect(report.verdict.findings.join('\n')).toContain(
+      'In 2 layers some experts cannot be told apart (upcycled from one, or dead), as 0, 1, 2, 3, 4, 5 in layer 0',
+    );
+    expect(await conflictsOf(paths)).toEqual({ conflicts: [], warnings: [] });
+  });
+
+  it('for one starved expert in a healthy run: tokens never reach it, weight decay shrinks it, its router row sinks', async () => {
+    const [a, b] = run();
+    const [rows, experts] = [b![0]!.rows.slice(), b![0]!.experts.slice()];
+    rows[3] = a![0]!.rows[3]!.map((v) => -0.01 * v);
+    experts[3] = a![0]!.experts[3]!.map((v) => 0.05 * v);
+    const paths = writeMoeRun(temporaryFolder(), [a!, [{ rows, experts }, b![1]!]]);
+    const report = await routers({ inputs: paths });
+    expect(report.layers[0]!.identity).toMatchObject([{ status: 'same', moved: [] }]);
+    expect(report.verdict.kind).toBe('no-objection');
+    expect(await conflictsOf(paths)).toEqual({ conflicts: [], warnings: [] });
+  });
+});
+
+describe('what is not known', () => {
+  it('is the choice, where nobody knows how the family routes', async () => {
+    const paths = writeMoeRun(temporaryFolder(), run(), {
+      model_type: 'mystery_moe',
+      num_hidden_layers: 2,
+      num_experts: EXPERTS,
+      num_experts_per_tok: 2,
+    });
+    const report = await routers({ inputs: paths });
+    expect(report).toMatchObject({ routing: null, inputs: null, layers: [{ choice: null }, { choice: null }] });
+    expect(report.verdict.notTested[0]).toBe(
+      'The choice of experts: how mystery_moe chooses is not known here, or its configuration does not say.',
+    );
+    expect(report.layers[0]!.identity[0]!.status).toBe('same');
+  });
+
+  it('is told where a router holds NaN, and the rest is compared', async () => {
+    const [a, b] = run();
+    const rows = b![1]!.rows.slice();
+    rows[4] = rows[4]!.map((v, i) => (i === 3 ? Number.NaN : v));
+    const paths = writeMoeRun(temporaryFolder(), [a!, [b![0]!, { ...b![1]!, rows }]]);
+    const report = await routers({ inputs: paths });
+    expect(report.warnings).toEqual([{ code: 'W_ROUTER', message: `model.layers.1.mlp.gate.weight of ${paths[1]} holds NaN (expert 4)` }]);
+    expect(report.verdict).toMatchObject({
+      kind: 'look',
+      findings: [expect.stringMatching('holds NaN'), expect.anything(), expect.anything(), expect.anything()],
+    });
+    expect(JSON.stringify(report.verdict)).not.toMatch(/NaN %|Infinity/);
+    expect(report.layers[1]!.drift[0]!.relative).toBeNull();
+    expect(report.layers[0]!.drift[0]!.relative).toBeGreaterThan(0.1);
+  });
+});
+
+describe('what cannot be compared', () => {
+  it('is a dense model', async () => {
+    const error = await mergeError(() => routers({ inputs: ['demo/runs/dense'], select: { last: 2 } }));
+    expect(error.code).toBe('E_NO_ROUTERS');
+    expect(await conflictsOf(['demo/runs/dense/checkpoint-5800', 'demo/runs/dense/checkpoint-6000'])).toEqual({
+      conflicts: [],
+      warnings: [],
+    });
+  });
+
+  it('is one checkpoint', async () => {
+    expect((await mergeError(() => routers({ inputs: [`${MOE}/checkpoint-6000`] }))).code).toBe('E_OPTION');
+  });
+
+  it('are routers of other sizes, and layers that only some have: all of them told', async () => {
+    const folder = temporaryFolder();
+    const [a, b] = writeMoeRun(folder, run().slice(0, 2));
+    const other = writeCheckpoint(
+      join(folder, 'checkpoint-300'),
+      [[f32('model.layers.0.mlp.gate.weight', [4, 32], new Float32Array(128))]],
+      0,
+      {
+        'config.json': JSON.stringify({ model_type: 'olmoe', num_hidden_layers: 2, num_experts: 4, num_experts_per_tok: 2 }),
+      },
+    );
+    const error = await mergeError(() => routers({ inputs: [other, a!, b!], weights: [0.2, 0.4, 0.4] }));
+    expect(error.code).toBe('E_CONFLICTS');
+    expect(error.details.conflicts).toMatchObject([
+      { code: 'E_SHAPE', file: other, tensor: 'model.layers.0.mlp.gate.weight' },
+      { code: 'E_TENSOR_MISSING', file: other, tensor: 'model.layers.1.mlp.gate.weight' },
+    ]);
+  });
+});
