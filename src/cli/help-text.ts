@@ -50,6 +50,11 @@ export const EXAMPLES: Readonly<Record<string, readonly (readonly [string, strin
     ['Every tensor and what it is for', 'inspect run/checkpoint-3000 --tensors'],
     ['Names and shapes for a script', "inspect model.safetensors --json | jq -r '.tensors[] | [.name, .shape] | @json'"],
   ],
+  diff: [
+    ['Is anything broken, before it is merged?', 'diff run --last 4'],
+    ['How far two checkpoints are apart, with every expert', 'diff run/checkpoint-1000 run/checkpoint-2000 --experts'],
+    ['Routers only, as a page with maps', 'diff run --last 10 --role router --out diff.html'],
+  ],
   verify: [
     ['Checksums, structure and a sample recomputed from the inputs', 'verify merged'],
     ['Recompute every element', 'verify merged --full'],

@@ -19,6 +19,7 @@ const COMMANDS: Readonly<Record<CommandName, () => Promise<unknown>>> = {
   watch: () => import('./commands/watch.ts'),
   ls: () => import('./commands/ls.ts'),
   inspect: () => import('./commands/inspect.ts'),
+  diff: () => import('./commands/diff.ts'),
   routers: () => import('./commands/routers.ts'),
   verify: () => import('./commands/verify.ts'),
   bench: () => import('./commands/bench.ts'),

@@ -1,10 +1,20 @@
 import { Argument, Command } from 'commander';
+import { ROLE_NAMES } from '../policy/roles.ts';
 import { examplesText, exitCodesText } from './help-text.ts';
 import { choiceOption, flag, listOption, valueOption } from './options.ts';
-import { addPolicyOptions, addSelectionOptions, addTokenOptions, parseText, parseWholeNumber } from './run-options.ts';
+import {
+  addPolicyOptions,
+  addSelectionOptions,
+  addTokenOptions,
+  parseDistance,
+  parsePoint,
+  parseSteps,
+  parseText,
+  parseWholeNumber,
+} from './run-options.ts';
 import { addScheduleOptions } from './schedule-options.ts';
 import type { Colors } from './terminal.ts';
-import { parseBytes, parseFraction, parsePath, parsePositiveInteger, parseWeights } from './values.ts';
+import { parseBytes, parseChoice, parseFraction, parseLayers, parsePath, parsePositiveInteger, parseWeights } from './values.ts';
 import { addWatchOptions } from './watch-options.ts';
 
 export const SHELLS = ['bash', 'zsh', 'fish'] as const;
@@ -19,6 +29,7 @@ export type CommandName =
   | 'watch'
   | 'ls'
   | 'inspect'
+  | 'diff'
   | 'routers'
   | 'verify'
   | 'bench'
@@ -86,6 +97,12 @@ export function buildProgram(version: string, name: string, dispatch: Dispatch):
     .addOption(flag('-s, --summary', 'leave the list of tensors out of --json'))
     .addOption(json())
     .addOption(debug());
+
+  addDiff(
+    add('diff', 'how far checkpoints are apart, by role, layer and expert, and what stands out', [
+      new Argument('<input...>', 'checkpoints in order (folders or .safetensors files), or a run folder'),
+    ]),
+  );
 
   addRouters(add('routers', 'whether averaging the routers of a mixture-of-experts run is safe, by evidence', [inputs()]));
 
@@ -204,6 +221,30 @@ function addWatch(command: Command): Command {
     .addOption(json())
     .addOption(flag('-q, --quiet', 'print only the paths of the merges'))
     .addOption(progress())
+    .addOption(debug())
+    .addHelpOption(flag('-h, --help', 'print help').helpGroup('Reporting:'));
+}
+
+function addDiff(command: Command): Command {
+  return command
+    .usage('A B [C...] [options]')
+    .optionsGroup('Tensors:')
+    .addOption(listOption('--role <role...>', `only tensors of these roles: ${ROLE_NAMES.join(', ')}`, parseChoice(ROLE_NAMES)))
+    .addOption(valueOption('--layers <list>', 'only these layers, as 0-3,12', parseLayers))
+    .addOption(flag('--experts', 'show a map of layers and experts too'))
+    .optionsGroup('Checkpoints, where the input is a run folder:')
+    .addOption(valueOption('--last <n>', 'the newest so many (default: all that are complete)', parsePositiveInteger))
+    .addOption(valueOption('--every <distance>', 'spaced like this, counted back from the newest: 8B, 1000steps', parseDistance))
+    .addOption(valueOption('--from <point>', 'from this step or token count on: 12000, 500B', parsePoint))
+    .addOption(valueOption('--to <point>', 'up to this step or token count', parsePoint))
+    .addOption(valueOption('--steps <list>', 'exactly these steps, as 1000,2000', parseSteps))
+    .optionsGroup('Machine:')
+    .addOption(threads())
+    .addOption(valueOption('--memory <size>', 'bound of buffers (default: 256MiB)', parseBytes))
+    .addOption(io())
+    .optionsGroup('Reporting:')
+    .addOption(valueOption('-o, --out <path>', 'write the report as one HTML page too', parsePath))
+    .addOption(json())
     .addOption(debug())
     .addHelpOption(flag('-h, --help', 'print help').helpGroup('Reporting:'));
 }

@@ -94,7 +94,7 @@ export function parsePoint(text: string, option: string): QuantityText {
   return parseDistance(text, option);
 }
 
-function parseSteps(text: string, option: string): readonly number[] {
+export function parseSteps(text: string, option: string): readonly number[] {
   return text.split(',').map((part) => parseWholeNumber(part.trim(), option));
 }
 

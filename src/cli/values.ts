@@ -103,3 +103,13 @@ export function parseWeight(text: string, where: string): number {
 export function badValue(option: string, text: string, wanted: string, help?: string): MergeError {
   return new MergeError('E_OPTION', `${option} takes ${wanted}, not '${text}'`, help === undefined ? {} : { help });
 }
+
+/** Layers as `0-3,12`: ranges, both ends included. */
+export function parseLayers(text: string, option: string): readonly { readonly from: number; readonly to: number }[] {
+  return text.split(',').map((part) => {
+    const match = /^\s*(\d+)(?:-(\d+))?\s*$/.exec(part);
+    const [from, to] = [Number(match?.[1]), Number(match?.[2] ?? match?.[1])];
+    if (match === null || from > to) throw badValue(option, text, 'layers as 0-3,12');
+    return { from, to };
+  });
+}

@@ -1,3 +1,4 @@
+import type { Warning } from '../errors.ts';
 import type { Role } from '../naming/types.ts';
 
 /** How far one set of elements is from its counterpart in a later checkpoint. Elements that are not finite in some checkpoint are left out of all figures. */
@@ -50,7 +51,7 @@ export interface DiffPair {
   readonly total: DiffCell;
   /** In the order of the roles. */
   readonly roles: readonly (DiffCell & { readonly role: DiffRole })[];
-  /** Every (layer, role) that has tensors: by layer, null first, then by role. */
+  /** Every (layer, role) that has tensors: by layer, null first, then by role. Of neighbours only, like what follows. */
   readonly layers: readonly DiffLayerCell[];
   /** Every (layer, expert) of routed experts; empty for a dense model. */
   readonly experts: readonly DiffExpertCell[];
@@ -89,7 +90,7 @@ export interface DiffFinding {
 /** Tensors that are not compared as numbers. */
 export interface DiffUncompared {
   readonly name: string;
-  readonly reason: 'integer' | 'quantised' | 'complex' | 'shape' | 'missing';
+  readonly reason: 'integer' | 'quantised' | 'complex';
   /** Whether all checkpoints hold the same bytes; null where that was not looked at. */
   readonly equal: boolean | null;
 }
@@ -110,5 +111,5 @@ export interface DiffDocument {
   readonly verdict: string;
   readonly bytesRead: number;
   readonly seconds: number;
-  readonly warnings: readonly { readonly code: string; readonly message: string }[];
+  readonly warnings: readonly Warning[];
 }

@@ -74,6 +74,11 @@ export class Gram {
     return this.values[this.values.length - 3 * this.inputs + i]!;
   }
 
+  /** Whether no element was left out: all were finite in all inputs. */
+  get complete(): boolean {
+    return this.values.subarray(this.values.length - 2 * this.inputs).every((count) => count === 0);
+  }
+
   nan(i: number): number {
     return this.values[this.values.length - 2 * this.inputs + i]!;
   }

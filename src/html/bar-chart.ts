@@ -1,4 +1,4 @@
-import { type Caption, coordinate, type Figure, figure, formatNumber, shorten } from './figure.ts';
+import { type Caption, coordinate, type Figure, figure, formatEstimate, formatTick, shorten } from './figure.ts';
 import { html, type Markup } from './markup.ts';
 import { axisScale, type Scale, scaleOf, ticks } from './scale.ts';
 
@@ -47,7 +47,7 @@ ${rows}
 function axis(scale: Scale, at: (value: number) => number, bottom: number, label: string, middle: number): Markup {
   const rules = ticks(scale, 6).map((tick) => {
     const x = coordinate(at(tick));
-    return html`<path class="rule" d="M${x} 4V${bottom}"/><text class="label middle" x="${x}" y="${bottom + 16}">${formatNumber(tick, 5)}</text>\n`;
+    return html`<path class="rule" d="M${x} 4V${bottom}"/><text class="label middle" x="${x}" y="${bottom + 16}">${formatTick(tick)}</text>\n`;
   });
   return html`${rules}<text class="axis middle" x="${coordinate(middle)}" y="${bottom + 36}">${label}</text>`;
 }
@@ -73,14 +73,10 @@ function drawBar(
       ? null
       : html`<path class="error" d="M${coordinate(low)} ${y}H${coordinate(high)}M${coordinate(low)} ${coordinate(place.y - 4)}v8M${coordinate(high)} ${coordinate(place.y - 4)}v8"/>`;
   return html`<text class="label end" x="${coordinate(place.left - 10)}" y="${coordinate(place.y + 4)}">${shorten(label, LONGEST_LABEL)}</text>
-<g class="${tone}">${known ? shape : null}${whisker}</g><text class="value" x="${coordinate(place.right + 12)}" y="${coordinate(place.y + 4)}">${valueText(bar)}</text>\n`;
-}
-
-function valueText({ value, error }: Bar): string {
-  return error === undefined ? formatNumber(value, 4) : `${formatNumber(value, 6)} ± ${formatNumber(error, 2)}`;
+<g class="${tone}">${whisker}${known ? shape : null}</g><text class="value" x="${coordinate(place.right + 12)}" y="${coordinate(place.y + 4)}">${formatEstimate(value, error)}</text>\n`;
 }
 
 function valueTable({ bars, label }: BarChart): Markup {
-  const rows = bars.map((bar) => html`<tr><th scope="row">${bar.label}<td>${valueText(bar)}\n`);
+  const rows = bars.map((bar) => html`<tr><th scope="row">${bar.label}<td>${formatEstimate(bar.value, bar.error)}\n`);
   return html`<table class="numbers"><thead><tr><th scope="col"><th scope="col">${label}</thead><tbody>\n${rows}</tbody></table>`;
 }

@@ -81,7 +81,9 @@ function pairSections(document: DiffDocument, pairs: readonly DiffPair[], labels
     .sort((p, q) => (q.total.relativeL2 ?? Infinity) - (p.total.relativeL2 ?? Infinity))
     .slice(0, MOST_EXPERT_MAPS);
   return pairs.map((pair) => {
-    const findings = document.findings.filter((finding) => finding.pair === pair.a);
+    const findings = document.findings.filter(({ pair: seen, checkpoint }) =>
+      seen === null ? checkpoint === pair.a || checkpoint === pair.b : seen === pair.a,
+    );
     const parts: (string | Markup | Figure | null)[] = [
       layerMap(pair, findings),
       furthest.includes(pair) ? expertMap(pair, findings) : expertsLeftOut(pair),

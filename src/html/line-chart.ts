@@ -1,4 +1,4 @@
-import { type Caption, coordinate, type Figure, figure, formatNumber, shorten } from './figure.ts';
+import { type Caption, coordinate, type Figure, figure, formatEstimate, formatNumber, formatTick, shorten } from './figure.ts';
 import { html, type Markup, trusted } from './markup.ts';
 import { axisScale, type Scale, ticks } from './scale.ts';
 
@@ -66,11 +66,11 @@ function axes(chart: LineChart, x: Scale, y: Scale): Markup[] {
   const height = PLOT.bottom - PLOT.top;
   const rules = ticks(y, 6).map((tick) => {
     const place = coordinate(PLOT.bottom - y.at(tick) * height);
-    return html`<path class="rule" d="M${PLOT.left} ${place}h${width}"/><text class="label end" x="${PLOT.left - 8}" y="${Number(place) + 4}">${tickLabel(tick)}</text>\n`;
+    return html`<path class="rule" d="M${PLOT.left} ${place}h${width}"/><text class="label end" x="${PLOT.left - 8}" y="${Number(place) + 4}">${formatTick(tick)}</text>\n`;
   });
   const steps = ticks(x, 8).map((tick) => {
     const place = coordinate(PLOT.left + x.at(tick) * width);
-    return html`<path class="tick" d="M${place} ${PLOT.bottom}v5"/><text class="label middle" x="${place}" y="${PLOT.bottom + 19}">${tickLabel(tick)}</text>\n`;
+    return html`<path class="tick" d="M${place} ${PLOT.bottom}v5"/><text class="label middle" x="${place}" y="${PLOT.bottom + 19}">${formatTick(tick)}</text>\n`;
   });
   return [
     ...rules,
@@ -78,13 +78,6 @@ function axes(chart: LineChart, x: Scale, y: Scale): Markup[] {
     html`<text class="axis" x="${PLOT.left}" y="${PLOT.top - 8}">${chart.y.label}</text>
 <text class="axis middle" x="${(PLOT.left + PLOT.right) / 2}" y="${PLOT.bottom + 38}">${chart.x.label}</text>`,
   ];
-}
-
-/** Ticks are round, so all of their digits are few. */
-function tickLabel(tick: number): string {
-  const magnitude = Math.abs(tick);
-  if (magnitude !== 0 && (magnitude < 1e-4 || magnitude >= 1e9)) return tick.toExponential().replace('e+', 'e');
-  return magnitude >= 10_000 ? tick.toLocaleString('en') : String(tick);
 }
 
 function drawSeries({ points, joined }: Series, index: number, at: (point: { x: number; y: number }) => [number, number]): Markup {
@@ -131,11 +124,10 @@ function valueTable({ x, series }: LineChart): Markup {
     const cells = columns.map((column) => {
       const point = column.get(place);
       if (point === undefined) return html`<td>`;
-      const text = formatNumber(point.y, 6);
-      if (point.error === undefined) return html`<td data-v="${point.y}">${text}`;
-      return html`<td data-v="${point.y}" data-e="${point.error}">${text} ± ${formatNumber(point.error, 2)}`;
+      if (point.error === undefined) return html`<td data-v="${point.y}">${formatNumber(point.y, 6)}`;
+      return html`<td data-v="${point.y}" data-e="${point.error}">${formatEstimate(point.y, point.error)}`;
     });
-    return html`<tr><th scope="row" data-v="${place}">${tickLabel(place)}${cells}\n`;
+    return html`<tr><th scope="row" data-v="${place}">${formatTick(place)}${cells}\n`;
   });
   return html`<table class="numbers"><thead><tr><th scope="col">${x.label}${head}</thead><tbody>\n${body}</tbody></table>`;
 }

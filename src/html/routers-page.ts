@@ -2,7 +2,7 @@ import { formatBytes, formatCount, formatSeconds, plural } from '../cli/format.t
 import type { LayerReport, PairIdentity, RouterReport, RouterVariant, Verdict } from '../routers/types.ts';
 import type { Load } from '../routing/types.ts';
 import { barChart } from './bar-chart.ts';
-import { formatFixed, formatNumber, table } from './figure.ts';
+import { formatEstimate, formatFixed, formatNumber, table } from './figure.ts';
 import { heatMap } from './heat-map.ts';
 import { checkpointLabels } from './labels.ts';
 import { lineChart, type Point, type Series } from './line-chart.ts';
@@ -75,15 +75,13 @@ function evaluationSection({ evaluation }: RouterReport): Section | null {
   });
   const rows = differences.map(({ router, mean, error, paired }) => [
     VARIANTS[router],
-    formatNumber(mean, 4),
-    error === null ? 'unknown' : formatNumber(error, 2),
+    formatEstimate(mean, error),
     error === null || error === 0 ? '–' : formatNumber(mean / error, 2),
     paired ? 'item by item' : 'no',
   ]);
   const columns = [
     { label: 'Less the averaged routers' },
     { label: 'Difference', kind: 'number' },
-    { label: 'Standard error', kind: 'number' },
     { label: 'In standard errors', kind: 'number' },
     { label: 'Paired' },
   ] as const;
@@ -209,7 +207,7 @@ function choiceTable(layers: readonly LayerReport[]): Markup {
     const least = members.reduce((worst, member) => (member.overlap.mean < worst.overlap.mean ? member : worst));
     return [
       layerLabel(layer),
-      `${formatFixed(least.overlap.mean, 3)} ± ${formatNumber(least.overlap.standardError, 2)}`,
+      formatEstimate(least.overlap.mean, least.overlap.standardError),
       formatFixed(least.top1.mean, 3),
       formatFixed(least.mass.mean, 3),
       formatFixed(least.flippable, 3),

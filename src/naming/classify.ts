@@ -35,7 +35,9 @@ interface Kind {
   readonly tower: 'vision' | 'audio' | null;
 }
 
-const rules = RULES.map((rule) => ({ ...rule, pattern: compile(rule.name) }));
+type CompiledRule = Rule & { readonly pattern: RegExp };
+const compiled = (rules: readonly Rule[]): readonly CompiledRule[] => rules.map((rule) => ({ ...rule, pattern: compile(rule.name) }));
+const ownRules = compiled(RULES);
 const companions = COMPANIONS.map((companion) => ({ ...companion, pattern: compile(companion.name) }));
 const mtp = compile(MTP);
 const layerContainers = compile(LAYER_CONTAINERS);
@@ -57,8 +59,10 @@ interface KnownKind {
  * A classifier for the tensors of one model. It is a pure function of name, dtype and shape; names that differ only in layer and expert are worked out once.
  *
  * @param context what the model's configuration says, see {@link namingContext}
+ * @param rules tried in this order; the first that fits decides
  */
-export function classifier(context: NamingContext = NO_CONTEXT): Classify {
+export function classifier(context: NamingContext = NO_CONTEXT, rules: readonly Rule[] = RULES): Classify {
+  const ordered = rules === RULES ? ownRules : compiled(rules);
   const kinds = new Map<number, KnownKind>();
   const numbers = new NumberScan();
   let last: KnownKind | null = null;
@@ -73,7 +77,7 @@ export function classifier(context: NamingContext = NO_CONTEXT): Classify {
       if (known === undefined || known.look !== look || !numbers.separates(name, known.literals)) {
         const literals = numbers.literals(name);
         // A `#` that is in the name itself is no number.
-        const kind = kindOf(literals.map((text) => text.replaceAll('#', '?')).join('#'), look, context);
+        const kind = kindOf(literals.map((text) => text.replaceAll('#', '?')).join('#'), look, context, ordered);
         known = { kind, literals: literals.map(codesOf), look, next: null };
         if (kinds.size >= MAX_KINDS) kinds.clear();
         kinds.set(hash, known);
@@ -114,12 +118,12 @@ const integers: ReadonlySet<DtypeName> = new Set(DTYPES.filter((dtype) => dtype.
 const lookOf = (shape: readonly number[]) =>
   (shape.length >= 3 ? STACKED : 0) | (shape.length === 2 && shape[0]! > ROUTER_SIDE && shape[1]! > ROUTER_SIDE ? WIDE : 0);
 
-function kindOf(key: string, look: number, context: NamingContext): Kind {
+function kindOf(key: string, look: number, context: NamingContext, rules: readonly CompiledRule[]): Kind {
   for (const { role, pattern, base, projection, ofMatrix } of companions) {
     const match = pattern.exec(key);
     if (match === null) continue;
     const fill = (text: string) => text.replaceAll(/\$(\d)/g, (_, group: string) => match[Number(group)] ?? '');
-    const owner = base === '' ? null : kindOf(fill(base), look & ~INTEGER, context);
+    const owner = base === '' ? null : kindOf(fill(base), look & ~INTEGER, context, rules);
     if (ofMatrix && !MATRICES.has(owner?.role ?? null)) continue;
     if (role === 'codes') return { ...owner!, ...placeOf(key, owner!.role) };
     const named = projection === undefined ? (owner?.projection ?? null) : fill(projection).replace('lora_embedding_', 'lora_');

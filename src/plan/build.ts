@@ -94,7 +94,10 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
     const own = pick(members, d.members);
     const made = outputFiles(d.layout, own, d.schedule, d.output, d.kind, side, record, entries, { text, tables }, options);
     const { selection = null, baseModelId = cachedRepoId(d.own.map((c) => c.path)) } = d.output;
-    const recipe = d.kind === 'folder' ? await recipeText({ output: d.output, members: d.own, schedule: d.schedule, request }) : null;
+    const recipe =
+      d.kind === 'folder'
+        ? await recipeText({ output: d.output, members: d.own, schedule: d.schedule, treated: treatments, request })
+        : null;
     const rows = treatmentTable(planned.policyTensors, {
       ...treatments,
       schedule: d.schedule,
@@ -174,12 +177,14 @@ async function withoutFinished(request: PlanRequest, published: readonly boolean
 }
 
 /** Usage before inputs before an existing output before space, so that the exit code is that of what must be mended first. */
-function refuse(conflicts: Conflict[]): void {
+function refuse(all: readonly Conflict[]): void {
+  const conflicts = [...new Map(all.map((conflict) => [conflict.message, conflict])).values()];
   if (conflicts.length === 0) return;
   conflicts.sort((a, b) => ERROR_CODES[a.code].exit - ERROR_CODES[b.code].exit);
   const first = conflicts[0]!;
   const sameExit = conflicts.filter((c) => ERROR_CODES[c.code].exit === ERROR_CODES[first.code].exit);
-  const code = sameExit.every((c) => c.code === first.code) ? first.code : 'E_CONFLICTS';
+  const several = ERROR_CODES[first.code].exit === 2 ? 'E_OPTION' : 'E_CONFLICTS';
+  const code = sameExit.every((c) => c.code === first.code) ? first.code : several;
   const details = {
     ...(first.file === undefined ? {} : { file: first.file }),
     ...(first.tensor === undefined ? {} : { tensor: first.tensor }),

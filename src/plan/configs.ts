@@ -2,6 +2,8 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Checkpoint } from '../checkpoint/types.ts';
 import type { Conflict } from '../errors.ts';
+import { CONFIG_KEYS } from '../naming/model-config.ts';
+import { QUANTISATION_KEYS } from '../quantised/config.ts';
 
 /** Members of one output, oldest first. */
 export interface ConfigSet {
@@ -14,8 +16,13 @@ export interface ConfigSet {
 const SHOWN = 10;
 /** Longest value that is shown, characters. */
 const VALUE_LENGTH = 60;
-/** Where a copy was loaded from and which library wrote it say nothing of the model. */
-const IGNORED = new Set(['_name_or_path', 'transformers_version']);
+/**
+ * Where a copy was loaded from and which library wrote it say nothing of the model; what it says of quantisation is compared with the tensors
+ * (`quantised/plan.ts`).
+ */
+const IGNORED = new Set(['_name_or_path', 'transformers_version', ...QUANTISATION_KEYS]);
+/** The same number under another name: transformers 5 writes `num_local_experts` for some models where 4 wrote `num_experts`. */
+const EXPERTS: ReadonlySet<string> = new Set(CONFIG_KEYS.experts);
 
 /** Reads each config.json once, however many outputs its checkpoint is in. */
 export class Configs {
@@ -100,7 +107,7 @@ function values(text: string): Map<string, string> | null {
       if (IGNORED.has(name)) continue;
       // transformers 4 writes torch_dtype, 5 writes dtype; some tools write "torch.bfloat16" for "bfloat16".
       const isDtype = name === 'dtype' || name === 'torch_dtype';
-      const key = `${prefix}${isDtype ? 'dtype' : name}`;
+      const key = `${prefix}${isDtype ? 'dtype' : EXPERTS.has(name) ? 'num_experts' : name}`;
       if (isObject(value) && Object.keys(value).length > 0) add(value, `${key}.`);
       else found.set(key, JSON.stringify(isDtype && typeof value === 'string' ? value.replace(/^torch\./, '') : sorted(value)));
     }

@@ -80,7 +80,7 @@ export function matchShard(
     if (work.apart || bytes === 0) continue;
     const tensor = table.names[row]!;
     const own = dtypeByCode(header.tensors.dtypes[target.origin[row]!]!);
-    if (own.kind === 'complex' || own.kind === 'packed') {
+    if (work.equal === 'E_UNSUPPORTED_DTYPE') {
       const message = `tensor ${tensor} is ${own.name}, which is never averaged code by code`;
       conflicts.push({ code: 'E_UNSUPPORTED_DTYPE', message, file: path, tensor });
       continue;

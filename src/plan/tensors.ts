@@ -1,10 +1,11 @@
 import type { Checkpoint } from '../checkpoint/types.ts';
-import type { Conflict, Warning } from '../errors.ts';
+import type { Conflict, ErrorCode, Warning } from '../errors.ts';
 import { arrange } from '../layout/arrange.ts';
 import { type CheckpointRoles, checkpointRoles, tensorName } from '../naming/checkpoint-roles.ts';
 import { classifier } from '../naming/classify.ts';
 import { structureConflicts } from '../naming/structure.ts';
 import { tiedPairs } from '../naming/tied.ts';
+import type { Role } from '../naming/types.ts';
 import type { PolicyTensor } from '../policy/types.ts';
 import { planQuantised } from '../quantised/plan.ts';
 import { recogniseQuantised } from '../quantised/recognise.ts';
@@ -143,6 +144,7 @@ export async function planTensors(
       for (const place of [source?.codes, source?.scales]) if (place != null) files.indexOf(checkpoints, m, place.shard);
     }
   }
+  const structural: Conflict[] = [];
   const droppedExtras = new Set(extras.filter((_, i) => isDropped(treatments[0]!, flat + i)).map(extraKey));
   for (const [member, checkpoint] of checkpoints.entries()) {
     if (!participates[member]) continue;
@@ -152,8 +154,9 @@ export async function planTensors(
       arrangement(member).uses(shard, row);
     conflicts.push(...extraTensors(layout, checkpoint, known));
     const shared = checkpoint !== layout && checkpoint.shards.every((s, i) => s.header.tensors === layout.shards[i]?.header.tensors);
-    if (!shared) conflicts.push(...structureConflicts(checkpoint, memberRoles[member]!));
+    if (!shared) structural.push(...structureConflicts(checkpoint, memberRoles[member]!));
   }
+  const causes = { experts: structural.length > 0, quantised: quantised.conflicts.length > 0 };
   const tied = checkpoints.flatMap((checkpoint, m) => (participates[m] ? tiedTensors(checkpoint, memberRoles[m]!) : []));
   return {
     targets,
@@ -168,7 +171,7 @@ export async function planTensors(
     matched,
     equal: [...matched.flatMap((m) => m.equal), ...tied],
     roles,
-    conflicts: withMtpTogether(conflicts, roles),
+    conflicts: withMtpTogether([...structural, ...withoutEchoes(conflicts, causes, roles)], roles),
     warnings: [...quantised.warnings],
   };
 }
@@ -221,6 +224,30 @@ function tiedTensors(checkpoint: Checkpoint, roles: CheckpointRoles): EqualTenso
     const { tensors } = checkpoint.shards[head.shard]!.header;
     const bytes = tensors.end[head.row]! - tensors.begin[head.row]!;
     return [{ name: tensors.names[head.row]!, bytes, copies, code: 'E_TIED' as const }];
+  });
+}
+
+const OF_MIXTURES: ReadonlySet<Role | null> = new Set(['expert', 'router', 'router_bias', 'router_correction_bias']);
+const DIFFERENCES: ReadonlySet<ErrorCode> = new Set([
+  'E_TENSOR_MISSING',
+  'E_TENSOR_EXTRA',
+  'E_SHAPE',
+  'E_LAYOUT_FORM',
+  'E_MIXED_DTYPES',
+  'E_UNSUPPORTED_DTYPE',
+]);
+
+/** Where a checkpoint's experts or its quantised weights are wrong in themselves, that they also differ from the others' is no news. */
+function withoutEchoes(
+  conflicts: readonly Conflict[],
+  causes: { readonly experts: boolean; readonly quantised: boolean },
+  { context }: CheckpointRoles,
+): readonly Conflict[] {
+  if (!causes.experts && !causes.quantised) return conflicts;
+  const classify = classifier(context);
+  return conflicts.filter(({ code, tensor }) => {
+    if (tensor === undefined || !DIFFERENCES.has(code)) return true;
+    return !causes.quantised && !OF_MIXTURES.has(classify(tensor).role);
   });
 }
 

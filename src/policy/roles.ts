@@ -26,7 +26,7 @@ export const ROLE_NAMES: readonly string[] = [
 ];
 
 /** Whether a tensor is of one of these roles. @param names of {@link ROLE_NAMES} */
-export function roleTest(names: readonly string[]): (tensor: PolicyTensor) => boolean {
+export function roleTest(names: readonly string[]): (tensor: Pick<PolicyTensor, 'role'>) => boolean {
   const roles = new Set<Role | null>(names.flatMap((name) => ROLE_GROUPS[name as keyof typeof ROLE_GROUPS] ?? [name as Role]));
   if (names.includes('unknown')) roles.add(null);
   const mtp = names.includes('mtp');

@@ -1,4 +1,4 @@
-import { accessSync, constants, mkdtempSync, writeFileSync } from 'node:fs';
+import { accessSync, constants, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -40,7 +40,8 @@ export interface OpenOptions {
 
 /** Writes a document to a file and opens that, as a user would. */
 export async function openPage(browser: Browser, text: string, options: OpenOptions = {}): Promise<OpenPage> {
-  const file = join(mkdtempSync(join(tmpdir(), 'ckpt-merge-page-')), 'report.html');
+  const folder = mkdtempSync(join(tmpdir(), 'ckpt-merge-page-'));
+  const file = join(folder, 'report.html');
   writeFileSync(file, text);
   const { width = 1200, ...context } = options;
   const page = await (await browser.newContext({ ...context, viewport: { width, height: 900 } })).newPage();
@@ -61,6 +62,7 @@ export async function openPage(browser: Browser, text: string, options: OpenOpti
     );
   });
   await page.goto(url);
+  rmSync(folder, { recursive: true });
   return { page, incidents };
 }
 

@@ -32,7 +32,8 @@ let browser: Browser;
 beforeAll(async () => {
   browser = await startBrowser();
 });
-afterAll(() => browser.close());
+// Without a browser the reason has been told already.
+afterAll(() => browser?.close());
 
 describe.each(Object.entries(PAGES))('the page of %s', (_, text) => {
   it.each(['light', 'dark'] as const)('asks for nothing, complains of nothing, and can be read in %s', async (colorScheme) => {
@@ -66,7 +67,11 @@ describe.each(Object.entries(PAGES))('the page of %s', (_, text) => {
   it('prints its drawings and not the interactive charts', async () => {
     const { page } = await openPage(browser, text);
     await page.emulateMedia({ media: 'print' });
-    for (const drawing of await page.locator('figure svg').all()) expect(await drawing.isVisible()).toBe(true);
+    await page.setViewportSize({ width: 700, height: 900 });
+    for (const drawing of await page.locator('figure svg').all()) {
+      expect(await drawing.isVisible()).toBe(true);
+      expect((await drawing.boundingBox())!.width).toBeLessThanOrEqual(700);
+    }
     expect(await page.locator('.plot:visible').count()).toBe(0);
     await page.context().close();
   });
@@ -110,17 +115,17 @@ describe('hovering', () => {
     const plot = page.locator('.plot .u-over');
     const box = (await plot.boundingBox())!;
     await page.mouse.move(box.x + box.width / 2, box.y + 40);
-    await expect.poll(() => page.locator('.u-legend').textContent()).toContain('1.50000 ± 0.010');
+    await expect.poll(() => page.locator('.u-legend').textContent()).toContain('1.500 ± 0.010');
     expect(await page.locator('.u-legend').textContent()).toContain(HOSTILE[0]!);
 
     await page.mouse.down();
     await page.mouse.move(box.x + box.width * 0.9, box.y + 60, { steps: 4 });
     await page.mouse.up();
     await page.mouse.move(box.x + 2, box.y + 40);
-    await expect.poll(() => page.locator('.u-legend').textContent()).toContain('1.50000 ± 0.010');
+    await expect.poll(() => page.locator('.u-legend').textContent()).toContain('1.500 ± 0.010');
     await page.mouse.dblclick(box.x + 20, box.y + 40);
     await page.mouse.move(box.x + 2, box.y + 40);
-    await expect.poll(() => page.locator('.u-legend').textContent()).toContain('2 ± 0.010');
+    await expect.poll(() => page.locator('.u-legend').textContent()).toContain('2.000 ± 0.010');
 
     await page.emulateMedia({ colorScheme: 'dark' });
     expect(await page.locator('.plot canvas').count()).toBe(1);

@@ -22,7 +22,7 @@ export function sampleDiff(size: { layers: number; experts: number; checkpoints?
         kind: 'nonfinite',
         message: `${name} holds 3 NaN in step 5,200`,
         checkpoint: 1,
-        pair: 0,
+        pair: null,
         role: 'router',
         layer: 2,
         expert: null,

@@ -3,6 +3,7 @@ import { type HostileCase, type HostileOutcome, pooled, runCase } from '../suppo
 import { HOSTILE_CONFLICTS } from '../support/hostile-conflicts.ts';
 import { HOSTILE_INPUTS } from '../support/hostile-inputs.ts';
 import { HOSTILE_MERGES, removeMerges } from '../support/hostile-merges.ts';
+import { HOSTILE_MOE } from '../support/hostile-moe.ts';
 import { HOSTILE_OUTPUTS } from '../support/hostile-outputs.ts';
 import { HOSTILE_USAGE } from '../support/hostile-usage.ts';
 
@@ -10,6 +11,7 @@ const GROUPS: Readonly<Record<string, readonly HostileCase[]>> = {
   'damaged and hostile inputs': HOSTILE_INPUTS,
   'command lines that make no sense': HOSTILE_USAGE,
   'inputs that do not fit each other': HOSTILE_CONFLICTS,
+  'mixtures of experts, policies, quantised weights': HOSTILE_MOE,
   'outputs that cannot be made': HOSTILE_OUTPUTS,
   'merges that are not what they say': HOSTILE_MERGES,
 };
@@ -31,10 +33,11 @@ describe('what bad input gets', () => {
     expect(failed.map(({ case: { code, place, what }, problems }) => [code, place, what, ...problems].join('\n  ')).join('\n\n')).toBe('');
   });
 
-  it('has at least 80 distinct cases of code and place', () => {
+  it('has at least 120 distinct cases of code and place, 40 of them of experts, policies and quantisation', () => {
     const keys = CASES.map(({ code, place }) => `${code} ${place}`);
     expect(keys.filter((key, i) => keys.indexOf(key) !== i)).toEqual([]);
-    expect(keys.length).toBeGreaterThanOrEqual(80);
+    expect(keys.length).toBeGreaterThanOrEqual(120);
+    expect(HOSTILE_MOE.length).toBeGreaterThanOrEqual(40);
   });
 });
 

@@ -135,7 +135,7 @@ describe('a line chart', () => {
     const other = { label: 'two', joined: false, points: [{ x: 2, y: 1 / 3 }] };
     const text = lineChart({ ...chart, series: [...chart.series, other] }).markup.text;
     expect(text).toContain('<tr><th scope="row" data-v="2">2<td data-v="3">3<td data-v="0.3333333333333333">0.333333');
-    expect(text).toContain('<tr><th scope="row" data-v="0">0<td data-v="1" data-e="0.5">1 ± 0.50<td>');
+    expect(text).toContain('<tr><th scope="row" data-v="0">0<td data-v="1" data-e="0.5">1.00 ± 0.50<td>');
     expect(text).toContain('data-joined="0">two');
   });
 
@@ -175,7 +175,7 @@ describe('bars', () => {
     expect(widths(text)).toEqual([]);
     const [a, b] = [...text.matchAll(/<circle cx="([\d.]+)"/g)].map(([, x]) => Number(x));
     expect(b! - a!).toBeGreaterThan(200);
-    expect(text).toContain('1.18000 ± 0.0050');
+    expect(text).toContain('1.1800 ± 0.0050');
   });
 
   it('of one value, of NaN and of negative values are still drawings', () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { formatNumber, shorten } from '../../src/html/figure.ts';
+import { formatEstimate, formatNumber, formatTick, shorten } from '../../src/html/figure.ts';
 import { html, trusted } from '../../src/html/markup.ts';
 
 describe('html', () => {
@@ -35,6 +35,21 @@ describe('numbers', () => {
   ])('%s is %s', (value, text) => {
     expect(formatNumber(value)).toBe(text);
   });
+});
+
+it.each([
+  [1.18041, 0.00512, '1.1804 ± 0.0051'],
+  [0.94, 0, '0.940000 ± 0'],
+  [1234.5, 21.4, '1235 ± 21'],
+  [123_456, 1234, '1.23456e5 ± 1234'],
+  [Number.NaN, 0.1, 'NaN ± 0.10'],
+  [0.5, null, '0.5000'],
+])('%f with error %f is %s', (value, error, text) => {
+  expect(formatEstimate(value, error)).toBe(text);
+});
+
+it('ticks have all their digits', () => {
+  expect([0, 0.05, 1.18, 5000, 20_000, 1e-6, 2e9].map(formatTick)).toEqual(['0', '0.05', '1.18', '5000', '20,000', '1e-6', '2e9']);
 });
 
 it('shortens in the middle, and keeps more of the end', () => {

@@ -55,6 +55,12 @@ describe('the page of a diff', () => {
     expect(diff).toContain('>∞</text>');
   });
 
+  it('outlines what is wrong with one checkpoint wherever that is compared', () => {
+    const three = diffPage(sampleDiff({ layers: 4, experts: 0, checkpoints: 3 }));
+    expect(three.match(/data-note="[^"]*holds 3 NaN/g)).toHaveLength(2);
+    expect(three.match(/data-note="expert 3/g)).toHaveLength(1);
+  });
+
   it('is calm where nothing stands out', () => {
     const calm = diffPage({ ...sampleDiff({ layers: 2, experts: 0 }), findings: [], verdict: 'Close to each other.' });
     expect(calm).toContain('<div class="verdict good"><p>Close to each other.</p>');

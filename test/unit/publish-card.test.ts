@@ -11,7 +11,9 @@ const RECIPE: ProvenanceInput['recipe'] = {
   dtype: 'F32',
   purpose: null,
   optimizer: null,
+  policies: [],
   allowMixedDtypes: false,
+  allowUnknown: false,
   like: null,
   members: [1000, 2000].map((step) => ({
     path: `/data/run/checkpoint-${step}`,

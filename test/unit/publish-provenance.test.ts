@@ -26,7 +26,9 @@ const INPUT: ProvenanceInput = {
     dtype: 'F32',
     purpose: 'resume',
     optimizer: 'newest',
+    policies: [],
     allowMixedDtypes: false,
+    allowUnknown: false,
     like: '/scratch/runs/run-7/checkpoint-2000',
     members: [
       { path: '/scratch/runs/run-7/checkpoint-1000', step: 1000, tokens: 2 ** 40, weight: 0.1 + 0.2, bytes: 12, fingerprint: 'f1' },
@@ -56,7 +58,9 @@ describe('provenance', () => {
         dtype: 'F32',
         purpose: 'resume',
         optimizer: 'newest',
+        policies: [],
         allowMixedDtypes: false,
+        allowUnknown: false,
         like: 'checkpoint-2000',
         members: [
           {

@@ -92,7 +92,9 @@ describe('the merge card', () => {
       dtype: null,
       purpose: null,
       optimizer: null,
+      policies: [],
       allowMixedDtypes: false,
+      allowUnknown: false,
       like: null,
       members: [1, 2].map((i) => ({
         path: `/data/run/check|point-${i}`,

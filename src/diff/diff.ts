@@ -1,0 +1,138 @@
+import { assertUnchanged } from '../checkpoint/fingerprint.ts';
+import { mapBounded } from '../checkpoint/map-bounded.ts';
+import { openCheckpoint } from '../checkpoint/open.ts';
+import type { Checkpoint } from '../checkpoint/types.ts';
+import { type GramOptions, gramOf } from '../engine/gram.ts';
+import { MergeError, type Warning } from '../errors.ts';
+import { checkpointRoles } from '../naming/checkpoint-roles.ts';
+import { MOST_GRAM_INPUTS } from '../native/binding.ts';
+import { unequalTensors } from '../plan/equal.ts';
+import { membersOfRecipe } from '../routers/members.ts';
+import { HeaderCache } from '../safetensors/header-cache.ts';
+import { isRunFolder } from '../trajectory/discover.ts';
+import type { Selection, TokenSource } from '../trajectory/types.ts';
+import { groupUnits, pairsOf } from './cells.ts';
+import { findingsOf, short } from './findings.ts';
+import { swappedPlaces } from './swapped.ts';
+import type { DiffDocument, DiffFinding, DiffPair } from './types.ts';
+import { type DiffFilter, type Paired, pairUp } from './units.ts';
+
+export interface DiffOptions extends DiffFilter, TokenSource, Pick<GramOptions, 'threads' | 'memory' | 'io' | 'signal' | 'onProgress'> {
+  /** Two checkpoints or more, in the order in which they are compared; or a run folder. */
+  readonly inputs: readonly string[];
+  /** Which checkpoints of a run folder. */
+  readonly select?: Selection | undefined;
+}
+
+/** Checkpoints opened at a time. */
+const OPEN_AT_ONCE = 8;
+
+/**
+ * How far checkpoints are apart, by role, layer, expert and tensor, and what stands out. Reads every tensor once, in the memory of the buffers; writes nothing.
+ *
+ * @throws MergeError E_OPTION for fewer than two checkpoints or more than 32, or a filter that leaves nothing; the checkpoints' own errors; with every
+ * difference of names and shapes in `details.conflicts` where they are not of one architecture; `signal.reason` on an abort
+ */
+export async function diff(options: DiffOptions): Promise<DiffDocument> {
+  const started = performance.now();
+  const { threads, memory, io, signal } = options;
+  signal?.throwIfAborted();
+  const { checkpoints, warnings } = await openAll(options);
+  const paths = checkpoints.map(({ path }) => path);
+  if (checkpoints.length < 2 || checkpoints.length > MOST_GRAM_INPUTS) {
+    const found = checkpoints.length === 1 ? `only ${paths[0]} is there` : `there are ${checkpoints.length}`;
+    throw new MergeError('E_OPTION', `2 to ${MOST_GRAM_INPUTS} checkpoints can be compared, and ${found}`, {
+      help: 'Name the checkpoints, or select some of the run, as with --last 4.',
+    });
+  }
+  const paired = pairUp(checkpoints, await checkpointRoles(checkpoints[0]!), options);
+  refuse(paired);
+  const { units } = paired;
+  const ranges = units.map(({ range }) => range);
+  let bytesRead = 0;
+  const onProgress = (read: number, total: number) => {
+    bytesRead = read;
+    options.onProgress?.(read, total);
+  };
+  const machine = { threads, memory, io, signal };
+  const grams = await gramOf(ranges, { ...machine, steps: true, onProgress });
+  const groups = groupUnits(units, grams, checkpoints.length);
+  const evidence = { paths, units, grams, groups };
+  const findings = findingsOf(evidence, await swappedPlaces(evidence, machine));
+  const uncompared = await lookAtRest(paired, signal);
+  for (const checkpoint of checkpoints) await assertUnchanged(checkpoint);
+  const pairs = pairsOf(units, grams, groups, checkpoints.length);
+  return {
+    schema: 'ckpt-merge/diff',
+    version: 1,
+    checkpoints: checkpoints.map(({ path, step, tokens }) => ({ path, step, tokens })),
+    pairs,
+    tensors: paired.tensors,
+    elements: groups.total.gram.elements,
+    uncompared,
+    findings,
+    verdict: verdictOf(pairs, findings, uncompared),
+    bytesRead,
+    seconds: (performance.now() - started) / 1000,
+    warnings,
+  };
+}
+
+async function openAll(options: DiffOptions): Promise<{ checkpoints: readonly Checkpoint[]; warnings: readonly Warning[] }> {
+  const { inputs, select, tokensPerStep, batchSchedule, tokensFile, signal } = options;
+  const runs = await Promise.all(inputs.map((path) => isRunFolder(path)));
+  if (select === undefined && !runs.includes(true)) {
+    const cache = new HeaderCache();
+    const checkpoints = await mapBounded(inputs, OPEN_AT_ONCE, (path) => openCheckpoint(path, { cache }));
+    return { checkpoints, warnings: checkpoints.flatMap(({ warnings }) => warnings) };
+  }
+  const outputs = [{ path: 'diff', select, method: 'sma' as const }];
+  return membersOfRecipe({ inputs, outputs, tokensPerStep, batchSchedule, tokensFile, allowStages: true, allowConfigs: true }, signal);
+}
+
+function refuse({ conflicts, units, uncompared }: Paired): void {
+  const [first] = conflicts;
+  if (first !== undefined) {
+    const message =
+      conflicts.length === 1
+        ? first.message
+        : `the checkpoints are not of one architecture: ${conflicts.length} differences of names or shapes`;
+    throw new MergeError(first.code, message, {
+      details: { conflicts },
+      help: 'Compare checkpoints of one model; --role and --layers leave out the rest of them.',
+    });
+  }
+  if (units.length + uncompared.length === 0) {
+    throw new MergeError('E_OPTION', 'no tensor has the roles and layers asked for', {
+      help: '`merge inspect CKPT` shows roles and layers.',
+    });
+  }
+}
+
+async function lookAtRest({ uncompared }: Paired, signal: AbortSignal | undefined): Promise<DiffDocument['uncompared']> {
+  const comparable = uncompared.filter(({ copies }) => copies.copies.length > 0);
+  const unequal = new Set(
+    (
+      await unequalTensors(
+        comparable.map(({ copies }) => copies),
+        signal,
+      )
+    ).map(({ tensor }) => tensor),
+  );
+  return uncompared.map(({ name, reason, copies }) => ({ name, reason, equal: copies.copies.length > 0 && !unequal.has(name) }));
+}
+
+function verdictOf(pairs: readonly DiffPair[], findings: readonly DiffFinding[], uncompared: DiffDocument['uncompared']): string {
+  const neighbours = pairs.filter(({ consecutive }) => consecutive);
+  const distances = neighbours.map(({ total }) => total.relativeL2 ?? Number.POSITIVE_INFINITY);
+  const different = uncompared.filter(({ equal }) => equal === false).length;
+  const rest = different === 0 ? '' : `; ${different} integer or quantised tensors differ, which are not compared as numbers`;
+  const [first] = findings;
+  if (first !== undefined)
+    return `${findings.length === 1 ? 'One thing stands out' : `${findings.length} things stand out, first`}: ${first.message}${rest}`;
+  if (distances.every((distance) => distance === 0))
+    return `${different === 0 ? 'The checkpoints are the same' : 'All that is compared is the same'}${rest}`;
+  const [least, most] = [Math.min(...distances), Math.max(...distances)];
+  const range = least === most ? short(most) : `${short(least)} to ${short(most)} from one to the next`;
+  return `Nothing stands out: relative L2 ${range}${rest}`;
+}

@@ -1,0 +1,361 @@
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeEach, describe, expect, test } from 'vitest';
+import { openCheckpoint } from '../../src/checkpoint/open.ts';
+import { type DiffOptions, diff } from '../../src/diff/diff.ts';
+import type { DiffDocument, FindingKind } from '../../src/diff/types.ts';
+import { decodeFloat } from '../../src/reference/float.ts';
+import { mergeError, temporaryFolder } from '../support/safetensors.ts';
+import { MOE_LAYERS, trainedMoe, type Weights, writeWeights } from '../support/trained.ts';
+
+const demo = (path: string) => join(import.meta.dirname, '../../demo/runs', path);
+
+/** Every tensor of a checkpoint as numbers, by plain reading. */
+async function valuesOf(path: string): Promise<Map<string, number[]>> {
+  const { shards } = await openCheckpoint(path);
+  const all = new Map<string, number[]>();
+  for (const { path: file, header } of shards) {
+    const bytes = readFileSync(file);
+    for (const [row, name] of header.tensors.names.entries()) {
+      const { dtype, shape, begin } = header.tensors.info(row);
+      const view = new DataView(bytes.buffer, bytes.byteOffset + header.dataStart + begin);
+      const count = shape.reduce((a, b) => a * b, 1);
+      all.set(
+        name,
+        Array.from({ length: count }, (_, i) => decodeFloat(dtype as 'BF16', view, i)),
+      );
+    }
+  }
+  return all;
+}
+
+/** Relative L2, cosine and the largest difference, by their definitions. */
+function plainDistance(a: readonly number[], b: readonly number[]) {
+  const dot = (x: readonly number[], y: readonly number[]) => x.reduce((sum, value, i) => sum + value * y[i]!, 0);
+  const steps = a.map((value, i) => value - b[i]!);
+  return {
+    relativeL2: Math.sqrt(dot(steps, steps) / dot(a, a)),
+    cosine: dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b)),
+    max: steps.reduce((most, step) => Math.max(most, Math.abs(step)), 0),
+  };
+}
+
+function expectClose(got: object, want: ReturnType<typeof plainDistance>): void {
+  const of = got as Record<keyof typeof want, number>;
+  for (const key of ['relativeL2', 'cosine', 'max'] as const) expect(of[key], key).toBeCloseTo(want[key], 12);
+}
+
+test('a real run: figures as plain loops have them, by tensor, layer, expert and in total', async () => {
+  const [a, b] = [demo('moe/checkpoint-5800'), demo('moe/checkpoint-6000')];
+  const document = await diff({ inputs: [a, b] });
+  const [left, right] = [await valuesOf(a), await valuesOf(b)];
+  const over = (pattern: RegExp) => {
+    const names = [...left.keys()].filter((name) => pattern.test(name));
+    return plainDistance(
+      names.flatMap((name) => left.get(name)!),
+      names.flatMap((name) => right.get(name)!),
+    );
+  };
+  const [pair] = document.pairs;
+  expectClose(pair!.total, over(/./));
+  expectClose(pair!.layers.find(({ layer, role }) => layer === 1 && role === 'attn')!, over(/layers\.1\.self_attn\.[qkvo]_proj/));
+  expectClose(pair!.roles.find(({ role }) => role === 'router')!, over(/mlp\.gate\.weight/));
+  expectClose(pair!.experts.find(({ layer, expert }) => layer === 0 && expert === 5)!, over(/layers\.0\.mlp\.experts\.5\./));
+  const [furthest] = pair!.outliers;
+  expectClose(furthest!, over(new RegExp(`^${furthest!.name.replaceAll('.', '\\.')}$`)));
+  const others = [...left.keys()].map((name) => plainDistance(left.get(name)!, right.get(name)!).relativeL2);
+  expect(furthest!.relativeL2).toBeCloseTo(Math.max(...others), 12);
+  expect(document).toMatchObject({ tensors: 68, findings: [], uncompared: [], elements: pair!.total.elements });
+  expect(document.verdict).toMatch(/^Nothing stands out: relative L2 0\.\d+$/);
+});
+
+test('members of a run, every pair of them, neighbours first', async () => {
+  const document = await diff({ inputs: [demo('dense')], select: { last: 3 } });
+  expect(document.checkpoints.map(({ step }) => step)).toEqual([5600, 5800, 6000]);
+  expect(document.pairs.map(({ a, b, consecutive }) => [a, b, consecutive])).toEqual([
+    [0, 1, true],
+    [1, 2, true],
+    [0, 2, false],
+  ]);
+  const [left, right] = [await valuesOf(demo('dense/checkpoint-5600')), await valuesOf(demo('dense/checkpoint-6000'))];
+  const want = plainDistance(
+    [...left.values()].flat(),
+    [...left.keys()].flatMap((name) => right.get(name)!),
+  );
+  expect(document.pairs[2]!.total.relativeL2).toBeCloseTo(want.relativeL2, 12);
+  expect(document.pairs[2]).toMatchObject({ total: { max: null }, layers: [], experts: [] });
+});
+
+describe('a broken checkpoint', () => {
+  let folder: string;
+  beforeEach(() => {
+    folder = temporaryFolder();
+  });
+
+  /** Steps 1, 2, … where the last one, or `at`, is spoiled. */
+  async function spoil(
+    spoiling: (weights: Weights) => void,
+    { count = 2, at = count - 1, ...options }: Partial<DiffOptions> & { count?: number; at?: number } = {},
+  ): Promise<DiffDocument> {
+    const inputs = Array.from({ length: count }, (_, i) => {
+      const weights = trainedMoe(i + 1);
+      if (i === at) spoiling(weights);
+      return writeWeights(join(folder, `checkpoint-${i + 1}`), weights);
+    });
+    return diff({ inputs, ...options });
+  }
+  const scale = (pattern: RegExp, factor: number) => (weights: Weights) => {
+    for (const [name, { values }] of weights) if (pattern.test(name)) for (let i = 0; i < values.length; i++) values[i]! *= factor;
+  };
+  const only = (document: DiffDocument, kind: FindingKind) => {
+    expect(document.findings.map((finding) => `${finding.kind}: ${finding.message}`)).toHaveLength(1);
+    expect(document.findings[0]!.kind).toBe(kind);
+    return document.findings[0]!;
+  };
+  const rename = (weights: Weights, pairs: readonly (readonly [string, string])[]) => {
+    const before = new Map(weights);
+    for (const [name] of before) {
+      for (const [from, to] of pairs) if (name.startsWith(from)) weights.set(name, before.get(name.replace(from, to))!);
+    }
+  };
+
+  test('none: nothing is said', async () => {
+    const document = await spoil(() => {});
+    expect(document.findings).toEqual([]);
+    expect(document.pairs[0]!.total.relativeL2).toBeGreaterThan(0.01);
+  });
+
+  test('the same checkpoint twice', async () => {
+    const path = writeWeights(join(folder, 'one'), trainedMoe(1));
+    const document = await diff({ inputs: [path, path] });
+    expect(document).toMatchObject({ verdict: 'The checkpoints are the same', findings: [] });
+    expect(document.pairs[0]!.total).toMatchObject({ relativeL2: 0, max: 0 });
+  });
+
+  test('NaN and infinity', async () => {
+    const name = 'model.layers.3.self_attn.k_proj.weight';
+    const document = await spoil((weights) => {
+      weights.get(name)!.values.set([Number.NaN, Number.NaN, Number.POSITIVE_INFINITY]);
+    });
+    expect(only(document, 'nonfinite')).toMatchObject({ checkpoint: 1, pair: null, layer: 3, role: 'attn', tensors: [name] });
+    expect(document.findings[0]!.message).toBe(`tensor ${name} of ${join(folder, 'checkpoint-2')} holds 2 NaN and 1 infinite values`);
+    expect(document.verdict).toContain(name);
+    // the rest of the tensor still counts
+    expect(document.pairs[0]!.layers.find(({ layer, role }) => layer === 3 && role === 'attn')!.relativeL2).toBeLessThan(0.1);
+  });
+
+  test('a tensor that is nothing but NaN', async () => {
+    const document = await spoil((weights) => weights.get('lm_head.weight')!.values.fill(Number.NaN));
+    expect(only(document, 'nonfinite')).toMatchObject({ checkpoint: 1, tensors: ['lm_head.weight'] });
+  });
+
+  test('a layer ten times as large, once and not for each tensor of it', async () => {
+    const document = await spoil(scale(/layers\.4\./, 10));
+    const finding = only(document, 'outlier');
+    expect(finding).toMatchObject({ layer: 4, expert: null, pair: 0, checkpoint: null });
+    expect(finding.message).toMatch(
+      /^layer 4 is \d+ times further apart than layers usually are \(relative L2 9\.\d+ against 0\.0\d+; its norm goes from/,
+    );
+  });
+
+  test('in the middle of three: it is that checkpoint', async () => {
+    const document = await spoil(scale(/layers\.4\./, 10), { count: 3, at: 1 });
+    expect(only(document, 'outlier')).toMatchObject({ layer: 4, checkpoint: 1 });
+  });
+
+  test('one expert, and one tensor', async () => {
+    const expert = await spoil(scale(/layers\.2\.mlp\.experts\.3\./, 4));
+    expect(only(expert, 'outlier')).toMatchObject({ layer: 2, expert: 3 });
+    const tensor = await spoil(scale(/layers\.5\.self_attn\.o_proj/, 3));
+    expect(only(tensor, 'outlier')).toMatchObject({ layer: 5, tensors: ['model.layers.5.self_attn.o_proj.weight'] });
+  });
+
+  test('an expert of zeros', async () => {
+    const finding = only(await spoil(scale(/layers\.1\.mlp\.experts\.2\./, 0)), 'zero');
+    expect(finding).toMatchObject({ layer: 1, expert: 2, checkpoint: 1 });
+    expect(finding.tensors).toHaveLength(3);
+    expect(finding.message).toMatch(/^layer 1, expert 2 is zero in .*checkpoint-2 \(its norm is \d/);
+  });
+
+  test('a matrix of zeros in every checkpoint; a bias of zeros is nothing', async () => {
+    const zero = (weights: Weights): Weights => {
+      weights.set('model.layers.0.self_attn.q_proj.bias', { shape: [16], values: new Float64Array(16) });
+      weights.get('model.layers.0.self_attn.v_proj.weight')!.values.fill(0);
+      return weights;
+    };
+    const inputs = [1, 2].map((step) => writeWeights(join(folder, `checkpoint-${step}`), zero(trainedMoe(step))));
+    expect(only(await diff({ inputs }), 'zero')).toMatchObject({ checkpoint: null, tensors: ['model.layers.0.self_attn.v_proj.weight'] });
+  });
+
+  test('two layers swapped; three layers in a cycle', async () => {
+    const swap = await spoil((weights) =>
+      rename(weights, [
+        ['model.layers.1.', 'model.layers.4.'],
+        ['model.layers.4.', 'model.layers.1.'],
+      ]),
+    );
+    const finding = only(swap, 'swapped');
+    expect(finding.message).toMatch(/^layers 1 and 4 have changed places between /);
+    const cycle = await spoil((weights) =>
+      rename(weights, [
+        ['model.layers.0.', 'model.layers.2.'],
+        ['model.layers.2.', 'model.layers.5.'],
+        ['model.layers.5.', 'model.layers.0.'],
+      ]),
+    );
+    expect(only(cycle, 'swapped').message).toMatch(/^layers (0 → 5 → 2 → 0|0 → 2 → 5 → 0) have changed places/);
+  });
+
+  test('all layers shifted by one', async () => {
+    const names = Array.from({ length: MOE_LAYERS }, (_, i) => `model.layers.${i}.`);
+    const document = await spoil((weights) =>
+      rename(
+        weights,
+        names.map((name, i) => [name, names[(i + 1) % MOE_LAYERS]!]),
+      ),
+    );
+    expect(only(document, 'swapped').message).toContain('have changed places');
+  });
+
+  test('two experts of a layer swapped', async () => {
+    const at = 'model.layers.3.mlp.experts.';
+    const document = await spoil((weights) =>
+      rename(weights, [
+        [`${at}0.`, `${at}2.`],
+        [`${at}2.`, `${at}0.`],
+      ]),
+    );
+    expect(only(document, 'swapped').message).toMatch(/^experts of layer 3 0 and 2 have changed places/);
+  });
+
+  test('a flipped bit', async () => {
+    const document = await spoil((weights) => {
+      weights.get('model.embed_tokens.weight')!.values[7] = 2 ** 100;
+    });
+    expect(only(document, 'outlier')).toMatchObject({ tensors: ['model.embed_tokens.weight'], role: 'embedding' });
+    expect(document.findings[0]!.message).toContain('one element of tensor model.embed_tokens.weight moves by 1.27e+30');
+  });
+
+  test('an expert, a tensor and a role that did not move', async () => {
+    const frozen = (pattern: RegExp) => (weights: Weights) => {
+      for (const [name, tensor] of trainedMoe(1)) if (pattern.test(name)) weights.set(name, tensor);
+    };
+    expect(only(await spoil(frozen(/layers\.0\.mlp\.experts\.1\./)), 'unchanged')).toMatchObject({ layer: 0, expert: 1 });
+    expect(only(await spoil(frozen(/layers\.0\.self_attn\.q_proj/)), 'unchanged')).toMatchObject({ layer: 0, role: 'attn' });
+    expect(only(await spoil(frozen(/mlp\.gate\.weight/)), 'unchanged')).toMatchObject({ role: 'router', layer: null });
+    // norms stored in 16 bits often stay as they are
+    expect((await spoil(frozen(/layers\.0\.input_layernorm/))).findings).toEqual([]);
+  });
+});
+
+describe('what is compared', () => {
+  test('experts in one tensor, each on its own', async () => {
+    const folder = temporaryFolder();
+    const fuse = (weights: Weights): Weights => {
+      const fused: Weights = new Map([...weights].filter(([name]) => !name.includes('experts')));
+      for (let layer = 0; layer < MOE_LAYERS; layer++) {
+        const at = `model.layers.${layer}.mlp.experts`;
+        const parts = [0, 1, 2, 3].map((e) => weights.get(`${at}.${e}.down_proj.weight`)!.values);
+        fused.set(`${at}.down_proj`, { shape: [4, 16, 24], values: Float64Array.from(parts.flatMap((p) => Array.from(p))) });
+      }
+      return fused;
+    };
+    const spoiled = trainedMoe(2);
+    spoiled.get('model.layers.2.mlp.experts.3.down_proj.weight')!.values.fill(0);
+    const plain = await diff({
+      inputs: [1, 2].map((step) => writeWeights(join(folder, `plain-${step}`), trainedMoe(step))),
+      roles: ['experts'],
+    });
+    const document = await diff({
+      inputs: [writeWeights(join(folder, 'a'), fuse(trainedMoe(1))), writeWeights(join(folder, 'b'), fuse(spoiled))],
+    });
+    expect(document.findings[0]).toMatchObject({ kind: 'zero', layer: 2, expert: 3, tensors: ['model.layers.2.mlp.experts.down_proj'] });
+    expect(document.pairs[0]!.experts).toHaveLength(24);
+    const down = plain.pairs[0]!.outliers.find(({ name }) => name.endsWith('down_proj.weight'))!;
+    const same = document.pairs[0]!.experts.find(({ layer, expert }) => layer === down.layer && expert === down.expert)!;
+    expect(same.relativeL2).toBe(down.relativeL2);
+  });
+
+  test('roles and layers that are asked for, and no others', async () => {
+    const inputs = [demo('moe/checkpoint-5800'), demo('moe/checkpoint-6000')];
+    const routers = await diff({ inputs, roles: ['router'], layers: [{ from: 1, to: 3 }] });
+    expect(routers.tensors).toBe(1);
+    expect(routers.pairs[0]!.roles.map(({ role }) => role)).toEqual(['router']);
+    const none = await mergeError(() => diff({ inputs, layers: [{ from: 7, to: 9 }] }));
+    expect(none).toMatchObject({ code: 'E_OPTION', exitCode: 2 });
+    expect((await mergeError(() => diff({ inputs, roles: ['rooter'] }))).message).toContain('there is no role rooter');
+  });
+
+  test('other dtypes of the same weights; integers by their bytes', async () => {
+    const folder = temporaryFolder();
+    const table = (value: number) => [
+      { name: 'model.layers.0.mlp.tid2eid', dtype: 'I64' as const, shape: [2], data: new Uint8Array(16).fill(value) },
+    ];
+    const a = writeWeights(join(folder, 'a'), trainedMoe(1), 'F32', table(1));
+    const b = writeWeights(join(folder, 'b'), trainedMoe(1), 'BF16', table(2));
+    const document = await diff({ inputs: [a, b] });
+    expect(document.pairs[0]!.total.relativeL2).toBeGreaterThan(0);
+    expect(document.pairs[0]!.total.relativeL2).toBeLessThan(2 ** -8);
+    expect(document.uncompared).toEqual([{ name: 'model.layers.0.mlp.tid2eid', reason: 'integer', equal: false }]);
+    const same = await diff({ inputs: [a, writeWeights(join(folder, 'c'), trainedMoe(1), 'F32', table(1))] });
+    expect(same.uncompared[0]!.equal).toBe(true);
+    expect(same.verdict).toBe('The checkpoints are the same');
+  });
+
+  test('quantised codes by their bytes only', async () => {
+    const folder = temporaryFolder();
+    const codes = (value: number) => [
+      { name: 'model.layers.0.mlp.up_proj.weight', dtype: 'F8_E4M3' as const, shape: [8], data: new Uint8Array(8).fill(value) },
+    ];
+    const inputs = [1, 2].map((step) => writeWeights(join(folder, `${step}`), trainedMoe(1), 'BF16', codes(step)));
+    const document = await diff({ inputs });
+    expect(document.uncompared).toEqual([{ name: 'model.layers.0.mlp.up_proj.weight', reason: 'quantised', equal: false }]);
+    expect(document.verdict).toBe(
+      'All that is compared is the same; 1 integer or quantised tensors differ, which are not compared as numbers',
+    );
+  });
+});
+
+describe('what cannot be compared', () => {
+  test('other names and shapes: every one of them', async () => {
+    const folder = temporaryFolder();
+    const other = trainedMoe(1);
+    other.delete('model.layers.0.mlp.gate.weight');
+    other.set('extra.weight', { shape: [3], values: new Float64Array(3) });
+    other.set('lm_head.weight', { shape: [16, 40], values: new Float64Array(640) });
+    const inputs = [writeWeights(join(folder, 'a'), trainedMoe(1)), writeWeights(join(folder, 'b'), other)];
+    const error = await mergeError(() => diff({ inputs }));
+    expect(error.exitCode).toBe(3);
+    expect(error.details.conflicts!.map(({ code, tensor }) => [code, tensor])).toEqual(
+      expect.arrayContaining([
+        ['E_TENSOR_MISSING', 'model.layers.0.mlp.gate.weight'],
+        ['E_SHAPE', 'lm_head.weight'],
+        ['E_TENSOR_EXTRA', 'extra.weight'],
+      ]),
+    );
+    expect(error.details.conflicts).toHaveLength(3);
+    // what both have can still be compared
+    expect((await diff({ inputs, roles: ['attn'] })).tensors).toBe(24);
+  });
+
+  test('one checkpoint, and more than fit', async () => {
+    const one = demo('moe/checkpoint-6000');
+    expect(await mergeError(() => diff({ inputs: [one] }))).toMatchObject({ code: 'E_OPTION' });
+    expect(await mergeError(() => diff({ inputs: new Array(33).fill(one) }))).toMatchObject({ code: 'E_OPTION' });
+  });
+
+  test('a folder without a checkpoint, and a file that is none', async () => {
+    const folder = temporaryFolder();
+    mkdirSync(join(folder, 'empty'));
+    writeFileSync(join(folder, 'x.safetensors'), 'no');
+    for (const path of ['empty', 'x.safetensors', 'missing']) {
+      expect((await mergeError(() => diff({ inputs: [demo('moe/checkpoint-6000'), join(folder, path)] }))).exitCode).toBe(3);
+    }
+  });
+
+  test('an abort', async () => {
+    const inputs = [demo('moe/checkpoint-5800'), demo('moe/checkpoint-6000')];
+    const reason = new Error('enough');
+    await expect(diff({ inputs, signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
+  });
+});
