@@ -29,7 +29,9 @@ function makeInputs(
 ): Made[] {
   return dtypes.map((dtype, n) => {
     const random = randomSource(100 * n + counts.length);
-    const bytes = counts.map((count) => randomElements(dtype, count, random, wild));
+    const bytes = counts.map((count) =>
+      FLOAT_BYTES[dtype] === 1 ? new Uint8Array(count).map(() => Math.floor(random() * 256)) : randomElements(dtype, count, random, wild),
+    );
     writeFileSync(dir.file(`in${n}`), Buffer.concat([new Uint8Array(lead), ...bytes]));
     return { path: dir.file(`in${n}`), dtype, bytes };
   });
