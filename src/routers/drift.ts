@@ -13,13 +13,20 @@ export function routerDrift(a: Float64Array, b: Float64Array, experts: number): 
   for (let expert = 0; expert < experts; expert++) {
     const x = a.subarray(expert * width, (expert + 1) * width);
     const y = b.subarray(expert * width, (expert + 1) * width);
-    const moved = squaredDistance(x, y);
-    const length = dot(x, x);
-    const relative = relativeLength(moved, length);
+    // One pass: large models have hundreds of millions of these numbers.
+    let [xx, yy, xy, moved] = [0, 0, 0, 0];
+    for (let i = 0; i < width; i++) {
+      const [u, v] = [x[i]!, y[i]!];
+      xx += u * u;
+      yy += v * v;
+      xy += u * v;
+      moved += (v - u) * (v - u);
+    }
+    const relative = relativeLength(moved, xx);
     if ((relative ?? Number.POSITIVE_INFINITY) > (worst.relative ?? Number.POSITIVE_INFINITY)) worst = { expert, relative };
-    aa += length;
-    bb += dot(y, y);
-    ab += dot(x, y);
+    aa += xx;
+    bb += yy;
+    ab += xy;
     dd += moved;
   }
   const both = Math.sqrt(aa) * Math.sqrt(bb);

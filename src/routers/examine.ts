@@ -3,7 +3,7 @@ import type { Checkpoint } from '../checkpoint/types.ts';
 import type { Warning } from '../errors.ts';
 import { layerChoice, type RouterLogits, routerLogits } from '../routing/choice.ts';
 import { readRouter } from '../routing/read.ts';
-import type { RouterInputs, RouterWeights, RoutingFunction } from '../routing/types.ts';
+import type { RouterInputs, RouterLayer, RouterWeights, RoutingFunction } from '../routing/types.ts';
 import { biasDrift, Midpoint, routerDrift } from './drift.ts';
 import { identityOf } from './identity.ts';
 import type { MemberLayers } from './layers.ts';
@@ -62,7 +62,14 @@ export async function examineLayers(layers: readonly MemberLayers[], options: Ex
   let expertElements: number | null = null;
   try {
     for (const layer of layers) {
-      const plans = options.checkpoints.map((checkpoint, m) => planSample(checkpoint, layer.members[m]!, size, options.seed));
+      const known = new Map<RouterLayer, SamplePlan | null>();
+      const plans = options.checkpoints.map((checkpoint, m) => {
+        const own = layer.members[m]!;
+        // Equal headers share their layers.
+        const plan = known.get(own) ?? planSample(checkpoint, own, size, options.seed);
+        known.set(own, plan);
+        return plan;
+      });
       if (plans.every((plan) => plan !== null)) expertElements = Math.max(expertElements ?? 0, plans[0]!.width);
       reports.push(await examineLayer(layer, plans, { ...options, reader, size, warnings }));
       options.onProgress?.(reports.length, layers.length);
@@ -94,7 +101,7 @@ async function examineLayer(layer: MemberLayers, plans: readonly (SamplePlan | n
   for (const [m, checkpoint] of checkpoints.entries()) {
     signal?.throwIfAborted();
     const weight: RouterWeights = await readRouter(reader, checkpoint, layer.members[m]!);
-    const broken = weight.rows.findIndex((v) => !Number.isFinite(v));
+    const broken = firstBroken(weight.rows);
     if (broken >= 0) {
       const message = `${router.name} of ${checkpoint.path} holds ${weight.rows[broken]} (expert ${Math.floor(broken / width)})`;
       warnings.push({ code: 'W_ROUTER', message });
@@ -132,6 +139,14 @@ function pairIdentity(a: Seen, b: Seen): Promise<PairIdentity> {
 function driftOf(a: RouterWeights, b: RouterWeights, experts: number): RouterDrift {
   const bias = a.correctionBias === null || b.correctionBias === null ? null : biasDrift(a.correctionBias, b.correctionBias);
   return { ...routerDrift(a.rows, b.rows, experts), correctionBias: bias };
+}
+
+/** Index of the first number that is NaN or infinite, or -1. */
+function firstBroken(values: Float64Array): number {
+  let sum = 0;
+  // 0 times a finite number is 0; asking each number would take as long as all the rest.
+  for (let i = 0; i < values.length; i++) sum += 0 * values[i]!;
+  return sum === 0 ? -1 : values.findIndex((v) => !Number.isFinite(v));
 }
 
 class CountingReader extends ByteReader {

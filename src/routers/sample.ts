@@ -12,14 +12,14 @@ interface Piece {
   /** Index into the checkpoint's shards. */
   readonly shard: number;
   readonly dtype: FloatDtypeName;
-  /** Byte offset in the shard's file. */
+  /** Byte offset in the shard's data. */
   readonly offset: number;
   readonly elements: number;
   /** Where it goes in the expert's row of the sample. */
   readonly at: number;
 }
 
-/** Where a sample of the experts' weights of one layer lies: the same elements of each expert. */
+/** Where a sample of the experts' weights of one layer lies, in checkpoints of equal tensor tables: the same elements of each expert. */
 export interface SamplePlan {
   /** Elements of each expert. */
   readonly width: number;
@@ -61,7 +61,8 @@ export function planSample(checkpoint: Checkpoint, layer: RouterLayer, size: num
 export async function readSample(checkpoint: Checkpoint, plan: SamplePlan, experts: number, reader: ByteReader): Promise<Float64Array> {
   const out = new Float64Array(experts * plan.width);
   for (const { expert, shard, dtype, offset, elements, at } of plan.pieces) {
-    const bytes = await reader.read(checkpoint.shards[shard]!.path, offset, elements * FLOAT_BYTES[dtype]);
+    const { path, header } = checkpoint.shards[shard]!;
+    const bytes = await reader.read(path, header.dataStart + offset, elements * FLOAT_BYTES[dtype]);
     out.set(decodeFloats(dtype, bytes), expert * plan.width + at);
   }
   return out;
@@ -80,7 +81,7 @@ function piecesOf(
 ): Piece[] {
   const { header } = shards[tensor.shard]!;
   const dtype = tensor.dtype as FloatDtypeName;
-  const start = header.dataStart + header.tensors.begin[tensor.row]!;
+  const start = header.tensors.begin[tensor.row]!;
   const piece = (expert: number, index: number): Piece => ({
     ...{ expert, shard: tensor.shard, dtype, elements, at },
     offset: start + (index * held + from) * FLOAT_BYTES[dtype],
