@@ -1,10 +1,16 @@
 import type { FloatDtypeName } from '../dtype.ts';
 import { decodeFloat, FLOAT_BYTES } from './float.ts';
 
-/** The numbers of a range of elements, exactly; {@link decodeFloat} for many of them, and quick for BF16 and F32. */
-export function decodeFloats(dtype: FloatDtypeName, bytes: Uint8Array): Float64Array {
-  const count = bytes.length / FLOAT_BYTES[dtype];
-  const out = new Float64Array(count);
+/**
+ * The numbers of a range of elements, exactly; {@link decodeFloat} for many of them, and quick for BF16 and F32.
+ * @param out as long as the elements are many; a new array when absent
+ */
+export function decodeFloats(
+  dtype: FloatDtypeName,
+  bytes: Uint8Array,
+  out: Float64Array = new Float64Array(bytes.length / FLOAT_BYTES[dtype]),
+): Float64Array {
+  const count = out.length;
   // Elements may begin anywhere; the typed views of a buffer only where their size divides the offset.
   const aligned = bytes.byteOffset % FLOAT_BYTES[dtype] === 0 ? bytes : new Uint8Array(bytes);
   const { buffer, byteOffset } = aligned;

@@ -17,6 +17,7 @@ import { movesText } from './text.ts';
 /** Columns of a router's row that are compared, and elements of an expert where rows seem to have moved. */
 const ROUTER_COLUMNS = 64;
 const EXPERT_ELEMENTS = 192;
+const EXPERT_MATRICES = 3;
 const SEED = 0;
 /** A router of no more bytes is read whole rather than row by row. */
 const WHOLE_BYTES = 256 * 1024;
@@ -99,7 +100,7 @@ function cannotHaveMoved(a: UnitRows, b: UnitRows): boolean {
 }
 
 async function expertSample({ checkpoint, layer }: Sampled, reader: ByteReader): Promise<{ key: string; rows: UnitRows } | null> {
-  const plan = planSample(checkpoint, layer, EXPERT_ELEMENTS, SEED);
+  const plan = planSample(checkpoint, layer, { size: EXPERT_ELEMENTS, most: EXPERT_MATRICES, seed: SEED });
   if (plan === null) return null;
   return { key: plan.key, rows: unitRows(await readSample(checkpoint, plan, layer.experts, reader), layer.experts, false) };
 }

@@ -2,13 +2,13 @@ import { ByteReader } from '../checkpoint/byte-reader.ts';
 import type { Checkpoint } from '../checkpoint/types.ts';
 import { plural } from '../cli/format.ts';
 import type { Warning } from '../errors.ts';
-import { layerChoice, type RouterLogits, routerLogits } from '../routing/choice.ts';
-import { readRouter } from '../routing/read.ts';
+import { layerChoice, type RouterLogits } from '../routing/choice.ts';
 import type { RouterInputs, RouterLayer, RoutingFunction } from '../routing/types.ts';
 import { biasDrift, layerDrift } from './drift.ts';
 import { identityOf } from './identity.ts';
 import type { MemberLayers } from './layers.ts';
-import { pickColumns, planSample, readSample, routerColumns, type SamplePlan } from './sample.ts';
+import { lookAtRouter } from './router-rows.ts';
+import { planSample, readSample, routerColumns, type SamplePlan } from './sample.ts';
 import { cosines, type UnitRows, unitRows } from './similarity.ts';
 import type { IdentitySample, LayerReport, PairIdentity } from './types.ts';
 
@@ -16,6 +16,8 @@ import type { IdentitySample, LayerReport, PairIdentity } from './types.ts';
 const WORK = 12e9;
 const FEWEST = 128;
 const MOST = 4096;
+/** Reads of experts' weights, where they are so many that each expert is looked at in one or two of its matrices only. */
+const MOST_READS = 200_000;
 
 export interface ExamineOptions {
   readonly checkpoints: readonly Checkpoint[];
@@ -60,6 +62,8 @@ export function sampleSize(layers: readonly MemberLayers[], members: number): nu
 export async function examineLayers(layers: readonly MemberLayers[], options: ExamineOptions): Promise<Examined> {
   const reader = new CountingReader();
   const size = sampleSize(layers, options.checkpoints.length);
+  const experts = layers.reduce((sum, { newest }) => sum + newest.experts * options.checkpoints.length, 0);
+  const most = Math.max(1, Math.floor(MOST_READS / experts));
   const warnings: Warning[] = [];
   const reports: LayerReport[] = [];
   let expertElements: number | null = null;
@@ -69,7 +73,7 @@ export async function examineLayers(layers: readonly MemberLayers[], options: Ex
       const plans = options.checkpoints.map((checkpoint, m) => {
         const own = layer.members[m]!;
         // Equal headers share their layers.
-        const plan = known.get(own) ?? planSample(checkpoint, own, size, options.seed);
+        const plan = known.get(own) ?? planSample(checkpoint, own, { size, most, seed: options.seed });
         known.set(own, plan);
         return plan;
       });
@@ -106,12 +110,12 @@ async function examineLayer(layer: MemberLayers, plans: readonly (SamplePlan | n
   let previous: Seen | null = null;
   for (const [m, checkpoint] of checkpoints.entries()) {
     signal?.throwIfAborted();
-    const weight = await readRouter(reader, checkpoint, layer.members[m]!);
-    if (inputs !== null) logits.push(routerLogits(inputs, weight));
-    biases.push(weight.correctionBias);
+    const own = await lookAtRouter(reader, checkpoint, layer.members[m]!, columns, inputs);
+    if (own.logits !== null) logits.push(own.logits);
+    biases.push(own.correctionBias);
     const plan = plans[m]!;
     const seen: Seen = {
-      rows: unitRows(pickColumns(weight.rows, experts, columns), experts, routing?.score === 'softmax'),
+      rows: unitRows(own.columns, experts, routing?.score === 'softmax'),
       experts: plan === null ? null : unitRows(await readSample(checkpoint, plan, experts, reader), experts, false),
       sampled: plan?.key ?? null,
     };
