@@ -41,7 +41,8 @@ export async function swappedLayers(
     let before: readonly (Float64Array | null)[] | null = null;
     for (const [m, checkpoint] of checkpoints.entries()) {
       signal?.throwIfAborted();
-      const now = await Promise.all(probes.map((probe) => sampleOf(reader, checkpoint, probe.name)));
+      const now: (Float64Array | null)[] = [];
+      for (const { name } of probes) now.push(await sampleOf(reader, checkpoint, name));
       if (before !== null) conflicts.push(...exchanged(probes, before, now, checkpoints[m - 1]!, checkpoint));
       before = now;
     }
