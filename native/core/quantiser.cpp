@@ -175,15 +175,15 @@ void Quantiser::quantise_blocks(const Piece& whole, std::uint8_t* codes, std::ui
   const bool one_panel = whole.rows * whole.cols <= kMostPanel;
   const bool first_pass = one_panel || own_amax_ || codes == nullptr;
   bool nonfinite = false;
+  double peak = 0;
   if (first_pass) {
-    double peak = 0;
     for_each_part(whole, [&](const Piece& part) {
       nonfinite = merge(part) || nonfinite;
       for (const double each : peaks_) peak = std::max(peak, each);
     });
-    if (!one_panel) peaks_.assign(1, peak);  // such a piece is one block
     figures->amax = std::max(figures->amax, peak);
   }
+  if (!one_panel) peaks_.assign(1, peak);  // such a piece is one block
   if (codes == nullptr && scales == nullptr) return;
   find_scales(whole, copied, nonfinite, scales);
   if (codes == nullptr) return;

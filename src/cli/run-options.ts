@@ -55,7 +55,7 @@ export function addPolicyOptions(command: Command): Command {
     )
     .addOption(valueOption('--router <use>', 'what decides routing, all together: average, newest, oldest or a step', parseRouterUse))
     .addOption(flag('--allow-unknown', 'average tensors of unknown names in a model of which others are known'))
-    .addOption(flag('--allow-permuted', 'merge although experts of a layer seem to have changed places'));
+    .addOption(flag('--allow-permuted', 'merge although experts or layers seem to have changed places'));
 }
 
 const SELECTION = [

@@ -124,7 +124,7 @@ function driftFinding(layers: readonly LayerReport[]): string {
   const ends = Number.isNaN(overall) ? '' : `, ${percent(overall)} from the oldest to the newest`;
   return (
     `Routers moved by ${percent(neighbours)} of their length between neighbours${ends} (medians over layers); averaging shortens the ` +
-    `row of expert ${least.midpoint.expert} in ${layerName(least)} most, to ${percent(least.midpoint.least)}.`
+    `${least.midpoint.expert === null ? 'router' : `row of expert ${least.midpoint.expert}`} in ${layerName(least)} most, to ${percent(least.midpoint.least)}.`
   );
 }
 
