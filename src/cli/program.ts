@@ -254,7 +254,7 @@ function addRouters(command: Command): Command {
     .usage('RUN-or-CHECKPOINTS... [options]')
     .optionsGroup('Choice of experts:')
     .addOption(valueOption('--hidden <file>', 'compare on these hidden states (.safetensors) instead of on synthetic inputs', parsePath))
-    .addOption(valueOption('--probes <n>', 'inputs a layer (default: by size; all of a file)', parsePositiveInteger))
+    .addOption(valueOption('--probes <n>', 'inputs a layer (default: by the size of the routers)', parsePositiveInteger))
     .addOption(
       valueOption('--seed <n>', 'decides synthetic inputs, and which parts of experts are compared (default: 0)', parseWholeNumber),
     )

@@ -68,8 +68,10 @@ export async function routers(options: RoutersOptions, { signal, onProgress }: R
     ...{ seed, signal, threads: options.threads, memory: options.memory },
     onProgress: (done, total) => onProgress?.({ type: 'layer', done, total }),
   });
+  // A merge of permuted experts is refused, and its scores would say nothing of routers.
+  const permuted = examined.layers.some(({ identity }) => identity.some(({ status }) => status === 'permuted'));
   const evaluation =
-    options.eval === undefined
+    options.eval === undefined || (permuted && !options.allowPermuted)
       ? null
       : await evaluateRouters(
           recipe,
