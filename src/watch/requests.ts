@@ -90,11 +90,12 @@ function input({ path, step, tokens, stage }: RunCheckpoint): PlanInput {
   return { path, step, tokens, stage };
 }
 
-function output({ output: folder, dtype, baseModelId }: WatchOptions, end: RunCheckpoint): OutputRequest {
-  return { path: join(folder, mergeName(end.name)), dtype, baseModelId };
+function output({ output: folder, dtype, policies, router, baseModelId }: WatchOptions, end: RunCheckpoint): OutputRequest {
+  return { path: join(folder, mergeName(end.name)), dtype, policies, router, baseModelId };
 }
 
-function common({ allowStages, allowConfigs, memory }: WatchOptions): Omit<PlanRequest, 'inputs' | 'outputs'> {
+function common(options: WatchOptions): Omit<PlanRequest, 'inputs' | 'outputs'> {
+  const { allowUnknown, allowPermuted, allowStages, allowConfigs, memory } = options;
   // An output that is in the way is looked at before the merge: the watch knows which are its own.
-  return { ordered: true, allowStages, allowConfigs, memory, force: true };
+  return { ordered: true, allowUnknown, allowPermuted, allowStages, allowConfigs, memory, force: true };
 }
