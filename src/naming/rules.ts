@@ -87,7 +87,7 @@ export const RULES: readonly Rule[] = [
   { role: 'other', name: '<(pooler|score|scorer|classifier|classification_head|qa_outputs|v_head|value_head|reward_head|embedding_hidden_mapping_in|embeddings_project|embedding_projection|project_in|project_out)>', projection: 'last' },
   { role: 'lm_head', name: String.raw`<(\w*predictions|\w*lm_head|output_projection|lm_loss|vocab_(projector|transform)|pred_layer|embed_out|output_layer|unembedding|unembed|head|logits_proj|to_logits|final_logits_bias)>` },
   { role: 'lm_head', name: String.raw`^(\w+\.)?(output|ff_out|decoder|proj_out)\.(weight|bias)$` },
-  { role: 'embedding', name: String.raw`<(embed_tokens|tokens_embed|embed|emb|embd|embed_in|(\w+_)?(tok|token|word|input|segment)_?(emb|embd|embed|embedding)s?|embeddings?|\w*word_embeddings?|token_type_embeddings?|wte|shared)(\.(weight|pp_block\.weight))?$` },
+  { role: 'embedding', name: String.raw`<(embed_tokens|tokens_embed|embed|emb|embd|embed_in|(\w+_)?(tok|token|word|input|segment)_?(emb|embd|embed|embedding)s?|embeddings?|\w*word_embeddings?|token_type_embeddings?|wte|shared|(?<=^transformer\.)w)(\.(weight|pp_block\.weight))?$` },
 ];
 
 /** A tensor that belongs to another one: `$1` of `name`, put into `base`, is the name of that one. */

@@ -67,8 +67,8 @@ describe('how far rounding moved a merge', () => {
     ];
     expect(roundingTable(figures)).toEqual([
       '  quantised anew  tensors     values  rounding / merging',
-      '  expert            1,234  5,000,000               0.031',
-      '  no known role         1         10       nothing moved',
+      '  experts           1,234  5,000,000               0.031',
+      '  unknown               1         10       nothing moved',
     ]);
   });
 });
