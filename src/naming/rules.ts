@@ -35,7 +35,7 @@ export const RULES: readonly Rule[] = [
   { role: 'projector', name: String.raw`(<(visual|vision\w*)\.(\w+\.)*|^(model\.)?)\w*merger\w*>`, layerless: true },
   { role: 'projector', name: String.raw`<((?!vocab_)\w*projector|qformer|query_tokens|language_projection|image_to_text_projection|view_sep\w*|resampler\w*|perceiver_resampler|connector|vision_proj\w*|audio_proj\w*|visual_projection|aligner|vision_language_adapter|patch_merger|embed_vision|embed_audio|modality_projection|img_projection\w*|image_newline)>`, layerless: true },
   { role: 'audio', name: String.raw`<(audio_\w+|speech_\w+|sound_\w+|acoustic_\w+|semantic_tokenizer\w*|audio)>`, layerless: true },
-  { role: 'vision', name: String.raw`<(visual|vision|vit|vpm|\w*vision_\w+|image_encoder|img_encoder|img_processor|(image|video)_tower|(image|img)_embed\w*|vq_?model|visual_\w+)>`, layerless: true },
+  { role: 'vision', name: String.raw`<(visual|vision|vit|vpm|\w*vision_\w+|image_encoder|img_encoder|img_processor|(image|video)_tower|(image|img)_embed\w*|vq_?model|visual_\w+|patch_(embed\w*|conv)|cls_token)>`, layerless: true },
   { role: 'buffer', name: '', only: 'integer' },
 
   // Mixture of experts. `shared_experts` contains `experts`, and `shared_expert_gate` both.
@@ -84,6 +84,7 @@ export const RULES: readonly Rule[] = [
   { role: 'mlp', name: String.raw`<(fc[12]|\w*(up|down|gate|gate_up)_proj|dense_h_to_4h|dense_4h_to_h|c_fc|ff_proj|intermediate\.dense|w[123]|wi|wi_\d)>`, projection: 'mlp' },
   { role: 'mlp', name: String.raw`<${LAYER}\.(ff_out|output\.dense)>`, projection: 'mlp' },
   { role: 'other', name: String.raw`<layers\.#\.linear\.weight$` },
+  { role: 'other', name: String.raw`<(logit_(scale|bias)|text_projection(\.weight)?|mask_(emb|token)|\w+_init)$`, projection: 'last' },
   { role: 'other', name: '<(pooler|score|scorer|classifier|classification_head|qa_outputs|v_head|value_head|reward_head|embedding_hidden_mapping_in|embeddings_project|embedding_projection|project_in|project_out)>', projection: 'last' },
   { role: 'lm_head', name: String.raw`<(\w*predictions|\w*lm_head|output_projection|lm_loss|vocab_(projector|transform)|pred_layer|embed_out|output_layer|unembedding|unembed|head|logits_proj|to_logits|final_logits_bias)>` },
   { role: 'lm_head', name: String.raw`^(\w+\.)?(output|ff_out|decoder|proj_out)\.(weight|bias)$` },
