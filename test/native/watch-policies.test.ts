@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import { openCheckpoint } from '../../src/checkpoint/open.ts';
@@ -19,6 +19,7 @@ beforeEach(() => {
   mkdirSync(run, { recursive: true });
 });
 
+const QUANTISED = join(import.meta.dirname, '../golden/quantised');
 const ROUTER = 'model.layers.0.mlp.gate.weight';
 const BIAS = 'model.layers.0.mlp.gate.e_score_correction_bias';
 const EXPERT = 'model.layers.0.mlp.experts.1.up_proj.weight';
@@ -57,6 +58,26 @@ async function valuesOf(name: string): Promise<Record<string, number | string>> 
       const values = Array.from({ length: (end - begin) / FLOAT_BYTES[dtype] }, (_, i) => decodeFloat(dtype, view, i));
       expect(new Set(values).size).toBe(1);
       return [[tensor, dtype === 'BF16' ? values[0]! : `${dtype} ${values[0]}`]];
+    }),
+  );
+}
+
+/** Every element of every tensor in BF16. */
+async function bf16Of(path: string): Promise<Record<string, number[]>> {
+  const { shards } = await openCheckpoint(path);
+  const { header, path: file } = shards[0]!;
+  const bytes = readFileSync(file);
+  const view = new DataView(bytes.buffer, bytes.byteOffset + header.dataStart);
+  const out = new DataView(new ArrayBuffer(2));
+  return Object.fromEntries(
+    header.tensors.names.map((name, row) => {
+      const { dtype, shape, begin } = header.tensors.info(row);
+      const values = Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, i) => {
+        const size = FLOAT_BYTES[dtype as 'F32'];
+        encodeFloat('BF16', decodeFloat(dtype as 'F32', view, begin / size + i), out, 0);
+        return out.getUint16(0, true);
+      });
+      return [name, values];
     }),
   );
 }
@@ -147,6 +168,40 @@ describe('an accumulator', () => {
       save(step, value);
     await once({ accumulate: 'ema', alpha: 0.25, policies: [parsePolicy('role=experts:method=ema,half-life=10steps')] });
     expect(await valuesOf('merged-checkpoint-20')).toMatchObject({ [EMBEDDING]: 10, [EXPERT]: 12 });
+  });
+});
+
+describe('quantised runs', () => {
+  const golden = (name: string) => {
+    for (const step of [1, 2]) cpSync(join(QUANTISED, name, `step-${step}`), join(run, `step-${step}`), { recursive: true });
+  };
+
+  it('stay quantised in windows where that is asked', async () => {
+    golden('mxfp4');
+    await expect(once()).rejects.toMatchObject({ code: 'E_DTYPE_NEEDED', exitCode: 2 });
+    expect((await once({ dtype: 'same' })).merges).toHaveLength(1);
+    expect((await verify(join(output, 'merged-step-2'), { full: true })).recomputed.mode).toBe('full');
+  });
+
+  it('are accumulated through their values, into merges of floats', async () => {
+    golden('block');
+    await expect(once({ accumulate: 'ema', alpha: 0.75 })).rejects.toMatchObject({
+      exitCode: 2,
+      message: expect.stringContaining('is quantised'),
+    });
+    const { merges, failed } = await once({ accumulate: 'ema', alpha: 0.75, dtype: 'F32' });
+    expect([merges.length, failed]).toEqual([2, []]);
+    // torch gives 0.25·x1 + 0.75·x2 of the dequantised values, which float32 holds.
+    const [found, expected] = [join(output, 'merged-step-2'), join(QUANTISED, 'block', 'floats')].map(async (path) => bf16Of(path));
+    expect(await found).toEqual(await expected);
+    expect(JSON.parse(readFileSync(join(output, 'merged-step-2', 'config.json'), 'utf8'))).not.toHaveProperty('quantization_config');
+  });
+
+  it('are not accumulated where codes and floats lie differently', async () => {
+    golden('mxfp4');
+    const error = { exitCode: 2, message: expect.stringContaining('transposed') };
+    await expect(once({ accumulate: 'ema', dtype: 'BF16' })).rejects.toMatchObject(error);
+    expect(readdirSync(output).filter((name) => !name.startsWith('.'))).toEqual([]);
   });
 });
 
