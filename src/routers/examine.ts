@@ -12,8 +12,8 @@ import { planSample, readSample, routerColumns, type SamplePlan } from './sample
 import { cosines, type UnitRows, unitRows } from './similarity.ts';
 import type { IdentitySample, LayerReport, PairIdentity } from './types.ts';
 
-/** Multiplications that comparing experts may take: some ten seconds of one core. */
-const WORK = 12e9;
+/** Multiplications that comparing experts may take: some five seconds of one core. */
+const WORK = 8e9;
 const FEWEST = 128;
 const MOST = 4096;
 /** Reads of experts' weights, where they are so many that each expert is looked at in one or two of its matrices only. */
