@@ -239,7 +239,9 @@ function addDiff(command: Command): Command {
     .addOption(io())
     .optionsGroup('Reporting:')
     .addOption(valueOption('-o, --out <path>', 'write the report as one HTML page too', parsePath))
+    .addOption(flag('-f, --force', 'replace an existing page'))
     .addOption(json())
+    .addOption(flag('-q, --quiet', 'print only the path of the page'))
     .addOption(debug())
     .addHelpOption(flag('-h, --help', 'print help').helpGroup('Reporting:'));
 }
@@ -277,7 +279,9 @@ function addRouters(command: Command): Command {
     .addOption(valueOption('--memory <size>', 'bound of buffers of the merges (default: 256MiB)', parseBytes))
     .optionsGroup('Reporting:')
     .addOption(valueOption('-o, --out <path>', 'write the report as one HTML page too', parsePath))
+    .addOption(flag('-f, --force', 'replace an existing page'))
     .addOption(json())
+    .addOption(flag('-q, --quiet', 'print only the path of the page'))
     .addOption(debug())
     .addHelpOption(flag('-h, --help', 'print help').helpGroup('Reporting:'));
 }
