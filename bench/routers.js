@@ -76,6 +76,7 @@ const config = {
 };
 
 function tensors() {
+  /** @type {import("./support/data.js").Tensor[]} */
   const list = [];
   for (let layer = 0; layer < LAYERS; layer++) {
     const add = (/** @type {string} */ name, /** @type {number[]} */ ...shape) =>

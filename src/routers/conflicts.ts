@@ -1,16 +1,13 @@
 import { ByteReader } from '../checkpoint/byte-reader.ts';
 import type { Checkpoint } from '../checkpoint/types.ts';
-import type { FloatDtypeName } from '../dtype.ts';
 import type { Conflict, Warning } from '../errors.ts';
 import { checkpointRoles } from '../naming/checkpoint-roles.ts';
-import { decodeFloats } from '../reference/decode.ts';
-import { FLOAT_BYTES } from '../reference/float.ts';
 import { routingFunction } from '../routing/functions.ts';
-import { readRouter } from '../routing/read.ts';
 import type { RouterLayer } from '../routing/types.ts';
 import { identityOf, MARGIN } from './identity.ts';
 import { routersOfAll } from './layers.ts';
-import { pickColumns, planSample, readSample, routerColumns } from './sample.ts';
+import { columnsOfRouter } from './router-rows.ts';
+import { planSample, readSample, routerColumns } from './sample.ts';
 import { cosines, dot, type UnitRows, unitRows } from './similarity.ts';
 import { movesText } from './text.ts';
 
@@ -19,8 +16,6 @@ const ROUTER_COLUMNS = 64;
 const EXPERT_ELEMENTS = 192;
 const EXPERT_MATRICES = 3;
 const SEED = 0;
-/** A router of no more bytes is read whole rather than row by row. */
-const WHOLE_BYTES = 256 * 1024;
 
 interface Sampled {
   readonly checkpoint: Checkpoint;
@@ -54,7 +49,11 @@ export async function routerConflicts(
         signal?.throwIfAborted();
         const layer = found[m]!.get(name);
         if (layer === undefined) continue;
-        const rows = unitRows(await routerSample(reader, checkpoint, layer), layer.experts, centred);
+        const rows = unitRows(
+          await columnsOfRouter(reader, checkpoint, layer, routerColumns(layer.width, ROUTER_COLUMNS, SEED)),
+          layer.experts,
+          centred,
+        );
         const sampled: Sampled = { checkpoint, layer, rows };
         if (previous !== null && previous.layer.experts === layer.experts && previous.rows.width === rows.width) {
           const pair = await comparePair(previous, sampled, reader);
@@ -103,22 +102,4 @@ async function expertSample({ checkpoint, layer }: Sampled, reader: ByteReader):
   const plan = planSample(checkpoint, layer, { size: EXPERT_ELEMENTS, most: EXPERT_MATRICES, seed: SEED });
   if (plan === null) return null;
   return { key: plan.key, rows: unitRows(await readSample(checkpoint, plan, layer.experts, reader), layer.experts, false) };
-}
-
-/** [experts x count] some columns of a router. */
-async function routerSample(reader: ByteReader, checkpoint: Checkpoint, layer: RouterLayer): Promise<Float64Array> {
-  const { router, experts, width, transposed } = layer;
-  const dtype = router.dtype as FloatDtypeName;
-  const columns = routerColumns(width, ROUTER_COLUMNS, SEED);
-  if (transposed || experts * width * FLOAT_BYTES[dtype] <= WHOLE_BYTES) {
-    return pickColumns((await readRouter(reader, checkpoint, { ...layer, logitBias: null, correctionBias: null })).rows, experts, columns);
-  }
-  const { path, header } = checkpoint.shards[router.shard]!;
-  const start = header.dataStart + header.tensors.begin[router.row]!;
-  const out = new Float64Array(experts * columns.count);
-  for (let e = 0; e < experts; e++) {
-    const bytes = await reader.read(path, start + (e * width + columns.from) * FLOAT_BYTES[dtype], columns.count * FLOAT_BYTES[dtype]);
-    out.set(decodeFloats(dtype, bytes), e * columns.count);
-  }
-  return out;
 }
