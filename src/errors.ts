@@ -266,6 +266,11 @@ export const ERROR_CODES = {
     title: 'config.json says another number of layers or experts than the tensors',
     help: 'Put the config.json of this model beside its tensors.',
   },
+  E_CONFIG_UNREADABLE: {
+    exit: 3,
+    title: 'config.json of the checkpoint that the merge follows is no JSON object',
+    help: 'Nothing could load the merge with it: put the config.json of this model there.',
+  },
   E_MIXED_DTYPES: {
     exit: 3,
     title: 'A tensor has different float dtypes in different inputs',
@@ -284,12 +289,12 @@ export const ERROR_CODES = {
   E_MTP_DIFFERS: {
     exit: 3,
     title: 'Layers of multi-token prediction are in some inputs only',
-    help: 'Drop them (--policy role=mtp:use=drop), or take those of the newest (--policy role=mtp:use=newest).',
+    help: 'Drop them (--policy role=mtp:use=drop), or take those of the newest where it has them (--policy role=mtp:use=newest).',
   },
   E_TIED: {
     exit: 3,
     title: 'Tied embeddings are not one',
-    help: 'Export the checkpoint again, or set tie_word_embeddings to false in its config.json if the head was trained apart.',
+    help: 'Policies: treat embedding and head alike. Checkpoints: export again, or set tie_word_embeddings to false in config.json if the head was trained apart.',
   },
   E_STAGES: {
     exit: 3,
@@ -304,7 +309,7 @@ export const ERROR_CODES = {
   E_INTEGERS_DIFFER: {
     exit: 3,
     title: 'An integer tensor differs between inputs',
-    help: 'Integers are never averaged: merge checkpoints in which they agree.',
+    help: "Integers are never averaged: merge checkpoints in which they agree, or take those of one (--policy 'name=NAME:use=newest').",
   },
   E_BUFFERS_DIFFER: {
     exit: 3,

@@ -2,6 +2,7 @@ import { openCheckpoint } from '../checkpoint/open.ts';
 import { type DtypeName, dtypeByCode, dtypeByName } from '../dtype.ts';
 import type { Conflict, Warning } from '../errors.ts';
 import { checkpointRoles, tensorName } from '../naming/checkpoint-roles.ts';
+import { unreadableConfig } from '../naming/model-config.ts';
 import { type ExpertLayer, structure } from '../naming/structure.ts';
 import { configuredTie, tiedPairs } from '../naming/tied.ts';
 import { ROLES, type Role } from '../naming/types.ts';
@@ -116,6 +117,7 @@ export async function inspect(path: string): Promise<Inspection> {
     }
   }
   const { conflicts, expertLayers } = structure(checkpoint, known);
+  const unreadable = await unreadableConfig(checkpoint);
   // Nothing of a checkpoint of plain floats looks like codes or scales, and asking 92,000 names takes its time.
   const plain =
     [...dtypes.keys()].every((name) => dtypeByName(name)!.kind === 'float') && !roles.has('quant_scale') && !roles.has('quant_meta');
@@ -151,7 +153,7 @@ export async function inspect(path: string): Promise<Inspection> {
         pairs: tiedPairs(checkpoint, known).map(({ embedding, head }) => ({ embedding: nameAt(embedding), head: nameAt(head) })),
       },
       quantisation: quantised === null ? null : quantisationSummary(quantised, known),
-      problems: [...conflicts, ...(quantised?.conflicts ?? [])],
+      problems: [...(unreadable === null ? [] : [unreadable]), ...conflicts, ...(quantised?.conflicts ?? [])],
       // fromEntries defines own properties, so a key named __proto__ stays a key.
       metadata: Object.fromEntries(checkpoint.shards[0]!.header.metadata ?? []),
     },

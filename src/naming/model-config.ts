@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Checkpoint } from '../checkpoint/types.ts';
+import type { Conflict } from '../errors.ts';
 
 /** A model's configuration: config.json, parsed. */
 export type ModelConfig = Readonly<Record<string, unknown>>;
@@ -52,6 +53,15 @@ export async function readModelConfig({ kind, path }: Pick<Checkpoint, 'kind' | 
     if (text !== null) return parseObject(text);
   }
   return null;
+}
+
+/** Whether a folder has a configuration that is no JSON object, so that nothing can load it. @returns E_CONFIG_UNREADABLE */
+export async function unreadableConfig({ kind, path }: Pick<Checkpoint, 'kind' | 'path'>): Promise<Conflict | null> {
+  if (kind !== 'folder') return null;
+  const file = join(path, 'config.json');
+  const text = await readFile(file, 'utf8').catch(() => null);
+  if (text === null || parseObject(text) !== null) return null;
+  return { code: 'E_CONFIG_UNREADABLE', message: `${file} is no JSON object`, file };
 }
 
 /** The configurations that may speak of the language model, innermost first: those nested in a multimodal one, then the one itself. */

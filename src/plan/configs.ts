@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Checkpoint } from '../checkpoint/types.ts';
 import type { Conflict } from '../errors.ts';
-import { CONFIG_KEYS } from '../naming/model-config.ts';
+import { CONFIG_KEYS, unreadableConfig } from '../naming/model-config.ts';
 import { QUANTISATION_KEYS } from '../quantised/config.ts';
 
 /** Members of one output, oldest first. */
@@ -38,6 +38,8 @@ export class Configs {
     const found = await Promise.all(members.map(async (checkpoint) => ({ checkpoint, text: await this.#text(checkpoint) })));
     const newest = found.findLast((f) => f.text !== null);
     if (newest === undefined) return [];
+    const unreadable = await unreadableConfig(newest.checkpoint);
+    if (unreadable !== null) return [unreadable];
     const seen = new Set([newest.text]);
     const conflicts: Conflict[] = [];
     for (const { checkpoint, text } of found.toReversed()) {

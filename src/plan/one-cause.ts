@@ -35,8 +35,11 @@ export function withMtpTogether(conflicts: readonly Conflict[], { context }: Che
     const one = code === 'E_TENSOR_MISSING' || code === 'E_TENSOR_EXTRA';
     if (!one || tensor === undefined || !classify(tensor).mtp) return true;
     const tensors = (found.get(`${code} ${file}`)?.tensors ?? 0) + 1;
-    const has = code === 'E_TENSOR_MISSING' ? `lacks ${tensors} tensors` : `holds ${tensors} tensors that the layout lacks,`;
-    const message = `${file} ${has} of multi-token prediction (${tensor}); --policy 'role=mtp:use=${code === 'E_TENSOR_MISSING' ? 'newest' : 'drop'}' merges the rest without them`;
+    const count = `${tensors} tensor${tensors === 1 ? '' : 's'}`;
+    const message =
+      code === 'E_TENSOR_MISSING'
+        ? `${file} lacks ${count} of multi-token prediction (${tensor}); --policy 'role=mtp:use=newest' takes them from the newest, 'role=mtp:use=drop' leaves them out`
+        : `${file} holds ${count} of multi-token prediction that the layout lacks (${tensor}); --policy 'role=mtp:use=drop' leaves them out`;
     found.set(`${code} ${file}`, { code: 'E_MTP_DIFFERS', message, file, tensor, tensors });
     return false;
   });

@@ -88,7 +88,7 @@ export function outputFiles(
     sideFiles,
     bytes: [...files.map((f) => f.bytes), ...sideFiles.map((f) => f.size), index?.bytes.length ?? 0].reduce((a, b) => a + b),
     digest: digest.digest('hex'),
-    dtypeChanges: [...changes].map(([change, count]) => `${change}: ${count} tensors`),
+    dtypeChanges: [...changes].map(([change, count]) => `${change}: ${count} tensor${count === 1 ? '' : 's'}`),
   };
 }
 

@@ -13,7 +13,7 @@ import type { EqualTensor } from './equal.ts';
 import { extraTensors, InputFiles, type Matching, type MatchResult, matchShard } from './match.ts';
 import { withMtpTogether, withoutEchoes } from './one-cause.ts';
 import { type TargetShard, targetShards } from './target.ts';
-import { type OutputTreatments, policyTensors, Treatments } from './treatments.ts';
+import { type OutputTreatments, outputDtypes, policyTensors, Treatments } from './treatments.ts';
 import type { PlanRequest } from './types.ts';
 import { buildWorks, type Works } from './work.ts';
 
@@ -118,8 +118,11 @@ export async function planTensors(
     conflicts,
   );
   for (const { embedding, head, configured } of tiedPairs(layout, roles)) {
-    const [a, b] = [embedding, head].map(({ shard, row }) => works.kinds[works.of[shard]![row]!]?.table);
-    if (configured !== true || a === b) continue;
+    const [a, b] = [embedding, head].map(({ shard, row }) => [
+      works.kinds[works.of[shard]![row]!]?.table,
+      ...treatments.map((own, k) => outputDtype(own, starts[shard]! + row, layout.shards[shard]!.header.tensors.dtypes[row]!, drafts[k]!)),
+    ]);
+    if (configured !== true || a!.join() === b!.join()) continue;
     const message = `${embedding.name} and ${head.name} are one matrix (tie_word_embeddings), and the policies treat them differently: name both, as role=embedding|lm_head`;
     conflicts.push({ code: 'E_TIED', message, file: layout.path, tensor: head.name });
   }
@@ -201,9 +204,13 @@ function layoutWarnings(checkpoints: readonly Checkpoint[], matched: readonly Ma
   return checkpoints.flatMap(({ path }, m): Warning[] => {
     const count = matched.reduce((sum, { arranged }) => sum + arranged[m]!, 0);
     if (count === 0) return [];
-    const message = `${path} holds ${count} tensors of the layout under other names or as parts of others (experts fused or one by one, gate and up together or apart); the same elements were found there`;
+    const message = `${path} holds ${count} tensor${count === 1 ? '' : 's'} of the layout under other names or as parts of others (experts fused or one by one, gate and up together or apart, a tied head once); the same elements were found there`;
     return [{ code: 'W_OTHER_LAYOUT', message }];
   });
+}
+
+function outputDtype({ treatments, of }: OutputTreatments, flat: number, stored: number, { output }: Draft): number {
+  return outputDtypes(Uint8Array.of(stored), of.subarray(flat, flat + 1), treatments, output.dtype)[0]!;
 }
 
 /** Outputs of one read have the same tensors. */

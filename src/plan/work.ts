@@ -72,7 +72,9 @@ export function buildWorks(
       return { table: -1, needs: only(-1), reads: only(-1), equal: null, apart };
     const bytes = !apart && dtypeByCode(layout.shards[shard]!.header.tensors.dtypes[row]!).kind !== 'float';
     const demands = treatments.filter((t) => mustBeEqual(t, bytes));
-    const equal = demands.length === 0 ? null : (demands.find((t) => t.unequal !== null)?.unequal ?? 'E_NOT_EQUAL');
+    // A policy that averages what is never averaged is told as such, and nothing need be equal for it.
+    const equal =
+      demands.find((t) => t.unequal !== null)?.unequal ?? (demands.some((t) => t.kind === 'with-weight') ? 'E_NOT_EQUAL' : null);
     if (bytes || demands.length === treatments.length) {
       const wanted = new Set(treatments.flatMap((t, k) => (t.kind === 'member' ? [outputs[k]!.members[t.member!]!] : [])));
       if (wanted.size > 1) conflicts.push(severalSources(layout, shard, row));

@@ -201,6 +201,15 @@ describe('what the bytes refuse', () => {
     });
   });
 
+  it('integers that a policy averages are one problem, although they differ', async () => {
+    const inputs = run(other('model.position_ids', 8));
+    await expect(average({ inputs, output: at('out'), policies: [{ name: '*position_ids', use: 'average' }] })).rejects.toMatchObject({
+      code: 'E_POLICY',
+      message: expect.stringContaining('integers are never averaged'),
+      details: { conflicts: [expect.anything()] },
+    });
+  });
+
   it.each<[string, Partial<AverageOptions>]>([
     ['a policy', { policies: [{ name: '*.surprise', use: 'average' }] }],
     ['--allow-unknown', { allowUnknown: true }],

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
+import { plan } from '../../src/average.ts';
 import { inspect } from '../../src/inspect/inspect.ts';
 import { temporaryFolder, writeCheckpoint } from '../support/checkpoints.ts';
 import { writeSparse } from '../support/sparse-checkpoint.ts';
@@ -72,4 +73,18 @@ test('quantised weights: the form, with its blocks, and parameters without the s
   });
   expect(summary.totalParameters).toBe(256 * 384 + 384);
   expect(summary.roles.quant_scale).toMatchObject({ tensors: 1, dtypes: ['F32'] });
+});
+
+test('a configuration that nothing can load is a problem, and so it is for a merge', async () => {
+  const tensors = [{ name: 'model.norm.weight', dtype: 'BF16' as const, shape: [4] }];
+  for (const [i, text] of ['{"num_experts": 4,', '[1]', ''].entries()) {
+    const [a, b] = ['{}', text].map((config, m) =>
+      writeCheckpoint(join(temporary.path, `unreadable-${i}-${m}`), [tensors], m, { 'config.json': config }),
+    );
+    const conflict = { code: 'E_CONFIG_UNREADABLE', message: `${join(b!, 'config.json')} is no JSON object` };
+    expect((await inspect(b!)).summary.problems).toEqual([expect.objectContaining(conflict)]);
+    expect((await inspect(a!)).summary.problems).toEqual([]);
+    await expect(plan({ inputs: [a!, b!], output: join(temporary.path, 'out') })).rejects.toMatchObject(conflict);
+    await plan({ inputs: [b!, a!], output: join(temporary.path, 'out'), allowConfigs: true });
+  }
 });
