@@ -1,10 +1,14 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { main } from '../../src/cli/main.ts';
+import { heldOutLoss } from '../../src/demo/held-out-loss.ts';
+import { readScore } from '../../src/evaluate/score.ts';
 import type { RouterReport } from '../../src/index.ts';
 import { fakeTerminal } from '../support/fake-terminal.ts';
 import { reordered, someLayers, trained, writeMoeRun } from '../support/moe-run.ts';
+import { runCli } from '../support/run-cli.ts';
 import { temporaryFolder } from '../support/safetensors.ts';
 
 async function routers(...args: readonly string[]) {
@@ -78,4 +82,15 @@ describe('merge routers', () => {
     expect(err).toContain(`error[${code}]`);
     expect(ended).toBe(exit);
   });
+});
+
+it('the evaluator of the demo prints the held-out loss, with the loss of each block', async () => {
+  const script = fileURLToPath(new URL('../../demo/evaluate.js', import.meta.url));
+  const { code, stdout } = await runCli(['demo/runs/moe/checkpoint-6000', '8192'], { script });
+  const text = readFileSync('demo/held-out/validation.txt');
+  const { loss, blockLosses } = await heldOutLoss('demo/runs/moe/checkpoint-6000', text, { maxBytes: 8192, windowsPerBlock: 32 });
+  expect(code).toBe(0);
+  expect(blockLosses).toHaveLength(2);
+  const [a, b] = blockLosses as [number, number];
+  expect(readScore(stdout)).toEqual({ score: loss, stderr: expect.closeTo(Math.abs(a - b) / 2, 12), items: blockLosses });
 });
