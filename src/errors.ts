@@ -392,6 +392,11 @@ export const ERROR_CODES = {
     title: 'The checkpoints have no router to look at',
     help: 'The report is for mixture-of-experts models; `merge inspect` shows what each tensor is taken for.',
   },
+  E_LAYERS_SWAPPED: {
+    exit: 3,
+    title: 'Layers stand in another order in the next checkpoint',
+    help: 'Averaging them would mix different layers: look at `merge diff` of the two; leave the wrong one out. --allow-permuted merges all the same.',
+  },
   E_PERMUTED: {
     exit: 3,
     title: 'Experts of a layer stand in another order in the next checkpoint',
@@ -467,6 +472,7 @@ export const WARNING_CODES = {
   W_UNKNOWN_NAMES: 'Tensors whose names no rule knows are averaged.',
   W_LEFT_OUT: 'Adapters or optimizer states lie among the weights, and are left out.',
   W_DROPPED: 'A policy drops tensors that the model needs, or that its configuration still counts.',
+  W_OTHER_LAYOUT: 'An input holds the same tensors under other names, or experts fused where the layout has them apart.',
   W_NONFINITE: 'An input tensor holds NaN or infinity.',
   W_OVERFLOW: 'A finite sum became infinite in the output dtype.',
   W_ROUTER: 'A router could not be looked at, or holds NaN or infinity.',

@@ -3,7 +3,7 @@
     python docs/scripts/quantised_error.py 'npx merge'
 
 Needs torch and safetensors. A is 1024 x 1024 normal weights (std 0.02, eight columns 30 times as large), B is A plus normal noise of the given size relative to
-A's. Both are quantised with torch, merged with equal weights by the command, and compared with (A + B) / 2: relative Frobenius error.
+A's. In the last row B has one weight in each block of 128 x 128 that is eight times as large as any of A's. Both are quantised with torch, merged with equal weights by the command, and compared with (A + B) / 2: relative Frobenius error.
 """
 import json
 import shlex
@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 
 SIZE = 1024
 DRIFTS = [0.001, 0.01, 0.05, 0.2, 1.0]
+OUTLIER = "0.01, and one outlier a block in B"
 E4M3 = torch.float8_e4m3fn
 FP4 = torch.tensor([0, 0.5, 1, 1.5, 2, 3, 4, 6, 0, -0.5, -1, -1.5, -2, -3, -4, -6], dtype=torch.float64)
 NAME = "model.layers.0.mlp.down_proj.weight"
@@ -43,6 +44,8 @@ def fp8(weight, block):
 class Fp8:
     """FP8 with a scale for each block."""
 
+    wrong_ways = "codes averaged, scales averaged | bytes averaged"
+
     def __init__(self, title, block, suffix, quantization, one=False):
         self.title, self.block, self.suffix, self.quantization, self.one = title, block, suffix, quantization, one
 
@@ -67,6 +70,7 @@ class Mxfp4:
     """FP4 with a power of two for each 32, as gpt-oss has it."""
 
     title = "MXFP4"
+    wrong_ways = "codes of one, scales averaged | bytes averaged"
     quantization = {"quant_method": "mxfp4"}
 
     def tensors(self, weight):
@@ -115,13 +119,16 @@ def main(command):
         Mxfp4(),
     ]
     for form in forms:
-        print(f"\n**{form.title}**\n\n| drift | the mean itself, quantised | merged, `--dtype same` | merged, `--dtype BF16` | rounding / merging | codes of one, scales averaged* | bytes averaged |")
+        print(f"\n**{form.title}**\n\n| drift | the mean itself, quantised | merged, `--dtype same` | merged, `--dtype BF16` | rounding / merging | {form.wrong_ways} |")
         print("|---|---|---|---|---|---|---|")
-        for drift in DRIFTS:
+        for case in [*DRIFTS, OUTLIER]:
+            drift = 0.01 if case == OUTLIER else case
             torch.manual_seed(1)
             a = torch.randn(SIZE, SIZE, dtype=torch.float64) * 0.02
             a[:, ::128] *= 30
             b = a + drift * a.std() * torch.randn(SIZE, SIZE, dtype=torch.float64)
+            if case == OUTLIER:
+                b[64::128, 64::128] = 8 * a.abs().max()
             truth = (a + b) / 2
             qa, qb = form.tensors(a), form.tensors(b)
             with tempfile.TemporaryDirectory() as folder:
@@ -130,7 +137,7 @@ def main(command):
             errors = [error(form.values(form.tensors(truth)), truth), error(form.values(same), truth), error(form.floats(floats), truth)]
             wrong = [error(form.values(w), truth) for w in form.wrong(qa, qb)]
             ratio = "-" if ratios[0] is None else f"{ratios[0]:.2g}"
-            print(f"| {drift} | " + " | ".join(f"{e:.3f}" for e in errors) + f" | {ratio} | " + " | ".join(f"{e:.3f}" for e in wrong) + " |")
+            print(f"| {case} | " + " | ".join(f"{e:.3f}" for e in errors) + f" | {ratio} | " + " | ".join(f"{e:.3f}" for e in wrong) + " |")
 
 
 main(sys.argv[1])

@@ -37,6 +37,7 @@ export const EXAMPLES: Readonly<Record<string, readonly (readonly [string, strin
     ['The mean of the last ten, 8B tokens apart, whenever a checkpoint is there', 'watch run --window 10 --every 8B -o merges'],
     ['Evaluate each merge: the script finds it in MERGE_OUTPUT', 'watch run -o merges --hook ./evaluate.sh'],
     ['The trainer keeps only three checkpoints', 'watch run --window 10 --pin run/.pins -o merges'],
+    ['Routers of each merge as its newest member has them', 'watch run --router newest -o merges'],
     ['One float32 average of everything', 'watch run --accumulate ema --half-life 2B -o merges'],
     ['From cron', 'watch run --once -o merges'],
   ],

@@ -6,6 +6,7 @@ import {
   addPolicyOptions,
   addSelectionOptions,
   addTokenOptions,
+  dtypeOption,
   parseDistance,
   parsePoint,
   parseSteps,
@@ -18,7 +19,6 @@ import { parseBytes, parseChoice, parseFraction, parseLayers, parsePath, parsePo
 import { addWatchOptions } from './watch-options.ts';
 
 export const SHELLS = ['bash', 'zsh', 'fish'] as const;
-const FLOATS = ['BF16', 'F16', 'F32', 'F64'] as const;
 export const PROGRESS_MODES = ['auto', 'tty', 'lines', 'json', 'none'] as const;
 
 export type CommandName =
@@ -151,13 +151,7 @@ function addMergeOptions(command: Command): Command {
     .optionsGroup('Output:')
     .addOption(valueOption('-o, --output <path>', 'what to make: a folder, or a file ending in .safetensors (required)', parsePath))
     .addOption(flag('-f, --force', 'replace an existing output, at once and only when the new one is complete'))
-    .addOption(
-      choiceOption(
-        '--dtype <name>',
-        'store float tensors as BF16, F16, F32 or F64; same: each as it is, quantised too (default: as the newest input)',
-        [...FLOATS, 'same'],
-      ),
-    )
+    .addOption(dtypeOption('input'))
     .addOption(
       valueOption('--like <path>', 'take shards, order, names and dtypes from this checkpoint (default: the newest input)', parsePath),
     )
@@ -207,9 +201,10 @@ function addWatch(command: Command): Command {
   addWatchOptions(command);
   addTokenOptions(command);
   // A window here is of the run: extrapolation, which has windows of its own, is for recipes.
-  return addScheduleOptions(command.optionsGroup('Weights:'), ['extrapolate'])
+  addScheduleOptions(command.optionsGroup('Weights:'), ['extrapolate']);
+  return addPolicyOptions(command, { fixed: false })
     .optionsGroup('Merges:')
-    .addOption(choiceOption('--dtype <name>', 'store float tensors as BF16, F16, F32 or F64 (default: as the newest member)', FLOATS))
+    .addOption(dtypeOption('member'))
     .addOption(valueOption('--base-model-id <id>', "Hugging Face id for the model cards' base_model, as org/name", parseText))
     .addOption(flag('--allow-mixed-dtypes', 'accept a tensor that is stored in different float dtypes'))
     .addOption(flag('--fail-nonfinite', 'leave out checkpoints that hold NaN or infinity (default: warn)'))
@@ -244,7 +239,9 @@ function addDiff(command: Command): Command {
     .addOption(io())
     .optionsGroup('Reporting:')
     .addOption(valueOption('-o, --out <path>', 'write the report as one HTML page too', parsePath))
+    .addOption(flag('-f, --force', 'replace an existing page'))
     .addOption(json())
+    .addOption(flag('-q, --quiet', 'print only the path of the page'))
     .addOption(debug())
     .addHelpOption(flag('-h, --help', 'print help').helpGroup('Reporting:'));
 }
@@ -254,7 +251,7 @@ function addRouters(command: Command): Command {
     .usage('RUN-or-CHECKPOINTS... [options]')
     .optionsGroup('Choice of experts:')
     .addOption(valueOption('--hidden <file>', 'compare on these hidden states (.safetensors) instead of on synthetic inputs', parsePath))
-    .addOption(valueOption('--probes <n>', 'inputs a layer (default: by size; all of a file)', parsePositiveInteger))
+    .addOption(valueOption('--probes <n>', 'inputs a layer (default: by the size of the routers)', parsePositiveInteger))
     .addOption(
       valueOption('--seed <n>', 'decides synthetic inputs, and which parts of experts are compared (default: 0)', parseWholeNumber),
     )
@@ -282,7 +279,9 @@ function addRouters(command: Command): Command {
     .addOption(valueOption('--memory <size>', 'bound of buffers of the merges (default: 256MiB)', parseBytes))
     .optionsGroup('Reporting:')
     .addOption(valueOption('-o, --out <path>', 'write the report as one HTML page too', parsePath))
+    .addOption(flag('-f, --force', 'replace an existing page'))
     .addOption(json())
+    .addOption(flag('-q, --quiet', 'print only the path of the page'))
     .addOption(debug())
     .addHelpOption(flag('-h, --help', 'print help').helpGroup('Reporting:'));
 }

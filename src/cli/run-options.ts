@@ -1,5 +1,6 @@
-import type { Command } from 'commander';
+import type { Command, Option } from 'commander';
 import { MergeError } from '../errors.ts';
+import { OUTPUT_DTYPES } from '../policy/keys.ts';
 import { parsePolicy, parseRouterUse } from '../policy/parse.ts';
 import { parseQuantity } from '../trajectory/quantity.ts';
 import type { QuantityText, Selection } from '../trajectory/types.ts';
@@ -42,20 +43,36 @@ export function addTokenOptions(command: Command): Command {
     .addOption(valueOption('--tokens-file <path>', 'CSV with the columns step,tokens', parsePath));
 }
 
-/** Options that treat some tensors differently. */
-export function addPolicyOptions(command: Command): Command {
+/** The dtype of what a command makes. @param newest what it is taken from where it is not given */
+export function dtypeOption(newest: string): Option {
+  return choiceOption(
+    '--dtype <name>',
+    `store float tensors as ${OUTPUT_DTYPES.slice(0, -1).join(', ')} or ${OUTPUT_DTYPES.at(-1)}; same: each as it is, quantised too (default: as the newest ${newest})`,
+    [...OUTPUT_DTYPES, 'same'],
+  );
+}
+
+/** Options that treat some tensors differently. `fixed` where the members are the same in every merge, so that a policy can count them and name one. */
+export function addPolicyOptions(command: Command, { fixed = true } = {}): Command {
+  const example = fixed ? 'weights=0.2,0.8' : 'method=wma';
   return command
     .optionsGroup('Tensors that are treated differently:')
     .addOption(
       listOption(
         '--policy <selector:treatment>',
-        "as 'role=router:use=newest' or 'name=model.layers.0.*:weights=0.2,0.8'; may be repeated, the first that fits a tensor decides",
+        `as 'role=router:use=newest' or 'name=model.layers.0.*:${example}'; may be repeated, the first that fits a tensor decides`,
         parsePolicy,
       ),
     )
-    .addOption(valueOption('--router <use>', 'what decides routing, all together: average, newest, oldest or a step', parseRouterUse))
+    .addOption(
+      valueOption(
+        '--router <use>',
+        `what decides routing, all together: average, newest${fixed ? ', oldest or a step' : ' or oldest'}`,
+        parseRouterUse,
+      ),
+    )
     .addOption(flag('--allow-unknown', 'average tensors of unknown names in a model of which others are known'))
-    .addOption(flag('--allow-permuted', 'merge although experts of a layer seem to have changed places'));
+    .addOption(flag('--allow-permuted', 'merge although experts or layers seem to have changed places'));
 }
 
 const SELECTION = [

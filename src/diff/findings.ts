@@ -10,6 +10,8 @@ const LEAST_OF_A_KIND = 4;
 /** An element that moved so many times as far as its tensor's weights are large, and is most of what its tensor moved, was not trained there. */
 const SPIKE_FACTOR = 50;
 const FEW_ELEMENTS = 16;
+/** Where no more than this part of the tensors moved, the two checkpoints are one and an edit of it. */
+const FEW = 0.1;
 const NAMED = 10;
 
 /** What the findings are made from. */
@@ -85,9 +87,29 @@ function zeros({ paths, units, grams, groups }: Evidence): Draft[] {
   return drafts;
 }
 
+/** The units that moved, where that is only a few: then there is no kind to compare them with, and nothing remarkable in the others. */
+function fewThatMoved({ grams }: Evidence, pair: number): number[] | null {
+  const moved = grams.flatMap((gram, i) => (gram.distance(pair, pair + 1) === 0 ? [] : [i]));
+  return moved.length <= FEW * grams.length ? moved : null;
+}
+
 /** Layers, then experts, most of whose tensors are much further apart than others of their kind; then single tensors, and single elements. */
-function outliers({ units, grams, groups }: Evidence, pair: number, fresh: (unit: number) => boolean): Draft[] {
+function outliers(evidence: Evidence, pair: number, fresh: (unit: number) => boolean): Draft[] {
+  const { paths, units, grams, groups } = evidence;
   const drafts: Draft[] = [];
+  const few = fewThatMoved(evidence, pair);
+  if (few !== null) {
+    const left = few.filter(fresh);
+    if (left.length === 0) return [];
+    const all = new Set(units.map(({ name }) => name)).size;
+    const what =
+      left.length === 1
+        ? `only tensor ${unitWords(units[left[0]!]!)} differs`
+        : `only ${namesOf(evidence, left).length} of ${all} tensors differ`;
+    const message = `${what} between ${paths[pair]} and ${paths[pair + 1]}, and all others are the same to the bit`;
+    const place = left.length === 1 ? placeOf(units[left[0]!]!) : { role: null, layer: null, expert: null };
+    return [{ kind: 'outlier', message, checkpoint: null, pair, ...place, units: left }];
+  }
   const taken = new Set<number>();
   const far = (gram: Gram) => gram.relativeDistance(pair, pair + 1) ?? Number.POSITIVE_INFINITY;
   const usual = grams.map(() => 0);
@@ -144,12 +166,13 @@ function atOneCheckpoint(drafts: readonly Draft[]): Draft[] {
 }
 
 /** Roles, layers, experts and matrices that are bit-equal where most of their kind moved. */
-function unchanged({ paths, units, grams, groups }: Evidence): Draft[] {
+function unchanged(evidence: Evidence): Draft[] {
+  const { paths, units, grams, groups } = evidence;
   const pairs = paths.slice(1).map((_, pair) => pair);
   const still = (gram: Gram, pair: number) => gram.distance(pair, pair + 1) === 0 && gram.complete;
   const drafts: Draft[] = [];
   for (const pair of pairs) {
-    if (still(groups.total.gram, pair)) continue;
+    if (fewThatMoved(evidence, pair) !== null) continue;
     const taken = new Set<number>();
     const look = (what: string, gram: Gram, of: readonly number[], place: Place): void => {
       if (!still(gram, pair) || gram.norm(pair) === 0 || of.every((i) => taken.has(i))) return;

@@ -6,7 +6,7 @@ import type { Plan } from '../plan/types.ts';
 import { scaleGrid } from '../quantised/blocks.ts';
 import { firstNonfinite } from '../quantised/nonfinite.ts';
 import { mustBeRead, scaleFacts } from '../quantised/scale-values.ts';
-import { codeBytes, codesBefore, scalesBefore, scalesIn } from '../quantised/strips.ts';
+import { codeBytes, codesBefore, isMeasured, scalesBefore, scalesIn } from '../quantised/strips.ts';
 import { MXFP4, type RoundingSums } from '../quantised/types.ts';
 import {
   beginsBlocks,
@@ -63,9 +63,7 @@ export class ShardRequantiser {
 
   /** To be carried out one after the other. */
   *passes(): Generator<StripPass> {
-    const measured = this.#items.filter(
-      ({ strips, planned }) => strips.some((s) => s.part) && planned.work.targets.some((t) => t.scaleDtype !== null),
-    );
+    const measured = this.#items.filter(({ planned }) => isMeasured(planned.work));
     const prepare = (item: Item): Promise<void> => this.#prepare(item);
     if (measured.length > 0) {
       const cutter = new StripCutter(this.#plan, measured, true, prepare);

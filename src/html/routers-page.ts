@@ -142,7 +142,7 @@ function marginChart(layers: readonly LayerReport[]): Section['parts'][number][]
 function driftSection({ layers }: RouterReport, pairs: readonly string[]): Section {
   const drift = heatMap({
     title: 'Relative change of the router',
-    note: '‖B − A‖ / ‖A‖ over all rows, A before B; NaN where a router is not finite, or zero.',
+    note: '‖B − A‖ / ‖A‖ over all rows, A before B; numbers that are not finite left out; NaN where a router is zero.',
     rows: layers.map(layerLabel),
     columns: pairs,
     axes: { row: 'layer', column: 'checkpoints' },
@@ -157,8 +157,8 @@ function driftSection({ layers }: RouterReport, pairs: readonly string[]): Secti
       layerLabel(layer),
       formatNumber(span.relative, 4),
       formatFixed(span.cosine, 5),
-      `${span.worst.expert} (${formatNumber(span.worst.relative, 3)})`,
-      `${formatNumber(layer.midpoint.least, 4)} (expert ${layer.midpoint.expert})`,
+      span.worst === null ? '–' : `${span.worst.expert} (${formatNumber(span.worst.relative, 3)})`,
+      `${formatNumber(layer.midpoint.least, 4)}${layer.midpoint.expert === null ? '' : ` (expert ${layer.midpoint.expert})`}`,
       ...(bias ? [formatNumber(span.correctionBias, 4)] : []),
     ];
   });

@@ -1,11 +1,12 @@
 import { openCheckpoint } from '../checkpoint/open.ts';
-import { type DtypeName, dtypeByCode } from '../dtype.ts';
+import { type DtypeName, dtypeByCode, dtypeByName } from '../dtype.ts';
 import type { Conflict, Warning } from '../errors.ts';
 import { checkpointRoles, tensorName } from '../naming/checkpoint-roles.ts';
 import { type ExpertLayer, structure } from '../naming/structure.ts';
 import { configuredTie, tiedPairs } from '../naming/tied.ts';
 import { ROLES, type Role } from '../naming/types.ts';
 import { countParameters } from '../preset/model-size.ts';
+import { quantisationConfig } from '../quantised/config.ts';
 import { recogniseQuantised } from '../quantised/recognise.ts';
 import { type QuantisationSummary, quantisationSummary } from './quantisation.ts';
 
@@ -115,7 +116,10 @@ export async function inspect(path: string): Promise<Inspection> {
     }
   }
   const { conflicts, expertLayers } = structure(checkpoint, known);
-  const quantised = recogniseQuantised(checkpoint, known.config);
+  // Nothing of a checkpoint of plain floats looks like codes or scales, and asking 92,000 names takes its time.
+  const plain =
+    [...dtypes.keys()].every((name) => dtypeByName(name)!.kind === 'float') && !roles.has('quant_scale') && !roles.has('quant_meta');
+  const quantised = plain && quantisationConfig(known.config) === null ? null : recogniseQuantised(checkpoint, known.config);
   const nameAt = ({ shard, row }: { readonly shard: number; readonly row: number }) => tensorName(checkpoint, shard, row);
   return {
     schema: 'ckpt-merge/inspect',
@@ -146,8 +150,8 @@ export async function inspect(path: string): Promise<Inspection> {
         configured: configuredTie(known.config),
         pairs: tiedPairs(checkpoint, known).map(({ embedding, head }) => ({ embedding: nameAt(embedding), head: nameAt(head) })),
       },
-      quantisation: quantisationSummary(quantised, known),
-      problems: [...conflicts, ...quantised.conflicts],
+      quantisation: quantised === null ? null : quantisationSummary(quantised, known),
+      problems: [...conflicts, ...(quantised?.conflicts ?? [])],
       // fromEntries defines own properties, so a key named __proto__ stays a key.
       metadata: Object.fromEntries(checkpoint.shards[0]!.header.metadata ?? []),
     },

@@ -23,6 +23,7 @@ export const CONFIG_KEYS = {
   ],
   /** Rows of a router beyond the experts, which stand for doing nothing (LongCat). */
   zeroExperts: ['zero_expert_num'],
+  sharedExperts: ['n_shared_experts', 'num_shared_experts', 'moe_num_shared_experts'],
   hidden: ['hidden_size', 'n_embd', 'd_model', 'dim'],
   predictionLayers: ['num_nextn_predict_layers', 'mtp_num_hidden_layers', 'num_mtp_layers'],
 } as const;

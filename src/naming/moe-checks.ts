@@ -1,23 +1,30 @@
 import type { Conflict } from '../errors.ts';
 import { groupBy } from '../group-by.ts';
-import { CONFIG_KEYS, configNumber, type ModelConfig } from './model-config.ts';
+import { CONFIG_KEYS, configNumber, languageConfigs, type ModelConfig } from './model-config.ts';
 import type { ExpertMatrices, MoeBlock, MoeTensor } from './moe-blocks.ts';
 
 /** What the configuration says of experts. */
 export interface ConfiguredExperts {
   /** Null where it says nothing, or not one number for all layers. */
   readonly count: number | null;
-  /** Rows of the router beyond them. */
-  readonly zero: number;
+  /** Rows of the router beyond them: experts that do nothing, or shared ones. */
+  readonly spare: number;
   readonly hidden: number | null;
 }
 
 export function configuredExperts(config: ModelConfig | null): ConfiguredExperts {
   return {
     count: configNumber(config, CONFIG_KEYS.experts),
-    zero: configNumber(config, CONFIG_KEYS.zeroExperts) ?? 0,
+    spare: configNumber(config, CONFIG_KEYS.zeroExperts) ?? sharedInRouter(config),
     hidden: configNumber(config, CONFIG_KEYS.hidden),
   };
+}
+
+/** Inkling's routers score the shared experts too. */
+function sharedInRouter(config: ModelConfig | null): number {
+  const family =
+    config !== null && languageConfigs(config).some(({ model_type: type }) => typeof type === 'string' && /^inkling/.test(type));
+  return family ? (configNumber(config, CONFIG_KEYS.sharedExperts) ?? 0) : 0;
 }
 
 /** Where the tensors of one mixture of experts do not fit each other. What cannot be told from the tensors alone is passed over. */
@@ -30,7 +37,7 @@ export function moeConflicts(block: MoeBlock, config: ConfiguredExperts, path: s
     rows === expertsThere(block) &&
     config.count !== null &&
     rows !== config.count &&
-    rows !== config.count + config.zero
+    rows !== config.count + config.spare
   ) {
     const { name, file } = block.routers[0]!;
     const why = `layer ${block.layer} has ${rows} experts and a router for as many, and config.json says ${config.count}`;
@@ -39,13 +46,13 @@ export function moeConflicts(block: MoeBlock, config: ConfiguredExperts, path: s
   const wanted = wantedExperts(rows, config);
   const conflicts = numbered.length > 0 ? numberedConflicts(block, wanted, config, path) : fusedConflicts(block, wanted, config);
   if (rows === null || wanted === null) return conflicts;
-  const fits = rows === wanted.count || rows === wanted.count + config.zero;
+  const fits = rows === wanted.count || rows === wanted.count + config.spare;
   if (!fits) {
     const { name, file, shape } = block.routers[0]!;
     const why = `the router has shape [${shape.join(', ')}], and ${wanted.source}`;
     conflicts.push(conflict('E_ROUTER_SHAPE', file, name, why));
   }
-  return [...conflicts, ...biasConflicts(block, fits ? rows : wanted.count + config.zero)];
+  return [...conflicts, ...biasConflicts(block, [fits ? rows : wanted.count + config.spare, wanted.count])];
 }
 
 interface Wanted {
@@ -68,13 +75,13 @@ export function expertsThere({ numbered, fused }: MoeBlock): number | null {
 }
 
 /** Rows of the router; null where there is none, or where several matrices make one up. */
-export function routerRows({ routers }: MoeBlock, { count, zero, hidden }: ConfiguredExperts): number | null {
+export function routerRows({ routers }: MoeBlock, { count, spare, hidden }: ConfiguredExperts): number | null {
   const rows = routers.map(({ name, shape }) => {
     const [a, b] = shape;
     if (shape.length !== 2 || a === undefined || b === undefined) return null;
     // Ernie's multimodal models, Llama 4's own files (`router_DE`) and some others store it as [hidden, experts].
     const transposed =
-      /_DE$/.test(name) || (a === hidden && b !== hidden) || (count !== null && a !== count && a !== count + zero && b === count);
+      /_DE$/.test(name) || (a === hidden && b !== hidden) || (count !== null && a !== count && a !== count + spare && b === count);
     return transposed && b !== hidden ? b : a;
   });
   if (rows.includes(null)) return null;
@@ -86,7 +93,7 @@ export function routerRows({ routers }: MoeBlock, { count, zero, hidden }: Confi
   return modal && rows.length > 0 ? rows.reduce((sum, r) => sum! + r!, 0) : null;
 }
 
-function numberedConflicts(block: MoeBlock, wanted: Wanted | null, { zero }: ConfiguredExperts, path: string): Conflict[] {
+function numberedConflicts(block: MoeBlock, wanted: Wanted | null, { spare }: ConfiguredExperts, path: string): Conflict[] {
   const conflicts: Conflict[] = [];
   const limit = wanted?.count ?? expertsThere(block)!;
   for (const group of groupBy(block.numbered, ({ prefix }) => prefix).values()) {
@@ -103,7 +110,7 @@ function numberedConflicts(block: MoeBlock, wanted: Wanted | null, { zero }: Con
       const which = `${from === to ? `expert ${from}` : `experts ${from} to ${to}`} of layer ${block.layer} ${from === to ? 'is' : 'are'}`;
       conflicts.push(conflict('E_EXPERT_MISSING', path, missing, `${which} not there, ${why}`));
     }
-    const beyond = [...present].filter((expert) => expert >= limit + zero).sort((a, b) => a - b);
+    const beyond = [...present].filter((expert) => expert >= limit + spare).sort((a, b) => a - b);
     if (beyond.length > 0 && wanted !== null) {
       const extra = `${first.prefix}${beyond[0]}${first.suffix}`;
       const others = beyond.length > 1 ? ` and ${beyond.length - 1} more` : '';
@@ -152,7 +159,7 @@ function shapeConflicts({ prefix, suffix, file, experts, shapes }: ExpertMatrice
   );
 }
 
-function fusedConflicts(block: MoeBlock, wanted: Wanted | null, { zero }: ConfiguredExperts): Conflict[] {
+function fusedConflicts(block: MoeBlock, wanted: Wanted | null, { spare }: ConfiguredExperts): Conflict[] {
   if (wanted === null) {
     const counts = new Set(block.fused.filter(({ shape }) => shape.length > 2).map(({ shape }) => shape[0]));
     return counts.size < 2
@@ -171,7 +178,7 @@ function fusedConflicts(block: MoeBlock, wanted: Wanted | null, { zero }: Config
     if (first === undefined || shape.length < 2) return [];
     // A matrix of all experts, one below the other (DBRX, megablocks), or a bias with a row for each.
     const flat = shape.length === 2 && !/bias/.test(name);
-    if (flat ? first % wanted.count === 0 : first === wanted.count || first === wanted.count + zero) return [];
+    if (flat ? first % wanted.count === 0 : first === wanted.count || first === wanted.count + spare) return [];
     if (flat)
       return [conflict('E_EXPERT_SHAPE', file, name, `its ${first} rows are no multiple of the ${wanted.count} experts: ${wanted.source}`)];
     const code = first < wanted.count ? 'E_EXPERT_MISSING' : 'E_EXPERT_EXTRA';
@@ -179,20 +186,13 @@ function fusedConflicts(block: MoeBlock, wanted: Wanted | null, { zero }: Config
   });
 }
 
-function biasConflicts({ biases, layer }: MoeBlock, rows: number): Conflict[] {
+/** @param sizes rows of the router; where it has rows beyond the experts, these may have no bias */
+function biasConflicts({ biases, layer }: MoeBlock, sizes: readonly number[]): Conflict[] {
   return biases.flatMap(({ name, file, shape }) => {
     // Ernie has a row for each kind of experts.
-    const fits = shape.at(-1) === rows || shape.reduce((a, b) => a * b, 1) === rows;
-    return fits
-      ? []
-      : [
-          conflict(
-            'E_ROUTER_SHAPE',
-            file,
-            name,
-            `the bias has shape [${shape.join(', ')}], and the router of layer ${layer} has ${rows} rows`,
-          ),
-        ];
+    if (sizes.includes(shape.at(-1)!) || sizes.includes(shape.reduce((a, b) => a * b, 1))) return [];
+    const why = `the bias has shape [${shape.join(', ')}], and the router of layer ${layer} has ${sizes[0]} rows`;
+    return [conflict('E_ROUTER_SHAPE', file, name, why)];
   });
 }
 

@@ -19,7 +19,7 @@ export interface Rule {
 
 const FFN = String.raw`(mlps?|ffn|ff|feed_forward|feedforward|FeedForward|DenseReluDense|mixer|moe|\w*_moe|moe_\w+|\w*moe_block|\w*_mlp|\w*_ffn|(?:mlp|ffn)_\w+|cond_ffn|MoE)`;
 const LAYER = String.raw`(layers?|h|blocks?|decoder)\.#(\.pp_block|\.transformer_layer|\.mtp_model_layer)?`;
-const NORM = String.raw`(\w*norm\d*|rms(_\w+)?|\w*norm_(f|#|\w{1,10})|\w*norm\w*_\d|ln_\w+|\w*_ln|ln\d*|\w*LayerNorm|\w*_norm_\w*)`;
+const NORM = String.raw`(\w*norm\d*|rms(_\w+)?|\w*norm_(f|#|\w{1,10})|\w*norm\w*_\d|ln_\w+|\w*_ln|ln\d*|\w*LayerNorm|\w*_norm_\w*|\w*layer_?norm_\w+)`;
 
 // biome-ignore format: a table, a rule a line.
 export const RULES: readonly Rule[] = [
@@ -32,10 +32,10 @@ export const RULES: readonly Rule[] = [
   { role: 'router_buffer', name: String.raw`<(expert_activation\w*|\w*gate_stats\w*|\w*tokens_per_expert|ga_steps)$`, projection: { is: 'stats' } },
 
   // Towers reuse every other name; what joins them to the language model comes first, for it may lie inside.
-  { role: 'projector', name: String.raw`<(visual|vision\w*)\.(\w+\.)*\w*merger\w*>`, layerless: true },
-  { role: 'projector', name: String.raw`<(multi_?modal_?projector|\w*mm_projector|resampler\w*|perceiver_resampler|connector|vision_proj\w*|audio_proj\w*|visual_projection|aligner|vision_language_adapter|patch_merger|embed_vision|embed_audio|modality_projection|mlp1_projector|img_projection|image_newline)>`, layerless: true },
-  { role: 'audio', name: String.raw`<(audio_\w+|speech_\w+|sound_\w+|audio)>`, layerless: true },
-  { role: 'vision', name: String.raw`<(visual|vision|vit|vpm|vision_\w+|image_encoder|img_encoder|img_processor|visual_\w+)>`, layerless: true },
+  { role: 'projector', name: String.raw`(<(visual|vision\w*)\.(\w+\.)*|^(model\.)?)\w*merger\w*>`, layerless: true },
+  { role: 'projector', name: String.raw`<((?!vocab_)\w*projector|qformer|query_tokens|language_projection|image_to_text_projection|view_sep\w*|resampler\w*|perceiver_resampler|connector|vision_proj\w*|audio_proj\w*|visual_projection|aligner|vision_language_adapter|patch_merger|embed_vision|embed_audio|modality_projection|img_projection\w*|image_newline)>`, layerless: true },
+  { role: 'audio', name: String.raw`<(audio_\w+|speech_\w+|sound_\w+|acoustic_\w+|semantic_tokenizer\w*|audio)>`, layerless: true },
+  { role: 'vision', name: String.raw`<(visual|vision|vit|vpm|\w*vision_\w+|image_encoder|img_encoder|img_processor|(image|video)_tower|(image|img)_embed\w*|vq_?model|visual_\w+|patch_(embed\w*|conv)|cls_token)>`, layerless: true },
   { role: 'buffer', name: '', only: 'integer' },
 
   // Mixture of experts. `shared_experts` contains `experts`, and `shared_expert_gate` both.
@@ -43,11 +43,11 @@ export const RULES: readonly Rule[] = [
   { role: 'router_correction_bias', name: '<ffn\\.gate\\.bias$' },
   { role: 'router_correction_bias', name: '<(mlp|feed_forward|moe)\\.gate\\.bias$', only: 'inference-bias' },
   { role: 'shared_expert_gate', name: String.raw`<(shared?_(experts?|mlp|ffn)_gate|shared?_experts?\.(gate|gate_weight|router)|coefficient|ffn_gate_inp_shexp)(\.weight|\.bias)?$` },
-  { role: 'router_other', name: String.raw`<router\.(scale|per_expert_scale|\w+_scale)$`, projection: 'last' },
+  { role: 'router_other', name: String.raw`<(router|gate)\.(\w+\.)*(scale|\w+_scale)$`, projection: 'last' },
   { role: 'shared_expert', name: String.raw`<((shared?|common|always_on|global)_experts?|experts?_shared|\w+_shexp|shared_mlp|shared_ffn|shared_feed_forward|mlp\.mlp|w_\w*_shared_\w+|w_swiglu_FD)>`, projection: 'mlp' },
-  { role: 'norm', name: String.raw`<(router|gate)\.\w*norm(\.\w+)?$` },
+  { role: 'norm', name: String.raw`<((router|gate)(\.\w+)*|experts)\.\w*norm(\.\w+)?$` },
   { role: 'router_bias', name: String.raw`<(${FFN}|${LAYER})\.(gate|router|gating)(\.\w+)?\.bias$`, projection: { is: 'bias' }, only: 'maybe-router' },
-  { role: 'router_bias', name: String.raw`<((router|gating)(\.\w+)*\.(\w+_)?bias|ffn_gate_inp\.bias)$`, projection: { is: 'bias' } },
+  { role: 'router_bias', name: String.raw`<((router(_\w+)?|gating)(\.\w+)*\.(\w+_)?bias|ffn_gate_inp\.bias)$`, projection: { is: 'bias' } },
   { role: 'router', name: String.raw`<(router|ffn_gate_inp|gating|router_\w+|\w+_router|gate\.wg|gate_network|gating_network|expert_gate|moe_gate|w_noise)>`, projection: { is: 'weight' } },
   { role: 'router', name: String.raw`<(${FFN}|${LAYER})\.(gate|switch)(\.(weight|weight_\d+|\w+\.weight))?$`, projection: { is: 'weight' }, only: 'maybe-router' },
   { role: 'expert', name: String.raw`<(\w*experts?|experts?_?\d+|expert_weights|moe_w_\w+|ffn_\w+_exps|ffn_(gate|up|down)\.#)>`, projection: 'mlp' },
@@ -72,22 +72,23 @@ export const RULES: readonly Rule[] = [
   { role: 'norm', name: String.raw`<${NORM}(\.#)?(\.pp_block)?(\.(weight|bias|scale|gamma|beta|g))?$` },
   { role: 'norm', name: '<layer_norm_(weight|bias)$' },
 
-  { role: 'residual_mix', name: String.raw`<(hc_\w+|laurel|layer_scalar|layer_scale\w*|altup\w*|\w*hyper_connection\w*|resid_lambdas?|x0_lambdas?)>` },
+  { role: 'residual_mix', name: String.raw`<(hc_\w+|\w+_hc|laurel|\w*residual|\w*residual_(scale|gate|alpha|lambda|mix|weight)s?|\w*hidden_states_(scale|bias)|\w+_input(?=\.query)|layer_scalar|layer_scale\w*|altup\w*|\w*hyper_connection\w*|resid_lambdas?|x0_lambdas?)>` },
   { role: 'mtp_proj', name: '<mtp\\.fc>', projection: { is: 'eh_proj' } },
   { role: 'mtp_proj', name: String.raw`<(mtp_linear_proj|mtp_\w+\.#\.input_proj)>`, projection: 'last', layerless: true },
   { role: 'mtp_proj', name: '<(eh_proj|e_proj|h_proj)>', projection: 'last' },
   { role: 'per_layer_embedding', name: String.raw`<(\w*per_layer\w*)>` },
-  { role: 'position_embedding', name: String.raw`<(wpe|embed_positions|position_embeddings?|pos_embed\w*|pos_emb|position_embd|positional_embedding)>` },
+  { role: 'position_embedding', name: String.raw`<(wpe|embed_positions|position_embeddings?|pos_embed\w*|pos_emb|position_embd|positional_embedding|positions_embed)>` },
   { role: 'attn', name: '<relative_attention_bias>', projection: { is: 'rel_pos_bias' } },
   { role: 'attn', name: String.raw`<(\w*self_attn|\w*attn|\w*attention|\w*Attention|att|att_proj|attn_\w+|\w*attn_gate|to_(q|k|v|kv|qkv|out)|[qkvo]_proj|qkv_proj|c_attn|[Ww]qkv|query_key_value)>`, projection: 'attn' },
   { role: 'mlp', name: String.raw`<(${FFN}|\w*mlp_gate)>`, projection: 'mlp' },
   { role: 'mlp', name: String.raw`<(fc[12]|\w*(up|down|gate|gate_up)_proj|dense_h_to_4h|dense_4h_to_h|c_fc|ff_proj|intermediate\.dense|w[123]|wi|wi_\d)>`, projection: 'mlp' },
   { role: 'mlp', name: String.raw`<${LAYER}\.(ff_out|output\.dense)>`, projection: 'mlp' },
   { role: 'other', name: String.raw`<layers\.#\.linear\.weight$` },
+  { role: 'other', name: String.raw`<(logit_(scale|bias)|text_projection(\.weight)?|mask_(emb|token)|\w+_init)$`, projection: 'last' },
   { role: 'other', name: '<(pooler|score|scorer|classifier|classification_head|qa_outputs|v_head|value_head|reward_head|embedding_hidden_mapping_in|embeddings_project|embedding_projection|project_in|project_out)>', projection: 'last' },
-  { role: 'lm_head', name: '<(predictions|lm_head|embed_out|output_layer|unembedding|unembed|head|logits_proj|to_logits|final_logits_bias)>' },
-  { role: 'lm_head', name: String.raw`^(\w+\.)?(output|ff_out|decoder)\.(weight|bias)$` },
-  { role: 'embedding', name: String.raw`<(embed_tokens|embed|emb|embd|embed_in|(tok|token|word|input)_?(emb|embd|embed|embedding)s?|embeddings?|\w*word_embeddings?|token_type_embeddings?|wte|shared)(\.(weight|pp_block\.weight))?$` },
+  { role: 'lm_head', name: String.raw`<(\w*predictions|\w*lm_head|output_projection|lm_loss|vocab_(projector|transform)|pred_layer|embed_out|output_layer|unembedding|unembed|head|logits_proj|to_logits|final_logits_bias)>` },
+  { role: 'lm_head', name: String.raw`^(\w+\.)?(output|ff_out|decoder|proj_out)\.(weight|bias)$` },
+  { role: 'embedding', name: String.raw`<(embed_tokens|tokens_embed|embed|emb|embd|embed_in|(\w+_)?(tok|token|word|input|segment)_?(emb|embd|embed|embedding)s?|embeddings?|\w*word_embeddings?|token_type_embeddings?|wte|shared|(?<=^transformer\.)w)(\.(weight|pp_block\.weight))?$` },
 ];
 
 /** A tensor that belongs to another one: `$1` of `name`, put into `base`, is the name of that one. */

@@ -60,12 +60,12 @@ function configConflict(blocks: readonly MoeBlock[], config: ConfiguredExperts, 
   for (const block of blocks) {
     const rows = routerRows(block, config);
     const there = expertsThere(block);
-    if (rows !== null && there !== null && rows !== there && rows !== there + config.zero) return null;
+    if (rows !== null && there !== null && rows !== there && rows !== there + config.spare) return null;
     const count = there ?? rows;
     if (count !== null) counts.add(count);
   }
   const [count] = counts;
-  if (counts.size !== 1 || count === config.count || count === config.count + config.zero) return null;
+  if (counts.size !== 1 || count === config.count || count === config.count + config.spare) return null;
   const message = `${path}: config.json says ${config.count} experts, and every mixture of experts in the tensors has ${count}`;
   return { code: 'E_CONFIG_TENSORS', message, file: path };
 }

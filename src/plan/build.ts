@@ -3,7 +3,7 @@ import { mapBounded } from '../checkpoint/map-bounded.ts';
 import { openCheckpoint } from '../checkpoint/open.ts';
 import { sideFiles } from '../checkpoint/side-files.ts';
 import type { Checkpoint } from '../checkpoint/types.ts';
-import { type Conflict, ERROR_CODES, MergeError } from '../errors.ts';
+import { type Conflict, ERROR_CODES, MergeError, type Warning } from '../errors.ts';
 import { cachedRepoId } from '../hub/repo-id.ts';
 import { policiesOf } from '../policy/keys.ts';
 import { treatmentTable } from '../policy/table.ts';
@@ -11,9 +11,11 @@ import { recipeText } from '../recipe/text.ts';
 import { HeaderCache } from '../safetensors/header-cache.ts';
 import { draftOutput } from './drafts.ts';
 import { unequalTensors } from './equal.ts';
+import { expertOrder } from './expert-order.ts';
 import { isPublished } from './finished.ts';
 import { OPEN_AT_ONCE, placeInputs } from './inputs.ts';
 import { Kinship } from './kinship.ts';
+import { swappedLayers } from './layer-order.ts';
 import { layoutConflicts } from './layouts.ts';
 import { startState } from './merged-start.ts';
 import { orderInputs } from './order.ts';
@@ -120,7 +122,18 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
   for (const d of drafts) conflicts.push(...(await kinship.conflicts(d.output.path, d.inputs, d.schedule.weights, d.siblings)));
 
   conflicts.push(...planned.conflicts);
-  if (!conflicts.some((c) => ERROR_CODES[c.code].exit === 3)) conflicts.push(...(await unequalTensors(planned.equal, signal)));
+  if (!conflicts.some((c) => ERROR_CODES[c.code].exit === 3)) {
+    conflicts.push(...(await unequalTensors(planned.equal, signal)));
+    const order = await expertOrder(planned, members, signal);
+    const inOrder = members.filter((m) => m.participates).map((m) => m.checkpoint);
+    const misplaced = [...(await swappedLayers(layout, planned.roles, inOrder, signal)), ...order.conflicts];
+    const orderWarnings = request.allowPermuted ? misplaced.map(({ message }): Warning => ({ code: 'W_EXPERT_ORDER', message })) : [];
+    if (!request.allowPermuted) conflicts.push(...misplaced);
+    for (const [k, output] of outputs.entries()) {
+      const found = [...order.warnings[k]!, ...orderWarnings];
+      if (found.length > 0) outputs[k] = { ...output, warnings: [...output.warnings, ...found] };
+    }
+  }
   const space = await spaceNeeded(outputs);
   if (space.conflict !== undefined) conflicts.push(space.conflict);
   refuse(conflicts);

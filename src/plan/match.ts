@@ -48,6 +48,8 @@ export interface Matching {
 export interface MatchResult {
   readonly spans: Spans;
   readonly equal: readonly EqualTensor[];
+  /** [members] tensors of the shard that it holds under another name, or as parts of others. */
+  readonly arranged: readonly number[];
 }
 
 /**
@@ -99,7 +101,7 @@ export function matchShard(
     const skipped = (piece.sourceFrom * dtypeByCode(dtype).bits) / 8;
     return { file: files.indexOf(members, m, piece.shard), offset: dataStart + tensors.begin[piece.row]! + skipped, dtype };
   };
-  return { spans: spansOf(table, columns, pieced, place), equal };
+  return { spans: spansOf(table, columns, pieced, place), equal, arranged: pieced.map((rows) => rows?.size ?? 0) };
 }
 
 /** One member against one layout shard. */

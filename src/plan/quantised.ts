@@ -1,4 +1,5 @@
 import type { Checkpoint } from '../checkpoint/types.ts';
+import { isMeasured } from '../quantised/strips.ts';
 import type { Place } from '../quantised/types.ts';
 import type { Entries } from './shared-text.ts';
 import type { PlannedTensors } from './tensors.ts';
@@ -30,17 +31,19 @@ export function quantisedOf(
   });
 }
 
-/** Bytes of codes and scales that members give. */
+/** Bytes of codes and scales that are read: by each shard that holds some, and twice where values are measured before they are written. */
 export function quantisedBytes({ quantised }: PlannedTensors, members: readonly Checkpoint[]): number {
   const bytesOf = (member: Checkpoint, { shard, row }: Place): number => {
     const { begin, end } = member.shards[shard]!.header.tensors;
     return end[row]! - begin[row]!;
   };
   let bytes = 0;
-  for (const { sources } of quantised.works) {
-    for (const [m, source] of sources.entries()) {
+  for (const work of quantised.works) {
+    const shards = work.scales === null || work.scales.shard === work.codes.shard ? 1 : 2;
+    const times = isMeasured(work) ? 2 * shards : shards;
+    for (const [m, source] of work.sources.entries()) {
       if (source === null) continue;
-      bytes += bytesOf(members[m]!, source.codes) + (source.scales === null ? 0 : bytesOf(members[m]!, source.scales));
+      bytes += times * (bytesOf(members[m]!, source.codes) + (source.scales === null ? 0 : bytesOf(members[m]!, source.scales)));
     }
   }
   return bytes;

@@ -1,11 +1,9 @@
 import type { Checkpoint } from '../checkpoint/types.ts';
-import type { Conflict, ErrorCode, Warning } from '../errors.ts';
+import type { Conflict, Warning } from '../errors.ts';
 import { arrange } from '../layout/arrange.ts';
 import { type CheckpointRoles, checkpointRoles, tensorName } from '../naming/checkpoint-roles.ts';
-import { classifier } from '../naming/classify.ts';
 import { structureConflicts } from '../naming/structure.ts';
 import { tiedPairs } from '../naming/tied.ts';
-import type { Role } from '../naming/types.ts';
 import type { PolicyTensor } from '../policy/types.ts';
 import { planQuantised } from '../quantised/plan.ts';
 import { recogniseQuantised } from '../quantised/recognise.ts';
@@ -13,6 +11,7 @@ import type { QuantisedPlan } from '../quantised/types.ts';
 import type { Draft } from './drafts.ts';
 import type { EqualTensor } from './equal.ts';
 import { extraTensors, InputFiles, type Matching, type MatchResult, matchShard } from './match.ts';
+import { withMtpTogether, withoutEchoes } from './one-cause.ts';
 import { type TargetShard, targetShards } from './target.ts';
 import { type OutputTreatments, policyTensors, Treatments } from './treatments.ts';
 import type { PlanRequest } from './types.ts';
@@ -172,7 +171,7 @@ export async function planTensors(
     equal: [...matched.flatMap((m) => m.equal), ...tied],
     roles,
     conflicts: withMtpTogether([...structural, ...withoutEchoes(conflicts, causes, roles)], roles),
-    warnings: [...quantised.warnings],
+    warnings: [...quantised.warnings, ...layoutWarnings(checkpoints, matched)],
   };
 }
 
@@ -196,6 +195,15 @@ function extrasOf(layout: Checkpoint, checkpoint: Checkpoint, member: number): E
 function extraTensor(checkpoint: Checkpoint, roles: CheckpointRoles, shard: number, row: number): PolicyTensor {
   const info = checkpoint.shards[shard]!.header.tensors.info(row);
   return { name: tensorName(checkpoint, shard, row), dtype: info.dtype, bytes: 0, role: roles.of(shard, row) };
+}
+
+function layoutWarnings(checkpoints: readonly Checkpoint[], matched: readonly MatchResult[]): Warning[] {
+  return checkpoints.flatMap(({ path }, m): Warning[] => {
+    const count = matched.reduce((sum, { arranged }) => sum + arranged[m]!, 0);
+    if (count === 0) return [];
+    const message = `${path} holds ${count} tensors of the layout under other names or as parts of others (experts fused or one by one, gate and up together or apart); the same elements were found there`;
+    return [{ code: 'W_OTHER_LAYOUT', message }];
+  });
 }
 
 /** Outputs of one read have the same tensors. */
@@ -225,44 +233,4 @@ function tiedTensors(checkpoint: Checkpoint, roles: CheckpointRoles): EqualTenso
     const bytes = tensors.end[head.row]! - tensors.begin[head.row]!;
     return [{ name: tensors.names[head.row]!, bytes, copies, code: 'E_TIED' as const }];
   });
-}
-
-const OF_MIXTURES: ReadonlySet<Role | null> = new Set(['expert', 'router', 'router_bias', 'router_correction_bias']);
-const DIFFERENCES: ReadonlySet<ErrorCode> = new Set([
-  'E_TENSOR_MISSING',
-  'E_TENSOR_EXTRA',
-  'E_SHAPE',
-  'E_LAYOUT_FORM',
-  'E_MIXED_DTYPES',
-  'E_UNSUPPORTED_DTYPE',
-]);
-
-/** Where a checkpoint's experts or its quantised weights are wrong in themselves, that they also differ from the others' is no news. */
-function withoutEchoes(
-  conflicts: readonly Conflict[],
-  causes: { readonly experts: boolean; readonly quantised: boolean },
-  { context }: CheckpointRoles,
-): readonly Conflict[] {
-  if (!causes.experts && !causes.quantised) return conflicts;
-  const classify = classifier(context);
-  return conflicts.filter(({ code, tensor }) => {
-    if (tensor === undefined || !DIFFERENCES.has(code)) return true;
-    return !causes.quantised && !OF_MIXTURES.has(classify(tensor).role);
-  });
-}
-
-/** Layers of multi-token prediction that some members lack are one conflict, with what to do, rather than one for each of their tensors. */
-function withMtpTogether(conflicts: readonly Conflict[], { context }: CheckpointRoles): Conflict[] {
-  const classify = classifier(context);
-  const found = new Map<string, Conflict & { tensors: number }>();
-  const others = conflicts.filter(({ code, tensor, file = '' }) => {
-    const one = code === 'E_TENSOR_MISSING' || code === 'E_TENSOR_EXTRA';
-    if (!one || tensor === undefined || !classify(tensor).mtp) return true;
-    const tensors = (found.get(`${code} ${file}`)?.tensors ?? 0) + 1;
-    const has = code === 'E_TENSOR_MISSING' ? `lacks ${tensors} tensors` : `holds ${tensors} tensors that the layout lacks,`;
-    const message = `${file} ${has} of multi-token prediction (${tensor}); --policy 'role=mtp:use=${code === 'E_TENSOR_MISSING' ? 'newest' : 'drop'}' merges the rest without them`;
-    found.set(`${code} ${file}`, { code: 'E_MTP_DIFFERS', message, file, tensor, tensors });
-    return false;
-  });
-  return [...others, ...[...found.values()].map(({ tensors, ...conflict }) => conflict)];
 }

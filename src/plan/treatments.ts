@@ -99,7 +99,8 @@ export class Treatments {
 }
 
 /**
- * Dtype of every tensor of a target shard in one output: as a policy says, as stored where the default keeps it, else as the output says.
+ * Dtype of every tensor of a target shard in one output: as a policy says, as stored where the default keeps it (or as the output says if that is wider), else
+ * as the output says.
  * @param of [rows of the target] index into `treatments`
  */
 export function outputDtypes(
@@ -108,11 +109,17 @@ export function outputDtypes(
   treatments: readonly Treatment[],
   asked: OutputRequest['dtype'],
 ): Uint8Array {
-  const codes = treatments.map(({ dtype }) => {
-    const name = dtype === 'stored' ? null : (dtype ?? (asked === 'same' ? null : asked) ?? null);
-    return name === null ? null : dtypeByName(name)!.code;
+  const all = asked === undefined || asked === 'same' ? null : dtypeByName(asked)!;
+  const wanted = treatments.map(({ dtype }) => {
+    if (dtype === 'stored') return null;
+    return dtype === null || dtype === 'stored-or-wider' ? all : dtypeByName(dtype)!;
   });
-  return stored.map((own, row) => (dtypeByCode(own).kind === 'float' ? (codes[of[row]!] ?? own) : own));
+  return stored.map((code, row) => {
+    const own = dtypeByCode(code);
+    const other = wanted[of[row]!];
+    if (own.kind !== 'float' || !other) return code;
+    return treatments[of[row]!]!.dtype === 'stored-or-wider' && other.bits <= own.bits ? code : other.code;
+  });
 }
 
 /** The policies of an output, with the weights of those that have a schedule of their own. */

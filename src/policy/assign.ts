@@ -139,10 +139,15 @@ function treatmentOf(
     member: kind !== 'member' ? null : use === undefined ? members.length - 1 : member,
     request: kind === 'average' ? request : null,
     unequal: kind !== 'equal' ? null : use === undefined ? row.unequal! : 'E_NOT_EQUAL',
-    dtype: policy?.dtype ?? (row.keepsDtype || kind === 'equal' ? 'stored' : null),
+    dtype: policy?.dtype ?? keptDtype(kind, row),
     policy: policy === undefined ? null : index,
     default: row.name,
   };
+}
+
+function keptDtype(kind: Treatment['kind'], { keepsDtype }: DefaultRow): Treatment['dtype'] {
+  if (keepsDtype === 'unless-wider' && kind !== 'equal') return 'stored-or-wider';
+  return keepsDtype || kind === 'equal' ? 'stored' : null;
 }
 
 function kindOf(use: Policy['use'], row: DefaultRow): Treatment['kind'] {

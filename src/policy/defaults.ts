@@ -32,8 +32,8 @@ export interface DefaultRow {
   readonly kind: Treatment['kind'];
   /** `equal`: what it is when they differ. */
   readonly unequal?: ErrorCode;
-  /** They keep the dtype in which they are stored, whatever the output's. */
-  readonly keepsDtype?: true;
+  /** They keep the dtype in which they are stored, whatever the output's; or take the output's where that is wider. */
+  readonly keepsDtype?: true | 'unless-wider';
   /** Why no policy may average them. */
   readonly never?: string;
   readonly why: string;
@@ -124,9 +124,9 @@ export const DEFAULTS: readonly DefaultRow[] = [
     name: 'correction bias',
     tensors: "correction biases of routers (DeepSeek's `e_score_correction_bias` and its kin)",
     fits: ({ role: { role } }) => role === 'router_correction_bias',
-    treatment: "averaged by the output's schedule, in their stored dtype",
+    treatment: "averaged by the output's schedule, in their stored dtype or a wider one that is asked for",
     kind: 'average',
-    keepsDtype: true,
+    keepsDtype: 'unless-wider',
     why: 'they move in steps of about 0.001, of which BF16 would round half away',
   },
   {

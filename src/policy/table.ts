@@ -53,8 +53,10 @@ export function treatmentTable(tensors: readonly PolicyTensor[], output: Treated
   return [...rows.values()];
 }
 
+const KEPT_WORDS: Readonly<Record<string, string>> = { stored: ', dtype kept', 'stored-or-wider': ', dtype never narrowed' };
+
 function treatmentWords({ kind, member, dtype }: Treatment, weights: ResolvedWeights, members: TreatedOutput['members']): string {
-  const stored = dtype === null ? '' : dtype === 'stored' ? ', dtype kept' : `, in ${dtype}`;
+  const stored = dtype === null ? '' : (KEPT_WORDS[dtype] ?? `, in ${dtype}`);
   switch (kind) {
     case 'average':
       return `average, ${weightWords(weights)}${stored}`;

@@ -65,8 +65,8 @@ export interface Treatment {
   readonly request: WeightRequest | null;
   /** `equal`: what it is when they differ; else null. */
   readonly unequal: ErrorCode | null;
-  /** Of float tensors: `stored` keeps the layout's, null follows the output's. */
-  readonly dtype: FloatDtypeName | 'stored' | null;
+  /** Of float tensors: `stored` keeps the layout's, `stored-or-wider` too unless the output's is wider, null follows the output's. */
+  readonly dtype: FloatDtypeName | 'stored' | 'stored-or-wider' | null;
   /** Index of the policy that decided; null where the default did. */
   readonly policy: number | null;
   /** The row of the default table that fits these tensors, also where a policy goes before it. */

@@ -119,7 +119,7 @@ export async function checkOccupant(destination: Destination, kind: 'folder' | '
     if (!force) throw outputExists(output);
   }
   const found = occupant === 'file' ? 'file' : 'folder';
-  if (found !== kind) throw kindError(output, `is a ${found} and the merge is a ${kind}`, 'Remove it, or choose another output.');
+  if (found !== kind) throw kindError(output, `is a ${found}, and a ${kind} is to be made`, 'Remove it, or choose another output.');
   if (found === 'folder') await checkReplaceable(destination);
 }
 

@@ -31,7 +31,8 @@ export function quantisationConfig(config: Config | null): QuantisationConfig | 
   const weights = groups.map((g) => g.weights).filter(isObject);
   const block = [found.weight_block_size, ...weights.map((w) => w.block_structure)].map(pair).find((b) => b !== null) ?? null;
   const empty = 'config_groups' in found && groups.length === 0;
-  return { method, block, powerOfTwo: found.scale_fmt === 'ue8m0', stored: !empty && found.format !== 'dense' && !ON_LOADING.has(method) };
+  const stored = method !== '' && !empty && found.format !== 'dense' && !ON_LOADING.has(method);
+  return { method, block, powerOfTwo: found.scale_fmt === 'ue8m0', stored };
 }
 
 function groupsOf({ config_groups: groups }: Config): Config[] {

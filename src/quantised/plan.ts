@@ -124,7 +124,7 @@ class Planner {
     }
     const targets = outputs.map(({ dtype, path }, k): QuantisedTarget => {
       const own = this.#request.treatmentOf(k, codes.shard, codes.row).dtype;
-      if (!dequantised && own !== null && own !== 'stored') {
+      if (!dequantised && own !== null && own !== 'stored' && own !== 'stored-or-wider') {
         const message = `a policy wants ${weight.name} as ${own} in ${path}, whose other weights stay quantised, and config.json knows one form for all: use --dtype instead`;
         this.#conflicts.push({ code: 'E_POLICY', message, tensor: weight.name });
       }

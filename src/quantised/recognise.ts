@@ -173,7 +173,7 @@ class Recogniser {
 
   #contradiction({ method }: QuantisationConfig): void {
     const { path } = this.#checkpoint;
-    const message = `the configuration of ${path} says that its weights are quantised (quant_method ${method || 'unnamed'}), but no tensor is`;
+    const message = `the configuration of ${path} says that its weights are quantised (quant_method ${method}), but no tensor is`;
     this.#conflicts.push({ code: 'E_QUANTISATION_CONFIG', message, file: path });
   }
 

@@ -18,14 +18,28 @@ export interface Strip {
   readonly part: boolean;
 }
 
+/** Rows that a strip has room for. */
+function roomOf({ cols, targets }: QuantisedWork): number {
+  const limit = targets.some((t) => t.transposed) ? TRANSPOSED_ELEMENTS : STRIP_ELEMENTS;
+  return Math.max(1, Math.floor(limit / Math.max(cols, 1)));
+}
+
+/** Whether strips hold parts of blocks. Of blocks side by side, a part would need a largest value for each: such a row of blocks stays whole. */
+function partsBlocks(work: QuantisedWork): boolean {
+  return work.blockRows > roomOf(work) && work.blockCols >= work.cols;
+}
+
+/** Whether the largest values of blocks must be known before any of their codes is written: the codes are then read twice. */
+export function isMeasured(work: QuantisedWork): boolean {
+  return partsBlocks(work) && work.targets.some((t) => t.scaleDtype !== null);
+}
+
 /** Cuts a work into strips, in the order of its rows. Depends on shapes only. */
 export function stripsOf(work: QuantisedWork): Strip[] {
-  const { matrices, rows, cols, blockRows, blockCols } = work;
+  const { matrices, rows, blockRows } = work;
   const strips: Strip[] = [];
-  const limit = work.targets.some((t) => t.transposed) ? TRANSPOSED_ELEMENTS : STRIP_ELEMENTS;
-  const room = Math.max(1, Math.floor(limit / Math.max(cols, 1)));
-  // Of blocks side by side, a part would need a largest value for each: such a row of blocks stays whole.
-  const cut = blockRows > room && blockCols >= cols;
+  const room = roomOf(work);
+  const cut = partsBlocks(work);
   const step = cut ? room : Math.max(1, Math.floor(room / blockRows)) * blockRows;
   for (let matrix = 0; matrix < matrices; matrix++) {
     for (let row = 0; row < rows; ) {

@@ -180,7 +180,7 @@ export const recipeSchema = z.strictObject(
     'tokens-file': path.optional().describe('CSV with the columns step,tokens.'),
     'allow-mixed-dtypes': toggle.optional().describe('Let a tensor have different float dtypes among the inputs.'),
     'allow-unknown': toggle.optional().describe('Average float tensors whose names no rule knows, in a model of which others are known.'),
-    'allow-permuted': toggle.optional().describe('Merge although the experts of some layer seem to have changed places between members.'),
+    'allow-permuted': toggle.optional().describe('Merge although experts or layers seem to have changed places between members.'),
     'allow-stages': toggle.optional().describe('Let members come from different stages of a training.'),
     'allow-configs': toggle.optional().describe('Let members have different configurations.'),
     'base-model-id': z.string(said('must be a Hub id such as org/name')).optional().describe("Hugging Face id for the card's base_model."),

@@ -1,5 +1,5 @@
 /** Sums of products, one element at a time: the slow twin of the native `gram`, in the same order of additions. */
-import type { FloatDtypeName } from '../dtype.ts';
+import type { AveragedDtypeName } from '../dtype.ts';
 import { decodeFloat } from './float.ts';
 
 /** Elements of a span, and partial sums of each sum in it: element i of a span is added to lane i % LANES. */
@@ -9,7 +9,7 @@ const LANES = 8;
 export interface GramInput {
   /** Little-endian elements; any alignment. */
   readonly bytes: Uint8Array;
-  readonly dtype: FloatDtypeName;
+  readonly dtype: AveragedDtypeName;
 }
 
 /** Where the sum of products of inputs i ≤ j lies in a triangle of N inputs, row by row. */

@@ -7,9 +7,9 @@ import { decodeFloats } from '../reference/decode.ts';
 import { FLOAT_BYTES } from '../reference/float.ts';
 import { routingFunction } from '../routing/functions.ts';
 import { readRouter } from '../routing/read.ts';
-import { routersOf } from '../routing/routers.ts';
 import type { RouterLayer } from '../routing/types.ts';
 import { identityOf, MARGIN } from './identity.ts';
+import { routersOfAll } from './layers.ts';
 import { pickColumns, planSample, readSample, routerColumns } from './sample.ts';
 import { cosines, dot, type UnitRows, unitRows } from './similarity.ts';
 import { movesText } from './text.ts';
@@ -17,6 +17,7 @@ import { movesText } from './text.ts';
 /** Columns of a router's row that are compared, and elements of an expert where rows seem to have moved. */
 const ROUTER_COLUMNS = 64;
 const EXPERT_ELEMENTS = 192;
+const EXPERT_MATRICES = 3;
 const SEED = 0;
 /** A router of no more bytes is read whole rather than row by row. */
 const WHOLE_BYTES = 256 * 1024;
@@ -42,7 +43,7 @@ export async function routerConflicts(
   const conflicts: Conflict[] = [];
   const warnings: Warning[] = [];
   const roles = await Promise.all(checkpoints.map(checkpointRoles));
-  const found = checkpoints.map((checkpoint, m) => new Map(routersOf(checkpoint, roles[m]!).layers.map((l) => [l.router.name, l])));
+  const found = routersOfAll(checkpoints, roles).map(({ layers }) => new Map(layers.map((layer) => [layer.router.name, layer])));
   const names = [...(found.at(-1)?.keys() ?? [])];
   const centred = routingFunction(roles.at(-1)?.config ?? null)?.score === 'softmax';
   const reader = new ByteReader();
@@ -99,7 +100,7 @@ function cannotHaveMoved(a: UnitRows, b: UnitRows): boolean {
 }
 
 async function expertSample({ checkpoint, layer }: Sampled, reader: ByteReader): Promise<{ key: string; rows: UnitRows } | null> {
-  const plan = planSample(checkpoint, layer, EXPERT_ELEMENTS, SEED);
+  const plan = planSample(checkpoint, layer, { size: EXPERT_ELEMENTS, most: EXPERT_MATRICES, seed: SEED });
   if (plan === null) return null;
   return { key: plan.key, rows: unitRows(await readSample(checkpoint, plan, layer.experts, reader), layer.experts, false) };
 }

@@ -1,86 +1,96 @@
-import { dot } from './similarity.ts';
+import type { Checkpoint } from '../checkpoint/types.ts';
+import type { FloatDtypeName } from '../dtype.ts';
+import { type GramOptions, gramOf } from '../engine/gram.ts';
+import { Gram } from '../engine/gram-matrix.ts';
+import { FLOAT_BYTES } from '../reference/float.ts';
+import type { MemberLayers } from './layers.ts';
 import type { LayerReport, RouterDrift } from './types.ts';
 
-/**
- * How far the router of one layer moved between two checkpoints.
- *
- * @param a [experts x width] the older one's rows @param b the newer one's
- */
-export function routerDrift(a: Float64Array, b: Float64Array, experts: number): Omit<RouterDrift, 'correctionBias'> {
-  const width = a.length / experts;
-  let [aa, bb, ab, dd] = [0, 0, 0, 0];
-  let worst: RouterDrift['worst'] = { expert: 0, relative: 0 };
-  for (let expert = 0; expert < experts; expert++) {
-    const x = a.subarray(expert * width, (expert + 1) * width);
-    const y = b.subarray(expert * width, (expert + 1) * width);
-    const moved = squaredDistance(x, y);
-    const length = dot(x, x);
-    const relative = relativeLength(moved, length);
-    if ((relative ?? Number.POSITIVE_INFINITY) > (worst.relative ?? Number.POSITIVE_INFINITY)) worst = { expert, relative };
-    aa += length;
-    bb += dot(y, y);
-    ab += dot(x, y);
-    dd += moved;
-  }
-  const both = Math.sqrt(aa) * Math.sqrt(bb);
-  return { relative: relativeLength(dd, aa), cosine: finite(ab / both), worst };
+/** What the inner products of a layer's routers tell. */
+export interface LayerDrift extends Pick<LayerReport, 'midpoint'> {
+  /** [N-1] */
+  readonly drift: readonly Omit<RouterDrift, 'correctionBias'>[];
+  readonly overall: Omit<RouterDrift, 'correctionBias'> | null;
+  /** [N] how many numbers are NaN or infinite. They, and what stands in their places in other members, are left out of everything else. */
+  readonly broken: readonly number[];
 }
 
-/** ‖b − a‖ / ‖a‖ of two correction biases, the mean of each removed: one number added to all of them changes no choice. */
+/**
+ * How far the router of one layer moves between members, and what averaging does to the length of its rows; from the inner products of all members' rows:
+ * ‖Σ w_i x_i‖² = Σ w_i w_j x_i·x_j.
+ *
+ * @param checkpoints the members, oldest first, 32 at most @param weights one a member
+ * @throws MergeError as `gramOf` does; `signal.reason` on an abort
+ */
+export async function layerDrift(
+  layer: MemberLayers,
+  checkpoints: readonly Checkpoint[],
+  weights: readonly number[],
+  options: Pick<GramOptions, 'threads' | 'memory' | 'signal'> = {},
+): Promise<LayerDrift> {
+  const { experts, width } = layer.newest;
+  // Where experts are the columns, or are not in all members, their rows do not lie together: then there is only the router as a whole.
+  const byRow = layer.members.every(({ transposed }) => !transposed);
+  const elements = byRow ? width : experts * width;
+  const rows = await gramOf(
+    Array.from({ length: byRow ? experts : 1 }, (_, row) => ({
+      elements,
+      sources: checkpoints.map((checkpoint, m) => {
+        const { router } = layer.members[m]!;
+        const { path, header } = checkpoint.shards[router.shard]!;
+        const offset = header.dataStart + header.tensors.begin[router.row]! + row * elements * FLOAT_BYTES[router.dtype as FloatDtypeName];
+        return { path, offset, dtype: router.dtype };
+      }),
+    })),
+    { ...options, steps: true },
+  );
+  const whole = new Gram(checkpoints.length, true);
+  for (const row of rows) whole.add(row);
+  const between = (a: number, b: number): Omit<RouterDrift, 'correctionBias'> => ({
+    relative: whole.relativeDistance(a, b),
+    cosine: whole.cosine(a, b),
+    worst: byRow ? worstRow(rows, a, b) : null,
+  });
+  const newest = checkpoints.length - 1;
+  return {
+    drift: checkpoints.slice(1).map((_, m) => between(m, m + 1)),
+    overall: newest > 1 ? between(0, newest) : null,
+    midpoint: midpointOf(byRow ? rows : [whole], weights, byRow),
+    broken: checkpoints.map((_, m) => whole.nan(m) + whole.inf(m)),
+  };
+}
+
+/** ‖b − a‖ / ‖a‖ of two correction biases, the mean of each removed: one number added to all of them changes no choice. Null where a has no spread. */
 export function biasDrift(a: Float64Array, b: Float64Array): number | null {
   const centred = (values: Float64Array) => {
     const mean = values.reduce((sum, v) => sum + v, 0) / values.length;
     return values.map((v) => v - mean);
   };
-  const x = centred(a);
-  return relativeLength(squaredDistance(x, centred(b)), dot(x, x));
+  const [x, y] = [centred(a), centred(b)];
+  const distance = Math.hypot(...x.map((v, i) => y[i]! - v));
+  const relative = distance === 0 ? 0 : distance / Math.hypot(...x);
+  return Number.isFinite(relative) ? relative : null;
 }
 
-/** What averaging does to the length of a router's rows: shorter rows are softer logits. */
-export class Midpoint {
-  readonly #sum: Float64Array;
-  readonly #lengths: Float64Array;
+/** The row that moved furthest for its length; what moved away from nothing moved furthest of all. */
+function worstRow(rows: readonly Gram[], a: number, b: number): NonNullable<RouterDrift['worst']> {
+  const moved = rows.map((row) => row.relativeDistance(a, b));
+  const furthest = moved.map((relative) => relative ?? Number.POSITIVE_INFINITY).reduce((x, y) => Math.max(x, y));
+  const expert = moved.findIndex((relative) => (relative ?? Number.POSITIVE_INFINITY) === furthest);
+  return { expert, relative: moved[expert]! };
+}
 
-  constructor(experts: number, width: number) {
-    this.#sum = new Float64Array(experts * width);
-    this.#lengths = new Float64Array(experts);
-  }
-
-  /** @param rows [experts x width] of a member @param weight its weight in the average */
-  add(rows: Float64Array, weight: number): void {
-    for (let i = 0; i < rows.length; i++) this.#sum[i]! += weight * rows[i]!;
-    const width = rows.length / this.#lengths.length;
-    for (let e = 0; e < this.#lengths.length; e++) {
-      const row = rows.subarray(e * width, (e + 1) * width);
-      this.#lengths[e]! += Math.abs(weight) * Math.sqrt(dot(row, row));
+/** ‖Σ w·row‖ / Σ |w|·‖row‖ of each row; 1 for rows without length. */
+function midpointOf(rows: readonly Gram[], weights: readonly number[], byRow: boolean): LayerReport['midpoint'] {
+  const ratios = rows.map((row) => {
+    let square = 0;
+    let lengths = 0;
+    for (const [i, v] of weights.entries()) {
+      lengths += Math.abs(v) * row.norm(i);
+      for (const [j, w] of weights.entries()) square += v * w * row.dot(i, j);
     }
-  }
-
-  /** Of ‖Σ w·row‖ / Σ |w|·‖row‖ of each expert: 1 for rows without length; rows that are not finite do not count. */
-  result(): LayerReport['midpoint'] {
-    const width = this.#sum.length / this.#lengths.length;
-    const ratios = this.#lengths.map((length, e) => {
-      const row = this.#sum.subarray(e * width, (e + 1) * width);
-      return length === 0 ? 1 : Math.sqrt(dot(row, row)) / length;
-    });
-    const finite = ratios.filter((ratio) => Number.isFinite(ratio));
-    if (finite.length === 0) return { least: 1, expert: 0, mean: 1 };
-    const least = finite.reduce((a, b) => Math.min(a, b));
-    return { least, expert: ratios.indexOf(least), mean: finite.reduce((sum, r) => sum + r, 0) / finite.length };
-  }
-}
-
-/** From squared lengths. Null where something moved away from nothing, and where anything is not finite. */
-function relativeLength(distance: number, length: number): number | null {
-  return distance === 0 ? 0 : finite(Math.sqrt(distance / length));
-}
-
-function finite(value: number): number | null {
-  return Number.isFinite(value) ? value : null;
-}
-
-function squaredDistance(a: Float64Array, b: Float64Array): number {
-  let sum = 0;
-  for (let i = 0; i < a.length; i++) sum += (b[i]! - a[i]!) ** 2;
-  return sum;
+    return lengths === 0 ? 1 : Math.sqrt(Math.max(0, square)) / lengths;
+  });
+  const least = ratios.reduce((a, b) => Math.min(a, b));
+  return { least, expert: byRow ? ratios.indexOf(least) : null, mean: ratios.reduce((sum, r) => sum + r, 0) / ratios.length };
 }

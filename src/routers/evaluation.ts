@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path';
 import { pairedDifference } from '../demo/held-out-loss.ts';
 import { evaluate } from '../evaluate/command.ts';
 import type { Score } from '../evaluate/score.ts';
+import { toMergeError } from '../publish/io-error.ts';
 import { type MachineOptions, runRecipe } from '../recipe/run.ts';
 import type { Recipe } from '../recipe/types.ts';
 import type { Evaluation, RouterVariant, ScoreDifference } from './types.ts';
@@ -39,7 +40,10 @@ export async function evaluateRouters(
   machine: Pick<MachineOptions, 'memory' | 'threads' | 'io' | 'cache'> = {},
 ): Promise<Evaluation> {
   const { signal, onStep, goal = 'lower', timeout } = options;
-  const folder = await mkdtemp(join(resolve(options.work ?? '.'), '.merge-routers-'));
+  const work = resolve(options.work ?? '.');
+  const folder = await mkdtemp(join(work, '.merge-routers-')).catch((error: unknown) => {
+    throw toMergeError(error, { action: 'create a folder in', file: work, side: 'output' });
+  });
   try {
     const [output] = recipe.outputs;
     const outputs = MERGED.map((router) => ({ ...output!, path: join(folder, router), ...(router === 'average' ? {} : { router }) }));

@@ -1,20 +1,23 @@
 import { ByteReader } from '../checkpoint/byte-reader.ts';
 import type { Checkpoint } from '../checkpoint/types.ts';
+import { plural } from '../cli/format.ts';
 import type { Warning } from '../errors.ts';
-import { layerChoice, type RouterLogits, routerLogits } from '../routing/choice.ts';
-import { readRouter } from '../routing/read.ts';
-import type { RouterInputs, RouterWeights, RoutingFunction } from '../routing/types.ts';
-import { biasDrift, Midpoint, routerDrift } from './drift.ts';
+import { layerChoice, type RouterLogits } from '../routing/choice.ts';
+import type { RouterInputs, RouterLayer, RoutingFunction } from '../routing/types.ts';
+import { biasDrift, layerDrift } from './drift.ts';
 import { identityOf } from './identity.ts';
 import type { MemberLayers } from './layers.ts';
-import { pickColumns, planSample, readSample, routerColumns, type SamplePlan } from './sample.ts';
+import { lookAtRouter } from './router-rows.ts';
+import { planSample, readSample, routerColumns, type SamplePlan } from './sample.ts';
 import { cosines, type UnitRows, unitRows } from './similarity.ts';
-import type { IdentitySample, LayerReport, PairIdentity, RouterDrift } from './types.ts';
+import type { IdentitySample, LayerReport, PairIdentity } from './types.ts';
 
-/** Multiplications that comparing experts may take: some ten seconds of one core. */
-const WORK = 12e9;
+/** Multiplications that comparing experts may take: some five seconds of one core. */
+const WORK = 8e9;
 const FEWEST = 128;
 const MOST = 4096;
+/** Reads of experts' weights, where they are so many that each expert is looked at in one or two of its matrices only. */
+const MOST_READS = 200_000;
 
 export interface ExamineOptions {
   readonly checkpoints: readonly Checkpoint[];
@@ -24,6 +27,9 @@ export interface ExamineOptions {
   /** Inputs on which the choice of experts is compared; null where it is not. */
   readonly inputs: (layer: MemberLayers, reader: ByteReader) => Promise<RouterInputs | null>;
   readonly seed: number;
+  readonly threads?: number | undefined;
+  /** Bound of native buffers, bytes. */
+  readonly memory?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
 }
@@ -37,7 +43,6 @@ export interface Examined {
 
 /** What is remembered of one member while the next is looked at. */
 interface Seen {
-  readonly router: RouterWeights;
   readonly rows: UnitRows;
   readonly experts: UnitRows | null;
   readonly sampled: string | null;
@@ -50,19 +55,28 @@ export function sampleSize(layers: readonly MemberLayers[], members: number): nu
 }
 
 /**
- * Looks at every layer of every member, one after the other: in memory are two routers, the oldest one, their sum, and the logits of all.
+ * Looks at every layer of every member, one after the other: in memory are one router, samples of two, and the logits of all.
  *
- * @throws MergeError E_INPUT_CHANGED where a file is shorter than its header says; `signal.reason` on an abort
+ * @throws MergeError E_INPUT_CHANGED where a file is shorter than its header says, and as `gramOf` does; `signal.reason` on an abort
  */
 export async function examineLayers(layers: readonly MemberLayers[], options: ExamineOptions): Promise<Examined> {
   const reader = new CountingReader();
   const size = sampleSize(layers, options.checkpoints.length);
+  const experts = layers.reduce((sum, { newest }) => sum + newest.experts * options.checkpoints.length, 0);
+  const most = Math.max(1, Math.floor(MOST_READS / experts));
   const warnings: Warning[] = [];
   const reports: LayerReport[] = [];
   let expertElements: number | null = null;
   try {
     for (const layer of layers) {
-      const plans = options.checkpoints.map((checkpoint, m) => planSample(checkpoint, layer.members[m]!, size, options.seed));
+      const known = new Map<RouterLayer, SamplePlan | null>();
+      const plans = options.checkpoints.map((checkpoint, m) => {
+        const own = layer.members[m]!;
+        // Equal headers share their layers.
+        const plan = known.get(own) ?? planSample(checkpoint, own, { size, most, seed: options.seed });
+        known.set(own, plan);
+        return plan;
+      });
       if (plans.every((plan) => plan !== null)) expertElements = Math.max(expertElements ?? 0, plans[0]!.width);
       reports.push(await examineLayer(layer, plans, { ...options, reader, size, warnings }));
       options.onProgress?.(reports.length, layers.length);
@@ -83,43 +97,40 @@ interface LayerOptions extends ExamineOptions {
 async function examineLayer(layer: MemberLayers, plans: readonly (SamplePlan | null)[], options: LayerOptions): Promise<LayerReport> {
   const { checkpoints, weights, routing, reader, seed, size, signal, warnings } = options;
   const { experts, width, router } = layer.newest;
+  const { broken, drift, overall, midpoint } = await layerDrift(layer, checkpoints, weights, options);
+  for (const [m, { path }] of checkpoints.entries()) {
+    if (broken[m]! > 0)
+      warnings.push({ code: 'W_ROUTER', message: `${router.name} of ${path} holds NaN or infinity, ${plural(broken[m]!, 'number')}` });
+  }
   const columns = routerColumns(width, size, seed);
   const inputs = routing === null ? null : await options.inputs(layer, reader);
   const identity: PairIdentity[] = [];
-  const drift: RouterDrift[] = [];
   const logits: RouterLogits[] = [];
-  const midpoint = new Midpoint(experts, width);
-  let oldest: RouterWeights | null = null;
+  const biases: (Float64Array | null)[] = [];
   let previous: Seen | null = null;
   for (const [m, checkpoint] of checkpoints.entries()) {
     signal?.throwIfAborted();
-    const weight: RouterWeights = await readRouter(reader, checkpoint, layer.members[m]!);
-    const broken = weight.rows.findIndex((v) => !Number.isFinite(v));
-    if (broken >= 0) {
-      const message = `${router.name} of ${checkpoint.path} holds ${weight.rows[broken]} (expert ${Math.floor(broken / width)})`;
-      warnings.push({ code: 'W_ROUTER', message });
-    }
+    const own = await lookAtRouter(reader, checkpoint, layer.members[m]!, columns, inputs);
+    if (own.logits !== null) logits.push(own.logits);
+    biases.push(own.correctionBias);
     const plan = plans[m]!;
     const seen: Seen = {
-      router: weight,
-      rows: unitRows(pickColumns(weight.rows, experts, columns), experts, routing?.score === 'softmax'),
+      rows: unitRows(own.columns, experts, routing?.score === 'softmax'),
       experts: plan === null ? null : unitRows(await readSample(checkpoint, plan, experts, reader), experts, false),
       sampled: plan?.key ?? null,
     };
-    if (inputs !== null) logits.push(routerLogits(inputs, weight));
-    midpoint.add(weight.rows, weights[m]!);
-    if (previous !== null) {
-      identity.push(await pairIdentity(previous, seen));
-      drift.push(driftOf(previous.router, weight, experts));
-    }
-    oldest ??= weight;
+    if (previous !== null) identity.push(await pairIdentity(previous, seen));
     previous = seen;
   }
+  const withBias = (a: number, b: number) => {
+    const [x, y] = [biases[a] ?? null, biases[b] ?? null];
+    return { correctionBias: x === null || y === null ? null : biasDrift(x, y) };
+  };
   return {
-    ...{ layer: layer.layer, mtp: layer.mtp, name: router.name, experts, hidden: width },
-    ...{ identity, drift },
-    overall: checkpoints.length > 2 ? driftOf(oldest!, previous!.router, experts) : null,
-    midpoint: midpoint.result(),
+    ...{ layer: layer.layer, mtp: layer.mtp, name: router.name, experts, hidden: width, identity },
+    drift: drift.map((pair, m) => ({ ...pair, ...withBias(m, m + 1) })),
+    overall: overall === null ? null : { ...overall, ...withBias(0, checkpoints.length - 1) },
+    midpoint,
     choice: inputs === null ? null : layerChoice(routing!, layer.layer, experts, inputs, logits, weights),
   };
 }
@@ -127,11 +138,6 @@ async function examineLayer(layer: MemberLayers, plans: readonly (SamplePlan | n
 function pairIdentity(a: Seen, b: Seen): Promise<PairIdentity> {
   const comparable = a.experts !== null && b.experts !== null && a.sampled === b.sampled;
   return identityOf(cosines(a.rows, b.rows), comparable ? cosines(a.experts, b.experts) : null, a.rows.count);
-}
-
-function driftOf(a: RouterWeights, b: RouterWeights, experts: number): RouterDrift {
-  const bias = a.correctionBias === null || b.correctionBias === null ? null : biasDrift(a.correctionBias, b.correctionBias);
-  return { ...routerDrift(a.rows, b.rows, experts), correctionBias: bias };
 }
 
 class CountingReader extends ByteReader {

@@ -1,7 +1,7 @@
 import type { ByteReader } from '../checkpoint/byte-reader.ts';
 import type { Checkpoint } from '../checkpoint/types.ts';
 import { openHiddenStates } from '../routing/hidden.ts';
-import { gaussianProbes, normsAddOne, probeCount, throughNorm } from '../routing/probes.ts';
+import { gaussianProbes, normsAddOne, probeCount, throughNorm, tokenCount } from '../routing/probes.ts';
 import { readFloats } from '../routing/read.ts';
 import type { RouterInputs } from '../routing/types.ts';
 import type { ComparedLayers, MemberLayers } from './layers.ts';
@@ -17,7 +17,7 @@ export interface InputSource {
 export interface InputRequest {
   /** File of hidden states; seeded probes when absent. */
   readonly hidden?: string | undefined;
-  /** Inputs a layer: of hidden states at most so many, evenly spread. */
+  /** Inputs a layer: of hidden states at most so many, evenly spread. As many as fit some ten seconds of work when absent. */
   readonly probes?: number | undefined;
   readonly seed: number;
 }
@@ -34,21 +34,18 @@ export async function inputSource(
   { hidden, probes, seed }: InputRequest,
 ): Promise<InputSource> {
   const chosenByTable = ({ newest }: MemberLayers) => newest.tokenTable !== null;
+  const multiplications = layers.reduce((sum, { newest }) => sum + newest.experts * newest.width * checkpoints.length, 0);
   if (hidden !== undefined) {
     const states = await openHiddenStates(
       hidden,
       layers.map(({ newest }) => newest),
     );
+    const most = probes ?? tokenCount(multiplications, Math.max(...layers.map(({ newest }) => newest.width)));
     return {
-      described: { kind: 'hidden-states', path: hidden, tokens: Math.min(states.tokens, probes ?? states.tokens), seed: null },
-      of: async (layer, reader) => {
-        if (chosenByTable(layer)) return null;
-        const inputs = await states.read(reader, layer.newest);
-        return inputs === null || probes === undefined ? inputs : spread(inputs, probes);
-      },
+      described: { kind: 'hidden-states', path: hidden, tokens: Math.min(states.tokens, most), seed: null },
+      of: async (layer, reader) => (chosenByTable(layer) ? null : await states.read(reader, layer.newest, most)),
     };
   }
-  const multiplications = layers.reduce((sum, { newest }) => sum + newest.experts * newest.width * checkpoints.length, 0);
   const count = probes ?? probeCount(multiplications);
   const byWidth = new Map<number, RouterInputs>();
   const addOne = normsAddOne(roles.config);
@@ -62,15 +59,4 @@ export async function inputSource(
       return throughNorm(vectors, norm === null ? null : await readFloats(reader, checkpoints.at(-1)!, norm), addOne);
     },
   };
-}
-
-/** At most `count` of the vectors, evenly spread over them. */
-function spread({ data, tokens, width, synthetic }: RouterInputs, count: number): RouterInputs {
-  const kept = Math.min(count, tokens);
-  const out = new Float64Array(kept * width);
-  for (let i = 0; i < kept; i++) {
-    const from = Math.floor((i * tokens) / kept) * width;
-    out.set(data.subarray(from, from + width), i * width);
-  }
-  return { data: out, tokens: kept, width, synthetic };
 }

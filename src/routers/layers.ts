@@ -2,7 +2,7 @@ import type { Checkpoint } from '../checkpoint/types.ts';
 import { type Conflict, MergeError, type Warning } from '../errors.ts';
 import { type CheckpointRoles, checkpointRoles } from '../naming/checkpoint-roles.ts';
 import { routersOf } from '../routing/routers.ts';
-import type { RouterLayer } from '../routing/types.ts';
+import type { RouterLayer, Routers } from '../routing/types.ts';
 
 /** One MoE layer in every member. */
 export interface MemberLayers {
@@ -30,7 +30,7 @@ export interface ComparedLayers {
  */
 export async function compareLayers(checkpoints: readonly Checkpoint[]): Promise<ComparedLayers> {
   const roles = await Promise.all(checkpoints.map(checkpointRoles));
-  const found = checkpoints.map((checkpoint, m) => routersOf(checkpoint, roles[m]!));
+  const found = routersOfAll(checkpoints, roles);
   const newest = found.at(-1)!;
   const { path } = checkpoints.at(-1)!;
   if (newest.layers.length === 0) throw noRouters(path, newest.skipped);
@@ -70,6 +70,23 @@ export async function compareLayers(checkpoints: readonly Checkpoint[]): Promise
     roles: roles.at(-1)!,
     warnings: newest.skipped.map(({ tensor, reason }) => ({ code: 'W_ROUTER', message: `${tensor} is left out: ${reason}` })),
   };
+}
+
+/** The routers of checkpoints: the same objects where tensor tables are, as those of a run's steps mostly are, for their experts may be tens of thousands. */
+export function routersOfAll(checkpoints: readonly Checkpoint[], roles: readonly CheckpointRoles[]): Routers[] {
+  const tables = ({ shards }: Checkpoint) => shards.map(({ header }) => header.tensors);
+  const found: Routers[] = [];
+  for (const [m, checkpoint] of checkpoints.entries()) {
+    const before = checkpoints[m - 1];
+    const own = tables(checkpoint);
+    const shared =
+      before !== undefined &&
+      before.shards.length === own.length &&
+      tables(before).every((table, s) => table === own[s]) &&
+      JSON.stringify(roles[m - 1]!.context) === JSON.stringify(roles[m]!.context);
+    found.push(shared ? found[m - 1]! : routersOf(checkpoint, roles[m]!));
+  }
+  return found;
 }
 
 function noRouters(file: string, skipped: readonly { readonly tensor: string; readonly reason: string }[]): MergeError {

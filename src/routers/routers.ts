@@ -11,6 +11,9 @@ import { membersOfRecipe } from './members.ts';
 import type { RouterReport } from './types.ts';
 import { verdictOf } from './verdict.ts';
 
+/** Whose inner products are formed at once. */
+const MOST_CHECKPOINTS = 32;
+
 /** What a report is about: the checkpoints and weights of a merge, and how routers are looked at. */
 export interface RoutersOptions
   extends Omit<AverageOptions, 'output' | 'sliding' | 'router' | 'force' | 'resume' | 'keep'>,
@@ -35,7 +38,7 @@ export interface RoutersRunOptions {
  * routers move, whether the averaged router chooses the same experts, and with `eval` whether that matters for a score. Reads routers, norms and samples of
  * experts; writes nothing but, with `eval`, merges that are removed again.
  *
- * @throws MergeError E_NO_ROUTERS for a dense model; E_OPTION for fewer than two checkpoints; E_SHAPE, E_TENSOR_MISSING, E_TENSOR_EXTRA where routers do not fit each other;
+ * @throws MergeError E_NO_ROUTERS for a dense model; E_OPTION for fewer than two checkpoints or more than 32; E_SHAPE, E_TENSOR_MISSING, E_TENSOR_EXTRA where routers do not fit each other;
  *   E_HIDDEN_STATES, E_EVALUATOR; whatever finding, opening and merging checkpoints throws; `signal.reason` when aborted
  */
 export async function routers(options: RoutersOptions, { signal, onProgress }: RoutersRunOptions = {}): Promise<RouterReport> {
@@ -49,6 +52,11 @@ export async function routers(options: RoutersOptions, { signal, onProgress }: R
       help: 'Name two or more, or a run folder.',
     });
   }
+  if (checkpoints.length > MOST_CHECKPOINTS) {
+    throw new MergeError('E_OPTION', `a report is of at most ${MOST_CHECKPOINTS} checkpoints, and there are ${checkpoints.length}`, {
+      help: 'Select fewer, as with --last or --every.',
+    });
+  }
   const compared = await compareLayers(checkpoints);
   const routing = routingFunction(compared.roles.config);
   const inputs = routing === null ? null : await inputSource(compared, checkpoints, { hidden, probes, seed });
@@ -57,11 +65,13 @@ export async function routers(options: RoutersOptions, { signal, onProgress }: R
     weights: members.map(({ weight }) => weight),
     routing,
     inputs: async (layer, reader) => (await inputs?.of(layer, reader)) ?? null,
-    ...{ seed, signal },
+    ...{ seed, signal, threads: options.threads, memory: options.memory },
     onProgress: (done, total) => onProgress?.({ type: 'layer', done, total }),
   });
+  // A merge of permuted experts is refused, and its scores would say nothing of routers.
+  const permuted = examined.layers.some(({ identity }) => identity.some(({ status }) => status === 'permuted'));
   const evaluation =
-    options.eval === undefined
+    options.eval === undefined || (permuted && !options.allowPermuted)
       ? null
       : await evaluateRouters(
           recipe,

@@ -12,14 +12,14 @@ interface Piece {
   /** Index into the checkpoint's shards. */
   readonly shard: number;
   readonly dtype: FloatDtypeName;
-  /** Byte offset in the shard's file. */
+  /** Byte offset in the shard's data. */
   readonly offset: number;
   readonly elements: number;
   /** Where it goes in the expert's row of the sample. */
   readonly at: number;
 }
 
-/** Where a sample of the experts' weights of one layer lies: the same elements of each expert. */
+/** Where a sample of the experts' weights of one layer lies, in checkpoints of equal tensor tables: the same elements of each expert. */
 export interface SamplePlan {
   /** Elements of each expert. */
   readonly width: number;
@@ -29,12 +29,17 @@ export interface SamplePlan {
 }
 
 /**
- * Chooses a block of neighbouring elements of each of an expert's matrices, at places that a seed decides.
+ * Chooses a block of neighbouring elements of an expert's matrices, at places that a seed decides.
  *
  * @param size elements of an expert, about
+ * @param most matrices of an expert that are looked at; each is a read
  * @returns null where no matrix of the experts is stored as plain floats
  */
-export function planSample(checkpoint: Checkpoint, layer: RouterLayer, size: number, seed: number): SamplePlan | null {
+export function planSample(
+  checkpoint: Checkpoint,
+  layer: RouterLayer,
+  { size, most, seed }: { readonly size: number; readonly most: number; readonly seed: number },
+): SamplePlan | null {
   const kinds = new Map<string, ExpertTensor[]>();
   for (const tensor of layer.expertTensors) {
     const count = expertsIn(tensor, layer.experts);
@@ -44,7 +49,7 @@ export function planSample(checkpoint: Checkpoint, layer: RouterLayer, size: num
   }
   const random = splitMix64(seed);
   const pieces: Piece[] = [];
-  const names = [...kinds.keys()].sort();
+  const names = [...kinds.keys()].sort().slice(0, most);
   let width = 0;
   for (const name of names) {
     const tensors = kinds.get(name)!;
@@ -61,7 +66,8 @@ export function planSample(checkpoint: Checkpoint, layer: RouterLayer, size: num
 export async function readSample(checkpoint: Checkpoint, plan: SamplePlan, experts: number, reader: ByteReader): Promise<Float64Array> {
   const out = new Float64Array(experts * plan.width);
   for (const { expert, shard, dtype, offset, elements, at } of plan.pieces) {
-    const bytes = await reader.read(checkpoint.shards[shard]!.path, offset, elements * FLOAT_BYTES[dtype]);
+    const { path, header } = checkpoint.shards[shard]!;
+    const bytes = await reader.read(path, header.dataStart + offset, elements * FLOAT_BYTES[dtype]);
     out.set(decodeFloats(dtype, bytes), expert * plan.width + at);
   }
   return out;
@@ -80,7 +86,7 @@ function piecesOf(
 ): Piece[] {
   const { header } = shards[tensor.shard]!;
   const dtype = tensor.dtype as FloatDtypeName;
-  const start = header.dataStart + header.tensors.begin[tensor.row]!;
+  const start = header.tensors.begin[tensor.row]!;
   const piece = (expert: number, index: number): Piece => ({
     ...{ expert, shard: tensor.shard, dtype, elements, at },
     offset: start + (index * held + from) * FLOAT_BYTES[dtype],
@@ -99,8 +105,11 @@ export function routerColumns(width: number, size: number, seed: number): { read
   return { from: Number(splitMix64(seed)() % BigInt(width - count + 1)), count };
 }
 
+/** Neighbouring columns, as {@link routerColumns} chooses them. */
+export type Columns = ReturnType<typeof routerColumns>;
+
 /** [experts x count] those columns of whole rows. */
-export function pickColumns(rows: Float64Array, experts: number, { from, count }: ReturnType<typeof routerColumns>): Float64Array {
+export function pickColumns(rows: Float64Array, experts: number, { from, count }: Columns): Float64Array {
   const width = rows.length / experts;
   const out = new Float64Array(experts * count);
   for (let e = 0; e < experts; e++) out.set(rows.subarray(e * width + from, e * width + from + count), e * count);

@@ -59,8 +59,8 @@ export interface LayerReport {
   readonly drift: readonly RouterDrift[];
   /** Oldest against newest; null with fewer than three members, where `drift` has it already. */
   readonly overall: RouterDrift | null;
-  /** Least, over the experts, of ‖Σ w·row‖ / Σ w·‖row‖: 1 where all members' rows point the same way. */
-  readonly midpoint: { readonly least: number; readonly expert: number; readonly mean: number };
+  /** ‖Σ w·row‖ / Σ |w|·‖row‖ over the experts: 1 where all members' rows point the same way. Of the whole router, and no expert's, where experts are columns. */
+  readonly midpoint: { readonly least: number; readonly expert: number | null; readonly mean: number };
   /** The averaged router against each member's own on the same inputs; null where the choice was not compared. */
   readonly choice: LayerChoice | null;
 }
@@ -82,14 +82,14 @@ export interface PairIdentity {
   readonly margin: { readonly router: number | null; readonly weights: number | null };
 }
 
-/** Between the routers A (older) and B of one layer, all rows together. Null where A is zero, and where A or B holds NaN or infinity. */
+/** Between the routers A (older) and B of one layer, all rows together. Null where A is zero. Numbers that are not finite are left out. */
 export interface RouterDrift {
   /** ‖B − A‖ / ‖A‖ */
   readonly relative: number | null;
   /** Of all rows as one vector. */
   readonly cosine: number | null;
-  /** The row that moved furthest, relative to its own length. */
-  readonly worst: { readonly expert: number; readonly relative: number | null };
+  /** The row that moved furthest, relative to its own length; null where experts are the columns of the stored matrix. */
+  readonly worst: { readonly expert: number; readonly relative: number | null } | null;
   /** The correction bias, its mean removed (a common shift changes no choice): ‖b − a‖ / ‖a‖. Null where there is none. */
   readonly correctionBias: number | null;
 }

@@ -28,7 +28,7 @@ export function verdictOf(report: Findings, broken: readonly Warning[]): Verdict
     ...load,
     ...(evaluation === null ? [] : scoreFindings(evaluation)),
   ];
-  const verdict = { findings, notTested: untested(report) };
+  const verdict = { findings, notTested: untested(report, permuted.length > 0) };
   const inLayers = (pairs: readonly Placed[]) =>
     `${new Set(pairs.map((pair) => pair.layer)).size} of ${plural(layers.length, 'MoE layer')}`;
   if (permuted.length > 0)
@@ -124,7 +124,7 @@ function driftFinding(layers: readonly LayerReport[]): string {
   const ends = Number.isNaN(overall) ? '' : `, ${percent(overall)} from the oldest to the newest`;
   return (
     `Routers moved by ${percent(neighbours)} of their length between neighbours${ends} (medians over layers); averaging shortens the ` +
-    `row of expert ${least.midpoint.expert} in ${layerName(least)} most, to ${percent(least.midpoint.least)}.`
+    `${least.midpoint.expert === null ? 'router' : `row of expert ${least.midpoint.expert}`} in ${layerName(least)} most, to ${percent(least.midpoint.least)}.`
   );
 }
 
@@ -191,7 +191,7 @@ function scoredHeadline({ differences, goal }: Evaluation): string {
   return `Averaged routers score at least as well as any member's: the others are worse by up to ${differenceText(widest)}${share}.`;
 }
 
-function untested({ routing, layers, sample, inputs, evaluation, family }: Findings): string[] {
+function untested({ routing, layers, sample, inputs, evaluation, family }: Findings, permuted: boolean): string[] {
   const without = layers.filter(({ choice }) => choice === null);
   return [
     ...(routing === null
@@ -204,9 +204,12 @@ function untested({ routing, layers, sample, inputs, evaluation, family }: Findi
       ? ["The averaged model's own hidden states: those of the file are of another model, and differences add up over depth."]
       : []),
     ...(evaluation === null
-      ? ["Whether any of this matters for the model: the score with averaged and with a member's routers (--eval 'CMD {model}')."]
-      : []),
-    ...(evaluation !== null ? ['Other evaluations, and other runs: a score on one text says little about them.'] : []),
+      ? [
+          permuted
+            ? 'Scores: a merge of permuted experts is refused.'
+            : "Whether any of this matters for the model: the score with averaged and with a member's routers (--eval 'CMD {model}').",
+        ]
+      : ['Other evaluations, and other runs: a score on one text says little about them.']),
     ...(sample.expertElements === null ? ["Whether experts' weights kept their places: none are stored as plain floats."] : []),
   ];
 }

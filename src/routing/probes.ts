@@ -6,7 +6,7 @@ import type { RouterInputs } from './types.ts';
 
 /** Multiplications that a comparison of routers may take: some ten seconds of one core. */
 const WORK = 20e9;
-const FEWEST_PROBES = 32;
+const FEWEST_PROBES = 16;
 const MOST_PROBES = 512;
 /** Fewer real tokens than this say little of how load is spread. */
 const FEWEST_TOKENS = 512;

@@ -1,5 +1,5 @@
 import type { Checkpoint } from '../checkpoint/types.ts';
-import { dtypeByCode } from '../dtype.ts';
+import { type DtypeName, dtypeByCode } from '../dtype.ts';
 import { type CheckpointRoles, tensorName } from '../naming/checkpoint-roles.ts';
 import { CONFIG_KEYS, configNumber } from '../naming/model-config.ts';
 import type { Role } from '../naming/types.ts';
@@ -89,9 +89,14 @@ function layerPrefix(name: string, layer: number): string {
 }
 
 function unreadable({ shape, dtype }: TensorPlace): string | null {
-  if (!(dtype in FLOAT_BYTES)) return `its dtype is ${dtype}, not a plain float`;
+  if (!isPlain(dtype)) return `its dtype is ${dtype}, not a plain float`;
   if (shape.length !== 2) return `its shape is [${shape}], not experts by hidden size`;
   return null;
+}
+
+/** FP8 may have a scale beside it, so that its values are not those of the codes alone. */
+function isPlain(dtype: DtypeName): boolean {
+  return dtype in FLOAT_BYTES && !dtype.startsWith('F8_');
 }
 
 function layerOf(found: Found, router: TensorPlace, roles: CheckpointRoles): RouterLayer {
@@ -99,7 +104,7 @@ function layerOf(found: Found, router: TensorPlace, roles: CheckpointRoles): Rou
   const transposed = isTransposed(rows, columns, roles);
   const [experts, width] = transposed ? [columns, rows] : [rows, columns];
   const vector = (places: readonly TensorPlace[], length: number) =>
-    places.find(({ shape, dtype }) => dtype in FLOAT_BYTES && shape.length > 0 && shape.reduce((a, b) => a * b) === length) ?? null;
+    places.find(({ shape, dtype }) => isPlain(dtype) && shape.length > 0 && shape.reduce((a, b) => a * b) === length) ?? null;
   const norms = found.norm.filter((norm) => vector([norm], width) !== null);
   return {
     layer: found.layer,

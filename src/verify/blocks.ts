@@ -26,11 +26,17 @@ export interface Sample {
  * Which blocks of a checkpoint to recompute: all, or an even stride over all of them that starts at a place given by `seed`, so that a repeated
  * verification looks at the same blocks and that of another merge at others.
  *
+ * @param blockElements of a tensor, most elements of a block
  * @param share 1 for all; else the share of the elements wanted, but at least one million elements (or all) and at most 20 million
  */
-export function sampleBlocks(checkpoint: Checkpoint, share: number, seed: number): Sample {
-  const blocksOf = (elements: number): number => Math.ceil(elements / BLOCK_ELEMENTS);
-  const rows: { shard: number; row: number; elements: number; firstBlock: number }[] = [];
+export function sampleBlocks(
+  checkpoint: Checkpoint,
+  share: number,
+  seed: number,
+  blockElements: (shard: number, row: number) => number = () => BLOCK_ELEMENTS,
+): Sample {
+  const blocksOf = ({ elements, size }: { elements: number; size: number }): number => Math.ceil(elements / size);
+  const rows: { shard: number; row: number; elements: number; size: number; firstBlock: number }[] = [];
   let total = 0;
   let allBlocks = 0;
   for (const [shard, { header }] of checkpoint.shards.entries()) {
@@ -39,8 +45,9 @@ export function sampleBlocks(checkpoint: Checkpoint, share: number, seed: number
       const dtype = dtypeByCode(table.dtypes[row]!);
       const bytes = table.end[row]! - table.begin[row]!;
       const elements = dtype.kind === 'float' ? (bytes * 8) / dtype.bits : bytes;
-      rows.push({ shard, row, elements, firstBlock: allBlocks });
-      allBlocks += blocksOf(elements);
+      const entry = { shard, row, elements, size: blockElements(shard, row), firstBlock: allBlocks };
+      rows.push(entry);
+      allBlocks += blocksOf(entry);
       total += elements;
     }
   }
@@ -54,10 +61,10 @@ export function sampleBlocks(checkpoint: Checkpoint, share: number, seed: number
   let at = 0;
   for (let i = 0; i < wanted && i < allBlocks; i++) {
     const block = Math.min(allBlocks - 1, Math.floor((i + start) * stride));
-    while (rows[at]!.firstBlock + blocksOf(rows[at]!.elements) <= block) at++;
-    const { shard, row, elements: size, firstBlock } = rows[at]!;
-    const from = (block - firstBlock) * BLOCK_ELEMENTS;
-    const to = Math.min(size, from + BLOCK_ELEMENTS);
+    while (rows[at]!.firstBlock + blocksOf(rows[at]!) <= block) at++;
+    const { shard, row, elements: all, size, firstBlock } = rows[at]!;
+    const from = (block - firstBlock) * size;
+    const to = Math.min(all, from + size);
     elements += to - from;
     blocks.push({ shard, row, from, to });
   }

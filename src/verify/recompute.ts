@@ -3,8 +3,9 @@ import type { Checkpoint } from '../checkpoint/types.ts';
 import { type AveragedDtypeName, dtypeByCode } from '../dtype.ts';
 import { combineReference } from '../reference/combine.ts';
 import { decodeFloat, FLOAT_BYTES } from '../reference/float.ts';
-import type { Block } from './blocks.ts';
+import { BLOCK_ELEMENTS, type Block } from './blocks.ts';
 import { MemberBytes } from './member-bytes.ts';
+import { QuantisedRecomputation, SCALES_AT_ONCE } from './quantised.ts';
 import type { TreatedTensors } from './weights.ts';
 
 /** The first element that is not what the recomputation gives. */
@@ -23,13 +24,32 @@ export class Recomputation {
   readonly #output: Checkpoint;
   readonly #members: readonly MemberBytes[];
   readonly #treated: TreatedTensors;
-  readonly #reader = new ByteReader();
+  readonly #reader: ByteReader;
+  readonly #quantised: QuantisedRecomputation;
+
+  private constructor(
+    output: Checkpoint,
+    members: readonly Checkpoint[],
+    treated: TreatedTensors,
+    reader: ByteReader,
+    quantised: QuantisedRecomputation,
+  ) {
+    this.#output = output;
+    this.#members = members.map((member) => new MemberBytes(output, member, reader));
+    this.#treated = treated;
+    this.#reader = reader;
+    this.#quantised = quantised;
+  }
 
   /** @param members in the order of the sum */
-  constructor(output: Checkpoint, members: readonly Checkpoint[], treated: TreatedTensors) {
-    this.#output = output;
-    this.#members = members.map((member) => new MemberBytes(output, member, this.#reader));
-    this.#treated = treated;
+  static async of(output: Checkpoint, members: readonly Checkpoint[], treated: TreatedTensors): Promise<Recomputation> {
+    const reader = new ByteReader();
+    return new Recomputation(output, members, treated, reader, await QuantisedRecomputation.of(output, members, treated, reader));
+  }
+
+  /** Elements of a tensor to check at a time. */
+  blockElements(shard: number, row: number): number {
+    return this.#quantised.isScales(shard, row) ? SCALES_AT_ONCE : BLOCK_ELEMENTS;
   }
 
   /** @throws MergeError E_TENSOR_MISSING when a member lacks the tensor. */
@@ -44,7 +64,8 @@ export class Recomputation {
     const weights = this.#treated.of(shard, row);
     const source = weights?.findIndex((w) => w !== 0) ?? this.#members.length - 1;
     let expected: Uint8Array;
-    if (float && weights !== null) {
+    if (this.#quantised.has(shard, row)) expected = await this.#quantised.expected(shard, row, from, to);
+    else if (float && weights !== null) {
       const inputs = [];
       for (const [m, weight] of weights.entries()) {
         if (weight !== 0) inputs.push({ ...(await this.#members[m]!.read(shard, row, from, to)), weight });

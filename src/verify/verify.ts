@@ -136,8 +136,10 @@ async function recompute(
   share: number,
   { signal, onProgress }: VerifyOptions,
 ): Promise<{ tensors: number; elements: number; fraction: number }> {
-  const { blocks, elements, fraction } = sampleBlocks(output, share, seedOf(record));
-  const recomputation = new Recomputation(output, members, await treatedTensors(output, record.provenance.recipe));
+  const recomputation = await Recomputation.of(output, members, await treatedTensors(output, record.provenance.recipe));
+  const { blocks, elements, fraction } = sampleBlocks(output, share, seedOf(record), (shard, row) =>
+    recomputation.blockElements(shard, row),
+  );
   const tensors = new Set<string>();
   let done = 0;
   try {

@@ -2,7 +2,9 @@ import { join } from 'node:path';
 import { fingerprint } from '../checkpoint/fingerprint.ts';
 import { openCheckpoint } from '../checkpoint/open.ts';
 import { MergeError } from '../errors.ts';
+import { checkpointRoles } from '../naming/checkpoint-roles.ts';
 import type { OutputRequest, PlanInput, PlanRequest } from '../plan/types.ts';
+import { recogniseQuantised } from '../quantised/recognise.ts';
 import { PARAMETERS, type ParameterName } from '../schedule/parameters.ts';
 import { DEFAULT_ALPHA } from '../schedule/registry.ts';
 import { parseQuantity } from '../trajectory/quantity.ts';
@@ -39,12 +41,14 @@ export function windowRequest(options: WatchOptions, run: Run, end: RunCheckpoin
 
 /**
  * The step that takes `end` into the accumulator, acc = (1 - a)·acc + a·new, and the merge that it stands for: both from one read.
- * @throws MergeError E_ACCUMULATOR where the accumulator on disk is not the one that the state names, E_NO_TOKENS, E_OPTION
+ * @throws MergeError E_ACCUMULATOR where the accumulator on disk is not the one that the state names, E_NO_TOKENS, E_OPTION also for a run whose
+ *   quantised form no accumulator can take in
  */
 export async function accumulatorRequest(options: WatchOptions, state: WatchState, end: RunCheckpoint): Promise<RoundRequest> {
   const before = state.accumulator;
   const share = before === null ? 1 : shareOf(options, before, end);
   if (share === null) return { reason: `it does not lie after ${before!.output}, which has taken in what came later` };
+  await checkQuantised(options, end);
   const last = before === null ? [] : [await accumulatorInput(options.output, before, end)];
   const weights = before === null ? [1] : [1 - share, share];
   const accumulator = { ...output(options, end), path: join(options.output, `accumulator-${end.name}`), dtype: 'F32' as const };
@@ -71,6 +75,27 @@ function shareOf({ alpha, halfLife }: WatchOptions, before: Accumulator, end: Ru
   throw new MergeError(half.unit === 'tokens' ? 'E_NO_TOKENS' : 'E_OPTION', message);
 }
 
+/** One read makes accumulator and merge of the same tensors, so a quantised run needs a merge of plain floats beside its float32 accumulator. */
+async function checkQuantised({ dtype }: WatchOptions, { path }: RunCheckpoint): Promise<void> {
+  const checkpoint = await openCheckpoint(path);
+  const { weights } = recogniseQuantised(checkpoint, (await checkpointRoles(checkpoint)).config);
+  const [first] = weights;
+  const turned = weights.find(({ transposed }) => transposed);
+  if (turned !== undefined) {
+    const message = `${path} holds codes (${turned.name}) whose float form is transposed, so that no accumulator can take them in`;
+    throw new MergeError('E_OPTION', message, {
+      details: { file: path, tensor: turned.name },
+      help: 'Watch windows, with --dtype BF16 or same.',
+    });
+  }
+  if (first === undefined || (dtype !== undefined && dtype !== 'same')) return;
+  const message = `${path} is quantised (${first.name}), an accumulator is float32, and one read makes it and the merge of the same tensors`;
+  throw new MergeError('E_OPTION', message, {
+    details: { file: path, tensor: first.name },
+    help: 'Say with --dtype, as BF16, in which floats the merges are stored; or watch windows.',
+  });
+}
+
 async function accumulatorInput(folder: string, before: Accumulator, { stage }: RunCheckpoint): Promise<PlanInput> {
   const path = join(folder, before.output);
   const found = await openCheckpoint(path)
@@ -90,11 +115,12 @@ function input({ path, step, tokens, stage }: RunCheckpoint): PlanInput {
   return { path, step, tokens, stage };
 }
 
-function output({ output: folder, dtype, baseModelId }: WatchOptions, end: RunCheckpoint): OutputRequest {
-  return { path: join(folder, mergeName(end.name)), dtype, baseModelId };
+function output({ output: folder, dtype, policies, router, baseModelId }: WatchOptions, end: RunCheckpoint): OutputRequest {
+  return { path: join(folder, mergeName(end.name)), dtype, policies, router, baseModelId };
 }
 
-function common({ allowStages, allowConfigs, memory }: WatchOptions): Omit<PlanRequest, 'inputs' | 'outputs'> {
+function common(options: WatchOptions): Omit<PlanRequest, 'inputs' | 'outputs'> {
+  const { allowUnknown, allowPermuted, allowStages, allowConfigs, memory } = options;
   // An output that is in the way is looked at before the merge: the watch knows which are its own.
-  return { ordered: true, allowStages, allowConfigs, memory, force: true };
+  return { ordered: true, allowUnknown, allowPermuted, allowStages, allowConfigs, memory, force: true };
 }

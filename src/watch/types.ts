@@ -2,16 +2,21 @@ import type { FloatDtypeName } from '../dtype.ts';
 import type { MergeEvent } from '../engine/events.ts';
 import type { ExecuteOptions } from '../engine/execute.ts';
 import type { MergeError } from '../errors.ts';
+import type { PolicyRequest } from '../policy/types.ts';
 import type { WeightRequest } from '../schedule/types.ts';
 import type { Selection, TokenSource } from '../trajectory/types.ts';
 
 /** Which checkpoints a window has; it always ends at the checkpoint that became complete. */
 export type WindowSelection = Pick<Selection, 'last' | 'every' | 'from' | 'stage' | 'minInterval' | 'minMembers'>;
 
-/** A run to watch and what to make of it. Explicit weights are left out: a young run has fewer members than a window. */
+/**
+ * A run to watch and what to make of it. Explicit weights are left out: a young run has fewer members than a window. Policies cannot have them either, nor
+ * name a step; with `accumulate` they have no dtype, and no method but `ema`.
+ */
 export interface WatchOptions
   extends TokenSource,
     Omit<WeightRequest, 'weights' | 'normalize'>,
+    PolicyRequest,
     Pick<ExecuteOptions, 'threads' | 'io' | 'cache' | 'failNonfinite'> {
   /** Run folder. It may be missing yet: the trainer makes it. */
   readonly run: string;
@@ -21,8 +26,11 @@ export interface WatchOptions
   readonly select?: WindowSelection | undefined;
   /** Instead of windows: one float32 accumulator that every new checkpoint enters with `alpha`, or by its distance and `halfLife`. */
   readonly accumulate?: 'ema' | undefined;
-  readonly dtype?: FloatDtypeName | undefined;
+  /** As in recipes. An accumulator of a quantised run needs one that is no quantised form. */
+  readonly dtype?: FloatDtypeName | 'same' | undefined;
   readonly allowMixedDtypes?: boolean | undefined;
+  readonly allowUnknown?: boolean | undefined;
+  readonly allowPermuted?: boolean | undefined;
   readonly allowStages?: boolean | undefined;
   readonly allowConfigs?: boolean | undefined;
   readonly baseModelId?: string | undefined;

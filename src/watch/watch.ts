@@ -1,13 +1,13 @@
 import { realpath } from 'node:fs/promises';
-import { dirname, join, relative, resolve } from 'node:path';
+import { relative, resolve } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { MergeError } from '../errors.ts';
 import { loadBinding } from '../native/load.ts';
-import { parseQuantity } from '../trajectory/quantity.ts';
 import type { RunCheckpoint } from '../trajectory/types.ts';
 import { Channel } from './channel.ts';
 import { acquireLock } from './lock.ts';
 import { sweep } from './made.ts';
+import { checkOptions } from './options.ts';
 import { Rounds } from './round.ts';
 import { makeWatchFolder, newState, readState, StateWriter, type WatchState } from './state.ts';
 import type { WatchEvent, WatchOptions, WatchRecord, WatchSummary } from './types.ts';
@@ -196,49 +196,4 @@ class Watch {
     // A timer may come a little early.
     await wait(seconds * 1000 + 2, undefined, { signal }).catch(() => signal.throwIfAborted());
   }
-}
-
-async function checkOptions({
-  run,
-  output,
-  accumulate,
-  select,
-  method,
-  alpha,
-  halfLife,
-  keep,
-  poll,
-  settle,
-  pin,
-}: WatchOptions): Promise<void> {
-  const refuse = (message: string): never => {
-    throw new MergeError('E_OPTION', message);
-  };
-  const seconds = (name: string, value: number | undefined, least: number): void => {
-    if (value !== undefined && !(value >= least && value < 2 ** 31 / 1000)) refuse(`${name} must be a number of seconds, not ${value}`);
-  };
-  seconds('poll', poll, 0.01);
-  seconds('settle', settle, 0);
-  if (keep !== undefined && !(keep === Number.POSITIVE_INFINITY || (Number.isSafeInteger(keep) && keep > 0))) {
-    refuse(`keep must be a positive integer, not ${keep}`);
-  }
-  if (accumulate !== undefined) {
-    const other = Object.entries({ method, ...select }).find(([, value]) => value !== undefined);
-    if (other !== undefined) refuse(`${other[0]} is about windows, and an accumulator has none`);
-    if (alpha !== undefined && halfLife !== undefined) refuse('alpha and half-life are two ways to say one thing');
-    if (alpha !== undefined && !(alpha > 0 && alpha <= 1)) refuse(`alpha must be over 0 and at most 1, not ${alpha}`);
-    if (halfLife !== undefined && !(parseQuantity(halfLife, 'half-life').value > 0)) refuse('half-life must be over 0');
-  }
-  const real = (path: string): Promise<string> => realpath(path).catch(() => resolve(path));
-  const [from, to, pins] = await Promise.all([real(run), real(output), real(pin ?? join(output, '.no-pins'))]);
-  if (from === to) {
-    throw new MergeError('E_OUTPUT_OVERLAPS_INPUT', `${output} is the run itself`, { details: { file: output } });
-  }
-  if (pins === from || pins === to) refuse(`pin must be a folder of its own, not ${pin}`);
-  await realpath(dirname(resolve(run))).catch((error: unknown) => {
-    throw new MergeError('E_NOT_FOUND', `${run}: there is no such folder, nor the one that it would be in`, {
-      details: { file: run },
-      cause: error,
-    });
-  });
 }

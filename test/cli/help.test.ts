@@ -9,7 +9,22 @@ import { buildProgram } from '../../src/cli/program.ts';
 import { fakeTerminal } from '../support/fake-terminal.ts';
 import { BIN, runCli } from '../support/run-cli.ts';
 
-const COMMANDS = ['average', 'plan', 'run', 'schema', 'watch', 'ls', 'inspect', 'verify', 'bench', 'doctor', 'demo', 'completion'];
+const COMMANDS = [
+  'average',
+  'plan',
+  'run',
+  'schema',
+  'watch',
+  'ls',
+  'inspect',
+  'diff',
+  'routers',
+  'verify',
+  'bench',
+  'doctor',
+  'demo',
+  'completion',
+];
 
 describe('help', () => {
   it('lists the commands, examples and exit codes on stdout', async () => {

@@ -236,6 +236,15 @@ describe('a broken checkpoint', () => {
     expect(document.findings[0]!.message).toContain('one element of tensor model.embed_tokens.weight moves by 1.27e+30');
   });
 
+  test('one checkpoint and an edit of it: what differs is named, not what is the same', async () => {
+    const edited = trainedMoe(1);
+    for (const name of ['gate', 'up']) edited.get(`model.layers.4.mlp.experts.1.${name}_proj.weight`)!.values[5]! += 0.5;
+    const inputs = [writeWeights(join(folder, 'a'), trainedMoe(1)), writeWeights(join(folder, 'b'), edited)];
+    const finding = only(await diff({ inputs }), 'outlier');
+    expect(finding.message).toMatch(/^only 2 of 111 tensors differ between /);
+    expect(finding.tensors).toEqual(['gate', 'up'].map((name) => `model.layers.4.mlp.experts.1.${name}_proj.weight`));
+  });
+
   test('an expert, a tensor and a role that did not move', async () => {
     const frozen = (pattern: RegExp) => (weights: Weights) => {
       for (const [name, tensor] of trainedMoe(1)) if (pattern.test(name)) weights.set(name, tensor);

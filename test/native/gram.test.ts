@@ -1,6 +1,6 @@
 import { truncateSync, writeFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import type { FloatDtypeName } from '../../src/dtype.ts';
+import type { AveragedDtypeName } from '../../src/dtype.ts';
 import { type GramOptions, gramOf } from '../../src/engine/gram.ts';
 import { Gram } from '../../src/engine/gram-matrix.ts';
 import type { GramResult } from '../../src/native/binding.ts';
@@ -14,7 +14,7 @@ const { available } = binding.cpuInfo();
 
 interface Made {
   readonly path: string;
-  readonly dtype: FloatDtypeName;
+  readonly dtype: AveragedDtypeName;
   /** [segments] */
   readonly bytes: readonly Uint8Array[];
 }
@@ -22,14 +22,16 @@ interface Made {
 /** A file for each input, with the elements of all segments one after the other behind `lead` bytes. */
 function makeInputs(
   dir: { file(name: string): string },
-  dtypes: readonly FloatDtypeName[],
+  dtypes: readonly AveragedDtypeName[],
   counts: readonly number[],
   lead: number,
   wild: boolean,
 ): Made[] {
   return dtypes.map((dtype, n) => {
     const random = randomSource(100 * n + counts.length);
-    const bytes = counts.map((count) => randomElements(dtype, count, random, wild));
+    const bytes = counts.map((count) =>
+      FLOAT_BYTES[dtype] === 1 ? new Uint8Array(count).map(() => Math.floor(random() * 256)) : randomElements(dtype, count, random, wild),
+    );
     writeFileSync(dir.file(`in${n}`), Buffer.concat([new Uint8Array(lead), ...bytes]));
     return { path: dir.file(`in${n}`), dtype, bytes };
   });
@@ -65,7 +67,7 @@ const bits = (values: Float64Array) =>
   Buffer.from(Float64Array.from(values, (x) => (Number.isNaN(x) ? Number.NaN : x)).buffer).toString('hex');
 
 async function check(
-  dtypes: readonly FloatDtypeName[],
+  dtypes: readonly AveragedDtypeName[],
   counts: readonly number[],
   options: GramOptions,
   lead = 0,
@@ -94,7 +96,7 @@ describe.for(available)('%s: the twin bit for bit', (isa) => {
 
   test('every number of inputs up to the most', async () => {
     for (let n = 1; n <= 32; n += n < 10 ? 1 : 11) {
-      await check(new Array<FloatDtypeName>(n).fill('BF16'), [700, 33], { steps: n % 2 === 0, tuning: { isa } });
+      await check(new Array<AveragedDtypeName>(n).fill('BF16'), [700, 33], { steps: n % 2 === 0, tuning: { isa } });
     }
   });
 });
@@ -238,6 +240,10 @@ describe('what cannot be read', () => {
       input.close();
     }
   });
+});
+
+test.for(['F8_E4M3', 'F8_E5M2', 'F8_E4M3FNUZ', 'F8_E5M2FNUZ'] as const)('%s too, beside other dtypes', async (dtype) => {
+  await check([dtype, 'BF16', dtype], [300, 9000], { steps: true }, 1, true);
 });
 
 test('rows of F64 bytes are what the twin takes them for', () => {

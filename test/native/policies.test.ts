@@ -115,6 +115,23 @@ describe('a merge with policies', () => {
     expect(await tensorsOf(at('out-again'))).toEqual(merged);
   });
 
+  it('a correction bias is not narrowed, but as wide as the rest where that is wider', async () => {
+    const narrow = (tensors: FixtureTensor[]) =>
+      tensors.map((one) => (one.name.endsWith('correction_bias') ? tensor(one.name, 'BF16', one.shape) : one));
+    const inputs = run(narrow);
+    for (const [dtype, biases] of [
+      ['F32', 'F32'],
+      ['F16', 'BF16'],
+      ['F64', 'F64'],
+    ] as const) {
+      await average({ inputs, output: at(dtype), dtype });
+      await expectMerge(inputs, at(dtype), (name) => {
+        if (name.endsWith('inv_freq')) return [SMA, 'F32'];
+        return [SMA, name.endsWith('correction_bias') ? biases : dtype];
+      });
+    }
+  });
+
   it('leaves out what is dropped, and takes members without it', async () => {
     const inputs = run((tensors, i) => (i === 0 ? tensors.filter(({ name }) => !name.includes('.1.mlp.gate.')) : tensors));
     const merged = await average({

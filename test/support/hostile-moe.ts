@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { ErrorCode } from '../../src/errors.ts';
-import { type FixtureTensor, writeCheckpoint } from './checkpoints.ts';
+import { type FixtureTensor, generator, writeCheckpoint } from './checkpoints.ts';
 import type { HostileCase } from './hostile-case.ts';
 
 type Tensors = readonly FixtureTensor[];
@@ -53,6 +53,25 @@ const both =
   (tensors) =>
     edits.reduce((now, edit) => edit(now), tensors);
 const same: Edit = (tensors) => tensors;
+
+/** The same numbers in both checkpoints, by the tensor's name; so that what is moved can be found. */
+const withData: Edit = (tensors) =>
+  tensors.map((tensor) => {
+    const next = generator([...tensor.name].reduce((h, c) => (h * 31 + c.charCodeAt(0)) | 0, 7));
+    const values = Uint16Array.from({ length: tensor.shape.reduce((a, b) => a * b, 1) }, () => (next() & 0x807f) | 0x3f00);
+    return { ...tensor, data: new Uint8Array(values.buffer) };
+  });
+/** Every expert in the place of the next one, with its row of the router. */
+const rotatedExperts: Edit = (tensors) =>
+  tensors.map((tensor) => {
+    if (tensor.name.endsWith('.gate.weight')) {
+      const last = tensor.data!.length - HIDDEN * 2;
+      return { ...tensor, data: Uint8Array.from([...tensor.data!.subarray(last), ...tensor.data!.subarray(0, last)]) };
+    }
+    return { ...tensor, name: tensor.name.replace(/experts\.(\d)/, (_, e) => `experts.${(Number(e) + 1) % EXPERTS}`) };
+  });
+const swappedLayers: Edit = (tensors) =>
+  tensors.map((tensor) => ({ ...tensor, name: tensor.name.replace(/layers\.([01])/, (_, l) => `layers.${1 - Number(l)}`) }));
 
 /** FP8 in blocks of 128 as DeepSeek stores it: one block, all codes 1.0, and the scale. */
 const SCALED = 'model.layers.0.self_attn.q_proj.weight';
@@ -110,6 +129,9 @@ const PAIRS: readonly Pair[] = [
   { code: 'E_LAYER_MISSING', place: 'plan: layers of config.json', config: { ...MOE, num_hidden_layers: 4 }, says: '4' },
   { code: 'E_CONFIG_DIFFERS', place: 'average: top-k', configA: { ...MOE, num_experts_per_tok: 1 }, says: 'num_experts_per_tok' },
   { code: 'E_CONFIG_DIFFERS', place: 'plan: another family', configA: { ...MOE, model_type: 'olmoe' }, says: 'olmoe' },
+
+  { code: 'E_PERMUTED', place: 'average: experts in another order', a: withData, b: both(withData, rotatedExperts), says: '--allow-permuted' },
+  { code: 'E_LAYERS_SWAPPED', place: "average: two layers in each other's places", a: withData, b: both(withData, swappedLayers), says: 'layer 0 is where layer 1 was' },
 
   // Layouts.
   { code: 'E_LAYOUT_FORM', place: 'average: transposed experts against single ones', config: { ...MOE, model_type: 'llama4_text' }, a: both(without('.experts.'), withTensors(...[0, 1].flatMap((l) => [bf16(`model.layers.${l}.mlp.experts.gate_up_proj`, EXPERTS, HIDDEN, 2 * INNER), bf16(`model.layers.${l}.mlp.experts.down_proj`, EXPERTS, INNER, HIDDEN)]))), says: 'transposed' },

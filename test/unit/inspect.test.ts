@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { inspect } from '../../src/inspect/inspect.ts';
-import { temporaryFolder } from '../support/checkpoints.ts';
+import { temporaryFolder, writeCheckpoint } from '../support/checkpoints.ts';
 import { writeSparse } from '../support/sparse-checkpoint.ts';
 
 const temporary = temporaryFolder();
@@ -33,4 +33,43 @@ test('multi-token prediction has its inner role; a tensor of all experts is of n
   expect(of('model.layers.1.mlp.gate.weight')).toMatchObject({ role: 'router', layer: 1, mtp: true });
   expect(of('mystery.weight')).toMatchObject({ role: null, layer: null, expert: null, mtp: false });
   expect(summary).toMatchObject({ layers: 1, mtpLayers: 1, roles: { unknown: { tensors: 1, parameters: 3 } } });
+});
+
+test('what is wrong is told, and so is how it is quantised; nothing fails', async () => {
+  const expert = (number: number, width = 8) => ({ [`model.layers.0.mlp.experts.${number}.up_proj.weight`]: [width, 8] });
+  const shapes = {
+    ...expert(0),
+    ...expert(2),
+    ...expert(3),
+    'model.layers.0.mlp.gate.weight': [5, 8],
+    'lm_head.weight': [4, 8],
+    'model.embed.weight': [4, 8],
+  };
+  const config = { model_type: 'x', num_hidden_layers: 1, num_experts: 4, tie_word_embeddings: true };
+  const { summary } = await inspect(writeSparse(join(temporary.path, 'broken'), shapes, config));
+  expect(summary.problems.map(({ code, tensor }) => [code, tensor])).toEqual([
+    ['E_EXPERT_MISSING', 'model.layers.0.mlp.experts.1.up_proj.weight'],
+    ['E_ROUTER_SHAPE', 'model.layers.0.mlp.gate.weight'],
+  ]);
+  expect(summary.expertLayers).toEqual([{ stack: 'model.layers', layer: 0, mtp: false, experts: 4 }]);
+  expect(summary.tied).toEqual({ configured: true, pairs: [{ embedding: 'model.embed.weight', head: 'lm_head.weight' }] });
+  expect(summary.quantisation).toBeNull();
+});
+
+test('quantised weights: the form, with its blocks, and parameters without the scales', async () => {
+  const name = 'model.layers.0.mlp.up_proj.weight';
+  const tensors = [
+    { name, dtype: 'F8_E4M3' as const, shape: [256, 384], data: new Uint8Array(256 * 384) },
+    { name: `${name}_scale_inv`, dtype: 'F32' as const, shape: [2, 3] },
+    { name: 'model.norm.weight', dtype: 'BF16' as const, shape: [384] },
+  ];
+  const config = { quantization_config: { quant_method: 'fp8', weight_block_size: [128, 128] } };
+  const folder = writeCheckpoint(join(temporary.path, 'fp8'), [tensors], 1, { 'config.json': JSON.stringify(config) });
+  const { summary } = await inspect(folder);
+  expect(summary.quantisation).toEqual({
+    method: 'fp8',
+    forms: [{ form: 'F8_E4M3 codes, an F32 scale for each 128x128 block', tensors: 1 }],
+  });
+  expect(summary.totalParameters).toBe(256 * 384 + 384);
+  expect(summary.roles.quant_scale).toMatchObject({ tensors: 1, dtypes: ['F32'] });
 });

@@ -158,6 +158,16 @@ describe('what is no fault', () => {
     expect(conflictsOf({ tensors, config: { ...config, num_local_experts: [2, 2] } })).toEqual([]);
   });
 
+  test("routers that score the shared experts too (Inkling), but not another family's", () => {
+    const { tensors, config } = of('deepseek_v3');
+    for (const layer of [1, 2]) reshape(`${M}.${layer}.mlp.gate.weight`, [6, 16])(tensors as Tensors);
+    expect(conflictsOf({ tensors, config: { ...config, model_type: 'inkling_text', n_shared_experts: 2 } })).toEqual([]);
+    expect(conflictsOf({ tensors, config: { ...config, n_shared_experts: 2 } }).map(({ code }) => code)).toEqual([
+      'E_ROUTER_SHAPE',
+      'E_ROUTER_SHAPE',
+    ]);
+  });
+
   test('a router stored the other way round, known by the hidden size', () => {
     const { tensors, config } = of('olmoe');
     for (const layer of [0, 1, 2]) reshape(`${M}.${layer}.mlp.gate.weight`, [16, 4])(tensors as Tensors);

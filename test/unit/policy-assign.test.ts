@@ -53,7 +53,7 @@ const taken = (text: string, tensors: readonly PolicyTensor[] = MOE) => {
 describe('defaults', () => {
   const cases = [
     ['model.layers.0.self_attn.q_proj.weight', 'weight', { kind: 'average', dtype: null }],
-    ['model.layers.0.mlp.gate.e_score_correction_bias F32', 'correction bias', { kind: 'average', dtype: 'stored' }],
+    ['model.layers.0.mlp.gate.e_score_correction_bias F32', 'correction bias', { kind: 'average', dtype: 'stored-or-wider' }],
     ['model.rotary_emb.inv_freq F32', 'buffer', { kind: 'equal', dtype: 'stored', unequal: 'E_BUFFERS_DIFFER' }],
     ['layers.0.attention.freqs_cis C64', 'buffer', { kind: 'equal', unequal: 'E_BUFFERS_DIFFER' }],
     ['model.embeddings.position_ids I64', 'integer', { kind: 'equal', unequal: 'E_INTEGERS_DIFFER' }],
@@ -191,7 +191,7 @@ describe('treatments', () => {
   it('router goes before the other policies, for all that decides routing', () => {
     const { at } = assign(MOE, { ...policies('layers=0:use=oldest'), router: 'newest' });
     expect(at('model.layers.0.mlp.gate.weight').member).toBe(2);
-    expect(at('model.layers.0.mlp.gate.e_score_correction_bias')).toMatchObject({ kind: 'member', member: 2, dtype: 'stored' });
+    expect(at('model.layers.0.mlp.gate.e_score_correction_bias')).toMatchObject({ kind: 'member', member: 2, dtype: 'stored-or-wider' });
     expect(at('model.layers.0.mlp.shared_experts.up_proj.weight').member).toBe(0);
   });
 
@@ -211,7 +211,7 @@ describe('treatments', () => {
   it('averaging a correction bias by a policy keeps its dtype', () => {
     expect(assign(MOE, { router: 'average' }).at('model.layers.0.mlp.gate.e_score_correction_bias')).toMatchObject({
       kind: 'average',
-      dtype: 'stored',
+      dtype: 'stored-or-wider',
       policy: 0,
     });
   });
@@ -260,7 +260,7 @@ describe('treatments', () => {
       mtp: false,
       tensors: 4,
       bytes: 40,
-      treatment: 'average, sma, dtype kept',
+      treatment: 'average, sma, dtype never narrowed',
       policy: null,
     });
   });

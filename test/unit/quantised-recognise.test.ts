@@ -181,6 +181,7 @@ describe('what is wrong with a quantised checkpoint', () => {
 
   it('a configuration that quantises as it loads says nothing of what is stored', async () => {
     for (const quantization_config of [
+      {},
       { quant_method: 'bitsandbytes', load_in_4bit: true },
       { quant_method: 'compressed-tensors', config_groups: {}, kv_cache_scheme: { num_bits: 8 } },
       { quant_method: 'compressed-tensors', format: 'dense', config_groups: { g: { weights: {} } } },

@@ -1,10 +1,15 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { roundingTable } from '../../src/cli/text/rounding-table.ts';
 import { dtypeByName } from '../../src/dtype.ts';
 import { RoundingTally } from '../../src/engine/rounding.ts';
+import { JournalWriter, readJournal } from '../../src/publish/journal.ts';
+import { systemOf } from '../../src/publish/system.ts';
 import { firstNonfinite } from '../../src/quantised/nonfinite.ts';
 import { scaleFacts } from '../../src/quantised/scale-values.ts';
 import { MXFP4, type RoundingSums } from '../../src/quantised/types.ts';
+import { temporaryFolder } from '../support/checkpoints.ts';
 
 const sums = (role: RoundingSums['role'], error: number, change: number, saturated = 0): RoundingSums => ({
   role,
@@ -62,8 +67,8 @@ describe('how far rounding moved a merge', () => {
     ];
     expect(roundingTable(figures)).toEqual([
       '  quantised anew  tensors     values  rounding / merging',
-      '  expert            1,234  5,000,000               0.031',
-      '  no known role         1         10       nothing moved',
+      '  experts           1,234  5,000,000               0.031',
+      '  unknown               1         10       nothing moved',
     ]);
   });
 });
@@ -96,5 +101,21 @@ describe('where a strip is not finite', () => {
     expect(firstNonfinite(dtypeByName('BF16')!.code, bf16, 3, null)).toEqual({ row: 1, col: 0 });
     expect(firstNonfinite(dtypeByName('BF16')!.code, bf16.subarray(0, 6), 3, null)).toBeNull();
     expect(firstNonfinite(MXFP4, new Uint8Array(64), 64, Uint8Array.of(1, 2, 3, 255))).toEqual({ row: 1, col: 32 });
+  });
+});
+
+describe('the journal', () => {
+  it('keeps what quantising anew moved for a resumed merge, and believes nothing that is not that', async () => {
+    const folder = temporaryFolder();
+    const file = 'model.safetensors';
+    writeFileSync(join(folder.path, file), new Uint8Array(20));
+    const journal = await JournalWriter.open(systemOf({}), folder.path, folder.path, false, 0);
+    const unit = { file, start: 0, end: 10, crc: 7, nonfinite: [], rounding: [sums('expert', 0.1, 1 / 3, 2), sums(null, 0, 0)] };
+    await journal.append(unit);
+    await journal.append({ ...unit, start: 10, end: 20, rounding: [{ ...sums('mlp', 1, 2), error: Number.NaN }] });
+    await journal.close();
+    const { units } = await readJournal(folder.path, folder.path);
+    expect([...units.values()]).toEqual([unit]);
+    folder.remove();
   });
 });

@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import type { FloatDtypeName } from '../../src/dtype.ts';
-import { decodeFloat, encodeFloat } from '../../src/reference/float.ts';
+import { decodeFloats } from '../../src/reference/decode.ts';
+import { decodeFloat, encodeFloat, FLOAT_BYTES } from '../../src/reference/float.ts';
+import { seeded } from '../support/safetensors.ts';
 
 const view = new DataView(new ArrayBuffer(8));
 const code16 = (dtype: FloatDtypeName, value: number) => {
@@ -93,4 +95,18 @@ test('F32 and F64 write canonical NaNs and keep signed zeros and denormals', () 
   expect(wide.getUint32(0, true)).toBe(0x80000001);
   encodeFloat('F64', -0, wide, 0);
   expect(wide.getBigUint64(0, true)).toBe(0x8000000000000000n);
+});
+
+describe('decoding many elements at once', () => {
+  test.each(['BF16', 'F16', 'F32', 'F64'] as const)('gives the numbers of %s one by one, wherever the bytes begin', (dtype) => {
+    const random = seeded(5);
+    const bytes = Uint8Array.from({ length: 8 * 64 + 3 }, () => random(256));
+    for (const start of [0, 1, 2, 3]) {
+      const part = bytes.subarray(start, start + 8 * 64);
+      const view = new DataView(part.buffer, part.byteOffset, part.length);
+      const one = Array.from({ length: part.length / FLOAT_BYTES[dtype] }, (_, i) => decodeFloat(dtype, view, i));
+      expect([...decodeFloats(dtype, part)]).toEqual(one);
+    }
+    expect(decodeFloats(dtype, new Uint8Array(0))).toHaveLength(0);
+  });
 });

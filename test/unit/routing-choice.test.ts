@@ -179,7 +179,8 @@ describe('probes', () => {
 
   it('are as many as the work allows', () => {
     expect(probeCount(1)).toBe(512);
-    expect(probeCount(60 * 10 * 256 * 4096)).toBe(32);
+    expect(probeCount(60 * 10 * 256 * 7168)).toBe(18);
+    expect(probeCount(1e12)).toBe(16);
     expect(probeCount(100e6)).toBe(200);
     // Of real tokens more: the demo's two layers of ten members take any text, a large model some minutes.
     expect(tokenCount(2 * 10 * 8 * 64, 64)).toBe(262144);

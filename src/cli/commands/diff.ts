@@ -1,30 +1,28 @@
-import { writeFile } from 'node:fs/promises';
 import { type DiffOptions, diff } from '../../diff/diff.ts';
-import { toMergeError } from '../../publish/io-error.ts';
 import type { Selection } from '../../trajectory/types.ts';
-import { type Context, writeJson } from '../context.ts';
+import type { Context } from '../context.ts';
 import { warningText } from '../error-text.ts';
 import { formatBytes } from '../format.ts';
 import { interruptible } from '../interrupt.ts';
+import { type ReportOutputFlags, reportOutput } from '../report.ts';
 import { splitSelection } from '../run-options.ts';
 import { diffText } from '../text/diff-text.ts';
 
-interface DiffFlags extends Omit<DiffOptions, 'inputs' | 'select' | 'roles'>, Selection {
+interface DiffFlags extends Omit<DiffOptions, 'inputs' | 'select' | 'roles'>, Selection, ReportOutputFlags {
   readonly role?: DiffOptions['roles'];
   readonly experts?: boolean;
-  readonly out?: string;
-  readonly json?: boolean;
 }
 
 /** `merge diff`. */
 export async function run(context: Context, args: readonly (string | readonly string[])[], flags: DiffFlags): Promise<number> {
   const { out, err } = context.terminal;
-  const { json, out: page, experts, role, ...given } = flags;
+  const { json, out: page, force, quiet, experts, role, ...given } = flags;
   const { select, rest } = splitSelection(given);
   const options = { ...rest, inputs: args[0] as readonly string[], roles: role, select };
+  const print = await reportOutput(context, flags);
   let drawn = false;
   const onProgress = (read: number, total: number): void => {
-    if (!err.tty) return;
+    if (!err.tty || quiet) return;
     err.write(`\r${formatBytes(read)} of ${formatBytes(total)}\u001b[K`);
     drawn = true;
   };
@@ -32,15 +30,10 @@ export async function run(context: Context, args: readonly (string | readonly st
     if (drawn) err.write('\r\u001b[K');
   });
   for (const warning of document.warnings) err.write(warningText(warning, err.colors));
-  if (page !== undefined) {
-    const { diffPage } = await import('../../html/diff-page.ts');
-    try {
-      await writeFile(page, diffPage(document));
-    } catch (error) {
-      throw toMergeError(error, { action: 'write', file: page, side: 'output' });
-    }
-  }
-  if (json) writeJson(context, document);
-  else out.write(diffText(document, out.colors, { columns: out.columns(), experts: experts === true }));
+  await print({
+    document,
+    text: () => diffText(document, out.colors, { columns: out.columns(), experts: experts === true }),
+    page: async () => (await import('../../html/diff-page.ts')).diffPage(document),
+  });
   return 0;
 }

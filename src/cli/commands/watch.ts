@@ -1,18 +1,20 @@
 import { MergeError } from '../../errors.ts';
 import { planDocument, type WatchEvent, type WatchOptions, type WatchSummary, watch } from '../../index.ts';
+import type { Policy } from '../../policy/types.ts';
 import type { Selection } from '../../trajectory/types.ts';
 import { type Context, writeJson } from '../context.ts';
 import { asFailure, errorDocument } from '../error-text.ts';
 import { interruptible } from '../interrupt.ts';
 import { createProgress, type ProgressMode } from '../progress.ts';
 import { splitSelection } from '../run-options.ts';
-import { mergedLine, watchLine } from '../text/watch-text.ts';
+import { mergedLine, treatmentText, watchLine } from '../text/watch-text.ts';
 
 /** Options of `watch` as commander leaves them. */
-interface WatchFlags extends Omit<WatchOptions, 'run' | 'output' | 'select' | 'window'>, Selection {
+interface WatchFlags extends Omit<WatchOptions, 'run' | 'output' | 'select' | 'window' | 'policies'>, Selection {
   readonly output?: string;
   /** Members of a window, which the library calls `last`. */
   readonly window?: number;
+  readonly policy?: readonly Policy[];
   readonly json?: boolean;
   readonly quiet?: boolean;
   readonly progress?: ProgressMode;
@@ -25,9 +27,14 @@ export async function run(context: Context, args: readonly (string | readonly st
   const { json, quiet } = flags;
   const options = watchOptions(args[0] as string, flags);
   const progress = createProgress(flags.progress ?? (quiet ? 'none' : 'auto'), terminal);
+  let table = '';
   const onEvent = (event: WatchEvent): void => {
     if (event.type === 'merge' && flags.progress !== 'json') {
       progress.event(event.event);
+      if (event.event.type !== 'plan' || quiet) return;
+      const treatments = treatmentText(event.event.plan);
+      if (treatments !== table) terminal.err.write(treatments);
+      table = treatments;
       return;
     }
     progress.end();
@@ -46,14 +53,14 @@ export async function run(context: Context, args: readonly (string | readonly st
 }
 
 function watchOptions(run: string, flags: WatchFlags): WatchOptions {
-  const { output, window, json, quiet, progress, debug, ...given } = flags;
+  const { output, window, policy, json, quiet, progress, debug, ...given } = flags;
   if (output === undefined) throw new MergeError('E_USAGE', 'no folder for the merges is given', { help: 'Name one with -o DIR.' });
   if (json && !given.once) {
     const help = 'Add --once, read history.jsonl in the folder of the merges, or use --progress json.';
     throw new MergeError('E_USAGE', '--json is one document at the end, and a watch has no end', { help });
   }
   const { select, rest } = splitSelection({ ...given, ...(window === undefined ? {} : { last: window }) });
-  return { ...rest, run, output, ...(select === undefined ? {} : { select }) };
+  return { ...rest, run, output, ...(select === undefined ? {} : { select }), ...(policy === undefined ? {} : { policies: policy }) };
 }
 
 function summaryDocument({ failed, ...summary }: WatchSummary): object {

@@ -1,5 +1,6 @@
 import type { RoundingFigure } from '../../quantised/types.ts';
 import { formatCount, formatTable } from '../format.ts';
+import { roleWords } from './role-words.ts';
 
 /**
  * How far quantising anew moved the merged values of each role, over how far merging moved them from the newest member; two spaces in. Nothing where
@@ -10,7 +11,7 @@ export function roundingTable(figures: readonly RoundingFigure[]): string[] {
   const rows = [
     ['quantised anew', 'tensors', 'values', 'rounding / merging'],
     ...figures.map(({ role, tensors, elements, ratio }) => [
-      role ?? 'no known role',
+      role === null ? 'unknown' : roleWords(role),
       formatCount(tensors),
       formatCount(elements),
       ratio === null ? 'nothing moved' : ratio.toPrecision(2),

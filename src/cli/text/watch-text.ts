@@ -1,7 +1,9 @@
+import type { Plan } from '../../plan/types.ts';
 import type { WatchEvent } from '../../watch/types.ts';
 import { asFailure, errorText } from '../error-text.ts';
 import { formatCount, formatSeconds, plural, printable } from '../format.ts';
 import type { Colors } from '../terminal.ts';
+import { treatmentLines } from './treatment-table.ts';
 
 /** What a watch says on stderr of an event; empty where it says nothing. */
 export function watchLine(event: WatchEvent, colors: Colors): string {
@@ -25,6 +27,13 @@ export function watchLine(event: WatchEvent, colors: Colors): string {
     default:
       return '';
   }
+}
+
+/** What the merge of a round does with tensors of which role; empty where all of them are treated alike. An accumulator treats them as its merge does. */
+export function treatmentText({ outputs }: Pick<Plan, 'outputs'>): string {
+  return treatmentLines(outputs.at(-1)!.treatments)
+    .map((line) => `${line}\n`)
+    .join('');
 }
 
 /** What a watch prints on stdout when a merge is there. */

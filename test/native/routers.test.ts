@@ -52,8 +52,8 @@ describe('the router report of the demo run', () => {
       const { drift, midpoint, identity, overall } = report.layers[l]!;
       expect(drift[0]!.relative).toBeCloseTo(relative, 12);
       expect(drift[0]!.cosine).toBeCloseTo(cosine, 12);
-      expect(drift[0]!.worst.expert).toBe(expert);
-      expect(drift[0]!.worst.relative).toBeCloseTo(row, 12);
+      expect(drift[0]!.worst?.expert).toBe(expert);
+      expect(drift[0]!.worst?.relative).toBeCloseTo(row, 12);
       expect(midpoint).toMatchObject({ expert });
       expect(midpoint.least).toBeCloseTo(least, 12);
       expect(midpoint.mean).toBeCloseTo(mean, 12);
@@ -188,13 +188,15 @@ describe('what is not known', () => {
     rows[4] = rows[4]!.map((v, i) => (i === 3 ? Number.NaN : v));
     const paths = writeMoeRun(temporaryFolder(), [a!, [b![0]!, { ...b![1]!, rows }]]);
     const report = await routers({ inputs: paths });
-    expect(report.warnings).toEqual([{ code: 'W_ROUTER', message: `model.layers.1.mlp.gate.weight of ${paths[1]} holds NaN (expert 4)` }]);
+    expect(report.warnings).toEqual([
+      { code: 'W_ROUTER', message: `model.layers.1.mlp.gate.weight of ${paths[1]} holds NaN or infinity, 1 number` },
+    ]);
     expect(report.verdict).toMatchObject({
       kind: 'look',
       findings: [expect.stringMatching('holds NaN'), expect.anything(), expect.anything(), expect.anything()],
     });
     expect(JSON.stringify(report.verdict)).not.toMatch(/NaN %|Infinity/);
-    expect(report.layers[1]!.drift[0]!.relative).toBeNull();
+    expect(report.layers[1]!.drift[0]!.relative).toBeGreaterThan(0.1);
     expect(report.layers[0]!.drift[0]!.relative).toBeGreaterThan(0.1);
   });
 });

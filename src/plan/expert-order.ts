@@ -1,0 +1,31 @@
+import type { Conflict, Warning } from '../errors.ts';
+import { routerConflicts } from '../routers/conflicts.ts';
+import type { PlannedTensors } from './tensors.ts';
+import type { PlanMember } from './types.ts';
+
+/** What there is to say of the order of experts, for each output. */
+export interface ExpertOrder {
+  readonly conflicts: readonly Conflict[];
+  /** [K] */
+  readonly warnings: readonly (readonly Warning[])[];
+}
+
+/**
+ * Whether the experts of some layer changed places between members that an output averages. All members are compared at once; only where that finds
+ * something, each output with its own alone.
+ */
+export async function expertOrder(planned: PlannedTensors, members: readonly PlanMember[], signal?: AbortSignal): Promise<ExpertOrder> {
+  const averaging = planned.treatments.map((own) => (averagesExperts(planned, own) ? own.uses : null));
+  const none = averaging.map(() => []);
+  const checkpointsOf = (uses: readonly boolean[]) => members.filter((_, m) => uses[m]).map((m) => m.checkpoint);
+  const any = members.map((_, m) => averaging.some((uses) => uses?.[m]));
+  const together = await routerConflicts(checkpointsOf(any), signal);
+  if (together.conflicts.length + together.warnings.length === 0) return { conflicts: [], warnings: none };
+  const found = [];
+  for (const uses of averaging) found.push(uses === null ? null : await routerConflicts(checkpointsOf(uses), signal));
+  return { conflicts: found.flatMap((f) => f?.conflicts ?? []), warnings: found.map((f) => f?.warnings ?? []) };
+}
+
+function averagesExperts({ policyTensors }: PlannedTensors, { treatments, of }: PlannedTensors['treatments'][number]): boolean {
+  return policyTensors.some(({ role: { role } }, i) => role === 'expert' && treatments[of[i]!]!.kind === 'average');
+}

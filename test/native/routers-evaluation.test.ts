@@ -1,0 +1,135 @@
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { average } from '../../src/average.ts';
+import { ByteReader } from '../../src/checkpoint/byte-reader.ts';
+import { openCheckpoint } from '../../src/checkpoint/open.ts';
+import { routers } from '../../src/routers/routers.ts';
+import { mergeError, temporaryFolder } from '../support/safetensors.ts';
+
+const MOE = 'demo/runs/moe';
+const given = (work: string) => ({ inputs: [MOE], select: { last: 3 }, work });
+
+/** An evaluator that knows the models by the names of their folders; the newest checkpoint is `other`. */
+const scores = (average: string, newest: string, oldest: string, other: string) =>
+  `case {model} in */average) echo '${average}';; */newest) echo '${newest}';; */oldest) echo '${oldest}';; *) echo '${other}';; esac; :`;
+
+async function tensors(path: string): Promise<Map<string, string>> {
+  const { shards } = await openCheckpoint(path);
+  const reader = new ByteReader();
+  const found = new Map<string, string>();
+  for (const { path: file, header } of shards) {
+    for (const [row, name] of header.tensors.names.entries()) {
+      const begin = header.tensors.begin[row]!;
+      const bytes = await reader.read(file, header.dataStart + begin, header.tensors.end[row]! - begin);
+      found.set(name, bytes.toString('hex'));
+    }
+  }
+  await reader.close();
+  return found;
+}
+
+describe('scores of averaged, newest and oldest routers', () => {
+  it("are of merges that differ in their routers alone, and have the members' own", async () => {
+    const work = temporaryFolder();
+    await routers({ ...given(work), eval: 'echo 1; :', keep: true });
+    const [folder, ...others] = readdirSync(work);
+    expect(others).toEqual([]);
+    const made = join(work, folder!);
+    expect(readdirSync(made).sort()).toEqual(['average', 'newest', 'oldest']);
+    const merged = join(work, 'merged');
+    await average({ inputs: [MOE], select: { last: 3 }, output: merged });
+    const plain = await tensors(merged);
+    expect(await tensors(join(made, 'average'))).toEqual(plain);
+    for (const [variant, step] of [
+      ['newest', 6000],
+      ['oldest', 5600],
+    ] as const) {
+      const own = await tensors(`${MOE}/checkpoint-${step}`);
+      for (const [name, bytes] of await tensors(join(made, variant))) {
+        expect(bytes === (name.endsWith('.mlp.gate.weight') ? own : plain).get(name), name).toBe(true);
+      }
+    }
+  });
+
+  it('are reported with paired errors, and what they say of averaging', async () => {
+    const work = temporaryFolder();
+    const items = (...values: number[]) =>
+      JSON.stringify({ score: values.reduce((a, b) => a + b, 0) / values.length, stderr: 0.5, items: values });
+    const command = scores(items(1, 2, 3), items(1.1, 2.1, 3.1), items(1.2, 2.1, 3), items(2, 3, 4));
+    const { evaluation, verdict } = await routers({ ...given(work), eval: command });
+    expect(readdirSync(work)).toEqual([]);
+    expect(evaluation).toMatchObject({
+      command,
+      goal: 'lower',
+      scores: [
+        { router: 'average', score: 2, stderr: 0.5, items: 3 },
+        { router: 'newest', items: 3 },
+        { router: 'oldest', items: 3 },
+        { router: 'unmerged', score: 3, items: 3 },
+      ],
+    });
+    const [newest, oldest, unmerged] = evaluation!.differences;
+    expect(newest).toMatchObject({ router: 'newest', paired: true, mean: expect.closeTo(0.1, 12), error: expect.closeTo(0, 12) });
+    // 0.2, 0.1, 0: mean 0.1, standard deviation 0.1.
+    expect(oldest).toMatchObject({
+      router: 'oldest',
+      paired: true,
+      mean: expect.closeTo(0.1, 12),
+      error: expect.closeTo(0.1 / Math.sqrt(3), 12),
+    });
+    expect(unmerged).toMatchObject({ router: 'unmerged', mean: expect.closeTo(1, 12) });
+    expect(verdict.kind).toBe('measured');
+    expect(verdict.headline).toMatch(
+      /^Averaged routers score at least as well as any member's: the others are worse by up to 0\.1000 ± 0\.\d+, 10\.0 % of what merging gained\.$/,
+    );
+  });
+
+  it.each([
+    [
+      'a choice that is clearly better',
+      scores('{"score":2,"stderr":0.01}', '{"score":1.5,"stderr":0.01}', '3', '4'),
+      'look',
+      /^The newest routers score better on the averaged weights than averaged ones, by 0\.5000 ± 0\.0141\.$/,
+    ],
+    [
+      'one that is not clearly better',
+      scores('{"score":2,"stderr":0.1}', '{"score":1.9,"stderr":0.1}', '{"score":2,"stderr":0.1}', '4'),
+      'measured',
+      /^Averaging the routers does no harm that can be measured here: the choice of router changes the score by 0\.1000 ± 0\.1414, 5\.0 % of what merging gained\.$/,
+    ],
+    [
+      'scores without errors',
+      scores('2', '1', '3', '4'),
+      'measured',
+      /without standard errors nobody can say which differences are chance/,
+    ],
+  ])('say so of %s', async (_, command, kind, headline) => {
+    const { verdict } = await routers({ ...given(temporaryFolder()), eval: command });
+    expect(verdict.kind).toBe(kind);
+    expect(verdict.headline).toMatch(headline);
+  });
+
+  it('take higher for better where that is the goal', async () => {
+    const command = scores('{"score":2,"stderr":0.01}', '{"score":1.5,"stderr":0.01}', '{"score":2.5,"stderr":0.01}', '1');
+    const { verdict } = await routers({ ...given(temporaryFolder()), eval: command, goal: 'higher' });
+    expect(verdict.headline).toBe('The oldest routers score better on the averaged weights than averaged ones, by 0.5000 ± 0.0141.');
+  });
+
+  it('leave nothing behind when the evaluator fails, or the work is ended', async () => {
+    const work = temporaryFolder();
+    const error = await mergeError(() => routers({ ...given(work), eval: 'exit 2; :' }));
+    expect(error).toMatchObject({ code: 'E_EVALUATOR', message: expect.stringContaining('exit code 2') });
+    expect(readdirSync(work)).toEqual([]);
+    const controller = new AbortController();
+    const onProgress = (progress: { type: string; text?: string }) => {
+      if (progress.text?.startsWith('evaluating')) setTimeout(() => controller.abort('enough'), 50);
+    };
+    await expect(routers({ ...given(work), eval: 'sleep 60; :' }, { signal: controller.signal, onProgress })).rejects.toBe('enough');
+    expect(readdirSync(work)).toEqual([]);
+  });
+
+  it('need a folder that can be written', async () => {
+    expect((await mergeError(() => routers({ ...given('/nowhere'), eval: 'echo 1; :' }))).code).toBe('E_IO');
+  });
+});
