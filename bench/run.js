@@ -18,6 +18,7 @@ const BENCHES = [
   'latency',
   'memory',
   'outputs',
+  'fp8',
   'gram',
   'windows',
   'dtypes',

@@ -16,18 +16,6 @@ constexpr std::size_t kBlockBytes = std::size_t{512} << 10;
 constexpr std::size_t kMostBlock = 4096;
 constexpr std::size_t kBlockGrain = 64;
 
-// Whether weight x element is exact in float64 for every finite element of the dtype; a fused multiply-add then rounds once where the separate
-// operations round once too. The range of exponents keeps the product clear of underflow and overflow.
-bool product_is_exact(double weight, std::uint8_t dtype) {
-  if (weight == 0) return true;
-  const double magnitude = std::fabs(weight);
-  if (magnitude < 0x1p-64 || magnitude > 0x1p64) return false;
-  int exponent = 0;
-  const double fraction = std::frexp(magnitude, &exponent);  // in [0.5, 1)
-  const double scaled = std::ldexp(fraction, 53 - float_precision(dtype));
-  return scaled == std::floor(scaled);
-}
-
 double load_any(std::uint8_t dtype, const void* base, std::size_t index) {
   switch (dtype) {
     case kBF16: return load_element<kBF16>(base, index);
@@ -118,7 +106,7 @@ void Combiner::add_group(const double* rows, const std::vector<std::size_t>& out
     for (const std::size_t n : group.members) {
       const double weight = rows[k * job_->inputs + n];
       group.weights.push_back(weight);
-      exact = exact && product_is_exact(weight, in);
+      exact = exact && product_is_exact(weight, precision_of(in));
     }
   }
   int out = encoding_of(job_->out_dtype[segment_ * job_->outputs.size() + outputs[0]]);
@@ -172,7 +160,7 @@ bool Combiner::run_groups(std::size_t count, const void* const* inputs, std::uin
     for (std::size_t i = 0; i < group.outputs.size() && group.small >= 0; ++i) {
       constexpr double kOne = 1;  // the scale of the row
       const auto encode = kernels_.quant.encode[group.small];
-      nonfinite = encode({1, count, count}, sums + i * block_, &kOne, outputs[group.outputs[i]], count) || nonfinite;
+      nonfinite = encode({1, count, count}, sums + i * block_, &kOne, outputs[group.outputs[i]], count, nullptr) || nonfinite;
     }
   }
   return nonfinite;

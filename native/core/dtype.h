@@ -1,6 +1,7 @@
 // The float dtypes and the encodings of quantised values. The codes are those of src/dtype.ts; conversions live beside the kernels.
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 
@@ -41,7 +42,30 @@ inline std::uint64_t encoded_bytes(std::uint8_t code, std::uint64_t elements) {
   return code == kMxfp4Code ? elements / 2 : elements * float_size(code);
 }
 
-// Significant bits of the mantissa of a wide float, the hidden one included.
-inline int float_precision(std::uint8_t code) { return code == kBF16 ? 8 : code == kF16 ? 11 : code == kF32 ? 24 : 53; }
+// Significant bits of the mantissa, the hidden one included.
+inline int precision_of(std::uint8_t code) {
+  switch (code) {
+    case kBF16: return 8;
+    case kF16: return 11;
+    case kF32: return 24;
+    case kF64: return 53;
+    case kMxfp4Code: return 2;
+    case kF8E4M3Code:
+    case kF8E4M3FnuzCode: return 4;
+    default: return 3;
+  }
+}
+
+// Whether weight x element is exact in float64 for every finite element of so many significant bits, and a range of exponents as float32 has it; a fused
+// multiply-add then rounds once where the separate operations round once too. The range of the weight keeps the product clear of underflow and overflow.
+inline bool product_is_exact(double weight, int precision) {
+  if (weight == 0) return true;
+  const double magnitude = std::fabs(weight);
+  if (magnitude < 0x1p-64 || magnitude > 0x1p64 || precision > 53) return false;
+  int exponent = 0;
+  const double fraction = std::frexp(magnitude, &exponent);  // in [0.5, 1)
+  const double scaled = std::ldexp(fraction, 53 - precision);
+  return scaled == std::floor(scaled);
+}
 
 }  // namespace ckpt

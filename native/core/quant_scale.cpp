@@ -39,8 +39,9 @@ std::uint32_t bits_of(std::uint8_t dtype, float value) {
 
 // ceil(log2(x)) of a positive number.
 int ceil_log2(double x) {
-  int exponent = 0;
-  return std::frexp(x, &exponent) == 0.5 ? exponent - 1 : exponent;
+  const std::uint64_t bits = bits_as<std::uint64_t>(x);
+  if (bits < std::uint64_t{1} << 52) return -1022;  // denormal: beyond what any scale holds
+  return static_cast<int>(bits >> 52) - 1023 + static_cast<int>((bits & 0xfffffffffffffu) != 0);
 }
 
 }  // namespace
@@ -54,8 +55,10 @@ double scale_value(std::uint8_t dtype, std::uint32_t bits) {
   if (dtype == kF32) return static_cast<double>(bits_as<float>(bits));
   if (dtype == kBF16) return static_cast<double>(bits_as<float>(bits << 16));
   if (dtype == kF16) return static_cast<double>(half_to_float(static_cast<std::uint16_t>(bits)));
-  return bits == 255 ? std::numeric_limits<double>::quiet_NaN() : std::ldexp(1.0, static_cast<int>(bits) - 127);
+  return bits == 255 ? std::numeric_limits<double>::quiet_NaN() : bits_as<double>(std::uint64_t{bits + 1023 - 127} << 52);
 }
+
+int scale_precision(std::uint8_t dtype) { return is_e8m0(dtype) ? 1 : precision_of(dtype); }
 
 Scale make_scale(const ScaleRule& rule, double amax, std::uint8_t zero) {
   const double wanted = amax / kLargest[rule.encoding - kFloatCodes];

@@ -15,6 +15,9 @@ struct Scale {
 std::uint32_t load_scale_bits(std::uint8_t dtype, const std::uint8_t* from, std::size_t index);
 double scale_value(std::uint8_t dtype, std::uint32_t bits);
 
+// Significant bits of a scale of this dtype.
+int scale_precision(std::uint8_t dtype);
+
 // What a new scale is made for.
 struct ScaleRule {
   int encoding;          // the kernels' index of a small float

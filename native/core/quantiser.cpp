@@ -51,8 +51,11 @@ void Quantiser::choose_members(std::size_t k) {
   first_.assign(1, {members_[0].n, 1.0});
   own_amax_ = std::isnan(job.amax[at_]);
   may_copy_ = std::fabs(sum - 1) <= kSumTolerance && !is_wide_float(job.out_encoding[at_]);
+  exact_ = true;
   for (const Member& member : members_) {
     const std::size_t from = task_.strip * job.inputs + member.n;
+    const int bits = precision_of(job.encoding[from]) + (job.scale_file[from] < 0 ? 0 : scale_precision(job.scale_dtype[from]));
+    exact_ = exact_ && job.encoding[from] != kF64 && product_is_exact(member.weight, bits);
     may_copy_ = may_copy_ && job.encoding[from] == job.out_encoding[at_] && job.scale_file[from] >= 0 &&
                 same_scale_dtype(job.scale_dtype[from], job.out_scale_dtype[at_]);
   }
@@ -79,8 +82,9 @@ Codes Quantiser::codes_of(std::size_t n, const Piece& piece, double weight) {
   return {sources_[n].codes + encoded_bytes(code, piece.row * cols + piece.col), encoded_bytes(code, cols), scales.data(), weight};
 }
 
-// Fills values_ and peaks_ with the merged piece. True where some value is not finite; the peaks are then those of the finite ones.
-bool Quantiser::merge(const Piece& piece) {
+// Fills values_ and peaks_ with the merged piece. True where some value is not finite; the peaks are then those of the finite ones. `last`: the piece is not
+// merged again, so its change is measured while the newest member is at hand, where it is the last of the sum.
+bool Quantiser::merge(const Piece& piece, bool last) {
   auto* values = reinterpret_cast<double*>(values_.data());
   peaks_.resize((piece.cols - 1) / piece.block + 1);
   codes_.clear();
@@ -90,7 +94,9 @@ bool Quantiser::merge(const Piece& piece) {
     const auto code_of = [&](std::size_t member) { return job_->encoding[task_.strip * job_->inputs + (*merging_)[member].n]; };
     std::size_t end = i + 1;
     while (end < codes_.size() && code_of(end) == code_of(i)) ++end;
-    nonfinite = kernels_.quant.accumulate[encoding_of(code_of(i))](panel(piece), &codes_[i], end - i, i == 0, values, peaks_.data());
+    change_measured_ = last && end == codes_.size() && static_cast<std::int32_t>(merging_->back().n) == job_->newest[at_];
+    const auto sum = (exact_ ? kernels_.quant.accumulate_exact : kernels_.quant.accumulate)[encoding_of(code_of(i))];
+    nonfinite = sum(panel(piece), &codes_[i], end - i, i == 0, values, peaks_.data(), change_measured_ ? change_lanes_ : nullptr);
     i = end;
   }
   if (nonfinite) finite_peaks(piece);
@@ -178,7 +184,7 @@ void Quantiser::quantise_blocks(const Piece& whole, std::uint8_t* codes, std::ui
   double peak = 0;
   if (first_pass) {
     for_each_part(whole, [&](const Piece& part) {
-      nonfinite = merge(part) || nonfinite;
+      nonfinite = merge(part, one_panel && codes != nullptr) || nonfinite;
       for (const double each : peaks_) peak = std::max(peak, each);
     });
     figures->amax = std::max(figures->amax, peak);
@@ -188,10 +194,10 @@ void Quantiser::quantise_blocks(const Piece& whole, std::uint8_t* codes, std::ui
   find_scales(whole, copied, nonfinite, scales);
   if (codes == nullptr) return;
   for_each_part(whole, [&](const Piece& part) {
-    if (!one_panel) merge(part);
+    if (!one_panel) merge(part, true);
     if (!first_pass) figures->amax = std::max(figures->amax, peaks_[0]);
     encode(part, codes, copied, figures);
-    measure(part, codes);
+    measure_change(part);
   });
 }
 

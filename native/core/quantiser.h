@@ -59,7 +59,7 @@ class Quantiser {
   Panel panel(const Piece& piece) const;
   Codes codes_of(std::size_t n, const Piece& piece, double weight);
   void choose_members(std::size_t k);
-  bool merge(const Piece& piece);
+  bool merge(const Piece& piece, bool last);
   void finite_peaks(const Piece& piece);
   bool same_block(const Piece& piece) const;
   std::uint64_t piece_end(std::uint64_t col, std::uint64_t rows) const;
@@ -70,7 +70,7 @@ class Quantiser {
   Scale copied_scale(std::uint64_t block) const;
   std::uint8_t zero_scale(std::uint64_t block) const;
   void encode(const Piece& piece, std::uint8_t* codes, bool copied, QuantFigures* figures);
-  void measure(const Piece& piece, const std::uint8_t* codes);
+  void measure_change(const Piece& piece);
   void dequantise(const Piece& piece, std::uint8_t* codes, QuantFigures* figures);
   void store_wide(const double* values, std::size_t count, std::uint8_t* to) const;
 
@@ -92,6 +92,8 @@ class Quantiser {
   bool may_copy_ = false;               // members are encoded as the output is
   bool own_amax_ = false;
   const std::vector<Member>* merging_ = nullptr;
+  bool exact_ = false;                  // all products of weights and values are exact
+  bool change_measured_ = false;        // by the kernel that merged the piece
   double error_lanes_[kLanes];
   double change_lanes_[kLanes];
 

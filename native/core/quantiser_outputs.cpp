@@ -108,7 +108,12 @@ void Quantiser::encode(const Piece& piece, std::uint8_t* codes, bool copied, Qua
   }
   const auto* values = reinterpret_cast<const double*>(values_.data());
   const int kind = encoding_of(code) - kFloatCodes;
-  if (!kernels_.quant.encode[kind](panel(piece), values, out_scales_.data(), codes + start, stride)) return;
+  double lanes[kLanes];
+  std::copy_n(error_lanes_, kLanes, lanes);
+  if (!kernels_.quant.encode[kind](panel(piece), values, out_scales_.data(), codes + start, stride, lanes)) {
+    std::copy_n(lanes, kLanes, error_lanes_);
+    return;
+  }
   for (std::uint64_t r = 0; r < piece.rows; ++r) {
     for (std::uint64_t from = 0, b = 0; from < piece.cols; from += piece.block, ++b) {
       const std::uint64_t count = std::min(piece.block, piece.cols - from);
@@ -116,17 +121,13 @@ void Quantiser::encode(const Piece& piece, std::uint8_t* codes, bool copied, Qua
       figures->saturated += encode_with_care(kind, values + r * piece.cols + from, count, out_scales_[b], row, from);
     }
   }
+  kernels_.quant.distance[encoding_of(code)](panel(piece), {codes + start, stride, out_scales_.data(), 1}, values, error_lanes_);
 }
 
-void Quantiser::measure(const Piece& piece, const std::uint8_t* codes) {
-  const auto* values = reinterpret_cast<const double*>(values_.data());
-  const std::uint8_t code = job_->out_encoding[at_];
-  const std::uint64_t cols = job_->cols[task_.strip];
-  const std::uint8_t* start = codes + encoded_bytes(code, piece.row * cols + piece.col);
-  const Codes written{start, encoded_bytes(code, cols), out_scales_.data(), 1};
-  kernels_.quant.distance[encoding_of(code)](panel(piece), written, values, error_lanes_);
-  if (job_->newest[at_] < 0) return;
+void Quantiser::measure_change(const Piece& piece) {
+  if (job_->newest[at_] < 0 || change_measured_) return;
   const auto newest = static_cast<std::size_t>(job_->newest[at_]);
+  const auto* values = reinterpret_cast<const double*>(values_.data());
   const int encoding = encoding_of(job_->encoding[task_.strip * job_->inputs + newest]);
   kernels_.quant.distance[encoding](panel(piece), codes_of(newest, piece, 1), values, change_lanes_);
 }
@@ -134,7 +135,7 @@ void Quantiser::measure(const Piece& piece, const std::uint8_t* codes) {
 void Quantiser::dequantise(const Piece& whole, std::uint8_t* codes, QuantFigures* figures) {
   const std::size_t size = float_size(job_->out_encoding[at_]);
   for_each_part(whole, [&](const Piece& piece) {
-    merge(piece);
+    merge(piece, false);
     for (const double peak : peaks_) figures->amax = std::max(figures->amax, peak);
     if (codes == nullptr) return;
     const auto* values = reinterpret_cast<const double*>(values_.data());
@@ -171,7 +172,7 @@ void Quantiser::transpose(std::size_t k, std::uint64_t first, std::uint64_t cols
       const bool whole = in_block == job.block_cols[s] && left > in_block;
       const std::uint64_t width = whole ? left / in_block * in_block : std::min(in_block, left);
       const Piece piece{block_row, row, rows, col, width, job.block_cols[s]};
-      merge(piece);
+      merge(piece, false);
       for (const double peak : peaks_) figures->amax = std::max(figures->amax, peak);
       store_wide(reinterpret_cast<const double*>(values_.data()), rows * width, turned_.data());
       for (std::uint64_t c = 0; c < width; ++c) {

@@ -14,7 +14,7 @@ inline void widen(const KernelTable& kernels, std::uint8_t dtype, const void* fr
   constexpr double kOne = 1;
   double peak = 0;
   const Codes codes{from, count, &kOne, kOne};
-  kernels.quant.accumulate[encoding_of(dtype)]({1, count, count}, &codes, 1, true, to, &peak);
+  kernels.quant.accumulate[encoding_of(dtype)]({1, count, count}, &codes, 1, true, to, &peak, nullptr);
 }
 
 }  // namespace ckpt

@@ -70,12 +70,17 @@ struct Codes {
   double weight;
 };
 
+// values [rows x cols] = weight x (code x scale) summed over the members, in order; added to what is there unless `first`. In `peaks` [blocks] the largest
+// magnitude of each block. True where some value is not finite; the peaks are then unspecified. `lanes`, unless null, as in distance, of the last member.
+using QuantSum = bool (*)(const Panel& panel, const Codes* members, std::size_t count, bool first, double* values, double* peaks, double* lanes);
+
 struct QuantKernels {
-  // values [rows x cols] = weight x (code x scale) summed over the members, in order; added to what is there unless `first`. In `peaks` [blocks] the
-  // largest magnitude of each block. True where some value is not finite; the peaks are then unspecified.
-  bool (*accumulate[kEncodings])(const Panel& panel, const Codes* members, std::size_t count, bool first, double* values, double* peaks);
+  QuantSum accumulate[kEncodings];
+  // The same where weight x code x scale is exact in float64 for each member: a product less, and fused with its addition; null for F64.
+  QuantSum accumulate_exact[kEncodings];
   // Codes of float32(value / scale), `stride` bytes from row to row. True where some is not finite or out of range; those codes are then unspecified.
-  bool (*encode[kSmallFloats])(const Panel& panel, const double* values, const double* scales, void* codes, std::size_t stride);
+  // `lanes`, unless null, as in distance, of what the codes written stand for; unspecified too where true is returned.
+  bool (*encode[kSmallFloats])(const Panel& panel, const double* values, const double* scales, void* codes, std::size_t stride, double* lanes);
   // Adds (code x scale - value)^2 to the lanes, column i of a block to lane i mod kLanes; block by block, each row by row.
   void (*distance[kEncodings])(const Panel& panel, const Codes& member, const double* values, double* lanes);
 };

@@ -45,8 +45,40 @@ constexpr double kUnit = Encoding == kFloatCodes + kE4M3 ? 256 : Encoding == kFl
 
 #endif
 
-template <int Encoding>
-bool accumulate(const Panel& panel, const Codes* members, std::size_t count, bool first, double* values, double* peaks) {
+#if !defined(CKPT_NO_VECTORS)
+
+// Vectors that together are the lanes of a distance; part p of a step belongs to the p-th of them, round and round.
+constexpr int kRound = static_cast<int>(kVectors);
+static_assert(kParts % kRound == 0 && kStep == kParts * kWidth, "a step is whole rounds");
+
+struct Lanes {
+  Double part[kRound];
+
+  void load(const double* from) {
+    for (int d = 0; d < kRound; ++d) part[d] = load_vector(from + static_cast<std::size_t>(d) * kWidth);
+  }
+  void store(double* to) const {
+    for (int d = 0; d < kRound; ++d) store_vector(to + static_cast<std::size_t>(d) * kWidth, part[d]);
+  }
+  // The squares of x scale - value.
+  inline void add_squares(const Wide& x, Double scale, const Wide& value) {
+    for (int p = 0; p < kParts; ++p) {
+      const Double difference = sub(mul(x.part[p], scale), value.part[p]);
+      part[p % kRound] = add(part[p % kRound], mul(difference, difference));
+    }
+  }
+};
+
+#endif
+
+inline void add_square(double* lanes, std::size_t column, double x, double value) {
+  const double difference = x - value;
+  double& lane = lanes[column % kLanes];
+  lane = lane + difference * difference;
+}
+
+template <int Encoding, bool Exact, bool Measured>
+bool accumulate_panel(const Panel& panel, const Codes* members, std::size_t count, bool first, double* values, double* peaks, double* lanes) {
   bool finite = true;
   for (std::size_t from = 0, b = 0; from < panel.cols; from += panel.block, ++b) {
     const std::size_t to = panel.cols - from < panel.block ? panel.cols : from + panel.block;
@@ -54,36 +86,51 @@ bool accumulate(const Panel& panel, const Codes* members, std::size_t count, boo
 #if !defined(CKPT_NO_VECTORS)
     Double largest = broadcast(0);
     Double nan = broadcast(0);
+    const Double last_scale = broadcast(members[count - 1].scales[b] * kUnit<Encoding>);
 #endif
     for (std::size_t r = 0; r < panel.rows; ++r) {
       double* row = values + r * panel.cols;
       std::size_t i = from;
 #if !defined(CKPT_NO_VECTORS)
+      Lanes sums;
+      if (Measured) sums.load(lanes);
       for (; i + kStep <= to; i += kStep) {
         Wide sum;
+        Wide x;
         for (int part = 0; part < kParts; ++part) sum.part[part] = broadcast(kStart);
         if (!first) sum = load_double(row + i);
         for (std::size_t n = 0; n < count; ++n) {
           const unsigned char* at = code_at<Encoding>(static_cast<const unsigned char*>(members[n].codes) + r * members[n].stride, i);
           __builtin_prefetch(at + (to - from));
-          const Wide x = load_codes<Encoding>(at);
-          const Double scale = broadcast(members[n].scales[b] * kUnit<Encoding>);
-          const Double weight = broadcast(members[n].weight);
-          for (int part = 0; part < kParts; ++part) sum.part[part] = add(sum.part[part], mul(weight, mul(x.part[part], scale)));
+          x = load_codes<Encoding>(at);
+          const double scale = members[n].scales[b] * kUnit<Encoding>;
+          if (Exact) {
+            const Double factor = broadcast(members[n].weight * scale);
+            for (int part = 0; part < kParts; ++part) sum.part[part] = fused(x.part[part], factor, sum.part[part]);
+          } else {
+            for (int part = 0; part < kParts; ++part) {
+              sum.part[part] = add(sum.part[part], mul(broadcast(members[n].weight), mul(x.part[part], broadcast(scale))));
+            }
+          }
         }
+        if (Measured) sums.add_squares(x, last_scale, sum);
         for (int part = 0; part < kParts; ++part) {
           largest = larger_magnitude(largest, sum.part[part]);
           nan = add(nan, sub(sum.part[part], sum.part[part]));  // x - x is NaN for infinity and NaN
         }
         store_double(row + i, sum);
       }
+      if (Measured) sums.store(lanes);
 #endif
       for (; i < to; ++i) {
         double sum = first ? kStart : row[i];
+        double x = 0;
         for (std::size_t n = 0; n < count; ++n) {
           const void* codes = static_cast<const unsigned char*>(members[n].codes) + r * members[n].stride;
-          sum = sum + members[n].weight * (load_value<Encoding>(codes, i) * members[n].scales[b]);
+          x = load_value<Encoding>(codes, i) * members[n].scales[b];
+          sum = sum + members[n].weight * x;
         }
+        if (Measured) add_square(lanes, i - from, x, sum);
         row[i] = sum;
         peak = magnitude_of(sum) > peak ? magnitude_of(sum) : peak;
         finite = finite && sum - sum == 0;
@@ -99,6 +146,12 @@ bool accumulate(const Panel& panel, const Codes* members, std::size_t count, boo
   return !finite;
 }
 
+template <int Encoding, bool Exact>
+bool accumulate(const Panel& panel, const Codes* members, std::size_t count, bool first, double* values, double* peaks, double* lanes) {
+  return (lanes == nullptr ? accumulate_panel<Encoding, Exact, false> : accumulate_panel<Encoding, Exact, true>)(panel, members, count, first, values, peaks,
+                                                                                                                lanes);
+}
+
 #if !defined(CKPT_NO_VECTORS)
 
 // Quotients by a power of two are products with its inverse, exactly: the same real number, rounded alike. (Both have to be normal.)
@@ -108,21 +161,38 @@ inline bool inverse_is_exact(double scale) {
   return (bits & 0xfffffffffffffu) == 0 && exponent > 1 && exponent < 2045;
 }
 
-template <int Kind, bool Multiply>
-inline void encode_steps(const double* from, std::size_t count, Double divisor, void* row, std::size_t column, Worst* worst) {
+// float32(value / scale). Dividing takes longer than all the rest, so other scales are multiplied by their rounded inverse first: as float32 that is the
+// quotient or a neighbour of it, and their codes differ only where the middle between two codes is one of them. There, it is divided after all. (Scales are at
+// least 2^-149: the inverse is finite.)
+template <bool Powers>
+inline Single quotients(const Wide& value, double scale) {
+  const Double inverse = broadcast(1 / scale);
+  Wide x;
+  for (int part = 0; part < kParts; ++part) x.part[part] = mul(value.part[part], inverse);
+  const Single narrowed = narrow(x);
+  if (Powers || !near_code(narrowed)) return narrowed;
+  for (int part = 0; part < kParts; ++part) x.part[part] = div(value.part[part], broadcast(scale));
+  return narrow(x);
+}
+
+template <int Kind, bool Powers, bool Measured>
+inline void encode_steps(const double* from, std::size_t count, double scale, unsigned char* row, std::size_t column, Worst* worst, double* lanes) {
+  Lanes sums;
+  if (Measured) sums.load(lanes);
   for (std::size_t i = 0; i + kStep <= count; i += kStep) {
-    Wide x = load_double(from + i);
-    for (int part = 0; part < kParts; ++part) x.part[part] = Multiply ? mul(x.part[part], divisor) : div(x.part[part], divisor);
-    const Single narrowed = narrow(x);
+    const Wide value = load_double(from + i);
+    const Single narrowed = quotients<Powers>(value, scale);
     worst->see(narrowed);
-    store_small<Kind>(const_cast<unsigned char*>(code_at<kFloatCodes + Kind>(row, column + i)), narrowed);
+    const Single stored = store_small<Kind>(row + (Kind == kE2M1 ? (column + i) / 2 : column + i), narrowed);
+    if (Measured) sums.add_squares(widen(stored), broadcast(scale), value);
   }
+  if (Measured) sums.store(lanes);
 }
 
 #endif
 
-template <int Kind>
-bool encode(const Panel& panel, const double* values, const double* scales, void* codes, std::size_t stride) {
+template <int Kind, bool Measured>
+bool encode_panel(const Panel& panel, const double* values, const double* scales, void* codes, std::size_t stride, double* lanes) {
   bool in_range = true;
 #if !defined(CKPT_NO_VECTORS)
   Worst worst;
@@ -134,11 +204,8 @@ bool encode(const Panel& panel, const double* values, const double* scales, void
       unsigned char* out = static_cast<unsigned char*>(codes) + r * stride;
       std::size_t i = from;
 #if !defined(CKPT_NO_VECTORS)
-      if (inverse_is_exact(scales[b])) {
-        encode_steps<Kind, true>(row + from, to - from, broadcast(1 / scales[b]), out, from, &worst);
-      } else {
-        encode_steps<Kind, false>(row + from, to - from, broadcast(scales[b]), out, from, &worst);
-      }
+      const auto steps = inverse_is_exact(scales[b]) ? encode_steps<Kind, true, Measured> : encode_steps<Kind, false, Measured>;
+      steps(row + from, to - from, scales[b], out, from, &worst, lanes);
       i += (to - from) / kStep * kStep;
 #endif
       for (; i < to; ++i) {
@@ -147,6 +214,7 @@ bool encode(const Panel& panel, const double* values, const double* scales, void
         const bool number = quotient - quotient == 0;
         in_range = number && float_to_small<Kind>(quotient, &code) == Fit::in_range && in_range;
         store_code<Kind>(out, i, code);
+        if (Measured) add_square(lanes, i - from, small_to_double<Kind>(code) * scales[b], row[i]);
       }
     }
   }
@@ -156,15 +224,13 @@ bool encode(const Panel& panel, const double* values, const double* scales, void
   return !in_range;
 }
 
+template <int Kind>
+bool encode(const Panel& panel, const double* values, const double* scales, void* codes, std::size_t stride, double* lanes) {
+  return (lanes == nullptr ? encode_panel<Kind, false> : encode_panel<Kind, true>)(panel, values, scales, codes, stride, lanes);
+}
+
 template <int Encoding>
 void distance(const Panel& panel, const Codes& member, const double* values, double* lanes) {
-#if !defined(CKPT_NO_VECTORS)
-  // Vectors that together are the lanes; part p of a step belongs to the p-th of them, round and round.
-  constexpr int kRound = static_cast<int>(kVectors);
-  static_assert(kParts % kRound == 0 && kStep == kParts * kWidth, "a step is whole rounds");
-  Wide sums;
-  for (int d = 0; d < kRound; ++d) sums.part[d] = load_vector(lanes + static_cast<std::size_t>(d) * kWidth);
-#endif
   for (std::size_t from = 0, b = 0; from < panel.cols; from += panel.block, ++b) {
     const std::size_t to = panel.cols - from < panel.block ? panel.cols : from + panel.block;
     for (std::size_t r = 0; r < panel.rows; ++r) {
@@ -172,37 +238,31 @@ void distance(const Panel& panel, const Codes& member, const double* values, dou
       const unsigned char* codes = static_cast<const unsigned char*>(member.codes) + r * member.stride;
       std::size_t i = from;
 #if !defined(CKPT_NO_VECTORS)
+      Lanes sums;
+      sums.load(lanes);
       const Double scale = broadcast(member.scales[b] * kUnit<Encoding>);
-      for (; i + kStep <= to; i += kStep) {
-        const Wide x = load_codes<Encoding>(code_at<Encoding>(codes, i));
-        const Wide value = load_double(row + i);
-        for (int part = 0; part < kParts; ++part) {
-          const Double difference = sub(mul(x.part[part], scale), value.part[part]);
-          sums.part[part % kRound] = add(sums.part[part % kRound], mul(difference, difference));
-        }
-      }
-      if (i == to) continue;
-      for (int d = 0; d < kRound; ++d) store_vector(lanes + static_cast<std::size_t>(d) * kWidth, sums.part[d]);
+      for (; i + kStep <= to; i += kStep) sums.add_squares(load_codes<Encoding>(code_at<Encoding>(codes, i)), scale, load_double(row + i));
+      sums.store(lanes);
 #endif
-      for (; i < to; ++i) {
-        const double difference = load_value<Encoding>(codes, i) * member.scales[b] - row[i];
-        double& lane = lanes[(i - from) % kLanes];
-        lane = lane + difference * difference;
-      }
-#if !defined(CKPT_NO_VECTORS)
-      for (int d = 0; d < kRound; ++d) sums.part[d] = load_vector(lanes + static_cast<std::size_t>(d) * kWidth);
-#endif
+      for (; i < to; ++i) add_square(lanes, i - from, load_value<Encoding>(codes, i) * member.scales[b], row[i]);
     }
   }
-#if !defined(CKPT_NO_VECTORS)
-  for (int d = 0; d < kRound; ++d) store_vector(lanes + static_cast<std::size_t>(d) * kWidth, sums.part[d]);
-#endif
 }
 
-#define CKPT_EACH_ENCODING(F) \
-  { F<kBF16>, F<kF16>, F<kF32>, F<kF64>, F<4 + kE5M2>, F<4 + kE4M3>, F<4 + kE5M2Fnuz>, F<4 + kE4M3Fnuz>, F<4 + kE2M1> }
-#define CKPT_QUANT \
-  { CKPT_EACH_ENCODING(accumulate), {encode<kE5M2>, encode<kE4M3>, encode<kE5M2Fnuz>, encode<kE4M3Fnuz>, encode<kE2M1>}, CKPT_EACH_ENCODING(distance) }
+template <int Encoding>
+constexpr QuantSum kSum = accumulate<Encoding, false>;
+template <int Encoding>
+constexpr QuantSum kExactSum = accumulate<Encoding, true>;
+
+#define CKPT_NARROW(F) F<kBF16>, F<kF16>, F<kF32>
+#define CKPT_SMALL(F) F<4 + kE5M2>, F<4 + kE4M3>, F<4 + kE5M2Fnuz>, F<4 + kE4M3Fnuz>, F<4 + kE2M1>
+#define CKPT_QUANT                                                                                 \
+  {                                                                                                \
+    {CKPT_NARROW(kSum), kSum<kF64>, CKPT_SMALL(kSum)},                                             \
+    {CKPT_NARROW(kExactSum), nullptr, CKPT_SMALL(kExactSum)},                                      \
+    {encode<kE5M2>, encode<kE4M3>, encode<kE5M2Fnuz>, encode<kE4M3Fnuz>, encode<kE2M1>},           \
+    {CKPT_NARROW(distance), distance<kF64>, CKPT_SMALL(distance)}                                  \
+  }
 
 }  // namespace
 }  // namespace ckpt

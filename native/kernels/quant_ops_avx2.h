@@ -9,6 +9,15 @@ namespace {
 
 inline Double div(Double x, Double y) { return _mm256_div_pd(x, y); }
 inline Double larger_magnitude(Double largest, Double x) { return larger(largest, _mm256_andnot_pd(_mm256_set1_pd(-0.0), x)); }
+// Whether some number is next to, or on, one with few bits: a code, or the middle between two.
+inline bool near_code(const Single& x) {
+  const auto near = [](__m256 half) {
+    const __m256i low = _mm256_and_si256(_mm256_add_epi32(_mm256_castps_si256(half), _mm256_set1_epi32(1)), _mm256_set1_epi32(0x7fff));
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(3), low);
+  };
+  return _mm256_movemask_epi8(_mm256_or_si256(near(x.a), near(x.b))) != 0;
+}
+
 inline double largest_of(Double x) {
   const __m128d two = _mm_max_pd(_mm256_castpd256_pd128(x), _mm256_extractf128_pd(x, 1));
   return _mm_cvtsd_f64(_mm_max_sd(two, _mm_unpackhi_pd(two, two)));
@@ -46,8 +55,9 @@ inline Single load_small(const void* from) {
   return {_mm256_cvtph_ps(_mm256_castsi256_si128(halves)), _mm256_cvtph_ps(_mm256_extracti128_si256(halves, 1))};
 }
 
+// The nearest codes, and the numbers that they stand for.
 template <int Kind>
-inline __m256i small_codes(__m256 x) {
+inline __m256i small_codes(__m256 x, __m256* values) {
   using Format = SmallFormat<Kind>;
   constexpr int kDropped = 23 - Format::kMantissa;
   const auto all = [](std::uint32_t value) { return _mm256_set1_epi32(static_cast<int>(value)); };
@@ -55,19 +65,25 @@ inline __m256i small_codes(__m256 x) {
   const __m256i magnitude = _mm256_and_si256(bits, all(0x7fffffffu));
   const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(magnitude, kDropped), all(1));
   const __m256i rounded = _mm256_add_epi32(_mm256_add_epi32(magnitude, all((1u << (kDropped - 1)) - 1)), odd);
-  const __m256i normal = _mm256_sub_epi32(_mm256_srli_epi32(rounded, kDropped), all(Format::kRebias));
+  const __m256i kept = _mm256_srli_epi32(rounded, kDropped);
+  const __m256i normal = _mm256_sub_epi32(kept, all(Format::kRebias));
   const __m256 shifted = _mm256_add_ps(_mm256_castsi256_ps(magnitude), _mm256_castsi256_ps(all(Format::kMagic)));
   const __m256i small = _mm256_sub_epi32(_mm256_castps_si256(shifted), all(Format::kMagic));
-  const __m256i code = _mm256_blendv_epi8(normal, small, _mm256_cmpgt_epi32(all(Format::kNormal), magnitude));
+  const __m256i denormal = _mm256_cmpgt_epi32(all(Format::kNormal), magnitude);
+  const __m256i code = _mm256_blendv_epi8(normal, small, denormal);
+  const __m256 small_value = _mm256_sub_ps(shifted, _mm256_castsi256_ps(all(Format::kMagic)));
+  const __m256 value = _mm256_blendv_ps(_mm256_castsi256_ps(_mm256_slli_epi32(kept, kDropped)), small_value, _mm256_castsi256_ps(denormal));
+  *values = _mm256_or_ps(value, _mm256_castsi256_ps(_mm256_andnot_si256(all(0x7fffffffu), bits)));
   const __m256i sign = _mm256_and_si256(_mm256_srli_epi32(bits, Kind == kE2M1 ? 28 : 24), all(Format::kSign));
   if constexpr (Format::kFnuz) return _mm256_or_si256(code, _mm256_andnot_si256(_mm256_cmpeq_epi32(code, _mm256_setzero_si256()), sign));
   return _mm256_or_si256(code, sign);
 }
 
 template <int Kind>
-inline void store_small(void* to, const Single& x) {
+inline Single store_small(void* to, const Single& x) {
+  Single values;
   // packus works within 128-bit lanes; the permutation puts its quarters in order
-  const __m256i words = _mm256_permute4x64_epi64(_mm256_packus_epi32(small_codes<Kind>(x.a), small_codes<Kind>(x.b)), 0xd8);
+  const __m256i words = _mm256_permute4x64_epi64(_mm256_packus_epi32(small_codes<Kind>(x.a, &values.a), small_codes<Kind>(x.b, &values.b)), 0xd8);
   if constexpr (Kind == kE2M1) {
     const __m256i pairs = _mm256_and_si256(_mm256_or_si256(words, _mm256_srli_epi32(words, 12)), _mm256_set1_epi32(0xff));
     const __m128i packed = _mm_packus_epi32(_mm256_castsi256_si128(pairs), _mm256_extracti128_si256(pairs, 1));
@@ -75,6 +91,7 @@ inline void store_small(void* to, const Single& x) {
   } else {
     _mm_storeu_si128(static_cast<__m128i*>(to), _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1)));
   }
+  return values;
 }
 
 }  // namespace

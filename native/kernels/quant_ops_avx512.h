@@ -9,6 +9,15 @@ namespace {
 
 inline Double div(Double x, Double y) { return _mm512_div_pd(x, y); }
 inline Double larger_magnitude(Double largest, Double x) { return larger(largest, _mm512_abs_pd(x)); }
+// Whether some number is next to, or on, one with few bits: a code, or the middle between two.
+inline bool near_code(const Single& x) {
+  const auto near = [](__m512 half) {
+    const __m512i low = _mm512_and_si512(_mm512_add_epi32(_mm512_castps_si512(half), _mm512_set1_epi32(1)), _mm512_set1_epi32(0x7fff));
+    return _mm512_cmple_epu32_mask(low, _mm512_set1_epi32(2));
+  };
+  return (near(x.a) | near(x.b)) != 0;
+}
+
 inline double largest_of(Double x) { return _mm512_reduce_max_pd(x); }
 
 template <int Kind>
@@ -46,8 +55,9 @@ inline Single load_small(const void* from) {
   return {_mm512_cvtph_ps(_mm512_castsi512_si256(halves)), _mm512_cvtph_ps(_mm512_extracti64x4_epi64(halves, 1))};
 }
 
+// The nearest codes, and the numbers that they stand for.
 template <int Kind>
-inline __m512i small_codes(__m512 x) {
+inline __m512i small_codes(__m512 x, __m512* values) {
   using Format = SmallFormat<Kind>;
   constexpr int kDropped = 23 - Format::kMantissa;
   const auto all = [](std::uint32_t value) { return _mm512_set1_epi32(static_cast<int>(value)); };
@@ -55,27 +65,33 @@ inline __m512i small_codes(__m512 x) {
   const __m512i magnitude = _mm512_and_si512(bits, all(0x7fffffffu));
   const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(magnitude, kDropped), all(1));
   const __m512i rounded = _mm512_add_epi32(_mm512_add_epi32(magnitude, all((1u << (kDropped - 1)) - 1)), odd);
-  const __m512i normal = _mm512_sub_epi32(_mm512_srli_epi32(rounded, kDropped), all(Format::kRebias));
+  const __m512i kept = _mm512_srli_epi32(rounded, kDropped);
+  const __m512i normal = _mm512_sub_epi32(kept, all(Format::kRebias));
   const __m512 shifted = _mm512_add_ps(_mm512_castsi512_ps(magnitude), _mm512_castsi512_ps(all(Format::kMagic)));
   const __mmask16 denormal = _mm512_cmplt_epu32_mask(magnitude, all(Format::kNormal));
   const __m512i code = _mm512_mask_sub_epi32(normal, denormal, _mm512_castps_si512(shifted), all(Format::kMagic));
+  const __m512i normal_value = _mm512_slli_epi32(kept, kDropped);
+  const __m512 value = _mm512_mask_sub_ps(_mm512_castsi512_ps(normal_value), denormal, shifted, _mm512_castsi512_ps(all(Format::kMagic)));
+  *values = _mm512_or_ps(value, _mm512_castsi512_ps(_mm512_andnot_si512(all(0x7fffffffu), bits)));
   const __m512i sign = _mm512_and_si512(_mm512_srli_epi32(bits, Kind == kE2M1 ? 28 : 24), all(Format::kSign));
   if constexpr (Format::kFnuz) return _mm512_mask_or_epi32(code, _mm512_test_epi32_mask(code, code), code, sign);
   return _mm512_or_si512(code, sign);
 }
 
 template <int Kind>
-inline void store_small(void* to, const Single& x) {
-  const auto half = [](void* at, __m512 value) {
-    const __m512i codes = small_codes<Kind>(value);
+inline Single store_small(void* to, const Single& x) {
+  Single values;
+  const auto half = [](void* at, __m512 value, __m512* stored) {
+    const __m512i codes = small_codes<Kind>(value, stored);
     if constexpr (Kind == kE2M1) {
       _mm_storel_epi64(static_cast<__m128i*>(at), _mm512_cvtepi64_epi8(_mm512_or_si512(codes, _mm512_srli_epi64(codes, 28))));
     } else {
       _mm_storeu_si128(static_cast<__m128i*>(at), _mm512_cvtepi32_epi8(codes));
     }
   };
-  half(to, x.a);
-  half(static_cast<char*>(to) + (Kind == kE2M1 ? 8 : 16), x.b);
+  half(to, x.a, &values.a);
+  half(static_cast<char*>(to) + (Kind == kE2M1 ? 8 : 16), x.b, &values.b);
+  return values;
 }
 
 }  // namespace

@@ -9,6 +9,15 @@ namespace {
 
 inline Double div(Double x, Double y) { return vdivq_f64(x, y); }
 inline Double larger_magnitude(Double largest, Double x) { return larger(largest, vabsq_f64(x)); }
+// Whether some number is next to, or on, one with few bits: a code, or the middle between two.
+inline bool near_code(const Single& x) {
+  const auto near = [](float32x4_t half) {
+    const uint32x4_t low = vandq_u32(vaddq_u32(vreinterpretq_u32_f32(half), vdupq_n_u32(1)), vdupq_n_u32(0x7fff));
+    return vcleq_u32(low, vdupq_n_u32(2));
+  };
+  return vmaxvq_u32(vorrq_u32(near(x.a), near(x.b))) != 0;
+}
+
 inline double largest_of(Double x) { return vmaxvq_f64(x); }
 
 template <int Kind>
@@ -44,26 +53,33 @@ inline Single load_small(const void* from) {
   return {vcvt_f32_f16(vget_low_f16(x)), vcvt_high_f32_f16(x)};
 }
 
+// The nearest codes, and the numbers that they stand for.
 template <int Kind>
-inline uint16x4_t small_codes(float32x4_t x) {
+inline uint16x4_t small_codes(float32x4_t x, float32x4_t* values) {
   using Format = SmallFormat<Kind>;
   constexpr int kDropped = 23 - Format::kMantissa;
   const uint32x4_t bits = vreinterpretq_u32_f32(x);
   const uint32x4_t magnitude = vandq_u32(bits, vdupq_n_u32(0x7fffffffu));
   const uint32x4_t odd = vandq_u32(vshrq_n_u32(magnitude, kDropped), vdupq_n_u32(1));
   const uint32x4_t rounded = vaddq_u32(vaddq_u32(magnitude, vdupq_n_u32((1u << (kDropped - 1)) - 1)), odd);
-  const uint32x4_t normal = vsubq_u32(vshrq_n_u32(rounded, kDropped), vdupq_n_u32(Format::kRebias));
+  const uint32x4_t kept = vshrq_n_u32(rounded, kDropped);
+  const uint32x4_t normal = vsubq_u32(kept, vdupq_n_u32(Format::kRebias));
   const float32x4_t shifted = vaddq_f32(vreinterpretq_f32_u32(magnitude), vreinterpretq_f32_u32(vdupq_n_u32(Format::kMagic)));
   const uint32x4_t small = vsubq_u32(vreinterpretq_u32_f32(shifted), vdupq_n_u32(Format::kMagic));
-  const uint32x4_t code = vbslq_u32(vcltq_u32(magnitude, vdupq_n_u32(Format::kNormal)), small, normal);
+  const uint32x4_t denormal = vcltq_u32(magnitude, vdupq_n_u32(Format::kNormal));
+  const uint32x4_t code = vbslq_u32(denormal, small, normal);
+  const float32x4_t small_value = vsubq_f32(shifted, vreinterpretq_f32_u32(vdupq_n_u32(Format::kMagic)));
+  const float32x4_t value = vbslq_f32(denormal, small_value, vreinterpretq_f32_u32(vshlq_n_u32(kept, kDropped)));
+  *values = vbslq_f32(vdupq_n_u32(0x7fffffffu), value, x);
   uint32x4_t sign = vandq_u32(vshrq_n_u32(bits, Kind == kE2M1 ? 28 : 24), vdupq_n_u32(Format::kSign));
   if constexpr (Format::kFnuz) sign = vbicq_u32(sign, vceqzq_u32(code));
   return vmovn_u32(vorrq_u32(code, sign));
 }
 
 template <int Kind>
-inline void store_small(void* to, const Single& x) {
-  const uint16x8_t words = vcombine_u16(small_codes<Kind>(x.a), small_codes<Kind>(x.b));
+inline Single store_small(void* to, const Single& x) {
+  Single values;
+  const uint16x8_t words = vcombine_u16(small_codes<Kind>(x.a, &values.a), small_codes<Kind>(x.b, &values.b));
   if constexpr (Kind == kE2M1) {
     const uint32x4_t pairs = vreinterpretq_u32_u16(words);
     const uint16x4_t packed = vmovn_u32(vorrq_u32(pairs, vshrq_n_u32(pairs, 12)));
@@ -72,6 +88,7 @@ inline void store_small(void* to, const Single& x) {
   } else {
     vst1_u8(static_cast<std::uint8_t*>(to), vmovn_u16(words));
   }
+  return values;
 }
 
 }  // namespace

@@ -1,17 +1,19 @@
 import { describe, expect, test } from 'vitest';
-import type { FloatDtypeName } from '../../src/dtype.ts';
+import type { AveragedDtypeName } from '../../src/dtype.ts';
 import { loadBinding } from '../../src/native/load.ts';
 import { expectAsTwin, expectBytes, randomElements, randomSource, runJob, type SegmentData } from '../support/native-job.ts';
 
-const FLOATS: readonly FloatDtypeName[] = ['BF16', 'F16', 'F32', 'F64'];
+const FLOATS: readonly AveragedDtypeName[] = ['BF16', 'F16', 'F32', 'F64'];
 const isas = loadBinding().cpuInfo().available;
+
+const FP8 = ['F8_E4M3', 'F8_E5M2', 'F8_E4M3FNUZ', 'F8_E5M2FNUZ'] as const;
 
 /** Sizes around vector steps (1 to 32 elements), compute blocks (4096) and tiles. */
 const SIZES = [0, 1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 4095, 4096, 4097];
 
 function segmentsOf(
-  members: readonly FloatDtypeName[],
-  out: readonly FloatDtypeName[],
+  members: readonly AveragedDtypeName[],
+  out: readonly AveragedDtypeName[],
   sizes: readonly number[],
   seed: number,
   wild: boolean,
@@ -43,6 +45,18 @@ describe.each(isas)('kernels of %s', (isa) => {
     expectAsTwin(await runJob(segments, weights, { lead: 3, engine: { isa } }), segments, weights);
   });
 
+  test.each(FP8)('%s from and to every dtype, in one read', async (dtype) => {
+    const out: AveragedDtypeName[] = [dtype, 'BF16', 'F64', ...FP8, dtype, 'F32'];
+    const weights = [out.map((_, i) => [0.3, i % 2 === 0 ? -0.5 : 0, 1.2])];
+    const alike = segmentsOf([dtype, dtype, dtype], out, [0, 1, 33, 4100], 8, true);
+    const mixed = segmentsOf([dtype, 'BF16', 'F32'], out, [65, 700], 9, true);
+    const widened = segmentsOf(['BF16', 'BF16', 'BF16'], out, [4097], 10, true);
+    const segments = [...alike, ...mixed, ...widened];
+    for (const tileBytes of [0, 1000]) {
+      expectAsTwin(await runJob(segments, weights, { lead: 1, engine: { isa, tileBytes } }), segments, weights);
+    }
+  });
+
   test('members of different dtypes', async () => {
     const weights = [
       [
@@ -56,7 +70,7 @@ describe.each(isas)('kernels of %s', (isa) => {
 
   test('seventy members', async () => {
     const weights = [[Array.from({ length: 70 }, (_, i) => (i + 1) / 2485)]];
-    const segments = segmentsOf(new Array<FloatDtypeName>(70).fill('BF16'), ['BF16'], [300], 5, false);
+    const segments = segmentsOf(new Array<AveragedDtypeName>(70).fill('BF16'), ['BF16'], [300], 5, false);
     expectAsTwin(await runJob(segments, weights, { engine: { isa } }), segments, weights);
   });
 
@@ -72,7 +86,7 @@ describe.each(isas)('kernels of %s', (isa) => {
 
 test('merging identical checkpoints gives back their bytes, whatever their number', async () => {
   for (const n of [2, 3, 6, 7, 10]) {
-    for (const dtype of ['BF16', 'F16', 'F32'] as const) {
+    for (const dtype of ['BF16', 'F16', 'F32', ...FP8] as const) {
       const bytes = randomElements(dtype, 5000, randomSource(n));
       const segment = { count: 5000, members: Array.from({ length: n }, () => ({ dtype, bytes })), out: [dtype] };
       const { outputs } = await runJob([segment], [[new Array<number>(n).fill(1 / n)]]);
@@ -104,6 +118,20 @@ test('a copied segment takes the bytes of one member to every output', async () 
     expect(result.bytesWritten).toBe(2 * 2 * 2399 + 1000 * (4 + 2));
     expect(result.bytesRead).toBe(2 * 2399 + 2 * 4000);
   }
+});
+
+test('finite sums too large for FP8 saturate where the format has no infinity but a NaN to spare, and are counted apart', async () => {
+  const bytes = new Uint8Array(Float32Array.of(448, 464, 465, -1e6, 1e39, 1).buffer);
+  const segment: SegmentData = { count: 6, members: [{ dtype: 'F32', bytes }], out: FP8 };
+  const { outputs, result } = await runJob([segment], [FP8.map(() => [1])]);
+  expect(outputs.map((out) => Buffer.from(out).toString('hex'))).toEqual(['7e7e7efe7f38', '5f5f5ffc7c3c', '808080808040', '636363808040']);
+  expect(result.nonfinite).toEqual([
+    { cell: 0, member: -4, nan: 0, inf: 1, saturated: 0 },
+    { cell: 0, member: -3, nan: 0, inf: 4, saturated: 0 },
+    { cell: 0, member: -2, nan: 0, inf: 1, saturated: 0 },
+    { cell: 0, member: -1, nan: 0, inf: 0, saturated: 2 },
+    { cell: 0, member: 0, nan: 0, inf: 1, saturated: 0 },
+  ]);
 });
 
 describe('non-finite values', () => {

@@ -164,6 +164,11 @@ export function randomElements(dtype: AveragedDtypeName, count: number, random: 
   const bytes = new Uint8Array(count * size);
   const view = new DataView(bytes.buffer);
   for (let i = 0; i < count; i++) {
+    if (size === 1) {
+      // Codes of any kind when wild, else from 2^-4 to 2^2, which all 8-bit dtypes have.
+      bytes[i] = wild ? random() * 256 : (random() < 0.5 ? 0x80 : 0) + 0x30 + random() * 0x10;
+      continue;
+    }
     if (wild && random() < 0.25) {
       for (let b = 0; b < size; b++) bytes[i * size + b] = Math.floor(random() * 256);
       continue;

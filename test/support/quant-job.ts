@@ -37,7 +37,8 @@ export interface Strip extends MatrixShape {
 export interface StripSettings {
   readonly mode?: InputMode;
   readonly engine?: Partial<NativeEngineOptions>;
-  readonly change?: (job: RequantiseJob) => RequantiseJob;
+  /** A last change before the call; `path` is that of a member's file. */
+  readonly change?: (job: RequantiseJob, path: (member: number) => string) => RequantiseJob;
 }
 
 export interface StripRun {
@@ -140,7 +141,7 @@ export async function runStrips(strips: readonly Strip[], settings: StripSetting
     cancel: new Int32Array(1),
   };
   try {
-    const result = await engine.requantise(settings.change?.(job) ?? job);
+    const result = await engine.requantise(settings.change?.(job, (member) => dir.file(`in${member}`)) ?? job);
     const written = outputs.map((_, index) => new Uint8Array(readFileSync(dir.file(`out${index}`))));
     const at = new Array<number>(k).fill(3);
     const take = (output: number, length: number) => {
