@@ -154,8 +154,8 @@ function loadProblems(layers: readonly LayerReport[]): string[] {
     if (!crowded && load.dead <= dead) return [];
     const what = crowded
       ? `the busiest expert gets ${load.maxOverMean.toFixed(2)} times the mean load, with members' routers at most ${highest.toFixed(2)} times`
-      : `${plural(load.dead, 'expert')} get no token, with members' routers at most ${dead}`;
-    return [`In ${layerName(layer)} ${what}.`];
+      : `${plural(load.dead, 'expert')} without a token, with members' routers ${dead === 0 ? 'none' : `at most ${dead}`}`;
+    return [`In ${layerName(layer)}: ${what}.`];
   });
 }
 

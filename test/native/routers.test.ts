@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { openCheckpoint } from '../../src/checkpoint/open.ts';
 import { routerConflicts } from '../../src/routers/conflicts.ts';
 import { routers } from '../../src/routers/routers.ts';
+import { verdictOf } from '../../src/routers/verdict.ts';
 import { safetensorsBytes, writeCheckpoint } from '../support/checkpoints.ts';
 import { EXPERTS, f32, type MoeLayer, normals, reordered, someLayers, trained, writeMoeRun } from '../support/moe-run.ts';
 import { mergeError, temporaryFolder } from '../support/safetensors.ts';
@@ -83,6 +84,20 @@ describe('the router report of the demo run', () => {
     expect(report.inputs).toEqual({ kind: 'hidden-states', path: hidden, tokens: 40, seed: null });
     expect(report.layers[0]!.choice).toMatchObject({ tokens: 40, synthetic: false, load: { dead: 0 } });
     expect(report.verdict.kind).toBe('measured');
+    expect(report.verdict.notTested.join()).not.toMatch(/--hidden/);
+    // The same report, had averaging crowded tokens onto one expert of layer 1, or starved one.
+    const [first, second] = report.layers;
+    const had = (load: object) => {
+      const layer = { ...second!, choice: { ...second!.choice!, load: { ...second!.choice!.load!, ...load } } };
+      return verdictOf({ ...report, layers: [first!, layer] }, []);
+    };
+    const highest = Math.max(...second!.choice!.members.map((m) => m.load!.maxOverMean));
+    expect(had({ maxOverMean: 1.49 * highest }).kind).toBe('measured');
+    expect(had({ maxOverMean: 1.51 * highest })).toMatchObject({
+      kind: 'look',
+      headline: expect.stringContaining('spread tokens less evenly'),
+    });
+    expect(had({ dead: 1 }).findings.join()).toContain("In layer 1: 1 expert without a token, with members' routers none.");
     const fewer = await routers({ inputs: [MOE], select: { last: 3 }, hidden, probes: 7 });
     expect(fewer.layers[0]!.choice?.tokens).toBe(7);
   });

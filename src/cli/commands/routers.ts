@@ -28,8 +28,9 @@ export async function run(context: Context, args: readonly (string | readonly st
     // An evaluator prints on stderr as well: what it belongs to stands above it.
     else if (!quiet) err.write(`${drawn ? '\r\u001b[K' : ''}${progress.text}\n`);
   };
-  const report = await interruptible(context.terminal, (signal) => routers(options, { signal, onProgress }));
-  if (drawn) err.write('\r\u001b[K');
+  const report = await interruptible(context.terminal, (signal) => routers(options, { signal, onProgress })).finally(() => {
+    if (drawn) err.write('\r\u001b[K');
+  });
   for (const warning of report.warnings) err.write(warningText(warning, err.colors));
   await print({
     document: report,
