@@ -4,16 +4,30 @@ export type { AverageOptions, RunOptions, WeightedInput } from './average.ts';
 export { average, averageEvents, plan } from './average.ts';
 export type { BenchOptions, BenchReport } from './bench/bench-machine.ts';
 export { benchMachine } from './bench/bench-machine.ts';
-export type { DiffOptions } from './diff/diff.ts';
+export type { DiffOptions, DiffRunOptions } from './diff/diff.ts';
 export { diff } from './diff/diff.ts';
-export type { DiffCell, DiffDocument, DiffFinding, DiffPair, DiffRole, DiffTensor, Distance } from './diff/types.ts';
+export type {
+  DiffCell,
+  DiffDocument,
+  DiffExpertCell,
+  DiffFinding,
+  DiffLayerCell,
+  DiffPair,
+  DiffRole,
+  DiffTensor,
+  DiffUncompared,
+  Distance,
+  FindingKind,
+} from './diff/types.ts';
 export type { DoctorReport } from './doctor/examine.ts';
 export { examine } from './doctor/examine.ts';
 export type { AveragedDtypeName, DtypeName, FloatDtypeName } from './dtype.ts';
 export type { MergedMember, MergedOutput, MergeEvent, MergeResult, ProgressEvent } from './engine/events.ts';
 export type { Conflict, ErrorCode, ErrorDetails, Warning, WarningCode } from './errors.ts';
 export { EXIT, MergeError } from './errors.ts';
-export type { InspectedTensor, Inspection } from './inspect/inspect.ts';
+export { diffPage } from './html/diff-page.ts';
+export { routersPage } from './html/routers-page.ts';
+export type { DtypeTotals, InspectedTensor, Inspection, RoleTotals } from './inspect/inspect.ts';
 export { inspect } from './inspect/inspect.ts';
 export { expectedTime } from './machine/expected-time.ts';
 export { classifier } from './naming/classify.ts';
@@ -24,15 +38,32 @@ export type { PlanDocument } from './plan/document.ts';
 export { planDocument } from './plan/document.ts';
 export type { Plan, PlanMember, PlanOutput } from './plan/types.ts';
 export { parsePolicy } from './policy/parse.ts';
+export { ROLE_GROUPS } from './policy/roles.ts';
 export type { TreatmentRow } from './policy/table.ts';
+export { policyText } from './policy/text.ts';
 export type { Policy, PolicyRequest, RouterUse, Selector, Several, Use } from './policy/types.ts';
+export type { RoundingFigure } from './quantised/types.ts';
 export { readRecipe, recipeJsonSchema } from './recipe/read.ts';
 export type { MachineOptions } from './recipe/run.ts';
 export { planRecipe, recipeEvents, runRecipe } from './recipe/run.ts';
 export type { Purpose, Recipe, RecipeOutput } from './recipe/types.ts';
 export type { RoutersOptions, RoutersProgress, RoutersRunOptions } from './routers/routers.ts';
 export { routers } from './routers/routers.ts';
-export type { RouterReport } from './routers/types.ts';
+export type {
+  Evaluation,
+  IdentitySample,
+  LayerReport,
+  PairIdentity,
+  RouterDrift,
+  RouterReport,
+  RouterVariant,
+  ScoreDifference,
+  VariantScore,
+  Verdict,
+} from './routers/types.ts';
+export { routingFunction } from './routing/functions.ts';
+export { route } from './routing/route.ts';
+export type { LayerChoice, Load, MemberChoice, Routes, RoutingFunction } from './routing/types.ts';
 export type { ScheduleName } from './schedule/registry.ts';
 export type { DecayName, WeightRequest } from './schedule/types.ts';
 export { discoverRun, isRunFolder } from './trajectory/discover.ts';

@@ -17,11 +17,17 @@ import { swappedPlaces } from './swapped.ts';
 import type { DiffDocument, DiffFinding, DiffPair } from './types.ts';
 import { type DiffFilter, type Paired, pairUp } from './units.ts';
 
-export interface DiffOptions extends DiffFilter, TokenSource, Pick<GramOptions, 'threads' | 'memory' | 'io' | 'signal' | 'onProgress'> {
+export interface DiffOptions extends DiffFilter, TokenSource, Pick<GramOptions, 'threads' | 'memory' | 'io'> {
   /** Two checkpoints or more, in the order in which they are compared; or a run folder. */
   readonly inputs: readonly string[];
   /** Which checkpoints of a run folder. */
   readonly select?: Selection | undefined;
+}
+
+export interface DiffRunOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Told of bytes read, and to be read in all. */
+  readonly onProgress?: ((read: number, total: number) => void) | undefined;
 }
 
 /** Checkpoints opened at a time. */
@@ -33,11 +39,11 @@ const OPEN_AT_ONCE = 8;
  * @throws MergeError E_OPTION for fewer than two checkpoints or more than 32, or a filter that leaves nothing; the checkpoints' own errors; with every
  * difference of names and shapes in `details.conflicts` where they are not of one architecture; `signal.reason` on an abort
  */
-export async function diff(options: DiffOptions): Promise<DiffDocument> {
+export async function diff(options: DiffOptions, { signal, onProgress }: DiffRunOptions = {}): Promise<DiffDocument> {
   const started = performance.now();
-  const { threads, memory, io, signal } = options;
+  const { threads, memory, io } = options;
   signal?.throwIfAborted();
-  const { checkpoints, warnings } = await openAll(options);
+  const { checkpoints, warnings } = await openAll(options, signal);
   const paths = checkpoints.map(({ path }) => path);
   if (checkpoints.length < 2 || checkpoints.length > MOST_GRAM_INPUTS) {
     const found = checkpoints.length === 1 ? `only ${paths[0]} is there` : `there are ${checkpoints.length}`;
@@ -50,12 +56,12 @@ export async function diff(options: DiffOptions): Promise<DiffDocument> {
   const { units } = paired;
   const ranges = units.map(({ range }) => range);
   let bytesRead = 0;
-  const onProgress = (read: number, total: number) => {
+  const onRead = (read: number, total: number) => {
     bytesRead = read;
-    options.onProgress?.(read, total);
+    onProgress?.(read, total);
   };
   const machine = { threads, memory, io, signal };
-  const grams = await gramOf(ranges, { ...machine, steps: true, onProgress });
+  const grams = await gramOf(ranges, { ...machine, steps: true, onProgress: onRead });
   const groups = groupUnits(units, grams, checkpoints.length);
   const evidence = { paths, units, grams, groups };
   const findings = findingsOf(evidence, await swappedPlaces(evidence, machine));
@@ -78,8 +84,10 @@ export async function diff(options: DiffOptions): Promise<DiffDocument> {
   };
 }
 
-async function openAll(options: DiffOptions): Promise<{ checkpoints: readonly Checkpoint[]; warnings: readonly Warning[] }> {
-  const { inputs, select, tokensPerStep, batchSchedule, tokensFile, signal } = options;
+async function openAll(
+  { inputs, select, tokensPerStep, batchSchedule, tokensFile }: DiffOptions,
+  signal: AbortSignal | undefined,
+): Promise<{ checkpoints: readonly Checkpoint[]; warnings: readonly Warning[] }> {
   const runs = await Promise.all(inputs.map((path) => isRunFolder(path)));
   if (select === undefined && !runs.includes(true)) {
     const cache = new HeaderCache();
@@ -97,7 +105,8 @@ function refuse({ conflicts, units, uncompared }: Paired): void {
       conflicts.length === 1
         ? first.message
         : `the checkpoints are not of one architecture: ${conflicts.length} differences of names or shapes`;
-    throw new MergeError(first.code, message, {
+    const code = conflicts.every((conflict) => conflict.code === first.code) ? first.code : 'E_CONFLICTS';
+    throw new MergeError(code, message, {
       details: { conflicts },
       help: 'Compare checkpoints of one model; --role and --layers leave out the rest of them.',
     });

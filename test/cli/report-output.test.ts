@@ -79,7 +79,7 @@ describe.each([
 
 it.each([
   ['diff', ['demo/runs/moe/checkpoint-6000'], 2, 'E_OPTION'],
-  ['diff', ['demo/runs/moe/checkpoint-6000', 'demo/runs/dense/checkpoint-6000'], 3, 'E_TENSOR_MISSING'],
+  ['diff', ['demo/runs/moe/checkpoint-6000', 'demo/runs/dense/checkpoint-6000'], 3, 'E_CONFLICTS'],
   ['routers', ['demo/runs/moe/checkpoint-6000'], 2, 'E_OPTION'],
   ['routers', ['demo/runs/dense', '--last', '2'], 3, 'E_NO_ROUTERS'],
   ['routers', ['demo/runs/moe/checkpoint-6000', 'demo/runs/dense/checkpoint-6000'], 3, 'E_NO_ROUTERS'],

@@ -334,7 +334,7 @@ describe('what cannot be compared', () => {
     other.set('lm_head.weight', { shape: [16, 40], values: new Float64Array(640) });
     const inputs = [writeWeights(join(folder, 'a'), trainedMoe(1)), writeWeights(join(folder, 'b'), other)];
     const error = await mergeError(() => diff({ inputs }));
-    expect(error.exitCode).toBe(3);
+    expect([error.code, error.exitCode]).toEqual(['E_CONFLICTS', 3]);
     expect(error.details.conflicts!.map(({ code, tensor }) => [code, tensor])).toEqual(
       expect.arrayContaining([
         ['E_TENSOR_MISSING', 'model.layers.0.mlp.gate.weight'],
@@ -365,6 +365,6 @@ describe('what cannot be compared', () => {
   test('an abort', async () => {
     const inputs = [demo('moe/checkpoint-5800'), demo('moe/checkpoint-6000')];
     const reason = new Error('enough');
-    await expect(diff({ inputs, signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
+    await expect(diff({ inputs }, { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
   });
 });

@@ -26,7 +26,7 @@ export async function run(context: Context, args: readonly (string | readonly st
     err.write(`\r${formatBytes(read)} of ${formatBytes(total)}\u001b[K`);
     drawn = true;
   };
-  const document = await interruptible(context.terminal, (signal) => diff({ ...options, signal, onProgress })).finally(() => {
+  const document = await interruptible(context.terminal, (signal) => diff(options, { signal, onProgress })).finally(() => {
     if (drawn) err.write('\r\u001b[K');
   });
   for (const warning of document.warnings) err.write(warningText(warning, err.colors));
