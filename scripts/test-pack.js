@@ -1,5 +1,5 @@
 // Packs the package (or takes the tarball it is given), looks at what is in it, installs it in an empty folder where there is Node and npm but no compiler, no
-// CMake and no Python, and uses it there: the command line, both entry points, and the loader's message where the binary is missing or damaged.
+// CMake and no Python, and uses it there: the command line, both entry points, reports, and the loader's message where the binary is missing or damaged.
 //   node scripts/test-pack.js [TARBALL]
 import { spawnSync } from 'node:child_process';
 import {
@@ -57,6 +57,7 @@ function main() {
   if (project === null) return;
   checkCommandLine(project, manifest.version);
   checkLibrary(project, manifest.version);
+  checkReports(project);
   checkWithoutBinary(project);
 }
 
@@ -201,13 +202,18 @@ function checkCommandLine(project, version) {
 function checkLibrary(project, version) {
   const script = `
     import assert from 'node:assert/strict';
-    import { average, averageEvents, inspect, MergeError, plan, verify, version } from 'ckpt-merge';
+    import * as library from 'ckpt-merge';
+    const { average, averageEvents, inspect, MergeError, plan, verify, version } = library;
     import { openCheckpoint, readHeader, writeSafetensors } from 'ckpt-merge/safetensors';
     import manifest from 'ckpt-merge/package.json' with { type: 'json' };
 
     assert.equal(version, manifest.version);
     assert.equal(version, ${JSON.stringify(version)});
     for (const f of [average, averageEvents, inspect, plan, verify, openCheckpoint, readHeader]) assert.equal(typeof f, 'function');
+    const { classifier, diff, diffPage, namingContext, parsePolicy, policyText, route, routers, routersPage, routingFunction, watch } = library;
+    for (const f of [diff, diffPage, route, routers, routersPage, routingFunction, watch]) assert.equal(typeof f, 'function');
+    assert.equal(policyText(parsePolicy('role=router:use=newest')), 'role=router:use=newest');
+    assert.equal(classifier(namingContext(null))('model.embed_tokens.weight').role, 'embedding');
 
     const data = (...values) => new Uint8Array(Float32Array.from(values).buffer);
     await writeSafetensors('a.safetensors', [{ name: 'x', dtype: 'F32', shape: [2], data: data(1, 3) }]);
@@ -224,6 +230,42 @@ function checkLibrary(project, version) {
   writeFileSync(join(project.folder, 'use.js'), script);
   const { status, stdout, stderr } = project.run('node', '--no-warnings', 'use.js');
   check('a program imports both entry points, writes, merges and verifies', status === 0 && stdout.trim() === 'done', stderr);
+}
+
+/** One page of each kind: their style and script are files of the package, and the charts a dependency's. */
+function checkReports(project) {
+  const script = `
+    import { mkdir, writeFile } from 'node:fs/promises';
+    import { writeSafetensors } from 'ckpt-merge/safetensors';
+
+    const config = { model_type: 'olmoe', num_hidden_layers: 1, num_experts: 4, num_experts_per_tok: 2, hidden_size: 8 };
+    for (const step of [1, 2, 3]) {
+      const folder = 'moe/checkpoint-' + step;
+      await mkdir(folder, { recursive: true });
+      await writeFile(folder + '/config.json', JSON.stringify(config));
+      const tensor = (name, shape, seed) => {
+        const data = Float32Array.from({ length: shape[0] * shape[1] }, (_, i) => Math.sin(seed + i * i) + 0.01 * step * Math.cos(seed + i));
+        return { name: 'model.layers.0.mlp.' + name + '.weight', dtype: 'F32', shape, data: new Uint8Array(data.buffer) };
+      };
+      const experts = [0, 1, 2, 3].flatMap((e) => ['gate', 'up', 'down'].map((p, k) => tensor('experts.' + e + '.' + p + '_proj', [8, 8], 10 * e + k)));
+      await writeSafetensors(folder + '/model.safetensors', [tensor('gate', [4, 8], 100), ...experts], { metadata: { format: 'pt' } });
+    }
+  `;
+  writeFileSync(join(project.folder, 'moe.js'), script);
+  const made = project.run('node', 'moe.js');
+  if (!check('a program writes a small run of experts', made.status === 0, made.stderr)) return;
+  for (const command of ['diff', 'routers']) {
+    const { status, stdout, stderr } = npx(project, command, 'moe', '--out', `${command}.html`);
+    const page = status === 0 ? readFileSync(join(project.folder, `${command}.html`), 'utf8') : '';
+    const whole = page.startsWith('<!doctype html>') && page.includes('<style>') && page.trimEnd().endsWith('</html>');
+    check(`npx ckpt-merge ${command} writes a page`, whole && /<script>/.test(page), stdout + stderr);
+    check(
+      `and the page of ${command} asks nothing of the network`,
+      !/<(script|link|img)[^>]*(src|href)=/.test(page) && !/url\(\s*['"]?https?:/.test(page),
+    );
+  }
+  const page = readFileSync(join(project.folder, 'routers.html'), 'utf8');
+  check('the chart library is in the page of routers, with its licence', page.includes('uPlot') && page.includes('The MIT License'));
 }
 
 /** What somebody sees for whose platform there is no binary, or whose copy of it is damaged. */
