@@ -197,7 +197,7 @@ function extrasOf(layout: Checkpoint, checkpoint: Checkpoint, member: number): E
 
 function extraTensor(checkpoint: Checkpoint, roles: CheckpointRoles, shard: number, row: number): PolicyTensor {
   const info = checkpoint.shards[shard]!.header.tensors.info(row);
-  return { name: tensorName(checkpoint, shard, row), dtype: info.dtype, bytes: 0, role: roles.of(shard, row) };
+  return { name: tensorName(checkpoint, shard, row), dtype: info.dtype, bytes: 0, role: roles.of(shard, row), extra: true };
 }
 
 function layoutWarnings(checkpoints: readonly Checkpoint[], matched: readonly MatchResult[]): Warning[] {

@@ -37,7 +37,7 @@ interface Cell {
 /**
  * The treatment of every tensor of an output: the first policy that fits, else the first row of the default table. Pure; bytes are not looked at.
  *
- * @param tensors of the layout, in its order
+ * @param tensors of the layout, in its order; and those that members have beyond it
  * @returns conflicts: E_OPTION for policies that are wrong in themselves (all tensors then have their defaults), E_POLICY, E_POLICY_UNUSED,
  *   E_POLICY_SHADOWED, E_WEIGHTS, E_NO_WEIGHTS; warnings: W_UNKNOWN_NAMES, W_LEFT_OUT, W_DROPPED
  */
@@ -59,7 +59,8 @@ export function assignTreatments(tensors: readonly PolicyTensor[], request: Poli
   const cells = policies.concat({}).map(() => new Map<DefaultRow, Cell>());
   const floats = policies.map(() => 0);
   for (const [i, tensor] of tensors.entries()) {
-    const found = tests.findIndex((test) => test(tensor));
+    const first = tests.findIndex((test) => test(tensor));
+    const found = tensor.extra && policies[first]?.use !== 'drop' ? -1 : first;
     const policy = found < 0 ? policies.length : found;
     const row = DEFAULTS.find((candidate) => candidate.fits(tensor, names))!;
     let cell = cells[policy]!.get(row);
@@ -76,7 +77,7 @@ export function assignTreatments(tensors: readonly PolicyTensor[], request: Poli
   for (const [p, policy] of policies.entries()) {
     const taken = [...cells[p]!.values()];
     if (taken.length > 0) conflicts.push(...impossible(policy, words[p]!, taken, floats[p]!, treatments));
-    else conflicts.push(unusedOrShadowed(policies[p]!, words, p, tensors, tests, extent));
+    else conflicts.push(unusedOrShadowed(policies[p]!, words, p, tensors, tests));
   }
   if (tensors.length > 0 && treatments.every(({ kind }) => kind === 'drop'))
     conflicts.push(nothingLeft(policies.length > 0, tensors.length));
@@ -187,10 +188,10 @@ function unusedOrShadowed(
   p: number,
   tensors: readonly PolicyTensor[],
   tests: readonly ((tensor: PolicyTensor) => boolean)[],
-  extent: ReturnType<typeof extentOf>,
 ): Conflict {
-  const fitting = tensors.filter(tests[p]!);
-  if (fitting.length === 0) return unusedPolicy(policy, words[p]!, tensors, extent);
+  const possible = tensors.filter(({ extra }) => !extra || policy.use === 'drop');
+  const fitting = possible.filter(tests[p]!);
+  if (fitting.length === 0) return unusedPolicy(policy, words[p]!, possible, extentOf(possible));
   const before = [...new Set(fitting.map((tensor) => tests.findIndex((test) => test(tensor))))].map((b) => words[b]!);
   const message = `${words[p]} never applies: ${before.join(' and ')} before it ${before.length === 1 ? 'takes' : 'take'} all of its ${counted(fitting.length, 'tensor')}`;
   return { code: 'E_POLICY_SHADOWED', message };

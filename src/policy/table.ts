@@ -67,7 +67,7 @@ function treatmentWords({ kind, member, dtype }: Treatment, weights: ResolvedWei
     case 'drop':
       return 'left out';
     case 'with-weight':
-      return 'with their weights';
+      return 'scales, with their weights';
   }
 }
 

@@ -51,6 +51,8 @@ export interface PolicyTensor {
   readonly role: TensorRole;
   /** Codes of a quantised weight that is averaged through its values, whatever the dtype of the codes. */
   readonly codes?: boolean | undefined;
+  /** A tensor of some member that the layout lacks: all that can be said of it is that it is left out. */
+  readonly extra?: boolean | undefined;
 }
 
 /**

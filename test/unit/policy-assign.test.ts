@@ -216,6 +216,15 @@ describe('treatments', () => {
     });
   });
 
+  it('of what the layout lacks a policy can say only that it is left out', () => {
+    const tensors = [...MOE, ...tensorsOf('model.layers.4.enorm.weight').map((tensor) => ({ ...tensor, extra: true }))];
+    expect(assign(tensors, policies('role=mtp:use=drop')).at('model.layers.4.enorm.weight')).toMatchObject({ kind: 'drop', policy: 0 });
+    expect(assign(tensors, policies('role=mtp:use=newest')).at('model.layers.4.enorm.weight')).toMatchObject({
+      kind: 'average',
+      policy: null,
+    });
+  });
+
   it('treatments are few, and each tensor has one', () => {
     const { treatments, of } = assign(MOE, policies('role=experts:method=ema', 'role=router:use=newest'));
     expect(treatments.length).toBe(4);
@@ -289,6 +298,13 @@ describe('what cannot be', () => {
     ['an expert beyond the last', MOE, policies('experts=4-7:use=newest'), 'E_POLICY_UNUSED', ['the experts are 0 to 3']],
     ['experts of a dense model', dense, policies('experts=0:use=newest'), 'E_POLICY_UNUSED', ['there are no experts']],
     ['one of fused experts', fused, policies('experts=0:use=newest'), 'E_POLICY_UNUSED', ['each tensor holds all experts of a layer']],
+    [
+      'one of fused experts, which another member holds one by one',
+      [...fused, ...tensorsOf(EXPERT(0, 0), EXPERT(0, 1)).map((tensor) => ({ ...tensor, extra: true }))],
+      policies('experts=0:use=newest'),
+      'E_POLICY_UNUSED',
+      ['each tensor holds all experts of a layer'],
+    ],
     [
       'a name nobody has',
       dense,
