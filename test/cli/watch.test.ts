@@ -103,6 +103,25 @@ describe('merge watch', () => {
     expect(second.stderr).toContain(`error[E_BUSY]: merges is being watched already, by process ${first.pid} on `);
   });
 
+  it('treats tensors by policy, and prints what that did, once as long as it is the same', async () => {
+    for (const step of [1, 2]) await trainer.does(['shards', step]);
+    const policy = ['--policy', 'name=*:use=oldest', '--keep', 'all', '--window', '2'];
+    const first = await runCli([...ONCE, ...policy], { cwd: base });
+    expect(first.code).toBe(0);
+    expect(first.stderr).toMatch(
+      /^ {2}role +tensors +size +treatment +policy\n {2}\w+ +\d+ +\S+ k?B {2}oldest, step 1 {2}name=\*:use=oldest\n/m,
+    );
+    await trainer.does(['shards', 3], ['shards', 4]);
+    const same = ['--policy', 'name=*:method=wma', '--keep', 'all', '--window', '2'];
+    const next = await runCli([...ONCE, ...same], { cwd: base });
+    expect(next.stderr.match(/treatment/g)).toHaveLength(1);
+    expect([2, 3, 4].map((step) => valuesOf(join(output(), `merged-checkpoint-${step}`)))).toEqual([
+      [1],
+      [Math.fround(8 / 3)],
+      [Math.fround(11 / 3)],
+    ]);
+  });
+
   it('writes events as lines of JSON', async () => {
     await trainer.does(['shards', 1], ['shards', 2]);
     const { stderr } = await runCli([...ONCE, '--progress', 'json'], { cwd: base });

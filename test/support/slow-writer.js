@@ -15,6 +15,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 const [pause = '20'] = process.argv.slice(2);
 let run = '';
 const SIZE = 64;
+const [FIRST, SECOND] = ['model.layers.0.input_layernorm.weight', 'model.norm.weight'];
 const folder = (step) => join(run, `checkpoint-${step}`);
 
 function header(name) {
@@ -30,14 +31,14 @@ const data = (value) => Buffer.from(new Float32Array(SIZE).fill(value).buffer);
 async function shards(path, step) {
   mkdirSync(path, { recursive: true });
   writeFileSync(join(path, 'config.json'), '{"dtype":"float32"}\n');
-  for (const [i, name] of ['a', 'b'].entries()) {
+  for (const [i, name] of [FIRST, SECOND].entries()) {
     const bytes = Buffer.concat([header(name), data(step)]);
     for (let at = 0; at < bytes.length; at += 100) {
       appendFileSync(join(path, `model-0000${i + 1}-of-00002.safetensors`), bytes.subarray(at, at + 100));
       await wait(Number(pause));
     }
   }
-  const weights = { a: 'model-00001-of-00002.safetensors', b: 'model-00002-of-00002.safetensors' };
+  const weights = { [FIRST]: 'model-00001-of-00002.safetensors', [SECOND]: 'model-00002-of-00002.safetensors' };
   writeFileSync(join(path, 'model.safetensors.index.json'), JSON.stringify({ metadata: { total_size: SIZE * 8 }, weight_map: weights }));
   writeFileSync(join(path, 'trainer_state.json'), JSON.stringify({ global_step: step, num_input_tokens_seen: step * 1000 }));
 }
@@ -50,7 +51,7 @@ const ORDERS = {
   },
   async filled(step) {
     await shards(folder(step), -1);
-    const head = header('b').length;
+    const head = header(SECOND).length;
     const file = openSync(join(folder(step), 'model-00002-of-00002.safetensors'), 'r+');
     // Pauses over which several looks see the same: only time tells.
     for (let at = 0; at < SIZE * 4; at += 32) {
@@ -58,7 +59,7 @@ const ORDERS = {
       writeSync(file, data(step), 0, 32, head + at);
     }
     closeSync(file);
-    writeFileSync(join(folder(step), 'model-00001-of-00002.safetensors'), Buffer.concat([header('a'), data(step)]));
+    writeFileSync(join(folder(step), 'model-00001-of-00002.safetensors'), Buffer.concat([header(FIRST), data(step)]));
     writeFileSync(join(folder(step), 'trainer_state.json'), JSON.stringify({ global_step: step, num_input_tokens_seen: step * 1000 }));
   },
   async broken(step) {
@@ -67,7 +68,7 @@ const ORDERS = {
   },
   async infinite(step) {
     await shards(folder(step), step);
-    const bytes = Buffer.concat([header('b'), data(step)]);
+    const bytes = Buffer.concat([header(SECOND), data(step)]);
     bytes.writeFloatLE(Number.POSITIVE_INFINITY, bytes.length - 4);
     writeFileSync(join(folder(step), 'model-00002-of-00002.safetensors'), bytes);
   },
