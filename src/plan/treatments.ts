@@ -1,3 +1,4 @@
+import { basename } from 'node:path';
 import type { Checkpoint } from '../checkpoint/types.ts';
 import { dtypeByCode, dtypeByName } from '../dtype.ts';
 import type { Conflict, Warning } from '../errors.ts';
@@ -5,7 +6,8 @@ import { type CheckpointRoles, tensorName } from '../naming/checkpoint-roles.ts'
 import { assignTreatments } from '../policy/assign.ts';
 import { policiesOf } from '../policy/keys.ts';
 import { policyText } from '../policy/text.ts';
-import type { PolicyTensor, Treatment } from '../policy/types.ts';
+import type { Policy, PolicyTensor, Treatment } from '../policy/types.ts';
+import { PARAMETERS, type Parameter } from '../schedule/parameters.ts';
 import { resolveWeights } from '../schedule/resolve.ts';
 import type { ResolvedWeights, ScheduleContext, ScheduleMember } from '../schedule/types.ts';
 import type { OutputRequest, PlanMember, PlanPolicy } from './types.ts';
@@ -126,8 +128,18 @@ export function outputDtypes(
 export function planPolicies(output: OutputRequest, { treatments, own }: OutputTreatments): PlanPolicy[] {
   return policiesOf(output).map((policy, p) => {
     const weights = own.find((schedule, t) => schedule !== null && treatments[t]!.policy === p)?.weights;
-    return { text: policyText(policy), weights: weights ?? null };
+    return { text: policyText(withFileNames(policy)), weights: weights ?? null };
   });
+}
+
+/** Files by their names alone: what is published says nothing of where they lay. */
+function withFileNames(policy: Policy): Policy {
+  const files = Object.entries(PARAMETERS as Readonly<Record<string, Parameter>>).filter(([, { kind }]) => kind === 'file');
+  const named = files.flatMap(([key]) => {
+    const path = policy[key as keyof Policy];
+    return path === undefined ? [] : [[key, basename(String(path))]];
+  });
+  return { ...policy, ...Object.fromEntries(named) };
 }
 
 /**

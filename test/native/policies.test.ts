@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type AverageOptions, average, plan } from '../../src/average.ts';
@@ -113,6 +113,20 @@ describe('a merge with policies', () => {
 
     await runRecipe(at('out', 'merge_recipe.yaml'));
     expect(await tensorsOf(at('out-again'))).toEqual(merged);
+  });
+
+  it('what is published has no path of a file that a policy reads', async () => {
+    writeFileSync(at('factors.txt'), '0.5\n0\n');
+    const policies = [{ role: 'experts', method: 'wsm' as const, decayFile: at('factors.txt') }];
+    const inputs = run();
+    await average({ inputs, output: at('out'), policies });
+    for (const name of readdirSync(at('out'))) expect(readFileSync(at('out', name)).includes(folder.path), name).toBe(false);
+    const { recipe } = JSON.parse(readFileSync(at('out', 'merge_provenance.json'), 'utf8'));
+    expect(recipe.policies).toEqual([{ policy: 'role=experts:method=wsm,decay-file=factors.txt', weights: [0.5, 0.5, 0] }]);
+    await expectMerge(inputs, at('out'), (name) => {
+      if (name.includes('.experts.')) return [[0.5, 0.5, 0], 'BF16'];
+      return [SMA, /correction_bias|inv_freq/.test(name) ? 'F32' : 'BF16'];
+    });
   });
 
   it('a correction bias is not narrowed, but as wide as the rest where that is wider', async () => {
