@@ -88,16 +88,16 @@ export async function examineLayers(layers: readonly MemberLayers[], options: Ex
   return { layers: reports, sample: { routerColumns: columns, expertElements }, bytesRead: reader.bytes, warnings };
 }
 
-interface LayerOptions extends ExamineOptions {
+interface LayerOptions extends Omit<ExamineOptions, 'onProgress'> {
   readonly reader: ByteReader;
   readonly size: number;
   readonly warnings: Warning[];
 }
 
 async function examineLayer(layer: MemberLayers, plans: readonly (SamplePlan | null)[], options: LayerOptions): Promise<LayerReport> {
-  const { checkpoints, weights, routing, reader, seed, size, signal, warnings } = options;
+  const { checkpoints, weights, routing, reader, seed, size, threads, memory, signal, warnings } = options;
   const { experts, width, router } = layer.newest;
-  const { broken, drift, overall, midpoint } = await layerDrift(layer, checkpoints, weights, options);
+  const { broken, drift, overall, midpoint } = await layerDrift(layer, checkpoints, weights, { threads, memory, signal });
   for (const [m, { path }] of checkpoints.entries()) {
     if (broken[m]! > 0)
       warnings.push({ code: 'W_ROUTER', message: `${router.name} of ${path} holds NaN or infinity, ${plural(broken[m]!, 'number')}` });

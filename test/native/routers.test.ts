@@ -69,6 +69,12 @@ describe('the router report of the demo run', () => {
     expect(JSON.stringify(report.verdict)).not.toMatch(/\bsafe\b/i);
   });
 
+  it('tells of each layer once', async () => {
+    const seen: unknown[] = [];
+    await routers({ inputs: [MOE], select: { last: 2 } }, { onProgress: (progress) => seen.push(progress) });
+    expect(seen).toEqual([1, 2].map((done) => ({ type: 'layer', done, total: 2 })));
+  });
+
   it('says nothing against merging it, to a plan', async () => {
     const paths = ['4200', '5000', '5200', '6000'].map((step) => `${MOE}/checkpoint-${step}`);
     expect(await conflictsOf(paths)).toEqual({ conflicts: [], warnings: [] });
