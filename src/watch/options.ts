@@ -60,8 +60,10 @@ function checkPolicies({ run, output, policies, router, accumulate }: WatchOptio
   throw new MergeError('E_OPTION', message, { details: { conflicts } });
 }
 
-function whyNotInWindows({ use, weights }: Policy): string | null {
+function whyNotInWindows({ use, weights, method }: Policy): string | null {
   if (typeof use === 'number') return `windows move on, and step ${use} is in none of the later ones: it can be newest or oldest`;
+  if (method === 'extrapolate')
+    return 'extrapolation has windows of its own, which those of a young run are too short for: it is for recipes';
   return weights === undefined ? null : 'a list of weights fits windows of one length, and those of a young run are shorter: name a method';
 }
 

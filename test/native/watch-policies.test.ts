@@ -213,6 +213,11 @@ describe('what no watch can do ends it before the first merge', () => {
       { policies: [{ role: 'experts', weights: [0.5, 0.5] }] },
       /^policy role=experts:weights=0.5,0.5: a list of weights/,
     ],
+    [
+      'extrapolation of some tensors',
+      { policies: [{ role: 'experts', method: 'extrapolate', gamma: 1 }] },
+      /extrapolation has windows of its own/,
+    ],
     ['a policy that says nothing', { policies: [{ role: 'experts' }] }, /must say what to do/],
     ['a role that is none', { policies: [{ role: 'exprets', use: 'newest' }] }, /did you mean experts\?/],
     ['a policy for no tensor', { policies: [{ role: 'mtp', use: 'newest' }] }, /mtp/],
