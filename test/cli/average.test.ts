@@ -11,7 +11,7 @@ afterAll(() => folder.remove());
 
 beforeAll(() => {
   for (const step of [1000, 2000, 10_000]) {
-    writeCheckpoint(join(cwd, `checkpoint-${step}`), [[{ name: 'w', dtype: 'BF16', shape: [64, 8] }]], step);
+    writeCheckpoint(join(cwd, `checkpoint-${step}`), [[{ name: 'lm_head.weight', dtype: 'BF16', shape: [64, 8] }]], step);
   }
 });
 const INPUTS = ['checkpoint-1000', 'checkpoint-2000', 'checkpoint-10000'];
@@ -120,7 +120,7 @@ describe('an interruption', () => {
       for (const input of inputs) {
         writeCheckpoint(
           join(cwd, input),
-          Array.from({ length: shards }, (_, i) => [{ name: `w${i}`, dtype: 'BF16', shape: [4 << 20], data }]),
+          Array.from({ length: shards }, (_, i) => [{ name: `layers.${i}.mlp.up_proj.weight`, dtype: 'BF16', shape: [4 << 20], data }]),
           0,
         );
       }

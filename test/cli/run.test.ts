@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type FixtureTensor, temporaryFolder, writeCheckpoint } from '../support/checkpoints.ts';
 import { runCli } from '../support/run-cli.ts';
 
-const TENSORS: FixtureTensor[] = [{ name: 'w', dtype: 'BF16', shape: [64, 3] }];
+const TENSORS: FixtureTensor[] = [{ name: 'lm_head.weight', dtype: 'BF16', shape: [64, 3] }];
 const RECIPE = `inputs: run
 outputs:
   - { path: out/sma, select: { last: 3 } }
@@ -66,7 +66,7 @@ describe('merge run', () => {
   - bad.yaml:1:1: unknown key \`input\`; did you mean \`inputs\`?
       input: run
       ^^^^^
-  - bad.yaml:3:23: \`dtype\` must be one of BF16, F16, F32, F64, not F3; did you mean \`F32\`?
+  - bad.yaml:3:23: \`dtype\` must be one of BF16, F16, F32, F64, same, not F3; did you mean \`F32\`?
         - { path: a, dtype: F3 }
                             ^^
   help: Mend what the message shows; \`merge schema\` prints the form that editors can complete from.
