@@ -19,6 +19,8 @@ interface Holder {
  * tensors, and so asked for only where names differ.
  */
 export function arrange(layout: Checkpoint, layoutRoles: CheckpointRoles, member: Checkpoint, memberRoles: CheckpointRoles): Arrangement {
+  // Files of ranks hold slices that only their paths tell apart.
+  if (layout.namesPerFile || member.namesPerFile) return { of: () => undefined, uses: () => false };
   const holders = new Map<string, Holder | null>();
   const units = new Units(member, memberRoles);
   for (const [shard, { header }] of member.shards.entries()) {
@@ -32,10 +34,13 @@ export function arrange(layout: Checkpoint, layoutRoles: CheckpointRoles, member
   }
   const tied = configuredTie(layoutRoles.config) === true && configuredTie(memberRoles.config) !== false;
   const layoutUnits = new Units(layout, layoutRoles);
+  let wanted: ReadonlyMap<string, number> | undefined;
   const of = (shard: number, row: number): Arranged | undefined => {
     const held = layoutUnits.of(shard, row);
     const pieces: Piece[] = [];
+    wanted ??= unitsOf(layout, layoutUnits);
     for (const { key, from, elements } of held.units) {
+      if (wanted.get(key)! > 1) return undefined;
       const holder = holders.get(key) ?? (tied && key === 'lm_head.weight' ? holders.get('embed_tokens.weight') : undefined);
       if (holder === undefined || holder === null || holder.elements !== elements) return undefined;
       const refused = held.refused ?? holder.refused;
@@ -49,21 +54,21 @@ export function arrange(layout: Checkpoint, layoutRoles: CheckpointRoles, member
     return pieces.length === 0 ? undefined : { pieces };
   };
 
-  let used: ReadonlySet<string> | undefined;
   const uses = (shard: number, row: number): boolean => {
-    used ??= usedBy(layout, layoutUnits, tied);
+    wanted ??= unitsOf(layout, layoutUnits);
+    const has = (key: string): boolean => wanted!.has(key) || (tied && key === 'lm_head.weight' && wanted!.has('embed_tokens.weight'));
     const held = units.of(shard, row);
-    return held.units.length > 0 && held.units.every(({ key }) => used!.has(key));
+    return held.units.length > 0 && held.units.every(({ key }) => has(key) && holders.get(key) !== null);
   };
   return { of, uses };
 }
 
-/** Everything that the tensors of a layout hold; with tied embeddings, the head is there too. */
-function usedBy(layout: Checkpoint, units: Units, tied: boolean): ReadonlySet<string> {
-  const keys = new Set<string>();
+/** How often a layout holds each unit: where that is more than once, something that it stands for is not known, and nothing may take its place. */
+function unitsOf(layout: Checkpoint, units: Units): ReadonlyMap<string, number> {
+  const counts = new Map<string, number>();
   for (const [shard, { header }] of layout.shards.entries()) {
-    for (let row = 0; row < header.tensors.count; row++) for (const { key } of units.of(shard, row).units) keys.add(key);
+    for (let row = 0; row < header.tensors.count; row++)
+      for (const { key } of units.of(shard, row).units) counts.set(key, (counts.get(key) ?? 0) + 1);
   }
-  if (tied && keys.has('embed_tokens.weight')) keys.add('lm_head.weight');
-  return keys;
+  return counts;
 }

@@ -47,9 +47,11 @@ export class Units {
     const role = this.#roles.of(shard, row);
     const shape = this.#checkpoint.shards[shard]!.header.tensors.shapes[row]!;
     const kind = name.endsWith('bias') ? 'bias' : 'weight';
-    if (role.role === 'expert' && role.projection !== null) return this.#experts(role, shape, kind);
-    if ((role.role === 'mlp' || role.role === 'shared_expert') && role.projection !== null) return this.#dense(name, role, shape, kind);
-    if (role.role !== null && ROUTING.has(role.role)) return whole(`${place(role)} ${role.role} ${kind}`, shape);
+    const place = placeOf(name, role);
+    if (role.role === 'expert' && role.projection !== null) return this.#experts(place, role, shape, kind);
+    if ((role.role === 'mlp' || role.role === 'shared_expert') && role.projection !== null)
+      return this.#dense(name, place, role, shape, kind);
+    if (role.role !== null && ROUTING.has(role.role)) return whole(`${place} ${role.role} ${kind}`, shape);
     if (isNativeQueryOrKey(name)) {
       const key = canonicalName(name).replace(/\.attention\.w([qk])\./, '.self_attn.$1_proj.');
       return { ...whole(key, shape), refused: 'its rows are in another order, for another form of RoPE, than in files of transformers' };
@@ -57,8 +59,8 @@ export class Units {
     return whole(canonicalName(name), shape);
   }
 
-  #experts(role: TensorRole, shape: readonly number[], kind: string): Held {
-    const key = (expert: number | string, projection: string): string => `${place(role)} expert ${expert} ${projection} ${kind}`;
+  #experts(place: string, role: TensorRole, shape: readonly number[], kind: string): Held {
+    const key = (expert: number | string, projection: string): string => `${place} expert ${expert} ${projection} ${kind}`;
     if (typeof role.expert === 'number') {
       return role.projection === 'gate_up'
         ? this.#halves(shape, (p) => key(role.expert!, p), 1, 0)
@@ -99,10 +101,10 @@ export class Units {
       : null;
   }
 
-  #dense(name: string, role: TensorRole, shape: readonly number[], kind: string): Held {
+  #dense(name: string, place: string, role: TensorRole, shape: readonly number[], kind: string): Held {
     // LongCat has two MLPs a layer, some models a dense one beside the experts: the part before the matrix tells them apart.
     const block = role.role === 'shared_expert' ? 'shared' : (/\.mlps\.(\d+)\./.exec(name)?.[1] ?? 'mlp');
-    const key = (projection: string): string => `${place(role)} ${block} ${projection} ${kind}`;
+    const key = (projection: string): string => `${place} ${block} ${projection} ${kind}`;
     return role.projection === 'gate_up' ? this.#halves(shape, key, 1, 0, role.family) : whole(key(role.projection!), shape);
   }
 
@@ -124,8 +126,11 @@ export class Units {
   }
 }
 
-function place({ layer, mtp, tower }: TensorRole): string {
-  return `${tower ?? ''}${mtp ? 'mtp ' : ''}${layer}`;
+/** The layer a tensor lies in: encoders, decoders, towers and multi-token prediction count their own. */
+function placeOf(name: string, { layer, mtp, tower }: TensorRole): string {
+  const canonical = canonicalName(name);
+  const stack = typeof layer === 'number' ? canonical.slice(0, canonical.indexOf(`.${layer}.`)) : '';
+  return `${tower ?? ''}${mtp ? 'mtp ' : ''}${stack} ${layer}`;
 }
 
 function whole(key: string, shape: readonly number[]): Held {

@@ -5,7 +5,11 @@ import type { OutputRequest } from '../../src/plan/types.ts';
 import { type FixtureTensor, temporaryFolder } from '../support/checkpoints.ts';
 import { merge, published, writeRun } from '../support/multi-output.ts';
 
-const TENSORS: FixtureTensor[] = Array.from({ length: 4 }, (_, i) => ({ name: `layers.${i}.mlp.up_proj.weight`, dtype: 'BF16', shape: [64, 65] }));
+const TENSORS: FixtureTensor[] = Array.from({ length: 4 }, (_, i) => ({
+  name: `layers.${i}.mlp.up_proj.weight`,
+  dtype: 'BF16',
+  shape: [64, 65],
+}));
 const RECIPES: readonly Omit<OutputRequest, 'path'>[] = [
   { members: [0, 1] },
   { members: [1, 2], method: 'ema', alpha: 0.3 },

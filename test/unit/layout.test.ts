@@ -114,6 +114,25 @@ describe('what is more than other byte ranges is refused', () => {
     expect(of('model.layers.0.mlp.up_proj.weight')).toEqual({ refused: expect.stringMatching(/gate or up comes first.*brand_new/) });
   });
 
+  it('nothing takes the place of what another stack has in the same layer', async () => {
+    const config = { model_type: 'switch_transformers' };
+    const wi = (stack: string) => bf16(`${stack}.block.1.layer.2.mlp.experts.expert_0.wi.weight`, [6, 8]);
+    const layout = await make('stacks', [wi('encoder'), wi('decoder')], config);
+    const member = await make('one-stack', [wi('encoder')], config);
+    expect((await arranged(layout, member)).of(wi('decoder').name)).toBeUndefined();
+  });
+
+  it('nothing takes the place of a unit that the layout holds twice', async () => {
+    const config = { model_type: 'qwen3_moe' };
+    const twice = [bf16('model.layers.0.mlp.up_proj.weight', [6, 8]), bf16('model.layers.0.feed_forward.up_proj.weight', [6, 8])];
+    const layout = await make('twice', twice, config);
+    const member = await make('once', twice.slice(0, 1), config);
+    expect((await arranged(layout, member)).of(twice[1]!.name)).toBeUndefined();
+    // Nor is the second one of a member part of a layout that has one.
+    const back = (await arranged(member, layout)).arrangement;
+    expect([0, 1].map((row) => back.uses(0, row))).toEqual([false, false]);
+  });
+
   it('a missing expert is missing, not refused', async () => {
     const config = { model_type: 'qwen3_moe', hidden_size: 8 };
     const layout = await make(
