@@ -93,7 +93,7 @@ bool Quantiser::merge(const Piece& piece, bool last) {
   for (std::size_t i = 0; i < codes_.size();) {
     const auto code_of = [&](std::size_t member) { return job_->encoding[task_.strip * job_->inputs + (*merging_)[member].n]; };
     std::size_t end = i + 1;
-    while (end < codes_.size() && code_of(end) == code_of(i)) ++end;
+    while (end < codes_.size() && end - i < kMostSummed && code_of(end) == code_of(i)) ++end;
     change_measured_ = last && end == codes_.size() && static_cast<std::int32_t>(merging_->back().n) == job_->newest[at_];
     const auto sum = (exact_ ? kernels_.quant.accumulate_exact : kernels_.quant.accumulate)[encoding_of(code_of(i))];
     nonfinite = sum(panel(piece), &codes_[i], end - i, i == 0, values, peaks_.data(), change_measured_ ? change_lanes_ : nullptr);

@@ -70,7 +70,10 @@ struct Codes {
   double weight;
 };
 
-// values [rows x cols] = weight x (code x scale) summed over the members, in order; added to what is there unless `first`. In `peaks` [blocks] the largest
+// Members that are summed in one call.
+constexpr std::size_t kMostSummed = 64;
+
+// values [rows x cols] = weight x (code x scale) summed over at most kMostSummed members, in order; added to what is there unless `first`. In `peaks` [blocks] the largest
 // magnitude of each block. True where some value is not finite; the peaks are then unspecified. `lanes`, unless null, as in distance, of the last member.
 using QuantSum = bool (*)(const Panel& panel, const Codes* members, std::size_t count, bool first, double* values, double* peaks, double* lanes);
 

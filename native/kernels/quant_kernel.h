@@ -60,14 +60,24 @@ struct Lanes {
   void store(double* to) const {
     for (int d = 0; d < kRound; ++d) store_vector(to + static_cast<std::size_t>(d) * kWidth, part[d]);
   }
-  // The squares of x scale - value.
-  inline void add_squares(const Wide& x, Double scale, const Wide& value) {
+  // The squares of x - value.
+  inline void add_squares(const Wide& x, const Wide& value) {
     for (int p = 0; p < kParts; ++p) {
-      const Double difference = sub(mul(x.part[p], scale), value.part[p]);
+      const Double difference = sub(x.part[p], value.part[p]);
       part[p % kRound] = add(part[p % kRound], mul(difference, difference));
     }
   }
 };
+
+#endif
+
+#if !defined(CKPT_NO_VECTORS)
+
+inline Wide scaled(const Wide& x, double scale) {
+  Wide product;
+  for (int part = 0; part < kParts; ++part) product.part[part] = mul(x.part[part], broadcast(scale));
+  return product;
+}
 
 #endif
 
@@ -84,9 +94,10 @@ bool accumulate_panel(const Panel& panel, const Codes* members, std::size_t coun
     const std::size_t to = panel.cols - from < panel.block ? panel.cols : from + panel.block;
     double peak = 0;
 #if !defined(CKPT_NO_VECTORS)
-    Double largest = broadcast(0);
-    Double nan = broadcast(0);
-    const Double last_scale = broadcast(members[count - 1].scales[b] * kUnit<Encoding>);
+    Peak seen;
+    double factors[kMostSummed];  // in memory a vector is filled from one at no cost
+    for (std::size_t n = 0; n < count; ++n) factors[n] = (Exact ? members[n].weight : 1) * (members[n].scales[b] * kUnit<Encoding>);
+    const double last_scale = members[count - 1].scales[b] * kUnit<Encoding>;
 #endif
     for (std::size_t r = 0; r < panel.rows; ++r) {
       double* row = values + r * panel.cols;
@@ -103,21 +114,15 @@ bool accumulate_panel(const Panel& panel, const Codes* members, std::size_t coun
           const unsigned char* at = code_at<Encoding>(static_cast<const unsigned char*>(members[n].codes) + r * members[n].stride, i);
           __builtin_prefetch(at + (to - from));
           x = load_codes<Encoding>(at);
-          const double scale = members[n].scales[b] * kUnit<Encoding>;
           if (Exact) {
-            const Double factor = broadcast(members[n].weight * scale);
-            for (int part = 0; part < kParts; ++part) sum.part[part] = fused(x.part[part], factor, sum.part[part]);
+            for (int part = 0; part < kParts; ++part) sum.part[part] = fused(x.part[part], broadcast(factors[n]), sum.part[part]);
           } else {
-            for (int part = 0; part < kParts; ++part) {
-              sum.part[part] = add(sum.part[part], mul(broadcast(members[n].weight), mul(x.part[part], broadcast(scale))));
-            }
+            x = scaled(x, factors[n]);
+            for (int part = 0; part < kParts; ++part) sum.part[part] = add(sum.part[part], mul(broadcast(members[n].weight), x.part[part]));
           }
         }
-        if (Measured) sums.add_squares(x, last_scale, sum);
-        for (int part = 0; part < kParts; ++part) {
-          largest = larger_magnitude(largest, sum.part[part]);
-          nan = add(nan, sub(sum.part[part], sum.part[part]));  // x - x is NaN for infinity and NaN
-        }
+        if (Measured) sums.add_squares(Exact ? scaled(x, last_scale) : x, sum);
+        seen.see(sum);
         store_double(row + i, sum);
       }
       if (Measured) sums.store(lanes);
@@ -137,9 +142,8 @@ bool accumulate_panel(const Panel& panel, const Codes* members, std::size_t coun
       }
     }
 #if !defined(CKPT_NO_VECTORS)
-    const double vectors = largest_of(largest);
-    if (vectors > peak) peak = vectors;
-    finite = finite && !any_nan(nan);
+    if (seen.magnitude() > peak) peak = seen.magnitude();
+    finite = finite && seen.finite();
 #endif
     peaks[b] = peak;
   }
@@ -184,7 +188,7 @@ inline void encode_steps(const double* from, std::size_t count, double scale, un
     const Single narrowed = quotients<Powers>(value, scale);
     worst->see(narrowed);
     const Single stored = store_small<Kind>(row + (Kind == kE2M1 ? (column + i) / 2 : column + i), narrowed);
-    if (Measured) sums.add_squares(widen(stored), broadcast(scale), value);
+    if (Measured) sums.add_squares(scaled(widen(stored), scale), value);
   }
   if (Measured) sums.store(lanes);
 }
@@ -240,8 +244,8 @@ void distance(const Panel& panel, const Codes& member, const double* values, dou
 #if !defined(CKPT_NO_VECTORS)
       Lanes sums;
       sums.load(lanes);
-      const Double scale = broadcast(member.scales[b] * kUnit<Encoding>);
-      for (; i + kStep <= to; i += kStep) sums.add_squares(load_codes<Encoding>(code_at<Encoding>(codes, i)), scale, load_double(row + i));
+      const double scale = member.scales[b] * kUnit<Encoding>;
+      for (; i + kStep <= to; i += kStep) sums.add_squares(scaled(load_codes<Encoding>(code_at<Encoding>(codes, i)), scale), load_double(row + i));
       sums.store(lanes);
 #endif
       for (; i < to; ++i) add_square(lanes, i - from, load_value<Encoding>(codes, i) * member.scales[b], row[i]);

@@ -8,7 +8,24 @@ namespace ckpt {
 namespace {
 
 inline Double div(Double x, Double y) { return _mm256_div_pd(x, y); }
-inline Double larger_magnitude(Double largest, Double x) { return larger(largest, _mm256_andnot_pd(_mm256_set1_pd(-0.0), x)); }
+
+// The largest magnitude seen, and whether all was finite.
+struct Peak {
+  Double largest = _mm256_setzero_pd();
+  Double nan = _mm256_setzero_pd();
+  void see(const Wide& x) {
+    for (int part = 0; part < kParts; part += 2) {
+      nan = _mm256_or_pd(nan, _mm256_cmp_pd(x.part[part], x.part[part + 1], _CMP_UNORD_Q));
+      largest = larger(largest, _mm256_andnot_pd(_mm256_set1_pd(-0.0), x.part[part]));
+      largest = larger(largest, _mm256_andnot_pd(_mm256_set1_pd(-0.0), x.part[part + 1]));
+    }
+  }
+  double magnitude() const {
+    const __m128d two = _mm_max_pd(_mm256_castpd256_pd128(largest), _mm256_extractf128_pd(largest, 1));
+    return _mm_cvtsd_f64(_mm_max_sd(two, _mm_unpackhi_pd(two, two)));
+  }
+  bool finite() const { return _mm256_movemask_pd(nan) == 0 && magnitude() < __builtin_inf(); }
+};
 // Whether some number is next to, or on, one with few bits: a code, or the middle between two.
 inline bool near_code(const Single& x) {
   const auto near = [](__m256 half) {
@@ -16,11 +33,6 @@ inline bool near_code(const Single& x) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(3), low);
   };
   return _mm256_movemask_epi8(_mm256_or_si256(near(x.a), near(x.b))) != 0;
-}
-
-inline double largest_of(Double x) {
-  const __m128d two = _mm_max_pd(_mm256_castpd256_pd128(x), _mm256_extractf128_pd(x, 1));
-  return _mm_cvtsd_f64(_mm_max_sd(two, _mm_unpackhi_pd(two, two)));
 }
 
 template <int Kind>
@@ -46,9 +58,11 @@ inline Single load_small(const void* from) {
       halves = _mm256_or_si256(halves, _mm256_and_si256(high, _mm256_set1_epi16(static_cast<short>(0x8000))));
       halves = _mm256_blendv_epi8(halves, nan, _mm256_cmpeq_epi16(codes, _mm256_set1_epi16(0x80)));
     } else {
-      halves = _mm256_and_si256(_mm256_srai_epi16(high, 1), _mm256_set1_epi16(static_cast<short>(0xbfff)));
-      const __m256i none = Kind == kE4M3 ? _mm256_cmpeq_epi16(_mm256_and_si256(codes, _mm256_set1_epi16(0x7f)), _mm256_set1_epi16(0x7f))
-                                         : _mm256_cmpeq_epi16(codes, _mm256_set1_epi16(0x80));
+      const __m256i extended = _mm256_cvtepi8_epi16(_mm_loadu_si128(static_cast<const __m128i*>(from)));
+      halves = _mm256_and_si256(_mm256_slli_epi16(extended, 7), _mm256_set1_epi16(static_cast<short>(0xbfff)));
+      const __m256i least = _mm256_set1_epi16(static_cast<short>(0xff80));
+      const __m256i none = Kind == kE4M3 ? _mm256_cmpeq_epi16(_mm256_or_si256(extended, least), _mm256_set1_epi16(-1))
+                                         : _mm256_cmpeq_epi16(extended, least);
       halves = _mm256_blendv_epi8(halves, nan, none);
     }
   }

@@ -8,7 +8,22 @@ namespace ckpt {
 namespace {
 
 inline Double div(Double x, Double y) { return _mm512_div_pd(x, y); }
-inline Double larger_magnitude(Double largest, Double x) { return larger(largest, _mm512_abs_pd(x)); }
+
+// The largest magnitude seen, and whether all was finite.
+struct Peak {
+  Double largest = _mm512_setzero_pd();
+  __mmask8 nan = 0;
+  void see(const Wide& x) {
+    constexpr int kLargestMagnitude = 0x0b;
+    for (int part = 0; part < kParts; part += 2) {
+      nan |= _mm512_cmp_pd_mask(x.part[part], x.part[part + 1], _CMP_UNORD_Q);
+      largest = _mm512_range_pd(largest, x.part[part], kLargestMagnitude);
+      largest = _mm512_range_pd(largest, x.part[part + 1], kLargestMagnitude);
+    }
+  }
+  double magnitude() const { return _mm512_reduce_max_pd(largest); }
+  bool finite() const { return nan == 0 && magnitude() < __builtin_inf(); }
+};
 // Whether some number is next to, or on, one with few bits: a code, or the middle between two.
 inline bool near_code(const Single& x) {
   const auto near = [](__m512 half) {
@@ -17,8 +32,6 @@ inline bool near_code(const Single& x) {
   };
   return (near(x.a) | near(x.b)) != 0;
 }
-
-inline double largest_of(Double x) { return _mm512_reduce_max_pd(x); }
 
 template <int Kind>
 inline Single load_small(const void* from) {
@@ -46,9 +59,12 @@ inline Single load_small(const void* from) {
       halves = _mm512_or_si512(halves, _mm512_and_si512(high, _mm512_set1_epi16(static_cast<short>(0x8000))));
       halves = _mm512_mask_mov_epi16(halves, _mm512_cmpeq_epi16_mask(codes, _mm512_set1_epi16(0x80)), nan);
     } else {
-      halves = _mm512_and_si512(_mm512_srai_epi16(high, 1), _mm512_set1_epi16(static_cast<short>(0xbfff)));
-      const __mmask32 none = Kind == kE4M3 ? _mm512_cmpeq_epi16_mask(_mm512_and_si512(codes, _mm512_set1_epi16(0x7f)), _mm512_set1_epi16(0x7f))
-                                           : _mm512_cmpeq_epi16_mask(codes, _mm512_set1_epi16(0x80));
+      // Signs extended, seven places left: the sign stands in two bits, of which the lower is no part of the exponent.
+      const __m512i extended = _mm512_cvtepi8_epi16(_mm256_loadu_si256(static_cast<const __m256i*>(from)));
+      halves = _mm512_and_si512(_mm512_slli_epi16(extended, 7), _mm512_set1_epi16(static_cast<short>(0xbfff)));
+      const __m512i ones = _mm512_set1_epi16(-1);
+      const __mmask32 none = Kind == kE4M3 ? _mm512_cmpeq_epi16_mask(_mm512_or_si512(extended, _mm512_set1_epi16(static_cast<short>(0xff80))), ones)
+                                           : _mm512_cmpeq_epi16_mask(extended, _mm512_set1_epi16(static_cast<short>(0xff80)));
       halves = _mm512_mask_mov_epi16(halves, none, nan);
     }
   }
@@ -63,8 +79,9 @@ inline __m512i small_codes(__m512 x, __m512* values) {
   const auto all = [](std::uint32_t value) { return _mm512_set1_epi32(static_cast<int>(value)); };
   const __m512i bits = _mm512_castps_si512(x);
   const __m512i magnitude = _mm512_and_si512(bits, all(0x7fffffffu));
-  const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(magnitude, kDropped), all(1));
-  const __m512i rounded = _mm512_add_epi32(_mm512_add_epi32(magnitude, all((1u << (kDropped - 1)) - 1)), odd);
+  constexpr std::uint32_t kHalf = 1u << (kDropped - 1);
+  const __mmask16 odd = _mm512_test_epi32_mask(magnitude, all(2 * kHalf));
+  const __m512i rounded = _mm512_mask_add_epi32(_mm512_add_epi32(magnitude, all(kHalf - 1)), odd, magnitude, all(kHalf));
   const __m512i kept = _mm512_srli_epi32(rounded, kDropped);
   const __m512i normal = _mm512_sub_epi32(kept, all(Format::kRebias));
   const __m512 shifted = _mm512_add_ps(_mm512_castsi512_ps(magnitude), _mm512_castsi512_ps(all(Format::kMagic)));

@@ -8,7 +8,16 @@ namespace ckpt {
 namespace {
 
 inline Double div(Double x, Double y) { return vdivq_f64(x, y); }
-inline Double larger_magnitude(Double largest, Double x) { return larger(largest, vabsq_f64(x)); }
+
+// The largest magnitude seen, and whether all was finite. (NaN wins every comparison here.)
+struct Peak {
+  Double largest = vdupq_n_f64(0);
+  void see(const Wide& x) {
+    for (int part = 0; part < kParts; ++part) largest = larger(largest, vabsq_f64(x.part[part]));
+  }
+  double magnitude() const { return vmaxvq_f64(largest); }
+  bool finite() const { return magnitude() < __builtin_inf(); }
+};
 // Whether some number is next to, or on, one with few bits: a code, or the middle between two.
 inline bool near_code(const Single& x) {
   const auto near = [](float32x4_t half) {
@@ -17,8 +26,6 @@ inline bool near_code(const Single& x) {
   };
   return vmaxvq_u32(vorrq_u32(near(x.a), near(x.b))) != 0;
 }
-
-inline double largest_of(Double x) { return vmaxvq_f64(x); }
 
 template <int Kind>
 inline Single load_small(const void* from) {
@@ -44,7 +51,8 @@ inline Single load_small(const void* from) {
       halves = vorrq_u16(halves, vandq_u16(high, vdupq_n_u16(0x8000)));
       halves = vbslq_u16(vceqq_u16(codes, vdupq_n_u16(0x80)), nan, halves);
     } else {
-      halves = vandq_u16(vreinterpretq_u16_s16(vshrq_n_s16(vreinterpretq_s16_u16(high), 1)), vdupq_n_u16(0xbfff));
+      const uint16x8_t extended = vreinterpretq_u16_s16(vmovl_s8(vreinterpret_s8_u8(bytes)));
+      halves = vandq_u16(vshlq_n_u16(extended, 7), vdupq_n_u16(0xbfff));
       const uint16x8_t none = Kind == kE4M3 ? vceqq_u16(vandq_u16(codes, vdupq_n_u16(0x7f)), vdupq_n_u16(0x7f)) : vceqq_u16(codes, vdupq_n_u16(0x80));
       halves = vbslq_u16(none, nan, halves);
     }

@@ -118,6 +118,15 @@ describe.each(isas)('on %s', (isa) => {
   });
 });
 
+test('more members than one call of a kernel sums, the newest last', async () => {
+  const shape = { rows: 3, cols: 70, blockRows: 2, blockCols: 35 };
+  const random = randomSource(5);
+  const members = Array.from({ length: 70 }, () => randomMember(shape, 'F8_E4M3', 'F32', random));
+  const weights = [members.map((_, i) => (i + 1) / 2485)];
+  const strips: Strip[] = [{ ...shape, members, outputs: [{ encoding: 'F8_E4M3', scaleDtype: 'F32', newest: 69 }], weights }];
+  checkAgainstTwin(await runStrips(strips), strips, close);
+});
+
 test('the same bytes and figures whatever instructions, threads and way of reading', async () => {
   const strips = [
     strip({ rows: 700, cols: 1000, blockRows: 128, blockCols: 128 }, 'F8_E4M3', 'F32', 11),
