@@ -98,12 +98,12 @@ const weights = z.array(number, said('must be a list of numbers')).min(1, said('
 /** One word or a list of them; a text may also hold several with `|` between, which the checks of policies take apart. */
 function several(words: readonly string[]) {
   const text = z.string().min(1);
-  const word = z.union([z.enum(words as [string, ...string[]]), text]);
+  const word = z.union([z.enum(words as [string, ...string[]]), text], said('must be text'));
   return z.union([word, z.array(word).min(1)], said('must be text or a list of texts'));
 }
 
 const ranges = z.union(
-  [z.int(), z.string().min(1), z.array(z.union([z.int(), z.string().min(1)])).min(1)],
+  [z.int(), z.string().min(1), z.array(z.union([z.int(), z.string().min(1)], said('must be a number or a range'))).min(1)],
   said('must be numbers and ranges, as 0-3|7'),
 );
 /** A word of a list, or a step. */

@@ -85,6 +85,8 @@ describe('policies in a recipe', () => {
     ['policies: [{ rolle: router, use: newest }]', ['4:18: unknown key `rolle`; did you mean `role`?']],
     ['policies: [{ role: ruter, use: newest }]', ['4:24: there is no role "ruter"; did you mean router?']],
     ['policies: [{ role: [router, norm|nrms], use: newest }]', ['4:24: there is no role "nrms"; did you mean norms?']],
+    ['policies: [{ role: [router, 3], use: newest }]', ['4:33: `role[1]` must be text, not 3']],
+    ['policies: [{ layers: [0, true], use: newest }]', ['`layers[1]` must be a number or a range, not true']],
     ['policies: [{ role: router, use: newst }]', ['`use` must be one of average, newest, oldest, equal, drop, or a step, not newst']],
     ['policies: [{ role: router, layers: 3-1, use: newest }]', ['4:40: layers "3-1" is no number']],
     ['policies: [{ role: router }]', ['4:16: a policy must say what to do']],
