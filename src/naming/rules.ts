@@ -38,6 +38,9 @@ export const RULES: readonly Rule[] = [
   { role: 'vision', name: String.raw`<(visual|vision|vit|vpm|\w*vision_\w+|image_encoder|img_encoder|img_processor|(image|video)_tower|(image|img)_embed\w*|vq_?model|visual_\w+|patch_(embed\w*|conv)|cls_token)>`, layerless: true },
   { role: 'buffer', name: '', only: 'integer' },
 
+  // AltUp of Gemma 3n has a `modality_router`, which chooses no experts.
+  { role: 'residual_mix', name: '<altup>' },
+
   // Mixture of experts. `shared_experts` contains `experts`, and `shared_expert_gate` both.
   { role: 'router_correction_bias', name: String.raw`<(\w*(correction|balanc|aux_?free|loss_free)\w*bias(es)?|bias_(for|of)_\w*balanc\w*|expert_bias(es)?(_E)?|score_bias|router_bias|routing_bias|exp_probs_b(\.bias)?)$` },
   { role: 'router_correction_bias', name: '<ffn\\.gate\\.bias$' },
@@ -89,6 +92,9 @@ export const RULES: readonly Rule[] = [
   { role: 'lm_head', name: String.raw`<(\w*predictions|\w*lm_head|output_projection|lm_loss|vocab_(projector|transform)|pred_layer|embed_out|output_layer|unembedding|unembed|head|logits_proj|to_logits|final_logits_bias)>` },
   { role: 'lm_head', name: String.raw`^(\w+\.)?(output|ff_out|decoder|proj_out)\.(weight|bias)$` },
   { role: 'embedding', name: String.raw`<(embed_tokens|tokens_embed|embed|emb|embd|embed_in|(\w+_)?(tok|token|word|input|segment)_?(emb|embd|embed|embedding)s?|embeddings?|\w*word_embeddings?|token_type_embeddings?|wte|shared|(?<=^transformer\.)w)(\.(weight|pp_block\.weight))?$` },
+
+  // What is called like a layer of a library of layers is trained, whatever it is for.
+  { role: 'other', name: String.raw`<(\w*_)?(linear|dense|proj|projection|conv|regression|embed|embedding|transformation)s?_?\d*(\.dense)?\.(weight|bias)$`, projection: 'last' },
 ];
 
 /** A tensor that belongs to another one: `$1` of `name`, put into `base`, is the name of that one. */
