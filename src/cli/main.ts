@@ -2,12 +2,12 @@ import { existsSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import { CommanderError } from 'commander';
 import { ERROR_CODES, MergeError } from '../errors.ts';
+import { shellQuote } from '../shell-quote.ts';
 import { version } from '../version.ts';
 import type { CommandModule, Context } from './context.ts';
 import { asFailure, errorDocument, errorText, type Failure } from './error-text.ts';
 import { Interrupted } from './interrupt.ts';
 import { buildProgram, type CommandName, styleHelp } from './program.ts';
-import { shellQuote } from './shell-quote.ts';
 import { createTerminal, type Terminal } from './terminal.ts';
 
 /** Implementations are loaded when their command runs, so that help costs nothing but the parser. */

@@ -1,5 +1,6 @@
+import { linear, type Matrix } from '../matrix.ts';
 import type { ModelConfig } from './config.ts';
-import { linear, type Matrix, rmsNorm, softmax } from './math.ts';
+import { rmsNorm, softmax } from './math.ts';
 import type { WeightReader } from './tensors.ts';
 
 export interface Attention {

@@ -1,5 +1,6 @@
+import { linear, type Matrix } from '../matrix.ts';
 import type { ModelConfig } from './config.ts';
-import { linear, type Matrix, softmax, swiGlu } from './math.ts';
+import { softmax, swiGlu } from './math.ts';
 import type { WeightReader } from './tensors.ts';
 
 /** The part of a layer after attention: x holds `count` hidden vectors, and so does the result. */

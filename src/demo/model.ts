@@ -1,7 +1,8 @@
+import { linear, type Matrix } from '../matrix.ts';
 import { type Attention, attend, readAttention } from './attention.ts';
 import { type ModelConfig, readModelConfig } from './config.ts';
 import { type FeedForward, readFeedForward } from './feed-forward.ts';
-import { addInPlace, linear, type Matrix, rmsNorm } from './math.ts';
+import { addInPlace, rmsNorm } from './math.ts';
 import { type WeightReader, withWeights } from './tensors.ts';
 
 interface Layer {

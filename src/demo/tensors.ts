@@ -3,9 +3,9 @@ import { openCheckpoint } from '../checkpoint/open.ts';
 import type { Checkpoint } from '../checkpoint/types.ts';
 import type { AveragedDtypeName } from '../dtype.ts';
 import { MergeError } from '../errors.ts';
+import type { Matrix } from '../matrix.ts';
 import { decodeFloat, FLOAT_BYTES } from '../reference/float.ts';
 import type { TensorInfo } from '../safetensors/types.ts';
-import type { Matrix } from './math.ts';
 
 /** Reads weights of one checkpoint as float64 by name, checking shapes. */
 export interface WeightReader {

@@ -7,7 +7,7 @@ import { MergeError, type Warning } from '../errors.ts';
 import { checkpointRoles } from '../naming/checkpoint-roles.ts';
 import { MOST_GRAM_INPUTS } from '../native/binding.ts';
 import { unequalTensors } from '../plan/equal.ts';
-import { membersOfRecipe } from '../routers/members.ts';
+import { membersOfRecipe } from '../recipe/checkpoints.ts';
 import { HeaderCache } from '../safetensors/header-cache.ts';
 import { isRunFolder } from '../trajectory/discover.ts';
 import type { Selection, TokenSource } from '../trajectory/types.ts';

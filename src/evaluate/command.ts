@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
-import { shellQuote } from '../cli/shell-quote.ts';
 import { MergeError } from '../errors.ts';
 import { runInGroup } from '../process-group.ts';
+import { shellQuote } from '../shell-quote.ts';
 import { readScore, type Score } from './score.ts';
 
 /** What is kept of the output: its end. Items of a large evaluation are a few megabytes. */

@@ -2,14 +2,14 @@ import type { Checkpoint } from '../checkpoint/types.ts';
 import type { FloatDtypeName } from '../dtype.ts';
 import type { Conflict, Warning } from '../errors.ts';
 import type { Role } from '../naming/types.ts';
+import { MXFP4 } from '../native/requantise.ts';
 import type { LayoutChanges } from '../plan/target.ts';
 import type { Treatment } from '../policy/types.ts';
 
 /** How codes and scales stand for numbers. `fp8`: one FP8 code a value. `mxfp4`: two FP4 codes (E2M1) a byte, a power of two for 32 of them. */
 export type QuantisedScheme = 'fp8' | 'mxfp4';
 
-/** Encoding of codes beside the dtype codes of `dtype.ts`: MXFP4, low nibble first. */
-export const MXFP4 = 64;
+export { MXFP4 };
 /** Values that share a scale in MXFP4. */
 export const MXFP4_GROUP = 32;
 

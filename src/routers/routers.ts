@@ -1,5 +1,6 @@
 import { type AverageOptions, recipeOf } from '../average.ts';
 import { MergeError } from '../errors.ts';
+import { membersOfRecipe } from '../recipe/checkpoints.ts';
 import { routingFunction } from '../routing/functions.ts';
 import type { RoutingFunction } from '../routing/types.ts';
 import { type EvaluationOptions, evaluateRouters } from './evaluation.ts';
@@ -7,7 +8,6 @@ import { examineLayers } from './examine.ts';
 import { MARGIN } from './identity.ts';
 import { type InputRequest, inputSource } from './inputs.ts';
 import { compareLayers } from './layers.ts';
-import { membersOfRecipe } from './members.ts';
 import type { RouterReport } from './types.ts';
 import { verdictOf } from './verdict.ts';
 

@@ -1,4 +1,4 @@
-import { linear } from '../demo/math.ts';
+import { linear } from '../matrix.ts';
 
 /** Vectors of equal length, one an expert, made ready for comparison by {@link unitRows}. */
 export interface UnitRows {

@@ -1,5 +1,5 @@
-import { linear } from '../demo/math.ts';
 import { MergeError } from '../errors.ts';
+import { linear } from '../matrix.ts';
 import { choose, groupScores, scoresOf, selectionScores, topK, withinGroups } from './route.ts';
 import type { Estimate, LayerChoice, Load, MemberChoice, RouterInputs, RouterWeights, RoutingFunction } from './types.ts';
 

@@ -1,5 +1,6 @@
 import { mapBounded } from '../checkpoint/map-bounded.ts';
 import type { Warning } from '../errors.ts';
+import { groupBy } from '../group-by.ts';
 import { HeaderCache } from '../safetensors/header-cache.ts';
 import { type Candidate, listRun } from './candidates.ts';
 import { examine, type Found } from './examine.ts';
@@ -105,14 +106,4 @@ function shortened(warnings: readonly Warning[]): Warning[] {
     const more = all.length - WARNINGS_SHOWN;
     return more < 2 ? all : [...all.slice(0, WARNINGS_SHOWN), { code, message: `and ${more} more of this kind` }];
   });
-}
-
-function groupBy<K, T>(items: readonly T[], keyOf: (item: T) => K): Map<K, T[]> {
-  const groups = new Map<K, T[]>();
-  for (const item of items) {
-    const group = groups.get(keyOf(item));
-    if (group === undefined) groups.set(keyOf(item), [item]);
-    else group.push(item);
-  }
-  return groups;
 }

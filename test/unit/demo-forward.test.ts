@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { heldOutLoss, pairedDifference, WINDOW_BYTES } from '../../src/demo/held-out-loss.ts';
-import { linear } from '../../src/demo/math.ts';
 import { loadModel } from '../../src/demo/model.ts';
+import { linear } from '../../src/matrix.ts';
 import { writeSafetensors } from '../../src/safetensors/write-file.ts';
 
 const top = join(import.meta.dirname, '../..');

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { linear } from '../../src/demo/math.ts';
+import { linear } from '../../src/matrix.ts';
 import { routingFunction } from '../../src/routing/functions.ts';
 import { route, topK } from '../../src/routing/route.ts';
 import type { RoutingFunction } from '../../src/routing/types.ts';

@@ -1,6 +1,6 @@
 import type { MergedOutput, MergeResult } from '../../engine/events.ts';
+import { shellQuote } from '../../shell-quote.ts';
 import { formatBytes, formatRate, formatSeconds, plural, printable } from '../format.ts';
-import { shellQuote } from '../shell-quote.ts';
 import type { Colors } from '../terminal.ts';
 import { memberTable, outputTable } from './merge-table.ts';
 import { roundingTable } from './rounding-table.ts';

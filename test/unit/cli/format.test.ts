@@ -9,7 +9,7 @@ import {
   plural,
   printable,
 } from '../../../src/cli/format.ts';
-import { shellQuote } from '../../../src/cli/shell-quote.ts';
+import { shellQuote } from '../../../src/shell-quote.ts';
 
 describe('numbers for people', () => {
   it.each([
