@@ -65,7 +65,7 @@ export function linear(x: Float64Array, count: number, w: Matrix): Float64Array 
   return y;
 }
 
-** Inner product of `length` numbers of `a` from `aStart` and of `b` from `bStart`. */
+/** Inner product of `length` numbers of `a` from `aStart` and of `b` from `bStart`. */
 export function dot(a: Float64Array, aStart: number, b: Float64Array, bStart: number, length: number): number {
   let sum = 0;
   for (let i = 0; i < length; i++) sum += a[aStart + i]! * b[bStart + i]!;

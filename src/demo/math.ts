@@ -1,4 +1,6 @@
-//** Each vector of x (as long as `gain`) divided by its root mean square, times `gain`. */
+import { dot } from '../matrix.ts';
+
+/** Each vector of x (as long as `gain`) divided by its root mean square, times `gain`. */
 export function rmsNorm(x: Float64Array, gain: Float64Array, epsilon: number): Float64Array {
   const y = new Float64Array(x.length);
   const width = gain.length;
