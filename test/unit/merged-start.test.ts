@@ -95,7 +95,7 @@ describe('training state', () => {
 describe('a merge to resume from', () => {
   test('is float32 and has no training state, and says so', async () => {
     const output = await planned({ for: 'resume' });
-    expect(output).toMatchObject({ dtype: 'F32', purpose: 'resume', optimizer: 'drop', dtypeChanges: ['BF16 to F32: 1 tensors'] });
+    expect(output).toMatchObject({ dtype: 'F32', purpose: 'resume', optimizer: 'drop', dtypeChanges: ['BF16 to F32: 1 tensor'] });
     expect(output.sideFiles.map((f) => f.name)).toEqual(['config.json']);
     expect(codes(output)).toEqual(['W_DTYPE_CHANGED']);
     expect(output.warnings[0]!.message).toContain('not from its rounding');
@@ -103,7 +103,7 @@ describe('a merge to resume from', () => {
 
   test('has another dtype where one is asked for', async () => {
     const output = await planned({ for: 'resume', dtype: 'BF16' });
-    expect(output).toMatchObject({ dtype: 'BF16', dtypeChanges: ['F32 to BF16: 1 tensors'] });
+    expect(output).toMatchObject({ dtype: 'BF16', dtypeChanges: ['F32 to BF16: 1 tensor'] });
     expect(output.warnings[0]!.message).not.toContain('rounding');
   });
 
