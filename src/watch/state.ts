@@ -2,13 +2,14 @@ import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { MergeError } from '../errors.ts';
 import { errnoOf, onOutput } from '../publish/io-error.ts';
-import { newId } from '../publish/owner.ts';
 import { syncFolder, systemOf, writeNewFile } from '../publish/system.ts';
 import type { StoredState } from './stored-state.ts';
 
 /** Hidden folder of a watch: lock and state. */
 export const WATCH_FOLDER = '.merge-watch';
 const STATE_FILE = 'state.json';
+/** End of the name of a state that is being written. Of a folder's watches one is alive, so one name does, and a kill leaves no more than that. */
+const DRAFT = '.draft';
 
 export type Made = StoredState['merges'][number];
 export type Pending = NonNullable<StoredState['pending']>;
@@ -22,13 +23,14 @@ export interface WatchState extends Omit<StoredState, 'done' | 'bad' | 'pins'> {
 }
 
 /**
- * The state of the watch of a folder; null before its first round.
+ * The state of the watch of a folder; null before its first round. Removes what a watch that was killed while writing left; the caller has the folder's lock.
  * @param run the run, relative to the watch's folder
  * @throws MergeError E_WATCH_STATE where it cannot be read, or is about another run
  */
 export async function readState(output: string, run: string): Promise<WatchState | null> {
   const file = join(output, WATCH_FOLDER, STATE_FILE);
   let text: string;
+  await onOutput('remove', file, () => rm(`${file}${DRAFT}`, { force: true }));
   try {
     text = await readFile(file, 'utf8');
   } catch (error) {
@@ -86,7 +88,7 @@ export class StateWriter {
 
   async #replace(text: string): Promise<void> {
     const system = systemOf({});
-    const draft = `${this.#file}.${newId()}`;
+    const draft = `${this.#file}${DRAFT}`;
     await onOutput('write', this.#file, async () => {
       try {
         await writeNewFile(system, draft, text);

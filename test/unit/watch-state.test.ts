@@ -29,6 +29,14 @@ describe('the state of a watch', () => {
     expect(readdirSync(join(path, '.merge-watch'))).toEqual(['state.json']);
   });
 
+  it('leaves nothing of a watch that was killed while writing it', async () => {
+    const path = await folder();
+    const draft = join(path, `${FILE}.draft`);
+    writeFileSync(draft, '{"half":');
+    expect(await readState(path, '../run')).toBeNull();
+    expect(existsSync(draft)).toBe(false);
+  });
+
   it('is written in the order of the calls', async () => {
     const path = await folder();
     const writer = new StateWriter(path);
