@@ -68,12 +68,20 @@ function nonfinite({ paths, units, grams }: Evidence): Draft[] {
 function zeros({ paths, units, grams, groups }: Evidence): Draft[] {
   const drafts: Draft[] = [];
   const taken = new Set<number>();
-  const look = (what: string, gram: Gram, of: readonly number[], place: Place, matrix: boolean): void => {
+  const look = (
+    what: string,
+    gram: Gram,
+    of: readonly number[],
+    place: Place,
+    { matrix, isBias }: { matrix: boolean; isBias: boolean },
+  ): void => {
     if (gram.elements === 0 || !gram.complete || of.every((i) => taken.has(i))) return;
     const norms = paths.map((_, n) => gram.norm(n));
     const zero = norms.flatMap((norm, n) => (norm === 0 ? [n] : []));
     const all = zero.length === paths.length;
     if (zero.length === 0 || (all && !matrix)) return;
+    // Biases begin at zero, a router's correction bias always: only one that went back to zero is broken.
+    if (isBias && norms.lastIndexOf(0) === zero.length - 1) return;
     for (const i of of) taken.add(i);
     const other = norms.findIndex((norm) => norm > 0);
     const where = all
@@ -82,8 +90,11 @@ function zeros({ paths, units, grams, groups }: Evidence): Draft[] {
     const checkpoint = zero.length === 1 ? zero[0]! : null;
     drafts.push({ kind: 'zero', message: `${what} is zero in ${where}`, checkpoint, pair: null, ...placeOf(place), units: of });
   };
-  for (const group of groups.experts) look(groupWords(group), group.gram, group.units, group, true);
-  for (const [i, gram] of grams.entries()) look(`tensor ${unitWords(units[i]!)}`, gram, [i], units[i]!, units[i]!.matrix);
+  for (const group of groups.experts) look(groupWords(group), group.gram, group.units, group, { matrix: true, isBias: false });
+  for (const [i, gram] of grams.entries()) {
+    const unit = units[i]!;
+    look(`tensor ${unitWords(unit)}`, gram, [i], unit, { matrix: unit.matrix, isBias: !unit.matrix && /bias$/.test(unit.name) });
+  }
   return drafts;
 }
 
@@ -143,7 +154,7 @@ function outliers(evidence: Evidence, pair: number, fresh: (unit: number) => boo
     const [largest, moved] = [gram.largestStep(pair + 1), gram.distance(pair, pair + 1)];
     const size = Math.min(gram.norm(pair), gram.norm(pair + 1)) / Math.sqrt(gram.elements);
     const what = `tensor ${unitWords(units[i]!)}`;
-    if (gram.elements >= FEW_ELEMENTS && largest > SPIKE_FACTOR * size && largest > moved / 2) {
+    if (gram.elements >= FEW_ELEMENTS && size > 0 && largest > SPIKE_FACTOR * size && largest > moved / 2) {
       say(`one element of ${what} moves by ${short(largest)}, where its weights are about ${short(size)}: a flipped bit`, [i], units[i]!);
     } else if (isOutlier[i]) {
       say(further(what, 'others of its kind', gram, usual[i]!), [i], units[i]!);

@@ -13,6 +13,14 @@ const MOST_CANDIDATES = 64;
 /** Elements of a tensor that are looked at for that. */
 const SAMPLE = 1 << 16;
 
+/** A layer or expert, by its matrices. */
+interface Place {
+  readonly group: Group;
+  /** Norms and biases are much the same in all layers, and where the weights are small most of a layer's norm: with them no place would look left. */
+  readonly matrices: readonly number[];
+  readonly gram: Gram;
+}
+
 /**
  * Layers, and experts of a layer, that seem to have changed places between neighbours: far from themselves, and near to where another one was.
  * Reads samples of the candidates only.
@@ -20,44 +28,52 @@ const SAMPLE = 1 << 16;
 export async function swappedPlaces(evidence: Evidence, options: GramOptions): Promise<Draft[]> {
   const { groups, paths } = evidence;
   const drafts: Draft[] = [];
-  const byLayer = new Map<number, Group[]>();
-  for (const group of groups.experts) byLayer.set(group.layer!, [...(byLayer.get(group.layer!) ?? []), group]);
+  const layerPlaces = groups.layers.map((group) => placeOf(group, evidence));
+  const byLayer = new Map<number, Place[]>();
+  for (const group of groups.experts) byLayer.set(group.layer!, [...(byLayer.get(group.layer!) ?? []), placeOf(group, evidence)]);
   for (let pair = 0; pair < paths.length - 1; pair++) {
-    const layers = await permuted(groups.layers, evidence, pair, options);
+    const layers = await permuted(layerPlaces, evidence, pair, options);
     drafts.push(...layers.map((cycle) => draft(cycle, 'layers', ({ layer }) => layer!, evidence, pair)));
-    const moved = new Set(layers.flat().map(({ layer }) => layer));
+    const moved = new Set(layers.flat().map(({ group }) => group.layer));
     for (const [layer, experts] of byLayer) {
       if (moved.has(layer)) continue;
       const cycles = await permuted(experts, evidence, pair, options);
-      drafts.push(...cycles.map((cycle) => draft(cycle, `experts of layer ${layer}`, ({ expert }) => expert!, evidence, pair)));
+      drafts.push(...cycles.map((cycle) => draft(cycle, `in layer ${layer} experts`, ({ expert }) => expert!, evidence, pair)));
     }
   }
   return drafts;
 }
 
-function draft(cycle: readonly Group[], what: string, number: (group: Group) => number, { paths }: Evidence, pair: number): Draft {
-  const numbers = cycle.map(number);
+function placeOf(group: Group, { units, grams, paths }: Evidence): Place {
+  const matrices = group.units.filter((i) => units[i]!.matrix);
+  const gram = new Gram(paths.length, true);
+  for (const i of matrices) gram.add(grams[i]!);
+  return { group, matrices, gram };
+}
+
+function draft(cycle: readonly Place[], what: string, number: (group: Group) => number, { paths }: Evidence, pair: number): Draft {
+  const numbers = cycle.map(({ group }) => number(group));
   const changed =
     cycle.length === 2
       ? `${numbers[0]} and ${numbers[1]} have changed places`
       : `${[...numbers, numbers[0]].join(' → ')} have changed places`;
   const distances = cycle.map(({ gram }) => short(gram.relativeDistance(pair, pair + 1) ?? Number.POSITIVE_INFINITY)).join(', ');
   const message = `${what} ${changed} between ${paths[pair]} and ${paths[pair + 1]} (relative L2 in place: ${distances}): their average would be neither`;
-  const { layer, expert } = cycle[0]!;
-  return { kind: 'swapped', message, checkpoint: null, pair, role: null, layer, expert, units: cycle.flatMap(({ units }) => units) };
+  const { layer, expert } = cycle[0]!.group;
+  return { kind: 'swapped', message, checkpoint: null, pair, role: null, layer, expert, units: cycle.flatMap(({ group }) => group.units) };
 }
 
-/** Cycles of groups each of which lies, in the later checkpoint, where the next one was. */
-async function permuted(groups: readonly Group[], { units }: Evidence, pair: number, options: GramOptions): Promise<Group[][]> {
-  const far = (group: Group) => group.gram.relativeDistance(pair, pair + 1) ?? 0;
-  const usual = groups.length === 0 ? 0 : median(groups.map(far));
+/** Cycles of places each of which lies, in the later checkpoint, where the next one was. */
+async function permuted(places: readonly Place[], { units }: Evidence, pair: number, options: GramOptions): Promise<Place[][]> {
+  const far = ({ gram }: Place) => gram.relativeDistance(pair, pair + 1) ?? 0;
+  const usual = median(places.map(far));
   // Where all are far apart, these are not two checkpoints of one run, unless all have changed places: then each still has a near one.
-  const candidates = groups
-    .filter((group) => far(group) > SUSPICIOUS && (far(group) > MENDED * usual || usual > SUSPICIOUS))
+  const candidates = places
+    .filter((place) => far(place) > SUSPICIOUS && (far(place) > MENDED * usual || usual > SUSPICIOUS))
     .slice(0, MOST_CANDIDATES);
   if (candidates.length < 2) return [];
   const nearest = await nearestPlaces(candidates, units, pair, options);
-  const cycles: Group[][] = [];
+  const cycles: Place[][] = [];
   const seen = new Set<number>();
   for (let start = 0; start < candidates.length; start++) {
     const cycle: number[] = [];
@@ -72,7 +88,7 @@ async function permuted(groups: readonly Group[], { units }: Evidence, pair: num
 
 /** For each candidate of the earlier checkpoint the candidate in whose place it is in the later one; null where it is nearer to its own. */
 async function nearestPlaces(
-  candidates: readonly Group[],
+  candidates: readonly Place[],
   units: readonly DiffUnit[],
   pair: number,
   options: GramOptions,
@@ -80,10 +96,10 @@ async function nearestPlaces(
   const ranges: GramRange[] = [];
   const places: [number, number][] = [];
   for (const [i, from] of candidates.entries()) {
-    const ours = new Map(from.units.map((u) => [keyOf(units[u]!, from), units[u]!]));
+    const ours = new Map(from.matrices.map((u) => [keyOf(units[u]!, from.group), units[u]!]));
     for (const [j, to] of candidates.entries()) {
-      for (const u of to.units) {
-        const [own, other] = [ours.get(keyOf(units[u]!, to)), units[u]!];
+      for (const u of to.matrices) {
+        const [own, other] = [ours.get(keyOf(units[u]!, to.group)), units[u]!];
         if (own === undefined || own.range.elements !== other.range.elements) continue;
         const sources = [own.range.sources[pair]!, other.range.sources[pair + 1]!];
         ranges.push({ elements: Math.min(own.range.elements, SAMPLE), sources });

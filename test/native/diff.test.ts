@@ -225,7 +225,53 @@ describe('a broken checkpoint', () => {
         [`${at}2.`, `${at}0.`],
       ]),
     );
-    expect(only(document, 'swapped').message).toMatch(/^experts of layer 3 0 and 2 have changed places/);
+    expect(only(document, 'swapped').message).toMatch(/^in layer 3 experts 0 and 2 have changed places between /);
+  });
+
+  test('experts of a layer in a cycle: each goes where the arrow points', async () => {
+    const at = 'model.layers.3.mlp.experts.';
+    const document = await spoil((weights) =>
+      rename(weights, [
+        [`${at}1.`, `${at}0.`],
+        [`${at}3.`, `${at}1.`],
+        [`${at}0.`, `${at}3.`],
+      ]),
+    );
+    expect(only(document, 'swapped').message).toMatch(/^in layer 3 experts 0 → 1 → 3 → 0 have changed places between /);
+  });
+
+  test.each([2, 3])('two layers swapped of a model with %d, whose norms outweigh its matrices', async (layers) => {
+    const weightsAt = (step: number): Weights => {
+      const weights = trainedMoe(step);
+      for (const [name, { values }] of weights) {
+        if (Number(/layers\.(\d+)/.exec(name)?.[1] ?? 0) >= layers) weights.delete(name);
+        else if (!name.includes('norm')) for (let i = 0; i < values.length; i++) values[i]! *= 0.01;
+      }
+      return weights;
+    };
+    const swapped = weightsAt(2);
+    rename(swapped, [
+      ['model.layers.0.', 'model.layers.1.'],
+      ['model.layers.1.', 'model.layers.0.'],
+    ]);
+    const inputs = [weightsAt(1), swapped].map((weights, i) => writeWeights(join(folder, `checkpoint-${i + 1}`), weights));
+    expect(only(await diff({ inputs }), 'swapped').message).toMatch(/^layers 0 and 1 have changed places between /);
+  });
+
+  test('a bias that begins at zero is nothing; one that goes back to zero is', async () => {
+    const biases = (step: number, size: number): string => {
+      const weights = trainedMoe(step);
+      for (let layer = 0; layer < MOE_LAYERS; layer++) {
+        const name = `model.layers.${layer}.mlp.gate.e_score_correction_bias`;
+        // one element far from the others, as a flipped bit would be
+        weights.set(name, { shape: [16], values: Float64Array.from({ length: 16 }, (_, i) => (i === layer ? size : size / 100)) });
+      }
+      return writeWeights(join(folder, `biases-${step}-${size}`), weights);
+    };
+    const [zero, one, two] = [biases(1, 0), biases(2, 0.5), biases(3, 0.75)];
+    expect((await diff({ inputs: [zero, one, two] })).findings).toEqual([]);
+    const back = await diff({ inputs: [one, two, biases(4, 0)] });
+    expect(back.findings.map(({ kind, checkpoint }) => [kind, checkpoint])).toEqual(new Array(MOE_LAYERS).fill(['zero', 2]));
   });
 
   test('a flipped bit', async () => {
