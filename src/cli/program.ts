@@ -225,7 +225,7 @@ function addDiff(command: Command): Command {
     .usage('A B [C...] [options]')
     .optionsGroup('Tensors:')
     .addOption(listOption('--role <role...>', `only tensors of these roles: ${ROLE_NAMES.join(', ')}`, parseChoice(ROLE_NAMES)))
-    .addOption(valueOption('--layers <list>', 'only these layers, as 0-3,12', parseLayers))
+    .addOption(valueOption('--layers <list>', 'only these layers, as 0-3,12, or -1 for the last', parseLayers))
     .addOption(flag('--experts', 'show a map of layers and experts too'))
     .optionsGroup('Checkpoints, where the input is a run folder:')
     .addOption(valueOption('--last <n>', 'the newest so many (default: all that are complete)', parsePositiveInteger))

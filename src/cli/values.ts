@@ -1,4 +1,5 @@
 import { MergeError } from '../errors.ts';
+import { itemsOf, parseRange } from '../policy/selector.ts';
 
 /** Turns the text of an option into its value. @throws MergeError E_OPTION or E_WEIGHTS that names the option. */
 export type ValueParser<T> = (text: string, option: string) => T;
@@ -104,12 +105,11 @@ export function badValue(option: string, text: string, wanted: string, help?: st
   return new MergeError('E_OPTION', `${option} takes ${wanted}, not '${text}'`, help === undefined ? {} : { help });
 }
 
-/** Layers as `0-3,12`: ranges, both ends included. */
+/** Layers as policies name them: `0-3,12,-1`, both ends included, negative ones counted from the end. */
 export function parseLayers(text: string, option: string): readonly { readonly from: number; readonly to: number }[] {
-  return text.split(',').map((part) => {
-    const match = /^\s*(\d+)(?:-(\d+))?\s*$/.exec(part);
-    const [from, to] = [Number(match?.[1]), Number(match?.[2] ?? match?.[1])];
-    if (match === null || from > to) throw badValue(option, text, 'layers as 0-3,12');
-    return { from, to };
+  return itemsOf(text).map((item) => {
+    const range = parseRange(item);
+    if (range === null) throw badValue(option, text, 'layers as 0-3,12, or -1 for the last');
+    return { from: range[0], to: range[1] };
   });
 }

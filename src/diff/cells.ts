@@ -112,7 +112,7 @@ function furthest(units: readonly DiffUnit[], grams: readonly Gram[], a: number,
     .sort((i, j) => far(j) - far(i) || i - j)
     .slice(0, OUTLIERS)
     .map((i) => {
-      const { name, role, layer, expert, range } = units[i]!;
-      return { name, role, layer, expert, elements: range.elements, ...distanceOf(grams[i]!, a, b) };
+      const { name, role, layer, expert, elements } = units[i]!;
+      return { name, role, layer, expert, elements, ...distanceOf(grams[i]!, a, b) };
     });
 }

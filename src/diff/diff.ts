@@ -3,6 +3,7 @@ import { mapBounded } from '../checkpoint/map-bounded.ts';
 import { openCheckpoint } from '../checkpoint/open.ts';
 import type { Checkpoint } from '../checkpoint/types.ts';
 import { type GramOptions, gramOf } from '../engine/gram.ts';
+import type { Gram } from '../engine/gram-matrix.ts';
 import { MergeError, type Warning } from '../errors.ts';
 import { checkpointRoles } from '../naming/checkpoint-roles.ts';
 import { MOST_GRAM_INPUTS } from '../native/binding.ts';
@@ -15,7 +16,7 @@ import { groupUnits, pairsOf } from './cells.ts';
 import { findingsOf, short } from './findings.ts';
 import { swappedPlaces } from './swapped.ts';
 import type { DiffDocument, DiffFinding, DiffPair } from './types.ts';
-import { type DiffFilter, type Paired, pairUp } from './units.ts';
+import { type DiffFilter, type DiffUnit, type Paired, pairUp } from './units.ts';
 
 export interface DiffOptions extends DiffFilter, TokenSource, Pick<GramOptions, 'threads' | 'memory' | 'io'> {
   /** Two checkpoints or more, in the order in which they are compared; or a run folder. */
@@ -51,17 +52,21 @@ export async function diff(options: DiffOptions, { signal, onProgress }: DiffRun
       help: 'Name the checkpoints, or select some of the run, as with --last 4.',
     });
   }
-  const paired = pairUp(checkpoints, await checkpointRoles(checkpoints[0]!), options);
+  const named = await mapBounded(checkpoints, OPEN_AT_ONCE, async (checkpoint) => ({
+    checkpoint,
+    roles: await checkpointRoles(checkpoint),
+  }));
+  const paired = pairUp(named, options);
   refuse(paired);
   const { units } = paired;
-  const ranges = units.map(({ range }) => range);
+  const ranges = units.flatMap((unit) => unit.ranges);
   let bytesRead = 0;
   const onRead = (read: number, total: number) => {
     bytesRead = read;
     onProgress?.(read, total);
   };
   const machine = { threads, memory, io, signal };
-  const grams = await gramOf(ranges, { ...machine, steps: true, onProgress: onRead });
+  const grams = sumsOf(units, await gramOf(ranges, { ...machine, steps: true, onProgress: onRead }));
   const groups = groupUnits(units, grams, checkpoints.length);
   const evidence = { paths, units, grams, groups };
   const findings = findingsOf(evidence, await swappedPlaces(evidence, machine));
@@ -80,8 +85,19 @@ export async function diff(options: DiffOptions, { signal, onProgress }: DiffRun
     verdict: verdictOf(pairs, findings, uncompared),
     bytesRead,
     seconds: (performance.now() - started) / 1000,
-    warnings,
+    warnings: [...warnings, ...paired.warnings],
   };
+}
+
+/** The products of each unit. @param grams of all ranges of all units, in their order */
+function sumsOf(units: readonly DiffUnit[], grams: readonly Gram[]): Gram[] {
+  let at = 0;
+  return units.map(({ ranges }) => {
+    const sum = grams[at]!;
+    for (let i = 1; i < ranges.length; i++) sum.add(grams[at + i]!);
+    at += ranges.length;
+    return sum;
+  });
 }
 
 async function openAll(
@@ -101,14 +117,17 @@ async function openAll(
 function refuse({ conflicts, units, uncompared }: Paired): void {
   const [first] = conflicts;
   if (first !== undefined) {
-    const message =
-      conflicts.length === 1
-        ? first.message
-        : `the checkpoints are not of one architecture: ${conflicts.length} differences of names or shapes`;
+    const inForm = conflicts.every(({ code }) => code === 'E_LAYOUT_FORM');
+    const several = inForm
+      ? `the checkpoints hold ${conflicts.length} tensors in forms that cannot be compared element by element`
+      : `the checkpoints are not of one architecture: ${conflicts.length} differences of names or shapes`;
+    const message = conflicts.length === 1 ? first.message : several;
     const code = conflicts.every((conflict) => conflict.code === first.code) ? first.code : 'E_CONFLICTS';
     throw new MergeError(code, message, {
       details: { conflicts },
-      help: 'Compare checkpoints of one model; --role and --layers leave out the rest of them.',
+      help: inForm
+        ? 'Convert them to one layout with the tool that wrote them, or leave these tensors out with --role and --layers.'
+        : 'Compare checkpoints of one model; --role and --layers leave out the rest of them.',
     });
   }
   if (units.length + uncompared.length === 0) {
@@ -119,16 +138,12 @@ function refuse({ conflicts, units, uncompared }: Paired): void {
 }
 
 async function lookAtRest({ uncompared }: Paired, signal: AbortSignal | undefined): Promise<DiffDocument['uncompared']> {
-  const comparable = uncompared.filter(({ copies }) => copies.copies.length > 0);
-  const unequal = new Set(
-    (
-      await unequalTensors(
-        comparable.map(({ copies }) => copies),
-        signal,
-      )
-    ).map(({ tensor }) => tensor),
+  const conflicts = await unequalTensors(
+    uncompared.flatMap(({ copies }) => copies ?? []),
+    signal,
   );
-  return uncompared.map(({ name, reason, copies }) => ({ name, reason, equal: copies.copies.length > 0 && !unequal.has(name) }));
+  const unequal = new Set(conflicts.map(({ tensor }) => tensor));
+  return uncompared.map(({ name, reason, copies }) => ({ name, reason, equal: copies !== null && !unequal.has(name) }));
 }
 
 function verdictOf(pairs: readonly DiffPair[], findings: readonly DiffFinding[], uncompared: DiffDocument['uncompared']): string {

@@ -100,9 +100,9 @@ async function nearestPlaces(
     for (const [j, to] of candidates.entries()) {
       for (const u of to.matrices) {
         const [own, other] = [ours.get(keyOf(units[u]!, to.group)), units[u]!];
-        if (own === undefined || own.range.elements !== other.range.elements) continue;
-        const sources = [own.range.sources[pair]!, other.range.sources[pair + 1]!];
-        ranges.push({ elements: Math.min(own.range.elements, SAMPLE), sources });
+        if (own === undefined || own.elements !== other.elements) continue;
+        const [a, b] = [own.ranges[0]!, other.ranges[0]!];
+        ranges.push({ elements: Math.min(a.elements, b.elements, SAMPLE), sources: [a.sources[pair]!, b.sources[pair + 1]!] });
         places.push([i, j]);
       }
     }

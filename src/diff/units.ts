@@ -1,12 +1,14 @@
-import type { Checkpoint } from '../checkpoint/types.ts';
-import { type DtypeName, dtypeByCode } from '../dtype.ts';
+import { type DtypeName, dtypeByCode, dtypeByName } from '../dtype.ts';
 import type { GramRange } from '../engine/gram.ts';
-import { type Conflict, MergeError } from '../errors.ts';
-import { type CheckpointRoles, tensorName } from '../naming/checkpoint-roles.ts';
+import { type Conflict, MergeError, type Warning } from '../errors.ts';
+import { tensorName } from '../naming/checkpoint-roles.ts';
 import type { TensorRole } from '../naming/types.ts';
 import type { EqualTensor } from '../plan/equal.ts';
-import { ROLE_NAMES, roleTest } from '../policy/roles.ts';
+import { ROLE_NAMES } from '../policy/roles.ts';
+import { extentOf, selectorTest } from '../policy/selector.ts';
+import type { PolicyTensor } from '../policy/types.ts';
 import { elementCount } from '../safetensors/tensor-table.ts';
+import { Finder, type Named, type Run, rangesOf } from './sources.ts';
 import type { DiffRole, DiffUncompared } from './types.ts';
 
 /** What is compared on its own: a tensor, or one expert's part of a tensor that holds all of them. */
@@ -19,13 +21,15 @@ export interface DiffUnit {
   readonly expert: number | null;
   /** Two axes or more, as it is stored: a bias or norm has one. */
   readonly matrix: boolean;
-  readonly range: GramRange;
+  readonly elements: number;
+  /** Where its elements are: one range, and more where some checkpoint holds them in several places. */
+  readonly ranges: readonly GramRange[];
 }
 
 export interface DiffFilter {
   /** Roles and groups of them, as policies name them. */
   readonly roles?: readonly string[] | undefined;
-  /** Both ends included. */
+  /** Both ends included; -1 is the last. As in policies, those of multi-token prediction are counted apart, and meant where `roles` names `mtp`. */
   readonly layers?: readonly { readonly from: number; readonly to: number }[] | undefined;
 }
 
@@ -33,82 +37,68 @@ export interface Paired {
   readonly units: readonly DiffUnit[];
   /** Tensors compared as numbers. */
   readonly tensors: number;
-  readonly uncompared: readonly (Omit<DiffUncompared, 'equal'> & { readonly copies: EqualTensor })[];
+  /** `copies` is null where the dtypes differ, and with them the bytes. */
+  readonly uncompared: readonly (Omit<DiffUncompared, 'equal'> & { readonly copies: readonly EqualTensor[] | null })[];
   readonly conflicts: readonly Conflict[];
+  readonly warnings: readonly Warning[];
 }
 
-/** Finds every tensor of the first checkpoint that the filter lets through in all others. */
-export function pairUp(checkpoints: readonly Checkpoint[], roles: CheckpointRoles, filter: DiffFilter): Paired {
-  const [first] = checkpoints as readonly [Checkpoint, ...Checkpoint[]];
+/**
+ * Finds every tensor of the first checkpoint that the filter lets through in all others, which may hold it in another layout.
+ *
+ * @throws MergeError E_OPTION for a role that there is none of
+ */
+export function pairUp(all: readonly Named[], filter: DiffFilter): Paired {
+  const [first] = all as readonly [Named, ...Named[]];
+  const { shards } = first.checkpoint;
   const units: DiffUnit[] = [];
   const uncompared: Paired['uncompared'][number][] = [];
-  const conflicts: Conflict[] = [];
-  const passes = passing(filter);
-  let tensors = 0;
-  for (const [shard, { header, name: file }] of first.shards.entries()) {
-    const { tensors: table } = header;
-    for (let row = 0; row < table.count; row++) {
-      const role = roles.of(shard, row);
-      if (!passes(role)) continue;
-      const own = table.names[row]!;
-      const copies = checkpoints.map((checkpoint) => copyOf(checkpoint, own, file, table.shapes[row]!, first, conflicts));
-      const name = tensorName(first, shard, row);
-      if (copies.some((copy) => copy === null)) continue;
-      const sources = copies.map((copy) => copy!);
-      const reason = uncomparable(sources.map(({ dtype }) => dtype));
-      if (reason !== null) {
-        const bytes = table.end[row]! - table.begin[row]!;
-        const same = sources.every(({ dtype }) => dtype === sources[0]!.dtype);
-        uncompared.push({ name, reason, copies: { name, bytes, copies: same ? sources : [], code: 'E_INTEGERS_DIFFER' } });
-        continue;
+  const finders = all.map((other) => new Finder(first, other));
+  const tensors = shards.map(({ header }, shard) =>
+    Array.from({ length: header.tensors.count }, (_, row) => policyTensor(first, shard, row)),
+  );
+  const passes = passing(filter, tensors.flat());
+  let compared = 0;
+  for (const [shard, { header }] of shards.entries()) {
+    for (const [row, tensor] of tensors[shard]!.entries()) {
+      if (!passes(tensor)) continue;
+      const copies = finders.map((finder) => finder.find(shard, row)).filter((runs) => runs !== null);
+      if (copies.length < all.length) continue;
+      const { name, role } = tensor;
+      const shape = header.tensors.shapes[row]!;
+      const dtypes = copies.flatMap((runs) => runs.map(({ dtype }) => dtype));
+      const reason = uncomparable(dtypes);
+      if (reason === null) {
+        compared++;
+        units.push(...unitsOf(name, role, shape, copies));
+      } else {
+        uncompared.push({ name, reason, copies: dtypes.every((dtype) => dtype === dtypes[0]) ? equalRanges(name, shape, copies) : null });
       }
-      tensors++;
-      units.push(...unitsOf(name, role, table.shapes[row]!, sources));
     }
   }
-  for (const checkpoint of checkpoints.slice(1)) conflicts.push(...extras(first, checkpoint, filter, roles));
-  return { units, tensors, uncompared, conflicts };
-}
-
-type Source = GramRange['sources'][number];
-
-/** Where a checkpoint holds a tensor; null, with a conflict, where it lacks it or holds it in another shape. */
-function copyOf(
-  checkpoint: Checkpoint,
-  tensor: string,
-  file: string,
-  shape: readonly number[],
-  first: Checkpoint,
-  conflicts: Conflict[],
-): Source | null {
-  const place = checkpoint.locate(tensor, file);
-  if (place === undefined) {
-    const message = `tensor ${tensor} of ${first.path} is not in ${checkpoint.path}`;
-    conflicts.push({ code: 'E_TENSOR_MISSING', message, file: checkpoint.path, tensor });
-    return null;
-  }
-  const { path, header } = checkpoint.shards[place.shard]!;
-  const found = header.tensors.shapes[place.row]!;
-  if (found.length !== shape.length || found.some((size, axis) => size !== shape[axis])) {
-    const message = `tensor ${tensor} is [${shape.join(', ')}] in ${first.path} and [${found.join(', ')}] in ${checkpoint.path}`;
-    conflicts.push({ code: 'E_SHAPE', message, file: checkpoint.path, tensor });
-    return null;
-  }
-  const dtype = dtypeByCode(header.tensors.dtypes[place.row]!).name;
-  return { path, offset: header.dataStart + header.tensors.begin[place.row]!, dtype };
-}
-
-function extras(first: Checkpoint, checkpoint: Checkpoint, filter: DiffFilter, roles: CheckpointRoles): Conflict[] {
-  if (checkpoint.shards.every((s, i) => s.header.tensors === first.shards[i]?.header.tensors)) return [];
+  const conflicts = finders.flatMap((finder) => finder.conflicts);
   // Which role a tensor has that the first checkpoint lacks is not known: a filter that it might not pass lets it go.
-  if (filter.roles !== undefined || filter.layers !== undefined) return [];
-  return checkpoint.shards.flatMap(({ header, name: file }) =>
-    header.tensors.names.flatMap((tensor): Conflict[] => {
-      if (first.locate(tensor, file) !== undefined) return [];
-      const message = `tensor ${tensor} of ${checkpoint.path} is not in ${first.path}${roles.recognised ? '' : ', whose names are of no known family'}`;
-      return [{ code: 'E_TENSOR_EXTRA', message, file: checkpoint.path, tensor }];
-    }),
-  );
+  if (filter.roles === undefined && filter.layers === undefined) conflicts.push(...finders.slice(1).flatMap((finder) => finder.extras()));
+  const warnings = finders.flatMap(({ arranged }, i): Warning[] => {
+    if (arranged === 0) return [];
+    const held = `${arranged} tensor${arranged === 1 ? '' : 's'} of ${first.checkpoint.path} under other names, or as parts of others`;
+    return [{ code: 'W_OTHER_LAYOUT', message: `${all[i]!.checkpoint.path} holds ${held}; the same elements were compared` }];
+  });
+  return { units, tensors: compared, uncompared, conflicts, warnings };
+}
+
+function policyTensor({ checkpoint, roles }: Named, shard: number, row: number): PolicyTensor {
+  const { begin, end, dtypes } = checkpoint.shards[shard]!.header.tensors;
+  const { name: dtype } = dtypeByCode(dtypes[row]!);
+  return { name: tensorName(checkpoint, shard, row), dtype, bytes: end[row]! - begin[row]!, role: roles.of(shard, row) };
+}
+
+function equalRanges(name: string, shape: readonly number[], copies: readonly (readonly Run[])[]): EqualTensor[] {
+  const elements = elementCount(shape);
+  const bits = dtypeByName(copies[0]![0]!.dtype)!.bits;
+  return rangesOf(copies, elements, elements)
+    .flat()
+    .map((range) => ({ name, bytes: (range.elements * bits) / 8, copies: range.sources, code: 'E_INTEGERS_DIFFER' }));
 }
 
 /** Why tensors of these dtypes are not compared as numbers; null where they are. Codes of eight bits mean little without their scales. */
@@ -121,30 +111,22 @@ function uncomparable(dtypes: readonly DtypeName[]): DiffUncompared['reason'] | 
   return null;
 }
 
-function unitsOf(name: string, role: TensorRole, shape: readonly number[], sources: readonly Source[]): DiffUnit[] {
+function unitsOf(name: string, role: TensorRole, shape: readonly number[], copies: readonly (readonly Run[])[]): DiffUnit[] {
   const elements = elementCount(shape);
-  const unit = {
+  const [experts = 0] = shape;
+  const stacked = role.expert === 'all' && role.layer !== 'all' && shape.length > 1 && experts > 1;
+  const each = stacked ? elements / experts : elements;
+  return rangesOf(copies, elements, each).map((ranges, part) => ({
     name,
     kind: name.replaceAll(/\d+/g, '#'),
     role: roleOf(role),
     layer: typeof role.layer === 'number' ? role.layer : null,
-    expert: typeof role.expert === 'number' ? role.expert : null,
-    matrix: shape.length > 1,
-    range: { elements, sources },
-  };
-  const [experts = 0] = shape;
-  if (role.expert !== 'all' || role.layer === 'all' || shape.length < 2 || experts < 2) return [unit];
-  const each = elements / experts;
-  return Array.from({ length: experts }, (_, expert) => ({
-    ...unit,
-    expert,
-    matrix: shape.length > 2,
-    range: { elements: each, sources: sources.map((s) => ({ ...s, offset: s.offset + expert * each * bytesOf(s.dtype) })) },
+    expert: stacked ? part : typeof role.expert === 'number' ? role.expert : null,
+    matrix: shape.length > (stacked ? 2 : 1),
+    elements: each,
+    ranges,
   }));
 }
-
-const BYTES: Partial<Record<DtypeName, number>> = { BF16: 2, F16: 2, F32: 4, F64: 8 };
-const bytesOf = (dtype: DtypeName): number => BYTES[dtype]!;
 
 /** The column of the map that a tensor counts in. */
 export function roleOf({ role, mtp }: TensorRole): DiffRole {
@@ -152,11 +134,8 @@ export function roleOf({ role, mtp }: TensorRole): DiffRole {
 }
 
 /** Whether a tensor passes the filter. @throws MergeError E_OPTION for a role that there is none of */
-function passing({ roles, layers }: DiffFilter): (role: TensorRole) => boolean {
+function passing({ roles, layers }: DiffFilter, tensors: readonly PolicyTensor[]): (tensor: PolicyTensor) => boolean {
   const unknown = roles?.find((name) => !ROLE_NAMES.includes(name));
   if (unknown !== undefined) throw new MergeError('E_OPTION', `there is no role ${unknown}; there are ${ROLE_NAMES.join(', ')}`);
-  const hasRole = roles === undefined ? () => true : roleTest(roles);
-  const inLayers = ({ layer }: TensorRole) =>
-    layers === undefined || layers.some(({ from, to }) => Number(layer ?? -1) >= from && Number(layer ?? -1) <= to);
-  return (role) => hasRole({ role }) && inLayers(role);
+  return selectorTest({ role: roles, layers: layers?.map(({ from, to }) => `${from}-${to}`) }, extentOf(tensors));
 }

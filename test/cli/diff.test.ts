@@ -27,6 +27,8 @@ test('a run: neighbours side by side; one JSON document', async () => {
   const document = JSON.parse(stdout);
   expect(document).toMatchObject({ schema: 'ckpt-merge/diff', version: 1, tensors: 2, findings: [] });
   expect(document.checkpoints.map(({ step }: { step: number }) => step)).toEqual([5600, 5800, 6000]);
+  const last = JSON.parse((await runCli(['diff', moe, '--last', '2', '--layers', '-1', '--role', 'routers', '--json'])).stdout);
+  expect(last.pairs[0].layers.map(({ layer }: { layer: number }) => layer)).toEqual([1]);
 });
 
 test('a broken one, coloured, and as a page', async () => {
@@ -50,6 +52,8 @@ test('refusals: other architectures with exit 3, bad options with exit 2', async
   for (const bad of [
     ['--layers', '3-1'],
     ['--layers', 'x'],
+    ['--layers', '-1--2'],
+    ['--layers', '1,,2'],
     ['--role', 'rooter'],
     ['--threads', '0'],
   ]) {

@@ -5,6 +5,7 @@ import { openCheckpoint } from '../../src/checkpoint/open.ts';
 import { type DiffOptions, diff } from '../../src/diff/diff.ts';
 import type { DiffDocument, FindingKind } from '../../src/diff/types.ts';
 import { decodeFloat } from '../../src/reference/float.ts';
+import type { FixtureTensor } from '../support/checkpoints.ts';
 import { mergeError, temporaryFolder } from '../support/safetensors.ts';
 import { MOE_LAYERS, trainedMoe, type Weights, writeWeights } from '../support/trained.ts';
 
@@ -331,11 +332,110 @@ describe('what is compared', () => {
     expect(same.relativeL2).toBe(down.relativeL2);
   });
 
+  describe('checkpoints in different layouts', () => {
+    /** Experts in stacks, gate and up in one: [experts, 2 × 24, 16] and [experts, 16, 24], down's two axes exchanged where `transposed`. */
+    const stacks = (weights: Weights, transposed = false): Weights => {
+      const fused: Weights = new Map([...weights].filter(([name]) => !name.includes('experts')));
+      for (let layer = 0; layer < MOE_LAYERS; layer++) {
+        const at = `model.layers.${layer}.mlp.experts`;
+        const joined = (...names: string[]) =>
+          Float64Array.from(
+            [0, 1, 2, 3].flatMap((e) => names.flatMap((n) => Array.from(weights.get(`${at}.${e}.${n}_proj.weight`)!.values))),
+          );
+        fused.set(`${at}.gate_up_proj`, { shape: [4, 48, 16], values: joined('gate', 'up') });
+        fused.set(`${at}.down_proj`, { shape: transposed ? [4, 24, 16] : [4, 16, 24], values: joined('down') });
+      }
+      return fused;
+    };
+    const at = (folder: string, step: number, form?: typeof stacks) => {
+      const weights = trainedMoe(step);
+      return writeWeights(join(folder, `${form === undefined ? 'single' : 'stacked'}-${step}`), form?.(weights) ?? weights);
+    };
+    const figures = ({ pairs }: DiffDocument) =>
+      pairs.map(({ total, experts }) => [total, ...experts].map(({ relativeL2, max }) => [relativeL2, max]));
+
+    test('figures are those of one layout, whichever comes first', async () => {
+      const folder = temporaryFolder();
+      const plain = figures(await diff({ inputs: [1, 2, 3].map((step) => at(folder, step)) }));
+      for (const mixed of [
+        [at(folder, 1), at(folder, 2, stacks), at(folder, 3)],
+        [at(folder, 1, stacks), at(folder, 2), at(folder, 3, stacks)],
+      ]) {
+        const document = await diff({ inputs: mixed });
+        expect(document.findings).toEqual([]);
+        expect(document.warnings.map(({ code }) => code)).toContain('W_OTHER_LAYOUT');
+        for (const [p, cells] of figures(document).entries()) {
+          for (const [c, [relativeL2, max]] of cells.entries()) {
+            expect(relativeL2).toBeCloseTo(plain[p]![c]![0]!, 12);
+            expect(max).toBe(plain[p]![c]![1]);
+          }
+        }
+      }
+      const same = await diff({ inputs: [at(folder, 1), at(folder, 1, stacks)] });
+      expect(same).toMatchObject({ verdict: 'The checkpoints are the same', tensors: 111 });
+      expect(same.warnings[0]!.message).toBe(
+        `${at(folder, 1, stacks)} holds 72 tensors of ${at(folder, 1)} under other names, or as parts of others; the same elements were compared`,
+      );
+    });
+
+    test('a broken expert is found in the other layout', async () => {
+      const folder = temporaryFolder();
+      const broken = trainedMoe(2);
+      for (const name of ['gate', 'up', 'down']) broken.get(`model.layers.2.mlp.experts.3.${name}_proj.weight`)!.values.fill(0);
+      const b = writeWeights(join(folder, 'b'), broken);
+      for (const a of [at(folder, 1, stacks), at(folder, 1)]) {
+        for (const other of [b, writeWeights(join(folder, 'c'), stacks(broken))]) {
+          const { findings } = await diff({ inputs: [a, other] });
+          expect(findings).toMatchObject([{ kind: 'zero', layer: 2, expert: 3, checkpoint: 1 }]);
+        }
+      }
+    });
+
+    test('integers and codes in the other layout, by their bytes', async () => {
+      const folder = temporaryFolder();
+      const codes = (fill: (expert: number) => number, stacked: boolean): FixtureTensor[] => {
+        const rest = 'model.layers.0.mlp.experts';
+        const data = (e: number) => new Uint8Array(24 * 16).fill(fill(e));
+        if (!stacked) {
+          return [0, 1, 2, 3].map((e) => ({ name: `${rest}.${e}.down_proj.weight`, dtype: 'F8_E4M3', shape: [16, 24], data: data(e) }));
+        }
+        return [{ name: `${rest}.down_proj`, dtype: 'F8_E4M3', shape: [4, 16, 24], data: Buffer.concat([0, 1, 2, 3].map(data)) }];
+      };
+      const none: Weights = new Map();
+      const a = writeWeights(
+        join(folder, 'a'),
+        none,
+        'BF16',
+        codes((e) => e, true),
+      );
+      const equal = async (fill: (expert: number) => number) => {
+        const document = await diff({ inputs: [a, writeWeights(join(folder, 'b'), none, 'BF16', codes(fill, false))] });
+        return document.uncompared.map((tensor) => tensor.equal);
+      };
+      expect(await equal((e) => e)).toEqual([true]);
+      expect(await equal((e) => (e === 3 ? 9 : e))).toEqual([false]);
+    });
+
+    test('a form that is not the same elements in the same order: why', async () => {
+      const folder = temporaryFolder();
+      const inputs = [at(folder, 1), at(folder, 2, (weights) => stacks(weights, true))];
+      const { code, message, details } = await mergeError(() => diff({ inputs }));
+      expect(code).toBe('E_LAYOUT_FORM');
+      expect(message).toBe('the checkpoints hold 24 tensors in forms that cannot be compared element by element');
+      expect(details.conflicts![0]!.message).toContain('its experts are stored transposed: [4, 24, 16] where the hidden size is 16');
+      expect((await diff({ inputs, roles: ['attention'] })).tensors).toBe(24);
+    });
+  });
+
   test('roles and layers that are asked for, and no others', async () => {
     const inputs = [demo('moe/checkpoint-5800'), demo('moe/checkpoint-6000')];
     const routers = await diff({ inputs, roles: ['router'], layers: [{ from: 1, to: 3 }] });
     expect(routers.tensors).toBe(1);
     expect(routers.pairs[0]!.roles.map(({ role }) => role)).toEqual(['router']);
+    // the demo has two layers: the last is counted from the end, as in policies
+    const named = async (from: number, to: number) =>
+      (await diff({ inputs, roles: ['router'], layers: [{ from, to }] })).pairs[0]!.layers.map(({ layer }) => layer);
+    expect([await named(-1, -1), await named(0, -2), await named(-2, 1)]).toEqual([[1], [0], [0, 1]]);
     const none = await mergeError(() => diff({ inputs, layers: [{ from: 7, to: 9 }] }));
     expect(none).toMatchObject({ code: 'E_OPTION', exitCode: 2 });
     expect((await mergeError(() => diff({ inputs, roles: ['rooter'] }))).message).toContain('there is no role rooter');
