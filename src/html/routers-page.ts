@@ -109,6 +109,7 @@ function identitySection({ layers, sample }: RouterReport, pairs: readonly strin
 
 function statusBadge({ status, by }: PairIdentity): Markup {
   if (status === 'permuted') return badge('bad', 'permuted');
+  if (status === 'unrelated') return badge('notice', 'nothing in common');
   return status === 'same' ? badge('neutral', 'in place') : badge('notice', `moved by ${by} alone`);
 }
 

@@ -12,7 +12,7 @@ export interface ExpertOrder {
 
 /**
  * Whether the experts of some layer changed places between members that an output averages. All members are compared at once; only where that finds
- * something, each output with its own alone.
+ * something, each output with its own alone: outputs of the same members are asked about once.
  */
 export async function expertOrder(planned: PlannedTensors, members: readonly PlanMember[], signal?: AbortSignal): Promise<ExpertOrder> {
   const averaging = planned.treatments.map((own) => (averagesExperts(planned, own) ? own.uses : null));
@@ -21,9 +21,15 @@ export async function expertOrder(planned: PlannedTensors, members: readonly Pla
   const any = members.map((_, m) => averaging.some((uses) => uses?.[m]));
   const together = await routerConflicts(checkpointsOf(any), signal);
   if (together.conflicts.length + together.warnings.length === 0) return { conflicts: [], warnings: none };
-  const found = [];
-  for (const uses of averaging) found.push(uses === null ? null : await routerConflicts(checkpointsOf(uses), signal));
-  return { conflicts: found.flatMap((f) => f?.conflicts ?? []), warnings: found.map((f) => f?.warnings ?? []) };
+  const found = new Map([[any.join(), together]]);
+  const own = averaging.map((uses) => uses?.join() ?? null);
+  for (const [k, key] of own.entries()) {
+    if (key !== null && !found.has(key)) found.set(key, await routerConflicts(checkpointsOf(averaging[k]!), signal));
+  }
+  return {
+    conflicts: [...new Set(own)].flatMap((key) => found.get(key!)?.conflicts ?? []),
+    warnings: own.map((key) => found.get(key!)?.warnings ?? []),
+  };
 }
 
 function averagesExperts({ policyTensors }: PlannedTensors, { treatments, of }: PlannedTensors['treatments'][number]): boolean {

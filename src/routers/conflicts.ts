@@ -4,7 +4,7 @@ import type { Conflict, Warning } from '../errors.ts';
 import { checkpointRoles } from '../naming/checkpoint-roles.ts';
 import { routingFunction } from '../routing/functions.ts';
 import type { RouterLayer } from '../routing/types.ts';
-import { identityOf, MARGIN } from './identity.ts';
+import { identityOf, MARGIN, type Measure } from './identity.ts';
 import { routersOfAll } from './layers.ts';
 import { columnsOfRouter } from './router-rows.ts';
 import { planSample, readSample, routerColumns } from './sample.ts';
@@ -16,6 +16,8 @@ const ROUTER_COLUMNS = 64;
 const EXPERT_ELEMENTS = 192;
 const EXPERT_MATRICES = 3;
 const SEED = 0;
+/** Pairs of checkpoints whose experts changed places, in some layer, after which no more are looked for: what is wrong is wrong everywhere. */
+const MOST_CONFLICTS = 8;
 
 interface Sampled {
   readonly checkpoint: Checkpoint;
@@ -25,7 +27,8 @@ interface Sampled {
 
 /**
  * What stands in the way of averaging the experts of these checkpoints: layers whose experts changed places between neighbours. Nothing for dense models. Reads
- * some columns of each router; experts' weights only where router rows seem to have moved. Layers of other shapes are not its business.
+ * some columns of each router; experts' weights only where router rows seem to have moved. Layers of other shapes are not its business, nor are routers that have
+ * nothing in common. Ends after the layer with which eight pairs have been found.
  *
  * @param checkpoints the members, oldest first
  * @returns E_PERMUTED a pair and layer; and W_EXPERT_ORDER where router rows alone have moved
@@ -44,6 +47,11 @@ export async function routerConflicts(
   const reader = new ByteReader();
   try {
     for (const name of names) {
+      if (conflicts.length >= MOST_CONFLICTS) {
+        const last = conflicts.pop()!;
+        conflicts.push({ ...last, message: `${last.message}; further layers were not looked at` });
+        break;
+      }
       let previous: Sampled | null = null;
       for (const [m, checkpoint] of checkpoints.entries()) {
         signal?.throwIfAborted();
@@ -74,11 +82,11 @@ type Pair = (Conflict & { readonly code: 'E_PERMUTED' }) | (Warning & { readonly
 async function comparePair(a: Sampled, b: Sampled, reader: ByteReader): Promise<Pair | null> {
   const { experts, layer, router } = b.layer;
   if (cannotHaveMoved(a.rows, b.rows)) return null;
-  const byRouter = cosines(a.rows, b.rows);
-  if ((await identityOf(byRouter, null, experts)).status === 'same') return null;
+  const byRouter: Measure = { cosines: cosines(a.rows, b.rows), width: a.rows.width };
+  if (identityOf(byRouter, null, experts).status !== 'one-sided') return null;
   const [x, y] = [await expertSample(a, reader), await expertSample(b, reader)];
-  const byWeights = x !== null && y !== null && x.key === y.key ? cosines(x.rows, y.rows) : null;
-  const { status, moved } = await identityOf(byRouter, byWeights, experts);
+  const byWeights = x !== null && y !== null && x.key === y.key ? { cosines: cosines(x.rows, y.rows), width: x.rows.width } : null;
+  const { status, moved } = identityOf(byRouter, byWeights, experts);
   const where = `between ${a.checkpoint.path} and ${b.checkpoint.path}`;
   if (status === 'permuted') {
     const message = `layer ${layer}: ${movesText(moved)} ${where}`;

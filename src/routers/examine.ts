@@ -5,7 +5,7 @@ import type { Warning } from '../errors.ts';
 import { layerChoice, type RouterLogits } from '../routing/choice.ts';
 import type { RouterInputs, RouterLayer, RoutingFunction } from '../routing/types.ts';
 import { biasDrift, layerDrift } from './drift.ts';
-import { identityOf } from './identity.ts';
+import { identityOf, type Measure } from './identity.ts';
 import type { MemberLayers } from './layers.ts';
 import { lookAtRouter } from './router-rows.ts';
 import { planSample, readSample, routerColumns, type SamplePlan } from './sample.ts';
@@ -119,7 +119,7 @@ async function examineLayer(layer: MemberLayers, plans: readonly (SamplePlan | n
       experts: plan === null ? null : unitRows(await readSample(checkpoint, plan, experts, reader), experts, false),
       sampled: plan?.key ?? null,
     };
-    if (previous !== null) identity.push(await pairIdentity(previous, seen));
+    if (previous !== null) identity.push(pairIdentity(previous, seen));
     previous = seen;
   }
   const withBias = (a: number, b: number) => {
@@ -135,9 +135,10 @@ async function examineLayer(layer: MemberLayers, plans: readonly (SamplePlan | n
   };
 }
 
-function pairIdentity(a: Seen, b: Seen): Promise<PairIdentity> {
+function pairIdentity(a: Seen, b: Seen): PairIdentity {
   const comparable = a.experts !== null && b.experts !== null && a.sampled === b.sampled;
-  return identityOf(cosines(a.rows, b.rows), comparable ? cosines(a.experts, b.experts) : null, a.rows.count);
+  const measure = (x: UnitRows, y: UnitRows): Measure => ({ cosines: cosines(x, y), width: x.width });
+  return identityOf(measure(a.rows, b.rows), comparable ? measure(a.experts, b.experts) : null, a.rows.count);
 }
 
 class CountingReader extends ByteReader {

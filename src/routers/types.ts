@@ -69,9 +69,10 @@ export interface LayerReport {
 export interface PairIdentity {
   /**
    * `permuted`: another order fits clearly better, by router rows and by expert weights. `one-sided`: by one of the two alone, because the other disagrees
-   * (no exchange of experts explains that) or could not be looked at. `same` otherwise.
+   * (no exchange of experts explains that) or could not be looked at. `unrelated`: no order fits, the stored one no better than chance would have it. `same`
+   * otherwise.
    */
-  readonly status: 'same' | 'permuted' | 'one-sided';
+  readonly status: 'same' | 'permuted' | 'one-sided' | 'unrelated';
   /** Where an expert went, for those that moved: by both measures for `permuted`, by the one that says so for `one-sided`. */
   readonly moved: readonly { readonly from: number; readonly to: number }[];
   /** Which measure alone says so, for `one-sided`. */
@@ -99,7 +100,7 @@ export interface IdentitySample {
   /** Coordinates compared: of a router's row, and of an expert's weights. Null where the checkpoints hold no expert weights that could be sampled. */
   readonly routerColumns: number;
   readonly expertElements: number | null;
-  /** An order of experts counts as another one where 1 − cosine falls to this part of what it is for the order as stored… */
+  /** An order of experts counts as another one where 1 − cosine falls to this part of what it is for the order as stored, and of what chance gives… */
   readonly ratio: number;
   /** …and the cosine rises by at least this. Both hold for each cycle of the permutation on its own. */
   readonly gain: number;

@@ -19,10 +19,11 @@ export function verdictOf(report: Findings, broken: readonly Warning[]): Verdict
   const { layers, members, inputs, evaluation } = report;
   const permuted = pairsOf(layers, members, 'permuted');
   const oneSided = pairsOf(layers, members, 'one-sided');
+  const unrelated = pairsOf(layers, members, 'unrelated');
   const load = loadProblems(layers);
   const findings = [
     ...broken.map(({ message }) => `${message}.`),
-    ...identityFindings(report, permuted, oneSided),
+    ...identityFindings(report, permuted, oneSided, unrelated),
     driftFinding(layers),
     ...(inputs === null ? [] : choiceFindings(layers, inputs.kind)),
     ...load,
@@ -37,6 +38,10 @@ export function verdictOf(report: Findings, broken: readonly Warning[]): Verdict
     return { kind: 'look', headline: 'Look before averaging: routers hold NaN or infinity, and so would their average.', ...verdict };
   if (oneSided.length > 0) {
     const headline = `Look before averaging: in ${inLayers(oneSided)} router rows and expert weights do not tell the same story.`;
+    return { kind: 'look', headline, ...verdict };
+  }
+  if (unrelated.length > 0) {
+    const headline = `Look before averaging: in ${inLayers(unrelated)} experts have nothing in common from checkpoint to checkpoint.`;
     return { kind: 'look', headline, ...verdict };
   }
   if (evaluation !== null) {
@@ -75,7 +80,12 @@ function pairsOf(layers: readonly LayerReport[], members: readonly RouterMember[
 const layerName = ({ layer, mtp }: Pick<LayerReport, 'layer' | 'mtp'>) =>
   mtp ? `multi-token prediction layer ${layer}` : `layer ${layer}`;
 
-function identityFindings({ layers, members }: Findings, permuted: readonly Placed[], oneSided: readonly Placed[]): string[] {
+function identityFindings(
+  { layers, members }: Findings,
+  permuted: readonly Placed[],
+  oneSided: readonly Placed[],
+  unrelated: readonly Placed[],
+): string[] {
   const told = (pairs: readonly Placed[], say: (pair: Placed) => string) => {
     const more = pairs.length > 3 ? [`${pairs.length - 3} more pairs of checkpoints and layers are like this.`] : [];
     return [...pairs.slice(0, 3).map((pair) => `In ${pair.layer} ${say(pair)}.`), ...more];
@@ -87,6 +97,12 @@ function identityFindings({ layers, members }: Findings, permuted: readonly Plac
       ({ by, moved, between, margin }) =>
         `${by === 'router' ? 'rows of the router' : 'weights of experts'} look exchanged between ${between} (${movesText(moved)}), and ` +
         (margin.weights === null ? 'expert weights could not be compared' : `${by === 'router' ? 'expert weights' : 'router rows'} do not`),
+    ),
+    ...told(
+      unrelated,
+      ({ between, margin }) =>
+        `experts have nothing in common between ${between}, by router rows${margin.weights === null ? '' : ' and by expert weights'}: no order fits, ` +
+        'and the stored one no better than chance',
     ),
   ];
   const least = (measure: 'router' | 'weights') =>

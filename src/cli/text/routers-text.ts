@@ -68,6 +68,7 @@ function placesOf({ identity }: LayerReport): string {
   if (permuted > 0) return `changed in ${plural(permuted, 'pair')}`;
   const oneSided = identity.find((pair) => pair.status === 'one-sided');
   if (oneSided !== undefined) return `in question by ${oneSided.by}`;
+  if (identity.some(({ status }) => status === 'unrelated')) return 'nothing in common';
   return identity.some(({ ties }) => ties.length > 0) ? 'kept, with ties' : 'kept';
 }
 
