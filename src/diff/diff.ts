@@ -2,6 +2,8 @@ import { assertUnchanged } from '../checkpoint/fingerprint.ts';
 import { mapBounded } from '../checkpoint/map-bounded.ts';
 import { openCheckpoint } from '../checkpoint/open.ts';
 import type { Checkpoint } from '../checkpoint/types.ts';
+import { plural } from '../cli/format.ts';
+import { roleWords } from '../cli/text/role-words.ts';
 import { type GramOptions, gramOf } from '../engine/gram.ts';
 import type { Gram } from '../engine/gram-matrix.ts';
 import { MergeError, type Warning } from '../errors.ts';
@@ -149,14 +151,29 @@ async function lookAtRest({ uncompared }: Paired, signal: AbortSignal | undefine
 function verdictOf(pairs: readonly DiffPair[], findings: readonly DiffFinding[], uncompared: DiffDocument['uncompared']): string {
   const neighbours = pairs.filter(({ consecutive }) => consecutive);
   const distances = neighbours.map(({ total }) => total.relativeL2 ?? Number.POSITIVE_INFINITY);
-  const different = uncompared.filter(({ equal }) => equal === false).length;
-  const rest = different === 0 ? '' : `; ${different} integer or quantised tensors differ, which are not compared as numbers`;
+  const different = uncompared.filter(({ equal }) => equal === false);
+  const rest = different.length === 0 ? '' : `; ${countsOf(different)}, compared by ${different.length === 1 ? 'its' : 'their'} bytes only`;
   const [first] = findings;
   if (first !== undefined)
     return `${findings.length === 1 ? 'One thing stands out' : `${findings.length} things stand out, first`}: ${first.message}${rest}`;
+  const { roles } = pairs[0]!;
+  if (different.length > 0 && roles.length === 0) return `Nothing is compared as numbers${rest}`;
+  // Of a quantised checkpoint that is a small part: which one has to be said.
+  const quantised = uncompared.some(({ reason }) => reason === 'quantised');
+  const among =
+    different.length > 0 || quantised ? ` in what is compared as numbers (${roles.map(({ role }) => roleWords(role)).join(', ')})` : '';
   if (distances.every((distance) => distance === 0))
-    return `${different === 0 ? 'The checkpoints are the same' : 'All that is compared is the same'}${rest}`;
+    return different.length === 0 ? 'The checkpoints are the same' : `Nothing differs${among}${rest}`;
   const [least, most] = [Math.min(...distances), Math.max(...distances)];
   const range = least === most ? short(most) : `${short(least)} to ${short(most)} from one to the next`;
-  return `Nothing stands out: relative L2 ${range}${rest}`;
+  return `Nothing stands out${among}: relative L2 ${range}${rest}`;
+}
+
+/** `1 integer tensor and 21 quantised tensors differ` */
+function countsOf(tensors: DiffDocument['uncompared']): string {
+  const counts = (['quantised', 'integer', 'complex'] as const)
+    .map((reason) => [tensors.filter((tensor) => tensor.reason === reason).length, reason] as const)
+    .filter(([count]) => count > 0)
+    .map(([count, reason]) => plural(count, `${reason} tensor`));
+  return `${counts.join(' and ')} differ${tensors.length === 1 ? 's' : ''}`;
 }

@@ -1,3 +1,4 @@
+import { roleWords } from '../cli/text/role-words.ts';
 import type { Gram } from '../engine/gram-matrix.ts';
 import type { Group, Groups } from './cells.ts';
 import type { DiffFinding } from './types.ts';
@@ -194,7 +195,8 @@ function unchanged(evidence: Evidence): Draft[] {
     const most = (members: readonly Gram[]) =>
       members.length >= LEAST_OF_A_KIND && members.filter((gram) => still(gram, pair)).length <= members.length / 2;
     const matrices = (group: Group) => group.units.some((i) => units[i]!.matrix);
-    for (const group of groups.roles) if (matrices(group)) look(`everything of role ${group.role}`, group.gram, group.units, group);
+    for (const group of groups.roles)
+      if (matrices(group)) look(`everything of the role ${roleWords(group.role!)}`, group.gram, group.units, group);
     if (most(groups.layers.map(({ gram }) => gram)))
       for (const group of groups.layers) look(groupWords(group), group.gram, group.units, group);
     if (most(groups.experts.map(({ gram }) => gram)))

@@ -1,8 +1,9 @@
 import { formatBytes, formatCount, formatSeconds, plural } from '../cli/format.ts';
+import { roleWords } from '../cli/text/role-words.ts';
 import type { DiffDocument, DiffFinding, DiffPair, DiffRole, Distance, FindingKind } from '../diff/types.ts';
 import { type Figure, formatFixed, formatNumber, table } from './figure.ts';
 import { type HeatMap, heatMap } from './heat-map.ts';
-import { checkpointLabels, words } from './labels.ts';
+import { checkpointLabels } from './labels.ts';
 import { html, type Markup } from './markup.ts';
 import { badge, htmlPage, list, type Section, type Tone } from './page.ts';
 
@@ -103,7 +104,7 @@ function layerMap({ layers }: DiffPair, findings: readonly DiffFinding[]): Figur
     title: 'By layer and role',
     note: `Relative L2, ‖A − B‖ / ‖A‖.${marks.length === 0 ? '' : ' Outlined cells are named above.'}`,
     rows: rows.map((layer) => (layer === null ? 'outside' : String(layer))),
-    columns: columns.map(words),
+    columns: columns.map(roleWords),
     axes: { row: 'layer', column: 'role' },
     values,
     log: true,
@@ -156,7 +157,7 @@ function marksOf(findings: readonly DiffFinding[], place: (finding: DiffFinding)
 }
 
 function roleTable({ roles, total }: DiffPair): Markup {
-  const rows = roles.map((cell) => [words(cell.role), formatCount(cell.tensors), formatCount(cell.elements), ...measures(cell)]);
+  const rows = roles.map((cell) => [roleWords(cell.role), formatCount(cell.tensors), formatCount(cell.elements), ...measures(cell)]);
   const all = ['all', formatCount(total.tensors), formatCount(total.elements), ...measures(total)];
   const counts = [
     { label: 'Tensors', kind: 'number' },
@@ -167,7 +168,7 @@ function roleTable({ roles, total }: DiffPair): Markup {
 
 function outlierTable({ outliers }: DiffPair): Markup | null {
   if (outliers.length === 0) return null;
-  const rows = outliers.map((tensor) => [tensor.name, words(tensor.role), ...measures(tensor)]);
+  const rows = outliers.map((tensor) => [tensor.name, roleWords(tensor.role), ...measures(tensor)]);
   return html`<h3>Tensors furthest apart</h3>${table([{ label: 'Tensor', kind: 'name' }, { label: 'Role' }, ...MEASURES], rows)}`;
 }
 

@@ -9,11 +9,6 @@ export function checkpointLabels(checkpoints: readonly { readonly path: string; 
   return distinct(names) ? names : checkpoints.map(({ path }) => path);
 }
 
-/** A role or another key for people: `router_correction_bias` is `router correction bias`. */
-export function words(key: string): string {
-  return key.replaceAll('_', ' ');
-}
-
 function distinct(values: readonly unknown[]): boolean {
   return new Set(values).size === values.length;
 }

@@ -299,6 +299,8 @@ describe('a broken checkpoint', () => {
     expect(only(await spoil(frozen(/layers\.0\.mlp\.experts\.1\./)), 'unchanged')).toMatchObject({ layer: 0, expert: 1 });
     expect(only(await spoil(frozen(/layers\.0\.self_attn\.q_proj/)), 'unchanged')).toMatchObject({ layer: 0, role: 'attn' });
     expect(only(await spoil(frozen(/mlp\.gate\.weight/)), 'unchanged')).toMatchObject({ role: 'router', layer: null });
+    const attention = only(await spoil(frozen(/self_attn/)), 'unchanged');
+    expect(attention.message).toMatch(/^everything of the role attention is the same to the bit in /);
     // norms stored in 16 bits often stay as they are
     expect((await spoil(frozen(/layers\.0\.input_layernorm/))).findings).toEqual([]);
   });
@@ -465,9 +467,14 @@ describe('what is compared', () => {
     const inputs = [1, 2].map((step) => writeWeights(join(folder, `${step}`), trainedMoe(1), 'BF16', codes(step)));
     const document = await diff({ inputs });
     expect(document.uncompared).toEqual([{ name: 'model.layers.0.mlp.up_proj.weight', reason: 'quantised', equal: false }]);
-    expect(document.verdict).toBe(
-      'All that is compared is the same; 1 integer or quantised tensors differ, which are not compared as numbers',
-    );
+    const floats = 'in what is compared as numbers (embedding, attention, norm, router, experts, output head)';
+    const differs = '; 1 quantised tensor differs, compared by its bytes only';
+    expect(document.verdict).toBe(`Nothing differs ${floats}${differs}`);
+    const trained = await diff({ inputs: [inputs[0]!, writeWeights(join(folder, 'trained'), trainedMoe(2), 'BF16', codes(2))] });
+    expect(trained.verdict.replace(/0\.\d+/, '#')).toBe(`Nothing stands out ${floats}: relative L2 #${differs}`);
+    const equal = await diff({ inputs: [inputs[0]!, writeWeights(join(folder, 'equal'), trainedMoe(2), 'BF16', codes(1))] });
+    expect(equal.verdict.replace(/0\.\d+/, '#')).toBe(`Nothing stands out ${floats}: relative L2 #`);
+    expect((await diff({ inputs, roles: ['mlp'] })).verdict).toBe(`Nothing is compared as numbers${differs}`);
   });
 });
 
