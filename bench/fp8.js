@@ -86,9 +86,9 @@ function makeMatrix(path, encoding, elements, seed) {
   for (let at = 0; at < codes.length; at += 4) view.setUint32(at, words(), true);
   if (encoding === 'BF16') {
     // Exponents from 2^-16 to 2^-1.
-    for (let at = 1; at < codes.length; at += 2) codes[at] = /** @type {number} */ ((codes[at]) & 0x87) | 0x38;
+    for (let at = 1; at < codes.length; at += 2) codes[at] = /** @type {number} */ (codes[at] & 0x87) | 0x38;
   } else if (encoding === 'F8_E4M3') {
-    for (let at = 0; at < codes.length; at++) if (/** @type {number} */ ((codes[at]) & 0x7f) === 0x7f) codes[at] = 0;
+    for (let at = 0; at < codes.length; at++) if (/** @type {number} */ (codes[at] & 0x7f) === 0x7f) codes[at] = 0;
   }
   for (let left = bytesOf(encoding, elements); left > 0; left -= codes.length) writeSync(fd, codes, 0, Math.min(left, codes.length));
   const scales = Buffer.alloc(SCALES);
