@@ -194,16 +194,17 @@ function unchanged(evidence: Evidence): Draft[] {
     };
     const most = (members: readonly Gram[]) =>
       members.length >= LEAST_OF_A_KIND && members.filter((gram) => still(gram, pair)).length <= members.length / 2;
-    const matrices = (group: Group) => group.units.some((i) => units[i]!.matrix);
+    // Norms in 16 bits and scales of quantised weights often stay as they are while the weights move.
+    const moves = (i: number) => units[i]!.matrix && units[i]!.role !== 'quant_scale';
     for (const group of groups.roles)
-      if (matrices(group)) look(`everything of the role ${roleWords(group.role!)}`, group.gram, group.units, group);
+      if (group.units.some(moves)) look(`everything of the role ${roleWords(group.role!)}`, group.gram, group.units, group);
     if (most(groups.layers.map(({ gram }) => gram)))
       for (const group of groups.layers) look(groupWords(group), group.gram, group.units, group);
     if (most(groups.experts.map(({ gram }) => gram)))
       for (const group of groups.experts) look(groupWords(group), group.gram, group.units, group);
     for (const members of kindsOf(units).values()) {
       if (!most(members.map((i) => grams[i]!))) continue;
-      for (const i of members) if (units[i]!.matrix) look(`tensor ${unitWords(units[i]!)}`, grams[i]!, [i], units[i]!);
+      for (const i of members) if (moves(i)) look(`tensor ${unitWords(units[i]!)}`, grams[i]!, [i], units[i]!);
     }
   }
   return drafts;

@@ -301,7 +301,17 @@ describe('a broken checkpoint', () => {
     expect(only(await spoil(frozen(/mlp\.gate\.weight/)), 'unchanged')).toMatchObject({ role: 'router', layer: null });
     const attention = only(await spoil(frozen(/self_attn/)), 'unchanged');
     expect(attention.message).toMatch(/^everything of the role attention is the same to the bit in /);
-    // norms stored in 16 bits often stay as they are
+    // norms stored in 16 bits often stay as they are, and scales of quantised weights
+    const scales = (weights: Weights, moving: number): Weights => {
+      for (let layer = 0; layer < MOE_LAYERS; layer++) {
+        const values = Float64Array.of(layer === 0 ? 1 : 1 + moving);
+        weights.set(`model.layers.${layer}.self_attn.q_proj.weight_scale_inv`, { shape: [1, 1], values });
+      }
+      return weights;
+    };
+    const inputs = [0, 0.125].map((moving, i) => writeWeights(join(folder, `scales-${i}`), scales(trainedMoe(i + 1), moving)));
+    const { findings, pairs } = await diff({ inputs });
+    expect([findings, pairs[0]!.roles.some(({ role }) => role === 'quant_scale')]).toEqual([[], true]);
     expect((await spoil(frozen(/layers\.0\.input_layernorm/))).findings).toEqual([]);
   });
 });
