@@ -480,7 +480,7 @@ export const WARNING_CODES = {
   W_OTHER_LAYOUT: 'An input holds the same tensors under other names, or experts fused where the layout has them apart.',
   W_NONFINITE: 'An input tensor holds NaN or infinity.',
   W_OVERFLOW: 'A finite sum became infinite in the output dtype.',
-  W_ROUTER: 'A router could not be looked at, or holds NaN or infinity.',
+  W_ROUTER: 'A router could not be looked at, holds NaN or infinity, or belongs to a checkpoint whose tensors or configuration do not fit.',
   W_EXPERT_ORDER: 'Router rows or expert weights alone look exchanged between two checkpoints, which no exchange of experts explains.',
   W_UNINDEXED_FILE: 'The folder holds safetensors files that its checkpoint does not include.',
   W_TRAINER_STATE: 'A state file (trainer_state.json and the like) cannot be read, or names another step than the folder.',

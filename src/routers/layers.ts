@@ -1,6 +1,8 @@
 import type { Checkpoint } from '../checkpoint/types.ts';
 import { type Conflict, MergeError, type Warning } from '../errors.ts';
+import { groupBy } from '../group-by.ts';
 import { type CheckpointRoles, checkpointRoles } from '../naming/checkpoint-roles.ts';
+import { structureConflicts } from '../naming/structure.ts';
 import { routersOf } from '../routing/routers.ts';
 import type { RouterLayer, Routers } from '../routing/types.ts';
 
@@ -23,7 +25,8 @@ export interface ComparedLayers {
 }
 
 /**
- * Pairs the MoE layers of checkpoints, the newest's for measure. Reads configurations only.
+ * Pairs the MoE layers of checkpoints, the newest's for measure. Reads configurations only. What cannot be right in a checkpoint, as a missing expert, is a warning:
+ * routers can be looked at, though a merge is refused.
  *
  * @throws MergeError E_NO_ROUTERS where the newest has none; E_TENSOR_MISSING, E_TENSOR_EXTRA, E_SHAPE (E_CONFLICTS for several kinds) where another has other layers or other
  *   numbers of experts, all of them in `details.conflicts`
@@ -33,7 +36,7 @@ export async function compareLayers(checkpoints: readonly Checkpoint[]): Promise
   const found = routersOfAll(checkpoints, roles);
   const newest = found.at(-1)!;
   const { path } = checkpoints.at(-1)!;
-  if (newest.layers.length === 0) throw noRouters(path, newest.skipped);
+  if (newest.layers.length === 0) throw noRouters(checkpoints.at(-1)!, newest.skipped);
   const conflicts: Conflict[] = [];
   const wanted = new Map(newest.layers.map((layer) => [layer.router.name, layer]));
   const byName = found.map(({ layers }, m) => {
@@ -68,7 +71,12 @@ export async function compareLayers(checkpoints: readonly Checkpoint[]): Promise
       members: byName.map((layers) => layers.get(layer.router.name)!),
     })),
     roles: roles.at(-1)!,
-    warnings: newest.skipped.map(({ tensor, reason }) => ({ code: 'W_ROUTER', message: `${tensor} is left out: ${reason}` })),
+    warnings: [
+      ...newest.skipped.map(({ tensor, reason }): Warning => ({ code: 'W_ROUTER', message: `${tensor} is left out: ${reason}` })),
+      ...checkpoints.flatMap((checkpoint, m) =>
+        structureConflicts(checkpoint, roles[m]!).map(({ message }): Warning => ({ code: 'W_ROUTER', message })),
+      ),
+    ],
   };
 }
 
@@ -89,9 +97,18 @@ export function routersOfAll(checkpoints: readonly Checkpoint[], roles: readonly
   return found;
 }
 
-function noRouters(file: string, skipped: readonly { readonly tensor: string; readonly reason: string }[]): MergeError {
-  const why = skipped.map(({ tensor, reason }) => `; ${tensor} was left out: ${reason}`).join('');
-  return new MergeError('E_NO_ROUTERS', `${file} has no router that can be looked at${why}`, { details: { file } });
+function noRouters({ path }: Checkpoint, skipped: Routers['skipped']): MergeError {
+  const [what, options] = [`${path} has no router that can be looked at`, { details: { file: path } }];
+  // One name in several files.
+  if (new Set(skipped.map(({ tensor }) => tensor)).size < skipped.length) {
+    const help = 'Convert the checkpoints into whole tensors, as transformers saves them, and compare those.';
+    return new MergeError('E_NO_ROUTERS', `${what}: its files are of single ranks, and hold slices of routers`, { ...options, help });
+  }
+  const why = [...groupBy(skipped, ({ reason }) => reason)].map(([reason, left]) => {
+    const [first, ...more] = new Set(left.map(({ tensor }) => tensor));
+    return more.length === 0 ? `; ${first} was left out: ${reason}` : `; ${first} and ${more.length} more were left out: ${reason}`;
+  });
+  return new MergeError('E_NO_ROUTERS', `${what}${why.join('')}`, options);
 }
 
 function refuse(conflicts: readonly Conflict[]): void {

@@ -1,5 +1,7 @@
 import { type AverageOptions, recipeOf } from '../average.ts';
-import { MergeError } from '../errors.ts';
+import { plural } from '../cli/format.ts';
+import { MergeError, type Warning } from '../errors.ts';
+import { swappedLayers } from '../plan/layer-order.ts';
 import { membersOfRecipe } from '../recipe/checkpoints.ts';
 import { routingFunction } from '../routing/functions.ts';
 import type { RoutingFunction } from '../routing/types.ts';
@@ -58,7 +60,11 @@ export async function routers(options: RoutersOptions, { signal, onProgress }: R
     });
   }
   const compared = await compareLayers(checkpoints);
-  const routing = routingFunction(compared.roles.config);
+  const swapped = await swappedLayers(checkpoints.at(-1)!, compared.roles, checkpoints, signal);
+  const told = routingFunction(compared.roles.config);
+  const fewest = Math.min(...compared.layers.map(({ newest }) => newest.experts));
+  // A configuration that wants more experts than there are is of another model: nothing of it is believed.
+  const routing = told !== null && told.topK <= fewest ? told : null;
   const inputs = routing === null ? null : await inputSource(compared, checkpoints, { hidden, probes, seed });
   const examined = await examineLayers(compared.layers, {
     checkpoints,
@@ -68,8 +74,8 @@ export async function routers(options: RoutersOptions, { signal, onProgress }: R
     ...{ seed, signal, threads: options.threads, memory: options.memory },
     onProgress: (done, total) => onProgress?.({ type: 'layer', done, total }),
   });
-  // A merge of permuted experts is refused, and its scores would say nothing of routers.
-  const permuted = examined.layers.some(({ identity }) => identity.some(({ status }) => status === 'permuted'));
+  // A merge of permuted experts or layers is refused, and its scores would say nothing of routers.
+  const permuted = swapped.length > 0 || examined.layers.some(({ identity }) => identity.some(({ status }) => status === 'permuted'));
   const evaluation =
     options.eval === undefined || (permuted && !options.allowPermuted)
       ? null
@@ -94,11 +100,21 @@ export async function routers(options: RoutersOptions, { signal, onProgress }: R
     schema: 'ckpt-merge/routers',
     version: 1,
     ...findings,
-    verdict: verdictOf(findings, examined.warnings),
+    verdict: verdictOf(findings, examined.warnings, swapped),
     bytesRead,
     seconds: (performance.now() - start) / 1000,
-    warnings: [...checkpoints.flatMap(({ warnings }) => warnings), ...found.warnings, ...compared.warnings, ...examined.warnings],
+    warnings: [
+      ...checkpoints.flatMap(({ warnings }) => warnings),
+      ...found.warnings,
+      ...compared.warnings,
+      ...(told !== routing ? [excessWarning(told!, fewest, checkpoints.at(-1)!.path)] : []),
+      ...examined.warnings,
+    ],
   };
+}
+
+function excessWarning({ topK }: RoutingFunction, experts: number, path: string): Warning {
+  return { code: 'W_ROUTER', message: `the configuration of ${path} wants the best ${topK} of ${plural(experts, 'expert')}` };
 }
 
 /** A routing function in words: `sigmoid, the best 8, of the best 4 of 8 groups, bias for the choice alone`. */

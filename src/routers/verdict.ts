@@ -1,5 +1,6 @@
 import { plural } from '../cli/format.ts';
-import type { Warning } from '../errors.ts';
+import type { Conflict, Warning } from '../errors.ts';
+import { checkpointLabels } from '../html/labels.ts';
 import type { LayerChoice } from '../routing/types.ts';
 import { movesText } from './text.ts';
 import type { Evaluation, LayerReport, PairIdentity, RouterMember, RouterReport, ScoreDifference, Verdict } from './types.ts';
@@ -14,14 +15,16 @@ export type Findings = Pick<RouterReport, 'family' | 'members' | 'routing' | 'la
 /**
  * What the numbers of a report come to, in sentences, and what they do not tell.
  * @param broken what was found of NaN and infinity in routers
+ * @param swapped layers that lie in each other's places
  */
-export function verdictOf(report: Findings, broken: readonly Warning[]): Verdict {
+export function verdictOf(report: Findings, broken: readonly Warning[], swapped: readonly Conflict[] = []): Verdict {
   const { layers, members, inputs, evaluation } = report;
   const permuted = pairsOf(layers, members, 'permuted');
   const oneSided = pairsOf(layers, members, 'one-sided');
   const unrelated = pairsOf(layers, members, 'unrelated');
   const load = loadProblems(layers);
   const findings = [
+    ...swapped.map(({ message }) => `${message[0]!.toUpperCase()}${message.slice(1)}.`),
     ...broken.map(({ message }) => `${message}.`),
     ...identityFindings(report, permuted, oneSided, unrelated),
     driftFinding(layers),
@@ -29,11 +32,12 @@ export function verdictOf(report: Findings, broken: readonly Warning[]): Verdict
     ...load,
     ...(evaluation === null ? [] : scoreFindings(evaluation)),
   ];
-  const verdict = { findings, notTested: untested(report, permuted.length > 0) };
+  const verdict = { findings, notTested: untested(report, permuted.length + swapped.length > 0) };
   const inLayers = (pairs: readonly Placed[]) =>
     `${new Set(pairs.map((pair) => pair.layer)).size} of ${plural(layers.length, 'MoE layer')}`;
   if (permuted.length > 0)
     return { kind: 'refuse', headline: `Do not average these checkpoints: experts changed places in ${inLayers(permuted)}.`, ...verdict };
+  if (swapped.length > 0) return { kind: 'refuse', headline: 'Do not average these checkpoints: layers changed places.', ...verdict };
   if (broken.length > 0)
     return { kind: 'look', headline: 'Look before averaging: routers hold NaN or infinity, and so would their average.', ...verdict };
   if (oneSided.length > 0) {
@@ -69,10 +73,10 @@ interface Placed extends PairIdentity {
 }
 
 function pairsOf(layers: readonly LayerReport[], members: readonly RouterMember[], status: PairIdentity['status']): Placed[] {
-  const label = ({ step, path }: RouterMember) => (step === null ? path : `step ${step}`);
+  const labels = checkpointLabels(members);
   return layers.flatMap((layer) =>
     layer.identity.flatMap((pair, i) =>
-      pair.status === status ? [{ ...pair, layer: layerName(layer), between: `${label(members[i]!)} and ${label(members[i + 1]!)}` }] : [],
+      pair.status === status ? [{ ...pair, layer: layerName(layer), between: `${labels[i]} and ${labels[i + 1]}` }] : [],
     ),
   );
 }
@@ -112,8 +116,8 @@ function identityFindings(
   const [router, weights] = [least('router'), least('weights')];
   if (sentences.length === 0) {
     const margins = [
-      ...(Number.isFinite(router) ? [`${router.toFixed(2)} for router rows`] : []),
-      ...(Number.isFinite(weights) ? [`${weights.toFixed(2)} for expert weights`] : []),
+      ...(Number.isFinite(router) && router > 0 ? [`${router.toFixed(2)} for router rows`] : []),
+      ...(Number.isFinite(weights) && weights > 0 ? [`${weights.toFixed(2)} for expert weights`] : []),
     ];
     const by =
       margins.length === 0 ? '' : `; every expert is nearer to itself than to any other by a cosine of at least ${margins.join(' and ')}`;
@@ -136,6 +140,8 @@ function identityFindings(
 function driftFinding(layers: readonly LayerReport[]): string {
   const neighbours = median(layers.flatMap(({ drift }) => drift.flatMap(({ relative }) => relative ?? [])));
   const overall = median(layers.flatMap(({ overall }) => overall?.relative ?? []));
+  if (Number.isNaN(neighbours))
+    return 'Routers moved from nothing: in the older of every two neighbours they are zero, so there is no length to measure it by.';
   const least = layers.reduce((a, b) => (b.midpoint.least < a.midpoint.least ? b : a));
   const ends = Number.isNaN(overall) ? '' : `, ${percent(overall)} from the oldest to the newest`;
   return (
@@ -207,11 +213,13 @@ function scoredHeadline({ differences, goal }: Evaluation): string {
   return `Averaged routers score at least as well as any member's: the others are worse by up to ${differenceText(widest)}${share}.`;
 }
 
-function untested({ routing, layers, sample, inputs, evaluation, family }: Findings, permuted: boolean): string[] {
+function untested({ routing, layers, members, sample, inputs, evaluation, family }: Findings, permuted: boolean): string[] {
   const without = layers.filter(({ choice }) => choice === null);
   return [
     ...(routing === null
-      ? [`The choice of experts: how ${family ?? 'this model'} chooses is not known here, or its configuration does not say.`]
+      ? [
+          `The choice of experts: how ${family ?? 'this model'} chooses is not known here, or its configuration does not say, or does not fit these routers.`,
+        ]
       : without.length > 0
         ? [`The choice of experts in ${without.map(layerName).join(', ')}: no inputs for it, or a table of tokens decides.`]
         : []),
@@ -222,11 +230,30 @@ function untested({ routing, layers, sample, inputs, evaluation, family }: Findi
     ...(evaluation === null
       ? [
           permuted
-            ? 'Scores: a merge of permuted experts is refused.'
+            ? 'Scores: a merge of permuted experts or layers is refused.'
             : "Whether any of this matters for the model: the score with averaged and with a member's routers (--eval 'CMD {model}').",
         ]
       : ['Other evaluations, and other runs: a score on one text says little about them.']),
-    ...(sample.expertElements === null ? ["Whether experts' weights kept their places: none are stored as plain floats."] : []),
+    ...(sample.expertElements === null
+      ? ["Whether experts' weights kept their places: none are stored as plain floats."]
+      : unlikeFinding(layers, members)),
+  ];
+}
+
+/** Between which members experts' weights could not be compared, though all have some: known by the margin that is missing. */
+function unlikeFinding(layers: readonly LayerReport[], members: readonly RouterMember[]): string[] {
+  const labels = checkpointLabels(members);
+  const pairs = members
+    .slice(1)
+    .flatMap((_, i) =>
+      layers.some(({ identity }) => identity[i]!.margin.weights === null && identity[i]!.margin.router !== null)
+        ? [`${labels[i]} and ${labels[i + 1]}`]
+        : [],
+    );
+  if (pairs.length === 0) return [];
+  const more = pairs.length > 3 ? ` and ${pairs.length - 3} more pairs` : '';
+  return [
+    `Whether experts' weights kept their places between ${pairs.slice(0, 3).join(', ')}${more}: they are stored in different ways there (one tensor an expert, fused, or quantised).`,
   ];
 }
 

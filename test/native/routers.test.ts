@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { openCheckpoint } from '../../src/checkpoint/open.ts';
@@ -7,6 +7,7 @@ import { routers } from '../../src/routers/routers.ts';
 import { verdictOf } from '../../src/routers/verdict.ts';
 import { safetensorsBytes, writeCheckpoint } from '../support/checkpoints.ts';
 import { EXPERTS, f32, type MoeLayer, normals, reordered, someLayers, trained, writeMoeRun } from '../support/moe-run.ts';
+import { writeNanotron } from '../support/run-trees.ts';
 import { mergeError, temporaryFolder } from '../support/safetensors.ts';
 
 const MOE = 'demo/runs/moe';
@@ -198,7 +199,7 @@ describe('what is not known', () => {
     const report = await routers({ inputs: paths });
     expect(report).toMatchObject({ routing: null, inputs: null, layers: [{ choice: null }, { choice: null }] });
     expect(report.verdict.notTested[0]).toBe(
-      'The choice of experts: how mystery_moe chooses is not known here, or its configuration does not say.',
+      'The choice of experts: how mystery_moe chooses is not known here, or its configuration does not say, or does not fit these routers.',
     );
     expect(report.layers[0]!.identity[0]!.status).toBe('same');
   });
@@ -222,6 +223,120 @@ describe('what is not known', () => {
   });
 });
 
+describe('what does not fit', () => {
+  it('is a choice of more experts than there are: told, and not tested', async () => {
+    const config = { model_type: 'olmoe', num_hidden_layers: 2, num_experts: EXPERTS, num_experts_per_tok: EXPERTS + 1 };
+    const paths = writeMoeRun(temporaryFolder(), run().slice(0, 2), config);
+    const report = await routers({ inputs: paths });
+    expect(report).toMatchObject({ routing: null, inputs: null, layers: [{ choice: null }, { choice: null }] });
+    expect(report.warnings.map(({ message }) => message)).toContain(`the configuration of ${paths[1]} wants the best 7 of 6 experts`);
+    expect(report.verdict.notTested[0]).toMatch(/^The choice of experts:.* does not fit these routers/);
+  });
+
+  it('are routers that begin at zero: nothing is divided by their length', async () => {
+    const [a, b] = run();
+    const zero = a!.map(({ rows, experts }) => ({ rows: rows.map((row) => row.map(() => 0)), experts }));
+    const { verdict, layers } = await routers({ inputs: writeMoeRun(temporaryFolder(), [zero, b!]) });
+    expect(layers[0]!.drift[0]!.relative).toBeNull();
+    expect(layers[0]!.identity[0]!.status).toBe('same');
+    expect(verdict.findings.join()).not.toContain('NaN');
+    expect(verdict.findings.join()).toContain('Routers moved from nothing');
+  });
+
+  it('are models of two runs: neither this order nor another, in report and plan', async () => {
+    const paths = writeMoeRun(temporaryFolder(), [someLayers(1), someLayers(2)]);
+    const report = await routers({ inputs: paths });
+    expect(report.layers).toMatchObject([{ identity: [{ status: 'unrelated' }] }, { identity: [{ status: 'unrelated' }] }]);
+    expect(report.verdict).toMatchObject({
+      kind: 'look',
+      headline: 'Look before averaging: in 2 of 2 MoE layers experts have nothing in common from checkpoint to checkpoint.',
+    });
+    expect(await conflictsOf(paths)).toEqual({ conflicts: [], warnings: [] });
+  });
+
+  it('is an expert that is not there', async () => {
+    const [a, b] = run();
+    const without = b!.map((layer, l) => (l === 1 ? { ...layer, experts: layer.experts.slice(0, -1) } : layer));
+    const paths = writeMoeRun(temporaryFolder(), [a!, without]);
+    const { warnings } = await routers({ inputs: paths });
+    expect(warnings).toMatchObject([{ code: 'W_ROUTER', message: expect.stringMatching(/expert 5 of layer 1/) }]);
+    expect(warnings[0]!.message).toContain(paths[1]);
+  });
+
+  it("are experts stored one by one and fused: their weights' places are not tested, and that is said", async () => {
+    const [a, b] = run();
+    const folder = temporaryFolder();
+    const paths = writeMoeRun(folder, [a!, b!]);
+    const config = readFileSync(join(paths[1]!, 'config.json'), 'utf8');
+    const fused = b!.flatMap(({ rows, experts }, l) => [
+      f32(`model.layers.${l}.mlp.gate.weight`, [EXPERTS, 32], joined(rows)),
+      f32(`model.layers.${l}.mlp.experts.gate_up_proj`, [EXPERTS, 32, 32], joined(experts.map((e) => e.subarray(0, 1024)))),
+      f32(`model.layers.${l}.mlp.experts.down_proj`, [EXPERTS, 32, 16], joined(experts.map((e) => e.subarray(1024)))),
+    ]);
+    const newer = writeCheckpoint(join(folder, 'checkpoint-300'), [fused], 0, { 'config.json': config });
+    const { verdict } = await routers({ inputs: [paths[0]!, newer] });
+    expect(verdict.notTested.join()).toContain("Whether experts' weights kept their places between step 100 and step 300");
+    expect((await routers({ inputs: paths })).verdict.notTested.join()).not.toContain('kept their places');
+  });
+
+  it("are layers in each other's places: refused, and by number of the layers", async () => {
+    const normal = normals(8);
+    const layers = Array.from({ length: 3 }, () => [0, 1].map(() => Float32Array.from({ length: 32 * 32 }, normal)));
+    const folder = temporaryFolder();
+    const config = JSON.stringify({ model_type: 'olmoe', num_hidden_layers: 3, num_experts: 32, num_experts_per_tok: 2 });
+    const write = (step: number, order: readonly number[]) =>
+      writeCheckpoint(
+        join(folder, `checkpoint-${step}`),
+        [
+          order.flatMap((from, l) => [
+            f32(
+              `model.layers.${l}.self_attn.q_proj.weight`,
+              [32, 32],
+              layers[from]![0]!.map((v) => v + 0.1 * normal()),
+            ),
+            f32(
+              `model.layers.${l}.mlp.gate.weight`,
+              [32, 32],
+              layers[from]![1]!.map((v) => v + 0.1 * normal()),
+            ),
+          ]),
+        ],
+        0,
+        { 'config.json': config },
+      );
+    const [a, b] = [write(100, [0, 1, 2]), write(200, [0, 2, 1])];
+    const { verdict } = await routers({ inputs: [a, b], eval: 'echo 1' });
+    expect(verdict).toMatchObject({ kind: 'refuse', headline: 'Do not average these checkpoints: layers changed places.' });
+    expect(verdict.findings[0]).toContain('layer 1 is where layer 2 was, layer 2 is where layer 1 was');
+    expect((await routers({ inputs: [a, write(300, [0, 1, 2])] })).verdict.kind).toBe('no-objection');
+  });
+
+  it('are siblings of one step: they are told by their folders', async () => {
+    const [a, b] = run();
+    const folder = temporaryFolder();
+    const [one] = writeMoeRun(join(folder, 'seed0'), [a!]);
+    const [two] = writeMoeRun(join(folder, 'seed1'), [reordered(b!, 0, [1, 0, 2, 3, 4, 5])]);
+    const { verdict } = await routers({ inputs: [one!, two!], weights: [0.5, 0.5] });
+    expect(verdict.findings[0]).toContain(`experts 0 and 1 changed places between ${one} and ${two}`);
+  });
+
+  it('is looked for until eight pairs of checkpoints are found', async () => {
+    const [a] = run();
+    const [as, other] = [a!, reordered(reordered(a!, 0, [1, 0, 2, 3, 4, 5]), 1, [1, 0, 2, 3, 4, 5])];
+    const paths = writeMoeRun(temporaryFolder(), [as, other, as, other, as, other, as, other, as]);
+    const { conflicts } = await conflictsOf(paths);
+    expect(conflicts.length).toBe(8);
+    expect(conflicts.every(({ message }) => message.startsWith('layer 0'))).toBe(true);
+    expect(conflicts[7]!.message).toMatch(/; further layers were not looked at$/);
+    expect((await conflictsOf(paths.slice(1))).conflicts.length).toBe(14);
+  });
+});
+
+/** Vectors one after the other. */
+function joined(vectors: readonly Float32Array[]): Float32Array {
+  return Float32Array.from(vectors.flatMap((vector) => [...vector]));
+}
+
 describe('what cannot be compared', () => {
   it('is a dense model', async () => {
     const error = await mergeError(() => routers({ inputs: ['demo/runs/dense'], select: { last: 2 } }));
@@ -229,6 +344,21 @@ describe('what cannot be compared', () => {
     expect(await conflictsOf(['demo/runs/dense/checkpoint-5800', 'demo/runs/dense/checkpoint-6000'])).toEqual({
       conflicts: [],
       warnings: [],
+    });
+  });
+
+  it("are slices of routers, a rank's each: told once, with what to do", async () => {
+    const folder = temporaryFolder();
+    const ranks = [0, 1, 2, 3].map(
+      (i) => `model/decoder/${i >> 1}/pp_block/mlp/router/model_weight_pp-rank-0-of-1_tp-rank-${i % 2}-of-2.safetensors`,
+    );
+    const files = Object.fromEntries(ranks.map((name) => [name, [1, 2, 3, 4]]));
+    const paths = [100, 200].map((step) => writeNanotron(join(folder, String(step)), step, files));
+    const error = await mergeError(() => routers({ inputs: paths }));
+    expect(error).toMatchObject({
+      code: 'E_NO_ROUTERS',
+      message: `${paths[1]} has no router that can be looked at: its files are of single ranks, and hold slices of routers`,
+      help: expect.stringContaining('Convert'),
     });
   });
 

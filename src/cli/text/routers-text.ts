@@ -1,3 +1,4 @@
+import { checkpointLabels } from '../../html/labels.ts';
 import type { LayerReport, RouterReport } from '../../routers/types.ts';
 import { formatBytes, formatSeconds, formatTable, plural, printable } from '../format.ts';
 import type { Colors } from '../terminal.ts';
@@ -7,7 +8,8 @@ export function routersText(report: RouterReport, colors: Colors): string {
   const { verdict, layers, members, inputs, routing } = report;
   const paint = { refuse: colors.red, look: colors.yellow, measured: colors.bold, 'no-objection': colors.bold }[verdict.kind];
   const bullets = (sentences: readonly string[]) => sentences.map((sentence) => `  - ${printable(sentence)}`);
-  const span = [members[0]!, members.at(-1)!].map(({ step, path }) => (step === null ? printable(path) : `step ${step}`)).join(' to ');
+  const labels = checkpointLabels(members);
+  const span = [labels[0]!, labels.at(-1)!].map(printable).join(' to ');
   const lines = [
     paint(printable(verdict.headline)),
     ...bullets(verdict.findings),
