@@ -1,7 +1,9 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { recipeOf } from '../../src/average.ts';
 import { openCheckpoint } from '../../src/checkpoint/open.ts';
+import { runRecipe } from '../../src/recipe/run.ts';
 import { routerConflicts } from '../../src/routers/conflicts.ts';
 import { routers } from '../../src/routers/routers.ts';
 import { verdictOf } from '../../src/routers/verdict.ts';
@@ -147,6 +149,19 @@ describe('permuted experts', () => {
       ['E_PERMUTED', 'layer 1'],
     ]);
     expect(conflicts[0]!.message).toContain('experts moved: 0 to 5, 1 to 0, 2 to 1, 3 to 2 and 2 more');
+  });
+
+  it('are one conflict of a plan, however many outputs of the same members it has', async () => {
+    const [a, b, c] = run();
+    const folder = temporaryFolder();
+    const paths = writeMoeRun(folder, [a!, b!, reordered(c!, 0, [1, 0, 2, 3, 4, 5])]);
+    const recipe = recipeOf({ inputs: paths, output: join(folder, 'one') });
+    const [output] = recipe.outputs;
+    const outputs = [output!, { ...output!, path: join(folder, 'two'), router: 'newest' as const }];
+    const error = await mergeError(() => runRecipe({ ...recipe, outputs }));
+    expect(error.code).toBe('E_PERMUTED');
+    expect(error.details.conflicts).toMatchObject([{ code: 'E_PERMUTED', file: paths[2] }]);
+    expect(existsSync(join(folder, 'one'))).toBe(false);
   });
 
   it('are no conflict where router rows alone are exchanged, but a warning', async () => {
