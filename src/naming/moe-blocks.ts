@@ -84,10 +84,18 @@ export function moeBlocks({ shards }: Checkpoint, roles: CheckpointRoles): MoeBl
           const stack = stackOf(name, layer);
           run = { prefix, block: blockAt(stack, layer, mtp, before(name, EXPERT_WORD, stack)) };
         }
-        const suffix = name.slice(run.prefix.length + String(role.expert).length);
         const { prefix, block } = run;
-        let matrices = block.numbered.find((known) => known.suffix === suffix && known.prefix === prefix);
+        const numbered = prefix.length + String(role.expert).length;
+        // There are tens of thousands of these: what differs is found without cutting names.
+        let matrices = block.numbered.find(
+          (known) =>
+            known.projection === projection &&
+            known.prefix === prefix &&
+            numbered + known.suffix.length === name.length &&
+            name.endsWith(known.suffix),
+        );
         if (matrices === undefined) {
+          const suffix = name.slice(numbered);
           matrices = { prefix, suffix, file, projection, experts: [], shapes: [], highest: -1 };
           block.numbered.push(matrices);
         }

@@ -14,8 +14,9 @@ export async function run(context: Context, args: readonly (string | readonly st
   const { out, err } = context.terminal;
   const inspection = await inspect(args[0] as string);
   for (const warning of inspection.warnings) err.write(warningText(warning, err.colors));
-  const { tensors, ...summary } = inspection;
-  if (flags.json) writeJson(context, flags.summary ? summary : { ...summary, tensors });
-  else out.write(inspectionText(inspection, out.colors, flags.tensors === true));
+  if (flags.json) {
+    const { tensors, ...summary } = inspection;
+    writeJson(context, flags.summary ? summary : { ...summary, tensors });
+  } else out.write(inspectionText(inspection, out.colors, flags.tensors === true));
   return 0;
 }

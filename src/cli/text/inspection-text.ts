@@ -11,7 +11,8 @@ const VALUE_SHOWN = 60;
 const PROBLEMS_SHOWN = 10;
 
 /** What `inspect` prints: the summary, and one line a tensor where asked for. */
-export function inspectionText({ path, summary, tensors }: Inspection, colors: Colors, withTensors: boolean): string {
+export function inspectionText(inspection: Inspection, colors: Colors, withTensors: boolean): string {
+  const { path, summary } = inspection;
   const sharded = summary.files.length > 1;
   const files = summary.kind === 'file' ? 'one file' : `folder with ${plural(summary.files.length, 'tensor file')}`;
   const position = [
@@ -38,7 +39,7 @@ export function inspectionText({ path, summary, tensors }: Inspection, colors: C
   lines.push(...formatTable(roles, ['left', 'right', 'right', 'right', 'left']).map((line) => `  ${line}`));
   lines.push(...metadataLines(summary.metadata), ...problemLines(summary, colors));
   if (withTensors) {
-    const rows = tensors.map((t) => [
+    const rows = inspection.tensors.map((t) => [
       printable(t.name),
       t.dtype,
       `[${t.shape.join(', ')}]`,
