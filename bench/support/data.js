@@ -65,10 +65,12 @@ export function llama(bytes) {
  */
 export function expertTensors(count) {
   const parts = ['down_proj', 'gate_proj', 'up_proj'];
-  return Array.from({ length: count }, (_, i) => ({
-    name: `model.layers.${Math.floor(i / 1536)}.mlp.experts.${Math.floor(i / 3) % 512}.${parts[i % 3]}.weight`,
-    shape: [128, 256],
-  }));
+  const whole = count - (count % 3);
+  return Array.from({ length: count }, (_, i) => {
+    // An expert without all three of its matrices would be refused.
+    const place = i < whole ? `mlp.experts.${Math.floor(i / 3) % 512}.${parts[i % 3]}` : `self_attn.${i === whole ? 'q' : 'k'}_proj`;
+    return { name: `model.layers.${Math.floor(i / 1536)}.${place}.weight`, shape: [128, 256] };
+  });
 }
 
 /** Normal deviates by Box-Muller from a seeded 32-bit generator (mulberry32). */

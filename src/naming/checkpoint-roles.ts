@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { Checkpoint } from '../checkpoint/types.ts';
 import { dtypeByCode } from '../dtype.ts';
 import type { TensorTable } from '../safetensors/types.ts';
@@ -17,6 +18,12 @@ export interface CheckpointRoles {
   of(shard: number, row: number): TensorRole;
 }
 
+/** Roles of whole checkpoints, by their first table: the steps of a run are alike in all tables and in config.json. */
+const shared = new WeakMap<
+  TensorTable,
+  readonly { readonly tables: readonly TensorTable[]; readonly config: ModelConfig | null; readonly roles: CheckpointRoles }[]
+>();
+
 /** Roles of the tables seen, by context: the steps of a run share their tables, so they share this too. */
 const known = new WeakMap<TensorTable, Map<string, readonly TensorRole[]>>();
 
@@ -25,6 +32,10 @@ const known = new WeakMap<TensorTable, Map<string, readonly TensorRole[]>>();
  */
 export async function checkpointRoles(checkpoint: Checkpoint): Promise<CheckpointRoles> {
   const config = await readModelConfig(checkpoint);
+  const tables = checkpoint.shards.map((shard) => shard.header.tensors);
+  const like = checkpoint.namesPerFile ? [] : (shared.get(tables[0]!) ?? []);
+  const same = like.find((other) => isDeepStrictEqual(other.config, config) && tables.every((table, s) => table === other.tables[s]));
+  if (same !== undefined) return same.roles;
   const names = { [Symbol.iterator]: () => tensorNames(checkpoint) };
   const context = namingContext(config, names);
   const classify = classifier(context);
@@ -32,12 +43,14 @@ export async function checkpointRoles(checkpoint: Checkpoint): Promise<Checkpoin
     checkpoint.namesPerFile ? [classifyRow(classify, tensors, 0, nameOfFile(name))] : rolesOf(tensors, context, classify),
   );
   const known = shards.reduce((sum, roles) => sum + roles.filter(({ role }) => role !== null).length, 0);
-  return {
+  const roles: CheckpointRoles = {
     context,
     config,
     recognised: known > 0 && 2 * known >= checkpoint.tensorCount,
     of: (shard, row) => shards[shard]![row]!,
   };
+  if (!checkpoint.namesPerFile) shared.set(tables[0]!, [...like, { tables, config, roles }]);
+  return roles;
 }
 
 /** The name by which a tensor is known in its model; the path of its file where files and not names tell tensors apart (nanotron). */

@@ -142,8 +142,8 @@ class MemberMatch {
       const { dataStart } = member.shards[same]!.header;
       const columns = {
         file: new Int32Array(rows).fill(files.indexOf(members, this.#m, same)),
-        offset: Float64Array.from(origin, (row) => table.begin[row]! + dataStart),
-        dtype: Uint8Array.from(origin, (row) => table.dtypes[row]!),
+        offset: new Float64Array(rows).map((_, i) => table.begin[origin[i]!]! + dataStart),
+        dtype: new Uint8Array(rows).map((_, i) => table.dtypes[origin[i]!]!),
       };
       return { columns, pieced: this.#pieced };
     }

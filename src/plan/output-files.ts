@@ -69,7 +69,7 @@ export function outputFiles(
     const parts = frameEntries(tensors.encoded, metadata);
     const headerBytes = parts.reduce((sum, part) => sum + part.length, 0);
     const name = fileName(layout, shard.name, request.path, kind);
-    digest.update(`\n${name}\n`).update(parts[0]).update(tensors.digest).update(Uint8Array.from(treatments.of[s]!));
+    digest.update(`\n${name}\n`).update(parts[0]).update(tensors.digest).update(new Uint8Array(treatments.of[s]!.buffer));
     return { name, headerBytes, header: () => Buffer.concat(parts), bytes: headerBytes + tensors.dataBytes };
   });
   const index = layout.indexName === null ? null : { name: layout.indexName, bytes: shared.text.index(layout, shared.tables, dataBytes) };

@@ -46,7 +46,7 @@ export function buildSegments(input: SegmentInput): SegmentTable {
     table: new Int32Array(S),
     cell: Int32Array.from([...starts, cells.length]),
     cellEnd: new Float64Array(cells.length),
-    cellRow: Int32Array.from(cells, (span) => spans.row[span]!),
+    cellRow: new Int32Array(cells.length).map((_, c) => spans.row[cells[c]!]!),
   };
   for (let s = 0; s < S; s++) {
     const first = cells[segments.cell[s]!]!;

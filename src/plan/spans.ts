@@ -2,6 +2,7 @@ import { dtypeByCode } from '../dtype.ts';
 import type { Piece } from '../layout/types.ts';
 import type { TensorTable } from '../safetensors/types.ts';
 import type { MemberColumns } from './match.ts';
+import { allRows } from './target.ts';
 
 /** Runs of elements of tensors that lie in one piece in every member: whole tensors, unless a member has them in another layout. */
 export interface Spans {
@@ -31,9 +32,14 @@ export function spansOf(
   pieced: readonly (PiecedRows | null)[],
   place: (member: number, piece: Piece) => { readonly file: number; readonly offset: number; readonly dtype: number },
 ): Spans {
-  const rows = Int32Array.from({ length: table.count }, (_, row) => row);
+  const rows = allRows(table.count);
   if (pieced.every((p) => p === null || p.size === 0)) {
-    return { row: rows, from: new Float64Array(table.count), elements: Float64Array.from(rows, (row) => elementsOf(table, row)), columns };
+    return {
+      row: rows,
+      from: new Float64Array(table.count),
+      elements: new Float64Array(table.count).map((_, row) => elementsOf(table, row)),
+      columns,
+    };
   }
   const row: number[] = [];
   const from: number[] = [];

@@ -23,12 +23,16 @@ export interface LayoutChanges {
   readonly replaced: readonly ReadonlyMap<number, Replacement>[];
 }
 
+/** 0, 1, … count − 1: over typed arrays, for these are made tens of thousands at a time. */
+export function allRows(count: number): Int32Array {
+  return new Int32Array(count).map((_, row) => row);
+}
+
 export function targetShards(layout: Pick<Checkpoint, 'shards'>, { dropped, replaced }: LayoutChanges): TargetShard[] {
   return layout.shards.map(({ header: { tensors } }, s) => {
     const [without, instead] = [dropped[s]!, replaced[s]!];
-    if (without.size === 0 && instead.size === 0)
-      return { table: tensors, origin: Int32Array.from({ length: tensors.count }, (_, row) => row) };
-    const origin = Int32Array.from({ length: tensors.count }, (_, row) => row).filter((row) => !without.has(row));
+    if (without.size === 0 && instead.size === 0) return { table: tensors, origin: allRows(tensors.count) };
+    const origin = allRows(tensors.count).filter((row) => !without.has(row));
     const names: string[] = [];
     const shapes: (readonly number[])[] = [];
     const dtypes = new Uint8Array(origin.length);

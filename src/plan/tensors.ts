@@ -126,8 +126,8 @@ export async function planTensors(
     const message = `${embedding.name} and ${head.name} are one matrix (tie_word_embeddings), and the policies treat them differently: name both, as role=embedding|lm_head`;
     conflicts.push({ code: 'E_TIED', message, file: layout.path, tensor: head.name });
   }
-  const workOf = targets.map(({ origin }, s) => Int32Array.from(origin, (row) => works.of[s]![row]!));
-  const treatmentOf = treatments.map(({ of }) => targets.map(({ origin }, s) => Int32Array.from(origin, (row) => of[starts[s]! + row]!)));
+  const workOf = targets.map(({ origin }, s) => origin.map((row) => works.of[s]![row]!));
+  const treatmentOf = treatments.map(({ of }) => targets.map(({ origin }, s) => origin.map((row) => of[starts[s]! + row]!)));
 
   const arrangements = new Map<number, ReturnType<typeof arrange>>();
   const arrangement: Matching['arrangement'] = (m) => {

@@ -87,19 +87,25 @@ export function buildWorks(
   };
 
   let flat = 0;
+  // Neighbours are mostly of one kind.
+  let last = { which: '', dtype: -1, index: -1 };
   const of = layout.shards.map(({ header: { tensors } }, shard) =>
-    Int32Array.from({ length: tensors.count }, (_, row) => {
+    new Int32Array(tensors.count).map((_, row) => {
       const at = flat++;
       if (outputs[0]!.treatments[outputs[0]!.of[at]!]!.kind === 'drop') return -1;
       const which = distinct.length === 1 ? `${distinct[0]![at]}` : distinct.map((d) => d[at]).join();
-      const special = exceptions.copiedFrom(shard, row) ?? (exceptions.isApart(shard, row) ? 'apart' : '');
-      const key = `${which} ${dtypeByCode(tensors.dtypes[row]!).kind} ${special}`;
+      const dtype = tensors.dtypes[row]!;
+      const [apart, copied] = [exceptions.isApart(shard, row), exceptions.copiedFrom(shard, row)];
+      if (!apart && copied === undefined && which === last.which && dtype === last.dtype) return last.index;
+      const special = copied ?? (apart ? 'apart' : '');
+      const key = `${which} ${dtypeByCode(dtype).kind} ${special}`;
       let index = kindIndex.get(key);
       if (index === undefined) {
         index = kinds.length;
         kindIndex.set(key, index);
         kinds.push(make(shard, row, at));
       }
+      if (special === '') last = { which, dtype, index };
       return index;
     }),
   );

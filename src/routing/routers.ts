@@ -46,7 +46,9 @@ export function routersOf(checkpoint: Checkpoint, roles: CheckpointRoles): Route
 }
 
 function tensorsByLayer(checkpoint: Checkpoint, roles: CheckpointRoles, skipped: { tensor: string; reason: string }[]): Iterable<Found> {
+  if (!hasRouters(checkpoint, roles)) return [];
   const layers = new Map<string, Found>();
+  let last: Found | undefined;
   for (const [shard, { header }] of checkpoint.shards.entries()) {
     const { tensors } = header;
     for (let row = 0; row < tensors.count; row++) {
@@ -57,8 +59,10 @@ function tensorsByLayer(checkpoint: Checkpoint, roles: CheckpointRoles, skipped:
         if (role === 'router') skipped.push({ tensor: name, reason: 'its name does not say which layer it belongs to' });
         continue;
       }
-      const prefix = layerPrefix(name, layer);
-      let found = layers.get(prefix);
+      // Tensors of one layer follow each other.
+      const same = last?.layer === layer && name.startsWith(last.prefix);
+      const prefix: string = same ? last!.prefix : layerPrefix(name, layer);
+      let found: Found | undefined = same ? last : layers.get(prefix);
       if (found === undefined) {
         found = {
           prefix,
@@ -74,12 +78,17 @@ function tensorsByLayer(checkpoint: Checkpoint, roles: CheckpointRoles, skipped:
         };
         layers.set(prefix, found);
       }
+      last = found;
       const place = { name, shard, row, dtype: dtypeByCode(tensors.dtypes[row]!).name, shape: tensors.shapes[row]! };
       if (role === 'expert' && expert !== null) found.experts.push({ ...place, expert, projection });
       else found[role as Wanted].push(place);
     }
   }
   return layers.values();
+}
+
+function hasRouters({ shards }: Checkpoint, roles: CheckpointRoles): boolean {
+  return shards.some(({ header: { tensors } }, s) => tensors.names.some((_, row) => roles.of(s, row).role === 'router'));
 }
 
 /** All of a name up to its layer's number, so that the layers of an encoder, a decoder and multi-token prediction stay apart. */
