@@ -1,4 +1,4 @@
-import { inspect } from '../../index.ts';
+import { inspect } from '../../inspect/inspect.ts';
 import { type Context, writeJson } from '../context.ts';
 import { warningText } from '../error-text.ts';
 import { inspectionText } from '../text/inspection-text.ts';
