@@ -221,7 +221,7 @@ function addWatch(command: Command): Command {
 }
 
 function addDiff(command: Command): Command {
-  return command
+  command
     .usage('A B [C...] [options]')
     .optionsGroup('Tensors:')
     .addOption(listOption('--role <role...>', `only tensors of these roles: ${ROLE_NAMES.join(', ')}`, parseChoice(ROLE_NAMES)))
@@ -236,14 +236,8 @@ function addDiff(command: Command): Command {
     .optionsGroup('Machine:')
     .addOption(threads())
     .addOption(valueOption('--memory <size>', 'bound of buffers (default: 256MiB)', parseBytes))
-    .addOption(io())
-    .optionsGroup('Reporting:')
-    .addOption(valueOption('-o, --out <path>', 'write the report as one HTML page too', parsePath))
-    .addOption(flag('-f, --force', 'replace an existing page'))
-    .addOption(json())
-    .addOption(flag('-q, --quiet', 'print only the path of the page'))
-    .addOption(debug())
-    .addHelpOption(flag('-h, --help', 'print help').helpGroup('Reporting:'));
+    .addOption(io());
+  return addPageOptions(command);
 }
 
 function addRouters(command: Command): Command {
@@ -269,14 +263,20 @@ function addRouters(command: Command): Command {
     .addOption(flag('--keep', 'leave the merges there'));
   addSelectionOptions(command, { sliding: false });
   addTokenOptions(command);
-  return addScheduleOptions(command.optionsGroup('Weights:'))
+  addScheduleOptions(command.optionsGroup('Weights:'))
     .addOption(
       valueOption('-w, --weights <list>', 'one number for each input, as 0.2,0.3,0.5; negative ones too, used as given', parseWeights),
     )
     .addOption(flag('--normalize', 'divide the weights by their sum'))
     .optionsGroup('Machine:')
     .addOption(threads())
-    .addOption(valueOption('--memory <size>', 'bound of buffers of the merges (default: 256MiB)', parseBytes))
+    .addOption(valueOption('--memory <size>', 'bound of buffers of the merges (default: 256MiB)', parseBytes));
+  return addPageOptions(command);
+}
+
+/** What a command that writes a page has at its end. */
+function addPageOptions(command: Command): Command {
+  return command
     .optionsGroup('Reporting:')
     .addOption(valueOption('-o, --out <path>', 'write the report as one HTML page too', parsePath))
     .addOption(flag('-f, --force', 'replace an existing page'))

@@ -69,7 +69,7 @@ export function groupUnits(units: readonly DiffUnit[], grams: readonly Gram[], i
 }
 
 /** How far input a is from input b. */
-export function distanceOf(gram: Gram, a: number, b: number): Distance {
+function distanceOf(gram: Gram, a: number, b: number): Distance {
   return {
     normA: gram.norm(a),
     normB: gram.norm(b),

@@ -52,13 +52,13 @@ export class Finder {
 
   /** Tensors of the other checkpoint that nothing of the first one is found in. */
   extras(): Conflict[] {
-    const { checkpoint: first, roles } = this.#first;
+    const { checkpoint: first } = this.#first;
     const { checkpoint } = this.#other;
     if (checkpoint.shards.every((s, i) => s.header.tensors === first.shards[i]?.header.tensors)) return [];
     return checkpoint.shards.flatMap(({ header, name: file }, shard) =>
       header.tensors.names.flatMap((tensor, row): Conflict[] => {
         if (first.locate(tensor, file) !== undefined || this.#arranging().uses(shard, row)) return [];
-        const message = `tensor ${tensor} of ${checkpoint.path} is not in ${first.path}${roles.recognised ? '' : ', whose names are of no known family'}`;
+        const message = `tensor ${tensor} of ${checkpoint.path} is not in ${first.path}`;
         return [{ code: 'E_TENSOR_EXTRA', message, file: checkpoint.path, tensor }];
       }),
     );

@@ -32,7 +32,7 @@ export function trusted(text: string): Markup {
 }
 
 /** Text as it can stand in an element or in a quoted attribute; control characters and direction overrides are shown as escapes. */
-export function escapeText(text: string): string {
+function escapeText(text: string): string {
   return printable(text).replace(/[&<>"']/g, (character) => ENTITIES[character]!);
 }
 

@@ -12,8 +12,6 @@ export interface CheckpointRoles {
   readonly context: NamingContext;
   /** config.json, parsed; null where there is none that can be read. */
   readonly config: ModelConfig | null;
-  /** Whether the names are those of a family that the rules know: at least half of the tensors have a role. A chance hit makes no family. */
-  readonly recognised: boolean;
   /** @param shard index into the checkpoint's shards @param row of the shard's tensor table */
   of(shard: number, row: number): TensorRole;
 }
@@ -42,11 +40,9 @@ export async function checkpointRoles(checkpoint: Checkpoint): Promise<Checkpoin
   const shards = checkpoint.shards.map(({ name, header: { tensors } }) =>
     checkpoint.namesPerFile ? [classifyRow(classify, tensors, 0, nameOfFile(name))] : rolesOf(tensors, context, classify),
   );
-  const known = shards.reduce((sum, roles) => sum + roles.filter(({ role }) => role !== null).length, 0);
   const roles: CheckpointRoles = {
     context,
     config,
-    recognised: known > 0 && 2 * known >= checkpoint.tensorCount,
     of: (shard, row) => shards[shard]![row]!,
   };
   if (!checkpoint.namesPerFile) shared.set(tables[0]!, [...like, { tables, config, roles }]);

@@ -117,15 +117,7 @@ export async function planTensors(
     },
     conflicts,
   );
-  for (const { embedding, head, configured } of tiedPairs(layout, roles)) {
-    const [a, b] = [embedding, head].map(({ shard, row }) => [
-      works.kinds[works.of[shard]![row]!]?.table,
-      ...treatments.map((own, k) => outputDtype(own, starts[shard]! + row, layout.shards[shard]!.header.tensors.dtypes[row]!, drafts[k]!)),
-    ]);
-    if (configured !== true || a!.join() === b!.join()) continue;
-    const message = `${embedding.name} and ${head.name} are one matrix (tie_word_embeddings), and the policies treat them differently: name both, as role=embedding|lm_head`;
-    conflicts.push({ code: 'E_TIED', message, file: layout.path, tensor: head.name });
-  }
+  conflicts.push(...tiedApart(layout, roles, starts, works, treatments, drafts));
   const workOf = targets.map(({ origin }, s) => origin.map((row) => works.of[s]![row]!));
   const treatmentOf = treatments.map(({ of }) => targets.map(({ origin }, s) => origin.map((row) => of[starts[s]! + row]!)));
 
@@ -211,6 +203,27 @@ function layoutWarnings(checkpoints: readonly Checkpoint[], matched: readonly Ma
 
 function outputDtype({ treatments, of }: OutputTreatments, flat: number, stored: number, { output }: Draft): number {
   return outputDtypes(Uint8Array.of(stored), of.subarray(flat, flat + 1), treatments, output.dtype)[0]!;
+}
+
+/** Embedding and head of a model whose config.json says that they are one must be treated as one. @param starts [shards] first tensor of each among all */
+function tiedApart(
+  layout: Checkpoint,
+  roles: CheckpointRoles,
+  starts: readonly number[],
+  works: Works,
+  treatments: readonly OutputTreatments[],
+  drafts: readonly Draft[],
+): Conflict[] {
+  const treatmentOf = ({ shard, row }: { readonly shard: number; readonly row: number }): string => {
+    const stored = layout.shards[shard]!.header.tensors.dtypes[row]!;
+    const dtypes = treatments.map((own, k) => outputDtype(own, starts[shard]! + row, stored, drafts[k]!));
+    return [works.kinds[works.of[shard]![row]!]?.table, ...dtypes].join();
+  };
+  return tiedPairs(layout, roles).flatMap(({ embedding, head, configured }): Conflict[] => {
+    if (configured !== true || treatmentOf(embedding) === treatmentOf(head)) return [];
+    const message = `${embedding.name} and ${head.name} are one matrix (tie_word_embeddings), and the policies treat them differently: name both, as role=embedding|lm_head`;
+    return [{ code: 'E_TIED', message, file: layout.path, tensor: head.name }];
+  });
 }
 
 /** Outputs of one read have the same tensors. */

@@ -48,7 +48,7 @@ const PLAIN: ReadonlySet<DtypeName> = new Set(['F64', 'F32', 'F16', 'BF16']);
 const kindOf = ({ dtype, codes }: PolicyTensor) => (codes ? 'float' : dtypeByName(dtype)!.kind);
 
 /** Whether the name of a tensor says what it is for; integers are buffers whatever their name, and endings like `_scale` and `lora_A` are no model's own. */
-export function isKnownByName({ dtype, role: { role } }: PolicyTensor): boolean {
+function isKnownByName({ dtype, role: { role } }: PolicyTensor): boolean {
   return role !== null && !FOREIGN.has(role) && !(role === 'buffer' && dtypeByName(dtype)!.kind === 'integer');
 }
 

@@ -49,7 +49,7 @@ interface Seen {
 }
 
 /** Elements of an expert that are compared: as many as the work allows, which goes with layers, pairs of members and the square of the experts. */
-export function sampleSize(layers: readonly MemberLayers[], members: number): number {
+function sampleSize(layers: readonly MemberLayers[], members: number): number {
   const pairs = layers.reduce((sum, { newest }) => sum + 2 * Math.max(1, members - 1) * newest.experts ** 2, 0);
   return Math.max(FEWEST, Math.min(MOST, Math.floor(WORK / pairs)));
 }

@@ -73,11 +73,6 @@ export async function readSample(checkpoint: Checkpoint, plan: SamplePlan, exper
   return out;
 }
 
-/** Bytes that {@link readSample} reads. */
-export function sampleBytes({ pieces }: SamplePlan): number {
-  return pieces.reduce((sum, { dtype, elements }) => sum + elements * FLOAT_BYTES[dtype], 0);
-}
-
 function piecesOf(
   { shards }: Checkpoint,
   tensor: ExpertTensor,

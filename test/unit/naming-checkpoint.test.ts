@@ -26,7 +26,6 @@ test('roles of a checkpoint, with what its config.json says', async () => {
   expect(roles.of(0, 0)).toMatchObject({ role: 'router', layer: 2, mtp: true, family: 'some_vl' });
   expect(roles.of(0, 1)).toMatchObject({ role: 'router', layer: 1, mtp: false });
   expect(roles.of(0, 2)).toMatchObject({ role: null });
-  expect(roles.recognised).toBe(true);
   // The same header without experts in the configuration: a gated MLP.
   const dense = await checkpointRoles(await written(shapes, { num_hidden_layers: 2, model_type: 'plain' }));
   expect(dense.of(0, 0)).toMatchObject({ role: 'mlp', projection: 'gate' });
@@ -39,10 +38,10 @@ test('equal headers are classified once', async () => {
   expect((await checkpointRoles(a)).of(0, 0)).toBe((await checkpointRoles(b)).of(0, 0));
 });
 
-test('a checkpoint of which no rule knows a name is not recognised', async () => {
-  const { recognised, config, context } = await checkpointRoles(await written({ alpha: [3], 'beta.gamma_x': [2] }, 'no JSON'));
-  expect({ recognised, config, context }).toEqual({
-    recognised: false,
+test('a checkpoint of which no rule knows a name, and whose config.json cannot be read, has no context', async () => {
+  const { config, context, of } = await checkpointRoles(await written({ alpha: [3], 'beta.gamma_x': [2] }, 'no JSON'));
+  expect([0, 1].map((row) => of(0, row).role)).toEqual([null, null]);
+  expect({ config, context }).toEqual({
     config: null,
     context: { layers: null, experts: null, family: null },
   });

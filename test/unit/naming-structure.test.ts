@@ -29,7 +29,7 @@ function opened({ config, tensors }: Pick<TinyModel, 'config' | 'tensors'>): [Ch
   const context = namingContext(config, Object.keys(tensors));
   const classify = classifier(context);
   const roles = shards.map(({ header: { tensors: t } }) => t.names.map((name, row) => classify(name, t.info(row).dtype, t.shapes[row])));
-  return [checkpoint, { context, config, recognised: true, of: (shard, row) => roles[shard]![row]! }];
+  return [checkpoint, { context, config, of: (shard, row) => roles[shard]![row]! }];
 }
 const conflictsOf = (model: Pick<TinyModel, 'config' | 'tensors'>) => structureConflicts(...opened(model));
 
