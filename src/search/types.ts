@@ -1,0 +1,79 @@
+import type { Conclusion, Validation } from '../conclusion/types.ts';
+import type { Warning } from '../errors.ts';
+import type { Params, Space, SpaceParameter } from '../space/types.ts';
+import type { Goal, Trial, TrialWeight } from '../study/types.ts';
+
+/** A recipe that the search is measured against. */
+export interface Baseline {
+  readonly name: 'newest' | 'uniform' | 'sma' | 'best single';
+  /** For people: `newest (step 6000)`, `mean of all 6`, `SMA over the last 10`. */
+  readonly label: string;
+  readonly trial: number;
+  readonly score: number | null;
+  readonly stderr: number | null;
+}
+
+export interface BestTrial {
+  readonly trial: number;
+  readonly params: Params | null;
+  readonly weights: readonly TrialWeight[];
+  readonly score: number;
+  readonly stderr: number | null;
+  /** Of the score without noise, in its own units; null where there is no model of it. */
+  readonly posterior: { readonly mean: number; readonly std: number } | null;
+}
+
+/** The model of the score, for drawing; scores in their own units and direction. */
+export type PosteriorDrawing =
+  /** x is the parameter's own value; low and high are a 95 % band of the score without noise. */
+  | {
+      readonly kind: 'curve';
+      readonly parameter: string;
+      readonly points: readonly { readonly x: number; readonly mean: number; readonly low: number; readonly high: number }[];
+    }
+  /** mean[row][column]: of yValues[row], xValues[column]; other parameters, if any, stand at the best trial. */
+  | {
+      readonly kind: 'map';
+      readonly x: string;
+      readonly y: string;
+      readonly xValues: readonly (number | string)[];
+      readonly yValues: readonly (number | string)[];
+      readonly mean: readonly (readonly number[])[];
+      readonly std: readonly (readonly number[])[];
+    };
+
+export type Ending = 'trials' | 'budget' | 'patience' | 'exhausted' | 'driver' | 'interrupted';
+
+/** The result of a search or a soup: the JSON document, and all that the report shows. */
+export interface SearchDocument {
+  readonly schema: 'ckpt-merge/search';
+  readonly version: 1;
+  readonly kind: 'search' | 'soup';
+  /** As given: a run folder, or its checkpoints. */
+  readonly inputs: readonly string[];
+  readonly members: readonly { readonly path: string; readonly step: number | null; readonly tokens: number | null }[];
+  readonly space: { readonly name: Space['name'] | 'soup'; readonly parameters: readonly SpaceParameter[] };
+  readonly sampler: string;
+  readonly seed: number;
+  readonly evaluator: string;
+  readonly metric: string | null;
+  readonly goal: Goal;
+  readonly noise: 'shared' | 'independent';
+  /** Standard deviation of a score from one evaluation of the same recipe to the next: measured on repeats, or learned by the model; null where neither is. */
+  readonly noiseStd: { readonly value: number; readonly from: 'repeats' | 'model' } | null;
+  readonly best: BestTrial | null;
+  readonly baselines: readonly Baseline[];
+  readonly trials: readonly Trial[];
+  readonly posterior: PosteriorDrawing | null;
+  /** Parameters whose best value lies on a bound, with what to do. */
+  readonly onBounds: readonly { readonly parameter: string; readonly side: 'low' | 'high'; readonly text: string }[];
+  readonly validation: Validation | null;
+  readonly conclusion: Conclusion;
+  readonly ended: Ending;
+  /** How many merges were made, in how many reads of the inputs. */
+  readonly merges: number;
+  readonly reads: number;
+  readonly seconds: { readonly merging: number; readonly evaluating: number };
+  readonly cost: number | null;
+  readonly warnings: readonly Warning[];
+}
