@@ -1,4 +1,4 @@
-import type { Conclusion, Validation } from '../conclusion/types.ts';
+import type { Conclusion, Difference, Validation } from '../conclusion/types.ts';
 import type { Warning } from '../errors.ts';
 import type { Params, Space, SpaceParameter } from '../space/types.ts';
 import type { Goal, Trial, TrialWeight } from '../study/types.ts';
@@ -11,6 +11,8 @@ export interface Baseline {
   readonly trial: number;
   readonly score: number | null;
   readonly stderr: number | null;
+  /** The best recipe against this one as they scored, paired where both have items; null where either has no score, or where this is the best. */
+  readonly difference: Difference | null;
 }
 
 export interface BestTrial {
@@ -42,6 +44,19 @@ export type PosteriorDrawing =
       readonly std: readonly (readonly number[])[];
     };
 
+/** One adjacent pair of a chain: a search of its own over λ, the weight of the newer checkpoint. */
+export interface ChainPair {
+  /** Indices in `members`. */
+  readonly older: number;
+  readonly newer: number;
+  readonly best: BestTrial | null;
+  /** Score of the newer checkpoint alone. */
+  readonly single: number | null;
+  readonly singleStderr: number | null;
+  readonly posterior: PosteriorDrawing | null;
+  readonly conclusion: Conclusion;
+}
+
 export type Ending = 'trials' | 'budget' | 'patience' | 'exhausted' | 'driver' | 'interrupted';
 
 /** The result of a search or a soup: the JSON document, and all that the report shows. */
@@ -65,6 +80,8 @@ export interface SearchDocument {
   readonly baselines: readonly Baseline[];
   readonly trials: readonly Trial[];
   readonly posterior: PosteriorDrawing | null;
+  /** With `--pairwise-chain`: oldest pair first; best, posterior and conclusion of the document are then those of the newest pair. Null otherwise. */
+  readonly chain: readonly ChainPair[] | null;
   /** Parameters whose best value lies on a bound, with what to do. */
   readonly onBounds: readonly { readonly parameter: string; readonly side: 'low' | 'high'; readonly text: string }[];
   readonly validation: Validation | null;
