@@ -6,15 +6,16 @@ import { executePlan } from '../engine/execute.ts';
 import { MergeError } from '../errors.ts';
 import { buildPlan } from '../plan/build.ts';
 import type { Plan, PlanRequest } from '../plan/types.ts';
+import { appendLine } from '../publish/append-line.ts';
 import { outputExists } from '../publish/destination.ts';
+import type { FolderLock } from '../publish/folder-lock.ts';
 import { findPartials } from '../publish/partial.ts';
 import { clearPublished } from '../publish/publication.ts';
 import type { RunCheckpoint } from '../trajectory/types.ts';
 import { runHook } from './hook.ts';
-import type { WatchLock } from './lock.ts';
 import { digestOf, removeMade } from './made.ts';
 import { accumulatorRequest, windowRequest } from './requests.ts';
-import { appendLine, type Made, type Pending, type StateWriter, type WatchState } from './state.ts';
+import type { Made, Pending, StateWriter, WatchState } from './state.ts';
 import type { WatchEvent, WatchOptions, WatchRecord } from './types.ts';
 import type { Look } from './view.ts';
 
@@ -27,7 +28,7 @@ interface RoundTools {
   readonly options: WatchOptions;
   readonly state: WatchState;
   readonly writer: StateWriter;
-  readonly lock: WatchLock;
+  readonly lock: FolderLock;
   readonly emit: (event: WatchEvent) => void;
   readonly signal: AbortSignal;
 }

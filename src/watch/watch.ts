@@ -3,9 +3,9 @@ import { relative, resolve } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { MergeError } from '../errors.ts';
 import { loadBinding } from '../native/load.ts';
+import { acquireLock } from '../publish/folder-lock.ts';
 import type { RunCheckpoint } from '../trajectory/types.ts';
 import { Channel } from './channel.ts';
-import { acquireLock } from './lock.ts';
 import { sweep } from './made.ts';
 import { checkOptions } from './options.ts';
 import { Rounds } from './round.ts';
@@ -67,7 +67,13 @@ async function watchRun(options: WatchOptions, emit: (event: WatchEvent) => void
   await checkOptions(options);
   loadBinding();
   const folder = await makeWatchFolder(options.output);
-  const lock = await acquireLock(folder, options.output);
+  const lock = await acquireLock(folder, {
+    name: 'watch',
+    output: options.output,
+    code: 'E_BUSY',
+    busy: 'is being watched',
+    help: 'End the other watch, or give this one another folder with -o.',
+  });
   try {
     await sweep(options.output);
     const run = relative(await realpath(options.output), await realpath(options.run).catch(() => resolve(options.run)));

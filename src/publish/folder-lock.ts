@@ -1,29 +1,42 @@
 import { open, readdir, rm } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { MergeError } from '../errors.ts';
-import { onOutput } from '../publish/io-error.ts';
-import { claim, newId, ownerFile, readOwner, release as releaseOwner } from '../publish/owner.ts';
-import { HEARTBEAT, HEARTBEAT_MS, heartbeatStopped } from '../publish/partial.ts';
-import { currentProcess, processState } from '../publish/process-identity.ts';
-import { systemOf } from '../publish/system.ts';
+import { type ErrorCode, MergeError } from '../errors.ts';
+import { onOutput } from './io-error.ts';
+import { claim, newId, ownerFile, readOwner, release as releaseOwner } from './owner.ts';
+import { HEARTBEAT, HEARTBEAT_MS, heartbeatStopped } from './partial.ts';
+import { currentProcess, processState } from './process-identity.ts';
+import { systemOf } from './system.ts';
 
 const SAME_MOMENT = 'a process that started at the same moment';
 
-/** The right to be the only watch of a folder. */
-export interface WatchLock {
-  /** @throws MergeError E_BUSY where another watch took over, which takes that this process stood still for a quarter of an hour. */
+/** What is locked, for messages. */
+export interface LockedWork {
+  /** `watch`, `search`. */
+  readonly name: string;
+  /** What users know the folder by. */
+  readonly output: string;
+  /** Of the error where another process has the lock, what it says before `already, by …`, and what to do. */
+  readonly code: ErrorCode;
+  readonly busy: string;
+  readonly help: string;
+}
+
+/** The right to be the only process that works in a folder. */
+export interface FolderLock {
+  /** @throws MergeError where another process took over, which takes that this one stood still for a quarter of an hour. */
   assertHeld(): Promise<void>;
   /** Gives it back; the next watch need not wait for anything. */
   release(): Promise<void>;
 }
 
 /**
- * Takes the lock of a watch's hidden folder, with the owner records and the heartbeat that partial merges have: that of a process which ended is taken
+ * Takes the lock of a folder that is there, with the owner records and the heartbeat that partial merges have: that of a process which ended is taken
  * over at once where that can be seen (same machine, boot and container), else a quarter of an hour after its last sign of life.
- * @throws MergeError E_BUSY naming the other's process and host
+ * @throws MergeError `work.code` naming the other's process and host
  */
-export async function acquireLock(folder: string, output: string): Promise<WatchLock> {
+export async function acquireLock(folder: string, work: LockedWork): Promise<FolderLock> {
+  const { output } = work;
   const system = systemOf({});
   const self = await currentProcess();
   const heartbeat = join(folder, HEARTBEAT);
@@ -32,12 +45,12 @@ export async function acquireLock(folder: string, output: string): Promise<Watch
   if (other !== undefined && !other.released) {
     const state = await processState(other, self);
     const ended = state === 'dead' || (state === 'unknown' && (await heartbeatStopped(folder, join(folder, `probe-${newId()}`), system)));
-    if (!ended) throw busy(output, `process ${other.pid} on ${other.identityParts.host ?? 'another machine'}`);
+    if (!ended) throw busy(work, `process ${other.pid} on ${other.identityParts.host ?? 'another machine'}`);
   }
   const owner = {
     ...self,
     id: newId(),
-    name: 'watch',
+    name: work.name,
     kind: 'folder' as const,
     identity: '',
     identityParts: { host: hostname() },
@@ -48,10 +61,10 @@ export async function acquireLock(folder: string, output: string): Promise<Watch
   let generation = (before?.generation ?? -1) + 1;
   while (!(await onOutput('lock', output, () => claim(system, folder, generation, owner)))) {
     // Without hard links a record can be left half written, which nobody can read or ever finish: the next number is free.
-    if (before !== null || generation > 99 || (await readOwner(folder)) !== null) throw busy(output, SAME_MOMENT);
+    if (before !== null || generation > 99 || (await readOwner(folder)) !== null) throw busy(work, SAME_MOMENT);
     generation++;
   }
-  if (!(await held())) throw busy(output, SAME_MOMENT);
+  if (!(await held())) throw busy(work, SAME_MOMENT);
   for (const name of await readdir(folder)) {
     if (/^owner(-\d+)?\.json$/.test(name) && name !== ownerFile(generation)) await rm(join(folder, name), { force: true });
   }
@@ -64,7 +77,7 @@ export async function acquireLock(folder: string, output: string): Promise<Watch
   const timer = setInterval(() => void beat().catch(() => {}), HEARTBEAT_MS).unref();
   return {
     async assertHeld() {
-      if (!(await held())) throw busy(output, 'a process that took over, because this one stood still for a quarter of an hour');
+      if (!(await held())) throw busy(work, 'a process that took over, because this one stood still for a quarter of an hour');
     },
     async release() {
       clearInterval(timer);
@@ -73,9 +86,6 @@ export async function acquireLock(folder: string, output: string): Promise<Watch
   };
 }
 
-function busy(output: string, who: string): MergeError {
-  return new MergeError('E_BUSY', `${output} is being watched already, by ${who}`, {
-    details: { file: output },
-    help: 'End the other watch, or give this one another folder with -o.',
-  });
+function busy({ output, code, busy, help }: LockedWork, who: string): MergeError {
+  return new MergeError(code, `${output} ${busy} already, by ${who}`, { details: { file: output }, help });
 }
