@@ -452,6 +452,26 @@ export const ERROR_CODES = {
     help: 'Run the same command again, with --resume where it was printed.',
   },
   E_RESUME: { exit: 2, title: 'There is nothing to resume that fits this command', help: 'Run without --resume.' },
+  E_TRIALS: {
+    exit: 2,
+    title: 'The file of trials cannot be read as one',
+    help: 'Restore it from a copy, or begin anew with --force.',
+  },
+  E_SEARCH_STATE: {
+    exit: 2,
+    title: 'The trials in the folder are of a search with other settings',
+    help: 'Go on with the settings that the search was begun with, name another folder with --dir, or begin anew with --force.',
+  },
+  E_SEARCH_BUSY: {
+    exit: 4,
+    title: 'Another search works in this folder',
+    help: 'Wait for it, or name another folder with --dir.',
+  },
+  E_NO_TRIAL: {
+    exit: 1,
+    title: 'Not one trial gave a score',
+    help: 'Look at the log of a trial, and try the evaluator on a checkpoint by hand.',
+  },
   E_EVALUATOR: {
     exit: 1,
     title: 'The command given with --eval failed, or printed no score',

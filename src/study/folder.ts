@@ -1,0 +1,141 @@
+import { mkdir, readdir, readFile, rm, stat, statfs, writeFile } from 'node:fs/promises';
+import { basename, join, resolve } from 'node:path';
+import { MergeError } from '../errors.ts';
+import { availableMemory } from '../machine/memory.ts';
+import { acquireLock, type FolderLock } from '../publish/folder-lock.ts';
+import { onOutput } from '../publish/io-error.ts';
+import { newId } from '../publish/owner.ts';
+
+/** Where merges wait for their evaluation. */
+export interface WorkFolder {
+  readonly path: string;
+  /** Bytes of merges that may lie there at a time. */
+  readonly room: number;
+  readonly inMemory: boolean;
+}
+
+const SHARED_MEMORY = '/dev/shm';
+const WORK_NAME = /^ckpt-merge-work-[0-9a-f]{12}$/;
+/** Holds the path of the work folder, so that what a kill left there can be removed. */
+const WORK_RECORD = 'work.path';
+const LOCK_FOLDER = '.lock';
+/** Share of the memory left that merges may take, and of the space left on a disk. */
+const MEMORY_SHARE = 0.4;
+const DISK_SHARE = 0.9;
+
+/**
+ * The folder of a study: its trials, logs, reports and lock. One process at a time works in it.
+ */
+export class StudyFolder {
+  readonly path: string;
+  readonly #lock: FolderLock;
+  #work: string | null = null;
+
+  private constructor(path: string, lock: FolderLock) {
+    this.path = path;
+    this.#lock = lock;
+  }
+
+  /**
+   * Makes the folder where there is none, and locks it. Removes merges that a killed study left.
+   * @throws MergeError E_SEARCH_BUSY where another process works in it; of the side of outputs
+   */
+  static async open(path: string): Promise<StudyFolder> {
+    const lockFolder = join(path, LOCK_FOLDER);
+    await onOutput('create', path, () => mkdir(lockFolder, { recursive: true }));
+    const lock = await acquireLock(lockFolder, {
+      name: 'search',
+      output: path,
+      code: 'E_SEARCH_BUSY',
+      busy: 'is being worked in',
+      help: 'Wait for the other search, or give this one a folder of its own with --dir.',
+    });
+    const folder = new StudyFolder(path, lock);
+    await folder.#removeLeftWork();
+    return folder;
+  }
+
+  /** Whether it holds anything of a study. */
+  async isUsed(): Promise<boolean> {
+    const names = await readdir(this.path);
+    return names.some((name) => name !== LOCK_FOLDER && name !== WORK_RECORD);
+  }
+
+  /** Removes everything of an earlier study. */
+  async clear(): Promise<void> {
+    for (const name of ['trials.jsonl', 'validation.jsonl', 'best.yaml', 'report.html', 'result.json', 'logs', 'results']) {
+      await onOutput('remove', this.path, () => rm(join(this.path, name), { recursive: true, force: true }));
+    }
+  }
+
+  /** A path in the folder, whose parents are made. */
+  async place(...names: readonly string[]): Promise<string> {
+    const path = join(this.path, ...names);
+    await onOutput('create', this.path, () => mkdir(join(path, '..'), { recursive: true }));
+    return path;
+  }
+
+  /**
+   * A fresh folder for merges: in memory where one merge fits there with ease, else beside the trials.
+   * @param given where the user wants it @param bytes of one merge
+   * @throws MergeError E_NO_SPACE where not one merge fits
+   */
+  async makeWork(given: string | undefined, bytes: number): Promise<WorkFolder> {
+    const place = given !== undefined ? { parent: given, room: await freeBytes(given) } : await this.#bestPlace(bytes);
+    const { parent, room } = place;
+    if (room < bytes) {
+      throw new MergeError(
+        'E_NO_SPACE',
+        `${parent}: a merge needs ${bytes.toLocaleString('en')} bytes, and ${Math.max(0, Math.floor(room)).toLocaleString('en')} may be used`,
+        {
+          details: { file: parent },
+          help: 'Name a folder with more room with --work.',
+        },
+      );
+    }
+    const path = join(resolve(parent), `ckpt-merge-work-${newId()}`);
+    await onOutput('write', this.path, () => writeFile(join(this.path, WORK_RECORD), `${path}\n`, { flag: 'a' }));
+    await onOutput('create', parent, () => mkdir(path));
+    this.#work = path;
+    return { path, room, inMemory: parent === SHARED_MEMORY };
+  }
+
+  async #bestPlace(bytes: number): Promise<{ parent: string; room: number }> {
+    const memory = Math.min(await freeBytes(SHARED_MEMORY).catch(() => 0), availableMemory()) * MEMORY_SHARE;
+    if (memory >= bytes) return { parent: SHARED_MEMORY, room: memory };
+    return { parent: this.path, room: await freeBytes(this.path) };
+  }
+
+  async #removeLeftWork(): Promise<void> {
+    const record = join(this.path, WORK_RECORD);
+    const text = await readFile(record, 'utf8').catch(() => '');
+    for (const left of text.split('\n')) {
+      // The record is a file that anybody may have edited: only folders that can be nothing else are removed.
+      if (WORK_NAME.test(basename(left))) await rm(left, { recursive: true, force: true }).catch(() => {});
+    }
+    await rm(record, { force: true });
+  }
+
+  /** Removes the work folder and gives the lock back. */
+  async close(): Promise<void> {
+    if (this.#work !== null) {
+      await rm(this.#work, { recursive: true, force: true });
+      await rm(join(this.path, WORK_RECORD), { force: true });
+    }
+    await this.#lock.release();
+  }
+
+  /** @throws MergeError E_SEARCH_BUSY where another process took over */
+  assertHeld(): Promise<void> {
+    return this.#lock.assertHeld();
+  }
+}
+
+async function freeBytes(folder: string): Promise<number> {
+  const { bavail, bsize, blocks } = await onOutput('look at', folder, async () => {
+    await stat(folder);
+    return statfs(folder);
+  });
+  // Some network file systems report no size at all.
+  return blocks === 0 ? Number.POSITIVE_INFINITY : bavail * bsize * DISK_SHARE;
+}

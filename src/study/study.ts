@@ -1,0 +1,266 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { mapBounded } from '../checkpoint/map-bounded.ts';
+import { MergeError, type Warning } from '../errors.ts';
+import type { Outcome } from '../evaluate/evaluator.ts';
+import type { Point } from '../gp/types.ts';
+import { policiesOf } from '../policy/keys.ts';
+import { policyText } from '../policy/text.ts';
+import { newId } from '../publish/owner.ts';
+import { recipeKey } from '../space/key.ts';
+import type { Candidate } from '../space/types.ts';
+import type { StudyFolder, WorkFolder } from './folder.ts';
+import type { StudyMember } from './members.ts';
+import { Merger, type MergeSettings, mergePath, recipeOf } from './merges.ts';
+import { appendTrial, type StudyIdentity, type TrialLine } from './trials-file.ts';
+import type { StudyEvent, TrialRequest } from './types.ts';
+
+/** Outputs of one read: each costs a buffer in every tile. */
+const MOST_OUTPUTS = 16;
+/** Trials that fail one after another at the start of a study, before it is given up. */
+const FAILURES_AT_START = 3;
+
+/** Scores a model: what the study does not know of evaluators. */
+export type ScoreModel = (
+  model: { readonly model: string; readonly trial: number; readonly out: string; readonly log: string },
+  options: { readonly signal: AbortSignal; readonly onRetry: (attempt: number, pauseSeconds: number) => void },
+) => Promise<Outcome>;
+
+export interface StudyOptions {
+  readonly folder: StudyFolder;
+  /** Name of the file of trials in the folder, and of the folders of logs and results. */
+  readonly file: string;
+  readonly members: readonly StudyMember[];
+  readonly identity: StudyIdentity;
+  /** Trials of an earlier run of the same study. */
+  readonly stored: readonly TrialLine[];
+  readonly merging: MergeSettings;
+  readonly work: WorkFolder;
+  /** Bytes of a merge. */
+  readonly bytes: number;
+  readonly score: ScoreModel;
+  readonly parallel: number;
+  /** Leave the merges of trials where they were made. */
+  readonly keep: boolean;
+  readonly emit: (event: StudyEvent) => void;
+}
+
+/** A request in its place in a round. */
+export interface RoundRequest extends TrialRequest {
+  readonly point: Point | null;
+}
+
+interface Job {
+  readonly id: number;
+  readonly request: RoundRequest;
+  readonly recipe: string;
+}
+
+/**
+ * Scores recipes over the checkpoints of a run, each merged once and scored in its turn, and keeps what became of them in a file that a kill cannot harm: a
+ * trial is there with its score, or it is not there and is done again.
+ */
+export class Study {
+  readonly #options: StudyOptions;
+  readonly #merger: Merger;
+  readonly #trials: TrialLine[];
+  readonly #said = new Set<string>();
+  readonly #began = performance.now();
+  readonly #before: number;
+  #writing: Promise<void> = Promise.resolve();
+
+  constructor(options: StudyOptions) {
+    this.#options = options;
+    this.#merger = new Merger(options.members, options.merging);
+    this.#trials = [...options.stored];
+    this.#before = Math.max(0, ...options.stored.map(({ elapsed }) => elapsed));
+  }
+
+  /** In the order in which they ended. */
+  get trials(): readonly TrialLine[] {
+    return this.#trials;
+  }
+
+  get merger(): Merger {
+    return this.#merger;
+  }
+
+  /** Seconds of work since the study began, over interruptions. */
+  get elapsed(): number {
+    return this.#before + (performance.now() - this.#began) / 1000;
+  }
+
+  keyOf(candidate: Candidate): string {
+    return keyOf(candidate, this.#options.members, this.#options.merging);
+  }
+
+  /**
+   * Scores the recipes of a round, as far as no earlier run of the study did: those that need a merge are merged in as few reads as the work folder has room for.
+   * @param first id of the first of them @returns the round's trials, in the order of the requests
+   * @throws MergeError E_EVALUATOR after three failures at the start; whatever merging throws; `signal.reason` on an abort
+   */
+  async round(first: number, requests: readonly RoundRequest[], signal: AbortSignal): Promise<readonly TrialLine[]> {
+    const done = new Map(this.#trials.map((trial) => [trial.id, trial]));
+    const jobs = requests
+      .map((request, i): Job => ({ id: first + i, request, recipe: this.keyOf(request.candidate) }))
+      .filter(({ id }) => !done.has(id));
+    const alone = jobs.filter(({ request }) => this.#asItIs(request.candidate) !== null);
+    const merged = jobs.filter((job) => !alone.includes(job));
+    const place = { round: first, roundSize: requests.length };
+    await this.#each(alone, place, (job) => ({ model: this.#asItIs(job.request.candidate)!, mergeSeconds: 0 }), signal);
+    const atOnce = Math.max(1, Math.min(MOST_OUTPUTS, Math.floor(this.#options.work.room / Math.max(1, this.#options.bytes))));
+    for (let i = 0; i < merged.length; i += atOnce) await this.#mergedBatch(merged.slice(i, i + atOnce), place, signal);
+    return requests.map((_, i) => this.#trials.find(({ id }) => id === first + i)!);
+  }
+
+  /** A checkpoint alone is scored as it lies there, unless something else than weights is asked for. */
+  #asItIs(candidate: Candidate): string | null {
+    const { members, weights, parts } = recipeOf(candidate);
+    const { merging } = this.#options;
+    const changed = merging.dtype !== undefined || policiesOf(merging).length > 0 || merging.like !== undefined;
+    return members.length === 1 && weights[0] === 1 && parts.every((part) => part.weights[0] === 1) && !changed
+      ? this.#options.members[members[0]!]!.path
+      : null;
+  }
+
+  async #mergedBatch(jobs: readonly Job[], place: { round: number; roundSize: number }, signal: AbortSignal): Promise<void> {
+    const { work, members, emit } = this.#options;
+    await this.#options.folder.assertHeld();
+    // Of equal recipes one merge is made: the others only score it again.
+    const byRecipe = new Map<string, { readonly path: string; readonly candidate: Candidate }>();
+    for (const { id, request, recipe } of jobs) {
+      if (!byRecipe.has(recipe)) byRecipe.set(recipe, { path: mergePath(work.path, id, members, newId()), candidate: request.candidate });
+    }
+    emit({ type: 'merging', trials: jobs.map(({ id }) => id), members: members.length });
+    const { seconds, warnings } = await this.#merger.make([...byRecipe.values()], { signal });
+    this.warn(warnings);
+    const left = new Map([...byRecipe].map(([recipe]) => [recipe, jobs.filter((job) => job.recipe === recipe).length]));
+    try {
+      const share = seconds / byRecipe.size;
+      const models = (job: Job) => ({ model: byRecipe.get(job.recipe)!.path, mergeSeconds: share });
+      await this.#each(jobs, place, models, signal, async ({ recipe }) => {
+        left.set(recipe, left.get(recipe)! - 1);
+        if (left.get(recipe) === 0) await this.#discard(byRecipe.get(recipe)!.path);
+      });
+    } finally {
+      for (const { path } of byRecipe.values()) await this.#discard(path);
+    }
+  }
+
+  async #discard(path: string): Promise<void> {
+    if (!this.#options.keep) await rm(path, { recursive: true, force: true });
+  }
+
+  async #each(
+    jobs: readonly Job[],
+    place: { readonly round: number; readonly roundSize: number },
+    modelOf: (job: Job) => { readonly model: string; readonly mergeSeconds: number },
+    signal: AbortSignal,
+    after: (job: Job) => Promise<void> = async () => {},
+  ): Promise<void> {
+    // One that fails for good ends the others: what they were doing would be lost anyway.
+    const stop = new AbortController();
+    const either = AbortSignal.any([signal, stop.signal]);
+    let failure: unknown;
+    await mapBounded(jobs, this.#options.parallel, async (job) => {
+      if (either.aborted) return;
+      try {
+        await this.#evaluate(job, place, modelOf(job), either);
+        await after(job);
+      } catch (error) {
+        failure ??= signal.aborted ? signal.reason : error;
+        stop.abort(error);
+      }
+    });
+    signal.throwIfAborted();
+    if (failure !== undefined) throw failure;
+  }
+
+  async #evaluate(
+    { id, request, recipe }: Job,
+    place: { readonly round: number; readonly roundSize: number },
+    { model, mergeSeconds }: { readonly model: string; readonly mergeSeconds: number },
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { folder, file, emit, members } = this.#options;
+    emit({ type: 'evaluating', trial: id, kind: request.kind, params: request.params });
+    const label = `${file.replace(/\.jsonl$/, '').replace(/s$/, '')}-${String(id).padStart(4, '0')}`;
+    const log = await folder.place('logs', `${label}.log`);
+    const out = await folder.place('results', label);
+    const outcome = await this.#options.score(
+      { model, trial: id, out, log },
+      { signal, onRetry: (attempt, pauseSeconds) => emit({ type: 'retry', trial: id, attempt, pauseSeconds }) },
+    );
+    const taken = recipeOf(request.candidate);
+    const score = outcome.status === 'complete' ? outcome.score : null;
+    const trial: TrialLine = {
+      id,
+      kind: request.kind,
+      params: request.params,
+      weights: taken.members.map((m, i) => ({ path: members[m]!.path, step: members[m]!.step, weight: taken.weights[i]! })),
+      parts: taken.parts,
+      recipe,
+      status: outcome.status,
+      score: score?.score ?? null,
+      stderr: score?.stderr ?? null,
+      metrics: score?.metrics ?? {},
+      source: score?.source ?? null,
+      reason: outcome.status === 'complete' ? null : outcome.reason,
+      by: request.by ?? null,
+      proposals: request.proposals ?? null,
+      repeatOf: this.#trials.find((other) => other.recipe === recipe && other.repeatOf === null)?.id ?? null,
+      seconds: outcome.seconds,
+      mergeSeconds,
+      cost: score?.cost ?? null,
+      time: new Date().toISOString(),
+      items: score?.items ?? null,
+      point: request.point,
+      ...place,
+      elapsed: this.elapsed,
+    };
+    await this.#record(trial);
+    const { items, ...shown } = trial;
+    emit({ type: 'trial', trial: shown });
+    this.#giveUp(outcome, join(folder.path, 'logs', `${label}.log`));
+  }
+
+  /** One line after another, and each on disk before its merge is removed. */
+  #record(trial: TrialLine): Promise<void> {
+    const { folder, file, identity } = this.#options;
+    const written = this.#writing.then(async () => {
+      await appendTrial(join(folder.path, file), trial, this.#trials.length === 0 ? identity : null);
+      this.#trials.push(trial);
+    });
+    this.#writing = written.catch(() => {});
+    return written;
+  }
+
+  #giveUp(outcome: Outcome, log: string): void {
+    if (outcome.status !== 'failed' || this.#trials.length < FAILURES_AT_START) return;
+    if (this.#trials.length > FAILURES_AT_START || this.#trials.some(({ status }) => status !== 'failed')) return;
+    throw new MergeError(
+      'E_EVALUATOR',
+      `the first ${FAILURES_AT_START} trials failed; the last: ${outcome.reason}\n${outcome.tail.join('\n')}`.trimEnd(),
+      { details: { file: log }, help: `The whole log is in ${log}. Mend the evaluator, then run the same command again.` },
+    );
+  }
+
+  /** Says a warning once. */
+  warn(warnings: readonly Warning[]): void {
+    for (const warning of warnings) {
+      if (this.#said.has(warning.message)) continue;
+      this.#said.add(warning.message);
+      this.#options.emit({ type: 'warning', warning });
+    }
+  }
+}
+
+/** What identifies a recipe of a study. */
+export function keyOf(candidate: Candidate, members: readonly StudyMember[], merging: MergeSettings): string {
+  return recipeKey({
+    candidate,
+    fingerprints: members.map(({ fingerprint }) => fingerprint),
+    policies: policiesOf(merging).map(policyText),
+    dtype: merging.dtype ?? null,
+  });
+}

@@ -1,0 +1,118 @@
+import { readFile, truncate } from 'node:fs/promises';
+import { MergeError } from '../errors.ts';
+import type { Axis, Point } from '../gp/types.ts';
+import { appendLine } from '../publish/append-line.ts';
+import { errnoOf, onOutput } from '../publish/io-error.ts';
+import type { SpaceParameter } from '../space/types.ts';
+import type { Goal, ScoredTrial } from './types.ts';
+
+export const TRIALS_FILE = 'trials.jsonl';
+
+/** A line of the file: a trial, and what is needed to go on after it. */
+export interface TrialLine extends ScoredTrial {
+  /** Place in the cube; null outside the space. */
+  readonly point: Point | null;
+  /** Trials are proposed in rounds, each from what was known before it: id of its first trial, and how many it has. */
+  readonly round: number;
+  readonly roundSize: number;
+  /** Seconds of work since the search began, over interruptions. */
+  readonly elapsed: number;
+}
+
+/** What decides scores and proposals: a study goes on only with the same. Kept in the first line, as `study`. */
+export interface StudyIdentity {
+  readonly kind: 'search' | 'soup' | 'forecast' | 'validation';
+  readonly inputs: readonly string[];
+  readonly members: readonly {
+    readonly path: string;
+    readonly step: number | null;
+    readonly tokens: number | null;
+    readonly fingerprint: string;
+  }[];
+  readonly space: { readonly name: string; readonly parameters: readonly SpaceParameter[]; readonly axes: readonly Axis[] };
+  readonly evaluator: string;
+  readonly metric: string | null;
+  readonly goal: Goal | null;
+  readonly noise: 'shared' | 'independent';
+  readonly seed: number;
+  readonly policies: readonly string[];
+  readonly dtype: string | null;
+}
+
+/** A file of trials as it was read. */
+export interface StoredTrials {
+  readonly identity: StudyIdentity;
+  readonly trials: readonly TrialLine[];
+}
+
+interface FirstLine extends TrialLine {
+  readonly schema: 'ckpt-merge/trials';
+  readonly version: 1;
+  readonly study: StudyIdentity;
+}
+
+/**
+ * Reads a file of trials; null where there is none or no line is whole. A last line that a kill left torn is passed over, and with `mend` cut off.
+ * @throws MergeError E_TRIALS for anything else that is no trial, E_NOT_READABLE
+ */
+export async function readTrials(file: string, { mend = false } = {}): Promise<StoredTrials | null> {
+  let bytes: Buffer;
+  try {
+    bytes = await readFile(file);
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return null;
+    throw new MergeError('E_NOT_READABLE', `${file}: cannot be read (${(error as Error).message})`, { details: { file }, cause: error });
+  }
+  const whole = bytes.lastIndexOf('\n') + 1;
+  if (whole < bytes.length && mend) await onOutput('write', file, () => truncate(file, whole));
+  const lines = bytes.subarray(0, whole).toString('utf8').split('\n').slice(0, -1);
+  if (lines.length === 0) return null;
+  const trials = lines.map((line, i) => parseLine(file, line, i + 1));
+  const first = trials[0] as FirstLine;
+  if (first.schema !== 'ckpt-merge/trials' || typeof first.study !== 'object' || first.study === null) {
+    throw unusable(file, 1, 'the first line does not say what study it is of');
+  }
+  if (first.version !== 1) throw unusable(file, 1, `it is of version ${first.version}, and this program knows version 1`);
+  const twice = trials.find(({ id }, i) => trials.findIndex((other) => other.id === id) < i);
+  if (twice !== undefined) throw unusable(file, trials.lastIndexOf(twice) + 1, `trial ${twice.id} is there twice`);
+  return { identity: first.study, trials: trials.map(({ schema, version, study, ...trial }: Partial<FirstLine> & TrialLine) => trial) };
+}
+
+/** Adds a trial; the first one tells of the study as well. @throws MergeError of the side of outputs */
+export async function appendTrial(file: string, trial: TrialLine, identity: StudyIdentity | null): Promise<void> {
+  await appendLine(file, identity === null ? trial : { ...trial, schema: 'ckpt-merge/trials', version: 1, study: identity });
+}
+
+function parseLine(file: string, line: string, number: number): TrialLine {
+  let value: unknown;
+  try {
+    value = JSON.parse(line);
+  } catch (cause) {
+    throw unusable(file, number, 'it is no JSON', cause);
+  }
+  if (!isTrial(value)) throw unusable(file, number, 'it is no trial of a search');
+  return value;
+}
+
+function isTrial(value: unknown): value is TrialLine {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
+  const t = value as Record<string, unknown>;
+  const numberOrNull = (v: unknown) => v === null || Number.isFinite(v);
+  return (
+    Number.isSafeInteger(t.id) &&
+    typeof t.kind === 'string' &&
+    typeof t.recipe === 'string' &&
+    ['complete', 'failed', 'skipped'].includes(t.status as string) &&
+    numberOrNull(t.score) &&
+    (t.status === 'complete') === (t.score !== null) &&
+    [t.stderr, t.cost].every(numberOrNull) &&
+    Array.isArray(t.weights) &&
+    Array.isArray(t.parts) &&
+    (t.point === null || (Array.isArray(t.point) && t.point.every(Number.isFinite))) &&
+    [t.round, t.roundSize, t.elapsed, t.seconds, t.mergeSeconds].every(Number.isFinite)
+  );
+}
+
+function unusable(file: string, line: number, why: string, cause?: unknown): MergeError {
+  return new MergeError('E_TRIALS', `${file}: line ${line}: ${why}`, { details: { file }, cause });
+}
