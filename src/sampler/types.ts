@@ -21,7 +21,7 @@ export interface History {
   /** Proposals of this search so far, pending ones included: which element of a sequence comes next. */
   readonly proposed: number;
   /** Whether a point stands for a recipe that was tried or is pending: it gives way to the next best. */
-  isTaken(point: Point): boolean;
+  isTaken(point: Point): Promise<boolean>;
 }
 
 export interface Proposal {
@@ -38,6 +38,10 @@ export interface Sampler {
    * @param signal ends the wait for a sampler that is another process
    */
   propose(history: History, count: number, signal?: AbortSignal): Promise<readonly Proposal[]>;
+  /**
+   * How many proposals depend on no score that is still to come (initial points, a grid, a sequence): they are merged in one read. 1 where it is absent or 0.
+   */
+  ahead?(history: History): number;
   /** Ends what the sampler runs; absent where it runs nothing. */
   close?(): Promise<void>;
 }
