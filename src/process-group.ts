@@ -1,64 +1,100 @@
 import { spawn } from 'node:child_process';
 import { constants } from 'node:os';
+import { setImmediate, setTimeout } from 'node:timers/promises';
 
 /** What a command has, from being asked to end until it is ended. */
 const GRACE_MS = 2000;
+/** How often it is looked whether it has ended. */
+const LOOK_MS = 20;
 
 export interface GroupOptions {
   /** Added to this process's environment. */
   readonly env: Readonly<Record<string, string>>;
   readonly signal: AbortSignal;
-  /** Gets what the command prints on stdout, which otherwise goes to this process's stderr, as its stderr does. */
-  readonly onOutput?: (chunk: Buffer) => void;
+  /** Gets what the command prints, which otherwise goes to this process's stderr. */
+  readonly onOutput?: (chunk: Buffer, stream: 'stdout' | 'stderr') => void;
+}
+
+export interface GroupRun {
+  /** Exit code as a shell shows it: 128 + number where a signal ended it, 127 where it could not be started. */
+  readonly code: number;
+  /** Ends what it left running: SIGTERM, after a grace SIGKILL. What made a session of its own (setsid) is not reached. */
+  endLeftovers(): Promise<void>;
 }
 
 /**
- * Runs a shell command as a process group of its own: an abort ends all of it, also when it does not listen.
+ * Runs a command as a process group of its own: an abort ends all of it, also when it does not listen. Nothing that it left running is waited for: it is over when
+ * the command itself is, and what that printed has been handed on.
  *
- * @returns its exit code as a shell shows it: 128 + number where a signal ended it, 127 where there is no shell
- * @throws signal.reason when aborted, after the command ended
+ * @param command text for `sh -c`, or the words of a program and its arguments
+ * @throws signal.reason when aborted, after the group ended
  */
-export async function runInGroup(command: string, { env, signal, onOutput }: GroupOptions): Promise<number> {
+export async function runInGroup(command: string | readonly string[], options: GroupOptions): Promise<GroupRun> {
+  const { env, signal, onOutput } = options;
   signal.throwIfAborted();
-  const child = spawn('sh', ['-c', command], {
-    detached: true,
-    stdio: ['ignore', onOutput === undefined ? 2 : 'pipe', 2],
-    env: { ...process.env, ...env },
-  });
-  if (onOutput !== undefined) child.stdout?.on('data', onOutput);
-  const end = (name: NodeJS.Signals): void => {
-    try {
-      process.kill(-child.pid!, name);
-    } catch {
-      // It ended by itself.
-    }
+  const [program, ...args] = typeof command === 'string' ? ['sh', '-c', command] : command;
+  const output = onOutput === undefined ? 2 : 'pipe';
+  const child = spawn(program!, args, { detached: true, stdio: ['ignore', output, output], env: { ...process.env, ...env } });
+  let chunks = 0;
+  const hand = (stream: 'stdout' | 'stderr') => (chunk: Buffer) => {
+    chunks++;
+    onOutput?.(chunk, stream);
   };
-  let kill: NodeJS.Timeout | undefined;
+  child.stdout?.on('data', hand('stdout'));
+  child.stderr?.on('data', hand('stderr'));
+  const closed = new Promise<void>((done) => child.once('close', () => done()));
+  const exited = new Promise<number>((done) => {
+    child.once('error', (error) => {
+      onOutput?.(Buffer.from(`could not start ${program}: ${error.message}\n`), 'stderr');
+      done(127);
+    });
+    child.once('exit', (code, name) => done(code ?? 128 + constants.signals[name!]));
+  });
+  const endLeftovers = async (): Promise<void> => {
+    if (child.pid === undefined) return;
+    signalGroup(child.pid, 'SIGTERM');
+    for (let waited = 0; waited < GRACE_MS && signalGroup(child.pid, 0); waited += LOOK_MS) await setTimeout(LOOK_MS);
+    signalGroup(child.pid, 'SIGKILL');
+    // A process that made a session of its own may hold them for ever.
+    child.stdout?.destroy();
+    child.stderr?.destroy();
+  };
+  let ending: Promise<void> | undefined;
   const stop = (): void => {
-    end('SIGTERM');
-    kill = setTimeout(end, GRACE_MS, 'SIGKILL');
+    ending = endLeftovers();
   };
   signal.addEventListener('abort', stop, { once: true });
   try {
-    const code = await new Promise<number>((done) => {
-      child.on('error', () => done(127));
-      child.on('exit', (exit, name) => {
-        const shown = exit ?? 128 + constants.signals[name!];
-        if (onOutput === undefined) return done(shown);
-        // The last of the output is on its way; what the command left running may keep the pipe open for ever.
-        const waited = setTimeout(done, GRACE_MS, shown);
-        child.on('close', () => {
-          clearTimeout(waited);
-          done(shown);
-        });
-      });
-    });
+    const code = await exited;
+    if (onOutput !== undefined) await Promise.race([closed, quiet(() => chunks)]);
+    await ending;
     signal.throwIfAborted();
-    return code;
+    return { code, endLeftovers };
   } finally {
-    clearTimeout(kill);
-    // The shell heeded the request; what it started may not have.
-    if (signal.aborted) end('SIGKILL');
     signal.removeEventListener('abort', stop);
+  }
+}
+
+/**
+ * Resolves when a turn of the event loop brought no more output: what the command printed was in the pipe when it ended, and what it left running may hold the pipe
+ * open, or fill it, for ever.
+ */
+async function quiet(chunks: () => number): Promise<void> {
+  for (let waited = 0; waited < GRACE_MS; waited += LOOK_MS) {
+    const before = chunks();
+    await setTimeout(LOOK_MS);
+    // Timers run before the pipes are read, immediates after.
+    await setImmediate();
+    if (chunks() === before) return;
+  }
+}
+
+/** @returns whether there is anything left in the group */
+function signalGroup(pid: number, name: NodeJS.Signals | 0): boolean {
+  try {
+    process.kill(-pid, name);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
 }
