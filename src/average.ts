@@ -1,7 +1,8 @@
 import type { MergeEvent, MergeResult } from './engine/events.ts';
 import { MergeError } from './errors.ts';
+import { drain } from './event-stream.ts';
 import type { Plan } from './plan/types.ts';
-import { drain, type MachineOptions, planRecipe, type RunOptions, recipeEvents } from './recipe/run.ts';
+import { type MachineOptions, planRecipe, type RunOptions, recipeEvents } from './recipe/run.ts';
 import type { Recipe, RecipeOutput } from './recipe/types.ts';
 
 export type { RunOptions } from './recipe/run.ts';

@@ -1,6 +1,7 @@
 import type { MergeEvent, MergeResult } from '../engine/events.ts';
 import { type ExecuteOptions, executePlan } from '../engine/execute.ts';
 import { MergeError } from '../errors.ts';
+import { drain } from '../event-stream.ts';
 import { buildPlan } from '../plan/build.ts';
 import type { Plan } from '../plan/types.ts';
 import { readRecipe } from './read.ts';
@@ -56,13 +57,4 @@ export async function* recipeEvents(
  */
 export async function runRecipe(recipe: Recipe | string, options: MachineOptions & RunOptions = {}): Promise<MergeResult> {
   return drain(recipeEvents(recipe, options), options.onProgress);
-}
-
-/** Runs a merge to its end, telling of every event. */
-export async function drain(events: AsyncGenerator<MergeEvent, MergeResult>, onProgress: RunOptions['onProgress']): Promise<MergeResult> {
-  for (;;) {
-    const { value, done } = await events.next();
-    if (done) return value;
-    onProgress?.(value);
-  }
 }

@@ -4,6 +4,7 @@ import { mapBounded } from '../checkpoint/map-bounded.ts';
 import { MergeError, type Warning } from '../errors.ts';
 import type { Outcome } from '../evaluate/evaluator.ts';
 import type { Point } from '../gp/types.ts';
+import { groupBy } from '../group-by.ts';
 import { policiesOf } from '../policy/keys.ts';
 import { policyText } from '../policy/text.ts';
 import { newId } from '../publish/owner.ts';
@@ -48,12 +49,18 @@ export interface StudyOptions {
 /** A request in its place in a round. */
 export interface RoundRequest extends TrialRequest {
   readonly point: Point | null;
+  readonly leg: number;
 }
+
+/** A round, as its trials record it. */
+type Place = Pick<TrialLine, 'round' | 'roundSize'>;
 
 interface Job {
   readonly id: number;
   readonly request: RoundRequest;
   readonly recipe: string;
+  /** The first trial of this recipe, where this is another one. */
+  readonly repeatOf: number | null;
 }
 
 /**
@@ -101,15 +108,23 @@ export class Study {
    */
   async round(first: number, requests: readonly RoundRequest[], signal: AbortSignal): Promise<readonly TrialLine[]> {
     const done = new Map(this.#trials.map((trial) => [trial.id, trial]));
-    const jobs = requests
-      .map((request, i): Job => ({ id: first + i, request, recipe: this.keyOf(request.candidate) }))
-      .filter(({ id }) => !done.has(id));
+    const firstOf = new Map<string, number>();
+    for (const { id, recipe } of [...this.#trials].sort((a, b) => a.id - b.id)) if (!firstOf.has(recipe)) firstOf.set(recipe, id);
+    const all = requests.map((request, i): Job => {
+      const id = first + i;
+      const recipe = this.keyOf(request.candidate);
+      const before = firstOf.get(recipe) ?? id;
+      firstOf.set(recipe, before);
+      return { id, request, recipe, repeatOf: before === id ? null : before };
+    });
+    const jobs = all.filter(({ id }) => !done.has(id));
     const alone = jobs.filter(({ request }) => this.#asItIs(request.candidate) !== null);
     const merged = jobs.filter((job) => !alone.includes(job));
     const place = { round: first, roundSize: requests.length };
     await this.#each(alone, place, (job) => ({ model: this.#asItIs(job.request.candidate)!, mergeSeconds: 0 }), signal);
     const atOnce = Math.max(1, Math.min(MOST_OUTPUTS, Math.floor(this.#options.work.room / Math.max(1, this.#options.bytes))));
-    for (let i = 0; i < merged.length; i += atOnce) await this.#mergedBatch(merged.slice(i, i + atOnce), place, signal);
+    const recipes = [...groupBy(merged, ({ recipe }) => recipe).values()];
+    for (let i = 0; i < recipes.length; i += atOnce) await this.#mergedBatch(recipes.slice(i, i + atOnce), place, signal);
     return requests.map((_, i) => this.#trials.find(({ id }) => id === first + i)!);
   }
 
@@ -123,27 +138,26 @@ export class Study {
       : null;
   }
 
-  async #mergedBatch(jobs: readonly Job[], place: { round: number; roundSize: number }, signal: AbortSignal): Promise<void> {
-    const { work, members, emit } = this.#options;
-    await this.#options.folder.assertHeld();
-    // Of equal recipes one merge is made: the others only score it again.
-    const byRecipe = new Map<string, { readonly path: string; readonly candidate: Candidate }>();
-    for (const { id, request, recipe } of jobs) {
-      if (!byRecipe.has(recipe)) byRecipe.set(recipe, { path: mergePath(work.path, id, members, newId()), candidate: request.candidate });
-    }
+  /** @param recipes trials of equal recipes: of them one merge is made, which all but the first only score again */
+  async #mergedBatch(recipes: readonly (readonly Job[])[], place: Place, signal: AbortSignal): Promise<void> {
+    const { work, members, emit, folder } = this.#options;
+    await folder.assertHeld();
+    const jobs = recipes.flat();
+    const merges = recipes.map(([job]) => ({ path: mergePath(work.path, job!.id, members, newId()), candidate: job!.request.candidate }));
+    const mergeOf = new Map(recipes.map(([job], i) => [job!.recipe, merges[i]!.path]));
     emit({ type: 'merging', trials: jobs.map(({ id }) => id), members: members.length });
-    const { seconds, warnings } = await this.#merger.make([...byRecipe.values()], { signal });
+    const { seconds, warnings } = await this.#merger.make(merges, { signal });
     this.warn(warnings);
-    const left = new Map([...byRecipe].map(([recipe]) => [recipe, jobs.filter((job) => job.recipe === recipe).length]));
+    const left = new Map(recipes.map((same) => [same[0]!.recipe, same.length]));
+    const share = seconds / recipes.length;
     try {
-      const share = seconds / byRecipe.size;
-      const models = (job: Job) => ({ model: byRecipe.get(job.recipe)!.path, mergeSeconds: share });
-      await this.#each(jobs, place, models, signal, async ({ recipe }) => {
+      const model = ({ recipe, repeatOf }: Job) => ({ model: mergeOf.get(recipe)!, mergeSeconds: repeatOf === null ? share : 0 });
+      await this.#each(jobs, place, model, signal, async ({ recipe }) => {
         left.set(recipe, left.get(recipe)! - 1);
-        if (left.get(recipe) === 0) await this.#discard(byRecipe.get(recipe)!.path);
+        if (left.get(recipe) === 0) await this.#discard(mergeOf.get(recipe)!);
       });
     } finally {
-      for (const { path } of byRecipe.values()) await this.#discard(path);
+      for (const { path } of merges) await this.#discard(path);
     }
   }
 
@@ -153,7 +167,7 @@ export class Study {
 
   async #each(
     jobs: readonly Job[],
-    place: { readonly round: number; readonly roundSize: number },
+    place: Place,
     modelOf: (job: Job) => { readonly model: string; readonly mergeSeconds: number },
     signal: AbortSignal,
     after: (job: Job) => Promise<void> = async () => {},
@@ -177,8 +191,8 @@ export class Study {
   }
 
   async #evaluate(
-    { id, request, recipe }: Job,
-    place: { readonly round: number; readonly roundSize: number },
+    { id, request, recipe, repeatOf }: Job,
+    place: Place,
     { model, mergeSeconds }: { readonly model: string; readonly mergeSeconds: number },
     signal: AbortSignal,
   ): Promise<void> {
@@ -208,13 +222,15 @@ export class Study {
       reason: outcome.status === 'complete' ? null : outcome.reason,
       by: request.by ?? null,
       proposals: request.proposals ?? null,
-      repeatOf: this.#trials.find((other) => other.recipe === recipe && other.repeatOf === null)?.id ?? null,
+      repeatOf,
       seconds: outcome.seconds,
       mergeSeconds,
       cost: score?.cost ?? null,
       time: new Date().toISOString(),
       items: score?.items ?? null,
       point: request.point,
+      leg: request.leg,
+      higherIsBetter: score?.higherIsBetter ?? null,
       ...place,
       elapsed: this.elapsed,
     };

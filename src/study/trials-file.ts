@@ -12,6 +12,9 @@ export const TRIALS_FILE = 'trials.jsonl';
 export interface TrialLine extends ScoredTrial {
   /** Place in the cube; null outside the space. */
   readonly point: Point | null;
+  /** Which of the studies in one file it belongs to: the pair of a chain, oldest 0; else 0. */
+  readonly leg: number;
+  readonly higherIsBetter: boolean | null;
   /** Trials are proposed in rounds, each from what was known before it: id of its first trial, and how many it has. */
   readonly round: number;
   readonly roundSize: number;
@@ -109,7 +112,7 @@ function isTrial(value: unknown): value is TrialLine {
     Array.isArray(t.weights) &&
     Array.isArray(t.parts) &&
     (t.point === null || (Array.isArray(t.point) && t.point.every(Number.isFinite))) &&
-    [t.round, t.roundSize, t.elapsed, t.seconds, t.mergeSeconds].every(Number.isFinite)
+    [t.leg, t.round, t.roundSize, t.elapsed, t.seconds, t.mergeSeconds].every(Number.isFinite)
   );
 }
 

@@ -19,5 +19,6 @@ export async function runHook(
     MERGE_TOKENS: String(merge.tokens ?? ''),
     MERGE_PROVENANCE: join(output, PROVENANCE_FILE),
   };
-  return runInGroup(command, { env, signal });
+  const { code } = await runInGroup(command, { env, signal });
+  return code;
 }

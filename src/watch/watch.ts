@@ -2,10 +2,10 @@ import { realpath } from 'node:fs/promises';
 import { relative, resolve } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { MergeError } from '../errors.ts';
+import { drain, eventStream } from '../event-stream.ts';
 import { loadBinding } from '../native/load.ts';
 import { acquireLock } from '../publish/folder-lock.ts';
 import type { RunCheckpoint } from '../trajectory/types.ts';
-import { Channel } from './channel.ts';
 import { sweep } from './made.ts';
 import { checkOptions } from './options.ts';
 import { Rounds } from './round.ts';
@@ -30,23 +30,7 @@ export async function* watchEvents(
   options: WatchOptions,
   { signal }: { readonly signal?: AbortSignal | undefined } = {},
 ): AsyncGenerator<WatchEvent, WatchSummary> {
-  const stop = new AbortController();
-  const both = signal === undefined ? stop.signal : AbortSignal.any([signal, stop.signal]);
-  const channel = new Channel<WatchEvent>();
-  const work = watchRun(options, (event) => channel.push(event), both).finally(() => channel.close());
-  // What it throws is awaited below, also where the reader leaves early.
-  work.catch(() => {});
-  let read = false;
-  try {
-    yield* channel;
-    read = true;
-  } finally {
-    if (!read) {
-      stop.abort();
-      await work.catch(() => {});
-    }
-  }
-  return await work;
+  return yield* eventStream<WatchEvent, WatchSummary>((emit, either) => watchRun(options, emit, either), signal);
 }
 
 /** {@link watchEvents} to its end. */
@@ -54,12 +38,7 @@ export async function watch(
   options: WatchOptions,
   { signal, onEvent }: { readonly signal?: AbortSignal | undefined; readonly onEvent?: ((event: WatchEvent) => void) | undefined } = {},
 ): Promise<WatchSummary> {
-  const events = watchEvents(options, { signal });
-  for (;;) {
-    const { value, done } = await events.next();
-    if (done) return value;
-    onEvent?.(value);
-  }
+  return drain(watchEvents(options, { signal }), onEvent);
 }
 
 async function watchRun(options: WatchOptions, emit: (event: WatchEvent) => void, signal: AbortSignal): Promise<WatchSummary> {
