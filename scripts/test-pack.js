@@ -26,7 +26,7 @@ const EXPECTED = [
   /^bin\/merge\.js$/,
   /^dist\/bundle\/[\w-]+\.js$/,
   /^dist\/[\w/-]+\.d\.ts$/,
-  /^src\/html\/assets\/report\.(css|js)$/,
+  /^src\/html\/assets\/(report\.(css|js)|line-charts\.js)$/,
   /^prebuilds\/(linux|darwin)-(x64|arm64)(-musl)?\.node$/,
   /^demo\/README\.md$/,
   /^demo\/held-out\/(search|validation)\.txt$/,

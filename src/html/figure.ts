@@ -5,7 +5,7 @@ import { type Content, html, type Markup } from './markup.ts';
  * what to show under the pointer.
  */
 export interface Figure {
-  readonly kind: 'heat' | 'line' | 'bars';
+  readonly kind: 'heat' | 'line' | 'bars' | 'matrix' | 'parallel';
   readonly markup: Markup;
 }
 

@@ -15,6 +15,10 @@ export interface HeatMap extends Caption {
   readonly include?: readonly number[];
   /** Shades by logarithm: for values over several orders of magnitude. */
   readonly log?: boolean;
+  /** The strongest shade is the highest value's, or the lowest's: of losses the best are the lowest. */
+  readonly strongest?: 'high' | 'low';
+  /** Points on the map, for a map of a plane: in cells from the middle of the first one, fractions between. Numbers are then left out of the cells. */
+  readonly points?: readonly { readonly row: number; readonly column: number; readonly note: string; readonly marked?: boolean }[];
   /** Cells with an outline, and why. */
   readonly marks?: readonly { readonly row: number; readonly column: number; readonly note: string }[];
 }
@@ -43,6 +47,8 @@ const LONGEST_LABEL = 32;
 /** Between the lines of a label. */
 const LINE = 13;
 const LEGEND_HEIGHT = 44;
+/** Of a map of a plane, pixels. */
+const PLANE = { width: 640, height: 380 };
 
 /**
  * A map of shaded cells. All cells of one shade are one path, so that a map of 60 layers × 256 experts is a dozen elements for the browser to draw;
@@ -56,17 +62,23 @@ export function heatMap(map: HeatMap): Figure {
   const drawing = html`<svg width="${grid.width}" height="${grid.height}" viewBox="0 0 ${grid.width} ${grid.height}" role="img" aria-label="${label}" ${geometry}>
 ${rowLabels(map, grid)}${columnLabels(map, grid)}
 ${cells(map, grid, scale)}
-${legend(grid, scale)}
+${drawPoints(map, grid)}
+${legend(map, grid, scale)}
 </svg>`;
   return figure('heat', map, drawing, valueTable(map));
 }
 
-function gridOf({ rows, columns }: HeatMap): Grid {
+function gridOf({ rows, columns, points }: HeatMap): Grid {
   const left = Math.max(48, Math.ceil(longest(rows) * CHARACTER) + 14);
-  const numbers = columns.length <= 16;
+  const numbers = points === undefined && columns.length <= 16;
   const fitting = Math.floor((MAP_WIDTH - left) / Math.max(1, columns.length));
-  const cellWidth = numbers ? Math.min(84, Math.max(48, fitting)) : Math.min(32, Math.max(3, fitting));
-  const cellHeight = numbers ? 22 : rows.length <= 40 ? 16 : 11;
+  const cellWidth =
+    points !== undefined
+      ? planeCell(PLANE.width, columns)
+      : numbers
+        ? Math.min(84, Math.max(48, fitting))
+        : Math.min(32, Math.max(3, fitting));
+  const cellHeight = points !== undefined ? planeCell(PLANE.height, rows) : numbers ? 22 : rows.length <= 40 ? 16 : 11;
   const room = Math.floor((cellWidth * columnStep(columns, cellWidth) - 2) / CHARACTER);
   const broken = columns.map((label) => breakWords(label, room));
   const slanted = longest(broken.flat()) > room;
@@ -76,10 +88,15 @@ function gridOf({ rows, columns }: HeatMap): Grid {
   const overhang = slanted ? Math.ceil(longest(columns) * CHARACTER * 0.77) : 12;
   return {
     ...{ left, top, cellWidth, cellHeight, numbers, heads, slanted },
-    gap: cellWidth >= 8 ? 1 : 0,
+    gap: cellWidth >= 8 && points === undefined ? 1 : 0,
     width: Math.max(left + columns.length * cellWidth + overhang, left + 260),
     height: top + rows.length * cellHeight + LEGEND_HEIGHT,
   };
+}
+
+/** Size of a cell of a plane, pixels: the plane keeps its size, whatever it is divided into. */
+function planeCell(extent: number, cells: readonly string[]): number {
+  return Math.max(4, Math.min(64, Math.floor(extent / Math.max(1, cells.length))));
 }
 
 function longest(labels: readonly string[]): number {
@@ -139,7 +156,8 @@ function cells(map: HeatMap, grid: Grid, scale: Scale): Markup {
     row.forEach((value, c) => {
       if (value === null) return;
       const [x, y] = [grid.left + c * grid.cellWidth, grid.top + r * grid.cellHeight];
-      const shade = Number.isFinite(value) ? shadeOf(scale, value) : null;
+      const weakFirst = shadeOf(scale, value);
+      const shade = !Number.isFinite(value) ? null : map.strongest === 'low' ? SHADES - 1 - weakFirst : weakFirst;
       (shade === null ? broken : shades[shade]!).push(`M${x} ${y}h${width}v${height}h-${width}z`);
       if (!grid.numbers) return;
       const tone = shade === null ? 'on-broken' : shade < FIRST_STRONG_SHADE ? 'on-weak' : 'on-strong';
@@ -162,7 +180,17 @@ function cells(map: HeatMap, grid: Grid, scale: Scale): Markup {
   );
 }
 
-function legend(grid: Grid, scale: Scale): Markup {
+/** Each with a ring in the colour of the page, so that it is seen on every shade. */
+function drawPoints({ points = [] }: HeatMap, grid: Grid): Markup[] {
+  const ordered = [...points].sort((p, q) => Number(p.marked ?? false) - Number(q.marked ?? false));
+  return ordered.map(({ row, column, note, marked }) => {
+    const [x, y] = [grid.left + (column + 0.5) * grid.cellWidth, grid.top + (row + 0.5) * grid.cellHeight];
+    const shape = html`cx="${coordinate(x)}" cy="${coordinate(y)}" r="${marked ? 6.5 : 4}"`;
+    return html`<circle class="point ${marked ? 'marked' : ''}" ${shape}><title>${note}</title></circle>\n`;
+  });
+}
+
+function legend({ strongest }: HeatMap, grid: Grid, scale: Scale): Markup {
   const [step, y] = [14, grid.height - LEGEND_HEIGHT + 16];
   const swatches = Array.from(
     { length: SHADES },
@@ -170,21 +198,33 @@ function legend(grid: Grid, scale: Scale): Markup {
   );
   const end = grid.left + SHADES * step;
   const middle = scale.log ? Math.sqrt(scale.from * scale.to) : (scale.from + scale.to) / 2;
+  const [weak, strong] = strongest === 'low' ? [scale.to, scale.from] : [scale.from, scale.to];
+  // Of values that hardly differ all digits that tell them apart.
+  const digits = Math.max(
+    2,
+    Math.min(6, 2 + Math.ceil(Math.log10(Math.max(Math.abs(scale.from), Math.abs(scale.to)) / (scale.to - scale.from)))),
+  );
   return html`<g class="legend">${trusted(swatches.join(''))}
-<text class="label" x="${grid.left}" y="${y + 22}">${formatNumber(scale.from, 2)}</text>
-<text class="label middle" x="${(grid.left + end) / 2}" y="${y + 22}">${formatNumber(middle, 2)}</text>
-<text class="label end" x="${end}" y="${y + 22}">${formatNumber(scale.to, 2)}</text>
+<text class="label" x="${grid.left}" y="${y + 22}">${formatNumber(weak, digits)}</text>
+<text class="label middle" x="${(grid.left + end) / 2}" y="${y + 22}">${formatNumber(middle, digits)}</text>
+<text class="label end" x="${end}" y="${y + 22}">${formatNumber(strong, digits)}</text>
 ${scale.log ? html`<text class="label" x="${end + 10}" y="${y + 8}">logarithmic</text>` : null}</g>`;
 }
 
 /** Rows and cells as in the map, so that the page's script finds the value under the pointer by its indices. End tags that HTML does not need are left out. */
-function valueTable({ rows, columns, axes, values, marks }: HeatMap): Markup {
-  const notes = new Map((marks ?? []).map(({ row, column, note }) => [row * columns.length + column, note]));
+function valueTable({ rows, columns, axes, values, marks = [], points = [] }: HeatMap): Markup {
+  const marked = new Set(marks.map(({ row, column }) => row * columns.length + column));
+  const notes = new Map<number, string>();
+  for (const { row, column, note } of [...marks, ...points]) {
+    const cell = Math.round(row) * columns.length + Math.round(column);
+    notes.set(cell, notes.has(cell) ? `${notes.get(cell)}; ${note}` : note);
+  }
   const body = values.map((row, r) => {
     const data = row.map((value, c) => {
-      const note = notes.get(r * columns.length + c);
+      const cell = r * columns.length + c;
       const text = value === null ? '' : formatNumber(value, 4);
-      return note === undefined ? trusted(`<td>${text}`) : html`<td class="marked" data-note="${note}">${text}`;
+      if (!notes.has(cell)) return trusted(`<td>${text}`);
+      return html`<td${marked.has(cell) ? html` class="marked"` : null} data-note="${notes.get(cell)}">${text}`;
     });
     return html`<tr><th scope="row">${rows[r]}${data}\n`;
   });

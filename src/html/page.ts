@@ -45,7 +45,7 @@ export function htmlPage({ title, summary, sections }: Page): string {
   if (figures.some((part) => part.kind === 'line')) {
     const chart = chartLibrary();
     style.unshift(chart.style);
-    scripts.unshift(chart.script);
+    scripts.push(chart.script, asset('line-charts.js'));
   }
   const css = style.join('\n');
   const policy = [

@@ -132,11 +132,11 @@ describe('a line chart', () => {
   });
 
   it('has exact numbers for the script, and series that lack an x have an empty cell', () => {
-    const other = { label: 'two', joined: false, points: [{ x: 2, y: 1 / 3 }] };
+    const other = { label: 'two', draw: 'points' as const, points: [{ x: 2, y: 1 / 3 }] };
     const text = lineChart({ ...chart, series: [...chart.series, other] }).markup.text;
     expect(text).toContain('<tr><th scope="row" data-v="2">2<td data-v="3">3<td data-v="0.3333333333333333">0.333333');
     expect(text).toContain('<tr><th scope="row" data-v="0">0<td data-v="1" data-e="0.5">1.00 ± 0.50<td>');
-    expect(text).toContain('data-joined="0">two');
+    expect(text).toContain('data-draw="points" data-dots="1" data-colour="1">two');
   });
 
   it('on a logarithmic axis ends error bars that reach below zero at the bottom', () => {

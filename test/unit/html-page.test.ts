@@ -12,7 +12,7 @@ const routers = routersPage(sampleRouters({ layers: 4, members: 3 }));
 
 describe.each([
   ['without line charts', diff, 1],
-  ['with line charts', routers, 2],
+  ['with line charts', routers, 3],
 ])('a page %s', (_, text, scripts) => {
   it('allows its own style and scripts by hash, and nothing else', () => {
     const [, policy] = /http-equiv="Content-Security-Policy" content="([^"]*)"/.exec(text)!;
