@@ -100,6 +100,11 @@ export const ERROR_CODES = {
     title: 'The state of a watch cannot be read, or is about another run',
     help: 'Watch into another folder.',
   },
+  E_CALIBRATE: {
+    exit: 2,
+    title: 'The decays given do not fit the run, so that no recovered fraction can be had from them',
+    help: 'Each --calibrate STEP=SCORE names a step near one of the windows, and the score of a real decay on the same evaluation.',
+  },
   // Inputs
   E_NOT_FOUND: { exit: 3, title: 'There is nothing at this path', help: 'Check the path.' },
   E_NOT_READABLE: { exit: 3, title: 'The path is there but cannot be read', help: 'Check permissions, and that it is a regular file.' },
@@ -477,6 +482,11 @@ export const ERROR_CODES = {
     title: 'The command given with --eval failed, or printed no score',
     help: 'Its last line must be a number, or JSON with a score: {"score": 1.23, "stderr": 0.01}. Try it on a checkpoint by hand.',
   },
+  E_PROTOCOL: {
+    exit: 2,
+    title: 'A message of `merge search --ask-tell` cannot be heeded',
+    help: 'One JSON object a line: {"ask":1}, {"tell":7,"score":0.61}, {"best":1} or {"stop":1}; see docs/search.md.',
+  },
   E_INTERRUPTED: { exit: 130, title: 'A signal ended the work', help: 'Run the command again; with --resume where the message offers it.' },
   E_INTERNAL: { exit: 1, title: 'Something that cannot happen happened', help: 'Please report it with --debug output.' },
 } as const satisfies Record<string, CodeRow>;
@@ -513,6 +523,7 @@ export const WARNING_CODES = {
   W_STALE_PARTIAL: 'An unfinished merge to the same output is lying beside it.',
   W_RESTORED: 'The output of an earlier merge was restored after an interrupted replacement.',
   W_OLD_OUTPUT: 'The output was replaced, and a part of the old one could not be removed.',
+  W_CALIBRATION: 'A decay is compared with the window of another step, or the merge scores better than the decay itself.',
   W_SOURCE_GONE: 'An input named in the provenance is not there any more.',
 } as const satisfies Record<string, string>;
 

@@ -47,15 +47,6 @@ export async function heldOutLoss(path: string, text: Uint8Array, options: HeldO
   return { loss: mean(losses), blockLosses, windows: losses.length };
 }
 
-/** Mean of `b - a` over paired blocks and its standard error, the figure that says whether one checkpoint is better than another. */
-export function pairedDifference(a: readonly number[], b: readonly number[]): { mean: number; standardError: number } {
-  if (a.length !== b.length || a.length < 2) throw new RangeError(`cannot pair ${a.length} blocks with ${b.length}`);
-  const differences = a.map((loss, i) => b[i]! - loss);
-  const centre = mean(differences);
-  const variance = differences.reduce((sum, d) => sum + (d - centre) ** 2, 0) / (differences.length - 1);
-  return { mean: centre, standardError: Math.sqrt(variance / differences.length) };
-}
-
 /** Byte offsets of the windows: all of them, or floor(maxBytes / WINDOW_BYTES) spread evenly. `demo/make/evaluate.py` chooses the same. */
 function windowStarts(textBytes: number, maxBytes: number): number[] {
   const total = Math.floor(textBytes / WINDOW_BYTES);

@@ -2,9 +2,10 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { average } from '../average.ts';
+import { pairedDifference } from '../conclusion/difference.ts';
 import { packageRoot } from '../package-root.ts';
 import { verify } from '../verify/verify.ts';
-import { heldOutLoss, pairedDifference } from './held-out-loss.ts';
+import { heldOutLoss } from './held-out-loss.ts';
 
 export interface DemoOptions {
   /** Where the merged checkpoint stays; a temporary folder that is removed when absent. */

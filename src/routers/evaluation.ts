@@ -1,6 +1,6 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { pairedDifference } from '../demo/held-out-loss.ts';
+import { pairedDifference } from '../conclusion/difference.ts';
 import { evaluate } from '../evaluate/command.ts';
 import type { Score } from '../evaluate/score.ts';
 import { toMergeError } from '../publish/io-error.ts';

@@ -2,7 +2,7 @@ import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { heldOutLoss, pairedDifference, WINDOW_BYTES } from '../../src/demo/held-out-loss.ts';
+import { heldOutLoss, WINDOW_BYTES } from '../../src/demo/held-out-loss.ts';
 import { loadModel } from '../../src/demo/model.ts';
 import { linear } from '../../src/matrix.ts';
 import { writeSafetensors } from '../../src/safetensors/write-file.ts';
@@ -146,13 +146,5 @@ describe('arithmetic', () => {
       }
     }
     expect([...linear(x, count, w)]).toEqual(expected); // small integers: exact in any order
-  });
-
-  it('pairs blocks: mean and standard error of the differences', () => {
-    const { mean, standardError } = pairedDifference([1, 2, 3, 4], [1.1, 2.3, 3.1, 4.3]);
-    expect(mean).toBeCloseTo(0.2, 12);
-    expect(standardError).toBeCloseTo(Math.sqrt((4 * 0.01) / 3 / 4), 12);
-    expect(() => pairedDifference([1, 2], [1])).toThrow(RangeError);
-    expect(() => pairedDifference([1], [1])).toThrow(RangeError);
   });
 });
