@@ -1,0 +1,82 @@
+import { normalOf, randomOf } from '../random.ts';
+import type { Hyper, KernelName } from './kernels.ts';
+import { type Likelihood, likelihoodOf } from './likelihood.ts';
+import { minimiseSmooth, type Smooth } from './minimise-smooth.ts';
+import { coordinatesOf, hyperAt, logPrior, NOISE_FLOOR } from './prior.ts';
+import { type Observations, type Process, processOf, standardise, standardOf } from './process.ts';
+import type { Axis } from './types.ts';
+
+export interface FitOptions {
+  /** Without it Matérn 5/2. */
+  readonly kernel?: KernelName;
+  /** Decides where the starts beside the fixed ones lie; 0 without. */
+  readonly seed?: number;
+}
+
+/** Hyperparameters that a fit starts from: smooth, wavy and almost exact, flat and noisy. */
+const STARTS = [
+  { length: 0.5, signal: 1, noise: 1e-3 },
+  { length: 0.15, signal: 1, noise: 1e-5 },
+  { length: 1.5, signal: 0.5, noise: 0.3 },
+] as const;
+const RANDOM_STARTS = 2;
+/** Of more observations than this the starts are compared on a part, and only the best of them goes on with all. */
+const ENOUGH = 64;
+
+/**
+ * Fits a Gaussian process: values standardised, then the hyperparameters of the largest posterior density (prior of prior.ts) by L-BFGS from several
+ * starts. The same observations and seed give the same process.
+ *
+ * @throws RangeError without observations
+ */
+export function fitProcess(observations: Observations, axes: readonly Axis[], { kernel = 'matern52', seed = 0 }: FitOptions = {}): Process {
+  const standard = standardOf(observations);
+  const { values, variances } = standardise(observations, standard);
+  const { points } = observations;
+  const starts = startsOf(axes.length, seed);
+  const count = points.length;
+  const best = (from: readonly Float64Array[], of: Likelihood, evaluations: number) =>
+    from
+      .map((start) => minimiseSmooth(objectiveOf(of), start, { evaluations, tolerance: 1e-2 }))
+      .reduce((least, minimum) => (minimum.value < least.value ? minimum : least)).x;
+  let x: Float64Array;
+  if (count <= ENOUGH) {
+    x = best(starts, likelihoodOf({ kernel, axes, points, values, variances }), 100);
+  } else {
+    // The part is spread over the order of the observations, so that early, scattered points and late, clustered ones are both in it.
+    const part = Array.from({ length: ENOUGH }, (_, i) => Math.floor((i * count) / ENOUGH));
+    const of = likelihoodOf({
+      ...{ kernel, axes, points: part.map((i) => points[i]!) },
+      ...{ values: part.map((i) => values[i]!), variances: part.map((i) => variances[i]!) },
+    });
+    x = best([best(starts, of, 40)], likelihoodOf({ kernel, axes, points, values, variances }), 30);
+  }
+  return processOf(observations, { axes, kernel, hyper: hyperAt(x), standard });
+}
+
+/** Minus the log posterior density, in the coordinates of a fit. */
+function objectiveOf(likelihood: Likelihood): Smooth {
+  return (x, gradient) => {
+    const hyper = hyperAt(x);
+    gradient.fill(0);
+    const value = likelihood(hyper, gradient) + logPrior(hyper, gradient);
+    for (let i = 0; i < x.length; i++) gradient[i] = -gradient[i]!;
+    const last = x.length - 1;
+    gradient[last] = (gradient[last]! * (hyper.noise - NOISE_FLOOR)) / hyper.noise;
+    return Number.isFinite(value) ? -value : Number.POSITIVE_INFINITY;
+  };
+}
+
+function startsOf(width: number, seed: number): Float64Array[] {
+  const normal = normalOf(randomOf(seed, width));
+  const of = (hyper: Hyper) => coordinatesOf(hyper);
+  const fixed = STARTS.map(({ length, signal, noise }) => of({ lengths: new Array<number>(width).fill(length), signal, noise }));
+  const random = Array.from({ length: RANDOM_STARTS }, () =>
+    of({
+      lengths: Array.from({ length: width }, () => 0.5 * Math.exp(normal())),
+      signal: Math.exp(0.5 * normal()),
+      noise: NOISE_FLOOR + 1e-2 * Math.exp(2 * normal()),
+    }),
+  );
+  return [...fixed, ...random];
+}
