@@ -60,6 +60,16 @@ export const ERROR_CODES = {
     title: 'The recipe is not valid',
     help: 'Mend what the message shows; `merge schema` prints the form that editors can complete from.',
   },
+  E_SPACE: {
+    exit: 2,
+    title: 'The search space is not valid for these checkpoints',
+    help: 'Mend what the message shows; docs/search.md lists the parameters of each space.',
+  },
+  E_PARAMS: {
+    exit: 2,
+    title: 'Parameters of a trial are not those of the search space',
+    help: 'Give each parameter of the space once, by its name, with a value of its kind.',
+  },
   E_POLICY: {
     exit: 2,
     title: 'A policy asks for what cannot be done with the tensors that it is about',
@@ -486,6 +496,21 @@ export const ERROR_CODES = {
     exit: 2,
     title: 'A message of `merge search --ask-tell` cannot be heeded',
     help: 'One JSON object a line: {"ask":1}, {"tell":7,"score":0.61}, {"best":1} or {"stop":1}; see docs/search.md.',
+  },
+  E_METRIC: {
+    exit: 2,
+    title: 'The metrics of --metric do not say which number of the evaluator is the score',
+    help: 'Add one of those listed as --metric; repeat it with =WEIGHT for a weighted sum.',
+  },
+  E_GOAL: {
+    exit: 2,
+    title: 'Nothing says whether larger or smaller scores are better',
+    help: 'Add --goal maximize (an accuracy) or --goal minimize (a loss, a perplexity).',
+  },
+  E_SAMPLER: {
+    exit: 1,
+    title: 'The command given with --sampler-cmd broke its protocol, gave no answer in time, or ended',
+    help: 'It answers each {"ask":1} with one line, {"params":{…}} or {"stop":true}, and prints everything else on stderr; see docs/search.md.',
   },
   E_INTERRUPTED: { exit: 130, title: 'A signal ended the work', help: 'Run the command again; with --resume where the message offers it.' },
   E_INTERNAL: { exit: 1, title: 'Something that cannot happen happened', help: 'Please report it with --debug output.' },

@@ -1,0 +1,74 @@
+import { basename, dirname, join } from 'node:path';
+import { addUpTo, type ItemList } from './items.ts';
+import { sampleScores } from './lm-eval-samples.ts';
+import { harnessStderr, isObject, type JsonObject, type Metric, type Report } from './report.ts';
+
+/** `results_2026-01-31T12-00-00.123456.json`, or another stem where the output path named a file. */
+const STAMP = /_(\d{4}-\d{2}-\d{2}T[\d.-]+)\.json$/;
+
+/** Whether it is a result file of lm-evaluation-harness (0.4.x), by keys that its EvaluationTracker always writes. */
+export function isLmEval(json: unknown): json is JsonObject {
+  return isObject(json) && ['results', 'higher_is_better', 'configs'].every((key) => isObject(json[key]));
+}
+
+/**
+ * The metrics of a results file. The entry of a task holds `metric,filter` and `metric_stderr,filter` (a number or "N/A") among `alias`, `name` and `sample_len`: what has
+ * no comma is no metric. Groups stand in `results` as in `groups`, with the same numbers; `higher_is_better` goes by the bare metric, and lists for groups metrics
+ * that have no value. [lm-eval 0.4.13: lm_eval/loggers/evaluation_tracker.py, evaluator_utils.py, api/group.py]
+ *
+ * @param file where it was read: `samples_TASK_STAMP.jsonl` lie beside it
+ */
+export function lmEvalReport(json: JsonObject, file: string): Report {
+  const results = json.results as JsonObject;
+  const metrics = Object.entries(results).flatMap(([task, entry]) => {
+    const direction = (json.higher_is_better as JsonObject)[task];
+    return isObject(entry) ? metricsOf(task, entry, isObject(direction) ? direction : {}) : [];
+  });
+  const stamp = STAMP.exec(basename(file))?.[1];
+  const subtasks = isObject(json.group_subtasks) ? json.group_subtasks : {};
+  const withItems = ({ task, key, ...metric }: (typeof metrics)[number]): Metric => ({
+    ...metric,
+    items: async () => {
+      if (stamp === undefined) return null;
+      const tasks = leaves(task, subtasks).filter((leaf) => Object.hasOwn(Object(results[leaf]), key));
+      const lists: ItemList[] = [];
+      for (const leaf of tasks) {
+        const list = await sampleScores(join(dirname(file), `samples_${leaf}_${stamp}.jsonl`), `${leaf}/${key}`, ...split(key));
+        if (list === null) return null;
+        lists.push(list);
+      }
+      return shared(metric.value, lists);
+    },
+  });
+  return { source: `lm-eval ${basename(file)}`, score: null, metrics: metrics.map(withItems), cost: null };
+}
+
+function metricsOf(task: string, entry: JsonObject, direction: JsonObject) {
+  return Object.entries(entry).flatMap(([key, value]) => {
+    const [metric, filter] = split(key);
+    if (!key.includes(',') || metric.endsWith('_stderr') || typeof value !== 'number') return [];
+    const better = direction[metric];
+    const higherIsBetter = typeof better === 'boolean' ? better : null;
+    return [{ task, key, name: `${task}/${key}`, value, stderr: harnessStderr(entry[`${metric}_stderr,${filter}`]), higherIsBetter }];
+  });
+}
+
+function split(key: string): [metric: string, filter: string] {
+  const comma = key.lastIndexOf(',');
+  return [key.slice(0, comma), key.slice(comma + 1)];
+}
+
+/** The tasks of a group, of its groups, and so on; a task itself where it is no group. */
+function leaves(task: string, subtasks: JsonObject, seen = new Set<string>()): string[] {
+  if (seen.has(task)) return [];
+  seen.add(task);
+  const children = subtasks[task];
+  return Array.isArray(children) && children.length > 0 ? children.flatMap((child) => leaves(String(child), subtasks, seen)) : [task];
+}
+
+/** A group is the mean over all items of its tasks, or the mean of its tasks (`weight_by_size`), which the file does not say: its value does. */
+function shared(value: number, lists: readonly ItemList[]): readonly ItemList[] {
+  const items = lists.reduce((count, { scores }) => count + scores.length, 0);
+  const bySize = lists.map((list) => ({ ...list, share: list.scores.length / items }));
+  return addUpTo(value, bySize) ? bySize : lists.map((list) => ({ ...list, share: 1 / lists.length }));
+}
