@@ -512,6 +512,11 @@ export const ERROR_CODES = {
     title: 'The command given with --sampler-cmd broke its protocol, gave no answer in time, or ended',
     help: 'It answers each {"ask":1} with one line, {"params":{…}} or {"stop":true}, and prints everything else on stderr; see docs/search.md.',
   },
+  E_STALE_WEIGHTS: {
+    exit: 1,
+    title: 'The server given with --eval-server answers with the weights of the model before',
+    help: 'Scores of this server are of another model than they say. Restart it, and try POST /update_weights_from_disk by hand; an evaluator that loads {model} itself cannot go stale.',
+  },
   E_INTERRUPTED: { exit: 130, title: 'A signal ended the work', help: 'Run the command again; with --resume where the message offers it.' },
   E_INTERNAL: { exit: 1, title: 'Something that cannot happen happened', help: 'Please report it with --debug output.' },
 } as const satisfies Record<string, CodeRow>;
@@ -549,6 +554,7 @@ export const WARNING_CODES = {
   W_RESTORED: 'The output of an earlier merge was restored after an interrupted replacement.',
   W_OLD_OUTPUT: 'The output was replaced, and a part of the old one could not be removed.',
   W_CALIBRATION: 'A decay is compared with the window of another step, or the merge scores better than the decay itself.',
+  W_EVAL_CANCEL: 'The command given with --eval-cancel failed, so that an evaluation which was to be ended may still run.',
   W_SOURCE_GONE: 'An input named in the provenance is not there any more.',
 } as const satisfies Record<string, string>;
 

@@ -12,30 +12,35 @@ const MAX_BYTES = 4 * 2 ** 20;
  * @throws MergeError E_RECIPE with every problem in `details.conflicts`, each with line, column and the line itself; E_NOT_FOUND, E_NOT_READABLE
  */
 export async function readRecipe(path: string): Promise<Recipe> {
-  const text = await readText(path);
+  const text = await readYamlText(path, (what) => notRecipe(path, what));
   // The parser and the schema library take longer to load than most merges to plan: only who reads a recipe waits for them.
   const { parseRecipe } = await import('./parse.ts');
   const folder = dirname(path);
   return parseRecipe(path, text, (place) => (isAbsolute(place) ? place : join(folder, place)));
 }
 
-async function readText(path: string): Promise<string> {
+/**
+ * The text of a YAML file of ours.
+ * @param refused the error for a file that is none: `has 5000000 bytes`, `is not UTF-8`
+ * @throws MergeError `refused`'s; E_NOT_FOUND, E_NOT_READABLE
+ */
+export async function readYamlText(path: string, refused: (what: string) => MergeError): Promise<string> {
   const { handle, stat } = await openRegular(path);
   try {
-    if (stat.size > MAX_BYTES) throw notText(path, `has ${stat.size} bytes`);
+    if (stat.size > MAX_BYTES) throw refused(`has ${stat.size} bytes`);
     const bytes = Buffer.alloc(stat.size);
     await readExactly(handle, path, bytes, 0);
-    if (bytes.includes(0)) throw notText(path, 'holds binary data');
+    if (bytes.includes(0)) throw refused('holds binary data');
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch (error) {
-    if (error instanceof TypeError) throw notText(path, 'is not UTF-8');
+    if (error instanceof TypeError) throw refused('is not UTF-8');
     throw error;
   } finally {
     await handle.close();
   }
 }
 
-function notText(path: string, what: string): MergeError {
+function notRecipe(path: string, what: string): MergeError {
   return new MergeError('E_RECIPE', `${path} ${what}, so it is no recipe`, {
     details: { file: path },
     help: 'A recipe is a YAML file with `inputs` and `outputs`: see docs/recipes.md. To merge checkpoints without one: merge average.',

@@ -14,7 +14,8 @@ type Dashed<S extends string> = S extends `${infer Head}${infer Tail}`
     : `-${Lowercase<Head>}${Dashed<Tail>}`
   : '';
 
-const said = (error: string) => ({ error });
+/** What zod says in the place of its own words. */
+export const said = (error: string) => ({ error });
 const path = z.string(said('must be a path')).min(1, said('is an empty path'));
 const count = z.int(said('must be a whole number of at least 1')).min(1, said('must be a whole number of at least 1'));
 const index = z.int(said('must be a whole number of at least 0')).min(0, said('must be a whole number of at least 0'));
@@ -78,7 +79,8 @@ function parameterSchema(name: ParameterName): z.ZodType {
   return schema.optional().describe(`${takers(name)}${help}${row.default === undefined ? '' : ` (default: ${row.default})`}.`);
 }
 
-function numberWithin<T extends z.ZodNumber>(schema: T, range: NumberRange): T {
+/** A number within a parameter's range. */
+export function numberWithin<T extends z.ZodNumber>(schema: T, range: NumberRange): T {
   let bounded = schema;
   const must = said(`must be ${rangeText(range)}`);
   if (range.above !== undefined) bounded = bounded.gt(range.above, must);

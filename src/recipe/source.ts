@@ -1,5 +1,5 @@
 import { type Document, isAlias, isMap, isNode, isSeq, LineCounter, type Node, parseAllDocuments, visit, type YAMLError } from 'yaml';
-import { type Conflict, MergeError } from '../errors.ts';
+import { type Conflict, type ErrorCode, MergeError } from '../errors.ts';
 
 /** Nodes that aliases may repeat: generous for people, and an end to a file that doubles itself line by line. */
 const MOST_ALIASED = 1000;
@@ -10,25 +10,35 @@ const SHOWN = 120;
 type Range = readonly [start: number, end: number];
 type Keys = readonly (string | number)[];
 
-/** A recipe file as text and as YAML: turns places of the data into places of the text. */
+/** What a file is, for messages, and the code of what is wrong with it. */
+export interface SourceKind {
+  readonly noun: string;
+  readonly code: ErrorCode;
+}
+
+const RECIPE: SourceKind = { noun: 'recipe', code: 'E_RECIPE' };
+
+/** A recipe, or another YAML file of ours, as text and as YAML: turns places of the data into places of the text. */
 export class RecipeSource {
   /** As plain data; undefined where the YAML itself is at fault. */
   readonly data: unknown;
   readonly #file: string;
   readonly #text: string;
+  readonly #kind: SourceKind;
   readonly #lines = new LineCounter();
   readonly #document: Document.Parsed | null;
   readonly #problems: Conflict[] = [];
 
-  constructor(file: string, text: string) {
+  constructor(file: string, text: string, kind: SourceKind = RECIPE) {
     this.#file = file;
     this.#text = text;
+    this.#kind = kind;
     const documents = parseAllDocuments(text, { version: '1.2', prettyErrors: false, lineCounter: this.#lines });
     const [first = null, second] = Array.isArray(documents) ? documents : [];
     this.#document = first;
-    if (first === null || first.contents === null) this.#add([0, 0], 'the recipe is empty');
+    if (first === null || first.contents === null) this.#add([0, 0], `the ${kind.noun} is empty`);
     else if (second !== undefined)
-      this.#add(second.range.slice(0, 2) as unknown as Range, 'a second document begins here; a recipe is one');
+      this.#add(second.range.slice(0, 2) as unknown as Range, `a second document begins here; a ${kind.noun} is one`);
     else this.data = this.#toData(first);
   }
 
@@ -70,13 +80,13 @@ export class RecipeSource {
     return text === '' || text.length > 40 || text.includes('\n') ? null : text;
   }
 
-  /** @throws MergeError E_RECIPE with every problem that was noted, in the order of the lines. */
+  /** @throws MergeError E_RECIPE, or the code of its kind, with every problem that was noted, in the order of the lines. */
   refuse(): void {
     const problems = [...new Map(this.#problems.map((problem) => [problem.message, problem])).values()];
     if (problems.length === 0) return;
     const conflicts = problems.sort((a, b) => order(a.message, b.message, this.#file));
     const message = problems.length === 1 ? conflicts[0]!.message : `${this.#file} has ${problems.length} problems`;
-    throw new MergeError('E_RECIPE', message, { details: { file: this.#file, conflicts } });
+    throw new MergeError(this.#kind.code, message, { details: { file: this.#file, conflicts } });
   }
 
   /** The node at the end of `keys`, through aliases, or the last one on the way; and the key it stands behind. */
@@ -105,7 +115,7 @@ export class RecipeSource {
     const width = Math.max(1, Math.min(end, lineStart + whole.trimEnd().length) - start);
     const caret = `${' '.repeat(col - 1 - skipped)}${'^'.repeat(Math.min(width, Math.max(1, shown.length - (col - 1 - skipped))))}`;
     const excerpt = whole.trim() === '' ? '' : `\n  ${shown}\n  ${caret}`;
-    this.#problems.push({ code: 'E_RECIPE', message: `${this.#file}:${line}:${col}: ${message}${excerpt}`, file: this.#file });
+    this.#problems.push({ code: this.#kind.code, message: `${this.#file}:${line}:${col}: ${message}${excerpt}`, file: this.#file });
   }
 }
 

@@ -46,4 +46,9 @@ export interface Space {
   encode(params: Params): Point | null;
   /** @throws MergeError where a schedule cannot be made of these members */
   candidate(params: Params): Promise<Candidate>;
+  /**
+   * Parameters that give these weights, so that a baseline can inform the model: null where the space has none, or none that a formula finds (of a schedule
+   * only means of the newest members).
+   */
+  locate(candidate: Candidate): Promise<Params | null>;
 }
