@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { mapBounded } from '../checkpoint/map-bounded.ts';
 import { MergeError, type Warning } from '../errors.ts';
 import type { Outcome } from '../evaluate/evaluator.ts';
+import type { Score } from '../evaluate/types.ts';
 import type { Point } from '../gp/types.ts';
 import { groupBy } from '../group-by.ts';
 import { policiesOf } from '../policy/keys.ts';
@@ -24,7 +25,11 @@ const FAILURES_AT_START = 3;
 /** Scores a model: what the study does not know of evaluators. */
 export type ScoreModel = (
   model: { readonly model: string; readonly trial: number; readonly out: string; readonly log: string },
-  options: { readonly signal: AbortSignal; readonly onRetry: (attempt: number, pauseSeconds: number) => void },
+  options: {
+    readonly signal: AbortSignal;
+    readonly onRetry: (attempt: number, pauseSeconds: number) => void;
+    readonly onWarning: (warning: Warning) => void;
+  },
 ) => Promise<Outcome>;
 
 export interface StudyOptions {
@@ -44,6 +49,8 @@ export interface StudyOptions {
   /** Leave the merges of trials where they were made. */
   readonly keep: boolean;
   readonly emit: (event: StudyEvent) => void;
+  /** Told of each score once it cannot be lost any more; may end the study by throwing. */
+  readonly onScore?: ((score: Score) => void) | undefined;
 }
 
 /** A request in its place in a round. */
@@ -203,7 +210,11 @@ export class Study {
     const out = await folder.place('results', label);
     const outcome = await this.#options.score(
       { model, trial: id, out, log },
-      { signal, onRetry: (attempt, pauseSeconds) => emit({ type: 'retry', trial: id, attempt, pauseSeconds }) },
+      {
+        signal,
+        onRetry: (attempt, pauseSeconds) => emit({ type: 'retry', trial: id, attempt, pauseSeconds }),
+        onWarning: (warning) => this.warn([warning]),
+      },
     );
     const taken = recipeOf(request.candidate);
     const score = outcome.status === 'complete' ? outcome.score : null;
@@ -225,7 +236,7 @@ export class Study {
       repeatOf,
       seconds: outcome.seconds,
       mergeSeconds,
-      cost: score?.cost ?? null,
+      cost: outcome.status === 'complete' ? outcome.score.cost : outcome.cost,
       time: new Date().toISOString(),
       items: score?.items ?? null,
       point: request.point,
@@ -237,6 +248,7 @@ export class Study {
     await this.#record(trial);
     const { items, ...shown } = trial;
     emit({ type: 'trial', trial: shown });
+    if (score !== null) this.#options.onScore?.(score);
     this.#giveUp(outcome, join(folder.path, 'logs', `${label}.log`));
   }
 

@@ -22,24 +22,63 @@ export interface TrialLine extends ScoredTrial {
   readonly elapsed: number;
 }
 
-/** What decides scores and proposals: a study goes on only with the same. Kept in the first line, as `study`. */
+/** What a study is about. Kept in the first line, as `study`; a study goes on only where {@link differences} finds none. */
 export interface StudyIdentity {
   readonly kind: 'search' | 'soup' | 'forecast' | 'validation';
   readonly inputs: readonly string[];
-  readonly members: readonly {
-    readonly path: string;
-    readonly step: number | null;
-    readonly tokens: number | null;
-    readonly fingerprint: string;
-  }[];
-  readonly space: { readonly name: string; readonly parameters: readonly SpaceParameter[]; readonly axes: readonly Axis[] };
+  readonly members: readonly StudiedMember[];
+  /** Indices of members: those selected, and the last 10 of the run. */
+  readonly pool: readonly number[];
+  readonly last: readonly number[];
+  readonly legs: readonly StudiedSpace[];
+  /** As text, where it is a list of words. */
   readonly evaluator: string;
-  readonly metric: string | null;
+  readonly metrics: readonly string[];
+  /** As given; where it is null, trials tell by `higherIsBetter`. */
   readonly goal: Goal | null;
   readonly noise: 'shared' | 'independent';
+  readonly sampler: string;
   readonly seed: number;
   readonly policies: readonly string[];
   readonly dtype: string | null;
+}
+
+export interface StudiedMember {
+  readonly path: string;
+  readonly step: number | null;
+  readonly tokens: number | null;
+  readonly fingerprint: string;
+}
+
+/** The space of a leg; `soup` and `windows` have no axes. */
+export interface StudiedSpace {
+  readonly name: string;
+  readonly parameters: readonly SpaceParameter[];
+  readonly axes: readonly Axis[];
+  readonly members: readonly number[];
+}
+
+/** In words, what of a stored study is other than what is asked for now; what changes neither scores nor proposals may differ. */
+export function differences(stored: StudyIdentity, now: StudyIdentity): string[] {
+  const steps = ({ members, pool }: StudyIdentity) => pool.map((m) => members[m]!.step ?? members[m]!.path).join(', ');
+  const prints = ({ members, pool }: StudyIdentity) => pool.map((m) => members[m]!.fingerprint).join();
+  const text = (value: unknown) => JSON.stringify(value);
+  const found: string[] = [];
+  const compare = (what: string, of: (identity: StudyIdentity) => string) => {
+    if (of(stored) !== of(now)) found.push(`${what}: ${of(stored)} then, ${of(now)} now`);
+  };
+  compare('kind', ({ kind }) => kind);
+  compare('checkpoints', steps);
+  if (found.length === 0 && prints(stored) !== prints(now)) found.push('the content of the checkpoints');
+  if (text(stored.legs.map(({ members, ...space }) => space)) !== text(now.legs.map(({ members, ...space }) => space)))
+    found.push('the space');
+  compare('evaluator', ({ evaluator }) => evaluator);
+  compare('metrics', ({ metrics }) => metrics.join(' ') || 'none');
+  if (stored.goal !== null && now.goal !== null) compare('goal', ({ goal }) => String(goal));
+  compare('seed', ({ seed }) => String(seed));
+  compare('policies', ({ policies }) => policies.join(' ') || 'none');
+  compare('dtype', ({ dtype }) => dtype ?? 'of the checkpoints');
+  return found;
 }
 
 /** A file of trials as it was read. */

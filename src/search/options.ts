@@ -1,0 +1,117 @@
+import { type Conflict, MergeError } from '../errors.ts';
+import type { Acquisition, SamplerName } from '../sampler/samplers.ts';
+import { pairwiseChain } from '../space/pairwise.ts';
+import { readSpace } from '../space/read.ts';
+import { SPACE_NAMES, type SpaceRequest, spaceOf } from '../space/spaces.ts';
+import type { Space } from '../space/types.ts';
+import type { StudyMembers } from '../study/members.ts';
+import type { StudyRequest } from '../study/session.ts';
+
+/** Trials of a search where nothing else is said: enough for a model to be of use in one to three dimensions. Ours. */
+export const DEFAULT_TRIALS = 12;
+/** Recipes that a validation scores beside the baselines. Ours. */
+export const VALIDATED = 3;
+/** A posterior over more trials takes longer than it is worth. */
+const MOST_TRIALS = 1000;
+
+/** Same names in the library and (with dashes) on the command line. */
+export interface SearchOptions extends Omit<StudyRequest, 'dir'> {
+  /** Folder, or .safetensors file, of the best recipe's merge; none is made where it is absent. */
+  readonly output?: string | undefined;
+  /** Folder of trials, logs and reports; `OUTPUT.search` when absent. */
+  readonly dir?: string | undefined;
+  /** `pairwise`, `weights`, `schedule`, the path of a file that describes a space, or the space itself; `pairwise` for two checkpoints, else `schedule`. */
+  readonly space?: string | SpaceRequest | undefined;
+  /** pairwise: least weight of the newer checkpoint, in [0, 1). */
+  readonly alpha?: number | undefined;
+  /** An independent search between each two neighbours. */
+  readonly pairwiseChain?: boolean | undefined;
+  /** Recipes to try, newest checkpoint and uniform mean among them (of a chain: for each pair); default 12. */
+  readonly trials?: number | undefined;
+  readonly sampler?: SamplerName | undefined;
+  /** Of the sampler `gp`. */
+  readonly acquisition?: Acquisition | undefined;
+  /** Command of a sampler of one's own. */
+  readonly samplerCmd?: string | undefined;
+  /** Decides everything that is drawn; default 0. */
+  readonly seed?: number | undefined;
+  /** How often each recipe is scored; default 1. */
+  readonly repeats?: number | undefined;
+  /** Score every single checkpoint of the pool, too. */
+  readonly scoreMembers?: boolean | undefined;
+  /** Seconds of work after which no trial is begun, interruptions not counted. */
+  readonly budget?: number | undefined;
+  /** Trials in a row without a better score, after which the search ends. */
+  readonly patience?: number | undefined;
+  /** What the evaluator's standard errors are: of the items, which all trials share, or of each trial by itself. Default shared. */
+  readonly noise?: 'shared' | 'independent' | undefined;
+  /** Command that scores the best recipes and the baselines on a second set. */
+  readonly validate?: string | undefined;
+}
+
+/**
+ * Refuses what is wrong whatever the run holds.
+ * @throws MergeError E_OPTION with every problem
+ */
+export function checkSearch(options: SearchOptions): void {
+  const {
+    trials,
+    seed,
+    repeats,
+    budget,
+    patience,
+    alpha,
+    pairwiseChain: chain,
+    space,
+    sampler,
+    acquisition,
+    samplerCmd,
+    output,
+    dir,
+  } = options;
+  const problems: string[] = [];
+  const whole = (name: string, value: number | undefined, least: number, most = Number.MAX_SAFE_INTEGER) => {
+    if (value === undefined || (Number.isSafeInteger(value) && value >= least && value <= most)) return;
+    problems.push(
+      `${name} must be a whole number of at least ${least}${most < Number.MAX_SAFE_INTEGER ? ` and at most ${most}` : ''}, not ${value}`,
+    );
+  };
+  whole('trials', trials, 1, MOST_TRIALS);
+  whole('seed', seed, 0);
+  whole('repeats', repeats, 1, 100);
+  whole('patience', patience, 1);
+  if (budget !== undefined && !(budget > 0)) problems.push(`budget must be over 0 seconds, not ${budget}`);
+  if (alpha !== undefined && !(alpha >= 0 && alpha < 1)) problems.push(`alpha must be at least 0 and below 1, not ${alpha}`);
+  if (output === undefined && dir === undefined) problems.push('neither an output nor a folder for the trials is given');
+  if (chain && space !== undefined) problems.push('a chain of pairs is a space of its own: leave out the space, or the chain');
+  if (alpha !== undefined && space !== undefined && space !== 'pairwise')
+    problems.push('alpha is of the pairwise space: write it into the file of the space');
+  if (samplerCmd !== undefined && sampler !== undefined) problems.push('sampler and sampler-cmd are two ways to say one thing');
+  if (acquisition !== undefined && (samplerCmd !== undefined || (sampler ?? 'gp') !== 'gp'))
+    problems.push('acquisition functions are of the sampler gp');
+  refuse(problems);
+}
+
+function refuse(problems: readonly string[]): void {
+  if (problems.length === 0) return;
+  const conflicts = problems.map((message): Conflict => ({ code: 'E_OPTION', message }));
+  const message = problems.length === 1 ? problems[0]! : `${problems.length} things are wrong with the options of the search`;
+  throw new MergeError('E_OPTION', message, { details: { conflicts } });
+}
+
+/**
+ * The space that is asked for over the pool; of a chain, one for each two neighbours.
+ * @throws MergeError E_SPACE, E_NOT_FOUND, E_NOT_READABLE
+ */
+export async function spacesOf(
+  { space, alpha, pairwiseChain: chain }: SearchOptions,
+  { all, pool }: StudyMembers,
+): Promise<readonly Space[]> {
+  const members = pool.map((m) => all[m]!);
+  if (chain) return pairwiseChain(members, { alpha });
+  const request = space ?? (members.length === 2 || alpha !== undefined ? 'pairwise' : 'schedule');
+  if (typeof request === 'object') return [await spaceOf(request, members)];
+  const name = SPACE_NAMES.find((known) => known === request);
+  if (name === undefined) return [await readSpace(request, members)];
+  return [await spaceOf({ space: name, ...(alpha === undefined ? {} : { alpha }) }, members)];
+}

@@ -1,0 +1,168 @@
+import type { Point } from '../gp/types.ts';
+import type { History, Proposal, Sampler } from '../sampler/types.ts';
+import type { Candidate, Params } from '../space/types.ts';
+import type { StudyMembers } from '../study/members.ts';
+import type { RoundRequest } from '../study/study.ts';
+import type { TrialLine } from '../study/trials-file.ts';
+import type { Goal, TrialKind } from '../study/types.ts';
+import { type Leg, locate, meanOf, overAll } from './legs.ts';
+import type { Ending } from './types.ts';
+
+/** What decides which recipes are tried next. */
+export interface RoundSettings {
+  readonly legs: readonly Leg[];
+  /** Asked for once the first score has told which scores are better. */
+  readonly sampler: (leg: Leg) => Sampler;
+  readonly members: StudyMembers;
+  /** Recipes that a leg tries, newest and uniform mean among them; SMA and single members come on top. */
+  readonly trials: number;
+  readonly parallel: number;
+  /** How often each recipe is scored. */
+  readonly repeats: number;
+  readonly scoreMembers: boolean;
+  /** Trials of a leg in a row that bring nothing better, after which it ends. */
+  readonly patience: number | null;
+  readonly noise: 'shared' | 'independent';
+  readonly keyOf: (candidate: Candidate) => string;
+}
+
+/** Trials to score together, or why there are no more. */
+export type Round = { readonly first: number; readonly requests: readonly RoundRequest[] } | { readonly ended: Ending };
+
+/**
+ * What a search tries next, given what it tried: a function of the trials alone, so that a resumed search goes on as it would have. Of a round that was cut off the
+ * same requests come again. The first round is the newest checkpoint alone: it shows whether the evaluator works before anything is merged.
+ */
+export async function nextRound(
+  settings: RoundSettings,
+  trials: readonly TrialLine[],
+  goal: Goal | null,
+  signal: AbortSignal,
+): Promise<Round> {
+  const cut = trials.find(({ round, roundSize }) => trials.filter((other) => other.round === round).length < roundSize);
+  const known = cut === undefined ? trials : trials.filter(({ id }) => id < cut.round);
+  const first = cut?.round ?? Math.max(-1, ...trials.map(({ id }) => id)) + 1;
+  let ended: Ending = 'trials';
+  for (const leg of settings.legs) {
+    const planner = new RoundPlanner(settings, leg, known, goal ?? 'maximize');
+    const { requests, ending } = await planner.plan(cut?.roundSize ?? null, signal);
+    if (requests.length > 0) return { first, requests };
+    ended = ending;
+  }
+  return { ended };
+}
+
+class RoundPlanner {
+  readonly #settings: RoundSettings;
+  readonly #leg: Leg;
+  /** Trials of this leg. */
+  readonly #own: readonly TrialLine[];
+  readonly #goal: Goal;
+
+  constructor(settings: RoundSettings, leg: Leg, known: readonly TrialLine[], goal: Goal) {
+    this.#settings = settings;
+    this.#leg = leg;
+    this.#own = known.filter((trial) => trial.leg === leg.index);
+    this.#goal = goal;
+  }
+
+  /** @param size of the round where it was begun before, else null */
+  async plan(size: number | null, signal: AbortSignal): Promise<{ requests: readonly RoundRequest[]; ending: Ending }> {
+    const { repeats } = this.#settings;
+    const newest = await this.#baseline('newest', meanOf([this.#leg.members.at(-1)!], this.#count));
+    if (this.#own.length === 0) return { requests: [newest], ending: 'trials' };
+    const begun = this.#own.some(({ kind }) => kind !== 'newest');
+    const baselines = begun ? [] : await this.#baselines();
+    const again = begun ? [] : Array.from({ length: repeats - 1 }, () => newest);
+    const room = this.#settings.trials - this.#counted(baselines);
+    if (begun && this.#outOfPatience()) return { requests: [], ending: 'patience' };
+    const most = size === null ? this.#ahead(baselines) : Math.round((size - again.length) / repeats) - baselines.length;
+    const proposals = await this.#propose(baselines, Math.min(most, Math.max(0, room)), signal);
+    const fresh = [...baselines, ...proposals];
+    // Repeats come last, so that ids of recipes do not depend on how often each is scored.
+    const all = [...fresh, ...again, ...Array.from({ length: repeats - 1 }, () => fresh).flat()];
+    return { requests: all, ending: room <= 0 ? 'trials' : 'exhausted' };
+  }
+
+  get #count(): number {
+    return this.#settings.members.all.length;
+  }
+
+  /** Uniform mean, SMA over the last of the run (once, with the newest leg), and single members where they are asked for; each recipe once. */
+  async #baselines(): Promise<RoundRequest[]> {
+    const { members, scoreMembers, legs } = this.#settings;
+    const wanted: [TrialKind, Candidate][] = [['uniform', meanOf(this.#leg.members, this.#count)]];
+    if (this.#leg.index === legs.length - 1) wanted.push(['sma', meanOf(members.last, this.#count)]);
+    if (scoreMembers) for (const member of this.#leg.members.slice(0, -1)) wanted.push(['single', meanOf([member], this.#count)]);
+    const taken = new Set(this.#own.map(({ recipe }) => recipe));
+    const requests: RoundRequest[] = [];
+    for (const [kind, candidate] of wanted) {
+      const key = this.#settings.keyOf(candidate);
+      if (taken.has(key)) continue;
+      taken.add(key);
+      requests.push(await this.#baseline(kind, candidate));
+    }
+    return requests;
+  }
+
+  async #baseline(kind: TrialKind, candidate: Candidate): Promise<RoundRequest> {
+    const place = await locate(candidate, this.#leg);
+    return { kind, candidate, params: place?.params ?? null, point: place?.point ?? null, leg: this.#leg.index };
+  }
+
+  async #propose(baselines: readonly RoundRequest[], count: number, signal: AbortSignal): Promise<RoundRequest[]> {
+    if (count <= 0) return [];
+    const { space } = this.#leg;
+    const proposals = await this.#settings.sampler(this.#leg).propose(this.#history(baselines), count, signal);
+    return Promise.all(
+      proposals.map(async ({ point, by, proposals }: Proposal): Promise<RoundRequest> => {
+        const params = space.decode(point);
+        const candidate = overAll(await space.candidate(params), this.#leg, this.#count);
+        return { kind: 'trial', params, point, candidate, by, leg: this.#leg.index, ...(proposals === undefined ? {} : { proposals }) };
+      }),
+    );
+  }
+
+  #ahead(baselines: readonly RoundRequest[]): number {
+    const ahead = this.#settings.sampler(this.#leg).ahead?.(this.#history(baselines)) ?? 0;
+    return Math.max(ahead, this.#settings.parallel);
+  }
+
+  #history(baselines: readonly RoundRequest[]): History {
+    const keys = new Set([...this.#own.map(({ recipe }) => recipe), ...baselines.map(({ candidate }) => this.#settings.keyOf(candidate))]);
+    const { space } = this.#leg;
+    const keyAt = async (params: Params) => this.#settings.keyOf(overAll(await space.candidate(params), this.#leg, this.#count));
+    return {
+      observed: this.#own.flatMap(({ id, point, status, score, stderr, by, proposals }) => {
+        if (point === null || status === 'skipped') return [];
+        const variance = this.#settings.noise === 'independent' && stderr !== null ? stderr ** 2 : null;
+        return [{ id, point, value: score === null ? null : this.#goal === 'maximize' ? score : -score, variance, by, proposals }];
+      }),
+      pending: baselines.flatMap(({ point }) => (point === null ? [] : [point])),
+      proposed: this.#own.filter(({ kind, repeatOf }) => kind === 'trial' && repeatOf === null).length,
+      isTaken: async (point: Point) => keys.has(await keyAt(space.decode(point))),
+    };
+  }
+
+  #counted(baselines: readonly RoundRequest[]): number {
+    const counts = (kind: TrialKind) => kind === 'newest' || kind === 'uniform' || kind === 'trial';
+    const own = this.#own.filter(({ kind, repeatOf }) => counts(kind) && repeatOf === null).length;
+    return own + baselines.filter(({ kind }) => counts(kind)).length;
+  }
+
+  #outOfPatience(): boolean {
+    const { patience } = this.#settings;
+    if (patience === null) return false;
+    const inOrder = this.#own.filter(({ repeatOf, status }) => repeatOf === null && status !== 'skipped').sort((a, b) => a.id - b.id);
+    const better = (a: number, b: number) => (this.#goal === 'maximize' ? a > b : a < b);
+    let best: number | null = null;
+    let since = 0;
+    for (const { score, kind } of inOrder) {
+      if (score !== null && (best === null || better(score, best))) {
+        best = score;
+        since = 0;
+      } else if (kind === 'trial') since += 1;
+    }
+    return since >= patience;
+  }
+}

@@ -1,0 +1,230 @@
+import { join } from 'node:path';
+import { MergeError } from '../errors.ts';
+import { Evaluator } from '../evaluate/evaluator.ts';
+import { goalOf } from '../evaluate/results/goal.ts';
+import { checkReadOptions, type MetricTerm, type ReadOptions } from '../evaluate/results/read.ts';
+import { policiesOf } from '../policy/keys.ts';
+import { policyText } from '../policy/text.ts';
+import { shellQuote } from '../shell-quote.ts';
+import { StudyFolder, type WorkFolder } from './folder.ts';
+import { type MembersRequest, type StudyMembers, studyMembers } from './members.ts';
+import { Merger, type MergeSettings } from './merges.ts';
+import { type ScoreModel, Study } from './study.ts';
+import { differences, readTrials, type StudyIdentity, TRIALS_FILE } from './trials-file.ts';
+import type { Goal, StudyEvent } from './types.ts';
+
+/** How models are scored. Same names in the library and (with dashes) on the command line. */
+export interface EvaluationSettings {
+  /** Shell command, or words without a shell; see docs/evaluators.md. */
+  readonly eval: string | readonly string[];
+  readonly metrics?: readonly MetricTerm[] | undefined;
+  readonly metricFile?: string | undefined;
+  readonly metricRegex?: string | undefined;
+  readonly goal?: Goal | undefined;
+  /** Seconds that one evaluation may take. */
+  readonly timeout?: number | undefined;
+  readonly evalSetup?: string | undefined;
+  readonly evalCancel?: string | undefined;
+  /** `sglang=URL`. */
+  readonly evalServer?: string | undefined;
+  /** Devices, one for each evaluation at a time. */
+  readonly gpus?: readonly string[] | undefined;
+  /** Evaluations at a time; default 1. */
+  readonly parallel?: number | undefined;
+}
+
+/** What a study needs to know, whatever it tries. */
+export interface StudyRequest extends MembersRequest, MergeSettings, EvaluationSettings {
+  /** Folder of its trials, logs and reports. */
+  readonly dir: string;
+  /** Where merges are made; in memory where they fit, else in `dir`. */
+  readonly work?: string | undefined;
+  /** Leave the merges of trials. */
+  readonly keep?: boolean | undefined;
+  /** Go on with what is in `dir`. */
+  readonly resume?: boolean | undefined;
+  /** Begin anew, whatever is in `dir`. */
+  readonly force?: boolean | undefined;
+}
+
+/** What of its identity only the kind of study knows. */
+export type OwnIdentity = Pick<StudyIdentity, 'kind' | 'legs' | 'noise' | 'sampler' | 'seed'>;
+
+/** A study that is under way. */
+export interface Session {
+  readonly study: Study;
+  readonly folder: StudyFolder;
+  readonly members: StudyMembers;
+  readonly identity: StudyIdentity;
+  readonly work: WorkFolder;
+  readonly merging: MergeSettings;
+  /** Bytes of a merge. */
+  readonly bytes: number;
+  /** Null until a trial or the user says it. */
+  goal(): Goal | null;
+  close(): Promise<void>;
+}
+
+/** Finds the members, and refuses what no trial could get over. @throws MergeError of options, and of finding and opening checkpoints */
+export async function membersOf(request: StudyRequest, signal: AbortSignal): Promise<StudyMembers> {
+  checkReadOptions(readOptions(request));
+  const { parallel } = request;
+  if (parallel !== undefined && !(Number.isSafeInteger(parallel) && parallel > 0)) {
+    throw new MergeError('E_OPTION', `parallel must be a positive whole number, not ${parallel}`);
+  }
+  return studyMembers(request, signal);
+}
+
+/**
+ * Opens the folder of a study, goes on with what is there or begins, and looks whether its members can be merged at all.
+ * @param score instead of the evaluator, where somebody else scores
+ * @throws MergeError E_OUTPUT_EXISTS where there is a study and nothing says what to do with it; E_SEARCH_STATE, E_TRIALS, E_SEARCH_BUSY; whatever planning a merge throws
+ */
+export async function openSession(
+  request: StudyRequest,
+  members: StudyMembers,
+  own: OwnIdentity,
+  { emit, signal, score }: { emit: (event: StudyEvent) => void; signal: AbortSignal; score?: ScoreModel | undefined },
+): Promise<Session> {
+  const identity = identityOf(request, members, own);
+  const folder = await StudyFolder.open(request.dir);
+  try {
+    const file = join(folder.path, TRIALS_FILE);
+    const stored = await storedTrials(folder, file, identity, request);
+    const { study, work, bytes, merging, goal } = await startStudy(request, { folder, members, identity, stored, emit, signal, score });
+    return { study, folder, members, identity, work, merging, bytes, goal, close: () => folder.close() };
+  } catch (error) {
+    await folder.close();
+    throw error;
+  }
+}
+
+interface Start {
+  readonly folder: StudyFolder;
+  readonly members: StudyMembers;
+  readonly identity: StudyIdentity;
+  readonly stored: StoredStart;
+  readonly emit: (event: StudyEvent) => void;
+  readonly signal: AbortSignal;
+  readonly score: ScoreModel | undefined;
+}
+
+type StoredStart = Awaited<ReturnType<typeof storedTrials>>;
+
+async function startStudy(request: StudyRequest, start: Start) {
+  const { folder, members, identity, stored, emit, signal, score } = start;
+  const merging = mergingOf(request);
+  const { all, pool } = members;
+  const bytes = await bytesOfMerge(request, start, all.length, pool);
+  const work = await folder.makeWork(request.work, bytes);
+  const reading = readOptions(request);
+  const evaluator = score === undefined ? evaluatorOf(request) : null;
+  if (stored.trials.length === 0) await evaluator?.setup(signal);
+  let goal = identity.goal ?? stored.goal;
+  const study = new Study({
+    folder,
+    file: TRIALS_FILE,
+    members: all,
+    identity,
+    stored: stored.trials,
+    merging,
+    work,
+    bytes,
+    parallel: request.parallel ?? 1,
+    keep: request.keep ?? false,
+    emit,
+    score: score ?? ((model, options) => evaluator!.evaluate(model, options)),
+    onScore: (found) => {
+      goal ??= goalOf(request.goal, found, reading);
+    },
+  });
+  study.warn(members.warnings);
+  return { study, work, bytes, merging, goal: () => goal };
+}
+
+/** Plans the mean of the pool: it meets every conflict that any merge of these members could. */
+async function bytesOfMerge(
+  request: StudyRequest,
+  { folder, members, signal }: Start,
+  count: number,
+  pool: readonly number[],
+): Promise<number> {
+  const weights = Array.from({ length: count }, (_, m) => (pool.includes(m) ? 1 / pool.length : 0));
+  const merger = new Merger(members.all, mergingOf(request));
+  const plan = await merger.plan([{ path: join(folder.path, 'planned'), candidate: { weights, parts: [] } }], { signal });
+  return plan.bytesWritten;
+}
+
+async function storedTrials(folder: StudyFolder, file: string, identity: StudyIdentity, { resume, force }: StudyRequest) {
+  const none = { trials: [], goal: null } as const;
+  if (force) {
+    await folder.clear();
+    return none;
+  }
+  const stored = await readTrials(file, { mend: resume === true });
+  // Nothing that was paid for is lost where no trial has a score yet.
+  if (stored === null || !stored.trials.some(({ status }) => status === 'complete')) {
+    await folder.clear();
+    return none;
+  }
+  if (!resume) {
+    const scored = stored.trials.filter(({ status }) => status === 'complete').length;
+    throw new MergeError(
+      'E_OUTPUT_EXISTS',
+      `${folder.path} holds a ${stored.identity.kind} with ${scored} scored ${scored === 1 ? 'trial' : 'trials'}`,
+      {
+        details: { file: folder.path },
+        help: 'Go on with it with --resume, begin anew with --force, or name another folder with --dir.',
+      },
+    );
+  }
+  const differing = differences(stored.identity, identity);
+  if (differing.length > 0) {
+    throw new MergeError('E_SEARCH_STATE', `${file}: it was begun with other settings: ${differing.join('; ')}`, { details: { file } });
+  }
+  const told = stored.trials.find(({ higherIsBetter, score }) => score !== null && higherIsBetter !== null)?.higherIsBetter ?? null;
+  const goal: Goal | null = stored.identity.goal ?? (told === null ? null : told ? 'maximize' : 'minimize');
+  return { trials: stored.trials, goal };
+}
+
+function identityOf(request: StudyRequest, { all, pool, last }: StudyMembers, own: OwnIdentity): StudyIdentity {
+  return {
+    ...own,
+    inputs: request.inputs,
+    members: all.map(({ path, step, tokens, fingerprint }) => ({ path, step, tokens, fingerprint })),
+    pool,
+    last,
+    evaluator: commandText(request.eval),
+    metrics: (request.metrics ?? []).map(({ name, weight }) => (weight === 1 ? name : `${name}=${weight}`)),
+    goal: request.goal ?? null,
+    policies: policiesOf(request).map(policyText),
+    dtype: request.dtype ?? null,
+  };
+}
+
+/** A command as a shell would take it. */
+export function commandText(command: string | readonly string[]): string {
+  return typeof command === 'string' ? command : command.map((word) => (/^[\w./{}=-]+$/.test(word) ? word : shellQuote(word))).join(' ');
+}
+
+export function readOptions({ metrics, metricFile, metricRegex }: EvaluationSettings): ReadOptions {
+  return {
+    ...(metrics === undefined ? {} : { metrics }),
+    ...(metricFile === undefined ? {} : { metricFile }),
+    ...(metricRegex === undefined ? {} : { metricRegex }),
+  };
+}
+
+export function evaluatorOf(request: EvaluationSettings): Evaluator {
+  const { eval: command, evalSetup: setup, evalCancel: cancel, evalServer: server, timeout, gpus } = request;
+  return new Evaluator({ command, setup, cancel, server, timeout, gpus, reading: readOptions(request) });
+}
+
+function mergingOf(request: StudyRequest): MergeSettings {
+  const { like, allowMixedDtypes, allowUnknown, allowPermuted, allowStages, allowConfigs, baseModelId } = request;
+  const { policies, router, dtype, memory, threads, io, cache, failNonfinite } = request;
+  return {
+    ...{ like, allowMixedDtypes, allowUnknown, allowPermuted, allowStages, allowConfigs, baseModelId },
+    ...{ policies, router, dtype, memory, threads, io, cache, failNonfinite },
+  };
+}
