@@ -1,0 +1,123 @@
+import { formatEstimate, formatNumber } from '../../html/figure.ts';
+import type { Baseline, Ending, SearchDocument } from '../../search/types.ts';
+import type { Params, SpaceParameter } from '../../space/types.ts';
+import type { Goal, Trial, TrialKind } from '../../study/types.ts';
+import { formatSeconds, plural } from '../format.ts';
+
+/** Words that a search's page and its text in the terminal share. */
+
+export const KIND_WORDS: Record<TrialKind, string> = {
+  newest: 'newest',
+  uniform: 'uniform mean',
+  sma: 'SMA',
+  single: 'single',
+  trial: 'trial',
+  soup: 'soup',
+  window: 'window',
+};
+
+const ENDINGS: Record<Ending, string> = {
+  trials: 'all trials that were asked for are done',
+  budget: 'the budget is spent',
+  patience: 'no better score for as long as the patience lasts',
+  exhausted: 'nothing is left to try',
+  driver: 'the driver ended it',
+  interrupted: 'interrupted; --resume goes on',
+};
+
+export function endingWords(ended: Ending): string {
+  return ENDINGS[ended];
+}
+
+export function goalWords(goal: Goal): string {
+  return goal === 'maximize' ? 'higher is better' : 'lower is better';
+}
+
+/** A score to its standard error's second digit; without one six digits, as merges often differ in the fourth. */
+export function scoreText(score: number | null, stderr: number | null): string {
+  if (score === null) return '–';
+  return stderr === null ? formatNumber(score, 6) : formatEstimate(score, stderr);
+}
+
+/** A difference with its sign, positive is better: `+0.0087 ± 0.0009`. */
+export function gainText(gain: number, error: number | null = null): string {
+  const text = error === null ? formatNumber(gain, 3) : formatEstimate(gain, error);
+  return gain > 0 ? `+${text}` : text;
+}
+
+/** `window 6, method ema, alpha 0.2`; what is outside the space has no parameters. */
+export function paramsText(params: Params | null): string {
+  if (params === null) return '';
+  return Object.entries(params)
+    .map(([name, value]) => `${name} ${paramText(value)}`)
+    .join(', ');
+}
+
+export function paramText(value: number | string | undefined): string {
+  return typeof value === 'number' ? formatNumber(value, 4) : (value ?? '–');
+}
+
+/** `window 2 to 10, alpha 0.05 to 0.5 (log), method sma | ema`. */
+export function parameterText({ name, low, high, log, values }: SpaceParameter): string {
+  if (values !== undefined) return `${name} ${values.map(paramText).join(' | ')}`;
+  if (low === undefined || high === undefined) return name;
+  return `${name} ${paramText(low)} to ${paramText(high)}${log ? ' (log)' : ''}`;
+}
+
+/** Who takes part: `step 6,000` of one, `5 of 6, step 5,200 to step 6,000` of several. */
+export function membersText({ weights }: Pick<Trial, 'weights'>, labels: ReadonlyMap<string, string>, pool: number): string {
+  const names = weights.filter(({ weight }) => weight !== 0).map(({ path }) => labels.get(path) ?? path);
+  if (names.length < 2) return names[0] ?? '–';
+  return `${names.length} of ${pool}, ${names[0]} to ${names.at(-1)}`;
+}
+
+/** `25: 22 scored, 2 failed, 1 skipped`. */
+export function trialCounts(trials: readonly Trial[]): string {
+  const count = (status: Trial['status']): number => trials.filter((trial) => trial.status === status).length;
+  const [failed, skipped, repeats] = [count('failed'), count('skipped'), trials.filter(({ repeatOf }) => repeatOf !== null).length];
+  const parts = [
+    `${count('complete')} scored`,
+    ...(failed > 0 ? [`${failed} failed`] : []),
+    ...(skipped > 0 ? [`${skipped} skipped`] : []),
+    ...(repeats > 0 ? [plural(repeats, 'repeat')] : []),
+  ];
+  return `${trials.length}: ${parts.join(', ')}`;
+}
+
+/** `15 merges in 4 reads of the inputs`. */
+export function mergesText({ merges, reads }: Pick<SearchDocument, 'merges' | 'reads'>): string {
+  return `${plural(merges, 'merge')} in ${plural(reads, 'read')} of the inputs`;
+}
+
+/** `12 min evaluating, 30 s merging`, and what was reported of cost. */
+export function spentText({ seconds, cost }: Pick<SearchDocument, 'seconds' | 'cost'>): string {
+  const money = cost === null ? '' : `, cost ${formatNumber(cost, 6)}`;
+  return `${formatSeconds(seconds.evaluating)} evaluating, ${formatSeconds(seconds.merging)} merging${money}`;
+}
+
+/** How far a score moves from one evaluation of a recipe to the next, and what the evaluator's own standard errors are taken for. */
+export function noiseText({ noise, noiseStd }: Pick<SearchDocument, 'noise' | 'noiseStd'>): string {
+  const meaning =
+    noise === 'shared'
+      ? "the evaluator's errors are of drawing its items, common to all trials"
+      : "the evaluator's errors are of each trial by itself";
+  if (noiseStd === null) return `not known from one evaluation to the next; ${meaning}`;
+  const source = noiseStd.from === 'repeats' ? 'by repeats' : "by the model's fit";
+  return `${formatNumber(noiseStd.value, 2)} from one evaluation to the next, ${source}; ${meaning}`;
+}
+
+/** `97 %`; never certain. */
+export function probabilityText(probability: number): string {
+  if (probability >= 0.995) return 'over 99 %';
+  return probability < 0.005 ? 'under 1 %' : `${Math.round(100 * probability)} %`;
+}
+
+/** How the best recipe compares with a baseline: observed scores, item by item where that is known. */
+export function differenceText({ difference }: Pick<Baseline, 'difference'>): string {
+  if (difference === null) return '–';
+  return gainText(difference.gain, difference.error);
+}
+
+export function pairedWords(difference: Baseline['difference']): string {
+  return difference === null ? '' : difference.paired ? 'item by item' : 'unpaired';
+}
