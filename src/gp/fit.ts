@@ -1,7 +1,7 @@
 import { normalOf, randomOf } from '../random.ts';
 import type { Hyper, KernelName } from './kernels.ts';
 import { type Likelihood, likelihoodOf } from './likelihood.ts';
-import { minimiseSmooth, type Smooth } from './minimise-smooth.ts';
+import { type Effort, minimiseSmooth, type Smooth } from './minimise-smooth.ts';
 import { coordinatesOf, hyperAt, logPrior, NOISE_FLOOR } from './prior.ts';
 import { type Observations, type Process, processOf, standardise, standardOf } from './process.ts';
 import type { Axis } from './types.ts';
@@ -22,6 +22,10 @@ const STARTS = [
 const RANDOM_STARTS = 2;
 /** Of more observations than this the starts are compared on a part, and only the best of them goes on with all. */
 const ENOUGH = 64;
+// The log posterior density within a hundredth of its maximum is more than the choice of the next trial can tell.
+const FULL: Effort = { evaluations: 100, tolerance: 1e-2 };
+const ROUGH: Effort = { evaluations: 40, tolerance: 0.1 };
+const LARGE: Effort = { evaluations: 20, tolerance: 0.2 };
 
 /**
  * Fits a Gaussian process: values standardised, then the hyperparameters of the largest posterior density (prior of prior.ts) by L-BFGS from several
@@ -35,13 +39,13 @@ export function fitProcess(observations: Observations, axes: readonly Axis[], { 
   const { points } = observations;
   const starts = startsOf(axes.length, seed);
   const count = points.length;
-  const best = (from: readonly Float64Array[], of: Likelihood, evaluations: number) =>
+  const best = (from: readonly Float64Array[], of: Likelihood, effort: Effort) =>
     from
-      .map((start) => minimiseSmooth(objectiveOf(of), start, { evaluations, tolerance: 1e-2 }))
+      .map((start) => minimiseSmooth(objectiveOf(of), start, effort))
       .reduce((least, minimum) => (minimum.value < least.value ? minimum : least)).x;
   let x: Float64Array;
   if (count <= ENOUGH) {
-    x = best(starts, likelihoodOf({ kernel, axes, points, values, variances }), 100);
+    x = best(starts, likelihoodOf({ kernel, axes, points, values, variances }), FULL);
   } else {
     // The part is spread over the order of the observations, so that early, scattered points and late, clustered ones are both in it.
     const part = Array.from({ length: ENOUGH }, (_, i) => Math.floor((i * count) / ENOUGH));
@@ -49,7 +53,7 @@ export function fitProcess(observations: Observations, axes: readonly Axis[], { 
       ...{ kernel, axes, points: part.map((i) => points[i]!) },
       ...{ values: part.map((i) => values[i]!), variances: part.map((i) => variances[i]!) },
     });
-    x = best([best(starts, of, 40)], likelihoodOf({ kernel, axes, points, values, variances }), 30);
+    x = best([best(starts, of, ROUGH)], likelihoodOf({ kernel, axes, points, values, variances }), LARGE);
   }
   return processOf(observations, { axes, kernel, hyper: hyperAt(x), standard });
 }

@@ -6,22 +6,22 @@ export interface Minimum {
   readonly value: number;
 }
 
+/** How long to go on. */
+export interface Effort {
+  /** Calls of the function, at most. */
+  readonly evaluations: number;
+  /** Ends where no component of the gradient is larger. */
+  readonly tolerance: number;
+}
+
 /** Steps whose curvature is remembered. */
 const MEMORY = 8;
 /** A step changes no coordinate by more: what is minimised here are logarithms, and e^2 is far. */
 const LONGEST = 2;
 
 /**
- * A local minimum of a smooth function by L-BFGS (Nocedal and Wright 2006, algorithms 7.4 and 7.5) with a backtracking line search.
- *
- * @param evaluations calls of the function, at most
- * @param tolerance ends where no component of the gradient is larger
- */
-export function minimiseSmooth(
-  smooth: Smooth,
-  start: Float64Array,
-  { evaluations, tolerance }: { readonly evaluations: number; readonly tolerance: number },
-): Minimum {
+ * A local minimum of a smooth function by L-BFGS (Nocedal and Wright 2006, algorithms 7.4 and 7.5) with a backtracking line search. */
+export function minimiseSmooth(smooth: Smooth, start: Float64Array, { evaluations, tolerance }: Effort): Minimum {
   const size = start.length;
   let x = start.slice();
   let gradient = new Float64Array(size);
