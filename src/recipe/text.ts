@@ -102,7 +102,7 @@ function withWeights(policy: Policy, { weights }: ResolvedWeights): Policy {
 }
 
 /** A policy on one line: `{ role: router, layers: "0-3", use: newest }`. */
-function flowMap(policy: Policy): string {
+export function flowMap(policy: Policy): string {
   const value = (item: unknown): string => {
     if (Array.isArray(item)) return `[${item.map(value).join(', ')}]`;
     const plain = typeof item !== 'string' || (/^[A-Za-z]\w+$/.test(item) && !/^(?:true|false|null|yes|no|on|off)$/i.test(item));

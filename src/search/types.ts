@@ -87,7 +87,11 @@ export interface SearchDocument {
   readonly validation: Validation | null;
   readonly conclusion: Conclusion;
   readonly ended: Ending;
-  /** How many merges were made, in how many reads of the inputs. */
+  /** Folder of trials, logs and reports. */
+  readonly folder: string;
+  /** Where the best recipe's merge goes; null where none was asked for. */
+  readonly output: string | null;
+  /** How many merges this run of the program made, in how many reads of the inputs. */
   readonly merges: number;
   readonly reads: number;
   readonly seconds: { readonly merging: number; readonly evaluating: number };

@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, rm, stat, statfs, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, stat, statfs, writeFile } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { MergeError } from '../errors.ts';
 import { availableMemory } from '../machine/memory.ts';
@@ -55,17 +55,14 @@ export class StudyFolder {
     return folder;
   }
 
-  /** Whether it holds anything of a study. */
-  async isUsed(): Promise<boolean> {
-    const names = await readdir(this.path);
-    return names.some((name) => name !== LOCK_FOLDER && name !== WORK_RECORD);
-  }
-
   /** Removes everything of an earlier study. */
   async clear(): Promise<void> {
-    for (const name of ['trials.jsonl', 'validation.jsonl', 'best.yaml', 'report.html', 'result.json', 'logs', 'results']) {
-      await onOutput('remove', this.path, () => rm(join(this.path, name), { recursive: true, force: true }));
-    }
+    for (const name of ['trials.jsonl', 'validation.jsonl', 'best.yaml', 'report.html', 'result.json', 'logs', 'results'])
+      await this.remove(name);
+  }
+
+  async remove(name: string): Promise<void> {
+    await onOutput('remove', this.path, () => rm(join(this.path, name), { recursive: true, force: true }));
   }
 
   /** A path in the folder, whose parents are made. */

@@ -35,6 +35,8 @@ export interface EvaluationSettings {
 
 /** What a study needs to know, whatever it tries. */
 export interface StudyRequest extends MembersRequest, MergeSettings, EvaluationSettings {
+  /** Where the best is to be merged to, where it is: what stands in its way is found before the first trial. */
+  readonly output?: string | undefined;
   /** Folder of its trials, logs and reports. */
   readonly dir: string;
   /** Where merges are made; in memory where they fit, else in `dir`. */
@@ -151,7 +153,9 @@ async function bytesOfMerge(
 ): Promise<number> {
   const weights = Array.from({ length: count }, (_, m) => (pool.includes(m) ? 1 / pool.length : 0));
   const merger = new Merger(members.all, mergingOf(request));
-  const plan = await merger.plan([{ path: join(folder.path, 'planned'), candidate: { weights, parts: [] } }], { signal });
+  // One that an earlier run of the study made may be there on a resume.
+  const path = request.output === undefined || request.resume ? join(folder.path, 'planned') : request.output;
+  const plan = await merger.plan([{ path, candidate: { weights, parts: [] } }], { force: request.force === true, signal });
   return plan.bytesWritten;
 }
 

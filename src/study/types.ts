@@ -70,8 +70,14 @@ export interface TrialRequest {
 /** What happens in a study, for progress. */
 export type StudyEvent =
   | { readonly type: 'merging'; readonly trials: readonly number[]; readonly members: number }
-  | { readonly type: 'evaluating'; readonly trial: number; readonly kind: TrialKind; readonly params: Params | null }
+  | {
+      readonly type: 'evaluating';
+      readonly trial: number;
+      readonly kind: TrialKind;
+      readonly params: Params | null;
+      readonly validation?: true;
+    }
   | { readonly type: 'retry'; readonly trial: number; readonly attempt: number; readonly pauseSeconds: number }
-  | { readonly type: 'trial'; readonly trial: Trial }
+  | { readonly type: 'trial'; readonly trial: Trial; readonly validation?: true }
   | { readonly type: 'note'; readonly text: string }
   | { readonly type: 'warning'; readonly warning: Warning };

@@ -1,0 +1,165 @@
+import { join } from 'node:path';
+import { MergeError, type Warning } from '../errors.ts';
+import { drain, eventStream } from '../event-stream.ts';
+import { commandSampler } from '../sampler/command.ts';
+import { samplerByName } from '../sampler/samplers.ts';
+import type { Sampler } from '../sampler/types.ts';
+import type { Candidate } from '../space/types.ts';
+import { membersOf, type OwnIdentity, openSession, type Session } from '../study/session.ts';
+import { keyOf } from '../study/study.ts';
+import type { Goal, StudyEvent } from '../study/types.ts';
+import { type Leg, legsOf } from './legs.ts';
+import { checkSearch, DEFAULT_TRIALS, type SearchOptions, spacesOf } from './options.ts';
+import { finishSearch, makeOutput } from './result.ts';
+import { nextRound, type RoundSettings } from './rounds.ts';
+import type { Ending, SearchDocument } from './types.ts';
+import { validateSearch } from './validation.ts';
+
+export interface SearchRunOptions {
+  /** Ends the search, which `resume` goes on with: every trial that has a score is kept. */
+  readonly signal?: AbortSignal | undefined;
+  readonly onEvent?: ((event: StudyEvent) => void) | undefined;
+}
+
+/** {@link search} as a stream of events. Ending the iteration early ends the search. */
+export async function* searchEvents(
+  options: SearchOptions,
+  { signal }: Pick<SearchRunOptions, 'signal'> = {},
+): AsyncGenerator<StudyEvent, SearchDocument> {
+  return yield* eventStream<StudyEvent, SearchDocument>((emit, either) => runSearch(options, emit, either), signal);
+}
+
+/**
+ * Chooses the weights of a merge by the scores that an evaluator gives to merges: Bayesian optimisation over a space of recipes (arXiv 2403.19390 for two neighbours; the
+ * rest is ours). Every recipe is merged once and deleted after its evaluation; trials are kept in `dir` and survive any end of the process. The document says what was
+ * found, and how sure that is.
+ *
+ * @throws MergeError E_OPTION, E_SPACE for the request; E_OUTPUT_EXISTS, E_SEARCH_STATE, E_SEARCH_BUSY for the folder; E_METRIC, E_GOAL where it is not clear which score is
+ *   meant or which way is better; E_EVALUATOR after three failures at the start, E_NO_TRIAL where no trial has a score; whatever merging throws; `signal.reason` on an abort
+ * @example
+ * const { best, conclusion } = await search({ inputs: ['run'], select: { last: 2 }, eval: 'python eval.py {model}', goal: 'maximize', output: 'best' });
+ */
+export async function search(options: SearchOptions, { signal, onEvent }: SearchRunOptions = {}): Promise<SearchDocument> {
+  return drain(searchEvents(options, { signal }), onEvent);
+}
+
+/** A search that is under way, with what decides its rounds. */
+export interface OpenSearch {
+  readonly session: Session;
+  readonly legs: readonly Leg[];
+  readonly rounds: RoundSettings;
+}
+
+/** Opens a search: everything but its trials. @param own what scores instead of an evaluator */
+export async function openSearch(
+  options: SearchOptions & { readonly dir: string },
+  emit: (event: StudyEvent) => void,
+  signal: AbortSignal,
+  score?: Parameters<typeof openSession>[3]['score'],
+): Promise<OpenSearch> {
+  const members = await membersOf(options, signal);
+  const { all, pool } = members;
+  if (pool.length < 2) {
+    throw new MergeError('E_OPTION', `a search is over the merges of at least two checkpoints, and there is one: ${all[pool[0]!]!.path}`, {
+      help: 'Select more, as with --last 2.',
+    });
+  }
+  const legs = legsOf(await spacesOf(options, members), members);
+  const { sampler = 'gp', samplerCmd, seed = 0, noise = 'shared' } = options;
+  const own: OwnIdentity = {
+    kind: 'search',
+    legs: legs.map(({ space: { name, parameters, axes }, members: indices }) => ({ name, parameters, axes, members: indices })),
+    noise,
+    sampler: samplerCmd ?? sampler,
+    seed,
+  };
+  const session = await openSession(options, members, own, { emit, signal, score });
+  const samplers = new Map<number, Sampler>();
+  const samplerOf = (leg: Leg) => {
+    const made = samplers.get(leg.index) ?? makeSampler(options, leg, session.goal() ?? 'maximize');
+    samplers.set(leg.index, made);
+    return made;
+  };
+  const rounds: RoundSettings = {
+    legs,
+    members,
+    sampler: samplerOf,
+    trials: options.trials ?? DEFAULT_TRIALS,
+    parallel: options.parallel ?? 1,
+    repeats: options.repeats ?? 1,
+    scoreMembers: options.scoreMembers ?? false,
+    patience: options.patience ?? null,
+    noise,
+    keyOf: (candidate: Candidate) => keyOf(candidate, all, session.merging),
+  };
+  const close = async () => {
+    for (const made of samplers.values()) await made.close?.();
+    await session.close();
+  };
+  return { session: { ...session, close }, legs, rounds };
+}
+
+function makeSampler(
+  { samplerCmd, sampler = 'gp', seed = 0, trials = DEFAULT_TRIALS, acquisition }: SearchOptions,
+  { space, index }: Leg,
+  goal: Goal,
+): Sampler {
+  if (samplerCmd !== undefined) return commandSampler(samplerCmd, space, { goal, seed: seed + index });
+  const { axes, initial } = space;
+  return samplerByName(sampler, { axes, initial, seed: seed + index, trials, ...(acquisition === undefined ? {} : { acquisition }) });
+}
+
+async function runSearch(given: SearchOptions, emit: (event: StudyEvent) => void, signal: AbortSignal): Promise<SearchDocument> {
+  checkSearch(given);
+  const options = { ...given, dir: given.dir ?? `${given.output!.replace(/\/+$/, '')}.search` };
+  const warnings: Warning[] = [];
+  const said = (event: StudyEvent) => {
+    if (event.type === 'warning') warnings.push(event.warning);
+    emit(event);
+  };
+  const { session, rounds } = await openSearch(options, said, signal);
+  try {
+    const ended = await runRounds(options, session, rounds, signal).catch(async (error: unknown) => {
+      // What is there is shown as well as it can be: the error matters more than a page of it.
+      await finishSearch(options, session, { ended: 'interrupted', validation: undefined, warnings }).catch(() => {});
+      throw error;
+    });
+    const validation =
+      options.validate === undefined ? undefined : await validateSearch({ ...options, validate: options.validate }, session, said, signal);
+    const document = await finishSearch(options, session, { ended, validation, warnings });
+    if (document.best === null) throw noTrial(session);
+    if (options.output !== undefined) await makeOutput(options, session, document, said, signal);
+    return document;
+  } finally {
+    await session.close();
+  }
+}
+
+/** Rounds until there are no more. @throws MergeError of trials and merges; `signal.reason` on an abort */
+async function runRounds(options: SearchOptions, { study, goal }: Session, rounds: RoundSettings, signal: AbortSignal): Promise<Ending> {
+  for (;;) {
+    signal.throwIfAborted();
+    const round = await nextRound(rounds, study.trials, goal(), signal);
+    if ('ended' in round) return round.ended;
+    if (outOfBudget(options.budget, study)) return 'budget';
+    await study.round(round.first, round.requests, signal);
+  }
+}
+
+/** Whether a trial as long as the middle one would end after the budget. */
+function outOfBudget(budget: number | undefined, { elapsed, trials }: Session['study']): boolean {
+  if (budget === undefined) return false;
+  const lengths = trials.map(({ seconds, mergeSeconds }) => seconds + mergeSeconds).sort((a, b) => a - b);
+  return elapsed + (lengths[lengths.length >> 1] ?? 0) > budget;
+}
+
+function noTrial({ study, folder }: Session): MergeError {
+  const last = study.trials.at(-1);
+  return new MergeError(
+    'E_NO_TRIAL',
+    `not one of ${study.trials.length} trials gave a score; the last: ${last?.reason ?? 'none was tried'}`,
+    {
+      details: { file: join(folder.path, 'logs') },
+    },
+  );
+}

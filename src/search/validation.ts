@@ -1,0 +1,79 @@
+import { join } from 'node:path';
+import type { ValidationScores } from '../conclusion/validate.ts';
+import type { Session } from '../study/session.ts';
+import { evaluatorOf } from '../study/session.ts';
+import { type RoundRequest, Study } from '../study/study.ts';
+import { differences, readTrials, type StudyIdentity } from '../study/trials-file.ts';
+import type { StudyEvent } from '../study/types.ts';
+import { concludedLegs } from './document.ts';
+import { type SearchOptions, VALIDATED } from './options.ts';
+import { candidateOf } from './result.ts';
+
+const VALIDATION_FILE = 'validation.jsonl';
+
+/**
+ * Scores the best recipes and the baselines on a second set, once each, with one merge for all. Kept in a file of its own, so that a search that is resumed does not
+ * score them again.
+ */
+export async function validateSearch(
+  options: SearchOptions & { readonly dir: string; readonly validate: string },
+  session: Session,
+  emit: (event: StudyEvent) => void,
+  signal: AbortSignal,
+): Promise<ValidationScores | undefined> {
+  const { study, folder, identity, members, merging, work, bytes } = session;
+  const chosen = trialsToValidate(session);
+  if (chosen.length === 0) return undefined;
+  const { validate: command } = options;
+  const own: StudyIdentity = { ...identity, kind: 'validation', evaluator: command };
+  const file = join(folder.path, VALIDATION_FILE);
+  const stored = await readTrials(file, { mend: true });
+  const usable = stored !== null && differences(stored.identity, own).length === 0;
+  if (stored !== null && !usable) await folder.remove(VALIDATION_FILE);
+  const { evalSetup, goal, ...evaluation } = options;
+  const evaluator = evaluatorOf({ ...evaluation, eval: command });
+  const second = new Study({
+    folder,
+    file: VALIDATION_FILE,
+    members: members.all,
+    identity: own,
+    stored: usable ? stored.trials : [],
+    merging,
+    work,
+    bytes,
+    parallel: options.parallel ?? 1,
+    keep: false,
+    emit: (event) => emit(event.type === 'evaluating' || event.type === 'trial' ? { ...event, validation: true } : event),
+    score: (model, control) => evaluator.evaluate(model, control),
+  });
+  const recipes = new Map(chosen.map((id) => [study.trials.find((trial) => trial.id === id)!.recipe, id]));
+  const scored = new Set(second.trials.filter(({ status }) => status === 'complete').map(({ recipe }) => recipe));
+  const requests = [...recipes].flatMap(([recipe, id]): RoundRequest[] => {
+    const { kind, params } = study.trials.find((trial) => trial.id === id)!;
+    return scored.has(recipe) ? [] : [{ kind, params, point: null, leg: 0, candidate: candidateOf(session, id) }];
+  });
+  const first = Math.max(-1, ...second.trials.map(({ id }) => id)) + 1;
+  if (requests.length > 0) await second.round(first, requests, signal);
+  return {
+    command,
+    rows: [...recipes].map(([recipe, trial]) => {
+      const found = second.trials.findLast((line) => line.recipe === recipe);
+      return { trial, score: found?.score == null ? null : { score: found.score, stderr: found.stderr, items: found.items } };
+    }),
+  };
+}
+
+/** Baselines, and the recipes of the highest posterior means. */
+function trialsToValidate(session: Session): readonly number[] {
+  return concludedLegs(session.identity, session.goal(), session.study.trials, undefined).flatMap(({ concluded, baselines, trials }) => {
+    const goal = session.goal();
+    if (concluded.best === null || goal === null) return [];
+    const sign = goal === 'maximize' ? 1 : -1;
+    const scoreOf = (id: number) => concluded.posterior.get(id)?.mean ?? trials.find((trial) => trial.id === id)!.score!;
+    const ranked = trials
+      .filter(({ score, repeatOf, kind }) => score !== null && repeatOf === null && kind === 'trial')
+      .map(({ id }) => id)
+      .sort((a, b) => sign * (scoreOf(b) - scoreOf(a)));
+    return [...new Set([...baselines.map(({ trial }) => trial), concluded.best, ...ranked.slice(0, VALIDATED)])];
+  });
+}
