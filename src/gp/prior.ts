@@ -46,3 +46,10 @@ export function hyperAt(x: ArrayLike<number>): Hyper {
 export function coordinatesOf({ lengths, signal, noise }: Hyper): Float64Array {
   return Float64Array.of(...lengths.map(Math.log), Math.log(signal), Math.log(Math.max(noise - NOISE_FLOOR, 0.01 * NOISE_FLOOR)));
 }
+
+/** Logarithm of the volume of hyperparameters, as their prior measures it (inverse squared lengths, signal, noise), in a unit of the coordinates of a fit. */
+export function logVolume(x: ArrayLike<number>): number {
+  let sum = 0;
+  for (let i = 0; i < x.length; i++) sum += (i < x.length - 2 ? -2 : 1) * x[i]!;
+  return sum;
+}
