@@ -3,9 +3,8 @@ import type { Hyper, KernelName } from './kernels.ts';
 import { type Likelihood, likelihoodOf } from './likelihood.ts';
 import { type Effort, minimiseSmooth, type Smooth } from './minimise-smooth.ts';
 import type { Model } from './posterior.ts';
-import { coordinatesOf, hyperAt, logPrior, logVolume, NOISE_FLOOR } from './prior.ts';
+import { coordinatesOf, hyperAt, logPrior, NOISE_FLOOR } from './prior.ts';
 import { type Observations, type Process, processOf, standardise, standardOf } from './process.ts';
-import { sliceSweep } from './slice-sample.ts';
 import type { Axis } from './types.ts';
 
 export interface FitOptions {
@@ -28,9 +27,6 @@ const ENOUGH = 64;
 const FULL: Effort = { evaluations: 100, tolerance: 1e-2 };
 const ROUGH: Effort = { evaluations: 40, tolerance: 0.1 };
 const LARGE: Effort = { evaluations: 20, tolerance: 0.2 };
-// Draws that nobody sees: before the first one, and up to each one.
-const BURN_IN = 10;
-const THINNING = 2;
 
 /**
  * Fits a Gaussian process: values standardised, then the hyperparameters of the largest posterior density (prior of prior.ts) by L-BFGS from several
@@ -44,47 +40,19 @@ export function fitProcess(observations: Observations, axes: readonly Axis[], { 
   const starts = startsOf(axes.length, seed);
   const hyper =
     model.points.length <= ENOUGH
-      ? fitHyper(likelihoodOf(model), starts, FULL)
+      ? fitHyper(likelihoodOf(model), starts)
       : fitHyper(likelihoodOf(model), [coordinatesOf(fitHyper(likelihoodOf(partOf(model)), starts, ROUGH))], LARGE);
   return processOf(observations, { axes, kernel, hyper, standard });
 }
 
-/**
- * Processes with hyperparameters drawn from their posterior distribution, for conclusions that must not hang on one fitted noise. Slice sampling along
- * one coordinate after the other (Neal, Annals of Statistics 31, 2003, figures 3 and 5), started at the fit. Hyperparameters are drawn given at most 64
- * of the observations, which leaves them rather too uncertain than too sure; the processes stand on all of them.
- *
- * @throws RangeError without observations
- */
-export function fitSamples(
-  observations: Observations,
-  axes: readonly Axis[],
-  { kernel = 'matern52', seed = 0, count = 16 }: FitOptions & { readonly count?: number } = {},
-): Process[] {
-  const standard = standardOf(observations);
-  const model = { kernel, axes, points: observations.points, ...standardise(observations, standard) };
-  const likelihood = likelihoodOf(partOf(model));
-  const density = (x: Float64Array) => {
-    const hyper = hyperAt(x);
-    return likelihood(hyper) + logPrior(hyper) + logVolume(x);
-  };
-  const random = randomOf(seed, 1);
-  let x = coordinatesOf(fitHyper(likelihood, startsOf(axes.length, seed), FULL));
-  for (let sweep = 0; sweep < BURN_IN; sweep++) x = sliceSweep(density, x, random);
-  return Array.from({ length: count }, () => {
-    for (let sweep = 0; sweep < THINNING; sweep++) x = sliceSweep(density, x, random);
-    return processOf(observations, { axes, kernel, hyper: hyperAt(x), standard });
-  });
-}
-
 /** The hyperparameters of the largest posterior density that is reached from the starts. */
-function fitHyper(likelihood: Likelihood, starts: readonly Float64Array[], effort: Effort): Hyper {
+export function fitHyper(likelihood: Likelihood, starts: readonly Float64Array[], effort: Effort = FULL): Hyper {
   const minima = starts.map((start) => minimiseSmooth(objectiveOf(likelihood), start, effort));
   return hyperAt(minima.reduce((least, minimum) => (minimum.value < least.value ? minimum : least)).x);
 }
 
 /** Some of the observations, spread over their order, so that early, scattered points and late, clustered ones are both among them. */
-function partOf(model: Required<Omit<Model, 'hyper'>>): Omit<Model, 'hyper'> {
+export function partOf(model: Required<Omit<Model, 'hyper'>>): Omit<Model, 'hyper'> {
   const count = model.points.length;
   if (count <= ENOUGH) return model;
   const part = Array.from({ length: ENOUGH }, (_, i) => Math.floor((i * count) / ENOUGH));
@@ -105,7 +73,8 @@ function objectiveOf(likelihood: Likelihood): Smooth {
   };
 }
 
-function startsOf(width: number, seed: number): Float64Array[] {
+/** Where the search for the largest posterior density begins, in the coordinates of a fit. */
+export function startsOf(width: number, seed: number): Float64Array[] {
   const normal = normalOf(randomOf(seed, 0));
   const of = (hyper: Hyper) => coordinatesOf(hyper);
   const fixed = STARTS.map(({ length, signal, noise }) => of({ lengths: new Array<number>(width).fill(length), signal, noise }));
