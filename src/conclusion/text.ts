@@ -1,0 +1,133 @@
+import { formatCount } from '../cli/format.ts';
+import { formatNumber } from '../html/figure.ts';
+import type { Comparison, Coverage } from './compare.ts';
+import type { ValidationResult } from './validate.ts';
+
+/** A recipe as sentences call it. */
+export interface Named {
+  readonly label: string;
+}
+
+/** The headline of a search without a validation. @param opponents labels of all baselines compared with */
+export function searchText(
+  subject: string,
+  claimed: boolean,
+  comparison: Comparison,
+  against: string,
+  opponents: readonly string[],
+): string {
+  const { gain, interval, probability, coverage } = comparison;
+  const all = listed(opponents);
+  const figures = `95 % interval ${intervalText(interval)}`;
+  const headline = claimed
+    ? `${capital(subject)} is better than ${all}: by ${amount(gain, interval)}${opponents.length > 1 ? ` over ${against}` : ''} (${figures}, probability ${probabilityText(probability)}).`
+    : `No evidence of a gain: ${subject} is estimated ${amount(Math.abs(gain), interval)} ${gain < 0 ? 'worse' : 'better'} than ${against} (${figures}), and better than ${all} with a probability of ${probabilityText(probability)}.`;
+  return `${headline} ${coverageText(coverage, gain, interval)}`;
+}
+
+/** What the interval covers, and what cannot be judged. */
+function coverageText(coverage: Coverage, gain: number, interval: readonly [number, number]): string {
+  switch (coverage.kind) {
+    case 'paired':
+      return `The interval covers the noise of evaluations and the choice of items (paired over ${formatCount(coverage.items)}).`;
+    case 'independent':
+      return 'The interval covers the noise of evaluations, in which the choice of items is, as they are drawn anew each time.';
+    case 'unpaired': {
+      const limit = formatNumber(coverage.resolution, 2);
+      const verdict =
+        gain <= coverage.resolution ? ' This one is below, so nothing is claimed of it' : ' The interval is for these items alone';
+      return `Unpaired: differences below ${limit} cannot be judged on this set.${verdict}${gain <= coverage.resolution && interval[0] > 0 ? ': score by item, or validate on more items' : ''}.`;
+    }
+    case 'unknown':
+      return 'The interval covers the noise of evaluations alone: without scores of items or a standard error, nothing is known of other items.';
+  }
+}
+
+/** The headline of a validated search. @param searchGain the gain on the search's own set, by its model where there is one; null without */
+export function validationText(
+  subject: string,
+  claimed: boolean,
+  result: ValidationResult,
+  against: string,
+  search: { readonly gain: number; readonly claimed: boolean },
+): string {
+  const { validation, interval, items, onlyNoise, other } = result;
+  const { gain } = validation.onValidation;
+  const size = amount(Math.abs(gain), interval);
+  const figures =
+    interval === null
+      ? ''
+      : ` (95 % interval ${intervalText(interval)}${items === null ? '' : `, paired over ${formatCount(items)} items`})`;
+  const sentences = [
+    claimed
+      ? `Validated: ${subject} is better than ${against} by ${size} on the second set, which the search never saw${figures}.`
+      : `No evidence of a gain: on the second set, which the search never saw, ${subject} is ${size} ${gain < 0 ? 'worse' : 'better'} than ${against}${figures}.`,
+  ];
+  if (interval === null)
+    sentences.push(
+      'Nothing is known of the error of that difference: score by item, give a standard error, or score a recipe several times.',
+    );
+  else if (onlyNoise) sentences.push('The interval covers the noise of evaluations alone: nothing is known of other items.');
+  const seen = amount(Math.abs(search.gain), interval);
+  if (search.claimed && !claimed) sentences.push(`The gain of ${seen} on the search's own set is not there: the search fitted that set.`);
+  else if (interval !== null && search.gain > interval[1]) {
+    sentences.push(`On the search's own set the gain was ${seen}: a part of it was fitted to that set.`);
+  }
+  if (other !== null) {
+    sentences.push(`Trial ${other} scores better there; but what is chosen by the second set would need a third to be judged.`);
+  }
+  return sentences.join(' ');
+}
+
+/** Where a baseline is the best. */
+export function baselineText(subject: string, tried: number): string {
+  return tried > 1
+    ? `No gain by the search: nothing that was tried is better than ${subject}.`
+    : `Only ${subject} has a score: there is nothing to compare it with.`;
+}
+
+/** A second comparison, of a baseline that is the best with the newest checkpoint. */
+export function againstNewestText(subject: string, comparison: Comparison, newest: string): string {
+  const { gain, interval, coverage } = comparison;
+  const verdict = interval[0] > 0 ? 'is better than' : 'is not known to be better than';
+  return `${capital(subject)} ${verdict} ${newest}: by ${amount(gain, interval)} (95 % interval ${intervalText(interval)}). ${coverageText(coverage, gain, interval)}`;
+}
+
+/** Where nothing is known of the noise. */
+export function unknownNoiseText(subject: string, against: string, gain: number): string {
+  return `No evidence of a gain: ${subject} scored ${formatNumber(Math.abs(gain), 3)} ${gain < 0 ? 'worse' : 'better'} than ${against}, but nothing is known of the noise of a score. Try more recipes, score one several times, score by item, or validate on a second set.`;
+}
+
+/** `A`, `A and B`, `A, B and C`. */
+function listed(labels: readonly string[]): string {
+  return labels.length < 2 ? (labels[0] ?? '') : `${labels.slice(0, -1).join(', ')} and ${labels.at(-1)}`;
+}
+
+function capital(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+/** A gain to the second digit of half its interval. */
+function amount(value: number, interval: readonly [number, number] | null): string {
+  return interval === null ? formatNumber(value, 3) : toDigit(value, (interval[1] - interval[0]) / 2);
+}
+
+function intervalText([low, high]: readonly [number, number]): string {
+  const half = (high - low) / 2;
+  return `${toDigit(low, half)} to ${toDigit(high, half)}`;
+}
+
+function toDigit(value: number, error: number): string {
+  const decimals = 1 - Math.floor(Math.log10(error));
+  if (!(decimals >= 0 && decimals <= 12)) return formatNumber(value, 3);
+  // No negative zero in a sentence.
+  return value.toFixed(decimals).replace(/^-(0(?:\.0*)?)$/, '$1');
+}
+
+function probabilityText(probability: number): string {
+  if (probability > 0.999) return 'over 0.999';
+  if (probability < 0.001) return 'below 0.001';
+  // Rounded towards 1/2, so that 0.9499 is not shown as the 0.95 that a claim needs.
+  const rounded = probability > 0.5 ? Math.floor(probability * 1000) / 1000 : Math.ceil(probability * 1000) / 1000;
+  return String(rounded);
+}
