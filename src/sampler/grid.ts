@@ -1,5 +1,6 @@
+import { snapPoint } from '../gp/cube.ts';
 import type { Axis, Point } from '../gp/types.ts';
-import { evenly, product, roundPoint } from './cube.ts';
+import { evenly, freshPoints, product } from './fresh.ts';
 import type { Sampler } from './types.ts';
 
 /**
@@ -11,13 +12,9 @@ export function gridSampler(axes: readonly Axis[], trials: number): Sampler {
   return {
     async propose(history, count) {
       order ??= spreadOut(gridPoints(axes, trials));
-      const found: { point: Point; by: string }[] = [];
-      for (const point of order) {
-        if (found.length === count) break;
-        if (!history.isTaken(point)) found.push({ point, by: 'grid' });
-      }
-      return found;
+      return (await freshPoints(order, history, count)).map((point) => ({ point, by: 'grid' }));
     },
+    ahead: () => trials,
   };
 }
 
@@ -40,7 +37,7 @@ export function gridPoints(axes: readonly Axis[], trials: number): Point[] {
   const all = axes.map((_, d) => d);
   grow(all.filter((d) => axes[d]!.kind === 'choice'));
   grow(all);
-  return [...product(counts.map(evenly))].map((point) => roundPoint(point, axes));
+  return [...product(counts.map(evenly))].map((point) => snapPoint(point, axes));
 }
 
 const capacity = (axis: Axis): number => (axis.kind === 'real' ? Number.POSITIVE_INFINITY : axis.count);

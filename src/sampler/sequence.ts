@@ -1,47 +1,49 @@
+import { snapPoint } from '../gp/cube.ts';
 import type { Axis, Point } from '../gp/types.ts';
 import { randomOf } from '../random.ts';
-import { cellCount, cells, roundPoint } from './cube.ts';
+import { cells, freshPoints } from './fresh.ts';
 import { sobolPoints } from './sobol.ts';
-import type { Proposal, Sampler } from './types.ts';
+import type { Sampler } from './types.ts';
 
 /** Independent points, evenly distributed over the cube. */
 export function randomSampler(axes: readonly Axis[], seed: number): Sampler {
-  return sequenceSampler('random', axes, (index) => {
-    const random = randomOf(seed, index);
-    return axes.map(() => random());
-  });
+  return sequenceSampler('random', axes, (first) => randomSequence(axes, seed, first));
 }
 
 /** Quasi-random points: they cover the cube more evenly than random ones, whatever the number of trials. */
 export function sobolSampler(axes: readonly Axis[], seed: number): Sampler {
-  return sequenceSampler('sobol', axes, (index) => sobolPoints(axes.length, 1, seed, index)[0]!);
+  return sequenceSampler('sobol', axes, (first) => sobolSequence(axes, seed, first));
 }
 
-/** Elements of a sequence in a row that were all tried before it counts as used up. */
-const MISSES = 1024;
+function* randomSequence(axes: readonly Axis[], seed: number, first: number): Generator<Point> {
+  for (let index = first; index < first + REACH; index++) {
+    const random = randomOf(seed, index);
+    yield snapPoint(
+      axes.map(() => random()),
+      axes,
+    );
+  }
+}
+
+/** Elements of the scrambled Sobol sequence of a seed from number `first` on, at the values of their axes. */
+export function* sobolSequence(axes: readonly Axis[], seed: number, first: number): Generator<Point> {
+  for (let index = first; index < first + REACH; index++) yield snapPoint(sobolPoints(axes.length, 1, seed, index)[0]!, axes);
+}
+
+/** Elements that are looked at for new ones: only a space nearly used up has none among so many. */
+const REACH = 1024;
 
 /**
- * Proposes the elements of an endless sequence of points, from the one whose number is the count of proposals so far; those tried before are passed over. What the
- * sequence misses of a finite cube is listed.
- *
- * @param at element `index` of the sequence; equal for equal indices
+ * Proposes the elements of a sequence from the one whose number is the count of proposals so far; those tried before are passed over. What the sequence misses of a
+ * finite cube comes in order.
  */
-function sequenceSampler(by: string, axes: readonly Axis[], at: (index: number) => Point): Sampler {
+function sequenceSampler(by: string, axes: readonly Axis[], from: (first: number) => Iterable<Point>): Sampler {
   return {
     async propose(history, count) {
-      const found = new Map<string, Proposal>();
-      const offer = (point: Point): boolean => {
-        const fresh = !found.has(point.join()) && !history.isTaken(point);
-        if (fresh) found.set(point.join(), { point, by });
-        return fresh;
-      };
-      for (let index = history.proposed, misses = 0; found.size < count && misses < MISSES; index++) {
-        misses = offer(roundPoint(at(index), axes)) ? 0 : misses + 1;
-      }
-      if (found.size < count && cellCount(axes) < Number.POSITIVE_INFINITY) {
-        for (const point of cells(axes)) if (offer(point) && found.size === count) break;
-      }
-      return [...found.values()];
+      const next = await freshPoints(from(history.proposed), history, count);
+      const rest = next.length < count ? await freshPoints(cells(axes), history, count - next.length, next) : [];
+      return [...next, ...rest].map((point) => ({ point, by }));
     },
+    ahead: () => Number.POSITIVE_INFINITY,
   };
 }
