@@ -12,17 +12,18 @@ export interface BoxParts extends Pick<Space, 'name' | 'members' | 'candidate' |
 
 /** The space of all combinations of its dimensions' values. */
 export function boxSpace({ dimensions, initial, ...parts }: BoxParts): Space {
-  const decode = (point: Point): Params =>
-    Object.fromEntries(dimensions.map(({ parameter, at }, axis) => [parameter.name, at(point[axis]!)]));
   const rounded = initial.map((point) =>
     dimensions.map(({ axis, at, place }, k) => (axis.kind === 'real' ? point[k]! : place(at(point[k]!))!)),
   );
+  return { ...parts, ...boxOf(dimensions), initial: [...new Map(rounded.map((point) => [point.join(), point])).values()] };
+}
+
+/** What of a space follows from its dimensions. */
+export function boxOf(dimensions: readonly Dimension[]): Pick<Space, 'parameters' | 'axes' | 'decode' | 'encode'> {
   return {
-    ...parts,
     parameters: dimensions.map(({ parameter }) => parameter),
     axes: dimensions.map(({ axis }) => axis),
-    initial: [...new Map(rounded.map((point) => [point.join(), point])).values()],
-    decode,
+    decode: (point) => Object.fromEntries(dimensions.map(({ parameter, at }, axis) => [parameter.name, at(point[axis]!)])),
     encode: (params) => encode(dimensions, params),
   };
 }

@@ -1,4 +1,5 @@
 import { didYouMean } from '../did-you-mean.ts';
+import { ROLE_NAMES } from '../policy/roles.ts';
 import { pairwiseProblems } from './pairwise.ts';
 import { pathText, type SpaceProblem } from './problems.ts';
 import { defaultSchedule } from './schedule.ts';
@@ -24,7 +25,9 @@ export function requestProblems(data: unknown, pool: number): SpaceProblem[] {
   const request = (typeof data === 'object' && data !== null ? data : {}) as SpaceRequest;
   const own: readonly string[] | undefined = ENTRIES[request.space];
   if (own === undefined || Array.isArray(data)) return problems;
-  const wrong = issues.filter(({ code }) => code !== 'unrecognized_keys').map(({ path }) => path);
+  const wrong = issues.flatMap((issue) =>
+    issue.code === 'unrecognized_keys' ? issue.keys.map((key) => [...issue.path, key]) : [issue.path],
+  );
   const faulty = (place: Path) => wrong.some((at) => place.every((key, i) => at[i] === key));
   for (const key of new Set(Object.values(ENTRIES).flat())) {
     if (own.includes(key) || request[key] === undefined) continue;
@@ -33,6 +36,7 @@ export function requestProblems(data: unknown, pool: number): SpaceProblem[] {
     problems.push({
       path: [key],
       message: `\`${key}\` has no meaning for ${request.space}, it belongs to ${owners.join(' and ')}${instead}`,
+      atKey: true,
     });
   }
   return [...problems, ...valueProblems(request, pool, faulty)];
@@ -43,9 +47,16 @@ function valueProblems(request: SpaceRequest, pool: number, faulty: (path: Path)
   const sound = { ...(faulty(['alpha']) ? {} : { alpha }), ...(faulty(['separate']) ? {} : { separate }) };
   if (space === 'pairwise') return pairwiseProblems(pool, sound);
   if (space === 'weights') return weightsProblems(pool, sound);
-  const levels = (['parameters', 'fixed', 'roles'] as const).filter((key) => typeof request[key] === 'object' && request[key] !== null);
-  const given = Object.fromEntries(levels.map((key) => [key, request[key]]));
-  return scheduleProblems(levels.length === 0 ? defaultSchedule(pool) : given, pool, faulty);
+  const given = ENTRIES.schedule.filter((key) => request[key] !== undefined);
+  if (given.length === 0) return scheduleProblems(defaultSchedule(pool), pool);
+  const levels = Object.fromEntries(given.map((key) => [key, mapOf(request[key])]));
+  const roles = Object.entries(mapOf(request.roles)).filter(([role]) => ROLE_NAMES.includes(role));
+  return scheduleProblems({ ...levels, roles: Object.fromEntries(roles.map(([role, own]) => [role, mapOf(own)])) }, pool, faulty);
+}
+
+/** What is no map is told as such, and has no entries to look at. */
+function mapOf(value: unknown): object {
+  return typeof value === 'object' && value !== null ? value : {};
 }
 
 function issueProblems(issue: Issue, data: unknown, above: Path): SpaceProblem[] {
@@ -53,7 +64,7 @@ function issueProblems(issue: Issue, data: unknown, above: Path): SpaceProblem[]
   const name = pathText(path);
   const value = valueAt(data, path);
   if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((key) => ({ path: [...path, key], message: `${unknownKey(key, path)}` }));
+    return issue.keys.map((key) => ({ path: [...path, key], message: unknownKey(key, path), atKey: true }));
   }
   if (value === undefined && path.length > 0) return [{ path, message: `\`${name}\` is missing` }];
   if (value === null && path.length > 0) return [{ path, message: `\`${name}\` is empty` }];

@@ -18,7 +18,10 @@ export async function parseSpace(
   const source = new RecipeSource(file, text, { noun: 'search space', code: 'E_SPACE' });
   if (source.data === undefined) source.refuse();
   return spaceOf(source.data as SpaceRequest, members, context, (problems) => {
-    for (const { path, message } of problems) source.complain(path, message);
+    for (const { path, message, atKey } of problems) {
+      if (atKey) source.complain(path.slice(0, -1), message, String(path.at(-1)));
+      else source.complain(path, message);
+    }
     source.refuse();
   });
 }

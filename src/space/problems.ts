@@ -8,6 +8,8 @@ export interface SpaceProblem {
   readonly path: Keys;
   /** In words, with the entry's name in it. */
   readonly message: string;
+  /** The last key itself is at fault, whatever stands behind it. */
+  readonly atKey?: true;
 }
 
 /** `parameters.window.from`, `parameters.spacing[1]`. */

@@ -15,6 +15,8 @@ import type { ParamValue } from './types.ts';
 type Path = SpaceProblem['path'];
 type Entries = Readonly<Partial<Record<ScheduleParameterName, Entry | ParamValue>>>;
 
+const LEVELS = ['parameters', 'fixed', 'roles'] as const;
+
 /** An entry and where it stands. */
 interface Placed {
   readonly name: ScheduleParameterName;
@@ -47,7 +49,7 @@ export function scheduleProblems(request: ScheduleRequest, pool: number, faulty:
     ...emptyProblems(request, faulty),
   ];
   // What does not go together is told of values that can be.
-  if (problems.length > 0) return problems;
+  if (problems.length > 0 || LEVELS.some((level) => faulty([level]))) return problems;
   const groups = [{ own: base, entries: base }, ...roles.map(({ own }) => ({ own, entries: inherit(base, own) }))];
   const methods = groups.flatMap(({ entries }) => methodsOf(entries));
   return groups.flatMap(({ own, entries }) => [
@@ -65,7 +67,7 @@ function placed(entries: Entries | undefined, path: Path, faulty: (path: Path) =
 
 function emptyProblems({ parameters = {}, roles = {} }: ScheduleRequest, faulty: (path: Path) => boolean): SpaceProblem[] {
   const entries = [parameters, ...Object.values(roles)].flatMap((group) => Object.values(group));
-  if (entries.some((entry) => typeof entry === 'object') || faulty(['parameters']) || faulty(['roles'])) return [];
+  if (entries.some((entry) => typeof entry === 'object') || LEVELS.some((level) => faulty([level]))) return [];
   const message = 'nothing is searched: `parameters` holds no range and no list, such as `window: { from: 2, to: 10 }`';
   return [{ path: ['parameters'], message }];
 }

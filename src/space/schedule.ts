@@ -109,15 +109,16 @@ function settingsOf({ prefix, searched, fixed }: Group, params: Params): Setting
   return { ...fixed, ...Object.fromEntries(searched.map((name) => [name, params[`${prefix}${name}`]!])) };
 }
 
+/** The middle of all but spacing and skip: the newest checkpoints, side by side, are what one tries first. */
 function middle(dimensions: readonly Dimension[]): Point {
-  return dimensions.map(() => 0.5);
+  return dimensions.map(({ parameter: { name } }) => (ofName(name, 'spacing') || ofName(name, 'skip') ? 0 : 0.5));
 }
 
 /** The middle; the mean of as many members as there may be; the middle of each method. */
 function initialPoints(dimensions: readonly Dimension[]): readonly Point[] {
   const centre = middle(dimensions);
-  const widest = dimensions.map(({ parameter, place }) =>
-    ofName(parameter.name, 'window') ? 1 : ((ofName(parameter.name, 'method') ? place('sma') : null) ?? 0.5),
+  const widest = dimensions.map(({ parameter, place }, k) =>
+    ofName(parameter.name, 'window') ? 1 : ((ofName(parameter.name, 'method') ? place('sma') : null) ?? centre[k]!),
   );
   const points = [centre, widest, ...methodPoints(dimensions, centre)];
   const distinct = new Map(points.map((point) => [dimensions.map(({ at }, k) => at(point[k]!)).join(), point]));
@@ -152,10 +153,10 @@ function meanParams(weights: readonly number[], dimensions: readonly Dimension[]
 }
 
 function sameWeights(a: Candidate, b: Candidate): boolean {
-  const rows = (candidate: Candidate, role: string) => candidate.parts.find((part) => part.role === role)?.weights ?? candidate.weights;
-  const roles = new Set([...a.parts, ...b.parts].map(({ role }) => role));
-  const pairs = [[a.weights, b.weights] as const, ...[...roles].map((role) => [rows(a, role), rows(b, role)] as const)];
-  return pairs.every(([left, right]) => left.every((weight, i) => weight === right[i]));
+  const row = (candidate: Candidate, role: string | null) =>
+    candidate.parts.find((part) => part.role === role)?.weights ?? candidate.weights;
+  const roles = [null, ...[...a.parts, ...b.parts].map(({ role }) => role)];
+  return roles.every((role) => row(a, role).every((weight, i) => weight === row(b, role)[i]));
 }
 
 function ofName(full: string, name: ScheduleParameterName): boolean {

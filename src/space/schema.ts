@@ -16,14 +16,14 @@ function single(name: ScheduleParameterName): z.ZodType {
 /** What a parameter is searched over. */
 function searched(name: ScheduleParameterName): z.ZodType {
   const value = single(name);
-  const list = z.array(value, said(`must be a list of values`)).min(1, said('is an empty list'));
+  const list = z.array(value, said('must be a list of values')).min(1, said('is an empty list'));
   if (parameterOf(name).kind === 'choice') return list;
   const range = z.strictObject({
     from: value.describe('Least value, included.'),
     to: value.describe('Greatest value, included.'),
     log: z.boolean(said('must be true or false')).optional().describe('Evenly over the logarithm.'),
   });
-  return z.union([range, list], said('must be a range such as { from: 2, to: 10 }, or a list of values'));
+  return z.union([range, list], said('must be a range such as { from: 2, to: 10 } or a list of values (one value stands under `fixed`)'));
 }
 
 /** A map of the parameters of schedules. */

@@ -66,7 +66,8 @@ export function weightsProblems(members: number, { separate = [] }: WeightsOptio
   return problems;
 }
 
-function quantileDimension(name: string): Dimension {
+/** An isometric log-ratio under its prior. */
+export function quantileDimension(name: string): Dimension {
   return {
     parameter: { name, kind: 'real', low: -REACH * SIGMA, high: REACH * SIGMA },
     axis: { kind: 'real' },
