@@ -1,5 +1,6 @@
 // Held-out loss of one checkpoint of the demo runs, or of a merge of them, as an evaluator for `--eval`: prints one line of JSON with the mean loss in nats
-// per byte, its standard error, and the loss of each block of 4 KB, by which two models can be compared block by block. Needs the package built, not Python.
+// per byte, its standard error, and the loss of each block of 4 KB, by which two models can be compared block by block. The mean is over whole blocks, so that it is
+// that of the items. Needs the package built, not Python.
 //
 //   node demo/evaluate.js MODEL [BYTES]      BYTES: use about so many of the text, spread over it (default: all 128,611)
 import { readFile } from 'node:fs/promises';
@@ -18,4 +19,4 @@ const { loss, blockLosses } = await heldOutLoss(model, text, {
 const mean = blockLosses.reduce((sum, block) => sum + block, 0) / blockLosses.length;
 const variance = blockLosses.reduce((sum, block) => sum + (block - mean) ** 2, 0) / (blockLosses.length - 1);
 const stderr = Math.sqrt(variance / blockLosses.length);
-console.log(JSON.stringify({ score: loss, ...(Number.isFinite(stderr) ? { stderr } : {}), items: blockLosses }));
+console.log(JSON.stringify({ score: blockLosses.length > 0 ? mean : loss, ...(Number.isFinite(stderr) ? { stderr } : {}), items: blockLosses }));

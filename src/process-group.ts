@@ -2,10 +2,12 @@ import { spawn } from 'node:child_process';
 import { constants } from 'node:os';
 import { setImmediate, setTimeout } from 'node:timers/promises';
 
-/** What a command has, from being asked to end until it is ended. */
-const GRACE_MS = 2000;
+/** Milliseconds that a command has, from being asked to end until it is ended. */
+export const GRACE_MS = 2000;
 /** How often it is looked whether it has ended. */
 const LOOK_MS = 20;
+/** Milliseconds after its end in which what a command printed is still taken, while something else prints on. */
+const DRAIN_MS = 500;
 
 export interface GroupOptions {
   /** Added to this process's environment. */
@@ -52,9 +54,7 @@ export async function runInGroup(command: string | readonly string[], options: G
   });
   const endLeftovers = async (): Promise<void> => {
     if (child.pid === undefined) return;
-    signalGroup(child.pid, 'SIGTERM');
-    for (let waited = 0; waited < GRACE_MS && signalGroup(child.pid, 0); waited += LOOK_MS) await setTimeout(LOOK_MS);
-    signalGroup(child.pid, 'SIGKILL');
+    await endGroup(child.pid);
     // A process that made a session of its own may hold them for ever.
     child.stdout?.destroy();
     child.stderr?.destroy();
@@ -80,7 +80,7 @@ export async function runInGroup(command: string | readonly string[], options: G
  * open, or fill it, for ever.
  */
 async function quiet(chunks: () => number): Promise<void> {
-  for (let waited = 0; waited < GRACE_MS; waited += LOOK_MS) {
+  for (let waited = 0; waited < DRAIN_MS; waited += LOOK_MS) {
     const before = chunks();
     await setTimeout(LOOK_MS);
     // Timers run before the pipes are read, immediates after.
@@ -89,7 +89,17 @@ async function quiet(chunks: () => number): Promise<void> {
   }
 }
 
-/** @returns whether there is anything left in the group */
+/** Ends what is left of a process group: SIGTERM, after a grace SIGKILL. @param leader its first process */
+export async function endGroup(leader: number): Promise<void> {
+  signalGroup(leader, 'SIGTERM');
+  for (let waited = 0; waited < GRACE_MS && signalGroup(leader, 0); waited += LOOK_MS) await setTimeout(LOOK_MS);
+  signalGroup(leader, 'SIGKILL');
+}
+
+/**
+ * Sends a signal to all of a process group, 0 only to look.
+ * @param pid of the process that leads it @returns whether there is anything left in the group
+ */
 function signalGroup(pid: number, name: NodeJS.Signals | 0): boolean {
   try {
     process.kill(-pid, name);

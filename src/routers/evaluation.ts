@@ -1,15 +1,16 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { pairedDifference } from '../conclusion/difference.ts';
-import { evaluate } from '../evaluate/command.ts';
-import type { Score } from '../evaluate/score.ts';
+import { difference } from '../conclusion/difference.ts';
+import { MergeError } from '../errors.ts';
+import { Evaluator, type Outcome } from '../evaluate/evaluator.ts';
+import type { Score } from '../evaluate/types.ts';
 import { toMergeError } from '../publish/io-error.ts';
 import { type MachineOptions, runRecipe } from '../recipe/run.ts';
 import type { Recipe } from '../recipe/types.ts';
 import type { Evaluation, RouterVariant, ScoreDifference } from './types.ts';
 
 export interface EvaluationOptions {
-  /** Shell command that scores a model, see `evaluate`. */
+  /** Shell command that scores a model, see {@link Evaluator}. */
   readonly eval: string;
   readonly goal?: 'lower' | 'higher' | undefined;
   /** Seconds that one evaluation may take. */
@@ -39,7 +40,8 @@ export async function evaluateRouters(
   options: EvaluationOptions,
   machine: Pick<MachineOptions, 'memory' | 'threads' | 'io' | 'cache'> = {},
 ): Promise<Evaluation> {
-  const { signal, onStep, goal = 'lower', timeout } = options;
+  const { signal = new AbortController().signal, onStep, goal = 'lower', timeout } = options;
+  const evaluator = new Evaluator({ command: options.eval, timeout, reading: {} });
   const work = resolve(options.work ?? '.');
   const folder = await mkdtemp(join(work, '.merge-routers-')).catch((error: unknown) => {
     throw toMergeError(error, { action: 'create a folder in', file: work, side: 'output' });
@@ -54,11 +56,12 @@ export async function evaluateRouters(
       ['unmerged', newest],
     ];
     const scored: { router: RouterVariant; found: Score; seconds: number }[] = [];
-    for (const [router, path] of models) {
+    for (const [trial, [router, model]] of models.entries()) {
       onStep?.(router === 'unmerged' ? 'evaluating the newest checkpoint' : `evaluating the ${router} router`);
-      const start = performance.now();
-      const found = await evaluate(options.eval, path, { signal, timeout: timeout === undefined ? undefined : timeout * 1000 });
-      scored.push({ router, found, seconds: (performance.now() - start) / 1000 });
+      const place = { out: join(folder, `${router}-results`), log: join(folder, `${router}.log`) };
+      const outcome = await evaluator.evaluate({ model, trial, ...place }, { signal, onRetry: (_, seconds) => onStep?.(waiting(seconds)) });
+      if (outcome.status !== 'complete') throw failed(options.eval, outcome);
+      scored.push({ router, found: outcome.score, seconds: outcome.seconds });
     }
     const [averaged, ...others] = scored;
     return {
@@ -68,25 +71,24 @@ export async function evaluateRouters(
         router,
         score,
         stderr,
-        items: items?.length ?? null,
+        items: items?.reduce((sum, { scores }) => sum + scores.length, 0) ?? null,
         seconds,
       })),
-      differences: others.map(({ router, found }) => ({
-        router: router as ScoreDifference['router'],
-        ...scoreDifference(averaged!.found, found),
-      })),
+      differences: others.map(({ router, found }) => {
+        const { gain, error, paired } = difference(found, averaged!.found, 'maximize');
+        return { router: router as ScoreDifference['router'], mean: gain, error, paired };
+      }),
     };
   } finally {
     if (!options.keep) await rm(folder, { recursive: true, force: true });
   }
 }
 
-/** `b` less `a`, with its standard error: paired where both scored the same number of items, else as of two independent scores. */
-export function scoreDifference(a: Score, b: Score): Omit<ScoreDifference, 'router'> {
-  if (a.items !== null && b.items !== null && a.items.length === b.items.length && a.items.length > 1) {
-    const { mean, standardError } = pairedDifference(a.items, b.items);
-    return { mean, error: standardError, paired: true };
-  }
-  const error = a.stderr === null || b.stderr === null ? null : Math.hypot(a.stderr, b.stderr);
-  return { mean: b.score - a.score, error, paired: false };
+function waiting(seconds: number): string {
+  return `the evaluator asks to be tried again later: waiting ${seconds} s`;
+}
+
+function failed(command: string, { reason, tail }: Exclude<Outcome, { status: 'complete' }>): MergeError {
+  const shown = tail.length === 0 ? 'it printed nothing' : `the end of its output:\n${tail.join('\n')}`;
+  return new MergeError('E_EVALUATOR', `the evaluator failed: ${reason}\n$ ${command}\n${shown}`, { details: { command } });
 }

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { main } from '../../src/cli/main.ts';
 import { heldOutLoss } from '../../src/demo/held-out-loss.ts';
-import { readScore } from '../../src/evaluate/score.ts';
+import { readScore } from '../../src/evaluate/results/read.ts';
 import type { RouterReport } from '../../src/index.ts';
 import { fakeTerminal } from '../support/fake-terminal.ts';
 import { reordered, someLayers, trained, writeMoeRun } from '../support/moe-run.ts';
@@ -92,5 +92,10 @@ it('the evaluator of the demo prints the held-out loss, with the loss of each bl
   expect(code).toBe(0);
   expect(blockLosses).toHaveLength(2);
   const [a, b] = blockLosses as [number, number];
-  expect(readScore(stdout)).toEqual({ score: loss, stderr: expect.closeTo(Math.abs(a - b) / 2, 12), items: blockLosses });
+  const out = temporaryFolder();
+  expect(await readScore({ out, resultFile: join(out, 'result'), stdout, stderr: '', since: 0 }, {})).toMatchObject({
+    score: expect.closeTo(loss, 12),
+    stderr: expect.closeTo(Math.abs(a - b) / 2, 12),
+    items: [{ scores: blockLosses, weight: 1 }],
+  });
 });

@@ -36,7 +36,8 @@ describe('scores of averaged, newest and oldest routers', () => {
     const [folder, ...others] = readdirSync(work);
     expect(others).toEqual([]);
     const made = join(work, folder!);
-    expect(readdirSync(made).sort()).toEqual(['average', 'newest', 'oldest']);
+    const kept = ['average', 'newest', 'oldest', 'unmerged'].flatMap((router) => [`${router}.log`, `${router}-results`]);
+    expect(readdirSync(made).sort()).toEqual([...kept, 'average', 'newest', 'oldest'].sort());
     const merged = join(work, 'merged');
     await average({ inputs: [MOE], select: { last: 3 }, output: merged });
     const plain = await tensors(merged);

@@ -25,7 +25,6 @@ export async function run(context: Context, args: readonly (string | readonly st
   };
   const onProgress = (progress: RoutersProgress) => {
     if (progress.type === 'layer') draw(`layer ${progress.done} of ${progress.total}`);
-    // An evaluator prints on stderr as well: what it belongs to stands above it.
     else if (!quiet) err.write(`${drawn ? '\r\u001b[K' : ''}${progress.text}\n`);
   };
   const report = await interruptible(context.terminal, (signal) => routers(options, { signal, onProgress })).finally(() => {
