@@ -23,8 +23,9 @@ export function requestProblems(data: unknown, pool: number): SpaceProblem[] {
   const issues = spaceSchema.safeParse(data).error?.issues ?? [];
   const problems = issues.flatMap((issue) => issueProblems(issue, data, []));
   const request = (typeof data === 'object' && data !== null ? data : {}) as SpaceRequest;
-  const own: readonly string[] | undefined = ENTRIES[request.space];
-  if (own === undefined || Array.isArray(data)) return problems;
+  // What else is wrong depends on which space it is.
+  if (!Object.hasOwn(ENTRIES, request.space) || Array.isArray(data)) return problems;
+  const own: readonly string[] = ENTRIES[request.space];
   const wrong = issues.flatMap((issue) =>
     issue.code === 'unrecognized_keys' ? issue.keys.map((key) => [...issue.path, key]) : [issue.path],
   );

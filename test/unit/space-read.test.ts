@@ -90,6 +90,7 @@ describe('what is wrong with a space file', () => {
     ['parameters: { window: [1, 2] }', '`space` is missing'],
     ['space:', '`space` is empty'],
     ['space: shedule', 's.yaml:1:8: `space` must be one of pairwise, weights, schedule, not "shedule"; did you mean `schedule`?'],
+    ['space: constructor', '`space` must be one of pairwise, weights, schedule, not "constructor"'],
     ['space: pairwise', '1:8: a pairwise space is between two checkpoints, and there are 10'],
     ['space: pairwise\nalpha: 1', '2:8: `alpha` is 1, so that the newest alone is left', 2],
     ['space: pairwise\nalpha: -1', '`alpha` must be at least 0 and below 1, not -1', 2],
