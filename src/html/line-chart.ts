@@ -4,7 +4,8 @@ import { axisScale, type Scale, ticks } from './scale.ts';
 
 export interface LineChart extends Caption {
   readonly x: Axis;
-  readonly y: Axis;
+  /** `focus`: values that the axis spans; what lies beyond them stands at the edge, so that one value far off does not press all others together. */
+  readonly y: Axis & { readonly focus?: readonly number[] };
   readonly series: readonly Series[];
   /** Values to compare with, dashed across the chart. */
   readonly levels?: readonly Level[];
@@ -60,25 +61,36 @@ export function lineChart(chart: LineChart): Figure {
   const { series, levels = [], absent } = chart;
   const points = series.flatMap((one) => one.points);
   const x = axisScale([...points.map((point) => point.x), ...(absent?.xs ?? [])], chart.x.log === undefined ? {} : { log: chart.x.log });
-  const y = axisScale([...points.flatMap(ends), ...levels.map((level) => level.y)], chart.y.log === undefined ? {} : { log: chart.y.log });
+  const all = [...points.flatMap(ends), ...levels.map((level) => level.y)];
+  const y = axisScale(chart.y.focus ?? all, chart.y.log === undefined ? {} : { log: chart.y.log });
+  const beyond = all.some((value) => isBeyond(value, y));
   const at: Place = (point) => [
     PLOT.left + x.at(point.x) * (PLOT.right - PLOT.left),
-    PLOT.bottom - y.at(point.y) * (PLOT.bottom - PLOT.top),
+    PLOT.bottom - within(y.at(point.y)) * (PLOT.bottom - PLOT.top),
   ];
   const legend = legendRows(chart);
   const height = PLOT.bottom + 54 + LEGEND_ROW * legend.length;
   const names = [...series, ...levels].map(({ label }) => label);
   const label = `${chart.title}: ${chart.y.label} against ${chart.x.label}, ${names.join(', ')}`;
-  const options = html`data-x-log="${x.log ? 1 : 0}" data-y-log="${y.log ? 1 : 0}"`;
+  const range = beyond ? html` data-y-from="${y.from}" data-y-to="${y.to}"` : null;
+  const options = html`data-x-log="${x.log ? 1 : 0}" data-y-log="${y.log ? 1 : 0}"${range}`;
   const drawing = html`<svg width="${WIDTH}" height="${height}" viewBox="0 0 ${WIDTH} ${height}" role="img" aria-label="${label}" ${options}>
 ${axes(chart, x, y)}
 ${series.map((one, i) => drawBand(one, colourOf(one, i), at))}
-${levels.map((level) => drawLevel(level, at))}
-${series.map((one, i) => drawSeries(one, colourOf(one, i), at))}
+${levels.map((level) => (isBeyond(level.y, y) ? null : drawLevel(level, at)))}
+${series.map((one, i) => drawSeries(one, colourOf(one, i), at, y))}
 ${absent === undefined ? null : drawAbsent(absent.xs, at)}
 ${legend}
 </svg>`;
-  return figure('line', chart, drawing, valueTable(chart));
+  const note = [chart.note, beyond ? 'What lies far off stands at the edge, as a triangle or not at all.' : undefined].filter(
+    (text) => text !== undefined,
+  );
+  return figure('line', { title: chart.title, ...(note.length === 0 ? {} : { note: note.join(' ') }) }, drawing, valueTable(chart));
+}
+
+/** A place on the axis, or at its edge. What a logarithmic axis cannot show stays so. */
+function within(place: number): number {
+  return Number.isFinite(place) ? Math.max(0, Math.min(1, place)) : place;
 }
 
 function colourOf({ colour }: Series, index: number): number {
@@ -108,7 +120,7 @@ function axes(chart: LineChart, x: Scale, y: Scale): Markup[] {
   ];
 }
 
-function drawSeries({ points, draw = 'line' }: Series, colour: number, at: Place): Markup {
+function drawSeries({ points, draw = 'line' }: Series, colour: number, at: Place, scale: Scale): Markup {
   let line = '';
   let bars = '';
   let dots = '';
@@ -122,7 +134,9 @@ function drawSeries({ points, draw = 'line' }: Series, colour: number, at: Place
     const [left, top] = [coordinate(x), coordinate(y)];
     line += pen === 'L' && draw === 'steps' ? `H${left}V${top}` : `${pen}${left} ${top}`;
     pen = 'L';
-    if (showsDots({ points, draw })) dots += `<circle cx="${left}" cy="${top}" r="3"/>`;
+    if (showsDots({ points, draw }))
+      dots += isBeyond(point.y, scale) ? arrow(x, point.y > scale.to) : `<circle cx="${left}" cy="${top}" r="3"/>`;
+    if (isBeyond(point.y, scale)) continue;
     if (point.error === undefined || !Number.isFinite(point.error)) continue;
     const [high, low] = [at({ x: point.x, y: point.y + point.error })[1], at({ x: point.x, y: point.y - point.error })[1]];
     // On a logarithmic axis an error may reach below everything that can be drawn.
@@ -135,6 +149,16 @@ function drawSeries({ points, draw = 'line' }: Series, colour: number, at: Place
     dots,
   ];
   return trusted(`<g class="c${colour}">${parts.join('')}</g>\n`);
+}
+
+function isBeyond(y: number, { from, to }: Scale): boolean {
+  return y < from || y > to;
+}
+
+/** At the edge, for what lies beyond it. */
+function arrow(x: number, above: boolean): string {
+  const [edge, down] = above ? [PLOT.top, 1] : [PLOT.bottom, -1];
+  return `<path d="M${coordinate(x)} ${edge}l4 ${7 * down}h-8z"/>`;
 }
 
 function showsDots({ points, draw = 'line' }: Pick<Series, 'points' | 'draw'>): boolean {

@@ -42,6 +42,8 @@ interface DrawnAxis {
 const WIDTH = 760;
 const PLOT = { left: 70, right: 690, top: 44, bottom: 300 };
 const LONGEST_LABEL = 14;
+/** More lines than these are drawn thin, so that bundles can be told apart. */
+const DENSE = 60;
 /** Weaker shades than this would be lost on the page. */
 const FIRST_SHADE = 3;
 
@@ -55,7 +57,8 @@ export function parallelChart(chart: ParallelChart): Figure {
   const label = `${chart.title}: ${lines.length} lines over ${axes.map((axis) => axis.label).join(', ')}`;
   const height = PLOT.bottom + 18;
   const drawing = html`<svg width="${WIDTH}" height="${height}" viewBox="0 0 ${WIDTH} ${height}" role="img" aria-label="${label}">
-${orderOf(chart).map((line) => drawLine(line, axes, x, shadeClass(line, shades, score.strongest), score.label))}
+<g class="${lines.length > DENSE ? 'dense' : ''}">
+${orderOf(chart).map((line) => drawLine(line, axes, x, shadeClass(line, shades, score.strongest), score.label))}</g>
 ${axes.map((axis, a) => drawAxis(axis, x(a), a === axes.length - 1))}
 </svg>`;
   return figure('parallel', chart, drawing, valueTable(chart));

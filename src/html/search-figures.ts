@@ -1,4 +1,4 @@
-import { goalWords, KIND_WORDS, paramsText } from '../cli/text/search-words.ts';
+import { BASELINE_WORDS, goalWords, KIND_WORDS, paramsText } from '../cli/text/search-words.ts';
 import type { Baseline, SearchDocument } from '../search/types.ts';
 import type { Params } from '../space/types.ts';
 import type { Trial, TrialKind } from '../study/types.ts';
@@ -26,6 +26,14 @@ export function scoreLabel({ metric, goal }: Pick<SearchDocument, 'metric' | 'go
   return `${metric ?? 'score'}, ${goalWords(goal)}`;
 }
 
+/** The scores within five times the median distance from the best, and the best: an axis of these shows how the good ones differ. */
+export function scoreFocus(scores: readonly number[], goal: SearchDocument['goal']): number[] {
+  const best = goal === 'maximize' ? Math.max(...scores) : Math.min(...scores);
+  const distances = scores.map((score) => Math.abs(score - best)).sort((a, b) => a - b);
+  const cut = 5 * (distances[Math.floor(distances.length / 2)] ?? 0);
+  return cut === 0 ? [...scores] : scores.filter((score) => Math.abs(score - best) <= cut);
+}
+
 /** Score by trial. Errors are drawn only where they are each trial's own. */
 export function progressChart(document: SearchDocument): Figure {
   const { trials, noise, goal } = document;
@@ -44,13 +52,14 @@ export function progressChart(document: SearchDocument): Figure {
   });
   const chained = document.chain !== null;
   const failed = trials.filter(({ score }) => score === null).map(({ id }) => id);
+  const levels = chained ? [] : levelsOf(document.baselines);
   return lineChart({
     title: 'Score against trial',
     note: chained
       ? 'Of all pairs, which are searched one after the other.'
       : 'The line of the best so far is of observed scores, which noise flatters; the conclusion does not rest on it.',
     x: { label: 'trial' },
-    y: { label: scoreLabel(document) },
+    y: { label: scoreLabel(document), focus: scoreFocus([...scored.map(({ score }) => score), ...levels.map(({ y }) => y)], goal) },
     series: [
       ...(tried!.length === 0
         ? []
@@ -74,7 +83,7 @@ export function progressChart(document: SearchDocument): Figure {
             } as const,
           ]),
     ],
-    levels: chained ? [] : levelsOf(document.baselines),
+    levels,
     ...(failed.length === 0 ? {} : { absent: { label: 'failed or skipped', xs: failed } }),
   });
 }
@@ -94,7 +103,7 @@ export function weightsFigure({ best, baselines, trials, members }: SearchDocume
     else recipes.push({ trial: trials.find((trial) => trial.id === id), label, marked: id === best?.trial });
   };
   if (best !== null) add(best.trial, 'best');
-  for (const { trial, name } of baselines) add(trial, name);
+  for (const { trial, name } of baselines) add(trial, BASELINE_WORDS[name]);
   const columns = recipes.flatMap(({ trial, label, marked }) => (trial === undefined ? [] : weightColumns(trial, label, marked)));
   if (columns.length === 0) return null;
   const rows = new Map(

@@ -1,7 +1,10 @@
 import {
+  BASELINE_WORDS,
+  chosenByText,
+  conclusionGain,
   differenceText,
   endingWords,
-  gainText,
+  gainBasis,
   goalWords,
   KIND_WORDS,
   mergesText,
@@ -66,10 +69,11 @@ function titleOf({ kind, space, members, chain }: SearchDocument): string {
 
 function facts(document: SearchDocument, labels: readonly string[]): [string, Content][] {
   const { conclusion, space, sampler, seed, metric, goal, noiseStd, trials } = document;
+  const gain = conclusionGain(conclusion);
   const source = trials.find(({ id }) => id === document.best?.trial)?.source ?? null;
   const all: ([string, Content] | null)[] = [
     conclusion.probability === null ? null : ['Probability of a gain', probabilityText(conclusion.probability)],
-    conclusion.gain === null ? null : ['Gain', gainFact(document)],
+    gain === null ? null : ['Gain', `${gain} ${gainBasis(conclusion)}`],
     ['Members', labels.length < 2 ? (labels[0] ?? 'none') : `${labels.length}: ${labels[0]} to ${labels.at(-1)}`],
     ['Space', space.parameters.length === 0 ? space.name : `${space.name}: ${space.parameters.map(parameterText).join(', ')}`],
     document.kind === 'soup' ? null : ['Sampler', `${sampler}, seed ${seed}`],
@@ -79,26 +83,21 @@ function facts(document: SearchDocument, labels: readonly string[]): [string, Co
     conclusion.resolution === null ? null : ['Smallest difference that can be judged unpaired', formatNumber(conclusion.resolution, 2)],
     [noiseStd === null ? 'Noise' : 'Noise, a standard deviation', noiseText(document)],
     ['Trials', trialCounts(trials)],
-    ['Merges', mergesText(document)],
+    document.merges === 0 ? null : ['Merges, in the last run', mergesText(document)],
     ['Spent', spentText(document)],
     ['Ended', endingWords(document.ended)],
+    ['State', html`<code>${document.folder}</code>`],
+    document.output === null ? null : ['Best merge', html`<code>${document.output}</code>`],
     ['Inputs', html`<code>${document.inputs.join(' ')}</code>`],
   ];
   return all.filter((fact) => fact !== null);
-}
-
-function gainFact({ conclusion }: SearchDocument): string {
-  const { gain, interval, basis, against } = conclusion;
-  const range = interval === null ? '' : `, 95 % interval ${gainText(interval[0])} to ${gainText(interval[1])}`;
-  const source = basis === 'validation' ? ', on the second set' : basis === 'posterior' ? ", by the model's means" : '';
-  return `${gainText(gain!)}${against === null ? '' : ` over ${against === 'single' ? 'the best single checkpoint' : against === 'uniform' ? 'the uniform mean' : 'the newest'}`}${range}${source}`;
 }
 
 function section(title: string, figures: readonly Figure[]): Section | null {
   return figures.length === 0 ? null : { title, parts: figures };
 }
 
-function comparisonSection({ best, baselines, trials }: SearchDocument): Section {
+function comparisonSection({ best, baselines, trials, chain }: SearchDocument): Section {
   const chosen = trials.find(({ id }) => id === best?.trial);
   const columns: Column[] = [
     { label: 'Recipe' },
@@ -122,7 +121,8 @@ function comparisonSection({ best, baselines, trials }: SearchDocument): Section
     rows.unshift([name, html`<b>${scoreText(best.score, best.stderr)}</b>`, model, '', '', best.trial]);
   }
   const note = html`<p>Differences are of observed scores, positive where the best recipe is better. A recipe that was chosen for its score looks better than it is: what can be claimed is said at the top.</p>`;
-  return { title: 'The best recipe and its baselines', parts: [table(columns, rows), note] };
+  const title = chain === null ? 'The best recipe and its baselines' : 'The newest pair: its best recipe and baselines';
+  return { title, parts: [table(columns, rows), note] };
 }
 
 function validationSection({ validation, trials, best, baselines }: SearchDocument): Section | null {
@@ -131,7 +131,7 @@ function validationSection({ validation, trials, best, baselines }: SearchDocume
     const before = trials.find(({ id }) => id === trial);
     const names = [
       ...(best?.trial === trial ? [badge('neutral', 'best')] : []),
-      ...baselines.filter((baseline) => baseline.trial === trial).map(({ name }) => badge('neutral', name)),
+      ...baselines.filter((baseline) => baseline.trial === trial).map(({ name }) => badge('neutral', BASELINE_WORDS[name])),
     ];
     return [
       html`${before === undefined ? `trial ${trial}` : trialName(before)} ${names}`,
@@ -180,7 +180,7 @@ function chainSection(document: SearchDocument, labels: readonly string[]): Sect
     paramText(firstNumber(best?.params ?? null) ?? undefined),
     scoreText(best?.score ?? null, best?.stderr ?? null),
     scoreText(single, singleStderr),
-    conclusion.gain === null ? '–' : gainText(conclusion.gain),
+    conclusionGain(conclusion) ?? '–',
     conclusion.probability === null ? '–' : probabilityText(conclusion.probability),
     conclusion.gainClaimed ? badge('good', 'yes') : badge('neutral', 'no'),
   ]);
@@ -200,6 +200,6 @@ function chainSection(document: SearchDocument, labels: readonly string[]): Sect
 function choiceParts({ trials, kind }: SearchDocument): Markup[] {
   const chosen = trials.flatMap(({ by, repeatOf }) => (by === null || repeatOf !== null ? [] : by));
   if (chosen.length === 0 || kind === 'soup') return [];
-  const counts = [...groupBy(chosen, (by) => by)].map(([by, of]) => `${by} ${of.length}`);
+  const counts = [...groupBy(chosen, (by) => by)].map(([by, of]) => `${chosenByText(by)} ${of.length}`);
   return [html`<p>Chosen by: ${counts.join(', ')}.</p>`];
 }

@@ -1,5 +1,5 @@
 import { formatCount, formatSeconds } from '../cli/format.ts';
-import { KIND_WORDS, membersText, paramText, scoreText } from '../cli/text/search-words.ts';
+import { chosenByText, KIND_WORDS, membersText, paramText, plainNumber, scoreText } from '../cli/text/search-words.ts';
 import type { SearchDocument } from '../search/types.ts';
 import type { Trial } from '../study/types.ts';
 import { type Column, formatNumber, table } from './figure.ts';
@@ -15,7 +15,7 @@ const STATUS: Record<Trial['status'], Tone> = { complete: 'neutral', failed: 'ba
 export function trialTable({ trials, space, best, members }: SearchDocument, labels: ReadonlyMap<string, string>): Markup {
   const any = (has: (trial: Trial) => boolean): boolean => trials.some(has);
   const [stderr, repeats, cost] = [any((t) => t.stderr !== null), any((t) => t.repeatOf !== null), any((t) => t.cost !== null)];
-  const [reasons, by] = [any((t) => t.reason !== null), any((t) => t.by !== null)];
+  const by = any((t) => t.by !== null);
   const number = (label: string): Column => ({ label, kind: 'number' });
   const columns: Column[] = [
     number('Trial'),
@@ -25,11 +25,10 @@ export function trialTable({ trials, space, best, members }: SearchDocument, lab
     number('Score'),
     ...(stderr ? [number('Standard error')] : []),
     { label: 'Status' },
-    ...(reasons ? [{ label: 'Reason' }] : []),
     ...(by ? [{ label: 'Chosen by' }] : []),
     ...(repeats ? [number('Repeat of')] : []),
-    number('Evaluated in'),
-    number('Merged in'),
+    number('Evaluation'),
+    number('Merge'),
     ...(cost ? [number('Cost')] : []),
   ];
   const rows = trials.map((trial) => [
@@ -39,9 +38,8 @@ export function trialTable({ trials, space, best, members }: SearchDocument, lab
     membersText(trial, labels, members.length),
     scoreText(trial.score, null),
     ...(stderr ? [formatNumber(trial.stderr, 3)] : []),
-    badge(STATUS[trial.status], trial.status),
-    ...(reasons ? [trial.reason] : []),
-    ...(by ? [trial.by] : []),
+    html`${badge(STATUS[trial.status], trial.status)} ${trial.reason}`,
+    ...(by ? [chosenByText(trial.by)] : []),
     ...(repeats ? [trial.repeatOf ?? ''] : []),
     formatSeconds(trial.seconds),
     trial.mergeSeconds === 0 ? '–' : formatSeconds(trial.mergeSeconds),
@@ -69,7 +67,7 @@ export function memberTable({ members, best }: SearchDocument, labels: readonly 
   const rows = members.map(({ path, tokens }, i) => [
     labels[i],
     tokens === null ? '–' : formatCount(tokens),
-    ...(best === null ? [] : [formatNumber(weights.get(path) ?? 0, 6)]),
+    ...(best === null ? [] : [plainNumber(weights.get(path) ?? 0, 6)]),
     path,
   ]);
   const columns: Column[] = [

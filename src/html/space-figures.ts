@@ -6,7 +6,7 @@ import { type Figure, formatNumber } from './figure.ts';
 import { heatMap } from './heat-map.ts';
 import { lineChart, type Point } from './line-chart.ts';
 import { type ParallelAxis, parallelChart } from './parallel-chart.ts';
-import { levelsOf, type Scored, SERIES_COLOURS, scoredTrials, scoreLabel } from './search-figures.ts';
+import { levelsOf, type Scored, SERIES_COLOURS, scoredTrials, scoreFocus, scoreLabel } from './search-figures.ts';
 
 /** Whole numbers up to as many as these are written at the axis one by one. */
 const MOST_LEVELS = 12;
@@ -35,6 +35,7 @@ function curveChart(document: SearchDocument, parameter: string, points: CurvePo
     meansByValue(inside, parameter, document.noise, (x) => (x === bestValue) === wanted),
   );
   const failed = document.trials.filter(({ score }) => score === null).flatMap(({ params }) => numberOf(params?.[parameter]) ?? []);
+  const levels = levelsOf(document.baselines);
   const log = document.space.parameters.find(({ name }) => name === parameter)?.log;
   return lineChart({
     title: curve.length === 0 ? `Score by ${parameter}` : `What the model makes of ${parameter}`,
@@ -43,7 +44,13 @@ function curveChart(document: SearchDocument, parameter: string, points: CurvePo
         ? 'Repeats of a recipe as their mean.'
         : 'Mean of the Gaussian process and a 95 % band for the score without noise. Repeats of a recipe as their mean.',
     x: { label: parameter, ...(log === undefined ? {} : { log }) },
-    y: { label: scoreLabel(document) },
+    y: {
+      label: scoreLabel(document),
+      focus: scoreFocus(
+        [...inside.map(({ score }) => score), ...points.map(({ mean }) => mean), ...levels.map(({ y }) => y)],
+        document.goal,
+      ),
+    },
     series: [
       ...(curve.length === 0 ? [] : [{ label: 'model', points: curve, draw: 'curve', colour: SERIES_COLOURS.model } as const]),
       ...(rest!.length === 0 ? [] : [{ label: 'trials', points: rest!, draw: 'points', colour: SERIES_COLOURS.others } as const]),
@@ -51,7 +58,7 @@ function curveChart(document: SearchDocument, parameter: string, points: CurvePo
         ? []
         : [{ label: `best (trial ${best})`, points: chosen!, draw: 'points', colour: SERIES_COLOURS.best } as const]),
     ],
-    levels: levelsOf(document.baselines),
+    levels,
     ...(failed.length === 0 ? {} : { absent: { label: 'failed or skipped', xs: failed } }),
   });
 }

@@ -32,27 +32,67 @@ function wave(key: number): number {
 /** A document as `merge search` and `merge soup` make it, of losses of a small model; names as hostile as asked for. */
 export function sampleSearch(kind: SampleKind, { trials = 12, members = 6, name = 'runs/dense/checkpoint' } = {}): SearchDocument {
   const parameters = PARAMETERS[kind];
-  const pool = Array.from({ length: members }, (_, i) => ({ path: `${name}-${6000 - 200 * (members - 1 - i)}`, step: 6000 - 200 * (members - 1 - i), tokens: 1_000_000 * (i + 1) }));
+  const pool = Array.from({ length: members }, (_, i) => ({
+    path: `${name}-${6000 - 200 * (members - 1 - i)}`,
+    step: 6000 - 200 * (members - 1 - i),
+    tokens: 1_000_000 * (i + 1),
+  }));
   const count = kind === 'one' ? 1 : trials;
   const all = Array.from({ length: count }, (_, id) => sampleTrial(kind, id, parameters, pool, name));
   const scored = all.filter(({ score }) => score !== null);
   const best = scored.length === 0 ? null : scored.reduce((least, trial) => (trial.score! < least.score! ? trial : least));
   const claimed = best !== null && scored.length > 3;
-  const bestOf = best === null ? null : { trial: best.id, params: best.params, weights: best.weights, score: best.score!, stderr: best.stderr, posterior: { mean: best.score! + 0.0004, std: 0.0006 } };
+  const bestOf =
+    best === null
+      ? null
+      : {
+          trial: best.id,
+          params: best.params,
+          weights: best.weights,
+          score: best.score!,
+          stderr: best.stderr,
+          posterior: { mean: best.score! + 0.0004, std: 0.0006 },
+        };
   const baselines = (['newest', 'uniform', 'sma'] as const).flatMap((which, id) => sampleBaseline(which, id, all, best, members));
   return {
     ...{ schema: 'ckpt-merge/search', version: 1, kind: kind === 'soup' ? 'soup' : 'search' },
     inputs: [name.slice(0, -'/checkpoint'.length) || name],
     members: pool,
-    space: { name: kind === 'chain' ? 'pairwise-chain' : kind === 'soup' || kind === 'weights' ? kind : parameters.length > 1 ? 'schedule' : 'pairwise', parameters },
-    ...{ sampler: 'gp', seed: 1, evaluator: `node demo/evaluate.js {model} --part '${name}'`, metric: null, goal: 'minimize', noise: 'shared' },
+    space: {
+      name:
+        kind === 'chain'
+          ? 'pairwise-chain'
+          : kind === 'soup' || kind === 'weights'
+            ? kind
+            : parameters.length > 1
+              ? 'schedule'
+              : 'pairwise',
+      parameters,
+    },
+    ...{
+      sampler: 'gp',
+      seed: 1,
+      evaluator: `node demo/evaluate.js {model} --part '${name}'`,
+      metric: null,
+      goal: 'minimize',
+      noise: 'shared',
+    },
     noiseStd: kind === 'failed' || kind === 'one' ? null : { value: 0.0006, from: 'model' },
     best: bestOf,
     baselines,
     trials: all,
     posterior: best === null || kind === 'one' ? null : samplePosterior(kind),
     chain: kind === 'chain' ? Array.from({ length: members - 1 }, (_, pair) => samplePair(pair, all)) : null,
-    onBounds: kind === 'plane' ? [{ parameter: 'window', side: 'high', text: 'The best window, 6, is all members: with more checkpoints a longer one could be tried.' }] : [],
+    onBounds:
+      kind === 'plane'
+        ? [
+            {
+              parameter: 'window',
+              side: 'high',
+              text: 'The best window, 6, is all members: with more checkpoints a longer one could be tried.',
+            },
+          ]
+        : [],
     validation:
       kind === 'schedule'
         ? {
@@ -66,8 +106,14 @@ export function sampleSearch(kind: SampleKind, { trials = 12, members = 6, name 
       ...conclusionOf(claimed, best !== null),
       basis: kind === 'schedule' ? 'validation' : best === null ? null : 'posterior',
     },
+    ...{ folder: `${name}.search`, output: kind === 'one' ? null : 'best' },
     ended: kind === 'failed' ? 'patience' : 'trials',
-    ...{ merges: count, reads: Math.ceil(count / 3), seconds: { merging: 3.1 * count, evaluating: 41.7 * count }, cost: kind === 'schedule' ? 1.25 : null },
+    ...{
+      merges: count,
+      reads: Math.ceil(count / 3),
+      seconds: { merging: 3.1 * count, evaluating: 41.7 * count },
+      cost: kind === 'schedule' ? 1.25 : null,
+    },
     warnings: kind === 'failed' ? [{ code: 'W_SPACE' as never, message: `${name}: three evaluations failed` }] : [],
   };
 }
@@ -77,25 +123,51 @@ function conclusionOf(gainClaimed: boolean, any: boolean): Conclusion {
   if (!any) return { ...nothing, text: 'No recipe has a score: every evaluation failed.' };
   if (!gainClaimed) return { ...nothing, text: 'There are too few scores for a conclusion.' };
   return {
-    ...{ gainClaimed, probability: 0.9987, gain: 0.0087, interval: [0.0061, 0.0112], basis: 'posterior', against: 'uniform', resolution: 0.0331 },
+    ...{
+      gainClaimed,
+      probability: 0.9987,
+      gain: 0.0087,
+      interval: [0.0061, 0.0112],
+      basis: 'posterior',
+      against: 'uniform',
+      resolution: 0.0331,
+    },
     text: 'The best recipe is better than the uniform mean by 0.0087 (95 % interval 0.0061 to 0.0112).',
   };
 }
 
-function sampleTrial(kind: SampleKind, id: number, parameters: readonly SpaceParameter[], pool: SearchDocument['members'], name: string): Trial {
-  const kinds: readonly TrialKind[] = kind === 'soup' ? ['newest', 'uniform', 'single', 'single', 'single', 'single'] : ['newest', 'uniform', 'sma'];
+function sampleTrial(
+  kind: SampleKind,
+  id: number,
+  parameters: readonly SpaceParameter[],
+  pool: SearchDocument['members'],
+  name: string,
+): Trial {
+  const kinds: readonly TrialKind[] =
+    kind === 'soup' ? ['newest', 'uniform', 'single', 'single', 'single', 'single'] : ['newest', 'uniform', 'sma'];
   const what = kinds[id] ?? (kind === 'soup' ? 'soup' : 'trial');
   const params = what === 'trial' || (parameters.length === 1 && id < 2) ? sampleParams(parameters, id) : null;
   const failed = kind === 'failed' || id === 5;
   const skipped = id === 7 && kind !== 'failed';
   const window = what === 'newest' ? 1 : what === 'single' ? 1 : 1 + (id % pool.length);
-  const takes = kind === 'pairwise' ? pool.slice(-2) : what === 'single' ? [pool[id % pool.length]!] : what === 'newest' ? pool.slice(-1) : pool.slice(-window);
+  const takes =
+    kind === 'pairwise'
+      ? pool.slice(-2)
+      : what === 'single'
+        ? [pool[id % pool.length]!]
+        : what === 'newest'
+          ? pool.slice(-1)
+          : pool.slice(-window);
   const lambda = Number(params?.lambda ?? Number.NaN);
   const even = 1 / takes.length;
   const score = 1.18 + (what === 'newest' || what === 'single' ? 0.08 : 0) + 0.02 * distance(params) + 0.001 * wave(id + 500);
   return {
     ...{ id, kind: what, params, recipe: `${id}`.repeat(8) },
-    weights: takes.map(({ path, step }, i) => ({ path, step, weight: kind === 'pairwise' && takes.length === 2 ? (i === 1 ? lambda || 0.5 : 1 - (lambda || 0.5)) : even })),
+    weights: takes.map(({ path, step }, i) => ({
+      path,
+      step,
+      weight: kind === 'pairwise' && takes.length === 2 ? (i === 1 ? lambda || 0.5 : 1 - (lambda || 0.5)) : even,
+    })),
     parts: kind === 'weights' && id === 9 ? [{ role: 'router', weights: takes.map((_, i) => (i === 0 ? 1 : 0)) }] : [],
     status: failed ? 'failed' : skipped ? 'skipped' : 'complete',
     score: failed || skipped ? null : score,
@@ -106,14 +178,20 @@ function sampleTrial(kind: SampleKind, id: number, parameters: readonly SpacePar
     by: what === 'trial' ? (['initial', 'ei', 'pi', 'ucb', 'ei'][id % 5] ?? null) : null,
     proposals: null,
     repeatOf: id === 10 && kind === 'pairwise' ? 3 : null,
-    ...{ seconds: 41.7, mergeSeconds: id === 10 ? 0 : 3.1, cost: kind === 'schedule' ? 0.05 : null, time: `2026-11-21T10:${String(id % 60).padStart(2, '0')}:00.000Z` },
+    ...{
+      seconds: 41.7,
+      mergeSeconds: id === 10 ? 0 : 3.1,
+      cost: kind === 'schedule' ? 0.05 : null,
+      time: `2026-11-21T10:${String(id % 60).padStart(2, '0')}:00.000Z`,
+    },
   };
 }
 
 function sampleParams(parameters: readonly SpaceParameter[], id: number): Params {
   return Object.fromEntries(
     parameters.map(({ name, kind, low = 0, high = 1, log, values }, axis) => {
-      const u = parameters.length === 1 ? [1, 0, 0.5, 0.25, 0.75, 0.6, 0.55, 0.45, 0.4, 0.52, 0.25, 0.48][id % 12]! : wave(id * 31 + axis * 7);
+      const u =
+        parameters.length === 1 ? [1, 0, 0.5, 0.25, 0.75, 0.6, 0.55, 0.45, 0.4, 0.52, 0.25, 0.48][id % 12]! : wave(id * 31 + axis * 7);
       if (values !== undefined) return [name, values[Math.floor(u * values.length)]!];
       if (kind === 'integer') return [name, low + Math.floor(u * (high - low + 1))];
       return [name, log ? low * (high / low) ** u : low + u * (high - low)];
@@ -133,9 +211,23 @@ function distance(params: Params | null): number {
 function sampleBaseline(name: Baseline['name'], trial: number, all: readonly Trial[], best: Trial | null, members: number): Baseline[] {
   const found = all[trial];
   if (found === undefined) return [];
-  const label = { newest: 'newest (step 6,000)', uniform: `mean of all ${members}`, sma: 'SMA over the last 10', 'best single': 'best single checkpoint' }[name];
+  const label = {
+    newest: 'newest (step 6,000)',
+    uniform: `mean of all ${members}`,
+    sma: 'SMA over the last 10',
+    'best single': 'best single checkpoint',
+  }[name];
   const gain = found.score === null || best === null || best.id === trial ? null : found.score - best.score!;
-  return [{ name, label, trial, score: found.score, stderr: found.stderr, difference: gain === null ? null : { gain, error: 0.0009, paired: true } }];
+  return [
+    {
+      name,
+      label,
+      trial,
+      score: found.score,
+      stderr: found.stderr,
+      difference: gain === null ? null : { gain, error: 0.0009, paired: true },
+    },
+  ];
 }
 
 function samplePosterior(kind: SampleKind): PosteriorDrawing | null {
@@ -152,7 +244,15 @@ function samplePosterior(kind: SampleKind): PosteriorDrawing | null {
   const xValues = [2, 3, 4, 5, 6];
   const yValues = Array.from({ length: 25 }, (_, i) => 0.05 * 10 ** (i / 24));
   const mean = yValues.map((alpha) => xValues.map((window) => 1.18 + 0.02 * distance({ window, alpha })));
-  return { kind: 'map', x: 'window', y: 'alpha', xValues, yValues, mean, std: yValues.map((_, r) => xValues.map((_, c) => 0.0005 + 0.003 * wave(r * 5 + c))) };
+  return {
+    kind: 'map',
+    x: 'window',
+    y: 'alpha',
+    xValues,
+    yValues,
+    mean,
+    std: yValues.map((_, r) => xValues.map((_, c) => 0.0005 + 0.003 * wave(r * 5 + c))),
+  };
 }
 
 function samplePair(pair: number, all: readonly Trial[]): ChainPair {

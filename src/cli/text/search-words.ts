@@ -1,4 +1,5 @@
-import { formatEstimate, formatNumber } from '../../html/figure.ts';
+import type { Conclusion } from '../../conclusion/types.ts';
+import { formatEstimate, formatNumber, formatTick } from '../../html/figure.ts';
 import type { Baseline, Ending, SearchDocument } from '../../search/types.ts';
 import type { Params, SpaceParameter } from '../../space/types.ts';
 import type { Goal, Trial, TrialKind } from '../../study/types.ts';
@@ -15,6 +16,21 @@ export const KIND_WORDS: Record<TrialKind, string> = {
   soup: 'soup',
   window: 'window',
 };
+
+export const BASELINE_WORDS: Record<Baseline['name'], string> = {
+  newest: 'newest',
+  uniform: 'uniform mean',
+  sma: 'SMA',
+  'best single': 'best single',
+};
+
+/** Names of acquisition functions as papers write them. */
+const CHOSEN_BY: Readonly<Record<string, string>> = { ei: 'EI', pi: 'PI', ucb: 'UCB', logei: 'logEI' };
+
+/** What chose a trial. */
+export function chosenByText(by: string | null): string {
+  return by === null ? '' : ((Object.hasOwn(CHOSEN_BY, by) ? CHOSEN_BY[by] : undefined) ?? by);
+}
 
 const ENDINGS: Record<Ending, string> = {
   trials: 'all trials that were asked for are done',
@@ -45,6 +61,25 @@ export function gainText(gain: number, error: number | null = null): string {
   return gain > 0 ? `+${text}` : text;
 }
 
+/** The headline gain with its 95 % interval, to the second digit of what the interval leaves open: `+0.0087 (95 % interval +0.0061 to +0.0112)`. */
+export function conclusionGain({ gain, interval }: Conclusion): string | null {
+  if (gain === null) return null;
+  if (interval === null) return gainText(gain);
+  const error = (interval[1] - interval[0]) / (2 * 1.96);
+  const decimals = error > 0 ? Math.max(0, Math.min(12, 1 - Math.floor(Math.log10(error)))) : 6;
+  const [middle, low, high] = [gain, ...interval].map((value) => `${value > 0 ? '+' : ''}${value.toFixed(decimals)}`);
+  return `${middle} (95 % interval ${low} to ${high})`;
+}
+
+const AGAINST = { newest: 'the newest', uniform: 'the uniform mean', single: 'the best single checkpoint' } as const;
+
+/** `over the uniform mean, on the second set`: what the headline gain is over and rests on. */
+export function gainBasis({ against, basis }: Conclusion): string {
+  const over = against === null ? '' : `over ${AGAINST[against]}`;
+  const source = basis === 'validation' ? 'on the second set' : basis === 'posterior' ? "by the model's means" : '';
+  return [over, source].filter((text) => text !== '').join(', ');
+}
+
 /** `window 6, method ema, alpha 0.2`; what is outside the space has no parameters. */
 export function paramsText(params: Params | null): string {
   if (params === null) return '';
@@ -54,7 +89,12 @@ export function paramsText(params: Params | null): string {
 }
 
 export function paramText(value: number | string | undefined): string {
-  return typeof value === 'number' ? formatNumber(value, 4) : (value ?? '–');
+  return typeof value === 'number' ? plainNumber(value, 4) : (value ?? '–');
+}
+
+/** At most `digits` significant digits, and no zeros behind them. */
+export function plainNumber(value: number, digits: number): string {
+  return formatTick(Number(value.toPrecision(digits)));
 }
 
 /** `window 2 to 10, alpha 0.05 to 0.5 (log), method sma | ema`. */
@@ -64,11 +104,11 @@ export function parameterText({ name, low, high, log, values }: SpaceParameter):
   return `${name} ${paramText(low)} to ${paramText(high)}${log ? ' (log)' : ''}`;
 }
 
-/** Who takes part: `step 6,000` of one, `5 of 6, step 5,200 to step 6,000` of several. */
+/** Who takes part: `step 6,000` of one, `5 of 6 from step 5,200` of several. */
 export function membersText({ weights }: Pick<Trial, 'weights'>, labels: ReadonlyMap<string, string>, pool: number): string {
   const names = weights.filter(({ weight }) => weight !== 0).map(({ path }) => labels.get(path) ?? path);
   if (names.length < 2) return names[0] ?? '–';
-  return `${names.length} of ${pool}, ${names[0]} to ${names.at(-1)}`;
+  return `${names.length} of ${pool} from ${names[0]}`;
 }
 
 /** `25: 22 scored, 2 failed, 1 skipped`. */
@@ -84,14 +124,14 @@ export function trialCounts(trials: readonly Trial[]): string {
   return `${trials.length}: ${parts.join(', ')}`;
 }
 
-/** `15 merges in 4 reads of the inputs`. */
+/** What the last run of the program merged: `15 merges in 4 reads of the inputs`. */
 export function mergesText({ merges, reads }: Pick<SearchDocument, 'merges' | 'reads'>): string {
   return `${plural(merges, 'merge')} in ${plural(reads, 'read')} of the inputs`;
 }
 
 /** `12 min evaluating, 30 s merging`, and what was reported of cost. */
 export function spentText({ seconds, cost }: Pick<SearchDocument, 'seconds' | 'cost'>): string {
-  const money = cost === null ? '' : `, cost ${formatNumber(cost, 6)}`;
+  const money = cost === null ? '' : `, cost ${plainNumber(cost, 6)}`;
   return `${formatSeconds(seconds.evaluating)} evaluating, ${formatSeconds(seconds.merging)} merging${money}`;
 }
 
@@ -103,7 +143,7 @@ export function noiseText({ noise, noiseStd }: Pick<SearchDocument, 'noise' | 'n
       : "the evaluator's errors are of each trial by itself";
   if (noiseStd === null) return `not known from one evaluation to the next; ${meaning}`;
   const source = noiseStd.from === 'repeats' ? 'by repeats' : "by the model's fit";
-  return `${formatNumber(noiseStd.value, 2)} from one evaluation to the next, ${source}; ${meaning}`;
+  return `${plainNumber(noiseStd.value, 2)} from one evaluation to the next, ${source}; ${meaning}`;
 }
 
 /** `97 %`; never certain. */

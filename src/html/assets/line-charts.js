@@ -69,10 +69,13 @@
         {
           width: holder.clientWidth,
           height: 330,
-          scales: { x: { time: false, distr: xLog ? 3 : 1 }, y: yLog ? { distr: 3 } : { range: withErrors } },
+          scales: {
+            x: xLog ? { time: false, distr: 3 } : { time: false, range: withRoom },
+            y: yLog ? { distr: 3 } : { range: withErrors },
+          },
           axes: [
-            { ...axis, label: axisLabels[1] ?? '', ...(whole ? { incrs: WHOLE_STEPS } : {}) },
-            { ...axis, label: axisLabels[0] ?? '', size: 64 },
+            { ...axis, label: axisLabels[1] ?? '', ...(whole ? { incrs: WHOLE_STEPS } : {}), ...(xLog ? {} : { values: tickTexts }) },
+            { ...axis, label: axisLabels[0] ?? '', size: 64, ...(yLog ? {} : { values: tickTexts }) },
           ],
           series: [
             {
@@ -83,13 +86,39 @@
             ...across,
           ],
           legend: { markers: { fill: (_plot, s) => [...series, ...across][s - 1]?.stroke ?? 'transparent' } },
-          hooks: { drawAxes: [bands, levelLines], draw: [errorBars, crosses] },
+          hooks: { drawAxes: [bands, levelLines], draw: [errorBars, crosses, arrows] },
         },
         /** @type {any} */ (data),
         holder,
       );
       plot.root.setAttribute('role', 'img');
       plot.root.setAttribute('aria-label', svg.getAttribute('aria-label') ?? '');
+    };
+
+    /**
+     * All digits of ticks that are so far apart; uPlot itself stops at three decimals.
+     * @param {import('uplot')} _chart
+     * @param {number[]} ticks
+     * @param {number} _axis
+     * @param {number} _space
+     * @param {number} apart
+     */
+    const tickTexts = (_chart, ticks, _axis, _space, apart) => {
+      const digits = Number(apart.toPrecision(6)).toFixed(12).replace(/0+$/, '').split('.')[1]?.length ?? 0;
+      return ticks.map((tick) => tick.toLocaleString('en', { minimumFractionDigits: digits, maximumFractionDigits: digits }));
+    };
+
+    /**
+     * Of the x axis seen whole: points at its ends are seen whole, too.
+     * @param {import('uplot')} _chart
+     * @param {number} min
+     * @param {number} max
+     * @returns {[number, number]}
+     */
+    const withRoom = (_chart, min, max) => {
+      if (min > Number(data[0]?.[0]) || max < Number(data[0]?.at(-1))) return [min, max];
+      const room = min === max ? 1 : (max - min) / 60;
+      return [min - room, max + room];
     };
 
     const pathsOf = (/** @type {string | undefined} */ kind) => {
@@ -107,6 +136,10 @@
      */
     const withErrors = (chart, low, high) => {
       const { min = -Infinity, max = Infinity } = chart.scales.x ?? {};
+      // Seen whole, a chart may span less than its values.
+      const { yFrom, yTo } = svg.dataset;
+      const zoomed = (min ?? -Infinity) > Number(data[0]?.[0]) || (max ?? Infinity) < Number(data[0]?.at(-1));
+      if (yFrom !== undefined && yTo !== undefined && !zoomed) return [Number(yFrom), Number(yTo)];
       for (const [i, row] of rows.entries()) {
         const x = data[0]?.[i];
         if (x == null || x < (min ?? -Infinity) || x > (max ?? Infinity)) continue;
@@ -217,6 +250,32 @@
           ctx.lineTo(left + arm, foot - arm);
         });
         ctx.stroke();
+      });
+
+    /**
+     * At the edge, for points beyond it.
+     * @param {import('uplot')} chart
+     */
+    const arrows = (chart) =>
+      inside(chart, (ctx) => {
+        const { min, max } = chart.scales.y ?? {};
+        if (min == null || max == null) return;
+        const size = 4 * devicePixelRatio;
+        for (const [s, head] of heads.entries()) {
+          if (head.dataset.dots !== '1' || chart.series[s]?.show === false) continue;
+          ctx.fillStyle = paletteColour(head);
+          ctx.beginPath();
+          rows.forEach((_, i) => {
+            const [x, y] = [data[0]?.[i], data[s]?.[i]];
+            if (x == null || y == null || (y >= min && y <= max)) return;
+            const left = chart.valToPos(x, 'x', true);
+            const [edge, down] = y > max ? [chart.bbox.top, 1] : [chart.bbox.top + chart.bbox.height, -1];
+            ctx.moveTo(left, edge);
+            ctx.lineTo(left + size, edge + 1.75 * size * down);
+            ctx.lineTo(left - size, edge + 1.75 * size * down);
+          });
+          ctx.fill();
+        }
       });
 
     draw();

@@ -1,0 +1,28 @@
+import type { ForecastDocument, ForecastPoint } from '../../forecast/types.ts';
+import { formatCount } from '../format.ts';
+import { plainNumber, scoreText } from './search-words.ts';
+
+/** The last window, in a sentence: what merging gives there beside the checkpoint alone. */
+export function forecastHeadline({ points, goal }: ForecastDocument): string {
+  const last = points.findLast(({ single, merged }) => single !== null && merged !== null);
+  if (last === undefined) return 'No window has both a merged score and one of its newest checkpoint alone.';
+  const gain = (goal === 'maximize' ? 1 : -1) * (last.merged! - last.single!);
+  const where = last.step === null ? last.path : `step ${formatCount(last.step)}`;
+  const verdict = gain === 0 ? 'as much as' : `${plainNumber(Math.abs(gain), 3)} ${gain > 0 ? 'better' : 'worse'} than`;
+  return `Up to ${where} the merge scores ${scoreText(last.merged, last.mergedStderr)}, ${verdict} the checkpoint alone (${scoreText(last.single, last.singleStderr)}).`;
+}
+
+/** `0.62 ± 0.08 of a real decay, from 3 branches`. */
+export function recoveredText({ recovered, branches }: ForecastDocument): string {
+  if (recovered === null) return 'not calibrated';
+  const spread = recovered.spread === null ? '' : ` ± ${plainNumber(recovered.spread, 2)}`;
+  const count = branches.length === 1 ? 'one branch' : `${branches.length} branches`;
+  return `${plainNumber(recovered.mean, 3)}${spread} of a real decay, from ${count}`;
+}
+
+/** With its band, where there is more than one branch. */
+export function decayedText({ decayed }: Pick<ForecastPoint, 'decayed'>): string {
+  if (decayed === null) return '–';
+  const { score, low, high } = decayed;
+  return low < high ? `${plainNumber(score, 6)} (${plainNumber(low, 5)} to ${plainNumber(high, 5)})` : plainNumber(score, 6);
+}
