@@ -21,6 +21,8 @@ const COMMANDS: Readonly<Record<CommandName, () => Promise<unknown>>> = {
   inspect: () => import('./commands/inspect.ts'),
   diff: () => import('./commands/diff.ts'),
   routers: () => import('./commands/routers.ts'),
+  search: () => import('./commands/search.ts'),
+  report: () => import('./commands/report.ts'),
   verify: () => import('./commands/verify.ts'),
   bench: () => import('./commands/bench.ts'),
   doctor: () => import('./commands/doctor.ts'),

@@ -14,6 +14,7 @@ import {
   parseWholeNumber,
 } from './run-options.ts';
 import { addScheduleOptions } from './schedule-options.ts';
+import { addEvaluationOptions, addSearchOptions, addStudyOptions } from './search-options.ts';
 import type { Colors } from './terminal.ts';
 import { parseBytes, parseChoice, parseFraction, parseLayers, parsePath, parsePositiveInteger, parseWeights } from './values.ts';
 import { addWatchOptions } from './watch-options.ts';
@@ -31,6 +32,8 @@ export type CommandName =
   | 'inspect'
   | 'diff'
   | 'routers'
+  | 'search'
+  | 'report'
   | 'verify'
   | 'bench'
   | 'doctor'
@@ -105,6 +108,18 @@ export function buildProgram(version: string, name: string, dispatch: Dispatch):
   );
 
   addRouters(add('routers', 'whether averaging the routers of a mixture-of-experts run is safe, by evidence', [inputs()]));
+
+  addSearch(
+    add('search', 'choose the weights of a merge by the scores that your evaluator gives: Bayesian optimisation', [
+      new Argument('<input...>', 'a run folder, or its checkpoints'),
+    ]),
+  );
+  add('report', 'make the page of a search again from its trials', [new Argument('<trials>', 'trials.jsonl of a search, or its folder')])
+    .addOption(valueOption('-o, --out <path>', 'write the page here (default: report.html beside the trials)', parsePath))
+    .addOption(flag('-f, --force', 'replace an existing page'))
+    .addOption(json())
+    .addOption(flag('-q, --quiet', 'print only the path of the page'))
+    .addOption(debug());
 
   add('verify', 'check a merge: checksums, structure, recomputation from its inputs', [
     new Argument('<checkpoint>', 'folder or file that average wrote'),
@@ -272,6 +287,36 @@ function addRouters(command: Command): Command {
     .addOption(threads())
     .addOption(valueOption('--memory <size>', 'bound of buffers of the merges (default: 256MiB)', parseBytes));
   return addPageOptions(command);
+}
+
+function addSearch(command: Command): Command {
+  command
+    .usage("RUN --eval 'COMMAND {model}' -o OUT [options]")
+    .optionsGroup('Output:')
+    .addOption(valueOption('-o, --output <path>', 'merge of the best recipe: a folder, or a file ending in .safetensors', parsePath));
+  addEvaluationOptions(addSearchOptions(addStudyOptions(command)), { optional: true });
+  return addStudiedMerges(command);
+}
+
+/** How the merges of a study are made, and its reports. */
+function addStudiedMerges(command: Command): Command {
+  addSelectionOptions(command, { sliding: false, preset: false });
+  addTokenOptions(command);
+  return addPolicyOptions(command, { fixed: false })
+    .optionsGroup('Merges:')
+    .addOption(dtypeOption('member'))
+    .addOption(valueOption('--like <path>', 'take shards, order, names and dtypes from this checkpoint', parsePath))
+    .addOption(flag('--allow-mixed-dtypes', 'accept a tensor that is stored in different float dtypes'))
+    .addOption(flag('--fail-nonfinite', 'fail when an input holds NaN or infinity, or a sum overflows (default: warn)'))
+    .addOption(threads())
+    .addOption(valueOption('--memory <size>', 'bound of buffers: bytes, 256M (10^6), 256MiB (2^20) (default: 256MiB)', parseBytes))
+    .addOption(io())
+    .addOption(cache())
+    .optionsGroup('Reporting:')
+    .addOption(json())
+    .addOption(flag('-q, --quiet', 'print only the path of the result'))
+    .addOption(debug())
+    .addHelpOption(flag('-h, --help', 'print help').helpGroup('Reporting:'));
 }
 
 /** What a command that writes a page has at its end. */

@@ -8,12 +8,12 @@ import { choiceOption, flag, listOption, valueOption } from './options.ts';
 import { badValue, parsePath, parsePositiveInteger } from './values.ts';
 
 /** Options that choose members of a run, for every command that makes merges of one; `sliding` where it may make several. */
-export function addSelectionOptions(command: Command, { sliding = true } = {}): Command {
+export function addSelectionOptions(command: Command, { sliding = true, preset = true } = {}): Command {
   command
     .optionsGroup('Members, where an input is a run folder:')
     .addOption(valueOption('--last <n>', 'the newest so many (default: all that are complete)', parsePositiveInteger));
   if (sliding) command.addOption(flag('--sliding', 'one output for every window of --last; write {step} or {tokens} in OUT'));
-  return command
+  command
     .addOption(
       valueOption('--every <distance>', 'spaced like this, counted back from the newest: 8B, 500M (tokens), 1000steps', parseDistance),
     )
@@ -28,8 +28,10 @@ export function addSelectionOptions(command: Command, { sliding = true } = {}): 
     .addOption(valueOption('--min-members <n>', 'fail when fewer are found', parsePositiveInteger))
     .addOption(choiceOption('--each-ingredient <which>', 'one member of each ingredient, seed or run: last', ['last']))
     .addOption(valueOption('--before-spike <step>', 'only from before a loss spike: auto finds it in the log', parseSpike))
-    .addOption(valueOption('--margin <distance>', 'how long before the spike (default: one save interval)', parseDistance))
-    .addOption(choiceOption('--preset <name>', 'pma: number, spacing and method after the PMA paper, by model size', ['pma']))
+    .addOption(valueOption('--margin <distance>', 'how long before the spike (default: one save interval)', parseDistance));
+  if (preset)
+    command.addOption(choiceOption('--preset <name>', 'pma: number, spacing and method after the PMA paper, by model size', ['pma']));
+  return command
     .addOption(flag('--allow-stages', 'accept members of different stages'))
     .addOption(flag('--allow-configs', 'accept members whose config.json differs'));
 }

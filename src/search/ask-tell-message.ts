@@ -4,8 +4,8 @@ import type { Params } from '../space/types.ts';
 
 /** What a driver says of a trial that it scored, or could not score. */
 export type Told =
-  | { readonly score: number; readonly stderr: number | null; readonly scores: readonly number[] | null }
-  | { readonly status: 'failed' | 'skipped'; readonly reason: string | null };
+  | { readonly score: number; readonly stderr?: number; readonly scores?: readonly number[] }
+  | { readonly status: 'failed' | 'skipped'; readonly reason?: string };
 
 /** A message of a driver. */
 export type Message =
@@ -85,14 +85,14 @@ const READERS: Readonly<Record<Message['verb'], Reader>> = {
       if (status !== 'failed' && status !== 'skipped') problems.push(`status is failed or skipped, and not ${shown(status)}`);
       if (reason !== null && typeof reason !== 'string') problems.push(`reason is text, and not ${shown(reason)}`);
       for (const [key, value] of Object.entries({ stderr, scores })) if (value !== null) problems.push(`${key} is of a trial with a score`);
-      return { verb: 'tell', trial, told: { status: status as 'failed' | 'skipped', reason: reason as string | null } };
+      return { verb: 'tell', trial, told: present({ status, reason }) };
     }
     if (score !== undefined && !finite(score)) problems.push(`score is a finite number, and not ${shown(score)}`);
     if (stderr !== null && !(finite(stderr) && stderr >= 0))
       problems.push(`stderr is a number of at least 0, or null, and not ${shown(stderr)}`);
     if (reason !== null) problems.push('reason is of a trial that failed or was skipped');
     if (scores !== null) problems.push(...scoresProblems(scores, score));
-    return { verb: 'tell', trial, told: { score: score as number, stderr: stderr as number | null, scores: scores as number[] | null } };
+    return { verb: 'tell', trial, told: present({ score, stderr, scores }) };
   },
   best: ({ best }, problems) => {
     if (best !== 1 && best !== true) problems.push(`best is 1, and not ${shown(best)}`);
@@ -103,6 +103,11 @@ const READERS: Readonly<Record<Message['verb'], Reader>> = {
     return { verb: 'stop' };
   },
 };
+
+/** Null is Python's word for what is left out. */
+function present(fields: Fields): Told {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== null)) as Told;
+}
 
 function parseObject(line: string): Fields {
   let value: unknown;

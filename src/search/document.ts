@@ -1,12 +1,14 @@
+import { boundsOf } from '../conclusion/bounds.ts';
 import { type Concluded, conclude } from '../conclusion/conclude.ts';
 import { difference } from '../conclusion/difference.ts';
+import { posteriorDrawing } from '../conclusion/drawing.ts';
 import type { ValidationScores } from '../conclusion/validate.ts';
 import type { Warning } from '../errors.ts';
-import type { Params } from '../space/types.ts';
+import { type StoredSpace, storedSpace } from '../space/stored.ts';
 import { SMA_MEMBERS } from '../study/members.ts';
 import type { StudiedSpace, StudyIdentity, TrialLine } from '../study/trials-file.ts';
 import type { Goal, Trial } from '../study/types.ts';
-import type { Baseline, BestTrial, ChainPair, Ending, SearchDocument } from './types.ts';
+import type { Baseline, BestTrial, ChainPair, Ending, PosteriorDrawing, SearchDocument } from './types.ts';
 
 /** All that a document is made of: what the file of trials holds, and what only the process that ran the search knows. */
 export interface DocumentInput {
@@ -25,6 +27,8 @@ export interface DocumentInput {
 /** What is concluded of one leg. */
 export interface ConcludedLeg {
   readonly space: StudiedSpace;
+  /** Null where recipes lie in no space. */
+  readonly stored: StoredSpace | null;
   readonly trials: readonly TrialLine[];
   readonly baselines: readonly Pick<Baseline, 'name' | 'label' | 'trial'>[];
   readonly concluded: Concluded;
@@ -40,21 +44,27 @@ export function concludedLegs(
   return identity.legs.map((space, index) => {
     const trials = all.filter(({ leg }) => leg === index).sort((a, b) => a.id - b.id);
     const baselines = baselinesOf(identity, space, trials, goal ?? 'maximize');
-    const points = new Map(
-      trials.flatMap(({ params, point }) => (params === null || point === null ? [] : [[JSON.stringify(params), point]])),
-    );
-    const encode = (params: Params) => points.get(JSON.stringify(params)) ?? null;
+    const stored = storedOf(space, identity);
     const concluded = conclude({
       goal: goal ?? 'maximize',
       noise: identity.noise,
       seed: identity.seed,
       trials,
-      space: space.axes.length === 0 ? null : { axes: space.axes, encode },
+      space: stored,
       baselines,
       validation,
     });
-    return { space, trials, baselines, concluded };
+    return { space, stored, trials, baselines, concluded };
   });
+}
+
+function storedOf({ name, parameters, members }: StudiedSpace, identity: StudyIdentity): StoredSpace | null {
+  if (parameters.length === 0) return null;
+  return storedSpace(
+    name as StoredSpace['name'],
+    parameters,
+    members.map((m) => identity.members[m]!),
+  );
 }
 
 /** The result of a search: a function of its trials, so that the same file gives the same document. */
@@ -64,6 +74,7 @@ export function searchDocument(input: DocumentInput): SearchDocument {
   const legs = concludedLegs(identity, input.goal, trials, validation);
   const newest = legs.at(-1)!;
   const { concluded } = newest;
+  const best = bestOf(newest);
   return {
     schema: 'ckpt-merge/search',
     version: 1,
@@ -82,12 +93,12 @@ export function searchDocument(input: DocumentInput): SearchDocument {
     goal,
     noise: identity.noise,
     noiseStd: concluded.noiseStd,
-    best: bestOf(newest),
+    best,
     baselines: newest.baselines.map((baseline) => withScores(baseline, newest, goal)),
     trials: [...trials].sort((a, b) => a.id - b.id).map(shown),
-    posterior: null,
+    posterior: drawingOf(newest),
     chain: legs.length === 1 ? null : legs.map((leg) => pairOf(leg, identity)),
-    onBounds: [],
+    onBounds: newest.stored === null ? [] : boundsOf(newest.stored, best?.params ?? null),
     validation: concluded.validation,
     conclusion: concluded.conclusion,
     ended,
@@ -110,6 +121,10 @@ function bestOf({ concluded: { best, posterior }, trials }: ConcludedLeg): BestT
   if (trial === undefined) return null;
   const { id, params, weights, score, stderr } = trial;
   return { trial: id, params, weights, score: score!, stderr, posterior: posterior.get(id) ?? null };
+}
+
+function drawingOf({ stored, concluded }: ConcludedLeg): PosteriorDrawing | null {
+  return stored === null ? null : posteriorDrawing(concluded.predict, stored);
 }
 
 /** The recipes that a leg is measured against, as far as they were tried. */
@@ -161,7 +176,7 @@ function pairOf(leg: ConcludedLeg, { pool }: StudyIdentity): ChainPair {
     best: bestOf(leg),
     single: single?.score ?? null,
     singleStderr: single?.stderr ?? null,
-    posterior: null,
+    posterior: drawingOf(leg),
     conclusion: leg.concluded.conclusion,
   };
 }

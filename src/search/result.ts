@@ -1,7 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ValidationScores } from '../conclusion/validate.ts';
-import type { Warning } from '../errors.ts';
 import { isPublished } from '../plan/finished.ts';
 import type { Candidate } from '../space/types.ts';
 import type { Session } from '../study/session.ts';
@@ -19,7 +18,6 @@ const MADE_FILE = 'made.json';
 export interface SearchEnd {
   readonly ended: Ending;
   readonly validation: ValidationScores | undefined;
-  readonly warnings: readonly Warning[];
 }
 
 /** Writes document, recipe of the best and page into the folder of a search. */
@@ -32,6 +30,7 @@ export async function finishSearch(options: SearchOptions, session: Session, end
     folder: folder.path,
     output: options.output ?? null,
     merges: { merges: study.merger.merges, reads: study.merger.reads },
+    warnings: study.warnings,
     ...end,
   });
   const { searchPage } = await import('../html/search-page.ts');

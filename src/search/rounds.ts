@@ -52,14 +52,34 @@ export async function nextRound(
   return { ended };
 }
 
+/** A trial that was handed out and has no outcome yet. */
+export interface OpenTrial {
+  readonly recipe: string;
+  readonly point: Point | null;
+}
+
+/**
+ * What a driver gets that asks for recipes: baselines that nobody asked for yet, then proposals of the sampler, down to none where it has no more.
+ * @param open trials without an outcome
+ */
+export function nextAsked(
+  settings: RoundSettings,
+  asked: { readonly trials: readonly TrialLine[]; readonly open: readonly OpenTrial[]; readonly goal: Goal; readonly count: number },
+  signal: AbortSignal,
+): Promise<readonly RoundRequest[]> {
+  return new RoundPlanner(settings, settings.legs[0]!, asked.trials, asked.goal, asked.open).asked(asked.count, signal);
+}
+
 class RoundPlanner {
   readonly #settings: RoundSettings;
   readonly #leg: Leg;
   /** Trials of this leg. */
   readonly #own: readonly TrialLine[];
   readonly #goal: Goal;
+  readonly #open: readonly OpenTrial[];
 
-  constructor(settings: RoundSettings, leg: Leg, known: readonly TrialLine[], goal: Goal) {
+  constructor(settings: RoundSettings, leg: Leg, known: readonly TrialLine[], goal: Goal, open: readonly OpenTrial[] = []) {
+    this.#open = open;
     this.#settings = settings;
     this.#leg = leg;
     this.#own = known.filter((trial) => trial.leg === leg.index);
@@ -84,17 +104,25 @@ class RoundPlanner {
     return { requests: all, ending: room <= 0 ? 'trials' : 'exhausted' };
   }
 
+  async asked(count: number, signal: AbortSignal): Promise<readonly RoundRequest[]> {
+    const newest = await this.#baseline('newest', meanOf([this.#leg.members.at(-1)!], this.#count));
+    const all = [newest, ...(await this.#baselines(this.#settings.keyOf(newest.candidate)))];
+    const known = new Set([...this.#own, ...this.#open].map(({ recipe }) => recipe));
+    const baselines = all.filter(({ candidate }) => !known.has(this.#settings.keyOf(candidate))).slice(0, count);
+    return [...baselines, ...(await this.#propose(baselines, count - baselines.length, signal))];
+  }
+
   get #count(): number {
     return this.#settings.members.all.length;
   }
 
   /** Uniform mean, SMA over the last of the run (once, with the newest leg), and single members where they are asked for; each recipe once. */
-  async #baselines(): Promise<RoundRequest[]> {
+  async #baselines(...others: readonly string[]): Promise<RoundRequest[]> {
     const { members, scoreMembers, legs } = this.#settings;
     const wanted: [TrialKind, Candidate][] = [['uniform', meanOf(this.#leg.members, this.#count)]];
     if (this.#leg.index === legs.length - 1) wanted.push(['sma', meanOf(members.last, this.#count)]);
     if (scoreMembers) for (const member of this.#leg.members.slice(0, -1)) wanted.push(['single', meanOf([member], this.#count)]);
-    const taken = new Set(this.#own.map(({ recipe }) => recipe));
+    const taken = new Set([...others, ...this.#own.map(({ recipe }) => recipe)]);
     const requests: RoundRequest[] = [];
     for (const [kind, candidate] of wanted) {
       const key = this.#settings.keyOf(candidate);
@@ -129,7 +157,8 @@ class RoundPlanner {
   }
 
   #history(baselines: readonly RoundRequest[]): History {
-    const keys = new Set([...this.#own.map(({ recipe }) => recipe), ...baselines.map(({ candidate }) => this.#settings.keyOf(candidate))]);
+    const known = [...this.#own, ...this.#open].map(({ recipe }) => recipe);
+    const keys = new Set([...known, ...baselines.map(({ candidate }) => this.#settings.keyOf(candidate))]);
     const { space } = this.#leg;
     const keyAt = async (params: Params) => this.#settings.keyOf(overAll(await space.candidate(params), this.#leg, this.#count));
     return {
@@ -138,8 +167,8 @@ class RoundPlanner {
         const variance = this.#settings.noise === 'independent' && stderr !== null ? stderr ** 2 : null;
         return [{ id, point, value: score === null ? null : this.#goal === 'maximize' ? score : -score, variance, by, proposals }];
       }),
-      pending: baselines.flatMap(({ point }) => (point === null ? [] : [point])),
-      proposed: this.#own.filter(({ kind, repeatOf }) => kind === 'trial' && repeatOf === null).length,
+      pending: [...this.#open, ...baselines].flatMap(({ point }) => (point === null ? [] : [point])),
+      proposed: this.#own.filter(({ kind, repeatOf }) => kind === 'trial' && repeatOf === null).length + this.#open.length,
       isTaken: async (point: Point) => keys.has(await keyAt(space.decode(point))),
     };
   }

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { MergeError, type Warning } from '../errors.ts';
+import { MergeError } from '../errors.ts';
 import { drain, eventStream } from '../event-stream.ts';
 import { commandSampler } from '../sampler/command.ts';
 import { samplerByName } from '../sampler/samplers.ts';
@@ -111,32 +111,48 @@ function makeSampler(
 
 async function runSearch(given: SearchOptions, emit: (event: StudyEvent) => void, signal: AbortSignal): Promise<SearchDocument> {
   checkSearch(given);
-  const options = { ...given, dir: given.dir ?? `${given.output!.replace(/\/+$/, '')}.search` };
-  const warnings: Warning[] = [];
-  const said = (event: StudyEvent) => {
-    if (event.type === 'warning') warnings.push(event.warning);
-    emit(event);
-  };
-  const { session, rounds } = await openSearch(options, said, signal);
+  const options = searchFolder(given);
+  const { session, rounds } = await openSearch(options, emit, signal);
   try {
-    const ended = await runRounds(options, session, rounds, signal).catch(async (error: unknown) => {
-      // What is there is shown as well as it can be: the error matters more than a page of it.
-      await finishSearch(options, session, { ended: 'interrupted', validation: undefined, warnings }).catch(() => {});
-      throw error;
-    });
-    const validation =
-      options.validate === undefined ? undefined : await validateSearch({ ...options, validate: options.validate }, session, said, signal);
-    const document = await finishSearch(options, session, { ended, validation, warnings });
-    if (document.best === null) throw noTrial(session);
-    if (options.output !== undefined) await makeOutput(options, session, document, said, signal);
-    return document;
+    const ended = await runRounds(options, session, rounds, signal);
+    return await wrapUp(options, session, ended, emit, signal);
+  } catch (error) {
+    // What is there is shown as well as it can be: the error matters more than a page of it.
+    await finishSearch(options, session, { ended: 'interrupted', validation: undefined }).catch(() => {});
+    throw error;
   } finally {
     await session.close();
   }
 }
 
+/** Options with the folder in which the trials are kept. */
+export function searchFolder<T extends Pick<SearchOptions, 'dir' | 'output'>>(options: T): T & { readonly dir: string } {
+  return { ...options, dir: options.dir ?? `${(options.output ?? '').replace(/\/+$/, '')}.search` };
+}
+
+/** What follows the last round: validation, document, output. @throws MergeError E_NO_TRIAL */
+export async function wrapUp(
+  options: SearchOptions & { readonly dir: string },
+  session: Session,
+  ended: Ending,
+  emit: (event: StudyEvent) => void,
+  signal: AbortSignal,
+): Promise<SearchDocument> {
+  const { validate } = options;
+  const validation = validate === undefined ? undefined : await validateSearch({ ...options, validate }, session, emit, signal);
+  const document = await finishSearch(options, session, { ended, validation });
+  if (document.best === null) throw noTrial(session);
+  if (options.output !== undefined) await makeOutput(options, session, document, emit, signal);
+  return document;
+}
+
 /** Rounds until there are no more. @throws MergeError of trials and merges; `signal.reason` on an abort */
-async function runRounds(options: SearchOptions, { study, goal }: Session, rounds: RoundSettings, signal: AbortSignal): Promise<Ending> {
+export async function runRounds(
+  options: SearchOptions,
+  { study, goal }: Session,
+  rounds: RoundSettings,
+  signal: AbortSignal,
+): Promise<Ending> {
   for (;;) {
     signal.throwIfAborted();
     const round = await nextRound(rounds, study.trials, goal(), signal);

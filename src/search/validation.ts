@@ -3,7 +3,7 @@ import type { ValidationScores } from '../conclusion/validate.ts';
 import type { Session } from '../study/session.ts';
 import { evaluatorOf } from '../study/session.ts';
 import { type RoundRequest, Study } from '../study/study.ts';
-import { differences, readTrials, type StudyIdentity } from '../study/trials-file.ts';
+import { differences, readTrials, type StudyIdentity, type TrialLine } from '../study/trials-file.ts';
 import type { StudyEvent } from '../study/types.ts';
 import { concludedLegs } from './document.ts';
 import { type SearchOptions, VALIDATED } from './options.ts';
@@ -54,13 +54,30 @@ export async function validateSearch(
   });
   const first = Math.max(-1, ...second.trials.map(({ id }) => id)) + 1;
   if (requests.length > 0) await second.round(first, requests, signal);
-  return {
-    command,
-    rows: [...recipes].map(([recipe, trial]) => {
-      const found = second.trials.findLast((line) => line.recipe === recipe);
-      return { trial, score: found?.score == null ? null : { score: found.score, stderr: found.stderr, items: found.items } };
-    }),
-  };
+  return validationScores(command, recipes, second.trials);
+}
+
+function validationScores(command: string, recipes: ReadonlyMap<string, number>, lines: readonly TrialLine[]): ValidationScores {
+  const rows = [...recipes].flatMap(([recipe, trial]) => {
+    const found = lines.findLast((line) => line.recipe === recipe);
+    if (found === undefined) return [];
+    return [{ trial, score: found.score === null ? null : { score: found.score, stderr: found.stderr, items: found.items } }];
+  });
+  return { command, rows };
+}
+
+/** What the folder of a search holds of its validation. */
+export async function storedValidation(
+  folder: string,
+  identity: StudyIdentity,
+  trials: readonly TrialLine[],
+): Promise<ValidationScores | undefined> {
+  const stored = await readTrials(join(folder, VALIDATION_FILE));
+  if (stored === null) return undefined;
+  const { evaluator } = stored.identity;
+  if (differences(stored.identity, { ...identity, kind: 'validation', evaluator }).length > 0) return undefined;
+  const recipes = new Map([...trials].sort((a, b) => b.id - a.id).map(({ recipe, id }) => [recipe, id]));
+  return validationScores(evaluator, recipes, stored.trials);
 }
 
 /** Baselines, and the recipes of the highest posterior means. */

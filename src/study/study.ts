@@ -78,10 +78,11 @@ export class Study {
   readonly #options: StudyOptions;
   readonly #merger: Merger;
   readonly #trials: TrialLine[];
-  readonly #said = new Set<string>();
+  readonly #warnings = new Map<string, Warning>();
   readonly #began = performance.now();
   readonly #before: number;
   #writing: Promise<void> = Promise.resolve();
+  #wake: (() => void)[] = [];
 
   constructor(options: StudyOptions) {
     this.#options = options;
@@ -93,6 +94,10 @@ export class Study {
   /** In the order in which they ended. */
   get trials(): readonly TrialLine[] {
     return this.#trials;
+  }
+
+  get warnings(): readonly Warning[] {
+    return [...this.#warnings.values()];
   }
 
   get merger(): Merger {
@@ -258,6 +263,7 @@ export class Study {
     const written = this.#writing.then(async () => {
       await appendTrial(join(folder.path, file), trial, this.#trials.length === 0 ? identity : null);
       this.#trials.push(trial);
+      for (const wake of this.#wake.splice(0)) wake();
     });
     this.#writing = written.catch(() => {});
     return written;
@@ -273,11 +279,16 @@ export class Study {
     );
   }
 
+  /** Resolves when the next trial is recorded. */
+  nextTrial(): Promise<void> {
+    return new Promise((done) => this.#wake.push(done));
+  }
+
   /** Says a warning once. */
   warn(warnings: readonly Warning[]): void {
     for (const warning of warnings) {
-      if (this.#said.has(warning.message)) continue;
-      this.#said.add(warning.message);
+      if (this.#warnings.has(warning.message)) continue;
+      this.#warnings.set(warning.message, warning);
       this.#options.emit({ type: 'warning', warning });
     }
   }

@@ -1,0 +1,102 @@
+import { join } from 'node:path';
+import { MergeError } from '../../errors.ts';
+import { type SearchDocument, type SearchOptions, type StudyEvent, search } from '../../index.ts';
+import type { Policy } from '../../policy/types.ts';
+import { REPORT_PAGE } from '../../search/files.ts';
+import type { Selection } from '../../trajectory/types.ts';
+import { type Context, writeJson } from '../context.ts';
+import { printable } from '../format.ts';
+import { interruptible } from '../interrupt.ts';
+import { splitSelection } from '../run-options.ts';
+import { searchText } from '../text/search-text.ts';
+import { studyLine } from '../text/study-text.ts';
+
+/** What commands that score models have in common. */
+export interface StudyFlags {
+  readonly output?: string;
+  readonly dir?: string;
+  readonly json?: boolean;
+  readonly quiet?: boolean;
+  readonly debug?: boolean;
+  readonly metric?: SearchOptions['metrics'];
+  readonly policy?: readonly Policy[];
+}
+
+/** Options of `search` as commander leaves them. */
+interface SearchFlags
+  extends StudyFlags,
+    Omit<SearchOptions, 'inputs' | 'eval' | 'metrics' | 'select' | 'policies' | 'output' | 'dir'>,
+    Selection {
+  readonly eval?: string;
+  readonly askTell?: boolean;
+}
+
+/** `merge search`. */
+export async function run(context: Context, args: readonly (string | readonly string[])[], flags: SearchFlags): Promise<number> {
+  const { askTell, ...given } = flags;
+  if (askTell) return (await import('./ask-tell.ts')).run(context, args[0] as readonly string[], given);
+  const options = studyOptions<SearchOptions>(args[0] as readonly string[], given);
+  if (options.eval === undefined)
+    throw new MergeError('E_USAGE', 'no evaluator is given', {
+      help: "Name a command that scores a model, as --eval 'python eval.py {model}'.",
+    });
+  return reportStudy(
+    context,
+    flags,
+    options.dir ?? `${options.output}.search`,
+    (run) => search(options, run),
+    (document, folder) => searchSummary(context, document, folder),
+  );
+}
+
+/** The command line as the library's options: only what was given, so that the library's defaults stay its own. */
+export function studyOptions<T>(inputs: readonly string[], flags: StudyFlags & Selection): T {
+  const { json, quiet, debug, metric, policy, ...given } = flags;
+  if (given.output === undefined && given.dir === undefined) {
+    throw new MergeError('E_USAGE', 'no output is given', {
+      help: 'Name the merge to make with -o OUT, or only a folder for the trials with --dir.',
+    });
+  }
+  const { select, rest } = splitSelection(given);
+  return {
+    ...rest,
+    inputs,
+    ...(select === undefined ? {} : { select }),
+    ...(policy === undefined ? {} : { policies: policy }),
+    ...(metric === undefined ? {} : { metrics: metric }),
+  } as T;
+}
+
+/** Carries out a study with a line on stderr for what it does, and prints what was found. */
+export async function reportStudy<D extends object>(
+  context: Context,
+  { json, quiet, output }: StudyFlags,
+  folder: string,
+  work: (options: { signal: AbortSignal; onEvent: (event: StudyEvent) => void }) => Promise<D>,
+  text: (document: D, folder: string) => string,
+): Promise<number> {
+  const { terminal } = context;
+  const kept: string[] = [];
+  const onEvent = (event: StudyEvent): void => {
+    if (event.type === 'trial' && kept.length === 0) kept.push(folder);
+    const line = quiet && event.type !== 'warning' ? '' : studyLine(event, terminal.err.colors);
+    if (line !== '') terminal.err.write(line);
+  };
+  const document = await interruptible(terminal, (signal) => work({ signal, onEvent }), kept);
+  if (json) writeJson(context, document);
+  else if (quiet) terminal.out.write(`${output ?? folder}\n`);
+  else terminal.out.write(text(document, folder));
+  return 0;
+}
+
+/** The result, and where everything is. */
+export function searchSummary({ terminal }: Context, document: SearchDocument, folder: string): string {
+  const { output } = document;
+  const places = [
+    ...(output === null ? [] : [`merge    ${printable(output)}`]),
+    `recipe   ${printable(join(folder, 'best.yaml'))}`,
+    `report   ${printable(join(folder, REPORT_PAGE))}`,
+    `trials   ${printable(join(folder, 'trials.jsonl'))}`,
+  ];
+  return `${searchText(document, terminal.out.colors)}\n${places.join('\n')}\n`;
+}

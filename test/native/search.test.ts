@@ -1,0 +1,35 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { runRecipe } from '../../src/recipe/run.ts';
+import { search } from '../../src/search/search.ts';
+import { temporaryFolder } from '../support/checkpoints.ts';
+import { SCORE_WEIGHTS, weightedRun } from '../support/weighted-run.ts';
+
+const temporary = temporaryFolder();
+afterAll(temporary.remove);
+const run = weightedRun(join(temporary.path, 'run'), 4);
+
+describe('a pairwise search', () => {
+  it('finds the best weight between two checkpoints, and leaves its merge, recipe, page and trials', async () => {
+    const output = join(temporary.path, 'best');
+    const document = await search({ inputs: [run], select: { last: 2 }, eval: `${SCORE_WEIGHTS} 0.3,0.7`, goal: 'maximize', trials: 8, output });
+    const { best, trials, merges, reads, baselines } = document;
+    expect(trials.map(({ kind }) => kind).slice(0, 3)).toEqual(['newest', 'uniform', 'sma']);
+    expect(trials.filter(({ kind }) => kind !== 'sma')).toHaveLength(8);
+    expect(best!.params!.lambda).toBeCloseTo(0.7, 1);
+    expect(document.conclusion.gainClaimed).toBe(true);
+    expect(baselines.map(({ name }) => name)).toEqual(['newest', 'uniform', 'sma']);
+    // The newest needs no merge; all that is known beforehand is one read, every later trial one.
+    expect(merges).toBe(trials.length - 1);
+    expect(reads).toBeLessThan(merges);
+    const folder = `${output}.search`;
+    for (const name of ['trials.jsonl', 'best.yaml', 'report.html', 'result.json', 'logs/trial-0000.log']) expect(existsSync(join(folder, name))).toBe(true);
+    const again = join(temporary.path, 'again');
+    const recipe = join(folder, 'best.yaml');
+    const { readRecipe } = await import('../../src/recipe/read.ts');
+    const read = await readRecipe(recipe);
+    await runRecipe({ ...read, outputs: [{ ...read.outputs[0]!, path: again }] });
+    expect(readFileSync(join(again, 'model.safetensors')).subarray(-16)).toEqual(readFileSync(join(output, 'model.safetensors')).subarray(-16));
+  });
+});
