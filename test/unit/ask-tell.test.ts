@@ -135,8 +135,8 @@ describe('a session', () => {
     // What stands behind stop was not heeded.
     expect(search.calls).toEqual([
       { ask: 2, params: null },
-      { tell: 1, told: { score: 0.61, stderr: 0.005, scores: null } },
-      { tell: 0, told: { score: 0.6, stderr: null, scores: null } },
+      { tell: 1, told: { score: 0.61, stderr: 0.005 } },
+      { tell: 0, told: { score: 0.6 } },
     ]);
   });
 
@@ -179,8 +179,8 @@ describe('a session', () => {
     ]);
     expect(search.calls.slice(1)).toEqual([
       { tell: 0, told: { status: 'failed', reason: 'out of memory' } },
-      { tell: 1, told: { status: 'skipped', reason: null } },
-      { tell: 2, told: { score: 0.5, stderr: null, scores: [0.4, 0.6] } },
+      { tell: 1, told: { status: 'skipped' } },
+      { tell: 2, told: { score: 0.5, scores: [0.4, 0.6] } },
     ]);
   });
 
