@@ -8,8 +8,6 @@ export interface WrittenFile {
   readonly mtime: number;
 }
 
-/** Times of files come from the kernel's tick, which may be this far (ms) behind the clock. */
-const TICK = 10;
 /** Far beyond any table of scores: predictions, which people write as JSON too. */
 const LIMIT = 2 ** 28;
 
@@ -25,7 +23,7 @@ export async function newestFiles(folder: string, pattern: string, since: number
   for await (const path of expand(root === '' ? folder : root, pattern.slice(root.length).split(sep))) found.add(path);
   const files = await Promise.all([...found].map(async (path) => ({ path, stats: await stat(path).catch(() => null) })));
   return files
-    .flatMap(({ path, stats }) => (stats?.isFile() && stats.mtimeMs >= since - TICK ? [{ path, mtime: stats.mtimeMs }] : []))
+    .flatMap(({ path, stats }) => (stats?.isFile() && stats.mtimeMs >= since ? [{ path, mtime: stats.mtimeMs }] : []))
     .sort((a, b) => b.mtime - a.mtime || (a.path < b.path ? 1 : -1));
 }
 

@@ -47,12 +47,14 @@ export async function scoreOf(report: Report, terms: readonly MetricTerm[]): Pro
     const names = unsound.map(({ metric }) => metric.name || 'the score').join(', ');
     throw noScore(`${names} is NaN or infinite in ${report.source}`);
   }
+  const score = chosen.reduce((sum, { metric, weight }) => sum + weight * metric.value, 0);
+  if (!Number.isFinite(score)) throw noScore(`the weighted sum of metrics overflows in ${report.source}`);
   const errors = chosen.map(({ metric, weight }) => (metric.stderr === null ? null : weight * metric.stderr));
   const directions = new Set(
     chosen.map(({ metric, weight }) => (metric.higherIsBetter === null ? null : metric.higherIsBetter === weight > 0)),
   );
   return {
-    score: chosen.reduce((sum, { metric, weight }) => sum + weight * metric.value, 0),
+    score,
     stderr: errors.includes(null) ? null : Math.hypot(...(errors as number[])),
     items: await itemsOf(chosen),
     metrics: Object.fromEntries(report.metrics.flatMap(({ name, value }) => (Number.isFinite(value) ? [[name, value]] : []))),

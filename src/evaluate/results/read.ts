@@ -132,17 +132,18 @@ async function resultFileReport({ resultFile }: Evaluated): Promise<Report | nul
 }
 
 async function harnessReport({ out, since }: Evaluated): Promise<Report | null> {
-  const reports: Report[] = [];
+  const metrics = new Map<string, Metric>();
+  const sources: string[] = [];
   for (const { path } of await newestFiles(out, '**/*.json', since)) {
     const json = parsePythonJson(await readResult(path));
     if (json === undefined && /^results_.*\.json$/.test(basename(path))) throw noScore(`${shownPath(out, path)} is torn, or no JSON`, path);
     const report = harnessFile(json, path);
-    if (report !== null) reports.push(report);
+    if (report === null) continue;
+    const added = report.metrics.filter(({ name }) => !metrics.has(name));
+    for (const metric of added) metrics.set(metric.name, metric);
+    if (added.length > 0 || report.metrics.length === 0) sources.push(report.source);
   }
-  if (reports.length === 0) return null;
-  const metrics = new Map<string, Metric>();
-  for (const metric of reports.flatMap((report) => report.metrics)) if (!metrics.has(metric.name)) metrics.set(metric.name, metric);
-  return { source: reports.map(({ source }) => source).join(' and '), score: null, metrics: [...metrics.values()], cost: null };
+  return sources.length === 0 ? null : { source: sources.join(' and '), score: null, metrics: [...metrics.values()], cost: null };
 }
 
 function stdoutReport({ stdout }: Evaluated, { metrics = [], metricRegex }: ReadOptions): Report | null {
