@@ -108,3 +108,10 @@ function signalGroup(pid: number, name: NodeJS.Signals | 0): boolean {
     return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
 }
+
+/** An exit code in words: `exit code 3`; of one over 128, the signal that a shell means by it. */
+export function exitText(code: number): string {
+  const name = Object.entries(constants.signals).find(([, number]) => number === code - 128)?.[0];
+  if (name === undefined) return `exit code ${code}`;
+  return `exit code ${code} (${name}${name === 'SIGKILL' ? ', often for want of memory' : ''})`;
+}

@@ -59,7 +59,11 @@ export function checkPlaceholders(option: string, command: CommandText, names: r
       const near = didYouMean(name, names);
       if (contexts === null ? near === null : !inPlainWord(text, match.index, contexts)) continue;
       throw new MergeError('E_USAGE', `${option} has ${match[0]} in it, which stands for nothing`, {
-        help: `${near === null ? '' : `Did you mean {${near}}? `}There are ${names.map((known) => `{${known}}`).join(', ')}. In quotes, any other {${name}} is left as it is.`,
+        help: [
+          ...(near === null ? [] : [`Did you mean {${near}}?`]),
+          names.length === 0 ? 'There are no placeholders here.' : `There are ${names.map((known) => `{${known}}`).join(', ')}.`,
+          `In quotes, any other {${name}} is left as it is.`,
+        ].join(' '),
       });
     }
   }

@@ -1,3 +1,14 @@
+/** A model to be scored. */
+export interface EvaluationRequest {
+  /** Path of a checkpoint. */
+  readonly model: string;
+  readonly trial: number;
+  /** Folder in which each attempt gets a fresh one; made where it is not there. That of the attempt that gave the score stays. */
+  readonly out: string;
+  /** File that gets what the command prints. */
+  readonly log: string;
+}
+
 /** Scores of single items (documents, questions, blocks of text), by which two models are compared item by item. */
 export interface ItemScores {
   /** The metric that they are of, as `hellaswag/acc_norm,none`; empty for an evaluator of one score. */
