@@ -15,7 +15,7 @@ export interface ItemScores {
   readonly name: string;
   /** Weight of that metric in the score. */
   readonly weight: number;
-  /** Digest of the items' names in order: lists with the same digest are of the same items. */
+  /** Digest of the items' names in order, or of their number where they have none: lists with the same digest are of the same items. */
   readonly digest: string;
   /** In the order of the items' names. Their mean is the metric. */
   readonly scores: readonly number[];
@@ -27,7 +27,7 @@ export interface Score {
   readonly score: number;
   /** Standard error of the score as the evaluator gave it: of drawing the items, common to all models scored on them. Null where it is not said. */
   readonly stderr: number | null;
-  /** Null where there are none, or where their mean is not the metric. One list a metric of the score. */
+  /** Null where there are none, or where their mean is not the metric. One list a metric of the score, or one a task where the metric is of a group of tasks. */
   readonly items: readonly ItemScores[] | null;
   /** Every sound metric found, by name. */
   readonly metrics: Readonly<Record<string, number>>;
@@ -35,6 +35,6 @@ export interface Score {
   readonly higherIsBetter: boolean | null;
   /** Where it was read, for people: `the last line of stdout`, `lm-eval results_2026-….json`. */
   readonly source: string;
-  /** `MERGE_COST` or `cost` as reported; null where it was not. */
+  /** `cost` in the JSON, or else `MERGE_COST`, as reported; null where neither was. */
   readonly cost: number | null;
 }

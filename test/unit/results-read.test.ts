@@ -110,9 +110,8 @@ describe('--metric-file', () => {
       'a/loss-x.txt': '4',
       'a/gain-1.txt': '5',
     });
-    ['a/b/loss-1.txt', 'a/loss-2.txt', 'a/b/.loss-3.txt', 'a/loss-x.txt', 'a/gain-1.txt'].forEach((name, i) =>
-      utimesSync(join(found.out, name), 1000 + i, 1000 + i),
-    );
+    for (const [i, name] of ['a/b/loss-1.txt', 'a/loss-2.txt', 'a/b/.loss-3.txt', 'a/loss-x.txt', 'a/gain-1.txt'].entries())
+      utimesSync(join(found.out, name), 1000 + i, 1000 + i);
     const read = async (metricFile: string) => (await readScore(found, { metricFile }))!.score;
     expect(await read('**/loss-*.txt')).toBe(4);
     expect(await read('**/loss-[0-9].txt')).toBe(2);
