@@ -3,6 +3,7 @@ import type { Readable, Writable } from 'node:stream';
 import { MergeError } from '../errors.ts';
 import type { Outcome } from '../evaluate/evaluator.ts';
 import type { Params } from '../space/types.ts';
+import { runRounds } from '../study/rounds.ts';
 import type { RoundRequest, ScoreModel } from '../study/study.ts';
 import type { TrialLine } from '../study/trials-file.ts';
 import type { StudyEvent, Trial } from '../study/types.ts';
@@ -10,8 +11,8 @@ import { type Asked, AskTellSession, type Driver } from './ask-tell.ts';
 import type { Told } from './ask-tell-message.ts';
 import { overAll } from './legs.ts';
 import { checkSearch, type SearchOptions } from './options.ts';
-import { nextAsked } from './rounds.ts';
-import { type OpenSearch, openSearch, runRounds, searchFolder, wrapUp } from './search.ts';
+import { nextAsked, roundsOf } from './rounds.ts';
+import { type OpenSearch, openSearch, searchFolder, wrapUp } from './search.ts';
 import type { SearchDocument } from './types.ts';
 
 export interface DriveOptions extends Omit<SearchOptions, 'eval'> {
@@ -49,7 +50,7 @@ export async function driveSearch(
   const ending = new AbortController();
   try {
     // Baselines come first where there is an evaluator; a driver that scores is handed them.
-    if (desk === null) await runRounds(options, session, { ...rounds, trials: 2 }, signal);
+    if (desk === null) await runRounds(session, roundsOf({ ...rounds, trials: 2 }), { budget: options.budget, signal });
     const driver = new SearchDriver(open, desk, AbortSignal.any([signal, ending.signal]));
     const talk = new AskTellSession({
       ...{ input, output, driver, space: rounds.legs[0]!.space },

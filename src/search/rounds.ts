@@ -2,6 +2,7 @@ import type { Point } from '../gp/types.ts';
 import type { History, Proposal, Sampler } from '../sampler/types.ts';
 import type { Candidate, Params } from '../space/types.ts';
 import type { StudyMembers } from '../study/members.ts';
+import { type NextRound, placeOfRound } from '../study/rounds.ts';
 import type { RoundRequest } from '../study/study.ts';
 import type { TrialLine } from '../study/trials-file.ts';
 import type { Goal, TrialKind } from '../study/types.ts';
@@ -26,30 +27,22 @@ export interface RoundSettings {
   readonly keyOf: (candidate: Candidate) => string;
 }
 
-/** Trials to score together, or why there are no more. */
-export type Round = { readonly first: number; readonly requests: readonly RoundRequest[] } | { readonly ended: Ending };
-
 /**
  * What a search tries next, given what it tried: a function of the trials alone, so that a resumed search goes on as it would have. Of a round that was cut off the
  * same requests come again. The first round is the newest checkpoint alone: it shows whether the evaluator works before anything is merged.
  */
-export async function nextRound(
-  settings: RoundSettings,
-  trials: readonly TrialLine[],
-  goal: Goal | null,
-  signal: AbortSignal,
-): Promise<Round> {
-  const cut = trials.find(({ round, roundSize }) => trials.filter((other) => other.round === round).length < roundSize);
-  const known = cut === undefined ? trials : trials.filter(({ id }) => id < cut.round);
-  const first = cut?.round ?? Math.max(-1, ...trials.map(({ id }) => id)) + 1;
-  let ended: Ending = 'trials';
-  for (const leg of settings.legs) {
-    const planner = new RoundPlanner(settings, leg, known, goal ?? 'maximize');
-    const { requests, ending } = await planner.plan(cut?.roundSize ?? null, signal);
-    if (requests.length > 0) return { first, requests };
-    ended = ending;
-  }
-  return { ended };
+export function roundsOf(settings: RoundSettings): NextRound {
+  return async (trials, goal, signal) => {
+    const { first, known, size } = placeOfRound(trials);
+    let ended: Ending = 'trials';
+    for (const leg of settings.legs) {
+      const planner = new RoundPlanner(settings, leg, known, goal ?? 'maximize');
+      const { requests, ending } = await planner.plan(size, signal);
+      if (requests.length > 0) return { first, requests };
+      ended = ending;
+    }
+    return { ended };
+  };
 }
 
 /** A trial that was handed out and has no outcome yet. */

@@ -1,17 +1,17 @@
-import { join } from 'node:path';
 import { MergeError } from '../errors.ts';
 import { drain, eventStream } from '../event-stream.ts';
 import { commandSampler } from '../sampler/command.ts';
 import { samplerByName } from '../sampler/samplers.ts';
 import type { Sampler } from '../sampler/types.ts';
 import type { Candidate } from '../space/types.ts';
+import { noTrial, runRounds } from '../study/rounds.ts';
 import { membersOf, type OwnIdentity, openSession, type Session } from '../study/session.ts';
 import { keyOf } from '../study/study.ts';
 import type { Goal, StudyEvent } from '../study/types.ts';
 import { type Leg, legsOf } from './legs.ts';
 import { checkSearch, DEFAULT_TRIALS, type SearchOptions, spacesOf } from './options.ts';
 import { finishSearch, makeOutput } from './result.ts';
-import { nextRound, type RoundSettings } from './rounds.ts';
+import { type RoundSettings, roundsOf } from './rounds.ts';
 import type { Ending, SearchDocument } from './types.ts';
 import { validateSearch } from './validation.ts';
 
@@ -114,7 +114,7 @@ async function runSearch(given: SearchOptions, emit: (event: StudyEvent) => void
   const options = searchFolder(given);
   const { session, rounds } = await openSearch(options, emit, signal);
   try {
-    const ended = await runRounds(options, session, rounds, signal);
+    const ended = await runRounds(session, roundsOf(rounds), { budget: options.budget, signal });
     return await wrapUp(options, session, ended, emit, signal);
   } catch (error) {
     // What is there is shown as well as it can be: the error matters more than a page of it.
@@ -144,38 +144,4 @@ export async function wrapUp(
   if (document.best === null) throw noTrial(session);
   if (options.output !== undefined) await makeOutput(options, session, document, emit, signal);
   return document;
-}
-
-/** Rounds until there are no more. @throws MergeError of trials and merges; `signal.reason` on an abort */
-export async function runRounds(
-  options: SearchOptions,
-  { study, goal }: Session,
-  rounds: RoundSettings,
-  signal: AbortSignal,
-): Promise<Ending> {
-  for (;;) {
-    signal.throwIfAborted();
-    const round = await nextRound(rounds, study.trials, goal(), signal);
-    if ('ended' in round) return round.ended;
-    if (outOfBudget(options.budget, study)) return 'budget';
-    await study.round(round.first, round.requests, signal);
-  }
-}
-
-/** Whether a trial as long as the middle one would end after the budget. */
-function outOfBudget(budget: number | undefined, { elapsed, trials }: Session['study']): boolean {
-  if (budget === undefined) return false;
-  const lengths = trials.map(({ seconds, mergeSeconds }) => seconds + mergeSeconds).sort((a, b) => a - b);
-  return elapsed + (lengths[lengths.length >> 1] ?? 0) > budget;
-}
-
-function noTrial({ study, folder }: Session): MergeError {
-  const last = study.trials.at(-1);
-  return new MergeError(
-    'E_NO_TRIAL',
-    `not one of ${study.trials.length} trials gave a score; the last: ${last?.reason ?? 'none was tried'}`,
-    {
-      details: { file: join(folder.path, 'logs') },
-    },
-  );
 }
