@@ -1,5 +1,5 @@
 import { formatCount, formatSeconds, plural } from '../cli/format.ts';
-import { decayedText, forecastHeadline, recoveredText } from '../cli/text/forecast-words.ts';
+import { decayedText, ESTIMATE, forecastHeadline, recoveredText } from '../cli/text/forecast-words.ts';
 import { gainText, goalWords, plainNumber, scoreText, spentText, trialCounts } from '../cli/text/search-words.ts';
 import type { ForecastDocument, ForecastPoint } from '../forecast/types.ts';
 import { type Column, table } from './figure.ts';
@@ -21,8 +21,8 @@ export function forecastPage(document: ForecastDocument): string {
       : ['Recovered by merging', recoveredText(document)],
     ['Evaluator', html`<code>${document.evaluator}</code>`],
     ['Score', `${document.metric ?? 'one number'}, ${goalWords(document.goal)}`],
-    ['Trials', trialCounts(trials)],
-    document.reads === 0 ? null : ['Read', `the run ${plural(document.reads, 'time')}`],
+    ['Trials', `${trials.length}: ${trialCounts(trials)}`],
+    document.reads === 0 ? null : ['The run was read', document.reads === 1 ? 'once' : `${document.reads} times`],
     ['Spent', spentText(document)],
     ['Inputs', html`<code>${document.inputs.join(' ')}</code>`],
   ];
@@ -38,7 +38,7 @@ export function forecastPage(document: ForecastDocument): string {
     summary: {
       headline: forecastHeadline(document),
       tone: scored ? 'neutral' : 'bad',
-      findings: ['The merged score is an estimate of what averaging gives; on our runs it was always below that of a real decay.'],
+      findings: [ESTIMATE],
       facts: facts.filter((fact) => fact !== null),
     },
     sections: sections.filter((section) => section !== null),
@@ -67,7 +67,7 @@ function forecastChart(document: ForecastDocument) {
   const real = label === 'step' ? branches.map(({ step, score }) => ({ x: step, y: score })) : [];
   return lineChart({
     title: 'Merged against single',
-    note: `An estimate of the merged score, always below a real decay on our runs. Error bars are the evaluator's standard errors, of drawing the same items for all.${
+    note: `Error bars are the evaluator's standard errors, of drawing the same items for all.${
       decayed.length === 0 ? '' : ' The decayed line is of the calibration, its band of the spread of the branches.'
     }`,
     x: { label },

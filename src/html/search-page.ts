@@ -82,7 +82,7 @@ function facts(document: SearchDocument, labels: readonly string[]): [string, Co
     source === null ? null : ['Read from', source],
     conclusion.resolution === null ? null : ['Smallest difference that can be judged unpaired', formatNumber(conclusion.resolution, 2)],
     [noiseStd === null ? 'Noise' : 'Noise, a standard deviation', noiseText(document)],
-    ['Trials', trialCounts(trials)],
+    ['Trials', `${trials.length}: ${trialCounts(trials)}`],
     document.merges === 0 ? null : ['Merges, in the last run', mergesText(document)],
     ['Spent', spentText(document)],
     ['Ended', endingWords(document.ended)],

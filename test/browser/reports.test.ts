@@ -2,13 +2,17 @@ import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { printable } from '../../src/cli/format.ts';
 import { diffPage } from '../../src/html/diff-page.ts';
+import { forecastPage } from '../../src/html/forecast-page.ts';
 import { lineChart } from '../../src/html/line-chart.ts';
 import { htmlPage } from '../../src/html/page.ts';
 import { routersPage } from '../../src/html/routers-page.ts';
+import { searchPage } from '../../src/html/search-page.ts';
 import { lowContrast } from './contrast.ts';
 import { hoverCell, openPage, startBrowser } from './open-page.ts';
 import { sampleDiff } from './sample-diff.ts';
+import { sampleForecast } from './sample-forecast.ts';
 import { sampleRouters } from './sample-routers.ts';
+import { sampleSearch } from './sample-search.ts';
 
 /** Names that would run, or break out of where they stand, if they were taken as markup. */
 const HOSTILE = [
@@ -26,6 +30,10 @@ const HOSTILE = [
 const PAGES = {
   'a diff': diffPage(sampleDiff({ layers: 6, experts: 8, checkpoints: 3 })),
   'a report on routers': routersPage(sampleRouters({ layers: 6, members: 4 })),
+  'a search of one parameter': searchPage(sampleSearch('pairwise')),
+  'a search of two': searchPage(sampleSearch('plane')),
+  'a validated search of a schedule': searchPage(sampleSearch('schedule', { trials: 25 })),
+  'a forecast': forecastPage(sampleForecast({ calibrated: true })),
 };
 
 let browser: Browser;
@@ -47,7 +55,8 @@ describe.each(Object.entries(PAGES))('the page of %s', (_, text) => {
   it('shows its drawings without JavaScript', async () => {
     const { page, incidents } = await openPage(browser, text, { javaScriptEnabled: false });
     const drawings = await page.locator('figure svg').all();
-    expect(drawings.length).toBeGreaterThan(2);
+    expect(drawings.length).toBe([...text.matchAll(/<figure /g)].length);
+    expect(drawings.length).toBeGreaterThan(0);
     for (const drawing of drawings) {
       expect(await drawing.isVisible()).toBe(true);
       expect(await drawing.locator('text').first().isVisible()).toBe(true);
@@ -150,6 +159,51 @@ describe('hostile names', () => {
     expect(hostile.map(({ handlers }) => handlers)).toEqual([0, 0]);
     expect(hostile[0]!.text).toContain(`${printable(name)} holds 3 NaN`);
   });
+
+  it('are text in searches and forecasts', async () => {
+    const name = HOSTILE.join(' ');
+    const [ordinary, hostile] = [searches('runs/dense/checkpoint'), searches(name)];
+    for (const [i, text] of hostile.entries()) {
+      const { kinds, handlers, text: shown } = await consistence(text);
+      expect(kinds).toEqual((await consistence(ordinary[i]!)).kinds);
+      expect(handlers).toBe(0);
+      expect(shown).toContain(printable(name));
+    }
+  });
+
+  /** Names in parameters, values, roles, metrics, labels, commands and warnings, too. */
+  function searches(name: string): string[] {
+    const sample = sampleSearch('schedule', { name, trials: 25 });
+    const [window, alpha, method] = sample.space.parameters;
+    const space = { ...sample.space, parameters: [window!, alpha!, { ...method!, name, values: ['sma', 'ema', name] }] };
+    const renamed = sample.trials.map((trial) => {
+      const { method: chosen, ...params } = trial.params ?? {};
+      return {
+        ...trial,
+        params: trial.params === null ? null : { ...params, [name]: chosen === 'wsm' ? name : chosen! },
+        metrics: { [name]: 1, other: 2 },
+      };
+    });
+    const best = { ...sample.best!, params: renamed[sample.best!.trial]!.params };
+    const baselines = sample.baselines.map((baseline) => ({ ...baseline, label: name }));
+    const schedule = {
+      ...sample,
+      space,
+      trials: renamed,
+      best,
+      baselines,
+      evaluator: name,
+      metric: name,
+      conclusion: { ...sample.conclusion, text: name },
+    };
+    const chain = sampleSearch('chain', { name });
+    const warnings = [{ code: 'W_WEIGHT_SUM', message: name } as const];
+    return [
+      searchPage(schedule),
+      searchPage({ ...chain, onBounds: [{ parameter: name, side: 'low', text: name }] }),
+      forecastPage({ ...sampleForecast({ calibrated: true, name }), warnings }),
+    ];
+  }
 
   interface Consistence {
     /** Names of the elements. */

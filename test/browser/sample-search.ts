@@ -151,7 +151,7 @@ function sampleTrial(
   const skipped = id === 7 && kind !== 'failed';
   const window = what === 'newest' ? 1 : what === 'single' ? 1 : 1 + (id % pool.length);
   const takes =
-    kind === 'pairwise'
+    kind === 'pairwise' || kind === 'chain'
       ? pool.slice(-2)
       : what === 'single'
         ? [pool[id % pool.length]!]
@@ -166,7 +166,7 @@ function sampleTrial(
     weights: takes.map(({ path, step }, i) => ({
       path,
       step,
-      weight: kind === 'pairwise' && takes.length === 2 ? (i === 1 ? lambda || 0.5 : 1 - (lambda || 0.5)) : even,
+      weight: params?.lambda !== undefined && takes.length === 2 ? (i === 1 ? lambda || 0.5 : 1 - (lambda || 0.5)) : even,
     })),
     parts: kind === 'weights' && id === 9 ? [{ role: 'router', weights: takes.map((_, i) => (i === 0 ? 1 : 0)) }] : [],
     status: failed ? 'failed' : skipped ? 'skipped' : 'complete',

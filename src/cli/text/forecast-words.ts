@@ -2,6 +2,10 @@ import type { ForecastDocument, ForecastPoint } from '../../forecast/types.ts';
 import { formatCount } from '../format.ts';
 import { plainNumber, scoreText } from './search-words.ts';
 
+/** What every forecast says of itself. */
+export const ESTIMATE =
+  'This is an estimate of the merged score, always below a real decay on our runs: the decayed model was better each time.';
+
 /** The last window, in a sentence: what merging gives there beside the checkpoint alone. */
 export function forecastHeadline({ points, goal }: ForecastDocument): string {
   const last = points.findLast(({ single, merged }) => single !== null && merged !== null);

@@ -49,10 +49,10 @@ export function goalWords(goal: Goal): string {
   return goal === 'maximize' ? 'higher is better' : 'lower is better';
 }
 
-/** A score to its standard error's second digit; without one six digits, as merges often differ in the fourth. */
+/** A score to six digits, with its standard error to two: on the same items merges differ far below that error. */
 export function scoreText(score: number | null, stderr: number | null): string {
   if (score === null) return '–';
-  return stderr === null ? formatNumber(score, 6) : formatEstimate(score, stderr);
+  return stderr === null ? formatNumber(score, 6) : `${formatNumber(score, 6)} ± ${plainNumber(stderr, 2)}`;
 }
 
 /** A difference with its sign, positive is better: `+0.0087 ± 0.0009`. */
@@ -111,7 +111,7 @@ export function membersText({ weights }: Pick<Trial, 'weights'>, labels: Readonl
   return `${names.length} of ${pool} from ${names[0]}`;
 }
 
-/** `25: 22 scored, 2 failed, 1 skipped`. */
+/** `22 scored, 2 failed, 1 skipped`. */
 export function trialCounts(trials: readonly Trial[]): string {
   const count = (status: Trial['status']): number => trials.filter((trial) => trial.status === status).length;
   const [failed, skipped, repeats] = [count('failed'), count('skipped'), trials.filter(({ repeatOf }) => repeatOf !== null).length];
@@ -121,7 +121,7 @@ export function trialCounts(trials: readonly Trial[]): string {
     ...(skipped > 0 ? [`${skipped} skipped`] : []),
     ...(repeats > 0 ? [plural(repeats, 'repeat')] : []),
   ];
-  return `${trials.length}: ${parts.join(', ')}`;
+  return parts.join(', ');
 }
 
 /** What the last run of the program merged: `15 merges in 4 reads of the inputs`. */

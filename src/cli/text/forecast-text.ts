@@ -1,0 +1,46 @@
+import type { ForecastDocument } from '../../forecast/types.ts';
+import { checkpointLabels } from '../../html/labels.ts';
+import { formatTable, plural, printable } from '../format.ts';
+import type { Colors } from '../terminal.ts';
+import { decayedText, ESTIMATE, forecastHeadline, recoveredText } from './forecast-words.ts';
+import { gainText, goalWords, scoreText, spentText, trialCounts } from './search-words.ts';
+import { wrap } from './wrap.ts';
+
+const WIDTH = 100;
+
+/** What `forecast` prints: the last window in a sentence, a line a window, and what was spent. */
+export function forecastText(document: ForecastDocument, colors: Colors): string {
+  const { points, trials, window, method, recovered, metric } = document;
+  const scored = points.some(({ single, merged }) => single !== null || merged !== null);
+  const failed = trials.flatMap(({ reason, weights }) => (reason === null ? [] : `${weights.at(-1)?.path ?? ''}: ${reason}`));
+  const lines = [
+    ...wrap(printable(forecastHeadline(document)), WIDTH).map(scored ? colors.bold : colors.red),
+    ...wrap(`  ${ESTIMATE}`, WIDTH, '  '),
+    '',
+    `${plural(points.length, 'window')} of ${plural(window, 'checkpoint')}, ${printable(method)}; ${printable(metric ?? 'score')}, ${goalWords(document.goal)}`,
+    ...pointTable(document),
+    '',
+    ...(recovered === null
+      ? []
+      : wrap(`merging recovered ${recoveredText(document)}${recovered.spread === null ? ': no band from one' : ''}`, WIDTH, '  ')),
+    ...failed.flatMap((text) => wrap(`no score for ${printable(text)}`, WIDTH, '  ')),
+    `${plural(trials.length, 'evaluation')}: ${trialCounts(trials)}; ${spentText(document)}`,
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+function pointTable({ points, goal }: ForecastDocument): string[] {
+  const labels = checkpointLabels(points).map(printable);
+  const decayed = points.some((point) => point.decayed !== null);
+  const sign = goal === 'maximize' ? 1 : -1;
+  const rows = points.map((point, i) => [
+    labels[i]!,
+    scoreText(point.single, point.singleStderr),
+    scoreText(point.merged, point.mergedStderr),
+    point.single === null || point.merged === null ? '–' : gainText(sign * (point.merged - point.single)),
+    ...(decayed ? [decayedText(point)] : []),
+  ]);
+  const head = ['up to', 'alone', 'merged', 'gain', ...(decayed ? ['decayed, by the calibration'] : [])];
+  const align = head.map((_, column) => (column === 0 ? 'left' : 'right'));
+  return formatTable([head, ...rows], align);
+}
