@@ -14,6 +14,8 @@ export interface Beliefs {
    * @param indices in the list of recipes
    */
   joints(indices: readonly number[]): readonly Joint[];
+  /** Of each recipe by itself, over all readings. */
+  readonly marginals: Prediction;
   /** Standard deviation of a score by noise, as a mean over the readings; null where it was not learned. */
   readonly learnedNoise: number | null;
   /** The variances hold that of drawing the items, too. */
@@ -26,8 +28,9 @@ export interface Beliefs {
 const FEWEST_POINTS = 3;
 /** Repeats outside the space from which on their spread counts as noise of the scores inside, too. Ours. */
 const ENOUGH_REPEATS = 3;
-/** Readings of the scores: enough for a probability of 0.95 to be told from one of 0.9. Ours. */
-const READINGS = 32;
+/** Readings of few scores, so that a probability of 0.95 can be told from one of 0.9; of many, which differ less and cost more. Ours. */
+const READINGS = { few: 32, many: 16 };
+const MANY = 64;
 
 /**
  * Beliefs by a Gaussian process over the points of the space, under several draws of its hyperparameters: of few noisy scores nobody can say how much of their
@@ -46,18 +49,25 @@ export function spaceBeliefs(recipes: readonly RecipeScores[], axes: readonly Ax
     values: inside.flatMap(({ values }) => values),
     variances: inside.flatMap((recipe) => statedVariances(recipe, noise).map((stated) => stated ?? told)),
   };
-  const readings = fitSamples(observations, axes, { count: READINGS, seed });
+  const readings = fitSamples(observations, axes, { count: observations.values.length > MANY ? READINGS.many : READINGS.few, seed });
   const noises = readings.map(({ hyper, standard }) => (told ?? 0) + hyper.noise * standard.scale ** 2);
+  const places = recipes.flatMap(({ point }, i) => (point === null ? [] : [i]));
+  const marginal = (process: Process, noiseVariance: number): Prediction => {
+    const alone = recipes.map((recipe) => ownMean(recipe, noiseVariance, noise));
+    const [mean, std] = [Float64Array.from(alone, (of) => of.mean), Float64Array.from(alone, (of) => Math.sqrt(of.variance))];
+    const predicted = process.predict(inside.map(({ point }) => point!));
+    places.forEach((i, a) => {
+      mean[i] = predicted.mean[a]!;
+      std[i] = predicted.std[a]!;
+    });
+    return { mean, std };
+  };
   return {
-    joints: (indices) =>
-      readings.map((process, r) =>
-        jointOf(
-          indices.map((i) => recipes[i]!),
-          process,
-          noises[r]!,
-          noise,
-        ),
-      ),
+    joints: (indices) => {
+      const of = indices.map((i) => recipes[i]!);
+      return readings.map((process, r) => jointOf(of, process, noises[r]!, noise));
+    },
+    marginals: mixture(readings.map((process, r) => marginal(process, noises[r]!))),
     learnedNoise: Math.sqrt(noises.reduce((sum, variance) => sum + variance, 0) / noises.length),
     coversItems: false,
     predict: (points) => mixture(readings.map((process) => process.predict(points))),
@@ -99,18 +109,14 @@ export function spreadBeliefs(recipes: readonly RecipeScores[], noise: NoiseKind
         }),
       },
     ],
+    marginals: {
+      mean: Float64Array.from(pulled, ({ mean }) => mean),
+      std: Float64Array.from(pulled, ({ variance }) => Math.sqrt(variance)),
+    },
     learnedNoise: null,
     coversItems: items !== null,
     predict: null,
   };
-}
-
-/** Mean and standard deviation of each recipe's true score, over all readings. */
-export function marginals(beliefs: Beliefs, recipes: number): Prediction {
-  const indices = Array.from({ length: recipes }, (_, i) => i);
-  return mixture(
-    beliefs.joints(indices).map(({ mean, covariance }) => ({ mean, std: mean.map((_, i) => Math.sqrt(covariance[i * recipes + i]!)) })),
-  );
 }
 
 function jointOf(recipes: readonly RecipeScores[], process: Process, noiseVariance: number, noise: NoiseKind): Joint {
@@ -127,23 +133,29 @@ function jointOf(recipes: readonly RecipeScores[], process: Process, noiseVarian
   });
   recipes.forEach((recipe, i) => {
     if (recipe.point !== null) return;
-    const alone = weighted(
-      recipe.values,
-      statedVariances(recipe, noise).map((stated) => noiseVariance + (stated ?? 0)),
-    );
+    const alone = ownMean(recipe, noiseVariance, noise);
     mean[i] = alone.mean;
     covariance[i * size + i] = alone.variance;
   });
   return { mean, covariance };
 }
 
+/** What a recipe's scores say of it by themselves. @param noiseVariance of each score, besides what the evaluator states */
+function ownMean(recipe: RecipeScores, noiseVariance: number, noise: NoiseKind): { mean: number; variance: number } {
+  return weighted(
+    recipe.values,
+    statedVariances(recipe, noise).map((stated) => noiseVariance + (stated ?? 0)),
+  );
+}
+
 /** Mean of values by the inverse of their variances, and the variance of that mean. */
 function weighted(values: readonly number[], variances: readonly number[]): { mean: number; variance: number } {
-  const exact = variances.some((variance) => variance === 0);
-  const weights = variances.map((variance) => (exact ? 1 : 1 / variance));
+  const least = Math.min(...variances);
+  // Relative to the least, so that values without noise need no division by 0: they alone count.
+  const weights = variances.map((variance) => (variance === least ? 1 : least / variance));
   const total = weights.reduce((sum, weight) => sum + weight, 0);
   const mean = values.reduce((sum, value, i) => sum + weights[i]! * value, 0) / total;
-  return { mean, variance: exact ? 0 : 1 / total };
+  return { mean, variance: least / total };
 }
 
 /** Variance of a recipe's score by which items were drawn, less what is common to all recipes; null where they are not of the same items. */

@@ -3,7 +3,7 @@ import type { Axis, Point } from '../gp/types.ts';
 import type { Baseline, SearchDocument } from '../search/types.ts';
 import type { Params } from '../space/types.ts';
 import type { Goal, ScoredTrial } from '../study/types.ts';
-import { marginals, spaceBeliefs, spreadBeliefs } from './beliefs.ts';
+import { spaceBeliefs, spreadBeliefs } from './beliefs.ts';
 import { CLAIM_PROBABILITY, headline, unfounded } from './headline.ts';
 import { type NoiseKind, repeatSpread } from './noise.ts';
 import { recipesOf } from './recipes.ts';
@@ -54,7 +54,7 @@ export function conclude(input: ConclusionInput): Concluded {
   }
   const repeats = repeatSpread(recipes);
   const beliefs = (space === null ? null : spaceBeliefs(recipes, space.axes, noise, seed)) ?? spreadBeliefs(recipes, noise, repeats);
-  const means = beliefs === null ? null : marginals(beliefs, recipes.length);
+  const means = beliefs?.marginals ?? null;
   const best = indexOfLargest(means?.mean ?? recipes.map(({ values }) => values.reduce((sum, value) => sum + value, 0) / values.length));
   const known = { measured: repeats === null ? null : Math.sqrt(repeats.variance), learned: beliefs?.learnedNoise ?? null };
   const placed = baselines.flatMap((baseline) => {

@@ -55,8 +55,8 @@ export function headline(input: HeadlineInput): { readonly conclusion: Conclusio
     return { conclusion: { ...search, text }, validation: null };
   }
   const against = opponents[result.against]!;
-  const seen = { gain: search.gain ?? result.validation.onSearch.gain, claimed: search.gainClaimed };
   const claimed = result.interval !== null && result.interval[0] > 0;
+  const seen = isRival ? null : { gain: search.gain ?? result.validation.onSearch.gain, claimed: search.gainClaimed };
   const text = validationText(subject, claimed, result, against.label, seen);
   if (isRival) return { conclusion: { ...search, text: `${search.text} ${text}` }, validation: result.validation };
   return { conclusion: ofValidation(result, claimed, text, against), validation: result.validation };

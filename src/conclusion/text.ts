@@ -3,11 +3,6 @@ import { formatNumber } from '../html/figure.ts';
 import type { Comparison, Coverage } from './compare.ts';
 import type { ValidationResult } from './validate.ts';
 
-/** A recipe as sentences call it. */
-export interface Named {
-  readonly label: string;
-}
-
 /** The headline of a search without a validation. @param opponents labels of all baselines compared with */
 export function searchText(
   subject: string,
@@ -21,57 +16,56 @@ export function searchText(
   const figures = `95 % interval ${intervalText(interval)}`;
   const headline = claimed
     ? `${capital(subject)} is better than ${all}: by ${amount(gain, interval)}${opponents.length > 1 ? ` over ${against}` : ''} (${figures}, probability ${probabilityText(probability)}).`
-    : `No evidence of a gain: ${subject} is estimated ${amount(Math.abs(gain), interval)} ${gain < 0 ? 'worse' : 'better'} than ${against} (${figures}), and better than ${all} with a probability of ${probabilityText(probability)}.`;
-  return `${headline} ${coverageText(coverage, gain, interval)}`;
+    : `No evidence of a gain: ${subject} is estimated ${betterBy(gain, interval)} than ${against} (${figures}), and better than ${all} with a probability of ${probabilityText(probability)}.`;
+  return `${headline} ${coverageText(coverage, gain)}`;
 }
 
 /** What the interval covers, and what cannot be judged. */
-function coverageText(coverage: Coverage, gain: number, interval: readonly [number, number]): string {
+function coverageText(coverage: Coverage, gain: number): string {
   switch (coverage.kind) {
     case 'paired':
       return `The interval covers the noise of evaluations and the choice of items (paired over ${formatCount(coverage.items)}).`;
     case 'independent':
       return 'The interval covers the noise of evaluations, in which the choice of items is, as they are drawn anew each time.';
     case 'unpaired': {
-      const limit = formatNumber(coverage.resolution, 2);
-      const verdict =
-        gain <= coverage.resolution ? ' This one is below, so nothing is claimed of it' : ' The interval is for these items alone';
-      return `Unpaired: differences below ${limit} cannot be judged on this set.${verdict}${gain <= coverage.resolution && interval[0] > 0 ? ': score by item, or validate on more items' : ''}.`;
+      const rest = gain <= coverage.resolution ? ', and this one is below' : '; the interval is for these items alone';
+      return `Unpaired: differences below ${formatNumber(coverage.resolution, 2)} cannot be judged on this set${rest}.`;
     }
     case 'unknown':
       return 'The interval covers the noise of evaluations alone: without scores of items or a standard error, nothing is known of other items.';
   }
 }
 
-/** The headline of a validated search. @param searchGain the gain on the search's own set, by its model where there is one; null without */
+/** The headline of a validated search. @param search the gain on the search's own set, by its model where there is one; null where nothing was fitted to it */
 export function validationText(
   subject: string,
   claimed: boolean,
   result: ValidationResult,
   against: string,
-  search: { readonly gain: number; readonly claimed: boolean },
+  search: { readonly gain: number; readonly claimed: boolean } | null,
 ): string {
   const { validation, interval, items, onlyNoise, other } = result;
   const { gain } = validation.onValidation;
-  const size = amount(Math.abs(gain), interval);
   const figures =
     interval === null
       ? ''
       : ` (95 % interval ${intervalText(interval)}${items === null ? '' : `, paired over ${formatCount(items)} items`})`;
   const sentences = [
     claimed
-      ? `Validated: ${subject} is better than ${against} by ${size} on the second set, which the search never saw${figures}.`
-      : `No evidence of a gain: on the second set, which the search never saw, ${subject} is ${size} ${gain < 0 ? 'worse' : 'better'} than ${against}${figures}.`,
+      ? `Validated: ${subject} is better than ${against} by ${amount(gain, interval)} on the second set, which the search never saw${figures}.`
+      : `No evidence of a gain: on the second set, which the search never saw, ${subject} is ${betterBy(gain, interval)} than ${against}${figures}.`,
   ];
   if (interval === null)
     sentences.push(
       'Nothing is known of the error of that difference: score by item, give a standard error, or score a recipe several times.',
     );
   else if (onlyNoise) sentences.push('The interval covers the noise of evaluations alone: nothing is known of other items.');
-  const seen = amount(Math.abs(search.gain), interval);
-  if (search.claimed && !claimed) sentences.push(`The gain of ${seen} on the search's own set is not there: the search fitted that set.`);
-  else if (interval !== null && search.gain > interval[1]) {
-    sentences.push(`On the search's own set the gain was ${seen}: a part of it was fitted to that set.`);
+  if (search !== null) {
+    const seen = amount(Math.abs(search.gain), interval);
+    if (search.claimed && !claimed) sentences.push(`The gain of ${seen} on the search's own set is not there: the search fitted that set.`);
+    else if (interval !== null && search.gain > interval[1]) {
+      sentences.push(`On the search's own set the gain was ${seen}: a part of it was fitted to that set.`);
+    }
   }
   if (other !== null) {
     sentences.push(`Trial ${other} scores better there; but what is chosen by the second set would need a third to be judged.`);
@@ -90,12 +84,12 @@ export function baselineText(subject: string, tried: number): string {
 export function againstNewestText(subject: string, comparison: Comparison, newest: string): string {
   const { gain, interval, coverage } = comparison;
   const verdict = interval[0] > 0 ? 'is better than' : 'is not known to be better than';
-  return `${capital(subject)} ${verdict} ${newest}: by ${amount(gain, interval)} (95 % interval ${intervalText(interval)}). ${coverageText(coverage, gain, interval)}`;
+  return `${capital(subject)} ${verdict} ${newest}: by ${amount(gain, interval)} (95 % interval ${intervalText(interval)}). ${coverageText(coverage, gain)}`;
 }
 
 /** Where nothing is known of the noise. */
 export function unknownNoiseText(subject: string, against: string, gain: number): string {
-  return `No evidence of a gain: ${subject} scored ${formatNumber(Math.abs(gain), 3)} ${gain < 0 ? 'worse' : 'better'} than ${against}, but nothing is known of the noise of a score. Try more recipes, score one several times, score by item, or validate on a second set.`;
+  return `No evidence of a gain: ${subject} scored ${betterBy(gain, null)} than ${against}, but nothing is known of the noise of a score. Try more recipes, score one several times, score by item, or validate on a second set.`;
 }
 
 /** `A`, `A and B`, `A, B and C`. */
@@ -105,6 +99,11 @@ function listed(labels: readonly string[]): string {
 
 function capital(text: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+/** `0.012 better`, `0.012 worse`, `no better`. */
+function betterBy(gain: number, interval: readonly [number, number] | null): string {
+  return gain === 0 ? 'no better' : `${amount(Math.abs(gain), interval)} ${gain < 0 ? 'worse' : 'better'}`;
 }
 
 /** A gain to the second digit of half its interval. */

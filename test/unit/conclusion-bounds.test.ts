@@ -7,8 +7,10 @@ import type { ScheduleRequest } from '../../src/space/schedule-parameters.ts';
 import type { Params } from '../../src/space/types.ts';
 import { weightsSpace } from '../../src/space/weights.ts';
 
-const pool = (count: number): ScheduleMember[] => Array.from({ length: count }, (_, i) => ({ path: `step-${i}`, step: 100 * (i + 1), tokens: null }) as ScheduleMember);
-const schedule = async (request: ScheduleRequest, params: Params, members = 6) => boundsOf(await scheduleSpace(pool(members), request), params);
+const pool = (count: number): ScheduleMember[] =>
+  Array.from({ length: count }, (_, i) => ({ path: `step-${i}`, step: 100 * (i + 1), tokens: null }) as ScheduleMember);
+const schedule = async (request: ScheduleRequest, params: Params, members = 6) =>
+  boundsOf(await scheduleSpace(pool(members), request), params);
 
 describe('boundsOf, pairwise', () => {
   it('advises a smaller alpha where lambda is at it, down to 0', () => {
