@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { constants } from 'node:os';
 import { setImmediate, setTimeout } from 'node:timers/promises';
 
@@ -8,6 +8,8 @@ export const GRACE_MS = 2000;
 const LOOK_MS = 20;
 /** Milliseconds after its end in which what a command printed is still taken, while something else prints on. */
 const DRAIN_MS = 500;
+/** Exit code of what could not be started, as a shell has it. */
+const NOT_STARTED = 127;
 
 export interface GroupOptions {
   /** Added to this process's environment. */
@@ -36,7 +38,17 @@ export async function runInGroup(command: string | readonly string[], options: G
   signal.throwIfAborted();
   const [program, ...args] = typeof command === 'string' ? ['sh', '-c', command] : command;
   const output = onOutput === undefined ? 2 : 'pipe';
-  const child = spawn(program!, args, { detached: true, stdio: ['ignore', output, output], env: { ...process.env, ...env } });
+  const failed = (error: unknown): number => {
+    onOutput?.(Buffer.from(`could not start ${program}: ${(error as Error).message}\n`), 'stderr');
+    return NOT_STARTED;
+  };
+  let child: ChildProcess;
+  try {
+    child = spawn(program!, args, { detached: true, stdio: ['ignore', output, output], env: { ...process.env, ...env } });
+  } catch (error) {
+    // Some reasons come so (a command longer than the system takes), the others as an event.
+    return { code: failed(error), endLeftovers: async () => {} };
+  }
   let chunks = 0;
   const hand = (stream: 'stdout' | 'stderr') => (chunk: Buffer) => {
     chunks++;
@@ -46,10 +58,7 @@ export async function runInGroup(command: string | readonly string[], options: G
   child.stderr?.on('data', hand('stderr'));
   const closed = new Promise<void>((done) => child.once('close', () => done()));
   const exited = new Promise<number>((done) => {
-    child.once('error', (error) => {
-      onOutput?.(Buffer.from(`could not start ${program}: ${error.message}\n`), 'stderr');
-      done(127);
-    });
+    child.once('error', (error) => done(failed(error)));
     child.once('exit', (code, name) => done(code ?? 128 + constants.signals[name!]));
   });
   const endLeftovers = async (): Promise<void> => {

@@ -186,7 +186,7 @@ export class Attempt {
     await removeFolder(out);
     const reason = 'the disk was full while it ran, and no more when what it wrote was removed';
     try {
-      writeFileSync(log, `[ckpt-merge: ${reason}]\n`, { flag: 'a' });
+      writeFileSync(log, `\n[ckpt-merge: ${reason}]\n`, { flag: 'a' });
     } catch {
       throw toMergeError(error, { action: 'write', file: log, side: 'output' });
     }

@@ -67,10 +67,11 @@ export class Evaluator {
 
   /**
    * @param wait replaces the clock between attempts
-   * @throws MergeError E_USAGE for a placeholder that does not exist; E_OPTION for a server that is not known
+   * @throws MergeError E_USAGE for a placeholder that does not exist; E_OPTION for an empty command, or a server that is not known
    */
   constructor(options: EvaluatorOptions, wait = (ms: number, signal: AbortSignal): Promise<unknown> => pause(ms, undefined, { signal })) {
     const { command, setup, cancel, timeout, gpus = [], reading } = options;
+    if ((typeof command === 'string' ? command : (command[0] ?? '')).trim() === '') throw new MergeError('E_OPTION', '--eval is empty');
     const server = options.server === undefined ? null : parseServer(options.server);
     this.#setup = setup;
     this.#settings = { command, cancel, timeout, reading, server };

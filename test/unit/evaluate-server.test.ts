@@ -87,7 +87,7 @@ describe('a server that takes weights from disk', () => {
     ['refuses', {}, /did not load .*: Failed to get model loader\.$/, 1],
     ['fails', {}, /status 500: .*CUDA out of memory/, 1],
     ['closes', {}, /\/update_weights_from_disk does not answer: .*after 4 attempts$/, 4],
-    ['hangs', { timeout: 0.5 }, /^it took longer than 0\.5 s$/, 1],
+    ['hangs', { timeout: 2 }, /^it took longer than 2 s$/, 1],
   ] as const)('that %s gives no score', async (mode, options, reason, attempts) => {
     const stub = await sglangStub(checkpoint(1));
     const evaluate = evaluations(stub.url, options);

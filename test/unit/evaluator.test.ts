@@ -26,6 +26,8 @@ describe('an evaluator', () => {
     const { outcome: missing } = await evaluation({ command: ['/nowhere/evaluate', '{model}'] });
     expect(missing).toMatchObject({ status: 'failed', reason: 'it ended with exit code 127' });
     expect(tailOf(missing).at(-1)).toMatch(/^could not start \/nowhere\/evaluate: .*ENOENT/);
+    const { outcome: long } = await evaluation({ command: `: ${'x'.repeat(2 ** 22)}` });
+    expect(tailOf(long).at(-1)).toMatch(/^could not start sh: .*E2BIG/);
   });
 
   it('may write its score into a file, and say what it cost', async () => {
@@ -147,6 +149,8 @@ describe('an evaluator', () => {
     expect(() => new Evaluator({ command: 'eval', cancel: 'scancel {tiral}', reading: {} })).toThrow(/--eval-cancel has \{tiral\}/);
     expect(() => new Evaluator({ command: 'eval', setup: 'get {model}', reading: {} })).toThrow(/--eval-setup has \{model\}/);
     expect(() => new Evaluator({ command: 'eval {server}', reading: {} })).toThrow(/\{server\}/);
+    expect(() => new Evaluator({ command: ' ', reading: {} })).toThrow('--eval is empty');
+    expect(() => new Evaluator({ command: [], reading: {} })).toThrow('--eval is empty');
   });
 });
 
