@@ -160,7 +160,7 @@ describe('conclude with a validation', () => {
     expect(best).toBe(1);
     expect(conclusion).toMatchObject({ gainClaimed: false, gain: null, basis: null });
     expect(conclusion.text).toMatch(/No gain by the search.*Validated: the mean of both is better than the newest by 1\.000/);
-    expect(conclusion.text).not.toContain('fitted';
+    expect(conclusion.text).not.toContain('fitted');
     expect(validation!.onValidation.gain).toBeCloseTo(1, 10);
   });
 });
