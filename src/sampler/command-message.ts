@@ -1,7 +1,7 @@
 import { printable } from '../cli/format.ts';
-import { didYouMean } from '../did-you-mean.ts';
 import type { Point } from '../gp/types.ts';
-import type { Params, ParamValue, Space, SpaceParameter } from '../space/types.ts';
+import { paramProblems } from '../space/param-problems.ts';
+import type { Params, Space } from '../space/types.ts';
 
 /** What a line of a sampler command says, or all that is wrong with it. */
 export type ReadProposal =
@@ -37,31 +37,6 @@ function parsed(line: string): Record<string, unknown> | undefined {
 
 function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-function paramProblems(params: Record<string, unknown>, parameters: readonly SpaceParameter[]): string[] {
-  const names = parameters.map(({ name }) => name);
-  const unknown = Object.keys(params).filter((name) => !names.includes(name));
-  return [
-    ...unknown.map((name) => {
-      const meant = didYouMean(name, names);
-      return `there is no parameter ${printable(name)}${meant === null ? `, only ${names.join(', ')}` : `: did you mean ${meant}?`}`;
-    }),
-    ...parameters.flatMap((parameter) => {
-      if (!Object.hasOwn(params, parameter.name)) return [`the parameter ${parameter.name} is missing`];
-      const problem = valueProblem(params[parameter.name], parameter);
-      return problem === null ? [] : [`${parameter.name} is ${shown(JSON.stringify(params[parameter.name]))}, and ${problem}`];
-    }),
-  ];
-}
-
-function valueProblem(value: unknown, { kind, low, high, values }: SpaceParameter): string | null {
-  if (kind === 'choice')
-    return values?.includes(value as ParamValue) ? null : `it is one of ${values?.map((v) => JSON.stringify(v)).join(', ')}`;
-  if (typeof value !== 'number') return 'it is a number';
-  if (kind === 'integer' && !Number.isInteger(value)) return 'it is a whole number';
-  // JSON.parse reads 1e999 as Infinity, which is beyond every bound.
-  return (low !== undefined && value < low) || (high !== undefined && value > high) ? `it lies between ${low} and ${high}` : null;
 }
 
 /** An example of the answer, with the names of this space. */

@@ -9,7 +9,7 @@ export type Told =
 
 /** A message of a driver. */
 export type Message =
-  /** `params`: what the driver proposes, one for each of `count`; null where the sampler of the search is to propose. */
+  /** `params`: what the driver proposes, one for each of `count`, not looked at yet; null where the sampler of the search is to propose. */
   | { readonly verb: 'ask'; readonly count: number; readonly params: readonly Params[] | null }
   | { readonly verb: 'tell'; readonly trial: number; readonly told: Told }
   | { readonly verb: 'best' }
@@ -71,7 +71,9 @@ const READERS: Readonly<Record<Message['verb'], Reader>> = {
     if (params === undefined || params === null) return { verb: 'ask', count, params: null };
     const list: readonly unknown[] = Array.isArray(params) ? params : [params];
     if (list.length !== count) problems.push(`ask is ${shown(ask)} and there are params for ${list.length}`);
-    problems.push(...list.flatMap(paramsProblems));
+    problems.push(
+      ...list.filter((item) => !isObject(item)).map((item) => `params is an object of names and values, and not ${shown(item)}`),
+    );
     return { verb: 'ask', count, params: list as readonly Params[] };
   },
   tell({ tell, score, stderr = null, scores = null, status, reason = null }, problems) {
@@ -120,22 +122,17 @@ function parseObject(line: string): Fields {
       : undefined;
     throw protocolError(`this is not JSON: ${shortened(line)}`, help);
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw protocolError(`a message is a JSON object, and not ${shown(value)}`);
-  return value as Fields;
+  if (!isObject(value)) throw protocolError(`a message is a JSON object, and not ${shown(value)}`);
+  return value;
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function unknownKey(key: string, verb: string, known: readonly string[]): string {
   const near = didYouMean(key, known);
   return `${shown(key)} does not belong to ${verb}${near === null ? '' : `: did you mean ${near}?`}`;
-}
-
-function paramsProblems(params: unknown, index: number): string[] {
-  if (typeof params !== 'object' || params === null || Array.isArray(params))
-    return [`params ${index + 1} is an object of names and values, and not ${shown(params)}`];
-  return Object.entries(params)
-    .filter(([, value]) => !finite(value) && typeof value !== 'string')
-    .map(([name, value]) => `${shown(name)} of params is a number or text, and not ${shown(value)}`);
 }
 
 function scoresProblems(scores: unknown, score: unknown): string[] {

@@ -1,9 +1,10 @@
 import type { Readable, Writable } from 'node:stream';
 import { MergeError } from '../errors.ts';
+import { paramProblems } from '../space/param-problems.ts';
 import type { Params, Space, SpaceParameter } from '../space/types.ts';
+import { readLines } from '../stream-lines.ts';
 import type { Goal, Trial, TrialKind, TrialWeight } from '../study/types.ts';
 import { type Message, parseMessage, protocolError, type Told } from './ask-tell-message.ts';
-import { readLines } from './lines.ts';
 
 /** A trial as a driver sees it. */
 export interface Asked {
@@ -130,7 +131,7 @@ export class AskTellSession {
       this.#done.set(message.trial, 'told');
       return this.#write({ told: message.trial, best }, signal);
     }
-    for (const [index, params] of (message.params ?? []).entries()) this.#assertInside(params, index);
+    this.#assertInside(message.params ?? []);
     const asked = await driver.ask(message.count, message.params, signal);
     for (const trial of asked) {
       if (trial.status === 'open') this.#open.add(trial.trial);
@@ -149,14 +150,14 @@ export class AskTellSession {
     throw protocolError(`there is no trial ${trial} in this session (${open})`, 'Tell the number that came with the answer to ask.');
   }
 
-  #assertInside(params: Params, index: number): void {
+  #assertInside(list: readonly Params[]): void {
     const { space } = this.#options;
-    if (space.encode(params) !== null) return;
-    const problems = space.parameters.map((parameter) => outside(parameter, params)).filter((problem) => problem !== null);
-    throw protocolError(
-      `params ${index + 1} lie outside the space${problems.length === 0 ? '' : `: ${problems.join('; ')}`}`,
-      'The first line says what each takes.',
-    );
+    const problems = list.flatMap((params, i) => {
+      const found = paramProblems(params, space.parameters);
+      if (found.length === 0 && space.encode(params) === null) found.push('they lie outside the space');
+      return found.map((problem) => (list.length === 1 ? `params: ${problem}` : `params ${i + 1}: ${problem}`));
+    });
+    if (problems.length > 0) throw protocolError(problems.join('; '), 'The first line says what each parameter takes.');
   }
 
   /** Waits until the line is on its way, so that a driver that reads slowly slows the search and not its memory. */
@@ -173,11 +174,4 @@ export class AskTellSession {
       });
     });
   }
-}
-
-function outside({ name, kind, low, high, values }: SpaceParameter, params: Params): string | null {
-  const value = params[name]!;
-  if (kind === 'choice') return values!.includes(value) ? null : `${name} is one of ${values!.join(', ')}, and not ${value}`;
-  if (typeof value === 'number' && value >= low! && value <= high!) return null;
-  return `${name} is from ${low} to ${high}, and not ${value}`;
 }

@@ -15,12 +15,8 @@ const PARAMETERS = [
 const SPACE: SessionOptions['space'] = {
   name: 'schedule',
   parameters: PARAMETERS,
-  encode(params) {
-    const strange = Object.keys(params).filter((name) => !PARAMETERS.some((parameter) => parameter.name === name));
-    if (strange.length > 0) throw new MergeError('E_PARAMS', `unknown: ${strange}`);
-    const lambda = params.lambda as number;
-    return lambda >= 0.5 && lambda <= 1 ? [lambda] : null;
-  },
+  /** Within the bounds of its parameters there is one recipe that it does not hold, as there are weights that no point stands for. */
+  encode: ({ lambda, method }) => (method === 'ema' && lambda === 0.6 ? null : [lambda as number, 0]),
 };
 
 /** A search that merges nothing: it numbers trials, and remembers what it was called with. */
@@ -41,7 +37,7 @@ class FakeSearch implements Driver {
     const made = Math.min(count, this.left - this.#next);
     // Answers that come after a turn of the loop: messages that wait must not overtake.
     await turn();
-    return Array.from({ length: made }, (_, i) => this.#trial(this.#next++, params?.[i] ?? { lambda: 0.75 }));
+    return Array.from({ length: made }, (_, i) => this.#trial(this.#next++, params?.[i] ?? { lambda: 0.75, method: 'sma' }));
   }
 
   #trial(trial: number, params: Params): Asked {
@@ -117,7 +113,7 @@ describe('a session', () => {
         trial: 0,
         kind: 'trial',
         status: 'open',
-        params: { lambda: 0.75 },
+        params: { lambda: 0.75, method: 'sma' },
         weights: [],
         model: '/work/0',
         score: null,
@@ -144,8 +140,14 @@ describe('a session', () => {
     const search = new FakeSearch({ score: (params) => 1 - Math.abs((params.lambda as number) - 0.75) });
     const { lines } = await play(
       [
-        { ask: 1, params: { lambda: 0.5 } },
-        { ask: 2, params: [{ lambda: 0.75 }, { lambda: 0.875 }] },
+        { ask: 1, params: { lambda: 0.5, method: 'ema' } },
+        {
+          ask: 2,
+          params: [
+            { lambda: 0.75, method: 'sma' },
+            { lambda: 0.875, method: 'sma' },
+          ],
+        },
         { best: true },
         { tell: 1, score: 3 },
       ],
@@ -153,8 +155,8 @@ describe('a session', () => {
     );
     expect(lines.slice(0, 3)).toMatchObject([
       { trial: 0, score: 0.75, model: null, status: 'complete' },
-      { trial: 1, score: 1, params: { lambda: 0.75 } },
-      { trial: 2, score: 0.875, params: { lambda: 0.875 } },
+      { trial: 1, score: 1, params: { lambda: 0.75, method: 'sma' } },
+      { trial: 2, score: 0.875, params: { lambda: 0.875, method: 'sma' } },
     ]);
     expect(lines[3].best.trial).toBe(1);
     expect(lines[4].error.message).toContain('trial 1 was scored by the search');
@@ -234,14 +236,28 @@ describe('a bad message', () => {
     [{ ask: null }, 'not null'],
     [{ ask: 1, parms: {} }, '"parms" does not belong to ask: did you mean params?'],
     ['{"ask":1,"__proto__":{"lambda":1}}\n', '"__proto__" does not belong to ask'],
-    [{ ask: 2, params: { lambda: 0.7 } }, 'ask is 2 and there are params for 1'],
+    [{ ask: 2, params: { lambda: 0.7, method: 'sma' } }, 'ask is 2 and there are params for 1'],
     [{ ask: 1, params: [] }, 'there are params for 0'],
-    [{ ask: 1, params: [[0.7]] }, 'params 1 is an object'],
-    [{ ask: 1, params: 'lambda=1' }, 'params 1 is an object of names and values, and not "lambda=1"'],
-    [{ ask: 1, params: { lambda: null } }, '"lambda" of params is a number or text, and not null'],
-    [{ ask: 1, params: { lambda: 0.4 } }, 'params 1 lie outside the space: lambda is from 0.5 to 1, and not 0.4'],
-    [{ ask: 1, params: { lambda: 'x', method: 'wma' } }, 'lambda is from 0.5 to 1, and not x; method is one of sma, ema, and not wma'],
-    [{ ask: 1, params: { lamda: 0.7 } }, 'unknown: lamda'],
+    [{ ask: 1, params: [[0.7]] }, 'params is an object of names and values, and not [0.7]'],
+    [{ ask: 1, params: 'lambda=1' }, 'params is an object of names and values, and not "lambda=1"'],
+    [{ ask: 1, params: { lambda: null, method: 'sma' } }, 'params: lambda is null, and it is a number'],
+    [{ ask: 1, params: { lambda: 0.4, method: 'sma' } }, 'params: lambda is 0.4, and it lies between 0.5 and 1'],
+    ['{"ask":1,"params":{"lambda":1e999,"method":"sma"}}\n', 'params: lambda is Infinity, and it lies between 0.5 and 1'],
+    [
+      { ask: 1, params: { lamda: 0.7, method: 'wma' } },
+      /no parameter lamda: did you mean lambda\?; params: the parameter lambda is missing; params: method is "wma", and/,
+    ],
+    [
+      {
+        ask: 2,
+        params: [
+          { lambda: 0.7, method: 'sma' },
+          { lambda: 2, method: 'sma' },
+        ],
+      },
+      'params 2: lambda is 2',
+    ],
+    [{ ask: 1, params: { lambda: 0.6, method: 'ema' } }, 'params: they lie outside the space'],
     [{ tell: 99, score: 1 }, 'there is no trial 99 in this session (open: 0)'],
     [{ tell: '0', score: 1 }, 'tell is the number of a trial, and not "0"'],
     [{ tell: 0 }, 'a trial is told with a score, or with the status failed or skipped'],
@@ -421,7 +437,7 @@ describe('an end from this side', () => {
     search.ask = async () => {
       throw new MergeError('E_PARAMS', 'a window of 1 and a spacing of 3');
     };
-    const { lines, session } = await play([{ ask: 1, params: { lambda: 0.6 } }, { best: 1 }], { search });
+    const { lines, session } = await play([{ ask: 1, params: { lambda: 0.7, method: 'sma' } }, { best: 1 }], { search });
     expect(lines).toEqual([
       { error: expect.objectContaining({ code: 'E_PARAMS', message: 'a window of 1 and a spacing of 3', line: 1 }) },
       { best: null },
