@@ -22,6 +22,7 @@ const COMMANDS: Readonly<Record<CommandName, () => Promise<unknown>>> = {
   diff: () => import('./commands/diff.ts'),
   routers: () => import('./commands/routers.ts'),
   search: () => import('./commands/search.ts'),
+  soup: () => import('./commands/soup.ts'),
   report: () => import('./commands/report.ts'),
   verify: () => import('./commands/verify.ts'),
   bench: () => import('./commands/bench.ts'),

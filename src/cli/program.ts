@@ -14,7 +14,7 @@ import {
   parseWholeNumber,
 } from './run-options.ts';
 import { addScheduleOptions } from './schedule-options.ts';
-import { addEvaluationOptions, addSearchOptions, addStudyOptions } from './search-options.ts';
+import { addEvaluationOptions, addSearchOptions, addSoupOptions, addStudyOptions } from './search-options.ts';
 import type { Colors } from './terminal.ts';
 import { parseBytes, parseChoice, parseFraction, parseLayers, parsePath, parsePositiveInteger, parseWeights } from './values.ts';
 import { addWatchOptions } from './watch-options.ts';
@@ -33,6 +33,7 @@ export type CommandName =
   | 'diff'
   | 'routers'
   | 'search'
+  | 'soup'
   | 'report'
   | 'verify'
   | 'bench'
@@ -112,6 +113,11 @@ export function buildProgram(version: string, name: string, dispatch: Dispatch):
   addSearch(
     add('search', 'choose the weights of a merge by the scores that your evaluator gives: Bayesian optimisation', [
       new Argument('<input...>', 'a run folder, or its checkpoints'),
+    ]),
+  );
+  addSoup(
+    add('soup', 'the greedy soup: checkpoints from the best score to the worst, each kept where the mean gains by it', [
+      new Argument('<input...>', 'a run folder, its checkpoints, or several runs from one start'),
     ]),
   );
   add('report', 'make the page of a search again from its trials', [new Argument('<trials>', 'trials.jsonl of a search, or its folder')])
@@ -290,12 +296,21 @@ function addRouters(command: Command): Command {
 }
 
 function addSearch(command: Command): Command {
+  addEvaluationOptions(addSearchOptions(addBestOutput(command)), { optional: true });
+  return addStudiedMerges(command);
+}
+
+function addSoup(command: Command): Command {
+  return addStudiedMerges(addEvaluationOptions(addSoupOptions(addBestOutput(command))));
+}
+
+/** The output of a command that looks for the best recipe. */
+function addBestOutput(command: Command): Command {
   command
     .usage("RUN --eval 'COMMAND {model}' -o OUT [options]")
     .optionsGroup('Output:')
     .addOption(valueOption('-o, --output <path>', 'merge of the best recipe: a folder, or a file ending in .safetensors', parsePath));
-  addEvaluationOptions(addSearchOptions(addStudyOptions(command)), { optional: true });
-  return addStudiedMerges(command);
+  return addStudyOptions(command);
 }
 
 /** How the merges of a study are made, and its reports. */

@@ -49,12 +49,12 @@ export function addEvaluationOptions(command: Command, { optional = false } = {}
 export function addStudyOptions(command: Command): Command {
   return command
     .addOption(valueOption('--dir <path>', 'folder of trials, logs and reports (default: OUT.search)', parsePath))
-    .addOption(flag('-f, --force', 'begin anew where there is a search, and replace an existing output'))
+    .addOption(flag('-f, --force', 'begin anew where there is a study, and replace an existing output'))
     .addOption(flag('--resume', 'go on with what is in the folder'));
 }
 
 export function addSearchOptions(command: Command): Command {
-  return command
+  command
     .optionsGroup('Space:')
     .addOption(
       valueOption(
@@ -76,11 +76,20 @@ export function addSearchOptions(command: Command): Command {
     .addOption(valueOption('--sampler-cmd <command>', 'a sampler of your own: JSON lines on its stdin and stdout', parseText))
     .addOption(flag('--ask-tell', 'be driven by JSON lines on stdin and stdout, by Optuna, Ax or code of your own'))
     .addOption(valueOption('--seed <n>', 'decides everything that is drawn (default: 0)', parseWholeNumber))
-    .addOption(valueOption('--budget <duration>', 'begin no trial that would end later: 6h, 90m', parseDuration))
-    .addOption(valueOption('--patience <n>', 'end after so many trials without a better score', parsePositiveInteger))
+    .addOption(budgetOption())
+    .addOption(valueOption('--patience <n>', 'end after so many trials without a better score', parsePositiveInteger));
+  return addNoiseOptions(command).addOption(flag('--score-members', 'score every single checkpoint too'));
+}
+
+/** A soup has no space, and what it tries follows from the scores. */
+export function addSoupOptions(command: Command): Command {
+  return addNoiseOptions(command.optionsGroup('Soup:').addOption(budgetOption()));
+}
+
+function addNoiseOptions(command: Command): Command {
+  return command
     .optionsGroup('Noise and conclusion:')
     .addOption(valueOption('--repeats <n>', 'score each recipe so often, which measures the noise (default: 1)', parsePositiveInteger))
-    .addOption(flag('--score-members', 'score every single checkpoint too'))
     .addOption(
       choiceOption(
         '--noise <kind>',
@@ -90,6 +99,8 @@ export function addSearchOptions(command: Command): Command {
     )
     .addOption(valueOption('--validate <command>', 'score the best recipes and the baselines on a second set', parseText));
 }
+
+const budgetOption = () => valueOption('--budget <duration>', 'begin no trial that would end later: 6h, 90m', parseDuration);
 
 const UNITS: Readonly<Record<string, number>> = { '': 1, s: 1, m: 60, min: 60, h: 3600, d: 86_400 };
 

@@ -4,6 +4,7 @@ import { difference } from '../conclusion/difference.ts';
 import { posteriorDrawing } from '../conclusion/drawing.ts';
 import type { ValidationScores } from '../conclusion/validate.ts';
 import type { Warning } from '../errors.ts';
+import { greedySoup } from '../soup/greedy.ts';
 import { type StoredSpace, storedSpace } from '../space/stored.ts';
 import { SMA_MEMBERS } from '../study/members.ts';
 import type { StudiedSpace, StudyIdentity, TrialLine } from '../study/trials-file.ts';
@@ -98,6 +99,7 @@ export function searchDocument(input: DocumentInput): SearchDocument {
     trials: [...trials].sort((a, b) => a.id - b.id).map(shown),
     posterior: drawingOf(newest),
     chain: legs.length === 1 ? null : legs.map((leg) => pairOf(leg, identity)),
+    ...greedyOf(identity, trials, goal),
     onBounds: newest.stored === null ? [] : boundsOf(newest.stored, best?.params ?? null),
     validation: concluded.validation,
     conclusion: concluded.conclusion,
@@ -109,6 +111,11 @@ export function searchDocument(input: DocumentInput): SearchDocument {
     cost: trials.some(({ cost }) => cost !== null) ? sum(trials.map(({ cost }) => cost ?? 0)) : null,
     warnings,
   };
+}
+
+function greedyOf(identity: StudyIdentity, trials: readonly TrialLine[], goal: Goal): Pick<SearchDocument, 'greedy'> {
+  const greedy = identity.kind === 'soup' ? greedySoup(identity, trials, goal).soup : null;
+  return greedy === null ? {} : { greedy };
 }
 
 /** A line of the file as documents show it: without what is only for going on. */

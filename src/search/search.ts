@@ -4,7 +4,7 @@ import { commandSampler } from '../sampler/command.ts';
 import { samplerByName } from '../sampler/samplers.ts';
 import type { Sampler } from '../sampler/types.ts';
 import type { Candidate } from '../space/types.ts';
-import { noTrial, runRounds } from '../study/rounds.ts';
+import { type NextRound, noTrial, runRounds } from '../study/rounds.ts';
 import { membersOf, type OwnIdentity, openSession, type Session } from '../study/session.ts';
 import { keyOf } from '../study/study.ts';
 import type { Goal, StudyEvent } from '../study/types.ts';
@@ -113,8 +113,19 @@ async function runSearch(given: SearchOptions, emit: (event: StudyEvent) => void
   checkSearch(given);
   const options = searchFolder(given);
   const { session, rounds } = await openSearch(options, emit, signal);
+  return carryOut(options, session, roundsOf(rounds), emit, signal);
+}
+
+/** Rounds, and all that follows them; the folder shows what is there, however they end. Closes the session. */
+export async function carryOut(
+  options: SearchOptions & { readonly dir: string },
+  session: Session,
+  next: NextRound,
+  emit: (event: StudyEvent) => void,
+  signal: AbortSignal,
+): Promise<SearchDocument> {
   try {
-    const ended = await runRounds(session, roundsOf(rounds), { budget: options.budget, signal });
+    const ended = await runRounds(session, next, { budget: options.budget, signal });
     return await wrapUp(options, session, ended, emit, signal);
   } catch (error) {
     // What is there is shown as well as it can be: the error matters more than a page of it.

@@ -1,5 +1,6 @@
 import type { Conclusion, Difference, Validation } from '../conclusion/types.ts';
 import type { Warning } from '../errors.ts';
+import type { GreedySoup } from '../soup/types.ts';
 import type { Params, Space, SpaceParameter } from '../space/types.ts';
 import type { Goal, Trial, TrialWeight } from '../study/types.ts';
 
@@ -82,6 +83,8 @@ export interface SearchDocument {
   readonly posterior: PosteriorDrawing | null;
   /** With `--pairwise-chain`: oldest pair first; best, posterior and conclusion of the document are then those of the newest pair. Null otherwise. */
   readonly chain: readonly ChainPair[] | null;
+  /** Of a soup, where an ingredient has a score: how the greedy one came about. */
+  readonly greedy?: GreedySoup;
   /** Parameters whose best value lies on a bound, with what to do. */
   readonly onBounds: readonly { readonly parameter: string; readonly side: 'low' | 'high'; readonly text: string }[];
   readonly validation: Validation | null;

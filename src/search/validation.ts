@@ -1,7 +1,6 @@
 import { join } from 'node:path';
 import type { ValidationScores } from '../conclusion/validate.ts';
-import type { Session } from '../study/session.ts';
-import { evaluatorOf } from '../study/session.ts';
+import { commandText, type Session, scorerOf } from '../study/session.ts';
 import { type RoundRequest, Study } from '../study/study.ts';
 import { differences, readTrials, type StudyIdentity, type TrialLine } from '../study/trials-file.ts';
 import type { StudyEvent } from '../study/types.ts';
@@ -16,7 +15,7 @@ const VALIDATION_FILE = 'validation.jsonl';
  * score them again.
  */
 export async function validateSearch(
-  options: SearchOptions & { readonly dir: string; readonly validate: string },
+  options: SearchOptions & { readonly dir: string; readonly validate: NonNullable<SearchOptions['validate']> },
   session: Session,
   emit: (event: StudyEvent) => void,
   signal: AbortSignal,
@@ -25,13 +24,13 @@ export async function validateSearch(
   const chosen = trialsToValidate(session);
   if (chosen.length === 0) return undefined;
   const { validate: command } = options;
-  const own: StudyIdentity = { ...identity, kind: 'validation', evaluator: command };
+  const own: StudyIdentity = { ...identity, kind: 'validation', evaluator: commandText(command) };
   const file = join(folder.path, VALIDATION_FILE);
   const stored = await readTrials(file, { mend: true });
   const usable = stored !== null && differences(stored.identity, own).length === 0;
   if (stored !== null && !usable) await folder.remove(VALIDATION_FILE);
   const { evalSetup, goal, ...evaluation } = options;
-  const evaluator = evaluatorOf({ ...evaluation, eval: command });
+  const { score } = scorerOf({ ...evaluation, eval: command });
   const second = new Study({
     folder,
     file: VALIDATION_FILE,
@@ -44,7 +43,7 @@ export async function validateSearch(
     parallel: options.parallel ?? 1,
     keep: false,
     emit: (event) => emit(event.type === 'evaluating' || event.type === 'trial' ? { ...event, validation: true } : event),
-    score: (model, control) => evaluator.evaluate(model, control),
+    score,
   });
   const recipes = new Map(chosen.map((id) => [study.trials.find((trial) => trial.id === id)!.recipe, id]));
   const scored = new Set(second.trials.filter(({ status }) => status === 'complete').map(({ recipe }) => recipe));
@@ -54,7 +53,7 @@ export async function validateSearch(
   });
   const first = Math.max(-1, ...second.trials.map(({ id }) => id)) + 1;
   if (requests.length > 0) await second.round(first, requests, signal);
-  return validationScores(command, recipes, second.trials);
+  return validationScores(commandText(command), recipes, second.trials);
 }
 
 function validationScores(command: string, recipes: ReadonlyMap<string, number>, lines: readonly TrialLine[]): ValidationScores {
@@ -88,7 +87,7 @@ function trialsToValidate(session: Session): readonly number[] {
     const sign = goal === 'maximize' ? 1 : -1;
     const scoreOf = (id: number) => concluded.posterior.get(id)?.mean ?? trials.find((trial) => trial.id === id)!.score!;
     const ranked = trials
-      .filter(({ score, repeatOf, kind }) => score !== null && repeatOf === null && kind === 'trial')
+      .filter(({ score, repeatOf, kind }) => score !== null && repeatOf === null && (kind === 'trial' || kind === 'soup'))
       .map(({ id }) => id)
       .sort((a, b) => sign * (scoreOf(b) - scoreOf(a)));
     return [...new Set([...baselines.map(({ trial }) => trial), concluded.best, ...ranked.slice(0, VALIDATED)])];

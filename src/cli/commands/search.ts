@@ -36,10 +36,7 @@ export async function run(context: Context, args: readonly (string | readonly st
   const { askTell, ...given } = flags;
   if (askTell) return (await import('./ask-tell.ts')).run(context, args[0] as readonly string[], given);
   const options = studyOptions<SearchOptions>(args[0] as readonly string[], given);
-  if (options.eval === undefined)
-    throw new MergeError('E_USAGE', 'no evaluator is given', {
-      help: "Name a command that scores a model, as --eval 'python eval.py {model}'.",
-    });
+  requireEvaluator(options);
   return reportStudy(
     context,
     flags,
@@ -47,6 +44,14 @@ export async function run(context: Context, args: readonly (string | readonly st
     (run) => search(options, run),
     (document, folder) => searchSummary(context, document, folder),
   );
+}
+
+/** @throws MergeError E_USAGE where nothing scores models */
+export function requireEvaluator(options: { readonly eval?: unknown }): void {
+  if (options.eval !== undefined) return;
+  throw new MergeError('E_USAGE', 'no evaluator is given', {
+    help: "Name a command that scores a model, as --eval 'python eval.py {model}'.",
+  });
 }
 
 /** The command line as the library's options: only what was given, so that the library's defaults stay its own. */

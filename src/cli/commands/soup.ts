@@ -1,0 +1,21 @@
+import { type SoupOptions, soup } from '../../index.ts';
+import type { Selection } from '../../trajectory/types.ts';
+import type { Context } from '../context.ts';
+import { reportStudy, requireEvaluator, type StudyFlags, searchSummary, studyOptions } from './search.ts';
+
+/** `merge soup`. */
+export async function run(
+  context: Context,
+  args: readonly (string | readonly string[])[],
+  flags: StudyFlags & Selection & Pick<SoupOptions, 'eval'>,
+): Promise<number> {
+  const options = studyOptions<SoupOptions>(args[0] as readonly string[], flags);
+  requireEvaluator(options);
+  return reportStudy(
+    context,
+    flags,
+    options.dir ?? `${options.output}.search`,
+    (run) => soup(options, run),
+    (document, folder) => searchSummary(context, document, folder),
+  );
+}
