@@ -1,5 +1,5 @@
 import { formatCount, formatSeconds } from '../cli/format.ts';
-import { chosenByText, KIND_WORDS, membersText, paramText, plainNumber, scoreText } from '../cli/text/search-words.ts';
+import { chosenByText, KIND_WORDS, membersText, paramOf, paramText, plainNumber, scoreText } from '../cli/text/search-words.ts';
 import type { SearchDocument } from '../search/types.ts';
 import type { Trial } from '../study/types.ts';
 import { type Column, formatNumber, table } from './figure.ts';
@@ -34,7 +34,7 @@ export function trialTable({ trials, space, best, members }: SearchDocument, lab
   const rows = trials.map((trial) => [
     trial.id,
     html`${KIND_WORDS[trial.kind]}${trial.id === best?.trial ? html` ${badge('neutral', 'best')}` : null}`,
-    ...space.parameters.map(({ name }) => paramText(trial.params?.[name])),
+    ...space.parameters.map(({ name }) => paramText(paramOf(trial.params, name))),
     membersText(trial, labels, members.length),
     scoreText(trial.score, null),
     ...(stderr ? [formatNumber(trial.stderr, 3)] : []),

@@ -1,4 +1,4 @@
-import { scoreText } from '../cli/text/search-words.ts';
+import { paramOf, scoreText } from '../cli/text/search-words.ts';
 import { groupBy } from '../group-by.ts';
 import type { PosteriorDrawing, SearchDocument } from '../search/types.ts';
 import type { SpaceParameter } from '../space/types.ts';
@@ -29,12 +29,12 @@ type CurvePoints = (PosteriorDrawing & { kind: 'curve' })['points'];
 
 function curveChart(document: SearchDocument, parameter: string, points: CurvePoints, inside: readonly Scored[]): Figure {
   const best = document.best?.trial;
-  const bestValue = inside.find(({ id }) => id === best)?.params?.[parameter];
+  const bestValue = paramOf(inside.find(({ id }) => id === best)?.params, parameter);
   const curve = points.map(({ x, mean, low, high }): Point => ({ x, y: mean, band: [low, high] }));
   const [rest, chosen] = [false, true].map((wanted) =>
     meansByValue(inside, parameter, document.noise, (x) => (x === bestValue) === wanted),
   );
-  const failed = document.trials.filter(({ score }) => score === null).flatMap(({ params }) => numberOf(params?.[parameter]) ?? []);
+  const failed = document.trials.filter(({ score }) => score === null).flatMap(({ params }) => numberOf(paramOf(params, parameter)) ?? []);
   const levels = levelsOf(document.baselines);
   const log = document.space.parameters.find(({ name }) => name === parameter)?.log;
   return lineChart({
@@ -64,7 +64,7 @@ function curveChart(document: SearchDocument, parameter: string, points: CurvePo
 }
 
 function meansByValue(inside: readonly Scored[], parameter: string, noise: SearchDocument['noise'], take: (x: number) => boolean): Point[] {
-  const groups = groupBy(inside, ({ params }) => numberOf(params?.[parameter]));
+  const groups = groupBy(inside, ({ params }) => numberOf(paramOf(params, parameter)));
   return [...groups].flatMap(([x, trials]): Point[] => {
     if (x === null || !take(x)) return [];
     const [first] = trials;
@@ -81,8 +81,8 @@ function numberOf(value: number | string | undefined): number | null {
 function posteriorMaps(document: SearchDocument, map: PosteriorDrawing & { kind: 'map' }, inside: readonly Scored[]): Figure[] {
   const parameter = (wanted: string): SpaceParameter | undefined => document.space.parameters.find(({ name }) => name === wanted);
   const points = inside.flatMap(({ id, params, score, stderr }) => {
-    const column = placeOn(map.xValues, params?.[map.x], parameter(map.x)?.log);
-    const up = placeOn(map.yValues, params?.[map.y], parameter(map.y)?.log);
+    const column = placeOn(map.xValues, paramOf(params, map.x), parameter(map.x)?.log);
+    const up = placeOn(map.yValues, paramOf(params, map.y), parameter(map.y)?.log);
     if (column === null || up === null) return [];
     const marked = id === document.best?.trial;
     return [
@@ -137,7 +137,7 @@ function parallelCoordinates(document: SearchDocument, inside: readonly Scored[]
     of: 'trial',
     lines: inside.map(({ id, params, score }) => ({
       label: `trial ${id}`,
-      values: document.space.parameters.map(({ name }) => params?.[name] ?? null),
+      values: document.space.parameters.map(({ name }) => paramOf(params, name) ?? null),
       score,
       marked: id === document.best?.trial,
     })),

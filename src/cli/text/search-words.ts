@@ -1,7 +1,7 @@
 import type { Conclusion } from '../../conclusion/types.ts';
 import { formatEstimate, formatNumber, formatTick } from '../../html/figure.ts';
 import type { Baseline, Ending, SearchDocument } from '../../search/types.ts';
-import type { Params, SpaceParameter } from '../../space/types.ts';
+import type { Params, ParamValue, SpaceParameter } from '../../space/types.ts';
 import type { Goal, Trial, TrialKind } from '../../study/types.ts';
 import { formatSeconds, plural } from '../format.ts';
 
@@ -86,6 +86,11 @@ export function paramsText(params: Params | null): string {
   return Object.entries(params)
     .map(([name, value]) => `${name} ${paramText(value)}`)
     .join(', ');
+}
+
+/** What a trial tried of a parameter; undefined where it has none of that name. */
+export function paramOf(params: Params | null | undefined, name: string): ParamValue | undefined {
+  return params != null && Object.hasOwn(params, name) ? params[name] : undefined;
 }
 
 export function paramText(value: number | string | undefined): string {
