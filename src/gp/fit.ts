@@ -3,7 +3,7 @@ import type { Hyper, KernelName } from './kernels.ts';
 import { type Likelihood, likelihoodOf } from './likelihood.ts';
 import { type Effort, minimiseSmooth, type Smooth } from './minimise-smooth.ts';
 import type { Model } from './posterior.ts';
-import { coordinatesOf, hyperAt, logPrior, NOISE_FLOOR } from './prior.ts';
+import { coordinatesOf, hyperAt, logPrior, NOISE_FLOOR, type Purpose } from './prior.ts';
 import { type Observations, type Process, processOf, standardise, standardOf } from './process.ts';
 import type { Axis } from './types.ts';
 
@@ -12,6 +12,8 @@ export interface FitOptions {
   readonly kernel?: KernelName;
   /** Decides where the starts beside the fixed ones lie; 0 without. */
   readonly seed?: number;
+  /** Which prior the noise has: `search` without. */
+  readonly purpose?: Purpose;
 }
 
 /** Hyperparameters that a fit starts from: smooth, wavy and almost exact, flat and noisy. */
@@ -34,20 +36,25 @@ const LARGE: Effort = { evaluations: 20, tolerance: 0.2 };
  *
  * @throws RangeError without observations
  */
-export function fitProcess(observations: Observations, axes: readonly Axis[], { kernel = 'matern52', seed = 0 }: FitOptions = {}): Process {
+export function fitProcess(
+  observations: Observations,
+  axes: readonly Axis[],
+  { kernel = 'matern52', seed = 0, purpose = 'search' }: FitOptions = {},
+): Process {
   const standard = standardOf(observations);
   const model = { kernel, axes, points: observations.points, ...standardise(observations, standard) };
   const starts = startsOf(axes.length, seed);
   const hyper =
     model.points.length <= ENOUGH
-      ? fitHyper(likelihoodOf(model), starts)
-      : fitHyper(likelihoodOf(model), [coordinatesOf(fitHyper(likelihoodOf(partOf(model)), starts, ROUGH))], LARGE);
+      ? fitHyper(model, purpose, starts)
+      : fitHyper(model, purpose, [coordinatesOf(fitHyper(partOf(model), purpose, starts, ROUGH))], LARGE);
   return processOf(observations, { axes, kernel, hyper, standard });
 }
 
 /** The hyperparameters of the largest posterior density that is reached from the starts. */
-export function fitHyper(likelihood: Likelihood, starts: readonly Float64Array[], effort: Effort = FULL): Hyper {
-  const minima = starts.map((start) => minimiseSmooth(objectiveOf(likelihood), start, effort));
+export function fitHyper(model: Omit<Model, 'hyper'>, purpose: Purpose, starts: readonly Float64Array[], effort: Effort = FULL): Hyper {
+  const objective = objectiveOf(likelihoodOf(model), purpose);
+  const minima = starts.map((start) => minimiseSmooth(objective, start, effort));
   return hyperAt(minima.reduce((least, minimum) => (minimum.value < least.value ? minimum : least)).x);
 }
 
@@ -61,11 +68,11 @@ export function partOf(model: Required<Omit<Model, 'hyper'>>): Omit<Model, 'hype
 }
 
 /** Minus the log posterior density, in the coordinates of a fit. */
-function objectiveOf(likelihood: Likelihood): Smooth {
+function objectiveOf(likelihood: Likelihood, purpose: Purpose): Smooth {
   return (x, gradient) => {
     const hyper = hyperAt(x);
     gradient.fill(0);
-    const value = likelihood(hyper, gradient) + logPrior(hyper, gradient);
+    const value = likelihood(hyper, gradient) + logPrior(hyper, purpose, gradient);
     for (let i = 0; i < x.length; i++) gradient[i] = -gradient[i]!;
     const last = x.length - 1;
     gradient[last] = (gradient[last]! * (hyper.noise - NOISE_FLOOR)) / hyper.noise;
@@ -76,10 +83,9 @@ function objectiveOf(likelihood: Likelihood): Smooth {
 /** Where the search for the largest posterior density begins, in the coordinates of a fit. */
 export function startsOf(width: number, seed: number): Float64Array[] {
   const normal = normalOf(randomOf(seed, 0));
-  const of = (hyper: Hyper) => coordinatesOf(hyper);
-  const fixed = STARTS.map(({ length, signal, noise }) => of({ lengths: new Array<number>(width).fill(length), signal, noise }));
+  const fixed = STARTS.map(({ length, signal, noise }) => coordinatesOf({ lengths: new Array<number>(width).fill(length), signal, noise }));
   const random = Array.from({ length: RANDOM_STARTS }, () =>
-    of({
+    coordinatesOf({
       lengths: Array.from({ length: width }, () => 0.5 * Math.exp(normal())),
       signal: Math.exp(0.5 * normal()),
       noise: NOISE_FLOOR + 1e-2 * Math.exp(2 * normal()),

@@ -3,19 +3,26 @@ import type { Hyper } from './kernels.ts';
 /** Least variance of the noise of a value, in standardised units: keeps covariances invertible, and repeated points possible. */
 export const NOISE_FLOOR = 1e-6;
 
-// The shapes are those of Optuna 5's GPSampler (optuna/_gp/prior.py); the constants, which nobody has derived, are ours where a comment says so.
+/** What a process is fitted for: to choose the next trial, or to say what is known. */
+export type Purpose = 'search' | 'conclusion';
+
+// The shapes, and the constants of a search, are those of Optuna 5's GPSampler (optuna/_gp/prior.py), whose authors chose them by trial.
 const LENGTH_RATE = 0.1;
 const SIGNAL = { shape: 2, rate: 1 };
-/** Ours: Optuna's rate of 30 holds noise above a tenth of the spread of the values for all but impossible, which merges of equal worth contradict. */
-const NOISE = { shape: 1.1, rate: 5 };
+/**
+ * A search does well to take a difference for real until trials say otherwise: on scores with noise of a tenth of their range, regret was least with 30
+ * and more. A conclusion must not; its rate is ours, with noise of a fifth of the variance of the scores on the mean.
+ */
+const NOISE = { shape: 1.1, rate: { search: 30, conclusion: 5 } };
 
 /**
  * Logarithm of the prior density of hyperparameters in standardised units, up to a constant: exp(−0.1 (u + 1/u)) for each inverse squared length
- * u = ℓ^−2, Gamma(2, 1) for the signal variance, Gamma(1.1, 5) for the noise variance.
+ * u = ℓ^−2, Gamma(2, 1) for the signal variance, Gamma(1.1, 30) for the noise variance, in a conclusion Gamma(1.1, 5).
  *
  * @param gradient added to where given: derivatives with respect to the logarithms of the lengths, of the signal and of the noise, [axes + 2]
  */
-export function logPrior({ lengths, signal, noise }: Hyper, gradient?: Float64Array): number {
+export function logPrior({ lengths, signal, noise }: Hyper, purpose: Purpose, gradient?: Float64Array): number {
+  const rate = NOISE.rate[purpose];
   let sum = 0;
   for (const [a, length] of lengths.entries()) {
     const inverse = 1 / (length * length);
@@ -23,11 +30,11 @@ export function logPrior({ lengths, signal, noise }: Hyper, gradient?: Float64Ar
     if (gradient !== undefined) gradient[a] = gradient[a]! + 2 * LENGTH_RATE * (inverse - 1 / inverse);
   }
   sum += (SIGNAL.shape - 1) * Math.log(signal) - SIGNAL.rate * signal;
-  sum += (NOISE.shape - 1) * Math.log(noise) - NOISE.rate * noise;
+  sum += (NOISE.shape - 1) * Math.log(noise) - rate * noise;
   if (gradient !== undefined) {
     const width = lengths.length;
     gradient[width] = gradient[width]! + SIGNAL.shape - 1 - SIGNAL.rate * signal;
-    gradient[width + 1] = gradient[width + 1]! + NOISE.shape - 1 - NOISE.rate * noise;
+    gradient[width + 1] = gradient[width + 1]! + NOISE.shape - 1 - rate * noise;
   }
   return sum;
 }

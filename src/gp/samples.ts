@@ -20,17 +20,18 @@ const THINNING = 2;
 export function fitSamples(
   observations: Observations,
   axes: readonly Axis[],
-  { kernel = 'matern52', seed = 0, count = 16 }: FitOptions & { readonly count?: number } = {},
+  { kernel = 'matern52', seed = 0, purpose = 'conclusion', count = 16 }: FitOptions & { readonly count?: number } = {},
 ): Process[] {
   const standard = standardOf(observations);
   const model = { kernel, axes, points: observations.points, ...standardise(observations, standard) };
-  const likelihood = likelihoodOf(partOf(model));
+  const part = partOf(model);
+  const likelihood = likelihoodOf(part);
   const density = (x: Float64Array) => {
     const hyper = hyperAt(x);
-    return likelihood(hyper) + logPrior(hyper) + logVolume(x);
+    return likelihood(hyper) + logPrior(hyper, purpose) + logVolume(x);
   };
   const random = randomOf(seed, 1);
-  let x = coordinatesOf(fitHyper(likelihood, startsOf(axes.length, seed)));
+  let x = coordinatesOf(fitHyper(part, purpose, startsOf(axes.length, seed)));
   for (let sweep = 0; sweep < BURN_IN; sweep++) x = sliceSweep(density, x, random);
   return Array.from({ length: count }, () => {
     for (let sweep = 0; sweep < THINNING; sweep++) x = sliceSweep(density, x, random);

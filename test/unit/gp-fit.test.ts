@@ -37,18 +37,19 @@ describe('fitting a process', () => {
   });
 
   test('reaches a larger posterior density than hyperparameters drawn at random, with a vanishing gradient', () => {
-    for (const [observed, axes] of [
-      [noisy(12, 0.01, 2), LINE],
-      [noisy(30, 0.003, 3, 2), PLANE],
+    for (const [observed, axes, purpose] of [
+      [noisy(12, 0.01, 2), LINE, 'search'],
+      [noisy(12, 0.01, 2), LINE, 'conclusion'],
+      [noisy(30, 0.003, 3, 2), PLANE, 'search'],
     ] as const) {
-      const { hyper } = fitProcess(observed, axes, { seed: 1 });
+      const { hyper } = fitProcess(observed, axes, { seed: 1, purpose });
       const likelihood = likelihoodOf({
         kernel: 'matern52',
         axes,
         points: observed.points,
         ...standardise(observed, standardOf(observed)),
       });
-      const density = (x: Float64Array) => likelihood(hyperAt(x)) + logPrior(hyperAt(x));
+      const density = (x: Float64Array) => likelihood(hyperAt(x)) + logPrior(hyperAt(x), purpose);
       const at = coordinatesOf(hyper);
       const normal = normalOf(randomOf(4));
       const others = Array.from({ length: 400 }, () => density(at.map((_, i) => (i === at.length - 1 ? -4 : 0) + 2 * normal())));
@@ -61,11 +62,11 @@ describe('fitting a process', () => {
     const x = coordinatesOf({ lengths: [0.3, 2], signal: 0.7, noise: 0.05 });
     const gradient = new Float64Array(4);
     const hyper = hyperAt(x);
-    logPrior(hyper, gradient);
+    logPrior(hyper, 'search', gradient);
     const aboveFloor = (hyper.noise - NOISE_FLOOR) / hyper.noise;
     for (let i = 0; i < 4; i++) {
       expect(gradient[i]! * (i === 3 ? aboveFloor : 1)).toBeCloseTo(
-        finiteDifference((at) => logPrior(hyperAt(at)), x, i),
+        finiteDifference((at) => logPrior(hyperAt(at), 'search'), x, i),
         6,
       );
     }
@@ -91,7 +92,7 @@ describe('fitting a process', () => {
 
   test('finds about the noise that there was', () => {
     const stds = Array.from({ length: 12 }, (_, seed) => {
-      const { hyper, standard } = fitProcess(noisy(40, 0.02, seed), LINE);
+      const { hyper, standard } = fitProcess(noisy(40, 0.02, seed), LINE, { purpose: 'conclusion' });
       return Math.sqrt(hyper.noise) * standard.scale;
     }).sort((a, b) => a - b);
     expect(stds[0]!).toBeGreaterThan(0.01);
@@ -135,7 +136,7 @@ describe('fitting a process', () => {
       points: observed.points,
       ...standardise(observed, standardOf(observed)),
     });
-    const density = (h: Hyper) => likelihood(h) + logPrior(h);
+    const density = (h: Hyper) => likelihood(h) + logPrior(h, 'search');
     const grid = [0.1, 0.2, 0.4, 0.8, 1.6].flatMap((length) =>
       [0.1, 0.4, 1, 3].flatMap((signal) => [0.05, 0.1, 0.2, 0.4, 0.8].map((noise) => density({ lengths: [length], signal, noise }))),
     );
