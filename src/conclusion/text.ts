@@ -76,15 +76,16 @@ export function validationText(
 /** Where a baseline is the best. */
 export function baselineText(subject: string, tried: number): string {
   return tried > 1
-    ? `No gain by the search: nothing that was tried is better than ${subject}.`
+    ? `No gain by the search: of all that was tried, ${subject} is estimated best.`
     : `Only ${subject} has a score: there is nothing to compare it with.`;
 }
 
 /** A second comparison, of a baseline that is the best with the newest checkpoint. */
 export function againstNewestText(subject: string, comparison: Comparison, newest: string): string {
   const { gain, interval, coverage } = comparison;
-  const verdict = interval[0] > 0 ? 'is better than' : 'is not known to be better than';
-  return `${capital(subject)} ${verdict} ${newest}: by ${amount(gain, interval)} (95 % interval ${intervalText(interval)}). ${coverageText(coverage, gain)}`;
+  const judged = coverage.kind !== 'unpaired' || gain > coverage.resolution;
+  const verdict = interval[0] > 0 && judged ? `is better than ${newest}:` : `is not known to be better than ${newest}: estimated`;
+  return `${capital(subject)} ${verdict} by ${amount(gain, interval)} (95 % interval ${intervalText(interval)}). ${coverageText(coverage, gain)}`;
 }
 
 /** Where nothing is known of the noise. */

@@ -175,7 +175,7 @@ describe('conclude', () => {
     expect(best).toBe(1);
     expect(conclusion).toMatchObject({ gainClaimed: false, gain: null, probability: null, against: null });
     expect(conclusion.text).toMatch(
-      /^No gain by the search: nothing that was tried is better than the mean of both\. The mean of both is better than the newest/,
+      /^No gain by the search: of all that was tried, the mean of both is estimated best\. The mean of both is better than the newest/,
     );
     expect(posterior.get(1)!.mean).toBe(30);
     expect(predict!([[0]]).mean[0]).toBeLessThan(2);
@@ -250,8 +250,16 @@ describe('conclude on few trials', () => {
     ]);
     expect(best).toBe(1);
     expect(conclusion.gainClaimed).toBe(false);
+    expect(conclusion.text).toMatch(/the mean of both is estimated best\. The mean of both is better than the newest \(step 200\): by/);
+  });
+
+  it('does not call a baseline better than the newest by less than unpaired scores can tell', () => {
+    const scores = [0.9, 0.99, 0.98, 0.97, 0.96, 0.95, 0.94, 0.93, 0.92, 0.91];
+    const parts = scores.map((score, i) => ({ lambda: i === 0 ? 1 : 0.5 + 0.05 * (i - 1), score, stderr: 0.1 }));
+    const { conclusion, best } = concludeOn(parts);
+    expect(best).toBe(1);
     expect(conclusion.text).toMatch(
-      /nothing that was tried is better than the mean of both\. The mean of both is better than the newest \(step 200\): by/,
+      /The mean of both is not known to be better than the newest.*estimated by 0\.0.*differences below 0\.28 cannot be judged/,
     );
   });
 
@@ -259,7 +267,7 @@ describe('conclude on few trials', () => {
     const { conclusion, best } = concludeOn(LAMBDAS.slice(0, count).map((lambda) => ({ lambda, score: 7 })));
     expect(best).toBe(0);
     expect(conclusion.gainClaimed).toBe(false);
-    expect(conclusion.text).toContain('nothing that was tried is better than the newest');
+    expect(conclusion.text).toContain('the newest (step 200) is estimated best');
   });
 
   it('has no space to look at for a soup, and pulls scores together by the noise of repeats', () => {
