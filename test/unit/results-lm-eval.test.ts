@@ -1,4 +1,4 @@
-import { appendFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { type Evaluated, parseMetric, readScore } from '../../src/evaluate/results/read.ts';
@@ -157,6 +157,13 @@ describe('samples of lm-eval', () => {
     expect(await items(found, 'by_size/acc')).toBeNull();
   });
 
+  it('that cannot be used leave no file open', async () => {
+    const found = edit(newer(), 'samples_colours', (text) => `{\n${text}`);
+    const open = () => readdirSync('/proc/self/fd').flatMap((fd) => linkOf(`/proc/self/fd/${fd}`));
+    await read(found, 'colours/acc');
+    expect(open().filter((path) => path.includes('samples_'))).toEqual([]);
+  });
+
   it('may have an empty line at their end, and booleans', async () => {
     const found = edit(newer(), 'samples_colours', (text) =>
       text.replaceAll('"acc": 1.0', '"acc": true').replaceAll('"acc": 0.0', '"acc": false'),
@@ -165,3 +172,12 @@ describe('samples of lm-eval', () => {
     expect(await items(found, 'colours/acc')).toEqual(await items(newer(), 'colours/acc'));
   });
 });
+
+/** The descriptor of the listing itself is gone when its turn comes. */
+function linkOf(path: string): string[] {
+  try {
+    return [readlinkSync(path)];
+  } catch {
+    return [];
+  }
+}

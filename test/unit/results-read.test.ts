@@ -88,6 +88,8 @@ describe('--metric-regex', () => {
       'perplexity: 12.10 seconds per pass\n[1]4.9341,[2]5.4007,\nFinal estimate: PPL = 5.4007 +/- 0.67339\n\nllama_perf_context_print: load time = 99 ms\n';
     const pattern = 'Final estimate: PPL = (?<score>[0-9.]+) \\+/- (?<stderr>[0-9.]+)';
     expect(await read(pattern, '', log)).toMatchObject({ score: 5.4007, stderr: 0.67339, higherIsBetter: null });
+    expect(await read(pattern, '', log.replace('0.67339', '-'))).toBeNull();
+    expect(await read('(?<score>[0-9.]+) \\+/- (?<stderr>[a-z]+)', '5.1 +/- nan')).toMatchObject({ score: 5.1, stderr: null });
     expect(await read('PPL = ([0-9.]+)', log)).toMatchObject({ score: 5.4007, stderr: null });
   });
 
@@ -147,6 +149,8 @@ describe('--metric-file', () => {
     expect(await read('{"loss": 2}')).toMatchObject({ score: 2, metrics: { '/loss': 2 } });
     expect((await mergeError(() => read(json, '/final/a~0b/1'))).code).toBe('E_EVALUATOR');
     expect((await mergeError(() => read(json, '/best'))).code).toBe('E_METRIC');
+    const deep = `${'['.repeat(50_000)}7${']'.repeat(50_000)}`;
+    expect(await read(deep)).toMatchObject({ score: 7 });
     const { code, message } = await mergeError(() => read(json));
     expect(code).toBe('E_METRIC');
     expect(message).toContain("--metric '/final/eval~1loss'   (2.5)");

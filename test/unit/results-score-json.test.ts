@@ -92,6 +92,7 @@ describe('JSON with a score', () => {
     ['{"score": 1, "constraints": {"toxicity": 0.2, "ok": false, "size": -3}}', 'toxicity is 0.2, ok is false'],
     ['{"metrics": {}}', 'there is no metric'],
     ['{"metrics": {"loss": NaN}}', 'loss is NaN or infinite'],
+    ['{"scores": {"acc": 0.5, "f1": 0.4}}', 'there is no metric'],
     ['{"loss": 2}', 'holds neither a number nor JSON with "score"'],
     ['{"score": 0.5', 'holds neither a number nor JSON'],
     ['', 'holds neither a number nor JSON'],

@@ -187,12 +187,14 @@ function pointerReport(text: string, source: string): Report | null {
   const json = parsePythonJson(text);
   if (json === undefined) return null;
   const metrics: Metric[] = [];
-  const visit = (value: unknown, pointer: string): void => {
+  // The list grows while it is walked: nesting may be deeper than a stack.
+  const values: [pointer: string, value: unknown][] = [['', json]];
+  for (const [pointer, value] of values) {
     if (typeof value === 'number') metrics.push({ name: pointer, value, stderr: null, higherIsBetter: null });
     else if (isObject(value) || Array.isArray(value)) {
-      for (const [key, inner] of Object.entries(value)) visit(inner, `${pointer}/${key.replaceAll('~', '~0').replaceAll('/', '~1')}`);
+      for (const [key, inner] of Object.entries(value))
+        values.push([`${pointer}/${key.replaceAll('~', '~0').replaceAll('/', '~1')}`, inner]);
     }
-  };
-  visit(json, '');
+  }
   return { source, score: null, metrics, cost: null };
 }

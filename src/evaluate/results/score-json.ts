@@ -4,16 +4,14 @@ import { isObject, type JsonObject, type Metric, noScore, type Report, stderrOf 
 /** A decimal number as programs print it; `nan` and `inf` too, since a line with one is the score that the evaluator meant. */
 const NUMBER = /^[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|nan|inf(?:inity)?)$/i;
 
-/** @returns null for what is no number; a number that is not finite for `nan` and `inf` */
+/** @returns null for what is no number; NaN for `nan` and `inf` */
 export function numberOf(text: string): number | null {
-  if (!NUMBER.test(text)) return null;
-  const value = Number(text);
-  return Number.isNaN(value) && /inf/i.test(text) ? Number.POSITIVE_INFINITY : value;
+  return NUMBER.test(text) ? Number(text) : null;
 }
 
 /** The report of an evaluator that said one number and nothing else. */
-export function bareNumber(value: number, source: string, stderr: number | null = null): Report {
-  return { source, score: { name: '', value, stderr, higherIsBetter: null }, metrics: [], cost: null };
+export function bareNumber(value: number, source: string, stderr: unknown = null): Report {
+  return { source, score: { name: '', value, stderr: stderrOf(stderr), higherIsBetter: null }, metrics: [], cost: null };
 }
 
 /** Whether an object is of the form that {@link scoreReport} reads. */
@@ -23,14 +21,15 @@ export function isScoreJson(json: unknown): json is JsonObject {
 
 /**
  * The JSON of our own convention: `{"score", "stderr", "items" or "scores", "metrics", "higher_is_better", "constraints", "cost"}`, of which `score`, `scores` or `metrics` is
- * needed. Without `score` it is the mean of `scores`. Items are a list of numbers, or an object of numbers by the items' names.
+ * needed. Without `score` it is the mean of a list of `scores`. Items are a list of numbers, or an object of numbers by the items' names.
  * @throws MergeError E_EVALUATOR where the score is no number, or a constraint does not hold
  */
 export function scoreReport(json: JsonObject, source: string): Report {
   const { score, stderr, metrics, higher_is_better: direction, cost } = json;
   holdConstraints(json.constraints, source);
   const items = itemsOf(json.items ?? json.scores);
-  const value = score === undefined && items !== null ? mean(items.scores) : score;
+  // An object may well hold metrics by name, of which nobody asked for the mean.
+  const value = score === undefined && items !== null && Array.isArray(json.scores) ? mean(items.scores) : score;
   if (value !== undefined && typeof value !== 'number') throw noScore(`"score" is ${JSON.stringify(value)} in ${source}`);
   return {
     source,
