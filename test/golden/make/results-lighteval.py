@@ -1,6 +1,6 @@
 """A result file that lighteval writes for a checkpoint of demo/runs/dense: test/golden/results/lighteval.
 
-Run with Python, lighteval 0.13.0, torch (CPU), transformers and datasets, from the root of the repository; nothing is downloaded. The tasks are local and small, and are there for
+Run with Python, lighteval 0.13.0, xxhash before 3.6 (later ones refuse what it hashes), torch (CPU), transformers and datasets, from the root of the repository; nothing is downloaded. The tasks are local and small, and are there for
 what they make the writer write: subtasks with their average, a group of metrics, a metric whose name ends like a weight, a perplexity. It also writes details in parquet, which are not kept.
 """
 
