@@ -80,18 +80,22 @@ export class Attempt {
     signal.addEventListener('abort', abort, { once: true });
     const late = timeout === undefined ? undefined : setTimeout(() => this.#stop.abort(TOO_LATE), Math.min(timeout * 1000, LONGEST_TIMER));
     const start = performance.now();
-    let scored = false;
+    let useful = false;
     try {
       const ending = await this.#score(out, gpu).catch((error: unknown) => this.#endingOf(error, out));
-      scored = ending.status === 'complete';
+      useful = ending.status === 'complete';
       const said = ending.status === 'complete' ? ending.score.cost : null;
       const cost = said ?? reportedCost(this.#stderr.text(), this.#stdout.text());
       return { ending, seconds: (performance.now() - start) / 1000, cost };
+    } catch (error) {
+      // The scores are there, and a user has to choose among them.
+      useful = error instanceof MergeError && error.code === 'E_METRIC';
+      throw error;
     } finally {
       clearTimeout(late);
       signal.removeEventListener('abort', abort);
       // What it wrote may be the reason that it failed.
-      if (!scored) await removeFolder(out);
+      if (!useful) await removeFolder(out);
     }
   }
 
@@ -216,7 +220,7 @@ async function removeFolder(path: string): Promise<void> {
 function environment(values: Placeholders, resultFile: string): Record<string, string> {
   const { model, out, trial, gpu, server } = values;
   return {
-    ...{ MERGE_MODEL: model!, MERGE_OUT: out!, MERGE_TRIAL: trial, MERGE_RESULT: resultFile, MERGE_GPU: gpu },
+    ...{ MERGE_MODEL: model, MERGE_OUT: out, MERGE_TRIAL: trial, MERGE_RESULT: resultFile, MERGE_GPU: gpu },
     ...(gpu === '' ? {} : { CUDA_VISIBLE_DEVICES: gpu }),
     ...(server === undefined ? {} : { MERGE_SERVER: server }),
   };

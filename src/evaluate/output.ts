@@ -8,7 +8,7 @@ const LOG_TAIL_BYTES = 2 ** 20;
 const SHOWN_LINES = 20;
 const SHOWN_COLUMNS = 400;
 
-const COST = /^MERGE_COST=\s*(\S+)\s*$/gm;
+const COST = /^MERGE_COST=[ \t]*(\S+)[ \t\r]*$/gm;
 
 /** The last bytes of a stream. */
 export class Tail {
@@ -53,7 +53,9 @@ export class Tail {
   /** From the first whole line on: half a number is another number. */
   text(): string {
     const bytes = this.bytes;
-    return bytes.toString('utf8', this.dropped === 0 ? 0 : bytes.indexOf('\n') + 1);
+    const whole = bytes.indexOf('\n') + 1;
+    if (this.dropped === 0) return bytes.toString();
+    return whole === 0 ? '' : bytes.toString('utf8', whole);
   }
 }
 
@@ -81,7 +83,7 @@ export class Log {
 
   /** The last lines, for people: without control characters, and of lines that were written over, as progress bars are, the last state. */
   lastLines(): string[] {
-    const lines = this.#tail.text().split(/\r?\n/);
+    const lines = this.#tail.bytes.toString().split(/\r?\n/);
     const shown = lines.slice(-2 * SHOWN_LINES).map(shownLine);
     return shown.filter((line) => line !== '').slice(-SHOWN_LINES);
   }

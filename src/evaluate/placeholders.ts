@@ -2,12 +2,14 @@ import { didYouMean } from '../did-you-mean.ts';
 import { MergeError } from '../errors.ts';
 import { shellQuote } from '../shell-quote.ts';
 
-/** What a command can have written in it in braces: absent where there is none of it. */
+/** What a command can have written in it in braces. */
 export interface Placeholders {
-  readonly model?: string;
-  readonly out?: string;
+  readonly model: string;
+  readonly out: string;
   readonly trial: string;
+  /** Empty where none is given out. */
   readonly gpu: string;
+  /** Absent where there is none. */
   readonly server?: string;
 }
 
@@ -19,7 +21,7 @@ const PLAIN_WORD = /^[\w@%+=:,./{}-]+$/;
 export type CommandText = string | readonly string[];
 
 /**
- * A command with its placeholders filled in, so that each value arrives as it is: quoted outside quotes, escaped within. Where `values.model` is written neither as
+ * A command with its placeholders filled in, so that each value arrives as it is: quoted outside quotes, escaped within. Where the model is written neither as
  * `{model}` nor as `MERGE_MODEL`, it is appended if `append` is set.
  */
 export function fillPlaceholders(command: CommandText, values: Placeholders, append: boolean): CommandText {
@@ -34,13 +36,11 @@ export function fillPlaceholders(command: CommandText, values: Placeholders, app
     });
   if (typeof command !== 'string') {
     const words = command.map((word) => fill(word, (value) => value));
-    return !append || named || values.model === undefined ? words : [...words, values.model];
+    return append && !named ? [...words, values.model] : words;
   }
   const contexts = quoting(command);
   const filled = fill(command, (value, at) => escaped(value, contexts[at]!));
-  return !append || named || values.model === undefined || command.includes('MERGE_MODEL')
-    ? filled
-    : `${filled} ${shellQuote(values.model)}`;
+  return append && !named && !command.includes('MERGE_MODEL') ? `${filled} ${shellQuote(values.model)}` : filled;
 }
 
 /**

@@ -31,7 +31,8 @@ interface Loaded {
 
 /**
  * An SGLang server whose weights are replaced from disk for every evaluation, through `POST /update_weights_from_disk` (`{"model_path"}`, answered by
- * `{"success", "message"}` with status 200 or 400; seen in SGLang 0.5.23). It has to see the merges under the same paths. A key in `MERGE_SERVER_KEY` is sent as a bearer token.
+ * `{"success", "message"}` with status 200 or 400; seen in SGLang 0.5.23). It has to see the merges under the same paths, and to load
+ * one within the five minutes that Node waits for an answer. A key in `MERGE_SERVER_KEY` is sent as a bearer token.
  */
 export class SglangServer {
   readonly url: string;

@@ -25,6 +25,8 @@ describe('the tail of an output', () => {
     tail.add(Buffer.from('678\n9\n'));
     expect(tail.bytes.toString()).toBe('345\n678\n9\n');
     expect(tail.text()).toBe('678\n9\n');
+    tail.add(Buffer.from('1234567890'));
+    expect(tail.text()).toBe('');
   });
 });
 
@@ -72,6 +74,7 @@ describe('the cost that is reported', () => {
     [['x\nMERGE_COST=1\nMERGE_COST= 2e-1\r\ny', 'MERGE_COST=free'], 0.2],
     [['MERGE_COST=-1\nMERGE_COST=NaN\n# MERGE_COST=3'], null],
     [['', 'MERGE_COST=0'], 0],
+    [['MERGE_COST=\n5\n'], null],
   ])('of %j is %j', (outputs, cost) => {
     expect(reportedCost(...outputs)).toBe(cost);
   });

@@ -96,7 +96,9 @@ describe('an evaluator', () => {
 
   it('hands on what is the same for every evaluation: a score that cannot be chosen', async () => {
     const command = `echo '{"metrics": {"a": 1, "b": 2}}' > "$MERGE_RESULT"; :`;
-    expect(await mergeError(() => evaluation({ command }))).toMatchObject({ code: 'E_METRIC' });
+    const folder = temporaryFolder();
+    expect(await mergeError(() => evaluation({ command }, { folder }))).toMatchObject({ code: 'E_METRIC' });
+    expect(readdirSync(join(folder, 'out', '1'))).toEqual(['.merge-result']);
     const { outcome } = await evaluation({ command, reading: { metrics: [{ name: 'b', weight: 0.5 }] } });
     expect(outcome).toMatchObject({ status: 'complete', score: { score: 1 } });
   });
