@@ -28,6 +28,7 @@ const BENCHES = [
   'inspect',
   'discovery',
   'routers',
+  'suggest',
   'startup',
   'f32-accumulator',
   'micro',

@@ -28,7 +28,7 @@ const ENOUGH = 64;
 // The log posterior density within a hundredth of its maximum is more than the choice of the next trial can tell.
 const FULL: Effort = { evaluations: 100, tolerance: 1e-2 };
 const ROUGH: Effort = { evaluations: 40, tolerance: 0.1 };
-const LARGE: Effort = { evaluations: 20, tolerance: 0.2 };
+const LARGE: Effort = { evaluations: 20, tolerance: 0.5 };
 
 /**
  * Fits a Gaussian process: values standardised, then the hyperparameters of the largest posterior density (prior of prior.ts) by L-BFGS from several

@@ -43,7 +43,9 @@ export function standardOf({ points, values }: Observations): Standard {
   if (values.length === 0) throw new RangeError('a Gaussian process needs at least one value');
   if (points.length !== values.length) throw new RangeError(`${points.length} points, but ${values.length} values`);
   const mean = values.reduce((sum, value) => sum + value / values.length, 0);
-  const scale = Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2 / values.length, 0));
+  const farthest = values.reduce((most, value) => Math.max(most, Math.abs(value - mean)), 0);
+  // In units of the farthest, whose square is then no overflow.
+  const scale = farthest * Math.sqrt(values.reduce((sum, value) => sum + ((value - mean) / (farthest || 1)) ** 2 / values.length, 0));
   // The mean of equal values is equal to them but for rounding.
   return { mean, scale: scale > 1e-13 * Math.abs(mean) ? scale : 1 };
 }

@@ -120,6 +120,13 @@ describe('fitting a process', () => {
     }
   });
 
+  test.each([1e-200, 1e200])('of scores around %f is fitted like any other', (unit) => {
+    const observed = noisy(10, 0.01, 5);
+    const process = fitProcess({ points: observed.points, values: observed.values.map((value) => unit * value) }, LINE);
+    const { mean } = fitProcess(observed, LINE).predict([[0.13]]);
+    expect(process.predict([[0.13]]).mean[0]! / unit).toBeCloseTo(mean[0]!, 6);
+  });
+
   test('is the same for the same seed, also with many observations', () => {
     for (const count of [9, 90]) {
       const observed = noisy(count, 0.01, 6, 2);
