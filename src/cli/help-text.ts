@@ -66,6 +66,21 @@ export const EXAMPLES: Readonly<Record<string, readonly (readonly [string, strin
     ['The same on hidden states of the model, as a page', 'routers run --last 10 --hidden hidden.safetensors --out routers.html'],
     ['What the choice of router does to a score', "routers run --last 10 --eval './evaluate.sh {model}'"],
   ],
+  soup: [
+    ['Which checkpoints of a run to average, by a score', "soup run --last 8 --eval 'python eval.py {model}' -o soup"],
+    ['Trainings from one start, of each its last checkpoint', "soup seed-0 seed-1 seed-2 --eval 'python eval.py {model}' -o soup"],
+    [
+      'Judge the result on items that it was not chosen by',
+      "soup run --last 8 --eval './eval.sh {model}' --validate './test.sh {model}' -o soup",
+    ],
+  ],
+  forecast: [
+    ['What merging gives along a run, by the loss', "forecast run --window 6 --eval './eval.sh {model}' --goal minimize"],
+    [
+      'Two real decays, from steps 4,000 and 8,000, show what part of their gain merging has',
+      "forecast run --eval './eval.sh {model}' --calibrate 4000=1.18 8000=1.14",
+    ],
+  ],
   bench: [
     ["This machine's limits and how near a merge comes to them", 'bench'],
     ['On the file system that will hold the checkpoints', 'bench --dir /scratch'],

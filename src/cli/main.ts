@@ -23,6 +23,7 @@ const COMMANDS: Readonly<Record<CommandName, () => Promise<unknown>>> = {
   routers: () => import('./commands/routers.ts'),
   search: () => import('./commands/search.ts'),
   soup: () => import('./commands/soup.ts'),
+  forecast: () => import('./commands/forecast.ts'),
   report: () => import('./commands/report.ts'),
   verify: () => import('./commands/verify.ts'),
   bench: () => import('./commands/bench.ts'),

@@ -14,7 +14,7 @@ import {
   parseWholeNumber,
 } from './run-options.ts';
 import { addScheduleOptions } from './schedule-options.ts';
-import { addEvaluationOptions, addSearchOptions, addSoupOptions, addStudyOptions } from './search-options.ts';
+import { addEvaluationOptions, addForecastOptions, addSearchOptions, addSoupOptions, addStudyOptions } from './search-options.ts';
 import type { Colors } from './terminal.ts';
 import { parseBytes, parseChoice, parseFraction, parseLayers, parsePath, parsePositiveInteger, parseWeights } from './values.ts';
 import { addWatchOptions } from './watch-options.ts';
@@ -34,6 +34,7 @@ export type CommandName =
   | 'routers'
   | 'search'
   | 'soup'
+  | 'forecast'
   | 'report'
   | 'verify'
   | 'bench'
@@ -120,7 +121,14 @@ export function buildProgram(version: string, name: string, dispatch: Dispatch):
       new Argument('<input...>', 'a run folder, its checkpoints, or several runs from one start'),
     ]),
   );
-  add('report', 'make the page of a search again from its trials', [new Argument('<trials>', 'trials.jsonl of a search, or its folder')])
+  addForecast(
+    add('forecast', 'the score of merges along a run beside that of each checkpoint alone, and what it says of a decay', [
+      new Argument('<input...>', 'a run folder, or its checkpoints'),
+    ]),
+  );
+  add('report', 'make the page of a search, soup or forecast again from its trials', [
+    new Argument('<trials>', 'trials.jsonl, or the folder that it lies in'),
+  ])
     .addOption(valueOption('-o, --out <path>', 'write the page here (default: report.html beside the trials)', parsePath))
     .addOption(flag('-f, --force', 'replace an existing page'))
     .addOption(json())
@@ -158,7 +166,9 @@ export function buildProgram(version: string, name: string, dispatch: Dispatch):
     .addOption(json())
     .addOption(debug());
 
-  add('demo', 'merge a real training run that comes with the package, and measure the gain', [])
+  add('demo', 'merge a real training run that comes with the package, and measure the gain; `demo search` searches for the best merge', [
+    new Argument('[what]', 'search: Bayesian optimisation of the merge, in two minutes').choices(['search']),
+  ])
     .addOption(valueOption('-o, --output <path>', 'keep the merged checkpoint here (default: it is removed)', parsePath))
     .addOption(debug());
 
@@ -302,6 +312,14 @@ function addSearch(command: Command): Command {
 
 function addSoup(command: Command): Command {
   return addStudiedMerges(addEvaluationOptions(addSoupOptions(addBestOutput(command))));
+}
+
+function addForecast(command: Command): Command {
+  command.usage("RUN --eval 'COMMAND {model}' [options]").optionsGroup('Output:');
+  addForecastOptions(addStudyOptions(command, { folder: 'RUN.forecast in the current folder', output: false }));
+  // A window here is of the run: extrapolation, which has windows of its own, is for recipes.
+  addScheduleOptions(command, ['extrapolate']);
+  return addStudiedMerges(addEvaluationOptions(command));
 }
 
 /** The output of a command that looks for the best recipe. */

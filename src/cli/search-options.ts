@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { MergeError } from '../errors.ts';
 import { parseMetric } from '../evaluate/results/metric.ts';
+import { parseBranch } from '../forecast/calibrate.ts';
 import { choiceOption, flag, listOption, valueOption } from './options.ts';
 import { parseText, parseWholeNumber } from './run-options.ts';
 import { badValue, parseNumber, parsePath, parsePositiveInteger } from './values.ts';
@@ -46,10 +47,10 @@ export function addEvaluationOptions(command: Command, { optional = false } = {}
 }
 
 /** Where a study is kept, and going on with it. */
-export function addStudyOptions(command: Command): Command {
+export function addStudyOptions(command: Command, { folder = 'OUT.search', output = true } = {}): Command {
   return command
-    .addOption(valueOption('--dir <path>', 'folder of trials, logs and reports (default: OUT.search)', parsePath))
-    .addOption(flag('-f, --force', 'begin anew where there is a study, and replace an existing output'))
+    .addOption(valueOption('--dir <path>', `folder of trials, logs and reports (default: ${folder})`, parsePath))
+    .addOption(flag('-f, --force', `begin anew where there is a study${output ? ', and replace an existing output' : ''}`))
     .addOption(flag('--resume', 'go on with what is in the folder'));
 }
 
@@ -84,6 +85,21 @@ export function addSearchOptions(command: Command): Command {
 /** A soup has no space, and what it tries follows from the scores. */
 export function addSoupOptions(command: Command): Command {
   return addNoiseOptions(command.optionsGroup('Soup:').addOption(budgetOption()));
+}
+
+export function addForecastOptions(command: Command): Command {
+  return command
+    .optionsGroup('Windows:')
+    .addOption(
+      valueOption('--window <n>', 'checkpoints in each, one window for every checkpoint that ends one (default: 10)', parsePositiveInteger),
+    )
+    .addOption(
+      listOption(
+        '--calibrate <step=score...>',
+        'real decays: the step at which each left the run, and its score; says what part of their gain merging recovers',
+        parseBranch,
+      ),
+    );
 }
 
 function addNoiseOptions(command: Command): Command {

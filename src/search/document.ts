@@ -7,8 +7,8 @@ import type { Warning } from '../errors.ts';
 import { greedySoup } from '../soup/greedy.ts';
 import { type StoredSpace, storedSpace } from '../space/stored.ts';
 import { SMA_MEMBERS } from '../study/members.ts';
-import type { StudiedSpace, StudyIdentity, TrialLine } from '../study/trials-file.ts';
-import type { Goal, Trial } from '../study/types.ts';
+import { asTrial, type StudiedSpace, type StudyIdentity, spentOn, type TrialLine } from '../study/trials-file.ts';
+import type { Goal } from '../study/types.ts';
 import type { Baseline, BestTrial, ChainPair, Ending, PosteriorDrawing, SearchDocument } from './types.ts';
 
 /** All that a document is made of: what the file of trials holds, and what only the process that ran the search knows. */
@@ -96,7 +96,7 @@ export function searchDocument(input: DocumentInput): SearchDocument {
     noiseStd: concluded.noiseStd,
     best,
     baselines: newest.baselines.map((baseline) => withScores(baseline, newest, goal)),
-    trials: [...trials].sort((a, b) => a.id - b.id).map(shown),
+    trials: [...trials].sort((a, b) => a.id - b.id).map(asTrial),
     posterior: drawingOf(newest),
     chain: legs.length === 1 ? null : legs.map((leg) => pairOf(leg, identity)),
     ...greedyOf(identity, trials, goal),
@@ -107,8 +107,7 @@ export function searchDocument(input: DocumentInput): SearchDocument {
     folder,
     output,
     ...merges,
-    seconds: { merging: sum(trials.map(({ mergeSeconds }) => mergeSeconds)), evaluating: sum(trials.map(({ seconds }) => seconds)) },
-    cost: trials.some(({ cost }) => cost !== null) ? sum(trials.map(({ cost }) => cost ?? 0)) : null,
+    ...spentOn(trials),
     warnings,
   };
 }
@@ -116,11 +115,6 @@ export function searchDocument(input: DocumentInput): SearchDocument {
 function greedyOf(identity: StudyIdentity, trials: readonly TrialLine[], goal: Goal): Pick<SearchDocument, 'greedy'> {
   const greedy = identity.kind === 'soup' ? greedySoup(identity, trials, goal).soup : null;
   return greedy === null ? {} : { greedy };
-}
-
-/** A line of the file as documents show it: without what is only for going on. */
-function shown({ items, point, leg, round, roundSize, elapsed, higherIsBetter, ...trial }: TrialLine): Trial {
-  return trial;
 }
 
 function bestOf({ concluded: { best, posterior }, trials }: ConcludedLeg): BestTrial | null {
@@ -186,8 +180,4 @@ function pairOf(leg: ConcludedLeg, { pool }: StudyIdentity): ChainPair {
     posterior: drawingOf(leg),
     conclusion: leg.concluded.conclusion,
   };
-}
-
-function sum(values: readonly number[]): number {
-  return values.reduce((total, value) => total + value, 0);
 }

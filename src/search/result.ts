@@ -6,11 +6,10 @@ import type { Candidate } from '../space/types.ts';
 import type { Session } from '../study/session.ts';
 import type { StudyEvent } from '../study/types.ts';
 import { searchDocument } from './document.ts';
-import { BEST_RECIPE, bestRecipeText, REPORT_PAGE, replaceFile } from './files.ts';
+import { BEST_RECIPE, bestRecipeText, REPORT_PAGE, RESULT_FILE, replaceFile } from './files.ts';
 import type { SearchOptions } from './options.ts';
 import type { Ending, SearchDocument } from './types.ts';
 
-export const RESULT_FILE = 'result.json';
 /** Which output a search made, so that a longer search may replace it. */
 const MADE_FILE = 'made.json';
 

@@ -4,7 +4,7 @@ import type { Axis, Point } from '../gp/types.ts';
 import { appendLine } from '../publish/append-line.ts';
 import { errnoOf, onOutput } from '../publish/io-error.ts';
 import type { SpaceParameter } from '../space/types.ts';
-import type { Goal, ScoredTrial } from './types.ts';
+import type { Goal, ScoredTrial, Trial } from './types.ts';
 
 export const TRIALS_FILE = 'trials.jsonl';
 
@@ -20,6 +20,23 @@ export interface TrialLine extends ScoredTrial {
   readonly roundSize: number;
   /** Seconds of work since the search began, over interruptions. */
   readonly elapsed: number;
+}
+
+/** A line of the file as documents show it: without what is only for going on. */
+export function asTrial({ items, point, leg, round, roundSize, elapsed, higherIsBetter, ...trial }: TrialLine): Trial {
+  return trial;
+}
+
+/** What trials took together: seconds, and the cost that evaluators reported, null where none did. */
+export function spentOn(trials: readonly Trial[]): {
+  readonly seconds: { readonly merging: number; readonly evaluating: number };
+  readonly cost: number | null;
+} {
+  const sum = (of: (trial: Trial) => number) => trials.reduce((total, trial) => total + of(trial), 0);
+  return {
+    seconds: { merging: sum(({ mergeSeconds }) => mergeSeconds), evaluating: sum(({ seconds }) => seconds) },
+    cost: trials.some(({ cost }) => cost !== null) ? sum(({ cost }) => cost ?? 0) : null,
+  };
 }
 
 /** What a study is about. Kept in the first line, as `study`; a study goes on only where {@link differences} finds none. */

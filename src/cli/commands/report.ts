@@ -1,9 +1,13 @@
 import { join } from 'node:path';
+import { storedForecast } from '../../forecast/report.ts';
 import { reportFile } from '../../publish/report-file.ts';
 import { REPORT_PAGE } from '../../search/files.ts';
-import { readSearch } from '../../search/report.ts';
+import { storedSearch } from '../../search/report.ts';
+import { readStudy, type StoredStudy } from '../../study/read.ts';
 import { type Context, writeJson } from '../context.ts';
 import { printable } from '../format.ts';
+import type { Colors } from '../terminal.ts';
+import { forecastText } from '../text/forecast-text.ts';
 import { searchText } from '../text/search-text.ts';
 
 interface ReportFlags {
@@ -19,13 +23,25 @@ export async function run(
   args: readonly (string | readonly string[])[],
   flags: ReportFlags,
 ): Promise<number> {
-  const document = await readSearch(args[0] as string);
-  const out = flags.out ?? join(document.folder, REPORT_PAGE);
-  // The page of the folder is made again by every run of the search: that it is there is nothing to ask about.
+  const stored = await readStudy(args[0] as string);
+  const { document, page, text } = await reported(stored);
+  const out = flags.out ?? join(stored.folder, REPORT_PAGE);
+  // The page of the folder is made again by every run of the study: that it is there is nothing to ask about.
   const file = await reportFile(out, flags.force === true || flags.out === undefined);
-  await file.write((await import('../../html/search-page.ts')).searchPage(document));
+  await file.write(page);
   if (flags.json) writeJson({ terminal, ...context }, document);
   else if (flags.quiet) terminal.out.write(`${out}\n`);
-  else terminal.out.write(`${searchText(document, terminal.out.colors)}\n\nas a page: ${printable(out)}\n`);
+  else terminal.out.write(`${text(terminal.out.colors)}\n\nas a page: ${printable(out)}\n`);
   return 0;
+}
+
+async function reported(stored: StoredStudy): Promise<{ document: object; page: string; text: (colors: Colors) => string }> {
+  if (stored.identity.kind === 'forecast') {
+    const document = await storedForecast(stored);
+    const { forecastPage } = await import('../../html/forecast-page.ts');
+    return { document, page: forecastPage(document), text: (colors) => forecastText(document, colors) };
+  }
+  const document = await storedSearch(stored);
+  const { searchPage } = await import('../../html/search-page.ts');
+  return { document, page: searchPage(document), text: (colors) => searchText(document, colors) };
 }

@@ -34,6 +34,7 @@ interface SearchFlags
 /** `merge search`. */
 export async function run(context: Context, args: readonly (string | readonly string[])[], flags: SearchFlags): Promise<number> {
   const { askTell, ...given } = flags;
+  requireOutput(given);
   if (askTell) return (await import('./ask-tell.ts')).run(context, args[0] as readonly string[], given);
   const options = studyOptions<SearchOptions>(args[0] as readonly string[], given);
   requireEvaluator(options);
@@ -44,6 +45,14 @@ export async function run(context: Context, args: readonly (string | readonly st
     (run) => search(options, run),
     (document, folder) => searchSummary(context, document, folder),
   );
+}
+
+/** @throws MergeError E_USAGE where neither an output nor a folder is given */
+export function requireOutput({ output, dir }: StudyFlags): void {
+  if (output !== undefined || dir !== undefined) return;
+  throw new MergeError('E_USAGE', 'no output is given', {
+    help: 'Name the merge to make with -o OUT, or only a folder for the trials with --dir.',
+  });
 }
 
 /** @throws MergeError E_USAGE where nothing scores models */
@@ -57,11 +66,6 @@ export function requireEvaluator(options: { readonly eval?: unknown }): void {
 /** The command line as the library's options: only what was given, so that the library's defaults stay its own. */
 export function studyOptions<T>(inputs: readonly string[], flags: StudyFlags & Selection): T {
   const { json, quiet, debug, metric, policy, ...given } = flags;
-  if (given.output === undefined && given.dir === undefined) {
-    throw new MergeError('E_USAGE', 'no output is given', {
-      help: 'Name the merge to make with -o OUT, or only a folder for the trials with --dir.',
-    });
-  }
   const { select, rest } = splitSelection(given);
   return {
     ...rest,

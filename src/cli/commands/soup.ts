@@ -1,7 +1,7 @@
 import { type SoupOptions, soup } from '../../index.ts';
 import type { Selection } from '../../trajectory/types.ts';
 import type { Context } from '../context.ts';
-import { reportStudy, requireEvaluator, type StudyFlags, searchSummary, studyOptions } from './search.ts';
+import { reportStudy, requireEvaluator, requireOutput, type StudyFlags, searchSummary, studyOptions } from './search.ts';
 
 /** `merge soup`. */
 export async function run(
@@ -9,6 +9,7 @@ export async function run(
   args: readonly (string | readonly string[])[],
   flags: StudyFlags & Selection & Pick<SoupOptions, 'eval'>,
 ): Promise<number> {
+  requireOutput(flags);
   const options = studyOptions<SoupOptions>(args[0] as readonly string[], flags);
   requireEvaluator(options);
   return reportStudy(
