@@ -38,10 +38,11 @@ export interface Process {
   condition(points: readonly Point[], values?: readonly number[]): Process;
 }
 
-/** @throws RangeError without values, or with points and values of different numbers */
+/** @throws RangeError without values, with one that is not finite, or with points and values of different numbers */
 export function standardOf({ points, values }: Observations): Standard {
   if (values.length === 0) throw new RangeError('a Gaussian process needs at least one value');
   if (points.length !== values.length) throw new RangeError(`${points.length} points, but ${values.length} values`);
+  if (!values.every(Number.isFinite)) throw new RangeError('a Gaussian process takes finite values only');
   const mean = values.reduce((sum, value) => sum + value / values.length, 0);
   const farthest = values.reduce((most, value) => Math.max(most, Math.abs(value - mean)), 0);
   // In units of the farthest, whose square is then no overflow.
@@ -57,7 +58,7 @@ export function standardise(
 ): { values: Float64Array; variances: Float64Array } {
   return {
     values: Float64Array.from(values, (value) => (value - mean) / scale),
-    variances: Float64Array.from(values, (_, i) => (variances?.[i] ?? 0) / (scale * scale)),
+    variances: Float64Array.from(values, (_, i) => (variances?.[i] ?? 0) / scale / scale),
   };
 }
 

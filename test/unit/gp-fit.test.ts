@@ -185,7 +185,8 @@ describe('fitting a process', () => {
     expect(sure.predict([[0.5]]).mean[0]!).toBeGreaterThan(unsure.predict([[0.5]]).mean[0]!);
   });
 
-  test('refuses no scores, and another number of points than of scores', () => {
+  test('refuses no scores, scores that are no numbers, and another number of points than of scores', () => {
+    expect(() => fitProcess({ points: [[0], [1]], values: [1, Number.NaN] }, LINE)).toThrow(/finite/);
     expect(() => fitProcess({ points: [], values: [] }, LINE)).toThrow(RangeError);
     expect(() => fitProcess({ points: [[0], [1]], values: [1] }, LINE)).toThrow(/2 points, but 1 values/);
   });
