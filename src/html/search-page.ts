@@ -4,6 +4,7 @@ import {
   conclusionGain,
   differenceText,
   endingWords,
+  firstSentence,
   gainBasis,
   goalWords,
   KIND_WORDS,
@@ -52,10 +53,16 @@ export function searchPage(document: SearchDocument): string {
     { title: 'Members', parts: [memberTable(document, labels)] },
     document.warnings.length === 0 ? null : { title: 'Warnings', parts: [list(document.warnings.map(({ message }) => message))] },
   ];
+  const [headline, more] = firstSentence(conclusion.text);
   const tone: Tone = best === null ? 'bad' : conclusion.gainClaimed ? 'good' : 'neutral';
   return htmlPage({
     title: titleOf(document),
-    summary: { headline: conclusion.text, tone, findings: document.onBounds.map(({ text }) => text), facts: facts(document, labels) },
+    summary: {
+      headline,
+      tone,
+      findings: [...(more === '' ? [] : [more]), ...document.onBounds.map(({ text }) => text)],
+      facts: facts(document, labels),
+    },
     sections: sections.filter((one) => one !== null),
   });
 }

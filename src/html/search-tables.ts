@@ -12,7 +12,7 @@ const MOST_METRICS = 24;
 const STATUS: Record<Trial['status'], Tone> = { complete: 'neutral', failed: 'bad', skipped: 'notice' };
 
 /** A row a trial, with the columns that any of them fills. @param labels of members by path */
-export function trialTable({ trials, space, best, members }: SearchDocument, labels: ReadonlyMap<string, string>): Markup {
+export function trialTable({ trials, space, best }: SearchDocument, labels: ReadonlyMap<string, string>): Markup {
   const any = (has: (trial: Trial) => boolean): boolean => trials.some(has);
   const [stderr, repeats, cost] = [any((t) => t.stderr !== null), any((t) => t.repeatOf !== null), any((t) => t.cost !== null)];
   const by = any((t) => t.by !== null);
@@ -35,7 +35,7 @@ export function trialTable({ trials, space, best, members }: SearchDocument, lab
     trial.id,
     html`${KIND_WORDS[trial.kind]}${trial.id === best?.trial ? html` ${badge('neutral', 'best')}` : null}`,
     ...space.parameters.map(({ name }) => paramText(paramOf(trial.params, name))),
-    membersText(trial, labels, members.length),
+    membersText(trial, labels),
     scoreText(trial.score, null),
     ...(stderr ? [formatNumber(trial.stderr, 3)] : []),
     html`${badge(STATUS[trial.status], trial.status)} ${trial.reason}`,

@@ -53,6 +53,13 @@ describe('the headline of a search', () => {
     expect(verdict(sampleSearch('failed'))).toBe('bad');
   });
 
+  it('is its first sentence, with the others below', () => {
+    const text = 'No evidence of a gain: by 0.5 (95 % interval -1.2 to 2.1). The interval covers noise. So it is.';
+    const page = searchPage({ ...sample, conclusion: { ...sample.conclusion, text } });
+    expect(page).toContain('<p>No evidence of a gain: by 0.5 (95 % interval -1.2 to 2.1).</p>');
+    expect(page).toContain('<li>The interval covers noise. So it is.</li>');
+  });
+
   it('rounds a gain to what its interval leaves open, and never says certain', () => {
     const page = searchPage({
       ...sample,
@@ -149,6 +156,13 @@ describe('the best recipe and its baselines', () => {
         : trial,
     );
     expect(section(searchPage({ ...sample, trials }), 'Who weighs how much')).toContain('<th scope="col">best, router');
+  });
+
+  it('that reach back beyond the pool are told by their steps', () => {
+    const sample = sampleSearch('pairwise');
+    const older = { path: 'elsewhere/a', step: 4000, weight: 0.1 };
+    const trials = sample.trials.map((trial) => (trial.id === 2 ? { ...trial, weights: [older, ...trial.weights] } : trial));
+    expect(tableOf(section(searchPage({ ...sample, trials }), 'Every trial'))[2]).toContain('3 from step 4,000');
   });
 
   it('of another run than the pool have their checkpoints in the table of weights, too', () => {

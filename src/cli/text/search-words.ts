@@ -3,7 +3,7 @@ import { formatEstimate, formatNumber, formatTick } from '../../html/figure.ts';
 import type { Baseline, Ending, SearchDocument } from '../../search/types.ts';
 import type { Params, ParamValue, SpaceParameter } from '../../space/types.ts';
 import type { Goal, Trial, TrialKind } from '../../study/types.ts';
-import { formatSeconds, plural } from '../format.ts';
+import { formatCount, formatSeconds, plural } from '../format.ts';
 
 /** Words that a search's page and its text in the terminal share. */
 
@@ -109,11 +109,18 @@ export function parameterText({ name, low, high, log, values }: SpaceParameter):
   return `${name} ${paramText(low)} to ${paramText(high)}${log ? ' (log)' : ''}`;
 }
 
-/** Who takes part: `step 6,000` of one, `5 of 6 from step 5,200` of several. */
-export function membersText({ weights }: Pick<Trial, 'weights'>, labels: ReadonlyMap<string, string>, pool: number): string {
-  const names = weights.filter(({ weight }) => weight !== 0).map(({ path }) => labels.get(path) ?? path);
-  if (names.length < 2) return names[0] ?? '–';
-  return `${names.length} of ${pool} from ${names[0]}`;
+/** Who takes part: `step 6,000` of one, `5 from step 5,200` of several. @param labels of members by path; SMA may reach back beyond them */
+export function membersText({ weights }: Pick<Trial, 'weights'>, labels: ReadonlyMap<string, string>): string {
+  const names = weights
+    .filter(({ weight }) => weight !== 0)
+    .map(({ path, step }) => labels.get(path) ?? (step === null ? path : `step ${formatCount(step)}`));
+  return names.length < 2 ? (names[0] ?? '–') : `${names.length} from ${names[0]}`;
+}
+
+/** The first sentence of a text, and the others. */
+export function firstSentence(text: string): [string, string] {
+  const end = /[.!?] (?=\p{Lu})/u.exec(text);
+  return end === null ? [text, ''] : [text.slice(0, end.index + 1), text.slice(end.index + 2)];
 }
 
 /** `22 scored, 2 failed, 1 skipped`. */
