@@ -31,13 +31,18 @@ export interface HeadlineInput {
 
 /** What can be said of the best recipe, see `conclude`. */
 export function headline(input: HeadlineInput): { readonly conclusion: Conclusion; readonly validation: Validation | null } {
-  const { recipes, best, baselines, scores, goal, known } = input;
+  const { recipes, best, goal, known } = input;
+  const baselines = input.baselines.map((baseline) => ({ ...baseline, label: `the ${baseline.label}` }));
   const subject = baselines.find(({ index }) => index === best)?.label ?? `trial ${recipes[best]!.trials[0]!.id}`;
   // A mean over the last 10 is a recipe like any other: shown in reports, but nothing that a search has to beat.
   const rivals = baselines.filter(({ name }) => name !== 'sma');
   const opponents = rivals.filter(({ index }, i) => index !== best && rivals.findIndex((other) => other.index === index) === i);
   const isRival = rivals.some(({ index }) => index === best);
-  const validated = (index: number): Validated => ({ ...recipes[index]!.trials[0]!, ids: recipes[index]!.trials.map(({ id }) => id) });
+  const idsOf = ({ trials }: RecipeScores) => trials.flatMap(({ id, repeatOf }) => (repeatOf === null ? [id] : [id, repeatOf]));
+  const validated = (index: number): Validated => ({ ...recipes[index]!.trials[0]!, ids: idsOf(recipes[index]!) });
+  // A validation may be of several searches together, pairs of a chain.
+  const own = new Set(recipes.flatMap(idsOf));
+  const scores = input.scores === null ? null : { ...input.scores, rows: input.scores.rows.filter(({ trial }) => own.has(trial)) };
   const result =
     scores === null
       ? null

@@ -23,8 +23,8 @@ const trials = LAMBDAS.map((lambda, id) => ({
   },
 })) as unknown as ScoredTrial[];
 const baselines = [
-  { name: 'newest', label: 'the newest', trial: 0 },
-  { name: 'uniform', label: 'the mean of both', trial: 1 },
+  { name: 'newest', label: 'newest', trial: 0 },
+  { name: 'uniform', label: 'mean of both', trial: 1 },
 ] as const;
 
 const plain = (score: number, stderr: number | null = null): Scored => ({ score, stderr, items: null });
@@ -90,6 +90,19 @@ describe('conclude with a validation', () => {
     expect(best).toBe(BEST);
     expect(conclusion.gain).toBeCloseTo(0.1, 10);
     expect(conclusion.text).toContain('Trial 6 scores better there');
+  });
+
+  it('looks at the rows of its own trials only: those of a chain are of all pairs', () => {
+    const rows = { 0: byItem(2, 0), 1: byItem(2, 0), [BEST]: byItem(2.1, 0.02), 90: byItem(3, 0) };
+    const { conclusion, validation } = validated(rows);
+    expect(validation!.rows.map(({ trial }) => trial)).toEqual([0, 1, BEST]);
+    expect(conclusion.text).not.toContain('scores better there');
+    // A score of the newest that another pair has stands for its repeat here.
+    const repeat = { ...trials[0]!, id: 91, repeatOf: 90 };
+    expect(validated({ [BEST]: byItem(2.1, 0.02), 90: byItem(2, 0) }, [repeat]).conclusion).toMatchObject({
+      basis: 'validation',
+      against: 'newest',
+    });
   });
 
   it('takes standard errors where there are no items', () => {

@@ -11,8 +11,8 @@ import type { ScoredTrial } from '../../src/study/types.ts';
 
 const members = ['a', 'b'].map((path, i) => ({ path, step: i, tokens: null }) as ScheduleMember);
 const space = pairwise(members);
-const NEWEST = { name: 'newest', label: 'the newest (step 200)', trial: 0 } as const;
-const UNIFORM = { name: 'uniform', label: 'the mean of both', trial: 1 } as const;
+const NEWEST = { name: 'newest', label: 'newest (step 200)', trial: 0 } as const;
+const UNIFORM = { name: 'uniform', label: 'mean of both', trial: 1 } as const;
 
 interface Parts {
   readonly lambda?: number | null;
@@ -182,7 +182,7 @@ describe('conclude', () => {
   });
 
   it('compares with the best single where singles were scored, once where it is the newest', () => {
-    const single = { name: 'best single', label: 'the best single (step 100)', trial: 12 } as const;
+    const single = { name: 'best single', label: 'best single (step 100)', trial: 12 } as const;
     const { conclusion } = concludeOn([...smooth, { score: 0.995 }], { baselines: [NEWEST, UNIFORM, single] });
     expect(conclusion.against).toBe('single');
     expect(conclusion.text).toContain('the newest (step 200), the mean of both and the best single (step 100)');
@@ -195,7 +195,7 @@ describe('conclude', () => {
     const best = concludeOn([...smooth, { score: 1.5 }], { baselines: [NEWEST, UNIFORM, sma] });
     expect(best.best).toBe(12);
     expect(best.conclusion.against).toBe('uniform');
-    expect(best.conclusion.text).toMatch(/^SMA over the last 10 is better than the newest/);
+    expect(best.conclusion.text).toMatch(/^The SMA over the last 10 is better than the newest/);
     const other = concludeOn([...smooth, { score: 0.99 }], { baselines: [NEWEST, UNIFORM, sma] });
     expect(other.conclusion.text).not.toContain('SMA');
   });
@@ -280,6 +280,46 @@ describe('conclude on few trials', () => {
     expect(posterior.get(3)!.mean).toBeLessThan(1.4);
     expect(posterior.get(3)!.mean).toBeGreaterThan(1.3);
     expect(conclusion).toMatchObject({ gainClaimed: true, against: 'uniform' });
+  });
+});
+
+describe('conclude on whatever comes', () => {
+  it.each(Array.from({ length: 60 }, (_, seed) => seed))('keeps its promises, seed %i', (seed) => {
+    const random = randomOf(seed, 79);
+    const scale = 10 ** (12 * random() - 6);
+    const [failing, repeating, withItems, withErrors] = [random() * 0.6, random() * 0.5, random() < 0.4, random() < 0.5];
+    const count = 1 + Math.floor(12 * random());
+    const parts = Array.from({ length: count }, (_, id): Parts => {
+      const items = withItems ? Array.from({ length: 8 }, () => scale * (random() + 5)) : undefined;
+      const score = items === undefined ? scale * Math.round(20 * random()) : items.reduce((sum, item) => sum + item / 8, 0);
+      return {
+        lambda: random() < 0.2 ? null : 0.5 + 0.5 * Math.round(4 * random()) * 0.25,
+        score: random() < failing ? null : score,
+        ...(id > 0 && random() < repeating ? { recipe: `r${Math.floor(id * random())}` } : {}),
+        ...(withErrors ? { stderr: random() < 0.2 ? 0 : scale * random() } : {}),
+        ...(items === undefined ? {} : { items }),
+      };
+    });
+    const trials = trialsOf(parts);
+    const rows = trials.map(({ id }) => ({
+      trial: id,
+      score: random() < 0.2 ? null : { score: scale * random(), stderr: withErrors ? scale * random() : null, items: null },
+    }));
+    const found = concludeOn([], {
+      ...{ trials, seed, goal: random() < 0.5 ? 'maximize' : 'minimize', noise: random() < 0.5 ? 'shared' : 'independent' },
+      ...(random() < 0.3 ? { space: null } : {}),
+      ...(random() < 0.4 ? { validation: { command: 'second.sh', rows } } : {}),
+    });
+    const { conclusion, best, posterior } = found;
+    expect(conclusion.text).toMatch(/^[A-Z].*\.$/);
+    expect(conclusion.text).not.toMatch(/NaN|Infinity|∞|undefined|null/);
+    expect(trials.find(({ id }) => id === best)?.status).toBe(trials.some(({ status }) => status === 'complete') ? 'complete' : undefined);
+    const { gain, interval, probability, gainClaimed, resolution } = conclusion;
+    if (interval !== null) expect(interval[0] <= gain! + 1e-9 * scale && gain! <= interval[1] + 1e-9 * scale).toBe(true);
+    if (probability !== null) expect(probability >= 0 && probability <= 1).toBe(true);
+    if (gainClaimed)
+      expect([interval![0] > 0, probability! >= 0.95, resolution === null || gain! > resolution]).toEqual([true, true, true]);
+    for (const { mean, std } of posterior.values()) expect(Number.isFinite(mean) && std >= 0).toBe(true);
   });
 });
 
