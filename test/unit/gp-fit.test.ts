@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { fitProcess } from '../../src/gp/fit.ts';
 import type { Hyper } from '../../src/gp/kernels.ts';
@@ -34,6 +35,16 @@ describe('fitting a process', () => {
       expect(Math.abs(mean[i]! - (0.6 - 0.1 * (x! - 0.4) ** 2))).toBeLessThan(6e-4);
       expect(std[i]!).toBeLessThan(2e-3);
     }
+  });
+
+  const { cases } = JSON.parse(readFileSync(new URL('../golden/gp/optuna.json', import.meta.url), 'utf8')) as {
+    cases: (Observations & { name: string; axes: Axis[]; hyper: Hyper })[];
+  };
+  test.each(cases)('for a search gives the hyperparameters of Optuna: $name', ({ points, values, axes, hyper }) => {
+    const fitted = fitProcess({ points, values }, axes).hyper;
+    const both = [fitted, hyper].map(({ lengths, signal, noise }) => [...lengths, signal, noise]);
+    // Ours ends where the slope of the log density is below a hundredth.
+    for (const [i, value] of both[1]!.entries()) expect(Math.abs(Math.log(both[0]![i]! / value))).toBeLessThan(0.02);
   });
 
   test('reaches a larger posterior density than hyperparameters drawn at random, with a vanishing gradient', () => {
