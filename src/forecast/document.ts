@@ -1,9 +1,9 @@
 import type { Warning } from '../errors.ts';
+import { nameOf } from '../study/members.ts';
 import { asTrial, type StudyIdentity, spentOn, type TrialLine } from '../study/trials-file.ts';
 import type { Goal } from '../study/types.ts';
 import { type BranchScore, decayed, recoveredFraction } from './calibrate.ts';
 import type { ForecastDocument, ForecastPoint } from './types.ts';
-import { endOf } from './windows.ts';
 
 /** All that a document is made of. */
 export interface ForecastInput {
@@ -51,7 +51,7 @@ function windowText({ legs }: StudyIdentity): { readonly window: number; readonl
 
 function pointsOf({ members, pool }: StudyIdentity, trials: readonly TrialLine[], window: number): ForecastPoint[] {
   const by = new Map(trials.map((trial) => [JSON.stringify([trial.kind, trial.params]), trial]));
-  const trialOf = (kind: 'single' | 'window', m: number) => by.get(JSON.stringify([kind, endOf(members[m]!)]));
+  const trialOf = (kind: 'single' | 'window', m: number) => by.get(JSON.stringify([kind, nameOf(members[m]!)]));
   return pool.slice(window - 1).map((m) => {
     const { step, tokens, path } = members[m]!;
     const [single, merged] = [trialOf('single', m), trialOf('window', m)];

@@ -2,10 +2,9 @@ import { MergeError, type Warning } from '../errors.ts';
 import { resolveWeights } from '../schedule/resolve.ts';
 import type { ResolvedWeights } from '../schedule/types.ts';
 import { meanOf } from '../search/legs.ts';
-import type { Params, SpaceParameter } from '../space/types.ts';
-import type { StudyMember, StudyMembers } from '../study/members.ts';
+import type { SpaceParameter } from '../space/types.ts';
+import { nameOf, type StudyMember, type StudyMembers } from '../study/members.ts';
 import type { RoundRequest } from '../study/study.ts';
-import type { StudiedMember } from '../study/trials-file.ts';
 import { isRunFolder } from '../trajectory/discover.ts';
 import type { ResolvedForecast } from './options.ts';
 
@@ -59,13 +58,8 @@ export async function windowsOf(options: ResolvedForecast, { all, pool }: StudyM
   };
 }
 
-/** What trials of a checkpoint, and of the window that ends at it, are known by. */
-export function endOf({ step, path }: Pick<StudiedMember, 'step' | 'path'>): Params {
-  return step === null ? { checkpoint: path } : { step };
-}
-
 function requestOf(kind: 'single' | 'window', end: StudyMember, weights: readonly number[]): RoundRequest {
-  return { kind, candidate: { weights, parts: [] }, params: endOf(end), point: null, leg: 0 };
+  return { kind, candidate: { weights, parts: [] }, params: nameOf(end), point: null, leg: 0 };
 }
 
 function weightRequest(options: ResolvedForecast) {

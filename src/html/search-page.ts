@@ -7,13 +7,10 @@ import {
   firstSentence,
   gainBasis,
   goalWords,
-  KIND_WORDS,
   mergesText,
   noiseText,
   pairedWords,
   parameterText,
-  paramsText,
-  paramText,
   probabilityText,
   scoreText,
   spentText,
@@ -26,8 +23,9 @@ import { type Column, type Figure, formatNumber, table } from './figure.ts';
 import { checkpointLabels } from './labels.ts';
 import { type Content, html, type Markup } from './markup.ts';
 import { badge, htmlPage, list, type Section, type Tone } from './page.ts';
-import { chainCharts, firstNumber, progressChart, scoredTrials, trialName, weightsFigure } from './search-figures.ts';
+import { chainCharts, progressChart, scoredTrials, trialName, weightsFigure } from './search-figures.ts';
 import { memberTable, metricParts, trialTable } from './search-tables.ts';
+import { greedySection } from './soup-section.ts';
 import { spaceFigures } from './space-figures.ts';
 
 /** Parameters that a title names. */
@@ -42,6 +40,7 @@ export function searchPage(document: SearchDocument): string {
   const sections = [
     scored.length === 0 ? null : comparisonSection(document),
     validationSection(document),
+    greedySection(document, byPath),
     chainSection(document, labels),
     scored.length === 0 ? null : { title: 'How the search went', parts: [progressChart(document), ...choiceParts(document)] },
     section('What it learned', spaceFigures(document)),
@@ -82,7 +81,9 @@ function facts(document: SearchDocument, labels: readonly string[]): [string, Co
     conclusion.probability === null ? null : ['Probability of a gain', probabilityText(conclusion.probability)],
     gain === null ? null : ['Gain', `${gain} ${gainBasis(conclusion)}`],
     ['Members', labels.length < 2 ? (labels[0] ?? 'none') : `${labels.length}: ${labels[0]} to ${labels.at(-1)}`],
-    ['Space', space.parameters.length === 0 ? space.name : `${space.name}: ${space.parameters.map(parameterText).join(', ')}`],
+    document.kind === 'soup'
+      ? null
+      : ['Space', space.parameters.length === 0 ? space.name : `${space.name}: ${space.parameters.map(parameterText).join(', ')}`],
     document.kind === 'soup' ? null : ['Sampler', `${sampler}, seed ${seed}`],
     ['Evaluator', html`<code>${document.evaluator}</code>`],
     ['Score', `${metric ?? 'one number'}, ${goalWords(goal)}`],
@@ -94,7 +95,7 @@ function facts(document: SearchDocument, labels: readonly string[]): [string, Co
     ['Spent', spentText(document)],
     ['Ended', endingWords(document.ended)],
     ['State', html`<code>${document.folder}</code>`],
-    document.output === null ? null : ['Best merge', html`<code>${document.output}</code>`],
+    document.output === null || document.best === null ? null : ['Best merge', html`<code>${document.output}</code>`],
     ['Inputs', html`<code>${document.inputs.join(' ')}</code>`],
   ];
   return all.filter((fact) => fact !== null);
@@ -124,7 +125,7 @@ function comparisonSection({ best, baselines, trials, chain }: SearchDocument): 
   ]);
   if (best !== null && chosen !== undefined) {
     const model = best.posterior === null ? '' : scoreText(best.posterior.mean, best.posterior.std);
-    const name = html`<b>${best.params === null ? KIND_WORDS[chosen.kind] : paramsText(best.params)}</b> ${badge('neutral', 'best')}`;
+    const name = html`<b>${recipeName(best.trial, best.params, trials)}</b> ${badge('neutral', 'best')}`;
     rows.unshift([name, html`<b>${scoreText(best.score, best.stderr)}</b>`, model, '', '', best.trial]);
   }
   const note = html`<p>Differences are of observed scores, positive where the best recipe is better. A recipe that was chosen for its score looks better than it is: what can be claimed is said at the top.</p>`;
@@ -184,7 +185,7 @@ function chainSection(document: SearchDocument, labels: readonly string[]): Sect
   if (document.chain === null) return null;
   const rows = document.chain.map(({ older, newer, best, single, singleStderr, conclusion }) => [
     `${labels[older]} → ${labels[newer]}`,
-    paramText(firstNumber(best?.params ?? null) ?? undefined),
+    best === null ? '–' : recipeName(best.trial, best.params, document.trials),
     scoreText(best?.score ?? null, best?.stderr ?? null),
     scoreText(single, singleStderr),
     conclusionGain(conclusion) ?? '–',
@@ -193,7 +194,7 @@ function chainSection(document: SearchDocument, labels: readonly string[]): Sect
   ]);
   const columns = [
     { label: 'Pair' },
-    { label: 'λ', kind: 'number' },
+    { label: 'Best' },
     { label: 'Score of the best merge', kind: 'number' },
     { label: 'Newer alone', kind: 'number' },
     { label: 'Gain', kind: 'number' },

@@ -1,4 +1,5 @@
 import { meanOf } from '../search/legs.ts';
+import { nameOf } from '../study/members.ts';
 import { type NextRound, placeOfRound } from '../study/rounds.ts';
 import type { RoundRequest } from '../study/study.ts';
 import type { StudyIdentity, TrialLine } from '../study/trials-file.ts';
@@ -12,8 +13,11 @@ import { greedySoup } from './greedy.ts';
  */
 export function soupRounds(identity: StudyIdentity, repeats: number): NextRound {
   const { members, pool, last } = identity;
+  // Siblings often stand at the same step.
+  const distinct = new Set(pool.map((m) => members[m]!.step)).size === pool.length;
   const request = (kind: TrialKind, of: readonly number[]): RoundRequest => {
-    return { kind, candidate: meanOf(of, members.length), params: null, point: null, leg: 0 };
+    const params = kind !== 'single' ? null : distinct ? nameOf(members[of[0]!]!) : { checkpoint: members[of[0]!]!.path };
+    return { kind, candidate: meanOf(of, members.length), params, point: null, leg: 0 };
   };
   const newest = request('newest', pool.slice(-1));
   const means = pool.join() === last.join() ? [request('uniform', pool)] : [request('uniform', pool), request('sma', last)];

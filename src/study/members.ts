@@ -3,6 +3,7 @@ import { mapBounded } from '../checkpoint/map-bounded.ts';
 import type { Checkpoint } from '../checkpoint/types.ts';
 import type { Warning } from '../errors.ts';
 import { membersOfRecipe } from '../recipe/checkpoints.ts';
+import type { Params } from '../space/types.ts';
 import { isRunFolder } from '../trajectory/discover.ts';
 import type { Selection, TokenSource } from '../trajectory/types.ts';
 
@@ -27,6 +28,11 @@ export interface StudyMembers {
   /** The last of the run, up to 10, whatever was selected. */
   readonly last: readonly number[];
   readonly warnings: readonly Warning[];
+}
+
+/** What a checkpoint goes by among others of one run: its step, or its path. */
+export function nameOf({ step, path }: Pick<StudyMember, 'step' | 'path'>): Params {
+  return step === null ? { checkpoint: path } : { step };
 }
 
 export interface MembersRequest extends TokenSource {

@@ -8,17 +8,17 @@ import {
   endingWords,
   gainText,
   goalWords,
-  KIND_WORDS,
   mergesText,
   noiseText,
   pairedWords,
-  paramsText,
   plainNumber,
   probabilityText,
+  recipeName,
   scoreText,
   spentText,
   trialCounts,
 } from './search-words.ts';
+import { greedyLines } from './soup-text.ts';
 import { wrap } from './wrap.ts';
 
 const WIDTH = 100;
@@ -38,6 +38,7 @@ export function searchText(document: SearchDocument, colors: Colors): string {
     ...onBounds.flatMap(({ text }) => bullet(text)),
     ...withSpace(best === null ? [] : bestLines(document, best)),
     ...withSpace(baselineTable(document)),
+    ...withSpace(greedyLines(document)),
     ...withSpace(pairTable(document)),
     ...withSpace(validationLines(document)),
     ...withSpace(failureLines(document.trials)),
@@ -59,10 +60,9 @@ function withSpace(lines: readonly string[]): string[] {
 
 function bestLines(document: SearchDocument, { trial, params, weights, score, stderr, posterior }: BestTrial): string[] {
   const chosen = document.trials.find(({ id }) => id === trial);
-  const name = params === null ? KIND_WORDS[chosen?.kind ?? 'trial'] : paramsText(params);
   const model = posterior === null ? '' : `, by the model ${scoreText(posterior.mean, posterior.std)}`;
   return [
-    ...wrap(`best recipe: ${printable(name)} (trial ${trial})`, WIDTH, '  '),
+    ...wrap(`best recipe: ${printable(recipeName(trial, params, document.trials))} (trial ${trial})`, WIDTH, '  '),
     `  scored ${scoreText(score, stderr)}${model} (${goalWords(document.goal)})`,
     ...wrap(`  ${weightsText(weights)}`, WIDTH, '  '),
     ...(chosen?.parts ?? []).flatMap((part) =>
@@ -97,12 +97,12 @@ function baselineTable({ baselines, best, chain }: SearchDocument): string[] {
   return formatTable([head, ...rows], ['left', 'right', 'right', 'left']);
 }
 
-function pairTable({ chain, members }: SearchDocument): string[] {
+function pairTable({ chain, members, trials }: SearchDocument): string[] {
   if (chain === null) return [];
   const labels = checkpointLabels(members).map(printable);
   const rows = chain.map(({ older, newer, best, single, conclusion }) => [
     `${labels[older]}, ${labels[newer]}`,
-    best === null ? '–' : paramsText(best.params),
+    best === null ? '–' : recipeName(best.trial, best.params, trials),
     scoreText(best?.score ?? null, null),
     scoreText(single, null),
     conclusion.gain === null ? '–' : gainText(conclusion.gain),
