@@ -2,21 +2,25 @@
 // per byte, its standard error, and the loss of each block of 4 KB, by which two models can be compared block by block. The mean is over whole blocks, so that it is
 // that of the items. Needs the package built, not Python.
 //
-//   node demo/evaluate.js MODEL [BYTES]      BYTES: use about so many of the text, spread over it (default: all 128,611)
+//   node demo/evaluate.js MODEL [BYTES] [SLICE]
+//
+//   BYTES: use so many of the text, spread over it, in whole blocks of 4,096 (default: all, 126,976)
+//   SLICE: validation (default), or search: the slice to choose by, where the other one is to report
 import { readFile } from 'node:fs/promises';
-import { heldOutLoss } from '../dist/demo/held-out-loss.js';
+import { heldOutLoss, WINDOW_BYTES } from '../dist/demo/held-out-loss.js';
 
-const [model, bytes] = process.argv.slice(2);
-if (model === undefined) {
-  console.error('usage: node demo/evaluate.js MODEL [BYTES]');
+const WINDOWS_PER_BLOCK = 32;
+const BLOCK_BYTES = WINDOWS_PER_BLOCK * WINDOW_BYTES;
+
+const [model, bytes, slice = 'validation'] = process.argv.slice(2);
+if (model === undefined || !['search', 'validation'].includes(slice) || !(bytes === undefined || Number(bytes) >= BLOCK_BYTES)) {
+  console.error(`usage: node demo/evaluate.js MODEL [BYTES, at least ${BLOCK_BYTES}] [search|validation]`);
   process.exit(2);
 }
-const text = await readFile(new URL('held-out/validation.txt', import.meta.url));
-const { loss, blockLosses } = await heldOutLoss(model, text, {
-  windowsPerBlock: 32,
-  ...(bytes === undefined ? {} : { maxBytes: Number(bytes) }),
-});
-const mean = blockLosses.reduce((sum, block) => sum + block, 0) / blockLosses.length;
-const variance = blockLosses.reduce((sum, block) => sum + (block - mean) ** 2, 0) / (blockLosses.length - 1);
+const text = await readFile(new URL(`held-out/${slice}.txt`, import.meta.url));
+const blocks = Math.floor(Math.min(Number(bytes ?? text.length), text.length) / BLOCK_BYTES);
+// Whole blocks, so that the loss is the mean of theirs.
+const { loss, blockLosses } = await heldOutLoss(model, text, { windowsPerBlock: WINDOWS_PER_BLOCK, maxBytes: blocks * BLOCK_BYTES });
+const variance = blockLosses.reduce((sum, block) => sum + (block - loss) ** 2, 0) / (blockLosses.length - 1);
 const stderr = Math.sqrt(variance / blockLosses.length);
-console.log(JSON.stringify({ score: blockLosses.length > 0 ? mean : loss, ...(Number.isFinite(stderr) ? { stderr } : {}), items: blockLosses }));
+console.log(JSON.stringify({ score: loss, ...(Number.isFinite(stderr) ? { stderr } : {}), higher_is_better: false, items: blockLosses }));

@@ -30,8 +30,9 @@ const EXPECTED = [
   /^prebuilds\/(linux|darwin)-(x64|arm64)(-musl)?\.node$/,
   /^demo\/README\.md$/,
   /^demo\/held-out\/(search|validation)\.txt$/,
-  /^demo\/runs\/dense\/checkpoint-(5000|5200|5400|5600|5800|6000)\/(config|generation_config|trainer_state)\.json$/,
-  /^demo\/runs\/dense\/checkpoint-(5000|5200|5400|5600|5800|6000)\/model\.safetensors$/,
+  /^demo\/runs\/dense\/checkpoint-(4[2468]00|5[02468]00|6000)\/(config|generation_config|trainer_state)\.json$/,
+  /^demo\/runs\/dense\/checkpoint-(4[2468]00|5[02468]00|6000)\/model\.safetensors$/,
+  /^demo\/runs\/dense-annealed\/checkpoint-6000\/((config|generation_config|trainer_state)\.json|model\.safetensors)$/,
 ];
 
 const root = fileURLToPath(new URL('..', import.meta.url));

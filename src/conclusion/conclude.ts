@@ -4,9 +4,11 @@ import type { Baseline, SearchDocument } from '../search/types.ts';
 import type { Params } from '../space/types.ts';
 import type { Goal, ScoredTrial } from '../study/types.ts';
 import { spaceBeliefs, spreadBeliefs } from './beliefs.ts';
+import { difference } from './difference.ts';
 import { CLAIM_PROBABILITY, headline, unfounded } from './headline.ts';
 import { type NoiseKind, repeatSpread } from './noise.ts';
-import { recipesOf } from './recipes.ts';
+import { type RecipeScores, recipesOf } from './recipes.ts';
+import { referenceText } from './text.ts';
 import type { Conclusion, Validation } from './types.ts';
 import type { KnownNoise, ValidationScores } from './validate.ts';
 
@@ -37,7 +39,7 @@ export interface Concluded {
 /**
  * What a search found, and how sure that is.
  *
- * The best recipe is the one of highest posterior mean, baselines included. Its gain is the difference of posterior means to the better of the baselines newest,
+ * The best recipe is the one of highest posterior mean, baselines included but for the mean of the last of the run, of which the text says where it is better still. Its gain is the difference of posterior means to the better of the baselines newest,
  * uniform and best single; never the best observed score, which is best partly by luck. What the interval covers is written at {@link compare}. A gain is claimed where the
  * probability of being better than all those baselines is at least {@link CLAIM_PROBABILITY}, the 95 % interval lies above 0, and, for unpaired scores of a known standard
  * error, the gain is above what can be judged. With a validation all of this is about the second set instead: its interval must lie above 0.
@@ -55,15 +57,27 @@ export function conclude(input: ConclusionInput): Concluded {
   const repeats = repeatSpread(recipes);
   const beliefs = (space === null ? null : spaceBeliefs(recipes, space.axes, noise, seed)) ?? spreadBeliefs(recipes, noise, repeats);
   const means = beliefs?.marginals ?? null;
-  const best = indexOfLargest(means?.mean ?? recipes.map(({ values }) => values.reduce((sum, value) => sum + value, 0) / values.length));
+  const believed = means?.mean ?? recipes.map(({ values }) => values.reduce((sum, value) => sum + value, 0) / values.length);
+  // The mean of the last of the run is there to be compared with: it may be of checkpoints that the search was not given.
+  const isReference = ({ trials }: RecipeScores) => trials.every(({ kind }) => kind === 'sma');
+  const best = indexOfLargest(
+    recipes.every(isReference) ? believed : recipes.map((recipe, i) => (isReference(recipe) ? Number.NEGATIVE_INFINITY : believed[i]!)),
+  );
   const known = { measured: repeats === null ? null : Math.sqrt(repeats.variance), learned: beliefs?.learnedNoise ?? null };
   const placed = baselines.flatMap((baseline) => {
     const index = recipes.findIndex(({ trials }) => trials.some(({ id }) => id === baseline.trial));
     return index < 0 ? [] : [{ ...baseline, index }];
   });
   const predict = beliefs?.predict ?? null;
+  const said = headline({ goal, noise, seed, recipes, beliefs, best, baselines: placed, known, scores: input.validation ?? null });
+  const reference = placed.find(({ index }) => isReference(recipes[index]!) && believed[index]! > believed[best]!);
+  const text =
+    reference === undefined
+      ? said.conclusion.text
+      : `${said.conclusion.text} ${referenceText(reference.label, difference(scored(recipes[reference.index]!), scored(recipes[best]!), goal))}`;
   return {
-    ...headline({ goal, noise, seed, recipes, beliefs, best, baselines: placed, known, scores: input.validation ?? null }),
+    ...said,
+    conclusion: { ...said.conclusion, text },
     best: recipes[best]!.trials[0]!.id,
     posterior: new Map(
       means === null
@@ -79,6 +93,10 @@ export function conclude(input: ConclusionInput): Concluded {
             return { mean: mean.map((value) => sign * value), std };
           },
   };
+}
+
+function scored({ trials }: RecipeScores) {
+  return { ...trials[0]!, score: trials[0]!.score! };
 }
 
 function noiseOf({ measured, learned }: KnownNoise): Concluded['noiseStd'] {

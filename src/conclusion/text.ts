@@ -1,6 +1,7 @@
 import { formatCount } from '../cli/format.ts';
 import { formatNumber } from '../html/figure.ts';
 import type { Comparison, Coverage } from './compare.ts';
+import type { Difference } from './types.ts';
 import type { ValidationResult } from './validate.ts';
 
 /** The headline of a search without a validation. @param opponents labels of all baselines compared with */
@@ -34,6 +35,12 @@ function coverageText(coverage: Coverage, gain: number): string {
     case 'unknown':
       return 'The interval covers the noise of evaluations alone: without scores of items or a standard error, nothing is known of other items.';
   }
+}
+
+/** A mean that is only there to be compared with scores better than the best of the search. */
+export function referenceText(label: string, { gain, error, paired }: Difference): string {
+  const judged = error === null ? '' : ` ± ${formatNumber(error, 2)}${paired ? ', item by item' : ''}`;
+  return `The ${label} scores better still, by ${formatNumber(gain, 3)}${judged}: it is no part of what was searched.`;
 }
 
 /** The headline of a validated search. @param search the gain on the search's own set, by its model where there is one; null where nothing was fitted to it */

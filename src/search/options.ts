@@ -46,7 +46,7 @@ export interface SearchOptions extends Omit<StudyRequest, 'dir'> {
   /** What the evaluator's standard errors are: of the items, which all trials share, or of each trial by itself. Default shared. */
   readonly noise?: 'shared' | 'independent' | undefined;
   /** Command that scores the best recipes and the baselines on a second set. */
-  readonly validate?: string | undefined;
+  readonly validate?: StudyRequest['eval'] | undefined;
 }
 
 /**

@@ -9,6 +9,9 @@ import type { Goal, TrialKind } from '../study/types.ts';
 import { type Leg, locate, meanOf, overAll } from './legs.ts';
 import type { Ending } from './types.ts';
 
+/** How often a sampler is asked again for proposals of recipes that it has proposed already. */
+const TRIES = 8;
+
 /** What decides which recipes are tried next. */
 export interface RoundSettings {
   readonly legs: readonly Leg[];
@@ -131,17 +134,29 @@ class RoundPlanner {
     return { kind, candidate, params: place?.params ?? null, point: place?.point ?? null, leg: this.#leg.index };
   }
 
-  async #propose(baselines: readonly RoundRequest[], count: number, signal: AbortSignal): Promise<RoundRequest[]> {
-    if (count <= 0) return [];
+  /** Of proposals for one recipe the first is taken: two points may stand for the same weights. */
+  async #propose(baselines: readonly RoundRequest[], count: number, signal: AbortSignal): Promise<readonly RoundRequest[]> {
+    const found: RoundRequest[] = [];
+    for (let tries = 0; found.length < count && tries < TRIES; tries++) {
+      const before = [...baselines, ...found];
+      const keys = new Set(before.map(({ candidate }) => this.#settings.keyOf(candidate)));
+      const proposals = await this.#settings.sampler(this.#leg).propose(this.#history(before), count - found.length, signal);
+      if (proposals.length === 0) break;
+      for (const proposal of proposals) {
+        const request = await this.#requestOf(proposal);
+        const key = this.#settings.keyOf(request.candidate);
+        if (!keys.has(key)) found.push(request);
+        keys.add(key);
+      }
+    }
+    return found;
+  }
+
+  async #requestOf({ point, by, proposals }: Proposal): Promise<RoundRequest> {
     const { space } = this.#leg;
-    const proposals = await this.#settings.sampler(this.#leg).propose(this.#history(baselines), count, signal);
-    return Promise.all(
-      proposals.map(async ({ point, by, proposals }: Proposal): Promise<RoundRequest> => {
-        const params = space.decode(point);
-        const candidate = overAll(await space.candidate(params), this.#leg, this.#count);
-        return { kind: 'trial', params, point, candidate, by, leg: this.#leg.index, ...(proposals === undefined ? {} : { proposals }) };
-      }),
-    );
+    const params = space.decode(point);
+    const candidate = overAll(await space.candidate(params), this.#leg, this.#count);
+    return { kind: 'trial', params, point, candidate, by, leg: this.#leg.index, ...(proposals === undefined ? {} : { proposals }) };
   }
 
   #ahead(baselines: readonly RoundRequest[]): number {
@@ -149,9 +164,10 @@ class RoundPlanner {
     return Math.max(ahead, this.#settings.parallel);
   }
 
-  #history(baselines: readonly RoundRequest[]): History {
+  /** @param before requests of the same round */
+  #history(before: readonly RoundRequest[]): History {
     const known = [...this.#own, ...this.#open].map(({ recipe }) => recipe);
-    const keys = new Set([...known, ...baselines.map(({ candidate }) => this.#settings.keyOf(candidate))]);
+    const keys = new Set([...known, ...before.map(({ candidate }) => this.#settings.keyOf(candidate))]);
     const { space } = this.#leg;
     const keyAt = async (params: Params) => this.#settings.keyOf(overAll(await space.candidate(params), this.#leg, this.#count));
     return {
@@ -160,8 +176,10 @@ class RoundPlanner {
         const variance = this.#settings.noise === 'independent' && stderr !== null ? stderr ** 2 : null;
         return [{ id, point, value: score === null ? null : this.#goal === 'maximize' ? score : -score, variance, by, proposals }];
       }),
-      pending: [...this.#open, ...baselines].flatMap(({ point }) => (point === null ? [] : [point])),
-      proposed: this.#own.filter(({ kind, repeatOf }) => kind === 'trial' && repeatOf === null).length + this.#open.length,
+      pending: [...this.#open, ...before].flatMap(({ point }) => (point === null ? [] : [point])),
+      proposed:
+        [...this.#own.filter(({ repeatOf }) => repeatOf === null), ...before].filter(({ kind }) => kind === 'trial').length +
+        this.#open.length,
       isTaken: async (point: Point) => keys.has(await keyAt(space.decode(point))),
     };
   }

@@ -15,8 +15,8 @@ import type { Goal, StudyEvent } from './types.ts';
 
 /** How models are scored. Same names in the library and (with dashes) on the command line. */
 export interface EvaluationSettings {
-  /** Shell command, or words without a shell; see docs/evaluators.md. */
-  readonly eval: string | readonly string[];
+  /** Shell command, or words without a shell; see docs/evaluators.md. In the library also a function. */
+  readonly eval: string | readonly string[] | ScoreFunction;
   readonly metrics?: readonly MetricTerm[] | undefined;
   readonly metricFile?: string | undefined;
   readonly metricRegex?: string | undefined;
@@ -31,6 +31,26 @@ export interface EvaluationSettings {
   readonly gpus?: readonly string[] | undefined;
   /** Evaluations at a time; default 1. */
   readonly parallel?: number | undefined;
+}
+
+/**
+ * Scores a model in this process.
+ * @param model path of the checkpoint, which is there until the promise settles
+ * @returns a number, or what an evaluator may print as JSON. What it throws makes the trial a failed one
+ */
+export type ScoreFunction = (
+  model: string,
+  context: { readonly trial: number; readonly signal: AbortSignal },
+) => Promise<number | ScoreGiven>;
+
+/** What a function says of a model. */
+export interface ScoreGiven {
+  readonly score: number;
+  readonly stderr?: number | null;
+  /** Scores of single items, in an order that is the same for every model. */
+  readonly items?: readonly number[] | null;
+  readonly higherIsBetter?: boolean;
+  readonly cost?: number;
 }
 
 /** What a study needs to know, whatever it tries. */
@@ -120,8 +140,8 @@ async function startStudy(request: StudyRequest, start: Start) {
   const bytes = await bytesOfMerge(request, start, all.length, pool);
   const work = await folder.makeWork(request.work, bytes);
   const reading = readOptions(request);
-  const evaluator = score === undefined ? evaluatorOf(request) : null;
-  if (stored.trials.length === 0) await evaluator?.setup(signal);
+  const scorer = score === undefined ? scorerOf(request) : { score, setup: async () => {} };
+  if (stored.trials.length === 0) await scorer.setup(signal);
   let goal = identity.goal ?? stored.goal;
   const study = new Study({
     folder,
@@ -135,7 +155,7 @@ async function startStudy(request: StudyRequest, start: Start) {
     parallel: request.parallel ?? 1,
     keep: request.keep ?? false,
     emit,
-    score: score ?? ((model, options) => evaluator!.evaluate(model, options)),
+    score: scorer.score,
     onScore: (found) => {
       goal ??= goalOf(request.goal, found, reading);
     },
@@ -206,8 +226,9 @@ function identityOf(request: StudyRequest, { all, pool, last }: StudyMembers, ow
   };
 }
 
-/** A command as a shell would take it. */
-export function commandText(command: string | readonly string[]): string {
+/** A command as a shell would take it; a function by its name. */
+export function commandText(command: EvaluationSettings['eval']): string {
+  if (typeof command === 'function') return command.name === '' ? 'a function' : `the function ${command.name}`;
   return typeof command === 'string' ? command : command.map((word) => (/^[\w./{}=-]+$/.test(word) ? word : shellQuote(word))).join(' ');
 }
 
@@ -219,9 +240,37 @@ export function readOptions({ metrics, metricFile, metricRegex }: EvaluationSett
   };
 }
 
-export function evaluatorOf(request: EvaluationSettings): Evaluator {
+/** What scores the models of a study. @throws MergeError of the evaluator's options */
+export function scorerOf(request: EvaluationSettings): { readonly score: ScoreModel; setup(signal: AbortSignal): Promise<void> } {
   const { eval: command, evalSetup: setup, evalCancel: cancel, evalServer: server, timeout, gpus } = request;
-  return new Evaluator({ command, setup, cancel, server, timeout, gpus, reading: readOptions(request) });
+  if (typeof command === 'function') return { score: scoreBy(command), setup: async () => {} };
+  const evaluator = new Evaluator({ command, setup, cancel, server, timeout, gpus, reading: readOptions(request) });
+  return { score: (model, options) => evaluator.evaluate(model, options), setup: (signal) => evaluator.setup(signal) };
+}
+
+function scoreBy(of: ScoreFunction): ScoreModel {
+  return async ({ model, trial }, { signal }) => {
+    const start = performance.now();
+    const seconds = () => (performance.now() - start) / 1000;
+    const failed = (reason: string) => ({ status: 'failed', reason, tail: [], cost: null, seconds: seconds(), attempts: 1 }) as const;
+    try {
+      const given = await of(model, { trial, signal });
+      const {
+        score,
+        stderr = null,
+        items = null,
+        higherIsBetter = null,
+        cost = null,
+      } = typeof given === 'number' ? { score: given } : given;
+      if (!Number.isFinite(score)) return failed(`the function gave ${score} as the score`);
+      const lists = items === null ? null : [{ name: '', weight: 1, digest: `n=${items.length}`, scores: items }];
+      const found = { score, stderr, items: lists, metrics: {}, higherIsBetter, source: 'a function', cost };
+      return { status: 'complete', score: found, seconds: seconds(), attempts: 1 };
+    } catch (error) {
+      signal.throwIfAborted();
+      return failed(error instanceof Error ? error.message : String(error));
+    }
+  };
 }
 
 function mergingOf(request: StudyRequest): MergeSettings {

@@ -102,6 +102,11 @@ export function plainNumber(value: number, digits: number): string {
   return formatTick(Number(value.toPrecision(digits)));
 }
 
+/** What a recipe is called: its parameters, or what it is where it lies outside the space. */
+export function recipeName(trial: number, params: Params | null, trials: readonly Trial[]): string {
+  return params === null ? KIND_WORDS[trials.find(({ id }) => id === trial)?.kind ?? 'trial'] : paramsText(params);
+}
+
 /** `window 2 to 10, alpha 0.05 to 0.5 (log), method sma | ema`. */
 export function parameterText({ name, low, high, log, values }: SpaceParameter): string {
   if (values !== undefined) return `${name} ${values.map(paramText).join(' | ')}`;
@@ -147,15 +152,16 @@ export function spentText({ seconds, cost }: Pick<SearchDocument, 'seconds' | 'c
   return `${formatSeconds(seconds.evaluating)} evaluating, ${formatSeconds(seconds.merging)} merging${money}`;
 }
 
-/** How far a score moves from one evaluation of a recipe to the next, and what the evaluator's own standard errors are taken for. */
-export function noiseText({ noise, noiseStd }: Pick<SearchDocument, 'noise' | 'noiseStd'>): string {
+/** How far a score moves from one evaluation of a recipe to the next, and what the evaluator's own standard errors, if it has any, are taken for. */
+export function noiseText({ noise, noiseStd, trials }: Pick<SearchDocument, 'noise' | 'noiseStd' | 'trials'>): string {
   const meaning =
     noise === 'shared'
-      ? "the evaluator's errors are of drawing its items, common to all trials"
-      : "the evaluator's errors are of each trial by itself";
-  if (noiseStd === null) return `not known from one evaluation to the next; ${meaning}`;
+      ? "; the evaluator's errors are of drawing its items, common to all trials"
+      : "; the evaluator's errors are of each trial by itself";
+  const errors = trials.some(({ stderr }) => stderr !== null) ? meaning : '';
+  if (noiseStd === null) return `not known from one evaluation to the next${errors}`;
   const source = noiseStd.from === 'repeats' ? 'by repeats' : "by the model's fit";
-  return `${plainNumber(noiseStd.value, 2)} from one evaluation to the next, ${source}; ${meaning}`;
+  return `${plainNumber(noiseStd.value, 2)} from one evaluation to the next, ${source}${errors}`;
 }
 
 /** `97 %`; never certain. */

@@ -1,4 +1,4 @@
-import { formatEstimate } from '../../html/figure.ts';
+import { formatEstimate, formatNumber } from '../../html/figure.ts';
 import type { StudyEvent, Trial, TrialKind } from '../../study/types.ts';
 import { warningText } from '../error-text.ts';
 import { printable } from '../format.ts';
@@ -12,7 +12,7 @@ export function studyLine(event: StudyEvent, colors: Colors): string {
     case 'evaluating':
       return `${event.validation ? 'validating' : 'evaluating'} trial ${event.trial}: ${aboutTrial(event.kind, event.params)}\n`;
     case 'retry':
-      return `trial ${event.trial} asks to be tried again (exit code 75): attempt ${event.attempt + 1} in ${event.pauseSeconds} s\n`;
+      return `trial ${event.trial} asks to be tried again: attempt ${event.attempt + 1} in ${event.pauseSeconds} s\n`;
     case 'trial':
       return `  ${event.validation ? 'validation of ' : ''}trial ${event.trial.id}: ${outcome(event.trial, colors)}\n`;
     case 'note':
@@ -42,5 +42,6 @@ function aboutTrial(kind: TrialKind, params: Trial['params']): string {
 function outcome({ status, score, stderr, reason, source, seconds, repeatOf }: Trial, colors: Colors): string {
   if (status !== 'complete') return `${colors.yellow(status)}: ${printable(reason ?? '')}`;
   const again = repeatOf === null ? '' : `, again after trial ${repeatOf}`;
-  return `${colors.bold(formatEstimate(score!, stderr))} (${printable(source ?? '')}, ${seconds.toFixed(1)} s${again})`;
+  const shown = stderr === null ? formatNumber(score, 6) : formatEstimate(score!, stderr);
+  return `${colors.bold(shown)} (${printable(source ?? '')}, ${seconds.toFixed(1)} s${again})`;
 }
