@@ -12,6 +12,7 @@ import {
   pairedWords,
   parameterText,
   probabilityText,
+  recipeName,
   scoreText,
   spentText,
   trialCounts,
@@ -43,7 +44,7 @@ export function searchPage(document: SearchDocument): string {
     greedySection(document, byPath),
     chainSection(document, labels),
     scored.length === 0 ? null : { title: 'How the search went', parts: [progressChart(document), ...choiceParts(document)] },
-    section('What it learned', spaceFigures(document)),
+    section(document.chain === null ? 'What it learned' : 'What it learned of the newest pair', spaceFigures(document)),
     section(
       'Who weighs how much',
       [weightsFigure(document)].filter((figure) => figure !== null),

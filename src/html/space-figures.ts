@@ -2,6 +2,7 @@ import { paramOf, scoreText } from '../cli/text/search-words.ts';
 import { groupBy } from '../group-by.ts';
 import type { PosteriorDrawing, SearchDocument } from '../search/types.ts';
 import type { SpaceParameter } from '../space/types.ts';
+import type { Trial } from '../study/types.ts';
 import { type Figure, formatNumber } from './figure.ts';
 import { heatMap } from './heat-map.ts';
 import { lineChart, type Point } from './line-chart.ts';
@@ -14,7 +15,7 @@ const MOST_LEVELS = 12;
 /** What the search learned of its space: a curve of one parameter, a map of two, parallel coordinates where there are more or no model. */
 export function spaceFigures(document: SearchDocument): Figure[] {
   const { posterior, space } = document;
-  const inside = scoredTrials(document.trials).filter(({ params }) => params !== null);
+  const inside = scoredTrials(trialsOfModel(document)).filter(({ params }) => params !== null);
   if (inside.length === 0) return [];
   const figures: Figure[] = [];
   const [only] = space.parameters;
@@ -23,6 +24,16 @@ export function spaceFigures(document: SearchDocument): Figure[] {
   else if (space.parameters.length === 1 && only!.kind !== 'choice') figures.push(curveChart(document, only!.name, [], inside));
   if (space.parameters.length > 2 || figures.length === 0) figures.push(parallelCoordinates(document, inside));
   return figures;
+}
+
+/** Of a chain those of the newest pair: λ = 1 of the pair before is another recipe. */
+function trialsOfModel({ trials, chain, members }: SearchDocument): readonly Trial[] {
+  const pair = chain?.at(-1);
+  if (pair === undefined) return trials;
+  const [older, newer] = [members[pair.older]?.path, members[pair.newer]?.path];
+  return trials.filter(
+    ({ weights }) => weights.every(({ path }) => path === older || path === newer) && weights.some(({ path }) => path === newer),
+  );
 }
 
 type CurvePoints = (PosteriorDrawing & { kind: 'curve' })['points'];
@@ -34,7 +45,9 @@ function curveChart(document: SearchDocument, parameter: string, points: CurvePo
   const [rest, chosen] = [false, true].map((wanted) =>
     meansByValue(inside, parameter, document.noise, (x) => (x === bestValue) === wanted),
   );
-  const failed = document.trials.filter(({ score }) => score === null).flatMap(({ params }) => numberOf(paramOf(params, parameter)) ?? []);
+  const failed = trialsOfModel(document)
+    .filter(({ score }) => score === null)
+    .flatMap(({ params }) => numberOf(paramOf(params, parameter)) ?? []);
   const levels = levelsOf(document.baselines);
   const log = document.space.parameters.find(({ name }) => name === parameter)?.log;
   return lineChart({

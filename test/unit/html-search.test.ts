@@ -223,12 +223,37 @@ it('a chain has λ and scores along the run, and a row a pair', () => {
   const part = section(searchPage(sampleSearch('chain')), 'Pair by pair');
   expect([...part.matchAll(/<figcaption>([^<]*)/g)].map(([, title]) => title)).toEqual(['λ along the run', 'Scores along the run']);
   expect(tableOf(part).map(([pair, lambda]) => [pair, lambda])).toEqual([
-    ['step 5,000 → step 5,200', '0.6'],
-    ['step 5,200 → step 5,400', '0.68'],
-    ['step 5,400 → step 5,600', '0.76'],
-    ['step 5,600 → step 5,800', '0.84'],
-    ['step 5,800 → step 6,000', '0.92'],
+    ['step 5,000 → step 5,200', 'lambda 0.6'],
+    ['step 5,200 → step 5,400', 'lambda 0.68'],
+    ['step 5,400 → step 5,600', 'lambda 0.76'],
+    ['step 5,600 → step 5,800', 'lambda 0.84'],
+    ['step 5,800 → step 6,000', 'lambda 0.92'],
   ]);
+});
+
+it('the curve of a chain has the trials of the newest pair alone: λ = 1 of the pair before is another recipe', () => {
+  const sample = sampleSearch('chain');
+  const [older, before] = [sample.members[3]!, sample.members[4]!];
+  const score = 1.23456789;
+  const trials = sample.trials.map((trial) =>
+    trial.id === 4
+      ? {
+          ...trial,
+          score,
+          params: { lambda: 1 },
+          weights: [
+            { ...older, weight: 0 },
+            { ...before, weight: 1 },
+          ],
+        }
+      : trial,
+  );
+  const alone = trials.map((trial) => (trial.id === 4 ? { ...trial, weights: trial.weights.slice(1) } : trial));
+  for (const of of [trials, alone]) {
+    const part = section(searchPage({ ...sample, trials: of }), 'What it learned of the newest pair');
+    expect(part).not.toContain(`data-v="${score}"`);
+    expect(part).toContain(`data-v="${sample.trials[6]!.score}"`);
+  }
 });
 
 describe('the page of a forecast', () => {

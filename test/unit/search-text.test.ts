@@ -117,6 +117,7 @@ describe('numbers in these texts', () => {
   it('text is broken at spaces, and long words stay whole', () => {
     expect(wrap('aa bb cc', 5)).toEqual(['aa bb', 'cc']);
     expect(wrap('aaaaaaaa b', 5, '  ')).toEqual(['aaaaaaaa', '  b']);
+    expect(wrap('a 95 % b', 5)).toEqual(['a', '95 %', 'b']);
     expect(wrap('', 5)).toEqual(['']);
   });
 });

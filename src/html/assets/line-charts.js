@@ -116,8 +116,11 @@
      * @returns {[number, number]}
      */
     const withRoom = (_chart, min, max) => {
-      if (min > Number(data[0]?.[0]) || max < Number(data[0]?.at(-1))) return [min, max];
-      const room = min === max ? 1 : (max - min) / 60;
+      const [first, last] = [Number(data[0]?.[0]), Number(data[0]?.at(-1))];
+      // Of one place uPlot would make a hundred.
+      if (first === last) return [first - 1, first + 1];
+      if (min > first || max < last) return [min, max];
+      const room = (max - min) / 60;
       return [min - room, max + room];
     };
 
@@ -151,7 +154,7 @@
           high = Math.max(high ?? -Infinity, ...ends);
         }
       }
-      const [from, to] = uPlot.rangeNum(low, high, 0.1, true);
+      const [from, to] = low === high ? [low - Math.abs(low) / 10, high + Math.abs(high) / 10] : uPlot.rangeNum(low, high, 0.1, true);
       return [from ?? low, to ?? high];
     };
 
