@@ -67,6 +67,7 @@ export function addSearchOptions(command: Command): Command {
     .addOption(
       valueOption('--alpha <number>', 'pairwise: least weight of the newer checkpoint, at least 0 and below 1 (default: 0.5)', parseAlpha),
     )
+    .addOption(listOption('--separate <role...>', 'pairwise, weights: these get weights of their own, as routers', parseText))
     .addOption(flag('--pairwise-chain', 'an independent search between each two neighbours'))
     .optionsGroup('Search:')
     .addOption(valueOption('--trials <n>', 'recipes to score, newest and uniform mean among them (default: 12)', parsePositiveInteger))

@@ -8,7 +8,7 @@ import { greedySoup } from '../soup/greedy.ts';
 import { type StoredSpace, storedSpace } from '../space/stored.ts';
 import { SMA_MEMBERS } from '../study/members.ts';
 import { asTrial, type StudiedSpace, type StudyIdentity, spentOn, type TrialLine } from '../study/trials-file.ts';
-import type { Goal } from '../study/types.ts';
+import type { Goal, TrialWeight } from '../study/types.ts';
 import type { Baseline, BestTrial, ChainPair, Ending, PosteriorDrawing, SearchDocument } from './types.ts';
 
 /** All that a document is made of: what the file of trials holds, and what only the process that ran the search knows. */
@@ -136,11 +136,13 @@ function baselinesOf(
   goal: Goal,
 ): ConcludedLeg['baselines'] {
   const of = (kind: TrialLine['kind']) => trials.find((trial) => trial.kind === kind && trial.repeatOf === null);
-  const label = (m: number) => (members[m]!.step === null ? members[m]!.path : `step ${members[m]!.step}`);
+  // Siblings often stand at the same step.
+  const distinct = new Set(pool.map((m) => members[m]!.step)).size === pool.length;
+  const label = ({ step, path }: Pick<TrialWeight, 'step' | 'path'>) => (distinct && step !== null ? `step ${step}` : path);
   const count = space.members.length;
   const found: ConcludedLeg['baselines'][number][] = [];
   const newest = of('newest');
-  if (newest !== undefined) found.push({ name: 'newest', label: `newest (${label(space.members.at(-1)!)})`, trial: newest.id });
+  if (newest !== undefined) found.push({ name: 'newest', label: `newest (${label(members[space.members.at(-1)!]!)})`, trial: newest.id });
   const uniform = of('uniform');
   if (uniform !== undefined) found.push({ name: 'uniform', label: `mean of all ${count}`, trial: uniform.id });
   // SMA is the uniform mean itself where the pool is the last of the run.
@@ -151,7 +153,7 @@ function baselinesOf(
   if (singles.some(({ kind }) => kind === 'single')) {
     const sign = goal === 'maximize' ? 1 : -1;
     const best = singles.reduce((a, b) => (sign * (b.score! - a.score!) > 0 ? b : a));
-    found.push({ name: 'best single', label: `best single (step ${best.weights[0]!.step ?? '?'})`, trial: best.id });
+    found.push({ name: 'best single', label: `best single (${label(best.weights[0]!)})`, trial: best.id });
   }
   return found;
 }

@@ -24,6 +24,8 @@ export interface SearchOptions extends Omit<StudyRequest, 'dir'> {
   readonly space?: string | SpaceRequest | undefined;
   /** pairwise: least weight of the newer checkpoint, in [0, 1). */
   readonly alpha?: number | undefined;
+  /** pairwise, weights: roles or groups of roles, as in policies, that get weights of their own. */
+  readonly separate?: readonly string[] | undefined;
   /** An independent search between each two neighbours. */
   readonly pairwiseChain?: boolean | undefined;
   /** Recipes to try, newest checkpoint and uniform mean among them (of a chain: for each pair); default 12. */
@@ -108,10 +110,11 @@ export async function spacesOf(
   { all, pool }: StudyMembers,
 ): Promise<readonly Space[]> {
   const members = pool.map((m) => all[m]!);
-  if (chain) return pairwiseChain(members, { alpha });
+  if (chain) return pairwiseChain(members, { alpha, separate });
   const request = space ?? (members.length === 2 || alpha !== undefined ? 'pairwise' : 'schedule');
-  if (typeof request === 'object') return [await spaceOf(request, members)];
+  if (typeof request === 'object') return [await spaceOf(request, members, { siblings })];
   const name = SPACE_NAMES.find((known) => known === request);
-  if (name === undefined) return [await readSpace(request, members)];
-  return [await spaceOf({ space: name, ...(alpha === undefined ? {} : { alpha }) }, members)];
+  if (name === undefined) return [await readSpace(request, members, { siblings })];
+  const own = { ...(alpha === undefined ? {} : { alpha }), ...(separate === undefined ? {} : { separate }) };
+  return [await spaceOf({ space: name, ...own }, members, { siblings })];
 }

@@ -27,6 +27,8 @@ export interface StudyMembers {
   readonly pool: readonly number[];
   /** The last of the run, up to 10, whatever was selected. */
   readonly last: readonly number[];
+  /** Trainings from one start, none of which is older than another. */
+  readonly siblings: boolean;
   readonly warnings: readonly Warning[];
 }
 
@@ -54,7 +56,7 @@ export async function studyMembers(request: MembersRequest, signal?: AbortSignal
   // A folder that is a run and a checkpoint is a run here: of one checkpoint there is nothing to search.
   const chosen = await find(folder ? (select ?? {}) : select);
   const { last, every, steps, minInterval, minMembers, ...where } = select ?? {};
-  const siblings = select?.eachIngredient !== undefined || inputs.length > 1;
+  const siblings = select?.eachIngredient !== undefined || (inputs.length > 1 && (await isRunFolder(inputs[0]!)));
   const newest = folder && !siblings ? await find({ ...where, last: SMA_MEMBERS }) : null;
 
   const found = new Map([...(newest?.members ?? []), ...chosen.members].map((member) => [member.path, member]));
@@ -71,6 +73,7 @@ export async function studyMembers(request: MembersRequest, signal?: AbortSignal
     }),
     pool: chosen.members.map(({ path }) => place.get(path)!),
     last: (newest ?? chosen).members.slice(-SMA_MEMBERS).map(({ path }) => place.get(path)!),
+    siblings,
     warnings: chosen.warnings,
   };
 }

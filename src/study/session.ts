@@ -90,9 +90,12 @@ export interface Session {
 /** Finds the members, and refuses what no trial could get over. @throws MergeError of options, and of finding and opening checkpoints */
 export async function membersOf(request: StudyRequest, signal: AbortSignal): Promise<StudyMembers> {
   checkReadOptions(readOptions(request));
-  const { parallel } = request;
+  const { parallel, gpus } = request;
   if (parallel !== undefined && !(Number.isSafeInteger(parallel) && parallel > 0)) {
     throw new MergeError('E_OPTION', `parallel must be a positive whole number, not ${parallel}`);
+  }
+  if (gpus !== undefined && gpus.length < (parallel ?? 1)) {
+    throw new MergeError('E_OPTION', `${parallel} evaluations at a time need as many devices, and gpus names ${gpus.length}`);
   }
   return studyMembers(request, signal);
 }
@@ -244,8 +247,15 @@ export function readOptions({ metrics, metricFile, metricRegex }: EvaluationSett
 export function scorerOf(request: EvaluationSettings): { readonly score: ScoreModel; setup(signal: AbortSignal): Promise<void> } {
   const { eval: command, evalSetup: setup, evalCancel: cancel, evalServer: server, timeout, gpus } = request;
   if (typeof command === 'function') return { score: scoreBy(command), setup: async () => {} };
-  const evaluator = new Evaluator({ command, setup, cancel, server, timeout, gpus, reading: readOptions(request) });
+  const reading = readOptions(request);
+  const evaluator = new Evaluator({ command, setup, cancel, server, timeout, gpus: gpus ?? visibleDevices(request.parallel), reading });
   return { score: (model, options) => evaluator.evaluate(model, options), setup: (signal) => evaluator.setup(signal) };
+}
+
+/** Of several evaluations at a time each gets one of the devices that this process was given; a single one may use them all. */
+function visibleDevices(parallel = 1): readonly string[] | undefined {
+  const devices = (process.env.CUDA_VISIBLE_DEVICES ?? '').split(',').filter((device) => device !== '');
+  return parallel > 1 && devices.length >= parallel ? devices : undefined;
 }
 
 function scoreBy(of: ScoreFunction): ScoreModel {

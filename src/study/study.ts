@@ -1,4 +1,4 @@
-import { rm } from 'node:fs/promises';
+import { rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { mapBounded } from '../checkpoint/map-bounded.ts';
 import { MergeError, type Warning } from '../errors.ts';
@@ -213,7 +213,7 @@ export class Study {
     const label = `${file.replace(/\.jsonl$/, '').replace(/s$/, '')}-${String(id).padStart(4, '0')}`;
     const log = await folder.place('logs', `${label}.log`);
     const out = await folder.place('results', label);
-    const outcome = await this.#options.score(
+    const outcome = await this.#scored(
       { model, trial: id, out, log },
       {
         signal,
@@ -221,6 +221,8 @@ export class Study {
         onWarning: (warning) => this.warn([warning]),
       },
     );
+    // A failed evaluation leaves no results.
+    await rmdir(out).catch(() => {});
     const taken = recipeOf(request.candidate);
     const score = outcome.status === 'complete' ? outcome.score : null;
     const trial: TrialLine = {
@@ -255,6 +257,17 @@ export class Study {
     emit({ type: 'trial', trial: shown });
     if (score !== null) this.#options.onScore?.(score);
     this.#giveUp(outcome, join(folder.path, 'logs', `${label}.log`));
+  }
+
+  /** Metrics that do not fit what one evaluation left, and fitted another's, are that one's failure. */
+  async #scored(...args: Parameters<ScoreModel>): Promise<Outcome> {
+    try {
+      return await this.#options.score(...args);
+    } catch (error) {
+      const before = this.#trials.some(({ status }) => status === 'complete');
+      if (!before || !(error instanceof MergeError) || error.code !== 'E_METRIC') throw error;
+      return { status: 'failed', reason: error.message, tail: [], cost: null, seconds: 0, attempts: 1 };
+    }
   }
 
   /** One line after another, and each on disk before its merge is removed. */
