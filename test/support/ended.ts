@@ -1,0 +1,8 @@
+import type { ForecastDocument } from '../../src/forecast/types.ts';
+import type { SearchDocument } from '../../src/search/types.ts';
+
+/** A document without what differs from one run of the program to the next: times, places and how the work fell into runs. */
+export function withoutTimes({ trials, ...document }: SearchDocument | ForecastDocument): object {
+  const { seconds, reads, merges, folder, output, ended, ...rest } = document as Partial<SearchDocument>;
+  return { ...rest, trials: trials.map(({ seconds, mergeSeconds, time, ...trial }) => trial) };
+}
