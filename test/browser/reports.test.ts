@@ -143,6 +143,26 @@ describe('hovering', () => {
   });
 });
 
+it('a chart of scores names its levels and what is far off or failed under the pointer, and holds a single trial', async () => {
+  const { page, incidents } = await openPage(browser, PAGES['a search of one parameter']);
+  const figure = page.locator('figure.line', { hasText: 'Score against trial' });
+  expect(await figure.locator('.u-legend').textContent()).toContain('mean of all 61.19185');
+  await figure.scrollIntoViewIfNeeded();
+  const box = (await figure.locator('.u-over').boundingBox())!;
+  await page.mouse.move(box.x + 4, box.y + 40);
+  await expect.poll(() => figure.locator('.u-legend').textContent()).toContain('baselines and single checkpoints1.33958');
+  await page.mouse.move(box.x + (box.width * 5) / 11, box.y + 40);
+  await expect.poll(() => figure.locator('.u-legend').textContent()).toContain('trial5trials–');
+  expect(await figure.locator('.u-legend').textContent()).toContain('failed or skippedyes');
+  expect(incidents).toEqual([]);
+  await page.context().close();
+
+  const single = await openPage(browser, searchPage(sampleSearch('one')));
+  expect(await single.page.locator('.plot canvas').count()).toBe(2);
+  expect(single.incidents).toEqual([]);
+  await single.page.context().close();
+});
+
 describe('hostile names', () => {
   let plain: readonly Consistence[];
   beforeAll(async () => {

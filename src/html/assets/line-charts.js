@@ -85,6 +85,7 @@
             ...series,
             ...across,
           ],
+          cursor: { dataIdx: rowOf },
           legend: { markers: { fill: (_plot, s) => [...series, ...across][s - 1]?.stroke ?? 'transparent' } },
           hooks: { drawAxes: [bands, levelLines], draw: [errorBars, crosses, arrows] },
         },
@@ -122,6 +123,21 @@
       if (min > first || max < last) return [min, max];
       const room = (max - min) / 60;
       return [min - room, max + room];
+    };
+
+    /**
+     * Of which row a series shows its value: what is under the pointer and of nothing beside it, but of a curve the nearest of its points.
+     * @param {import('uplot')} _chart
+     * @param {number} s
+     * @param {number} at
+     */
+    const rowOf = (_chart, s, at) => {
+      if (heads[s]?.dataset.draw !== 'curve') return at;
+      for (let away = 0; away < rows.length; away++) {
+        if (data[s]?.[at - away] != null) return at - away;
+        if (data[s]?.[at + away] != null) return at + away;
+      }
+      return at;
     };
 
     const pathsOf = (/** @type {string | undefined} */ kind) => {
