@@ -106,8 +106,8 @@ function refuse(problems: readonly string[]): void {
  * @throws MergeError E_SPACE, E_NOT_FOUND, E_NOT_READABLE
  */
 export async function spacesOf(
-  { space, alpha, pairwiseChain: chain }: SearchOptions,
-  { all, pool }: StudyMembers,
+  { space, alpha, separate, pairwiseChain: chain }: SearchOptions,
+  { all, pool, siblings }: StudyMembers,
 ): Promise<readonly Space[]> {
   const members = pool.map((m) => all[m]!);
   if (chain) return pairwiseChain(members, { alpha, separate });
