@@ -1,3 +1,4 @@
+import { MergeError } from '../errors.ts';
 import { readStudy, type StoredStudy } from '../study/read.ts';
 import { searchDocument } from './document.ts';
 import type { SearchDocument } from './types.ts';
@@ -7,10 +8,14 @@ import { storedValidation } from './validation.ts';
  * What the trials of a search or a soup say: the document that it would end with now. Reads the file alone (and that of its validation).
  *
  * @param path `trials.jsonl`, or the folder that it lies in
- * @throws MergeError E_NOT_FOUND, E_TRIALS, E_NOT_READABLE
+ * @throws MergeError E_NOT_FOUND, E_TRIALS (also where the trials are of a forecast), E_NOT_READABLE
  */
 export async function readSearch(path: string): Promise<SearchDocument> {
-  return storedSearch(await readStudy(path));
+  const stored = await readStudy(path);
+  if (stored.identity.kind === 'forecast') {
+    throw new MergeError('E_TRIALS', `${path}: these are trials of a forecast, not of a search`, { details: { file: path } });
+  }
+  return storedSearch(stored);
 }
 
 /** @throws MergeError where the file of a validation cannot be read as one */
