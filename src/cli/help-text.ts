@@ -7,6 +7,7 @@ export const EXAMPLES: Readonly<Record<string, readonly (readonly [string, strin
     ['The last ten checkpoints of a run, 8B tokens apart', 'average run --last 10 --every 8B -o merged'],
     ['The mean of three checkpoints of a run', 'average run/checkpoint-1000 run/checkpoint-2000 run/checkpoint-3000 -o merged'],
     ['See first what would happen', 'plan run --last 10 --every 8B -o merged'],
+    ['Choose the weights by the scores of your evaluator', "search run --last 2 --eval 'python eval.py {model}' -o best"],
     ['Check the result against its inputs', 'verify merged'],
     ['Try it on the run that comes with the package', 'demo'],
   ],
@@ -81,6 +82,22 @@ export const EXAMPLES: Readonly<Record<string, readonly (readonly [string, strin
       "forecast run --eval './eval.sh {model}' --calibrate 4000=1.18 8000=1.14",
     ],
   ],
+  search: [
+    [
+      "The paper's search between the two newest checkpoints",
+      "search run --last 2 --eval 'python eval.py {model}' --goal maximize --trials 12 -o best",
+    ],
+    [
+      'Window, method and decay of a schedule, by lm-eval, checked on a second task',
+      "search run --metric hellaswag/acc_norm --eval './lm-eval.sh {model} {out} hellaswag' --validate './lm-eval.sh {model} {out} arc_easy' -o best",
+    ],
+    [
+      'Four at a time, at most six hours, a grid',
+      "search run --last 2 --sampler grid --parallel 4 --gpus 0,1,2,3 --budget 6h --eval './evaluate.sh {model}' -o best",
+    ],
+    ['Go on after an interruption', "search run --last 2 --eval './evaluate.sh {model}' -o best --resume"],
+  ],
+  report: [['The page of a search again, also while it is under way', 'report best.search/trials.jsonl']],
   bench: [
     ["This machine's limits and how near a merge comes to them", 'bench'],
     ['On the file system that will hold the checkpoints', 'bench --dir /scratch'],
@@ -89,7 +106,10 @@ export const EXAMPLES: Readonly<Record<string, readonly (readonly [string, strin
     ['Look for what could go wrong here', 'doctor'],
     ['Check the place where merges will be written', 'doctor /scratch/merges'],
   ],
-  demo: [['Merge the last checkpoints of a real small run, and measure what it gained', 'demo']],
+  demo: [
+    ['Merge the last checkpoints of a real small run, and measure what it gained', 'demo'],
+    ['Search for the best merge of it, and validate what was found', 'demo search'],
+  ],
   completion: [
     ['bash, in ~/.bashrc', 'completion bash > ~/.merge-completion.bash && echo "source ~/.merge-completion.bash" >> ~/.bashrc'],
     ['zsh, in a folder on $fpath', 'completion zsh > ~/.zfunc/_merge'],

@@ -31,7 +31,7 @@ export async function run(
   await file.write(page);
   if (flags.json) writeJson({ terminal, ...context }, document);
   else if (flags.quiet) terminal.out.write(`${out}\n`);
-  else terminal.out.write(`${text(terminal.out.colors)}\n\nas a page: ${printable(out)}\n`);
+  else terminal.out.write(`${text(terminal.out.colors)}\nas a page: ${printable(out)}\n`);
   return 0;
 }
 
