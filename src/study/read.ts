@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { MergeError } from '../errors.ts';
-import { readTrials, type StoredTrials, TRIALS_FILE } from './trials-file.ts';
+import { readTrials, type StoredTrials, storedGoal, TRIALS_FILE } from './trials-file.ts';
 import type { Goal } from './types.ts';
 
 /** What a folder of a study holds. */
@@ -26,7 +26,5 @@ export async function readStudy(path: string): Promise<StoredStudy> {
       help: 'Name the trials.jsonl of a search, a soup or a forecast, or its folder.',
     });
   }
-  const { identity, trials } = stored;
-  const told = trials.find(({ higherIsBetter, score }) => score !== null && higherIsBetter !== null)?.higherIsBetter ?? null;
-  return { ...stored, folder, goal: identity.goal ?? (told === null ? null : told ? 'maximize' : 'minimize') };
+  return { ...stored, folder, goal: storedGoal(stored) };
 }

@@ -10,7 +10,7 @@ import { StudyFolder, type WorkFolder } from './folder.ts';
 import { type MembersRequest, type StudyMembers, studyMembers } from './members.ts';
 import { Merger, type MergeSettings } from './merges.ts';
 import { type ScoreModel, Study } from './study.ts';
-import { differences, readTrials, type StudyIdentity, TRIALS_FILE } from './trials-file.ts';
+import { differences, readTrials, type StudyIdentity, storedGoal, TRIALS_FILE } from './trials-file.ts';
 import type { Goal, StudyEvent } from './types.ts';
 
 /** How models are scored. Same names in the library and (with dashes) on the command line. */
@@ -209,9 +209,7 @@ async function storedTrials(folder: StudyFolder, file: string, identity: StudyId
   if (differing.length > 0) {
     throw new MergeError('E_SEARCH_STATE', `${file}: it was begun with other settings: ${differing.join('; ')}`, { details: { file } });
   }
-  const told = stored.trials.find(({ higherIsBetter, score }) => score !== null && higherIsBetter !== null)?.higherIsBetter ?? null;
-  const goal: Goal | null = stored.identity.goal ?? (told === null ? null : told ? 'maximize' : 'minimize');
-  return { trials: stored.trials, goal };
+  return { trials: stored.trials, goal: storedGoal(stored) };
 }
 
 function identityOf(request: StudyRequest, { all, pool, last }: StudyMembers, own: OwnIdentity): StudyIdentity {

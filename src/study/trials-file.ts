@@ -104,6 +104,12 @@ export interface StoredTrials {
   readonly trials: readonly TrialLine[];
 }
 
+/** Which scores are better: as it was given, or as the evaluator says; null where neither is known. */
+export function storedGoal({ identity, trials }: StoredTrials): Goal | null {
+  const told = trials.find(({ higherIsBetter, score }) => score !== null && higherIsBetter !== null)?.higherIsBetter ?? null;
+  return identity.goal ?? (told === null ? null : told ? 'maximize' : 'minimize');
+}
+
 interface FirstLine extends TrialLine {
   readonly schema: 'ckpt-merge/trials';
   readonly version: 1;
