@@ -69,7 +69,18 @@ export function conclude(input: ConclusionInput): Concluded {
     return index < 0 ? [] : [{ ...baseline, index }];
   });
   const predict = beliefs?.predict ?? null;
-  const said = headline({ goal, noise, seed, recipes, beliefs, best, baselines: placed, known, scores: input.validation ?? null });
+  const said = headline({
+    goal,
+    noise,
+    seed,
+    recipes,
+    beliefs,
+    best,
+    baselines: placed,
+    known,
+    inSpace: space !== null,
+    scores: input.validation ?? null,
+  });
   const reference = placed.find(({ index }) => isReference(recipes[index]!) && believed[index]! > believed[best]!);
   const text =
     reference === undefined

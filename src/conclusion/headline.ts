@@ -26,6 +26,8 @@ export interface HeadlineInput {
   readonly best: number;
   readonly baselines: readonly PlacedBaseline[];
   readonly known: KnownNoise;
+  /** Whether recipes lie in a space. */
+  readonly inSpace: boolean;
   readonly scores: ValidationScores | null;
 }
 
@@ -89,7 +91,7 @@ function ofSearch(input: HeadlineInput, subject: string, opponents: readonly Pla
     const gains = opponents.map(({ index }) => difference(recipes[best]!.trials[0]!, recipes[index]!.trials[0]!, goal).gain);
     const gain = Math.min(...gains);
     const against = opponents[gains.indexOf(gain)]!;
-    return { ...unfounded(unknownNoiseText(subject, against.label, gain)), against: nameOf(against) };
+    return { ...unfounded(unknownNoiseText(subject, against.label, gain, input)), against: nameOf(against) };
   }
   const { gain, interval, probability, coverage } = comparison;
   const against = opponents.find(({ index }) => index === comparison.against)!;

@@ -96,8 +96,10 @@ export function againstNewestText(subject: string, comparison: Comparison, newes
 }
 
 /** Where nothing is known of the noise. */
-export function unknownNoiseText(subject: string, against: string, gain: number): string {
-  return `No evidence of a gain: ${subject} scored ${betterBy(gain, null)} than ${against}, but nothing is known of the noise of a score. Try more recipes, score one several times, score by item, or validate on a second set.`;
+export function unknownNoiseText(subject: string, against: string, gain: number, { inSpace }: { readonly inSpace: boolean }): string {
+  // Only of recipes in a space does the model learn the noise from one score each.
+  const advice = inSpace ? 'Try more recipes, score one several times' : 'Score recipes several times';
+  return `No evidence of a gain: ${subject} scored ${betterBy(gain, null)} than ${against}, but nothing is known of the noise of a score. ${advice}, score by item, or validate on a second set.`;
 }
 
 /** `A`, `A and B`, `A, B and C`. */
