@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
+import { unfounded } from '../conclusion/headline.ts';
 import { MergeError } from '../errors.ts';
 import type { Outcome } from '../evaluate/evaluator.ts';
 import type { Params } from '../space/types.ts';
@@ -19,9 +20,6 @@ export interface DriveOptions extends Omit<SearchOptions, 'eval'> {
   /** Scores what the driver proposes; where it is absent, the driver scores. */
   readonly eval?: SearchOptions['eval'] | undefined;
 }
-
-/** Evaluations at a time where the driver scores: as many as it asks for. */
-const UNBOUNDED = 4096;
 
 /**
  * A search that another program drives by messages (see {@link AskTellSession}): it proposes recipes or asks for them, and scores the merges or has the evaluator score
@@ -43,9 +41,9 @@ export async function driveSearch(
   if (given.eval === undefined && goal === undefined)
     throw new MergeError('E_GOAL', 'are larger or smaller scores better? The driver scores, and nothing says it');
   const desk = given.eval === undefined ? new ScoreDesk() : null;
-  const options = searchFolder({ ...given, eval: given.eval ?? 'ask-tell', ...(desk === null ? {} : { parallel: UNBOUNDED }) });
+  const options = searchFolder({ ...given, eval: given.eval ?? 'ask-tell' });
   checkSearch(options);
-  const open = await openSearch(options, emit, signal, desk?.score);
+  const open = await openSearch(options, emit, signal, { score: desk?.score });
   const { session, rounds } = open;
   const ending = new AbortController();
   try {
@@ -60,9 +58,15 @@ export async function driveSearch(
     await talk.run(signal);
     ending.abort(new Error('the driver ended the search'));
     await driver.settled();
-    const document = await wrapUp(options, session, 'driver', emit, signal);
-    await talk.conclude({ ...document.conclusion, best: document.best }, signal);
-    return document;
+    try {
+      const document = await wrapUp(options, session, 'driver', emit, signal);
+      await talk.conclude({ ...document.conclusion, best: document.best }, signal);
+      return document;
+    } catch (error) {
+      if (error instanceof MergeError && error.code === 'E_NO_TRIAL')
+        await talk.conclude({ ...unfounded(error.message), best: null }, signal);
+      throw error;
+    }
   } finally {
     ending.abort(new Error('the search ended'));
     await open.session.close();
@@ -132,6 +136,13 @@ class SearchDriver implements Driver {
   async ask(count: number, params: readonly Params[] | null, signal: AbortSignal): Promise<readonly Asked[]> {
     const requests = params === null ? await this.#proposed(count, signal) : await Promise.all(params.map((p) => this.#given(p)));
     if (requests.length === 0) return [];
+    const { room } = this.#open.session.study;
+    if (this.#desk !== null && this.#asked.size + requests.length > room) {
+      const waiting = `${this.#asked.size} of ${room} that there is room for wait to be told`;
+      throw new MergeError('E_PROTOCOL', `${requests.length} more merges do not fit: ${waiting}`, {
+        help: 'Tell some first, or give more room with --work.',
+      });
+    }
     const first = this.#next;
     this.#next += requests.length;
     const ids = requests.map((_, i) => first + i);

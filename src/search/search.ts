@@ -5,7 +5,7 @@ import { samplerByName } from '../sampler/samplers.ts';
 import type { Sampler } from '../sampler/types.ts';
 import type { Candidate } from '../space/types.ts';
 import { type NextRound, noTrial, runRounds } from '../study/rounds.ts';
-import { membersOf, type OwnIdentity, openSession, type Session } from '../study/session.ts';
+import { membersOf, type OwnIdentity, openSession, type Session, type StudyDriver } from '../study/session.ts';
 import { keyOf } from '../study/study.ts';
 import type { Goal, StudyEvent } from '../study/types.ts';
 import { type Leg, legsOf } from './legs.ts';
@@ -50,12 +50,12 @@ export interface OpenSearch {
   readonly rounds: RoundSettings;
 }
 
-/** Opens a search: everything but its trials. @param own what scores instead of an evaluator */
+/** Opens a search: everything but its trials. */
 export async function openSearch(
   options: SearchOptions & { readonly dir: string },
   emit: (event: StudyEvent) => void,
   signal: AbortSignal,
-  score?: Parameters<typeof openSession>[3]['score'],
+  driver?: StudyDriver,
 ): Promise<OpenSearch> {
   const members = await membersOf(options, signal);
   const { all, pool } = members;
@@ -73,7 +73,7 @@ export async function openSearch(
     sampler: samplerCmd ?? sampler,
     seed,
   };
-  const session = await openSession(options, members, own, { emit, signal, score });
+  const session = await openSession(options, members, own, { emit, signal, driver });
   const samplers = new Map<number, Sampler>();
   const samplerOf = (leg: Leg) => {
     const made = samplers.get(leg.index) ?? makeSampler(options, leg, session.goal() ?? 'maximize');

@@ -41,6 +41,7 @@ export async function validateSearch(
     work,
     bytes,
     parallel: options.parallel ?? 1,
+    driver: null,
     keep: false,
     emit: (event) => emit(event.type === 'evaluating' || event.type === 'trial' ? { ...event, validation: true } : event),
     score,

@@ -78,6 +78,7 @@ export class StudyFolder {
    * @throws MergeError E_NO_SPACE where not one merge fits
    */
   async makeWork(given: string | undefined, bytes: number): Promise<WorkFolder> {
+    if (given !== undefined) await onOutput('create', given, () => mkdir(given, { recursive: true }));
     const place = given !== undefined ? { parent: given, room: await freeBytes(given) } : await this.#bestPlace(bytes);
     const { parent, room } = place;
     if (room < bytes) {

@@ -102,26 +102,31 @@ export async function membersOf(request: StudyRequest, signal: AbortSignal): Pro
 
 /**
  * Opens the folder of a study, goes on with what is there or begins, and looks whether its members can be merged at all.
- * @param score instead of the evaluator, where somebody else scores
  * @throws MergeError E_OUTPUT_EXISTS where there is a study and nothing says what to do with it; E_SEARCH_STATE, E_TRIALS, E_SEARCH_BUSY; whatever planning a merge throws
  */
 export async function openSession(
   request: StudyRequest,
   members: StudyMembers,
   own: OwnIdentity,
-  { emit, signal, score }: { emit: (event: StudyEvent) => void; signal: AbortSignal; score?: ScoreModel | undefined },
+  { emit, signal, driver }: { emit: (event: StudyEvent) => void; signal: AbortSignal; driver?: StudyDriver | undefined },
 ): Promise<Session> {
   const identity = identityOf(request, members, own);
   const folder = await StudyFolder.open(request.dir);
   try {
     const file = join(folder.path, TRIALS_FILE);
     const stored = await storedTrials(folder, file, identity, request);
-    const { study, work, bytes, merging, goal } = await startStudy(request, { folder, members, identity, stored, emit, signal, score });
+    const { study, work, bytes, merging, goal } = await startStudy(request, { folder, members, identity, stored, emit, signal, driver });
     return { study, folder, members, identity, work, merging, bytes, goal, close: () => folder.close() };
   } catch (error) {
     await folder.close();
     throw error;
   }
+}
+
+/** Another program that asks for the trials. */
+export interface StudyDriver {
+  /** Where it scores them as well, instead of the evaluator. */
+  readonly score?: ScoreModel | undefined;
 }
 
 interface Start {
@@ -131,18 +136,19 @@ interface Start {
   readonly stored: StoredStart;
   readonly emit: (event: StudyEvent) => void;
   readonly signal: AbortSignal;
-  readonly score: ScoreModel | undefined;
+  readonly driver: StudyDriver | undefined;
 }
 
 type StoredStart = Awaited<ReturnType<typeof storedTrials>>;
 
 async function startStudy(request: StudyRequest, start: Start) {
-  const { folder, members, identity, stored, emit, signal, score } = start;
+  const { folder, members, identity, stored, emit, signal, driver } = start;
   const merging = mergingOf(request);
   const { all, pool } = members;
   const bytes = await bytesOfMerge(request, start, all.length, pool);
   const work = await folder.makeWork(request.work, bytes);
   const reading = readOptions(request);
+  const score = driver?.score;
   const scorer = score === undefined ? scorerOf(request) : { score, setup: async () => {} };
   if (stored.trials.length === 0) await scorer.setup(signal);
   let goal = identity.goal ?? stored.goal;
@@ -155,7 +161,8 @@ async function startStudy(request: StudyRequest, start: Start) {
     merging,
     work,
     bytes,
-    parallel: request.parallel ?? 1,
+    parallel: score === undefined ? (request.parallel ?? 1) : Number.MAX_SAFE_INTEGER,
+    driver: driver === undefined ? null : score === undefined ? 'asks' : 'scores',
     keep: request.keep ?? false,
     emit,
     score: scorer.score,

@@ -13,12 +13,14 @@ import { recipeKey } from '../space/key.ts';
 import type { Candidate } from '../space/types.ts';
 import type { StudyFolder, WorkFolder } from './folder.ts';
 import type { StudyMember } from './members.ts';
-import { Merger, type MergeSettings, mergePath, recipeOf } from './merges.ts';
+import { type MergeRequest, Merger, type MergeSettings, mergePath, recipeOf } from './merges.ts';
 import { appendTrial, type StudyIdentity, type TrialLine } from './trials-file.ts';
 import type { StudyEvent, TrialRequest } from './types.ts';
 
 /** Outputs of one read: each costs a buffer in every tile. */
 const MOST_OUTPUTS = 16;
+/** Merges that are left for a driver that asks for the same recipe again. */
+const MOST_REMEMBERED = 4;
 /** Trials that fail one after another at the start of a study, before it is given up. */
 const FAILURES_AT_START = 3;
 
@@ -46,6 +48,8 @@ export interface StudyOptions {
   readonly bytes: number;
   readonly score: ScoreModel;
   readonly parallel: number;
+  /** Another program that `asks` for trials may ask for a recipe again; where it `scores` them too, none waits for another, and failures are its own affair. */
+  readonly driver: 'asks' | 'scores' | null;
   /** Leave the merges of trials where they were made. */
   readonly keep: boolean;
   readonly emit: (event: StudyEvent) => void;
@@ -82,6 +86,9 @@ export class Study {
   readonly #began = performance.now();
   readonly #before: number;
   #writing: Promise<void> = Promise.resolve();
+  #merging: Promise<unknown> = Promise.resolve();
+  /** Merges of scored recipes that are still there, the oldest first. */
+  readonly #remembered = new Map<string, string>();
   #wake: (() => void)[] = [];
 
   constructor(options: StudyOptions) {
@@ -133,11 +140,23 @@ export class Study {
     const alone = jobs.filter(({ request }) => this.#asItIs(request.candidate) !== null);
     const merged = jobs.filter((job) => !alone.includes(job));
     const place = { round: first, roundSize: requests.length };
-    await this.#each(alone, place, (job) => ({ model: this.#asItIs(job.request.candidate)!, mergeSeconds: 0 }), signal);
-    const atOnce = Math.max(1, Math.min(MOST_OUTPUTS, Math.floor(this.#options.work.room / Math.max(1, this.#options.bytes))));
     const recipes = [...groupBy(merged, ({ recipe }) => recipe).values()];
-    for (let i = 0; i < recipes.length; i += atOnce) await this.#mergedBatch(recipes.slice(i, i + atOnce), place, signal);
+    const atOnce = Math.max(1, Math.min(MOST_OUTPUTS, this.room));
+    const batches = Array.from({ length: Math.ceil(recipes.length / atOnce) }, (_, i) => recipes.slice(i * atOnce, (i + 1) * atOnce));
+    const work = [
+      () => this.#each(alone, place, (job) => ({ model: this.#asItIs(job.request.candidate)!, mergeSeconds: 0 }), signal),
+      ...batches.map((batch) => () => this.#mergedBatch(batch, place, signal)),
+    ];
+    if (this.#options.driver === 'scores') await Promise.all(work.map((part) => part()));
+    else for (const part of work) await part();
     return requests.map((_, i) => this.#trials.find(({ id }) => id === first + i)!);
+  }
+
+  /** How many merges fit into the work folder, beside those that are remembered. */
+  get room(): number {
+    const { work, bytes, driver } = this.#options;
+    const room = Math.floor(work.room / Math.max(1, bytes));
+    return Math.max(1, driver === null ? room : room - MOST_REMEMBERED);
   }
 
   /** A checkpoint alone is scored as it lies there, unless something else than weights is asked for. */
@@ -152,29 +171,58 @@ export class Study {
 
   /** @param recipes trials of equal recipes: of them one merge is made, which all but the first only score again */
   async #mergedBatch(recipes: readonly (readonly Job[])[], place: Place, signal: AbortSignal): Promise<void> {
-    const { work, members, emit, folder } = this.#options;
+    const { work, members, folder } = this.#options;
     await folder.assertHeld();
+    const held = new Map<string, string>();
+    const fresh: MergeRequest[] = [];
+    for (const [job] of recipes) {
+      const { id, recipe, request } = job!;
+      const path = this.#remembered.get(recipe) ?? mergePath(work.path, id, members, newId());
+      if (!this.#remembered.delete(recipe)) fresh.push({ path, candidate: request.candidate });
+      held.set(recipe, path);
+    }
     const jobs = recipes.flat();
-    const merges = recipes.map(([job]) => ({ path: mergePath(work.path, job!.id, members, newId()), candidate: job!.request.candidate }));
-    const mergeOf = new Map(recipes.map(([job], i) => [job!.recipe, merges[i]!.path]));
-    emit({ type: 'merging', trials: jobs.map(({ id }) => id), members: members.length });
-    const { seconds, warnings } = await this.#merger.make(merges, { signal });
-    this.warn(warnings);
     const left = new Map(recipes.map((same) => [same[0]!.recipe, same.length]));
-    const share = seconds / recipes.length;
     try {
-      const model = ({ recipe, repeatOf }: Job) => ({ model: mergeOf.get(recipe)!, mergeSeconds: repeatOf === null ? share : 0 });
+      const share = fresh.length === 0 ? 0 : (await this.#merge(fresh, jobs, signal)) / fresh.length;
+      const isFresh = new Set(fresh.map(({ path }) => path));
+      const model = ({ recipe, repeatOf }: Job) => {
+        const path = held.get(recipe)!;
+        return { model: path, mergeSeconds: isFresh.has(path) && repeatOf === null ? share : 0 };
+      };
       await this.#each(jobs, place, model, signal, async ({ recipe }) => {
         left.set(recipe, left.get(recipe)! - 1);
-        if (left.get(recipe) === 0) await this.#discard(mergeOf.get(recipe)!);
+        if (left.get(recipe)! > 0) return;
+        await this.#release(recipe, held.get(recipe)!);
+        held.delete(recipe);
       });
     } finally {
-      for (const { path } of merges) await this.#discard(path);
+      if (!this.#options.keep) for (const path of held.values()) await rm(path, { recursive: true, force: true });
     }
   }
 
-  async #discard(path: string): Promise<void> {
-    if (!this.#options.keep) await rm(path, { recursive: true, force: true });
+  /** One read after another: two at a time would need the memory of two. @returns seconds */
+  #merge(requests: readonly MergeRequest[], jobs: readonly Job[], signal: AbortSignal): Promise<number> {
+    const merged = this.#merging.then(async () => {
+      this.#options.emit({ type: 'merging', trials: jobs.map(({ id }) => id), members: this.#options.members.length });
+      const { seconds, warnings } = await this.#merger.make(requests, { signal });
+      this.warn(warnings);
+      return seconds;
+    });
+    this.#merging = merged.catch(() => {});
+    return merged;
+  }
+
+  /** Removes a merge, or remembers it in the place of the one that was remembered longest. */
+  async #release(recipe: string, path: string): Promise<void> {
+    const { keep, driver } = this.#options;
+    if (keep) return;
+    this.#remembered.set(recipe, path);
+    for (const [other, old] of this.#remembered) {
+      if (this.#remembered.size <= (driver === null ? 0 : MOST_REMEMBERED)) return;
+      this.#remembered.delete(other);
+      await rm(old, { recursive: true, force: true });
+    }
   }
 
   async #each(
@@ -283,7 +331,7 @@ export class Study {
   }
 
   #giveUp(outcome: Outcome, log: string): void {
-    if (outcome.status !== 'failed' || this.#trials.length < FAILURES_AT_START) return;
+    if (this.#options.driver === 'scores' || outcome.status !== 'failed' || this.#trials.length < FAILURES_AT_START) return;
     if (this.#trials.length > FAILURES_AT_START || this.#trials.some(({ status }) => status !== 'failed')) return;
     throw new MergeError(
       'E_EVALUATOR',
