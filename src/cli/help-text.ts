@@ -89,7 +89,7 @@ export const EXAMPLES: Readonly<Record<string, readonly (readonly [string, strin
     ],
     [
       'Window, method and decay of a schedule, by lm-eval, checked on a second task',
-      "search run --metric hellaswag/acc_norm --eval './lm-eval.sh {model} {out} hellaswag' --validate './lm-eval.sh {model} {out} arc_easy' -o best",
+      "search run --metric hellaswag/acc_norm --eval './lm-eval.sh {model} {out} hellaswag' --validate './lm-eval.sh {model} {out} arc_easy' --validate-metric arc_easy/acc_norm -o best",
     ],
     [
       'Four at a time, at most six hours, a grid',

@@ -114,7 +114,8 @@ function addNoiseOptions(command: Command): Command {
         ['shared', 'independent'],
       ),
     )
-    .addOption(valueOption('--validate <command>', 'score the best recipes and the baselines on a second set', parseText));
+    .addOption(valueOption('--validate <command>', 'score the best recipes and the baselines on a second set', parseText))
+    .addOption(listOption('--validate-metric <name...>', 'which score of the second set (default: as --metric)', parseMetric));
 }
 
 const budgetOption = () => valueOption('--budget <duration>', 'begin no trial that would end later: 6h, 90m', parseDuration);

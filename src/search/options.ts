@@ -49,6 +49,8 @@ export interface SearchOptions extends Omit<StudyRequest, 'dir'> {
   readonly noise?: 'shared' | 'independent' | undefined;
   /** Command that scores the best recipes and the baselines on a second set. */
   readonly validate?: StudyRequest['eval'] | undefined;
+  /** The metrics of the second set, where they are others. */
+  readonly validateMetrics?: StudyRequest['metrics'];
 }
 
 /**

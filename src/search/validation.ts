@@ -1,6 +1,8 @@
+import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ValidationScores } from '../conclusion/validate.ts';
-import { commandText, type Session, scorerOf } from '../study/session.ts';
+import { onOutput } from '../publish/io-error.ts';
+import { commandText, metricTexts, type Session, scorerOf } from '../study/session.ts';
 import { type RoundRequest, Study } from '../study/study.ts';
 import { differences, readTrials, type StudyIdentity, type TrialLine } from '../study/trials-file.ts';
 import type { StudyEvent } from '../study/types.ts';
@@ -23,14 +25,15 @@ export async function validateSearch(
   const { study, folder, identity, members, merging, work, bytes } = session;
   const chosen = trialsToValidate(session);
   if (chosen.length === 0) return undefined;
-  const { validate: command } = options;
-  const own: StudyIdentity = { ...identity, kind: 'validation', evaluator: commandText(command) };
+  const { validate: command, validateMetrics: metrics = options.metrics } = options;
+  const own: StudyIdentity = { ...identity, kind: 'validation', evaluator: commandText(command), metrics: metricTexts(metrics) };
   const file = join(folder.path, VALIDATION_FILE);
   const stored = await readTrials(file, { mend: true });
   const usable = stored !== null && differences(stored.identity, own).length === 0;
-  if (stored !== null && !usable) await folder.remove(VALIDATION_FILE);
+  // Scores of another set were paid for, too.
+  if (stored !== null && !usable) await onOutput('rename', file, () => rename(file, `${file}.old`));
   const { evalSetup, goal, ...evaluation } = options;
-  const { score } = scorerOf({ ...evaluation, eval: command });
+  const { score } = scorerOf({ ...evaluation, eval: command, metrics });
   const second = new Study({
     folder,
     file: VALIDATION_FILE,
@@ -74,8 +77,8 @@ export async function storedValidation(
 ): Promise<ValidationScores | undefined> {
   const stored = await readTrials(join(folder, VALIDATION_FILE));
   if (stored === null) return undefined;
-  const { evaluator } = stored.identity;
-  if (differences(stored.identity, { ...identity, kind: 'validation', evaluator }).length > 0) return undefined;
+  const { evaluator, metrics } = stored.identity;
+  if (differences(stored.identity, { ...identity, kind: 'validation', evaluator, metrics }).length > 0) return undefined;
   const recipes = new Map([...trials].sort((a, b) => b.id - a.id).map(({ recipe, id }) => [recipe, id]));
   return validationScores(evaluator, recipes, stored.trials);
 }

@@ -227,11 +227,15 @@ function identityOf(request: StudyRequest, { all, pool, last }: StudyMembers, ow
     pool,
     last,
     evaluator: commandText(request.eval),
-    metrics: (request.metrics ?? []).map(({ name, weight }) => (weight === 1 ? name : `${name}=${weight}`)),
+    metrics: metricTexts(request.metrics),
     goal: request.goal ?? null,
     policies: policiesOf(request).map(policyText),
     dtype: request.dtype ?? null,
   };
+}
+
+export function metricTexts(metrics: EvaluationSettings['metrics']): readonly string[] {
+  return (metrics ?? []).map(({ name, weight }) => (weight === 1 ? name : `${name}=${weight}`));
 }
 
 /** A command as a shell would take it; a function by its name. */

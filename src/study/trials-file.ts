@@ -67,7 +67,7 @@ export interface StudiedMember {
   readonly fingerprint: string;
 }
 
-/** The space of a leg; `soup` and `windows` have no axes. */
+/** The space of a leg; `soup` and `windows` have no axes, and the parameters of `windows` one value each. */
 export interface StudiedSpace {
   readonly name: string;
   readonly parameters: readonly SpaceParameter[];

@@ -19,6 +19,7 @@ export interface StudyFlags {
   readonly quiet?: boolean;
   readonly debug?: boolean;
   readonly metric?: SearchOptions['metrics'];
+  readonly validateMetric?: SearchOptions['validateMetrics'];
   readonly policy?: readonly Policy[];
 }
 
@@ -65,7 +66,7 @@ export function requireEvaluator(options: { readonly eval?: unknown }): void {
 
 /** The command line as the library's options: only what was given, so that the library's defaults stay its own. */
 export function studyOptions<T>(inputs: readonly string[], flags: StudyFlags & Selection): T {
-  const { json, quiet, debug, metric, policy, ...given } = flags;
+  const { json, quiet, debug, metric, validateMetric, policy, ...given } = flags;
   const { select, rest } = splitSelection(given);
   return {
     ...rest,
@@ -73,6 +74,7 @@ export function studyOptions<T>(inputs: readonly string[], flags: StudyFlags & S
     ...(select === undefined ? {} : { select }),
     ...(policy === undefined ? {} : { policies: policy }),
     ...(metric === undefined ? {} : { metrics: metric }),
+    ...(validateMetric === undefined ? {} : { validateMetrics: validateMetric }),
   } as T;
 }
 
