@@ -39,7 +39,7 @@ export function addEvaluationOptions(command: Command, { optional = false } = {}
     .addOption(valueOption('--timeout <duration>', 'end an evaluation that takes longer: 90s, 30m, 6h (default: never)', parseDuration))
     .addOption(valueOption('--eval-setup <command>', 'run once before the first evaluation', parseText))
     .addOption(valueOption('--eval-cancel <command>', 'run when an evaluation is ended early, as scancel for a Slurm job', parseText))
-    .addOption(valueOption('--eval-server <name=url>', 'sglang=URL: load each merge into this running server first', parseText))
+    .addOption(valueOption('--eval-server <url>', 'load each merge into this running SGLang server first', parseText))
     .addOption(valueOption('--gpus <list>', 'devices for {gpu}, one for each evaluation at a time: 0,1,2,3', parseList))
     .addOption(valueOption('--parallel <n>', 'evaluations at a time, of merges made in one read (default: 1)', parsePositiveInteger))
     .addOption(valueOption('--work <path>', 'folder for the merges until they are scored (default: in memory where they fit)', parsePath))

@@ -141,7 +141,7 @@ export class SglangServer {
  * @throws MergeError E_OPTION for another kind of server, or what is no http URL
  */
 export function parseServer(text: string): SglangServer {
-  const [, kind, url] = /^([^=]*)=(.*)$/.exec(text) ?? ['', '', ''];
+  const [, kind, url] = /^(?!https?:)([^=]*)=(.*)$/.exec(text) ?? ['', 'sglang', text];
   const help = 'Write --eval-server sglang=http://localhost:30000.';
   if (kind !== 'sglang') throw new MergeError('E_OPTION', `--eval-server '${text}': of servers, SGLang is known: sglang=URL`, { help });
   if (!URL.canParse(url!) || !/^https?:$/.test(new URL(url!).protocol)) {
