@@ -35,9 +35,13 @@ export function greedySoup(
   const ingredients = pool
     .flatMap((member) => {
       const alone = known.get(keyOf([member]));
-      return alone == null || alone.score === null ? [] : [{ member, alone: alone.score, trial: alone.trial }];
+      return alone === undefined || alone.score === null ? [] : [{ member, alone: alone.score, trial: alone.trial }];
     })
     .toSorted((a, b) => (a.alone === b.alone ? b.member - a.member : atLeast(a.alone, b.alone) ? -1 : 1));
+  const asTried = ({ member, alone }: (typeof ingredients)[number], { trial, score }: Scored, added: boolean): SoupIngredient => {
+    const { path, step } = members[member]!;
+    return { path, step, alone, trial, score, added };
+  };
   const [first, ...others] = ingredients;
   if (first === undefined) return { soup: null, next: null };
   let soup: Scored & { readonly score: number; readonly of: readonly number[] } = {
@@ -45,7 +49,7 @@ export function greedySoup(
     score: first.alone,
     of: [first.member],
   };
-  const tried = [ingredientOf(first, { trial: first.trial, score: first.alone }, true)];
+  const tried = [asTried(first, { trial: first.trial, score: first.alone }, true)];
   const state = (next: readonly number[] | null): GreedyState => ({
     soup: { trial: soup.trial, score: soup.score, tried, left: ingredients.length - tried.length },
     next,
@@ -57,14 +61,9 @@ export function greedySoup(
     const { trial, score } = found;
     const added = score !== null && atLeast(score, soup.score);
     if (added) soup = { trial, score, of };
-    tried.push(ingredientOf(ingredient, found, added));
+    tried.push(asTried(ingredient, found, added));
   }
   return state(null);
-
-  function ingredientOf({ member, alone }: (typeof ingredients)[number], { trial, score }: Scored, added: boolean): SoupIngredient {
-    const { path, step } = members[member]!;
-    return { path, step, alone, trial, score, added };
-  }
 }
 
 /** Keys of the means of some members. */
