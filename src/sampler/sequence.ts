@@ -12,7 +12,7 @@ export function randomSampler(axes: readonly Axis[], seed: number): Sampler {
 
 /** Quasi-random points: they cover the cube more evenly than random ones, whatever the number of trials. */
 export function sobolSampler(axes: readonly Axis[], seed: number): Sampler {
-  return sequenceSampler('sobol', axes, (first) => sobolSequence(axes, seed, first));
+  return sequenceSampler('sobol', axes, (first) => sobolSequence(axes, seed, first, REACH));
 }
 
 function* randomSequence(axes: readonly Axis[], seed: number, first: number): Generator<Point> {
@@ -25,9 +25,9 @@ function* randomSequence(axes: readonly Axis[], seed: number, first: number): Ge
   }
 }
 
-/** Elements of the scrambled Sobol sequence of a seed from number `first` on, at the values of their axes. */
-export function* sobolSequence(axes: readonly Axis[], seed: number, first: number): Generator<Point> {
-  for (let index = first; index < first + REACH; index++) yield snapPoint(sobolPoints(axes.length, 1, seed, index)[0]!, axes);
+/** `count` elements of the scrambled Sobol sequence of a seed from number `first` on, at the values of their axes. */
+export function sobolSequence(axes: readonly Axis[], seed: number, first: number, count: number): Point[] {
+  return sobolPoints(axes.length, count, seed, first).map((point) => snapPoint(point, axes));
 }
 
 /** Elements that are looked at for new ones: only a space nearly used up has none among so many. */
