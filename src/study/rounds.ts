@@ -30,7 +30,7 @@ export function placeOfRound(trials: readonly TrialLine[]): RoundPlace {
 }
 
 /**
- * Rounds until there are no more, or until one would not end within the budget.
+ * Rounds until there are no more, or until no trial of one would end within the budget.
  * @param budget seconds of work @throws MergeError of trials and merges; `signal.reason` on an abort
  */
 export async function runRounds(
@@ -44,9 +44,9 @@ export async function runRounds(
     if ('ended' in round) return round.ended;
     if (outOfBudget(budget, study)) return 'budget';
     const before = study.trials.length;
-    await study.round(round.first, round.requests, signal);
+    await study.round(round.first, round.requests, signal, () => !outOfBudget(budget, study));
     // A round that was cut off has fewer requests now where fewer trials are asked for than then: all of them may be done.
-    if (study.trials.length === before) return 'trials';
+    if (study.trials.length === before) return outOfBudget(budget, study) ? 'budget' : 'trials';
   }
 }
 

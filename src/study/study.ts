@@ -63,8 +63,10 @@ export interface RoundRequest extends TrialRequest {
   readonly leg: number;
 }
 
-/** A round, as its trials record it. */
-type Place = Pick<TrialLine, 'round' | 'roundSize'>;
+/** A round: what its trials record of it, and whether there is time for another one. */
+interface Place extends Pick<TrialLine, 'round' | 'roundSize'> {
+  readonly mayBegin: () => boolean;
+}
 
 interface Job {
   readonly id: number;
@@ -122,10 +124,17 @@ export class Study {
 
   /**
    * Scores the recipes of a round, as far as no earlier run of the study did: those that need a merge are merged in as few reads as the work folder has room for.
-   * @param first id of the first of them @returns the round's trials, in the order of the requests
+   * @param first id of the first of them
+   * @param mayBegin asked before each trial; those for which it says no are left undone
+   * @returns the round's trials that are done, in the order of the requests
    * @throws MergeError E_EVALUATOR after three failures at the start; whatever merging throws; `signal.reason` on an abort
    */
-  async round(first: number, requests: readonly RoundRequest[], signal: AbortSignal): Promise<readonly TrialLine[]> {
+  async round(
+    first: number,
+    requests: readonly RoundRequest[],
+    signal: AbortSignal,
+    mayBegin: () => boolean = () => true,
+  ): Promise<readonly TrialLine[]> {
     const done = new Map(this.#trials.map((trial) => [trial.id, trial]));
     const firstOf = new Map<string, number>();
     for (const { id, recipe } of [...this.#trials].sort((a, b) => a.id - b.id)) if (!firstOf.has(recipe)) firstOf.set(recipe, id);
@@ -139,7 +148,7 @@ export class Study {
     const jobs = all.filter(({ id }) => !done.has(id));
     const alone = jobs.filter(({ request }) => this.#asItIs(request.candidate) !== null);
     const merged = jobs.filter((job) => !alone.includes(job));
-    const place = { round: first, roundSize: requests.length };
+    const place = { round: first, roundSize: requests.length, mayBegin };
     const recipes = [...groupBy(merged, ({ recipe }) => recipe).values()];
     const atOnce = Math.max(1, Math.min(MOST_OUTPUTS, this.room));
     const batches = Array.from({ length: Math.ceil(recipes.length / atOnce) }, (_, i) => recipes.slice(i * atOnce, (i + 1) * atOnce));
@@ -149,7 +158,7 @@ export class Study {
     ];
     if (this.#options.driver === 'scores') await Promise.all(work.map((part) => part()));
     else for (const part of work) await part();
-    return requests.map((_, i) => this.#trials.find(({ id }) => id === first + i)!);
+    return requests.flatMap((_, i) => this.#trials.find(({ id }) => id === first + i) ?? []);
   }
 
   /** How many merges fit into the work folder, beside those that are remembered. */
@@ -172,6 +181,7 @@ export class Study {
   /** @param recipes trials of equal recipes: of them one merge is made, which all but the first only score again */
   async #mergedBatch(recipes: readonly (readonly Job[])[], place: Place, signal: AbortSignal): Promise<void> {
     const { work, members, folder } = this.#options;
+    if (!place.mayBegin()) return;
     await folder.assertHeld();
     const held = new Map<string, string>();
     const fresh: MergeRequest[] = [];
@@ -237,7 +247,7 @@ export class Study {
     const either = AbortSignal.any([signal, stop.signal]);
     let failure: unknown;
     await mapBounded(jobs, this.#options.parallel, async (job) => {
-      if (either.aborted) return;
+      if (either.aborted || !place.mayBegin()) return;
       try {
         await this.#evaluate(job, place, modelOf(job), either);
         await after(job);
@@ -252,7 +262,7 @@ export class Study {
 
   async #evaluate(
     { id, request, recipe, repeatOf }: Job,
-    place: Place,
+    { round, roundSize }: Place,
     { model, mergeSeconds }: { readonly model: string; readonly mergeSeconds: number },
     signal: AbortSignal,
   ): Promise<void> {
@@ -297,7 +307,8 @@ export class Study {
       point: request.point,
       leg: request.leg,
       higherIsBetter: score?.higherIsBetter ?? null,
-      ...place,
+      round,
+      roundSize,
       elapsed: this.elapsed,
     };
     await this.#record(trial);
