@@ -1,13 +1,20 @@
 import { open } from 'node:fs/promises';
 import { onOutput } from './io-error.ts';
 
-/** Adds a line to a file and flushes it. @throws MergeError of the side of outputs */
+/** Adds a line to a file and flushes it; where that fails, the file is as it was. @throws MergeError of the side of outputs */
 export async function appendLine(file: string, line: object): Promise<void> {
   await onOutput('write', file, async () => {
     const handle = await open(file, 'a');
     try {
-      await handle.appendFile(`${JSON.stringify(line)}\n`);
-      await handle.sync();
+      const { size } = await handle.stat();
+      try {
+        await handle.appendFile(`${JSON.stringify(line)}\n`);
+        await handle.sync();
+      } catch (error) {
+        // The next line would go on with the torn one.
+        await handle.truncate(size).catch(() => {});
+        throw error;
+      }
     } finally {
       await handle.close();
     }

@@ -1,6 +1,7 @@
-import { readFile } from 'node:fs/promises';
+import { lstat, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ValidationScores } from '../conclusion/validate.ts';
+import { MergeError } from '../errors.ts';
 import { isPublished } from '../plan/finished.ts';
 import type { Candidate } from '../space/types.ts';
 import type { Session } from '../study/session.ts';
@@ -10,7 +11,7 @@ import { BEST_RECIPE, bestRecipeText, REPORT_PAGE, RESULT_FILE, replaceFile } fr
 import type { SearchOptions } from './options.ts';
 import type { Ending, SearchDocument } from './types.ts';
 
-/** Which output a search made, so that a longer search may replace it. */
+/** Of which trials the search made its output, so that a longer search may replace it. */
 const MADE_FILE = 'made.json';
 
 /** What the rounds left to be said. */
@@ -59,25 +60,57 @@ export function candidateOf({ study, members }: Session, trial: number): Candida
   };
 }
 
-/** Merges the best recipe into the output; one that an earlier run of the search made is left as it is, or replaced. */
+/**
+ * Looks at the place of the output before anything is paid for: what an earlier run of the search made there may be replaced.
+ * @throws MergeError E_OUTPUT_EXISTS for anything else
+ */
+export async function checkOutput({ output: path, force }: SearchOptions, session: Session, signal: AbortSignal): Promise<void> {
+  if (path === undefined || force || !(await isThere(path)) || (await isOurs(path, session, signal))) return;
+  throw new MergeError('E_OUTPUT_EXISTS', `the output ${path} exists, and this search did not make it`, {
+    details: { file: path },
+    help: 'Move it away, or add --force: with --resume it replaces the output and keeps the trials.',
+  });
+}
+
+/** Merges the best recipe into the output; one that an earlier run of the search made is left as it is, or replaced. @throws MergeError as {@link checkOutput} */
 export async function makeOutput(
   options: SearchOptions,
-  { study, folder, ...session }: Session,
+  session: Session,
   document: SearchDocument,
   emit: (event: StudyEvent) => void,
   signal: AbortSignal,
 ): Promise<void> {
+  const { study, folder } = session;
   const path = options.output!;
-  const request = { path, candidate: candidateOf({ study, folder, ...session }, document.best!.trial) };
-  const [planned] = (await study.merger.plan([request], { force: true, signal })).outputs;
-  if (await isPublished(planned!)) return;
-  const made = await readFile(join(folder.path, MADE_FILE), 'utf8').then(
-    (text) => JSON.parse(text) as { digest?: unknown },
-    () => null,
-  );
-  const ours = made !== null && (await isPublished({ ...planned!, digest: String(made.digest) }));
-  emit({ type: 'note', text: `making ${path} of trial ${document.best!.trial}` });
-  const { warnings } = await study.merger.make([request], { force: options.force === true || ours, signal });
+  const { trial } = document.best!;
+  if (await isMergeOf(trial, path, session, signal)) return;
+  await checkOutput(options, session, signal);
+  const force = options.force === true || (await isOurs(path, session, signal));
+  // Before the output is there: a kill in between must not make a stranger of it.
+  const trials = [...new Set([...(await madeOf(folder.path)), trial])];
+  await replaceFile(join(folder.path, MADE_FILE), `${JSON.stringify({ trials })}\n`);
+  emit({ type: 'note', text: `making ${path} of trial ${trial}` });
+  const { warnings } = await study.merger.make([{ path, candidate: candidateOf(session, trial) }], { force, signal });
   study.warn(warnings);
-  await replaceFile(join(folder.path, MADE_FILE), `${JSON.stringify({ path, digest: planned!.digest })}\n`);
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return (await readdir(path).catch(() => [path])).length > 0 && (await lstat(path).catch(() => null)) !== null;
+}
+
+/** Whether what lies at a path is what the search made there. */
+async function isOurs(path: string, session: Session, signal: AbortSignal): Promise<boolean> {
+  for (const trial of await madeOf(session.folder.path)) if (await isMergeOf(trial, path, session, signal)) return true;
+  return false;
+}
+
+async function isMergeOf(trial: number, path: string, session: Session, signal: AbortSignal): Promise<boolean> {
+  const { outputs } = await session.study.merger.plan([{ path, candidate: candidateOf(session, trial) }], { force: true, signal });
+  return isPublished(outputs[0]!);
+}
+
+/** Trials whose merges were made as the output, or were about to be. */
+async function madeOf(folder: string): Promise<readonly number[]> {
+  const text = await readFile(join(folder, MADE_FILE), 'utf8').catch(() => '{}');
+  return (JSON.parse(text) as { trials?: number[] }).trials ?? [];
 }

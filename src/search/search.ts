@@ -10,7 +10,7 @@ import { keyOf } from '../study/study.ts';
 import type { Goal, StudyEvent } from '../study/types.ts';
 import { type Leg, legsOf } from './legs.ts';
 import { checkSearch, DEFAULT_TRIALS, type SearchOptions, spacesOf } from './options.ts';
-import { finishSearch, makeOutput } from './result.ts';
+import { checkOutput, finishSearch, makeOutput } from './result.ts';
 import { type RoundSettings, roundsOf } from './rounds.ts';
 import type { Ending, SearchDocument } from './types.ts';
 import { validateSearch } from './validation.ts';
@@ -125,6 +125,7 @@ export async function carryOut(
   signal: AbortSignal,
 ): Promise<SearchDocument> {
   try {
+    await checkOutput(options, session, signal);
     const ended = await runRounds(session, next, { budget: options.budget, signal });
     return await wrapUp(options, session, ended, emit, signal);
   } catch (error) {

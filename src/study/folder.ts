@@ -1,4 +1,4 @@
-import { mkdir, readFile, rm, stat, statfs, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, rmdir, stat, statfs, writeFile } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { MergeError } from '../errors.ts';
 import { availableMemory } from '../machine/memory.ts';
@@ -16,6 +16,10 @@ export interface WorkFolder {
 
 const SHARED_MEMORY = '/dev/shm';
 const WORK_NAME = /^ckpt-merge-work-[0-9a-f]{12}$/;
+/** Of the log and the results of a trial. */
+const TRIAL_NAME = /^(trial|validation)-\d{4,}(\.log)?$/;
+/** Of a file that was being written. */
+const DRAFT_NAME = /\.[0-9a-f]{12}\.draft$/;
 /** Holds the path of the work folder, so that what a kill left there can be removed. */
 const WORK_RECORD = 'work.path';
 const LOCK_FOLDER = '.lock';
@@ -37,7 +41,7 @@ export class StudyFolder {
   }
 
   /**
-   * Makes the folder where there is none, and locks it. Removes merges that a killed study left.
+   * Makes the folder where there is none, and locks it. Removes merges and drafts that a killed study left.
    * @throws MergeError E_SEARCH_BUSY where another process works in it; of the side of outputs
    */
   static async open(path: string): Promise<StudyFolder> {
@@ -52,13 +56,20 @@ export class StudyFolder {
     });
     const folder = new StudyFolder(path, lock);
     await folder.#removeLeftWork();
+    for (const name of await readdir(path)) if (DRAFT_NAME.test(name)) await folder.remove(name);
     return folder;
   }
 
-  /** Removes everything of an earlier study. */
+  /** Removes everything of an earlier study, and nothing that a folder of the user's has beside it. */
   async clear(): Promise<void> {
-    for (const name of ['trials.jsonl', 'validation.jsonl', 'best.yaml', 'report.html', 'result.json', 'logs', 'results'])
+    for (const name of ['trials.jsonl', 'validation.jsonl', 'best.yaml', 'report.html', 'result.json', 'made.json'])
       await this.remove(name);
+    for (const folder of ['logs', 'results']) {
+      const path = join(this.path, folder);
+      const names = await readdir(path).catch(() => []);
+      for (const name of names) if (TRIAL_NAME.test(name)) await this.remove(join(folder, name));
+      await rmdir(path).catch(() => {});
+    }
   }
 
   async remove(name: string): Promise<void> {

@@ -24,7 +24,9 @@ export interface RoundPlace {
 
 /** Where a study goes on: with the round that was cut off, or with a new one. */
 export function placeOfRound(trials: readonly TrialLine[]): RoundPlace {
-  const cut = trials.find(({ round, roundSize }) => trials.filter((other) => other.round === round).length < roundSize);
+  const ids = new Set(trials.map(({ id }) => id));
+  // By their ids: a driver that was killed may have gone on with a round of its own in the middle of the one that was cut off.
+  const cut = trials.find(({ round, roundSize }) => Array.from({ length: roundSize }, (_, i) => round + i).some((id) => !ids.has(id)));
   if (cut === undefined) return { first: Math.max(-1, ...trials.map(({ id }) => id)) + 1, known: trials, size: null };
   return { first: cut.round, known: trials.filter(({ id }) => id < cut.round), size: cut.roundSize };
 }

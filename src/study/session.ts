@@ -65,7 +65,7 @@ export interface StudyRequest extends MembersRequest, MergeSettings, EvaluationS
   readonly keep?: boolean | undefined;
   /** Go on with what is in `dir`. */
   readonly resume?: boolean | undefined;
-  /** Begin anew, whatever is in `dir`. */
+  /** Begin anew, whatever is in `dir`, and replace an existing output; with `resume` only the latter. */
   readonly force?: boolean | undefined;
 }
 
@@ -151,7 +151,10 @@ async function startStudy(request: StudyRequest, start: Start) {
   const score = driver?.score;
   const scorer = score === undefined ? scorerOf(request) : { score, setup: async () => {} };
   if (stored.trials.length === 0) await scorer.setup(signal);
-  let goal = identity.goal ?? stored.goal;
+  // Of scores that do not say which are better, no proposal could be made.
+  const told = stored.trials.find(({ status }) => status === 'complete');
+  let goal =
+    identity.goal ?? stored.goal ?? (told === undefined ? null : goalOf(undefined, { ...told, source: told.source ?? '' }, reading));
   const study = new Study({
     folder,
     file: TRIALS_FILE,
@@ -191,7 +194,7 @@ async function bytesOfMerge(
 
 async function storedTrials(folder: StudyFolder, file: string, identity: StudyIdentity, { resume, force }: StudyRequest) {
   const none = { trials: [], goal: null } as const;
-  if (force) {
+  if (force && !resume) {
     await folder.clear();
     return none;
   }

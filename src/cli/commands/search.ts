@@ -15,6 +15,7 @@ import { studyLine } from '../text/study-text.ts';
 export interface StudyFlags {
   readonly output?: string;
   readonly dir?: string;
+  readonly resume?: boolean | undefined;
   readonly json?: boolean;
   readonly quiet?: boolean;
   readonly debug?: boolean;
@@ -81,13 +82,13 @@ export function studyOptions<T>(inputs: readonly string[], flags: StudyFlags & S
 /** Carries out a study with a line on stderr for what it does, and prints what was found. */
 export async function reportStudy<D extends object>(
   context: Context,
-  { json, quiet, output }: StudyFlags,
+  { json, quiet, output, resume }: StudyFlags,
   folder: string,
   work: (options: { signal: AbortSignal; onEvent: (event: StudyEvent) => void }) => Promise<D>,
   text: (document: D, folder: string) => string,
 ): Promise<number> {
   const { terminal } = context;
-  const kept: string[] = [];
+  const kept: string[] = resume ? [folder] : [];
   const onEvent = (event: StudyEvent): void => {
     if (event.type === 'trial' && kept.length === 0) kept.push(folder);
     const line = quiet && event.type !== 'warning' ? '' : studyLine(event, terminal.err.colors);
