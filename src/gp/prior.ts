@@ -11,18 +11,19 @@ const LENGTH_RATE = 0.1;
 const SIGNAL = { shape: 2, rate: 1 };
 /**
  * A search does well to take a difference for real until trials say otherwise: on scores with noise of a tenth of their range, regret was least with 30
- * and more. A conclusion must not; its rate is ours, with noise of a fifth of the variance of the scores on the mean.
+ * and more. A conclusion must not: its constants are ours. They let both an evaluator without any noise and one with much of it be recognised by twelve scores: twelve equal
+ * noisy recipes lead to a claim in 3.5 % of 200 searches, a hump of 4 standard deviations in 90 % (with Gamma(1.1, 5): 1 % and 87 %, and none for eight noiseless scores).
  */
-const NOISE = { shape: 1.1, rate: { search: 30, conclusion: 5 } };
+const NOISE = { search: { shape: 1.1, rate: 30 }, conclusion: { shape: 0.3, rate: 5 } };
 
 /**
  * Logarithm of the prior density of hyperparameters in standardised units, up to a constant: exp(−0.1 (u + 1/u)) for each inverse squared length
- * u = ℓ^−2, Gamma(2, 1) for the signal variance, Gamma(1.1, 30) for the noise variance, in a conclusion Gamma(1.1, 5).
+ * u = ℓ^−2, Gamma(2, 1) for the signal variance, Gamma(1.1, 30) for the noise variance, in a conclusion Gamma(0.3, 5).
  *
  * @param gradient added to where given: derivatives with respect to the logarithms of the lengths, of the signal and of the noise, [axes + 2]
  */
 export function logPrior({ lengths, signal, noise }: Hyper, purpose: Purpose, gradient?: Float64Array): number {
-  const rate = NOISE.rate[purpose];
+  const { shape, rate } = NOISE[purpose];
   let sum = 0;
   for (const [a, length] of lengths.entries()) {
     const inverse = 1 / (length * length);
@@ -30,11 +31,11 @@ export function logPrior({ lengths, signal, noise }: Hyper, purpose: Purpose, gr
     if (gradient !== undefined) gradient[a] = gradient[a]! + 2 * LENGTH_RATE * (inverse - 1 / inverse);
   }
   sum += (SIGNAL.shape - 1) * Math.log(signal) - SIGNAL.rate * signal;
-  sum += (NOISE.shape - 1) * Math.log(noise) - rate * noise;
+  sum += (shape - 1) * Math.log(noise) - rate * noise;
   if (gradient !== undefined) {
     const width = lengths.length;
     gradient[width] = gradient[width]! + SIGNAL.shape - 1 - SIGNAL.rate * signal;
-    gradient[width + 1] = gradient[width + 1]! + NOISE.shape - 1 - rate * noise;
+    gradient[width + 1] = gradient[width + 1]! + shape - 1 - rate * noise;
   }
   return sum;
 }

@@ -13,7 +13,14 @@ const run = weightedRun(join(temporary.path, 'run'), 4);
 describe('a pairwise search', () => {
   it('finds the best weight between two checkpoints, and leaves its merge, recipe, page and trials', async () => {
     const output = join(temporary.path, 'best');
-    const document = await search({ inputs: [run], select: { last: 2 }, eval: `${SCORE_WEIGHTS} 0.3,0.7`, goal: 'maximize', trials: 8, output });
+    const document = await search({
+      inputs: [run],
+      select: { last: 2 },
+      eval: `${SCORE_WEIGHTS} 0.3,0.7`,
+      goal: 'maximize',
+      trials: 8,
+      output,
+    });
     const { best, trials, merges, reads, baselines } = document;
     expect(trials.map(({ kind }) => kind).slice(0, 3)).toEqual(['newest', 'uniform', 'sma']);
     expect(trials.filter(({ kind }) => kind !== 'sma')).toHaveLength(8);
@@ -24,12 +31,15 @@ describe('a pairwise search', () => {
     expect(merges).toBe(trials.length - 1);
     expect(reads).toBeLessThan(merges);
     const folder = `${output}.search`;
-    for (const name of ['trials.jsonl', 'best.yaml', 'report.html', 'result.json', 'logs/trial-0000.log']) expect(existsSync(join(folder, name))).toBe(true);
+    for (const name of ['trials.jsonl', 'best.yaml', 'report.html', 'result.json', 'logs/trial-0000.log'])
+      expect(existsSync(join(folder, name))).toBe(true);
     const again = join(temporary.path, 'again');
     const recipe = join(folder, 'best.yaml');
     const { readRecipe } = await import('../../src/recipe/read.ts');
     const read = await readRecipe(recipe);
     await runRecipe({ ...read, outputs: [{ ...read.outputs[0]!, path: again }] });
-    expect(readFileSync(join(again, 'model.safetensors')).subarray(-16)).toEqual(readFileSync(join(output, 'model.safetensors')).subarray(-16));
+    expect(readFileSync(join(again, 'model.safetensors')).subarray(-16)).toEqual(
+      readFileSync(join(output, 'model.safetensors')).subarray(-16),
+    );
   });
 });

@@ -12,7 +12,12 @@ export function weightedRun(folder: string, count: number): string {
     Array.from({ length: count }, (_, i) => {
       const data = new Uint8Array(Float32Array.from({ length: count }, (_, k) => (k === i ? 1 : 0)).buffer);
       const norm: FixtureTensor = { name: 'model.norm.weight', dtype: 'F32', shape: [count], data };
-      return { name: `checkpoint-${(i + 1) * 100}`, step: (i + 1) * 100, shards: [[norm]], config: { model_type: 'llama', dtype: 'float32' } };
+      return {
+        name: `checkpoint-${(i + 1) * 100}`,
+        step: (i + 1) * 100,
+        shards: [[norm]],
+        config: { model_type: 'llama', dtype: 'float32' },
+      };
     }),
   );
 }

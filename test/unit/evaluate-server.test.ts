@@ -126,7 +126,7 @@ describe('a server that takes weights from disk', () => {
     await expect(running).rejects.toBe('enough');
   });
 
-  it.each(['vllm=http://localhost:8000', 'http://localhost:30000', 'sglang=localhost:30000', 'sglang=', 'sglang=file:///tmp'])(
+  it.each(['vllm=http://localhost:8000', 'localhost:30000', 'sglang=localhost:30000', 'sglang=', 'sglang=file:///tmp'])(
     'is not %s',
     async (text) => {
       expect(await mergeError(() => parseServer(text))).toMatchObject({ code: 'E_OPTION', message: expect.stringContaining(`'${text}'`) });
