@@ -217,7 +217,7 @@ describe('what is wrong with a space file', () => {
     [`${parameters('window: [2, 3]')}\nroles: { router: { decay: cosine } }`, '`roles.router.decay` has no effect: it belongs to wsm'],
   ];
 
-  it.each<readonly [string, string, number?]>(cases)('%j', async (text, expected, members) => {
+  it.each(cases.map(([text, expected, members]) => ({ text, expected, members })))('$text', async ({ text, expected, members }) => {
     const found = await problems(text, members);
     expect(found).toEqual([expect.stringContaining(expected)]);
   });
