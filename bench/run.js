@@ -29,6 +29,7 @@ const BENCHES = [
   'discovery',
   'routers',
   'suggest',
+  'regret',
   'startup',
   'f32-accumulator',
   'micro',

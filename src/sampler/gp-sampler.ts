@@ -2,10 +2,10 @@ import { type AcquisitionName, acquisitionOf, incumbent, XI } from '../gp/acquis
 import { fitProcess } from '../gp/fit.ts';
 import type { KernelName } from '../gp/kernels.ts';
 import { maximise } from '../gp/maximise.ts';
-import type { Process } from '../gp/process.ts';
 import type { Axis, Point } from '../gp/types.ts';
 import { groupBy } from '../group-by.ts';
 import { randomOf } from '../random.ts';
+import { avoiding } from './avoiding.ts';
 import { fillGaps } from './fill-gaps.ts';
 import { cells, freshPoints } from './fresh.ts';
 import { HEDGED, hedgeProbabilities } from './hedge.ts';
@@ -114,28 +114,6 @@ async function hedged(largest: Largest, probabilities: readonly number[], draw: 
  */
 function firstTrials(dimensions: number): number {
   return dimensions === 1 ? 7 : 1;
-}
-
-/** How far the neighbourhood of a failed trial reaches on each axis, in standard deviations of a bell: a tenth of the cube. Ours. */
-const NEIGHBOURHOOD = 0.1;
-
-/**
- * A process whose prediction goes over to the worst score seen, without doubt, towards points that failed: there is nothing to be gained there. What caused a failure
- * need not be a matter of the score, so the model itself hears nothing of it.
- */
-export function avoiding(process: Process, failed: readonly Point[], worst: number): Process {
-  if (failed.length === 0) return process;
-  const width = NEIGHBOURHOOD * Math.sqrt(process.axes.length);
-  const nearness = (point: Point): number =>
-    Math.max(...failed.map((other) => Math.exp(-0.5 * point.reduce((sum, x, d) => sum + ((x - other[d]!) / width) ** 2, 0))));
-  return {
-    ...process,
-    predict: (points) => {
-      const { mean, std } = process.predict(points);
-      const near = points.map(nearness);
-      return { mean: mean.map((m, i) => m + near[i]! * (worst - m)), std: std.map((s, i) => s * (1 - near[i]!)) };
-    },
-  };
 }
 
 const pointsOf = (found: readonly { readonly point: Point }[]): Point[] => found.map(({ point }) => point);

@@ -37,7 +37,6 @@ const SPACE: Space = {
     method: METHODS[Math.round(method!)]!,
   }),
   encode: ({ lambda, window, method }) => [(Number(lambda) - 0.5) * 2, (Number(window) - 2) / 8, METHODS.indexOf(String(method))],
-  locate: () => null,
   candidate: () => Promise.reject(new Error('no merge is made here')),
   locate: async () => null,
 };
