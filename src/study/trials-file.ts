@@ -7,6 +7,8 @@ import type { SpaceParameter } from '../space/types.ts';
 import type { Goal, ScoredTrial, Trial } from './types.ts';
 
 export const TRIALS_FILE = 'trials.jsonl';
+/** Of every line. */
+const FIRST_CHARACTERS = '{"id":';
 
 /** A line of the file: a trial, and what is needed to go on after it. */
 export interface TrialLine extends ScoredTrial {
@@ -129,6 +131,9 @@ export async function readTrials(file: string, { mend = false } = {}): Promise<S
     throw new MergeError('E_NOT_READABLE', `${file}: cannot be read (${(error as Error).message})`, { details: { file }, cause: error });
   }
   const whole = bytes.lastIndexOf('\n') + 1;
+  // A torn line is removed: it had better be one of ours.
+  if (whole === 0 && !FIRST_CHARACTERS.startsWith(bytes.toString('latin1', 0, FIRST_CHARACTERS.length)))
+    throw unusable(file, 1, 'it is no trial of a search');
   if (whole < bytes.length && mend) await onOutput('write', file, () => truncate(file, whole));
   const lines = bytes.subarray(0, whole).toString('utf8').split('\n').slice(0, -1);
   if (lines.length === 0) return null;
