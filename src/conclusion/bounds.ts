@@ -36,8 +36,9 @@ export function boundsOf(space: Pick<Space, 'name' | 'axes' | 'parameters' | 'me
 function stands({ name, values, low, high }: SpaceParameter, value: ParamValue, side: OnBound['side']): string {
   const bound = side === 'low' ? (low ?? values![0]!) : (high ?? values!.at(-1)!);
   const shown = typeof value === 'number' ? formatNumber(value, 3) : value;
-  const at = value === bound ? '' : ` (${typeof bound === 'number' ? formatNumber(bound, 3) : bound})`;
-  return `${name} = ${shown} is the ${side === 'low' ? 'smallest' : 'largest'} that was searched${at}`;
+  const end = `the ${side === 'low' ? 'smallest' : 'largest'} that was searched`;
+  if (value === bound) return `${name} = ${shown} is ${end}`;
+  return `${name} = ${shown} lies next to ${end} (${typeof bound === 'number' ? formatNumber(bound, 3) : bound})`;
 }
 
 /** A schedule's parameter is of some methods only, and stands anywhere where another method is the best. */

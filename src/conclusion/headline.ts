@@ -79,7 +79,13 @@ function ofBaseline(input: HeadlineInput, subject: string, opponents: readonly P
   const text = baselineText(subject, input.recipes.length);
   const newest = opponents.find(({ name }) => name === 'newest');
   const comparison = newest === undefined ? null : comparisonWith(input, [newest]);
-  return unfounded(comparison === null ? text : `${text} ${againstNewestText(subject, comparison, newest!.label)}`);
+  if (comparison === null) return unfounded(text);
+  // The best single is chosen by the very scores that it is judged by; the mean was there before them.
+  const isSingle = ({ trials }: RecipeScores) => trials.some(({ kind }) => kind === 'single');
+  const choice = isSingle(input.recipes[input.best]!)
+    ? { of: input.recipes.filter(isSingle).length, noiseKnown: comparison.coverage.kind === 'paired' || input.known.measured !== null }
+    : null;
+  return unfounded(`${text} ${againstNewestText(subject, comparison, newest!.label, choice)}`);
 }
 
 function ofSearch(input: HeadlineInput, subject: string, opponents: readonly PlacedBaseline[]): Conclusion {

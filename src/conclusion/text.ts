@@ -87,12 +87,24 @@ export function baselineText(subject: string, tried: number): string {
     : `Only ${subject} has a score: there is nothing to compare it with.`;
 }
 
-/** A second comparison, of a baseline that is the best with the newest checkpoint. */
-export function againstNewestText(subject: string, comparison: Comparison, newest: string): string {
-  const { gain, interval, coverage } = comparison;
+/**
+ * A second comparison, of a baseline that is the best with the newest checkpoint.
+ * @param choice among how many it was chosen by these scores, null where it was not: it has to be surer by so much (Bonferroni's inequality), and that only where
+ * noise was measured. What a model of the space learns of it is no measure for checkpoints outside.
+ */
+export function againstNewestText(
+  subject: string,
+  comparison: Comparison,
+  newest: string,
+  choice: { readonly of: number; readonly noiseKnown: boolean } | null,
+): string {
+  const { gain, interval, coverage, probability } = comparison;
   const judged = coverage.kind !== 'unpaired' || gain > coverage.resolution;
-  const verdict = interval[0] > 0 && judged ? `is better than ${newest}:` : `is not known to be better than ${newest}: estimated`;
-  return `${capital(subject)} ${verdict} by ${amount(gain, interval)} (95 % interval ${intervalText(interval)}). ${coverageText(coverage, gain)}`;
+  const sure = interval[0] > 0 && judged;
+  const despiteChoice = choice === null || (choice.noiseKnown && 1 - probability <= 0.025 / choice.of);
+  const verdict = sure && despiteChoice ? `is better than ${newest}:` : `is not known to be better than ${newest}: estimated`;
+  const chosen = sure && !despiteChoice ? `, as the best of ${formatCount(choice.of)} by these very scores` : '';
+  return `${capital(subject)} ${verdict} by ${amount(gain, interval)} (95 % interval ${intervalText(interval)})${chosen}. ${coverageText(coverage, gain)}`;
 }
 
 /** Where nothing is known of the noise. */

@@ -2,8 +2,10 @@ import { boundsOf } from '../conclusion/bounds.ts';
 import { type Concluded, conclude } from '../conclusion/conclude.ts';
 import { difference } from '../conclusion/difference.ts';
 import { posteriorDrawing } from '../conclusion/drawing.ts';
+import type { Conclusion } from '../conclusion/types.ts';
 import type { ValidationScores } from '../conclusion/validate.ts';
 import type { Warning } from '../errors.ts';
+import { groupBy } from '../group-by.ts';
 import { greedySoup } from '../soup/greedy.ts';
 import { type StoredSpace, storedSpace } from '../space/stored.ts';
 import { SMA_MEMBERS } from '../study/members.ts';
@@ -102,7 +104,7 @@ export function searchDocument(input: DocumentInput): SearchDocument {
     ...greedyOf(identity, trials, goal),
     onBounds: newest.stored === null ? [] : boundsOf(newest.stored, best?.params ?? null),
     validation: concluded.validation,
-    conclusion: concluded.conclusion,
+    conclusion: legs.length === 1 ? concluded.conclusion : ofNewestPair(concluded.conclusion),
     ended,
     folder,
     output,
@@ -110,6 +112,11 @@ export function searchDocument(input: DocumentInput): SearchDocument {
     ...spentOn(trials),
     warnings,
   };
+}
+
+/** Of a chain the newest pair is what the output is of; another pair may have scored better. */
+function ofNewestPair(conclusion: Conclusion): Conclusion {
+  return { ...conclusion, text: `Of the newest pair: ${conclusion.text}` };
 }
 
 function greedyOf(identity: StudyIdentity, trials: readonly TrialLine[], goal: Goal): Pick<SearchDocument, 'greedy'> {
@@ -152,7 +159,12 @@ function baselinesOf(
   const singles = trials.filter(({ kind, score }) => (kind === 'single' || kind === 'newest') && score !== null);
   if (singles.some(({ kind }) => kind === 'single')) {
     const sign = goal === 'maximize' ? 1 : -1;
-    const best = singles.reduce((a, b) => (sign * (b.score! - a.score!) > 0 ? b : a));
+    // By the mean of its scores: the luckiest of several would be no fair one.
+    const each = [...groupBy(singles, ({ recipe }) => recipe).values()].map((same) => ({
+      trial: same[0]!,
+      mean: same.reduce((sum, { score }) => sum + score! / same.length, 0),
+    }));
+    const { trial: best } = each.reduce((a, b) => (sign * (b.mean - a.mean) > 0 ? b : a));
     found.push({ name: 'best single', label: `best single (${label(best.weights[0]!)})`, trial: best.id });
   }
   return found;

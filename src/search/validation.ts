@@ -46,18 +46,37 @@ export async function validateSearch(
     parallel: options.parallel ?? 1,
     driver: null,
     keep: false,
-    emit: (event) => emit(event.type === 'evaluating' || event.type === 'trial' ? { ...event, validation: true } : event),
+    emit: (event) => emit(asInSearch(event, (id) => names.get(id) ?? id)),
     score,
   });
+  const names = new Map<number, number>();
   const recipes = new Map(chosen.map((id) => [study.trials.find((trial) => trial.id === id)!.recipe, id]));
   const scored = new Set(second.trials.filter(({ status }) => status === 'complete').map(({ recipe }) => recipe));
-  const requests = [...recipes].flatMap(([recipe, id]): RoundRequest[] => {
+  const wanted = [...recipes].filter(([recipe]) => !scored.has(recipe)).map(([, id]) => id);
+  const requests = wanted.map((id): RoundRequest => {
     const { kind, params } = study.trials.find((trial) => trial.id === id)!;
-    return scored.has(recipe) ? [] : [{ kind, params, point: null, leg: 0, candidate: candidateOf(session, id) }];
+    return { kind, params, point: null, leg: 0, candidate: candidateOf(session, id) };
   });
   const first = Math.max(-1, ...second.trials.map(({ id }) => id)) + 1;
+  for (const [i, id] of wanted.entries()) names.set(first + i, id);
   if (requests.length > 0) await second.round(first, requests, signal);
   return validationScores(commandText(command), recipes, second.trials);
+}
+
+/** What a validation does is told by the trials of the search that it scores again. */
+function asInSearch(event: StudyEvent, nameOf: (id: number) => number): StudyEvent {
+  switch (event.type) {
+    case 'merging':
+      return { ...event, trials: event.trials.map(nameOf) };
+    case 'evaluating':
+      return { ...event, trial: nameOf(event.trial), validation: true };
+    case 'retry':
+      return { ...event, trial: nameOf(event.trial) };
+    case 'trial':
+      return { ...event, trial: { ...event.trial, id: nameOf(event.trial.id) }, validation: true };
+    default:
+      return event;
+  }
 }
 
 function validationScores(command: string, recipes: ReadonlyMap<string, number>, lines: readonly TrialLine[]): ValidationScores {

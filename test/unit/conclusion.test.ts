@@ -104,6 +104,29 @@ describe('claims of conclude, in the long run', () => {
     expect(claims).toBeLessThanOrEqual(2);
     expect(observed).toBeGreaterThan(4 * Math.max(1, claims));
   }, 60_000);
+
+  it('do not come of a checkpoint that is the best of many by chance: it is called better than the newest in few of 60 searches over equal checkpoints', () => {
+    const kinds = ['newest', 'uniform', ...Array.from({ length: 9 }, () => 'single'), ...LAMBDAS.slice(2).map(() => 'trial')] as const;
+    const saidOf = (itemsOf: (normal: () => number) => number[] | undefined) => {
+      let said = 0;
+      for (let seed = 0; seed < 60; seed++) {
+        const normal = normalOf(randomOf(seed, 79));
+        const parts = kinds.map((kind, i) => {
+          const items = itemsOf(normal);
+          const score = items === undefined ? normal() : items.reduce((sum, item) => sum + item / items.length, 0);
+          return { lambda: kind === 'single' ? null : LAMBDAS[i < 2 ? i : i - 9]!, score, ...(items === undefined ? {} : { items }) };
+        });
+        const trials = trialsOf(parts).map((trial, i): ScoredTrial => ({ ...trial, kind: kinds[i]! }));
+        const best = trials.reduce((a, b) => (kinds[b.id] === 'single' && (kinds[a.id] !== 'single' || b.score! > a.score!) ? b : a));
+        const single = { name: 'best single', label: 'best single', trial: best.id } as const;
+        const { conclusion } = concludeOn([], { trials, seed, baselines: [NEWEST, UNIFORM, single] });
+        if (/best single is better than the newest/.test(conclusion.text)) said++;
+      }
+      return said;
+    };
+    expect(saidOf(() => undefined)).toBeLessThanOrEqual(3);
+    expect(saidOf((normal) => Array.from({ length: 40 }, normal))).toBeLessThanOrEqual(6);
+  }, 60_000);
 });
 
 describe('conclude', () => {

@@ -109,7 +109,7 @@ function pairTable({ chain, members, trials }: SearchDocument): string[] {
     conclusion.probability === null ? '–' : probabilityText(conclusion.probability),
     conclusion.gainClaimed ? 'yes' : 'no',
   ]);
-  const head = ['pair', 'best', 'score', 'newer alone', 'gain', 'probability', 'claimed'];
+  const head = ['pair', 'best', 'score', 'newer alone', 'gain over both', 'probability', 'claimed'];
   return formatTable([head, ...rows], ['left', 'left', 'right', 'right', 'right', 'right', 'left']);
 }
 
