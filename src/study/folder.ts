@@ -1,9 +1,10 @@
 import { mkdir, readdir, readFile, rm, rmdir, stat, statfs, writeFile } from 'node:fs/promises';
-import { basename, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { MergeError } from '../errors.ts';
 import { availableMemory } from '../machine/memory.ts';
 import { acquireLock, type FolderLock } from '../publish/folder-lock.ts';
 import { onOutput } from '../publish/io-error.ts';
+import { makeFolder } from '../publish/make-folder.ts';
 import { newId } from '../publish/owner.ts';
 
 /** Where merges wait for their evaluation. */
@@ -46,7 +47,7 @@ export class StudyFolder {
    */
   static async open(path: string): Promise<StudyFolder> {
     const lockFolder = join(path, LOCK_FOLDER);
-    await onOutput('create', path, () => mkdir(lockFolder, { recursive: true }));
+    await onOutput('create', path, () => makeFolder(lockFolder));
     const lock = await acquireLock(lockFolder, {
       name: 'search',
       output: path,
@@ -79,7 +80,7 @@ export class StudyFolder {
   /** A path in the folder, whose parents are made. */
   async place(...names: readonly string[]): Promise<string> {
     const path = join(this.path, ...names);
-    await onOutput('create', this.path, () => mkdir(join(path, '..'), { recursive: true }));
+    await onOutput('create', this.path, () => makeFolder(dirname(path)));
     return path;
   }
 
@@ -89,7 +90,7 @@ export class StudyFolder {
    * @throws MergeError E_NO_SPACE where not one merge fits
    */
   async makeWork(given: string | undefined, bytes: number): Promise<WorkFolder> {
-    if (given !== undefined) await onOutput('create', given, () => mkdir(given, { recursive: true }));
+    if (given !== undefined) await onOutput('create', given, () => makeFolder(given));
     const place = given !== undefined ? { parent: given, room: await freeBytes(given) } : await this.#bestPlace(bytes);
     const { parent, room } = place;
     if (room < bytes) {

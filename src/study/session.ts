@@ -177,7 +177,7 @@ async function startStudy(request: StudyRequest, start: Start) {
   return { study, work, bytes, merging, goal: () => goal };
 }
 
-/** Plans the mean of the pool: it meets every conflict that any merge of these members could. */
+/** Room that a merge needs. Plans the mean of the pool: it meets every conflict that any merge of these members could. */
 async function bytesOfMerge(
   request: StudyRequest,
   { folder, members, signal }: Start,
@@ -189,7 +189,8 @@ async function bytesOfMerge(
   // One that an earlier run of the study made may be there on a resume.
   const path = request.output === undefined || request.resume ? join(folder.path, 'planned') : request.output;
   const plan = await merger.plan([{ path, candidate: { weights, parts: [] } }], { force: request.force === true, signal });
-  return plan.bytesWritten;
+  // As the engine sees it, which keeps some for what it does not know the size of.
+  return plan.freeBytesNeeded;
 }
 
 async function storedTrials(folder: StudyFolder, file: string, identity: StudyIdentity, { resume, force }: StudyRequest) {

@@ -44,6 +44,8 @@ export interface SearchRun {
   readonly eval?: string;
   /** Of the merges; false for where the search itself would make them. */
   readonly work?: string | false;
+  /** Default 6, which with the mean of the last 10 makes 7. */
+  readonly trials?: number;
   /** Instead of `--goal maximize`. */
   readonly goal?: readonly string[];
   readonly options?: readonly string[];
@@ -52,10 +54,10 @@ export interface SearchRun {
 /** Words of `merge search` in a place. */
 export function searchWords(
   { folder, run, out }: SearchPlace,
-  { eval: command = FAST_SCORE, work = folder, goal = ['--goal', 'maximize'], options = [] }: SearchRun = {},
+  { eval: command = FAST_SCORE, work = folder, goal = ['--goal', 'maximize'], trials = 6, options = [] }: SearchRun = {},
 ): string[] {
   const place = work === false ? [] : ['--work', work];
-  return ['search', run, '--last', '2', '--eval', command, ...goal, '-o', out, ...place, '--trials', '6', ...options];
+  return ['search', run, '--last', '2', '--eval', command, ...goal, '-o', out, ...place, '--trials', String(trials), ...options];
 }
 
 export interface Disturbance {
@@ -65,8 +67,8 @@ export interface Disturbance {
   readonly steps?: string;
   /** Milliseconds after which the process is killed. */
   readonly killAfterMs?: number;
-  /** Signals, in order: each once the output so far matches its pattern. */
-  readonly signals?: readonly { readonly pattern: RegExp; readonly signal: NodeJS.Signals }[];
+  /** A signal to the process, once what it said matches a pattern, or once a file is there. */
+  readonly signal?: { readonly name: NodeJS.Signals; readonly when: RegExp | string };
 }
 
 /** Milliseconds after which a search hangs. */
@@ -74,18 +76,22 @@ const HANGS_MS = 60_000;
 const SIGNAL_NUMBERS: Readonly<Record<string, number>> = { SIGHUP: 1, SIGINT: 2, SIGKILL: 9, SIGTERM: 15 };
 
 /** Runs the CLI to its end, or to a kill. @throws Error where it hangs */
-export function runDisturbed(words: readonly string[], { kill, steps, killAfterMs, signals = [] }: Disturbance = {}): Promise<CliResult> {
+export function runDisturbed(words: readonly string[], { kill, steps, killAfterMs, signal: sent }: Disturbance = {}): Promise<CliResult> {
   const env: NodeJS.ProcessEnv = { ...process.env, NO_COLOR: '1', CKPT_TEST_KILL: String(kill ?? 0) };
   for (const name of ['FORCE_COLOR', 'NODE_OPTIONS', 'npm_command', 'CKPT_TEST_STEPS']) delete env[name];
   if (steps !== undefined) env.CKPT_TEST_STEPS = steps;
   const preload = kill === undefined && steps === undefined ? [] : ['--import', KILL];
   const child = spawn(process.execPath, [...preload, BIN, ...words], { env, stdio: ['ignore', 'pipe', 'pipe'] });
   const output = { stdout: '', stderr: '' };
-  const pending = [...signals];
+  let due = sent;
+  const send = () => {
+    if (due !== undefined) child.kill(due.name);
+    due = undefined;
+  };
   for (const name of ['stdout', 'stderr'] as const) {
     child[name].setEncoding('utf8').on('data', (chunk: string) => {
       output[name] += chunk;
-      while (pending[0]?.pattern.test(output.stdout + output.stderr)) child.kill(pending.shift()!.signal);
+      if (due?.when instanceof RegExp && due.when.test(output.stdout + output.stderr)) send();
     });
   }
   return new Promise((resolve, reject) => {
@@ -94,10 +100,12 @@ export function runDisturbed(words: readonly string[], { kill, steps, killAfterM
       reject(new Error(`it hangs: merge ${words.join(' ')}\n${output.stderr}`));
     }, HANGS_MS);
     const killing = killAfterMs === undefined ? undefined : setTimeout(() => child.kill('SIGKILL'), killAfterMs);
+    const looking = setInterval(() => typeof due?.when === 'string' && existsSync(due.when) && send(), 10);
     child.on('error', reject);
     child.on('exit', (code, signal) => {
       clearTimeout(hanging);
       clearTimeout(killing);
+      clearInterval(looking);
       // What an evaluator that outlives a kill holds open is not waited for.
       setImmediate(() => resolve({ code: code ?? 128 + (SIGNAL_NUMBERS[signal!] ?? 0), signal, ...output }));
     });

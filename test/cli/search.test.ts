@@ -1,0 +1,307 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { isAlive, writtenNumber } from '../support/evaluating.ts';
+import { inOwnMounts, NO_MOUNTS, runShell } from '../support/faults-shell.ts';
+import { FAST_SCORE, removePlaces, runDisturbed, type SearchPlace, searchPlace, searchWords, wholeLines } from '../support/searching.ts';
+
+afterAll(removePlaces);
+
+const trialsOf = ({ trials }: SearchPlace) => wholeLines(trials).map((line) => JSON.parse(line));
+const worksIn = ({ folder }: SearchPlace) => readdirSync(folder).filter((name) => name.startsWith('ckpt-merge-work'));
+
+/** Shell that waits with a child of its own, whose number it writes into the file `pid`, where `test` holds and as long as the file `held` is there. */
+function held({ folder }: SearchPlace, test: string): string {
+  writeFileSync(join(folder, 'held'), '');
+  const pid = join(folder, 'pid');
+  return `if ${test} && [ -e ${join(folder, 'held')} ]; then sleep 600 & echo $! > ${pid}.new; mv ${pid}.new ${pid}; wait; fi`;
+}
+
+const inTrial = (id: number) => `[ $MERGE_TRIAL = ${id} ]`;
+
+interface Phase {
+  readonly signal: 'SIGINT' | 'SIGTERM';
+  /** What the search says when the signal comes; absent where a command waits. */
+  readonly when?: RegExp;
+  readonly eval?: (place: SearchPlace) => string;
+  readonly options?: (place: SearchPlace) => readonly string[];
+  /** Whether --eval-cancel has something to call off. */
+  readonly cancels?: boolean;
+  /** Trials that have ended. */
+  readonly least: number;
+}
+
+const PHASES: Readonly<Record<string, Phase>> = {
+  'in the setup': { signal: 'SIGINT', options: (place) => ['--eval-setup', held(place, 'true')], least: 0 },
+  'while it scores the newest': {
+    signal: 'SIGTERM',
+    eval: (place) => `${held(place, inTrial(0))}; ${FAST_SCORE}`,
+    cancels: true,
+    least: 0,
+  },
+  'while it merges': { signal: 'SIGTERM', when: /merging trials/, least: 1 },
+  'while it scores a merge': { signal: 'SIGINT', eval: (place) => `${held(place, inTrial(2))}; ${FAST_SCORE}`, cancels: true, least: 2 },
+  'while it scores three': {
+    signal: 'SIGTERM',
+    eval: (place) => `${held(place, inTrial(3))}; ${FAST_SCORE}`,
+    options: () => ['--parallel', '3'],
+    cancels: true,
+    least: 1,
+  },
+  'between two attempts': {
+    signal: 'SIGINT',
+    when: /asks to be tried again/,
+    eval: ({ folder }) => `if ${inTrial(2)} && ! [ -e ${folder}/tried ]; then touch ${folder}/tried; exit 75; fi; ${FAST_SCORE}`,
+    least: 2,
+  },
+  'in the validation': {
+    signal: 'SIGINT',
+    options: (place) => ['--validate', `${held(place, inTrial(1))}; ${FAST_SCORE}`],
+    cancels: true,
+    least: 7,
+  },
+  'while it makes the output': { signal: 'SIGTERM', when: /making /, least: 7 },
+};
+
+describe.concurrent('a signal to merge search', () => {
+  it.each(Object.keys(PHASES))(
+    '%s ends what runs, leaves no merge, and the command that it prints goes on to the same end',
+    async (name) => {
+      const { signal, when, least, cancels = false, ...phase } = PHASES[name]!;
+      const place = searchPlace();
+      const [cancelled, pidFile] = [join(place.folder, 'cancelled'), join(place.folder, 'pid')];
+      const options = [...(phase.options?.(place) ?? []), '--eval-cancel', `echo {trial} >> ${cancelled}`];
+      const words = searchWords(place, { eval: phase.eval?.(place) ?? FAST_SCORE, options });
+      const ended = await runDisturbed(words, { signal: { name: signal, when: when ?? pidFile } });
+      expect(ended, ended.stderr).toMatchObject({ code: signal === 'SIGINT' ? 130 : 143, signal: null, stdout: '' });
+      expect(ended.stderr).toContain('error[E_INTERRUPTED]');
+      if (when === undefined) expect(isAlive(await writtenNumber(pidFile))).toBe(false);
+      expect(existsSync(cancelled)).toBe(cancels);
+      expect(worksIn(place)).toEqual([]);
+      expect(existsSync(place.out)).toBe(false);
+      const kept = wholeLines(place.trials);
+      expect(kept.length).toBeGreaterThanOrEqual(least);
+
+      rmSync(join(place.folder, 'held'), { force: true });
+      const command = /help: Go on with: merge (.*)$/m.exec(ended.stderr)?.[1];
+      expect(command !== undefined, 'the command is printed where something was kept').toBe(kept.length > 0);
+      const again = command === undefined ? await runDisturbed(words) : await runShell(`"$@" ${command}`, []);
+      expect(again.code, again.stderr).toBe(0);
+      expect(wholeLines(place.trials).slice(0, kept.length)).toEqual(kept);
+      expect(trialsOf(place).map(({ status }) => status)).toEqual(Array(7).fill('complete'));
+      expect(existsSync(join(place.out, 'model.safetensors'))).toBe(true);
+    },
+  );
+
+  it('that comes to a resumed search before its first trial says how to go on as well', async () => {
+    const place = searchPlace();
+    const words = searchWords(place, { eval: `${held(place, inTrial(2))}; ${FAST_SCORE}` });
+    const pid = join(place.folder, 'pid');
+    await runDisturbed(words, { signal: { name: 'SIGINT', when: pid } });
+    rmSync(pid);
+    const ended = await runDisturbed([...words, '--resume'], { signal: { name: 'SIGINT', when: pid } });
+    expect(ended.code).toBe(130);
+    expect(ended.stderr).toMatch(/Go on with: .* --resume/);
+    expect(trialsOf(place)).toHaveLength(2);
+  });
+});
+
+describe.concurrent('two searches in one folder', () => {
+  it('the second is refused and told who has it; where the first was killed, it takes over at once', async () => {
+    const place = searchPlace();
+    const pid = join(place.folder, 'pid');
+    const words = searchWords(place, { eval: `${held(place, inTrial(2))}; ${FAST_SCORE}` });
+    const stop = join(place.folder, 'stop');
+    const first = runDisturbed(words, { signal: { name: 'SIGKILL', when: stop } });
+    const child = await writtenNumber(pid);
+    const before = readFileSync(place.trials, 'utf8');
+    for (const more of [[], ['--resume'], ['--force']]) {
+      const second = await runDisturbed([...words, ...more]);
+      expect(second.code).toBe(4);
+      expect(second.stderr).toContain('error[E_SEARCH_BUSY]');
+      expect(second.stderr).toMatch(/by process \d+ on /);
+    }
+    expect(readFileSync(place.trials, 'utf8')).toBe(before);
+    expect(worksIn(place)).toHaveLength(1);
+    writeFileSync(stop, '');
+    expect((await first).signal).toBe('SIGKILL');
+    // Nobody is there to end what a killed search ran.
+    process.kill(child);
+    rmSync(join(place.folder, 'held'));
+    const third = await runDisturbed([...words, '--resume']);
+    expect(third.code, third.stderr).toBe(0);
+    expect(worksIn(place)).toEqual([]);
+    expect(trialsOf(place)).toHaveLength(7);
+  });
+});
+
+describe.concurrent('an evaluator', () => {
+  it('that fails in every way it can fails its trials, and the search goes on to its end', async () => {
+    const place = searchPlace();
+    const child = join(place.folder, 'child');
+    const faults = [
+      '2) echo what a nice model;;',
+      '3) echo NaN;;',
+      '4) ;;',
+      '5) sleep 600;;',
+      '6) exit 3;;',
+      '7) exit 125;;',
+      `8) (sleep 1; echo 9 > $MERGE_RESULT) & ;;`,
+      `9) sleep 600 & echo $! > ${child}; ${FAST_SCORE};;`,
+      '10) kill -9 $$;;',
+    ];
+    const words = searchWords(place, {
+      eval: `case $MERGE_TRIAL in ${faults.join(' ')} *) ${FAST_SCORE};; esac`,
+      trials: 13,
+      options: ['--timeout', '1s', '--parallel', '2', '--sampler', 'sobol'],
+    });
+    const { code, stderr } = await runDisturbed(words);
+    expect(code, stderr).toBe(0);
+    const trials = trialsOf(place).sort((a, b) => a.id - b.id);
+    expect(trials.map(({ status }) => status[0]).join('')).toBe('ccfffffsfcfccc');
+    const reasons = trials.map(({ reason }) => reason);
+    expect(reasons[2]).toContain('it printed no score');
+    expect(reasons[3]).toMatch(/NaN|finite|no score/);
+    expect(reasons[5]).toBe('it took longer than 1 s');
+    expect(reasons[6]).toBe('it ended with exit code 3');
+    expect(reasons[10]).toContain('SIGKILL');
+    expect(isAlive(await writtenNumber(child))).toBe(false);
+    expect(worksIn(place)).toEqual([]);
+    const { best } = JSON.parse(readFileSync(join(place.dir, 'result.json'), 'utf8'));
+    expect(trials[best.trial].status).toBe('complete');
+  });
+
+  it('that fails three times at the start ends the search with its log; mended, the same command works', async () => {
+    const place = searchPlace();
+    const mended = join(place.folder, 'mended');
+    const words = searchWords(place, { eval: `[ -e ${mended} ] || { echo no module named torch >&2; exit 1; }; ${FAST_SCORE}` });
+    const { code, stderr } = await runDisturbed(words);
+    expect(code).toBe(1);
+    expect(stderr).toContain('error[E_EVALUATOR]: the first 3 trials failed');
+    expect(stderr).toContain('no module named torch');
+    expect(stderr).toContain(join(place.dir, 'logs/trial-0002.log'));
+    expect(existsSync(place.out)).toBe(false);
+    writeFileSync(mended, '');
+    expect((await runDisturbed(words)).code).toBe(0);
+  });
+
+  it('that skips every trial leaves nothing to choose from', async () => {
+    const place = searchPlace();
+    const { code, stderr } = await runDisturbed(searchWords(place, { eval: 'exit 125' }));
+    expect(code).toBe(1);
+    expect(stderr).toContain('error[E_NO_TRIAL]');
+  });
+
+  it('whose scores may be better either way is asked about once, and what it scored is kept', async () => {
+    const place = searchPlace();
+    const log = join(place.folder, 'scored');
+    const command = `echo $MERGE_TRIAL >> ${log}; ${FAST_SCORE}`;
+    const first = await runDisturbed(searchWords(place, { eval: command, goal: [] }));
+    expect(first.code).toBe(2);
+    expect(first.stderr).toContain('error[E_GOAL]');
+    const again = await runDisturbed([...searchWords(place, { eval: command }), '--resume']);
+    expect(again.code, again.stderr).toBe(0);
+    expect(readFileSync(log, 'utf8').trim().split('\n')).toHaveLength(7);
+  });
+
+  it('that gives several metrics ends the search with their names, and what it wrote stays', async () => {
+    const place = searchPlace();
+    const results = JSON.stringify({
+      results: { arc: { 'acc,none': 0.5 }, boolq: { 'acc,none': 0.25 } },
+      higher_is_better: {},
+      configs: {},
+    });
+    const { code, stderr } = await runDisturbed(
+      searchWords(place, { eval: `echo '${results}' > {out}/results_2026-01-01T00-00-00.json; : {model}` }),
+    );
+    expect(code, stderr).toBe(2);
+    expect(stderr).toContain('error[E_METRIC]');
+    expect(stderr).toContain('arc/acc');
+    expect(readdirSync(join(place.dir, 'results/trial-0000/1'))).toHaveLength(1);
+  });
+});
+
+/** Mounts a small memory file system at `$small` in a mount namespace of the command's own. */
+const onSmallDisk = (small: string, kib: number, line: string) => inOwnMounts(`mount -t tmpfs -o size=${kib}k none ${small} && ${line}`);
+
+describe.concurrent('want of space', () => {
+  it.skipIf(NO_MOUNTS !== null)('in the folder of the search: exit 6; what was scored is kept, and goes on with more room', async () => {
+    const place = searchPlace();
+    mkdirSync(place.dir);
+    // Trials, logs and a page take more than 28 KiB. What is there is taken along before the mount goes.
+    const saved = join(place.folder, 'saved');
+    const line = onSmallDisk(place.dir, 28, `"$@"; r=$?; cp -a ${place.dir} ${saved}; exit $r`);
+    const full = await runShell(line, searchWords(place));
+    expect(full.code, full.stderr).toBe(6);
+    expect(full.stderr).toContain('error[E_NO_SPACE]');
+    expect(full.stderr).toContain(place.dir);
+    const kept = wholeLines(join(saved, 'trials.jsonl'));
+    expect(kept.length).toBeGreaterThan(0);
+    rmSync(place.dir, { recursive: true });
+    renameSync(saved, place.dir);
+    const again = await runDisturbed([...searchWords(place), '--resume']);
+    expect(again.code, again.stderr).toBe(0);
+    expect(wholeLines(place.trials).slice(0, kept.length)).toEqual(kept);
+    expect(worksIn(place)).toEqual([]);
+  });
+
+  it('for a line of the trials (a file size limit): exit 6, no torn line, and goes on without the limit', async () => {
+    const place = searchPlace();
+    // Of 1024 bytes: three of them hold about two trials; other files are smaller, or come later.
+    const full = await runShell('ulimit -f 4; exec "$@"', searchWords(place));
+    expect(full.code, full.stderr).toBe(6);
+    const text = readFileSync(place.trials, 'utf8');
+    expect(text.endsWith('\n')).toBe(true);
+    expect(wholeLines(place.trials).length).toBeGreaterThan(0);
+    const again = await runDisturbed([...searchWords(place), '--resume']);
+    expect(again.code, again.stderr).toBe(0);
+    expect(readFileSync(place.trials, 'utf8').startsWith(text)).toBe(true);
+  });
+
+  it.skipIf(NO_MOUNTS !== null)('for one merge, in the place that --work names: exit 6 before anything is scored', async () => {
+    const place = searchPlace();
+    const work = join(place.folder, 'work');
+    mkdirSync(work);
+    const { code, stderr } = await runShell(onSmallDisk(work, 4, 'exec "$@"'), searchWords(place, { work }));
+    expect(code, stderr).toBe(6);
+    expect(stderr).toContain(work);
+    expect(stderr).toContain('--work');
+    expect(trialsOf(place)).toEqual([]);
+  });
+
+  it.skipIf(NO_MOUNTS !== null)('that comes to be while it runs: exit 6, and goes on when there is room again', async () => {
+    const place = searchPlace();
+    const work = join(place.folder, 'work');
+    mkdirSync(work);
+    const fill = `if ${inTrial(2)} && ! [ -e ${place.folder}/filled ]; then touch ${place.folder}/filled; head -c 16M /dev/zero > ${work}/else; fi`;
+    const words = searchWords(place, { work, eval: `${fill} 2> /dev/null; ${FAST_SCORE}` });
+    const full = await runShell(onSmallDisk(work, 4096, 'exec "$@"'), words);
+    expect(full.code, full.stderr).toBe(6);
+    expect(trialsOf(place).length).toBeGreaterThanOrEqual(3);
+    const again = await runShell(onSmallDisk(work, 4096, 'exec "$@"'), [...words, '--resume']);
+    expect(again.code, again.stderr).toBe(0);
+    expect(trialsOf(place)).toHaveLength(7);
+  });
+
+  it.skipIf(NO_MOUNTS !== null)('or of leave to write: a read-only folder ends it before anything is scored', async () => {
+    const place = searchPlace();
+    mkdirSync(place.dir);
+    const line = inOwnMounts(`mount -t tmpfs none ${place.dir} && mount -o remount,ro ${place.dir} && exec "$@"`);
+    const { code, stderr } = await runShell(line, searchWords(place));
+    expect(code, stderr).toBe(1);
+    expect(stderr).toContain('error[E_READ_ONLY]');
+    expect(stderr).toContain(place.dir);
+  });
+
+  it.skipIf(NO_MOUNTS !== null)('in memory: merges go to the folder of the search', async () => {
+    const place = searchPlace();
+    const line = inOwnMounts('mount -t tmpfs -o size=4k none /dev/shm && exec "$@"');
+    const { code, stderr } = await runShell(
+      line,
+      searchWords(place, { work: false, eval: `echo {model} >> ${place.folder}/models; ${FAST_SCORE}` }),
+    );
+    expect(code, stderr).toBe(0);
+    expect(readFileSync(join(place.folder, 'models'), 'utf8')).toContain(`${place.dir}/ckpt-merge-work-`);
+    expect(readdirSync(place.dir).filter((name) => name.startsWith('ckpt-merge-work'))).toEqual([]);
+  });
+});
