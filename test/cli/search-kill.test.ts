@@ -4,7 +4,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { generator } from '../support/checkpoints.ts';
 import { contentOf } from '../support/faults-merge.ts';
 import { pooled } from '../support/hostile-case.ts';
-import { removePlaces, runDisturbed, type SearchPlace, searchPlace, searchWords, wholeLines } from '../support/searching.ts';
+import { FAST_SCORE, removePlaces, runDisturbed, type SearchPlace, searchPlace, searchWords, wholeLines } from '../support/searching.ts';
 
 afterAll(removePlaces);
 
@@ -43,7 +43,7 @@ const LEFT = ['.lock', 'best.yaml', 'logs', 'made.json', 'report.html', 'result.
 describe('kill -9 of merge search', () => {
   it.each([
     ['one evaluation at a time', 20, [], 1],
-    ['three at a time, twice each', 10, ['--parallel', '3', '--repeats', '2'], 2],
+    ['three at a time, twice each, and validated', 10, ['--parallel', '3', '--repeats', '2', '--validate', FAST_SCORE], 2],
   ] as const)(
     '%s: at any moment no trial is lost or doubled, and the answer is that of an undisturbed search',
     async (_, kills, options, per) => {
@@ -74,6 +74,7 @@ describe('kill -9 of merge search', () => {
         const killed = await runDisturbed(words, moment);
         const works = wholeLines(join(place.dir, 'work.path'));
         const kept = wholeLines(place.trials);
+        const validated = wholeLines(join(place.dir, 'validation.jsonl'));
         const torn = existsSync(place.trials) && !readFileSync(place.trials, 'utf8').endsWith('\n');
         const resumed = await runDisturbed([...words, '--resume']);
         expect(resumed, resumed.stderr).toMatchObject({ code: 0 });
@@ -83,10 +84,11 @@ describe('kill -9 of merge search', () => {
         if (per === 1) expect(lines.map((line) => JSON.parse(line).id)).toEqual(lines.map((_, id) => id));
         expect(answerOf(place)).toEqual(wanted);
         expect(works.filter((path) => existsSync(path))).toEqual([]);
-        expect(readdirSync(place.dir).sort()).toEqual(LEFT);
+        expect(readdirSync(place.dir).sort()).toEqual(per === 1 ? LEFT : [...LEFT, 'validation.jsonl']);
+        expect(wholeLines(join(place.dir, 'validation.jsonl')).slice(0, validated.length)).toEqual(validated);
         expect(readdirSync(place.folder).sort()).toEqual(['best', 'best.search', 'run']);
         expect(filesOf(place.run)).toEqual(inputs);
-        return `${JSON.stringify(moment)}: ${killed.signal ?? 'was done before'}, ${kept.length} trials${torn ? ' and a torn line' : ''}`;
+        return `${JSON.stringify(moment)}: ${killed.signal ?? 'was done before'}, ${kept.length} trials, ${validated.length} validated${torn ? ' and a torn line' : ''}`;
       });
       process.stdout.write(`kill -9 of a search of ${steps} steps, seed ${seed}:\n${seen.join('\n')}\n`);
       expect(seen.filter((line) => line.includes('SIGKILL')).length).toBeGreaterThanOrEqual(kills * 0.8);

@@ -8,7 +8,7 @@ import { syncBuiltinESMExports } from 'node:module';
 import { loadBinding } from '../../dist/native/load.js';
 
 const at = Number(process.env.CKPT_TEST_KILL ?? 0);
-const main = process.env.CKPT_TEST_STEPS;
+const stepsFile = process.env.CKPT_TEST_STEPS;
 let steps = 0;
 
 /** @param half what is done where the process ends here */
@@ -56,4 +56,4 @@ binding.createEngine = (options) => {
   return createEngine(options);
 };
 syncBuiltinESMExports();
-if (main !== undefined) process.on('exit', () => fs.writeFileSync(main, String(steps)));
+if (stepsFile !== undefined) process.on('exit', () => fs.writeFileSync(stepsFile, String(steps)));

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { BIN, type CliResult } from './run-cli.ts';
@@ -120,3 +120,18 @@ export function wholeLines(file: string): string[] {
     .split('\n')
     .slice(0, -1);
 }
+
+/** Trials that are kept, parsed. */
+export const trialsOf = ({ trials }: SearchPlace) => wholeLines(trials).map((line) => JSON.parse(line));
+/** Names of work folders beside the run. */
+export const worksIn = ({ folder }: SearchPlace) => readdirSync(folder).filter((name) => name.startsWith('ckpt-merge-work'));
+
+/** Shell that waits with a child of its own, whose number it writes into the file `pid`, where `test` holds and as long as the file `held` is there. */
+export function held({ folder }: SearchPlace, test: string): string {
+  writeFileSync(join(folder, 'held'), '');
+  const pid = join(folder, 'pid');
+  return `if ${test} && [ -e ${join(folder, 'held')} ]; then sleep 600 & echo $! > ${pid}.new; mv ${pid}.new ${pid}; wait; fi`;
+}
+
+/** Shell that holds in one trial. */
+export const inTrial = (id: number) => `[ $MERGE_TRIAL = ${id} ]`;
