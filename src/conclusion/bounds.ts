@@ -1,7 +1,7 @@
 import { formatNumber } from '../html/figure.ts';
 import { inRange } from '../schedule/parameters.ts';
 import type { SearchDocument } from '../search/types.ts';
-import { parameterOf, SCHEDULE_PARAMETER_NAMES, type ScheduleParameterName } from '../space/schedule-parameters.ts';
+import { hasEffect, isScheduleParameter, parameterOf, type ScheduleParameterName } from '../space/schedule-parameters.ts';
 import type { Params, ParamValue, Space, SpaceParameter } from '../space/types.ts';
 
 type OnBound = SearchDocument['onBounds'][number];
@@ -41,13 +41,6 @@ function stands({ name, values, low, high }: SpaceParameter, value: ParamValue, 
   return `${name} = ${shown} lies next to ${end} (${typeof bound === 'number' ? formatNumber(bound, 3) : bound})`;
 }
 
-/** A schedule's parameter is of some methods only, and stands anywhere where another method is the best. */
-function hasEffect(name: string, params: Params): boolean {
-  const [prefix, own] = [name.slice(0, name.lastIndexOf('.') + 1), name.slice(name.lastIndexOf('.') + 1)];
-  const method = params[`${prefix}method`] ?? params.method;
-  return method === undefined || !isScheduleParameter(own) || parameterOf(own).methods.some((other) => other === method);
-}
-
 /** What to do about it; null where nothing needs to be said. */
 function adviceOf(space: Pick<Space, 'name' | 'members'>, parameter: SpaceParameter, side: OnBound['side']): string | null {
   const name = parameter.name.slice(parameter.name.lastIndexOf('.') + 1);
@@ -83,8 +76,4 @@ function scheduleAdvice(
   if (!inRange(side === 'low' ? bound - step : bound + step, range)) return null;
   if (kind === 'choice') return `add ${side === 'low' ? 'smaller' : 'larger'} values to its list.`;
   return `search again with ${side === 'low' ? 'a smaller `from`' : 'a larger `to`'}.`;
-}
-
-function isScheduleParameter(name: string): name is ScheduleParameterName {
-  return (SCHEDULE_PARAMETER_NAMES as readonly string[]).includes(name);
 }

@@ -1,3 +1,4 @@
+import { difference } from '../conclusion/difference.ts';
 import type { Warning } from '../errors.ts';
 import { nameOf } from '../study/members.ts';
 import { asTrial, type StudyIdentity, spentOn, type TrialLine } from '../study/trials-file.ts';
@@ -23,7 +24,7 @@ export function forecastDocument(input: ForecastInput): ForecastDocument {
   const goal = input.goal ?? 'maximize';
   const trials = [...input.trials].sort((a, b) => a.id - b.id);
   const { window, method } = windowText(identity);
-  const points = pointsOf(identity, trials, window);
+  const points = pointsOf(identity, trials, window, goal);
   const recovery = branches.length === 0 ? null : recoveredFraction(branches, points, goal);
   return {
     schema: 'ckpt-merge/forecast',
@@ -49,7 +50,7 @@ function windowText({ legs }: StudyIdentity): { readonly window: number; readonl
   return { window: Number(window!.value), method: [method!.value, ...others.map(({ name, value }) => `${name} ${value}`)].join(', ') };
 }
 
-function pointsOf({ members, pool }: StudyIdentity, trials: readonly TrialLine[], window: number): ForecastPoint[] {
+function pointsOf({ members, pool }: StudyIdentity, trials: readonly TrialLine[], window: number, goal: Goal): ForecastPoint[] {
   const by = new Map(trials.map((trial) => [JSON.stringify([trial.kind, trial.params]), trial]));
   const trialOf = (kind: 'single' | 'window', m: number) => by.get(JSON.stringify([kind, nameOf(members[m]!)]));
   return pool.slice(window - 1).map((m) => {
@@ -61,7 +62,13 @@ function pointsOf({ members, pool }: StudyIdentity, trials: readonly TrialLine[]
       singleStderr: single?.stderr ?? null,
       merged: merged?.score ?? null,
       mergedStderr: merged?.stderr ?? null,
+      difference: differenceOf(merged, single, goal),
       decayed: null,
     };
   });
+}
+
+function differenceOf(a: TrialLine | undefined, b: TrialLine | undefined, goal: Goal): ForecastPoint['difference'] {
+  const [score, other] = [a?.score ?? null, b?.score ?? null];
+  return score === null || other === null ? null : difference({ ...a!, score }, { ...b!, score: other }, goal);
 }

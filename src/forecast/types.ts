@@ -1,3 +1,4 @@
+import type { Difference } from '../conclusion/types.ts';
 import type { Warning } from '../errors.ts';
 import type { Goal, Trial } from '../study/types.ts';
 
@@ -13,6 +14,8 @@ export interface ForecastPoint {
   /** Score of the merge of the window that ends there: an estimate of the merged score, below that of a real decay. */
   readonly merged: number | null;
   readonly mergedStderr: number | null;
+  /** The merged score less the single one, item by item where items were scored; null where one of them is missing. */
+  readonly difference: Difference | null;
   /** What a decay from here would score, by the fitted fraction; only with `--calibrate`. */
   readonly decayed: { readonly score: number; readonly low: number; readonly high: number } | null;
 }

@@ -1,6 +1,6 @@
 import { formatCount, formatSeconds, plural } from '../cli/format.ts';
-import { decayedText, ESTIMATE, forecastHeadline, recoveredText } from '../cli/text/forecast-words.ts';
-import { gainText, goalWords, plainNumber, scoreText, spentText, trialCounts } from '../cli/text/search-words.ts';
+import { decayedText, ESTIMATE, forecastHeadline, recoveredText, windowGainText } from '../cli/text/forecast-words.ts';
+import { goalWords, plainNumber, scoreText, spentText, trialCounts } from '../cli/text/search-words.ts';
 import type { ForecastDocument, ForecastPoint } from '../forecast/types.ts';
 import { type Column, table } from './figure.ts';
 import { checkpointLabels } from './labels.ts';
@@ -83,15 +83,14 @@ function forecastChart(document: ForecastDocument) {
   });
 }
 
-function pointTable({ points, goal }: ForecastDocument, labels: readonly string[]): Markup {
+function pointTable({ points }: ForecastDocument, labels: readonly string[]): Markup {
   const [tokens, decayed] = [points.some((point) => point.tokens !== null), points.some((point) => point.decayed !== null)];
-  const sign = goal === 'maximize' ? 1 : -1;
   const rows = points.map((point, i) => [
     labels[i],
     ...(tokens ? [point.tokens === null ? '–' : formatCount(point.tokens)] : []),
     scoreText(point.single, point.singleStderr),
     scoreText(point.merged, point.mergedStderr),
-    point.single === null || point.merged === null ? '–' : gainText(sign * (point.merged - point.single)),
+    windowGainText(point),
     ...(decayed ? [decayedText(point)] : []),
   ]);
   const number = (label: string): Column => ({ label, kind: 'number' });

@@ -1,6 +1,6 @@
 import { inRange, PARAMETERS, type Parameter, rangeText } from '../schedule/parameters.ts';
 import { SCHEDULES, type ScheduleName } from '../schedule/registry.ts';
-import type { ParamValue } from './types.ts';
+import type { Params, ParamValue } from './types.ts';
 
 /** Schedules that are made of numbers and words alone; `lr-curve` reads a file. */
 export const METHODS: readonly ScheduleName[] = SCHEDULES.map(({ name }) => name).filter((name) => name !== 'lr-curve');
@@ -61,6 +61,17 @@ export interface ScheduleRequest {
   readonly fixed?: Settings | undefined;
   /** Roles with weights of their own; what a role does not give, it has in common with the rest. A single value is fixed. */
   readonly roles?: Readonly<Record<string, Readonly<Partial<Record<ScheduleParameterName, Entry | ParamValue>>>>> | undefined;
+}
+
+export function isScheduleParameter(name: string): name is ScheduleParameterName {
+  return (SCHEDULE_PARAMETER_NAMES as readonly string[]).includes(name);
+}
+
+/** Whether a parameter of a recipe decides anything: alpha is of EMA, and stands anywhere where another method is chosen. */
+export function hasEffect(name: string, params: Params): boolean {
+  const [prefix, own] = [name.slice(0, name.lastIndexOf('.') + 1), name.slice(name.lastIndexOf('.') + 1)];
+  const method = params[`${prefix}method`] ?? params.method;
+  return method === undefined || !isScheduleParameter(own) || parameterOf(own).methods.some((other) => other === method);
 }
 
 export function parameterOf(name: ScheduleParameterName): ScheduleParameter {

@@ -10,6 +10,7 @@ export function sampleForecast({ windows = 8, calibrated = false, name = 'runs/d
     return {
       ...{ step, tokens: 1_000_000 * (i + 1), path: `${name}-${step}` },
       ...{ single, singleStderr: 0.0135, merged: i === 2 ? null : merged, mergedStderr: i === 2 ? null : 0.0134 },
+      difference: i === 2 ? null : { gain: single - merged, error: 0.0009, paired: true },
       decayed: calibrated && i !== 2 ? { score: decayed, low: decayed - 0.012, high: decayed + 0.009 } : null,
     };
   });

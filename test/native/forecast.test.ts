@@ -27,6 +27,16 @@ const length = async (model: string) => weightsIn(model).reduce((sum, w) => sum 
 const base = { inputs: [run], eval: place, goal: 'maximize', window: 3 } as const satisfies ForecastOptions;
 
 describe('merge forecast', () => {
+  it('judges what a window gains item by item where items are scored', async () => {
+    const byItem = async (model: string) => {
+      const items = [...weightsIn(model)];
+      return { score: items.reduce((sum, w) => sum + w / items.length, 0), stderr: 9, items };
+    };
+    const { points } = await forecast({ ...base, eval: byItem, goal: 'minimize', dir: fresh() });
+    // Six items: differences 1/3, 1/3, 1/3 - 1 and three of 0, of mean 0 and variance (1/9 + 1/9 + 4/9) / 5.
+    expect(points[0]!.difference).toEqual({ gain: expect.closeTo(0, 7), error: expect.closeTo(Math.sqrt(2 / 3 / 5 / 6), 7), paired: true });
+  });
+
   it('scores every window beside the checkpoint that it ends at, all merged in one read', async () => {
     const dir = fresh();
     const events: StudyEvent[] = [];
@@ -37,6 +47,7 @@ describe('merge forecast', () => {
       [500, 5, 4],
       [600, 6, 5],
     ]);
+    expect(document.points[0]!.difference).toEqual({ gain: expect.closeTo(-1, 6), error: null, paired: false });
     expect(document).toMatchObject({ schema: 'ckpt-merge/forecast', window: 3, method: 'sma', reads: 1, branches: [], recovered: null });
     expect(document.trials.map(({ kind }) => kind)).toEqual([...Array(4).fill('single'), ...Array(4).fill('window')]);
     // The newest alone shows first whether the evaluator works.

@@ -106,7 +106,8 @@ describe('claims of conclude, in the long run', () => {
   }, 60_000);
 
   it('do not come of a checkpoint that is the best of many by chance: it is called better than the newest in few of 60 searches over equal checkpoints', () => {
-    const kinds = ['newest', 'uniform', ...Array.from({ length: 9 }, () => 'single'), ...LAMBDAS.slice(2).map(() => 'trial')] as const;
+    const singles = Array.from({ length: 9 }, () => 'single' as const);
+    const kinds = ['newest', 'uniform', ...singles, ...LAMBDAS.slice(2).map(() => 'trial' as const)] as const;
     const saidOf = (itemsOf: (normal: () => number) => number[] | undefined) => {
       let said = 0;
       for (let seed = 0; seed < 60; seed++) {

@@ -268,13 +268,15 @@ describe('the page of a forecast', () => {
     expect(markup(calibrated)).not.toMatch(/NaN|Infinity|undefined|null/);
   });
 
-  it('has a gain of each window in the direction of the goal', () => {
+  it('has a gain of each window, with its error where one is known', () => {
     const sample = sampleForecast();
-    const gains = (goal: 'minimize' | 'maximize') =>
-      tableOf(section(forecastPage({ ...sample, goal }), 'Along the run')).map((row) => row.at(-1)!);
-    expect(gains('minimize')[0]).toBe('+0.0760');
-    expect(gains('maximize')[0]).toBe('-0.0760');
-    expect(gains('minimize')[2]).toBe('–');
+    const gains = (error: number | null) => {
+      const points = sample.points.map((point) => ({ ...point, difference: point.difference && { ...point.difference, error } }));
+      return tableOf(section(forecastPage({ ...sample, points }), 'Along the run')).map((row) => row.at(-1)!);
+    };
+    expect(gains(0.0009)[0]).toBe('+0.07600 ± 0.00090');
+    expect(gains(null)[0]).toBe('+0.0760');
+    expect(gains(null)[2]).toBe('–');
   });
 
   it('has no band from one branch, and says so', () => {
@@ -290,7 +292,7 @@ describe('the page of a forecast', () => {
 
   it('holds where nothing has a score, and where steps are unknown', () => {
     const sample = sampleForecast();
-    const nothing = sample.points.map((point) => ({ ...point, single: null, merged: null }));
+    const nothing = sample.points.map((point) => ({ ...point, single: null, merged: null, difference: null }));
     expect(forecastPage({ ...sample, points: nothing })).toContain('<div class="verdict bad"><p>No window has both');
     expect(forecastPage({ ...sample, points: [] })).toContain('0 windows');
     const stepless = forecastPage({ ...sample, points: sample.points.map((point) => ({ ...point, step: null })) });

@@ -93,7 +93,8 @@ describe('the text of a forecast', () => {
 
   it('says worse where it is worse, and holds where there is nothing', () => {
     const sample = sampleForecast();
-    expect(forecastText({ ...sample, goal: 'maximize' }, plain)).toMatch(/0\.0\d+ worse than/);
+    const worse = sample.points.map((point) => ({ ...point, difference: { gain: -0.012, error: 0.0009, paired: true } }));
+    expect(forecastText({ ...sample, points: worse }, plain)).toMatch(/0\.012 worse \(±\s0\.0009,\sitem\sby\sitem\)\sthan/);
     expect(forecastText({ ...sample, points: [], trials: [] }, plain)).toContain('No window has both');
   });
 });

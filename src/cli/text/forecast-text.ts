@@ -2,8 +2,8 @@ import type { ForecastDocument } from '../../forecast/types.ts';
 import { checkpointLabels } from '../../html/labels.ts';
 import { formatTable, plural, printable } from '../format.ts';
 import type { Colors } from '../terminal.ts';
-import { decayedText, ESTIMATE, forecastHeadline, recoveredText } from './forecast-words.ts';
-import { gainText, goalWords, scoreText, spentText, trialCounts } from './search-words.ts';
+import { decayedText, ESTIMATE, forecastHeadline, recoveredText, windowGainText } from './forecast-words.ts';
+import { goalWords, scoreText, spentText, trialCounts } from './search-words.ts';
 import { wrap } from './wrap.ts';
 
 const WIDTH = 100;
@@ -29,15 +29,14 @@ export function forecastText(document: ForecastDocument, colors: Colors): string
   return `${lines.join('\n')}\n`;
 }
 
-function pointTable({ points, goal }: ForecastDocument): string[] {
+function pointTable({ points }: ForecastDocument): string[] {
   const labels = checkpointLabels(points).map(printable);
   const decayed = points.some((point) => point.decayed !== null);
-  const sign = goal === 'maximize' ? 1 : -1;
   const rows = points.map((point, i) => [
     labels[i]!,
     scoreText(point.single, point.singleStderr),
     scoreText(point.merged, point.mergedStderr),
-    point.single === null || point.merged === null ? '–' : gainText(sign * (point.merged - point.single)),
+    windowGainText(point),
     ...(decayed ? [decayedText(point)] : []),
   ]);
   const head = ['up to', 'alone', 'merged', 'gain', ...(decayed ? ['decayed, by the calibration'] : [])];

@@ -1,19 +1,25 @@
 import type { ForecastDocument, ForecastPoint } from '../../forecast/types.ts';
 import { formatCount } from '../format.ts';
-import { plainNumber, scoreText } from './search-words.ts';
+import { gainText, plainNumber, scoreText } from './search-words.ts';
 
 /** What every forecast says of itself. */
 export const ESTIMATE =
   'This is an estimate of the merged score, always below a real decay on our runs: the decayed model was better each time.';
 
 /** The last window, in a sentence: what merging gives there beside the checkpoint alone. */
-export function forecastHeadline({ points, goal }: ForecastDocument): string {
-  const last = points.findLast(({ single, merged }) => single !== null && merged !== null);
+export function forecastHeadline({ points }: ForecastDocument): string {
+  const last = points.findLast(({ difference }) => difference !== null);
   if (last === undefined) return 'No window has both a merged score and one of its newest checkpoint alone.';
-  const gain = (goal === 'maximize' ? 1 : -1) * (last.merged! - last.single!);
+  const { gain, error, paired } = last.difference!;
+  const judged = error === null ? '' : ` (± ${plainNumber(error, 2)}, ${paired ? 'item by item' : 'unpaired'})`;
   const where = last.step === null ? last.path : `step ${formatCount(last.step)}`;
-  const verdict = gain === 0 ? 'as much as' : `${plainNumber(Math.abs(gain), 3)} ${gain > 0 ? 'better' : 'worse'} than`;
+  const verdict = gain === 0 ? 'as much as' : `${plainNumber(Math.abs(gain), 3)} ${gain > 0 ? 'better' : 'worse'}${judged} than`;
   return `Up to ${where} the merge scores ${scoreText(last.merged, last.mergedStderr)}, ${verdict} the checkpoint alone (${scoreText(last.single, last.singleStderr)}).`;
+}
+
+/** What merging gains at a window, with its error where the items or the evaluator tell it. */
+export function windowGainText({ difference }: Pick<ForecastPoint, 'difference'>): string {
+  return difference === null ? '–' : gainText(difference.gain, difference.error);
 }
 
 /** `0.62 ± 0.08 of a real decay, from 3 branches`. */

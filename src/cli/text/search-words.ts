@@ -1,6 +1,7 @@
 import type { Conclusion } from '../../conclusion/types.ts';
 import { formatEstimate, formatNumber, formatTick } from '../../html/figure.ts';
 import type { Baseline, Ending, SearchDocument } from '../../search/types.ts';
+import { hasEffect } from '../../space/schedule-parameters.ts';
 import type { Params, ParamValue, SpaceParameter } from '../../space/types.ts';
 import type { Goal, Trial, TrialKind } from '../../study/types.ts';
 import { formatCount, formatSeconds, plural } from '../format.ts';
@@ -80,10 +81,11 @@ export function gainBasis({ against, basis }: Conclusion): string {
   return [over, source].filter((text) => text !== '').join(', ');
 }
 
-/** `window 6, method ema, alpha 0.2`; what is outside the space has no parameters. */
+/** `window 6, method ema, alpha 0.2`, less what decides nothing (an alpha of a simple mean); what is outside the space has no parameters. */
 export function paramsText(params: Params | null): string {
   if (params === null) return '';
   return Object.entries(params)
+    .filter(([name]) => hasEffect(name, params))
     .map(([name, value]) => `${name} ${paramText(value)}`)
     .join(', ');
 }

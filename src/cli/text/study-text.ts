@@ -1,8 +1,9 @@
-import { formatEstimate, formatNumber } from '../../html/figure.ts';
+import { hasEffect } from '../../space/schedule-parameters.ts';
 import type { StudyEvent, Trial, TrialKind } from '../../study/types.ts';
 import { warningText } from '../error-text.ts';
 import { printable } from '../format.ts';
 import type { Colors } from '../terminal.ts';
+import { scoreText } from './search-words.ts';
 
 /** A line on stderr about what a study does; empty where there is nothing to say. */
 export function studyLine(event: StudyEvent, colors: Colors): string {
@@ -32,9 +33,9 @@ function aboutTrial(kind: TrialKind, params: Trial['params']): string {
     soup: 'a soup',
     window: 'a window',
   };
-  const values = Object.entries(params ?? {}).map(
-    ([name, value]) => `${name} ${typeof value === 'number' ? Number(value.toPrecision(6)) : value}`,
-  );
+  const values = Object.entries(params ?? {})
+    .filter(([name]) => hasEffect(name, params!))
+    .map(([name, value]) => `${name} ${typeof value === 'number' ? Number(value.toPrecision(6)) : value}`);
   const name = names[kind];
   return [...(name === undefined ? [] : [name]), ...(values.length === 0 ? [] : [values.join(', ')])].join(', ');
 }
@@ -42,6 +43,5 @@ function aboutTrial(kind: TrialKind, params: Trial['params']): string {
 function outcome({ status, score, stderr, reason, source, seconds, repeatOf }: Trial, colors: Colors): string {
   if (status !== 'complete') return `${colors.yellow(status)}: ${printable(reason ?? '')}`;
   const again = repeatOf === null ? '' : `, again after trial ${repeatOf}`;
-  const shown = stderr === null ? formatNumber(score, 6) : formatEstimate(score!, stderr);
-  return `${colors.bold(shown)} (${printable(source ?? '')}, ${seconds.toFixed(1)} s${again})`;
+  return `${colors.bold(scoreText(score, stderr))} (${printable(source ?? '')}, ${seconds.toFixed(1)} s${again})`;
 }
