@@ -123,7 +123,7 @@ function parseSpike(text: string, option: string): 'auto' | number {
 
 export function parseWholeNumber(text: string, option: string): number {
   const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
-  if (!Number.isSafeInteger(value)) throw badValue(option, text, 'a whole number');
+  if (!Number.isSafeInteger(value)) throw badValue(option, text, 'a whole number of at least 0');
   return value;
 }
 

@@ -133,7 +133,10 @@ export function parseDuration(text: string, option: string): number {
 
 function parseAlpha(text: string, option: string): number {
   const value = parseNumber(text);
-  if (!(value >= 0 && value < 1)) throw badValue(option, text, 'a number of at least 0 and below 1');
+  if (!(value >= 0 && value < 1)) {
+    const help = 'It is the least weight of the newer checkpoint; at 1 that one alone is left, and there is nothing to search.';
+    throw badValue(option, text, 'a number of at least 0 and below 1', help);
+  }
   return value;
 }
 

@@ -19,6 +19,8 @@ const SETUP_BYTES = 4096;
 export interface EvaluatorOptions {
   /** Text for `sh -c`, or the words of a program and its arguments, with placeholders: see {@link Placeholders}. */
   readonly command: CommandText;
+  /** Option that the command was given with, for messages; default `--eval`. */
+  readonly option?: string | undefined;
   /** Shell command that prepares for evaluations. */
   readonly setup?: string | undefined;
   /** Shell command that calls off an evaluation which ran elsewhere, as a job of a cluster, when it takes too long or is aborted. */
@@ -70,8 +72,8 @@ export class Evaluator {
    * @throws MergeError E_USAGE for a placeholder that does not exist; E_OPTION for an empty command, or a server that is not known
    */
   constructor(options: EvaluatorOptions, wait = (ms: number, signal: AbortSignal): Promise<unknown> => pause(ms, undefined, { signal })) {
-    const { command, setup, cancel, timeout, gpus = [], reading } = options;
-    if ((typeof command === 'string' ? command : (command[0] ?? '')).trim() === '') throw new MergeError('E_OPTION', '--eval is empty');
+    const { command, option = '--eval', setup, cancel, timeout, gpus = [], reading } = options;
+    if ((typeof command === 'string' ? command : (command[0] ?? '')).trim() === '') throw new MergeError('E_OPTION', `${option} is empty`);
     const server = options.server === undefined ? null : parseServer(options.server);
     this.#setup = setup;
     this.#settings = { command, cancel, timeout, reading, server };
@@ -80,7 +82,7 @@ export class Evaluator {
     const slots = server === null ? gpus : [gpus[0] ?? ''];
     this.#slots = slots.length === 0 ? null : new Slots(slots);
     const known = ['model', 'out', 'trial', 'gpu', ...(server === null ? [] : (['server'] as const))] as const;
-    checkPlaceholders('--eval', command, known);
+    checkPlaceholders(option, command, known);
     if (cancel !== undefined) checkPlaceholders('--eval-cancel', cancel, known);
     if (setup !== undefined) checkPlaceholders('--eval-setup', setup, []);
   }

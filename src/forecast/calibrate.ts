@@ -19,7 +19,8 @@ export interface Recovery {
 }
 
 type Window = Pick<ForecastPoint, 'step' | 'single' | 'merged'>;
-type ScoredWindow = { readonly step: number; readonly single: number; readonly merged: number };
+type Stepped = { readonly step: number };
+type ScoredWindow = Stepped & { readonly single: number; readonly merged: number };
 
 /** Above this a merge would be far better than training to the end: the branch belongs to another step or another metric. */
 const LARGEST_FRACTION = 1.5;
@@ -89,6 +90,32 @@ export function decayed(
   return { score: at(mean), low: Math.min(...ends), high: Math.max(...ends) };
 }
 
+/**
+ * Refuses decays that left the run nowhere near a window, before anything is scored.
+ * @param ends steps of the checkpoints at which windows end, oldest first; null where unknown
+ * @throws MergeError E_CALIBRATE
+ */
+export function checkBranches(branches: readonly BranchScore[], ends: readonly (number | null)[]): void {
+  const windows = ends.flatMap((step) => (step === null ? [] : [{ step }]));
+  const far = branches.flatMap(({ step }): Conflict[] => {
+    const message = farFrom(step, windows);
+    return message === null ? [] : [{ code: 'E_CALIBRATE', message }];
+  });
+  if (far.length > 0) throw uncalibrated(far);
+}
+
+/** Why a decay from this step cannot be compared with any of the windows, null where it can. */
+function farFrom(step: number, windows: readonly Stepped[]): string | null {
+  if (windows.length === 0) return `step ${step}: no window of the run ends at a known step`;
+  const nearest = nearestTo(step, windows);
+  if (Math.abs(nearest.step - step) <= spacing(windows)) return null;
+  return `step ${step}: windows end at steps ${windows[0]!.step} to ${windows.at(-1)!.step}, the nearest at ${nearest.step}`;
+}
+
+function nearestTo<T extends Stepped>(step: number, windows: readonly T[]): T {
+  return windows.reduce((best, window) => (Math.abs(window.step - step) < Math.abs(best.step - step) ? window : best));
+}
+
 /** The fraction at one branch, or what is wrong with it. */
 function recoveredAt(
   branch: BranchScore,
@@ -97,11 +124,10 @@ function recoveredAt(
 ): { recovered: number; warnings: Warning[] } | string {
   const { step, score } = branch;
   if (windows.length === 0) return `step ${step}: no window of the run has both scores`;
-  const nearest = windows.reduce((best, window) => (Math.abs(window.step - step) < Math.abs(best.step - step) ? window : best));
+  const nearest = nearestTo(step, windows);
   const { single, merged } = nearest;
-  if (Math.abs(nearest.step - step) > spacing(windows)) {
-    return `step ${step}: the windows scored end at steps ${windows[0]!.step} to ${windows.at(-1)!.step}, the nearest at ${nearest.step}`;
-  }
+  const far = farFrom(step, windows);
+  if (far !== null) return far;
   if (!isBetter(score, single, goal)) {
     return `step ${step}: the decay scores ${score}, no better than the checkpoint alone (${single}) where the goal is to ${goal}`;
   }
@@ -127,7 +153,7 @@ function recoveredAt(
 }
 
 /** Median distance between neighbours; 0 for a single window. */
-function spacing(windows: readonly ScoredWindow[]): number {
+function spacing(windows: readonly Stepped[]): number {
   const gaps = windows.slice(1).map(({ step }, i) => step - windows[i]!.step);
   gaps.sort((a, b) => a - b);
   return gaps[Math.floor(gaps.length / 2)] ?? 0;

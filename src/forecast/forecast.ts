@@ -6,7 +6,7 @@ import { type NextRound, noTrial, runRounds } from '../study/rounds.ts';
 import { membersOf, openSession, type Session } from '../study/session.ts';
 import type { RoundRequest } from '../study/study.ts';
 import type { StudyEvent } from '../study/types.ts';
-import type { BranchScore } from './calibrate.ts';
+import { type BranchScore, checkBranches } from './calibrate.ts';
 import { forecastDocument } from './document.ts';
 import { type ForecastOptions, resolveForecast } from './options.ts';
 import type { ForecastDocument } from './types.ts';
@@ -43,6 +43,8 @@ async function runForecast(given: ForecastOptions, emit: (event: StudyEvent) => 
   const options = resolveForecast(given);
   const members = await membersOf(options, signal);
   const { requests, parameters, warnings } = await windowsOf(options, members);
+  const ends = members.pool.slice(options.window - 1).map((m) => members.all[m]!.step);
+  checkBranches(options.calibrate ?? [], ends);
   const leg = { name: 'windows', parameters, axes: [], members: members.pool };
   const own = { kind: 'forecast', legs: [leg], noise: 'shared', sampler: 'windows', seed: 0 } as const;
   const session = await openSession(options, members, own, { emit, signal });

@@ -15,6 +15,15 @@ function contains(outer: string, inner: string): boolean {
   return rest === '' || (rest !== '..' && !rest.startsWith('../'));
 }
 
+/** The first of the inputs that a path is, or lies in; null where there is none. @throws MergeError E_OUTPUT_KIND */
+export async function inputAround(path: string, sources: readonly Checkpoint[]): Promise<string | null> {
+  const place = (await locate(path)).path;
+  for (const { path: input, kind } of sources) {
+    if (kind === 'folder' && contains(await realpath(input).catch(() => resolve(input)), place)) return input;
+  }
+  return null;
+}
+
 /** What forbids an output where it is: an input there, something existing, a thing that cannot be replaced. Space is {@link freeSpace}'s. */
 export async function outputConflicts(
   path: string,

@@ -2,16 +2,18 @@ import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { errnoOf } from './io-error.ts';
 
-/** Makes a folder and those above it, where they are not there. (Of Node's own `recursive` a read-only file system comes back as ENOENT.) @throws the errno of mkdir(2) */
-export async function makeFolder(path: string): Promise<void> {
+/**
+ * Makes a folder and those above it, where they are not there. (Of Node's own `recursive` a read-only file system comes back as ENOENT.)
+ * @returns the outermost of those that were made, null where there was nothing to make @throws the errno of mkdir(2)
+ */
+export async function makeFolder(path: string): Promise<string | null> {
   try {
     await mkdir(path);
+    return path;
   } catch (error) {
-    if (errnoOf(error) === 'EEXIST') return;
+    if (errnoOf(error) === 'EEXIST') return null;
     if (errnoOf(error) !== 'ENOENT') throw error;
-    await makeFolder(dirname(path));
-    await mkdir(path).catch((again: unknown) => {
-      if (errnoOf(again) !== 'EEXIST') throw again;
-    });
+    const outermost = await makeFolder(dirname(path));
+    return (await makeFolder(path)) === null ? outermost : (outermost ?? path);
   }
 }

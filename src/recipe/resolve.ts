@@ -1,5 +1,7 @@
+import { stat } from 'node:fs/promises';
 import { type Conflict, MergeError } from '../errors.ts';
 import type { OutputRequest, PlanInput, PlanRequest } from '../plan/types.ts';
+import { readError } from '../safetensors/read-file.ts';
 import { discoverRun, isRunFolder } from '../trajectory/discover.ts';
 import { learningRatePhase } from '../trajectory/phase.ts';
 import { withTokens } from '../trajectory/token-source.ts';
@@ -86,6 +88,9 @@ async function areRuns(inputs: readonly string[], selecting: boolean): Promise<b
   const run = inputs[folders.indexOf(true)];
   const checkpoint = inputs[folders.indexOf(false)];
   if (run === undefined || checkpoint === undefined) return run !== undefined;
+  await stat(checkpoint).catch((error: unknown) => {
+    throw readError(error, checkpoint);
+  });
   throw new MergeError('E_OPTION', `the inputs mix runs and checkpoints: ${run} is a run, ${checkpoint} is none`, {
     details: { file: checkpoint },
     help: 'Name run folders, or checkpoints one by one.',

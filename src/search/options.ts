@@ -1,11 +1,13 @@
+import { didYouMean } from '../did-you-mean.ts';
 import { type Conflict, MergeError } from '../errors.ts';
 import type { Acquisition, SamplerName } from '../sampler/samplers.ts';
+import type { ScheduleContext, ScheduleMember } from '../schedule/types.ts';
 import { pairwiseChain } from '../space/pairwise.ts';
 import { readSpace } from '../space/read.ts';
 import { SPACE_NAMES, type SpaceRequest, spaceOf } from '../space/spaces.ts';
 import type { Space } from '../space/types.ts';
 import type { StudyMembers } from '../study/members.ts';
-import type { StudyRequest } from '../study/session.ts';
+import { type StudyRequest, scorerOf } from '../study/session.ts';
 
 /** Trials of a search where nothing else is said: enough for a model to be of use in one to three dimensions. Ours. */
 export const DEFAULT_TRIALS = 12;
@@ -72,6 +74,7 @@ export function checkSearch(options: SearchOptions): void {
     samplerCmd,
     output,
     dir,
+    validate,
   } = options;
   const problems: string[] = [];
   const whole = (name: string, value: number | undefined, least: number, most = Number.MAX_SAFE_INTEGER) => {
@@ -89,11 +92,18 @@ export function checkSearch(options: SearchOptions): void {
   if (output === undefined && dir === undefined) problems.push('neither an output nor a folder for the trials is given');
   if (chain && space !== undefined) problems.push('a chain of pairs is a space of its own: leave out the space, or the chain');
   if (alpha !== undefined && space !== undefined && space !== 'pairwise')
-    problems.push('alpha is of the pairwise space: write it into the file of the space');
-  if (samplerCmd !== undefined && sampler !== undefined) problems.push('sampler and sampler-cmd are two ways to say one thing');
+    problems.push(
+      `alpha is the least weight in a pairwise space, and the space is ${typeof space === 'string' ? space : space.space}: leave out one of them, or write alpha into the file of a pairwise space`,
+    );
+  if (samplerCmd !== undefined && sampler !== undefined)
+    problems.push(`sampler (${sampler}) and sampler-cmd are two samplers, and there can be one: leave out either`);
   if (acquisition !== undefined && (samplerCmd !== undefined || (sampler ?? 'gp') !== 'gp'))
-    problems.push('acquisition functions are of the sampler gp');
+    problems.push(
+      `acquisition (${acquisition}) is of the sampler gp, and the sampler is ${samplerCmd === undefined ? sampler : 'a command'}: leave out either`,
+    );
   refuse(problems);
+  // Else it would be refused after the last trial.
+  if (validate !== undefined) scorerOf({ ...options, eval: validate }, '--validate');
 }
 
 function refuse(problems: readonly string[]): void {
@@ -116,7 +126,21 @@ export async function spacesOf(
   const request = space ?? (members.length === 2 || alpha !== undefined ? 'pairwise' : 'schedule');
   if (typeof request === 'object') return [await spaceOf(request, members, { siblings })];
   const name = SPACE_NAMES.find((known) => known === request);
-  if (name === undefined) return [await readSpace(request, members, { siblings })];
+  if (name === undefined) return [await spaceFile(request, members, { siblings })];
   const own = { ...(alpha === undefined ? {} : { alpha }), ...(separate === undefined ? {} : { separate }) };
   return [await spaceOf({ space: name, ...own }, members, { siblings })];
+}
+
+async function spaceFile(path: string, members: readonly ScheduleMember[], context: ScheduleContext): Promise<Space> {
+  try {
+    return await readSpace(path, members, context);
+  } catch (error) {
+    if (!(error instanceof MergeError && error.code === 'E_NOT_FOUND')) throw error;
+    const near = didYouMean(path, SPACE_NAMES);
+    throw new MergeError('E_NOT_FOUND', `${path}: there is no such file, and no space of that name`, {
+      details: { file: path },
+      help: `${near === null ? '' : `Did you mean ${near}? `}Spaces are ${SPACE_NAMES.join(', ')}; all else is the path of a YAML file.`,
+      cause: error,
+    });
+  }
 }

@@ -33,7 +33,7 @@ export async function validateSearch(
   // Scores of another set were paid for, too.
   if (stored !== null && !usable) await onOutput('rename', file, () => rename(file, `${file}.old`));
   const { evalSetup, goal, ...evaluation } = options;
-  const { score } = scorerOf({ ...evaluation, eval: command, metrics });
+  const { score } = scorerOf({ ...evaluation, eval: command, metrics }, '--validate');
   const second = new Study({
     folder,
     file: VALIDATION_FILE,

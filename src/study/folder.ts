@@ -34,11 +34,14 @@ const DISK_SHARE = 0.9;
 export class StudyFolder {
   readonly path: string;
   readonly #lock: FolderLock;
+  /** The outermost of the folders that were made for it; null where it was there. */
+  readonly #made: string | null;
   #work: string | null = null;
 
-  private constructor(path: string, lock: FolderLock) {
+  private constructor(path: string, lock: FolderLock, made: string | null) {
     this.path = path;
     this.#lock = lock;
+    this.#made = made;
   }
 
   /**
@@ -47,7 +50,7 @@ export class StudyFolder {
    */
   static async open(path: string): Promise<StudyFolder> {
     const lockFolder = join(path, LOCK_FOLDER);
-    await onOutput('create', path, () => makeFolder(lockFolder));
+    const made = await onOutput('create', path, () => makeFolder(lockFolder));
     const lock = await acquireLock(lockFolder, {
       name: 'search',
       output: path,
@@ -55,7 +58,7 @@ export class StudyFolder {
       busy: 'is being worked in',
       help: 'Wait for the other search, or give this one a folder of its own with --dir.',
     });
-    const folder = new StudyFolder(path, lock);
+    const folder = new StudyFolder(path, lock, made === null || made === lockFolder ? null : resolve(made));
     await folder.#removeLeftWork();
     for (const name of await readdir(path)) if (DRAFT_NAME.test(name)) await folder.remove(name);
     return folder;
@@ -126,13 +129,28 @@ export class StudyFolder {
     await rm(record, { force: true });
   }
 
-  /** Removes the work folder and gives the lock back. */
+  /** Removes the work folder and gives the lock back. A folder that was made for a study which came to nothing goes, too. */
   async close(): Promise<void> {
     if (this.#work !== null) {
       await rm(this.#work, { recursive: true, force: true });
       await rm(join(this.path, WORK_RECORD), { force: true });
     }
+    if (this.#made !== null && (await readdir(this.path)).every((name) => name === LOCK_FOLDER)) await this.#unmake(this.#made);
     await this.#lock.release();
+  }
+
+  async #unmake(outermost: string): Promise<void> {
+    await rm(join(this.path, LOCK_FOLDER), { recursive: true, force: true });
+    for (let folder = resolve(this.path); folder.length >= outermost.length; folder = dirname(folder)) {
+      // What somebody else put there meanwhile keeps it.
+      if (
+        !(await rmdir(folder).then(
+          () => true,
+          () => false,
+        ))
+      )
+        return;
+    }
   }
 
   /** @throws MergeError E_SEARCH_BUSY where another process took over */

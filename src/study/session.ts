@@ -3,6 +3,7 @@ import { MergeError } from '../errors.ts';
 import { Evaluator } from '../evaluate/evaluator.ts';
 import { goalOf } from '../evaluate/results/goal.ts';
 import { checkReadOptions, type MetricTerm, type ReadOptions } from '../evaluate/results/read.ts';
+import { inputAround } from '../plan/output-path.ts';
 import { policiesOf } from '../policy/keys.ts';
 import { policyText } from '../policy/text.ts';
 import { shellQuote } from '../shell-quote.ts';
@@ -97,7 +98,27 @@ export async function membersOf(request: StudyRequest, signal: AbortSignal): Pro
   if (gpus !== undefined && gpus.length < (parallel ?? 1)) {
     throw new MergeError('E_OPTION', `${parallel} evaluations at a time need as many devices, and gpus names ${gpus.length}`);
   }
-  return studyMembers(request, signal);
+  // Made again by the session: here for what it refuses, before there is a folder.
+  scorerOf(request);
+  const members = await studyMembers(request, signal);
+  await refuseInsideInputs(request, members);
+  return members;
+}
+
+/** Inputs are never written, and so nothing is kept in them. */
+async function refuseInsideInputs({ dir, work }: StudyRequest, { all }: StudyMembers): Promise<void> {
+  const checkpoints = all.map(({ checkpoint }) => checkpoint);
+  for (const [path, holds] of [
+    [dir, 'the trials'],
+    [work, 'merges'],
+  ] as const) {
+    const input = path === undefined ? null : await inputAround(path, checkpoints);
+    if (input === null) continue;
+    throw new MergeError('E_OUTPUT_OVERLAPS_INPUT', `the folder for ${holds}, ${path}, lies in the checkpoint ${input}`, {
+      details: { file: path! },
+      help: 'Name a folder beside the run.',
+    });
+  }
 }
 
 /**
@@ -150,7 +171,11 @@ async function startStudy(request: StudyRequest, start: Start) {
   const reading = readOptions(request);
   const score = driver?.score;
   const scorer = score === undefined ? scorerOf(request) : { score, setup: async () => {} };
-  if (stored.trials.length === 0) await scorer.setup(signal);
+  if (stored.trials.length === 0) {
+    await scorer.setup(signal);
+    // Not before everything that could be refused was: what was paid for may be in there.
+    await folder.clear();
+  }
   // Of scores that do not say which are better, no proposal could be made.
   const told = stored.trials.find(({ status }) => status === 'complete');
   let goal =
@@ -195,16 +220,10 @@ async function bytesOfMerge(
 
 async function storedTrials(folder: StudyFolder, file: string, identity: StudyIdentity, { resume, force }: StudyRequest) {
   const none = { trials: [], goal: null } as const;
-  if (force && !resume) {
-    await folder.clear();
-    return none;
-  }
+  if (force && !resume) return none;
   const stored = await readTrials(file, { mend: resume === true });
   // Nothing that was paid for is lost where no trial has a score yet.
-  if (stored === null || !stored.trials.some(({ status }) => status === 'complete')) {
-    await folder.clear();
-    return none;
-  }
+  if (stored === null || !stored.trials.some(({ status }) => status === 'complete')) return none;
   if (!resume) {
     const scored = stored.trials.filter(({ status }) => status === 'complete').length;
     throw new MergeError(
@@ -256,12 +275,24 @@ export function readOptions({ metrics, metricFile, metricRegex }: EvaluationSett
   };
 }
 
-/** What scores the models of a study. @throws MergeError of the evaluator's options */
-export function scorerOf(request: EvaluationSettings): { readonly score: ScoreModel; setup(signal: AbortSignal): Promise<void> } {
+/** What scores the models of a study. @param option that names it in messages @throws MergeError of the evaluator's options */
+export function scorerOf(
+  request: EvaluationSettings,
+  option = '--eval',
+): { readonly score: ScoreModel; setup(signal: AbortSignal): Promise<void> } {
   const { eval: command, evalSetup: setup, evalCancel: cancel, evalServer: server, timeout, gpus } = request;
   if (typeof command === 'function') return { score: scoreBy(command), setup: async () => {} };
   const reading = readOptions(request);
-  const evaluator = new Evaluator({ command, setup, cancel, server, timeout, gpus: gpus ?? visibleDevices(request.parallel), reading });
+  const evaluator = new Evaluator({
+    command,
+    option,
+    setup,
+    cancel,
+    server,
+    timeout,
+    gpus: gpus ?? visibleDevices(request.parallel),
+    reading,
+  });
   return { score: (model, options) => evaluator.evaluate(model, options), setup: (signal) => evaluator.setup(signal) };
 }
 

@@ -344,10 +344,14 @@ export class Study {
   #giveUp(outcome: Outcome, log: string): void {
     if (this.#options.driver === 'scores' || outcome.status !== 'failed' || this.#trials.length < FAILURES_AT_START) return;
     if (this.#trials.length > FAILURES_AT_START || this.#trials.some(({ status }) => status !== 'failed')) return;
+    const [what, next] =
+      this.#options.identity.kind === 'validation'
+        ? ['evaluations by --validate', 'All trials are kept: mend the command, then go on with --resume.']
+        : ['trials', 'Mend the evaluator, then run the same command again.'];
     throw new MergeError(
       'E_EVALUATOR',
-      `the first ${FAILURES_AT_START} trials failed; the last: ${outcome.reason}\n${outcome.tail.join('\n')}`.trimEnd(),
-      { details: { file: log }, help: `The whole log is in ${log}. Mend the evaluator, then run the same command again.` },
+      `the first ${FAILURES_AT_START} ${what} failed; the last: ${outcome.reason}\n${outcome.tail.join('\n')}`.trimEnd(),
+      { details: { file: log }, help: `The whole log is in ${log}. ${next}` },
     );
   }
 
