@@ -14,6 +14,12 @@ export async function makeFolder(path: string): Promise<string | null> {
     if (errnoOf(error) === 'EEXIST') return null;
     if (errnoOf(error) !== 'ENOENT') throw error;
     const outermost = await makeFolder(dirname(path));
-    return (await makeFolder(path)) === null ? outermost : (outermost ?? path);
+    try {
+      await mkdir(path);
+    } catch (again) {
+      if (errnoOf(again) !== 'EEXIST') throw again;
+      return outermost;
+    }
+    return outermost ?? path;
   }
 }
