@@ -266,7 +266,7 @@ export class Study {
     { model, mergeSeconds }: { readonly model: string; readonly mergeSeconds: number },
     signal: AbortSignal,
   ): Promise<void> {
-    const { folder, file, emit, members } = this.#options;
+    const { folder, file, emit, members, identity } = this.#options;
     emit({ type: 'evaluating', trial: id, kind: request.kind, params: request.params });
     const label = `${file.replace(/\.jsonl$/, '').replace(/s$/, '')}-${String(id).padStart(4, '0')}`;
     const log = await folder.place('logs', `${label}.log`);
@@ -306,7 +306,7 @@ export class Study {
       items: score?.items ?? null,
       point: request.point,
       leg: request.leg,
-      higherIsBetter: score?.higherIsBetter ?? null,
+      higherIsBetter: score === null ? null : identity.goal === null ? score.higherIsBetter : identity.goal === 'maximize',
       round,
       roundSize,
       elapsed: this.elapsed,

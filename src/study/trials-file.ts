@@ -16,6 +16,7 @@ export interface TrialLine extends ScoredTrial {
   readonly point: Point | null;
   /** Which of the studies in one file it belongs to: the pair of a chain, oldest 0; else 0. */
   readonly leg: number;
+  /** As the user says it, else the evaluator; null where neither does. */
   readonly higherIsBetter: boolean | null;
   /** Trials are proposed in rounds, each from what was known before it: id of its first trial, and how many it has. */
   readonly round: number;
@@ -108,7 +109,8 @@ export interface StoredTrials {
 
 /** Which scores are better: as it was given, or as the evaluator says; null where neither is known. */
 export function storedGoal({ identity, trials }: StoredTrials): Goal | null {
-  const told = trials.find(({ higherIsBetter, score }) => score !== null && higherIsBetter !== null)?.higherIsBetter ?? null;
+  // The last: a user who was asked says it on the way.
+  const told = trials.findLast(({ higherIsBetter, score }) => score !== null && higherIsBetter !== null)?.higherIsBetter ?? null;
   return identity.goal ?? (told === null ? null : told ? 'maximize' : 'minimize');
 }
 

@@ -1,6 +1,7 @@
 import { readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { readSearch } from '../../src/search/report.ts';
 import { search } from '../../src/search/search.ts';
 import type { StudyEvent } from '../../src/study/types.ts';
 import { weightsIn } from '../support/model-weights.ts';
@@ -130,6 +131,12 @@ describe('a resume', () => {
     const document = await search(optionsOf(place, { eval: score, resume: true }));
     expect(said(document, place)).toEqual(wanted);
     expect(scored).toHaveLength(wanted.trials.length);
+    // Said once, it is known from then on.
+    expect(said(await search(optionsOf(place, { ...unknown, resume: true })), place)).toEqual(wanted);
+    const opposite = searchPlace();
+    await failure(search(optionsOf(opposite, unknown)));
+    const least = await search(optionsOf(opposite, { goal: 'minimize', resume: true }));
+    expect(said(await readSearch(opposite.dir), opposite)).toMatchObject({ goal: 'minimize', best: { trial: least.best!.trial } });
   });
 });
 
@@ -144,11 +151,12 @@ describe('a validation', () => {
     const document = await search(optionsOf(whole, { validate: second.validate }));
     const count = second.scored.length;
     expect(count).toBeGreaterThan(3);
-    for (let id = 0; id < count; id++) {
+    for (let done = 1; done < count; done++) {
       const place = searchPlace();
       const stop = new AbortController();
+      let begun = 0;
       const onEvent = (event: StudyEvent) => {
-        if (event.type === 'evaluating' && event.validation && event.trial === id) stop.abort('the test');
+        if (event.type === 'evaluating' && event.validation && ++begun === done) stop.abort('the test');
       };
       const cut = search(optionsOf(place, { validate: validating().validate }), { signal: stop.signal, onEvent });
       await expect(cut).rejects.toBe('the test');
@@ -156,7 +164,7 @@ describe('a validation', () => {
       const rest = validating();
       const resumed = await search(optionsOf(place, { eval: score, validate: rest.validate, resume: true }));
       expect(said(resumed, place)).toEqual(said(document, whole));
-      expect({ search: scored.length, validation: rest.scored.length }).toEqual({ search: 0, validation: count - id - 1 });
+      expect({ search: scored.length, validation: rest.scored.length }).toEqual({ search: 0, validation: count - done });
     }
   });
 });
