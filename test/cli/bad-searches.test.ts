@@ -18,15 +18,24 @@ const WIDTH = 4;
 /** Every so many cases one is run without `--json` as well. */
 const PLAIN_EVERY = 10;
 
+/** Of a group on a busy machine; it takes a tenth of that on a free one. */
+const TIMEOUT_MS = 240_000;
+
 const done: HostileOutcome[] = [];
 
 describe('what bad searches, soups and forecasts get', () => {
-  it.each(Object.entries(GROUPS))('%s: a refusal by code that says what is wrong, and nothing is touched', async (_, cases) => {
-    const outcomes = await pooled(cases, WIDTH, (hostile, i) => runCase(hostile, i % PLAIN_EVERY === 0));
-    done.push(...outcomes);
-    const failed = outcomes.filter(({ problems }) => problems.length > 0);
-    expect(failed.map(({ case: { code, place, what }, problems }) => [code, place, what, ...problems].join('\n  ')).join('\n\n')).toBe('');
-  });
+  it.each(Object.entries(GROUPS))(
+    '%s: a refusal by code that says what is wrong, and nothing is touched',
+    async (_, cases) => {
+      const outcomes = await pooled(cases, WIDTH, (hostile, i) => runCase(hostile, i % PLAIN_EVERY === 0));
+      done.push(...outcomes);
+      const failed = outcomes.filter(({ problems }) => problems.length > 0);
+      expect(failed.map(({ case: { code, place, what }, problems }) => [code, place, what, ...problems].join('\n  ')).join('\n\n')).toBe(
+        '',
+      );
+    },
+    TIMEOUT_MS,
+  );
 
   it('a driver hears what is wrong with each message, by line, and goes on', async () => {
     const folder = temporaryFolder();
