@@ -5,12 +5,15 @@ import { type Comparison, compare, NORMAL_95 } from './compare.ts';
 import { difference } from './difference.ts';
 import type { NoiseKind } from './noise.ts';
 import type { RecipeScores } from './recipes.ts';
-import { againstNewestText, baselineText, searchText, unknownNoiseText, validationText } from './text.ts';
+import { againstNewestText, alikeText, baselineText, searchText, unknownNoiseText, validationText } from './text.ts';
 import type { Conclusion, Validation } from './types.ts';
 import { type KnownNoise, type Validated, type ValidationResult, type ValidationScores, validate } from './validate.ts';
 
 /** Least probability of being better than all baselines at which a gain is claimed. Ours. */
 export const CLAIM_PROBABILITY = 0.95;
+
+/** Recipes of equal scores from which on it is remarkable. Ours. */
+const FEWEST_ALIKE = 3;
 
 /** A baseline that has a score, and where it stands in the list of recipes. */
 export type PlacedBaseline = Pick<Baseline, 'name' | 'label'> & { readonly index: number };
@@ -76,14 +79,17 @@ export function unfounded(text: string): Conclusion {
 
 /** The best recipe is a baseline itself. */
 function ofBaseline(input: HeadlineInput, subject: string, opponents: readonly PlacedBaseline[]): Conclusion {
-  const text = baselineText(subject, input.recipes.length);
+  const { recipes } = input;
+  const isEqual = recipes.every(({ values }) => values.every((value) => value === recipes[0]!.values[0]));
+  if (isEqual && recipes.length >= FEWEST_ALIKE) return unfounded(alikeText(recipes.length));
+  const text = baselineText(subject, recipes.length);
   const newest = opponents.find(({ name }) => name === 'newest');
   const comparison = newest === undefined ? null : comparisonWith(input, [newest]);
   if (comparison === null) return unfounded(text);
   // The best single is chosen by the very scores that it is judged by; the mean was there before them.
   const isSingle = ({ trials }: RecipeScores) => trials.some(({ kind }) => kind === 'single');
-  const choice = isSingle(input.recipes[input.best]!)
-    ? { of: input.recipes.filter(isSingle).length, noiseKnown: comparison.coverage.kind === 'paired' || input.known.measured !== null }
+  const choice = isSingle(recipes[input.best]!)
+    ? { of: recipes.filter(isSingle).length, noiseKnown: comparison.coverage.kind === 'paired' || input.known.measured !== null }
     : null;
   return unfounded(`${text} ${againstNewestText(subject, comparison, newest!.label, choice)}`);
 }

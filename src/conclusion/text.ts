@@ -80,6 +80,11 @@ export function validationText(
   return sentences.join(' ');
 }
 
+/** Where nothing that was tried makes a difference. */
+export function alikeText(tried: number): string {
+  return `No evidence of a gain: all ${formatCount(tried)} recipes have the very same score. Check that the evaluator scores {model}, or choose a score that tells merges apart.`;
+}
+
 /** Where a baseline is the best. */
 export function baselineText(subject: string, tried: number): string {
   return tried > 1

@@ -287,11 +287,15 @@ describe('conclude on few trials', () => {
     );
   });
 
-  it.each([3, 12])('finds no gain where all %i scores are equal', (count) => {
+  it.each([3, 12])('finds no gain where all %i scores are equal, as they are where an evaluator looks at something else', (count) => {
     const { conclusion, best } = concludeOn(LAMBDAS.slice(0, count).map((lambda) => ({ lambda, score: 7 })));
     expect(best).toBe(0);
     expect(conclusion.gainClaimed).toBe(false);
-    expect(conclusion.text).toContain('the newest (step 200) is estimated best');
+    expect(conclusion.text).toMatch(
+      /^No evidence of a gain: all \d+ recipes have the very same score\. Check that the evaluator scores \{model\}/,
+    );
+    const but = concludeOn(LAMBDAS.map((lambda, i) => ({ lambda, score: i === 5 ? 6 : 7 })));
+    expect(but.conclusion.text).not.toContain('very same');
   });
 
   it('has no space to look at for a soup, and pulls scores together by the noise of repeats', () => {
