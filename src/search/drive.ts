@@ -12,6 +12,7 @@ import { type Asked, AskTellSession, type Driver } from './ask-tell.ts';
 import type { Told } from './ask-tell-message.ts';
 import { overAll } from './legs.ts';
 import { checkSearch, type SearchOptions } from './options.ts';
+import { checkOutput } from './result.ts';
 import { nextAsked, roundsOf } from './rounds.ts';
 import { type OpenSearch, openSearch, searchFolder, wrapUp } from './search.ts';
 import type { SearchDocument } from './types.ts';
@@ -47,6 +48,7 @@ export async function driveSearch(
   const { session, rounds } = open;
   const ending = new AbortController();
   try {
+    await checkOutput(options, session, signal);
     // Baselines come first where there is an evaluator; a driver that scores is handed them.
     if (desk === null) await runRounds(session, roundsOf({ ...rounds, trials: 2 }), { budget: options.budget, signal });
     const driver = new SearchDriver(open, desk, AbortSignal.any([signal, ending.signal]));

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -72,5 +72,10 @@ describe('a driven search', () => {
     await drive(place, ['--resume']);
     expect(answerOf(place)).toEqual(wanted);
     expect(readdirSync(place.folder).sort()).toEqual(['best', 'best.search', 'run']);
+
+    // What somebody else put in the place of its output is found before anything is asked for.
+    writeFileSync(join(place.out, 'merge_provenance.json'), '{}');
+    expect(await session(place, ['--resume']).ended).toBe(4);
+    expect(wholeLines(place.trials)).toHaveLength(6);
   });
 });
