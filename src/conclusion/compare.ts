@@ -1,3 +1,4 @@
+import { NORMAL_95 } from '../gp/normal.ts';
 import type { Joint } from '../gp/posterior.ts';
 import { normalOf, randomOf } from '../random.ts';
 import type { Goal } from '../study/types.ts';
@@ -5,6 +6,7 @@ import type { Beliefs } from './beliefs.ts';
 import { covarianceOfMeans, difference, pairedItems } from './difference.ts';
 import type { NoiseKind } from './noise.ts';
 import type { RecipeScores } from './recipes.ts';
+import { fewItemsFactor } from './student.ts';
 
 /** What the error of a gain rests on, besides the noise of evaluations: see {@link compare}. */
 export type Coverage =
@@ -26,14 +28,12 @@ export interface Comparison {
 }
 
 const DRAWS = 8192;
-/** Two-sided 95 % of a normal distribution. */
-export const NORMAL_95 = 1.959963984540054;
 
 /**
  * How much better a recipe is than others, by joint draws of all their true scores. The spread of the draws has up to three parts:
  *
  * - noise of evaluations and doubt about the shape of the score over the space, from the beliefs;
- * - of `paired` coverage, the choice of items: the covariance of the differences of item scores, added whole. Trials do not average it out, since all of them are
+ * - of `paired` coverage, the choice of items: the covariance of the differences of item scores, added whole, and wider where there are few items ({@link fewItemsFactor}). Trials do not average it out, since all of them are
  *   scored on the same items. So the interval is for other items of the same kind as well. The noise that the items hold themselves is then counted twice, to the safe side;
  * - of `independent` coverage, the choice of items is in the noise of evaluations, as the evaluator states it.
  *
@@ -53,7 +53,9 @@ export function compare(
   const lists = opponents.map((i) => pairedItems(recipes[best]!.trials[0]!, recipes[i]!.trials[0]!));
   const byItems = Float64Array.from({ length: count * count }, (_, at) => {
     const [a, b] = [lists[Math.floor(at / count)]!, lists[at % count]!];
-    return beliefs.coversItems || noise === 'independent' || a === null || b === null ? 0 : covarianceOfMeans(a, b);
+    return beliefs.coversItems || noise === 'independent' || a === null || b === null
+      ? 0
+      : covarianceOfMeans(a, b) * fewItemsFactor(a) * fewItemsFactor(b);
   });
   const readings = beliefs.joints([best, ...opponents]).map((joint) => differencesOf(joint, byItems));
   const means = opponents.map((_, k) => readings.reduce((sum, { mean }) => sum + mean[k]!, 0) / readings.length);

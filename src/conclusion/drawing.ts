@@ -1,7 +1,7 @@
+import { NORMAL_95 } from '../gp/normal.ts';
 import type { Axis, Point } from '../gp/types.ts';
 import type { PosteriorDrawing } from '../search/types.ts';
 import type { Space } from '../space/types.ts';
-import { NORMAL_95 } from './compare.ts';
 import type { Concluded } from './conclude.ts';
 
 /** Points of a curve, and along each side of a map. */

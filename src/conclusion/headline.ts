@@ -1,7 +1,8 @@
+import { NORMAL_95 } from '../gp/normal.ts';
 import type { Baseline } from '../search/types.ts';
 import type { Goal } from '../study/types.ts';
 import type { Beliefs } from './beliefs.ts';
-import { type Comparison, compare, NORMAL_95 } from './compare.ts';
+import { type Comparison, compare } from './compare.ts';
 import { difference } from './difference.ts';
 import type { NoiseKind } from './noise.ts';
 import type { RecipeScores } from './recipes.ts';

@@ -1,7 +1,7 @@
-import { normalCdf } from '../gp/normal.ts';
+import { NORMAL_95, normalCdf } from '../gp/normal.ts';
 import type { Goal } from '../study/types.ts';
-import { NORMAL_95 } from './compare.ts';
 import { difference, pairedItems, type Scored } from './difference.ts';
+import { fewItemsFactor } from './student.ts';
 import type { Difference, Validation } from './types.ts';
 
 /** Scores on a second set, of trials of the search; null where that evaluation failed. */
@@ -61,7 +61,8 @@ export function validate(
     const { gain, error, paired } = difference(own, score, goal);
     const onlyNoise = error === null;
     const total = onlyNoise ? twice(noise.measured ?? noise.learned) : Math.hypot(error, twice(noise.measured) ?? 0);
-    return [{ index, score, onlyNoise, difference: { gain, error: total, paired } satisfies Difference }];
+    const wider = fewItemsFactor(pairedItems(own, score));
+    return [{ index, score, onlyNoise, wider, difference: { gain, error: total, paired } satisfies Difference }];
   });
   if (compared.length === 0) return null;
   const worst = compared.reduce((least, other) => (other.difference.gain < least.difference.gain ? other : least));
@@ -75,18 +76,18 @@ export function validate(
       onSearch: difference(best, baselines[worst.index]!, goal),
     },
     against: worst.index,
-    interval: error === null ? null : [gain - NORMAL_95 * error, gain + NORMAL_95 * error],
-    probability: compared.some((c) => c.difference.error === null) ? null : Math.min(...compared.map((c) => chance(c.difference))),
+    interval: error === null ? null : [gain - NORMAL_95 * worst.wider * error, gain + NORMAL_95 * worst.wider * error],
+    probability: compared.some((c) => c.difference.error === null) ? null : Math.min(...compared.map((c) => chance(c.difference, c.wider))),
     items: items === null ? null : items.reduce((sum, list) => sum + list.length, 0),
     onlyNoise: worst.onlyNoise,
     other: betterOther(scores, own, [best, ...baselines], goal),
   };
 }
 
-/** That the true difference is positive, by a normal distribution. */
-function chance({ gain, error }: Difference): number {
+/** That the true difference is positive, by a normal distribution as wide as few items make it. */
+function chance({ gain, error }: Difference, wider: number): number {
   if (error === 0) return gain > 0 ? 1 : gain === 0 ? 0.5 : 0;
-  return normalCdf(gain / error!);
+  return normalCdf(gain / (wider * error!));
 }
 
 /** Noise of the difference of two scores. */

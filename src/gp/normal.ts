@@ -67,3 +67,6 @@ function tailFraction(x: number): number {
   for (let k = terms; k >= 1; k--) c = k / (x + c);
   return c;
 }
+
+/** Two-sided 95 % of a normal distribution. */
+export const NORMAL_95 = 1.959963984540054;

@@ -110,10 +110,11 @@ describe('compare', () => {
     ]);
     const exact = new Array<number>(9).fill(0);
     const { probability, interval, coverage } = compare(given([1, 0, 0], exact), recipes, 0, [1, 2], options);
-    const error = Math.sqrt(2 / 3);
+    // Of four items with two opponents' lists each of three degrees of freedom: t is 3.182.
+    const error = (Math.sqrt(2 / 3) * 3.182) / 1.96;
     expect(coverage).toEqual({ kind: 'paired', items: 4 });
     expect(interval[0]).toBeCloseTo(1 - 1.96 * error, 1);
-    expect(probability).toBeCloseTo(0.8897, 1.9); // Φ(1/0.8165), as for one opponent
+    expect(probability).toBeCloseTo(0.7747, 1.9); // Φ(1/1.3256), as for one opponent
     const covered = compare(given([1, 0, 0], exact, true), recipes, 0, [1, 2], options);
     expect(covered.interval).toEqual([1, 1]);
     expect(compare(given([1, 0, 0], exact), recipes, 0, [1, 2], { ...options, noise: 'independent' }).interval).toEqual([1, 1]);

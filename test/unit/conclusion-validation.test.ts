@@ -49,7 +49,7 @@ describe('conclude with a validation', () => {
     expect(conclusion).toMatchObject({ gainClaimed: true, basis: 'validation', against: 'newest', resolution: null });
     expect(conclusion.gain).toBeCloseTo(0.05, 10);
     const error = 0.02 / Math.sqrt(99); // items differ by ±0.02: 100 · 0.02² / 99 / 100
-    expect(conclusion.interval![0]).toBeCloseTo(0.05 - 1.96 * error, 6);
+    expect(conclusion.interval![0]).toBeCloseTo(0.05 - 1.9842 * error, 6);
     expect(conclusion.probability).toBeGreaterThan(0.999);
     expect(validation).toMatchObject({
       command: 'second.sh',
