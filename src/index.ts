@@ -82,7 +82,7 @@ export type { Baseline, BestTrial, ChainPair, PosteriorDrawing, SearchDocument }
 export type { SoupOptions } from './soup/soup.ts';
 export { soup, soupEvents } from './soup/soup.ts';
 export type { GreedySoup, SoupIngredient } from './soup/types.ts';
-export type { ScoreFunction, ScoreGiven } from './study/session.ts';
+export type { ScoreFunction, ScoreGiven } from './study/scorer.ts';
 export type { StudyEvent, Trial } from './study/types.ts';
 export { discoverRun, isRunFolder } from './trajectory/discover.ts';
 export type { ListedCheckpoint, RunDocument } from './trajectory/document.ts';

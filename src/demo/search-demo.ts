@@ -7,7 +7,7 @@ import { packageRoot } from '../package-root.ts';
 import { search } from '../search/search.ts';
 import type { SearchDocument } from '../search/types.ts';
 import type { SpaceRequest } from '../space/spaces.ts';
-import type { ScoreGiven } from '../study/session.ts';
+import type { ScoreGiven } from '../study/scorer.ts';
 import type { StudyEvent } from '../study/types.ts';
 import { heldOutLoss } from './held-out-loss.ts';
 

@@ -4,7 +4,7 @@ import { drain, eventStream } from '../event-stream.ts';
 import { REPORT_PAGE, RESULT_FILE, replaceFile } from '../search/files.ts';
 import { type NextRound, noTrial, runRounds } from '../study/rounds.ts';
 import { membersOf, openSession, type Session } from '../study/session.ts';
-import type { RoundRequest } from '../study/study.ts';
+import type { RoundRequest } from '../study/trials.ts';
 import type { StudyEvent } from '../study/types.ts';
 import { type BranchScore, checkBranches } from './calibrate.ts';
 import { forecastDocument } from './document.ts';

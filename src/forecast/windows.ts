@@ -4,7 +4,7 @@ import type { ResolvedWeights } from '../schedule/types.ts';
 import { meanOf } from '../search/legs.ts';
 import type { SpaceParameter } from '../space/types.ts';
 import { nameOf, type StudyMember, type StudyMembers } from '../study/members.ts';
-import type { RoundRequest } from '../study/study.ts';
+import type { RoundRequest } from '../study/trials.ts';
 import { isRunFolder } from '../trajectory/discover.ts';
 import type { ResolvedForecast } from './options.ts';
 

@@ -5,7 +5,7 @@ import { MergeError } from '../errors.ts';
 import type { Outcome } from '../evaluate/evaluator.ts';
 import type { Params } from '../space/types.ts';
 import { runRounds } from '../study/rounds.ts';
-import type { RoundRequest, ScoreModel } from '../study/study.ts';
+import type { RoundRequest, ScoreModel } from '../study/trials.ts';
 import type { TrialLine } from '../study/trials-file.ts';
 import type { StudyEvent, Trial } from '../study/types.ts';
 import { type Asked, AskTellSession, type Driver } from './ask-tell.ts';

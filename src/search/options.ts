@@ -7,7 +7,8 @@ import { readSpace } from '../space/read.ts';
 import { SPACE_NAMES, type SpaceRequest, spaceOf } from '../space/spaces.ts';
 import type { Space } from '../space/types.ts';
 import type { StudyMembers } from '../study/members.ts';
-import { type StudyRequest, scorerOf } from '../study/session.ts';
+import { scorerOf } from '../study/scorer.ts';
+import type { StudyRequest } from '../study/session.ts';
 
 /** Trials of a search where nothing else is said: enough for a model to be of use in one to three dimensions. Ours. */
 export const DEFAULT_TRIALS = 12;

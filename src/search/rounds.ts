@@ -3,7 +3,7 @@ import type { History, Proposal, Sampler } from '../sampler/types.ts';
 import type { Candidate, Params } from '../space/types.ts';
 import type { StudyMembers } from '../study/members.ts';
 import { type NextRound, placeOfRound } from '../study/rounds.ts';
-import type { RoundRequest } from '../study/study.ts';
+import type { RoundRequest } from '../study/trials.ts';
 import type { TrialLine } from '../study/trials-file.ts';
 import type { Goal, TrialKind } from '../study/types.ts';
 import { type Leg, locate, meanOf, overAll } from './legs.ts';

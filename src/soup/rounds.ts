@@ -1,7 +1,7 @@
 import { meanOf } from '../search/legs.ts';
 import { nameOf } from '../study/members.ts';
 import { type NextRound, placeOfRound } from '../study/rounds.ts';
-import type { RoundRequest } from '../study/study.ts';
+import type { RoundRequest } from '../study/trials.ts';
 import type { StudyIdentity, TrialLine } from '../study/trials-file.ts';
 import type { TrialKind } from '../study/types.ts';
 import { greedySoup } from './greedy.ts';

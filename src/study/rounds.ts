@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { MergeError } from '../errors.ts';
 import type { Ending } from '../search/types.ts';
 import type { Session } from './session.ts';
-import type { RoundRequest } from './study.ts';
+import type { RoundRequest } from './trials.ts';
 import type { TrialLine } from './trials-file.ts';
 import type { Goal } from './types.ts';
 
