@@ -8,6 +8,7 @@ import { badValue, parseNumber, parsePath, parsePositiveInteger } from './values
 
 /** Words for the samplers and acquisition functions; the tables themselves are loaded with the command. */
 const SAMPLERS = ['gp', 'grid', 'random', 'sobol'] as const;
+const KERNELS = ['matern52', 'matern32', 'rbf'] as const;
 const ACQUISITIONS = ['hedge', 'logei', 'ei', 'pi', 'ucb'] as const;
 
 /** How models are scored, for every command that scores them. @param optional where something else may score */
@@ -75,6 +76,7 @@ export function addSearchOptions(command: Command): Command {
     .addOption(
       choiceOption('--acquisition <name>', 'of gp: hedge, logei, ei, pi, ucb (default: hedge in one dimension, else logei)', ACQUISITIONS),
     )
+    .addOption(choiceOption('--kernel <name>', 'of gp: matern52, matern32, rbf (default: matern52)', KERNELS))
     .addOption(valueOption('--sampler-cmd <command>', 'a sampler of your own: JSON lines on its stdin and stdout', parseText))
     .addOption(flag('--ask-tell', 'be driven by JSON lines on stdin and stdout, by Optuna, Ax or code of your own'))
     .addOption(valueOption('--seed <n>', 'decides everything that is drawn (default: 0)', parseWholeNumber))

@@ -1,5 +1,6 @@
 import { didYouMean } from '../did-you-mean.ts';
 import { type Conflict, MergeError } from '../errors.ts';
+import type { KernelName } from '../gp/kernels.ts';
 import type { Acquisition, SamplerName } from '../sampler/samplers.ts';
 import type { ScheduleContext, ScheduleMember } from '../schedule/types.ts';
 import { pairwiseChain } from '../space/pairwise.ts';
@@ -36,6 +37,8 @@ export interface SearchOptions extends Omit<StudyRequest, 'dir'> {
   readonly sampler?: SamplerName | undefined;
   /** Of the sampler `gp`. */
   readonly acquisition?: Acquisition | undefined;
+  /** Of the sampler `gp`; Matérn 5/2 when absent. */
+  readonly kernel?: KernelName | undefined;
   /** Command of a sampler of one's own. */
   readonly samplerCmd?: string | undefined;
   /** Decides everything that is drawn; default 0. */
@@ -72,6 +75,7 @@ export function checkSearch(options: SearchOptions): void {
     space,
     sampler,
     acquisition,
+    kernel,
     samplerCmd,
     output,
     dir,
@@ -98,10 +102,11 @@ export function checkSearch(options: SearchOptions): void {
     );
   if (samplerCmd !== undefined && sampler !== undefined)
     problems.push(`sampler (${sampler}) and sampler-cmd are two samplers, and there can be one: leave out either`);
-  if (acquisition !== undefined && (samplerCmd !== undefined || (sampler ?? 'gp') !== 'gp'))
-    problems.push(
-      `acquisition (${acquisition}) is of the sampler gp, and the sampler is ${samplerCmd === undefined ? sampler : 'a command'}: leave out either`,
-    );
+  for (const [name, value] of Object.entries({ acquisition, kernel })) {
+    if (value === undefined || (samplerCmd === undefined && (sampler ?? 'gp') === 'gp')) continue;
+    const other = samplerCmd === undefined ? sampler : 'a command';
+    problems.push(`${name} (${value}) is of the sampler gp, and the sampler is ${other}: leave out either`);
+  }
   refuse(problems);
   // Else it would be refused after the last trial.
   if (validate !== undefined) scorerOf({ ...options, eval: validate }, '--validate');

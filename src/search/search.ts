@@ -100,13 +100,13 @@ export async function openSearch(
 }
 
 function makeSampler(
-  { samplerCmd, sampler = 'gp', seed = 0, trials = DEFAULT_TRIALS, acquisition }: SearchOptions,
+  { samplerCmd, sampler = 'gp', seed = 0, trials = DEFAULT_TRIALS, acquisition, kernel }: SearchOptions,
   { space, index }: Leg,
   goal: Goal,
 ): Sampler {
   if (samplerCmd !== undefined) return commandSampler(samplerCmd, space, { goal, seed: seed + index });
   const { axes, initial } = space;
-  return samplerByName(sampler, { axes, initial, seed: seed + index, trials, ...(acquisition === undefined ? {} : { acquisition }) });
+  return samplerByName(sampler, { axes, initial, seed: seed + index, trials, acquisition, kernel });
 }
 
 async function runSearch(given: SearchOptions, emit: (event: StudyEvent) => void, signal: AbortSignal): Promise<SearchDocument> {
