@@ -108,14 +108,13 @@ export class Study {
   /** What is still to be done of a round. */
   #jobsOf(first: number, requests: readonly RoundRequest[]): Job[] {
     const done = new Set(this.trials.map(({ id }) => id));
+    const asked = requests.map((request, i) => ({ id: first + i, request, recipe: this.keyOf(request.candidate) }));
+    // Of trials at a time a repeat may have ended before the first of its recipe, which a kill then left undone.
     const firstOf = new Map<string, number>();
-    for (const { id, recipe } of [...this.trials].sort((a, b) => a.id - b.id)) if (!firstOf.has(recipe)) firstOf.set(recipe, id);
-    const all = requests.map((request, i): Job => {
-      const id = first + i;
-      const recipe = this.keyOf(request.candidate);
-      const before = firstOf.get(recipe) ?? id;
-      firstOf.set(recipe, before);
-      return { id, request, recipe, repeatOf: before === id ? null : before };
+    for (const { id, recipe } of [...this.trials, ...asked]) firstOf.set(recipe, Math.min(firstOf.get(recipe) ?? id, id));
+    const all = asked.map((job): Job => {
+      const earliest = firstOf.get(job.recipe)!;
+      return { ...job, repeatOf: earliest === job.id ? null : earliest };
     });
     return all.filter(({ id }) => !done.has(id));
   }

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { readSearch } from '../../src/search/report.ts';
 import { search } from '../../src/search/search.ts';
+import type { ScoreFunction } from '../../src/study/scorer.ts';
 import type { StudyEvent } from '../../src/study/types.ts';
 import { weightsIn } from '../support/model-weights.ts';
 import { cutOff, failure, idsOf, optionsOf, said, scorer } from '../support/search-options.ts';
@@ -50,6 +51,31 @@ describe('a resume', () => {
     await search(optionsOf(long, { resume: true, force: true }));
     expect(weightsIn(long.out)).toEqual(weightsIn(place.out));
     expect(wholeLines(long.trials)).toHaveLength(wholeLines(place.trials).length);
+  });
+
+  it('tells repeats from first trials also where a repeat ended first, and so tries no recipe more', async () => {
+    const [place, whole] = [searchPlace(), searchPlace()];
+    const more = { repeats: 2, parallel: 8, trials: 4 };
+    const { trials } = await search(optionsOf(whole, more));
+    const stop = new AbortController();
+    const { score } = scorer();
+    let others = 0;
+    const lingering: ScoreFunction = async (model, { trial, signal }) => {
+      if (trial !== 1) return score(model);
+      // The uniform mean takes longer than all others of its round, its own repeat among them.
+      return new Promise((_, fail) => signal.addEventListener('abort', () => fail(signal.reason), { once: true }));
+    };
+    Object.defineProperty(lingering, 'name', { value: 'score' });
+    const onEvent = (event: StudyEvent) => {
+      if (event.type === 'trial' && ++others === trials.filter(({ repeatOf }) => repeatOf !== null).length) stop.abort('the test');
+    };
+    await expect(search(optionsOf(place, { ...more, eval: lingering }), { signal: stop.signal, onEvent })).rejects.toBe('the test');
+    const repeat = trials.find(({ repeatOf }) => repeatOf === 1)!;
+    expect(idsOf(place)).toContain(repeat.id);
+    expect(idsOf(place)).not.toContain(1);
+    const resumed = await search(optionsOf(place, { ...more, resume: true }));
+    const told = (all: typeof trials) => all.map(({ id, kind, params, repeatOf }) => ({ id, kind, params, repeatOf }));
+    expect(told(resumed.trials)).toEqual(told(trials));
   });
 
   it('makes an output that is a single file anew as well', async () => {

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { afterAll, describe, expect, it } from 'vitest';
 import { evaluation, isAlive, writtenNumber } from '../support/evaluating.ts';
+import { systemTool } from '../support/system-tool.ts';
 
 // These mostly wait, so they do it together.
 const place = mkdtempSync(join(tmpdir(), 'ckpt-merge-test-'));
@@ -92,7 +93,7 @@ describe.concurrent('an evaluator that leaves something running', () => {
 
   it('does not hang the search with a session of its own that keeps its output open', async () => {
     const folder = temporaryFolder();
-    const command = `setsid sh -c 'echo $$ > ${folder}/pid; exec sleep 60' & while [ ! -s ${folder}/pid ]; do sleep 0.02; done; echo 8; :`;
+    const command = `${systemTool('setsid')} sh -c 'echo $$ > ${folder}/pid; exec sleep 60' & while [ ! -s ${folder}/pid ]; do sleep 0.02; done; echo 8; :`;
     const { outcome } = await evaluation({ command }, { folder });
     expect(outcome).toMatchObject({ status: 'complete', score: { score: 8 } });
     // A session of its own is out of reach, which the documentation says.

@@ -106,7 +106,7 @@ describe('an evaluator', () => {
   it('gets a device to itself', async () => {
     const folder = temporaryFolder();
     const evaluator = new Evaluator({
-      command: `mkdir ${folder}/{gpu} || exit 1; sleep 0.1; rmdir ${folder}/{gpu}; echo "$CUDA_VISIBLE_DEVICES"; : {model}`,
+      command: `mkdir ${folder}/{gpu} || exit 1; sleep 0.1; rm -r ${folder}/{gpu}; echo "$CUDA_VISIBLE_DEVICES"; : {model}`,
       gpus: ['3', '5'],
       reading: {},
     });
