@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -40,7 +41,7 @@ export const DEMO_TRIALS = 12;
 
 /** Bytes of each slice: two or three seconds a model on the one, four on the other. */
 const SEARCH_BYTES = 24 * 1024;
-const VALIDATION_BYTES = 40 * 1024;
+const VALIDATION_BYTES = 36 * 1024;
 const WINDOWS_PER_BLOCK = 32;
 const STEPS = Array.from({ length: 10 }, (_, i) => 4200 + 200 * i);
 
@@ -98,9 +99,23 @@ type LossFunction = (
 /** Held-out loss on a slice of the demo's text, as `demo/evaluate.js` gives it. */
 async function lossOn(slice: 'search' | 'validation', maxBytes: number): Promise<LossFunction> {
   const text = await readFile(join(packageRoot, 'demo', 'held-out', `${slice}.txt`));
+  const known = new Map<string, ScoreGiven & { readonly items: readonly number[] }>();
   const heldOut: LossFunction = async (model, { signal }) => {
+    const weights = await weightsDigest(model);
+    const before = known.get(weights);
+    if (before !== undefined) return before;
     const { loss, blockLosses } = await heldOutLoss(model, text, { maxBytes, windowsPerBlock: WINDOWS_PER_BLOCK, signal });
-    return { score: loss, items: blockLosses, higherIsBetter: false };
+    const found = { score: loss, items: blockLosses, higherIsBetter: false };
+    known.set(weights, found);
+    return found;
   };
   return Object.defineProperty(heldOut, 'name', { value: `held-out loss, ${slice} slice` });
+}
+
+/** Of the data alone: merges of one recipe differ in what their headers say of it. */
+async function weightsDigest(model: string): Promise<string> {
+  const bytes = await readFile(join(model, 'model.safetensors'));
+  return createHash('sha256')
+    .update(bytes.subarray(8 + Number(bytes.readBigUInt64LE(0))))
+    .digest('hex');
 }
