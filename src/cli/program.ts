@@ -69,7 +69,9 @@ export function buildProgram(version: string, name: string, dispatch: Dispatch):
     .addOption(flag('-f, --force', 'replace existing outputs, each at once and only when the new one is complete'))
     .addOption(flag('-n, --dry-run', 'print the plan, write nothing'));
   addExecutionOptions(recipe);
-  add('schema', 'print the JSON Schema of recipes, for editors that complete and check YAML', []).addOption(debug());
+  add('schema', 'print the JSON Schema of recipes, for editors that complete and check YAML', [])
+    .addOption(flag('--space', 'that of the files of `merge search --space`'))
+    .addOption(debug());
 
   addWatch(add('watch', 'merge each time a checkpoint of a run becomes complete', [new Argument('<run>', 'run folder')]));
 

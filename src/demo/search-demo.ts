@@ -33,11 +33,11 @@ export interface SearchDemoResult {
 }
 
 /** Window × shape × α over the last ten checkpoints of the demo run. */
-export const DEMO_SPACE: SpaceRequest = {
+const DEMO_SPACE: SpaceRequest = {
   space: 'schedule',
   parameters: { window: { from: 2, to: 10 }, method: ['sma', 'wma', 'ema-normalized'], alpha: { from: 0.05, to: 0.5, log: true } },
 };
-export const DEMO_TRIALS = 12;
+const DEMO_TRIALS = 12;
 
 /** Bytes of each slice: two or three seconds a model on the one, four on the other. */
 const SEARCH_BYTES = 24 * 1024;

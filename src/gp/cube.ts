@@ -1,7 +1,7 @@
 import type { Axis, Point } from './types.ts';
 
 /** The coordinate a value of an axis stands at: itself on a real axis, the nearest of the values elsewhere; within [0, 1]. */
-export function snapCoordinate(value: number, axis: Axis): number {
+function snapCoordinate(value: number, axis: Axis): number {
   const inside = Math.min(1, Math.max(0, value));
   if (axis.kind === 'real') return inside;
   return axis.count < 2 ? 0 : Math.round(inside * (axis.count - 1)) / (axis.count - 1);

@@ -8,7 +8,7 @@ export function normalPdf(x: number): number {
 }
 
 /** log φ(x). */
-export function logNormalPdf(x: number): number {
+function logNormalPdf(x: number): number {
   return -0.5 * x * x - LOG_SQRT_2PI;
 }
 

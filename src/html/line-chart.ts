@@ -50,7 +50,7 @@ const WIDTH = 760;
 const PLOT = { left: 64, right: 744, top: 20, bottom: 280 };
 const LEGEND_ROW = 20;
 /** The palette of the stylesheet, classes `c0` to `c5`, starts again after these. */
-export const COLOURS = 6;
+const COLOURS = 6;
 /** More points than these are a line by themselves. */
 const MOST_DOTS = 200;
 /** Of what is absent: no line has it. */

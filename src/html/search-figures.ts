@@ -172,7 +172,7 @@ function estimateOf({ score, posterior }: NonNullable<SearchDocument['best']>): 
 }
 
 /** A pair has one parameter. */
-export function firstNumber(params: Params | null): number | null {
+function firstNumber(params: Params | null): number | null {
   return Object.values(params ?? {}).find((value) => typeof value === 'number') ?? null;
 }
 

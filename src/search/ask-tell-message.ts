@@ -24,7 +24,7 @@ const KEYS = {
 const VERBS = Object.keys(KEYS) as Message['verb'][];
 
 /** Merges of one ask lie on disk together: more is a mistake. */
-export const MOST_ASKED = 256;
+const MOST_ASKED = 256;
 /** Of the scores of items to their mean, relative: they were summed in another order. */
 const MEAN_TOLERANCE = 1e-6;
 const SHOWN = 80;

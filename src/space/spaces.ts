@@ -3,7 +3,7 @@ import { pairwise } from './pairwise.ts';
 import { refuseSpace, type SpaceProblem } from './problems.ts';
 import { scheduleSpace } from './schedule.ts';
 import type { ScheduleRequest } from './schedule-parameters.ts';
-import type { Space, SpaceParameter } from './types.ts';
+import type { Space } from './types.ts';
 import { weightsSpace } from './weights.ts';
 
 /** Spaces that can be asked for by name alone. */
@@ -38,12 +38,4 @@ export async function spaceOf(
   if (space === 'pairwise') return pairwise(members, { alpha, separate });
   if (space === 'weights') return weightsSpace(members, { separate });
   return scheduleSpace(members, Object.keys(schedule).length === 0 ? undefined : schedule, context);
-}
-
-/** A space as documents show it. */
-export function spaceDocument({ name, parameters }: Space): {
-  readonly name: Space['name'];
-  readonly parameters: readonly SpaceParameter[];
-} {
-  return { name, parameters };
 }

@@ -2,7 +2,7 @@ import { recipeJsonSchema } from '../../index.ts';
 import { type Context, writeJson } from '../context.ts';
 
 /** `merge schema`. */
-export async function run(context: Context): Promise<number> {
-  writeJson(context, await recipeJsonSchema());
+export async function run(context: Context, _args: readonly unknown[], { space }: { readonly space?: boolean }): Promise<number> {
+  writeJson(context, space ? (await import('../../space/schema.ts')).spaceJsonSchema() : await recipeJsonSchema());
   return 0;
 }
