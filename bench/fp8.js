@@ -4,9 +4,8 @@
  */
 import { closeSync, openSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { dtypeByName } from '../dist/dtype.js';
-import { MXFP4 } from '../dist/native/requantise.js';
-import { encodeFloat, FLOAT_BYTES } from '../dist/reference/float.js';
+import { dtypeByName, MXFP4 } from '../dist/base/dtype.js';
+import { encodeFloat, FLOAT_BYTES } from '../dist/base/numbers/float.js';
 import { interleaved, spread, summaries, table, timed } from './support/measure.js';
 
 const MEMBERS = 4;
@@ -101,8 +100,8 @@ function makeMatrix(path, encoding, elements, seed) {
 }
 
 /**
- * @param {import('../dist/native/binding.js').NativeEngine} engine @param {import('../dist/native/binding.js').NativeInput[]} files
- * @param {import('../dist/native/binding.js').NativeOutput} output @param {(typeof CASES)[number]} each @param {number} rows
+ * @param {import('../dist/merge/native/binding.js').NativeEngine} engine @param {import('../dist/merge/native/handles.js').NativeInput[]} files
+ * @param {import('../dist/merge/native/handles.js').NativeOutput} output @param {(typeof CASES)[number]} each @param {number} rows
  */
 function combine(engine, files, output, each, rows) {
   const count = rows * COLS;
@@ -124,8 +123,8 @@ function combine(engine, files, output, each, rows) {
 }
 
 /**
- * @param {import('../dist/native/binding.js').NativeEngine} engine @param {import('../dist/native/binding.js').NativeInput[]} files
- * @param {import('../dist/native/binding.js').NativeOutput} output @param {(typeof CASES)[number]} each @param {number} rows
+ * @param {import('../dist/merge/native/binding.js').NativeEngine} engine @param {import('../dist/merge/native/handles.js').NativeInput[]} files
+ * @param {import('../dist/merge/native/handles.js').NativeOutput} output @param {(typeof CASES)[number]} each @param {number} rows
  */
 function requantise(engine, files, output, each, rows) {
   const [blockRows, blockCols] = /** @type {[number, number]} */ (each.block);

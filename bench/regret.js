@@ -3,9 +3,9 @@
  * and what regret-peers.py recorded of Optuna and scikit-optimize.
  */
 import { readFileSync } from 'node:fs';
-import { fitSamples } from '../dist/gp/samples.js';
-import { normalOf, randomOf } from '../dist/random.js';
-import { samplerByName } from '../dist/sampler/samplers.js';
+import { normalOf, randomOf } from '../dist/base/numbers/random.js';
+import { fitSamples } from '../dist/search/gaussian-process/samples.js';
+import { samplerByName } from '../dist/search/sampler/samplers.js';
 import { meanOf, regretOf } from './peers/regret-ours.js';
 import { PROBLEMS } from './peers/regret-problems.js';
 import { table } from './support/measure.js';

@@ -4,9 +4,9 @@
  */
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { openCheckpoint } from '../dist/checkpoint/open.js';
-import { routerConflicts } from '../dist/routers/conflicts.js';
-import { HeaderCache } from '../dist/safetensors/header-cache.js';
+import { openCheckpoint } from '../dist/checkpoints/open.js';
+import { HeaderCache } from '../dist/checkpoints/safetensors/header-cache.js';
+import { routerConflicts } from '../dist/model/places/swapped-experts.js';
 import { run } from './support/child.js';
 import { makeCheckpoint } from './support/data.js';
 import { table, timed } from './support/measure.js';

@@ -2,8 +2,8 @@
  * What a search spends between two trials: the next proposal of the Gaussian process after 20, 60 and 200 trials, in 1, 3 and 8 dimensions, fit and maximum of the
  * acquisition function together. After 200 trials in 8 dimensions it is to take less than half a second.
  */
-import { randomOf } from '../dist/random.js';
-import { gpSampler } from '../dist/sampler/gp-sampler.js';
+import { randomOf } from '../dist/base/numbers/random.js';
+import { gpSampler } from '../dist/search/sampler/gp-sampler.js';
 import { spread, summary, table, timed } from './support/measure.js';
 
 const GOAL_SECONDS = 0.5;
@@ -34,7 +34,7 @@ export default async function suggest(context) {
 
 /**
  * Trials at random points of a function with a ridge, a wave and noise.
- * @returns {import('../dist/sampler/types.js').History}
+ * @returns {import('../dist/search/sampler/types.js').History}
  */
 function tried(/** @type {number} */ trials, /** @type {number} */ dimensions, /** @type {number} */ seed) {
   const random = randomOf(seed, dimensions);

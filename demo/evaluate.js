@@ -7,7 +7,7 @@
 //   BYTES: use so many of the text, spread over it, in whole blocks of 4,096 (default: all, 126,976)
 //   SLICE: validation (default), or search: the slice to choose by, where the other one is to report
 import { readFile } from 'node:fs/promises';
-import { heldOutLoss, WINDOW_BYTES } from '../dist/demo/held-out-loss.js';
+import { heldOutLoss, WINDOW_BYTES } from '../dist/cli/demo/held-out-loss.js';
 
 const WINDOWS_PER_BLOCK = 32;
 const BLOCK_BYTES = WINDOWS_PER_BLOCK * WINDOW_BYTES;

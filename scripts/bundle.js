@@ -4,7 +4,7 @@ import { readdirSync, rmSync } from 'node:fs';
 import { build } from 'rolldown';
 
 const { output } = await build({
-  input: { index: 'src/index.ts', safetensors: 'src/safetensors/index.ts', main: 'src/cli/main.ts' },
+  input: { index: 'src/index.ts', safetensors: 'src/safetensors.ts', main: 'src/cli/main.ts' },
   platform: 'node',
   external: /^[^./]/,
   logLevel: 'warn',

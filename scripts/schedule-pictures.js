@@ -50,7 +50,7 @@ const UNEVEN_STEPS = [0, 10, 20, 30, 80];
 
 /**
  * Every file that this script writes: its name under docs/, and its text.
- * @param resolveWeights of src/schedule/resolve.ts
+ * @param resolveWeights of src/recipe/schedule/resolve.ts
  */
 export async function files(resolveWeights) {
   const weigh = async ([title, request, steps = EVEN]) => {
@@ -131,7 +131,7 @@ function round(value) {
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
-  const { resolveWeights } = await import('../dist/schedule/resolve.js');
+  const { resolveWeights } = await import('../dist/recipe/schedule/resolve.js');
   for (const [name, content] of Object.entries(await files(resolveWeights))) {
     if (!process.argv.includes('--check')) writeFileSync(docs(name), content);
     else if (readOr(docs(name)) !== content) {

@@ -2,10 +2,10 @@
  * Our samplers on the problems of regret-problems.js. What it runs is handed in, so that a test runs the sources and the bench what is built from them.
  *
  * @typedef {object} Parts
- * @property {typeof import('../../src/sampler/samplers.ts').samplerByName} samplerByName
- * @property {typeof import('../../src/gp/samples.ts').fitSamples} fitSamples
- * @property {typeof import('../../src/random.ts').randomOf} randomOf
- * @property {typeof import('../../src/random.ts').normalOf} normalOf
+ * @property {typeof import('../../src/search/sampler/samplers.ts').samplerByName} samplerByName
+ * @property {typeof import('../../src/search/gaussian-process/samples.ts').fitSamples} fitSamples
+ * @property {typeof import('../../src/base/numbers/random.ts').randomOf} randomOf
+ * @property {typeof import('../../src/base/numbers/random.ts').normalOf} normalOf
  */
 
 /** First points: bounds and midpoint of lambda as in `merge search`, the centre of a cube. */
@@ -16,7 +16,7 @@ const FIRST = new Map([[1, [[0], [1], [0.5]]]]);
  *
  * @param {Parts} parts
  * @param {import('./regret-problems.js').Problem} problem
- * @param {{ sampler: import('../../src/sampler/samplers.ts').SamplerName, seed: number, noisy: boolean, evaluations: readonly number[] }} options
+ * @param {{ sampler: import('../../src/search/sampler/samplers.ts').SamplerName, seed: number, noisy: boolean, evaluations: readonly number[] }} options
  * @returns {Promise<{ evaluations: number, observed: number, believed: number }[]>} true regret of the point with the best score, and of the tried point with the
  * largest mean of the model, which is what a search recommends (the former where there is no model)
  */
@@ -27,7 +27,7 @@ export async function regretOf({ samplerByName, fitSamples, randomOf, normalOf }
   const trials = Math.max(...evaluations);
   const sampler = samplerByName(name, { axes, initial, seed, trials });
   const normal = normalOf(randomOf(seed, 99));
-  /** @type {import('../../src/sampler/types.ts').Observed[]} */
+  /** @type {import('../../src/search/sampler/types.ts').Observed[]} */
   const observed = [];
   while (observed.length < trials) {
     const isTaken = async (/** @type {readonly number[]} */ point) => observed.some((trial) => String(trial.point) === String(point));

@@ -4,7 +4,7 @@ import { mkdirSync, rmSync, statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { average } from 'ckpt-merge';
-import { loadBinding } from '../../dist/native/load.js';
+import { loadBinding } from '../../dist/merge/native/load.js';
 import { llama, makeCheckpoint } from './data.js';
 import { timed } from './measure.js';
 

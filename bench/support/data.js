@@ -4,7 +4,7 @@
  */
 import { closeSync, existsSync, fsyncSync, ftruncateSync, mkdirSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { encodeFloat, FLOAT_BYTES } from '../../dist/reference/float.js';
+import { encodeFloat, FLOAT_BYTES } from '../../dist/base/numbers/float.js';
 
 /** @typedef {'BF16' | 'F16' | 'F32'} BenchDtype */
 /** @typedef {{ name: string, shape: number[] }} Tensor */

@@ -1,8 +1,8 @@
 /** The engine without the library: one segment a call over files of equal layout, to see what planning and publishing add. */
 import { closeSync, openSync, readSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { dtypeByName } from '../../dist/dtype.js';
-import { FLOAT_BYTES } from '../../dist/reference/float.js';
+import { dtypeByName } from '../../dist/base/dtype.js';
+import { FLOAT_BYTES } from '../../dist/base/numbers/float.js';
 
 /** Output bytes of one call: about a tenth of a second of work. */
 const CALL_BYTES = 256 << 20;
@@ -25,7 +25,7 @@ function readHeader(path) {
  * Merges the same shard of N checkpoints into K outputs, shard after shard. Opening, creating the engine, writing, closing and (with `sync`) flushing
  * are inside the measured time; removing the outputs is not.
  *
- * @param {import('../../dist/native/binding.js').NativeBinding} binding
+ * @param {import('../../dist/merge/native/binding.js').NativeBinding} binding
  * @param {object} request
  * @param {string[][]} request.inputs N checkpoints, each its shard paths
  * @param {string} request.outDir
@@ -35,7 +35,7 @@ function readHeader(path) {
  * @param {'map' | 'read'} [request.mode]
  * @param {boolean} [request.sync]
  * @param {number} [request.memory]
- * @param {Partial<import('../../dist/native/binding.js').NativeEngineOptions>} [request.engine]
+ * @param {Partial<import('../../dist/merge/native/binding.js').NativeEngineOptions>} [request.engine]
  */
 export async function mergeRaw(binding, request) {
   const { inputs, outDir, weights, threads, dtype = 'BF16', mode = 'map', sync = false, memory = 256 << 20, engine: extra = {} } = request;
@@ -77,8 +77,8 @@ export async function mergeRaw(binding, request) {
 }
 
 /**
- * @param {import('../../dist/native/binding.js').NativeEngine} engine
- * @param {{ files: import('../../dist/native/binding.js').NativeInput[], outs: import('../../dist/native/binding.js').NativeOutput[], header: number, size: number, weights: number[][], dtype: 'BF16' | 'F16' | 'F32', totals: Record<string, number> }} work
+ * @param {import('../../dist/merge/native/binding.js').NativeEngine} engine
+ * @param {{ files: import('../../dist/merge/native/handles.js').NativeInput[], outs: import('../../dist/merge/native/handles.js').NativeOutput[], header: number, size: number, weights: number[][], dtype: 'BF16' | 'F16' | 'F32', totals: Record<string, number> }} work
  */
 async function combineFile(engine, { files, outs, header, size, weights, dtype, totals }) {
   const bytes = FLOAT_BYTES[dtype];

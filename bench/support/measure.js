@@ -78,7 +78,7 @@ export function save(name, result) {
 
 /**
  * What the numbers were measured on.
- * @param {import('../../dist/native/binding.js').NativeBinding} binding
+ * @param {import('../../dist/merge/native/binding.js').NativeBinding} binding
  * @param {string} dir
  */
 export function machine(binding, dir) {

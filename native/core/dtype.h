@@ -1,4 +1,4 @@
-// The float dtypes and the encodings of quantised values. The codes are those of src/dtype.ts; conversions live beside the kernels.
+// The float dtypes and the encodings of quantised values. The codes are those of src/base/dtype.ts; conversions live beside the kernels.
 #pragma once
 
 #include <cmath>
@@ -10,7 +10,7 @@
 namespace ckpt {
 
 enum DtypeCode : std::uint8_t { kU8Code = 4, kF8E5M2Code = 14, kF8E4M3Code = 15, kF8E8M0Code = 16, kF8E5M2FnuzCode = 17, kF8E4M3FnuzCode = 18 };
-// FP4 under E8M0 scales (src/native/requantise.ts).
+// FP4 under E8M0 scales (src/merge/native/requantise.ts).
 constexpr std::uint8_t kMxfp4Code = 64;
 
 // The kernels' index of an encoding: the four float dtypes by their codes, then the small floats. -1: not an encoding.

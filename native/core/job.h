@@ -1,4 +1,4 @@
-// One call as the core sees it (the C++ side of CombineJob and GramJob in src/native/binding.ts): S segments, N inputs, K outputs. A job of products has no
+// One call as the core sees it (the C++ side of CombineJob and GramJob in src/merge/native/binding.ts): S segments, N inputs, K outputs. A job of products has no
 // outputs and none of the columns that say what becomes of the inputs.
 #pragma once
 

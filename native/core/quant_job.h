@@ -1,4 +1,4 @@
-// One requantise call as the core sees it (the C++ side of RequantiseJob in src/native/requantise.ts, which says what each field means): S strips of
+// One requantise call as the core sees it (the C++ side of RequantiseJob in src/merge/native/requantise.ts, which says what each field means): S strips of
 // matrices, N inputs, K outputs.
 #pragma once
 

@@ -7,7 +7,7 @@
 
 namespace ckpt {
 
-// Float dtypes, numbered as in src/dtype.ts.
+// Float dtypes, numbered as in src/base/dtype.ts.
 enum FloatCode : int { kBF16 = 0, kF16 = 1, kF32 = 2, kF64 = 3 };
 constexpr int kFloatCodes = 4;
 // Small floats, in the order of their kernels; codes of the dtypes stand in core/dtype.h.

@@ -1,4 +1,4 @@
-// The export table; what each entry means is written in src/native/binding.ts.
+// The export table; what each entry means is written in src/merge/native/binding.ts.
 #include <napi.h>
 
 #include "addon_data.h"
@@ -9,7 +9,7 @@
 
 namespace {
 
-// Raised together with NATIVE_API_VERSION in src/native/binding.ts.
+// Raised together with NATIVE_API_VERSION in src/merge/native/binding.ts.
 constexpr int kApiVersion = 2;
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {

@@ -1,4 +1,4 @@
-// Status → a JavaScript error with `code`, `errno`, `syscall` and the indices of NativeFailure in src/native/binding.ts.
+// Status → a JavaScript error with `code`, `errno`, `syscall` and the indices of NativeFailure in src/merge/native/binding.ts.
 #pragma once
 
 #include <napi.h>

@@ -1,4 +1,4 @@
-// RequantiseJob and RequantiseResult (src/native/requantise.ts) across the boundary.
+// RequantiseJob and RequantiseResult (src/merge/native/requantise.ts) across the boundary.
 #pragma once
 
 #include <napi.h>

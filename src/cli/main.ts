@@ -1,14 +1,14 @@
 import { existsSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import { CommanderError } from 'commander';
-import { ERROR_CODES, MergeError } from '../errors.ts';
-import { shellQuote } from '../shell-quote.ts';
-import { version } from '../version.ts';
-import type { CommandModule, Context } from './context.ts';
-import { asFailure, errorDocument, errorText, type Failure } from './error-text.ts';
-import { Interrupted } from './interrupt.ts';
-import { buildProgram, type CommandName, styleHelp } from './program.ts';
-import { createTerminal, type Terminal } from './terminal.ts';
+import { ERROR_CODES, MergeError } from '../base/errors.ts';
+import { shellQuote } from '../base/process/shell-quote.ts';
+import { version } from '../base/version.ts';
+import { asFailure, errorDocument, errorText, type Failure } from '../render/error-text.ts';
+import { buildProgram, type CommandName, styleHelp } from './options/program.ts';
+import type { CommandModule, Context } from './terminal/context.ts';
+import { Interrupted } from './terminal/interrupt.ts';
+import { createTerminal, type Terminal } from './terminal/terminal.ts';
 
 /** Implementations are loaded when their command runs, so that help costs nothing but the parser. */
 const COMMANDS: Readonly<Record<CommandName, () => Promise<unknown>>> = {

@@ -1,4 +1,4 @@
-import type { DiffCell, DiffDocument, DiffLayerCell, DiffPair, DiffRole } from '../../src/diff/types.ts';
+import type { DiffCell, DiffDocument, DiffLayerCell, DiffPair, DiffRole } from '../../src/analysis/diff/types.ts';
 
 /** A document as `merge diff` makes it, of numbers that vary by layer, role and expert; names as hostile as asked for. */
 export function sampleDiff(size: { layers: number; experts: number; checkpoints?: number; name?: string }): DiffDocument {

@@ -1,4 +1,4 @@
-import type { ForecastDocument } from '../../src/forecast/types.ts';
+import type { ForecastDocument } from '../../src/search/forecast/types.ts';
 
 /** A document as `merge forecast` makes it, of a loss that falls along the run; names as hostile as asked for. */
 export function sampleForecast({ windows = 8, calibrated = false, name = 'runs/dense/checkpoint' } = {}): ForecastDocument {

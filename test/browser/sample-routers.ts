@@ -1,5 +1,5 @@
-import type { LayerReport, RouterReport } from '../../src/routers/types.ts';
-import type { MemberChoice } from '../../src/routing/types.ts';
+import type { LayerReport, RouterReport } from '../../src/analysis/routers/types.ts';
+import type { MemberChoice } from '../../src/model/routing/types.ts';
 
 /** A document as `merge routers` makes it, of numbers that vary by layer and checkpoint. */
 export function sampleRouters(size: { layers: number; members: number; synthetic?: boolean; name?: string }): RouterReport {

@@ -1,7 +1,7 @@
-import type { Conclusion } from '../../src/conclusion/types.ts';
-import type { Baseline, ChainPair, PosteriorDrawing, SearchDocument } from '../../src/search/types.ts';
-import type { Params, SpaceParameter } from '../../src/space/types.ts';
-import type { Trial, TrialKind } from '../../src/study/types.ts';
+import type { Baseline, Conclusion, PosteriorDrawing } from '../../src/search/conclusion/types.ts';
+import type { ChainPair, SearchDocument } from '../../src/search/optimise/types.ts';
+import type { Params, SpaceParameter } from '../../src/search/space/types.ts';
+import type { Trial, TrialKind } from '../../src/search/study/types.ts';
 
 export type SampleKind = 'pairwise' | 'plane' | 'schedule' | 'weights' | 'soup' | 'chain' | 'failed' | 'one';
 

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, expect, it } from 'vitest';
-import type { OutputRequest } from '../../src/plan/types.ts';
+import type { OutputRequest } from '../../src/merge/plan/types.ts';
 import { generator } from '../support/checkpoints.ts';
 import { checkpoints, contentOf, hiddenBeside, removeCheckpoints, SHARDS, type Slow, start } from '../support/faults-merge.ts';
 import { pooled } from '../support/hostile-case.ts';

@@ -3,9 +3,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { EXAMPLES } from '../../src/cli/help-text.ts';
 import { main } from '../../src/cli/main.ts';
-import { buildProgram } from '../../src/cli/program.ts';
+import { EXAMPLES } from '../../src/cli/options/help-text.ts';
+import { buildProgram } from '../../src/cli/options/program.ts';
 import { fakeTerminal } from '../support/fake-terminal.ts';
 import { BIN, runCli } from '../support/run-cli.ts';
 

@@ -16,8 +16,8 @@ beforeAll(async () => {
   await writeFile(
     script,
     `import { writeFileSync } from 'node:fs';
-     import { interruptible } from '${DIST}/cli/interrupt.js';
-     import { createTerminal } from '${DIST}/cli/terminal.js';
+     import { interruptible } from '${DIST}/cli/terminal/interrupt.js';
+     import { createTerminal } from '${DIST}/cli/terminal/terminal.js';
      const terminal = createTerminal(process);
      const alive = setInterval(() => {}, 1000);
      try {

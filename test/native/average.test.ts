@@ -2,14 +2,14 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type AverageOptions, average, averageEvents, plan } from '../../src/average.ts';
-import { openCheckpoint } from '../../src/checkpoint/open.ts';
-import { dtypeByCode, type FloatDtypeName } from '../../src/dtype.ts';
-import { executePlan } from '../../src/engine/execute.ts';
-import { loadBinding } from '../../src/native/load.ts';
-import { buildPlan } from '../../src/plan/build.ts';
-import { combineReference } from '../../src/reference/combine.ts';
-import { verify } from '../../src/verify/verify.ts';
+import { combineReference } from '../../src/analysis/verify/twin/combine.ts';
+import { verify } from '../../src/analysis/verify/verify.ts';
+import { dtypeByCode, type FloatDtypeName } from '../../src/base/dtype.ts';
+import { openCheckpoint } from '../../src/checkpoints/open.ts';
+import { type AverageOptions, average, averageEvents, plan } from '../../src/merge/average.ts';
+import { executePlan } from '../../src/merge/engine/execute.ts';
+import { loadBinding } from '../../src/merge/native/load.ts';
+import { buildPlan } from '../../src/merge/plan/build.ts';
 import { type FixtureTensor, safetensorsBytes, temporaryFolder, writeCheckpoint } from '../support/checkpoints.ts';
 
 const TENSORS: FixtureTensor[] = [

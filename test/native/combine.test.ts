@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import type { AveragedDtypeName } from '../../src/dtype.ts';
-import { loadBinding } from '../../src/native/load.ts';
+import type { AveragedDtypeName } from '../../src/base/dtype.ts';
+import { loadBinding } from '../../src/merge/native/load.ts';
 import { expectAsTwin, expectBytes, randomElements, randomSource, runJob, type SegmentData } from '../support/native-job.ts';
 
 const FLOATS: readonly AveragedDtypeName[] = ['BF16', 'F16', 'F32', 'F64'];

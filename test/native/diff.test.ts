@@ -1,10 +1,10 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { openCheckpoint } from '../../src/checkpoint/open.ts';
-import { type DiffOptions, diff } from '../../src/diff/diff.ts';
-import type { DiffDocument, FindingKind } from '../../src/diff/types.ts';
-import { decodeFloat } from '../../src/reference/float.ts';
+import { type DiffOptions, diff } from '../../src/analysis/diff/diff.ts';
+import type { DiffDocument, FindingKind } from '../../src/analysis/diff/types.ts';
+import { decodeFloat } from '../../src/base/numbers/float.ts';
+import { openCheckpoint } from '../../src/checkpoints/open.ts';
 import type { FixtureTensor } from '../support/checkpoints.ts';
 import { mergeError, temporaryFolder } from '../support/safetensors.ts';
 import { MOE_LAYERS, trainedMoe, type Weights, writeWeights } from '../support/trained.ts';

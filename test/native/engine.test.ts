@@ -2,9 +2,9 @@ import { createHash } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { describe, expect, test } from 'vitest';
-import type { CombineJob, NativeEngineOptions } from '../../src/native/binding.ts';
-import { loadBinding } from '../../src/native/load.ts';
-import { crc32cReference as crc32c } from '../../src/reference/crc32c.ts';
+import { crc32cReference as crc32c } from '../../src/analysis/verify/twin/crc32c.ts';
+import type { CombineJob, NativeEngineOptions } from '../../src/merge/native/binding.ts';
+import { loadBinding } from '../../src/merge/native/load.ts';
 import { expectAsTwin, randomElements, randomSource, runJob, type SegmentData, tempDir } from '../support/native-job.ts';
 
 const binding = loadBinding();

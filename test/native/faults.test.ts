@@ -2,7 +2,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { closeSync, existsSync, openSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { describe, expect, test } from 'vitest';
-import { bindingPath, loadBinding } from '../../src/native/load.ts';
+import { bindingPath, loadBinding } from '../../src/merge/native/load.ts';
 import { tempDir } from '../support/native-job.ts';
 
 const binding = loadBinding();

@@ -1,8 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { loadBinding } from '../../src/native/load.ts';
-import { crc32cReference as crc32c } from '../../src/reference/crc32c.ts';
+import { crc32cReference as crc32c } from '../../src/analysis/verify/twin/crc32c.ts';
+import { loadBinding } from '../../src/merge/native/load.ts';
 import { randomElements, randomSource, tempDir } from '../support/native-job.ts';
 import { systemTool } from '../support/system-tool.ts';
 

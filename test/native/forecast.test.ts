@@ -1,11 +1,11 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { forecast } from '../../src/forecast/forecast.ts';
-import type { ForecastOptions } from '../../src/forecast/options.ts';
-import { readForecast } from '../../src/forecast/report.ts';
-import { readSearch } from '../../src/search/report.ts';
-import type { StudyEvent } from '../../src/study/types.ts';
+import { forecast } from '../../src/search/forecast/forecast.ts';
+import type { ForecastOptions } from '../../src/search/forecast/options.ts';
+import { readForecast } from '../../src/search/forecast/report.ts';
+import { readSearch } from '../../src/search/optimise/report.ts';
+import type { StudyEvent } from '../../src/search/study/types.ts';
 import { temporaryFolder } from '../support/checkpoints.ts';
 import { withoutTimes } from '../support/ended.ts';
 import { weightsIn } from '../support/model-weights.ts';

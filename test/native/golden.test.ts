@@ -2,10 +2,11 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { dtypeByName } from '../../src/dtype.ts';
-import type { CombineJob, InputMode, Isa } from '../../src/native/binding.ts';
-import { loadBinding } from '../../src/native/load.ts';
-import { FLOAT_BYTES } from '../../src/reference/float.ts';
+import { dtypeByName } from '../../src/base/dtype.ts';
+import { FLOAT_BYTES } from '../../src/base/numbers/float.ts';
+import type { CombineJob, Isa } from '../../src/merge/native/binding.ts';
+import type { InputMode } from '../../src/merge/native/handles.ts';
+import { loadBinding } from '../../src/merge/native/load.ts';
 import { differences, GOLDEN_BIN, type GoldenCase, loadGolden } from '../golden/arith/load.ts';
 
 const binding = loadBinding();

@@ -1,12 +1,13 @@
 import { truncateSync, writeFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import type { AveragedDtypeName } from '../../src/dtype.ts';
-import { type GramOptions, gramOf } from '../../src/engine/gram.ts';
-import { Gram } from '../../src/engine/gram-matrix.ts';
-import type { GramResult } from '../../src/native/binding.ts';
-import { loadBinding } from '../../src/native/load.ts';
-import { FLOAT_BYTES } from '../../src/reference/float.ts';
-import { gramReference, gramWidth } from '../../src/reference/gram.ts';
+import { gramReference } from '../../src/analysis/verify/twin/gram.ts';
+import type { AveragedDtypeName } from '../../src/base/dtype.ts';
+import { FLOAT_BYTES } from '../../src/base/numbers/float.ts';
+import { type GramOptions, gramOf } from '../../src/merge/engine/gram.ts';
+import { Gram } from '../../src/merge/engine/gram-matrix.ts';
+import type { GramResult } from '../../src/merge/native/binding.ts';
+import { gramWidth } from '../../src/merge/native/gram-sums.ts';
+import { loadBinding } from '../../src/merge/native/load.ts';
 import { codeOf, randomElements, randomSource, tempDir } from '../support/native-job.ts';
 
 const binding = loadBinding();

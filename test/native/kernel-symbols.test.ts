@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
-import { loadBinding } from '../../src/native/load.ts';
+import { loadBinding } from '../../src/merge/native/load.ts';
 
 const objectOf = (isa: string) =>
   fileURLToPath(new URL(`../../build/CMakeFiles/kernels_${isa}.dir/native/kernels/combine_kernel.cpp.o`, import.meta.url));

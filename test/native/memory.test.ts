@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { writeSyntheticCheckpoint } from '../../src/bench/synthetic.ts';
+import { writeSyntheticCheckpoint } from '../../src/analysis/bench/synthetic.ts';
 import { temporaryFolder } from '../support/checkpoints.ts';
 
 const CHILD = fileURLToPath(new URL('../support/memory-child.js', import.meta.url));

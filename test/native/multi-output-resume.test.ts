@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, rmSync, statSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { OutputRequest } from '../../src/plan/types.ts';
+import type { OutputRequest } from '../../src/merge/plan/types.ts';
 import { type FixtureTensor, temporaryFolder } from '../support/checkpoints.ts';
 import { merge, published, writeRun } from '../support/multi-output.ts';
 

@@ -1,8 +1,8 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { OutputRequest, PlanRequest } from '../../src/plan/types.ts';
-import { verify } from '../../src/verify/verify.ts';
+import { verify } from '../../src/analysis/verify/verify.ts';
+import type { OutputRequest, PlanRequest } from '../../src/merge/plan/types.ts';
 import { type FixtureTensor, safetensorsBytes, temporaryFolder } from '../support/checkpoints.ts';
 import { merge, published, writeRun } from '../support/multi-output.ts';
 

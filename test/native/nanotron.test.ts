@@ -2,7 +2,7 @@ import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { average, discoverRun, inspect, type MergeError, verify } from '../../src/index.ts';
-import { readHeader } from '../../src/safetensors/index.ts';
+import { readHeader } from '../../src/safetensors.ts';
 import { temporaryFolder } from '../support/checkpoints.ts';
 import { writeNanotron } from '../support/run-trees.ts';
 

@@ -1,12 +1,12 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type AverageOptions, average, plan } from '../../src/average.ts';
-import { openCheckpoint } from '../../src/checkpoint/open.ts';
-import { type DtypeName, dtypeByCode, type FloatDtypeName } from '../../src/dtype.ts';
-import { runRecipe } from '../../src/recipe/run.ts';
-import { combineReference } from '../../src/reference/combine.ts';
-import { verify } from '../../src/verify/verify.ts';
+import { combineReference } from '../../src/analysis/verify/twin/combine.ts';
+import { verify } from '../../src/analysis/verify/verify.ts';
+import { type DtypeName, dtypeByCode, type FloatDtypeName } from '../../src/base/dtype.ts';
+import { openCheckpoint } from '../../src/checkpoints/open.ts';
+import { type AverageOptions, average, plan } from '../../src/merge/average.ts';
+import { runRecipe } from '../../src/merge/run.ts';
 import { type FixtureTensor, temporaryFolder, writeCheckpoint } from '../support/checkpoints.ts';
 
 const tensor = (name: string, dtype: DtypeName, shape: readonly number[], fill?: number): FixtureTensor => ({

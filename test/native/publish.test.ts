@@ -3,8 +3,8 @@ import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
-import { loadBinding } from '../../src/native/load.ts';
-import { beginPublication } from '../../src/publish/publication.ts';
+import { loadBinding } from '../../src/merge/native/load.ts';
+import { beginPublication } from '../../src/merge/output/publication.ts';
 import { contentOf, errorOf, request, temporaryFolder } from '../support/publication.ts';
 
 const CHILD = fileURLToPath(new URL('../support/publish-child.js', import.meta.url));

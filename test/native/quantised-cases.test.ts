@@ -1,13 +1,13 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type AverageOptions, average } from '../../src/average.ts';
-import { openCheckpoint } from '../../src/checkpoint/open.ts';
-import { executePlan } from '../../src/engine/execute.ts';
-import { buildPlan } from '../../src/plan/build.ts';
-import { dequantise, type QuantisedMember, requantiseReference } from '../../src/reference/requantise.ts';
-import { Recomputation } from '../../src/verify/recompute.ts';
-import { verify } from '../../src/verify/verify.ts';
+import { Recomputation } from '../../src/analysis/verify/recompute.ts';
+import { dequantise, type QuantisedMember, requantiseReference } from '../../src/analysis/verify/twin/requantise.ts';
+import { verify } from '../../src/analysis/verify/verify.ts';
+import { openCheckpoint } from '../../src/checkpoints/open.ts';
+import { type AverageOptions, average } from '../../src/merge/average.ts';
+import { executePlan } from '../../src/merge/engine/execute.ts';
+import { buildPlan } from '../../src/merge/plan/build.ts';
 import { type FixtureTensor, generator, temporaryFolder, writeCheckpoint } from '../support/checkpoints.ts';
 
 let folder: ReturnType<typeof temporaryFolder>;

@@ -2,9 +2,9 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type AverageOptions, average } from '../../src/average.ts';
-import { openCheckpoint } from '../../src/checkpoint/open.ts';
-import { verify } from '../../src/verify/verify.ts';
+import { verify } from '../../src/analysis/verify/verify.ts';
+import { openCheckpoint } from '../../src/checkpoints/open.ts';
+import { type AverageOptions, average } from '../../src/merge/average.ts';
 import { temporaryFolder } from '../support/checkpoints.ts';
 
 /** Made with torch and transformers by test/golden/make/quantised.py: two members, and what merging them with these weights must give. */

@@ -1,13 +1,13 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { average } from '../../src/average.ts';
-import { openCheckpoint } from '../../src/checkpoint/open.ts';
-import type { MergeEvent } from '../../src/engine/events.ts';
-import { readRecipe } from '../../src/recipe/read.ts';
-import { planRecipe, recipeEvents, runRecipe } from '../../src/recipe/run.ts';
-import { recipeText } from '../../src/recipe/text.ts';
-import type { RecipeOutput } from '../../src/recipe/types.ts';
+import { openCheckpoint } from '../../src/checkpoints/open.ts';
+import { average } from '../../src/merge/average.ts';
+import type { MergeEvent } from '../../src/merge/engine/events.ts';
+import { recipeText } from '../../src/merge/plan/recipe-text.ts';
+import { planRecipe, recipeEvents, runRecipe } from '../../src/merge/run.ts';
+import { readRecipe } from '../../src/recipe/file/read.ts';
+import type { RecipeOutput } from '../../src/recipe/file/types.ts';
 import { type FixtureTensor, safetensorsBytes, temporaryFolder, writeCheckpoint } from '../support/checkpoints.ts';
 
 const TENSORS: FixtureTensor[] = [

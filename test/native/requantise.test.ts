@@ -1,8 +1,5 @@
 import { truncateSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { loadBinding } from '../../src/native/load.ts';
-import type { RequantiseJob } from '../../src/native/requantise.ts';
-import { encodeFloat, FLOAT_BYTES } from '../../src/reference/float.ts';
 import {
   type Encoding,
   encodedBytes,
@@ -11,7 +8,10 @@ import {
   type QuantisedMember,
   SCALE_BYTES,
   type ScaleDtype,
-} from '../../src/reference/requantise.ts';
+} from '../../src/analysis/verify/twin/requantise.ts';
+import { encodeFloat, FLOAT_BYTES } from '../../src/base/numbers/float.ts';
+import { loadBinding } from '../../src/merge/native/load.ts';
+import type { RequantiseJob } from '../../src/merge/native/requantise.ts';
 import { expectBytes, randomElements, randomSource } from '../support/native-job.ts';
 import { blocksOf, checkAgainstTwin, runStrips, type Strip } from '../support/quant-job.ts';
 

@@ -1,10 +1,10 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { average } from '../../src/average.ts';
-import { ByteReader } from '../../src/checkpoint/byte-reader.ts';
-import { openCheckpoint } from '../../src/checkpoint/open.ts';
-import { routers } from '../../src/routers/routers.ts';
+import { routers } from '../../src/analysis/routers/routers.ts';
+import { ByteReader } from '../../src/base/disk/byte-reader.ts';
+import { openCheckpoint } from '../../src/checkpoints/open.ts';
+import { average } from '../../src/merge/average.ts';
 import { mergeError, temporaryFolder } from '../support/safetensors.ts';
 
 const MOE = 'demo/runs/moe';

@@ -1,12 +1,12 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { recipeOf } from '../../src/average.ts';
-import { openCheckpoint } from '../../src/checkpoint/open.ts';
-import { runRecipe } from '../../src/recipe/run.ts';
-import { routerConflicts } from '../../src/routers/conflicts.ts';
-import { routers } from '../../src/routers/routers.ts';
-import { verdictOf } from '../../src/routers/verdict.ts';
+import { routers } from '../../src/analysis/routers/routers.ts';
+import { verdictOf } from '../../src/analysis/routers/verdict.ts';
+import { openCheckpoint } from '../../src/checkpoints/open.ts';
+import { recipeOf } from '../../src/merge/average.ts';
+import { runRecipe } from '../../src/merge/run.ts';
+import { routerConflicts } from '../../src/model/places/swapped-experts.ts';
 import { safetensorsBytes, writeCheckpoint } from '../support/checkpoints.ts';
 import { EXPERTS, f32, type MoeLayer, normals, reordered, someLayers, trained, writeMoeRun } from '../support/moe-run.ts';
 import { writeNanotron } from '../support/run-trees.ts';

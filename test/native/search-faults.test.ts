@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { search } from '../../src/search/search.ts';
+import { search } from '../../src/search/optimise/search.ts';
 import { cutOff, failure, idsOf, optionsOf, said, scorer } from '../support/search-options.ts';
 import { removePlaces, searchPlace, wholeLines } from '../support/searching.ts';
 

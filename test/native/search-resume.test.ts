@@ -1,10 +1,10 @@
 import { readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { readSearch } from '../../src/search/report.ts';
-import { search } from '../../src/search/search.ts';
-import type { ScoreFunction } from '../../src/study/scorer.ts';
-import type { StudyEvent } from '../../src/study/types.ts';
+import { readSearch } from '../../src/search/optimise/report.ts';
+import { search } from '../../src/search/optimise/search.ts';
+import type { ScoreFunction } from '../../src/search/study/scorer.ts';
+import type { StudyEvent } from '../../src/search/study/types.ts';
 import { weightsIn } from '../support/model-weights.ts';
 import { cutOff, failure, idsOf, optionsOf, said, scorer } from '../support/search-options.ts';
 import { removePlaces, searchPlace, wholeLines } from '../support/searching.ts';

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { search } from '../../src/search/search.ts';
+import { search } from '../../src/search/optimise/search.ts';
 import { temporaryFolder } from '../support/checkpoints.ts';
 import { weightedRun } from '../support/weighted-run.ts';
 

@@ -1,8 +1,8 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { runRecipe } from '../../src/recipe/run.ts';
-import { search } from '../../src/search/search.ts';
+import { runRecipe } from '../../src/merge/run.ts';
+import { search } from '../../src/search/optimise/search.ts';
 import { temporaryFolder } from '../support/checkpoints.ts';
 import { SCORE_WEIGHTS, weightedRun } from '../support/weighted-run.ts';
 
@@ -35,7 +35,7 @@ describe('a pairwise search', () => {
       expect(existsSync(join(folder, name))).toBe(true);
     const again = join(temporary.path, 'again');
     const recipe = join(folder, 'best.yaml');
-    const { readRecipe } = await import('../../src/recipe/read.ts');
+    const { readRecipe } = await import('../../src/recipe/file/read.ts');
     const read = await readRecipe(recipe);
     await runRecipe({ ...read, outputs: [{ ...read.outputs[0]!, path: again }] });
     expect(readFileSync(join(again, 'model.safetensors')).subarray(-16)).toEqual(

@@ -1,12 +1,12 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { average } from '../../src/average.ts';
-import { readSearch } from '../../src/search/report.ts';
-import { search } from '../../src/search/search.ts';
-import type { SearchDocument } from '../../src/search/types.ts';
-import { type SoupOptions, soup } from '../../src/soup/soup.ts';
-import type { StudyEvent } from '../../src/study/types.ts';
+import { average } from '../../src/merge/average.ts';
+import { readSearch } from '../../src/search/optimise/report.ts';
+import { search } from '../../src/search/optimise/search.ts';
+import { type SoupOptions, soup } from '../../src/search/optimise/soup.ts';
+import type { SearchDocument } from '../../src/search/optimise/types.ts';
+import type { StudyEvent } from '../../src/search/study/types.ts';
 import { temporaryFolder } from '../support/checkpoints.ts';
 import { withoutTimes } from '../support/ended.ts';
 import { weightsIn } from '../support/model-weights.ts';

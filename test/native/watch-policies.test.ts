@@ -1,10 +1,10 @@
 import { cpSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
-import { openCheckpoint } from '../../src/checkpoint/open.ts';
-import { dtypeByCode } from '../../src/dtype.ts';
+import { dtypeByCode } from '../../src/base/dtype.ts';
+import { decodeFloat, encodeFloat, FLOAT_BYTES } from '../../src/base/numbers/float.ts';
+import { openCheckpoint } from '../../src/checkpoints/open.ts';
 import { average, parsePolicy, verify, type WatchOptions, type WatchSummary, watch } from '../../src/index.ts';
-import { decodeFloat, encodeFloat, FLOAT_BYTES } from '../../src/reference/float.ts';
 import { type FixtureTensor, temporaryFolder, writeCheckpoint } from '../support/checkpoints.ts';
 import { reordered, someLayers, trained, writeMoeRun } from '../support/moe-run.ts';
 

@@ -1,5 +1,5 @@
-import type { ForecastDocument } from '../../src/forecast/types.ts';
-import type { SearchDocument } from '../../src/search/types.ts';
+import type { ForecastDocument } from '../../src/search/forecast/types.ts';
+import type { SearchDocument } from '../../src/search/optimise/types.ts';
 
 /** A document without what differs from one run of the program to the next: times, places and how the work fell into runs. */
 export function withoutTimes({ trials, ...document }: SearchDocument | ForecastDocument): object {

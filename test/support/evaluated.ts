@@ -1,6 +1,6 @@
 import { cpSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Evaluated } from '../../src/evaluate/results/read.ts';
+import type { Evaluated } from '../../src/search/evaluate/results/read.ts';
 import { folderOf } from './safetensors.ts';
 
 const GOLDEN = join(import.meta.dirname, '../golden/results');

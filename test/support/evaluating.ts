@@ -1,8 +1,8 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import type { Warning } from '../../src/errors.ts';
-import { Evaluator, type EvaluatorOptions, type Outcome } from '../../src/evaluate/evaluator.ts';
+import type { Warning } from '../../src/base/errors.ts';
+import { Evaluator, type EvaluatorOptions, type Outcome } from '../../src/search/evaluate/evaluator.ts';
 import { temporaryFolder } from './safetensors.ts';
 
 export interface Evaluation {

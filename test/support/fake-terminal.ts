@@ -1,5 +1,5 @@
 import pc from 'picocolors';
-import type { Channel, Terminal } from '../../src/cli/terminal.ts';
+import type { Channel, Terminal } from '../../src/cli/terminal/terminal.ts';
 
 export interface FakeTerminal extends Terminal {
   readonly written: { out: string; err: string };

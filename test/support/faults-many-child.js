@@ -1,6 +1,6 @@
 // Argument: JSON of a plan request. Carries it out and prints the result as JSON, or { code, message } of what stood in the way.
-import { executePlan } from '../../dist/engine/execute.js';
-import { buildPlan } from '../../dist/plan/build.js';
+import { executePlan } from '../../dist/merge/engine/execute.js';
+import { buildPlan } from '../../dist/merge/plan/build.js';
 
 const request = JSON.parse(process.argv[2]);
 try {

@@ -2,7 +2,7 @@
 // CKPT_TEST_SLOW, as `Slow` in faults-merge.ts describes them. Each call is announced on stderr as `[call N]` before it is made.
 import { existsSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
-import { loadBinding } from '../../dist/native/load.js';
+import { loadBinding } from '../../dist/merge/native/load.js';
 
 const { callMs = 0, hold, kill } = JSON.parse(process.env.CKPT_TEST_SLOW);
 const binding = loadBinding();

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, lstatSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { ErrorCode } from '../../src/errors.ts';
+import type { ErrorCode } from '../../src/base/errors.ts';
 import { runShell } from './faults-shell.ts';
 import type { CliResult } from './run-cli.ts';
 
@@ -27,7 +27,7 @@ export interface HostileSetup {
 /** A command line that must be refused. `place` tells file kind, command and position at fault; (code, place) is unlike that of any other case. */
 export interface HostileCase {
   readonly code: ErrorCode;
-  /** Written out, not looked up: the table in src/errors.ts is what is tested. */
+  /** Written out, not looked up: the table in src/base/errors.ts is what is tested. */
   readonly exit: number;
   readonly place: string;
   readonly what: string;

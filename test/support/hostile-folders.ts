@@ -1,6 +1,6 @@
 import { chmodSync, mkdirSync, symlinkSync, truncateSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { ErrorCode } from '../../src/errors.ts';
+import type { ErrorCode } from '../../src/base/errors.ts';
 import { entry, fileBytes, folderOf, indexText, makeFifo, smallFile } from './safetensors.ts';
 
 /** A folder that must be refused: with this code, naming this file of it ('' for the folder itself) and this tensor. */

@@ -1,4 +1,4 @@
-import type { ErrorCode } from '../../src/errors.ts';
+import type { ErrorCode } from '../../src/base/errors.ts';
 import { entry, fileBytes } from './safetensors.ts';
 
 /** A file that must be refused: with this code, at this byte of the file, naming this tensor (null: none). */

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { cpSync, mkdtempSync, readFileSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { crc32cReference } from '../../src/reference/crc32c.ts';
+import { crc32cReference } from '../../src/analysis/verify/twin/crc32c.ts';
 import { type FixtureTensor, writeCheckpoint } from './checkpoints.ts';
 import type { HostileCase, HostileSetup } from './hostile-case.ts';
 import { EMBED, good, NORM } from './hostile-inputs.ts';

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { ErrorCode } from '../../src/errors.ts';
+import type { ErrorCode } from '../../src/base/errors.ts';
 import { type FixtureTensor, generator, writeCheckpoint } from './checkpoints.ts';
 import type { HostileCase } from './hostile-case.ts';
 

@@ -1,6 +1,6 @@
 import { rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { ErrorCode } from '../../src/errors.ts';
+import type { ErrorCode } from '../../src/base/errors.ts';
 import type { HostileCase } from './hostile-case.ts';
 import { type RunEntry, steadyEntries, writeRun, writeTree } from './run-trees.ts';
 

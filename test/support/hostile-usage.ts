@@ -1,4 +1,4 @@
-import type { ErrorCode } from '../../src/errors.ts';
+import type { ErrorCode } from '../../src/base/errors.ts';
 import type { HostileCase } from './hostile-case.ts';
 import { good } from './hostile-inputs.ts';
 

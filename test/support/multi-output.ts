@@ -1,9 +1,9 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { MergeEvent, MergeResult } from '../../src/engine/events.ts';
-import { type ExecuteOptions, executePlan } from '../../src/engine/execute.ts';
-import { buildPlan } from '../../src/plan/build.ts';
-import type { PlanRequest } from '../../src/plan/types.ts';
+import type { MergeEvent, MergeResult } from '../../src/merge/engine/events.ts';
+import { type ExecuteOptions, executePlan } from '../../src/merge/engine/execute.ts';
+import { buildPlan } from '../../src/merge/plan/build.ts';
+import type { PlanRequest } from '../../src/merge/plan/types.ts';
 import { type FixtureTensor, safetensorsBytes, writeCheckpoint } from './checkpoints.ts';
 
 /** Plans and carries out; returns what it said. */

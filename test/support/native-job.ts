@@ -2,11 +2,12 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'vitest';
-import { type AveragedDtypeName, DTYPES } from '../../src/dtype.ts';
-import type { CombineJob, CombineResult, InputMode, NativeEngineOptions } from '../../src/native/binding.ts';
-import { loadBinding } from '../../src/native/load.ts';
-import { combineReference } from '../../src/reference/combine.ts';
-import { FLOAT_BYTES } from '../../src/reference/float.ts';
+import { combineReference } from '../../src/analysis/verify/twin/combine.ts';
+import { type AveragedDtypeName, DTYPES } from '../../src/base/dtype.ts';
+import { FLOAT_BYTES } from '../../src/base/numbers/float.ts';
+import type { CombineJob, CombineResult, NativeEngineOptions } from '../../src/merge/native/binding.ts';
+import type { InputMode } from '../../src/merge/native/handles.ts';
+import { loadBinding } from '../../src/merge/native/load.ts';
 
 /** Where a member's elements of one segment come from. */
 export interface MemberData {

@@ -15,11 +15,11 @@ import fs, { type FileHandle } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach } from 'vitest';
-import type { Warning } from '../../src/errors.ts';
-import { MergeError } from '../../src/errors.ts';
-import type { ProcessIdentity } from '../../src/publish/process-identity.ts';
-import type { PublishFs, PublishHooks } from '../../src/publish/system.ts';
-import type { Publication, PublicationRequest } from '../../src/publish/types.ts';
+import type { ProcessIdentity } from '../../src/base/disk/process-identity.ts';
+import type { PublishFs, PublishHooks } from '../../src/base/disk/system.ts';
+import type { Warning } from '../../src/base/errors.ts';
+import { MergeError } from '../../src/base/errors.ts';
+import type { Publication, PublicationRequest } from '../../src/merge/output/types.ts';
 
 const folders: string[] = [];
 

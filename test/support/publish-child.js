@@ -2,9 +2,9 @@
 // Prints a line for each stage it reaches, and stands still at STAGE. Exits with the error's exit code.
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { loadBinding } from '../../dist/native/load.js';
-import { unitKey } from '../../dist/publish/journal.js';
-import { beginPublication } from '../../dist/publish/publication.js';
+import { loadBinding } from '../../dist/merge/native/load.js';
+import { unitKey } from '../../dist/merge/output/journal.js';
+import { beginPublication } from '../../dist/merge/output/publication.js';
 
 const [output, text, ...flags] = process.argv.slice(2);
 const hold = flags.find((flag) => flag.startsWith('hold='))?.slice(5);

@@ -1,8 +1,4 @@
 import { readFileSync, writeFileSync } from 'node:fs';
-import { DTYPES } from '../../src/dtype.ts';
-import type { InputMode, NativeEngineOptions } from '../../src/native/binding.ts';
-import { loadBinding } from '../../src/native/load.ts';
-import { MXFP4, type RequantiseJob, type RequantiseResult } from '../../src/native/requantise.ts';
 import {
   type Encoding,
   encodedBytes,
@@ -11,7 +7,12 @@ import {
   requantiseReference,
   SCALE_BYTES,
   type ScaleDtype,
-} from '../../src/reference/requantise.ts';
+} from '../../src/analysis/verify/twin/requantise.ts';
+import { DTYPES, MXFP4 } from '../../src/base/dtype.ts';
+import type { NativeEngineOptions } from '../../src/merge/native/binding.ts';
+import type { InputMode } from '../../src/merge/native/handles.ts';
+import { loadBinding } from '../../src/merge/native/load.ts';
+import type { RequantiseJob, RequantiseResult } from '../../src/merge/native/requantise.ts';
 import { expectBytes, tempDir } from './native-job.ts';
 
 /** What one output of a strip is to be. A float encoding is dequantised. */

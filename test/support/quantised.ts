@@ -1,8 +1,8 @@
-import { openCheckpoint } from '../../src/checkpoint/open.ts';
-import type { Checkpoint } from '../../src/checkpoint/types.ts';
-import type { DtypeName } from '../../src/dtype.ts';
-import { planQuantised } from '../../src/quantised/plan.ts';
-import type { QuantisedOutput, QuantisedPlan, QuantisedRequest } from '../../src/quantised/types.ts';
+import type { DtypeName } from '../../src/base/dtype.ts';
+import { openCheckpoint } from '../../src/checkpoints/open.ts';
+import type { Checkpoint } from '../../src/checkpoints/types.ts';
+import { planQuantised } from '../../src/merge/plan/quantised/plan.ts';
+import type { QuantisedOutput, QuantisedPlan, QuantisedRequest } from '../../src/merge/plan/quantised/types.ts';
 import { writeCheckpoint } from './checkpoints.ts';
 
 /** A tensor as `name dtype d0xd1xd2` (no sizes: a scalar). */

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { LogEntry, Position, Run, RunCheckpoint } from '../../src/trajectory/types.ts';
+import type { Run, RunCheckpoint } from '../../src/checkpoints/run/types.ts';
+import type { LogEntry, Position } from '../../src/checkpoints/types.ts';
 
 /** A checkpoint of a run that lies nowhere. Its tokens are a state file's unless it says otherwise. */
 export function checkpointAt(at: Partial<Position> & Pick<Partial<RunCheckpoint>, 'tokensFrom' | 'name'>): RunCheckpoint {

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { onTestFinished } from 'vitest';
-import { MergeError } from '../../src/errors.ts';
+import { MergeError } from '../../src/base/errors.ts';
 import { systemTool } from './system-tool.ts';
 
 /** A safetensors file from the text of its header: nothing here knows the code under test. */

@@ -1,4 +1,4 @@
-import type { ScheduleMember } from '../../src/schedule/types.ts';
+import type { ScheduleMember } from '../../src/recipe/schedule/types.ts';
 
 /** Members at these steps, and at these tokens where given. */
 export function membersAt(steps: readonly (number | null)[], tokens?: readonly (number | null)[]): ScheduleMember[] {

@@ -5,7 +5,7 @@ import childProcess from 'node:child_process';
 import fs from 'node:fs';
 import fsp from 'node:fs/promises';
 import { syncBuiltinESMExports } from 'node:module';
-import { loadBinding } from '../../dist/native/load.js';
+import { loadBinding } from '../../dist/merge/native/load.js';
 
 const at = Number(process.env.CKPT_TEST_KILL ?? 0);
 const stepsFile = process.env.CKPT_TEST_STEPS;

@@ -1,10 +1,10 @@
 import { basename } from 'node:path';
 import { expect } from 'vitest';
-import { MergeError } from '../../src/errors.ts';
-import type { SearchOptions } from '../../src/search/options.ts';
-import { search } from '../../src/search/search.ts';
-import type { SearchDocument } from '../../src/search/types.ts';
-import type { StudyEvent } from '../../src/study/types.ts';
+import { MergeError } from '../../src/base/errors.ts';
+import type { SearchOptions } from '../../src/search/optimise/options.ts';
+import { search } from '../../src/search/optimise/search.ts';
+import type { SearchDocument } from '../../src/search/optimise/types.ts';
+import type { StudyEvent } from '../../src/search/study/types.ts';
 import { withoutTimes } from './ended.ts';
 import { weightsIn } from './model-weights.ts';
 import { type SearchPlace, wholeLines } from './searching.ts';

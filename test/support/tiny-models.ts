@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { DtypeName } from '../../src/dtype.ts';
+import type { DtypeName } from '../../src/base/dtype.ts';
 
 /** A tiny random model as transformers saves it: its configuration, and the shape (and dtype, where not BF16) of each tensor. */
 export interface TinyModel {

@@ -1,5 +1,5 @@
-import type { FloatDtypeName } from '../../src/dtype.ts';
-import { encodeFloat, FLOAT_BYTES } from '../../src/reference/float.ts';
+import type { FloatDtypeName } from '../../src/base/dtype.ts';
+import { encodeFloat, FLOAT_BYTES } from '../../src/base/numbers/float.ts';
 import { type FixtureTensor, writeCheckpoint } from './checkpoints.ts';
 import { randomSource } from './native-job.ts';
 

@@ -1,10 +1,10 @@
 import { PassThrough, Writable } from 'node:stream';
 import { setImmediate as turn } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { MergeError } from '../../src/errors.ts';
-import { type Asked, AskTellSession, type Driver, type SessionOptions } from '../../src/search/ask-tell.ts';
-import { parseMessage, type Told } from '../../src/search/ask-tell-message.ts';
-import type { Params } from '../../src/space/types.ts';
+import { MergeError } from '../../src/base/errors.ts';
+import { type Asked, AskTellSession, type Driver, type SessionOptions } from '../../src/search/optimise/ask-tell.ts';
+import { parseMessage, type Told } from '../../src/search/optimise/ask-tell-message.ts';
+import type { Params } from '../../src/search/space/types.ts';
 import { mergeError } from '../support/safetensors.ts';
 
 const PARAMETERS = [

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { MergeError } from '../../src/errors.ts';
-import { decayed, parseBranch, recoveredFraction } from '../../src/forecast/calibrate.ts';
+import { MergeError } from '../../src/base/errors.ts';
+import { decayed, parseBranch, recoveredFraction } from '../../src/search/forecast/calibrate.ts';
 
 /** Scores of the demo's runs, trained and scored in Python (demo/make): each single checkpoint, merges of the last n, and a decay over steps 5000 to 6000. */
 interface SeedResults {

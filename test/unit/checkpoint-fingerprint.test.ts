@@ -14,8 +14,8 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { assertUnchanged, fileIdentity, fingerprint } from '../../src/checkpoint/fingerprint.ts';
-import { openCheckpoint } from '../../src/safetensors/index.ts';
+import { assertUnchanged, fileIdentity, fingerprint } from '../../src/checkpoints/fingerprint.ts';
+import { openCheckpoint } from '../../src/safetensors.ts';
 import { entry, fileBytes, folderOf, indexText, mergeError, seeded, smallFile } from '../support/safetensors.ts';
 
 /** The recipe in words, as slowly as it reads. */

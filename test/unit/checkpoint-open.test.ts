@@ -1,7 +1,7 @@
 import { closeSync, mkdirSync, openSync, readdirSync, readlinkSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { HeaderCache, openCheckpoint, readHeader } from '../../src/safetensors/index.ts';
+import { HeaderCache, openCheckpoint, readHeader } from '../../src/safetensors.ts';
 import { folderOfManyFaults, HOSTILE_FOLDERS } from '../support/hostile-folders.ts';
 import { folderOf, indexText, mergeError, smallFile } from '../support/safetensors.ts';
 

@@ -1,7 +1,7 @@
 import { mkdirSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { openCheckpoint } from '../../src/safetensors/index.ts';
+import { openCheckpoint } from '../../src/safetensors.ts';
 import { folderOf, makeFifo, smallFile } from '../support/safetensors.ts';
 
 const MODEL = { 'model.safetensors': smallFile('a') };

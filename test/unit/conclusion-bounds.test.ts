@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { boundsOf } from '../../src/conclusion/bounds.ts';
-import type { ScheduleMember } from '../../src/schedule/types.ts';
-import { pairwise } from '../../src/space/pairwise.ts';
-import { scheduleSpace } from '../../src/space/schedule.ts';
-import type { ScheduleRequest } from '../../src/space/schedule-parameters.ts';
-import type { Params } from '../../src/space/types.ts';
-import { weightsSpace } from '../../src/space/weights.ts';
+import type { ScheduleMember } from '../../src/recipe/schedule/types.ts';
+import { boundsOf } from '../../src/search/conclusion/bounds.ts';
+import { pairwise } from '../../src/search/space/pairwise.ts';
+import { scheduleSpace } from '../../src/search/space/schedule.ts';
+import type { ScheduleRequest } from '../../src/search/space/schedule-parameters.ts';
+import type { Params } from '../../src/search/space/types.ts';
+import { weightsSpace } from '../../src/search/space/weights.ts';
 
 const pool = (count: number): ScheduleMember[] =>
   Array.from({ length: count }, (_, i) => ({ path: `step-${i}`, step: 100 * (i + 1), tokens: null }) as ScheduleMember);

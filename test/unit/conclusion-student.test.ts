@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { fewItemsFactor } from '../../src/conclusion/student.ts';
-import { validate } from '../../src/conclusion/validate.ts';
-import { NORMAL_95 } from '../../src/gp/normal.ts';
-import { normalOf, randomOf } from '../../src/random.ts';
+import { normalOf, randomOf } from '../../src/base/numbers/random.ts';
+import { fewItemsFactor } from '../../src/search/conclusion/student.ts';
+import { validate } from '../../src/search/conclusion/validate.ts';
+import { NORMAL_95 } from '../../src/search/gaussian-process/normal.ts';
 
 const list = (length: number) => [new Float64Array(length)];
 

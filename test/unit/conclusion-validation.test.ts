@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { type Concluded, conclude } from '../../src/conclusion/conclude.ts';
-import type { Scored } from '../../src/conclusion/difference.ts';
-import type { ValidationScores } from '../../src/conclusion/validate.ts';
-import type { ScheduleMember } from '../../src/schedule/types.ts';
-import { pairwise } from '../../src/space/pairwise.ts';
-import type { ScoredTrial } from '../../src/study/types.ts';
+import type { ScheduleMember } from '../../src/recipe/schedule/types.ts';
+import { type Concluded, conclude } from '../../src/search/conclusion/conclude.ts';
+import type { Scored } from '../../src/search/conclusion/difference.ts';
+import type { ValidationScores } from '../../src/search/conclusion/validate.ts';
+import { pairwise } from '../../src/search/space/pairwise.ts';
+import type { ScoredTrial } from '../../src/search/study/types.ts';
 
 const space = pairwise(['a', 'b'].map((path, i) => ({ path, step: i, tokens: null }) as ScheduleMember));
 const LAMBDAS = [1, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95];

@@ -1,13 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { type Concluded, type ConclusionInput, conclude } from '../../src/conclusion/conclude.ts';
-import { posteriorDrawing } from '../../src/conclusion/drawing.ts';
-import type { ItemScores } from '../../src/evaluate/types.ts';
-import { normalOf, randomOf } from '../../src/random.ts';
-import type { ScheduleMember } from '../../src/schedule/types.ts';
-import { pairwise } from '../../src/space/pairwise.ts';
-import { scheduleSpace } from '../../src/space/schedule.ts';
-import { weightsSpace } from '../../src/space/weights.ts';
-import type { ScoredTrial } from '../../src/study/types.ts';
+import { normalOf, randomOf } from '../../src/base/numbers/random.ts';
+import type { ScheduleMember } from '../../src/recipe/schedule/types.ts';
+import { type Concluded, type ConclusionInput, conclude } from '../../src/search/conclusion/conclude.ts';
+import { posteriorDrawing } from '../../src/search/conclusion/drawing.ts';
+import type { ItemScores } from '../../src/search/evaluate/types.ts';
+import { pairwise } from '../../src/search/space/pairwise.ts';
+import { scheduleSpace } from '../../src/search/space/schedule.ts';
+import { weightsSpace } from '../../src/search/space/weights.ts';
+import type { ScoredTrial } from '../../src/search/study/types.ts';
 
 const members = ['a', 'b'].map((path, i) => ({ path, step: i, tokens: null }) as ScheduleMember);
 const space = pairwise(members);

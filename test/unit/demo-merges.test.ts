@@ -4,12 +4,12 @@ import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { heldOutLoss } from '../../src/demo/held-out-loss.ts';
-import { combineReference } from '../../src/reference/combine.ts';
-import { readHeader } from '../../src/safetensors/read-header.ts';
-import { ema } from '../../src/schedule/ema.ts';
-import { sma } from '../../src/schedule/sma.ts';
-import { wma } from '../../src/schedule/wma.ts';
+import { combineReference } from '../../src/analysis/verify/twin/combine.ts';
+import { readHeader } from '../../src/checkpoints/safetensors/read-header.ts';
+import { heldOutLoss } from '../../src/cli/demo/held-out-loss.ts';
+import { ema } from '../../src/recipe/schedule/ema.ts';
+import { sma } from '../../src/recipe/schedule/sma.ts';
+import { wma } from '../../src/recipe/schedule/wma.ts';
 
 const top = join(import.meta.dirname, '../..');
 const runs = join(top, 'demo/runs');

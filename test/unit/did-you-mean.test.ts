@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { didYouMean } from '../../src/did-you-mean.ts';
+import { didYouMean } from '../../src/base/did-you-mean.ts';
 
 const METHODS = ['sma', 'wma', 'ema', 'ema-normalized', 'wsm', 'lr-curve', 'extrapolate'];
 

@@ -3,10 +3,10 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { fingerprint } from '../../src/checkpoint/fingerprint.ts';
-import { openCheckpoint } from '../../src/checkpoint/open.ts';
-import { ERROR_CODES, WARNING_CODES } from '../../src/errors.ts';
-import { parseProvenance } from '../../src/publish/parse-provenance.ts';
+import { ERROR_CODES, WARNING_CODES } from '../../src/base/errors.ts';
+import { fingerprint } from '../../src/checkpoints/fingerprint.ts';
+import { openCheckpoint } from '../../src/checkpoints/open.ts';
+import { parseProvenance } from '../../src/merge/record/parse-provenance.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const pages = [
@@ -52,7 +52,7 @@ describe('samples in the docs', () => {
       noEmit: true,
       allowImportingTsExtensions: true,
       rewriteRelativeImportExtensions: false,
-      paths: { 'ckpt-merge': [join(root, 'src/index.ts')], 'ckpt-merge/safetensors': [join(root, 'src/safetensors/index.ts')] },
+      paths: { 'ckpt-merge': [join(root, 'src/index.ts')], 'ckpt-merge/safetensors': [join(root, 'src/safetensors.ts')] },
     };
     const host = ts.createCompilerHost(checked);
     const { readFile, fileExists } = host;

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { Log, reportedCost, Tail } from '../../src/evaluate/output.ts';
+import { Log, reportedCost, Tail } from '../../src/search/evaluate/output.ts';
 import { seeded, temporaryFolder } from '../support/safetensors.ts';
 
 describe('the tail of an output', () => {

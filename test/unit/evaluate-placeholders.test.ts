@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
-import { checkPlaceholders, fillPlaceholders } from '../../src/evaluate/placeholders.ts';
+import { checkPlaceholders, fillPlaceholders } from '../../src/search/evaluate/placeholders.ts';
 import { mergeError } from '../support/safetensors.ts';
 
 const MODEL = `/tmp/a "model's" $(folder) \`x\` \\ {out}`;

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
-import { Evaluator, type EvaluatorOptions } from '../../src/evaluate/evaluator.ts';
-import { parseServer } from '../../src/evaluate/server.ts';
+import { Evaluator, type EvaluatorOptions } from '../../src/search/evaluate/evaluator.ts';
+import { parseServer } from '../../src/search/evaluate/server.ts';
 import { entry, fileBytes, folderOf, mergeError, temporaryFolder } from '../support/safetensors.ts';
 import { sglangStub, type UpdateMode } from '../support/sglang-stub.ts';
 

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { Evaluator, type Outcome } from '../../src/evaluate/evaluator.ts';
+import { Evaluator, type Outcome } from '../../src/search/evaluate/evaluator.ts';
 import { evaluation } from '../support/evaluating.ts';
 import { mergeError, temporaryFolder } from '../support/safetensors.ts';
 

@@ -2,8 +2,8 @@ import { mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from 
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { acquireLock } from '../../src/publish/folder-lock.ts';
-import { currentProcess } from '../../src/publish/process-identity.ts';
+import { acquireLock } from '../../src/base/disk/folder-lock.ts';
+import { currentProcess } from '../../src/base/disk/process-identity.ts';
 import { temporaryFolder } from '../support/checkpoints.ts';
 
 const WATCH = { name: 'watch', output: 'merges', code: 'E_BUSY', busy: 'is being watched', help: 'End the other watch.' } as const;

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { logImprovement, logNormalCdf, normalCdf, normalPdf, normalQuantile } from '../../src/gp/normal.ts';
-import { normalOf, randomOf } from '../../src/random.ts';
+import { normalOf, randomOf } from '../../src/base/numbers/random.ts';
+import { logImprovement, logNormalCdf, normalCdf, normalPdf, normalQuantile } from '../../src/search/gaussian-process/normal.ts';
 
 type Row = [x: number, cdf: string, logCdf: string, logImprovement: string];
 const rows = JSON.parse(readFileSync(new URL('../golden/gp/normal.json', import.meta.url), 'utf8')) as Row[];

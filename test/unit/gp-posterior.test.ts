@@ -1,12 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import type { Hyper, KernelName } from '../../src/gp/kernels.ts';
-import { likelihoodOf } from '../../src/gp/likelihood.ts';
-import { choleskyFactor, invertSymmetric, solveLower, solveUpper } from '../../src/gp/linear-algebra.ts';
-import { posteriorOf } from '../../src/gp/posterior.ts';
-import { processOf, standardOf } from '../../src/gp/process.ts';
-import type { Axis } from '../../src/gp/types.ts';
-import { randomOf } from '../../src/random.ts';
+import { randomOf } from '../../src/base/numbers/random.ts';
+import type { Hyper, KernelName } from '../../src/search/gaussian-process/kernels.ts';
+import { likelihoodOf } from '../../src/search/gaussian-process/likelihood.ts';
+import { choleskyFactor, invertSymmetric, solveLower, solveUpper } from '../../src/search/gaussian-process/linear-algebra.ts';
+import { posteriorOf } from '../../src/search/gaussian-process/posterior.ts';
+import { processOf, standardOf } from '../../src/search/gaussian-process/process.ts';
+import type { Axis } from '../../src/search/gaussian-process/types.ts';
 
 interface Case {
   name: string;

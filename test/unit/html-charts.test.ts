@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { barChart } from '../../src/html/bar-chart.ts';
-import { type HeatMap, heatMap } from '../../src/html/heat-map.ts';
-import { lineChart } from '../../src/html/line-chart.ts';
-import { axisScale, FIRST_STRONG_SHADE, SHADES, scaleOf, shadeOf, ticks } from '../../src/html/scale.ts';
+import { barChart } from '../../src/render/html/bar-chart.ts';
+import { type HeatMap, heatMap } from '../../src/render/html/heat-map.ts';
+import { lineChart } from '../../src/render/html/line-chart.ts';
+import { axisScale, FIRST_STRONG_SHADE, SHADES, scaleOf, shadeOf, ticks } from '../../src/render/html/scale.ts';
 
 const MAP: HeatMap = {
   title: 'Map',
@@ -188,7 +188,7 @@ describe('bars', () => {
 });
 
 describe('the stylesheet', () => {
-  const css = readFileSync('src/html/assets/report.css', 'utf8');
+  const css = readFileSync('src/render/html/assets/report.css', 'utf8');
   const [light, dark] = css.split('@media (prefers-color-scheme: dark)');
   const variables = (text: string): Map<string, string> =>
     new Map([...text.matchAll(/--([\w-]+): (#\w{6})/g)].map(([, name, value]) => [name!, value!]));

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { formatEstimate, formatNumber, formatTick, shorten } from '../../src/html/figure.ts';
-import { html, trusted } from '../../src/html/markup.ts';
+import { html, trusted } from '../../src/render/html/markup.ts';
+import { formatEstimate, formatNumber, formatTick, shorten } from '../../src/render/numbers.ts';
 
 describe('html', () => {
   it('escapes texts and numbers wherever they stand', () => {

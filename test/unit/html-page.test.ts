@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { diffPage } from '../../src/html/diff-page.ts';
-import { checkpointLabels } from '../../src/html/labels.ts';
-import { htmlPage } from '../../src/html/page.ts';
-import { routersPage } from '../../src/html/routers-page.ts';
+import { diffPage } from '../../src/analysis/diff/page.ts';
+import { routersPage } from '../../src/analysis/routers/page.ts';
+import { htmlPage } from '../../src/render/html/page.ts';
+import { checkpointLabels } from '../../src/render/labels.ts';
 import { sampleDiff } from '../browser/sample-diff.ts';
 import { sampleRouters } from '../browser/sample-routers.ts';
 

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { barMatrix } from '../../src/html/bar-matrix.ts';
-import { type HeatMap, heatMap } from '../../src/html/heat-map.ts';
-import { type LineChart, lineChart } from '../../src/html/line-chart.ts';
-import { parallelChart } from '../../src/html/parallel-chart.ts';
+import { barMatrix } from '../../src/render/html/bar-matrix.ts';
+import { type HeatMap, heatMap } from '../../src/render/html/heat-map.ts';
+import { type LineChart, lineChart } from '../../src/render/html/line-chart.ts';
+import { parallelChart } from '../../src/render/html/parallel-chart.ts';
 
 /** Places in a drawing that are no numbers. */
 const BROKEN = /="[^"]*(NaN|Infinity|undefined)[^"]*"(?=[^>]*>)/;

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { forecastPage } from '../../src/html/forecast-page.ts';
-import { scoreFocus } from '../../src/html/search-figures.ts';
-import { searchPage } from '../../src/html/search-page.ts';
-import type { SearchDocument } from '../../src/search/types.ts';
+import { forecastPage } from '../../src/search/forecast/page.ts';
+import { searchPage } from '../../src/search/optimise/page.ts';
+import { scoreFocus } from '../../src/search/optimise/page-figures.ts';
+import type { SearchDocument } from '../../src/search/optimise/types.ts';
 import { sampleForecast } from '../browser/sample-forecast.ts';
 import { type SampleKind, sampleSearch } from '../browser/sample-search.ts';
 

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
-import { plan } from '../../src/average.ts';
-import { inspect } from '../../src/inspect/inspect.ts';
+import { inspect } from '../../src/analysis/inspect/inspect.ts';
+import { plan } from '../../src/merge/average.ts';
 import { temporaryFolder, writeCheckpoint } from '../support/checkpoints.ts';
 import { writeSparse } from '../support/sparse-checkpoint.ts';
 

@@ -1,12 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
-import { openCheckpoint } from '../../src/checkpoint/open.ts';
-import type { Checkpoint } from '../../src/checkpoint/types.ts';
-import { dtypeByCode } from '../../src/dtype.ts';
-import { arrange } from '../../src/layout/arrange.ts';
-import type { Arranged } from '../../src/layout/types.ts';
-import { checkpointRoles } from '../../src/naming/checkpoint-roles.ts';
+import { dtypeByCode } from '../../src/base/dtype.ts';
+import { openCheckpoint } from '../../src/checkpoints/open.ts';
+import type { Checkpoint } from '../../src/checkpoints/types.ts';
+import { arrange } from '../../src/model/layout/arrange.ts';
+import type { Arranged } from '../../src/model/layout/types.ts';
+import { checkpointRoles } from '../../src/model/roles/checkpoint-roles.ts';
 import { type FixtureTensor, temporaryFolder, writeCheckpoint } from '../support/checkpoints.ts';
 
 const golden = (name: string) => openCheckpoint(fileURLToPath(new URL(`../golden/layouts/${name}`, import.meta.url)));

@@ -1,7 +1,7 @@
 import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { expectedSeconds, measureDisk } from '../../src/machine/disk-rate.ts';
+import { expectedSeconds, measureDisk } from '../../src/base/machine/disk-rate.ts';
 import { temporaryFolder } from '../support/checkpoints.ts';
 
 let folder: ReturnType<typeof temporaryFolder>;

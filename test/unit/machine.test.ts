@@ -2,9 +2,9 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { cgroupFolders } from '../../src/machine/cgroup.ts';
-import { availableMemory, memoryLimits } from '../../src/machine/memory.ts';
-import { cpuLimits, defaultThreads } from '../../src/machine/threads.ts';
+import { cgroupFolders } from '../../src/base/machine/cgroup.ts';
+import { availableMemory, memoryLimits } from '../../src/base/machine/memory.ts';
+import { cpuLimits, defaultThreads } from '../../src/base/machine/threads.ts';
 
 const roots: string[] = [];
 afterEach(() => {

@@ -1,10 +1,10 @@
 import { mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { trainingState } from '../../src/checkpoint/training-state.ts';
-import { buildPlan } from '../../src/plan/build.ts';
-import type { OutputRequest, PlanOutput } from '../../src/plan/types.ts';
-import { copySideFiles } from '../../src/publish/copy-side-files.ts';
+import { trainingState } from '../../src/checkpoints/training-state.ts';
+import { copySideFiles } from '../../src/merge/output/copy-side-files.ts';
+import { buildPlan } from '../../src/merge/plan/build.ts';
+import type { OutputRequest, PlanOutput } from '../../src/merge/plan/types.ts';
 import { type FixtureTensor, temporaryFolder, writeCheckpoint } from '../support/checkpoints.ts';
 
 const TENSORS: FixtureTensor[] = [

@@ -1,11 +1,11 @@
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
-import { openCheckpoint } from '../../src/checkpoint/open.ts';
-import { checkpointRoles, tensorName } from '../../src/naming/checkpoint-roles.ts';
-import { namingContext } from '../../src/naming/context.ts';
-import { configNumber } from '../../src/naming/model-config.ts';
-import { tiedPairs } from '../../src/naming/tied.ts';
-import { HeaderCache } from '../../src/safetensors/header-cache.ts';
+import { openCheckpoint } from '../../src/checkpoints/open.ts';
+import { HeaderCache } from '../../src/checkpoints/safetensors/header-cache.ts';
+import { checkpointRoles, tensorName } from '../../src/model/roles/checkpoint-roles.ts';
+import { namingContext } from '../../src/model/roles/context.ts';
+import { configNumber } from '../../src/model/roles/model-config.ts';
+import { tiedPairs } from '../../src/model/roles/tied.ts';
 import { temporaryFolder } from '../support/checkpoints.ts';
 import { writeNanotron } from '../support/run-trees.ts';
 import { writeSparse } from '../support/sparse-checkpoint.ts';

@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { classifier } from '../../src/naming/classify.ts';
-import { namingContext } from '../../src/naming/context.ts';
-import { RULES, type Rule } from '../../src/naming/rules.ts';
-import { ROLES } from '../../src/naming/types.ts';
+import { classifier } from '../../src/model/roles/classify.ts';
+import { namingContext } from '../../src/model/roles/context.ts';
+import { RULES, type Rule } from '../../src/model/roles/rules.ts';
+import { ROLES } from '../../src/model/roles/types.ts';
 
 const page = readFileSync(join(import.meta.dirname, '../../docs/naming.md'), 'utf8');
 const block = (language: string) => new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\``, 'ms').exec(page)![1]!.trim().split('\n');

@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'vitest';
-import type { Checkpoint } from '../../src/checkpoint/types.ts';
-import { type DtypeName, dtypeByName } from '../../src/dtype.ts';
-import type { CheckpointRoles } from '../../src/naming/checkpoint-roles.ts';
-import { classifier } from '../../src/naming/classify.ts';
-import { namingContext } from '../../src/naming/context.ts';
-import { structureConflicts } from '../../src/naming/structure.ts';
-import { ColumnTable } from '../../src/safetensors/tensor-table.ts';
+import { type DtypeName, dtypeByName } from '../../src/base/dtype.ts';
+import { ColumnTable } from '../../src/checkpoints/safetensors/tensor-table.ts';
+import type { Checkpoint } from '../../src/checkpoints/types.ts';
+import type { CheckpointRoles } from '../../src/model/roles/checkpoint-roles.ts';
+import { classifier } from '../../src/model/roles/classify.ts';
+import { namingContext } from '../../src/model/roles/context.ts';
+import { structureConflicts } from '../../src/model/roles/structure.ts';
 import { type TinyModel, tinyModels } from '../support/tiny-models.ts';
 
 /** The model as a checkpoint of two shards, and its roles. */

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { classifier } from '../../src/naming/classify.ts';
-import { namingContext } from '../../src/naming/context.ts';
+import { classifier } from '../../src/model/roles/classify.ts';
+import { namingContext } from '../../src/model/roles/context.ts';
 
 const golden = readFileSync(join(import.meta.dirname, '../golden/unseen-names.txt'), 'utf8');
 const families = golden

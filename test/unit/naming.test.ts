@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, test } from 'vitest';
-import type { DtypeName } from '../../src/dtype.ts';
-import { classifier, classify } from '../../src/naming/classify.ts';
-import { namingContext } from '../../src/naming/context.ts';
+import type { DtypeName } from '../../src/base/dtype.ts';
+import { classifier, classify } from '../../src/model/roles/classify.ts';
+import { namingContext } from '../../src/model/roles/context.ts';
 
 /** [name, role, layer, expert, projection, what else the label says]. Labels call a tensor of multi-token prediction `mtp`, with its role as `inner_role`. */
 type Label = readonly [

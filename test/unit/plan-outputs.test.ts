@@ -1,9 +1,9 @@
 import { mkdirSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { buildPlan } from '../../src/plan/build.ts';
-import { planDocument } from '../../src/plan/document.ts';
-import type { OutputRequest, PlanRequest, SelectionReport } from '../../src/plan/types.ts';
+import { buildPlan } from '../../src/merge/plan/build.ts';
+import { planDocument } from '../../src/merge/plan/document.ts';
+import type { OutputRequest, PlanRequest, SelectionReport } from '../../src/merge/plan/types.ts';
 import { type FixtureTensor, temporaryFolder, writeCheckpoint } from '../support/checkpoints.ts';
 
 const TENSORS: FixtureTensor[] = [

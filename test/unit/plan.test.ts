@@ -1,10 +1,10 @@
 import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { BatchCutter } from '../../src/engine/batches.ts';
-import { planUnits } from '../../src/engine/units.ts';
-import { buildPlan } from '../../src/plan/build.ts';
-import type { Plan, PlanRequest } from '../../src/plan/types.ts';
+import { BatchCutter } from '../../src/merge/engine/batches.ts';
+import { planUnits } from '../../src/merge/engine/units.ts';
+import { buildPlan } from '../../src/merge/plan/build.ts';
+import type { Plan, PlanRequest } from '../../src/merge/plan/types.ts';
 import { type FixtureTensor, temporaryFolder, writeCheckpoint } from '../support/checkpoints.ts';
 
 const LAYERS: FixtureTensor[] = [

@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import type { DtypeName } from '../../src/dtype.ts';
-import { classifier } from '../../src/naming/classify.ts';
-import { assignTreatments } from '../../src/policy/assign.ts';
-import { DEFAULTS } from '../../src/policy/defaults.ts';
-import { parsePolicy } from '../../src/policy/parse.ts';
-import { treatmentTable } from '../../src/policy/table.ts';
-import type { Policy, PolicyRequest, PolicyTensor, Treatment } from '../../src/policy/types.ts';
-import { resolveWeights } from '../../src/schedule/resolve.ts';
+import type { DtypeName } from '../../src/base/dtype.ts';
+import { classifier } from '../../src/model/roles/classify.ts';
+import { assignTreatments } from '../../src/recipe/policy/assign.ts';
+import { DEFAULTS } from '../../src/recipe/policy/defaults.ts';
+import { parsePolicy } from '../../src/recipe/policy/parse.ts';
+import { treatmentTable } from '../../src/recipe/policy/table.ts';
+import type { Policy, PolicyRequest, PolicyTensor, Treatment } from '../../src/recipe/policy/types.ts';
+import { resolveWeights } from '../../src/recipe/schedule/resolve.ts';
 
 /** Tensors by `name` or `name dtype`, classified as those of a model of 4 layers with 4 experts. */
 function tensorsOf(...specs: string[]): PolicyTensor[] {

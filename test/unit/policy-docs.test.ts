@@ -1,10 +1,10 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
-import { DEFAULTS } from '../../src/policy/defaults.ts';
-import { parsePolicy, parseRouterUse } from '../../src/policy/parse.ts';
-import { ROLE_GROUPS, SPECIAL_ROLES } from '../../src/policy/roles.ts';
-import { readRecipe } from '../../src/recipe/read.ts';
+import { readRecipe } from '../../src/recipe/file/read.ts';
+import { DEFAULTS } from '../../src/recipe/policy/defaults.ts';
+import { parsePolicy, parseRouterUse } from '../../src/recipe/policy/parse.ts';
+import { ROLE_GROUPS, SPECIAL_ROLES } from '../../src/recipe/policy/roles.ts';
 import { temporaryFolder } from '../support/checkpoints.ts';
 
 const page = readFileSync(new URL('../../docs/policies.md', import.meta.url), 'utf8');

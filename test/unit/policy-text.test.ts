@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { MergeError } from '../../src/errors.ts';
-import { policyProblems } from '../../src/policy/check.ts';
-import { parsePolicy, parseRouterUse } from '../../src/policy/parse.ts';
-import { policyText } from '../../src/policy/text.ts';
-import type { Policy } from '../../src/policy/types.ts';
+import { MergeError } from '../../src/base/errors.ts';
+import { policyProblems } from '../../src/recipe/policy/check.ts';
+import { parsePolicy, parseRouterUse } from '../../src/recipe/policy/parse.ts';
+import { policyText } from '../../src/recipe/policy/text.ts';
+import type { Policy } from '../../src/recipe/policy/types.ts';
 
 describe('a policy in one text', () => {
   const cases: readonly (readonly [text: string, policy: Policy])[] = [

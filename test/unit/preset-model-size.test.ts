@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
-import type { DtypeName } from '../../src/dtype.ts';
-import { modelSize } from '../../src/preset/model-size.ts';
+import type { DtypeName } from '../../src/base/dtype.ts';
+import { modelSize } from '../../src/model/roles/model-size.ts';
 import { temporaryFolder } from '../support/checkpoints.ts';
 import { writeSparse } from '../support/sparse-checkpoint.ts';
 

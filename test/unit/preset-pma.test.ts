@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { pmaPreset } from '../../src/preset/pma.ts';
-import type { Run, RunCheckpoint } from '../../src/trajectory/types.ts';
+import type { Run, RunCheckpoint } from '../../src/checkpoints/run/types.ts';
+import { pmaPreset } from '../../src/recipe/preset/pma.ts';
 import { temporaryFolder } from '../support/checkpoints.ts';
 import { writeSparse } from '../support/sparse-checkpoint.ts';
 

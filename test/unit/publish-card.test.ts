@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { cachedRepoId, checkRepoId, isRepoId } from '../../src/hub/repo-id.ts';
-import { mergeCard } from '../../src/publish/merge-card.ts';
-import { buildProvenance, type ProvenanceInput } from '../../src/publish/provenance.ts';
+import { cachedRepoId, checkRepoId, isRepoId } from '../../src/checkpoints/hub.ts';
+import { mergeCard } from '../../src/merge/record/merge-card.ts';
+import { buildProvenance, type ProvenanceInput } from '../../src/merge/record/provenance.ts';
 
 const RECIPE: ProvenanceInput['recipe'] = {
   method: 'ema',

@@ -1,10 +1,10 @@
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { findPartials } from '../../src/publish/partial.ts';
-import { beginPublication } from '../../src/publish/publication.ts';
-import type { PublishHooks } from '../../src/publish/system.ts';
-import type { PublicationRequest } from '../../src/publish/types.ts';
+import type { PublishHooks } from '../../src/base/disk/system.ts';
+import { findPartials } from '../../src/merge/output/partial.ts';
+import { beginPublication } from '../../src/merge/output/publication.ts';
+import type { PublicationRequest } from '../../src/merge/output/types.ts';
 import {
   ageByAnHour,
   contentOf,

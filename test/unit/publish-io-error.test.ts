@@ -2,8 +2,8 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import fs from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { MergeError } from '../../src/errors.ts';
-import { errnoOf, toMergeError } from '../../src/publish/io-error.ts';
+import { errnoOf, toMergeError } from '../../src/base/disk/io-error.ts';
+import { MergeError } from '../../src/base/errors.ts';
 import { temporaryFolder } from '../support/publication.ts';
 
 const context = (side: 'input' | 'output') => ({ action: 'open', file: 'some/file', side });

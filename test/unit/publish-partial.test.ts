@@ -2,13 +2,13 @@ import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, statSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test, vi } from 'vitest';
-import type { Warning } from '../../src/errors.ts';
-import { findPartials, removePartial } from '../../src/publish/partial.ts';
-import { currentProcess, type ProcessIdentity } from '../../src/publish/process-identity.ts';
-import { beginPublication } from '../../src/publish/publication.ts';
-import { restoreInterrupted } from '../../src/publish/replace.ts';
-import { type PublishHooks, systemOf } from '../../src/publish/system.ts';
-import type { Publication } from '../../src/publish/types.ts';
+import { currentProcess, type ProcessIdentity } from '../../src/base/disk/process-identity.ts';
+import { type PublishHooks, systemOf } from '../../src/base/disk/system.ts';
+import type { Warning } from '../../src/base/errors.ts';
+import { findPartials, removePartial } from '../../src/merge/output/partial.ts';
+import { beginPublication } from '../../src/merge/output/publication.ts';
+import { restoreInterrupted } from '../../src/merge/output/replace.ts';
+import type { Publication } from '../../src/merge/output/types.ts';
 import {
   ageByAnHour,
   contentOf,

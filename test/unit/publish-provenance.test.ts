@@ -1,8 +1,8 @@
 import { userInfo } from 'node:os';
 import { describe, expect, test } from 'vitest';
-import { memberName, relativeMemberPath, withoutPaths } from '../../src/publish/member-path.ts';
-import { parseProvenance } from '../../src/publish/parse-provenance.ts';
-import type { ProvenanceInput } from '../../src/publish/provenance.ts';
+import { memberName, relativeMemberPath, withoutPaths } from '../../src/merge/record/member-path.ts';
+import { parseProvenance } from '../../src/merge/record/parse-provenance.ts';
+import type { ProvenanceInput } from '../../src/merge/record/provenance.ts';
 import {
   buildProvenance,
   crcText,
@@ -11,7 +11,7 @@ import {
   sealDataCrc,
   shortProvenance,
   withoutProvenance,
-} from '../../src/publish/provenance.ts';
+} from '../../src/merge/record/provenance.ts';
 
 const user = userInfo().username;
 

@@ -1,7 +1,7 @@
 import { mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { reportFile } from '../../src/publish/report-file.ts';
+import { reportFile } from '../../src/merge/output/report-file.ts';
 import { mergeError, temporaryFolder } from '../support/safetensors.ts';
 
 describe('the file of a report', () => {

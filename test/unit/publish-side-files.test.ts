@@ -1,10 +1,10 @@
 import { chmodSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { rewriteConfigDtype } from '../../src/publish/config-dtype.ts';
-import { copySideFiles } from '../../src/publish/copy-side-files.ts';
-import { mergeCard } from '../../src/publish/merge-card.ts';
-import { buildProvenance } from '../../src/publish/provenance.ts';
+import { copySideFiles } from '../../src/merge/output/copy-side-files.ts';
+import { rewriteConfigDtype } from '../../src/merge/record/config-dtype.ts';
+import { mergeCard } from '../../src/merge/record/merge-card.ts';
+import { buildProvenance } from '../../src/merge/record/provenance.ts';
 import { contentOf, errorOf, temporaryFolder } from '../support/publication.ts';
 
 describe('config.json', () => {

@@ -3,10 +3,10 @@ import fs, { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSy
 import { createServer } from 'node:net';
 import { basename, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import type { Warning } from '../../src/errors.ts';
-import { checkOccupant, locate } from '../../src/publish/destination.ts';
-import { findPartials } from '../../src/publish/partial.ts';
-import { beginPublication } from '../../src/publish/publication.ts';
+import type { Warning } from '../../src/base/errors.ts';
+import { checkOccupant, locate } from '../../src/merge/output/destination.ts';
+import { findPartials } from '../../src/merge/output/partial.ts';
+import { beginPublication } from '../../src/merge/output/publication.ts';
 import {
   contentOf,
   endedProcess,

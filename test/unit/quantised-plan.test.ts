@@ -1,9 +1,10 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { dtypeByName } from '../../src/dtype.ts';
-import { withoutQuantisation } from '../../src/publish/config-dtype.ts';
-import { stripsOf } from '../../src/quantised/strips.ts';
-import { MXFP4, type QuantisedPlan, type QuantisedWork } from '../../src/quantised/types.ts';
+import { dtypeByName } from '../../src/base/dtype.ts';
+import { stripsOf } from '../../src/merge/plan/quantised/strips.ts';
+import type { QuantisedPlan, QuantisedWork } from '../../src/merge/plan/quantised/types.ts';
+import { withoutQuantisation } from '../../src/merge/record/config-dtype.ts';
+import { MXFP4 } from '../../src/model/quantised/types.ts';
 import { temporaryFolder } from '../support/checkpoints.ts';
 import { checkpointOf, planOf } from '../support/quantised.ts';
 

@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { dtypeByName } from '../../src/dtype.ts';
-import { blocksOf } from '../../src/quantised/blocks.ts';
-import { recogniseQuantised } from '../../src/quantised/recognise.ts';
-import { MXFP4, type QuantisedTensors } from '../../src/quantised/types.ts';
+import { dtypeByName } from '../../src/base/dtype.ts';
+import { blocksOf } from '../../src/model/quantised/blocks.ts';
+import { recogniseQuantised } from '../../src/model/quantised/recognise.ts';
+import { MXFP4, type QuantisedTensors } from '../../src/model/quantised/types.ts';
 import { temporaryFolder } from '../support/checkpoints.ts';
 import { checkpointOf } from '../support/quantised.ts';
 

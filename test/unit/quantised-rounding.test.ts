@@ -1,14 +1,15 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { roundingTable } from '../../src/cli/text/rounding-table.ts';
-import { dtypeByName } from '../../src/dtype.ts';
-import { RoundingTally } from '../../src/engine/rounding.ts';
-import { JournalWriter, readJournal } from '../../src/publish/journal.ts';
-import { systemOf } from '../../src/publish/system.ts';
-import { firstNonfinite } from '../../src/quantised/nonfinite.ts';
-import { scaleFacts } from '../../src/quantised/scale-values.ts';
-import { MXFP4, type RoundingSums } from '../../src/quantised/types.ts';
+import { systemOf } from '../../src/base/disk/system.ts';
+import { dtypeByName } from '../../src/base/dtype.ts';
+import { RoundingTally } from '../../src/merge/engine/rounding.ts';
+import { roundingTable } from '../../src/merge/engine/rounding-table.ts';
+import { JournalWriter, readJournal } from '../../src/merge/output/journal.ts';
+import type { RoundingSums } from '../../src/merge/record/rounding.ts';
+import { firstNonfinite } from '../../src/model/quantised/nonfinite.ts';
+import { scaleFacts } from '../../src/model/quantised/scale-values.ts';
+import { MXFP4 } from '../../src/model/quantised/types.ts';
 import { temporaryFolder } from '../support/checkpoints.ts';
 
 const sums = (role: RoundingSums['role'], error: number, change: number, saturated = 0): RoundingSums => ({

@@ -2,10 +2,10 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import pc from 'picocolors';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { asFailure, errorText } from '../../src/cli/error-text.ts';
-import { MergeError } from '../../src/errors.ts';
-import { readRecipe, recipeJsonSchema } from '../../src/recipe/read.ts';
-import { PARAMETERS, parameterLabel } from '../../src/schedule/parameters.ts';
+import { MergeError } from '../../src/base/errors.ts';
+import { readRecipe, recipeJsonSchema } from '../../src/recipe/file/read.ts';
+import { PARAMETERS, parameterLabel } from '../../src/recipe/schedule/parameters.ts';
+import { asFailure, errorText } from '../../src/render/error-text.ts';
 import { temporaryFolder } from '../support/checkpoints.ts';
 
 let folder: ReturnType<typeof temporaryFolder>;
@@ -295,7 +295,7 @@ describe('the guide', () => {
   });
 
   it('shows every entry, and what a mistake gives', async () => {
-    const { KEYS } = await import('../../src/recipe/schema.ts');
+    const { KEYS } = await import('../../src/recipe/file/schema.ts');
     const parameters = Object.keys(PARAMETERS).map(parameterLabel);
     const missing = Object.values(KEYS)
       .flat()

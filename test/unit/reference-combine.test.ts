@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import type { FloatDtypeName } from '../../src/dtype.ts';
-import { combineElement, combineReference } from '../../src/reference/combine.ts';
-import { FLOAT_BYTES } from '../../src/reference/float.ts';
+import { combineElement, combineReference } from '../../src/analysis/verify/twin/combine.ts';
+import type { FloatDtypeName } from '../../src/base/dtype.ts';
+import { FLOAT_BYTES } from '../../src/base/numbers/float.ts';
 import { differences, loadGolden } from '../golden/arith/load.ts';
 
 const { bytes, cases } = loadGolden();

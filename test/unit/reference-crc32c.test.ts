@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { crc32cCombineReference, crc32cReference } from '../../src/reference/crc32c.ts';
+import { crc32cCombineReference, crc32cReference } from '../../src/analysis/verify/twin/crc32c.ts';
 
 const ascii = (text: string) => new TextEncoder().encode(text);
 

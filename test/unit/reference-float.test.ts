@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import type { FloatDtypeName } from '../../src/dtype.ts';
-import { decodeFloats } from '../../src/reference/decode.ts';
-import { decodeFloat, encodeFloat, FLOAT_BYTES } from '../../src/reference/float.ts';
+import type { FloatDtypeName } from '../../src/base/dtype.ts';
+import { decodeFloats } from '../../src/base/numbers/decode.ts';
+import { decodeFloat, encodeFloat, FLOAT_BYTES } from '../../src/base/numbers/float.ts';
 import { seeded } from '../support/safetensors.ts';
 
 const view = new DataView(new ArrayBuffer(8));

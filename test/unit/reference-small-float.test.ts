@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { decodeFloat, encodeFloat } from '../../src/reference/float.ts';
-import { SMALL_FLOATS } from '../../src/reference/small-float.ts';
+import { decodeFloat, encodeFloat } from '../../src/base/numbers/float.ts';
+import { SMALL_FLOATS } from '../../src/base/numbers/small-float.ts';
 
 /** What torch says (test/golden/make/fp8.py): all codes, and numbers with the codes nearest to them. */
 const golden = JSON.parse(readFileSync(new URL('../golden/fp8.json', import.meta.url), 'utf8')) as {

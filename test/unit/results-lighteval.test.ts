@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { goalOf, parseMetric, readScore } from '../../src/evaluate/results/read.ts';
+import { goalOf, parseMetric, readScore } from '../../src/search/evaluate/results/read.ts';
 import { harnessRun } from '../support/evaluated.ts';
 import { mergeError } from '../support/safetensors.ts';
 

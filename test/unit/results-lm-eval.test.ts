@@ -1,7 +1,7 @@
 import { appendFileSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { type Evaluated, parseMetric, readScore } from '../../src/evaluate/results/read.ts';
+import { type Evaluated, parseMetric, readScore } from '../../src/search/evaluate/results/read.ts';
 import { filesUnder, harnessRun } from '../support/evaluated.ts';
 import { mergeError } from '../support/safetensors.ts';
 

@@ -1,7 +1,8 @@
 import { mkdirSync, symlinkSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { checkReadOptions, parseMetric, type ReadOptions, readScore } from '../../src/evaluate/results/read.ts';
+import type { ReadOptions } from '../../src/search/evaluate/results/metric.ts';
+import { checkReadOptions, parseMetric, readScore } from '../../src/search/evaluate/results/read.ts';
 import { evaluated } from '../support/evaluated.ts';
 import { mergeError } from '../support/safetensors.ts';
 

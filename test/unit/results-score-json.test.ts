@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { parsePythonJson } from '../../src/evaluate/results/python-json.ts';
-import { readScore } from '../../src/evaluate/results/read.ts';
+import { parsePythonJson } from '../../src/search/evaluate/results/python-json.ts';
+import { readScore } from '../../src/search/evaluate/results/read.ts';
 import { evaluated } from '../support/evaluated.ts';
 import { mergeError } from '../support/safetensors.ts';
 

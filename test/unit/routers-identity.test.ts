@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { assignment } from '../../src/routers/assignment.ts';
-import { identityOf, nearestByChance } from '../../src/routers/identity.ts';
-import { cosines, dot, unitRows } from '../../src/routers/similarity.ts';
+import { assignment } from '../../src/model/places/assignment.ts';
+import { identityOf, nearestByChance } from '../../src/model/places/identity.ts';
+import { cosines, dot, unitRows } from '../../src/model/places/similarity.ts';
 import { seeded } from '../support/safetensors.ts';
 
 /** Standard normal numbers from uniform ones (twelve of them, summed). */

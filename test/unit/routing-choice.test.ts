@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { averagedLogits, layerChoice, loadOf, type RouterLogits, routerLogits } from '../../src/routing/choice.ts';
-import { routingFunction } from '../../src/routing/functions.ts';
-import { gaussianProbes, ln, normsAddOne, probeCount, throughNorm, tokenCount } from '../../src/routing/probes.ts';
-import { route } from '../../src/routing/route.ts';
-import type { RouterInputs, RouterWeights } from '../../src/routing/types.ts';
+import { averagedLogits, layerChoice, loadOf, type RouterLogits, routerLogits } from '../../src/model/routing/choice.ts';
+import { routingFunction } from '../../src/model/routing/functions.ts';
+import { gaussianProbes, ln, normsAddOne, probeCount, throughNorm, tokenCount } from '../../src/model/routing/probes.ts';
+import { route } from '../../src/model/routing/route.ts';
+import type { RouterInputs, RouterWeights } from '../../src/model/routing/types.ts';
 
 const TOP2 = routingFunction({ model_type: 'olmoe', num_experts_per_tok: 2, norm_topk_prob: true })!;
 const GROUPED = routingFunction({ model_type: 'deepseek_v3', num_experts_per_tok: 2, n_group: 4, topk_group: 2 })!;

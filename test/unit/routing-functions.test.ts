@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { linear } from '../../src/matrix.ts';
-import { routingFunction } from '../../src/routing/functions.ts';
-import { route, topK } from '../../src/routing/route.ts';
-import type { RoutingFunction } from '../../src/routing/types.ts';
+import { linear } from '../../src/base/numbers/matrix.ts';
+import { routingFunction } from '../../src/model/routing/functions.ts';
+import { route, topK } from '../../src/model/routing/route.ts';
+import type { RoutingFunction } from '../../src/model/routing/types.ts';
 import { type Golden, goldenTensor, routingGoldens } from '../support/routing-goldens.ts';
 
 const { cases } = routingGoldens();
@@ -180,7 +180,7 @@ describe('routingFunction', () => {
 
   it('was checked against the transformers named in its table', () => {
     const { transformers } = routingGoldens();
-    const table = readFileSync(join(import.meta.dirname, '../../src/routing/functions.ts'), 'utf8');
+    const table = readFileSync(join(import.meta.dirname, '../../src/model/routing/functions.ts'), 'utf8');
     expect(table).toContain(`transformers ${transformers.split('.').slice(0, 2).join('.')}`);
   });
 });

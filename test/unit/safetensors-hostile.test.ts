@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { readHeader, scanHeader } from '../../src/safetensors/index.ts';
+import { readHeader, scanHeader } from '../../src/safetensors.ts';
 import { HOSTILE_HEADERS } from '../support/hostile-headers.ts';
 import { entry, fileBytes, mergeError, temporaryFolder } from '../support/safetensors.ts';
 

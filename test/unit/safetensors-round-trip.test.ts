@@ -12,7 +12,7 @@ import {
   scanHeader,
   type TensorSpec,
   writeSafetensors,
-} from '../../src/safetensors/index.ts';
+} from '../../src/safetensors.ts';
 import { mergeError, seeded, temporaryFolder } from '../support/safetensors.ts';
 
 const GOLDEN = join(import.meta.dirname, '../golden/safetensors');

@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest';
-import { fitProcess } from '../../src/gp/fit.ts';
-import type { Axis, Point } from '../../src/gp/types.ts';
-import { avoiding } from '../../src/sampler/avoiding.ts';
-import { gpSampler } from '../../src/sampler/gp-sampler.ts';
-import { HEDGED, hedgeProbabilities } from '../../src/sampler/hedge.ts';
-import type { History, Observed } from '../../src/sampler/types.ts';
+import { fitProcess } from '../../src/search/gaussian-process/fit.ts';
+import type { Axis, Point } from '../../src/search/gaussian-process/types.ts';
+import { avoiding } from '../../src/search/sampler/avoiding.ts';
+import { gpSampler } from '../../src/search/sampler/gp-sampler.ts';
+import { HEDGED, hedgeProbabilities } from '../../src/search/sampler/hedge.ts';
+import type { History, Observed } from '../../src/search/sampler/types.ts';
 
 const LINE: readonly Axis[] = [{ kind: 'real' }];
 const PLANE: readonly Axis[] = [{ kind: 'real' }, { kind: 'real' }];

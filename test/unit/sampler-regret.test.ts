@@ -2,9 +2,9 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { meanOf, regretOf } from '../../bench/peers/regret-ours.js';
 import { PROBLEMS } from '../../bench/peers/regret-problems.js';
-import { fitSamples } from '../../src/gp/samples.ts';
-import { normalOf, randomOf } from '../../src/random.ts';
-import { samplerByName } from '../../src/sampler/samplers.ts';
+import { normalOf, randomOf } from '../../src/base/numbers/random.ts';
+import { fitSamples } from '../../src/search/gaussian-process/samples.ts';
+import { samplerByName } from '../../src/search/sampler/samplers.ts';
 
 /** A part of `npm run bench -- regret`, held to what regret-peers.py recorded of others. */
 const PARTS = { samplerByName, fitSamples, randomOf, normalOf };

@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import type { Axis, Point } from '../../src/gp/types.ts';
-import { gridPoints } from '../../src/sampler/grid.ts';
-import { SAMPLERS, type SamplerName, samplerByName } from '../../src/sampler/samplers.ts';
-import { sobolPoints } from '../../src/sampler/sobol.ts';
-import type { History, Proposal, Sampler } from '../../src/sampler/types.ts';
+import { sobolPoints } from '../../src/search/gaussian-process/sobol.ts';
+import type { Axis, Point } from '../../src/search/gaussian-process/types.ts';
+import { gridPoints } from '../../src/search/sampler/grid.ts';
+import { SAMPLERS, type SamplerName, samplerByName } from '../../src/search/sampler/samplers.ts';
+import type { History, Proposal, Sampler } from '../../src/search/sampler/types.ts';
 
 const real: Axis = { kind: 'real' };
 const levels = (count: number): Axis => ({ kind: 'levels', count });

@@ -1,7 +1,7 @@
 import { describe, expect, it, test } from 'vitest';
-import { shareLost } from '../../src/schedule/elementary.ts';
-import { resolveWeights } from '../../src/schedule/resolve.ts';
-import type { ScheduleMember, WeightRequest } from '../../src/schedule/types.ts';
+import { shareLost } from '../../src/base/numbers/elementary.ts';
+import { resolveWeights } from '../../src/recipe/schedule/resolve.ts';
+import type { ScheduleMember, WeightRequest } from '../../src/recipe/schedule/types.ts';
 import { membersAt, membersOf } from '../support/schedule-members.ts';
 
 async function weightsOf(members: readonly ScheduleMember[], request: WeightRequest): Promise<number[]> {

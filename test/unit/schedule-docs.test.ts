@@ -1,9 +1,9 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, expect, test } from 'vitest';
-import { PARAMETERS, parameterLabel } from '../../src/schedule/parameters.ts';
-import { SCHEDULES } from '../../src/schedule/registry.ts';
-import { resolveWeights } from '../../src/schedule/resolve.ts';
+import { PARAMETERS, parameterLabel } from '../../src/recipe/schedule/parameters.ts';
+import { SCHEDULES } from '../../src/recipe/schedule/registry.ts';
+import { resolveWeights } from '../../src/recipe/schedule/resolve.ts';
 
 const root = new URL('../../', import.meta.url);
 const read = (name: string) => readFileSync(new URL(`docs/${name}`, root), 'utf8');

@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { resolveWeights } from '../../src/schedule/resolve.ts';
-import type { LogEntry } from '../../src/trajectory/types.ts';
+import type { LogEntry } from '../../src/checkpoints/types.ts';
+import { resolveWeights } from '../../src/recipe/schedule/resolve.ts';
 import { membersAt } from '../support/schedule-members.ts';
 
 let folder: string;

@@ -1,10 +1,11 @@
 import { describe, expect, it, test } from 'vitest';
-import { requestProblems } from '../../src/schedule/check.ts';
-import { scramble, splitMix64 } from '../../src/schedule/control.ts';
-import { PARAMETERS, parameterLabel, rangeText } from '../../src/schedule/parameters.ts';
-import { SCHEDULES } from '../../src/schedule/registry.ts';
-import { resolveWeights } from '../../src/schedule/resolve.ts';
-import type { WeightRequest } from '../../src/schedule/types.ts';
+import { splitMix64 } from '../../src/base/numbers/random.ts';
+import { requestProblems } from '../../src/recipe/schedule/check.ts';
+import { scramble } from '../../src/recipe/schedule/control.ts';
+import { PARAMETERS, parameterLabel, rangeText } from '../../src/recipe/schedule/parameters.ts';
+import { SCHEDULES } from '../../src/recipe/schedule/registry.ts';
+import { resolveWeights } from '../../src/recipe/schedule/resolve.ts';
+import type { WeightRequest } from '../../src/recipe/schedule/types.ts';
 import { membersAt, membersOf } from '../support/schedule-members.ts';
 
 describe('extrapolate', () => {

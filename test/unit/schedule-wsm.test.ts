@@ -2,11 +2,11 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
-import { splitMix64 } from '../../src/schedule/control.ts';
-import { cosPi } from '../../src/schedule/elementary.ts';
-import { resolveWeights } from '../../src/schedule/resolve.ts';
-import type { ScheduleContext, ScheduleMember, WeightRequest } from '../../src/schedule/types.ts';
-import type { PhaseKind } from '../../src/trajectory/types.ts';
+import { cosPi } from '../../src/base/numbers/elementary.ts';
+import { splitMix64 } from '../../src/base/numbers/random.ts';
+import { resolveWeights } from '../../src/recipe/schedule/resolve.ts';
+import type { ScheduleContext, ScheduleMember, WeightRequest } from '../../src/recipe/schedule/types.ts';
+import type { PhaseKind } from '../../src/recipe/select/types.ts';
 import { membersAt, membersOf } from '../support/schedule-members.ts';
 
 let folder: string;

@@ -1,9 +1,10 @@
 import pc from 'picocolors';
 import { describe, expect, it } from 'vitest';
-import { forecastText } from '../../src/cli/text/forecast-text.ts';
-import { searchText } from '../../src/cli/text/search-text.ts';
-import { gainText, paramText, plainNumber, scoreText } from '../../src/cli/text/search-words.ts';
-import { wrap } from '../../src/cli/text/wrap.ts';
+import { wrap } from '../../src/render/wrap.ts';
+import { forecastText } from '../../src/search/forecast/text.ts';
+import { searchText } from '../../src/search/optimise/text.ts';
+import { gainText, paramText } from '../../src/search/optimise/words.ts';
+import { plainNumber, scoreText } from '../../src/search/study/words.ts';
 import { sampleForecast } from '../browser/sample-forecast.ts';
 import { type SampleKind, sampleSearch } from '../browser/sample-search.ts';
 

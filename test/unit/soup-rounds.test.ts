@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { searchDocument } from '../../src/search/document.ts';
-import { greedySoup } from '../../src/soup/greedy.ts';
-import { soupRounds } from '../../src/soup/rounds.ts';
-import { recipeKey } from '../../src/space/key.ts';
-import type { StudyIdentity, TrialLine } from '../../src/study/trials-file.ts';
-import type { Goal } from '../../src/study/types.ts';
+import type { Goal } from '../../src/search/evaluate/types.ts';
+import { searchDocument } from '../../src/search/optimise/document.ts';
+import { greedySoup } from '../../src/search/optimise/greedy.ts';
+import { soupRounds } from '../../src/search/optimise/soup-rounds.ts';
+import { recipeKey } from '../../src/search/space/key.ts';
+import type { StudyIdentity, TrialLine } from '../../src/search/study/trials-file.ts';
 
 type Score = (weights: readonly number[], trial: number) => number | { score: number; items: readonly number[] } | null;
 

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { ownParts, type RecipeIdentity, recipeKey } from '../../src/space/key.ts';
+import { ownParts, type RecipeIdentity, recipeKey } from '../../src/search/space/key.ts';
 
 const plain: RecipeIdentity = {
   candidate: { weights: [0, 0.25, 0.75], parts: [] },

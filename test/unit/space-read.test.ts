@@ -2,13 +2,14 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { MergeError } from '../../src/errors.ts';
-import { randomOf } from '../../src/random.ts';
-import type { ScheduleMember } from '../../src/schedule/types.ts';
-import { parseSpace } from '../../src/space/parse.ts';
-import { readSpace } from '../../src/space/read.ts';
-import { spaceJsonSchema } from '../../src/space/schema.ts';
-import { type SpaceRequest, spaceOf } from '../../src/space/spaces.ts';
+import { MergeError } from '../../src/base/errors.ts';
+import { randomOf } from '../../src/base/numbers/random.ts';
+import type { ScheduleMember } from '../../src/recipe/schedule/types.ts';
+import { parseSpace } from '../../src/search/space/parse.ts';
+import { readSpace } from '../../src/search/space/read.ts';
+import type { SpaceRequest } from '../../src/search/space/request.ts';
+import { spaceJsonSchema } from '../../src/search/space/schema.ts';
+import { spaceOf } from '../../src/search/space/spaces.ts';
 
 const pool = (count: number): ScheduleMember[] =>
   Array.from({ length: count }, (_, i) => ({ path: `/run/step${(i + 1) * 100}`, step: (i + 1) * 100, tokens: null }));

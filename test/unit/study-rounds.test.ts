@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { placeOfRound } from '../../src/study/rounds.ts';
-import type { TrialLine } from '../../src/study/trials-file.ts';
+import { placeOfRound } from '../../src/search/study/rounds.ts';
+import type { TrialLine } from '../../src/search/study/trials-file.ts';
 
 /** Trials by id, round and size of the round: all that their places depend on. */
 const trials = (...places: readonly (readonly [id: number, round: number, roundSize: number])[]) =>

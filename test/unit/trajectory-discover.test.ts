@@ -2,9 +2,9 @@ import { readdirSync, rmSync, truncateSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { MergeError } from '../../src/errors.ts';
-import { discoverRun, isRunFolder } from '../../src/trajectory/discover.ts';
-import type { Run } from '../../src/trajectory/types.ts';
+import { MergeError } from '../../src/base/errors.ts';
+import { discoverRun, isRunFolder } from '../../src/checkpoints/run/discover.ts';
+import type { Run } from '../../src/checkpoints/run/types.ts';
 import { temporaryFolder } from '../support/checkpoints.ts';
 import { type RunEntry, steadyEntries, writeHubCache, writeRun, writeTree } from '../support/run-trees.ts';
 

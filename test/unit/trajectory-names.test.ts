@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { positionFromName, reasonAgainstName, stepMentioned } from '../../src/trajectory/names.ts';
+import { positionFromName, reasonAgainstName, stepMentioned } from '../../src/checkpoints/names.ts';
 
 test.each([
   ['checkpoint-1000', { step: 1000 }],

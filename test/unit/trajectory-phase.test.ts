@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { learningRatePhase } from '../../src/trajectory/phase.ts';
+import { learningRatePhase } from '../../src/recipe/select/phase.ts';
 import { demoLog, logOfRates } from '../support/run-objects.ts';
 
 const phaseOf = (rates: readonly (number | null)[], from = 0, to = 1e9) => learningRatePhase(logOfRates(rates), from, to);

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { aboutQuantity, formatQuantity, parseDistance, parseQuantity, parseTokens } from '../../src/trajectory/quantity.ts';
-import type { Quantity } from '../../src/trajectory/types.ts';
+import { aboutQuantity, formatQuantity, parseDistance, parseQuantity, parseTokens } from '../../src/checkpoints/run/quantity.ts';
+import type { Quantity } from '../../src/checkpoints/run/types.ts';
 import { randomFrom } from '../support/run-objects.ts';
 
 test.each<[string | number, number, Quantity['unit']]>([

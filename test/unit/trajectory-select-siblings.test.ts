@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
-import { selectMembers } from '../../src/trajectory/select.ts';
-import type { Run, Selected, Selection } from '../../src/trajectory/types.ts';
+import type { Run } from '../../src/checkpoints/run/types.ts';
+import { selectMembers } from '../../src/recipe/select/select.ts';
+import type { Selected, Selection } from '../../src/recipe/select/types.ts';
 import { checkpointAt, logOfRates, runOf, runOfSteps, stepsFrom } from '../support/run-objects.ts';
 
 const namesOf = ({ members }: Selected) => members.map(({ name }) => name);

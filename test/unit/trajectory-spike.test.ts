@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { findSpike } from '../../src/trajectory/spike.ts';
+import { findSpike } from '../../src/recipe/select/spike.ts';
 import { demoLog, logOfLosses, normalFrom } from '../support/run-objects.ts';
 
 /** 50 losses whose median is 2 and whose median absolute deviation is 0.1, in an order of no consequence. */

@@ -2,8 +2,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
-import { withTokens } from '../../src/trajectory/token-source.ts';
-import type { Run, TokenSource } from '../../src/trajectory/types.ts';
+import { withTokens } from '../../src/checkpoints/run/token-source.ts';
+import type { Run, TokenSource } from '../../src/checkpoints/run/types.ts';
 import { checkpointAt, runOf, runOfSteps } from '../support/run-objects.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'tokens-'));

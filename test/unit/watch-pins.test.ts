@@ -1,8 +1,8 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { pin, unpin } from '../../src/watch/pins.ts';
-import { signatureOf } from '../../src/watch/settle.ts';
+import { pin, unpin } from '../../src/merge/watch/pins.ts';
+import { signatureOf } from '../../src/merge/watch/settle.ts';
 import { temporaryFolder, writeCheckpoint } from '../support/checkpoints.ts';
 
 const temporary = temporaryFolder();

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { Run, RunCheckpoint } from '../../src/trajectory/types.ts';
-import { distance, firstNeeded, windowAt } from '../../src/watch/selection.ts';
+import type { Run, RunCheckpoint } from '../../src/checkpoints/run/types.ts';
+import { distance, firstNeeded, windowAt } from '../../src/merge/watch/selection.ts';
 
 function runOf(steps: readonly number[]): Run {
   const checkpoints = steps.map(

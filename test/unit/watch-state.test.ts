@@ -1,8 +1,8 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { digestOf, removeMade, sweep } from '../../src/watch/made.ts';
-import { makeWatchFolder, newState, readState, StateWriter } from '../../src/watch/state.ts';
+import { digestOf, removeMade, sweep } from '../../src/merge/watch/made.ts';
+import { makeWatchFolder, newState, readState, StateWriter } from '../../src/merge/watch/state.ts';
 import { temporaryFolder } from '../support/checkpoints.ts';
 
 const temporary = temporaryFolder();

@@ -1,11 +1,11 @@
-import { MergeError } from '../../errors.ts';
-import { type DriveOptions, driveSearch } from '../../search/drive.ts';
-import type { StudyEvent } from '../../study/types.ts';
-import type { Selection } from '../../trajectory/types.ts';
-import type { Context } from '../context.ts';
-import { interruptible } from '../interrupt.ts';
-import { studyLine } from '../text/study-text.ts';
-import { type StudyFlags, studyOptions } from './search.ts';
+import { MergeError } from '../../base/errors.ts';
+import type { Selection } from '../../recipe/select/types.ts';
+import { type DriveOptions, driveSearch } from '../../search/optimise/drive.ts';
+import { studyLine } from '../../search/study/text.ts';
+import type { StudyEvent } from '../../search/study/types.ts';
+import type { Context } from '../terminal/context.ts';
+import { interruptible } from '../terminal/interrupt.ts';
+import { type StudyFlags, studyOptions } from './study.ts';
 
 /** `merge search --ask-tell`: messages on stdin and stdout, everything else on stderr. */
 export async function run({ terminal }: Context, inputs: readonly string[], flags: StudyFlags & Selection): Promise<number> {

@@ -1,5 +1,5 @@
-import type { MergeEvent } from '../../engine/events.ts';
-import { MergeError } from '../../errors.ts';
+import type { VerifyProgress } from '../../analysis/verify/verify.ts';
+import { MergeError } from '../../base/errors.ts';
 import {
   type AverageOptions,
   average,
@@ -10,16 +10,16 @@ import {
   planDocument,
   type RunOptions,
 } from '../../index.ts';
-import type { Policy } from '../../policy/types.ts';
-import type { Selection } from '../../trajectory/types.ts';
-import type { VerifyProgress } from '../../verify/verify.ts';
-import { type Context, writeJson } from '../context.ts';
-import { parseInputs } from '../inputs.ts';
-import { interruptible } from '../interrupt.ts';
-import { createProgress, type ProgressMode } from '../progress.ts';
-import { splitSelection } from '../run-options.ts';
-import { mergeSummary } from '../text/merge-summary.ts';
-import { planText } from '../text/plan-text.ts';
+import type { MergeEvent } from '../../merge/engine/events.ts';
+import { mergeSummary } from '../../merge/engine/text.ts';
+import { planText } from '../../merge/plan/text.ts';
+import type { Policy } from '../../recipe/policy/types.ts';
+import type { Selection } from '../../recipe/select/types.ts';
+import { parseInputs } from '../options/inputs.ts';
+import { splitSelection } from '../options/run-options.ts';
+import { type Context, writeJson } from '../terminal/context.ts';
+import { interruptible } from '../terminal/interrupt.ts';
+import { createProgress, type ProgressMode } from '../terminal/progress.ts';
 
 /** How a command that merges reports. */
 export interface ReportFlags {

@@ -1,7 +1,7 @@
-import { type BenchOptions, benchMachine } from '../../bench/bench-machine.ts';
-import { type Context, writeJson } from '../context.ts';
-import { interruptible } from '../interrupt.ts';
-import { benchText } from '../text/bench-text.ts';
+import { type BenchOptions, benchMachine } from '../../analysis/bench/bench-machine.ts';
+import { benchText } from '../../analysis/bench/text.ts';
+import { type Context, writeJson } from '../terminal/context.ts';
+import { interruptible } from '../terminal/interrupt.ts';
 
 interface BenchFlags extends Pick<BenchOptions, 'inputs' | 'rounds' | 'threads' | 'io'> {
   readonly dir?: string;

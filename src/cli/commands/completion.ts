@@ -2,8 +2,8 @@ import { bashScript } from '../completion/bash.ts';
 import { fishScript } from '../completion/fish.ts';
 import { completionTree } from '../completion/tree.ts';
 import { zshScript } from '../completion/zsh.ts';
-import type { Context } from '../context.ts';
-import { buildProgram, type SHELLS } from '../program.ts';
+import { buildProgram, type SHELLS } from '../options/program.ts';
+import type { Context } from '../terminal/context.ts';
 
 const SCRIPTS = { bash: bashScript, zsh: zshScript, fish: fishScript };
 

@@ -1,10 +1,10 @@
-import { runDemo } from '../../demo/run-demo.ts';
-import type { SearchDemoResult } from '../../demo/search-demo.ts';
-import type { Context } from '../context.ts';
-import { formatTable } from '../format.ts';
-import { interruptible } from '../interrupt.ts';
-import { searchText } from '../text/search-text.ts';
-import { studyLine } from '../text/study-text.ts';
+import { formatTable } from '../../render/format.ts';
+import { searchText } from '../../search/optimise/text.ts';
+import { studyLine } from '../../search/study/text.ts';
+import { runDemo } from '../demo/run-demo.ts';
+import type { SearchDemoResult } from '../demo/search-demo.ts';
+import type { Context } from '../terminal/context.ts';
+import { interruptible } from '../terminal/interrupt.ts';
 
 /** `merge demo`, `merge demo search`. */
 export async function run({ terminal }: Context, args: readonly unknown[], { output }: { readonly output?: string }): Promise<number> {
@@ -14,7 +14,7 @@ export async function run({ terminal }: Context, args: readonly unknown[], { out
     await interruptible(terminal, (signal) => runDemo({ output, signal, onLine }));
     return 0;
   }
-  const { runSearchDemo } = await import('../../demo/search-demo.ts');
+  const { runSearchDemo } = await import('../demo/search-demo.ts');
   onLine(
     'A byte-level Llama of 155,072 parameters, trained on the King James Bible at a constant learning rate (demo/README.md). How many of its last ten',
   );

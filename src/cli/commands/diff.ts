@@ -1,12 +1,12 @@
-import { type DiffOptions, diff } from '../../diff/diff.ts';
-import type { Selection } from '../../trajectory/types.ts';
-import type { Context } from '../context.ts';
-import { warningText } from '../error-text.ts';
-import { formatBytes } from '../format.ts';
-import { interruptible } from '../interrupt.ts';
-import { type ReportOutputFlags, reportOutput } from '../report.ts';
-import { splitSelection } from '../run-options.ts';
-import { diffText } from '../text/diff-text.ts';
+import { type DiffOptions, diff } from '../../analysis/diff/diff.ts';
+import { diffText } from '../../analysis/diff/text.ts';
+import type { Selection } from '../../recipe/select/types.ts';
+import { warningText } from '../../render/error-text.ts';
+import { formatBytes } from '../../render/format.ts';
+import { splitSelection } from '../options/run-options.ts';
+import type { Context } from '../terminal/context.ts';
+import { interruptible } from '../terminal/interrupt.ts';
+import { type ReportOutputFlags, reportOutput } from '../terminal/report.ts';
 
 interface DiffFlags extends Omit<DiffOptions, 'inputs' | 'select' | 'roles'>, Selection, ReportOutputFlags {
   readonly role?: DiffOptions['roles'];
@@ -33,7 +33,7 @@ export async function run(context: Context, args: readonly (string | readonly st
   await print({
     document,
     text: () => diffText(document, out.colors, { columns: out.columns(), experts: experts === true }),
-    page: async () => (await import('../../html/diff-page.ts')).diffPage(document),
+    page: async () => (await import('../../analysis/diff/page.ts')).diffPage(document),
   });
   return 0;
 }

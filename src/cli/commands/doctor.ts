@@ -1,6 +1,6 @@
-import { examine } from '../../doctor/examine.ts';
-import { type Context, writeJson } from '../context.ts';
-import { doctorText } from '../text/doctor-text.ts';
+import { examine } from '../../analysis/doctor/examine.ts';
+import { doctorText } from '../../analysis/doctor/text.ts';
+import { type Context, writeJson } from '../terminal/context.ts';
 
 /** `merge doctor`: exit code 1 when something would make a merge fail here. */
 export async function run(

@@ -1,12 +1,13 @@
 import { join } from 'node:path';
-import { resolveForecast } from '../../forecast/options.ts';
 import { type ForecastOptions, forecast } from '../../index.ts';
-import { REPORT_PAGE } from '../../search/files.ts';
-import type { Selection } from '../../trajectory/types.ts';
-import type { Context } from '../context.ts';
-import { printable } from '../format.ts';
-import { forecastText } from '../text/forecast-text.ts';
-import { reportStudy, requireEvaluator, type StudyFlags, studyOptions } from './search.ts';
+import type { Selection } from '../../recipe/select/types.ts';
+import { printable } from '../../render/format.ts';
+import { resolveForecast } from '../../search/forecast/options.ts';
+import { forecastText } from '../../search/forecast/text.ts';
+import { REPORT_PAGE } from '../../search/optimise/files.ts';
+import type { Context } from '../terminal/context.ts';
+import { reportStudy, requireEvaluator } from './search.ts';
+import { type StudyFlags, studyOptions } from './study.ts';
 
 /** `merge forecast`. */
 export async function run(

@@ -1,7 +1,7 @@
-import { inspect } from '../../inspect/inspect.ts';
-import { type Context, writeJson } from '../context.ts';
-import { warningText } from '../error-text.ts';
-import { inspectionText } from '../text/inspection-text.ts';
+import { inspect } from '../../analysis/inspect/inspect.ts';
+import { inspectionText } from '../../analysis/inspect/text.ts';
+import { warningText } from '../../render/error-text.ts';
+import { type Context, writeJson } from '../terminal/context.ts';
 
 interface InspectFlags {
   readonly tensors?: boolean;

@@ -1,7 +1,7 @@
+import { runText } from '../../checkpoints/run/text.ts';
 import { discoverRun, type Run, runDocument, type TokenSource, withTokens } from '../../index.ts';
-import { type Context, writeJson } from '../context.ts';
-import { warningText } from '../error-text.ts';
-import { runText } from '../text/run-text.ts';
+import { warningText } from '../../render/error-text.ts';
+import { type Context, writeJson } from '../terminal/context.ts';
 
 interface LsFlags extends TokenSource {
   readonly all?: boolean;

@@ -1,5 +1,5 @@
 import { plan } from '../../index.ts';
-import type { Context } from '../context.ts';
+import type { Context } from '../terminal/context.ts';
 import { type AverageFlags, averageOptions, showPlan } from './average.ts';
 
 /** `merge plan`: what `average` with the same words would do. */

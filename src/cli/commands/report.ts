@@ -1,14 +1,14 @@
 import { join } from 'node:path';
-import { storedForecast } from '../../forecast/report.ts';
-import { reportFile } from '../../publish/report-file.ts';
-import { REPORT_PAGE } from '../../search/files.ts';
-import { storedSearch } from '../../search/report.ts';
-import { readStudy, type StoredStudy } from '../../study/read.ts';
-import { type Context, writeJson } from '../context.ts';
-import { printable } from '../format.ts';
-import type { Colors } from '../terminal.ts';
-import { forecastText } from '../text/forecast-text.ts';
-import { searchText } from '../text/search-text.ts';
+import { reportFile } from '../../merge/output/report-file.ts';
+import type { Colors } from '../../render/colors.ts';
+import { printable } from '../../render/format.ts';
+import { storedForecast } from '../../search/forecast/report.ts';
+import { forecastText } from '../../search/forecast/text.ts';
+import { REPORT_PAGE } from '../../search/optimise/files.ts';
+import { storedSearch } from '../../search/optimise/report.ts';
+import { searchText } from '../../search/optimise/text.ts';
+import { readStudy, type StoredStudy } from '../../search/study/read.ts';
+import { type Context, writeJson } from '../terminal/context.ts';
 
 interface ReportFlags {
   readonly out?: string;
@@ -38,10 +38,10 @@ export async function run(
 async function reported(stored: StoredStudy): Promise<{ document: object; page: string; text: (colors: Colors) => string }> {
   if (stored.identity.kind === 'forecast') {
     const document = await storedForecast(stored);
-    const { forecastPage } = await import('../../html/forecast-page.ts');
+    const { forecastPage } = await import('../../search/forecast/page.ts');
     return { document, page: forecastPage(document), text: (colors) => forecastText(document, colors) };
   }
   const document = await storedSearch(stored);
-  const { searchPage } = await import('../../html/search-page.ts');
+  const { searchPage } = await import('../../search/optimise/page.ts');
   return { document, page: searchPage(document), text: (colors) => searchText(document, colors) };
 }

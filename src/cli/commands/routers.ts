@@ -1,12 +1,12 @@
-import { type RoutersOptions, type RoutersProgress, routers } from '../../routers/routers.ts';
-import type { Selection } from '../../trajectory/types.ts';
-import type { Context } from '../context.ts';
-import { warningText } from '../error-text.ts';
-import { parseInputs } from '../inputs.ts';
-import { interruptible } from '../interrupt.ts';
-import { type ReportOutputFlags, reportOutput } from '../report.ts';
-import { splitSelection } from '../run-options.ts';
-import { routersText } from '../text/routers-text.ts';
+import { type RoutersOptions, type RoutersProgress, routers } from '../../analysis/routers/routers.ts';
+import { routersText } from '../../analysis/routers/text.ts';
+import type { Selection } from '../../recipe/select/types.ts';
+import { warningText } from '../../render/error-text.ts';
+import { parseInputs } from '../options/inputs.ts';
+import { splitSelection } from '../options/run-options.ts';
+import type { Context } from '../terminal/context.ts';
+import { interruptible } from '../terminal/interrupt.ts';
+import { type ReportOutputFlags, reportOutput } from '../terminal/report.ts';
 
 interface RoutersFlags extends Omit<RoutersOptions, 'inputs' | 'select' | 'policies'>, Selection, ReportOutputFlags {}
 
@@ -34,7 +34,7 @@ export async function run(context: Context, args: readonly (string | readonly st
   await print({
     document: report,
     text: () => routersText(report, out.colors),
-    page: async () => (await import('../../html/routers-page.ts')).routersPage(report),
+    page: async () => (await import('../../analysis/routers/page.ts')).routersPage(report),
   });
   return 0;
 }

@@ -1,6 +1,6 @@
-import { MergeError } from '../../errors.ts';
+import { MergeError } from '../../base/errors.ts';
 import { type MachineOptions, planRecipe, type Recipe, readRecipe, runRecipe } from '../../index.ts';
-import type { Context } from '../context.ts';
+import type { Context } from '../terminal/context.ts';
 import { type ReportFlags, reportMerge, showPlan } from './average.ts';
 
 interface RunFlags extends ReportFlags, MachineOptions {

@@ -1,28 +1,14 @@
 import { join } from 'node:path';
-import { MergeError } from '../../errors.ts';
+import { MergeError } from '../../base/errors.ts';
 import { type SearchDocument, type SearchOptions, type StudyEvent, search } from '../../index.ts';
-import type { Policy } from '../../policy/types.ts';
-import { REPORT_PAGE } from '../../search/files.ts';
-import type { Selection } from '../../trajectory/types.ts';
-import { type Context, writeJson } from '../context.ts';
-import { printable } from '../format.ts';
-import { interruptible } from '../interrupt.ts';
-import { splitSelection } from '../run-options.ts';
-import { searchText } from '../text/search-text.ts';
-import { studyLine } from '../text/study-text.ts';
-
-/** What commands that score models have in common. */
-export interface StudyFlags {
-  readonly output?: string;
-  readonly dir?: string;
-  readonly resume?: boolean | undefined;
-  readonly json?: boolean;
-  readonly quiet?: boolean;
-  readonly debug?: boolean;
-  readonly metric?: SearchOptions['metrics'];
-  readonly validateMetric?: SearchOptions['validateMetrics'];
-  readonly policy?: readonly Policy[];
-}
+import type { Selection } from '../../recipe/select/types.ts';
+import { printable } from '../../render/format.ts';
+import { REPORT_PAGE } from '../../search/optimise/files.ts';
+import { searchText } from '../../search/optimise/text.ts';
+import { studyLine } from '../../search/study/text.ts';
+import { type Context, writeJson } from '../terminal/context.ts';
+import { interruptible } from '../terminal/interrupt.ts';
+import { type StudyFlags, studyOptions } from './study.ts';
 
 /** Options of `search` as commander leaves them. */
 interface SearchFlags
@@ -63,20 +49,6 @@ export function requireEvaluator(options: { readonly eval?: unknown }): void {
   throw new MergeError('E_USAGE', 'no evaluator is given', {
     help: "Name a command that scores a model, as --eval 'python eval.py {model}'.",
   });
-}
-
-/** The command line as the library's options: only what was given, so that the library's defaults stay its own. */
-export function studyOptions<T>(inputs: readonly string[], flags: StudyFlags & Selection): T {
-  const { json, quiet, debug, metric, validateMetric, policy, ...given } = flags;
-  const { select, rest } = splitSelection(given);
-  return {
-    ...rest,
-    inputs,
-    ...(select === undefined ? {} : { select }),
-    ...(policy === undefined ? {} : { policies: policy }),
-    ...(metric === undefined ? {} : { metrics: metric }),
-    ...(validateMetric === undefined ? {} : { validateMetrics: validateMetric }),
-  } as T;
 }
 
 /** Carries out a study with a line on stderr for what it does, and prints what was found. */

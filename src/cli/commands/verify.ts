@@ -1,9 +1,9 @@
-import { MergeError } from '../../errors.ts';
+import { verificationText } from '../../analysis/verify/text.ts';
+import { MergeError } from '../../base/errors.ts';
 import { verify } from '../../index.ts';
-import { type Context, writeJson } from '../context.ts';
-import { interruptible } from '../interrupt.ts';
-import { createProgress, type ProgressMode } from '../progress.ts';
-import { verificationText } from '../text/verification-text.ts';
+import { type Context, writeJson } from '../terminal/context.ts';
+import { interruptible } from '../terminal/interrupt.ts';
+import { createProgress, type ProgressMode } from '../terminal/progress.ts';
 
 interface VerifyFlags {
   readonly full?: boolean;

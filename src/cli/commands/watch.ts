@@ -1,13 +1,13 @@
-import { MergeError } from '../../errors.ts';
+import { MergeError } from '../../base/errors.ts';
 import { planDocument, type WatchEvent, type WatchOptions, type WatchSummary, watch } from '../../index.ts';
-import type { Policy } from '../../policy/types.ts';
-import type { Selection } from '../../trajectory/types.ts';
-import { type Context, writeJson } from '../context.ts';
-import { asFailure, errorDocument } from '../error-text.ts';
-import { interruptible } from '../interrupt.ts';
-import { createProgress, type ProgressMode } from '../progress.ts';
-import { splitSelection } from '../run-options.ts';
-import { mergedLine, treatmentText, watchLine } from '../text/watch-text.ts';
+import { mergedLine, treatmentText, watchLine } from '../../merge/watch/text.ts';
+import type { Policy } from '../../recipe/policy/types.ts';
+import type { Selection } from '../../recipe/select/types.ts';
+import { asFailure, errorDocument } from '../../render/error-text.ts';
+import { splitSelection } from '../options/run-options.ts';
+import { type Context, writeJson } from '../terminal/context.ts';
+import { interruptible } from '../terminal/interrupt.ts';
+import { createProgress, type ProgressMode } from '../terminal/progress.ts';
 
 /** Options of `watch` as commander leaves them. */
 interface WatchFlags extends Omit<WatchOptions, 'run' | 'output' | 'select' | 'window' | 'policies'>, Selection {

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import type { FloatDtypeName } from '../../../src/dtype.ts';
-import { FLOAT_BYTES } from '../../../src/reference/float.ts';
+import type { FloatDtypeName } from '../../../src/base/dtype.ts';
+import { FLOAT_BYTES } from '../../../src/base/numbers/float.ts';
 
 export interface GoldenInput {
   /** Byte offset in golden.bin. */

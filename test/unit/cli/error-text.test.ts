@@ -1,7 +1,7 @@
 import pc from 'picocolors';
 import { describe, expect, it } from 'vitest';
-import { asFailure, errorDocument, errorText, warningText } from '../../../src/cli/error-text.ts';
-import { type Conflict, MergeError } from '../../../src/errors.ts';
+import { type Conflict, MergeError } from '../../../src/base/errors.ts';
+import { asFailure, errorDocument, errorText, warningText } from '../../../src/render/error-text.ts';
 
 const plain = pc.createColors(false);
 const text = (error: unknown, debug = false) => errorText(asFailure(error), plain, debug);

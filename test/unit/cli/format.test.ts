@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { shellQuote } from '../../../src/base/process/shell-quote.ts';
 import {
   formatBytes,
   formatClock,
@@ -8,8 +9,7 @@ import {
   formatTable,
   plural,
   printable,
-} from '../../../src/cli/format.ts';
-import { shellQuote } from '../../../src/shell-quote.ts';
+} from '../../../src/render/format.ts';
 
 describe('numbers for people', () => {
   it.each([

@@ -1,6 +1,6 @@
 import pc from 'picocolors';
 import { describe, expect, it } from 'vitest';
-import { lossCurve } from '../../../src/cli/text/loss-curve.ts';
+import { lossCurve } from '../../../src/checkpoints/run/loss-curve.ts';
 
 const plain = pc.createColors(false);
 const HEIGHT = 5;

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { createProgress } from '../../../src/cli/progress.ts';
-import { progressLine } from '../../../src/cli/progress-line.ts';
-import type { ProgressEvent } from '../../../src/engine/events.ts';
+import { createProgress } from '../../../src/cli/terminal/progress.ts';
+import { progressLine } from '../../../src/cli/terminal/progress-line.ts';
+import type { ProgressEvent } from '../../../src/merge/engine/events.ts';
 import { fakeTerminal } from '../../support/fake-terminal.ts';
 
 const merging = (changes: Partial<ProgressEvent> = {}): ProgressEvent => ({

@@ -1,15 +1,15 @@
 import pc from 'picocolors';
 import { describe, expect, it } from 'vitest';
-import { wantsColor } from '../../../src/cli/terminal.ts';
-import { benchText } from '../../../src/cli/text/bench-text.ts';
-import { doctorText } from '../../../src/cli/text/doctor-text.ts';
-import { inspectionText } from '../../../src/cli/text/inspection-text.ts';
-import { mergeSummary } from '../../../src/cli/text/merge-summary.ts';
-import { planText } from '../../../src/cli/text/plan-text.ts';
-import { verificationText } from '../../../src/cli/text/verification-text.ts';
-import type { Conflict } from '../../../src/errors.ts';
+import { benchText } from '../../../src/analysis/bench/text.ts';
+import { doctorText } from '../../../src/analysis/doctor/text.ts';
+import type { QuantisationSummary } from '../../../src/analysis/inspect/quantisation.ts';
+import { inspectionText } from '../../../src/analysis/inspect/text.ts';
+import { verificationText } from '../../../src/analysis/verify/text.ts';
+import type { Conflict } from '../../../src/base/errors.ts';
+import { wantsColor } from '../../../src/cli/terminal/terminal.ts';
 import type { InspectedTensor, MergeResult } from '../../../src/index.ts';
-import type { QuantisationSummary } from '../../../src/inspect/quantisation.ts';
+import { mergeSummary } from '../../../src/merge/engine/text.ts';
+import { planText } from '../../../src/merge/plan/text.ts';
 
 const plain = pc.createColors(false);
 

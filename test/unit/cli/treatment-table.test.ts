@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
-import { treatmentLines } from '../../../src/cli/text/treatment-table.ts';
-import type { TreatmentRow } from '../../../src/policy/table.ts';
+import { treatmentLines } from '../../../src/merge/plan/treatment-table.ts';
+import type { TreatmentRow } from '../../../src/recipe/policy/table.ts';
 
 const row = (given: Partial<TreatmentRow>): TreatmentRow => ({
   role: 'expert',

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { parseInput, parseInputs } from '../../../src/cli/inputs.ts';
+import { MergeError } from '../../../src/base/errors.ts';
+import { parseInput, parseInputs } from '../../../src/cli/options/inputs.ts';
 import {
   parseBytes,
   parseChoice,
@@ -8,8 +9,7 @@ import {
   parsePositiveInteger,
   parseShare,
   parseWeights,
-} from '../../../src/cli/values.ts';
-import { MergeError } from '../../../src/errors.ts';
+} from '../../../src/cli/options/values.ts';
 
 /** The code of the MergeError that a call throws, and that its message names what the user typed. */
 function refusal(call: () => unknown, typed: string): string {

@@ -1,0 +1,116 @@
+import { type DtypeName, dtypeByCode, dtypeByName } from '../../base/dtype.ts';
+import type { Conflict } from '../../base/errors.ts';
+import type { Checkpoint } from '../../checkpoints/types.ts';
+import type { GramRange } from '../../merge/engine/gram.ts';
+import { arrange } from '../../model/layout/arrange.ts';
+import type { Arrangement } from '../../model/layout/types.ts';
+import type { CheckpointRoles } from '../../model/roles/checkpoint-roles.ts';
+
+/** Elements of a tensor of the first checkpoint, from `from` to the next run, as another one holds them. */
+export interface Run {
+  readonly from: number;
+  readonly path: string;
+  /** Bytes from the beginning of the file. */
+  readonly offset: number;
+  readonly dtype: DtypeName;
+}
+
+/** A checkpoint and what its tensors are for. */
+export interface Named {
+  readonly checkpoint: Checkpoint;
+  readonly roles: CheckpointRoles;
+}
+
+/** Finds the tensors of the first checkpoint in another one: by name, or in another layout of the same model. */
+export class Finder {
+  readonly conflicts: Conflict[] = [];
+  /** Tensors found under another name, or as parts of others. */
+  arranged = 0;
+  readonly #first: Named;
+  readonly #other: Named;
+  #arrangement: Arrangement | undefined;
+
+  constructor(first: Named, other: Named) {
+    this.#first = first;
+    this.#other = other;
+  }
+
+  /** @returns null, and a conflict, where it is not there, or in another shape or form */
+  find(shard: number, row: number): readonly Run[] | null {
+    const { checkpoint } = this.#other;
+    const { header, name: file } = this.#first.checkpoint.shards[shard]!;
+    const tensor = header.tensors.names[row]!;
+    const place = checkpoint.locate(tensor, file);
+    if (place === undefined) return this.#elsewhere(shard, row, tensor);
+    const [shape, found] = [header.tensors.shapes[row]!, checkpoint.shards[place.shard]!.header.tensors.shapes[place.row]!];
+    if (found.length !== shape.length || found.some((size, axis) => size !== shape[axis])) {
+      const message = `tensor ${tensor} is [${shape.join(', ')}] in ${this.#first.checkpoint.path} and [${found.join(', ')}] in ${checkpoint.path}`;
+      return this.#refuse('E_SHAPE', message, tensor);
+    }
+    return [this.#run(0, place.shard, place.row, 0)];
+  }
+
+  /** Tensors of the other checkpoint that nothing of the first one is found in. */
+  extras(): Conflict[] {
+    const { checkpoint: first } = this.#first;
+    const { checkpoint } = this.#other;
+    if (checkpoint.shards.every((s, i) => s.header.tensors === first.shards[i]?.header.tensors)) return [];
+    return checkpoint.shards.flatMap(({ header, name: file }, shard) =>
+      header.tensors.names.flatMap((tensor, row): Conflict[] => {
+        if (first.locate(tensor, file) !== undefined || this.#arranging().uses(shard, row)) return [];
+        const message = `tensor ${tensor} of ${checkpoint.path} is not in ${first.path}`;
+        return [{ code: 'E_TENSOR_EXTRA', message, file: checkpoint.path, tensor }];
+      }),
+    );
+  }
+
+  #elsewhere(shard: number, row: number, tensor: string): readonly Run[] | null {
+    const [a, b] = [this.#first.checkpoint.path, this.#other.checkpoint.path];
+    const arranged = this.#arranging().of(shard, row);
+    if (arranged === undefined) return this.#refuse('E_TENSOR_MISSING', `tensor ${tensor} of ${a} is not in ${b}`, tensor);
+    if ('refused' in arranged) {
+      return this.#refuse('E_LAYOUT_FORM', `tensor ${tensor} of ${a} is held by ${b} in another layout: ${arranged.refused}`, tensor);
+    }
+    this.arranged++;
+    return arranged.pieces.map((piece) => this.#run(piece.from, piece.shard, piece.row, piece.sourceFrom));
+  }
+
+  #arranging(): Arrangement {
+    const [first, other] = [this.#first, this.#other];
+    this.#arrangement ??= arrange(first.checkpoint, first.roles, other.checkpoint, other.roles);
+    return this.#arrangement;
+  }
+
+  #run(from: number, shard: number, row: number, element: number): Run {
+    const { path, header } = this.#other.checkpoint.shards[shard]!;
+    const { name: dtype, bits } = dtypeByCode(header.tensors.dtypes[row]!);
+    return { from, path, offset: header.dataStart + header.tensors.begin[row]! + (element * bits) / 8, dtype };
+  }
+
+  #refuse(code: Conflict['code'], message: string, tensor: string): null {
+    this.conflicts.push({ code, message, file: this.#other.checkpoint.path, tensor });
+    return null;
+  }
+}
+
+/**
+ * The ranges of a tensor that every checkpoint holds in one run, for each part of it.
+ *
+ * @param copies the runs of each checkpoint, by their beginning
+ * @param each elements of a part: the tensor itself, or one expert of it
+ */
+export function rangesOf(copies: readonly (readonly Run[])[], elements: number, each: number): GramRange[][] {
+  const parts = Array.from({ length: Math.max(1, Math.round(elements / each) || 1) }, (): GramRange[] => []);
+  const cuts = new Set([...parts.map((_, part) => part * each), ...copies.flatMap((runs) => runs.map(({ from }) => from))]);
+  const begins = [...cuts].sort((a, b) => a - b);
+  const at = copies.map(() => 0);
+  for (const [i, begin] of begins.entries()) {
+    const sources = copies.map((runs, c) => {
+      while (at[c]! + 1 < runs.length && runs[at[c]! + 1]!.from <= begin) at[c]!++;
+      const { from, path, offset, dtype } = runs[at[c]!]!;
+      return { path, offset: offset + ((begin - from) * dtypeByName(dtype)!.bits) / 8, dtype };
+    });
+    parts[Math.floor(begin / each) || 0]!.push({ elements: (begins[i + 1] ?? elements) - begin, sources });
+  }
+  return parts;
+}

@@ -1,0 +1,141 @@
+import { type DtypeName, dtypeByCode, dtypeByName } from '../../base/dtype.ts';
+import { type Conflict, MergeError, type Warning } from '../../base/errors.ts';
+import { elementCount } from '../../checkpoints/safetensors/tensor-table.ts';
+import type { GramRange } from '../../merge/engine/gram.ts';
+import type { EqualTensor } from '../../merge/plan/tensors/equal.ts';
+import { tensorName } from '../../model/roles/checkpoint-roles.ts';
+import type { TensorRole } from '../../model/roles/types.ts';
+import { ROLE_NAMES } from '../../recipe/policy/roles.ts';
+import { extentOf, selectorTest } from '../../recipe/policy/selector.ts';
+import type { PolicyTensor } from '../../recipe/policy/types.ts';
+import { Finder, type Named, type Run, rangesOf } from './sources.ts';
+import type { DiffRole, DiffUncompared } from './types.ts';
+
+/** What is compared on its own: a tensor, or one expert's part of a tensor that holds all of them. */
+export interface DiffUnit {
+  readonly name: string;
+  /** The name with its numbers replaced: what is alike in all layers and experts. */
+  readonly kind: string;
+  readonly role: DiffRole;
+  readonly layer: number | null;
+  readonly expert: number | null;
+  /** Two axes or more, as it is stored: a bias or norm has one. */
+  readonly matrix: boolean;
+  readonly elements: number;
+  /** Where its elements are: one range, and more where some checkpoint holds them in several places. */
+  readonly ranges: readonly GramRange[];
+}
+
+export interface DiffFilter {
+  /** Roles and groups of them, as policies name them. */
+  readonly roles?: readonly string[] | undefined;
+  /** Both ends included; -1 is the last. As in policies, those of multi-token prediction are counted apart, and meant where `roles` names `mtp`. */
+  readonly layers?: readonly { readonly from: number; readonly to: number }[] | undefined;
+}
+
+export interface Paired {
+  readonly units: readonly DiffUnit[];
+  /** Tensors compared as numbers. */
+  readonly tensors: number;
+  /** `copies` is null where the dtypes differ, and with them the bytes. */
+  readonly uncompared: readonly (Omit<DiffUncompared, 'equal'> & { readonly copies: readonly EqualTensor[] | null })[];
+  readonly conflicts: readonly Conflict[];
+  readonly warnings: readonly Warning[];
+}
+
+/**
+ * Finds every tensor of the first checkpoint that the filter lets through in all others, which may hold it in another layout.
+ *
+ * @throws MergeError E_OPTION for a role that there is none of
+ */
+export function pairUp(all: readonly Named[], filter: DiffFilter): Paired {
+  const [first] = all as readonly [Named, ...Named[]];
+  const { shards } = first.checkpoint;
+  const units: DiffUnit[] = [];
+  const uncompared: Paired['uncompared'][number][] = [];
+  const finders = all.map((other) => new Finder(first, other));
+  const tensors = shards.map(({ header }, shard) =>
+    Array.from({ length: header.tensors.count }, (_, row) => policyTensor(first, shard, row)),
+  );
+  const passes = passing(filter, tensors.flat());
+  let compared = 0;
+  for (const [shard, { header }] of shards.entries()) {
+    for (const [row, tensor] of tensors[shard]!.entries()) {
+      if (!passes(tensor)) continue;
+      const copies = finders.map((finder) => finder.find(shard, row)).filter((runs) => runs !== null);
+      if (copies.length < all.length) continue;
+      const { name, role } = tensor;
+      const shape = header.tensors.shapes[row]!;
+      const dtypes = copies.flatMap((runs) => runs.map(({ dtype }) => dtype));
+      const reason = uncomparable(dtypes);
+      if (reason === null) {
+        compared++;
+        units.push(...unitsOf(name, role, shape, copies));
+      } else {
+        uncompared.push({ name, reason, copies: dtypes.every((dtype) => dtype === dtypes[0]) ? equalRanges(name, shape, copies) : null });
+      }
+    }
+  }
+  const conflicts = finders.flatMap((finder) => finder.conflicts);
+  // Which role a tensor has that the first checkpoint lacks is not known: a filter that it might not pass lets it go.
+  if (filter.roles === undefined && filter.layers === undefined) conflicts.push(...finders.slice(1).flatMap((finder) => finder.extras()));
+  const warnings = finders.flatMap(({ arranged }, i): Warning[] => {
+    if (arranged === 0) return [];
+    const held = `${arranged} tensor${arranged === 1 ? '' : 's'} of ${first.checkpoint.path} under other names, or as parts of others`;
+    return [{ code: 'W_OTHER_LAYOUT', message: `${all[i]!.checkpoint.path} holds ${held}; the same elements were compared` }];
+  });
+  return { units, tensors: compared, uncompared, conflicts, warnings };
+}
+
+function policyTensor({ checkpoint, roles }: Named, shard: number, row: number): PolicyTensor {
+  const { begin, end, dtypes } = checkpoint.shards[shard]!.header.tensors;
+  const { name: dtype } = dtypeByCode(dtypes[row]!);
+  return { name: tensorName(checkpoint, shard, row), dtype, bytes: end[row]! - begin[row]!, role: roles.of(shard, row) };
+}
+
+function equalRanges(name: string, shape: readonly number[], copies: readonly (readonly Run[])[]): EqualTensor[] {
+  const elements = elementCount(shape);
+  const bits = dtypeByName(copies[0]![0]!.dtype)!.bits;
+  return rangesOf(copies, elements, elements)
+    .flat()
+    .map((range) => ({ name, bytes: (range.elements * bits) / 8, copies: range.sources, code: 'E_INTEGERS_DIFFER' }));
+}
+
+/** Why tensors of these dtypes are not compared as numbers; null where they are. Codes of eight bits mean little without their scales. */
+function uncomparable(dtypes: readonly DtypeName[]): DiffUncompared['reason'] | null {
+  for (const name of dtypes) {
+    if (/^F[864]_|^F4$/.test(name)) return 'quantised';
+    if (name === 'C64') return 'complex';
+    if (!/^B?F\d+$/.test(name)) return 'integer';
+  }
+  return null;
+}
+
+function unitsOf(name: string, role: TensorRole, shape: readonly number[], copies: readonly (readonly Run[])[]): DiffUnit[] {
+  const elements = elementCount(shape);
+  const [experts = 0] = shape;
+  const stacked = role.expert === 'all' && role.layer !== 'all' && shape.length > 1 && experts > 1;
+  const each = stacked ? elements / experts : elements;
+  return rangesOf(copies, elements, each).map((ranges, part) => ({
+    name,
+    kind: name.replaceAll(/\d+/g, '#'),
+    role: roleOf(role),
+    layer: typeof role.layer === 'number' ? role.layer : null,
+    expert: stacked ? part : typeof role.expert === 'number' ? role.expert : null,
+    matrix: shape.length > (stacked ? 2 : 1),
+    elements: each,
+    ranges,
+  }));
+}
+
+/** The column of the map that a tensor counts in. */
+export function roleOf({ role, mtp }: TensorRole): DiffRole {
+  return mtp ? 'mtp' : (role ?? 'unknown');
+}
+
+/** Whether a tensor passes the filter. @throws MergeError E_OPTION for a role that there is none of */
+function passing({ roles, layers }: DiffFilter, tensors: readonly PolicyTensor[]): (tensor: PolicyTensor) => boolean {
+  const unknown = roles?.find((name) => !ROLE_NAMES.includes(name));
+  if (unknown !== undefined) throw new MergeError('E_OPTION', `there is no role ${unknown}; there are ${ROLE_NAMES.join(', ')}`);
+  return selectorTest({ role: roles, layers: layers?.map(({ from, to }) => `${from}-${to}`) }, extentOf(tensors));
+}

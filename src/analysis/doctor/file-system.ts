@@ -1,0 +1,93 @@
+import { mkdir, mkdtemp, rm, stat, statfs, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { NativeBinding } from '../../merge/native/binding.ts';
+import { type Check, fail, ok, warn } from './check.ts';
+
+/** Less free space than this is worth a word: the smallest checkpoints that people merge are about this size. */
+const LITTLE_SPACE = 1e9;
+/** Size of the file that is preallocated to see whether that works. */
+const PROBE_BYTES = 1 << 20;
+
+/** Type and free space of the file system that holds a folder. */
+export async function checkSpace(name: string, folder: string, binding: NativeBinding | null): Promise<Check> {
+  try {
+    const { bavail, bsize, type } = await statfs(folder);
+    const free = bavail * bsize;
+    const kind = binding === null ? `type 0x${type.toString(16)}` : binding.fileSystemType(folder);
+    const found = `${folder} on ${kind}, ${(free / 1e9).toPrecision(3)} GB free`;
+    return free < LITTLE_SPACE
+      ? warn(name, found, 'A merge needs the size of its output here. Free some space, or write elsewhere.')
+      : ok(name, found);
+  } catch (error) {
+    return fail(name, `${folder}: ${(error as Error).message}`, 'Create the folder, or name another one.');
+  }
+}
+
+/**
+ * Tries in a hidden folder, which is removed again, what publishing needs from the file system: rename flags and preallocation. Both have a fallback,
+ * so that their lack is a warning.
+ */
+export async function checkPublishing(folder: string, binding: NativeBinding): Promise<Check[]> {
+  let work: string;
+  try {
+    work = await mkdtemp(join(folder, '.merge-doctor-'));
+  } catch (error) {
+    return [
+      fail('writing', `${folder}: ${(error as Error).message}`, 'Merges cannot be written here: check permissions and mount options.'),
+    ];
+  }
+  try {
+    return [ok('writing', `${folder} can be written`), await checkRename(work, binding), await checkPreallocation(work, binding)];
+  } finally {
+    await rm(work, { recursive: true, force: true });
+  }
+}
+
+async function checkRename(work: string, binding: NativeBinding): Promise<Check> {
+  const [a, b, c] = ['a', 'b', 'c'].map((name) => join(work, name)) as [string, string, string];
+  await Promise.all([mkdir(a), mkdir(b)]);
+  const lacking: string[] = [];
+  for (const [how, from, to] of [
+    ['noreplace', a, c],
+    ['exchange', c, b],
+  ] as const) {
+    try {
+      binding.rename(from, to, how);
+    } catch (error) {
+      lacking.push(`${how} (${(error as { errno?: string }).errno ?? (error as Error).message})`);
+    }
+  }
+  if (lacking.length === 0) return ok('renaming', 'an output can be placed and replaced in one step');
+  return warn(
+    'renaming',
+    `the file system lacks ${lacking.join(' and ')}`,
+    'Merges use a fallback: with --force there is a short moment without OUT, which the next run repairs.',
+  );
+}
+
+async function checkPreallocation(work: string, binding: NativeBinding): Promise<Check> {
+  const path = join(work, 'preallocated');
+  try {
+    binding.openOutput(path, PROBE_BYTES, { reopen: false }).close();
+    const { blocks } = await stat(path);
+    if (blocks * 512 >= PROBE_BYTES) return ok('preallocation', 'space is reserved before a merge starts');
+    return warn(
+      'preallocation',
+      'space cannot be reserved',
+      'A disk that fills up during a merge is noticed only then (exit code 6, nothing left).',
+    );
+  } catch (error) {
+    return fail('preallocation', (error as Error).message, 'No output file can be made here: check quota and free space.');
+  }
+}
+
+/** Whether a folder takes ordinary files at all: what can be told where the addon is missing. */
+export async function checkWriting(folder: string): Promise<Check> {
+  try {
+    const work = await mkdtemp(join(folder, '.merge-doctor-'));
+    await writeFile(join(work, 'file'), 'x').finally(() => rm(work, { recursive: true, force: true }));
+    return ok('writing', `${folder} can be written`);
+  } catch (error) {
+    return fail('writing', `${folder}: ${(error as Error).message}`, 'Merges cannot be written here: check permissions and mount options.');
+  }
+}

@@ -1,0 +1,208 @@
+import { type DtypeName, dtypeByCode, dtypeByName } from '../../base/dtype.ts';
+import type { Conflict, Warning } from '../../base/errors.ts';
+import { openCheckpoint } from '../../checkpoints/open.ts';
+import type { Checkpoint } from '../../checkpoints/types.ts';
+import { quantisationConfig } from '../../model/quantised/config.ts';
+import { recogniseQuantised } from '../../model/quantised/recognise.ts';
+import { type CheckpointRoles, checkpointRoles, tensorName } from '../../model/roles/checkpoint-roles.ts';
+import { unreadableConfig } from '../../model/roles/model-config.ts';
+import { countParameters } from '../../model/roles/model-size.ts';
+import { type ExpertLayer, structure } from '../../model/roles/structure.ts';
+import { configuredTie, tiedPairs } from '../../model/roles/tied.ts';
+import { ROLES, type Role } from '../../model/roles/types.ts';
+import { type QuantisationSummary, quantisationSummary } from './quantisation.ts';
+
+/** What the tensors of one dtype, or of one role, come to. */
+export interface DtypeTotals {
+  readonly tensors: number;
+  readonly parameters: number;
+  readonly bytes: number;
+}
+
+export interface RoleTotals extends DtypeTotals {
+  /** In the order in which they are met. */
+  readonly dtypes: readonly DtypeName[];
+}
+
+export interface InspectedTensor {
+  readonly name: string;
+  readonly dtype: DtypeName;
+  readonly shape: readonly number[];
+  readonly bytes: number;
+  /** Tensor file, by its name inside the checkpoint. */
+  readonly file: string;
+  /** What the tensor is for; null where unknown. A layer of multi-token prediction has its inner role. */
+  readonly role: Role | null;
+  /** Null where unknown or none, or where the tensor holds all of them. */
+  readonly layer: number | null;
+  readonly expert: number | null;
+  readonly mtp: boolean;
+}
+
+/** The JSON document of `inspect`. */
+export interface Inspection {
+  readonly schema: 'ckpt-merge/inspect';
+  readonly version: 1;
+  readonly path: string;
+  readonly summary: {
+    readonly kind: 'folder' | 'file';
+    readonly files: readonly { readonly name: string; readonly bytes: number; readonly tensors: number }[];
+    readonly tensors: number;
+    /** Elements of all tensors. */
+    readonly parameters: number;
+    /** Bytes of tensor data. */
+    readonly bytes: number;
+    readonly step: number | null;
+    readonly tokens: number | null;
+    readonly dtypes: Readonly<Partial<Record<DtypeName, DtypeTotals>>>;
+    /** `model_type` of config.json; null where there is none. */
+    readonly family: string | null;
+    /** Layers of the model by the tensors' names, those of multi-token prediction apart. */
+    readonly layers: number;
+    readonly mtpLayers: number;
+    /** Experts of a layer, and how many of them a token is sent to (null where unknown); null for a dense model. */
+    readonly experts: { readonly count: number; readonly perToken: number | null } | null;
+    /** Layers that have experts, and how many each has by its tensors (null where they do not tell). */
+    readonly expertLayers: readonly ExpertLayer[];
+    /** Parameters of the model, a tied output head once, and those that act on one token. */
+    readonly totalParameters: number;
+    readonly activeParameters: number;
+    /** In the order of the roles; `unknown` where no rule knows the name. */
+    readonly roles: Readonly<Partial<Record<Role | 'unknown', RoleTotals>>>;
+    /** What the configuration says of tied embeddings (null where nothing), and embeddings and output heads of one shape that are both stored. */
+    readonly tied: {
+      readonly configured: boolean | null;
+      readonly pairs: readonly { readonly embedding: string; readonly head: string }[];
+    };
+    /** Null for plain tensors. */
+    readonly quantisation: QuantisationSummary | null;
+    /** What cannot be right in it, or cannot be merged, from headers and configuration alone. */
+    readonly problems: readonly Conflict[];
+    /** `__metadata__` of the first tensor file. */
+    readonly metadata: Readonly<Record<string, string>>;
+  };
+  readonly tensors: readonly InspectedTensor[];
+  readonly warnings: readonly Warning[];
+}
+
+/**
+ * What a checkpoint holds, from its headers alone.
+ *
+ * @param path folder in the Hugging Face layout, or a .safetensors file
+ * @throws MergeError with the code of what is wrong with the checkpoint, naming file and tensor
+ */
+export async function inspect(path: string): Promise<Inspection> {
+  const checkpoint = await openCheckpoint(path);
+  const dtypes = new Map<DtypeName, Totals>();
+  const roles = new Map<Role | 'unknown', Totals>();
+  const layers = new Set<number>();
+  const mtpLayers = new Set<number>();
+  const known = await checkpointRoles(checkpoint);
+  const size = countParameters(checkpoint, known);
+  let parameters = 0;
+  for (const [shard, { header }] of checkpoint.shards.entries()) {
+    const table = header.tensors;
+    for (let row = 0; row < table.count; row++) {
+      const dtype = dtypeByCode(table.dtypes[row]!);
+      const bytes = table.end[row]! - table.begin[row]!;
+      const elements = (bytes * 8) / dtype.bits;
+      parameters += elements;
+      const { role, mtp, layer } = known.of(shard, row);
+      totalsOf(dtypes, dtype.name).add(elements, bytes, dtype.name);
+      totalsOf(roles, role ?? 'unknown').add(elements, bytes, dtype.name);
+      if (typeof layer === 'number') (mtp ? mtpLayers : layers).add(layer);
+    }
+  }
+  const { conflicts, expertLayers } = structure(checkpoint, known);
+  const unreadable = await unreadableConfig(checkpoint);
+  // Nothing of a checkpoint of plain floats looks like codes or scales, and asking 92,000 names takes its time.
+  const plain =
+    [...dtypes.keys()].every((name) => dtypeByName(name)!.kind === 'float') && !roles.has('quant_scale') && !roles.has('quant_meta');
+  const quantised = plain && quantisationConfig(known.config) === null ? null : recogniseQuantised(checkpoint, known.config);
+  let tensors: readonly InspectedTensor[] | undefined;
+  const nameAt = ({ shard, row }: { readonly shard: number; readonly row: number }) => tensorName(checkpoint, shard, row);
+  return {
+    schema: 'ckpt-merge/inspect',
+    version: 1,
+    path,
+    summary: {
+      kind: checkpoint.kind,
+      files: checkpoint.shards.map((s) => ({ name: s.name, bytes: s.stat.size, tensors: s.header.tensors.count })),
+      tensors: checkpoint.tensorCount,
+      parameters,
+      bytes: checkpoint.bytes,
+      step: checkpoint.step,
+      tokens: checkpoint.tokens,
+      dtypes: Object.fromEntries([...dtypes].map(([name, totals]) => [name, totals.total()])),
+      family: known.context.family,
+      layers: layers.size,
+      mtpLayers: mtpLayers.size,
+      experts: size.experts,
+      expertLayers,
+      totalParameters: size.total,
+      activeParameters: size.active,
+      roles: Object.fromEntries(
+        [...ROLES, 'unknown' as const].flatMap((role) =>
+          roles.has(role) ? [[role, { ...roles.get(role)!.total(), dtypes: [...roles.get(role)!.dtypes] }]] : [],
+        ),
+      ),
+      tied: {
+        configured: configuredTie(known.config),
+        pairs: tiedPairs(checkpoint, known).map(({ embedding, head }) => ({ embedding: nameAt(embedding), head: nameAt(head) })),
+      },
+      quantisation: quantised === null ? null : quantisationSummary(quantised, known),
+      problems: [...(unreadable === null ? [] : [unreadable]), ...conflicts, ...(quantised?.conflicts ?? [])],
+      // fromEntries defines own properties, so a key named __proto__ stays a key.
+      metadata: Object.fromEntries(checkpoint.shards[0]!.header.metadata ?? []),
+    },
+    // Made when it is asked for: at 92,000 tensors the list takes as long as a sixth of everything else.
+    get tensors() {
+      tensors ??= listTensors(checkpoint, known);
+      return tensors;
+    },
+    warnings: checkpoint.warnings,
+  };
+}
+
+function listTensors({ shards }: Checkpoint, roles: CheckpointRoles): InspectedTensor[] {
+  return shards.flatMap(({ name: file, header: { tensors } }, shard) =>
+    tensors.names.map((name, row) => {
+      const { role, mtp, layer, expert } = roles.of(shard, row);
+      const bytes = tensors.end[row]! - tensors.begin[row]!;
+      const dtype = dtypeByCode(tensors.dtypes[row]!).name;
+      return { name, dtype, shape: tensors.shapes[row]!, bytes, file, role, layer: whole(layer), expert: whole(expert), mtp };
+    }),
+  );
+}
+
+class Totals {
+  tensors = 0;
+  parameters = 0;
+  bytes = 0;
+  readonly dtypes = new Set<DtypeName>();
+
+  add(parameters: number, bytes: number, dtype: DtypeName): void {
+    this.tensors++;
+    this.parameters += parameters;
+    this.bytes += bytes;
+    this.dtypes.add(dtype);
+  }
+
+  total(): DtypeTotals {
+    return { tensors: this.tensors, parameters: this.parameters, bytes: this.bytes };
+  }
+}
+
+function totalsOf<K>(totals: Map<K, Totals>, key: K): Totals {
+  let found = totals.get(key);
+  if (found === undefined) {
+    found = new Totals();
+    totals.set(key, found);
+  }
+  return found;
+}
+
+/** A tensor that holds all layers, or all experts of one, is of none of them. */
+function whole(index: number | 'all' | null): number | null {
+  return index === 'all' ? null : index;
+}

@@ -1,0 +1,105 @@
+import type { ByteReader } from '../../base/disk/byte-reader.ts';
+import { dtypeByCode, dtypeByName } from '../../base/dtype.ts';
+import type { Checkpoint } from '../../checkpoints/types.ts';
+import { codeBytes } from '../../merge/plan/quantised/strips.ts';
+import type { QuantisedWork } from '../../merge/plan/quantised/types.ts';
+import { mustBeRead, scaleFacts } from '../../model/quantised/scale-values.ts';
+import type { Place } from '../../model/quantised/types.ts';
+import type { ScaleDtype } from './twin/requantise.ts';
+import type { TreatedTensors } from './weights.ts';
+
+/** A member's share of a weight. */
+export interface Part {
+  readonly member: Checkpoint;
+  readonly weight: number;
+  readonly encoding: number;
+  readonly codes: Place;
+  readonly scales: Scales | null;
+}
+
+/** All scales of a weight. */
+export interface Scales {
+  readonly dtype: ScaleDtype;
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
+}
+
+/** A weight with everything small about it read. */
+export interface Loaded {
+  readonly work: QuantisedWork;
+  readonly parts: readonly Part[];
+  /** Of the output. */
+  readonly scales: Scales | null;
+  readonly powerOfTwo: boolean;
+}
+
+/** Reads what quantised weights of a merge were made from. */
+export class QuantisedParts {
+  readonly #output: Checkpoint;
+  readonly #members: readonly Checkpoint[];
+  readonly #treated: TreatedTensors;
+  readonly #reader: ByteReader;
+  #loaded: Loaded | undefined;
+
+  constructor(output: Checkpoint, members: readonly Checkpoint[], treated: TreatedTensors, reader: ByteReader) {
+    this.#output = output;
+    this.#members = members;
+    this.#treated = treated;
+    this.#reader = reader;
+  }
+
+  /** Members with a weight, and all scales; the last weight asked for is kept. */
+  async load(work: QuantisedWork): Promise<Loaded> {
+    if (this.#loaded?.work === work) return this.#loaded;
+    const weights =
+      this.#treated.of(work.codes.shard, work.codes.row) ?? this.#members.map((_, m) => (m === this.#members.length - 1 ? 1 : 0));
+    const parts: Part[] = [];
+    for (const [m, weight] of weights.entries()) {
+      const source = work.sources[m];
+      if (weight === 0 || source == null) continue;
+      const member = this.#members[m]!;
+      const scales = source.scales === null ? null : await this.#scales(member, source.scales);
+      parts.push({
+        member,
+        weight,
+        encoding: source.encoding,
+        codes: source.codes,
+        scales,
+      });
+    }
+    const scales = work.scales === null ? null : await this.#scales(this.#output, work.scales);
+    const scaled = parts.flatMap((p) => (p.scales === null ? [] : [p.scales]));
+    const powers = scaled.length > 0 && scaled.every(arePowersOfTwo);
+    this.#loaded = {
+      work,
+      parts,
+      scales,
+      powerOfTwo: work.powerOfTwo || powers,
+    };
+    return this.#loaded;
+  }
+
+  async #scales({ shards }: Checkpoint, { shard, row }: Place): Promise<Scales> {
+    const { header, path } = shards[shard]!;
+    const { begin, end, dtypes } = header.tensors;
+    const bytes = await this.#reader.read(path, header.dataStart + begin[row]!, end[row]! - begin[row]!);
+    return {
+      dtype: dtypeByCode(dtypes[row]!).name as ScaleDtype,
+      bytes,
+      view: new DataView(bytes.buffer, bytes.byteOffset, bytes.length),
+    };
+  }
+
+  /** Codes of elements `from` to `to`, which begin and end with a byte. */
+  bytes({ member, codes, encoding }: Part, from: number, to: number): Promise<Buffer> {
+    const { header, path } = member.shards[codes.shard]!;
+    const { begin, end } = header.tensors;
+    const [first, last] = [codeBytes(encoding, from), Math.min(codeBytes(encoding, to), end[codes.row]! - begin[codes.row]!)];
+    return this.#reader.read(path, header.dataStart + begin[codes.row]! + first, last - first);
+  }
+}
+
+function arePowersOfTwo({ dtype, bytes }: Scales): boolean {
+  const { code } = dtypeByName(dtype)!;
+  return !mustBeRead(code) || scaleFacts(bytes, code).powersOfTwo;
+}

@@ -1,0 +1,94 @@
+import { ByteReader } from '../../base/disk/byte-reader.ts';
+import { type AveragedDtypeName, dtypeByCode } from '../../base/dtype.ts';
+import { decodeFloat, FLOAT_BYTES } from '../../base/numbers/float.ts';
+import type { Checkpoint } from '../../checkpoints/types.ts';
+import { BLOCK_ELEMENTS, type Block } from './blocks.ts';
+import { MemberBytes } from './member-bytes.ts';
+import { QuantisedRecomputation, SCALES_AT_ONCE } from './quantised.ts';
+import { combineReference } from './twin/combine.ts';
+import type { TreatedTensors } from './weights.ts';
+
+/** The first element that is not what the recomputation gives. */
+export interface Mismatch {
+  readonly tensor: string;
+  readonly file: string;
+  /** Index of the element in its tensor (of the byte, where the tensor is copied). */
+  readonly element: number;
+  /** Value and bytes, as `0.25 (0x3e80)`. */
+  readonly expected: string;
+  readonly found: string;
+}
+
+/** Recomputes blocks of a merge from its members with the reference twin, and compares byte for byte. */
+export class Recomputation {
+  readonly #output: Checkpoint;
+  readonly #members: readonly MemberBytes[];
+  readonly #treated: TreatedTensors;
+  readonly #reader: ByteReader;
+  readonly #quantised: QuantisedRecomputation;
+
+  private constructor(
+    output: Checkpoint,
+    members: readonly Checkpoint[],
+    treated: TreatedTensors,
+    reader: ByteReader,
+    quantised: QuantisedRecomputation,
+  ) {
+    this.#output = output;
+    this.#members = members.map((member) => new MemberBytes(output, member, reader));
+    this.#treated = treated;
+    this.#reader = reader;
+    this.#quantised = quantised;
+  }
+
+  /** @param members in the order of the sum */
+  static async of(output: Checkpoint, members: readonly Checkpoint[], treated: TreatedTensors): Promise<Recomputation> {
+    const reader = new ByteReader();
+    return new Recomputation(output, members, treated, reader, await QuantisedRecomputation.of(output, members, treated, reader));
+  }
+
+  /** Elements of a tensor to check at a time. */
+  blockElements(shard: number, row: number): number {
+    return this.#quantised.isScales(shard, row) ? SCALES_AT_ONCE : BLOCK_ELEMENTS;
+  }
+
+  /** @throws MergeError E_TENSOR_MISSING when a member lacks the tensor. */
+  async check({ shard, row, from, to }: Block): Promise<Mismatch | null> {
+    const { header, path, name: file } = this.#output.shards[shard]!;
+    const table = header.tensors;
+    const dtype = dtypeByCode(table.dtypes[row]!);
+    const float = dtype.kind === 'float';
+    const size = float ? dtype.bits / 8 : 1;
+    const count = to - from;
+    const found = await this.#reader.read(path, header.dataStart + table.begin[row]! + from * size, count * size);
+    const weights = this.#treated.of(shard, row);
+    const source = weights?.findIndex((w) => w !== 0) ?? this.#members.length - 1;
+    let expected: Uint8Array;
+    if (this.#quantised.has(shard, row)) expected = await this.#quantised.expected(shard, row, from, to);
+    else if (float && weights !== null) {
+      const inputs = [];
+      for (const [m, weight] of weights.entries()) {
+        if (weight !== 0) inputs.push({ ...(await this.#members[m]!.read(shard, row, from, to)), weight });
+      }
+      expected = combineReference({ inputs, count, outDtype: dtype.name as AveragedDtypeName }).bytes;
+    } else {
+      expected = (await this.#members[source]!.read(shard, row, from, to)).bytes;
+    }
+    if (found.equals(expected)) return null;
+    const byte = found.findIndex((b, i) => b !== expected[i]);
+    const at = Math.floor(byte / size);
+    const show = (bytes: Uint8Array): string =>
+      describe(bytes.subarray(at * size, (at + 1) * size), float ? (dtype.name as AveragedDtypeName) : null);
+    return { tensor: table.names[row]!, file, element: from + at, expected: show(expected), found: show(found) };
+  }
+
+  close(): Promise<void> {
+    return this.#reader.close();
+  }
+}
+
+function describe(bytes: Uint8Array, dtype: AveragedDtypeName | null): string {
+  const hex = `0x${Buffer.from(bytes).reverse().toString('hex')}`;
+  if (dtype === null || bytes.length < FLOAT_BYTES[dtype]) return hex;
+  return `${decodeFloat(dtype, new DataView(bytes.buffer, bytes.byteOffset, bytes.length), 0)} (${hex})`;
+}

@@ -1,0 +1,115 @@
+import { readFile } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { MergeError, type Warning } from '../../base/errors.ts';
+import { fingerprint } from '../../checkpoints/fingerprint.ts';
+import { openCheckpoint } from '../../checkpoints/open.ts';
+import { METADATA_KEY, PROVENANCE_FILE } from '../../checkpoints/our-files.ts';
+import { HeaderCache } from '../../checkpoints/safetensors/header-cache.ts';
+import type { Checkpoint } from '../../checkpoints/types.ts';
+import { parseProvenance } from '../../merge/record/parse-provenance.ts';
+import { DATA_CRC_KEY, type Provenance, type ProvenanceMember } from '../../merge/record/provenance.ts';
+
+/** What a merge says of itself. */
+export interface MergeRecord {
+  readonly provenance: Provenance;
+  /** CRC32C to compare each tensor file with: of the whole file, or of the bytes from `from` on. */
+  readonly sums: readonly {
+    readonly name: string;
+    readonly path: string;
+    readonly from: number;
+    readonly bytes: number;
+    readonly crc32c: string;
+  }[];
+}
+
+/** @throws MergeError E_PROVENANCE where there is none, or it cannot be read. */
+export async function readMergeRecord(output: Checkpoint): Promise<MergeRecord> {
+  if (output.kind === 'folder') {
+    const path = join(output.path, PROVENANCE_FILE);
+    const text = await readFile(path).catch((cause: unknown) => {
+      throw new MergeError('E_PROVENANCE', `${output.path} holds no ${PROVENANCE_FILE}`, { details: { file: path }, cause });
+    });
+    const provenance = parseProvenance(text, path);
+    const sums = provenance.files.map((f) => ({
+      name: f.name,
+      path: join(output.path, f.name),
+      from: 0,
+      bytes: f.bytes,
+      crc32c: f.crc32c,
+    }));
+    return { provenance, sums };
+  }
+  const { header, path, name, stat } = output.shards[0]!;
+  const [embedded, crc32c] = [header.metadata?.get(METADATA_KEY), header.metadata?.get(DATA_CRC_KEY)];
+  if (embedded === undefined || crc32c === undefined) {
+    throw new MergeError('E_PROVENANCE', `${path} carries no provenance in its metadata`, { details: { file: path } });
+  }
+  const sums = [{ name, path, from: header.dataStart, bytes: stat.size - header.dataStart, crc32c }];
+  return { provenance: parseProvenance(embedded, path), sums };
+}
+
+/**
+ * Finds the members that a provenance names: among `given`, matched by fingerprint, or else where the provenance says, or beside the merge under their
+ * own name.
+ *
+ * @throws MergeError E_SOURCE_CHANGED when a place holds something else than what was merged; whatever `openCheckpoint` throws for a given input
+ */
+export async function findMembers(
+  output: string,
+  provenance: Provenance,
+  given: readonly string[] | undefined,
+): Promise<{ members: Checkpoint[] | null; warnings: Warning[] }> {
+  const cache = new HeaderCache();
+  const wanted = provenance.recipe.members;
+  if (given !== undefined) {
+    const found = new Map<string, Checkpoint>();
+    for (const path of given) {
+      const checkpoint = await openCheckpoint(path, { cache });
+      found.set(await fingerprint(checkpoint), checkpoint);
+    }
+    const members = wanted.map((member) => {
+      const checkpoint = found.get(member.fingerprint);
+      if (checkpoint === undefined) throw changed(member, `none of the inputs given is ${member.name} as it was merged`);
+      return checkpoint;
+    });
+    return { members, warnings: [] };
+  }
+  const parent = dirname(resolve(output));
+  const members: Checkpoint[] = [];
+  const gone: string[] = [];
+  for (const member of wanted) {
+    const recorded = member.path === null ? null : await openIfThere(resolve(parent, member.path), cache);
+    if (recorded !== null && (await fingerprint(recorded)) !== member.fingerprint) {
+      throw changed(member, `${recorded.path} is not ${member.name} as it was merged`, recorded.path);
+    }
+    const checkpoint = recorded ?? (await sibling(parent, member, cache));
+    if (checkpoint === null) gone.push(member.path ?? member.name);
+    else members.push(checkpoint);
+  }
+  if (gone.length === 0) return { members, warnings: [] };
+  const which = `${gone.slice(0, 3).join(', ')}${gone.length > 3 ? ` and ${gone.length - 3} more` : ''}`;
+  const message = `nothing is recomputed, because these inputs are not found from the merge: ${which}; name them with --input`;
+  return { members: null, warnings: [{ code: 'W_SOURCE_GONE', message }] };
+}
+
+/** A checkpoint of the member's name beside the merge, if it is the one: another run may have a step of the same name. */
+async function sibling(parent: string, member: ProvenanceMember, cache: HeaderCache): Promise<Checkpoint | null> {
+  for (const name of new Set([member.name, basename(member.name)])) {
+    const found = await openIfThere(resolve(parent, name), cache);
+    if (found !== null && (await fingerprint(found)) === member.fingerprint) return found;
+  }
+  return null;
+}
+
+async function openIfThere(path: string, cache: HeaderCache): Promise<Checkpoint | null> {
+  try {
+    return await openCheckpoint(path, { cache });
+  } catch (error) {
+    if (error instanceof MergeError && error.code === 'E_NOT_FOUND') return null;
+    throw error;
+  }
+}
+
+function changed(member: ProvenanceMember, message: string, file?: string): MergeError {
+  return new MergeError('E_SOURCE_CHANGED', message, { details: { file: file ?? member.name, fingerprint: member.fingerprint } });
+}

@@ -1,0 +1,20 @@
+import type { Colors } from '../../render/colors.ts';
+import { formatBytes, formatTable, plural, printable } from '../../render/format.ts';
+import type { VerifyReport } from './verify.ts';
+
+/** What `verify` prints about a merge that is right; a wrong one ends in E_VERIFY instead. */
+export function verificationText(report: VerifyReport, colors: Colors): string {
+  const { files, recomputed } = report;
+  const rows = files.map((file) => [printable(file.name), formatBytes(file.bytes), `crc32c ${file.crc32c}`]);
+  const lines = formatTable(rows, ['left', 'right', 'left']).map((line) => `  ${line}`);
+  lines.push(`  ${recomputation(recomputed)}`);
+  return `${[`${colors.bold(printable(report.path))}: ${colors.green('ok')}`, ...lines].join('\n')}\n`;
+}
+
+function recomputation({ mode, tensors, elements, fraction }: VerifyReport['recomputed']): string {
+  if (mode === 'none') return 'nothing was recomputed: checksums and structure only';
+  const what = `${plural(elements, 'element')} of ${plural(tensors, 'tensor')}`;
+  // Two digits are enough for a sample, but 100 % is only said of all.
+  const percent = fraction === 1 ? 'all' : `${Math.min(99.9, Number((fraction * 100).toPrecision(2)))} %`;
+  return `${what} recomputed from the inputs (${percent}), every one equal`;
+}

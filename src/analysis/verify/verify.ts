@@ -1,0 +1,169 @@
+import { MergeError, type Warning } from '../../base/errors.ts';
+import { openCheckpoint } from '../../checkpoints/open.ts';
+import type { Checkpoint } from '../../checkpoints/types.ts';
+import { loadBinding } from '../../merge/native/load.ts';
+import { sampleBlocks } from './blocks.ts';
+import { type Mismatch, Recomputation } from './recompute.ts';
+import { findMembers, type MergeRecord, readMergeRecord } from './source.ts';
+import { treatedTensors } from './weights.ts';
+
+/** Share of the elements recomputed when nothing else is asked for. */
+export const DEFAULT_SAMPLE = 0.01;
+/** Bytes whose CRC is computed between looks at the signal. */
+const CRC_STEP = 256 * 2 ** 20;
+
+export interface VerifyProgress {
+  readonly type: 'progress';
+  /** `crc`: reading the files; `recompute`: recomputing from the inputs. */
+  readonly phase: 'crc' | 'recompute';
+  /** Bytes of `crc`, elements of `recompute`. */
+  readonly done: number;
+  readonly total: number;
+}
+
+export interface VerifyOptions {
+  /** Recompute every element instead of a sample. Needs the inputs. */
+  readonly full?: boolean | undefined;
+  /** Share of the elements to recompute, in [0, 1]; 0 checks CRCs and structure only. Default 0.01; a sample has at least 1 and at most 20 million elements. */
+  readonly sample?: number | undefined;
+  /** Where the merged checkpoints lie now, in any order; else they are looked for where the provenance says. */
+  readonly inputs?: readonly string[] | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((event: VerifyProgress) => void) | undefined;
+}
+
+/** The JSON document of `verify`. */
+export interface VerifyReport {
+  readonly schema: 'ckpt-merge/verify';
+  readonly version: 1;
+  readonly path: string;
+  readonly ok: true;
+  readonly files: readonly { readonly name: string; readonly bytes: number; readonly crc32c: string; readonly ok: true }[];
+  readonly recomputed: {
+    readonly mode: 'full' | 'sample' | 'none';
+    /** Tensors of which at least one element was recomputed. */
+    readonly tensors: number;
+    readonly elements: number;
+    /** Share of all elements. */
+    readonly fraction: number;
+  };
+  readonly warnings: readonly Warning[];
+}
+
+/**
+ * Checks a merge against what it says of itself: structure and CRC32C of every tensor file always, and a sample (or all) of its elements recomputed from
+ * the inputs by the TypeScript twin, which shares no code with the engine.
+ *
+ * @param path folder or file that this tool wrote
+ * @throws MergeError E_VERIFY with the first difference in `details`; E_PROVENANCE where there is none; E_SOURCE_CHANGED when an input is not the one
+ *   that was merged; E_NOT_FOUND when `full` is asked for and an input is gone; `signal.reason` on an abort
+ */
+export async function verify(path: string, options: VerifyOptions = {}): Promise<VerifyReport> {
+  const share = options.full ? 1 : (options.sample ?? DEFAULT_SAMPLE);
+  if (!(share >= 0 && share <= 1)) throw new MergeError('E_OPTION', `sample must be a fraction from 0 to 1, not ${share}`);
+  options.signal?.throwIfAborted();
+  const output = await openCheckpoint(path);
+  const record = await readMergeRecord(output);
+  checkFiles(output, record);
+  await checkSums(record, options);
+
+  const files = record.sums.map(({ name, bytes, crc32c }) => ({ name, bytes, crc32c, ok: true as const }));
+  const report = { schema: 'ckpt-merge/verify', version: 1, path, ok: true, files } as const;
+  const none = { mode: 'none', tensors: 0, elements: 0, fraction: 0 } as const;
+  if (share === 0) return { ...report, recomputed: none, warnings: [] };
+  const { members, warnings } = await findMembers(path, record.provenance, options.inputs);
+  if (members === null) {
+    if (options.full)
+      throw new MergeError('E_NOT_FOUND', warnings[0]!.message, {
+        details: { file: path },
+        help: 'Without --full the checksums alone are checked.',
+      });
+    return { ...report, recomputed: none, warnings };
+  }
+  const recomputed = await recompute(output, members, record, share, options);
+  return { ...report, recomputed: { mode: share === 1 ? 'full' : 'sample', ...recomputed }, warnings };
+}
+
+/** The provenance and the folder must name the same files of the same size. */
+function checkFiles(output: Checkpoint, record: MergeRecord): void {
+  const found = new Map(output.shards.map((s) => [s.name, s.stat.size]));
+  for (const { name, path, from, bytes } of record.sums) {
+    const size = found.get(name);
+    if (size === undefined)
+      throw new MergeError('E_VERIFY', `${name} is in the provenance but not in the checkpoint`, {
+        details: { file: path },
+        help: 'Without --full the checksums alone are checked.',
+      });
+    if (size !== from + bytes) {
+      throw new MergeError('E_VERIFY', `${name} has ${size} bytes, and the provenance says ${from + bytes}`, {
+        details: { file: path, expected: from + bytes, found: size },
+      });
+    }
+    found.delete(name);
+  }
+  for (const name of found.keys()) {
+    throw new MergeError('E_VERIFY', `${name} is in the checkpoint but not in the provenance`, {
+      details: { file: output.path, found: name },
+    });
+  }
+}
+
+async function checkSums(record: MergeRecord, { signal, onProgress }: VerifyOptions): Promise<void> {
+  const binding = loadBinding();
+  const total = record.sums.reduce((sum, f) => sum + f.bytes, 0);
+  let done = 0;
+  for (const { name, path, from, bytes, crc32c } of record.sums) {
+    let crc = 0;
+    for (let at = 0; at < bytes; at += CRC_STEP) {
+      const length = Math.min(CRC_STEP, bytes - at);
+      crc = binding.crc32cCombine(crc, await binding.crc32cFile(path, from + at, length), length);
+      done += length;
+      onProgress?.({ type: 'progress', phase: 'crc', done, total });
+      signal?.throwIfAborted();
+    }
+    const found = crc.toString(16).padStart(8, '0');
+    if (found === crc32c) continue;
+    throw new MergeError('E_VERIFY', `${name} has CRC32C ${found}, and the provenance says ${crc32c}`, {
+      details: { file: path, expected: crc32c, found },
+    });
+  }
+}
+
+async function recompute(
+  output: Checkpoint,
+  members: readonly Checkpoint[],
+  record: MergeRecord,
+  share: number,
+  { signal, onProgress }: VerifyOptions,
+): Promise<{ tensors: number; elements: number; fraction: number }> {
+  const recomputation = await Recomputation.of(output, members, await treatedTensors(output, record.provenance.recipe));
+  const { blocks, elements, fraction } = sampleBlocks(output, share, seedOf(record), (shard, row) =>
+    recomputation.blockElements(shard, row),
+  );
+  const tensors = new Set<string>();
+  let done = 0;
+  try {
+    for (const block of blocks) {
+      signal?.throwIfAborted();
+      const mismatch = await recomputation.check(block);
+      if (mismatch !== null) throw differs(output, mismatch);
+      tensors.add(`${block.shard}/${block.row}`);
+      done += block.to - block.from;
+      onProgress?.({ type: 'progress', phase: 'recompute', done, total: elements });
+    }
+  } finally {
+    await recomputation.close();
+  }
+  return { tensors: tensors.size, elements, fraction };
+}
+
+function differs(output: Checkpoint, { tensor, file, element, expected, found }: Mismatch): MergeError {
+  return new MergeError('E_VERIFY', `tensor ${tensor}, element ${element}: expected ${expected}, found ${found}`, {
+    details: { file: output.kind === 'file' ? output.path : `${output.path}/${file}`, tensor, element, expected, found },
+  });
+}
+
+/** Another merge is sampled at other places; the same one always at the same. */
+function seedOf(record: MergeRecord): number {
+  return Number.parseInt(record.sums[0]?.crc32c ?? '0', 16);
+}

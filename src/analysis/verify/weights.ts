@@ -1,0 +1,39 @@
+import type { Checkpoint } from '../../checkpoints/types.ts';
+import { policyTensors } from '../../merge/plan/tensors/treatments.ts';
+import type { ProvenanceRecipe } from '../../merge/record/provenance.ts';
+import { recogniseQuantised } from '../../model/quantised/recognise.ts';
+import { checkpointRoles } from '../../model/roles/checkpoint-roles.ts';
+import { assignTreatments } from '../../recipe/policy/assign.ts';
+import { parsePolicy } from '../../recipe/policy/parse.ts';
+
+/** What a merge did with its tensors, as its provenance and its policies say. */
+export interface TreatedTensors {
+  /** Weights of the members for a tensor of the output; null where bytes were compared and copied. */
+  of(shard: number, row: number): readonly number[] | null;
+}
+
+/** Assigns the recorded policies to the tensors of a merge anew. */
+export async function treatedTensors(output: Checkpoint, recipe: ProvenanceRecipe): Promise<TreatedTensors> {
+  const roles = await checkpointRoles(output);
+  const codes = new Set(recogniseQuantised(output, roles.config).weights.map((w) => `${w.codes.shard} ${w.codes.row}`));
+  const tensors = policyTensors(output, roles, (shard, row) => codes.has(`${shard} ${row}`));
+  // What the policies selected may not be in the output any more, so that they do not apply is no fault here.
+  const { treatments, of } = assignTreatments(
+    tensors,
+    { policies: recipe.policies.map(({ policy }) => parsePolicy(policy)) },
+    { members: recipe.members, allowUnknown: recipe.allowUnknown },
+  );
+  const whole = recipe.members.map((m) => m.weight);
+  const weights = treatments.map(({ kind, member, policy }) => {
+    if (kind === 'member') return whole.map((_, m) => (m === member ? 1 : 0));
+    if (kind === 'average') return (policy === null ? null : recipe.policies[policy]!.weights) ?? whole;
+    return null;
+  });
+  let count = 0;
+  const starts = output.shards.map(({ header: { tensors: table } }) => {
+    const start = count;
+    count += table.count;
+    return start;
+  });
+  return { of: (shard, row) => weights[of[starts[shard]! + row]!]! };
+}

@@ -1,0 +1,40 @@
+import { readFile, stat } from 'node:fs/promises';
+import { MergeError } from '../errors.ts';
+
+export interface TextLine {
+  /** From 1. */
+  readonly line: number;
+  readonly text: string;
+}
+
+/** Far beyond any table of numbers that people write: somebody named a checkpoint. */
+const LIMIT = 2 ** 26;
+
+/**
+ * The lines of a small text file, trimmed, without what stands behind `#` and without empty ones.
+ * @throws MergeError E_NOT_FOUND; E_NOT_READABLE for what is no file, cannot be read or has more than 64 MiB
+ */
+export async function textLines(path: string): Promise<TextLine[]> {
+  const text = await readText(path);
+  return text
+    .replace(/^\uFEFF/, '')
+    .split(/\r?\n/)
+    .map((content, i) => ({ line: i + 1, text: content.replace(/#.*/, '').trim() }))
+    .filter(({ text }) => text !== '');
+}
+
+async function readText(path: string): Promise<string> {
+  const details = { file: path };
+  try {
+    const found = await stat(path);
+    if (!found.isFile()) throw new MergeError('E_NOT_READABLE', `${path} is no file`, { details });
+    if (found.size > LIMIT)
+      throw new MergeError('E_NOT_READABLE', `${path} has ${found.size} bytes, more than any list of numbers needs`, { details });
+    return await readFile(path, 'utf8');
+  } catch (cause) {
+    if (cause instanceof MergeError) throw cause;
+    const gone = (cause as NodeJS.ErrnoException).code === 'ENOENT';
+    const [code, problem] = gone ? (['E_NOT_FOUND', 'is not there'] as const) : (['E_NOT_READABLE', 'cannot be read'] as const);
+    throw new MergeError(code, `${path} ${problem}`, { details, cause });
+  }
+}

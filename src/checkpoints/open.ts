@@ -1,0 +1,198 @@
+import { readdir, stat } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { readError } from '../base/disk/read-file.ts';
+import { type Conflict, MergeError, type Warning } from '../base/errors.ts';
+import { mapBounded } from '../base/map-bounded.ts';
+import { foreignFormat } from './foreign.ts';
+import { readPosition } from './position.ts';
+import { HeaderCache } from './safetensors/header-cache.ts';
+import { MAX_OPEN_FILES } from './safetensors/limits.ts';
+import { readHeaderAndStat } from './safetensors/read-header.ts';
+import { readIndex } from './safetensors/read-index.ts';
+import type { SafetensorsIndex } from './safetensors/scan-index.ts';
+import { locateByFile, locateTensors } from './tensor-locator.ts';
+import type { Checkpoint, FolderEntries, Shard } from './types.ts';
+
+export interface OpenOptions {
+  /** Shared between the inputs of a merge, so that headers that are equal are parsed and stored once. */
+  readonly cache?: HeaderCache;
+  /** Name that gives its position, where that is not the folder's or file's own: the revision of a snapshot in the Hub's cache. */
+  readonly name?: string;
+}
+
+/** Which files make up the checkpoint. */
+interface Files {
+  readonly names: readonly string[];
+  readonly index: SafetensorsIndex | null;
+  readonly indexName: string | null;
+  readonly warnings: readonly Warning[];
+  readonly namesPerFile?: true;
+}
+
+/**
+ * Opens a checkpoint: a folder in the Hugging Face layout (one safetensors file, or an index and its shards), one in nanotron's (a file for each tensor and
+ * rank below `model/`), or a single .safetensors file. Headers and index are read and checked against each other and against the file sizes; data is not
+ * read and no file stays open.
+ * @throws MergeError E_NOT_FOUND, E_NOT_READABLE, E_NO_CHECKPOINT, E_AMBIGUOUS, E_NO_TENSORS, E_SHARD_MISSING, E_TENSOR_MISPLACED, E_TENSOR_TWICE,
+ * E_TENSOR_UNINDEXED, and what `readHeader` and `readIndex` throw; with several faults, all are in `details.conflicts`
+ */
+export async function openCheckpoint(path: string, { cache = new HeaderCache(), name }: OpenOptions = {}): Promise<Checkpoint> {
+  const entries = await entriesOf(path);
+  const isFolder = entries !== null;
+  const files = isFolder ? await filesOfFolder(path, entries, cache) : singleFile(path);
+  const shards = await openShards(path, entries, files, cache);
+  const tensorCount = shards.reduce((sum, { header }) => sum + header.tensors.count, 0);
+  if (tensorCount === 0) throw new MergeError('E_NO_TENSORS', `${path}: the checkpoint holds no tensors`, { details: { file: path } });
+  const { warnings, ...position } = await readPosition(path, isFolder, { name, entries: entries ?? undefined });
+  return {
+    path,
+    kind: isFolder ? 'folder' : 'file',
+    shards,
+    indexMetadata: files.index?.metadata ?? null,
+    indexName: files.indexName,
+    tensorCount,
+    bytes: shards.reduce((sum, { header }) => sum + header.fileSize - header.dataStart, 0),
+    ...position,
+    warnings: [...files.warnings, ...warnings],
+    namesPerFile: files.namesPerFile === true,
+    locate: files.namesPerFile ? locateByFile(shards) : locateTensors(path, shards, files.index),
+  };
+}
+
+function singleFile(path: string): Files {
+  const name = basename(path);
+  if (!name.endsWith('.safetensors')) {
+    const help = name.endsWith('.index.json')
+      ? 'Name the folder that holds the index.'
+      : 'Name a folder, or a file ending in .safetensors.';
+    throw new MergeError('E_NO_CHECKPOINT', `${path}: is neither a folder nor a .safetensors file`, { details: { file: path }, help });
+  }
+  return { names: [name], index: null, indexName: null, warnings: [] };
+}
+
+/** What lies in a folder, hidden ones too; null where the path is something else. */
+async function entriesOf(path: string): Promise<FolderEntries | null> {
+  try {
+    const entries = await readdir(path, { withFileTypes: true });
+    return new Map(entries.map((entry) => [entry.name, entry.isFile()]));
+  } catch (error) {
+    // A path below a file is nothing, and a file is something: only the latter can be looked at.
+    if ((error as NodeJS.ErrnoException).code !== 'ENOTDIR') throw readError(error, path);
+    await stat(path).catch((failure: unknown) => {
+      throw readError(failure, path);
+    });
+    return null;
+  }
+}
+
+async function filesOfFolder(path: string, entries: FolderEntries, cache: HeaderCache): Promise<Files> {
+  const visible = [...entries.keys()].filter((name) => !name.startsWith('.')).sort();
+  const indexes = visible.filter((name) => name.endsWith('.safetensors.index.json'));
+  const singles = visible.filter((name) => name.endsWith('.safetensors'));
+  if (indexes.length === 0 && singles.length === 0 && entries.has(NANOTRON)) return filesOfNanotron(path);
+  const [indexName, secondIndex] = indexes;
+  if (secondIndex !== undefined) throw ambiguous(path, indexes);
+  if (indexName === undefined) {
+    const single = singles.includes('model.safetensors') ? 'model.safetensors' : singles.length === 1 ? singles[0] : undefined;
+    if (single === undefined) throw await noCheckpoint(path, visible, singles);
+    return { names: [single], index: null, indexName: null, warnings: notIncluded(path, singles, new Set([single])) };
+  }
+  const index = await readIndex(join(path, indexName), cache, entries.get(indexName));
+  const named = new Set(index.shards);
+  // Some writers index even a single file; then there is nothing to choose between.
+  const rival = singles.find((name) => !named.has(name) && (name === 'model.safetensors' || `${name}.index.json` === indexName));
+  if (rival !== undefined) throw ambiguous(path, [rival, indexName]);
+  return { names: [...named].sort(), index, indexName, warnings: notIncluded(path, singles, named) };
+}
+
+/** What marks a checkpoint of nanotron, whose weights are `model/MODULES/model_weight_pp-rank-..-of-.._tp-rank-..-of-...safetensors`. */
+const NANOTRON = 'checkpoint_metadata.json';
+
+async function filesOfNanotron(path: string): Promise<Files> {
+  const found = await readdir(join(path, 'model'), { recursive: true }).catch((error: unknown) => {
+    throw readError(error, join(path, 'model'));
+  });
+  const names = found.filter((name) => name.endsWith('.safetensors')).map((name) => `model/${name}`);
+  if (names.length === 0) {
+    throw new MergeError('E_NO_CHECKPOINT', `${path}: its folder model holds no safetensors file`, { details: { file: path } });
+  }
+  return { names: names.sort(), index: null, indexName: null, warnings: [], namesPerFile: true };
+}
+
+async function openShards(path: string, entries: FolderEntries | null, files: Files, cache: HeaderCache): Promise<Shard[]> {
+  const results = await mapBounded(files.names, MAX_OPEN_FILES, async (name) => {
+    const file = entries === null ? path : join(path, name);
+    try {
+      return { name, path: file, ...(await readHeaderAndStat(file, cache, entries?.get(name))) };
+    } catch (error) {
+      return shardError(readError(error, file), file, files.indexName);
+    }
+  });
+  const errors = results.filter((result) => result instanceof MergeError);
+  const [first] = errors;
+  if (first === undefined) return results as Shard[];
+  if (errors.length === 1) throw first;
+  const conflicts: Conflict[] = errors.map(({ code, message, details: { file, tensor } }) => ({
+    code,
+    message,
+    ...(file !== undefined && { file }),
+    ...(tensor !== undefined && { tensor }),
+  }));
+  throw new MergeError(first.code, `${first.message} (and ${errors.length - 1} more of ${files.names.length} shards have faults)`, {
+    details: { ...first.details, conflicts },
+    cause: first,
+  });
+}
+
+/** A shard that is not there is the index's word against the folder's. */
+function shardError(error: MergeError, file: string, indexName: string | null): MergeError {
+  if (error.code !== 'E_NOT_FOUND' || indexName === null) return error;
+  return new MergeError('E_SHARD_MISSING', `${file}: ${indexName} names this shard, and it is not there`, {
+    details: error.details,
+    cause: error,
+  });
+}
+
+function notIncluded(path: string, singles: readonly string[], included: ReadonlySet<string>): Warning[] {
+  const others = singles.filter((name) => !included.has(name));
+  if (others.length === 0) return [];
+  return [
+    { code: 'W_UNINDEXED_FILE', message: `${path}: ${listed(others)} ${others.length === 1 ? 'is' : 'are'} not part of the checkpoint` },
+  ];
+}
+
+function ambiguous(path: string, names: readonly string[]): MergeError {
+  return new MergeError('E_AMBIGUOUS', `${path}: holds both ${names.join(' and ')}`, { details: { file: path, candidates: names } });
+}
+
+async function noCheckpoint(path: string, visible: readonly string[], singles: readonly string[]): Promise<MergeError> {
+  const foreign = singles.length === 0 ? await foreignFormat(path) : null;
+  if (foreign !== null) {
+    return new MergeError('E_NO_CHECKPOINT', `${path}: is a checkpoint of ${foreign.format}, not safetensors`, {
+      details: { file: path, ...foreign },
+      help: `Convert it first, with ${foreign.converter}.`,
+    });
+  }
+  const [problem, help] = whyNoCheckpoint(visible, singles);
+  return new MergeError('E_NO_CHECKPOINT', `${path}: ${problem}`, { details: { file: path }, ...(help !== undefined && { help }) });
+}
+
+function whyNoCheckpoint(visible: readonly string[], singles: readonly string[]): [problem: string, help?: string] {
+  if (visible.length === 0) return ['the folder is empty'];
+  if (singles.length > 0) {
+    const sharded = singles.some((name) => /-\d+-of-\d+\.safetensors$/.test(name));
+    return [
+      `the folder holds ${singles.length} safetensors files and no index that says how they belong together`,
+      sharded
+        ? 'Copy model.safetensors.index.json from where the shards came from.'
+        : 'Name one of the files, or save the checkpoint again with save_pretrained.',
+    ];
+  }
+  return ['the folder holds no safetensors file'];
+}
+
+/** The first few names, and how many more there are. */
+function listed(names: readonly string[]): string {
+  const shown = names.slice(0, 3).join(', ');
+  return names.length > 3 ? `${shown} and ${names.length - 3} more` : shown;
+}

@@ -1,0 +1,89 @@
+import { readdir, realpath } from 'node:fs/promises';
+import { basename, join, parse } from 'node:path';
+import { readError } from '../../base/disk/read-file.ts';
+import { MergeError } from '../../base/errors.ts';
+import { foreignFile } from '../foreign.ts';
+import { positionFromName, reasonAgainstName } from '../names.ts';
+import { hubRepository, snapshots } from './hub-cache.ts';
+
+/** Something in a run that may be one of its checkpoints. */
+export interface Candidate {
+  readonly path: string;
+  /** The name that gives its position: of the folder, of the file without its extension, of the revision. */
+  readonly name: string;
+  /** Why it is none whatever it holds; null where it has to be looked into. */
+  readonly against: string | null;
+}
+
+/** Everything in a run that may be a checkpoint, and what else lies there, for those who find no run. */
+export interface Listing {
+  readonly candidates: readonly Candidate[];
+  /** Whether the folder itself holds weights. */
+  readonly isCheckpoint: boolean;
+  readonly names: readonly string[];
+}
+
+const WEIGHTS = /^model\.safetensors$|\.safetensors\.index\.json$/;
+
+/** @throws MergeError E_NOT_FOUND, E_NOT_READABLE; E_NO_RUN where the path is no folder */
+export async function listRun(path: string): Promise<Listing> {
+  const repository = await hubRepository(path);
+  if (repository !== null) {
+    const found = await snapshots(repository);
+    return {
+      candidates: found.map((snapshot) => ({ ...snapshot, against: reasonAgainstName(snapshot.name) })),
+      isCheckpoint: false,
+      names: found.map(({ name }) => name),
+    };
+  }
+  const entries = await readdir(path, { withFileTypes: true }).catch((error: NodeJS.ErrnoException) => {
+    throw error.code === 'ENOTDIR'
+      ? new MergeError('E_NO_RUN', `${path}: is not a folder`, { details: { file: path } })
+      : readError(error, path);
+  });
+  const names = entries.map(({ name }) => name).sort();
+  const isCheckpoint = names.some((name) => WEIGHTS.test(name)) || names.includes('checkpoint_metadata.json');
+  const candidates: Candidate[] = [];
+  for (const entry of entries) {
+    const { name } = entry;
+    if (entry.isDirectory()) candidates.push({ path: join(path, name), name, against: reasonAgainstName(name) });
+    else if (entry.isFile() && !isCheckpoint) candidates.push(...ofFile(path, name));
+  }
+  const links = entries
+    .filter((entry) => entry.isSymbolicLink())
+    .map(({ name }) => name)
+    .sort();
+  return { candidates: [...candidates, ...(await ofLinks(path, links, candidates))], isCheckpoint, names };
+}
+
+/** A file that is a checkpoint by its name: `step-1000.safetensors`. */
+function ofFile(folder: string, name: string): Candidate[] {
+  const { name: stem, ext } = parse(name);
+  if (positionFromName(stem) === null) return [];
+  const path = join(folder, name);
+  if (ext === '.safetensors') return [{ path, name: stem, against: null }];
+  const foreign = foreignFile(name);
+  return foreign === null ? [] : [{ path, name: stem, against: foreignReason(foreign) }];
+}
+
+/** Links to folders outside the run are checkpoints like others; a second name of one that is there already is not. */
+async function ofLinks(folder: string, links: readonly string[], others: readonly Candidate[]): Promise<Candidate[]> {
+  if (links.length === 0) return [];
+  const base = await realpath(folder);
+  const owners = new Map(others.map(({ path }) => [join(base, basename(path)), basename(path)]));
+  const candidates: Candidate[] = [];
+  for (const name of links) {
+    const path = join(folder, name);
+    const target = await realpath(path).catch(() => null);
+    const owner = target === null ? undefined : owners.get(target);
+    if (target !== null && owner === undefined) owners.set(target, name);
+    const against = target === null ? 'a link to nothing' : owner === undefined ? reasonAgainstName(name) : `a link to ${owner}`;
+    candidates.push({ path, name: parse(name).ext === '.safetensors' ? parse(name).name : name, against });
+  }
+  return candidates;
+}
+
+/** Why a checkpoint of another format is left out, with the tool that makes one of ours from it. */
+export function foreignReason({ format, converter }: { readonly format: string; readonly converter: string }): string {
+  return `${format}, not safetensors; convert it with ${converter}`;
+}

@@ -1,0 +1,110 @@
+import type { Warning } from '../../base/errors.ts';
+import { groupBy } from '../../base/group-by.ts';
+import { mapBounded } from '../../base/map-bounded.ts';
+import { positionFromName } from '../names.ts';
+import { HeaderCache } from '../safetensors/header-cache.ts';
+import type { LogEntry } from '../types.ts';
+import { type Candidate, listRun } from './candidates.ts';
+import { examine, type Found } from './examine.ts';
+import { hubRepository } from './hub-cache.ts';
+import { loggedAt, logOf } from './log.ts';
+import { noRun } from './no-run.ts';
+import { comparePositions, samePosition } from './position.ts';
+import type { Excluded, Run } from './types.ts';
+
+/** Checkpoints that are looked into at the same time: each opens up to 16 files, and `ulimit -n` is often 1024. */
+const AT_ONCE = 16;
+
+/** Warnings of one kind that are given in full; a run of thousands has one for each. */
+const WARNINGS_SHOWN = 3;
+
+/**
+ * The training run in a folder: its complete checkpoints in order, with what their names, state files and log say; what is left out, and why. Headers and
+ * indexes are read, tensor data is not. Folders that have nothing to do with checkpoints (`logs`, `runs`) are passed over in silence.
+ * @param path folder that holds the step folders (or .safetensors files named by step), or a repository in the Hub's cache
+ * @throws MergeError E_NOT_FOUND, E_NOT_READABLE; E_NO_RUN when there is no checkpoint in it, or no complete one: `details.excluded` says what was found;
+ * `signal.reason` on an abort
+ */
+export async function discoverRun(path: string, { signal }: { readonly signal?: AbortSignal | undefined } = {}): Promise<Run> {
+  signal?.throwIfAborted();
+  const listing = await listRun(path);
+  const cache = new HeaderCache();
+  const results = await mapBounded(listing.candidates, AT_ONCE, async (candidate) => {
+    signal?.throwIfAborted();
+    return examine(candidate, cache);
+  });
+  const found = results.filter((result): result is Found => result !== null && 'checkpoint' in result);
+  const excluded = results.filter((result): result is Excluded => result !== null && 'reason' in result);
+  if (found.length === 0) throw noRun(path, listing, excluded, await firstRun(listing.candidates));
+  if (listing.isCheckpoint) excluded.push({ path, step: null, reason: 'the model in the folder of the run itself: no step of the run' });
+
+  const { kept, duplicates } = inOrder(found);
+  const logs = await logsByStage(kept);
+  const checkpoints = kept.map((checkpoint) => ({ ...checkpoint, ...loggedAt(logs.get(stageKey(checkpoint)) ?? [], checkpoint.step) }));
+  return {
+    path,
+    checkpoints,
+    excluded: [...excluded, ...duplicates].sort((a, b) => (a.step ?? -1) - (b.step ?? -1) || (a.path < b.path ? -1 : 1)),
+    log: logs.get(stageKey(kept.at(-1)!)) ?? [],
+    warnings: shortened([...found.flatMap(({ warnings }) => warnings), ...duplicates.map(duplicateWarning)]),
+  };
+}
+
+/**
+ * Whether a path is the folder of a run: it holds folders or files that are named by step, or is a repository in the Hub's cache, and is no checkpoint itself.
+ * Nothing is opened; a path that cannot be read is none.
+ * @param options `orCheckpoint`: it may be a checkpoint as well, as where a trainer leaves the final model among its checkpoints
+ */
+export async function isRunFolder(path: string, { orCheckpoint = false }: { readonly orCheckpoint?: boolean } = {}): Promise<boolean> {
+  if ((await hubRepository(path)) !== null) return true;
+  const listing = await listRun(path).catch(() => null);
+  if (listing === null || (listing.isCheckpoint && !orCheckpoint)) return false;
+  return listing.candidates.some(({ name }) => positionFromName(name) !== null) || listing.names.some((name) => RUN_MARKERS.has(name));
+}
+
+async function firstRun(candidates: readonly Candidate[]): Promise<string | null> {
+  for (const { path } of candidates) if (await isRunFolder(path)) return path;
+  return null;
+}
+
+/** Files in which trainers keep the name of the newest checkpoint. */
+const RUN_MARKERS = new Set(['latest_checkpointed_iteration.txt', 'latest.txt', 'latest']);
+
+/**
+ * By position. Of several at one position the one that is named by its step is kept, else the first by name: copies of a checkpoint (`best`, `final`) are not
+ * named by step.
+ */
+function inOrder(found: readonly Found[]): { kept: Found['checkpoint'][]; duplicates: Excluded[] } {
+  const foreignName = ({ name, step }: Found['checkpoint']) => Number(positionFromName(name)?.step !== step);
+  const sorted = found
+    .map(({ checkpoint }) => checkpoint)
+    .sort((a, b) => comparePositions(a, b) || foreignName(a) - foreignName(b) || (a.name < b.name ? -1 : 1));
+  const kept: Found['checkpoint'][] = [];
+  const duplicates: Excluded[] = [];
+  for (const checkpoint of sorted) {
+    const last = kept.at(-1);
+    if (last === undefined || !samePosition(last, checkpoint)) kept.push(checkpoint);
+    else duplicates.push({ path: checkpoint.path, step: checkpoint.step, reason: `at the same step as ${last.name}, which is kept` });
+  }
+  return { kept, duplicates };
+}
+
+function duplicateWarning({ path, reason }: Excluded): Warning {
+  return { code: 'W_SAME_STEP', message: `${path} is left out: ${reason}` };
+}
+
+const stageKey = ({ stage, ingredient }: { readonly stage: number | null; readonly ingredient: number | null }) => `${stage} ${ingredient}`;
+
+/** Stages and ingredients count their steps anew, so each has a log of its own. */
+async function logsByStage(checkpoints: readonly Found['checkpoint'][]): Promise<Map<string, LogEntry[]>> {
+  const logs = new Map<string, LogEntry[]>();
+  for (const [key, members] of groupBy(checkpoints, stageKey)) logs.set(key, await logOf(members));
+  return logs;
+}
+
+function shortened(warnings: readonly Warning[]): Warning[] {
+  return [...groupBy(warnings, ({ code }) => code)].flatMap(([code, all]) => {
+    const more = all.length - WARNINGS_SHOWN;
+    return more < 2 ? all : [...all.slice(0, WARNINGS_SHOWN), { code, message: `and ${more} more of this kind` }];
+  });
+}

@@ -1,0 +1,55 @@
+import type { DtypeName } from '../../base/dtype.ts';
+import type { Warning } from '../../base/errors.ts';
+import type { Run } from './types.ts';
+
+/** A checkpoint in what `merge ls --json` prints; null is unknown. */
+export interface ListedCheckpoint {
+  /** Path of its run, as given. */
+  readonly run: string;
+  readonly path: string;
+  readonly step: number | null;
+  readonly tokens: number | null;
+  readonly stage: number | null;
+  readonly ingredient: number | null;
+  readonly bytes: number | null;
+  readonly dtypes: readonly DtypeName[] | null;
+  readonly complete: boolean;
+  /** Why it is left out; null where it is not. */
+  readonly reason: string | null;
+  readonly loss: number | null;
+  readonly learningRate: number | null;
+}
+
+/** What `merge ls --json` prints. */
+export interface RunDocument {
+  readonly schema: 'ckpt-merge/ls';
+  readonly version: 1;
+  /** The run; null where several were asked for. */
+  readonly run: string | null;
+  readonly runs: readonly string[];
+  /** Run by run: the complete ones in order, then what is left out. */
+  readonly checkpoints: readonly ListedCheckpoint[];
+  readonly warnings: readonly Warning[];
+}
+
+/** Runs as plain JSON. */
+export function runDocument(runs: readonly Run[]): RunDocument {
+  return {
+    schema: 'ckpt-merge/ls',
+    version: 1,
+    run: runs.length === 1 ? runs[0]!.path : null,
+    runs: runs.map(({ path }) => path),
+    checkpoints: runs.flatMap(listed),
+    warnings: runs.flatMap(({ warnings }) => warnings),
+  };
+}
+
+function listed(run: Run): ListedCheckpoint[] {
+  const unknown = { tokens: null, stage: null, ingredient: null, bytes: null, dtypes: null, loss: null, learningRate: null };
+  return [
+    ...run.checkpoints.map(({ path, step, tokens, stage, ingredient, bytes, dtypes, loss, learningRate }) => {
+      return { run: run.path, path, step, tokens, stage, ingredient, bytes, dtypes, complete: true, reason: null, loss, learningRate };
+    }),
+    ...run.excluded.map(({ path, step, reason }) => ({ ...unknown, run: run.path, path, step, complete: false, reason })),
+  ];
+}

@@ -1,0 +1,88 @@
+import { readdir } from 'node:fs/promises';
+import { basename } from 'node:path';
+import { type DtypeName, dtypeByCode } from '../../base/dtype.ts';
+import { MergeError, type Warning } from '../../base/errors.ts';
+import { positionFromName, stepMentioned } from '../names.ts';
+import { openCheckpoint } from '../open.ts';
+import { METADATA_KEY } from '../our-files.ts';
+import type { HeaderCache } from '../safetensors/header-cache.ts';
+import type { TensorTable } from '../safetensors/types.ts';
+import type { Checkpoint } from '../types.ts';
+import { type Candidate, foreignReason } from './candidates.ts';
+import type { Excluded, RunCheckpoint } from './types.ts';
+
+/** A complete checkpoint before the log is known, and what was noticed about it. */
+export interface Found {
+  readonly checkpoint: Omit<RunCheckpoint, 'loss' | 'learningRate'>;
+  readonly warnings: readonly Warning[];
+}
+
+/** What a candidate is; null where it is nothing that people would look for in the list. */
+export async function examine({ path, name, against }: Candidate, cache: HeaderCache): Promise<Found | Excluded | null> {
+  const named = positionFromName(name);
+  const step = named?.step ?? stepMentioned(name);
+  const left = (reason: string): Excluded => ({ path, step, reason });
+  if (against !== null) return step !== null || (await holdsWeights(path)) ? left(against) : null;
+  let checkpoint: Checkpoint;
+  try {
+    checkpoint = await openCheckpoint(path, { cache, name });
+  } catch (error) {
+    if (!(error instanceof MergeError) || error.code === 'E_TOO_MANY_FILES') throw error;
+    const { format, converter } = error.details as { format?: string; converter?: string };
+    if (format !== undefined && converter !== undefined) return left(foreignReason({ format, converter }));
+    // A folder that is named by no step and holds no weights is none of the run's checkpoints.
+    return step === null && error.code === 'E_NO_CHECKPOINT' ? null : left(faultReason(error, path));
+  }
+  if (checkpoint.shards[0]!.header.metadata?.has(METADATA_KEY)) return left('a merge that this tool wrote');
+  if (checkpoint.ephemeral !== null) return left(`ephemeral: the trainer will remove it (${basename(checkpoint.ephemeral)})`);
+  if (checkpoint.step === null) return left('no step: neither its name nor a state file gives one');
+  return { checkpoint: describe(checkpoint, name), warnings: checkpoint.warnings };
+}
+
+/** A checkpoint as one of a run, but for what the log says. */
+export function describe(checkpoint: Checkpoint, name: string): Found['checkpoint'] {
+  const { path, stage, ingredient, step, tokens, bytes } = checkpoint;
+  const tokensFrom = tokens === null ? null : tokens === positionFromName(name)?.tokens ? 'name' : 'state';
+  return { path, name, stage, ingredient, step, tokens, tokensFrom, bytes, dtypes: dtypesOf(checkpoint) };
+}
+
+async function holdsWeights(path: string): Promise<boolean> {
+  return (await readdir(path).catch(() => [])).some((name) => name.endsWith('.safetensors'));
+}
+
+const INCOMPLETE: ReadonlySet<string> = new Set([
+  'E_SHARD_MISSING',
+  'E_FILE_TRUNCATED',
+  'E_HEADER_TRUNCATED',
+  'E_NO_CHECKPOINT',
+  'E_NO_TENSORS',
+  'E_NOT_FOUND',
+]);
+
+/** The fault in words that fit beside the checkpoint's name: without its path. */
+function faultReason({ code, message }: MergeError, path: string): string {
+  const fault = message.replaceAll(`${path}/`, '').replace(`${path}: `, '').replaceAll(path, basename(path));
+  return `${INCOMPLETE.has(code) ? 'incomplete' : 'not usable'}: ${fault}`;
+}
+
+const dtypesByTable = new WeakMap<TensorTable, ReadonlyMap<DtypeName, number>>();
+
+/** Bytes of each dtype; the steps of a run share their tables. */
+function dtypeBytes(table: TensorTable): ReadonlyMap<DtypeName, number> {
+  let bytes = dtypesByTable.get(table) as Map<DtypeName, number> | undefined;
+  if (bytes === undefined) {
+    bytes = new Map();
+    for (let row = 0; row < table.count; row++) {
+      const { name } = dtypeByCode(table.dtypes[row]!);
+      bytes.set(name, (bytes.get(name) ?? 0) + table.end[row]! - table.begin[row]!);
+    }
+    dtypesByTable.set(table, bytes);
+  }
+  return bytes;
+}
+
+function dtypesOf({ shards }: Checkpoint): DtypeName[] {
+  const total = new Map<DtypeName, number>();
+  for (const { header } of shards) for (const [name, bytes] of dtypeBytes(header.tensors)) total.set(name, (total.get(name) ?? 0) + bytes);
+  return [...total].sort((a, b) => b[1] - a[1]).map(([name]) => name);
+}

@@ -1,0 +1,56 @@
+import type { DtypeName } from '../../base/dtype.ts';
+import type { Warning } from '../../base/errors.ts';
+import type { LogEntry, Position } from '../types.ts';
+
+/** A complete checkpoint of a run, known without its tensors' data. */
+export interface RunCheckpoint extends Position {
+  readonly path: string;
+  /** Of the folder, or of the file without `.safetensors`. */
+  readonly name: string;
+  /** Where `tokens` comes from; null where it is null. */
+  readonly tokensFrom: 'name' | 'state' | 'option' | null;
+  /** Bytes of tensor data. */
+  readonly bytes: number;
+  /** Dtypes of its tensors, the one with the most bytes first. */
+  readonly dtypes: readonly DtypeName[];
+  /** Logged at this step, or at the last log before it; null where no state file has it. */
+  readonly learningRate: number | null;
+  readonly loss: number | null;
+}
+
+/** What of a run is not a member, and why, in words for people. */
+export interface Excluded {
+  readonly path: string;
+  readonly step: number | null;
+  readonly reason: string;
+}
+
+/** A training run as it lies on disk. */
+export interface Run {
+  readonly path: string;
+  /** Complete ones, in order, no two at the same position. */
+  readonly checkpoints: readonly RunCheckpoint[];
+  readonly excluded: readonly Excluded[];
+  /** By step; empty where no state file has a log. */
+  readonly log: readonly LogEntry[];
+  readonly warnings: readonly Warning[];
+}
+
+/** An amount of training: a count of tokens, of optimizer steps or of saved checkpoints. */
+export interface Quantity {
+  readonly value: number;
+  readonly unit: 'tokens' | 'steps' | 'checkpoints';
+}
+
+/** A {@link Quantity} as users write it: `8B`, `1.5T`, `500M` (tokens), `1000steps`, `3ckpt`; a bare number is steps. */
+export type QuantityText = string | number;
+
+/** Where tokens come from when neither names nor state files say. At most one of the three. */
+export interface TokenSource {
+  /** Tokens of every step, as `4M` or a number. */
+  readonly tokensPerStep?: string | number | undefined;
+  /** `0:2M,50000:4M`: from step 0 on 2M tokens a step, from step 50,000 on 4M. */
+  readonly batchSchedule?: string | undefined;
+  /** CSV with the columns step,tokens. */
+  readonly tokensFile?: string | undefined;
+}

@@ -1,0 +1,168 @@
+import { type Dtype, dtypeByName } from '../../base/dtype.ts';
+import type { JsonScanner } from './json-scanner.ts';
+import { sortByData } from './sort-by-data.ts';
+import { byteLength, ColumnTable, elementCount } from './tensor-table.ts';
+import type { TensorTable } from './types.ts';
+
+/** The least bytes that an entry of a header can have, comma included: bounds the rows before any is read. */
+const MIN_ENTRY_BYTES = 48;
+
+const FIELDS = { dtype: 1, shape: 2, data_offsets: 4 } as const;
+const ALL_FIELDS = 7;
+
+/** Reads the entries of a header into columns. */
+export class EntryReader {
+  metadata: ReadonlyMap<string, string> | null = null;
+  readonly #scanner: JsonScanner;
+  readonly #seen = new Set<string>();
+  readonly #names: string[] = [];
+  readonly #shapes: (readonly number[])[] = [];
+  readonly #dtypes: Uint8Array;
+  readonly #begin: Float64Array;
+  readonly #end: Float64Array;
+  /** Shapes by how they are written, with their element count; and by what they are, so that equal shapes share one array however written. */
+  readonly #written = new Map<string, { readonly shape: readonly number[]; readonly elements: number }>();
+  readonly #interned = new Map<string, readonly number[]>();
+
+  constructor(scanner: JsonScanner) {
+    this.#scanner = scanner;
+    const most = Math.ceil(scanner.text.length / MIN_ENTRY_BYTES);
+    this.#dtypes = new Uint8Array(most);
+    this.#begin = new Float64Array(most);
+    this.#end = new Float64Array(most);
+  }
+
+  /** Reads the value of one key of the header. */
+  read(key: string, start: number): void {
+    const scanner = this.#scanner;
+    if (key === '__metadata__') {
+      if (this.metadata !== null) scanner.fail('E_DUPLICATE_KEY', '__metadata__ is there twice', start);
+      this.metadata = this.#metadata();
+      return;
+    }
+    scanner.tensor = key;
+    const before = this.#seen.size;
+    if (this.#seen.add(key).size === before) scanner.fail('E_DUPLICATE_KEY', 'the header names this tensor twice', start);
+    this.#entry(key, start);
+    scanner.tensor = undefined;
+  }
+
+  /** The columns, in the order of the data. */
+  table(): TensorTable {
+    const count = this.#names.length;
+    return new ColumnTable(
+      sortByData({
+        names: this.#names,
+        shapes: this.#shapes,
+        dtypes: this.#dtypes.slice(0, count),
+        begin: this.#begin.slice(0, count),
+        end: this.#end.slice(0, count),
+      }),
+    );
+  }
+
+  #metadata(): Map<string, string> {
+    const scanner = this.#scanner;
+    if (scanner.peek() !== 0x7b) scanner.fail('E_METADATA', '__metadata__ is not an object');
+    const metadata = new Map<string, string>();
+    scanner.object((key, start) => {
+      if (metadata.has(key)) scanner.fail('E_DUPLICATE_KEY', `__metadata__ holds the key ${JSON.stringify(key)} twice`, start);
+      if (scanner.peek() !== 0x22) scanner.fail('E_METADATA', `the value of ${JSON.stringify(key)} in __metadata__ is not a string`);
+      metadata.set(key, scanner.string());
+    });
+    return metadata;
+  }
+
+  #entry(name: string, nameStart: number): void {
+    const scanner: JsonScanner = this.#scanner;
+    if (scanner.peek() !== 0x7b) scanner.fail('E_HEADER_TYPE', 'the entry is not an object');
+    scanner.pos++;
+    let fields = 0;
+    let dtype: Dtype | undefined;
+    let shape: { readonly shape: readonly number[]; readonly elements: number } | undefined;
+    let begin = 0;
+    let end = 0;
+    let offsetsAt = 0;
+    if (scanner.peek() !== 0x7d) {
+      do {
+        scanner.peek();
+        const at = scanner.pos;
+        const field = scanner.string();
+        const bit = field === 'dtype' || field === 'shape' || field === 'data_offsets' ? FIELDS[field] : 0;
+        if (bit === 0) scanner.fail('E_HEADER_FIELD', `the entry has the unknown field ${JSON.stringify(field)}`, at);
+        if ((fields & bit) !== 0) scanner.fail('E_DUPLICATE_KEY', `the entry has the field '${field}' twice`, at);
+        fields |= bit;
+        scanner.expect(':');
+        if (bit === FIELDS.dtype) dtype = this.#dtype();
+        else if (bit === FIELDS.shape) shape = this.#shape();
+        else {
+          if (scanner.peek() !== 0x5b) scanner.fail('E_HEADER_TYPE', 'data_offsets is not a list');
+          offsetsAt = scanner.pos++;
+          begin = scanner.integer('a data offset');
+          scanner.expect(',');
+          end = scanner.integer('a data offset');
+          scanner.expect(']');
+        }
+      } while (scanner.take(0x2c));
+    }
+    scanner.expect('}');
+    if (dtype === undefined || shape === undefined || fields !== ALL_FIELDS) {
+      const missing = Object.keys(FIELDS).filter((field) => (fields & FIELDS[field as keyof typeof FIELDS]) === 0);
+      scanner.fail('E_HEADER_FIELD', `the entry lacks ${missing.join(' and ')}`, nameStart);
+    }
+    if (begin > end) scanner.fail('E_OFFSETS', `the data offsets [${begin}, ${end}] run backwards`, offsetsAt);
+    const bytes = byteLength(dtype, shape.elements);
+    if (end - begin !== bytes) this.#wrongSize(dtype, shape.elements, end - begin, offsetsAt);
+    const row = this.#names.push(name) - 1;
+    this.#shapes.push(shape.shape);
+    this.#dtypes[row] = dtype.code;
+    this.#begin[row] = begin;
+    this.#end[row] = end;
+  }
+
+  #wrongSize(dtype: Dtype, elements: number, span: number, at: number): never {
+    const bits = elements * dtype.bits;
+    if (!(bits <= Number.MAX_SAFE_INTEGER)) this.#scanner.fail('E_SHAPE_OVERFLOW', 'the shape needs more than 2^53 - 1 bits', at);
+    this.#scanner.fail(
+      'E_SIZE_MISMATCH',
+      `${elements} elements of ${dtype.name} need ${bits / 8} bytes, the data offsets span ${span}`,
+      at,
+    );
+  }
+
+  #dtype(): Dtype {
+    const scanner = this.#scanner;
+    if (scanner.peek() !== 0x22) scanner.fail('E_HEADER_TYPE', 'dtype is not a string');
+    const at = scanner.pos;
+    const name = scanner.string();
+    return dtypeByName(name) ?? scanner.fail('E_DTYPE', `the format knows no dtype ${JSON.stringify(name)}`, at);
+  }
+
+  /** A model has few distinct shapes: one that was read before is recognised by how it is written. */
+  #shape(): { readonly shape: readonly number[]; readonly elements: number } {
+    const scanner = this.#scanner;
+    if (scanner.peek() !== 0x5b) scanner.fail('E_HEADER_TYPE', 'shape is not a list');
+    const start = scanner.pos;
+    const stop = scanner.text.indexOf(']', start) + 1;
+    const known = this.#written.get(scanner.text.substring(start, stop));
+    if (known !== undefined) {
+      scanner.pos = stop;
+      return known;
+    }
+    scanner.pos++;
+    const sizes: number[] = [];
+    if (!scanner.take(0x5d)) {
+      do sizes.push(scanner.integer('a size in a shape'));
+      while (scanner.take(0x2c));
+      scanner.expect(']');
+    }
+    const key = sizes.join();
+    const shape = this.#interned.get(key) ?? Object.freeze(sizes);
+    this.#interned.set(key, shape);
+    const elements = elementCount(shape);
+    if (Number.isNaN(elements)) scanner.fail('E_SHAPE_OVERFLOW', `the shape [${sizes.join(', ')}] has more than 2^53 - 1 elements`, start);
+    const read = { shape, elements };
+    this.#written.set(scanner.text.substring(start, scanner.pos), read);
+    return read;
+  }
+}

@@ -1,0 +1,52 @@
+import { checkFileSize } from './check-layout.ts';
+import { headerLength, type ScannedHeader, scanHeader } from './scan-header.ts';
+import { type SafetensorsIndex, scanIndex } from './scan-index.ts';
+import type { HeaderSource } from './types.ts';
+
+/**
+ * Headers and indexes that were read before. The steps of a run have byte-identical ones, so ten inputs cost little more time and memory than one. Use
+ * one cache for the inputs of a merge and let it go with them: it keeps the bytes, to compare with.
+ */
+export class HeaderCache {
+  readonly #headers = new ByteMap<ScannedHeader>();
+  readonly #indexes = new ByteMap<SafetensorsIndex>();
+  #longest = 0;
+
+  /** Bytes of the longest header so far, with the length before it; 0 before the first. The next file's is probably no longer. */
+  get longest(): number {
+    return this.#longest;
+  }
+
+  /** As {@link scanHeader}; equal bytes give the same object. The bytes are kept and must not change. */
+  header(bytes: Uint8Array, source: HeaderSource): ScannedHeader {
+    const prefix = bytes.subarray(0, 8 + headerLength(bytes, source));
+    this.#longest = Math.max(this.#longest, prefix.length);
+    const known = this.#headers.get(prefix);
+    if (known === undefined) return this.#headers.add(prefix, scanHeader(prefix, source));
+    checkFileSize(known.tensors, known.dataStart, source);
+    return known;
+  }
+
+  /** As {@link scanIndex}; equal bytes give the same object. The bytes are kept and must not change. */
+  index(bytes: Uint8Array, path: string): SafetensorsIndex {
+    return this.#indexes.get(bytes) ?? this.#indexes.add(bytes, scanIndex(bytes, path));
+  }
+}
+
+/**
+ * Values by bytes. Found by length and then compared: a digest would cost more than the comparison, which ends at the first byte that differs.
+ */
+class ByteMap<V> {
+  readonly #byLength = new Map<number, { readonly bytes: Uint8Array; readonly value: V }[]>();
+
+  get(bytes: Uint8Array): V | undefined {
+    return this.#byLength.get(bytes.length)?.find((entry) => Buffer.compare(entry.bytes, bytes) === 0)?.value;
+  }
+
+  add(bytes: Uint8Array, value: V): V {
+    const entries = this.#byLength.get(bytes.length) ?? [];
+    this.#byLength.set(bytes.length, entries);
+    entries.push({ bytes, value });
+    return value;
+  }
+}

@@ -1,0 +1,40 @@
+import { type FileStat, openRegular, readExactly } from '../../base/disk/read-file.ts';
+import { HeaderCache } from './header-cache.ts';
+import { headerLength } from './scan-header.ts';
+import type { SafetensorsHeader } from './types.ts';
+
+/** Bytes of the first read: the headers of most shards fit, so that they cost one request. */
+const FIRST_READ_BYTES = 128 * 1024;
+
+/**
+ * Reads the header of a safetensors file, and nothing else of it.
+ * @throws MergeError E_NOT_FOUND, E_NOT_READABLE, E_IO, and the E_HEADER_… family naming tensor and byte position
+ */
+export async function readHeader(path: string): Promise<SafetensorsHeader> {
+  return (await readHeaderAndStat(path, new HeaderCache())).header;
+}
+
+/** {@link readHeader} through a cache, with what identifies the file; `known` as in {@link openRegular}. */
+export async function readHeaderAndStat(
+  path: string,
+  cache: HeaderCache,
+  known = false,
+): Promise<{ header: SafetensorsHeader; stat: FileStat }> {
+  const { handle, stat } = await openRegular(path, known);
+  try {
+    const source = { path, fileSize: stat.size };
+    let bytes = Buffer.allocUnsafe(Math.min(cache.longest || FIRST_READ_BYTES, FIRST_READ_BYTES, stat.size));
+    await readExactly(handle, path, bytes, 0);
+    const total = 8 + headerLength(bytes, source);
+    if (total > bytes.length) {
+      const first = bytes;
+      bytes = Buffer.allocUnsafe(total);
+      first.copy(bytes);
+      await readExactly(handle, path, bytes.subarray(first.length), first.length);
+    }
+    const { dataStart, metadata, tensors } = cache.header(bytes, source);
+    return { header: { path, fileSize: stat.size, dataStart, metadata, tensors }, stat };
+  } finally {
+    await handle.close();
+  }
+}

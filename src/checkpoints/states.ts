@@ -1,0 +1,176 @@
+import { join } from 'node:path';
+import { type OpenFile, openRegular, readExactly } from '../base/disk/read-file.ts';
+import { MergeError, type Warning } from '../base/errors.ts';
+import type { FolderEntries, LogEntry } from './types.ts';
+
+/** What the state files of a checkpoint say. */
+export interface State {
+  readonly stage: number | null;
+  /** Optimizer step. */
+  readonly step: number | null;
+  /** Tokens seen; null where the trainer did not count them. */
+  readonly tokens: number | null;
+  /** The file that says so, or null where there is none. */
+  readonly file: string | null;
+  /** The trainer will remove this checkpoint: the file that says it. */
+  readonly ephemeral: string | null;
+  readonly warnings: readonly Warning[];
+}
+
+const NOTHING: State = { stage: null, step: null, tokens: null, file: null, ephemeral: null, warnings: [] };
+
+/** The one that the Trainer writes, with the log of the run so far. */
+const TRAINER_STATE = 'trainer_state.json';
+
+/** Largest state file that is read whole; a log line for each of a million steps is about 200 MB. */
+const MAX_STATE_BYTES = 500_000_000;
+
+/** Bytes at either end of a long trainer_state.json that are read for what stands before and after its log. */
+const END_BYTES = 16 * 1024;
+
+/** State files in the order in which they are believed, and how each is read. */
+const FILES: readonly (readonly [name: string, read: (opened: OpenFile, file: string) => Promise<Partial<State>>])[] = [
+  [TRAINER_STATE, trainerState],
+  ['checkpoint_metadata.json', nanotronState],
+  ['metadata.json', levanterState],
+  ['.metadata.json', olmoState],
+];
+
+/**
+ * Step, tokens and stage from the state files of a checkpoint: `trainer_state.json` (`global_step`, `num_input_tokens_seen`, of which 0 means that nobody
+ * counted), nanotron's `checkpoint_metadata.json` (`last_train_step`, `consumed_tokens_total`, `last_stage_idx`), levanter's `metadata.json` (`step`), and
+ * OLMo-core's `.metadata.json` (`ephemeral`). Of a long trainer_state.json only both ends are read. Never throws: what cannot be read is unknown, with a warning.
+ * @param entries what lies in the folder, where that is known already
+ */
+export async function readState(folder: string, entries?: FolderEntries): Promise<State> {
+  let state: State = NOTHING;
+  for (const [name, read] of FILES) {
+    if (entries?.has(name) === false) continue;
+    const file = join(folder, name);
+    try {
+      const found = await withFile(file, (opened) => read(opened, file), entries?.get(name));
+      if (found === null) continue;
+      const tells = state.file === null && (found.step != null || found.tokens != null);
+      state = { ...state, ...(tells && { ...found, file }), ephemeral: state.ephemeral ?? found.ephemeral ?? null };
+    } catch (error) {
+      const message = `${file}: cannot be read (${(error as Error).message.replace(`${file}: `, '')})`;
+      state = { ...state, warnings: [...state.warnings, { code: 'W_TRAINER_STATE', message }] };
+    }
+  }
+  return state;
+}
+
+/** Null where there is no such file. */
+async function withFile<T>(file: string, use: (opened: OpenFile) => Promise<T>, known?: boolean): Promise<T | null> {
+  let opened: OpenFile;
+  try {
+    opened = await openRegular(file, known);
+  } catch (error) {
+    if (error instanceof MergeError && error.code === 'E_NOT_FOUND') return null;
+    throw error;
+  }
+  try {
+    return await use(opened);
+  } finally {
+    await opened.handle.close();
+  }
+}
+
+async function readText({ handle }: OpenFile, file: string, from: number, to: number): Promise<string> {
+  const bytes = Buffer.allocUnsafe(to - from);
+  await readExactly(handle, file, bytes, from);
+  return bytes.toString();
+}
+
+async function readJson(opened: OpenFile, file: string): Promise<Record<string, unknown>> {
+  const { size } = opened.stat;
+  if (size > MAX_STATE_BYTES) throw new Error(`it has ${size} bytes`);
+  const text = await readText(opened, file, 0, size);
+  return (parseLenient(text) ?? {}) as Record<string, unknown>;
+}
+
+/**
+ * JSON as Python writes it, with NaN and Infinity, which JSON does not know. As a loss they become infinity, because that is how a collapse looks; elsewhere (a
+ * gradient norm) null.
+ */
+function parseLenient(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    const losses = text.replace(/(?<="loss":\s*)(?:NaN|Infinity)(?=\s*[,}])/g, '1e999');
+    const plain = losses.replace(/(?<=[:[,]\s*)(?:NaN|-?Infinity)(?=\s*[,\]}])/g, 'null');
+    if (plain === text) throw error;
+    return JSON.parse(plain);
+  }
+}
+
+async function trainerState(opened: OpenFile, file: string): Promise<Partial<State>> {
+  const { global_step, num_input_tokens_seen } = (await endsOfTrainerState(opened, file)) ?? (await readJson(opened, file));
+  // Trainers that do not count tokens write 0.
+  return { step: wholeNumber(global_step), tokens: wholeNumber(num_input_tokens_seen) || null };
+}
+
+/**
+ * `global_step` from the head and `num_input_tokens_seen` from the tail: the Trainer sorts the keys, so the log, which can have megabytes, lies between them.
+ * Lines are told from those of the log by their indentation. Null for a short file, and wherever the text is not laid out like that.
+ */
+async function endsOfTrainerState(opened: OpenFile, file: string): Promise<Record<string, unknown> | null> {
+  const { size } = opened.stat;
+  if (size <= 2 * END_BYTES) return null;
+  const head = await readText(opened, file, 0, END_BYTES);
+  const [, indent, step] = /\n([ \t]+)"global_step": (\d+),?\n/.exec(head) ?? [];
+  if (indent === undefined || !head.includes(`\n${indent}"log_history": [`)) return null;
+  const tail = await readText(opened, file, size - END_BYTES, size);
+  const end = tail.indexOf(`\n${indent}],`);
+  if (end === -1 || !tail.trimEnd().endsWith('\n}')) return null;
+  const tokens = new RegExp(`\n${indent}"num_input_tokens_seen": (\\d+),?\n`).exec(tail.slice(end))?.[1];
+  return { global_step: Number(step), num_input_tokens_seen: Number(tokens ?? 0) };
+}
+
+async function nanotronState(opened: OpenFile, file: string): Promise<Partial<State>> {
+  const { metas } = (await readJson(opened, file)) as { metas?: Record<string, unknown> };
+  const stages = metas?.data_stages;
+  const stage = Array.isArray(stages) && stages.length > 1 ? wholeNumber(metas?.last_stage_idx) : null;
+  return {
+    step: wholeNumber(metas?.last_train_step),
+    tokens: wholeNumber(metas?.consumed_tokens_total) || null,
+    stage: stage === null ? null : stage + 1,
+  };
+}
+
+async function levanterState(opened: OpenFile, file: string): Promise<Partial<State>> {
+  const { step, is_temporary } = await readJson(opened, file);
+  return { step: wholeNumber(step), ephemeral: is_temporary === true ? file : null };
+}
+
+async function olmoState(opened: OpenFile, file: string): Promise<Partial<State>> {
+  return { ephemeral: (await readJson(opened, file)).ephemeral === true ? file : null };
+}
+
+/**
+ * The training log in a checkpoint's trainer_state.json, by step; a step that was logged more than once (training, evaluation) is one entry. Empty where
+ * there is none or it cannot be read: {@link readState} warns of that.
+ */
+export async function readLog(folder: string): Promise<LogEntry[]> {
+  const file = join(folder, TRAINER_STATE);
+  const state = await withFile(file, (opened) => readJson(opened, file)).catch(() => null);
+  const lines = state?.log_history;
+  if (!Array.isArray(lines)) return [];
+  const entries = new Map<number, LogEntry>();
+  for (const line of lines as readonly (Record<string, unknown> | null)[]) {
+    const step = wholeNumber(line?.step);
+    const [loss, learningRate] = [line?.loss === Number.POSITIVE_INFINITY ? line.loss : finite(line?.loss), finite(line?.learning_rate)];
+    if (step === null || (loss === null && learningRate === null)) continue;
+    const before = entries.get(step);
+    entries.set(step, { step, loss: loss ?? before?.loss ?? null, learningRate: learningRate ?? before?.learningRate ?? null });
+  }
+  return [...entries.values()].sort((a, b) => a.step - b.step);
+}
+
+function wholeNumber(value: unknown): number | null {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? value : null;
+}
+
+function finite(value: unknown): number | null {
+  return typeof value === 'number' && Number.isFinite(value) ? value : null;
+}

@@ -1,0 +1,102 @@
+import { join } from 'node:path';
+import { type Conflict, MergeError } from '../base/errors.ts';
+import type { SafetensorsIndex } from './safetensors/scan-index.ts';
+import type { TensorTable } from './safetensors/types.ts';
+import type { Checkpoint, Shard } from './types.ts';
+
+type Locate = Checkpoint['locate'];
+
+interface KnownLayout {
+  readonly index: SafetensorsIndex;
+  readonly tables: readonly TensorTable[];
+  readonly locate: Locate;
+}
+
+/** Layouts that were checked, by the table of their first shard: the steps of a run share tables and index, so they share this too. */
+const known = new WeakMap<TensorTable, KnownLayout[]>();
+
+/**
+ * The look-up of tensors by name in a checkpoint, after index and shards were checked against each other.
+ * @throws MergeError E_TENSOR_MISPLACED, E_TENSOR_TWICE, E_TENSOR_UNINDEXED; with several faults, all are in `details.conflicts`
+ */
+export function locateTensors(path: string, shards: readonly Shard[], index: SafetensorsIndex | null): Locate {
+  const [first] = shards;
+  if (first === undefined) return () => undefined;
+  if (index === null) {
+    return (name) => {
+      const row = first.header.tensors.rowOf(name);
+      return row === -1 ? undefined : { shard: 0, row };
+    };
+  }
+  const tables = shards.map(({ header }) => header.tensors);
+  const layouts = known.get(first.header.tensors) ?? [];
+  known.set(first.header.tensors, layouts);
+  let layout = layouts.find((other) => other.index === index && other.tables.every((table, i) => table === tables[i]));
+  if (layout === undefined) {
+    layout = { index, tables, locate: checkedLookup(path, shards, index) };
+    layouts.push(layout);
+  }
+  return layout.locate;
+}
+
+/** The look-up of tensors by file and name, where every file names its tensors without regard to the others. */
+export function locateByFile(shards: readonly Shard[]): Locate {
+  const numbers = new Map(shards.map(({ name }, i) => [name, i]));
+  return (name, file) => {
+    const shard = file === undefined ? undefined : numbers.get(file);
+    const row = shard === undefined ? -1 : shards[shard]!.header.tensors.rowOf(name);
+    return shard === undefined || row === -1 ? undefined : { shard, row };
+  };
+}
+
+function checkedLookup(path: string, shards: readonly Shard[], index: SafetensorsIndex): Locate {
+  /** Index into `shards` of each shard of the index. */
+  const shardOf = index.shards.map((name) => shards.findIndex((shard) => shard.name === name));
+  /** Row of each entry of the index in the shard that it names. */
+  const rowOf = new Int32Array(index.names.length).fill(-1);
+  const strays: { readonly entry: number; readonly shard: Shard }[] = [];
+  const conflicts: Conflict[] = [];
+  shards.forEach((shard, i) => {
+    const { names } = shard.header.tensors;
+    for (let row = 0; row < names.length; row++) {
+      const entry = index.entryOf(names[row]!);
+      if (entry === -1) {
+        conflicts.push(conflict('E_TENSOR_UNINDEXED', shard.path, names[row]!, 'is in this shard, but not in the index'));
+      } else if (shardOf[index.shardOf[entry]!] === i) rowOf[entry] = row;
+      else strays.push({ entry, shard });
+    }
+  });
+  const elsewhere = new Set<number>();
+  for (const { entry, shard } of strays) {
+    const expected = index.shards[index.shardOf[entry]!];
+    const name = index.names[entry]!;
+    elsewhere.add(entry);
+    conflicts.push(
+      rowOf[entry] === -1
+        ? conflict('E_TENSOR_MISPLACED', shard.path, name, `is in this shard, but the index names ${expected}`)
+        : conflict('E_TENSOR_TWICE', shard.path, name, `is in this shard and also in ${expected}, which the index names`),
+    );
+  }
+  rowOf.forEach((row, entry) => {
+    if (row !== -1 || elsewhere.has(entry)) return;
+    const file = join(path, index.shards[index.shardOf[entry]!]!);
+    conflicts.push(
+      conflict('E_TENSOR_MISPLACED', file, index.names[entry]!, 'is not in this shard, which the index names, nor in any other'),
+    );
+  });
+  if (conflicts.length > 0) throw layoutError(conflicts);
+  return (name) => {
+    const entry = index.entryOf(name);
+    return entry === -1 ? undefined : { shard: shardOf[index.shardOf[entry]!]!, row: rowOf[entry]! };
+  };
+}
+
+function conflict(code: Conflict['code'], file: string, tensor: string, problem: string): Conflict {
+  return { code, message: `${file}, tensor ${JSON.stringify(tensor)}: ${problem}`, file, tensor };
+}
+
+function layoutError(conflicts: readonly Conflict[]): MergeError {
+  const { code, message, file, tensor } = conflicts[0]!;
+  const more = conflicts.length > 1 ? ` (and ${conflicts.length - 1} more tensors)` : '';
+  return new MergeError(code, message + more, { details: { file: file!, tensor: tensor!, conflicts } });
+}

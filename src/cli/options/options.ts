@@ -1,0 +1,33 @@
+import { Option } from 'commander';
+import { MergeError } from '../../base/errors.ts';
+import { parseChoice, type ValueParser } from './values.ts';
+
+/**
+ * An option with a value. Given twice it is refused rather than the last one winning in silence. A placeholder `<path>` also tells the completion
+ * scripts what to offer.
+ */
+export function valueOption<T>(flags: string, description: string, parse: ValueParser<T>): Option {
+  const option = new Option(flags, description);
+  const name = option.long ?? flags;
+  return option.argParser((text: string, previous: T | undefined) => {
+    if (previous !== undefined) throw new MergeError('E_USAGE', `${name} is given twice`, { help: 'Keep one of the two.' });
+    return parse(text, name);
+  });
+}
+
+/** An option with several values, behind it or by repeating it; its value is the list. */
+export function listOption<T>(flags: string, description: string, parse: ValueParser<T>): Option {
+  const option = new Option(flags, description);
+  return option.argParser((text: string, previous: readonly T[] | undefined) => [...(previous ?? []), parse(text, option.long ?? flags)]);
+}
+
+/** An option that takes one of a few words; completion offers them. */
+export function choiceOption<const T extends string>(flags: string, description: string, choices: readonly T[]): Option {
+  const option = valueOption(flags, description, parseChoice(choices));
+  option.argChoices = [...choices];
+  return option;
+}
+
+export function flag(flags: string, description: string): Option {
+  return new Option(flags, description);
+}

@@ -1,0 +1,192 @@
+import { Argument, Command } from 'commander';
+import type { Colors } from '../../render/colors.ts';
+import { addDiff, addExecutionOptions, addForecast, addMergeOptions, addRouters, addSearch, addSoup, addWatch } from './command-options.ts';
+import { debug, io, json, progress, threads } from './common-options.ts';
+import { examplesText, exitCodesText } from './help-text.ts';
+import { flag, listOption, valueOption } from './options.ts';
+import { addTokenOptions } from './run-options.ts';
+import { parseBytes, parseFraction, parsePath, parsePositiveInteger } from './values.ts';
+
+export const SHELLS = ['bash', 'zsh', 'fish'] as const;
+
+export type CommandName =
+  | 'average'
+  | 'plan'
+  | 'run'
+  | 'schema'
+  | 'watch'
+  | 'ls'
+  | 'inspect'
+  | 'diff'
+  | 'routers'
+  | 'search'
+  | 'soup'
+  | 'forecast'
+  | 'report'
+  | 'verify'
+  | 'bench'
+  | 'doctor'
+  | 'demo'
+  | 'completion';
+/** Called with the command that was chosen, its positional arguments and its options. */
+export type Dispatch = (command: CommandName, args: readonly (string | readonly string[])[], options: object) => Promise<void>;
+
+/**
+ * The command tree: parsing, help, completion and docs/cli.md all come from it. It loads no implementation.
+ * @param version of the package
+ * @param name as the user calls the program
+ */
+export function buildProgram(version: string, name: string, dispatch: Dispatch): Command {
+  const program = new Command(name)
+    .description('Merge the checkpoints of a training run: exact, whole or not at all, at the speed of the disk.')
+    .usage('COMMAND [options]')
+    .version(version, '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print help')
+    .helpCommand('help [command]', 'help for a command')
+    .exitOverride()
+    .configureOutput({ writeErr: () => {} });
+  const more = `\nHelp for one command, with its examples: ${name} COMMAND --help`;
+  program.addHelpText('after', () => section('Examples', examplesText('merge', name)) + section('Exit codes', exitCodesText()) + more);
+
+  const add = (command: CommandName, description: string, args: readonly Argument[]): Command => {
+    const sub = program.command(command).description(description);
+    for (const argument of args) sub.addArgument(argument);
+    sub.addHelpText('after', () => section('Examples', examplesText(command, name)));
+    return sub.action((...given) => dispatch(command, given.slice(0, args.length), sub.opts()));
+  };
+
+  const inputs = () =>
+    new Argument('<input...>', 'checkpoints (folders or .safetensors files; PATH:WEIGHT gives one its weight), or run folders');
+  addMergeOptions(add('average', 'merge checkpoints into one', [inputs()])).addOption(
+    flag('-n, --dry-run', 'print the plan, write nothing'),
+  );
+  addMergeOptions(add('plan', 'show what average would do: members, weights, bytes, memory, space', [inputs()]));
+
+  const recipe = add('run', 'make the outputs of a recipe, all in one read of the inputs', [new Argument('<recipe>', 'YAML file')])
+    .usage('RECIPE [options]')
+    .optionsGroup('Output:')
+    .addOption(valueOption('-o, --output <path>', 'what to make instead of what a recipe of one output says', parsePath))
+    .addOption(flag('-f, --force', 'replace existing outputs, each at once and only when the new one is complete'))
+    .addOption(flag('-n, --dry-run', 'print the plan, write nothing'));
+  addExecutionOptions(recipe);
+  add('schema', 'print the JSON Schema of recipes, for editors that complete and check YAML', [])
+    .addOption(flag('--space', 'that of the files of `merge search --space`'))
+    .addOption(debug());
+
+  addWatch(add('watch', 'merge each time a checkpoint of a run becomes complete', [new Argument('<run>', 'run folder')]));
+
+  addTokenOptions(
+    add('ls', "a run's checkpoints: steps, tokens, sizes, loss, and what is left out and why", [
+      new Argument('<run...>', "folders that hold a run's checkpoints, or repositories in the Hub's cache"),
+    ])
+      .addOption(flag('-a, --all', 'show every row of a long list'))
+      .addOption(json())
+      .addOption(debug()),
+  );
+
+  add('inspect', 'what a checkpoint holds: parameters by role, layers, experts, dtypes, and what is wrong with it', [
+    new Argument('<checkpoint>', 'folder or .safetensors file'),
+  ])
+    .addOption(flag('--tensors', 'list every tensor with dtype, shape, size and role'))
+    .addOption(flag('-s, --summary', 'leave the list of tensors out of --json'))
+    .addOption(json())
+    .addOption(debug());
+
+  addDiff(
+    add('diff', 'how far checkpoints are apart, by role, layer and expert, and what stands out', [
+      new Argument('<input...>', 'checkpoints in order (folders or .safetensors files), or a run folder'),
+    ]),
+  );
+
+  addRouters(add('routers', 'whether averaging the routers of a mixture-of-experts run is safe, by evidence', [inputs()]));
+
+  addSearch(
+    add('search', 'choose the weights of a merge by the scores that your evaluator gives: Bayesian optimisation', [
+      new Argument('<input...>', 'a run folder, or its checkpoints'),
+    ]),
+  );
+  addSoup(
+    add('soup', 'the greedy soup: checkpoints from the best score to the worst, each kept where the mean gains by it', [
+      new Argument('<input...>', 'a run folder, its checkpoints, or several runs from one start'),
+    ]),
+  );
+  addForecast(
+    add('forecast', 'the score of merges along a run beside that of each checkpoint alone, and what it says of a decay', [
+      new Argument('<input...>', 'a run folder, or its checkpoints'),
+    ]),
+  );
+  add('report', 'make the page of a search, soup or forecast again from its trials', [
+    new Argument('<trials>', 'trials.jsonl, or the folder that it lies in'),
+  ])
+    .addOption(valueOption('-o, --out <path>', 'write the page here (default: report.html beside the trials)', parsePath))
+    .addOption(flag('-f, --force', 'replace an existing page'))
+    .addOption(json())
+    .addOption(flag('-q, --quiet', 'print only the path of the page'))
+    .addOption(debug());
+
+  add('verify', 'check a merge: checksums, structure, recomputation from its inputs', [
+    new Argument('<checkpoint>', 'folder or file that average wrote'),
+  ])
+    .addOption(flag('--full', 'recompute every element'))
+    .addOption(
+      valueOption('--sample <fraction>', 'part of the elements to recompute, from 0 (checksums only) to 1 (default: 0.01)', parseFraction),
+    )
+    .addOption(
+      listOption('--input <path...>', 'where the inputs lie now, in any order (default: where they lay, relative to the merge)', parsePath),
+    )
+    .addOption(json())
+    .addOption(flag('-q, --quiet', 'print nothing; the exit code says it'))
+    .addOption(progress())
+    .addOption(debug());
+
+  add('bench', "this machine's read and write limits, and how near a merge comes to them", [])
+    .addOption(valueOption('--dir <path>', 'folder for the temporary files (default: the system temp folder)', parsePath))
+    .addOption(valueOption('--size <size>', 'size of one input (default: 256MiB)', parseBytes))
+    .addOption(valueOption('--inputs <n>', 'checkpoints to merge (default: 4)', parsePositiveInteger))
+    .addOption(valueOption('--rounds <n>', 'rounds, of which the best counts (default: 5)', parsePositiveInteger))
+    .addOption(threads())
+    .addOption(io())
+    .addOption(json())
+    .addOption(debug());
+
+  add('doctor', 'what could go wrong on this machine, and what to do about it', [
+    new Argument('[folder]', 'where merges will be written (default: the current folder)'),
+  ])
+    .addOption(json())
+    .addOption(debug());
+
+  add('demo', 'merge a real training run that comes with the package, and measure the gain; `demo search` searches for the best merge', [
+    new Argument('[what]', 'search: Bayesian optimisation of the merge, in two minutes').choices(['search']),
+  ])
+    .addOption(valueOption('-o, --output <path>', 'keep the merged checkpoint here (default: it is removed)', parsePath))
+    .addOption(debug());
+
+  add('completion', 'print a completion script', [new Argument('<shell>', 'bash, zsh or fish').choices(SHELLS)]).addOption(debug());
+  return program;
+}
+
+function section(title: string, body: string): string {
+  return body === '' ? '' : `\n${title}:\n${body}\n`;
+}
+
+function argumentTerm(argument: Argument): string {
+  const term = `${argument.name().toUpperCase()}${argument.variadic ? '...' : ''}`;
+  return argument.required ? term : `[${term}]`;
+}
+
+/** Writes help through the given colours and width, whichever stream it goes to. */
+export function styleHelp(program: Command, colors: Colors, columns: number): void {
+  for (const command of [program, ...program.commands]) {
+    command.configureHelp({
+      helpWidth: Math.min(columns, 120),
+      // Every command has options, and every description names its choices.
+      subcommandTerm: (sub) => [sub.name(), ...sub.registeredArguments.map(argumentTerm)].join(' '),
+      optionDescription: (option) => option.description,
+      argumentDescription: (argument) => argument.description,
+      styleTitle: (text) => colors.bold(text),
+      styleCommandText: (text) => colors.cyan(text),
+      styleSubcommandText: (text) => colors.cyan(text),
+      styleOptionText: (text) => colors.green(text),
+    });
+  }
+}

@@ -1,0 +1,151 @@
+import type { Command } from 'commander';
+import { MergeError } from '../../base/errors.ts';
+import { parseMetric } from '../../search/evaluate/results/metric.ts';
+import { parseBranch } from '../../search/forecast/calibrate.ts';
+import { choiceOption, flag, listOption, valueOption } from './options.ts';
+import { parseText, parseWholeNumber } from './run-options.ts';
+import { badValue, parseNumber, parsePath, parsePositiveInteger } from './values.ts';
+
+/** Words for the samplers and acquisition functions; the tables themselves are loaded with the command. */
+const SAMPLERS = ['gp', 'grid', 'random', 'sobol'] as const;
+const KERNELS = ['matern52', 'matern32', 'rbf'] as const;
+const ACQUISITIONS = ['hedge', 'logei', 'ei', 'pi', 'ucb'] as const;
+
+/** How models are scored, for every command that scores them. @param optional where something else may score */
+export function addEvaluationOptions(command: Command, { optional = false } = {}): Command {
+  return command
+    .optionsGroup('Evaluation (docs/evaluators.md):')
+    .addOption(
+      valueOption(
+        '--eval <command>',
+        `shell command that scores a model: {model}, {out}, {trial}, {gpu} in it, or MERGE_MODEL, MERGE_OUT, MERGE_RESULT …${optional ? '' : ' (required)'}`,
+        parseText,
+      ),
+    )
+    .addOption(
+      listOption(
+        '--metric <name...>',
+        "which score, as 'hellaswag/acc_norm,none'; several with weights as NAME=0.5 are summed",
+        parseMetric,
+      ),
+    )
+    .addOption(
+      choiceOption('--goal <which>', 'better scores are the larger: maximize, or the smaller: minimize (default: as the evaluator says)', [
+        'maximize',
+        'minimize',
+      ]),
+    )
+    .addOption(valueOption('--metric-file <glob>', 'read the score from this file; --metric is then a JSON pointer in it', parseText))
+    .addOption(valueOption('--metric-regex <regex>', 'read the score from the last match in what the command prints', parseText))
+    .addOption(valueOption('--timeout <duration>', 'end an evaluation that takes longer: 90s, 30m, 6h (default: never)', parseDuration))
+    .addOption(valueOption('--eval-setup <command>', 'run once before the first evaluation', parseText))
+    .addOption(valueOption('--eval-cancel <command>', 'run when an evaluation is ended early, as scancel for a Slurm job', parseText))
+    .addOption(valueOption('--eval-server <url>', 'load each merge into this running SGLang server first', parseText))
+    .addOption(valueOption('--gpus <list>', 'devices for {gpu}, one for each evaluation at a time: 0,1,2,3', parseList))
+    .addOption(valueOption('--parallel <n>', 'evaluations at a time, of merges made in one read (default: 1)', parsePositiveInteger))
+    .addOption(valueOption('--work <path>', 'folder for the merges until they are scored (default: in memory where they fit)', parsePath))
+    .addOption(flag('--keep', 'leave the merges there'));
+}
+
+/** Where a study is kept, and going on with it. */
+export function addStudyOptions(command: Command, { folder = 'OUT.search', output = true } = {}): Command {
+  return command
+    .addOption(valueOption('--dir <path>', `folder of trials, logs and reports (default: ${folder})`, parsePath))
+    .addOption(flag('-f, --force', `begin anew where there is a study${output ? ', and replace an existing output' : ''}`))
+    .addOption(flag('--resume', 'go on with what is in the folder'));
+}
+
+export function addSearchOptions(command: Command): Command {
+  command
+    .optionsGroup('Space:')
+    .addOption(
+      valueOption(
+        '--space <name>',
+        'pairwise, schedule, weights, or a YAML file (default: pairwise for two checkpoints, else schedule)',
+        parsePath,
+      ),
+    )
+    .addOption(
+      valueOption('--alpha <number>', 'pairwise: least weight of the newer checkpoint, at least 0 and below 1 (default: 0.5)', parseAlpha),
+    )
+    .addOption(listOption('--separate <role...>', 'pairwise, weights: these get weights of their own, as routers', parseText))
+    .addOption(flag('--pairwise-chain', 'an independent search between each two neighbours'))
+    .optionsGroup('Search:')
+    .addOption(valueOption('--trials <n>', 'recipes to score, newest and uniform mean among them (default: 12)', parsePositiveInteger))
+    .addOption(choiceOption('--sampler <name>', 'gp: Gaussian process; grid, random, sobol (default: gp)', SAMPLERS))
+    .addOption(
+      choiceOption('--acquisition <name>', 'of gp: hedge, logei, ei, pi, ucb (default: hedge in one dimension, else logei)', ACQUISITIONS),
+    )
+    .addOption(choiceOption('--kernel <name>', 'of gp: matern52, matern32, rbf (default: matern52)', KERNELS))
+    .addOption(valueOption('--sampler-cmd <command>', 'a sampler of your own: JSON lines on its stdin and stdout', parseText))
+    .addOption(flag('--ask-tell', 'be driven by JSON lines on stdin and stdout, by Optuna, Ax or code of your own'))
+    .addOption(valueOption('--seed <n>', 'decides everything that is drawn (default: 0)', parseWholeNumber))
+    .addOption(budgetOption())
+    .addOption(valueOption('--patience <n>', 'end after so many trials without a better score', parsePositiveInteger));
+  return addNoiseOptions(command).addOption(flag('--score-members', 'score every single checkpoint too'));
+}
+
+/** A soup has no space, and what it tries follows from the scores. */
+export function addSoupOptions(command: Command): Command {
+  return addNoiseOptions(command.optionsGroup('Soup:').addOption(budgetOption()));
+}
+
+export function addForecastOptions(command: Command): Command {
+  return command
+    .optionsGroup('Windows:')
+    .addOption(
+      valueOption('--window <n>', 'checkpoints in each, one window for every checkpoint that ends one (default: 10)', parsePositiveInteger),
+    )
+    .addOption(
+      listOption(
+        '--calibrate <step=score...>',
+        'real decays: the step at which each left the run, and its score; says what part of their gain merging recovers',
+        parseBranch,
+      ),
+    );
+}
+
+function addNoiseOptions(command: Command): Command {
+  return command
+    .optionsGroup('Noise and conclusion:')
+    .addOption(valueOption('--repeats <n>', 'score each recipe so often, which measures the noise (default: 1)', parsePositiveInteger))
+    .addOption(
+      choiceOption(
+        '--noise <kind>',
+        'errors that the evaluator gives are of items all trials share: shared, or of each trial: independent (default: shared)',
+        ['shared', 'independent'],
+      ),
+    )
+    .addOption(valueOption('--validate <command>', 'score the best recipes and the baselines on a second set', parseText))
+    .addOption(listOption('--validate-metric <name...>', 'which score of the second set (default: as --metric)', parseMetric));
+}
+
+const budgetOption = () => valueOption('--budget <duration>', 'begin no trial that would end later: 6h, 90m', parseDuration);
+
+const UNITS: Readonly<Record<string, number>> = { '': 1, s: 1, m: 60, min: 60, h: 3600, d: 86_400 };
+
+/** `90`, `90s`, `30m`, `1.5h`, `2d`: seconds. */
+export function parseDuration(text: string, option: string): number {
+  const match = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i.exec(text);
+  const unit = UNITS[(match?.[2] ?? '?').toLowerCase()];
+  const seconds = match !== null && unit !== undefined ? Number(match[1]) * unit : 0;
+  if (!(seconds > 0)) throw badValue(option, text, 'a duration', 'Write seconds (90), or 90s, 30m, 6h, 2d.');
+  return seconds;
+}
+
+function parseAlpha(text: string, option: string): number {
+  const value = parseNumber(text);
+  if (!(value >= 0 && value < 1)) {
+    const help = 'It is the least weight of the newer checkpoint; at 1 that one alone is left, and there is nothing to search.';
+    throw badValue(option, text, 'a number of at least 0 and below 1', help);
+  }
+  return value;
+}
+
+function parseList(text: string, option: string): readonly string[] {
+  const words = text.split(',').map((word) => word.trim());
+  if (words.some((word) => word === '')) throw badValue(option, text, 'a list such as 0,1,2,3');
+  const twice = words.find((word, i) => words.indexOf(word) < i);
+  if (twice !== undefined) throw new MergeError('E_OPTION', `${option} names ${twice} twice`, { help: 'Name each device once.' });
+  return words;
+}

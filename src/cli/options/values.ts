@@ -1,0 +1,115 @@
+import { MergeError } from '../../base/errors.ts';
+import { itemsOf, parseRange } from '../../recipe/policy/selector.ts';
+
+/** Turns the text of an option into its value. @throws MergeError E_OPTION or E_WEIGHTS that names the option. */
+export type ValueParser<T> = (text: string, option: string) => T;
+
+const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
+
+const UNITS: Readonly<Record<string, number>> = {
+  '': 1,
+  b: 1,
+  k: 1e3,
+  kb: 1e3,
+  ki: 2 ** 10,
+  kib: 2 ** 10,
+  m: 1e6,
+  mb: 1e6,
+  mi: 2 ** 20,
+  mib: 2 ** 20,
+  g: 1e9,
+  gb: 1e9,
+  gi: 2 ** 30,
+  gib: 2 ** 30,
+  t: 1e12,
+  tb: 1e12,
+  ti: 2 ** 40,
+  tib: 2 ** 40,
+};
+
+/** A decimal number as people write it; NaN for everything else, `Infinity` and `0x10` too. */
+export function parseNumber(text: string): number {
+  return NUMBER.test(text) ? Number(text) : Number.NaN;
+}
+
+/** `268435456`, `256M` (decimal), `256MiB` (binary), `1.5G`: bytes, at least 1. */
+export function parseBytes(text: string, option: string): number {
+  const match = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i.exec(text);
+  const unit = UNITS[(match?.[2] ?? '?').toLowerCase()];
+  const bytes = match !== null && unit !== undefined ? Math.round(Number(match[1]) * unit) : Number.NaN;
+  if (!Number.isSafeInteger(bytes) || bytes < 1) {
+    throw badValue(option, text, 'a size', 'Write bytes (268435456), decimal units (256M, 1.5G) or binary units (256MiB, 1GiB).');
+  }
+  return bytes;
+}
+
+/** A whole number, at least 1. */
+export function parsePositiveInteger(text: string, option: string): number {
+  const value = /^\d+$/.test(text) ? Number(text) : 0;
+  if (!Number.isSafeInteger(value) || value < 1) throw badValue(option, text, 'a whole number of at least 1');
+  return value;
+}
+
+/** A number from 0 to 1, both included. */
+export function parseFraction(text: string, option: string): number {
+  const value = parseNumber(text);
+  if (!(value >= 0 && value <= 1)) throw badValue(option, text, 'a number from 0 to 1');
+  return value;
+}
+
+/** A number over 0 and at most 1. */
+export function parseShare(text: string, option: string): number {
+  const value = parseNumber(text);
+  if (!(value > 0 && value <= 1)) throw badValue(option, text, 'a number over 0 and at most 1');
+  return value;
+}
+
+/** A path as it is. A word that starts with a dash is refused: it is an option whose neighbour was forgotten. */
+export function parsePath(text: string, option: string): string {
+  if (text === '') throw new MergeError('E_OPTION', `${option} is given an empty path`, { help: 'Is a shell variable unset?' });
+  if (text.startsWith('-')) {
+    throw new MergeError('E_USAGE', `${option} needs a path, but '${text}' follows it`, {
+      help: `For a path that really starts with a dash write ./${text}`,
+    });
+  }
+  return text;
+}
+
+/** One of a list of words, whatever its case. */
+export function parseChoice<const T extends string>(choices: readonly T[]): ValueParser<T> {
+  return (text, option) => {
+    const found = choices.find((choice) => choice.toLowerCase() === text.toLowerCase());
+    if (found === undefined) throw badValue(option, text, `one of ${choices.join(', ')}`);
+    return found;
+  };
+}
+
+/** `0.2,0.3,0.5`, negative and scientific numbers too. */
+export function parseWeights(text: string, option: string): readonly number[] {
+  return text.split(',').map((part) => parseWeight(part.trim(), option));
+}
+
+/** One weight: decimal or scientific, any sign, finite. */
+export function parseWeight(text: string, where: string): number {
+  const value = parseNumber(text);
+  if (!Number.isFinite(value)) {
+    throw new MergeError('E_WEIGHTS', `${where}: '${text}' is not a finite number`, {
+      help: 'Write weights as 0.25, -0.5 or 1e-3, one for each input, separated by commas.',
+    });
+  }
+  return value;
+}
+
+/** The error for a value that an option does not take; `wanted` says what it takes. */
+export function badValue(option: string, text: string, wanted: string, help?: string): MergeError {
+  return new MergeError('E_OPTION', `${option} takes ${wanted}, not '${text}'`, help === undefined ? {} : { help });
+}
+
+/** Layers as policies name them: `0-3,12,-1`, both ends included, negative ones counted from the end. */
+export function parseLayers(text: string, option: string): readonly { readonly from: number; readonly to: number }[] {
+  return itemsOf(text).map((item) => {
+    const range = parseRange(item);
+    if (range === null) throw badValue(option, text, 'layers as 0-3,12, or -1 for the last');
+    return { from: range[0], to: range[1] };
+  });
+}

@@ -1,8 +1,0 @@
-import type { Plan } from '../plan/types.ts';
-import { expectedSeconds, measureDisk } from './disk-rate.ts';
-
-/** Seconds that carrying out a plan may take, from a look at its disks of about half a second; null where that could not be measured. */
-export async function expectedTime(plan: Plan): Promise<number | null> {
-  const inputs = plan.files.map(({ path, member, shard }) => ({ path, bytes: plan.members[member]!.checkpoint.shards[shard]!.stat.size }));
-  return expectedSeconds(plan, await measureDisk(inputs, plan.outputs[0]!.path));
-}

@@ -1,0 +1,105 @@
+import { MergeError } from '../base/errors.ts';
+import { drain } from '../base/event-stream.ts';
+import type { Recipe, RecipeOutput } from '../recipe/file/types.ts';
+import type { MergeEvent, MergeResult } from './engine/events.ts';
+import type { Plan } from './plan/types.ts';
+import { type MachineOptions, planRecipe, type RunOptions, recipeEvents } from './run.ts';
+
+export type { RunOptions } from './run.ts';
+
+export interface WeightedInput {
+  readonly path: string;
+  readonly weight: number;
+}
+
+/** A recipe of one output, in one object: members, weights and what becomes of them, and how the machine is used. */
+export interface AverageOptions extends Omit<Recipe, 'inputs' | 'outputs'>, Omit<RecipeOutput, 'path'>, MachineOptions {
+  /** A run folder, several (siblings), or checkpoints (folders or .safetensors files), of which either all carry a weight or none does. */
+  readonly inputs: readonly (string | WeightedInput)[];
+  /** Folder to make, or a .safetensors file where all inputs are files. */
+  readonly output: string;
+}
+
+/**
+ * Exactly what {@link average} would do with these options: members in order with effective weights, files, bytes, memory and space. Writes nothing.
+ *
+ * @throws MergeError with every conflict in `details.conflicts`; `signal.reason` when aborted
+ */
+export async function plan(options: AverageOptions, { signal }: Pick<RunOptions, 'signal'> = {}): Promise<Plan> {
+  return planRecipe(recipeOf(options), { ...options, signal });
+}
+
+/** {@link average} as a stream of typed events. Ending the iteration early ends the merge. */
+export async function* averageEvents(
+  options: AverageOptions,
+  { signal }: Pick<RunOptions, 'signal'> = {},
+): AsyncGenerator<MergeEvent, MergeResult> {
+  return yield* recipeEvents(recipeOf(options), { ...options, signal });
+}
+
+/**
+ * Merges checkpoints of one run into one checkpoint, which appears whole or not at all.
+ *
+ * Each float tensor is `w_1·x_1 + … + w_N·x_N` in float64, each multiply and add rounded on its own, then rounded to float32 and to the output dtype;
+ * the bytes do not depend on CPU, threads, sharding or memory. `docs/arithmetic.md` has the whole promise.
+ *
+ * @throws MergeError (see `code`), or `signal.reason` when aborted
+ * @example
+ * const result = await average({ inputs: ['run/checkpoint-1000', 'run/checkpoint-2000'], output: 'merged' });
+ * const newest = await average({ inputs: ['run'], select: { last: 10, every: '8B' }, method: 'wma', output: 'wma10' });
+ */
+export async function average(options: AverageOptions, { signal, onProgress }: RunOptions = {}): Promise<MergeResult> {
+  return drain(averageEvents(options, { signal }), onProgress);
+}
+
+/**
+ * The recipe that these options are.
+ * @throws MergeError E_WEIGHTS where weights beside the inputs do not go with the rest
+ */
+export function recipeOf(options: AverageOptions): Recipe {
+  const { like, allowMixedDtypes, allowUnknown, allowPermuted, allowStages, allowConfigs, baseModelId } = options;
+  const { tokensPerStep, batchSchedule, tokensFile } = options;
+  const { select, sliding, preset, method, alpha, halfLife, decay, decayFloor, decayFile, decayEnd, lrCurve, gamma, window, lag } = options;
+  const { normalize, reverse, scramble, policies, router, dtype, optimizer } = options;
+  const weighed = { method, alpha, halfLife, decay, decayFloor, decayFile, decayEnd, lrCurve, gamma, window, lag, reverse, scramble };
+  const output = {
+    select,
+    sliding,
+    preset,
+    ...weighed,
+    weights: weightsOf(options),
+    normalize,
+    policies,
+    router,
+    dtype,
+    for: options.for,
+    optimizer,
+  };
+  return {
+    inputs: options.inputs.map((input) => (typeof input === 'string' ? input : input.path)),
+    outputs: [{ path: options.output, ...output }],
+    ...{ like, allowMixedDtypes, allowUnknown, allowPermuted, allowStages, allowConfigs, baseModelId },
+    ...{ tokensPerStep, batchSchedule, tokensFile },
+  };
+}
+
+function weightsOf({ inputs, weights, select, sliding, preset }: AverageOptions): readonly number[] | undefined {
+  const carried = inputs.flatMap((i) => (typeof i === 'string' ? [] : [i.weight]));
+  if (carried.length === 0) return weights;
+  if (weights !== undefined) {
+    throw new MergeError('E_WEIGHTS', 'inputs carry weights and a list of weights was given as well', {
+      help: 'Give the weights in one place.',
+    });
+  }
+  if (carried.length !== inputs.length) {
+    throw new MergeError('E_WEIGHTS', `${carried.length} of ${inputs.length} inputs carry a weight`, {
+      help: 'Give every input a weight, or none.',
+    });
+  }
+  if (select !== undefined || sliding || preset !== undefined) {
+    throw new MergeError('E_WEIGHTS', 'inputs carry weights, and a selection is to decide which of them take part', {
+      help: 'Leave out the selection, or give a list of weights for what it selects, oldest first.',
+    });
+  }
+  return carried;
+}

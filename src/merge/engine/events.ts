@@ -1,0 +1,72 @@
+import type { Warning } from '../../base/errors.ts';
+import type { TreatmentRow } from '../../recipe/policy/table.ts';
+import type { Isa } from '../native/binding.ts';
+import type { MergedMember, Plan } from '../plan/types.ts';
+import type { RoundingFigure } from '../record/rounding.ts';
+
+export interface ProgressEvent {
+  readonly type: 'progress';
+  /** `merge`: reading, computing, writing; `sync`: waiting for the device; `publish`: side files and rename. */
+  readonly phase: 'merge' | 'sync' | 'publish';
+  readonly bytesRead: number;
+  readonly bytesWritten: number;
+  readonly bytesReadTotal: number;
+  readonly bytesWrittenTotal: number;
+  /** Over the last few seconds. */
+  readonly readBytesPerSecond: number;
+  readonly writeBytesPerSecond: number;
+  /** Seconds of the merge phase still to come; null while nothing is known. */
+  readonly etaSeconds: number | null;
+  /** Tensor file of the outputs in work. */
+  readonly outputFile: string;
+}
+
+/**
+ * What happens during a merge, in order: `plan` once, then `progress` and `warning`, then `done` once. An aborted merge says before it throws of which
+ * outputs it `kept` finished parts, with which the same merge goes on under `resume`.
+ */
+export type MergeEvent =
+  | { readonly type: 'plan'; readonly plan: Plan }
+  | ProgressEvent
+  | { readonly type: 'warning'; readonly warning: Warning }
+  | { readonly type: 'kept'; readonly output: string }
+  | { readonly type: 'done'; readonly result: MergeResult };
+
+export interface MergedOutput {
+  readonly path: string;
+  readonly method: string;
+  readonly members: readonly MergedMember[];
+  readonly bytesWritten: number;
+  readonly tensors: number;
+  /** What was done with the tensors of each role. */
+  readonly treatments: readonly TreatmentRow[];
+  /** How far quantising anew moved the merged values, by role; empty where nothing was. */
+  readonly rounding: readonly RoundingFigure[];
+}
+
+/** The JSON document of `average`. */
+export interface MergeResult {
+  readonly schema: 'ckpt-merge/average';
+  readonly version: 1;
+  readonly outputs: readonly MergedOutput[];
+  /** Outputs asked for that the interrupted run had published already, and that were left as they are. */
+  readonly finished: readonly string[];
+  readonly bytesRead: number;
+  readonly seconds: number;
+  /** Thread-seconds of reading, computing (mapped reads included) and writing; wall seconds of syncing. */
+  readonly phases: {
+    readonly readSeconds: number;
+    readonly computeSeconds: number;
+    readonly writeSeconds: number;
+    readonly syncSeconds: number;
+  };
+  /** Highest resident and anonymous memory of the process that was seen; null where the system does not tell. */
+  readonly peakRssBytes: number | null;
+  readonly peakAnonBytes: number | null;
+  /** Compute threads; 0 where a resumed merge had nothing left to compute. */
+  readonly threads: number;
+  readonly isa: Isa;
+  readonly io: 'map' | 'read' | 'mixed';
+  readonly resumedBytes: number;
+  readonly warnings: readonly Warning[];
+}

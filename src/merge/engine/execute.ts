@@ -1,0 +1,334 @@
+import { MergeError, type Warning } from '../../base/errors.ts';
+import { assertUnchanged } from '../../checkpoints/fingerprint.ts';
+import type { NativeBinding } from '../native/binding.ts';
+import type { NativeInput } from '../native/handles.ts';
+import { loadBinding } from '../native/load.ts';
+import type { JournalUnit, Publication } from '../output/types.ts';
+import type { Plan } from '../plan/types.ts';
+import { BatchCutter } from './batches.ts';
+import type { MergeEvent, MergeResult } from './events.ts';
+import { describeFailure, type FailedBatch, isCancelled } from './failure.ts';
+import { beginPublications, publishOutput } from './finalize.ts';
+import { FinishedFiles } from './finished-files.ts';
+import { type IoChoice, OpenInputs } from './input-files.ts';
+import { type EngineChoices, EngineHolder } from './native-engine.ts';
+import { NonfiniteTally } from './nonfinite.ts';
+import { ShardOutputs } from './output-files.ts';
+import { CallSizer } from './rate.ts';
+import { ShardRequantiser } from './requantise.ts';
+import { RoundingTally } from './rounding.ts';
+import { type CallTotals, MergeTotals } from './totals.ts';
+import { planUnits, type Unit } from './units.ts';
+
+export interface ExecuteOptions extends EngineChoices {
+  /** Mapped or positioned reads; `auto` decides by file system. */
+  readonly io?: IoChoice | undefined;
+  readonly force?: boolean | undefined;
+  readonly resume?: boolean | undefined;
+  /** Whether an interrupted merge leaves its finished units for `resume`. Default true. */
+  readonly keep?: boolean | undefined;
+  /** NaN or infinity in an input, or a sum that overflows, fails the whole run, though it may be in the members of one output only. */
+  readonly failNonfinite?: boolean | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Calls in flight: while one drains its last tiles, the next one's are already taken. */
+const CALLS_IN_FLIGHT = 2;
+
+/**
+ * Carries out a plan: every tensor file of every output in one read of the inputs, then publishes each output whole. Ends by `return`, abort
+ * (`signal.reason` is thrown as it is) or MergeError; in both latter cases nothing is published and, unless finished units are kept for a resume,
+ * nothing is left.
+ */
+export async function* executePlan(plan: Plan, options: ExecuteOptions = {}): AsyncGenerator<MergeEvent, MergeResult> {
+  options.signal?.throwIfAborted();
+  const run = new MergeRun(plan, options, loadBinding());
+  try {
+    yield { type: 'plan', plan };
+    yield* run.begin();
+    for (const unit of planUnits(plan)) yield* run.unit(unit);
+    return yield* run.finish();
+  } catch (error) {
+    for (const output of await run.end()) yield { type: 'kept', output };
+    throw error;
+  } finally {
+    await run.end();
+  }
+}
+
+/** Native calls of one kind: how they are cut, made, and what becomes of what they say. */
+interface Calls<B, R> {
+  next(budget: number): Promise<B | undefined>;
+  start(batch: B, files: readonly NativeInput[]): Promise<R>;
+  /** Called in the order of the batches. */
+  add(batch: B, result: R): Promise<void>;
+}
+
+class MergeRun {
+  readonly #plan: Plan;
+  readonly #options: ExecuteOptions;
+  readonly #binding: NativeBinding;
+  readonly #inputs: OpenInputs;
+  readonly #engine: EngineHolder;
+  readonly #finished: FinishedFiles;
+  readonly #nonfinite: NonfiniteTally;
+  readonly #rounding: RoundingTally;
+  readonly #totals: MergeTotals;
+  readonly #sizer = new CallSizer();
+  readonly #cancel = new Int32Array(1);
+  readonly #calls = new Set<Promise<unknown>>();
+  readonly #publications: Publication[] = [];
+  /** [K] what there was to say of each output: all that its provenance records. */
+  readonly #warnings: Warning[][];
+  readonly #said: Warning[] = [];
+  /** What publishing found since the last event. */
+  readonly #unsaid: Warning[] = [];
+  #outputs: ShardOutputs | undefined;
+  #syncing: Promise<void> = Promise.resolve();
+  #ending: Promise<readonly string[]> | undefined;
+  #published = 0;
+
+  constructor(plan: Plan, options: ExecuteOptions, binding: NativeBinding) {
+    this.#plan = plan;
+    this.#options = options;
+    this.#binding = binding;
+    this.#inputs = new OpenInputs(binding, plan, options.io ?? 'auto');
+    this.#engine = new EngineHolder(binding, plan, options);
+    this.#finished = new FinishedFiles(plan, binding);
+    this.#nonfinite = new NonfiniteTally(plan);
+    this.#rounding = new RoundingTally(plan.outputs.length);
+    this.#totals = new MergeTotals(plan);
+    this.#warnings = plan.outputs.map((output) => [...output.warnings]);
+    options.signal?.addEventListener('abort', this.#stopCalls, { once: true });
+  }
+
+  readonly #stopCalls = (): void => {
+    Atomics.store(this.#cancel, 0, 1);
+  };
+
+  /** Says each warning once, though it may be about several outputs. */
+  *#say(warnings: Iterable<Warning>): Generator<MergeEvent> {
+    for (const warning of warnings) {
+      if (this.#said.some(({ code, message }) => code === warning.code && message === warning.message)) continue;
+      this.#said.push(warning);
+      yield { type: 'warning', warning };
+    }
+  }
+
+  async *begin(): AsyncGenerator<MergeEvent> {
+    await beginPublications(
+      this.#plan,
+      this.#binding,
+      this.#options,
+      (publication) => this.#publications.push(publication),
+      (k, warning) => {
+        this.#unsaid.push(warning);
+        this.#warnings[k]!.push(warning);
+      },
+    );
+    yield* this.#say([...this.#plan.warnings, ...this.#unsaid.splice(0)]);
+  }
+
+  async *unit(unit: Unit): AsyncGenerator<MergeEvent> {
+    const before = this.#finished.resumable(unit, this.#publications);
+    if (before !== undefined) {
+      this.#finished.add(unit, before);
+      this.#nonfinite.restore(unit.shard, before);
+      this.#rounding.restore(before.map((line) => line.rounding ?? []));
+      for (const { start, end } of before) this.#totals.resumed(end - start);
+      return;
+    }
+    this.#options.signal?.throwIfAborted();
+    this.#inputs.openFor(unit.shard);
+    this.#outputs ??= new ShardOutputs(this.#binding, this.#plan, this.#publications, unit.shard, this.#options.resume === true);
+    const outputs = this.#outputs;
+    if (unit.first) outputs.writeHeaders(this.#plan, unit.shard);
+    yield* this.#combine(unit, outputs);
+    if (this.#plan.shards[unit.shard]!.quantised.length > 0) yield* this.#requantise(unit, outputs);
+    await this.#complete(unit, outputs);
+  }
+
+  async *#combine(unit: Unit, outputs: ShardOutputs): AsyncGenerator<MergeEvent> {
+    const engine = this.#engine.get(this.#inputs.modes.has('read'));
+    const cutter = new BatchCutter(this.#plan, unit);
+    const { weights } = this.#plan;
+    yield* this.#run(unit, {
+      next: async (budget) => cutter.next(budget),
+      start: ({ job }, files) => engine.combine({ ...job, files, outputs: outputs.files, weights, cancel: this.#cancel }),
+      add: async ({ job, cellRow }, result) => {
+        for (const k of outputs.files.keys()) outputs.wrote(k, job.outOffset[k]!, result.crcLength[k]!, result.crc[k]!);
+        this.#nonfinite.add(cellRow, result.nonfinite);
+      },
+    });
+  }
+
+  async *#requantise(unit: Unit, outputs: ShardOutputs): AsyncGenerator<MergeEvent> {
+    const engine = this.#engine.get(this.#inputs.modes.has('read'));
+    const shard = new ShardRequantiser(this.#plan, unit.shard, {
+      wrote: (k, offset, bytes, crc) => outputs.wrote(k, offset, bytes, crc),
+      rounded: (k, sums) => this.#rounding.add(k, sums),
+      nonfinite: (row, member, nan, inf) => this.#nonfinite.add(Int32Array.of(row), [{ cell: 0, member, nan, inf, saturated: 0 }]),
+    });
+    const { weights } = shard;
+    try {
+      for (const pass of shard.passes()) {
+        yield* this.#run(unit, {
+          next: (budget) => pass.next(budget),
+          start: ({ job }, files) => engine.requantise({ ...job, files, outputs: outputs.files, weights, cancel: this.#cancel }),
+          add: (batch, result) => pass.add(batch, result),
+        });
+      }
+    } finally {
+      await shard.close();
+    }
+  }
+
+  /** Makes the native calls of one kind for a unit, two in flight, and takes their results in order. */
+  async *#run<B extends FailedBatch & { readonly bytesRead: number }, R extends CallTotals>(
+    unit: Unit,
+    calls: Calls<B, R>,
+  ): AsyncGenerator<MergeEvent> {
+    const inFlight: { batch: B; result: Promise<R> }[] = [];
+    const launch = async (): Promise<void> => {
+      const batch = await calls.next(this.#sizer.bytes);
+      if (batch === undefined) return;
+      const result = calls.start(
+        batch,
+        batch.files.map((f) => this.#inputs.get(f)),
+      );
+      // It is awaited later, maybe never: when an earlier call fails, this one's cancellation must not count as unhandled.
+      result.catch(() => {});
+      this.#calls.add(result);
+      inFlight.push({ batch, result });
+    };
+    for (let i = 0; i < CALLS_IN_FLIGHT; i++) await launch();
+    let last = performance.now();
+    for (let call = inFlight.shift(); call !== undefined; call = inFlight.shift()) {
+      const { batch } = call;
+      const result = await call.result.catch((cause: unknown) => {
+        if (isCancelled(cause)) this.#options.signal?.throwIfAborted();
+        throw describeFailure(cause, { batch, plan: this.#plan, shard: unit.shard });
+      });
+      this.#calls.delete(call.result);
+      const now = performance.now();
+      this.#sizer.completed(batch.bytesRead, (now - last) / 1000);
+      last = now;
+      await launch();
+      await calls.add(batch, result);
+      this.#totals.called(result);
+      const progress = this.#totals.progress('merge', unit.shard);
+      if (progress !== undefined) yield progress;
+    }
+  }
+
+  /** Starts the unit's fsync and journal, which overlap the next unit's work; at most one at a time. */
+  async #complete(unit: Unit, outputs: ShardOutputs): Promise<void> {
+    const counted = this.#nonfinite.endUnit(unit.shard, await outputs.takeUnit(this.#plan, unit));
+    const rounding = this.#rounding.endUnit();
+    const lines = counted.map((line, k) => (rounding[k]!.length === 0 ? line : { ...line, rounding: rounding[k]! }));
+    this.#finished.add(unit, lines);
+    await this.#settleSync();
+    if (unit.last) {
+      this.#inputs.closeAfter(unit.shard);
+      this.#outputs = undefined;
+    }
+    this.#syncing = this.#makeSafe(lines, outputs).finally(() => {
+      if (unit.last) outputs.close();
+    });
+    this.#syncing.catch(() => {});
+  }
+
+  async #makeSafe(lines: readonly JournalUnit[], outputs: ShardOutputs): Promise<void> {
+    if (this.#options.sync === false) return;
+    const syncs = outputs.files.map((file, k) =>
+      file.sync().catch((cause: unknown) => {
+        throw describeFailure(cause, { path: this.#plan.outputs[k]!.path });
+      }),
+    );
+    await Promise.all(syncs);
+    for (const [k, line] of lines.entries()) await this.#publications[k]!.journal(line);
+  }
+
+  /** Waits for the running fsync, but no longer than until an abort. */
+  async #settleSync(): Promise<void> {
+    const { signal } = this.#options;
+    signal?.throwIfAborted();
+    const before = performance.now();
+    let aborted = (): void => {};
+    const abort = new Promise<never>((_, reject) => {
+      aborted = () => reject(signal?.reason);
+      signal?.addEventListener('abort', aborted, { once: true });
+    });
+    await Promise.race([this.#syncing, abort]).finally(() => signal?.removeEventListener('abort', aborted));
+    this.#totals.waitedForSync((performance.now() - before) / 1000);
+  }
+
+  async *finish(): AsyncGenerator<MergeEvent, MergeResult> {
+    const { members, shards, outputs } = this.#plan;
+    yield this.#totals.progress('sync', shards.length - 1)!;
+    await this.#settleSync();
+    for (const member of members) if (member.participates) await assertUnchanged(member.checkpoint);
+    this.#reportNonfinite();
+    for (const [k, found] of this.#nonfinite.warnings().entries()) {
+      const warnings = [...found, ...this.#rounding.warnings(k, outputs[k]!.path)];
+      this.#warnings[k]!.push(...warnings);
+      yield* this.#say(warnings);
+    }
+    this.#options.signal?.throwIfAborted();
+    yield this.#totals.progress('publish', shards.length - 1)!;
+    for (const [k, publication] of this.#publications.entries()) {
+      const timings = { seconds: this.#totals.seconds, bytesRead: this.#totals.bytesRead, bytesWritten: outputs[k]!.bytes };
+      const rounding = this.#rounding.figures(k);
+      await publishOutput(
+        this.#plan,
+        k,
+        publication,
+        this.#finished,
+        { warnings: this.#warnings[k]!, rounding, timings },
+        this.#options.signal,
+      );
+      this.#published = k + 1;
+      yield* this.#say(this.#unsaid.splice(0));
+    }
+    const { modes } = this.#inputs;
+    const io = modes.size === 2 ? 'mixed' : modes.has('read') ? 'read' : 'map';
+    const isa = this.#options.tuning?.isa ?? this.#binding.cpuInfo().active;
+    const rounding = outputs.map((_, k) => this.#rounding.figures(k));
+    const result = this.#totals.result({ threads: this.#engine.threads, isa, io }, rounding, this.#said);
+    yield { type: 'done', result };
+    return result;
+  }
+
+  /** @throws MergeError E_NONFINITE with every tensor at fault, where that was asked for. */
+  #reportNonfinite(): void {
+    const first = this.#nonfinite.first();
+    if (!this.#options.failNonfinite || first === undefined) return;
+    const messages = new Set(this.#nonfinite.warnings().flatMap((of) => of.map((w) => w.message)));
+    const conflicts = [...messages].map((message) => ({ code: 'E_NONFINITE' as const, message }));
+    throw new MergeError('E_NONFINITE', conflicts[0]!.message, { details: { ...first, conflicts } });
+  }
+
+  /**
+   * Gives everything back, whatever happened; outputs that were not published are abandoned. Resolves to those of which finished units were kept; a
+   * second call does nothing more.
+   */
+  end(): Promise<readonly string[]> {
+    this.#ending ??= this.#end();
+    return this.#ending;
+  }
+
+  async #end(): Promise<readonly string[]> {
+    this.#stopCalls();
+    this.#options.signal?.removeEventListener('abort', this.#stopCalls);
+    await Promise.allSettled(this.#calls);
+    this.#outputs?.close();
+    this.#inputs.closeAll();
+    this.#engine.close();
+    const keep = this.#options.signal?.aborted === true && this.#options.keep !== false;
+    const kept: string[] = [];
+    for (const publication of this.#publications.slice(this.#published)) {
+      if (await publication.abandon({ keep })) kept.push(publication.output);
+    }
+    return kept;
+  }
+}

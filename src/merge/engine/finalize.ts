@@ -1,0 +1,161 @@
+import { createHash } from 'node:crypto';
+import { open, readFile, writeFile } from 'node:fs/promises';
+import { basename, join, resolve } from 'node:path';
+import { onOutput } from '../../base/disk/io-error.ts';
+import type { FloatDtypeName } from '../../base/dtype.ts';
+import type { Warning } from '../../base/errors.ts';
+import { fileIdentity } from '../../checkpoints/fingerprint.ts';
+import { PROVENANCE_FILE, RECIPE_FILE } from '../../checkpoints/our-files.ts';
+import type { NativeBinding } from '../native/binding.ts';
+import { copySideFiles } from '../output/copy-side-files.ts';
+import { findPartials } from '../output/partial.ts';
+import { beginPublication, clearPublished } from '../output/publication.ts';
+import { partialToResume, WHOLE_PART } from '../output/resume.ts';
+import type { Publication, PublicationRequest } from '../output/types.ts';
+import { membersOf } from '../plan/members.ts';
+import { recordedRecipe } from '../plan/recipe.ts';
+import type { Plan, PlanOutput } from '../plan/types.ts';
+import { rewriteConfigDtype, withoutQuantisation } from '../record/config-dtype.ts';
+import { mergeCard } from '../record/merge-card.ts';
+import { buildProvenance, type ProvenanceTimings, provenanceText, sealDataCrc } from '../record/provenance.ts';
+import type { RoundingFigure } from '../record/rounding.ts';
+import type { FinishedFiles } from './finished-files.ts';
+
+/** How a publication is begun. */
+interface BeginOptions {
+  readonly force?: boolean | undefined;
+  readonly resume?: boolean | undefined;
+  readonly sync?: boolean | undefined;
+}
+
+/**
+ * Begins the publication of every output of a plan; each is handed to `register` as soon as it exists, so that a later failure can undo it. With
+ * `resume`, outputs that the interrupted run had not come to begin afresh, as long as there is anything of it to go on with.
+ */
+export async function beginPublications(
+  plan: Plan,
+  binding: NativeBinding,
+  options: BeginOptions,
+  register: (publication: Publication) => void,
+  onWarning: (output: number, warning: Warning) => void,
+): Promise<void> {
+  const requests = plan.outputs.map((_, k) => publicationRequest(plan, k, options));
+  const afresh = options.resume === true ? await withoutUnits(plan, requests) : new Set<PublicationRequest>();
+  for (const [k, request] of requests.entries()) {
+    const publication = await beginPublication(
+      { ...request, resume: request.resume && !afresh.has(request) },
+      { rename: (from, to, how) => binding.rename(from, to, how), onWarning: (warning) => onWarning(k, warning) },
+    );
+    register(publication);
+  }
+  for (const output of plan.finished) await clearPublished(output);
+}
+
+function publicationRequest(plan: Plan, k: number, options: BeginOptions): PublicationRequest {
+  const output = plan.outputs[k]!;
+  const parts = identityParts(plan, output);
+  return {
+    output: output.path,
+    kind: output.kind,
+    force: options.force ?? false,
+    resume: options.resume ?? false,
+    identity: createHash('sha256').update(JSON.stringify(parts)).digest('hex'),
+    identityParts: parts,
+    bytes: output.bytes,
+    unsafeNoSync: options.sync === false,
+  };
+}
+
+/**
+ * All that decides the bytes of an output, by names that mean something where a resume is refused. The same whatever else is made in the run.
+ */
+function identityParts(plan: Plan, output: PlanOutput): Record<string, string> {
+  const { schedule, dtype, digest, used, policies } = output;
+  const parts: Record<string, string> = { method: schedule.method };
+  for (const [name, value] of Object.entries(schedule.parameters)) parts[name] = String(value);
+  const weights = [...schedule.weights].filter((w) => w !== 0);
+  parts.weights = weights.join(',');
+  parts.dtype = dtype ?? 'as the layout';
+  if (policies.length > 0) parts.policies = policies.map((p) => p.text).join('; ');
+  for (const [i, { path, checkpoint }] of membersOf(plan, output).entries()) {
+    if (used[i]) parts[path] = checkpoint.shards.map(fileIdentity).join(' ');
+  }
+  return { ...parts, [WHOLE_PART]: digest };
+}
+
+/**
+ * Outputs of which the interrupted run left nothing to go on with, because it had not begun them or finished no part of them.
+ *
+ * @throws MergeError E_RESUME, E_BUSY for any other that cannot be resumed, and where all are so: before the first is taken over, so that a refused
+ *   resume leaves everything for the right one
+ */
+async function withoutUnits(plan: Plan, requests: readonly PublicationRequest[]): Promise<ReadonlySet<PublicationRequest>> {
+  const afresh = new Set<PublicationRequest>();
+  const found = await Promise.all(requests.map((request) => findPartials(request.output)));
+  for (const [k, request] of requests.entries()) {
+    const same = found[k]!.filter((p) => p.record?.owner.identity === request.identity);
+    if (found[k]!.length === 0 || (same.length > 0 && same.every((p) => p.state === 'stale' && p.units.size === 0))) afresh.add(request);
+  }
+  if (plan.finished.length === 0 && afresh.size === requests.length) afresh.clear();
+  for (const [k, request] of requests.entries()) if (!afresh.has(request)) partialToResume(found[k]!, request);
+  return afresh;
+}
+
+/** Adds everything beside the tensors (index, configuration, tokenizer, provenance, card) and makes the output appear. */
+export async function publishOutput(
+  plan: Plan,
+  k: number,
+  publication: Publication,
+  finished: FinishedFiles,
+  record: { readonly warnings: readonly Warning[]; readonly rounding: readonly RoundingFigure[]; readonly timings: ProvenanceTimings },
+  signal?: AbortSignal,
+): Promise<void> {
+  const output = plan.outputs[k]!;
+  const { dir } = publication;
+  const members = membersOf(plan, output);
+  const files = finished.of(k);
+  if (output.kind === 'file') {
+    const header = output.files[0]!.header();
+    sealDataCrc(header, finished.dataCrc(k));
+    await onOutput('write', join(dir, files[0]!.name), async () => {
+      const handle = await open(join(dir, files[0]!.name), 'r+');
+      try {
+        await handle.write(header, 0, header.length, 0);
+      } finally {
+        await handle.close();
+      }
+    });
+    return publication.finish();
+  }
+  const write = (name: string, content: string | Uint8Array): Promise<void> =>
+    onOutput('write', join(dir, name), () => writeFile(join(dir, name), content));
+  if (output.index !== null) await write(output.index.name, output.index.bytes);
+
+  const config = output.dtype === null || output.dtype === 'same' ? undefined : output.sideFiles.find((f) => f.name === 'config.json');
+  const replaced = new Map<string, string>();
+  const changes = [...output.dtypeChanges];
+  if (config !== undefined) {
+    const { text, changed } = rewriteConfigDtype(await readFile(config.path, 'utf8'), output.dtype as FloatDtypeName);
+    const plain = plan.dequantised ? withoutQuantisation(text) : { text, removed: [] };
+    replaced.set(config.name, plain.text);
+    if (changed.length > 0) changes.push(`config.json: ${changed.join(', ')}`);
+    if (plain.removed.length > 0) changes.push(`config.json without ${plain.removed.join(', ')}`);
+  }
+  await copySideFiles(output.sideFiles, dir, replaced, signal);
+
+  const provenance = buildProvenance({
+    ...recordedRecipe(members, output, plan),
+    planDigest: output.digest,
+    files,
+    dtypeChanges: changes,
+    warnings: record.warnings,
+    rounding: record.rounding,
+    timings: record.timings,
+  });
+  await write(PROVENANCE_FILE, provenanceText(provenance));
+  if (output.recipe !== null) await write(RECIPE_FILE, output.recipe);
+  const newest = members.at(-1)!;
+  const readme = newest.checkpoint.kind === 'folder' ? await readFile(join(newest.path, 'README.md'), 'utf8').catch(() => null) : null;
+  await write('README.md', mergeCard(provenance, { ...output, name: basename(resolve(output.path)), sourceReadme: readme }));
+  await publication.finish();
+}

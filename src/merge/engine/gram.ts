@@ -1,0 +1,247 @@
+import { type DtypeName, dtypeByName } from '../../base/dtype.ts';
+import { defaultThreads } from '../../base/machine/threads.ts';
+import { GRAM_SPAN, type GramJob, type GramResult, type NativeBinding, type NativeEngine } from '../native/binding.ts';
+import type { NativeInput } from '../native/handles.ts';
+import { loadBinding } from '../native/load.ts';
+import { DEFAULT_MEMORY } from '../plan/build.ts';
+import { describeFailure, isCancelled } from './failure.ts';
+import { Gram } from './gram-matrix.ts';
+import { bestMode, type IoChoice } from './input-files.ts';
+import type { EngineChoices } from './native-engine.ts';
+import { CallSizer } from './rate.ts';
+
+/** Where the elements of one input lie. */
+export interface GramSource {
+  readonly path: string;
+  /** Bytes from the beginning of the file; any alignment. */
+  readonly offset: number;
+  /** A float dtype; inputs may differ. */
+  readonly dtype: DtypeName;
+}
+
+/** Elements to sum over: `sources[i]` is the input i of {@link Gram}. */
+export interface GramRange {
+  readonly elements: number;
+  readonly sources: readonly GramSource[];
+}
+
+export interface GramOptions {
+  /** Sum the squares of the steps x_i − x_(i−1) too: distances of neighbours are then exact however close they are. Default false. */
+  readonly steps?: boolean | undefined;
+  readonly threads?: number | undefined;
+  /** Bound of native buffers in bytes. */
+  readonly memory?: number | undefined;
+  readonly io?: IoChoice | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((bytesRead: number, bytesTotal: number) => void) | undefined;
+  /** Odd shapes for tests and benches. */
+  readonly tuning?: EngineChoices['tuning'];
+}
+
+/** Calls in flight: while one drains its last spans, the next one's are already taken. */
+const CALLS_IN_FLIGHT = 2;
+/** Segments of a call: their columns are made on this thread. */
+const MOST_SEGMENTS = 1 << 14;
+
+/**
+ * The inner products of the inputs of each range, in float64, with one fixed order of additions: the same bits whatever instruction set, threads, memory and calls. Many
+ * small ranges are as good as few large ones.
+ *
+ * @param ranges all with the same number of sources, 1 to 32; neighbours in a file best in the order of the file
+ * @returns one {@link Gram} for each range
+ * @throws MergeError E_IO, E_INPUT_CHANGED, E_NO_MEMORY and others, naming the file; what `signal` was aborted with
+ */
+export async function gramOf(ranges: readonly GramRange[], options: GramOptions = {}): Promise<Gram[]> {
+  options.signal?.throwIfAborted();
+  const run = new GramRun(ranges, options, loadBinding());
+  try {
+    return await run.run();
+  } finally {
+    await run.end();
+  }
+}
+
+/** A run of spans of one range. */
+interface Part {
+  readonly range: number;
+  readonly from: number;
+  readonly to: number;
+}
+
+interface Call {
+  readonly parts: readonly Part[];
+  readonly paths: readonly string[];
+  readonly bytes: number;
+  readonly result: Promise<GramResult>;
+}
+
+class GramRun {
+  readonly #ranges: readonly GramRange[];
+  readonly #options: GramOptions;
+  readonly #binding: NativeBinding;
+  readonly #inputs: number;
+  /** The last range that reads a file. */
+  readonly #lastUse = new Map<string, number>();
+  readonly #open = new Map<string, NativeInput>();
+  readonly #cancel = new Int32Array(1);
+  readonly #calls: Call[] = [];
+  readonly #sizer = new CallSizer();
+  #engine: NativeEngine | undefined;
+  #reads = false;
+  #engineReads = false;
+  #at = { range: 0, element: 0 };
+
+  constructor(ranges: readonly GramRange[], options: GramOptions, binding: NativeBinding) {
+    this.#ranges = ranges;
+    this.#options = options;
+    this.#binding = binding;
+    this.#inputs = ranges[0]?.sources.length ?? 0;
+    for (const [r, { sources }] of ranges.entries()) {
+      if (sources.length !== this.#inputs) throw new RangeError(`range ${r} has ${sources.length} sources, the first has ${this.#inputs}`);
+      for (const { path } of sources) this.#lastUse.set(path, r);
+    }
+    options.signal?.addEventListener('abort', this.#stop, { once: true });
+  }
+
+  readonly #stop = (): void => {
+    Atomics.store(this.#cancel, 0, 1);
+  };
+
+  async run(): Promise<Gram[]> {
+    const width = new Gram(this.#inputs, false).values.length;
+    const all = new Float64Array(this.#ranges.length * width);
+    const grams = this.#ranges.map(
+      ({ elements }, r) => new Gram(this.#inputs, this.#options.steps === true, elements, all.subarray(r * width, (r + 1) * width)),
+    );
+    const total = this.#ranges.reduce((sum, range) => sum + range.elements * elementBytes(range), 0);
+    let read = 0;
+    for (let i = 0; i < CALLS_IN_FLIGHT; i++) this.#launch();
+    let last = performance.now();
+    for (let call = this.#calls[0]; call !== undefined; call = this.#calls[0]) {
+      const { sums, bytesRead } = await call.result.catch((cause: unknown) => {
+        if (isCancelled(cause)) this.#options.signal?.throwIfAborted();
+        const path = call.paths[(cause as { fileIndex?: number }).fileIndex ?? -1];
+        throw describeFailure(cause, path === undefined ? {} : { input: path });
+      });
+      this.#calls.shift();
+      const now = performance.now();
+      this.#sizer.completed(call.bytes, (now - last) / 1000);
+      last = now;
+      this.#launch();
+      let span = 0;
+      for (const { range, from, to } of call.parts) {
+        for (let element = from; element < to; element += GRAM_SPAN) grams[range]!.addValues(sums, span++ * width);
+      }
+      read += bytesRead;
+      this.#options.onProgress?.(read, total);
+    }
+    return grams;
+  }
+
+  /** Waits for calls in flight and gives everything back. */
+  async end(): Promise<void> {
+    this.#stop();
+    this.#options.signal?.removeEventListener('abort', this.#stop);
+    await Promise.allSettled(this.#calls.map((call) => call.result));
+    this.#engine?.close();
+    for (const input of this.#open.values()) input.close();
+  }
+
+  #launch(): void {
+    const parts = this.#nextParts();
+    if (parts.length === 0) return;
+    const { job, paths, bytes } = this.#jobOf(parts);
+    const result = this.#engineFor().gram(job);
+    // It is awaited later, maybe never: when an earlier call fails, this one's cancellation must not count as unhandled.
+    result.catch(() => {});
+    this.#calls.push({ parts, paths, bytes, result });
+    for (const path of paths) {
+      if (this.#lastUse.get(path)! > this.#at.range || (this.#lastUse.get(path) === this.#at.range && this.#at.element > 0)) continue;
+      // The call in flight holds it too.
+      this.#open.get(path)!.close();
+      this.#open.delete(path);
+    }
+  }
+
+  #nextParts(): Part[] {
+    const parts: Part[] = [];
+    for (let budget = this.#sizer.bytes; budget > 0 && parts.length < MOST_SEGMENTS && this.#at.range < this.#ranges.length; ) {
+      const { range, element } = this.#at;
+      const { elements } = this.#ranges[range]!;
+      const perElement = elementBytes(this.#ranges[range]!);
+      const to = Math.min(elements, element + Math.max(1, Math.ceil(budget / perElement / GRAM_SPAN)) * GRAM_SPAN);
+      if (to > element) parts.push({ range, from: element, to });
+      budget -= (to - element) * perElement;
+      this.#at = to === elements ? { range: range + 1, element: 0 } : { range, element: to };
+    }
+    return parts;
+  }
+
+  #jobOf(parts: readonly Part[]): { job: GramJob; paths: string[]; bytes: number } {
+    const [S, N] = [parts.length, this.#inputs];
+    const index = new Map<string, number>();
+    const count = new Float64Array(S);
+    const file = new Int32Array(S * N);
+    const offset = new Float64Array(S * N);
+    const dtype = new Uint8Array(S * N);
+    let bytes = 0;
+    for (const [s, { range, from, to }] of parts.entries()) {
+      count[s] = to - from;
+      for (const [n, source] of this.#ranges[range]!.sources.entries()) {
+        const { code, bits } = dtypeByName(source.dtype)!;
+        let f = index.get(source.path);
+        if (f === undefined) {
+          f = index.size;
+          index.set(source.path, f);
+        }
+        file[s * N + n] = f;
+        offset[s * N + n] = source.offset + (from * bits) / 8;
+        dtype[s * N + n] = code;
+        bytes += ((to - from) * bits) / 8;
+      }
+    }
+    const paths = [...index.keys()];
+    const files = paths.map((path) => this.#input(path));
+    return { job: { files, count, file, offset, dtype, steps: this.#options.steps === true, cancel: this.#cancel }, paths, bytes };
+  }
+
+  #input(path: string): NativeInput {
+    let input = this.#open.get(path);
+    if (input !== undefined) return input;
+    const { io = 'auto' } = this.#options;
+    try {
+      input = this.#binding.openInput(path, io === 'auto' ? bestMode(this.#binding, path) : io);
+    } catch (cause) {
+      throw describeFailure(cause, { input: path });
+    }
+    this.#open.set(path, input);
+    this.#reads ||= input.mode === 'read';
+    return input;
+  }
+
+  /** The engine; made anew where the first file in mode `read` comes after others. */
+  #engineFor(): NativeEngine {
+    const { threads, memory = DEFAULT_MEMORY, tuning } = this.#options;
+    if (this.#engine !== undefined && this.#engineReads === this.#reads) return this.#engine;
+    this.#engine?.close();
+    this.#engineReads = this.#reads;
+    try {
+      this.#engine = this.#binding.createEngine({
+        ...tuning,
+        threads: threads ?? defaultThreads(),
+        memoryBytes: memory,
+        maxInputs: this.#inputs,
+        maxOutputs: 1,
+        reads: this.#reads,
+      });
+    } catch (cause) {
+      throw describeFailure(cause, {});
+    }
+    return this.#engine;
+  }
+}
+
+/** Bytes of one element in all its sources. */
+function elementBytes({ sources }: GramRange): number {
+  return sources.reduce((sum, { dtype }) => sum + dtypeByName(dtype)!.bits / 8, 0);
+}

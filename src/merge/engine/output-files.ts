@@ -1,0 +1,91 @@
+import { existsSync, mkdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { MergeError } from '../../base/errors.ts';
+import type { NativeBinding } from '../native/binding.ts';
+import type { NativeOutput } from '../native/handles.ts';
+import type { JournalUnit, Publication } from '../output/types.ts';
+import type { Plan } from '../plan/types.ts';
+import { describeFailure } from './failure.ts';
+import type { Unit } from './units.ts';
+
+/** A range of a file that was written, with its CRC32C; null where it was written in several strokes and is summed by reading it again. */
+interface Piece {
+  readonly offset: number;
+  readonly bytes: number;
+  readonly crc: number | null;
+}
+
+/** The K files that one shard becomes, written together, and their checksums. */
+export class ShardOutputs {
+  readonly files: readonly NativeOutput[];
+  readonly #binding: NativeBinding;
+  readonly #paths: readonly string[];
+  /** [K] of the unit in work, in the order of the calls: quantised weights are written after the segments around them. */
+  #pieces: Piece[][];
+
+  /** Creates and preallocates the files; with `resume`, those that an earlier run began are reopened. @throws MergeError E_NO_SPACE, E_IO with the output named. */
+  constructor(binding: NativeBinding, plan: Plan, publications: readonly Publication[], shard: number, resume: boolean) {
+    this.#binding = binding;
+    this.#pieces = publications.map(() => []);
+    this.#paths = publications.map(({ dir }, k) => join(dir, plan.outputs[k]!.files[shard]!.name));
+    const files: NativeOutput[] = [];
+    this.files = files;
+    for (const [k, publication] of publications.entries()) {
+      const { name, bytes } = plan.outputs[k]!.files[shard]!;
+      const path = this.#paths[k]!;
+      try {
+        if (name.includes('/')) mkdirSync(dirname(path), { recursive: true });
+        files.push(binding.openOutput(path, bytes, { reopen: resume && existsSync(path) }));
+      } catch (cause) {
+        this.close();
+        throw describeFailure(cause, { path: `${publication.output} (${name})` });
+      }
+    }
+  }
+
+  writeHeaders(plan: Plan, shard: number): void {
+    for (const [k, output] of this.files.entries()) {
+      const header = plan.outputs[k]!.files[shard]!.header();
+      try {
+        output.write(0, header);
+      } catch (cause) {
+        throw describeFailure(cause, { path: plan.outputs[k]!.path });
+      }
+      this.wrote(k, 0, header.length, this.#binding.crc32c(header, 0));
+    }
+  }
+
+  /** Adds a range of output k. */
+  wrote(k: number, offset: number, bytes: number, crc: number | null): void {
+    if (bytes > 0) this.#pieces[k]!.push({ offset, bytes, crc });
+  }
+
+  /**
+   * The journal lines of a unit whose ranges are all added; the next unit starts without any.
+   * @throws MergeError E_INTERNAL when the ranges do not make up the unit
+   */
+  async takeUnit(plan: Plan, unit: Unit): Promise<JournalUnit[]> {
+    const pieces = this.#pieces;
+    this.#pieces = pieces.map(() => []);
+    const lines: JournalUnit[] = [];
+    for (const [k, range] of unit.ranges.entries()) {
+      const { name } = plan.outputs[k]!.files[unit.shard]!;
+      let crc = 0;
+      let at = range.start;
+      for (const piece of pieces[k]!.sort((a, b) => a.offset - b.offset)) {
+        if (piece.offset !== at)
+          throw new MergeError('E_INTERNAL', `${name} has bytes ${at} and ${piece.offset} written next to each other`);
+        const own = piece.crc ?? (await this.#binding.crc32cFile(this.#paths[k]!, piece.offset, piece.bytes));
+        crc = this.#binding.crc32cCombine(crc, own, piece.bytes);
+        at += piece.bytes;
+      }
+      if (at !== range.end) throw new MergeError('E_INTERNAL', `${name} was written up to byte ${at} instead of ${range.end}`);
+      lines.push({ file: name, ...range, crc, nonfinite: [] });
+    }
+    return lines;
+  }
+
+  close(): void {
+    for (const file of this.files) file.close();
+  }
+}

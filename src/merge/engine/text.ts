@@ -1,0 +1,65 @@
+import { shellQuote } from '../../base/process/shell-quote.ts';
+import type { Colors } from '../../render/colors.ts';
+import { formatBytes, formatRate, formatSeconds, plural, printable } from '../../render/format.ts';
+import { memberTable, outputTable } from '../plan/member-table.ts';
+import { treatmentLines } from '../plan/treatment-table.ts';
+import type { MergedOutput, MergeResult } from './events.ts';
+import { roundingTable } from './rounding-table.ts';
+
+/**
+ * What `average` prints when it is done.
+ * @param invocation how the program is called here, for the command that checks the result
+ */
+export function mergeSummary(result: MergeResult, colors: Colors, invocation: string): string {
+  const { outputs } = result;
+  const lines = outputs.length === 1 ? oneOutput(result, outputs[0]!, colors) : severalOutputs(result, colors);
+  const { bytesRead, seconds, phases } = result;
+  const written = outputs.reduce((sum, output) => sum + output.bytesWritten, 0) - result.resumedBytes;
+  const syncing = phases.syncSeconds >= 0.001 ? `, ${formatSeconds(phases.syncSeconds)} of it syncing` : '';
+  const rates = `read ${formatRate(bytesRead / seconds)}, write ${formatRate(written / seconds)}`;
+  lines.push(`  ${formatBytes(bytesRead)} read in ${formatSeconds(seconds)}${syncing} (${rates})`);
+  if (result.resumedBytes > 0) lines.push(`  ${formatBytes(result.resumedBytes)} of the output was taken over from an interrupted run`);
+  for (const path of result.finished) lines.push(`  made already by the interrupted run: ${printable(path)}`);
+  if (result.peakAnonBytes !== null && result.peakRssBytes !== null) {
+    lines.push(`  peak memory ${formatBytes(result.peakAnonBytes)} anonymous, ${formatBytes(result.peakRssBytes)} with mapped files`);
+  }
+  if (result.warnings.length > 0) lines.push(`  ${colors.yellow(plural(result.warnings.length, 'warning'))}, see above`);
+  lines.push('', `check ${outputs.length === 1 ? 'it' : 'each'} with: ${invocation} verify ${shellQuote(outputs[0]!.path)}`);
+  return `${lines.join('\n')}\n`;
+}
+
+function oneOutput(result: MergeResult, output: MergedOutput, colors: Colors): string[] {
+  return [
+    `${colors.green('merged')} ${plural(output.members.length, 'checkpoint')} into ${colors.bold(printable(output.path))} (${output.method})`,
+    '',
+    ...memberTable(output.members),
+    '',
+    ...withSpace(treatmentLines(output.treatments)),
+    ...withSpace(roundingTable(output.rounding)),
+    `  ${plural(output.tensors, 'tensor')}, ${formatBytes(output.bytesWritten)} written, ${machine(result)}`,
+  ];
+}
+
+function severalOutputs(result: MergeResult, colors: Colors): string[] {
+  const { outputs } = result;
+  const members = new Set(outputs.flatMap((output) => output.members.map(({ path }) => path)));
+  return [
+    `${colors.green('merged')} ${plural(members.size, 'checkpoint')} into ${colors.bold(plural(outputs.length, 'output'))}, in one read`,
+    '',
+    ...outputTable(outputs),
+    '',
+    ...outputs.flatMap(({ path, treatments, rounding }) =>
+      withSpace([...treatmentLines(treatments), ...roundingTable(rounding)], `  ${printable(path)}`),
+    ),
+    `  ${plural(outputs[0]!.tensors, 'tensor')} each, ${machine(result)}`,
+  ];
+}
+
+function withSpace(table: readonly string[], ...title: readonly string[]): string[] {
+  return table.length === 0 ? [] : [...title, ...table, ''];
+}
+
+function machine({ threads, isa, io }: MergeResult): string {
+  const inputs = { map: 'inputs mapped', read: 'inputs read', mixed: 'inputs mapped and read' }[io];
+  return threads === 0 ? 'all of it by the interrupted run' : `${plural(threads, 'thread')}, ${isa}, ${inputs}`;
+}

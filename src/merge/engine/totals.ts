@@ -1,0 +1,106 @@
+import type { Warning } from '../../base/errors.ts';
+import type { CombineResult, Isa } from '../native/binding.ts';
+import { mergedMembers } from '../plan/members.ts';
+import type { Plan } from '../plan/types.ts';
+import type { RoundingFigure } from '../record/rounding.ts';
+import type { MergeResult, ProgressEvent } from './events.ts';
+import { RateMeter } from './rate.ts';
+import { MemoryWatch } from './resident.ts';
+
+/** Least seconds between progress events. */
+const PROGRESS_SECONDS = 0.1;
+
+/** What every native call says of itself. */
+export type CallTotals = Pick<CombineResult, 'bytesRead' | 'bytesWritten' | 'readSeconds' | 'computeSeconds' | 'writeSeconds'>;
+
+/** What a merge has done so far: bytes, thread-seconds, memory; and how that is told. */
+export class MergeTotals {
+  readonly #plan: Plan;
+  readonly #started = performance.now() / 1000;
+  readonly #meter = new RateMeter(this.#started);
+  readonly #memory = new MemoryWatch();
+  readonly #phases = { readSeconds: 0, computeSeconds: 0, writeSeconds: 0, syncSeconds: 0 };
+  #lastProgress = 0;
+  #resumedBytes = 0;
+  #bytesWritten = 0;
+  bytesRead = 0;
+
+  constructor(plan: Plan) {
+    this.#plan = plan;
+  }
+
+  /** Wall seconds since the merge began. */
+  get seconds(): number {
+    return performance.now() / 1000 - this.#started;
+  }
+
+  called(result: CallTotals): void {
+    this.bytesRead += result.bytesRead;
+    this.#bytesWritten += result.bytesWritten;
+    this.#phases.readSeconds += result.readSeconds;
+    this.#phases.computeSeconds += result.computeSeconds;
+    this.#phases.writeSeconds += result.writeSeconds;
+    this.#memory.look();
+  }
+
+  resumed(bytes: number): void {
+    this.#resumedBytes += bytes;
+  }
+
+  waitedForSync(seconds: number): void {
+    this.#phases.syncSeconds += seconds;
+  }
+
+  /** The event to send now; undefined where the last one was a moment ago. Changes of phase are always told. */
+  progress(phase: ProgressEvent['phase'], shard: number): ProgressEvent | undefined {
+    const now = performance.now() / 1000;
+    if (phase === 'merge' && now - this.#lastProgress < PROGRESS_SECONDS) return undefined;
+    this.#lastProgress = now;
+    const rates = this.#meter.rates(now, this.bytesRead, this.#bytesWritten);
+    const bytesWritten = this.#bytesWritten + this.#resumedBytes;
+    return {
+      type: 'progress',
+      phase,
+      bytesRead: this.bytesRead,
+      bytesWritten,
+      bytesReadTotal: this.#plan.bytesRead,
+      bytesWrittenTotal: this.#plan.bytesWritten,
+      readBytesPerSecond: rates.read,
+      writeBytesPerSecond: rates.written,
+      etaSeconds: rates.written > 0 ? Math.max(0, this.#plan.bytesWritten - bytesWritten) / rates.written : null,
+      outputFile: this.#plan.outputs[0]!.files[shard]?.name ?? '',
+    };
+  }
+
+  /** @param rounding [K] */
+  result(
+    how: { readonly threads: number; readonly isa: Isa; readonly io: MergeResult['io'] },
+    rounding: readonly (readonly RoundingFigure[])[],
+    warnings: readonly Warning[],
+  ): MergeResult {
+    this.#memory.look();
+    const { outputs, finished, tensors } = this.#plan;
+    return {
+      schema: 'ckpt-merge/average',
+      version: 1,
+      outputs: outputs.map((o, k) => ({
+        path: o.path,
+        method: o.schedule.method,
+        members: mergedMembers(this.#plan, o),
+        bytesWritten: o.bytes,
+        tensors,
+        treatments: o.treatments,
+        rounding: rounding[k]!,
+      })),
+      finished,
+      bytesRead: this.bytesRead,
+      seconds: this.seconds,
+      phases: this.#phases,
+      peakRssBytes: this.#memory.rssBytes,
+      peakAnonBytes: this.#memory.anonBytes,
+      ...how,
+      resumedBytes: this.#resumedBytes,
+      warnings,
+    };
+  }
+}

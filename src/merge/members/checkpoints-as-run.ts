@@ -1,0 +1,49 @@
+import { basename } from 'node:path';
+import { MergeError } from '../../base/errors.ts';
+import { mapBounded } from '../../base/map-bounded.ts';
+import { openCheckpoint } from '../../checkpoints/open.ts';
+import { describe } from '../../checkpoints/run/examine.ts';
+import { loggedAt, logOf } from '../../checkpoints/run/log.ts';
+import { comparePositions, samePosition } from '../../checkpoints/run/position.ts';
+import type { Run } from '../../checkpoints/run/types.ts';
+import { HeaderCache } from '../../checkpoints/safetensors/header-cache.ts';
+
+/** Checkpoints opened at a time. */
+const OPEN_AT_ONCE = 8;
+
+/**
+ * Checkpoints that were named one by one as a run, so that a selection can be made among them. Nothing is left out: each was asked for by name.
+ *
+ * @throws MergeError E_ORDER where a step is unknown or two checkpoints are at the same place; what opening a checkpoint throws
+ */
+export async function checkpointsAsRun(paths: readonly string[], signal?: AbortSignal): Promise<Run> {
+  const cache = new HeaderCache();
+  const opened = await mapBounded(paths, OPEN_AT_ONCE, async (path) => {
+    signal?.throwIfAborted();
+    const checkpoint = await openCheckpoint(path, { cache });
+    return describe(checkpoint, basename(path).replace(/\.safetensors$/, ''));
+  });
+  const checkpoints = opened.sort(comparePositions);
+  for (const [i, checkpoint] of checkpoints.entries()) {
+    if (checkpoint.step === null) {
+      throw new MergeError('E_ORDER', `the step of ${checkpoint.path} is not known, so the inputs cannot be looked at as a run`, {
+        details: { file: checkpoint.path },
+        help: 'Leave out what is about runs (selections, token counts), or give the folder a name such as checkpoint-1000.',
+      });
+    }
+    const before = checkpoints[i - 1];
+    if (before !== undefined && samePosition(before, checkpoint)) {
+      throw new MergeError('E_ORDER', `${before.path} and ${checkpoint.path} are both step ${checkpoint.step}`, {
+        details: { file: checkpoint.path },
+      });
+    }
+  }
+  const log = await logOf(checkpoints);
+  return {
+    path: paths[0]!,
+    checkpoints: checkpoints.map((checkpoint) => ({ ...checkpoint, ...loggedAt(log, checkpoint.step) })),
+    excluded: [],
+    log,
+    warnings: [],
+  };
+}

@@ -1,0 +1,80 @@
+import { MergeError } from '../../base/errors.ts';
+import { formatQuantity } from '../../checkpoints/run/quantity.ts';
+import type { Run, RunCheckpoint } from '../../checkpoints/run/types.ts';
+import { PLACEHOLDER } from '../../recipe/file/contradictions.ts';
+import type { RecipeOutput } from '../../recipe/file/types.ts';
+import { pmaPreset } from '../../recipe/preset/pma.ts';
+import { learningRatePhase } from '../../recipe/select/phase.ts';
+import { selectMembers } from '../../recipe/select/select.ts';
+import type { Selected } from '../../recipe/select/types.ts';
+
+/** The members of an output of a run, and the path that they give it. */
+export interface Chosen {
+  readonly path: string;
+  readonly selected: Selected;
+}
+
+/**
+ * What an output of a recipe takes from its runs: one choice, or with `sliding` one for every window.
+ * @throws MergeError E_OPTION where preset or windows ask for what the runs do not have; what {@link selectMembers} and {@link pmaPreset} throw
+ */
+export async function chooseMembers(runs: readonly Run[], output: RecipeOutput): Promise<readonly Chosen[]> {
+  if (output.sliding) return slide(runs, output);
+  const selected = output.preset === 'pma' ? await preset(runs, output) : selectMembers(runs, output.select ?? {});
+  const all =
+    output.preset === undefined &&
+    !selected.siblings &&
+    Object.keys(output.select ?? {}).length === 0 &&
+    runs.some((run) => run.checkpoints.length > 1);
+  const notes = all ? [`no selection: all ${selected.members.length} complete checkpoints take part`, ...selected.notes] : selected.notes;
+  return [{ path: fillIn(output.path, selected.members.at(-1)!), selected: { ...selected, notes } }];
+}
+
+async function preset([run, ...others]: readonly Run[], { select }: RecipeOutput): Promise<Selected> {
+  if (others.length > 0) {
+    throw new MergeError('E_OPTION', `the preset pma is for one run, and there are ${others.length + 1}`, {
+      help: 'Sibling runs are merged by their mean: leave the preset out.',
+    });
+  }
+  const { selection, notes, warnings } = await pmaPreset(run!, select);
+  const selected = selectMembers([run!], selection);
+  return { ...selected, notes: [...notes, ...selected.notes], warnings: [...warnings, ...selected.warnings] };
+}
+
+/** One choice for every `last` neighbours among what the other conditions leave. */
+function slide(runs: readonly Run[], { path, select = {} }: RecipeOutput): Chosen[] {
+  const { last: width = 1, ...conditions } = select;
+  const base = selectMembers(runs, conditions);
+  const { members } = base;
+  if (base.siblings) throw new MergeError('E_OPTION', 'sliding windows need one run: siblings have no order to slide along');
+  if (members.length < width) {
+    throw new MergeError('E_OPTION', `a window of ${width} checkpoints does not fit: the selection leaves ${members.length}`, {
+      help: `Ask for a window of at most ${members.length}, or select more.`,
+    });
+  }
+  const log = runs.flatMap((run) => run.log);
+  return Array.from({ length: members.length - width + 1 }, (_, start) => {
+    const window = members.slice(start, start + width);
+    const [oldest, newest] = [window[0]!, window.at(-1)!];
+    const phase = oldest.step === null || newest.step === null ? base.phase : learningRatePhase(log, oldest.step, newest.step);
+    return { path: fillIn(path, newest), selected: { ...base, members: window, phase } };
+  });
+}
+
+/** The path of an output with the newest member's step and tokens in it. */
+function fillIn(path: string, newest: RunCheckpoint): string {
+  return path.replace(PLACEHOLDER, (_, name: 'step' | 'tokens') => {
+    const value = newest[name];
+    if (value === null) {
+      throw new MergeError(
+        'E_OPTION',
+        `${path} has {${name}} in it, and the ${name === 'step' ? 'step' : 'tokens'} of ${newest.path} are not known`,
+        {
+          details: { file: newest.path },
+          help: name === 'tokens' ? 'Say where tokens come from (tokens-per-step), or use {step}.' : 'Name the output without {step}.',
+        },
+      );
+    }
+    return name === 'step' ? String(value) : formatQuantity({ value, unit: 'tokens' });
+  });
+}

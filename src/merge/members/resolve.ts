@@ -1,0 +1,122 @@
+import { stat } from 'node:fs/promises';
+import { readError } from '../../base/disk/read-file.ts';
+import { type Conflict, MergeError } from '../../base/errors.ts';
+import { discoverRun, isRunFolder } from '../../checkpoints/run/discover.ts';
+import { withTokens } from '../../checkpoints/run/token-source.ts';
+import type { Run, RunCheckpoint } from '../../checkpoints/run/types.ts';
+import { contradictions, PLACEHOLDER } from '../../recipe/file/contradictions.ts';
+import type { Recipe, RecipeOutput } from '../../recipe/file/types.ts';
+import { learningRatePhase } from '../../recipe/select/phase.ts';
+import type { OutputRequest, PlanInput, PlanRequest } from '../plan/types.ts';
+import { checkpointsAsRun } from './checkpoints-as-run.ts';
+import { chooseMembers } from './choose.ts';
+
+/**
+ * Finds the runs and members that a recipe speaks of: a request whose inputs are the members of all outputs, in the order of their runs. Checkpoints that
+ * are named one by one, and of which nothing is selected, stay as they are: the plan puts them in order.
+ *
+ * @throws MergeError E_OPTION where entries contradict each other, or runs and checkpoints are mixed; what discovery, token sources, selections and
+ *   presets throw; `signal.reason` on an abort
+ */
+export async function resolveRecipe(recipe: Recipe, signal?: AbortSignal): Promise<PlanRequest> {
+  refuseContradictions(recipe);
+  const { inputs, like, allowMixedDtypes, allowUnknown, allowPermuted, allowStages, allowConfigs } = recipe;
+  const { tokensPerStep, batchSchedule, tokensFile } = recipe;
+  const options = { like, allowMixedDtypes, allowUnknown, allowPermuted, allowStages, allowConfigs };
+  const source = { tokensPerStep, batchSchedule, tokensFile };
+  const counted = Object.values(source).some((value) => value !== undefined);
+  const selecting = recipe.outputs.some(choosesMembers);
+  const folders = await areRuns(inputs, selecting);
+  const choosing = folders || selecting;
+  if (!choosing && !counted) return { ...options, inputs, outputs: recipe.outputs.map((output) => outputRequest(recipe, output)) };
+
+  const found = folders ? await Promise.all(inputs.map((path) => discover(path, signal))) : [await checkpointsAsRun(inputs, signal)];
+  const runs = counted ? await Promise.all(found.map((run) => withTokens(run, source))) : found;
+  if (choosing) return { ...options, ...(await chosenMembers(runs, recipe, signal)) };
+  // Counts of tokens alone choose nothing: the checkpoints stay in the order in which explicit weights may be about them.
+  const [{ checkpoints, log, warnings }] = runs as [Run];
+  const known = new Map(checkpoints.map((checkpoint) => [checkpoint.path, checkpoint]));
+  const phase = learningRatePhase(log, checkpoints[0]!.step!, checkpoints.at(-1)!.step!);
+  const selection = { excluded: [], siblings: false, phase, spike: null, log, notes: [], warnings };
+  return {
+    ...options,
+    inputs: inputs.map((path) => asInput(known.get(path)!)),
+    outputs: recipe.outputs.map((output) => ({ ...outputRequest(recipe, output), selection })),
+  };
+}
+
+/** The union of what all outputs choose, and each output by its members' places in it. */
+async function chosenMembers(
+  runs: readonly Run[],
+  recipe: Recipe,
+  signal: AbortSignal | undefined,
+): Promise<Pick<PlanRequest, 'inputs' | 'outputs' | 'ordered'>> {
+  const outputs: OutputRequest[] = [];
+  const chosen: (readonly RunCheckpoint[])[] = [];
+  const log = runs.flatMap((run) => run.log);
+  for (const output of recipe.outputs) {
+    signal?.throwIfAborted();
+    for (const { path, selected } of await chooseMembers(runs, output)) {
+      const { members, ...report } = selected;
+      outputs.push({ ...outputRequest(recipe, output), path, selection: { ...report, log } });
+      chosen.push(members);
+    }
+  }
+  const taken = new Set(chosen.flat().map(({ path }) => path));
+  const union = runs.flatMap((run) => run.checkpoints.filter(({ path }) => taken.has(path)));
+  const place = new Map(union.map(({ path }, i) => [path, i]));
+  return {
+    inputs: union.map(asInput),
+    ordered: true,
+    outputs: outputs.map((output, k) => ({ ...output, members: chosen[k]!.map(({ path }) => place.get(path)!).sort((a, b) => a - b) })),
+  };
+}
+
+/**
+ * Whether the inputs are run folders; all of them or none. A folder that holds checkpoints and is one (trainers leave the final model among their checkpoints)
+ * is a run where members are selected, else a checkpoint; alone it could be meant as either.
+ */
+async function areRuns(inputs: readonly string[], selecting: boolean): Promise<boolean> {
+  const folders = await Promise.all(inputs.map((path) => isRunFolder(path, { orCheckpoint: selecting || inputs.length === 1 })));
+  const [only] = inputs;
+  if (!selecting && inputs.length === 1 && folders[0] && !(await isRunFolder(only!))) {
+    throw new MergeError('E_AMBIGUOUS', `${only}: is a checkpoint, and holds the checkpoints of a run`, {
+      details: { file: only! },
+      help: 'For the run say which of its checkpoints, as --last 10; a checkpoint alone needs no merge.',
+    });
+  }
+  const run = inputs[folders.indexOf(true)];
+  const checkpoint = inputs[folders.indexOf(false)];
+  if (run === undefined || checkpoint === undefined) return run !== undefined;
+  await stat(checkpoint).catch((error: unknown) => {
+    throw readError(error, checkpoint);
+  });
+  throw new MergeError('E_OPTION', `the inputs mix runs and checkpoints: ${run} is a run, ${checkpoint} is none`, {
+    details: { file: checkpoint },
+    help: 'Name run folders, or checkpoints one by one.',
+  });
+}
+
+function discover(path: string, signal: AbortSignal | undefined): Promise<Run> {
+  return discoverRun(path, signal === undefined ? {} : { signal });
+}
+
+function choosesMembers({ select, sliding, preset, path }: RecipeOutput): boolean {
+  return select !== undefined || sliding === true || preset !== undefined || path.match(PLACEHOLDER) !== null;
+}
+
+/** What of an output goes on to the plan as it is. */
+function outputRequest({ baseModelId }: Recipe, { select, sliding, preset, ...output }: RecipeOutput): OutputRequest {
+  return { ...output, baseModelId };
+}
+
+function asInput({ path, step, tokens, stage }: RunCheckpoint): PlanInput {
+  return { path, step, tokens, stage };
+}
+
+function refuseContradictions(recipe: Recipe): void {
+  const conflicts = contradictions(recipe).map(({ message }): Conflict => ({ code: 'E_OPTION', message }));
+  if (conflicts.length === 0) return;
+  const message = conflicts.length === 1 ? conflicts[0]!.message : `${conflicts.length} things in the recipe do not go together`;
+  throw new MergeError('E_OPTION', message, { details: { conflicts } });
+}

@@ -1,0 +1,215 @@
+/**
+ * The narrow boundary: all that TypeScript and C++ say to each other. Native code sees bytes, offsets, dtype codes and weights;
+ * never a tensor name, a recipe or a policy. Everything here is internal to the package.
+ */
+
+import type { InputMode, NativeInput, NativeOutput } from './handles.ts';
+import type { RequantiseJob, RequantiseResult } from './requantise.ts';
+
+export type { RequantiseJob, RequantiseResult, StripNonfinite } from './requantise.ts';
+
+/** Raised when this file and `native/napi` change together; the loader refuses a binary with another number. */
+export const NATIVE_API_VERSION = 2;
+
+export type Isa = 'scalar' | 'avx2' | 'avx512' | 'neon';
+
+export interface CpuInfo {
+  /** The kernels in use: the best available, or the one CKPT_MERGE_ISA forces downwards. */
+  readonly active: Isa;
+  /** Kernels this CPU can run, slowest first. */
+  readonly available: readonly Isa[];
+  /** Kernels compiled into the binary, slowest first. */
+  readonly compiled: readonly Isa[];
+}
+
+export interface NativeEngineOptions {
+  /** Compute threads, at least 1. */
+  readonly threads: number;
+  /** Most bytes of native buffers (tiles, read requests); the engine shrinks tiles, then threads, to fit, and throws E_NO_MEMORY when nothing fits. */
+  readonly memoryBytes: number;
+  /** The widest call that will come: inputs and outputs of one `combine`. */
+  readonly maxInputs: number;
+  readonly maxOutputs: number;
+  /** Whether any input will be in mode `read` (then read requests are charged to the memory). */
+  readonly reads: boolean;
+  /** I/O tile in output bytes of the widest dtype; 0 = default (256 KiB, shrunk to fit). A test sets odd values. */
+  readonly tileBytes?: number;
+  /** Size of one positioned read; 0 = default 1 MiB. */
+  readonly requestBytes?: number;
+  /** Positioned reads in flight; 0 = default max(32, threads). */
+  readonly requestsInFlight?: number;
+  /** Drop input pages that were not resident before, and written pages already flushed, behind the work. */
+  readonly dropCache?: boolean;
+  /** Start write-back as the work goes on, so that the final fsync is short and dirty pages stay under 1 GiB. */
+  readonly flushBehind?: boolean;
+  /** Kernels to use instead of the active ones. Tests and benches only. */
+  readonly isa?: Isa;
+  /** Injected latency of each positioned read, in microseconds. Tests and benches only. */
+  readonly readDelayMicros?: number;
+}
+
+/** What the engine settled on. */
+export interface NativeEngineShape {
+  readonly threads: number;
+  readonly tileBytes: number;
+  readonly requestBytes: number;
+  readonly requestsInFlight: number;
+  /** Bytes of native buffers this shape can allocate at most. */
+  readonly bufferBytes: number;
+}
+
+/**
+ * One bounded piece of work, as a struct of arrays. S segments, N inputs, K outputs. Segments are contiguous and in ascending order in each output
+ * file; a call touches exactly one file per output.
+ */
+export interface CombineJob {
+  /** Distinct open inputs that the call reads. */
+  readonly files: readonly NativeInput[];
+  /** One per output. */
+  readonly outputs: readonly NativeOutput[];
+  /** [S] elements of each segment (bytes, for a copied segment). */
+  readonly count: Float64Array;
+  /** [S x N] index into `files`, -1 where the member takes no part. */
+  readonly file: Int32Array;
+  /** [S x N] byte offset in that file. Any alignment. */
+  readonly offset: Float64Array;
+  /** [S x N] dtype code (floats only), of each member. */
+  readonly dtype: Uint8Array;
+  /** [S x K] byte offset in the output file. */
+  readonly outOffset: Float64Array;
+  /** [S x K] dtype code of the output. */
+  readonly outDtype: Uint8Array;
+  /** [S] weight table to use; a negative value -1-i copies the bytes of member i to every output instead. */
+  readonly table: Int32Array;
+  /** [tables x K x N] weights. A weight of 0 means that the member takes no part. */
+  readonly weights: Float64Array;
+  /**
+   * Cells: what non-finite counts are reported by (the tensors inside a segment). `cell[s]` is the first cell of segment s, `cell[S]` the total;
+   * `cellEnd[c]` is the element within its segment at which cell c ends.
+   */
+  readonly cell: Int32Array;
+  readonly cellEnd: Float64Array;
+  /** Shared flag, polled at each tile: a non-zero value ends the call with E_CANCELLED. */
+  readonly cancel: Int32Array;
+}
+
+export interface NonfiniteCount {
+  readonly cell: number;
+  /** Member (0..N-1) whose input holds them, or -1-k for elements of output k that are not finite though all their members are (overflow). */
+  readonly member: number;
+  readonly nan: number;
+  readonly inf: number;
+  /** Elements of output k that are the largest finite number of their dtype because the sum was too large (F8_E4M3). */
+  readonly saturated: number;
+}
+
+export interface CombineResult {
+  readonly bytesRead: number;
+  readonly bytesWritten: number;
+  /** [K] CRC32C of the bytes this call wrote to each output, in file order, however they were tiled. */
+  readonly crc: Uint32Array;
+  /** [K] how many bytes those were. */
+  readonly crcLength: Float64Array;
+  readonly nonfinite: readonly NonfiniteCount[];
+  /** Thread-seconds spent waiting for reads, computing, writing. Mapped reads are part of computing. */
+  readonly readSeconds: number;
+  readonly computeSeconds: number;
+  readonly writeSeconds: number;
+}
+
+/** Elements of one span: every segment of a {@link GramJob} is summed in spans of so many from its start. */
+export const GRAM_SPAN = 8192;
+/** Most inputs of a {@link GramJob}. */
+export const MOST_GRAM_INPUTS = 32;
+
+/** Sums of products of N inputs with each other, as a struct of arrays. S segments. */
+export interface GramJob {
+  /** Distinct open inputs that the call reads. */
+  readonly files: readonly NativeInput[];
+  /** [S] elements of each segment. */
+  readonly count: Float64Array;
+  /** [S x N] index into `files`, byte offset in that file (any alignment), dtype code (floats only). */
+  readonly file: Int32Array;
+  readonly offset: Float64Array;
+  readonly dtype: Uint8Array;
+  /** Sums the squares of the steps x_i − x_(i−1) too. */
+  readonly steps: boolean;
+  /** Shared flag as in {@link CombineJob}. */
+  readonly cancel: Int32Array;
+}
+
+export interface GramResult {
+  /**
+   * [spans x width] in the order of the segments, where width is N(N+1)/2 + 4N: the sums of products of the upper triangle, row by row; then, for each input,
+   * Σ (x_i − x_(i−1))²; for each, max |x_i − x_(i−1)| (both 0 for the first, and without `steps`); the NaNs of each; the infinities of each. Elements that are not
+   * finite in some input are left out of sums and maxima.
+   */
+  readonly sums: Float64Array;
+  readonly bytesRead: number;
+  readonly readSeconds: number;
+  readonly computeSeconds: number;
+}
+
+export interface NativeEngine {
+  readonly shape: NativeEngineShape;
+  /** Rejects with a {@link NativeFailure}. Calls may overlap (two at most); their tiles share the same threads. */
+  combine(job: CombineJob): Promise<CombineResult>;
+  /** The same rules. The same bits whatever instruction set, threads and tiles. */
+  gram(job: GramJob): Promise<GramResult>;
+  /** Dequantises, averages and quantises anew. Rejects with a {@link NativeFailure}, `segment` the strip. One at a time: a second call waits. */
+  requantise(job: RequantiseJob): Promise<RequantiseResult>;
+  /** Ends the threads and frees the buffers. Idempotent; waits for calls in flight. */
+  close(): void;
+}
+
+/** Errors from native code: `code` is the reason, the indices say where; TypeScript adds the names that native code cannot know. */
+export interface NativeFailure extends Error {
+  readonly code:
+    | 'E_IO'
+    | 'E_NO_SPACE'
+    | 'E_NO_MEMORY'
+    | 'E_INPUT_CHANGED'
+    | 'E_TOO_MANY_FILES'
+    | 'E_CANCELLED'
+    | 'E_INVALID_ARG'
+    | 'E_INTERNAL';
+  readonly errno?: string;
+  readonly syscall?: string;
+  /** Index into `CombineJob.files`, when an input is at fault. */
+  readonly fileIndex?: number;
+  /** Index into `CombineJob.outputs`, when an output is at fault. */
+  readonly outputIndex?: number;
+  readonly segment?: number;
+}
+
+export interface ProbeResult {
+  readonly bytes: number;
+  readonly seconds: number;
+}
+
+export interface NativeBinding {
+  readonly apiVersion: number;
+  /** @throws an error with code E_ISA when CKPT_MERGE_ISA names a set that is unknown or not available. */
+  cpuInfo(): CpuInfo;
+  openInput(path: string, mode: InputMode): NativeInput;
+  /** Creates (exclusively, mode 0666 less umask) or, with `reopen`, opens an output and sizes it: fallocate, or ftruncate where that is not supported. */
+  openOutput(path: string, bytes: number, options: { readonly reopen: boolean }): NativeOutput;
+  createEngine(options: NativeEngineOptions): NativeEngine;
+  crc32c(bytes: Uint8Array, seed: number): number;
+  /** CRC32C of a concatenation from the CRCs of its parts; `length` is that of the second part. */
+  crc32cCombine(first: number, second: number, length: number): number;
+  /** CRC32C of `length` bytes of a file from `offset`, read in 1 MiB pieces off the JS thread. */
+  crc32cFile(path: string, offset: number, length: number): Promise<number>;
+  /** renameat2(2) with RENAME_NOREPLACE or RENAME_EXCHANGE (renamex_np on macOS). Throws with `errno` as Node names it. */
+  rename(from: string, to: string, how: 'noreplace' | 'exchange'): void;
+  /** `statfs` type as a lower-case name where known ('ext4', 'xfs', 'tmpfs', 'nfs', 'lustre', 'fuse', ...), else its hex number. */
+  fileSystemType(path: string): string;
+  /** Bytes of the file that are in the page cache (mincore). */
+  residentBytes(path: string): number;
+  /** posix_fadvise(DONTNEED) on the whole file, flushed first. */
+  evict(path: string): void;
+  /** Reads all of a file with `threads` threads and consumes every byte: 256 KiB preads, or a mapped scan. */
+  probeRead(path: string, mode: InputMode, threads: number, requestBytes?: number): Promise<ProbeResult>;
+  /** Writes a preallocated fresh file with 1 MiB pwrites and `threads` threads. */
+  probeWrite(path: string, bytes: number, threads: number): Promise<ProbeResult>;
+}

@@ -1,0 +1,129 @@
+import { constants } from 'node:fs';
+import { access, lstat, readdir, readFile, readlink, realpath, stat } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { basename, dirname, isAbsolute, join, relative } from 'node:path';
+import { errnoOf, onOutput } from '../../base/disk/io-error.ts';
+import { MergeError } from '../../base/errors.ts';
+
+/** Where an OUT really lies: symbolic links followed, `.` and `..` gone. */
+export interface Destination {
+  /** As given, for messages. */
+  readonly output: string;
+  readonly path: string;
+  readonly parent: string;
+  readonly name: string;
+  /** Folders above `path` that do not exist, outermost first. */
+  readonly missing: readonly string[];
+}
+
+type Occupant = 'none' | 'empty' | 'folder' | 'file';
+
+function kindError(output: string, why: string, help?: string): MergeError {
+  return new MergeError('E_OUTPUT_KIND', `the output ${output} ${why}`, {
+    details: { file: output },
+    ...(help === undefined ? {} : { help }),
+  });
+}
+
+async function statOrNull(path: string, follow: boolean): Promise<Awaited<ReturnType<typeof lstat>> | null> {
+  try {
+    return await (follow ? stat(path) : lstat(path));
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return null;
+    throw error;
+  }
+}
+
+/**
+ * Resolves OUT the way the operating system would. A symbolic link is followed (a run's `merged -> /scratch/merged` means the place on scratch); one
+ * that leads nowhere is refused, because what it names is usually a disk that is not mounted.
+ * @throws MergeError E_OUTPUT_KIND where OUT is `/`, lies below a file or is a dangling link.
+ */
+export async function locate(output: string): Promise<Destination> {
+  if (output === '') throw kindError('""', 'has no name');
+  const parts = (isAbsolute(output) ? output : join(await realpath('.'), '/') + output).split('/');
+  let path = '/';
+  let missing: string[] = [];
+  await onOutput('look up', output, async () => {
+    for (const part of parts) {
+      if (part === '' || part === '.') continue;
+      if (part === '..') {
+        path = dirname(path);
+        missing = missing.filter((folder) => !folder.startsWith(path === '/' ? path : `${path}/`));
+        continue;
+      }
+      const parentKind = missing.length > 0 ? null : await statOrNull(path, true);
+      if (parentKind !== null && !parentKind.isDirectory()) throw kindError(output, `lies below ${path}, which is not a folder`);
+      path = join(path, part);
+      const entry = missing.length > 0 ? null : await statOrNull(path, false);
+      if (entry === null) {
+        missing.push(path);
+      } else if (entry.isSymbolicLink()) {
+        if ((await statOrNull(path, true)) === null) {
+          const target = await readlink(path);
+          throw kindError(
+            output,
+            `runs through the link ${path}, and there is nothing at its target ${target}`,
+            `Make the folder ${target} first, or name the place itself.`,
+          );
+        }
+        path = await realpath(path);
+      }
+    }
+  });
+  if (path === '/') throw kindError(output, 'is the root folder', 'Name a folder inside it.');
+  return { output, path, parent: dirname(path), name: basename(path), missing: missing.filter((folder) => folder !== path) };
+}
+
+async function isMountPoint(path: string): Promise<boolean> {
+  const [own, above] = await Promise.all([stat(path), stat(dirname(path))]);
+  if (own.dev !== above.dev) return true;
+  // A folder bound to another place of the same file system has its parent's device: only the table of mounts knows.
+  const table = await readFile('/proc/self/mountinfo', 'utf8').catch(() => '');
+  const escaped = path.replace(/[ \t\n\\]/g, (c) => `\\${c.charCodeAt(0).toString(8).padStart(3, '0')}`);
+  return table.split('\n').some((line) => line.split(' ')[4] === escaped);
+}
+
+async function occupantOf(destination: Destination): Promise<Occupant> {
+  const entry = await statOrNull(destination.path, false);
+  if (entry === null) return 'none';
+  if (entry.isFile()) return 'file';
+  if (!entry.isDirectory()) throw kindError(destination.output, 'is a device, a pipe or a socket');
+  return (await readdir(destination.path)).length === 0 ? 'empty' : 'folder';
+}
+
+function holds(folder: string, path: string): boolean {
+  const rest = relative(folder, path);
+  return rest === '' || (rest !== '..' && !rest.startsWith('../'));
+}
+
+/** A folder is replaced by renaming it: that takes a right on it, which is better missed now than after hours of work. */
+async function checkReplaceable(destination: Destination): Promise<void> {
+  const { output, path } = destination;
+  if (await isMountPoint(path)) throw kindError(output, 'is a mount point, which cannot be replaced', 'Name a folder inside it.');
+  if (holds(path, await realpath('.'))) throw kindError(output, 'is or holds the current folder', 'Name a folder inside it.');
+  const home = await realpath(homedir()).catch(() => null);
+  if (home !== null && holds(path, home)) throw kindError(output, 'is or holds the home folder', 'Name a folder inside it.');
+  await onOutput('replace', output, () => access(path, constants.W_OK));
+}
+
+/**
+ * Refuses an OUT that is in the way. An empty folder counts as absent; a folder is replaced only by a folder and a file only by a file, and only with `force`.
+ * @throws MergeError E_OUTPUT_EXISTS, E_OUTPUT_KIND or E_READ_ONLY.
+ */
+export async function checkOccupant(destination: Destination, kind: 'folder' | 'file', force: boolean): Promise<void> {
+  const { output } = destination;
+  const occupant = await onOutput('look up', output, () => occupantOf(destination));
+  if (occupant === 'none') return;
+  if (occupant === 'folder' || occupant === 'file') {
+    if (!force) throw outputExists(output);
+  }
+  const found = occupant === 'file' ? 'file' : 'folder';
+  if (found !== kind) throw kindError(output, `is a ${found}, and a ${kind} is to be made`, 'Remove it, or choose another output.');
+  if (found === 'folder') await checkReplaceable(destination);
+}
+
+/** E_OUTPUT_EXISTS for an OUT that is there, or that appeared while the merge ran. */
+export function outputExists(output: string): MergeError {
+  return new MergeError('E_OUTPUT_EXISTS', `the output ${output} exists`, { details: { file: output } });
+}

@@ -1,0 +1,135 @@
+import { readFile, stat } from 'node:fs/promises';
+import { join, normalize } from 'node:path';
+import { type System, syncFolder } from '../../base/disk/system.ts';
+import type { RoundingSums } from '../record/rounding.ts';
+import type { JournalUnit, UnitNonfinite } from './types.ts';
+
+const FILE = 'journal.ndjson';
+
+/** Key of a unit in `Publication.finished`. */
+export function unitKey(unit: Pick<JournalUnit, 'file' | 'start' | 'end'>): string {
+  return `${unit.file}:${unit.start}-${unit.end}`;
+}
+
+/** Bytes that the units make up. */
+export function unitBytes(units: Iterable<JournalUnit>): number {
+  let bytes = 0;
+  for (const unit of units) bytes += unit.end - unit.start;
+  return bytes;
+}
+
+export interface JournalContent {
+  /** By {@link unitKey}. */
+  readonly units: ReadonlyMap<string, JournalUnit>;
+  /** Bytes of the journal up to which it is good. */
+  readonly goodBytes: number;
+}
+
+/**
+ * The units that a journal proves finished: whole, well-formed lines up to the first one that is not (a crash tears the last line, or leaves zeros),
+ * each naming a range that its file has.
+ * @param payload folder of the files that the journal is about
+ */
+export async function readJournal(partial: string, payload: string): Promise<JournalContent> {
+  const units = new Map<string, JournalUnit>();
+  const sizes = new Map<string, number>();
+  let goodBytes = 0;
+  const bytes = await readFile(join(partial, FILE)).catch(() => Buffer.alloc(0));
+  for (let end = bytes.indexOf(0x0a); end >= 0; end = bytes.indexOf(0x0a, goodBytes)) {
+    const unit = parseUnit(bytes.toString('utf8', goodBytes, end));
+    if (unit === null) break;
+    goodBytes = end + 1;
+    const size =
+      sizes.get(unit.file) ??
+      (await stat(join(payload, unit.file)).then(
+        (s) => (s.isFile() ? s.size : 0),
+        () => 0,
+      ));
+    sizes.set(unit.file, size);
+    if (unit.end <= size) units.set(unitKey(unit), unit);
+  }
+  return { units, goodBytes };
+}
+
+function parseUnit(line: string): JournalUnit | null {
+  try {
+    const { file, start, end, crc, nonfinite, rounding } = JSON.parse(line) as Record<string, unknown>;
+    if (typeof file !== 'string' || file === '' || normalize(file) !== file || file.startsWith('/') || file.startsWith('..')) return null;
+    if (![start, end, crc].every((n) => Number.isSafeInteger(n) && (n as number) >= 0)) return null;
+    if (!Array.isArray(nonfinite) || !nonfinite.every(isCount)) return null;
+    if (rounding !== undefined && !(Array.isArray(rounding) && rounding.every(isRounding))) return null;
+    const unit = {
+      file,
+      start: start as number,
+      end: end as number,
+      crc: crc as number,
+      nonfinite,
+      ...(rounding !== undefined && { rounding }),
+    };
+    return unit.start < unit.end && unit.crc <= 0xffff_ffff ? unit : null;
+  } catch {
+    return null;
+  }
+}
+
+function isCount(value: unknown): value is UnitNonfinite {
+  const { row, member, nan, inf, saturated } = (value ?? {}) as Record<string, unknown>;
+  return Number.isSafeInteger(member) && [row, nan, inf, saturated].every((n) => Number.isSafeInteger(n) && (n as number) >= 0);
+}
+
+function isRounding(value: unknown): value is RoundingSums {
+  const { role, ...sums } = (value ?? {}) as Record<string, unknown>;
+  const { tensors, elements, error, change, saturated } = sums;
+  return (role === null || typeof role === 'string') && [tensors, elements, error, change, saturated].every((n) => Number.isFinite(n));
+}
+
+/** Appends to a journal. Lines are written one at a time, each on disk before the next. */
+export class JournalWriter {
+  readonly #handle: Awaited<ReturnType<System['fs']['open']>>;
+  readonly #system: System;
+  readonly #payload: string;
+  readonly #sync: boolean;
+  readonly #known = new Set<string>();
+  #last: Promise<void> = Promise.resolve();
+
+  private constructor(system: System, payload: string, sync: boolean, handle: Awaited<ReturnType<System['fs']['open']>>) {
+    this.#system = system;
+    this.#payload = payload;
+    this.#sync = sync;
+    this.#handle = handle;
+  }
+
+  /** Opens the journal of a partial, cut to `goodBytes`, so that the next line does not run into a torn one. */
+  static async open(system: System, partial: string, payload: string, sync: boolean, goodBytes: number): Promise<JournalWriter> {
+    const handle = await system.fs.open(join(partial, FILE), 'a');
+    try {
+      await handle.truncate(goodBytes);
+    } catch (error) {
+      await handle.close();
+      throw error;
+    }
+    return new JournalWriter(system, payload, sync, handle);
+  }
+
+  /** Resolves when the line is on disk. The file it names must be there already. */
+  append(unit: JournalUnit): Promise<void> {
+    const { file, start, end, crc, nonfinite, rounding } = unit;
+    const line = `${JSON.stringify({ file, start, end, crc, nonfinite, rounding })}\n`;
+    const turn = this.#last.then(async () => {
+      if (this.#sync && !this.#known.has(unit.file)) {
+        // The file is fsynced, the entry in its folder is not yet: without it the line would speak of a file that a power cut takes away.
+        await syncFolder(this.#system, join(this.#payload, unit.file, '..'));
+        this.#known.add(unit.file);
+      }
+      await this.#handle.appendFile(line);
+      if (this.#sync) await this.#handle.datasync();
+    });
+    this.#last = turn.catch(() => {});
+    return turn;
+  }
+
+  async close(): Promise<void> {
+    await this.#last;
+    await this.#handle.close();
+  }
+}

@@ -1,0 +1,179 @@
+import { lstat, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { errnoOf, onOutput } from '../../base/disk/io-error.ts';
+import { NO_HARD_LINKS } from '../../base/disk/owner.ts';
+import { type PublishHooks, removeTree, type System, syncFolder, systemOf } from '../../base/disk/system.ts';
+import { type Destination, locate, outputExists } from './destination.ts';
+import { oldPath, type Partial, partialsOf, READY, siblingIds } from './partial.ts';
+
+/** What rename says where a file system has no rename flags. */
+const NO_FLAGS: ReadonlySet<string> = new Set(['EINVAL', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP']);
+
+/** OUT is in its place; what was there lies at `old`, and `undo` puts everything back. */
+export interface Placed {
+  readonly old: string | null;
+  undo(): Promise<void>;
+}
+
+/** Renames with flags. `unsupported` where the file system has none; other failures are thrown. */
+function flagged(system: System, from: string, to: string, how: 'noreplace' | 'exchange'): 'done' | 'unsupported' | 'exists' | 'absent' {
+  try {
+    system.rename(from, to, how);
+    return 'done';
+  } catch (error) {
+    const errno = errnoOf(error) ?? '';
+    if (NO_FLAGS.has(errno)) return 'unsupported';
+    if (errno === 'EEXIST' || errno === 'ENOTEMPTY') return 'exists';
+    if (how === 'exchange' && errno === 'ENOENT') return 'absent';
+    throw error;
+  }
+}
+
+/**
+ * Makes `from` OUT in one step. Without `force` nothing is ever replaced but an empty folder; with it there is no moment without OUT where the file
+ * system can exchange two names (and for single files nowhere).
+ * @throws MergeError E_OUTPUT_EXISTS where OUT is there and `force` is not.
+ */
+export async function place(
+  system: System,
+  from: string,
+  destination: Destination,
+  id: string,
+  kind: 'folder' | 'file',
+  force: boolean,
+): Promise<Placed> {
+  return onOutput('publish', destination.output, async () => {
+    // OUT may come and go while this runs: two rounds of exchange, found absent, then found there again, are a third party at work.
+    for (let round = 0; force && round < 3; round++) {
+      const exchanged = flagged(system, from, destination.path, 'exchange');
+      if (exchanged === 'done') return { old: from, undo: async () => system.rename(from, destination.path, 'exchange') };
+      if (exchanged === 'unsupported') return replaceByFallback(system, from, destination, id, kind);
+      const placed = await placeNew(system, from, destination, kind);
+      if (placed !== null) return placed;
+    }
+    const placed = await placeNew(system, from, destination, kind);
+    if (placed === null) throw outputExists(destination.output);
+    return placed;
+  });
+}
+
+/** Null where OUT is there. */
+async function placeNew(system: System, from: string, destination: Destination, kind: 'folder' | 'file'): Promise<Placed | null> {
+  const { fs } = system;
+  const back = { old: null, undo: () => fs.rename(destination.path, from) };
+  const renamed = flagged(system, from, destination.path, 'noreplace');
+  if (renamed === 'done') return back;
+  if (kind === 'folder') return (await placeFolder(system, from, destination.path)) ? back : null;
+  if (renamed === 'exists') return null;
+  try {
+    await fs.link(from, destination.path);
+    return { old: null, undo: () => fs.unlink(destination.path) };
+  } catch (error) {
+    const errno = errnoOf(error) ?? '';
+    if (errno === 'EEXIST') return null;
+    if (!NO_HARD_LINKS.has(errno)) throw error;
+  }
+  // Neither flags nor links (exFAT): looking first is all there is.
+  if ((await lstat(destination.path).catch(() => null)) !== null) return null;
+  await fs.rename(from, destination.path);
+  return back;
+}
+
+/** Claims OUT by making it, then renames over it: rename(2) replaces a folder only while it is empty. False where OUT holds something. */
+async function placeFolder(system: System, from: string, path: string): Promise<boolean> {
+  const { fs } = system;
+  const claimed = await fs.mkdir(path).then(
+    () => true,
+    (error: unknown) => {
+      if (errnoOf(error) !== 'EEXIST') throw error;
+      return false;
+    },
+  );
+  try {
+    if (!claimed && (await readdir(path)).length > 0) return false;
+    await fs.rename(from, path);
+    return true;
+  } catch (error) {
+    if (claimed) await fs.rmdir(path).catch(() => {});
+    if (['EEXIST', 'ENOTEMPTY', 'ENOTDIR'].includes(errnoOf(error) ?? '')) return false;
+    throw error;
+  }
+}
+
+async function replaceByFallback(
+  system: System,
+  from: string,
+  destination: Destination,
+  id: string,
+  kind: 'folder' | 'file',
+): Promise<Placed> {
+  const { fs } = system;
+  const { path } = destination;
+  if (kind === 'file') {
+    // rename(2) replaces a file in one step, so there is no old one to bring back.
+    await fs.rename(from, path);
+    return { old: null, undo: async () => {} };
+  }
+  const old = oldPath(destination, id);
+  const moved = await fs.rename(path, old).then(
+    () => true,
+    (error: unknown) => {
+      if (errnoOf(error) !== 'ENOENT') throw error;
+      return false;
+    },
+  );
+  const bringBack = async () => {
+    if (moved) await fs.rename(old, path);
+  };
+  try {
+    await fs.rename(from, path);
+  } catch (error) {
+    await bringBack();
+    throw error;
+  }
+  const undo = async () => {
+    await fs.rename(path, from);
+    await bringBack();
+  };
+  return { old: moved ? old : null, undo };
+}
+
+/**
+ * Puts an OUT back that an interrupted replacement left aside (W_RESTORED), and removes what a finished one left to remove. Touches nothing whose owner may
+ * still be at work.
+ */
+export async function restoreInterrupted(output: string, hooks: PublishHooks = {}): Promise<void> {
+  const destination = await locate(output);
+  const system = systemOf(hooks);
+  await restoreOld(destination, system, await partialsOf(destination, system, hooks));
+}
+
+export async function restoreOld(destination: Destination, system: System, partials: readonly Partial[]): Promise<void> {
+  const present = async (path: string) => (await lstat(path).catch(() => null)) !== null;
+  const left: { old: string; movedAt: number; partial: Partial | undefined }[] = [];
+  for (const id of await siblingIds(destination, 'old')) {
+    const old = oldPath(destination, id);
+    const partial = partials.find((p) => p.id === id);
+    if (partial !== undefined && partial.state !== 'stale') continue;
+    const movedAt = await lstat(old).then(
+      (s) => s.ctimeMs,
+      () => 0,
+    );
+    left.push({ old, movedAt, partial });
+  }
+  left.sort((a, b) => b.movedAt - a.movedAt);
+  for (const { old, partial } of left) {
+    if (!(await present(destination.path))) {
+      const kind = (await lstat(old)).isDirectory() ? 'folder' : 'file';
+      const placed = await onOutput('restore', destination.output, () => placeNew(system, old, destination, kind));
+      if (placed === null) continue;
+      await syncFolder(system, destination.parent);
+      system.warn({ code: 'W_RESTORED', message: `${destination.output} was restored: its replacement had been interrupted` });
+    } else if (partial !== undefined && !(await present(join(partial.path, READY)))) {
+      // The new OUT went into its place, and only the removal of the old one was interrupted.
+      await removeTree(system, old).catch(() => {});
+    } else {
+      system.warn({ code: 'W_STALE_PARTIAL', message: `${old} may be an earlier ${destination.output}: look at it and remove it` });
+    }
+  }
+}

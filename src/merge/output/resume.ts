@@ -1,0 +1,55 @@
+import { MergeError } from '../../base/errors.ts';
+import { unitBytes } from './journal.ts';
+import type { Partial } from './partial.ts';
+import type { PublicationRequest } from './types.ts';
+
+/**
+ * The partial that `--resume` continues: of the same identity, its process ended, and the most finished.
+ * @throws MergeError E_BUSY where its process runs or may run, E_RESUME where there is none that fits, saying why.
+ */
+export function partialToResume(found: readonly Partial[], request: PublicationRequest): Partial {
+  const { output } = request;
+  const same = found.filter((p) => p.record?.owner.identity === request.identity && p.record.owner.kind === request.kind);
+  const ready = same.filter((p) => p.state === 'stale' && p.units.size > 0);
+  const best = ready.sort((a, b) => unitBytes(b.units.values()) - unitBytes(a.units.values()))[0];
+  if (best !== undefined) return best;
+
+  const running = same.find((p) => p.state !== 'stale');
+  if (running?.state === 'live') {
+    throw new MergeError('E_BUSY', `the merge to ${output} is still running`, { details: { file: running.path } });
+  }
+  if (running !== undefined) {
+    throw new MergeError('E_BUSY', `the merge to ${output} may still be running on another machine or in another container`, {
+      details: { file: running.path },
+      help: 'It can be resumed a quarter of an hour after its last sign of life. To start afresh, run without --resume.',
+    });
+  }
+  throw new MergeError('E_RESUME', `${output} cannot be resumed: ${reason(found, same, request)}`, { details: { file: output } });
+}
+
+function reason(found: readonly Partial[], same: readonly Partial[], request: PublicationRequest): string {
+  if (found.length === 0) return 'there is no unfinished merge beside it';
+  if (same.length > 0) return 'the unfinished merge had not finished any part';
+  const owners = found.flatMap((p) => p.record?.owner ?? []);
+  if (owners.length === 0) return 'the unfinished merge has no record of what it was';
+  const now = request.identityParts ?? {};
+  const differing = [...new Set(owners.flatMap((o) => differences(o.identityParts, now)))];
+  const named = differing.filter((text) => text !== WHOLE_PART);
+  return `the unfinished merge was another one${differing.length > 0 ? `; these differ: ${(named.length > 0 ? named : differing).join(', ')}` : ''}`;
+}
+
+/** Name of the part that is a digest of all others and more: named only where nothing else says what differs. */
+export const WHOLE_PART = 'layout, metadata or version of this program';
+/** Longest value that is shown, characters: a parameter is, what identifies a file is not. */
+const SHOWN = 40;
+
+function differences(before: Readonly<Record<string, string>>, now: Readonly<Record<string, string>>): string[] {
+  return [...new Set([...Object.keys(before), ...Object.keys(now)])]
+    .filter((key) => before[key] !== now[key])
+    .map((key) => {
+      const [a, b] = [before[key], now[key]];
+      if (key === WHOLE_PART) return key;
+      const short = (a ?? '').length <= SHOWN && (b ?? '').length <= SHOWN;
+      return short && a !== undefined && b !== undefined ? `${key} (was ${a}, is ${b})` : key;
+    });
+}

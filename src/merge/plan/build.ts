@@ -1,0 +1,208 @@
+import { type Conflict, ERROR_CODES, MergeError, type Warning } from '../../base/errors.ts';
+import { mapBounded } from '../../base/map-bounded.ts';
+import { fingerprint } from '../../checkpoints/fingerprint.ts';
+import { cachedRepoId } from '../../checkpoints/hub.ts';
+import { openCheckpoint } from '../../checkpoints/open.ts';
+import { HeaderCache } from '../../checkpoints/safetensors/header-cache.ts';
+import { sideFiles } from '../../checkpoints/side-files.ts';
+import type { Checkpoint } from '../../checkpoints/types.ts';
+import { swappedLayers } from '../../model/places/swapped-layers.ts';
+import { policiesOf } from '../../recipe/policy/keys.ts';
+import { treatmentTable } from '../../recipe/policy/table.ts';
+import { draftOutput } from './inputs/drafts.ts';
+import { OPEN_AT_ONCE, placeInputs } from './inputs/inputs.ts';
+import { Kinship } from './inputs/kinship.ts';
+import { startState } from './inputs/merged-start.ts';
+import { orderInputs } from './inputs/order.ts';
+import { isPublished } from './outputs/finished.ts';
+import { outputFiles } from './outputs/output-files.ts';
+import { outputConflicts, outputsOverlap } from './outputs/output-path.ts';
+import { spaceNeeded } from './outputs/space.ts';
+import { quantisedBytes, quantisedOf } from './quantised/shards.ts';
+import { recipeText } from './recipe-text.ts';
+import { unequalTensors } from './tensors/equal.ts';
+import { expertOrder } from './tensors/expert-order.ts';
+import { layoutConflicts } from './tensors/layouts.ts';
+import { buildSegments, segmentBytes } from './tensors/segments.ts';
+import { type Entries, SharedText } from './tensors/shared-text.ts';
+import { planTensors } from './tensors/tensors.ts';
+import { outputDtypes, planPolicies, recordedTreatments } from './tensors/treatments.ts';
+import type { Plan, PlanMember, PlanOutput, PlanRequest, PlanShard } from './types.ts';
+import { ownWarnings, planWarnings } from './warnings.ts';
+
+/** Bound of native buffers when none is given. */
+export const DEFAULT_MEMORY = 256 * 2 ** 20;
+/** What the process needs beside native buffers: Node itself, and the columns of each tensor. */
+const BASE_MEMORY = 150e6;
+const MEMORY_PER_TENSOR = 1500;
+
+/**
+ * Resolves a request into exactly what will be read, computed and written. Reads headers, configurations, sampled blocks and integer tensors; writes
+ * nothing. With `resume`, outputs that the interrupted run had published are left out and named in `finished`.
+ *
+ * @throws MergeError E_CONFLICTS, or the code that all conflicts share, with every conflict in `details.conflicts`; E_WEIGHTS, E_OPTION, E_ORDER for
+ *   the request itself; E_RESUME where every output is finished; whatever {@link openCheckpoint} throws for a checkpoint that cannot be read;
+ *   `signal.reason` on an abort.
+ */
+export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Promise<Plan> {
+  if (request.inputs.length === 0) throw new MergeError('E_USAGE', 'no inputs were given', { help: 'Name at least one checkpoint.' });
+  if (request.outputs.length === 0) throw new MergeError('E_USAGE', 'no output was given', { help: 'Name one with -o OUT.' });
+
+  const cache = new HeaderCache();
+  const openInput = (path: string): Promise<Checkpoint> => {
+    signal?.throwIfAborted();
+    return openCheckpoint(path, { cache });
+  };
+  const ordered = orderInputs(await placeInputs(request, openInput), request.outputs, request.ordered ?? false);
+  const checkpoints = ordered.inputs.map((i) => i.checkpoint);
+  const like = request.like === undefined ? null : await openInput(request.like);
+  const drafts = await Promise.all(request.outputs.map((given, k) => draftOutput(given, k, ordered, like)));
+  const layoutsDiffer = layoutConflicts(drafts.map((d) => ({ path: d.output.path, layout: d.layout })));
+  const layout = drafts.at(-1)!.layout;
+  const planned = await planTensors(layout, checkpoints, drafts, request);
+  const { participates, targets } = planned;
+
+  const members = await mapBounded([...ordered.inputs.entries()], OPEN_AT_ONCE, async ([m, input]): Promise<PlanMember> => {
+    signal?.throwIfAborted();
+    const { checkpoint, step, tokens, stage } = input;
+    const { path, bytes } = checkpoint;
+    return { path, step, tokens, stage, bytes, fingerprint: await fingerprint(checkpoint), checkpoint, participates: participates[m]! };
+  });
+  const options = {
+    like: request.like ?? null,
+    allowMixedDtypes: request.allowMixedDtypes ?? false,
+    allowUnknown: request.allowUnknown ?? false,
+  };
+  const tables = targets.map((t) => t.table);
+  const text = new SharedText();
+  const outputs: PlanOutput[] = [];
+  const entriesOf: (readonly Entries[])[] = [];
+  const startConflicts: Conflict[] = [];
+  for (const [k, d] of drafts.entries()) {
+    const newest = d.own.at(-1)!;
+    const start = await startState(d.output, d.kind, newest);
+    startConflicts.push(...start.conflicts);
+    const side = [...(await sideFiles(newest)).copied, ...start.files];
+    const treatments = planned.treatments[k]!;
+    const entries = tables.map((table, s) =>
+      text.entries(table, outputDtypes(table.dtypes, planned.treatmentOf[k]![s]!, treatments.treatments, d.output.dtype)),
+    );
+    entriesOf.push(entries);
+    const record = {
+      policies: planPolicies(d.output, treatments),
+      used: d.members.map((m) => treatments.uses[m]!),
+      ...recordedTreatments(treatments, planned.treatmentOf[k]!, members),
+    };
+    const own = pick(members, d.members);
+    const made = outputFiles(d.layout, own, d.schedule, d.output, d.kind, side, record, entries, { text, tables }, options);
+    const { selection = null, baseModelId = cachedRepoId(d.own.map((c) => c.path)) } = d.output;
+    const recipe =
+      d.kind === 'folder'
+        ? await recipeText({ output: d.output, members: d.own, schedule: d.schedule, treated: treatments, request })
+        : null;
+    const rows = treatmentTable(planned.policyTensors, {
+      ...treatments,
+      schedule: d.schedule,
+      policies: policiesOf(d.output),
+      members: d.scheduleMembers,
+    });
+    const about = { ...made, members: d.members, treatments: rows, selection, recipe, baseModelId };
+    const warnings = ownWarnings(about, d.warnings, like === null ? d.own : [...d.own, like]);
+    outputs.push({ ...about, warnings: [...warnings, ...start.warnings, ...treatments.warnings, ...planned.warnings] });
+  }
+  if (request.resume) {
+    const published = await Promise.all(outputs.map(isPublished));
+    if (published.includes(true)) return withoutFinished(request, published, signal);
+  }
+
+  const conflicts: Conflict[] = [...startConflicts, ...layoutsDiffer, ...(await outputsOverlap(request.outputs.map((o) => o.path)))];
+  const sources = like === null ? checkpoints : [...checkpoints, like];
+  for (const { output, kind } of drafts) conflicts.push(...(await outputConflicts(output.path, kind, sources, request.force ?? false)));
+  const kinship = new Kinship(request);
+  for (const d of drafts) conflicts.push(...(await kinship.conflicts(d.output.path, d.inputs, d.schedule.weights, d.siblings)));
+
+  conflicts.push(...planned.conflicts);
+  if (!conflicts.some((c) => ERROR_CODES[c.code].exit === 3)) {
+    conflicts.push(...(await unequalTensors(planned.equal, signal)));
+    const order = await expertOrder(planned, members, signal);
+    const inOrder = members.filter((m) => m.participates).map((m) => m.checkpoint);
+    const misplaced = [...(await swappedLayers(layout, planned.roles, inOrder, signal)), ...order.conflicts];
+    const orderWarnings = request.allowPermuted ? misplaced.map(({ message }): Warning => ({ code: 'W_EXPERT_ORDER', message })) : [];
+    if (!request.allowPermuted) conflicts.push(...misplaced);
+    for (const [k, output] of outputs.entries()) {
+      const found = [...order.warnings[k]!, ...orderWarnings];
+      if (found.length > 0) outputs[k] = { ...output, warnings: [...output.warnings, ...found] };
+    }
+  }
+  const space = await spaceNeeded(outputs);
+  if (space.conflict !== undefined) conflicts.push(space.conflict);
+  refuse(conflicts);
+
+  const shards = targets.map(({ table }, s): PlanShard => {
+    const inOutputs = outputs.map((o, k) => ({ entries: entriesOf[k]![s]!, dataStart: o.files[s]!.headerBytes }));
+    const { spans } = planned.matched[s]!;
+    const segments = buildSegments({ table, spans, of: planned.workOf[s]!, kinds: planned.works.kinds, outputs: inOutputs });
+    return { shard: s, segments, quantised: quantisedOf(s, planned, inOutputs) };
+  });
+  const bytes = shards.map((s) => segmentBytes(s.segments, members.length, outputs.length));
+  const memory = request.memory ?? DEFAULT_MEMORY;
+  return {
+    members,
+    layout,
+    ...options,
+    outputs,
+    finished: [],
+    files: planned.files.list,
+    shards,
+    tables,
+    weights: planned.works.weights,
+    tensors: tables.reduce((sum, table) => sum + table.count, 0),
+    dequantised: planned.quantised.dequantised,
+    bytesRead: bytes.reduce((sum, b) => sum + b.read, 0) + quantisedBytes(planned, checkpoints),
+    bytesWritten: outputs.reduce((sum, o) => sum + o.bytes, 0),
+    memory,
+    peakMemoryBytes: Math.round(memory + BASE_MEMORY + MEMORY_PER_TENSOR * layout.tensorCount),
+    freeBytesNeeded: space.needed,
+    freeBytesAvailable: space.available,
+    warnings: planWarnings(outputs),
+  };
+}
+
+function pick<T>(all: readonly T[], indices: readonly number[]): T[] {
+  return indices.map((i) => all[i]!);
+}
+
+/** The plan of what is still to be made: each output has the same bytes whatever else is made with it. */
+async function withoutFinished(request: PlanRequest, published: readonly boolean[], signal?: AbortSignal): Promise<Plan> {
+  const outputs = request.outputs.filter((_, k) => !published[k]);
+  const finished = request.outputs.flatMap((o, k) => (published[k] ? [o.path] : []));
+  if (outputs.length === 0) {
+    throw new MergeError(
+      'E_RESUME',
+      `there is nothing to resume: ${finished.join(', ')} ${finished.length === 1 ? 'is' : 'are'} finished`,
+      {
+        details: { file: finished[0]! },
+        help: 'The merge is done. To make it anew, run without --resume and with --force.',
+      },
+    );
+  }
+  return { ...(await buildPlan({ ...request, outputs }, signal)), finished };
+}
+
+/** Usage before inputs before an existing output before space, so that the exit code is that of what must be mended first. */
+function refuse(all: readonly Conflict[]): void {
+  const conflicts = [...new Map(all.map((conflict) => [conflict.message, conflict])).values()];
+  if (conflicts.length === 0) return;
+  conflicts.sort((a, b) => ERROR_CODES[a.code].exit - ERROR_CODES[b.code].exit);
+  const first = conflicts[0]!;
+  const sameExit = conflicts.filter((c) => ERROR_CODES[c.code].exit === ERROR_CODES[first.code].exit);
+  const several = ERROR_CODES[first.code].exit === 2 ? 'E_OPTION' : 'E_CONFLICTS';
+  const code = sameExit.every((c) => c.code === first.code) ? first.code : several;
+  const details = {
+    ...(first.file === undefined ? {} : { file: first.file }),
+    ...(first.tensor === undefined ? {} : { tensor: first.tensor }),
+    conflicts,
+  };
+  if (conflicts.length === 1) throw new MergeError(code, first.message, { details });
+  throw new MergeError(code, `${conflicts.length} things stand in the way of this merge`, { details });
+}

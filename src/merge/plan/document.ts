@@ -1,0 +1,82 @@
+import type { Warning } from '../../base/errors.ts';
+import type { Excluded } from '../../checkpoints/run/types.ts';
+import type { TreatmentRow } from '../../recipe/policy/table.ts';
+import type { ParameterValue } from '../../recipe/schedule/types.ts';
+import type { Phase, Spike } from '../../recipe/select/types.ts';
+import { mergedMembers } from './members.ts';
+import type { MergedMember, Plan } from './types.ts';
+
+/** The JSON document of `plan` and `--dry-run`. */
+export interface PlanDocument {
+  readonly schema: 'ckpt-merge/plan';
+  readonly version: 1;
+  readonly outputs: readonly {
+    readonly path: string;
+    readonly kind: 'folder' | 'file';
+    readonly method: string;
+    readonly parameters: Readonly<Record<string, ParameterValue>>;
+    readonly members: readonly MergedMember[];
+    readonly weightSum: number;
+    readonly excluded: readonly Excluded[];
+    /** The learning rate over the members; null where they were named one by one. */
+    readonly phase: Phase | null;
+    /** The loss spike that the members lie before; null where none was asked for. */
+    readonly spike: Spike | null;
+    /** Findings of selection and schedule, a line each. */
+    readonly notes: readonly string[];
+    readonly files: readonly { readonly name: string; readonly bytes: number }[];
+    readonly bytesWritten: number;
+    readonly tensors: number;
+    readonly dtypeChanges: readonly string[];
+    /** What is done with the tensors of each role. */
+    readonly treatments: readonly TreatmentRow[];
+    readonly digest: string;
+  }[];
+  /** Outputs that the interrupted run being resumed had published already. */
+  readonly finished: readonly string[];
+  readonly bytesRead: number;
+  readonly bytesWritten: number;
+  /** An estimate from a measurement of the disk (`measureDisk`); null where there was none. */
+  readonly expectedSeconds: number | null;
+  readonly peakMemoryBytes: number;
+  readonly freeBytesNeeded: number;
+  readonly freeBytesAvailable: number;
+  readonly warnings: readonly Warning[];
+}
+
+/**
+ * What a plan says, for people and scripts: everything but the columns of each tensor.
+ * @param expectedSeconds from `expectedSeconds`, where the disk was measured
+ */
+export function planDocument(plan: Plan, expectedSeconds: number | null = null): PlanDocument {
+  return {
+    schema: 'ckpt-merge/plan',
+    version: 1,
+    outputs: plan.outputs.map((output) => ({
+      path: output.path,
+      kind: output.kind,
+      method: output.schedule.method,
+      parameters: { ...output.schedule.parameters },
+      members: mergedMembers(plan, output),
+      weightSum: output.schedule.sum,
+      excluded: output.selection?.excluded ?? [],
+      phase: output.selection?.phase ?? null,
+      spike: output.selection?.spike ?? null,
+      notes: [...(output.selection?.notes ?? []), ...output.schedule.notes],
+      files: output.files.map(({ name, bytes }) => ({ name, bytes })),
+      bytesWritten: output.bytes,
+      tensors: plan.tensors,
+      dtypeChanges: output.dtypeChanges,
+      treatments: output.treatments,
+      digest: output.digest,
+    })),
+    finished: plan.finished,
+    bytesRead: plan.bytesRead,
+    bytesWritten: plan.bytesWritten,
+    expectedSeconds,
+    peakMemoryBytes: plan.peakMemoryBytes,
+    freeBytesNeeded: plan.freeBytesNeeded,
+    freeBytesAvailable: plan.freeBytesAvailable,
+    warnings: plan.warnings,
+  };
+}

@@ -1,0 +1,41 @@
+import type { Warning } from '../../../base/errors.ts';
+import type { Checkpoint } from '../../../checkpoints/types.ts';
+import { resolveWeights } from '../../../recipe/schedule/resolve.ts';
+import type { ResolvedWeights, ScheduleContext, ScheduleMember } from '../../../recipe/schedule/types.ts';
+import { outputKind } from '../outputs/output-path.ts';
+import type { OutputRequest } from '../types.ts';
+import type { PlacedInput } from './inputs.ts';
+import { withStartDefaults } from './merged-start.ts';
+import type { Ordered } from './order.ts';
+
+/** An output whose members and weights are known. */
+export interface Draft {
+  readonly output: OutputRequest;
+  /** Indices into the members of the plan, and what they stand for. */
+  readonly members: readonly number[];
+  readonly inputs: readonly PlacedInput[];
+  readonly own: readonly Checkpoint[];
+  readonly layout: Checkpoint;
+  readonly kind: 'folder' | 'file';
+  readonly scheduleMembers: readonly ScheduleMember[];
+  readonly context: ScheduleContext;
+  readonly schedule: ResolvedWeights;
+  readonly siblings: boolean;
+  /** Of the members' order. */
+  readonly warnings: readonly Warning[];
+}
+
+/** @param like the layout of all outputs; else each follows the newest of its members */
+export async function draftOutput(given: OutputRequest, k: number, ordered: Ordered, like: Checkpoint | null): Promise<Draft> {
+  const output = withStartDefaults(given);
+  const { members, warnings } = ordered.outputs[k]!;
+  const inputs = members.map((m) => ordered.inputs[m]!);
+  const own = inputs.map((input) => input.checkpoint);
+  const layout = like ?? own.at(-1)!;
+  const kind = outputKind(output.path, [...own, layout]);
+  const { log, phase, siblings = new Set(inputs.map((i) => i.ingredient)).size > 1 } = output.selection ?? {};
+  const scheduleMembers = inputs.map(({ checkpoint: { path }, step, tokens }) => ({ path, step, tokens }));
+  const context = { log, phase, siblings };
+  const schedule = await resolveWeights(scheduleMembers, output, context);
+  return { output, members, inputs, own, layout, kind, scheduleMembers, context, schedule, siblings, warnings };
+}

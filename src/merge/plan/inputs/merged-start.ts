@@ -1,0 +1,58 @@
+import { type Conflict, MergeError, type Warning } from '../../../base/errors.ts';
+import { checkRepoId } from '../../../checkpoints/hub.ts';
+import type { SideFile } from '../../../checkpoints/side-files.ts';
+import { trainingState } from '../../../checkpoints/training-state.ts';
+import type { Checkpoint } from '../../../checkpoints/types.ts';
+import type { OutputRequest } from '../types.ts';
+
+/** What an output that training goes on from has beside the weights. */
+export interface StartState {
+  readonly files: readonly SideFile[];
+  readonly warnings: readonly Warning[];
+  readonly conflicts: readonly Conflict[];
+}
+
+/**
+ * A request with what `for: resume` (PMA-init: a merge as the start of more training) means when nothing else is said: weights in float32, because a mean
+ * has bits that its members' dtype would round away, and no optimizer state, because there is none that belongs to a mean.
+ * @throws MergeError E_OPTION where `optimizer` is given for another purpose, and for a base model that is no id of the Hub
+ */
+export function withStartDefaults(output: OutputRequest): OutputRequest {
+  if (output.baseModelId !== undefined) checkRepoId(output.baseModelId);
+  if (output.for === 'resume') return { ...output, dtype: output.dtype ?? 'F32', optimizer: output.optimizer ?? 'drop' };
+  if (output.optimizer === undefined) return output;
+  throw new MergeError('E_OPTION', `${output.path}: optimizer is ${output.optimizer}, but the output is not for resume`, {
+    details: { file: output.path },
+    help: 'Add for: resume (--for resume), or leave optimizer out.',
+  });
+}
+
+/**
+ * The training state that comes along with an output: none, or with `optimizer: newest` that of its newest member as it is.
+ * @throws MergeError what listing the newest member's folder throws
+ */
+export async function startState(
+  { path, optimizer }: OutputRequest,
+  kind: 'folder' | 'file',
+  newest: Pick<Checkpoint, 'path' | 'kind'>,
+): Promise<StartState> {
+  if (optimizer !== 'newest') return { files: [], warnings: [], conflicts: [] };
+  if (kind === 'file') {
+    const message = `${path} is a single file, which has no place for optimizer state: name a folder, or use optimizer drop`;
+    return { files: [], warnings: [], conflicts: [{ code: 'E_OPTION', message, file: path }] };
+  }
+  const state = newest.kind === 'folder' ? await trainingState(newest.path) : null;
+  if (state === null || !state.optimizer) {
+    const message = `${newest.path}, the newest member of ${path}, has no optimizer state to copy`;
+    return { files: [], warnings: [], conflicts: [{ code: 'E_NO_OPTIMIZER', message, file: newest.path }] };
+  }
+  const traps = [
+    ...state.holdingWeights.map(
+      (name) => `${name} holds weights of its own, and DeepSpeed resumes from those and not from the merged ones`,
+    ),
+    ...state.weights.map((name) => `${name} holds weights and was left behind, so FSDP cannot resume from ${path} by itself`),
+  ];
+  const advice = traps.length === 0 ? '' : `; ${traps.join('; ')}: load the merged weights as a model instead of resuming`;
+  const message = `${path} has the optimizer, scheduler, RNG and trainer state of ${newest.path}: the moments belong to its weights, not to the merged ones${advice}`;
+  return { files: state.files, warnings: [{ code: 'W_OPTIMIZER_NEWEST', message }], conflicts: [] };
+}

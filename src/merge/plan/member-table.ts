@@ -1,0 +1,44 @@
+import { formatBytes, formatCount, formatTable, printable } from '../../render/format.ts';
+
+interface Row {
+  readonly path: string;
+  readonly step: number | null;
+  readonly tokens: number | null;
+  readonly weight: number;
+}
+
+/** Members with their steps, tokens where any has them, and effective weights; two spaces in. */
+export function memberTable(members: readonly Row[]): string[] {
+  const tokens = members.some((m) => m.tokens !== null);
+  const columns = (step: string, token: string, weight: string, path: string) => [step, ...(tokens ? [token] : []), weight, path];
+  const rows = [
+    columns('step', 'tokens', 'weight', 'checkpoint'),
+    ...members.map((m) => columns(known(m.step), known(m.tokens), String(m.weight), printable(m.path))),
+  ];
+  const align = columns('right', 'right', 'right', 'left') as ('left' | 'right')[];
+  return formatTable(rows, align).map((line) => `  ${line}`);
+}
+
+interface OutputRow {
+  readonly path: string;
+  readonly method: string;
+  readonly members: readonly Row[];
+  readonly bytesWritten: number;
+}
+
+/** Several outputs of one read, a line each; two spaces in. */
+export function outputTable(outputs: readonly OutputRow[]): string[] {
+  const rows = [
+    ['members', 'steps', 'method', 'size', 'output'],
+    ...outputs.map(({ path, method, members, bytesWritten }) => [
+      formatCount(members.length),
+      `${known(members[0]?.step ?? null)} to ${known(members.at(-1)?.step ?? null)}`,
+      method,
+      formatBytes(bytesWritten),
+      printable(path),
+    ]),
+  ];
+  return formatTable(rows, ['right', 'right', 'left', 'right', 'left']).map((line) => `  ${line}`);
+}
+
+const known = (n: number | null) => (n === null ? '-' : formatCount(n));

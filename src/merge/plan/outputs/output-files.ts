@@ -1,0 +1,102 @@
+import { createHash } from 'node:crypto';
+import { basename } from 'node:path';
+import { frameEntries } from '../../../checkpoints/safetensors/encode-header.ts';
+import type { SideFile } from '../../../checkpoints/side-files.ts';
+import type { Checkpoint } from '../../../checkpoints/types.ts';
+import type { ResolvedWeights } from '../../../recipe/schedule/types.ts';
+import { embeddedProvenance, shortProvenance, withoutProvenance } from '../../record/provenance.ts';
+import { recordedRecipe } from '../recipe.ts';
+import type { Entries, SharedText, Tables } from '../tensors/shared-text.ts';
+import type { OutputRequest, PlanMember, PlanOutput, PlanOutputFile, PlanPolicy } from '../types.ts';
+
+/** Raised when the same recipe would give other bytes: part of every plan's digest. */
+const ARITHMETIC_VERSION = 1;
+
+/** What of an output its layout, members and schedule decide. */
+export type OutputFiles = Omit<PlanOutput, 'members' | 'selection' | 'recipe' | 'baseModelId' | 'warnings' | 'treatments'>;
+
+/** What every tensor of an output has done to it. */
+export interface RecordedTreatments {
+  readonly policies: readonly PlanPolicy[];
+  /** [members] whether any tensor is made from it. */
+  readonly used: readonly boolean[];
+  /** Distinct treatments, so that equal ones say the same and others do not, and by shard which of them each tensor has. */
+  readonly kinds: readonly unknown[];
+  readonly of: readonly Int32Array[];
+}
+
+/**
+ * The tensor files of one output: names, headers, sizes, index and digest, in the layout's order. Pure.
+ * @param members the output's own, to which the schedule's weights belong
+ * @param entries by shard, the tensors as this output holds them
+ * @param shared what other outputs made of the same tensors
+ */
+export function outputFiles(
+  layout: Checkpoint,
+  members: readonly PlanMember[],
+  schedule: ResolvedWeights,
+  request: OutputRequest,
+  kind: 'folder' | 'file',
+  side: readonly SideFile[],
+  treatments: RecordedTreatments,
+  entries: readonly Entries[],
+  shared: { readonly text: SharedText; readonly tables: Tables },
+  options: { readonly like: string | null; readonly allowMixedDtypes: boolean; readonly allowUnknown: boolean },
+): OutputFiles {
+  const { used, policies } = treatments;
+  const { recipe, ...about } = recordedRecipe(members, { path: request.path, schedule, used, policies, ...asked(request) }, options);
+  const record =
+    kind === 'file'
+      ? embeddedProvenance({ ...about, recipe, dtypeChanges: [], warnings: [] })
+      : shortProvenance({ method: schedule.method, parameters: schedule.parameters, members: recipe.members });
+  const changes = new Map<string, number>();
+  let dataBytes = 0;
+  const digest = createHash('sha256');
+  const recipeText = {
+    arithmetic: ARITHMETIC_VERSION,
+    treatments: treatments.kinds,
+    ...(request.optimizer === 'newest' && { optimizer: request.optimizer }),
+  };
+  digest.update(JSON.stringify(recipeText));
+  const files = layout.shards.map((shard, s): PlanOutputFile => {
+    const tensors = entries[s]!;
+    dataBytes += tensors.dataBytes;
+    for (const [change, count] of tensors.dtypeChanges) changes.set(change, (changes.get(change) ?? 0) + count);
+    // nanotron refuses keys in `__metadata__` that it does not know.
+    const metadata = layout.namesPerFile
+      ? new Map(shard.header.metadata)
+      : new Map([...withoutProvenance(shard.header.metadata ?? new Map([['format', 'pt']])), ...record]);
+    const parts = frameEntries(tensors.encoded, metadata);
+    const headerBytes = parts.reduce((sum, part) => sum + part.length, 0);
+    const name = fileName(layout, shard.name, request.path, kind);
+    digest.update(`\n${name}\n`).update(parts[0]).update(tensors.digest).update(new Uint8Array(treatments.of[s]!.buffer));
+    return { name, headerBytes, header: () => Buffer.concat(parts), bytes: headerBytes + tensors.dataBytes };
+  });
+  const index = layout.indexName === null ? null : { name: layout.indexName, bytes: shared.text.index(layout, shared.tables, dataBytes) };
+
+  const sideFiles = kind === 'folder' ? side : [];
+
+  return {
+    path: request.path,
+    kind,
+    ...asked(request),
+    used,
+    policies,
+    schedule,
+    files,
+    index,
+    sideFiles,
+    bytes: [...files.map((f) => f.bytes), ...sideFiles.map((f) => f.size), index?.bytes.length ?? 0].reduce((a, b) => a + b),
+    digest: digest.digest('hex'),
+    dtypeChanges: [...changes].map(([change, count]) => `${change}: ${count} tensor${count === 1 ? '' : 's'}`),
+  };
+}
+
+function asked(request: OutputRequest): Pick<PlanOutput, 'dtype' | 'purpose' | 'optimizer'> {
+  return { dtype: request.dtype ?? null, purpose: request.for ?? null, optimizer: request.optimizer ?? null };
+}
+
+function fileName(layout: Checkpoint, shardName: string, output: string, kind: 'folder' | 'file'): string {
+  if (kind === 'file') return basename(output);
+  return layout.kind === 'file' ? 'model.safetensors' : shardName;
+}

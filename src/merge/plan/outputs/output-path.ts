@@ -1,0 +1,87 @@
+import { realpath, stat, statfs } from 'node:fs/promises';
+import { dirname, relative, resolve } from 'node:path';
+import { type Conflict, MergeError } from '../../../base/errors.ts';
+import type { Checkpoint } from '../../../checkpoints/types.ts';
+import { checkOccupant, locate } from '../../output/destination.ts';
+import { allocatedBytes, findPartials } from '../../output/partial.ts';
+
+/** OUT ending in .safetensors is a file where inputs and layout are single files; anything else is a folder. */
+export function outputKind(path: string, sources: readonly Checkpoint[]): 'folder' | 'file' {
+  return path.endsWith('.safetensors') && sources.every((c) => c.kind === 'file') ? 'file' : 'folder';
+}
+
+function contains(outer: string, inner: string): boolean {
+  const rest = relative(outer, inner);
+  return rest === '' || (rest !== '..' && !rest.startsWith('../'));
+}
+
+/** The first of the inputs that a path is, or lies in; null where there is none. @throws MergeError E_OUTPUT_KIND */
+export async function inputAround(path: string, sources: readonly Checkpoint[]): Promise<string | null> {
+  const place = (await locate(path)).path;
+  for (const { path: input, kind } of sources) {
+    if (kind === 'folder' && contains(await realpath(input).catch(() => resolve(input)), place)) return input;
+  }
+  return null;
+}
+
+/** What forbids an output where it is: an input there, something existing, a thing that cannot be replaced. Space is {@link freeSpace}'s. */
+export async function outputConflicts(
+  path: string,
+  kind: 'folder' | 'file',
+  sources: readonly Checkpoint[],
+  force: boolean,
+): Promise<Conflict[]> {
+  try {
+    const destination = await locate(path);
+    for (const source of sources) {
+      for (const place of [source.path, ...source.shards.map((s) => s.path)]) {
+        const real = await realpath(place).catch(() => resolve(place));
+        const inside = place === source.path && source.kind === 'folder' && contains(real, destination.path);
+        if (!inside && !contains(destination.path, real)) continue;
+        const how = destination.path === real ? 'is' : inside ? 'lies inside' : 'contains';
+        return [{ code: 'E_OUTPUT_OVERLAPS_INPUT', message: `the output ${path} ${how} the input ${place}`, file: path }];
+      }
+    }
+    await checkOccupant(destination, kind, force);
+    return [];
+  } catch (error) {
+    if (!(error instanceof MergeError)) throw error;
+    return [{ code: error.code, message: error.message, file: error.details.file ?? path }];
+  }
+}
+
+/**
+ * Outputs that are the same place, or one of which lies inside another: whichever appeared last would take the other's place.
+ */
+export async function outputsOverlap(paths: readonly string[]): Promise<Conflict[]> {
+  const conflicts: Conflict[] = [];
+  const places: { readonly path: string; readonly real: string }[] = [];
+  for (const path of paths) {
+    // A place that cannot be looked up has its own conflict.
+    const real = await locate(path).then(
+      (destination) => destination.path,
+      () => resolve(path),
+    );
+    const other = places.find((p) => contains(p.real, real) || contains(real, p.real));
+    places.push({ path, real });
+    if (other === undefined) continue;
+    const how = other.real === real ? 'are the same place' : 'lie one inside the other';
+    conflicts.push({ code: 'E_OUTPUTS_OVERLAP', message: `the outputs ${other.path} and ${path} ${how}`, file: path });
+  }
+  return conflicts;
+}
+
+/**
+ * Bytes that may still be written where an output will be, with the file system's device to add outputs up, and bytes that unfinished merges to this
+ * output hold there: these are continued or removed.
+ */
+export async function freeSpace(path: string): Promise<{ device: number; available: number; held: number }> {
+  const destination = await locate(path);
+  const place = destination.missing.length > 0 ? dirname(destination.missing[0]!) : destination.parent;
+  const [space, { dev }] = await Promise.all([statfs(place), stat(place)]);
+  // Some network and user-space file systems report no size at all.
+  if (space.blocks === 0) return { device: dev, available: Number.POSITIVE_INFINITY, held: 0 };
+  let held = 0;
+  for (const partial of await findPartials(path)) if (partial.state === 'stale') held += await allocatedBytes(partial.path);
+  return { device: dev, available: space.bavail * space.bsize, held };
+}

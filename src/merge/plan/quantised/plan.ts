@@ -1,0 +1,232 @@
+import { dtypeByCode, dtypeByName } from '../../../base/dtype.ts';
+import type { Conflict, Warning } from '../../../base/errors.ts';
+import type { Checkpoint } from '../../../checkpoints/types.ts';
+import { recogniseQuantised } from '../../../model/quantised/recognise.ts';
+import type { Place, QuantisedTensors, QuantisedWeight } from '../../../model/quantised/types.ts';
+import type { Replacement } from '../tensors/target.ts';
+import { SourceFinder } from './sources.ts';
+import type { CopiedScale, QuantisedPlan, QuantisedRequest, QuantisedSource, QuantisedTarget, QuantisedWork } from './types.ts';
+
+/** Most tensors that a warning names. */
+const NAMED = 3;
+
+/**
+ * What a merge must know of quantised weights: which rows of layout and members they are made of, what the outputs hold in their place, and the work. A
+ * weight is quantised where the layout holds codes, or where it holds floats and a member codes. Pure: headers and configurations decide.
+ */
+export function planQuantised(request: QuantisedRequest): QuantisedPlan {
+  return new Planner(request).run();
+}
+
+class Planner {
+  readonly #request: QuantisedRequest;
+  readonly #layout: QuantisedTensors;
+  /** [members] null where the member takes no part. */
+  readonly #members: readonly (QuantisedTensors | null)[];
+  readonly #handled: Set<number>[];
+  readonly #dropped: Set<number>[];
+  readonly #replaced: Map<number, Replacement>[];
+  readonly #accounted: Set<number>[][];
+  readonly #works: QuantisedWork[] = [];
+  readonly #copies: CopiedScale[] = [];
+  readonly #conflicts: Conflict[] = [];
+  readonly #warnings: Warning[] = [];
+  readonly #sources: SourceFinder;
+
+  constructor(request: QuantisedRequest) {
+    this.#request = request;
+    const { layout, layoutConfig, members, memberConfigs, participates } = request;
+    const seen: { checkpoint: Checkpoint; said: string; tensors: QuantisedTensors }[] = [];
+    const recognise = (checkpoint: Checkpoint, config: QuantisedRequest['layoutConfig']): QuantisedTensors => {
+      const said = JSON.stringify(config);
+      const known = seen.find((s) => s.checkpoint === checkpoint || (s.said === said && sameTables(s.checkpoint, checkpoint)));
+      // What is wrong with one is said of each by its own path; what is right is the same.
+      if (known !== undefined && (known.checkpoint === checkpoint || known.tensors.conflicts.length === 0)) return known.tensors;
+      const tensors = recogniseQuantised(checkpoint, config);
+      seen.push({ checkpoint, said, tensors });
+      this.#conflicts.push(...tensors.conflicts);
+      return tensors;
+    };
+    this.#members = members.map((member, m) => (participates[m] ? recognise(member, memberConfigs[m] ?? null) : null));
+    this.#layout = recognise(layout, layoutConfig);
+    const setsOf = (checkpoint: Checkpoint): Set<number>[] => checkpoint.shards.map(() => new Set());
+    this.#handled = setsOf(layout);
+    this.#dropped = setsOf(layout);
+    this.#replaced = layout.shards.map(() => new Map());
+    this.#accounted = members.map(setsOf);
+    this.#sources = new SourceFinder(request, this.#members, this.#conflicts);
+  }
+
+  run(): QuantisedPlan {
+    let dequantised = false;
+    // A form that cannot be read has no weights to plan; everything else would be said twice.
+    if (this.#conflicts.length === 0) {
+      dequantised = this.#dequantises();
+      const names = new Set(this.#layout.weights.map((w) => w.plain.name));
+      for (const weight of this.#layout.weights) this.#stored(weight, dequantised);
+      for (const weight of this.#elsewhere(names)) this.#floats(weight);
+      for (const place of this.#layout.activationScales) this.#activationScale(place, dequantised);
+      this.#works.sort((a, b) => a.codes.shard - b.codes.shard || a.codes.row - b.codes.row);
+      this.#warn(dequantised);
+    }
+    return {
+      handled: this.#handled,
+      accounted: this.#accounted,
+      changes: { dropped: this.#dropped, replaced: this.#replaced },
+      works: this.#works,
+      copies: this.#copies,
+      dequantised,
+      conflicts: this.#conflicts,
+      warnings: this.#warnings,
+    };
+  }
+
+  /** Whether the outputs hold floats where the layout holds codes; says what stands against it. */
+  #dequantises(): boolean {
+    const { outputs, layout } = this.#request;
+    const { weights } = this.#layout;
+    if (weights.length === 0) return false;
+    const floats = outputs.map(({ dtype }) => dtype !== null && dtype !== 'same');
+    if (new Set(floats).size > 1) {
+      const [plain, same] = [outputs[floats.indexOf(true)]!.path, outputs[floats.indexOf(false)]!.path];
+      const message = `${plain} would hold floats and ${same} quantised weights, and one run makes outputs of the same tensors: make them one by one`;
+      this.#conflicts.push({ code: 'E_LAYOUTS_DIFFER', message, file: layout.path });
+    }
+    const fp4 = weights.find((w) => w.scheme === 'mxfp4');
+    const unsaid = outputs.find((o) => o.dtype === null);
+    if (fp4 !== undefined && unsaid !== undefined) {
+      const message = `${layout.path} holds MXFP4 weights (${fp4.name}), whose rounding is larger than what training moves between checkpoints: say with --dtype whether ${unsaid.path} is stored as bf16 or quantised anew (same)`;
+      this.#conflicts.push({ code: 'E_DTYPE_NEEDED', message, file: layout.path, tensor: fp4.name });
+    }
+    return floats[0]!;
+  }
+
+  /** A weight of which the layout holds codes. */
+  #stored(weight: QuantisedWeight, dequantised: boolean): void {
+    const { outputs } = this.#request;
+    const sources = this.#sources.of(weight, true);
+    this.#account(sources);
+    const { codes, scales, plain, encoding, scaleDtype } = weight;
+    this.#handled[codes.shard]!.add(codes.row);
+    this.#handled[scales.shard]!.add(scales.row);
+    if (this.#isDropped(codes)) {
+      this.#dropped[scales.shard]!.add(scales.row);
+      return;
+    }
+    const targets = outputs.map(({ dtype, path }, k): QuantisedTarget => {
+      const own = this.#request.treatmentOf(k, codes.shard, codes.row).dtype;
+      if (!dequantised && own !== null && own !== 'stored' && own !== 'stored-or-wider') {
+        const message = `a policy wants ${weight.name} as ${own} in ${path}, whose other weights stay quantised, and config.json knows one form for all: use --dtype instead`;
+        this.#conflicts.push({ code: 'E_POLICY', message, tensor: weight.name });
+      }
+      if (dtype === null || dtype === 'same') return { encoding, scaleDtype, transposed: false };
+      return { encoding: dtypeByName(dtype)!.code, scaleDtype: null, transposed: weight.transposed };
+    });
+    if (dequantised) {
+      this.#dropped[scales.shard]!.add(scales.row);
+      this.#replaced[codes.shard]!.set(codes.row, { name: plain.name, dtypeCode: targets[0]!.encoding, shape: plain.shape });
+    }
+    this.#work(weight, codes, dequantised ? null : scales, sources, targets);
+  }
+
+  /** A weight that the layout holds as floats, and a member as codes. */
+  #floats(weight: QuantisedWeight): void {
+    const { layout, outputs } = this.#request;
+    const place = layout.locate(weight.plain.name);
+    // Codes that the layout knows nothing of are extra tensors like any other.
+    if (place === undefined) return;
+    const stored = layout.shards[place.shard]!.header.tensors.dtypes[place.row]!;
+    if (dtypeByCode(stored).kind !== 'float') return;
+    const sources = this.#sources.of(weight, false);
+    this.#account(sources);
+    if (this.#isDropped(place)) return;
+    this.#handled[place.shard]!.add(place.row);
+    const targets = outputs.map(({ dtype }): QuantisedTarget => {
+      const encoding = dtype === null || dtype === 'same' ? stored : dtypeByName(dtype)!.code;
+      return { encoding, scaleDtype: null, transposed: weight.transposed };
+    });
+    this.#work(weight, place, null, sources, targets);
+  }
+
+  #work(
+    weight: QuantisedWeight,
+    codes: Place,
+    scales: Place | null,
+    sources: readonly (QuantisedSource | null)[],
+    targets: readonly QuantisedTarget[],
+  ): void {
+    const { scheme, matrices, rows, cols, blockRows, blockCols, powerOfTwo } = weight;
+    const { names } = this.#request.layout.shards[codes.shard]!.header.tensors;
+    const role = this.#request.roleOf(codes.shard, codes.row);
+    const shape = { matrices, rows, cols, blockRows, blockCols };
+    this.#works.push({ name: names[codes.row]!, scheme, role, codes, scales, powerOfTwo, sources, targets, table: 0, ...shape });
+  }
+
+  /** Weights of members that the layout does not hold as codes, each once. */
+  #elsewhere(known: Set<string>): QuantisedWeight[] {
+    const found = this.#members.flatMap((tensors) => (tensors === this.#layout ? [] : (tensors?.weights ?? [])));
+    return found.filter(({ plain: { name } }) => !known.has(name) && known.add(name));
+  }
+
+  #activationScale(place: Place, dequantised: boolean): void {
+    const { layout, members, outputs } = this.#request;
+    const { header, name: file } = layout.shards[place.shard]!;
+    const name = header.tensors.names[place.row]!;
+    if (dequantised) this.#dropped[place.shard]!.add(place.row);
+    for (const [m, member] of members.entries()) {
+      const theirs = this.#members[m] === null ? undefined : member.locate(name, file);
+      if (theirs !== undefined) this.#accounted[m]![theirs.shard]!.add(theirs.row);
+    }
+    if (dequantised) return;
+    const member = this.#members.findLastIndex((tensors) => tensors !== null);
+    const source = members[member]!.locate(name, file);
+    const [{ path }, tensor] = [members[member]!, name];
+    if (source === undefined) {
+      this.#conflicts.push({ code: 'E_TENSOR_MISSING', message: `tensor ${name} is missing from ${path}`, file: path, tensor });
+    } else if (describe(members[member]!, source) !== describe(layout, place)) {
+      const message = `tensor ${name} is ${describe(layout, place)} in the layout and ${describe(members[member]!, source)} in ${path}`;
+      this.#conflicts.push({ code: 'E_SHAPE', message, file: path, tensor });
+    } else if (outputs.some(({ newest }) => newest !== member)) {
+      const message = `the outputs want ${name} from different members: make the outputs one by one`;
+      this.#conflicts.push({ code: 'E_LAYOUTS_DIFFER', message, file: path, tensor });
+    } else this.#copies.push({ place, member, source });
+  }
+
+  /** All outputs drop the same tensors. */
+  #isDropped({ shard, row }: Place): boolean {
+    return this.#request.treatmentOf(0, shard, row).kind === 'drop';
+  }
+
+  #account(sources: readonly (QuantisedSource | null)[]): void {
+    for (const [m, source] of sources.entries()) {
+      if (source === null) continue;
+      this.#accounted[m]![source.codes.shard]!.add(source.codes.row);
+      if (source.scales !== null) this.#accounted[m]![source.scales.shard]!.add(source.scales.row);
+    }
+  }
+
+  #warn(dequantised: boolean): void {
+    const { layout, outputs } = this.#request;
+    const { weights, activationScales } = this.#layout;
+    if (weights.length > 0 && dequantised) {
+      const dtypes = [...new Set(outputs.map((o) => o.dtype))].join(' and ');
+      const message = `${weights.length} quantised weights are stored as ${dtypes}; config.json loses its quantisation entry`;
+      this.#warnings.push({ code: 'W_DEQUANTISED', message });
+    }
+    if (this.#copies.length > 0) {
+      const named = activationScales.slice(0, NAMED).map(({ shard, row }) => layout.shards[shard]!.header.tensors.names[row]!);
+      const more = activationScales.length > NAMED ? ` and ${activationScales.length - NAMED} more` : '';
+      const message = `scales of activations are those of the newest member and were measured on its weights: ${named.join(', ')}${more}; calibrate them anew where they matter`;
+      this.#warnings.push({ code: 'W_ACTIVATION_SCALES', message });
+    }
+  }
+}
+
+function describe({ shards }: Checkpoint, { shard, row }: Place): string {
+  const { dtypes, shapes } = shards[shard]!.header.tensors;
+  return `${dtypeByCode(dtypes[row]!).name} [${shapes[row]!.join(', ')}]`;
+}
+
+function sameTables(a: Checkpoint, b: Checkpoint): boolean {
+  return a.shards.length === b.shards.length && a.shards.every((s, i) => s.header.tensors === b.shards[i]!.header.tensors);
+}

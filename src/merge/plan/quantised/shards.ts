@@ -1,0 +1,50 @@
+import type { Checkpoint } from '../../../checkpoints/types.ts';
+import type { Place } from '../../../model/quantised/types.ts';
+import type { Entries } from '../tensors/shared-text.ts';
+import type { PlannedTensors } from '../tensors/tensors.ts';
+import type { PlanQuantised } from '../types.ts';
+import { isMeasured } from './strips.ts';
+
+/**
+ * The quantised weights of which a shard of the outputs holds codes or scales, with the weight table that their treatment gives them.
+ * @param outputs [K] the shard in each output
+ */
+export function quantisedOf(
+  shard: number,
+  { targets, works, quantised }: PlannedTensors,
+  outputs: readonly { readonly entries: Entries; readonly dataStart: number }[],
+): PlanQuantised[] {
+  const concerned = quantised.works.filter(({ codes, scales }) => codes.shard === shard || scales?.shard === shard);
+  if (concerned.length === 0) return [];
+  const rowOf = new Map([...targets[shard]!.origin].map((row, i) => [row, i]));
+  const targetRow = (place: Place | null): number | null => (place?.shard === shard ? (rowOf.get(place.row) ?? null) : null);
+  const offsets = (row: number | null): number[] | null =>
+    row === null ? null : outputs.map(({ entries, dataStart }) => dataStart + entries.begin[row]!);
+  return concerned.map((work) => {
+    const { table } = works.kinds[works.of[work.codes.shard]![work.codes.row]!]!;
+    const [codesRow, scalesRow] = [targetRow(work.codes), targetRow(work.scales)];
+    // Floats are stored as the header says, whoever decided it.
+    const targets = work.targets.map((target, k) =>
+      target.scaleDtype === null && codesRow !== null ? { ...target, encoding: outputs[k]!.entries.dtypes[codesRow]! } : target,
+    );
+    return { work: { ...work, table, targets }, codesRow, scalesRow, codesOffset: offsets(codesRow), scalesOffset: offsets(scalesRow) };
+  });
+}
+
+/** Bytes of codes and scales that are read: by each shard that holds some, and twice where values are measured before they are written. */
+export function quantisedBytes({ quantised }: PlannedTensors, members: readonly Checkpoint[]): number {
+  const bytesOf = (member: Checkpoint, { shard, row }: Place): number => {
+    const { begin, end } = member.shards[shard]!.header.tensors;
+    return end[row]! - begin[row]!;
+  };
+  let bytes = 0;
+  for (const work of quantised.works) {
+    const shards = work.scales === null || work.scales.shard === work.codes.shard ? 1 : 2;
+    const times = isMeasured(work) ? 2 * shards : shards;
+    for (const [m, source] of work.sources.entries()) {
+      if (source === null) continue;
+      bytes += times * (bytesOf(members[m]!, source.codes) + (source.scales === null ? 0 : bytesOf(members[m]!, source.scales)));
+    }
+  }
+  return bytes;
+}

@@ -1,0 +1,38 @@
+import { version } from '../../base/version.ts';
+import type { ProvenanceInput } from '../record/provenance.ts';
+import type { PlanMember, PlanOutput } from './types.ts';
+
+/**
+ * What decides one output, as its provenance records it: members from which nothing is made are not named.
+ * @param members the output's own, to which the schedule's weights belong
+ */
+export function recordedRecipe(
+  members: readonly PlanMember[],
+  output: Pick<PlanOutput, 'path' | 'schedule' | 'used' | 'dtype' | 'purpose' | 'optimizer' | 'policies'>,
+  layout: { readonly like: string | null; readonly allowMixedDtypes: boolean; readonly allowUnknown: boolean },
+): Pick<ProvenanceInput, 'toolVersion' | 'output' | 'recipe'> {
+  const { schedule, used, dtype, path, purpose, optimizer, policies } = output;
+  return {
+    toolVersion: version,
+    output: path,
+    recipe: {
+      method: schedule.method,
+      alpha: typeof schedule.parameters.alpha === 'number' ? schedule.parameters.alpha : null,
+      parameters: schedule.parameters,
+      normalized: schedule.normalized,
+      dtype,
+      purpose,
+      optimizer,
+      policies: policies.map(({ text, weights }) => ({
+        policy: text,
+        weights: weights === null ? null : [...weights].filter((_, i) => used[i]),
+      })),
+      like: layout.like,
+      allowMixedDtypes: layout.allowMixedDtypes,
+      allowUnknown: layout.allowUnknown,
+      members: members
+        .map(({ path, step, tokens, bytes, fingerprint }, i) => ({ path, step, tokens, bytes, fingerprint, weight: schedule.weights[i]! }))
+        .filter((_, i) => used[i]),
+    },
+  };
+}

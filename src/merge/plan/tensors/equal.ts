@@ -1,0 +1,60 @@
+import { ByteReader } from '../../../base/disk/byte-reader.ts';
+import type { Conflict, ErrorCode } from '../../../base/errors.ts';
+
+/** A tensor that must be the same in every member that is to have it. */
+export interface EqualTensor {
+  readonly name: string;
+  readonly bytes: number;
+  readonly copies: readonly { readonly path: string; readonly offset: number }[];
+  /** What it is when they differ. */
+  readonly code: ErrorCode;
+}
+
+/** Bytes compared at a time. */
+const BLOCK = 1 << 20;
+
+/** What a tensor is and why it may not differ; NAME stands for its name. */
+const WHY: Partial<Record<ErrorCode, readonly [what: string, why: string]>> = {
+  E_INTEGERS_DIFFER: ['integer tensor', 'integers are never averaged'],
+  E_BUFFERS_DIFFER: ['constant buffer', 'a difference means another configuration (RoPE base, decay), not training'],
+  E_UNKNOWN_TENSOR: [
+    'tensor',
+    "no rule knows its name, so nothing says that it may be averaged: --policy 'name=NAME:use=average' averages this one, --allow-unknown all of them",
+  ],
+  E_TIED: ['tied embedding', 'config.json says that embedding and head are one, and this checkpoint holds two'],
+};
+
+/** Names the first difference of each tensor. */
+export async function unequalTensors(tensors: readonly EqualTensor[], signal?: AbortSignal): Promise<Conflict[]> {
+  const conflicts: Conflict[] = [];
+  const reader = new ByteReader();
+  try {
+    for (const tensor of tensors) {
+      signal?.throwIfAborted();
+      const conflict = await firstDifference(tensor, reader);
+      if (conflict !== undefined) conflicts.push(conflict);
+    }
+  } finally {
+    await reader.close();
+  }
+  return conflicts;
+}
+
+async function firstDifference(tensor: EqualTensor, reader: ByteReader): Promise<Conflict | undefined> {
+  const [first, ...others] = tensor.copies;
+  if (first === undefined || others.length === 0) return undefined;
+  for (let at = 0; at < tensor.bytes; at += BLOCK) {
+    const length = Math.min(BLOCK, tensor.bytes - at);
+    const expected = await reader.read(first.path, first.offset + at, length);
+    for (const other of others) {
+      const found = await reader.read(other.path, other.offset + at, length);
+      if (expected.equals(found)) continue;
+      const byte = at + expected.findIndex((b, i) => b !== found[i]);
+      const [what, why] = WHY[tensor.code] ?? ['tensor', 'a policy wants it equal'];
+      const between = first.path === other.path ? `in ${first.path}` : `between ${first.path} and ${other.path}`;
+      const message = `${what} ${tensor.name} differs ${between} (first at byte ${byte} of it); ${why.replace('NAME', () => tensor.name)}`;
+      return { code: tensor.code, message, file: other.path, tensor: tensor.name };
+    }
+  }
+  return undefined;
+}

@@ -1,0 +1,48 @@
+import { dtypeByCode } from '../../../base/dtype.ts';
+import type { Conflict } from '../../../base/errors.ts';
+import type { TensorTable } from '../../../checkpoints/safetensors/types.ts';
+import type { Checkpoint } from '../../../checkpoints/types.ts';
+
+/**
+ * Where the layouts of several outputs differ. Each output follows the newest of its own members, as it would alone, and one read can serve all of them
+ * only if these hold the same tensors in the same order and dtypes. Shard names and metadata may differ.
+ */
+export function layoutConflicts(outputs: readonly { readonly path: string; readonly layout: Checkpoint }[]): Conflict[] {
+  const first = outputs[0]!;
+  const seen = new Set([first.layout]);
+  const conflicts: Conflict[] = [];
+  for (const { path, layout } of outputs) {
+    if (seen.has(layout)) continue;
+    seen.add(layout);
+    const how = difference(first.layout, layout);
+    if (how === null) continue;
+    const message = `${first.path} would follow the layout of ${first.layout.path} and ${path} that of ${layout.path}, and they differ: ${how}; name one for all with like (--like), or make the outputs one by one`;
+    conflicts.push({ code: 'E_LAYOUTS_DIFFER', message, file: layout.path });
+  }
+  return conflicts;
+}
+
+function difference(a: Checkpoint, b: Checkpoint): string | null {
+  if (a.shards.length !== b.shards.length) return `${a.shards.length} and ${b.shards.length} tensor files`;
+  for (const [s, shard] of a.shards.entries()) {
+    const how = tableDifference(shard.header.tensors, b.shards[s]!.header.tensors);
+    if (how !== null) return `${how} in tensor file ${s + 1}`;
+  }
+  return null;
+}
+
+function tableDifference(a: TensorTable, b: TensorTable): string | null {
+  // Equal headers are one object.
+  if (a === b) return null;
+  if (a.count !== b.count) return `${a.count} and ${b.count} tensors`;
+  for (let row = 0; row < a.count; row++) {
+    if (a.names[row] !== b.names[row]) return `tensor ${row + 1} is ${a.names[row]} and ${b.names[row]}`;
+    const [x, y] = [describe(a, row), describe(b, row)];
+    if (x !== y) return `tensor ${a.names[row]} is ${x} and ${y}`;
+  }
+  return null;
+}
+
+function describe(table: TensorTable, row: number): string {
+  return `${dtypeByCode(table.dtypes[row]!).name} [${table.shapes[row]!.join(', ')}]`;
+}

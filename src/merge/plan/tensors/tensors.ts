@@ -1,0 +1,256 @@
+import type { Conflict, Warning } from '../../../base/errors.ts';
+import type { Checkpoint } from '../../../checkpoints/types.ts';
+import { arrange } from '../../../model/layout/arrange.ts';
+import { recogniseQuantised } from '../../../model/quantised/recognise.ts';
+import { type CheckpointRoles, checkpointRoles, tensorName } from '../../../model/roles/checkpoint-roles.ts';
+import { structureConflicts } from '../../../model/roles/structure.ts';
+import { tiedPairs } from '../../../model/roles/tied.ts';
+import type { PolicyTensor } from '../../../recipe/policy/types.ts';
+import type { Draft } from '../inputs/drafts.ts';
+import { planQuantised } from '../quantised/plan.ts';
+import type { QuantisedPlan } from '../quantised/types.ts';
+import type { PlanRequest } from '../types.ts';
+import type { EqualTensor } from './equal.ts';
+import { extraTensors, InputFiles, type Matching, type MatchResult, matchShard } from './match.ts';
+import { withMtpTogether, withoutEchoes } from './one-cause.ts';
+import { type TargetShard, targetShards } from './target.ts';
+import { type OutputTreatments, outputDtypes, policyTensors, Treatments } from './treatments.ts';
+import { buildWorks, type Works } from './work.ts';
+
+/** What every tensor of the outputs is made of, and how. */
+export interface PlannedTensors {
+  /** By shard of the layout. */
+  readonly targets: readonly TargetShard[];
+  readonly works: Works;
+  /** By shard, [rows of the target] index into `works.kinds`. */
+  readonly workOf: readonly Int32Array[];
+  /** [K] */
+  readonly treatments: readonly OutputTreatments[];
+  /** By output and shard, [rows of the target] index into the output's treatments. */
+  readonly treatmentOf: readonly (readonly Int32Array[])[];
+  readonly policyTensors: readonly PolicyTensor[];
+  readonly participates: readonly boolean[];
+  readonly quantised: QuantisedPlan;
+  readonly files: InputFiles;
+  readonly matched: readonly MatchResult[];
+  readonly equal: readonly EqualTensor[];
+  readonly roles: CheckpointRoles;
+  readonly conflicts: readonly Conflict[];
+  readonly warnings: readonly Warning[];
+}
+
+/** A tensor of a member that the layout has no name for. */
+interface Extra {
+  readonly member: number;
+  readonly shard: number;
+  readonly row: number;
+}
+
+/**
+ * Decides for every tensor of a layout what becomes of it in every output, and finds it in every member that it needs.
+ * @param checkpoints members of the plan, oldest first
+ */
+export async function planTensors(
+  layout: Checkpoint,
+  checkpoints: readonly Checkpoint[],
+  drafts: readonly Draft[],
+  request: Pick<PlanRequest, 'allowMixedDtypes' | 'allowUnknown'>,
+): Promise<PlannedTensors> {
+  const { allowMixedDtypes = false, allowUnknown = false } = request;
+  const conflicts: Conflict[] = [];
+  const roles = await checkpointRoles(layout);
+  const memberRoles = await Promise.all(checkpoints.map((c) => (c === layout ? roles : checkpointRoles(c))));
+
+  const codes = placesOf(
+    layout,
+    recogniseQuantised(layout, roles.config).weights.map((w) => w.codes),
+  );
+  const extras = checkpoints.flatMap((checkpoint, member) => extrasOf(layout, checkpoint, member));
+  const tensors = [
+    ...policyTensors(layout, roles, (shard, row) => codes[shard]!.has(row)),
+    ...extras.map(({ member, shard, row }) => extraTensor(checkpoints[member]!, memberRoles[member]!, shard, row)),
+  ];
+  const assigner = new Treatments(tensors, { allowUnknown });
+  const treatments = await Promise.all(drafts.map((draft) => assigner.of(draft, checkpoints.length)));
+  for (const own of new Set(treatments.map((t) => t.conflicts))) conflicts.push(...own);
+  const participates = checkpoints.map((_, m) => treatments.some((t) => t.uses[m]));
+
+  let flat = 0;
+  const starts = layout.shards.map(({ header: { tensors: table } }) => {
+    const start = flat;
+    flat += table.count;
+    return start;
+  });
+  const quantised = planQuantised({
+    layout,
+    layoutConfig: roles.config,
+    members: checkpoints,
+    memberConfigs: memberRoles.map((r) => r.config),
+    participates,
+    outputs: drafts.map(({ output, members }, k) => ({
+      path: output.path,
+      dtype: output.dtype ?? null,
+      newest: members.findLast((m) => treatments[k]!.uses[m]) ?? members.at(-1)!,
+    })),
+    allowMixedDtypes,
+    treatmentOf: (k, shard, row) => treatments[k]!.treatments[treatments[k]!.of[starts[shard]! + row]!]!,
+    roleOf: (shard, row) => roles.of(shard, row).role,
+  });
+  conflicts.push(...quantised.conflicts);
+  const isDropped = (t: OutputTreatments, flat: number): boolean => t.treatments[t.of[flat]!]!.kind === 'drop';
+  conflicts.push(...dropConflicts(drafts, treatments, tensors));
+
+  const dropped = layout.shards.map(({ header: { tensors: table } }, s) => {
+    const rows = new Set(quantised.changes.dropped[s]);
+    for (let row = 0; row < table.count; row++) if (isDropped(treatments[0]!, starts[s]! + row)) rows.add(row);
+    return rows;
+  });
+  const targets = targetShards(layout, { dropped, replaced: quantised.changes.replaced });
+  const copied = new Map(quantised.copies.map(({ place, member }) => [`${place.shard} ${place.row}`, member]));
+  const works = buildWorks(
+    layout,
+    treatments,
+    participates,
+    {
+      isApart: (shard, row) => quantised.handled[shard]!.has(row) && !copied.has(`${shard} ${row}`),
+      copiedFrom: copied.size === 0 ? () => undefined : (shard, row) => copied.get(`${shard} ${row}`),
+    },
+    conflicts,
+  );
+  conflicts.push(...tiedApart(layout, roles, starts, works, treatments, drafts));
+  const workOf = targets.map(({ origin }, s) => origin.map((row) => works.of[s]![row]!));
+  const treatmentOf = treatments.map(({ of }) => targets.map(({ origin }, s) => origin.map((row) => of[starts[s]! + row]!)));
+
+  const arrangements = new Map<number, ReturnType<typeof arrange>>();
+  const arrangement: Matching['arrangement'] = (m) => {
+    let made = arrangements.get(m);
+    if (made === undefined) {
+      made = arrange(layout, roles, checkpoints[m]!, memberRoles[m]!);
+      arrangements.set(m, made);
+    }
+    return made;
+  };
+  const files = new InputFiles();
+  const matching = { layout, members: checkpoints, participates, files, allowMixedDtypes, arrangement };
+  const matched = targets.map((target, s) => matchShard(s, target, { kinds: works.kinds, of: workOf[s]! }, matching, conflicts));
+  for (const { sources } of quantised.works) {
+    for (const [m, source] of sources.entries()) {
+      for (const place of [source?.codes, source?.scales]) if (place != null) files.indexOf(checkpoints, m, place.shard);
+    }
+  }
+  const structural: Conflict[] = [];
+  const droppedExtras = new Set(extras.filter((_, i) => isDropped(treatments[0]!, flat + i)).map(extraKey));
+  for (const [member, checkpoint] of checkpoints.entries()) {
+    if (!participates[member]) continue;
+    const known = (shard: number, row: number): boolean =>
+      droppedExtras.has(extraKey({ member, shard, row })) ||
+      quantised.accounted[member]?.[shard]?.has(row) === true ||
+      arrangement(member).uses(shard, row);
+    conflicts.push(...extraTensors(layout, checkpoint, known));
+    const shared = checkpoint !== layout && checkpoint.shards.every((s, i) => s.header.tensors === layout.shards[i]?.header.tensors);
+    if (!shared) structural.push(...structureConflicts(checkpoint, memberRoles[member]!));
+  }
+  const causes = { experts: structural.length > 0, quantised: quantised.conflicts.length > 0 };
+  const tied = checkpoints.flatMap((checkpoint, m) => (participates[m] ? tiedTensors(checkpoint, memberRoles[m]!) : []));
+  return {
+    targets,
+    works,
+    workOf,
+    treatments,
+    treatmentOf,
+    policyTensors: tensors.slice(0, flat),
+    participates,
+    quantised,
+    files,
+    matched,
+    equal: [...matched.flatMap((m) => m.equal), ...tied],
+    roles,
+    conflicts: withMtpTogether([...structural, ...withoutEchoes(conflicts, causes, roles)], roles),
+    warnings: [...quantised.warnings, ...layoutWarnings(checkpoints, matched)],
+  };
+}
+
+function placesOf(layout: Checkpoint, places: readonly { readonly shard: number; readonly row: number }[]): ReadonlySet<number>[] {
+  const rows = layout.shards.map(() => new Set<number>());
+  for (const { shard, row } of places) rows[shard]!.add(row);
+  return rows;
+}
+
+const extraKey = ({ member, shard, row }: Extra): string => `${member} ${shard} ${row}`;
+
+function extrasOf(layout: Checkpoint, checkpoint: Checkpoint, member: number): Extra[] {
+  if (checkpoint === layout) return [];
+  return checkpoint.shards.flatMap(({ header: { tensors }, name: file }, shard) =>
+    tensors === layout.shards[shard]?.header.tensors
+      ? []
+      : tensors.names.flatMap((name, row) => (layout.locate(name, file) === undefined ? [{ member, shard, row }] : [])),
+  );
+}
+
+function extraTensor(checkpoint: Checkpoint, roles: CheckpointRoles, shard: number, row: number): PolicyTensor {
+  const info = checkpoint.shards[shard]!.header.tensors.info(row);
+  return { name: tensorName(checkpoint, shard, row), dtype: info.dtype, bytes: 0, role: roles.of(shard, row), extra: true };
+}
+
+function layoutWarnings(checkpoints: readonly Checkpoint[], matched: readonly MatchResult[]): Warning[] {
+  return checkpoints.flatMap(({ path }, m): Warning[] => {
+    const count = matched.reduce((sum, { arranged }) => sum + arranged[m]!, 0);
+    if (count === 0) return [];
+    const message = `${path} holds ${count} tensor${count === 1 ? '' : 's'} of the layout under other names or as parts of others (experts fused or one by one, gate and up together or apart, a tied head once); the same elements were found there`;
+    return [{ code: 'W_OTHER_LAYOUT', message }];
+  });
+}
+
+function outputDtype({ treatments, of }: OutputTreatments, flat: number, stored: number, { output }: Draft): number {
+  return outputDtypes(Uint8Array.of(stored), of.subarray(flat, flat + 1), treatments, output.dtype)[0]!;
+}
+
+/** Embedding and head of a model whose config.json says that they are one must be treated as one. @param starts [shards] first tensor of each among all */
+function tiedApart(
+  layout: Checkpoint,
+  roles: CheckpointRoles,
+  starts: readonly number[],
+  works: Works,
+  treatments: readonly OutputTreatments[],
+  drafts: readonly Draft[],
+): Conflict[] {
+  const treatmentOf = ({ shard, row }: { readonly shard: number; readonly row: number }): string => {
+    const stored = layout.shards[shard]!.header.tensors.dtypes[row]!;
+    const dtypes = treatments.map((own, k) => outputDtype(own, starts[shard]! + row, stored, drafts[k]!));
+    return [works.kinds[works.of[shard]![row]!]?.table, ...dtypes].join();
+  };
+  return tiedPairs(layout, roles).flatMap(({ embedding, head, configured }): Conflict[] => {
+    if (configured !== true || treatmentOf(embedding) === treatmentOf(head)) return [];
+    const message = `${embedding.name} and ${head.name} are one matrix (tie_word_embeddings), and the policies treat them differently: name both, as role=embedding|lm_head`;
+    return [{ code: 'E_TIED', message, file: layout.path, tensor: head.name }];
+  });
+}
+
+/** Outputs of one read have the same tensors. */
+function dropConflicts(drafts: readonly Draft[], treatments: readonly OutputTreatments[], tensors: readonly PolicyTensor[]): Conflict[] {
+  const first = treatments[0]!;
+  return treatments.flatMap((other, k): Conflict[] => {
+    if (other.of === first.of) return [];
+    const row = tensors.findIndex(
+      (_, i) => (first.treatments[first.of[i]!]!.kind === 'drop') !== (other.treatments[other.of[i]!]!.kind === 'drop'),
+    );
+    if (row < 0) return [];
+    const [a, b] = [drafts[0]!.output.path, drafts[k]!.output.path];
+    const message = `one of ${a} and ${b} drops ${tensors[row]!.name} and the other does not, so one read cannot serve both: make them one by one`;
+    return [{ code: 'E_LAYOUTS_DIFFER', message, tensor: tensors[row]!.name }];
+  });
+}
+
+/** Embedding and head of a model whose config.json says that they are one must be one in each member. */
+function tiedTensors(checkpoint: Checkpoint, roles: CheckpointRoles): EqualTensor[] {
+  return tiedPairs(checkpoint, roles).flatMap(({ embedding, head, configured }) => {
+    if (configured !== true) return [];
+    const copies = [embedding, head].map(({ shard, row }) => {
+      const { path, header } = checkpoint.shards[shard]!;
+      return { path, offset: header.dataStart + header.tensors.begin[row]! };
+    });
+    const { tensors } = checkpoint.shards[head.shard]!.header;
+    const bytes = tensors.end[head.row]! - tensors.begin[head.row]!;
+    return [{ name: tensors.names[head.row]!, bytes, copies, code: 'E_TIED' as const }];
+  });
+}

@@ -1,0 +1,167 @@
+import { basename } from 'node:path';
+import { dtypeByCode, dtypeByName } from '../../../base/dtype.ts';
+import type { Conflict, Warning } from '../../../base/errors.ts';
+import type { Checkpoint } from '../../../checkpoints/types.ts';
+import { type CheckpointRoles, tensorName } from '../../../model/roles/checkpoint-roles.ts';
+import { assignTreatments } from '../../../recipe/policy/assign.ts';
+import { policiesOf } from '../../../recipe/policy/keys.ts';
+import { policyText } from '../../../recipe/policy/text.ts';
+import type { Policy, PolicyTensor, Treatment } from '../../../recipe/policy/types.ts';
+import { PARAMETERS, type Parameter } from '../../../recipe/schedule/parameters.ts';
+import { resolveWeights } from '../../../recipe/schedule/resolve.ts';
+import type { ResolvedWeights, ScheduleContext, ScheduleMember } from '../../../recipe/schedule/types.ts';
+import type { OutputRequest, PlanMember, PlanPolicy } from '../types.ts';
+
+/** How one output treats the tensors of the layout. */
+export interface OutputTreatments {
+  /** Its members: indices into those of the plan. */
+  readonly members: readonly number[];
+  readonly treatments: readonly Treatment[];
+  /** [tensors of the layout, shard after shard] index into `treatments`. Outputs with the same policies share it. */
+  readonly of: Int32Array;
+  /** [treatments] weights of all members of the plan; those of the output's schedule where bytes are compared and copied. */
+  readonly weights: readonly Float64Array[];
+  /** Schedules of the treatments that have one of their own. */
+  readonly own: readonly (ResolvedWeights | null)[];
+  /** [members of the plan] whether any tensor of the output is made from it. */
+  readonly uses: readonly boolean[];
+  readonly conflicts: readonly Conflict[];
+  readonly warnings: readonly Warning[];
+}
+
+/** What treatments are assigned by. */
+export interface TreatmentRequest {
+  readonly output: OutputRequest;
+  /** Indices into the members of the plan. */
+  readonly members: readonly number[];
+  readonly scheduleMembers: readonly ScheduleMember[];
+  readonly context: ScheduleContext;
+  readonly schedule: ResolvedWeights;
+}
+
+/** The tensors of the layout as policies see them, shard after shard. @param isCodes quantised weights that are averaged by their values */
+export function policyTensors(
+  layout: Checkpoint,
+  roles: CheckpointRoles,
+  isCodes: (shard: number, row: number) => boolean,
+): PolicyTensor[] {
+  return layout.shards.flatMap(({ header: { tensors } }, shard) =>
+    Array.from({ length: tensors.count }, (_, row) => ({
+      name: tensorName(layout, shard, row),
+      dtype: dtypeByCode(tensors.dtypes[row]!).name,
+      bytes: tensors.end[row]! - tensors.begin[row]!,
+      role: roles.of(shard, row),
+      ...(isCodes(shard, row) && { codes: true }),
+    })),
+  );
+}
+
+/** Assigns treatments for several outputs of one layout; equal policies share the assignment. */
+export class Treatments {
+  readonly #tensors: readonly PolicyTensor[];
+  readonly #allowUnknown: boolean;
+  readonly #assigned = new Map<string, ReturnType<typeof assignTreatments>>();
+
+  constructor(tensors: readonly PolicyTensor[], options: { readonly allowUnknown: boolean }) {
+    this.#tensors = tensors;
+    this.#allowUnknown = options.allowUnknown;
+  }
+
+  /** @param count members of the plan */
+  async of({ output, members, scheduleMembers, context, schedule }: TreatmentRequest, count: number): Promise<OutputTreatments> {
+    const { policies = [], router } = output;
+    const bySteps = typeof router === 'number' || policies.some((policy) => typeof policy.use === 'number');
+    const key = JSON.stringify([policies, router, members.length, bySteps ? scheduleMembers.map((m) => m.step) : null]);
+    let assigned = this.#assigned.get(key);
+    if (assigned === undefined) {
+      const options = { members: scheduleMembers, allowUnknown: this.#allowUnknown };
+      assigned = assignTreatments(this.#tensors, { policies, router }, options);
+      this.#assigned.set(key, assigned);
+    }
+    const { treatments, of, conflicts, warnings } = assigned;
+    const spread = (weights: Float64Array): Float64Array => {
+      const all = new Float64Array(count);
+      for (const [i, m] of members.entries()) all[m] = weights[i]!;
+      return all;
+    };
+    const own = await Promise.all(
+      treatments.map(({ request }) => (request === null ? null : resolveWeights(scheduleMembers, request, context))),
+    );
+    const weights = treatments.map(({ kind, member }, t) => {
+      if (kind !== 'member') return spread((own[t] ?? schedule).weights);
+      const one = new Float64Array(members.length);
+      one[member!] = 1;
+      return spread(one);
+    });
+    const occurs = treatments.map(() => false);
+    for (const t of of) occurs[t] = true;
+    const uses = Array.from({ length: count }, (_, m) => weights.some((w, t) => occurs[t] && treatments[t]!.kind !== 'drop' && w[m] !== 0));
+    return { members, treatments, of, weights, own, uses, conflicts, warnings };
+  }
+}
+
+/**
+ * Dtype of every tensor of a target shard in one output: as a policy says, as stored where the default keeps it (or as the output says if that is wider), else
+ * as the output says.
+ * @param of [rows of the target] index into `treatments`
+ */
+export function outputDtypes(
+  stored: Uint8Array,
+  of: Int32Array,
+  treatments: readonly Treatment[],
+  asked: OutputRequest['dtype'],
+): Uint8Array {
+  const all = asked === undefined || asked === 'same' ? null : dtypeByName(asked)!;
+  const wanted = treatments.map(({ dtype }) => {
+    if (dtype === 'stored') return null;
+    return dtype === null || dtype === 'stored-or-wider' ? all : dtypeByName(dtype)!;
+  });
+  return stored.map((code, row) => {
+    const own = dtypeByCode(code);
+    const other = wanted[of[row]!];
+    if (own.kind !== 'float' || !other) return code;
+    return treatments[of[row]!]!.dtype === 'stored-or-wider' && other.bits <= own.bits ? code : other.code;
+  });
+}
+
+/** The policies of an output, with the weights of those that have a schedule of their own. */
+export function planPolicies(output: OutputRequest, { treatments, own }: OutputTreatments): PlanPolicy[] {
+  return policiesOf(output).map((policy, p) => {
+    const weights = own.find((schedule, t) => schedule !== null && treatments[t]!.policy === p)?.weights;
+    return { text: policyText(withFileNames(policy)), weights: weights ?? null };
+  });
+}
+
+/** Files by their names alone: what is published says nothing of where they lay. */
+function withFileNames(policy: Policy): Policy {
+  const files = Object.entries(PARAMETERS as Readonly<Record<string, Parameter>>).filter(([, { kind }]) => kind === 'file');
+  const named = files.flatMap(([key]) => {
+    const path = policy[key as keyof Policy];
+    return path === undefined ? [] : [[key, basename(String(path))]];
+  });
+  return { ...policy, ...Object.fromEntries(named) };
+}
+
+/**
+ * What the digest of an output says of its treatments: all that decides bytes, with members by their fingerprints and in an order that is the same
+ * whatever else is made in the run.
+ * @param of by shard, index into the treatments
+ */
+export function recordedTreatments(
+  { treatments, weights }: OutputTreatments,
+  of: readonly Int32Array[],
+  members: readonly PlanMember[],
+): { kinds: unknown[]; of: Int32Array[] } {
+  const number = new Map<number, number>();
+  const numbered = of.map((rows) =>
+    rows.map((t) => {
+      if (!number.has(t)) number.set(t, number.size);
+      return number.get(t)!;
+    }),
+  );
+  const kinds = [...number.keys()].map((t) => {
+    const made = members.flatMap(({ fingerprint }, m) => (weights[t]![m] === 0 ? [] : [[fingerprint, weights[t]![m]!]]));
+    return [treatments[t]!.kind, made];
+  });
+  return { kinds, of: numbered };
+}

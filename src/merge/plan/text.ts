@@ -1,0 +1,74 @@
+import { lossCurve } from '../../checkpoints/run/loss-curve.ts';
+import type { LogEntry } from '../../checkpoints/types.ts';
+import type { Colors } from '../../render/colors.ts';
+import { formatBytes, formatSeconds, plural, printable } from '../../render/format.ts';
+import type { PlanDocument } from './document.ts';
+import { memberTable, outputTable } from './member-table.ts';
+import { treatmentLines } from './treatment-table.ts';
+
+/** Checkpoints left out that are shown by name; `--json` has all. */
+const MOST_EXCLUDED = 12;
+
+export interface PlanTextOptions {
+  /** Width of the terminal. */
+  readonly columns: number;
+  /** The training log behind each output, for the curve around a loss spike. */
+  readonly logs?: readonly (readonly LogEntry[])[];
+}
+
+/** What `plan` and `average --dry-run` print. */
+export function planText(plan: PlanDocument, colors: Colors, { columns, logs = [] }: PlanTextOptions): string {
+  const several = plan.outputs.length > 1;
+  const lines = several
+    ? [`would make ${colors.bold(plural(plan.outputs.length, 'output'))} in one read`, '', ...outputTable(plan.outputs), '']
+    : [];
+  // What one output left out another may take: with several of them the list is for --json.
+  for (const [k, output] of plan.outputs.entries()) {
+    lines.push(...outputLines(output, colors, several ? 0 : MOST_EXCLUDED), '', ...spikeCurve(output, logs[k] ?? [], colors, columns));
+  }
+  for (const path of plan.finished) lines.push(`  made already by the interrupted run: ${printable(path)}`);
+  lines.push(`  reads ${formatBytes(plan.bytesRead)}, writes ${formatBytes(plan.bytesWritten)}`);
+  lines.push(`  needs ${formatBytes(plan.freeBytesNeeded)} of ${formatBytes(plan.freeBytesAvailable)} free`);
+  lines.push(`  memory at most ${formatBytes(plan.peakMemoryBytes)}`);
+  if (plan.expectedSeconds !== null) {
+    lines.push(`  about ${formatSeconds(plan.expectedSeconds)}, by what the disks gave in half a second just now`);
+  }
+  lines.push('', 'nothing was written');
+  return `${lines.join('\n')}\n`;
+}
+
+/** The loss from the oldest member to as long after the spike, with the spike marked; nothing where no spike was asked for. */
+function spikeCurve(
+  { spike, members }: PlanDocument['outputs'][number],
+  log: readonly LogEntry[],
+  colors: Colors,
+  columns: number,
+): string[] {
+  const oldest = members[0]?.step ?? null;
+  if (spike === null || oldest === null) return [];
+  const curve = lossCurve(log, colors, { columns: columns - 2, from: oldest, to: 2 * spike.step - oldest, marks: [spike.step] });
+  return curve.length === 0 ? [] : ['  loss, with the spike marked', ...curve.map((line) => `  ${line}`), ''];
+}
+
+function outputLines(output: PlanDocument['outputs'][number], colors: Colors, mostExcluded: number): string[] {
+  const { members, method, excluded, phase } = output;
+  const parameters = Object.entries(output.parameters).map(([name, value]) => `, ${name} ${printable(String(value))}`);
+  const lines = [
+    `would merge ${plural(members.length, 'checkpoint')} into ${colors.bold(printable(output.path))} (${method}${parameters.join('')})`,
+    '',
+    ...memberTable(members),
+    '',
+    `  ${plural(output.tensors, 'tensor')}, ${formatBytes(output.bytesWritten)}`,
+  ];
+  const treatments = treatmentLines(output.treatments);
+  if (treatments.length > 0) lines.push('', ...treatments, '');
+  if (output.dtypeChanges.length > 0) lines.push(`  stored in another dtype: ${output.dtypeChanges.join(', ')}`);
+  if (phase !== null) lines.push(`  ${printable(phase.text)}`);
+  lines.push(...output.notes.map((note) => `  ${printable(note)}`));
+  lines.push(
+    ...excluded.slice(0, mostExcluded).map(({ path, reason }) => colors.dim(`  left out: ${printable(path)}: ${printable(reason)}`)),
+  );
+  if (excluded.length > mostExcluded)
+    lines.push(colors.dim(`  left out: ${excluded.length - mostExcluded}${mostExcluded > 0 ? ' more' : ''}, all of them with --json`));
+  return lines;
+}

@@ -1,0 +1,224 @@
+import type { FloatDtypeName } from '../../base/dtype.ts';
+import type { Warning } from '../../base/errors.ts';
+import type { TensorTable } from '../../checkpoints/safetensors/types.ts';
+import type { SideFile } from '../../checkpoints/side-files.ts';
+import type { Checkpoint, LogEntry } from '../../checkpoints/types.ts';
+import type { Purpose } from '../../recipe/file/types.ts';
+import type { TreatmentRow } from '../../recipe/policy/table.ts';
+import type { PolicyRequest } from '../../recipe/policy/types.ts';
+import type { ResolvedWeights, WeightRequest } from '../../recipe/schedule/types.ts';
+import type { Selected } from '../../recipe/select/types.ts';
+import type { QuantisedWork } from './quantised/types.ts';
+
+export interface MergedMember {
+  readonly path: string;
+  readonly step: number | null;
+  readonly tokens: number | null;
+  readonly weight: number;
+}
+
+/** A checkpoint of a run, of which more is known than its path. */
+export interface PlanInput {
+  readonly path: string;
+  /** Believed as given; read from the checkpoint where absent. */
+  readonly step?: number | null | undefined;
+  readonly tokens?: number | null | undefined;
+  readonly stage?: number | null | undefined;
+}
+
+/** What is to be made: inputs once, any number of outputs from one read of them. */
+export interface PlanRequest {
+  readonly inputs: readonly (string | PlanInput)[];
+  /** The inputs are in the order of their run, oldest first, and stay in it; otherwise they are sorted by step. */
+  readonly ordered?: boolean | undefined;
+  readonly outputs: readonly OutputRequest[];
+  /** Let members come from different stages, or have different configurations (config.json). */
+  readonly allowStages?: boolean | undefined;
+  readonly allowConfigs?: boolean | undefined;
+  /** Checkpoint whose layout (shards, order, names, dtypes, metadata) the outputs follow; the newest member when absent. */
+  readonly like?: string | undefined;
+  readonly allowMixedDtypes?: boolean | undefined;
+  /** Average float tensors whose names no rule knows, though others are known. */
+  readonly allowUnknown?: boolean | undefined;
+  /** Merge although the experts of some layer seem to have changed places between members. */
+  readonly allowPermuted?: boolean | undefined;
+  /** Bound of native buffers, bytes. */
+  readonly memory?: number | undefined;
+  readonly force?: boolean | undefined;
+  readonly resume?: boolean | undefined;
+}
+
+export interface OutputRequest extends WeightRequest, PolicyRequest {
+  readonly path: string;
+  /** Dtype of all float tensors of this output; each as in the layout when absent. `same`: that, said by name, quantised forms included. */
+  readonly dtype?: FloatDtypeName | 'same' | undefined;
+  /** Which inputs, as ascending indices; all when absent. Weights and schedules are about these alone. */
+  readonly members?: readonly number[] | undefined;
+  readonly for?: Purpose | undefined;
+  readonly optimizer?: 'drop' | 'newest' | undefined;
+  /** What the selection found out, for the plan. */
+  readonly selection?: SelectionReport | undefined;
+  readonly baseModelId?: string | undefined;
+}
+
+/** How the members of an output came to be chosen. */
+export interface SelectionReport extends Omit<Selected, 'members'> {
+  /** The training log that the selection looked at. */
+  readonly log: readonly LogEntry[];
+}
+
+/** One input in its place: oldest first. */
+export interface PlanMember {
+  readonly path: string;
+  readonly step: number | null;
+  readonly tokens: number | null;
+  readonly stage: number | null;
+  /** Bytes of tensor data. */
+  readonly bytes: number;
+  /** SHA-256 of sizes, headers and sampled blocks (`checkpoint/fingerprint.ts`). */
+  readonly fingerprint: string;
+  readonly checkpoint: Checkpoint;
+  /** Whether any output gives it a weight other than 0; a member without is not read. */
+  readonly participates: boolean;
+}
+
+/** A tensor file of a participating member that will be opened. */
+export interface PlanInputFile {
+  readonly member: number;
+  readonly shard: number;
+  readonly path: string;
+}
+
+/**
+ * The work of one layout shard as columns: S segments of neighbouring tensors with equal treatment, N members, K outputs. The rows are what
+ * `CombineJob` takes, for whole segments.
+ */
+export interface SegmentTable {
+  readonly count: number;
+  /** [S] elements (bytes, where copied). */
+  readonly elements: Float64Array;
+  /** [S x N] index into `Plan.files`, -1 where the member takes no part. */
+  readonly file: Int32Array;
+  /** [S x N] byte offset in that file. */
+  readonly offset: Float64Array;
+  /** [S x N] dtype codes. */
+  readonly dtype: Uint8Array;
+  /** [S x K] byte offset in the output file, header included. */
+  readonly outOffset: Float64Array;
+  /** [S x K] dtype codes. */
+  readonly outDtype: Uint8Array;
+  /** [S] index into `Plan.weights`' tables, or -1-i to copy the bytes of member i. */
+  readonly table: Int32Array;
+  /** [S+1] first cell of each segment. */
+  readonly cell: Int32Array;
+  /** [cells] element within its segment at which the tensor ends. */
+  readonly cellEnd: Float64Array;
+  /** [cells] row of the tensor in the shard, as the outputs hold it (`Plan.tables`). */
+  readonly cellRow: Int32Array;
+}
+
+/** One tensor file of the layout, in all outputs. */
+export interface PlanShard {
+  /** Index into the layout's shards. */
+  readonly shard: number;
+  readonly segments: SegmentTable;
+  /** Quantised weights of which this shard holds codes or scales. */
+  readonly quantised: readonly PlanQuantised[];
+}
+
+/** A quantised weight, and where the outputs have its codes and scales. */
+export interface PlanQuantised {
+  readonly work: QuantisedWork;
+  /** Rows of the shard's tensors in the outputs; null where another shard holds them, or (scales) none does. */
+  readonly codesRow: number | null;
+  readonly scalesRow: number | null;
+  /** [K] byte offsets in the output's file; null as above. */
+  readonly codesOffset: readonly number[] | null;
+  readonly scalesOffset: readonly number[] | null;
+}
+
+export interface PlanOutputFile {
+  readonly name: string;
+  /** Whole file, header included. */
+  readonly bytes: number;
+  /** 8-byte length, JSON and padding. Put together at each call: outputs share most of it. */
+  header(): Uint8Array;
+  /** Bytes of the header: where the data begins. */
+  readonly headerBytes: number;
+}
+
+export interface PlanOutput {
+  readonly path: string;
+  readonly kind: 'folder' | 'file';
+  readonly dtype: FloatDtypeName | 'same' | null;
+  /** As they were asked for, `router` among them as the first. */
+  readonly policies: readonly PlanPolicy[];
+  /** What was done with tensors of which role. */
+  readonly treatments: readonly TreatmentRow[];
+  /** Its members, oldest first: ascending indices into `Plan.members`. */
+  readonly members: readonly number[];
+  /** [members] whether any tensor is made from it: by its weight, or by a policy. */
+  readonly used: readonly boolean[];
+  /** Schedule, parameters and effective weights, one for each of `members`. */
+  readonly schedule: ResolvedWeights;
+  /** How its members came to be chosen; null where they were named one by one. */
+  readonly selection: SelectionReport | null;
+  /** Recipe of this output alone, to be written into its folder; null where the output is a single file. */
+  readonly recipe: string | null;
+  readonly baseModelId: string | null;
+  /** What it was made for, and what became of optimizer state; null where nothing was said. */
+  readonly purpose: Purpose | null;
+  readonly optimizer: 'drop' | 'newest' | null;
+  /** One a layout shard, in the same order. */
+  readonly files: readonly PlanOutputFile[];
+  /** Index file name and content for sharded layouts. */
+  readonly index: { readonly name: string; readonly bytes: Uint8Array } | null;
+  /** Configuration, tokenizer and the like, and training state where it was asked for: copied from the newest of its members. */
+  readonly sideFiles: readonly SideFile[];
+  readonly bytes: number;
+  /** SHA-256 of all that decides the bytes of this output: members by fingerprint, weights, layout, dtype, arithmetic version. */
+  readonly digest: string;
+  /** Tensors whose dtype differs from the layout's, as `BF16 to F32: 120 tensors`. */
+  readonly dtypeChanges: readonly string[];
+  /** What there is to say of this output: the same as where it is made alone. */
+  readonly warnings: readonly Warning[];
+}
+
+/** A policy of an output. */
+export interface PlanPolicy {
+  /** In the spelling of the command line. */
+  readonly text: string;
+  /** Where it has a schedule of its own: its weights, one for each of the output's members. */
+  readonly weights: Float64Array | null;
+}
+
+/** Exactly what will be read, computed and written. Made without a write; executing it is mechanical. */
+export interface Plan {
+  readonly members: readonly PlanMember[];
+  /** The checkpoint whose tensors, in their order, all outputs have. */
+  readonly layout: Checkpoint;
+  /** `layout` as it was asked for; null where each output follows the newest of its members, which then agree in their tensors. */
+  readonly like: string | null;
+  readonly allowMixedDtypes: boolean;
+  readonly allowUnknown: boolean;
+  readonly outputs: readonly PlanOutput[];
+  /** Outputs asked for that the interrupted run being resumed had published already. */
+  readonly finished: readonly string[];
+  readonly files: readonly PlanInputFile[];
+  readonly shards: readonly PlanShard[];
+  /** By shard, the tensors of the outputs: names and rows of segments' cells. */
+  readonly tables: readonly TensorTable[];
+  /** [tables x K x N] */
+  readonly weights: Float64Array;
+  readonly tensors: number;
+  /** The outputs hold plain floats where the layout is quantised: their config.json loses that entry. */
+  readonly dequantised: boolean;
+  readonly bytesRead: number;
+  readonly bytesWritten: number;
+  readonly peakMemoryBytes: number;
+  readonly memory: number;
+  readonly freeBytesNeeded: number;
+  readonly freeBytesAvailable: number;
+  /** Those of all outputs, each once. */
+  readonly warnings: readonly Warning[];
+}

@@ -1,0 +1,152 @@
+import { isRepoId } from '../../checkpoints/hub.ts';
+import { RECIPE_FILE } from '../../checkpoints/our-files.ts';
+import { MERGED_START_FACTS } from './paper-facts.ts';
+import type { Provenance } from './provenance.ts';
+
+/** What of a source's front matter holds for a merge of its run, too. */
+const KEPT = ['license', 'license_name', 'license_link', 'language', 'datasets', 'pipeline_tag'];
+
+/** `runs/checkpoint-1000` has the form of an id and is a folder. */
+const STEP_FOLDER = /\/(?:checkpoint|global_step|step|iter)[-_]?\d+$/;
+
+export interface CardOptions {
+  /** Name of the output, for the title. */
+  readonly name: string;
+  /** README.md of the newest member, where it has one. */
+  readonly sourceReadme?: string | null;
+  /** The members' model on the Hugging Face Hub, where it has one. */
+  readonly baseModelId?: string | null;
+  /** Recipe that makes the output again, as it is written beside the card. */
+  readonly recipe?: string | null;
+}
+
+/** The README.md of a merged checkpoint, in the form of a Hugging Face model card. Says nothing of where on a machine anything lies. */
+export function mergeCard(
+  provenance: Provenance,
+  { name, sourceReadme = null, baseModelId = null, recipe: recipeText = null }: CardOptions,
+): string {
+  const { recipe, tool } = provenance;
+  const { members } = recipe;
+  const source = frontMatter(sourceReadme ?? '');
+  const tags = [...new Set([...listItems(source.get('tags') ?? []), 'merge', 'ckpt-merge'])];
+  const lines = [
+    '---',
+    ...(source.get('library_name') ?? ['library_name: transformers']),
+    ...KEPT.flatMap((key) => source.get(key) ?? []),
+    ...baseModel(source, baseModelId),
+    'tags:',
+    ...tags.map((tag) => `- ${tag}`),
+    '---',
+    '',
+    `# ${name}`,
+    '',
+    `${count(members.length)} of one training run, merged by ${tool.name} ${tool.version} with the method \`${recipe.method}\`${parameters(recipe.parameters)}.`,
+    '',
+    '| checkpoint | step | tokens | weight |',
+    '| --- | ---: | ---: | ---: |',
+    ...members.map((m) => `| ${cell(m.name)} | ${m.step ?? ''} | ${m.tokens ?? ''} | ${m.weight} |`),
+    '',
+    ...provenance.dtypeChanges.flatMap((change) => [`Dtypes changed, ${change}.`, '']),
+    ...start(recipe),
+    ...reproduction(recipeText),
+    '## Check it',
+    '',
+    'Each floating-point tensor is the weighted sum in float64, in the order of the table, rounded to float32 and then to its dtype. In PyTorch, with `x` the',
+    'tensor of each checkpoint whose weight is not 0, and `w` those weights:',
+    '',
+    '```python',
+    'acc = x[0].double() * w[0]',
+    'for xi, wi in zip(x[1:], w[1:]): acc = acc + xi.double() * wi',
+    'out = acc.float().to(dtype)  # float64 tensors stay acc',
+    '```',
+    '',
+    `\`npx ckpt-merge verify ${/^[\w.-]+$/.test(name) ? name : 'FOLDER'}\` compares the files with the checksums in \`merge_provenance.json\`, and the tensors with their recomputation where the`,
+    'checkpoints are at hand.',
+    '',
+  ];
+  return lines.join('\n');
+}
+
+/** A merge's base model is what the Hub calls by an id. A source card's own is kept only where it is one: trainers write local folders there, too. */
+function baseModel(source: ReadonlyMap<string, readonly string[]>, id: string | null): readonly string[] {
+  if (id !== null) return [`base_model: ${id}`, 'base_model_relation: merge'];
+  const entry = source.get('base_model') ?? [];
+  const ids = listItems(entry);
+  return ids.length > 0 && ids.every((own) => isRepoId(own) && !STEP_FOLDER.test(own))
+    ? [...entry, ...(source.get('base_model_relation') ?? [])]
+    : [];
+}
+
+function parameters(values: Provenance['recipe']['parameters']): string {
+  const texts = Object.entries(values).map(([name, value]) => `${name} ${value}`);
+  return texts.length === 0 ? '' : ` (${texts.join(', ')})`;
+}
+
+/** What to know of a merge that training goes on from. */
+function start({ purpose, optimizer }: Provenance['recipe']): readonly string[] {
+  if (purpose !== 'resume') return [];
+  const state =
+    optimizer === 'newest'
+      ? 'Optimizer, scheduler, RNG and trainer state are those of the newest checkpoint, byte for byte: the moments belong to its weights, not to the merged ones.'
+      : 'There is no optimizer state, as none belongs to a mean: load it as a model and start the optimizer anew.';
+  return ['## Going on from it', '', state, '', ...MERGED_START_FACTS.map((fact) => `- ${fact}`), ''];
+}
+
+function reproduction(recipe: string | null): readonly string[] {
+  if (recipe === null) return [];
+  const command = `npx ckpt-merge run ${RECIPE_FILE}`;
+  return [
+    '## Make it again',
+    '',
+    `\`${command}\` in this folder, with the checkpoints where the recipe says:`,
+    '',
+    '```yaml',
+    recipe.trimEnd(),
+    '```',
+    '',
+  ];
+}
+
+function count(members: number): string {
+  return members === 1 ? 'One checkpoint' : `${members} checkpoints`;
+}
+
+function cell(text: string): string {
+  return text.replace(/[|\\`]/g, '\\$&').replace(/\s+/g, ' ');
+}
+
+/** The top-level entries of a YAML front matter as their lines; entries that hold a path of somebody's machine are left out. */
+function frontMatter(readme: string): Map<string, string[]> {
+  const entries = new Map<string, string[]>();
+  const lines = readme.replace(/^\uFEFF/, '').split(/\r?\n/);
+  const end = lines.indexOf('---', 1);
+  if (lines[0] !== '---' || end < 0) return entries;
+  let current: string[] = [];
+  for (const line of lines.slice(1, end)) {
+    const key = /^([A-Za-z_][\w-]*):(?:\s|$)/.exec(line)?.[1];
+    if (key === undefined) {
+      if (/^\s*#/.test(line) || line.trim() === '') continue;
+      current.push(line);
+    } else {
+      current = [line];
+      entries.set(key, current);
+    }
+  }
+  for (const [key, entry] of entries) if (entry.some((line) => /(?:^|[\s'"[,])(?:\/|~\/|\.{1,2}\/)/.test(line))) entries.delete(key);
+  return entries;
+}
+
+/** Items of `tags: [a, b]`, or of the `- a` lines below `tags:`; one of `tags: a`. */
+function listItems(entry: readonly string[]): string[] {
+  const [, inline = ''] = /^[^:]*:(.*)$/.exec(entry[0] ?? '') ?? [];
+  const items =
+    inline.trim() === '' ? entry.slice(1).map((line) => line.replace(/^\s*-\s*/, '')) : inline.replace(/^\s*\[|\]\s*$/g, '').split(',');
+  return items
+    .map((item) =>
+      item
+        .replace(/\s#.*$/, '')
+        .trim()
+        .replace(/^(['"])(.*)\1$/, '$2'),
+    )
+    .filter((item) => item !== '');
+}

@@ -1,0 +1,192 @@
+import { basename, dirname, resolve } from 'node:path';
+import type { Warning } from '../../base/errors.ts';
+import { METADATA_KEY } from '../../checkpoints/our-files.ts';
+import type { ParameterValue } from '../../recipe/schedule/types.ts';
+import { memberName, relativeMemberPath, withoutPaths } from './member-path.ts';
+import type { RoundingFigure } from './rounding.ts';
+
+/**
+ * Key in `__metadata__` of a single file: CRC32C of its data section (a header cannot hold its own), 8 hexadecimal digits. The header is made with
+ * {@link CRC_PLACEHOLDER} and gets the digits when the data is written.
+ */
+export const DATA_CRC_KEY = 'ckpt_merge_data_crc32c';
+export const CRC_PLACEHOLDER = '--------';
+
+export interface ProvenanceMember {
+  readonly name: string;
+  /** Relative to the folder that OUT lies in; null where that would reveal a place or a person, and inside a single file. */
+  readonly path: string | null;
+  readonly step: number | null;
+  readonly tokens: number | null;
+  readonly weight: number;
+  /** Bytes of tensor data. */
+  readonly bytes: number;
+  readonly fingerprint: string;
+}
+
+export interface ProvenancePolicy {
+  /** In the spelling of the command line. */
+  readonly policy: string;
+  /** Where it has a schedule of its own: its weights, one for each of the members. */
+  readonly weights: readonly number[] | null;
+}
+
+export interface ProvenanceRecipe {
+  readonly method: string;
+  readonly alpha: number | null;
+  /** Parameters of the method, by their names in recipes; of a file only the name. */
+  readonly parameters: Readonly<Record<string, ParameterValue>>;
+  /** Whether explicit weights were divided by their sum; the weights of the members are the ones after that. */
+  readonly normalized: boolean;
+  /** Dtype of all float tensors; null where each is as in the layout. */
+  readonly dtype: string | null;
+  /** What the merge was made for, and what became of optimizer state; null where nothing was said. */
+  readonly purpose: string | null;
+  readonly optimizer: string | null;
+  /** In the order in which they apply. */
+  readonly policies: readonly ProvenancePolicy[];
+  readonly allowMixedDtypes: boolean;
+  readonly allowUnknown: boolean;
+  /** Name of the checkpoint whose layout was followed, where it was not the newest member. */
+  readonly like: string | null;
+  /** In the order of the sum. */
+  readonly members: readonly ProvenanceMember[];
+}
+
+export interface ProvenanceFile {
+  readonly name: string;
+  readonly bytes: number;
+  /** CRC32C of the whole file, 8 hexadecimal digits. */
+  readonly crc32c: string;
+}
+
+export interface ProvenanceTimings {
+  readonly seconds: number;
+  readonly bytesRead: number;
+  readonly bytesWritten: number;
+}
+
+/** How a merge came to be: `merge_provenance.json`. Holds no absolute path and no user name. */
+export interface Provenance {
+  readonly schema: 'ckpt-merge/provenance';
+  readonly version: 1;
+  readonly tool: { readonly name: string; readonly version: string };
+  readonly recipe: ProvenanceRecipe;
+  /** Null inside a single file, whose header is part of what the digest is about. */
+  readonly planDigest: string | null;
+  /** Empty inside a single file. */
+  readonly files: readonly ProvenanceFile[];
+  readonly dtypeChanges: readonly string[];
+  readonly warnings: readonly Warning[];
+  /** How far quantising anew moved the merged values, by role; absent where nothing was, and inside a single file. */
+  readonly rounding?: readonly RoundingFigure[];
+  /** Null inside a single file, whose bytes are the same however long the merge took. */
+  readonly timings: ProvenanceTimings | null;
+}
+
+/** What a provenance is made from. Paths are as the user gave them; they do not reach the result. */
+export interface ProvenanceInput {
+  readonly toolVersion: string;
+  readonly output: string;
+  readonly recipe: Omit<ProvenanceRecipe, 'members'> & {
+    readonly members: readonly (Omit<ProvenanceMember, 'name' | 'path'> & { readonly path: string })[];
+  };
+  readonly planDigest: string | null;
+  readonly files: readonly { readonly name: string; readonly bytes: number; readonly crc: number }[];
+  readonly dtypeChanges: readonly string[];
+  readonly warnings: readonly Warning[];
+  readonly rounding?: readonly RoundingFigure[];
+  readonly timings: ProvenanceTimings | null;
+}
+
+/** CRC32C as provenance writes it. */
+export function crcText(crc: number): string {
+  return (crc >>> 0).toString(16).padStart(8, '0');
+}
+
+export function buildProvenance(input: ProvenanceInput): Provenance {
+  const { recipe, output } = input;
+  const parent = dirname(resolve(output));
+  const known = [output, resolve(output), ...recipe.members.flatMap((m) => [m.path, resolve(m.path)])];
+  return {
+    schema: 'ckpt-merge/provenance',
+    version: 1,
+    tool: { name: 'ckpt-merge', version: input.toolVersion },
+    recipe: {
+      method: recipe.method,
+      alpha: recipe.alpha,
+      parameters: withoutFolders(recipe.parameters),
+      normalized: recipe.normalized,
+      dtype: recipe.dtype,
+      purpose: recipe.purpose,
+      optimizer: recipe.optimizer,
+      policies: recipe.policies,
+      allowMixedDtypes: recipe.allowMixedDtypes,
+      allowUnknown: recipe.allowUnknown,
+      like: recipe.like === null ? null : memberName(recipe.like),
+      members: recipe.members.map(({ path, step, tokens, weight, bytes, fingerprint }) => ({
+        name: memberName(path),
+        path: relativeMemberPath(parent, path),
+        step,
+        tokens,
+        weight,
+        bytes,
+        fingerprint,
+      })),
+    },
+    planDigest: input.planDigest,
+    files: input.files.map(({ name, bytes, crc }) => ({ name, bytes, crc32c: crcText(crc) })),
+    dtypeChanges: input.dtypeChanges,
+    warnings: input.warnings.map(({ code, message }) => ({ code, message: withoutPaths(message, known) })),
+    ...(input.rounding !== undefined && input.rounding.length > 0 && { rounding: input.rounding }),
+    timings: input.timings,
+  };
+}
+
+/** A parameter that names a file would tell where on a machine it lies. */
+function withoutFolders(parameters: Readonly<Record<string, ParameterValue>>): Record<string, ParameterValue> {
+  return Object.fromEntries(Object.entries(parameters).map(([name, value]) => [name, typeof value === 'string' ? basename(value) : value]));
+}
+
+/** The text of `merge_provenance.json`. Weights are the shortest decimals that read back as the same float64. */
+export function provenanceText(provenance: Provenance): string {
+  return `${JSON.stringify(provenance, null, 2)}\n`;
+}
+
+/** Entries for the `__metadata__` of a folder's shards. */
+export function shortProvenance(recipe: {
+  readonly method: string;
+  readonly parameters: Readonly<Record<string, ParameterValue>>;
+  readonly members: readonly { readonly path: string; readonly step: number | null; readonly weight: number }[];
+}): ReadonlyMap<string, string> {
+  const members = recipe.members.map(({ path, step, weight }) => ({ name: memberName(path), step, weight }));
+  return new Map([[METADATA_KEY, JSON.stringify({ method: recipe.method, ...withoutFolders(recipe.parameters), members })]]);
+}
+
+/**
+ * Entries for the `__metadata__` of a single file; {@link sealDataCrc} fills in the CRC later. Without the members' paths: the same merge has the same
+ * bytes wherever it is written.
+ */
+export function embeddedProvenance(input: Omit<ProvenanceInput, 'planDigest' | 'files' | 'timings'>): ReadonlyMap<string, string> {
+  const { recipe, ...rest } = buildProvenance({ ...input, planDigest: null, files: [], timings: null });
+  const members = recipe.members.map((member) => ({ ...member, path: null }));
+  return new Map([
+    [METADATA_KEY, JSON.stringify({ ...rest, recipe: { ...recipe, members } })],
+    [DATA_CRC_KEY, CRC_PLACEHOLDER],
+  ]);
+}
+
+/** `__metadata__` of a source without what an earlier merge wrote there. */
+export function withoutProvenance(metadata: ReadonlyMap<string, string>): Map<string, string> {
+  return new Map([...metadata].filter(([key]) => key !== METADATA_KEY && key !== DATA_CRC_KEY));
+}
+
+/** Writes the CRC32C of the data section into an encoded header, in place. False where the header has no place for it. */
+export function sealDataCrc(header: Uint8Array, crc: number): boolean {
+  const bytes = Buffer.from(header.buffer, header.byteOffset, header.byteLength);
+  const key = bytes.indexOf(`"${DATA_CRC_KEY}"`);
+  const at = key < 0 ? -1 : bytes.indexOf(`"${CRC_PLACEHOLDER}"`, key);
+  if (at < 0) return false;
+  bytes.write(crcText(crc), at + 1, 'latin1');
+  return true;
+}

@@ -1,0 +1,60 @@
+import { MergeError } from '../base/errors.ts';
+import { drain } from '../base/event-stream.ts';
+import { readRecipe } from '../recipe/file/read.ts';
+import type { Recipe } from '../recipe/file/types.ts';
+import type { MergeEvent, MergeResult } from './engine/events.ts';
+import { type ExecuteOptions, executePlan } from './engine/execute.ts';
+import { resolveRecipe } from './members/resolve.ts';
+import { buildPlan } from './plan/build.ts';
+import type { Plan } from './plan/types.ts';
+
+/** How a recipe is carried out; nothing of it changes what the outputs hold. */
+export interface MachineOptions extends Omit<ExecuteOptions, 'signal'> {
+  /** Bound of native buffers in bytes; default 256 MiB. */
+  readonly memory?: number | undefined;
+}
+
+export interface RunOptions {
+  /** Ends the merge; the promise rejects with `signal.reason` and no output appears. */
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((event: MergeEvent) => void) | undefined;
+}
+
+/**
+ * Exactly what {@link runRecipe} would do: members with effective weights, files, bytes, memory and space. Writes nothing.
+ *
+ * @param recipe as an object, whose paths are as for this process, or the path of a recipe file
+ * @throws MergeError E_RECIPE for a file that is no recipe; every conflict of the plan in `details.conflicts`; `signal.reason` when aborted
+ */
+export async function planRecipe(recipe: Recipe | string, options: MachineOptions & Pick<RunOptions, 'signal'> = {}): Promise<Plan> {
+  const { memory, threads, force, resume, signal } = options;
+  if (threads !== undefined && !(Number.isInteger(threads) && threads > 0)) {
+    throw new MergeError('E_OPTION', `threads must be a positive integer, not ${threads}`);
+  }
+  if (memory !== undefined && !(Number.isSafeInteger(memory) && memory > 0)) {
+    throw new MergeError('E_OPTION', `memory must be a positive number of bytes, not ${memory}`);
+  }
+  signal?.throwIfAborted();
+  const request = await resolveRecipe(typeof recipe === 'string' ? await readRecipe(recipe) : recipe, signal);
+  return buildPlan({ ...request, memory, force, resume }, signal);
+}
+
+/** {@link runRecipe} as a stream of typed events. Ending the iteration early ends the merge. */
+export async function* recipeEvents(
+  recipe: Recipe | string,
+  options: MachineOptions & Pick<RunOptions, 'signal'> = {},
+): AsyncGenerator<MergeEvent, MergeResult> {
+  return yield* executePlan(await planRecipe(recipe, options), options);
+}
+
+/**
+ * Makes all outputs of a recipe in one read of its inputs. Each output has the same bytes as when it is made alone, and appears whole or not at all.
+ *
+ * @param recipe as an object, whose paths are as for this process, or the path of a recipe file
+ * @throws MergeError (see `code`), or `signal.reason` when aborted
+ * @example
+ * await runRecipe({ inputs: ['runs/dense'], outputs: [{ path: 'sma10', select: { last: 10 } }, { path: 'ema10', select: { last: 10 }, method: 'ema' }] });
+ */
+export async function runRecipe(recipe: Recipe | string, options: MachineOptions & RunOptions = {}): Promise<MergeResult> {
+  return drain(recipeEvents(recipe, options), options.onProgress);
+}

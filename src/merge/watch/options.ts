@@ -1,0 +1,84 @@
+import { realpath } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { type Conflict, MergeError } from '../../base/errors.ts';
+import { parseQuantity } from '../../checkpoints/run/quantity.ts';
+import { contradictions } from '../../recipe/file/contradictions.ts';
+import { policiesOf, requestOf } from '../../recipe/policy/keys.ts';
+import { policyText } from '../../recipe/policy/text.ts';
+import type { Policy } from '../../recipe/policy/types.ts';
+import type { WatchOptions } from './types.ts';
+
+/** Weights that an accumulator can have for some tensors: the recursion is the only one that needs no older checkpoint. */
+const RECURSIVE: ReadonlySet<string> = new Set(['method', 'alpha', 'halfLife']);
+
+/**
+ * Refuses what no round could carry out, before the first one.
+ * @throws MergeError E_OPTION, E_OUTPUT_OVERLAPS_INPUT, E_NOT_FOUND where the run is not there and could not come to be
+ */
+export async function checkOptions(options: WatchOptions): Promise<void> {
+  const { run, output, keep, poll, settle, pin } = options;
+  checkSeconds('poll', poll, 0.01);
+  checkSeconds('settle', settle, 0);
+  if (keep !== undefined && !(keep === Number.POSITIVE_INFINITY || (Number.isSafeInteger(keep) && keep > 0))) {
+    refuse(`keep must be a positive integer, not ${keep}`);
+  }
+  if (options.accumulate !== undefined) checkAccumulator(options);
+  checkPolicies(options);
+  const real = (path: string): Promise<string> => realpath(path).catch(() => resolve(path));
+  const [from, to, pins] = await Promise.all([real(run), real(output), real(pin ?? join(output, '.no-pins'))]);
+  if (from === to) {
+    throw new MergeError('E_OUTPUT_OVERLAPS_INPUT', `${output} is the run itself`, { details: { file: output } });
+  }
+  if (pins === from || pins === to) refuse(`pin must be a folder of its own, not ${pin}`);
+  await realpath(dirname(resolve(run))).catch((error: unknown) => {
+    throw new MergeError('E_NOT_FOUND', `${run}: there is no such folder, nor the one that it would be in`, {
+      details: { file: run },
+      cause: error,
+    });
+  });
+}
+
+function checkAccumulator({ select, method, alpha, halfLife }: WatchOptions): void {
+  const other = Object.entries({ method, ...select }).find(([, value]) => value !== undefined);
+  if (other !== undefined) refuse(`${other[0]} is about windows, and an accumulator has none`);
+  if (alpha !== undefined && halfLife !== undefined) refuse('alpha and half-life are two ways to say one thing');
+  if (alpha !== undefined && !(alpha > 0 && alpha <= 1)) refuse(`alpha must be over 0 and at most 1, not ${alpha}`);
+  if (halfLife !== undefined && !(parseQuantity(halfLife, 'half-life').value > 0)) refuse('half-life must be over 0');
+}
+
+/** Policies that are wrong in themselves, or could be right for one merge but not for all that a watch makes. */
+function checkPolicies({ run, output, policies, router, accumulate }: WatchOptions): void {
+  const wrong = contradictions({ inputs: [run], outputs: [{ path: output, policies, router }] }).map(({ message }) => message);
+  const lasting = policiesOf({ policies, router }).flatMap((policy, p) => {
+    const why = accumulate === undefined ? whyNotInWindows(policy) : whyNotAccumulated(policy);
+    const about = p === 0 && router !== undefined ? `router ${router}` : `policy ${policyText(policy)}`;
+    return why === null ? [] : [`${about}: ${why}`];
+  });
+  const conflicts = (wrong.length > 0 ? wrong : lasting).map((message): Conflict => ({ code: 'E_OPTION', message }));
+  if (conflicts.length === 0) return;
+  const message = conflicts.length === 1 ? conflicts[0]!.message : `${conflicts.length} things are wrong with the policies`;
+  throw new MergeError('E_OPTION', message, { details: { conflicts } });
+}
+
+function whyNotInWindows({ use, weights, method }: Policy): string | null {
+  if (typeof use === 'number') return `windows move on, and step ${use} is in none of the later ones: it can be newest or oldest`;
+  if (method === 'extrapolate')
+    return 'extrapolation has windows of its own, which those of a young run are too short for: it is for recipes';
+  return weights === undefined ? null : 'a list of weights fits windows of one length, and those of a young run are shorter: name a method';
+}
+
+function whyNotAccumulated(policy: Policy): string | null {
+  const { use, dtype, method } = policy;
+  if (typeof use === 'number') return `an accumulator holds no checkpoint by itself, so none of step ${use}: it can be newest or oldest`;
+  if (dtype !== undefined) return 'an accumulator is float32 in all that it averages, so that small shares are not rounded away';
+  const other = method !== undefined && method !== 'ema' ? method : Object.keys(requestOf(policy) ?? {}).find((key) => !RECURSIVE.has(key));
+  return other === undefined ? null : `${other} needs the checkpoints themselves, and an accumulator has only their average: it can be ema`;
+}
+
+function checkSeconds(name: string, value: number | undefined, least: number): void {
+  if (value !== undefined && !(value >= least && value < 2 ** 31 / 1000)) refuse(`${name} must be a number of seconds, not ${value}`);
+}
+
+function refuse(message: string): never {
+  throw new MergeError('E_OPTION', message);
+}

@@ -1,0 +1,126 @@
+import { join } from 'node:path';
+import { MergeError } from '../../base/errors.ts';
+import { fingerprint } from '../../checkpoints/fingerprint.ts';
+import { openCheckpoint } from '../../checkpoints/open.ts';
+import { parseQuantity } from '../../checkpoints/run/quantity.ts';
+import type { Run, RunCheckpoint } from '../../checkpoints/run/types.ts';
+import { recogniseQuantised } from '../../model/quantised/recognise.ts';
+import { checkpointRoles } from '../../model/roles/checkpoint-roles.ts';
+import { PARAMETERS, type ParameterName } from '../../recipe/schedule/parameters.ts';
+import { DEFAULT_ALPHA } from '../../recipe/schedule/registry.ts';
+import type { OutputRequest, PlanInput, PlanRequest } from '../plan/types.ts';
+import { distance, windowAt } from './selection.ts';
+import type { Accumulator, WatchState } from './state.ts';
+import type { WatchOptions } from './types.ts';
+
+/** The merge of a round, or why there is none. */
+export type RoundRequest = { readonly request: PlanRequest } | { readonly reason: string };
+
+const WEIGHTS = ['method', ...(Object.keys(PARAMETERS) as ParameterName[])] as const;
+
+/** Name of the merge of the window that ends at a checkpoint: no step folder's name, so that a run's reader never takes it for one. */
+export function mergeName(checkpoint: string): string {
+  return `merged-${checkpoint}`;
+}
+
+/** The merge of the window that ends at `end`. @throws MergeError of {@link windowAt} */
+export function windowRequest(options: WatchOptions, run: Run, end: RunCheckpoint): RoundRequest {
+  const window = windowAt(options, run, end.name);
+  if ('reason' in window) return window;
+  const { members, ...report } = window.selected;
+  const weights: Pick<OutputRequest, (typeof WEIGHTS)[number]> = Object.fromEntries(WEIGHTS.map((key) => [key, options[key]]));
+  return {
+    request: {
+      ...common(options),
+      inputs: members.map(input),
+      allowMixedDtypes: options.allowMixedDtypes,
+      outputs: [{ ...output(options, end), ...weights, selection: { ...report, log: run.log } }],
+    },
+  };
+}
+
+/**
+ * The step that takes `end` into the accumulator, acc = (1 - a)·acc + a·new, and the merge that it stands for: both from one read.
+ * @throws MergeError E_ACCUMULATOR where the accumulator on disk is not the one that the state names, E_NO_TOKENS, E_OPTION also for a run whose
+ *   quantised form no accumulator can take in
+ */
+export async function accumulatorRequest(options: WatchOptions, state: WatchState, end: RunCheckpoint): Promise<RoundRequest> {
+  const before = state.accumulator;
+  const share = before === null ? 1 : shareOf(options, before, end);
+  if (share === null) return { reason: `it does not lie after ${before!.output}, which has taken in what came later` };
+  await checkQuantised(options, end);
+  const last = before === null ? [] : [await accumulatorInput(options.output, before, end)];
+  const weights = before === null ? [1] : [1 - share, share];
+  const accumulator = { ...output(options, end), path: join(options.output, `accumulator-${end.name}`), dtype: 'F32' as const };
+  return {
+    request: {
+      ...common(options),
+      inputs: [...last, input(end)],
+      // The accumulator is float32 whatever the run is.
+      allowMixedDtypes: true,
+      outputs: [accumulator, output(options, end)].map((o) => ({ ...o, weights })),
+    },
+  };
+}
+
+/** Share of the new checkpoint; null where it is no newer than what the accumulator holds. A half-life H over a distance d gives 1 - 2^(-d/H). */
+function shareOf({ alpha, halfLife }: WatchOptions, before: Accumulator, end: RunCheckpoint): number | null {
+  const passed = distance(before, end, { unit: before.tokens !== null && end.tokens !== null ? 'tokens' : 'steps' }, 1);
+  if (passed !== null && passed <= 0) return null;
+  if (halfLife === undefined) return alpha ?? DEFAULT_ALPHA;
+  const half = parseQuantity(halfLife, 'half-life');
+  const along = distance(before, end, half, 1);
+  if (along !== null) return 1 - 2 ** (-along / half.value);
+  const message = `half-life is in ${half.unit}, and ${before.output} or ${end.name} has none`;
+  throw new MergeError(half.unit === 'tokens' ? 'E_NO_TOKENS' : 'E_OPTION', message);
+}
+
+/** One read makes accumulator and merge of the same tensors, so a quantised run needs a merge of plain floats beside its float32 accumulator. */
+async function checkQuantised({ dtype }: WatchOptions, { path }: RunCheckpoint): Promise<void> {
+  const checkpoint = await openCheckpoint(path);
+  const { weights } = recogniseQuantised(checkpoint, (await checkpointRoles(checkpoint)).config);
+  const [first] = weights;
+  const turned = weights.find(({ transposed }) => transposed);
+  if (turned !== undefined) {
+    const message = `${path} holds codes (${turned.name}) whose float form is transposed, so that no accumulator can take them in`;
+    throw new MergeError('E_OPTION', message, {
+      details: { file: path, tensor: turned.name },
+      help: 'Watch windows, with --dtype BF16 or same.',
+    });
+  }
+  if (first === undefined || (dtype !== undefined && dtype !== 'same')) return;
+  const message = `${path} is quantised (${first.name}), an accumulator is float32, and one read makes it and the merge of the same tensors`;
+  throw new MergeError('E_OPTION', message, {
+    details: { file: path, tensor: first.name },
+    help: 'Say with --dtype, as BF16, in which floats the merges are stored; or watch windows.',
+  });
+}
+
+async function accumulatorInput(folder: string, before: Accumulator, { stage }: RunCheckpoint): Promise<PlanInput> {
+  const path = join(folder, before.output);
+  const found = await openCheckpoint(path)
+    .then(fingerprint)
+    .catch((error: unknown) => {
+      throw notOurs(path, 'cannot be read', error);
+    });
+  if (found !== before.fingerprint) throw notOurs(path, 'is not the one that this watch wrote: its content differs');
+  return { path, step: before.step, tokens: before.tokens, stage };
+}
+
+function notOurs(path: string, why: string, cause?: unknown): MergeError {
+  return new MergeError('E_ACCUMULATOR', `the accumulator ${path} ${why}`, { details: { file: path }, cause });
+}
+
+function input({ path, step, tokens, stage }: RunCheckpoint): PlanInput {
+  return { path, step, tokens, stage };
+}
+
+function output({ output: folder, dtype, policies, router, baseModelId }: WatchOptions, end: RunCheckpoint): OutputRequest {
+  return { path: join(folder, mergeName(end.name)), dtype, policies, router, baseModelId };
+}
+
+function common(options: WatchOptions): Omit<PlanRequest, 'inputs' | 'outputs'> {
+  const { allowUnknown, allowPermuted, allowStages, allowConfigs, memory } = options;
+  // An output that is in the way is looked at before the merge: the watch knows which are its own.
+  return { ordered: true, allowUnknown, allowPermuted, allowStages, allowConfigs, memory, force: true };
+}

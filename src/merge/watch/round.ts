@@ -1,0 +1,215 @@
+import { readFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { appendLine } from '../../base/disk/append-line.ts';
+import type { FolderLock } from '../../base/disk/folder-lock.ts';
+import { MergeError } from '../../base/errors.ts';
+import { fingerprint } from '../../checkpoints/fingerprint.ts';
+import { openCheckpoint } from '../../checkpoints/open.ts';
+import type { RunCheckpoint } from '../../checkpoints/run/types.ts';
+import { executePlan } from '../engine/execute.ts';
+import { outputExists } from '../output/destination.ts';
+import { findPartials } from '../output/partial.ts';
+import { clearPublished } from '../output/publication.ts';
+import { buildPlan } from '../plan/build.ts';
+import type { Plan, PlanRequest } from '../plan/types.ts';
+import { runHook } from './hook.ts';
+import { digestOf, removeMade } from './made.ts';
+import { accumulatorRequest, windowRequest } from './requests.ts';
+import type { Made, Pending, StateWriter, WatchState } from './state.ts';
+import type { WatchEvent, WatchOptions, WatchRecord } from './types.ts';
+import type { Look } from './view.ts';
+
+/** Merges kept where nothing else is asked. */
+export const DEFAULT_KEEP = 3;
+/** A line for each round. */
+const HISTORY_FILE = 'history.jsonl';
+
+interface RoundTools {
+  readonly options: WatchOptions;
+  readonly state: WatchState;
+  readonly writer: StateWriter;
+  readonly lock: FolderLock;
+  readonly emit: (event: WatchEvent) => void;
+  readonly signal: AbortSignal;
+}
+
+/** Makes the merge of one checkpoint after another, and remembers each step before the next one relies on it. */
+export class Rounds {
+  readonly #tools: RoundTools;
+
+  constructor(tools: RoundTools) {
+    this.#tools = tools;
+  }
+
+  /**
+   * The round of one checkpoint: plan, merge, hook, history, removal of older merges.
+   * @returns the record, or why this checkpoint has no merge (which is remembered)
+   * @throws MergeError where the round failed; nothing is remembered then
+   */
+  async round(end: RunCheckpoint, { run, signatures }: Look): Promise<WatchRecord | string> {
+    const { options, state, writer, lock, emit, signal } = this.#tools;
+    const signature = signatures.get(end.name)!;
+    const sound = run.checkpoints.filter(({ name }) => state.bad.get(name) !== signatures.get(name));
+    const found =
+      options.accumulate === undefined
+        ? windowRequest(options, { ...run, checkpoints: sound }, end)
+        : await accumulatorRequest(options, state, end);
+    if ('reason' in found) {
+      state.done.set(end.name, signature);
+      await writer.save(state);
+      return found.reason;
+    }
+    const time = new Date().toISOString();
+    const plan = await buildPlan(found.request, signal);
+    const record = recordOf(plan, end, time);
+    const notes = found.request.outputs.at(-1)?.selection?.notes ?? [];
+    emit({ type: 'round', checkpoint: end.name, step: end.step, members: record.members, notes });
+    const outputs = plan.outputs.map(({ path, digest }) => ({ output: basename(path), digest }));
+    const there = await this.#occupants(outputs);
+    await lock.assertHeld();
+    state.pending = { signature, outputs, record };
+    await writer.save(state);
+    // An interrupted round may have published: then the very same merge is there already.
+    const seconds = there === 'made' ? null : await this.#merge(plan, found.request);
+    return this.#finish({ signature, outputs, record: { ...record, seconds } });
+  }
+
+  /** Ends the round that an earlier process began, as far as its merge was published. */
+  async recover(): Promise<WatchRecord | null> {
+    const { options, state, writer } = this.#tools;
+    await this.#emptyTrash();
+    const { pending } = state;
+    if (pending === null) return null;
+    const there = await Promise.all(
+      pending.outputs.map(async ({ output, digest }) => (await digestOf(join(options.output, output))) === digest),
+    );
+    if (there.every(Boolean)) return this.#finish(pending);
+    // Of an accumulator and its merge only one was published: both are made again.
+    state.trash = pending.outputs.filter((_, k) => there[k]);
+    state.pending = null;
+    await writer.save(state);
+    await this.#emptyTrash();
+    return null;
+  }
+
+  /** Writes the line of a round that failed. */
+  async fail(end: RunCheckpoint, { code, message }: MergeError): Promise<void> {
+    const { name: checkpoint, step, tokens } = end;
+    const time = new Date().toISOString();
+    const record: WatchRecord = {
+      time,
+      checkpoint,
+      step,
+      tokens,
+      members: [],
+      output: null,
+      seconds: null,
+      hook: null,
+      error: { code, message },
+    };
+    await appendLine(join(this.#tools.options.output, HISTORY_FILE), record);
+  }
+
+  /** Whether the outputs of a round are free, or hold this very merge. @throws MergeError E_OUTPUT_EXISTS where one is not this watch's */
+  async #occupants(outputs: readonly Made[]): Promise<'free' | 'made'> {
+    const { options, state } = this.#tools;
+    let made = 0;
+    for (const { output, digest } of outputs) {
+      const path = join(options.output, output);
+      const occupant = await digestOf(path);
+      if (occupant === digest) made++;
+      else if (occupant !== undefined && !state.merges.some((m) => m.output === output && m.digest === occupant)) throw outputExists(path);
+    }
+    return made === outputs.length ? 'made' : 'free';
+  }
+
+  /** Carries a plan out, going on with what an interrupted round of the same plan left. @returns seconds */
+  async #merge(plan: Plan, request: PlanRequest): Promise<number> {
+    const partials = await Promise.all(plan.outputs.map(({ path }) => findPartials(path)));
+    const resumable = partials.every((found) => found.some(({ state, units }) => state === 'stale' && units.size > 0));
+    if (!resumable) return this.#execute(plan, false);
+    try {
+      return await this.#execute(plan, true);
+    } catch (error) {
+      if (!(error instanceof MergeError) || (error.code !== 'E_RESUME' && error.code !== 'E_BUSY')) throw error;
+      return await this.#execute(await buildPlan(request, this.#tools.signal), false);
+    }
+  }
+
+  async #execute(plan: Plan, resume: boolean): Promise<number> {
+    const { options, signal, emit } = this.#tools;
+    const { threads, io, cache } = options;
+    // One infinity would stay in an accumulator for ever.
+    const failNonfinite = options.failNonfinite === true || options.accumulate !== undefined;
+    const events = executePlan(plan, { threads, io, cache, failNonfinite, force: true, resume, signal });
+    for (;;) {
+      const { value, done } = await events.next();
+      if (done) return value.seconds;
+      emit({ type: 'merge', event: value });
+    }
+  }
+
+  async #finish({ signature, outputs, record }: Pending): Promise<WatchRecord> {
+    const { options, state, writer, emit, signal } = this.#tools;
+    const { output: folder, hook: command, keep = DEFAULT_KEEP } = options;
+    const output = join(folder, record.output!);
+    let finished = await this.#written(record);
+    if (finished === null) {
+      const hook = command === undefined ? null : await runHook(command, { output, step: record.step, tokens: record.tokens }, signal);
+      if (hook !== null && hook !== 0) emit({ type: 'hook', output, exitCode: hook });
+      finished = { ...record, hook };
+      await appendLine(join(folder, HISTORY_FILE), finished);
+    }
+    // A process that is killed between a rename and its own tidying up leaves the latter to us.
+    for (const made of outputs) await clearPublished(join(folder, made.output));
+    const names = new Set(outputs.map((made) => made.output));
+    const merges = [...state.merges.filter((made) => !names.has(made.output)), outputs.at(-1)!];
+    const excess = Math.max(0, merges.length - keep);
+    const trash = merges.slice(0, excess);
+    if (options.accumulate !== undefined) {
+      if (state.accumulator !== null && !names.has(state.accumulator.output)) trash.push(state.accumulator);
+      const [accumulator] = outputs;
+      const content = await fingerprint(await openCheckpoint(join(folder, accumulator!.output)));
+      state.accumulator = { ...accumulator!, fingerprint: content, step: record.step, tokens: record.tokens };
+    }
+    state.merges = merges.slice(excess);
+    state.trash = [...state.trash, ...trash];
+    state.done.set(record.checkpoint, signature);
+    state.pending = null;
+    await writer.save(state);
+    emit({ type: 'merged', output, record: finished });
+    await this.#emptyTrash();
+    return finished;
+  }
+
+  /** The record of a round as the history has it, where its process ended right after writing it. */
+  async #written({ time, checkpoint }: WatchRecord): Promise<WatchRecord | null> {
+    const text = await readFile(join(this.#tools.options.output, HISTORY_FILE), 'utf8').catch(() => '');
+    try {
+      const last = JSON.parse(text.trimEnd().split('\n').at(-1)!) as WatchRecord;
+      return last.time === time && last.checkpoint === checkpoint ? last : null;
+    } catch {
+      return null;
+    }
+  }
+
+  async #emptyTrash(): Promise<void> {
+    const { options, state, writer, emit } = this.#tools;
+    if (state.trash.length === 0) return;
+    for (const path of await removeMade(options.output, state.trash)) emit({ type: 'removed', path });
+    state.trash = [];
+    await writer.save(state);
+  }
+}
+
+function recordOf(plan: Plan, end: RunCheckpoint, time: string): WatchRecord {
+  const output = plan.outputs.at(-1)!;
+  const { name: checkpoint, step, tokens } = end;
+  const members = plan.members.map((m, i) => ({
+    name: basename(m.path),
+    step: m.step,
+    tokens: m.tokens,
+    weight: output.schedule.weights[i]!,
+  }));
+  return { time, checkpoint, step, tokens, members, output: basename(output.path), seconds: null, hook: null, error: null };
+}

@@ -1,0 +1,43 @@
+import type { Colors } from '../../render/colors.ts';
+import { asFailure, errorText } from '../../render/error-text.ts';
+import { formatCount, formatSeconds, plural, printable } from '../../render/format.ts';
+import { treatmentLines } from '../plan/treatment-table.ts';
+import type { Plan } from '../plan/types.ts';
+import type { WatchEvent } from './types.ts';
+
+/** What a watch says on stderr of an event; empty where it says nothing. */
+export function watchLine(event: WatchEvent, colors: Colors): string {
+  switch (event.type) {
+    case 'started':
+      return `watching ${printable(event.run)}, merges go to ${printable(event.output)}\n`;
+    case 'waiting':
+      return `not merged: ${printable(event.reason.includes(event.path) ? event.reason : `${event.path}: ${event.reason}`)}\n`;
+    case 'pinned':
+    case 'unpinned':
+    case 'removed':
+      return `${event.type} ${printable(event.path)}\n`;
+    case 'round': {
+      const step = event.step === null ? '' : ` (step ${formatCount(event.step)})`;
+      return `merging ${plural(event.members.length, 'checkpoint')} up to ${printable(event.checkpoint)}${step}\n${event.notes.map((note) => `  ${printable(note)}\n`).join('')}`;
+    }
+    case 'hook':
+      return `${colors.yellow('the hook failed')} with exit code ${event.exitCode} for ${printable(event.output)}, which stays\n`;
+    case 'failed':
+      return `${errorText(asFailure(event.error), colors, false)}${printable(event.checkpoint)} ${event.again ? 'will be tried again' : 'has no merge; the watch goes on'}\n`;
+    default:
+      return '';
+  }
+}
+
+/** What the merge of a round does with tensors of which role; empty where all of them are treated alike. An accumulator treats them as its merge does. */
+export function treatmentText({ outputs }: Pick<Plan, 'outputs'>): string {
+  return treatmentLines(outputs.at(-1)!.treatments)
+    .map((line) => `${line}\n`)
+    .join('');
+}
+
+/** What a watch prints on stdout when a merge is there. */
+export function mergedLine({ output, record }: WatchEvent & { type: 'merged' }, colors: Colors): string {
+  const took = record.seconds === null ? '' : ` in ${formatSeconds(record.seconds)}`;
+  return `${colors.green('merged')} ${plural(record.members.length, 'checkpoint')} into ${colors.bold(printable(output))}${took}\n`;
+}

@@ -1,0 +1,111 @@
+import type { FloatDtypeName } from '../../base/dtype.ts';
+import type { MergeError } from '../../base/errors.ts';
+import type { TokenSource } from '../../checkpoints/run/types.ts';
+import type { PolicyRequest } from '../../recipe/policy/types.ts';
+import type { WeightRequest } from '../../recipe/schedule/types.ts';
+import type { Selection } from '../../recipe/select/types.ts';
+import type { MergeEvent } from '../engine/events.ts';
+import type { ExecuteOptions } from '../engine/execute.ts';
+
+/** Which checkpoints a window has; it always ends at the checkpoint that became complete. */
+export type WindowSelection = Pick<Selection, 'last' | 'every' | 'from' | 'stage' | 'minInterval' | 'minMembers'>;
+
+/**
+ * A run to watch and what to make of it. Explicit weights are left out: a young run has fewer members than a window. Policies cannot have them either, nor
+ * name a step; with `accumulate` they have no dtype, and no method but `ema`.
+ */
+export interface WatchOptions
+  extends TokenSource,
+    Omit<WeightRequest, 'weights' | 'normalize'>,
+    PolicyRequest,
+    Pick<ExecuteOptions, 'threads' | 'io' | 'cache' | 'failNonfinite'> {
+  /** Run folder. It may be missing yet: the trainer makes it. */
+  readonly run: string;
+  /** Folder that the merges, `history.jsonl` and the watch's own hidden folder are in. */
+  readonly output: string;
+  /** Default: the last 10, from 2 members on. */
+  readonly select?: WindowSelection | undefined;
+  /** Instead of windows: one float32 accumulator that every new checkpoint enters with `alpha`, or by its distance and `halfLife`. */
+  readonly accumulate?: 'ema' | undefined;
+  /** As in recipes. An accumulator of a quantised run needs one that is no quantised form. */
+  readonly dtype?: FloatDtypeName | 'same' | undefined;
+  readonly allowMixedDtypes?: boolean | undefined;
+  readonly allowUnknown?: boolean | undefined;
+  readonly allowPermuted?: boolean | undefined;
+  readonly allowStages?: boolean | undefined;
+  readonly allowConfigs?: boolean | undefined;
+  readonly baseModelId?: string | undefined;
+  /** Bound of native buffers, bytes. */
+  readonly memory?: number | undefined;
+  /** Newest merges to keep; default 3, `Infinity` for all. */
+  readonly keep?: number | undefined;
+  /** Shell command, run after each merge with MERGE_OUTPUT, MERGE_STEP, MERGE_TOKENS and MERGE_PROVENANCE in its environment. */
+  readonly hook?: string | undefined;
+  /** Folder that holds on to members which the trainer will delete, by hard links, or by copies on another file system. */
+  readonly pin?: string | undefined;
+  /** Seconds between two looks at the run; default 30. */
+  readonly poll?: number | undefined;
+  /** Seconds that a complete checkpoint must have stayed the same; default 10. */
+  readonly settle?: number | undefined;
+  /** Do what there is to do now, then end. */
+  readonly once?: boolean | undefined;
+}
+
+export interface WatchMember {
+  /** Name of the checkpoint's folder, or of the accumulator. */
+  readonly name: string;
+  readonly step: number | null;
+  readonly tokens: number | null;
+  readonly weight: number;
+}
+
+/** A line of `history.jsonl`: one round, one checkpoint that became complete. */
+export interface WatchRecord {
+  /** When the round began, ISO 8601 in UTC. */
+  readonly time: string;
+  /** Name of the checkpoint that the window ends at. */
+  readonly checkpoint: string;
+  readonly step: number | null;
+  readonly tokens: number | null;
+  readonly members: readonly WatchMember[];
+  /** Name of the merge in the watch's folder; null where the round failed. */
+  readonly output: string | null;
+  /** Of the merge, without the hook; null where the round failed, or where a watch that was killed had made it already. */
+  readonly seconds: number | null;
+  /** Exit code of the hook as a shell shows it; null without a hook. */
+  readonly hook: number | null;
+  readonly error: { readonly code: string; readonly message: string } | null;
+}
+
+/** What happens during a watch. */
+export type WatchEvent =
+  /** The lock is held and the state read. */
+  | { readonly type: 'started'; readonly run: string; readonly output: string }
+  /** Something of the run that cannot be merged yet, or ever: said once for each path and reason. */
+  | { readonly type: 'waiting'; readonly path: string; readonly step: number | null; readonly reason: string }
+  | { readonly type: 'pinned' | 'unpinned'; readonly path: string }
+  /** A round began; `notes` are what the selection found, a line each. */
+  | {
+      readonly type: 'round';
+      readonly checkpoint: string;
+      readonly step: number | null;
+      readonly members: readonly WatchMember[];
+      readonly notes: readonly string[];
+    }
+  /** What the merge of the round says. */
+  | { readonly type: 'merge'; readonly event: MergeEvent }
+  /** A round ended with a merge. */
+  | { readonly type: 'merged'; readonly output: string; readonly record: WatchRecord }
+  /** The hook failed; its merge stays. */
+  | { readonly type: 'hook'; readonly output: string; readonly exitCode: number }
+  /** An older merge of this watch was removed. */
+  | { readonly type: 'removed'; readonly path: string }
+  /** A round failed; `again` says whether it will be tried again. */
+  | { readonly type: 'failed'; readonly checkpoint: string; readonly error: MergeError; readonly again: boolean };
+
+export interface WatchSummary {
+  readonly schema: 'ckpt-merge/watch';
+  readonly version: 1;
+  readonly merges: readonly WatchRecord[];
+  readonly failed: readonly { readonly checkpoint: string; readonly error: MergeError }[];
+}

@@ -1,0 +1,191 @@
+import { basename, join } from 'node:path';
+import { MergeError } from '../../base/errors.ts';
+import { mapBounded } from '../../base/map-bounded.ts';
+import { discoverRun } from '../../checkpoints/run/discover.ts';
+import { comparePositions } from '../../checkpoints/run/position.ts';
+import { withTokens } from '../../checkpoints/run/token-source.ts';
+import type { Run, RunCheckpoint, TokenSource } from '../../checkpoints/run/types.ts';
+import { pin, unpin } from './pins.ts';
+import { firstNeeded } from './selection.ts';
+import { Settling, type Signature, signatureOf } from './settle.ts';
+import type { StateWriter, WatchState } from './state.ts';
+import type { WatchEvent, WatchOptions } from './types.ts';
+
+/** Seconds that a complete checkpoint must have stayed the same. */
+export const DEFAULT_SETTLE = 10;
+/** Checkpoints looked at together. */
+const AT_ONCE = 16;
+
+/** A run as a look found it. */
+export interface Look {
+  /** Checkpoints that are complete and stay as they are, in order; pinned ones at their pin. */
+  readonly run: Run;
+  /** Signatures of their tensors, by name. */
+  readonly signatures: ReadonlyMap<string, string>;
+  /** Those that need a round, oldest first. */
+  readonly todo: readonly RunCheckpoint[];
+  /** Whether some need a round as soon as they have stayed the same for long enough. */
+  readonly settling: boolean;
+}
+
+interface Signed {
+  readonly checkpoint: RunCheckpoint;
+  readonly signature: Signature;
+}
+
+/** Looks at a run again and again, by listing it: events of file systems do not cross a network. */
+export class RunView {
+  readonly #options: WatchOptions;
+  readonly #state: WatchState;
+  readonly #writer: StateWriter;
+  readonly #emit: (event: WatchEvent) => void;
+  readonly #settling: Settling;
+  readonly #said = new Set<string>();
+  readonly #tokens: TokenSource;
+  #fresh: boolean;
+
+  /** @param fresh whether this is the first start of the watch */
+  constructor(
+    options: WatchOptions,
+    { state, fresh, writer }: { readonly state: WatchState; readonly fresh: boolean; readonly writer: StateWriter },
+    emit: (event: WatchEvent) => void,
+  ) {
+    this.#options = options;
+    this.#state = state;
+    this.#fresh = fresh;
+    this.#writer = writer;
+    this.#emit = emit;
+    this.#settling = new Settling(options.settle ?? DEFAULT_SETTLE);
+    const { tokensPerStep, batchSchedule, tokensFile } = options;
+    this.#tokens = { tokensPerStep, batchSchedule, tokensFile };
+  }
+
+  /**
+   * What the run has now, with new members pinned.
+   * @throws MergeError where an option does not fit the run; a run that cannot be listed is waited for instead
+   */
+  async look(signal: AbortSignal): Promise<Look> {
+    const source = await this.#discover(signal);
+    const complete = await this.#signed(source.checkpoints);
+    await this.#takeAsDone(complete);
+    for (const { path, step, reason } of source.excluded) this.say(path, step, reason);
+    const settled = complete.filter(({ checkpoint, signature }) => {
+      const known = this.#state.done.get(checkpoint.name) === signature.tensors;
+      return this.#settling.settled(checkpoint.path, signature) || known;
+    });
+    const settling = complete.length > settled.length;
+    let checkpoints = settled.map(({ checkpoint }) => checkpoint);
+    const signatures = new Map(settled.map(({ checkpoint, signature }) => [checkpoint.name, signature.tensors]));
+    if (this.#options.pin !== undefined)
+      checkpoints = await this.#pinned(this.#options.pin, { ...source, checkpoints }, signatures, signal);
+    const todo = checkpoints.filter(({ name }) => this.#state.done.get(name) !== signatures.get(name));
+    return { run: { ...source, checkpoints }, signatures, todo, settling };
+  }
+
+  /** Reports something once. */
+  say(path: string, step: number | null, reason: string): void {
+    if (this.#said.has(path)) return;
+    this.#said.add(path);
+    this.#emit({ type: 'waiting', path, step, reason });
+  }
+
+  async #discover(signal: AbortSignal): Promise<Run> {
+    const { run } = this.#options;
+    let found: Run;
+    try {
+      found = await discoverRun(run, { signal });
+    } catch (error) {
+      signal.throwIfAborted();
+      // A trainer that has not begun, or a file server that is away: both come.
+      if (!(error instanceof MergeError) || error.exitCode === 2) throw error;
+      if (this.#options.once && error.code === 'E_NOT_FOUND') throw error;
+      this.say(run, null, error.message);
+      return { path: run, checkpoints: [], excluded: [], log: [], warnings: [] };
+    }
+    return withTokens(found, this.#tokens);
+  }
+
+  async #signed(checkpoints: readonly RunCheckpoint[]): Promise<readonly Signed[]> {
+    const signed = await mapBounded(checkpoints, AT_ONCE, async (checkpoint) => ({
+      checkpoint,
+      signature: await signatureOf(checkpoint.path),
+    }));
+    return signed.flatMap(({ checkpoint, signature }) => (signature === null ? [] : [{ checkpoint, signature }]));
+  }
+
+  /** What was there before the first start is history, but for the newest: a watch is about what comes. An accumulator wants everything. */
+  async #takeAsDone(complete: readonly Signed[]): Promise<void> {
+    if (!this.#fresh) return;
+    this.#fresh = false;
+    if (this.#options.accumulate === undefined) {
+      for (const { checkpoint, signature } of complete.slice(0, -1)) this.#state.done.set(checkpoint.name, signature.tensors);
+    }
+    await this.#writer.save(this.#state);
+  }
+
+  /** Pins what a window may still need, lets go of the rest, and answers with the run's checkpoints and the pins of those that are gone. */
+  async #pinned(folder: string, source: Run, signatures: Map<string, string>, signal: AbortSignal): Promise<RunCheckpoint[]> {
+    const held = new Set(this.#state.pins);
+    const there = held.size === 0 ? [] : await this.#pinsIn(folder, signal);
+    const pins = new Map(there.filter(({ name }) => held.has(name)).map((checkpoint) => [checkpoint.name, checkpoint]));
+    const live = new Set(source.checkpoints.map(({ name }) => name));
+    for (const { checkpoint, signature } of await this.#signed([...pins.values()])) {
+      if (!live.has(checkpoint.name)) signatures.set(checkpoint.name, signature.tensors);
+    }
+    const gone = [...pins.values()].filter(({ name }) => !live.has(name));
+    const all = [...source.checkpoints, ...gone].sort(comparePositions);
+    const needed = firstNeeded(
+      this.#options,
+      { ...source, checkpoints: all },
+      (name) => this.#state.done.get(name) !== signatures.get(name),
+    );
+    const wanted = all.slice(needed);
+    await this.#claim(folder, wanted);
+    const members: RunCheckpoint[] = [];
+    for (const checkpoint of wanted) {
+      const { name } = checkpoint;
+      const own = this.#state.pins.has(name);
+      try {
+        const path = live.has(name) ? await pin(checkpoint.path, folder, signatures.get(name)!, own) : checkpoint.path;
+        members.push({ ...checkpoint, path });
+        if (!held.has(name)) this.#emit({ type: 'pinned', path });
+      } catch (error) {
+        if (!(error instanceof MergeError)) throw error;
+        this.say(checkpoint.path, checkpoint.step, error.message);
+        members.push(checkpoint);
+      }
+    }
+    const kept = new Set(members.map(({ name }) => name));
+    const passed = [...held].filter((name) => !kept.has(name));
+    for (const name of passed) {
+      const path = join(folder, name);
+      await unpin(path);
+      this.#state.pins.delete(name);
+      this.#emit({ type: 'unpinned', path });
+    }
+    if (passed.length > 0) await this.#writer.save(this.#state);
+    return [...all.slice(0, needed).filter(({ name }) => live.has(name)), ...members];
+  }
+
+  /** Notes which pins will be made, before they are: what has their names already is not the watch's, and is never removed. */
+  async #claim(folder: string, wanted: readonly RunCheckpoint[]): Promise<void> {
+    let claimed = false;
+    for (const { name, path } of wanted) {
+      if (this.#state.pins.has(name) || (await signatureOf(join(folder, basename(path)))) !== null) continue;
+      this.#state.pins.add(name);
+      claimed = true;
+    }
+    if (claimed) await this.#writer.save(this.#state);
+  }
+
+  async #pinsIn(folder: string, signal: AbortSignal): Promise<readonly RunCheckpoint[]> {
+    try {
+      return (await withTokens(await discoverRun(folder, { signal }), this.#tokens)).checkpoints;
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!(error instanceof MergeError) || error.exitCode === 2) throw error;
+      this.say(folder, null, error.message);
+      return [];
+    }
+  }
+}

@@ -1,0 +1,184 @@
+import { realpath } from 'node:fs/promises';
+import { relative, resolve } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
+import { acquireLock } from '../../base/disk/folder-lock.ts';
+import { MergeError } from '../../base/errors.ts';
+import { drain, eventStream } from '../../base/event-stream.ts';
+import type { RunCheckpoint } from '../../checkpoints/run/types.ts';
+import { loadBinding } from '../native/load.ts';
+import { sweep } from './made.ts';
+import { checkOptions } from './options.ts';
+import { Rounds } from './round.ts';
+import { makeWatchFolder, newState, readState, StateWriter, type WatchState } from './state.ts';
+import type { WatchEvent, WatchOptions, WatchRecord, WatchSummary } from './types.ts';
+import { DEFAULT_SETTLE, type Look, RunView } from './view.ts';
+
+/** Seconds between two looks. */
+export const DEFAULT_POLL = 30;
+/** How often a round is tried whose members changed or went away meanwhile: the next try has others. */
+const TRIES = 3;
+const CHANGED = new Set(['E_INPUT_CHANGED', 'E_NOT_FOUND', 'E_SHARD_MISSING']);
+
+/**
+ * Watches a run: each time a checkpoint becomes complete, the merge of the window that ends there appears in `output` as `merged-NAME`. Every window
+ * once, oldest first, one merge at a time, over restarts too; of what is there before the first start only the newest window is merged. A round that
+ * fails is reported and the next one goes on. Ends with `once`, by abort (`signal.reason` is thrown as it is), or when the caller stops reading.
+ *
+ * @throws MergeError E_BUSY where `output` is being watched, E_WATCH_STATE, E_ACCUMULATOR, and usage errors (exit code 2) that every round would meet
+ */
+export async function* watchEvents(
+  options: WatchOptions,
+  { signal }: { readonly signal?: AbortSignal | undefined } = {},
+): AsyncGenerator<WatchEvent, WatchSummary> {
+  return yield* eventStream<WatchEvent, WatchSummary>((emit, either) => watchRun(options, emit, either), signal);
+}
+
+/** {@link watchEvents} to its end. */
+export async function watch(
+  options: WatchOptions,
+  { signal, onEvent }: { readonly signal?: AbortSignal | undefined; readonly onEvent?: ((event: WatchEvent) => void) | undefined } = {},
+): Promise<WatchSummary> {
+  return drain(watchEvents(options, { signal }), onEvent);
+}
+
+async function watchRun(options: WatchOptions, emit: (event: WatchEvent) => void, signal: AbortSignal): Promise<WatchSummary> {
+  signal.throwIfAborted();
+  await checkOptions(options);
+  loadBinding();
+  const folder = await makeWatchFolder(options.output);
+  const lock = await acquireLock(folder, {
+    name: 'watch',
+    output: options.output,
+    code: 'E_BUSY',
+    busy: 'is being watched',
+    help: 'End the other watch, or give this one another folder with -o.',
+  });
+  try {
+    await sweep(options.output);
+    const run = relative(await realpath(options.output), await realpath(options.run).catch(() => resolve(options.run)));
+    const stored = await readState(options.output, run);
+    const state = stored ?? newState(run);
+    const writer = new StateWriter(options.output);
+    emit({ type: 'started', run: options.run, output: options.output });
+    const view = new RunView(options, { state, fresh: stored === null, writer }, emit);
+    const rounds = new Rounds({ options, state, writer, lock, emit, signal });
+    return await new Watch(options, { state, writer, view, rounds, emit, signal }).run();
+  } finally {
+    await lock.release();
+  }
+}
+
+interface WatchTools {
+  readonly state: WatchState;
+  readonly writer: StateWriter;
+  readonly view: RunView;
+  readonly rounds: Rounds;
+  readonly emit: (event: WatchEvent) => void;
+  readonly signal: AbortSignal;
+}
+
+class Watch {
+  readonly #options: WatchOptions;
+  readonly #tools: WatchTools;
+  readonly #merges: WatchRecord[] = [];
+  readonly #failed: { readonly checkpoint: string; readonly error: MergeError }[] = [];
+  readonly #tries = new Map<string, number>();
+  readonly #poll: number;
+  readonly #settle: number;
+
+  constructor(options: WatchOptions, tools: WatchTools) {
+    this.#options = options;
+    this.#tools = tools;
+    this.#poll = options.poll ?? DEFAULT_POLL;
+    this.#settle = options.settle ?? DEFAULT_SETTLE;
+  }
+
+  async run(): Promise<WatchSummary> {
+    const { view, rounds, signal } = this.#tools;
+    const recovered = await rounds.recover();
+    if (recovered !== null) this.#merges.push(recovered);
+    let waited = false;
+    for (;;) {
+      const look = await view.look(signal);
+      const [next] = look.todo;
+      if (next !== undefined && (await this.#whileLooking(this.#round(next, look))) === 'now') continue;
+      // With `once` what is complete gets the time to show that it stays so, and nothing gets it twice.
+      if (this.#options.once && (waited || !look.settling)) return this.#summary();
+      waited = true;
+      await this.#sleep(this.#options.once ? this.#settle : look.settling ? Math.min(this.#settle, this.#poll) : this.#poll);
+    }
+  }
+
+  #summary(): WatchSummary {
+    return { schema: 'ckpt-merge/watch', version: 1, merges: this.#merges, failed: this.#failed };
+  }
+
+  /** Looks go on beside a round: the trainer may delete what has to be pinned while a hook takes its hour. */
+  async #whileLooking<T>(work: Promise<T>): Promise<T> {
+    if (this.#options.pin === undefined) return work;
+    const ended = new AbortController();
+    const looking = (async () => {
+      while (!ended.signal.aborted) {
+        await wait(this.#poll * 1000, undefined, { signal: AbortSignal.any([ended.signal, this.#tools.signal]) }).catch(() => {});
+        if (ended.signal.aborted || this.#tools.signal.aborted) return;
+        await this.#tools.view.look(this.#tools.signal);
+      }
+    })().catch(() => {
+      // The look after the round meets it again, and reports it.
+    });
+    try {
+      return await work;
+    } finally {
+      ended.abort();
+      await looking;
+    }
+  }
+
+  /** One round. @returns whether the next thing can be done now, or only at the next look */
+  async #round(end: RunCheckpoint, look: Look): Promise<'now' | 'later'> {
+    const { rounds, view, signal } = this.#tools;
+    try {
+      const record = await rounds.round(end, look);
+      if (typeof record === 'string') view.say(end.path, end.step, record);
+      else this.#merges.push(record);
+      this.#tries.delete(end.name);
+      return 'now';
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!(error instanceof MergeError)) throw error;
+      return this.#failure(end, look, error);
+    }
+  }
+
+  async #failure(end: RunCheckpoint, look: Look, error: MergeError): Promise<'now' | 'later'> {
+    const { state, writer, rounds, emit } = this.#tools;
+    // Every round would meet it: the command is at fault, or somebody has to decide.
+    if (error.exitCode === 2 || error.code === 'E_ACCUMULATOR') throw error;
+    const tries = (this.#tries.get(end.name) ?? 0) + 1;
+    this.#tries.set(end.name, tries);
+    const machine = error.exitCode !== 3 && error.exitCode !== 4;
+    const bad = error.code === 'E_NONFINITE' ? look.run.checkpoints.find(({ path }) => path === error.details.file) : undefined;
+    if (bad !== undefined) state.bad.set(bad.name, look.signatures.get(bad.name)!);
+    const othersLeft = bad !== undefined && bad.name !== end.name && this.#options.accumulate === undefined;
+    const again = machine || othersLeft || (CHANGED.has(error.code) && tries < TRIES);
+    // A full disk stays full for many looks: it is said once.
+    if (!machine || tries === 1) {
+      this.#failed.push({ checkpoint: end.name, error });
+      emit({ type: 'failed', checkpoint: end.name, error, again });
+      if (!machine) await rounds.fail(end, error);
+    }
+    state.pending = null;
+    if (!again) {
+      state.done.set(end.name, look.signatures.get(end.name)!);
+      this.#tries.delete(end.name);
+    }
+    if (!machine) await writer.save(state);
+    return again && !othersLeft && (machine || !this.#options.once) ? 'later' : 'now';
+  }
+
+  async #sleep(seconds: number): Promise<void> {
+    const { signal } = this.#tools;
+    // A timer may come a little early.
+    await wait(seconds * 1000 + 2, undefined, { signal }).catch(() => signal.throwIfAborted());
+  }
+}

@@ -1,0 +1,74 @@
+import type { Checkpoint } from '../../checkpoints/types.ts';
+import type { CheckpointRoles } from '../roles/checkpoint-roles.ts';
+import { configuredTie } from '../roles/tied.ts';
+import type { Arranged, Arrangement, Piece } from './types.ts';
+import { Units } from './units.ts';
+
+/** Where a member holds a unit. */
+interface Holder {
+  readonly shard: number;
+  readonly row: number;
+  readonly from: number;
+  readonly elements: number;
+  readonly refused: string | null;
+}
+
+/**
+ * How a member holds the tensors of a layout that it has under other names, or fused or split: experts one by one or in stacks, gate and up in one or two
+ * tensors, Hugging Face's or native names. Only where that is the same elements in the same order; everything else says why not. Linear in the number of
+ * tensors, and so asked for only where names differ.
+ */
+export function arrange(layout: Checkpoint, layoutRoles: CheckpointRoles, member: Checkpoint, memberRoles: CheckpointRoles): Arrangement {
+  // Files of ranks hold slices that only their paths tell apart.
+  if (layout.namesPerFile || member.namesPerFile) return { of: () => undefined, uses: () => false };
+  const holders = new Map<string, Holder | null>();
+  const units = new Units(member, memberRoles);
+  for (const [shard, { header }] of member.shards.entries()) {
+    for (let row = 0; row < header.tensors.count; row++) {
+      const held = units.of(shard, row);
+      for (const { key, from, elements } of held.units) {
+        // Two tensors of one meaning are told apart by their names alone.
+        holders.set(key, holders.has(key) ? null : { shard, row, from, elements, refused: held.refused });
+      }
+    }
+  }
+  const tied = configuredTie(layoutRoles.config) === true && configuredTie(memberRoles.config) !== false;
+  const layoutUnits = new Units(layout, layoutRoles);
+  let wanted: ReadonlyMap<string, number> | undefined;
+  const of = (shard: number, row: number): Arranged | undefined => {
+    const held = layoutUnits.of(shard, row);
+    const pieces: Piece[] = [];
+    wanted ??= unitsOf(layout, layoutUnits);
+    for (const { key, from, elements } of held.units) {
+      if (wanted.get(key)! > 1) return undefined;
+      const holder = holders.get(key) ?? (tied && key === 'lm_head.weight' ? holders.get('embed_tokens.weight') : undefined);
+      if (holder === undefined || holder === null || holder.elements !== elements) return undefined;
+      const refused = held.refused ?? holder.refused;
+      if (refused !== null) return { refused };
+      const last = pieces.at(-1);
+      const follows =
+        last !== undefined && last.shard === holder.shard && last.row === holder.row && last.sourceFrom + last.elements === holder.from;
+      if (follows) pieces[pieces.length - 1] = { ...last, elements: last.elements + elements };
+      else pieces.push({ from, elements, shard: holder.shard, row: holder.row, sourceFrom: holder.from });
+    }
+    return pieces.length === 0 ? undefined : { pieces };
+  };
+
+  const uses = (shard: number, row: number): boolean => {
+    wanted ??= unitsOf(layout, layoutUnits);
+    const has = (key: string): boolean => wanted!.has(key) || (tied && key === 'lm_head.weight' && wanted!.has('embed_tokens.weight'));
+    const held = units.of(shard, row);
+    return held.units.length > 0 && held.units.every(({ key }) => has(key) && holders.get(key) !== null);
+  };
+  return { of, uses };
+}
+
+/** How often a layout holds each unit: where that is more than once, something that it stands for is not known, and nothing may take its place. */
+function unitsOf(layout: Checkpoint, units: Units): ReadonlyMap<string, number> {
+  const counts = new Map<string, number>();
+  for (const [shard, { header }] of layout.shards.entries()) {
+    for (let row = 0; row < header.tensors.count; row++)
+      for (const { key } of units.of(shard, row).units) counts.set(key, (counts.get(key) ?? 0) + 1);
+  }
+  return counts;
+}

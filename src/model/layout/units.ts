@@ -1,0 +1,138 @@
+import { elementCount } from '../../checkpoints/safetensors/tensor-table.ts';
+import type { Checkpoint } from '../../checkpoints/types.ts';
+import { type CheckpointRoles, tensorName } from '../roles/checkpoint-roles.ts';
+import { CONFIG_KEYS, configNumber } from '../roles/model-config.ts';
+import type { Role, TensorRole } from '../roles/types.ts';
+import { canonicalName, isNativeQueryOrKey } from './names.ts';
+
+/** One matrix or vector of a model, as every layout of it knows it. */
+export interface Unit {
+  /** The same for the same weights under any name, in any layout. */
+  readonly key: string;
+  /** Its elements in the tensor that holds it. */
+  readonly from: number;
+  readonly elements: number;
+}
+
+/** What a tensor holds. */
+export interface Held {
+  readonly units: readonly Unit[];
+  /** Why the units are not runs of elements of this tensor, or not known to be; null where they are. */
+  readonly refused: string | null;
+}
+
+/** One of each in a layer, whatever the block around it is called. */
+const ROUTING: ReadonlySet<Role> = new Set(['router', 'router_bias', 'router_correction_bias', 'shared_expert_gate']);
+/** Stacks of experts as [E, in, out], gate and up alternating where they are together: transformers' own modelling code. */
+const TRANSPOSED = new Set(['gpt_oss', 'llama4', 'llama4_text', 'qwen3_vl_moe', 'qwen3_vl_moe_text', 'aria', 'aria_text']);
+const INTERLEAVED = new Set(['gpt_oss']);
+/** Two matrices of an MLP in one, gate before up: transformers' own modelling code (`chunk(2)`, the first half activated). */
+const GATE_FIRST = new Set(['phi3', 'phimoe', 'glm', 'glm4', 'granite', 'granitemoe', 'granitemoeshared', 'granitemoehybrid']);
+
+/** Takes the tensors of one checkpoint apart. */
+export class Units {
+  readonly #checkpoint: Checkpoint;
+  readonly #roles: CheckpointRoles;
+  readonly #hidden: number | null;
+
+  constructor(checkpoint: Checkpoint, roles: CheckpointRoles) {
+    this.#checkpoint = checkpoint;
+    this.#roles = roles;
+    this.#hidden = configNumber(roles.config, CONFIG_KEYS.hidden);
+  }
+
+  /** @param shard index into the checkpoint's shards @param row of its tensor table */
+  of(shard: number, row: number): Held {
+    const name = tensorName(this.#checkpoint, shard, row);
+    const role = this.#roles.of(shard, row);
+    const shape = this.#checkpoint.shards[shard]!.header.tensors.shapes[row]!;
+    const kind = name.endsWith('bias') ? 'bias' : 'weight';
+    const place = placeOf(name, role);
+    if (role.role === 'expert' && role.projection !== null) return this.#experts(place, role, shape, kind);
+    if ((role.role === 'mlp' || role.role === 'shared_expert') && role.projection !== null)
+      return this.#dense(name, place, role, shape, kind);
+    if (role.role !== null && ROUTING.has(role.role)) return whole(`${place} ${role.role} ${kind}`, shape);
+    if (isNativeQueryOrKey(name)) {
+      const key = canonicalName(name).replace(/\.attention\.w([qk])\./, '.self_attn.$1_proj.');
+      return { ...whole(key, shape), refused: 'its rows are in another order, for another form of RoPE, than in files of transformers' };
+    }
+    return whole(canonicalName(name), shape);
+  }
+
+  #experts(place: string, role: TensorRole, shape: readonly number[], kind: string): Held {
+    const key = (expert: number | string, projection: string): string => `${place} expert ${expert} ${projection} ${kind}`;
+    if (typeof role.expert === 'number') {
+      return role.projection === 'gate_up'
+        ? this.#halves(shape, (p) => key(role.expert!, p), 1, 0)
+        : whole(key(role.expert, role.projection!), shape);
+    }
+    const experts = kind === 'bias' || shape.length === 3 ? shape[0]! : (this.#roles.context.experts ?? 0);
+    const each = elementCount(shape) / experts;
+    if (role.expert !== 'all' || !Number.isInteger(each)) return { units: [], refused: 'how it holds its experts is not known' };
+    const units: Unit[] = [];
+    let refused = this.#stackRefusal(role, shape, kind);
+    for (let e = 0; e < experts; e++) {
+      if (role.projection === 'gate_up') {
+        const held = this.#halves([each], (p) => key(e, p), 2, e * each);
+        units.push(...held.units);
+        refused ??= held.refused;
+      } else {
+        units.push({ key: key(e, role.projection!), from: e * each, elements: each });
+      }
+    }
+    return { units, refused };
+  }
+
+  /** Why the matrices of a stack of experts are not runs of its elements. */
+  #stackRefusal({ family, projection }: TensorRole, shape: readonly number[], kind: string): string | null {
+    if (family !== null && INTERLEAVED.has(family) && projection === 'gate_up') {
+      return `the rows of gate and up alternate in ${family}, and its experts are [experts, in, out]`;
+    }
+    if (kind === 'bias') return null;
+    if (family !== null && TRANSPOSED.has(family)) return `the experts of ${family} are stored transposed, [experts, in, out]`;
+    if (shape.length === 2) {
+      return projection === 'down' ? 'its experts lie on one axis, and their down projections are stored transposed there' : null;
+    }
+    const [, rows, columns] = shape;
+    const [outer, inner] = projection === 'down' ? [rows, columns] : [columns, rows];
+    if (this.#hidden === null || outer === this.#hidden) return null;
+    return inner === this.#hidden
+      ? `its experts are stored transposed: [${shape.join(', ')}] where the hidden size is ${this.#hidden}`
+      : null;
+  }
+
+  #dense(name: string, place: string, role: TensorRole, shape: readonly number[], kind: string): Held {
+    // LongCat has two MLPs a layer, some models a dense one beside the experts: the part before the matrix tells them apart.
+    const block = role.role === 'shared_expert' ? 'shared' : (/\.mlps\.(\d+)\./.exec(name)?.[1] ?? 'mlp');
+    const key = (projection: string): string => `${place} ${block} ${projection} ${kind}`;
+    return role.projection === 'gate_up' ? this.#halves(shape, key, 1, 0, role.family) : whole(key(role.projection!), shape);
+  }
+
+  /** Gate and up in one tensor. @param stacked 2 where the order is that of transformers' fused experts */
+  #halves(
+    shape: readonly number[],
+    key: (projection: string) => string,
+    stacked: 1 | 2,
+    from: number,
+    family = this.#roles.context.family,
+  ): Held {
+    const half = elementCount(shape) / 2;
+    const units = [
+      { key: key('gate'), from, elements: half },
+      { key: key('up'), from: from + half, elements: half },
+    ];
+    if (stacked === 2 || (family !== null && GATE_FIRST.has(family))) return { units, refused: null };
+    return { units, refused: `whether gate or up comes first in it is not known for ${family ?? 'a model without config.json'}` };
+  }
+}
+
+/** The layer a tensor lies in: encoders, decoders, towers and multi-token prediction count their own. */
+function placeOf(name: string, { layer, mtp, tower }: TensorRole): string {
+  const canonical = canonicalName(name);
+  const stack = typeof layer === 'number' ? canonical.slice(0, canonical.indexOf(`.${layer}.`)) : '';
+  return `${tower ?? ''}${mtp ? 'mtp ' : ''}${stack} ${layer}`;
+}
+
+function whole(key: string, shape: readonly number[]): Held {
+  return { units: [{ key, from: 0, elements: elementCount(shape) }], refused: null };
+}

@@ -1,0 +1,226 @@
+import { type DtypeName, dtypeByCode } from '../../base/dtype.ts';
+import type { Conflict } from '../../base/errors.ts';
+import type { Checkpoint } from '../../checkpoints/types.ts';
+import { blocksOf, matricesOf } from './blocks.ts';
+import { type QuantisationConfig, quantisationConfig } from './config.ts';
+import { refusedFamilies } from './refused.ts';
+import { type BlockShape, MXFP4, MXFP4_GROUP, type Place, type QuantisedTensors, type QuantisedWeight } from './types.ts';
+
+const FP8: ReadonlySet<string> = new Set<DtypeName>(['F8_E4M3', 'F8_E5M2', 'F8_E4M3FNUZ', 'F8_E5M2FNUZ']);
+const SCALE_DTYPES: ReadonlySet<string> = new Set<DtypeName>(['F32', 'BF16', 'F16', 'F8_E8M0', 'U8']);
+const BYTES: ReadonlySet<string> = new Set<DtypeName>(['U8', 'I8', 'F8_E8M0']);
+const E8M0: ReadonlySet<string> = new Set<DtypeName>(['U8', 'F8_E8M0']);
+
+/** Names of the scales of FP8 codes, by the name of the codes. `weight_scale_inv` multiplies too, whatever it is called. */
+const SCALES_OF: readonly ((codes: string) => string)[] = [
+  (n) => `${n}_scale_inv`,
+  (n) => `${n}_scale`,
+  (n) => n.replace(/weight$/, 'scale'),
+  (n) => n.replace(/weight$/, 'qscale_weight'),
+  (n) => n.replace(/weight$/, 'scale_weight'),
+  (n) => `${n}.weight_scale`,
+  (n) => `${n}.weight_scale_inv`,
+  (n) => `${n}.scale`,
+];
+/** Packed FP4: the name of the codes, of their scales, and of the same weight as floats. */
+const FP4_NAMES = [
+  // gpt-oss as transformers saves it: the float form has each matrix transposed.
+  { codes: /^(.+)_blocks$/, scales: '$1_scales', plain: '$1', blocked: true, transposed: true },
+  { codes: /^(.+)\.blocks$/, scales: '$1.scales', plain: '$1', blocked: true, transposed: false },
+  { codes: /^(.+)\.weight_packed$/, scales: '$1.weight_scale', plain: '$1.weight', blocked: false, transposed: false },
+  { codes: /^(.+)\.weight$/, scales: '$1.scale', plain: '$1.weight', blocked: false, transposed: false },
+  { codes: /^(.+)\.weight$/, scales: '$1.weight_scale', plain: '$1.weight', blocked: false, transposed: false },
+] as const;
+const ACTIVATION = /(?:^|[._])(?:input_scale(?:_ub)?|activation_scale|qscale_act|output_scale|prob_output_scale|[qkv]_scale|kv_scale)$/;
+/** A scale by its name; `.scale` alone may be a norm's weight. */
+const SCALE = /(?:[._]scale_inv|\.(?:weight_scale|qscale_weight|scale_weight))$/;
+
+/**
+ * The quantised weights of a checkpoint, by dtypes, names and shapes; the configuration decides what those leave open. FP8 tensors of a checkpoint
+ * without any scales are plain floats and not listed. Reads no data.
+ */
+export function recogniseQuantised(checkpoint: Checkpoint, config: Readonly<Record<string, unknown>> | null): QuantisedTensors {
+  const said = quantisationConfig(config);
+  const refused = refusedFamilies(checkpoint, said);
+  if (refused.length > 0) return { weights: [], activationScales: [], conflicts: refused };
+  return new Recogniser(checkpoint, said).run();
+}
+
+class Recogniser {
+  readonly #checkpoint: Checkpoint;
+  readonly #config: QuantisationConfig | null;
+  readonly #weights: QuantisedWeight[] = [];
+  readonly #conflicts: Conflict[] = [];
+  readonly #unscaled: Place[] = [];
+  readonly #maybeScales: Place[] = [];
+  readonly #activation: Place[] = [];
+  readonly #used = new Set<string>();
+
+  constructor(checkpoint: Checkpoint, config: QuantisationConfig | null) {
+    this.#checkpoint = checkpoint;
+    this.#config = config;
+  }
+
+  run(): QuantisedTensors {
+    for (const [shard, { header }] of this.#checkpoint.shards.entries()) {
+      const { count, names, dtypes } = header.tensors;
+      for (let row = 0; row < count; row++) this.#look({ shard, row }, names[row]!, dtypeByCode(dtypes[row]!).name);
+    }
+    const quantised = this.#weights.length > 0 || this.#config?.stored === true;
+    const orphans = this.#maybeScales.filter((p) => !this.#used.has(key(p)) && (quantised || this.#name(p).endsWith('scale_inv')));
+    for (const place of orphans) this.#orphan(place);
+    if (quantised) for (const place of this.#unscaled) this.#missing(place);
+    if (this.#config?.stored && this.#weights.length + this.#conflicts.length === 0) this.#contradiction(this.#config);
+    return { weights: this.#weights, activationScales: quantised ? this.#activation : [], conflicts: this.#conflicts };
+  }
+
+  #look(place: Place, name: string, dtype: DtypeName): void {
+    if (ACTIVATION.test(name)) this.#activation.push(place);
+    else if (SCALE.test(name) || (name.endsWith('_scales') && E8M0.has(dtype))) this.#maybeScales.push(place);
+    else if (FP8.has(dtype)) this.#fp8(place, name);
+    else if (dtype === 'U8' || dtype === 'I8' || dtype === 'F4') this.#fp4(place, name, dtype);
+  }
+
+  #fp8(codes: Place, name: string): void {
+    const scales = this.#first(codes, name);
+    if (scales === undefined) {
+      this.#unscaled.push(codes);
+      return;
+    }
+    const scaleDtype = this.#dtype(scales);
+    const [weight, scale] = [this.#shape(codes), this.#shape(scales)];
+    // A vector or a scalar of scales says nothing of blocks, whatever the configuration says of other weights.
+    const configured = scale.length < 2 ? null : (this.#config?.block ?? null);
+    const blocks = blocksOf(weight, scale, configured);
+    if (blocks === null || !SCALE_DTYPES.has(scaleDtype)) {
+      const { rows, cols } = matricesOf(weight);
+      const [r, c] = configured ?? [128, 128];
+      const fit = `blocks of ${r} x ${c} need [${[...weight.slice(0, -2), Math.ceil(rows / r), Math.ceil(cols / c)].join(', ')}]`;
+      this.#badScale(
+        scales,
+        `${this.#describe(scales)} does not fit ${this.#describe(codes)}: ${fit}, a scale for each row [${rows}, 1], one for all [1]; F32, BF16, F16 or F8_E8M0`,
+      );
+      return;
+    }
+    const powerOfTwo = this.#config?.powerOfTwo === true || E8M0.has(scaleDtype);
+    const plain = { name, shape: weight };
+    this.#add({ scheme: 'fp8', name, codes, scales, encoding: this.#code(codes), powerOfTwo, plain, transposed: false, ...blocks });
+  }
+
+  #fp4(codes: Place, name: string, dtype: DtypeName): void {
+    for (const form of FP4_NAMES) {
+      if (!form.codes.test(name)) continue;
+      const scales = this.#locate(codes, name.replace(form.codes, form.scales));
+      if (scales === undefined) {
+        // An integer tensor called `blocks` or `weight` may be anything; packed weights are not.
+        if (form.transposed || name.endsWith('.weight_packed'))
+          this.#conflict(
+            'E_SCALE_MISSING',
+            codes,
+            `${this.#describe(codes)} has no scales: ${name.replace(form.codes, form.scales)} is missing`,
+          );
+        continue;
+      }
+      if (!BYTES.has(this.#dtype(scales))) continue;
+      const stored = this.#shape(codes);
+      const shape = form.blocked ? stored.slice(0, -1) : stored;
+      const groups = form.blocked ? shape.at(-1)! : (shape.at(-1)! * (dtype === 'F4' ? 1 : 2)) / MXFP4_GROUP;
+      const [scale, expected] = [this.#shape(scales), [...shape.slice(0, -1), groups]];
+      if ((form.blocked && stored.at(-1) !== MXFP4_GROUP / 2) || !equal(scale, expected)) {
+        this.#badScale(
+          scales,
+          `${this.#describe(scales)} does not fit ${this.#describe(codes)}: MXFP4 has a scale for each ${MXFP4_GROUP} values, [${expected.join(', ')}] here`,
+        );
+        return;
+      }
+      const full = [...shape.slice(0, -1), groups * MXFP4_GROUP];
+      const { matrices, rows, cols } = matricesOf(full);
+      const plain = { name: name.replace(form.codes, form.plain), shape: form.transposed ? [...full.slice(0, -2), cols, rows] : full };
+      const blocks: BlockShape = { matrices, rows, cols, blockRows: 1, blockCols: MXFP4_GROUP };
+      this.#add({ scheme: 'mxfp4', name, codes, scales, encoding: MXFP4, powerOfTwo: true, plain, transposed: form.transposed, ...blocks });
+      return;
+    }
+  }
+
+  #add(weight: Omit<QuantisedWeight, 'scaleDtype'>): void {
+    this.#used.add(key(weight.scales));
+    this.#weights.push({ ...weight, scaleDtype: this.#code(weight.scales) });
+  }
+
+  #badScale(scales: Place, message: string): void {
+    this.#used.add(key(scales));
+    this.#conflict('E_SCALE_SHAPE', scales, message);
+  }
+
+  #orphan(place: Place): void {
+    const base = this.#name(place).replace(/(?:[._](?:qscale_weight|scale_weight|weight_scale|weight_scale_inv)|_scales|_scale_inv)$/, '');
+    const weight = this.#locate(place, `${base}.weight`) ?? this.#locate(place, base);
+    const why =
+      weight === undefined ? 'the weight that it scales is missing' : `${this.#describe(weight)} beside it holds no FP8 or FP4 codes`;
+    this.#conflict('E_SCALE_ORPHAN', place, `${this.#describe(place)} scales nothing: ${why}`);
+  }
+
+  #missing(place: Place): void {
+    const { names } = this.#checkpoint.shards[place.shard]!.header.tensors;
+    const others = this.#weights[0]?.scales;
+    const like = others === undefined ? 'the configuration says that it is quantised' : `other weights have one, as ${this.#name(others)}`;
+    this.#conflict(
+      'E_SCALE_MISSING',
+      place,
+      `${this.#describe(place)} has no scale (${SCALES_OF[0]!(names[place.row]!)} or the like), though ${like}`,
+    );
+  }
+
+  #contradiction({ method }: QuantisationConfig): void {
+    const { path } = this.#checkpoint;
+    const message = `the configuration of ${path} says that its weights are quantised (quant_method ${method}), but no tensor is`;
+    this.#conflicts.push({ code: 'E_QUANTISATION_CONFIG', message, file: path });
+  }
+
+  #conflict(code: Conflict['code'], place: Place, message: string): void {
+    this.#conflicts.push({ code, message, file: this.#checkpoint.shards[place.shard]!.path, tensor: this.#name(place) });
+  }
+
+  #first(codes: Place, name: string): Place | undefined {
+    for (const scaleOf of SCALES_OF) {
+      const other = scaleOf(name);
+      const place = other === name ? undefined : this.#locate(codes, other);
+      if (place !== undefined) return place;
+    }
+    return undefined;
+  }
+
+  #locate(beside: Place, name: string): Place | undefined {
+    return this.#checkpoint.locate(name, this.#checkpoint.shards[beside.shard]!.name);
+  }
+
+  #name({ shard, row }: Place): string {
+    return this.#checkpoint.shards[shard]!.header.tensors.names[row]!;
+  }
+
+  #shape({ shard, row }: Place): readonly number[] {
+    return this.#checkpoint.shards[shard]!.header.tensors.shapes[row]!;
+  }
+
+  #code({ shard, row }: Place): number {
+    return this.#checkpoint.shards[shard]!.header.tensors.dtypes[row]!;
+  }
+
+  #dtype(place: Place): DtypeName {
+    return dtypeByCode(this.#code(place)).name;
+  }
+
+  /** As `X.weight (F8_E4M3 [256, 128]) of model.safetensors`. */
+  #describe(place: Place): string {
+    const { path } = this.#checkpoint.shards[place.shard]!;
+    return `tensor ${this.#name(place)} (${this.#dtype(place)} [${this.#shape(place).join(', ')}]) of ${path}`;
+  }
+}
+
+function key({ shard, row }: Place): string {
+  return `${shard} ${row}`;
+}
+
+function equal(a: readonly number[], b: readonly number[]): boolean {
+  return a.length === b.length && a.every((size, i) => size === b[i]);
+}

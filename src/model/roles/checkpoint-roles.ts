@@ -1,0 +1,88 @@
+import { isDeepStrictEqual } from 'node:util';
+import { dtypeByCode } from '../../base/dtype.ts';
+import type { TensorTable } from '../../checkpoints/safetensors/types.ts';
+import type { Checkpoint } from '../../checkpoints/types.ts';
+import { classifier } from './classify.ts';
+import { namingContext } from './context.ts';
+import { type ModelConfig, readModelConfig } from './model-config.ts';
+import type { Classify, NamingContext, TensorRole } from './types.ts';
+
+/** What the tensors of a checkpoint are for. */
+export interface CheckpointRoles {
+  readonly context: NamingContext;
+  /** config.json, parsed; null where there is none that can be read. */
+  readonly config: ModelConfig | null;
+  /** @param shard index into the checkpoint's shards @param row of the shard's tensor table */
+  of(shard: number, row: number): TensorRole;
+}
+
+/** Roles of whole checkpoints, by their first table: the steps of a run are alike in all tables and in config.json. */
+const shared = new WeakMap<
+  TensorTable,
+  readonly { readonly tables: readonly TensorTable[]; readonly config: ModelConfig | null; readonly roles: CheckpointRoles }[]
+>();
+
+/** Roles of the tables seen, by context: the steps of a run share their tables, so they share this too. */
+const known = new WeakMap<TensorTable, Map<string, readonly TensorRole[]>>();
+
+/**
+ * The role of every tensor of a checkpoint. Reads config.json; the tensors of headers that are equal are classified once.
+ */
+export async function checkpointRoles(checkpoint: Checkpoint): Promise<CheckpointRoles> {
+  const config = await readModelConfig(checkpoint);
+  const tables = checkpoint.shards.map((shard) => shard.header.tensors);
+  const like = checkpoint.namesPerFile ? [] : (shared.get(tables[0]!) ?? []);
+  const same = like.find((other) => isDeepStrictEqual(other.config, config) && tables.every((table, s) => table === other.tables[s]));
+  if (same !== undefined) return same.roles;
+  const names = { [Symbol.iterator]: () => tensorNames(checkpoint) };
+  const context = namingContext(config, names);
+  const classify = classifier(context);
+  const shards = checkpoint.shards.map(({ name, header: { tensors } }) =>
+    checkpoint.namesPerFile ? [classifyRow(classify, tensors, 0, nameOfFile(name))] : rolesOf(tensors, context, classify),
+  );
+  const roles: CheckpointRoles = {
+    context,
+    config,
+    of: (shard, row) => shards[shard]![row]!,
+  };
+  if (!checkpoint.namesPerFile) shared.set(tables[0]!, [...like, { tables, config, roles }]);
+  return roles;
+}
+
+/** The name by which a tensor is known in its model; the path of its file where files and not names tell tensors apart (nanotron). */
+export function tensorName({ shards, namesPerFile }: Pick<Checkpoint, 'shards' | 'namesPerFile'>, shard: number, row: number): string {
+  const { name, header } = shards[shard]!;
+  return namesPerFile ? nameOfFile(name) : header.tensors.names[row]!;
+}
+
+function* tensorNames(checkpoint: Checkpoint): Generator<string> {
+  for (const [s, { header }] of checkpoint.shards.entries()) {
+    for (let row = 0; row < header.tensors.count; row++) yield tensorName(checkpoint, s, row);
+  }
+}
+
+function rolesOf(table: TensorTable, context: NamingContext, classify: Classify): readonly TensorRole[] {
+  const key = JSON.stringify(context);
+  const byContext = known.get(table) ?? new Map<string, readonly TensorRole[]>();
+  known.set(table, byContext);
+  let roles = byContext.get(key);
+  if (roles === undefined) {
+    roles = table.names.map((name, row) => classifyRow(classify, table, row, name));
+    byContext.set(key, roles);
+  }
+  return roles;
+}
+
+function classifyRow(classify: Classify, { dtypes, shapes }: TensorTable, row: number, name: string): TensorRole {
+  return classify(name, dtypeByCode(dtypes[row]!).name, shapes[row]!);
+}
+
+/** `model/model/decoder/3/pp_block/attn/qkv_proj/model_weight_pp-rank-0-of-1_tp-rank-0-of-2.safetensors` holds `model.decoder.3.pp_block.attn.qkv_proj.weight`. */
+function nameOfFile(path: string): string {
+  const parts = path.replace(/^model\//, '').split('/');
+  const leaf = parts
+    .pop()!
+    .replace(/^model_/, '')
+    .replace(/(?:_(?:pp|tp|exp)-rank-[^/]*)?\.safetensors$/, '');
+  return [...parts, leaf].join('.');
+}

@@ -1,0 +1,46 @@
+import type { Checkpoint } from '../../checkpoints/types.ts';
+import type { CheckpointRoles } from './checkpoint-roles.ts';
+import { languageConfigs, type ModelConfig } from './model-config.ts';
+
+/** A tensor of a checkpoint: index of its shard, row in that shard's table. */
+export interface TensorPlace {
+  readonly name: string;
+  readonly shard: number;
+  readonly row: number;
+}
+
+/** An embedding and an output head of one shape, both stored. Where they are tied they hold the same bytes, which headers cannot show. */
+export interface TiedPair {
+  readonly embedding: TensorPlace;
+  readonly head: TensorPlace;
+  /** What the configuration says; null where it says nothing, and the family's default holds. */
+  readonly configured: boolean | null;
+}
+
+/** Every embedding with every output head of its shape; those of multi-token prediction and of towers apart. */
+export function tiedPairs(checkpoint: Checkpoint, roles: CheckpointRoles): TiedPair[] {
+  const embeddings: TensorPlace[] = [];
+  const heads: TensorPlace[] = [];
+  for (const [shard, { header }] of checkpoint.shards.entries()) {
+    const { names, shapes, count } = header.tensors;
+    for (let row = 0; row < count; row++) {
+      const { role, mtp } = roles.of(shard, row);
+      if (mtp || shapes[row]!.length !== 2 || (role !== 'embedding' && role !== 'lm_head')) continue;
+      (role === 'embedding' ? embeddings : heads).push({ name: names[row]!, shard, row });
+    }
+  }
+  const configured = configuredTie(roles.config);
+  const shapeOf = ({ shard, row }: TensorPlace) => checkpoint.shards[shard]!.header.tensors.shapes[row]!.join();
+  return heads.flatMap((head) =>
+    embeddings.filter((embedding) => shapeOf(embedding) === shapeOf(head)).map((embedding) => ({ embedding, head, configured })),
+  );
+}
+
+/** The whole model's `tie_word_embeddings` before that of a configuration inside it. */
+export function configuredTie(config: ModelConfig | null): boolean | null {
+  if (config === null) return null;
+  const said = languageConfigs(config)
+    .toReversed()
+    .map((c) => c.tie_word_embeddings);
+  return said.find((value): value is boolean => typeof value === 'boolean') ?? null;
+}

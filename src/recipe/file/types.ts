@@ -1,0 +1,46 @@
+import type { FloatDtypeName } from '../../base/dtype.ts';
+import type { TokenSource } from '../../checkpoints/run/types.ts';
+import type { PolicyRequest } from '../policy/types.ts';
+import type { WeightRequest } from '../schedule/types.ts';
+import type { Selection } from '../select/types.ts';
+
+/** What becomes of a merge: an end in itself, or the start of more training. */
+export type Purpose = 'inference' | 'resume';
+
+/** One output of a recipe. */
+export interface RecipeOutput extends WeightRequest, PolicyRequest {
+  /** Folder, or a .safetensors file where all inputs are files. With `sliding`, `{step}` or `{tokens}` in it stand for those of the newest member. */
+  readonly path: string;
+  /** Which of the inputs; all when absent. */
+  readonly select?: Selection | undefined;
+  /** One output for every window: the selection's `last` members, the window's end moving over the run. */
+  readonly sliding?: boolean | undefined;
+  /** `pma`: number, spacing and schedule after the PMA paper, by the size of the model. */
+  readonly preset?: 'pma' | undefined;
+  /** Dtype of all float tensors; `same`: each as in the layout, quantised forms included. */
+  readonly dtype?: FloatDtypeName | 'same' | undefined;
+  readonly for?: Purpose | undefined;
+  /** With `for: resume`: leave the newest member's optimizer state behind, or copy it. */
+  readonly optimizer?: 'drop' | 'newest' | undefined;
+}
+
+/** Inputs once, any number of outputs from one read of them: what `merge run` carries out, and `merge average` for one output. */
+export interface Recipe extends TokenSource {
+  /** Checkpoints (folders or files), or run folders. Several runs are siblings. */
+  readonly inputs: readonly string[];
+  readonly outputs: readonly RecipeOutput[];
+  /** Checkpoint whose shards, tensor order, names, dtypes and metadata the outputs follow; the newest member when absent. */
+  readonly like?: string | undefined;
+  /** Let a tensor have different float dtypes among the inputs. */
+  readonly allowMixedDtypes?: boolean | undefined;
+  /** Average float tensors whose names no rule knows, in a model of which others are known. */
+  readonly allowUnknown?: boolean | undefined;
+  /** Merge although the experts of some layer seem to have changed places between members. */
+  readonly allowPermuted?: boolean | undefined;
+  /** Let members come from different stages of a training. */
+  readonly allowStages?: boolean | undefined;
+  /** Let members have different configurations. */
+  readonly allowConfigs?: boolean | undefined;
+  /** Hugging Face id for the card's `base_model`. */
+  readonly baseModelId?: string | undefined;
+}

@@ -1,0 +1,211 @@
+import { dtypeByName } from '../../base/dtype.ts';
+import type { Conflict, Warning } from '../../base/errors.ts';
+import { policyProblems, routerProblem, sameSelectors } from './check.ts';
+import { DEFAULTS, type DefaultRow, isFamilyKnown, type UnknownNames } from './defaults.ts';
+import { policiesOf, requestOf } from './keys.ts';
+import { extentOf, selectorTest } from './selector.ts';
+import { policyText } from './text.ts';
+import type { Policy, PolicyRequest, PolicyTensor, Treatment } from './types.ts';
+import { unusedPolicy } from './unused.ts';
+import { treatmentWarnings } from './warnings.ts';
+
+export interface AssignOptions {
+  /** The members of the output, oldest first. */
+  readonly members: readonly { readonly step: number | null }[];
+  /** `--allow-unknown`. */
+  readonly allowUnknown: boolean;
+}
+
+export interface Assignment {
+  /** Those that occur, and no others. */
+  readonly treatments: readonly Treatment[];
+  /** [tensors] index into `treatments`. */
+  readonly of: Int32Array;
+  readonly conflicts: readonly Conflict[];
+  readonly warnings: readonly Warning[];
+}
+
+/** The tensors that one policy, or the default, takes from one row of the default table. */
+interface Cell {
+  readonly treatment: number;
+  readonly policy: number;
+  readonly row: DefaultRow;
+  readonly first: PolicyTensor;
+  count: number;
+}
+
+/**
+ * The treatment of every tensor of an output: the first policy that fits, else the first row of the default table. Pure; bytes are not looked at.
+ *
+ * @param tensors of the layout, in its order; and those that members have beyond it
+ * @returns conflicts: E_OPTION for policies that are wrong in themselves (all tensors then have their defaults), E_POLICY, E_POLICY_UNUSED,
+ *   E_POLICY_SHADOWED, E_WEIGHTS, E_NO_WEIGHTS; warnings: W_UNKNOWN_NAMES, W_LEFT_OUT, W_DROPPED
+ */
+export function assignTreatments(tensors: readonly PolicyTensor[], request: PolicyRequest, options: AssignOptions): Assignment {
+  const asked = policiesOf(request);
+  const conflicts = wrongInThemselves(asked, request.router);
+  const policies = conflicts.length === 0 ? asked : [];
+  const extent = extentOf(tensors);
+  const names: UnknownNames = { recognised: isFamilyKnown(tensors), allowUnknown: options.allowUnknown };
+  const words = policies.map((policy, p) =>
+    p === 0 && request.router !== undefined ? `router ${request.router}` : `policy ${policyText(policy)}`,
+  );
+  const tests = policies.map((policy) => selectorTest(policy, extent));
+  const members = policies.map((policy, p) => memberOf(policy, words[p]!, options, conflicts));
+
+  const treatments: Treatment[] = [];
+  const of = new Int32Array(tensors.length);
+  // By policy (the last column: none) and row of the default table.
+  const cells = policies.concat({}).map(() => new Map<DefaultRow, Cell>());
+  const floats = policies.map(() => 0);
+  for (const [i, tensor] of tensors.entries()) {
+    const first = tests.findIndex((test) => test(tensor));
+    const found = tensor.extra && policies[first]?.use !== 'drop' ? -1 : first;
+    const policy = found < 0 ? policies.length : found;
+    const row = DEFAULTS.find((candidate) => candidate.fits(tensor, names))!;
+    let cell = cells[policy]!.get(row);
+    if (cell === undefined) {
+      const treatment = treatments.push(treatmentOf(policies[policy], found, members[policy] ?? null, row, options)) - 1;
+      cell = { treatment, policy, row, first: tensor, count: 0 };
+      cells[policy]!.set(row, cell);
+    }
+    cell.count++;
+    of[i] = cell.treatment;
+    if (found >= 0 && (tensor.codes || dtypeByName(tensor.dtype)!.kind === 'float')) floats[found]!++;
+  }
+
+  for (const [p, policy] of policies.entries()) {
+    const taken = [...cells[p]!.values()];
+    if (taken.length > 0) conflicts.push(...impossible(policy, words[p]!, taken, floats[p]!, treatments));
+    else conflicts.push(unusedOrShadowed(policies[p]!, words, p, tensors, tests));
+  }
+  if (tensors.length > 0 && treatments.every(({ kind }) => kind === 'drop'))
+    conflicts.push(nothingLeft(policies.length > 0, tensors.length));
+  return { treatments, of, conflicts, warnings: treatmentWarnings(tensors, treatments, of, names) };
+}
+
+function wrongInThemselves(policies: readonly Policy[], router: PolicyRequest['router']): Conflict[] {
+  const wrong = router === undefined ? null : routerProblem(router);
+  const problems = policies.flatMap((policy) => policyProblems(policy).map(({ message }) => `policy ${policyText(policy)}: ${message}`));
+  return [...(wrong === null ? [] : [wrong.message]), ...problems, ...sameSelectors(policies).map(({ message }) => message)].map(
+    (message) => ({ code: 'E_OPTION', message }),
+  );
+}
+
+/** The one member whose values a policy takes; null where it takes those of none, or of one that is not there. */
+function memberOf(policy: Policy, about: string, { members }: AssignOptions, conflicts: Conflict[]): number | null {
+  const { use, weights } = policy;
+  if (weights !== undefined && weights.length !== members.length) {
+    conflicts.push({
+      code: 'E_WEIGHTS',
+      message: `${about} has ${counted(weights.length, 'weight')} for ${counted(members.length, 'member')}`,
+    });
+  }
+  if (use === 'newest') return members.length - 1;
+  if (use === 'oldest') return 0;
+  if (typeof use !== 'number') return null;
+  const at = members.flatMap(({ step }, m) => (step === use ? [m] : []));
+  if (at.length === 1) return at[0]!;
+  const steps = [...new Set(members.flatMap(({ step }) => step ?? []))];
+  const why =
+    at.length > 1
+      ? `${at.length} members are at step ${use}, and a policy takes one`
+      : steps.length === 0
+        ? `no member's step is known`
+        : `no member is at step ${use}: they are at ${nearest(steps, use)}`;
+  conflicts.push({ code: 'E_POLICY', message: `${about}: ${why}` });
+  return null;
+}
+
+/** All steps where they are few, else those around one. */
+function nearest(steps: readonly number[], step: number): string {
+  const shown = steps.toSorted((a, b) => Math.abs(a - step) - Math.abs(b - step)).slice(0, 8);
+  return `${shown.sort((a, b) => a - b).join(', ')}${steps.length > shown.length ? ` (of ${steps.length})` : ''}`;
+}
+
+function treatmentOf(
+  policy: Policy | undefined,
+  index: number,
+  member: number | null,
+  row: DefaultRow,
+  { members }: AssignOptions,
+): Treatment {
+  const own = policy === undefined ? null : requestOf(policy);
+  // A list that does not fit the members is told already.
+  const request = own?.weights !== undefined && own.weights.length !== members.length ? {} : own;
+  const use = policy?.use ?? (request === null ? undefined : 'average');
+  const kind = kindOf(use, row);
+  return {
+    kind,
+    member: kind !== 'member' ? null : use === undefined ? members.length - 1 : member,
+    request: kind === 'average' ? request : null,
+    unequal: kind !== 'equal' ? null : use === undefined ? row.unequal! : 'E_NOT_EQUAL',
+    dtype: policy?.dtype ?? keptDtype(kind, row),
+    policy: policy === undefined ? null : index,
+    default: row.name,
+  };
+}
+
+function keptDtype(kind: Treatment['kind'], { keepsDtype }: DefaultRow): Treatment['dtype'] {
+  if (keepsDtype === 'unless-wider' && kind !== 'equal') return 'stored-or-wider';
+  return keepsDtype || kind === 'equal' ? 'stored' : null;
+}
+
+function kindOf(use: Policy['use'], row: DefaultRow): Treatment['kind'] {
+  if (use === undefined) return row.kind;
+  // A scale follows its weight in everything but being there without it.
+  if (row.kind === 'with-weight' && use !== 'drop') return 'with-weight';
+  return use === 'average' || use === 'equal' || use === 'drop' ? use : 'member';
+}
+
+/** What a policy asks of tensors that do not allow it. */
+function impossible(policy: Policy, about: string, taken: readonly Cell[], floats: number, treatments: readonly Treatment[]): Conflict[] {
+  if (taken.every(({ row }) => row.kind === 'with-weight')) {
+    const { name } = taken[0]!.first;
+    return [{ code: 'E_POLICY', message: `${about} is about scales alone (${name}): ${taken[0]!.row.never}, so name those`, tensor: name }];
+  }
+  const averaged = taken.filter(({ treatment, row }) => row.never !== undefined && treatments[treatment]!.kind === 'average');
+  const conflicts = averaged.map(({ row, first, count }): Conflict => {
+    const which = `${counted(count, 'tensor')} (${count === 1 ? '' : 'the first is '}${first.name}, ${first.dtype})`;
+    const instead = `name=${first.name}:use=${row.kind === 'equal' ? 'equal' : 'newest'}`;
+    const message = `${about} averages ${which}, and ${row.never}: before it put a policy that takes ${count === 1 ? 'it' : 'them'}, as '${instead}'`;
+    return { code: 'E_POLICY', message, tensor: first.name };
+  });
+  if (policy.dtype !== undefined && floats === 0) {
+    const { name, dtype } = taken[0]!.first;
+    conflicts.push({
+      code: 'E_POLICY',
+      message: `${about} gives a dtype to tensors that are no floats (${name} is ${dtype})`,
+      tensor: name,
+    });
+  }
+  return conflicts;
+}
+
+function unusedOrShadowed(
+  policy: Policy,
+  words: readonly string[],
+  p: number,
+  tensors: readonly PolicyTensor[],
+  tests: readonly ((tensor: PolicyTensor) => boolean)[],
+): Conflict {
+  const possible = tensors.filter(({ extra }) => !extra || policy.use === 'drop');
+  const fitting = possible.filter(tests[p]!);
+  if (fitting.length === 0) return unusedPolicy(policy, words[p]!, possible, extentOf(possible));
+  const before = [...new Set(fitting.map((tensor) => tests.findIndex((test) => test(tensor))))].map((b) => words[b]!);
+  const message = `${words[p]} never applies: ${before.join(' and ')} before it ${before.length === 1 ? 'takes' : 'take'} all of its ${counted(fitting.length, 'tensor')}`;
+  return { code: 'E_POLICY_SHADOWED', message };
+}
+
+function nothingLeft(byPolicy: boolean, count: number): Conflict {
+  return byPolicy
+    ? { code: 'E_POLICY', message: `nothing is left: policies and defaults drop all ${counted(count, 'tensor')}` }
+    : {
+        code: 'E_NO_WEIGHTS',
+        message: `all ${counted(count, 'tensor')} are adapters (LoRA) or optimizer states, which are left out of merges`,
+      };
+}
+
+function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}

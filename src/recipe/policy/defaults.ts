@@ -1,0 +1,139 @@
+import { type DtypeName, dtypeByName } from '../../base/dtype.ts';
+import type { ErrorCode } from '../../base/errors.ts';
+import type { DefaultName, PolicyTensor, Treatment } from './types.ts';
+
+/** What else decides about tensors whose names no rule knows. */
+export interface UnknownNames {
+  /** Whether the names are those of a family that the rules know, see {@link isFamilyKnown}. */
+  readonly recognised: boolean;
+  /** `--allow-unknown`. */
+  readonly allowUnknown: boolean;
+}
+
+/** One line of the default table. */
+export interface DefaultRow {
+  readonly name: DefaultName;
+  /** Which tensors, for people. */
+  readonly tensors: string;
+  readonly fits: (tensor: PolicyTensor, options: UnknownNames) => boolean;
+  /** What is done with them, for people. */
+  readonly treatment: string;
+  readonly kind: Treatment['kind'];
+  /** `equal`: what it is when they differ. */
+  readonly unequal?: ErrorCode;
+  /** They keep the dtype in which they are stored, whatever the output's; or take the output's where that is wider. */
+  readonly keepsDtype?: true | 'unless-wider';
+  /** Why no policy may average them. */
+  readonly never?: string;
+  readonly why: string;
+}
+
+const CONSTANT: ReadonlySet<string | null> = new Set(['rope_buffer', 'buffer', 'router_buffer']);
+const FOREIGN: ReadonlySet<string> = new Set(['quant_scale', 'quant_meta', 'lora', 'optimizer']);
+const BATCH_STATISTICS = /(?:^|\.)(?:running_mean|running_var|num_batches_tracked)$/;
+/** Names that end like the scale or zero point of a quantised weight. */
+const QUANTISATION = /(?:^|[._])(?:scales?|scale_inv|zeros?|zero_points?|absmax|amax)$/;
+const PLAIN: ReadonlySet<DtypeName> = new Set(['F64', 'F32', 'F16', 'BF16']);
+const kindOf = ({ dtype, codes }: PolicyTensor) => (codes ? 'float' : dtypeByName(dtype)!.kind);
+
+/** Whether the name of a tensor says what it is for; integers are buffers whatever their name, and endings like `_scale` and `lora_A` are no model's own. */
+function isKnownByName({ dtype, role: { role } }: PolicyTensor): boolean {
+  return role !== null && !FOREIGN.has(role) && !(role === 'buffer' && dtypeByName(dtype)!.kind === 'integer');
+}
+
+/** Whether at least half of the tensors that could be weights are known by name: a chance hit (`embed`, `norm`) makes no family. */
+export function isFamilyKnown(tensors: readonly PolicyTensor[]): boolean {
+  const candidates = tensors.filter((tensor) => kindOf(tensor) !== 'integer');
+  const known = candidates.filter(isKnownByName).length;
+  return known > 0 && 2 * known >= candidates.length;
+}
+
+/** What becomes of a tensor that no policy is about: the first row that fits. `docs/policies.md` prints it. */
+export const DEFAULTS: readonly DefaultRow[] = [
+  {
+    name: 'scale',
+    tensors: 'scales and zero points of quantised weights',
+    fits: ({ role: { role } }) => role === 'quant_scale' || role === 'quant_meta',
+    treatment: 'with their weights',
+    kind: 'with-weight',
+    never: 'scales go where their weights go',
+    why: 'codes and scales have a meaning only together',
+  },
+  {
+    name: 'training state',
+    tensors: 'adapters (LoRA) and optimizer states',
+    fits: ({ role: { role } }) => role === 'lora' || role === 'optimizer',
+    treatment: 'left out, with a warning',
+    kind: 'drop',
+    why: 'the mean of two low-rank products is not the product of the means, and moments are no weights',
+  },
+  {
+    name: 'statistics',
+    tensors: "BatchNorm's running statistics, and those that count a router's tokens",
+    fits: ({ name, role: { role, projection } }) =>
+      (role === 'router_buffer' && projection === 'stats') || (role === 'buffer' && BATCH_STATISTICS.test(name)),
+    treatment: 'from the newest member, in their stored dtype',
+    kind: 'member',
+    keepsDtype: true,
+    never: 'statistics describe the checkpoint that they were counted in',
+    why: 'they describe one checkpoint, and differ between any two',
+  },
+  {
+    name: 'integer',
+    tensors: 'integer and boolean tensors',
+    fits: (tensor) => kindOf(tensor) === 'integer',
+    treatment: 'equal in all members, then copied',
+    kind: 'equal',
+    unequal: 'E_INTEGERS_DIFFER',
+    never: 'integers are never averaged',
+    why: 'the mean of two table entries is a third one',
+  },
+  {
+    name: 'buffer',
+    tensors: 'constant buffers: RoPE frequencies, masks, decays',
+    fits: ({ role: { role } }) => CONSTANT.has(role),
+    treatment: 'equal in all members, then copied in their stored dtype',
+    kind: 'equal',
+    unequal: 'E_BUFFERS_DIFFER',
+    keepsDtype: true,
+    never: 'constant buffers keep their bytes',
+    why: 'nothing trains them: a difference means another configuration',
+  },
+  {
+    name: 'packed',
+    tensors: 'complex numbers, and codes of formats that nothing here reads',
+    fits: (tensor) => kindOf(tensor) !== 'float',
+    treatment: 'refused',
+    kind: 'equal',
+    unequal: 'E_UNSUPPORTED_DTYPE',
+    never: 'codes are never averaged one by one',
+    why: 'the mean of two codes is not the code of the mean',
+  },
+  {
+    name: 'correction bias',
+    tensors: "correction biases of routers (DeepSeek's `e_score_correction_bias` and its kin)",
+    fits: ({ role: { role } }) => role === 'router_correction_bias',
+    treatment: "averaged by the output's schedule, in their stored dtype or a wider one that is asked for",
+    kind: 'average',
+    keepsDtype: 'unless-wider',
+    why: 'they move in steps of about 0.001, of which BF16 would round half away',
+  },
+  {
+    name: 'unknown',
+    tensors: 'floats whose names no rule knows, in a model of which at least half are known',
+    fits: ({ name, dtype, role: { role } }, { recognised, allowUnknown }) =>
+      role === null && !allowUnknown && (recognised || !PLAIN.has(dtype) || QUANTISATION.test(name)),
+    treatment: 'equal in all members, then copied; `--allow-unknown` averages them',
+    kind: 'equal',
+    unequal: 'E_UNKNOWN_TENSOR',
+    why: 'they may be tables, masks or scales. Where fewer are known, plain floats are averaged with one warning',
+  },
+  {
+    name: 'weight',
+    tensors: 'everything else',
+    fits: () => true,
+    treatment: "averaged by the output's schedule",
+    kind: 'average',
+    why: 'that is what a merge is',
+  },
+];

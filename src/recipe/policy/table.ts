@@ -1,0 +1,83 @@
+import type { Role } from '../../model/roles/types.ts';
+import type { ResolvedWeights } from '../schedule/types.ts';
+import { roleOf } from './roles.ts';
+import { policyText } from './text.ts';
+import type { Policy, PolicyTensor, Treatment } from './types.ts';
+
+/** What was done with the tensors of one role in one output. */
+export interface TreatmentRow {
+  /** That of the weight for a scale; null where the name is unknown. */
+  readonly role: Role | null;
+  /** Whether they belong to multi-token prediction. */
+  readonly mtp: boolean;
+  readonly tensors: number;
+  /** As the layout stores them. */
+  readonly bytes: number;
+  /** In words, as `average, ema, alpha 0.2`. */
+  readonly treatment: string;
+  /** The policy that decided, as the command line takes it; null where the default did. */
+  readonly policy: string | null;
+}
+
+/** What the words of a treatment are taken from. */
+export interface TreatedOutput {
+  readonly treatments: readonly Treatment[];
+  /** [tensors] index into `treatments`. */
+  readonly of: Int32Array;
+  /** [treatments] weights of their own, else null. */
+  readonly own: readonly (ResolvedWeights | null)[];
+  readonly schedule: ResolvedWeights;
+  readonly policies: readonly Policy[];
+  /** Oldest first. */
+  readonly members: readonly { readonly step: number | null }[];
+}
+
+/** One row for each role and treatment, in the order in which the layout has them. */
+export function treatmentTable(tensors: readonly PolicyTensor[], output: TreatedOutput): TreatmentRow[] {
+  const words = output.treatments.map((treatment, t) => treatmentWords(treatment, output.own[t] ?? output.schedule, output.members));
+  const policies = output.policies.map(policyText);
+  const rows = new Map<string, { -readonly [Key in keyof TreatmentRow]: TreatmentRow[Key] }>();
+  for (const [i, { role: tensorRole, bytes }] of tensors.entries()) {
+    const t = output.of[i]!;
+    const { policy } = output.treatments[t]!;
+    const role = roleOf(tensorRole);
+    const key = `${role} ${tensorRole.mtp} ${policy} ${words[t]}`;
+    let row = rows.get(key);
+    if (row === undefined) {
+      row = { role, mtp: tensorRole.mtp, tensors: 0, bytes: 0, treatment: words[t]!, policy: policy === null ? null : policies[policy]! };
+      rows.set(key, row);
+    }
+    row.tensors++;
+    row.bytes += bytes;
+  }
+  return [...rows.values()];
+}
+
+const KEPT_WORDS: Readonly<Record<string, string>> = { stored: ', dtype kept', 'stored-or-wider': ', dtype never narrowed' };
+
+function treatmentWords({ kind, member, dtype }: Treatment, weights: ResolvedWeights, members: TreatedOutput['members']): string {
+  const stored = dtype === null ? '' : (KEPT_WORDS[dtype] ?? `, in ${dtype}`);
+  switch (kind) {
+    case 'average':
+      return `average, ${weightWords(weights)}${stored}`;
+    case 'member':
+      return `${memberWords(member!, members)}${stored}`;
+    case 'equal':
+      return `equal in all, copied${dtype === 'stored' ? '' : stored}`;
+    case 'drop':
+      return 'left out';
+    case 'with-weight':
+      return 'scales, with their weights';
+  }
+}
+
+function weightWords({ method, parameters, weights }: ResolvedWeights): string {
+  const named = Object.entries(parameters).map(([name, value]) => (value === true ? name : `${name} ${value}`));
+  return [method === 'weights' ? `weights ${[...weights].join(', ')}` : method, ...named].join(', ');
+}
+
+function memberWords(member: number, members: TreatedOutput['members']): string {
+  const step = members[member]?.step ?? null;
+  const place = member === members.length - 1 ? 'newest' : member === 0 ? 'oldest' : `member ${member + 1}`;
+  return step === null ? place : `${place}, step ${step}`;
+}

@@ -1,0 +1,122 @@
+import { didYouMean } from '../../base/did-you-mean.ts';
+import { MergeError } from '../../base/errors.ts';
+import { parseQuantity } from '../../checkpoints/run/quantity.ts';
+import type { QuantityText } from '../../checkpoints/run/types.ts';
+import { CONTROL_PARAMETERS, inRange, PARAMETERS, type Parameter, type ParameterName, parameterLabel, rangeText } from './parameters.ts';
+import { SCHEDULES, scheduleByName } from './registry.ts';
+import type { WeightRequest } from './types.ts';
+
+/** One thing that is wrong with a request, whatever its members are. */
+export interface RequestProblem {
+  readonly parameter: keyof WeightRequest;
+  readonly message: string;
+  readonly help: string;
+}
+
+/** Pairs of parameters that exclude each other, and why. */
+const EXCLUSIVE: readonly (readonly [ParameterName, ParameterName, string])[] = [
+  ['alpha', 'halfLife', 'alpha counts members, a half-life measures'],
+  ['decay', 'decayFile', 'a list of factors has its own shape'],
+  ['decayFloor', 'decayFile', 'a list of factors has its own floor'],
+  ['decayEnd', 'decayFile', 'a list of factors has its own end'],
+  ['reverse', 'scramble', 'weights have one order'],
+];
+
+/** All problems of a request that need no members to be seen: unknown methods, parameters of other methods, values out of range, contradictions. */
+export function requestProblems(request: WeightRequest): RequestProblem[] {
+  const problems = methodProblems(request);
+  const own = ownParameters(request);
+  const method = request.weights === undefined ? `method ${request.method ?? 'sma'}` : 'explicit weights';
+  for (const name of Object.keys(PARAMETERS) as ParameterName[]) {
+    const { required }: Parameter = PARAMETERS[name];
+    const [value, label] = [request[name], parameterLabel(name)];
+    if (value === undefined) {
+      if (required && own?.includes(name)) problems.push({ parameter: name, message: `${method} needs ${label}`, help: about(name) });
+    } else if (own === null || own.includes(name)) {
+      problems.push(...valueProblems(name, value));
+    } else {
+      const owners = SCHEDULES.filter((s) => s.parameters.includes(name)).map((s) => s.name);
+      const help = `Leave it out: it belongs to ${list(owners, 'and')}.`;
+      problems.push({ parameter: name, message: `${label} has no meaning for ${method}`, help });
+    }
+  }
+  for (const [a, b, why] of EXCLUSIVE) {
+    if (![a, b].every((name) => own?.includes(name) && request[name] !== undefined && request[name] !== false)) continue;
+    const message = `${parameterLabel(a)} and ${parameterLabel(b)} cannot be used together: ${why}`;
+    problems.push({ parameter: b, message, help: 'Give one or the other.' });
+  }
+  return problems;
+}
+
+function methodProblems({ method, weights, normalize }: WeightRequest): RequestProblem[] {
+  const problems: RequestProblem[] = [];
+  const schedule = scheduleByName(method ?? 'sma');
+  if (schedule === undefined) {
+    const names = SCHEDULES.map((s) => s.name);
+    const near = didYouMean(String(method), names);
+    const help = `${near === null ? '' : `Did you mean ${near}? `}The methods are ${list(names, 'and')}.`;
+    problems.push({ parameter: 'method', message: `there is no method ${JSON.stringify(method)}`, help });
+  }
+  if (weights !== undefined && method !== undefined) {
+    problems.push({
+      parameter: 'weights',
+      message: 'explicit weights and a method cannot be used together',
+      help: 'Give one or the other.',
+    });
+  }
+  if (weights === undefined && normalize) {
+    const message = `normalize is for explicit weights; ${method ?? 'sma'} is used exactly as its formula gives it`;
+    problems.push({ parameter: 'normalize', message, help: 'Leave normalize out.' });
+  }
+  return problems;
+}
+
+/** Parameters that the request may have; null when its method is unknown. */
+function ownParameters({ method, weights }: WeightRequest): readonly ParameterName[] | null {
+  const schedule = scheduleByName(method ?? 'sma');
+  if (weights !== undefined) return CONTROL_PARAMETERS;
+  return schedule === undefined ? null : [...schedule.parameters, ...CONTROL_PARAMETERS];
+}
+
+function valueProblems(name: ParameterName, value: NonNullable<WeightRequest[ParameterName]>): RequestProblem[] {
+  const wanted = PARAMETERS[name].kind === 'quantity' ? wantedQuantity(name, value as QuantityText) : wantedValue(PARAMETERS[name], value);
+  if (wanted === null) return [];
+  return [{ parameter: name, message: `${parameterLabel(name)} must be ${wanted}, not ${JSON.stringify(value)}`, help: about(name) }];
+}
+
+/** What a value should have been; null where it is right. */
+function wantedValue(parameter: Parameter, value: unknown): string | null {
+  const range = parameter.range ?? {};
+  const inWords = rangeText(range) === '' ? '' : ` ${rangeText(range)}`;
+  switch (parameter.kind) {
+    case 'number':
+      return Number.isFinite(value) && inRange(value as number, range) ? null : `a number${inWords}`;
+    case 'integer':
+      return Number.isSafeInteger(value) && inRange(value as number, range) ? null : `a whole number${inWords}`;
+    case 'choice':
+      return parameter.choices!.includes(value as string) ? null : list(parameter.choices!, 'or');
+    case 'flag':
+      return typeof value === 'boolean' ? null : 'true or false';
+    default:
+      return typeof value === 'string' && value !== '' ? null : 'the path of a file';
+  }
+}
+
+function wantedQuantity(name: ParameterName, text: QuantityText): string | null {
+  try {
+    const { value, unit } = parseQuantity(text, parameterLabel(name));
+    if (name === 'decayEnd') return unit === 'checkpoints' ? 'a step or a token count, as 12000 or 2T' : null;
+    return value > 0 ? null : 'a distance over 0';
+  } catch (error) {
+    if (!(error instanceof MergeError)) throw error;
+    return 'tokens, steps or checkpoints, as 2B, 500steps or 3ckpt';
+  }
+}
+
+function about(name: ParameterName): string {
+  return `${parameterLabel(name)}: ${PARAMETERS[name].help}.`;
+}
+
+function list(words: readonly string[], last: 'and' | 'or'): string {
+  return words.length < 2 ? words.join('') : `${words.slice(0, -1).join(', ')} ${last} ${words.at(-1)}`;
+}

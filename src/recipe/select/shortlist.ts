@@ -1,0 +1,79 @@
+import { MergeError } from '../../base/errors.ts';
+import { aboutQuantity } from '../../checkpoints/run/quantity.ts';
+import type { Quantity, Run, RunCheckpoint } from '../../checkpoints/run/types.ts';
+
+/** The checkpoints of a run that are still candidates, why the others are not, and what there is to say. */
+export class Shortlist {
+  readonly run: Run;
+  readonly reasons = new Map<RunCheckpoint, string>();
+  readonly notes: string[] = [];
+  left: readonly RunCheckpoint[];
+
+  constructor(run: Run) {
+    this.run = run;
+    this.left = run.checkpoints;
+  }
+
+  /** Leaves out those that there is something against. */
+  drop(reasonAgainst: (checkpoint: RunCheckpoint, index: number) => string | null): void {
+    this.left = this.left.filter((checkpoint, i) => {
+      const reason = reasonAgainst(checkpoint, i);
+      if (reason !== null) this.reasons.set(checkpoint, reason);
+      return reason === null;
+    });
+  }
+
+  /**
+   * Leaves out those whose position in a unit is unknown.
+   * @throws MergeError E_NO_TOKENS, E_NO_POSITION where that is all of them
+   */
+  dropUnplaced(unit: Quantity['unit'], what: string): void {
+    if (unit === 'checkpoints') return;
+    const [key, noun] = unit === 'tokens' ? (['tokens', 'token count'] as const) : (['step', 'step'] as const);
+    const { run, left } = this;
+    const unknown = left.filter((checkpoint) => checkpoint[key] === null).length;
+    if (unknown === 0) return;
+    if (unknown === left.length) {
+      const code = unit === 'tokens' ? 'E_NO_TOKENS' : 'E_NO_POSITION';
+      throw new MergeError(code, `${run.path}: ${what} is in ${unit}, and no checkpoint has a known ${noun}`, {
+        details: { file: run.path },
+      });
+    }
+    this.drop((checkpoint) => (checkpoint[key] === null ? `its ${noun} is not known` : null));
+    this.notes.push(`${unknown} of ${left.length} checkpoints left out: the ${noun} is not known`);
+  }
+
+  /** The error of a condition that no candidate meets. */
+  nothing(what: string, candidates: readonly RunCheckpoint[], farFrom: (checkpoint: RunCheckpoint) => number | null): MergeError {
+    const near = nearest(candidates, farFrom);
+    const [first, last] = [candidates[0]!, candidates.at(-1)!].map(labelWithTokens);
+    const range = candidates.length === 1 ? `is only ${first}` : `are ${candidates.length}, ${first} to ${last}`;
+    const message = `${this.run.path}: no checkpoint ${what}; there ${range}; nearest: ${near.map(labelWithTokens).join(' and ')}`;
+    return new MergeError('E_NO_MEMBERS', message, { details: { file: this.run.path, nearest: near.map(({ path }) => path) } });
+  }
+}
+
+/** What people call a checkpoint: `step 2000`, `stage 2, step 2000`, or its name where it has no step. */
+export function label({ stage, ingredient, step, name }: RunCheckpoint): string {
+  if (step === null) return name;
+  return [...(stage === null ? [] : [`stage ${stage}`]), ...(ingredient === null ? [] : [`ingredient ${ingredient}`]), `step ${step}`].join(
+    ', ',
+  );
+}
+
+function labelWithTokens(checkpoint: RunCheckpoint): string {
+  const { tokens } = checkpoint;
+  return tokens === null ? label(checkpoint) : `${label(checkpoint)} (${aboutQuantity({ value: tokens, unit: 'tokens' })})`;
+}
+
+/** A place in a run: `step 3000`, `8B tokens`. */
+export function placeText({ value, unit }: Quantity): string {
+  return unit === 'steps' ? `step ${value}` : aboutQuantity({ value, unit });
+}
+
+/** The two that are nearest, in their order. */
+export function nearest(candidates: readonly RunCheckpoint[], farFrom: (checkpoint: RunCheckpoint) => number | null): RunCheckpoint[] {
+  const measured = candidates.map((checkpoint, i) => ({ checkpoint, i, far: farFrom(checkpoint) ?? Number.POSITIVE_INFINITY }));
+  const two = measured.toSorted((a, b) => a.far - b.far).slice(0, 2);
+  return two.sort((a, b) => a.i - b.i).map(({ checkpoint }) => checkpoint);
+}

@@ -1,0 +1,64 @@
+import type { Warning } from '../../base/errors.ts';
+import type { Excluded, QuantityText, RunCheckpoint } from '../../checkpoints/run/types.ts';
+
+/** Which checkpoints of a run take part. All conditions hold together. Same names in the library, in recipes and (with dashes) on the command line. */
+export interface Selection {
+  /** The newest so many, after everything else. */
+  readonly last?: number | undefined;
+  /** Spacing, counted back from the newest: the nearest checkpoint within a quarter of it. */
+  readonly every?: QuantityText | undefined;
+  /** First and last step or token count, both included. */
+  readonly from?: QuantityText | undefined;
+  readonly to?: QuantityText | undefined;
+  /** Exactly these. */
+  readonly steps?: readonly number[] | undefined;
+  /** Only checkpoints before this step or token count. */
+  readonly before?: QuantityText | undefined;
+  readonly stage?: number | undefined;
+  /** Least distance between neighbours, walking back from the newest. */
+  readonly minInterval?: QuantityText | undefined;
+  /** Fewer members than this are an error. */
+  readonly minMembers?: number | undefined;
+  /** One member of every ingredient (or of every run): its last. */
+  readonly eachIngredient?: 'last' | undefined;
+  /** Only checkpoints before a loss spike: the one found in the log, or a given step. */
+  readonly beforeSpike?: 'auto' | number | undefined;
+  /** How long before the spike at least; default one save interval. */
+  readonly margin?: QuantityText | undefined;
+}
+
+export type PhaseKind = 'warm-up' | 'constant' | 'decaying' | 'unknown';
+
+/** The learning rate over a window of a run. */
+export interface Phase {
+  readonly kind: PhaseKind;
+  /** Lowest and highest logged rate of the window; null where unknown. */
+  readonly lowest: number | null;
+  readonly highest: number | null;
+  /** The finding in words, for the plan. */
+  readonly text: string;
+}
+
+/** A loss spike found in a log, or given. */
+export interface Spike {
+  readonly step: number;
+  /** Loss at the spike, and what it was measured against; null where the step was given. */
+  readonly loss: number | null;
+  readonly threshold: number | null;
+}
+
+/** What a selection chose. */
+export interface Selected {
+  /** In order, oldest first. At least one. */
+  readonly members: readonly RunCheckpoint[];
+  /** Everything else of the runs, with the reason. */
+  readonly excluded: readonly Excluded[];
+  /** Whether members are siblings, so that nothing may depend on their order. */
+  readonly siblings: boolean;
+  readonly phase: Phase;
+  /** The loss spike that the members lie before; null where none was asked for. */
+  readonly spike: Spike | null;
+  /** Findings for the plan, a line each: spacing asked for and found, uneven spacing, fewer than asked for. */
+  readonly notes: readonly string[];
+  readonly warnings: readonly Warning[];
+}

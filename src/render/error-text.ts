@@ -1,0 +1,87 @@
+import { type Conflict, ERROR_CODES, type ErrorCode, type ErrorDetails, MergeError, type Warning } from '../base/errors.ts';
+import type { Colors } from './colors.ts';
+import { formatCount, printable } from './format.ts';
+
+/** Conflicts shown one by one; the rest is counted. */
+const CONFLICTS_SHOWN = 10;
+
+/** An error as the CLI reports it, whatever was thrown. */
+export interface Failure {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly details: ErrorDetails;
+  readonly help: string;
+  readonly exitCode: number;
+  readonly stack: string | null;
+}
+
+/** What was thrown, as a failure; anything but a MergeError is E_INTERNAL. */
+export function asFailure(error: unknown): Failure {
+  if (error instanceof MergeError) {
+    const { code, message, details, help, exitCode } = error;
+    return { code, message, details, help, exitCode, stack: stackOf(error) };
+  }
+  const { exit, help } = ERROR_CODES.E_INTERNAL;
+  const message = error instanceof Error ? error.message : String(error);
+  return { code: 'E_INTERNAL', message, details: {}, help, exitCode: exit, stack: stackOf(error) };
+}
+
+/**
+ * `error[E_CODE]: what`, then where and why, then `help:`. The message of the library may have several lines; file and tensor are added where it does
+ * not name them.
+ */
+export function errorText(failure: Failure, colors: Colors, debug: boolean): string {
+  const { code, message, details, help } = failure;
+  const [first = '', ...more] = message.split('\n');
+  const lines = [
+    `${colors.red(colors.bold(`error[${code}]`))}: ${printable(first)}`,
+    ...more.map((line) => `  ${printable(line.trimEnd())}`),
+  ];
+  const conflicts = conflictLines(details.conflicts ?? [], message);
+  lines.push(...conflicts);
+  if (conflicts.length === 0) {
+    for (const key of ['file', 'tensor'] as const) {
+      const value = details[key];
+      if (value !== undefined && !message.includes(value)) lines.push(`  ${key}: ${printable(value)}`);
+    }
+  }
+  for (const [i, line] of help.split('\n').entries()) {
+    if (help !== '') lines.push(i === 0 ? `  ${colors.cyan('help:')} ${printable(line)}` : `        ${printable(line)}`);
+  }
+  if (debug && failure.stack !== null) lines.push(colors.dim(failure.stack));
+  return `${lines.join('\n')}\n`;
+}
+
+/** `warning[W_CODE]: message`. */
+export function warningText(warning: Warning, colors: Colors): string {
+  const [first = '', ...more] = warning.message.split('\n');
+  const head = `${colors.yellow(`warning[${warning.code}]`)}: ${printable(first)}`;
+  return `${[head, ...more.map((line) => `  ${printable(line.trimEnd())}`)].join('\n')}\n`;
+}
+
+/** The document that `--json` prints for a failure. */
+export function errorDocument({ code, message, details, help }: Failure): object {
+  return { schema: 'ckpt-merge/error', version: 1, code, message, details, help };
+}
+
+function conflictLines(conflicts: readonly Conflict[], headline: string): string[] {
+  // A plan with one conflict says it in the headline already.
+  if (conflicts.length === 0 || (conflicts.length === 1 && headline.includes(conflicts[0]!.message))) return [];
+  const lines = conflicts.slice(0, CONFLICTS_SHOWN).map(({ message, file, tensor }) => {
+    const missing = [tensor, file].filter((part) => part !== undefined && !message.includes(part)).map((part) => printable(part!));
+    const where = missing.length === 0 ? '' : ` (${missing.join(', ')})`;
+    return `  - ${message
+      .split('\n')
+      .map((line) => printable(line.trimEnd()))
+      .join('\n    ')}${where}`;
+  });
+  const rest = conflicts.length - CONFLICTS_SHOWN;
+  if (rest > 0) lines.push(`  and ${formatCount(rest)} more (all of them with --json)`);
+  return lines;
+}
+
+function stackOf(error: unknown): string | null {
+  if (!(error instanceof Error)) return null;
+  const cause = error.cause === undefined ? '' : `\ncaused by: ${stackOf(error.cause) ?? String(error.cause)}`;
+  return `${error.stack ?? error.message}${cause}`;
+}

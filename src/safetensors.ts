@@ -1,0 +1,23 @@
+export type { FileStat } from './base/disk/read-file.ts';
+export type { Dtype, DtypeKind, DtypeName } from './base/dtype.ts';
+export { DTYPES, dtypeByCode, dtypeByName } from './base/dtype.ts';
+export type { Conflict, ErrorCode, ErrorDetails, Warning, WarningCode } from './base/errors.ts';
+export { MergeError } from './base/errors.ts';
+/** Reading and writing safetensors: `ckpt-merge/safetensors`. */
+export { openCheckpoint } from './checkpoints/open.ts';
+export type { HeaderMetadata, TensorSpec } from './checkpoints/safetensors/encode-header.ts';
+export { encodeHeader, layOutTensors } from './checkpoints/safetensors/encode-header.ts';
+export type { IndexContent } from './checkpoints/safetensors/encode-index.ts';
+export { encodeIndex } from './checkpoints/safetensors/encode-index.ts';
+export { HeaderCache } from './checkpoints/safetensors/header-cache.ts';
+export { readHeader } from './checkpoints/safetensors/read-header.ts';
+export { readIndex } from './checkpoints/safetensors/read-index.ts';
+export type { ScannedHeader } from './checkpoints/safetensors/scan-header.ts';
+export { scanHeader } from './checkpoints/safetensors/scan-header.ts';
+export type { SafetensorsIndex } from './checkpoints/safetensors/scan-index.ts';
+export { scanIndex } from './checkpoints/safetensors/scan-index.ts';
+export type { TensorColumns } from './checkpoints/safetensors/tensor-table.ts';
+export type { HeaderSource, SafetensorsHeader, TensorInfo, TensorTable } from './checkpoints/safetensors/types.ts';
+export type { TensorData } from './checkpoints/safetensors/write-file.ts';
+export { writeSafetensors } from './checkpoints/safetensors/write-file.ts';
+export type { Checkpoint, Shard } from './checkpoints/types.ts';

@@ -1,0 +1,122 @@
+import type { Goal } from '../evaluate/types.ts';
+import type { Prediction } from '../gaussian-process/posterior.ts';
+import type { Axis, Point } from '../gaussian-process/types.ts';
+import type { Params } from '../space/types.ts';
+import type { ScoredTrial } from '../study/types.ts';
+import { spaceBeliefs, spreadBeliefs } from './beliefs.ts';
+import { difference } from './difference.ts';
+import { CLAIM_PROBABILITY, headline, unfounded } from './headline.ts';
+import { type NoiseKind, repeatSpread } from './noise.ts';
+import { type RecipeScores, recipesOf } from './recipes.ts';
+import { referenceText } from './text.ts';
+import type { Baseline, Conclusion, NoiseStd, Validation } from './types.ts';
+import type { KnownNoise, ValidationScores } from './validate.ts';
+
+export interface ConclusionInput {
+  readonly goal: Goal;
+  readonly noise: NoiseKind;
+  readonly seed: number;
+  readonly trials: readonly ScoredTrial[];
+  /** Null where recipes lie in no space (soups), and each stands for itself. */
+  readonly space: { readonly axes: readonly Axis[]; encode(params: Params): Point | null } | null;
+  readonly baselines: readonly Pick<Baseline, 'name' | 'label' | 'trial'>[];
+  readonly validation?: ValidationScores | undefined;
+}
+
+export interface Concluded {
+  readonly conclusion: Conclusion;
+  /** Id of the best recipe's first trial: of the highest mean of what is believed of its score, not of the highest score; null where no trial has a score. */
+  readonly best: number | null;
+  /** By trial id, of the score without noise in its own units; empty where nothing is known of the noise. */
+  readonly posterior: ReadonlyMap<number, { readonly mean: number; readonly std: number }>;
+  readonly noiseStd: NoiseStd | null;
+  /** Null without one, and where the best or every baseline has no score on the second set. */
+  readonly validation: Validation | null;
+  /** Of any points of the space, in the score's own units; null where too few were scored. */
+  readonly predict: ((points: readonly Point[]) => Prediction) | null;
+}
+
+/**
+ * What a search found, and how sure that is.
+ *
+ * The best recipe is the one of highest posterior mean, baselines included but for the mean of the last of the run, of which the text says where it is better still. Its gain is the difference of posterior means to the better of the baselines newest,
+ * uniform and best single; never the best observed score, which is best partly by luck. What the interval covers is written at {@link compare}. A gain is claimed where the
+ * probability of being better than all those baselines is at least {@link CLAIM_PROBABILITY}, the 95 % interval lies above 0, and, for unpaired scores of a known standard
+ * error, the gain is above what can be judged. With a validation all of this is about the second set instead: its interval must lie above 0.
+ *
+ * Same input, same answer.
+ */
+export function conclude(input: ConclusionInput): Concluded {
+  const { goal, noise, seed, space, baselines } = input;
+  const sign = goal === 'maximize' ? 1 : -1;
+  const recipes = recipesOf(input.trials, space === null ? null : (params) => space.encode(params), goal);
+  if (recipes.length === 0) {
+    const conclusion = unfounded('No trial has a score: nothing can be concluded.');
+    return { conclusion, best: null, posterior: new Map(), noiseStd: null, validation: null, predict: null };
+  }
+  const repeats = repeatSpread(recipes);
+  const beliefs = (space === null ? null : spaceBeliefs(recipes, space.axes, noise, seed)) ?? spreadBeliefs(recipes, noise, repeats);
+  const means = beliefs?.marginals ?? null;
+  const believed = means?.mean ?? recipes.map(({ values }) => values.reduce((sum, value) => sum + value, 0) / values.length);
+  // The mean of the last of the run is there to be compared with: it may be of checkpoints that the search was not given.
+  const isReference = ({ trials }: RecipeScores) => trials.every(({ kind }) => kind === 'sma');
+  const best = indexOfLargest(
+    recipes.every(isReference) ? believed : recipes.map((recipe, i) => (isReference(recipe) ? Number.NEGATIVE_INFINITY : believed[i]!)),
+  );
+  const known = { measured: repeats === null ? null : Math.sqrt(repeats.variance), learned: beliefs?.learnedNoise ?? null };
+  const placed = baselines.flatMap((baseline) => {
+    const index = recipes.findIndex(({ trials }) => trials.some(({ id }) => id === baseline.trial));
+    return index < 0 ? [] : [{ ...baseline, index }];
+  });
+  const predict = beliefs?.predict ?? null;
+  const said = headline({
+    goal,
+    noise,
+    seed,
+    recipes,
+    beliefs,
+    best,
+    baselines: placed,
+    known,
+    inSpace: space !== null,
+    scores: input.validation ?? null,
+  });
+  const reference = placed.find(({ index }) => isReference(recipes[index]!) && believed[index]! > believed[best]!);
+  const text =
+    reference === undefined
+      ? said.conclusion.text
+      : `${said.conclusion.text} ${referenceText(reference.label, difference(scored(recipes[reference.index]!), scored(recipes[best]!), goal))}`;
+  return {
+    ...said,
+    conclusion: { ...said.conclusion, text },
+    best: recipes[best]!.trials[0]!.id,
+    posterior: new Map(
+      means === null
+        ? []
+        : recipes.flatMap(({ trials }, i) => trials.map(({ id }) => [id, { mean: sign * means.mean[i]!, std: means.std[i]! }] as const)),
+    ),
+    noiseStd: noiseOf(known),
+    predict:
+      predict === null
+        ? null
+        : (points) => {
+            const { mean, std } = predict(points);
+            return { mean: mean.map((value) => sign * value), std };
+          },
+  };
+}
+
+function scored({ trials }: RecipeScores) {
+  return { ...trials[0]!, score: trials[0]!.score! };
+}
+
+function noiseOf({ measured, learned }: KnownNoise): NoiseStd | null {
+  if (measured !== null) return { value: measured, from: 'repeats' };
+  return learned === null ? null : { value: learned, from: 'model' };
+}
+
+function indexOfLargest(values: ArrayLike<number>): number {
+  let best = 0;
+  for (let i = 1; i < values.length; i++) if (values[i]! > values[best]!) best = i;
+  return best;
+}

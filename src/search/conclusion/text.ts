@@ -1,0 +1,159 @@
+import { formatCount } from '../../render/format.ts';
+import { formatNumber } from '../../render/numbers.ts';
+import type { Comparison, Coverage } from './compare.ts';
+import type { Difference } from './types.ts';
+import type { ValidationResult } from './validate.ts';
+
+/** The headline of a search without a validation. @param opponents labels of all baselines compared with */
+export function searchText(
+  subject: string,
+  claimed: boolean,
+  comparison: Comparison,
+  against: string,
+  opponents: readonly string[],
+): string {
+  const { gain, interval, probability, coverage } = comparison;
+  const all = listed(opponents);
+  const figures = `95 % interval ${intervalText(interval)}`;
+  const headline = claimed
+    ? `${capital(subject)} is better than ${all}: by ${amount(gain, interval)}${opponents.length > 1 ? ` over ${against}` : ''} (${figures}, probability ${probabilityText(probability)}).`
+    : `No evidence of a gain: ${subject} is estimated ${betterBy(gain, interval)} than ${against} (${figures}), and better than ${all} with a probability of ${probabilityText(probability)}.`;
+  return `${headline} ${coverageText(coverage, gain)}`;
+}
+
+/** What the interval covers, and what cannot be judged. */
+function coverageText(coverage: Coverage, gain: number): string {
+  switch (coverage.kind) {
+    case 'paired':
+      return `The interval covers the noise of evaluations and the choice of items (paired over ${formatCount(coverage.items)}).`;
+    case 'independent':
+      return 'The interval covers the noise of evaluations, in which the choice of items is, as they are drawn anew each time.';
+    case 'unpaired': {
+      const rest = gain <= coverage.resolution ? ', and this one is below' : '; the interval is for these items alone';
+      return `Unpaired: differences below ${formatNumber(coverage.resolution, 2)} cannot be judged on this set${rest}.`;
+    }
+    case 'unknown':
+      return 'The interval covers the noise of evaluations alone: without scores of items or a standard error, nothing is known of other items.';
+  }
+}
+
+/** A mean that is only there to be compared with scores better than the best of the search. */
+export function referenceText(label: string, { gain, error, paired }: Difference): string {
+  const judged = error === null ? '' : ` ± ${formatNumber(error, 2)}${paired ? ', item by item' : ''}`;
+  return `The ${label} scores better still, by ${formatNumber(gain, 3)}${judged}: it is no part of what was searched.`;
+}
+
+/** The headline of a validated search. @param search the gain on the search's own set, by its model where there is one; null where nothing was fitted to it */
+export function validationText(
+  subject: string,
+  claimed: boolean,
+  result: ValidationResult,
+  against: string,
+  search: { readonly gain: number; readonly claimed: boolean } | null,
+): string {
+  const { validation, interval, items, onlyNoise, other } = result;
+  const { gain } = validation.onValidation;
+  const figures =
+    interval === null
+      ? ''
+      : ` (95 % interval ${intervalText(interval)}${items === null ? '' : `, paired over ${formatCount(items)} items`})`;
+  const sentences = [
+    claimed
+      ? `Validated: ${subject} is better than ${against} by ${amount(gain, interval)} on the second set, which the search never saw${figures}.`
+      : `No evidence of a gain: on the second set, which the search never saw, ${subject} is ${betterBy(gain, interval)} than ${against}${figures}.`,
+  ];
+  if (interval === null)
+    sentences.push(
+      'Nothing is known of the error of that difference: score by item, give a standard error, or score a recipe several times.',
+    );
+  else if (onlyNoise) sentences.push('The interval covers the noise of evaluations alone: nothing is known of other items.');
+  if (search !== null) {
+    const seen = amount(Math.abs(search.gain), interval);
+    if (search.claimed && !claimed) sentences.push(`The gain of ${seen} on the search's own set is not there: the search fitted that set.`);
+    else if (interval !== null && search.gain > interval[1]) {
+      sentences.push(`On the search's own set the gain was ${seen}: a part of it was fitted to that set.`);
+    }
+  }
+  if (other !== null) {
+    sentences.push(`Trial ${other} scores better there; but what is chosen by the second set would need a third to be judged.`);
+  }
+  return sentences.join(' ');
+}
+
+/** Where nothing that was tried makes a difference. */
+export function alikeText(tried: number): string {
+  return `No evidence of a gain: all ${formatCount(tried)} recipes have the very same score. Check that the evaluator scores {model}, or choose a score that tells merges apart.`;
+}
+
+/** Where a baseline is the best. */
+export function baselineText(subject: string, tried: number): string {
+  return tried > 1
+    ? `No gain by the search: of all that was tried, ${subject} is estimated best.`
+    : `Only ${subject} has a score: there is nothing to compare it with.`;
+}
+
+/**
+ * A second comparison, of a baseline that is the best with the newest checkpoint.
+ * @param choice among how many it was chosen by these scores, null where it was not: it has to be surer by so much (Bonferroni's inequality), and that only where
+ * noise was measured. What a model of the space learns of it is no measure for checkpoints outside.
+ */
+export function againstNewestText(
+  subject: string,
+  comparison: Comparison,
+  newest: string,
+  choice: { readonly of: number; readonly noiseKnown: boolean } | null,
+): string {
+  const { gain, interval, coverage, probability } = comparison;
+  const judged = coverage.kind !== 'unpaired' || gain > coverage.resolution;
+  const sure = interval[0] > 0 && judged;
+  const despiteChoice = choice === null || (choice.noiseKnown && 1 - probability <= 0.025 / choice.of);
+  const verdict = sure && despiteChoice ? `is better than ${newest}:` : `is not known to be better than ${newest}: estimated`;
+  const chosen = sure && !despiteChoice ? `, as the best of ${formatCount(choice.of)} by these very scores` : '';
+  return `${capital(subject)} ${verdict} by ${amount(gain, interval)} (95 % interval ${intervalText(interval)})${chosen}. ${coverageText(coverage, gain)}`;
+}
+
+/** Where nothing is known of the noise. */
+export function unknownNoiseText(subject: string, against: string, gain: number, { inSpace }: { readonly inSpace: boolean }): string {
+  // Only of recipes in a space does the model learn the noise from one score each.
+  const advice = inSpace ? 'Try more recipes, score one several times' : 'Score recipes several times';
+  return `No evidence of a gain: ${subject} scored ${betterBy(gain, null)} than ${against}, but nothing is known of the noise of a score. ${advice}, score by item, or validate on a second set.`;
+}
+
+/** `A`, `A and B`, `A, B and C`. */
+function listed(labels: readonly string[]): string {
+  return labels.length < 2 ? (labels[0] ?? '') : `${labels.slice(0, -1).join(', ')} and ${labels.at(-1)}`;
+}
+
+function capital(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+/** `0.012 better`, `0.012 worse`, `no better`. */
+function betterBy(gain: number, interval: readonly [number, number] | null): string {
+  return gain === 0 ? 'no better' : `${amount(Math.abs(gain), interval)} ${gain < 0 ? 'worse' : 'better'}`;
+}
+
+/** A gain to the second digit of half its interval. */
+function amount(value: number, interval: readonly [number, number] | null): string {
+  return interval === null ? formatNumber(value, 3) : toDigit(value, (interval[1] - interval[0]) / 2);
+}
+
+function intervalText([low, high]: readonly [number, number]): string {
+  const half = (high - low) / 2;
+  return `${toDigit(low, half)} to ${toDigit(high, half)}`;
+}
+
+function toDigit(value: number, error: number): string {
+  const decimals = 1 - Math.floor(Math.log10(error));
+  if (!(decimals >= 0 && decimals <= 12)) return formatNumber(value, 3);
+  // No negative zero in a sentence.
+  return value.toFixed(decimals).replace(/^-(0(?:\.0*)?)$/, '$1');
+}
+
+function probabilityText(probability: number): string {
+  if (probability > 0.999) return 'over 0.999';
+  if (probability < 0.001) return 'below 0.001';
+  // Rounded towards 1/2, so that 0.9499 is not shown as the 0.95 that a claim needs.
+  const rounded = probability > 0.5 ? Math.floor(probability * 1000) / 1000 : Math.ceil(probability * 1000) / 1000;
+  return String(rounded);
+}

@@ -1,0 +1,86 @@
+/** How two models differ in score, in the direction of the goal: positive is better. */
+export interface Difference {
+  readonly gain: number;
+  /** Standard error; null where nothing is known of it. */
+  readonly error: number | null;
+  /** Judged item by item, on the same items. */
+  readonly paired: boolean;
+}
+
+/** What can be said of the best recipe, `conclusion` of the JSON. */
+export interface Conclusion {
+  readonly gainClaimed: boolean;
+  /** In sentences: what was found, how sure it is, and what cannot be judged. */
+  readonly text: string;
+  /** Probability that the best recipe beats the better of newest and uniform (and best single, where singles were scored), in [0, 1]; null where it cannot be told. */
+  readonly probability: number | null;
+  /** The headline: of the validation where there is one, else of posterior means; positive is better, never of best observed scores. Null where there is none. */
+  readonly gain: number | null;
+  /** 95 % interval of `gain`. */
+  readonly interval: readonly [number, number] | null;
+  /** What `gain` rests on. */
+  readonly basis: 'validation' | 'posterior' | null;
+  /** Against which baseline: the better one. */
+  readonly against: 'newest' | 'uniform' | 'single' | null;
+  /** Smallest difference that could be judged on this set, where scores are unpaired and their standard error is known. */
+  readonly resolution: number | null;
+}
+
+/** A second set, which the search never saw. */
+export interface Validation {
+  readonly command: string;
+  readonly rows: readonly ValidationRow[];
+  /** Best against the better baseline, on the validation set and on the search set: overfitting shows as a gain that is gone. */
+  readonly onValidation: Difference;
+  readonly onSearch: Difference;
+}
+
+export interface ValidationRow {
+  readonly trial: number;
+  readonly score: number | null;
+  readonly stderr: number | null;
+}
+
+/** A recipe that the search is measured against. */
+export interface Baseline {
+  readonly name: 'newest' | 'uniform' | 'sma' | 'best single';
+  /** For people: `newest (step 6000)`, `mean of all 6`, `SMA over the last 10`. */
+  readonly label: string;
+  readonly trial: number;
+  readonly score: number | null;
+  readonly stderr: number | null;
+  /** The best recipe against this one as they scored, paired where both have items; null where either has no score, or where this is the best. */
+  readonly difference: Difference | null;
+}
+
+/** The model of the score, for drawing; scores in their own units and direction. */
+export type PosteriorDrawing =
+  /** x is the parameter's own value; low and high are a 95 % band of the score without noise. */
+  | {
+      readonly kind: 'curve';
+      readonly parameter: string;
+      readonly points: readonly { readonly x: number; readonly mean: number; readonly low: number; readonly high: number }[];
+    }
+  /** mean[row][column]: of yValues[row], xValues[column]; other parameters, if any, stand at the best trial. */
+  | {
+      readonly kind: 'map';
+      readonly x: string;
+      readonly y: string;
+      readonly xValues: readonly (number | string)[];
+      readonly yValues: readonly (number | string)[];
+      readonly mean: readonly (readonly number[])[];
+      readonly std: readonly (readonly number[])[];
+    };
+
+/** Standard deviation of a score from one evaluation of the same recipe to the next: measured on repeats, or learned by the model. */
+export interface NoiseStd {
+  readonly value: number;
+  readonly from: 'repeats' | 'model';
+}
+
+/** A parameter whose best value lies on a bound, with what to do. */
+export interface OnBound {
+  readonly parameter: string;
+  readonly side: 'low' | 'high';
+  readonly text: string;
+}

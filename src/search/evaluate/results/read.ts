@@ -1,0 +1,191 @@
+import { basename, isAbsolute } from 'node:path';
+import { MergeError } from '../../../base/errors.ts';
+import type { Score } from '../types.ts';
+import { nameRule, newestFiles, readResult, shownPath } from './files.ts';
+import { isLighteval, lightevalReport } from './lighteval.ts';
+import { isLmEval, lmEvalReport } from './lm-eval.ts';
+import { type MetricTerm, type ReadOptions, scoreOf } from './metric.ts';
+import { parsePythonJson } from './python-json.ts';
+import { isObject, type Metric, noScore, type Report } from './report.ts';
+import { bareNumber, isScoreJson, numberOf, scoreReport } from './score-json.ts';
+
+export { goalOf } from './goal.ts';
+export { type MetricTerm, parseMetric } from './metric.ts';
+
+/** What an evaluation left behind. */
+export interface Evaluated {
+  /** Absolute path of the folder that it could write results into. */
+  readonly out: string;
+  /** Absolute path of the file that it could write its result into, which was not there before. */
+  readonly resultFile: string;
+  readonly stdout: string;
+  readonly stderr: string;
+  /** Its start in ms since 1970, by the clock of the file system that holds `out`: the mtime of `out` when it was made. Older files are not of this evaluation. */
+  readonly since: number;
+}
+
+/**
+ * The score of an evaluation that ended well, from the first that exists of: the file of `--metric-file`; `$MERGE_RESULT`; result files of lm-eval and lighteval
+ * under `out` (newer than its start; of a metric that stands in several, the newest value); the last line of stdout that is a number or JSON with a score; the last
+ * match of `--metric-regex` in stdout and stderr. What says less than the options ask for is passed over: a bare number where metrics are named, and on stdout a bare
+ * number where a regular expression is given too.
+ *
+ * @returns null where there is none of them
+ * @throws MergeError E_EVALUATOR where one is there and holds no score (torn, NaN, a constraint that does not hold): this evaluation failed, others may not;
+ *   E_METRIC where the metrics asked for, or their absence, do not fit what it holds: so it would be with every evaluation
+ */
+export async function readScore(found: Evaluated, options: ReadOptions): Promise<Score | null> {
+  const terms = options.metrics ?? [];
+  if (options.metricFile !== undefined) return fromMetricFile(found, options.metricFile, terms);
+  const nameless: string[] = [];
+  for (const source of [resultFileReport, harnessReport, stdoutReport]) {
+    const report = await source(found, options);
+    if (report === null) continue;
+    if (terms.length === 0 || report.metrics.length > 0) return scoreOf(report, terms);
+    nameless.push(report.source);
+  }
+  if (nameless.length > 0) {
+    const names = terms.map(({ name }) => name).join(', ');
+    const help = 'Leave out --metric, or have the evaluator write {"metrics": {"NAME": NUMBER}} or a result file of a harness under {out}.';
+    throw new MergeError(
+      'E_METRIC',
+      `--metric asks for ${names}, and the evaluator gave one score without a name: ${nameless.join(', ')}`,
+      { help },
+    );
+  }
+  const matched = options.metricRegex === undefined ? null : regexReport(found, options.metricRegex);
+  return matched && scoreOf(matched, []);
+}
+
+/**
+ * Looks at options before the first evaluation is paid for.
+ * @throws MergeError E_OPTION for a regular expression or glob that is none, or a metric given twice; E_USAGE for options that exclude each other
+ */
+export function checkReadOptions({ metrics = [], metricFile, metricRegex }: ReadOptions): void {
+  const names = metrics.map(({ name }) => name);
+  const twice = names.find((name, i) => names.indexOf(name) < i);
+  if (twice !== undefined)
+    throw new MergeError('E_OPTION', `--metric '${twice}' is given twice`, { help: 'Give it once, with the sum of both weights.' });
+  const pointer = names.find((name) => name.startsWith('/'));
+  if (pointer !== undefined && metricFile === undefined) {
+    const help = 'Say in which file with --metric-file GLOB; metrics of lm-eval and lighteval are named task/metric.';
+    throw new MergeError('E_USAGE', `--metric '${pointer}' is a JSON pointer, and there is no --metric-file`, { help });
+  }
+  if (metricRegex !== undefined && (names.length > 0 || metricFile !== undefined)) {
+    const help = 'Use --metric-regex alone, or --metric with --metric-file.';
+    throw new MergeError(
+      'E_USAGE',
+      `--metric-regex finds the score in what is printed, and ${names.length > 0 ? '--metric' : '--metric-file'} elsewhere`,
+      { help },
+    );
+  }
+  compiled('--metric-regex', metricRegex ?? '', () => new RegExp(metricRegex ?? ''));
+  compiled('--metric-file', metricFile ?? '', () => (metricFile ?? '').split('/').forEach(nameRule));
+}
+
+function compiled(option: string, text: string, compile: () => void): void {
+  try {
+    compile();
+  } catch (cause) {
+    const help =
+      option === '--metric-regex'
+        ? "Syntax of JavaScript: 'loss = ([0-9.]+)'."
+        : 'In a name: *, ? and [a-z]; ** for any number of folders.';
+    throw new MergeError('E_OPTION', `${option} '${text}': ${(cause as Error).message}`, { help, cause });
+  }
+}
+
+async function fromMetricFile({ out, since }: Evaluated, glob: string, terms: readonly MetricTerm[]): Promise<Score> {
+  const pattern = glob.replace(/^\{out\}\/?/, '');
+  const [file] = await newestFiles(out, pattern, since);
+  if (file === undefined)
+    throw noScore(`no file newer than its start matches --metric-file '${glob}'${isAbsolute(pattern) ? '' : ` in ${out}`}`);
+  const text = await readResult(file.path);
+  const name = shownPath(out, file.path);
+  // Logs grow by a line: the last one is of the end.
+  const last = /\.(jsonl|ndjson)$/.test(file.path) ? (text.trimEnd().split('\n').at(-1) ?? '') : text;
+  const pointers = terms.some((term) => term.name.startsWith('/'));
+  const report = (pointers ? null : reportOf(last, name, file.path)) ?? pointerReport(last, name);
+  if (report === null) throw noScore(`${name} holds neither JSON nor a number`, file.path);
+  const score = await scoreOf(report, terms);
+  // All numbers of a foreign file were offered; those that are no part of the score are not what it calls metrics.
+  return pointers
+    ? { ...score, metrics: Object.fromEntries(Object.entries(score.metrics).filter(([key]) => terms.some((term) => term.name === key))) }
+    : score;
+}
+
+async function resultFileReport({ resultFile }: Evaluated): Promise<Report | null> {
+  const [file] = await newestFiles(resultFile, '', 0);
+  if (file === undefined) return null;
+  const report = reportOf(await readResult(resultFile), '$MERGE_RESULT', resultFile);
+  if (report === null) throw noScore('$MERGE_RESULT holds neither a number nor JSON with "score", "scores" or "metrics"', resultFile);
+  return report;
+}
+
+async function harnessReport({ out, since }: Evaluated): Promise<Report | null> {
+  const metrics = new Map<string, Metric>();
+  const sources: string[] = [];
+  for (const { path } of await newestFiles(out, '**/*.json', since)) {
+    const json = parsePythonJson(await readResult(path));
+    if (json === undefined && /^results_.*\.json$/.test(basename(path))) throw noScore(`${shownPath(out, path)} is torn, or no JSON`, path);
+    const report = harnessFile(json, path);
+    if (report === null) continue;
+    const added = report.metrics.filter(({ name }) => !metrics.has(name));
+    for (const metric of added) metrics.set(metric.name, metric);
+    if (added.length > 0 || report.metrics.length === 0) sources.push(report.source);
+  }
+  return sources.length === 0 ? null : { source: sources.join(' and '), score: null, metrics: [...metrics.values()], cost: null };
+}
+
+function stdoutReport({ stdout }: Evaluated, { metrics = [], metricRegex }: ReadOptions): Report | null {
+  const lines = stdout.split(/[\r\n]+/);
+  let nameless: Report | null = null;
+  for (let i = lines.length - 1; i >= 0; i--) {
+    const line = lines[i]!.trim();
+    const number = metricRegex === undefined ? numberOf(line) : null;
+    const json = line.startsWith('{') ? parsePythonJson(line) : undefined;
+    let report: Report | null = null;
+    if (number !== null) report = bareNumber(number, 'the last line of stdout that is a number');
+    else if (isScoreJson(json)) report = scoreReport(json, 'the last line of stdout that is JSON with a score');
+    if (report !== null && (metrics.length === 0 || report.metrics.length > 0)) return report;
+    nameless ??= report;
+  }
+  return nameless;
+}
+
+function regexReport({ stdout, stderr }: Evaluated, regex: string): Report | null {
+  const match = [...`${stdout}\n${stderr}`.matchAll(new RegExp(regex, 'gm'))].at(-1);
+  if (match === undefined) return null;
+  const text = match.groups?.score ?? match[1] ?? match[0];
+  const value = numberOf(text.trim());
+  if (value === null) throw noScore(`--metric-regex matched '${text}', which is no number`);
+  return bareNumber(value, 'the last match of --metric-regex', numberOf(match.groups?.stderr?.trim() ?? ''));
+}
+
+function reportOf(text: string, source: string, path: string): Report | null {
+  const number = numberOf(text.trim());
+  if (number !== null) return bareNumber(number, source);
+  const json = parsePythonJson(text);
+  return harnessFile(json, path) ?? (isScoreJson(json) ? scoreReport(json, source) : null);
+}
+
+function harnessFile(json: unknown, path: string): Report | null {
+  return isLmEval(json) ? lmEvalReport(json, path) : isLighteval(json) ? lightevalReport(json, path) : null;
+}
+
+/** Every number of a JSON text, by its pointer (RFC 6901). */
+function pointerReport(text: string, source: string): Report | null {
+  const json = parsePythonJson(text);
+  if (json === undefined) return null;
+  const metrics: Metric[] = [];
+  // The list grows while it is walked: nesting may be deeper than a stack.
+  const values: [pointer: string, value: unknown][] = [['', json]];
+  for (const [pointer, value] of values) {
+    if (typeof value === 'number') metrics.push({ name: pointer, value, stderr: null, higherIsBetter: null });
+    else if (isObject(value) || Array.isArray(value)) {
+      for (const [key, inner] of Object.entries(value))
+        values.push([`${pointer}/${key.replaceAll('~', '~0').replaceAll('/', '~1')}`, inner]);
+    }
+  }
+  return { source, score: null, metrics, cost: null };
+}

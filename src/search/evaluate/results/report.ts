@@ -1,0 +1,50 @@
+import { MergeError } from '../../../base/errors.ts';
+import type { ItemList } from './items.ts';
+
+/** A number that an evaluator gave a name. */
+export interface Metric {
+  /** `hellaswag/acc_norm,none` of lm-eval, `gsm8k|5/em` of lighteval, as written by others; empty for an evaluator of one score. */
+  readonly name: string;
+  /** NaN or infinite where the evaluator says so: such a metric is found, and is no score. */
+  readonly value: number;
+  readonly stderr: number | null;
+  readonly higherIsBetter: boolean | null;
+  /** Not one of those between which a user has to choose, as an average over all tasks beside them. */
+  readonly aside?: boolean;
+  /** Scores of its single items, read when the metric is asked for; null where there are none. Whether they add up to the value is for the caller to see. */
+  readonly items?: () => Promise<readonly ItemList[] | null>;
+}
+
+/** What one source of results holds. */
+export interface Report {
+  /** For people: `lm-eval results_2026-….json`. */
+  readonly source: string;
+  /** What the evaluator calls its score, where it names one. */
+  readonly score: Metric | null;
+  readonly metrics: readonly Metric[];
+  readonly cost: number | null;
+}
+
+export type JsonObject = Readonly<Record<string, unknown>>;
+
+export function isObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** A standard error, which is finite and at least 0; null for anything else, as lm-eval's "N/A". */
+export function stderrOf(value: unknown): number | null {
+  return typeof value === 'number' && Number.isFinite(value) && value >= 0 ? value : null;
+}
+
+/**
+ * A standard error in a harness's file. Exactly 0 stands where all items scored the same, as at an accuracy of 0 or 1: that says nothing of other items, and is not
+ * an error of zero.
+ */
+export function harnessStderr(value: unknown): number | null {
+  return stderrOf(value) || null;
+}
+
+/** What says that this evaluation gave no score, whatever other evaluations give: the trial failed. */
+export function noScore(why: string, file?: string): MergeError {
+  return new MergeError('E_EVALUATOR', `the evaluation gave no score: ${why}`, { details: file === undefined ? {} : { file } });
+}

@@ -1,0 +1,74 @@
+import type { Warning } from '../../base/errors.ts';
+import { difference } from '../conclusion/difference.ts';
+import type { Goal } from '../evaluate/types.ts';
+import { nameOf } from '../study/members.ts';
+import { asTrial, type StudyIdentity, spentOn, type TrialLine } from '../study/trials-file.ts';
+import { type BranchScore, decayed, recoveredFraction } from './calibrate.ts';
+import type { ForecastDocument, ForecastPoint } from './types.ts';
+
+/** All that a document is made of. */
+export interface ForecastInput {
+  readonly identity: StudyIdentity;
+  readonly goal: Goal | null;
+  readonly trials: readonly TrialLine[];
+  /** Decays that were really trained; without any nothing is said of decayed scores. */
+  readonly branches: readonly BranchScore[];
+  /** Of this run of the program. */
+  readonly reads: number;
+  readonly warnings: readonly Warning[];
+}
+
+/** The result of a forecast: a function of its trials and branches. @throws MergeError E_CALIBRATE where the branches do not fit the trials */
+export function forecastDocument(input: ForecastInput): ForecastDocument {
+  const { identity, branches, reads } = input;
+  const goal = input.goal ?? 'maximize';
+  const trials = [...input.trials].sort((a, b) => a.id - b.id);
+  const { window, method } = windowText(identity);
+  const points = pointsOf(identity, trials, window, goal);
+  const recovery = branches.length === 0 ? null : recoveredFraction(branches, points, goal);
+  return {
+    schema: 'ckpt-merge/forecast',
+    version: 1,
+    inputs: identity.inputs,
+    evaluator: identity.evaluator,
+    metric: identity.metrics.length === 0 ? null : identity.metrics.join(' '),
+    goal,
+    window,
+    method,
+    points: recovery === null ? points : points.map((point) => ({ ...point, decayed: decayed(point, recovery, goal) })),
+    branches: recovery?.branches ?? [],
+    recovered: recovery === null ? null : { mean: recovery.mean, spread: recovery.spread },
+    trials: trials.map(asTrial),
+    reads,
+    ...spentOn(trials),
+    warnings: [...input.warnings, ...(recovery?.warnings ?? [])],
+  };
+}
+
+function windowText({ legs }: StudyIdentity): { readonly window: number; readonly method: string } {
+  const [window, method, ...others] = legs[0]!.parameters.map(({ name, values }) => ({ name, value: values![0]! }));
+  return { window: Number(window!.value), method: [method!.value, ...others.map(({ name, value }) => `${name} ${value}`)].join(', ') };
+}
+
+function pointsOf({ members, pool }: StudyIdentity, trials: readonly TrialLine[], window: number, goal: Goal): ForecastPoint[] {
+  const by = new Map(trials.map((trial) => [JSON.stringify([trial.kind, trial.params]), trial]));
+  const trialOf = (kind: 'single' | 'window', m: number) => by.get(JSON.stringify([kind, nameOf(members[m]!)]));
+  return pool.slice(window - 1).map((m) => {
+    const { step, tokens, path } = members[m]!;
+    const [single, merged] = [trialOf('single', m), trialOf('window', m)];
+    return {
+      ...{ step, tokens, path },
+      single: single?.score ?? null,
+      singleStderr: single?.stderr ?? null,
+      merged: merged?.score ?? null,
+      mergedStderr: merged?.stderr ?? null,
+      difference: differenceOf(merged, single, goal),
+      decayed: null,
+    };
+  });
+}
+
+function differenceOf(a: TrialLine | undefined, b: TrialLine | undefined, goal: Goal): ForecastPoint['difference'] {
+  const [score, other] = [a?.score ?? null, b?.score ?? null];
+  return score === null || other === null ? null : difference({ ...a!, score }, { ...b!, score: other }, goal);
+}

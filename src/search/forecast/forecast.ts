@@ -1,0 +1,98 @@
+import { join } from 'node:path';
+import { MergeError } from '../../base/errors.ts';
+import { drain, eventStream } from '../../base/event-stream.ts';
+import { REPORT_PAGE, RESULT_FILE, replaceFile } from '../optimise/files.ts';
+import { type NextRound, noTrial, runRounds } from '../study/rounds.ts';
+import { membersOf, openSession, type Session } from '../study/session.ts';
+import type { RoundRequest } from '../study/trials.ts';
+import type { StudyEvent } from '../study/types.ts';
+import { type BranchScore, checkBranches } from './calibrate.ts';
+import { forecastDocument } from './document.ts';
+import { type ForecastOptions, resolveForecast } from './options.ts';
+import type { ForecastDocument } from './types.ts';
+import { windowsOf } from './windows.ts';
+
+export interface ForecastRunOptions {
+  /** Ends the forecast, which `resume` goes on with: every score is kept. */
+  readonly signal?: AbortSignal | undefined;
+  readonly onEvent?: ((event: StudyEvent) => void) | undefined;
+}
+
+/** {@link forecast} as a stream of events. Ending the iteration early ends the forecast. */
+export async function* forecastEvents(
+  options: ForecastOptions,
+  { signal }: Pick<ForecastRunOptions, 'signal'> = {},
+): AsyncGenerator<StudyEvent, ForecastDocument> {
+  return yield* eventStream<StudyEvent, ForecastDocument>((emit, either) => runForecast(options, emit, either), signal);
+}
+
+/**
+ * The score of merges along a run, each a window of neighbouring checkpoints, beside that of the checkpoint alone that the window ends at. An estimate of the merged score,
+ * and no more: only with the scores of real decays is anything said of what a decay would score.
+ *
+ * @throws MergeError E_OPTION for the request, or where the run is shorter than a window; E_CALIBRATE where the decays do not fit the scores, which are kept; for folder,
+ *   evaluator and merges as `search` does; `signal.reason` on an abort
+ * @example
+ * const { points } = await forecast({ inputs: ['run'], window: 10, eval: 'python eval.py {model}', goal: 'minimize' });
+ */
+export async function forecast(options: ForecastOptions, { signal, onEvent }: ForecastRunOptions = {}): Promise<ForecastDocument> {
+  return drain(forecastEvents(options, { signal }), onEvent);
+}
+
+async function runForecast(given: ForecastOptions, emit: (event: StudyEvent) => void, signal: AbortSignal): Promise<ForecastDocument> {
+  const options = resolveForecast(given);
+  const members = await membersOf(options, signal);
+  const { requests, parameters, warnings } = await windowsOf(options, members);
+  const ends = members.pool.slice(options.window - 1).map((m) => members.all[m]!.step);
+  checkBranches(options.calibrate ?? [], ends);
+  const leg = { name: 'windows', parameters, axes: [], members: members.pool };
+  const own = { kind: 'forecast', legs: [leg], noise: 'shared', sampler: 'windows', seed: 0 } as const;
+  const session = await openSession(options, members, own, { emit, signal });
+  try {
+    refuseOthers(session, requests);
+    session.study.warn(warnings);
+    await runRounds(session, roundsOf(requests), { signal });
+    if (!session.study.trials.some(({ score }) => score !== null)) throw noTrial(session);
+    return await finish(session, options.calibrate ?? []);
+  } catch (error) {
+    // What is there is shown as well as it can be, without a calibration that may be what is wrong.
+    await finish(session, []).catch(() => {});
+    throw error;
+  } finally {
+    await session.close();
+  }
+}
+
+/** The newest checkpoint alone, which shows whether the evaluator works; then everything else, merged in one read. */
+function roundsOf(requests: readonly RoundRequest[]): NextRound {
+  return (trials) => {
+    if (trials.length === requests.length) return { ended: 'trials' };
+    return trials.length === 0 ? { first: 0, requests: requests.slice(0, 1) } : { first: 1, requests: requests.slice(1) };
+  };
+}
+
+/** A file of decay factors or rates may have another content than when the forecast was begun. */
+function refuseOthers({ study, folder }: Session, requests: readonly RoundRequest[]): void {
+  const other = study.trials.find(({ id, recipe }) => requests[id] === undefined || study.keyOf(requests[id].candidate) !== recipe);
+  if (other === undefined) return;
+  throw new MergeError('E_SEARCH_STATE', `${folder.path}: trial ${other.id} is of a merge with other weights than this forecast has`, {
+    details: { file: folder.path },
+  });
+}
+
+/** Writes result and page into the folder. @throws MergeError E_CALIBRATE before anything is written */
+async function finish(session: Session, branches: readonly BranchScore[]): Promise<ForecastDocument> {
+  const { study, folder, identity } = session;
+  const document = forecastDocument({
+    identity,
+    goal: session.goal(),
+    trials: study.trials,
+    branches,
+    reads: study.merger.reads,
+    warnings: study.warnings,
+  });
+  const { forecastPage } = await import('./page.ts');
+  await replaceFile(join(folder.path, RESULT_FILE), `${JSON.stringify(document, null, 2)}\n`);
+  await replaceFile(join(folder.path, REPORT_PAGE), forecastPage(document));
+  return document;
+}

@@ -1,0 +1,47 @@
+import { basename, resolve } from 'node:path';
+import { type Conflict, MergeError } from '../../base/errors.ts';
+import type { WeightRequest } from '../../recipe/schedule/types.ts';
+import type { StudyRequest } from '../study/session.ts';
+import type { BranchScore } from './calibrate.ts';
+
+/** Checkpoints in a window where nothing else is said, as in the PMA paper. */
+export const DEFAULT_WINDOW = 10;
+
+/** Weights that make no sense in a window that slides: of extrapolation, and lists of one's own. */
+type NotOfWindows = 'weights' | 'normalize' | 'gamma' | 'window' | 'lag';
+
+/** Same names in the library and (with dashes) on the command line. */
+export interface ForecastOptions extends Omit<StudyRequest, 'dir' | 'output'>, Omit<WeightRequest, NotOfWindows> {
+  /** Folder of trials, logs and reports; `RUN.forecast` in the current folder when absent, after the run's name. */
+  readonly dir?: string | undefined;
+  /** Checkpoints in a window; default 10. */
+  readonly window?: number | undefined;
+  /** Decays that were really trained. */
+  readonly calibrate?: readonly BranchScore[] | undefined;
+}
+
+/** Options with what they leave open. */
+export type ResolvedForecast = ForecastOptions & { readonly dir: string; readonly window: number };
+
+/**
+ * Refuses what is wrong whatever the run holds.
+ * @throws MergeError E_OPTION with every problem
+ */
+export function resolveForecast(options: ForecastOptions): ResolvedForecast {
+  const { window = DEFAULT_WINDOW, method, select, calibrate = [], inputs } = options;
+  const problems: string[] = [];
+  if (!(Number.isSafeInteger(window) && window >= 2)) {
+    problems.push(`window must be a whole number of at least 2, not ${window}: that of one checkpoint is the checkpoint alone`);
+  }
+  if (method === 'extrapolate') problems.push('extrapolate has windows of its own, and a forecast slides one along the run');
+  if (select?.eachIngredient !== undefined) problems.push('ingredients are siblings, which have no order to slide along');
+  const twice = calibrate.find(({ step }, i) => calibrate.findIndex((other) => other.step === step) < i);
+  if (twice !== undefined) problems.push(`calibrate names step ${twice.step} twice`);
+  if (inputs.length === 0) problems.push('no run is given');
+  if (problems.length > 0) {
+    const conflicts = problems.map((message): Conflict => ({ code: 'E_OPTION', message }));
+    const message = problems.length === 1 ? problems[0]! : `${problems.length} things are wrong with the options of the forecast`;
+    throw new MergeError('E_OPTION', message, { details: { conflicts } });
+  }
+  return { ...options, window, dir: options.dir ?? `${basename(resolve(inputs[0]!)) || 'run'}.forecast` };
+}

@@ -1,0 +1,39 @@
+import { formatCount } from '../../render/format.ts';
+import { gainText } from '../optimise/words.ts';
+import { plainNumber, scoreText } from '../study/words.ts';
+import type { ForecastDocument, ForecastPoint } from './types.ts';
+
+/** What every forecast says of itself. */
+export const ESTIMATE =
+  'This is an estimate of the merged score, always below a real decay on our runs: the decayed model was better each time.';
+
+/** The last window, in a sentence: what merging gives there beside the checkpoint alone. */
+export function forecastHeadline({ points }: ForecastDocument): string {
+  const last = points.findLast(({ difference }) => difference !== null);
+  if (last === undefined) return 'No window has both a merged score and one of its newest checkpoint alone.';
+  const { gain, error, paired } = last.difference!;
+  const judged = error === null ? '' : ` (± ${plainNumber(error, 2)}, ${paired ? 'item by item' : 'unpaired'})`;
+  const where = last.step === null ? last.path : `step ${formatCount(last.step)}`;
+  const verdict = gain === 0 ? 'as much as' : `${plainNumber(Math.abs(gain), 3)} ${gain > 0 ? 'better' : 'worse'}${judged} than`;
+  return `Up to ${where} the merge scores ${scoreText(last.merged, last.mergedStderr)}, ${verdict} the checkpoint alone (${scoreText(last.single, last.singleStderr)}).`;
+}
+
+/** What merging gains at a window, with its error where the items or the evaluator tell it. */
+export function windowGainText({ difference }: Pick<ForecastPoint, 'difference'>): string {
+  return difference === null ? '–' : gainText(difference.gain, difference.error);
+}
+
+/** `0.62 ± 0.08 of a real decay, from 3 branches`. */
+export function recoveredText({ recovered, branches }: ForecastDocument): string {
+  if (recovered === null) return 'not calibrated';
+  const spread = recovered.spread === null ? '' : ` ± ${plainNumber(recovered.spread, 2)}`;
+  const count = branches.length === 1 ? 'one branch' : `${branches.length} branches`;
+  return `${plainNumber(recovered.mean, 3)}${spread} of a real decay, from ${count}`;
+}
+
+/** With its band, where there is more than one branch. */
+export function decayedText({ decayed }: Pick<ForecastPoint, 'decayed'>): string {
+  if (decayed === null) return '–';
+  const { score, low, high } = decayed;
+  return low < high ? `${plainNumber(score, 6)} (${plainNumber(low, 5)} to ${plainNumber(high, 5)})` : plainNumber(score, 6);
+}

@@ -1,0 +1,116 @@
+import { lstat, readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { MergeError } from '../../base/errors.ts';
+import { isPublished } from '../../merge/plan/outputs/finished.ts';
+import type { ValidationScores } from '../conclusion/validate.ts';
+import type { Candidate } from '../space/types.ts';
+import type { Session } from '../study/session.ts';
+import type { Ending, StudyEvent } from '../study/types.ts';
+import { searchDocument } from './document.ts';
+import { BEST_RECIPE, bestRecipeText, REPORT_PAGE, RESULT_FILE, replaceFile } from './files.ts';
+import type { SearchOptions } from './options.ts';
+import type { SearchDocument } from './types.ts';
+
+/** Of which trials the search made its output, so that a longer search may replace it. */
+const MADE_FILE = 'made.json';
+
+/** What the rounds left to be said. */
+export interface SearchEnd {
+  readonly ended: Ending;
+  readonly validation: ValidationScores | undefined;
+}
+
+/** Writes document, recipe of the best and page into the folder of a search. */
+export async function finishSearch(options: SearchOptions, session: Session, end: SearchEnd): Promise<SearchDocument> {
+  const { study, folder, identity, members, merging } = session;
+  const document = searchDocument({
+    identity,
+    goal: session.goal(),
+    trials: study.trials,
+    folder: folder.path,
+    output: options.output ?? null,
+    merges: { merges: study.merger.merges, reads: study.merger.reads },
+    warnings: study.warnings,
+    ...end,
+  });
+  const { searchPage } = await import('./page.ts');
+  await replaceFile(join(folder.path, RESULT_FILE), `${JSON.stringify(document, null, 2)}\n`);
+  await replaceFile(join(folder.path, REPORT_PAGE), searchPage(document));
+  if (document.best !== null) {
+    const remarks = document.conclusion.text.split('\n').filter((line) => line !== '');
+    const candidate = candidateOf(session, document.best.trial);
+    const text = bestRecipeText({ folder: folder.path, output: options.output, members: members.all, candidate, merging, remarks });
+    await replaceFile(join(folder.path, BEST_RECIPE), text);
+  }
+  return document;
+}
+
+/** The recipe of a trial over all members of the study. */
+export function candidateOf({ study, members }: Session, trial: number): Candidate {
+  const { weights, parts } = study.trials.find(({ id }) => id === trial)!;
+  const place = new Map(members.all.map(({ path }, m) => [path, m]));
+  const spread = (list: readonly number[]) => {
+    const all = Array.from({ length: members.all.length }, () => 0);
+    for (const [i, { path }] of weights.entries()) all[place.get(path)!] = list[i]!;
+    return all;
+  };
+  return {
+    weights: spread(weights.map(({ weight }) => weight)),
+    parts: parts.map(({ role, weights: own }) => ({ role, weights: spread(own) })),
+  };
+}
+
+/**
+ * Looks at the place of the output before anything is paid for: what an earlier run of the search made there may be replaced.
+ * @throws MergeError E_OUTPUT_EXISTS for anything else
+ */
+export async function checkOutput({ output: path, force }: SearchOptions, session: Session, signal: AbortSignal): Promise<void> {
+  if (path === undefined || force || !(await isThere(path)) || (await isOurs(path, session, signal))) return;
+  throw new MergeError('E_OUTPUT_EXISTS', `the output ${path} exists, and this search did not make it`, {
+    details: { file: path },
+    help: 'Move it away, or add --force: with --resume it replaces the output and keeps the trials.',
+  });
+}
+
+/** Merges the best recipe into the output; one that an earlier run of the search made is left as it is, or replaced. @throws MergeError as {@link checkOutput} */
+export async function makeOutput(
+  options: SearchOptions,
+  session: Session,
+  document: SearchDocument,
+  emit: (event: StudyEvent) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  const { study, folder } = session;
+  const path = options.output!;
+  const { trial } = document.best!;
+  if (await isMergeOf(trial, path, session, signal)) return;
+  await checkOutput(options, session, signal);
+  const force = options.force === true || (await isOurs(path, session, signal));
+  // Before the output is there: a kill in between must not make a stranger of it.
+  const trials = [...new Set([...(await madeOf(folder.path)), trial])];
+  await replaceFile(join(folder.path, MADE_FILE), `${JSON.stringify({ trials })}\n`);
+  emit({ type: 'note', text: `making ${path} of trial ${trial}` });
+  const { warnings } = await study.merger.make([{ path, candidate: candidateOf(session, trial) }], { force, signal });
+  study.warn(warnings);
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return (await readdir(path).catch(() => [path])).length > 0 && (await lstat(path).catch(() => null)) !== null;
+}
+
+/** Whether what lies at a path is what the search made there. */
+async function isOurs(path: string, session: Session, signal: AbortSignal): Promise<boolean> {
+  for (const trial of await madeOf(session.folder.path)) if (await isMergeOf(trial, path, session, signal)) return true;
+  return false;
+}
+
+async function isMergeOf(trial: number, path: string, session: Session, signal: AbortSignal): Promise<boolean> {
+  const { outputs } = await session.study.merger.plan([{ path, candidate: candidateOf(session, trial) }], { force: true, signal });
+  return isPublished(outputs[0]!);
+}
+
+/** Trials whose merges were made as the output, or were about to be. */
+async function madeOf(folder: string): Promise<readonly number[]> {
+  const text = await readFile(join(folder, MADE_FILE), 'utf8').catch(() => '{}');
+  return (JSON.parse(text) as { trials?: number[] }).trials ?? [];
+}

@@ -1,0 +1,208 @@
+import type { Goal } from '../evaluate/types.ts';
+import type { Point } from '../gaussian-process/types.ts';
+import type { History, Proposal, Sampler } from '../sampler/types.ts';
+import type { Candidate, Params } from '../space/types.ts';
+import type { StudyMembers } from '../study/members.ts';
+import { type NextRound, placeOfRound } from '../study/rounds.ts';
+import type { RoundRequest } from '../study/trials.ts';
+import type { TrialLine } from '../study/trials-file.ts';
+import type { Ending, TrialKind } from '../study/types.ts';
+import { type Leg, locate, meanOf, overAll } from './legs.ts';
+
+/** How often a sampler is asked again for proposals of recipes that it has proposed already. */
+const TRIES = 8;
+
+/** What decides which recipes are tried next. */
+export interface RoundSettings {
+  readonly legs: readonly Leg[];
+  /** Asked for once the first score has told which scores are better. */
+  readonly sampler: (leg: Leg) => Sampler;
+  readonly members: StudyMembers;
+  /** Recipes that a leg tries, newest and uniform mean among them; SMA and single members come on top. */
+  readonly trials: number;
+  readonly parallel: number;
+  /** How often each recipe is scored. */
+  readonly repeats: number;
+  readonly scoreMembers: boolean;
+  /** Trials of a leg in a row that bring nothing better, after which it ends. */
+  readonly patience: number | null;
+  readonly noise: 'shared' | 'independent';
+  readonly keyOf: (candidate: Candidate) => string;
+}
+
+/**
+ * What a search tries next, given what it tried: a function of the trials alone, so that a resumed search goes on as it would have. Of a round that was cut off the
+ * same requests come again. The first round is the newest checkpoint alone: it shows whether the evaluator works before anything is merged.
+ */
+export function roundsOf(settings: RoundSettings): NextRound {
+  return async (trials, goal, signal) => {
+    const { first, known, size } = placeOfRound(trials);
+    let ended: Ending = 'trials';
+    for (const leg of settings.legs) {
+      const planner = new RoundPlanner(settings, leg, known, goal ?? 'maximize');
+      const { requests, ending } = await planner.plan(size, signal);
+      if (requests.length > 0) return { first, requests };
+      ended = ending;
+    }
+    return { ended };
+  };
+}
+
+/** A trial that was handed out and has no outcome yet. */
+export interface OpenTrial {
+  readonly recipe: string;
+  readonly point: Point | null;
+}
+
+/**
+ * What a driver gets that asks for recipes: baselines that nobody asked for yet, then proposals of the sampler, down to none where it has no more.
+ * @param open trials without an outcome
+ */
+export function nextAsked(
+  settings: RoundSettings,
+  asked: { readonly trials: readonly TrialLine[]; readonly open: readonly OpenTrial[]; readonly goal: Goal; readonly count: number },
+  signal: AbortSignal,
+): Promise<readonly RoundRequest[]> {
+  return new RoundPlanner(settings, settings.legs[0]!, asked.trials, asked.goal, asked.open).asked(asked.count, signal);
+}
+
+class RoundPlanner {
+  readonly #settings: RoundSettings;
+  readonly #leg: Leg;
+  /** Trials of this leg. */
+  readonly #own: readonly TrialLine[];
+  readonly #goal: Goal;
+  readonly #open: readonly OpenTrial[];
+
+  constructor(settings: RoundSettings, leg: Leg, known: readonly TrialLine[], goal: Goal, open: readonly OpenTrial[] = []) {
+    this.#open = open;
+    this.#settings = settings;
+    this.#leg = leg;
+    this.#own = known.filter((trial) => trial.leg === leg.index);
+    this.#goal = goal;
+  }
+
+  /** @param size of the round where it was begun before, else null */
+  async plan(size: number | null, signal: AbortSignal): Promise<{ requests: readonly RoundRequest[]; ending: Ending }> {
+    const { repeats } = this.#settings;
+    const newest = await this.#baseline('newest', meanOf([this.#leg.members.at(-1)!], this.#count));
+    if (this.#own.length === 0) return { requests: [newest], ending: 'trials' };
+    const begun = this.#own.some(({ kind }) => kind !== 'newest');
+    const baselines = begun ? [] : await this.#baselines();
+    const again = begun ? [] : Array.from({ length: repeats - 1 }, () => newest);
+    const room = this.#settings.trials - this.#counted(baselines);
+    if (begun && this.#outOfPatience()) return { requests: [], ending: 'patience' };
+    const most = size === null ? this.#ahead(baselines) : Math.round((size - again.length) / repeats) - baselines.length;
+    const proposals = await this.#propose(baselines, Math.min(most, Math.max(0, room)), signal);
+    const fresh = [...baselines, ...proposals];
+    // Repeats come last, so that ids of recipes do not depend on how often each is scored.
+    const all = [...fresh, ...again, ...Array.from({ length: repeats - 1 }, () => fresh).flat()];
+    return { requests: all, ending: room <= 0 ? 'trials' : 'exhausted' };
+  }
+
+  async asked(count: number, signal: AbortSignal): Promise<readonly RoundRequest[]> {
+    const newest = await this.#baseline('newest', meanOf([this.#leg.members.at(-1)!], this.#count));
+    const all = [newest, ...(await this.#baselines(this.#settings.keyOf(newest.candidate)))];
+    const known = new Set([...this.#own, ...this.#open].map(({ recipe }) => recipe));
+    const baselines = all.filter(({ candidate }) => !known.has(this.#settings.keyOf(candidate))).slice(0, count);
+    return [...baselines, ...(await this.#propose(baselines, count - baselines.length, signal))];
+  }
+
+  get #count(): number {
+    return this.#settings.members.all.length;
+  }
+
+  /** Uniform mean, SMA over the last of the run (once, with the newest leg), and single members where they are asked for; each recipe once. */
+  async #baselines(...others: readonly string[]): Promise<RoundRequest[]> {
+    const { members, scoreMembers, legs } = this.#settings;
+    const wanted: [TrialKind, Candidate][] = [['uniform', meanOf(this.#leg.members, this.#count)]];
+    if (this.#leg.index === legs.length - 1) wanted.push(['sma', meanOf(members.last, this.#count)]);
+    if (scoreMembers) for (const member of this.#leg.members.slice(0, -1)) wanted.push(['single', meanOf([member], this.#count)]);
+    const taken = new Set([...others, ...this.#own.map(({ recipe }) => recipe)]);
+    const requests: RoundRequest[] = [];
+    for (const [kind, candidate] of wanted) {
+      const key = this.#settings.keyOf(candidate);
+      if (taken.has(key)) continue;
+      taken.add(key);
+      requests.push(await this.#baseline(kind, candidate));
+    }
+    return requests;
+  }
+
+  async #baseline(kind: TrialKind, candidate: Candidate): Promise<RoundRequest> {
+    const place = await locate(candidate, this.#leg);
+    return { kind, candidate, params: place?.params ?? null, point: place?.point ?? null, leg: this.#leg.index };
+  }
+
+  /** Of proposals for one recipe the first is taken: two points may stand for the same weights. */
+  async #propose(baselines: readonly RoundRequest[], count: number, signal: AbortSignal): Promise<readonly RoundRequest[]> {
+    const found: RoundRequest[] = [];
+    for (let tries = 0; found.length < count && tries < TRIES; tries++) {
+      const before = [...baselines, ...found];
+      const keys = new Set(before.map(({ candidate }) => this.#settings.keyOf(candidate)));
+      const proposals = await this.#settings.sampler(this.#leg).propose(this.#history(before), count - found.length, signal);
+      if (proposals.length === 0) break;
+      for (const proposal of proposals) {
+        const request = await this.#requestOf(proposal);
+        const key = this.#settings.keyOf(request.candidate);
+        if (!keys.has(key)) found.push(request);
+        keys.add(key);
+      }
+    }
+    return found;
+  }
+
+  async #requestOf({ point, by, proposals }: Proposal): Promise<RoundRequest> {
+    const { space } = this.#leg;
+    const params = space.decode(point);
+    const candidate = overAll(await space.candidate(params), this.#leg, this.#count);
+    return { kind: 'trial', params, point, candidate, by, leg: this.#leg.index, ...(proposals === undefined ? {} : { proposals }) };
+  }
+
+  #ahead(baselines: readonly RoundRequest[]): number {
+    const ahead = this.#settings.sampler(this.#leg).ahead?.(this.#history(baselines)) ?? 0;
+    return Math.max(ahead, this.#settings.parallel);
+  }
+
+  /** @param before requests of the same round */
+  #history(before: readonly RoundRequest[]): History {
+    const known = [...this.#own, ...this.#open].map(({ recipe }) => recipe);
+    const keys = new Set([...known, ...before.map(({ candidate }) => this.#settings.keyOf(candidate))]);
+    const { space } = this.#leg;
+    const keyAt = async (params: Params) => this.#settings.keyOf(overAll(await space.candidate(params), this.#leg, this.#count));
+    return {
+      observed: this.#own.flatMap(({ id, point, status, score, stderr, by, proposals }) => {
+        if (point === null || status === 'skipped') return [];
+        const variance = this.#settings.noise === 'independent' && stderr !== null ? stderr ** 2 : null;
+        return [{ id, point, value: score === null ? null : this.#goal === 'maximize' ? score : -score, variance, by, proposals }];
+      }),
+      pending: [...this.#open, ...before].flatMap(({ point }) => (point === null ? [] : [point])),
+      proposed:
+        [...this.#own.filter(({ repeatOf }) => repeatOf === null), ...before].filter(({ kind }) => kind === 'trial').length +
+        this.#open.length,
+      isTaken: async (point: Point) => keys.has(await keyAt(space.decode(point))),
+    };
+  }
+
+  #counted(baselines: readonly RoundRequest[]): number {
+    const counts = (kind: TrialKind) => kind === 'newest' || kind === 'uniform' || kind === 'trial';
+    const own = this.#own.filter(({ kind, repeatOf }) => counts(kind) && repeatOf === null).length;
+    return own + baselines.filter(({ kind }) => counts(kind)).length;
+  }
+
+  #outOfPatience(): boolean {
+    const { patience } = this.#settings;
+    if (patience === null) return false;
+    const inOrder = this.#own.filter(({ repeatOf, status }) => repeatOf === null && status !== 'skipped').sort((a, b) => a.id - b.id);
+    const better = (a: number, b: number) => (this.#goal === 'maximize' ? a > b : a < b);
+    let best: number | null = null;
+    let since = 0;
+    for (const { score, kind } of inOrder) {
+      if (score !== null && (best === null || better(score, best))) {
+        best = score;
+        since = 0;
+      } else if (kind === 'trial') since += 1;
+    }
+    return since >= patience;
+  }
+}

@@ -1,0 +1,102 @@
+import { inRange, PARAMETERS, type Parameter, rangeText } from '../../recipe/schedule/parameters.ts';
+import { SCHEDULES } from '../../recipe/schedule/registry.ts';
+import type { ScheduleName } from '../../recipe/schedule/types.ts';
+import type { Params, ParamValue } from './types.ts';
+
+/** Schedules that are made of numbers and words alone; `lr-curve` reads a file. */
+export const METHODS: readonly ScheduleName[] = SCHEDULES.map(({ name }) => name).filter((name) => name !== 'lr-curve');
+
+/** A parameter of a schedule space, searched or fixed. */
+export interface ScheduleParameter extends Pick<Parameter, 'range' | 'choices' | 'default' | 'help'> {
+  readonly kind: 'number' | 'integer' | 'choice';
+  /** Schedules for which it has a meaning. */
+  readonly methods: readonly ScheduleName[];
+}
+
+/**
+ * The parameters of a schedule space. `window`, `spacing` and `skip` choose the members as --last and --every of `merge average` do; the others are those of the
+ * schedules, by the same names, but that a half-life is a real number of members here.
+ */
+export const SCHEDULE_PARAMETERS = {
+  window: {
+    kind: 'integer',
+    range: { atLeast: 1 },
+    help: 'how many members are averaged, from the newest back; with extrapolate, in each of its two means (default: all)',
+    methods: METHODS,
+  },
+  spacing: {
+    kind: 'integer',
+    range: { atLeast: 1 },
+    default: 1,
+    help: 'every so manieth checkpoint is a member, counted back from the newest',
+    methods: METHODS,
+  },
+  skip: { kind: 'integer', range: { atLeast: 0 }, default: 0, help: 'how many of the newest checkpoints are left out', methods: METHODS },
+  method: { kind: 'choice', choices: METHODS, default: 'sma', help: 'schedule of the weights', methods: METHODS },
+  alpha: { ...PARAMETERS.alpha, methods: ['ema', 'ema-normalized'] },
+  'half-life': {
+    kind: 'number',
+    range: { above: 0 },
+    help: 'members over which an old one loses half its weight; instead of alpha',
+    methods: ['ema'],
+  },
+  decay: { ...PARAMETERS.decay, choices: PARAMETERS.decay.choices.filter((shape) => shape !== 'minus-sqrt'), methods: ['wsm'] },
+  'decay-floor': { ...PARAMETERS.decayFloor, methods: ['wsm'] },
+  gamma: { ...PARAMETERS.gamma, methods: ['extrapolate'] },
+  lag: { ...PARAMETERS.lag, methods: ['extrapolate'] },
+} as const satisfies Readonly<Record<string, ScheduleParameter>>;
+
+export type ScheduleParameterName = keyof typeof SCHEDULE_PARAMETERS;
+
+export const SCHEDULE_PARAMETER_NAMES = Object.keys(SCHEDULE_PARAMETERS) as ScheduleParameterName[];
+
+/** One value of each parameter that is given. */
+export type Settings = Readonly<Partial<Record<ScheduleParameterName, ParamValue>>>;
+
+/** A range, evenly over the logarithm with `log`; or values, of which numbers are levels in rising order. */
+export type Entry = { readonly from: number; readonly to: number; readonly log?: boolean | undefined } | readonly ParamValue[];
+
+/** What is searched of a schedule, and what is fixed. */
+export interface ScheduleRequest {
+  readonly parameters?: Readonly<Partial<Record<ScheduleParameterName, Entry>>> | undefined;
+  readonly fixed?: Settings | undefined;
+  /** Roles with weights of their own; what a role does not give, it has in common with the rest. A single value is fixed. */
+  readonly roles?: Readonly<Record<string, Readonly<Partial<Record<ScheduleParameterName, Entry | ParamValue>>>>> | undefined;
+}
+
+export function isScheduleParameter(name: string): name is ScheduleParameterName {
+  return (SCHEDULE_PARAMETER_NAMES as readonly string[]).includes(name);
+}
+
+/** Whether a parameter of a recipe decides anything: alpha is of EMA, and stands anywhere where another method is chosen. */
+export function hasEffect(name: string, params: Params): boolean {
+  const [prefix, own] = [name.slice(0, name.lastIndexOf('.') + 1), name.slice(name.lastIndexOf('.') + 1)];
+  const method = params[`${prefix}method`] ?? params.method;
+  return method === undefined || !isScheduleParameter(own) || parameterOf(own).methods.some((other) => other === method);
+}
+
+export function parameterOf(name: ScheduleParameterName): ScheduleParameter {
+  return SCHEDULE_PARAMETERS[name];
+}
+
+/** What a value of a parameter must be, in words; null where this one is. */
+export function wantedValue(name: ScheduleParameterName, value: unknown): string | null {
+  const { kind, range = {}, choices = [] } = parameterOf(name);
+  if (kind === 'choice') return choices.includes(value as string) ? null : `one of ${choices.join(', ')}`;
+  const right = kind === 'integer' ? Number.isSafeInteger(value) : Number.isFinite(value);
+  if (right && inRange(value as number, range)) return null;
+  return `${kind === 'integer' ? 'a whole number' : 'a number'} ${rangeText(range)}`.trimEnd();
+}
+
+/**
+ * The values of one set of weights over those that it shares with the rest. A half-life and alpha stand for each other, so that one of them takes the place of the other.
+ */
+export function inherit<T>(
+  shared: Readonly<Partial<Record<ScheduleParameterName, T>>>,
+  own: Readonly<Partial<Record<ScheduleParameterName, T>>>,
+): Readonly<Partial<Record<ScheduleParameterName, T>>> {
+  const left = { ...shared };
+  if (own['half-life'] !== undefined) delete left.alpha;
+  if (own.alpha !== undefined) delete left['half-life'];
+  return { ...left, ...own };
+}

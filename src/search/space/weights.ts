@@ -1,0 +1,92 @@
+import { emaNormalized } from '../../recipe/schedule/ema-normalized.ts';
+import type { ScheduleMember } from '../../recipe/schedule/types.ts';
+import { wma } from '../../recipe/schedule/wma.ts';
+import { normalCdf, normalQuantile } from '../gaussian-process/normal.ts';
+import type { Dimension } from './dimension.ts';
+import { ilr, ilrInverse } from './ilr.ts';
+import { refuseSpace, type SpaceProblem } from './problems.ts';
+import { separateProblems } from './roles.ts';
+import { separateSpace } from './separate.ts';
+import type { Space } from './types.ts';
+
+/** Members beyond which raw weights are too many numbers for the few scores that a search can pay. */
+export const MOST_WEIGHTED = 8;
+
+/**
+ * Standard deviation of each coordinate under the prior, and how many of them a coordinate goes to either side: both ours. Two members' weights then differ by a factor
+ * of 5 as a rule, and each of the newest two can come to over 0.99, the oldest of eight to 0.87.
+ */
+const SIGMA = 1.2;
+const REACH = 3;
+
+const TAIL = normalCdf(-REACH);
+
+export interface WeightsOptions {
+  /** Roles, or groups of roles as in policies, with weights of their own. */
+  readonly separate?: readonly string[] | undefined;
+}
+
+/**
+ * All weights over 0 that sum to 1, by isometric log-ratios of the members from the newest back: `ilr-1` is of the newest two. A coordinate of the cube is the quantile of
+ * a normal distribution around 0, cut off at three standard deviations: most of the cube is near the mean of all members, and its centre is exactly 1/N each.
+ *
+ * @param members 2 to {@link MOST_WEIGHTED}, oldest first
+ * @throws MergeError E_SPACE for more or fewer members, what is no role
+ */
+export function weightsSpace(members: readonly ScheduleMember[], options: WeightsOptions = {}): Space {
+  refuseSpace(weightsProblems(members.length, options));
+  const dimensions = (prefix: string) => members.slice(1).map((_, i) => quantileDimension(`${prefix}ilr-${i + 1}`));
+  const values = (weights: readonly number[]) => (weights.every((weight) => weight > 0) ? ilr(weights.toReversed()) : null);
+  const pointOf = (weights: Iterable<number>) => {
+    const coordinates = values([...weights])!.map((z) => place(z));
+    return coordinates.every((coordinate) => coordinate !== null) ? [coordinates] : [];
+  };
+  const centre = members.slice(1).map(() => 0.5);
+  return separateSpace({
+    name: 'weights',
+    members,
+    separate: options.separate ?? [],
+    dimensions,
+    weights: (z) => ilrInverse(z).reverse(),
+    values,
+    // The mean of all, and two that lean to the newest.
+    initial: [centre, ...pointOf(wma(members.length)), ...pointOf(emaNormalized(members.length, 0.5))],
+  });
+}
+
+/** What is wrong with a space of weights over so many members. */
+export function weightsProblems(members: number, { separate = [] }: WeightsOptions): SpaceProblem[] {
+  const problems = separateProblems(separate);
+  const count = members === 1 ? 'is 1 checkpoint' : `are ${members} checkpoints`;
+  if (members < 2) problems.push({ path: ['space'], message: `weights are of at least two checkpoints, and there ${count}` });
+  if (members > MOST_WEIGHTED) {
+    const message = `raw weights are of at most ${MOST_WEIGHTED} checkpoints, and there ${count}: take fewer (--last ${MOST_WEIGHTED}), or search \`space: schedule\`, whose parameters do not grow with their number`;
+    problems.push({ path: ['space'], message });
+  }
+  return problems;
+}
+
+/** An isometric log-ratio under its prior. */
+export function quantileDimension(name: string): Dimension {
+  return {
+    parameter: { name, kind: 'real', low: -REACH * SIGMA, high: REACH * SIGMA },
+    axis: { kind: 'real' },
+    at: valueAt,
+    place: (value) => place(Number(value)),
+  };
+}
+
+/** From the middle outwards, so that both halves are the same to the last bit and 1/2 is exactly 0. */
+function valueAt(coordinate: number): number {
+  const off = Math.min(1, Math.abs(2 * coordinate - 1));
+  if (off === 0) return 0;
+  const z = off === 1 ? REACH * SIGMA : Math.min(REACH * SIGMA, -SIGMA * normalQuantile(0.5 - off * (0.5 - TAIL)));
+  return coordinate < 0.5 ? -z : z;
+}
+
+function place(z: number): number | null {
+  const size = Math.abs(z);
+  if (!(size <= REACH * SIGMA)) return null;
+  const off = Math.min(1, (0.5 - normalCdf(-size / SIGMA)) / (0.5 - TAIL));
+  return 0.5 + Math.sign(z) * 0.5 * off;
+}

@@ -1,0 +1,169 @@
+import { mkdir, readdir, readFile, rm, rmdir, stat, statfs, writeFile } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { acquireLock, type FolderLock } from '../../base/disk/folder-lock.ts';
+import { onOutput } from '../../base/disk/io-error.ts';
+import { makeFolder } from '../../base/disk/make-folder.ts';
+import { newId } from '../../base/disk/owner.ts';
+import { MergeError } from '../../base/errors.ts';
+import { availableMemory } from '../../base/machine/memory.ts';
+
+/** Where merges wait for their evaluation. */
+export interface WorkFolder {
+  readonly path: string;
+  /** Bytes of merges that may lie there at a time. */
+  readonly room: number;
+  readonly inMemory: boolean;
+}
+
+const SHARED_MEMORY = '/dev/shm';
+const WORK_NAME = /^ckpt-merge-work-[0-9a-f]{12}$/;
+/** Of the log and the results of a trial. */
+const TRIAL_NAME = /^(trial|validation)-\d{4,}(\.log)?$/;
+/** Of a file that was being written. */
+const DRAFT_NAME = /\.[0-9a-f]{12}\.draft$/;
+/** Holds the path of the work folder, so that what a kill left there can be removed. */
+const WORK_RECORD = 'work.path';
+const LOCK_FOLDER = '.lock';
+/** Share of the memory left that merges may take, and of the space left on a disk. */
+const MEMORY_SHARE = 0.4;
+const DISK_SHARE = 0.9;
+
+/**
+ * The folder of a study: its trials, logs, reports and lock. One process at a time works in it.
+ */
+export class StudyFolder {
+  readonly path: string;
+  readonly #lock: FolderLock;
+  /** The outermost of the folders that were made for it; null where it was there. */
+  readonly #made: string | null;
+  #work: string | null = null;
+
+  private constructor(path: string, lock: FolderLock, made: string | null) {
+    this.path = path;
+    this.#lock = lock;
+    this.#made = made;
+  }
+
+  /**
+   * Makes the folder where there is none, and locks it. Removes merges and drafts that a killed study left.
+   * @throws MergeError E_SEARCH_BUSY where another process works in it; of the side of outputs
+   */
+  static async open(path: string): Promise<StudyFolder> {
+    const lockFolder = join(path, LOCK_FOLDER);
+    const made = await onOutput('create', path, () => makeFolder(lockFolder));
+    const lock = await acquireLock(lockFolder, {
+      name: 'search',
+      output: path,
+      code: 'E_SEARCH_BUSY',
+      busy: 'is being worked in',
+      help: 'Wait for the other search, or give this one a folder of its own with --dir.',
+    });
+    const folder = new StudyFolder(path, lock, made === null || made === lockFolder ? null : resolve(made));
+    await folder.#removeLeftWork();
+    for (const name of await readdir(path)) if (DRAFT_NAME.test(name)) await folder.remove(name);
+    return folder;
+  }
+
+  /** Removes everything of an earlier study, and nothing that a folder of the user's has beside it. */
+  async clear(): Promise<void> {
+    for (const name of ['trials.jsonl', 'validation.jsonl', 'best.yaml', 'report.html', 'result.json', 'made.json'])
+      await this.remove(name);
+    for (const folder of ['logs', 'results']) {
+      const path = join(this.path, folder);
+      const names = await readdir(path).catch(() => []);
+      for (const name of names) if (TRIAL_NAME.test(name)) await this.remove(join(folder, name));
+      await rmdir(path).catch(() => {});
+    }
+  }
+
+  async remove(name: string): Promise<void> {
+    await onOutput('remove', this.path, () => rm(join(this.path, name), { recursive: true, force: true }));
+  }
+
+  /** A path in the folder, whose parents are made. */
+  async place(...names: readonly string[]): Promise<string> {
+    const path = join(this.path, ...names);
+    await onOutput('create', this.path, () => makeFolder(dirname(path)));
+    return path;
+  }
+
+  /**
+   * A fresh folder for merges: in memory where one merge fits there with ease, else beside the trials.
+   * @param given where the user wants it @param bytes of one merge
+   * @throws MergeError E_NO_SPACE where not one merge fits
+   */
+  async makeWork(given: string | undefined, bytes: number): Promise<WorkFolder> {
+    if (given !== undefined) await onOutput('create', given, () => makeFolder(given));
+    const place = given !== undefined ? { parent: given, room: await freeBytes(given) } : await this.#bestPlace(bytes);
+    const { parent, room } = place;
+    if (room < bytes) {
+      throw new MergeError(
+        'E_NO_SPACE',
+        `${parent}: a merge needs ${bytes.toLocaleString('en')} bytes, and ${Math.max(0, Math.floor(room)).toLocaleString('en')} may be used`,
+        {
+          details: { file: parent },
+          help: 'Name a folder with more room with --work.',
+        },
+      );
+    }
+    const path = join(resolve(parent), `ckpt-merge-work-${newId()}`);
+    await onOutput('write', this.path, () => writeFile(join(this.path, WORK_RECORD), `${path}\n`, { flag: 'a' }));
+    await onOutput('create', parent, () => mkdir(path));
+    this.#work = path;
+    return { path, room, inMemory: parent === SHARED_MEMORY };
+  }
+
+  async #bestPlace(bytes: number): Promise<{ parent: string; room: number }> {
+    const memory = Math.min(await freeBytes(SHARED_MEMORY).catch(() => 0), availableMemory()) * MEMORY_SHARE;
+    if (memory >= bytes) return { parent: SHARED_MEMORY, room: memory };
+    return { parent: this.path, room: await freeBytes(this.path) };
+  }
+
+  async #removeLeftWork(): Promise<void> {
+    const record = join(this.path, WORK_RECORD);
+    const text = await readFile(record, 'utf8').catch(() => '');
+    for (const left of text.split('\n')) {
+      // The record is a file that anybody may have edited: only folders that can be nothing else are removed.
+      if (WORK_NAME.test(basename(left))) await rm(left, { recursive: true, force: true }).catch(() => {});
+    }
+    await rm(record, { force: true });
+  }
+
+  /** Removes the work folder and gives the lock back. A folder that was made for a study which came to nothing goes, too. */
+  async close(): Promise<void> {
+    if (this.#work !== null) {
+      await rm(this.#work, { recursive: true, force: true });
+      await rm(join(this.path, WORK_RECORD), { force: true });
+    }
+    if (this.#made !== null && (await readdir(this.path)).every((name) => name === LOCK_FOLDER)) await this.#unmake(this.#made);
+    await this.#lock.release();
+  }
+
+  async #unmake(outermost: string): Promise<void> {
+    await rm(join(this.path, LOCK_FOLDER), { recursive: true, force: true });
+    for (let folder = resolve(this.path); folder.length >= outermost.length; folder = dirname(folder)) {
+      // What somebody else put there meanwhile keeps it.
+      if (
+        !(await rmdir(folder).then(
+          () => true,
+          () => false,
+        ))
+      )
+        return;
+    }
+  }
+
+  /** @throws MergeError E_SEARCH_BUSY where another process took over */
+  assertHeld(): Promise<void> {
+    return this.#lock.assertHeld();
+  }
+}
+
+async function freeBytes(folder: string): Promise<number> {
+  const { bavail, bsize, blocks } = await onOutput('look at', folder, async () => {
+    await stat(folder);
+    return statfs(folder);
+  });
+  // Some network file systems report no size at all.
+  return blocks === 0 ? Number.POSITIVE_INFINITY : bavail * bsize * DISK_SHARE;
+}

@@ -1,0 +1,80 @@
+import type { Warning } from '../../base/errors.ts';
+import { mapBounded } from '../../base/map-bounded.ts';
+import { fingerprint } from '../../checkpoints/fingerprint.ts';
+import { isRunFolder } from '../../checkpoints/run/discover.ts';
+import type { TokenSource } from '../../checkpoints/run/types.ts';
+import type { Checkpoint } from '../../checkpoints/types.ts';
+import { membersOfRecipe } from '../../merge/members/of-recipe.ts';
+import type { Selection } from '../../recipe/select/types.ts';
+import type { Params } from '../space/types.ts';
+
+/** Checkpoints in the mean that every search is measured against, beside the newest and its own uniform mean. */
+export const SMA_MEMBERS = 10;
+const FINGERPRINTS_AT_ONCE = 8;
+
+/** A checkpoint that recipes of a study are made of. */
+export interface StudyMember {
+  readonly path: string;
+  readonly step: number | null;
+  readonly tokens: number | null;
+  readonly fingerprint: string;
+  readonly checkpoint: Checkpoint;
+}
+
+/** The checkpoints of a study, oldest first. */
+export interface StudyMembers {
+  readonly all: readonly StudyMember[];
+  /** Which of them were selected: the pool of recipes. */
+  readonly pool: readonly number[];
+  /** The last of the run, up to 10, whatever was selected. */
+  readonly last: readonly number[];
+  /** Trainings from one start, none of which is older than another. */
+  readonly siblings: boolean;
+  readonly warnings: readonly Warning[];
+}
+
+/** What a checkpoint goes by among others of one run: its step, or its path. */
+export function nameOf({ step, path }: Pick<StudyMember, 'step' | 'path'>): Params {
+  return step === null ? { checkpoint: path } : { step };
+}
+
+export interface MembersRequest extends TokenSource {
+  /** A run folder, or checkpoints. */
+  readonly inputs: readonly string[];
+  readonly select?: Selection | undefined;
+}
+
+/**
+ * Finds the members of a study; reads headers and sampled blocks.
+ * @throws MergeError whatever finding and opening checkpoints throws; `signal.reason` on an abort
+ */
+export async function studyMembers(request: MembersRequest, signal?: AbortSignal): Promise<StudyMembers> {
+  const { inputs, select, tokensPerStep, batchSchedule, tokensFile } = request;
+  const source = { tokensPerStep, batchSchedule, tokensFile };
+  const find = (selection: Selection | undefined) =>
+    membersOfRecipe({ inputs, ...source, outputs: [{ path: 'study', ...(selection === undefined ? {} : { select: selection }) }] }, signal);
+  const folder = inputs.length === 1 && (await isRunFolder(inputs[0]!, { orCheckpoint: true }));
+  // A folder that is a run and a checkpoint is a run here: of one checkpoint there is nothing to search.
+  const chosen = await find(folder ? (select ?? {}) : select);
+  const { last, every, steps, minInterval, minMembers, ...where } = select ?? {};
+  const siblings = select?.eachIngredient !== undefined || (inputs.length > 1 && (await isRunFolder(inputs[0]!)));
+  const newest = folder && !siblings ? await find({ ...where, last: SMA_MEMBERS }) : null;
+
+  const found = new Map([...(newest?.members ?? []), ...chosen.members].map((member) => [member.path, member]));
+  const opened = new Map([...(newest?.checkpoints ?? []), ...chosen.checkpoints].map((checkpoint) => [checkpoint.path, checkpoint]));
+  const inRun = [...new Set([...chosen.members, ...(newest?.members ?? [])].map(({ path }) => path))];
+  const order = newest === null ? inRun : inRun.sort((a, b) => (found.get(a)!.step ?? 0) - (found.get(b)!.step ?? 0));
+  const place = new Map(order.map((path, i) => [path, i]));
+  return {
+    all: await mapBounded(order, FINGERPRINTS_AT_ONCE, async (path) => {
+      signal?.throwIfAborted();
+      const { step, tokens } = found.get(path)!;
+      const checkpoint = opened.get(path)!;
+      return { path, step, tokens, fingerprint: await fingerprint(checkpoint), checkpoint };
+    }),
+    pool: chosen.members.map(({ path }) => place.get(path)!),
+    last: (newest ?? chosen).members.slice(-SMA_MEMBERS).map(({ path }) => place.get(path)!),
+    siblings,
+    warnings: chosen.warnings,
+  };
+}

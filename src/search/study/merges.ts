@@ -1,0 +1,119 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { MergeError, type Warning } from '../../base/errors.ts';
+import { drain } from '../../base/event-stream.ts';
+import { executePlan } from '../../merge/engine/execute.ts';
+import { buildPlan } from '../../merge/plan/build.ts';
+import type { OutputRequest, Plan, PlanRequest } from '../../merge/plan/types.ts';
+import type { MachineOptions } from '../../merge/run.ts';
+import type { Recipe, RecipeOutput } from '../../recipe/file/types.ts';
+import type { Policy, PolicyRequest } from '../../recipe/policy/types.ts';
+import type { Candidate } from '../space/types.ts';
+import type { StudyMember } from './members.ts';
+
+/** What all merges of a study have in common. */
+export interface MergeSettings
+  extends PolicyRequest,
+    Pick<Recipe, 'like' | 'allowMixedDtypes' | 'allowUnknown' | 'allowPermuted' | 'allowStages' | 'allowConfigs' | 'baseModelId'>,
+    Pick<RecipeOutput, 'dtype'>,
+    Pick<MachineOptions, 'memory' | 'threads' | 'io' | 'cache' | 'failNonfinite'> {}
+
+/** A merge that is to be made. */
+export interface MergeRequest {
+  readonly path: string;
+  readonly candidate: Candidate;
+}
+
+/** Makes merges of a study, any number of them in one read. */
+export class Merger {
+  readonly #members: readonly StudyMember[];
+  readonly #settings: MergeSettings;
+  #merges = 0;
+  #reads = 0;
+  #seconds = 0;
+
+  constructor(members: readonly StudyMember[], settings: MergeSettings) {
+    this.#members = members;
+    this.#settings = settings;
+  }
+
+  get merges(): number {
+    return this.#merges;
+  }
+
+  get reads(): number {
+    return this.#reads;
+  }
+
+  get seconds(): number {
+    return this.#seconds;
+  }
+
+  /** What a merge would be: finds every conflict between the members, and reads no data. @throws MergeError as `buildPlan` does */
+  async plan(
+    requests: readonly MergeRequest[],
+    { force = false, signal }: { force?: boolean; signal?: AbortSignal | undefined } = {},
+  ): Promise<Plan> {
+    const plan = await buildPlan({ ...this.#request(requests), force }, signal);
+    const known = new Map(this.#members.map(({ path, fingerprint }) => [path, fingerprint]));
+    const changed = plan.members.find(({ path, fingerprint }) => known.get(path) !== fingerprint);
+    if (changed !== undefined) {
+      throw new MergeError('E_INPUT_CHANGED', `${changed.path}: the checkpoint changed since the search began`, {
+        details: { file: changed.path },
+        help: 'Scores of the old and the new content cannot be compared: put the old one back and go on with --resume, or start anew.',
+      });
+    }
+    return plan;
+  }
+
+  /** Makes merges in one read. @returns seconds, and what there was to say; what was begun is removed on a failure */
+  async make(
+    requests: readonly MergeRequest[],
+    { force, signal }: { force?: boolean; signal?: AbortSignal | undefined } = {},
+  ): Promise<{ seconds: number; warnings: readonly Warning[] }> {
+    const start = performance.now();
+    try {
+      const plan = await this.plan(requests, { ...(force === undefined ? {} : { force }), signal });
+      const { memory: _, ...machine } = this.#settings;
+      const result = await drain(
+        executePlan(plan, { ...machine, ...(force === undefined ? {} : { force }), keep: false, signal }),
+        undefined,
+      );
+      const seconds = (performance.now() - start) / 1000;
+      this.#merges += requests.length;
+      this.#reads += 1;
+      this.#seconds += seconds;
+      return { seconds, warnings: result.warnings };
+    } catch (error) {
+      if (!force) await Promise.all(requests.map(({ path }) => rm(path, { recursive: true, force: true })));
+      throw error;
+    }
+  }
+
+  #request(requests: readonly MergeRequest[]): PlanRequest {
+    const { policies, router, dtype, memory, threads, io, cache, failNonfinite, ...options } = this.#settings;
+    const outputs = requests.map(({ path, candidate }): OutputRequest => {
+      const { members, weights, parts } = recipeOf(candidate);
+      const own = parts.map(({ role, weights }): Policy => ({ role, weights }));
+      return { path, members, weights, policies: [...own, ...(policies ?? [])], router, dtype, baseModelId: options.baseModelId };
+    });
+    return { ...options, inputs: this.#members.map(({ path, step, tokens }) => ({ path, step, tokens })), ordered: true, outputs, memory };
+  }
+}
+
+/** A candidate without the members that take no part. */
+export function recipeOf({ weights, parts }: Candidate): {
+  readonly members: readonly number[];
+  readonly weights: readonly number[];
+  readonly parts: Candidate['parts'];
+} {
+  const members = weights.flatMap((weight, m) => (weight !== 0 || parts.some((part) => part.weights[m] !== 0) ? [m] : []));
+  const pick = (all: readonly number[]) => members.map((m) => all[m]!);
+  return { members, weights: pick(weights), parts: parts.map(({ role, weights }) => ({ role, weights: pick(weights) })) };
+}
+
+/** Where a merge of trial `id` goes: a file where the members are files, so that evaluators get what they get of a single checkpoint. */
+export function mergePath(work: string, id: number, members: readonly StudyMember[], unique: string): string {
+  const name = `trial-${String(id).padStart(4, '0')}-${unique}`;
+  return join(work, members.every(({ checkpoint }) => checkpoint.kind === 'file') ? `${name}.safetensors` : name);
+}

@@ -1,0 +1,30 @@
+import { stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { MergeError } from '../../base/errors.ts';
+import type { Goal } from '../evaluate/types.ts';
+import { readTrials, type StoredTrials, storedGoal, TRIALS_FILE } from './trials-file.ts';
+
+/** What a folder of a study holds. */
+export interface StoredStudy extends StoredTrials {
+  readonly folder: string;
+  /** Null where neither the user nor a trial said it. */
+  readonly goal: Goal | null;
+}
+
+/**
+ * Reads the trials of a study; neither checkpoints nor the evaluator are needed, and a study that is under way is not disturbed.
+ * @param path `trials.jsonl`, or the folder that it lies in
+ * @throws MergeError E_NOT_FOUND, E_TRIALS, E_NOT_READABLE
+ */
+export async function readStudy(path: string): Promise<StoredStudy> {
+  const folder = (await stat(path).catch(() => null))?.isDirectory() ? path : dirname(path);
+  const file = folder === path ? join(path, TRIALS_FILE) : path;
+  const stored = await readTrials(file);
+  if (stored === null) {
+    throw new MergeError('E_NOT_FOUND', `${file}: there are no trials`, {
+      details: { file },
+      help: 'Name the trials.jsonl of a search, a soup or a forecast, or its folder.',
+    });
+  }
+  return { ...stored, folder, goal: storedGoal(stored) };
+}

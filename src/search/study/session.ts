@@ -1,0 +1,228 @@
+import { join } from 'node:path';
+import { MergeError } from '../../base/errors.ts';
+import { inputAround } from '../../merge/plan/outputs/output-path.ts';
+import { policiesOf } from '../../recipe/policy/keys.ts';
+import { policyText } from '../../recipe/policy/text.ts';
+import { goalOf } from '../evaluate/results/goal.ts';
+import { checkReadOptions } from '../evaluate/results/read.ts';
+import type { Goal } from '../evaluate/types.ts';
+import { StudyFolder, type WorkFolder } from './folder.ts';
+import { type MembersRequest, type StudyMembers, studyMembers } from './members.ts';
+import { Merger, type MergeSettings } from './merges.ts';
+import { commandText, type EvaluationSettings, metricTexts, readOptions, scorerOf } from './scorer.ts';
+import { Study } from './study.ts';
+import type { ScoreModel } from './trials.ts';
+import { differences, readTrials, type StudyIdentity, storedGoal, TRIALS_FILE } from './trials-file.ts';
+import type { StudyEvent } from './types.ts';
+
+/** What a study needs to know, whatever it tries. */
+export interface StudyRequest extends MembersRequest, MergeSettings, EvaluationSettings {
+  /** Where the best is to be merged to, where it is: what stands in its way is found before the first trial. */
+  readonly output?: string | undefined;
+  /** Folder of its trials, logs and reports. */
+  readonly dir: string;
+  /** Where merges are made; in memory where they fit, else in `dir`. */
+  readonly work?: string | undefined;
+  /** Leave the merges of trials. */
+  readonly keep?: boolean | undefined;
+  /** Go on with what is in `dir`. */
+  readonly resume?: boolean | undefined;
+  /** Begin anew, whatever is in `dir`, and replace an existing output; with `resume` only the latter. */
+  readonly force?: boolean | undefined;
+}
+
+/** What of its identity only the kind of study knows. */
+export type OwnIdentity = Pick<StudyIdentity, 'kind' | 'legs' | 'noise' | 'sampler' | 'seed'>;
+
+/** A study that is under way. */
+export interface Session {
+  readonly study: Study;
+  readonly folder: StudyFolder;
+  readonly members: StudyMembers;
+  readonly identity: StudyIdentity;
+  readonly work: WorkFolder;
+  readonly merging: MergeSettings;
+  /** Bytes of a merge. */
+  readonly bytes: number;
+  /** Null until a trial or the user says it. */
+  goal(): Goal | null;
+  close(): Promise<void>;
+}
+
+/** Finds the members, and refuses what no trial could get over. @throws MergeError of options, and of finding and opening checkpoints */
+export async function membersOf(request: StudyRequest, signal: AbortSignal): Promise<StudyMembers> {
+  checkReadOptions(readOptions(request));
+  const { parallel, gpus } = request;
+  if (parallel !== undefined && !(Number.isSafeInteger(parallel) && parallel > 0)) {
+    throw new MergeError('E_OPTION', `parallel must be a positive whole number, not ${parallel}`);
+  }
+  if (gpus !== undefined && gpus.length < (parallel ?? 1)) {
+    throw new MergeError('E_OPTION', `${parallel} evaluations at a time need as many devices, and gpus names ${gpus.length}`);
+  }
+  // Made again by the session: here for what it refuses, before there is a folder.
+  scorerOf(request);
+  const members = await studyMembers(request, signal);
+  await refuseInsideInputs(request, members);
+  return members;
+}
+
+/** Inputs are never written, and so nothing is kept in them. */
+async function refuseInsideInputs({ dir, work }: StudyRequest, { all }: StudyMembers): Promise<void> {
+  const checkpoints = all.map(({ checkpoint }) => checkpoint);
+  for (const [path, holds] of [
+    [dir, 'the trials'],
+    [work, 'merges'],
+  ] as const) {
+    const input = path === undefined ? null : await inputAround(path, checkpoints);
+    if (input === null) continue;
+    throw new MergeError('E_OUTPUT_OVERLAPS_INPUT', `the folder for ${holds}, ${path}, lies in the checkpoint ${input}`, {
+      details: { file: path! },
+      help: 'Name a folder beside the run.',
+    });
+  }
+}
+
+/**
+ * Opens the folder of a study, goes on with what is there or begins, and looks whether its members can be merged at all.
+ * @throws MergeError E_OUTPUT_EXISTS where there is a study and nothing says what to do with it; E_SEARCH_STATE, E_TRIALS, E_SEARCH_BUSY; whatever planning a merge throws
+ */
+export async function openSession(
+  request: StudyRequest,
+  members: StudyMembers,
+  own: OwnIdentity,
+  { emit, signal, driver }: { emit: (event: StudyEvent) => void; signal: AbortSignal; driver?: StudyDriver | undefined },
+): Promise<Session> {
+  const identity = identityOf(request, members, own);
+  const folder = await StudyFolder.open(request.dir);
+  try {
+    const file = join(folder.path, TRIALS_FILE);
+    const stored = await storedTrials(folder, file, identity, request);
+    const { study, work, bytes, merging, goal } = await startStudy(request, { folder, members, identity, stored, emit, signal, driver });
+    return { study, folder, members, identity, work, merging, bytes, goal, close: () => folder.close() };
+  } catch (error) {
+    await folder.close();
+    throw error;
+  }
+}
+
+/** Another program that asks for the trials. */
+export interface StudyDriver {
+  /** Where it scores them as well, instead of the evaluator. */
+  readonly score?: ScoreModel | undefined;
+}
+
+interface Start {
+  readonly folder: StudyFolder;
+  readonly members: StudyMembers;
+  readonly identity: StudyIdentity;
+  readonly stored: StoredStart;
+  readonly emit: (event: StudyEvent) => void;
+  readonly signal: AbortSignal;
+  readonly driver: StudyDriver | undefined;
+}
+
+type StoredStart = Awaited<ReturnType<typeof storedTrials>>;
+
+async function startStudy(request: StudyRequest, start: Start) {
+  const { folder, members, identity, stored, emit, signal, driver } = start;
+  const merging = mergingOf(request);
+  const { all, pool } = members;
+  const bytes = await bytesOfMerge(request, start, all.length, pool);
+  const work = await folder.makeWork(request.work, bytes);
+  const reading = readOptions(request);
+  const score = driver?.score;
+  const scorer = score === undefined ? scorerOf(request) : { score, setup: async () => {} };
+  if (stored.trials.length === 0) {
+    await scorer.setup(signal);
+    // Not before everything that could be refused was: what was paid for may be in there.
+    await folder.clear();
+  }
+  // Of scores that do not say which are better, no proposal could be made.
+  const told = stored.trials.find(({ status }) => status === 'complete');
+  let goal =
+    identity.goal ?? stored.goal ?? (told === undefined ? null : goalOf(undefined, { ...told, source: told.source ?? '' }, reading));
+  const study = new Study({
+    folder,
+    file: TRIALS_FILE,
+    members: all,
+    identity,
+    stored: stored.trials,
+    merging,
+    work,
+    bytes,
+    parallel: score === undefined ? (request.parallel ?? 1) : Number.MAX_SAFE_INTEGER,
+    driver: driver === undefined ? null : score === undefined ? 'asks' : 'scores',
+    keep: request.keep ?? false,
+    emit,
+    score: scorer.score,
+    onScore: (found) => {
+      goal ??= goalOf(request.goal, found, reading);
+    },
+  });
+  study.warn(members.warnings);
+  return { study, work, bytes, merging, goal: () => goal };
+}
+
+/** Room that a merge needs. Plans the mean of the pool: it meets every conflict that any merge of these members could. */
+async function bytesOfMerge(
+  request: StudyRequest,
+  { folder, members, signal }: Start,
+  count: number,
+  pool: readonly number[],
+): Promise<number> {
+  const weights = Array.from({ length: count }, (_, m) => (pool.includes(m) ? 1 / pool.length : 0));
+  const merger = new Merger(members.all, mergingOf(request));
+  // One that an earlier run of the study made may be there on a resume.
+  const path = request.output === undefined || request.resume ? join(folder.path, 'planned') : request.output;
+  const plan = await merger.plan([{ path, candidate: { weights, parts: [] } }], { force: request.force === true, signal });
+  // As the engine sees it, which keeps some for what it does not know the size of.
+  return plan.freeBytesNeeded;
+}
+
+async function storedTrials(folder: StudyFolder, file: string, identity: StudyIdentity, { resume, force }: StudyRequest) {
+  const none = { trials: [], goal: null } as const;
+  if (force && !resume) return none;
+  const stored = await readTrials(file, { mend: resume === true });
+  // Nothing that was paid for is lost where no trial has a score yet.
+  if (stored === null || !stored.trials.some(({ status }) => status === 'complete')) return none;
+  if (!resume) {
+    const scored = stored.trials.filter(({ status }) => status === 'complete').length;
+    throw new MergeError(
+      'E_OUTPUT_EXISTS',
+      `${folder.path} holds a ${stored.identity.kind} with ${scored} scored ${scored === 1 ? 'trial' : 'trials'}`,
+      {
+        details: { file: folder.path },
+        help: 'Go on with it with --resume, begin anew with --force, or name another folder with --dir.',
+      },
+    );
+  }
+  const differing = differences(stored.identity, identity);
+  if (differing.length > 0) {
+    throw new MergeError('E_SEARCH_STATE', `${file}: it was begun with other settings: ${differing.join('; ')}`, { details: { file } });
+  }
+  return { trials: stored.trials, goal: storedGoal(stored) };
+}
+
+function identityOf(request: StudyRequest, { all, pool, last }: StudyMembers, own: OwnIdentity): StudyIdentity {
+  return {
+    ...own,
+    inputs: request.inputs,
+    members: all.map(({ path, step, tokens, fingerprint }) => ({ path, step, tokens, fingerprint })),
+    pool,
+    last,
+    evaluator: commandText(request.eval),
+    metrics: metricTexts(request.metrics),
+    goal: request.goal ?? null,
+    policies: policiesOf(request).map(policyText),
+    dtype: request.dtype ?? null,
+  };
+}
+
+function mergingOf(request: StudyRequest): MergeSettings {
+  const { like, allowMixedDtypes, allowUnknown, allowPermuted, allowStages, allowConfigs, baseModelId } = request;
+  const { policies, router, dtype, memory, threads, io, cache, failNonfinite } = request;
+  return {
+    ...{ like, allowMixedDtypes, allowUnknown, allowPermuted, allowStages, allowConfigs, baseModelId },
+    ...{ policies, router, dtype, memory, threads, io, cache, failNonfinite },
+  };
+}

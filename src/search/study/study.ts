@@ -1,0 +1,186 @@
+import type { Warning } from '../../base/errors.ts';
+import { groupBy } from '../../base/group-by.ts';
+import { mapBounded } from '../../base/map-bounded.ts';
+import { policiesOf } from '../../recipe/policy/keys.ts';
+import { policyText } from '../../recipe/policy/text.ts';
+import { recipeKey } from '../space/key.ts';
+import type { Candidate } from '../space/types.ts';
+import type { WorkFolder } from './folder.ts';
+import type { StudyMember } from './members.ts';
+import { MergeStore } from './merge-store.ts';
+import { Merger, type MergeSettings, recipeOf } from './merges.ts';
+import { type Job, type Place, type RoundRequest, type TrialOptions, Trials } from './trials.ts';
+import type { TrialLine } from './trials-file.ts';
+
+export interface StudyOptions extends TrialOptions {
+  readonly merging: MergeSettings;
+  readonly work: WorkFolder;
+  /** Bytes of a merge. */
+  readonly bytes: number;
+  readonly parallel: number;
+  /** Leave the merges of trials where they were made. */
+  readonly keep: boolean;
+}
+
+/**
+ * Scores recipes over the checkpoints of a run, each merged once and scored in its turn, and keeps what became of them in a file that a kill cannot harm: a
+ * trial is there with its score, or it is not there and is done again.
+ */
+export class Study {
+  readonly #options: StudyOptions;
+  readonly #trials: Trials;
+  readonly #merges: MergeStore;
+  readonly merger: Merger;
+
+  constructor(options: StudyOptions) {
+    this.#options = options;
+    this.merger = new Merger(options.members, options.merging);
+    this.#trials = new Trials(options);
+    this.#merges = new MergeStore({ ...options, merger: this.merger, trials: this.#trials });
+  }
+
+  /** In the order in which they ended. */
+  get trials(): readonly TrialLine[] {
+    return this.#trials.done;
+  }
+
+  get warnings(): readonly Warning[] {
+    return this.#trials.warnings;
+  }
+
+  /** Seconds of work since the study began, over interruptions. */
+  get elapsed(): number {
+    return this.#trials.elapsed;
+  }
+
+  /** How many merges fit into the work folder. */
+  get room(): number {
+    return this.#merges.room;
+  }
+
+  /** Resolves when the next trial is recorded. */
+  nextTrial(): Promise<void> {
+    return this.#trials.nextTrial();
+  }
+
+  /** Says a warning once. */
+  warn(warnings: readonly Warning[]): void {
+    this.#trials.warn(warnings);
+  }
+
+  keyOf(candidate: Candidate): string {
+    return keyOf(candidate, this.#options.members, this.#options.merging);
+  }
+
+  /**
+   * Scores the recipes of a round, as far as no earlier run of the study did: those that need a merge are merged in as few reads as the work folder has room for.
+   * @param first id of the first of them
+   * @param mayBegin asked before each trial; those for which it says no are left undone
+   * @returns the round's trials that are done, in the order of the requests
+   * @throws MergeError E_EVALUATOR after three failures at the start; whatever merging throws; `signal.reason` on an abort
+   */
+  async round(
+    first: number,
+    requests: readonly RoundRequest[],
+    signal: AbortSignal,
+    mayBegin: () => boolean = () => true,
+  ): Promise<readonly TrialLine[]> {
+    const jobs = this.#jobsOf(first, requests);
+    const alone = jobs.filter(({ request }) => this.#asItIs(request.candidate) !== null);
+    const place = { round: first, roundSize: requests.length, mayBegin };
+    const recipes = [
+      ...groupBy(
+        jobs.filter((job) => !alone.includes(job)),
+        ({ recipe }) => recipe,
+      ).values(),
+    ];
+    const { atOnce } = this.#merges;
+    const batches = Array.from({ length: Math.ceil(recipes.length / atOnce) }, (_, i) => recipes.slice(i * atOnce, (i + 1) * atOnce));
+    const work = [
+      () => this.#each(alone, place, (job) => ({ model: this.#asItIs(job.request.candidate)!, mergeSeconds: 0 }), signal),
+      ...batches.map((batch) => () => this.#mergedBatch(batch, place, signal)),
+    ];
+    if (this.#options.driver === 'scores') await Promise.all(work.map((part) => part()));
+    else for (const part of work) await part();
+    return requests.flatMap((_, i) => this.trials.find(({ id }) => id === first + i) ?? []);
+  }
+
+  /** What is still to be done of a round. */
+  #jobsOf(first: number, requests: readonly RoundRequest[]): Job[] {
+    const done = new Set(this.trials.map(({ id }) => id));
+    const asked = requests.map((request, i) => ({ id: first + i, request, recipe: this.keyOf(request.candidate) }));
+    // Of trials at a time a repeat may have ended before the first of its recipe, which a kill then left undone.
+    const firstOf = new Map<string, number>();
+    for (const { id, recipe } of [...this.trials, ...asked]) firstOf.set(recipe, Math.min(firstOf.get(recipe) ?? id, id));
+    const all = asked.map((job): Job => {
+      const earliest = firstOf.get(job.recipe)!;
+      return { ...job, repeatOf: earliest === job.id ? null : earliest };
+    });
+    return all.filter(({ id }) => !done.has(id));
+  }
+
+  /** A checkpoint alone is scored as it lies there, unless something else than weights is asked for. */
+  #asItIs(candidate: Candidate): string | null {
+    const { members, weights, parts } = recipeOf(candidate);
+    const { merging } = this.#options;
+    const changed = merging.dtype !== undefined || policiesOf(merging).length > 0 || merging.like !== undefined;
+    return members.length === 1 && weights[0] === 1 && parts.every((part) => part.weights[0] === 1) && !changed
+      ? this.#options.members[members[0]!]!.path
+      : null;
+  }
+
+  /** @param recipes trials of equal recipes: of them one merge is made, which all but the first only score again */
+  async #mergedBatch(recipes: readonly (readonly Job[])[], place: Place, signal: AbortSignal): Promise<void> {
+    if (!place.mayBegin()) return;
+    await this.#options.folder.assertHeld();
+    const held = await this.#merges.hold(recipes, signal);
+    const left = new Map(recipes.map((same) => [same[0]!.recipe, same.length]));
+    const model = ({ recipe, repeatOf }: Job) => ({
+      model: held.paths.get(recipe)!,
+      mergeSeconds: repeatOf === null ? held.secondsOf(recipe) : 0,
+    });
+    try {
+      await this.#each(recipes.flat(), place, model, signal, async ({ recipe }) => {
+        left.set(recipe, left.get(recipe)! - 1);
+        if (left.get(recipe) === 0) await held.release(recipe);
+      });
+    } finally {
+      await held.drop();
+    }
+  }
+
+  async #each(
+    jobs: readonly Job[],
+    place: Place,
+    modelOf: (job: Job) => { readonly model: string; readonly mergeSeconds: number },
+    signal: AbortSignal,
+    after: (job: Job) => Promise<void> = async () => {},
+  ): Promise<void> {
+    // One that fails for good ends the others: what they were doing would be lost anyway.
+    const stop = new AbortController();
+    const either = AbortSignal.any([signal, stop.signal]);
+    let failure: unknown;
+    await mapBounded(jobs, this.#options.parallel, async (job) => {
+      if (either.aborted || !place.mayBegin()) return;
+      try {
+        await this.#trials.evaluate(job, place, modelOf(job), either);
+        await after(job);
+      } catch (error) {
+        failure ??= signal.aborted ? signal.reason : error;
+        stop.abort(error);
+      }
+    });
+    signal.throwIfAborted();
+    if (failure !== undefined) throw failure;
+  }
+}
+
+/** What identifies a recipe of a study. */
+export function keyOf(candidate: Candidate, members: readonly StudyMember[], merging: MergeSettings): string {
+  return recipeKey({
+    candidate,
+    fingerprints: members.map(({ fingerprint }) => fingerprint),
+    policies: policiesOf(merging).map(policyText),
+    dtype: merging.dtype ?? null,
+  });
+}

@@ -1,0 +1,47 @@
+import type { Colors } from '../../render/colors.ts';
+import { warningText } from '../../render/error-text.ts';
+import { printable } from '../../render/format.ts';
+import { hasEffect } from '../space/schedule-parameters.ts';
+import type { StudyEvent, Trial, TrialKind } from './types.ts';
+import { scoreText } from './words.ts';
+
+/** A line on stderr about what a study does; empty where there is nothing to say. */
+export function studyLine(event: StudyEvent, colors: Colors): string {
+  switch (event.type) {
+    case 'merging':
+      return `merging ${event.trials.length === 1 ? `trial ${event.trials[0]}` : `trials ${event.trials.join(', ')}`} in one read\n`;
+    case 'evaluating':
+      return `${event.validation ? 'validating' : 'evaluating'} trial ${event.trial}: ${aboutTrial(event.kind, event.params)}\n`;
+    case 'retry':
+      return `trial ${event.trial} asks to be tried again: attempt ${event.attempt + 1} in ${event.pauseSeconds} s\n`;
+    case 'trial':
+      return `  ${event.validation ? 'validation of ' : ''}trial ${event.trial.id}: ${outcome(event.trial, colors)}\n`;
+    case 'note':
+      return `${printable(event.text)}\n`;
+    case 'warning':
+      return warningText(event.warning, colors);
+  }
+}
+
+/** What a trial is, in a few words: `lambda 0.75`, `the newest checkpoint`. */
+function aboutTrial(kind: TrialKind, params: Trial['params']): string {
+  const names: Readonly<Partial<Record<TrialKind, string>>> = {
+    newest: 'the newest checkpoint',
+    uniform: 'the uniform mean',
+    sma: 'the mean of the last 10',
+    single: 'a checkpoint alone',
+    soup: 'a soup',
+    window: 'a window',
+  };
+  const values = Object.entries(params ?? {})
+    .filter(([name]) => hasEffect(name, params!))
+    .map(([name, value]) => `${name} ${typeof value === 'number' ? Number(value.toPrecision(6)) : value}`);
+  const name = names[kind];
+  return [...(name === undefined ? [] : [name]), ...(values.length === 0 ? [] : [values.join(', ')])].join(', ');
+}
+
+function outcome({ status, score, stderr, reason, source, seconds, repeatOf }: Trial, colors: Colors): string {
+  if (status !== 'complete') return `${colors.yellow(status)}: ${printable(reason ?? '')}`;
+  const again = repeatOf === null ? '' : `, again after trial ${repeatOf}`;
+  return `${colors.bold(scoreText(score, stderr))} (${printable(source ?? '')}, ${seconds.toFixed(1)} s${again})`;
+}

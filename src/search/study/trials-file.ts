@@ -1,0 +1,191 @@
+import { readFile, truncate } from 'node:fs/promises';
+import { appendLine } from '../../base/disk/append-line.ts';
+import { errnoOf, onOutput } from '../../base/disk/io-error.ts';
+import { MergeError } from '../../base/errors.ts';
+import type { Goal } from '../evaluate/types.ts';
+import type { Axis, Point } from '../gaussian-process/types.ts';
+import type { SpaceParameter } from '../space/types.ts';
+import type { ScoredTrial, Trial } from './types.ts';
+
+export const TRIALS_FILE = 'trials.jsonl';
+/** Of every line. */
+const FIRST_CHARACTERS = '{"id":';
+
+/** A line of the file: a trial, and what is needed to go on after it. */
+export interface TrialLine extends ScoredTrial {
+  /** Place in the cube; null outside the space. */
+  readonly point: Point | null;
+  /** Which of the studies in one file it belongs to: the pair of a chain, oldest 0; else 0. */
+  readonly leg: number;
+  /** As the user says it, else the evaluator; null where neither does. */
+  readonly higherIsBetter: boolean | null;
+  /** Trials are proposed in rounds, each from what was known before it: id of its first trial, and how many it has. */
+  readonly round: number;
+  readonly roundSize: number;
+  /** Seconds of work since the search began, over interruptions. */
+  readonly elapsed: number;
+}
+
+/** A line of the file as documents show it: without what is only for going on. */
+export function asTrial({ items, point, leg, round, roundSize, elapsed, higherIsBetter, ...trial }: TrialLine): Trial {
+  return trial;
+}
+
+/** What trials took together: seconds, and the cost that evaluators reported, null where none did. */
+export function spentOn(trials: readonly Trial[]): {
+  readonly seconds: { readonly merging: number; readonly evaluating: number };
+  readonly cost: number | null;
+} {
+  const sum = (of: (trial: Trial) => number) => trials.reduce((total, trial) => total + of(trial), 0);
+  return {
+    seconds: { merging: sum(({ mergeSeconds }) => mergeSeconds), evaluating: sum(({ seconds }) => seconds) },
+    cost: trials.some(({ cost }) => cost !== null) ? sum(({ cost }) => cost ?? 0) : null,
+  };
+}
+
+/** What a study is about. Kept in the first line, as `study`; a study goes on only where {@link differences} finds none. */
+export interface StudyIdentity {
+  readonly kind: 'search' | 'soup' | 'forecast' | 'validation';
+  readonly inputs: readonly string[];
+  readonly members: readonly StudiedMember[];
+  /** Indices of members: those selected, and the last 10 of the run. */
+  readonly pool: readonly number[];
+  readonly last: readonly number[];
+  readonly legs: readonly StudiedSpace[];
+  /** As text, where it is a list of words. */
+  readonly evaluator: string;
+  readonly metrics: readonly string[];
+  /** As given; where it is null, trials tell by `higherIsBetter`. */
+  readonly goal: Goal | null;
+  readonly noise: 'shared' | 'independent';
+  readonly sampler: string;
+  readonly seed: number;
+  readonly policies: readonly string[];
+  readonly dtype: string | null;
+}
+
+export interface StudiedMember {
+  readonly path: string;
+  readonly step: number | null;
+  readonly tokens: number | null;
+  readonly fingerprint: string;
+}
+
+/** The space of a leg; `soup` and `windows` have no axes, and the parameters of `windows` one value each. */
+export interface StudiedSpace {
+  readonly name: string;
+  readonly parameters: readonly SpaceParameter[];
+  readonly axes: readonly Axis[];
+  readonly members: readonly number[];
+}
+
+/** In words, what of a stored study is other than what is asked for now; what changes neither scores nor proposals may differ. */
+export function differences(stored: StudyIdentity, now: StudyIdentity): string[] {
+  const steps = ({ members, pool }: StudyIdentity) => pool.map((m) => members[m]!.step ?? members[m]!.path).join(', ');
+  const prints = ({ members, pool }: StudyIdentity) => pool.map((m) => members[m]!.fingerprint).join();
+  const text = (value: unknown) => JSON.stringify(value);
+  const found: string[] = [];
+  const compare = (what: string, of: (identity: StudyIdentity) => string) => {
+    if (of(stored) !== of(now)) found.push(`${what}: ${of(stored)} then, ${of(now)} now`);
+  };
+  compare('kind', ({ kind }) => kind);
+  compare('checkpoints', steps);
+  if (found.length === 0 && prints(stored) !== prints(now)) found.push('the content of the checkpoints');
+  if (text(stored.legs.map(({ members, ...space }) => space)) !== text(now.legs.map(({ members, ...space }) => space)))
+    found.push('the space');
+  compare('evaluator', ({ evaluator }) => evaluator);
+  compare('metrics', ({ metrics }) => metrics.join(' ') || 'none');
+  if (stored.goal !== null && now.goal !== null) compare('goal', ({ goal }) => String(goal));
+  compare('seed', ({ seed }) => String(seed));
+  compare('policies', ({ policies }) => policies.join(' ') || 'none');
+  compare('dtype', ({ dtype }) => dtype ?? 'of the checkpoints');
+  return found;
+}
+
+/** A file of trials as it was read. */
+export interface StoredTrials {
+  readonly identity: StudyIdentity;
+  readonly trials: readonly TrialLine[];
+}
+
+/** Which scores are better: as it was given, or as the evaluator says; null where neither is known. */
+export function storedGoal({ identity, trials }: StoredTrials): Goal | null {
+  // The last: a user who was asked says it on the way.
+  const told = trials.findLast(({ higherIsBetter, score }) => score !== null && higherIsBetter !== null)?.higherIsBetter ?? null;
+  return identity.goal ?? (told === null ? null : told ? 'maximize' : 'minimize');
+}
+
+interface FirstLine extends TrialLine {
+  readonly schema: 'ckpt-merge/trials';
+  readonly version: 1;
+  readonly study: StudyIdentity;
+}
+
+/**
+ * Reads a file of trials; null where there is none or no line is whole. A last line that a kill left torn is passed over, and with `mend` cut off.
+ * @throws MergeError E_TRIALS for anything else that is no trial, E_NOT_READABLE
+ */
+export async function readTrials(file: string, { mend = false } = {}): Promise<StoredTrials | null> {
+  let bytes: Buffer;
+  try {
+    bytes = await readFile(file);
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return null;
+    throw new MergeError('E_NOT_READABLE', `${file}: cannot be read (${(error as Error).message})`, { details: { file }, cause: error });
+  }
+  const whole = bytes.lastIndexOf('\n') + 1;
+  // A torn line is removed: it had better be one of ours.
+  if (whole === 0 && !FIRST_CHARACTERS.startsWith(bytes.toString('latin1', 0, FIRST_CHARACTERS.length)))
+    throw unusable(file, 1, 'it is no trial of a search');
+  if (whole < bytes.length && mend) await onOutput('write', file, () => truncate(file, whole));
+  const lines = bytes.subarray(0, whole).toString('utf8').split('\n').slice(0, -1);
+  if (lines.length === 0) return null;
+  const trials = lines.map((line, i) => parseLine(file, line, i + 1));
+  const first = trials[0] as FirstLine;
+  if (first.schema !== 'ckpt-merge/trials' || typeof first.study !== 'object' || first.study === null) {
+    throw unusable(file, 1, 'the first line does not say what study it is of');
+  }
+  if (first.version !== 1) throw unusable(file, 1, `it is of version ${first.version}, and this program knows version 1`);
+  const twice = trials.find(({ id }, i) => trials.findIndex((other) => other.id === id) < i);
+  if (twice !== undefined) throw unusable(file, trials.lastIndexOf(twice) + 1, `trial ${twice.id} is there twice`);
+  return { identity: first.study, trials: trials.map(({ schema, version, study, ...trial }: Partial<FirstLine> & TrialLine) => trial) };
+}
+
+/** Adds a trial; the first one tells of the study as well. @throws MergeError of the side of outputs */
+export async function appendTrial(file: string, trial: TrialLine, identity: StudyIdentity | null): Promise<void> {
+  await appendLine(file, identity === null ? trial : { ...trial, schema: 'ckpt-merge/trials', version: 1, study: identity });
+}
+
+function parseLine(file: string, line: string, number: number): TrialLine {
+  let value: unknown;
+  try {
+    value = JSON.parse(line);
+  } catch (cause) {
+    throw unusable(file, number, 'it is no JSON', cause);
+  }
+  if (!isTrial(value)) throw unusable(file, number, 'it is no trial of a search');
+  return value;
+}
+
+function isTrial(value: unknown): value is TrialLine {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
+  const t = value as Record<string, unknown>;
+  const numberOrNull = (v: unknown) => v === null || Number.isFinite(v);
+  return (
+    Number.isSafeInteger(t.id) &&
+    typeof t.kind === 'string' &&
+    typeof t.recipe === 'string' &&
+    ['complete', 'failed', 'skipped'].includes(t.status as string) &&
+    numberOrNull(t.score) &&
+    (t.status === 'complete') === (t.score !== null) &&
+    [t.stderr, t.cost].every(numberOrNull) &&
+    Array.isArray(t.weights) &&
+    Array.isArray(t.parts) &&
+    (t.point === null || (Array.isArray(t.point) && t.point.every(Number.isFinite))) &&
+    [t.leg, t.round, t.roundSize, t.elapsed, t.seconds, t.mergeSeconds].every(Number.isFinite)
+  );
+}
+
+function unusable(file: string, line: number, why: string, cause?: unknown): MergeError {
+  return new MergeError('E_TRIALS', `${file}: line ${line}: ${why}`, { details: { file }, cause });
+}

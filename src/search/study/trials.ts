@@ -1,0 +1,201 @@
+import { rmdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { MergeError, type Warning } from '../../base/errors.ts';
+import type { Outcome } from '../evaluate/evaluator.ts';
+import type { Score } from '../evaluate/types.ts';
+import type { Point } from '../gaussian-process/types.ts';
+import type { StudyFolder } from './folder.ts';
+import type { StudyMember } from './members.ts';
+import { recipeOf } from './merges.ts';
+import { appendTrial, type StudyIdentity, type TrialLine } from './trials-file.ts';
+import type { StudyEvent, TrialRequest } from './types.ts';
+
+/** Trials that fail one after another at the start of a study, before it is given up. */
+const FAILURES_AT_START = 3;
+
+/** Scores a model: what the study does not know of evaluators. */
+export type ScoreModel = (
+  model: { readonly model: string; readonly trial: number; readonly out: string; readonly log: string },
+  options: {
+    readonly signal: AbortSignal;
+    readonly onRetry: (attempt: number, pauseSeconds: number) => void;
+    readonly onWarning: (warning: Warning) => void;
+  },
+) => Promise<Outcome>;
+
+/** How trials are scored, and where they are kept. */
+export interface TrialOptions {
+  readonly folder: StudyFolder;
+  /** Name of the file of trials in the folder, and of the folders of logs and results. */
+  readonly file: string;
+  readonly members: readonly StudyMember[];
+  readonly identity: StudyIdentity;
+  /** Trials of an earlier run of the same study. */
+  readonly stored: readonly TrialLine[];
+  readonly score: ScoreModel;
+  /** Another program that `asks` for trials may ask for a recipe again; where it `scores` them too, none waits for another, and failures are its own affair. */
+  readonly driver: 'asks' | 'scores' | null;
+  readonly emit: (event: StudyEvent) => void;
+  /** Told of each score once it cannot be lost any more; may end the study by throwing. */
+  readonly onScore?: ((score: Score) => void) | undefined;
+}
+
+/** A request in its place in a round. */
+export interface RoundRequest extends TrialRequest {
+  readonly point: Point | null;
+  readonly leg: number;
+}
+
+/** A round: what its trials record of it, and whether there is time for another one. */
+export interface Place extends Pick<TrialLine, 'round' | 'roundSize'> {
+  readonly mayBegin: () => boolean;
+}
+
+export interface Job {
+  readonly id: number;
+  readonly request: RoundRequest;
+  readonly recipe: string;
+  /** The first trial of this recipe, where this is another one. */
+  readonly repeatOf: number | null;
+}
+
+/** The trials of a study: each is scored, written to disk, and only then told of. */
+export class Trials {
+  readonly #options: TrialOptions;
+  readonly #done: TrialLine[];
+  readonly #warnings = new Map<string, Warning>();
+  readonly #began = performance.now();
+  readonly #before: number;
+  #writing: Promise<void> = Promise.resolve();
+  #wake: (() => void)[] = [];
+
+  constructor(options: TrialOptions) {
+    this.#options = options;
+    this.#done = [...options.stored];
+    this.#before = Math.max(0, ...options.stored.map(({ elapsed }) => elapsed));
+  }
+
+  /** In the order in which they ended. */
+  get done(): readonly TrialLine[] {
+    return this.#done;
+  }
+
+  get warnings(): readonly Warning[] {
+    return [...this.#warnings.values()];
+  }
+
+  /** Seconds of work since the study began, over interruptions. */
+  get elapsed(): number {
+    return this.#before + (performance.now() - this.#began) / 1000;
+  }
+
+  /** @throws MergeError E_EVALUATOR after three failures at the start; `signal.reason` on an abort */
+  async evaluate(
+    { id, request, recipe, repeatOf }: Job,
+    { round, roundSize }: Place,
+    { model, mergeSeconds }: { readonly model: string; readonly mergeSeconds: number },
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { folder, file, emit, members, identity } = this.#options;
+    emit({ type: 'evaluating', trial: id, kind: request.kind, params: request.params });
+    const label = `${file.replace(/\.jsonl$/, '').replace(/s$/, '')}-${String(id).padStart(4, '0')}`;
+    const log = await folder.place('logs', `${label}.log`);
+    const out = await folder.place('results', label);
+    const outcome = await this.#scored(
+      { model, trial: id, out, log },
+      {
+        signal,
+        onRetry: (attempt, pauseSeconds) => emit({ type: 'retry', trial: id, attempt, pauseSeconds }),
+        onWarning: (warning) => this.warn([warning]),
+      },
+    );
+    // A failed evaluation leaves no results.
+    await rmdir(out).catch(() => {});
+    const taken = recipeOf(request.candidate);
+    const score = outcome.status === 'complete' ? outcome.score : null;
+    const trial: TrialLine = {
+      id,
+      kind: request.kind,
+      params: request.params,
+      weights: taken.members.map((m, i) => ({ path: members[m]!.path, step: members[m]!.step, weight: taken.weights[i]! })),
+      parts: taken.parts,
+      recipe,
+      status: outcome.status,
+      score: score?.score ?? null,
+      stderr: score?.stderr ?? null,
+      metrics: score?.metrics ?? {},
+      source: score?.source ?? null,
+      reason: outcome.status === 'complete' ? null : outcome.reason,
+      by: request.by ?? null,
+      proposals: request.proposals ?? null,
+      repeatOf,
+      seconds: outcome.seconds,
+      mergeSeconds,
+      cost: outcome.status === 'complete' ? outcome.score.cost : outcome.cost,
+      time: new Date().toISOString(),
+      items: score?.items ?? null,
+      point: request.point,
+      leg: request.leg,
+      higherIsBetter: score === null ? null : identity.goal === null ? score.higherIsBetter : identity.goal === 'maximize',
+      round,
+      roundSize,
+      elapsed: this.elapsed,
+    };
+    await this.#record(trial);
+    const { items, ...shown } = trial;
+    emit({ type: 'trial', trial: shown });
+    if (score !== null) this.#options.onScore?.(score);
+    this.#giveUp(outcome, join(folder.path, 'logs', `${label}.log`));
+  }
+
+  /** Metrics that do not fit what one evaluation left, and fitted another's, are that one's failure. */
+  async #scored(...args: Parameters<ScoreModel>): Promise<Outcome> {
+    try {
+      return await this.#options.score(...args);
+    } catch (error) {
+      const before = this.#done.some(({ status }) => status === 'complete');
+      if (!before || !(error instanceof MergeError) || error.code !== 'E_METRIC') throw error;
+      return { status: 'failed', reason: error.message, tail: [], cost: null, seconds: 0, attempts: 1 };
+    }
+  }
+
+  /** One line after another, and each on disk before its merge is removed. */
+  #record(trial: TrialLine): Promise<void> {
+    const { folder, file, identity } = this.#options;
+    const written = this.#writing.then(async () => {
+      await appendTrial(join(folder.path, file), trial, this.#done.length === 0 ? identity : null);
+      this.#done.push(trial);
+      for (const wake of this.#wake.splice(0)) wake();
+    });
+    this.#writing = written.catch(() => {});
+    return written;
+  }
+
+  #giveUp(outcome: Outcome, log: string): void {
+    if (this.#options.driver === 'scores' || outcome.status !== 'failed' || this.#done.length < FAILURES_AT_START) return;
+    if (this.#done.length > FAILURES_AT_START || this.#done.some(({ status }) => status !== 'failed')) return;
+    const [what, next] =
+      this.#options.identity.kind === 'validation'
+        ? ['evaluations by --validate', 'All trials are kept: mend the command, then go on with --resume.']
+        : ['trials', 'Mend the evaluator, then run the same command again.'];
+    throw new MergeError(
+      'E_EVALUATOR',
+      `the first ${FAILURES_AT_START} ${what} failed; the last: ${outcome.reason}\n${outcome.tail.join('\n')}`.trimEnd(),
+      { details: { file: log }, help: `The whole log is in ${log}. ${next}` },
+    );
+  }
+
+  /** Resolves when the next trial is recorded. */
+  nextTrial(): Promise<void> {
+    return new Promise((done) => this.#wake.push(done));
+  }
+
+  /** Says a warning once. */
+  warn(warnings: readonly Warning[]): void {
+    for (const warning of warnings) {
+      if (this.#warnings.has(warning.message)) continue;
+      this.#warnings.set(warning.message, warning);
+      this.#options.emit({ type: 'warning', warning });
+    }
+  }
+}
