@@ -1,5 +1,5 @@
 # A second description of the native build, for hosts that have node-gyp but no CMake, and for gyp-based addons that embed the core. CMakeLists.txt is
-# authoritative; test/unit/bindings-drift.test.ts keeps the two in step.
+# authoritative; test/unit/merge/native-drift.test.ts keeps the two in step.
 #
 # node-gyp reads a file of another name (binding.gyp) and no option changes that, so nothing builds from here by itself: `npm run build:gyp` includes
 # this file from one that it writes for the command. "gypfile": false in package.json keeps npm from adding an install script because of it.

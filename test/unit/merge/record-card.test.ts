@@ -1,0 +1,146 @@
+import { describe, expect, test } from 'vitest';
+import { cachedRepoId, checkRepoId, isRepoId } from '../../../src/checkpoints/hub.ts';
+import { mergeCard } from '../../../src/merge/record/merge-card.ts';
+import { buildProvenance, type ProvenanceInput } from '../../../src/merge/record/provenance.ts';
+
+const RECIPE: ProvenanceInput['recipe'] = {
+  method: 'ema',
+  alpha: null,
+  parameters: { 'half-life': '20B', reverse: true },
+  normalized: false,
+  dtype: 'F32',
+  purpose: null,
+  optimizer: null,
+  policies: [],
+  allowMixedDtypes: false,
+  allowUnknown: false,
+  like: null,
+  members: [1000, 2000].map((step) => ({
+    path: `/data/run/checkpoint-${step}`,
+    step,
+    tokens: step * 4e6,
+    weight: 0.5,
+    bytes: 1,
+    fingerprint: 'f',
+  })),
+};
+const provenance = (changed: Partial<ProvenanceInput['recipe']> = {}) =>
+  buildProvenance({
+    toolVersion: '1.2.3',
+    output: '/data/merged',
+    recipe: { ...RECIPE, ...changed },
+    planDigest: 'd',
+    files: [],
+    dtypeChanges: [],
+    warnings: [],
+    timings: null,
+  });
+const card = (options: Partial<Parameters<typeof mergeCard>[1]> = {}, changed: Partial<ProvenanceInput['recipe']> = {}) =>
+  mergeCard(provenance(changed), { name: 'merged', ...options });
+const front = (options: Partial<Parameters<typeof mergeCard>[1]>) => card(options).split('---\n')[1];
+const source = (...lines: string[]) => ['---', ...lines, '---', ''].join('\n');
+
+describe('base_model', () => {
+  test('is the id of the model on the Hub, and the relation is a merge', () => {
+    const sourceReadme = source('license: mit', 'base_model: other/start', 'base_model_relation: finetune');
+    expect(front({ sourceReadme, baseModelId: 'org/run' })).toBe(
+      'library_name: transformers\nlicense: mit\nbase_model: org/run\nbase_model_relation: merge\ntags:\n- merge\n- ckpt-merge\n',
+    );
+  });
+
+  test.each([
+    ['base_model: org/model'],
+    ['base_model: "org/model" # the start'],
+    ['base_model: [org/a, org/b]'],
+    ['base_model:', '- org/a', "- 'org/b'"],
+  ])('of the source stays where it is an id: %s', (...lines) => {
+    const text = front({ sourceReadme: source(...lines, 'base_model_relation: finetune') });
+    expect(text).toContain(`${lines.join('\n')}\nbase_model_relation: finetune\n`);
+  });
+
+  test.each([
+    ['base_model: my-model'],
+    ['base_model: /data/model'],
+    ['base_model: ../model'],
+    ['base_model: runs/checkpoint-1000'],
+    ['base_model: runs/dense/last'],
+    ['base_model: out--x/model'],
+    ['base_model:'],
+    ['base_model:', '- org/a', '- local'],
+    ['base_model: {a: b}'],
+  ])('of the source goes where it may be a folder: %s', (...lines) => {
+    expect(front({ sourceReadme: source(...lines, 'base_model_relation: finetune') })).not.toContain('base_model');
+  });
+});
+
+describe('an id of the Hub', () => {
+  test.each(['org/name', 'allenai/OLMo-2-1124-7B', 'a/b', 'o_g/v1.5_x'])('%s is one', (id) => {
+    expect(checkRepoId(id)).toBe(id);
+  });
+
+  test.each([
+    'name',
+    '',
+    'a/b/c',
+    '/a',
+    'a/',
+    '-a/b',
+    'a/b-',
+    'a/.b',
+    'a/b--c',
+    'a/b..c',
+    'a b/c',
+    'a/b.git',
+    `a/${'b'.repeat(95)}`,
+    'a/b\nc',
+  ])('%j is none', (id) => {
+    expect(isRepoId(id)).toBe(false);
+    expect(() => checkRepoId(id)).toThrow(expect.objectContaining({ code: 'E_OPTION', help: expect.stringContaining('org/name') }));
+  });
+
+  test('is found where all members lie in the cache of one model', () => {
+    const hub = '/c/hub/models--org--my-name';
+    expect(cachedRepoId([`${hub}/snapshots/abc`, `${hub}/snapshots/def/step-2`])).toBe('org/my-name');
+    expect(cachedRepoId([`${hub}/snapshots/abc/model.safetensors`])).toBe('org/my-name');
+    expect(cachedRepoId([`${hub}/snapshots/abc`, '/c/hub/models--org--other/snapshots/abc'])).toBeNull();
+    expect(cachedRepoId([`${hub}/snapshots/abc`, '/runs/checkpoint-1'])).toBeNull();
+    expect(cachedRepoId([`${hub}/blobs/abc`])).toBeNull();
+    expect(cachedRepoId(['/c/datasets--org--name/snapshots/abc'])).toBeNull();
+    expect(cachedRepoId(['/c/models--gpt2/snapshots/abc'])).toBeNull();
+    expect(cachedRepoId([])).toBeNull();
+  });
+});
+
+test('the method comes with its parameters', () => {
+  expect(card()).toContain('with the method `ema` (half-life 20B, reverse true).');
+  expect(card({}, { parameters: {} })).toContain('with the method `ema`.\n');
+});
+
+test('the recipe and how to make it again', () => {
+  const recipe = 'inputs:\n  - ../run/checkpoint-1000\noutputs:\n  - path: ../merged-again\n';
+  const text = card({ recipe });
+  expect(text).toContain(`\`\`\`yaml\n${recipe}\`\`\`\n`);
+  expect(text).toContain('`npx ckpt-merge run merge_recipe.yaml`');
+  expect(card()).not.toContain('Make it again');
+});
+
+describe('a start of more training', () => {
+  test('says what the paper showed, and what it did not', () => {
+    const dropped = card({}, { purpose: 'resume', optimizer: 'drop' });
+    for (const fact of [
+      'parity, not a gain',
+      'no retuning',
+      'could not repeat gains of that size',
+      'does not say what became of the optimizer state',
+    ])
+      expect(dropped).toContain(fact);
+    expect(dropped).toContain('There is no optimizer state');
+    const newest = card({}, { purpose: 'resume', optimizer: 'newest' });
+    expect(newest).toContain('the moments belong to its weights, not to the merged ones');
+    expect(newest).not.toContain('There is no optimizer state');
+  });
+
+  test('is not what every merge is', () => {
+    for (const purpose of [null, 'inference']) expect(card({}, { purpose })).not.toContain('optimizer');
+  });
+});

@@ -1,0 +1,125 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { digestOf, removeMade, sweep } from '../../../src/merge/watch/made.ts';
+import { makeWatchFolder, newState, readState, StateWriter } from '../../../src/merge/watch/state.ts';
+import { temporaryFolder } from '../../support/checkpoints.ts';
+
+const temporary = temporaryFolder();
+afterAll(temporary.remove);
+let count = 0;
+const folder = async (): Promise<string> => {
+  const path = join(temporary.path, `merges-${++count}`);
+  await makeWatchFolder(path);
+  return path;
+};
+const FILE = join('.merge-watch', 'state.json');
+
+describe('the state of a watch', () => {
+  it('comes back as it was', async () => {
+    const path = await folder();
+    expect(await readState(path, '../run')).toBeNull();
+    const state = newState('../run');
+    state.done.set('__proto__', 'a').set('checkpoint-1', 'b');
+    state.pins.add('checkpoint-1');
+    state.merges.push({ output: 'merged-checkpoint-1', digest: 'd' });
+    state.accumulator = { output: 'accumulator-checkpoint-1', digest: 'd', fingerprint: 'f', step: 1, tokens: null };
+    await new StateWriter(path).save(state);
+    expect(await readState(path, '../run')).toEqual(state);
+    expect(readdirSync(join(path, '.merge-watch'))).toEqual(['state.json']);
+  });
+
+  it('leaves nothing of a watch that was killed while writing it', async () => {
+    const path = await folder();
+    const draft = join(path, `${FILE}.draft`);
+    writeFileSync(draft, '{"half":');
+    expect(await readState(path, '../run')).toBeNull();
+    expect(existsSync(draft)).toBe(false);
+  });
+
+  it('is written in the order of the calls', async () => {
+    const path = await folder();
+    const writer = new StateWriter(path);
+    const state = newState('../run');
+    const saves = [];
+    for (let i = 0; i < 20; i++) {
+      state.done.set('last', String(i));
+      saves.push(writer.save(state));
+    }
+    await Promise.all(saves);
+    expect((await readState(path, '../run'))!.done.get('last')).toBe('19');
+  });
+
+  it.each([
+    ['text that is no JSON', '{', 'is not the state of a watch'],
+    ['another version', '{"schema":"ckpt-merge/watch-state","version":2}', 'is not the state of a watch'],
+  ])('is refused where it is %s', async (_, text, message) => {
+    const path = await folder();
+    writeFileSync(join(path, FILE), text);
+    await expect(readState(path, '../run')).rejects.toMatchObject({ code: 'E_WATCH_STATE', message: expect.stringContaining(message) });
+  });
+
+  it('is refused for another run, naming both', async () => {
+    const path = await folder();
+    await new StateWriter(path).save(newState('../run-a'));
+    await expect(readState(path, '../run-b')).rejects.toMatchObject({
+      code: 'E_WATCH_STATE',
+      message: expect.stringMatching(/\.\.\/run-a.*\.\.\/run-b/),
+    });
+  });
+});
+
+describe('removing', () => {
+  const provenance = (digest: string) =>
+    JSON.stringify({
+      schema: 'ckpt-merge/provenance',
+      version: 1,
+      tool: { name: 'ckpt-merge', version: '0' },
+      recipe: {
+        method: 'sma',
+        alpha: null,
+        parameters: {},
+        normalized: false,
+        dtype: null,
+        allowMixedDtypes: false,
+        like: null,
+        for: 'inference',
+        purpose: 'inference',
+        optimizer: null,
+        members: [{ name: 'a', path: null, step: 1, tokens: null, weight: 1, bytes: 4, fingerprint: 'f' }],
+      },
+      planDigest: digest,
+      files: [],
+      dtypeChanges: [],
+      warnings: [],
+      timings: null,
+    });
+
+  it('takes what is on record and nothing that has its name by chance', async () => {
+    const path = await folder();
+    for (const [name, digest] of [
+      ['merged-1', 'one'],
+      ['merged-2', 'another'],
+    ] as const) {
+      mkdirSync(join(path, name));
+      writeFileSync(join(path, name, 'merge_provenance.json'), provenance(digest));
+    }
+    mkdirSync(join(path, 'merged-3'));
+    const made = [1, 2, 3, 4].map((i) => ({ output: `merged-${i}`, digest: i === 1 ? 'one' : 'two' }));
+    expect(await removeMade(path, made)).toEqual([join(path, 'merged-1')]);
+    expect(readdirSync(path).sort()).toEqual(['.merge-watch', 'merged-2', 'merged-3']);
+    expect(readdirSync(join(path, '.merge-watch'))).toEqual([]);
+    expect(await digestOf(join(path, 'merged-2'))).toBe('another');
+    expect(await digestOf(join(path, 'merged-3'))).toBeNull();
+    expect(await digestOf(join(path, 'merged-4'))).toBeUndefined();
+  });
+
+  it('that was interrupted is ended by the next start', async () => {
+    const path = await folder();
+    mkdirSync(join(path, '.merge-watch', 'removed-0123456789ab', 'deep'), { recursive: true });
+    writeFileSync(join(path, FILE), 'kept');
+    await sweep(path);
+    expect(existsSync(join(path, '.merge-watch', 'removed-0123456789ab'))).toBe(false);
+    expect(readFileSync(join(path, FILE), 'utf8')).toBe('kept');
+  });
+});
