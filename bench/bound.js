@@ -1,6 +1,7 @@
 /**
- * Fraction of the bound T >= N S / B_read + S / B_write at the same thread count, page cache hot. B_read is the faster of 256 KiB preads and a mapped
- * scan over the same files, B_write 1 MiB pwrites into a preallocated fresh file; probes and merges take turns, best of each.
+ * Fraction of the bound T >= N S / B_read + S / B_write at the same thread count, page cache hot. B_read is
+ * the faster of 256 KiB preads and a mapped scan over the same files, B_write 1 MiB pwrites into a
+ * preallocated fresh file; probes and merges take turns, best of each.
  */
 import { rmSync } from 'node:fs';
 import { bytesOf } from './support/context.js';

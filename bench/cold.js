@@ -1,6 +1,7 @@
 /**
- * Inputs evicted from the page cache, output on a tmpfs, against plain reading of the same files with one stream and with four. A virtual machine's host
- * may still cache the disk: the range is shown for that reason.
+ * Inputs evicted from the page cache, output on a tmpfs, against plain reading of the same files with one
+ * stream and with four. A virtual machine's host may still cache the disk: the range is shown for that
+ * reason.
  */
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';

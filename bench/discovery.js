@@ -1,4 +1,7 @@
-/** Listing a long run: thousands of checkpoint folders, each with a config, an index and two shards or a single file, and a state file with a log. */
+/**
+ * Listing a long run: thousands of checkpoint folders, each with a config, an index and two shards or a
+ * single file, and a state file with a log.
+ */
 import {
   closeSync,
   copyFileSync,
@@ -43,7 +46,10 @@ export default async function discovery(context) {
   return { folders: FOLDERS, tensors: TENSORS, seconds: summaries(seconds), peakMB: megabytes };
 }
 
-/** A run whose checkpoints are headers over holes, all alike but for their state. @param {string} dir @param {number} shards */
+/**
+ * A run whose checkpoints are headers over holes, all alike but for their state. @param {string} dir @param
+ * {number} shards
+ */
 function makeRun(dir, shards) {
   const folder = join(dir, `discovery-${shards}`);
   if (existsSync(`${folder}.complete`)) return folder;

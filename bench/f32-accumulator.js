@@ -1,6 +1,6 @@
 /**
- * The price of float64 accumulators, by the core's own bench (native/bench): kernels alone on data that stays in cache, and merges of hot files, against
- * float32 accumulators that exist for this comparison only.
+ * The price of float64 accumulators, by the core's own bench (native/bench): kernels alone on data that stays
+ * in cache, and merges of hot files, against float32 accumulators that exist for this comparison only.
  */
 import { fileURLToPath } from 'node:url';
 import { run } from './support/child.js';
@@ -10,8 +10,10 @@ const BUILD = fileURLToPath(new URL('../build', import.meta.url));
 
 /**
  * What core_bench prints.
- * @typedef {{ isa: string, inputs: number, float64BytesPerSecond: number, float64ExactBytesPerSecond: number, float32BytesPerSecond: number, ratio: number }} Kernel
- * @typedef {{ isa: string, inputs: number, bytes: number, threads: number, float64Seconds: number, float32Seconds: number, ratio: number }} Merge
+ * @typedef {{ isa: string, inputs: number, float64BytesPerSecond: number, float64ExactBytesPerSecond: number,
+ *   float32BytesPerSecond: number, ratio: number }} Kernel
+ * @typedef {{ isa: string, inputs: number, bytes: number, threads: number, float64Seconds: number,
+ *   float32Seconds: number, ratio: number }} Merge
  */
 
 /** @param {import('./support/context.js').Context} context */

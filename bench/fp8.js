@@ -1,6 +1,6 @@
 /**
- * Quantised matrices against BF16 ones of as many elements, four members in the page cache, one file and one call each: dequantise, average, quantise anew.
- * The rate that counts is elements of the output a second.
+ * Quantised matrices against BF16 ones of as many elements, four members in the page cache, one file and one
+ * call each: dequantise, average, quantise anew. The rate that counts is elements of the output a second.
  */
 import { closeSync, openSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
@@ -17,7 +17,10 @@ const code = (/** @type {string} */ name) => (name === 'MXFP4' ? MXFP4 : /** @ty
 const bytesOf = (/** @type {string} */ encoding, /** @type {number} */ elements) =>
   encoding === 'MXFP4' ? elements / 2 : elements * FLOAT_BYTES[/** @type {'BF16'} */ (encoding)];
 
-/** @type {{ name: string, from: string, to: string, block?: [number, number], scale?: string, transpose?: boolean }[]} */
+/**
+ * @type {{ name: string, from: string, to: string, block?: [number, number], scale?: string, transpose?:
+ *   boolean }[]}
+ */
 const CASES = [
   { name: 'BF16', from: 'BF16', to: 'BF16' },
   { name: 'FP8, blocks of 128 x 128', from: 'F8_E4M3', to: 'F8_E4M3', block: [128, 128], scale: 'F32' },
@@ -69,7 +72,10 @@ export default async function fp8(context) {
 /** Room for the scales of any case behind the codes. */
 const SCALES = 64 << 20;
 
-/** A file of codes, finite all, and behind them scales from 2^-12 to 2^-8 of any dtype. @param {string} path @param {string} encoding @param {number} elements @param {number} seed */
+/**
+ * A file of codes, finite all, and behind them scales from 2^-12 to 2^-8 of any dtype. @param {string} path
+ * @param {string} encoding @param {number} elements @param {number} seed
+ */
 function makeMatrix(path, encoding, elements, seed) {
   const fd = openSync(path, 'w');
   // xorshift32
@@ -100,8 +106,10 @@ function makeMatrix(path, encoding, elements, seed) {
 }
 
 /**
- * @param {import('../dist/merge/native/binding.js').NativeEngine} engine @param {import('../dist/merge/native/handles.js').NativeInput[]} files
- * @param {import('../dist/merge/native/handles.js').NativeOutput} output @param {(typeof CASES)[number]} each @param {number} rows
+ * @param {import('../dist/merge/native/binding.js').NativeEngine} engine @param
+ *   {import('../dist/merge/native/handles.js').NativeInput[]} files
+ * @param {import('../dist/merge/native/handles.js').NativeOutput} output @param {(typeof CASES)[number]} each
+ *   @param {number} rows
  */
 function combine(engine, files, output, each, rows) {
   const count = rows * COLS;
@@ -123,8 +131,10 @@ function combine(engine, files, output, each, rows) {
 }
 
 /**
- * @param {import('../dist/merge/native/binding.js').NativeEngine} engine @param {import('../dist/merge/native/handles.js').NativeInput[]} files
- * @param {import('../dist/merge/native/handles.js').NativeOutput} output @param {(typeof CASES)[number]} each @param {number} rows
+ * @param {import('../dist/merge/native/binding.js').NativeEngine} engine @param
+ *   {import('../dist/merge/native/handles.js').NativeInput[]} files
+ * @param {import('../dist/merge/native/handles.js').NativeOutput} output @param {(typeof CASES)[number]} each
+ *   @param {number} rows
  */
 function requantise(engine, files, output, each, rows) {
   const [blockRows, blockCols] = /** @type {[number, number]} */ (each.block);

@@ -1,6 +1,7 @@
 /**
- * Inner products against reading: `gramOf` over whole checkpoints, and the same bytes read by probes (256 KiB preads, or a mapped scan that looks at every byte) with the
- * same threads, page cache hot. Turns are taken; best of each.
+ * Inner products against reading: `gramOf` over whole checkpoints, and the same bytes read by probes (256 KiB
+ * preads, or a mapped scan that looks at every byte) with the same threads, page cache hot. Turns are taken;
+ * best of each.
  */
 import { openCheckpoint } from '../dist/checkpoints/open.js';
 import { gramOf } from '../dist/merge/engine/gram.js';

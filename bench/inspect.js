@@ -1,4 +1,7 @@
-/** `merge inspect` of a large mixture of experts, the whole command: roles, sizes and structure of every tensor. Headers over holes: no data is read. */
+/**
+ * `merge inspect` of a large mixture of experts, the whole command: roles, sizes and structure of every
+ * tensor. Headers over holes: no data is read.
+ */
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { run } from './support/child.js';

@@ -1,4 +1,7 @@
-/** A source that answers each read after 2 ms (injected): many reads in flight against one at a time, for several sizes of request. */
+/**
+ * A source that answers each read after 2 ms (injected): many reads in flight against one at a time, for
+ * several sizes of request.
+ */
 import { interleaved, spread, summary, table } from './support/measure.js';
 
 const GOAL = 8;

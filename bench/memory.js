@@ -1,6 +1,7 @@
 /**
- * Peak memory of merges in processes of their own, from /proc every 2 ms: anonymous against the promise (--memory + 150 MB + 1.5 KB a tensor), and all
- * that is resident (mapped inputs included), which `--cache drop` bounds too.
+ * Peak memory of merges in processes of their own, from /proc every 2 ms: anonymous against the promise
+ * (--memory + 150 MB + 1.5 KB a tensor), and all that is resident (mapped inputs included), which
+ * `--cache drop` bounds too.
  */
 import { rmSync } from 'node:fs';
 import { mergeInChild } from './support/child.js';

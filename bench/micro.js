@@ -1,4 +1,7 @@
-/** Small things that are done often, by tinybench: scanning a header, checksums, and the fixed cost of a native call. */
+/**
+ * Small things that are done often, by tinybench: scanning a header, checksums, and the fixed cost of a
+ * native call.
+ */
 import { rmSync, writeFileSync } from 'node:fs';
 import { readHeader } from 'ckpt-merge/safetensors';
 import { Bench } from 'tinybench';

@@ -1,4 +1,7 @@
-/** How fast tensors get their roles: names of a large mixture of experts as the header's reader gives them, a new classifier each round; the first rounds warm up. */
+/**
+ * How fast tensors get their roles: names of a large mixture of experts as the header's reader gives them, a
+ * new classifier each round; the first rounds warm up.
+ */
 import { readHeader } from 'ckpt-merge/safetensors';
 import { classifier } from '../dist/model/roles/classify.js';
 import { expertTensors, makeCheckpoint } from './support/data.js';

@@ -1,6 +1,7 @@
 /**
- * K recipes from one pass over the inputs: what each extra one costs, beside the cost of writing its file. A quarter of the size, so that eight outputs are
- * not limited by how much unwritten data the system lets a process have.
+ * K recipes from one pass over the inputs: what each extra one costs, beside the cost of writing its file. A
+ * quarter of the size, so that eight outputs are not limited by how much unwritten data the system lets a
+ * process have.
  */
 import { rmSync } from 'node:fs';
 import { bytesOf, setName } from './support/context.js';

@@ -1,6 +1,7 @@
 /**
- * Against what people use: the same four checkpoints merged by ckpt-merge, a streaming torch loop, a running bf16 sum and mergekit, each in a fresh process, in
- * turn; once with nobody flushing the output and once with everybody. Wall time holds start-up and imports; "net" does not.
+ * Against what people use: the same four checkpoints merged by ckpt-merge, a streaming torch loop, a running
+ * bf16 sum and mergekit, each in a fresh process, in turn; once with nobody flushing the output and once with
+ * everybody. Wall time holds start-up and imports; "net" does not.
  */
 import { mkdirSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -112,7 +113,9 @@ export default async function peers(context) {
   return { members: MEMBERS, results, differences: await countDifferences(context, inputs, tools) };
 }
 
-/** @typedef {{ seconds: number, import_seconds: number, max_rss_mb: number, version?: string }} ChildReport */
+/**
+ * @typedef {{ seconds: number, import_seconds: number, max_rss_mb: number, version?: string }} ChildReport
+ */
 
 /** The JSON that a child prints last, after whatever its libraries print. @returns {ChildReport} */
 function lastLine(/** @type {string} */ stdout) {

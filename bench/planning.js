@@ -1,4 +1,7 @@
-/** Planning at the scale of today's largest models. The checkpoints are headers over holes: nothing here reads tensor data. */
+/**
+ * Planning at the scale of today's largest models. The checkpoints are headers over holes: nothing here reads
+ * tensor data.
+ */
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { run } from './support/child.js';

@@ -1,6 +1,7 @@
 /**
- * How far from the best the searches end: simple regret after 12 and 20 evaluations on the functions of peers/regret-problems.js, 20 seeds each, beside random points
- * and what regret-peers.py recorded of Optuna and scikit-optimize.
+ * How far from the best the searches end: simple regret after 12 and 20 evaluations on the functions of
+ * peers/regret-problems.js, 20 seeds each, beside random points and what regret-peers.py recorded of Optuna
+ * and scikit-optimize.
  */
 import { readFileSync } from 'node:fs';
 import { normalOf, randomOf } from '../dist/base/numbers/random.js';
@@ -15,7 +16,10 @@ const EVALUATIONS = [12, 20];
 /** Of the mean of random points. */
 const GOAL = 0.8;
 
-/** @typedef {{ tool: string, start: string, problem: string, noisy: boolean, evaluations: number, mean: number, stderr: number }} Recorded */
+/**
+ * @typedef {{ tool: string, start: string, problem: string, noisy: boolean, evaluations: number, mean:
+ *   number, stderr: number }} Recorded
+ */
 
 export default async function regret() {
   /** @type {{ versions: Record<string, string>, rows: Recorded[] }} */

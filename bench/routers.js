@@ -1,6 +1,8 @@
 /**
- * The router report of a large mixture of experts: 60 layers of 256 experts, hidden size 7,168 (the routers of a DeepSeek-V3), 10 checkpoints, of the experts' own weights
- * only small matrices. In a process of its own, with its peak of anonymous memory; and what a plan spends on making sure that experts kept their places.
+ * The router report of a large mixture of experts: 60 layers of 256 experts, hidden size 7,168 (the routers
+ * of a DeepSeek-V3), 10 checkpoints, of the experts' own weights only small matrices. In a process of its
+ * own, with its peak of anonymous memory; and what a plan spends on making sure that experts kept their
+ * places.
  */
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';

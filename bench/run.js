@@ -1,8 +1,10 @@
 /**
- * The benches: `npm run bench -- [NAME...] [--size 1.05e9] [--rounds 5] [--tensors 92000] [--dir DIR] [--keep]`. Prints tables and writes bench/results/NAME.json.
- * Data goes to a folder `ckpt-merge-bench` in DIR (default: $CKPT_MERGE_BENCH_DIR, or the system's temporary folder) and is removed at the end without
- * --keep; at full size it takes up to 30 GB of disk, and 20 GB of memory if all of it is to stay in the page cache.
- * Needs the built package (`npm ci`, or `npm run build`); peers need Python, see bench/peers/README.md.
+ * The benches:
+ * `npm run bench -- [NAME...] [--size 1.05e9] [--rounds 5] [--tensors 92000] [--dir DIR] [--keep]`. Prints
+ * tables and writes bench/results/NAME.json. Data goes to a folder `ckpt-merge-bench` in DIR (default:
+ * $CKPT_MERGE_BENCH_DIR, or the system's temporary folder) and is removed at the end without --keep; at full
+ * size it takes up to 30 GB of disk, and 20 GB of memory if all of it is to stay in the page cache. Needs the
+ * built package (`npm ci`, or `npm run build`); peers need Python, see bench/peers/README.md.
  */
 import { rmSync } from 'node:fs';
 import { loadavg, tmpdir } from 'node:os';

@@ -1,6 +1,7 @@
 /**
- * 92,000 tensors of 64 KB against a few large ones. Both are the same bytes of the same files: between rounds the header is replaced by one of equal
- * length (padded with spaces) that cuts the data into other tensors, so that cache, disk and file sizes are the same for both.
+ * 92,000 tensors of 64 KB against a few large ones. Both are the same bytes of the same files: between rounds
+ * the header is replaced by one of equal length (padded with spaces) that cuts the data into other tensors,
+ * so that cache, disk and file sizes are the same for both.
  */
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';

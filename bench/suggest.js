@@ -1,6 +1,7 @@
 /**
- * What a search spends between two trials: the next proposal of the Gaussian process after 20, 60 and 200 trials, in 1, 3 and 8 dimensions, fit and maximum of the
- * acquisition function together. After 200 trials in 8 dimensions it is to take less than half a second.
+ * What a search spends between two trials: the next proposal of the Gaussian process after 20, 60 and 200
+ * trials, in 1, 3 and 8 dimensions, fit and maximum of the acquisition function together. After 200 trials in
+ * 8 dimensions it is to take less than half a second.
  */
 import { randomOf } from '../dist/base/numbers/random.js';
 import { gpSampler } from '../dist/search/sampler/gp-sampler.js';
@@ -14,7 +15,8 @@ export default async function suggest(context) {
   for (const dimensions of [1, 3, 8]) {
     for (const trials of [20, 60, 200]) {
       const seconds = [];
-      // The first proposal of a process is slower by what the engine spends on compiling: it is measured too, as the first of the rounds.
+      // The first proposal of a process is slower by what the engine spends on compiling: it is measured too,
+      // as the first of the rounds.
       for (let seed = 0; seed < Math.max(5, context.rounds); seed++) {
         const sampler = gpSampler({ axes: Array.from({ length: dimensions }, () => ({ kind: 'real' })), initial: [], seed });
         const history = tried(trials, dimensions, seed);

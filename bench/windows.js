@@ -1,7 +1,9 @@
 /**
- * Eight windows of ten over seventeen checkpoints from one read, against eight runs of one window each: reads alone say 80/17 = 4.7. With the inputs in the
- * page cache, where arithmetic and writing are the same in both and reading is nearly free; and read from the disk by every run, as when the checkpoints
- * are larger than memory. A quarter of the size, so that eight outputs are not limited by how much unwritten data the system lets a process have.
+ * Eight windows of ten over seventeen checkpoints from one read, against eight runs of one window each: reads
+ * alone say 80/17 = 4.7. With the inputs in the page cache, where arithmetic and writing are the same in both
+ * and reading is nearly free; and read from the disk by every run, as when the checkpoints are larger than
+ * memory. A quarter of the size, so that eight outputs are not limited by how much unwritten data the system
+ * lets a process have.
  */
 import { rmSync } from 'node:fs';
 import { setName } from './support/context.js';

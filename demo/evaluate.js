@@ -1,5 +1,6 @@
-// Held-out loss of one checkpoint of the demo runs, or of a merge of them, as an evaluator for `--eval`: prints one line of JSON with the mean loss in nats
-// per byte, its standard error, and the loss of each block of 4 KB, by which two models can be compared block by block. The mean is over whole blocks, so that it is
+// Held-out loss of one checkpoint of the demo runs, or of a merge of them, as an evaluator for `--eval`:
+// prints one line of JSON with the mean loss in nats per byte, its standard error, and the loss of each block
+// of 4 KB, by which two models can be compared block by block. The mean is over whole blocks, so that it is
 // that of the items. Needs the package built, not Python.
 //
 //   node demo/evaluate.js MODEL [BYTES] [SLICE]

@@ -1,5 +1,5 @@
-// What goes into the routers of a model of demo/runs/moe, for `merge routers --hidden`. For other models there is docs/scripts/capture_hidden.py.
-// Needs the package built, not Python.
+// What goes into the routers of a model of demo/runs/moe, for `merge routers --hidden`. For other models
+// there is docs/scripts/capture_hidden.py. Needs the package built, not Python.
 //
 //   node demo/hidden-states.js MODEL OUT.safetensors [BYTES]      BYTES of the held-out text, from its start (default 16384)
 import { readFile } from 'node:fs/promises';

@@ -1,6 +1,7 @@
-// Builds the addon from bindings.gyp with node-gyp, in build-gyp/ beside the CMake build, and loads the result once. node-gyp insists on a file named
-// binding.gyp; it is written there for the command only, so that no package manager ever finds one at the top. Where node-gyp, Python or Node's headers
-// are missing the reason is printed and nothing is built.
+// Builds the addon from bindings.gyp with node-gyp, in build-gyp/ beside the CMake build, and loads the
+// result once. node-gyp insists on a file named binding.gyp; it is written there for the command only, so
+// that no package manager ever finds one at the top. Where node-gyp, Python or Node's headers are missing the
+// reason is printed and nothing is built.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';

@@ -1,4 +1,5 @@
-// Builds the native addon into build/Release/ckpt_merge.node where it is not up to date. Deletes nothing, downloads nothing.
+// Builds the native addon into build/Release/ckpt_merge.node where it is not up to date. Deletes nothing,
+// downloads nothing.
 //   --check     only say whether the tools are there
 //   --prebuild  copy the binary to prebuilds/<platform>-<arch>[-musl].node as well, for packing
 import { spawnSync } from 'node:child_process';

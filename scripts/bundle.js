@@ -1,5 +1,6 @@
-// Bundles dist/'s modules into the few files of dist/bundle/ that the package's exports and bins name: on a shared file system every module of a program
-// is a round trip or two, and even on a local disk seventy of them take longer to load than a small merge takes. Dependencies stay outside.
+// Bundles dist/'s modules into the few files of dist/bundle/ that the package's exports and bins name: on a
+// shared file system every module of a program is a round trip or two, and even on a local disk seventy of
+// them take longer to load than a small merge takes. Dependencies stay outside.
 import { readdirSync, rmSync } from 'node:fs';
 import { build } from 'rolldown';
 

@@ -53,7 +53,10 @@ function axes() {
   ];
 }
 
-/** The label of a line, beside its last point (moved by `shift` to keep clear of the next) and in its colour: its name, and the value with a remark below. */
+/**
+ * The label of a line, beside its last point (moved by `shift` to keep clear of the next) and in its colour:
+ * its name, and the value with a remark below.
+ */
 function label(series, colour, name, below, shift = 0) {
   const [, loss] = series.at(-1);
   const at = [PLOT.right + 14, y(loss) + 4 + shift];

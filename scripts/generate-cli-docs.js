@@ -1,5 +1,5 @@
-// Writes docs/cli.md from the command tree and docs/troubleshooting.md from the table of codes. `--check` writes nothing and fails when a file is not
-// what would be written. Needs dist/ (npm run build).
+// Writes docs/cli.md from the command tree and docs/troubleshooting.md from the table of codes. `--check`
+// writes nothing and fails when a file is not what would be written. Needs dist/ (npm run build).
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { ERROR_CODES, WARNING_CODES } from '../dist/base/errors.js';

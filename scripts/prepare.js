@@ -1,5 +1,6 @@
-// Builds what is not up to date: TypeScript into dist/ and its bundle, the addon into build/. `npm ci` and the first `npx` in a clone run it, so it is quick when
-// there is nothing to do, and it deletes nothing but parts of an earlier bundle.
+// Builds what is not up to date: TypeScript into dist/ and its bundle, the addon into build/. `npm ci` and
+// the first `npx` in a clone run it, so it is quick when there is nothing to do, and it deletes nothing but
+// parts of an earlier bundle.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';

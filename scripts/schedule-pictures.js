@@ -1,6 +1,7 @@
-// Draws docs/images/schedule-*.svg and writes the tables of weights in docs/schedules.md, from the schedules themselves. `--check` writes nothing and
-// fails when a file is not what would be written. Needs dist/ (npm run build).
-// The colours are mid-tones without a background, so that the pictures read on white and on dark pages alike.
+// Draws docs/images/schedule-*.svg and writes the tables of weights in docs/schedules.md, from the schedules
+// themselves. `--check` writes nothing and fails when a file is not what would be written. Needs dist/ (npm
+// run build). The colours are mid-tones without a background, so that the pictures read on white and on dark
+// pages alike.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath, pathToFileURL, URL } from 'node:url';
 

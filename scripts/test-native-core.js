@@ -1,5 +1,6 @@
-// Builds the core and its C++ tests without Node and runs them: plain, with the address and undefined-behaviour sanitizers, with the thread sanitizer,
-// and for 64-bit Arm under qemu. What the machine lacks is skipped, and the reason printed. Arguments pick some of: plain, asan, tsan, arm64.
+// Builds the core and its C++ tests without Node and runs them: plain, with the address and
+// undefined-behaviour sanitizers, with the thread sanitizer, and for 64-bit Arm under qemu. What the machine
+// lacks is skipped, and the reason printed. Arguments pick some of: plain, asan, tsan, arm64.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';

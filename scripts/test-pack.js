@@ -1,6 +1,7 @@
-// Packs the package (or takes the tarball it is given), looks at what is in it, installs it in an empty folder where there is Node and npm but no compiler, no
-// CMake and no Python, and uses it there: the command line, both entry points, reports, and the loader's message where the binary is missing or damaged.
-//   node scripts/test-pack.js [TARBALL]
+// Packs the package (or takes the tarball it is given), looks at what is in it, installs it in an empty
+// folder where there is Node and npm but no compiler, no CMake and no Python, and uses it there: the command
+// line, both entry points, reports, and the loader's message where the binary is missing or damaged. node
+// scripts/test-pack.js [TARBALL]
 import { spawnSync } from 'node:child_process';
 import {
   existsSync,
@@ -143,7 +144,10 @@ function checkManifest(manifest, contents) {
   check('bin and exports name files that are there', missing.length === 0, missing.join('\n'));
 }
 
-/** Installs into an empty project whose PATH holds nothing but Node, npm and what a shell needs. Null where that fails. */
+/**
+ * Installs into an empty project whose PATH holds nothing but Node, npm and what a shell needs. Null where
+ * that fails.
+ */
 function install(tarball) {
   const tools = join(scratch, 'tools');
   const folder = join(scratch, 'project');

@@ -1,5 +1,6 @@
 /**
- * Our samplers on the problems of regret-problems.js. What it runs is handed in, so that a test runs the sources and the bench what is built from them.
+ * Our samplers on the problems of regret-problems.js. What it runs is handed in, so that a test runs the
+ * sources and the bench what is built from them.
  *
  * @typedef {object} Parts
  * @property {typeof import('../../src/search/sampler/samplers.ts').samplerByName} samplerByName
@@ -16,9 +17,11 @@ const FIRST = new Map([[1, [[0], [1], [0.5]]]]);
  *
  * @param {Parts} parts
  * @param {import('./regret-problems.js').Problem} problem
- * @param {{ sampler: import('../../src/search/sampler/samplers.ts').SamplerName, seed: number, noisy: boolean, evaluations: readonly number[] }} options
- * @returns {Promise<{ evaluations: number, observed: number, believed: number }[]>} true regret of the point with the best score, and of the tried point with the
- * largest mean of the model, which is what a search recommends (the former where there is no model)
+ * @param {{ sampler: import('../../src/search/sampler/samplers.ts').SamplerName, seed: number, noisy:
+ *   boolean, evaluations: readonly number[] }} options
+ * @returns {Promise<{ evaluations: number, observed: number, believed: number }[]>} true regret of the point
+ * with the best score, and of the tried point with the largest mean of the model, which is what a search
+ * recommends (the former where there is no model)
  */
 export async function regretOf({ samplerByName, fitSamples, randomOf, normalOf }, problem, { sampler: name, seed, noisy, evaluations }) {
   const { dimensions, value, greatest, noise } = problem;

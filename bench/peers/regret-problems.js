@@ -1,6 +1,7 @@
 /**
- * What the samplers are compared on, as in regret-peers.py: six shapes of a score over lambda, and two functions that everybody takes. On the unit cube, to be
- * maximised; the noise is normal, its standard deviation 10 % of the range of the function.
+ * What the samplers are compared on, as in regret-peers.py: six shapes of a score over lambda, and two
+ * functions that everybody takes. On the unit cube, to be maximised; the noise is normal, its standard
+ * deviation 10 % of the range of the function.
  *
  * @typedef {object} Problem
  * @property {string} name

@@ -3,7 +3,10 @@ import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
-/** Node parses the certificate bundle that this variable names before it runs anything; it has nothing to do with merging. */
+/**
+ * Node parses the certificate bundle that this variable names before it runs anything; it has nothing to do
+ * with merging.
+ */
 const { NODE_EXTRA_CA_CERTS: _, ...ENVIRONMENT } = process.env;
 
 const MERGE_CHILD = fileURLToPath(new URL('merge-child.js', import.meta.url));
@@ -12,7 +15,8 @@ const MERGE_CHILD = fileURLToPath(new URL('merge-child.js', import.meta.url));
  * Runs a program to its end.
  * @param {string} program
  * @param {readonly string[]} args
- * @param {{ sampleMillis?: number, env?: NodeJS.ProcessEnv }} [options] with `sampleMillis`, peaks of anonymous and total resident memory
+ * @param {{ sampleMillis?: number, env?: NodeJS.ProcessEnv }} [options] with `sampleMillis`, peaks of
+ *   anonymous and total resident memory
  * @returns {Promise<{ seconds: number, stdout: string, anonBytes: number, residentBytes: number }>}
  * @throws Error with the end of stderr when the program fails
  */
@@ -55,7 +59,8 @@ function sample(/** @type {number | undefined} */ pid, /** @type {{ anonBytes: n
 
 /**
  * One merge in a process of its own.
- * @param {{ average: import('ckpt-merge').AverageOptions } | { many: Parameters<typeof import('./merge.js').mergeMany>[0] }} job
+ * @param {{ average: import('ckpt-merge').AverageOptions } | { many: Parameters<typeof
+ *   import('./merge.js').mergeMany>[0] }} job
  * @param {{ sampleMillis?: number }} [options]
  */
 export async function mergeInChild(job, options) {

@@ -61,19 +61,24 @@ export function createContext({ size, rounds, dir, tensors, keep }) {
     },
 
     /**
-     * Writes and removes a file of `bytes`, so that what is measured next gets pages that this machine holds. On a virtual machine free pages go back to the
-     * host within seconds and cost ten times as much to get again; whoever came first after a pause would pay that for all others.
+     * Writes and removes a file of `bytes`, so that what is measured next gets pages that this machine holds.
+     * On a virtual machine free pages go back to the host within seconds and cost ten times as much to get
+     * again; whoever came first after a pause would pay that for all others.
      * @param {number} bytes
      */
     async prime(bytes) {
-      // First, so that what the last contestant left dirty is not flushed on the next one's time, and so that the pages freed below are still at hand.
+      // First, so that what the last contestant left dirty is not flushed on the next one's time, and so that
+      // the pages freed below are still at hand.
       spawnSync('sync', ['-f', dir]);
       const path = context.output();
       await binding.probeWrite(path, Math.ceil(bytes), context.cores);
       rmSync(path, { force: true });
     },
 
-    /** Removes data that no other bench uses, unless all is to be kept: it would take page cache from them. @param {string} name */
+    /**
+     * Removes data that no other bench uses, unless all is to be kept: it would take page cache from them.
+     * @param {string} name
+     */
     discard(name) {
       if (keep) return;
       for (const path of [name, `${name}.complete`]) rmSync(join(dir, path), { recursive: true, force: true });

@@ -1,6 +1,7 @@
 /**
- * Synthetic checkpoints: safetensors folders with the tensors of a Llama (so that other tools accept them) or of a large mixture of experts, filled with
- * weights that look like weights: one shared base ~ N(0, 0.02) plus a drift ~ N(0, 0.002) of each checkpoint. Seeded: the same bytes every time.
+ * Synthetic checkpoints: safetensors folders with the tensors of a Llama (so that other tools accept them) or
+ * of a large mixture of experts, filled with weights that look like weights: one shared base ~ N(0, 0.02)
+ * plus a drift ~ N(0, 0.002) of each checkpoint. Seeded: the same bytes every time.
  */
 import { closeSync, existsSync, fsyncSync, ftruncateSync, mkdirSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
@@ -172,8 +173,9 @@ function split(/** @type {readonly Tensor[]} */ tensors, /** @type {number} */ c
 /**
  * Writes a checkpoint folder, unless one of the same description is there. Returns its shard paths.
  * @param {string} dir
- * @param {{ tensors: readonly Tensor[], config?: Record<string, unknown>, dtype?: BenchDtype, shards?: number, seed?: number, holes?: boolean, padTo?: number }} spec
- *   `holes`: sizes only, no data (for what reads headers).
+ * @param {{ tensors: readonly Tensor[], config?: Record<string, unknown>, dtype?: BenchDtype, shards?:
+ *   number, seed?: number, holes?: boolean, padTo?: number }} spec `holes`: sizes only, no data (for what
+ *   reads headers).
  */
 export function makeCheckpoint(dir, { tensors, config = {}, dtype = 'BF16', shards = 2, seed = 0, holes = false, padTo = 0 }) {
   const parts = split(tensors, shards);

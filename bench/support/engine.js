@@ -1,4 +1,7 @@
-/** The engine without the library: one segment a call over files of equal layout, to see what planning and publishing add. */
+/**
+ * The engine without the library: one segment a call over files of equal layout, to see what planning and
+ * publishing add.
+ */
 import { closeSync, openSync, readSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { dtypeByName } from '../../dist/base/dtype.js';
@@ -22,8 +25,8 @@ function readHeader(path) {
 }
 
 /**
- * Merges the same shard of N checkpoints into K outputs, shard after shard. Opening, creating the engine, writing, closing and (with `sync`) flushing
- * are inside the measured time; removing the outputs is not.
+ * Merges the same shard of N checkpoints into K outputs, shard after shard. Opening, creating the engine,
+ * writing, closing and (with `sync`) flushing are inside the measured time; removing the outputs is not.
  *
  * @param {import('../../dist/merge/native/binding.js').NativeBinding} binding
  * @param {object} request
@@ -78,7 +81,9 @@ export async function mergeRaw(binding, request) {
 
 /**
  * @param {import('../../dist/merge/native/binding.js').NativeEngine} engine
- * @param {{ files: import('../../dist/merge/native/handles.js').NativeInput[], outs: import('../../dist/merge/native/handles.js').NativeOutput[], header: number, size: number, weights: number[][], dtype: 'BF16' | 'F16' | 'F32', totals: Record<string, number> }} work
+ * @param {{ files: import('../../dist/merge/native/handles.js').NativeInput[], outs:
+ *   import('../../dist/merge/native/handles.js').NativeOutput[], header: number, size: number, weights:
+ *   number[][], dtype: 'BF16' | 'F16' | 'F32', totals: Record<string, number> }} work
  */
 async function combineFile(engine, { files, outs, header, size, weights, dtype, totals }) {
   const bytes = FLOAT_BYTES[dtype];

@@ -15,7 +15,8 @@ export function summary(values) {
 }
 
 /**
- * Runs every contestant once a round, `rounds` times, starting each round with another one, so that what the machine does meanwhile hits all alike.
+ * Runs every contestant once a round, `rounds` times, starting each round with another one, so that what the
+ * machine does meanwhile hits all alike.
  * @template {string} K
  * @param {number} rounds
  * @param {Record<K, () => Promise<number>>} contestants each returns its seconds

@@ -1,6 +1,7 @@
 /**
- * One merge in a process of its own, so that its memory and its start-up can be seen from outside. The argument is JSON: `{average: AverageOptions}` or
- * `{many: request of mergeMany}`. Prints JSON: seconds of the merge, seconds to import what it needs.
+ * One merge in a process of its own, so that its memory and its start-up can be seen from outside. The
+ * argument is JSON: `{average: AverageOptions}` or `{many: request of mergeMany}`. Prints JSON: seconds of
+ * the merge, seconds to import what it needs.
  */
 const start = performance.now();
 const job = JSON.parse(process.argv[2]);

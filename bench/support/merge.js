@@ -1,4 +1,7 @@
-/** Several outputs from one read of the inputs, which the library plans and carries out but `average` has no option for. */
+/**
+ * Several outputs from one read of the inputs, which the library plans and carries out but `average` has no
+ * option for.
+ */
 import { executePlan } from '../../dist/merge/engine/execute.js';
 import { buildPlan } from '../../dist/merge/plan/build.js';
 

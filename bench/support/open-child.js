@@ -1,6 +1,6 @@
 /**
- * Planning or opening in a process of its own. The argument is JSON: `{plan: AverageOptions}`, `{open: path}` or `{discover: path}`. Prints JSON: seconds without the
- * imports, and the peak of resident memory.
+ * Planning or opening in a process of its own. The argument is JSON: `{plan: AverageOptions}`, `{open: path}`
+ * or `{discover: path}`. Prints JSON: seconds without the imports, and the peak of resident memory.
  */
 import { discoverRun, plan } from 'ckpt-merge';
 import { openCheckpoint } from 'ckpt-merge/safetensors';

@@ -1,9 +1,11 @@
-// What the float64 promise costs: kernels with float64 and with float32 accumulators, alone and inside the engine. Writes one JSON document.
+// What the float64 promise costs: kernels with float64 and with float32 accumulators, alone and inside the
+// engine. Writes one JSON document.
 //
 //   core_bench [--dir DIR] [--inputs N] [--bytes B] [--threads T] [--rounds R]
 //
-// DIR holds N temporary inputs of B bytes of bf16 and one output (default: the system's temporary folder, 4 inputs of 256 MiB, 1 thread, 5 rounds).
-// Kernels run on blocks that stay in cache; rounds of the variants alternate; the best round counts for kernels, the median for the engine.
+// DIR holds N temporary inputs of B bytes of bf16 and one output (default: the system's temporary folder, 4
+// inputs of 256 MiB, 1 thread, 5 rounds). Kernels run on blocks that stay in cache; rounds of the variants
+// alternate; the best round counts for kernels, the median for the engine.
 #include <unistd.h>
 
 #include <algorithm>

@@ -24,7 +24,8 @@ class Buffer {
     if (data_ != nullptr) munmap(data_, size_);
   }
 
-  // Makes the buffer hold at least `size` bytes; contents are lost when it grows. False where the system has no memory.
+  // Makes the buffer hold at least `size` bytes; contents are lost when it grows. False where the system has
+  // no memory.
   bool reserve(std::size_t size) {
     if (size <= size_) return true;
     if (data_ != nullptr) munmap(data_, size_);

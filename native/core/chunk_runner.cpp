@@ -13,7 +13,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Parts of a tile smaller than this many elements are not worth a call of the kernel: the tile is written first.
+// Parts of a tile smaller than this many elements are not worth a call of the kernel: the tile is written
+// first.
 constexpr std::size_t kGrain = 64;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }

@@ -1,4 +1,5 @@
-// Runs one chunk on one thread: computes tiles of output in cache, sums their CRC while they are there, writes each at once.
+// Runs one chunk on one thread: computes tiles of output in cache, sums their CRC while they are there,
+// writes each at once.
 #pragma once
 
 #include <atomic>
@@ -30,7 +31,8 @@ class ChunkRunner {
  public:
   ChunkRunner(const KernelTable& kernels, std::size_t tile_bytes) : combiner_(kernels), tile_bytes_(tile_bytes) {}
 
-  // `loaded` [N] points at the data of each member in mode read, in the order of the pieces. Ends early when `stop` is set or the job cancelled.
+  // `loaded` [N] points at the data of each member in mode read, in the order of the pieces. Ends early when
+  // `stop` is set or the job cancelled.
   Status run(const Job& job, const ChunkPlan& plan, const Chunk& chunk, const std::uint8_t* const* loaded, const std::atomic<bool>& stop,
              ChunkResult* result, Tally* tally);
 

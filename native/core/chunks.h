@@ -1,4 +1,5 @@
-// Cuts a job into chunks: what one thread does in one go. A chunk is a run of pieces in output order; a piece is a run of elements of one segment.
+// Cuts a job into chunks: what one thread does in one go. A chunk is a run of pieces in output order; a piece
+// is a run of elements of one segment.
 #pragma once
 
 #include <cstddef>
@@ -25,8 +26,8 @@ struct ChunkPlan {
   std::vector<Chunk> chunks;
 };
 
-// Chunks of at most `most` bytes of each input and output, smaller where the whole job would not give every thread a few (but not under `least`).
-// Those of a job of products begin at whole spans.
+// Chunks of at most `most` bytes of each input and output, smaller where the whole job would not give every
+// thread a few (but not under `least`). Those of a job of products begin at whole spans.
 ChunkPlan plan_chunks(const Job& job, std::size_t threads, std::uint64_t least, std::uint64_t most);
 
 // A contiguous range of one input file that a chunk needs.

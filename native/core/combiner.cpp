@@ -11,7 +11,8 @@
 namespace ckpt {
 namespace {
 
-// Inputs and outputs of a block stay in half of a 1 MiB second-level cache: later groups of outputs and the careful path find them there.
+// Inputs and outputs of a block stay in half of a 1 MiB second-level cache: later groups of outputs and the
+// careful path find them there.
 constexpr std::size_t kBlockBytes = std::size_t{512} << 10;
 constexpr std::size_t kMostBlock = 4096;
 constexpr std::size_t kBlockGrain = 64;
@@ -166,8 +167,9 @@ bool Combiner::run_groups(std::size_t count, const void* const* inputs, std::uin
   return nonfinite;
 }
 
-// A non-finite member with a weight makes every sum it enters non-finite, and an overflow on narrowing shows in the output; so a block that the kernel
-// calls finite holds neither, and what is counted here does not depend on how blocks or tiles were cut.
+// A non-finite member with a weight makes every sum it enters non-finite, and an overflow on narrowing shows
+// in the output; so a block that the kernel calls finite holds neither, and what is counted here does not
+// depend on how blocks or tiles were cut.
 void Combiner::run_with_care(std::uint64_t first, std::size_t count, const std::uint8_t* const* inputs, std::uint8_t* const* outputs,
                              NonfiniteCounts* counts) const {
   const Job& job = *job_;

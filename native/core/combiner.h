@@ -1,4 +1,5 @@
-// The arithmetic of one segment: picks kernels for groups of outputs, runs them block by block, and repeats with care what came out non-finite.
+// The arithmetic of one segment: picks kernels for groups of outputs, runs them block by block, and repeats
+// with care what came out non-finite.
 #pragma once
 
 #include <cstddef>
@@ -18,7 +19,8 @@ class Combiner {
   // Chooses how to combine a segment (not a copied one). False where there is no memory for float64.
   bool prepare(const Job& job, std::size_t segment);
 
-  // Elements [first, first + count) of the prepared segment. `inputs` [N] and `outputs` [K] point at element `first`; inputs without part are ignored.
+  // Elements [first, first + count) of the prepared segment. `inputs` [N] and `outputs` [K] point at element
+  // `first`; inputs without part are ignored.
   void run(std::uint64_t first, std::size_t count, const std::uint8_t* const* inputs, std::uint8_t* const* outputs, NonfiniteCounts* counts);
 
  private:

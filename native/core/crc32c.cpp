@@ -95,7 +95,8 @@ CKPT_CRC_TARGET inline std::uint64_t step_64(std::uint64_t crc, std::uint64_t wo
 CKPT_CRC_TARGET inline std::uint64_t step_8(std::uint64_t crc, unsigned char byte) { return __crc32cb(static_cast<std::uint32_t>(crc), byte); }
 #endif
 
-// The instruction has a latency of three and a throughput of one, so three lanes run side by side and are joined by a multiplication each.
+// The instruction has a latency of three and a throughput of one, so three lanes run side by side and are
+// joined by a multiplication each.
 CKPT_CRC_TARGET std::uint32_t by_instruction(std::uint32_t seed, const void* data, std::size_t size) {
   constexpr std::size_t kLane = 4096;
   constexpr std::uint32_t kShift = power(8 * kLane);
@@ -121,8 +122,9 @@ CKPT_CRC_TARGET std::uint32_t by_instruction(std::uint32_t seed, const void* dat
 
 #if defined(__x86_64__)
 
-// Factors that move a 128-bit lane `bits` onward: its low half by bits + 64, its high half by bits. The product of two reflected polynomials comes out
-// one place off, and a 32-bit factor sits at the low end of a 64-bit half: hence the 33.
+// Factors that move a 128-bit lane `bits` onward: its low half by bits + 64, its high half by bits. The
+// product of two reflected polynomials comes out one place off, and a 32-bit factor sits at the low end of a
+// 64-bit half: hence the 33.
 struct Fold {
   long long low, high;
 };
@@ -139,7 +141,8 @@ CKPT_FOLD_TARGET inline __m512i fold(__m512i lanes, __m512i factors, __m512i nex
   return _mm512_ternarylogic_epi64(low, high, next, 0x96);
 }
 
-// Four registers of four 128-bit lanes fold 256 bytes a round; the last lane, congruent to the whole, goes through the CRC instruction.
+// Four registers of four 128-bit lanes fold 256 bytes a round; the last lane, congruent to the whole, goes
+// through the CRC instruction.
 CKPT_FOLD_TARGET std::uint32_t by_folding(std::uint32_t seed, const void* data, std::size_t size) {
   constexpr Fold k256 = fold_by(2048);
   constexpr Fold k64 = fold_by(512);

@@ -12,7 +12,8 @@ std::uint32_t crc32c(std::uint32_t seed, const void* data, std::size_t size);
 // CRC of a concatenation from the CRCs of its parts; `length` is that of the second, in bytes.
 std::uint32_t crc32c_combine(std::uint32_t first, std::uint32_t second, std::uint64_t length);
 
-// One of the ways, for tests: 0 = tables, 1 = CRC instruction, 2 = carry-less multiply. Null where this CPU or build lacks it.
+// One of the ways, for tests: 0 = tables, 1 = CRC instruction, 2 = carry-less multiply. Null where this CPU
+// or build lacks it.
 using Crc32cWay = std::uint32_t (*)(std::uint32_t, const void*, std::size_t);
 Crc32cWay crc32c_way(int way);
 

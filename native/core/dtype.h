@@ -1,4 +1,5 @@
-// The float dtypes and the encodings of quantised values. The codes are those of src/base/dtype.ts; conversions live beside the kernels.
+// The float dtypes and the encodings of quantised values. The codes are those of src/base/dtype.ts;
+// conversions live beside the kernels.
 #pragma once
 
 #include <cmath>
@@ -13,7 +14,8 @@ enum DtypeCode : std::uint8_t { kU8Code = 4, kF8E5M2Code = 14, kF8E4M3Code = 15,
 // FP4 under E8M0 scales (src/merge/native/requantise.ts).
 constexpr std::uint8_t kMxfp4Code = 64;
 
-// The kernels' index of an encoding: the four float dtypes by their codes, then the small floats. -1: not an encoding.
+// The kernels' index of an encoding: the four float dtypes by their codes, then the small floats. -1: not an
+// encoding.
 inline int encoding_of(std::uint8_t code) {
   switch (code) {
     case kBF16:
@@ -56,8 +58,9 @@ inline int precision_of(std::uint8_t code) {
   }
 }
 
-// Whether weight x element is exact in float64 for every finite element of so many significant bits, and a range of exponents as float32 has it; a fused
-// multiply-add then rounds once where the separate operations round once too. The range of the weight keeps the product clear of underflow and overflow.
+// Whether weight x element is exact in float64 for every finite element of so many significant bits, and a
+// range of exponents as float32 has it; a fused multiply-add then rounds once where the separate operations
+// round once too. The range of the weight keeps the product clear of underflow and overflow.
 inline bool product_is_exact(double weight, int precision) {
   if (weight == 0) return true;
   const double magnitude = std::fabs(weight);

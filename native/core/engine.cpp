@@ -10,8 +10,8 @@
 namespace ckpt {
 namespace {
 
-// A chunk is this many tiles, so that claiming it costs nothing; fewer where the part of mapped inputs that is in use (threads x inputs x chunk) would
-// exceed the bound.
+// A chunk is this many tiles, so that claiming it costs nothing; fewer where the part of mapped inputs that
+// is in use (threads x inputs x chunk) would exceed the bound.
 constexpr std::uint64_t kChunkTiles = 16;
 constexpr std::uint64_t kMostInUse = std::uint64_t{256} << 20;
 // Used pages that wait to be given back, of all inputs together.

@@ -1,5 +1,6 @@
-// The thread pool: computes chunks of the calls in flight, oldest call first, so that two overlapping calls leave no thread idle between them. Inputs in
-// mode read are loaded ahead by threads of their own into a bounded set of slots.
+// The thread pool: computes chunks of the calls in flight, oldest call first, so that two overlapping calls
+// leave no thread idle between them. Inputs in mode read are loaded ahead by threads of their own into a
+// bounded set of slots.
 #pragma once
 
 #include <condition_variable>
@@ -31,7 +32,8 @@ class Engine {
   // Runs a job to its end on the pool; blocks the calling thread. Several threads may call at once.
   Status run(const Job& job, JobResult* result);
 
-  // Dequantises, averages and quantises anew (requantise.cpp). Blocks likewise; a second call waits for the first.
+  // Dequantises, averages and quantises anew (requantise.cpp). Blocks likewise; a second call waits for the
+  // first.
   Status requantise(const QuantJob& job, QuantResult* result);
 
  private:

@@ -1,4 +1,5 @@
-// The reading half of the engine: threads that keep positioned reads in flight and hand full slots to the computing threads.
+// The reading half of the engine: threads that keep positioned reads in flight and hand full slots to the
+// computing threads.
 #include <unistd.h>
 
 #include <algorithm>
@@ -15,7 +16,8 @@ void Engine::read_loop() {
   }
 }
 
-// Performs one request of the oldest call that has one; begins a chunk where a slot is free. False where there is nothing to do.
+// Performs one request of the oldest call that has one; begins a chunk where a slot is free. False where
+// there is nothing to do.
 bool Engine::take_request(std::unique_lock<std::mutex>& lock) {
   for (Call* call : calls_) {
     if (!call->reads || call->stop.load()) continue;

@@ -54,7 +54,8 @@ void handle(int signal_number, siginfo_t* info, void* context) {
     } else if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN) {
       before.sa_handler(signal_number);
     } else {
-      // A fault cannot be ignored: with the default back in place, returning raises it again and ends the process as if we had not been there.
+      // A fault cannot be ignored: with the default back in place, returning raises it again and ends the
+      // process as if we had not been there.
       signal(signal_number, SIG_DFL);
       if (sent) raise(signal_number);
     }
@@ -86,7 +87,8 @@ void prepare_thread_for_faults() {
 
 FaultGuard::FaultGuard(Mapping* const* mappings, std::size_t count) {
   window.mappings = mappings;
-  // The compiler sees no reader of these stores on this thread and would drop or move them without the fences.
+  // The compiler sees no reader of these stores on this thread and would drop or move them without the
+  // fences.
   std::atomic_signal_fence(std::memory_order_seq_cst);
   window.count = count;
   std::atomic_signal_fence(std::memory_order_seq_cst);

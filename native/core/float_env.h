@@ -1,5 +1,6 @@
-// The promise of §2 needs round-to-nearest and denormals. A new thread inherits the control word of its creator, and another addon may have set
-// flush-to-zero there, so each tile sets the default and puts back what was there.
+// The promise of §2 needs round-to-nearest and denormals. A new thread inherits the control word of its
+// creator, and another addon may have set flush-to-zero there, so each tile sets the default and puts back
+// what was there.
 #pragma once
 
 #if defined(__x86_64__)

@@ -10,7 +10,8 @@ namespace ckpt {
 
 enum class RenameHow { noreplace, exchange };
 
-// renameat2(2) (renamex_np on macOS). Fails with EINVAL, ENOSYS or ENOTSUP where the file system lacks the flag.
+// renameat2(2) (renamex_np on macOS). Fails with EINVAL, ENOSYS or ENOTSUP where the file system lacks the
+// flag.
 Status rename_with(const std::string& from, const std::string& to, RenameHow how);
 
 // The type of the file system that holds `path`: 'ext4', 'nfs', ... or its number in hexadecimal.

@@ -17,7 +17,8 @@ namespace {
 // How far ahead of each input a cache line is asked for, as in the kernel of combine.
 constexpr std::size_t kPrefetchBytes = 2048;
 constexpr std::size_t kCacheLine = 64;
-// Larger blocks push the rows of ten inputs out of the first-level cache (15 % slower), smaller ones load and store the lanes too often.
+// Larger blocks push the rows of ten inputs out of the first-level cache (15 % slower), smaller ones load and
+// store the lanes too often.
 constexpr std::size_t kMostBlock = 256;
 
 std::size_t pairs(std::size_t inputs) { return inputs * (inputs + 1) / 2; }
@@ -116,7 +117,8 @@ void GramRunner::sum_span(const Job& job, std::size_t segment, std::size_t count
   }
   for (std::size_t sum = 0; sum < pairs(inputs) + inputs; ++sum) sums[sum] = add_in_halves(lanes + sum * kLanes);
   for (std::size_t n = 0; n < inputs; ++n) {
-    // The root of a rounded square is the number itself (unless the square is beyond float64's range, of F64 inputs only).
+    // The root of a rounded square is the number itself (unless the square is beyond float64's range, of F64
+    // inputs only).
     sums[pairs(inputs) + inputs + n] = std::sqrt(*std::max_element(largest + n * kLanes, largest + (n + 1) * kLanes));
   }
 }

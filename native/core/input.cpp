@@ -43,8 +43,8 @@ int open_for_reading(const std::string& path) {
   return fd;
 }
 
-// What a limit of the address space (ulimit -v) must leave when an input is mapped, for buffers, stacks and the heap of the host: V8 ends the process
-// when it cannot grow.
+// What a limit of the address space (ulimit -v) must leave when an input is mapped, for buffers, stacks and
+// the heap of the host: V8 ends the process when it cannot grow.
 constexpr std::size_t kAddressReserve = std::size_t{768} << 20;
 
 bool leaves_room() {
@@ -94,7 +94,8 @@ Status Input::open(const std::string& path, InputMode wanted, std::shared_ptr<In
 
 Input::~Input() {
   if (mapping_.base != nullptr) munmap(const_cast<std::uint8_t*>(mapping_.base), mapping_.length);
-  // The cache gives up a large folio only when all of it is dropped at once: those across the edges of two chunks are still there.
+  // The cache gives up a large folio only when all of it is dropped at once: those across the edges of two
+  // chunks are still there.
   if (!absent_.empty()) drop_from_cache(0, stat_.size);
   if (fd_ >= 0) ::close(fd_);
 }
@@ -224,8 +225,9 @@ void Input::release(std::uint64_t offset, std::uint64_t size, std::uint64_t wind
       std::swap(end, consumed_.end);
     }
   }
-  // Whole pages only: those at the edges may be in use by a neighbour. (Where they are, or where a chunk before `end` is still being computed, they are
-  // read again from the cache and released with the next window.)
+  // Whole pages only: those at the edges may be in use by a neighbour. (Where they are, or where a chunk
+  // before `end` is still being computed, they are read again from the cache and released with the next
+  // window.)
   begin = (begin + page_bytes() - 1) / page_bytes() * page_bytes();
   if (end != stat_.size) end = end / page_bytes() * page_bytes();
   if (begin >= end) return;
@@ -233,7 +235,8 @@ void Input::release(std::uint64_t offset, std::uint64_t size, std::uint64_t wind
   if (from_cache && !absent_.empty()) drop_from_cache(begin, end);
 }
 
-// The file offset at or before `offset` where the processor's larger pages meet: cutting one in two costs far more than a page that stays for a while.
+// The file offset at or before `offset` where the processor's larger pages meet: cutting one in two costs far
+// more than a page that stays for a while.
 std::uint64_t Input::whole_blocks(std::uint64_t offset) const {
   constexpr std::uint64_t kBlock = std::uint64_t{2} << 20;
   const std::uint64_t past = (reinterpret_cast<std::uintptr_t>(mapping_.base) + offset) % kBlock;

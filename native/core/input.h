@@ -24,7 +24,8 @@ struct FileStat {
 
 class Input {
  public:
-  // Opens a regular file. A mapping that the system refuses falls back to reading; `mode()` says which it became.
+  // Opens a regular file. A mapping that the system refuses falls back to reading; `mode()` says which it
+  // became.
   static Status open(const std::string& path, InputMode wanted, std::shared_ptr<Input>* opened);
   ~Input();
   Input(const Input&) = delete;
@@ -37,15 +38,18 @@ class Input {
   // Reads exactly `size` bytes. A short read is Code::input_changed.
   Status read(std::uint64_t offset, void* to, std::size_t size) const;
 
-  // Why the mapping was poisoned: Code::input_changed, or Code::io where the file is as it was and the device must have failed.
+  // Why the mapping was poisoned: Code::input_changed, or Code::io where the file is as it was and the device
+  // must have failed.
   Status poison_reason() const;
 
-  // Asks the system to read a range that will be used soon (mode map), where the file does not lie in the page cache already. Best effort.
+  // Asks the system to read a range that will be used soon (mode map), where the file does not lie in the
+  // page cache already. Best effort.
   void read_ahead(std::uint64_t offset, std::uint64_t size);
   // Notes which pages are in the page cache, once, before anything is touched. Best effort.
   void remember_residency();
-  // Says that a range has been used. Once about `window` bytes of a stretch have been, their pages are given back: ours (mode map), and with `from_cache`
-  // those of the page cache that were not there before. Not at once, because each time every processor of the process has to forget the pages.
+  // Says that a range has been used. Once about `window` bytes of a stretch have been, their pages are given
+  // back: ours (mode map), and with `from_cache` those of the page cache that were not there before. Not at
+  // once, because each time every processor of the process has to forget the pages.
   void release(std::uint64_t offset, std::uint64_t size, std::uint64_t window, bool from_cache);
 
  private:
@@ -71,7 +75,8 @@ class Input {
   std::vector<bool> absent_;  // [pages] not resident before; empty = unknown
 };
 
-// The failure of the first file whose mapping has been poisoned: what was read from any of them until now may be zeros.
+// The failure of the first file whose mapping has been poisoned: what was read from any of them until now may
+// be zeros.
 Status first_poisoned(const std::vector<std::shared_ptr<Input>>& files);
 
 // Pages of a mapping range that are in the page cache, a byte each. Empty where the system does not say.

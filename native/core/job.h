@@ -1,5 +1,6 @@
-// One call as the core sees it (the C++ side of CombineJob and GramJob in src/merge/native/binding.ts): S segments, N inputs, K outputs. A job of products has no
-// outputs and none of the columns that say what becomes of the inputs.
+// One call as the core sees it (the C++ side of CombineJob and GramJob in src/merge/native/binding.ts): S
+// segments, N inputs, K outputs. A job of products has no outputs and none of the columns that say what
+// becomes of the inputs.
 #pragma once
 
 #include <cstddef>
@@ -49,7 +50,8 @@ struct Job {
 // Everything that TypeScript has promised, checked again: a wrong number here would be a wild read.
 Status validate(const Job& job);
 
-// Why an input can no longer be trusted: a page of its mapping was lost (and read as zeros), on whichever thread. `segment` is where it was noticed.
+// Why an input can no longer be trusted: a page of its mapping was lost (and read as zeros), on whichever
+// thread. `segment` is where it was noticed.
 Status poisoned(const Job& job, std::size_t segment);
 
 struct Nonfinite {

@@ -11,7 +11,8 @@
 namespace ckpt {
 namespace {
 
-// A file beyond `ulimit -f` must be EFBIG, not the end of the process. Node ignores the signal already; another host may not.
+// A file beyond `ulimit -f` must be EFBIG, not the end of the process. Node ignores the signal already;
+// another host may not.
 void ignore_file_size_signal() {
   struct sigaction now;
   if (sigaction(SIGXFSZ, nullptr, &now) == 0 && (now.sa_flags & SA_SIGINFO) == 0 && now.sa_handler == SIG_DFL) signal(SIGXFSZ, SIG_IGN);
@@ -99,7 +100,8 @@ Status Output::write(std::uint64_t offset, const void* data, std::size_t size) c
 
 Status Output::sync() const {
 #if defined(__APPLE__)
-  // fsync leaves the data in the drive's own cache there; file systems without F_FULLFSYNC get the plain call.
+  // fsync leaves the data in the drive's own cache there; file systems without F_FULLFSYNC get the plain
+  // call.
   if (fcntl(fd_, F_FULLFSYNC) == 0) return {};
 #endif
   if (fsync(fd_) != 0) return system_failure("fsync", errno, "cannot flush the output to the device");

@@ -14,8 +14,9 @@ namespace ckpt {
 
 class Output {
  public:
-  // Creates the file exclusively (mode 0666 less umask) or, with `reopen`, opens it, and sizes it: fallocate(2), or ftruncate where the file system has
-  // no preallocation. A file created here is removed again when sizing fails.
+  // Creates the file exclusively (mode 0666 less umask) or, with `reopen`, opens it, and sizes it:
+  // fallocate(2), or ftruncate where the file system has no preallocation. A file created here is removed
+  // again when sizing fails.
   static Status open(const std::string& path, std::uint64_t bytes, bool reopen, std::shared_ptr<Output>* opened);
   ~Output();
   Output(const Output&) = delete;
@@ -27,12 +28,13 @@ class Output {
   Status write(std::uint64_t offset, const void* data, std::size_t size) const;
   // Data and metadata to the device. With pages to be dropped, drops those that are clean afterwards.
   Status sync() const;
-  // Closes the descriptor; an error here may be the last word about lost data. While an OutputUse is alive, the last of them closes instead.
+  // Closes the descriptor; an error here may be the last word about lost data. While an OutputUse is alive,
+  // the last of them closes instead.
   Status close();
   bool closed() const { return fd_ < 0; }
 
-  // Start write-back of a range, wait until it is on the device, drop its pages. Best effort (errors come from sync()), no effect once closed, and safe
-  // beside close().
+  // Start write-back of a range, wait until it is on the device, drop its pages. Best effort (errors come
+  // from sync()), no effect once closed, and safe beside close().
   void start_write_back(std::uint64_t offset, std::uint64_t size) const;
   void wait_write_back(std::uint64_t offset, std::uint64_t size) const;
   void drop_cache(std::uint64_t offset, std::uint64_t size) const;

@@ -32,7 +32,8 @@ std::uint64_t consume(const std::uint8_t* from, std::size_t size) {
   return sum;
 }
 
-// Calls `work(offset, size, buffer)` for every piece of [0, total) on `threads` threads, the caller's among them, and times it.
+// Calls `work(offset, size, buffer)` for every piece of [0, total) on `threads` threads, the caller's among
+// them, and times it.
 Status spread(std::size_t threads, std::uint64_t total, std::size_t piece, bool buffers,
               const std::function<Status(std::uint64_t, std::size_t, std::uint8_t*)>& work, ProbeResult* result) {
   std::atomic<std::uint64_t> next{0};

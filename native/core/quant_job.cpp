@@ -9,7 +9,8 @@
 namespace ckpt {
 namespace {
 
-// Elements of a task, where block-rows allow: its codes stay in cache between the kernels and the checksum, and a few tasks make a short call.
+// Elements of a task, where block-rows allow: its codes stay in cache between the kernels and the checksum,
+// and a few tasks make a short call.
 constexpr std::uint64_t kTaskElements = std::uint64_t{1} << 18;
 constexpr std::uint64_t kMost = std::uint64_t{1} << 53;
 

@@ -1,5 +1,5 @@
-// One requantise call as the core sees it (the C++ side of RequantiseJob in src/merge/native/requantise.ts, which says what each field means): S strips of
-// matrices, N inputs, K outputs.
+// One requantise call as the core sees it (the C++ side of RequantiseJob in src/merge/native/requantise.ts,
+// which says what each field means): S strips of matrices, N inputs, K outputs.
 #pragma once
 
 #include <cstddef>
@@ -43,7 +43,8 @@ struct QuantJob {
   double weight(std::size_t strip, std::size_t k, std::size_t n) const {
     return weights[(static_cast<std::size_t>(table[strip]) * outputs.size() + k) * inputs + n];
   }
-  // Whether member n is read for a strip: it has a weight in some output, or is what some output's change is measured from.
+  // Whether member n is read for a strip: it has a weight in some output, or is what some output's change is
+  // measured from.
   bool reads(std::size_t strip, std::size_t n) const;
   std::uint64_t blocks_of_row(std::size_t strip) const { return (cols[strip] + block_cols[strip] - 1) / block_cols[strip]; }
   bool cancelled() const { return cancel != nullptr && __atomic_load_n(cancel, __ATOMIC_RELAXED) != 0; }
@@ -55,8 +56,8 @@ std::size_t scale_bytes(std::uint8_t dtype);
 // Everything that TypeScript has promised, checked again: a wrong number here would be a wild read.
 Status validate(const QuantJob& job);
 
-// What one thread does in one go: some rows of a strip, all of them where an output is transposed. It depends on the job alone, so that sums over tasks
-// in their order are the same whatever the threads.
+// What one thread does in one go: some rows of a strip, all of them where an output is transposed. It depends
+// on the job alone, so that sums over tasks in their order are the same whatever the threads.
 struct QuantTask {
   std::size_t strip;
   std::uint64_t first;  // row

@@ -25,8 +25,8 @@ struct ScaleRule {
   bool power_of_two;
 };
 
-// dtype(float32(amax / largest)), or 2^ceil(log2(amax / largest)); 1 where amax is 0, or for E8M0 the scale of byte `zero`. A scale that would be stored
-// as 0 or infinity is the nearest finite positive one.
+// dtype(float32(amax / largest)), or 2^ceil(log2(amax / largest)); 1 where amax is 0, or for E8M0 the scale
+// of byte `zero`. A scale that would be stored as 0 or infinity is the nearest finite positive one.
 Scale make_scale(const ScaleRule& rule, double amax, std::uint8_t zero);
 
 // The scale of an MXFP4 block that holds NaN or infinity: E8M0's NaN.

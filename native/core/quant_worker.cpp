@@ -141,7 +141,8 @@ Status QuantWorker::quantise(const QuantTask& task, std::size_t k, QuantFigures*
   return status;
 }
 
-// Such a task is the whole strip. Where that is a whole matrix too, its columns follow one another in the file.
+// Such a task is the whole strip. Where that is a whole matrix too, its columns follow one another in the
+// file.
 Status QuantWorker::transpose(const QuantTask& task, std::size_t k, QuantFigures* figures) {
   const std::size_t at = task.strip * job_.outputs.size() + k;
   const std::uint64_t size = float_size(job_.out_encoding[at]);

@@ -82,8 +82,9 @@ Codes Quantiser::codes_of(std::size_t n, const Piece& piece, double weight) {
   return {sources_[n].codes + encoded_bytes(code, piece.row * cols + piece.col), encoded_bytes(code, cols), scales.data(), weight};
 }
 
-// Fills values_ and peaks_ with the merged piece. True where some value is not finite; the peaks are then those of the finite ones. `last`: the piece is not
-// merged again, so its change is measured while the newest member is at hand, where it is the last of the sum.
+// Fills values_ and peaks_ with the merged piece. True where some value is not finite; the peaks are then
+// those of the finite ones. `last`: the piece is not merged again, so its change is measured while the newest
+// member is at hand, where it is the last of the sum.
 bool Quantiser::merge(const Piece& piece, bool last) {
   auto* values = reinterpret_cast<double*>(values_.data());
   peaks_.resize((piece.cols - 1) / piece.block + 1);

@@ -12,11 +12,12 @@
 
 namespace ckpt {
 
-// A panel of float64 in half of a second-level cache: one block of 128 x 128, or a row of small blocks. A larger block is still one panel up to kMostPanel;
-// beyond, it is merged twice, once for its amax.
+// A panel of float64 in half of a second-level cache: one block of 128 x 128, or a row of small blocks. A
+// larger block is still one panel up to kMostPanel; beyond, it is merged twice, once for its amax.
 constexpr std::uint64_t kPanel = 16384;
 constexpr std::uint64_t kMostPanel = 32768;
-// Columns of a transposed output that are computed together: enough to make the work on a row worth a call, and their output rows stay in cache.
+// Columns of a transposed output that are computed together: enough to make the work on a row worth a call,
+// and their output rows stay in cache.
 constexpr std::uint64_t kTransposeCols = 512;
 
 // Where a task's data of one member begin.
@@ -35,13 +36,15 @@ class Quantiser {
   // Chooses a task. `sources` [N] must outlive the use. False where there is no memory.
   bool begin(const QuantJob& job, const QuantTask& task, const QuantSource* sources);
 
-  // Output k of the task, rows as they are: `codes` gets all its codes (null: none are wanted), `scales` all its scales (null: none). Ends early on cancel.
+  // Output k of the task, rows as they are: `codes` gets all its codes (null: none are wanted), `scales` all
+  // its scales (null: none). Ends early on cancel.
   void quantise(std::size_t k, std::uint8_t* codes, std::uint8_t* scales, QuantFigures* figures);
 
   // Columns [first, first + cols) of output k, at most kTransposeCols, each as a run of the task's rows.
   void transpose(std::size_t k, std::uint64_t first, std::uint64_t cols, std::uint8_t* to, QuantFigures* figures);
 
-  // NaN and infinity among the task's dequantised values, by member; to be asked for where nonfinite() says so.
+  // NaN and infinity among the task's dequantised values, by member; to be asked for where nonfinite() says
+  // so.
   bool nonfinite() const { return nonfinite_; }
   void count_nonfinite(std::vector<Nonfinite>* counts);
 
@@ -105,7 +108,8 @@ class Quantiser {
   std::vector<Codes> codes_;
 };
 
-// Calls `work` with the parts of a piece that are panels: the piece itself, or of a block that is too large bands of rows, or rows in parts.
+// Calls `work` with the parts of a piece that are panels: the piece itself, or of a block that is too large
+// bands of rows, or rows in parts.
 template <typename Work>
 void Quantiser::for_each_part(const Piece& whole, Work work) {
   if (whole.rows * whole.cols <= kMostPanel) return work(whole);

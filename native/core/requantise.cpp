@@ -1,5 +1,5 @@
-// Engine::requantise: tasks on threads of their own. Positioned reads wait in the thread that needs them, so where files are read so there are more
-// threads than may compute at once.
+// Engine::requantise: tasks on threads of their own. Positioned reads wait in the thread that needs them, so
+// where files are read so there are more threads than may compute at once.
 #include <algorithm>
 #include <new>
 

@@ -18,10 +18,12 @@ std::uint64_t buffers_per_thread(const EngineOptions& options, std::size_t tile)
   return std::uint64_t{options.max_outputs} * tile + scratch;
 }
 
-// Request size and slots for the memory that is left beside the tiles. False where not even one smallest chunk fits.
+// Request size and slots for the memory that is left beside the tiles. False where not even one smallest
+// chunk fits.
 bool fit_requests(const EngineOptions& options, std::uint64_t left, EngineShape* shape) {
   const std::uint64_t in_flight = shape->requests_in_flight;
-  // A slot holds one request per input. Enough to keep all requests in flight while each thread computes on a slot of its own.
+  // A slot holds one request per input. Enough to keep all requests in flight while each thread computes on a
+  // slot of its own.
   const std::uint64_t wanted = (in_flight + options.max_inputs - 1) / options.max_inputs + shape->threads;
   const std::size_t most = options.request_bytes == 0 ? kDefaultRequest : options.request_bytes;
   const std::size_t least = std::min(most, kLeastRequest);

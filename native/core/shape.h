@@ -31,10 +31,12 @@ struct EngineShape {
   std::uint64_t buffer_bytes = 0;      // all that this shape can allocate
 };
 
-// Elements of a block when values pass through float64 in memory: inputs of different dtypes, FP8 inputs and outputs.
+// Elements of a block when values pass through float64 in memory: inputs of different dtypes, FP8 inputs and
+// outputs.
 std::size_t mixed_block_elements(std::size_t inputs);
 
-// Shrinks read requests, then tiles, then the number of threads, until everything fits. Code::no_memory when nothing does.
+// Shrinks read requests, then tiles, then the number of threads, until everything fits. Code::no_memory when
+// nothing does.
 Status fit_shape(const EngineOptions& options, EngineShape* shape);
 
 }  // namespace ckpt

@@ -1,4 +1,5 @@
-// How the core reports failure: a reason and where, no strings built on worker threads, no exceptions between layers.
+// How the core reports failure: a reason and where, no strings built on worker threads, no exceptions between
+// layers.
 #pragma once
 
 #include <cerrno>

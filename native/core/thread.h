@@ -1,4 +1,5 @@
-// A thread with a small stack (16 default stacks would take 128 MB of a limited address space) that leaves signals to the host's threads.
+// A thread with a small stack (16 default stacks would take 128 MB of a limited address space) that leaves
+// signals to the host's threads.
 #pragma once
 
 #include <pthread.h>

@@ -3,7 +3,8 @@
 namespace ckpt {
 namespace {
 
-// Half of the promised bound of 1 GiB: the other half is for what has been written since and for the threads that are waiting here.
+// Half of the promised bound of 1 GiB: the other half is for what has been written since and for the threads
+// that are waiting here.
 constexpr std::uint64_t kMostUnderWay = std::uint64_t{512} << 20;
 
 }  // namespace

@@ -1,4 +1,5 @@
-// Keeps dirty output small: starts write-back of each chunk as it is written, and waits for the oldest when too much is under way.
+// Keeps dirty output small: starts write-back of each chunk as it is written, and waits for the oldest when
+// too much is under way.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,6 @@
-// The kernel: outputs = weights x inputs, elementwise, in float64. This one source is compiled once per instruction set (cmake/AddKernel.cmake); the op
-// layer supplies the vectors. Multiply and add stay separate roundings (-ffp-contract=off), so every instruction set gives the same bits.
+// The kernel: outputs = weights x inputs, elementwise, in float64. This one source is compiled once per
+// instruction set (cmake/AddKernel.cmake); the op layer supplies the vectors. Multiply and add stay separate
+// roundings (-ffp-contract=off), so every instruction set gives the same bits.
 #include "kernel_table.h"
 
 #if defined(CKPT_KERNEL_AVX512)
@@ -16,8 +17,9 @@
 namespace ckpt {
 namespace {
 
-// How far ahead of each input a cache line is asked for. Hardware stops at the end of a page, and inputs are read from memory once: asking took 17 %
-// off the time of a merge's arithmetic, alike from 1 to 4 KiB. Past the end of an input it does nothing.
+// How far ahead of each input a cache line is asked for. Hardware stops at the end of a page, and inputs are
+// read from memory once: asking took 17 % off the time of a merge's arithmetic, alike from 1 to 4 KiB. Past
+// the end of an input it does nothing.
 constexpr std::size_t kPrefetchBytes = 2048;
 
 // -0 + p == p for every p, signs included, so starting there is the same as starting with the first product.

@@ -1,8 +1,9 @@
-// The kernels of sums of products, on float64 rows that lie in cache. Part of the one kernel source (combine_kernel.cpp includes it), so compiled once per
-// instruction set.
+// The kernels of sums of products, on float64 rows that lie in cache. Part of the one kernel source
+// (combine_kernel.cpp includes it), so compiled once per instruction set.
 //
-// One fixed order of additions whatever the instruction set: a sum has kLanes partial sums, element i goes to lane i % kLanes, each lane adds in order.
-// Every product and every addition is rounded on its own; where the product is exact, a fused instruction does the same.
+// One fixed order of additions whatever the instruction set: a sum has kLanes partial sums, element i goes to
+// lane i % kLanes, each lane adds in order. Every product and every addition is rounded on its own; where the
+// product is exact, a fused instruction does the same.
 #pragma once
 
 #include "kernel_table.h"
@@ -24,7 +25,8 @@ inline Double larger(Double x, Double y) { return x > y ? x : y; }
 constexpr std::size_t kWidth = sizeof(Double) / sizeof(double);
 constexpr std::size_t kVectors = kLanes / kWidth;  // vectors that hold the lanes of one sum
 
-// Rows whose products with each other are summed at a time: their lanes stay in registers (32 of them with AVX-512 and NEON, 16 with AVX2).
+// Rows whose products with each other are summed at a time: their lanes stay in registers (32 of them with
+// AVX-512 and NEON, 16 with AVX2).
 constexpr std::size_t kTileRows = kVectors == 1 ? 4 : kVectors == 8 ? 1 : 2;
 
 inline Double load_vector(const double* from) {
@@ -34,7 +36,8 @@ inline Double load_vector(const double* from) {
 }
 inline void store_vector(double* to, Double x) { __builtin_memcpy(to, &x, sizeof x); }
 
-// Products of Rows rows from `a` on with Cols rows from `b` on; of the upper triangle only, where both are the same rows.
+// Products of Rows rows from `a` on with Cols rows from `b` on; of the upper triangle only, where both are
+// the same rows.
 template <std::size_t Rows, std::size_t Cols, bool Triangle, bool Exact>
 void sum_tile(const GramBlock& block, std::size_t a, std::size_t b) {
   const double* left = block.rows + a * block.stride;

@@ -1,4 +1,5 @@
-// Op layer for AVX2 with F16C: 16 elements a step in four float64 vectors. No FMA: leaving -mfma out keeps the compiler from fusing.
+// Op layer for AVX2 with F16C: 16 elements a step in four float64 vectors. No FMA: leaving -mfma out keeps
+// the compiler from fusing.
 #pragma once
 
 #include <immintrin.h>

@@ -1,8 +1,9 @@
 // Op layer for AVX-512 (F, BW, DQ, VL): 32 elements a step in four float64 vectors.
 //
-// Zmm arithmetic runs on two ports (0 and 5), so what counts is the number of such operations an element needs. Widening float32 from a register
-// costs two of them (a shuffle and a conversion) and an extract for the upper half; from memory it costs one. So float32 vectors go through 128
-// bytes of L1: stores and loads have ports of their own.
+// Zmm arithmetic runs on two ports (0 and 5), so what counts is the number of such operations an element
+// needs. Widening float32 from a register costs two of them (a shuffle and a conversion) and an extract for
+// the upper half; from memory it costs one. So float32 vectors go through 128 bytes of L1: stores and loads
+// have ports of their own.
 #pragma once
 
 #include <immintrin.h>

@@ -1,4 +1,5 @@
-// Op layer for AArch64 NEON: 8 elements a step in four float64 vectors. Multiply and add are separate instructions, never vfmaq.
+// Op layer for AArch64 NEON: 8 elements a step in four float64 vectors. Multiply and add are separate
+// instructions, never vfmaq.
 #pragma once
 
 #include <arm_neon.h>

@@ -1,5 +1,6 @@
-// Kernels of quantised storage: codes under scales to float64 sums, sums to codes, and the distance between both. Part of combine_kernel.cpp, which says
-// what holds for all kernels; what each function does stands in kernel_table.h.
+// Kernels of quantised storage: codes under scales to float64 sums, sums to codes, and the distance between
+// both. Part of combine_kernel.cpp, which says what holds for all kernels; what each function does stands in
+// kernel_table.h.
 #pragma once
 
 #include "gram_kernel.h"
@@ -47,7 +48,8 @@ constexpr double kUnit = Encoding == kFloatCodes + kE4M3 ? 256 : Encoding == kFl
 
 #if !defined(CKPT_NO_VECTORS)
 
-// Vectors that together are the lanes of a distance; part p of a step belongs to the p-th of them, round and round.
+// Vectors that together are the lanes of a distance; part p of a step belongs to the p-th of them, round and
+// round.
 constexpr int kRound = static_cast<int>(kVectors);
 static_assert(kParts % kRound == 0 && kStep == kParts * kWidth, "a step is whole rounds");
 
@@ -158,16 +160,18 @@ bool accumulate(const Panel& panel, const Codes* members, std::size_t count, boo
 
 #if !defined(CKPT_NO_VECTORS)
 
-// Quotients by a power of two are products with its inverse, exactly: the same real number, rounded alike. (Both have to be normal.)
+// Quotients by a power of two are products with its inverse, exactly: the same real number, rounded alike.
+// (Both have to be normal.)
 inline bool inverse_is_exact(double scale) {
   const std::uint64_t bits = bits_as<std::uint64_t>(scale);
   const std::uint64_t exponent = bits >> 52;
   return (bits & 0xfffffffffffffu) == 0 && exponent > 1 && exponent < 2045;
 }
 
-// float32(value / scale). Dividing takes longer than all the rest, so other scales are multiplied by their rounded inverse first: as float32 that is the
-// quotient or a neighbour of it, and their codes differ only where the middle between two codes is one of them. There, it is divided after all. (Scales are at
-// least 2^-149: the inverse is finite.)
+// float32(value / scale). Dividing takes longer than all the rest, so other scales are multiplied by their
+// rounded inverse first: as float32 that is the quotient or a neighbour of it, and their codes differ only
+// where the middle between two codes is one of them. There, it is divided after all. (Scales are at least
+// 2^-149: the inverse is finite.)
 template <bool Powers>
 inline Single quotients(const Wide& value, double scale) {
   const Double inverse = broadcast(1 / scale);

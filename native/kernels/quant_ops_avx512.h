@@ -1,4 +1,5 @@
-// Small floats in AVX-512: 32 codes a step. They become halves (float16 has room for every one of them, up to a power of two), which the processor widens.
+// Small floats in AVX-512: 32 codes a step. They become halves (float16 has room for every one of them, up to
+// a power of two), which the processor widens.
 #pragma once
 
 #include "ops_avx512.h"
@@ -52,14 +53,16 @@ inline Single load_small(const void* from) {
     if constexpr (Kind == kE5M2) {
       halves = high;
     } else if constexpr (Kind == kE5M2Fnuz) {
-      // Half the value of the same bits as a half: one less in the exponent, or one place right where that would go below 1.
+      // Half the value of the same bits as a half: one less in the exponent, or one place right where that
+      // would go below 1.
       const __m512i magnitude = _mm512_and_si512(high, _mm512_set1_epi16(0x7f00));
       const __m512i lower = _mm512_sub_epi16(magnitude, _mm512_set1_epi16(0x400));
       halves = _mm512_max_epi16(_mm512_srli_epi16(magnitude, 1), lower);
       halves = _mm512_or_si512(halves, _mm512_and_si512(high, _mm512_set1_epi16(static_cast<short>(0x8000))));
       halves = _mm512_mask_mov_epi16(halves, _mm512_cmpeq_epi16_mask(codes, _mm512_set1_epi16(0x80)), nan);
     } else {
-      // Signs extended, seven places left: the sign stands in two bits, of which the lower is no part of the exponent.
+      // Signs extended, seven places left: the sign stands in two bits, of which the lower is no part of the
+      // exponent.
       const __m512i extended = _mm512_cvtepi8_epi16(_mm256_loadu_si256(static_cast<const __m256i*>(from)));
       halves = _mm512_and_si512(_mm512_slli_epi16(extended, 7), _mm512_set1_epi16(static_cast<short>(0xbfff)));
       const __m512i ones = _mm512_set1_epi16(-1);

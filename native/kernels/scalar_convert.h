@@ -1,4 +1,5 @@
-// Conversions of single elements: the tails of the kernels, and the careful path of the core. Static functions only (see kernel_table.h).
+// Conversions of single elements: the tails of the kernels, and the careful path of the core. Static
+// functions only (see kernel_table.h).
 #pragma once
 
 #include "kernel_table.h"
@@ -46,7 +47,8 @@ inline std::uint16_t float_to_half(float value) {
   if (magnitude > 0x7f800000u) return 0x7e00;
   if (magnitude >= 0x477ff000u) return static_cast<std::uint16_t>(sign | 0x7c00u);  // 65520 and above round to infinity
   if (magnitude < 0x38800000u) {
-    // Below 2^-14 the result is a multiple of 2^-24, which is the unit in the last place of 0.5: the addition does the rounding.
+    // Below 2^-14 the result is a multiple of 2^-24, which is the unit in the last place of 0.5: the addition
+    // does the rounding.
     const float shifted = bits_as<float>(magnitude) + 0.5f;
     return static_cast<std::uint16_t>(sign | (bits_as<std::uint32_t>(shifted) - 0x3f000000u));
   }

@@ -1,7 +1,9 @@
-// FP8 and FP4: what a code stands for, and the code nearest to a float32, one element at a time. Static functions only (see kernel_table.h).
+// FP8 and FP4: what a code stands for, and the code nearest to a float32, one element at a time. Static
+// functions only (see kernel_table.h).
 //
-// All are sign, exponent, mantissa with gradual underflow. E4M3 (finite only) has NaN at S.1111.111 and no infinity; E5M2 is as IEEE has it; the FNUZ
-// forms have one more in the bias, one NaN (0x80, where -0 would be) and no infinity; E2M1 has neither.
+// All are sign, exponent, mantissa with gradual underflow. E4M3 (finite only) has NaN at S.1111.111 and no
+// infinity; E5M2 is as IEEE has it; the FNUZ forms have one more in the bias, one NaN (0x80, where -0 would
+// be) and no infinity; E2M1 has neither.
 #pragma once
 
 #include "scalar_convert.h"
@@ -19,7 +21,8 @@ struct SmallFormat {
   static constexpr unsigned kLargest = Kind == kE5M2 ? 0x7bu : Kind == kE4M3 ? 0x7eu : Kind == kE2M1 ? 0x7u : 0x7fu;
   // The canonical NaN; FP4 has none.
   static constexpr unsigned kNaN = kFnuz ? 0x80u : 0x7fu;
-  // The least float32 magnitude (as bits) that rounds beyond the largest number: 61440, the float after 464 (a tie that goes to 448), 248, 7.
+  // The least float32 magnitude (as bits) that rounds beyond the largest number: 61440, the float after 464
+  // (a tie that goes to 448), 248, 7.
   static constexpr std::uint32_t kOverflow = kMantissa == 2   ? 0x47700000u
                                              : Kind == kE4M3 ? 0x43e80001u
                                              : Kind == kE2M1 ? 0x40e00000u
@@ -54,8 +57,9 @@ inline double small_to_double(unsigned code) {
 // How a number went into a small float.
 enum class Fit { in_range, saturated, not_finite };
 
-// Round to nearest even. Finite numbers out of range become the largest one (E4M3, E2M1), infinity (E5M2) or NaN (FNUZ), as torch has it; infinity becomes
-// NaN where the format has no infinity. Never called with NaN or infinity for E2M1.
+// Round to nearest even. Finite numbers out of range become the largest one (E4M3, E2M1), infinity (E5M2) or
+// NaN (FNUZ), as torch has it; infinity becomes NaN where the format has no infinity. Never called with NaN
+// or infinity for E2M1.
 template <int Kind>
 inline Fit float_to_small(float value, unsigned* code) {
   using Format = SmallFormat<Kind>;

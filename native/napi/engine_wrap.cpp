@@ -47,7 +47,8 @@ Napi::Object describe(Napi::Env env, const EngineShape& shape) {
   return object;
 }
 
-// What both kinds of jobs have. Copies all that the caller could change under the threads; only the cancel flag stays shared.
+// What both kinds of jobs have. Copies all that the caller could change under the threads; only the cancel
+// flag stays shared.
 std::shared_ptr<Job> to_inputs(const Napi::Object& from) {
   auto job = std::make_shared<Job>();
   job->files = unwrap_all<Input>(from, "files", InputWrap::unwrap);

@@ -1,4 +1,5 @@
-// Status → a JavaScript error with `code`, `errno`, `syscall` and the indices of NativeFailure in src/merge/native/binding.ts.
+// Status → a JavaScript error with `code`, `errno`, `syscall` and the indices of NativeFailure in
+// src/merge/native/binding.ts.
 #pragma once
 
 #include <napi.h>

@@ -19,7 +19,8 @@ class Task final : public Napi::AsyncWorker {
   using Work = std::function<Status(Result*)>;
   using Convert = std::function<Napi::Value(Napi::Env, Result&)>;
 
-  // Queues `work` for a thread of libuv's pool; its result goes through `convert` on the JS thread. `keep` stays alive until then.
+  // Queues `work` for a thread of libuv's pool; its result goes through `convert` on the JS thread. `keep`
+  // stays alive until then.
   static Napi::Promise start(Napi::Env env, Work work, Convert convert, Napi::ObjectReference keep = {}) {
     auto* task = new Task(env, std::move(work), std::move(convert), std::move(keep));
     const Napi::Promise promise = task->deferred_.Promise();

@@ -1,5 +1,5 @@
-// Sums of products through the engine: against a plain loop, with every instruction set and any number of threads, over lost pages, refused where they
-// would read what is not there.
+// Sums of products through the engine: against a plain loop, with every instruction set and any number of
+// threads, over lost pages, refused where they would read what is not there.
 #include <cmath>
 #include <cstring>
 

@@ -1,4 +1,5 @@
-// Every kernel of every available instruction set against a plain loop, flush-to-zero set by somebody else, and the fused kernels.
+// Every kernel of every available instruction set against a plain loop, flush-to-zero set by somebody else,
+// and the fused kernels.
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -150,7 +151,8 @@ void keeps_denormals(const Isa& isa) {
   {
     const DefaultFloatEnv environment;
     for (int in = 0; in < kFloatCodes; ++in) {
-      // The least denormal; a F64 one is taken as F32's, since the F32 step of the promise would round smaller ones to zero.
+      // The least denormal; a F64 one is taken as F32's, since the F32 step of the promise would round
+      // smaller ones to zero.
       const double least = in == kBF16 ? 0x1p-133 : in == kF16 ? 0x1p-24 : 0x1p-149;
       std::vector<std::uint8_t> bytes(64 * 8);
       for (std::size_t i = 0; i < 64; ++i) store(in, bytes.data(), i, i % 2 == 0 ? least : -least);

@@ -1,5 +1,5 @@
-// Requantising by the core alone: every instruction set gives the bytes and figures of the scalar one, in map and read mode and with any number of threads,
-// for blocks of every kind, NaN and infinity among them.
+// Requantising by the core alone: every instruction set gives the bytes and figures of the scalar one, in map
+// and read mode and with any number of threads, for blocks of every kind, NaN and infinity among them.
 #include <cmath>
 #include <cstring>
 #include <limits>

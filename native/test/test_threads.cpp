@@ -1,4 +1,5 @@
-// What the thread sanitizer should see: overlapping calls, cancellation from outside, closing while calls run.
+// What the thread sanitizer should see: overlapping calls, cancellation from outside, closing while calls
+// run.
 #include <atomic>
 #include <thread>
 

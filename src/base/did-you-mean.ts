@@ -1,6 +1,7 @@
 /**
- * The choice nearest to a word that is none of them, for "did you mean"; null where nothing is near. Distance is the number of insertions, deletions,
- * substitutions and swaps of neighbouring letters (optimal string alignment), upper and lower case alike; a third of the longer word is near enough.
+ * The choice nearest to a word that is none of them, for "did you mean"; null where nothing is near. Distance
+ * is the number of insertions, deletions, substitutions and swaps of neighbouring letters (optimal string
+ * alignment), upper and lower case alike; a third of the longer word is near enough.
  */
 export function didYouMean(word: string, choices: readonly string[]): string | null {
   let nearest: string | null = null;

@@ -1,6 +1,7 @@
 /**
- * Every dtype the safetensors format names, with the code that crosses to native code and the bits of one element.
- * To add one: a row here, a row in `native/core/dtype.h`, an op pair in the kernels, a row in the golden test.
+ * Every dtype the safetensors format names, with the code that crosses to native code and the bits of one
+ * element. To add one: a row here, a row in `native/core/dtype.h`, an op pair in the kernels, a row in the
+ * golden test.
  */
 export const DTYPES = [
   { name: 'BF16', code: 0, bits: 16, kind: 'float' },
@@ -56,5 +57,8 @@ export function dtypeByCode(code: number): Dtype {
   return dtype;
 }
 
-/** Code of MXFP4 beside the dtype codes of `src/base/dtype.ts`: FP4 (E2M1) two a byte, low nibble first, 16 bytes for each 32 elements of a row. */
+/**
+ * Code of MXFP4 beside the dtype codes of `src/base/dtype.ts`: FP4 (E2M1) two a byte, low nibble first, 16
+ * bytes for each 32 elements of a row.
+ */
 export const MXFP4 = 64;

@@ -1,6 +1,6 @@
 /**
- * Every error and warning code of the project, in one table: the exit code of the CLI, a one-line meaning and the first thing to try.
- * `docs/troubleshooting.md` is generated from it.
+ * Every error and warning code of the project, in one table: the exit code of the CLI, a one-line meaning and
+ * the first thing to try. `docs/troubleshooting.md` is generated from it.
  */
 
 /** Exit codes of the CLI; `docs/cli.md` lists them for scripts. */
@@ -593,7 +593,10 @@ export interface MergeErrorOptions {
   readonly cause?: unknown;
 }
 
-/** What every operation of the library throws, except `signal.reason` on an abort, which passes through untouched. */
+/**
+ * What every operation of the library throws, except `signal.reason` on an abort, which passes through
+ * untouched.
+ */
 export class MergeError extends Error {
   readonly code: ErrorCode;
   readonly details: ErrorDetails;

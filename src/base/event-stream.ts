@@ -1,5 +1,6 @@
 /**
- * Work that tells of what it does, as a stream of events that ends with its result. Ending the iteration early ends the work.
+ * Work that tells of what it does, as a stream of events that ends with its result. Ending the iteration
+ * early ends the work.
  * @throws what the work throws
  */
 export async function* eventStream<E, R>(

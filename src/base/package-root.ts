@@ -1,7 +1,10 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
-/** The package's own folder, ending in a slash. It is looked for, because sources, modules and bundle lie at different depths below it. */
+/**
+ * The package's own folder, ending in a slash. It is looked for, because sources, modules and bundle lie at
+ * different depths below it.
+ */
 export const packageRoot: string = fileURLToPath(nearestManifest(new URL('.', import.meta.url)));
 
 function nearestManifest(folder: URL): URL {

@@ -9,10 +9,11 @@ const BLOCKS = 64;
 const BLOCK_BYTES = 4096;
 
 /**
- * Identifies the content of a checkpoint without reading all of it. SHA-256, in hex, over the following bytes of each shard, in the order of shard
- * names: its size in bytes as a little-endian unsigned 64-bit integer; the bytes before its data section (header length and header); then 64 blocks of
- * 4,096 bytes, block i at byte floor(i * (n - 4096) / 63) of its data section of n bytes, or the whole data section where n is at most 262,144.
- * (Headers alone identify nothing: those of two steps of a run are equal.)
+ * Identifies the content of a checkpoint without reading all of it. SHA-256, in hex, over the following bytes
+ * of each shard, in the order of shard names: its size in bytes as a little-endian unsigned 64-bit integer;
+ * the bytes before its data section (header length and header); then 64 blocks of 4,096 bytes, block i at
+ * byte floor(i * (n - 4096) / 63) of its data section of n bytes, or the whole data section where n is at
+ * most 262,144. (Headers alone identify nothing: those of two steps of a run are equal.)
  * @throws MergeError E_INPUT_CHANGED, E_NOT_FOUND, E_NOT_READABLE, E_IO
  */
 export async function fingerprint(checkpoint: Pick<Checkpoint, 'shards'>): Promise<string> {
@@ -24,7 +25,8 @@ export async function fingerprint(checkpoint: Pick<Checkpoint, 'shards'>): Promi
       const size = Buffer.alloc(8);
       size.writeBigUInt64LE(BigInt(stat.size));
       hash.update(size);
-      // All are in flight together: one after another they would cost a round trip each on a network file system.
+      // All are in flight together: one after another they would cost a round trip each on a network file
+      // system.
       const pieces = sampledRanges(header.dataStart, stat.size).map(([start, end]) => readPiece(handle, path, start, end));
       for (const bytes of await Promise.all(pieces)) hash.update(bytes);
     } finally {
@@ -34,14 +36,18 @@ export async function fingerprint(checkpoint: Pick<Checkpoint, 'shards'>): Promi
   return hash.digest('hex');
 }
 
-/** By callback: a promise of FileHandle costs more than reading 4 KiB, and there are 64 of them in every shard. */
+/**
+ * By callback: a promise of FileHandle costs more than reading 4 KiB, and there are 64 of them in every
+ * shard.
+ */
 function readPiece(handle: FileHandle, path: string, start: number, end: number): Promise<Buffer> {
   const bytes = Buffer.allocUnsafe(end - start);
   return new Promise((resolve, reject) => {
     read(handle.fd, bytes, 0, bytes.length, start, (error, done) => {
       if (error !== null) reject(readError(error, path));
       else if (done === bytes.length) resolve(bytes);
-      // A short read is rare (a signal, the end of a file that shrank): the slower way goes on or says what is wrong.
+      // A short read is rare (a signal, the end of a file that shrank): the slower way goes on or says what
+      // is wrong.
       else readExactly(handle, path, bytes.subarray(done), start + done).then(() => resolve(bytes), reject);
     });
   });
@@ -58,14 +64,16 @@ function sampledRanges(dataStart: number, fileSize: number): [start: number, end
 }
 
 /**
- * What identifies a file on this machine: device, inode, mtime and ctime in nanoseconds, size in bytes. Resuming needs all of them equal.
+ * What identifies a file on this machine: device, inode, mtime and ctime in nanoseconds, size in bytes.
+ * Resuming needs all of them equal.
  */
 export function fileIdentity({ stat: { dev, ino, mtimeNs, ctimeNs, size } }: Pick<Shard, 'stat'>): string {
   return `${dev}:${ino}:${mtimeNs}:${ctimeNs}:${size}`;
 }
 
 /**
- * Checks that no shard changed since the checkpoint was opened. The time of the last status change is left out: a hard link made by a backup moves it.
+ * Checks that no shard changed since the checkpoint was opened. The time of the last status change is left
+ * out: a hard link made by a backup moves it.
  * @throws MergeError E_INPUT_CHANGED naming the file, E_NOT_READABLE, E_IO
  */
 export async function assertUnchanged(checkpoint: Pick<Checkpoint, 'shards'>): Promise<void> {

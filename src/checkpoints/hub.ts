@@ -1,10 +1,16 @@
 import { resolve } from 'node:path';
 import { MergeError } from '../base/errors.ts';
 
-/** An organisation or user, and a name: letters, digits, `-`, `_` and `.`, no two `-` or `.` in a row, none at the ends, 96 characters in all. */
+/**
+ * An organisation or user, and a name: letters, digits, `-`, `_` and `.`, no two `-` or `.` in a row, none at
+ * the ends, 96 characters in all.
+ */
 const ID = /^(?!.*(?:--|\.\.))[A-Za-z0-9_](?:[\w.-]*[A-Za-z0-9_])?\/[A-Za-z0-9_](?:[\w.-]*[A-Za-z0-9_])?$/;
 
-/** Whether a text can be the id of a model on the Hugging Face Hub (huggingface_hub, `validate_repo_id`), with its organisation. */
+/**
+ * Whether a text can be the id of a model on the Hugging Face Hub (huggingface_hub, `validate_repo_id`), with
+ * its organisation.
+ */
 export function isRepoId(text: string): boolean {
   return text.length <= 96 && ID.test(text) && !text.endsWith('.git');
 }
@@ -18,8 +24,9 @@ export function checkRepoId(id: string): string {
 }
 
 /**
- * The Hub's id of checkpoints that all lie in the cache of one model, `models--org--name/snapshots/<revision>/…` (huggingface_hub's `repo_folder_name`;
- * an id never has two dashes in a row); null otherwise.
+ * The Hub's id of checkpoints that all lie in the cache of one model,
+ * `models--org--name/snapshots/<revision>/…` (huggingface_hub's `repo_folder_name`; an id never has two
+ * dashes in a row); null otherwise.
  */
 export function cachedRepoId(paths: readonly string[]): string | null {
   const ids = new Set(paths.map((path) => /\/models--([^/]+)\/snapshots\/[^/]+(?:\/|$)/.exec(resolve(path))?.[1]?.replace('--', '/')));

@@ -1,8 +1,9 @@
 import type { Position } from './types.ts';
 
 /**
- * Names that trainers and Hub repositories give to the checkpoints of a run, first match wins. All are anchored at both ends, so that `step1000-merged`
- * or `best-100` are nobody's step 1000. Groups: stage, ingredient, step, tokens, and the unit of tokens. A third column gives the stage where it is a word.
+ * Names that trainers and Hub repositories give to the checkpoints of a run, first match wins. All are
+ * anchored at both ends, so that `step1000-merged` or `best-100` are nobody's step 1000. Groups: stage,
+ * ingredient, step, tokens, and the unit of tokens. A third column gives the stage where it is a word.
  */
 const NAMES: readonly (readonly [producer: string, pattern: RegExp, stage?: number])[] = [
   ['HF Trainer, accelerate, axolotl, LLaMA-Factory, TRL; `checkpoint-14750step` on the Hub', /^checkpoint[-_](?<step>\d+)(?:step)?$/],
@@ -25,7 +26,10 @@ const TOKEN_UNITS: Readonly<Record<string, number>> = { K: 1e3, M: 1e6, B: 1e9, 
 /** A position whose step is known. */
 export type NamedPosition = Position & { readonly step: number };
 
-/** The position that the name of a folder, or of a file without its extension, gives; null where it is the name of no step. */
+/**
+ * The position that the name of a folder, or of a file without its extension, gives; null where it is the
+ * name of no step.
+ */
 export function positionFromName(name: string): NamedPosition | null {
   for (const [, pattern, stage] of NAMES) {
     const groups = pattern.exec(name)?.groups;
@@ -55,12 +59,17 @@ const LEFT_OUT: readonly (readonly [pattern: RegExp, reason: string])[] = [
   [/(^|[._-])last([._-]|$)/i, 'a copy of the newest checkpoint, by its name'],
 ];
 
-/** Why a folder or file of this name is no checkpoint of the run; null where the name says nothing against it. */
+/**
+ * Why a folder or file of this name is no checkpoint of the run; null where the name says nothing against it.
+ */
 export function reasonAgainstName(name: string): string | null {
   return LEFT_OUT.find(([pattern]) => pattern.test(name))?.[1] ?? null;
 }
 
-/** The step that a name mentions somewhere, as `3000` in `tmp-checkpoint-3000`: for people to look at, not to order by. */
+/**
+ * The step that a name mentions somewhere, as `3000` in `tmp-checkpoint-3000`: for people to look at, not to
+ * order by.
+ */
 export function stepMentioned(name: string): number | null {
   const digits = /(?:checkpoint|step|iter(?:ation)?|ckpt)[-_=]?(\d{1,15})/i.exec(name)?.[1];
   return digits === undefined ? null : Number(digits);

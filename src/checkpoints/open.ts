@@ -16,7 +16,10 @@ import type { Checkpoint, FolderEntries, Shard } from './types.ts';
 export interface OpenOptions {
   /** Shared between the inputs of a merge, so that headers that are equal are parsed and stored once. */
   readonly cache?: HeaderCache;
-  /** Name that gives its position, where that is not the folder's or file's own: the revision of a snapshot in the Hub's cache. */
+  /**
+   * Name that gives its position, where that is not the folder's or file's own: the revision of a snapshot in
+   * the Hub's cache.
+   */
   readonly name?: string;
 }
 
@@ -30,11 +33,13 @@ interface Files {
 }
 
 /**
- * Opens a checkpoint: a folder in the Hugging Face layout (one safetensors file, or an index and its shards), one in nanotron's (a file for each tensor and
- * rank below `model/`), or a single .safetensors file. Headers and index are read and checked against each other and against the file sizes; data is not
- * read and no file stays open.
- * @throws MergeError E_NOT_FOUND, E_NOT_READABLE, E_NO_CHECKPOINT, E_AMBIGUOUS, E_NO_TENSORS, E_SHARD_MISSING, E_TENSOR_MISPLACED, E_TENSOR_TWICE,
- * E_TENSOR_UNINDEXED, and what `readHeader` and `readIndex` throw; with several faults, all are in `details.conflicts`
+ * Opens a checkpoint: a folder in the Hugging Face layout (one safetensors file, or an index and its shards),
+ * one in nanotron's (a file for each tensor and rank below `model/`), or a single .safetensors file. Headers
+ * and index are read and checked against each other and against the file sizes; data is not read and no file
+ * stays open.
+ * @throws MergeError E_NOT_FOUND, E_NOT_READABLE, E_NO_CHECKPOINT, E_AMBIGUOUS, E_NO_TENSORS,
+ * E_SHARD_MISSING, E_TENSOR_MISPLACED, E_TENSOR_TWICE, E_TENSOR_UNINDEXED, and what `readHeader` and
+ * `readIndex` throw; with several faults, all are in `details.conflicts`
  */
 export async function openCheckpoint(path: string, { cache = new HeaderCache(), name }: OpenOptions = {}): Promise<Checkpoint> {
   const entries = await entriesOf(path);
@@ -105,7 +110,10 @@ async function filesOfFolder(path: string, entries: FolderEntries, cache: Header
   return { names: [...named].sort(), index, indexName, warnings: notIncluded(path, singles, named) };
 }
 
-/** What marks a checkpoint of nanotron, whose weights are `model/MODULES/model_weight_pp-rank-..-of-.._tp-rank-..-of-...safetensors`. */
+/**
+ * What marks a checkpoint of nanotron, whose weights are
+ * `model/MODULES/model_weight_pp-rank-..-of-.._tp-rank-..-of-...safetensors`.
+ */
 const NANOTRON = 'checkpoint_metadata.json';
 
 async function filesOfNanotron(path: string): Promise<Files> {

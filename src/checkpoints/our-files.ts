@@ -1,6 +1,9 @@
 /** Name of the provenance file in a published folder. */
 export const PROVENANCE_FILE = 'merge_provenance.json';
-/** Key in `__metadata__`: the short form in the shards of a folder, the provenance itself in a single file, which has no folder to keep it in. */
+/**
+ * Key in `__metadata__`: the short form in the shards of a folder, the provenance itself in a single file,
+ * which has no folder to keep it in.
+ */
 export const METADATA_KEY = 'ckpt_merge';
 
 /** Name of the recipe in a published folder. */

@@ -22,8 +22,9 @@ export interface FoundPosition extends Position {
 }
 
 /**
- * Position of a checkpoint from its state files (see `readState`) and, for what they do not say, from the name of the folder or file. A
- * `model.safetensors` is taken for its folder. Never throws: what cannot be read is unknown, with a warning.
+ * Position of a checkpoint from its state files (see `readState`) and, for what they do not say, from the
+ * name of the folder or file. A `model.safetensors` is taken for its folder. Never throws: what cannot be
+ * read is unknown, with a warning.
  */
 export async function readPosition(path: string, isFolder: boolean, known: Known = {}): Promise<FoundPosition> {
   const ofFile = isFolder ? null : positionFromName(known.name ?? parse(path).name);

@@ -47,8 +47,9 @@ const RULES: readonly (readonly [pattern: RegExp, reason: string | null])[] = [
 const FOLDERS: ReadonlyMap<string, RegExp> = new Map([['additional_chat_templates', /\.jinja$/]]);
 
 /**
- * Which files beside the weights belong with a merge of this checkpoint (configuration, tokenizer, chat templates, custom code, licence) and which stay
- * behind (training state, other weights, the card). Regular files only, through symbolic links. A single file has none.
+ * Which files beside the weights belong with a merge of this checkpoint (configuration, tokenizer, chat
+ * templates, custom code, licence) and which stay behind (training state, other weights, the card). Regular
+ * files only, through symbolic links. A single file has none.
  * @throws MergeError E_NOT_READABLE, E_IO
  */
 export async function sideFiles(checkpoint: Pick<Checkpoint, 'path' | 'kind' | 'shards' | 'indexName'>): Promise<SideFiles> {

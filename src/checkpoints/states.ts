@@ -25,7 +25,9 @@ const TRAINER_STATE = 'trainer_state.json';
 /** Largest state file that is read whole; a log line for each of a million steps is about 200 MB. */
 const MAX_STATE_BYTES = 500_000_000;
 
-/** Bytes at either end of a long trainer_state.json that are read for what stands before and after its log. */
+/**
+ * Bytes at either end of a long trainer_state.json that are read for what stands before and after its log.
+ */
 const END_BYTES = 16 * 1024;
 
 /** State files in the order in which they are believed, and how each is read. */
@@ -37,9 +39,11 @@ const FILES: readonly (readonly [name: string, read: (opened: OpenFile, file: st
 ];
 
 /**
- * Step, tokens and stage from the state files of a checkpoint: `trainer_state.json` (`global_step`, `num_input_tokens_seen`, of which 0 means that nobody
- * counted), nanotron's `checkpoint_metadata.json` (`last_train_step`, `consumed_tokens_total`, `last_stage_idx`), levanter's `metadata.json` (`step`), and
- * OLMo-core's `.metadata.json` (`ephemeral`). Of a long trainer_state.json only both ends are read. Never throws: what cannot be read is unknown, with a warning.
+ * Step, tokens and stage from the state files of a checkpoint: `trainer_state.json` (`global_step`,
+ * `num_input_tokens_seen`, of which 0 means that nobody counted), nanotron's `checkpoint_metadata.json`
+ * (`last_train_step`, `consumed_tokens_total`, `last_stage_idx`), levanter's `metadata.json` (`step`), and
+ * OLMo-core's `.metadata.json` (`ephemeral`). Of a long trainer_state.json only both ends are read. Never
+ * throws: what cannot be read is unknown, with a warning.
  * @param entries what lies in the folder, where that is known already
  */
 export async function readState(folder: string, entries?: FolderEntries): Promise<State> {
@@ -90,8 +94,8 @@ async function readJson(opened: OpenFile, file: string): Promise<Record<string, 
 }
 
 /**
- * JSON as Python writes it, with NaN and Infinity, which JSON does not know. As a loss they become infinity, because that is how a collapse looks; elsewhere (a
- * gradient norm) null.
+ * JSON as Python writes it, with NaN and Infinity, which JSON does not know. As a loss they become infinity,
+ * because that is how a collapse looks; elsewhere (a gradient norm) null.
  */
 function parseLenient(text: string): unknown {
   try {
@@ -111,8 +115,9 @@ async function trainerState(opened: OpenFile, file: string): Promise<Partial<Sta
 }
 
 /**
- * `global_step` from the head and `num_input_tokens_seen` from the tail: the Trainer sorts the keys, so the log, which can have megabytes, lies between them.
- * Lines are told from those of the log by their indentation. Null for a short file, and wherever the text is not laid out like that.
+ * `global_step` from the head and `num_input_tokens_seen` from the tail: the Trainer sorts the keys, so the
+ * log, which can have megabytes, lies between them. Lines are told from those of the log by their
+ * indentation. Null for a short file, and wherever the text is not laid out like that.
  */
 async function endsOfTrainerState(opened: OpenFile, file: string): Promise<Record<string, unknown> | null> {
   const { size } = opened.stat;
@@ -148,8 +153,9 @@ async function olmoState(opened: OpenFile, file: string): Promise<Partial<State>
 }
 
 /**
- * The training log in a checkpoint's trainer_state.json, by step; a step that was logged more than once (training, evaluation) is one entry. Empty where
- * there is none or it cannot be read: {@link readState} warns of that.
+ * The training log in a checkpoint's trainer_state.json, by step; a step that was logged more than once
+ * (training, evaluation) is one entry. Empty where there is none or it cannot be read: {@link readState}
+ * warns of that.
  */
 export async function readLog(folder: string): Promise<LogEntry[]> {
   const file = join(folder, TRAINER_STATE);

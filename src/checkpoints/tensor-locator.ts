@@ -12,12 +12,16 @@ interface KnownLayout {
   readonly locate: Locate;
 }
 
-/** Layouts that were checked, by the table of their first shard: the steps of a run share tables and index, so they share this too. */
+/**
+ * Layouts that were checked, by the table of their first shard: the steps of a run share tables and index, so
+ * they share this too.
+ */
 const known = new WeakMap<TensorTable, KnownLayout[]>();
 
 /**
  * The look-up of tensors by name in a checkpoint, after index and shards were checked against each other.
- * @throws MergeError E_TENSOR_MISPLACED, E_TENSOR_TWICE, E_TENSOR_UNINDEXED; with several faults, all are in `details.conflicts`
+ * @throws MergeError E_TENSOR_MISPLACED, E_TENSOR_TWICE, E_TENSOR_UNINDEXED; with several faults, all are in
+ *   `details.conflicts`
  */
 export function locateTensors(path: string, shards: readonly Shard[], index: SafetensorsIndex | null): Locate {
   const [first] = shards;
@@ -39,7 +43,9 @@ export function locateTensors(path: string, shards: readonly Shard[], index: Saf
   return layout.locate;
 }
 
-/** The look-up of tensors by file and name, where every file names its tensors without regard to the others. */
+/**
+ * The look-up of tensors by file and name, where every file names its tensors without regard to the others.
+ */
 export function locateByFile(shards: readonly Shard[]): Locate {
   const numbers = new Map(shards.map(({ name }, i) => [name, i]));
   return (name, file) => {

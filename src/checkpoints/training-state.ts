@@ -16,12 +16,17 @@ export interface TrainingState {
   readonly weights: readonly string[];
 }
 
-/** Names of transformers' Trainer and accelerate; `latest` and `global_stepN` of DeepSpeed; folders of FSDP (`optimizer_0`) and nanotron. */
+/**
+ * Names of transformers' Trainer and accelerate; `latest` and `global_stepN` of DeepSpeed; folders of FSDP
+ * (`optimizer_0`) and nanotron.
+ */
 const FILES = /^(trainer_state\.json|training_args\.(bin|json)|latest|dl_state_dict\.bin)$/;
 const STATES = /^(optim|scheduler|lr_scheduler|scaler|rng_state|random_states|sampler|custom_checkpoint)[^/]*\.(pt|pth|bin|pkl)$/;
 const FOLDERS = /^(optimizer(_\d+)?|lr_scheduler|random|global_step\d+)$/;
 const OPTIMIZER = /^(optim|global_step)/;
-/** DeepSpeed keeps the module in `mp_rank_*_model_states.pt`, and its master weights in the optimizer's files. */
+/**
+ * DeepSpeed keeps the module in `mp_rank_*_model_states.pt`, and its master weights in the optimizer's files.
+ */
 const HOLDING_WEIGHTS = /^global_step/;
 const WEIGHTS = /^pytorch_model_fsdp/;
 

@@ -14,8 +14,8 @@ export interface Shard {
 }
 
 /**
- * A safetensors checkpoint as it lies on disk: a folder in the layout of Hugging Face or of nanotron, or one file. Headers are read, data is not. Its position comes from its
- * state files or its name.
+ * A safetensors checkpoint as it lies on disk: a folder in the layout of Hugging Face or of nanotron, or one
+ * file. Headers are read, data is not. Its position comes from its state files or its name.
  */
 export interface Checkpoint extends Position {
   /** The path that was given. */
@@ -33,7 +33,9 @@ export interface Checkpoint extends Position {
   /** The state file that says that the trainer will remove this checkpoint; null where none does. */
   readonly ephemeral: string | null;
   readonly warnings: readonly Warning[];
-  /** Tensors are known by file and name together: nanotron has a file for each, and calls all of them `data`. */
+  /**
+   * Tensors are known by file and name together: nanotron has a file for each, and calls all of them `data`.
+   */
   readonly namesPerFile: boolean;
   /**
    * Which shard (index into `shards`) and row holds a tensor; undefined where none does.
@@ -42,7 +44,10 @@ export interface Checkpoint extends Position {
   locate(name: string, file?: string): { readonly shard: number; readonly row: number } | undefined;
 }
 
-/** Where a checkpoint stands. Within a run, checkpoints are ordered by (stage, ingredient, step) as integers; unknown counts as before everything. */
+/**
+ * Where a checkpoint stands. Within a run, checkpoints are ordered by (stage, ingredient, step) as integers;
+ * unknown counts as before everything.
+ */
 export interface Position {
   /** Stage of a training in several stages. */
   readonly stage: number | null;

@@ -35,8 +35,8 @@ const COMMANDS: Readonly<Record<CommandName, () => Promise<unknown>>> = {
 const OUTPUT_LOST = 'A file that the command was to make is there all the same; only what it prints is lost.';
 
 /**
- * Runs a command line and resolves to its exit code. Never throws: whatever went wrong is reported on stderr, and under `--json` as a
- * document on stdout.
+ * Runs a command line and resolves to its exit code. Never throws: whatever went wrong is reported on stderr,
+ * and under `--json` as a document on stdout.
  * @param argv the words after the program's name
  */
 export async function main(argv: readonly string[], terminal: Terminal = createTerminal(process)): Promise<number> {

@@ -12,16 +12,23 @@ export interface WeightedInput {
   readonly weight: number;
 }
 
-/** A recipe of one output, in one object: members, weights and what becomes of them, and how the machine is used. */
+/**
+ * A recipe of one output, in one object: members, weights and what becomes of them, and how the machine is
+ * used.
+ */
 export interface AverageOptions extends Omit<Recipe, 'inputs' | 'outputs'>, Omit<RecipeOutput, 'path'>, MachineOptions {
-  /** A run folder, several (siblings), or checkpoints (folders or .safetensors files), of which either all carry a weight or none does. */
+  /**
+   * A run folder, several (siblings), or checkpoints (folders or .safetensors files), of which either all
+   * carry a weight or none does.
+   */
   readonly inputs: readonly (string | WeightedInput)[];
   /** Folder to make, or a .safetensors file where all inputs are files. */
   readonly output: string;
 }
 
 /**
- * Exactly what {@link average} would do with these options: members in order with effective weights, files, bytes, memory and space. Writes nothing.
+ * Exactly what {@link average} would do with these options: members in order with effective weights, files,
+ * bytes, memory and space. Writes nothing.
  *
  * @throws MergeError with every conflict in `details.conflicts`; `signal.reason` when aborted
  */
@@ -40,13 +47,14 @@ export async function* averageEvents(
 /**
  * Merges checkpoints of one run into one checkpoint, which appears whole or not at all.
  *
- * Each float tensor is `w_1·x_1 + … + w_N·x_N` in float64, each multiply and add rounded on its own, then rounded to float32 and to the output dtype;
- * the bytes do not depend on CPU, threads, sharding or memory. `docs/arithmetic.md` has the whole promise.
+ * Each float tensor is `w_1·x_1 + … + w_N·x_N` in float64, each multiply and add rounded on its own, then
+ * rounded to float32 and to the output dtype; the bytes do not depend on CPU, threads, sharding or memory.
+ * `docs/arithmetic.md` has the whole promise.
  *
  * @throws MergeError (see `code`), or `signal.reason` when aborted
- * @example
- * const result = await average({ inputs: ['run/checkpoint-1000', 'run/checkpoint-2000'], output: 'merged' });
- * const newest = await average({ inputs: ['run'], select: { last: 10, every: '8B' }, method: 'wma', output: 'wma10' });
+ * @example const result = await average({ inputs: ['run/checkpoint-1000', 'run/checkpoint-2000'], output:
+ * 'merged' }); const newest = await average({ inputs: ['run'], select: { last: 10, every: '8B' }, method:
+ * 'wma', output: 'wma10' });
  */
 export async function average(options: AverageOptions, { signal, onProgress }: RunOptions = {}): Promise<MergeResult> {
   return drain(averageEvents(options, { signal }), onProgress);

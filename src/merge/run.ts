@@ -21,10 +21,12 @@ export interface RunOptions {
 }
 
 /**
- * Exactly what {@link runRecipe} would do: members with effective weights, files, bytes, memory and space. Writes nothing.
+ * Exactly what {@link runRecipe} would do: members with effective weights, files, bytes, memory and space.
+ * Writes nothing.
  *
  * @param recipe as an object, whose paths are as for this process, or the path of a recipe file
- * @throws MergeError E_RECIPE for a file that is no recipe; every conflict of the plan in `details.conflicts`; `signal.reason` when aborted
+ * @throws MergeError E_RECIPE for a file that is no recipe; every conflict of the plan in
+ *   `details.conflicts`; `signal.reason` when aborted
  */
 export async function planRecipe(recipe: Recipe | string, options: MachineOptions & Pick<RunOptions, 'signal'> = {}): Promise<Plan> {
   const { memory, threads, force, resume, signal } = options;
@@ -48,12 +50,13 @@ export async function* recipeEvents(
 }
 
 /**
- * Makes all outputs of a recipe in one read of its inputs. Each output has the same bytes as when it is made alone, and appears whole or not at all.
+ * Makes all outputs of a recipe in one read of its inputs. Each output has the same bytes as when it is made
+ * alone, and appears whole or not at all.
  *
  * @param recipe as an object, whose paths are as for this process, or the path of a recipe file
  * @throws MergeError (see `code`), or `signal.reason` when aborted
- * @example
- * await runRecipe({ inputs: ['runs/dense'], outputs: [{ path: 'sma10', select: { last: 10 } }, { path: 'ema10', select: { last: 10 }, method: 'ema' }] });
+ * @example await runRecipe({ inputs: ['runs/dense'], outputs: [{ path: 'sma10', select: { last: 10 } }, {
+ * path: 'ema10', select: { last: 10 }, method: 'ema' }] });
  */
 export async function runRecipe(recipe: Recipe | string, options: MachineOptions & RunOptions = {}): Promise<MergeResult> {
   return drain(recipeEvents(recipe, options), options.onProgress);

@@ -27,8 +27,8 @@ export function asFailure(error: unknown): Failure {
 }
 
 /**
- * `error[E_CODE]: what`, then where and why, then `help:`. The message of the library may have several lines; file and tensor are added where it does
- * not name them.
+ * `error[E_CODE]: what`, then where and why, then `help:`. The message of the library may have several lines;
+ * file and tensor are added where it does not name them.
  */
 export function errorText(failure: Failure, colors: Colors, debug: boolean): string {
   const { code, message, details, help } = failure;

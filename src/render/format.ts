@@ -44,8 +44,8 @@ export function formatCount(count: number): string {
 }
 
 /**
- * Text from a file made safe to show: names of tensors and files may hold escape sequences that would move the cursor or repaint the terminal.
- * Control characters and direction overrides are written as escapes.
+ * Text from a file made safe to show: names of tensors and files may hold escape sequences that would move
+ * the cursor or repaint the terminal. Control characters and direction overrides are written as escapes.
  */
 export function printable(text: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: these are exactly what must not reach a terminal
@@ -56,7 +56,10 @@ export function printable(text: string): string {
   });
 }
 
-/** Columns padded to the same width, two spaces between; numbers (`right`) are aligned right. No spaces at the ends of lines. */
+/**
+ * Columns padded to the same width, two spaces between; numbers (`right`) are aligned right. No spaces at the
+ * ends of lines.
+ */
 export function formatTable(rows: readonly (readonly string[])[], align: readonly ('left' | 'right')[]): string[] {
   const widths = align.map((_, column) => rows.reduce((width, row) => Math.max(width, row[column]?.length ?? 0), 0));
   return rows.map((row) =>

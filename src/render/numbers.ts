@@ -1,4 +1,7 @@
-/** A measured number for people: `digits` significant digits, exponents outside 0.001 to 100,000, `NaN` and `∞` as such, a dash where there is none. */
+/**
+ * A measured number for people: `digits` significant digits, exponents outside 0.001 to 100,000, `NaN` and
+ * `∞` as such, a dash where there is none.
+ */
 export function formatNumber(value: number | null, digits = 3): string {
   if (value === null) return '–';
   if (value === 0) return '0';

@@ -1,4 +1,7 @@
-/** Text in lines of at most `width` characters, broken at spaces, but not before `%` and `±`; a longer word, as a path, stays whole. Lines after the first are indented. */
+/**
+ * Text in lines of at most `width` characters, broken at spaces, but not before `%` and `±`; a longer word,
+ * as a path, stays whole. Lines after the first are indented.
+ */
 export function wrap(text: string, width: number, indent = ''): string[] {
   const lines: string[] = [];
   for (const word of text.split(/ (?![%±])/)) {

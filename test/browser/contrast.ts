@@ -1,6 +1,7 @@
 /**
- * Texts of the open page whose contrast with what lies behind them is below 4.5 (WCAG 2.2, 1.4.3), as `text ratio`. Runs in the page. Numbers in heat maps lie on drawn
- * cells, which this does not see: a unit test computes those from the stylesheet.
+ * Texts of the open page whose contrast with what lies behind them is below 4.5 (WCAG 2.2, 1.4.3), as
+ * `text ratio`. Runs in the page. Numbers in heat maps lie on drawn cells, which this does not see: a unit
+ * test computes those from the stylesheet.
  */
 export function lowContrast(): string[] {
   const channels = (colour: string): number[] => (colour.match(/[\d.]+/g) ?? []).map(Number);

@@ -7,7 +7,10 @@ import { type Browser, chromium, type Locator, type Page } from 'playwright-core
 const NAMES = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'];
 const MAC = '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome';
 
-/** Starts the Chromium of the system: `CHROMIUM`, or the first of the usual names on PATH. Without one the tests fail; they are never skipped. */
+/**
+ * Starts the Chromium of the system: `CHROMIUM`, or the first of the usual names on PATH. Without one the
+ * tests fail; they are never skipped.
+ */
 export async function startBrowser(): Promise<Browser> {
   const places = (process.env.PATH ?? '').split(delimiter).flatMap((folder) => NAMES.map((name) => join(folder, name)));
   const executablePath = [process.env.CHROMIUM, ...places, MAC].find((path) => path !== undefined && runs(path));
@@ -28,7 +31,10 @@ function runs(path: string): boolean {
 
 export interface OpenPage {
   readonly page: Page;
-  /** Everything that a page at peace has none of: requests, console messages, script errors, dialogs, violations of its policy. */
+  /**
+   * Everything that a page at peace has none of: requests, console messages, script errors, dialogs,
+   * violations of its policy.
+   */
   readonly incidents: string[];
 }
 

@@ -233,7 +233,10 @@ describe('hostile names', () => {
     readonly text: string;
   }
 
-  /** What a page consists of when the pointer has been on a cell of each map; it must come about without incident. */
+  /**
+   * What a page consists of when the pointer has been on a cell of each map; it must come about without
+   * incident.
+   */
   async function consistence(text: string): Promise<Consistence> {
     const { page, incidents } = await openPage(browser, text);
     for (const svg of await page.locator('figure.heat svg').all()) await hoverCell(svg, 0, 1);

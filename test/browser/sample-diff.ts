@@ -1,6 +1,9 @@
 import type { DiffCell, DiffDocument, DiffLayerCell, DiffPair, DiffRole } from '../../src/analysis/diff/types.ts';
 
-/** A document as `merge diff` makes it, of numbers that vary by layer, role and expert; names as hostile as asked for. */
+/**
+ * A document as `merge diff` makes it, of numbers that vary by layer, role and expert; names as hostile as
+ * asked for.
+ */
 export function sampleDiff(size: { layers: number; experts: number; checkpoints?: number; name?: string }): DiffDocument {
   const name = size.name ?? 'model.layers.2.mlp.gate.weight';
   const checkpoints = Array.from({ length: size.checkpoints ?? 2 }, (_, i) => ({

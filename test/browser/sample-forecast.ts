@@ -1,6 +1,8 @@
 import type { ForecastDocument } from '../../src/search/forecast/types.ts';
 
-/** A document as `merge forecast` makes it, of a loss that falls along the run; names as hostile as asked for. */
+/**
+ * A document as `merge forecast` makes it, of a loss that falls along the run; names as hostile as asked for.
+ */
 export function sampleForecast({ windows = 8, calibrated = false, name = 'runs/dense/checkpoint' } = {}): ForecastDocument {
   const points = Array.from({ length: windows }, (_, i) => {
     const step = 3000 + 400 * i;

@@ -29,7 +29,10 @@ function wave(key: number): number {
   return x - Math.floor(x);
 }
 
-/** A document as `merge search` and `merge soup` make it, of losses of a small model; names as hostile as asked for. */
+/**
+ * A document as `merge search` and `merge soup` make it, of losses of a small model; names as hostile as
+ * asked for.
+ */
 export function sampleSearch(kind: SampleKind, { trials = 12, members = 6, name = 'runs/dense/checkpoint' } = {}): SearchDocument {
   const parameters = PARAMETERS[kind];
   const pool = Array.from({ length: members }, (_, i) => ({

@@ -52,7 +52,8 @@ it(`kill -9 at ${MOMENTS} moments of a merge of several outputs, then a resume: 
     let said = await mergeAll(folder, inputs, { resume: true });
     const outcome = said.code ?? `resumed ${said.resumedBytes} bytes, ${said.finished.length} finished`;
     if (said.code === 'E_RESUME' && published < RECIPES.length) {
-      // Right only where no unit can have been journaled (that of call N is when call N + 2 is made, at the latest) and nothing is published.
+      // Right only where no unit can have been journaled (that of call N is when call N + 2 is made, at the
+      // latest) and nothing is published.
       expect({ kill, early: 'call' in kill && kill.call <= 2, published }).toEqual({ kill, early: true, published: 0 });
       said = await mergeAll(folder, inputs);
     }
@@ -70,7 +71,8 @@ it(`kill -9 at ${MOMENTS} moments of a merge of several outputs, then a resume: 
     };
   });
   process.stdout.write(`kill -9 of ${basename(CHILD)} with seed ${seed}:\n${seen.map((s) => s.line).join('\n')}\n`);
-  // Killed after one or two of the three are in their places, the resume leaves these alone and goes on with what the others have.
+  // Killed after one or two of the three are in their places, the resume leaves these alone and goes on with
+  // what the others have.
   const at = (kill: object) => seen.find((s) => JSON.stringify(s.kill) === JSON.stringify(kill))!;
   for (const k of [1, 2]) {
     expect(at({ afterRename: k }).published).toBe(k);

@@ -78,7 +78,8 @@ describe.concurrent('kill -9', () => {
       let said = JSON.parse((await run(...words, ...(how === 'resume' ? ['--resume'] : []))).stdout);
       const outcome = said.code ?? `resumed ${said.resumedBytes} bytes`;
       if (said.code === 'E_RESUME') {
-        // Right where no unit can have been journaled (that of call N is when call N + 2 is made, at the latest), or where it was about to be published.
+        // Right where no unit can have been journaled (that of call N is when call N + 2 is made, at the
+        // latest), or where it was about to be published.
         expect(complete || call <= 2).toBe(true);
         said = JSON.parse((await run(...words)).stdout);
       }

@@ -12,7 +12,8 @@ let script: string;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'merge-interrupt-'));
   script = join(folder, 'work.mjs');
-  // Work that waits for its abort, cleans up for a while (argv[2] milliseconds), notes the reason, and ends with it.
+  // Work that waits for its abort, cleans up for a while (argv[2] milliseconds), notes the reason, and ends
+  // with it.
   await writeFile(
     script,
     `import { writeFileSync } from 'node:fs';

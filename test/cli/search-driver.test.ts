@@ -31,7 +31,9 @@ function session({ folder, run, out }: SearchPlace, options: readonly string[]) 
   return { next, send, kill, ended };
 }
 
-/** Asks and tells until 6 trials are told, and ends; or is killed when `step` of its messages were answered. */
+/**
+ * Asks and tells until 6 trials are told, and ends; or is killed when `step` of its messages were answered.
+ */
 async function drive(place: SearchPlace, options: readonly string[], step = Number.POSITIVE_INFINITY): Promise<boolean> {
   const { next, send, kill, ended } = session(place, options);
   let told = (await next()).search.trials.length;

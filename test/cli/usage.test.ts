@@ -2,14 +2,19 @@ import { describe, expect, it } from 'vitest';
 import { main } from '../../src/cli/main.ts';
 import { fakeTerminal } from '../support/fake-terminal.ts';
 
-/** Runs a command line in this process: starting Node once for each of these would take most of the time of the whole suite. */
+/**
+ * Runs a command line in this process: starting Node once for each of these would take most of the time of
+ * the whole suite.
+ */
 async function run(args: readonly string[]): Promise<{ code: number; stdout: string; stderr: string }> {
   const terminal = fakeTerminal();
   const code = await main(args, terminal);
   return { code, stdout: terminal.written.out, stderr: terminal.written.err };
 }
 
-/** Command lines that are refused before anything is looked at, with the code and what the message must name. */
+/**
+ * Command lines that are refused before anything is looked at, with the code and what the message must name.
+ */
 const REFUSED: readonly (readonly [string, readonly string[], string, RegExp])[] = [
   ['unknown command', ['frobnicate'], 'E_USAGE', /unknown command 'frobnicate'/],
   ['misspelt command', ['avrage', 'a', '-o', 'x'], 'E_USAGE', /Did you mean average\?/],

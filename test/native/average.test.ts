@@ -31,7 +31,10 @@ beforeEach(() => {
 afterEach(() => folder.remove());
 const at = (...parts: string[]) => join(folder.path, ...parts);
 
-/** N checkpoints with other data each, sharded in turn as one file, three shards, and two shards the other way round. */
+/**
+ * N checkpoints with other data each, sharded in turn as one file, three shards, and two shards the other way
+ * round.
+ */
 function run(count: number, tensors = TENSORS): string[] {
   const layouts = [[tensors], [tensors.slice(0, 2), tensors.slice(2, 5), tensors.slice(5)], [tensors.slice(4), tensors.slice(0, 4)]];
   return Array.from({ length: count }, (_, i) => writeCheckpoint(at(`checkpoint-${(i + 1) * 100}`), layouts[i % 3]!, i + 1));

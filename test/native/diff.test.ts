@@ -345,7 +345,10 @@ describe('what is compared', () => {
   });
 
   describe('checkpoints in different layouts', () => {
-    /** Experts in stacks, gate and up in one: [experts, 2 × 24, 16] and [experts, 16, 24], down's two axes exchanged where `transposed`. */
+    /**
+     * Experts in stacks, gate and up in one: [experts, 2 × 24, 16] and [experts, 16, 24], down's two axes
+     * exchanged where `transposed`.
+     */
     const stacks = (weights: Weights, transposed = false): Weights => {
       const fused: Weights = new Map([...weights].filter(([name]) => !name.includes('experts')));
       for (let layer = 0; layer < MOE_LAYERS; layer++) {

@@ -20,7 +20,10 @@ const fresh = (() => {
   return () => join(temporary.path, `forecast-${count++}`);
 })();
 
-/** The sum of weights times places: steps 100 to 600 alone are 1 to 6, and a mean of neighbours is that of its middle. */
+/**
+ * The sum of weights times places: steps 100 to 600 alone are 1 to 6, and a mean of neighbours is that of its
+ * middle.
+ */
 const place = async (model: string) => weightsIn(model).reduce((sum, w, i) => sum + w * (i + 1), 0);
 /** Alone 1, a mean of n 1/n. */
 const length = async (model: string) => weightsIn(model).reduce((sum, w) => sum + w * w, 0);

@@ -7,7 +7,8 @@ import { loadBinding } from '../../src/merge/native/load.ts';
 const objectOf = (isa: string) =>
   fileURLToPath(new URL(`../../build/CMakeFiles/kernels_${isa}.dir/native/kernels/combine_kernel.cpp.o`, import.meta.url));
 
-// A weak or inline symbol in an object built for AVX-512 may be the copy that the linker keeps for everybody, and end older CPUs with SIGILL.
+// A weak or inline symbol in an object built for AVX-512 may be the copy that the linker keeps for everybody,
+// and end older CPUs with SIGILL.
 test.for(loadBinding().cpuInfo().compiled)('the object of %s offers its table and nothing else', (isa, { skip }) => {
   const object = objectOf(isa);
   if (!existsSync(object)) return skip(`no ${object}: the addon was not built here`);

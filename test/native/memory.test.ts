@@ -75,8 +75,8 @@ describe.skipIf(process.platform !== 'linux')('anonymous memory', () => {
 describe.skipIf(process.platform !== 'linux')('resident memory', () => {
   it('does not grow with the mapped inputs, whose pages are released behind the work', async () => {
     const { peakRssBytes } = await measure(10, 1, 64 * MIB, { threads: 2, io: 'map', cache: 'drop' });
-    // 480 MiB are mapped and read, and would all be resident; what may be are the process, the buffers, 128 MiB of used pages that wait to be given back
-    // and 2 threads x 10 inputs x a chunk of 4 MiB.
+    // 480 MiB are mapped and read, and would all be resident; what may be are the process, the buffers, 128
+    // MiB of used pages that wait to be given back and 2 threads x 10 inputs x a chunk of 4 MiB.
     expect(peakRssBytes).toBeLessThan(90e6 + 64 * MIB + 128 * MIB + 2 * 10 * 4 * MIB);
   });
 });

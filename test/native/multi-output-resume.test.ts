@@ -27,7 +27,9 @@ const at = (...parts: string[]) => join(folder.path, ...parts);
 const outputsIn = (place: string, recipes = RECIPES): OutputRequest[] => recipes.map((r, k) => ({ ...r, path: at(place, `out-${k}`) }));
 const hidden = (place: string) => readdirSync(at(place)).filter((name) => name.startsWith('.'));
 
-/** Ends the merge when all is computed and nothing published: the first of two units at least is on disk then. */
+/**
+ * Ends the merge when all is computed and nothing published: the first of two units at least is on disk then.
+ */
 async function interrupt(outputs: OutputRequest[]): Promise<string[]> {
   const controller = new AbortController();
   const kept: string[] = [];

@@ -37,7 +37,10 @@ beforeEach(() => {
 afterEach(() => folder.remove());
 const at = (...parts: string[]) => join(folder.path, ...parts);
 
-/** Three checkpoints of one run, at steps 100, 200, 300; sharded unlike one another. `change` makes the tensors of member i. */
+/**
+ * Three checkpoints of one run, at steps 100, 200, 300; sharded unlike one another. `change` makes the
+ * tensors of member i.
+ */
 function run(change: (tensors: FixtureTensor[], i: number) => FixtureTensor[] = (tensors) => tensors): string[] {
   return [0, 1, 2].map((i) => {
     const tensors = change(MODEL, i);
@@ -59,7 +62,10 @@ async function tensorsOf(path: string): Promise<Map<string, { readonly dtype: Dt
 
 const SMA = [1 / 3, 1 / 3, 1 / 3];
 
-/** Every float tensor of the merge is what the twin makes of the members with the weights and dtype that `wanted` names. */
+/**
+ * Every float tensor of the merge is what the twin makes of the members with the weights and dtype that
+ * `wanted` names.
+ */
 async function expectMerge(
   inputs: readonly string[],
   out: string,

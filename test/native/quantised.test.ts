@@ -7,7 +7,10 @@ import { openCheckpoint } from '../../src/checkpoints/open.ts';
 import { type AverageOptions, average } from '../../src/merge/average.ts';
 import { temporaryFolder } from '../support/checkpoints.ts';
 
-/** Made with torch and transformers by test/golden/make/quantised.py: two members, and what merging them with these weights must give. */
+/**
+ * Made with torch and transformers by test/golden/make/quantised.py: two members, and what merging them with
+ * these weights must give.
+ */
 const GOLDEN = fileURLToPath(new URL('../golden/quantised/', import.meta.url));
 const WEIGHTS = [0.25, 0.75];
 const golden = (name: string) => [1, 2].map((step) => join(GOLDEN, name, `step-${step}`));
@@ -89,7 +92,8 @@ describe('a merge of quantised checkpoints', () => {
   });
 
   it('says that a merge is mostly rounding', async () => {
-    // MXFP4 keeps three bits: averaging 0.9 and 0.1 of nearly equal checkpoints moves less than rounding does.
+    // MXFP4 keeps three bits: averaging 0.9 and 0.1 of nearly equal checkpoints moves less than rounding
+    // does.
     const { warnings } = await merge('mxfp4', { dtype: 'same', weights: [0.05, 0.95] });
     expect(warnings.map((w) => w.code)).toContain('W_MOSTLY_ROUNDING');
     const provenance = JSON.parse(readFileSync(at('out', 'merge_provenance.json'), 'utf8'));

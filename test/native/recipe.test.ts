@@ -30,7 +30,9 @@ function run(name = 'run'): string {
   return at(name);
 }
 
-/** All files of a merge but its provenance, which holds timings, and its recipe and card, which hold its name. */
+/**
+ * All files of a merge but its provenance, which holds timings, and its recipe and card, which hold its name.
+ */
 function files(path: string): Record<string, string> {
   const names = readdirSync(path).filter((name) => !['merge_provenance.json', 'merge_recipe.yaml', 'README.md'].includes(name));
   return Object.fromEntries(names.sort().map((name) => [name, readFileSync(join(path, name)).toString('base64')]));

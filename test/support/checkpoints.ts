@@ -28,7 +28,9 @@ export function safetensorsBytes(
   return Buffer.concat([encodeHeader(tensors, metadata), ...tensors.map((t) => t.data ?? randomData(t, seed))]);
 }
 
-/** Writes a folder with one tensor file, or with several and an index when `shards` has more than one entry. */
+/**
+ * Writes a folder with one tensor file, or with several and an index when `shards` has more than one entry.
+ */
 export function writeCheckpoint(
   folder: string,
   shards: readonly (readonly FixtureTensor[])[],

@@ -1,7 +1,10 @@
 import type { ForecastDocument } from '../../src/search/forecast/types.ts';
 import type { SearchDocument } from '../../src/search/optimise/types.ts';
 
-/** A document without what differs from one run of the program to the next: times, places and how the work fell into runs. */
+/**
+ * A document without what differs from one run of the program to the next: times, places and how the work
+ * fell into runs.
+ */
 export function withoutTimes({ trials, ...document }: SearchDocument | ForecastDocument): object {
   const { seconds, reads, merges, folder, output, ended, ...rest } = document as Partial<SearchDocument>;
   return { ...rest, trials: trials.map(({ seconds, mergeSeconds, time, ...trial }) => trial) };

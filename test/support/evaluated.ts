@@ -14,7 +14,10 @@ export function evaluated(
   return { out: join(folder, 'out'), resultFile: join(folder, 'result'), stdout, stderr, since: 0 };
 }
 
-/** What a harness left behind: a folder of test/golden/results, less the files whose names begin with one of `without`. */
+/**
+ * What a harness left behind: a folder of test/golden/results, less the files whose names begin with one of
+ * `without`.
+ */
 export function harnessRun(golden: string, without: readonly string[] = []): Evaluated {
   const found = evaluated({});
   cpSync(join(GOLDEN, golden), found.out, { recursive: true });

@@ -1,4 +1,5 @@
-// Argument: JSON of a plan request. Carries it out and prints the result as JSON, or { code, message } of what stood in the way.
+// Argument: JSON of a plan request. Carries it out and prints the result as JSON, or { code, message } of
+// what stood in the way.
 import { executePlan } from '../../dist/merge/engine/execute.js';
 import { buildPlan } from '../../dist/merge/plan/build.js';
 

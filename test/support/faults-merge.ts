@@ -11,12 +11,17 @@ const SIGNAL_NUMBERS: Readonly<Record<string, number>> = { SIGHUP: 1, SIGINT: 2,
 
 const folders: string[] = [];
 
-/** Removes the folders that {@link checkpoints} made. (Tests that run at the same time cannot each clean up after themselves.) */
+/**
+ * Removes the folders that {@link checkpoints} made. (Tests that run at the same time cannot each clean up
+ * after themselves.)
+ */
 export function removeCheckpoints(): void {
   for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
 }
 
-/** A new folder with two checkpoints of {@link SHARDS} shards, one native call and one resumable unit each. */
+/**
+ * A new folder with two checkpoints of {@link SHARDS} shards, one native call and one resumable unit each.
+ */
 export function checkpoints(): { readonly folder: string; readonly inputs: readonly string[]; readonly out: string } {
   const folder = mkdtempSync(join(tmpdir(), 'ckpt-merge-test-'));
   folders.push(folder);
@@ -41,11 +46,13 @@ export interface Running {
 export interface Slow {
   /** Milliseconds before each native call. */
   readonly callMs?: number;
-  /** A call that waits until a path exists, or until the merge is cancelled; `stuck` notices no cancellation. */
+  /**
+   * A call that waits until a path exists, or until the merge is cancelled; `stuck` notices no cancellation.
+   */
   readonly hold?: { readonly call: number; readonly until?: string; readonly stuck?: boolean };
   /**
-   * SIGKILL so many milliseconds after a call was announced, or just before or after an output (counted from 1) is renamed into its place: from inside, so
-   * that the moment does not depend on how busy the machine is.
+   * SIGKILL so many milliseconds after a call was announced, or just before or after an output (counted from
+   * 1) is renamed into its place: from inside, so that the moment does not depend on how busy the machine is.
    */
   readonly kill?: { readonly call: number; readonly ms: number } | { readonly beforeRename: number } | { readonly afterRename: number };
 }
@@ -97,7 +104,10 @@ export function hiddenBeside(path: string): string[] {
   return readdirSync(dirname(path)).filter((name) => name.startsWith(`.${basename(path)}`));
 }
 
-/** Everything that a published folder holds, but for the times it took, the warnings on the way, and card and recipe, which name the folder. */
+/**
+ * Everything that a published folder holds, but for the times it took, the warnings on the way, and card and
+ * recipe, which name the folder.
+ */
 export function contentOf(out: string): Record<string, string> {
   const names = existsSync(out) ? readdirSync(out).sort() : [];
   return Object.fromEntries(

@@ -4,7 +4,8 @@ import { BIN, type CliResult } from './run-cli.ts';
 const SIGNAL_NUMBERS: Readonly<Record<string, number>> = { SIGHUP: 1, SIGINT: 2, SIGKILL: 9, SIGTERM: 15 };
 
 /**
- * Runs a line of bash in which `"$@"` is the CLI with its arguments, so that limits, masks, pipes and mounts can be put around it: `ulimit -n 256; exec "$@"`.
+ * Runs a line of bash in which `"$@"` is the CLI with its arguments, so that limits, masks, pipes and mounts
+ * can be put around it: `ulimit -n 256; exec "$@"`.
  */
 export function runShell(
   line: string,
@@ -39,10 +40,16 @@ const tries = [['-m'], ['-r', '-m']].map((options) => {
 });
 const way = tries.find(({ problem }) => problem === null);
 
-/** Null where this process may mount in a namespace of its own; else the reason why not, for a skipped test to print. */
+/**
+ * Null where this process may mount in a namespace of its own; else the reason why not, for a skipped test to
+ * print.
+ */
 export const NO_MOUNTS: string | null = way === undefined ? `no mounts of its own for this process: ${tries[0]!.problem}` : null;
 
-/** `line` inside a mount namespace of its own: nothing that it mounts is seen outside, and all of it goes when it ends. */
+/**
+ * `line` inside a mount namespace of its own: nothing that it mounts is seen outside, and all of it goes when
+ * it ends.
+ */
 export function inOwnMounts(line: string): string {
   return `exec unshare ${(way?.options ?? []).join(' ')} bash -c '${line.replaceAll("'", `'\\''`)}' bash "$@"`;
 }

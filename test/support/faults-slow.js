@@ -1,5 +1,6 @@
-// Loaded before the CLI with `--import`: slows down and holds native calls, so that a test can step into a merge of small files. Settings are JSON in
-// CKPT_TEST_SLOW, as `Slow` in faults-merge.ts describes them. Each call is announced on stderr as `[call N]` before it is made.
+// Loaded before the CLI with `--import`: slows down and holds native calls, so that a test can step into a
+// merge of small files. Settings are JSON in CKPT_TEST_SLOW, as `Slow` in faults-merge.ts describes them.
+// Each call is announced on stderr as `[call N]` before it is made.
 import { existsSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
 import { loadBinding } from '../../dist/merge/native/load.js';

@@ -1,4 +1,5 @@
-// Argument: JSON of { inputs, output }. Starts the same merge in a worker, ends the worker while it merges, and says what became of this process and of OUT.
+// Argument: JSON of { inputs, output }. Starts the same merge in a worker, ends the worker while it merges,
+// and says what became of this process and of OUT.
 import { existsSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 

@@ -18,13 +18,19 @@ export interface HostileSetup {
   /** What bash runs in place of `exec "$@"`, where the fault is one of the machine. */
   readonly shell?: string;
   readonly env?: Readonly<Record<string, string>>;
-  /** Where something may be left behind, by the beginning of its path: the log of an evaluation that failed is what its user reads next. */
+  /**
+   * Where something may be left behind, by the beginning of its path: the log of an evaluation that failed is
+   * what its user reads next.
+   */
   readonly leaves?: string;
   /** A path outside the case's folder that must stay as it is. */
   readonly also?: string;
 }
 
-/** A command line that must be refused. `place` tells file kind, command and position at fault; (code, place) is unlike that of any other case. */
+/**
+ * A command line that must be refused. `place` tells file kind, command and position at fault; (code, place)
+ * is unlike that of any other case.
+ */
 export interface HostileCase {
   readonly code: ErrorCode;
   /** Written out, not looked up: the table in src/base/errors.ts is what is tested. */
@@ -43,8 +49,9 @@ export interface HostileOutcome {
 }
 
 /**
- * Runs a case with `--json`, which prints the error as text on stderr and as a document on stdout, and checks both, the exit code, and that every file of
- * the case is as it was and nothing was added. With `plain` the same is run without `--json`, which must print nothing on stdout.
+ * Runs a case with `--json`, which prints the error as text on stderr and as a document on stdout, and checks
+ * both, the exit code, and that every file of the case is as it was and nothing was added. With `plain` the
+ * same is run without `--json`, which must print nothing on stdout.
  */
 export async function runCase(hostile: HostileCase, plain: boolean): Promise<HostileOutcome> {
   const folder = mkdtempSync(join(tmpdir(), 'ckpt-merge-test-'));
@@ -107,7 +114,10 @@ function documentProblems(stdout: string, hostile: HostileCase, setup: HostileSe
   return problems;
 }
 
-/** Everything below a folder, hidden names too: kind, size, mtime and a digest of what regular files hold. Folders have no time: a name may come and go. */
+/**
+ * Everything below a folder, hidden names too: kind, size, mtime and a digest of what regular files hold.
+ * Folders have no time: a name may come and go.
+ */
 export function treeOf(root: string): ReadonlyMap<string, string> {
   const entries = existsSync(root) ? readdirSync(root, { recursive: true, encoding: 'utf8' }) : [];
   return new Map(entries.sort().map((name): [string, string] => [name, describe(join(root, name))]));

@@ -9,7 +9,10 @@ const OTHER_COUNTS: FixtureTensor = { ...COUNTS, data: new Uint8Array(16).fill(1
 const many = (dtype: FixtureTensor['dtype']): FixtureTensor[] =>
   Array.from({ length: 15 }, (_, i) => ({ name: `layers.${i}.weight`, dtype, shape: [2] }));
 
-/** What `a` (older) and `b` (newer, so the layout) hold, and what must be said. Other words of the command line come last. */
+/**
+ * What `a` (older) and `b` (newer, so the layout) hold, and what must be said. Other words of the command
+ * line come last.
+ */
 interface Pair {
   readonly code: ErrorCode;
   readonly place: string;

@@ -3,7 +3,10 @@ import { join } from 'node:path';
 import type { ErrorCode } from '../../src/base/errors.ts';
 import { entry, fileBytes, folderOf, indexText, makeFifo, smallFile } from './safetensors.ts';
 
-/** A folder that must be refused: with this code, naming this file of it ('' for the folder itself) and this tensor. */
+/**
+ * A folder that must be refused: with this code, naming this file of it ('' for the folder itself) and this
+ * tensor.
+ */
 export interface HostileFolder {
   readonly what: string;
   readonly code: ErrorCode;

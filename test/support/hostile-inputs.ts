@@ -100,7 +100,10 @@ const HEADERS: readonly (readonly [what: string, place: keyof typeof PLACES, par
   ['data without tensors', FILE, 'end of the file'],
 ];
 
-/** The name of a row of HOSTILE_FOLDERS, the command that meets it, and which part of the checkpoint is at fault. */
+/**
+ * The name of a row of HOSTILE_FOLDERS, the command that meets it, and which part of the checkpoint is at
+ * fault.
+ */
 const FOLDERS: readonly (readonly [what: string, command: 'inspect' | 'average' | 'plan' | 'verify', part: string])[] = [
   ['nothing there', 'average', 'path'],
   ['below a file', 'inspect', 'path'],

@@ -15,7 +15,10 @@ const PROVENANCE = 'out/merge_provenance.json';
 
 let template: string | undefined;
 
-/** A folder with two checkpoints of two shards, their merge `out`, and the merge of their first files `out.safetensors`; made once, to be copied. */
+/**
+ * A folder with two checkpoints of two shards, their merge `out`, and the merge of their first files
+ * `out.safetensors`; made once, to be copied.
+ */
 function merges(): string {
   if (template !== undefined) return template;
   template = mkdtempSync(join(tmpdir(), 'ckpt-merge-test-'));

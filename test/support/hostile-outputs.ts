@@ -47,7 +47,10 @@ const files = (folder: string) => {
   return ['x.safetensors', 'y.safetensors'];
 };
 
-/** A small disk at `disk`, on which nothing may be left when the merge has failed: nobody can look at it later. */
+/**
+ * A small disk at `disk`, on which nothing may be left when the merge has failed: nobody can look at it
+ * later.
+ */
 function onSmallDisk(options: string): string {
   const clean = 'if [ -n "$(ls -A disk)" ]; then echo "left on the disk: $(ls -A disk)" >&2; exit 99; fi';
   return inOwnMounts(`mount -t tmpfs -o ${options} tmpfs disk && "$@"; code=$?; ${clean}; exit $code`);
@@ -194,7 +197,8 @@ export const HOSTILE_OUTPUTS: readonly HostileCase[] = [
     skip: NO_MOUNTS,
   },
   {
-    // 1 MiB, in blocks of 1024 bytes. What the kernel sends for it, SIGXFSZ, would end the process unless it is ignored.
+    // 1 MiB, in blocks of 1024 bytes. What the kernel sends for it, SIGXFSZ, would end the process unless it
+    // is ignored.
     ...output('E_NO_SPACE', 6, 'file size limit, folder', 'out', (folder) => ({
       args: ['average', ...big(folder), '-o', 'out'],
       shell: 'ulimit -f 1024; exec "$@"',

@@ -227,7 +227,10 @@ const SESSIONS: readonly Row[] = [
 /** Evaluators, servers, samplers and folders that let a study down. */
 export const HOSTILE_STUDIES: readonly HostileCase[] = [...EVALUATORS, ...SERVERS, ...SAMPLERS, ...FOLDERS, ...SESSIONS].map(caseOf);
 
-/** Messages to `--ask-tell` over a pair with trial 0 open and trial 1 told, and a piece of what they are answered. */
+/**
+ * Messages to `--ask-tell` over a pair with trial 0 open and trial 1 told, and a piece of what they are
+ * answered.
+ */
 export const HOSTILE_MESSAGES: readonly (readonly [message: string, says: string])[] = [
   ['{"ask":1', 'this is not JSON'],
   ['{"tell":0,"score":NaN}', '"status":"failed"'],

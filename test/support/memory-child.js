@@ -1,4 +1,5 @@
-// Merges and prints the memory it took: a process of its own, so that nothing else is counted. Arguments: JSON {inputs, outputs, options}.
+// Merges and prints the memory it took: a process of its own, so that nothing else is counted. Arguments:
+// JSON {inputs, outputs, options}.
 import { executePlan } from '../../dist/merge/engine/execute.js';
 import { buildPlan } from '../../dist/merge/plan/build.js';
 

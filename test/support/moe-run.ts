@@ -47,7 +47,10 @@ export function reordered(
   return layers.map((own, l) => (l !== layer ? own : { ...own, ...Object.fromEntries(what.map((key) => [key, place(own[key])])) }));
 }
 
-/** Writes a run: `checkpoint-100`, `checkpoint-200`, … as transformers saves OLMoE, in F32. @returns the folders */
+/**
+ * Writes a run: `checkpoint-100`, `checkpoint-200`, … as transformers saves OLMoE, in F32. @returns the
+ * folders
+ */
 export function writeMoeRun(folder: string, checkpoints: readonly (readonly MoeLayer[])[], config: object = OLMOE): string[] {
   return checkpoints.map((layers, i) => {
     const tensors = layers.flatMap(({ rows, experts }, l) => [

@@ -21,7 +21,10 @@ export async function merge(
   }
 }
 
-/** Everything that a merge published, byte for byte, but for the times it took. A single file is its own content. */
+/**
+ * Everything that a merge published, byte for byte, but for the times it took. A single file is its own
+ * content.
+ */
 export function published(path: string): Record<string, string> {
   if (!existsSync(path)) return {};
   if (path.endsWith('.safetensors')) return { file: readFileSync(path, 'base64') };
@@ -36,8 +39,8 @@ export function published(path: string): Record<string, string> {
 }
 
 /**
- * A run of checkpoints in two shards that differ in everything a merge takes from the newest of its members: metadata of headers and index, tokenizer,
- * card.
+ * A run of checkpoints in two shards that differ in everything a merge takes from the newest of its members:
+ * metadata of headers and index, tokenizer, card.
  */
 export function writeRun(folder: string, tensors: readonly FixtureTensor[], count: number): string[] {
   const half = Math.ceil(tensors.length / 2);

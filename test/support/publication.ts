@@ -42,7 +42,10 @@ export function request(output: string, more: Partial<PublicationRequest> = {}):
   return { output, kind: 'folder', force: false, resume: false, identity: 'recipe-1', bytes: 100, ...more };
 }
 
-/** What the addon's rename does, by calls that Node has. Not atomic against other processes, which unit tests do not need. */
+/**
+ * What the addon's rename does, by calls that Node has. Not atomic against other processes, which unit tests
+ * do not need.
+ */
 export function flaggedRename(from: string, to: string, how: 'noreplace' | 'exchange'): void {
   if (how === 'noreplace') {
     if (existsSync(to)) throw Object.assign(new Error('exists'), { errno: 'EEXIST', code: 'E_IO' });
@@ -117,8 +120,8 @@ export async function errorOf(promise: Promise<unknown>): Promise<MergeError> {
 const HANDLE_CALLS = new Set(['writeFile', 'appendFile', 'write', 'sync', 'datasync', 'truncate', 'close']);
 
 /**
- * node:fs/promises whose every call (and every call on the handles it opens) first asks `before`, which may throw, or never settle: that is what a kill
- * at this moment looks like to the disk.
+ * node:fs/promises whose every call (and every call on the handles it opens) first asks `before`, which may
+ * throw, or never settle: that is what a kill at this moment looks like to the disk.
  */
 export function interceptedFs(before: (call: string, path: string) => void | Promise<void>): PublishFs {
   const intercept = (target: object, path: string | null, wanted: (name: string) => boolean): unknown =>
@@ -131,7 +134,8 @@ export function interceptedFs(before: (call: string, path: string) => void | Pro
         return async (...args: unknown[]) => {
           const where = path ?? String(args[0]);
           await before(String(name), where);
-          // Nothing here outlives the machine, so nothing has to reach the disk: fsync is what would make these tests slow.
+          // Nothing here outlives the machine, so nothing has to reach the disk: fsync is what would make
+          // these tests slow.
           if (path !== null && (name === 'sync' || name === 'datasync')) return;
           const result = await call(...args);
           if (name === 'open') handles.push(result as FileHandle);

@@ -1,5 +1,6 @@
-// Publishes a folder from a process of its own, so that tests can kill it: node publish-child.js OUT TEXT [force] [resume] [hold=STAGE]
-// Prints a line for each stage it reaches, and stands still at STAGE. Exits with the error's exit code.
+// Publishes a folder from a process of its own, so that tests can kill it: node publish-child.js OUT TEXT
+// [force] [resume] [hold=STAGE] Prints a line for each stage it reaches, and stands still at STAGE. Exits
+// with the error's exit code.
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { loadBinding } from '../../dist/merge/native/load.js';

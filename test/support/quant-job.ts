@@ -54,7 +54,10 @@ const codeOf = (name: string) => (name === 'MXFP4' ? MXFP4 : DTYPES.find((row) =
 /** Blocks of a strip. */
 export const blocksOf = ({ rows, cols, blockRows, blockCols }: MatrixShape) => Math.ceil(rows / blockRows) * Math.ceil(cols / blockCols);
 
-/** Runs strips through the addon: members in files of their own behind an odd byte, each output a file of all strips, codes before scales. */
+/**
+ * Runs strips through the addon: members in files of their own behind an odd byte, each output a file of all
+ * strips, codes before scales.
+ */
 export async function runStrips(strips: readonly Strip[], settings: StripSettings = {}): Promise<StripRun> {
   using dir = tempDir();
   const binding = loadBinding();

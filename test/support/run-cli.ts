@@ -9,7 +9,9 @@ export interface RunOptions {
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** Written to stdin, which is then closed. */
   readonly input?: string;
-  /** Sends signals, in order: each once the output so far (stdout and stderr together) matches its pattern. */
+  /**
+   * Sends signals, in order: each once the output so far (stdout and stderr together) matches its pattern.
+   */
   readonly signalAfter?: readonly { readonly pattern: RegExp; readonly signal: NodeJS.Signals }[];
   /** Another script to run with Node instead of the bin. */
   readonly script?: string;

@@ -49,7 +49,10 @@ export function writeRun(folder: string, entries: readonly RunEntry[]): string {
   return folder;
 }
 
-/** trainer_state.json with its keys sorted and indented by two, as `TrainerState.save_to_json` writes it; null where nothing of it is asked for. */
+/**
+ * trainer_state.json with its keys sorted and indented by two, as `TrainerState.save_to_json` writes it; null
+ * where nothing of it is asked for.
+ */
 export function trainerState({ step, tokens, log, state }: Pick<RunEntry, 'step' | 'tokens' | 'log' | 'state'>): string | null {
   if (typeof state === 'string') return state;
   if (step === undefined && tokens === undefined && log === undefined && state === undefined) return null;
@@ -67,7 +70,10 @@ export function trainerState({ step, tokens, log, state }: Pick<RunEntry, 'step'
   return `${JSON.stringify(Object.fromEntries(Object.entries(fields).sort(([a], [b]) => (a < b ? -1 : 1))), null, 2)}\n`;
 }
 
-/** `count` entries `checkpoint-N`, `interval` steps apart, each with its state: `tokensPerStep` tokens a step, loss falling, a constant rate. */
+/**
+ * `count` entries `checkpoint-N`, `interval` steps apart, each with its state: `tokensPerStep` tokens a step,
+ * loss falling, a constant rate.
+ */
 export function steadyEntries(count: number, { interval = 100, tokensPerStep = 1000, rate = 3e-4 } = {}): RunEntry[] {
   const steps = Array.from({ length: count }, (_, i) => (i + 1) * interval);
   return steps.map((step, i) => ({
@@ -78,7 +84,10 @@ export function steadyEntries(count: number, { interval = 100, tokensPerStep = 1
   }));
 }
 
-/** Writes files by path: text, or `{ link }` for a symbolic link to its target. A path that ends in `/` is an empty folder. */
+/**
+ * Writes files by path: text, or `{ link }` for a symbolic link to its target. A path that ends in `/` is an
+ * empty folder.
+ */
 export function writeTree(folder: string, files: Readonly<Record<string, string | Uint8Array | { readonly link: string }>>): string {
   mkdirSync(folder, { recursive: true });
   for (const [name, content] of Object.entries(files)) {
@@ -91,7 +100,8 @@ export function writeTree(folder: string, files: Readonly<Record<string, string 
 }
 
 /**
- * The Hub cache of a repo whose branches are the checkpoints of a run: `refs/NAME` holds a commit, `snapshots/COMMIT/` links into `blobs/`.
+ * The Hub cache of a repo whose branches are the checkpoints of a run: `refs/NAME` holds a commit,
+ * `snapshots/COMMIT/` links into `blobs/`.
  * @returns the folder `models--org--name` under `cache`
  */
 export function writeHubCache(cache: string, repo: string, revisions: readonly RunEntry[]): string {
@@ -109,7 +119,10 @@ export function writeHubCache(cache: string, repo: string, revisions: readonly R
   return folder;
 }
 
-/** A checkpoint as nanotron writes it: a file for each tensor and rank, whose one tensor is called `data`. F32 values by the path of the file below `model/`. */
+/**
+ * A checkpoint as nanotron writes it: a file for each tensor and rank, whose one tensor is called `data`. F32
+ * values by the path of the file below `model/`.
+ */
 export function writeNanotron(
   folder: string,
   step: number,

@@ -1,4 +1,5 @@
-// An evaluator for tests: the checkpoints of `weightedRun` hold unit vectors, so that a merge holds its own weights. Prints 1 - |w - target|^2 with the target from argv.
+// An evaluator for tests: the checkpoints of `weightedRun` hold unit vectors, so that a merge holds its own
+// weights. Prints 1 - |w - target|^2 with the target from argv.
 //
 //   node score-weights.js MODEL TARGET[,TARGET...] [--json EXTRA]
 import { appendFileSync, readFileSync, statSync } from 'node:fs';

@@ -1,6 +1,7 @@
-// Loaded before the CLI with `--import`: counts what a process does to files and which commands it starts, and ends it with SIGKILL at one of them, so that the moment
-// does not depend on how busy the machine is. CKPT_TEST_KILL is the number of the step (0: none); an added line is then written by half. With CKPT_TEST_STEPS the
-// number of steps is written to that file when the process exits.
+// Loaded before the CLI with `--import`: counts what a process does to files and which commands it starts,
+// and ends it with SIGKILL at one of them, so that the moment does not depend on how busy the machine is.
+// CKPT_TEST_KILL is the number of the step (0: none); an added line is then written by half. With
+// CKPT_TEST_STEPS the number of steps is written to that file when the process exits.
 import childProcess from 'node:child_process';
 import fs from 'node:fs';
 import fsp from 'node:fs/promises';

@@ -32,7 +32,10 @@ export const idsOf = (place: SearchPlace) => wholeLines(place.trials).map((line)
 export const said = (document: SearchDocument, { folder }: SearchPlace) =>
   JSON.parse(JSON.stringify(withoutTimes(document)).replaceAll(folder, ''));
 
-/** A search that was ended while its trial number `count` was evaluated, which a function carries on to its end. */
+/**
+ * A search that was ended while its trial number `count` was evaluated, which a function carries on to its
+ * end.
+ */
 export async function cutOff(place: SearchPlace, count: number, more: Partial<SearchOptions> = {}): Promise<void> {
   const stop = new AbortController();
   const onEvent = (event: StudyEvent) => {

@@ -8,8 +8,8 @@ import { weightedRun } from './weighted-run.ts';
 const KILL = new URL('./search-kill.js', import.meta.url).href;
 
 /**
- * An evaluator of checkpoints of {@link weightedRun} with 4 members that starts in a few milliseconds: 1 - |w - (0, 0, 0.3, 0.7)|^2, as score-weights.js has it.
- * (The data of the one tensor is the end of the file.)
+ * An evaluator of checkpoints of {@link weightedRun} with 4 members that starts in a few milliseconds: 1 - |w
+ * - (0, 0, 0.3, 0.7)|^2, as score-weights.js has it. (The data of the one tensor is the end of the file.)
  */
 export const FAST_SCORE =
   `tail -c 16 {model}/model.safetensors | od -An -w16 -t f4 | ` +
@@ -126,7 +126,10 @@ export const trialsOf = ({ trials }: SearchPlace) => wholeLines(trials).map((lin
 /** Names of work folders beside the run. */
 export const worksIn = ({ folder }: SearchPlace) => readdirSync(folder).filter((name) => name.startsWith('ckpt-merge-work'));
 
-/** Shell that waits with a child of its own, whose number it writes into the file `pid`, where `test` holds and as long as the file `held` is there. */
+/**
+ * Shell that waits with a child of its own, whose number it writes into the file `pid`, where `test` holds
+ * and as long as the file `held` is there.
+ */
 export function held({ folder }: SearchPlace, test: string): string {
   writeFileSync(join(folder, 'held'), '');
   const pid = join(folder, 'pid');

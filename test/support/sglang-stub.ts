@@ -25,8 +25,8 @@ export interface SglangStub {
 }
 
 /**
- * A server that follows the contract of SGLang 0.5.23 (`srt/entrypoints/http_server.py`) as far as weights from disk go. Its log probabilities are those of no
- * model, and are decided by the weights alone.
+ * A server that follows the contract of SGLang 0.5.23 (`srt/entrypoints/http_server.py`) as far as weights
+ * from disk go. Its log probabilities are those of no model, and are decided by the weights alone.
  */
 export async function sglangStub(served: string): Promise<SglangStub> {
   let model = served;

@@ -1,5 +1,5 @@
-// A trainer as a watch meets it, in a process of its own. Reads orders from stdin, a JSON array a line with the run last,
-// carries each out, then prints it.
+// A trainer as a watch meets it, in a process of its own. Reads orders from stdin, a JSON array a line with
+// the run last, carries each out, then prints it.
 //   ["shards", step]       two shards, index and state in place, in many small writes
 //   ["rename", step]       the same under another name, then renamed
 //   ["filled", step]       a file of its full size at once, filled afterwards

@@ -3,7 +3,10 @@ import { join } from 'node:path';
 import { type DtypeName, dtypeByName } from '../../src/base/dtype.ts';
 import { encodeHeader } from '../../src/checkpoints/safetensors/encode-header.ts';
 
-/** A checkpoint of any size whose data is a hole: only its headers and config.json take space. Shapes by tensor name, all of one dtype. */
+/**
+ * A checkpoint of any size whose data is a hole: only its headers and config.json take space. Shapes by
+ * tensor name, all of one dtype.
+ */
 export function writeSparse(
   folder: string,
   shapes: Readonly<Record<string, readonly number[]>>,

@@ -2,7 +2,10 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DtypeName } from '../../src/base/dtype.ts';
 
-/** A tiny random model as transformers saves it: its configuration, and the shape (and dtype, where not BF16) of each tensor. */
+/**
+ * A tiny random model as transformers saves it: its configuration, and the shape (and dtype, where not BF16)
+ * of each tensor.
+ */
 export interface TinyModel {
   readonly family: string;
   readonly config: Record<string, unknown>;
@@ -11,7 +14,10 @@ export interface TinyModel {
 
 type Tree = { readonly [part: string]: Tree | readonly (number | DtypeName)[] };
 
-/** The models of test/golden/tiny-models.json, which test/golden/make/tiny-models.py made. Each call gives objects of its own, to be broken. */
+/**
+ * The models of test/golden/tiny-models.json, which test/golden/make/tiny-models.py made. Each call gives
+ * objects of its own, to be broken.
+ */
 export function tinyModels(): TinyModel[] {
   const file = join(import.meta.dirname, '../golden/tiny-models.json');
   const models = JSON.parse(readFileSync(file, 'utf8')) as Record<string, { config: Record<string, unknown>; tensors: Tree }>;

@@ -9,7 +9,10 @@ export type Weights = Map<string, { readonly shape: readonly number[]; readonly 
 export const MOE_LAYERS = 6;
 export const MOE_EXPERTS = 4;
 
-/** Weights of a small mixture of experts that looks trained, `step` small steps from where it began. The same for the same step. */
+/**
+ * Weights of a small mixture of experts that looks trained, `step` small steps from where it began. The same
+ * for the same step.
+ */
 export function trainedMoe(step: number): Weights {
   const weights: Weights = new Map();
   const add = (name: string, shape: readonly number[], scale: number, centre = 0): void => {

@@ -5,7 +5,10 @@ import { writeRun } from './run-trees.ts';
 /** Evaluator for the checkpoints of {@link weightedRun}; the target's weights follow it. */
 export const SCORE_WEIGHTS = `node ${fileURLToPath(new URL('./score-weights.js', import.meta.url))} {model}`;
 
-/** A run of `count` checkpoints, steps 100, 200 …; checkpoint i holds the unit vector e_i as `model.norm.weight`, so that a merge holds its weights. */
+/**
+ * A run of `count` checkpoints, steps 100, 200 …; checkpoint i holds the unit vector e_i as
+ * `model.norm.weight`, so that a merge holds its weights.
+ */
 export function weightedRun(folder: string, count: number): string {
   return writeRun(
     folder,

@@ -19,7 +19,10 @@ const pages = [
   .filter((page) => page.endsWith('.md') && existsSync(join(root, page)))
   .map((page) => ({ page, text: readFileSync(join(root, page), 'utf8') }));
 
-/** A ```ts block as a module of its own, in the package's folder, so that imports resolve as in a project that has the package. */
+/**
+ * A ```ts block as a module of its own, in the package's folder, so that imports resolve as in a project that
+ * has the package.
+ */
 interface Sample {
   readonly name: string;
   readonly file: string;

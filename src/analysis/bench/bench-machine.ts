@@ -9,7 +9,10 @@ import { freeSpace } from '../../merge/plan/outputs/output-path.ts';
 import { writeSyntheticCheckpoint } from './synthetic.ts';
 
 export interface BenchOptions {
-  /** Folder on the file system to measure; a temporary folder is made in it and removed. Default: the system's temporary folder. */
+  /**
+   * Folder on the file system to measure; a temporary folder is made in it and removed. Default: the system's
+   * temporary folder.
+   */
   readonly folder?: string | undefined;
   /** Bytes of each input. Default 256 MiB. */
   readonly bytes?: number | undefined;
@@ -23,7 +26,10 @@ export interface BenchOptions {
   readonly onRound?: ((round: number, rounds: number) => void) | undefined;
 }
 
-/** The JSON document of `bench`. Rates in bytes per second, times in seconds, best of the rounds where nothing else is said. */
+/**
+ * The JSON document of `bench`. Rates in bytes per second, times in seconds, best of the rounds where nothing
+ * else is said.
+ */
 export interface BenchReport {
   readonly schema: 'ckpt-merge/bench';
   readonly version: 1;
@@ -52,9 +58,11 @@ export interface BenchReport {
 const LEAST_BYTES = 64 * 2 ** 20;
 
 /**
- * Measures what this machine and file system can do and how near a merge comes to it, with a hot page cache, rounds interleaved.
+ * Measures what this machine and file system can do and how near a merge comes to it, with a hot page cache,
+ * rounds interleaved.
  *
- * @throws MergeError E_OPTION for inputs under 64 MiB; E_NO_SPACE when the folder lacks room for inputs and outputs; whatever `average` throws
+ * @throws MergeError E_OPTION for inputs under 64 MiB; E_NO_SPACE when the folder lacks room for inputs and
+ *   outputs; whatever `average` throws
  */
 export async function benchMachine(options: BenchOptions = {}): Promise<BenchReport> {
   const { bytes = 256 * 2 ** 20, inputs = 4, rounds = 5, io = 'auto', signal } = options;

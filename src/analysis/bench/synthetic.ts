@@ -2,12 +2,16 @@ import { mkdir, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { encodeHeader, type TensorSpec } from '../../checkpoints/safetensors/encode-header.ts';
 
-/** Elements of the block of random weights that the data repeats: longer than any cache line pattern, short enough to make in a blink. */
+/**
+ * Elements of the block of random weights that the data repeats: longer than any cache line pattern, short
+ * enough to make in a blink.
+ */
 const BLOCK_ELEMENTS = 1 << 20;
 const TENSOR_BYTES = 8 << 20;
 
 /**
- * Writes a bf16 checkpoint folder of about `bytes` with plausible weights (normal, σ = 0.02), different for each seed.
+ * Writes a bf16 checkpoint folder of about `bytes` with plausible weights (normal, σ = 0.02), different for
+ * each seed.
  * @returns bytes of its tensor file
  */
 export async function writeSyntheticCheckpoint(folder: string, bytes: number, seed: number): Promise<number> {

@@ -38,10 +38,12 @@ export interface DiffRunOptions {
 const OPEN_AT_ONCE = 8;
 
 /**
- * How far checkpoints are apart, by role, layer, expert and tensor, and what stands out. Reads every tensor once, in the memory of the buffers; writes nothing.
+ * How far checkpoints are apart, by role, layer, expert and tensor, and what stands out. Reads every tensor
+ * once, in the memory of the buffers; writes nothing.
  *
- * @throws MergeError E_OPTION for fewer than two checkpoints or more than 32, or a filter that leaves nothing; the checkpoints' own errors; with every
- * difference of names and shapes in `details.conflicts` where they are not of one architecture; `signal.reason` on an abort
+ * @throws MergeError E_OPTION for fewer than two checkpoints or more than 32, or a filter that leaves
+ * nothing; the checkpoints' own errors; with every difference of names and shapes in `details.conflicts`
+ * where they are not of one architecture; `signal.reason` on an abort
  */
 export async function diff(options: DiffOptions, { signal, onProgress }: DiffRunOptions = {}): Promise<DiffDocument> {
   const started = performance.now();

@@ -4,11 +4,17 @@ import type { Group, Groups } from './cells.ts';
 import type { DiffFinding } from './types.ts';
 import type { DiffUnit } from './units.ts';
 
-/** So many times further apart than the median of its kind is an outlier: layers and experts of healthy runs stay within a factor of about 3. */
+/**
+ * So many times further apart than the median of its kind is an outlier: layers and experts of healthy runs
+ * stay within a factor of about 3.
+ */
 const OUTLIER_FACTOR = 8;
 /** Of a kind there must be so many before one of them can stand out. */
 const LEAST_OF_A_KIND = 4;
-/** An element that moved so many times as far as its tensor's weights are large, and is most of what its tensor moved, was not trained there. */
+/**
+ * An element that moved so many times as far as its tensor's weights are large, and is most of what its
+ * tensor moved, was not trained there.
+ */
 const SPIKE_FACTOR = 50;
 const FEW_ELEMENTS = 16;
 /** Where no more than this part of the tensors moved, the two checkpoints are one and an edit of it. */
@@ -65,7 +71,10 @@ function nonfinite({ paths, units, grams }: Evidence): Draft[] {
   });
 }
 
-/** Experts, then single tensors, that are zero in one checkpoint and not in another; and matrices that are zero in all. */
+/**
+ * Experts, then single tensors, that are zero in one checkpoint and not in another; and matrices that are
+ * zero in all.
+ */
 function zeros({ paths, units, grams, groups }: Evidence): Draft[] {
   const drafts: Draft[] = [];
   const taken = new Set<number>();
@@ -99,13 +108,19 @@ function zeros({ paths, units, grams, groups }: Evidence): Draft[] {
   return drafts;
 }
 
-/** The units that moved, where that is only a few: then there is no kind to compare them with, and nothing remarkable in the others. */
+/**
+ * The units that moved, where that is only a few: then there is no kind to compare them with, and nothing
+ * remarkable in the others.
+ */
 function fewThatMoved({ grams }: Evidence, pair: number): number[] | null {
   const moved = grams.flatMap((gram, i) => (gram.distance(pair, pair + 1) === 0 ? [] : [i]));
   return moved.length <= FEW * grams.length ? moved : null;
 }
 
-/** Layers, then experts, most of whose tensors are much further apart than others of their kind; then single tensors, and single elements. */
+/**
+ * Layers, then experts, most of whose tensors are much further apart than others of their kind; then single
+ * tensors, and single elements.
+ */
 function outliers(evidence: Evidence, pair: number, fresh: (unit: number) => boolean): Draft[] {
   const { paths, units, grams, groups } = evidence;
   const drafts: Draft[] = [];

@@ -21,7 +21,9 @@ export interface Named {
   readonly roles: CheckpointRoles;
 }
 
-/** Finds the tensors of the first checkpoint in another one: by name, or in another layout of the same model. */
+/**
+ * Finds the tensors of the first checkpoint in another one: by name, or in another layout of the same model.
+ */
 export class Finder {
   readonly conflicts: Conflict[] = [];
   /** Tensors found under another name, or as parts of others. */

@@ -4,7 +4,10 @@ import type { Group } from './cells.ts';
 import { type Draft, type Evidence, median, short } from './findings.ts';
 import type { DiffUnit } from './units.ts';
 
-/** A unit that changed places is as far from itself as from any other, which is about √2 of its norm; training moves far less between two checkpoints. */
+/**
+ * A unit that changed places is as far from itself as from any other, which is about √2 of its norm; training
+ * moves far less between two checkpoints.
+ */
 const SUSPICIOUS = 0.3;
 /** Another place explains it where it is so many times nearer. */
 const MENDED = 4;
@@ -16,14 +19,17 @@ const SAMPLE = 1 << 16;
 /** A layer or expert, by its matrices. */
 interface Place {
   readonly group: Group;
-  /** Norms and biases are much the same in all layers, and where the weights are small most of a layer's norm: with them no place would look left. */
+  /**
+   * Norms and biases are much the same in all layers, and where the weights are small most of a layer's norm:
+   * with them no place would look left.
+   */
   readonly matrices: readonly number[];
   readonly gram: Gram;
 }
 
 /**
- * Layers, and experts of a layer, that seem to have changed places between neighbours: far from themselves, and near to where another one was.
- * Reads samples of the candidates only.
+ * Layers, and experts of a layer, that seem to have changed places between neighbours: far from themselves,
+ * and near to where another one was. Reads samples of the candidates only.
  */
 export async function swappedPlaces(evidence: Evidence, options: GramOptions): Promise<Draft[]> {
   const { groups, paths } = evidence;
@@ -67,7 +73,8 @@ function draft(cycle: readonly Place[], what: string, number: (group: Group) => 
 async function permuted(places: readonly Place[], { units }: Evidence, pair: number, options: GramOptions): Promise<Place[][]> {
   const far = ({ gram }: Place) => gram.relativeDistance(pair, pair + 1) ?? 0;
   const usual = median(places.map(far));
-  // Where all are far apart, these are not two checkpoints of one run, unless all have changed places: then each still has a near one.
+  // Where all are far apart, these are not two checkpoints of one run, unless all have changed places: then
+  // each still has a near one.
   const candidates = places
     .filter((place) => far(place) > SUSPICIOUS && (far(place) > MENDED * usual || usual > SUSPICIOUS))
     .slice(0, MOST_CANDIDATES);
@@ -86,7 +93,10 @@ async function permuted(places: readonly Place[], { units }: Evidence, pair: num
   return cycles;
 }
 
-/** For each candidate of the earlier checkpoint the candidate in whose place it is in the later one; null where it is nearer to its own. */
+/**
+ * For each candidate of the earlier checkpoint the candidate in whose place it is in the later one; null
+ * where it is nearer to its own.
+ */
 async function nearestPlaces(
   candidates: readonly Place[],
   units: readonly DiffUnit[],

@@ -1,7 +1,10 @@
 import type { Warning } from '../../base/errors.ts';
 import type { Role } from '../../model/roles/types.ts';
 
-/** How far one set of elements is from its counterpart in a later checkpoint. Elements that are not finite in some checkpoint are left out of all figures. */
+/**
+ * How far one set of elements is from its counterpart in a later checkpoint. Elements that are not finite in
+ * some checkpoint are left out of all figures.
+ */
 export interface Distance {
   /** ‖a‖₂ and ‖b‖₂. */
   readonly normA: number;
@@ -20,7 +23,10 @@ export interface DiffCell extends Distance {
   readonly elements: number;
 }
 
-/** A column of the map: a role, `mtp` for everything in layers of multi-token prediction, `unknown` where no rule knows the name. */
+/**
+ * A column of the map: a role, `mtp` for everything in layers of multi-token prediction, `unknown` where no
+ * rule knows the name.
+ */
 export type DiffRole = Role | 'mtp' | 'unknown';
 
 export interface DiffLayerCell extends DiffCell {
@@ -51,7 +57,10 @@ export interface DiffPair {
   readonly total: DiffCell;
   /** In the order of the roles. */
   readonly roles: readonly (DiffCell & { readonly role: DiffRole })[];
-  /** Every (layer, role) that has tensors: by layer, null first, then by role. Of neighbours only, like what follows. */
+  /**
+   * Every (layer, role) that has tensors: by layer, null first, then by role. Of neighbours only, like what
+   * follows.
+   */
   readonly layers: readonly DiffLayerCell[];
   /** Every (layer, expert) of routed experts; empty for a dense model. */
   readonly experts: readonly DiffExpertCell[];

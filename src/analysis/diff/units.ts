@@ -29,7 +29,10 @@ export interface DiffUnit {
 export interface DiffFilter {
   /** Roles and groups of them, as policies name them. */
   readonly roles?: readonly string[] | undefined;
-  /** Both ends included; -1 is the last. As in policies, those of multi-token prediction are counted apart, and meant where `roles` names `mtp`. */
+  /**
+   * Both ends included; -1 is the last. As in policies, those of multi-token prediction are counted apart,
+   * and meant where `roles` names `mtp`.
+   */
   readonly layers?: readonly { readonly from: number; readonly to: number }[] | undefined;
 }
 
@@ -44,7 +47,8 @@ export interface Paired {
 }
 
 /**
- * Finds every tensor of the first checkpoint that the filter lets through in all others, which may hold it in another layout.
+ * Finds every tensor of the first checkpoint that the filter lets through in all others, which may hold it in
+ * another layout.
  *
  * @throws MergeError E_OPTION for a role that there is none of
  */
@@ -77,7 +81,8 @@ export function pairUp(all: readonly Named[], filter: DiffFilter): Paired {
     }
   }
   const conflicts = finders.flatMap((finder) => finder.conflicts);
-  // Which role a tensor has that the first checkpoint lacks is not known: a filter that it might not pass lets it go.
+  // Which role a tensor has that the first checkpoint lacks is not known: a filter that it might not pass
+  // lets it go.
   if (filter.roles === undefined && filter.layers === undefined) conflicts.push(...finders.slice(1).flatMap((finder) => finder.extras()));
   const warnings = finders.flatMap(({ arranged }, i): Warning[] => {
     if (arranged === 0) return [];
@@ -101,7 +106,10 @@ function equalRanges(name: string, shape: readonly number[], copies: readonly (r
     .map((range) => ({ name, bytes: (range.elements * bits) / 8, copies: range.sources, code: 'E_INTEGERS_DIFFER' }));
 }
 
-/** Why tensors of these dtypes are not compared as numbers; null where they are. Codes of eight bits mean little without their scales. */
+/**
+ * Why tensors of these dtypes are not compared as numbers; null where they are. Codes of eight bits mean
+ * little without their scales.
+ */
 function uncomparable(dtypes: readonly DtypeName[]): DiffUncompared['reason'] | null {
   for (const name of dtypes) {
     if (/^F[864]_|^F4$/.test(name)) return 'quantised';

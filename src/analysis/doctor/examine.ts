@@ -23,8 +23,9 @@ const OLDEST_NODE = [20, 19] as const;
 const COMFORTABLE_MEMORY = 500e6;
 
 /**
- * Looks at everything on this machine that a merge depends on. Writes only into hidden folders that it removes again, in `folder` and in the system's
- * temp folder. Never throws: what cannot be looked at is a failed check.
+ * Looks at everything on this machine that a merge depends on. Writes only into hidden folders that it
+ * removes again, in `folder` and in the system's temp folder. Never throws: what cannot be looked at is a
+ * failed check.
  * @param options `folder`: where merges will be written; `version`: of this package
  */
 export async function examine(options: { readonly folder: string; readonly version: string }): Promise<DoctorReport> {

@@ -3,7 +3,9 @@ import { join } from 'node:path';
 import type { NativeBinding } from '../../merge/native/binding.ts';
 import { type Check, fail, ok, warn } from './check.ts';
 
-/** Less free space than this is worth a word: the smallest checkpoints that people merge are about this size. */
+/**
+ * Less free space than this is worth a word: the smallest checkpoints that people merge are about this size.
+ */
 const LITTLE_SPACE = 1e9;
 /** Size of the file that is preallocated to see whether that works. */
 const PROBE_BYTES = 1 << 20;
@@ -24,8 +26,8 @@ export async function checkSpace(name: string, folder: string, binding: NativeBi
 }
 
 /**
- * Tries in a hidden folder, which is removed again, what publishing needs from the file system: rename flags and preallocation. Both have a fallback,
- * so that their lack is a warning.
+ * Tries in a hidden folder, which is removed again, what publishing needs from the file system: rename flags
+ * and preallocation. Both have a fallback, so that their lack is a warning.
  */
 export async function checkPublishing(folder: string, binding: NativeBinding): Promise<Check[]> {
   let work: string;

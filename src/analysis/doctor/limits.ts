@@ -4,7 +4,10 @@ import { type Check, ok, warn } from './check.ts';
 /** Descriptors a merge of many sharded checkpoints may want in mode `read`. */
 const ENOUGH_FILES = 1024;
 
-/** Limits of this process that a merge can run into (`ulimit`). On Linux; elsewhere the system does not say without a child process. */
+/**
+ * Limits of this process that a merge can run into (`ulimit`). On Linux; elsewhere the system does not say
+ * without a child process.
+ */
 export function checkLimits(lines: readonly string[] = readLines('/proc/self/limits')): Check[] {
   const files = softLimit(lines, 'Max open files');
   const space = softLimit(lines, 'Max address space');

@@ -60,7 +60,10 @@ export interface Inspection {
     /** Layers of the model by the tensors' names, those of multi-token prediction apart. */
     readonly layers: number;
     readonly mtpLayers: number;
-    /** Experts of a layer, and how many of them a token is sent to (null where unknown); null for a dense model. */
+    /**
+     * Experts of a layer, and how many of them a token is sent to (null where unknown); null for a dense
+     * model.
+     */
     readonly experts: { readonly count: number; readonly perToken: number | null } | null;
     /** Layers that have experts, and how many each has by its tensors (null where they do not tell). */
     readonly expertLayers: readonly ExpertLayer[];
@@ -69,7 +72,10 @@ export interface Inspection {
     readonly activeParameters: number;
     /** In the order of the roles; `unknown` where no rule knows the name. */
     readonly roles: Readonly<Partial<Record<Role | 'unknown', RoleTotals>>>;
-    /** What the configuration says of tied embeddings (null where nothing), and embeddings and output heads of one shape that are both stored. */
+    /**
+     * What the configuration says of tied embeddings (null where nothing), and embeddings and output heads of
+     * one shape that are both stored.
+     */
     readonly tied: {
       readonly configured: boolean | null;
       readonly pairs: readonly { readonly embedding: string; readonly head: string }[];
@@ -115,7 +121,8 @@ export async function inspect(path: string): Promise<Inspection> {
   }
   const { conflicts, expertLayers } = structure(checkpoint, known);
   const unreadable = await unreadableConfig(checkpoint);
-  // Nothing of a checkpoint of plain floats looks like codes or scales, and asking 92,000 names takes its time.
+  // Nothing of a checkpoint of plain floats looks like codes or scales, and asking 92,000 names takes its
+  // time.
   const plain =
     [...dtypes.keys()].every((name) => dtypeByName(name)!.kind === 'float') && !roles.has('quant_scale') && !roles.has('quant_meta');
   const quantised = plain && quantisationConfig(known.config) === null ? null : recogniseQuantised(checkpoint, known.config);

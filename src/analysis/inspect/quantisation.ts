@@ -8,7 +8,10 @@ import type { CheckpointRoles } from '../../model/roles/checkpoint-roles.ts';
 export interface QuantisationSummary {
   /** `quant_method` of config.json; null where it says nothing. */
   readonly method: string | null;
-  /** Each form in words, as `F8_E4M3 codes, an F32 scale for each 128x128 block`, with its number of weights. Empty for a form that is not read. */
+  /**
+   * Each form in words, as `F8_E4M3 codes, an F32 scale for each 128x128 block`, with its number of weights.
+   * Empty for a form that is not read.
+   */
   readonly forms: readonly { readonly form: string; readonly tensors: number }[];
 }
 

@@ -4,7 +4,9 @@ import type { Colors } from '../../render/colors.ts';
 import { formatBytes, formatCount, formatTable, plural, printable } from '../../render/format.ts';
 import type { Inspection } from './inspect.ts';
 
-/** Entries of `__metadata__` and characters of a value that are shown; whole models' configs are kept there. */
+/**
+ * Entries of `__metadata__` and characters of a value that are shown; whole models' configs are kept there.
+ */
 const METADATA_SHOWN = 10;
 const VALUE_SHOWN = 60;
 /** As for the conflicts of a merge. */

@@ -11,13 +11,16 @@ export interface LayerDrift extends Pick<LayerReport, 'midpoint'> {
   /** [N-1] */
   readonly drift: readonly Omit<RouterDrift, 'correctionBias'>[];
   readonly overall: Omit<RouterDrift, 'correctionBias'> | null;
-  /** [N] how many numbers are NaN or infinite. They, and what stands in their places in other members, are left out of everything else. */
+  /**
+   * [N] how many numbers are NaN or infinite. They, and what stands in their places in other members, are
+   * left out of everything else.
+   */
   readonly broken: readonly number[];
 }
 
 /**
- * How far the router of one layer moves between members, and what averaging does to the length of its rows; from the inner products of all members' rows:
- * ‖Σ w_i x_i‖² = Σ w_i w_j x_i·x_j.
+ * How far the router of one layer moves between members, and what averaging does to the length of its rows;
+ * from the inner products of all members' rows: ‖Σ w_i x_i‖² = Σ w_i w_j x_i·x_j.
  *
  * @param checkpoints the members, oldest first, 32 at most @param weights one a member
  * @throws MergeError as `gramOf` does; `signal.reason` on an abort
@@ -29,7 +32,8 @@ export async function layerDrift(
   options: Pick<GramOptions, 'threads' | 'memory' | 'signal'> = {},
 ): Promise<LayerDrift> {
   const { experts, width } = layer.newest;
-  // Where experts are the columns, or are not in all members, their rows do not lie together: then there is only the router as a whole.
+  // Where experts are the columns, or are not in all members, their rows do not lie together: then there is
+  // only the router as a whole.
   const byRow = layer.members.every(({ transposed }) => !transposed);
   const elements = byRow ? width : experts * width;
   const rows = await gramOf(
@@ -60,7 +64,10 @@ export async function layerDrift(
   };
 }
 
-/** ‖b − a‖ / ‖a‖ of two correction biases, the mean of each removed: one number added to all of them changes no choice. Null where a has no spread. */
+/**
+ * ‖b − a‖ / ‖a‖ of two correction biases, the mean of each removed: one number added to all of them changes
+ * no choice. Null where a has no spread.
+ */
 export function biasDrift(a: Float64Array, b: Float64Array): number | null {
   const centred = (values: Float64Array) => {
     const mean = values.reduce((sum, v) => sum + v, 0) / values.length;

@@ -28,8 +28,8 @@ export interface EvaluationOptions {
 const MERGED = ['average', 'newest', 'oldest'] as const;
 
 /**
- * Scores averaged weights with averaged routers, with the newest member's and with the oldest's, and the newest checkpoint as it is. The three merges are made in
- * one read, in a folder that is removed afterwards.
+ * Scores averaged weights with averaged routers, with the newest member's and with the oldest's, and the
+ * newest checkpoint as it is. The three merges are made in one read, in a folder that is removed afterwards.
  *
  * @param recipe of one output, whose path does not count @param newest path of its newest member
  * @throws MergeError E_EVALUATOR, and whatever merging throws; `signal.reason` on an abort

@@ -17,7 +17,10 @@ import type { IdentitySample, LayerReport } from './types.ts';
 const WORK = 8e9;
 const FEWEST = 128;
 const MOST = 4096;
-/** Reads of experts' weights, where they are so many that each expert is looked at in one or two of its matrices only. */
+/**
+ * Reads of experts' weights, where they are so many that each expert is looked at in one or two of its
+ * matrices only.
+ */
 const MOST_READS = 200_000;
 
 export interface ExamineOptions {
@@ -49,16 +52,21 @@ interface Seen {
   readonly sampled: string | null;
 }
 
-/** Elements of an expert that are compared: as many as the work allows, which goes with layers, pairs of members and the square of the experts. */
+/**
+ * Elements of an expert that are compared: as many as the work allows, which goes with layers, pairs of
+ * members and the square of the experts.
+ */
 function sampleSize(layers: readonly MemberLayers[], members: number): number {
   const pairs = layers.reduce((sum, { newest }) => sum + 2 * Math.max(1, members - 1) * newest.experts ** 2, 0);
   return Math.max(FEWEST, Math.min(MOST, Math.floor(WORK / pairs)));
 }
 
 /**
- * Looks at every layer of every member, one after the other: in memory are one router, samples of two, and the logits of all.
+ * Looks at every layer of every member, one after the other: in memory are one router, samples of two, and
+ * the logits of all.
  *
- * @throws MergeError E_INPUT_CHANGED where a file is shorter than its header says, and as `gramOf` does; `signal.reason` on an abort
+ * @throws MergeError E_INPUT_CHANGED where a file is shorter than its header says, and as `gramOf` does;
+ *   `signal.reason` on an abort
  */
 export async function examineLayers(layers: readonly MemberLayers[], options: ExamineOptions): Promise<Examined> {
   const reader = new CountingReader();

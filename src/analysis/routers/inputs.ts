@@ -10,20 +10,27 @@ import type { ChoiceInputs } from './types.ts';
 /** Where the inputs of routers come from, and how to get those of one layer. */
 export interface InputSource {
   readonly described: ChoiceInputs;
-  /** Null where a layer has none: its experts are chosen by a table of tokens, or the file does not tell its hidden states. */
+  /**
+   * Null where a layer has none: its experts are chosen by a table of tokens, or the file does not tell its
+   * hidden states.
+   */
   readonly of: (layer: MemberLayers, reader: ByteReader) => Promise<RouterInputs | null>;
 }
 
 export interface InputRequest {
   /** File of hidden states; seeded probes when absent. */
   readonly hidden?: string | undefined;
-  /** Inputs a layer: of hidden states at most so many, evenly spread. As many as fit some ten seconds of work when absent. */
+  /**
+   * Inputs a layer: of hidden states at most so many, evenly spread. As many as fit some ten seconds of work
+   * when absent.
+   */
   readonly probes?: number | undefined;
   readonly seed: number;
 }
 
 /**
- * Hidden states from a file, or Gaussian probes brought to the scale that the norm before the router gives them.
+ * Hidden states from a file, or Gaussian probes brought to the scale that the norm before the router gives
+ * them.
  *
  * @param checkpoints the members, oldest first: norms are those of the newest
  * @throws MergeError E_HIDDEN_STATES, and what opening a safetensors file throws

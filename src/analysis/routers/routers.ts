@@ -36,12 +36,14 @@ export interface RoutersRunOptions {
 }
 
 /**
- * Whether averaging the routers of a mixture-of-experts model is safe, by evidence: whether experts keep their places from checkpoint to checkpoint, how far
- * routers move, whether the averaged router chooses the same experts, and with `eval` whether that matters for a score. Reads routers, norms and samples of
+ * Whether averaging the routers of a mixture-of-experts model is safe, by evidence: whether experts keep
+ * their places from checkpoint to checkpoint, how far routers move, whether the averaged router chooses the
+ * same experts, and with `eval` whether that matters for a score. Reads routers, norms and samples of
  * experts; writes nothing but, with `eval`, merges that are removed again.
  *
- * @throws MergeError E_NO_ROUTERS for a dense model; E_OPTION for fewer than two checkpoints or more than 32; E_SHAPE, E_TENSOR_MISSING, E_TENSOR_EXTRA where routers do not fit each other;
- *   E_HIDDEN_STATES, E_EVALUATOR; whatever finding, opening and merging checkpoints throws; `signal.reason` when aborted
+ * @throws MergeError E_NO_ROUTERS for a dense model; E_OPTION for fewer than two checkpoints or more than 32;
+ *   E_SHAPE, E_TENSOR_MISSING, E_TENSOR_EXTRA where routers do not fit each other; E_HIDDEN_STATES,
+ *   E_EVALUATOR; whatever finding, opening and merging checkpoints throws; `signal.reason` when aborted
  */
 export async function routers(options: RoutersOptions, { signal, onProgress }: RoutersRunOptions = {}): Promise<RouterReport> {
   const start = performance.now();
@@ -117,7 +119,9 @@ function excessWarning({ topK }: RoutingFunction, experts: number, path: string)
   return { code: 'W_ROUTER', message: `the configuration of ${path} wants the best ${topK} of ${plural(experts, 'expert')}` };
 }
 
-/** A routing function in words: `sigmoid, the best 8, of the best 4 of 8 groups, bias for the choice alone`. */
+/**
+ * A routing function in words: `sigmoid, the best 8, of the best 4 of 8 groups, bias for the choice alone`.
+ */
 function routingText({ score, topK, groups, selectionBias, renormalise }: RoutingFunction): string {
   return [
     `${score} scores, the best ${topK}`,

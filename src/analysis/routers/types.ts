@@ -3,8 +3,9 @@ import type { PairIdentity } from '../../model/places/types.ts';
 import type { LayerChoice } from '../../model/routing/types.ts';
 
 /**
- * The JSON document of `merge routers`: whether experts keep their places from checkpoint to checkpoint, how far routers move, whether the averaged
- * router chooses the same experts, and, where it was measured, whether that matters.
+ * The JSON document of `merge routers`: whether experts keep their places from checkpoint to checkpoint, how
+ * far routers move, whether the averaged router chooses the same experts, and, where it was measured, whether
+ * that matters.
  */
 export interface RouterReport {
   readonly schema: 'ckpt-merge/routers';
@@ -60,30 +61,50 @@ export interface LayerReport {
   readonly drift: readonly RouterDrift[];
   /** Oldest against newest; null with fewer than three members, where `drift` has it already. */
   readonly overall: RouterDrift | null;
-  /** ‖Σ w·row‖ / Σ |w|·‖row‖ over the experts: 1 where all members' rows point the same way. Of the whole router, and no expert's, where experts are columns. */
+  /**
+   * ‖Σ w·row‖ / Σ |w|·‖row‖ over the experts: 1 where all members' rows point the same way. Of the whole
+   * router, and no expert's, where experts are columns.
+   */
   readonly midpoint: { readonly least: number; readonly expert: number | null; readonly mean: number };
-  /** The averaged router against each member's own on the same inputs; null where the choice was not compared. */
+  /**
+   * The averaged router against each member's own on the same inputs; null where the choice was not compared.
+   */
   readonly choice: LayerChoice | null;
 }
 
-/** Between the routers A (older) and B of one layer, all rows together. Null where A is zero. Numbers that are not finite are left out. */
+/**
+ * Between the routers A (older) and B of one layer, all rows together. Null where A is zero. Numbers that are
+ * not finite are left out.
+ */
 export interface RouterDrift {
   /** ‖B − A‖ / ‖A‖ */
   readonly relative: number | null;
   /** Of all rows as one vector. */
   readonly cosine: number | null;
-  /** The row that moved furthest, relative to its own length; null where experts are the columns of the stored matrix. */
+  /**
+   * The row that moved furthest, relative to its own length; null where experts are the columns of the stored
+   * matrix.
+   */
   readonly worst: { readonly expert: number; readonly relative: number | null } | null;
-  /** The correction bias, its mean removed (a common shift changes no choice): ‖b − a‖ / ‖a‖. Null where there is none. */
+  /**
+   * The correction bias, its mean removed (a common shift changes no choice): ‖b − a‖ / ‖a‖. Null where there
+   * is none.
+   */
   readonly correctionBias: number | null;
 }
 
 export interface IdentitySample {
   readonly seed: number;
-  /** Coordinates compared: of a router's row, and of an expert's weights. Null where the checkpoints hold no expert weights that could be sampled. */
+  /**
+   * Coordinates compared: of a router's row, and of an expert's weights. Null where the checkpoints hold no
+   * expert weights that could be sampled.
+   */
   readonly routerColumns: number;
   readonly expertElements: number | null;
-  /** An order of experts counts as another one where 1 − cosine falls to this part of what it is for the order as stored, and of what chance gives… */
+  /**
+   * An order of experts counts as another one where 1 − cosine falls to this part of what it is for the order
+   * as stored, and of what chance gives…
+   */
   readonly ratio: number;
   /** …and the cosine rises by at least this. Both hold for each cycle of the permutation on its own. */
   readonly gain: number;
@@ -127,7 +148,10 @@ export interface ScoreDifference {
   readonly router: Exclude<RouterVariant, 'average'>;
   /** Its score less that with averaged routers; the mean over items where they are paired. */
   readonly mean: number;
-  /** Standard error of the difference: of its items where `paired`, else from both errors; null where there are none. */
+  /**
+   * Standard error of the difference: of its items where `paired`, else from both errors; null where there
+   * are none.
+   */
   readonly error: number | null;
   /** Both gave as many items. */
   readonly paired: boolean;
@@ -135,8 +159,9 @@ export interface ScoreDifference {
 
 export interface Verdict {
   /**
-   * `refuse`: experts changed places. `look`: something stands out that wants a look before these are averaged. `measured`: by scores, or on real hidden
-   * states. `no-objection`: nothing speaks against averaging, and nothing was measured that speaks for it.
+   * `refuse`: experts changed places. `look`: something stands out that wants a look before these are
+   * averaged. `measured`: by scores, or on real hidden states. `no-objection`: nothing speaks against
+   * averaging, and nothing was measured that speaks for it.
    */
   readonly kind: 'refuse' | 'look' | 'measured' | 'no-objection';
   /** One sentence for the top of the report. */

@@ -169,7 +169,10 @@ function untested({ routing, layers, members, sample, inputs, evaluation, family
   ];
 }
 
-/** Between which members experts' weights could not be compared, though all have some: known by the margin that is missing. */
+/**
+ * Between which members experts' weights could not be compared, though all have some: known by the margin
+ * that is missing.
+ */
 function unlikeFinding(layers: readonly LayerReport[], members: readonly RouterMember[]): string[] {
   const labels = checkpointLabels(members);
   const pairs = members

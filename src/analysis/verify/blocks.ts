@@ -3,7 +3,10 @@ import type { Checkpoint } from '../../checkpoints/types.ts';
 
 /** Elements recomputed at a time. */
 export const BLOCK_ELEMENTS = 4096;
-/** Fewest and most elements of a sample: a share of a small model would prove nothing, and the twin does some millions a second. */
+/**
+ * Fewest and most elements of a sample: a share of a small model would prove nothing, and the twin does some
+ * millions a second.
+ */
 const LEAST_SAMPLED = 1 << 20;
 const MOST_SAMPLED = 20 << 20;
 
@@ -23,11 +26,13 @@ export interface Sample {
 }
 
 /**
- * Which blocks of a checkpoint to recompute: all, or an even stride over all of them that starts at a place given by `seed`, so that a repeated
- * verification looks at the same blocks and that of another merge at others.
+ * Which blocks of a checkpoint to recompute: all, or an even stride over all of them that starts at a place
+ * given by `seed`, so that a repeated verification looks at the same blocks and that of another merge at
+ * others.
  *
  * @param blockElements of a tensor, most elements of a block
- * @param share 1 for all; else the share of the elements wanted, but at least one million elements (or all) and at most 20 million
+ * @param share 1 for all; else the share of the elements wanted, but at least one million elements (or all)
+ *   and at most 20 million
  */
 export function sampleBlocks(
   checkpoint: Checkpoint,

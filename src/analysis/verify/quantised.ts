@@ -29,8 +29,8 @@ export const SCALES_AT_ONCE = 16;
 const CHUNK = 1 << 16;
 
 /**
- * Recomputes ranges of quantised weights of a merge: codes from the members' values and the scale that is stored, scales from all values of their block; and
- * floats that were dequantised.
+ * Recomputes ranges of quantised weights of a merge: codes from the members' values and the scale that is
+ * stored, scales from all values of their block; and floats that were dequantised.
  */
 export class QuantisedRecomputation {
   readonly #parts: QuantisedParts;

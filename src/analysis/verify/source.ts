@@ -49,10 +49,11 @@ export async function readMergeRecord(output: Checkpoint): Promise<MergeRecord> 
 }
 
 /**
- * Finds the members that a provenance names: among `given`, matched by fingerprint, or else where the provenance says, or beside the merge under their
- * own name.
+ * Finds the members that a provenance names: among `given`, matched by fingerprint, or else where the
+ * provenance says, or beside the merge under their own name.
  *
- * @throws MergeError E_SOURCE_CHANGED when a place holds something else than what was merged; whatever `openCheckpoint` throws for a given input
+ * @throws MergeError E_SOURCE_CHANGED when a place holds something else than what was merged; whatever
+ *   `openCheckpoint` throws for a given input
  */
 export async function findMembers(
   output: string,
@@ -92,7 +93,10 @@ export async function findMembers(
   return { members: null, warnings: [{ code: 'W_SOURCE_GONE', message }] };
 }
 
-/** A checkpoint of the member's name beside the merge, if it is the one: another run may have a step of the same name. */
+/**
+ * A checkpoint of the member's name beside the merge, if it is the one: another run may have a step of the
+ * same name.
+ */
 async function sibling(parent: string, member: ProvenanceMember, cache: HeaderCache): Promise<Checkpoint | null> {
   for (const name of new Set([member.name, basename(member.name)])) {
     const found = await openIfThere(resolve(parent, name), cache);

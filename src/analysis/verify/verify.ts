@@ -24,9 +24,14 @@ export interface VerifyProgress {
 export interface VerifyOptions {
   /** Recompute every element instead of a sample. Needs the inputs. */
   readonly full?: boolean | undefined;
-  /** Share of the elements to recompute, in [0, 1]; 0 checks CRCs and structure only. Default 0.01; a sample has at least 1 and at most 20 million elements. */
+  /**
+   * Share of the elements to recompute, in [0, 1]; 0 checks CRCs and structure only. Default 0.01; a sample
+   * has at least 1 and at most 20 million elements.
+   */
   readonly sample?: number | undefined;
-  /** Where the merged checkpoints lie now, in any order; else they are looked for where the provenance says. */
+  /**
+   * Where the merged checkpoints lie now, in any order; else they are looked for where the provenance says.
+   */
   readonly inputs?: readonly string[] | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((event: VerifyProgress) => void) | undefined;
@@ -51,12 +56,14 @@ export interface VerifyReport {
 }
 
 /**
- * Checks a merge against what it says of itself: structure and CRC32C of every tensor file always, and a sample (or all) of its elements recomputed from
- * the inputs by the TypeScript twin, which shares no code with the engine.
+ * Checks a merge against what it says of itself: structure and CRC32C of every tensor file always, and a
+ * sample (or all) of its elements recomputed from the inputs by the TypeScript twin, which shares no code
+ * with the engine.
  *
  * @param path folder or file that this tool wrote
- * @throws MergeError E_VERIFY with the first difference in `details`; E_PROVENANCE where there is none; E_SOURCE_CHANGED when an input is not the one
- *   that was merged; E_NOT_FOUND when `full` is asked for and an input is gone; `signal.reason` on an abort
+ * @throws MergeError E_VERIFY with the first difference in `details`; E_PROVENANCE where there is none;
+ *   E_SOURCE_CHANGED when an input is not the one that was merged; E_NOT_FOUND when `full` is asked for and
+ *   an input is gone; `signal.reason` on an abort
  */
 export async function verify(path: string, options: VerifyOptions = {}): Promise<VerifyReport> {
   const share = options.full ? 1 : (options.sample ?? DEFAULT_SAMPLE);

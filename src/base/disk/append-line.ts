@@ -1,7 +1,10 @@
 import { open } from 'node:fs/promises';
 import { onOutput } from './io-error.ts';
 
-/** Adds a line to a file and flushes it; where that fails, the file is as it was. @throws MergeError of the side of outputs */
+/**
+ * Adds a line to a file and flushes it; where that fails, the file is as it was. @throws MergeError of the
+ * side of outputs
+ */
 export async function appendLine(file: string, line: object): Promise<void> {
   await onOutput('write', file, async () => {
     const handle = await open(file, 'a');

@@ -4,7 +4,10 @@ import { MergeError } from '../errors.ts';
 /** Files kept open at a time, well under the usual `ulimit -n`. */
 const MOST_OPEN = 64;
 
-/** Small reads at many places of many files, for looking at data from TypeScript. Keeps the files used last open; not for concurrent use. */
+/**
+ * Small reads at many places of many files, for looking at data from TypeScript. Keeps the files used last
+ * open; not for concurrent use.
+ */
 export class ByteReader {
   readonly #handles = new Map<string, FileHandle>();
 

@@ -24,15 +24,19 @@ export interface LockedWork {
 
 /** The right to be the only process that works in a folder. */
 export interface FolderLock {
-  /** @throws MergeError where another process took over, which takes that this one stood still for a quarter of an hour. */
+  /**
+   * @throws MergeError where another process took over, which takes that this one stood still for a quarter
+   *   of an hour.
+   */
   assertHeld(): Promise<void>;
   /** Gives it back; the next watch need not wait for anything. */
   release(): Promise<void>;
 }
 
 /**
- * Takes the lock of a folder that is there, with the owner records and the heartbeat that partial merges have: that of a process which ended is taken
- * over at once where that can be seen (same machine, boot and container), else a quarter of an hour after its last sign of life.
+ * Takes the lock of a folder that is there, with the owner records and the heartbeat that partial merges
+ * have: that of a process which ended is taken over at once where that can be seen (same machine, boot and
+ * container), else a quarter of an hour after its last sign of life.
  * @throws MergeError `work.code` naming the other's process and host
  */
 export async function acquireLock(folder: string, work: LockedWork): Promise<FolderLock> {
@@ -60,7 +64,8 @@ export async function acquireLock(folder: string, work: LockedWork): Promise<Fol
   const held = async (): Promise<boolean> => (await readOwner(folder))?.owner.id === owner.id;
   let generation = (before?.generation ?? -1) + 1;
   while (!(await onOutput('lock', output, () => claim(system, folder, generation, owner)))) {
-    // Without hard links a record can be left half written, which nobody can read or ever finish: the next number is free.
+    // Without hard links a record can be left half written, which nobody can read or ever finish: the next
+    // number is free.
     if (before !== null || generation > 99 || (await readOwner(folder)) !== null) throw busy(work, SAME_MOMENT);
     generation++;
   }

@@ -8,7 +8,10 @@ export const HEARTBEAT_MS = 30_000;
 export const STALE_MS = 15 * 60_000;
 export const HEARTBEAT = 'heartbeat';
 
-/** Whether the heartbeat in a folder is {@link STALE_MS} behind `probe`, a file that is made to learn the file system's time. False where that fails. */
+/**
+ * Whether the heartbeat in a folder is {@link STALE_MS} behind `probe`, a file that is made to learn the file
+ * system's time. False where that fails.
+ */
 export async function heartbeatStopped(partial: string, probe: string, system: System): Promise<boolean> {
   try {
     // Without a heartbeat the process ended while it made the partial, or while it removed it.

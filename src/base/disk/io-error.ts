@@ -1,7 +1,10 @@
 import { getSystemErrorMap } from 'node:util';
 import { type ErrorCode, MergeError } from '../errors.ts';
 
-/** What was being done to which file, for the message; `side` decides whether a refusal is the input's fault or the output's. */
+/**
+ * What was being done to which file, for the message; `side` decides whether a refusal is the input's fault
+ * or the output's.
+ */
 export interface IoContext {
   /** Verb of the message: `read`, `create`, `flush`. */
   readonly action: string;
@@ -9,11 +12,15 @@ export interface IoContext {
   readonly side: 'input' | 'output';
 }
 
-/** Node's name of the errno behind an error of Node or of the native addon; undefined where the operating system said nothing. */
+/**
+ * Node's name of the errno behind an error of Node or of the native addon; undefined where the operating
+ * system said nothing.
+ */
 export function errnoOf(error: unknown): string | undefined {
   if (!(error instanceof Error)) return undefined;
   const { errno, code } = error as { errno?: unknown; code?: unknown };
-  // The addon puts the name into `errno` and its own reason into `code`; Node puts a number into `errno` and the name into `code`.
+  // The addon puts the name into `errno` and its own reason into `code`; Node puts a number into `errno` and
+  // the name into `code`.
   if (typeof errno === 'string') return errno;
   return typeof errno === 'number' && typeof code === 'string' ? code : undefined;
 }
@@ -74,8 +81,8 @@ export function errnoHelp(errno: string): string | undefined {
 const TEXTS: ReadonlyMap<string, string> = new Map([...getSystemErrorMap().values()]);
 
 /**
- * The MergeError for whatever a file operation threw. A MergeError passes through; an error without an errno is a defect (E_INTERNAL), so an abort
- * reason must not be handed in.
+ * The MergeError for whatever a file operation threw. A MergeError passes through; an error without an errno
+ * is a defect (E_INTERNAL), so an abort reason must not be handed in.
  */
 export function toMergeError(error: unknown, context: IoContext): MergeError {
   if (error instanceof MergeError) return error;

@@ -3,8 +3,10 @@ import { dirname } from 'node:path';
 import { errnoOf } from './io-error.ts';
 
 /**
- * Makes a folder and those above it, where they are not there. (Of Node's own `recursive` a read-only file system comes back as ENOENT.)
- * @returns the outermost of those that were made, null where there was nothing to make @throws the errno of mkdir(2)
+ * Makes a folder and those above it, where they are not there. (Of Node's own `recursive` a read-only file
+ * system comes back as ENOENT.)
+ * @returns the outermost of those that were made, null where there was nothing to make @throws the errno of
+ *   mkdir(2)
  */
 export async function makeFolder(path: string): Promise<string | null> {
   try {

@@ -5,7 +5,10 @@ import { errnoOf } from './io-error.ts';
 import type { ProcessIdentity } from './process-identity.ts';
 import { removeTree, type System, writeNewFile } from './system.ts';
 
-/** Who works on a partial, and on what. Holds no host name; what `identityParts` are called is up to the caller. */
+/**
+ * Who works on a partial, and on what. Holds no host name; what `identityParts` are called is up to the
+ * caller.
+ */
 export interface Owner extends ProcessIdentity {
   /** Another one each time that a partial changes hands. */
   readonly id: string;
@@ -36,8 +39,8 @@ export function newId(): string {
 }
 
 /**
- * `owner.json`, then `owner-1.json` and so on: the highest counts. A partial changes hands by making the next one, which only one process can do, and
- * which leaves no lock behind when that process dies.
+ * `owner.json`, then `owner-1.json` and so on: the highest counts. A partial changes hands by making the next
+ * one, which only one process can do, and which leaves no lock behind when that process dies.
  */
 export function ownerFile(generation: number): string {
   return generation === 0 ? 'owner.json' : `owner-${generation}.json`;
@@ -50,8 +53,8 @@ export function ownerGeneration(name: string): number | null {
 }
 
 /**
- * The present owner of a partial; null where none can be made out. Where none has claimed it yet, the one whose draft lies there, with generation -1: a
- * process may end between the two.
+ * The present owner of a partial; null where none can be made out. Where none has claimed it yet, the one
+ * whose draft lies there, with generation -1: a process may end between the two.
  */
 export async function readOwner(partial: string): Promise<OwnerRecord | null> {
   const names = await readdir(partial).catch((): string[] => []);

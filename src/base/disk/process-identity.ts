@@ -1,7 +1,9 @@
 import { readFile, readlink } from 'node:fs/promises';
 import { errnoOf } from './io-error.ts';
 
-/** What tells a process from every other one, as far as the system says; null where it does not (no /proc). */
+/**
+ * What tells a process from every other one, as far as the system says; null where it does not (no /proc).
+ */
 export interface ProcessIdentity {
   readonly bootId: string | null;
   readonly pidNamespace: string | null;
@@ -18,7 +20,8 @@ interface ProcessStat {
 async function processStat(pid: number | 'self'): Promise<ProcessStat | null> {
   try {
     const text = await readFile(`/proc/${pid}/stat`, 'latin1');
-    // The name of the program, in parentheses, may hold spaces and parentheses: fields are counted after the last one.
+    // The name of the program, in parentheses, may hold spaces and parentheses: fields are counted after the
+    // last one.
     const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
     const [state, startTime] = [fields[0], fields[19]];
     return state === undefined || startTime === undefined ? null : { state, startTime };
@@ -40,7 +43,10 @@ export async function currentProcess(): Promise<ProcessIdentity> {
   return { bootId, pidNamespace, pid: process.pid, startTime: stat?.startTime ?? null };
 }
 
-/** Whether a process still runs, seen from `self`; `unknown` from another machine, boot or container, or where the system hides it. */
+/**
+ * Whether a process still runs, seen from `self`; `unknown` from another machine, boot or container, or where
+ * the system hides it.
+ */
 export async function processState(owner: ProcessIdentity, self: ProcessIdentity): Promise<'live' | 'dead' | 'unknown'> {
   if (owner.bootId === null || owner.pidNamespace === null || owner.startTime === null) return 'unknown';
   if (owner.bootId !== self.bootId || owner.pidNamespace !== self.pidNamespace) return 'unknown';

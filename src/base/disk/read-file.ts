@@ -31,7 +31,9 @@ const REASONS: Readonly<Record<string, string>> = {
   ELOOP: 'its symbolic links run in a circle',
 };
 
-/** A failed system call on an input as the error that users see. An error that is one already passes through. */
+/**
+ * A failed system call on an input as the error that users see. An error that is one already passes through.
+ */
 export function readError(error: unknown, path: string): MergeError {
   if (error instanceof MergeError) return error;
   const { code: errno, syscall, message } = error as NodeJS.ErrnoException;
@@ -49,8 +51,8 @@ export interface OpenFile {
 }
 
 /**
- * Opens a regular file, through symbolic links. Anything else is refused before it is opened, because opening a FIFO waits for its writer and opening
- * a device can act on it; O_NONBLOCK covers the moment between.
+ * Opens a regular file, through symbolic links. Anything else is refused before it is opened, because opening
+ * a FIFO waits for its writer and opening a device can act on it; O_NONBLOCK covers the moment between.
  * @param known to be a regular file, from the listing of its folder: saves a system call of three
  * @throws MergeError E_NOT_FOUND, E_NOT_READABLE, E_TOO_MANY_FILES, E_IO
  */

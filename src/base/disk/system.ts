@@ -3,7 +3,10 @@ import type { Warning } from '../errors.ts';
 import { errnoOf, onOutput } from './io-error.ts';
 import type { ProcessIdentity } from './process-identity.ts';
 
-/** The calls of node:fs/promises by which a publication changes anything, so that a test can fail or stop each of them. */
+/**
+ * The calls of node:fs/promises by which a publication changes anything, so that a test can fail or stop each
+ * of them.
+ */
 export type PublishFs = Pick<typeof fs, 'link' | 'mkdir' | 'open' | 'rename' | 'rm' | 'rmdir' | 'statfs' | 'unlink'>;
 
 /** rename(2) with a flag: fails where something is there, or exchanges the two. */
@@ -50,7 +53,10 @@ export function syncFile(system: System, path: string): Promise<void> {
   });
 }
 
-/** fsyncs a folder; a file system that cannot (EINVAL, ENOTSUP) is taken at its word. @throws MergeError for any other failure. */
+/**
+ * fsyncs a folder; a file system that cannot (EINVAL, ENOTSUP) is taken at its word. @throws MergeError for
+ * any other failure.
+ */
 export async function syncFolder(system: System, path: string): Promise<void> {
   await onOutput('flush', path, async () => {
     const handle = await system.fs.open(path, 'r');
@@ -75,7 +81,10 @@ export async function writeNewFile(system: System, path: string, text: string): 
   }
 }
 
-/** Removes a file or folder with all that is in it; nothing there is fine. NFS keeps removed open files for a moment, hence the retries. */
+/**
+ * Removes a file or folder with all that is in it; nothing there is fine. NFS keeps removed open files for a
+ * moment, hence the retries.
+ */
 export async function removeTree(system: System, path: string): Promise<void> {
   await system.fs.rm(path, { recursive: true, force: true, maxRetries: 4, retryDelay: 100 });
 }

@@ -1,15 +1,19 @@
 import { readFileSync } from 'node:fs';
 import { join, posix } from 'node:path';
 
-/** Folders that limit this process for one controller, its own group first, then every parent up to the top of the mount. */
+/**
+ * Folders that limit this process for one controller, its own group first, then every parent up to the top of
+ * the mount.
+ */
 export interface CgroupFolders {
   readonly version: 1 | 2;
   readonly folders: readonly string[];
 }
 
 /**
- * Finds the cgroup folders of this process for a controller (`cpu`, `memory`), in both hierarchies: a machine may have v1 controllers beside an empty
- * v2 tree. Limits of parents bind too, so all levels are returned. Nothing is thrown: outside Linux, or with /proc hidden, the list is empty.
+ * Finds the cgroup folders of this process for a controller (`cpu`, `memory`), in both hierarchies: a machine
+ * may have v1 controllers beside an empty v2 tree. Limits of parents bind too, so all levels are returned.
+ * Nothing is thrown: outside Linux, or with /proc hidden, the list is empty.
  * @param root prefix of every path, so that tests can lay out a machine in a folder.
  */
 export function cgroupFolders(controller: string, root = '/'): readonly CgroupFolders[] {
@@ -49,7 +53,10 @@ function cgroupMounts(root: string): readonly CgroupMount[] {
   return mounts;
 }
 
-/** Folders from the group's own to the top of the mount. A group outside what the mount shows (a container's view) is reached at the top only. */
+/**
+ * Folders from the group's own to the top of the mount. A group outside what the mount shows (a container's
+ * view) is reached at the top only.
+ */
 function levels(point: string, mountRoot: string, group: string): readonly string[] {
   const inside = posix.relative(mountRoot, group);
   if (inside === '' || inside.startsWith('..')) return [point];

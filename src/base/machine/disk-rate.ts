@@ -21,13 +21,16 @@ const REQUEST_BYTES = 2 ** 20;
 const READS_IN_FLIGHT = 8;
 /** No request is begun later than this, seconds after the first. */
 const SECONDS = 0.3;
-/** Linux's flag for a file without a name, which is gone with its handle; Node names only the half of it that depends on the architecture. */
+/**
+ * Linux's flag for a file without a name, which is gone with its handle; Node names only the half of it that
+ * depends on the architecture.
+ */
 const O_TMPFILE = 0o20000000 | constants.O_DIRECTORY;
 
 /**
- * Measures how fast the inputs can be read and the output's disk written, in about half a second: up to 64 MiB each, in requests of 1 MiB. Reads are
- * spread over all inputs, so that those in the page cache count as what they are; the written file never has a name. Leaves nothing behind and never
- * throws.
+ * Measures how fast the inputs can be read and the output's disk written, in about half a second: up to 64
+ * MiB each, in requests of 1 MiB. Reads are spread over all inputs, so that those in the page cache count as
+ * what they are; the written file never has a name. Leaves nothing behind and never throws.
  *
  * @param output path of an output; what is written goes to the nearest folder above it that exists
  */
@@ -39,8 +42,8 @@ export async function measureDisk(inputs: readonly MeasuredInput[], output: stri
 }
 
 /**
- * Seconds that reading and writing so many bytes take at these rates, one after the other. An estimate: reading and writing overlap, caches fill, and
- * other work shares the disk. Null where a rate is missing.
+ * Seconds that reading and writing so many bytes take at these rates, one after the other. An estimate:
+ * reading and writing overlap, caches fill, and other work shares the disk. Null where a rate is missing.
  */
 export function expectedSeconds(work: { readonly bytesRead: number; readonly bytesWritten: number }, rates: DiskRates): number | null {
   const { readBytesPerSecond: read, writeBytesPerSecond: write } = rates;

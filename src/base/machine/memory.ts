@@ -4,7 +4,10 @@ import { cgroupFolders, readLines, readText } from './cgroup.ts';
 
 /** Memory that this process could still take, in bytes. */
 export interface MemoryLimits {
-  /** What the system as a whole could hand out without swapping: free memory and page cache that can be dropped. */
+  /**
+   * What the system as a whole could hand out without swapping: free memory and page cache that can be
+   * dropped.
+   */
   readonly system: number;
   /** What is left under the tightest cgroup limit, page cache counted as free; null without a limit. */
   readonly cgroup: number | null;

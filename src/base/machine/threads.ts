@@ -26,8 +26,8 @@ export function cpuLimits({ root = '/', env = process.env, affinity = os.availab
 }
 
 /**
- * How many compute threads a merge uses unless told: the smallest of the CPU affinity, the cgroup's CPU quota rounded up, and SLURM_CPUS_PER_TASK. At
- * least 1.
+ * How many compute threads a merge uses unless told: the smallest of the CPU affinity, the cgroup's CPU quota
+ * rounded up, and SLURM_CPUS_PER_TASK. At least 1.
  */
 export function defaultThreads(source?: MachineSource): number {
   const { affinity, cgroupQuota, slurm } = cpuLimits(source);

@@ -2,7 +2,8 @@ import type { FloatDtypeName } from '../dtype.ts';
 import { decodeFloat, FLOAT_BYTES } from './float.ts';
 
 /**
- * The numbers of a range of elements, exactly; {@link decodeFloat} for many of them, and quick for BF16 and F32.
+ * The numbers of a range of elements, exactly; {@link decodeFloat} for many of them, and quick for BF16 and
+ * F32.
  * @param out as long as the elements are many; a new array when absent
  */
 export function decodeFloats(

@@ -1,6 +1,7 @@
 /**
- * The two functions of schedules that ECMAScript leaves to the engine (Math.cos, **): they may differ in the last bit between versions of V8, and the
- * bytes of a merge must not. Built from + − × ÷ alone, which IEEE 754 fixes; within 2 units in the last place of 1.
+ * The two functions of schedules that ECMAScript leaves to the engine (Math.cos, **): they may differ in the
+ * last bit between versions of V8, and the bytes of a merge must not. Built from + − × ÷ alone, which IEEE
+ * 754 fixes; within 2 units in the last place of 1.
  */
 
 /** cos(πu) for u in [0, 1]: the Taylor series up to (πu)^24 / 24!, below 1e-19 here. */
@@ -12,7 +13,10 @@ export function cosPi(u: number): number {
   return sum;
 }
 
-/** 1 − 2^(−x) for x ≥ 0, without cancellation for small x: the Taylor series up to (f ln 2)^19 / 19! of the fraction f, below 1e-19 here. */
+/**
+ * 1 − 2^(−x) for x ≥ 0, without cancellation for small x: the Taylor series up to (f ln 2)^19 / 19! of the
+ * fraction f, below 1e-19 here.
+ */
 export function shareLost(x: number): number {
   const whole = Math.min(Math.floor(x), 1100);
   const y = (x - Math.floor(x)) * Math.LN2;

@@ -1,6 +1,7 @@
 /**
- * The float formats by their definition: what number a bit pattern stands for, and which bit pattern is nearest to a number. Written as
- * arithmetic, not as bit manipulation, so that it shares no mistake with the kernels that it is compared with.
+ * The float formats by their definition: what number a bit pattern stands for, and which bit pattern is
+ * nearest to a number. Written as arithmetic, not as bit manipulation, so that it shares no mistake with the
+ * kernels that it is compared with.
  */
 import type { AveragedDtypeName } from '../dtype.ts';
 import { SMALL_FLOATS } from './small-float.ts';
@@ -24,7 +25,10 @@ class Format16 {
   /** Code of +infinity; codes above it (sign aside) are NaNs. */
   readonly #infinity: number;
   readonly #canonicalNaN: number;
-  /** The numbers of codes 0 to infinity, in order; infinity as the power of two that would follow the largest finite number. */
+  /**
+   * The numbers of codes 0 to infinity, in order; infinity as the power of two that would follow the largest
+   * finite number.
+   */
   readonly #ascending: Float64Array;
 
   constructor(fractionBits: number, minExponent: number, infinity: number, canonicalNaN: number) {
@@ -71,7 +75,9 @@ let f16: Format16 | undefined;
 const bf16Format = () => (bf16 ??= new Format16(7, -126, 0x7f80, 0x7fc0));
 const f16Format = () => (f16 ??= new Format16(10, -14, 0x7c00, 0x7e00));
 
-/** The number that element `index` of `view` stands for, exactly. Little-endian; `view` may start at any byte. */
+/**
+ * The number that element `index` of `view` stands for, exactly. Little-endian; `view` may start at any byte.
+ */
 export function decodeFloat(dtype: AveragedDtypeName, view: DataView, index: number): number {
   switch (dtype) {
     case 'BF16':
@@ -88,8 +94,9 @@ export function decodeFloat(dtype: AveragedDtypeName, view: DataView, index: num
 }
 
 /**
- * Writes `value` as element `index` of `view`, as the arithmetic promise has it: to float32 first, then to the dtype (two roundings to nearest
- * even for the 16-bit and 8-bit dtypes, none for F64), and every NaN as the canonical one.
+ * Writes `value` as element `index` of `view`, as the arithmetic promise has it: to float32 first, then to
+ * the dtype (two roundings to nearest even for the 16-bit and 8-bit dtypes, none for F64), and every NaN as
+ * the canonical one.
  *
  * @returns the number that was written.
  */

@@ -6,8 +6,9 @@ export interface Matrix {
 }
 
 /**
- * y = x Wᵀ, the linear layer of torch: x holds `count` vectors of `w.columns` numbers, the result `count` vectors of `w.rows`.
- * Works on blocks of 2 vectors x 4 outputs, so that each number loaded is used several times and the eight sums stay in registers.
+ * y = x Wᵀ, the linear layer of torch: x holds `count` vectors of `w.columns` numbers, the result `count`
+ * vectors of `w.rows`. Works on blocks of 2 vectors x 4 outputs, so that each number loaded is used several
+ * times and the eight sums stay in registers.
  */
 export function linear(x: Float64Array, count: number, w: Matrix): Float64Array {
   const { rows, columns, data } = w;

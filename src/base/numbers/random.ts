@@ -2,11 +2,13 @@
 export type Random = () => number;
 
 /**
- * Random numbers that a seed decides, the same on every machine and for ever: xoshiro128** 1.1 (Blackman and Vigna, 2018), two outputs a number for
- * all 53 bits of a double, its state filled by murmur3's finaliser over the seed and the stream.
+ * Random numbers that a seed decides, the same on every machine and for ever: xoshiro128** 1.1 (Blackman and
+ * Vigna, 2018), two outputs a number for all 53 bits of a double, its state filled by murmur3's finaliser
+ * over the seed and the stream.
  *
  * @param seed integer, 0 to 2^53 − 1
- * @param stream integers that name a use of the seed (a purpose, a round): numbers of different streams have nothing to do with each other
+ * @param stream integers that name a use of the seed (a purpose, a round): numbers of different streams have
+ *   nothing to do with each other
  */
 export function randomOf(seed: number, ...stream: readonly number[]): Random {
   let hash = 0;

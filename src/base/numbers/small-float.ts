@@ -1,6 +1,7 @@
 /**
- * FP8 and FP4 by their definition, as arithmetic (see `float.ts`). E4M3 and E5M2: Micikevicius et al., "FP8 Formats for Deep Learning", 2022, table 1. The FNUZ
- * forms: Noune et al., "8-bit Numerical Formats for Deep Neural Networks", 2022, section 3. E2M1: OCP Microscaling Formats v1.0, table 5.
+ * FP8 and FP4 by their definition, as arithmetic (see `float.ts`). E4M3 and E5M2: Micikevicius et al., "FP8
+ * Formats for Deep Learning", 2022, table 1. The FNUZ forms: Noune et al., "8-bit Numerical Formats for Deep
+ * Neural Networks", 2022, section 3. E2M1: OCP Microscaling Formats v1.0, table 5.
  */
 
 interface Layout {
@@ -21,7 +22,9 @@ interface Layout {
 
 export interface SmallCode {
   readonly code: number;
-  /** A finite number was too large: it became the largest one, infinity or NaN, whichever the format has it. */
+  /**
+   * A finite number was too large: it became the largest one, infinity or NaN, whichever the format has it.
+   */
   readonly overflow: boolean;
 }
 
@@ -60,7 +63,10 @@ export class SmallFloat {
     return exponent === 0 ? fraction * 2 ** (1 - bias) : (1 + fraction) * 2 ** (exponent - bias);
   }
 
-  /** The nearest unsigned code, the even one of two; one past the largest for what is as near to the number that would follow. */
+  /**
+   * The nearest unsigned code, the even one of two; one past the largest for what is as near to the number
+   * that would follow.
+   */
   #nearest(magnitude: number): number {
     const numbers = this.#ascending;
     let low = 0;
@@ -76,7 +82,10 @@ export class SmallFloat {
     return magnitude < middle ? low : high;
   }
 
-  /** The code nearest to `value`; of two equally near, the even one. A finite number is out of range where the next code would be as near. */
+  /**
+   * The code nearest to `value`; of two equally near, the even one. A finite number is out of range where the
+   * next code would be as near.
+   */
   encode(value: number): SmallCode {
     const { codes, infinity, nan, fnuz, largest, saturates } = this.#layout;
     const negative = value < 0 || Object.is(value, -0);
@@ -94,7 +103,10 @@ export class SmallFloat {
 const E4M3 = { mantissaBits: 3, codes: 128 } as const;
 const E5M2 = { mantissaBits: 2, codes: 128 } as const;
 
-/** The four FP8 dtypes of safetensors, with torch's choice of what overflows to what, and E2M1, the FP4 of MXFP4. */
+/**
+ * The four FP8 dtypes of safetensors, with torch's choice of what overflows to what, and E2M1, the FP4 of
+ * MXFP4.
+ */
 export const SMALL_FLOATS = {
   F8_E5M2: new SmallFloat({ ...E5M2, bias: 15, largest: 0x7b, infinity: 0x7c, nan: 0x7f }),
   F8_E4M3: new SmallFloat({ ...E4M3, bias: 7, largest: 0x7e, nan: 0x7f, saturates: true }),

@@ -6,7 +6,9 @@ import { setImmediate, setTimeout } from 'node:timers/promises';
 export const GRACE_MS = 2000;
 /** How often it is looked whether it has ended. */
 const LOOK_MS = 20;
-/** Milliseconds after its end in which what a command printed is still taken, while something else prints on. */
+/**
+ * Milliseconds after its end in which what a command printed is still taken, while something else prints on.
+ */
 const DRAIN_MS = 500;
 /** Exit code of what could not be started, as a shell has it. */
 const NOT_STARTED = 127;
@@ -20,15 +22,21 @@ export interface GroupOptions {
 }
 
 export interface GroupRun {
-  /** Exit code as a shell shows it: 128 + number where a signal ended it, 127 where it could not be started. */
+  /**
+   * Exit code as a shell shows it: 128 + number where a signal ended it, 127 where it could not be started.
+   */
   readonly code: number;
-  /** Ends what it left running: SIGTERM, after a grace SIGKILL. What made a session of its own (setsid) is not reached. */
+  /**
+   * Ends what it left running: SIGTERM, after a grace SIGKILL. What made a session of its own (setsid) is not
+   * reached.
+   */
   endLeftovers(): Promise<void>;
 }
 
 /**
- * Runs a command as a process group of its own: an abort ends all of it, also when it does not listen. Nothing that it left running is waited for: it is over when
- * the command itself is, and what that printed has been handed on.
+ * Runs a command as a process group of its own: an abort ends all of it, also when it does not listen.
+ * Nothing that it left running is waited for: it is over when the command itself is, and what that printed
+ * has been handed on.
  *
  * @param command text for `sh -c`, or the words of a program and its arguments
  * @throws signal.reason when aborted, after the group ended
@@ -85,8 +93,8 @@ export async function runInGroup(command: string | readonly string[], options: G
 }
 
 /**
- * Resolves when a turn of the event loop brought no more output: what the command printed was in the pipe when it ended, and what it left running may hold the pipe
- * open, or fill it, for ever.
+ * Resolves when a turn of the event loop brought no more output: what the command printed was in the pipe
+ * when it ended, and what it left running may hold the pipe open, or fill it, for ever.
  */
 async function quiet(chunks: () => number): Promise<void> {
   for (let waited = 0; waited < DRAIN_MS; waited += LOOK_MS) {

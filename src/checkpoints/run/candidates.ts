@@ -66,7 +66,10 @@ function ofFile(folder: string, name: string): Candidate[] {
   return foreign === null ? [] : [{ path, name: stem, against: foreignReason(foreign) }];
 }
 
-/** Links to folders outside the run are checkpoints like others; a second name of one that is there already is not. */
+/**
+ * Links to folders outside the run are checkpoints like others; a second name of one that is there already is
+ * not.
+ */
 async function ofLinks(folder: string, links: readonly string[], others: readonly Candidate[]): Promise<Candidate[]> {
   if (links.length === 0) return [];
   const base = await realpath(folder);

@@ -12,18 +12,23 @@ import { noRun } from './no-run.ts';
 import { comparePositions, samePosition } from './position.ts';
 import type { Excluded, Run } from './types.ts';
 
-/** Checkpoints that are looked into at the same time: each opens up to 16 files, and `ulimit -n` is often 1024. */
+/**
+ * Checkpoints that are looked into at the same time: each opens up to 16 files, and `ulimit -n` is often
+ * 1024.
+ */
 const AT_ONCE = 16;
 
 /** Warnings of one kind that are given in full; a run of thousands has one for each. */
 const WARNINGS_SHOWN = 3;
 
 /**
- * The training run in a folder: its complete checkpoints in order, with what their names, state files and log say; what is left out, and why. Headers and
- * indexes are read, tensor data is not. Folders that have nothing to do with checkpoints (`logs`, `runs`) are passed over in silence.
- * @param path folder that holds the step folders (or .safetensors files named by step), or a repository in the Hub's cache
- * @throws MergeError E_NOT_FOUND, E_NOT_READABLE; E_NO_RUN when there is no checkpoint in it, or no complete one: `details.excluded` says what was found;
- * `signal.reason` on an abort
+ * The training run in a folder: its complete checkpoints in order, with what their names, state files and log
+ * say; what is left out, and why. Headers and indexes are read, tensor data is not. Folders that have nothing
+ * to do with checkpoints (`logs`, `runs`) are passed over in silence.
+ * @param path folder that holds the step folders (or .safetensors files named by step), or a repository in
+ *   the Hub's cache
+ * @throws MergeError E_NOT_FOUND, E_NOT_READABLE; E_NO_RUN when there is no checkpoint in it, or no complete
+ * one: `details.excluded` says what was found; `signal.reason` on an abort
  */
 export async function discoverRun(path: string, { signal }: { readonly signal?: AbortSignal | undefined } = {}): Promise<Run> {
   signal?.throwIfAborted();
@@ -51,9 +56,10 @@ export async function discoverRun(path: string, { signal }: { readonly signal?: 
 }
 
 /**
- * Whether a path is the folder of a run: it holds folders or files that are named by step, or is a repository in the Hub's cache, and is no checkpoint itself.
- * Nothing is opened; a path that cannot be read is none.
- * @param options `orCheckpoint`: it may be a checkpoint as well, as where a trainer leaves the final model among its checkpoints
+ * Whether a path is the folder of a run: it holds folders or files that are named by step, or is a repository
+ * in the Hub's cache, and is no checkpoint itself. Nothing is opened; a path that cannot be read is none.
+ * @param options `orCheckpoint`: it may be a checkpoint as well, as where a trainer leaves the final model
+ *   among its checkpoints
  */
 export async function isRunFolder(path: string, { orCheckpoint = false }: { readonly orCheckpoint?: boolean } = {}): Promise<boolean> {
   if ((await hubRepository(path)) !== null) return true;
@@ -71,8 +77,8 @@ async function firstRun(candidates: readonly Candidate[]): Promise<string | null
 const RUN_MARKERS = new Set(['latest_checkpointed_iteration.txt', 'latest.txt', 'latest']);
 
 /**
- * By position. Of several at one position the one that is named by its step is kept, else the first by name: copies of a checkpoint (`best`, `final`) are not
- * named by step.
+ * By position. Of several at one position the one that is named by its step is kept, else the first by name:
+ * copies of a checkpoint (`best`, `final`) are not named by step.
  */
 function inOrder(found: readonly Found[]): { kept: Found['checkpoint'][]; duplicates: Excluded[] } {
   const foreignName = ({ name, step }: Found['checkpoint']) => Number(positionFromName(name)?.step !== step);

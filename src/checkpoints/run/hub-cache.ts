@@ -9,7 +9,10 @@ export interface Snapshot {
   readonly name: string;
 }
 
-/** The folder of a repository in the Hub's cache (`models--org--name`, with `refs/` and `snapshots/`), if `path` is that or its `snapshots`; else null. */
+/**
+ * The folder of a repository in the Hub's cache (`models--org--name`, with `refs/` and `snapshots/`), if
+ * `path` is that or its `snapshots`; else null.
+ */
 export async function hubRepository(path: string): Promise<string | null> {
   const folder = basename(resolve(path)) === 'snapshots' ? dirname(resolve(path)) : path;
   const entries: string[] = await readdir(folder).catch(() => []);
@@ -17,8 +20,8 @@ export async function hubRepository(path: string): Promise<string | null> {
 }
 
 /**
- * The snapshots of a repository in the Hub's cache, by the names of their revisions: a file `refs/NAME` holds the commit, and `snapshots/COMMIT/` the files, as
- * links into `blobs/`.
+ * The snapshots of a repository in the Hub's cache, by the names of their revisions: a file `refs/NAME` holds
+ * the commit, and `snapshots/COMMIT/` the files, as links into `blobs/`.
  */
 export async function snapshots(repository: string): Promise<Snapshot[]> {
   const refs = join(repository, 'refs');

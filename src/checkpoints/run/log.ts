@@ -2,8 +2,8 @@ import { readLog } from '../states.ts';
 import type { LogEntry } from '../types.ts';
 
 /**
- * The log of a run from the state files of its checkpoints, oldest first: the newest holds the log of the whole run, unless the run was resumed without it;
- * then older ones fill in what lies before its first line.
+ * The log of a run from the state files of its checkpoints, oldest first: the newest holds the log of the
+ * whole run, unless the run was resumed without it; then older ones fill in what lies before its first line.
  */
 export async function logOf(checkpoints: readonly { readonly path: string; readonly step: number | null }[]): Promise<LogEntry[]> {
   let log: LogEntry[] = [];

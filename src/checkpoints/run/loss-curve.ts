@@ -18,7 +18,10 @@ const WIDEST = 72;
 const NARROWEST = 16;
 const EIGHTHS = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'] as const;
 
-/** The logged loss as lines of blocks, lowest and highest beside them; none where there are fewer than two losses or no room. */
+/**
+ * The logged loss as lines of blocks, lowest and highest beside them; none where there are fewer than two
+ * losses or no room.
+ */
 export function lossCurve(log: readonly LogEntry[], colors: Colors, options: CurveOptions): string[] {
   const { columns, from = Number.NEGATIVE_INFINITY, to = Number.POSITIVE_INFINITY, marks = [] } = options;
   const points = log.flatMap(({ step, loss }) =>

@@ -17,11 +17,13 @@ interface Amount {
 }
 
 /**
- * An amount of training as users write it: `8B`, `1.5T`, `500M`, `2BT`, `4096 tokens` are tokens, `1000`, `1_000`, `1000steps`, `2k steps` are steps, `3ckpt`
- * is checkpoints. Upper and lower case are alike. 0 is an amount: whoever needs a distance asks {@link parseDistance}.
+ * An amount of training as users write it: `8B`, `1.5T`, `500M`, `2BT`, `4096 tokens` are tokens, `1000`,
+ * `1_000`, `1000steps`, `2k steps` are steps, `3ckpt` is checkpoints. Upper and lower case are alike. 0 is an
+ * amount: whoever needs a distance asks {@link parseDistance}.
  *
  * @param what the option or entry, for the message: `--every`
- * @throws MergeError E_OPTION for anything else: negative numbers, NaN, unknown units, half a step, `12k` without a unit
+ * @throws MergeError E_OPTION for anything else: negative numbers, NaN, unknown units, half a step, `12k`
+ *   without a unit
  */
 export function parseQuantity(text: QuantityText, what: string): Quantity {
   const amount = parseAmount(text);
@@ -75,7 +77,10 @@ function unitOf(word: string): Quantity['unit'] | null {
   return word.startsWith('t') ? 'tokens' : word.startsWith('s') ? 'steps' : 'checkpoints';
 }
 
-/** As short as it can be written without loss: {@link parseQuantity} of it is the same quantity. `8B`, `1.5T`, `4096tokens`, `1000steps`, `3ckpt`. */
+/**
+ * As short as it can be written without loss: {@link parseQuantity} of it is the same quantity. `8B`, `1.5T`,
+ * `4096tokens`, `1000steps`, `3ckpt`.
+ */
 export function formatQuantity({ value, unit }: Quantity): string {
   if (unit === 'checkpoints') return `${value}ckpt`;
   if (unit === 'steps') return `${value}steps`;

@@ -29,7 +29,10 @@ const COLUMNS: readonly Column[] = [
   { title: 'checkpoint', align: 'left', cell: ({ name }) => printable(name) },
 ];
 
-/** What `ls` prints of a run: its complete checkpoints as a table, the loss around them, and what is left out with the reasons. */
+/**
+ * What `ls` prints of a run: its complete checkpoints as a table, the loss around them, and what is left out
+ * with the reasons.
+ */
 export function runText(run: Run, colors: Colors, { columns, all }: { readonly columns: number; readonly all: boolean }): string {
   const { checkpoints, log } = run;
   const bytes = checkpoints.reduce((sum, checkpoint) => sum + checkpoint.bytes, 0);
@@ -54,7 +57,10 @@ function tableLines(checkpoints: readonly RunCheckpoint[], all: boolean, colors:
   return [colors.dim(head!), ...body];
 }
 
-/** The loss from one save interval before the first checkpoint on: the fall at the beginning of a run would flatten all the rest. */
+/**
+ * The loss from one save interval before the first checkpoint on: the fall at the beginning of a run would
+ * flatten all the rest.
+ */
 function curveLines({ checkpoints }: Run, log: Run['log'], colors: Colors, columns: number): string[] {
   const newest = checkpoints.at(-1)!;
   const marks = checkpoints.filter((c) => c.stage === newest.stage && c.ingredient === newest.ingredient).map(({ step }) => step ?? 0);

@@ -15,12 +15,14 @@ interface TokenCount {
 const TOLERANCE = 0.01;
 
 /**
- * Fills in the token counts that names and state files leave open, from one of three options. Where both speak and differ by over 1 % (and by more than the
- * rounding of a name such as `tokens4B`), name or state file wins, with a warning. Steps count from the beginning of their stage, and so do these tokens.
- * A tokens file gives exact counts at its steps, straight lines between them and nothing before its first or after its last.
+ * Fills in the token counts that names and state files leave open, from one of three options. Where both
+ * speak and differ by over 1 % (and by more than the rounding of a name such as `tokens4B`), name or state
+ * file wins, with a warning. Steps count from the beginning of their stage, and so do these tokens. A tokens
+ * file gives exact counts at its steps, straight lines between them and nothing before its first or after its
+ * last.
  *
- * @throws MergeError E_OPTION where more than one option is given, or one cannot be read as what it should be (all problems of it at once); E_NOT_FOUND,
- *   E_NOT_READABLE for a tokens file
+ * @throws MergeError E_OPTION where more than one option is given, or one cannot be read as what it should be
+ *   (all problems of it at once); E_NOT_FOUND, E_NOT_READABLE for a tokens file
  */
 export async function withTokens(run: Run, source: TokenSource): Promise<Run> {
   const count = await tokenCount(source);
@@ -62,7 +64,8 @@ function positiveTokens(text: string | number, what: string): number {
 }
 
 /**
- * `0:2M,50000:4M` as a function: with pieces (s_i, b_i) and n steps done, Σ b_i · max(0, min(n, s_(i+1)) − s_i).
+ * `0:2M,50000:4M` as a function: with pieces (s_i, b_i) and n steps done, Σ b_i · max(0, min(n, s_(i+1)) −
+ * s_i).
  * @throws MergeError E_OPTION
  */
 function parseBatchSchedule(text: string): (step: number) => number {

@@ -42,7 +42,10 @@ export interface Quantity {
   readonly unit: 'tokens' | 'steps' | 'checkpoints';
 }
 
-/** A {@link Quantity} as users write it: `8B`, `1.5T`, `500M` (tokens), `1000steps`, `3ckpt`; a bare number is steps. */
+/**
+ * A {@link Quantity} as users write it: `8B`, `1.5T`, `500M` (tokens), `1000steps`, `3ckpt`; a bare number is
+ * steps.
+ */
 export type QuantityText = string | number;
 
 /** Where tokens come from when neither names nor state files say. At most one of the three. */

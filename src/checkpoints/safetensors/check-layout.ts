@@ -2,7 +2,8 @@ import { MergeError } from '../../base/errors.ts';
 import type { HeaderSource, TensorTable } from './types.ts';
 
 /**
- * The data of the tensors must follow one another from byte 0 of the data section, with no byte shared or left over between them.
+ * The data of the tensors must follow one another from byte 0 of the data section, with no byte shared or
+ * left over between them.
  * @throws MergeError E_OVERLAP, E_HOLE, E_OFFSETS
  */
 export function checkContiguous(tensors: TensorTable, dataStart: number, { path, fileSize }: HeaderSource): void {

@@ -16,7 +16,10 @@ export interface TensorSpec {
 /** `__metadata__` to write: strings by name. */
 export type HeaderMetadata = ReadonlyMap<string, string> | Readonly<Record<string, string>> | null;
 
-/** The data section starts at a multiple of this, so that a mapped file can be viewed as any dtype whose tensors are aligned among themselves. */
+/**
+ * The data section starts at a multiple of this, so that a mapped file can be viewed as any dtype whose
+ * tensors are aligned among themselves.
+ */
 const ALIGNMENT = 8;
 
 /**
@@ -51,10 +54,12 @@ export function layOutTensors(tensors: Iterable<TensorSpec> | TensorColumns): Te
 }
 
 /**
- * The first bytes of a safetensors file: the length, then the JSON, padded with spaces so that the data starts at a multiple of 8. The data of the
- * tensors follows in the order given, without gaps; {@link layOutTensors} gives their offsets.
+ * The first bytes of a safetensors file: the length, then the JSON, padded with spaces so that the data
+ * starts at a multiple of 8. The data of the tensors follows in the order given, without gaps;
+ * {@link layOutTensors} gives their offsets.
  * @param tensors objects, or columns where there are very many (a million names take about a second)
- * @throws MergeError E_DUPLICATE_KEY, E_SURROGATE, E_METADATA, E_DTYPE, E_HEADER_NUMBER, E_SHAPE_OVERFLOW, E_SIZE_MISMATCH, E_HEADER_TOO_LARGE
+ * @throws MergeError E_DUPLICATE_KEY, E_SURROGATE, E_METADATA, E_DTYPE, E_HEADER_NUMBER, E_SHAPE_OVERFLOW,
+ *   E_SIZE_MISMATCH, E_HEADER_TOO_LARGE
  */
 export function encodeHeader(tensors: Iterable<TensorSpec> | TensorColumns, metadata: HeaderMetadata = null): Uint8Array {
   return encodeTable(layOutTensors(tensors), metadata);
@@ -65,7 +70,10 @@ export function encodeTable(table: TensorTable, metadata: HeaderMetadata): Uint8
   return Buffer.concat(frameEntries(encodeEntries(table), metadata));
 }
 
-/** The entries of a header without what is around them: the same bytes for all files that differ in metadata only. */
+/**
+ * The entries of a header without what is around them: the same bytes for all files that differ in metadata
+ * only.
+ */
 export function encodeEntries(table: TensorTable): Uint8Array {
   const json = new TextChunks();
   let separator = '';

@@ -10,8 +10,8 @@ export interface IndexContent {
 }
 
 /**
- * An index as transformers writes it: two spaces of indentation, keys sorted by code point, everything beyond ASCII escaped, a newline at the end.
- * An index that is written back is therefore byte-identical.
+ * An index as transformers writes it: two spaces of indentation, keys sorted by code point, everything beyond
+ * ASCII escaped, a newline at the end. An index that is written back is therefore byte-identical.
  */
 export function encodeIndex({ metadata, weightMap }: IndexContent): Uint8Array {
   const text = new TextChunks();
@@ -39,7 +39,10 @@ function encodeValue(value: unknown, indent: string): string {
   return JSON.stringify(value);
 }
 
-/** Sorts in place, unless it is sorted already: most indexes come from a sorted one, and half a million names take a while. */
+/**
+ * Sorts in place, unless it is sorted already: most indexes come from a sorted one, and half a million names
+ * take a while.
+ */
 function sortedByKey<T>(entries: (readonly [string, T])[]): (readonly [string, T])[] {
   // UTF-16 units and code points have the same order as long as no character needs two units.
   const compare = entries.some(([key]) => /[\ud800-\udfff]/.test(key)) ? byCodePoint : byUnit;
@@ -52,7 +55,10 @@ function byUnit(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-/** JavaScript compares UTF-16 units, which puts characters beyond U+FFFF before those from U+E000 on; Python does not. */
+/**
+ * JavaScript compares UTF-16 units, which puts characters beyond U+FFFF before those from U+E000 on; Python
+ * does not.
+ */
 function byCodePoint(a: string, b: string): number {
   const left = Array.from(a, (char) => char.codePointAt(0)!);
   const right = Array.from(b, (char) => char.codePointAt(0)!);

@@ -20,7 +20,10 @@ export class EntryReader {
   readonly #dtypes: Uint8Array;
   readonly #begin: Float64Array;
   readonly #end: Float64Array;
-  /** Shapes by how they are written, with their element count; and by what they are, so that equal shapes share one array however written. */
+  /**
+   * Shapes by how they are written, with their element count; and by what they are, so that equal shapes
+   * share one array however written.
+   */
   readonly #written = new Map<string, { readonly shape: readonly number[]; readonly elements: number }>();
   readonly #interned = new Map<string, readonly number[]>();
 

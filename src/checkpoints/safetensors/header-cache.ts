@@ -4,15 +4,19 @@ import { type SafetensorsIndex, scanIndex } from './scan-index.ts';
 import type { HeaderSource } from './types.ts';
 
 /**
- * Headers and indexes that were read before. The steps of a run have byte-identical ones, so ten inputs cost little more time and memory than one. Use
- * one cache for the inputs of a merge and let it go with them: it keeps the bytes, to compare with.
+ * Headers and indexes that were read before. The steps of a run have byte-identical ones, so ten inputs cost
+ * little more time and memory than one. Use one cache for the inputs of a merge and let it go with them: it
+ * keeps the bytes, to compare with.
  */
 export class HeaderCache {
   readonly #headers = new ByteMap<ScannedHeader>();
   readonly #indexes = new ByteMap<SafetensorsIndex>();
   #longest = 0;
 
-  /** Bytes of the longest header so far, with the length before it; 0 before the first. The next file's is probably no longer. */
+  /**
+   * Bytes of the longest header so far, with the length before it; 0 before the first. The next file's is
+   * probably no longer.
+   */
   get longest(): number {
     return this.#longest;
   }
@@ -34,7 +38,8 @@ export class HeaderCache {
 }
 
 /**
- * Values by bytes. Found by length and then compared: a digest would cost more than the comparison, which ends at the first byte that differs.
+ * Values by bytes. Found by length and then compared: a digest would cost more than the comparison, which
+ * ends at the first byte that differs.
  */
 class ByteMap<V> {
   readonly #byLength = new Map<number, { readonly bytes: Uint8Array; readonly value: V }[]>();

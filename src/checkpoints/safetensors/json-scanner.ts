@@ -12,7 +12,9 @@ const DIGIT_9 = 0x39;
 const NUMBER = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
 const ESCAPES: Readonly<Record<string, string>> = { '"': '"', '\\': '\\', '/': '/', b: '\b', f: '\f', n: '\n', r: '\r', t: '\t' };
 
-/** What a scanner reads, and which codes its faults have: a header and an index fail with codes of their own. */
+/**
+ * What a scanner reads, and which codes its faults have: a header and an index fail with codes of their own.
+ */
 export interface ScanSource {
   readonly path: string;
   /** Byte of the file at which the JSON starts, for positions in messages. */
@@ -24,8 +26,9 @@ export interface ScanSource {
 }
 
 /**
- * A cursor over JSON bytes that reads strictly. `JSON.parse` keeps the last of two equal keys, accepts lone surrogates and 1e3 for an integer, loses
- * the place of a fault, and makes an object for each tensor; this one does none of that. Names are slices of one string, not copies.
+ * A cursor over JSON bytes that reads strictly. `JSON.parse` keeps the last of two equal keys, accepts lone
+ * surrogates and 1e3 for an integer, loses the place of a fault, and makes an object for each tensor; this
+ * one does none of that. Names are slices of one string, not copies.
  */
 export class JsonScanner {
   /** Where the next byte is read. */

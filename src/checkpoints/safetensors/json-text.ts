@@ -1,7 +1,13 @@
-/** Text that JSON writes as it is, between quotes: printable ASCII without quote and backslash. Nearly every tensor name. */
+/**
+ * Text that JSON writes as it is, between quotes: printable ASCII without quote and backslash. Nearly every
+ * tensor name.
+ */
 const PLAIN = /^[ !#-[\]-~]*$/;
 
-/** A string as JSON, with the characters that need no escape left as they are; undefined for half of a surrogate pair, which has no UTF-8 form. */
+/**
+ * A string as JSON, with the characters that need no escape left as they are; undefined for half of a
+ * surrogate pair, which has no UTF-8 form.
+ */
 export function quoteUtf8(text: string): string | undefined {
   if (PLAIN.test(text)) return `"${text}"`;
   return /\p{Surrogate}/u.test(text) ? undefined : JSON.stringify(text);

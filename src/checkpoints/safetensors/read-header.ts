@@ -8,7 +8,8 @@ const FIRST_READ_BYTES = 128 * 1024;
 
 /**
  * Reads the header of a safetensors file, and nothing else of it.
- * @throws MergeError E_NOT_FOUND, E_NOT_READABLE, E_IO, and the E_HEADER_… family naming tensor and byte position
+ * @throws MergeError E_NOT_FOUND, E_NOT_READABLE, E_IO, and the E_HEADER_… family naming tensor and byte
+ *   position
  */
 export async function readHeader(path: string): Promise<SafetensorsHeader> {
   return (await readHeaderAndStat(path, new HeaderCache())).header;

@@ -5,9 +5,11 @@ import { MAX_INDEX_BYTES } from './limits.ts';
 import type { SafetensorsIndex } from './scan-index.ts';
 
 /**
- * Reads an index file (`model.safetensors.index.json`) strictly. Whether the shards agree with it is the matter of `openCheckpoint`.
+ * Reads an index file (`model.safetensors.index.json`) strictly. Whether the shards agree with it is the
+ * matter of `openCheckpoint`.
  * @param known as in {@link openRegular}
- * @throws MergeError E_NOT_FOUND, E_NOT_READABLE, E_IO, E_INDEX_JSON, E_INDEX_UTF8, E_INDEX_PATH, E_INDEX_TOO_LARGE, E_DUPLICATE_KEY, E_SURROGATE
+ * @throws MergeError E_NOT_FOUND, E_NOT_READABLE, E_IO, E_INDEX_JSON, E_INDEX_UTF8, E_INDEX_PATH,
+ *   E_INDEX_TOO_LARGE, E_DUPLICATE_KEY, E_SURROGATE
  */
 export async function readIndex(path: string, cache: HeaderCache = new HeaderCache(), known = false): Promise<SafetensorsIndex> {
   const { handle, stat } = await openRegular(path, known);

@@ -14,7 +14,8 @@ export interface ScannedHeader {
 }
 
 /**
- * Reads the length of the header from the first 8 bytes of a file and checks it against the limit and the file.
+ * Reads the length of the header from the first 8 bytes of a file and checks it against the limit and the
+ * file.
  * @returns bytes of JSON that follow
  * @throws MergeError E_HEADER_TRUNCATED, E_HEADER_TOO_LARGE
  */

@@ -1,8 +1,14 @@
 import { JsonScanner } from './json-scanner.ts';
 
-/** An index file: which shard holds which tensor. Columns, as in a header: entry i is `names[i]` in `shards[shardOf[i]]`. */
+/**
+ * An index file: which shard holds which tensor. Columns, as in a header: entry i is `names[i]` in
+ * `shards[shardOf[i]]`.
+ */
 export interface SafetensorsIndex {
-  /** The `metadata` object as it was parsed (`total_size`, `total_parameters`, whatever else is there), or null where there is none. */
+  /**
+   * The `metadata` object as it was parsed (`total_size`, `total_parameters`, whatever else is there), or
+   * null where there is none.
+   */
   readonly metadata: ReadonlyMap<string, unknown> | null;
   /** Each shard once, as the index writes it: a plain path that stays inside the folder. */
   readonly shards: readonly string[];
@@ -15,7 +21,8 @@ export interface SafetensorsIndex {
 
 /**
  * Reads the text of an index strictly.
- * @throws MergeError E_INDEX_JSON, E_INDEX_UTF8, E_INDEX_PATH, E_DUPLICATE_KEY, E_SURROGATE, naming file, tensor and byte position
+ * @throws MergeError E_INDEX_JSON, E_INDEX_UTF8, E_INDEX_PATH, E_DUPLICATE_KEY, E_SURROGATE, naming file,
+ *   tensor and byte position
  */
 export function scanIndex(bytes: Uint8Array, path: string): SafetensorsIndex {
   const scanner = new JsonScanner(bytes, { path, offset: 0, what: 'index', syntax: 'E_INDEX_JSON', utf8: 'E_INDEX_UTF8' });
@@ -70,8 +77,9 @@ function scanWeightMap(scanner: JsonScanner): Omit<SafetensorsIndex, 'metadata'>
 }
 
 /**
- * Why a shard name is refused, or undefined where it is a plain relative path. This looks at the name only: a shard may be a symbolic link to
- * anywhere (the Hugging Face cache is made of them), but its name may not leave the folder.
+ * Why a shard name is refused, or undefined where it is a plain relative path. This looks at the name only: a
+ * shard may be a symbolic link to anywhere (the Hugging Face cache is made of them), but its name may not
+ * leave the folder.
  */
 function shardNameFault(name: string): string | undefined {
   if (name === '') return 'is an empty name';

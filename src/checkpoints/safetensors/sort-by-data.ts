@@ -3,8 +3,9 @@ import type { TensorColumns } from './tensor-table.ts';
 type Columns = TensorColumns & { readonly begin: Float64Array; readonly end: Float64Array };
 
 /**
- * Puts rows in the order of their data: by first byte, then by last byte (so that a tensor of no bytes comes before the one that starts at the same
- * place), then as the header has them. Writers store them so already, which is checked first.
+ * Puts rows in the order of their data: by first byte, then by last byte (so that a tensor of no bytes comes
+ * before the one that starts at the same place), then as the header has them. Writers store them so already,
+ * which is checked first.
  */
 export function sortByData(columns: Columns): Columns {
   const { begin, end, names, shapes, dtypes } = columns;

@@ -57,7 +57,8 @@ export function elementCount(shape: readonly number[]): number {
 }
 
 /**
- * Bytes of a tensor; NaN where that is beyond 2^53 - 1 bits or, for a dtype of less than a byte, not a whole number.
+ * Bytes of a tensor; NaN where that is beyond 2^53 - 1 bits or, for a dtype of less than a byte, not a whole
+ * number.
  */
 export function byteLength(dtype: Dtype, elements: number): number {
   const bits = elements * dtype.bits;

@@ -1,4 +1,7 @@
-/** Characters gathered before they become bytes: long strings of half a million pieces keep the garbage collector busy. */
+/**
+ * Characters gathered before they become bytes: long strings of half a million pieces keep the garbage
+ * collector busy.
+ */
 const CHUNK_LENGTH = 32 * 1024;
 
 /** UTF-8 text that is made in many small pieces. */

@@ -20,8 +20,8 @@ export interface TensorInfo {
 }
 
 /**
- * The tensors of one file as columns, in the order of their data. Half a million tensors as objects would cost several times the memory and the
- * time; identical headers (two steps of a run) share one table.
+ * The tensors of one file as columns, in the order of their data. Half a million tensors as objects would
+ * cost several times the memory and the time; identical headers (two steps of a run) share one table.
  */
 export interface TensorTable {
   readonly count: number;
@@ -45,7 +45,9 @@ export interface SafetensorsHeader {
   readonly fileSize: number;
   /** Where the data section starts: 8 + length of the JSON. */
   readonly dataStart: number;
-  /** `__metadata__`, or null where the header has none. Own keys only; `__proto__` is a name like any other. */
+  /**
+   * `__metadata__`, or null where the header has none. Own keys only; `__proto__` is a name like any other.
+   */
   readonly metadata: ReadonlyMap<string, string> | null;
   readonly tensors: TensorTable;
 }

@@ -9,14 +9,19 @@ export interface TensorData extends TensorSpec {
   readonly data: Uint8Array;
 }
 
-/** Tensors are gathered into writes of about this many bytes, so that many small ones do not cost a system call each. */
+/**
+ * Tensors are gathered into writes of about this many bytes, so that many small ones do not cost a system
+ * call each.
+ */
 const WRITE_BYTES = 4 * 1024 * 1024;
 
 /**
- * Writes a safetensors file: 8-byte aligned header, data in the order given. The file appears whole or not at all (a hidden sibling is written, fsynced
- * and renamed over `path`). For data that is already in memory; merging has its own way to disk.
+ * Writes a safetensors file: 8-byte aligned header, data in the order given. The file appears whole or not at
+ * all (a hidden sibling is written, fsynced and renamed over `path`). For data that is already in memory;
+ * merging has its own way to disk.
  * @param options.metadata `__metadata__`; transformers asks for `{ format: 'pt' }`
- * @throws MergeError E_SIZE_MISMATCH when a tensor's data does not fit its dtype and shape, what `encodeHeader` throws, E_NO_SPACE, E_READ_ONLY, E_IO
+ * @throws MergeError E_SIZE_MISMATCH when a tensor's data does not fit its dtype and shape, what
+ *   `encodeHeader` throws, E_NO_SPACE, E_READ_ONLY, E_IO
  */
 export async function writeSafetensors(
   path: string,
@@ -73,7 +78,10 @@ async function writeBatch(handle: FileHandle, batch: readonly Uint8Array[]): Pro
   await handle.appendFile(batch.length === 1 ? only : Buffer.concat(batch));
 }
 
-/** Makes the rename durable. Some file systems cannot sync a folder and say so with EINVAL or ENOTSUP, which is no failure. */
+/**
+ * Makes the rename durable. Some file systems cannot sync a folder and say so with EINVAL or ENOTSUP, which
+ * is no failure.
+ */
 async function syncFolder(path: string): Promise<void> {
   const handle = await open(path, 'r');
   try {

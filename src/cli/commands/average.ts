@@ -91,7 +91,10 @@ export async function showPlan(
   return 0;
 }
 
-/** The command line as the library's options: only what was given, so that the library's defaults stay its own. */
+/**
+ * The command line as the library's options: only what was given, so that the library's defaults stay its
+ * own.
+ */
 export function averageOptions(inputs: readonly string[], flags: AverageFlags): AverageOptions {
   const { output, dryRun, json, quiet, progress, keep, ...given } = flags as AverageFlags & { readonly debug?: boolean };
   if (output === undefined) throw new MergeError('E_USAGE', 'no output is given', { help: 'Name what to make with -o OUT.' });
@@ -107,7 +110,10 @@ export function averageOptions(inputs: readonly string[], flags: AverageFlags): 
   };
 }
 
-/** A line of `--progress json`: the plan as its document, because its segments alone can be a hundred megabytes. */
+/**
+ * A line of `--progress json`: the plan as its document, because its segments alone can be a hundred
+ * megabytes.
+ */
 function eventDocument(event: MergeEvent | VerifyProgress): object {
   return event.type === 'plan' ? { type: 'plan', plan: planDocument(event.plan) } : event;
 }

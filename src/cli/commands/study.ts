@@ -16,7 +16,10 @@ export interface StudyFlags {
   readonly policy?: readonly Policy[];
 }
 
-/** The command line as the library's options: only what was given, so that the library's defaults stay its own. */
+/**
+ * The command line as the library's options: only what was given, so that the library's defaults stay its
+ * own.
+ */
 export function studyOptions<T>(inputs: readonly string[], flags: StudyFlags & Selection): T {
   const { json, quiet, debug, metric, validateMetric, policy, ...given } = flags;
   const { select, rest } = splitSelection(given);

@@ -21,7 +21,10 @@ interface WatchFlags extends Omit<WatchOptions, 'run' | 'output' | 'select' | 'w
   readonly debug?: boolean;
 }
 
-/** `merge watch`: a line on stdout for each merge, everything else on stderr. With `--once` the exit code is that of the first round that failed. */
+/**
+ * `merge watch`: a line on stdout for each merge, everything else on stderr. With `--once` the exit code is
+ * that of the first round that failed.
+ */
 export async function run(context: Context, args: readonly (string | readonly string[])[], flags: WatchFlags): Promise<number> {
   const { terminal } = context;
   const { json, quiet } = flags;

@@ -1,6 +1,8 @@
 import type { Command, Option } from 'commander';
 
-/** Both names of the program. Completing `merge` replaces what a shell ships for the RCS tool of that name. */
+/**
+ * Both names of the program. Completing `merge` replaces what a shell ships for the RCS tool of that name.
+ */
 export const PROGRAMS = ['merge', 'ckpt-merge'] as const;
 
 /** What a word can be completed with: a fixed list, paths, or nothing that is known. */
@@ -58,7 +60,10 @@ function valuesOf(option: Option): Values {
   return /<path(\.\.\.)?>$/.test(option.flags) ? 'path' : 'free';
 }
 
-/** A literal word. All three shells read single quotes alike as long as there is none inside, so an apostrophe becomes a typographic one. */
+/**
+ * A literal word. All three shells read single quotes alike as long as there is none inside, so an apostrophe
+ * becomes a typographic one.
+ */
 export function quote(text: string): string {
   return `'${text.replaceAll("'", '’')}'`;
 }

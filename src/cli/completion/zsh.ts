@@ -1,6 +1,9 @@
 import { type CompletionCommand, type CompletionOption, type CompletionTree, PROGRAMS, quote, type Values } from './tree.ts';
 
-/** The script of `merge completion zsh`: to be sourced after compinit, or saved as `_merge` in a folder on `$fpath`. */
+/**
+ * The script of `merge completion zsh`: to be sourced after compinit, or saved as `_merge` in a folder on
+ * `$fpath`.
+ */
 export function zshScript({ commands, options }: CompletionTree): string {
   return `#compdef ${PROGRAMS.join(' ')}
 # zsh completion of merge and ckpt-merge, made by \`merge completion zsh\`
@@ -28,7 +31,10 @@ function branch({ name, options, values }: CompletionCommand): string {
   return `    ${name}) _arguments ${specs.join(' \\\n      ')} ;;`;
 }
 
-/** `'(-o --output)'{-o,--output}'[description]:value:_files'`: the first part keeps an option from being offered twice. */
+/**
+ * `'(-o --output)'{-o,--output}'[description]:value:_files'`: the first part keeps an option from being
+ * offered twice.
+ */
 function spec({ names, description, values }: CompletionOption): string {
   const rest = `[${description.replace(/[[\]:]/g, '\\$&')}]${values === null ? '' : `:value:${action(values)}`}`;
   return names.length > 1 ? `'(${names.join(' ')})'{${names.join(',')}}${quote(rest)}` : quote(`${names[0]}${rest}`);

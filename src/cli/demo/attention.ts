@@ -72,7 +72,10 @@ function transpose({ rows, columns, data }: Matrix): Matrix {
   return { rows: columns, columns: rows, data: transposed };
 }
 
-/** Rotary positions as transformers lays them out: dimension i of a head turns together with dimension i + headSize / 2. */
+/**
+ * Rotary positions as transformers lays them out: dimension i of a head turns together with dimension i +
+ * headSize / 2.
+ */
 function rotate(x: Float64Array, count: number, heads: number, config: ModelConfig): void {
   const { headSize, ropeTheta } = config;
   const half = headSize / 2;

@@ -25,7 +25,8 @@ export interface ModelConfig {
 /**
  * Reads `config.json` of the checkpoint folder at `path`.
  *
- * @throws MergeError E_MODEL when it is absent or not JSON, names another architecture, or uses an option that the demo's models do not.
+ * @throws MergeError E_MODEL when it is absent or not JSON, names another architecture, or uses an option
+ *   that the demo's models do not.
  */
 export async function readModelConfig(path: string): Promise<ModelConfig> {
   const json = await readJson(path);

@@ -23,7 +23,10 @@ export async function readFeedForward(weights: WeightReader, prefix: string, con
   return (x, count) => mixture(x, count, router, experts, config);
 }
 
-/** Each vector goes through its most probable experts; the results are added in proportion to those probabilities. */
+/**
+ * Each vector goes through its most probable experts; the results are added in proportion to those
+ * probabilities.
+ */
 function mixture(x: Float64Array, count: number, router: Matrix, experts: readonly FeedForward[], config: ModelConfig): Float64Array {
   const { hidden } = config;
   const y = new Float64Array(x.length);
@@ -45,7 +48,10 @@ function mixture(x: Float64Array, count: number, router: Matrix, experts: readon
   return y;
 }
 
-/** For each vector the weight of every expert: softmax over all, then only the top ones kept (and made to sum to 1 where config says so). */
+/**
+ * For each vector the weight of every expert: softmax over all, then only the top ones kept (and made to sum
+ * to 1 where config says so).
+ */
 function routerShares(x: Float64Array, count: number, router: Matrix, config: ModelConfig): Float64Array {
   const shares = linear(x, count, router);
   for (let t = 0; t < count; t++) {

@@ -17,17 +17,21 @@ export interface HeldOutOptions {
 export interface HeldOutLoss {
   /** Mean negative log-likelihood, in nats per predicted byte. */
   readonly loss: number;
-  /** The same for each block of windows, to pair two checkpoints block by block. A last block that is not full is left out. */
+  /**
+   * The same for each block of windows, to pair two checkpoints block by block. A last block that is not full
+   * is left out.
+   */
   readonly blockLosses: readonly number[];
   readonly windows: number;
 }
 
 /**
- * Loss of the language model in the checkpoint folder `path` on `text`, cut into windows of {@link WINDOW_BYTES} bytes (a shorter rest is dropped).
- * Plain TypeScript, one to two seconds for 16 KB with the models of `demo/`. Gives way to the event loop after every window.
+ * Loss of the language model in the checkpoint folder `path` on `text`, cut into windows of
+ * {@link WINDOW_BYTES} bytes (a shorter rest is dropped). Plain TypeScript, one to two seconds for 16 KB with
+ * the models of `demo/`. Gives way to the event loop after every window.
  *
- * @throws MergeError E_MODEL when the checkpoint is not a model the forward pass knows; RangeError when the text is shorter than a window;
- *   `signal.reason` on an abort.
+ * @throws MergeError E_MODEL when the checkpoint is not a model the forward pass knows; RangeError when the
+ *   text is shorter than a window; `signal.reason` on an abort.
  */
 export async function heldOutLoss(path: string, text: Uint8Array, options: HeldOutOptions = {}): Promise<HeldOutLoss> {
   const { signal, onProgress, windowsPerBlock = 8 } = options;
@@ -47,7 +51,10 @@ export async function heldOutLoss(path: string, text: Uint8Array, options: HeldO
   return { loss: mean(losses), blockLosses, windows: losses.length };
 }
 
-/** Byte offsets of the windows: all of them, or floor(maxBytes / WINDOW_BYTES) spread evenly. `demo/make/evaluate.py` chooses the same. */
+/**
+ * Byte offsets of the windows: all of them, or floor(maxBytes / WINDOW_BYTES) spread evenly.
+ * `demo/make/evaluate.py` chooses the same.
+ */
 function windowStarts(textBytes: number, maxBytes: number): number[] {
   const total = Math.floor(textBytes / WINDOW_BYTES);
   const count = Math.min(total, Math.floor(maxBytes / WINDOW_BYTES));

@@ -3,11 +3,13 @@ import { WINDOW_BYTES } from './held-out-loss.ts';
 import { loadModel } from './model.ts';
 
 /**
- * What goes into the routers of a demo model when it reads `text`, as `merge routers --hidden` takes it: `layers.{l}.hidden`, F32 [T, hidden]. The text is cut into windows of
- * {@link WINDOW_BYTES} bytes (a shorter rest is dropped), each read on its own.
+ * What goes into the routers of a demo model when it reads `text`, as `merge routers --hidden` takes it:
+ * `layers.{l}.hidden`, F32 [T, hidden]. The text is cut into windows of {@link WINDOW_BYTES} bytes (a shorter
+ * rest is dropped), each read on its own.
  *
  * @param path checkpoint folder of a model of `demo/runs/moe`, or of a merge of them
- * @throws MergeError E_MODEL when it is not a model that the demo's forward pass knows; RangeError for a text shorter than a window
+ * @throws MergeError E_MODEL when it is not a model that the demo's forward pass knows; RangeError for a text
+ *   shorter than a window
  */
 export async function demoHiddenStates(path: string, text: Uint8Array): Promise<TensorData[]> {
   const windows = Math.floor(text.length / WINDOW_BYTES);

@@ -11,7 +11,10 @@ export function rmsNorm(x: Float64Array, gain: Float64Array, epsilon: number): F
   return y;
 }
 
-/** Turns x[start … start + length) into probabilities, in place; returns the logarithm of the sum of the exponentials that went in. */
+/**
+ * Turns x[start … start + length) into probabilities, in place; returns the logarithm of the sum of the
+ * exponentials that went in.
+ */
 export function softmax(x: Float64Array, start: number, length: number): number {
   const end = start + length;
   let max = Number.NEGATIVE_INFINITY;

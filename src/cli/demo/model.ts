@@ -12,20 +12,27 @@ interface Layer {
   readonly feedForward: FeedForward;
 }
 
-/** Is shown what goes into the feed-forward block of a layer (into its router, where there is one): rows of `config.hidden` numbers. */
+/**
+ * Is shown what goes into the feed-forward block of a layer (into its router, where there is one): rows of
+ * `config.hidden` numbers.
+ */
 export type Tap = (layer: number, hidden: Float64Array) => void;
 
 /** A Llama or OLMoE language model held in memory, in float64. */
 export interface Model {
   readonly config: ModelConfig;
-  /** Next-token logits for one window: `tokens.length` rows of `config.vocabulary` numbers. @throws RangeError for a token outside the vocabulary. */
+  /**
+   * Next-token logits for one window: `tokens.length` rows of `config.vocabulary` numbers. @throws RangeError
+   * for a token outside the vocabulary.
+   */
   logits(tokens: Uint8Array, tap?: Tap): Float64Array;
 }
 
 /**
  * Loads the checkpoint folder at `path` (config.json beside safetensors, as `save_pretrained` writes it).
  *
- * @throws MergeError E_MODEL when it is not a model this forward pass knows, and whatever opening a checkpoint throws.
+ * @throws MergeError E_MODEL when it is not a model this forward pass knows, and whatever opening a
+ *   checkpoint throws.
  */
 export async function loadModel(path: string): Promise<Model> {
   const config = await readModelConfig(path);

@@ -20,7 +20,8 @@ const STEPS = [5000, 5200, 5400, 5600, 5800, 6000];
 const TEXT_BYTES = 16 * 1024;
 
 /**
- * Merges the end of the real training run in `demo/`, measures the held-out loss of every member and of the merge, and verifies the merge.
+ * Merges the end of the real training run in `demo/`, measures the held-out loss of every member and of the
+ * merge, and verifies the merge.
  *
  * @throws whatever `average` and `verify` throw
  */

@@ -13,7 +13,10 @@ import type { StudyEvent } from '../../search/study/types.ts';
 import { heldOutLoss } from './held-out-loss.ts';
 
 export interface SearchDemoOptions {
-  /** Where the best merge stays, with the folder of the search beside it; a temporary folder that is removed when absent. */
+  /**
+   * Where the best merge stays, with the folder of the search beside it; a temporary folder that is removed
+   * when absent.
+   */
   readonly output?: string | undefined;
   readonly signal: AbortSignal;
   readonly onEvent: (event: StudyEvent) => void;
@@ -23,7 +26,10 @@ export interface SearchDemoOptions {
 export interface DemoScore {
   readonly name: string;
   readonly loss: number;
-  /** By how much the newest checkpoint's loss is higher, block by block, with its standard error; null for the newest itself. */
+  /**
+   * By how much the newest checkpoint's loss is higher, block by block, with its standard error; null for the
+   * newest itself.
+   */
   readonly gain: { readonly mean: number; readonly standardError: number } | null;
 }
 
@@ -46,8 +52,9 @@ const WINDOWS_PER_BLOCK = 32;
 const STEPS = Array.from({ length: 10 }, (_, i) => 4200 + 200 * i);
 
 /**
- * Searches the schedule of a merge of the demo run by its held-out loss, and shows what came of it on a second slice of text: beside the newest checkpoint, the mean of
- * the last ten, and the same run annealed. Needs neither Python nor a network.
+ * Searches the schedule of a merge of the demo run by its held-out loss, and shows what came of it on a
+ * second slice of text: beside the newest checkpoint, the mean of the last ten, and the same run annealed.
+ * Needs neither Python nor a network.
  *
  * @throws whatever `search` throws
  */

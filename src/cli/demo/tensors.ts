@@ -9,16 +9,21 @@ import type { Checkpoint } from '../../checkpoints/types.ts';
 
 /** Reads weights of one checkpoint as float64 by name, checking shapes. */
 export interface WeightReader {
-  /** @throws MergeError E_MODEL when the tensor is missing, has another shape, or is not of a plain float dtype. */
+  /**
+   * @throws MergeError E_MODEL when the tensor is missing, has another shape, or is not of a plain float
+   *   dtype.
+   */
   matrix(name: string, rows: number, columns: number): Promise<Matrix>;
   /** As {@link WeightReader.matrix}, for a tensor of one dimension. */
   vector(name: string, length: number): Promise<Float64Array>;
 }
 
 /**
- * Opens the checkpoint at `path`, gives a reader of its weights to `use`, and closes every file again when that settles.
+ * Opens the checkpoint at `path`, gives a reader of its weights to `use`, and closes every file again when
+ * that settles.
  *
- * @throws MergeError whatever `openCheckpoint` throws for a checkpoint that cannot be read, and what the reader throws.
+ * @throws MergeError whatever `openCheckpoint` throws for a checkpoint that cannot be read, and what the
+ *   reader throws.
  */
 export async function withWeights<T>(path: string, use: (weights: WeightReader) => Promise<T>): Promise<T> {
   const checkpoint = await openCheckpoint(path);

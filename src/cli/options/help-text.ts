@@ -1,6 +1,9 @@
 import { EXIT } from '../../base/errors.ts';
 
-/** Examples of each command, as `[what it is for, the arguments after the program's name]`. They are run by nobody but read by everybody: keep them few. */
+/**
+ * Examples of each command, as `[what it is for, the arguments after the program's name]`. They are run by
+ * nobody but read by everybody: keep them few.
+ */
 export const EXAMPLES: Readonly<Record<string, readonly (readonly [string, string])[]>> = {
   merge: [
     ['What is in a run: steps, tokens, loss, and what is incomplete', 'ls run'],

@@ -8,11 +8,15 @@ export interface InputArgument {
   readonly weight: number | null;
 }
 
-/** Numbers, and words that only a mistaken weight looks like: `:nan` and `:inf` must be refused as weights, not looked for as files. */
+/**
+ * Numbers, and words that only a mistaken weight looks like: `:nan` and `:inf` must be refused as weights,
+ * not looked for as files.
+ */
 const WEIGHTED = /^(.+):([+-]?(?:\d[\w.+-]*|\.\d[\w.+-]*|nan|inf|infinity))$/is;
 
 /**
- * Splits `PATH:WEIGHT`. What exists as written is a path (a folder named `step:100`); otherwise a number after the last colon is a weight.
+ * Splits `PATH:WEIGHT`. What exists as written is a path (a folder named `step:100`); otherwise a number
+ * after the last colon is a weight.
  * @throws MergeError E_WEIGHTS for a weight that is not a finite number.
  */
 export function parseInput(text: string, exists: (path: string) => boolean = existsSync): InputArgument {

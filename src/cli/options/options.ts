@@ -3,8 +3,8 @@ import { MergeError } from '../../base/errors.ts';
 import { parseChoice, type ValueParser } from './values.ts';
 
 /**
- * An option with a value. Given twice it is refused rather than the last one winning in silence. A placeholder `<path>` also tells the completion
- * scripts what to offer.
+ * An option with a value. Given twice it is refused rather than the last one winning in silence. A
+ * placeholder `<path>` also tells the completion scripts what to offer.
  */
 export function valueOption<T>(flags: string, description: string, parse: ValueParser<T>): Option {
   const option = new Option(flags, description);

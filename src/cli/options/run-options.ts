@@ -8,7 +8,10 @@ import type { Selection } from '../../recipe/select/types.ts';
 import { choiceOption, flag, listOption, valueOption } from './options.ts';
 import { badValue, parsePath, parsePositiveInteger } from './values.ts';
 
-/** Options that choose members of a run, for every command that makes merges of one; `sliding` where it may make several. */
+/**
+ * Options that choose members of a run, for every command that makes merges of one; `sliding` where it may
+ * make several.
+ */
 export function addSelectionOptions(command: Command, { sliding = true, preset = true } = {}): Command {
   command
     .optionsGroup('Members, where an input is a run folder:')
@@ -55,7 +58,10 @@ export function dtypeOption(newest: string): Option {
   );
 }
 
-/** Options that treat some tensors differently. `fixed` where the members are the same in every merge, so that a policy can count them and name one. */
+/**
+ * Options that treat some tensors differently. `fixed` where the members are the same in every merge, so that
+ * a policy can count them and name one.
+ */
 export function addPolicyOptions(command: Command, { fixed = true } = {}): Command {
   const example = fixed ? 'weights=0.2,0.8' : 'method=wma';
   return command

@@ -11,7 +11,9 @@ const SAMPLERS = ['gp', 'grid', 'random', 'sobol'] as const;
 const KERNELS = ['matern52', 'matern32', 'rbf'] as const;
 const ACQUISITIONS = ['hedge', 'logei', 'ei', 'pi', 'ucb'] as const;
 
-/** How models are scored, for every command that scores them. @param optional where something else may score */
+/**
+ * How models are scored, for every command that scores them. @param optional where something else may score
+ */
 export function addEvaluationOptions(command: Command, { optional = false } = {}): Command {
   return command
     .optionsGroup('Evaluation (docs/evaluators.md):')

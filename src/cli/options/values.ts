@@ -1,7 +1,9 @@
 import { MergeError } from '../../base/errors.ts';
 import { itemsOf, parseRange } from '../../recipe/policy/selector.ts';
 
-/** Turns the text of an option into its value. @throws MergeError E_OPTION or E_WEIGHTS that names the option. */
+/**
+ * Turns the text of an option into its value. @throws MergeError E_OPTION or E_WEIGHTS that names the option.
+ */
 export type ValueParser<T> = (text: string, option: string) => T;
 
 const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
@@ -64,7 +66,9 @@ export function parseShare(text: string, option: string): number {
   return value;
 }
 
-/** A path as it is. A word that starts with a dash is refused: it is an option whose neighbour was forgotten. */
+/**
+ * A path as it is. A word that starts with a dash is refused: it is an option whose neighbour was forgotten.
+ */
 export function parsePath(text: string, option: string): string {
   if (text === '') throw new MergeError('E_OPTION', `${option} is given an empty path`, { help: 'Is a shell variable unset?' });
   if (text.startsWith('-')) {

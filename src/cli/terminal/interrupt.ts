@@ -22,8 +22,9 @@ export class Interrupted extends Error {
 }
 
 /**
- * Runs work that the first SIGINT, SIGTERM or SIGHUP aborts, with the signal's name as the reason, and waits for its cleanup. The second signal takes
- * its default course and ends the process at once: a read that is stuck in the kernel cannot be waited for.
+ * Runs work that the first SIGINT, SIGTERM or SIGHUP aborts, with the signal's name as the reason, and waits
+ * for its cleanup. The second signal takes its default course and ends the process at once: a read that is
+ * stuck in the kernel cannot be waited for.
  * @param kept outputs that can be resumed, filled by the work before it ends
  * @throws Interrupted when the work ended because of the signal; any other error of the work as it is.
  */

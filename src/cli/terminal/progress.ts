@@ -41,7 +41,10 @@ export function createProgress(
   let drawn = '';
   let phase = '';
 
-  /** Whether a progress event is shown. Off a terminal the first line comes after ten seconds: a short merge fills no log. */
+  /**
+   * Whether a progress event is shown. Off a terminal the first line comes after ten seconds: a short merge
+   * fills no log.
+   */
   const due = (event: OperationEvent & { type: 'progress' }): boolean => {
     const news = shown !== 'lines' && event.phase !== phase;
     if (!news && now() - last < interval) return false;

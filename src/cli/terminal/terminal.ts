@@ -18,7 +18,10 @@ export interface Terminal {
   readonly out: Channel;
   readonly err: Channel;
   readonly env: NodeJS.ProcessEnv;
-  /** How the user called this program, for commands that a message suggests: `merge`, `ckpt-merge`, `npx merge`. */
+  /**
+   * How the user called this program, for commands that a message suggests: `merge`, `ckpt-merge`,
+   * `npx merge`.
+   */
   readonly invocation: string;
 }
 
@@ -45,7 +48,8 @@ function channel(stream: NodeJS.WriteStream, env: NodeJS.ProcessEnv): Channel {
   let failure: Error | null = null;
   stream.on('error', (error: NodeJS.ErrnoException) => {
     gone = true;
-    // `| head` closes the pipe early, and a closed terminal answers EIO: a merge must neither die of that nor complain about it.
+    // `| head` closes the pipe early, and a closed terminal answers EIO: a merge must neither die of that nor
+    // complain about it.
     if (error.code !== 'EPIPE' && error.code !== 'EIO') failure = error;
   });
   const tty = stream.isTTY === true;
@@ -60,7 +64,10 @@ function channel(stream: NodeJS.WriteStream, env: NodeJS.ProcessEnv): Channel {
   };
 }
 
-/** Outside a project npx is how this program is found, and the RCS package owns another `merge`: suggest what the user really typed. */
+/**
+ * Outside a project npx is how this program is found, and the RCS package owns another `merge`: suggest what
+ * the user really typed.
+ */
 function invocation(script: string, env: NodeJS.ProcessEnv): string {
   const name = /(^|[\\/])ckpt-merge$/.test(script) ? 'ckpt-merge' : 'merge';
   return env.npm_command === 'exec' ? `npx ${name}` : name;

@@ -42,7 +42,8 @@ export class BatchCutter {
     let { segment: s, element: from } = this.#at;
     const { to: end } = this.#unit;
     while (s < end.segment || (s === end.segment && from < end.element)) {
-      // The CRC of a call is that of one piece of the file, and quantised weights between segments are written by other calls.
+      // The CRC of a call is that of one piece of the file, and quantised weights between segments are
+      // written by other calls.
       if (from === 0 && pieces.length > 0 && !this.#follows(s)) break;
       const stop = s === end.segment ? end.element : segments.elements[s]!;
       const perElement = this.#inputElementBytes(s);

@@ -6,7 +6,9 @@ import type { RoundingFigure } from '../record/rounding.ts';
 
 export interface ProgressEvent {
   readonly type: 'progress';
-  /** `merge`: reading, computing, writing; `sync`: waiting for the device; `publish`: side files and rename. */
+  /**
+   * `merge`: reading, computing, writing; `sync`: waiting for the device; `publish`: side files and rename.
+   */
   readonly phase: 'merge' | 'sync' | 'publish';
   readonly bytesRead: number;
   readonly bytesWritten: number;
@@ -22,8 +24,9 @@ export interface ProgressEvent {
 }
 
 /**
- * What happens during a merge, in order: `plan` once, then `progress` and `warning`, then `done` once. An aborted merge says before it throws of which
- * outputs it `kept` finished parts, with which the same merge goes on under `resume`.
+ * What happens during a merge, in order: `plan` once, then `progress` and `warning`, then `done` once. An
+ * aborted merge says before it throws of which outputs it `kept` finished parts, with which the same merge
+ * goes on under `resume`.
  */
 export type MergeEvent =
   | { readonly type: 'plan'; readonly plan: Plan }
@@ -60,7 +63,9 @@ export interface MergeResult {
     readonly writeSeconds: number;
     readonly syncSeconds: number;
   };
-  /** Highest resident and anonymous memory of the process that was seen; null where the system does not tell. */
+  /**
+   * Highest resident and anonymous memory of the process that was seen; null where the system does not tell.
+   */
   readonly peakRssBytes: number | null;
   readonly peakAnonBytes: number | null;
   /** Compute threads; 0 where a resumed merge had nothing left to compute. */

@@ -27,7 +27,10 @@ export interface ExecuteOptions extends EngineChoices {
   readonly resume?: boolean | undefined;
   /** Whether an interrupted merge leaves its finished units for `resume`. Default true. */
   readonly keep?: boolean | undefined;
-  /** NaN or infinity in an input, or a sum that overflows, fails the whole run, though it may be in the members of one output only. */
+  /**
+   * NaN or infinity in an input, or a sum that overflows, fails the whole run, though it may be in the
+   * members of one output only.
+   */
   readonly failNonfinite?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -36,9 +39,9 @@ export interface ExecuteOptions extends EngineChoices {
 const CALLS_IN_FLIGHT = 2;
 
 /**
- * Carries out a plan: every tensor file of every output in one read of the inputs, then publishes each output whole. Ends by `return`, abort
- * (`signal.reason` is thrown as it is) or MergeError; in both latter cases nothing is published and, unless finished units are kept for a resume,
- * nothing is left.
+ * Carries out a plan: every tensor file of every output in one read of the inputs, then publishes each output
+ * whole. Ends by `return`, abort (`signal.reason` is thrown as it is) or MergeError; in both latter cases
+ * nothing is published and, unless finished units are kept for a resume, nothing is left.
  */
 export async function* executePlan(plan: Plan, options: ExecuteOptions = {}): AsyncGenerator<MergeEvent, MergeResult> {
   options.signal?.throwIfAborted();
@@ -196,7 +199,8 @@ class MergeRun {
         batch,
         batch.files.map((f) => this.#inputs.get(f)),
       );
-      // It is awaited later, maybe never: when an earlier call fails, this one's cancellation must not count as unhandled.
+      // It is awaited later, maybe never: when an earlier call fails, this one's cancellation must not count
+      // as unhandled.
       result.catch(() => {});
       this.#calls.add(result);
       inFlight.push({ batch, result });
@@ -309,8 +313,8 @@ class MergeRun {
   }
 
   /**
-   * Gives everything back, whatever happened; outputs that were not published are abandoned. Resolves to those of which finished units were kept; a
-   * second call does nothing more.
+   * Gives everything back, whatever happened; outputs that were not published are abandoned. Resolves to
+   * those of which finished units were kept; a second call does nothing more.
    */
   end(): Promise<readonly string[]> {
     this.#ending ??= this.#end();

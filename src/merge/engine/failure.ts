@@ -17,8 +17,10 @@ export function isCancelled(error: unknown): boolean {
 }
 
 /**
- * Turns what native code says (codes and indices) into what a user can act on (files and tensors). Other errors pass through.
- * @param where `input` or `path` (of an output) where the call was about one file; batch, plan and shard where it was a `combine`
+ * Turns what native code says (codes and indices) into what a user can act on (files and tensors). Other
+ * errors pass through.
+ * @param where `input` or `path` (of an output) where the call was about one file; batch, plan and shard
+ *   where it was a `combine`
  */
 export function describeFailure(
   error: unknown,
@@ -42,7 +44,8 @@ export function describeFailure(
     ...(syscall === undefined ? {} : { syscall }),
   };
   const place = file === undefined ? '' : ` (${file}${tensor === undefined ? '' : `, near tensor ${tensor}`})`;
-  // Native code does not know whose fault an errno is: an input that was removed meanwhile is not there, an output that was is an I/O error.
+  // Native code does not know whose fault an errno is: an input that was removed meanwhile is not there, an
+  // output that was is an I/O error.
   const meant = errno === undefined || code !== 'E_IO' ? undefined : errnoCode(errno, input === undefined ? 'output' : 'input');
   const public_ = meant ?? (code === 'E_INVALID_ARG' ? 'E_INTERNAL' : code);
   const help = errno === undefined ? undefined : errnoHelp(errno);

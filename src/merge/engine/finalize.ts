@@ -29,8 +29,9 @@ interface BeginOptions {
 }
 
 /**
- * Begins the publication of every output of a plan; each is handed to `register` as soon as it exists, so that a later failure can undo it. With
- * `resume`, outputs that the interrupted run had not come to begin afresh, as long as there is anything of it to go on with.
+ * Begins the publication of every output of a plan; each is handed to `register` as soon as it exists, so
+ * that a later failure can undo it. With `resume`, outputs that the interrupted run had not come to begin
+ * afresh, as long as there is anything of it to go on with.
  */
 export async function beginPublications(
   plan: Plan,
@@ -67,7 +68,8 @@ function publicationRequest(plan: Plan, k: number, options: BeginOptions): Publi
 }
 
 /**
- * All that decides the bytes of an output, by names that mean something where a resume is refused. The same whatever else is made in the run.
+ * All that decides the bytes of an output, by names that mean something where a resume is refused. The same
+ * whatever else is made in the run.
  */
 function identityParts(plan: Plan, output: PlanOutput): Record<string, string> {
   const { schedule, dtype, digest, used, policies } = output;
@@ -84,10 +86,11 @@ function identityParts(plan: Plan, output: PlanOutput): Record<string, string> {
 }
 
 /**
- * Outputs of which the interrupted run left nothing to go on with, because it had not begun them or finished no part of them.
+ * Outputs of which the interrupted run left nothing to go on with, because it had not begun them or finished
+ * no part of them.
  *
- * @throws MergeError E_RESUME, E_BUSY for any other that cannot be resumed, and where all are so: before the first is taken over, so that a refused
- *   resume leaves everything for the right one
+ * @throws MergeError E_RESUME, E_BUSY for any other that cannot be resumed, and where all are so: before the
+ *   first is taken over, so that a refused resume leaves everything for the right one
  */
 async function withoutUnits(plan: Plan, requests: readonly PublicationRequest[]): Promise<ReadonlySet<PublicationRequest>> {
   const afresh = new Set<PublicationRequest>();
@@ -101,7 +104,10 @@ async function withoutUnits(plan: Plan, requests: readonly PublicationRequest[])
   return afresh;
 }
 
-/** Adds everything beside the tensors (index, configuration, tokenizer, provenance, card) and makes the output appear. */
+/**
+ * Adds everything beside the tensors (index, configuration, tokenizer, provenance, card) and makes the output
+ * appear.
+ */
 export async function publishOutput(
   plan: Plan,
   k: number,

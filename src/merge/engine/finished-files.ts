@@ -12,7 +12,10 @@ export interface FinishedFile {
   readonly crc: number;
 }
 
-/** Puts the tensor files of every output together from their units, whether written now or by the run that is resumed. */
+/**
+ * Puts the tensor files of every output together from their units, whether written now or by the run that is
+ * resumed.
+ */
 export class FinishedFiles {
   readonly #plan: Plan;
   readonly #binding: NativeBinding;
@@ -48,7 +51,10 @@ export class FinishedFiles {
     return this.#files[output]!;
   }
 
-  /** CRC32C of the only file of an output without its header: a CRC is linear, so the header's part can be taken out again. */
+  /**
+   * CRC32C of the only file of an output without its header: a CRC is linear, so the header's part can be
+   * taken out again.
+   */
   dataCrc(output: number): number {
     const header = this.#plan.outputs[output]!.files[0]!.header();
     const { crc, bytes } = this.#files[output]![0]!;

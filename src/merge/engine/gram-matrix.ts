@@ -1,11 +1,13 @@
 import { gramPair, gramWidth } from '../native/gram-sums.ts';
 
 /**
- * The inner products of N inputs over some elements, and what follows from them. Positions where some input is not finite are left out of everything but their counts.
+ * The inner products of N inputs over some elements, and what follows from them. Positions where some input
+ * is not finite are left out of everything but their counts.
  *
- * ‖x_i − x_j‖² = ‖x_i‖² + ‖x_j‖² − 2 x_i·x_j is exactly 0 for equal inputs (their products are the same numbers), but otherwise cancels: distances below about 1e-7 of
- * the norm are noise. Of neighbours (j = i + 1) the squares of the differences themselves are there where `steps` were asked for: those distances are exact to rounding
- * however small, and 0 only where the inputs are equal.
+ * ‖x_i − x_j‖² = ‖x_i‖² + ‖x_j‖² − 2 x_i·x_j is exactly 0 for equal inputs (their products are the same
+ * numbers), but otherwise cancels: distances below about 1e-7 of the norm are noise. Of neighbours (j = i +
+ * 1) the squares of the differences themselves are there where `steps` were asked for: those distances are
+ * exact to rounding however small, and 0 only where the inputs are equal.
  */
 export class Gram {
   readonly inputs: number;
@@ -28,7 +30,10 @@ export class Gram {
     this.addValues(other.values, 0);
   }
 
-  /** Adds `gramWidth(inputs)` numbers of `from`: sums and counts are added, of the largest steps the larger one is kept. */
+  /**
+   * Adds `gramWidth(inputs)` numbers of `from`: sums and counts are added, of the largest steps the larger
+   * one is kept.
+   */
   addValues(from: Float64Array, at: number): void {
     const { values, inputs } = this;
     const largest = values.length - 3 * inputs;

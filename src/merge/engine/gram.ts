@@ -26,7 +26,10 @@ export interface GramRange {
 }
 
 export interface GramOptions {
-  /** Sum the squares of the steps x_i − x_(i−1) too: distances of neighbours are then exact however close they are. Default false. */
+  /**
+   * Sum the squares of the steps x_i − x_(i−1) too: distances of neighbours are then exact however close they
+   * are. Default false.
+   */
   readonly steps?: boolean | undefined;
   readonly threads?: number | undefined;
   /** Bound of native buffers in bytes. */
@@ -44,12 +47,14 @@ const CALLS_IN_FLIGHT = 2;
 const MOST_SEGMENTS = 1 << 14;
 
 /**
- * The inner products of the inputs of each range, in float64, with one fixed order of additions: the same bits whatever instruction set, threads, memory and calls. Many
- * small ranges are as good as few large ones.
+ * The inner products of the inputs of each range, in float64, with one fixed order of additions: the same
+ * bits whatever instruction set, threads, memory and calls. Many small ranges are as good as few large ones.
  *
- * @param ranges all with the same number of sources, 1 to 32; neighbours in a file best in the order of the file
+ * @param ranges all with the same number of sources, 1 to 32; neighbours in a file best in the order of the
+ *   file
  * @returns one {@link Gram} for each range
- * @throws MergeError E_IO, E_INPUT_CHANGED, E_NO_MEMORY and others, naming the file; what `signal` was aborted with
+ * @throws MergeError E_IO, E_INPUT_CHANGED, E_NO_MEMORY and others, naming the file; what `signal` was
+ *   aborted with
  */
 export async function gramOf(ranges: readonly GramRange[], options: GramOptions = {}): Promise<Gram[]> {
   options.signal?.throwIfAborted();
@@ -152,7 +157,8 @@ class GramRun {
     if (parts.length === 0) return;
     const { job, paths, bytes } = this.#jobOf(parts);
     const result = this.#engineFor().gram(job);
-    // It is awaited later, maybe never: when an earlier call fails, this one's cancellation must not count as unhandled.
+    // It is awaited later, maybe never: when an earlier call fails, this one's cancellation must not count as
+    // unhandled.
     result.catch(() => {});
     this.#calls.push({ parts, paths, bytes, result });
     for (const path of paths) {

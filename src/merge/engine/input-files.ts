@@ -5,8 +5,8 @@ import type { Plan } from '../plan/types.ts';
 import { describeFailure } from './failure.ts';
 
 /**
- * File systems on which a page fault can stall for a network round trip: there positioned reads, many in flight, replace mappings. Names as
- * `NativeBinding.fileSystemType` gives them.
+ * File systems on which a page fault can stall for a network round trip: there positioned reads, many in
+ * flight, replace mappings. Names as `NativeBinding.fileSystemType` gives them.
  */
 const NETWORK_FILE_SYSTEMS = new Set(['nfs', 'lustre', 'gpfs', 'cifs', 'smb', 'smb2', 'ceph', 'beegfs', 'fuse', '9p', 'afs', 'ocfs2']);
 
@@ -39,7 +39,10 @@ export class OpenInputs {
     for (const s of plan.shards.keys()) for (const f of this.#filesOf(s)) this.#lastShard[f] = s;
   }
 
-  /** Opens every file that a shard reads. @throws MergeError when one cannot be opened or is not the file that was planned. */
+  /**
+   * Opens every file that a shard reads. @throws MergeError when one cannot be opened or is not the file that
+   * was planned.
+   */
   openFor(shard: number): void {
     for (const file of this.#filesOf(shard)) if (!this.#open.has(file)) this.#openFile(file);
   }

@@ -7,7 +7,10 @@ import { describeFailure } from './failure.ts';
 export interface EngineChoices {
   /** Compute threads; what this process may use when absent. */
   readonly threads?: number | undefined;
-  /** `drop` keeps the page cache free of this merge; `auto` does so when it would touch more than half of the memory available. */
+  /**
+   * `drop` keeps the page cache free of this merge; `auto` does so when it would touch more than half of the
+   * memory available.
+   */
   readonly cache?: 'auto' | 'keep' | 'drop' | undefined;
   /** False skips every fsync: benches only. */
   readonly sync?: boolean | undefined;
@@ -17,7 +20,10 @@ export interface EngineChoices {
     | undefined;
 }
 
-/** The native engine of a merge: made when the modes of the first inputs are known, and anew if a later input falls back to positioned reads. */
+/**
+ * The native engine of a merge: made when the modes of the first inputs are known, and anew if a later input
+ * falls back to positioned reads.
+ */
 export class EngineHolder {
   readonly #binding: NativeBinding;
   readonly #plan: Plan;

@@ -8,8 +8,9 @@ interface Found extends UnitNonfinite {
 }
 
 /**
- * Adds up non-finite counts by output, tensor and member over the calls of a merge (a tensor may span several), and over a resumed run's earlier units.
- * Each output has the counts that it would have alone: of the members that have a weight in it, and of its own sums.
+ * Adds up non-finite counts by output, tensor and member over the calls of a merge (a tensor may span
+ * several), and over a resumed run's earlier units. Each output has the counts that it would have alone: of
+ * the members that have a weight in it, and of its own sums.
  */
 export class NonfiniteTally {
   readonly #plan: Plan;
@@ -29,8 +30,9 @@ export class NonfiniteTally {
   }
 
   /**
-   * Ends a unit: its counts enter the total, and its journal lines (one an output), so that a resumed merge reports them too. A line counts members in
-   * the order of its own output, because the run that resumes may make fewer outputs from fewer members.
+   * Ends a unit: its counts enter the total, and its journal lines (one an output), so that a resumed merge
+   * reports them too. A line counts members in the order of its own output, because the run that resumes may
+   * make fewer outputs from fewer members.
    */
   endUnit(shard: number, lines: readonly JournalUnit[]): JournalUnit[] {
     const found = [...this.#unit.values()];

@@ -8,7 +8,10 @@ import type { Plan } from '../plan/types.ts';
 import { describeFailure } from './failure.ts';
 import type { Unit } from './units.ts';
 
-/** A range of a file that was written, with its CRC32C; null where it was written in several strokes and is summed by reading it again. */
+/**
+ * A range of a file that was written, with its CRC32C; null where it was written in several strokes and is
+ * summed by reading it again.
+ */
 interface Piece {
   readonly offset: number;
   readonly bytes: number;
@@ -20,10 +23,16 @@ export class ShardOutputs {
   readonly files: readonly NativeOutput[];
   readonly #binding: NativeBinding;
   readonly #paths: readonly string[];
-  /** [K] of the unit in work, in the order of the calls: quantised weights are written after the segments around them. */
+  /**
+   * [K] of the unit in work, in the order of the calls: quantised weights are written after the segments
+   * around them.
+   */
   #pieces: Piece[][];
 
-  /** Creates and preallocates the files; with `resume`, those that an earlier run began are reopened. @throws MergeError E_NO_SPACE, E_IO with the output named. */
+  /**
+   * Creates and preallocates the files; with `resume`, those that an earlier run began are reopened. @throws
+   * MergeError E_NO_SPACE, E_IO with the output named.
+   */
   constructor(binding: NativeBinding, plan: Plan, publications: readonly Publication[], shard: number, resume: boolean) {
     this.#binding = binding;
     this.#pieces = publications.map(() => []);

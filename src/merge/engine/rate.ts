@@ -1,4 +1,7 @@
-/** What one native call aims at: short enough for progress, abort and worker termination to stay prompt, long enough to cost nothing. */
+/**
+ * What one native call aims at: short enough for progress, abort and worker termination to stay prompt, long
+ * enough to cost nothing.
+ */
 const CALL_SECONDS = 0.1;
 const FIRST_CALL_BYTES = 64 * 2 ** 20;
 const LEAST_CALL_BYTES = 16 * 2 ** 20;

@@ -38,8 +38,9 @@ export interface StripPass {
 }
 
 /**
- * The quantised weights of one shard as native calls. A scale that serves more rows than a strip has needs two passes: one that measures the largest value
- * of each block, one that writes. Where codes and scales lie in different shards, each shard computes both and writes its own: the same bits.
+ * The quantised weights of one shard as native calls. A scale that serves more rows than a strip has needs
+ * two passes: one that measures the largest value of each block, one that writes. Where codes and scales lie
+ * in different shards, each shard computes both and writes its own: the same bits.
  */
 export class ShardRequantiser {
   /** [tables x K x N] weights of the plan, and a table for each member alone. */
@@ -121,7 +122,10 @@ export class ShardRequantiser {
     }
   }
 
-  /** From the largest values of strips to those of their blocks; a block that is the same in all members is left to each strip, which copies it. */
+  /**
+   * From the largest values of strips to those of their blocks; a block that is the same in all members is
+   * left to each strip, which copies it.
+   */
   #settle(item: Item): void {
     const K = this.#plan.outputs.length;
     const amax = item.amax!;
@@ -169,7 +173,9 @@ export class ShardRequantiser {
     }
   }
 
-  /** No scale fits a block that is not finite; where floats are written, it is told as of any other tensor. */
+  /**
+   * No scale fits a block that is not finite; where floats are written, it is told as of any other tensor.
+   */
   async #refuseNonfinite({ cuts }: StripBatch, found: readonly StripNonfinite[]): Promise<void> {
     for (const { strip: s, member, nan, inf } of found) {
       const { item, index } = cuts[s]!;

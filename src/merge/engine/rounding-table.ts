@@ -3,8 +3,8 @@ import { formatCount, formatTable } from '../../render/format.ts';
 import type { RoundingFigure } from '../record/rounding.ts';
 
 /**
- * How far quantising anew moved the merged values of each role, over how far merging moved them from the newest member; two spaces in. Nothing where
- * nothing was quantised.
+ * How far quantising anew moved the merged values of each role, over how far merging moved them from the
+ * newest member; two spaces in. Nothing where nothing was quantised.
  */
 export function roundingTable(figures: readonly RoundingFigure[]): string[] {
   if (figures.length === 0) return [];

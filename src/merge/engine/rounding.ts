@@ -4,7 +4,10 @@ import type { RoundingFigure, RoundingSums } from '../record/rounding.ts';
 /** Above this share of what merging moved, quantising anew has taken back most of it. */
 const MOSTLY = 0.5;
 
-/** Adds up by output and role how far quantising anew moved the merged values, over the strips of a merge and the units of a resumed one. */
+/**
+ * Adds up by output and role how far quantising anew moved the merged values, over the strips of a merge and
+ * the units of a resumed one.
+ */
 export class RoundingTally {
   /** [K] by role. */
   readonly #total: Map<string, RoundingSums>[];

@@ -5,7 +5,10 @@ import { codeBytes, codesBefore, type Strip, scalesBefore, scalesIn, stripsOf } 
 import type { QuantisedSource } from '../plan/quantised/types.ts';
 import type { Plan, PlanQuantised } from '../plan/types.ts';
 
-/** A member's codes and scales of a weight: indices into `Plan.files` (-1: none), and the byte at which each begins. */
+/**
+ * A member's codes and scales of a weight: indices into `Plan.files` (-1: none), and the byte at which each
+ * begins.
+ */
 export interface Located {
   readonly source: QuantisedSource;
   readonly file: number;
@@ -26,7 +29,9 @@ export interface Item {
   readonly members: readonly (readonly number[])[];
   /** [K] whether scales are powers of two; known once the members' scales were looked at. */
   powerOfTwo: readonly boolean[] | null;
-  /** [strips x K] largest value that scales are made from, NaN for that of each block; null until measured. */
+  /**
+   * [strips x K] largest value that scales are made from, NaN for that of each block; null until measured.
+   */
   amax: Float64Array | null;
 }
 
@@ -196,7 +201,10 @@ export function stripScaleBytes({ planned: { work } }: Item, strip: Strip, k: nu
   return scalesIn(work, strip) * scaleBytes(work.targets[k]!.scaleDtype!);
 }
 
-/** Bytes from the first code that an output holds to the first of a strip: of a transposed matrix, to its first row's column. */
+/**
+ * Bytes from the first code that an output holds to the first of a strip: of a transposed matrix, to its
+ * first row's column.
+ */
 function codesWrittenBefore({ planned: { work } }: Item, strip: Strip, k: number): number {
   const { encoding, transposed } = work.targets[k]!;
   if (!transposed) return codesBefore(work, strip, encoding);

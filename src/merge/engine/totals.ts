@@ -51,7 +51,9 @@ export class MergeTotals {
     this.#phases.syncSeconds += seconds;
   }
 
-  /** The event to send now; undefined where the last one was a moment ago. Changes of phase are always told. */
+  /**
+   * The event to send now; undefined where the last one was a moment ago. Changes of phase are always told.
+   */
   progress(phase: ProgressEvent['phase'], shard: number): ProgressEvent | undefined {
     const now = performance.now() / 1000;
     if (phase === 'merge' && now - this.#lastProgress < PROGRESS_SECONDS) return undefined;

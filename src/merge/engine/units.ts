@@ -31,8 +31,9 @@ export function outputElementBytes(segments: SegmentTable, s: number, k: number,
 }
 
 /**
- * Cuts a plan's shards into units. Depends on the plan and `limit` only, so that a rerun finds the same units. A shard with quantised weights is one: they
- * are written apart from the segments around them, in any order.
+ * Cuts a plan's shards into units. Depends on the plan and `limit` only, so that a rerun finds the same
+ * units. A shard with quantised weights is one: they are written apart from the segments around them, in any
+ * order.
  */
 export function planUnits(plan: Plan, limit: number = UNIT_BYTES): Unit[] {
   return plan.shards.flatMap((shard, index) =>

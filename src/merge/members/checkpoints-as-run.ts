@@ -12,9 +12,11 @@ import { HeaderCache } from '../../checkpoints/safetensors/header-cache.ts';
 const OPEN_AT_ONCE = 8;
 
 /**
- * Checkpoints that were named one by one as a run, so that a selection can be made among them. Nothing is left out: each was asked for by name.
+ * Checkpoints that were named one by one as a run, so that a selection can be made among them. Nothing is
+ * left out: each was asked for by name.
  *
- * @throws MergeError E_ORDER where a step is unknown or two checkpoints are at the same place; what opening a checkpoint throws
+ * @throws MergeError E_ORDER where a step is unknown or two checkpoints are at the same place; what opening a
+ *   checkpoint throws
  */
 export async function checkpointsAsRun(paths: readonly string[], signal?: AbortSignal): Promise<Run> {
   const cache = new HeaderCache();

@@ -16,7 +16,8 @@ export interface Chosen {
 
 /**
  * What an output of a recipe takes from its runs: one choice, or with `sliding` one for every window.
- * @throws MergeError E_OPTION where preset or windows ask for what the runs do not have; what {@link selectMembers} and {@link pmaPreset} throw
+ * @throws MergeError E_OPTION where preset or windows ask for what the runs do not have; what
+ *   {@link selectMembers} and {@link pmaPreset} throw
  */
 export async function chooseMembers(runs: readonly Run[], output: RecipeOutput): Promise<readonly Chosen[]> {
   if (output.sliding) return slide(runs, output);

@@ -23,7 +23,8 @@ export interface Members {
 
 /**
  * Finds the members and weights of the first output of a recipe; writes nothing, and reads headers only.
- * @throws MergeError whatever finding members, their order and their weights throws; `signal.reason` on an abort
+ * @throws MergeError whatever finding members, their order and their weights throws; `signal.reason` on an
+ *   abort
  */
 export async function membersOfRecipe(recipe: Recipe, signal?: AbortSignal): Promise<Members> {
   const request = await resolveRecipe(recipe, signal);

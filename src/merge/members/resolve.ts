@@ -12,11 +12,12 @@ import { checkpointsAsRun } from './checkpoints-as-run.ts';
 import { chooseMembers } from './choose.ts';
 
 /**
- * Finds the runs and members that a recipe speaks of: a request whose inputs are the members of all outputs, in the order of their runs. Checkpoints that
- * are named one by one, and of which nothing is selected, stay as they are: the plan puts them in order.
+ * Finds the runs and members that a recipe speaks of: a request whose inputs are the members of all outputs,
+ * in the order of their runs. Checkpoints that are named one by one, and of which nothing is selected, stay
+ * as they are: the plan puts them in order.
  *
- * @throws MergeError E_OPTION where entries contradict each other, or runs and checkpoints are mixed; what discovery, token sources, selections and
- *   presets throw; `signal.reason` on an abort
+ * @throws MergeError E_OPTION where entries contradict each other, or runs and checkpoints are mixed; what
+ *   discovery, token sources, selections and presets throw; `signal.reason` on an abort
  */
 export async function resolveRecipe(recipe: Recipe, signal?: AbortSignal): Promise<PlanRequest> {
   refuseContradictions(recipe);
@@ -33,7 +34,8 @@ export async function resolveRecipe(recipe: Recipe, signal?: AbortSignal): Promi
   const found = folders ? await Promise.all(inputs.map((path) => discover(path, signal))) : [await checkpointsAsRun(inputs, signal)];
   const runs = counted ? await Promise.all(found.map((run) => withTokens(run, source))) : found;
   if (choosing) return { ...options, ...(await chosenMembers(runs, recipe, signal)) };
-  // Counts of tokens alone choose nothing: the checkpoints stay in the order in which explicit weights may be about them.
+  // Counts of tokens alone choose nothing: the checkpoints stay in the order in which explicit weights may be
+  // about them.
   const [{ checkpoints, log, warnings }] = runs as [Run];
   const known = new Map(checkpoints.map((checkpoint) => [checkpoint.path, checkpoint]));
   const phase = learningRatePhase(log, checkpoints[0]!.step!, checkpoints.at(-1)!.step!);
@@ -73,8 +75,9 @@ async function chosenMembers(
 }
 
 /**
- * Whether the inputs are run folders; all of them or none. A folder that holds checkpoints and is one (trainers leave the final model among their checkpoints)
- * is a run where members are selected, else a checkpoint; alone it could be meant as either.
+ * Whether the inputs are run folders; all of them or none. A folder that holds checkpoints and is one
+ * (trainers leave the final model among their checkpoints) is a run where members are selected, else a
+ * checkpoint; alone it could be meant as either.
  */
 async function areRuns(inputs: readonly string[], selecting: boolean): Promise<boolean> {
   const folders = await Promise.all(inputs.map((path) => isRunFolder(path, { orCheckpoint: selecting || inputs.length === 1 })));

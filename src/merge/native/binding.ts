@@ -1,6 +1,6 @@
 /**
- * The narrow boundary: all that TypeScript and C++ say to each other. Native code sees bytes, offsets, dtype codes and weights;
- * never a tensor name, a recipe or a policy. Everything here is internal to the package.
+ * The narrow boundary: all that TypeScript and C++ say to each other. Native code sees bytes, offsets, dtype
+ * codes and weights; never a tensor name, a recipe or a policy. Everything here is internal to the package.
  */
 
 import type { InputMode, NativeInput, NativeOutput } from './handles.ts';
@@ -8,7 +8,9 @@ import type { RequantiseJob, RequantiseResult } from './requantise.ts';
 
 export type { RequantiseJob, RequantiseResult, StripNonfinite } from './requantise.ts';
 
-/** Raised when this file and `native/napi` change together; the loader refuses a binary with another number. */
+/**
+ * Raised when this file and `native/napi` change together; the loader refuses a binary with another number.
+ */
 export const NATIVE_API_VERSION = 2;
 
 export type Isa = 'scalar' | 'avx2' | 'avx512' | 'neon';
@@ -25,14 +27,20 @@ export interface CpuInfo {
 export interface NativeEngineOptions {
   /** Compute threads, at least 1. */
   readonly threads: number;
-  /** Most bytes of native buffers (tiles, read requests); the engine shrinks tiles, then threads, to fit, and throws E_NO_MEMORY when nothing fits. */
+  /**
+   * Most bytes of native buffers (tiles, read requests); the engine shrinks tiles, then threads, to fit, and
+   * throws E_NO_MEMORY when nothing fits.
+   */
   readonly memoryBytes: number;
   /** The widest call that will come: inputs and outputs of one `combine`. */
   readonly maxInputs: number;
   readonly maxOutputs: number;
   /** Whether any input will be in mode `read` (then read requests are charged to the memory). */
   readonly reads: boolean;
-  /** I/O tile in output bytes of the widest dtype; 0 = default (256 KiB, shrunk to fit). A test sets odd values. */
+  /**
+   * I/O tile in output bytes of the widest dtype; 0 = default (256 KiB, shrunk to fit). A test sets odd
+   * values.
+   */
   readonly tileBytes?: number;
   /** Size of one positioned read; 0 = default 1 MiB. */
   readonly requestBytes?: number;
@@ -40,7 +48,9 @@ export interface NativeEngineOptions {
   readonly requestsInFlight?: number;
   /** Drop input pages that were not resident before, and written pages already flushed, behind the work. */
   readonly dropCache?: boolean;
-  /** Start write-back as the work goes on, so that the final fsync is short and dirty pages stay under 1 GiB. */
+  /**
+   * Start write-back as the work goes on, so that the final fsync is short and dirty pages stay under 1 GiB.
+   */
   readonly flushBehind?: boolean;
   /** Kernels to use instead of the active ones. Tests and benches only. */
   readonly isa?: Isa;
@@ -59,8 +69,8 @@ export interface NativeEngineShape {
 }
 
 /**
- * One bounded piece of work, as a struct of arrays. S segments, N inputs, K outputs. Segments are contiguous and in ascending order in each output
- * file; a call touches exactly one file per output.
+ * One bounded piece of work, as a struct of arrays. S segments, N inputs, K outputs. Segments are contiguous
+ * and in ascending order in each output file; a call touches exactly one file per output.
  */
 export interface CombineJob {
   /** Distinct open inputs that the call reads. */
@@ -84,8 +94,8 @@ export interface CombineJob {
   /** [tables x K x N] weights. A weight of 0 means that the member takes no part. */
   readonly weights: Float64Array;
   /**
-   * Cells: what non-finite counts are reported by (the tensors inside a segment). `cell[s]` is the first cell of segment s, `cell[S]` the total;
-   * `cellEnd[c]` is the element within its segment at which cell c ends.
+   * Cells: what non-finite counts are reported by (the tensors inside a segment). `cell[s]` is the first cell
+   * of segment s, `cell[S]` the total; `cellEnd[c]` is the element within its segment at which cell c ends.
    */
   readonly cell: Int32Array;
   readonly cellEnd: Float64Array;
@@ -95,11 +105,17 @@ export interface CombineJob {
 
 export interface NonfiniteCount {
   readonly cell: number;
-  /** Member (0..N-1) whose input holds them, or -1-k for elements of output k that are not finite though all their members are (overflow). */
+  /**
+   * Member (0..N-1) whose input holds them, or -1-k for elements of output k that are not finite though all
+   * their members are (overflow).
+   */
   readonly member: number;
   readonly nan: number;
   readonly inf: number;
-  /** Elements of output k that are the largest finite number of their dtype because the sum was too large (F8_E4M3). */
+  /**
+   * Elements of output k that are the largest finite number of their dtype because the sum was too large
+   * (F8_E4M3).
+   */
   readonly saturated: number;
 }
 
@@ -140,8 +156,9 @@ export interface GramJob {
 
 export interface GramResult {
   /**
-   * [spans x width] in the order of the segments, where width is N(N+1)/2 + 4N: the sums of products of the upper triangle, row by row; then, for each input,
-   * Σ (x_i − x_(i−1))²; for each, max |x_i − x_(i−1)| (both 0 for the first, and without `steps`); the NaNs of each; the infinities of each. Elements that are not
+   * [spans x width] in the order of the segments, where width is N(N+1)/2 + 4N: the sums of products of the
+   * upper triangle, row by row; then, for each input, Σ (x_i − x_(i−1))²; for each, max |x_i − x_(i−1)| (both
+   * 0 for the first, and without `steps`); the NaNs of each; the infinities of each. Elements that are not
    * finite in some input are left out of sums and maxima.
    */
   readonly sums: Float64Array;
@@ -152,17 +169,26 @@ export interface GramResult {
 
 export interface NativeEngine {
   readonly shape: NativeEngineShape;
-  /** Rejects with a {@link NativeFailure}. Calls may overlap (two at most); their tiles share the same threads. */
+  /**
+   * Rejects with a {@link NativeFailure}. Calls may overlap (two at most); their tiles share the same
+   * threads.
+   */
   combine(job: CombineJob): Promise<CombineResult>;
   /** The same rules. The same bits whatever instruction set, threads and tiles. */
   gram(job: GramJob): Promise<GramResult>;
-  /** Dequantises, averages and quantises anew. Rejects with a {@link NativeFailure}, `segment` the strip. One at a time: a second call waits. */
+  /**
+   * Dequantises, averages and quantises anew. Rejects with a {@link NativeFailure}, `segment` the strip. One
+   * at a time: a second call waits.
+   */
   requantise(job: RequantiseJob): Promise<RequantiseResult>;
   /** Ends the threads and frees the buffers. Idempotent; waits for calls in flight. */
   close(): void;
 }
 
-/** Errors from native code: `code` is the reason, the indices say where; TypeScript adds the names that native code cannot know. */
+/**
+ * Errors from native code: `code` is the reason, the indices say where; TypeScript adds the names that native
+ * code cannot know.
+ */
 export interface NativeFailure extends Error {
   readonly code:
     | 'E_IO'
@@ -192,7 +218,10 @@ export interface NativeBinding {
   /** @throws an error with code E_ISA when CKPT_MERGE_ISA names a set that is unknown or not available. */
   cpuInfo(): CpuInfo;
   openInput(path: string, mode: InputMode): NativeInput;
-  /** Creates (exclusively, mode 0666 less umask) or, with `reopen`, opens an output and sizes it: fallocate, or ftruncate where that is not supported. */
+  /**
+   * Creates (exclusively, mode 0666 less umask) or, with `reopen`, opens an output and sizes it: fallocate,
+   * or ftruncate where that is not supported.
+   */
   openOutput(path: string, bytes: number, options: { readonly reopen: boolean }): NativeOutput;
   createEngine(options: NativeEngineOptions): NativeEngine;
   crc32c(bytes: Uint8Array, seed: number): number;
@@ -200,9 +229,15 @@ export interface NativeBinding {
   crc32cCombine(first: number, second: number, length: number): number;
   /** CRC32C of `length` bytes of a file from `offset`, read in 1 MiB pieces off the JS thread. */
   crc32cFile(path: string, offset: number, length: number): Promise<number>;
-  /** renameat2(2) with RENAME_NOREPLACE or RENAME_EXCHANGE (renamex_np on macOS). Throws with `errno` as Node names it. */
+  /**
+   * renameat2(2) with RENAME_NOREPLACE or RENAME_EXCHANGE (renamex_np on macOS). Throws with `errno` as Node
+   * names it.
+   */
   rename(from: string, to: string, how: 'noreplace' | 'exchange'): void;
-  /** `statfs` type as a lower-case name where known ('ext4', 'xfs', 'tmpfs', 'nfs', 'lustre', 'fuse', ...), else its hex number. */
+  /**
+   * `statfs` type as a lower-case name where known ('ext4', 'xfs', 'tmpfs', 'nfs', 'lustre', 'fuse', ...),
+   * else its hex number.
+   */
   fileSystemType(path: string): string;
   /** Bytes of the file that are in the page cache (mincore). */
   residentBytes(path: string): number;

@@ -1,6 +1,9 @@
 export type InputMode = 'map' | 'read';
 
-/** What `fstat` said when the file was opened; compared at the end, so that an input changing under the merge is noticed. */
+/**
+ * What `fstat` said when the file was opened; compared at the end, so that an input changing under the merge
+ * is noticed.
+ */
 export interface NativeStat {
   readonly size: number;
   readonly dev: bigint;
@@ -10,8 +13,9 @@ export interface NativeStat {
 }
 
 /**
- * A read-only input. In mode `map` the file descriptor is closed once mapped (so that 300 inputs need no 300 descriptors), and a mapping that the
- * system refuses (ENOMEM under ulimit -v) falls back to `read`; `mode` says which it became.
+ * A read-only input. In mode `map` the file descriptor is closed once mapped (so that 300 inputs need no 300
+ * descriptors), and a mapping that the system refuses (ENOMEM under ulimit -v) falls back to `read`; `mode`
+ * says which it became.
  */
 export interface NativeInput {
   readonly mode: InputMode;

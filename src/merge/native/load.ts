@@ -35,7 +35,8 @@ export interface LoadedBinding {
 let loaded: LoadedBinding | undefined;
 
 /**
- * The native addon, loaded at the first call (never at import: help and header inspection do without it) and kept.
+ * The native addon, loaded at the first call (never at import: help and header inspection do without it) and
+ * kept.
  * @throws MergeError E_NATIVE_LOAD that lists what was tried, why it failed and what to do.
  */
 export function loadBinding(): NativeBinding {

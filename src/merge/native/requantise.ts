@@ -1,13 +1,15 @@
 /**
- * Quantised matrices at the narrow boundary: what `NativeEngine.requantise` takes and gives. As everywhere at the boundary, no names: bytes, shapes,
- * encodings, weights. The slow twin is `src/analysis/verify/twin/requantise.ts`.
+ * Quantised matrices at the narrow boundary: what `NativeEngine.requantise` takes and gives. As everywhere at
+ * the boundary, no names: bytes, shapes, encodings, weights. The slow twin is
+ * `src/analysis/verify/twin/requantise.ts`.
  */
 import type { NativeInput, NativeOutput } from './handles.ts';
 
 /**
- * S strips, N inputs, K outputs. A strip is some whole block-rows of one matrix of `rows x cols` codes that have one scale a block of
- * `blockRows x blockCols`; the strip's last block-row and each row's last block may be partial. Where one scale serves more rows than a strip has (a scale
- * a tensor), `blockRows` is at least `rows` and the amax is given. In each output file, codes and scales of strips and outputs never overlap.
+ * S strips, N inputs, K outputs. A strip is some whole block-rows of one matrix of `rows x cols` codes that
+ * have one scale a block of `blockRows x blockCols`; the strip's last block-row and each row's last block may
+ * be partial. Where one scale serves more rows than a strip has (a scale a tensor), `blockRows` is at least
+ * `rows` and the amax is given. In each output file, codes and scales of strips and outputs never overlap.
  */
 export interface RequantiseJob {
   /** Distinct open inputs that the call reads. */
@@ -28,7 +30,10 @@ export interface RequantiseJob {
   readonly encoding: Uint8Array;
   /** [S x N] index into `files`; -1: no scales (they count as 1). */
   readonly scaleFile: Int32Array;
-  /** [S x N] bytes of the strip's first scale. A strip's scales are contiguous, `ceil(cols / blockCols)` a block-row. */
+  /**
+   * [S x N] bytes of the strip's first scale. A strip's scales are contiguous, `ceil(cols / blockCols)` a
+   * block-row.
+   */
   readonly scaleOffset: Float64Array;
   /** [S x N] F32, BF16, F16, or F8_E8M0 and U8: both 2^(byte - 127), 255 NaN. */
   readonly scaleDtype: Uint8Array;
@@ -43,8 +48,9 @@ export interface RequantiseJob {
   /** [S x K] 1: scales are powers of two, 2^ceil(log2(amax / max)). Those of F8_E8M0 and U8 always are. */
   readonly powerOfTwo: Uint8Array;
   /**
-   * [S x K] 0: rows as they are. Else a dequantised output is written transposed: elements of an output row (the rows of the whole matrix), and `outOffset`
-   * is that of element (0, first row of the strip). A strip of whole matrices is written in one piece, a part of one in a piece a column.
+   * [S x K] 0: rows as they are. Else a dequantised output is written transposed: elements of an output row
+   * (the rows of the whole matrix), and `outOffset` is that of element (0, first row of the strip). A strip
+   * of whole matrices is written in one piece, a part of one in a piece a column.
    */
   readonly transpose: Float64Array;
   /** [S x K] amax that scales are made from; NaN: that of each block. */
@@ -53,7 +59,9 @@ export interface RequantiseJob {
   readonly table: Int32Array;
   /** [tables x K x N]; 0 where the member takes no part. */
   readonly weights: Float64Array;
-  /** [S x K] member that `change` is measured from and that a zero block takes its E8M0 scale from; -1: none. */
+  /**
+   * [S x K] member that `change` is measured from and that a zero block takes its E8M0 scale from; -1: none.
+   */
   readonly newest: Int32Array;
   /** Shared flag, polled as the work goes on: a non-zero value ends the call with E_CANCELLED. */
   readonly cancel: Int32Array;
@@ -67,7 +75,10 @@ export interface StripNonfinite {
   readonly inf: number;
 }
 
-/** M stands for the merged values before they are quantised, Q for what the written codes and scales say. Every figure is the same whatever the threads. */
+/**
+ * M stands for the merged values before they are quantised, Q for what the written codes and scales say.
+ * Every figure is the same whatever the threads.
+ */
 export interface RequantiseResult {
   readonly bytesRead: number;
   readonly bytesWritten: number;
@@ -75,7 +86,10 @@ export interface RequantiseResult {
   readonly readSeconds: number;
   readonly computeSeconds: number;
   readonly writeSeconds: number;
-  /** [S x K] CRC32C of the strip's codes in file order; 0 where none are written, and for a transposed part of a matrix (its columns are apart). */
+  /**
+   * [S x K] CRC32C of the strip's codes in file order; 0 where none are written, and for a transposed part of
+   * a matrix (its columns are apart).
+   */
   readonly crc: Uint32Array;
   /** [S x K] CRC32C of the strip's scales; 0 where none are written. */
   readonly scaleCrc: Uint32Array;
@@ -87,7 +101,10 @@ export interface RequantiseResult {
   readonly change: Float64Array;
   /** [S x K] finite values too large for the encoding of a quantised output. */
   readonly saturated: Float64Array;
-  /** [S x K] 1 where the inputs are the same in every block: encoding, codes and scales of all members that take part, their weights summing to 1. */
+  /**
+   * [S x K] 1 where the inputs are the same in every block: encoding, codes and scales of all members that
+   * take part, their weights summing to 1.
+   */
   readonly identical: Uint8Array;
   /** By strip, then member. */
   readonly nonfinite: readonly StripNonfinite[];

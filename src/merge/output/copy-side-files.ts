@@ -11,10 +11,12 @@ const PIECE = 4 * 2 ** 20;
 type Copied = Pick<SideFile, 'name' | 'path'> & Partial<Pick<SideFile, 'size'>>;
 
 /**
- * Copies files into `dir` by content: modes, owners, times and links of the source mean nothing in the copy, and no file system feature is needed.
+ * Copies files into `dir` by content: modes, owners, times and links of the source mean nothing in the copy,
+ * and no file system feature is needed.
  * @param replaced contents to write instead of the source's, by name
  * @returns bytes written
- * @throws MergeError E_NOT_FOUND, E_NOT_READABLE, E_INPUT_CHANGED for a source; E_NO_SPACE, E_IO for the copy; `signal.reason` on an abort
+ * @throws MergeError E_NOT_FOUND, E_NOT_READABLE, E_INPUT_CHANGED for a source; E_NO_SPACE, E_IO for the
+ *   copy; `signal.reason` on an abort
  */
 export async function copySideFiles(
   files: readonly Copied[],

@@ -35,8 +35,9 @@ async function statOrNull(path: string, follow: boolean): Promise<Awaited<Return
 }
 
 /**
- * Resolves OUT the way the operating system would. A symbolic link is followed (a run's `merged -> /scratch/merged` means the place on scratch); one
- * that leads nowhere is refused, because what it names is usually a disk that is not mounted.
+ * Resolves OUT the way the operating system would. A symbolic link is followed (a run's
+ * `merged -> /scratch/merged` means the place on scratch); one that leads nowhere is refused, because what it
+ * names is usually a disk that is not mounted.
  * @throws MergeError E_OUTPUT_KIND where OUT is `/`, lies below a file or is a dangling link.
  */
 export async function locate(output: string): Promise<Destination> {
@@ -78,7 +79,8 @@ export async function locate(output: string): Promise<Destination> {
 async function isMountPoint(path: string): Promise<boolean> {
   const [own, above] = await Promise.all([stat(path), stat(dirname(path))]);
   if (own.dev !== above.dev) return true;
-  // A folder bound to another place of the same file system has its parent's device: only the table of mounts knows.
+  // A folder bound to another place of the same file system has its parent's device: only the table of mounts
+  // knows.
   const table = await readFile('/proc/self/mountinfo', 'utf8').catch(() => '');
   const escaped = path.replace(/[ \t\n\\]/g, (c) => `\\${c.charCodeAt(0).toString(8).padStart(3, '0')}`);
   return table.split('\n').some((line) => line.split(' ')[4] === escaped);
@@ -97,7 +99,10 @@ function holds(folder: string, path: string): boolean {
   return rest === '' || (rest !== '..' && !rest.startsWith('../'));
 }
 
-/** A folder is replaced by renaming it: that takes a right on it, which is better missed now than after hours of work. */
+/**
+ * A folder is replaced by renaming it: that takes a right on it, which is better missed now than after hours
+ * of work.
+ */
 async function checkReplaceable(destination: Destination): Promise<void> {
   const { output, path } = destination;
   if (await isMountPoint(path)) throw kindError(output, 'is a mount point, which cannot be replaced', 'Name a folder inside it.');
@@ -108,7 +113,8 @@ async function checkReplaceable(destination: Destination): Promise<void> {
 }
 
 /**
- * Refuses an OUT that is in the way. An empty folder counts as absent; a folder is replaced only by a folder and a file only by a file, and only with `force`.
+ * Refuses an OUT that is in the way. An empty folder counts as absent; a folder is replaced only by a folder
+ * and a file only by a file, and only with `force`.
  * @throws MergeError E_OUTPUT_EXISTS, E_OUTPUT_KIND or E_READ_ONLY.
  */
 export async function checkOccupant(destination: Destination, kind: 'folder' | 'file', force: boolean): Promise<void> {

@@ -26,8 +26,8 @@ export interface JournalContent {
 }
 
 /**
- * The units that a journal proves finished: whole, well-formed lines up to the first one that is not (a crash tears the last line, or leaves zeros),
- * each naming a range that its file has.
+ * The units that a journal proves finished: whole, well-formed lines up to the first one that is not (a crash
+ * tears the last line, or leaves zeros), each naming a range that its file has.
  * @param payload folder of the files that the journal is about
  */
 export async function readJournal(partial: string, payload: string): Promise<JournalContent> {
@@ -99,7 +99,9 @@ export class JournalWriter {
     this.#handle = handle;
   }
 
-  /** Opens the journal of a partial, cut to `goodBytes`, so that the next line does not run into a torn one. */
+  /**
+   * Opens the journal of a partial, cut to `goodBytes`, so that the next line does not run into a torn one.
+   */
   static async open(system: System, partial: string, payload: string, sync: boolean, goodBytes: number): Promise<JournalWriter> {
     const handle = await system.fs.open(join(partial, FILE), 'a');
     try {
@@ -117,7 +119,8 @@ export class JournalWriter {
     const line = `${JSON.stringify({ file, start, end, crc, nonfinite, rounding })}\n`;
     const turn = this.#last.then(async () => {
       if (this.#sync && !this.#known.has(unit.file)) {
-        // The file is fsynced, the entry in its folder is not yet: without it the line would speak of a file that a power cut takes away.
+        // The file is fsynced, the entry in its folder is not yet: without it the line would speak of a file
+        // that a power cut takes away.
         await syncFolder(this.#system, join(this.#payload, unit.file, '..'));
         this.#known.add(unit.file);
       }

@@ -91,7 +91,8 @@ class PartialPublication implements Publication {
     await onOutput('close', this.#partial, () => this.#journal.close());
 
     const ready = join(this.#partial, READY);
-    // From here on the journal speaks of nothing: after an exchange the old OUT lies where the new one was, and must not pass for half of it.
+    // From here on the journal speaks of nothing: after an exchange the old OUT lies where the new one was,
+    // and must not pass for half of it.
     await onOutput('publish', output, () => this.#system.fs.rename(this.dir, ready));
     const from = this.kind === 'folder' ? ready : join(ready, basename(content.files[0]!));
     const placed = await place(this.#system, from, this.#destination, this.#id, this.kind, this.#request.force);
@@ -128,7 +129,8 @@ class PartialPublication implements Publication {
           () => false,
         ));
       if (keep && resumable) {
-        // Where the mark cannot be made the partial is found stale all the same: when this process has ended, or after a while.
+        // Where the mark cannot be made the partial is found stale all the same: when this process has ended,
+        // or after a while.
         await release(this.#system, this.#partial, this.#record).catch(() => {});
         return true;
       }
@@ -138,7 +140,8 @@ class PartialPublication implements Publication {
       for (let i = 0; i < this.#record.owner.parentsMade; i++, folder = join(folder, '..')) folders.unshift(folder);
       await removeFolders(this.#system, folders);
     } catch {
-      // The error that brought the merge here is the one to report; what is left is found stale by the next run.
+      // The error that brought the merge here is the one to report; what is left is found stale by the next
+      // run.
     }
     return false;
   }
@@ -149,7 +152,8 @@ class PartialPublication implements Publication {
 
   async #beat(): Promise<void> {
     try {
-      // A write, and not utimes: on a network file system the time is then the server's, like that of a file made there.
+      // A write, and not utimes: on a network file system the time is then the server's, like that of a file
+      // made there.
       const handle = await this.#system.fs.open(join(this.#partial, HEARTBEAT), 'r+');
       try {
         await handle.write('0', 0);

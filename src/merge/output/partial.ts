@@ -11,12 +11,15 @@ import type { JournalUnit } from './types.ts';
 
 /** Names inside a partial. The payload becomes OUT; what lies beside it is never published. */
 export const PAYLOAD = 'payload';
-/** What the payload is called from the moment that it is complete: a partial without `payload` is not to be continued. */
+/**
+ * What the payload is called from the moment that it is complete: a partial without `payload` is not to be
+ * continued.
+ */
 export const READY = 'ready';
 
 /**
- * `live`: its process runs. `stale`: its process is known to have ended. `unknown`: neither is certain (another machine, a fresh heartbeat), so it is left
- * alone.
+ * `live`: its process runs. `stale`: its process is known to have ended. `unknown`: neither is certain
+ * (another machine, a fresh heartbeat), so it is left alone.
  */
 export type PartialState = 'live' | 'stale' | 'unknown';
 
@@ -33,10 +36,16 @@ export interface Partial {
   readonly journalBytes: number;
 }
 
-/** Longest part of NAME in a hidden sibling's name, bytes: leaves room for the rest where names end at 143 bytes (encrypted folders) as well as at 255. */
+/**
+ * Longest part of NAME in a hidden sibling's name, bytes: leaves room for the rest where names end at 143
+ * bytes (encrypted folders) as well as at 255.
+ */
 const MAX_STEM_BYTES = 96;
 
-/** Start of the names of all hidden siblings of NAME: NAME itself, or its beginning and a digest where it is long. */
+/**
+ * Start of the names of all hidden siblings of NAME: NAME itself, or its beginning and a digest where it is
+ * long.
+ */
 export function hiddenStem(name: string): string {
   if (Buffer.byteLength(name) <= MAX_STEM_BYTES) return `.${name}`;
   let start = '';
@@ -66,8 +75,8 @@ export async function siblingIds(destination: Destination, kind: 'partial' | 'ol
 }
 
 /**
- * The unfinished merges beside OUT, by id. Looking needs a right to write there: age is measured against a file made for it, since only the file
- * system's own clock can be compared with its times.
+ * The unfinished merges beside OUT, by id. Looking needs a right to write there: age is measured against a
+ * file made for it, since only the file system's own clock can be compared with its times.
  */
 export async function findPartials(output: string, hooks: PublishHooks = {}): Promise<Partial[]> {
   return partialsOf(await locate(output), systemOf(hooks), hooks);
@@ -83,7 +92,8 @@ export async function partialsOf(destination: Destination, system: System, hooks
     if (self === null || !entry?.isDirectory()) continue;
     const record = await readOwner(path);
     if (record !== null && record.owner.name !== destination.name) continue;
-    // A process that ended before it could say who it is, or when it had removed all else. One that is just beginning makes its folder again.
+    // A process that ended before it could say who it is, or when it had removed all else. One that is just
+    // beginning makes its folder again.
     if (record === null && (await removeEmpty(system, path))) continue;
     const process = record === null ? 'unknown' : record.owner.released ? 'dead' : await processState(record.owner, self);
     const ended = process === 'dead' || (process === 'unknown' && (await heartbeatStopped(path, probePath(destination), system)));
@@ -118,7 +128,10 @@ export async function allocatedBytes(folder: string): Promise<number> {
   return bytes;
 }
 
-/** Removes a partial of ours, what fills the disk first and the record of who is at it last: without it nobody could tell that this process ended. */
+/**
+ * Removes a partial of ours, what fills the disk first and the record of who is at it last: without it nobody
+ * could tell that this process ended.
+ */
 export async function removePartial(system: System, partial: string): Promise<void> {
   for (const name of [PAYLOAD, READY]) await removeTree(system, join(partial, name));
   const rest = await readdir(partial).catch((): string[] => []);

@@ -14,9 +14,11 @@ import { partialToResume } from './resume.ts';
 import type { Publication, PublicationRequest } from './types.ts';
 
 /**
- * Starts an output: looks at what is in the way, restores and clears what earlier runs left, checks the space, and makes (or with `resume` takes over) the
- * hidden folder that becomes OUT. The caller ends it with `finish` or `abandon`.
- * @throws MergeError E_OUTPUT_EXISTS, E_OUTPUT_KIND, E_READ_ONLY, E_NO_SPACE, E_RESUME, E_BUSY, E_IO. Nothing is left then.
+ * Starts an output: looks at what is in the way, restores and clears what earlier runs left, checks the
+ * space, and makes (or with `resume` takes over) the hidden folder that becomes OUT. The caller ends it with
+ * `finish` or `abandon`.
+ * @throws MergeError E_OUTPUT_EXISTS, E_OUTPUT_KIND, E_READ_ONLY, E_NO_SPACE, E_RESUME, E_BUSY, E_IO. Nothing
+ *   is left then.
  */
 export async function beginPublication(request: PublicationRequest, hooks: PublishHooks = {}): Promise<Publication> {
   const system = systemOf(hooks);
@@ -42,7 +44,10 @@ export async function beginPublication(request: PublicationRequest, hooks: Publi
   return create(system, destination, request, hooks);
 }
 
-/** Removes what an earlier run left, unless another process takes it over at this moment or it belongs to somebody else. */
+/**
+ * Removes what an earlier run left, unless another process takes it over at this moment or it belongs to
+ * somebody else.
+ */
 async function remove(system: System, partial: Partial, hooks: PublishHooks, kind: 'folder' | 'file', name: string): Promise<boolean> {
   try {
     if ((await takeOver(system, partial, hooks, kind, name)) === null) return false;
@@ -54,8 +59,8 @@ async function remove(system: System, partial: Partial, hooks: PublishHooks, kin
 }
 
 /**
- * Removes what an ended process left beside an OUT that it had published: it may be killed between the rename and its own tidying up. For an OUT that no
- * publication is begun for.
+ * Removes what an ended process left beside an OUT that it had published: it may be killed between the rename
+ * and its own tidying up. For an OUT that no publication is begun for.
  */
 export async function clearPublished(output: string, hooks: PublishHooks = {}): Promise<void> {
   const system = systemOf(hooks);
@@ -80,7 +85,10 @@ function warnOf(system: System, request: PublicationRequest, partial: Partial, r
   system.warn({ code: 'W_STALE_PARTIAL', message });
 }
 
-/** Free space against what will be written, before anything is made; what the given partials hold on disk counts as free. */
+/**
+ * Free space against what will be written, before anything is made; what the given partials hold on disk
+ * counts as free.
+ */
 async function checkSpace(
   system: System,
   destination: Destination,

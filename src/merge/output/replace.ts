@@ -30,8 +30,8 @@ function flagged(system: System, from: string, to: string, how: 'noreplace' | 'e
 }
 
 /**
- * Makes `from` OUT in one step. Without `force` nothing is ever replaced but an empty folder; with it there is no moment without OUT where the file
- * system can exchange two names (and for single files nowhere).
+ * Makes `from` OUT in one step. Without `force` nothing is ever replaced but an empty folder; with it there
+ * is no moment without OUT where the file system can exchange two names (and for single files nowhere).
  * @throws MergeError E_OUTPUT_EXISTS where OUT is there and `force` is not.
  */
 export async function place(
@@ -43,7 +43,8 @@ export async function place(
   force: boolean,
 ): Promise<Placed> {
   return onOutput('publish', destination.output, async () => {
-    // OUT may come and go while this runs: two rounds of exchange, found absent, then found there again, are a third party at work.
+    // OUT may come and go while this runs: two rounds of exchange, found absent, then found there again, are
+    // a third party at work.
     for (let round = 0; force && round < 3; round++) {
       const exchanged = flagged(system, from, destination.path, 'exchange');
       if (exchanged === 'done') return { old: from, undo: async () => system.rename(from, destination.path, 'exchange') };
@@ -79,7 +80,10 @@ async function placeNew(system: System, from: string, destination: Destination, 
   return back;
 }
 
-/** Claims OUT by making it, then renames over it: rename(2) replaces a folder only while it is empty. False where OUT holds something. */
+/**
+ * Claims OUT by making it, then renames over it: rename(2) replaces a folder only while it is empty. False
+ * where OUT holds something.
+ */
 async function placeFolder(system: System, from: string, path: string): Promise<boolean> {
   const { fs } = system;
   const claimed = await fs.mkdir(path).then(
@@ -139,8 +143,8 @@ async function replaceByFallback(
 }
 
 /**
- * Puts an OUT back that an interrupted replacement left aside (W_RESTORED), and removes what a finished one left to remove. Touches nothing whose owner may
- * still be at work.
+ * Puts an OUT back that an interrupted replacement left aside (W_RESTORED), and removes what a finished one
+ * left to remove. Touches nothing whose owner may still be at work.
  */
 export async function restoreInterrupted(output: string, hooks: PublishHooks = {}): Promise<void> {
   const destination = await locate(output);

@@ -9,7 +9,10 @@ import { place } from './replace.ts';
 
 /** A place for the text of a report. */
 export interface ReportFile {
-  /** The file appears whole or not at all. @throws MergeError E_OUTPUT_EXISTS where one came to be meanwhile, or of the side of outputs */
+  /**
+   * The file appears whole or not at all. @throws MergeError E_OUTPUT_EXISTS where one came to be meanwhile,
+   * or of the side of outputs
+   */
   write(text: string): Promise<void>;
 }
 

@@ -5,7 +5,8 @@ import type { PublicationRequest } from './types.ts';
 
 /**
  * The partial that `--resume` continues: of the same identity, its process ended, and the most finished.
- * @throws MergeError E_BUSY where its process runs or may run, E_RESUME where there is none that fits, saying why.
+ * @throws MergeError E_BUSY where its process runs or may run, E_RESUME where there is none that fits, saying
+ *   why.
  */
 export function partialToResume(found: readonly Partial[], request: PublicationRequest): Partial {
   const { output } = request;
@@ -38,7 +39,9 @@ function reason(found: readonly Partial[], same: readonly Partial[], request: Pu
   return `the unfinished merge was another one${differing.length > 0 ? `; these differ: ${(named.length > 0 ? named : differing).join(', ')}` : ''}`;
 }
 
-/** Name of the part that is a digest of all others and more: named only where nothing else says what differs. */
+/**
+ * Name of the part that is a digest of all others and more: named only where nothing else says what differs.
+ */
 export const WHOLE_PART = 'layout, metadata or version of this program';
 /** Longest value that is shown, characters: a parameter is, what identifies a file is not. */
 const SHOWN = 40;

@@ -1,29 +1,39 @@
 import type { RoundingSums } from '../record/rounding.ts';
 
 /**
- * An output on its way: a hidden sibling `.NAME.partial-<id>` that becomes OUT in one rename, or nothing. The engine writes tensor files into `dir`
- * (natively, by path), journals the units that are safe on disk, adds side files, then finishes.
+ * An output on its way: a hidden sibling `.NAME.partial-<id>` that becomes OUT in one rename, or nothing. The
+ * engine writes tensor files into `dir` (natively, by path), journals the units that are safe on disk, adds
+ * side files, then finishes.
  */
 export interface Publication {
   /** OUT as given. */
   readonly output: string;
   readonly kind: 'folder' | 'file';
-  /** Folder to write into; for kind `file` it holds one file, named as OUT is, which is renamed out of it at the end. */
+  /**
+   * Folder to write into; for kind `file` it holds one file, named as OUT is, which is renamed out of it at
+   * the end.
+   */
   readonly dir: string;
   /** Units that an earlier run finished, by `unitKey`; empty unless resuming. */
   readonly finished: ReadonlyMap<string, JournalUnit>;
   /** Records that a unit is fsynced; the line itself is fsynced before this resolves. */
   journal(unit: JournalUnit): Promise<void>;
-  /** fsyncs what is in `dir` and the folder, renames it to OUT, fsyncs the parent, removes the rest. When it throws, `abandon` is still due. */
+  /**
+   * fsyncs what is in `dir` and the folder, renames it to OUT, fsyncs the parent, removes the rest. When it
+   * throws, `abandon` is still due.
+   */
   finish(): Promise<void>;
   /**
-   * Ends without an OUT. With `keep` the partial stays when at least one unit is journaled (true is returned then), else it and parents made for it
-   * are removed. Never throws.
+   * Ends without an OUT. With `keep` the partial stays when at least one unit is journaled (true is returned
+   * then), else it and parents made for it are removed. Never throws.
    */
   abandon(options: { readonly keep: boolean }): Promise<boolean>;
 }
 
-/** One resumable piece of an output: bytes [start, end) of a file (header included in the first), with the CRC32C of exactly these bytes. */
+/**
+ * One resumable piece of an output: bytes [start, end) of a file (header included in the first), with the
+ * CRC32C of exactly these bytes.
+ */
 export interface JournalUnit {
   readonly file: string;
   readonly start: number;
@@ -36,8 +46,9 @@ export interface JournalUnit {
 }
 
 /**
- * Counts of one tensor (its row in the layout shard): of the input values of the output's member of this number, or with -1 of sums that were out of range in the
- * output. (The engine numbers the members of the whole run, and overflows of its output k as -1-k.)
+ * Counts of one tensor (its row in the layout shard): of the input values of the output's member of this
+ * number, or with -1 of sums that were out of range in the output. (The engine numbers the members of the
+ * whole run, and overflows of its output k as -1-k.)
  */
 export interface UnitNonfinite {
   readonly row: number;
@@ -55,9 +66,15 @@ export interface PublicationRequest {
   readonly force: boolean;
   /** Continue a partial of the same `identity`. E_RESUME where there is none that fits. */
   readonly resume: boolean;
-  /** Digest of all that decides the bytes of the output (plan digest, input fingerprints with inode and times). A partial of another identity is never continued. */
+  /**
+   * Digest of all that decides the bytes of the output (plan digest, input fingerprints with inode and
+   * times). A partial of another identity is never continued.
+   */
   readonly identity: string;
-  /** The parts behind `identity` by a name for messages ('weights', 'checkpoint-2000'), so that a refused resume can say which of them changed. */
+  /**
+   * The parts behind `identity` by a name for messages ('weights', 'checkpoint-2000'), so that a refused
+   * resume can say which of them changed.
+   */
   readonly identityParts?: Readonly<Record<string, string>>;
   /** Bytes that will be written, checked against the free space before anything is made. */
   readonly bytes: number;

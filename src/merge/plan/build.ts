@@ -37,12 +37,14 @@ const BASE_MEMORY = 150e6;
 const MEMORY_PER_TENSOR = 1500;
 
 /**
- * Resolves a request into exactly what will be read, computed and written. Reads headers, configurations, sampled blocks and integer tensors; writes
- * nothing. With `resume`, outputs that the interrupted run had published are left out and named in `finished`.
+ * Resolves a request into exactly what will be read, computed and written. Reads headers, configurations,
+ * sampled blocks and integer tensors; writes nothing. With `resume`, outputs that the interrupted run had
+ * published are left out and named in `finished`.
  *
- * @throws MergeError E_CONFLICTS, or the code that all conflicts share, with every conflict in `details.conflicts`; E_WEIGHTS, E_OPTION, E_ORDER for
- *   the request itself; E_RESUME where every output is finished; whatever {@link openCheckpoint} throws for a checkpoint that cannot be read;
- *   `signal.reason` on an abort.
+ * @throws MergeError E_CONFLICTS, or the code that all conflicts share, with every conflict in
+ *   `details.conflicts`; E_WEIGHTS, E_OPTION, E_ORDER for the request itself; E_RESUME where every output is
+ *   finished; whatever {@link openCheckpoint} throws for a checkpoint that cannot be read; `signal.reason` on
+ *   an abort.
  */
 export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Promise<Plan> {
   if (request.inputs.length === 0) throw new MergeError('E_USAGE', 'no inputs were given', { help: 'Name at least one checkpoint.' });
@@ -189,7 +191,10 @@ async function withoutFinished(request: PlanRequest, published: readonly boolean
   return { ...(await buildPlan({ ...request, outputs }, signal)), finished };
 }
 
-/** Usage before inputs before an existing output before space, so that the exit code is that of what must be mended first. */
+/**
+ * Usage before inputs before an existing output before space, so that the exit code is that of what must be
+ * mended first.
+ */
 function refuse(all: readonly Conflict[]): void {
   const conflicts = [...new Map(all.map((conflict) => [conflict.message, conflict])).values()];
   if (conflicts.length === 0) return;

@@ -1,7 +1,10 @@
 import { expectedSeconds, measureDisk } from '../../base/machine/disk-rate.ts';
 import type { Plan } from './types.ts';
 
-/** Seconds that carrying out a plan may take, from a look at its disks of about half a second; null where that could not be measured. */
+/**
+ * Seconds that carrying out a plan may take, from a look at its disks of about half a second; null where that
+ * could not be measured.
+ */
 export async function expectedTime(plan: Plan): Promise<number | null> {
   const inputs = plan.files.map(({ path, member, shard }) => ({ path, bytes: plan.members[member]!.checkpoint.shards[shard]!.stat.size }));
   return expectedSeconds(plan, await measureDisk(inputs, plan.outputs[0]!.path));

@@ -20,16 +20,21 @@ export interface DecidedOutput {
   /** In the order of the sum. */
   readonly members: readonly Checkpoint[];
   readonly schedule: ResolvedWeights;
-  /** Where there are policies: what became of them, and the schedules ([treatments]) of those that have one of their own. */
+  /**
+   * Where there are policies: what became of them, and the schedules ([treatments]) of those that have one of
+   * their own.
+   */
   readonly treated?: { readonly treatments: readonly Treatment[]; readonly own: readonly (ResolvedWeights | null)[] } | undefined;
   readonly request: Pick<PlanRequest, 'like' | 'allowMixedDtypes' | 'allowUnknown' | 'allowPermuted' | 'allowStages' | 'allowConfigs'>;
 }
 
 /**
- * The recipe that makes an output again from its members alone, as the text of a file inside the output's folder; `merge run` takes it as it is and
- * writes to NAME-again beside NAME. It names the schedule where the schedule gives the very same weights from the checkpoints alone; otherwise (positions
- * that an option told, a curve from a file, an order that is not that of the steps) it holds the weights themselves, which are shortest decimals that read
- * back as the same float64. Like provenance it holds no absolute path and no user name: a member that lies where a path would tell either is named only.
+ * The recipe that makes an output again from its members alone, as the text of a file inside the output's
+ * folder; `merge run` takes it as it is and writes to NAME-again beside NAME. It names the schedule where the
+ * schedule gives the very same weights from the checkpoints alone; otherwise (positions that an option told,
+ * a curve from a file, an order that is not that of the steps) it holds the weights themselves, which are
+ * shortest decimals that read back as the same float64. Like provenance it holds no absolute path and no user
+ * name: a member that lies where a path would tell either is named only.
  */
 export async function recipeText({ output, members, schedule, treated, request }: DecidedOutput): Promise<string> {
   const inside = resolve(output.path);
@@ -71,7 +76,10 @@ export async function recipeText({ output, members, schedule, treated, request }
   ].join('\n');
 }
 
-/** Whether the named schedule, of the checkpoints as they lie there, has exactly these weights in exactly this order. */
+/**
+ * Whether the named schedule, of the checkpoints as they lie there, has exactly these weights in exactly this
+ * order.
+ */
 async function givesTheseWeights(members: readonly Checkpoint[], { method, parameters, weights }: ResolvedWeights): Promise<boolean> {
   if (method === 'weights') return false;
   const given = libraryNames(parameters) as WeightRequest;
@@ -114,7 +122,10 @@ function lines(entries: Readonly<Record<string, unknown>>): string[] {
   return Object.entries(entries).flatMap(([key, value]) => (value === undefined ? [] : [`${key}: ${value}`]));
 }
 
-/** Text as YAML reads it back: plain where it cannot be anything but text, else quoted as in JSON, which is YAML too. */
+/**
+ * Text as YAML reads it back: plain where it cannot be anything but text, else quoted as in JSON, which is
+ * YAML too.
+ */
 function scalar(text: string): string {
   return /^(?:\.\.\/)+[\w./-]*$/.test(text) ? text : JSON.stringify(text);
 }

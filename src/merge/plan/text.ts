@@ -37,7 +37,10 @@ export function planText(plan: PlanDocument, colors: Colors, { columns, logs = [
   return `${lines.join('\n')}\n`;
 }
 
-/** The loss from the oldest member to as long after the spike, with the spike marked; nothing where no spike was asked for. */
+/**
+ * The loss from the oldest member to as long after the spike, with the spike marked; nothing where no spike
+ * was asked for.
+ */
 function spikeCurve(
   { spike, members }: PlanDocument['outputs'][number],
   log: readonly LogEntry[],

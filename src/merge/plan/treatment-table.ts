@@ -2,7 +2,10 @@ import { roleWords } from '../../model/roles/words.ts';
 import type { TreatmentRow } from '../../recipe/policy/table.ts';
 import { formatBytes, formatCount, formatTable, printable } from '../../render/format.ts';
 
-/** What was done with the tensors of each role, two spaces in; nothing where all of them are treated alike by default. */
+/**
+ * What was done with the tensors of each role, two spaces in; nothing where all of them are treated alike by
+ * default.
+ */
 export function treatmentLines(rows: readonly TreatmentRow[]): string[] {
   const alike = rows.every(({ treatment, policy }) => policy === null && treatment === rows[0]!.treatment);
   if (alike) return [];

@@ -29,13 +29,19 @@ export interface PlanInput {
 /** What is to be made: inputs once, any number of outputs from one read of them. */
 export interface PlanRequest {
   readonly inputs: readonly (string | PlanInput)[];
-  /** The inputs are in the order of their run, oldest first, and stay in it; otherwise they are sorted by step. */
+  /**
+   * The inputs are in the order of their run, oldest first, and stay in it; otherwise they are sorted by
+   * step.
+   */
   readonly ordered?: boolean | undefined;
   readonly outputs: readonly OutputRequest[];
   /** Let members come from different stages, or have different configurations (config.json). */
   readonly allowStages?: boolean | undefined;
   readonly allowConfigs?: boolean | undefined;
-  /** Checkpoint whose layout (shards, order, names, dtypes, metadata) the outputs follow; the newest member when absent. */
+  /**
+   * Checkpoint whose layout (shards, order, names, dtypes, metadata) the outputs follow; the newest member
+   * when absent.
+   */
   readonly like?: string | undefined;
   readonly allowMixedDtypes?: boolean | undefined;
   /** Average float tensors whose names no rule knows, though others are known. */
@@ -50,7 +56,10 @@ export interface PlanRequest {
 
 export interface OutputRequest extends WeightRequest, PolicyRequest {
   readonly path: string;
-  /** Dtype of all float tensors of this output; each as in the layout when absent. `same`: that, said by name, quantised forms included. */
+  /**
+   * Dtype of all float tensors of this output; each as in the layout when absent. `same`: that, said by name,
+   * quantised forms included.
+   */
   readonly dtype?: FloatDtypeName | 'same' | undefined;
   /** Which inputs, as ascending indices; all when absent. Weights and schedules are about these alone. */
   readonly members?: readonly number[] | undefined;
@@ -90,8 +99,8 @@ export interface PlanInputFile {
 }
 
 /**
- * The work of one layout shard as columns: S segments of neighbouring tensors with equal treatment, N members, K outputs. The rows are what
- * `CombineJob` takes, for whole segments.
+ * The work of one layout shard as columns: S segments of neighbouring tensors with equal treatment, N
+ * members, K outputs. The rows are what `CombineJob` takes, for whole segments.
  */
 export interface SegmentTable {
   readonly count: number;
@@ -129,7 +138,9 @@ export interface PlanShard {
 /** A quantised weight, and where the outputs have its codes and scales. */
 export interface PlanQuantised {
   readonly work: QuantisedWork;
-  /** Rows of the shard's tensors in the outputs; null where another shard holds them, or (scales) none does. */
+  /**
+   * Rows of the shard's tensors in the outputs; null where another shard holds them, or (scales) none does.
+   */
   readonly codesRow: number | null;
   readonly scalesRow: number | null;
   /** [K] byte offsets in the output's file; null as above. */
@@ -173,10 +184,16 @@ export interface PlanOutput {
   readonly files: readonly PlanOutputFile[];
   /** Index file name and content for sharded layouts. */
   readonly index: { readonly name: string; readonly bytes: Uint8Array } | null;
-  /** Configuration, tokenizer and the like, and training state where it was asked for: copied from the newest of its members. */
+  /**
+   * Configuration, tokenizer and the like, and training state where it was asked for: copied from the newest
+   * of its members.
+   */
   readonly sideFiles: readonly SideFile[];
   readonly bytes: number;
-  /** SHA-256 of all that decides the bytes of this output: members by fingerprint, weights, layout, dtype, arithmetic version. */
+  /**
+   * SHA-256 of all that decides the bytes of this output: members by fingerprint, weights, layout, dtype,
+   * arithmetic version.
+   */
   readonly digest: string;
   /** Tensors whose dtype differs from the layout's, as `BF16 to F32: 120 tensors`. */
   readonly dtypeChanges: readonly string[];
@@ -197,7 +214,10 @@ export interface Plan {
   readonly members: readonly PlanMember[];
   /** The checkpoint whose tensors, in their order, all outputs have. */
   readonly layout: Checkpoint;
-  /** `layout` as it was asked for; null where each output follows the newest of its members, which then agree in their tensors. */
+  /**
+   * `layout` as it was asked for; null where each output follows the newest of its members, which then agree
+   * in their tensors.
+   */
   readonly like: string | null;
   readonly allowMixedDtypes: boolean;
   readonly allowUnknown: boolean;

@@ -27,7 +27,8 @@ export function ownWarnings(output: Described, order: readonly Warning[], source
 }
 
 /**
- * The warnings of several outputs, each once. One that is about the schedule or the selection of some outputs says of which.
+ * The warnings of several outputs, each once. One that is about the schedule or the selection of some outputs
+ * says of which.
  */
 export function planWarnings(outputs: readonly PlanOutput[]): Warning[] {
   const found = new Map<string, { warning: Warning; of: PlanOutput[] }>();

@@ -7,8 +7,9 @@ const WRITTEN = /^"(torch\.)?(?:bfloat16|float16|float32|float64|half|float|doub
 const TOKEN = /"(?:[^"\\]|\\.)*"|[{}[\],:]/g;
 
 /**
- * config.json with `dtype` and `torch_dtype` set to the dtype of the output, in nested configs too. Only these values are touched: parsing and writing it
- * again would turn `1e-05` into `0.00001` and the float `10000.0` into an integer, which a strict loader refuses.
+ * config.json with `dtype` and `torch_dtype` set to the dtype of the output, in nested configs too. Only
+ * these values are touched: parsing and writing it again would turn `1e-05` into `0.00001` and the float
+ * `10000.0` into an integer, which a strict loader refuses.
  * @returns the new text, and the changed keys as dotted paths; text that is not JSON comes back as it is
  */
 export function rewriteConfigDtype(text: string, dtype: FloatDtypeName): { readonly text: string; readonly changed: readonly string[] } {
@@ -38,7 +39,8 @@ export function rewriteConfigDtype(text: string, dtype: FloatDtypeName): { reado
 }
 
 /**
- * config.json without its quantisation entries, nested ones too: of a model whose weights were dequantised. As above, everything else keeps its text.
+ * config.json without its quantisation entries, nested ones too: of a model whose weights were dequantised.
+ * As above, everything else keeps its text.
  * @returns the new text, and the removed keys as dotted paths
  */
 export function withoutQuantisation(text: string): { readonly text: string; readonly removed: readonly string[] } {

@@ -20,8 +20,8 @@ function commonAncestor(a: string, b: string): string {
 }
 
 /**
- * Path of a member seen from the folder that OUT lies in, so that the pair can be moved and still be found; null where it would tell where on the machine
- * they lie, or whose they are.
+ * Path of a member seen from the folder that OUT lies in, so that the pair can be moved and still be found;
+ * null where it would tell where on the machine they lie, or whose they are.
  */
 export function relativeMemberPath(outputParent: string, memberPath: string, user: string | null = userName()): string | null {
   const from = resolve(outputParent);
@@ -31,7 +31,10 @@ export function relativeMemberPath(outputParent: string, memberPath: string, use
   return user !== null && path.split('/').includes(user) ? null : path;
 }
 
-/** What a member is called in reports and files: its own name, with the folder's where the name says nothing (`model.safetensors`). */
+/**
+ * What a member is called in reports and files: its own name, with the folder's where the name says nothing
+ * (`model.safetensors`).
+ */
 export function memberName(path: string, user: string | null = userName()): string {
   const full = resolve(path);
   const own = basename(full);
@@ -40,7 +43,10 @@ export function memberName(path: string, user: string | null = userName()): stri
   return parts.length > 0 ? parts.join('/') : 'checkpoint';
 }
 
-/** Text without absolute paths: of each only the last component is left. `known` are paths that may hold spaces, which text alone cannot tell apart. */
+/**
+ * Text without absolute paths: of each only the last component is left. `known` are paths that may hold
+ * spaces, which text alone cannot tell apart.
+ */
 export function withoutPaths(text: string, known: readonly string[]): string {
   let clean = text;
   for (const path of [...known].sort((a, b) => b.length - a.length))

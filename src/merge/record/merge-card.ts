@@ -20,7 +20,10 @@ export interface CardOptions {
   readonly recipe?: string | null;
 }
 
-/** The README.md of a merged checkpoint, in the form of a Hugging Face model card. Says nothing of where on a machine anything lies. */
+/**
+ * The README.md of a merged checkpoint, in the form of a Hugging Face model card. Says nothing of where on a
+ * machine anything lies.
+ */
 export function mergeCard(
   provenance: Provenance,
   { name, sourceReadme = null, baseModelId = null, recipe: recipeText = null }: CardOptions,
@@ -67,7 +70,10 @@ export function mergeCard(
   return lines.join('\n');
 }
 
-/** A merge's base model is what the Hub calls by an id. A source card's own is kept only where it is one: trainers write local folders there, too. */
+/**
+ * A merge's base model is what the Hub calls by an id. A source card's own is kept only where it is one:
+ * trainers write local folders there, too.
+ */
 function baseModel(source: ReadonlyMap<string, readonly string[]>, id: string | null): readonly string[] {
   if (id !== null) return [`base_model: ${id}`, 'base_model_relation: merge'];
   const entry = source.get('base_model') ?? [];
@@ -115,7 +121,10 @@ function cell(text: string): string {
   return text.replace(/[|\\`]/g, '\\$&').replace(/\s+/g, ' ');
 }
 
-/** The top-level entries of a YAML front matter as their lines; entries that hold a path of somebody's machine are left out. */
+/**
+ * The top-level entries of a YAML front matter as their lines; entries that hold a path of somebody's machine
+ * are left out.
+ */
 function frontMatter(readme: string): Map<string, string[]> {
   const entries = new Map<string, string[]>();
   const lines = readme.replace(/^\uFEFF/, '').split(/\r?\n/);

@@ -7,8 +7,8 @@ import type { Provenance, ProvenanceFile, ProvenanceMember, ProvenancePolicy, Pr
 type Fields = ReadonlyMap<string, unknown>;
 
 /**
- * Reads a provenance strictly: every field has its type, every file name stays inside the folder. Fields that are not known are passed over: later
- * versions may add some.
+ * Reads a provenance strictly: every field has its type, every file name stays inside the folder. Fields that
+ * are not known are passed over: later versions may add some.
  * @param path file it is from, for messages
  * @throws MergeError E_PROVENANCE
  */

@@ -6,15 +6,19 @@ import { memberName, relativeMemberPath, withoutPaths } from './member-path.ts';
 import type { RoundingFigure } from './rounding.ts';
 
 /**
- * Key in `__metadata__` of a single file: CRC32C of its data section (a header cannot hold its own), 8 hexadecimal digits. The header is made with
- * {@link CRC_PLACEHOLDER} and gets the digits when the data is written.
+ * Key in `__metadata__` of a single file: CRC32C of its data section (a header cannot hold its own), 8
+ * hexadecimal digits. The header is made with {@link CRC_PLACEHOLDER} and gets the digits when the data is
+ * written.
  */
 export const DATA_CRC_KEY = 'ckpt_merge_data_crc32c';
 export const CRC_PLACEHOLDER = '--------';
 
 export interface ProvenanceMember {
   readonly name: string;
-  /** Relative to the folder that OUT lies in; null where that would reveal a place or a person, and inside a single file. */
+  /**
+   * Relative to the folder that OUT lies in; null where that would reveal a place or a person, and inside a
+   * single file.
+   */
   readonly path: string | null;
   readonly step: number | null;
   readonly tokens: number | null;
@@ -36,7 +40,9 @@ export interface ProvenanceRecipe {
   readonly alpha: number | null;
   /** Parameters of the method, by their names in recipes; of a file only the name. */
   readonly parameters: Readonly<Record<string, ParameterValue>>;
-  /** Whether explicit weights were divided by their sum; the weights of the members are the ones after that. */
+  /**
+   * Whether explicit weights were divided by their sum; the weights of the members are the ones after that.
+   */
   readonly normalized: boolean;
   /** Dtype of all float tensors; null where each is as in the layout. */
   readonly dtype: string | null;
@@ -78,7 +84,10 @@ export interface Provenance {
   readonly files: readonly ProvenanceFile[];
   readonly dtypeChanges: readonly string[];
   readonly warnings: readonly Warning[];
-  /** How far quantising anew moved the merged values, by role; absent where nothing was, and inside a single file. */
+  /**
+   * How far quantising anew moved the merged values, by role; absent where nothing was, and inside a single
+   * file.
+   */
   readonly rounding?: readonly RoundingFigure[];
   /** Null inside a single file, whose bytes are the same however long the merge took. */
   readonly timings: ProvenanceTimings | null;
@@ -148,7 +157,9 @@ function withoutFolders(parameters: Readonly<Record<string, ParameterValue>>): R
   return Object.fromEntries(Object.entries(parameters).map(([name, value]) => [name, typeof value === 'string' ? basename(value) : value]));
 }
 
-/** The text of `merge_provenance.json`. Weights are the shortest decimals that read back as the same float64. */
+/**
+ * The text of `merge_provenance.json`. Weights are the shortest decimals that read back as the same float64.
+ */
 export function provenanceText(provenance: Provenance): string {
   return `${JSON.stringify(provenance, null, 2)}\n`;
 }
@@ -164,8 +175,8 @@ export function shortProvenance(recipe: {
 }
 
 /**
- * Entries for the `__metadata__` of a single file; {@link sealDataCrc} fills in the CRC later. Without the members' paths: the same merge has the same
- * bytes wherever it is written.
+ * Entries for the `__metadata__` of a single file; {@link sealDataCrc} fills in the CRC later. Without the
+ * members' paths: the same merge has the same bytes wherever it is written.
  */
 export function embeddedProvenance(input: Omit<ProvenanceInput, 'planDigest' | 'files' | 'timings'>): ReadonlyMap<string, string> {
   const { recipe, ...rest } = buildProvenance({ ...input, planDigest: null, files: [], timings: null });
@@ -181,7 +192,10 @@ export function withoutProvenance(metadata: ReadonlyMap<string, string>): Map<st
   return new Map([...metadata].filter(([key]) => key !== METADATA_KEY && key !== DATA_CRC_KEY));
 }
 
-/** Writes the CRC32C of the data section into an encoded header, in place. False where the header has no place for it. */
+/**
+ * Writes the CRC32C of the data section into an encoded header, in place. False where the header has no place
+ * for it.
+ */
 export function sealDataCrc(header: Uint8Array, crc: number): boolean {
   const bytes = Buffer.from(header.buffer, header.byteOffset, header.byteLength);
   const key = bytes.indexOf(`"${DATA_CRC_KEY}"`);

@@ -1,6 +1,9 @@
 import type { Role } from '../../model/roles/types.ts';
 
-/** Sums over the requantised weights of one role in one output: M the merged values, Q what the codes and scales written for them say. */
+/**
+ * Sums over the requantised weights of one role in one output: M the merged values, Q what the codes and
+ * scales written for them say.
+ */
 export interface RoundingSums {
   readonly role: Role | null;
   readonly tensors: number;
@@ -18,7 +21,9 @@ export interface RoundingFigure {
   readonly role: Role | null;
   readonly tensors: number;
   readonly elements: number;
-  /** |Q - M| / |M - newest|: what quantising anew moved, over what merging did. Null where merging moved nothing. */
+  /**
+   * |Q - M| / |M - newest|: what quantising anew moved, over what merging did. Null where merging moved nothing.
+   */
   readonly ratio: number | null;
   readonly saturated: number;
 }

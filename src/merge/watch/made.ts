@@ -7,7 +7,10 @@ import { PROVENANCE_FILE } from '../../checkpoints/our-files.ts';
 import { parseProvenance } from '../record/parse-provenance.ts';
 import { type Made, WATCH_FOLDER } from './state.ts';
 
-/** The digest of the plan that a merge was made by; null where it is not a merge of this tool, undefined where there is nothing. */
+/**
+ * The digest of the plan that a merge was made by; null where it is not a merge of this tool, undefined where
+ * there is nothing.
+ */
 export async function digestOf(path: string): Promise<string | null | undefined> {
   const file = join(path, PROVENANCE_FILE);
   try {
@@ -22,8 +25,8 @@ export async function digestOf(path: string): Promise<string | null | undefined>
 }
 
 /**
- * Removes merges that the watch made: a folder whose provenance is not the one on record was replaced by somebody, and stays. Each leaves its place in
- * one rename, so that nobody meets half of it.
+ * Removes merges that the watch made: a folder whose provenance is not the one on record was replaced by
+ * somebody, and stays. Each leaves its place in one rename, so that nobody meets half of it.
  * @returns the paths that were removed
  */
 export async function removeMade(output: string, made: readonly Made[]): Promise<string[]> {

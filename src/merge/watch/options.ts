@@ -8,12 +8,16 @@ import { policyText } from '../../recipe/policy/text.ts';
 import type { Policy } from '../../recipe/policy/types.ts';
 import type { WatchOptions } from './types.ts';
 
-/** Weights that an accumulator can have for some tensors: the recursion is the only one that needs no older checkpoint. */
+/**
+ * Weights that an accumulator can have for some tensors: the recursion is the only one that needs no older
+ * checkpoint.
+ */
 const RECURSIVE: ReadonlySet<string> = new Set(['method', 'alpha', 'halfLife']);
 
 /**
  * Refuses what no round could carry out, before the first one.
- * @throws MergeError E_OPTION, E_OUTPUT_OVERLAPS_INPUT, E_NOT_FOUND where the run is not there and could not come to be
+ * @throws MergeError E_OPTION, E_OUTPUT_OVERLAPS_INPUT, E_NOT_FOUND where the run is not there and could not
+ *   come to be
  */
 export async function checkOptions(options: WatchOptions): Promise<void> {
   const { run, output, keep, poll, settle, pin } = options;
@@ -46,7 +50,9 @@ function checkAccumulator({ select, method, alpha, halfLife }: WatchOptions): vo
   if (halfLife !== undefined && !(parseQuantity(halfLife, 'half-life').value > 0)) refuse('half-life must be over 0');
 }
 
-/** Policies that are wrong in themselves, or could be right for one merge but not for all that a watch makes. */
+/**
+ * Policies that are wrong in themselves, or could be right for one merge but not for all that a watch makes.
+ */
 function checkPolicies({ run, output, policies, router, accumulate }: WatchOptions): void {
   const wrong = contradictions({ inputs: [run], outputs: [{ path: output, policies, router }] }).map(({ message }) => message);
   const lasting = policiesOf({ policies, router }).flatMap((policy, p) => {

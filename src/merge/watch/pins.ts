@@ -12,12 +12,14 @@ import { signatureOf } from './settle.ts';
 const STATE_FILES = new Set(['trainer_state.json', 'checkpoint_metadata.json', 'metadata.json']);
 
 /**
- * Holds on to a checkpoint under its own name in `folder`: tensor files, index, configuration, tokenizer and trainer state as hard links to what they
- * are (through symbolic links, as in the Hub's cache), or as copies where the file system cannot link. Appears whole.
+ * Holds on to a checkpoint under its own name in `folder`: tensor files, index, configuration, tokenizer and
+ * trainer state as hard links to what they are (through symbolic links, as in the Hub's cache), or as copies
+ * where the file system cannot link. Appears whole.
  * @param tensors signature that the checkpoint had when it was found complete
  * @param own whether what has the pin's name may be replaced: an older pin, or one of a watch that was killed
  * @returns the path of the pin
- * @throws MergeError E_INPUT_CHANGED where the checkpoint is not that one any more, E_OUTPUT_EXISTS where something else has its name
+ * @throws MergeError E_INPUT_CHANGED where the checkpoint is not that one any more, E_OUTPUT_EXISTS where
+ *   something else has its name
  */
 export async function pin(checkpoint: string, folder: string, tensors: string, own: boolean): Promise<string> {
   const path = join(folder, basename(checkpoint));

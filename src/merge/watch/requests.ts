@@ -18,7 +18,10 @@ export type RoundRequest = { readonly request: PlanRequest } | { readonly reason
 
 const WEIGHTS = ['method', ...(Object.keys(PARAMETERS) as ParameterName[])] as const;
 
-/** Name of the merge of the window that ends at a checkpoint: no step folder's name, so that a run's reader never takes it for one. */
+/**
+ * Name of the merge of the window that ends at a checkpoint: no step folder's name, so that a run's reader
+ * never takes it for one.
+ */
 export function mergeName(checkpoint: string): string {
   return `merged-${checkpoint}`;
 }
@@ -40,9 +43,10 @@ export function windowRequest(options: WatchOptions, run: Run, end: RunCheckpoin
 }
 
 /**
- * The step that takes `end` into the accumulator, acc = (1 - a)·acc + a·new, and the merge that it stands for: both from one read.
- * @throws MergeError E_ACCUMULATOR where the accumulator on disk is not the one that the state names, E_NO_TOKENS, E_OPTION also for a run whose
- *   quantised form no accumulator can take in
+ * The step that takes `end` into the accumulator, acc = (1 - a)·acc + a·new, and the merge that it stands
+ * for: both from one read.
+ * @throws MergeError E_ACCUMULATOR where the accumulator on disk is not the one that the state names,
+ *   E_NO_TOKENS, E_OPTION also for a run whose quantised form no accumulator can take in
  */
 export async function accumulatorRequest(options: WatchOptions, state: WatchState, end: RunCheckpoint): Promise<RoundRequest> {
   const before = state.accumulator;
@@ -63,7 +67,10 @@ export async function accumulatorRequest(options: WatchOptions, state: WatchStat
   };
 }
 
-/** Share of the new checkpoint; null where it is no newer than what the accumulator holds. A half-life H over a distance d gives 1 - 2^(-d/H). */
+/**
+ * Share of the new checkpoint; null where it is no newer than what the accumulator holds. A half-life H over
+ * a distance d gives 1 - 2^(-d/H).
+ */
 function shareOf({ alpha, halfLife }: WatchOptions, before: Accumulator, end: RunCheckpoint): number | null {
   const passed = distance(before, end, { unit: before.tokens !== null && end.tokens !== null ? 'tokens' : 'steps' }, 1);
   if (passed !== null && passed <= 0) return null;
@@ -75,7 +82,10 @@ function shareOf({ alpha, halfLife }: WatchOptions, before: Accumulator, end: Ru
   throw new MergeError(half.unit === 'tokens' ? 'E_NO_TOKENS' : 'E_OPTION', message);
 }
 
-/** One read makes accumulator and merge of the same tensors, so a quantised run needs a merge of plain floats beside its float32 accumulator. */
+/**
+ * One read makes accumulator and merge of the same tensors, so a quantised run needs a merge of plain floats
+ * beside its float32 accumulator.
+ */
 async function checkQuantised({ dtype }: WatchOptions, { path }: RunCheckpoint): Promise<void> {
   const checkpoint = await openCheckpoint(path);
   const { weights } = recogniseQuantised(checkpoint, (await checkpointRoles(checkpoint)).config);

@@ -33,7 +33,9 @@ interface RoundTools {
   readonly signal: AbortSignal;
 }
 
-/** Makes the merge of one checkpoint after another, and remembers each step before the next one relies on it. */
+/**
+ * Makes the merge of one checkpoint after another, and remembers each step before the next one relies on it.
+ */
 export class Rounds {
   readonly #tools: RoundTools;
 
@@ -110,7 +112,10 @@ export class Rounds {
     await appendLine(join(this.#tools.options.output, HISTORY_FILE), record);
   }
 
-  /** Whether the outputs of a round are free, or hold this very merge. @throws MergeError E_OUTPUT_EXISTS where one is not this watch's */
+  /**
+   * Whether the outputs of a round are free, or hold this very merge. @throws MergeError E_OUTPUT_EXISTS
+   * where one is not this watch's
+   */
   async #occupants(outputs: readonly Made[]): Promise<'free' | 'made'> {
     const { options, state } = this.#tools;
     let made = 0;

@@ -14,7 +14,8 @@ export type Window = { readonly selected: Selected } | { readonly reason: string
 
 /**
  * Selects the window that ends at a checkpoint of the run.
- * @throws MergeError where the selection cannot be made in any run like this one (exit code 2): no tokens for a spacing in tokens
+ * @throws MergeError where the selection cannot be made in any run like this one (exit code 2): no tokens for
+ *   a spacing in tokens
  */
 export function windowAt({ select = {} }: WatchOptions, run: Run, end: string): Window {
   const { minMembers, ...selection } = select;
@@ -35,8 +36,8 @@ export function windowAt({ select = {} }: WatchOptions, run: Run, end: string): 
 }
 
 /**
- * Index of the first checkpoint that a window of now or later may need: everything before the window of the oldest one that still needs a round (else of
- * the newest) can go, once that window is full.
+ * Index of the first checkpoint that a window of now or later may need: everything before the window of the
+ * oldest one that still needs a round (else of the newest) can go, once that window is full.
  */
 export function firstNeeded(options: WatchOptions, run: Run, needsRound: (name: string) => boolean): number {
   const { checkpoints } = run;

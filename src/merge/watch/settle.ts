@@ -6,11 +6,17 @@ import { basename, dirname, join } from 'node:path';
 export interface Signature {
   /** Of everything in the folder: optimizer and trainer state are written after the weights. */
   readonly whole: string;
-  /** Of tensor files and index: a checkpoint that was merged stays so when an evaluation writes its scores beside the weights. */
+  /**
+   * Of tensor files and index: a checkpoint that was merged stays so when an evaluation writes its scores
+   * beside the weights.
+   */
   readonly tensors: string;
 }
 
-/** The signature of a checkpoint, a folder or a file; null where it is gone or going. Times count in whole milliseconds, which copies keep. */
+/**
+ * The signature of a checkpoint, a folder or a file; null where it is gone or going. Times count in whole
+ * milliseconds, which copies keep.
+ */
 export async function signatureOf(path: string): Promise<Signature | null> {
   try {
     const folder = (await stat(path)).isDirectory();
@@ -33,8 +39,8 @@ function digest(lines: readonly (readonly (string | number)[])[]): string {
 }
 
 /**
- * Tells checkpoints that stay as they are from those still being written: a file system event, or sizes that fit the headers, say nothing about a file
- * that was allocated whole and is filled now.
+ * Tells checkpoints that stay as they are from those still being written: a file system event, or sizes that
+ * fit the headers, say nothing about a file that was allocated whole and is filled now.
  */
 export class Settling {
   readonly #seconds: number;

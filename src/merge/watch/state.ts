@@ -8,7 +8,10 @@ import type { StoredState } from './stored-state.ts';
 /** Hidden folder of a watch: lock and state. */
 export const WATCH_FOLDER = '.merge-watch';
 const STATE_FILE = 'state.json';
-/** End of the name of a state that is being written. Of a folder's watches one is alive, so one name does, and a kill leaves no more than that. */
+/**
+ * End of the name of a state that is being written. Of a folder's watches one is alive, so one name does, and
+ * a kill leaves no more than that.
+ */
 const DRAFT = '.draft';
 
 export type Made = StoredState['merges'][number];
@@ -23,7 +26,8 @@ export interface WatchState extends Omit<StoredState, 'done' | 'bad' | 'pins'> {
 }
 
 /**
- * The state of the watch of a folder; null before its first round. Removes what a watch that was killed while writing left; the caller has the folder's lock.
+ * The state of the watch of a folder; null before its first round. Removes what a watch that was killed while
+ * writing left; the caller has the folder's lock.
  * @param run the run, relative to the watch's folder
  * @throws MergeError E_WATCH_STATE where it cannot be read, or is about another run
  */

@@ -22,7 +22,10 @@ export const storedState = z.object({
   version: z.literal(1),
   /** The run, relative to the watch's folder. */
   run: z.string(),
-  /** Checkpoints that need nothing more, by name, with the signature of their tensors: a run that went back writes a name anew. */
+  /**
+   * Checkpoints that need nothing more, by name, with the signature of their tensors: a run that went back
+   * writes a name anew.
+   */
   done: named,
   /** Checkpoints left out of windows because they hold NaN or infinity. */
   bad: named,

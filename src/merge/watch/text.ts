@@ -29,7 +29,10 @@ export function watchLine(event: WatchEvent, colors: Colors): string {
   }
 }
 
-/** What the merge of a round does with tensors of which role; empty where all of them are treated alike. An accumulator treats them as its merge does. */
+/**
+ * What the merge of a round does with tensors of which role; empty where all of them are treated alike. An
+ * accumulator treats them as its merge does.
+ */
 export function treatmentText({ outputs }: Pick<Plan, 'outputs'>): string {
   return treatmentLines(outputs.at(-1)!.treatments)
     .map((line) => `${line}\n`)

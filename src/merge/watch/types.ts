@@ -11,8 +11,9 @@ import type { ExecuteOptions } from '../engine/execute.ts';
 export type WindowSelection = Pick<Selection, 'last' | 'every' | 'from' | 'stage' | 'minInterval' | 'minMembers'>;
 
 /**
- * A run to watch and what to make of it. Explicit weights are left out: a young run has fewer members than a window. Policies cannot have them either, nor
- * name a step; with `accumulate` they have no dtype, and no method but `ema`.
+ * A run to watch and what to make of it. Explicit weights are left out: a young run has fewer members than a
+ * window. Policies cannot have them either, nor name a step; with `accumulate` they have no dtype, and no
+ * method but `ema`.
  */
 export interface WatchOptions
   extends TokenSource,
@@ -25,7 +26,10 @@ export interface WatchOptions
   readonly output: string;
   /** Default: the last 10, from 2 members on. */
   readonly select?: WindowSelection | undefined;
-  /** Instead of windows: one float32 accumulator that every new checkpoint enters with `alpha`, or by its distance and `halfLife`. */
+  /**
+   * Instead of windows: one float32 accumulator that every new checkpoint enters with `alpha`, or by its
+   * distance and `halfLife`.
+   */
   readonly accumulate?: 'ema' | undefined;
   /** As in recipes. An accumulator of a quantised run needs one that is no quantised form. */
   readonly dtype?: FloatDtypeName | 'same' | undefined;
@@ -39,9 +43,15 @@ export interface WatchOptions
   readonly memory?: number | undefined;
   /** Newest merges to keep; default 3, `Infinity` for all. */
   readonly keep?: number | undefined;
-  /** Shell command, run after each merge with MERGE_OUTPUT, MERGE_STEP, MERGE_TOKENS and MERGE_PROVENANCE in its environment. */
+  /**
+   * Shell command, run after each merge with MERGE_OUTPUT, MERGE_STEP, MERGE_TOKENS and MERGE_PROVENANCE in
+   * its environment.
+   */
   readonly hook?: string | undefined;
-  /** Folder that holds on to members which the trainer will delete, by hard links, or by copies on another file system. */
+  /**
+   * Folder that holds on to members which the trainer will delete, by hard links, or by copies on another
+   * file system.
+   */
   readonly pin?: string | undefined;
   /** Seconds between two looks at the run; default 30. */
   readonly poll?: number | undefined;
@@ -70,7 +80,10 @@ export interface WatchRecord {
   readonly members: readonly WatchMember[];
   /** Name of the merge in the watch's folder; null where the round failed. */
   readonly output: string | null;
-  /** Of the merge, without the hook; null where the round failed, or where a watch that was killed had made it already. */
+  /**
+   * Of the merge, without the hook; null where the round failed, or where a watch that was killed had made it
+   * already.
+   */
   readonly seconds: number | null;
   /** Exit code of the hook as a shell shows it; null without a hook. */
   readonly hook: number | null;

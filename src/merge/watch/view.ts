@@ -62,7 +62,8 @@ export class RunView {
 
   /**
    * What the run has now, with new members pinned.
-   * @throws MergeError where an option does not fit the run; a run that cannot be listed is waited for instead
+   * @throws MergeError where an option does not fit the run; a run that cannot be listed is waited for
+   *   instead
    */
   async look(signal: AbortSignal): Promise<Look> {
     const source = await this.#discover(signal);
@@ -113,7 +114,10 @@ export class RunView {
     return signed.flatMap(({ checkpoint, signature }) => (signature === null ? [] : [{ checkpoint, signature }]));
   }
 
-  /** What was there before the first start is history, but for the newest: a watch is about what comes. An accumulator wants everything. */
+  /**
+   * What was there before the first start is history, but for the newest: a watch is about what comes. An
+   * accumulator wants everything.
+   */
   async #takeAsDone(complete: readonly Signed[]): Promise<void> {
     if (!this.#fresh) return;
     this.#fresh = false;
@@ -123,7 +127,10 @@ export class RunView {
     await this.#writer.save(this.#state);
   }
 
-  /** Pins what a window may still need, lets go of the rest, and answers with the run's checkpoints and the pins of those that are gone. */
+  /**
+   * Pins what a window may still need, lets go of the rest, and answers with the run's checkpoints and the
+   * pins of those that are gone.
+   */
   async #pinned(folder: string, source: Run, signatures: Map<string, string>, signal: AbortSignal): Promise<RunCheckpoint[]> {
     const held = new Set(this.#state.pins);
     const there = held.size === 0 ? [] : await this.#pinsIn(folder, signal);
@@ -167,7 +174,10 @@ export class RunView {
     return [...all.slice(0, needed).filter(({ name }) => live.has(name)), ...members];
   }
 
-  /** Notes which pins will be made, before they are: what has their names already is not the watch's, and is never removed. */
+  /**
+   * Notes which pins will be made, before they are: what has their names already is not the watch's, and is
+   * never removed.
+   */
   async #claim(folder: string, wanted: readonly RunCheckpoint[]): Promise<void> {
     let claimed = false;
     for (const { name, path } of wanted) {

@@ -20,11 +20,14 @@ const TRIES = 3;
 const CHANGED = new Set(['E_INPUT_CHANGED', 'E_NOT_FOUND', 'E_SHARD_MISSING']);
 
 /**
- * Watches a run: each time a checkpoint becomes complete, the merge of the window that ends there appears in `output` as `merged-NAME`. Every window
- * once, oldest first, one merge at a time, over restarts too; of what is there before the first start only the newest window is merged. A round that
- * fails is reported and the next one goes on. Ends with `once`, by abort (`signal.reason` is thrown as it is), or when the caller stops reading.
+ * Watches a run: each time a checkpoint becomes complete, the merge of the window that ends there appears in
+ * `output` as `merged-NAME`. Every window once, oldest first, one merge at a time, over restarts too; of what
+ * is there before the first start only the newest window is merged. A round that fails is reported and the
+ * next one goes on. Ends with `once`, by abort (`signal.reason` is thrown as it is), or when the caller stops
+ * reading.
  *
- * @throws MergeError E_BUSY where `output` is being watched, E_WATCH_STATE, E_ACCUMULATOR, and usage errors (exit code 2) that every round would meet
+ * @throws MergeError E_BUSY where `output` is being watched, E_WATCH_STATE, E_ACCUMULATOR, and usage errors
+ *   (exit code 2) that every round would meet
  */
 export async function* watchEvents(
   options: WatchOptions,

@@ -14,9 +14,10 @@ interface Holder {
 }
 
 /**
- * How a member holds the tensors of a layout that it has under other names, or fused or split: experts one by one or in stacks, gate and up in one or two
- * tensors, Hugging Face's or native names. Only where that is the same elements in the same order; everything else says why not. Linear in the number of
- * tensors, and so asked for only where names differ.
+ * How a member holds the tensors of a layout that it has under other names, or fused or split: experts one by
+ * one or in stacks, gate and up in one or two tensors, Hugging Face's or native names. Only where that is the
+ * same elements in the same order; everything else says why not. Linear in the number of tensors, and so
+ * asked for only where names differ.
  */
 export function arrange(layout: Checkpoint, layoutRoles: CheckpointRoles, member: Checkpoint, memberRoles: CheckpointRoles): Arrangement {
   // Files of ranks hold slices that only their paths tell apart.
@@ -63,7 +64,10 @@ export function arrange(layout: Checkpoint, layoutRoles: CheckpointRoles, member
   return { of, uses };
 }
 
-/** How often a layout holds each unit: where that is more than once, something that it stands for is not known, and nothing may take its place. */
+/**
+ * How often a layout holds each unit: where that is more than once, something that it stands for is not
+ * known, and nothing may take its place.
+ */
 function unitsOf(layout: Checkpoint, units: Units): ReadonlyMap<string, number> {
   const counts = new Map<string, number>();
   for (const [shard, { header }] of layout.shards.entries()) {

@@ -17,7 +17,10 @@ export type Arranged =
 
 /** A member's tensors seen in the layout. */
 export interface Arrangement {
-  /** @returns undefined where the member has nothing that could be this tensor @param shard of the layout @param row of that shard */
+  /**
+   * @returns undefined where the member has nothing that could be this tensor @param shard of the layout
+   *   @param row of that shard
+   */
   of(shard: number, row: number): Arranged | undefined;
   /** Whether some tensor of the layout is made of this tensor of the member. */
   uses(shard: number, row: number): boolean;

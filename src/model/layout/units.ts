@@ -23,10 +23,16 @@ export interface Held {
 
 /** One of each in a layer, whatever the block around it is called. */
 const ROUTING: ReadonlySet<Role> = new Set(['router', 'router_bias', 'router_correction_bias', 'shared_expert_gate']);
-/** Stacks of experts as [E, in, out], gate and up alternating where they are together: transformers' own modelling code. */
+/**
+ * Stacks of experts as [E, in, out], gate and up alternating where they are together: transformers' own
+ * modelling code.
+ */
 const TRANSPOSED = new Set(['gpt_oss', 'llama4', 'llama4_text', 'qwen3_vl_moe', 'qwen3_vl_moe_text', 'aria', 'aria_text']);
 const INTERLEAVED = new Set(['gpt_oss']);
-/** Two matrices of an MLP in one, gate before up: transformers' own modelling code (`chunk(2)`, the first half activated). */
+/**
+ * Two matrices of an MLP in one, gate before up: transformers' own modelling code (`chunk(2)`, the first half
+ * activated).
+ */
 const GATE_FIRST = new Set(['phi3', 'phimoe', 'glm', 'glm4', 'granite', 'granitemoe', 'granitemoeshared', 'granitemoehybrid']);
 
 /** Takes the tensors of one checkpoint apart. */
@@ -102,7 +108,8 @@ export class Units {
   }
 
   #dense(name: string, place: string, role: TensorRole, shape: readonly number[], kind: string): Held {
-    // LongCat has two MLPs a layer, some models a dense one beside the experts: the part before the matrix tells them apart.
+    // LongCat has two MLPs a layer, some models a dense one beside the experts: the part before the matrix
+    // tells them apart.
     const block = role.role === 'shared_expert' ? 'shared' : (/\.mlps\.(\d+)\./.exec(name)?.[1] ?? 'mlp');
     const key = (projection: string): string => `${place} ${block} ${projection} ${kind}`;
     return role.projection === 'gate_up' ? this.#halves(shape, key, 1, 0, role.family) : whole(key(role.projection!), shape);

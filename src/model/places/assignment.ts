@@ -1,7 +1,9 @@
 /**
- * The permutation of 0..n-1 with the largest sum of similarity[e, permutation[e]], O(n³): shortest augmenting paths over reduced costs, after a column reduction that
- * leaves few rows to be placed. R. Jonker and A. Volgenant, "A shortest augmenting path algorithm for dense and sparse linear assignment problems",
- * Computing 38, 1987; the search for one path as D. F. Crouse, "On implementing 2D rectangular assignment algorithms", IEEE TAES 52(4), 2016, algorithm in section III.
+ * The permutation of 0..n-1 with the largest sum of similarity[e, permutation[e]], O(n³): shortest augmenting
+ * paths over reduced costs, after a column reduction that leaves few rows to be placed. R. Jonker and A.
+ * Volgenant, "A shortest augmenting path algorithm for dense and sparse linear assignment problems",
+ * Computing 38, 1987; the search for one path as D. F. Crouse, "On implementing 2D rectangular assignment
+ * algorithms", IEEE TAES 52(4), 2016, algorithm in section III.
  *
  * @param similarity [n x n], finite
  * @returns [n] columns of the rows; the identity where nothing has a larger sum in any row
@@ -34,7 +36,8 @@ export function assignment(similarity: Float64Array, n: number): number[] {
   const cameFrom = new Int32Array(n);
   const columns = new Int32Array(n);
   for (const start of free) {
-    // Dijkstra's search from the row to a column that no row has; the first `scanned` of `columns` have their distance for good.
+    // Dijkstra's search from the row to a column that no row has; the first `scanned` of `columns` have their
+    // distance for good.
     for (let f = 0; f < n; f++) {
       columns[f] = f;
       distance[f] = -similarity[start * n + f]! - price[f]!;

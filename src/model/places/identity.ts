@@ -1,9 +1,15 @@
 import { assignment } from './assignment.ts';
 import type { PairIdentity } from './types.ts';
 
-/** What another order of experts must come to, to be believed; both hold for each cycle of the permutation on its own, and by router rows and by expert weights. */
+/**
+ * What another order of experts must come to, to be believed; both hold for each cycle of the permutation on
+ * its own, and by router rows and by expert weights.
+ */
 export const MARGIN = {
-  /** 1 − cosine falls at least to this part of what it is for the order as stored, and of what chance alone gives ({@link nearestByChance}). */
+  /**
+   * 1 − cosine falls at least to this part of what it is for the order as stored, and of what chance alone
+   * gives ({@link nearestByChance}).
+   */
   ratio: 0.5,
   /** The mean cosine rises by at least this: what bfloat16 rounds off does less. */
   gain: 0.01,
@@ -12,7 +18,10 @@ export const MARGIN = {
 /** Cosines so near to each other are the same. */
 const TIE = 1e-3;
 
-/** Cosines of the older checkpoint's experts (first index) with the newer one's: by rows of the router, or by the experts' weights. */
+/**
+ * Cosines of the older checkpoint's experts (first index) with the newer one's: by rows of the router, or by
+ * the experts' weights.
+ */
 export interface Measure {
   /** [E x E] */
   readonly cosines: Float64Array;
@@ -23,8 +32,8 @@ export interface Measure {
 type Move = { readonly from: number; readonly to: number };
 
 /**
- * Whether expert e of one checkpoint is expert e of the next, by two measures: the rows of the router and the experts' own weights. A permutation of
- * experts moves both alike.
+ * Whether expert e of one checkpoint is expert e of the next, by two measures: the rows of the router and the
+ * experts' own weights. A permutation of experts moves both alike.
  *
  * @param weights null where they cannot be looked at
  */
@@ -49,8 +58,9 @@ export function identityOf(router: Measure, weights: Measure | null, experts: nu
 }
 
 /**
- * About the largest cosine of a vector with `count` that have nothing to do with it: a cap of cosine t has less than (1 − t²)^((width − 1) / 2) of the sphere.
- * Small where vectors are long, near 1 for many short ones.
+ * About the largest cosine of a vector with `count` that have nothing to do with it: a cap of cosine t has
+ * less than (1 − t²)^((width − 1) / 2) of the sphere. Small where vectors are long, near 1 for many short
+ * ones.
  */
 export function nearestByChance(count: number, width: number): number {
   return width < 2 ? 1 : Math.sqrt(1 - count ** (-2 / (width - 1)));
@@ -61,7 +71,10 @@ function otherOrder(measure: Measure, experts: number): number[][] {
   return mayHaveMoved(measure, experts) ? believable(cycles(assignment(measure.cosines, experts)), measure, experts) : [];
 }
 
-/** Whether any cycle could be believed: what a mean comes to, some expert that it is of comes to. Spares most layers the assignment. */
+/**
+ * Whether any cycle could be believed: what a mean comes to, some expert that it is of comes to. Spares most
+ * layers the assignment.
+ */
 function mayHaveMoved({ cosines, width }: Measure, experts: number): boolean {
   const byChance = MARGIN.ratio * (1 - nearestByChance(experts, width));
   let [nearerThanStored, nearerThanChance] = [false, false];

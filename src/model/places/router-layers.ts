@@ -25,11 +25,13 @@ export interface ComparedLayers {
 }
 
 /**
- * Pairs the MoE layers of checkpoints, the newest's for measure. Reads configurations only. What cannot be right in a checkpoint, as a missing expert, is a warning:
- * routers can be looked at, though a merge is refused.
+ * Pairs the MoE layers of checkpoints, the newest's for measure. Reads configurations only. What cannot be
+ * right in a checkpoint, as a missing expert, is a warning: routers can be looked at, though a merge is
+ * refused.
  *
- * @throws MergeError E_NO_ROUTERS where the newest has none; E_TENSOR_MISSING, E_TENSOR_EXTRA, E_SHAPE (E_CONFLICTS for several kinds) where another has other layers or other
- *   numbers of experts, all of them in `details.conflicts`
+ * @throws MergeError E_NO_ROUTERS where the newest has none; E_TENSOR_MISSING, E_TENSOR_EXTRA, E_SHAPE
+ *   (E_CONFLICTS for several kinds) where another has other layers or other numbers of experts, all of them
+ *   in `details.conflicts`
  */
 export async function compareLayers(checkpoints: readonly Checkpoint[]): Promise<ComparedLayers> {
   const roles = await Promise.all(checkpoints.map(checkpointRoles));
@@ -80,7 +82,10 @@ export async function compareLayers(checkpoints: readonly Checkpoint[]): Promise
   };
 }
 
-/** The routers of checkpoints: the same objects where tensor tables are, as those of a run's steps mostly are, for their experts may be tens of thousands. */
+/**
+ * The routers of checkpoints: the same objects where tensor tables are, as those of a run's steps mostly are,
+ * for their experts may be tens of thousands.
+ */
 export function routersOfAll(checkpoints: readonly Checkpoint[], roles: readonly CheckpointRoles[]): Routers[] {
   const tables = ({ shards }: Checkpoint) => shards.map(({ header }) => header.tensors);
   const found: Routers[] = [];

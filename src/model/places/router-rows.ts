@@ -8,7 +8,10 @@ import { readFloats, readRouter } from '../routing/read.ts';
 import type { RouterInputs, RouterLayer } from '../routing/types.ts';
 import { type Columns, pickColumns } from './sample.ts';
 
-/** Rows taken at a time: about a megabyte of numbers, which stay in the cache while all inputs are multiplied with them. */
+/**
+ * Rows taken at a time: about a megabyte of numbers, which stay in the cache while all inputs are multiplied
+ * with them.
+ */
 const BLOCK_BYTES = 2 ** 20;
 
 /** What a report keeps of one router. */
@@ -22,7 +25,8 @@ export interface RouterLook {
 }
 
 /**
- * Reads a router once, some rows at a time: whole ones of large models as float64 are many times what a cache or a collector of garbage likes.
+ * Reads a router once, some rows at a time: whole ones of large models as float64 are many times what a cache
+ * or a collector of garbage likes.
  * @throws MergeError E_INPUT_CHANGED where a file is shorter than its header says
  */
 export async function lookAtRouter(

@@ -19,7 +19,10 @@ interface Piece {
   readonly at: number;
 }
 
-/** Where a sample of the experts' weights of one layer lies, in checkpoints of equal tensor tables: the same elements of each expert. */
+/**
+ * Where a sample of the experts' weights of one layer lies, in checkpoints of equal tensor tables: the same
+ * elements of each expert.
+ */
 export interface SamplePlan {
   /** Elements of each expert. */
   readonly width: number;
@@ -91,7 +94,8 @@ function piecesOf(
 }
 
 /**
- * Neighbouring columns of a router: of every expert's row the same, at a place that a seed decides; all of them where they are no more than `size`.
+ * Neighbouring columns of a router: of every expert's row the same, at a place that a seed decides; all of
+ * them where they are no more than `size`.
  *
  * @returns first column and their number
  */

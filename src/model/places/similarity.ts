@@ -12,11 +12,12 @@ export interface UnitRows {
 const ROUNDING = 1e-12;
 
 /**
- * Brings rows to length 1, in place. Rows without length (dead or pruned experts; all rows where they are alike and the mean is removed) and rows that hold
- * NaN or infinity become 0: they resemble nothing.
+ * Brings rows to length 1, in place. Rows without length (dead or pruned experts; all rows where they are
+ * alike and the mean is removed) and rows that hold NaN or infinity become 0: they resemble nothing.
  *
  * @param data [count x width]
- * @param centred take the mean row away first: behind a softmax a vector added to all rows changes nothing, and it can hide what tells experts apart
+ * @param centred take the mean row away first: behind a softmax a vector added to all rows changes nothing,
+ *   and it can hide what tells experts apart
  */
 export function unitRows(data: Float64Array, count: number, centred: boolean): UnitRows {
   const width = data.length / count;

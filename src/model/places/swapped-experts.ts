@@ -16,7 +16,10 @@ const ROUTER_COLUMNS = 64;
 const EXPERT_ELEMENTS = 192;
 const EXPERT_MATRICES = 3;
 const SEED = 0;
-/** Pairs of checkpoints whose experts changed places, in some layer, after which no more are looked for: what is wrong is wrong everywhere. */
+/**
+ * Pairs of checkpoints whose experts changed places, in some layer, after which no more are looked for: what
+ * is wrong is wrong everywhere.
+ */
 const MOST_CONFLICTS = 8;
 
 interface Sampled {
@@ -26,9 +29,10 @@ interface Sampled {
 }
 
 /**
- * What stands in the way of averaging the experts of these checkpoints: layers whose experts changed places between neighbours. Nothing for dense models. Reads
- * some columns of each router; experts' weights only where router rows seem to have moved. Layers of other shapes are not its business, nor are routers that have
- * nothing in common. Ends after the layer with which eight pairs have been found.
+ * What stands in the way of averaging the experts of these checkpoints: layers whose experts changed places
+ * between neighbours. Nothing for dense models. Reads some columns of each router; experts' weights only
+ * where router rows seem to have moved. Layers of other shapes are not its business, nor are routers that
+ * have nothing in common. Ends after the layer with which eight pairs have been found.
  *
  * @param checkpoints the members, oldest first
  * @returns E_PERMUTED a pair and layer; and W_EXPERT_ORDER where router rows alone have moved

@@ -7,7 +7,10 @@ import type { CheckpointRoles } from '../roles/checkpoint-roles.ts';
 
 /** Elements of each layer that are looked at. */
 const SAMPLE = 2048;
-/** A layer that changed places is as far from itself as from any other: about √2 of its norm. Training moves far less between two checkpoints. */
+/**
+ * A layer that changed places is as far from itself as from any other: about √2 of its norm. Training moves
+ * far less between two checkpoints.
+ */
 const SUSPICIOUS = 0.5;
 /** Another layer explains it where it is so many times nearer. */
 const MENDED = 4;
@@ -21,8 +24,8 @@ interface Probe {
 }
 
 /**
- * Layers that lie in each other's places in the next checkpoint, by a sample of one matrix of each: averaging them would give neither. Reads a few kilobytes
- * a layer.
+ * Layers that lie in each other's places in the next checkpoint, by a sample of one matrix of each: averaging
+ * them would give neither. Reads a few kilobytes a layer.
  *
  * @param roles of the layout, which names the layers
  * @param checkpoints oldest first

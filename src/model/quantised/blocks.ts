@@ -1,6 +1,8 @@
 import type { BlockShape } from './types.ts';
 
-/** Sides of blocks that are tried where no configuration names one; the first is what nearly everybody uses. */
+/**
+ * Sides of blocks that are tried where no configuration names one; the first is what nearly everybody uses.
+ */
 const SIDES = [128, 64, 256, 32, 512, 16];
 
 /** The last two axes are a matrix, all before them count matrices; a vector is one row. */
@@ -10,7 +12,8 @@ export function matricesOf(shape: readonly number[]): { matrices: number; rows: 
 }
 
 /**
- * How scales of a shape lie over weights of a shape: one scale for all, for each matrix, for each row or column, or for each block.
+ * How scales of a shape lie over weights of a shape: one scale for all, for each matrix, for each row or
+ * column, or for each block.
  * @param configured sides of the blocks where the configuration names them
  * @returns null where no blocks give scales of this shape
  */

@@ -6,13 +6,19 @@ export interface QuantisationConfig {
   readonly block: readonly [number, number] | null;
   /** `scale_fmt: "ue8m0"`: every scale is a power of two. */
   readonly powerOfTwo: boolean;
-  /** Weights are stored quantised: not so where only the cache is, or where they are quantised as they are loaded. */
+  /**
+   * Weights are stored quantised: not so where only the cache is, or where they are quantised as they are
+   * loaded.
+   */
   readonly stored: boolean;
 }
 
 type Config = Readonly<Record<string, unknown>>;
 
-/** Keys under which config.json holds its quantisation; publishing floats removes them, wherever they are nested. */
+/**
+ * Keys under which config.json holds its quantisation; publishing floats removes them, wherever they are
+ * nested.
+ */
 export const QUANTISATION_KEYS: readonly string[] = ['quantization_config', 'compression_config'];
 /** Keys of nested configurations of multimodal models. */
 const NESTED = ['text_config', 'llm_config', 'language_config'];

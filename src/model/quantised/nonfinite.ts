@@ -3,7 +3,8 @@ import { decodeFloat } from '../../base/numbers/float.ts';
 import { MXFP4, MXFP4_GROUP } from './types.ts';
 
 /**
- * Where the first code of a strip stands that is not finite, as a row and a column. With MXFP4 every code is finite, and only a scale (255) is not.
+ * Where the first code of a strip stands that is not finite, as a row and a column. With MXFP4 every code is
+ * finite, and only a scale (255) is not.
  * @param codes the strip's codes, `cols` a row
  * @param scales the strip's scales, for MXFP4
  */

@@ -11,7 +11,10 @@ const SCALE_DTYPES: ReadonlySet<string> = new Set<DtypeName>(['F32', 'BF16', 'F1
 const BYTES: ReadonlySet<string> = new Set<DtypeName>(['U8', 'I8', 'F8_E8M0']);
 const E8M0: ReadonlySet<string> = new Set<DtypeName>(['U8', 'F8_E8M0']);
 
-/** Names of the scales of FP8 codes, by the name of the codes. `weight_scale_inv` multiplies too, whatever it is called. */
+/**
+ * Names of the scales of FP8 codes, by the name of the codes. `weight_scale_inv` multiplies too, whatever it
+ * is called.
+ */
 const SCALES_OF: readonly ((codes: string) => string)[] = [
   (n) => `${n}_scale_inv`,
   (n) => `${n}_scale`,
@@ -36,8 +39,8 @@ const ACTIVATION = /(?:^|[._])(?:input_scale(?:_ub)?|activation_scale|qscale_act
 const SCALE = /(?:[._]scale_inv|\.(?:weight_scale|qscale_weight|scale_weight))$/;
 
 /**
- * The quantised weights of a checkpoint, by dtypes, names and shapes; the configuration decides what those leave open. FP8 tensors of a checkpoint
- * without any scales are plain floats and not listed. Reads no data.
+ * The quantised weights of a checkpoint, by dtypes, names and shapes; the configuration decides what those
+ * leave open. FP8 tensors of a checkpoint without any scales are plain floats and not listed. Reads no data.
  */
 export function recogniseQuantised(checkpoint: Checkpoint, config: Readonly<Record<string, unknown>> | null): QuantisedTensors {
   const said = quantisationConfig(config);
@@ -89,7 +92,8 @@ class Recogniser {
     }
     const scaleDtype = this.#dtype(scales);
     const [weight, scale] = [this.#shape(codes), this.#shape(scales)];
-    // A vector or a scalar of scales says nothing of blocks, whatever the configuration says of other weights.
+    // A vector or a scalar of scales says nothing of blocks, whatever the configuration says of other
+    // weights.
     const configured = scale.length < 2 ? null : (this.#config?.block ?? null);
     const blocks = blocksOf(weight, scale, configured);
     if (blocks === null || !SCALE_DTYPES.has(scaleDtype)) {

@@ -3,7 +3,10 @@ import type { Conflict } from '../../base/errors.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import type { QuantisationConfig } from './config.ts';
 
-/** A quantised form that is not merged: the layout of its codes belongs to a library, or its scales have scales of their own. */
+/**
+ * A quantised form that is not merged: the layout of its codes belongs to a library, or its scales have
+ * scales of their own.
+ */
 interface Family {
   readonly family: string;
   /** Values of `quant_method` that tell it from a family whose tensors have the same names. */

@@ -1,7 +1,10 @@
 import { MXFP4 } from '../../base/dtype.ts';
 import type { Conflict } from '../../base/errors.ts';
 
-/** How codes and scales stand for numbers. `fp8`: one FP8 code a value. `mxfp4`: two FP4 codes (E2M1) a byte, a power of two for 32 of them. */
+/**
+ * How codes and scales stand for numbers. `fp8`: one FP8 code a value. `mxfp4`: two FP4 codes (E2M1) a byte,
+ * a power of two for 32 of them.
+ */
 export type QuantisedScheme = 'fp8' | 'mxfp4';
 
 export { MXFP4 };
@@ -14,7 +17,10 @@ export interface Place {
   readonly row: number;
 }
 
-/** Matrices of codes with a scale for each block of `blockRows` x `blockCols`; blocks at the edges may be partial. */
+/**
+ * Matrices of codes with a scale for each block of `blockRows` x `blockCols`; blocks at the edges may be
+ * partial.
+ */
 export interface BlockShape {
   readonly matrices: number;
   readonly rows: number;
@@ -34,7 +40,10 @@ export interface QuantisedWeight extends BlockShape {
   readonly encoding: number;
   /** Dtype code of the scales; U8 holds E8M0 exponents. */
   readonly scaleDtype: number;
-  /** New scales must be powers of two: the configuration says so, or their dtype has no others. Else the values of the inputs' scales decide. */
+  /**
+   * New scales must be powers of two: the configuration says so, or their dtype has no others. Else the
+   * values of the inputs' scales decide.
+   */
   readonly powerOfTwo: boolean;
   /** The same weight unquantised: name and shape. */
   readonly plain: { readonly name: string; readonly shape: readonly number[] };
@@ -45,7 +54,9 @@ export interface QuantisedWeight extends BlockShape {
 /** What is quantised in one checkpoint. */
 export interface QuantisedTensors {
   readonly weights: readonly QuantisedWeight[];
-  /** Scales of activations and of the key-value cache: measured, not trained, so that they are not averaged. */
+  /**
+   * Scales of activations and of the key-value cache: measured, not trained, so that they are not averaged.
+   */
   readonly activationScales: readonly Place[];
   /** Forms that cannot be merged, scales that are missing or do not fit. */
   readonly conflicts: readonly Conflict[];

@@ -16,7 +16,10 @@ export interface CheckpointRoles {
   of(shard: number, row: number): TensorRole;
 }
 
-/** Roles of whole checkpoints, by their first table: the steps of a run are alike in all tables and in config.json. */
+/**
+ * Roles of whole checkpoints, by their first table: the steps of a run are alike in all tables and in
+ * config.json.
+ */
 const shared = new WeakMap<
   TensorTable,
   readonly { readonly tables: readonly TensorTable[]; readonly config: ModelConfig | null; readonly roles: CheckpointRoles }[]
@@ -26,7 +29,8 @@ const shared = new WeakMap<
 const known = new WeakMap<TensorTable, Map<string, readonly TensorRole[]>>();
 
 /**
- * The role of every tensor of a checkpoint. Reads config.json; the tensors of headers that are equal are classified once.
+ * The role of every tensor of a checkpoint. Reads config.json; the tensors of headers that are equal are
+ * classified once.
  */
 export async function checkpointRoles(checkpoint: Checkpoint): Promise<CheckpointRoles> {
   const config = await readModelConfig(checkpoint);
@@ -49,7 +53,10 @@ export async function checkpointRoles(checkpoint: Checkpoint): Promise<Checkpoin
   return roles;
 }
 
-/** The name by which a tensor is known in its model; the path of its file where files and not names tell tensors apart (nanotron). */
+/**
+ * The name by which a tensor is known in its model; the path of its file where files and not names tell
+ * tensors apart (nanotron).
+ */
 export function tensorName({ shards, namesPerFile }: Pick<Checkpoint, 'shards' | 'namesPerFile'>, shard: number, row: number): string {
   const { name, header } = shards[shard]!;
   return namesPerFile ? nameOfFile(name) : header.tensors.names[row]!;
@@ -77,7 +84,10 @@ function classifyRow(classify: Classify, { dtypes, shapes }: TensorTable, row: n
   return classify(name, dtypeByCode(dtypes[row]!).name, shapes[row]!);
 }
 
-/** `model/model/decoder/3/pp_block/attn/qkv_proj/model_weight_pp-rank-0-of-1_tp-rank-0-of-2.safetensors` holds `model.decoder.3.pp_block.attn.qkv_proj.weight`. */
+/**
+ * `model/model/decoder/3/pp_block/attn/qkv_proj/model_weight_pp-rank-0-of-1_tp-rank-0-of-2.safetensors` holds
+ * `model.decoder.3.pp_block.attn.qkv_proj.weight`.
+ */
 function nameOfFile(path: string): string {
   const parts = path.replace(/^model\//, '').split('/');
   const leaf = parts

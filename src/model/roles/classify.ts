@@ -9,7 +9,10 @@ import type { Classify, NamingContext, Role, TensorRole } from './types.ts';
 const MAX_NAME = 512;
 /** Kinds of names kept; a model has some dozens. */
 const MAX_KINDS = 1 << 16;
-/** No router has so many experts, and no router's input is so narrow, that both sides of its matrix are beyond this: such a `gate` is a gated MLP's. */
+/**
+ * No router has so many experts, and no router's input is so narrow, that both sides of its matrix are beyond
+ * this: such a `gate` is a gated MLP's.
+ */
 const ROUTER_SIDE = 1024;
 
 const MATRICES: ReadonlySet<Role | null> = new Set(['attn', 'mlp', 'expert', 'shared_expert', 'ssm', 'lm_head']);
@@ -56,7 +59,8 @@ interface KnownKind {
 }
 
 /**
- * A classifier for the tensors of one model. It is a pure function of name, dtype and shape; names that differ only in layer and expert are worked out once.
+ * A classifier for the tensors of one model. It is a pure function of name, dtype and shape; names that
+ * differ only in layer and expert are worked out once.
  *
  * @param context what the model's configuration says, see {@link namingContext}
  * @param rules tried in this order; the first that fits decides
@@ -149,7 +153,8 @@ function kindOf(key: string, look: number, context: NamingContext, rules: readon
     ...place,
     projection: rule === undefined ? null : projectionOf(rule, key),
     mtp: byName,
-    // As files in the Hugging Face layout do it (`model.layers.61.`): native ones call such layers `mtp.`, and a decoder may be deeper than its encoder.
+    // As files in the Hugging Face layout do it (`model.layers.61.`): native ones call such layers `mtp.`,
+    // and a decoder may be deeper than its encoder.
     mainStack: !byName && typeof place.layer === 'number' && /\.layers\.#/.test(key) && !/(?:^|\.)(?:encoder|decoder)\./.test(key),
     tower: role === 'vision' || role === 'audio' ? role : null,
   };

@@ -3,7 +3,10 @@ import type { NamingContext } from './types.ts';
 
 export const NO_CONTEXT: NamingContext = { layers: null, experts: null, family: null };
 
-/** A layer of multi-token prediction that is counted on from the model's last: `model.layers.61.eh_proj.weight`. */
+/**
+ * A layer of multi-token prediction that is counted on from the model's last:
+ * `model.layers.61.eh_proj.weight`.
+ */
 const PREDICTION = /^(?!.*mtp).*\.layers\.(\d+)\.(?:eh_proj|enorm|hnorm)\.weight$/;
 
 /** What only a model with experts has in a name or a key of its configuration. */
@@ -12,8 +15,8 @@ const OF_EXPERTS = /expert|moe|router/i;
 /**
  * {@link NamingContext} of a config.json; nested configurations of multimodal models count too.
  *
- * @param names the model's tensors: where no configuration tells its depth, the first layer that joins embedding and hidden state does; where none speaks of
- * experts, the names may
+ * @param names the model's tensors: where no configuration tells its depth, the first layer that joins
+ * embedding and hidden state does; where none speaks of experts, the names may
  */
 export function namingContext(config: ModelConfig | null, names: Iterable<string> = []): NamingContext {
   const configs = config === null ? [] : languageConfigs(config);

@@ -4,7 +4,10 @@ import type { CheckpointRoles } from './checkpoint-roles.ts';
 import { CONFIG_KEYS, configNumber, languageConfigs } from './model-config.ts';
 import { layerStack } from './stack.ts';
 
-/** Last words of stacks that hold a layer for each number; groups of shared layers (ALBERT) and the like do not. */
+/**
+ * Last words of stacks that hold a layer for each number; groups of shared layers (ALBERT) and the like do
+ * not.
+ */
 const PLAIN_STACK = /(?:^|\.)(?:layers|layer|h|blocks|block|decoder)$/;
 
 interface Stack {
@@ -14,7 +17,8 @@ interface Stack {
 }
 
 /**
- * Layers that are not there: holes, layers that the configuration counts, and layers beyond its count that are no multi-token prediction.
+ * Layers that are not there: holes, layers that the configuration counts, and layers beyond its count that
+ * are no multi-token prediction.
  * @returns E_LAYER_MISSING, E_CONFIG_TENSORS
  */
 export function layerConflicts(checkpoint: Checkpoint, roles: CheckpointRoles): Conflict[] {
@@ -73,7 +77,10 @@ function predictionLayers({ config }: CheckpointRoles): number | null {
   return numbers.length === 0 ? null : Math.max(...numbers);
 }
 
-/** Missing numbers below the highest, as first and last of each run; before the lowest only where the numbers are all there are. */
+/**
+ * Missing numbers below the highest, as first and last of each run; before the lowest only where the numbers
+ * are all there are.
+ */
 function holes(layers: ReadonlySet<number>, whole: boolean): [number, number][] {
   const found: [number, number][] = [];
   let next = whole ? 0 : null;

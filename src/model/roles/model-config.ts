@@ -6,7 +6,10 @@ import type { Checkpoint } from '../../checkpoints/types.ts';
 /** A model's configuration: config.json, parsed. */
 export type ModelConfig = Readonly<Record<string, unknown>>;
 
-/** Keys of one meaning in the configurations of transformers' models and of nanotron, DeepSeek, Mistral and Meta. */
+/**
+ * Keys of one meaning in the configurations of transformers' models and of nanotron, DeepSeek, Mistral and
+ * Meta.
+ */
 export const CONFIG_KEYS = {
   layers: ['num_hidden_layers', 'n_layer', 'n_layers', 'num_layers'],
   /** Routed experts of a layer. */
@@ -55,7 +58,10 @@ export async function readModelConfig({ kind, path }: Pick<Checkpoint, 'kind' | 
   return null;
 }
 
-/** Whether a folder has a configuration that is no JSON object, so that nothing can load it. @returns E_CONFIG_UNREADABLE */
+/**
+ * Whether a folder has a configuration that is no JSON object, so that nothing can load it. @returns
+ * E_CONFIG_UNREADABLE
+ */
 export async function unreadableConfig({ kind, path }: Pick<Checkpoint, 'kind' | 'path'>): Promise<Conflict | null> {
   if (kind !== 'folder') return null;
   const file = join(path, 'config.json');
@@ -64,7 +70,10 @@ export async function unreadableConfig({ kind, path }: Pick<Checkpoint, 'kind' |
   return { code: 'E_CONFIG_UNREADABLE', message: `${file} is no JSON object`, file };
 }
 
-/** The configurations that may speak of the language model, innermost first: those nested in a multimodal one, then the one itself. */
+/**
+ * The configurations that may speak of the language model, innermost first: those nested in a multimodal one,
+ * then the one itself.
+ */
 export function languageConfigs(config: ModelConfig): readonly ModelConfig[] {
   const nested = NESTED.map((key) => config[key]).filter(isObject);
   return [...nested.flatMap((inner) => languageConfigs(inner)), config];

@@ -9,11 +9,19 @@ import type { Role, TensorRole } from './types.ts';
 
 /** How large a model is, as far as configuration and tensors say. */
 export interface ModelSize {
-  /** Parameters, each once: weights, without buffers, scales and a second copy of tied embeddings. Of packed codes, the weights that they stand for. */
+  /**
+   * Parameters, each once: weights, without buffers, scales and a second copy of tied embeddings. Of packed
+   * codes, the weights that they stand for.
+   */
   readonly total: number;
-  /** Parameters that act on one token. As `total` for a dense model, and where the configuration does not say how many experts act. */
+  /**
+   * Parameters that act on one token. As `total` for a dense model, and where the configuration does not say
+   * how many experts act.
+   */
   readonly active: number;
-  /** Experts of a layer, and how many of them a token is sent to (null where unknown); null for a dense model. */
+  /**
+   * Experts of a layer, and how many of them a token is sent to (null where unknown); null for a dense model.
+   */
   readonly experts: { readonly count: number; readonly perToken: number | null } | null;
   /** Where configuration and tensors leave something open, a line each. */
   readonly notes: readonly string[];
@@ -30,8 +38,9 @@ const NO_PARAMETERS: ReadonlySet<Role | null> = new Set([
 ]);
 
 /**
- * Total and active parameters of a checkpoint: active = total − routed · (1 − k/E), with `routed` the parameters of the E routed experts, of which k act on
- * a token. Which tensors are routed experts, the naming rules say; routers and shared experts are not among them. Reads headers and config.json.
+ * Total and active parameters of a checkpoint: active = total − routed · (1 − k/E), with `routed` the
+ * parameters of the E routed experts, of which k act on a token. Which tensors are routed experts, the naming
+ * rules say; routers and shared experts are not among them. Reads headers and config.json.
  * @throws MergeError whatever `openCheckpoint` throws
  */
 export async function modelSize(path: string): Promise<ModelSize> {
@@ -75,7 +84,10 @@ export function countParameters(checkpoint: Checkpoint, roles: CheckpointRoles):
   return { total, active: Math.round(total - routed * (1 - perToken / count)), experts: { count, perToken }, notes };
 }
 
-/** How many weights one stored element stands for. 4-bit codes lie two in a byte, codes of GPTQ, AWQ and compressed-tensors `packed` in an I32. */
+/**
+ * How many weights one stored element stands for. 4-bit codes lie two in a byte, codes of GPTQ, AWQ and
+ * compressed-tensors `packed` in an I32.
+ */
 function weightsPerElement({ role }: TensorRole, dtypeCode: number, packed: number): number {
   if (NO_PARAMETERS.has(role)) return 0;
   const { kind, name } = dtypeByCode(dtypeCode);

@@ -131,7 +131,10 @@ export function moeBlocks({ shards }: Checkpoint, roles: CheckpointRoles): MoeBl
   return [...blocks.values()];
 }
 
-/** What holds the experts or the router: the name after its stack, up to the word for them, or to its last word but `weight`. */
+/**
+ * What holds the experts or the router: the name after its stack, up to the word for them, or to its last
+ * word but `weight`.
+ */
 function before(name: string, word: RegExp, stack: string): string {
   const tail = name.slice(stack.length);
   const found = word.exec(tail);

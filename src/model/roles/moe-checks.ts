@@ -27,7 +27,10 @@ function sharedInRouter(config: ModelConfig | null): number {
   return family ? (configNumber(config, CONFIG_KEYS.sharedExperts) ?? 0) : 0;
 }
 
-/** Where the tensors of one mixture of experts do not fit each other. What cannot be told from the tensors alone is passed over. */
+/**
+ * Where the tensors of one mixture of experts do not fit each other. What cannot be told from the tensors
+ * alone is passed over.
+ */
 export function moeConflicts(block: MoeBlock, config: ConfiguredExperts, path: string): Conflict[] {
   const { numbered, fused } = block;
   if (numbered.length > 0 && fused.length > 0) return [halfFused(block)];
@@ -79,7 +82,8 @@ export function routerRows({ routers }: MoeBlock, { count, spare, hidden }: Conf
   const rows = routers.map(({ name, shape }) => {
     const [a, b] = shape;
     if (shape.length !== 2 || a === undefined || b === undefined) return null;
-    // Ernie's multimodal models, Llama 4's own files (`router_DE`) and some others store it as [hidden, experts].
+    // Ernie's multimodal models, Llama 4's own files (`router_DE`) and some others store it as [hidden,
+    // experts].
     const transposed =
       /_DE$/.test(name) || (a === hidden && b !== hidden) || (count !== null && a !== count && a !== count + spare && b === count);
     return transposed && b !== hidden ? b : a;
@@ -123,7 +127,9 @@ function numberedConflicts(block: MoeBlock, wanted: Wanted | null, { spare }: Co
   return conflicts;
 }
 
-/** Experts that lack a matrix most others have, have one that most others lack, or have it in another shape. */
+/**
+ * Experts that lack a matrix most others have, have one that most others lack, or have it in another shape.
+ */
 function matrixConflicts(matrices: ExpertMatrices, real: ReadonlySet<number>, layer: number, path: string): Conflict[] {
   const { prefix, suffix, file, experts } = matrices;
   const has = new Set(experts);
@@ -207,7 +213,10 @@ function halfFused({ numbered, fused, layer }: MoeBlock): Conflict {
   );
 }
 
-/** Missing numbers below `limit`, as first and last of each run; their count is bounded by what is there, not by the limit. */
+/**
+ * Missing numbers below `limit`, as first and last of each run; their count is bounded by what is there, not
+ * by the limit.
+ */
 function gaps(present: ReadonlySet<number>, limit: number): [number, number][] {
   const found: [number, number][] = [];
   let next = 0;

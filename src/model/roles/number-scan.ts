@@ -3,7 +3,10 @@ const MAX_NUMBERS = 8;
 /** Digits of a number that an int32 holds; what is longer counts nothing. */
 const MAX_DIGITS = 9;
 
-/** The components of a name that are whole numbers. Reused from name to name: millions of them are read in a second. */
+/**
+ * The components of a name that are whole numbers. Reused from name to name: millions of them are read in a
+ * second.
+ */
 export class NumberScan {
   readonly values = new Int32Array(MAX_NUMBERS);
   readonly #starts = new Int32Array(MAX_NUMBERS);
@@ -46,7 +49,10 @@ export class NumberScan {
     return end;
   }
 
-  /** Whether {@link literals} are these, and if so takes the numbers between them: one look at the name, where the kind is already guessed. */
+  /**
+   * Whether {@link literals} are these, and if so takes the numbers between them: one look at the name, where
+   * the kind is already guessed.
+   */
   matches(name: string, literals: readonly Uint16Array[]): boolean {
     const { length } = name;
     const last = literals.length - 1;
@@ -60,7 +66,8 @@ export class NumberScan {
       const start = at;
       let value = 0;
       for (let c = name.charCodeAt(at); c >= 48 && c <= 57; c = name.charCodeAt(++at)) value = value * 10 + c - 48;
-      // What follows a number begins with a dot, so this is a whole component, as it was in the name of that kind.
+      // What follows a number begins with a dot, so this is a whole component, as it was in the name of that
+      // kind.
       if (at === start || at - start > MAX_DIGITS) return false;
       this.values[i] = value;
     }

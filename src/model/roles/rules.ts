@@ -1,10 +1,13 @@
 import type { Role } from './types.ts';
 
 /**
- * The rules by which a tensor's name gets its role, in the order in which they are tried: the first that fits decides.
+ * The rules by which a tensor's name gets its role, in the order in which they are tried: the first that fits
+ * decides.
  *
- * They are regular expressions over dotted names whose whole-number components are written `#` (`model.layers.#.mlp.experts.#.w1.weight`), with `<` for the start of a
- * component and `>` for its end: `<gate>` is neither `gate_proj` nor `shared_expert_gate`. Order matters as much as the patterns; the notes say why.
+ * They are regular expressions over dotted names whose whole-number components are written `#`
+ * (`model.layers.#.mlp.experts.#.w1.weight`), with `<` for the start of a component and `>` for its end:
+ * `<gate>` is neither `gate_proj` nor `shared_expert_gate`. Order matters as much as the patterns; the notes
+ * say why.
  */
 export interface Rule {
   readonly role: Role;
@@ -23,7 +26,8 @@ const NORM = String.raw`(\w*norm\d*|rms(_\w+)?|\w*norm_(f|#|\w{1,16})|\w*norm\w*
 
 // biome-ignore format: a table, a rule a line.
 export const RULES: readonly Rule[] = [
-  // Buffers keep their bytes. Before towers, which have them too; a full component, for `ln_attn.bias` is no mask.
+  // Buffers keep their bytes. Before towers, which have them too; a full component, for `ln_attn.bias` is no
+  // mask.
   { role: 'rope_buffer', name: '<(inv_freq|original_inv_freq|freqs|freqs_cis|cos_cached|sin_cached|cos_cache|sin_cache|rope_freqs|rope_factors_\\w+)>' },
   { role: 'buffer', name: '<(running_mean|running_var|num_batches_tracked|relative_position_index)$', layerless: true },
   { role: 'buffer', name: String.raw`<(position_ids|token_type_ids|masked_bias|_extra_state\d*|slope_rate|(query|key|diagonal)_decay|causal_mask|attn_mask)(/|$)` },
@@ -57,7 +61,8 @@ export const RULES: readonly Rule[] = [
   { role: 'expert', name: String.raw`<block\.#\.mlp\.mlp[12]_(weight|bias)(\.weight)?$`, projection: 'mlp' },
   { role: 'expert', name: String.raw`<block_sparse_moe\.(w\d|input_linear|output_linear)>`, projection: 'mlp' },
 
-  // State spaces, linear attention, RWKV. One `mixer` may hold a Mamba, an attention or an MLP: its leaf decides.
+  // State spaces, linear attention, RWKV. One `mixer` may hold a Mamba, an attention or an MLP: its leaf
+  // decides.
   { role: 'ssm', name: String.raw`<(mamba|mamba2|ssm|linear_attn|linear_attention|gated_delta_?net|delta_net|retention|[ms]lstm(_\w+)?|temporal_block(?!\.[qkvo]_proj>)|short_?conv|conv)\.(?!.*input_layernorm)`, projection: 'last' },
   { role: 'ssm', name: String.raw`<(ssm_\w+|A_log|A_logs|D|dt_bias|x_proj|dt_proj|\w*conv1d|f_[ab]_proj|g_[ab]_proj|b_proj|o_norm)(\.weight|\.bias)?$`, projection: 'last' },
   { role: 'ssm', name: String.raw`<mixer\.(in_proj|out_proj|norm|in_proj_\w+)(\.weight|\.bias)?$`, projection: 'last' },
@@ -65,7 +70,8 @@ export const RULES: readonly Rule[] = [
   { role: 'ssm', name: String.raw`<(blocks\.#\.(feed_forward|ffn)|channel_mix)\.(receptance|key|value|time_\w+|x_\w)(\.weight|\.bias)?$`, projection: 'last' },
   { role: 'ssm', name: String.raw`<(att|time_mix|time_mixing)\.[wavg]\d$`, projection: 'last' },
 
-  // Experts that only their rank gives away: after the state spaces, whose convolutions are stacks of matrices too.
+  // Experts that only their rank gives away: after the state spaces, whose convolutions are stacks of
+  // matrices too.
   { role: 'expert', name: String.raw`<${LAYER}\.(\w+\.)*${FFN}\.(w\d\w*|v1|wi\w*|wo|fc\d|\w*(gate|up|down|gate_up|in|out)_proj|(input|output)_linear)(\.weight)?$`, projection: 'mlp', only: 'matrices' },
 
   // Norms before the blocks they lie in. The label of Falcon's `ln_attn` is attention.
@@ -107,7 +113,10 @@ export interface Companion {
   readonly ofMatrix?: true;
 }
 
-/** Tried before the rules, for all of these embed the whole name of a weight. `codes` are the weight itself, quantised. */
+/**
+ * Tried before the rules, for all of these embed the whole name of a weight. `codes` are the weight itself,
+ * quantised.
+ */
 // biome-ignore format: a table, a rule a line.
 export const COMPANIONS: readonly Companion[] = [
   { role: 'optimizer', name: String.raw`^(?:chained_\d+\.)?(?:optimizer|optim)\.(?:state\.)?(exp_avg_sq|exp_avg|fp32_param|max_exp_avg_sq|momentum_buffer)\.(.+)$`, base: '$2', projection: '$1' },

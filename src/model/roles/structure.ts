@@ -23,10 +23,12 @@ export interface ExpertLayer {
 }
 
 /**
- * What cannot be right in a checkpoint, from its headers and configuration alone: experts, routers, layers. Only what is proved is told, so a part of a model, a
- * family whose layers differ, and multi-token prediction left out by a saver are no faults.
+ * What cannot be right in a checkpoint, from its headers and configuration alone: experts, routers, layers.
+ * Only what is proved is told, so a part of a model, a family whose layers differ, and multi-token prediction
+ * left out by a saver are no faults.
  *
- * @returns E_EXPERT_MISSING, E_EXPERT_EXTRA, E_EXPERT_SHAPE, E_ROUTER_SHAPE, E_ROUTER_MISSING, E_HALF_FUSED, E_LAYER_MISSING, E_CONFIG_TENSORS
+ * @returns E_EXPERT_MISSING, E_EXPERT_EXTRA, E_EXPERT_SHAPE, E_ROUTER_SHAPE, E_ROUTER_MISSING, E_HALF_FUSED,
+ *   E_LAYER_MISSING, E_CONFIG_TENSORS
  */
 export function structureConflicts(checkpoint: Checkpoint, roles: CheckpointRoles): readonly Conflict[] {
   return structure(checkpoint, roles).conflicts;
@@ -53,7 +55,10 @@ export function structure(checkpoint: Checkpoint, roles: CheckpointRoles): Struc
   return { expertLayers, conflicts };
 }
 
-/** All blocks agree on a number of experts and the configuration says another: it is the configuration that is wrong, told once. */
+/**
+ * All blocks agree on a number of experts and the configuration says another: it is the configuration that is
+ * wrong, told once.
+ */
 function configConflict(blocks: readonly MoeBlock[], config: ConfiguredExperts, path: string): Conflict | null {
   if (config.count === null) return null;
   const counts = new Set<number>();
@@ -110,7 +115,10 @@ function unevenConflicts(blocks: readonly MoeBlock[], path: string): Conflict[] 
   return conflicts;
 }
 
-/** The name of an example of each kind of matrix, by projection: a quantised `weight_packed` is the matrix `weight` is. */
+/**
+ * The name of an example of each kind of matrix, by projection: a quantised `weight_packed` is the matrix
+ * `weight` is.
+ */
 function matricesOf({ numbered, fused }: MoeBlock): Map<string, string> {
   const examples = [
     ...numbered.map(({ prefix, suffix, experts, projection }) => ({ name: `${prefix}${experts[0]}${suffix}`, projection })),

@@ -9,7 +9,10 @@ export interface TensorPlace {
   readonly row: number;
 }
 
-/** An embedding and an output head of one shape, both stored. Where they are tied they hold the same bytes, which headers cannot show. */
+/**
+ * An embedding and an output head of one shape, both stored. Where they are tied they hold the same bytes,
+ * which headers cannot show.
+ */
 export interface TiedPair {
   readonly embedding: TensorPlace;
   readonly head: TensorPlace;
@@ -17,7 +20,9 @@ export interface TiedPair {
   readonly configured: boolean | null;
 }
 
-/** Every embedding with every output head of its shape; those of multi-token prediction and of towers apart. */
+/**
+ * Every embedding with every output head of its shape; those of multi-token prediction and of towers apart.
+ */
 export function tiedPairs(checkpoint: Checkpoint, roles: CheckpointRoles): TiedPair[] {
   const embeddings: TensorPlace[] = [];
   const heads: TensorPlace[] = [];

@@ -1,8 +1,9 @@
 import type { DtypeName } from '../../base/dtype.ts';
 
 /**
- * What a tensor is for. `attn_norm` is a norm inside attention (of queries, keys or latents); `router_bias` a learned bias on the router's logits, `router_correction_bias`
- * one that only steers which experts are chosen; `residual_mix` scales or mixes residual streams; `other` is known and fits nowhere else.
+ * What a tensor is for. `attn_norm` is a norm inside attention (of queries, keys or latents); `router_bias` a
+ * learned bias on the router's logits, `router_correction_bias` one that only steers which experts are
+ * chosen; `residual_mix` scales or mixes residual streams; `other` is known and fits nowhere else.
  */
 export const ROLES = [
   'embedding',
@@ -40,9 +41,13 @@ export type Role = (typeof ROLES)[number];
 
 /** What a model's configuration says that names alone leave open. */
 export interface NamingContext {
-  /** `num_hidden_layers`: a layer from this index on belongs to multi-token prediction. Null where unknown. */
+  /**
+   * `num_hidden_layers`: a layer from this index on belongs to multi-token prediction. Null where unknown.
+   */
   readonly layers: number | null;
-  /** Routed experts of a layer; 0 for a configuration that names none, null where there is no configuration. */
+  /**
+   * Routed experts of a layer; 0 for a configuration that names none, null where there is no configuration.
+   */
   readonly experts: number | null;
   /** `model_type`. */
   readonly family: string | null;
@@ -58,7 +63,9 @@ export interface TensorRole {
   readonly layer: number | 'all' | null;
   /** `all`: the experts of a layer are in one tensor. */
   readonly expert: number | 'all' | null;
-  /** Which matrix it is: `q`, `k`, `v`, `o`, `gate`, `up`, `down`, `gate_up` …, or the last word of the name. */
+  /**
+   * Which matrix it is: `q`, `k`, `v`, `o`, `gate`, `up`, `down`, `gate_up` …, or the last word of the name.
+   */
   readonly projection: string | null;
   /** Belongs to a multi-token prediction layer. */
   readonly mtp: boolean;

@@ -11,7 +11,9 @@ export interface RouterLogits {
   readonly correctionBias: Float64Array | null;
 }
 
-/** Logits of a router for all inputs: T·E·H multiplications, about 1.8 thousand million a second of one core. */
+/**
+ * Logits of a router for all inputs: T·E·H multiplications, about 1.8 thousand million a second of one core.
+ */
 export function routerLogits({ data, tokens, width }: RouterInputs, { rows, logitBias, correctionBias }: RouterWeights): RouterLogits {
   const experts = rows.length / width;
   const logits = linear(data, tokens, { rows: experts, columns: width, data: rows });
@@ -20,8 +22,8 @@ export function routerLogits({ data, tokens, width }: RouterInputs, { rows, logi
 }
 
 /**
- * What a router averaged with `weights` would give: logits are linear in the router, so that they average as its weights do (but for the rounding of the averaged router to its
- * dtype). Biases are averaged alike.
+ * What a router averaged with `weights` would give: logits are linear in the router, so that they average as
+ * its weights do (but for the rounding of the averaged router to its dtype). Biases are averaged alike.
  */
 export function averagedLogits(members: readonly RouterLogits[], weights: ArrayLike<number>): RouterLogits {
   const sum = (arrays: readonly Float64Array[]) => {
@@ -34,9 +36,11 @@ export function averagedLogits(members: readonly RouterLogits[], weights: ArrayL
 }
 
 /**
- * Whether the averaged router of one layer chooses the experts that each member's router chooses, on the same inputs.
+ * Whether the averaged router of one layer chooses the experts that each member's router chooses, on the same
+ * inputs.
  *
- * @param experts E @param members their logits on these inputs, by {@link routerLogits} @param weights one a member, of the average
+ * @param experts E @param members their logits on these inputs, by {@link routerLogits} @param weights one a
+ *   member, of the average
  * @throws MergeError E_CONFIG_TENSORS where the groups that the configuration names do not divide the experts
  */
 export function layerChoice(
@@ -111,7 +115,8 @@ function compare(fn: RoutingFunction, averaged: View, member: View, experts: num
 }
 
 /**
- * Whether changes as large as the largest of this token's could change the choice: exchange the last expert chosen and the first that was not, or two groups.
+ * Whether changes as large as the largest of this token's could change the choice: exchange the last expert
+ * chosen and the first that was not, or two groups.
  * @param before [E] ranks of the experts @param after what became of them
  */
 function canFlip(fn: RoutingFunction, before: Float64Array, after: Float64Array): boolean {

@@ -26,8 +26,9 @@ const SCALED = (absent = 1) => ({ keys: ['routed_scaling_factor'], absent });
 const TINY = 1e-20;
 
 /**
- * Routing by family, as the models of transformers 5.23 compute it; `kimi_k2` and the Bailing models by the code of their publishers. A softmax over the logits of the chosen
- * stands here as a softmax over all, renormalised, which is the same number.
+ * Routing by family, as the models of transformers 5.23 compute it; `kimi_k2` and the Bailing models by the
+ * code of their publishers. A softmax over the logits of the chosen stands here as a softmax over all,
+ * renormalised, which is the same number.
  */
 // biome-ignore format: a table, a family a line.
 const TABLE: readonly Row[] = [
@@ -57,7 +58,10 @@ const TABLE: readonly Row[] = [
   { families: 'dbrx', score: 'softmax', renormalise: true },
 ];
 
-/** Families that are not in the table, but say in DeepSeek's words how they route: `scoring_func`, then `topk_method`. */
+/**
+ * Families that are not in the table, but say in DeepSeek's words how they route: `scoring_func`, then
+ * `topk_method`.
+ */
 const BY_METHOD: Readonly<Record<string, Row>> = {
   'sigmoid noaux_tc': { ...rowOf('deepseek_v3')!, families: '' },
   'softmax greedy': { ...rowOf('deepseek_v2')!, families: '' },
@@ -68,7 +72,8 @@ const BY_METHOD: Readonly<Record<string, Row>> = {
  * How the model of a configuration routes.
  *
  * @param config config.json, parsed
- * @returns null where that is not known: the family is in no table, or the configuration lacks or contradicts what the family's routing depends on
+ * @returns null where that is not known: the family is in no table, or the configuration lacks or contradicts
+ *   what the family's routing depends on
  */
 export function routingFunction(config: ModelConfig | null): RoutingFunction | null {
   if (config === null) return null;

@@ -6,13 +6,17 @@ import type { Checkpoint } from '../../checkpoints/types.ts';
 import { readFloats } from './read.ts';
 import type { RouterInputs, RouterLayer, TensorPlace } from './types.ts';
 
-/** A file of hidden states: `layers.{l}.hidden`, [T, H], what goes into the router of layer l, behind the norm before it. See docs/hidden-states.md. */
+/**
+ * A file of hidden states: `layers.{l}.hidden`, [T, H], what goes into the router of layer l, behind the norm
+ * before it. See docs/hidden-states.md.
+ */
 export interface HiddenStates {
   readonly path: string;
   /** T of the layer that has the fewest. */
   readonly tokens: number;
   /**
-   * What goes into the router of a layer; null for a layer of multi-token prediction of which the file says nothing.
+   * What goes into the router of a layer; null for a layer of multi-token prediction of which the file says
+   * nothing.
    * @param most so many tokens, evenly spread over those of the file; only they are read
    * @throws MergeError E_HIDDEN_STATES where a number is not finite, E_INPUT_CHANGED
    */
@@ -22,8 +26,10 @@ export interface HiddenStates {
 const NAME = /^layers\.(\d+)\.hidden$/;
 
 /**
- * Opens a file of hidden states, and checks it against the routers that they are for: a layer of the file for each of the model, as wide, of plain floats.
- * @throws MergeError E_HIDDEN_STATES with all that is wrong in `details.conflicts`; what `openCheckpoint` throws for a file that is no safetensors
+ * Opens a file of hidden states, and checks it against the routers that they are for: a layer of the file for
+ * each of the model, as wide, of plain floats.
+ * @throws MergeError E_HIDDEN_STATES with all that is wrong in `details.conflicts`; what `openCheckpoint`
+ *   throws for a file that is no safetensors
  */
 export async function openHiddenStates(path: string, routers: readonly RouterLayer[]): Promise<HiddenStates> {
   const file = await openCheckpoint(path);
@@ -38,7 +44,8 @@ export async function openHiddenStates(path: string, routers: readonly RouterLay
   const places = placesOf(file, wrong);
   const main = new Map<number, RouterLayer>();
   for (const router of routers) if (!router.mtp) main.set(router.layer, router);
-  // Layers of multi-token prediction count on from the last, or from 0 of their own: then no tensor of the file is theirs.
+  // Layers of multi-token prediction count on from the last, or from 0 of their own: then no tensor of the
+  // file is theirs.
   const placeOf = ({ layer, mtp }: RouterLayer) => (mtp && main.has(layer) ? undefined : places.get(layer));
   for (const router of routers) {
     const place = placeOf(router);

@@ -1,6 +1,9 @@
 import type { TensorPlace } from './types.ts';
 
-/** Names, in a layer, of norms whose result goes into the mixture of experts; the first that is there. What begins with `post_` is about the block before. */
+/**
+ * Names, in a layer, of norms whose result goes into the mixture of experts; the first that is there. What
+ * begins with `post_` is about the block before.
+ */
 const BEFORE = [
   'pre_feedforward_layernorm_2',
   'pre_feedforward_layernorm',
@@ -22,7 +25,10 @@ const BEFORE = [
   'post_attention_norm',
 ];
 
-/** A norm after the feed-forward block. With it, `post_attention_…` is what it says, and nothing comes before the router (OLMo 2 and its like). */
+/**
+ * A norm after the feed-forward block. With it, `post_attention_…` is what it says, and nothing comes before
+ * the router (OLMo 2 and its like).
+ */
 const AFTER = /^post_(feedforward|ff|ffn|mlp|moe)_/;
 
 /**

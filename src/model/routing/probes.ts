@@ -19,12 +19,18 @@ const ONE_PLUS = new Set(
   ),
 );
 
-/** How many probes fit the work: fewer where there are many layers, members, or large routers. @param multiplications of one probe, over all of them */
+/**
+ * How many probes fit the work: fewer where there are many layers, members, or large routers. @param
+ * multiplications of one probe, over all of them
+ */
 export function probeCount(multiplications: number): number {
   return Math.max(FEWEST_PROBES, Math.min(MOST_PROBES, Math.floor(WORK / multiplications)));
 }
 
-/** How many real tokens fit the work and memory. @param multiplications of one token, over all layers and members @param width of the widest router's input */
+/**
+ * How many real tokens fit the work and memory. @param multiplications of one token, over all layers and
+ * members @param width of the widest router's input
+ */
 export function tokenCount(multiplications: number, width: number): number {
   const fit = Math.min(WORK / multiplications, MOST_BYTES / (width * Float64Array.BYTES_PER_ELEMENT));
   return Math.max(FEWEST_TOKENS, Math.floor(fit));
@@ -36,10 +42,11 @@ export function normsAddOne(config: ModelConfig | null): boolean {
 }
 
 /**
- * Gaussian vectors of root mean square 1, which a seed decides, the same on every machine. They stand for hidden states after a norm without weights.
+ * Gaussian vectors of root mean square 1, which a seed decides, the same on every machine. They stand for
+ * hidden states after a norm without weights.
  *
- * Pairs of normal numbers by Box and Muller (1958) from SplitMix64: √(−2 ln u) · cos 2πv and · sin 2πv, u = (a + 1) / 2^53 and v = b / 2^53 with the upper 53 bits of
- * two successive numbers.
+ * Pairs of normal numbers by Box and Muller (1958) from SplitMix64: √(−2 ln u) · cos 2πv and · sin 2πv, u =
+ * (a + 1) / 2^53 and v = b / 2^53 with the upper 53 bits of two successive numbers.
  *
  * @param seed integer from 0 to 2^53 − 1
  */
@@ -73,7 +80,10 @@ export function throughNorm(probes: RouterInputs, norm: Float64Array | null, add
 /** cos(π·turn) for turn in [0, 2). */
 const cosTurn = (turn: number) => cosPi(turn > 1 ? 2 - turn : turn);
 
-/** ln x for x in (0, 1], from + − × ÷ alone, which IEEE 754 fixes where Math.log is left to the engine: ln m = 2 artanh((m − 1) / (m + 1)). */
+/**
+ * ln x for x in (0, 1], from + − × ÷ alone, which IEEE 754 fixes where Math.log is left to the engine: ln m =
+ * 2 artanh((m − 1) / (m + 1)).
+ */
 export function ln(x: number): number {
   let m = x;
   let doublings = 0;

@@ -1,7 +1,8 @@
 import type { Routes, RoutingFunction } from './types.ts';
 
 /**
- * Chooses and weighs experts for T tokens, in float64. Of equal scores the lower expert wins; a NaN loses to everything.
+ * Chooses and weighs experts for T tokens, in float64. Of equal scores the lower expert wins; a NaN loses to
+ * everything.
  *
  * @param logits [T x E] W x, with the learned bias where there is one
  * @param experts E
@@ -62,7 +63,9 @@ export function groupScores({ groups }: RoutingFunction, ranks: Float64Array): F
   });
 }
 
-/** The ranks of one token's experts, -Infinity for those outside the groups that are kept. @param ranks [E] */
+/**
+ * The ranks of one token's experts, -Infinity for those outside the groups that are kept. @param ranks [E]
+ */
 export function withinGroups(fn: RoutingFunction, ranks: Float64Array): Float64Array {
   const scores = groupScores(fn, ranks);
   if (scores === null) return ranks;
@@ -99,8 +102,9 @@ function weigh({ renormalise, epsilon, scaling }: RoutingFunction, scores: Float
 }
 
 /**
- * SparseMixer at inference (arXiv:2409.12136; Liu et al., "GRIN: GRadient-INformed MoE", section 2.2): the experts are the two of the largest logits; each one's weight is a softmax over the logits not
- * chosen before it that lie within 2·jitter of its own, relative to the larger of both.
+ * SparseMixer at inference (arXiv:2409.12136; Liu et al., "GRIN: GRadient-INformed MoE", section 2.2): the
+ * experts are the two of the largest logits; each one's weight is a softmax over the logits not chosen before
+ * it that lie within 2·jitter of its own, relative to the larger of both.
  */
 function sparseMixer(logits: Float64Array, chosen: Int32Array, weights: Float64Array, jitter: number): void {
   chosen.forEach((e, i) => {

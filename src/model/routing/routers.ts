@@ -21,7 +21,8 @@ interface Found extends Record<Wanted, TensorPlace[]> {
 }
 
 /**
- * Finds the router of every mixture-of-experts layer, its biases, the norm before it and the experts it leads to: from headers alone.
+ * Finds the router of every mixture-of-experts layer, its biases, the norm before it and the experts it leads
+ * to: from headers alone.
  */
 export function routersOf(checkpoint: Checkpoint, roles: CheckpointRoles): Routers {
   const skipped: { tensor: string; reason: string }[] = [];
@@ -91,7 +92,10 @@ function hasRouters({ shards }: Checkpoint, roles: CheckpointRoles): boolean {
   return shards.some(({ header: { tensors } }, s) => tensors.names.some((_, row) => roles.of(s, row).role === 'router'));
 }
 
-/** All of a name up to its layer's number, so that the layers of an encoder, a decoder and multi-token prediction stay apart. */
+/**
+ * All of a name up to its layer's number, so that the layers of an encoder, a decoder and multi-token
+ * prediction stay apart.
+ */
 function layerPrefix(name: string, layer: number): string {
   const at = name.indexOf(`.${layer}.`);
   return name.slice(0, at + String(layer).length + 2);
@@ -130,7 +134,10 @@ function layerOf(found: Found, router: TensorPlace, roles: CheckpointRoles): Rou
   };
 }
 
-/** Whether a router is [hidden, experts] (ERNIE-VL; Llama 4 in Meta's own files). Where no configuration tells, experts are the shorter side. */
+/**
+ * Whether a router is [hidden, experts] (ERNIE-VL; Llama 4 in Meta's own files). Where no configuration
+ * tells, experts are the shorter side.
+ */
 function isTransposed(rows: number, columns: number, { config, context }: CheckpointRoles): boolean {
   const experts = context.experts ?? 0;
   const counts = experts > 0 ? [experts, experts + (configNumber(config, CONFIG_KEYS.zeroExperts) ?? 0)] : [];

@@ -1,9 +1,11 @@
 import type { DtypeName } from '../../base/dtype.ts';
 
 /**
- * How a mixture of experts chooses and weighs experts, as its configuration says. For a token with logits z = W x (+ learned bias), scores s = score(z):
- * the `topK` experts with the largest s (+ correction bias, which only steers the choice), within the best groups where there are groups. The weights of the chosen are
- * their s, divided by (their sum + `epsilon`) where `renormalise`, times `scaling`. (A softmax over the chosen logits alone is the softmax over all, renormalised.)
+ * How a mixture of experts chooses and weighs experts, as its configuration says. For a token with logits z =
+ * W x (+ learned bias), scores s = score(z): the `topK` experts with the largest s (+ correction bias, which
+ * only steers the choice), within the best groups where there are groups. The weights of the chosen are their
+ * s, divided by (their sum + `epsilon`) where `renormalise`, times `scaling`. (A softmax over the chosen
+ * logits alone is the softmax over all, renormalised.)
  */
 export interface RoutingFunction {
   /** `model_type`, or the names of the configuration's keys that it was read from. */
@@ -13,15 +15,24 @@ export interface RoutingFunction {
   readonly logitBias: boolean;
   /** A correction bias is added to the scores for the choice, not for the weights. */
   readonly selectionBias: boolean;
-  /** Experts in `count` equal groups, of which the `kept` best by the score of their best expert, or the sum of their best two, are chosen from. */
+  /**
+   * Experts in `count` equal groups, of which the `kept` best by the score of their best expert, or the sum
+   * of their best two, are chosen from.
+   */
   readonly groups: { readonly count: number; readonly kept: number; readonly by: 'max' | 'sum of top 2' } | null;
   readonly topK: number;
   readonly renormalise: boolean;
   readonly epsilon: number;
   readonly scaling: number;
-  /** So many layers at the start choose experts by the token's number in a fixed table: their router only weighs them. */
+  /**
+   * So many layers at the start choose experts by the token's number in a fixed table: their router only
+   * weighs them.
+   */
   readonly hashLayers: number;
-  /** Threshold of SparseMixer (arXiv:2409.12136), which weighs each of the two experts by a softmax over those near it; null elsewhere. */
+  /**
+   * Threshold of SparseMixer (arXiv:2409.12136), which weighs each of the two experts by a softmax over those
+   * near it; null elsewhere.
+   */
   readonly sparseMixer: number | null;
 }
 

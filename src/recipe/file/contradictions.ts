@@ -17,7 +17,10 @@ export interface Contradiction {
 /** What stands for a member in the path of an output. */
 export const PLACEHOLDER = /\{(step|tokens)\}/g;
 
-/** What in a recipe cannot hold together, before any input is looked at; schedules and selections are looked at where they are carried out. */
+/**
+ * What in a recipe cannot hold together, before any input is looked at; schedules and selections are looked
+ * at where they are carried out.
+ */
 export function contradictions(recipe: Recipe): Contradiction[] {
   const found: Contradiction[] = [];
   const sources = (['tokensPerStep', 'batchSchedule', 'tokensFile'] as const).filter((key) => recipe[key] !== undefined);

@@ -40,7 +40,8 @@ function report(source: RecipeSource, issue: Issue, above: Keys): void {
   }
   const value = valueAt(source.data, keys);
   if (issue.code === 'invalid_union') {
-    // A list with one bad item is meant as a list: what is wrong with the item says more than what the alternatives are.
+    // A list with one bad item is meant as a list: what is wrong with the item says more than what the
+    // alternatives are.
     const within = Array.isArray(value) ? issue.errors.find((branch) => branch.some((inner) => inner.path.length > 0)) : undefined;
     if (within !== undefined) {
       for (const inner of within) report(source, inner, keys);

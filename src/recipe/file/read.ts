@@ -7,13 +7,16 @@ import type { Recipe } from './types.ts';
 const MAX_BYTES = 4 * 2 ** 20;
 
 /**
- * Reads a recipe file: YAML 1.2, of which JSON is a part. Relative paths in it are taken from its folder; nothing else is expanded, `$ENV` neither.
+ * Reads a recipe file: YAML 1.2, of which JSON is a part. Relative paths in it are taken from its folder;
+ * nothing else is expanded, `$ENV` neither.
  *
- * @throws MergeError E_RECIPE with every problem in `details.conflicts`, each with line, column and the line itself; E_NOT_FOUND, E_NOT_READABLE
+ * @throws MergeError E_RECIPE with every problem in `details.conflicts`, each with line, column and the line
+ *   itself; E_NOT_FOUND, E_NOT_READABLE
  */
 export async function readRecipe(path: string): Promise<Recipe> {
   const text = await readYamlText(path, (what) => notRecipe(path, what));
-  // The parser and the schema library take longer to load than most merges to plan: only who reads a recipe waits for them.
+  // The parser and the schema library take longer to load than most merges to plan: only who reads a recipe
+  // waits for them.
   const { parseRecipe } = await import('./parse.ts');
   const folder = dirname(path);
   return parseRecipe(path, text, (place) => (isAbsolute(place) ? place : join(folder, place)));

@@ -97,7 +97,10 @@ const parameters = Object.fromEntries(
 const method = choice(SCHEDULES.map((schedule) => schedule.name) as [ScheduleName, ...ScheduleName[]]);
 const weights = z.array(number, said('must be a list of numbers')).min(1, said('is an empty list'));
 
-/** One word or a list of them; a text may also hold several with `|` between, which the checks of policies take apart. */
+/**
+ * One word or a list of them; a text may also hold several with `|` between, which the checks of policies
+ * take apart.
+ */
 function several(words: readonly string[]) {
   const text = z.string().min(1);
   const word = z.union([z.enum(words as [string, ...string[]]), text], said('must be text'));

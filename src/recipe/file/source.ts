@@ -1,7 +1,9 @@
 import { type Document, isAlias, isMap, isNode, isSeq, LineCounter, type Node, parseAllDocuments, visit, type YAMLError } from 'yaml';
 import { type Conflict, type ErrorCode, MergeError } from '../../base/errors.ts';
 
-/** Nodes that aliases may repeat: generous for people, and an end to a file that doubles itself line by line. */
+/**
+ * Nodes that aliases may repeat: generous for people, and an end to a file that doubles itself line by line.
+ */
 const MOST_ALIASED = 1000;
 /** Characters of a line that a problem shows. */
 const SHOWN = 120;
@@ -18,7 +20,10 @@ export interface SourceKind {
 
 const RECIPE: SourceKind = { noun: 'recipe', code: 'E_RECIPE' };
 
-/** A recipe, or another YAML file of ours, as text and as YAML: turns places of the data into places of the text. */
+/**
+ * A recipe, or another YAML file of ours, as text and as YAML: turns places of the data into places of the
+ * text.
+ */
 export class RecipeSource {
   /** As plain data; undefined where the YAML itself is at fault. */
   readonly data: unknown;
@@ -65,7 +70,10 @@ export class RecipeSource {
     }
   }
 
-  /** Notes a problem with the value at `keys`, with the value's name in front; or with the key `key` of the map that is there. */
+  /**
+   * Notes a problem with the value at `keys`, with the value's name in front; or with the key `key` of the
+   * map that is there.
+   */
   complain(keys: Keys, message: string, key?: string): void {
     const { node, pairKey } = this.#walk(key === undefined ? keys : [...keys, key]);
     this.#add(rangeOf(key === undefined ? node : (pairKey ?? node)), message);
@@ -80,7 +88,10 @@ export class RecipeSource {
     return text === '' || text.length > 40 || text.includes('\n') ? null : text;
   }
 
-  /** @throws MergeError E_RECIPE, or the code of its kind, with every problem that was noted, in the order of the lines. */
+  /**
+   * @throws MergeError E_RECIPE, or the code of its kind, with every problem that was noted, in the order of
+   *   the lines.
+   */
   refuse(): void {
     const problems = [...new Map(this.#problems.map((problem) => [problem.message, problem])).values()];
     if (problems.length === 0) return;
@@ -89,7 +100,9 @@ export class RecipeSource {
     throw new MergeError(this.#kind.code, message, { details: { file: this.#file, conflicts } });
   }
 
-  /** The node at the end of `keys`, through aliases, or the last one on the way; and the key it stands behind. */
+  /**
+   * The node at the end of `keys`, through aliases, or the last one on the way; and the key it stands behind.
+   */
   #walk(keys: Keys): { node: Node | null; pairKey: Node | null; found: boolean } {
     let node: Node | null = this.#document?.contents ?? null;
     let pairKey: Node | null = null;

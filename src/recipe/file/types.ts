@@ -9,7 +9,10 @@ export type Purpose = 'inference' | 'resume';
 
 /** One output of a recipe. */
 export interface RecipeOutput extends WeightRequest, PolicyRequest {
-  /** Folder, or a .safetensors file where all inputs are files. With `sliding`, `{step}` or `{tokens}` in it stand for those of the newest member. */
+  /**
+   * Folder, or a .safetensors file where all inputs are files. With `sliding`, `{step}` or `{tokens}` in it
+   * stand for those of the newest member.
+   */
   readonly path: string;
   /** Which of the inputs; all when absent. */
   readonly select?: Selection | undefined;
@@ -24,12 +27,18 @@ export interface RecipeOutput extends WeightRequest, PolicyRequest {
   readonly optimizer?: 'drop' | 'newest' | undefined;
 }
 
-/** Inputs once, any number of outputs from one read of them: what `merge run` carries out, and `merge average` for one output. */
+/**
+ * Inputs once, any number of outputs from one read of them: what `merge run` carries out, and `merge average`
+ * for one output.
+ */
 export interface Recipe extends TokenSource {
   /** Checkpoints (folders or files), or run folders. Several runs are siblings. */
   readonly inputs: readonly string[];
   readonly outputs: readonly RecipeOutput[];
-  /** Checkpoint whose shards, tensor order, names, dtypes and metadata the outputs follow; the newest member when absent. */
+  /**
+   * Checkpoint whose shards, tensor order, names, dtypes and metadata the outputs follow; the newest member
+   * when absent.
+   */
   readonly like?: string | undefined;
   /** Let a tensor have different float dtypes among the inputs. */
   readonly allowMixedDtypes?: boolean | undefined;

@@ -35,11 +35,13 @@ interface Cell {
 }
 
 /**
- * The treatment of every tensor of an output: the first policy that fits, else the first row of the default table. Pure; bytes are not looked at.
+ * The treatment of every tensor of an output: the first policy that fits, else the first row of the default
+ * table. Pure; bytes are not looked at.
  *
  * @param tensors of the layout, in its order; and those that members have beyond it
- * @returns conflicts: E_OPTION for policies that are wrong in themselves (all tensors then have their defaults), E_POLICY, E_POLICY_UNUSED,
- *   E_POLICY_SHADOWED, E_WEIGHTS, E_NO_WEIGHTS; warnings: W_UNKNOWN_NAMES, W_LEFT_OUT, W_DROPPED
+ * @returns conflicts: E_OPTION for policies that are wrong in themselves (all tensors then have their
+ *   defaults), E_POLICY, E_POLICY_UNUSED, E_POLICY_SHADOWED, E_WEIGHTS, E_NO_WEIGHTS; warnings:
+ *   W_UNKNOWN_NAMES, W_LEFT_OUT, W_DROPPED
  */
 export function assignTreatments(tensors: readonly PolicyTensor[], request: PolicyRequest, options: AssignOptions): Assignment {
   const asked = policiesOf(request);
@@ -92,7 +94,9 @@ function wrongInThemselves(policies: readonly Policy[], router: PolicyRequest['r
   );
 }
 
-/** The one member whose values a policy takes; null where it takes those of none, or of one that is not there. */
+/**
+ * The one member whose values a policy takes; null where it takes those of none, or of one that is not there.
+ */
 function memberOf(policy: Policy, about: string, { members }: AssignOptions, conflicts: Conflict[]): number | null {
   const { use, weights } = policy;
   if (weights !== undefined && weights.length !== members.length) {

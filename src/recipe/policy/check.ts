@@ -14,7 +14,10 @@ export interface PolicyProblem {
   readonly help: string;
 }
 
-/** Everything that can be said of a policy before a checkpoint is seen. Values may be of any type: recipes hold what they hold. */
+/**
+ * Everything that can be said of a policy before a checkpoint is seen. Values may be of any type: recipes
+ * hold what they hold.
+ */
 export function policyProblems(policy: Policy): PolicyProblem[] {
   return [...selectorProblems(policy), ...treatmentProblems(policy)];
 }

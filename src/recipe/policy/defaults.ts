@@ -21,7 +21,10 @@ export interface DefaultRow {
   readonly kind: Treatment['kind'];
   /** `equal`: what it is when they differ. */
   readonly unequal?: ErrorCode;
-  /** They keep the dtype in which they are stored, whatever the output's; or take the output's where that is wider. */
+  /**
+   * They keep the dtype in which they are stored, whatever the output's; or take the output's where that is
+   * wider.
+   */
   readonly keepsDtype?: true | 'unless-wider';
   /** Why no policy may average them. */
   readonly never?: string;
@@ -36,19 +39,27 @@ const QUANTISATION = /(?:^|[._])(?:scales?|scale_inv|zeros?|zero_points?|absmax|
 const PLAIN: ReadonlySet<DtypeName> = new Set(['F64', 'F32', 'F16', 'BF16']);
 const kindOf = ({ dtype, codes }: PolicyTensor) => (codes ? 'float' : dtypeByName(dtype)!.kind);
 
-/** Whether the name of a tensor says what it is for; integers are buffers whatever their name, and endings like `_scale` and `lora_A` are no model's own. */
+/**
+ * Whether the name of a tensor says what it is for; integers are buffers whatever their name, and endings
+ * like `_scale` and `lora_A` are no model's own.
+ */
 function isKnownByName({ dtype, role: { role } }: PolicyTensor): boolean {
   return role !== null && !FOREIGN.has(role) && !(role === 'buffer' && dtypeByName(dtype)!.kind === 'integer');
 }
 
-/** Whether at least half of the tensors that could be weights are known by name: a chance hit (`embed`, `norm`) makes no family. */
+/**
+ * Whether at least half of the tensors that could be weights are known by name: a chance hit (`embed`,
+ * `norm`) makes no family.
+ */
 export function isFamilyKnown(tensors: readonly PolicyTensor[]): boolean {
   const candidates = tensors.filter((tensor) => kindOf(tensor) !== 'integer');
   const known = candidates.filter(isKnownByName).length;
   return known > 0 && 2 * known >= candidates.length;
 }
 
-/** What becomes of a tensor that no policy is about: the first row that fits. `docs/policies.md` prints it. */
+/**
+ * What becomes of a tensor that no policy is about: the first row that fits. `docs/policies.md` prints it.
+ */
 export const DEFAULTS: readonly DefaultRow[] = [
   {
     name: 'scale',

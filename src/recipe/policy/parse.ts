@@ -12,8 +12,9 @@ const ENTRY = /^\s*([\w-]+)\s*=(.*)$/s;
 type Key = keyof Policy;
 
 /**
- * A policy in one text: `SELECTOR:TREATMENT`, both `key=value` with commas between, with the names of recipes. Before the colon `dtype` is the one in which
- * the tensors are stored. A value goes on over commas to the next key: `weights=0.2,0.8`.
+ * A policy in one text: `SELECTOR:TREATMENT`, both `key=value` with commas between, with the names of
+ * recipes. Before the colon `dtype` is the one in which the tensors are stored. A value goes on over commas
+ * to the next key: `weights=0.2,0.8`.
  *
  * @param where what holds the text, for messages
  * @throws MergeError E_OPTION with every problem in `details.conflicts`

@@ -17,7 +17,9 @@ export const ROLE_GROUPS = {
   buffers: ['rope_buffer', 'buffer', 'router_buffer'],
 } as const satisfies Readonly<Record<string, readonly Role[]>>;
 
-/** Names that look at something else than the role: `mtp` at the layer, `unknown` at tensors without a role. */
+/**
+ * Names that look at something else than the role: `mtp` at the layer, `unknown` at tensors without a role.
+ */
 export const SPECIAL_ROLES = ['mtp', 'unknown'] as const;
 
 /** Everything that `role` can be. */

@@ -17,7 +17,10 @@ export function itemsOf(value: Several<number | string>): string[] {
   return (Array.isArray(value) ? value : [value]).flatMap((item) => String(item).split(/[|,]/)).map((item) => item.trim());
 }
 
-/** `7`, `0-3`, `-1`, `4--1`: first and last, negative ones counted from the end; null where the text is no range, or one that runs backwards. */
+/**
+ * `7`, `0-3`, `-1`, `4--1`: first and last, negative ones counted from the end; null where the text is no
+ * range, or one that runs backwards.
+ */
 export function parseRange(text: string): readonly [first: number, last: number] | null {
   const match = /^(-?\d{1,9})(?:-(-?\d{1,9}))?$/.exec(text);
   if (match === null) return null;

@@ -21,7 +21,10 @@ export type Several<T> = T | string | readonly (T | string)[];
 export interface Selector {
   /** Roles, or groups of them (`ROLE_GROUPS`). */
   readonly role?: Several<string> | undefined;
-  /** Layers of the model: numbers and ranges, -1 the last; with the role `mtp` those of multi-token prediction. */
+  /**
+   * Layers of the model: numbers and ranges, -1 the last; with the role `mtp` those of multi-token
+   * prediction.
+   */
   readonly layers?: Several<number> | undefined;
   /** Experts of a layer: numbers and ranges, -1 the last. */
   readonly experts?: Several<number> | undefined;
@@ -31,12 +34,16 @@ export interface Selector {
   readonly stored?: Several<string> | undefined;
 }
 
-/** Where a tensor's values come from: the weighted sum, one member (a number is a step), any member where all are the same; or that it is left out. */
+/**
+ * Where a tensor's values come from: the weighted sum, one member (a number is a step), any member where all
+ * are the same; or that it is left out.
+ */
 export type Use = 'average' | 'newest' | 'oldest' | 'equal' | 'drop' | number;
 
 /**
- * What becomes of some tensors. A method, its parameters or weights mean `use: average` and go before the output's own; `dtype` alone leaves the rest to the
- * other policies' defaults. The first policy that fits a tensor decides.
+ * What becomes of some tensors. A method, its parameters or weights mean `use: average` and go before the
+ * output's own; `dtype` alone leaves the rest to the other policies' defaults. The first policy that fits a
+ * tensor decides.
  */
 export interface Policy extends Selector, WeightRequest {
   readonly use?: Use | undefined;
@@ -66,8 +73,9 @@ export interface PolicyTensor {
 }
 
 /**
- * What is done with some tensors of one output. `average`: weighted sum; `member`: the values of one member, or its bytes where they are no floats; `equal`:
- * compared byte by byte in all members, then copied; `drop`: not in the output; `with-weight`: a scale or zero point, which goes where its weight goes.
+ * What is done with some tensors of one output. `average`: weighted sum; `member`: the values of one member,
+ * or its bytes where they are no floats; `equal`: compared byte by byte in all members, then copied; `drop`:
+ * not in the output; `with-weight`: a scale or zero point, which goes where its weight goes.
  */
 export interface Treatment {
   readonly kind: 'average' | 'member' | 'equal' | 'drop' | 'with-weight';
@@ -77,7 +85,10 @@ export interface Treatment {
   readonly request: WeightRequest | null;
   /** `equal`: what it is when they differ; else null. */
   readonly unequal: ErrorCode | null;
-  /** Of float tensors: `stored` keeps the layout's, `stored-or-wider` too unless the output's is wider, null follows the output's. */
+  /**
+   * Of float tensors: `stored` keeps the layout's, `stored-or-wider` too unless the output's is wider, null
+   * follows the output's.
+   */
   readonly dtype: FloatDtypeName | 'stored' | 'stored-or-wider' | null;
   /** Index of the policy that decided; null where the default did. */
   readonly policy: number | null;

@@ -4,7 +4,10 @@ import { roleOf } from './roles.ts';
 import { aboutMtp, type Extent, selectorTest } from './selector.ts';
 import type { Policy, PolicyTensor } from './types.ts';
 
-/** Why a policy fits no tensor, and what there is that comes near. @param about what the message calls the policy */
+/**
+ * Why a policy fits no tensor, and what there is that comes near. @param about what the message calls the
+ * policy
+ */
 export function unusedPolicy(policy: Policy, about: string, tensors: readonly PolicyTensor[], extent: Extent): Conflict {
   const keys = SELECTOR_KEYS.filter((key) => policy[key] !== undefined);
   const alone = (key: SelectorKey) => {

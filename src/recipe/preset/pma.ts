@@ -9,8 +9,9 @@ import type { Selection } from '../select/types.ts';
 const MEMBERS = 10;
 
 /**
- * Spacing V in tokens by parameters, as the paper reports it "in practice" (section 4.3 and appendix A): by active parameters for mixtures of experts
- * (0.7B/7B, 1.3B/13B, 10B/100B), by all parameters for dense models.
+ * Spacing V in tokens by parameters, as the paper reports it "in practice" (section 4.3 and appendix A): by
+ * active parameters for mixtures of experts (0.7B/7B, 1.3B/13B, 10B/100B), by all parameters for dense
+ * models.
  */
 const SPACINGS = {
   moe: [
@@ -27,8 +28,9 @@ const SPACINGS = {
 } as const satisfies Record<string, readonly (readonly [parameters: number, tokens: number])[]>;
 
 /**
- * Largest share of the tokens seen that the members may span without a warning. In the paper's sweep (1.3B/13B after 204B tokens, section 4.3) shares up to
- * .35 were better than the newest checkpoint and shares from .55 on worse; .4 is ours.
+ * Largest share of the tokens seen that the members may span without a warning. In the paper's sweep
+ * (1.3B/13B after 204B tokens, section 4.3) shares up to .35 were better than the newest checkpoint and
+ * shares from .55 on worse; .4 is ours.
  */
 const SAFE_SHARE = 0.4;
 
@@ -43,15 +45,18 @@ export interface Preset {
 }
 
 /**
- * The practice of the PMA paper (Model Merging in Pre-training of Large Language Models, arXiv 2505.12082) for a run: the plain mean (`sma`) of N = 10
- * checkpoints, V tokens apart, V by the size of the model. Between the sizes of the paper's table V is interpolated in logarithms of both; above it,
- * the table's last V is taken; below it, V = 0.4·T/(N − 1) of the T tokens seen, which is not the paper's but ours, and no more than the table's first.
- * Where checkpoints are saved less than twice in V tokens, V becomes one or two save intervals.
+ * The practice of the PMA paper (Model Merging in Pre-training of Large Language Models, arXiv 2505.12082)
+ * for a run: the plain mean (`sma`) of N = 10 checkpoints, V tokens apart, V by the size of the model.
+ * Between the sizes of the paper's table V is interpolated in logarithms of both; above it, the table's last
+ * V is taken; below it, V = 0.4·T/(N − 1) of the T tokens seen, which is not the paper's but ours, and no
+ * more than the table's first. Where checkpoints are saved less than twice in V tokens, V becomes one or two
+ * save intervals.
  *
  * @param own what the user says of the selection: its conditions come first, and its `last` and `every` stand
  * @returns the whole selection, `own` included
- * @throws MergeError E_NO_TOKENS for a run whose newest checkpoint has no tokens, E_NO_CHECKPOINT for a run without any, E_OPTION for ways of choosing
- *   members that leave the preset nothing to choose; what `selectMembers` and opening the newest checkpoint throw
+ * @throws MergeError E_NO_TOKENS for a run whose newest checkpoint has no tokens, E_NO_CHECKPOINT for a run
+ *   without any, E_OPTION for ways of choosing members that leave the preset nothing to choose; what
+ *   `selectMembers` and opening the newest checkpoint throw
  */
 export async function pmaPreset(run: Run, own: Selection = {}): Promise<Preset> {
   const other = (['steps', 'minInterval', 'eachIngredient'] as const).find((key) => own[key] !== undefined);
@@ -126,7 +131,8 @@ function chooseSpacing(
       }`,
     );
     if (interval !== null && spacing < 2 * interval) {
-      // Our rule keeps the span below the safe share, so V goes down to whole save intervals and, where even one is too many, N goes down.
+      // Our rule keeps the span below the safe share, so V goes down to whole save intervals and, where even
+      // one is too many, N goes down.
       spacing = interval;
       members = Math.min(wanted, Math.max(2, 1 + Math.floor((SAFE_SHARE * seen) / interval)));
       const fewer = members < wanted ? `, and N = ${members} keeps their span near ${SAFE_SHARE}·T` : '';
@@ -156,7 +162,10 @@ function interpolate(table: readonly (readonly [number, number])[], parameters: 
   return v0 * (v1 / v0) ** share;
 }
 
-/** Median distance in tokens between neighbours among the newest checkpoints: early ones are often closer. Null with fewer than two. */
+/**
+ * Median distance in tokens between neighbours among the newest checkpoints: early ones are often closer.
+ * Null with fewer than two.
+ */
 function saveInterval(positions: readonly number[]): number | null {
   const newest = positions.slice(-2 * MEMBERS);
   const gaps = newest

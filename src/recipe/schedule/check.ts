@@ -22,7 +22,10 @@ const EXCLUSIVE: readonly (readonly [ParameterName, ParameterName, string])[] = 
   ['reverse', 'scramble', 'weights have one order'],
 ];
 
-/** All problems of a request that need no members to be seen: unknown methods, parameters of other methods, values out of range, contradictions. */
+/**
+ * All problems of a request that need no members to be seen: unknown methods, parameters of other methods,
+ * values out of range, contradictions.
+ */
 export function requestProblems(request: WeightRequest): RequestProblem[] {
   const problems = methodProblems(request);
   const own = ownParameters(request);

@@ -1,8 +1,9 @@
 import { splitMix64 } from '../../base/numbers/random.ts';
 
 /**
- * Weights in an order that a seed decides, for control experiments: Fisher–Yates from the last place down, place i changed with place
- * ⌊r mod (i + 1)⌋, r the numbers of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014) started at the seed. The order is the same for ever.
+ * Weights in an order that a seed decides, for control experiments: Fisher–Yates from the last place down,
+ * place i changed with place ⌊r mod (i + 1)⌋, r the numbers of SplitMix64 (Steele, Lea and Flood, OOPSLA
+ * 2014) started at the seed. The order is the same for ever.
  *
  * @param seed integer from 0 to 2^53 − 1
  */

@@ -11,11 +11,12 @@ export interface RatePoint {
 const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
 
 /**
- * Decay factors w_1 … w_k from a file: numbers separated by commas or white space, or a JSON list; `#` begins a comment.
+ * Decay factors w_1 … w_k from a file: numbers separated by commas or white space, or a JSON list; `#` begins
+ * a comment.
  *
  * @param count k, one factor for each member but the oldest
- * @throws MergeError E_DECAY, with all problems and their lines, when there are more or fewer, one is no number, rises or leaves [0, 1]; E_NOT_FOUND,
- *   E_NOT_READABLE
+ * @throws MergeError E_DECAY, with all problems and their lines, when there are more or fewer, one is no
+ *   number, rises or leaves [0, 1]; E_NOT_FOUND, E_NOT_READABLE
  */
 export async function readDecayFactors(path: string, count: number): Promise<number[]> {
   const problems: string[] = [];
@@ -39,10 +40,12 @@ export async function readDecayFactors(path: string, count: number): Promise<num
 }
 
 /**
- * A learning-rate curve from a CSV file with the columns step,lr; a first line of names and `#` comments may be there.
+ * A learning-rate curve from a CSV file with the columns step,lr; a first line of names and `#` comments may
+ * be there.
  *
- * @throws MergeError E_DECAY, with all problems and their lines, for a line that is not two numbers, a step that is not a whole number or not above the
- *   one before, a rate that is negative or not finite, no points at all; E_NOT_FOUND, E_NOT_READABLE
+ * @throws MergeError E_DECAY, with all problems and their lines, for a line that is not two numbers, a step
+ *   that is not a whole number or not above the one before, a rate that is negative or not finite, no points
+ *   at all; E_NOT_FOUND, E_NOT_READABLE
  */
 export async function readRateCurve(path: string): Promise<RatePoint[]> {
   const problems: string[] = [];

@@ -12,9 +12,9 @@ export const DECAYS: Readonly<Record<DecayName, (u: number) => number>> = {
 };
 
 /**
- * Merge weights that a decay stands for: with updates g_1 … g_k between the members, Σ c_j·M_j = M_0 − Σ w_i·g_i for c_k = w_k, c_j = w_j − w_{j+1},
- * c_0 = 1 − w_1. All c_j ≥ 0 and their sum is 1 where 1 ≥ w_1 ≥ … ≥ w_k ≥ 0.
- * Source: WSM, arXiv 2507.17634, theorem 3.1.
+ * Merge weights that a decay stands for: with updates g_1 … g_k between the members, Σ c_j·M_j = M_0 − Σ
+ * w_i·g_i for c_k = w_k, c_j = w_j − w_{j+1}, c_0 = 1 − w_1. All c_j ≥ 0 and their sum is 1 where 1 ≥ w_1 ≥ …
+ * ≥ w_k ≥ 0. Source: WSM, arXiv 2507.17634, theorem 3.1.
  *
  * @param factors w_1 … w_k, one a member after the oldest
  */

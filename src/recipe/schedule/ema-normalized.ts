@@ -3,9 +3,10 @@ import { unevenWarnings } from './positions.ts';
 import type { ScheduleMember, Weighing, WeightRequest } from './types.ts';
 
 /**
- * Truncated exponential average: w_i = α(1 − α)^(N−i) / (1 − (1 − α)^N), i = 1 for the oldest, so that every member weighs (1 − α) times the next newer.
- * Source: the closed form of PMA, arXiv 2505.12082, section 4.2, which sums to 1 − (1 − α)^N (0.651 for α = 0.1 and N = 10) and would shrink the model;
- * dividing by that sum is ours.
+ * Truncated exponential average: w_i = α(1 − α)^(N−i) / (1 − (1 − α)^N), i = 1 for the oldest, so that every
+ * member weighs (1 − α) times the next newer. Source: the closed form of PMA, arXiv 2505.12082, section 4.2,
+ * which sums to 1 − (1 − α)^N (0.651 for α = 0.1 and N = 10) and would shrink the model; dividing by that sum
+ * is ours.
  *
  * @param count number of members N, oldest first, at least 1
  * @param alpha in (0, 1]

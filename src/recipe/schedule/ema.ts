@@ -6,9 +6,10 @@ import { memberLabel, positionsIn, unevenWarnings } from './positions.ts';
 import type { ScheduleMember, Weighing, WeightRequest } from './types.ts';
 
 /**
- * Exponential moving average by the recursion M_avg(i) = α_i·M_i + (1 − α_i)·M_avg(i−1), seeded with the oldest member. α multiplies the NEW member.
- * The weights are the recursion's own float64 values: start with [1], for each newer member multiply all by (1 − α_i) and append α_i.
- * Source: PMA, arXiv 2505.12082, equation 4 (one α for all); the paper leaves M_avg(1) unsaid, M_1 is the natural reading. The oldest weighs
+ * Exponential moving average by the recursion M_avg(i) = α_i·M_i + (1 − α_i)·M_avg(i−1), seeded with the
+ * oldest member. α multiplies the NEW member. The weights are the recursion's own float64 values: start with
+ * [1], for each newer member multiply all by (1 − α_i) and append α_i. Source: PMA, arXiv 2505.12082,
+ * equation 4 (one α for all); the paper leaves M_avg(1) unsaid, M_1 is the natural reading. The oldest weighs
  * (1 − α)^(N−1), which for small α and N is the largest weight of all: {@link oldestWarnings} says so.
  *
  * @param alphas of the members after the oldest, each in [0, 1]
@@ -24,7 +25,8 @@ export function ema(alphas: readonly number[]): Float64Array {
 }
 
 /**
- * α_i = 1 − 2^(−(T_i − T_{i−1})/H) for each member after the oldest: an old member loses half its weight over every distance H, whatever lies between.
+ * α_i = 1 − 2^(−(T_i − T_{i−1})/H) for each member after the oldest: an old member loses half its weight over
+ * every distance H, whatever lies between.
  *
  * @param positions T_i, rising
  * @param halfLife H, over 0, in the unit of the positions

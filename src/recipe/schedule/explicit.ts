@@ -5,9 +5,11 @@ import type { Weighing, WeightRequest } from './types.ts';
 export const WEIGHT_SUM_TOLERANCE = 1e-9;
 
 /**
- * Explicit weights, used as given (negative and extrapolating allowed) or, with `normalize`, divided by their sum; a warning when they do not sum to 1.
+ * Explicit weights, used as given (negative and extrapolating allowed) or, with `normalize`, divided by their
+ * sum; a warning when they do not sum to 1.
  *
- * @throws MergeError E_WEIGHTS for a wrong number of weights, a weight that is not finite, all zero, or a sum of 0 with `normalize`
+ * @throws MergeError E_WEIGHTS for a wrong number of weights, a weight that is not finite, all zero, or a sum
+ *   of 0 with `normalize`
  */
 export function weighAsGiven(count: number, given: readonly number[], { normalize }: WeightRequest): Weighing {
   if (given.length !== count)

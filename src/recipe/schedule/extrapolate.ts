@@ -4,10 +4,10 @@ import { unevenWarnings } from './positions.ts';
 import type { ScheduleMember, Weighing, WeightRequest } from './types.ts';
 
 /**
- * Beyond the newest mean, along the line from an older mean to it: (1 + γ)·SMA_n(t) − γ·SMA_n(t − L) as one row of weights. SMA_n(t) is the mean of the
- * newest n members, SMA_n(t − L) that of the n members L places before. n = 1, L = 1 is M_N + γ(M_N − M_{N−1}).
- * Source: Extra-Merge, arXiv 2605.26484, extrapolates merged checkpoints along a trajectory; its step rule was not available to us, so this natural form
- * is ours.
+ * Beyond the newest mean, along the line from an older mean to it: (1 + γ)·SMA_n(t) − γ·SMA_n(t − L) as one
+ * row of weights. SMA_n(t) is the mean of the newest n members, SMA_n(t − L) that of the n members L places
+ * before. n = 1, L = 1 is M_N + γ(M_N − M_{N−1}). Source: Extra-Merge, arXiv 2605.26484, extrapolates merged
+ * checkpoints along a trajectory; its step rule was not available to us, so this natural form is ours.
  *
  * @param count number of members, at least window + lag; older ones get weight 0
  */

@@ -10,9 +10,11 @@ import type { ScheduleContext, ScheduleMember, Weighing, WeightRequest } from '.
 const TOLERANCE = 1e-6;
 
 /**
- * Factors w_1 … w_k that make a run stand for another learning rate: w_i is the mean, over the steps s with T_{i−1} < s ≤ T_i, of the target rate at s
- * divided by the rate really used at s. Both are linear between the points given (logs and curves sample smooth schedules); after its last point the
- * run's rate stays. Ours; the weights follow by WSM's theorem (arXiv 2507.17634, theorem 3.1), taking each update as proportional to its rate.
+ * Factors w_1 … w_k that make a run stand for another learning rate: w_i is the mean, over the steps s with
+ * T_{i−1} < s ≤ T_i, of the target rate at s divided by the rate really used at s. Both are linear between
+ * the points given (logs and curves sample smooth schedules); after its last point the run's rate stays.
+ * Ours; the weights follow by WSM's theorem (arXiv 2507.17634, theorem 3.1), taking each update as
+ * proportional to its rate.
  *
  * @param steps T_0 … T_k, rising
  * @param target by step, from T_0 + 1 or before to T_k or after
@@ -85,7 +87,10 @@ function ratesUsed(log: readonly LogEntry[], first: number, last: number): RateP
   return used;
 }
 
-/** The curve at rising steps: linear between points, level after the last; `line` is that of the point at or before. */
+/**
+ * The curve at rising steps: linear between points, level after the last; `line` is that of the point at or
+ * before.
+ */
 function follow(points: readonly RatePoint[]): (step: number) => RatePoint {
   let i = 0;
   return (step) => {

@@ -10,7 +10,10 @@ export interface Positions {
   readonly at: readonly number[];
 }
 
-/** Largest over smallest distance between neighbours up to which a spacing counts as even: token counts in names are rounded. */
+/**
+ * Largest over smallest distance between neighbours up to which a spacing counts as even: token counts in
+ * names are rounded.
+ */
 const EVEN = 1.25;
 
 export function memberLabel(member: ScheduleMember): string {
@@ -49,8 +52,9 @@ export function positionsIn(unit: Quantity['unit'], members: readonly ScheduleMe
 }
 
 /**
- * Positions in the best unit that all members have and in which they rise: tokens before steps, but steps where the token counts are, as far as their
- * rounding tells (`step1000-tokens4B`), a constant times the step. Null where there is none.
+ * Positions in the best unit that all members have and in which they rise: tokens before steps, but steps
+ * where the token counts are, as far as their rounding tells (`step1000-tokens4B`), a constant times the
+ * step. Null where there is none.
  */
 export function measure(members: readonly ScheduleMember[]): Positions | null {
   const [tokens, steps] = (['tokens', 'steps'] as const).map((unit): Positions | null => {
@@ -60,7 +64,10 @@ export function measure(members: readonly ScheduleMember[]): Positions | null {
   return tokens && steps && proportional(tokens.at, steps.at) ? steps : (tokens ?? steps ?? null);
 }
 
-/** Whether the token counts are some constant times the steps: exactly, or rounded up, down or to nearest to thousands, millions or billions. */
+/**
+ * Whether the token counts are some constant times the steps: exactly, or rounded up, down or to nearest to
+ * thousands, millions or billions.
+ */
 function proportional(tokens: readonly number[], steps: readonly number[]): boolean {
   const unit = [1e9, 1e6, 1e3].find((size) => tokens.every((t) => t % size === 0)) ?? 0;
   return [

@@ -15,7 +15,10 @@ export interface Schedule {
   readonly source: string;
   /** Whether the members' order changes the result. */
   readonly ordered: boolean;
-  /** What it knows of a member's place: nothing, its number, its tokens or (where not all have tokens) its step, or its step. */
+  /**
+   * What it knows of a member's place: nothing, its number, its tokens or (where not all have tokens) its
+   * step, or its step.
+   */
   readonly positions: 'none' | 'index' | 'index or axis' | 'axis' | 'steps';
   /** Its own, beside those that all schedules take. */
   readonly parameters: readonly ParameterName[];
@@ -23,7 +26,9 @@ export interface Schedule {
   weigh(members: readonly ScheduleMember[], request: WeightRequest, context: ScheduleContext): Weighing | Promise<Weighing>;
 }
 
-/** The named schedules, in the order help lists them. To add one: a file with a pure function, and a row here. */
+/**
+ * The named schedules, in the order help lists them. To add one: a file with a pure function, and a row here.
+ */
 export const SCHEDULES: readonly Schedule[] = [
   {
     name: 'sma',

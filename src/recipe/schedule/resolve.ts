@@ -7,12 +7,14 @@ import { scheduleByName } from './registry.ts';
 import type { ParameterValue, ResolvedWeights, ScheduleContext, ScheduleMember, Weighing, WeightRequest } from './types.ts';
 
 /**
- * The effective float64 weights of members (oldest first, at least one). Named schedules are used exactly as their formula gives them and never
- * renormalised; explicit weights as given, see {@link weighAsGiven}. Reads the files that the request names, nothing else.
+ * The effective float64 weights of members (oldest first, at least one). Named schedules are used exactly as
+ * their formula gives them and never renormalised; explicit weights as given, see {@link weighAsGiven}. Reads
+ * the files that the request names, nothing else.
  *
- * @throws MergeError E_OPTION for what {@link requestProblems} finds, all of it in `details.conflicts`; E_WEIGHTS for weights that do not fit the members
- *   or too few members; E_ORDER for siblings, members at one position or positions that do not rise, E_NO_POSITION for unknown ones, where the schedule
- *   depends on them; E_DECAY, E_NOT_FOUND, E_NOT_READABLE for a list of factors or a curve.
+ * @throws MergeError E_OPTION for what {@link requestProblems} finds, all of it in `details.conflicts`;
+ *   E_WEIGHTS for weights that do not fit the members or too few members; E_ORDER for siblings, members at
+ *   one position or positions that do not rise, E_NO_POSITION for unknown ones, where the schedule depends on
+ *   them; E_DECAY, E_NOT_FOUND, E_NOT_READABLE for a list of factors or a curve.
  */
 export async function resolveWeights(
   members: readonly ScheduleMember[],

@@ -24,14 +24,17 @@ export interface ScheduleContext {
 }
 
 /**
- * A named schedule with its parameters, or explicit weights; neither means `sma`. Same names in the library, in recipes and (with dashes) on the command
- * line.
+ * A named schedule with its parameters, or explicit weights; neither means `sma`. Same names in the library,
+ * in recipes and (with dashes) on the command line.
  */
 export interface WeightRequest {
   readonly method?: ScheduleName | undefined;
   /** ema, ema-normalized: weight of the newest member in a step, in (0, 1]. */
   readonly alpha?: number | undefined;
-  /** ema: distance over which an old member loses half its weight, as `2B`, `500steps`, `3ckpt`; instead of alpha. */
+  /**
+   * ema: distance over which an old member loses half its weight, as `2B`, `500steps`, `3ckpt`; instead of
+   * alpha.
+   */
   readonly halfLife?: QuantityText | undefined;
   /** wsm: shape of the decay that the merge stands for. */
   readonly decay?: DecayName | undefined;
@@ -43,7 +46,10 @@ export interface WeightRequest {
   readonly decayEnd?: QuantityText | undefined;
   /** lr-curve: CSV with the columns step,lr of the target rate. */
   readonly lrCurve?: string | undefined;
-  /** extrapolate: how far beyond the newest mean, how many members a mean has, how many members lie between the two means. */
+  /**
+   * extrapolate: how far beyond the newest mean, how many members a mean has, how many members lie between
+   * the two means.
+   */
   readonly gamma?: number | undefined;
   readonly window?: number | undefined;
   readonly lag?: number | undefined;

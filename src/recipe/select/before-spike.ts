@@ -13,11 +13,12 @@ const PAPER =
   'whether the newest of them alone would have done, and what becomes of the optimizer state, it leaves open';
 
 /**
- * Only checkpoints saved before a loss spike, by at least a margin: one save interval (the median between the run's checkpoints) unless another is given.
+ * Only checkpoints saved before a loss spike, by at least a margin: one save interval (the median between the
+ * run's checkpoints) unless another is given.
  *
  * @param where the step of the spike, or `auto` for the one in the run's log
- * @throws MergeError E_NO_SPIKE where the log has none, E_NO_MEMBERS where nothing was saved so early, E_OPTION where several stages are left, E_NO_POSITION,
- *   E_NO_TOKENS
+ * @throws MergeError E_NO_SPIKE where the log has none, E_NO_MEMBERS where nothing was saved so early,
+ *   E_OPTION where several stages are left, E_NO_POSITION, E_NO_TOKENS
  */
 export function keepBeforeSpike(shortlist: Shortlist, where: 'auto' | number, marginText: QuantityText | undefined): Spike {
   const { run, left } = shortlist;
@@ -63,7 +64,10 @@ function spikeOf(run: Run, candidate: RunCheckpoint): Spike {
   throw new MergeError('E_NO_SPIKE', `${run.path}: no loss spike among the ${losses} losses in the log${enough}`, { details });
 }
 
-/** Whether the log of a run is about a checkpoint: stages and ingredients have logs of their own, and a run's is that of its newest checkpoint. */
+/**
+ * Whether the log of a run is about a checkpoint: stages and ingredients have logs of their own, and a run's
+ * is that of its newest checkpoint.
+ */
 export function logCovers({ checkpoints }: Run, { stage, ingredient }: RunCheckpoint): boolean {
   const newest = checkpoints.at(-1);
   return newest !== undefined && newest.stage === stage && newest.ingredient === ingredient;

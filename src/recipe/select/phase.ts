@@ -1,14 +1,19 @@
 import type { LogEntry } from '../../checkpoints/types.ts';
 import type { Phase, PhaseKind } from './types.ts';
 
-/** Share of the highest rate by which a constant rate may vary: logs are rounded, and trainers scale rates a little when batch sizes change. */
+/**
+ * Share of the highest rate by which a constant rate may vary: logs are rounded, and trainers scale rates a
+ * little when batch sizes change.
+ */
 const CONSTANT_WITHIN = 0.01;
 
 /**
- * What the logged learning rate does from one step to another, both included. With the rates in order of steps, `climb` is the most that a rate lies above
- * an earlier one and `fall` the most that it lies below one; over 1 % of the highest rate counts. Neither: constant. A climb alone: warm-up, also where
- * the rate stays once it has risen. A fall alone: decaying, also where it falls after a constant piece. Both: unknown, with a text that says so.
- * Where fewer than two rates are logged between the steps, the ones next to them on both sides count as well; fewer than two even so: unknown.
+ * What the logged learning rate does from one step to another, both included. With the rates in order of
+ * steps, `climb` is the most that a rate lies above an earlier one and `fall` the most that it lies below
+ * one; over 1 % of the highest rate counts. Neither: constant. A climb alone: warm-up, also where the rate
+ * stays once it has risen. A fall alone: decaying, also where it falls after a constant piece. Both: unknown,
+ * with a text that says so. Where fewer than two rates are logged between the steps, the ones next to them on
+ * both sides count as well; fewer than two even so: unknown.
  *
  * @param log by step
  */

@@ -10,7 +10,8 @@ const EXCLUSIVE: readonly (readonly [key: keyof Selection, others: readonly (key
 ];
 
 /**
- * What is wrong with a selection before any run is looked at, a line each: values that cannot be, and conditions that contradict each other.
+ * What is wrong with a selection before any run is looked at, a line each: values that cannot be, and
+ * conditions that contradict each other.
  * @param runs how many runs it is for: several are siblings
  */
 export function selectionProblems(selection: Selection, runs: number): string[] {

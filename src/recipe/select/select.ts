@@ -13,19 +13,23 @@ import type { Phase, Selected, Selection, Spike } from './types.ts';
 const HOLES_SHOWN = 3;
 
 /**
- * Chooses the members of a merge. Conditions hold together, in this order: stage; steps, or window (from, to, before) and spike; spacing; number.
+ * Chooses the members of a merge. Conditions hold together, in this order: stage; steps, or window (from, to,
+ * before) and spike; spacing; number.
  *
- * - `every` V: the nearest checkpoint within V/4 of each of T_N, T_N − V, T_N − 2V …, T_N the newest that the conditions before leave. A target without one
- *   is a hole: it is noted, is no member and does not count as one of `last`, and the walk goes on to the beginning of the run.
+ * - `every` V: the nearest checkpoint within V/4 of each of T_N, T_N − V, T_N − 2V …, T_N the newest that the
+ *   conditions before leave. A target without one is a hole: it is noted, is no member and does not count as
+ *   one of `last`, and the walk goes on to the beginning of the run.
  * - `minInterval`: walking back from the newest, each that is at least so far from the one taken before.
  * - `last`: where there are fewer, all there are, and a note.
- * - Several runs, or `eachIngredient`: siblings, of which each gives the newest checkpoint that meets the conditions. Stages in which a run has no
- *   ingredients give none.
+ * - Several runs, or `eachIngredient`: siblings, of which each gives the newest checkpoint that meets the
+ *   conditions. Stages in which a run has no ingredients give none.
  *
  * @param runs one, or several trainings from one start
- * @throws MergeError E_OPTION for values that cannot be and conditions that contradict each other; E_SIBLINGS for a run with several ingredients and no
- *   `eachIngredient`; E_NO_MEMBERS where a condition leaves nothing, with the nearest checkpoints; E_TOO_FEW_MEMBERS under `minMembers`; E_NO_TOKENS,
- *   E_NO_POSITION where a condition is in a unit that no checkpoint has; E_ORDER where distances are asked for and positions fall; E_NO_SPIKE
+ * @throws MergeError E_OPTION for values that cannot be and conditions that contradict each other; E_SIBLINGS
+ *   for a run with several ingredients and no `eachIngredient`; E_NO_MEMBERS where a condition leaves
+ *   nothing, with the nearest checkpoints; E_TOO_FEW_MEMBERS under `minMembers`; E_NO_TOKENS, E_NO_POSITION
+ *   where a condition is in a unit that no checkpoint has; E_ORDER where distances are asked for and
+ *   positions fall; E_NO_SPIKE
  */
 export function selectMembers(runs: readonly Run[], selection: Selection): Selected {
   refuse([...selectionProblems(selection, runs.length), ...runProblems(runs)]);

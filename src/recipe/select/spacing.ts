@@ -20,8 +20,9 @@ export function positionsOf(checkpoints: readonly RunCheckpoint[], unit: Quantit
 }
 
 /**
- * Indices of the checkpoints that lie nearest to T_N, T_N − V, T_N − 2V …, within V/4 of them (the newer of two that are equally near), newest first, and
- * the holes: targets without one. Holes do not end the walk. As the quarters around two targets never meet, no checkpoint is taken twice.
+ * Indices of the checkpoints that lie nearest to T_N, T_N − V, T_N − 2V …, within V/4 of them (the newer of
+ * two that are equally near), newest first, and the holes: targets without one. Holes do not end the walk. As
+ * the quarters around two targets never meet, no checkpoint is taken twice.
  *
  * @param positions that never fall
  * @param distance V, over 0
@@ -32,7 +33,8 @@ export function spaceOut(
 ): { readonly taken: readonly number[]; readonly holes: readonly Hole[] } {
   const newest = positions.at(-1) ?? 0;
   const nearest = new Map<number, { readonly index: number; readonly off: number }>();
-  // From the newest back, so that targets come in order and the number of checkpoints decides the work, not the number of targets.
+  // From the newest back, so that targets come in order and the number of checkpoints decides the work, not
+  // the number of targets.
   for (let index = positions.length - 1; index >= 0; index--) {
     const { target, off } = targetOf(positions[index]!, newest, distance);
     if (off <= NEAR_ENOUGH * distance && off < (nearest.get(target)?.off ?? Number.POSITIVE_INFINITY)) nearest.set(target, { index, off });
@@ -50,8 +52,8 @@ export function targetOf(position: number, newest: number, distance: number): { 
 }
 
 /**
- * Indices of the checkpoints met on the walk back from the newest that are at least so far from the one taken before, newest first: what Megatron-LM's
- * merge tool calls `--min-iteration-interval`.
+ * Indices of the checkpoints met on the walk back from the newest that are at least so far from the one taken
+ * before, newest first: what Megatron-LM's merge tool calls `--min-iteration-interval`.
  * @param positions that never fall
  */
 export function keepApart(positions: readonly number[], distance: number): number[] {
@@ -62,7 +64,10 @@ export function keepApart(positions: readonly number[], distance: number): numbe
   return taken;
 }
 
-/** Median distance in steps between checkpoints that follow each other in one stage and ingredient; null where there are no two. */
+/**
+ * Median distance in steps between checkpoints that follow each other in one stage and ingredient; null where
+ * there are no two.
+ */
 export function saveInterval(checkpoints: readonly RunCheckpoint[]): number | null {
   const gaps = checkpoints.flatMap(({ stage, ingredient, step }, i) => {
     const before = checkpoints[i - 1];

@@ -9,15 +9,16 @@ const DEVIATIONS = 6;
 /** The median absolute deviation of a normal distribution times this is its standard deviation. */
 const NORMAL = 1.4826;
 /**
- * Least deviation taken, as a share of the median. Trainers log four decimals, so a calm stretch can have equal losses and a deviation of 0, and the next
- * rounding would count as a spike.
+ * Least deviation taken, as a share of the median. Trainers log four decimals, so a calm stretch can have
+ * equal losses and a deviation of 0, and the next rounding would count as a spike.
  */
 const LEAST_DEVIATION = 1e-3;
 
 /**
- * The first loss spike of a log: a loss above median + 6·1.4826·MAD of the 50 logged losses before it, where the losses of the 4 logs after it are above
- * the same threshold as well. Where fewer than 4 are left, all that are must be, so that a run that ended in its spike is recognised: even at its very last
- * log. The MAD is taken as at least a thousandth of the median. Of the first 50 losses nothing can be said. Median and MAD
+ * The first loss spike of a log: a loss above median + 6·1.4826·MAD of the 50 logged losses before it, where
+ * the losses of the 4 logs after it are above the same threshold as well. Where fewer than 4 are left, all
+ * that are must be, so that a run that ended in its spike is recognised: even at its very last log. The MAD
+ * is taken as at least a thousandth of the median. Of the first 50 losses nothing can be said. Median and MAD
  * are robust: outliers and a falling loss raise no alarm.
  *
  * @param log by step; entries without a loss are passed over

@@ -1,7 +1,10 @@
 import type { Warning } from '../../base/errors.ts';
 import type { Excluded, QuantityText, RunCheckpoint } from '../../checkpoints/run/types.ts';
 
-/** Which checkpoints of a run take part. All conditions hold together. Same names in the library, in recipes and (with dashes) on the command line. */
+/**
+ * Which checkpoints of a run take part. All conditions hold together. Same names in the library, in recipes
+ * and (with dashes) on the command line.
+ */
 export interface Selection {
   /** The newest so many, after everything else. */
   readonly last?: number | undefined;
@@ -58,7 +61,9 @@ export interface Selected {
   readonly phase: Phase;
   /** The loss spike that the members lie before; null where none was asked for. */
   readonly spike: Spike | null;
-  /** Findings for the plan, a line each: spacing asked for and found, uneven spacing, fewer than asked for. */
+  /**
+   * Findings for the plan, a line each: spacing asked for and found, uneven spacing, fewer than asked for.
+   */
   readonly notes: readonly string[];
   readonly warnings: readonly Warning[];
 }

@@ -8,8 +8,8 @@ export interface BarChart extends Caption {
   /** What the values are, for the axis and the table. */
   readonly label: string;
   /**
-   * `bars` start at zero, so that their lengths can be compared. `points` are for scores that hardly differ: the axis spans the data and their errors, and
-   * nothing has a length that could mislead.
+   * `bars` start at zero, so that their lengths can be compared. `points` are for scores that hardly differ:
+   * the axis spans the data and their errors, and nothing has a length that could mislead.
    */
   readonly draw?: 'bars' | 'points';
 }

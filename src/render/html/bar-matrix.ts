@@ -27,7 +27,10 @@ const TOP = 26;
 /** Room for the number behind a bar. */
 const NUMBER = 52;
 
-/** Bars in columns side by side, all of one scale that starts at zero, so that a row can be followed across: who weighs how much in which recipe. */
+/**
+ * Bars in columns side by side, all of one scale that starts at zero, so that a row can be followed across:
+ * who weighs how much in which recipe.
+ */
 export function barMatrix(chart: BarMatrix): Figure {
   const { rows, columns } = chart;
   const values = columns.flatMap((column) => column.values).filter((value) => value !== null && Number.isFinite(value)) as number[];

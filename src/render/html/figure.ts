@@ -1,8 +1,8 @@
 import { type Content, html, type Markup } from './markup.ts';
 
 /**
- * A chart with the same numbers as a table. The drawing is plain SVG and needs no script; the table is for those who cannot see it, and where the page's script finds
- * what to show under the pointer.
+ * A chart with the same numbers as a table. The drawing is plain SVG and needs no script; the table is for
+ * those who cannot see it, and where the page's script finds what to show under the pointer.
  */
 export interface Figure {
   readonly kind: 'heat' | 'line' | 'bars' | 'matrix' | 'parallel';
@@ -15,7 +15,10 @@ export interface Caption {
   readonly note?: string;
 }
 
-/** Around a drawing: caption, and the table folded away. @param drawing an `<svg>` element @param values a `<table>` element */
+/**
+ * Around a drawing: caption, and the table folded away. @param drawing an `<svg>` element @param values a
+ * `<table>` element
+ */
 export function figure(kind: Figure['kind'], caption: Caption, drawing: Markup, values: Markup): Figure {
   return {
     kind,

@@ -12,13 +12,18 @@ export interface HeatMap extends Caption {
   readonly axes: { readonly row: string; readonly column: string };
   /** [R][C]; null where there is nothing: the cell stays empty. NaN and infinities are shown as broken. */
   readonly values: readonly (readonly (number | null)[])[];
-  /** Values that the scale spans whatever the cells hold, so that shades do not exaggerate small differences. */
+  /**
+   * Values that the scale spans whatever the cells hold, so that shades do not exaggerate small differences.
+   */
   readonly include?: readonly number[];
   /** Shades by logarithm: for values over several orders of magnitude. */
   readonly log?: boolean;
   /** The strongest shade is the highest value's, or the lowest's: of losses the best are the lowest. */
   readonly strongest?: 'high' | 'low';
-  /** Points on the map, for a map of a plane: in cells from the middle of the first one, fractions between. Numbers are then left out of the cells. */
+  /**
+   * Points on the map, for a map of a plane: in cells from the middle of the first one, fractions between.
+   * Numbers are then left out of the cells.
+   */
   readonly points?: readonly { readonly row: number; readonly column: number; readonly note: string; readonly marked?: boolean }[];
   /** Cells with an outline, and why. */
   readonly marks?: readonly { readonly row: number; readonly column: number; readonly note: string }[];
@@ -36,7 +41,10 @@ interface Grid {
   readonly height: number;
   /** Numbers are written into the cells. */
   readonly numbers: boolean;
-  /** Labels of the columns, in lines that fit; a label that cannot be broken so stands aslant, and all others with it. */
+  /**
+   * Labels of the columns, in lines that fit; a label that cannot be broken so stands aslant, and all others
+   * with it.
+   */
   readonly heads: readonly (readonly string[])[];
   readonly slanted: boolean;
 }
@@ -52,8 +60,8 @@ const LEGEND_HEIGHT = 44;
 const PLANE = { width: 640, height: 380 };
 
 /**
- * A map of shaded cells. All cells of one shade are one path, so that a map of 60 layers × 256 experts is a dozen elements for the browser to draw;
- * up to 16 columns the numbers stand in the cells.
+ * A map of shaded cells. All cells of one shade are one path, so that a map of 60 layers × 256 experts is a
+ * dozen elements for the browser to draw; up to 16 columns the numbers stand in the cells.
  */
 export function heatMap(map: HeatMap): Figure {
   const grid = gridOf(map);
@@ -104,7 +112,10 @@ function longest(labels: readonly string[]): number {
   return labels.reduce((most, label) => Math.max(most, Math.min(LONGEST_LABEL, label.length)), 0);
 }
 
-/** Every how many columns there is a label: all of a few, of hundreds those 8, 16 or 32 apart, as experts are counted. */
+/**
+ * Every how many columns there is a label: all of a few, of hundreds those 8, 16 or 32 apart, as experts are
+ * counted.
+ */
 function columnStep(columns: readonly string[], cellWidth: number): number {
   if (columns.length <= 16) return 1;
   return [1, 2, 4, 8, 16, 32, 64, 128].find((step) => step * cellWidth >= 30) ?? 256;
@@ -212,7 +223,10 @@ function legend({ strongest }: HeatMap, grid: Grid, scale: Scale): Markup {
 ${scale.log ? html`<text class="label" x="${end + 10}" y="${y + 8}">logarithmic</text>` : null}</g>`;
 }
 
-/** Rows and cells as in the map, so that the page's script finds the value under the pointer by its indices. End tags that HTML does not need are left out. */
+/**
+ * Rows and cells as in the map, so that the page's script finds the value under the pointer by its indices.
+ * End tags that HTML does not need are left out.
+ */
 function valueTable({ rows, columns, axes, values, marks = [], points = [] }: HeatMap): Markup {
   const marked = new Set(marks.map(({ row, column }) => row * columns.length + column));
   const notes = new Map<number, string>();

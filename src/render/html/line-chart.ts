@@ -5,7 +5,10 @@ import { axisScale, type Scale, ticks } from './scale.ts';
 
 export interface LineChart extends Caption {
   readonly x: Axis;
-  /** `focus`: values that the axis spans; what lies beyond them stands at the edge, so that one value far off does not press all others together. */
+  /**
+   * `focus`: values that the axis spans; what lies beyond them stands at the edge, so that one value far off
+   * does not press all others together.
+   */
   readonly y: Axis & { readonly focus?: readonly number[] };
   readonly series: readonly Series[];
   /** Values to compare with, dashed across the chart. */
@@ -23,7 +26,10 @@ export interface Series {
   readonly label: string;
   /** By x. Points whose y is not finite are gaps. */
   readonly points: readonly Point[];
-  /** `line` joins its points (the default); `points` belong together but do not follow one another; `curve` and `steps` show no points, and steps hold each value up to the next. */
+  /**
+   * `line` joins its points (the default); `points` belong together but do not follow one another; `curve`
+   * and `steps` show no points, and steps hold each value up to the next.
+   */
   readonly draw?: 'line' | 'points' | 'curve' | 'steps';
   /** Of the palette, from 0; the series' own place by default. */
   readonly colour?: number;
@@ -57,7 +63,10 @@ const MOST_DOTS = 200;
 /** Of what is absent: no line has it. */
 const ABSENT_COLOUR = 5;
 
-/** Lines or points over a numeric axis, with error bars and bands where errors are known. Where scripts run the same numbers can be zoomed. */
+/**
+ * Lines or points over a numeric axis, with error bars and bands where errors are known. Where scripts run
+ * the same numbers can be zoomed.
+ */
 export function lineChart(chart: LineChart): Figure {
   const { series, levels = [], absent } = chart;
   const points = series.flatMap((one) => one.points);
@@ -208,8 +217,8 @@ function legendRows({ series, levels = [], absent }: LineChart): Markup[] {
 }
 
 /**
- * A row for every x, a column for every series, one for what is absent, and a row at the foot for every level; exact numbers in `data-v`, from which the page's script
- * draws again.
+ * A row for every x, a column for every series, one for what is absent, and a row at the foot for every
+ * level; exact numbers in `data-v`, from which the page's script draws again.
  */
 function valueTable({ x, series, levels = [], absent }: LineChart): Markup {
   const missing = new Set(absent?.xs);

@@ -13,12 +13,16 @@ export class Markup {
   }
 }
 
-/** What `html` takes between its braces. Texts and numbers are escaped; null, undefined and false are nothing; lists are joined. */
+/**
+ * What `html` takes between its braces. Texts and numbers are escaped; null, undefined and false are nothing;
+ * lists are joined.
+ */
 export type Content = string | number | Markup | null | undefined | false | readonly Content[];
 
 /**
- * HTML or SVG from a template. Every value is escaped, in text as in quoted attributes, so that the name of a tensor or of a file can be anything: a page is
- * safe because of how it is made, not because somebody remembered.
+ * HTML or SVG from a template. Every value is escaped, in text as in quoted attributes, so that the name of a
+ * tensor or of a file can be anything: a page is safe because of how it is made, not because somebody
+ * remembered.
  */
 export function html(strings: TemplateStringsArray, ...values: Content[]): Markup {
   let text = strings[0]!;
@@ -26,12 +30,18 @@ export function html(strings: TemplateStringsArray, ...values: Content[]): Marku
   return new Markup(text);
 }
 
-/** Text that is markup already, such as a drawing made from numbers alone. Never for text that came from a file. */
+/**
+ * Text that is markup already, such as a drawing made from numbers alone. Never for text that came from a
+ * file.
+ */
 export function trusted(text: string): Markup {
   return new Markup(text);
 }
 
-/** Text as it can stand in an element or in a quoted attribute; control characters and direction overrides are shown as escapes. */
+/**
+ * Text as it can stand in an element or in a quoted attribute; control characters and direction overrides are
+ * shown as escapes.
+ */
 function escapeText(text: string): string {
   return printable(text).replace(/[&<>"']/g, (character) => ENTITIES[character]!);
 }

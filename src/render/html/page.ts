@@ -33,8 +33,9 @@ export interface Section {
 }
 
 /**
- * A report as one HTML document that needs nothing else: style, scripts and drawings are in it, and its content security policy forbids everything that is not, by
- * hash. Without scripts all is there but hovering and zooming. The text depends on its arguments and the package alone, not on time or place.
+ * A report as one HTML document that needs nothing else: style, scripts and drawings are in it, and its
+ * content security policy forbids everything that is not, by hash. Without scripts all is there but hovering
+ * and zooming. The text depends on its arguments and the package alone, not on time or place.
  *
  * Reads the stylesheet and scripts from the package's folder, synchronously.
  */
@@ -83,7 +84,10 @@ ${scripts.map(scriptElement)}</body>
   return page.text;
 }
 
-/** Not by `html`: of a tagged template with an end tag of a script the bundler makes a call of a helper that is in no package. */
+/**
+ * Not by `html`: of a tagged template with an end tag of a script the bundler makes a call of a helper that
+ * is in no package.
+ */
 function scriptElement(script: string): Markup {
   return trusted(`<script>${script}</script>\n`);
 }

@@ -48,7 +48,10 @@ const DENSE = 60;
 /** Weaker shades than this would be lost on the page. */
 const FIRST_SHADE = 3;
 
-/** Many dimensions side by side: an upright axis a parameter, the score last, a line for each that was tried; the better its score, the stronger its shade. */
+/**
+ * Many dimensions side by side: an upright axis a parameter, the score last, a line for each that was tried;
+ * the better its score, the stronger its shade.
+ */
 export function parallelChart(chart: ParallelChart): Figure {
   const { score, lines } = chart;
   const scores = axisScale(lines.map((line) => line.score));

@@ -8,7 +8,10 @@ export interface Scale {
   readonly from: number;
   readonly to: number;
   readonly log: boolean;
-  /** 0 at `from`, 1 at `to`; outside of them below 0 and above 1, -Infinity for what a logarithmic scale cannot show. */
+  /**
+   * 0 at `from`, 1 at `to`; outside of them below 0 and above 1, -Infinity for what a logarithmic scale
+   * cannot show.
+   */
   at(value: number): number;
 }
 
@@ -20,7 +23,9 @@ export function scaleOf(values: Iterable<number>, { log = false, zero = false }:
   return makeScale(from, to, log);
 }
 
-/** A scale whose ends have room around the data, for an axis: a twentieth of its length, never across zero. */
+/**
+ * A scale whose ends have room around the data, for an axis: a twentieth of its length, never across zero.
+ */
 export function axisScale(values: Iterable<number>, { log = false }: { log?: boolean } = {}): Scale {
   const { from, to, log: logarithmic } = scaleOf(values, { log });
   if (logarithmic) return makeScale(from / 1.15, to * 1.15, true);
@@ -28,13 +33,18 @@ export function axisScale(values: Iterable<number>, { log = false }: { log?: boo
   return makeScale(from >= 0 && from < room ? 0 : from - room, to + room, false);
 }
 
-/** Which shade a value has. What is finite has one; zero and below have the weakest on a logarithmic scale. */
+/**
+ * Which shade a value has. What is finite has one; zero and below have the weakest on a logarithmic scale.
+ */
 export function shadeOf(scale: Scale, value: number): number {
   const place = scale.at(value);
   return Math.max(0, Math.min(SHADES - 1, Math.floor(place * SHADES)));
 }
 
-/** Round numbers inside a scale, about `count` of them: 1, 2 or 5 times a power of ten apart; on a long logarithmic scale powers of ten. */
+/**
+ * Round numbers inside a scale, about `count` of them: 1, 2 or 5 times a power of ten apart; on a long
+ * logarithmic scale powers of ten.
+ */
 export function ticks({ from, to, log }: Scale, count: number): number[] {
   if (!(to > from)) return [from];
   if (log && to / from >= 1000) return powers(from, to, count);

@@ -9,8 +9,8 @@ import type { RecipeScores } from './recipes.ts';
 /** What is known of the true scores of recipes; larger is better. */
 export interface Beliefs {
   /**
-   * Of some recipes together, [recipes] and [recipes x recipes]: one normal distribution for each of several equally likely readings of the same scores, which differ in how
-   * much of them is noise.
+   * Of some recipes together, [recipes] and [recipes x recipes]: one normal distribution for each of several
+   * equally likely readings of the same scores, which differ in how much of them is noise.
    * @param indices in the list of recipes
    */
   joints(indices: readonly number[]): readonly Joint[];
@@ -28,20 +28,25 @@ export interface Beliefs {
 const FEWEST_POINTS = 3;
 /** Repeats outside the space from which on their spread counts as noise of the scores inside, too. Ours. */
 const ENOUGH_REPEATS = 3;
-/** Readings of few scores, so that a probability of 0.95 can be told from one of 0.9; of many, which differ less and cost more. Ours. */
+/**
+ * Readings of few scores, so that a probability of 0.95 can be told from one of 0.9; of many, which differ
+ * less and cost more. Ours.
+ */
 const READINGS = { few: 32, many: 16 };
 const MANY = 64;
 
 /**
- * Beliefs by a Gaussian process over the points of the space, under several draws of its hyperparameters: of few noisy scores nobody can say how much of their
- * spread is noise, and the one likeliest answer would be too sure. Recipes outside the space stand alone, each on its own scores with the process's noise.
+ * Beliefs by a Gaussian process over the points of the space, under several draws of its hyperparameters: of
+ * few noisy scores nobody can say how much of their spread is noise, and the one likeliest answer would be
+ * too sure. Recipes outside the space stand alone, each on its own scores with the process's noise.
  *
  * @returns null with fewer than three different points
  */
 export function spaceBeliefs(recipes: readonly RecipeScores[], axes: readonly Axis[], noise: NoiseKind, seed: number): Beliefs | null {
   const inside = recipes.filter(({ point }) => point !== null);
   if (new Set(inside.map(({ point }) => point!.join())).size < FEWEST_POINTS) return null;
-  // Repeats inside are for the process to learn from. Of those outside it is told; what it learns then comes on top, so that noise is rather over- than underrated.
+  // Repeats inside are for the process to learn from. Of those outside it is told; what it learns then comes
+  // on top, so that noise is rather over- than underrated.
   const outside = repeatSpread(recipes.filter(({ point }) => point === null));
   const told = outside !== null && outside.freedom >= ENOUGH_REPEATS ? outside.variance : null;
   const observations = {
@@ -75,9 +80,10 @@ export function spaceBeliefs(recipes: readonly RecipeScores[], axes: readonly Ax
 }
 
 /**
- * Beliefs without a space: recipes as draws of one normal distribution, pulled to their common mean by as much as noise explains their spread (empirical Bayes with the
- * moment estimate of the spread: Morris 1983, eq. 1.12 without its correction for few recipes). The noise is that of repeats, of drawing the items, and what the evaluator
- * states of each score.
+ * Beliefs without a space: recipes as draws of one normal distribution, pulled to their common mean by as
+ * much as noise explains their spread (empirical Bayes with the moment estimate of the spread: Morris 1983,
+ * eq. 1.12 without its correction for few recipes). The noise is that of repeats, of drawing the items, and
+ * what the evaluator states of each score.
  *
  * @returns null where nothing is known of the noise, or there is a single recipe
  */
@@ -140,7 +146,10 @@ function jointOf(recipes: readonly RecipeScores[], process: Process, noiseVarian
   return { mean, covariance };
 }
 
-/** What a recipe's scores say of it by themselves. @param noiseVariance of each score, besides what the evaluator states */
+/**
+ * What a recipe's scores say of it by themselves. @param noiseVariance of each score, besides what the
+ * evaluator states
+ */
 function ownMean(recipe: RecipeScores, noiseVariance: number, noise: NoiseKind): { mean: number; variance: number } {
   return weighted(
     recipe.values,
@@ -158,7 +167,10 @@ function weighted(values: readonly number[], variances: readonly number[]): { me
   return { mean, variance: least / total };
 }
 
-/** Variance of a recipe's score by which items were drawn, less what is common to all recipes; null where they are not of the same items. */
+/**
+ * Variance of a recipe's score by which items were drawn, less what is common to all recipes; null where they
+ * are not of the same items.
+ */
 function itemVariance(recipes: readonly RecipeScores[]): number | null {
   const differences = recipes.map(({ trials }) => pairedItems(trials[0]!, recipes[0]!.trials[0]!));
   if (!differences.every((lists) => lists !== null)) return null;

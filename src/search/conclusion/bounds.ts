@@ -8,8 +8,9 @@ import type { OnBound } from './types.ts';
 const END = 0.01;
 
 /**
- * Parameters whose best value lies on a bound of the space, so that a better one may lie beyond it, each with what to do. Where nothing lies beyond (a window of all
- * checkpoints, none left out, a λ of 1 but for extrapolation) the text says what that means instead.
+ * Parameters whose best value lies on a bound of the space, so that a better one may lie beyond it, each with
+ * what to do. Where nothing lies beyond (a window of all checkpoints, none left out, a λ of 1 but for
+ * extrapolation) the text says what that means instead.
  *
  * @param params of the best recipe; null for one outside the space
  */
@@ -70,7 +71,8 @@ function scheduleAdvice(
   const bound = side === 'low' ? (low ?? Number(values![0])) : (high ?? Number(values!.at(-1)));
   const { range = {}, kind: natural } = parameterOf(name);
   const step = natural === 'integer' ? 1 : Number.EPSILON * Math.max(1, Math.abs(bound));
-  // Beyond a natural limit (no checkpoint left out, every one taken, an alpha of 1) there is nothing to widen to.
+  // Beyond a natural limit (no checkpoint left out, every one taken, an alpha of 1) there is nothing to widen
+  // to.
   if (!inRange(side === 'low' ? bound - step : bound + step, range)) return null;
   if (kind === 'choice') return `add ${side === 'low' ? 'smaller' : 'larger'} values to its list.`;
   return `search again with ${side === 'low' ? 'a smaller `from`' : 'a larger `to`'}.`;

@@ -30,15 +30,20 @@ export interface Comparison {
 const DRAWS = 8192;
 
 /**
- * How much better a recipe is than others, by joint draws of all their true scores. The spread of the draws has up to three parts:
+ * How much better a recipe is than others, by joint draws of all their true scores. The spread of the draws
+ * has up to three parts:
  *
  * - noise of evaluations and doubt about the shape of the score over the space, from the beliefs;
- * - of `paired` coverage, the choice of items: the covariance of the differences of item scores, added whole, and wider where there are few items ({@link fewItemsFactor}). Trials do not average it out, since all of them are
- *   scored on the same items. So the interval is for other items of the same kind as well. The noise that the items hold themselves is then counted twice, to the safe side;
- * - of `independent` coverage, the choice of items is in the noise of evaluations, as the evaluator states it.
+ * - of `paired` coverage, the choice of items: the covariance of the differences of item scores, added whole,
+ *   and wider where there are few items ({@link fewItemsFactor}). Trials do not average it out, since all of
+ *   them are scored on the same items. So the interval is for other items of the same kind as well. The noise
+ *   that the items hold themselves is then counted twice, to the safe side;
+ * - of `independent` coverage, the choice of items is in the noise of evaluations, as the evaluator states
+ *   it.
  *
- * `unpaired` and `unknown` coverage leave the choice of items out: the interval is for this evaluation set alone, and for unpaired scores `resolution` says
- * below which size a gain on it means nothing for other items.
+ * `unpaired` and `unknown` coverage leave the choice of items out: the interval is for this evaluation set
+ * alone, and for unpaired scores `resolution` says below which size a gain on it means nothing for other
+ * items.
  *
  * @param best index of the recipe @param opponents indices of at least one other
  */

@@ -25,7 +25,10 @@ export interface ConclusionInput {
 
 export interface Concluded {
   readonly conclusion: Conclusion;
-  /** Id of the best recipe's first trial: of the highest mean of what is believed of its score, not of the highest score; null where no trial has a score. */
+  /**
+   * Id of the best recipe's first trial: of the highest mean of what is believed of its score, not of the
+   * highest score; null where no trial has a score.
+   */
   readonly best: number | null;
   /** By trial id, of the score without noise in its own units; empty where nothing is known of the noise. */
   readonly posterior: ReadonlyMap<number, { readonly mean: number; readonly std: number }>;
@@ -39,10 +42,13 @@ export interface Concluded {
 /**
  * What a search found, and how sure that is.
  *
- * The best recipe is the one of highest posterior mean, baselines included but for the mean of the last of the run, of which the text says where it is better still. Its gain is the difference of posterior means to the better of the baselines newest,
- * uniform and best single; never the best observed score, which is best partly by luck. What the interval covers is written at {@link compare}. A gain is claimed where the
- * probability of being better than all those baselines is at least {@link CLAIM_PROBABILITY}, the 95 % interval lies above 0, and, for unpaired scores of a known standard
- * error, the gain is above what can be judged. With a validation all of this is about the second set instead: its interval must lie above 0.
+ * The best recipe is the one of highest posterior mean, baselines included but for the mean of the last of
+ * the run, of which the text says where it is better still. Its gain is the difference of posterior means to
+ * the better of the baselines newest, uniform and best single; never the best observed score, which is best
+ * partly by luck. What the interval covers is written at {@link compare}. A gain is claimed where the
+ * probability of being better than all those baselines is at least {@link CLAIM_PROBABILITY}, the 95 %
+ * interval lies above 0, and, for unpaired scores of a known standard error, the gain is above what can be
+ * judged. With a validation all of this is about the second set instead: its interval must lie above 0.
  *
  * Same input, same answer.
  */
@@ -58,7 +64,8 @@ export function conclude(input: ConclusionInput): Concluded {
   const beliefs = (space === null ? null : spaceBeliefs(recipes, space.axes, noise, seed)) ?? spreadBeliefs(recipes, noise, repeats);
   const means = beliefs?.marginals ?? null;
   const believed = means?.mean ?? recipes.map(({ values }) => values.reduce((sum, value) => sum + value, 0) / values.length);
-  // The mean of the last of the run is there to be compared with: it may be of checkpoints that the search was not given.
+  // The mean of the last of the run is there to be compared with: it may be of checkpoints that the search
+  // was not given.
   const isReference = ({ trials }: RecipeScores) => trials.every(({ kind }) => kind === 'sma');
   const best = indexOfLargest(
     recipes.every(isReference) ? believed : recipes.map((recipe, i) => (isReference(recipe) ? Number.NEGATIVE_INFINITY : believed[i]!)),

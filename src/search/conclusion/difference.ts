@@ -5,10 +5,12 @@ import type { Difference } from './types.ts';
 export type Scored = Pick<Score, 'score' | 'stderr' | 'items'>;
 
 /**
- * How much better `a` is than `b`. Where both have scores of the same items (equal digests, metric by metric) it is judged item by item: the standard error is
- * that of the mean of the items' weighted differences. Else it is that of two independent scores, from what the evaluator said of each.
+ * How much better `a` is than `b`. Where both have scores of the same items (equal digests, metric by metric)
+ * it is judged item by item: the standard error is that of the mean of the items' weighted differences. Else
+ * it is that of two independent scores, from what the evaluator said of each.
  *
- * An unpaired standard error of exactly 0 belongs to a score at its limit (all answers right), not to one without error: the other one's stands for both.
+ * An unpaired standard error of exactly 0 belongs to a score at its limit (all answers right), not to one
+ * without error: the other one's stands for both.
  */
 export function difference(a: Scored, b: Scored, goal: Goal): Difference {
   const sign = goal === 'maximize' ? 1 : -1;
@@ -29,7 +31,8 @@ export function pairedItems(a: Pick<Scored, 'items'>, b: Pick<Scored, 'items'>):
   for (const of of a.items) {
     const other = b.items.find((candidate) => sameItems(of, candidate));
     if (other === undefined || of.scores.length < 2) return null;
-    // Metrics of the same items err together, so their differences are added before the error is taken, and not their errors after.
+    // Metrics of the same items err together, so their differences are added before the error is taken, and
+    // not their errors after.
     const sums = byDigest.get(of.digest) ?? new Float64Array(of.scores.length);
     if (sums.length !== of.scores.length) return null;
     for (let i = 0; i < sums.length; i++) sums[i]! += of.weight * (of.scores[i]! - other.scores[i]!);
@@ -38,7 +41,10 @@ export function pairedItems(a: Pick<Scored, 'items'>, b: Pick<Scored, 'items'>):
   return [...byDigest.values()];
 }
 
-/** Mean of `b - a` over paired items and its standard error, the figure that says whether one checkpoint is better than another. */
+/**
+ * Mean of `b - a` over paired items and its standard error, the figure that says whether one checkpoint is
+ * better than another.
+ */
 export function pairedDifference(a: readonly number[], b: readonly number[]): { mean: number; standardError: number } {
   if (a.length !== b.length || a.length < 2) throw new RangeError(`cannot pair ${a.length} items with ${b.length}`);
   const { mean, variance } = ofDifferences([Float64Array.from(a, (score, i) => b[i]! - score)]);
@@ -46,8 +52,8 @@ export function pairedDifference(a: readonly number[], b: readonly number[]): { 
 }
 
 /**
- * Covariance of the means of two lists of differences on the same items: how far two comparisons err together because the items are these and not others. Lists of
- * different items are independent.
+ * Covariance of the means of two lists of differences on the same items: how far two comparisons err together
+ * because the items are these and not others. Lists of different items are independent.
  */
 export function covarianceOfMeans(a: readonly Float64Array[], b: readonly Float64Array[]): number {
   let sum = 0;

@@ -9,7 +9,8 @@ const CURVE_POINTS = 101;
 const MAP_POINTS = 31;
 
 /**
- * The model of a score over a space of one parameter, as a curve in the parameter's own values, or of two, as a map.
+ * The model of a score over a space of one parameter, as a curve in the parameter's own values, or of two, as
+ * a map.
  *
  * @param predict of `conclude`, in the score's own units
  * @returns null without a model, for one parameter that is no number, and for three or more
@@ -59,7 +60,8 @@ function map(predict: NonNullable<Concluded['predict']>, { axes, parameters, dec
 function coordinates(axis: Axis, most: number): number[] {
   const last = axis.kind === 'real' ? most - 1 : Math.min(axis.count, most) - 1;
   const at = (i: number) => (last === 0 ? 0 : i / last);
-  // Values of an axis with more levels than points are met exactly, so that no value is drawn where another one's score is.
+  // Values of an axis with more levels than points are met exactly, so that no value is drawn where another
+  // one's score is.
   const snapped = (coordinate: number) =>
     axis.kind === 'real' ? coordinate : Math.round(coordinate * (axis.count - 1)) / Math.max(1, axis.count - 1);
   return Array.from({ length: last + 1 }, (_, i) => snapped(at(i)));

@@ -39,7 +39,8 @@ export function headline(input: HeadlineInput): { readonly conclusion: Conclusio
   const { recipes, best, goal, known } = input;
   const baselines = input.baselines.map((baseline) => ({ ...baseline, label: `the ${baseline.label}` }));
   const subject = baselines.find(({ index }) => index === best)?.label ?? `trial ${recipes[best]!.trials[0]!.id}`;
-  // A mean over the last 10 is a recipe like any other: shown in reports, but nothing that a search has to beat.
+  // A mean over the last 10 is a recipe like any other: shown in reports, but nothing that a search has to
+  // beat.
   const rivals = baselines.filter(({ name }) => name !== 'sma');
   const opponents = rivals.filter(({ index }, i) => index !== best && rivals.findIndex((other) => other.index === index) === i);
   const isRival = rivals.some(({ index }) => index === best);

@@ -15,7 +15,9 @@ export interface RecipeScores {
   readonly values: readonly number[];
 }
 
-/** The recipes of a search's trials, in the order of their first trials; trials without a score take no part. */
+/**
+ * The recipes of a search's trials, in the order of their first trials; trials without a score take no part.
+ */
 export function recipesOf(trials: readonly ScoredTrial[], encode: ((params: Params) => Point | null) | null, goal: Goal): RecipeScores[] {
   const sign = goal === 'maximize' ? 1 : -1;
   const byRecipe = new Map<string, CompleteTrial[]>();

@@ -4,8 +4,9 @@ import { NORMAL_95 } from '../gaussian-process/normal.ts';
 const FIRST = [12.706204736174694, 4.302652729749462];
 
 /**
- * By how much a 95 % interval is wider because its standard error was estimated from few differences: the quantile of Student's t over that of the normal distribution, by the
- * expansion of Cornish and Fisher (Abramowitz and Stegun 26.7.5; to 0.1 % from 3 degrees of freedom on).
+ * By how much a 95 % interval is wider because its standard error was estimated from few differences: the
+ * quantile of Student's t over that of the normal distribution, by the expansion of Cornish and Fisher
+ * (Abramowitz and Stegun 26.7.5; to 0.1 % from 3 degrees of freedom on).
  *
  * @param lists differences by item, each list with a mean of its own
  * @returns 1 or more; 1 without lists

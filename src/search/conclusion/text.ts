@@ -43,7 +43,10 @@ export function referenceText(label: string, { gain, error, paired }: Difference
   return `The ${label} scores better still, by ${formatNumber(gain, 3)}${judged}: it is no part of what was searched.`;
 }
 
-/** The headline of a validated search. @param search the gain on the search's own set, by its model where there is one; null where nothing was fitted to it */
+/**
+ * The headline of a validated search. @param search the gain on the search's own set, by its model where
+ * there is one; null where nothing was fitted to it
+ */
 export function validationText(
   subject: string,
   claimed: boolean,
@@ -94,8 +97,9 @@ export function baselineText(subject: string, tried: number): string {
 
 /**
  * A second comparison, of a baseline that is the best with the newest checkpoint.
- * @param choice among how many it was chosen by these scores, null where it was not: it has to be surer by so much (Bonferroni's inequality), and that only where
- * noise was measured. What a model of the space learns of it is no measure for checkpoints outside.
+ * @param choice among how many it was chosen by these scores, null where it was not: it has to be surer by so
+ * much (Bonferroni's inequality), and that only where noise was measured. What a model of the space learns of
+ * it is no measure for checkpoints outside.
  */
 export function againstNewestText(
   subject: string,

@@ -12,9 +12,15 @@ export interface Conclusion {
   readonly gainClaimed: boolean;
   /** In sentences: what was found, how sure it is, and what cannot be judged. */
   readonly text: string;
-  /** Probability that the best recipe beats the better of newest and uniform (and best single, where singles were scored), in [0, 1]; null where it cannot be told. */
+  /**
+   * Probability that the best recipe beats the better of newest and uniform (and best single, where singles
+   * were scored), in [0, 1]; null where it cannot be told.
+   */
   readonly probability: number | null;
-  /** The headline: of the validation where there is one, else of posterior means; positive is better, never of best observed scores. Null where there is none. */
+  /**
+   * The headline: of the validation where there is one, else of posterior means; positive is better, never of
+   * best observed scores. Null where there is none.
+   */
   readonly gain: number | null;
   /** 95 % interval of `gain`. */
   readonly interval: readonly [number, number] | null;
@@ -22,7 +28,10 @@ export interface Conclusion {
   readonly basis: 'validation' | 'posterior' | null;
   /** Against which baseline: the better one. */
   readonly against: 'newest' | 'uniform' | 'single' | null;
-  /** Smallest difference that could be judged on this set, where scores are unpaired and their standard error is known. */
+  /**
+   * Smallest difference that could be judged on this set, where scores are unpaired and their standard error
+   * is known.
+   */
   readonly resolution: number | null;
 }
 
@@ -30,7 +39,10 @@ export interface Conclusion {
 export interface Validation {
   readonly command: string;
   readonly rows: readonly ValidationRow[];
-  /** Best against the better baseline, on the validation set and on the search set: overfitting shows as a gain that is gone. */
+  /**
+   * Best against the better baseline, on the validation set and on the search set: overfitting shows as a
+   * gain that is gone.
+   */
   readonly onValidation: Difference;
   readonly onSearch: Difference;
 }
@@ -49,7 +61,10 @@ export interface Baseline {
   readonly trial: number;
   readonly score: number | null;
   readonly stderr: number | null;
-  /** The best recipe against this one as they scored, paired where both have items; null where either has no score, or where this is the best. */
+  /**
+   * The best recipe against this one as they scored, paired where both have items; null where either has no
+   * score, or where this is the best.
+   */
   readonly difference: Difference | null;
 }
 
@@ -61,7 +76,9 @@ export type PosteriorDrawing =
       readonly parameter: string;
       readonly points: readonly { readonly x: number; readonly mean: number; readonly low: number; readonly high: number }[];
     }
-  /** mean[row][column]: of yValues[row], xValues[column]; other parameters, if any, stand at the best trial. */
+  /**
+   * mean[row][column]: of yValues[row], xValues[column]; other parameters, if any, stand at the best trial.
+   */
   | {
       readonly kind: 'map';
       readonly x: string;
@@ -72,7 +89,10 @@ export type PosteriorDrawing =
       readonly std: readonly (readonly number[])[];
     };
 
-/** Standard deviation of a score from one evaluation of the same recipe to the next: measured on repeats, or learned by the model. */
+/**
+ * Standard deviation of a score from one evaluation of the same recipe to the next: measured on repeats, or
+ * learned by the model.
+ */
 export interface NoiseStd {
   readonly value: number;
   readonly from: 'repeats' | 'model';

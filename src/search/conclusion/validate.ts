@@ -20,14 +20,20 @@ export interface ValidationResult {
   readonly validation: Validation;
   /** Index of the better baseline on the second set, in the list given. */
   readonly against: number;
-  /** 95 % interval of the gain on the second set, and the probability of being better than every baseline; null where nothing is known of the error. */
+  /**
+   * 95 % interval of the gain on the second set, and the probability of being better than every baseline;
+   * null where nothing is known of the error.
+   */
   readonly interval: readonly [number, number] | null;
   readonly probability: number | null;
   /** Items by which the second set judges; null where it is unpaired. */
   readonly items: number | null;
   /** The error is that of the evaluator's noise alone: nothing is known of other items. */
   readonly onlyNoise: boolean;
-  /** Another recipe than the best and the baselines that scores better on the second set; null where there is none. */
+  /**
+   * Another recipe than the best and the baselines that scores better on the second set; null where there is
+   * none.
+   */
   readonly other: number | null;
 }
 
@@ -38,9 +44,10 @@ export interface KnownNoise {
 }
 
 /**
- * The best recipe of the search against the better baseline on a second set. The best is the search's: choosing among the re-scored by their scores here would be as
- * optimistic as choosing by the first set. The error is that of the paired or unpaired scores with the noise measured on repeats added; without either, that of the
- * noise alone.
+ * The best recipe of the search against the better baseline on a second set. The best is the search's:
+ * choosing among the re-scored by their scores here would be as optimistic as choosing by the first set. The
+ * error is that of the paired or unpaired scores with the noise measured on repeats added; without either,
+ * that of the noise alone.
  *
  * @param baselines at least one
  * @returns null where the best, or every baseline, has no score on the second set

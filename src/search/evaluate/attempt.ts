@@ -15,7 +15,9 @@ import type { EvaluationRequest, Score } from './types.ts';
 const TRY_AGAIN = 75;
 const SKIP = 125;
 const CANCEL_SECONDS = 30;
-/** Of stdout and stderr, what a score is looked for in: the items of a large evaluation are a few megabytes. */
+/**
+ * Of stdout and stderr, what a score is looked for in: the items of a large evaluation are a few megabytes.
+ */
 const STDOUT_BYTES = 16 * 2 ** 20;
 const STDERR_BYTES = 2 ** 20;
 /** Milliseconds; Node takes longer ones for none at all. */
@@ -185,7 +187,10 @@ export class Attempt {
     throw error;
   }
 
-  /** Of a log that could not be written: the evaluator's own fault where there is room again without what it wrote, else that of the place. */
+  /**
+   * Of a log that could not be written: the evaluator's own fault where there is room again without what it
+   * wrote, else that of the place.
+   */
   async #diskFull({ error }: LogFailure, out: string): Promise<Ending> {
     const { log } = this.#request;
     await removeFolder(out);
@@ -199,7 +204,10 @@ export class Attempt {
   }
 }
 
-/** A new folder for one attempt. What an earlier search began with the same number may still be writing to its own. */
+/**
+ * A new folder for one attempt. What an earlier search began with the same number may still be writing to its
+ * own.
+ */
 async function freshFolder(parent: string): Promise<string> {
   await onOutput('create', parent, () => mkdir(parent, { recursive: true }));
   for (let i = 1; ; i++) {

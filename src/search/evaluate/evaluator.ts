@@ -17,20 +17,31 @@ const RETRY_PAUSES = [10, 60, 300];
 const SETUP_BYTES = 4096;
 
 export interface EvaluatorOptions {
-  /** Text for `sh -c`, or the words of a program and its arguments, with placeholders: see {@link Placeholders}. */
+  /**
+   * Text for `sh -c`, or the words of a program and its arguments, with placeholders: see
+   * {@link Placeholders}.
+   */
   readonly command: CommandText;
   /** Option that the command was given with, for messages; default `--eval`. */
   readonly option?: string | undefined;
   /** Shell command that prepares for evaluations. */
   readonly setup?: string | undefined;
-  /** Shell command that calls off an evaluation which ran elsewhere, as a job of a cluster, when it takes too long or is aborted. */
+  /**
+   * Shell command that calls off an evaluation which ran elsewhere, as a job of a cluster, when it takes too
+   * long or is aborted.
+   */
   readonly cancel?: string | undefined;
   /** Seconds that one evaluation may take. */
   readonly timeout?: number | undefined;
-  /** Devices, of which each running evaluation gets one, as `{gpu}`, `MERGE_GPU` and `CUDA_VISIBLE_DEVICES`. Without them it gets what this process has. */
+  /**
+   * Devices, of which each running evaluation gets one, as `{gpu}`, `MERGE_GPU` and `CUDA_VISIBLE_DEVICES`.
+   * Without them it gets what this process has.
+   */
   readonly gpus?: readonly string[] | undefined;
   readonly reading: ReadOptions;
-  /** `sglang=URL`: a server that gets each model's weights before the command runs. One evaluation at a time. */
+  /**
+   * `sglang=URL`: a server that gets each model's weights before the command runs. One evaluation at a time.
+   */
   readonly server?: string | undefined;
 }
 
@@ -55,11 +66,12 @@ export type Outcome =
     };
 
 /**
- * Runs a user's command on models and reads their scores. The command is a stranger: it may hang, fork, print without end, or lie; none of that may outlast its
- * evaluation or harm another one.
+ * Runs a user's command on models and reads their scores. The command is a stranger: it may hang, fork, print
+ * without end, or lie; none of that may outlast its evaluation or harm another one.
  *
- * Exit code 0 and a score: complete. 75: the same again after a pause, three times at most. 125: skipped. All others, a time-out, no score, or one that is not finite: failed.
- * What the command left running in its process group when it ended is not waited for, and is ended.
+ * Exit code 0 and a score: complete. 75: the same again after a pause, three times at most. 125: skipped. All
+ * others, a time-out, no score, or one that is not finite: failed. What the command left running in its
+ * process group when it ended is not waited for, and is ended.
  */
 export class Evaluator {
   readonly #setup: string | undefined;
@@ -69,7 +81,8 @@ export class Evaluator {
 
   /**
    * @param wait replaces the clock between attempts
-   * @throws MergeError E_USAGE for a placeholder that does not exist; E_OPTION for an empty command, or a server that is not known
+   * @throws MergeError E_USAGE for a placeholder that does not exist; E_OPTION for an empty command, or a
+   *   server that is not known
    */
   constructor(options: EvaluatorOptions, wait = (ms: number, signal: AbortSignal): Promise<unknown> => pause(ms, undefined, { signal })) {
     const { command, option = '--eval', setup, cancel, timeout, gpus = [], reading } = options;
@@ -109,8 +122,9 @@ export class Evaluator {
   /**
    * Scores a model.
    *
-   * @throws MergeError E_METRIC where the score cannot be chosen among several; of the side of outputs where `log` or `out` cannot be written; E_STALE_WEIGHTS, and whatever
-   *   opening `model` throws, with a server; `signal.reason` on an abort, after everything was ended
+   * @throws MergeError E_METRIC where the score cannot be chosen among several; of the side of outputs where
+   *   `log` or `out` cannot be written; E_STALE_WEIGHTS, and whatever opening `model` throws, with a server;
+   *   `signal.reason` on an abort, after everything was ended
    */
   async evaluate(request: EvaluationRequest, { signal, onRetry, onWarning = () => {} }: EvaluationControl): Promise<Outcome> {
     const log = await onOutput('create', request.log, async () => new Log(request.log));

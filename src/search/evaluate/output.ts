@@ -1,7 +1,9 @@
 import { closeSync, openSync, writeFileSync } from 'node:fs';
 import { stripVTControlCharacters } from 'node:util';
 
-/** What is kept of an evaluation that prints without end: so much of its beginning, and so much of its end. */
+/**
+ * What is kept of an evaluation that prints without end: so much of its beginning, and so much of its end.
+ */
 const LOG_HEAD_BYTES = 32 * 2 ** 20;
 const LOG_TAIL_BYTES = 2 ** 20;
 /** Of the output that goes into an outcome and an error. */
@@ -60,7 +62,8 @@ export class Tail {
 }
 
 /**
- * The log of an evaluation: all that it printed, where that is too much its beginning and its end. Written at once, so that people can follow it.
+ * The log of an evaluation: all that it printed, where that is too much its beginning and its end. Written at
+ * once, so that people can follow it.
  */
 export class Log {
   readonly #descriptor: number;
@@ -81,7 +84,10 @@ export class Log {
     this.#tail.add(bytes);
   }
 
-  /** The last lines, for people: without control characters, and of lines that were written over, as progress bars are, the last state. */
+  /**
+   * The last lines, for people: without control characters, and of lines that were written over, as progress
+   * bars are, the last state.
+   */
   lastLines(): string[] {
     const lines = this.#tail.bytes.toString().split(/\r?\n/);
     const shown = lines.slice(-2 * SHOWN_LINES).map(shownLine);
@@ -108,7 +114,10 @@ function shownLine(line: string): string {
     .slice(0, SHOWN_COLUMNS);
 }
 
-/** The last cost that an evaluation reported in a line `MERGE_COST=1.25` of its output; null where there is none that is a number of at least 0. */
+/**
+ * The last cost that an evaluation reported in a line `MERGE_COST=1.25` of its output; null where there is
+ * none that is a number of at least 0.
+ */
 export function reportedCost(...outputs: readonly string[]): number | null {
   const costs = outputs.flatMap((output) => [...output.matchAll(COST)].map((match) => Number(match[1])));
   return costs.findLast((cost) => Number.isFinite(cost) && cost >= 0) ?? null;

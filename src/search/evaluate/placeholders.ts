@@ -21,8 +21,9 @@ const PLAIN_WORD = /^[\w@%+=:,./{}-]+$/;
 export type CommandText = string | readonly string[];
 
 /**
- * A command with its placeholders filled in, so that each value arrives as it is: quoted outside quotes, escaped within. Where the model is written neither as
- * `{model}` nor as `MERGE_MODEL`, it is appended if `append` is set.
+ * A command with its placeholders filled in, so that each value arrives as it is: quoted outside quotes,
+ * escaped within. Where the model is written neither as `{model}` nor as `MERGE_MODEL`, it is appended if
+ * `append` is set.
  */
 export function fillPlaceholders(command: CommandText, values: Placeholders, append: boolean): CommandText {
   const known: Readonly<Record<string, string | undefined>> = { ...values };
@@ -44,8 +45,9 @@ export function fillPlaceholders(command: CommandText, values: Placeholders, app
 }
 
 /**
- * Refuses names in braces that are misspelt placeholders: in a shell's text, any that stands outside quotes in a word of letters, digits and punctuation, which a shell
- * would take as it is; among words, one that is nearly a placeholder. Braces of JSON, awk and shell variables pass.
+ * Refuses names in braces that are misspelt placeholders: in a shell's text, any that stands outside quotes
+ * in a word of letters, digits and punctuation, which a shell would take as it is; among words, one that is
+ * nearly a placeholder. Braces of JSON, awk and shell variables pass.
  *
  * @param option that holds the command, for the message @param names that can be used there
  * @throws MergeError E_USAGE
@@ -69,7 +71,10 @@ export function checkPlaceholders(option: string, command: CommandText, names: r
   }
 }
 
-/** How a shell reads each character: `'` and `"` within such quotes, `\` after a backslash, `(` in a subshell or `$(…)`, else empty. */
+/**
+ * How a shell reads each character: `'` and `"` within such quotes, `\` after a backslash, `(` in a subshell
+ * or `$(…)`, else empty.
+ */
 function quoting(command: string): string[] {
   const open = [''];
   const contexts: string[] = [];

@@ -30,9 +30,10 @@ interface Loaded {
 }
 
 /**
- * An SGLang server whose weights are replaced from disk for every evaluation, through `POST /update_weights_from_disk` (`{"model_path"}`, answered by
- * `{"success", "message"}` with status 200 or 400; seen in SGLang 0.5.23). It has to see the merges under the same paths, and to load
- * one within the five minutes that Node waits for an answer. A key in `MERGE_SERVER_KEY` is sent as a bearer token.
+ * An SGLang server whose weights are replaced from disk for every evaluation, through
+ * `POST /update_weights_from_disk` (`{"model_path"}`, answered by `{"success", "message"}` with status 200 or
+ * 400; seen in SGLang 0.5.23). It has to see the merges under the same paths, and to load one within the five
+ * minutes that Node waits for an answer. A key in `MERGE_SERVER_KEY` is sent as a bearer token.
  */
 export class SglangServer {
   readonly url: string;
@@ -47,11 +48,12 @@ export class SglangServer {
   /**
    * Makes the server answer with a model's weights.
    *
-   * A fixed prompt is asked before and after: where the weights are not those that were there before and every log probability still is, the server goes on with the
-   * old ones.
+   * A fixed prompt is asked before and after: where the weights are not those that were there before and
+   * every log probability still is, the server goes on with the old ones.
    *
    * @param model absolute path of a checkpoint
-   * @throws ServerFailure; MergeError E_STALE_WEIGHTS, whatever opening the checkpoint throws; `signal.reason` on an abort
+   * @throws ServerFailure; MergeError E_STALE_WEIGHTS, whatever opening the checkpoint throws;
+   *   `signal.reason` on an abort
    */
   async load(model: string, signal: AbortSignal): Promise<void> {
     const weights = await weightsDigest(model);
@@ -150,7 +152,10 @@ export function parseServer(text: string): SglangServer {
   return new SglangServer(url!.replace(/\/+$/, ''));
 }
 
-/** SHA-256 over samples of a checkpoint's data: headers are left out, since a copy with other metadata has the same weights. Equal digests do not prove equal weights. */
+/**
+ * SHA-256 over samples of a checkpoint's data: headers are left out, since a copy with other metadata has the
+ * same weights. Equal digests do not prove equal weights.
+ */
 async function weightsDigest(path: string): Promise<string> {
   const { shards } = await openCheckpoint(path);
   const hash = createHash('sha256');

@@ -3,19 +3,28 @@ export interface EvaluationRequest {
   /** Path of a checkpoint. */
   readonly model: string;
   readonly trial: number;
-  /** Folder in which each attempt gets a fresh one; made where it is not there. That of the attempt that gave the score stays. */
+  /**
+   * Folder in which each attempt gets a fresh one; made where it is not there. That of the attempt that gave
+   * the score stays.
+   */
   readonly out: string;
   /** File that gets what the command prints. */
   readonly log: string;
 }
 
-/** Scores of single items (documents, questions, blocks of text), by which two models are compared item by item. */
+/**
+ * Scores of single items (documents, questions, blocks of text), by which two models are compared item by
+ * item.
+ */
 export interface ItemScores {
   /** The metric that they are of, as `hellaswag/acc_norm,none`; empty for an evaluator of one score. */
   readonly name: string;
   /** Weight of that metric in the score. */
   readonly weight: number;
-  /** Digest of the items' names in order, or of their number where they have none: lists with the same digest are of the same items. */
+  /**
+   * Digest of the items' names in order, or of their number where they have none: lists with the same digest
+   * are of the same items.
+   */
   readonly digest: string;
   /** In the order of the items' names. Their mean is the metric. */
   readonly scores: readonly number[];
@@ -25,9 +34,15 @@ export interface ItemScores {
 export interface Score {
   /** Finite: a number, or the weighted sum of the metrics asked for. */
   readonly score: number;
-  /** Standard error of the score as the evaluator gave it: of drawing the items, common to all models scored on them. Null where it is not said. */
+  /**
+   * Standard error of the score as the evaluator gave it: of drawing the items, common to all models scored
+   * on them. Null where it is not said.
+   */
   readonly stderr: number | null;
-  /** Null where there are none, or where their mean is not the metric. One list a metric of the score, or one a task where the metric is of a group of tasks. */
+  /**
+   * Null where there are none, or where their mean is not the metric. One list a metric of the score, or one
+   * a task where the metric is of a group of tasks.
+   */
   readonly items: readonly ItemScores[] | null;
   /** Every sound metric found, by name. */
   readonly metrics: Readonly<Record<string, number>>;

@@ -22,7 +22,10 @@ type Window = Pick<ForecastPoint, 'step' | 'single' | 'merged'>;
 type Stepped = { readonly step: number };
 type ScoredWindow = Stepped & { readonly single: number; readonly merged: number };
 
-/** Above this a merge would be far better than training to the end: the branch belongs to another step or another metric. */
+/**
+ * Above this a merge would be far better than training to the end: the branch belongs to another step or
+ * another metric.
+ */
 const LARGEST_FRACTION = 1.5;
 
 const BRANCH = /^(\d+)=([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)$/i;
@@ -40,12 +43,14 @@ export function parseBranch(text: string): BranchScore {
 }
 
 /**
- * How much of a real decay's gain the merge shows, (merged - single) / (decayed - single), at the step of each branch. A step that is not among the points is
- * compared with the nearest one, at most one spacing of the points away, and a warning says so.
+ * How much of a real decay's gain the merge shows, (merged - single) / (decayed - single), at the step of
+ * each branch. A step that is not among the points is compared with the nearest one, at most one spacing of
+ * the points away, and a warning says so.
  *
  * @param points windows along the run; those without a step or a score take no part
- * @throws MergeError E_CALIBRATE with all that is wrong: no point near a branch, a branch or a merge that is no better than the checkpoint alone (the fraction would have
- *   no meaning), a fraction of 1.5 or more, branches that disagree by more than their mean
+ * @throws MergeError E_CALIBRATE with all that is wrong: no point near a branch, a branch or a merge that is
+ *   no better than the checkpoint alone (the fraction would have no meaning), a fraction of 1.5 or more,
+ *   branches that disagree by more than their mean
  */
 export function recoveredFraction(branches: readonly BranchScore[], points: readonly Window[], goal: Goal): Recovery {
   const windows = points.filter(isScored).sort((a, b) => a.step - b.step);
@@ -73,10 +78,12 @@ export function recoveredFraction(branches: readonly BranchScore[], points: read
 }
 
 /**
- * What a decay from this point would score, single + (merged - single) / fraction, were its fraction that of the branches; `low` and `high` are for fractions one
- * standard deviation above and below their mean, and equal to `score` for a single branch, which has no band.
+ * What a decay from this point would score, single + (merged - single) / fraction, were its fraction that of
+ * the branches; `low` and `high` are for fractions one standard deviation above and below their mean, and
+ * equal to `score` for a single branch, which has no band.
  *
- * @returns null where a score is missing, or where the merge is no better than the checkpoint alone: a fraction of nothing says nothing
+ * @returns null where a score is missing, or where the merge is no better than the checkpoint alone: a
+ *   fraction of nothing says nothing
  */
 export function decayed(
   point: Window,

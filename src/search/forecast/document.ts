@@ -18,7 +18,10 @@ export interface ForecastInput {
   readonly warnings: readonly Warning[];
 }
 
-/** The result of a forecast: a function of its trials and branches. @throws MergeError E_CALIBRATE where the branches do not fit the trials */
+/**
+ * The result of a forecast: a function of its trials and branches. @throws MergeError E_CALIBRATE where the
+ * branches do not fit the trials
+ */
 export function forecastDocument(input: ForecastInput): ForecastDocument {
   const { identity, branches, reads } = input;
   const goal = input.goal ?? 'maximize';

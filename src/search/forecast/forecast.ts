@@ -27,13 +27,15 @@ export async function* forecastEvents(
 }
 
 /**
- * The score of merges along a run, each a window of neighbouring checkpoints, beside that of the checkpoint alone that the window ends at. An estimate of the merged score,
- * and no more: only with the scores of real decays is anything said of what a decay would score.
+ * The score of merges along a run, each a window of neighbouring checkpoints, beside that of the checkpoint
+ * alone that the window ends at. An estimate of the merged score, and no more: only with the scores of real
+ * decays is anything said of what a decay would score.
  *
- * @throws MergeError E_OPTION for the request, or where the run is shorter than a window; E_CALIBRATE where the decays do not fit the scores, which are kept; for folder,
- *   evaluator and merges as `search` does; `signal.reason` on an abort
- * @example
- * const { points } = await forecast({ inputs: ['run'], window: 10, eval: 'python eval.py {model}', goal: 'minimize' });
+ * @throws MergeError E_OPTION for the request, or where the run is shorter than a window; E_CALIBRATE where
+ *   the decays do not fit the scores, which are kept; for folder, evaluator and merges as `search` does;
+ *   `signal.reason` on an abort
+ * @example const { points } = await forecast({ inputs: ['run'], window: 10, eval: 'python eval.py {model}',
+ * goal: 'minimize' });
  */
 export async function forecast(options: ForecastOptions, { signal, onEvent }: ForecastRunOptions = {}): Promise<ForecastDocument> {
   return drain(forecastEvents(options, { signal }), onEvent);
@@ -63,7 +65,10 @@ async function runForecast(given: ForecastOptions, emit: (event: StudyEvent) => 
   }
 }
 
-/** The newest checkpoint alone, which shows whether the evaluator works; then everything else, merged in one read. */
+/**
+ * The newest checkpoint alone, which shows whether the evaluator works; then everything else, merged in one
+ * read.
+ */
 function roundsOf(requests: readonly RoundRequest[]): NextRound {
   return (trials) => {
     if (trials.length === requests.length) return { ended: 'trials' };

@@ -12,7 +12,10 @@ type NotOfWindows = 'weights' | 'normalize' | 'gamma' | 'window' | 'lag';
 
 /** Same names in the library and (with dashes) on the command line. */
 export interface ForecastOptions extends Omit<StudyRequest, 'dir' | 'output'>, Omit<WeightRequest, NotOfWindows> {
-  /** Folder of trials, logs and reports; `RUN.forecast` in the current folder when absent, after the run's name. */
+  /**
+   * Folder of trials, logs and reports; `RUN.forecast` in the current folder when absent, after the run's
+   * name.
+   */
   readonly dir?: string | undefined;
   /** Checkpoints in a window; default 10. */
   readonly window?: number | undefined;

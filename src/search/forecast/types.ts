@@ -12,10 +12,16 @@ export interface ForecastPoint {
   /** Score of that checkpoint alone. */
   readonly single: number | null;
   readonly singleStderr: number | null;
-  /** Score of the merge of the window that ends there: an estimate of the merged score, below that of a real decay. */
+  /**
+   * Score of the merge of the window that ends there: an estimate of the merged score, below that of a real
+   * decay.
+   */
   readonly merged: number | null;
   readonly mergedStderr: number | null;
-  /** The merged score less the single one, item by item where items were scored; null where one of them is missing. */
+  /**
+   * The merged score less the single one, item by item where items were scored; null where one of them is
+   * missing.
+   */
   readonly difference: Difference | null;
   /** What a decay from here would score, by the fitted fraction; only with `--calibrate`. */
   readonly decayed: { readonly score: number; readonly low: number; readonly high: number } | null;
@@ -41,7 +47,10 @@ export interface ForecastDocument {
   readonly method: string;
   readonly points: readonly ForecastPoint[];
   readonly branches: readonly Branch[];
-  /** Mean of the recovered fractions and their spread (standard deviation; null for one branch); null without branches. */
+  /**
+   * Mean of the recovered fractions and their spread (standard deviation; null for one branch); null without
+   * branches.
+   */
   readonly recovered: { readonly mean: number; readonly spread: number | null } | null;
   readonly trials: readonly Trial[];
   readonly reads: number;

@@ -10,7 +10,10 @@ import type { ResolvedForecast } from './options.ts';
 
 /** What a forecast scores. */
 export interface Windows {
-  /** The newest checkpoint alone first, then the others that a window ends at, then the windows; each oldest first. */
+  /**
+   * The newest checkpoint alone first, then the others that a window ends at, then the windows; each oldest
+   * first.
+   */
   readonly requests: readonly RoundRequest[];
   /** Size and weights of the windows, as parameters of one value each. */
   readonly parameters: readonly SpaceParameter[];
@@ -19,7 +22,8 @@ export interface Windows {
 
 /**
  * Every window of the selected checkpoints with its weights, and the checkpoint that it ends at.
- * @throws MergeError E_OPTION where there are fewer checkpoints than a window has, or several runs; what {@link resolveWeights} throws
+ * @throws MergeError E_OPTION where there are fewer checkpoints than a window has, or several runs; what
+ *   {@link resolveWeights} throws
  */
 export async function windowsOf(options: ResolvedForecast, { all, pool }: StudyMembers): Promise<Windows> {
   const { window } = options;

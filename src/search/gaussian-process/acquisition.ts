@@ -3,12 +3,18 @@ import type { Prediction } from './posterior.ts';
 import type { Process } from './process.ts';
 import type { Point } from './types.ts';
 
-/** Expected improvement, its logarithm, probability of improvement, upper confidence bound: all for larger is better. */
+/**
+ * Expected improvement, its logarithm, probability of improvement, upper confidence bound: all for larger is
+ * better.
+ */
 export type AcquisitionName = 'ei' | 'logei' | 'pi' | 'ucb';
 
 /** Standard deviations that the upper confidence bound adds. Ours, as in scikit-optimize. */
 export const KAPPA = 1.96;
-/** Improvement that is asked for beyond the best, in standardised units. Ours, as in scikit-optimize, which asks it in raw units. */
+/**
+ * Improvement that is asked for beyond the best, in standardised units. Ours, as in scikit-optimize, which
+ * asks it in raw units.
+ */
 export const XI = 0.01;
 
 export interface AcquisitionOptions {
@@ -17,8 +23,9 @@ export interface AcquisitionOptions {
 }
 
 /**
- * Values of an acquisition function, one a point; the larger, the better a next trial. With z = (mean − best − ξ)/std: EI = std (φ(z) + z Φ(z)) (Jones,
- * Schonlau and Welch 1998, eq. 15), its logarithm without underflow (Ament et al. 2023), PI = Φ(z), UCB = mean + κ std.
+ * Values of an acquisition function, one a point; the larger, the better a next trial. With z = (mean − best
+ * − ξ)/std: EI = std (φ(z) + z Φ(z)) (Jones, Schonlau and Welch 1998, eq. 15), its logarithm without
+ * underflow (Ament et al. 2023), PI = Φ(z), UCB = mean + κ std.
  *
  * @param prediction in standardised units
  * @param best what is to be improved on, in the same units; UCB does not look at it
@@ -46,7 +53,10 @@ function certain(name: 'ei' | 'logei' | 'pi', gain: number): number {
   return name === 'ei' ? Math.max(0, gain) : Math.log(Math.max(0, gain));
 }
 
-/** The largest posterior mean among the points a process stands on, in raw units: what is to be improved on where values are noisy. */
+/**
+ * The largest posterior mean among the points a process stands on, in raw units: what is to be improved on
+ * where values are noisy.
+ */
 export function incumbent(process: Process): { readonly point: Point; readonly mean: number } {
   const { mean } = process.predict(process.points);
   const at = mean.reduce((best, value, i) => (value > mean[best]! ? i : best), 0);
@@ -54,8 +64,8 @@ export function incumbent(process: Process): { readonly point: Point; readonly m
 }
 
 /**
- * An acquisition function of a process, as `maximise` takes it. It is computed in standardised units, so that ξ and κ mean the same for accuracies and
- * for losses.
+ * An acquisition function of a process, as `maximise` takes it. It is computed in standardised units, so that
+ * ξ and κ mean the same for accuracies and for losses.
  *
  * @param best in raw units, as {@link incumbent} gives it
  */

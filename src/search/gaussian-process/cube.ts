@@ -1,6 +1,9 @@
 import type { Axis, Point } from './types.ts';
 
-/** The coordinate a value of an axis stands at: itself on a real axis, the nearest of the values elsewhere; within [0, 1]. */
+/**
+ * The coordinate a value of an axis stands at: itself on a real axis, the nearest of the values elsewhere;
+ * within [0, 1].
+ */
 function snapCoordinate(value: number, axis: Axis): number {
   const inside = Math.min(1, Math.max(0, value));
   if (axis.kind === 'real') return inside;

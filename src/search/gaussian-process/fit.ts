@@ -23,16 +23,20 @@ const STARTS = [
   { length: 1.5, signal: 0.5, noise: 0.3 },
 ] as const;
 const RANDOM_STARTS = 2;
-/** Of more observations than this the starts are compared on a part, and only the best of them goes on with all. */
+/**
+ * Of more observations than this the starts are compared on a part, and only the best of them goes on with
+ * all.
+ */
 const ENOUGH = 64;
-// The log posterior density within a hundredth of its maximum is more than the choice of the next trial can tell.
+// The log posterior density within a hundredth of its maximum is more than the choice of the next trial can
+// tell.
 const FULL: Effort = { evaluations: 100, tolerance: 1e-2 };
 const ROUGH: Effort = { evaluations: 40, tolerance: 0.1 };
 const LARGE: Effort = { evaluations: 20, tolerance: 0.5 };
 
 /**
- * Fits a Gaussian process: values standardised, then the hyperparameters of the largest posterior density (prior of prior.ts) by L-BFGS from several
- * starts. The same observations and seed give the same process.
+ * Fits a Gaussian process: values standardised, then the hyperparameters of the largest posterior density
+ * (prior of prior.ts) by L-BFGS from several starts. The same observations and seed give the same process.
  *
  * @throws RangeError without observations
  */
@@ -58,7 +62,10 @@ export function fitHyper(model: Omit<Model, 'hyper'>, purpose: Purpose, starts: 
   return hyperAt(minima.reduce((least, minimum) => (minimum.value < least.value ? minimum : least)).x);
 }
 
-/** Some of the observations, spread over their order, so that early, scattered points and late, clustered ones are both among them. */
+/**
+ * Some of the observations, spread over their order, so that early, scattered points and late, clustered ones
+ * are both among them.
+ */
 export function partOf(model: Required<Omit<Model, 'hyper'>>): Omit<Model, 'hyper'> {
   const count = model.points.length;
   if (count <= ENOUGH) return model;

@@ -13,8 +13,8 @@ export interface Hyper {
 }
 
 /**
- * Correlation at the squared distance r² = Σ d_a²/ℓ_a² (Rasmussen and Williams 2006, eq. 4.9 and 4.17): Matérn 5/2 (1 + s + s²/3) e^−s with s = √5 r,
- * Matérn 3/2 (1 + s) e^−s with s = √3 r, and e^(−r²/2).
+ * Correlation at the squared distance r² = Σ d_a²/ℓ_a² (Rasmussen and Williams 2006, eq. 4.9 and 4.17):
+ * Matérn 5/2 (1 + s + s²/3) e^−s with s = √5 r, Matérn 3/2 (1 + s) e^−s with s = √3 r, and e^(−r²/2).
  */
 export function correlation(kernel: KernelName, squared: number): number {
   if (kernel === 'rbf') return Math.exp(-0.5 * squared);
@@ -26,7 +26,9 @@ export function correlation(kernel: KernelName, squared: number): number {
   return (1 + s + (s * s) / 3) * Math.exp(-s);
 }
 
-/** −2 d(correlation)/d(r²): times d_a²/ℓ_a² it is the derivative of the correlation with respect to log ℓ_a. */
+/**
+ * −2 d(correlation)/d(r²): times d_a²/ℓ_a² it is the derivative of the correlation with respect to log ℓ_a.
+ */
 export function correlationSlope(kernel: KernelName, squared: number): number {
   if (kernel === 'rbf') return Math.exp(-0.5 * squared);
   if (kernel === 'matern32') return 3 * Math.exp(-Math.sqrt(3 * squared));

@@ -5,13 +5,17 @@ import type { Model } from './posterior.ts';
 import type { Axis } from './types.ts';
 
 /**
- * The log marginal likelihood of observations as a function of hyperparameters, with its gradient: −∞ where their covariance is not positive definite.
+ * The log marginal likelihood of observations as a function of hyperparameters, with its gradient: −∞ where
+ * their covariance is not positive definite.
  *
- * @param gradient filled where given: derivatives with respect to the logarithms of the lengths, of the signal and of the noise, [axes + 2]
+ * @param gradient filled where given: derivatives with respect to the logarithms of the lengths, of the
+ *   signal and of the noise, [axes + 2]
  */
 export type Likelihood = (hyper: Hyper, gradient?: Float64Array) => number;
 
-/** Prepares {@link Likelihood} for the observations of a model: Rasmussen and Williams 2006, eq. 2.30 and 5.9. */
+/**
+ * Prepares {@link Likelihood} for the observations of a model: Rasmussen and Williams 2006, eq. 2.30 and 5.9.
+ */
 export function likelihoodOf({ kernel, axes, points, values, variances }: Omit<Model, 'hyper'>): Likelihood {
   const size = points.length;
   const width = axes.length;

@@ -18,10 +18,12 @@ export function choleskyFactor(matrix: Float64Array, size: number): Float64Array
   return lower;
 }
 
-// ml-matrix takes 60 ms to solve for 200 right-hand sides of 200 numbers (it walks columns of rows); what a fit or a few thousand candidates need many
-// times is therefore done here, on flat arrays.
+// ml-matrix takes 60 ms to solve for 200 right-hand sides of 200 numbers (it walks columns of rows); what a
+// fit or a few thousand candidates need many times is therefore done here, on flat arrays.
 
-/** Solves L x = b for each row b of `rows`, in place: [count x size], with L [size x size] lower triangular. */
+/**
+ * Solves L x = b for each row b of `rows`, in place: [count x size], with L [size x size] lower triangular.
+ */
 export function solveLower(lower: Float64Array, size: number, rows: Float64Array): void {
   const count = rows.length / size;
   let row = 0;
@@ -77,8 +79,9 @@ export function dot(a: Float64Array, b: Float64Array, fromA = 0, fromB = 0, coun
 }
 
 /**
- * Inverts a symmetric positive definite matrix in place by the sweep operator (Goodnight, The American Statistician 33, 1979): half the work of a
- * factorisation followed by solves, and its determinant comes with it. Only the lower triangle is read and written.
+ * Inverts a symmetric positive definite matrix in place by the sweep operator (Goodnight, The American
+ * Statistician 33, 1979): half the work of a factorisation followed by solves, and its determinant comes with
+ * it. Only the lower triangle is read and written.
  *
  * @returns log of the determinant; −∞ where the matrix is not positive definite, its content then undefined
  */

@@ -29,8 +29,10 @@ const ENUMERABLE = 4096;
 const FINEST = 5e-4;
 
 /**
- * The points of a cube where a score is largest, all different, best first: the head of the list is its maximum, what follows gives way to it in order.
- * One real axis is a dense grid, a small cube without real axes is enumerated, others are sampled by Sobol points of which the best are refined. The same seed gives the same list.
+ * The points of a cube where a score is largest, all different, best first: the head of the list is its
+ * maximum, what follows gives way to it in order. One real axis is a dense grid, a small cube without real
+ * axes is enumerated, others are sampled by Sobol points of which the best are refined. The same seed gives
+ * the same list.
  */
 export function maximise(
   score: Score,
@@ -89,7 +91,10 @@ function enumerate(axes: readonly Axis[]): Point[] | null {
   });
 }
 
-/** Points scattered around others, near and nearer: a peak that is known is narrower than Sobol points lie apart. */
+/**
+ * Points scattered around others, near and nearer: a peak that is known is narrower than Sobol points lie
+ * apart.
+ */
 function around(points: readonly Point[], axes: readonly Axis[], seed: number): Point[] {
   const normal = normalOf(randomOf(seed, points.length));
   return points.flatMap((point) =>
@@ -108,9 +113,9 @@ function distant(scored: readonly Scored[], count: number): Scored[] {
 }
 
 /**
- * Climbs from each start: looks a step to both sides along each axis, then goes to the top of the parabola along every axis at once, to the same step
- * again (ridges that follow no axis are climbed so, Hooke and Jeeves 1961) or to the best neighbour, whichever is highest. The points of all starts are
- * scored together.
+ * Climbs from each start: looks a step to both sides along each axis, then goes to the top of the parabola
+ * along every axis at once, to the same step again (ridges that follow no axis are climbed so, Hooke and
+ * Jeeves 1961) or to the best neighbour, whichever is highest. The points of all starts are scored together.
  */
 function refine(starts: readonly Scored[], axes: readonly Axis[], look: (points: readonly Point[]) => Scored[]): void {
   let climbers = starts.map((best) => ({ best, step: 0.1, before: best.point }));
@@ -142,7 +147,10 @@ function neighbours(point: Point, step: number, axes: readonly Axis[]): Point[][
   });
 }
 
-/** Every axis at the top of the parabola through a point and its neighbours along the axis, within twice their distance; at the best of them elsewhere. */
+/**
+ * Every axis at the top of the parabola through a point and its neighbours along the axis, within twice their
+ * distance; at the best of them elsewhere.
+ */
 function summit(best: Scored, nearby: readonly Scored[][], axes: readonly Axis[]): Point {
   return best.point.map((at, a) => {
     const [below, above] = nearby[a]!;

@@ -12,7 +12,10 @@ function logNormalPdf(x: number): number {
   return -0.5 * x * x - LOG_SQRT_2PI;
 }
 
-/** Φ(x), the distribution function of the standard normal; relative error below 1e-13 wherever it is a normal double, in both tails. */
+/**
+ * Φ(x), the distribution function of the standard normal; relative error below 1e-13 wherever it is a normal
+ * double, in both tails.
+ */
 export function normalCdf(x: number): number {
   if (x > TAIL) return 1 - normalCdf(-x);
   if (x < -TAIL) return normalPdf(x) / (-x + tailFraction(-x));
@@ -30,7 +33,8 @@ export function normalQuantile(p: number): number {
   if (!(p >= 0 && p <= 1)) return Number.NaN;
   if (p > 0.5) return -normalQuantile(1 - p);
   if (p === 0) return Number.NEGATIVE_INFINITY;
-  // Abramowitz and Stegun 26.2.23, good to 4.5e-4; then Newton's steps on log Φ, which is concave, so that they converge from there in the far tail too.
+  // Abramowitz and Stegun 26.2.23, good to 4.5e-4; then Newton's steps on log Φ, which is concave, so that
+  // they converge from there in the far tail too.
   const t = Math.sqrt(-2 * Math.log(p));
   let x = (2.515517 + t * (0.802853 + t * 0.010328)) / (1 + t * (1.432788 + t * (0.189269 + t * 0.001308))) - t;
   for (let step = 0; step < 3; step++) {
@@ -40,7 +44,10 @@ export function normalQuantile(p: number): number {
   return x;
 }
 
-/** log(φ(z) + z Φ(z)), the logarithm of the expected improvement of a standard normal by z (Ament et al. 2023, eq. 9), without loss in the tail. */
+/**
+ * log(φ(z) + z Φ(z)), the logarithm of the expected improvement of a standard normal by z (Ament et al. 2023,
+ * eq. 9), without loss in the tail.
+ */
 export function logImprovement(z: number): number {
   if (z >= -TAIL) return Math.log(normalPdf(z) + z * normalCdf(z));
   // With x = −z and Φ(z) = φ(z)/(x + c), φ(z) − x Φ(z) = φ(z) c/(x + c): nothing cancels.
@@ -59,7 +66,10 @@ function series(x: number): number {
   return sum;
 }
 
-/** c with (1 − Φ(x))/φ(x) = 1/(x + c), by Laplace's continued fraction c = 1/(x + 2/(x + 3/(x + …))) (Abramowitz and Stegun 26.2.14), x ≥ TAIL. */
+/**
+ * c with (1 − Φ(x))/φ(x) = 1/(x + c), by Laplace's continued fraction c = 1/(x + 2/(x + 3/(x + …)))
+ * (Abramowitz and Stegun 26.2.14), x ≥ TAIL.
+ */
 function tailFraction(x: number): number {
   // The error was measured to fall like exp(−1.8 x √terms).
   const terms = 6 + Math.ceil((22 / x) ** 2);

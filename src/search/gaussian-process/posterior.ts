@@ -26,14 +26,19 @@ export interface Joint {
   readonly covariance: Float64Array;
 }
 
-/** What is known of a Gaussian process after its observations (Rasmussen and Williams 2006, algorithm 2.1), in the units of the model. */
+/**
+ * What is known of a Gaussian process after its observations (Rasmussen and Williams 2006, algorithm 2.1), in
+ * the units of the model.
+ */
 export interface Posterior {
   readonly model: Model;
   /** Natural logarithm of the density of the values (their eq. 2.30). */
   readonly logMarginalLikelihood: number;
   predict(points: readonly Point[]): Prediction;
   joint(points: readonly Point[]): Joint;
-  /** The posterior with more observations under the same hyperparameters, in n² instead of n³ steps for each. */
+  /**
+   * The posterior with more observations under the same hyperparameters, in n² instead of n³ steps for each.
+   */
   extend(points: readonly Point[], values: ArrayLike<number>): Posterior;
 }
 
@@ -41,8 +46,8 @@ export interface Posterior {
 const BLOCK = 256;
 
 /**
- * @throws RangeError where the covariance of the values is not positive definite (repeated points without noise), or a point has another number of
- * coordinates than there are axes
+ * @throws RangeError where the covariance of the values is not positive definite (repeated points without
+ * noise), or a point has another number of coordinates than there are axes
  */
 export function posteriorOf(model: Model): Posterior {
   const { axes, kernel, hyper } = model;

@@ -17,7 +17,10 @@ export interface Standard {
   readonly scale: number;
 }
 
-/** A Gaussian process fitted to observations. All values it takes and gives are in raw units, of which larger is not better in itself. */
+/**
+ * A Gaussian process fitted to observations. All values it takes and gives are in raw units, of which larger
+ * is not better in itself.
+ */
 export interface Process {
   readonly axes: readonly Axis[];
   readonly kernel: KernelName;
@@ -32,13 +35,16 @@ export interface Process {
   /**
    * The process had these values been observed too, with its hyperparameters and its standard.
    *
-   * @param values without them the means at these points: the Kriging believer of Ginsbourger, Le Riche and Carraro (2010), which lowers the uncertainty
-   * around points whose values are still to come
+   * @param values without them the means at these points: the Kriging believer of Ginsbourger, Le Riche and
+   * Carraro (2010), which lowers the uncertainty around points whose values are still to come
    */
   condition(points: readonly Point[], values?: readonly number[]): Process;
 }
 
-/** @throws RangeError without values, with one that is not finite, or with points and values of different numbers */
+/**
+ * @throws RangeError without values, with one that is not finite, or with points and values of different
+ *   numbers
+ */
 export function standardOf({ points, values }: Observations): Standard {
   if (values.length === 0) throw new RangeError('a Gaussian process needs at least one value');
   if (points.length !== values.length) throw new RangeError(`${points.length} points, but ${values.length} values`);

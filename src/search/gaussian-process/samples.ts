@@ -11,9 +11,10 @@ const BURN_IN = 10;
 const THINNING = 2;
 
 /**
- * Processes with hyperparameters drawn from their posterior distribution, for conclusions that must not hang on one fitted noise. Slice sampling along
- * one coordinate after the other (Neal, Annals of Statistics 31, 2003, figures 3 and 5), started at the fit. Hyperparameters are drawn given at most 64
- * of the observations, which leaves them rather too uncertain than too sure; the processes stand on all of them.
+ * Processes with hyperparameters drawn from their posterior distribution, for conclusions that must not hang
+ * on one fitted noise. Slice sampling along one coordinate after the other (Neal, Annals of Statistics 31,
+ * 2003, figures 3 and 5), started at the fit. Hyperparameters are drawn given at most 64 of the observations,
+ * which leaves them rather too uncertain than too sure; the processes stand on all of them.
  *
  * @throws RangeError without observations
  */

@@ -6,8 +6,8 @@ const WIDTH = 2;
 const STEPS_OUT = 6;
 
 /**
- * One sweep of slice sampling: each coordinate in turn is drawn anew given the others (Neal, Annals of Statistics 31, 2003: stepping out, figure 3, and
- * shrinkage, figure 5).
+ * One sweep of slice sampling: each coordinate in turn is drawn anew given the others (Neal, Annals of
+ * Statistics 31, 2003: stepping out, figure 3, and shrinkage, figure 5).
  *
  * @param density log density, up to a constant; −∞ where there is none
  * @param x where it is finite

@@ -2,8 +2,9 @@ import { randomOf } from '../../base/numbers/random.ts';
 import type { Point } from './types.ts';
 
 /**
- * Primitive polynomials and first direction numbers of dimensions 2 to 21: degree, coefficients, m_1…m_degree. From Joe and Kuo, "Constructing Sobol sequences with
- * better two-dimensional projections", SIAM J. Sci. Comput. 30 (2008), file new-joe-kuo-6.21201.
+ * Primitive polynomials and first direction numbers of dimensions 2 to 21: degree, coefficients,
+ * m_1…m_degree. From Joe and Kuo, "Constructing Sobol sequences with better two-dimensional projections",
+ * SIAM J. Sci. Comput. 30 (2008), file new-joe-kuo-6.21201.
  */
 const JOE_KUO: readonly (readonly [degree: number, coefficients: number, first: readonly number[]])[] = [
   [1, 0, [1]],
@@ -33,8 +34,9 @@ const BLOCK = JOE_KUO.length + 1;
 const BITS = 32;
 
 /**
- * Points `first` to `first + count - 1` of a Sobol sequence in the cube [0, 1)^dimensions, each coordinate scrambled by Owen's nested uniform scrambling through
- * hashes (Burley, "Practical hash-based Owen scrambling", JCGT 9(4), 2020): the first 2^m points lie one in each interval of 2^-m on every axis.
+ * Points `first` to `first + count - 1` of a Sobol sequence in the cube [0, 1)^dimensions, each coordinate
+ * scrambled by Owen's nested uniform scrambling through hashes (Burley, "Practical hash-based Owen
+ * scrambling", JCGT 9(4), 2020): the first 2^m points lie one in each interval of 2^-m on every axis.
  * Dimensions beyond 21 take the direction numbers again, in a shuffled order of points (Burley's padding).
  *
  * @param seed integer that decides the scrambling; null for the plain sequence, whose point 0 is the corner
@@ -81,7 +83,10 @@ function sobolBits(index: number, v: Uint32Array): number {
   return bits >>> 0;
 }
 
-/** A permutation of 32-bit fractions that decides each bit by the bits before it: Laine and Karras's hash on the reversed bits. */
+/**
+ * A permutation of 32-bit fractions that decides each bit by the bits before it: Laine and Karras's hash on
+ * the reversed bits.
+ */
 function nestedScramble(bits: number, seed: number): number {
   let x = reversed(bits) + seed;
   x ^= Math.imul(x, 0x6c50b47c);

@@ -9,7 +9,10 @@ export type Told =
 
 /** A message of a driver. */
 export type Message =
-  /** `params`: what the driver proposes, one for each of `count`, not looked at yet; null where the sampler of the search is to propose. */
+  /**
+   * `params`: what the driver proposes, one for each of `count`, not looked at yet; null where the sampler of
+   * the search is to propose.
+   */
   | { readonly verb: 'ask'; readonly count: number; readonly params: readonly Params[] | null }
   | { readonly verb: 'tell'; readonly trial: number; readonly told: Told }
   | { readonly verb: 'best' }

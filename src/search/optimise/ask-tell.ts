@@ -15,7 +15,10 @@ export interface Asked {
   readonly status: 'open' | Trial['status'];
   readonly params: Params | null;
   readonly weights: readonly TrialWeight[];
-  /** Absolute path of the merge, which is there until the trial is told; null where the search has an evaluator. */
+  /**
+   * Absolute path of the merge, which is there until the trial is told; null where the search has an
+   * evaluator.
+   */
   readonly model: string | null;
   readonly score: number | null;
   readonly stderr: number | null;
@@ -27,9 +30,11 @@ export interface Asked {
 export interface Driver {
   /**
    * Makes trials, in one read of the inputs.
-   * @param params what the driver proposes, one for each of `count`, inside the space; null for proposals of the search's own sampler
+   * @param params what the driver proposes, one for each of `count`, inside the space; null for proposals of
+   *   the search's own sampler
    * @returns fewer than `count` where the sampler has no more
-   * @throws MergeError E_PROTOCOL or E_PARAMS for what the driver can mend, after which the session goes on; any other error ends it
+   * @throws MergeError E_PROTOCOL or E_PARAMS for what the driver can mend, after which the session goes on;
+   *   any other error ends it
    */
   ask(count: number, params: readonly Params[] | null, signal: AbortSignal): Promise<readonly Asked[]>;
   /** @param trial an open one. @returns the number of the best trial so far */
@@ -46,7 +51,9 @@ export interface Opening {
   readonly trials: readonly Asked[];
 }
 
-/** Why a session ended: the driver said so, its messages came to an end, or nobody reads the answers any more. */
+/**
+ * Why a session ended: the driver said so, its messages came to an end, or nobody reads the answers any more.
+ */
 export type SessionEnd = 'stop' | 'end of input' | 'nobody reads';
 
 export interface SessionOptions {
@@ -63,8 +70,8 @@ export interface SessionOptions {
 const MENDABLE: readonly string[] = ['E_PROTOCOL', 'E_PARAMS'];
 
 /**
- * The protocol of `merge search --ask-tell`: one JSON object a line on both sides, every message answered in the order in which they came, nothing else on the
- * output. See docs/search.md for its messages.
+ * The protocol of `merge search --ask-tell`: one JSON object a line on both sides, every message answered in
+ * the order in which they came, nothing else on the output. See docs/search.md for its messages.
  */
 export class AskTellSession {
   readonly #options: SessionOptions;
@@ -161,7 +168,10 @@ export class AskTellSession {
     if (problems.length > 0) throw protocolError(problems.join('; '), 'The first line says what each parameter takes.');
   }
 
-  /** Waits until the line is on its way, so that a driver that reads slowly slows the search and not its memory. */
+  /**
+   * Waits until the line is on its way, so that a driver that reads slowly slows the search and not its
+   * memory.
+   */
   async #write(value: object, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     if (this.#gone) return;

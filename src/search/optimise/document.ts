@@ -14,7 +14,10 @@ import type { Ending, TrialWeight } from '../study/types.ts';
 import { greedySoup } from './greedy.ts';
 import type { BestTrial, ChainPair, SearchDocument } from './types.ts';
 
-/** All that a document is made of: what the file of trials holds, and what only the process that ran the search knows. */
+/**
+ * All that a document is made of: what the file of trials holds, and what only the process that ran the
+ * search knows.
+ */
 export interface DocumentInput {
   readonly identity: StudyIdentity;
   readonly goal: Goal | null;

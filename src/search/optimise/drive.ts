@@ -23,10 +23,12 @@ export interface DriveOptions extends Omit<SearchOptions, 'eval'> {
 }
 
 /**
- * A search that another program drives by messages (see {@link AskTellSession}): it proposes recipes or asks for them, and scores the merges or has the evaluator score
- * them. Everything else is as in `search`: state, one merge a recipe, conclusion, report, output.
+ * A search that another program drives by messages (see {@link AskTellSession}): it proposes recipes or asks
+ * for them, and scores the merges or has the evaluator score them. Everything else is as in `search`: state,
+ * one merge a recipe, conclusion, report, output.
  *
- * @throws MergeError E_GOAL where the driver scores and `goal` is not given; E_OPTION for a chain; what `search` throws
+ * @throws MergeError E_GOAL where the driver scores and `goal` is not given; E_OPTION for a chain; what
+ *   `search` throws
  */
 export async function driveSearch(
   given: DriveOptions,

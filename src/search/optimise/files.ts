@@ -14,7 +14,10 @@ export const BEST_RECIPE = 'best.yaml';
 export const REPORT_PAGE = 'report.html';
 export const RESULT_FILE = 'result.json';
 
-/** Puts a file of a study in the place of the one before, at once and whole. @throws MergeError of the side of outputs */
+/**
+ * Puts a file of a study in the place of the one before, at once and whole. @throws MergeError of the side of
+ * outputs
+ */
 export async function replaceFile(file: string, text: string): Promise<void> {
   const draft = `${file}.${newId()}.draft`;
   await onOutput('write', file, async () => {

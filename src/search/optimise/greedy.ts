@@ -19,9 +19,10 @@ interface Scored {
 }
 
 /**
- * The greedy soup of Model Soups (arXiv 2203.05482, recipe 1): ingredients from the best score alone to the worst, each kept where the mean with it scores at least as well
- * as the mean without. A function of the trials: what they hold of a recipe counts, whatever it was tried for. Ingredients without a score are left out; of equal ones the
- * newer is tried first, as the paper says nothing of them.
+ * The greedy soup of Model Soups (arXiv 2203.05482, recipe 1): ingredients from the best score alone to the
+ * worst, each kept where the mean with it scores at least as well as the mean without. A function of the
+ * trials: what they hold of a recipe counts, whatever it was tried for. Ingredients without a score are left
+ * out; of equal ones the newer is tried first, as the paper says nothing of them.
  */
 export function greedySoup(
   identity: Pick<StudyIdentity, 'members' | 'pool' | 'policies' | 'dtype'>,

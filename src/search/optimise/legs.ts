@@ -35,7 +35,10 @@ export async function locate(candidate: Candidate, leg: Leg) {
   return params === null || point === null ? null : { params, point };
 }
 
-/** The legs of a search over the pool. @param spaces one over the whole pool, or those of a chain of its neighbours */
+/**
+ * The legs of a search over the pool. @param spaces one over the whole pool, or those of a chain of its
+ * neighbours
+ */
 export function legsOf(spaces: readonly Space[], { pool }: StudyMembers): readonly Leg[] {
   return spaces.map((space, index) => ({ index, space, members: spaces.length === 1 ? pool : pool.slice(index, index + 2) }));
 }

@@ -12,7 +12,10 @@ import type { StudyMembers } from '../study/members.ts';
 import { scorerOf } from '../study/scorer.ts';
 import type { StudyRequest } from '../study/session.ts';
 
-/** Trials of a search where nothing else is said: enough for a model to be of use in one to three dimensions. Ours. */
+/**
+ * Trials of a search where nothing else is said: enough for a model to be of use in one to three dimensions.
+ * Ours.
+ */
 export const DEFAULT_TRIALS = 12;
 /** Recipes that a validation scores beside the baselines. Ours. */
 export const VALIDATED = 3;
@@ -25,7 +28,10 @@ export interface SearchOptions extends Omit<StudyRequest, 'dir'> {
   readonly output?: string | undefined;
   /** Folder of trials, logs and reports; `OUTPUT.search` when absent. */
   readonly dir?: string | undefined;
-  /** `pairwise`, `weights`, `schedule`, the path of a file that describes a space, or the space itself; `pairwise` for two checkpoints, else `schedule`. */
+  /**
+   * `pairwise`, `weights`, `schedule`, the path of a file that describes a space, or the space itself;
+   * `pairwise` for two checkpoints, else `schedule`.
+   */
   readonly space?: string | SpaceRequest | undefined;
   /** pairwise: least weight of the newer checkpoint, in [0, 1). */
   readonly alpha?: number | undefined;
@@ -33,7 +39,9 @@ export interface SearchOptions extends Omit<StudyRequest, 'dir'> {
   readonly separate?: readonly string[] | undefined;
   /** An independent search between each two neighbours. */
   readonly pairwiseChain?: boolean | undefined;
-  /** Recipes to try, newest checkpoint and uniform mean among them (of a chain: for each pair); default 12. */
+  /**
+   * Recipes to try, newest checkpoint and uniform mean among them (of a chain: for each pair); default 12.
+   */
   readonly trials?: number | undefined;
   readonly sampler?: SamplerName | undefined;
   /** Of the sampler `gp`. */
@@ -52,7 +60,10 @@ export interface SearchOptions extends Omit<StudyRequest, 'dir'> {
   readonly budget?: number | undefined;
   /** Trials in a row without a better score, after which the search ends. */
   readonly patience?: number | undefined;
-  /** What the evaluator's standard errors are: of the items, which all trials share, or of each trial by itself. Default shared. */
+  /**
+   * What the evaluator's standard errors are: of the items, which all trials share, or of each trial by
+   * itself. Default shared.
+   */
   readonly noise?: 'shared' | 'independent' | undefined;
   /** Command that scores the best recipes and the baselines on a second set. */
   readonly validate?: StudyRequest['eval'] | undefined;

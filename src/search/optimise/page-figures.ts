@@ -11,7 +11,10 @@ import { BASELINE_WORDS, goalWords, KIND_WORDS, paramsText } from './words.ts';
 /** A trial that has a score. */
 export type Scored = Trial & { readonly score: number };
 
-/** Each baseline has a colour of its own, whichever of them there are; single checkpoints have that of the best among them. */
+/**
+ * Each baseline has a colour of its own, whichever of them there are; single checkpoints have that of the
+ * best among them.
+ */
 const BASELINE_COLOURS: Record<Baseline['name'], number> = { newest: 2, uniform: 3, sma: 4, 'best single': 5 };
 /** Of the palette: what a search tried or its model says, its best, and what it is compared with. */
 export const SERIES_COLOURS = { model: 0, best: 1, others: 5 } as const;
@@ -27,7 +30,10 @@ export function scoreLabel({ metric, goal }: Pick<SearchDocument, 'metric' | 'go
   return `${metric ?? 'score'}, ${goalWords(goal)}`;
 }
 
-/** The scores within five times the median distance from the best, and the best: an axis of these shows how the good ones differ. */
+/**
+ * The scores within five times the median distance from the best, and the best: an axis of these shows how
+ * the good ones differ.
+ */
 export function scoreFocus(scores: readonly number[], goal: SearchDocument['goal']): number[] {
   const best = goal === 'maximize' ? Math.max(...scores) : Math.min(...scores);
   const distances = scores.map((score) => Math.abs(score - best)).sort((a, b) => a - b);
@@ -95,7 +101,9 @@ export function levelsOf(baselines: readonly Baseline[]): Level[] {
   return known.flatMap(({ name, label, score }) => (score === null ? [] : [{ label, y: score, colour: BASELINE_COLOURS[name] }]));
 }
 
-/** Who weighs how much in the best recipe and in those it is compared with. Null where nothing has weights. */
+/**
+ * Who weighs how much in the best recipe and in those it is compared with. Null where nothing has weights.
+ */
 export function weightsFigure({ best, baselines, trials, members }: SearchDocument): Figure | null {
   const recipes: { trial: Trial | undefined; label: string; marked: boolean }[] = [];
   const add = (id: number, label: string): void => {

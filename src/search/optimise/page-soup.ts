@@ -5,7 +5,10 @@ import { scoreText } from '../study/words.ts';
 import { greedyHeadline, ingredientOutcome } from './soup-words.ts';
 import type { SearchDocument } from './types.ts';
 
-/** How the greedy soup came about, ingredient by ingredient; null where there is none. @param labels of members by path */
+/**
+ * How the greedy soup came about, ingredient by ingredient; null where there is none. @param labels of
+ * members by path
+ */
 export function greedySection({ greedy, members }: SearchDocument, labels: ReadonlyMap<string, string>): Section | null {
   if (greedy === undefined) return null;
   const rows = greedy.tried.map((ingredient) => [

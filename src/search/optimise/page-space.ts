@@ -15,7 +15,10 @@ import { paramOf } from './words.ts';
 /** Whole numbers up to as many as these are written at the axis one by one. */
 const MOST_LEVELS = 12;
 
-/** What the search learned of its space: a curve of one parameter, a map of two, parallel coordinates where there are more or no model. */
+/**
+ * What the search learned of its space: a curve of one parameter, a map of two, parallel coordinates where
+ * there are more or no model.
+ */
 export function spaceFigures(document: SearchDocument): Figure[] {
   const { posterior, space } = document;
   const inside = scoredTrials(trialsOfModel(document)).filter(({ params }) => params !== null);

@@ -5,7 +5,8 @@ import type { SearchDocument } from './types.ts';
 import { storedValidation } from './validation.ts';
 
 /**
- * What the trials of a search or a soup say: the document that it would end with now. Reads the file alone (and that of its validation).
+ * What the trials of a search or a soup say: the document that it would end with now. Reads the file alone
+ * (and that of its validation).
  *
  * @param path `trials.jsonl`, or the folder that it lies in
  * @throws MergeError E_NOT_FOUND, E_TRIALS (also where the trials are of a forecast), E_NOT_READABLE

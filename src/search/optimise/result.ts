@@ -61,7 +61,8 @@ export function candidateOf({ study, members }: Session, trial: number): Candida
 }
 
 /**
- * Looks at the place of the output before anything is paid for: what an earlier run of the search made there may be replaced.
+ * Looks at the place of the output before anything is paid for: what an earlier run of the search made there
+ * may be replaced.
  * @throws MergeError E_OUTPUT_EXISTS for anything else
  */
 export async function checkOutput({ output: path, force }: SearchOptions, session: Session, signal: AbortSignal): Promise<void> {
@@ -72,7 +73,10 @@ export async function checkOutput({ output: path, force }: SearchOptions, sessio
   });
 }
 
-/** Merges the best recipe into the output; one that an earlier run of the search made is left as it is, or replaced. @throws MergeError as {@link checkOutput} */
+/**
+ * Merges the best recipe into the output; one that an earlier run of the search made is left as it is, or
+ * replaced. @throws MergeError as {@link checkOutput}
+ */
 export async function makeOutput(
   options: SearchOptions,
   session: Session,

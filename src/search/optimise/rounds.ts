@@ -31,8 +31,9 @@ export interface RoundSettings {
 }
 
 /**
- * What a search tries next, given what it tried: a function of the trials alone, so that a resumed search goes on as it would have. Of a round that was cut off the
- * same requests come again. The first round is the newest checkpoint alone: it shows whether the evaluator works before anything is merged.
+ * What a search tries next, given what it tried: a function of the trials alone, so that a resumed search
+ * goes on as it would have. Of a round that was cut off the same requests come again. The first round is the
+ * newest checkpoint alone: it shows whether the evaluator works before anything is merged.
  */
 export function roundsOf(settings: RoundSettings): NextRound {
   return async (trials, goal, signal) => {
@@ -55,7 +56,8 @@ export interface OpenTrial {
 }
 
 /**
- * What a driver gets that asks for recipes: baselines that nobody asked for yet, then proposals of the sampler, down to none where it has no more.
+ * What a driver gets that asks for recipes: baselines that nobody asked for yet, then proposals of the
+ * sampler, down to none where it has no more.
  * @param open trials without an outcome
  */
 export function nextAsked(
@@ -112,7 +114,10 @@ class RoundPlanner {
     return this.#settings.members.all.length;
   }
 
-  /** Uniform mean, SMA over the last of the run (once, with the newest leg), and single members where they are asked for; each recipe once. */
+  /**
+   * Uniform mean, SMA over the last of the run (once, with the newest leg), and single members where they are
+   * asked for; each recipe once.
+   */
   async #baselines(...others: readonly string[]): Promise<RoundRequest[]> {
     const { members, scoreMembers, legs } = this.#settings;
     const wanted: [TrialKind, Candidate][] = [['uniform', meanOf(this.#leg.members, this.#count)]];

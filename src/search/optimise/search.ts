@@ -31,14 +31,17 @@ export async function* searchEvents(
 }
 
 /**
- * Chooses the weights of a merge by the scores that an evaluator gives to merges: Bayesian optimisation over a space of recipes (arXiv 2403.19390 for two neighbours; the
- * rest is ours). Every recipe is merged once and deleted after its evaluation; trials are kept in `dir` and survive any end of the process. The document says what was
- * found, and how sure that is.
+ * Chooses the weights of a merge by the scores that an evaluator gives to merges: Bayesian optimisation over
+ * a space of recipes (arXiv 2403.19390 for two neighbours; the rest is ours). Every recipe is merged once and
+ * deleted after its evaluation; trials are kept in `dir` and survive any end of the process. The document
+ * says what was found, and how sure that is.
  *
- * @throws MergeError E_OPTION, E_SPACE for the request; E_OUTPUT_EXISTS, E_SEARCH_STATE, E_SEARCH_BUSY for the folder; E_METRIC, E_GOAL where it is not clear which score is
- *   meant or which way is better; E_EVALUATOR after three failures at the start, E_NO_TRIAL where no trial has a score; whatever merging throws; `signal.reason` on an abort
- * @example
- * const { best, conclusion } = await search({ inputs: ['run'], select: { last: 2 }, eval: 'python eval.py {model}', goal: 'maximize', output: 'best' });
+ * @throws MergeError E_OPTION, E_SPACE for the request; E_OUTPUT_EXISTS, E_SEARCH_STATE, E_SEARCH_BUSY for
+ *   the folder; E_METRIC, E_GOAL where it is not clear which score is meant or which way is better;
+ *   E_EVALUATOR after three failures at the start, E_NO_TRIAL where no trial has a score; whatever merging
+ *   throws; `signal.reason` on an abort
+ * @example const { best, conclusion } = await search({ inputs: ['run'], select: { last: 2 }, eval: 'python
+ * eval.py {model}', goal: 'maximize', output: 'best' });
  */
 export async function search(options: SearchOptions, { signal, onEvent }: SearchRunOptions = {}): Promise<SearchDocument> {
   return drain(searchEvents(options, { signal }), onEvent);
@@ -117,7 +120,9 @@ async function runSearch(given: SearchOptions, emit: (event: StudyEvent) => void
   return carryOut(options, session, roundsOf(rounds), emit, signal);
 }
 
-/** Rounds, and all that follows them; the folder shows what is there, however they end. Closes the session. */
+/**
+ * Rounds, and all that follows them; the folder shows what is there, however they end. Closes the session.
+ */
 export async function carryOut(
   options: SearchOptions & { readonly dir: string },
   session: Session,

@@ -7,8 +7,9 @@ import { greedySoup } from './greedy.ts';
 import { meanOf } from './legs.ts';
 
 /**
- * What a soup tries: the newest checkpoint alone, which shows whether the evaluator works; all others alone, the mean of all and that of the last 10 of the run, merged in
- * one read; then one greedy soup after another, of which each hangs on the score of the one before.
+ * What a soup tries: the newest checkpoint alone, which shows whether the evaluator works; all others alone,
+ * the mean of all and that of the last 10 of the run, merged in one read; then one greedy soup after another,
+ * of which each hangs on the score of the one before.
  * @param repeats how often each recipe is scored
  */
 export function soupRounds(identity: StudyIdentity, repeats: number): NextRound {
@@ -27,7 +28,8 @@ export function soupRounds(identity: StudyIdentity, repeats: number): NextRound 
     if (known.length === 0) return { first, requests: [newest] };
     if (isFirstRoundOnly(known)) {
       const all = [...baselines, newest];
-      // Repeats come last, so that ids of recipes do not depend on how often each is scored. A round that was cut off is as long as it was.
+      // Repeats come last, so that ids of recipes do not depend on how often each is scored. A round that was
+      // cut off is as long as it was.
       return { first, requests: cycle(all, size ?? all.length * repeats - 1) };
     }
     const { next } = greedySoup(identity, known, goal ?? 'maximize');

@@ -1,6 +1,9 @@
 /** A greedy soup as far as it came, part of the JSON document. */
 export interface GreedySoup {
-  /** First trial of the recipe that the ingredients added so far make: of the best single where none was added to it. */
+  /**
+   * First trial of the recipe that the ingredients added so far make: of the best single where none was added
+   * to it.
+   */
   readonly trial: number;
   /** Its score, as a mean where it was scored several times. */
   readonly score: number;

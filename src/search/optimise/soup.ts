@@ -22,13 +22,15 @@ export async function* soupEvents(
 }
 
 /**
- * The greedy soup of Model Soups (arXiv 2203.05482, recipe 1) by the scores of an evaluator: checkpoints from the best to the worst, each added where the mean with it scores
- * at least as well. The mean of all is scored beside it, as is that of the last 10 of a run. `output` becomes the best of all that was tried. State, resume, one merge a
- * recipe, conclusion and report are those of `search`.
+ * The greedy soup of Model Soups (arXiv 2203.05482, recipe 1) by the scores of an evaluator: checkpoints from
+ * the best to the worst, each added where the mean with it scores at least as well. The mean of all is scored
+ * beside it, as is that of the last 10 of a run. `output` becomes the best of all that was tried. State,
+ * resume, one merge a recipe, conclusion and report are those of `search`.
  *
- * @throws MergeError E_OPTION for fewer than two checkpoints; for all else as `search` does; `signal.reason` on an abort
- * @example
- * const { greedy, conclusion } = await soup({ inputs: ['seed-0', 'seed-1', 'seed-2'], eval: 'python eval.py {model}', goal: 'maximize', output: 'soup' });
+ * @throws MergeError E_OPTION for fewer than two checkpoints; for all else as `search` does; `signal.reason`
+ *   on an abort
+ * @example const { greedy, conclusion } = await soup({ inputs: ['seed-0', 'seed-1', 'seed-2'], eval: 'python
+ * eval.py {model}', goal: 'maximize', output: 'soup' });
  */
 export async function soup(options: SoupOptions, { signal, onEvent }: SearchRunOptions = {}): Promise<SearchDocument> {
   return drain(soupEvents(options, { signal }), onEvent);

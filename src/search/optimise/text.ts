@@ -28,7 +28,10 @@ const HEAVIEST = 3;
 /** Reasons of failures that are shown; the page and the JSON have all. */
 const MOST_REASONS = 3;
 
-/** What `search` and `soup` print when they end: the conclusion, the best recipe beside its baselines, and what was spent. */
+/**
+ * What `search` and `soup` print when they end: the conclusion, the best recipe beside its baselines, and
+ * what was spent.
+ */
 export function searchText(document: SearchDocument, colors: Colors): string {
   const { conclusion, best, onBounds } = document;
   const paint = best === null ? colors.red : conclusion.gainClaimed ? colors.green : colors.bold;

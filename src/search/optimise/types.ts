@@ -43,13 +43,19 @@ export interface SearchDocument {
   readonly metric: string | null;
   readonly goal: Goal;
   readonly noise: 'shared' | 'independent';
-  /** Standard deviation of a score from one evaluation of the same recipe to the next: measured on repeats, or learned by the model; null where neither is. */
+  /**
+   * Standard deviation of a score from one evaluation of the same recipe to the next: measured on repeats, or
+   * learned by the model; null where neither is.
+   */
   readonly noiseStd: NoiseStd | null;
   readonly best: BestTrial | null;
   readonly baselines: readonly Baseline[];
   readonly trials: readonly Trial[];
   readonly posterior: PosteriorDrawing | null;
-  /** With `--pairwise-chain`: oldest pair first; best, posterior and conclusion of the document are then those of the newest pair. Null otherwise. */
+  /**
+   * With `--pairwise-chain`: oldest pair first; best, posterior and conclusion of the document are then those
+   * of the newest pair. Null otherwise.
+   */
   readonly chain: readonly ChainPair[] | null;
   /** Of a soup, where an ingredient has a score: how the greedy one came about. */
   readonly greedy?: GreedySoup;

@@ -15,8 +15,8 @@ import { candidateOf } from './result.ts';
 const VALIDATION_FILE = 'validation.jsonl';
 
 /**
- * Scores the best recipes and the baselines on a second set, once each, with one merge for all. Kept in a file of its own, so that a search that is resumed does not
- * score them again.
+ * Scores the best recipes and the baselines on a second set, once each, with one merge for all. Kept in a
+ * file of its own, so that a search that is resumed does not score them again.
  */
 export async function validateSearch(
   options: SearchOptions & { readonly dir: string; readonly validate: NonNullable<SearchOptions['validate']> },

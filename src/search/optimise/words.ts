@@ -58,7 +58,10 @@ export function gainText(gain: number, error: number | null = null): string {
   return gain > 0 ? `+${text}` : text;
 }
 
-/** The headline gain with its 95 % interval, to the second digit of what the interval leaves open: `+0.0087 (95 % interval +0.0061 to +0.0112)`. */
+/**
+ * The headline gain with its 95 % interval, to the second digit of what the interval leaves open:
+ * `+0.0087 (95 % interval +0.0061 to +0.0112)`.
+ */
 export function conclusionGain({ gain, interval }: Conclusion): string | null {
   if (gain === null) return null;
   if (interval === null) return gainText(gain);
@@ -77,7 +80,10 @@ export function gainBasis({ against, basis }: Conclusion): string {
   return [over, source].filter((text) => text !== '').join(', ');
 }
 
-/** `window 6, method ema, alpha 0.2`, less what decides nothing (an alpha of a simple mean); what is outside the space has no parameters. */
+/**
+ * `window 6, method ema, alpha 0.2`, less what decides nothing (an alpha of a simple mean); what is outside
+ * the space has no parameters.
+ */
 export function paramsText(params: Params | null): string {
   if (params === null) return '';
   return Object.entries(params)
@@ -107,7 +113,10 @@ export function parameterText({ name, low, high, log, values }: SpaceParameter):
   return `${name} ${paramText(low)} to ${paramText(high)}${log ? ' (log)' : ''}`;
 }
 
-/** Who takes part: `step 6,000` of one, `5 from step 5,200` of several. @param labels of members by path; SMA may reach back beyond them */
+/**
+ * Who takes part: `step 6,000` of one, `5 from step 5,200` of several. @param labels of members by path; SMA
+ * may reach back beyond them
+ */
 export function membersText({ weights }: Pick<Trial, 'weights'>, labels: ReadonlyMap<string, string>): string {
   const names = weights
     .filter(({ weight }) => weight !== 0)
@@ -145,7 +154,10 @@ export function spentText({ seconds, cost }: Pick<SearchDocument, 'seconds' | 'c
   return `${formatSeconds(seconds.evaluating)} evaluating, ${formatSeconds(seconds.merging)} merging${money}`;
 }
 
-/** How far a score moves from one evaluation of a recipe to the next, and what the evaluator's own standard errors, if it has any, are taken for. */
+/**
+ * How far a score moves from one evaluation of a recipe to the next, and what the evaluator's own standard
+ * errors, if it has any, are taken for.
+ */
 export function noiseText({ noise, noiseStd, trials }: Pick<SearchDocument, 'noise' | 'noiseStd' | 'trials'>): string {
   const meaning =
     noise === 'shared'

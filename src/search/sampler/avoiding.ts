@@ -1,12 +1,16 @@
 import type { Process } from '../gaussian-process/process.ts';
 import type { Point } from '../gaussian-process/types.ts';
 
-/** How far the neighbourhood of a failed trial reaches on each axis, in standard deviations of a bell: a tenth of the cube. Ours. */
+/**
+ * How far the neighbourhood of a failed trial reaches on each axis, in standard deviations of a bell: a tenth
+ * of the cube. Ours.
+ */
 const NEIGHBOURHOOD = 0.1;
 
 /**
- * A process whose prediction goes over to the worst score seen, without doubt, towards points that failed: there is nothing to be gained there. What caused a failure
- * need not be a matter of the score, so the model itself hears nothing of it.
+ * A process whose prediction goes over to the worst score seen, without doubt, towards points that failed:
+ * there is nothing to be gained there. What caused a failure need not be a matter of the score, so the model
+ * itself hears nothing of it.
  */
 export function avoiding(process: Process, failed: readonly Point[], worst: number): Process {
   if (failed.length === 0) return process;

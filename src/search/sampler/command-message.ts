@@ -12,7 +12,10 @@ export type ReadProposal =
 /** Characters of a line that a message shows. */
 const SHOWN = 200;
 
-/** Reads the answer to `{"ask":1}`: `{"params":{…}}` with a value for each parameter of the space, or `{"stop":true}`. */
+/**
+ * Reads the answer to `{"ask":1}`: `{"params":{…}}` with a value for each parameter of the space, or
+ * `{"stop":true}`.
+ */
 export function readProposal(line: string, space: Space): ReadProposal {
   const bad = (problems: readonly string[]) => ({ problems, line: shown(line) });
   const message = parsed(line);

@@ -24,12 +24,16 @@ const TIMEOUT_SECONDS = 600;
 const REPEATS = 64;
 
 /**
- * A sampler of the user's: a command that speaks NDJSON on stdin and stdout (stderr is the user's to see). It is sent `{"space":{"parameters":[…]},"goal":…,"seed":…}`
- * once; `{"tell":ID,"params":{…},"score":…,"stderr":…}`, or `"status":"failed"` instead of a score, for each finished trial, all earlier ones on a resume; and for
- * each proposal wanted `{"ask":1}`, which it answers with one line, `{"params":{…}}`, or `{"stop":true}` where it has no more. A proposal tried before is turned
- * down by `{"taken":true,"params":{…}}` and the next `{"ask":1}`. It is started at the first ask and is a process group of its own.
+ * A sampler of the user's: a command that speaks NDJSON on stdin and stdout (stderr is the user's to see). It
+ * is sent `{"space":{"parameters":[…]},"goal":…,"seed":…}` once;
+ * `{"tell":ID,"params":{…},"score":…,"stderr":…}`, or `"status":"failed"` instead of a score, for each
+ * finished trial, all earlier ones on a resume; and for each proposal wanted `{"ask":1}`, which it answers
+ * with one line, `{"params":{…}}`, or `{"stop":true}` where it has no more. A proposal tried before is turned
+ * down by `{"taken":true,"params":{…}}` and the next `{"ask":1}`. It is started at the first ask and is a
+ * process group of its own.
  *
- * @throws MergeError E_SAMPLER from propose() where it breaks this: another line, unknown or missing parameters, values outside their bounds, no answer in time, its end
+ * @throws MergeError E_SAMPLER from propose() where it breaks this: another line, unknown or missing
+ *   parameters, values outside their bounds, no answer in time, its end
  */
 export function commandSampler(command: string, space: Space, options: CommandSamplerOptions): Sampler {
   let conversation: Conversation | undefined;

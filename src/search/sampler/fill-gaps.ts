@@ -3,12 +3,16 @@ import { freshPoints } from './fresh.ts';
 import { sobolSequence } from './sequence.ts';
 import type { History } from './types.ts';
 
-/** Sobol points of which one is chosen each time: enough to find every wide gap, too few to always find its very middle or a corner. Ours. */
+/**
+ * Sobol points of which one is chosen each time: enough to find every wide gap, too few to always find its
+ * very middle or a corner. Ours.
+ */
 const CHOICE = 16;
 
 /**
- * Points that fill what other points leave: of 16 elements of a scrambled Sobol sequence always the one farthest from all tried, pending and found before. Beside
- * points that were chosen by hand the sequence alone leaves gaps wide enough for a narrow peak.
+ * Points that fill what other points leave: of 16 elements of a scrambled Sobol sequence always the one
+ * farthest from all tried, pending and found before. Beside points that were chosen by hand the sequence
+ * alone leaves gaps wide enough for a narrow peak.
  */
 export async function fillGaps(
   axes: readonly Axis[],

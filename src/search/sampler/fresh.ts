@@ -3,7 +3,8 @@ import type { Axis, Point } from '../gaussian-process/types.ts';
 import type { History } from './types.ts';
 
 /**
- * The first `count` of the points that stand for no recipe tried or pending, each once; fewer where there are no more.
+ * The first `count` of the points that stand for no recipe tried or pending, each once; fewer where there are
+ * no more.
  * @param but points that are not to be among them
  */
 export async function freshPoints(points: Iterable<Point>, history: History, count: number, but: readonly Point[] = []): Promise<Point[]> {
@@ -18,7 +19,9 @@ export async function freshPoints(points: Iterable<Point>, history: History, cou
   return found;
 }
 
-/** All points of a cube whose axes have levels or choices, the last axis fastest; none where an axis is real. */
+/**
+ * All points of a cube whose axes have levels or choices, the last axis fastest; none where an axis is real.
+ */
 export function* cells(axes: readonly Axis[]): Generator<Point> {
   if (axes.some((axis) => axis.kind === 'real')) return;
   for (const point of product(axes.map((axis) => evenly(axis.kind === 'real' ? 1 : axis.count)))) yield snapPoint(point, axes);

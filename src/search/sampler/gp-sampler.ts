@@ -30,10 +30,11 @@ const MAXIMISE = 2;
 const DRAW = 3;
 
 /**
- * Bayesian optimisation: the initial points, on a line more in the gaps between them, then where an acquisition function of a Gaussian process is largest. ξ is asked of
- * EI and PI, and not of logEI.
- * Scores that are still to come are believed to be the model's mean (Kriging believer: Ginsbourger, Le Riche and Carraro 2010). Failed trials stay out of the model, and
- * their neighbourhood is kept away from (see {@link avoiding}).
+ * Bayesian optimisation: the initial points, on a line more in the gaps between them, then where an
+ * acquisition function of a Gaussian process is largest. ξ is asked of EI and PI, and not of logEI. Scores
+ * that are still to come are believed to be the model's mean (Kriging believer: Ginsbourger, Le Riche and
+ * Carraro 2010). Failed trials stay out of the model, and their neighbourhood is kept away from (see
+ * {@link avoiding}).
  */
 export function gpSampler({ axes, initial, seed, acquisition = axes.length === 1 ? 'hedge' : 'logei', kernel }: GpSamplerOptions): Sampler {
   const enough = Math.max(initial.length, firstTrials(axes.length));
@@ -63,7 +64,8 @@ export function gpSampler({ axes, initial, seed, acquisition = axes.length === 1
     const fitted = fitProcess(observations, axes, { seed: drawn(seed, FIT), ...(kernel === undefined ? {} : { kernel }) });
     const failed = history.observed.filter(({ value }) => value === null).map(({ point }) => point);
     const worst = Math.min(...observations.values);
-    // The best score seen is to be improved on, and not the model's best mean: a model that takes a peak for noise would go on doing so.
+    // The best score seen is to be improved on, and not the model's best mean: a model that takes a peak for
+    // noise would go on doing so.
     const best = Math.max(
       ...[...byPoint(trials).values()].map((repeats) => repeats.reduce((sum, { value }) => sum + value / repeats.length, 0)),
     );
@@ -109,8 +111,9 @@ async function hedged(largest: Largest, probabilities: readonly number[], draw: 
 }
 
 /**
- * Trials before the first model. Ours, by the regret of bench/peers: on a line, fewer left searches on the nearer of two humps; in more dimensions there are too few
- * trials to fill anything with, and the model does better from the initial points on.
+ * Trials before the first model. Ours, by the regret of bench/peers: on a line, fewer left searches on the
+ * nearer of two humps; in more dimensions there are too few trials to fill anything with, and the model does
+ * better from the initial points on.
  */
 function firstTrials(dimensions: number): number {
   return dimensions === 1 ? 7 : 1;

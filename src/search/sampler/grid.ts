@@ -4,8 +4,9 @@ import { evenly, freshPoints, product } from './fresh.ts';
 import type { Sampler } from './types.ts';
 
 /**
- * An even grid over the cube, of at most `trials` points: all combinations of evenly spaced values on each axis, bounds included. It is tried from the middle
- * outwards so that what has been tried covers the cube evenly whenever the search stops; what was tried before the grid is passed over.
+ * An even grid over the cube, of at most `trials` points: all combinations of evenly spaced values on each
+ * axis, bounds included. It is tried from the middle outwards so that what has been tried covers the cube
+ * evenly whenever the search stops; what was tried before the grid is passed over.
  */
 export function gridSampler(axes: readonly Axis[], trials: number): Sampler {
   let order: readonly Point[] | undefined;
@@ -19,8 +20,9 @@ export function gridSampler(axes: readonly Axis[], trials: number): Sampler {
 }
 
 /**
- * The points of the largest such grid. Choices come first, with all of their values while the trials suffice, because nothing lies between two of them; then the
- * axis with the fewest values gets one more, as long as the product stays within `trials`. An axis with one value stands in its middle.
+ * The points of the largest such grid. Choices come first, with all of their values while the trials suffice,
+ * because nothing lies between two of them; then the axis with the fewest values gets one more, as long as
+ * the product stays within `trials`. An axis with one value stands in its middle.
  *
  * @param trials at least 1
  */
@@ -44,7 +46,10 @@ const capacity = (axis: Axis): number => (axis.kind === 'real' ? Number.POSITIVE
 
 const total = (counts: readonly number[]): number => counts.reduce((a, b) => a * b, 1);
 
-/** The point nearest the middle, then always the one farthest from all before it (Gonzalez 1985); the first in order where several are. */
+/**
+ * The point nearest the middle, then always the one farthest from all before it (Gonzalez 1985); the first in
+ * order where several are.
+ */
 function spreadOut(points: readonly Point[]): Point[] {
   const centre = points[0]?.map(() => 0.5) ?? [];
   const left = points.map((point) => ({ point, apart: -distance(point, centre) }));

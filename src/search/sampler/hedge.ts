@@ -9,11 +9,13 @@ export const HEDGED = ['ei', 'pi', 'ucb'] as const satisfies readonly Acquisitio
 const ETA = 1;
 
 /**
- * Probabilities of GP-Hedge (Hoffman, Brochu and de Freitas, UAI 2011, algorithm 1): p_j ∝ exp(η (g_j − max g)). The gain g_j of an acquisition function is the sum
- * of the model's means at all that it proposed. It is summed anew each time, under the present model in its standardised units: a sum of means of ever other models
- * has no unit.
+ * Probabilities of GP-Hedge (Hoffman, Brochu and de Freitas, UAI 2011, algorithm 1): p_j ∝ exp(η (g_j − max
+ * g)). The gain g_j of an acquisition function is the sum of the model's means at all that it proposed. It is
+ * summed anew each time, under the present model in its standardised units: a sum of means of ever other
+ * models has no unit.
  *
- * @returns one an acquisition function, in the order of {@link HEDGED}; all alike where nothing was proposed so
+ * @returns one an acquisition function, in the order of {@link HEDGED}; all alike where nothing was proposed
+ *   so
  */
 export function hedgeProbabilities(process: Process, observed: readonly Observed[]): number[] {
   const rounds = observed.flatMap(({ proposals }) => (proposals !== null && HEDGED.every((name) => proposals[name]) ? [proposals] : []));

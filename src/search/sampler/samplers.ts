@@ -26,7 +26,10 @@ export interface SamplerOptions {
   readonly kernel?: KernelName | undefined;
 }
 
-/** One of the built-in samplers. All are functions of the history alone: a search that is resumed goes on as it would have. */
+/**
+ * One of the built-in samplers. All are functions of the history alone: a search that is resumed goes on as
+ * it would have.
+ */
 export function samplerByName(name: SamplerName, options: SamplerOptions): Sampler {
   switch (name) {
     case 'gp':

@@ -25,7 +25,10 @@ function* randomSequence(axes: readonly Axis[], seed: number, first: number): Ge
   }
 }
 
-/** `count` elements of the scrambled Sobol sequence of a seed from number `first` on, at the values of their axes. */
+/**
+ * `count` elements of the scrambled Sobol sequence of a seed from number `first` on, at the values of their
+ * axes.
+ */
 export function sobolSequence(axes: readonly Axis[], seed: number, first: number, count: number): Point[] {
   return sobolPoints(axes.length, count, seed, first).map((point) => snapPoint(point, axes));
 }
@@ -34,8 +37,8 @@ export function sobolSequence(axes: readonly Axis[], seed: number, first: number
 const REACH = 1024;
 
 /**
- * Proposes the elements of a sequence from the one whose number is the count of proposals so far; those tried before are passed over. What the sequence misses of a
- * finite cube comes in order.
+ * Proposes the elements of a sequence from the one whose number is the count of proposals so far; those tried
+ * before are passed over. What the sequence misses of a finite cube comes in order.
  */
 function sequenceSampler(by: string, axes: readonly Axis[], from: (first: number) => Iterable<Point>): Sampler {
   return {

@@ -18,7 +18,10 @@ const ENTRIES = {
   schedule: ['parameters', 'fixed', 'roles'],
 } as const satisfies Readonly<Record<SpaceRequest['space'], readonly string[]>>;
 
-/** All that is wrong with a space that is asked for over a pool of so many checkpoints. @param data of any form */
+/**
+ * All that is wrong with a space that is asked for over a pool of so many checkpoints. @param data of any
+ * form
+ */
 export function requestProblems(data: unknown, pool: number): SpaceProblem[] {
   const issues = spaceSchema.safeParse(data).error?.issues ?? [];
   const problems = issues.flatMap((issue) => issueProblems(issue, data, []));
@@ -70,7 +73,8 @@ function issueProblems(issue: Issue, data: unknown, above: Path): SpaceProblem[]
   if (value === undefined && path.length > 0) return [{ path, message: `\`${name}\` is missing` }];
   if (value === null && path.length > 0) return [{ path, message: `\`${name}\` is empty` }];
   if (issue.code === 'invalid_union') {
-    // A map with one bad entry is meant as a map, and a list as a list: what is wrong within says more than what the alternatives are.
+    // A map with one bad entry is meant as a map, and a list as a list: what is wrong within says more than
+    // what the alternatives are.
     const within = issue.errors.find((branch) => branch.every((inner) => inner.path.length > 0 || inner.code === 'unrecognized_keys'));
     if (within !== undefined) return within.flatMap((inner) => issueProblems(inner, data, path));
     const nested = issue.errors.flat().find((inner) => inner.code === 'invalid_union' || inner.code === 'too_small');

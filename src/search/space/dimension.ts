@@ -11,7 +11,10 @@ export interface Dimension {
   place(value: ParamValue): number | null;
 }
 
-/** A real number in [low, high]; evenly over its logarithm with `log`, for which low is over 0. Both bounds are met exactly. */
+/**
+ * A real number in [low, high]; evenly over its logarithm with `log`, for which low is over 0. Both bounds
+ * are met exactly.
+ */
 export function realDimension(name: string, low: number, high: number, log = false): Dimension {
   const [from, to] = log ? [Math.log(low), Math.log(high)] : [low, high];
   return {

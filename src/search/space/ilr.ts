@@ -1,6 +1,7 @@
 /**
- * Coordinates of weights that are all over 0 and sum to 1: isometric log-ratios (Egozcue, Pawlowsky-Glahn, Mateu-Figueras and Barceló-Vidal 2003, "Isometric
- * logratio transformations for compositional data analysis", Mathematical Geology 35, 279-300) in the Helmert basis
+ * Coordinates of weights that are all over 0 and sum to 1: isometric log-ratios (Egozcue, Pawlowsky-Glahn,
+ * Mateu-Figueras and Barceló-Vidal 2003, "Isometric logratio transformations for compositional data
+ * analysis", Mathematical Geology 35, 279-300) in the Helmert basis
  *
  *     z_i = sqrt(i / (i + 1)) · ln( g(w_1 … w_i) / w_{i+1} )        i = 1 … N − 1, g the geometric mean
  *

@@ -14,8 +14,9 @@ export interface RecipeIdentity {
 }
 
 /**
- * What identifies a recipe: SHA-256, in hexadecimal, over the weights of the members that take part with the members' fingerprints, the policies and the dtype. The same
- * for pools of which the same members take part, and for parts that are weighed as the rest.
+ * What identifies a recipe: SHA-256, in hexadecimal, over the weights of the members that take part with the
+ * members' fingerprints, the policies and the dtype. The same for pools of which the same members take part,
+ * and for parts that are weighed as the rest.
  */
 export function recipeKey({ candidate, fingerprints, policies, dtype }: RecipeIdentity): string {
   const parts = ownParts(candidate);

@@ -5,7 +5,10 @@ import { separateProblems } from './roles.ts';
 import { separateSpace } from './separate.ts';
 import type { Space } from './types.ts';
 
-/** α, the least weight of the newer checkpoint. The paper's value is not known to us; this one is ours: the newer never weighs less than the older. */
+/**
+ * α, the least weight of the newer checkpoint. The paper's value is not known to us; this one is ours: the
+ * newer never weighs less than the older.
+ */
 export const DEFAULT_LEAST_LAMBDA = 0.5;
 
 export interface PairwiseOptions {
@@ -16,8 +19,9 @@ export interface PairwiseOptions {
 }
 
 /**
- * The weights [1 − λ, λ] of two checkpoints, λ in [α, 1], the newer one's: λ = 1 is the newer alone.
- * Source: arXiv 2403.19390, algorithm 1. The first points {α, 1, (α + 1)/2} are ours; the paper's example begins with α and 1.
+ * The weights [1 − λ, λ] of two checkpoints, λ in [α, 1], the newer one's: λ = 1 is the newer alone. Source:
+ * arXiv 2403.19390, algorithm 1. The first points {α, 1, (α + 1)/2} are ours; the paper's example begins with
+ * α and 1.
  *
  * @param members the older and the newer
  * @throws MergeError E_SPACE for another number of members, α outside [0, 1), what is no role
@@ -27,8 +31,8 @@ export function pairwise(members: readonly ScheduleMember[], options: PairwiseOp
 }
 
 /**
- * The spaces of `--pairwise-chain`: one for each pair of neighbours, oldest first, each with a λ that nothing ties to the others'. Pairs are of the raw checkpoints:
- * none is merged of what another pair gave.
+ * The spaces of `--pairwise-chain`: one for each pair of neighbours, oldest first, each with a λ that nothing
+ * ties to the others'. Pairs are of the raw checkpoints: none is merged of what another pair gave.
  *
  * @param members at least two
  * @throws MergeError E_SPACE

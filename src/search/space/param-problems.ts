@@ -6,8 +6,8 @@ import type { ParamValue, SpaceParameter } from './types.ts';
 const SHOWN = 80;
 
 /**
- * All that is wrong with parameters that somebody sent: unknown, missing, of the wrong kind, out of bounds. What a space refuses beyond that (weights that no point stands
- * for) only its `encode` knows.
+ * All that is wrong with parameters that somebody sent: unknown, missing, of the wrong kind, out of bounds.
+ * What a space refuses beyond that (weights that no point stands for) only its `encode` knows.
  */
 export function paramProblems(params: Readonly<Record<string, unknown>>, parameters: readonly SpaceParameter[]): string[] {
   const names = parameters.map(({ name }) => name);

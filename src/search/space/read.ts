@@ -7,7 +7,8 @@ import type { Space } from './types.ts';
  * Reads a file that describes a search space: YAML 1.2, of which JSON is a part.
  *
  * @param members the pool, oldest first
- * @throws MergeError E_SPACE with every problem in `details.conflicts`, each with line, column and the line itself; E_NOT_FOUND, E_NOT_READABLE
+ * @throws MergeError E_SPACE with every problem in `details.conflicts`, each with line, column and the line
+ *   itself; E_NOT_FOUND, E_NOT_READABLE
  */
 export async function readSpace(path: string, members: readonly ScheduleMember[], context: ScheduleContext = {}): Promise<Space> {
   const text = await readYamlText(path, (what) => notSpace(path, what));

@@ -18,7 +18,8 @@ export function separateProblems(roles: readonly string[]): SpaceProblem[] {
 }
 
 /**
- * What is wrong with roles that have weights of their own: unknown ones, and those whose tensors belong to roles before them, since the first that fits a tensor decides.
+ * What is wrong with roles that have weights of their own: unknown ones, and those whose tensors belong to
+ * roles before them, since the first that fits a tensor decides.
  * @param pathOf the role at an index
  */
 export function rolesProblems(roles: readonly string[], pathOf: (index: number) => SpaceProblem['path']): SpaceProblem[] {

@@ -26,8 +26,10 @@ interface Placed {
 type PlacedEntries = Readonly<Partial<Record<ScheduleParameterName, Placed>>>;
 
 /**
- * All that is wrong with what is asked of a schedule over a pool of so many checkpoints, in a request whose entries have the right form.
- * @param faulty whether something at this place, or within it, has not: that is told already, and nothing is said of what hangs on it
+ * All that is wrong with what is asked of a schedule over a pool of so many checkpoints, in a request whose
+ * entries have the right form.
+ * @param faulty whether something at this place, or within it, has not: that is told already, and nothing is
+ *   said of what hangs on it
  */
 export function scheduleProblems(request: ScheduleRequest, pool: number, faulty: (path: Path) => boolean = () => false): SpaceProblem[] {
   if (pool < 2) return [{ path: ['space'], message: 'there is one checkpoint, and so nothing to search' }];

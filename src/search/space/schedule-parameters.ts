@@ -14,8 +14,9 @@ export interface ScheduleParameter extends Pick<Parameter, 'range' | 'choices' |
 }
 
 /**
- * The parameters of a schedule space. `window`, `spacing` and `skip` choose the members as --last and --every of `merge average` do; the others are those of the
- * schedules, by the same names, but that a half-life is a real number of members here.
+ * The parameters of a schedule space. `window`, `spacing` and `skip` choose the members as --last and --every
+ * of `merge average` do; the others are those of the schedules, by the same names, but that a half-life is a
+ * real number of members here.
  */
 export const SCHEDULE_PARAMETERS = {
   window: {
@@ -60,7 +61,10 @@ export type Entry = { readonly from: number; readonly to: number; readonly log?:
 export interface ScheduleRequest {
   readonly parameters?: Readonly<Partial<Record<ScheduleParameterName, Entry>>> | undefined;
   readonly fixed?: Settings | undefined;
-  /** Roles with weights of their own; what a role does not give, it has in common with the rest. A single value is fixed. */
+  /**
+   * Roles with weights of their own; what a role does not give, it has in common with the rest. A single
+   * value is fixed.
+   */
   readonly roles?: Readonly<Record<string, Readonly<Partial<Record<ScheduleParameterName, Entry | ParamValue>>>>> | undefined;
 }
 
@@ -68,7 +72,10 @@ export function isScheduleParameter(name: string): name is ScheduleParameterName
   return (SCHEDULE_PARAMETER_NAMES as readonly string[]).includes(name);
 }
 
-/** Whether a parameter of a recipe decides anything: alpha is of EMA, and stands anywhere where another method is chosen. */
+/**
+ * Whether a parameter of a recipe decides anything: alpha is of EMA, and stands anywhere where another method
+ * is chosen.
+ */
 export function hasEffect(name: string, params: Params): boolean {
   const [prefix, own] = [name.slice(0, name.lastIndexOf('.') + 1), name.slice(name.lastIndexOf('.') + 1)];
   const method = params[`${prefix}method`] ?? params.method;
@@ -89,7 +96,8 @@ export function wantedValue(name: ScheduleParameterName, value: unknown): string
 }
 
 /**
- * The values of one set of weights over those that it shares with the rest. A half-life and alpha stand for each other, so that one of them takes the place of the other.
+ * The values of one set of weights over those that it shares with the rest. A half-life and alpha stand for
+ * each other, so that one of them takes the place of the other.
  */
 export function inherit<T>(
   shared: Readonly<Partial<Record<ScheduleParameterName, T>>>,

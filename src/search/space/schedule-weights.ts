@@ -10,8 +10,9 @@ export function available(pool: number, { skip = 0, spacing = 1 }: Settings): nu
 }
 
 /**
- * The weights of a schedule over a pool of checkpoints, 0 for those that take no part: to the last bit those of `merge average` for the members that `window`, `spacing`
- * and `skip` choose. Where there are fewer members than the window asks for, it is all there are, as with --last.
+ * The weights of a schedule over a pool of checkpoints, 0 for those that take no part: to the last bit those
+ * of `merge average` for the members that `window`, `spacing` and `skip` choose. Where there are fewer
+ * members than the window asks for, it is all there are, as with --last.
  *
  * @param pool oldest first
  * @param settings that have been checked; those of other methods are passed over

@@ -16,7 +16,9 @@ import {
 import { scheduleWeights } from './schedule-weights.ts';
 import type { Candidate, Params, ParamValue, Space } from './types.ts';
 
-/** First points of a schedule space, at most: baselines are scored before them, and the sampler's own follow. */
+/**
+ * First points of a schedule space, at most: baselines are scored before them, and the sampler's own follow.
+ */
 const MOST_INITIAL = 4;
 
 /** Searched and fixed parameters of one set of weights. */
@@ -29,8 +31,9 @@ interface Group {
 }
 
 /**
- * What `space: schedule` searches where nothing else is said: how many members, the shape, and the decay of the shape that has one. `wsm` is that of a 1-sqrt decay, since
- * that of a linear one is sma. The choice is ours.
+ * What `space: schedule` searches where nothing else is said: how many members, the shape, and the decay of
+ * the shape that has one. `wsm` is that of a 1-sqrt decay, since that of a linear one is sma. The choice is
+ * ours.
  *
  * @param members of the pool, at least two
  */
@@ -46,10 +49,12 @@ export function defaultSchedule(members: number): ScheduleRequest {
 }
 
 /**
- * The few parameters of a schedule over a pool of checkpoints: see {@link SCHEDULE_PARAMETERS}. Parameters of other methods than the one chosen have no effect.
+ * The few parameters of a schedule over a pool of checkpoints: see {@link SCHEDULE_PARAMETERS}. Parameters of
+ * other methods than the one chosen have no effect.
  *
  * @param members the pool, oldest first
- * @throws MergeError E_SPACE with all problems of the request; what {@link scheduleWeights} throws where a method cannot be used on the whole pool
+ * @throws MergeError E_SPACE with all problems of the request; what {@link scheduleWeights} throws where a
+ *   method cannot be used on the whole pool
  */
 export async function scheduleSpace(
   members: readonly ScheduleMember[],
@@ -81,7 +86,8 @@ export async function scheduleSpace(
       return sameWeights(await candidate(params), wanted) ? params : null;
     },
   });
-  // A method that these members do not allow is told before the first evaluation, not at the first trial that tries it.
+  // A method that these members do not allow is told before the first evaluation, not at the first trial that
+  // tries it.
   for (const point of methodPoints(dimensions, middle(dimensions))) await candidate(space.decode(point));
   return space;
 }
@@ -134,7 +140,10 @@ function methodPoints(dimensions: readonly Dimension[], around: Point): readonly
   return points.length === 0 ? [around] : points;
 }
 
-/** Parameters of the mean that these weights are, of the newest members or of those before the newest; null where they are none. */
+/**
+ * Parameters of the mean that these weights are, of the newest members or of those before the newest; null
+ * where they are none.
+ */
 function meanParams(weights: readonly number[], dimensions: readonly Dimension[]): Params | null {
   const first = weights.findIndex((weight) => weight !== 0);
   const last = weights.findLastIndex((weight) => weight !== 0);

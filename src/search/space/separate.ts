@@ -4,7 +4,9 @@ import { boxSpace } from './box.ts';
 import type { Dimension } from './dimension.ts';
 import type { Candidate, Params, Space } from './types.ts';
 
-/** Weights by a few numbers, the same for the rest of the model and for each role that has weights of its own. */
+/**
+ * Weights by a few numbers, the same for the rest of the model and for each role that has weights of its own.
+ */
 export interface SeparateParts {
   readonly name: Space['name'];
   readonly members: readonly ScheduleMember[];

@@ -10,7 +10,8 @@ import { weightsSpace } from './weights.ts';
  * The space that is asked for over a pool of checkpoints.
  *
  * @param members the pool, oldest first
- * @param refuse what becomes of the problems of the request, when there are any: E_SPACE where nothing else is said
+ * @param refuse what becomes of the problems of the request, when there are any: E_SPACE where nothing else
+ *   is said
  * @throws MergeError E_SPACE; for a schedule also what `scheduleSpace` throws
  */
 export async function spaceOf(

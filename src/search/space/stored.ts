@@ -4,7 +4,10 @@ import { type Dimension, integerDimension, listDimension, realDimension } from '
 import type { Space, SpaceParameter } from './types.ts';
 import { quantileDimension } from './weights.ts';
 
-/** A space as a file of trials keeps it, without the checkpoints: enough to draw and to judge by, not to make recipes. */
+/**
+ * A space as a file of trials keeps it, without the checkpoints: enough to draw and to judge by, not to make
+ * recipes.
+ */
 export type StoredSpace = Pick<Space, 'name' | 'members' | 'parameters' | 'axes' | 'decode' | 'encode'>;
 
 export function storedSpace(name: Space['name'], parameters: readonly SpaceParameter[], members: readonly ScheduleMember[]): StoredSpace {

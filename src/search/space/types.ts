@@ -5,7 +5,10 @@ export type ParamValue = number | string;
 /** What a trial tried, by the names of the space's parameters. */
 export type Params = Readonly<Record<string, ParamValue>>;
 
-/** What reports know of a parameter. Several axes may belong to one search parameter of the user (weights): each then is a parameter here. */
+/**
+ * What reports know of a parameter. Several axes may belong to one search parameter of the user (weights):
+ * each then is a parameter here.
+ */
 export interface SpaceParameter {
   readonly name: string;
   readonly kind: 'real' | 'integer' | 'choice';
@@ -42,13 +45,16 @@ export interface Space {
   readonly initial: readonly Point[];
   /** @param point coordinates in [0, 1], rounded here where an axis has levels */
   decode(point: Point): Params;
-  /** @returns null where the parameters lie outside the space. @throws MergeError E_PARAMS naming what is unknown or missing */
+  /**
+   * @returns null where the parameters lie outside the space. @throws MergeError E_PARAMS naming what is
+   *   unknown or missing
+   */
   encode(params: Params): Point | null;
   /** @throws MergeError where a schedule cannot be made of these members */
   candidate(params: Params): Promise<Candidate>;
   /**
-   * Parameters that give these weights, so that a baseline can inform the model: null where the space has none, or none that a formula finds (of a schedule
-   * only means of the newest members).
+   * Parameters that give these weights, so that a baseline can inform the model: null where the space has
+   * none, or none that a formula finds (of a schedule only means of the newest members).
    */
   locate(candidate: Candidate): Promise<Params | null>;
 }

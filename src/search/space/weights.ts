@@ -13,8 +13,9 @@ import type { Space } from './types.ts';
 export const MOST_WEIGHTED = 8;
 
 /**
- * Standard deviation of each coordinate under the prior, and how many of them a coordinate goes to either side: both ours. Two members' weights then differ by a factor
- * of 5 as a rule, and each of the newest two can come to over 0.99, the oldest of eight to 0.87.
+ * Standard deviation of each coordinate under the prior, and how many of them a coordinate goes to either
+ * side: both ours. Two members' weights then differ by a factor of 5 as a rule, and each of the newest two
+ * can come to over 0.99, the oldest of eight to 0.87.
  */
 const SIGMA = 1.2;
 const REACH = 3;
@@ -27,8 +28,10 @@ export interface WeightsOptions {
 }
 
 /**
- * All weights over 0 that sum to 1, by isometric log-ratios of the members from the newest back: `ilr-1` is of the newest two. A coordinate of the cube is the quantile of
- * a normal distribution around 0, cut off at three standard deviations: most of the cube is near the mean of all members, and its centre is exactly 1/N each.
+ * All weights over 0 that sum to 1, by isometric log-ratios of the members from the newest back: `ilr-1` is
+ * of the newest two. A coordinate of the cube is the quantile of a normal distribution around 0, cut off at
+ * three standard deviations: most of the cube is near the mean of all members, and its centre is exactly 1/N
+ * each.
  *
  * @param members 2 to {@link MOST_WEIGHTED}, oldest first
  * @throws MergeError E_SPACE for more or fewer members, what is no role

@@ -129,7 +129,10 @@ export class StudyFolder {
     await rm(record, { force: true });
   }
 
-  /** Removes the work folder and gives the lock back. A folder that was made for a study which came to nothing goes, too. */
+  /**
+   * Removes the work folder and gives the lock back. A folder that was made for a study which came to nothing
+   * goes, too.
+   */
   async close(): Promise<void> {
     if (this.#work !== null) {
       await rm(this.#work, { recursive: true, force: true });

@@ -8,7 +8,9 @@ import { membersOfRecipe } from '../../merge/members/of-recipe.ts';
 import type { Selection } from '../../recipe/select/types.ts';
 import type { Params } from '../space/types.ts';
 
-/** Checkpoints in the mean that every search is measured against, beside the newest and its own uniform mean. */
+/**
+ * Checkpoints in the mean that every search is measured against, beside the newest and its own uniform mean.
+ */
 export const SMA_MEMBERS = 10;
 const FINGERPRINTS_AT_ONCE = 8;
 

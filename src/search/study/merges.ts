@@ -49,7 +49,10 @@ export class Merger {
     return this.#seconds;
   }
 
-  /** What a merge would be: finds every conflict between the members, and reads no data. @throws MergeError as `buildPlan` does */
+  /**
+   * What a merge would be: finds every conflict between the members, and reads no data. @throws MergeError as
+   * `buildPlan` does
+   */
   async plan(
     requests: readonly MergeRequest[],
     { force = false, signal }: { force?: boolean; signal?: AbortSignal | undefined } = {},
@@ -66,7 +69,10 @@ export class Merger {
     return plan;
   }
 
-  /** Makes merges in one read. @returns seconds, and what there was to say; what was begun is removed on a failure */
+  /**
+   * Makes merges in one read. @returns seconds, and what there was to say; what was begun is removed on a
+   * failure
+   */
   async make(
     requests: readonly MergeRequest[],
     { force, signal }: { force?: boolean; signal?: AbortSignal | undefined } = {},
@@ -112,7 +118,10 @@ export function recipeOf({ weights, parts }: Candidate): {
   return { members, weights: pick(weights), parts: parts.map(({ role, weights }) => ({ role, weights: pick(weights) })) };
 }
 
-/** Where a merge of trial `id` goes: a file where the members are files, so that evaluators get what they get of a single checkpoint. */
+/**
+ * Where a merge of trial `id` goes: a file where the members are files, so that evaluators get what they get
+ * of a single checkpoint.
+ */
 export function mergePath(work: string, id: number, members: readonly StudyMember[], unique: string): string {
   const name = `trial-${String(id).padStart(4, '0')}-${unique}`;
   return join(work, members.every(({ checkpoint }) => checkpoint.kind === 'file') ? `${name}.safetensors` : name);

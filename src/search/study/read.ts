@@ -12,7 +12,8 @@ export interface StoredStudy extends StoredTrials {
 }
 
 /**
- * Reads the trials of a study; neither checkpoints nor the evaluator are needed, and a study that is under way is not disturbed.
+ * Reads the trials of a study; neither checkpoints nor the evaluator are needed, and a study that is under
+ * way is not disturbed.
  * @param path `trials.jsonl`, or the folder that it lies in
  * @throws MergeError E_NOT_FOUND, E_TRIALS, E_NOT_READABLE
  */

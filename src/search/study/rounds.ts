@@ -18,14 +18,18 @@ export interface RoundPlace {
   readonly first: number;
   /** What is known before it. */
   readonly known: readonly TrialLine[];
-  /** How many trials it has, where it was begun and cut off, so that the same requests have to come again; else null. */
+  /**
+   * How many trials it has, where it was begun and cut off, so that the same requests have to come again;
+   * else null.
+   */
   readonly size: number | null;
 }
 
 /** Where a study goes on: with the round that was cut off, or with a new one. */
 export function placeOfRound(trials: readonly TrialLine[]): RoundPlace {
   const ids = new Set(trials.map(({ id }) => id));
-  // By their ids: a driver that was killed may have gone on with a round of its own in the middle of the one that was cut off.
+  // By their ids: a driver that was killed may have gone on with a round of its own in the middle of the one
+  // that was cut off.
   const cut = trials.find(({ round, roundSize }) => Array.from({ length: roundSize }, (_, i) => round + i).some((id) => !ids.has(id)));
   if (cut === undefined) return { first: Math.max(-1, ...trials.map(({ id }) => id)) + 1, known: trials, size: null };
   return { first: cut.round, known: trials.filter(({ id }) => id < cut.round), size: cut.roundSize };
@@ -47,7 +51,8 @@ export async function runRounds(
     if (outOfBudget(budget, study)) return 'budget';
     const before = study.trials.length;
     await study.round(round.first, round.requests, signal, () => !outOfBudget(budget, study));
-    // A round that was cut off has fewer requests now where fewer trials are asked for than then: all of them may be done.
+    // A round that was cut off has fewer requests now where fewer trials are asked for than then: all of them
+    // may be done.
     if (study.trials.length === before) return outOfBudget(budget, study) ? 'budget' : 'trials';
   }
 }

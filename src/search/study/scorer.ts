@@ -63,7 +63,10 @@ export function readOptions({ metrics, metricFile, metricRegex }: EvaluationSett
   };
 }
 
-/** What scores the models of a study. @param option that names it in messages @throws MergeError of the evaluator's options */
+/**
+ * What scores the models of a study. @param option that names it in messages @throws MergeError of the
+ * evaluator's options
+ */
 export function scorerOf(
   request: EvaluationSettings,
   option = '--eval',
@@ -84,7 +87,10 @@ export function scorerOf(
   return { score: (model, options) => evaluator.evaluate(model, options), setup: (signal) => evaluator.setup(signal) };
 }
 
-/** Of several evaluations at a time each gets one of the devices that this process was given; a single one may use them all. */
+/**
+ * Of several evaluations at a time each gets one of the devices that this process was given; a single one may
+ * use them all.
+ */
 function visibleDevices(parallel = 1): readonly string[] | undefined {
   const devices = (process.env.CUDA_VISIBLE_DEVICES ?? '').split(',').filter((device) => device !== '');
   return parallel > 1 && devices.length >= parallel ? devices : undefined;

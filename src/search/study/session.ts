@@ -17,7 +17,9 @@ import type { StudyEvent } from './types.ts';
 
 /** What a study needs to know, whatever it tries. */
 export interface StudyRequest extends MembersRequest, MergeSettings, EvaluationSettings {
-  /** Where the best is to be merged to, where it is: what stands in its way is found before the first trial. */
+  /**
+   * Where the best is to be merged to, where it is: what stands in its way is found before the first trial.
+   */
   readonly output?: string | undefined;
   /** Folder of its trials, logs and reports. */
   readonly dir: string;
@@ -49,7 +51,10 @@ export interface Session {
   close(): Promise<void>;
 }
 
-/** Finds the members, and refuses what no trial could get over. @throws MergeError of options, and of finding and opening checkpoints */
+/**
+ * Finds the members, and refuses what no trial could get over. @throws MergeError of options, and of finding
+ * and opening checkpoints
+ */
 export async function membersOf(request: StudyRequest, signal: AbortSignal): Promise<StudyMembers> {
   checkReadOptions(readOptions(request));
   const { parallel, gpus } = request;
@@ -83,8 +88,10 @@ async function refuseInsideInputs({ dir, work }: StudyRequest, { all }: StudyMem
 }
 
 /**
- * Opens the folder of a study, goes on with what is there or begins, and looks whether its members can be merged at all.
- * @throws MergeError E_OUTPUT_EXISTS where there is a study and nothing says what to do with it; E_SEARCH_STATE, E_TRIALS, E_SEARCH_BUSY; whatever planning a merge throws
+ * Opens the folder of a study, goes on with what is there or begins, and looks whether its members can be
+ * merged at all.
+ * @throws MergeError E_OUTPUT_EXISTS where there is a study and nothing says what to do with it;
+ *   E_SEARCH_STATE, E_TRIALS, E_SEARCH_BUSY; whatever planning a merge throws
  */
 export async function openSession(
   request: StudyRequest,
@@ -163,7 +170,10 @@ async function startStudy(request: StudyRequest, start: Start) {
   return { study, work, bytes, merging, goal: () => goal };
 }
 
-/** Room that a merge needs. Plans the mean of the pool: it meets every conflict that any merge of these members could. */
+/**
+ * Room that a merge needs. Plans the mean of the pool: it meets every conflict that any merge of these
+ * members could.
+ */
 async function bytesOfMerge(
   request: StudyRequest,
   { folder, members, signal }: Start,

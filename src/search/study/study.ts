@@ -23,8 +23,9 @@ export interface StudyOptions extends TrialOptions {
 }
 
 /**
- * Scores recipes over the checkpoints of a run, each merged once and scored in its turn, and keeps what became of them in a file that a kill cannot harm: a
- * trial is there with its score, or it is not there and is done again.
+ * Scores recipes over the checkpoints of a run, each merged once and scored in its turn, and keeps what
+ * became of them in a file that a kill cannot harm: a trial is there with its score, or it is not there and
+ * is done again.
  */
 export class Study {
   readonly #options: StudyOptions;
@@ -73,11 +74,13 @@ export class Study {
   }
 
   /**
-   * Scores the recipes of a round, as far as no earlier run of the study did: those that need a merge are merged in as few reads as the work folder has room for.
+   * Scores the recipes of a round, as far as no earlier run of the study did: those that need a merge are
+   * merged in as few reads as the work folder has room for.
    * @param first id of the first of them
    * @param mayBegin asked before each trial; those for which it says no are left undone
    * @returns the round's trials that are done, in the order of the requests
-   * @throws MergeError E_EVALUATOR after three failures at the start; whatever merging throws; `signal.reason` on an abort
+   * @throws MergeError E_EVALUATOR after three failures at the start; whatever merging throws;
+   *   `signal.reason` on an abort
    */
   async round(
     first: number,
@@ -109,7 +112,8 @@ export class Study {
   #jobsOf(first: number, requests: readonly RoundRequest[]): Job[] {
     const done = new Set(this.trials.map(({ id }) => id));
     const asked = requests.map((request, i) => ({ id: first + i, request, recipe: this.keyOf(request.candidate) }));
-    // Of trials at a time a repeat may have ended before the first of its recipe, which a kill then left undone.
+    // Of trials at a time a repeat may have ended before the first of its recipe, which a kill then left
+    // undone.
     const firstOf = new Map<string, number>();
     for (const { id, recipe } of [...this.trials, ...asked]) firstOf.set(recipe, Math.min(firstOf.get(recipe) ?? id, id));
     const all = asked.map((job): Job => {
@@ -129,7 +133,10 @@ export class Study {
       : null;
   }
 
-  /** @param recipes trials of equal recipes: of them one merge is made, which all but the first only score again */
+  /**
+   * @param recipes trials of equal recipes: of them one merge is made, which all but the first only score
+   *   again
+   */
   async #mergedBatch(recipes: readonly (readonly Job[])[], place: Place, signal: AbortSignal): Promise<void> {
     if (!place.mayBegin()) return;
     await this.#options.folder.assertHeld();

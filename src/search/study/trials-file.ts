@@ -19,7 +19,10 @@ export interface TrialLine extends ScoredTrial {
   readonly leg: number;
   /** As the user says it, else the evaluator; null where neither does. */
   readonly higherIsBetter: boolean | null;
-  /** Trials are proposed in rounds, each from what was known before it: id of its first trial, and how many it has. */
+  /**
+   * Trials are proposed in rounds, each from what was known before it: id of its first trial, and how many it
+   * has.
+   */
   readonly round: number;
   readonly roundSize: number;
   /** Seconds of work since the search began, over interruptions. */
@@ -43,7 +46,10 @@ export function spentOn(trials: readonly Trial[]): {
   };
 }
 
-/** What a study is about. Kept in the first line, as `study`; a study goes on only where {@link differences} finds none. */
+/**
+ * What a study is about. Kept in the first line, as `study`; a study goes on only where {@link differences}
+ * finds none.
+ */
 export interface StudyIdentity {
   readonly kind: 'search' | 'soup' | 'forecast' | 'validation';
   readonly inputs: readonly string[];
@@ -79,7 +85,10 @@ export interface StudiedSpace {
   readonly members: readonly number[];
 }
 
-/** In words, what of a stored study is other than what is asked for now; what changes neither scores nor proposals may differ. */
+/**
+ * In words, what of a stored study is other than what is asked for now; what changes neither scores nor
+ * proposals may differ.
+ */
 export function differences(stored: StudyIdentity, now: StudyIdentity): string[] {
   const steps = ({ members, pool }: StudyIdentity) => pool.map((m) => members[m]!.step ?? members[m]!.path).join(', ');
   const prints = ({ members, pool }: StudyIdentity) => pool.map((m) => members[m]!.fingerprint).join();
@@ -122,7 +131,8 @@ interface FirstLine extends TrialLine {
 }
 
 /**
- * Reads a file of trials; null where there is none or no line is whole. A last line that a kill left torn is passed over, and with `mend` cut off.
+ * Reads a file of trials; null where there is none or no line is whole. A last line that a kill left torn is
+ * passed over, and with `mend` cut off.
  * @throws MergeError E_TRIALS for anything else that is no trial, E_NOT_READABLE
  */
 export async function readTrials(file: string, { mend = false } = {}): Promise<StoredTrials | null> {

@@ -33,7 +33,10 @@ export interface TrialOptions {
   /** Trials of an earlier run of the same study. */
   readonly stored: readonly TrialLine[];
   readonly score: ScoreModel;
-  /** Another program that `asks` for trials may ask for a recipe again; where it `scores` them too, none waits for another, and failures are its own affair. */
+  /**
+   * Another program that `asks` for trials may ask for a recipe again; where it `scores` them too, none waits
+   * for another, and failures are its own affair.
+   */
   readonly driver: 'asks' | 'scores' | null;
   readonly emit: (event: StudyEvent) => void;
   /** Told of each score once it cannot be lost any more; may end the study by throwing. */

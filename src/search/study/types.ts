@@ -6,8 +6,9 @@ import type { Candidate, Params } from '../space/types.ts';
 export type Ending = 'trials' | 'budget' | 'patience' | 'exhausted' | 'driver' | 'interrupted';
 
 /**
- * Why a recipe was tried. `newest`, `uniform` (mean of the pool), `sma` (mean of the last 10 of the run) and `single` (a checkpoint alone) are baselines; `trial` is a
- * proposal of a sampler or driver; `soup` and `window` are of `merge soup` and `merge forecast`.
+ * Why a recipe was tried. `newest`, `uniform` (mean of the pool), `sma` (mean of the last 10 of the run) and
+ * `single` (a checkpoint alone) are baselines; `trial` is a proposal of a sampler or driver; `soup` and
+ * `window` are of `merge soup` and `merge forecast`.
  */
 export type TrialKind = 'newest' | 'uniform' | 'sma' | 'single' | 'trial' | 'soup' | 'window';
 

@@ -1,6 +1,9 @@
 import { formatNumber, formatTick } from '../../render/numbers.ts';
 
-/** A score to six digits, with its standard error to two: on the same items merges differ far below that error. */
+/**
+ * A score to six digits, with its standard error to two: on the same items merges differ far below that
+ * error.
+ */
 export function scoreText(score: number | null, stderr: number | null): string {
   if (score === null) return '–';
   return stderr === null ? formatNumber(score, 6) : `${formatNumber(score, 6)} ± ${plainNumber(stderr, 2)}`;

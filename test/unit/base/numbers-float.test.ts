@@ -28,7 +28,8 @@ describe.each([
   });
 
   test('the middle between two neighbours goes to the even code, and a hair beside it to the nearer', () => {
-    // The step is taken in float32, whose grid is finer than both formats, so that no second rounding hides it.
+    // The step is taken in float32, whose grid is finer than both formats, so that no second rounding hides
+    // it.
     const next = new Float32Array(1);
     const bits = new Uint32Array(next.buffer);
     const wrong: number[] = [];

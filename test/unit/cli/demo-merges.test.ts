@@ -37,7 +37,10 @@ afterAll(async () => {
 const newest = (run: string, count: number): string[] =>
   Array.from({ length: count }, (_, i) => join(runs, run, `checkpoint-${6000 - 200 * (count - 1 - i)}`, 'model.safetensors'));
 
-/** Merges whole data sections with the reference: the files of a run share one header, and every tensor is BF16. */
+/**
+ * Merges whole data sections with the reference: the files of a run share one header, and every tensor is
+ * BF16.
+ */
 async function mergeData(
   files: readonly string[],
   weights: readonly number[],

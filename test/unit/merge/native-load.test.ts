@@ -3,7 +3,10 @@ import { MergeError } from '../../../src/base/errors.ts';
 import { NATIVE_API_VERSION } from '../../../src/merge/native/binding.ts';
 import { type LoadHost, loadBindingFrom, platformName } from '../../../src/merge/native/load.ts';
 
-/** A Linux machine with glibc on which nothing is there; `files` maps paths to what loading them gives or throws. */
+/**
+ * A Linux machine with glibc on which nothing is there; `files` maps paths to what loading them gives or
+ * throws.
+ */
 function host(change: Partial<LoadHost> = {}, files: Record<string, unknown> = {}): LoadHost {
   return {
     platform: 'linux',

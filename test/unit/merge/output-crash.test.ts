@@ -60,7 +60,10 @@ async function publish(output: string, scenario: Scenario, hooks: PublishHooks, 
 /** Calls that change nothing that a later process could see: dying at them is dying at the next one. */
 const NO_TRACE = new Set(['close', 'sync', 'datasync', 'statfs']);
 
-/** Runs until `limit` calls were made, then stands still for ever, as a killed process does. Whether it came to its end. */
+/**
+ * Runs until `limit` calls were made, then stands still for ever, as a killed process does. Whether it came
+ * to its end.
+ */
 async function runAndKill(limit: number, output: string, scenario: Scenario, more: Partial<PublicationRequest> = {}): Promise<boolean> {
   let calls = 0;
   let killed = () => {};

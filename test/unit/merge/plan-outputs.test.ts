@@ -260,7 +260,8 @@ describe('configurations', () => {
   it('may be absent', async () => {
     const inputs = [...pair({ n: 1 }, { n: 1 }), make('checkpoint-3', TENSORS, { 'config.json': '' })];
     expect(await codeOf({ inputs: inputs.slice(0, 2), outputs: outputs({}) })).toBe('planned');
-    // An empty file is no configuration that could be compared; that of the newest is the one that would be published.
+    // An empty file is no configuration that could be compared; that of the newest is the one that would be
+    // published.
     expect(await codeOf({ inputs, outputs: outputs({}) })).toBe('E_CONFIG_UNREADABLE');
     const older = make('checkpoint-0', TENSORS, { 'config.json': '' });
     expect(await codeOf({ inputs: [older, ...inputs.slice(0, 2)], outputs: outputs({}) })).toBe('E_CONFIG_DIFFERS');

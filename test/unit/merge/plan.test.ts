@@ -92,7 +92,10 @@ describe('segments', () => {
   });
 });
 
-/** What the batches of all units say: where each piece goes, how many elements it has, and where member `m` of N has them. */
+/**
+ * What the batches of all units say: where each piece goes, how many elements it has, and where member `m` of
+ * N has them.
+ */
 function piecesOf(plan: Plan, unitLimit: number, budget: number): { to: number; count: number; from: (number | null)[] }[] {
   const N = plan.members.length;
   return planUnits(plan, unitLimit).flatMap((unit) => {

@@ -5,7 +5,10 @@ import type { DtypeName } from '../../../src/base/dtype.ts';
 import { classifier, classify } from '../../../src/model/roles/classify.ts';
 import { namingContext } from '../../../src/model/roles/context.ts';
 
-/** [name, role, layer, expert, projection, what else the label says]. Labels call a tensor of multi-token prediction `mtp`, with its role as `inner_role`. */
+/**
+ * [name, role, layer, expert, projection, what else the label says]. Labels call a tensor of multi-token
+ * prediction `mtp`, with its role as `inner_role`.
+ */
 type Label = readonly [
   string,
   string,
@@ -151,7 +154,8 @@ test('one classifier for many names says what one for each does', () => {
   ];
   const context = { layers: 20, experts: null, family: null };
   const shared = classifier(context);
-  // The second time round each kind is guessed from the one before; the odd numbers must not be taken for what they resemble.
+  // The second time round each kind is guessed from the one before; the odd numbers must not be taken for
+  // what they resemble.
   const odd = [
     'a.4.layers.1234567890.mlp.up_proj.weight',
     'a.4.layers.12x.mlp.up_proj.weight',

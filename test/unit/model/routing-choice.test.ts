@@ -22,7 +22,8 @@ describe('choice of one layer', () => {
     expect([...route(TOP2, averagedLogits([a, b], [0.5, 0.5]).logits, 4).experts]).toEqual([0, 1, 2, 0]);
     expect(first!.overlap).toEqual({ mean: 1, standardError: 0 });
     expect(first!.top1.mean).toBe(0.5);
-    // The second member chooses {0, 2} and, of two equal experts, the lower one: {2, 0}. Overlaps 1/2 and 1: standard error 0.25.
+    // The second member chooses {0, 2} and, of two equal experts, the lower one: {2, 0}. Overlaps 1/2 and 1:
+    // standard error 0.25.
     expect(second!.overlap).toEqual({ mean: 0.75, standardError: 0.25 });
     expect(second!.top1).toEqual({ mean: 1, standardError: 0 });
     const p = (zs: readonly number[], chosen: readonly number[]) => {
@@ -153,7 +154,8 @@ describe('probes', () => {
   });
 
   it('begin with the same numbers for ever', () => {
-    // From Python: SplitMix64 from seed 1, then math.sqrt(-2 * math.log(u)) * cos / sin(2 * math.pi * v), over the root mean square.
+    // From Python: SplitMix64 from seed 1, then math.sqrt(-2 * math.log(u)) * cos / sin(2 * math.pi * v),
+    // over the root mean square.
     const expected = [-0.0516804031363557, -1.949452907378477, -0.4169585377680128, 0.15201340607863253];
     gaussianProbes(1, 4, 1).data.forEach((x, i) => {
       expect(x).toBeCloseTo(expected[i]!, 13);

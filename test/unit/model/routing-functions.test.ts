@@ -86,7 +86,8 @@ describe('route', () => {
   });
 
   it('keeps to the best groups', () => {
-    // Groups (9, -9), (4, 3.9), (5, 0): by best expert the first and third lead, by the sum of two scores the second and third.
+    // Groups (9, -9), (4, 3.9), (5, 0): by best expert the first and third lead, by the sum of two scores the
+    // second and third.
     const logits = Float64Array.of(9, -9, 4, 3.9, 5, 0);
     const groups = { count: 3, kept: 2 } as const;
     const fn = { ...PLAIN, score: 'sigmoid', topK: 3 } as const;

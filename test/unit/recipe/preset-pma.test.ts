@@ -10,7 +10,10 @@ const temporary = temporaryFolder();
 afterAll(() => temporary.remove());
 let made = 0;
 
-/** A dense model with so many parameters, or a mixture of 64 experts with 1 active and that many parameters acting. */
+/**
+ * A dense model with so many parameters, or a mixture of 64 experts with 1 active and that many parameters
+ * acting.
+ */
 function model(kind: 'dense' | 'moe', parameters: number): string {
   const folder = join(temporary.path, String(made++));
   const [rows, experts] = [parameters / 1e6, { num_experts: 64, num_experts_per_tok: 1 }];
@@ -162,7 +165,8 @@ test('the demo runs: the save interval, ten members', async () => {
   expect(selection).toEqual({ last: 10, every: '204800tokens' });
   expect(notes).toHaveLength(3);
   expect(warnings).toEqual([]);
-  // Steps 300, 650 and 1000: two of them are within 0.4 of the run, three are what demo/README.md shows to harm.
+  // Steps 300, 650 and 1000: two of them are within 0.4 of the run, three are what demo/README.md shows to
+  // harm.
   const early = await pmaPreset(
     run(
       join(demo, 'dense-early/checkpoint-1000'),

@@ -42,7 +42,8 @@ describe('lr-curve', () => {
   });
 
   it('divides by the rate really used, linear between logs', async () => {
-    // Used 0.04 at 0 down to 0.02 at 4: 0.035, 0.03, 0.025, 0.02 at steps 1 to 4. Target 0.01 throughout... falls in relation? It rises: refused.
+    // Used 0.04 at 0 down to 0.02 at 4: 0.035, 0.03, 0.025, 0.02 at steps 1 to 4. Target 0.01 throughout...
+    // falls in relation? It rises: refused.
     const log = rates([0, 0.04], [2, null], [4, 0.02]);
     await expect(resolve([0, 2, 4], '0,0.01\n4,0.01\n', log)).rejects.toMatchObject({
       code: 'E_DECAY',

@@ -49,7 +49,8 @@ describe('shapes at even spacing', () => {
         Array.from({ length: n }, (_, i) => Math.sqrt((i + 1) / n) - Math.sqrt(i / n)),
         3e-16,
       );
-      // Its own order of operations: s(i/n) − s((i+1)/n) with s(x) = 1 − √x, s((n−1)/n) for the newest; the oldest gets what is left of 1.
+      // Its own order of operations: s(i/n) − s((i+1)/n) with s(x) = 1 − √x, s((n−1)/n) for the newest; the
+      // oldest gets what is left of 1.
       const s = (i: number) => 1 - Math.sqrt(i / n);
       expect(plain.slice(1)).toEqual(Array.from({ length: n - 1 }, (_, i) => (i + 2 === n ? s(n - 1) : s(i + 1) - s(i + 2))));
     }

@@ -8,7 +8,10 @@ const namesOf = ({ members }: Selected) => members.map(({ name }) => name);
 const reasonsOf = ({ excluded }: Selected) => Object.fromEntries(excluded.map(({ path, reason }) => [path.replace(/.*\//, ''), reason]));
 const select = (run: Run, selection: Selection) => selectMembers([run], selection);
 
-/** As OLMo 2: one long stage, then three anneals over the same data in other orders. Every stage counts its steps anew. */
+/**
+ * As OLMo 2: one long stage, then three anneals over the same data in other orders. Every stage counts its
+ * steps anew.
+ */
 const OLMO = runOf([
   ...[1000, 2000].map((step) => checkpointAt({ stage: 1, step, tokens: step * 4e6 })),
   ...[1, 2, 3].flatMap((ingredient) => [100, 200].map((step) => checkpointAt({ stage: 2, ingredient, step, tokens: step * 4e6 }))),

@@ -102,7 +102,8 @@ describe('compare', () => {
   });
 
   it('adds the choice of items whole, with what two differences share, and not to beliefs that have it', () => {
-    // Differences to both opponents are 0, 2, 4, 2 → mean 2, variance of the mean 8/3/4; the opponents are the same, so both differences err as one.
+    // Differences to both opponents are 0, 2, 4, 2 → mean 2, variance of the mean 8/3/4; the opponents are
+    // the same, so both differences err as one.
     const recipes = recipesFrom([
       { id: 0, scores: [1, 3, 5, 3] },
       { id: 1, scores: [1, 1, 1, 1] },
@@ -191,7 +192,8 @@ describe('spreadBeliefs', () => {
       { id: 1, score: 0, scores: [1, -1, 1, -1] },
     ]);
     const { marginals, coversItems } = spreadBeliefs(recipes, 'shared', null)!;
-    // Deviations from the recipes' mean are ∓1: each variance of the mean 4/3/4 = 1/3, two of them over one degree of freedom.
+    // Deviations from the recipes' mean are ∓1: each variance of the mean 4/3/4 = 1/3, two of them over one
+    // degree of freedom.
     const noise = 2 / 3;
     const spread = 50 - noise;
     expect(coversItems).toBe(true);

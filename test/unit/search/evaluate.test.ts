@@ -169,7 +169,8 @@ describe('a place without room', () => {
   it("fails the evaluation when it is the evaluator's own doing, and removes what it wrote", async () => {
     const folder = temporaryFolder();
     const log = join(folder, 'log');
-    // The log has room again as soon as what the evaluator wrote is gone: here, because it is another file then.
+    // The log has room again as soon as what the evaluator wrote is gone: here, because it is another file
+    // then.
     symlinkSync('/dev/full', log);
     const evaluator = new Evaluator({ command: 'echo 1; :', reading: {} });
     const running = evaluator.evaluate({ model: 'm', trial: 1, out: join(folder, 'out'), log }, { signal: new AbortController().signal });

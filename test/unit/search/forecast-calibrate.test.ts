@@ -4,7 +4,10 @@ import { describe, expect, it } from 'vitest';
 import { MergeError } from '../../../src/base/errors.ts';
 import { decayed, parseBranch, recoveredFraction } from '../../../src/search/forecast/calibrate.ts';
 
-/** Scores of the demo's runs, trained and scored in Python (demo/make): each single checkpoint, merges of the last n, and a decay over steps 5000 to 6000. */
+/**
+ * Scores of the demo's runs, trained and scored in Python (demo/make): each single checkpoint, merges of the
+ * last n, and a decay over steps 5000 to 6000.
+ */
 interface SeedResults {
   readonly single: Record<string, number>;
   readonly last: readonly { n: number; validation: number }[];
@@ -62,7 +65,8 @@ describe('recoveredFraction', () => {
         expect(fraction).toBeGreaterThan(0.7);
         expect(fraction).toBeLessThan(0.85);
       }
-      // A fraction learned on the first seed says where the decays of the others end, better than the merges do.
+      // A fraction learned on the first seed says where the decays of the others end, better than the merges
+      // do.
       for (const { window, branch } of seeds.slice(1)) {
         const { score } = decayed(window, { mean: fractions[0]!, spread: null }, 'minimize')!;
         expect(Math.abs(score - branch.score)).toBeLessThan(0.5 * Math.abs(window.merged! - branch.score));

@@ -89,7 +89,8 @@ describe('fitting a process', () => {
     for (const [i, value] of [...back.lengths, back.signal, back.noise].entries()) {
       expect(value).toBeCloseTo([...hyper.lengths, hyper.signal, hyper.noise][i]!, 12);
     }
-    // A change of inverse squared lengths, signal and noise for one of the coordinates, by the determinant of its derivatives.
+    // A change of inverse squared lengths, signal and noise for one of the coordinates, by the determinant of
+    // its derivatives.
     const x = coordinatesOf(hyper);
     const natural = (at: Float64Array) => [
       hyperAt(at).lengths[0]! ** -2,
@@ -251,7 +252,8 @@ describe('hyperparameters drawn from their posterior', () => {
 
   test('slice sampling draws from the density it is given', () => {
     const random = randomOf(14);
-    // A normal of means 1 and −2, standard deviations 1 and 0.5, correlation 0.6, and the logarithm of an exponential.
+    // A normal of means 1 and −2, standard deviations 1 and 0.5, correlation 0.6, and the logarithm of an
+    // exponential.
     const density = ([a, b, c]: Float64Array) => {
       const [u, v] = [a! - 1, (b! + 2) / 0.5];
       return -(u * u - 1.2 * u * v + v * v) / (2 * 0.64) + c! - Math.exp(c!);

@@ -39,7 +39,8 @@ describe('random numbers', () => {
     expect(take(randomOf(6, 1), 3)).toEqual(take(randomOf(6, 1), 3));
     const first = [randomOf(6), randomOf(7), randomOf(6, 0), randomOf(6, 1), randomOf(6, 1, 0), randomOf(6, 0, 1), randomOf(6 + 2 ** 32)];
     expect(new Set(first.map((random) => random())).size).toBe(first.length);
-    // By a twin in Python, whose xoshiro128** gives 11520, 0, 5927040 from the state 1, 2, 3, 4, as its authors' does.
+    // By a twin in Python, whose xoshiro128** gives 11520, 0, 5927040 from the state 1, 2, 3, 4, as its
+    // authors' does.
     expect(take(randomOf(2024, 3), 3)).toEqual([0.42875727147975584, 0.8461907932525572, 0.2475389554821622]);
   });
 

@@ -15,7 +15,10 @@ const PARAMETERS = [
 const SPACE: SessionOptions['space'] = {
   name: 'schedule',
   parameters: PARAMETERS,
-  /** Within the bounds of its parameters there is one recipe that it does not hold, as there are weights that no point stands for. */
+  /**
+   * Within the bounds of its parameters there is one recipe that it does not hold, as there are weights that
+   * no point stands for.
+   */
   encode: ({ lambda, method }) => (method === 'ema' && lambda === 0.6 ? null : [lambda as number, 0]),
 };
 
@@ -352,7 +355,8 @@ describe('lines', () => {
     global.gc?.();
     const before = process.memoryUsage().arrayBuffers;
     for (let i = 0; i < 200; i++) if (!input.write(block)) await new Promise((resolve) => input.once('drain', resolve));
-    // Blocks are one buffer: what is kept of them would be copied only when the line is whole, so the count of its bytes says that all were seen.
+    // Blocks are one buffer: what is kept of them would be copied only when the line is whole, so the count
+    // of its bytes says that all were seen.
     input.end('\n');
     await done;
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(50 * 2 ** 20);

@@ -5,7 +5,8 @@ import { type Evaluated, parseMetric, readScore } from '../../../src/search/eval
 import { filesUnder, harnessRun } from '../../support/evaluated.ts';
 import { mergeError } from '../../support/safetensors.ts';
 
-// Written by lm-eval 0.4.13 for two checkpoints of the demo: test/golden/make/results-lm-eval.py. Numbers are those of the table that lm-eval printed.
+// Written by lm-eval 0.4.13 for two checkpoints of the demo: test/golden/make/results-lm-eval.py. Numbers are
+// those of the table that lm-eval printed.
 const older = () => harnessRun('lm-eval/checkpoint-3800');
 const newer = () => harnessRun('lm-eval/checkpoint-6000');
 const read = (found: Evaluated, ...metrics: string[]) => readScore(found, { metrics: metrics.map(parseMetric) });

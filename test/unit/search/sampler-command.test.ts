@@ -57,7 +57,10 @@ function sampler(command: string, options: Partial<Parameters<typeof commandSamp
   return made;
 }
 
-/** A command that runs a script of Node: `line` is a message, `say` answers, all that was read goes to `heard.jsonl`. */
+/**
+ * A command that runs a script of Node: `line` is a message, `say` answers, all that was read goes to
+ * `heard.jsonl`.
+ */
 function script(body: string): string {
   const file = join(folder, 'sampler.mjs');
   writeFileSync(

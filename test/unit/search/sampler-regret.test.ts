@@ -57,7 +57,8 @@ describe.each([
       expect(ours[at]!.mean).toBeLessThanOrEqual(0.8 * random[at]!.mean);
       const peers = rows.filter((row) => row.problem === name && row.noisy === noisy && row.evaluations === evaluations);
       expect(peers).toHaveLength(4);
-      // Two standard errors of the difference, and a thousandth of the range where nobody has any regret left.
+      // Two standard errors of the difference, and a thousandth of the range where nobody has any regret
+      // left.
       for (const peer of peers) {
         const luck = 2 * Math.hypot(peer.stderr, ours[at]!.stderr) + 0.001 * (10 * problem(name).noise);
         expect(ours[at]!.mean, `${peer.tool}, ${peer.start} start`).toBeLessThanOrEqual(peer.mean + luck);

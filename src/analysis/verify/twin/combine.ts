@@ -1,6 +1,6 @@
 /**
- * The arithmetic promise, one element at a time: the slow obvious twin of the native engine. Tests compare the engine with it, and `verify`
- * recomputes merges with it.
+ * The arithmetic promise, one element at a time: the slow obvious twin of the native engine. Tests compare
+ * the engine with it, and `verify` recomputes merges with it.
  */
 import type { AveragedDtypeName } from '../../../base/dtype.ts';
 import { MergeError } from '../../../base/errors.ts';
@@ -27,13 +27,17 @@ export interface ReferenceResult {
   /** NaNs and infinities found in each member; 0 for members of weight 0, which take no part. */
   readonly nan: number[];
   readonly inf: number[];
-  /** Elements written as infinity or NaN although every member that takes part is finite there: the sum, or its output dtype, overflowed. */
+  /**
+   * Elements written as infinity or NaN although every member that takes part is finite there: the sum, or
+   * its output dtype, overflowed.
+   */
   readonly overflow: number;
 }
 
 /**
- * The float64 sum `w_1 x_1 + w_2 x_2 + ...` of one element, in the order given, each multiply and each add rounded on its own. Members of weight 0
- * take no part, and the sum starts with the first product, not with 0 (so that -0 survives).
+ * The float64 sum `w_1 x_1 + w_2 x_2 + ...` of one element, in the order given, each multiply and each add
+ * rounded on its own. Members of weight 0 take no part, and the sum starts with the first product, not with 0
+ * (so that -0 survives).
  *
  * @throws MergeError E_WEIGHTS when no weight differs from 0.
  */
@@ -52,7 +56,8 @@ export function combineElement(values: readonly number[], weights: readonly numb
 /**
  * The weighted sum of whole arrays, exactly as the promise defines it.
  *
- * @throws MergeError E_WEIGHTS when no weight differs from 0; RangeError when a member is shorter than `count` elements.
+ * @throws MergeError E_WEIGHTS when no weight differs from 0; RangeError when a member is shorter than
+ *   `count` elements.
  */
 export function combineReference({ inputs, count, outDtype }: ReferenceRequest): ReferenceResult {
   const members = inputs.flatMap((input, member) =>

@@ -34,7 +34,10 @@ export function crc32cReference(bytes: Uint8Array, seed = 0): number {
   return ~crc >>> 0;
 }
 
-/** CRC32C of a concatenation from the CRCs of its two parts; `length` is the bytes of the second part, up to 2^53. */
+/**
+ * CRC32C of a concatenation from the CRCs of its two parts; `length` is the bytes of the second part, up to
+ * 2^53.
+ */
 export function crc32cCombineReference(first: number, second: number, length: number): number {
   // Appending n bytes multiplies the first part by x^(8n); the inversions at both ends cancel out.
   let power = ONE;

@@ -1,4 +1,7 @@
-/** Sums of products, one element at a time: the slow twin of the native `gram`, in the same order of additions. */
+/**
+ * Sums of products, one element at a time: the slow twin of the native `gram`, in the same order of
+ * additions.
+ */
 import type { AveragedDtypeName } from '../../../base/dtype.ts';
 import { decodeFloat } from '../../../base/numbers/float.ts';
 import { gramPair, gramWidth } from '../../../merge/native/gram-sums.ts';

@@ -1,9 +1,10 @@
 /**
- * Dequantise, average, quantise anew, one block at a time: the slow obvious twin of the engine's `requantise` (`src/merge/native/requantise.ts`), for tests and for
- * recomputing a merge.
+ * Dequantise, average, quantise anew, one block at a time: the slow obvious twin of the engine's `requantise`
+ * (`src/merge/native/requantise.ts`), for tests and for recomputing a merge.
  *
- * With c the code and s the scale of an element's block, member i holds x_i = c s, exact in float64. M = w_1 x_1 + w_2 x_2 + ... as in `combine.ts`. The
- * output's scale is float32(amax / largest), or 2^ceil(log2(amax / largest)), and its code is that of float32(M / scale).
+ * With c the code and s the scale of an element's block, member i holds x_i = c s, exact in float64. M = w_1
+ * x_1 + w_2 x_2 + ... as in `combine.ts`. The output's scale is float32(amax / largest), or 2^ceil(log2(amax
+ * / largest)), and its code is that of float32(M / scale).
  */
 import type { AveragedDtypeName } from '../../../base/dtype.ts';
 import { decodeFloat, encodeFloat, FLOAT_BYTES } from '../../../base/numbers/float.ts';
@@ -54,7 +55,10 @@ export interface RequantiseReference {
   readonly change: number;
   /** Finite values out of the encoding's range. */
   readonly saturated: number;
-  /** In every block all members that take part have the same codes and scale, and they are stored as the output is. */
+  /**
+   * In every block all members that take part have the same codes and scale, and they are stored as the
+   * output is.
+   */
   readonly identical: boolean;
 }
 

@@ -17,11 +17,14 @@ const SHOWN = 10;
 /** Longest value that is shown, characters. */
 const VALUE_LENGTH = 60;
 /**
- * Where a copy was loaded from and which library wrote it say nothing of the model; what it says of quantisation is compared with the tensors
- * (`quantised/plan.ts`).
+ * Where a copy was loaded from and which library wrote it say nothing of the model; what it says of
+ * quantisation is compared with the tensors (`quantised/plan.ts`).
  */
 const IGNORED = new Set(['_name_or_path', 'transformers_version', ...QUANTISATION_KEYS]);
-/** The same number under another name: transformers 5 writes `num_local_experts` for some models where 4 wrote `num_experts`. */
+/**
+ * The same number under another name: transformers 5 writes `num_local_experts` for some models where 4 wrote
+ * `num_experts`.
+ */
 const EXPERTS: ReadonlySet<string> = new Set(CONFIG_KEYS.experts);
 
 /** Reads each config.json once, however many outputs its checkpoint is in. */
@@ -29,8 +32,9 @@ export class Configs {
   readonly #texts = new Map<Checkpoint, Promise<string | null>>();
 
   /**
-   * Where the configurations of an output's members differ from the newest one's: one conflict for each other configuration, naming the differing keys
-   * with both values. Checkpoints without config.json are passed over.
+   * Where the configurations of an output's members differ from the newest one's: one conflict for each other
+   * configuration, naming the differing keys with both values. Checkpoints without config.json are passed
+   * over.
    *
    * @param options with `allowMixedDtypes` the dtype may differ, as the tensors may
    */

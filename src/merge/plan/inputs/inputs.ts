@@ -24,9 +24,11 @@ export interface PlacedInputs {
 }
 
 /**
- * Opens the inputs that at least one output takes. What a {@link PlanInput} says of its place is believed; what it leaves out is read.
+ * Opens the inputs that at least one output takes. What a {@link PlanInput} says of its place is believed;
+ * what it leaves out is read.
  *
- * @throws MergeError E_OPTION where the members of an output are no ascending indices of inputs; what opening a checkpoint throws
+ * @throws MergeError E_OPTION where the members of an output are no ascending indices of inputs; what opening
+ *   a checkpoint throws
  */
 export async function placeInputs(
   { inputs, outputs }: Pick<PlanRequest, 'inputs' | 'outputs'>,

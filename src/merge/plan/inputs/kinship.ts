@@ -3,7 +3,10 @@ import type { PlanRequest } from '../types.ts';
 import { Configs } from './configs.ts';
 import type { PlacedInput } from './inputs.ts';
 
-/** Whether the members of an output belong together: of one stage of one training, with one configuration, unless the request allows otherwise. */
+/**
+ * Whether the members of an output belong together: of one stage of one training, with one configuration,
+ * unless the request allows otherwise.
+ */
 export class Kinship {
   readonly #request: Pick<PlanRequest, 'allowStages' | 'allowConfigs' | 'allowMixedDtypes'>;
   readonly #configs = new Configs();
@@ -14,7 +17,8 @@ export class Kinship {
 
   /**
    * @param output path of the output
-   * @param weights one a member; a member of weight 0 gives nothing to the merge but, where it is the newest, its configuration
+   * @param weights one a member; a member of weight 0 gives nothing to the merge but, where it is the newest,
+   *   its configuration
    */
   async conflicts(output: string, members: readonly PlacedInput[], weights: Float64Array, siblings: boolean): Promise<Conflict[]> {
     const { allowStages, allowConfigs, allowMixedDtypes = false } = this.#request;

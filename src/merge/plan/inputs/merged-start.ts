@@ -13,9 +13,11 @@ export interface StartState {
 }
 
 /**
- * A request with what `for: resume` (PMA-init: a merge as the start of more training) means when nothing else is said: weights in float32, because a mean
- * has bits that its members' dtype would round away, and no optimizer state, because there is none that belongs to a mean.
- * @throws MergeError E_OPTION where `optimizer` is given for another purpose, and for a base model that is no id of the Hub
+ * A request with what `for: resume` (PMA-init: a merge as the start of more training) means when nothing else
+ * is said: weights in float32, because a mean has bits that its members' dtype would round away, and no
+ * optimizer state, because there is none that belongs to a mean.
+ * @throws MergeError E_OPTION where `optimizer` is given for another purpose, and for a base model that is no
+ *   id of the Hub
  */
 export function withStartDefaults(output: OutputRequest): OutputRequest {
   if (output.baseModelId !== undefined) checkRepoId(output.baseModelId);
@@ -28,7 +30,8 @@ export function withStartDefaults(output: OutputRequest): OutputRequest {
 }
 
 /**
- * The training state that comes along with an output: none, or with `optimizer: newest` that of its newest member as it is.
+ * The training state that comes along with an output: none, or with `optimizer: newest` that of its newest
+ * member as it is.
  * @throws MergeError what listing the newest member's folder throws
  */
 export async function startState(

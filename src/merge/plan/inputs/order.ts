@@ -3,16 +3,21 @@ import { scheduleByName } from '../../../recipe/schedule/registry.ts';
 import type { OutputRequest } from '../types.ts';
 import type { PlacedInput, PlacedInputs } from './inputs.ts';
 
-/** The members of a plan, oldest first, and for each output its own among them, with what there is to say of their order. */
+/**
+ * The members of a plan, oldest first, and for each output its own among them, with what there is to say of
+ * their order.
+ */
 export interface Ordered {
   readonly inputs: readonly PlacedInput[];
   readonly outputs: readonly { readonly members: readonly number[]; readonly warnings: readonly Warning[] }[];
 }
 
 /**
- * Puts inputs into the order of the sum, oldest first. A shell glob sorts checkpoint-10000 before checkpoint-2000, so the members of an output without
- * explicit weights are sorted by (stage, step, tokens) when every one has a step; otherwise, with explicit weights, and where the request says that they
- * are in order already, the given order stands. The order is that of the output made alone, and so one order must do for all outputs.
+ * Puts inputs into the order of the sum, oldest first. A shell glob sorts checkpoint-10000 before
+ * checkpoint-2000, so the members of an output without explicit weights are sorted by (stage, step, tokens)
+ * when every one has a step; otherwise, with explicit weights, and where the request says that they are in
+ * order already, the given order stands. The order is that of the output made alone, and so one order must do
+ * for all outputs.
  *
  * @throws MergeError E_ORDER when no order does for all outputs
  */

@@ -6,8 +6,9 @@ import { CRC_PLACEHOLDER, DATA_CRC_KEY } from '../../record/provenance.ts';
 import type { PlanOutput } from '../types.ts';
 
 /**
- * Whether what lies at the place of an output is this very output, published by the run that is being resumed: the same plan digest and files of the
- * planned sizes. An output appears whole or not at all, so its bytes need no second look (`verify` takes one).
+ * Whether what lies at the place of an output is this very output, published by the run that is being
+ * resumed: the same plan digest and files of the planned sizes. An output appears whole or not at all, so its
+ * bytes need no second look (`verify` takes one).
  */
 export async function isPublished(output: PlanOutput): Promise<boolean> {
   try {
@@ -25,7 +26,10 @@ async function isThisFolder({ path, digest, files }: PlanOutput): Promise<boolea
   return sizes.every((same) => same);
 }
 
-/** A single file has no digest in it: its header is what the digest is about, but for the CRC that is filled in last. */
+/**
+ * A single file has no digest in it: its header is what the digest is about, but for the CRC that is filled
+ * in last.
+ */
 async function isThisFile({ path, files }: PlanOutput): Promise<boolean> {
   const { header, headerBytes, bytes } = files[0]!;
   const wanted = Buffer.from(header());

@@ -20,7 +20,10 @@ export interface RecordedTreatments {
   readonly policies: readonly PlanPolicy[];
   /** [members] whether any tensor is made from it. */
   readonly used: readonly boolean[];
-  /** Distinct treatments, so that equal ones say the same and others do not, and by shard which of them each tensor has. */
+  /**
+   * Distinct treatments, so that equal ones say the same and others do not, and by shard which of them each
+   * tensor has.
+   */
   readonly kinds: readonly unknown[];
   readonly of: readonly Int32Array[];
 }

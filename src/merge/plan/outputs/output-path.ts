@@ -5,7 +5,9 @@ import type { Checkpoint } from '../../../checkpoints/types.ts';
 import { checkOccupant, locate } from '../../output/destination.ts';
 import { allocatedBytes, findPartials } from '../../output/partial.ts';
 
-/** OUT ending in .safetensors is a file where inputs and layout are single files; anything else is a folder. */
+/**
+ * OUT ending in .safetensors is a file where inputs and layout are single files; anything else is a folder.
+ */
 export function outputKind(path: string, sources: readonly Checkpoint[]): 'folder' | 'file' {
   return path.endsWith('.safetensors') && sources.every((c) => c.kind === 'file') ? 'file' : 'folder';
 }
@@ -15,7 +17,10 @@ function contains(outer: string, inner: string): boolean {
   return rest === '' || (rest !== '..' && !rest.startsWith('../'));
 }
 
-/** The first of the inputs that a path is, or lies in; null where there is none. @throws MergeError E_OUTPUT_KIND */
+/**
+ * The first of the inputs that a path is, or lies in; null where there is none. @throws MergeError
+ * E_OUTPUT_KIND
+ */
 export async function inputAround(path: string, sources: readonly Checkpoint[]): Promise<string | null> {
   const place = (await locate(path)).path;
   for (const { path: input, kind } of sources) {
@@ -24,7 +29,10 @@ export async function inputAround(path: string, sources: readonly Checkpoint[]):
   return null;
 }
 
-/** What forbids an output where it is: an input there, something existing, a thing that cannot be replaced. Space is {@link freeSpace}'s. */
+/**
+ * What forbids an output where it is: an input there, something existing, a thing that cannot be replaced.
+ * Space is {@link freeSpace}'s.
+ */
 export async function outputConflicts(
   path: string,
   kind: 'folder' | 'file',
@@ -51,7 +59,8 @@ export async function outputConflicts(
 }
 
 /**
- * Outputs that are the same place, or one of which lies inside another: whichever appeared last would take the other's place.
+ * Outputs that are the same place, or one of which lies inside another: whichever appeared last would take
+ * the other's place.
  */
 export async function outputsOverlap(paths: readonly string[]): Promise<Conflict[]> {
   const conflicts: Conflict[] = [];
@@ -72,8 +81,8 @@ export async function outputsOverlap(paths: readonly string[]): Promise<Conflict
 }
 
 /**
- * Bytes that may still be written where an output will be, with the file system's device to add outputs up, and bytes that unfinished merges to this
- * output hold there: these are continued or removed.
+ * Bytes that may still be written where an output will be, with the file system's device to add outputs up,
+ * and bytes that unfinished merges to this output hold there: these are continued or removed.
  */
 export async function freeSpace(path: string): Promise<{ device: number; available: number; held: number }> {
   const destination = await locate(path);

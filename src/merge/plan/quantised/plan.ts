@@ -11,8 +11,9 @@ import type { CopiedScale, QuantisedPlan, QuantisedRequest, QuantisedSource, Qua
 const NAMED = 3;
 
 /**
- * What a merge must know of quantised weights: which rows of layout and members they are made of, what the outputs hold in their place, and the work. A
- * weight is quantised where the layout holds codes, or where it holds floats and a member codes. Pure: headers and configurations decide.
+ * What a merge must know of quantised weights: which rows of layout and members they are made of, what the
+ * outputs hold in their place, and the work. A weight is quantised where the layout holds codes, or where it
+ * holds floats and a member codes. Pure: headers and configurations decide.
  */
 export function planQuantised(request: QuantisedRequest): QuantisedPlan {
   return new Planner(request).run();

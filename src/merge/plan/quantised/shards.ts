@@ -6,7 +6,8 @@ import type { PlanQuantised } from '../types.ts';
 import { isMeasured } from './strips.ts';
 
 /**
- * The quantised weights of which a shard of the outputs holds codes or scales, with the weight table that their treatment gives them.
+ * The quantised weights of which a shard of the outputs holds codes or scales, with the weight table that
+ * their treatment gives them.
  * @param outputs [K] the shard in each output
  */
 export function quantisedOf(
@@ -31,7 +32,10 @@ export function quantisedOf(
   });
 }
 
-/** Bytes of codes and scales that are read: by each shard that holds some, and twice where values are measured before they are written. */
+/**
+ * Bytes of codes and scales that are read: by each shard that holds some, and twice where values are measured
+ * before they are written.
+ */
 export function quantisedBytes({ quantised }: PlannedTensors, members: readonly Checkpoint[]): number {
   const bytesOf = (member: Checkpoint, { shard, row }: Place): number => {
     const { begin, end } = member.shards[shard]!.header.tensors;

@@ -3,7 +3,9 @@ import { scaleGrid } from '../../../model/quantised/blocks.ts';
 import { type BlockShape, MXFP4 } from '../../../model/quantised/types.ts';
 import type { QuantisedWork } from './types.ts';
 
-/** Elements of a strip: a few megabytes of inputs, so that progress, memory and threads share the work evenly. */
+/**
+ * Elements of a strip: a few megabytes of inputs, so that progress, memory and threads share the work evenly.
+ */
 const STRIP_ELEMENTS = 1 << 20;
 /** Elements of a strip that is written transposed: the more rows, the longer the pieces of its columns. */
 const TRANSPOSED_ELEMENTS = 1 << 22;
@@ -25,12 +27,18 @@ function roomOf({ cols, targets }: QuantisedWork): number {
   return Math.max(1, Math.floor(limit / Math.max(cols, 1)));
 }
 
-/** Whether strips hold parts of blocks. Of blocks side by side, a part would need a largest value for each: such a row of blocks stays whole. */
+/**
+ * Whether strips hold parts of blocks. Of blocks side by side, a part would need a largest value for each:
+ * such a row of blocks stays whole.
+ */
 function partsBlocks(work: QuantisedWork): boolean {
   return work.blockRows > roomOf(work) && work.blockCols >= work.cols;
 }
 
-/** Whether the largest values of blocks must be known before any of their codes is written: the codes are then read twice. */
+/**
+ * Whether the largest values of blocks must be known before any of their codes is written: the codes are then
+ * read twice.
+ */
 export function isMeasured(work: QuantisedWork): boolean {
   return partsBlocks(work) && work.targets.some((t) => t.scaleDtype !== null);
 }

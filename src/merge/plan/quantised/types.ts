@@ -26,7 +26,10 @@ export interface QuantisedTarget {
   readonly transposed: boolean;
 }
 
-/** One quantised weight of the merge: dequantised, averaged, and quantised anew with fresh scales (or left as floats). */
+/**
+ * One quantised weight of the merge: dequantised, averaged, and quantised anew with fresh scales (or left as
+ * floats).
+ */
 export interface QuantisedWork extends BlockShape {
   readonly name: string;
   readonly scheme: QuantisedScheme;
@@ -43,7 +46,9 @@ export interface QuantisedWork extends BlockShape {
   readonly table: number;
 }
 
-/** A small tensor that every output which holds it copies byte by byte from the newest member that takes part. */
+/**
+ * A small tensor that every output which holds it copies byte by byte from the newest member that takes part.
+ */
 export interface CopiedScale {
   /** Of the layout. */
   readonly place: Place;
@@ -77,11 +82,17 @@ export interface QuantisedRequest {
   readonly roleOf: (shard: number, row: number) => Role | null;
 }
 
-/** Everything that a plan must know of quantised weights. All lists by shard have one entry for each shard of the checkpoint. */
+/**
+ * Everything that a plan must know of quantised weights. All lists by shard have one entry for each shard of
+ * the checkpoint.
+ */
 export interface QuantisedPlan {
   /** [layout shards] rows that ordinary segments leave alone: codes and scales. */
   readonly handled: readonly ReadonlySet<number>[];
-  /** [members] [shards] rows of a member that are part of a work or of a copied scale: neither matched by name nor extra. Empty where it takes no part. */
+  /**
+   * [members] [shards] rows of a member that are part of a work or of a copied scale: neither matched by name
+   * nor extra. Empty where it takes no part.
+   */
   readonly accounted: readonly (readonly ReadonlySet<number>[])[];
   /** What the outputs leave out and hold in another form: scales, and codes that became floats. */
   readonly changes: LayoutChanges;

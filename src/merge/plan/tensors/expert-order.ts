@@ -11,8 +11,9 @@ export interface ExpertOrder {
 }
 
 /**
- * Whether the experts of some layer changed places between members that an output averages. All members are compared at once; only where that finds
- * something, each output with its own alone: outputs of the same members are asked about once.
+ * Whether the experts of some layer changed places between members that an output averages. All members are
+ * compared at once; only where that finds something, each output with its own alone: outputs of the same
+ * members are asked about once.
  */
 export async function expertOrder(planned: PlannedTensors, members: readonly PlanMember[], signal?: AbortSignal): Promise<ExpertOrder> {
   const averaging = planned.treatments.map((own) => (averagesExperts(planned, own) ? own.uses : null));

@@ -4,8 +4,9 @@ import type { TensorTable } from '../../../checkpoints/safetensors/types.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
 
 /**
- * Where the layouts of several outputs differ. Each output follows the newest of its own members, as it would alone, and one read can serve all of them
- * only if these hold the same tensors in the same order and dtypes. Shard names and metadata may differ.
+ * Where the layouts of several outputs differ. Each output follows the newest of its own members, as it would
+ * alone, and one read can serve all of them only if these hold the same tensors in the same order and dtypes.
+ * Shard names and metadata may differ.
  */
 export function layoutConflicts(outputs: readonly { readonly path: string; readonly layout: Checkpoint }[]): Conflict[] {
   const first = outputs[0]!;

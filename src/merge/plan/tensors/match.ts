@@ -45,8 +45,8 @@ export interface MatchResult {
 }
 
 /**
- * Finds every tensor of a layout shard in every member that it needs, and compares shape and dtype. Members whose shard of the same name has the
- * very same (interned) header are matched without a single name look-up.
+ * Finds every tensor of a layout shard in every member that it needs, and compares shape and dtype. Members
+ * whose shard of the same name has the very same (interned) header are matched without a single name look-up.
  */
 export function matchShard(
   shard: number,
@@ -155,7 +155,10 @@ class MemberMatch {
     return { columns, pieced: this.#pieced };
   }
 
-  /** The first piece of a tensor that the member has in another layout; undefined, and a conflict, where it has none. */
+  /**
+   * The first piece of a tensor that the member has in another layout; undefined, and a conflict, where it
+   * has none.
+   */
   #arranged(row: number, ours: number): { shard: number; row: number } | undefined {
     const { layout, members } = this.#matching;
     const member = members[this.#m]!;
@@ -196,7 +199,8 @@ class MemberMatch {
 
 /**
  * Tensors that a member holds and no output can use.
- * @param known whether a tensor of the member has its place for another reason than its name: dropped by policy, or part of what the layout holds in another form
+ * @param known whether a tensor of the member has its place for another reason than its name: dropped by
+ *   policy, or part of what the layout holds in another form
  */
 export function extraTensors(layout: Checkpoint, member: Checkpoint, known: (shard: number, row: number) => boolean): Conflict[] {
   if (member === layout || member.shards.every((s, i) => s.header.tensors === layout.shards[i]?.header.tensors)) return [];

@@ -13,7 +13,10 @@ const DIFFERENCES: ReadonlySet<ErrorCode> = new Set([
   'E_UNSUPPORTED_DTYPE',
 ]);
 
-/** Where a checkpoint's experts or its quantised weights are wrong in themselves, that they also differ from the others' is no news. */
+/**
+ * Where a checkpoint's experts or its quantised weights are wrong in themselves, that they also differ from
+ * the others' is no news.
+ */
 export function withoutEchoes(
   conflicts: readonly Conflict[],
   causes: { readonly experts: boolean; readonly quantised: boolean },
@@ -27,7 +30,10 @@ export function withoutEchoes(
   });
 }
 
-/** Layers of multi-token prediction that some members lack are one conflict, with what to do, rather than one for each of their tensors. */
+/**
+ * Layers of multi-token prediction that some members lack are one conflict, with what to do, rather than one
+ * for each of their tensors.
+ */
 export function withMtpTogether(conflicts: readonly Conflict[], { context }: CheckpointRoles): Conflict[] {
   const classify = classifier(context);
   const found = new Map<string, Conflict & { tensors: number }>();

@@ -17,8 +17,9 @@ export interface SegmentInput {
 }
 
 /**
- * Turns the tensors of a shard into segments: neighbours of equal dtype and treatment that are contiguous in every file become one, so that 92,000 small
- * tensors are a few large pieces of work. Tensors without bytes need no work and are left out.
+ * Turns the tensors of a shard into segments: neighbours of equal dtype and treatment that are contiguous in
+ * every file become one, so that 92,000 small tensors are a few large pieces of work. Tensors without bytes
+ * need no work and are left out.
  */
 export function buildSegments(input: SegmentInput): SegmentTable {
   const { table, spans, of, kinds, outputs } = input;

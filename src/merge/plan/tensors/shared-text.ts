@@ -22,8 +22,8 @@ export interface Entries {
 }
 
 /**
- * The long parts of headers and indexes, made and kept once for all outputs that have them in common: at 92,000 tensors each copy would take ten
- * megabytes and a tenth of a second.
+ * The long parts of headers and indexes, made and kept once for all outputs that have them in common: at
+ * 92,000 tensors each copy would take ten megabytes and a tenth of a second.
  */
 export class SharedText {
   readonly #entries = new Map<TensorTable, Map<string, Entries>>();
@@ -38,7 +38,10 @@ export class SharedText {
     );
   }
 
-  /** The layout's index with the sizes of an output: `total_size` always, everything else as the source has it. */
+  /**
+   * The layout's index with the sizes of an output: `total_size` always, everything else as the source has
+   * it.
+   */
   index({ indexMetadata, shards }: Checkpoint, tables: Tables, dataBytes: number): Uint8Array {
     const metadata = new Map(indexMetadata ?? []);
     metadata.set('total_size', dataBytes);

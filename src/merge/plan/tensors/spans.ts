@@ -3,7 +3,10 @@ import type { TensorTable } from '../../../checkpoints/safetensors/types.ts';
 import type { Piece } from '../../../model/layout/types.ts';
 import { allRows } from './target.ts';
 
-/** Where tensors (or spans) lie in one member: [rows] each. A file of -1 means that the member lacks the tensor. */
+/**
+ * Where tensors (or spans) lie in one member: [rows] each. A file of -1 means that the member lacks the
+ * tensor.
+ */
 export interface MemberColumns {
   readonly file: Int32Array;
   /** Absolute byte offset in the file. */
@@ -11,7 +14,10 @@ export interface MemberColumns {
   readonly dtype: Uint8Array;
 }
 
-/** Runs of elements of tensors that lie in one piece in every member: whole tensors, unless a member has them in another layout. */
+/**
+ * Runs of elements of tensors that lie in one piece in every member: whole tensors, unless a member has them
+ * in another layout.
+ */
 export interface Spans {
   /** Tensor, first element in it, and elements. */
   readonly row: Int32Array;
@@ -29,7 +35,8 @@ export function elementsOf(table: TensorTable, row: number): number {
 }
 
 /**
- * @param columns [members] by tensor; of a pieced tensor, its file, offset and dtype are those of its first piece
+ * @param columns [members] by tensor; of a pieced tensor, its file, offset and dtype are those of its first
+ *   piece
  * @param pieced [members]
  * @param place where a piece of a member begins
  */

@@ -2,7 +2,10 @@ import { layOutTensors } from '../../../checkpoints/safetensors/encode-header.ts
 import type { TensorTable } from '../../../checkpoints/safetensors/types.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
 
-/** The tensors of one layout shard as the outputs hold them, before each output's own dtypes: in the layout's order, without what is dropped. */
+/**
+ * The tensors of one layout shard as the outputs hold them, before each output's own dtypes: in the layout's
+ * order, without what is dropped.
+ */
 export interface TargetShard {
   /** The layout's own table where nothing is dropped or replaced. */
   readonly table: TensorTable;

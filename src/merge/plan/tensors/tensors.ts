@@ -47,7 +47,8 @@ interface Extra {
 }
 
 /**
- * Decides for every tensor of a layout what becomes of it in every output, and finds it in every member that it needs.
+ * Decides for every tensor of a layout what becomes of it in every output, and finds it in every member that
+ * it needs.
  * @param checkpoints members of the plan, oldest first
  */
 export async function planTensors(
@@ -205,7 +206,10 @@ function outputDtype({ treatments, of }: OutputTreatments, flat: number, stored:
   return outputDtypes(Uint8Array.of(stored), of.subarray(flat, flat + 1), treatments, output.dtype)[0]!;
 }
 
-/** Embedding and head of a model whose config.json says that they are one must be treated as one. @param starts [shards] first tensor of each among all */
+/**
+ * Embedding and head of a model whose config.json says that they are one must be treated as one. @param
+ * starts [shards] first tensor of each among all
+ */
 function tiedApart(
   layout: Checkpoint,
   roles: CheckpointRoles,

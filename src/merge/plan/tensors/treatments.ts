@@ -17,9 +17,15 @@ export interface OutputTreatments {
   /** Its members: indices into those of the plan. */
   readonly members: readonly number[];
   readonly treatments: readonly Treatment[];
-  /** [tensors of the layout, shard after shard] index into `treatments`. Outputs with the same policies share it. */
+  /**
+   * [tensors of the layout, shard after shard] index into `treatments`. Outputs with the same policies share
+   * it.
+   */
   readonly of: Int32Array;
-  /** [treatments] weights of all members of the plan; those of the output's schedule where bytes are compared and copied. */
+  /**
+   * [treatments] weights of all members of the plan; those of the output's schedule where bytes are compared
+   * and copied.
+   */
   readonly weights: readonly Float64Array[];
   /** Schedules of the treatments that have one of their own. */
   readonly own: readonly (ResolvedWeights | null)[];
@@ -39,7 +45,10 @@ export interface TreatmentRequest {
   readonly schedule: ResolvedWeights;
 }
 
-/** The tensors of the layout as policies see them, shard after shard. @param isCodes quantised weights that are averaged by their values */
+/**
+ * The tensors of the layout as policies see them, shard after shard. @param isCodes quantised weights that
+ * are averaged by their values
+ */
 export function policyTensors(
   layout: Checkpoint,
   roles: CheckpointRoles,
@@ -101,8 +110,8 @@ export class Treatments {
 }
 
 /**
- * Dtype of every tensor of a target shard in one output: as a policy says, as stored where the default keeps it (or as the output says if that is wider), else
- * as the output says.
+ * Dtype of every tensor of a target shard in one output: as a policy says, as stored where the default keeps
+ * it (or as the output says if that is wider), else as the output says.
  * @param of [rows of the target] index into `treatments`
  */
 export function outputDtypes(
@@ -143,8 +152,8 @@ function withFileNames(policy: Policy): Policy {
 }
 
 /**
- * What the digest of an output says of its treatments: all that decides bytes, with members by their fingerprints and in an order that is the same
- * whatever else is made in the run.
+ * What the digest of an output says of its treatments: all that decides bytes, with members by their
+ * fingerprints and in an order that is the same whatever else is made in the run.
  * @param of by shard, index into the treatments
  */
 export function recordedTreatments(

@@ -1,5 +1,5 @@
-// Line charts of a report that can be zoomed, drawn by uPlot from the page's tables. Inlined into pages that have such charts. Names can be anything: they become text,
-// never markup.
+// Line charts of a report that can be zoomed, drawn by uPlot from the page's tables. Inlined into pages that
+// have such charts. Names can be anything: they become text, never markup.
 (() => {
   /** Distances of ticks on an axis of layers or steps. */
   const WHOLE_STEPS = Array.from({ length: 12 }, (_, power) => [1, 2, 5].map((factor) => factor * 10 ** power)).flat();
@@ -126,7 +126,8 @@
     };
 
     /**
-     * Of which row a series shows its value: what is under the pointer and of nothing beside it, but of a curve the nearest of its points.
+     * Of which row a series shows its value: what is under the pointer and of nothing beside it, but of a
+     * curve the nearest of its points.
      * @param {import('uplot')} _chart
      * @param {number} s
      * @param {number} at
@@ -308,7 +309,8 @@
   }
 
   /**
-   * Undefined where a series has no point, null where its value cannot be drawn: lines go on over the one and break at the other.
+   * Undefined where a series has no point, null where its value cannot be drawn: lines go on over the one and
+   * break at the other.
    * @param {HTMLTableCellElement | undefined} cell
    * @param {boolean} log
    */

@@ -1,5 +1,5 @@
-// The value under the pointer in a report's heat maps. Inlined into the page as it is, and everything it needs stands in the page's tables. Names can be anything: they
-// become text, never markup.
+// The value under the pointer in a report's heat maps. Inlined into the page as it is, and everything it
+// needs stands in the page's tables. Names can be anything: they become text, never markup.
 (() => {
   const root = document.documentElement;
   for (const figure of document.querySelectorAll('figure.heat')) showValues(/** @type {HTMLElement} */ (figure));

@@ -3,7 +3,8 @@ import type { Goal, Score } from '../types.ts';
 import type { ReadOptions } from './metric.ts';
 
 /**
- * Which scores are better: what the user says, or else what the evaluator says of the metrics that make the score.
+ * Which scores are better: what the user says, or else what the evaluator says of the metrics that make the
+ * score.
  * @throws MergeError E_GOAL where neither says it
  */
 export function goalOf(given: Goal | undefined, score: Pick<Score, 'higherIsBetter' | 'source'>, { metrics = [] }: ReadOptions): Goal {

@@ -11,7 +11,9 @@ export interface ItemList {
   readonly scores: readonly number[];
 }
 
-/** A metric is printed with as many digits as its evaluator likes, and its mean was summed in another order. */
+/**
+ * A metric is printed with as many digits as its evaluator likes, and its mean was summed in another order.
+ */
 const SAME_MEAN = 1e-6;
 
 /** Items without names are taken to come in one order always. */

@@ -1,16 +1,19 @@
 import { basename } from 'node:path';
 import { harnessStderr, isObject, type JsonObject, type Metric, type Report } from './report.ts';
 
-/** Whether it is a result file of lighteval (0.8 to 0.13), by keys that its EvaluationTracker always writes. */
+/**
+ * Whether it is a result file of lighteval (0.8 to 0.13), by keys that its EvaluationTracker always writes.
+ */
 export function isLighteval(json: unknown): json is JsonObject {
   return isObject(json) && ['results', 'config_general', 'config_tasks'].every((key) => isObject(json[key]));
 }
 
 /**
- * The metrics of a results file: `results[task]` holds each metric and its `_stderr`. `all` is a pseudo-task, the mean over all tasks that have a metric of the name;
- * `mmlu:_average|5` is that of the subtasks of one. Neither has a configuration, and both average the standard errors of tasks, which is no standard error.
- * `config_tasks[task].metrics` is a list with the direction of each metric. Scores of items are in parquet files only, which are not read.
- * [lighteval 0.13.0: logging/evaluation_tracker.py, logging/info_loggers.py]
+ * The metrics of a results file: `results[task]` holds each metric and its `_stderr`. `all` is a pseudo-task,
+ * the mean over all tasks that have a metric of the name; `mmlu:_average|5` is that of the subtasks of one.
+ * Neither has a configuration, and both average the standard errors of tasks, which is no standard error.
+ * `config_tasks[task].metrics` is a list with the direction of each metric. Scores of items are in parquet
+ * files only, which are not read. [lighteval 0.13.0: logging/evaluation_tracker.py, logging/info_loggers.py]
  */
 export function lightevalReport(json: JsonObject, file: string): Report {
   const results = json.results as JsonObject;
@@ -36,7 +39,10 @@ export function lightevalReport(json: JsonObject, file: string): Report {
   return { source: `lighteval ${basename(file)}`, score: null, metrics, cost: null };
 }
 
-/** The tasks that an entry is the mean of: itself, the subtasks of an average, and none that could be told for `all`. */
+/**
+ * The tasks that an entry is the mean of: itself, the subtasks of an average, and none that could be told for
+ * `all`.
+ */
 function partsOf(task: string, tasks: readonly string[]): readonly string[] {
   if (task === 'all') return [];
   const average = /^(.*):_average\|(.*)$/.exec(task);

@@ -4,10 +4,12 @@ import { parsePythonJson } from './python-json.ts';
 import { isObject } from './report.ts';
 
 /**
- * Scores of single documents in `samples_TASK_STAMP.jsonl` (`--log_samples`): a row for each document and filter, with the value of each metric by its bare name.
- * Documents go by `doc_id` and `doc_hash`, since ranks write them in any order and a limit may pick others.
+ * Scores of single documents in `samples_TASK_STAMP.jsonl` (`--log_samples`): a row for each document and
+ * filter, with the value of each metric by its bare name. Documents go by `doc_id` and `doc_hash`, since
+ * ranks write them in any order and a limit may pick others.
  *
- * @returns null where the file is not there, cannot be read or is torn, or rows hold the metric as something else than a number (the pair of a word perplexity)
+ * @returns null where the file is not there, cannot be read or is torn, or rows hold the metric as something
+ *   else than a number (the pair of a word perplexity)
  */
 export async function sampleScores(file: string, name: string, metric: string, filter: string): Promise<ItemList | null> {
   // Samples are a bonus beside the score: without them it stands alone.

@@ -6,15 +6,20 @@ import { harnessStderr, isObject, type JsonObject, type Metric, type Report } fr
 /** `results_2026-01-31T12-00-00.123456.json`, or another stem where the output path named a file. */
 const STAMP = /_(\d{4}-\d{2}-\d{2}T[\d.-]+)\.json$/;
 
-/** Whether it is a result file of lm-evaluation-harness (0.4.x), by keys that its EvaluationTracker always writes. */
+/**
+ * Whether it is a result file of lm-evaluation-harness (0.4.x), by keys that its EvaluationTracker always
+ * writes.
+ */
 export function isLmEval(json: unknown): json is JsonObject {
   return isObject(json) && ['results', 'higher_is_better', 'configs'].every((key) => isObject(json[key]));
 }
 
 /**
- * The metrics of a results file. The entry of a task holds `metric,filter` and `metric_stderr,filter` (a number or "N/A") among `alias`, `name` and `sample_len`: what has
- * no comma is no metric. Groups stand in `results` as in `groups`, with the same numbers; `higher_is_better` goes by the bare metric, and lists for groups metrics
- * that have no value. [lm-eval 0.4.13: lm_eval/loggers/evaluation_tracker.py, evaluator_utils.py, api/group.py]
+ * The metrics of a results file. The entry of a task holds `metric,filter` and `metric_stderr,filter` (a
+ * number or "N/A") among `alias`, `name` and `sample_len`: what has no comma is no metric. Groups stand in
+ * `results` as in `groups`, with the same numbers; `higher_is_better` goes by the bare metric, and lists for
+ * groups metrics that have no value. [lm-eval 0.4.13: lm_eval/loggers/evaluation_tracker.py,
+ * evaluator_utils.py, api/group.py]
  *
  * @param file where it was read: `samples_TASK_STAMP.jsonl` lie beside it
  */
@@ -66,7 +71,10 @@ function leaves(task: string, subtasks: JsonObject, seen = new Set<string>()): s
   return Array.isArray(children) && children.length > 0 ? children.flatMap((child) => leaves(String(child), subtasks, seen)) : [task];
 }
 
-/** A group is the mean over all items of its tasks, or the mean of its tasks (`weight_by_size`), which the file does not say: its value does. */
+/**
+ * A group is the mean over all items of its tasks, or the mean of its tasks (`weight_by_size`), which the
+ * file does not say: its value does.
+ */
 function shared(value: number, lists: readonly ItemList[]): readonly ItemList[] {
   const items = lists.reduce((count, { scores }) => count + scores.length, 0);
   const bySize = lists.map((list) => ({ ...list, share: list.scores.length / items }));

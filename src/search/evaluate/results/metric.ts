@@ -35,10 +35,11 @@ export function parseMetric(text: string): MetricTerm {
 /**
  * The score of a report: the weighted sum of the metrics asked for, or the one that there is.
  *
- * The standard error of a sum takes its metrics as independent, √Σ(w·stderr)², which holds for different tasks; its direction is known where every metric has one and
- * the weights' signs make them agree.
+ * The standard error of a sum takes its metrics as independent, √Σ(w·stderr)², which holds for different
+ * tasks; its direction is known where every metric has one and the weights' signs make them agree.
  *
- * @throws MergeError E_METRIC where a name fits no metric or several, or none is given and there are several; E_EVALUATOR where the value is not finite
+ * @throws MergeError E_METRIC where a name fits no metric or several, or none is given and there are several;
+ *   E_EVALUATOR where the value is not finite
  */
 export async function scoreOf(report: Report, terms: readonly MetricTerm[]): Promise<Score> {
   const chosen = terms.length === 0 ? [{ metric: theOne(report), weight: 1 }] : find(report, terms);
@@ -69,7 +70,10 @@ interface Chosen {
   readonly weight: number;
 }
 
-/** Null as soon as one metric has no items: half a sum compared item by item would leave out the noise of the other half. */
+/**
+ * Null as soon as one metric has no items: half a sum compared item by item would leave out the noise of the
+ * other half.
+ */
 async function itemsOf(chosen: readonly Chosen[]): Promise<readonly ItemScores[] | null> {
   const items: ItemScores[] = [];
   for (const { metric, weight } of chosen) {

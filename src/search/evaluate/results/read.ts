@@ -20,19 +20,25 @@ export interface Evaluated {
   readonly resultFile: string;
   readonly stdout: string;
   readonly stderr: string;
-  /** Its start in ms since 1970, by the clock of the file system that holds `out`: the mtime of `out` when it was made. Older files are not of this evaluation. */
+  /**
+   * Its start in ms since 1970, by the clock of the file system that holds `out`: the mtime of `out` when it
+   * was made. Older files are not of this evaluation.
+   */
   readonly since: number;
 }
 
 /**
- * The score of an evaluation that ended well, from the first that exists of: the file of `--metric-file`; `$MERGE_RESULT`; result files of lm-eval and lighteval
- * under `out` (newer than its start; of a metric that stands in several, the newest value); the last line of stdout that is a number or JSON with a score; the last
- * match of `--metric-regex` in stdout and stderr. What says less than the options ask for is passed over: a bare number where metrics are named, and on stdout a bare
- * number where a regular expression is given too.
+ * The score of an evaluation that ended well, from the first that exists of: the file of `--metric-file`;
+ * `$MERGE_RESULT`; result files of lm-eval and lighteval under `out` (newer than its start; of a metric that
+ * stands in several, the newest value); the last line of stdout that is a number or JSON with a score; the
+ * last match of `--metric-regex` in stdout and stderr. What says less than the options ask for is passed
+ * over: a bare number where metrics are named, and on stdout a bare number where a regular expression is
+ * given too.
  *
  * @returns null where there is none of them
- * @throws MergeError E_EVALUATOR where one is there and holds no score (torn, NaN, a constraint that does not hold): this evaluation failed, others may not;
- *   E_METRIC where the metrics asked for, or their absence, do not fit what it holds: so it would be with every evaluation
+ * @throws MergeError E_EVALUATOR where one is there and holds no score (torn, NaN, a constraint that does not
+ *   hold): this evaluation failed, others may not; E_METRIC where the metrics asked for, or their absence, do
+ *   not fit what it holds: so it would be with every evaluation
  */
 export async function readScore(found: Evaluated, options: ReadOptions): Promise<Score | null> {
   const terms = options.metrics ?? [];
@@ -59,7 +65,8 @@ export async function readScore(found: Evaluated, options: ReadOptions): Promise
 
 /**
  * Looks at options before the first evaluation is paid for.
- * @throws MergeError E_OPTION for a regular expression or glob that is none, or a metric given twice; E_USAGE for options that exclude each other
+ * @throws MergeError E_OPTION for a regular expression or glob that is none, or a metric given twice; E_USAGE
+ *   for options that exclude each other
  */
 export function checkReadOptions({ metrics = [], metricFile, metricRegex }: ReadOptions): void {
   const names = metrics.map(({ name }) => name);
@@ -108,7 +115,8 @@ async function fromMetricFile({ out, since }: Evaluated, glob: string, terms: re
   const report = (pointers ? null : reportOf(last, name, file.path)) ?? pointerReport(last, name);
   if (report === null) throw noScore(`${name} holds neither JSON nor a number`, file.path);
   const score = await scoreOf(report, terms);
-  // All numbers of a foreign file were offered; those that are no part of the score are not what it calls metrics.
+  // All numbers of a foreign file were offered; those that are no part of the score are not what it calls
+  // metrics.
   return pointers
     ? { ...score, metrics: Object.fromEntries(Object.entries(score.metrics).filter(([key]) => terms.some((term) => term.name === key))) }
     : score;

@@ -3,7 +3,10 @@ import type { ItemList } from './items.ts';
 
 /** A number that an evaluator gave a name. */
 export interface Metric {
-  /** `hellaswag/acc_norm,none` of lm-eval, `gsm8k|5/em` of lighteval, as written by others; empty for an evaluator of one score. */
+  /**
+   * `hellaswag/acc_norm,none` of lm-eval, `gsm8k|5/em` of lighteval, as written by others; empty for an
+   * evaluator of one score.
+   */
   readonly name: string;
   /** NaN or infinite where the evaluator says so: such a metric is found, and is no score. */
   readonly value: number;
@@ -11,7 +14,10 @@ export interface Metric {
   readonly higherIsBetter: boolean | null;
   /** Not one of those between which a user has to choose, as an average over all tasks beside them. */
   readonly aside?: boolean;
-  /** Scores of its single items, read when the metric is asked for; null where there are none. Whether they add up to the value is for the caller to see. */
+  /**
+   * Scores of its single items, read when the metric is asked for; null where there are none. Whether they
+   * add up to the value is for the caller to see.
+   */
   readonly items?: () => Promise<readonly ItemList[] | null>;
 }
 
@@ -37,8 +43,8 @@ export function stderrOf(value: unknown): number | null {
 }
 
 /**
- * A standard error in a harness's file. Exactly 0 stands where all items scored the same, as at an accuracy of 0 or 1: that says nothing of other items, and is not
- * an error of zero.
+ * A standard error in a harness's file. Exactly 0 stands where all items scored the same, as at an accuracy
+ * of 0 or 1: that says nothing of other items, and is not an error of zero.
  */
 export function harnessStderr(value: unknown): number | null {
   return stderrOf(value) || null;

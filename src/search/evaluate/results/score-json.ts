@@ -1,7 +1,10 @@
 import { type ItemList, mean, namedItems, unnamedItems } from './items.ts';
 import { isObject, type JsonObject, type Metric, noScore, type Report, stderrOf } from './report.ts';
 
-/** A decimal number as programs print it; `nan` and `inf` too, since a line with one is the score that the evaluator meant. */
+/**
+ * A decimal number as programs print it; `nan` and `inf` too, since a line with one is the score that the
+ * evaluator meant.
+ */
 const NUMBER = /^[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|nan|inf(?:inity)?)$/i;
 
 /** @returns null for what is no number; NaN for `nan` and `inf` */
@@ -20,8 +23,10 @@ export function isScoreJson(json: unknown): json is JsonObject {
 }
 
 /**
- * The JSON of our own convention: `{"score", "stderr", "items" or "scores", "metrics", "higher_is_better", "constraints", "cost"}`, of which `score`, `scores` or `metrics` is
- * needed. Without `score` it is the mean of a list of `scores`. Items are a list of numbers, or an object of numbers by the items' names.
+ * The JSON of our own convention:
+ * `{"score", "stderr", "items" or "scores", "metrics", "higher_is_better", "constraints", "cost"}`, of which
+ * `score`, `scores` or `metrics` is needed. Without `score` it is the mean of a list of `scores`. Items are a
+ * list of numbers, or an object of numbers by the items' names.
  * @throws MergeError E_EVALUATOR where the score is no number, or a constraint does not hold
  */
 export function scoreReport(json: JsonObject, source: string): Report {
