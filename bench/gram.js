@@ -4,7 +4,7 @@
  * best of each.
  */
 import { openCheckpoint } from '../dist/checkpoints/open.js';
-import { gramOf } from '../dist/merge/engine/gram.js';
+import { gramOf } from '../dist/merge/engine/passes/gram.js';
 import { bytesOf } from './support/context.js';
 import { interleaved, spread, summaries, table, timed } from './support/measure.js';
 

@@ -1,4 +1,4 @@
-import { Gram } from '../../merge/engine/gram-matrix.ts';
+import { Gram } from '../../merge/engine/passes/gram-matrix.ts';
 import { ROLES } from '../../model/roles/types.ts';
 import type { DiffCell, DiffPair, DiffRole, Distance } from './types.ts';
 import type { DiffUnit } from './units.ts';

@@ -1,4 +1,4 @@
-import type { Gram } from '../../merge/engine/gram-matrix.ts';
+import type { Gram } from '../../merge/engine/passes/gram-matrix.ts';
 import { roleWords } from '../../model/roles/words.ts';
 import type { Group, Groups } from './cells.ts';
 import type { DiffFinding } from './types.ts';

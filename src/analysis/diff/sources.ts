@@ -1,7 +1,7 @@
 import { type DtypeName, dtypeByCode, dtypeByName } from '../../base/dtype.ts';
 import type { Conflict } from '../../base/errors.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
-import type { GramRange } from '../../merge/engine/gram.ts';
+import type { GramRange } from '../../merge/engine/passes/gram.ts';
 import { arrange } from '../../model/layout/arrange.ts';
 import type { Arrangement } from '../../model/layout/types.ts';
 import type { CheckpointRoles } from '../../model/roles/checkpoint-roles.ts';

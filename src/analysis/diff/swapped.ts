@@ -1,5 +1,5 @@
-import { type GramOptions, type GramRange, gramOf } from '../../merge/engine/gram.ts';
-import { Gram } from '../../merge/engine/gram-matrix.ts';
+import { type GramOptions, type GramRange, gramOf } from '../../merge/engine/passes/gram.ts';
+import { Gram } from '../../merge/engine/passes/gram-matrix.ts';
 import type { Group } from './cells.ts';
 import { type Draft, type Evidence, median, short } from './findings.ts';
 import type { DiffUnit } from './units.ts';

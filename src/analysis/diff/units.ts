@@ -1,7 +1,7 @@
 import { type DtypeName, dtypeByCode, dtypeByName } from '../../base/dtype.ts';
 import { type Conflict, MergeError, type Warning } from '../../base/errors.ts';
 import { elementCount } from '../../checkpoints/safetensors/tensor-table.ts';
-import type { GramRange } from '../../merge/engine/gram.ts';
+import type { GramRange } from '../../merge/engine/passes/gram.ts';
 import type { EqualTensor } from '../../merge/plan/tensors/equal.ts';
 import { tensorName } from '../../model/roles/checkpoint-roles.ts';
 import type { TensorRole } from '../../model/roles/types.ts';

@@ -1,8 +1,8 @@
 import type { FloatDtypeName } from '../../base/dtype.ts';
 import { FLOAT_BYTES } from '../../base/numbers/float.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
-import { type GramOptions, gramOf } from '../../merge/engine/gram.ts';
-import { Gram } from '../../merge/engine/gram-matrix.ts';
+import { type GramOptions, gramOf } from '../../merge/engine/passes/gram.ts';
+import { Gram } from '../../merge/engine/passes/gram-matrix.ts';
 import type { MemberLayers } from '../../model/places/router-layers.ts';
 import type { LayerReport, RouterDrift } from './types.ts';
 

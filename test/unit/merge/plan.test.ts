@@ -1,7 +1,7 @@
 import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { BatchCutter } from '../../../src/merge/engine/batches.ts';
+import { BatchCutter } from '../../../src/merge/engine/passes/combine-batches.ts';
 import { planUnits } from '../../../src/merge/engine/units.ts';
 import { buildPlan } from '../../../src/merge/plan/build.ts';
 import type { Plan, PlanRequest } from '../../../src/merge/plan/types.ts';

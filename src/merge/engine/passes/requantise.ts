@@ -1,14 +1,14 @@
-import { ByteReader } from '../../base/disk/byte-reader.ts';
-import { dtypeByCode } from '../../base/dtype.ts';
-import { MergeError } from '../../base/errors.ts';
-import { scaleGrid } from '../../model/quantised/blocks.ts';
-import { firstNonfinite } from '../../model/quantised/nonfinite.ts';
-import { mustBeRead, scaleFacts } from '../../model/quantised/scale-values.ts';
-import { MXFP4 } from '../../model/quantised/types.ts';
-import type { RequantiseResult, StripNonfinite } from '../native/requantise.ts';
-import { codeBytes, codesBefore, isMeasured, scalesBefore, scalesIn } from '../plan/quantised/strips.ts';
-import type { Plan } from '../plan/types.ts';
-import type { RoundingSums } from '../record/rounding.ts';
+import { ByteReader } from '../../../base/disk/byte-reader.ts';
+import { dtypeByCode } from '../../../base/dtype.ts';
+import { MergeError } from '../../../base/errors.ts';
+import { scaleGrid } from '../../../model/quantised/blocks.ts';
+import { firstNonfinite } from '../../../model/quantised/nonfinite.ts';
+import { mustBeRead, scaleFacts } from '../../../model/quantised/scale-values.ts';
+import { MXFP4 } from '../../../model/quantised/types.ts';
+import type { RequantiseResult, StripNonfinite } from '../../native/requantise.ts';
+import { codeBytes, codesBefore, isMeasured, scalesBefore, scalesIn } from '../../plan/quantised/strips.ts';
+import type { Plan } from '../../plan/types.ts';
+import type { RoundingSums } from '../../record/rounding.ts';
 import {
   beginsBlocks,
   type Item,
@@ -19,7 +19,7 @@ import {
   scaleBytes,
   stripBytes,
   stripScaleBytes,
-} from './strip-batches.ts';
+} from './requantise-strips.ts';
 
 /** Told of what calls wrote and found. */
 export interface StripListener {

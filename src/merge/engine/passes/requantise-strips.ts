@@ -1,9 +1,9 @@
-import { dtypeByCode } from '../../base/dtype.ts';
-import type { Place } from '../../model/quantised/types.ts';
-import type { RequantiseJob } from '../native/requantise.ts';
-import { codeBytes, codesBefore, type Strip, scalesBefore, scalesIn, stripsOf } from '../plan/quantised/strips.ts';
-import type { QuantisedSource } from '../plan/quantised/types.ts';
-import type { Plan, PlanQuantised } from '../plan/types.ts';
+import { dtypeByCode } from '../../../base/dtype.ts';
+import type { Place } from '../../../model/quantised/types.ts';
+import type { RequantiseJob } from '../../native/requantise.ts';
+import { codeBytes, codesBefore, type Strip, scalesBefore, scalesIn, stripsOf } from '../../plan/quantised/strips.ts';
+import type { QuantisedSource } from '../../plan/quantised/types.ts';
+import type { Plan, PlanQuantised } from '../../plan/types.ts';
 
 /**
  * A member's codes and scales of a weight: indices into `Plan.files` (-1: none), and the byte at which each

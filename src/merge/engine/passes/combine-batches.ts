@@ -1,7 +1,7 @@
-import { dtypeByCode } from '../../base/dtype.ts';
-import type { CombineJob } from '../native/binding.ts';
-import type { Plan } from '../plan/types.ts';
-import { type Cursor, outputElementBytes, type Unit } from './units.ts';
+import { dtypeByCode } from '../../../base/dtype.ts';
+import type { CombineJob } from '../../native/binding.ts';
+import type { Plan } from '../../plan/types.ts';
+import { type Cursor, outputElementBytes, type Unit } from '../units.ts';
 
 /** The columns of one native call, and what is needed to name what it reports. */
 export interface Batch {

@@ -1,14 +1,14 @@
-import { type DtypeName, dtypeByName } from '../../base/dtype.ts';
-import { defaultThreads } from '../../base/machine/threads.ts';
-import { GRAM_SPAN, type GramJob, type GramResult, type NativeBinding, type NativeEngine } from '../native/binding.ts';
-import type { NativeInput } from '../native/handles.ts';
-import { loadBinding } from '../native/load.ts';
-import { DEFAULT_MEMORY } from '../plan/build.ts';
-import { describeFailure, isCancelled } from './failure.ts';
+import { type DtypeName, dtypeByName } from '../../../base/dtype.ts';
+import { defaultThreads } from '../../../base/machine/threads.ts';
+import { GRAM_SPAN, type GramJob, type GramResult, type NativeBinding, type NativeEngine } from '../../native/binding.ts';
+import type { NativeInput } from '../../native/handles.ts';
+import { loadBinding } from '../../native/load.ts';
+import { DEFAULT_MEMORY } from '../../plan/build.ts';
+import { describeFailure, isCancelled } from '../failure.ts';
+import { bestMode, type IoChoice } from '../input-files.ts';
+import type { EngineChoices } from '../native-engine.ts';
+import { CallSizer } from '../rate.ts';
 import { Gram } from './gram-matrix.ts';
-import { bestMode, type IoChoice } from './input-files.ts';
-import type { EngineChoices } from './native-engine.ts';
-import { CallSizer } from './rate.ts';
 
 /** Where the elements of one input lie. */
 export interface GramSource {
