@@ -1,21 +1,20 @@
 import { MergeError, type Warning } from '../../base/errors.ts';
 import { assertUnchanged } from '../../checkpoints/fingerprint.ts';
 import type { NativeBinding } from '../native/binding.ts';
-import type { NativeInput } from '../native/handles.ts';
 import { loadBinding } from '../native/load.ts';
 import type { JournalUnit, Publication } from '../output/types.ts';
 import type { Plan } from '../plan/types.ts';
 import type { MergeEvent, MergeResult } from './events.ts';
-import { describeFailure, type FailedBatch, isCancelled } from './failure.ts';
+import { describeFailure } from './failure.ts';
 import { beginPublications, publishOutput } from './finalize.ts';
 import { FinishedFiles } from './finished-files.ts';
 import { type IoChoice, OpenInputs } from './input-files.ts';
 import { type EngineChoices, EngineHolder } from './native-engine.ts';
 import { NonfiniteTally } from './nonfinite.ts';
 import { ShardOutputs } from './output-files.ts';
-import { BatchCutter } from './passes/combine-batches.ts';
-import { ShardRequantiser } from './passes/requantise.ts';
-import { CallSizer } from './rate.ts';
+import { PASSES } from './passes/all.ts';
+import { CallRunner, type Calls } from './passes/calls.ts';
+import type { UnitBatch, UnitWork } from './passes/pass.ts';
 import { RoundingTally } from './rounding.ts';
 import { type CallTotals, MergeTotals } from './totals.ts';
 import { planUnits, type Unit } from './units.ts';
@@ -34,9 +33,6 @@ export interface ExecuteOptions extends EngineChoices {
   readonly failNonfinite?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
-
-/** Calls in flight: while one drains its last tiles, the next one's are already taken. */
-const CALLS_IN_FLIGHT = 2;
 
 /**
  * Carries out a plan: every tensor file of every output in one read of the inputs, then publishes each output
@@ -59,14 +55,6 @@ export async function* executePlan(plan: Plan, options: ExecuteOptions = {}): As
   }
 }
 
-/** Native calls of one kind: how they are cut, made, and what becomes of what they say. */
-interface Calls<B, R> {
-  next(budget: number): Promise<B | undefined>;
-  start(batch: B, files: readonly NativeInput[]): Promise<R>;
-  /** Called in the order of the batches. */
-  add(batch: B, result: R): Promise<void>;
-}
-
 class MergeRun {
   readonly #plan: Plan;
   readonly #options: ExecuteOptions;
@@ -77,9 +65,7 @@ class MergeRun {
   readonly #nonfinite: NonfiniteTally;
   readonly #rounding: RoundingTally;
   readonly #totals: MergeTotals;
-  readonly #sizer = new CallSizer();
-  readonly #cancel = new Int32Array(1);
-  readonly #calls = new Set<Promise<unknown>>();
+  readonly #calls: CallRunner;
   readonly #publications: Publication[] = [];
   /** [K] what there was to say of each output: all that its provenance records. */
   readonly #warnings: Warning[][];
@@ -102,12 +88,8 @@ class MergeRun {
     this.#rounding = new RoundingTally(plan.outputs.length);
     this.#totals = new MergeTotals(plan);
     this.#warnings = plan.outputs.map((output) => [...output.warnings]);
-    options.signal?.addEventListener('abort', this.#stopCalls, { once: true });
+    this.#calls = new CallRunner(options.signal);
   }
-
-  readonly #stopCalls = (): void => {
-    Atomics.store(this.#cancel, 0, 1);
-  };
 
   /** Says each warning once, though it may be about several outputs. */
   *#say(warnings: Iterable<Warning>): Generator<MergeEvent> {
@@ -146,79 +128,28 @@ class MergeRun {
     this.#outputs ??= new ShardOutputs(this.#binding, this.#plan, this.#publications, unit.shard, this.#options.resume === true);
     const outputs = this.#outputs;
     if (unit.first) outputs.writeHeaders(this.#plan, unit.shard);
-    yield* this.#combine(unit, outputs);
-    if (this.#plan.shards[unit.shard]!.quantised.length > 0) yield* this.#requantise(unit, outputs);
+    const work = this.#work(unit, outputs);
+    for (const pass of PASSES) if (pass.concerns(this.#plan, unit)) yield* pass.carryOut(work);
     await this.#complete(unit, outputs);
   }
 
-  async *#combine(unit: Unit, outputs: ShardOutputs): AsyncGenerator<MergeEvent> {
-    const engine = this.#engine.get(this.#inputs.modes.has('read'));
-    const cutter = new BatchCutter(this.#plan, unit);
-    const { weights } = this.#plan;
-    yield* this.#run(unit, {
-      next: async (budget) => cutter.next(budget),
-      start: ({ job }, files) => engine.combine({ ...job, files, outputs: outputs.files, weights, cancel: this.#cancel }),
-      add: async ({ job, cellRow }, result) => {
-        for (const k of outputs.files.keys()) outputs.wrote(k, job.outOffset[k]!, result.crcLength[k]!, result.crc[k]!);
-        this.#nonfinite.add(cellRow, result.nonfinite);
-      },
-    });
-  }
-
-  async *#requantise(unit: Unit, outputs: ShardOutputs): AsyncGenerator<MergeEvent> {
-    const engine = this.#engine.get(this.#inputs.modes.has('read'));
-    const shard = new ShardRequantiser(this.#plan, unit.shard, {
-      wrote: (k, offset, bytes, crc) => outputs.wrote(k, offset, bytes, crc),
-      rounded: (k, sums) => this.#rounding.add(k, sums),
-      nonfinite: (row, member, nan, inf) => this.#nonfinite.add(Int32Array.of(row), [{ cell: 0, member, nan, inf, saturated: 0 }]),
-    });
-    const { weights } = shard;
-    try {
-      for (const pass of shard.passes()) {
-        yield* this.#run(unit, {
-          next: (budget) => pass.next(budget),
-          start: ({ job }, files) => engine.requantise({ ...job, files, outputs: outputs.files, weights, cancel: this.#cancel }),
-          add: (batch, result) => pass.add(batch, result),
-        });
-      }
-    } finally {
-      await shard.close();
-    }
-  }
-
-  /** Makes the native calls of one kind for a unit, two in flight, and takes their results in order. */
-  async *#run<B extends FailedBatch & { readonly bytesRead: number }, R extends CallTotals>(
-    unit: Unit,
-    calls: Calls<B, R>,
-  ): AsyncGenerator<MergeEvent> {
-    const inFlight: { batch: B; result: Promise<R> }[] = [];
-    const launch = async (): Promise<void> => {
-      const batch = await calls.next(this.#sizer.bytes);
-      if (batch === undefined) return;
-      const result = calls.start(
-        batch,
-        batch.files.map((f) => this.#inputs.get(f)),
-      );
-      // It is awaited later, maybe never: when an earlier call fails, this one's cancellation must not count
-      // as unhandled.
-      result.catch(() => {});
-      this.#calls.add(result);
-      inFlight.push({ batch, result });
+  #work(unit: Unit, outputs: ShardOutputs): UnitWork {
+    return {
+      plan: this.#plan,
+      unit,
+      engine: this.#engine.get(this.#inputs.modes.has('read')),
+      outputs,
+      nonfinite: this.#nonfinite,
+      rounding: this.#rounding,
+      cancel: this.#calls.cancel,
+      inputs: ({ files }) => files.map((f) => this.#inputs.get(f)),
+      run: (calls) => this.#run(unit, calls),
     };
-    for (let i = 0; i < CALLS_IN_FLIGHT; i++) await launch();
-    let last = performance.now();
-    for (let call = inFlight.shift(); call !== undefined; call = inFlight.shift()) {
-      const { batch } = call;
-      const result = await call.result.catch((cause: unknown) => {
-        if (isCancelled(cause)) this.#options.signal?.throwIfAborted();
-        throw describeFailure(cause, { batch, plan: this.#plan, shard: unit.shard });
-      });
-      this.#calls.delete(call.result);
-      const now = performance.now();
-      this.#sizer.completed(batch.bytesRead, (now - last) / 1000);
-      last = now;
-      await launch();
-      await calls.add(batch, result);
+  }
+
+  async *#run<B extends UnitBatch, R extends CallTotals>(unit: Unit, calls: Omit<Calls<B, R>, 'failure'>): AsyncGenerator<MergeEvent> {
+    const failure = (cause: unknown, batch: B): unknown => describeFailure(cause, { batch, plan: this.#plan, shard: unit.shard });
+    for await (const result of this.#calls.run({ ...calls, failure })) {
       this.#totals.called(result);
       const progress = this.#totals.progress('merge', unit.shard);
       if (progress !== undefined) yield progress;
@@ -322,9 +253,7 @@ class MergeRun {
   }
 
   async #end(): Promise<readonly string[]> {
-    this.#stopCalls();
-    this.#options.signal?.removeEventListener('abort', this.#stopCalls);
-    await Promise.allSettled(this.#calls);
+    await this.#calls.end();
     this.#outputs?.close();
     this.#inputs.closeAll();
     this.#engine.close();

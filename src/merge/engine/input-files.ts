@@ -3,6 +3,7 @@ import type { NativeBinding } from '../native/binding.ts';
 import type { InputMode, NativeInput } from '../native/handles.ts';
 import type { Plan } from '../plan/types.ts';
 import { describeFailure } from './failure.ts';
+import { PASSES } from './passes/all.ts';
 
 /**
  * File systems on which a page fault can stall for a network round trip: there positioned reads, many in
@@ -24,8 +25,6 @@ export class OpenInputs {
   readonly #io: IoChoice;
   readonly #open = new Map<number, NativeInput>();
   readonly #lastShard: Int32Array;
-  /** Index of a member's file. */
-  readonly #index: ReadonlyMap<string, number>;
   readonly #modeByDevice = new Map<bigint, InputMode>();
   /** Modes that were used. */
   readonly modes = new Set<InputMode>();
@@ -35,7 +34,6 @@ export class OpenInputs {
     this.#plan = plan;
     this.#io = io;
     this.#lastShard = new Int32Array(plan.files.length);
-    this.#index = new Map(plan.files.map(({ member, shard }, f) => [`${member}/${shard}`, f]));
     for (const s of plan.shards.keys()) for (const f of this.#filesOf(s)) this.#lastShard[f] = s;
   }
 
@@ -47,19 +45,8 @@ export class OpenInputs {
     for (const file of this.#filesOf(shard)) if (!this.#open.has(file)) this.#openFile(file);
   }
 
-  /** What segments and quantised weights of a shard are read from. */
   #filesOf(shard: number): Set<number> {
-    const { segments, quantised } = this.#plan.shards[shard]!;
-    const files = new Set(segments.file);
-    files.delete(-1);
-    for (const { work } of quantised) {
-      for (const [m, source] of work.sources.entries()) {
-        if (source === null) continue;
-        files.add(this.#index.get(`${m}/${source.codes.shard}`)!);
-        if (source.scales !== null) files.add(this.#index.get(`${m}/${source.scales.shard}`)!);
-      }
-    }
-    return files;
+    return new Set(PASSES.flatMap((pass) => [...pass.reads(this.#plan, shard)]));
   }
 
   get(file: number): NativeInput {

@@ -4,10 +4,10 @@ import { GRAM_SPAN, type GramJob, type GramResult, type NativeBinding, type Nati
 import type { NativeInput } from '../../native/handles.ts';
 import { loadBinding } from '../../native/load.ts';
 import { DEFAULT_MEMORY } from '../../plan/build.ts';
-import { describeFailure, isCancelled } from '../failure.ts';
+import { describeFailure } from '../failure.ts';
 import { bestMode, type IoChoice } from '../input-files.ts';
 import type { EngineChoices } from '../native-engine.ts';
-import { CallSizer } from '../rate.ts';
+import { CallRunner } from './calls.ts';
 import { Gram } from './gram-matrix.ts';
 
 /** Where the elements of one input lie. */
@@ -41,8 +41,6 @@ export interface GramOptions {
   readonly tuning?: EngineChoices['tuning'];
 }
 
-/** Calls in flight: while one drains its last spans, the next one's are already taken. */
-const CALLS_IN_FLIGHT = 2;
 /** Segments of a call: their columns are made on this thread. */
 const MOST_SEGMENTS = 1 << 14;
 
@@ -73,11 +71,11 @@ interface Part {
   readonly to: number;
 }
 
-interface Call {
+interface Batch {
   readonly parts: readonly Part[];
+  readonly job: GramJob;
   readonly paths: readonly string[];
-  readonly bytes: number;
-  readonly result: Promise<GramResult>;
+  readonly bytesRead: number;
 }
 
 class GramRun {
@@ -88,9 +86,7 @@ class GramRun {
   /** The last range that reads a file. */
   readonly #lastUse = new Map<string, number>();
   readonly #open = new Map<string, NativeInput>();
-  readonly #cancel = new Int32Array(1);
-  readonly #calls: Call[] = [];
-  readonly #sizer = new CallSizer();
+  readonly #calls: CallRunner;
   #engine: NativeEngine | undefined;
   #reads = false;
   #engineReads = false;
@@ -105,12 +101,8 @@ class GramRun {
       if (sources.length !== this.#inputs) throw new RangeError(`range ${r} has ${sources.length} sources, the first has ${this.#inputs}`);
       for (const { path } of sources) this.#lastUse.set(path, r);
     }
-    options.signal?.addEventListener('abort', this.#stop, { once: true });
+    this.#calls = new CallRunner(options.signal);
   }
-
-  readonly #stop = (): void => {
-    Atomics.store(this.#cancel, 0, 1);
-  };
 
   async run(): Promise<Gram[]> {
     const width = new Gram(this.#inputs, false).values.length;
@@ -120,23 +112,21 @@ class GramRun {
     );
     const total = this.#ranges.reduce((sum, range) => sum + range.elements * elementBytes(range), 0);
     let read = 0;
-    for (let i = 0; i < CALLS_IN_FLIGHT; i++) this.#launch();
-    let last = performance.now();
-    for (let call = this.#calls[0]; call !== undefined; call = this.#calls[0]) {
-      const { sums, bytesRead } = await call.result.catch((cause: unknown) => {
-        if (isCancelled(cause)) this.#options.signal?.throwIfAborted();
-        const path = call.paths[(cause as { fileIndex?: number }).fileIndex ?? -1];
-        throw describeFailure(cause, path === undefined ? {} : { input: path });
-      });
-      this.#calls.shift();
-      const now = performance.now();
-      this.#sizer.completed(call.bytes, (now - last) / 1000);
-      last = now;
-      this.#launch();
-      let span = 0;
-      for (const { range, from, to } of call.parts) {
-        for (let element = from; element < to; element += GRAM_SPAN) grams[range]!.addValues(sums, span++ * width);
-      }
+    const calls = this.#calls.run<Batch, GramResult>({
+      next: (budget) => this.#next(budget),
+      start: (batch) => this.#start(batch),
+      add: ({ parts }, { sums }) => {
+        let span = 0;
+        for (const { range, from, to } of parts) {
+          for (let element = from; element < to; element += GRAM_SPAN) grams[range]!.addValues(sums, span++ * width);
+        }
+      },
+      failure: (cause, { paths }) => {
+        const path = paths[(cause as { fileIndex?: number }).fileIndex ?? -1];
+        return describeFailure(cause, path === undefined ? {} : { input: path });
+      },
+    });
+    for await (const { bytesRead } of calls) {
       read += bytesRead;
       this.#options.onProgress?.(read, total);
     }
@@ -145,45 +135,42 @@ class GramRun {
 
   /** Waits for calls in flight and gives everything back. */
   async end(): Promise<void> {
-    this.#stop();
-    this.#options.signal?.removeEventListener('abort', this.#stop);
-    await Promise.allSettled(this.#calls.map((call) => call.result));
+    await this.#calls.end();
     this.#engine?.close();
     for (const input of this.#open.values()) input.close();
   }
 
-  #launch(): void {
-    const parts = this.#nextParts();
-    if (parts.length === 0) return;
-    const { job, paths, bytes } = this.#jobOf(parts);
+  #next(budget: number): Batch | undefined {
+    const parts = this.#nextParts(budget);
+    return parts.length === 0 ? undefined : { parts, ...this.#jobOf(parts) };
+  }
+
+  #start({ job, paths }: Batch): Promise<GramResult> {
     const result = this.#engineFor().gram(job);
-    // It is awaited later, maybe never: when an earlier call fails, this one's cancellation must not count as
-    // unhandled.
-    result.catch(() => {});
-    this.#calls.push({ parts, paths, bytes, result });
     for (const path of paths) {
       if (this.#lastUse.get(path)! > this.#at.range || (this.#lastUse.get(path) === this.#at.range && this.#at.element > 0)) continue;
       // The call in flight holds it too.
       this.#open.get(path)!.close();
       this.#open.delete(path);
     }
+    return result;
   }
 
-  #nextParts(): Part[] {
+  #nextParts(budget: number): Part[] {
     const parts: Part[] = [];
-    for (let budget = this.#sizer.bytes; budget > 0 && parts.length < MOST_SEGMENTS && this.#at.range < this.#ranges.length; ) {
+    for (let left = budget; left > 0 && parts.length < MOST_SEGMENTS && this.#at.range < this.#ranges.length; ) {
       const { range, element } = this.#at;
       const { elements } = this.#ranges[range]!;
       const perElement = elementBytes(this.#ranges[range]!);
-      const to = Math.min(elements, element + Math.max(1, Math.ceil(budget / perElement / GRAM_SPAN)) * GRAM_SPAN);
+      const to = Math.min(elements, element + Math.max(1, Math.ceil(left / perElement / GRAM_SPAN)) * GRAM_SPAN);
       if (to > element) parts.push({ range, from: element, to });
-      budget -= (to - element) * perElement;
+      left -= (to - element) * perElement;
       this.#at = to === elements ? { range: range + 1, element: 0 } : { range, element: to };
     }
     return parts;
   }
 
-  #jobOf(parts: readonly Part[]): { job: GramJob; paths: string[]; bytes: number } {
+  #jobOf(parts: readonly Part[]): Omit<Batch, 'parts'> {
     const [S, N] = [parts.length, this.#inputs];
     const index = new Map<string, number>();
     const count = new Float64Array(S);
@@ -208,7 +195,11 @@ class GramRun {
     }
     const paths = [...index.keys()];
     const files = paths.map((path) => this.#input(path));
-    return { job: { files, count, file, offset, dtype, steps: this.#options.steps === true, cancel: this.#cancel }, paths, bytes };
+    return {
+      job: { files, count, file, offset, dtype, steps: this.#options.steps === true, cancel: this.#calls.cancel },
+      paths,
+      bytesRead: bytes,
+    };
   }
 
   #input(path: string): NativeInput {

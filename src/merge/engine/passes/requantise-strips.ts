@@ -46,10 +46,31 @@ export interface StripBatch {
   readonly bytesRead: number;
 }
 
+/** Indices into `Plan.files` by member and shard. */
+function fileIndex(plan: Plan): ReadonlyMap<string, number> {
+  return new Map(plan.files.map(({ member, shard }, i) => [`${member}/${shard}`, i]));
+}
+
+/** What the quantised weights of a shard are read from: indices into `Plan.files`. */
+export function filesOf(plan: Plan, shard: number): Set<number> {
+  const { quantised } = plan.shards[shard]!;
+  const found = new Set<number>();
+  if (quantised.length === 0) return found;
+  const index = fileIndex(plan);
+  for (const { work } of quantised) {
+    for (const [m, source] of work.sources.entries()) {
+      if (source === null) continue;
+      found.add(index.get(`${m}/${source.codes.shard}`)!);
+      if (source.scales !== null) found.add(index.get(`${m}/${source.scales.shard}`)!);
+    }
+  }
+  return found;
+}
+
 /** @param tables weight tables of the plan; table `tables + m` is member m alone */
 export function itemsOf(plan: Plan, shard: number, tables: number, weights: Float64Array): Item[] {
   const [N, K] = [plan.members.length, plan.outputs.length];
-  const files = new Map(plan.files.map(({ member, shard: s }, i) => [`${member}/${s}`, i]));
+  const files = fileIndex(plan);
   const locate = (m: number, { shard: s, row }: Place): { file: number; offset: number } => {
     const { dataStart, tensors } = plan.members[m]!.checkpoint.shards[s]!.header;
     return { file: files.get(`${m}/${s}`)!, offset: dataStart + tensors.begin[row]! };

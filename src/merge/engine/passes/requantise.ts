@@ -8,9 +8,10 @@ import { MXFP4 } from '../../../model/quantised/types.ts';
 import type { RequantiseResult, StripNonfinite } from '../../native/requantise.ts';
 import { codeBytes, codesBefore, isMeasured, scalesBefore, scalesIn } from '../../plan/quantised/strips.ts';
 import type { Plan } from '../../plan/types.ts';
-import type { RoundingSums } from '../../record/rounding.ts';
+import type { Pass, UnitWork } from './pass.ts';
 import {
   beginsBlocks,
+  filesOf,
   type Item,
   itemsOf,
   type Located,
@@ -21,50 +22,64 @@ import {
   stripScaleBytes,
 } from './requantise-strips.ts';
 
-/** Told of what calls wrote and found. */
-export interface StripListener {
-  /** @param crc null where a range was written in pieces and its CRC is not known */
-  wrote(k: number, offset: number, bytes: number, crc: number | null): void;
-  rounded(k: number, sums: RoundingSums): void;
-  /** NaN or infinity of a member that reach a dequantised output. @param row in the outputs' table */
-  nonfinite(row: number, member: number, nan: number, inf: number): void;
-}
-
-/** Batches of one pass over a shard, and what becomes of their results. */
-export interface StripPass {
+/** Batches of one phase over a shard, and what becomes of their results. */
+interface StripPhase {
   next(budget: number): Promise<StripBatch | undefined>;
-  /** Takes the results in the order of the batches. @throws MergeError E_NONFINITE_BLOCK */
+  /** @throws MergeError E_NONFINITE_BLOCK */
   add(batch: StripBatch, result: RequantiseResult): Promise<void>;
 }
 
+/** Weights that are stored as codes and scales: dequantised, averaged, and quantised anew. */
+export const requantise: Pass = {
+  concerns: (plan, { shard }) => plan.shards[shard]!.quantised.length > 0,
+  reads: (plan, shard) => filesOf(plan, shard),
+  async *carryOut(work) {
+    const { engine, outputs, cancel } = work;
+    const shard = new ShardRequantiser(work);
+    const { weights } = shard;
+    try {
+      for (const phase of shard.phases()) {
+        yield* work.run({
+          next: (budget) => phase.next(budget),
+          start: (batch) => engine.requantise({ ...batch.job, files: work.inputs(batch), outputs: outputs.files, weights, cancel }),
+          add: (batch, result) => phase.add(batch, result),
+        });
+      }
+    } finally {
+      await shard.close();
+    }
+  },
+};
+
 /**
  * The quantised weights of one shard as native calls. A scale that serves more rows than a strip has needs
- * two passes: one that measures the largest value of each block, one that writes. Where codes and scales lie
+ * two phases: one that measures the largest value of each block, one that writes. Where codes and scales lie
  * in different shards, each shard computes both and writes its own: the same bits.
  */
-export class ShardRequantiser {
+class ShardRequantiser {
   /** [tables x K x N] weights of the plan, and a table for each member alone. */
   readonly weights: Float64Array;
+  readonly #work: UnitWork;
   readonly #plan: Plan;
-  readonly #listener: StripListener;
   readonly #items: readonly Item[];
   readonly #reader = new ByteReader();
   /** [strips x K] whether inputs are the same in every block, as measured. */
   readonly #identical = new Map<Item, Uint8Array>();
 
-  constructor(plan: Plan, shard: number, listener: StripListener) {
+  constructor(work: UnitWork) {
+    const { plan, unit } = work;
+    this.#work = work;
     this.#plan = plan;
-    this.#listener = listener;
     const [N, K] = [plan.members.length, plan.outputs.length];
     const tables = plan.weights.length / (K * N);
     this.weights = new Float64Array((tables + N) * K * N);
     this.weights.set(plan.weights);
     for (let m = 0; m < N; m++) for (let k = 0; k < K; k++) this.weights[((tables + m) * K + k) * N + m] = 1;
-    this.#items = itemsOf(plan, shard, tables, this.weights);
+    this.#items = itemsOf(plan, unit.shard, tables, this.weights);
   }
 
   /** To be carried out one after the other. */
-  *passes(): Generator<StripPass> {
+  *phases(): Generator<StripPhase> {
     const measured = this.#items.filter(({ planned }) => isMeasured(planned.work));
     const prepare = (item: Item): Promise<void> => this.#prepare(item);
     if (measured.length > 0) {
@@ -155,19 +170,19 @@ export class ShardRequantiser {
       for (const [k, target] of work.targets.entries()) {
         const at = i * K + k;
         if (codesOffset !== null) {
-          if (!target.transposed) this.#listener.wrote(k, batch.job.outOffset[at]!, stripBytes(item, strip, k), result.crc[at]!);
+          if (!target.transposed) this.#work.outputs.wrote(k, batch.job.outOffset[at]!, stripBytes(item, strip, k), result.crc[at]!);
           else if (strip.row === 0) {
             const bytes = codeBytes(target.encoding, work.rows * work.cols);
-            this.#listener.wrote(k, batch.job.outOffset[at]!, bytes, strip.rows === work.rows ? result.crc[at]! : null);
+            this.#work.outputs.wrote(k, batch.job.outOffset[at]!, bytes, strip.rows === work.rows ? result.crc[at]! : null);
           }
           if (target.scaleDtype !== null) {
             const [error, change, saturated] = [result.error[at]!, result.change[at]!, result.saturated[at]!];
             const sums = { role: work.role, tensors: index === 0 ? 1 : 0, elements: strip.rows * work.cols, error, change, saturated };
-            this.#listener.rounded(k, sums);
+            this.#work.rounding.add(k, sums);
           }
         }
         if (scalesOffset !== null && target.scaleDtype !== null && beginsBlocks(item, strip)) {
-          this.#listener.wrote(k, batch.job.outScaleOffset[at]!, stripScaleBytes(item, strip, k), result.scaleCrc[at]!);
+          this.#work.outputs.wrote(k, batch.job.outScaleOffset[at]!, stripScaleBytes(item, strip, k), result.scaleCrc[at]!);
         }
       }
     }
@@ -182,7 +197,7 @@ export class ShardRequantiser {
       const { work, codesRow } = item.planned;
       const quantised = work.targets.some((t, k) => t.scaleDtype !== null && item.members[k]!.includes(member));
       if (!quantised) {
-        if (codesRow !== null) this.#listener.nonfinite(codesRow, member, nan, inf);
+        if (codesRow !== null) this.#work.nonfinite.add(Int32Array.of(codesRow), [{ cell: 0, member, nan, inf, saturated: 0 }]);
         continue;
       }
       const strip = item.strips[index]!;
