@@ -1,5 +1,6 @@
 import { MergeError, type Warning } from '../../base/errors.ts';
 import { mapBounded } from '../../base/map-bounded.ts';
+import { refuse } from '../../base/problems.ts';
 import { assertUnchanged } from '../../checkpoints/fingerprint.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
 import { isRunFolder } from '../../checkpoints/run/discover.ts';
@@ -62,7 +63,7 @@ export async function diff(options: DiffOptions, { signal, onProgress }: DiffRun
     roles: await checkpointRoles(checkpoint),
   }));
   const paired = pairUp(named, options);
-  refuse(paired);
+  refuseUnpaired(paired);
   const { units } = paired;
   const ranges = units.flatMap((unit) => unit.ranges);
   let bytesRead = 0;
@@ -119,22 +120,17 @@ async function openAll(
   return membersOfRecipe({ inputs, outputs, tokensPerStep, batchSchedule, tokensFile, allowStages: true, allowConfigs: true }, signal);
 }
 
-function refuse({ conflicts, units, uncompared }: Paired): void {
-  const [first] = conflicts;
-  if (first !== undefined) {
-    const inForm = conflicts.every(({ code }) => code === 'E_LAYOUT_FORM');
-    const several = inForm
-      ? `the checkpoints hold ${conflicts.length} tensors in forms that cannot be compared element by element`
-      : `the checkpoints are not of one architecture: ${conflicts.length} differences of names or shapes`;
-    const message = conflicts.length === 1 ? first.message : several;
-    const code = conflicts.every((conflict) => conflict.code === first.code) ? first.code : 'E_CONFLICTS';
-    throw new MergeError(code, message, {
-      details: { conflicts },
-      help: inForm
-        ? 'Convert them to one layout with the tool that wrote them, or leave these tensors out with --role and --layers.'
-        : 'Compare checkpoints of one model; --role and --layers leave out the rest of them.',
-    });
-  }
+function refuseUnpaired({ conflicts, units, uncompared }: Paired): void {
+  const inForm = conflicts.every(({ code }) => code === 'E_LAYOUT_FORM');
+  refuse(conflicts, {
+    several: (count) =>
+      inForm
+        ? `the checkpoints hold ${count} tensors in forms that cannot be compared element by element`
+        : `the checkpoints are not of one architecture: ${count} differences of names or shapes`,
+    help: inForm
+      ? 'Convert them to one layout with the tool that wrote them, or leave these tensors out with --role and --layers.'
+      : 'Compare checkpoints of one model; --role and --layers leave out the rest of them.',
+  });
   if (units.length + uncompared.length === 0) {
     throw new MergeError('E_OPTION', 'no tensor has the roles and layers asked for', {
       help: '`merge inspect CKPT` shows roles and layers.',

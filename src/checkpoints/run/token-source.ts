@@ -1,5 +1,6 @@
 import { textLines } from '../../base/disk/text-lines.ts';
 import { type Conflict, MergeError, type Warning } from '../../base/errors.ts';
+import { refuse } from '../../base/problems.ts';
 import { aboutQuantity, parseTokens } from './quantity.ts';
 import type { Run, RunCheckpoint, TokenSource } from './types.ts';
 
@@ -102,7 +103,7 @@ async function readTokensFile(path: string): Promise<TokenCount> {
     else rows.push({ step, tokens });
   }
   if (rows.length === 0 && problems.length === 0) problems.push('there are no lines of step,tokens');
-  refuse(path, problems);
+  refuseFile(path, problems);
   const [first, last] = [rows[0]!, rows.at(-1)!];
   const at = (step: number) => {
     if (step < first.step || step > last.step) return null;
@@ -133,14 +134,10 @@ function lowerBound(rows: readonly { readonly step: number }[], step: number): n
   return low;
 }
 
-function refuse(file: string, problems: readonly string[]): void {
-  if (problems.length === 0) return;
+function refuseFile(file: string, problems: readonly string[]): void {
   const conflicts = problems.map((message): Conflict => ({ code: 'E_OPTION', message: `${file}: ${message}`, file }));
-  const message = conflicts.length === 1 ? conflicts[0]!.message : `${file} has ${conflicts.length} problems`;
-  throw new MergeError('E_OPTION', message, {
-    details: { file, conflicts },
-    help: 'A tokens file has lines of step,tokens, both rising, as 1000,4B.',
-  });
+  const help = 'A tokens file has lines of step,tokens, both rising, as 1000,4B.';
+  refuse(conflicts, { several: (count) => `${file} has ${count} problems`, help });
 }
 
 function disagreements(run: Run, { name, at }: TokenCount): Warning[] {

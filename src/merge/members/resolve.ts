@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { readError } from '../../base/disk/read-file.ts';
-import { type Conflict, MergeError } from '../../base/errors.ts';
+import { MergeError } from '../../base/errors.ts';
+import { refuse } from '../../base/problems.ts';
 import { discoverRun, isRunFolder } from '../../checkpoints/run/discover.ts';
 import { withTokens } from '../../checkpoints/run/token-source.ts';
 import type { Run, RunCheckpoint } from '../../checkpoints/run/types.ts';
@@ -20,7 +21,7 @@ import { chooseMembers } from './choose.ts';
  *   discovery, token sources, selections and presets throw; `signal.reason` on an abort
  */
 export async function resolveRecipe(recipe: Recipe, signal?: AbortSignal): Promise<PlanRequest> {
-  refuseContradictions(recipe);
+  refuse(contradictions(recipe), { several: (count) => `${count} things in the recipe do not go together` });
   const { inputs, like, allowMixedDtypes, allowUnknown, allowPermuted, allowStages, allowConfigs } = recipe;
   const { tokensPerStep, batchSchedule, tokensFile } = recipe;
   const options = { like, allowMixedDtypes, allowUnknown, allowPermuted, allowStages, allowConfigs };
@@ -115,11 +116,4 @@ function outputRequest({ baseModelId }: Recipe, { select, sliding, preset, ...ou
 
 function asInput({ path, step, tokens, stage }: RunCheckpoint): PlanInput {
   return { path, step, tokens, stage };
-}
-
-function refuseContradictions(recipe: Recipe): void {
-  const conflicts = contradictions(recipe).map(({ message }): Conflict => ({ code: 'E_OPTION', message }));
-  if (conflicts.length === 0) return;
-  const message = conflicts.length === 1 ? conflicts[0]!.message : `${conflicts.length} things in the recipe do not go together`;
-  throw new MergeError('E_OPTION', message, { details: { conflicts } });
 }

@@ -1,5 +1,6 @@
 import { type Conflict, ERROR_CODES, MergeError, type Warning } from '../../base/errors.ts';
 import { mapBounded } from '../../base/map-bounded.ts';
+import { refuse } from '../../base/problems.ts';
 import { fingerprint } from '../../checkpoints/fingerprint.ts';
 import { cachedRepoId } from '../../checkpoints/hub.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
@@ -138,7 +139,8 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
   }
   const space = await spaceNeeded(outputs);
   if (space.conflict !== undefined) conflicts.push(space.conflict);
-  refuse(conflicts);
+  const distinct = [...new Map(conflicts.map((conflict) => [conflict.message, conflict])).values()];
+  refuse(distinct, { several: (count) => `${count} things stand in the way of this merge` });
 
   const shards = targets.map(({ table }, s): PlanShard => {
     const inOutputs = outputs.map((o, k) => ({ entries: entriesOf[k]![s]!, dataStart: o.files[s]!.headerBytes }));
@@ -189,25 +191,4 @@ async function withoutFinished(request: PlanRequest, published: readonly boolean
     );
   }
   return { ...(await buildPlan({ ...request, outputs }, signal)), finished };
-}
-
-/**
- * Usage before inputs before an existing output before space, so that the exit code is that of what must be
- * mended first.
- */
-function refuse(all: readonly Conflict[]): void {
-  const conflicts = [...new Map(all.map((conflict) => [conflict.message, conflict])).values()];
-  if (conflicts.length === 0) return;
-  conflicts.sort((a, b) => ERROR_CODES[a.code].exit - ERROR_CODES[b.code].exit);
-  const first = conflicts[0]!;
-  const sameExit = conflicts.filter((c) => ERROR_CODES[c.code].exit === ERROR_CODES[first.code].exit);
-  const several = ERROR_CODES[first.code].exit === 2 ? 'E_OPTION' : 'E_CONFLICTS';
-  const code = sameExit.every((c) => c.code === first.code) ? first.code : several;
-  const details = {
-    ...(first.file === undefined ? {} : { file: first.file }),
-    ...(first.tensor === undefined ? {} : { tensor: first.tensor }),
-    conflicts,
-  };
-  if (conflicts.length === 1) throw new MergeError(code, first.message, { details });
-  throw new MergeError(code, `${conflicts.length} things stand in the way of this merge`, { details });
 }

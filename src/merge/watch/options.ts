@@ -1,6 +1,7 @@
 import { realpath } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { type Conflict, MergeError } from '../../base/errors.ts';
+import { MergeError } from '../../base/errors.ts';
+import { refuse } from '../../base/problems.ts';
 import { parseQuantity } from '../../checkpoints/run/quantity.ts';
 import { contradictions } from '../../recipe/file/contradictions.ts';
 import { policiesOf, requestOf } from '../../recipe/policy/keys.ts';
@@ -24,7 +25,7 @@ export async function checkOptions(options: WatchOptions): Promise<void> {
   checkSeconds('poll', poll, 0.01);
   checkSeconds('settle', settle, 0);
   if (keep !== undefined && !(keep === Number.POSITIVE_INFINITY || (Number.isSafeInteger(keep) && keep > 0))) {
-    refuse(`keep must be a positive integer, not ${keep}`);
+    fail(`keep must be a positive integer, not ${keep}`);
   }
   if (options.accumulate !== undefined) checkAccumulator(options);
   checkPolicies(options);
@@ -33,7 +34,7 @@ export async function checkOptions(options: WatchOptions): Promise<void> {
   if (from === to) {
     throw new MergeError('E_OUTPUT_OVERLAPS_INPUT', `${output} is the run itself`, { details: { file: output } });
   }
-  if (pins === from || pins === to) refuse(`pin must be a folder of its own, not ${pin}`);
+  if (pins === from || pins === to) fail(`pin must be a folder of its own, not ${pin}`);
   await realpath(dirname(resolve(run))).catch((error: unknown) => {
     throw new MergeError('E_NOT_FOUND', `${run}: there is no such folder, nor the one that it would be in`, {
       details: { file: run },
@@ -44,26 +45,23 @@ export async function checkOptions(options: WatchOptions): Promise<void> {
 
 function checkAccumulator({ select, method, alpha, halfLife }: WatchOptions): void {
   const other = Object.entries({ method, ...select }).find(([, value]) => value !== undefined);
-  if (other !== undefined) refuse(`${other[0]} is about windows, and an accumulator has none`);
-  if (alpha !== undefined && halfLife !== undefined) refuse('alpha and half-life are two ways to say one thing');
-  if (alpha !== undefined && !(alpha > 0 && alpha <= 1)) refuse(`alpha must be over 0 and at most 1, not ${alpha}`);
-  if (halfLife !== undefined && !(parseQuantity(halfLife, 'half-life').value > 0)) refuse('half-life must be over 0');
+  if (other !== undefined) fail(`${other[0]} is about windows, and an accumulator has none`);
+  if (alpha !== undefined && halfLife !== undefined) fail('alpha and half-life are two ways to say one thing');
+  if (alpha !== undefined && !(alpha > 0 && alpha <= 1)) fail(`alpha must be over 0 and at most 1, not ${alpha}`);
+  if (halfLife !== undefined && !(parseQuantity(halfLife, 'half-life').value > 0)) fail('half-life must be over 0');
 }
 
 /**
  * Policies that are wrong in themselves, or could be right for one merge but not for all that a watch makes.
  */
 function checkPolicies({ run, output, policies, router, accumulate }: WatchOptions): void {
-  const wrong = contradictions({ inputs: [run], outputs: [{ path: output, policies, router }] }).map(({ message }) => message);
+  const wrong = contradictions({ inputs: [run], outputs: [{ path: output, policies, router }] });
   const lasting = policiesOf({ policies, router }).flatMap((policy, p) => {
     const why = accumulate === undefined ? whyNotInWindows(policy) : whyNotAccumulated(policy);
     const about = p === 0 && router !== undefined ? `router ${router}` : `policy ${policyText(policy)}`;
     return why === null ? [] : [`${about}: ${why}`];
   });
-  const conflicts = (wrong.length > 0 ? wrong : lasting).map((message): Conflict => ({ code: 'E_OPTION', message }));
-  if (conflicts.length === 0) return;
-  const message = conflicts.length === 1 ? conflicts[0]!.message : `${conflicts.length} things are wrong with the policies`;
-  throw new MergeError('E_OPTION', message, { details: { conflicts } });
+  refuse(wrong.length > 0 ? wrong : lasting, { several: (count) => `${count} things are wrong with the policies` });
 }
 
 function whyNotInWindows({ use, weights, method }: Policy): string | null {
@@ -82,9 +80,9 @@ function whyNotAccumulated(policy: Policy): string | null {
 }
 
 function checkSeconds(name: string, value: number | undefined, least: number): void {
-  if (value !== undefined && !(value >= least && value < 2 ** 31 / 1000)) refuse(`${name} must be a number of seconds, not ${value}`);
+  if (value !== undefined && !(value >= least && value < 2 ** 31 / 1000)) fail(`${name} must be a number of seconds, not ${value}`);
 }
 
-function refuse(message: string): never {
+function fail(message: string): never {
   throw new MergeError('E_OPTION', message);
 }

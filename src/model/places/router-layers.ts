@@ -1,5 +1,6 @@
 import { type Conflict, MergeError, type Warning } from '../../base/errors.ts';
 import { groupBy } from '../../base/group-by.ts';
+import { refuse } from '../../base/problems.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { type CheckpointRoles, checkpointRoles } from '../roles/checkpoint-roles.ts';
 import { structureConflicts } from '../roles/structure.ts';
@@ -66,7 +67,7 @@ export async function compareLayers(checkpoints: readonly Checkpoint[]): Promise
       }
     }
   }
-  refuse(conflicts);
+  refuse(conflicts, { several: (count) => `${count} routers do not fit each other` });
   return {
     layers: newest.layers.map((layer) => ({
       ...{ layer: layer.layer, mtp: layer.mtp, newest: layer },
@@ -114,12 +115,4 @@ function noRouters({ path }: Checkpoint, skipped: Routers['skipped']): MergeErro
     return more.length === 0 ? `; ${first} was left out: ${reason}` : `; ${first} and ${more.length} more were left out: ${reason}`;
   });
   return new MergeError('E_NO_ROUTERS', `${what}${why.join('')}`, options);
-}
-
-function refuse(conflicts: readonly Conflict[]): void {
-  const [first] = conflicts;
-  if (first === undefined) return;
-  const code = conflicts.every((conflict) => conflict.code === first.code) ? first.code : 'E_CONFLICTS';
-  const message = conflicts.length === 1 ? first.message : `${conflicts.length} routers do not fit each other`;
-  throw new MergeError(code, message, { details: { ...(first.file === undefined ? {} : { file: first.file }), conflicts } });
 }

@@ -1,3 +1,4 @@
+import type { Problem } from '../../base/problems.ts';
 import { policyProblems, routerProblem, sameSelectors } from '../policy/check.ts';
 import { policiesOf } from '../policy/keys.ts';
 import type { Policy } from '../policy/types.ts';
@@ -6,23 +7,16 @@ import { parameterLabel } from '../schedule/parameters.ts';
 import { selectionProblems } from '../select/select-check.ts';
 import type { Recipe, RecipeOutput } from './types.ts';
 
-/** Entries of a recipe that do not go together, or an entry that means nothing where it is. */
-export interface Contradiction {
-  /** Keys and indices to the entry at fault, with the names of the library. */
-  readonly path: readonly (string | number)[];
-  /** In words, with the names of recipes. */
-  readonly message: string;
-}
-
 /** What stands for a member in the path of an output. */
 export const PLACEHOLDER = /\{(step|tokens)\}/g;
 
 /**
- * What in a recipe cannot hold together, before any input is looked at; schedules and selections are looked
- * at where they are carried out.
+ * Entries of a recipe that do not go together, or mean nothing where they are, before any input is looked at;
+ * schedules and selections are looked at where they are carried out. Paths have the names of the library,
+ * messages those of recipes.
  */
-export function contradictions(recipe: Recipe): Contradiction[] {
-  const found: Contradiction[] = [];
+export function contradictions(recipe: Recipe): Problem[] {
+  const found: Problem[] = [];
   const sources = (['tokensPerStep', 'batchSchedule', 'tokensFile'] as const).filter((key) => recipe[key] !== undefined);
   for (const key of sources.slice(1)) {
     found.push({ path: [key], message: `${quoted(key)} is a second source of token counts: keep one of them` });
@@ -47,14 +41,10 @@ export function contradictions(recipe: Recipe): Contradiction[] {
  * The same, and what is wrong with schedules and selections: for a recipe file, which can be told the line.
  * @param faulty whether something at this place, or within it, is of a wrong type: that is told already
  */
-export function fileContradictions(recipe: Recipe, faulty: (path: Contradiction['path']) => boolean): Contradiction[] {
+export function fileContradictions(recipe: Recipe, faulty: (path: Problem['path']) => boolean): Problem[] {
   const found = contradictions(recipe);
   for (const [k, output] of outputsOf(recipe)) {
-    for (const { parameter, message, help } of requestProblems(output)) {
-      // What is missing is missed where the method asks for it.
-      const path = ['outputs', k, output[parameter] === undefined ? 'method' : parameter];
-      found.push({ path, message: `${message}. ${help}` });
-    }
+    found.push(...inside(output, ['outputs', k], requestProblems(output)));
     const path = ['outputs', k, 'select'];
     if (output.select === undefined || faulty(path)) continue;
     for (const message of selectionProblems(output.select, 1)) found.push({ path, message });
@@ -63,7 +53,7 @@ export function fileContradictions(recipe: Recipe, faulty: (path: Contradiction[
 }
 
 /** What is wrong with an output's policies, whatever its checkpoints are. */
-function policyContradictions(output: RecipeOutput, path: Contradiction['path']): Contradiction[] {
+function policyContradictions(output: RecipeOutput, path: Problem['path']): Problem[] {
   const { policies = [], router } = output;
   const list = (Array.isArray(policies) ? [...policies] : []).map(
     (policy): Policy => (typeof policy === 'object' && policy !== null ? policy : {}),
@@ -71,19 +61,24 @@ function policyContradictions(output: RecipeOutput, path: Contradiction['path'])
   const first = router === undefined ? 0 : 1;
   const wrong = router === undefined ? null : routerProblem(router);
   return [
-    ...(wrong === null ? [] : [{ path: [...path, 'router'], message: `${wrong.message}. ${wrong.help}` }]),
-    ...list.flatMap((policy, i) =>
-      policyProblems(policy).map(({ key, message, help }) => ({
-        // What is missing is missed where the method asks for it, or in the policy as a whole.
-        path: [...path, 'policies', i, ...[key, 'method' as const].filter((k) => policy[k] !== undefined).slice(0, 1)],
-        message: `${message}. ${help}`,
-      })),
-    ),
+    ...(wrong === null ? [] : inside(output, path, [wrong])),
+    ...list.flatMap((policy, i) => inside(policy, [...path, 'policies', i], policyProblems(policy))),
     ...sameSelectors(policiesOf({ policies: list, router })).map(({ index, message }) => ({
       path: [...path, 'policies', index - first],
       message,
     })),
   ];
+}
+
+/**
+ * Problems of an output or a policy as those of the recipe that it stands in. What is missing is missed where
+ * the method asks for it, or in the whole.
+ */
+function inside(object: RecipeOutput | Policy, above: Problem['path'], problems: readonly Problem[]): Problem[] {
+  return problems.map(({ path: [key], message, help }) => ({
+    path: [...above, ...[key!, 'method'].filter((k) => object[k as keyof typeof object] !== undefined).slice(0, 1)],
+    message: `${message}. ${help}`,
+  }));
 }
 
 function outputsOf({ outputs }: Recipe): (readonly [number, RecipeOutput])[] {

@@ -1,5 +1,6 @@
 import { type Document, isAlias, isMap, isNode, isSeq, LineCounter, type Node, parseAllDocuments, visit, type YAMLError } from 'yaml';
-import { type Conflict, type ErrorCode, MergeError } from '../../base/errors.ts';
+import type { Conflict, ErrorCode } from '../../base/errors.ts';
+import { refuse } from '../../base/problems.ts';
 
 /**
  * Nodes that aliases may repeat: generous for people, and an end to a file that doubles itself line by line.
@@ -94,10 +95,8 @@ export class RecipeSource {
    */
   refuse(): void {
     const problems = [...new Map(this.#problems.map((problem) => [problem.message, problem])).values()];
-    if (problems.length === 0) return;
-    const conflicts = problems.sort((a, b) => order(a.message, b.message, this.#file));
-    const message = problems.length === 1 ? conflicts[0]!.message : `${this.#file} has ${problems.length} problems`;
-    throw new MergeError(this.#kind.code, message, { details: { file: this.#file, conflicts } });
+    problems.sort((a, b) => order(a.message, b.message, this.#file));
+    refuse(problems, { several: (count) => `${this.#file} has ${count} problems` });
   }
 
   /**

@@ -1,5 +1,6 @@
 import { didYouMean } from '../../base/did-you-mean.ts';
 import { DTYPES } from '../../base/dtype.ts';
+import type { Problem } from '../../base/problems.ts';
 import { requestProblems } from '../schedule/check.ts';
 import { OUTPUT_DTYPES, REQUEST_KEYS, ROUTER_USES, requestOf, SELECTOR_KEYS, USES } from './keys.ts';
 import { FOLLOWING, ROLE_NAMES } from './roles.ts';
@@ -7,27 +8,20 @@ import { itemsOf, parseRange } from './selector.ts';
 import { selectorText } from './text.ts';
 import type { Policy, Use } from './types.ts';
 
-/** One thing that is wrong with a policy, whatever the checkpoints are. */
-export interface PolicyProblem {
-  readonly key: keyof Policy;
-  readonly message: string;
-  readonly help: string;
-}
-
 /**
- * Everything that can be said of a policy before a checkpoint is seen. Values may be of any type: recipes
- * hold what they hold.
+ * Everything that can be said of a policy before a checkpoint is seen, each with help and a key of the policy
+ * as its path. Values may be of any type: recipes hold what they hold.
  */
-export function policyProblems(policy: Policy): PolicyProblem[] {
+export function policyProblems(policy: Policy): Problem[] {
   return [...selectorProblems(policy), ...treatmentProblems(policy)];
 }
 
 /** What is wrong with the `router` of an output; null where nothing is. */
-export function routerProblem(router: unknown): Pick<PolicyProblem, 'message' | 'help'> | null {
+export function routerProblem(router: unknown): Problem | null {
   if (ROUTER_USES.some((use) => use === router) || (typeof router === 'number' && isUse(router))) return null;
   const near = typeof router === 'string' ? meant(router, ROUTER_USES) : '';
   const help = `It is one of ${ROUTER_USES.join(', ')}, or the step of a member; anything else is said with policies.`;
-  return { message: `router cannot be ${JSON.stringify(router)}${near}`, help };
+  return { path: ['router'], message: `router cannot be ${JSON.stringify(router)}${near}`, help };
 }
 
 /** Policies of which only one could ever apply, by index: the later one of each two that select the same. */
@@ -44,9 +38,9 @@ export function sameSelectors(policies: readonly Policy[]): { readonly index: nu
   });
 }
 
-function selectorProblems(policy: Policy): PolicyProblem[] {
-  const problems: PolicyProblem[] = [];
-  const complain = (key: keyof Policy, message: string, help: string) => problems.push({ key, message, help });
+function selectorProblems(policy: Policy): Problem[] {
+  const problems: Problem[] = [];
+  const complain = (key: keyof Policy, message: string, help: string) => problems.push({ path: [key], message, help });
   const { role, layers, experts, name, stored } = policy;
   if (SELECTOR_KEYS.every((key) => policy[key] === undefined)) {
     complain('use', 'a policy must say which tensors it is about', `It selects by ${SELECTOR_KEYS.join(', ')}; name=* is all of them.`);
@@ -81,9 +75,9 @@ function selectorProblems(policy: Policy): PolicyProblem[] {
   return problems;
 }
 
-function treatmentProblems(policy: Policy): PolicyProblem[] {
-  const problems: PolicyProblem[] = [];
-  const complain = (key: keyof Policy, message: string, help: string) => problems.push({ key, message, help });
+function treatmentProblems(policy: Policy): Problem[] {
+  const problems: Problem[] = [];
+  const complain = (key: keyof Policy, message: string, help: string) => problems.push({ path: [key], message, help });
   const { use, dtype, weights } = policy;
   const request = requestOf(policy);
   if (use === undefined && request === null && dtype === undefined) {
@@ -97,7 +91,7 @@ function treatmentProblems(policy: Policy): PolicyProblem[] {
     const key = REQUEST_KEYS.find((k) => policy[k] !== undefined)!;
     complain(key, `${key} has no meaning with use=${use}, which averages nothing`, 'Leave one of the two out.');
   } else if (request !== null) {
-    problems.push(...requestProblems(policy).map(({ parameter, message, help }) => ({ key: parameter, message, help })));
+    problems.push(...requestProblems(policy));
   }
   if (weights !== undefined && (!Array.isArray(weights) || weights.length === 0 || !weights.every((weight) => Number.isFinite(weight)))) {
     complain(

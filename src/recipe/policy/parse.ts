@@ -1,7 +1,8 @@
 import { didYouMean } from '../../base/did-you-mean.ts';
-import { type Conflict, MergeError } from '../../base/errors.ts';
+import { MergeError } from '../../base/errors.ts';
+import { type Problem, refusal } from '../../base/problems.ts';
 import { PARAMETERS, type ParameterName, parameterLabel } from '../schedule/parameters.ts';
-import { type PolicyProblem, policyProblems, routerProblem } from './check.ts';
+import { policyProblems, routerProblem } from './check.ts';
 import { SELECTOR_KEYS, TREATMENT_KEYS } from './keys.ts';
 import type { Policy, RouterUse } from './types.ts';
 
@@ -21,8 +22,8 @@ type Key = keyof Policy;
  */
 export function parsePolicy(text: string, where = 'policy'): Policy {
   const halves = HALVES.exec(text);
-  if (halves === null) throw refusal(where, text, [{ message: 'there is no treatment behind a colon', help: FORM }]);
-  const problems: Pick<PolicyProblem, 'message' | 'help'>[] = [];
+  if (halves === null) throw refusalOf(where, text, [{ path: [], message: 'there is no treatment behind a colon', help: FORM }]);
+  const problems: Problem[] = [];
   const policy: Partial<Record<Key, unknown>> = {};
   for (const [half, written] of [halves[1]!, halves[2]!].entries()) {
     const [keys, others] = half === 0 ? [SELECTOR_KEYS, TREATMENT_KEYS] : [TREATMENT_KEYS, SELECTOR_KEYS];
@@ -30,12 +31,16 @@ export function parsePolicy(text: string, where = 'policy'): Policy {
       const key = keyOf(half === 0 && label === 'dtype' ? 'stored' : label, keys);
       if (key === undefined) problems.push(unknownKey(label, keys, others, half === 0));
       else if (policy[key] !== undefined)
-        problems.push({ message: `${label} is given twice`, help: 'Keep one of the two; several values go into one, with | between.' });
+        problems.push({
+          path: [],
+          message: `${label} is given twice`,
+          help: 'Keep one of the two; several values go into one, with | between.',
+        });
       else policy[key] = typed(key, value);
     }
   }
   if (problems.length === 0) problems.push(...policyProblems(policy as Policy));
-  if (problems.length > 0) throw refusal(where, text, problems);
+  if (problems.length > 0) throw refusalOf(where, text, problems);
   return policy as Policy;
 }
 
@@ -44,18 +49,18 @@ export function parseRouterUse(text: string, where: string): RouterUse {
   const use = typed('use', text.trim());
   const problem = routerProblem(use);
   if (problem === null) return use as RouterUse;
-  throw new MergeError('E_OPTION', `${where}: ${problem.message}`, { help: problem.help });
+  throw new MergeError('E_OPTION', `${where}: ${problem.message}`, { help: problem.help! });
 }
 
 /** Pairs of key and value; a piece without a key belongs to the value before it. */
-function entriesOf(text: string, problems: Pick<PolicyProblem, 'message' | 'help'>[]): [string, string][] {
+function entriesOf(text: string, problems: Problem[]): [string, string][] {
   const entries: [string, string][] = [];
   for (const piece of text.trim() === '' ? [] : text.split(',')) {
     const match = ENTRY.exec(piece);
     const last = entries.at(-1);
     if (match !== null) entries.push([match[1]!, match[2]!]);
     else if (last !== undefined) last[1] += `,${piece}`;
-    else problems.push({ message: `${JSON.stringify(piece)} is no key=value`, help: FORM });
+    else problems.push({ path: [], message: `${JSON.stringify(piece)} is no key=value`, help: FORM });
   }
   return entries.map(([key, value]) => [key, value.trim()]);
 }
@@ -64,17 +69,13 @@ function keyOf<K extends Key>(label: string, keys: readonly K[]): K | undefined 
   return keys.find((key) => parameterLabel(key) === label);
 }
 
-function unknownKey(
-  label: string,
-  keys: readonly Key[],
-  others: readonly Key[],
-  selects: boolean,
-): Pick<PolicyProblem, 'message' | 'help'> {
+function unknownKey(label: string, keys: readonly Key[], others: readonly Key[], selects: boolean): Problem {
   const [here, side] = selects ? ['before the colon', 'behind'] : ['behind the colon', 'before'];
   const labels = keys.map(parameterLabel);
-  if (others.some((key) => parameterLabel(key) === label)) return { message: `${label} belongs ${side} the colon`, help: FORM };
+  if (others.some((key) => parameterLabel(key) === label)) return { path: [], message: `${label} belongs ${side} the colon`, help: FORM };
   const near = didYouMean(label, labels);
   return {
+    path: [],
     message: `there is no ${label} ${here}${near === null ? '' : `; did you mean ${near}?`}`,
     help: `Known there: ${labels.join(', ')}.`,
   };
@@ -95,9 +96,10 @@ function numberOr(text: string): number | string {
   return Number.isFinite(value) ? value : text;
 }
 
-function refusal(where: string, text: string, problems: readonly Pick<PolicyProblem, 'message' | 'help'>[]): MergeError {
-  const [first] = problems;
-  const conflicts = problems.map(({ message }): Conflict => ({ code: 'E_OPTION', message: `${where} '${text}': ${message}` }));
-  const message = problems.length === 1 ? conflicts[0]!.message : `${where} '${text}' has ${problems.length} problems`;
-  return new MergeError('E_OPTION', message, { details: { conflicts }, help: first!.help });
+function refusalOf(where: string, text: string, problems: readonly Problem[]): MergeError {
+  const about = `${where} '${text}'`;
+  return refusal(
+    problems.map((problem) => ({ ...problem, message: `${about}: ${problem.message}` })),
+    { several: (count) => `${about} has ${count} problems` },
+  );
 }

@@ -1,17 +1,11 @@
 import { didYouMean } from '../../base/did-you-mean.ts';
 import { MergeError } from '../../base/errors.ts';
+import type { Problem } from '../../base/problems.ts';
 import { parseQuantity } from '../../checkpoints/run/quantity.ts';
 import type { QuantityText } from '../../checkpoints/run/types.ts';
 import { CONTROL_PARAMETERS, inRange, PARAMETERS, type Parameter, type ParameterName, parameterLabel, rangeText } from './parameters.ts';
 import { SCHEDULES, scheduleByName } from './registry.ts';
 import type { WeightRequest } from './types.ts';
-
-/** One thing that is wrong with a request, whatever its members are. */
-export interface RequestProblem {
-  readonly parameter: keyof WeightRequest;
-  readonly message: string;
-  readonly help: string;
-}
 
 /** Pairs of parameters that exclude each other, and why. */
 const EXCLUSIVE: readonly (readonly [ParameterName, ParameterName, string])[] = [
@@ -24,9 +18,9 @@ const EXCLUSIVE: readonly (readonly [ParameterName, ParameterName, string])[] = 
 
 /**
  * All problems of a request that need no members to be seen: unknown methods, parameters of other methods,
- * values out of range, contradictions.
+ * values out of range, contradictions. Each has help, and the parameter as its path.
  */
-export function requestProblems(request: WeightRequest): RequestProblem[] {
+export function requestProblems(request: WeightRequest): Problem[] {
   const problems = methodProblems(request);
   const own = ownParameters(request);
   const method = request.weights === undefined ? `method ${request.method ?? 'sma'}` : 'explicit weights';
@@ -34,42 +28,42 @@ export function requestProblems(request: WeightRequest): RequestProblem[] {
     const { required }: Parameter = PARAMETERS[name];
     const [value, label] = [request[name], parameterLabel(name)];
     if (value === undefined) {
-      if (required && own?.includes(name)) problems.push({ parameter: name, message: `${method} needs ${label}`, help: about(name) });
+      if (required && own?.includes(name)) problems.push({ path: [name], message: `${method} needs ${label}`, help: about(name) });
     } else if (own === null || own.includes(name)) {
       problems.push(...valueProblems(name, value));
     } else {
       const owners = SCHEDULES.filter((s) => s.parameters.includes(name)).map((s) => s.name);
       const help = `Leave it out: it belongs to ${list(owners, 'and')}.`;
-      problems.push({ parameter: name, message: `${label} has no meaning for ${method}`, help });
+      problems.push({ path: [name], message: `${label} has no meaning for ${method}`, help });
     }
   }
   for (const [a, b, why] of EXCLUSIVE) {
     if (![a, b].every((name) => own?.includes(name) && request[name] !== undefined && request[name] !== false)) continue;
     const message = `${parameterLabel(a)} and ${parameterLabel(b)} cannot be used together: ${why}`;
-    problems.push({ parameter: b, message, help: 'Give one or the other.' });
+    problems.push({ path: [b], message, help: 'Give one or the other.' });
   }
   return problems;
 }
 
-function methodProblems({ method, weights, normalize }: WeightRequest): RequestProblem[] {
-  const problems: RequestProblem[] = [];
+function methodProblems({ method, weights, normalize }: WeightRequest): Problem[] {
+  const problems: Problem[] = [];
   const schedule = scheduleByName(method ?? 'sma');
   if (schedule === undefined) {
     const names = SCHEDULES.map((s) => s.name);
     const near = didYouMean(String(method), names);
     const help = `${near === null ? '' : `Did you mean ${near}? `}The methods are ${list(names, 'and')}.`;
-    problems.push({ parameter: 'method', message: `there is no method ${JSON.stringify(method)}`, help });
+    problems.push({ path: ['method'], message: `there is no method ${JSON.stringify(method)}`, help });
   }
   if (weights !== undefined && method !== undefined) {
     problems.push({
-      parameter: 'weights',
+      path: ['weights'],
       message: 'explicit weights and a method cannot be used together',
       help: 'Give one or the other.',
     });
   }
   if (weights === undefined && normalize) {
     const message = `normalize is for explicit weights; ${method ?? 'sma'} is used exactly as its formula gives it`;
-    problems.push({ parameter: 'normalize', message, help: 'Leave normalize out.' });
+    problems.push({ path: ['normalize'], message, help: 'Leave normalize out.' });
   }
   return problems;
 }
@@ -81,10 +75,10 @@ function ownParameters({ method, weights }: WeightRequest): readonly ParameterNa
   return schedule === undefined ? null : [...schedule.parameters, ...CONTROL_PARAMETERS];
 }
 
-function valueProblems(name: ParameterName, value: NonNullable<WeightRequest[ParameterName]>): RequestProblem[] {
+function valueProblems(name: ParameterName, value: NonNullable<WeightRequest[ParameterName]>): Problem[] {
   const wanted = PARAMETERS[name].kind === 'quantity' ? wantedQuantity(name, value as QuantityText) : wantedValue(PARAMETERS[name], value);
   if (wanted === null) return [];
-  return [{ parameter: name, message: `${parameterLabel(name)} must be ${wanted}, not ${JSON.stringify(value)}`, help: about(name) }];
+  return [{ path: [name], message: `${parameterLabel(name)} must be ${wanted}, not ${JSON.stringify(value)}`, help: about(name) }];
 }
 
 /** What a value should have been; null where it is right. */

@@ -1,5 +1,6 @@
 import { textLines } from '../../base/disk/text-lines.ts';
-import { type Conflict, MergeError } from '../../base/errors.ts';
+import type { Conflict } from '../../base/errors.ts';
+import { refuse } from '../../base/problems.ts';
 
 /** A point of a learning-rate curve, and the line of its file. */
 export interface RatePoint {
@@ -35,7 +36,7 @@ export async function readDecayFactors(path: string, count: number): Promise<num
   if (factors.length !== count) {
     problems.push(`there are ${factors.length} factors for ${count + 1} members: one for each but the oldest, ${count}, is right`);
   }
-  refuse(path, problems);
+  refuseFile(path, problems);
   return factors;
 }
 
@@ -63,13 +64,11 @@ export async function readRateCurve(path: string): Promise<RatePoint[]> {
     else points.push({ step: step!, rate: rate!, line });
   }
   if (points.length === 0 && problems.length === 0) problems.push('there are no lines of step,lr');
-  refuse(path, problems);
+  refuseFile(path, problems);
   return points;
 }
 
-function refuse(file: string, problems: readonly string[]): void {
-  if (problems.length === 0) return;
+function refuseFile(file: string, problems: readonly string[]): void {
   const conflicts = problems.map((message): Conflict => ({ code: 'E_DECAY', message: `${file}: ${message}`, file }));
-  if (conflicts.length === 1) throw new MergeError('E_DECAY', conflicts[0]!.message, { details: { file, conflicts } });
-  throw new MergeError('E_DECAY', `${file} has ${problems.length} problems`, { details: { file, conflicts } });
+  refuse(conflicts, { several: (count) => `${file} has ${count} problems` });
 }

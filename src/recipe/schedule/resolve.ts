@@ -1,4 +1,5 @@
-import { type Conflict, MergeError } from '../../base/errors.ts';
+import { MergeError } from '../../base/errors.ts';
+import { refuse } from '../../base/problems.ts';
 import { requestProblems } from './check.ts';
 import { scramble } from './control.ts';
 import { sumOf, weighAsGiven } from './explicit.ts';
@@ -21,7 +22,7 @@ export async function resolveWeights(
   request: WeightRequest,
   context: ScheduleContext = {},
 ): Promise<ResolvedWeights> {
-  refuse(request);
+  refuse(requestProblems(request), { several: (count) => `${count} things are wrong with the weights asked for` });
   const weighing = await weigh(members, request, context);
   const { reverse, scramble: seed } = request;
   const parameters: Record<string, ParameterValue> = {};
@@ -68,16 +69,4 @@ function checkDistinct(members: readonly ScheduleMember[], method: string): void
       details: { file: b.path },
     });
   }
-}
-
-function refuse(request: WeightRequest): void {
-  const problems = requestProblems(request);
-  const first = problems[0];
-  if (first === undefined) return;
-  if (problems.length === 1) throw new MergeError('E_OPTION', first.message, { help: first.help });
-  const conflicts = problems.map(({ message }): Conflict => ({ code: 'E_OPTION', message }));
-  throw new MergeError('E_OPTION', `${problems.length} things are wrong with the weights asked for`, {
-    details: { conflicts },
-    help: first.help,
-  });
 }

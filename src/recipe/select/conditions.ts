@@ -1,4 +1,5 @@
 import { type Conflict, MergeError } from '../../base/errors.ts';
+import { refuse } from '../../base/problems.ts';
 import { parseQuantity } from '../../checkpoints/run/quantity.ts';
 import type { Quantity, QuantityText, RunCheckpoint } from '../../checkpoints/run/types.ts';
 import { label, nearest, placeText, type Shortlist } from './shortlist.ts';
@@ -43,11 +44,8 @@ export function keepSteps(shortlist: Shortlist, steps: readonly number[]): void 
     const near = nearest(left, (checkpoint) => (checkpoint.step === null ? null : Math.abs(checkpoint.step - step)));
     return [{ code: 'E_NO_MEMBERS', message: `there is no step ${step}; nearest: ${near.map(label).join(' and ') || 'none'}` }];
   });
-  if (conflicts.length > 0) {
-    const message =
-      conflicts.length === 1 ? conflicts[0]!.message : `${conflicts.length} of the ${steps.length} steps named cannot be members`;
-    throw new MergeError('E_NO_MEMBERS', `${run.path}: ${message}`, { details: { file: run.path, conflicts } });
-  }
+  const several = (count: number) => `${count} of the ${steps.length} steps named cannot be members`;
+  refuse(conflicts, { several, lead: `${run.path}: `, file: run.path });
   const wanted = new Set<number | null>(steps);
   shortlist.drop(({ step }) => (wanted.has(step) ? null : 'not among the steps named'));
 }

@@ -1,4 +1,5 @@
-import { type Conflict, MergeError } from '../../base/errors.ts';
+import { MergeError } from '../../base/errors.ts';
+import { refuse } from '../../base/problems.ts';
 import { aboutQuantity, parseDistance } from '../../checkpoints/run/quantity.ts';
 import type { Excluded, Quantity, QuantityText, Run, RunCheckpoint } from '../../checkpoints/run/types.ts';
 import { keepBeforeSpike, logCovers } from './before-spike.ts';
@@ -32,7 +33,8 @@ const HOLES_SHOWN = 3;
  *   positions fall; E_NO_SPIKE
  */
 export function selectMembers(runs: readonly Run[], selection: Selection): Selected {
-  refuse([...selectionProblems(selection, runs.length), ...runProblems(runs)]);
+  const problems = [...selectionProblems(selection, runs.length), ...runProblems(runs)];
+  refuse(problems, { several: (count) => `the selection has ${count} problems` });
   const siblings = runs.length > 1 || selection.eachIngredient !== undefined;
   const chosen = runs.map((run) => choose(run, selection, siblings, runs.length === 1));
   const members = chosen.flatMap(({ shortlist }) => shortlist.left);
@@ -54,13 +56,6 @@ export function selectMembers(runs: readonly Run[], selection: Selection): Selec
     ],
     warnings: runs.flatMap(({ warnings }) => warnings),
   };
-}
-
-function refuse(problems: readonly string[]): void {
-  if (problems.length === 0) return;
-  const conflicts = problems.map((message): Conflict => ({ code: 'E_OPTION', message }));
-  const message = problems.length === 1 ? problems[0]! : `the selection has ${problems.length} problems`;
-  throw new MergeError('E_OPTION', message, { details: { conflicts } });
 }
 
 function runProblems(runs: readonly Run[]): string[] {

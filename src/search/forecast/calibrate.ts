@@ -1,4 +1,5 @@
-import { type Conflict, MergeError, type Warning } from '../../base/errors.ts';
+import { MergeError, type Warning } from '../../base/errors.ts';
+import { refuse } from '../../base/problems.ts';
 import type { Goal } from '../evaluate/types.ts';
 import type { Branch, ForecastPoint } from './types.ts';
 
@@ -54,25 +55,25 @@ export function parseBranch(text: string): BranchScore {
  */
 export function recoveredFraction(branches: readonly BranchScore[], points: readonly Window[], goal: Goal): Recovery {
   const windows = points.filter(isScored).sort((a, b) => a.step - b.step);
-  const conflicts: Conflict[] = [];
+  const problems: string[] = [];
   const warnings: Warning[] = [];
   const found: Branch[] = [];
   for (const branch of branches) {
     const result = recoveredAt(branch, windows, goal);
-    if (typeof result === 'string') conflicts.push({ code: 'E_CALIBRATE', message: result });
+    if (typeof result === 'string') problems.push(result);
     else {
       found.push({ ...branch, recovered: result.recovered });
       warnings.push(...result.warnings);
     }
   }
-  if (branches.length === 0) conflicts.push({ code: 'E_CALIBRATE', message: 'there is no branch to calibrate with' });
-  if (conflicts.length > 0) throw uncalibrated(conflicts);
+  if (branches.length === 0) problems.push('there is no branch to calibrate with');
+  refuseUncalibrated(problems);
   const mean = found.reduce((sum, { recovered }) => sum + recovered, 0) / found.length;
   const spread =
     found.length === 1 ? null : Math.sqrt(found.reduce((sum, { recovered }) => sum + (recovered - mean) ** 2, 0) / (found.length - 1));
   if (spread !== null && spread >= mean) {
     const listed = found.map(({ step, recovered }) => `${recovered.toFixed(2)} at step ${step}`).join(', ');
-    throw uncalibrated([{ code: 'E_CALIBRATE', message: `the branches do not agree on a fraction: ${listed}` }]);
+    refuseUncalibrated([`the branches do not agree on a fraction: ${listed}`]);
   }
   return { branches: found, mean, spread, warnings };
 }
@@ -104,11 +105,7 @@ export function decayed(
  */
 export function checkBranches(branches: readonly BranchScore[], ends: readonly (number | null)[]): void {
   const windows = ends.flatMap((step) => (step === null ? [] : [{ step }]));
-  const far = branches.flatMap(({ step }): Conflict[] => {
-    const message = farFrom(step, windows);
-    return message === null ? [] : [{ code: 'E_CALIBRATE', message }];
-  });
-  if (far.length > 0) throw uncalibrated(far);
+  refuseUncalibrated(branches.flatMap(({ step }) => farFrom(step, windows) ?? []));
 }
 
 /** Why a decay from this step cannot be compared with any of the windows, null where it can. */
@@ -174,10 +171,6 @@ function isBetter(a: number, b: number, goal: Goal): boolean {
   return goal === 'maximize' ? a > b : a < b;
 }
 
-function uncalibrated(conflicts: readonly Conflict[]): MergeError {
-  const message =
-    conflicts.length === 1
-      ? `no recovered fraction: ${conflicts[0]!.message}`
-      : `no recovered fraction: ${conflicts.length} things are wrong`;
-  return new MergeError('E_CALIBRATE', message, { details: { conflicts } });
+function refuseUncalibrated(problems: readonly string[]): void {
+  refuse(problems, { code: 'E_CALIBRATE', lead: 'no recovered fraction: ', several: (count) => `${count} things are wrong` });
 }

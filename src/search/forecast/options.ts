@@ -1,5 +1,5 @@
 import { basename, resolve } from 'node:path';
-import { type Conflict, MergeError } from '../../base/errors.ts';
+import { refuse } from '../../base/problems.ts';
 import type { WeightRequest } from '../../recipe/schedule/types.ts';
 import type { StudyRequest } from '../study/session.ts';
 import type { BranchScore } from './calibrate.ts';
@@ -41,10 +41,6 @@ export function resolveForecast(options: ForecastOptions): ResolvedForecast {
   const twice = calibrate.find(({ step }, i) => calibrate.findIndex((other) => other.step === step) < i);
   if (twice !== undefined) problems.push(`calibrate names step ${twice.step} twice`);
   if (inputs.length === 0) problems.push('no run is given');
-  if (problems.length > 0) {
-    const conflicts = problems.map((message): Conflict => ({ code: 'E_OPTION', message }));
-    const message = problems.length === 1 ? problems[0]! : `${problems.length} things are wrong with the options of the forecast`;
-    throw new MergeError('E_OPTION', message, { details: { conflicts } });
-  }
+  refuse(problems, { several: (count) => `${count} things are wrong with the options of the forecast` });
   return { ...options, window, dir: options.dir ?? `${basename(resolve(inputs[0]!)) || 'run'}.forecast` };
 }

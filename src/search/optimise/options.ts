@@ -1,5 +1,6 @@
 import { didYouMean } from '../../base/did-you-mean.ts';
-import { type Conflict, MergeError } from '../../base/errors.ts';
+import { MergeError } from '../../base/errors.ts';
+import { refuse } from '../../base/problems.ts';
 import type { ScheduleContext, ScheduleMember } from '../../recipe/schedule/types.ts';
 import type { KernelName } from '../gaussian-process/kernels.ts';
 import type { Acquisition, SamplerName } from '../sampler/samplers.ts';
@@ -119,16 +120,9 @@ export function checkSearch(options: SearchOptions): void {
     const other = samplerCmd === undefined ? sampler : 'a command';
     problems.push(`${name} (${value}) is of the sampler gp, and the sampler is ${other}: leave out either`);
   }
-  refuse(problems);
+  refuse(problems, { several: (count) => `${count} things are wrong with the options of the search` });
   // Else it would be refused after the last trial.
   if (validate !== undefined) scorerOf({ ...options, eval: validate }, '--validate');
-}
-
-function refuse(problems: readonly string[]): void {
-  if (problems.length === 0) return;
-  const conflicts = problems.map((message): Conflict => ({ code: 'E_OPTION', message }));
-  const message = problems.length === 1 ? problems[0]! : `${problems.length} things are wrong with the options of the search`;
-  throw new MergeError('E_OPTION', message, { details: { conflicts } });
 }
 
 /**

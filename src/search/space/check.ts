@@ -1,14 +1,15 @@
 import { didYouMean } from '../../base/did-you-mean.ts';
+import type { Problem } from '../../base/problems.ts';
 import { ROLE_NAMES } from '../../recipe/policy/roles.ts';
 import { pairwiseProblems } from './pairwise.ts';
-import { pathText, type SpaceProblem } from './problems.ts';
+import { pathText } from './problems.ts';
 import type { SpaceRequest } from './request.ts';
 import { defaultSchedule } from './schedule.ts';
 import { scheduleProblems } from './schedule-check.ts';
 import { spaceSchema } from './schema.ts';
 import { weightsProblems } from './weights.ts';
 
-type Path = SpaceProblem['path'];
+type Path = Problem['path'];
 type Issue = NonNullable<ReturnType<typeof spaceSchema.safeParse>['error']>['issues'][number];
 
 /** Entries that only some spaces have. */
@@ -22,7 +23,7 @@ const ENTRIES = {
  * All that is wrong with a space that is asked for over a pool of so many checkpoints. @param data of any
  * form
  */
-export function requestProblems(data: unknown, pool: number): SpaceProblem[] {
+export function requestProblems(data: unknown, pool: number): Problem[] {
   const issues = spaceSchema.safeParse(data).error?.issues ?? [];
   const problems = issues.flatMap((issue) => issueProblems(issue, data, []));
   const request = (typeof data === 'object' && data !== null ? data : {}) as SpaceRequest;
@@ -46,7 +47,7 @@ export function requestProblems(data: unknown, pool: number): SpaceProblem[] {
   return [...problems, ...valueProblems(request, pool, faulty)];
 }
 
-function valueProblems(request: SpaceRequest, pool: number, faulty: (path: Path) => boolean): SpaceProblem[] {
+function valueProblems(request: SpaceRequest, pool: number, faulty: (path: Path) => boolean): Problem[] {
   const { space, alpha, separate } = request;
   const sound = { ...(faulty(['alpha']) ? {} : { alpha }), ...(faulty(['separate']) ? {} : { separate }) };
   if (space === 'pairwise') return pairwiseProblems(pool, sound);
@@ -63,7 +64,7 @@ function mapOf(value: unknown): object {
   return typeof value === 'object' && value !== null ? value : {};
 }
 
-function issueProblems(issue: Issue, data: unknown, above: Path): SpaceProblem[] {
+function issueProblems(issue: Issue, data: unknown, above: Path): Problem[] {
   const path = [...above, ...(issue.path as Path)];
   const name = pathText(path);
   const value = valueAt(data, path);

@@ -1,6 +1,7 @@
+import type { Problem } from '../../base/problems.ts';
 import type { ScheduleMember } from '../../recipe/schedule/types.ts';
 import { realDimension } from './dimension.ts';
-import { refuseSpace, type SpaceProblem } from './problems.ts';
+import { refuseSpace } from './problems.ts';
 import { separateProblems } from './roles.ts';
 import { separateSpace } from './separate.ts';
 import type { Space } from './types.ts';
@@ -57,7 +58,7 @@ function pairSpace(name: Space['name'], members: readonly ScheduleMember[], opti
 }
 
 /** What is wrong with a pairwise space over so many members. */
-export function pairwiseProblems(members: number, { alpha = DEFAULT_LEAST_LAMBDA, separate = [] }: PairwiseOptions): SpaceProblem[] {
+export function pairwiseProblems(members: number, { alpha = DEFAULT_LEAST_LAMBDA, separate = [] }: PairwiseOptions): Problem[] {
   const problems = separateProblems(separate);
   if (members !== 2) {
     const message = `a pairwise space is between two checkpoints, and there ${members === 1 ? 'is 1' : `are ${members}`}: take two (--last 2), every pair (--pairwise-chain), or \`space: schedule\``;

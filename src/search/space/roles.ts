@@ -1,6 +1,7 @@
 import { didYouMean } from '../../base/did-you-mean.ts';
+import type { Problem } from '../../base/problems.ts';
 import { ROLE_GROUPS, ROLE_NAMES } from '../../recipe/policy/roles.ts';
-import { pathText, type SpaceProblem } from './problems.ts';
+import { pathText } from './problems.ts';
 
 /** Single roles that a name of policies stands for. */
 function rolesOf(name: string): readonly string[] {
@@ -13,7 +14,7 @@ export function rolesOverlap(a: string, b: string): boolean {
 }
 
 /** What is wrong with a list of roles under the key `separate`. */
-export function separateProblems(roles: readonly string[]): SpaceProblem[] {
+export function separateProblems(roles: readonly string[]): Problem[] {
   return rolesProblems(roles, (i) => ['separate', i]);
 }
 
@@ -22,7 +23,7 @@ export function separateProblems(roles: readonly string[]): SpaceProblem[] {
  * roles before them, since the first that fits a tensor decides.
  * @param pathOf the role at an index
  */
-export function rolesProblems(roles: readonly string[], pathOf: (index: number) => SpaceProblem['path']): SpaceProblem[] {
+export function rolesProblems(roles: readonly string[], pathOf: (index: number) => Problem['path']): Problem[] {
   return roles.flatMap((name, i) => {
     const path = pathOf(i);
     if (!ROLE_NAMES.includes(name)) {

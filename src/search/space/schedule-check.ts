@@ -1,4 +1,5 @@
-import { pathText, type SpaceProblem } from './problems.ts';
+import type { Problem } from '../../base/problems.ts';
+import { pathText } from './problems.ts';
 import { rolesProblems } from './roles.ts';
 import {
   type Entry,
@@ -12,7 +13,7 @@ import {
 import { available } from './schedule-weights.ts';
 import type { ParamValue } from './types.ts';
 
-type Path = SpaceProblem['path'];
+type Path = Problem['path'];
 type Entries = Readonly<Partial<Record<ScheduleParameterName, Entry | ParamValue>>>;
 
 const LEVELS = ['parameters', 'fixed', 'roles'] as const;
@@ -31,7 +32,7 @@ type PlacedEntries = Readonly<Partial<Record<ScheduleParameterName, Placed>>>;
  * @param faulty whether something at this place, or within it, has not: that is told already, and nothing is
  *   said of what hangs on it
  */
-export function scheduleProblems(request: ScheduleRequest, pool: number, faulty: (path: Path) => boolean = () => false): SpaceProblem[] {
+export function scheduleProblems(request: ScheduleRequest, pool: number, faulty: (path: Path) => boolean = () => false): Problem[] {
   if (pool < 2) return [{ path: ['space'], message: 'there is one checkpoint, and so nothing to search' }];
   const searched = placed(request.parameters, ['parameters'], faulty);
   const fixed = placed(request.fixed, ['fixed'], faulty);
@@ -67,14 +68,14 @@ function placed(entries: Entries | undefined, path: Path, faulty: (path: Path) =
   return Object.fromEntries(names.map((name) => [name, { name, entry: entries![name]!, path: [...path, name] }]));
 }
 
-function emptyProblems({ parameters = {}, roles = {} }: ScheduleRequest, faulty: (path: Path) => boolean): SpaceProblem[] {
+function emptyProblems({ parameters = {}, roles = {} }: ScheduleRequest, faulty: (path: Path) => boolean): Problem[] {
   const entries = [parameters, ...Object.values(roles)].flatMap((group) => Object.values(group));
   if (entries.some((entry) => typeof entry === 'object') || LEVELS.some((level) => faulty([level]))) return [];
   const message = 'nothing is searched: `parameters` holds no range and no list, such as `window: { from: 2, to: 10 }`';
   return [{ path: ['parameters'], message }];
 }
 
-function valueProblems({ name, entry, path }: Placed): SpaceProblem[] {
+function valueProblems({ name, entry, path }: Placed): Problem[] {
   const wrong = (at: Path, value: unknown) => {
     const wanted = wantedValue(name, value);
     return wanted === null ? [] : [{ path: at, message: `\`${pathText(at)}\` must be ${wanted}, not ${JSON.stringify(value)}` }];
@@ -101,7 +102,7 @@ function valueProblems({ name, entry, path }: Placed): SpaceProblem[] {
   return bounds;
 }
 
-function oneValue(path: Path, name: string): SpaceProblem {
+function oneValue(path: Path, name: string): Problem {
   const where = path[0] === 'roles' ? 'give it as a single value' : `put it under \`fixed\`, as \`${name}: VALUE\``;
   return { path, message: `\`${pathText(path)}\` has one value, and so nothing to search: ${where}` };
 }
@@ -117,7 +118,7 @@ function valuesOf(placed: Placed | undefined, otherwise: ParamValue): readonly P
   return typeof entry !== 'object' ? [entry] : 'from' in entry ? [entry.from, entry.to] : entry;
 }
 
-function meaningProblems(own: PlacedEntries, methods: readonly ParamValue[]): SpaceProblem[] {
+function meaningProblems(own: PlacedEntries, methods: readonly ParamValue[]): Problem[] {
   return Object.values(own).flatMap(({ name, path }) => {
     const owners: readonly ParamValue[] = parameterOf(name).methods;
     if (methods.some((method) => owners.includes(method))) return [];
@@ -127,8 +128,8 @@ function meaningProblems(own: PlacedEntries, methods: readonly ParamValue[]): Sp
   });
 }
 
-function methodProblems(own: PlacedEntries, entries: PlacedEntries): SpaceProblem[] {
-  const problems: SpaceProblem[] = [];
+function methodProblems(own: PlacedEntries, entries: PlacedEntries): Problem[] {
+  const problems: Problem[] = [];
   const { method, alpha, 'half-life': halfLife } = own;
   if (method !== undefined && methodsOf(entries).includes('extrapolate') && entries.gamma === undefined) {
     problems.push({
@@ -144,7 +145,7 @@ function methodProblems(own: PlacedEntries, entries: PlacedEntries): SpaceProble
 }
 
 /** Whether there are enough checkpoints for what is asked. */
-function poolProblems(own: PlacedEntries, { window, spacing, skip, lag, ...others }: PlacedEntries, pool: number): SpaceProblem[] {
+function poolProblems(own: PlacedEntries, { window, spacing, skip, lag, ...others }: PlacedEntries, pool: number): Problem[] {
   const numbers = (placed: Placed | undefined, otherwise: number) => valuesOf(placed, otherwise).map(Number);
   const [spacings, skips] = [numbers(spacing, 1), numbers(skip, 0)];
   for (const [placed, most] of [
@@ -158,7 +159,7 @@ function poolProblems(own: PlacedEntries, { window, spacing, skip, lag, ...other
   const fewest = available(pool, { spacing: Math.max(...spacings), skip: Math.max(...skips) });
   const widest = Math.max(...numbers(window, 1));
   const lags = Math.max(...numbers(lag, 1));
-  const problems: SpaceProblem[] = [];
+  const problems: Problem[] = [];
   if (window !== undefined && widest > most && (own.window ?? own.spacing ?? own.skip) !== undefined) {
     const left = most === pool ? `there are ${pool} checkpoints` : `spacing and skip leave ${most} of ${pool} checkpoints`;
     problems.push({ path: window.path, message: `\`${pathText(window.path)}\` goes up to ${widest}, and ${left}` });

@@ -1,6 +1,7 @@
+import type { Problem } from '../../base/problems.ts';
 import type { ScheduleContext, ScheduleMember } from '../../recipe/schedule/types.ts';
 import { pairwise } from './pairwise.ts';
-import { refuseSpace, type SpaceProblem } from './problems.ts';
+import { refuseSpace } from './problems.ts';
 import type { SpaceRequest } from './request.ts';
 import { scheduleSpace } from './schedule.ts';
 import type { Space } from './types.ts';
@@ -18,7 +19,7 @@ export async function spaceOf(
   request: SpaceRequest,
   members: readonly ScheduleMember[],
   context: ScheduleContext = {},
-  refuse: (problems: readonly SpaceProblem[]) => void = refuseSpace,
+  refuse: (problems: readonly Problem[]) => void = refuseSpace,
 ): Promise<Space> {
   // The schema library takes longer to load than all the rest of the command.
   const { requestProblems } = await import('./check.ts');

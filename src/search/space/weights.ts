@@ -1,10 +1,11 @@
+import type { Problem } from '../../base/problems.ts';
 import { emaNormalized } from '../../recipe/schedule/ema-normalized.ts';
 import type { ScheduleMember } from '../../recipe/schedule/types.ts';
 import { wma } from '../../recipe/schedule/wma.ts';
 import { normalCdf, normalQuantile } from '../gaussian-process/normal.ts';
 import type { Dimension } from './dimension.ts';
 import { ilr, ilrInverse } from './ilr.ts';
-import { refuseSpace, type SpaceProblem } from './problems.ts';
+import { refuseSpace } from './problems.ts';
 import { separateProblems } from './roles.ts';
 import { separateSpace } from './separate.ts';
 import type { Space } from './types.ts';
@@ -58,7 +59,7 @@ export function weightsSpace(members: readonly ScheduleMember[], options: Weight
 }
 
 /** What is wrong with a space of weights over so many members. */
-export function weightsProblems(members: number, { separate = [] }: WeightsOptions): SpaceProblem[] {
+export function weightsProblems(members: number, { separate = [] }: WeightsOptions): Problem[] {
   const problems = separateProblems(separate);
   const count = members === 1 ? 'is 1 checkpoint' : `are ${members} checkpoints`;
   if (members < 2) problems.push({ path: ['space'], message: `weights are of at least two checkpoints, and there ${count}` });

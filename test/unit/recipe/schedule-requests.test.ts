@@ -137,7 +137,7 @@ describe('requests that make no sense', () => {
 
   it('help names the method that a parameter belongs to, and the method that was meant', () => {
     expect(requestProblems({ method: 'wma', alpha: 0.2 })[0]).toMatchObject({
-      parameter: 'alpha',
+      path: ['alpha'],
       help: expect.stringContaining('ema and ema-normalized'),
     });
     expect(requestProblems({ method: 'ema-normalised' as 'ema' })[0]!.help).toMatch(/^Did you mean ema-normalized\? The methods are sma, /);
@@ -146,7 +146,7 @@ describe('requests that make no sense', () => {
 
   it('all problems are told at once', async () => {
     const request: WeightRequest = { method: 'wsm', alpha: 2, gamma: 1, decayFloor: 2, normalize: true };
-    const messages = requestProblems(request).map((p) => p.parameter);
+    const messages = requestProblems(request).map((p) => p.path[0]);
     expect(messages.toSorted()).toEqual(['alpha', 'decayFloor', 'gamma', 'normalize']);
     await expect(resolveWeights(membersOf(2), request)).rejects.toMatchObject({
       code: 'E_OPTION',
