@@ -17,7 +17,7 @@ const FIRST = new Map([[1, [[0], [1], [0.5]]]]);
  *
  * @param {Parts} parts
  * @param {import('./regret-problems.js').Problem} problem
- * @param {{ sampler: import('../../src/search/sampler/samplers.ts').SamplerName, seed: number, noisy:
+ * @param {{ sampler: import('../../src/search/sampler/names.ts').SamplerName, seed: number, noisy:
  *   boolean, evaluations: readonly number[] }} options
  * @returns {Promise<{ evaluations: number, observed: number, believed: number }[]>} true regret of the point
  * with the best score, and of the tried point with the largest mean of the model, which is what a search

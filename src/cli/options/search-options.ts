@@ -2,14 +2,11 @@ import type { Command } from 'commander';
 import { MergeError } from '../../base/errors.ts';
 import { parseMetric } from '../../search/evaluate/results/metric.ts';
 import { parseBranch } from '../../search/forecast/calibrate.ts';
+import { KERNELS } from '../../search/gaussian-process/names.ts';
+import { ACQUISITIONS, SAMPLERS } from '../../search/sampler/names.ts';
 import { choiceOption, flag, listOption, valueOption } from './options.ts';
 import { parseText, parseWholeNumber } from './run-options.ts';
 import { badValue, parseNumber, parsePath, parsePositiveInteger } from './values.ts';
-
-/** Words for the samplers and acquisition functions; the tables themselves are loaded with the command. */
-const SAMPLERS = ['gp', 'grid', 'random', 'sobol'] as const;
-const KERNELS = ['matern52', 'matern32', 'rbf'] as const;
-const ACQUISITIONS = ['hedge', 'logei', 'ei', 'pi', 'ucb'] as const;
 
 /**
  * How models are scored, for every command that scores them. @param optional where something else may score

@@ -1,13 +1,8 @@
+import type { AcquisitionName } from './names.ts';
 import { logImprovement, normalCdf, normalPdf } from './normal.ts';
 import type { Prediction } from './posterior.ts';
 import type { Process } from './process.ts';
 import type { Point } from './types.ts';
-
-/**
- * Expected improvement, its logarithm, probability of improvement, upper confidence bound: all for larger is
- * better.
- */
-export type AcquisitionName = 'ei' | 'logei' | 'pi' | 'ucb';
 
 /** Standard deviations that the upper confidence bound adds. Ours, as in scikit-optimize. */
 export const KAPPA = 1.96;

@@ -1,7 +1,8 @@
 import { normalOf, randomOf } from '../../base/numbers/random.ts';
-import type { Hyper, KernelName } from './kernels.ts';
+import type { Hyper } from './kernels.ts';
 import { type Likelihood, likelihoodOf } from './likelihood.ts';
 import { type Effort, minimiseSmooth, type Smooth } from './minimise-smooth.ts';
+import type { KernelName } from './names.ts';
 import type { Model } from './posterior.ts';
 import { coordinatesOf, hyperAt, logPrior, NOISE_FLOOR, type Purpose } from './prior.ts';
 import { type Observations, type Process, processOf, standardise, standardOf } from './process.ts';

@@ -1,6 +1,5 @@
+import type { KernelName } from './names.ts';
 import type { Axis } from './types.ts';
-
-export type KernelName = 'matern52' | 'matern32' | 'rbf';
 
 /** What a Gaussian process is fitted by. Variances are in the square of the units of the values. */
 export interface Hyper {

@@ -1,6 +1,7 @@
 import { packPoints } from './cube.ts';
-import { covariances, type Hyper, type KernelName } from './kernels.ts';
+import { covariances, type Hyper } from './kernels.ts';
 import { choleskyFactor, dot, solveLower, solveUpper } from './linear-algebra.ts';
+import type { KernelName } from './names.ts';
 import type { Axis, Point } from './types.ts';
 
 /** A Gaussian process of mean 0 and what was observed of it, all in one unit. */

@@ -1,4 +1,5 @@
-import type { Hyper, KernelName } from './kernels.ts';
+import type { Hyper } from './kernels.ts';
+import type { KernelName } from './names.ts';
 import { type Joint, type Posterior, type Prediction, posteriorOf } from './posterior.ts';
 import type { Axis, Point } from './types.ts';
 

@@ -1,18 +1,16 @@
 import { groupBy } from '../../base/group-by.ts';
 import { randomOf } from '../../base/numbers/random.ts';
-import { type AcquisitionName, acquisitionOf, incumbent, XI } from '../gaussian-process/acquisition.ts';
+import { acquisitionOf, incumbent, XI } from '../gaussian-process/acquisition.ts';
 import { fitProcess } from '../gaussian-process/fit.ts';
-import type { KernelName } from '../gaussian-process/kernels.ts';
 import { maximise } from '../gaussian-process/maximise.ts';
+import type { AcquisitionName, KernelName } from '../gaussian-process/names.ts';
 import type { Axis, Point } from '../gaussian-process/types.ts';
 import { avoiding } from './avoiding.ts';
 import { fillGaps } from './fill-gaps.ts';
 import { cells, freshPoints } from './fresh.ts';
 import { HEDGED, hedgeProbabilities } from './hedge.ts';
+import type { Acquisition } from './names.ts';
 import type { History, Proposal, Sampler } from './types.ts';
-
-/** `hedge` draws one of EI, PI and UCB each time, by what they have led to. */
-export type Acquisition = 'hedge' | AcquisitionName;
 
 export interface GpSamplerOptions {
   readonly axes: readonly Axis[];

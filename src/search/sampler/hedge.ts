@@ -1,4 +1,4 @@
-import type { AcquisitionName } from '../gaussian-process/acquisition.ts';
+import type { AcquisitionName } from '../gaussian-process/names.ts';
 import type { Process } from '../gaussian-process/process.ts';
 import type { Observed } from './types.ts';
 

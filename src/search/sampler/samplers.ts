@@ -1,16 +1,10 @@
-import type { KernelName } from '../gaussian-process/kernels.ts';
+import type { KernelName } from '../gaussian-process/names.ts';
 import type { Axis, Point } from '../gaussian-process/types.ts';
-import { type Acquisition, gpSampler } from './gp-sampler.ts';
+import { gpSampler } from './gp-sampler.ts';
 import { gridSampler } from './grid.ts';
+import type { Acquisition, SamplerName } from './names.ts';
 import { randomSampler, sobolSampler } from './sequence.ts';
 import type { Sampler } from './types.ts';
-
-export type { Acquisition } from './gp-sampler.ts';
-
-export const SAMPLERS = ['gp', 'grid', 'random', 'sobol'] as const;
-export type SamplerName = (typeof SAMPLERS)[number];
-
-export const ACQUISITIONS = ['hedge', 'ei', 'pi', 'ucb', 'logei'] as const satisfies readonly Acquisition[];
 
 export interface SamplerOptions {
   readonly axes: readonly Axis[];

@@ -3,7 +3,8 @@ import { describe, expect, test } from 'vitest';
 import { sobolPoints } from '../../../src/search/gaussian-process/sobol.ts';
 import type { Axis, Point } from '../../../src/search/gaussian-process/types.ts';
 import { gridPoints } from '../../../src/search/sampler/grid.ts';
-import { SAMPLERS, type SamplerName, samplerByName } from '../../../src/search/sampler/samplers.ts';
+import { SAMPLERS, type SamplerName } from '../../../src/search/sampler/names.ts';
+import { samplerByName } from '../../../src/search/sampler/samplers.ts';
 import type { History, Proposal, Sampler } from '../../../src/search/sampler/types.ts';
 
 const real: Axis = { kind: 'real' };
