@@ -1,3 +1,4 @@
+import { median } from '../../base/numbers/median.ts';
 import type { Gram } from '../../merge/engine/passes/gram-matrix.ts';
 import { roleWords } from '../../model/roles/words.ts';
 import type { Group, Groups } from './cells.ts';
@@ -237,14 +238,6 @@ function kindsOf(units: readonly DiffUnit[]): Map<string, number[]> {
     else members.push(i);
   }
   return kinds;
-}
-
-/** 0 for none. */
-export function median(values: readonly number[]): number {
-  if (values.length === 0) return 0;
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length / 2;
-  return (sorted[Math.ceil(middle) - 1]! + sorted[Math.floor(middle)]!) / 2;
 }
 
 function groupWords({ layer, expert }: Pick<Group, 'layer' | 'expert'>): string {

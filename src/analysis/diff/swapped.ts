@@ -1,7 +1,8 @@
+import { median } from '../../base/numbers/median.ts';
 import { type GramOptions, type GramRange, gramOf } from '../../merge/engine/passes/gram.ts';
 import { Gram } from '../../merge/engine/passes/gram-matrix.ts';
 import type { Group } from './cells.ts';
-import { type Draft, type Evidence, median, short } from './findings.ts';
+import { type Draft, type Evidence, short } from './findings.ts';
 import type { DiffUnit } from './units.ts';
 
 /**

@@ -1,3 +1,4 @@
+import { median } from '../../base/numbers/median.ts';
 import { roleWords } from '../../model/roles/words.ts';
 import type { Colors } from '../../render/colors.ts';
 import { formatBytes, formatCount, formatSeconds, formatTable, plural, printable } from '../../render/format.ts';
@@ -162,11 +163,6 @@ function pairName({ a, b }: DiffPair): string {
 
 function distance({ relativeL2 }: { readonly relativeL2: number | null }): number {
   return relativeL2 ?? Number.POSITIVE_INFINITY;
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.ceil(sorted.length / 2) - 1] ?? 0;
 }
 
 /** Three digits; `inf` where there was nothing before. */

@@ -1,4 +1,5 @@
 import type { Conflict, Warning } from '../../base/errors.ts';
+import { median } from '../../base/numbers/median.ts';
 import type { LayerChoice } from '../../model/routing/types.ts';
 import { plural } from '../../render/format.ts';
 import { checkpointLabels } from '../../render/labels.ts';
@@ -196,9 +197,3 @@ function differenceText({ mean: value, error }: ScoreDifference): string {
 const signed = (value: number) => `${value < 0 ? '−' : '+'}${Math.abs(value).toFixed(4)}`;
 const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
 const mean = (values: readonly number[]) => values.reduce((sum, v) => sum + v, 0) / values.length;
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const half = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[half]! : (sorted[half - 1]! + sorted[half]!) / 2;
-}

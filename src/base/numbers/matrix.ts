@@ -59,16 +59,16 @@ export function linear(x: Float64Array, count: number, w: Matrix): Float64Array 
       y[y0 + rows + 3] = b3;
     }
     for (let o = blockedRows; o < rows; o++) {
-      y[t * rows + o] = dot(x, x0, data, o * columns, columns);
-      if (second) y[(t + 1) * rows + o] = dot(x, x1, data, o * columns, columns);
+      y[t * rows + o] = dot(x, data, x0, o * columns, columns);
+      if (second) y[(t + 1) * rows + o] = dot(x, data, x1, o * columns, columns);
     }
   }
   return y;
 }
 
-/** Inner product of `length` numbers of `a` from `aStart` and of `b` from `bStart`. */
-export function dot(a: Float64Array, aStart: number, b: Float64Array, bStart: number, length: number): number {
+/** Inner product of `count` numbers of `a` from `fromA` and of `b` from `fromB`; of all of them without these. */
+export function dot(a: Float64Array, b: Float64Array, fromA = 0, fromB = 0, count = a.length): number {
   let sum = 0;
-  for (let i = 0; i < length; i++) sum += a[aStart + i]! * b[bStart + i]!;
+  for (let i = 0; i < count; i++) sum += a[fromA + i]! * b[fromB + i]!;
   return sum;
 }

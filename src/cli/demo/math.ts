@@ -5,7 +5,7 @@ export function rmsNorm(x: Float64Array, gain: Float64Array, epsilon: number): F
   const y = new Float64Array(x.length);
   const width = gain.length;
   for (let start = 0; start < x.length; start += width) {
-    const scale = 1 / Math.sqrt(dot(x, start, x, start, width) / width + epsilon);
+    const scale = 1 / Math.sqrt(dot(x, x, start, start, width) / width + epsilon);
     for (let i = 0; i < width; i++) y[start + i] = x[start + i]! * scale * gain[i]!;
   }
   return y;

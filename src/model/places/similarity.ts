@@ -1,4 +1,4 @@
-import { linear } from '../../base/numbers/matrix.ts';
+import { dot, linear } from '../../base/numbers/matrix.ts';
 
 /** Vectors of equal length, one an expert, made ready for comparison by {@link unitRows}. */
 export interface UnitRows {
@@ -38,10 +38,4 @@ export function unitRows(data: Float64Array, count: number, centred: boolean): U
 /** Cosines of every row of `a` with every row of `b`: [a.count x b.count]. */
 export function cosines(a: UnitRows, b: UnitRows): Float64Array {
   return linear(a.data, a.count, { rows: b.count, columns: b.width, data: b.data });
-}
-
-export function dot(a: Float64Array, b: Float64Array): number {
-  let sum = 0;
-  for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!;
-  return sum;
 }

@@ -1,5 +1,6 @@
 import { ByteReader } from '../../base/disk/byte-reader.ts';
 import type { Conflict, Warning } from '../../base/errors.ts';
+import { dot } from '../../base/numbers/matrix.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { checkpointRoles } from '../roles/checkpoint-roles.ts';
 import { routingFunction } from '../routing/functions.ts';
@@ -8,7 +9,7 @@ import { identityOf, MARGIN, type Measure } from './identity.ts';
 import { routersOfAll } from './router-layers.ts';
 import { columnsOfRouter } from './router-rows.ts';
 import { planSample, readSample, routerColumns } from './sample.ts';
-import { cosines, dot, type UnitRows, unitRows } from './similarity.ts';
+import { cosines, type UnitRows, unitRows } from './similarity.ts';
 import { movesText } from './words.ts';
 
 /** Columns of a router's row that are compared, and elements of an expert where rows seem to have moved. */

@@ -1,5 +1,6 @@
 import { normalOf, randomOf } from '../../base/numbers/random.ts';
 import type { Goal } from '../evaluate/types.ts';
+import { covarianceRoot } from '../gaussian-process/linear-algebra.ts';
 import { NORMAL_95 } from '../gaussian-process/normal.ts';
 import type { Joint } from '../gaussian-process/posterior.ts';
 import type { Beliefs } from './beliefs.ts';
@@ -28,6 +29,8 @@ export interface Comparison {
 }
 
 const DRAWS = 8192;
+/** Of a variance, what is rounding of the matrix's own entries. */
+const ROUNDING = 1e-12;
 
 /**
  * How much better a recipe is than others, by joint draws of all their true scores. The spread of the draws
@@ -72,7 +75,7 @@ export function compare(
   const gains = new Float64Array(draws * readings.length);
   let wins = 0;
   readings.forEach(({ mean, covariance }, r) => {
-    const root = squareRoot(covariance, count);
+    const root = covarianceRoot(covariance, count, ROUNDING);
     for (let d = 0; d < draws; d++) {
       const z = Float64Array.from({ length: count }, normal);
       const drawn = means.map(
@@ -116,21 +119,4 @@ function differencesOf({ mean, covariance }: Joint, added: Float64Array): Joint 
       return at(0, 0) - at(0, j) - at(i, 0) + at(i, j) + added[k]!;
     }),
   };
-}
-
-/** L with L Lᵀ = A, for a covariance that may be singular: what has no variance left gets none. */
-function squareRoot(matrix: Float64Array, size: number): Float64Array {
-  const lower = new Float64Array(size * size);
-  for (let j = 0; j < size; j++) {
-    const left = (i: number) => {
-      let sum = matrix[i * size + j]!;
-      for (let k = 0; k < j; k++) sum -= lower[i * size + k]! * lower[j * size + k]!;
-      return sum;
-    };
-    const pivot = left(j);
-    // Below this it is rounding of the matrix's own entries.
-    if (!(pivot > 1e-12 * matrix[j * size + j]!)) continue;
-    for (let i = j; i < size; i++) lower[i * size + j] = left(i) / Math.sqrt(pivot);
-  }
-  return lower;
 }

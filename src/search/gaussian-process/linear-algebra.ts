@@ -1,25 +1,42 @@
-import { CholeskyDecomposition, Matrix } from 'ml-matrix';
+import { dot } from '../../base/numbers/matrix.ts';
+
+/** Of a pivot to its diagonal entry, what is rounding: of a matrix that is built to be positive definite. */
+const ROUNDING = 1e-15;
 
 /**
- * The factor L of A = L Lᵀ for a symmetric positive definite matrix, by ml-matrix.
+ * The factor L of A = L Lᵀ for a symmetric positive definite matrix.
  *
  * @param matrix [size x size], row after row, as the result
  * @throws RangeError where the matrix is not positive definite
  */
 export function choleskyFactor(matrix: Float64Array, size: number): Float64Array {
-  const decomposition = new CholeskyDecomposition(Matrix.from1DArray(size, size, matrix as unknown as number[]));
-  const lower = Float64Array.from(decomposition.lowerTriangularMatrix.to1DArray());
-  for (let i = 0; i < size; i++) {
-    // A pivot of rounding errors may have either sign.
-    const pivot = lower[i * size + i]! ** 2;
-    if (!(pivot > 1e-15 * matrix[i * size + i]!))
-      throw new RangeError('covariance matrix is not positive definite: the noise is too small');
-  }
+  const lower = covarianceRoot(matrix, size, ROUNDING);
+  for (let i = 0; i < size; i++)
+    if (lower[i * size + i] === 0) throw new RangeError('covariance matrix is not positive definite: the noise is too small');
   return lower;
 }
 
-// ml-matrix takes 60 ms to solve for 200 right-hand sides of 200 numbers (it walks columns of rows); what a
-// fit or a few thousand candidates need many times is therefore done here, on flat arrays.
+/**
+ * L with L Lᵀ = A for a covariance that may be singular: what has no variance left, or as little of its own
+ * as `rounding`, gets none. Only the lower triangle is read.
+ */
+export function covarianceRoot(matrix: Float64Array, size: number, rounding: number): Float64Array {
+  const lower = new Float64Array(size * size);
+  for (let i = 0; i < size; i++) {
+    const row = i * size;
+    let explained = 0;
+    for (let j = 0; j < i; j++) {
+      const pivot = lower[j * size + j]!;
+      if (pivot === 0) continue;
+      const value = (matrix[row + j]! - dot(lower, lower, j * size, row, j)) / pivot;
+      lower[row + j] = value;
+      explained += value * value;
+    }
+    const own = matrix[row + i]!;
+    if (own - explained > rounding * own) lower[row + i] = Math.sqrt(own - explained);
+  }
+  return lower;
+}
 
 /**
  * Solves L x = b for each row b of `rows`, in place: [count x size], with L [size x size] lower triangular.
@@ -70,12 +87,6 @@ export function solveUpper(lower: Float64Array, size: number, b: Float64Array): 
     b[i] = x;
     for (let j = 0; j < i; j++) b[j] = b[j]! - lower[i * size + j]! * x;
   }
-}
-
-export function dot(a: Float64Array, b: Float64Array, fromA = 0, fromB = 0, count = a.length): number {
-  let sum = 0;
-  for (let i = 0; i < count; i++) sum += a[fromA + i]! * b[fromB + i]!;
-  return sum;
 }
 
 /**

@@ -1,6 +1,7 @@
+import { dot } from '../../base/numbers/matrix.ts';
 import { packPoints } from './cube.ts';
 import { covariances, type Hyper } from './kernels.ts';
-import { choleskyFactor, dot, solveLower, solveUpper } from './linear-algebra.ts';
+import { choleskyFactor, solveLower, solveUpper } from './linear-algebra.ts';
 import type { KernelName } from './names.ts';
 import type { Axis, Point } from './types.ts';
 

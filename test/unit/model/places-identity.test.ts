@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import { dot } from '../../../src/base/numbers/matrix.ts';
 import { assignment } from '../../../src/model/places/assignment.ts';
 import { identityOf, nearestByChance } from '../../../src/model/places/identity.ts';
-import { cosines, dot, unitRows } from '../../../src/model/places/similarity.ts';
+import { cosines, unitRows } from '../../../src/model/places/similarity.ts';
 import { seeded } from '../../support/safetensors.ts';
 
 /** Standard normal numbers from uniform ones (twelve of them, summed). */

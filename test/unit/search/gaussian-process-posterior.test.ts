@@ -139,7 +139,7 @@ describe('linear algebra', () => {
     return root[i]!.reduce((sum, x, c) => sum + x * root[j]![c]!, i === j ? 0.1 : 0);
   });
 
-  test('an inverse and a determinant by sweeping agree with the factor of ml-matrix', () => {
+  test('an inverse and a determinant by sweeping agree with the factor', () => {
     const inverse = matrix.slice();
     const logDeterminant = invertSymmetric(inverse, size);
     const lower = choleskyFactor(matrix, size);
