@@ -17,7 +17,7 @@
 #include <string>
 #include <vector>
 
-#include "../core/engine.h"
+#include "../engine/engine.h"
 #include "../cpu/dispatch.h"
 
 namespace ckpt {

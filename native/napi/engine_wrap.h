@@ -5,7 +5,7 @@
 
 #include <memory>
 
-#include "../core/engine.h"
+#include "../engine/engine.h"
 
 namespace ckpt {
 

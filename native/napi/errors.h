@@ -4,7 +4,7 @@
 
 #include <napi.h>
 
-#include "../core/status.h"
+#include "../io/status.h"
 
 namespace ckpt {
 

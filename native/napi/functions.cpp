@@ -1,8 +1,8 @@
 #include "functions.h"
 
-#include "../core/crc32c.h"
-#include "../core/fs_ops.h"
-#include "../core/probe.h"
+#include "../io/crc32c.h"
+#include "../io/fs_ops.h"
+#include "../io/probe.h"
 #include "../cpu/dispatch.h"
 #include "engine_wrap.h"
 #include "task.h"

@@ -5,7 +5,7 @@
 
 #include <memory>
 
-#include "../core/input.h"
+#include "../io/input.h"
 
 namespace ckpt {
 

@@ -5,7 +5,7 @@
 
 #include <memory>
 
-#include "../core/output.h"
+#include "../io/output.h"
 
 namespace ckpt {
 

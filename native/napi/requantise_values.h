@@ -5,7 +5,7 @@
 
 #include <memory>
 
-#include "../core/quant_job.h"
+#include "../ops/requantise/quant_job.h"
 
 namespace ckpt {
 

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "../core/input.h"
+#include "../io/input.h"
 #include "errors.h"
 
 namespace ckpt {

@@ -14,7 +14,7 @@
 #include <string>
 #include <vector>
 
-#include "../core/engine.h"
+#include "../engine/engine.h"
 #include "../cpu/dispatch.h"
 #include "check.h"
 

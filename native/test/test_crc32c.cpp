@@ -1,5 +1,5 @@
 // Every way of computing CRC32C against the definition, bit by bit.
-#include "../core/crc32c.h"
+#include "../io/crc32c.h"
 
 #include <vector>
 

@@ -4,7 +4,7 @@
 
 #include <cstring>
 
-#include "../core/crc32c.h"
+#include "../io/crc32c.h"
 #include "fixture.h"
 
 #if defined(__x86_64__)

@@ -3,7 +3,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "../core/gram.h"
+#include "../ops/gram/gram_runner.h"
 #include "fixture.h"
 
 using namespace ckpt;

@@ -4,8 +4,8 @@
 #include <cstring>
 #include <limits>
 
-#include "../core/dtype.h"
-#include "../core/float_env.h"
+#include "../engine/dtype.h"
+#include "../engine/float_env.h"
 #include "../kernels/scalar_convert.h"
 #include "fixture.h"
 

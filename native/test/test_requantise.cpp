@@ -4,8 +4,8 @@
 #include <cstring>
 #include <limits>
 
-#include "../core/dtype.h"
-#include "../core/quant_job.h"
+#include "../engine/dtype.h"
+#include "../ops/requantise/quant_job.h"
 #include "fixture.h"
 
 using namespace ckpt;

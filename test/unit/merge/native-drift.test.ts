@@ -64,8 +64,8 @@ describe('bindings.gyp says what CMakeLists.txt says', () => {
     expect(gyp.variables.addon_sources).toEqual(cmakeList('ADDON_SOURCES'));
     const listed = [...cmakeList('CORE_SOURCES'), ...cmakeList('ADDON_SOURCES')];
     for (const path of listed) expect(existsSync(new URL(path, root)), path).toBe(true);
-    const there = ['cpu', 'core', 'napi'].flatMap((folder) =>
-      readdirSync(new URL(`native/${folder}`, root)).map((name) => `native/${folder}/${name}`),
+    const there = ['cpu', 'io', 'engine', 'ops', 'napi'].flatMap((folder) =>
+      readdirSync(new URL(`native/${folder}`, root), { recursive: true, encoding: 'utf8' }).map((name) => `native/${folder}/${name}`),
     );
     expect(there.filter((path) => path.endsWith('.cpp')).sort()).toEqual(listed.sort());
   });

@@ -6,9 +6,9 @@
 #include <cstdint>
 #include <vector>
 
-#include "../kernels/kernel_table.h"
-#include "buffer.h"
-#include "job.h"
+#include "../../kernels/kernel_table.h"
+#include "../../io/buffer.h"
+#include "../../engine/job.h"
 
 namespace ckpt {
 

@@ -7,7 +7,7 @@
 #include <mutex>
 #include <vector>
 
-#include "buffer.h"
+#include "../../io/buffer.h"
 #include "quant_job.h"
 #include "quantiser.h"
 

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <new>
 
-#include "crc32c.h"
-#include "dtype.h"
-#include "engine.h"
-#include "fault_guard.h"
+#include "../../io/crc32c.h"
+#include "../../engine/dtype.h"
+#include "../../engine/engine.h"
+#include "../../io/fault_guard.h"
 #include "quant_worker.h"
 
 namespace ckpt {

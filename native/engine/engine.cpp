@@ -4,8 +4,8 @@
 #include <chrono>
 #include <new>
 
-#include "crc32c.h"
-#include "fault_guard.h"
+#include "../io/crc32c.h"
+#include "../io/fault_guard.h"
 
 namespace ckpt {
 namespace {

@@ -9,10 +9,10 @@
 #include <utility>
 #include <vector>
 
-#include "input.h"
-#include "job.h"
-#include "output.h"
-#include "status.h"
+#include "../../io/input.h"
+#include "../../engine/job.h"
+#include "../../io/output.h"
+#include "../../io/status.h"
 
 namespace ckpt {
 

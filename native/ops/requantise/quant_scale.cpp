@@ -4,8 +4,8 @@
 #include <cmath>
 #include <limits>
 
-#include "../kernels/scalar_convert.h"
-#include "dtype.h"
+#include "../../kernels/scalar_convert.h"
+#include "../../engine/dtype.h"
 
 namespace ckpt {
 namespace {

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "dtype.h"
+#include "../../engine/dtype.h"
 #include "quant_scale.h"
 
 namespace ckpt {

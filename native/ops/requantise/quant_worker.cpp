@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <chrono>
 
-#include "crc32c.h"
-#include "dtype.h"
-#include "fault_guard.h"
-#include "float_env.h"
+#include "../../io/crc32c.h"
+#include "../../engine/dtype.h"
+#include "../../io/fault_guard.h"
+#include "../../engine/float_env.h"
 
 namespace ckpt {
 namespace {

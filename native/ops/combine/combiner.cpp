@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <cmath>
 
-#include "../kernels/small_float.h"
-#include "dtype.h"
-#include "shape.h"
-#include "widen.h"
+#include "../../kernels/small_float.h"
+#include "../../engine/dtype.h"
+#include "../../engine/shape.h"
+#include "../../engine/widen.h"
 
 namespace ckpt {
 namespace {

@@ -4,8 +4,8 @@
 #include <chrono>
 #include <cstring>
 
-#include "crc32c.h"
-#include "fault_guard.h"
+#include "../io/crc32c.h"
+#include "../io/fault_guard.h"
 #include "float_env.h"
 
 namespace ckpt {

@@ -6,9 +6,9 @@
 #include <cstdint>
 #include <vector>
 
-#include "buffer.h"
+#include "../io/buffer.h"
 #include "chunks.h"
-#include "combiner.h"
+#include "../ops/combine/combiner.h"
 #include "job.h"
 
 namespace ckpt {

@@ -1,15 +1,15 @@
-#include "gram.h"
+#include "gram_runner.h"
 
 #include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstring>
 
-#include "dtype.h"
-#include "fault_guard.h"
-#include "float_env.h"
-#include "shape.h"
-#include "widen.h"
+#include "../../engine/dtype.h"
+#include "../../io/fault_guard.h"
+#include "../../engine/float_env.h"
+#include "../../engine/shape.h"
+#include "../../engine/widen.h"
 
 namespace ckpt {
 namespace {

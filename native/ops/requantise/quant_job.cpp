@@ -4,7 +4,7 @@
 #include <cmath>
 #include <limits>
 
-#include "dtype.h"
+#include "../../engine/dtype.h"
 
 namespace ckpt {
 namespace {

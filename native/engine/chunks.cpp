@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "gram.h"
+#include "../ops/gram/gram_runner.h"
 
 namespace ckpt {
 namespace {

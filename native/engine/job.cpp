@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "dtype.h"
-#include "gram.h"
+#include "../ops/gram/gram_runner.h"
 
 namespace ckpt {
 

@@ -10,9 +10,9 @@
 #include <utility>
 #include <vector>
 
-#include "input.h"
-#include "output.h"
-#include "status.h"
+#include "../io/input.h"
+#include "../io/output.h"
+#include "../io/status.h"
 
 namespace ckpt {
 

@@ -12,10 +12,10 @@
 #include <cstdint>
 #include <vector>
 
-#include "buffer.h"
-#include "chunk_runner.h"
-#include "chunks.h"
-#include "job.h"
+#include "../../io/buffer.h"
+#include "../../engine/chunk_runner.h"
+#include "../../engine/chunks.h"
+#include "../../engine/job.h"
 
 namespace ckpt {
 

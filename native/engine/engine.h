@@ -11,11 +11,11 @@
 #include <vector>
 
 #include "chunk_runner.h"
-#include "gram.h"
-#include "quant_job.h"
+#include "../ops/gram/gram_runner.h"
+#include "../ops/requantise/quant_job.h"
 #include "shape.h"
-#include "thread.h"
-#include "write_back.h"
+#include "../io/thread.h"
+#include "../io/write_back.h"
 
 namespace ckpt {
 
