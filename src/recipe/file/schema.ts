@@ -102,15 +102,13 @@ const weights = z.array(number, said('must be a list of numbers')).min(1, said('
  * take apart.
  */
 function several(words: readonly string[]) {
-  const text = z.string().min(1);
+  const text = z.string().min(1, said('is empty'));
   const word = z.union([z.enum(words as [string, ...string[]]), text], said('must be text'));
-  return z.union([word, z.array(word).min(1)], said('must be text or a list of texts'));
+  return z.union([word, z.array(word).min(1, said('is an empty list'))], said('must be text or a list of texts'));
 }
 
-const ranges = z.union(
-  [z.int(), z.string().min(1), z.array(z.union([z.int(), z.string().min(1)], said('must be a number or a range'))).min(1)],
-  said('must be numbers and ranges, as 0-3|7'),
-);
+const range = z.union([z.int(), z.string().min(1, said('is empty'))], said('must be a number or a range'));
+const ranges = z.union([...range.options, z.array(range).min(1, said('is an empty list'))], said('must be numbers and ranges, as 0-3|7'));
 /** A word of a list, or a step. */
 function wordOrStep<const T extends readonly [string, ...string[]]>(words: T) {
   return z.union([z.enum(words), index], said(`must be one of ${words.join(', ')}, or a step`));

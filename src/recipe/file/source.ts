@@ -1,6 +1,6 @@
 import { type Document, isAlias, isMap, isNode, isSeq, LineCounter, type Node, parseAllDocuments, visit, type YAMLError } from 'yaml';
 import type { Conflict, ErrorCode } from '../../base/errors.ts';
-import { refuse } from '../../base/problems.ts';
+import { type Problem, refuse } from '../../base/problems.ts';
 
 /**
  * Nodes that aliases may repeat: generous for people, and an end to a file that doubles itself line by line.
@@ -11,7 +11,6 @@ const SHOWN = 120;
 
 /** First and last character of something in the text. */
 type Range = readonly [start: number, end: number];
-type Keys = readonly (string | number)[];
 
 /** What a file is, for messages, and the code of what is wrong with it. */
 export interface SourceKind {
@@ -45,7 +44,11 @@ export class RecipeSource {
     if (first === null || first.contents === null) this.#add([0, 0], `the ${kind.noun} is empty`);
     else if (second !== undefined)
       this.#add(second.range.slice(0, 2) as unknown as Range, `a second document begins here; a ${kind.noun} is one`);
-    else this.data = this.#toData(first);
+    else {
+      const data = this.#toData(first);
+      if (data === null) this.#add([0, 0], `the ${kind.noun} is empty`);
+      else this.data = data;
+    }
   }
 
   #toData(document: Document.Parsed): unknown {
@@ -71,17 +74,14 @@ export class RecipeSource {
     }
   }
 
-  /**
-   * Notes a problem with the value at `keys`, with the value's name in front; or with the key `key` of the
-   * map that is there.
-   */
-  complain(keys: Keys, message: string, key?: string): void {
-    const { node, pairKey } = this.#walk(key === undefined ? keys : [...keys, key]);
-    this.#add(rangeOf(key === undefined ? node : (pairKey ?? node)), message);
+  /** Notes a problem where its path leads, or where what is there of it ends. */
+  complain({ path, message, atKey }: Problem): void {
+    const { node, pairKey } = this.#walk(path);
+    this.#add(rangeOf(atKey ? (pairKey ?? node) : node), message);
   }
 
   /** The text of a scalar, to quote it; null where there is none or where it is long. */
-  quoted(keys: Keys): string | null {
+  quoted(keys: Problem['path']): string | null {
     const { node, found } = this.#walk(keys);
     if (!found || isMap(node) || isSeq(node)) return null;
     const [start, end] = rangeOf(node);
@@ -102,7 +102,7 @@ export class RecipeSource {
   /**
    * The node at the end of `keys`, through aliases, or the last one on the way; and the key it stands behind.
    */
-  #walk(keys: Keys): { node: Node | null; pairKey: Node | null; found: boolean } {
+  #walk(keys: Problem['path']): { node: Node | null; pairKey: Node | null; found: boolean } {
     let node: Node | null = this.#document?.contents ?? null;
     let pairKey: Node | null = null;
     for (const key of keys) {

@@ -1,5 +1,6 @@
 import { didYouMean } from '../../base/did-you-mean.ts';
 import type { Problem } from '../../base/problems.ts';
+import { ask, explainIssues, type Path } from '../../recipe/file/issues.ts';
 import { ROLE_NAMES } from '../../recipe/policy/roles.ts';
 import { pairwiseProblems } from './pairwise.ts';
 import { pathText } from './problems.ts';
@@ -8,9 +9,6 @@ import { defaultSchedule } from './schedule.ts';
 import { scheduleProblems } from './schedule-check.ts';
 import { spaceSchema } from './schema.ts';
 import { weightsProblems } from './weights.ts';
-
-type Path = Problem['path'];
-type Issue = NonNullable<ReturnType<typeof spaceSchema.safeParse>['error']>['issues'][number];
 
 /** Entries that only some spaces have. */
 const ENTRIES = {
@@ -25,7 +23,12 @@ const ENTRIES = {
  */
 export function requestProblems(data: unknown, pool: number): Problem[] {
   const issues = spaceSchema.safeParse(data).error?.issues ?? [];
-  const problems = issues.flatMap((issue) => issueProblems(issue, data, []));
+  const problems = explainIssues(issues, data, {
+    whole: 'a search space',
+    name: pathText,
+    unknownKey,
+    quoted: (_, value) => (typeof value === 'object' ? null : (JSON.stringify(value)?.slice(0, 40) ?? String(value))),
+  });
   const request = (typeof data === 'object' && data !== null ? data : {}) as SpaceRequest;
   // What else is wrong depends on which space it is.
   if (!Object.hasOwn(ENTRIES, request.space) || Array.isArray(data)) return problems;
@@ -64,35 +67,12 @@ function mapOf(value: unknown): object {
   return typeof value === 'object' && value !== null ? value : {};
 }
 
-function issueProblems(issue: Issue, data: unknown, above: Path): Problem[] {
-  const path = [...above, ...(issue.path as Path)];
-  const name = pathText(path);
-  const value = valueAt(data, path);
-  if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((key) => ({ path: [...path, key], message: unknownKey(key, path), atKey: true }));
-  }
-  if (value === undefined && path.length > 0) return [{ path, message: `\`${name}\` is missing` }];
-  if (value === null && path.length > 0) return [{ path, message: `\`${name}\` is empty` }];
-  if (issue.code === 'invalid_union') {
-    // A map with one bad entry is meant as a map, and a list as a list: what is wrong within says more than
-    // what the alternatives are.
-    const within = issue.errors.find((branch) => branch.every((inner) => inner.path.length > 0 || inner.code === 'unrecognized_keys'));
-    if (within !== undefined) return within.flatMap((inner) => issueProblems(inner, data, path));
-    const nested = issue.errors.flat().find((inner) => inner.code === 'invalid_union' || inner.code === 'too_small');
-    if (typeof value === 'object' && nested !== undefined) return issueProblems(nested, data, path);
-  }
-  const near = issue.code === 'invalid_value' && typeof value === 'string' ? didYouMean(value, issue.values.map(String)) : null;
-  const subject = path.length === 0 ? 'a search space' : `\`${name}\``;
-  const found = typeof value === 'object' ? '' : `, not ${JSON.stringify(value)?.slice(0, 40) ?? String(value)}`;
-  return [{ path, message: `${subject} ${issue.message}${found}${near === null ? '' : `; did you mean \`${near}\`?`}` }];
-}
-
 function unknownKey(key: string, path: Path): string {
   const known = keysAt(path);
   const near = didYouMean(key, known);
   const what =
     path.length === 0 ? 'entry' : path.length === 1 && path[0] === 'roles' ? 'role' : known.includes('window') ? 'parameter' : 'entry';
-  const advice = near === null ? `known here: ${known.join(', ')}` : `did you mean \`${near}\`?`;
+  const advice = near === null ? `known here: ${known.join(', ')}` : ask(near);
   return `\`${pathText([...path, key])}\`: there is no such ${what}; ${advice}`;
 }
 
@@ -103,8 +83,4 @@ function keysAt(path: Path): readonly string[] {
   if (path[0] === 'roles' && path.length === 1) return Object.keys(shape.roles.unwrap().shape);
   if (path.length === (path[0] === 'roles' ? 2 : 1)) return Object.keys(shape.parameters.unwrap().shape);
   return ['from', 'to', 'log'];
-}
-
-function valueAt(data: unknown, path: Path): unknown {
-  return path.reduce<unknown>((value, key) => (value as Record<string | number, unknown> | null | undefined)?.[key], data);
 }

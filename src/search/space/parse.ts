@@ -19,10 +19,7 @@ export async function parseSpace(
   const source = new RecipeSource(file, text, { noun: 'search space', code: 'E_SPACE' });
   if (source.data === undefined) source.refuse();
   return spaceOf(source.data as SpaceRequest, members, context, (problems) => {
-    for (const { path, message, atKey } of problems) {
-      if (atKey) source.complain(path.slice(0, -1), message, String(path.at(-1)));
-      else source.complain(path, message);
-    }
+    for (const problem of problems) source.complain(problem);
     source.refuse();
   });
 }

@@ -243,6 +243,9 @@ outputs:
     ['a second document', 'inputs: run\noutputs: [{ path: a }]\n---\ninputs: b\n', ': a second document begins here; a recipe is one'],
     ['an empty file', '', '1:1: the recipe is empty'],
     ['comments alone', '# nothing\n', '1:1: the recipe is empty'],
+    ['null', '~\n', '1:1: the recipe is empty'],
+    ['a policy for no role', output('policies: [{ role: "", use: newest }]'), '`role` is empty, not ""'],
+    ['a policy for a list of none', output('policies: [{ layers: [], use: newest }]'), '`layers` is an empty list'],
   ])('%s', async (_, text, expected) => {
     expect((await problems(text)).join('\n')).toContain(expected);
   });
