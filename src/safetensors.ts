@@ -1,8 +1,8 @@
-export type { FileStat } from './base/disk/read-file.ts';
 export type { Dtype, DtypeKind, DtypeName } from './base/dtype.ts';
 export { DTYPES, dtypeByCode, dtypeByName } from './base/dtype.ts';
 export type { Conflict, ErrorCode, ErrorDetails, Warning, WarningCode } from './base/errors.ts';
 export { MergeError } from './base/errors.ts';
+export type { FileStat } from './base/store/local.ts';
 /** Reading and writing safetensors: `ckpt-merge/safetensors`. */
 export { openCheckpoint } from './checkpoints/open.ts';
 export type { HeaderMetadata, TensorSpec } from './checkpoints/safetensors/encode-header.ts';

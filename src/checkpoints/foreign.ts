@@ -1,5 +1,6 @@
-import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { storeOf } from '../base/store/store.ts';
+import type { Entry } from '../base/store/types.ts';
 
 /** A checkpoint that is not safetensors, and what makes one of it. */
 export interface ForeignFormat {
@@ -61,13 +62,21 @@ const FOLDERS_READ = 16;
 
 /** What a checkpoint folder without safetensors files was written by; null where nothing in it is known. */
 export async function foreignFormat(folder: string): Promise<ForeignFormat | null> {
-  const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
+  const entries = await listed(folder);
   const paths = entries.map(({ name }) => name);
-  for (const { name } of entries.filter((entry) => entry.isDirectory()).slice(0, FOLDERS_READ)) {
-    const inner = await readdir(join(folder, name)).catch(() => []);
-    paths.push(...inner.map((file) => `${name}/${file}`));
+  for (const { name } of entries.filter(({ kind }) => kind === 'folder').slice(0, FOLDERS_READ)) {
+    const inner = await listed(join(folder, name));
+    paths.push(...inner.map((file) => `${name}/${file.name}`));
   }
   return formatOf(paths);
+}
+
+async function listed(folder: string): Promise<readonly Entry[]> {
+  return (
+    (await storeOf(folder)
+      .list(folder)
+      .catch(() => null)) ?? []
+  );
 }
 
 /** {@link foreignFormat} of a single file, by its name. */

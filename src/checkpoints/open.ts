@@ -1,8 +1,7 @@
-import { readdir, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { readError } from '../base/disk/read-file.ts';
 import { type Conflict, MergeError, type Warning } from '../base/errors.ts';
 import { mapBounded } from '../base/map-bounded.ts';
+import { storeOf } from '../base/store/store.ts';
 import { foreignFormat } from './foreign.ts';
 import { readPosition } from './position.ts';
 import { HeaderCache } from './safetensors/header-cache.ts';
@@ -77,17 +76,12 @@ function singleFile(path: string): Files {
 
 /** What lies in a folder, hidden ones too; null where the path is something else. */
 async function entriesOf(path: string): Promise<FolderEntries | null> {
-  try {
-    const entries = await readdir(path, { withFileTypes: true });
-    return new Map(entries.map((entry) => [entry.name, entry.isFile()]));
-  } catch (error) {
-    // A path below a file is nothing, and a file is something: only the latter can be looked at.
-    if ((error as NodeJS.ErrnoException).code !== 'ENOTDIR') throw readError(error, path);
-    await stat(path).catch((failure: unknown) => {
-      throw readError(failure, path);
-    });
-    return null;
-  }
+  const store = storeOf(path);
+  const entries = await store.list(path);
+  if (entries !== null) return new Map(entries.map(({ name, kind }) => [name, kind === 'file']));
+  // A path below a file is nothing, and a file is something: only the latter can be looked at.
+  await store.stat(path);
+  return null;
 }
 
 async function filesOfFolder(path: string, entries: FolderEntries, cache: HeaderCache): Promise<Files> {
@@ -117,9 +111,7 @@ async function filesOfFolder(path: string, entries: FolderEntries, cache: Header
 const NANOTRON = 'checkpoint_metadata.json';
 
 async function filesOfNanotron(path: string): Promise<Files> {
-  const found = await readdir(join(path, 'model'), { recursive: true }).catch((error: unknown) => {
-    throw readError(error, join(path, 'model'));
-  });
+  const found = await storeOf(path).listBelow(join(path, 'model'));
   const names = found.filter((name) => name.endsWith('.safetensors')).map((name) => `model/${name}`);
   if (names.length === 0) {
     throw new MergeError('E_NO_CHECKPOINT', `${path}: its folder model holds no safetensors file`, { details: { file: path } });
@@ -133,7 +125,8 @@ async function openShards(path: string, entries: FolderEntries | null, files: Fi
     try {
       return { name, path: file, ...(await readHeaderAndStat(file, cache, entries?.get(name))) };
     } catch (error) {
-      return shardError(readError(error, file), file, files.indexName);
+      if (!(error instanceof MergeError)) throw error;
+      return shardError(error, file, files.indexName);
     }
   });
   const errors = results.filter((result) => result instanceof MergeError);

@@ -1,6 +1,6 @@
-import { realpath } from 'node:fs/promises';
 import { basename, dirname, parse, resolve } from 'node:path';
 import type { Warning } from '../base/errors.ts';
+import { storeOf } from '../base/store/store.ts';
 import { type NamedPosition, positionFromName } from './names.ts';
 import { readState } from './states.ts';
 import type { FolderEntries, Position } from './types.ts';
@@ -48,5 +48,14 @@ export async function readPosition(path: string, isFolder: boolean, known: Known
 
 /** By its own name, else by the name of what it links to (`latest` often links to `checkpoint-1000`). */
 async function positionOfFolder(folder: string): Promise<NamedPosition | null> {
-  return positionFromName(basename(resolve(folder))) ?? positionFromName(basename(await realpath(folder).catch(() => folder)));
+  return (
+    positionFromName(basename(resolve(folder))) ??
+    positionFromName(
+      basename(
+        await storeOf(folder)
+          .resolve(folder)
+          .catch(() => folder),
+      ),
+    )
+  );
 }

@@ -1,6 +1,5 @@
-import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { readError } from '../base/disk/read-file.ts';
+import { storeOf } from '../base/store/store.ts';
 import type { Checkpoint } from './types.ts';
 
 export interface SideFile {
@@ -80,18 +79,16 @@ function ruleFor(name: string): string | null {
 
 /** The file, or why it is left. */
 async function classify(path: string, reason: string | null): Promise<{ path: string; size: number } | string> {
-  const stats = await stat(path).catch(() => null);
-  if (stats === null) return 'a broken link, or not readable';
-  if (stats.isDirectory()) return 'a folder';
-  if (!stats.isFile()) return 'not a regular file';
-  return reason ?? { path, size: stats.size };
+  const stat = await storeOf(path)
+    .stat(path)
+    .catch(() => null);
+  if (stat === null) return 'a broken link, or not readable';
+  if (stat.kind === 'folder') return 'a folder';
+  if (stat.kind !== 'file') return 'not a regular file';
+  return reason ?? { path, size: stat.size };
 }
 
 async function names(folder: string): Promise<string[]> {
-  try {
-    return (await readdir(folder)).sort();
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOTDIR') return [];
-    throw readError(error, folder);
-  }
+  const entries = await storeOf(folder).list(folder);
+  return (entries ?? []).map(({ name }) => name).sort();
 }

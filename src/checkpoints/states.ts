@@ -1,6 +1,7 @@
 import { join } from 'node:path';
-import { type OpenFile, openRegular, readExactly } from '../base/disk/read-file.ts';
 import { MergeError, type Warning } from '../base/errors.ts';
+import { readExactly, storeOf } from '../base/store/store.ts';
+import type { OpenFile } from '../base/store/types.ts';
 import type { FolderEntries, LogEntry } from './types.ts';
 
 /** What the state files of a checkpoint say. */
@@ -31,7 +32,7 @@ const MAX_STATE_BYTES = 500_000_000;
 const END_BYTES = 16 * 1024;
 
 /** State files in the order in which they are believed, and how each is read. */
-const FILES: readonly (readonly [name: string, read: (opened: OpenFile, file: string) => Promise<Partial<State>>])[] = [
+const FILES: readonly (readonly [name: string, read: (file: OpenFile) => Promise<Partial<State>>])[] = [
   [TRAINER_STATE, trainerState],
   ['checkpoint_metadata.json', nanotronState],
   ['metadata.json', levanterState],
@@ -52,7 +53,7 @@ export async function readState(folder: string, entries?: FolderEntries): Promis
     if (entries?.has(name) === false) continue;
     const file = join(folder, name);
     try {
-      const found = await withFile(file, (opened) => read(opened, file), entries?.get(name));
+      const found = await withFile(file, read, entries?.get(name));
       if (found === null) continue;
       const tells = state.file === null && (found.step != null || found.tokens != null);
       state = { ...state, ...(tells && { ...found, file }), ephemeral: state.ephemeral ?? found.ephemeral ?? null };
@@ -65,31 +66,31 @@ export async function readState(folder: string, entries?: FolderEntries): Promis
 }
 
 /** Null where there is no such file. */
-async function withFile<T>(file: string, use: (opened: OpenFile) => Promise<T>, known?: boolean): Promise<T | null> {
-  let opened: OpenFile;
+async function withFile<T>(path: string, use: (file: OpenFile) => Promise<T>, known?: boolean): Promise<T | null> {
+  let file: OpenFile;
   try {
-    opened = await openRegular(file, known);
+    file = await storeOf(path).open(path, known);
   } catch (error) {
     if (error instanceof MergeError && error.code === 'E_NOT_FOUND') return null;
     throw error;
   }
   try {
-    return await use(opened);
+    return await use(file);
   } finally {
-    await opened.handle.close();
+    await file.close();
   }
 }
 
-async function readText({ handle }: OpenFile, file: string, from: number, to: number): Promise<string> {
+async function readText(file: OpenFile, from: number, to: number): Promise<string> {
   const bytes = Buffer.allocUnsafe(to - from);
-  await readExactly(handle, file, bytes, from);
+  await readExactly(file, bytes, from);
   return bytes.toString();
 }
 
-async function readJson(opened: OpenFile, file: string): Promise<Record<string, unknown>> {
-  const { size } = opened.stat;
+async function readJson(file: OpenFile): Promise<Record<string, unknown>> {
+  const { size } = file.stat;
   if (size > MAX_STATE_BYTES) throw new Error(`it has ${size} bytes`);
-  const text = await readText(opened, file, 0, size);
+  const text = await readText(file, 0, size);
   return (parseLenient(text) ?? {}) as Record<string, unknown>;
 }
 
@@ -108,8 +109,8 @@ function parseLenient(text: string): unknown {
   }
 }
 
-async function trainerState(opened: OpenFile, file: string): Promise<Partial<State>> {
-  const { global_step, num_input_tokens_seen } = (await endsOfTrainerState(opened, file)) ?? (await readJson(opened, file));
+async function trainerState(file: OpenFile): Promise<Partial<State>> {
+  const { global_step, num_input_tokens_seen } = (await endsOfTrainerState(file)) ?? (await readJson(file));
   // Trainers that do not count tokens write 0.
   return { step: wholeNumber(global_step), tokens: wholeNumber(num_input_tokens_seen) || null };
 }
@@ -119,21 +120,21 @@ async function trainerState(opened: OpenFile, file: string): Promise<Partial<Sta
  * log, which can have megabytes, lies between them. Lines are told from those of the log by their
  * indentation. Null for a short file, and wherever the text is not laid out like that.
  */
-async function endsOfTrainerState(opened: OpenFile, file: string): Promise<Record<string, unknown> | null> {
-  const { size } = opened.stat;
+async function endsOfTrainerState(file: OpenFile): Promise<Record<string, unknown> | null> {
+  const { size } = file.stat;
   if (size <= 2 * END_BYTES) return null;
-  const head = await readText(opened, file, 0, END_BYTES);
+  const head = await readText(file, 0, END_BYTES);
   const [, indent, step] = /\n([ \t]+)"global_step": (\d+),?\n/.exec(head) ?? [];
   if (indent === undefined || !head.includes(`\n${indent}"log_history": [`)) return null;
-  const tail = await readText(opened, file, size - END_BYTES, size);
+  const tail = await readText(file, size - END_BYTES, size);
   const end = tail.indexOf(`\n${indent}],`);
   if (end === -1 || !tail.trimEnd().endsWith('\n}')) return null;
   const tokens = new RegExp(`\n${indent}"num_input_tokens_seen": (\\d+),?\n`).exec(tail.slice(end))?.[1];
   return { global_step: Number(step), num_input_tokens_seen: Number(tokens ?? 0) };
 }
 
-async function nanotronState(opened: OpenFile, file: string): Promise<Partial<State>> {
-  const { metas } = (await readJson(opened, file)) as { metas?: Record<string, unknown> };
+async function nanotronState(file: OpenFile): Promise<Partial<State>> {
+  const { metas } = (await readJson(file)) as { metas?: Record<string, unknown> };
   const stages = metas?.data_stages;
   const stage = Array.isArray(stages) && stages.length > 1 ? wholeNumber(metas?.last_stage_idx) : null;
   return {
@@ -143,13 +144,13 @@ async function nanotronState(opened: OpenFile, file: string): Promise<Partial<St
   };
 }
 
-async function levanterState(opened: OpenFile, file: string): Promise<Partial<State>> {
-  const { step, is_temporary } = await readJson(opened, file);
-  return { step: wholeNumber(step), ephemeral: is_temporary === true ? file : null };
+async function levanterState(file: OpenFile): Promise<Partial<State>> {
+  const { step, is_temporary } = await readJson(file);
+  return { step: wholeNumber(step), ephemeral: is_temporary === true ? file.path : null };
 }
 
-async function olmoState(opened: OpenFile, file: string): Promise<Partial<State>> {
-  return { ephemeral: (await readJson(opened, file)).ephemeral === true ? file : null };
+async function olmoState(file: OpenFile): Promise<Partial<State>> {
+  return { ephemeral: (await readJson(file)).ephemeral === true ? file.path : null };
 }
 
 /**
@@ -159,7 +160,7 @@ async function olmoState(opened: OpenFile, file: string): Promise<Partial<State>
  */
 export async function readLog(folder: string): Promise<LogEntry[]> {
   const file = join(folder, TRAINER_STATE);
-  const state = await withFile(file, (opened) => readJson(opened, file)).catch(() => null);
+  const state = await withFile(file, readJson).catch(() => null);
   const lines = state?.log_history;
   if (!Array.isArray(lines)) return [];
   const entries = new Map<number, LogEntry>();

@@ -1,7 +1,6 @@
-import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { readError } from '../base/disk/read-file.ts';
 import { MergeError } from '../base/errors.ts';
+import { storeOf } from '../base/store/store.ts';
 import type { SideFile } from './side-files.ts';
 
 /** What a trainer saves beside the weights in order to go on. */
@@ -49,17 +48,13 @@ export async function trainingState(folder: string): Promise<TrainingState> {
 
 async function walk(folder: string, name: string, files: SideFile[]): Promise<void> {
   const path = join(folder, name);
-  const stats = await stat(path).catch((error: unknown) => {
-    throw readError(error, path);
-  });
-  if (stats.isDirectory()) for (const inner of await list(path)) await walk(folder, `${name}/${inner}`, files);
-  else if (stats.isFile()) files.push({ name, path, size: stats.size });
+  const stat = await storeOf(path).stat(path);
+  if (stat.kind === 'folder') for (const inner of await list(path)) await walk(folder, `${name}/${inner}`, files);
+  else if (stat.kind === 'file') files.push({ name, path, size: stat.size });
   else throw new MergeError('E_NOT_READABLE', `${path} is not a regular file`, { details: { file: path } });
 }
 
 async function list(folder: string): Promise<string[]> {
-  const names = await readdir(folder).catch((error: unknown) => {
-    throw readError(error, folder);
-  });
-  return names.sort();
+  const entries = await storeOf(folder).list(folder);
+  return (entries ?? []).map(({ name }) => name).sort();
 }

@@ -1,5 +1,5 @@
-import type { FileStat } from '../base/disk/read-file.ts';
 import type { Warning } from '../base/errors.ts';
+import type { Stat } from '../base/store/types.ts';
 import type { SafetensorsHeader } from './safetensors/types.ts';
 
 /** Names in a folder; true for those that are known to be regular files (a link may be one). */
@@ -9,7 +9,7 @@ export interface Shard {
   /** Name inside the checkpoint, as the index writes it; the file's own name for a single file. */
   readonly name: string;
   readonly path: string;
-  readonly stat: FileStat;
+  readonly stat: Stat;
   readonly header: SafetensorsHeader;
 }
 

@@ -2,7 +2,7 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { routers } from '../../src/analysis/routers/routers.ts';
-import { ByteReader } from '../../src/base/disk/byte-reader.ts';
+import { ByteReader } from '../../src/base/store/byte-reader.ts';
 import { openCheckpoint } from '../../src/checkpoints/open.ts';
 import { average } from '../../src/merge/average.ts';
 import { mergeError, temporaryFolder } from '../support/safetensors.ts';

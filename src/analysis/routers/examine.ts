@@ -1,5 +1,5 @@
-import { ByteReader } from '../../base/disk/byte-reader.ts';
 import type { Warning } from '../../base/errors.ts';
+import { ByteReader } from '../../base/store/byte-reader.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { identityOf, type Measure } from '../../model/places/identity.ts';
 import type { MemberLayers } from '../../model/places/router-layers.ts';

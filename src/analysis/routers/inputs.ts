@@ -1,4 +1,4 @@
-import type { ByteReader } from '../../base/disk/byte-reader.ts';
+import type { ByteReader } from '../../base/store/byte-reader.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import type { ComparedLayers, MemberLayers } from '../../model/places/router-layers.ts';
 import { openHiddenStates } from '../../model/routing/hidden.ts';

@@ -1,6 +1,6 @@
-import type { ByteReader } from '../../base/disk/byte-reader.ts';
 import { type AveragedDtypeName, dtypeByCode } from '../../base/dtype.ts';
 import { MergeError } from '../../base/errors.ts';
+import type { ByteReader } from '../../base/store/byte-reader.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { arrange } from '../../model/layout/arrange.ts';
 import type { Arrangement } from '../../model/layout/types.ts';

@@ -1,5 +1,5 @@
-import type { ByteReader } from '../../base/disk/byte-reader.ts';
 import { dtypeByCode, dtypeByName } from '../../base/dtype.ts';
+import type { ByteReader } from '../../base/store/byte-reader.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { codeBytes } from '../../merge/plan/quantised/strips.ts';
 import type { QuantisedWork } from '../../merge/plan/quantised/types.ts';

@@ -1,7 +1,7 @@
-import type { ByteReader } from '../../base/disk/byte-reader.ts';
 import { type AveragedDtypeName, dtypeByCode } from '../../base/dtype.ts';
 import { encodeFloat } from '../../base/numbers/float.ts';
 import { SMALL_FLOATS } from '../../base/numbers/small-float.ts';
+import type { ByteReader } from '../../base/store/byte-reader.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { planQuantised } from '../../merge/plan/quantised/plan.ts';
 import { codeBytes } from '../../merge/plan/quantised/strips.ts';

@@ -1,6 +1,6 @@
-import { ByteReader } from '../../base/disk/byte-reader.ts';
 import { type AveragedDtypeName, dtypeByCode } from '../../base/dtype.ts';
 import { decodeFloat, FLOAT_BYTES } from '../../base/numbers/float.ts';
+import { ByteReader } from '../../base/store/byte-reader.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { BLOCK_ELEMENTS, type Block } from './blocks.ts';
 import { MemberBytes } from './member-bytes.ts';

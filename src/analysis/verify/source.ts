@@ -1,6 +1,6 @@
-import { readFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { MergeError, type Warning } from '../../base/errors.ts';
+import { readWhole } from '../../base/store/store.ts';
 import { fingerprint } from '../../checkpoints/fingerprint.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
 import { METADATA_KEY, PROVENANCE_FILE } from '../../checkpoints/our-files.ts';
@@ -26,7 +26,7 @@ export interface MergeRecord {
 export async function readMergeRecord(output: Checkpoint): Promise<MergeRecord> {
   if (output.kind === 'folder') {
     const path = join(output.path, PROVENANCE_FILE);
-    const text = await readFile(path).catch((cause: unknown) => {
+    const text = await readWhole(path).catch((cause: unknown) => {
       throw new MergeError('E_PROVENANCE', `${output.path} holds no ${PROVENANCE_FILE}`, { details: { file: path }, cause });
     });
     const provenance = parseProvenance(text, path);

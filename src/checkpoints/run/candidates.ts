@@ -1,7 +1,6 @@
-import { readdir, realpath } from 'node:fs/promises';
 import { basename, join, parse } from 'node:path';
-import { readError } from '../../base/disk/read-file.ts';
 import { MergeError } from '../../base/errors.ts';
+import { storeOf } from '../../base/store/store.ts';
 import { foreignFile } from '../foreign.ts';
 import { positionFromName, reasonAgainstName } from '../names.ts';
 import { hubRepository, snapshots } from './hub-cache.ts';
@@ -36,21 +35,17 @@ export async function listRun(path: string): Promise<Listing> {
       names: found.map(({ name }) => name),
     };
   }
-  const entries = await readdir(path, { withFileTypes: true }).catch((error: NodeJS.ErrnoException) => {
-    throw error.code === 'ENOTDIR'
-      ? new MergeError('E_NO_RUN', `${path}: is not a folder`, { details: { file: path } })
-      : readError(error, path);
-  });
+  const entries = await storeOf(path).list(path);
+  if (entries === null) throw new MergeError('E_NO_RUN', `${path}: is not a folder`, { details: { file: path } });
   const names = entries.map(({ name }) => name).sort();
   const isCheckpoint = names.some((name) => WEIGHTS.test(name)) || names.includes('checkpoint_metadata.json');
   const candidates: Candidate[] = [];
-  for (const entry of entries) {
-    const { name } = entry;
-    if (entry.isDirectory()) candidates.push({ path: join(path, name), name, against: reasonAgainstName(name) });
-    else if (entry.isFile() && !isCheckpoint) candidates.push(...ofFile(path, name));
+  for (const { name, kind } of entries) {
+    if (kind === 'folder') candidates.push({ path: join(path, name), name, against: reasonAgainstName(name) });
+    else if (kind === 'file' && !isCheckpoint) candidates.push(...ofFile(path, name));
   }
   const links = entries
-    .filter((entry) => entry.isSymbolicLink())
+    .filter(({ kind }) => kind === 'link')
     .map(({ name }) => name)
     .sort();
   return { candidates: [...candidates, ...(await ofLinks(path, links, candidates))], isCheckpoint, names };
@@ -72,12 +67,13 @@ function ofFile(folder: string, name: string): Candidate[] {
  */
 async function ofLinks(folder: string, links: readonly string[], others: readonly Candidate[]): Promise<Candidate[]> {
   if (links.length === 0) return [];
-  const base = await realpath(folder);
+  const store = storeOf(folder);
+  const base = await store.resolve(folder);
   const owners = new Map(others.map(({ path }) => [join(base, basename(path)), basename(path)]));
   const candidates: Candidate[] = [];
   for (const name of links) {
     const path = join(folder, name);
-    const target = await realpath(path).catch(() => null);
+    const target = await store.resolve(path).catch(() => null);
     const owner = target === null ? undefined : owners.get(target);
     if (target !== null && owner === undefined) owners.set(target, name);
     const against = target === null ? 'a link to nothing' : owner === undefined ? reasonAgainstName(name) : `a link to ${owner}`;

@@ -1,7 +1,7 @@
-import { readdir } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { type DtypeName, dtypeByCode } from '../../base/dtype.ts';
 import { MergeError, type Warning } from '../../base/errors.ts';
+import { storeOf } from '../../base/store/store.ts';
 import { positionFromName, stepMentioned } from '../names.ts';
 import { openCheckpoint } from '../open.ts';
 import { METADATA_KEY } from '../our-files.ts';
@@ -47,7 +47,10 @@ export function describe(checkpoint: Checkpoint, name: string): Found['checkpoin
 }
 
 async function holdsWeights(path: string): Promise<boolean> {
-  return (await readdir(path).catch(() => [])).some((name) => name.endsWith('.safetensors'));
+  const entries = await storeOf(path)
+    .list(path)
+    .catch(() => null);
+  return entries?.some(({ name }) => name.endsWith('.safetensors')) ?? false;
 }
 
 const INCOMPLETE: ReadonlySet<string> = new Set([

@@ -1,5 +1,5 @@
-import { readdir, readFile } from 'node:fs/promises';
 import { basename, dirname, join, relative, resolve } from 'node:path';
+import { readWhole, storeOf } from '../../base/store/store.ts';
 import { positionFromName } from '../names.ts';
 
 /** A revision that the Hub's cache holds. */
@@ -15,8 +15,11 @@ export interface Snapshot {
  */
 export async function hubRepository(path: string): Promise<string | null> {
   const folder = basename(resolve(path)) === 'snapshots' ? dirname(resolve(path)) : path;
-  const entries: string[] = await readdir(folder).catch(() => []);
-  return entries.includes('refs') && entries.includes('snapshots') ? folder : null;
+  const entries = await storeOf(folder)
+    .list(folder)
+    .catch(() => null);
+  const holds = (wanted: string) => entries?.some(({ name }) => name === wanted);
+  return holds('refs') && holds('snapshots') ? folder : null;
 }
 
 /**
@@ -25,17 +28,31 @@ export async function hubRepository(path: string): Promise<string | null> {
  */
 export async function snapshots(repository: string): Promise<Snapshot[]> {
   const refs = join(repository, 'refs');
-  const files = await readdir(refs, { recursive: true, withFileTypes: true }).catch(() => []);
   const names = new Map<string, string[]>();
-  for (const file of files.filter((entry) => entry.isFile())) {
-    const path = join(file.parentPath, file.name);
-    const commit = (await readFile(path, 'utf8')).trim();
+  for (const path of await filesBelow(refs)) {
+    const commit = (await readWhole(path)).toString().trim();
     names.set(commit, [...(names.get(commit) ?? []), relative(refs, path)]);
   }
-  const commits = await readdir(join(repository, 'snapshots'));
-  return commits.sort().map((commit) => {
-    const revisions = (names.get(commit) ?? []).sort();
-    const name = revisions.find((revision) => positionFromName(revision) !== null) ?? revisions[0] ?? commit;
-    return { path: join(repository, 'snapshots', commit), name };
-  });
+  const commits = (await storeOf(repository).list(join(repository, 'snapshots'))) ?? [];
+  return commits
+    .map(({ name }) => name)
+    .sort()
+    .map((commit) => {
+      const revisions = (names.get(commit) ?? []).sort();
+      const name = revisions.find((revision) => positionFromName(revision) !== null) ?? revisions[0] ?? commit;
+      return { path: join(repository, 'snapshots', commit), name };
+    });
+}
+
+/** Names of revisions may hold slashes: then their files lie in folders. */
+async function filesBelow(folder: string): Promise<string[]> {
+  const entries = await storeOf(folder)
+    .list(folder)
+    .catch(() => null);
+  const files: string[] = [];
+  for (const { name, kind } of entries ?? []) {
+    if (kind === 'file') files.push(join(folder, name));
+    else if (kind === 'folder') files.push(...(await filesBelow(join(folder, name))));
+  }
+  return files;
 }

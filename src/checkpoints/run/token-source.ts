@@ -1,6 +1,6 @@
-import { textLines } from '../../base/disk/text-lines.ts';
 import { type Conflict, MergeError, type Warning } from '../../base/errors.ts';
 import { refuse } from '../../base/problems.ts';
+import { textLines } from '../../base/store/text-lines.ts';
 import { aboutQuantity, parseTokens } from './quantity.ts';
 import type { Run, RunCheckpoint, TokenSource } from './types.ts';
 

@@ -1,4 +1,5 @@
-import { type FileStat, openRegular, readExactly } from '../../base/disk/read-file.ts';
+import { readExactly, storeOf } from '../../base/store/store.ts';
+import type { Stat } from '../../base/store/types.ts';
 import { HeaderCache } from './header-cache.ts';
 import { headerLength } from './scan-header.ts';
 import type { SafetensorsHeader } from './types.ts';
@@ -15,27 +16,28 @@ export async function readHeader(path: string): Promise<SafetensorsHeader> {
   return (await readHeaderAndStat(path, new HeaderCache())).header;
 }
 
-/** {@link readHeader} through a cache, with what identifies the file; `known` as in {@link openRegular}. */
+/** {@link readHeader} through a cache, with what identifies the file; `known` as in `Store.open`. */
 export async function readHeaderAndStat(
   path: string,
   cache: HeaderCache,
   known = false,
-): Promise<{ header: SafetensorsHeader; stat: FileStat }> {
-  const { handle, stat } = await openRegular(path, known);
+): Promise<{ header: SafetensorsHeader; stat: Stat }> {
+  const file = await storeOf(path).open(path, known);
+  const { stat } = file;
   try {
     const source = { path, fileSize: stat.size };
     let bytes = Buffer.allocUnsafe(Math.min(cache.longest || FIRST_READ_BYTES, FIRST_READ_BYTES, stat.size));
-    await readExactly(handle, path, bytes, 0);
+    await readExactly(file, bytes, 0);
     const total = 8 + headerLength(bytes, source);
     if (total > bytes.length) {
       const first = bytes;
       bytes = Buffer.allocUnsafe(total);
       first.copy(bytes);
-      await readExactly(handle, path, bytes.subarray(first.length), first.length);
+      await readExactly(file, bytes.subarray(first.length), first.length);
     }
     const { dataStart, metadata, tensors } = cache.header(bytes, source);
     return { header: { path, fileSize: stat.size, dataStart, metadata, tensors }, stat };
   } finally {
-    await handle.close();
+    await file.close();
   }
 }

@@ -1,5 +1,5 @@
-import { openRegular, readExactly } from '../../base/disk/read-file.ts';
 import { MergeError } from '../../base/errors.ts';
+import { readExactly, storeOf } from '../../base/store/store.ts';
 import { HeaderCache } from './header-cache.ts';
 import { MAX_INDEX_BYTES } from './limits.ts';
 import type { SafetensorsIndex } from './scan-index.ts';
@@ -7,12 +7,13 @@ import type { SafetensorsIndex } from './scan-index.ts';
 /**
  * Reads an index file (`model.safetensors.index.json`) strictly. Whether the shards agree with it is the
  * matter of `openCheckpoint`.
- * @param known as in {@link openRegular}
+ * @param known as in `Store.open`
  * @throws MergeError E_NOT_FOUND, E_NOT_READABLE, E_IO, E_INDEX_JSON, E_INDEX_UTF8, E_INDEX_PATH,
  *   E_INDEX_TOO_LARGE, E_DUPLICATE_KEY, E_SURROGATE
  */
 export async function readIndex(path: string, cache: HeaderCache = new HeaderCache(), known = false): Promise<SafetensorsIndex> {
-  const { handle, stat } = await openRegular(path, known);
+  const file = await storeOf(path).open(path, known);
+  const { stat } = file;
   try {
     if (stat.size > MAX_INDEX_BYTES) {
       throw new MergeError('E_INDEX_TOO_LARGE', `${path}: the index has ${stat.size} bytes, the limit is ${MAX_INDEX_BYTES}`, {
@@ -20,9 +21,9 @@ export async function readIndex(path: string, cache: HeaderCache = new HeaderCac
       });
     }
     const bytes = Buffer.allocUnsafe(stat.size);
-    await readExactly(handle, path, bytes, 0);
+    await readExactly(file, bytes, 0);
     return cache.index(bytes, path);
   } finally {
-    await handle.close();
+    await file.close();
   }
 }

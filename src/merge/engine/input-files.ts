@@ -1,4 +1,6 @@
 import { MergeError } from '../../base/errors.ts';
+import { versionOf } from '../../base/store/local.ts';
+import { storeOf } from '../../base/store/store.ts';
 import type { NativeBinding } from '../native/binding.ts';
 import type { InputMode, NativeInput } from '../native/handles.ts';
 import type { Plan } from '../plan/types.ts';
@@ -25,7 +27,7 @@ export class OpenInputs {
   readonly #io: IoChoice;
   readonly #open = new Map<number, NativeInput>();
   readonly #lastShard: Int32Array;
-  readonly #modeByDevice = new Map<bigint, InputMode>();
+  readonly #modeByVolume = new Map<string, InputMode>();
   /** Modes that were used. */
   readonly modes = new Set<InputMode>();
 
@@ -70,14 +72,14 @@ export class OpenInputs {
   #openFile(file: number): void {
     const { path, member, shard } = this.#plan.files[file]!;
     const planned = this.#plan.members[member]!.checkpoint.shards[shard]!.stat;
+    const local = storeOf(path).localPath(path);
     let input: NativeInput;
     try {
-      input = this.#binding.openInput(path, this.#modeFor(path, planned.dev));
+      input = this.#binding.openInput(local, this.#modeFor(local, planned.volume));
     } catch (cause) {
       throw describeFailure(cause, { input: path });
     }
-    const { size, dev, ino, mtimeNs } = input.stat;
-    if (size !== planned.size || dev !== planned.dev || ino !== planned.ino || mtimeNs !== planned.mtimeNs) {
+    if (versionOf(input.stat) !== planned.version) {
       input.close();
       throw new MergeError('E_INPUT_CHANGED', `${path} changed after it was planned`, { details: { file: path } });
     }
@@ -85,12 +87,12 @@ export class OpenInputs {
     this.#open.set(file, input);
   }
 
-  #modeFor(path: string, device: bigint): InputMode {
+  #modeFor(path: string, volume: string): InputMode {
     if (this.#io !== 'auto') return this.#io;
-    let mode = this.#modeByDevice.get(device);
+    let mode = this.#modeByVolume.get(volume);
     if (mode === undefined) {
       mode = bestMode(this.#binding, path);
-      this.#modeByDevice.set(device, mode);
+      this.#modeByVolume.set(volume, mode);
     }
     return mode;
   }

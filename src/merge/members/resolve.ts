@@ -1,7 +1,6 @@
-import { stat } from 'node:fs/promises';
-import { readError } from '../../base/disk/read-file.ts';
 import { MergeError } from '../../base/errors.ts';
 import { refuse } from '../../base/problems.ts';
+import { storeOf } from '../../base/store/store.ts';
 import { discoverRun, isRunFolder } from '../../checkpoints/run/discover.ts';
 import { withTokens } from '../../checkpoints/run/token-source.ts';
 import type { Run, RunCheckpoint } from '../../checkpoints/run/types.ts';
@@ -92,9 +91,7 @@ async function areRuns(inputs: readonly string[], selecting: boolean): Promise<b
   const run = inputs[folders.indexOf(true)];
   const checkpoint = inputs[folders.indexOf(false)];
   if (run === undefined || checkpoint === undefined) return run !== undefined;
-  await stat(checkpoint).catch((error: unknown) => {
-    throw readError(error, checkpoint);
-  });
+  await storeOf(checkpoint).stat(checkpoint);
   throw new MergeError('E_OPTION', `the inputs mix runs and checkpoints: ${run} is a run, ${checkpoint} is none`, {
     details: { file: checkpoint },
     help: 'Name run folders, or checkpoints one by one.',

@@ -1,7 +1,7 @@
-import type { ByteReader } from '../../base/disk/byte-reader.ts';
 import type { FloatDtypeName } from '../../base/dtype.ts';
 import { decodeFloats } from '../../base/numbers/decode.ts';
 import { FLOAT_BYTES } from '../../base/numbers/float.ts';
+import type { ByteReader } from '../../base/store/byte-reader.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { type RouterLogits, routerLogits } from '../routing/choice.ts';
 import { readFloats, readRouter } from '../routing/read.ts';

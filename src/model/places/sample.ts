@@ -1,8 +1,8 @@
-import type { ByteReader } from '../../base/disk/byte-reader.ts';
 import type { FloatDtypeName } from '../../base/dtype.ts';
 import { decodeFloats } from '../../base/numbers/decode.ts';
 import { FLOAT_BYTES } from '../../base/numbers/float.ts';
 import { splitMix64 } from '../../base/numbers/random.ts';
+import type { ByteReader } from '../../base/store/byte-reader.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import type { ExpertTensor, RouterLayer } from '../routing/types.ts';
 

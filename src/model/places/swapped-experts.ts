@@ -1,6 +1,6 @@
-import { ByteReader } from '../../base/disk/byte-reader.ts';
 import type { Conflict, Warning } from '../../base/errors.ts';
 import { dot } from '../../base/numbers/matrix.ts';
+import { ByteReader } from '../../base/store/byte-reader.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { checkpointRoles } from '../roles/checkpoint-roles.ts';
 import { routingFunction } from '../routing/functions.ts';

@@ -1,7 +1,7 @@
-import { ByteReader } from '../../base/disk/byte-reader.ts';
 import { type Dtype, dtypeByCode, type FloatDtypeName } from '../../base/dtype.ts';
 import type { Conflict } from '../../base/errors.ts';
 import { decodeFloats } from '../../base/numbers/decode.ts';
+import { ByteReader } from '../../base/store/byte-reader.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import type { CheckpointRoles } from '../roles/checkpoint-roles.ts';
 

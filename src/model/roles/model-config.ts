@@ -1,6 +1,6 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Conflict } from '../../base/errors.ts';
+import { readWhole } from '../../base/store/store.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 
 /** A model's configuration: config.json, parsed. */
@@ -52,7 +52,7 @@ const NESTED = [
 export async function readModelConfig({ kind, path }: Pick<Checkpoint, 'kind' | 'path'>): Promise<ModelConfig | null> {
   if (kind !== 'folder') return null;
   for (const name of CONFIG_FILES) {
-    const text = await readFile(join(path, name), 'utf8').catch(() => null);
+    const text = await textOf(join(path, name));
     if (text !== null) return parseObject(text);
   }
   return null;
@@ -65,7 +65,7 @@ export async function readModelConfig({ kind, path }: Pick<Checkpoint, 'kind' | 
 export async function unreadableConfig({ kind, path }: Pick<Checkpoint, 'kind' | 'path'>): Promise<Conflict | null> {
   if (kind !== 'folder') return null;
   const file = join(path, 'config.json');
-  const text = await readFile(file, 'utf8').catch(() => null);
+  const text = await textOf(file);
   if (text === null || parseObject(text) !== null) return null;
   return { code: 'E_CONFIG_UNREADABLE', message: `${file} is no JSON object`, file };
 }
@@ -84,6 +84,12 @@ export function configNumber(config: ModelConfig | null, keys: readonly string[]
   if (config === null) return null;
   const values = languageConfigs(config).flatMap((c) => keys.map((key) => c[key]));
   return values.find((value): value is number => Number.isSafeInteger(value) && (value as number) > 0) ?? null;
+}
+
+/** Null where there is none, or none that can be read. */
+async function textOf(file: string): Promise<string | null> {
+  const bytes = await readWhole(file).catch(() => null);
+  return bytes === null ? null : bytes.toString();
 }
 
 function parseObject(text: string): ModelConfig | null {

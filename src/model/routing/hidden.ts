@@ -1,6 +1,6 @@
-import type { ByteReader } from '../../base/disk/byte-reader.ts';
 import { type Conflict, MergeError } from '../../base/errors.ts';
 import { FLOAT_BYTES } from '../../base/numbers/float.ts';
+import type { ByteReader } from '../../base/store/byte-reader.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { readFloats } from './read.ts';

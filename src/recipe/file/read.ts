@@ -1,6 +1,6 @@
 import { dirname, isAbsolute, join } from 'node:path';
-import { openRegular, readExactly } from '../../base/disk/read-file.ts';
 import { MergeError } from '../../base/errors.ts';
+import { readExactly, storeOf } from '../../base/store/store.ts';
 import type { Recipe } from './types.ts';
 
 /** A recipe of a thousand outputs is well below this; what is above it is another kind of file. */
@@ -28,18 +28,19 @@ export async function readRecipe(path: string): Promise<Recipe> {
  * @throws MergeError `refused`'s; E_NOT_FOUND, E_NOT_READABLE
  */
 export async function readYamlText(path: string, refused: (what: string) => MergeError): Promise<string> {
-  const { handle, stat } = await openRegular(path);
+  const file = await storeOf(path).open(path);
+  const { stat } = file;
   try {
     if (stat.size > MAX_BYTES) throw refused(`has ${stat.size} bytes`);
     const bytes = Buffer.alloc(stat.size);
-    await readExactly(handle, path, bytes, 0);
+    await readExactly(file, bytes, 0);
     if (bytes.includes(0)) throw refused('holds binary data');
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch (error) {
     if (error instanceof TypeError) throw refused('is not UTF-8');
     throw error;
   } finally {
-    await handle.close();
+    await file.close();
   }
 }
 

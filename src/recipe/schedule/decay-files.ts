@@ -1,6 +1,6 @@
-import { textLines } from '../../base/disk/text-lines.ts';
 import type { Conflict } from '../../base/errors.ts';
 import { refuse } from '../../base/problems.ts';
+import { textLines } from '../../base/store/text-lines.ts';
 
 /** A point of a learning-rate curve, and the line of its file. */
 export interface RatePoint {

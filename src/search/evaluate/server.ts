@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { ByteReader } from '../../base/disk/byte-reader.ts';
 import { MergeError } from '../../base/errors.ts';
+import { ByteReader } from '../../base/store/byte-reader.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
 
 /** A fixed text, whose probabilities under the served model tell its weights from others. */

@@ -1,6 +1,6 @@
-import { ByteReader } from '../../../base/disk/byte-reader.ts';
 import { dtypeByCode } from '../../../base/dtype.ts';
 import { MergeError } from '../../../base/errors.ts';
+import { ByteReader } from '../../../base/store/byte-reader.ts';
 import { scaleGrid } from '../../../model/quantised/blocks.ts';
 import { firstNonfinite } from '../../../model/quantised/nonfinite.ts';
 import { mustBeRead, scaleFacts } from '../../../model/quantised/scale-values.ts';

@@ -1,6 +1,6 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Conflict } from '../../../base/errors.ts';
+import { readWhole } from '../../../base/store/store.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
 import { QUANTISATION_KEYS } from '../../../model/quantised/config.ts';
 import { CONFIG_KEYS, unreadableConfig } from '../../../model/roles/model-config.ts';
@@ -66,7 +66,7 @@ export class Configs {
   #text(checkpoint: Checkpoint): Promise<string | null> {
     let text = this.#texts.get(checkpoint);
     if (text === undefined) {
-      text = checkpoint.kind === 'file' ? Promise.resolve(null) : readFile(join(checkpoint.path, 'config.json'), 'utf8').catch(() => null);
+      text = checkpoint.kind === 'file' ? Promise.resolve(null) : readWhole(join(checkpoint.path, 'config.json')).then(String, () => null);
       this.#texts.set(checkpoint, text);
     }
     return text;

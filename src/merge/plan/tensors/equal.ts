@@ -1,5 +1,5 @@
-import { ByteReader } from '../../../base/disk/byte-reader.ts';
 import type { Conflict, ErrorCode } from '../../../base/errors.ts';
+import { ByteReader } from '../../../base/store/byte-reader.ts';
 
 /** A tensor that must be the same in every member that is to have it. */
 export interface EqualTensor {

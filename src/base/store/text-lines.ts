@@ -1,5 +1,5 @@
-import { readFile, stat } from 'node:fs/promises';
 import { MergeError } from '../errors.ts';
+import { readWhole, storeOf } from './store.ts';
 
 export interface TextLine {
   /** From 1. */
@@ -26,15 +26,16 @@ export async function textLines(path: string): Promise<TextLine[]> {
 async function readText(path: string): Promise<string> {
   const details = { file: path };
   try {
-    const found = await stat(path);
-    if (!found.isFile()) throw new MergeError('E_NOT_READABLE', `${path} is no file`, { details });
+    const found = await storeOf(path).stat(path);
+    if (found.kind !== 'file') throw new MergeError('E_NOT_READABLE', `${path} is no file`, { details });
     if (found.size > LIMIT)
       throw new MergeError('E_NOT_READABLE', `${path} has ${found.size} bytes, more than any list of numbers needs`, { details });
-    return await readFile(path, 'utf8');
+    return (await readWhole(path)).toString();
   } catch (cause) {
-    if (cause instanceof MergeError) throw cause;
-    const gone = (cause as NodeJS.ErrnoException).code === 'ENOENT';
-    const [code, problem] = gone ? (['E_NOT_FOUND', 'is not there'] as const) : (['E_NOT_READABLE', 'cannot be read'] as const);
+    const { errno } = (cause as MergeError).details;
+    if (errno === undefined) throw cause;
+    const [code, problem] =
+      errno === 'ENOENT' ? (['E_NOT_FOUND', 'is not there'] as const) : (['E_NOT_READABLE', 'cannot be read'] as const);
     throw new MergeError(code, `${path} ${problem}`, { details, cause });
   }
 }

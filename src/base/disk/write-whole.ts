@@ -1,0 +1,83 @@
+import { randomBytes } from 'node:crypto';
+import { type FileHandle, open, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { MergeError } from '../errors.ts';
+
+/**
+ * Chunks are gathered into writes of about this many bytes, so that many small ones do not cost a system call
+ * each.
+ */
+const WRITE_BYTES = 4 * 1024 * 1024;
+
+/**
+ * Writes a file that appears whole or not at all: a hidden sibling is written, fsynced and renamed over
+ * `path`.
+ * @throws MergeError E_NO_SPACE, E_READ_ONLY, E_IO
+ */
+export async function writeWhole(path: string, chunks: readonly Uint8Array[]): Promise<void> {
+  const temporary = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}.tmp`);
+  try {
+    const handle = await open(temporary, 'wx');
+    try {
+      await writeAll(handle, chunks);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(temporary, path);
+    await syncFolder(dirname(path));
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw writeError(error, path);
+  }
+}
+
+async function writeAll(handle: FileHandle, chunks: readonly Uint8Array[]): Promise<void> {
+  let batch: Uint8Array[] = [];
+  let size = 0;
+  for (const chunk of chunks) {
+    batch.push(chunk);
+    size += chunk.byteLength;
+    if (size < WRITE_BYTES) continue;
+    await writeBatch(handle, batch);
+    batch = [];
+    size = 0;
+  }
+  await writeBatch(handle, batch);
+}
+
+/** `appendFile` writes all of it, where `write` and `writev` may stop short. */
+async function writeBatch(handle: FileHandle, batch: readonly Uint8Array[]): Promise<void> {
+  const [only] = batch;
+  if (only === undefined) return;
+  await handle.appendFile(batch.length === 1 ? only : Buffer.concat(batch));
+}
+
+/**
+ * Makes the rename durable. Some file systems cannot sync a folder and say so with EINVAL or ENOTSUP, which
+ * is no failure.
+ */
+async function syncFolder(path: string): Promise<void> {
+  const handle = await open(path, 'r');
+  try {
+    await handle.sync();
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== 'EINVAL' && code !== 'ENOTSUP') throw error;
+  } finally {
+    await handle.close();
+  }
+}
+
+function writeError(error: unknown, path: string): MergeError {
+  if (error instanceof MergeError) return error;
+  const { code: errno, syscall, message } = error as NodeJS.ErrnoException;
+  const code =
+    errno === 'ENOSPC' || errno === 'EDQUOT' || errno === 'EFBIG'
+      ? 'E_NO_SPACE'
+      : errno === 'EACCES' || errno === 'EPERM' || errno === 'EROFS'
+        ? 'E_READ_ONLY'
+        : 'E_IO';
+  const details = { file: path, ...(errno && { errno }), ...(syscall && { syscall }) };
+  return new MergeError(code, `${path}: cannot be written: ${message}`, { details, cause: error });
+}

@@ -1,0 +1,156 @@
+import { type BigIntStats, constants, type Dirent, read } from 'node:fs';
+import { type FileHandle, open, readdir, realpath, stat } from 'node:fs/promises';
+import { type ErrorCode, MergeError } from '../errors.ts';
+import type { Entry, OpenFile, Stat, Store } from './types.ts';
+
+/** What identifies a file on this machine, to notice that it changed. */
+export interface FileStat {
+  readonly size: number;
+  readonly dev: bigint;
+  readonly ino: bigint;
+  readonly mtimeNs: bigint;
+  readonly ctimeNs: bigint;
+}
+
+const CODE_BY_ERRNO: Readonly<Record<string, ErrorCode>> = {
+  ENOENT: 'E_NOT_FOUND',
+  ENOTDIR: 'E_NOT_FOUND',
+  EACCES: 'E_NOT_READABLE',
+  EPERM: 'E_NOT_READABLE',
+  EISDIR: 'E_NOT_READABLE',
+  ELOOP: 'E_NOT_READABLE',
+  ENAMETOOLONG: 'E_NOT_FOUND',
+  EMFILE: 'E_TOO_MANY_FILES',
+  ENFILE: 'E_TOO_MANY_FILES',
+};
+
+const REASONS: Readonly<Record<string, string>> = {
+  ENOENT: 'there is nothing at this path',
+  ENOTDIR: 'a part of this path is not a folder',
+  EACCES: 'permission denied',
+  EPERM: 'permission denied',
+  ELOOP: 'its symbolic links run in a circle',
+};
+
+/**
+ * A failed system call on an input as the error that users see. An error that is one already passes through.
+ */
+function readError(error: unknown, path: string): MergeError {
+  if (error instanceof MergeError) return error;
+  const { code: errno, syscall, message } = error as NodeJS.ErrnoException;
+  const reason = (errno && REASONS[errno]) ?? message;
+  return new MergeError((errno && CODE_BY_ERRNO[errno]) || 'E_IO', `${path}: ${reason}`, {
+    details: { file: path, ...(errno && { errno }), ...(syscall && { syscall }) },
+    cause: error,
+  });
+}
+
+/** What this machine says of a path. */
+export type LocalStat = Stat & FileStat;
+
+/**
+ * The files of this machine, mounts included.
+ *
+ * Opening refuses everything but regular files before it opens them, because opening a FIFO waits for its
+ * writer and opening a device can act on it; O_NONBLOCK covers the moment between. Links are followed
+ * everywhere: the Hub's cache is made of them.
+ */
+export const localStore: Store<LocalStat> = {
+  holds: () => true,
+  async list(folder) {
+    try {
+      return (await readdir(folder, { withFileTypes: true })).map(entryOf);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOTDIR') return null;
+      throw readError(error, folder);
+    }
+  },
+  listBelow: (folder) => orReadError(folder, () => readdir(folder, { recursive: true })),
+  stat: (path) => orReadError(path, async () => localStat(await stat(path, { bigint: true }))),
+  open: (path, known = false) => orReadError(path, () => openRegular(path, known)),
+  resolve: (path) => orReadError(path, () => realpath(path)),
+  localPath: (path) => path,
+};
+
+/** The `version` of a file as another caller of stat(2) found it. */
+export function versionOf({ dev, ino, mtimeNs, size }: Omit<FileStat, 'ctimeNs'>): string {
+  return `${dev}:${ino}:${mtimeNs}:${size}`;
+}
+
+function entryOf(entry: Dirent): Entry {
+  const kind = entry.isFile() ? 'file' : entry.isDirectory() ? 'folder' : entry.isSymbolicLink() ? 'link' : 'other';
+  return { name: entry.name, kind };
+}
+
+function localStat(stats: BigIntStats): LocalStat {
+  const { dev, ino, mtimeNs, ctimeNs } = stats;
+  const file = { size: Number(stats.size), dev, ino, mtimeNs, ctimeNs };
+  return {
+    ...file,
+    kind: stats.isFile() ? 'file' : stats.isDirectory() ? 'folder' : 'other',
+    // The time of the last status change is left out: a hard link made by a backup moves it.
+    version: versionOf(file),
+    identity: `${dev}:${ino}:${mtimeNs}:${ctimeNs}:${file.size}`,
+    volume: String(dev),
+  };
+}
+
+async function openRegular(path: string, known: boolean): Promise<OpenFile<LocalStat>> {
+  if (!known) refuseIrregular(path, await stat(path));
+  const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
+  try {
+    const stats = await handle.stat({ bigint: true });
+    refuseIrregular(path, stats);
+    return {
+      path,
+      stat: localStat(stats),
+      read: (into, position) => readAll(handle, path, into, position),
+      close: () => handle.close(),
+    };
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
+}
+
+interface Kind {
+  isFile(): boolean;
+  isDirectory(): boolean;
+  isFIFO(): boolean;
+  isSocket(): boolean;
+}
+
+function refuseIrregular(path: string, stats: Kind): void {
+  if (stats.isFile()) return;
+  const kind = stats.isDirectory() ? 'a folder' : stats.isFIFO() ? 'a FIFO' : stats.isSocket() ? 'a socket' : 'a device';
+  throw new MergeError('E_NOT_READABLE', `${path}: is ${kind}, not a regular file`, { details: { file: path } });
+}
+
+/** Reads until the buffer is full or the file ends: a signal may cut a read short. */
+async function readAll(handle: FileHandle, path: string, into: Uint8Array, position: number): Promise<number> {
+  let done = 0;
+  while (done < into.length) {
+    const bytes = await readOnce(handle, path, into.subarray(done), position + done);
+    if (bytes === 0) break;
+    done += bytes;
+  }
+  return done;
+}
+
+/** By callback: a promise of FileHandle costs more than reading 4 KiB, and fingerprints take thousands. */
+function readOnce(handle: FileHandle, path: string, into: Uint8Array, position: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    read(handle.fd, into, 0, into.length, position, (error, bytes) => {
+      if (error === null) resolve(bytes);
+      else reject(readError(error, path));
+    });
+  });
+}
+
+async function orReadError<T>(path: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw readError(error, path);
+  }
+}

@@ -1,0 +1,39 @@
+import { MergeError } from '../errors.ts';
+import { localStore } from './local.ts';
+import type { OpenFile, Store } from './types.ts';
+
+/** The first that holds a path is where it is read from. */
+const STORES: readonly Store[] = [localStore];
+
+/** The store that a path names: what everything that reads checkpoints asks first. */
+export function storeOf(path: string): Store {
+  return STORES.find((store) => store.holds(path)) ?? localStore;
+}
+
+/**
+ * Fills the buffer from byte `position` of a file on.
+ * @throws MergeError E_INPUT_CHANGED when the file ends early, E_IO
+ */
+export async function readExactly(file: OpenFile, into: Uint8Array, position: number): Promise<void> {
+  const bytes = await file.read(into, position);
+  if (bytes === into.length) return;
+  const { path } = file;
+  throw new MergeError('E_INPUT_CHANGED', `${path}, byte ${position + bytes}: the file became shorter while it was read`, {
+    details: { file: path, position: position + bytes },
+  });
+}
+
+/**
+ * All of a file.
+ * @throws MergeError E_NOT_FOUND; E_NOT_READABLE for what is no regular file or cannot be read; E_IO
+ */
+export async function readWhole(path: string): Promise<Buffer> {
+  const file = await storeOf(path).open(path);
+  try {
+    const bytes = Buffer.allocUnsafe(file.stat.size);
+    await readExactly(file, bytes, 0);
+    return bytes;
+  } finally {
+    await file.close();
+  }
+}

@@ -1,0 +1,55 @@
+/** What a store says of a path, through links. */
+export interface Stat {
+  readonly kind: 'file' | 'folder' | 'other';
+  /** Bytes. */
+  readonly size: number;
+  /** Another one where the content may be another: to be compared with what the same path had before. */
+  readonly version: string;
+  /** As `version`, and another one, too, where only names, owners or rights changed. */
+  readonly identity: string;
+  /** The disk, share or bucket that it lies on: what is on one is read in one way. */
+  readonly volume: string;
+}
+
+/** Something in a folder. A link is one whatever it leads to: `stat` looks through it. */
+export interface Entry {
+  readonly name: string;
+  readonly kind: 'file' | 'folder' | 'link' | 'other';
+}
+
+/** A regular file, open for reading. */
+export interface OpenFile<S extends Stat = Stat> {
+  readonly path: string;
+  readonly stat: S;
+  /**
+   * Reads from byte `position` on into the buffer.
+   * @returns bytes read: fewer than it holds only where the file ends
+   * @throws MergeError E_IO
+   */
+  read(into: Uint8Array, position: number): Promise<number>;
+  close(): Promise<void>;
+}
+
+/**
+ * Where files are read from. It says only what every place of files can say (a disk, an object store, a
+ * hub); writing is the matter of `base/disk`. All throw MergeErrors: E_NOT_FOUND, E_NOT_READABLE,
+ * E_TOO_MANY_FILES, E_IO.
+ */
+export interface Store<S extends Stat = Stat> {
+  /** Whether paths that look like this are its own. */
+  holds(path: string): boolean;
+  /** What a folder holds, hidden names too, in no order; null where the path is no folder. */
+  list(folder: string): Promise<Entry[] | null>;
+  /** Paths of all that lies below a folder, relative to it and with `/`, through links. */
+  listBelow(folder: string): Promise<string[]>;
+  stat(path: string): Promise<S>;
+  /**
+   * Opens a regular file, through links; anything else is refused.
+   * @param known to be a regular file, from the listing of its folder: may save a request
+   */
+  open(path: string, known?: boolean): Promise<OpenFile<S>>;
+  /** Where a path leads to, links resolved. */
+  resolve(path: string): Promise<string>;
+  /** The file of this machine by which native code opens it. */
+  localPath(path: string): string;
+}

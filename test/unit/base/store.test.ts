@@ -1,0 +1,88 @@
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { ByteReader } from '../../../src/base/store/byte-reader.ts';
+import { localStore } from '../../../src/base/store/local.ts';
+import { readExactly, readWhole, storeOf } from '../../../src/base/store/store.ts';
+
+let dir: string;
+const at = (name: string) => join(dir, name);
+
+beforeAll(() => {
+  dir = mkdtempSync(join(tmpdir(), 'store-'));
+  mkdirSync(at('folder/inner'), { recursive: true });
+  writeFileSync(at('folder/inner/deep'), 'deep');
+  writeFileSync(at('file'), '0123456789');
+  symlinkSync('file', at('link'));
+  symlinkSync('nothing', at('broken'));
+  symlinkSync('circle', at('circle'));
+  execFileSync('mkfifo', [at('fifo')]);
+});
+afterAll(() => rmSync(dir, { recursive: true }));
+
+it('lists what is there by kind, links as links, and says null of what is no folder', async () => {
+  const entries = (await storeOf(dir).list(dir))!;
+  expect(Object.fromEntries(entries.map(({ name, kind }) => [name, kind]))).toEqual({
+    ...{ folder: 'folder', file: 'file', link: 'link', broken: 'link', circle: 'link', fifo: 'other' },
+  });
+  expect(await storeOf(dir).list(at('file'))).toBeNull();
+  expect(await storeOf(dir).list(at('file/below'))).toBeNull();
+  await expect(storeOf(dir).list(at('gone'))).rejects.toMatchObject({ code: 'E_NOT_FOUND', details: { file: at('gone') } });
+  expect((await storeOf(dir).listBelow(at('folder'))).sort()).toEqual(['inner', 'inner/deep']);
+});
+
+it('looks through links, and tells a change of content from a change of status', async () => {
+  const before = await localStore.stat(at('link'));
+  expect(before).toMatchObject({ kind: 'file', size: 10 });
+  expect((await localStore.stat(at('file'))).version).toBe(before.version);
+  execFileSync('ln', [at('file'), at('second-name')]);
+  const named = await localStore.stat(at('file'));
+  expect([named.version === before.version, named.identity === before.identity]).toEqual([true, false]);
+  writeFileSync(at('other'), '0123456789');
+  renameSync(at('other'), at('file'));
+  expect((await localStore.stat(at('file'))).version).not.toBe(before.version);
+  for (const name of ['broken', 'gone']) await expect(localStore.stat(at(name))).rejects.toMatchObject({ code: 'E_NOT_FOUND' });
+  await expect(localStore.stat(at('circle'))).rejects.toMatchObject({ code: 'E_NOT_READABLE', details: { errno: 'ELOOP' } });
+});
+
+it.each([
+  ['folder', 'a folder'],
+  ['fifo', 'a FIFO'],
+])('opens regular files alone: not %s, known to be one or not', async (name, kind) => {
+  for (const known of [false, true]) {
+    await expect(storeOf(dir).open(at(name), known)).rejects.toMatchObject({
+      code: 'E_NOT_READABLE',
+      message: `${at(name)}: is ${kind}, not a regular file`,
+    });
+  }
+  await expect(readWhole(at(name))).rejects.toMatchObject({ code: 'E_NOT_READABLE' });
+});
+
+it('reads as far as there is something, and says where a file ends that should not', async () => {
+  const file = await storeOf(dir).open(at('link'));
+  try {
+    const bytes = Buffer.alloc(4);
+    expect([await file.read(bytes, 3), bytes.toString()]).toEqual([4, '3456']);
+    expect(await file.read(bytes, 8)).toBe(2);
+    await expect(readExactly(file, bytes, 8)).rejects.toMatchObject({ code: 'E_INPUT_CHANGED', details: { position: 10 } });
+  } finally {
+    await file.close();
+  }
+  expect((await readWhole(at('link'))).toString()).toBe('0123456789');
+});
+
+it('small reads of many files say what is wrong with which', async () => {
+  const reader = new ByteReader();
+  try {
+    writeFileSync(at('short'), 'abcdef');
+    expect((await reader.read(at('short'), 2, 3)).toString()).toBe('cde');
+    truncateSync(at('short'), 4);
+    await expect(reader.read(at('short'), 2, 3)).rejects.toMatchObject({ code: 'E_INPUT_CHANGED', details: { file: at('short') } });
+    await expect(reader.read(at('gone'), 0, 1)).rejects.toMatchObject({ code: 'E_NOT_FOUND' });
+    await expect(reader.read(at('fifo'), 0, 1)).rejects.toMatchObject({ code: 'E_NOT_READABLE' });
+  } finally {
+    await reader.close();
+  }
+});
