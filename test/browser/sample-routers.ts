@@ -23,7 +23,7 @@ export function sampleRouters(size: { layers: number; members: number; synthetic
     },
     evaluation: {
       command: 'node demo/evaluate.js {model}',
-      goal: 'lower',
+      goal: 'minimize',
       scores: [
         { router: 'average', score: 1.1804, stderr: 0.0051, items: 120, seconds: 12 },
         { router: 'newest', score: 1.1822, stderr: 0.0052, items: 120, seconds: 12 },

@@ -68,12 +68,23 @@ describe('merge routers', () => {
     expect(out).toMatch(/\n +0 +6 {2}changed in 1 pair +-[01]\.\d\d /);
   });
 
+  it('scores one of several metrics, with the words of merge search', async () => {
+    const metrics = `echo '{"metrics": {"a": 1, "b": 2}}'; :`;
+    const words = ['--metric', 'b', '--goal', 'minimize', '--timeout', '30m', '--work', 'build'];
+    const { code, out, err } = await routers('demo/runs/moe', '--last', '2', '--eval', metrics, ...words, '--json');
+    expect([code, err]).toEqual([0, expect.stringContaining('evaluating trial 1: router average\n')]);
+    expect((JSON.parse(out) as RouterReport).evaluation).toMatchObject({ goal: 'minimize', scores: Array(4).fill({ score: 2 }) });
+  });
+
   it.each([
     [['demo/runs/dense', '--last', '2'], 3, 'E_NO_ROUTERS'],
     [['demo/runs/moe/checkpoint-6000'], 2, 'E_OPTION'],
     [['demo/runs/moe', '--sliding'], 2, 'E_USAGE'],
     [['demo/runs/moe', '--probes', '0'], 2, 'E_OPTION'],
     [['demo/runs/moe', '--goal', 'best'], 2, 'E_OPTION'],
+    [['demo/runs/moe', '--goal', 'lower'], 2, 'E_OPTION'],
+    [['demo/runs/moe', '--last', '2', '--eval', `echo '{"metrics": {"a": 1, "b": 2}}'; :`], 2, 'E_METRIC'],
+    [['demo/runs/moe', '--last', '2', '--eval', 'echo 1; :'], 2, 'E_GOAL'],
     [['demo/runs/moe', '--hidden', 'nowhere.safetensors'], 3, 'E_NOT_FOUND'],
     [['demo/runs/moe', '--hidden', 'demo/runs/moe/checkpoint-6000/model.safetensors'], 3, 'E_HIDDEN_STATES'],
     [['demo/runs/moe', '--last', '2', '--work', 'build', '--eval', 'echo no score; :'], 1, 'E_EVALUATOR'],

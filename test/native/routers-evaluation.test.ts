@@ -8,11 +8,11 @@ import { average } from '../../src/merge/average.ts';
 import { mergeError, temporaryFolder } from '../support/safetensors.ts';
 
 const MOE = 'demo/runs/moe';
-const given = (work: string) => ({ inputs: [MOE], select: { last: 3 }, work });
+const given = (work: string) => ({ inputs: [MOE], select: { last: 3 }, work, goal: 'minimize' as const });
 
-/** An evaluator that knows the models by the names of their folders; the newest checkpoint is `other`. */
-const scores = (average: string, newest: string, oldest: string, other: string) =>
-  `case {model} in */average) echo '${average}';; */newest) echo '${newest}';; */oldest) echo '${oldest}';; *) echo '${other}';; esac; :`;
+/** An evaluator that knows the models by the numbers of their trials; that of the newest checkpoint is the first. */
+const scores = (average: string, newest: string, oldest: string, unmerged: string) =>
+  `case {trial} in 1) echo '${average}';; 2) echo '${newest}';; 3) echo '${oldest}';; *) echo '${unmerged}';; esac; : {model}`;
 
 async function tensors(path: string): Promise<Map<string, string>> {
   const { shards } = await openCheckpoint(path);
@@ -35,19 +35,23 @@ describe('scores of averaged, newest and oldest routers', () => {
     await routers({ ...given(work), eval: 'echo 1; :', keep: true });
     const [folder, ...others] = readdirSync(work);
     expect(others).toEqual([]);
-    const made = join(work, folder!);
-    const kept = ['average', 'newest', 'oldest', 'unmerged'].flatMap((router) => [`${router}.log`, `${router}-results`]);
-    expect(readdirSync(made).sort()).toEqual([...kept, 'average', 'newest', 'oldest'].sort());
+    const study = join(work, folder!);
+    expect(readdirSync(join(study, 'logs')).sort()).toEqual([0, 1, 2, 3].map((id) => `trial-000${id}.log`));
+    const [made, ...rest] = readdirSync(study).filter((name) => name.startsWith('ckpt-merge-work-'));
+    expect(rest).toEqual([]);
+    const merges = readdirSync(join(study, made!)).sort();
+    expect(merges.map((name) => name.replace(/-[0-9a-f]+$/, ''))).toEqual(['trial-0001', 'trial-0002', 'trial-0003']);
+    const [averaged, newest, oldest] = merges.map((name) => join(study, made!, name));
     const merged = join(work, 'merged');
     await average({ inputs: [MOE], select: { last: 3 }, output: merged });
     const plain = await tensors(merged);
-    expect(await tensors(join(made, 'average'))).toEqual(plain);
+    expect(await tensors(averaged!)).toEqual(plain);
     for (const [variant, step] of [
-      ['newest', 6000],
-      ['oldest', 5600],
+      [newest!, 6000],
+      [oldest!, 5600],
     ] as const) {
       const own = await tensors(`${MOE}/checkpoint-${step}`);
-      for (const [name, bytes] of await tensors(join(made, variant))) {
+      for (const [name, bytes] of await tensors(variant)) {
         expect(bytes === (name.endsWith('.mlp.gate.weight') ? own : plain).get(name), name).toBe(true);
       }
     }
@@ -62,7 +66,7 @@ describe('scores of averaged, newest and oldest routers', () => {
     expect(readdirSync(work)).toEqual([]);
     expect(evaluation).toMatchObject({
       command,
-      goal: 'lower',
+      goal: 'minimize',
       scores: [
         { router: 'average', score: 2, stderr: 0.5, items: 3 },
         { router: 'newest', items: 3 },
@@ -113,8 +117,29 @@ describe('scores of averaged, newest and oldest routers', () => {
 
   it('take higher for better where that is the goal', async () => {
     const command = scores('{"score":2,"stderr":0.01}', '{"score":1.5,"stderr":0.01}', '{"score":2.5,"stderr":0.01}', '1');
-    const { verdict } = await routers({ ...given(temporaryFolder()), eval: command, goal: 'higher' });
+    const { verdict } = await routers({ ...given(temporaryFolder()), eval: command, goal: 'maximize' });
     expect(verdict.headline).toBe('The oldest routers score better on the averaged weights than averaged ones, by 0.5000 ± 0.0141.');
+  });
+
+  it('are of the metric that is asked for, where the evaluator reports several', async () => {
+    const work = temporaryFolder();
+    const metrics = (a: number, b: number) => JSON.stringify({ metrics: { a, b } });
+    const command = scores(metrics(1, 2), metrics(1, 3), metrics(1, 4), metrics(1, 5));
+    const error = await mergeError(() => routers({ ...given(work), eval: command }));
+    expect(error).toMatchObject({
+      code: 'E_METRIC',
+      message: expect.stringMatching(/which metric is the score\? .* has 2:\n {2}--metric a /),
+    });
+    const { evaluation } = await routers({ ...given(work), eval: command, metrics: [{ name: 'b', weight: 1 }] });
+    expect(evaluation!.scores.map(({ score }) => score)).toEqual([2, 3, 4, 5]);
+    expect(readdirSync(work)).toEqual([]);
+  });
+
+  it('are no better or worse where nobody says which way is better', async () => {
+    const { goal, ...rest } = given(temporaryFolder());
+    expect((await mergeError(() => routers({ ...rest, eval: 'echo 1; :' }))).code).toBe('E_GOAL');
+    const said = scores('{"score":2,"higher_is_better":true}', '1', '1', '{"score":1,"higher_is_better":true}');
+    expect((await routers({ ...rest, eval: said })).evaluation!.goal).toBe('maximize');
   });
 
   it('leave nothing behind when the evaluator fails, or the work is ended', async () => {
@@ -123,8 +148,8 @@ describe('scores of averaged, newest and oldest routers', () => {
     expect(error).toMatchObject({ code: 'E_EVALUATOR', message: expect.stringContaining('exit code 2') });
     expect(readdirSync(work)).toEqual([]);
     const controller = new AbortController();
-    const onProgress = (progress: { type: string; text?: string }) => {
-      if (progress.text?.startsWith('evaluating')) setTimeout(() => controller.abort('enough'), 50);
+    const onProgress = (progress: { type: string }) => {
+      if (progress.type === 'evaluating') setTimeout(() => controller.abort('enough'), 50);
     };
     await expect(routers({ ...given(work), eval: 'sleep 60; :' }, { signal: controller.signal, onProgress })).rejects.toBe('enough');
     expect(readdirSync(work)).toEqual([]);

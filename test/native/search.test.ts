@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { runRecipe } from '../../src/merge/run.ts';
@@ -41,5 +41,19 @@ describe('a pairwise search', () => {
     expect(readFileSync(join(again, 'model.safetensors')).subarray(-16)).toEqual(
       readFileSync(join(output, 'model.safetensors')).subarray(-16),
     );
+  });
+
+  it.each(['work', null])('leaves its merges in %s where they are to be kept, and a resumed one leaves them there', async (name) => {
+    const dir = join(temporary.path, `kept-${name}.search`);
+    const work = name === null ? undefined : join(temporary.path, name);
+    const options = { inputs: [run], select: { last: 2 }, eval: `${SCORE_WEIGHTS} 0.3,0.7`, goal: 'maximize', keep: true } as const;
+    const merges = () => {
+      const folders = readdirSync(work ?? dir).filter((entry) => entry.startsWith('ckpt-merge-work-'));
+      return folders.flatMap((folder) => readdirSync(join(work ?? dir, folder)));
+    };
+    const { merges: made } = await search({ ...options, trials: 3, dir, work });
+    expect(merges()).toHaveLength(made);
+    const again = await search({ ...options, trials: 4, dir, work, resume: true });
+    expect(merges()).toHaveLength(made + again.merges);
   });
 });

@@ -1,94 +1,100 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { toMergeError } from '../../base/disk/io-error.ts';
-import { MergeError } from '../../base/errors.ts';
-import { type MachineOptions, runRecipe } from '../../merge/run.ts';
-import type { Recipe } from '../../recipe/file/types.ts';
+import { onOutput } from '../../base/disk/io-error.ts';
+import type { Warning } from '../../base/errors.ts';
+import { mapBounded } from '../../base/map-bounded.ts';
+import { fingerprint } from '../../checkpoints/fingerprint.ts';
+import type { Members } from '../../merge/members/of-recipe.ts';
 import { difference } from '../../search/conclusion/difference.ts';
-import { Evaluator, type Outcome } from '../../search/evaluate/evaluator.ts';
-import type { Score } from '../../search/evaluate/types.ts';
-import type { Evaluation, RouterVariant, ScoreDifference } from './types.ts';
+import type { Candidate } from '../../search/space/types.ts';
+import type { StudyMembers } from '../../search/study/members.ts';
+import { commandText, type EvaluationSettings } from '../../search/study/scorer.ts';
+import { openSession, refuseInsideInputs, type StudyRequest } from '../../search/study/session.ts';
+import type { RoundRequest } from '../../search/study/trials.ts';
+import type { StudyEvent } from '../../search/study/types.ts';
+import type { Evaluation, RouterVariant } from './types.ts';
 
-export interface EvaluationOptions {
-  /** Shell command that scores a model, see {@link Evaluator}. */
-  readonly eval: string;
-  readonly goal?: 'lower' | 'higher' | undefined;
-  /** Seconds that one evaluation may take. */
-  readonly timeout?: number | undefined;
-  /** Folder in which the merges are made; the current one when absent. */
-  readonly work?: string | undefined;
-  /** Leave the merges where they were made. */
-  readonly keep?: boolean | undefined;
-  readonly signal?: AbortSignal | undefined;
-  /** Told before each thing that takes long. */
-  readonly onStep?: ((what: string) => void) | undefined;
-}
+/** How merges are scored: as `search` does it, with the same names. */
+export interface EvaluationOptions extends EvaluationSettings, Pick<StudyRequest, 'work' | 'keep'> {}
 
 /** The averaged weights with averaged routers, and with those of one member. */
-const MERGED = ['average', 'newest', 'oldest'] as const;
+const MERGED = ['average', 'newest', 'oldest'] as const satisfies readonly RouterVariant[];
+const FINGERPRINTS_AT_ONCE = 8;
 
 /**
- * Scores averaged weights with averaged routers, with the newest member's and with the oldest's, and the
- * newest checkpoint as it is. The three merges are made in one read, in a folder that is removed afterwards.
+ * Scores the newest checkpoint as it is, and averaged weights with averaged routers, with the newest member's
+ * and with the oldest's: a study of three candidates, merged in one read. Its folder, in `work` or the current
+ * one, is removed afterwards unless merges are kept.
  *
- * @param recipe of one output, whose path does not count @param newest path of its newest member
- * @throws MergeError E_EVALUATOR, and whatever merging throws; `signal.reason` on an abort
+ * @param found members of the merge, with their weights
+ * @throws MergeError E_EVALUATOR where one of them gets no score, and whatever options, scoring and merging
+ *   throw; `signal.reason` on an abort
  */
 export async function evaluateRouters(
-  recipe: Recipe,
-  newest: string,
-  options: EvaluationOptions,
-  machine: Pick<MachineOptions, 'memory' | 'threads' | 'io' | 'cache'> = {},
-): Promise<Evaluation> {
-  const { signal = new AbortController().signal, onStep, goal = 'lower', timeout } = options;
-  const evaluator = new Evaluator({ command: options.eval, timeout, reading: {} });
-  const work = resolve(options.work ?? '.');
-  const folder = await mkdtemp(join(work, '.merge-routers-')).catch((error: unknown) => {
-    throw toMergeError(error, { action: 'create a folder in', file: work, side: 'output' });
-  });
+  options: EvaluationOptions & Omit<StudyRequest, 'dir'>,
+  found: Members,
+  emit: (event: StudyEvent) => void,
+  signal: AbortSignal,
+): Promise<{ readonly evaluation: Evaluation; readonly warnings: readonly Warning[] }> {
+  const { work = '.', keep } = options;
+  const members = await studied(found);
+  await refuseInsideInputs({ dir: work, work }, members);
+  const dir = await onOutput('create a folder in', resolve(work), () => mkdtemp(join(resolve(work), '.merge-routers-')));
   try {
-    const [output] = recipe.outputs;
-    const outputs = MERGED.map((router) => ({ ...output!, path: join(folder, router), ...(router === 'average' ? {} : { router }) }));
-    onStep?.('merging with averaged, newest and oldest routers');
-    await runRecipe({ ...recipe, outputs }, { ...machine, signal });
-    const models: readonly (readonly [RouterVariant, string])[] = [
-      ...outputs.map((o, i) => [MERGED[i]!, o.path] as const),
-      ['unmerged', newest],
-    ];
-    const scored: { router: RouterVariant; found: Score; seconds: number }[] = [];
-    for (const [trial, [router, model]] of models.entries()) {
-      onStep?.(router === 'unmerged' ? 'evaluating the newest checkpoint' : `evaluating the ${router} router`);
-      const place = { out: join(folder, `${router}-results`), log: join(folder, `${router}.log`) };
-      const outcome = await evaluator.evaluate({ model, trial, ...place }, { signal, onRetry: (_, seconds) => onStep?.(waiting(seconds)) });
-      if (outcome.status !== 'complete') throw failed(options.eval, outcome);
-      scored.push({ router, found: outcome.score, seconds: outcome.seconds });
+    const own = { kind: 'routers', legs: [], noise: 'shared', sampler: 'routers', seed: 0 } as const;
+    // What is kept stands with its logs and results.
+    const session = await openSession({ ...options, dir, work: keep ? dir : options.work }, members, own, { emit, signal, whole: true });
+    try {
+      const { study } = session;
+      const [unmerged, ...merged] = requestsOf(found);
+      // The newest by itself: it shows whether the evaluator works before anything is merged.
+      const trials = [...(await study.round(0, [unmerged!], signal)), ...(await study.round(1, merged, signal))];
+      const scored = trials.map(({ score, ...trial }, i) => ({ ...trial, score: score!, router: (['unmerged', ...MERGED] as const)[i]! }));
+      const [newest, averaged, ...others] = scored;
+      const shown = [averaged!, ...others, newest!];
+      return {
+        evaluation: {
+          command: commandText(options.eval),
+          goal: session.goal()!,
+          scores: shown.map(({ router, score, stderr, items, seconds }) => ({
+            ...{ router, score, stderr, seconds },
+            items: items?.reduce((sum, { scores }) => sum + scores.length, 0) ?? null,
+          })),
+          differences: [...others, newest!].map(({ router, ...trial }) => {
+            const { gain, error, paired } = difference(trial, averaged!, 'maximize');
+            return { router: router as Exclude<RouterVariant, 'average'>, mean: gain, error, paired };
+          }),
+        },
+        warnings: study.warnings,
+      };
+    } finally {
+      await session.close();
+      if (keep) emit({ type: 'note', text: `merges, logs and results are in ${dir}` });
     }
-    const [averaged, ...others] = scored;
-    return {
-      command: options.eval,
-      goal,
-      scores: scored.map(({ router, found: { score, stderr, items }, seconds }) => ({
-        router,
-        score,
-        stderr,
-        items: items?.reduce((sum, { scores }) => sum + scores.length, 0) ?? null,
-        seconds,
-      })),
-      differences: others.map(({ router, found }) => {
-        const { gain, error, paired } = difference(found, averaged!.found, 'maximize');
-        return { router: router as ScoreDifference['router'], mean: gain, error, paired };
-      }),
-    };
   } finally {
-    if (!options.keep) await rm(folder, { recursive: true, force: true });
+    if (!keep) await rm(dir, { recursive: true, force: true });
   }
 }
 
-function waiting(seconds: number): string {
-  return `the evaluator asks to be tried again later: waiting ${seconds} s`;
+async function studied({ members, checkpoints }: Members): Promise<StudyMembers> {
+  const all = await mapBounded(checkpoints, FINGERPRINTS_AT_ONCE, async (checkpoint) => {
+    const { step, tokens } = members[checkpoints.indexOf(checkpoint)]!;
+    return { path: checkpoint.path, step, tokens, fingerprint: await fingerprint(checkpoint), checkpoint };
+  });
+  const pool = all.map((_, m) => m);
+  return { all, pool, last: pool, siblings: false, warnings: [] };
 }
 
-function failed(command: string, { reason, tail }: Exclude<Outcome, { status: 'complete' }>): MergeError {
-  const shown = tail.length === 0 ? 'it printed nothing' : `the end of its output:\n${tail.join('\n')}`;
-  return new MergeError('E_EVALUATOR', `the evaluator failed: ${reason}\n$ ${command}\n${shown}`, { details: { command } });
+function requestsOf({ members }: Members): readonly RoundRequest[] {
+  const weights = members.map(({ weight }) => weight);
+  const common = { point: null, leg: 0 };
+  const newest: Candidate = { weights: weights.map((_, m) => (m === weights.length - 1 ? 1 : 0)), parts: [] };
+  return [
+    { ...common, kind: 'newest', params: null, candidate: newest },
+    ...MERGED.map((router): RoundRequest => {
+      // Averaged is what routers are where nothing is said, and tables of tokens, which cannot be, are equal.
+      const candidate = { weights, parts: [], ...(router === 'average' ? {} : { router }) };
+      return { ...common, kind: 'trial', params: { router }, candidate };
+    }),
+  ];
 }

@@ -66,7 +66,7 @@ function evaluationSection({ evaluation }: RouterReport): Section | null {
   const { scores, differences, goal, command } = evaluation;
   const chart = barChart({
     title: 'Scores by router',
-    note: `${goal === 'lower' ? 'Lower' : 'Higher'} is better. Error bars are one standard error of a score by itself; the differences below are sharper where they are paired.`,
+    note: `${goal === 'minimize' ? 'Lower' : 'Higher'} is better. Error bars are one standard error of a score by itself; the differences below are sharper where they are paired.`,
     label: 'score',
     draw: 'points',
     bars: scores.map(({ router, score, stderr }) => ({

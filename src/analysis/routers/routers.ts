@@ -7,6 +7,8 @@ import { swappedLayers } from '../../model/places/swapped-layers.ts';
 import { routingFunction } from '../../model/routing/functions.ts';
 import type { RoutingFunction } from '../../model/routing/types.ts';
 import { plural } from '../../render/format.ts';
+import { checkEvaluation } from '../../search/study/session.ts';
+import type { StudyEvent } from '../../search/study/types.ts';
 import { type EvaluationOptions, evaluateRouters } from './evaluation.ts';
 import { examineLayers } from './examine.ts';
 import { type InputRequest, inputSource } from './inputs.ts';
@@ -18,17 +20,15 @@ const MOST_CHECKPOINTS = 32;
 
 /** What a report is about: the checkpoints and weights of a merge, and how routers are looked at. */
 export interface RoutersOptions
-  extends Omit<AverageOptions, 'output' | 'sliding' | 'router' | 'force' | 'resume' | 'keep'>,
-    Partial<Omit<EvaluationOptions, 'signal' | 'onStep'>>,
+  extends Omit<AverageOptions, 'output' | 'sliding' | 'router' | 'for' | 'optimizer' | 'force' | 'resume' | 'keep'>,
+    Partial<EvaluationOptions>,
     Omit<InputRequest, 'seed'> {
   /** Decides probes, and which parts of experts are compared; default 0. */
   readonly seed?: number | undefined;
 }
 
 /** What a report does now. */
-export type RoutersProgress =
-  | { readonly type: 'layer'; readonly done: number; readonly total: number }
-  | { readonly type: 'step'; readonly text: string };
+export type RoutersProgress = { readonly type: 'layer'; readonly done: number; readonly total: number } | StudyEvent;
 
 export interface RoutersRunOptions {
   readonly signal?: AbortSignal | undefined;
@@ -48,6 +48,8 @@ export interface RoutersRunOptions {
 export async function routers(options: RoutersOptions, { signal, onProgress }: RoutersRunOptions = {}): Promise<RouterReport> {
   const start = performance.now();
   const { hidden, probes, seed = 0 } = options;
+  const { eval: command } = options;
+  if (command !== undefined) checkEvaluation({ ...options, eval: command });
   const recipe = recipeOf({ ...options, output: 'merged' });
   const found = await membersOfRecipe(recipe, signal);
   const { checkpoints, members } = found;
@@ -78,16 +80,23 @@ export async function routers(options: RoutersOptions, { signal, onProgress }: R
   });
   // A merge of permuted experts or layers is refused, and its scores would say nothing of routers.
   const permuted = swapped.length > 0 || examined.layers.some(({ identity }) => identity.some(({ status }) => status === 'permuted'));
-  const evaluation =
-    options.eval === undefined || (permuted && !options.allowPermuted)
+  const scored =
+    command === undefined || (permuted && !options.allowPermuted)
       ? null
       : await evaluateRouters(
-          recipe,
-          checkpoints.at(-1)!.path,
-          { ...options, eval: options.eval, signal, onStep: (text) => onProgress?.({ type: 'step', text }) },
-          options,
+          { ...options, eval: command, inputs: recipe.inputs },
+          found,
+          (event) => onProgress?.(event),
+          signal ?? new AbortController().signal,
         );
   const { layers, bytesRead } = examined;
+  const warnings = [
+    ...checkpoints.flatMap((checkpoint) => checkpoint.warnings),
+    ...found.warnings,
+    ...compared.warnings,
+    ...(told !== routing ? [excessWarning(told!, fewest, checkpoints.at(-1)!.path)] : []),
+    ...examined.warnings,
+  ];
   const findings = {
     family: compared.roles.context.family,
     members,
@@ -96,7 +105,7 @@ export async function routers(options: RoutersOptions, { signal, onProgress }: R
     layers,
     sample: { seed, ...examined.sample, ...MARGIN },
     inputs: layers.some(({ choice }) => choice !== null) ? inputs!.described : null,
-    evaluation,
+    evaluation: scored?.evaluation ?? null,
   };
   return {
     schema: 'ckpt-merge/routers',
@@ -105,13 +114,8 @@ export async function routers(options: RoutersOptions, { signal, onProgress }: R
     verdict: verdictOf(findings, examined.warnings, swapped),
     bytesRead,
     seconds: (performance.now() - start) / 1000,
-    warnings: [
-      ...checkpoints.flatMap(({ warnings }) => warnings),
-      ...found.warnings,
-      ...compared.warnings,
-      ...(told !== routing ? [excessWarning(told!, fewest, checkpoints.at(-1)!.path)] : []),
-      ...examined.warnings,
-    ],
+    // The merges meet some of these again.
+    warnings: [...warnings, ...(scored?.warnings ?? []).filter(({ message }) => !warnings.some((other) => other.message === message))],
   };
 }
 

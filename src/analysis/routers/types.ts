@@ -1,6 +1,7 @@
 import type { Warning } from '../../base/errors.ts';
 import type { PairIdentity } from '../../model/places/types.ts';
 import type { LayerChoice } from '../../model/routing/types.ts';
+import type { Goal } from '../../search/evaluate/types.ts';
 
 /**
  * The JSON document of `merge routers`: whether experts keep their places from checkpoint to checkpoint, how
@@ -126,8 +127,8 @@ export type RouterVariant = 'average' | 'newest' | 'oldest' | 'unmerged';
 export interface Evaluation {
   /** The command, as given. */
   readonly command: string;
-  /** Which scores are better: `lower` for losses. */
-  readonly goal: 'lower' | 'higher';
+  /** Which scores are better: `minimize` for losses. */
+  readonly goal: Goal;
   /** The averaged routers first. */
   readonly scores: readonly VariantScore[];
   /** The others less the averaged routers. */

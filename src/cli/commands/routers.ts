@@ -2,21 +2,29 @@ import { type RoutersOptions, type RoutersProgress, routers } from '../../analys
 import { routersText } from '../../analysis/routers/text.ts';
 import type { Selection } from '../../recipe/select/types.ts';
 import { warningText } from '../../render/error-text.ts';
+import { studyLine } from '../../search/study/text.ts';
 import { parseInputs } from '../options/inputs.ts';
 import { splitSelection } from '../options/run-options.ts';
 import type { Context } from '../terminal/context.ts';
 import { interruptible } from '../terminal/interrupt.ts';
 import { type ReportOutputFlags, reportOutput } from '../terminal/report.ts';
 
-interface RoutersFlags extends Omit<RoutersOptions, 'inputs' | 'select' | 'policies'>, Selection, ReportOutputFlags {}
+interface RoutersFlags extends Omit<RoutersOptions, 'inputs' | 'select' | 'policies' | 'metrics'>, Selection, ReportOutputFlags {
+  readonly metric?: RoutersOptions['metrics'];
+}
 
 /** `merge routers`. */
 export async function run(context: Context, args: readonly (string | readonly string[])[], flags: RoutersFlags): Promise<number> {
   const { out, err } = context.terminal;
-  const { json, out: page, force, quiet, ...given } = flags;
+  const { json, out: page, force, quiet, metric, ...given } = flags;
   const { select, rest } = splitSelection(given);
   const inputs = parseInputs(args[0] as readonly string[], flags.weights !== undefined);
-  const options = { ...rest, inputs, ...(select === undefined ? {} : { select }) };
+  const options = {
+    ...rest,
+    inputs,
+    ...(select === undefined ? {} : { select }),
+    ...(metric === undefined ? {} : { metrics: metric }),
+  };
   const print = await reportOutput(context, flags);
   let drawn = false;
   const draw = (text: string) => {
@@ -25,7 +33,8 @@ export async function run(context: Context, args: readonly (string | readonly st
   };
   const onProgress = (progress: RoutersProgress) => {
     if (progress.type === 'layer') draw(`layer ${progress.done} of ${progress.total}`);
-    else if (!quiet) err.write(`${drawn ? '\r\u001b[K' : ''}${progress.text}\n`);
+    // Warnings are in the report.
+    else if (!quiet && progress.type !== 'warning') err.write(`${drawn ? '\r\u001b[K' : ''}${studyLine(progress, err.colors)}`);
   };
   const report = await interruptible(context.terminal, (signal) => routers(options, { signal, onProgress })).finally(() => {
     if (drawn) err.write('\r\u001b[K');

@@ -121,19 +121,8 @@ export function addRouters(command: Command): Command {
     .addOption(valueOption('--probes <n>', 'inputs a layer (default: by the size of the routers)', parsePositiveInteger))
     .addOption(
       valueOption('--seed <n>', 'decides synthetic inputs, and which parts of experts are compared (default: 0)', parseWholeNumber),
-    )
-    .optionsGroup('Scores:')
-    .addOption(
-      valueOption(
-        '--eval <command>',
-        'score the merge with averaged, newest and oldest routers: a shell command, {model} in it',
-        parseText,
-      ),
-    )
-    .addOption(choiceOption('--goal <which>', 'scores that are better: lower, higher (default: lower)', ['lower', 'higher']))
-    .addOption(valueOption('--timeout <seconds>', 'end an evaluation that takes longer (default: never)', parsePositiveInteger))
-    .addOption(valueOption('--work <path>', 'folder for the three merges (default: the current folder)', parsePath))
-    .addOption(flag('--keep', 'leave the merges there'));
+    );
+  addEvaluationOptions(command, { optional: true, of: 'the merge with averaged, newest and oldest routers' });
   addSelectionOptions(command, { sliding: false });
   addTokenOptions(command);
   addScheduleOptions(command.optionsGroup('Weights:'))

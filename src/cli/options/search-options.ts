@@ -9,15 +9,16 @@ import { parseText, parseWholeNumber } from './run-options.ts';
 import { badValue, parseNumber, parsePath, parsePositiveInteger } from './values.ts';
 
 /**
- * How models are scored, for every command that scores them. @param optional where something else may score
+ * How models are scored, for every command that scores them.
+ * @param optional where something else may score, or nothing @param of what the command scores
  */
-export function addEvaluationOptions(command: Command, { optional = false } = {}): Command {
+export function addEvaluationOptions(command: Command, { optional = false, of = 'a model' } = {}): Command {
   return command
     .optionsGroup('Evaluation (docs/evaluators.md):')
     .addOption(
       valueOption(
         '--eval <command>',
-        `shell command that scores a model: {model}, {out}, {trial}, {gpu} in it, or MERGE_MODEL, MERGE_OUT, MERGE_RESULT …${optional ? '' : ' (required)'}`,
+        `shell command that scores ${of}: {model}, {out}, {trial}, {gpu} in it, or MERGE_MODEL, MERGE_OUT, MERGE_RESULT …${optional ? '' : ' (required)'}`,
         parseText,
       ),
     )

@@ -8,7 +8,7 @@ import { flowMap } from '../../merge/plan/recipe-text.ts';
 import type { Policy } from '../../recipe/policy/types.ts';
 import type { Candidate } from '../space/types.ts';
 import type { StudyMember } from '../study/members.ts';
-import { type MergeSettings, recipeOf } from '../study/merges.ts';
+import { type MergeSettings, takingPart } from '../study/merges.ts';
 
 export const BEST_RECIPE = 'best.yaml';
 export const REPORT_PAGE = 'report.html';
@@ -43,7 +43,7 @@ export interface BestRecipe {
 
 /** The text of a recipe that `merge run` takes, whose paths are relative to the folder that it lies in. */
 export function bestRecipeText({ folder, output, members, candidate, merging, remarks }: BestRecipe): string {
-  const { members: taken, weights, parts } = recipeOf(candidate);
+  const { members: taken, weights, parts } = takingPart(candidate);
   const from = (path: string) => JSON.stringify(relative(resolve(folder), resolve(path)) || '.');
   const {
     policies = [],

@@ -1,3 +1,4 @@
+import type { RouterUse } from '../../recipe/policy/types.ts';
 import type { ScheduleMember } from '../../recipe/schedule/types.ts';
 import type { Axis, Point } from '../gaussian-process/types.ts';
 
@@ -25,6 +26,8 @@ export interface Candidate {
   readonly weights: readonly number[];
   /** Tensors that have weights of their own: routers against the rest. */
   readonly parts: readonly CandidatePart[];
+  /** Whose routers it has, where that is what is varied: every member then takes part. */
+  readonly router?: RouterUse;
 }
 
 export interface CandidatePart {

@@ -36,7 +36,7 @@ export class StudyFolder {
   readonly #lock: FolderLock;
   /** The outermost of the folders that were made for it; null where it was there. */
   readonly #made: string | null;
-  #work: string | null = null;
+  #work: { readonly path: string; readonly keep: boolean } | null = null;
 
   private constructor(path: string, lock: FolderLock, made: string | null) {
     this.path = path;
@@ -88,13 +88,15 @@ export class StudyFolder {
   }
 
   /**
-   * A fresh folder for merges: in memory where one merge fits there with ease, else beside the trials.
-   * @param given where the user wants it @param bytes of one merge
+   * A fresh folder for merges: in memory where one merge fits there with ease, else beside the trials, where
+   * also those are that the user keeps.
+   * @param given where the user wants it @param keep leave it behind @param bytes of one merge
    * @throws MergeError E_NO_SPACE where not one merge fits
    */
-  async makeWork(given: string | undefined, bytes: number): Promise<WorkFolder> {
+  async makeWork(given: string | undefined, keep: boolean, bytes: number): Promise<WorkFolder> {
     if (given !== undefined) await onOutput('create', given, () => makeFolder(given));
-    const place = given !== undefined ? { parent: given, room: await freeBytes(given) } : await this.#bestPlace(bytes);
+    const wanted = given ?? (keep ? this.path : undefined);
+    const place = wanted !== undefined ? { parent: wanted, room: await freeBytes(wanted) } : await this.#bestPlace(bytes);
     const { parent, room } = place;
     if (room < bytes) {
       throw new MergeError(
@@ -109,7 +111,7 @@ export class StudyFolder {
     const path = join(resolve(parent), `ckpt-merge-work-${newId()}`);
     await onOutput('write', this.path, () => writeFile(join(this.path, WORK_RECORD), `${path}\n`, { flag: 'a' }));
     await onOutput('create', parent, () => mkdir(path));
-    this.#work = path;
+    this.#work = { path, keep };
     return { path, room, inMemory: parent === SHARED_MEMORY };
   }
 
@@ -130,12 +132,14 @@ export class StudyFolder {
   }
 
   /**
-   * Removes the work folder and gives the lock back. A folder that was made for a study which came to nothing
-   * goes, too.
+   * Removes the work folder, unless it is kept and holds merges, and gives the lock back. A folder that was
+   * made for a study which came to nothing goes, too.
    */
   async close(): Promise<void> {
     if (this.#work !== null) {
-      await rm(this.#work, { recursive: true, force: true });
+      const { path, keep } = this.#work;
+      if (keep) await rmdir(path).catch(() => {});
+      else await rm(path, { recursive: true, force: true });
       await rm(join(this.path, WORK_RECORD), { force: true });
     }
     if (this.#made !== null && (await readdir(this.path)).every((name) => name === LOCK_FOLDER)) await this.#unmake(this.#made);

@@ -97,9 +97,10 @@ export class Merger {
   }
 
   #request(requests: readonly MergeRequest[]): PlanRequest {
-    const { policies, router, dtype, memory, threads, io, cache, failNonfinite, ...options } = this.#settings;
+    const { policies, router: usual, dtype, memory, threads, io, cache, failNonfinite, ...options } = this.#settings;
     const outputs = requests.map(({ path, candidate }): OutputRequest => {
-      const { members, weights, parts } = recipeOf(candidate);
+      const { members, weights, parts } = takingPart(candidate);
+      const { router = usual } = candidate;
       const own = parts.map(({ role, weights }): Policy => ({ role, weights }));
       return { path, members, weights, policies: [...own, ...(policies ?? [])], router, dtype, baseModelId: options.baseModelId };
     });
@@ -107,15 +108,22 @@ export class Merger {
   }
 }
 
-/** A candidate without the members that take no part. */
-export function recipeOf({ weights, parts }: Candidate): {
+/** What of a candidate makes its merge: members that take part, and weights over these. */
+export interface TakingPart extends Candidate {
   readonly members: readonly number[];
-  readonly weights: readonly number[];
-  readonly parts: Candidate['parts'];
-} {
-  const members = weights.flatMap((weight, m) => (weight !== 0 || parts.some((part) => part.weights[m] !== 0) ? [m] : []));
+}
+
+/** A candidate without the members that take no part. */
+export function takingPart({ weights, parts, router }: Candidate): TakingPart {
+  const takesPart = (m: number) => router !== undefined || weights[m] !== 0 || parts.some((part) => part.weights[m] !== 0);
+  const members = weights.flatMap((_, m) => (takesPart(m) ? [m] : []));
   const pick = (all: readonly number[]) => members.map((m) => all[m]!);
-  return { members, weights: pick(weights), parts: parts.map(({ role, weights }) => ({ role, weights: pick(weights) })) };
+  return {
+    members,
+    weights: pick(weights),
+    parts: parts.map((part) => ({ role: part.role, weights: pick(part.weights) })),
+    ...(router === undefined ? {} : { router }),
+  };
 }
 
 /**

@@ -27,5 +27,11 @@ export async function readStudy(path: string): Promise<StoredStudy> {
       help: 'Name the trials.jsonl of a search, a soup or a forecast, or its folder.',
     });
   }
+  if (stored.identity.kind === 'routers') {
+    throw new MergeError('E_TRIALS', `${file}: it is of merge routers, whose report says more than trials can`, {
+      details: { file },
+      help: 'Run merge routers again.',
+    });
+  }
   return { ...stored, folder, goal: storedGoal(stored) };
 }

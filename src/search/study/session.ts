@@ -25,7 +25,7 @@ export interface StudyRequest extends MembersRequest, MergeSettings, EvaluationS
   readonly dir: string;
   /** Where merges are made; in memory where they fit, else in `dir`. */
   readonly work?: string | undefined;
-  /** Leave the merges of trials. */
+  /** Leave the merges of trials: in `work`, or in `dir`. */
   readonly keep?: boolean | undefined;
   /** Go on with what is in `dir`. */
   readonly resume?: boolean | undefined;
@@ -56,6 +56,14 @@ export interface Session {
  * and opening checkpoints
  */
 export async function membersOf(request: StudyRequest, signal: AbortSignal): Promise<StudyMembers> {
+  checkEvaluation(request);
+  const members = await studyMembers(request, signal);
+  await refuseInsideInputs(request, members);
+  return members;
+}
+
+/** Refuses what no evaluation could get over. @throws MergeError of options */
+export function checkEvaluation(request: EvaluationSettings): void {
   checkReadOptions(readOptions(request));
   const { parallel, gpus } = request;
   if (parallel !== undefined && !(Number.isSafeInteger(parallel) && parallel > 0)) {
@@ -66,13 +74,13 @@ export async function membersOf(request: StudyRequest, signal: AbortSignal): Pro
   }
   // Made again by the session: here for what it refuses, before there is a folder.
   scorerOf(request);
-  const members = await studyMembers(request, signal);
-  await refuseInsideInputs(request, members);
-  return members;
 }
 
 /** Inputs are never written, and so nothing is kept in them. */
-async function refuseInsideInputs({ dir, work }: StudyRequest, { all }: StudyMembers): Promise<void> {
+export async function refuseInsideInputs(
+  { dir, work }: Pick<StudyRequest, 'dir' | 'work'>,
+  { all }: Pick<StudyMembers, 'all'>,
+): Promise<void> {
   const checkpoints = all.map(({ checkpoint }) => checkpoint);
   for (const [path, holds] of [
     [dir, 'the trials'],
@@ -97,14 +105,27 @@ export async function openSession(
   request: StudyRequest,
   members: StudyMembers,
   own: OwnIdentity,
-  { emit, signal, driver }: { emit: (event: StudyEvent) => void; signal: AbortSignal; driver?: StudyDriver | undefined },
+  how: {
+    readonly emit: (event: StudyEvent) => void;
+    readonly signal: AbortSignal;
+    readonly driver?: StudyDriver | undefined;
+    /** Every trial has to have a score. */
+    readonly whole?: boolean;
+  },
 ): Promise<Session> {
   const identity = identityOf(request, members, own);
   const folder = await StudyFolder.open(request.dir);
   try {
     const file = join(folder.path, TRIALS_FILE);
     const stored = await storedTrials(folder, file, identity, request);
-    const { study, work, bytes, merging, goal } = await startStudy(request, { folder, members, identity, stored, emit, signal, driver });
+    const { study, work, bytes, merging, goal } = await startStudy(request, {
+      driver: undefined,
+      ...how,
+      folder,
+      members,
+      identity,
+      stored,
+    });
     return { study, folder, members, identity, work, merging, bytes, goal, close: () => folder.close() };
   } catch (error) {
     await folder.close();
@@ -126,16 +147,17 @@ interface Start {
   readonly emit: (event: StudyEvent) => void;
   readonly signal: AbortSignal;
   readonly driver: StudyDriver | undefined;
+  readonly whole?: boolean;
 }
 
 type StoredStart = Awaited<ReturnType<typeof storedTrials>>;
 
 async function startStudy(request: StudyRequest, start: Start) {
-  const { folder, members, identity, stored, emit, signal, driver } = start;
+  const { folder, members, identity, stored, emit, signal, driver, whole } = start;
   const merging = mergingOf(request);
   const { all, pool } = members;
   const bytes = await bytesOfMerge(request, start, all.length, pool);
-  const work = await folder.makeWork(request.work, bytes);
+  const work = await folder.makeWork(request.work, request.keep ?? false, bytes);
   const reading = readOptions(request);
   const score = driver?.score;
   const scorer = score === undefined ? scorerOf(request) : { score, setup: async () => {} };
@@ -160,6 +182,7 @@ async function startStudy(request: StudyRequest, start: Start) {
     parallel: score === undefined ? (request.parallel ?? 1) : Number.MAX_SAFE_INTEGER,
     driver: driver === undefined ? null : score === undefined ? 'asks' : 'scores',
     keep: request.keep ?? false,
+    whole,
     emit,
     score: scorer.score,
     onScore: (found) => {

@@ -8,7 +8,7 @@ import type { Candidate } from '../space/types.ts';
 import type { WorkFolder } from './folder.ts';
 import type { StudyMember } from './members.ts';
 import { MergeStore } from './merge-store.ts';
-import { Merger, type MergeSettings, recipeOf } from './merges.ts';
+import { Merger, type MergeSettings, takingPart } from './merges.ts';
 import { type Job, type Place, type RoundRequest, type TrialOptions, Trials } from './trials.ts';
 import type { TrialLine } from './trials-file.ts';
 
@@ -125,7 +125,7 @@ export class Study {
 
   /** A checkpoint alone is scored as it lies there, unless something else than weights is asked for. */
   #asItIs(candidate: Candidate): string | null {
-    const { members, weights, parts } = recipeOf(candidate);
+    const { members, weights, parts } = takingPart(candidate);
     const { merging } = this.#options;
     const changed = merging.dtype !== undefined || policiesOf(merging).length > 0 || merging.like !== undefined;
     return members.length === 1 && weights[0] === 1 && parts.every((part) => part.weights[0] === 1) && !changed
@@ -187,7 +187,7 @@ export function keyOf(candidate: Candidate, members: readonly StudyMember[], mer
   return recipeKey({
     candidate,
     fingerprints: members.map(({ fingerprint }) => fingerprint),
-    policies: policiesOf(merging).map(policyText),
+    policies: policiesOf(candidate.router === undefined ? merging : { ...merging, router: candidate.router }).map(policyText),
     dtype: merging.dtype ?? null,
   });
 }

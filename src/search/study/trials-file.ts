@@ -51,7 +51,7 @@ export function spentOn(trials: readonly Trial[]): {
  * finds none.
  */
 export interface StudyIdentity {
-  readonly kind: 'search' | 'soup' | 'forecast' | 'validation';
+  readonly kind: 'search' | 'soup' | 'forecast' | 'validation' | 'routers';
   readonly inputs: readonly string[];
   readonly members: readonly StudiedMember[];
   /** Indices of members: those selected, and the last 10 of the run. */

@@ -6,7 +6,7 @@ import type { Score } from '../evaluate/types.ts';
 import type { Point } from '../gaussian-process/types.ts';
 import type { StudyFolder } from './folder.ts';
 import type { StudyMember } from './members.ts';
-import { recipeOf } from './merges.ts';
+import { takingPart } from './merges.ts';
 import { appendTrial, type StudyIdentity, type TrialLine } from './trials-file.ts';
 import type { StudyEvent, TrialRequest } from './types.ts';
 
@@ -38,6 +38,8 @@ export interface TrialOptions {
    * for another, and failures are its own affair.
    */
   readonly driver: 'asks' | 'scores' | null;
+  /** Every trial has to have a score: the first without one ends the study. */
+  readonly whole?: boolean | undefined;
   readonly emit: (event: StudyEvent) => void;
   /** Told of each score once it cannot be lost any more; may end the study by throwing. */
   readonly onScore?: ((score: Score) => void) | undefined;
@@ -92,7 +94,7 @@ export class Trials {
     return this.#before + (performance.now() - this.#began) / 1000;
   }
 
-  /** @throws MergeError E_EVALUATOR after three failures at the start; `signal.reason` on an abort */
+  /** @throws MergeError E_EVALUATOR after three failures at the start, or for one where none may be; `signal.reason` on an abort */
   async evaluate(
     { id, request, recipe, repeatOf }: Job,
     { round, roundSize }: Place,
@@ -114,7 +116,7 @@ export class Trials {
     );
     // A failed evaluation leaves no results.
     await rmdir(out).catch(() => {});
-    const taken = recipeOf(request.candidate);
+    const taken = takingPart(request.candidate);
     const score = outcome.status === 'complete' ? outcome.score : null;
     const trial: TrialLine = {
       id,
@@ -175,10 +177,17 @@ export class Trials {
   }
 
   #giveUp(outcome: Outcome, log: string): void {
+    const { whole, identity } = this.#options;
+    if (whole && outcome.status !== 'complete') {
+      const shown = outcome.tail.length === 0 ? 'it printed nothing' : `the end of its output:\n${outcome.tail.join('\n')}`;
+      throw new MergeError('E_EVALUATOR', `the evaluator failed: ${outcome.reason}\n$ ${identity.evaluator}\n${shown}`, {
+        details: { command: identity.evaluator },
+      });
+    }
     if (this.#options.driver === 'scores' || outcome.status !== 'failed' || this.#done.length < FAILURES_AT_START) return;
     if (this.#done.length > FAILURES_AT_START || this.#done.some(({ status }) => status !== 'failed')) return;
     const [what, next] =
-      this.#options.identity.kind === 'validation'
+      identity.kind === 'validation'
         ? ['evaluations by --validate', 'All trials are kept: mend the command, then go on with --resume.']
         : ['trials', 'Mend the evaluator, then run the same command again.'];
     throw new MergeError(
