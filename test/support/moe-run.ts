@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { type FixtureTensor, writeCheckpoint } from './checkpoints.ts';
 import { seeded } from './safetensors.ts';
 
-export const LAYERS = 2;
+const LAYERS = 2;
 export const EXPERTS = 6;
 const HIDDEN = 32;
 const INNER = 16;

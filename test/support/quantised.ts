@@ -9,11 +9,6 @@ import { writeCheckpoint } from './checkpoints.ts';
 export type Line = string;
 type Config = Readonly<Record<string, unknown>>;
 
-export interface Described {
-  readonly lines: readonly (readonly Line[])[];
-  readonly config: Config | null;
-}
-
 /** A checkpoint of tensors of random bytes, a list of lines a shard. */
 export function checkpointOf(
   folder: string,

@@ -53,7 +53,7 @@ export function writeRun(folder: string, entries: readonly RunEntry[]): string {
  * trainer_state.json with its keys sorted and indented by two, as `TrainerState.save_to_json` writes it; null
  * where nothing of it is asked for.
  */
-export function trainerState({ step, tokens, log, state }: Pick<RunEntry, 'step' | 'tokens' | 'log' | 'state'>): string | null {
+function trainerState({ step, tokens, log, state }: Pick<RunEntry, 'step' | 'tokens' | 'log' | 'state'>): string | null {
   if (typeof state === 'string') return state;
   if (step === undefined && tokens === undefined && log === undefined && state === undefined) return null;
   const fields: Record<string, unknown> = {

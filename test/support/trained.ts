@@ -7,7 +7,7 @@ import { randomSource } from './native-job.ts';
 export type Weights = Map<string, { readonly shape: readonly number[]; readonly values: Float64Array }>;
 
 export const MOE_LAYERS = 6;
-export const MOE_EXPERTS = 4;
+const MOE_EXPERTS = 4;
 
 /**
  * Weights of a small mixture of experts that looks trained, `step` small steps from where it began. The same

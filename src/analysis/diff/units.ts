@@ -137,7 +137,7 @@ function unitsOf(name: string, role: TensorRole, shape: readonly number[], copie
 }
 
 /** The column of the map that a tensor counts in. */
-export function roleOf({ role, mtp }: TensorRole): DiffRole {
+function roleOf({ role, mtp }: TensorRole): DiffRole {
   return mtp ? 'mtp' : (role ?? 'unknown');
 }
 

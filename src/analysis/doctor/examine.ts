@@ -45,7 +45,7 @@ export async function examine(options: { readonly folder: string; readonly versi
   return { schema: 'ckpt-merge/doctor', version: 1, ok: checks.every((check) => check.status !== 'fail'), checks };
 }
 
-export function checkNode(version: string): Check {
+function checkNode(version: string): Check {
   const [major = 0, minor = 0] = version.split('.').map(Number);
   const [oldMajor, oldMinor] = OLDEST_NODE;
   const recent = major > oldMajor || (major === oldMajor && minor >= oldMinor);

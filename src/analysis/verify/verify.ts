@@ -8,7 +8,7 @@ import { findMembers, type MergeRecord, readMergeRecord } from './source.ts';
 import { treatedTensors } from './weights.ts';
 
 /** Share of the elements recomputed when nothing else is asked for. */
-export const DEFAULT_SAMPLE = 0.01;
+const DEFAULT_SAMPLE = 0.01;
 /** Bytes whose CRC is computed between looks at the signal. */
 const CRC_STEP = 256 * 2 ** 20;
 

@@ -5,7 +5,7 @@ import { type System, writeNewFile } from './system.ts';
 /** The heartbeat is touched this often, milliseconds. */
 export const HEARTBEAT_MS = 30_000;
 /** A heartbeat this far behind the file system's clock, milliseconds, belongs to a process that ended. */
-export const STALE_MS = 15 * 60_000;
+const STALE_MS = 15 * 60_000;
 export const HEARTBEAT = 'heartbeat';
 
 /**

@@ -29,7 +29,7 @@ export interface SmallCode {
 }
 
 /** One format: what its codes stand for, and the code nearest to a number. */
-export class SmallFloat {
+class SmallFloat {
   /** What each code stands for. */
   readonly values: Float64Array;
   /** Largest finite number. */

@@ -1,7 +1,7 @@
 import { choiceOption, flag, valueOption } from './options.ts';
 import { parseBytes, parsePositiveInteger } from './values.ts';
 
-export const PROGRESS_MODES = ['auto', 'tty', 'lines', 'json', 'none'] as const;
+const PROGRESS_MODES = ['auto', 'tty', 'lines', 'json', 'none'] as const;
 
 /** Options that many commands have in common. */
 export const json = () => flag('--json', 'print one JSON document, also for errors');

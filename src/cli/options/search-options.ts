@@ -125,7 +125,7 @@ const budgetOption = () => valueOption('--budget <duration>', 'begin no trial th
 const UNITS: Readonly<Record<string, number>> = { '': 1, s: 1, m: 60, min: 60, h: 3600, d: 86_400 };
 
 /** `90`, `90s`, `30m`, `1.5h`, `2d`: seconds. */
-export function parseDuration(text: string, option: string): number {
+function parseDuration(text: string, option: string): number {
   const match = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i.exec(text);
   const unit = UNITS[(match?.[2] ?? '?').toLowerCase()];
   const seconds = match !== null && unit !== undefined ? Number(match[1]) * unit : 0;

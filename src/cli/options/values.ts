@@ -59,13 +59,6 @@ export function parseFraction(text: string, option: string): number {
   return value;
 }
 
-/** A number over 0 and at most 1. */
-export function parseShare(text: string, option: string): number {
-  const value = parseNumber(text);
-  if (!(value > 0 && value <= 1)) throw badValue(option, text, 'a number over 0 and at most 1');
-  return value;
-}
-
 /**
  * A path as it is. A word that starts with a dash is refused: it is an option whose neighbour was forgotten.
  */

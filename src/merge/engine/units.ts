@@ -21,7 +21,7 @@ export interface Unit {
 }
 
 /** Most output bytes of a unit, so that an interrupted merge of 100 GB shards loses little. */
-export const UNIT_BYTES = 4 * 2 ** 30;
+const UNIT_BYTES = 4 * 2 ** 30;
 /** Cuts inside a tensor fall on multiples of this many elements, wherever the unit limit is. */
 const CUT_ELEMENTS = 1 << 16;
 

@@ -6,7 +6,7 @@
 import type { InputMode, NativeInput, NativeOutput } from './handles.ts';
 import type { RequantiseJob, RequantiseResult } from './requantise.ts';
 
-export type { RequantiseJob, RequantiseResult, StripNonfinite } from './requantise.ts';
+export type { RequantiseJob, RequantiseResult } from './requantise.ts';
 
 /**
  * Raised when this file and `native/napi` change together; the loader refuses a binary with another number.

@@ -46,7 +46,7 @@ const MAX_STEM_BYTES = 96;
  * Start of the names of all hidden siblings of NAME: NAME itself, or its beginning and a digest where it is
  * long.
  */
-export function hiddenStem(name: string): string {
+function hiddenStem(name: string): string {
   if (Buffer.byteLength(name) <= MAX_STEM_BYTES) return `.${name}`;
   let start = '';
   for (const character of name) {

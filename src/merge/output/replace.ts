@@ -2,9 +2,9 @@ import { lstat, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { errnoOf, onOutput } from '../../base/disk/io-error.ts';
 import { NO_HARD_LINKS } from '../../base/disk/owner.ts';
-import { type PublishHooks, removeTree, type System, syncFolder, systemOf } from '../../base/disk/system.ts';
-import { type Destination, locate, outputExists } from './destination.ts';
-import { oldPath, type Partial, partialsOf, READY, siblingIds } from './partial.ts';
+import { removeTree, type System, syncFolder } from '../../base/disk/system.ts';
+import { type Destination, outputExists } from './destination.ts';
+import { oldPath, type Partial, READY, siblingIds } from './partial.ts';
 
 /** What rename says where a file system has no rename flags. */
 const NO_FLAGS: ReadonlySet<string> = new Set(['EINVAL', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP']);
@@ -146,12 +146,6 @@ async function replaceByFallback(
  * Puts an OUT back that an interrupted replacement left aside (W_RESTORED), and removes what a finished one
  * left to remove. Touches nothing whose owner may still be at work.
  */
-export async function restoreInterrupted(output: string, hooks: PublishHooks = {}): Promise<void> {
-  const destination = await locate(output);
-  const system = systemOf(hooks);
-  await restoreOld(destination, system, await partialsOf(destination, system, hooks));
-}
-
 export async function restoreOld(destination: Destination, system: System, partials: readonly Partial[]): Promise<void> {
   const present = async (path: string) => (await lstat(path).catch(() => null)) !== null;
   const left: { old: string; movedAt: number; partial: Partial | undefined }[] = [];

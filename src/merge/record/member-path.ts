@@ -5,7 +5,7 @@ import { basename, dirname, relative, resolve } from 'node:path';
 const PEOPLE = new Set(['/', '/home', '/Users']);
 
 /** The name this process runs under, or null where the system knows none (a container's made-up user id). */
-export function userName(): string | null {
+function userName(): string | null {
   try {
     return userInfo().username;
   } catch {

@@ -22,7 +22,7 @@ const WEIGHTS = ['method', ...(Object.keys(PARAMETERS) as ParameterName[])] as c
  * Name of the merge of the window that ends at a checkpoint: no step folder's name, so that a run's reader
  * never takes it for one.
  */
-export function mergeName(checkpoint: string): string {
+function mergeName(checkpoint: string): string {
   return `merged-${checkpoint}`;
 }
 

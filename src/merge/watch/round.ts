@@ -20,7 +20,7 @@ import type { WatchEvent, WatchOptions, WatchRecord } from './types.ts';
 import type { Look } from './view.ts';
 
 /** Merges kept where nothing else is asked. */
-export const DEFAULT_KEEP = 3;
+const DEFAULT_KEEP = 3;
 /** A line for each round. */
 const HISTORY_FILE = 'history.jsonl';
 

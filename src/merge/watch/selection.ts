@@ -5,7 +5,7 @@ import type { Selected } from '../../recipe/select/types.ts';
 import type { WatchOptions } from './types.ts';
 
 /** Members of a window. */
-export const DEFAULT_WINDOW = 10;
+const DEFAULT_WINDOW = 10;
 /** A merge of one is a copy. */
 const LEAST_MEMBERS = 2;
 

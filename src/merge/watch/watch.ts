@@ -14,7 +14,7 @@ import type { WatchEvent, WatchOptions, WatchRecord, WatchSummary } from './type
 import { DEFAULT_SETTLE, type Look, RunView } from './view.ts';
 
 /** Seconds between two looks. */
-export const DEFAULT_POLL = 30;
+const DEFAULT_POLL = 30;
 /** How often a round is tried whose members changed or went away meanwhile: the next try has others. */
 const TRIES = 3;
 const CHANGED = new Set(['E_INPUT_CHANGED', 'E_NOT_FOUND', 'E_SHARD_MISSING']);

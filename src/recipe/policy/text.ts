@@ -17,7 +17,7 @@ export function selectorText(policy: Policy): string {
 }
 
 /** The part behind the colon. */
-export function treatmentText(policy: Policy): string {
+function treatmentText(policy: Policy): string {
   return TREATMENT_KEYS.flatMap((key) => {
     const value = policy[key];
     return value === undefined ? [] : [`${parameterLabel(key)}=${Array.isArray(value) ? value.join(',') : value}`];

@@ -31,7 +31,7 @@ export function ema(alphas: readonly number[]): Float64Array {
  * @param positions T_i, rising
  * @param halfLife H, over 0, in the unit of the positions
  */
-export function halfLifeAlphas(positions: readonly number[], halfLife: number): number[] {
+function halfLifeAlphas(positions: readonly number[], halfLife: number): number[] {
   return positions.slice(1).map((t, i) => shareLost((t - positions[i]!) / halfLife));
 }
 

@@ -2,7 +2,7 @@ import { MergeError, type Warning } from '../../base/errors.ts';
 import type { Weighing, WeightRequest } from './types.ts';
 
 /** Sums closer to 1 than this count as 1, everywhere. */
-export const WEIGHT_SUM_TOLERANCE = 1e-9;
+const WEIGHT_SUM_TOLERANCE = 1e-9;
 
 /**
  * Explicit weights, used as given (negative and extrapolating allowed) or, with `normalize`, divided by their

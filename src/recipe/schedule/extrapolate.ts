@@ -11,7 +11,7 @@ import type { ScheduleMember, Weighing, WeightRequest } from './types.ts';
  *
  * @param count number of members, at least window + lag; older ones get weight 0
  */
-export function extrapolate(count: number, gamma: number, window: number, lag: number): Float64Array {
+function extrapolate(count: number, gamma: number, window: number, lag: number): Float64Array {
   return Float64Array.from({ length: count }, (_, i) => {
     const back = count - 1 - i;
     const newer = back < window ? 1 + gamma : 0;

@@ -21,7 +21,7 @@ const TOLERANCE = 1e-6;
  * @param used by step, from T_0 + 1 or before, all above 0
  * @throws MergeError E_DECAY when the target is above the rate used, or rises in relation to it
  */
-export function rateFactors(steps: readonly number[], target: readonly RatePoint[], used: readonly RatePoint[], file: string): number[] {
+function rateFactors(steps: readonly number[], target: readonly RatePoint[], used: readonly RatePoint[], file: string): number[] {
   const [targetAt, usedAt] = [follow(target), follow(used)];
   const factors: number[] = [];
   for (let i = 1; i < steps.length; i++) {

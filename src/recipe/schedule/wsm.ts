@@ -18,7 +18,7 @@ import type { DecayName, ScheduleContext, ScheduleMember, Weighing, WeightReques
  * @param end position where the decay reaches its floor, at or after T_k; T_k + (T_k − T_0)/k when absent
  * @param floor r, in [0, 1)
  */
-export function decayFactors(decay: DecayName, positions: readonly number[], floor = 0, end?: number): number[] {
+function decayFactors(decay: DecayName, positions: readonly number[], floor = 0, end?: number): number[] {
   const first = positions[0]!;
   const span = positions.at(-1)! - first;
   const length = end === undefined ? span + span / (positions.length - 1) : end - first;

@@ -5,7 +5,7 @@ import type { StudyRequest } from '../study/session.ts';
 import type { BranchScore } from './calibrate.ts';
 
 /** Checkpoints in a window where nothing else is said, as in the PMA paper. */
-export const DEFAULT_WINDOW = 10;
+const DEFAULT_WINDOW = 10;
 
 /** Weights that make no sense in a window that slides: of extrapolation, and lists of one's own. */
 type NotOfWindows = 'weights' | 'normalize' | 'gamma' | 'window' | 'lag';

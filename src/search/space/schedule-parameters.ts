@@ -4,7 +4,7 @@ import type { ScheduleName } from '../../recipe/schedule/types.ts';
 import type { Params, ParamValue } from './types.ts';
 
 /** Schedules that are made of numbers and words alone; `lr-curve` reads a file. */
-export const METHODS: readonly ScheduleName[] = SCHEDULES.map(({ name }) => name).filter((name) => name !== 'lr-curve');
+const METHODS: readonly ScheduleName[] = SCHEDULES.map(({ name }) => name).filter((name) => name !== 'lr-curve');
 
 /** A parameter of a schedule space, searched or fixed. */
 export interface ScheduleParameter extends Pick<Parameter, 'range' | 'choices' | 'default' | 'help'> {

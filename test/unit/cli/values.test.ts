@@ -1,15 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { MergeError } from '../../../src/base/errors.ts';
 import { parseInput, parseInputs } from '../../../src/cli/options/inputs.ts';
-import {
-  parseBytes,
-  parseChoice,
-  parseFraction,
-  parsePath,
-  parsePositiveInteger,
-  parseShare,
-  parseWeights,
-} from '../../../src/cli/options/values.ts';
+import { parseBytes, parseChoice, parseFraction, parsePath, parsePositiveInteger, parseWeights } from '../../../src/cli/options/values.ts';
 
 /** The code of the MergeError that a call throws, and that its message names what the user typed. */
 function refusal(call: () => unknown, typed: string): string {
@@ -49,16 +41,15 @@ describe('sizes', () => {
 describe('numbers', () => {
   it('are read whole', () => {
     expect(parsePositiveInteger('16', '--threads')).toBe(16);
-    expect([parseShare('1', '--alpha'), parseShare('.2', '--alpha'), parseShare('2e-1', '--alpha')]).toEqual([1, 0.2, 0.2]);
-    expect([parseFraction('0', '--sample'), parseFraction('1', '--sample')]).toEqual([0, 1]);
+    expect(['0', '1', '.2', '2e-1'].map((text) => parseFraction(text, '--sample'))).toEqual([0, 1, 0.2, 0.2]);
   });
 
   it.each(['0', '-1', '1.5', '1e3', '0x10', '', 'four', ' 4', '99999999999999999999'])('%j threads are refused', (text) => {
     expect(refusal(() => parsePositiveInteger(text, '--threads'), text)).toBe('E_OPTION');
   });
 
-  it.each(['0', '-0.1', '1.0001', 'nan', 'inf', '', '0,5', '50%', '0x1'])('an alpha of %j is refused', (text) => {
-    expect(refusal(() => parseShare(text, '--alpha'), text)).toBe('E_OPTION');
+  it.each(['-0.1', '1.0001', 'nan', 'inf', '', '0,5', '50%', '0x1'])('a fraction of %j is refused', (text) => {
+    expect(refusal(() => parseFraction(text, '--sample'), text)).toBe('E_OPTION');
   });
 });
 

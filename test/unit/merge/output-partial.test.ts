@@ -5,9 +5,10 @@ import { describe, expect, test, vi } from 'vitest';
 import { currentProcess, type ProcessIdentity } from '../../../src/base/disk/process-identity.ts';
 import { type PublishHooks, systemOf } from '../../../src/base/disk/system.ts';
 import type { Warning } from '../../../src/base/errors.ts';
-import { findPartials, removePartial } from '../../../src/merge/output/partial.ts';
+import { locate } from '../../../src/merge/output/destination.ts';
+import { findPartials, partialsOf, removePartial } from '../../../src/merge/output/partial.ts';
 import { beginPublication } from '../../../src/merge/output/publication.ts';
-import { restoreInterrupted } from '../../../src/merge/output/replace.ts';
+import { restoreOld } from '../../../src/merge/output/replace.ts';
 import type { Publication } from '../../../src/merge/output/types.ts';
 import {
   ageByAnHour,
@@ -405,6 +406,11 @@ describe('an OUT left aside by an interrupted replacement', () => {
     mkdirSync(join(folder, `.out.old-${ID}`));
     writeFileSync(join(folder, `.out.old-${ID}`, 'old'), 'old');
     return join(folder, 'out');
+  }
+  async function restoreInterrupted(output: string, hooks: PublishHooks): Promise<void> {
+    const destination = await locate(output);
+    const system = systemOf(hooks);
+    await restoreOld(destination, system, await partialsOf(destination, system, hooks));
   }
 
   test.each([

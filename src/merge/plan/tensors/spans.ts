@@ -30,7 +30,7 @@ export interface Spans {
 /** A tensor of the layout that a member has in pieces, in the order of its elements. */
 export type PiecedRows = ReadonlyMap<number, readonly Piece[]>;
 
-export function elementsOf(table: TensorTable, row: number): number {
+function elementsOf(table: TensorTable, row: number): number {
   return ((table.end[row]! - table.begin[row]!) * 8) / dtypeByCode(table.dtypes[row]!).bits;
 }
 
