@@ -59,6 +59,11 @@ export interface Position {
   readonly tokens: number | null;
 }
 
+/** A checkpoint as a moment of its training, as documents name it; null is unknown. */
+export interface Moment extends Pick<Position, 'step' | 'tokens'> {
+  readonly path: string;
+}
+
 /** A line of the training log. */
 export interface LogEntry {
   readonly step: number;

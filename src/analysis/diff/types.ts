@@ -1,4 +1,5 @@
 import type { Warning } from '../../base/errors.ts';
+import type { Moment } from '../../checkpoints/types.ts';
 import type { Role } from '../../model/roles/types.ts';
 
 /**
@@ -108,7 +109,7 @@ export interface DiffUncompared {
 export interface DiffDocument {
   readonly schema: 'ckpt-merge/diff';
   readonly version: 1;
-  readonly checkpoints: readonly { readonly path: string; readonly step: number | null; readonly tokens: number | null }[];
+  readonly checkpoints: readonly Moment[];
   /** Neighbours first, in the order given; then all others. */
   readonly pairs: readonly DiffPair[];
   /** Tensors and elements compared. */

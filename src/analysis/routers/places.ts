@@ -1,8 +1,9 @@
+import type { MergedMember } from '../../merge/plan/types.ts';
 import type { PairIdentity } from '../../model/places/types.ts';
 import { movesText } from '../../model/places/words.ts';
 import { plural } from '../../render/format.ts';
 import { checkpointLabels } from '../../render/labels.ts';
-import type { LayerReport, RouterMember, RouterReport } from './types.ts';
+import type { LayerReport, RouterReport } from './types.ts';
 
 /** Two neighbouring members in one layer. */
 export interface Placed extends PairIdentity {
@@ -12,7 +13,7 @@ export interface Placed extends PairIdentity {
 }
 
 /** The pairs of all layers that have a status. */
-export function pairsOf(layers: readonly LayerReport[], members: readonly RouterMember[], status: PairIdentity['status']): Placed[] {
+export function pairsOf(layers: readonly LayerReport[], members: readonly MergedMember[], status: PairIdentity['status']): Placed[] {
   const labels = checkpointLabels(members);
   return layers.flatMap((layer) =>
     layer.identity.flatMap((pair, i) =>

@@ -1,4 +1,5 @@
 import type { Warning } from '../../base/errors.ts';
+import type { MergedMember } from '../../merge/plan/types.ts';
 import type { PairIdentity } from '../../model/places/types.ts';
 import type { LayerChoice } from '../../model/routing/types.ts';
 import type { Goal } from '../../search/evaluate/types.ts';
@@ -14,7 +15,7 @@ export interface RouterReport {
   /** `model_type` of the newest checkpoint's config.json; null where there is none. */
   readonly family: string | null;
   /** Oldest first, with the weights that the average has. N of them. */
-  readonly members: readonly RouterMember[];
+  readonly members: readonly MergedMember[];
   /** Schedule of the weights, as `sma`. */
   readonly method: string;
   /** How the family chooses experts, in words; null where the function is not known. */
@@ -32,13 +33,6 @@ export interface RouterReport {
   readonly bytesRead: number;
   readonly seconds: number;
   readonly warnings: readonly Warning[];
-}
-
-export interface RouterMember {
-  readonly path: string;
-  readonly step: number | null;
-  readonly tokens: number | null;
-  readonly weight: number;
 }
 
 export interface RoutingSummary {

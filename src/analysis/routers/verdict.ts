@@ -1,10 +1,11 @@
 import type { Conflict, Warning } from '../../base/errors.ts';
 import { median } from '../../base/numbers/median.ts';
+import type { MergedMember } from '../../merge/plan/types.ts';
 import type { LayerChoice } from '../../model/routing/types.ts';
 import { plural } from '../../render/format.ts';
 import { checkpointLabels } from '../../render/labels.ts';
 import { identityFindings, layerName, type Placed, pairsOf } from './places.ts';
-import type { Evaluation, LayerReport, RouterMember, RouterReport, ScoreDifference, Verdict } from './types.ts';
+import type { Evaluation, LayerReport, RouterReport, ScoreDifference, Verdict } from './types.ts';
 
 /** A difference counts where it is so many of its standard errors. */
 const CLEAR = 2;
@@ -174,7 +175,7 @@ function untested({ routing, layers, members, sample, inputs, evaluation, family
  * Between which members experts' weights could not be compared, though all have some: known by the margin
  * that is missing.
  */
-function unlikeFinding(layers: readonly LayerReport[], members: readonly RouterMember[]): string[] {
+function unlikeFinding(layers: readonly LayerReport[], members: readonly MergedMember[]): string[] {
   const labels = checkpointLabels(members);
   const pairs = members
     .slice(1)

@@ -1,16 +1,12 @@
 import type { DtypeName } from '../../base/dtype.ts';
 import type { Warning } from '../../base/errors.ts';
+import type { Moment, Position } from '../types.ts';
 import type { Run } from './types.ts';
 
 /** A checkpoint in what `merge ls --json` prints; null is unknown. */
-export interface ListedCheckpoint {
+export interface ListedCheckpoint extends Moment, Position {
   /** Path of its run, as given. */
   readonly run: string;
-  readonly path: string;
-  readonly step: number | null;
-  readonly tokens: number | null;
-  readonly stage: number | null;
-  readonly ingredient: number | null;
   readonly bytes: number | null;
   readonly dtypes: readonly DtypeName[] | null;
   readonly complete: boolean;

@@ -6,17 +6,13 @@ import type { Recipe } from '../../recipe/file/types.ts';
 import { draftOutput } from '../plan/inputs/drafts.ts';
 import { placeInputs } from '../plan/inputs/inputs.ts';
 import { orderInputs } from '../plan/inputs/order.ts';
+import type { MergedMember } from '../plan/types.ts';
 import { resolveRecipe } from './resolve.ts';
 
 /** The checkpoints of a report, oldest first, as a merge of them would take them. */
 export interface Members {
   readonly checkpoints: readonly Checkpoint[];
-  readonly members: readonly {
-    readonly path: string;
-    readonly step: number | null;
-    readonly tokens: number | null;
-    readonly weight: number;
-  }[];
+  readonly members: readonly MergedMember[];
   readonly method: string;
   readonly warnings: readonly Warning[];
 }

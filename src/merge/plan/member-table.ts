@@ -1,14 +1,8 @@
 import { formatBytes, formatCount, formatTable, printable } from '../../render/format.ts';
-
-interface Row {
-  readonly path: string;
-  readonly step: number | null;
-  readonly tokens: number | null;
-  readonly weight: number;
-}
+import type { MergedMember } from './types.ts';
 
 /** Members with their steps, tokens where any has them, and effective weights; two spaces in. */
-export function memberTable(members: readonly Row[]): string[] {
+export function memberTable(members: readonly MergedMember[]): string[] {
   const tokens = members.some((m) => m.tokens !== null);
   const columns = (step: string, token: string, weight: string, path: string) => [step, ...(tokens ? [token] : []), weight, path];
   const rows = [
@@ -22,7 +16,7 @@ export function memberTable(members: readonly Row[]): string[] {
 interface OutputRow {
   readonly path: string;
   readonly method: string;
-  readonly members: readonly Row[];
+  readonly members: readonly MergedMember[];
   readonly bytesWritten: number;
 }
 

@@ -2,7 +2,7 @@ import type { FloatDtypeName } from '../../base/dtype.ts';
 import type { Warning } from '../../base/errors.ts';
 import type { TensorTable } from '../../checkpoints/safetensors/types.ts';
 import type { SideFile } from '../../checkpoints/side-files.ts';
-import type { Checkpoint, LogEntry } from '../../checkpoints/types.ts';
+import type { Checkpoint, LogEntry, Moment } from '../../checkpoints/types.ts';
 import type { Purpose } from '../../recipe/file/types.ts';
 import type { TreatmentRow } from '../../recipe/policy/table.ts';
 import type { PolicyRequest } from '../../recipe/policy/types.ts';
@@ -10,10 +10,7 @@ import type { ResolvedWeights, WeightRequest } from '../../recipe/schedule/types
 import type { Selected } from '../../recipe/select/types.ts';
 import type { QuantisedWork } from './quantised/types.ts';
 
-export interface MergedMember {
-  readonly path: string;
-  readonly step: number | null;
-  readonly tokens: number | null;
+export interface MergedMember extends Moment {
   readonly weight: number;
 }
 
@@ -77,10 +74,7 @@ export interface SelectionReport extends Omit<Selected, 'members'> {
 }
 
 /** One input in its place: oldest first. */
-export interface PlanMember {
-  readonly path: string;
-  readonly step: number | null;
-  readonly tokens: number | null;
+export interface PlanMember extends Moment {
   readonly stage: number | null;
   /** Bytes of tensor data. */
   readonly bytes: number;

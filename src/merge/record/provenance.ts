@@ -1,6 +1,7 @@
 import { basename, dirname, resolve } from 'node:path';
 import type { Warning } from '../../base/errors.ts';
 import { METADATA_KEY } from '../../checkpoints/our-files.ts';
+import type { Moment } from '../../checkpoints/types.ts';
 import type { ParameterValue } from '../../recipe/schedule/types.ts';
 import { memberName, relativeMemberPath, withoutPaths } from './member-path.ts';
 import type { RoundingFigure } from './rounding.ts';
@@ -13,15 +14,13 @@ import type { RoundingFigure } from './rounding.ts';
 export const DATA_CRC_KEY = 'ckpt_merge_data_crc32c';
 export const CRC_PLACEHOLDER = '--------';
 
-export interface ProvenanceMember {
+export interface ProvenanceMember extends Omit<Moment, 'path'> {
   readonly name: string;
   /**
    * Relative to the folder that OUT lies in; null where that would reveal a place or a person, and inside a
    * single file.
    */
   readonly path: string | null;
-  readonly step: number | null;
-  readonly tokens: number | null;
   readonly weight: number;
   /** Bytes of tensor data. */
   readonly bytes: number;

@@ -1,6 +1,7 @@
 import type { FloatDtypeName } from '../../base/dtype.ts';
 import type { MergeError } from '../../base/errors.ts';
 import type { TokenSource } from '../../checkpoints/run/types.ts';
+import type { Moment } from '../../checkpoints/types.ts';
 import type { PolicyRequest } from '../../recipe/policy/types.ts';
 import type { WeightRequest } from '../../recipe/schedule/types.ts';
 import type { Selection } from '../../recipe/select/types.ts';
@@ -61,22 +62,18 @@ export interface WatchOptions
   readonly once?: boolean | undefined;
 }
 
-export interface WatchMember {
+export interface WatchMember extends Omit<Moment, 'path'> {
   /** Name of the checkpoint's folder, or of the accumulator. */
   readonly name: string;
-  readonly step: number | null;
-  readonly tokens: number | null;
   readonly weight: number;
 }
 
 /** A line of `history.jsonl`: one round, one checkpoint that became complete. */
-export interface WatchRecord {
+export interface WatchRecord extends Omit<Moment, 'path'> {
   /** When the round began, ISO 8601 in UTC. */
   readonly time: string;
   /** Name of the checkpoint that the window ends at. */
   readonly checkpoint: string;
-  readonly step: number | null;
-  readonly tokens: number | null;
   readonly members: readonly WatchMember[];
   /** Name of the merge in the watch's folder; null where the round failed. */
   readonly output: string | null;

@@ -1,6 +1,6 @@
 import type { Warning } from '../../base/errors.ts';
 import type { QuantityText } from '../../checkpoints/run/types.ts';
-import type { LogEntry } from '../../checkpoints/types.ts';
+import type { LogEntry, Moment } from '../../checkpoints/types.ts';
 import type { Phase } from '../select/types.ts';
 
 export type ScheduleName = 'sma' | 'wma' | 'ema' | 'ema-normalized' | 'wsm' | 'lr-curve' | 'extrapolate';
@@ -9,11 +9,7 @@ export type ScheduleName = 'sma' | 'wma' | 'ema' | 'ema-normalized' | 'wsm' | 'l
 export type DecayName = 'linear' | 'cosine' | '1-sqrt' | 'minus-sqrt';
 
 /** What a schedule may know of a member. */
-export interface ScheduleMember {
-  readonly path: string;
-  readonly step: number | null;
-  readonly tokens: number | null;
-}
+export type ScheduleMember = Moment;
 
 /** What surrounds the members: for schedules that compare with the run's own learning rate. */
 export interface ScheduleContext {

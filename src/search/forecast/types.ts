@@ -1,14 +1,11 @@
 import type { Warning } from '../../base/errors.ts';
+import type { Moment } from '../../checkpoints/types.ts';
 import type { Difference } from '../conclusion/types.ts';
 import type { Goal } from '../evaluate/types.ts';
 import type { Trial } from '../study/types.ts';
 
-/** The merged score along a run beside each single checkpoint's. */
-export interface ForecastPoint {
-  readonly step: number | null;
-  readonly tokens: number | null;
-  /** Path of the window's newest checkpoint. */
-  readonly path: string;
+/** The merged score of a window of a run beside that of its newest checkpoint, whose moment it is. */
+export interface ForecastPoint extends Moment {
   /** Score of that checkpoint alone. */
   readonly single: number | null;
   readonly singleStderr: number | null;

@@ -1,4 +1,5 @@
 import type { Warning } from '../../base/errors.ts';
+import type { Moment } from '../../checkpoints/types.ts';
 import type { Baseline, Conclusion, NoiseStd, OnBound, PosteriorDrawing, Validation } from '../conclusion/types.ts';
 import type { Goal } from '../evaluate/types.ts';
 import type { Params, Space, SpaceParameter } from '../space/types.ts';
@@ -35,7 +36,7 @@ export interface SearchDocument {
   readonly kind: 'search' | 'soup';
   /** As given: a run folder, or its checkpoints. */
   readonly inputs: readonly string[];
-  readonly members: readonly { readonly path: string; readonly step: number | null; readonly tokens: number | null }[];
+  readonly members: readonly Moment[];
   readonly space: { readonly name: Space['name'] | 'soup'; readonly parameters: readonly SpaceParameter[] };
   readonly sampler: string;
   readonly seed: number;

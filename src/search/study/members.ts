@@ -3,7 +3,7 @@ import { mapBounded } from '../../base/map-bounded.ts';
 import { fingerprint } from '../../checkpoints/fingerprint.ts';
 import { isRunFolder } from '../../checkpoints/run/discover.ts';
 import type { TokenSource } from '../../checkpoints/run/types.ts';
-import type { Checkpoint } from '../../checkpoints/types.ts';
+import type { Checkpoint, Moment } from '../../checkpoints/types.ts';
 import { membersOfRecipe } from '../../merge/members/of-recipe.ts';
 import type { Selection } from '../../recipe/select/types.ts';
 import type { Params } from '../space/types.ts';
@@ -15,10 +15,7 @@ export const SMA_MEMBERS = 10;
 const FINGERPRINTS_AT_ONCE = 8;
 
 /** A checkpoint that recipes of a study are made of. */
-export interface StudyMember {
-  readonly path: string;
-  readonly step: number | null;
-  readonly tokens: number | null;
+export interface StudyMember extends Moment {
   readonly fingerprint: string;
   readonly checkpoint: Checkpoint;
 }

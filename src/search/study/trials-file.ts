@@ -2,6 +2,7 @@ import { readFile, truncate } from 'node:fs/promises';
 import { appendLine } from '../../base/disk/append-line.ts';
 import { errnoOf, onOutput } from '../../base/disk/io-error.ts';
 import { MergeError } from '../../base/errors.ts';
+import type { Moment } from '../../checkpoints/types.ts';
 import type { Goal } from '../evaluate/types.ts';
 import type { Axis, Point } from '../gaussian-process/types.ts';
 import type { SpaceParameter } from '../space/types.ts';
@@ -70,10 +71,7 @@ export interface StudyIdentity {
   readonly dtype: string | null;
 }
 
-export interface StudiedMember {
-  readonly path: string;
-  readonly step: number | null;
-  readonly tokens: number | null;
+export interface StudiedMember extends Moment {
   readonly fingerprint: string;
 }
 

@@ -2,19 +2,15 @@ import { basename } from 'node:path';
 import { MergeError } from '../../../base/errors.ts';
 import { mapBounded } from '../../../base/map-bounded.ts';
 import { positionFromName } from '../../../checkpoints/names.ts';
-import type { Checkpoint } from '../../../checkpoints/types.ts';
+import type { Checkpoint, Position } from '../../../checkpoints/types.ts';
 import type { OutputRequest, PlanInput, PlanRequest } from '../types.ts';
 
 /** Checkpoints opened at a time. */
 export const OPEN_AT_ONCE = 8;
 
 /** An input that some output takes, with its place in the run. */
-export interface PlacedInput {
+export interface PlacedInput extends Position {
   readonly checkpoint: Checkpoint;
-  readonly step: number | null;
-  readonly tokens: number | null;
-  readonly stage: number | null;
-  readonly ingredient: number | null;
 }
 
 /** Inputs that are in use, as given, and for each output which of them it takes. */
