@@ -18,8 +18,8 @@ export type {
   Distance,
   FindingKind,
 } from './analysis/diff/types.ts';
-export type { DoctorReport } from './analysis/doctor/examine.ts';
-export { examine } from './analysis/doctor/examine.ts';
+export type { DoctorReport } from './analysis/doctor/doctor.ts';
+export { doctor } from './analysis/doctor/doctor.ts';
 export type { DtypeTotals, InspectedTensor, Inspection, RoleTotals } from './analysis/inspect/inspect.ts';
 export { inspect } from './analysis/inspect/inspect.ts';
 export { routersPage } from './analysis/routers/page.ts';

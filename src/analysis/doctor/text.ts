@@ -1,6 +1,6 @@
 import type { Colors } from '../../render/colors.ts';
 import { plural, printable } from '../../render/format.ts';
-import type { DoctorReport } from './examine.ts';
+import type { DoctorReport } from './doctor.ts';
 
 /** One line a check, and under it what to do where something is wrong. */
 export function doctorText({ checks }: DoctorReport, colors: Colors): string {

@@ -1,4 +1,4 @@
-import { examine } from '../../analysis/doctor/examine.ts';
+import { doctor } from '../../analysis/doctor/doctor.ts';
 import { doctorText } from '../../analysis/doctor/text.ts';
 import { type Context, writeJson } from '../terminal/context.ts';
 
@@ -8,7 +8,7 @@ export async function run(
   args: readonly (string | readonly string[])[],
   flags: { readonly json?: boolean },
 ): Promise<number> {
-  const report = await examine({ folder: (args[0] as string | undefined) ?? '.', version: context.version });
+  const report = await doctor({ folder: (args[0] as string | undefined) ?? '.', version: context.version });
   const { out } = context.terminal;
   if (flags.json) writeJson(context, report);
   else out.write(doctorText(report, out.colors));

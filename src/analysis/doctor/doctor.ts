@@ -28,7 +28,7 @@ const COMFORTABLE_MEMORY = 500e6;
  * failed check.
  * @param options `folder`: where merges will be written; `version`: of this package
  */
-export async function examine(options: { readonly folder: string; readonly version: string }): Promise<DoctorReport> {
+export async function doctor(options: { readonly folder: string; readonly version: string }): Promise<DoctorReport> {
   const folder = resolve(options.folder);
   const { binding, checks: native } = checkNative();
   const checks = [
