@@ -83,3 +83,16 @@ export async function hoverCell(svg: Locator, row: number, column: number): Prom
   );
   await svg.hover({ position });
 }
+
+/** Puts the pointer into a line chart, so far along its x axis, from 0 to 1. */
+export async function hoverPlace(figure: Locator, part: number): Promise<void> {
+  const svg = figure.locator('svg');
+  await svg.scrollIntoViewIfNeeded();
+  const position = await svg.evaluate((element, along) => {
+    const { dataset, clientWidth, viewBox } = element as SVGSVGElement;
+    const scale = clientWidth / viewBox.baseVal.width;
+    const [left, right, top] = [Number(dataset.left), Number(dataset.right), Number(dataset.top)];
+    return { x: scale * (left + along * (right - left)), y: scale * (top + 40) };
+  }, part);
+  await svg.hover({ position });
+}

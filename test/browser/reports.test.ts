@@ -8,7 +8,7 @@ import { htmlPage } from '../../src/render/html/page.ts';
 import { forecastPage } from '../../src/search/forecast/page.ts';
 import { searchPage } from '../../src/search/optimise/page.ts';
 import { lowContrast } from './contrast.ts';
-import { hoverCell, openPage, startBrowser } from './open-page.ts';
+import { hoverCell, hoverPlace, openPage, startBrowser } from './open-page.ts';
 import { sampleDiff } from './sample-diff.ts';
 import { sampleForecast } from './sample-forecast.ts';
 import { sampleRouters } from './sample-routers.ts';
@@ -73,7 +73,7 @@ describe.each(Object.entries(PAGES))('the page of %s', (_, text) => {
     await page.context().close();
   });
 
-  it('prints its drawings and not the interactive charts', async () => {
+  it('prints its drawings', async () => {
     const { page } = await openPage(browser, text);
     await page.emulateMedia({ media: 'print' });
     await page.setViewportSize({ width: 700, height: 900 });
@@ -81,7 +81,6 @@ describe.each(Object.entries(PAGES))('the page of %s', (_, text) => {
       expect(await drawing.isVisible()).toBe(true);
       expect((await drawing.boundingBox())!.width).toBeLessThanOrEqual(700);
     }
-    expect(await page.locator('.plot:visible').count()).toBe(0);
     await page.context().close();
   });
 });
@@ -111,7 +110,7 @@ describe('hovering', () => {
     await page.context().close();
   });
 
-  it('shows the numbers of a line chart with their errors, and dragging zooms', async () => {
+  it('shows the numbers of a line chart with their errors where the pointer is nearest', async () => {
     const points = Array.from({ length: 11 }, (_, i) => ({ x: 100 * i, y: 2 - i / 10, error: 0.01 }));
     const chart = lineChart({ title: 'Loss', x: { label: 'step' }, y: { label: 'nats' }, series: [{ label: HOSTILE[0]!, points }] });
     const text = htmlPage({
@@ -120,24 +119,17 @@ describe('hovering', () => {
       sections: [{ title: 'Chart', parts: [chart] }],
     });
     const { page, incidents } = await openPage(browser, text);
-    expect(await page.locator('figure svg').isVisible()).toBe(false);
-    const plot = page.locator('.plot .u-over');
-    const box = (await plot.boundingBox())!;
-    await page.mouse.move(box.x + box.width / 2, box.y + 40);
-    await expect.poll(() => page.locator('.u-legend').textContent()).toContain('1.500 ± 0.010');
-    expect(await page.locator('.u-legend').textContent()).toContain(HOSTILE[0]!);
-
-    await page.mouse.down();
-    await page.mouse.move(box.x + box.width * 0.9, box.y + 60, { steps: 4 });
-    await page.mouse.up();
-    await page.mouse.move(box.x + 2, box.y + 40);
-    await expect.poll(() => page.locator('.u-legend').textContent()).toContain('1.500 ± 0.010');
-    await page.mouse.dblclick(box.x + 20, box.y + 40);
-    await page.mouse.move(box.x + 2, box.y + 40);
-    await expect.poll(() => page.locator('.u-legend').textContent()).toContain('2.000 ± 0.010');
-
-    await page.emulateMedia({ colorScheme: 'dark' });
-    expect(await page.locator('.plot canvas').count()).toBe(1);
+    const figure = page.locator('figure.line');
+    await hoverPlace(figure, 0.52);
+    const tip = page.locator('.tip:visible');
+    expect(await tip.locator('> b').textContent()).toBe('step 500');
+    expect(await tip.locator('span').allTextContents()).toEqual([`${HOSTILE[0]} 1.500 ± 0.010`]);
+    expect(await figure.locator('svg .hovered').count()).toBe(1);
+    await hoverPlace(figure, 0);
+    expect(await tip.innerText()).toContain('2.000 ± 0.010');
+    await figure.locator('figcaption').hover();
+    expect(await tip.count()).toBe(0);
+    expect(await figure.locator('svg .hovered').count()).toBe(0);
     expect(incidents).toEqual([]);
     await page.context().close();
   });
@@ -146,21 +138,33 @@ describe('hovering', () => {
 it('a chart of scores names its levels and what is far off or failed under the pointer, and holds a single trial', async () => {
   const { page, incidents } = await openPage(browser, PAGES['a search of one parameter']);
   const figure = page.locator('figure.line', { hasText: 'Score against trial' });
-  expect(await figure.locator('.u-legend').textContent()).toContain('mean of all 61.19185');
-  await figure.scrollIntoViewIfNeeded();
-  const box = (await figure.locator('.u-over').boundingBox())!;
-  await page.mouse.move(box.x + 4, box.y + 40);
-  await expect.poll(() => figure.locator('.u-legend').textContent()).toContain('baselines and single checkpoints1.33958');
-  await page.mouse.move(box.x + (box.width * 5) / 11, box.y + 40);
-  await expect.poll(() => figure.locator('.u-legend').textContent()).toContain('trial5trials–');
-  expect(await figure.locator('.u-legend').textContent()).toContain('failed or skippedyes');
+  await hoverPlace(figure, 0.005);
+  const tip = page.locator('.tip:visible');
+  expect(await tip.innerText()).toContain('mean of all 6 1.19185');
+  expect(await tip.innerText()).toContain('baselines and single checkpoints 1.33958');
+  await hoverPlace(figure, 5 / 11);
+  expect(await tip.locator('> b').textContent()).toBe('trial 5');
+  expect(await tip.innerText()).toContain('failed or skipped yes');
+  expect(await tip.locator('span', { hasText: /^trials / }).count()).toBe(0);
   expect(incidents).toEqual([]);
   await page.context().close();
 
   const single = await openPage(browser, searchPage(sampleSearch('one')));
-  expect(await single.page.locator('.plot canvas').count()).toBe(2);
+  expect(await single.page.locator('figure.line svg:visible').count()).toBe(2);
+  await hoverPlace(single.page.locator('figure.line').first(), 0.5);
+  expect(await single.page.locator('.tip:visible').count()).toBe(1);
   expect(single.incidents).toEqual([]);
   await single.page.context().close();
+});
+
+it('a curve shows its nearest value at a trial that lies between its points', async () => {
+  const { page } = await openPage(browser, PAGES['a search of one parameter']);
+  const figure = page.locator('figure.line', { hasText: 'What the model makes of lambda' });
+  for (const part of [0.1, 0.33, 0.5, 0.77]) {
+    await hoverPlace(figure, part);
+    expect(await page.locator('.tip:visible').innerText()).toMatch(/\nmodel [\d.]+ \([\d.]+ to [\d.]+\)/);
+  }
+  await page.context().close();
 });
 
 describe('hostile names', () => {
@@ -234,12 +238,13 @@ describe('hostile names', () => {
   }
 
   /**
-   * What a page consists of when the pointer has been on a cell of each map; it must come about without
+   * What a page consists of when the pointer has been on a cell of each map and in each chart; it must come about without
    * incident.
    */
   async function consistence(text: string): Promise<Consistence> {
     const { page, incidents } = await openPage(browser, text);
     for (const svg of await page.locator('figure.heat svg').all()) await hoverCell(svg, 0, 1);
+    for (const figure of await page.locator('figure.line').all()) await hoverPlace(figure, 0.5);
     const found = await page.evaluate(() => {
       const all = [...document.querySelectorAll('*')];
       const handlers = all.filter((element) => [...element.attributes].some(({ name }) => name.startsWith('on')));

@@ -60,12 +60,13 @@ const LEGEND_ROW = 20;
 const COLOURS = 6;
 /** More points than these are a line by themselves. */
 const MOST_DOTS = 200;
+/** Of a place in the table: more are rounding, as in 0.6950000000000001. */
+const DIGITS = 12;
 /** Of what is absent: no line has it. */
 const ABSENT_COLOUR = 5;
 
 /**
- * Lines or points over a numeric axis, with error bars and bands where errors are known. Where scripts run
- * the same numbers can be zoomed.
+ * Lines or points over a numeric axis, with error bars and bands where errors are known.
  */
 export function lineChart(chart: LineChart): Figure {
   const { series, levels = [], absent } = chart;
@@ -82,9 +83,8 @@ export function lineChart(chart: LineChart): Figure {
   const height = PLOT.bottom + 54 + LEGEND_ROW * legend.length;
   const names = [...series, ...levels].map(({ label }) => label);
   const label = `${chart.title}: ${chart.y.label} against ${chart.x.label}, ${names.join(', ')}`;
-  const range = beyond ? html` data-y-from="${y.from}" data-y-to="${y.to}"` : null;
-  const options = html`data-x-log="${x.log ? 1 : 0}" data-y-log="${y.log ? 1 : 0}"${range}`;
-  const drawing = html`<svg width="${WIDTH}" height="${height}" viewBox="0 0 ${WIDTH} ${height}" role="img" aria-label="${label}" ${options}>
+  const geometry = html`data-left="${PLOT.left}" data-right="${PLOT.right}" data-top="${PLOT.top}" data-bottom="${PLOT.bottom}"`;
+  const drawing = html`<svg width="${WIDTH}" height="${height}" viewBox="0 0 ${WIDTH} ${height}" role="img" aria-label="${label}" ${geometry}>
 ${axes(chart, x, y)}
 ${series.map((one, i) => drawBand(one, colourOf(one, i), at))}
 ${levels.map((level) => (isBeyond(level.y, y) ? null : drawLevel(level, at)))}
@@ -95,7 +95,7 @@ ${legend}
   const note = [chart.note, beyond ? 'What lies far off stands at the edge, as a triangle or not at all.' : undefined].filter(
     (text) => text !== undefined,
   );
-  return figure('line', { title: chart.title, ...(note.length === 0 ? {} : { note: note.join(' ') }) }, drawing, valueTable(chart));
+  return figure('line', { title: chart.title, ...(note.length === 0 ? {} : { note: note.join(' ') }) }, drawing, valueTable(chart, x));
 }
 
 /** A place on the axis, or at its edge. What a logarithmic axis cannot show stays so. */
@@ -218,22 +218,22 @@ function legendRows({ series, levels = [], absent }: LineChart): Markup[] {
 
 /**
  * A row for every x, a column for every series, one for what is absent, and a row at the foot for every
- * level; exact numbers in `data-v`, from which the page's script draws again.
+ * level; exact numbers in `data-v`. The page's script finds the row under the pointer by `data-x`, its place
+ * in the drawing.
  */
-function valueTable({ x, series, levels = [], absent }: LineChart): Markup {
+function valueTable({ x, series, levels = [], absent }: LineChart, scale: Scale): Markup {
   const missing = new Set(absent?.xs);
   const places = [...new Set([...series.flatMap(({ points }) => points.map((point) => point.x)), ...missing])].sort((a, b) => a - b);
   const columns = series.map(({ points }) => new Map(points.map((point) => [point.x, point])));
   const head = series.map((one, i) => {
-    const dots = showsDots(one) ? 1 : 0;
-    return html`<th scope="col" data-draw="${one.draw ?? 'line'}" data-dots="${dots}" data-colour="${colourOf(one, i)}">${one.label}`;
+    return html`<th scope="col" data-draw="${one.draw ?? 'line'}" data-colour="${colourOf(one, i)}">${one.label}`;
   });
-  const last =
-    absent === undefined ? null : html`<th scope="col" data-draw="absent" data-dots="0" data-colour="${ABSENT_COLOUR}">${absent.label}`;
+  const last = absent === undefined ? null : html`<th scope="col" data-draw="absent" data-colour="${ABSENT_COLOUR}">${absent.label}`;
   const body = places.map((place) => {
     const cells = columns.map((column) => pointCell(column.get(place)));
-    const gone = absent === undefined ? null : missing.has(place) ? html`<td data-absent="1">yes` : html`<td>`;
-    return html`<tr><th scope="row" data-v="${place}">${formatTick(place)}${cells}${gone}\n`;
+    const gone = absent === undefined ? null : missing.has(place) ? html`<td>yes` : html`<td>`;
+    const left = coordinate(PLOT.left + scale.at(place) * (PLOT.right - PLOT.left));
+    return html`<tr><th scope="row" data-v="${place}" data-x="${left}">${formatTick(Number(place.toPrecision(DIGITS)))}${cells}${gone}\n`;
   });
   const foot = levels.map(
     ({ label, y, error, colour }) =>
@@ -246,9 +246,6 @@ function pointCell(point: Point | undefined): Markup {
   if (point === undefined) return html`<td>`;
   const { y, error, band } = point;
   const text = error === undefined ? formatNumber(y, 6) : formatEstimate(y, error);
-  return html`<td data-v="${y}"${error === undefined ? null : html` data-e="${error}"`}${
-    band === undefined
-      ? html`>${text}`
-      : html` data-low="${band[0]}" data-high="${band[1]}">${text} (${formatNumber(band[0], 5)} to ${formatNumber(band[1], 5)})`
-  }`;
+  const around = band === undefined ? null : html` (${formatNumber(band[0], 5)} to ${formatNumber(band[1], 5)})`;
+  return html`<td data-v="${y}">${text}${around}`;
 }

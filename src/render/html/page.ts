@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { packageRoot } from '../../base/package-root.ts';
 import { version } from '../../base/version.ts';
@@ -34,25 +33,18 @@ export interface Section {
 
 /**
  * A report as one HTML document that needs nothing else: style, scripts and drawings are in it, and its
- * content security policy forbids everything that is not, by hash. Without scripts all is there but hovering
- * and zooming. The text depends on its arguments and the package alone, not on time or place.
+ * content security policy forbids everything that is not, by hash. Without its script all is there but
+ * hovering. The text depends on its arguments and the package alone, not on time or place.
  *
- * Reads the stylesheet and scripts from the package's folder, synchronously.
+ * Reads stylesheet and script from the package's folder, synchronously.
  */
 export function htmlPage({ title, summary, sections }: Page): string {
-  const style = [asset('report.css')];
-  const scripts = [asset('report.js')];
-  const figures = sections.flatMap((section) => section.parts).filter((part) => typeof part !== 'string' && 'kind' in part);
-  if (figures.some((part) => part.kind === 'line')) {
-    const chart = chartLibrary();
-    style.unshift(chart.style);
-    scripts.push(chart.script, asset('line-charts.js'));
-  }
-  const css = style.join('\n');
+  const css = asset('report.css');
+  const script = asset('report.js');
   const policy = [
     "default-src 'none'",
     `style-src ${hashOf(css)}`,
-    `script-src ${scripts.map(hashOf).join(' ')}`,
+    `script-src ${hashOf(script)}`,
     "base-uri 'none'",
     "form-action 'none'",
   ].join('; ');
@@ -78,7 +70,7 @@ ${summaryMarkup(summary)}
 ${sections.map(sectionMarkup)}
 </main>
 <footer>Written by ckpt-merge ${version}. The page holds all it shows and asks nothing of the network.</footer>
-${scripts.map(scriptElement)}</body>
+${scriptElement(script)}</body>
 </html>
 `;
   return page.text;
@@ -118,17 +110,6 @@ ${content}</section>
 
 function asset(name: string): string {
   return readFileSync(join(packageRoot, 'src/render/html/assets', name), 'utf8');
-}
-
-/** uPlot, with its licence, as it has to go along with copies. */
-function chartLibrary(): { script: string; style: string } {
-  const { resolve } = createRequire(import.meta.url);
-  const folder = join(resolve('uplot/package.json'), '..');
-  const licence = readFileSync(join(folder, 'LICENSE'), 'utf8');
-  return {
-    script: `/*\n${licence}*/\n${readFileSync(join(folder, 'dist/uPlot.iife.min.js'), 'utf8')}`,
-    style: readFileSync(join(folder, 'dist/uPlot.min.css'), 'utf8'),
-  };
 }
 
 /** As browsers compute it: over the text between the tags. */

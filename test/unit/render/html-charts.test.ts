@@ -131,12 +131,17 @@ describe('a line chart', () => {
     expect(text).not.toMatch(/="[^"]*(NaN|Infinity)[^"]*"(?=[^>]*\/>)/);
   });
 
-  it('has exact numbers for the script, and series that lack an x have an empty cell', () => {
+  it('has exact numbers and the place of each row in its table, and series that lack an x have an empty cell', () => {
     const other = { label: 'two', draw: 'points' as const, points: [{ x: 2, y: 1 / 3 }] };
     const text = lineChart({ ...chart, series: [...chart.series, other] }).markup.text;
-    expect(text).toContain('<tr><th scope="row" data-v="2">2<td data-v="3">3<td data-v="0.3333333333333333">0.333333');
-    expect(text).toContain('<tr><th scope="row" data-v="0">0<td data-v="1" data-e="0.5">1.00 ± 0.50<td>');
-    expect(text).toContain('data-draw="points" data-dots="1" data-colour="1">two');
+    const [, left] = /<tr><th scope="row" data-v="2" data-x="([\d.]+)">2<td data-v="3">3<td data-v="0.3333333333333333">0.333333/.exec(
+      text,
+    )!;
+    expect(text).toContain(`<circle cx="${left}"`);
+    expect(text).toMatch(/<tr><th scope="row" data-v="0" data-x="[\d.]+">0<td data-v="1">1.00 ± 0.50<td>/);
+    expect(text).toContain('data-draw="points" data-colour="1">two');
+    const sum = lineChart({ ...chart, series: [{ label: 'one', points: [{ x: 0.1 + 0.2, y: 1 }] }] }).markup.text;
+    expect(sum).toContain('>0.3<td');
   });
 
   it('on a logarithmic axis ends error bars that reach below zero at the bottom', () => {

@@ -11,16 +11,16 @@ const diff = diffPage(sampleDiff({ layers: 4, experts: 4 }));
 const routers = routersPage(sampleRouters({ layers: 4, members: 3 }));
 
 describe.each([
-  ['without line charts', diff, 1],
-  ['with line charts', routers, 3],
-])('a page %s', (_, text, scripts) => {
+  ['without line charts', diff],
+  ['with line charts', routers],
+])('a page %s', (_, text) => {
   it('allows its own style and scripts by hash, and nothing else', () => {
     const [, policy] = /http-equiv="Content-Security-Policy" content="([^"]*)"/.exec(text)!;
     const hashes = (tag: string): string[] =>
       [...text.matchAll(new RegExp(`<${tag}>([\\s\\S]*?)</${tag}>`, 'g'))].map(
         ([, body]) => `'sha256-${createHash('sha256').update(body!).digest('base64')}'`,
       );
-    expect(hashes('script')).toHaveLength(scripts);
+    expect(hashes('script')).toHaveLength(1);
     expect(policy).toBe(
       `default-src 'none'; style-src ${hashes('style').join(' ')}; script-src ${hashes('script').join(' ')}; base-uri 'none'; form-action 'none'`,
     );

@@ -1,56 +1,133 @@
-// The value under the pointer in a report's heat maps. Inlined into the page as it is, and everything it
-// needs stands in the page's tables. Names can be anything: they become text, never markup.
+// What lies under the pointer in a report's heat maps and line charts. Inlined into the page as it is, and
+// everything it needs stands in the page's tables. Names can be anything: they become text, never markup.
 (() => {
   const root = document.documentElement;
-  for (const figure of document.querySelectorAll('figure.heat')) showValues(/** @type {HTMLElement} */ (figure));
+  /** By how many pixels a point is nearer than those of a curve, which are dense. */
+  const REACH = 8;
+  for (const figure of document.querySelectorAll('figure.heat')) showCells(/** @type {HTMLElement} */ (figure));
+  for (const figure of document.querySelectorAll('figure.line')) showPlaces(/** @type {HTMLElement} */ (figure));
 
-  /** @param {HTMLElement} figure */
-  function showValues(figure) {
+  /**
+   * Shows lines of text beside the pointer, and a shape in the drawing, as long as there is something under it.
+   * @param {HTMLElement} figure
+   * @param {string} shape element of the drawing that marks the place
+   * @param {(x: number, y: number) => { lines: HTMLElement[], place: Record<string, string | number> } | null} find
+   *   by a place in the drawing
+   */
+  function follow(figure, shape, find) {
     const svg = /** @type {SVGSVGElement} */ (figure.querySelector('svg'));
-    const table = /** @type {HTMLTableElement} */ (figure.querySelector('table'));
-    const { left, top, cellWidth, cellHeight } = svg.dataset;
-    const heads = table.tHead?.rows[0]?.cells;
-    const rows = table.tBodies[0]?.rows;
-    if (heads === undefined || rows === undefined) return;
-    const [rowAxis, columnAxis] = (heads[0]?.textContent ?? '').split(' \\ ');
     const tip = document.body.appendChild(document.createElement('div'));
     tip.className = 'tip';
     tip.hidden = true;
-    const frame = document.createElementNS('http://www.w3.org/2000/svg', 'rect');
-    frame.setAttribute('class', 'hovered');
-    frame.setAttribute('width', String(cellWidth));
-    frame.setAttribute('height', String(cellHeight));
-
+    const mark = document.createElementNS('http://www.w3.org/2000/svg', shape);
+    mark.setAttribute('class', 'hovered');
     const leave = () => {
       tip.hidden = true;
-      frame.remove();
+      mark.remove();
     };
     svg.addEventListener('pointerleave', leave);
     svg.addEventListener('pointermove', (event) => {
       const matrix = svg.getScreenCTM();
       if (matrix === null) return;
       const at = new DOMPoint(event.clientX, event.clientY).matrixTransform(matrix.inverse());
-      const column = Math.floor((at.x - Number(left)) / Number(cellWidth));
-      const row = Math.floor((at.y - Number(top)) / Number(cellHeight));
-      const cells = row < 0 ? undefined : rows[row]?.cells;
-      const cell = column < 0 ? undefined : cells?.[column + 1];
-      // The last cell of a row has the row's line break, too.
-      const text = cell?.textContent?.trim() ?? '';
-      if (cells === undefined || cell === undefined || text === '') return leave();
-
-      const value = document.createElement('b');
-      value.textContent = text;
-      const lines = [`${rowAxis} ${cells[0]?.textContent}`, `${columnAxis} ${heads[column + 1]?.textContent}`, cell.dataset.note ?? ''];
-      const texts = lines.filter((line) => line !== '').map((line) => Object.assign(document.createElement('span'), { textContent: line }));
-      tip.replaceChildren(value, ...texts);
+      const found = find(at.x, at.y);
+      if (found === null) return leave();
+      tip.replaceChildren(...found.lines);
       tip.hidden = false;
       const room = root.clientWidth - tip.offsetWidth - 8;
       tip.style.left = `${Math.max(8, Math.min(room, event.clientX + 14))}px`;
       const below = event.clientY + 18;
       tip.style.top = `${below + tip.offsetHeight > root.clientHeight ? event.clientY - tip.offsetHeight - 10 : below}px`;
-      frame.setAttribute('x', String(Number(left) + column * Number(cellWidth)));
-      frame.setAttribute('y', String(Number(top) + row * Number(cellHeight)));
-      if (!frame.isConnected) svg.append(frame);
+      for (const [name, value] of Object.entries(found.place)) mark.setAttribute(name, String(value));
+      if (!mark.isConnected) svg.append(mark);
     });
+  }
+
+  /** @param {HTMLElement} figure */
+  function showCells(figure) {
+    const { heads, rows } = tableOf(figure);
+    const { left, top, cellWidth, cellHeight } = numbersOf(figure);
+    const [rowAxis, columnAxis] = textOf(heads[0]).split(' \\ ');
+    follow(figure, 'rect', (x, y) => {
+      const column = Math.floor((x - left) / cellWidth);
+      const row = Math.floor((y - top) / cellHeight);
+      const cells = rows[row];
+      const cell = column < 0 ? undefined : cells?.[column + 1];
+      if (textOf(cell) === '') return null;
+      const words = [`${rowAxis} ${textOf(cells?.[0])}`, `${columnAxis} ${textOf(heads[column + 1])}`, cell?.dataset.note ?? ''];
+      const place = { x: left + column * cellWidth, y: top + row * cellHeight, width: cellWidth, height: cellHeight };
+      return { lines: [line('b', textOf(cell)), ...words.filter((text) => text !== '').map((text) => line('span', text))], place };
+    });
+  }
+
+  /**
+   * The values of the nearest place that has any, of a curve those of its nearest point, and all levels.
+   * @param {HTMLElement} figure
+   */
+  function showPlaces(figure) {
+    const { heads, rows, levels } = tableOf(figure);
+    const { left, right, top, bottom } = numbersOf(figure);
+    const places = rows.map((cells) => {
+      const shown = heads.some((head, i) => i > 0 && head.dataset.draw !== 'curve' && textOf(cells[i]) !== '');
+      return { cells, x: Number(cells[0]?.dataset.x), reach: shown ? REACH : 0 };
+    });
+    const nearest = (/** @type {number} */ x, /** @type {number | null} */ column) => {
+      const candidates = places.filter(({ cells }) => column === null || textOf(cells[column]) !== '');
+      const far = (/** @type {typeof places[number]} */ place) => Math.abs(place.x - x) - (column === null ? place.reach : 0);
+      return candidates.reduce((/** @type {typeof places[number] | null} */ a, b) => (a !== null && far(a) <= far(b) ? a : b), null);
+    };
+    follow(figure, 'path', (x, y) => {
+      const row = x < left - REACH || x > right + REACH || y < top || y > bottom ? null : nearest(x, null);
+      if (row === null) return null;
+      const values = heads.slice(1).map((head, i) => {
+        const cells = head.dataset.draw === 'curve' ? nearest(row.x, i + 1)?.cells : row.cells;
+        return { name: textOf(head), value: textOf(cells?.[i + 1]), colour: head.dataset.colour };
+      });
+      const across = levels.map(([head, cell]) => ({ name: textOf(head), value: textOf(cell), colour: head?.dataset.colour }));
+      const lines = [...values, ...across]
+        .filter(({ value }) => value !== '')
+        .map(({ name, value, colour }) => {
+          const key = Object.assign(document.createElement('i'), { className: `key c${colour}` });
+          const shown = line('span', `${name} `);
+          shown.prepend(key);
+          shown.append(line('b', value));
+          return shown;
+        });
+      return { lines: [line('b', `${textOf(heads[0])} ${textOf(row.cells[0])}`), ...lines], place: { d: `M${row.x} ${top}V${bottom}` } };
+    });
+  }
+
+  /** @param {HTMLElement} figure */
+  function tableOf(figure) {
+    const table = /** @type {HTMLTableElement} */ (figure.querySelector('table'));
+    const cellsOf = (/** @type {HTMLTableSectionElement | null | undefined} */ part) =>
+      [...(part?.rows ?? [])].map((row) => [...row.cells]);
+    return { heads: cellsOf(table.tHead)[0] ?? [], rows: cellsOf(table.tBodies[0]), levels: cellsOf(table.tFoot) };
+  }
+
+  /**
+   * What a drawing says of its geometry.
+   * @param {HTMLElement} figure
+   * @returns {Record<string, number> & Record<'left' | 'right' | 'top' | 'bottom' | 'cellWidth' | 'cellHeight', number>}
+   */
+  function numbersOf(figure) {
+    const { dataset } = /** @type {SVGSVGElement} */ (figure.querySelector('svg'));
+    return /** @type {any} */ (Object.fromEntries(Object.entries(dataset).map(([name, value]) => [name, Number(value)])));
+  }
+
+  /**
+   * The last cell of a row has the row's line break, too.
+   * @param {HTMLElement | undefined} cell
+   */
+  function textOf(cell) {
+    return cell?.textContent?.trim() ?? '';
+  }
+
+  /**
+   * @param {string} kind
+   * @param {string} text
+   */
+  function line(kind, text) {
+    return Object.assign(document.createElement(kind), { textContent: text });
   }
 })();
