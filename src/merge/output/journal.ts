@@ -1,10 +1,19 @@
-import { readFile, stat } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { join, normalize } from 'node:path';
 import { type System, syncFolder } from '../../base/disk/system.ts';
 import type { RoundingSums } from '../record/rounding.ts';
 import type { JournalUnit, UnitNonfinite } from './types.ts';
 
-const FILE = 'journal.ndjson';
+/**
+ * The journals of a partial: one for each process that writes to it, since appending to a file of another
+ * machine is not safe on every network file system. The only writer of a partial has the first name.
+ */
+const JOURNAL = /^journal(?:-[0-9A-Za-z_]{1,64})?\.ndjson$/;
+
+/** @param writer letters, digits and `_`; absent where one process writes alone */
+export function journalFile(writer?: string): string {
+  return writer === undefined ? 'journal.ndjson' : `journal-${writer}.ndjson`;
+}
 
 /** Key of a unit in `Publication.finished`. */
 export function unitKey(unit: Pick<JournalUnit, 'file' | 'start' | 'end'>): string {
@@ -21,20 +30,43 @@ export function unitBytes(units: Iterable<JournalUnit>): number {
 export interface JournalContent {
   /** By {@link unitKey}. */
   readonly units: ReadonlyMap<string, JournalUnit>;
-  /** Bytes of the journal up to which it is good. */
-  readonly goodBytes: number;
+  /** Bytes up to which each journal is good, by the name of its file. */
+  readonly goodBytes: ReadonlyMap<string, number>;
 }
 
 /**
- * The units that a journal proves finished: whole, well-formed lines up to the first one that is not (a crash
- * tears the last line, or leaves zeros), each naming a range that its file has.
- * @param payload folder of the files that the journal is about
+ * The units that the journals of a partial prove finished: of each journal the whole, well-formed lines up to
+ * the first one that is not (a crash tears the last line, or leaves zeros), each naming a range that its file
+ * has. A unit may be in several journals, since one whose maker falls silent is made again by another process
+ * and has the same bytes; where the checksums differ nevertheless none of them is believed.
+ * @param payload folder of the files that the journals are about
  */
-export async function readJournal(partial: string, payload: string): Promise<JournalContent> {
+export async function readJournals(partial: string, payload: string): Promise<JournalContent> {
   const units = new Map<string, JournalUnit>();
+  const goodBytes = new Map<string, number>();
   const sizes = new Map<string, number>();
+  const disputed = new Set<string>();
+  const names = await readdir(partial).catch((): string[] => []);
+  for (const name of names.filter((n) => JOURNAL.test(n)).sort()) {
+    const own = new Map<string, JournalUnit>();
+    goodBytes.set(name, await readLines(join(partial, name), payload, sizes, own));
+    for (const [key, unit] of own) {
+      if (units.has(key) && units.get(key)!.crc !== unit.crc) disputed.add(key);
+      units.set(key, unit);
+    }
+  }
+  for (const key of disputed) units.delete(key);
+  return { units, goodBytes };
+}
+
+/**
+ * Adds the units of one journal to `units`, the later line of two about the same one.
+ * @param sizes of files in `payload`, as far as they were looked at
+ * @returns bytes up to which the journal is good
+ */
+async function readLines(journal: string, payload: string, sizes: Map<string, number>, units: Map<string, JournalUnit>): Promise<number> {
   let goodBytes = 0;
-  const bytes = await readFile(join(partial, FILE)).catch(() => Buffer.alloc(0));
+  const bytes = await readFile(journal).catch(() => Buffer.alloc(0));
   for (let end = bytes.indexOf(0x0a); end >= 0; end = bytes.indexOf(0x0a, goodBytes)) {
     const unit = parseUnit(bytes.toString('utf8', goodBytes, end));
     if (unit === null) break;
@@ -48,7 +80,7 @@ export async function readJournal(partial: string, payload: string): Promise<Jou
     sizes.set(unit.file, size);
     if (unit.end <= size) units.set(unitKey(unit), unit);
   }
-  return { units, goodBytes };
+  return goodBytes;
 }
 
 function parseUnit(line: string): JournalUnit | null {
@@ -83,7 +115,7 @@ function isRounding(value: unknown): value is RoundingSums {
   return (role === null || typeof role === 'string') && [tensors, elements, error, change, saturated].every((n) => Number.isFinite(n));
 }
 
-/** Appends to a journal. Lines are written one at a time, each on disk before the next. */
+/** Appends to the journal of one process. Lines are written one at a time, each on disk before the next. */
 export class JournalWriter {
   readonly #handle: Awaited<ReturnType<System['fs']['open']>>;
   readonly #system: System;
@@ -100,10 +132,13 @@ export class JournalWriter {
   }
 
   /**
-   * Opens the journal of a partial, cut to `goodBytes`, so that the next line does not run into a torn one.
+   * Opens a journal, cut to `goodBytes`, so that the next line does not run into a torn one. No other process
+   * may have it open.
+   * @param path in the partial, named by {@link journalFile}
+   * @param payload folder of the files that the journal is about
    */
-  static async open(system: System, partial: string, payload: string, sync: boolean, goodBytes: number): Promise<JournalWriter> {
-    const handle = await system.fs.open(join(partial, FILE), 'a');
+  static async open(system: System, path: string, payload: string, sync: boolean, goodBytes: number): Promise<JournalWriter> {
+    const handle = await system.fs.open(path, 'a');
     try {
       await handle.truncate(goodBytes);
     } catch (error) {

@@ -6,7 +6,7 @@ import { type OwnerRecord, readOwner, release } from '../../base/disk/owner.ts';
 import { removeTree, type System, syncFile, syncFolder } from '../../base/disk/system.ts';
 import { MergeError } from '../../base/errors.ts';
 import type { Destination } from './destination.ts';
-import { JournalWriter } from './journal.ts';
+import { JournalWriter, journalFile } from './journal.ts';
 import { PAYLOAD, READY, removePartial } from './partial.ts';
 import { place } from './replace.ts';
 import type { JournalUnit, Publication, PublicationRequest } from './types.ts';
@@ -19,11 +19,14 @@ export async function openPartial(
   partial: string,
   record: OwnerRecord,
   finished: ReadonlyMap<string, JournalUnit>,
-  journalBytes: number,
+  journalBytes: ReadonlyMap<string, number>,
 ): Promise<Publication> {
   const payload = join(partial, PAYLOAD);
   const sync = request.unsafeNoSync !== true;
-  const journal = await onOutput('create', partial, () => JournalWriter.open(system, partial, payload, sync, journalBytes));
+  const name = journalFile(request.writer);
+  const journal = await onOutput('create', partial, () =>
+    JournalWriter.open(system, join(partial, name), payload, sync, journalBytes.get(name) ?? 0),
+  );
   return new PartialPublication(system, destination, request, partial, record, finished, journal);
 }
 

@@ -6,7 +6,7 @@ import { claim, newId, type OwnerRecord, ownerGeneration, readOwner } from '../.
 import { currentProcess, processState } from '../../base/disk/process-identity.ts';
 import { type PublishHooks, removeTree, type System, systemOf } from '../../base/disk/system.ts';
 import { type Destination, locate } from './destination.ts';
-import { readJournal } from './journal.ts';
+import { readJournals } from './journal.ts';
 import type { JournalUnit } from './types.ts';
 
 /** Names inside a partial. The payload becomes OUT; what lies beside it is never published. */
@@ -32,8 +32,8 @@ export interface Partial {
   readonly record: OwnerRecord | null;
   /** Finished units by key; empty where it cannot be continued. */
   readonly units: ReadonlyMap<string, JournalUnit>;
-  /** Bytes of the journal up to which it is good. */
-  readonly journalBytes: number;
+  /** Bytes up to which each of its journals is good, by the name of the file. */
+  readonly journalBytes: ReadonlyMap<string, number>;
 }
 
 /**
@@ -98,7 +98,7 @@ export async function partialsOf(destination: Destination, system: System, hooks
     const process = record === null ? 'unknown' : record.owner.released ? 'dead' : await processState(record.owner, self);
     const ended = process === 'dead' || (process === 'unknown' && (await heartbeatStopped(path, probePath(destination), system)));
     const state = process === 'live' ? 'live' : ended ? 'stale' : 'unknown';
-    const journal = await readJournal(path, join(path, PAYLOAD));
+    const journal = await readJournals(path, join(path, PAYLOAD));
     partials.push({ path, id, state, record, units: journal.units, journalBytes: journal.goodBytes });
   }
   return partials;

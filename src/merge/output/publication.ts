@@ -140,7 +140,7 @@ async function create(system: System, destination: Destination, request: Publica
       await system.fs.mkdir(join(partial, PAYLOAD));
     });
     const record = (await readOwner(partial))!;
-    return await openPartial(system, destination, request, partial, record, new Map(), 0);
+    return await openPartial(system, destination, request, partial, record, new Map(), new Map());
   } catch (error) {
     if (made.includes(partial)) await removeTree(system, partial).catch(() => {});
     await removeFolders(

@@ -76,6 +76,10 @@ export interface PublicationRequest {
    * resume can say which of them changed.
    */
   readonly identityParts?: Readonly<Record<string, string>>;
+  /**
+   * Which journal of the partial this process writes: a name of its own where several write to one partial.
+   */
+  readonly writer?: string | undefined;
   /** Bytes that will be written, checked against the free space before anything is made. */
   readonly bytes: number;
   /** Skip every fsync. Benches only: nothing is durable, resume is not offered. */

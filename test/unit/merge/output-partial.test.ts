@@ -400,6 +400,65 @@ describe('a journal', () => {
   });
 });
 
+describe('journals of several writers', () => {
+  const line = (file: string, crc = 7) => `${JSON.stringify({ file, start: 0, end: 1, crc, nonfinite: [] })}\n`;
+  /** A partial whose process ended, with these journals beside the payload. */
+  async function leftWith(journals: Readonly<Record<string, string>>): Promise<{ output: string; partial: string }> {
+    const output = join(temporaryFolder(), 'out');
+    const publication = await left(output, await endedProcess(), {});
+    for (const name of 'abcd') writeFileSync(join(publication.dir, name), name);
+    const partial = join(publication.dir, '..');
+    for (const [name, text] of Object.entries(journals)) writeFileSync(join(partial, name), text);
+    return { output, partial };
+  }
+  const keysOf = async (output: string) =>
+    [...(await findPartials(output, hooks))[0]!.units.keys()]
+      .map((key) => key[0])
+      .sort()
+      .join('');
+
+  test('count together, each up to its own torn line', async () => {
+    const { output } = await leftWith({
+      'journal.ndjson': `${line('a')}{"file":"b`,
+      'journal-1.ndjson': line('b'),
+      'journal-node_7.ndjson': `${line('c')}\0\0\n${line('d')}`,
+    });
+    expect(await keysOf(output)).toBe('abc');
+  });
+
+  test('are those with the name of one', async () => {
+    const names = ['journal-.ndjson', 'journal-a b.ndjson', 'journal-1.ndjson.tmp', 'xjournal.ndjson', 'journal1.ndjson'];
+    const { output } = await leftWith({ 'journal-1.ndjson': line('a'), ...Object.fromEntries(names.map((name) => [name, line('b')])) });
+    expect(await keysOf(output)).toBe('a');
+  });
+
+  test('that made the same unit agree, or are not believed about it', async () => {
+    const { output } = await leftWith({
+      'journal-1.ndjson': line('a') + line('b') + line('c'),
+      'journal-2.ndjson': line('a') + line('b', 8),
+      'journal-3.ndjson': line('b'),
+    });
+    expect(await keysOf(output)).toBe('ac');
+  });
+
+  test('are written by their own writers only', async () => {
+    const torn = { 'journal.ndjson': `${line('a')}{"fi`, 'journal-1.ndjson': `${line('b')}{"fi` };
+    const { output, partial } = await leftWith(torn);
+    const journals = () => Object.keys(torn).map((name) => readFileSync(join(partial, name), 'utf8'));
+    const first = await beginPublication(request(output, { resume: true, writer: '1' }), hooks);
+    await first.journal({ file: 'c', start: 0, end: 1, crc: 7, nonfinite: [] });
+    expect(journals()).toEqual([torn['journal.ndjson'], line('b') + line('c')]);
+    await first.abandon({ keep: true });
+    const second = await beginPublication(request(output, { resume: true, writer: '2' }), hooks);
+    await second.journal({ file: 'd', start: 0, end: 1, crc: 7, nonfinite: [] });
+    expect(journals()).toEqual([torn['journal.ndjson'], line('b') + line('c')]);
+    expect(readFileSync(join(partial, 'journal-2.ndjson'), 'utf8')).toBe(line('d'));
+    expect([...second.finished.keys()].map((key) => key[0]).sort()).toEqual(['a', 'b', 'c']);
+    await second.finish();
+    expect(contentOf(output)).toEqual({ a: 'a', b: 'b', c: 'c', d: 'd' });
+  });
+});
+
 describe('an OUT left aside by an interrupted replacement', () => {
   const ID = '0123456789ab';
   function interrupted(folder: string): string {
