@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { MergeError } from '../base/errors.ts';
 import { readExactly, storeOf } from '../base/store/store.ts';
 import type { OpenFile } from '../base/store/types.ts';
-import type { Checkpoint, Shard } from './types.ts';
+import type { Checkpoint } from './types.ts';
 
 const BLOCKS = 64;
 const BLOCK_BYTES = 4096;
@@ -52,9 +52,13 @@ function sampledRanges(dataStart: number, fileSize: number): [start: number, end
   return [[0, dataStart], ...blocks];
 }
 
-/** What identifies a file where it is, by content and by status. Resuming needs it equal. */
-export function fileIdentity({ stat }: Pick<Shard, 'stat'>): string {
-  return stat.identity;
+/**
+ * What identifies an input when a merge is resumed, maybe by another machine: its fingerprint, then what the
+ * store says of each shard wherever it is seen from.
+ * @param fingerprint as {@link fingerprint} gives it for this checkpoint
+ */
+export function inputIdentity(fingerprint: string, { shards }: Pick<Checkpoint, 'shards'>): string {
+  return [fingerprint, ...shards.map(({ stat }) => stat.identity)].join(' ');
 }
 
 /**

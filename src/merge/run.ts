@@ -37,8 +37,9 @@ export async function planRecipe(recipe: Recipe | string, options: MachineOption
     throw new MergeError('E_OPTION', `memory must be a positive number of bytes, not ${memory}`);
   }
   signal?.throwIfAborted();
-  const request = await resolveRecipe(typeof recipe === 'string' ? await readRecipe(recipe) : recipe, signal);
-  return buildPlan({ ...request, memory, force, resume }, signal);
+  const written = typeof recipe === 'string' ? await readRecipe(recipe) : recipe;
+  const request = await resolveRecipe(written, signal);
+  return buildPlan({ ...request, recipe: written, memory, force, resume }, signal);
 }
 
 /** {@link runRecipe} as a stream of typed events. Ending the iteration early ends the merge. */

@@ -1,9 +1,15 @@
-import { existsSync, readdirSync, rmSync, statSync, utimesSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { cpSync, existsSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { ownerFile, readOwner } from '../../src/base/disk/owner.ts';
+import type { MergeEvent } from '../../src/merge/engine/events.ts';
+import { requestDigest } from '../../src/merge/plan/request-digest.ts';
 import type { OutputRequest } from '../../src/merge/plan/types.ts';
+import { type MachineOptions, planRecipe, runRecipe } from '../../src/merge/run.ts';
 import { type FixtureTensor, temporaryFolder } from '../support/checkpoints.ts';
 import { merge, published, writeRun } from '../support/multi-output.ts';
+import { systemTool } from '../support/system-tool.ts';
 
 const TENSORS: FixtureTensor[] = Array.from({ length: 4 }, (_, i) => ({
   name: `layers.${i}.mlp.up_proj.weight`,
@@ -92,7 +98,73 @@ describe('an interrupted merge of several outputs', () => {
   });
 });
 
+/** An interrupted merge of `RECIPES[0]`, of which two of three inputs take part, and its partial. */
+async function interrupted(): Promise<{ outputs: OutputRequest[]; partial: string }> {
+  const outputs = outputsIn('place').slice(0, 1);
+  await interrupt(outputs);
+  return { outputs, partial: at('place', hidden('place')[0]!) };
+}
+
+describe('an interrupted merge goes on', () => {
+  it('with inputs of other inodes, and wherever they are mounted', async () => {
+    const { outputs } = await interrupted();
+    await merge({ inputs, outputs: outputsIn('whole').slice(0, 1) });
+    cpSync(at('run'), at('mounted', 'elsewhere'), { recursive: true, preserveTimestamps: true });
+    const times = (path: string) => statSync(path, { bigint: true }).mtimeNs;
+    const moved = inputs.map((path) => path.replace(at('run'), at('mounted', 'elsewhere')));
+    for (const [i, path] of moved.entries()) {
+      for (const name of readdirSync(path).filter((n) => n.endsWith('.safetensors'))) {
+        // A copy has the microseconds of the original; the same file seen twice has all of its nanoseconds.
+        const original = join(inputs[i]!, name);
+        execFileSync(systemTool('touch'), ['-r', original, join(path, name)]);
+        expect(times(join(path, name))).toBe(times(original));
+        expect(statSync(join(path, name)).ino).not.toBe(statSync(original).ino);
+      }
+    }
+    rmSync(at('run'), { recursive: true });
+    const result = await merge({ inputs: moved, outputs, resume: true });
+    expect(result.resumedBytes).toBeGreaterThan(0);
+    const files = (place: string) => Object.entries(published(at(place, 'out-0'))).filter(([name]) => name.endsWith('.safetensors'));
+    expect(files('place')).toEqual(files('whole'));
+  });
+});
+
+describe('a partial records', () => {
+  it('the digest of the request, which a resume keeps, and is found whatever the run has grown to', async () => {
+    const recipe = { inputs: [at('run')], outputs: [{ path: at('place', 'out'), select: { last: 2 } }] };
+    const stop = async (options: MachineOptions) => {
+      const abort = new AbortController();
+      const onProgress = (event: MergeEvent) => {
+        if (event.type === 'progress' && event.phase === 'sync') abort.abort(new Error('enough'));
+      };
+      await expect(runRecipe(recipe, { ...options, signal: abort.signal, onProgress })).rejects.toThrow('enough');
+    };
+    await stop({});
+    const partial = at('place', hidden('place')[0]!);
+    const digest = requestDigest(recipe, at('place', 'out'));
+    expect((await readOwner(partial))!.owner.request).toBe(digest);
+    await stop({ resume: true });
+    expect(hidden('place')).toHaveLength(1);
+    expect((await readOwner(partial))!.owner.request).toBe(digest);
+    writeRun(at('run'), TENSORS, 5);
+    expect((await planRecipe(recipe)).outputs[0]!.request).toBe(digest);
+  });
+});
+
 describe('a resume is refused', () => {
+  it('where the partial is of the form that an earlier version wrote', async () => {
+    const { outputs, partial } = await interrupted();
+    const { generation, owner } = (await readOwner(partial))!;
+    const { request: _, ...before } = owner;
+    const { dev, ino, mtimeNs, ctimeNs, size } = statSync(join(inputs[0]!, 'model-00001-of-00002.safetensors'), { bigint: true });
+    const identityParts = { ...owner.identityParts, [inputs[0]!]: [dev, ino, mtimeNs, ctimeNs, size].join(':') };
+    writeFileSync(join(partial, ownerFile(generation)), JSON.stringify({ ...before, identity: 'f'.repeat(64), identityParts }));
+    await expect(merge({ inputs, outputs, resume: true })).rejects.toMatchObject({ code: 'E_RESUME', message: /was another one/ });
+    expect(hidden('place')).toHaveLength(1);
+    await merge({ inputs, outputs });
+    expect(hidden('place')).toEqual([]);
+  });
+
   it.each([
     ['a parameter', [RECIPES[0]!, { ...RECIPES[1]!, alpha: 0.4 }, RECIPES[2]!], /out-1 cannot be resumed: .*alpha \(was 0\.3, is 0\.4\)/],
     ['the method', [{ ...RECIPES[0]!, method: 'wma' as const }, ...RECIPES.slice(1)], /out-0 cannot.*method \(was sma, is wma\)/],

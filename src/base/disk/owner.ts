@@ -18,6 +18,8 @@ export interface Owner extends ProcessIdentity {
   readonly identity: string;
   /** The parts that `identity` is a digest of, by name, for saying what differs. */
   readonly identityParts: Readonly<Record<string, string>>;
+  /** Digest of what was asked for, before anything was looked at; absent where nothing has one. */
+  readonly request?: string | undefined;
   /** Folders above OUT that were made for it, to be removed with it. */
   readonly parentsMade: number;
   /** Its process let go of it in good order: it can be continued at once, from any machine. */
@@ -78,6 +80,7 @@ function isOwner(value: unknown): value is Owner {
     (o.kind === 'folder' || o.kind === 'file') &&
     [o.bootId, o.pidNamespace, o.startTime].every(textOrNull) &&
     [o.pid, o.parentsMade].every((v) => Number.isSafeInteger(v) && (v as number) >= 0) &&
+    ['undefined', 'string'].includes(typeof o.request) &&
     typeof o.released === 'boolean' &&
     typeof o.identityParts === 'object' &&
     o.identityParts !== null

@@ -9,7 +9,6 @@ export interface FileStat {
   readonly dev: bigint;
   readonly ino: bigint;
   readonly mtimeNs: bigint;
-  readonly ctimeNs: bigint;
 }
 
 const CODE_BY_ERRNO: Readonly<Record<string, ErrorCode>> = {
@@ -73,7 +72,7 @@ export const localStore: Store<LocalStat> = {
 };
 
 /** The `version` of a file as another caller of stat(2) found it. */
-export function versionOf({ dev, ino, mtimeNs, size }: Omit<FileStat, 'ctimeNs'>): string {
+export function versionOf({ dev, ino, mtimeNs, size }: FileStat): string {
   return `${dev}:${ino}:${mtimeNs}:${size}`;
 }
 
@@ -83,14 +82,14 @@ function entryOf(entry: Dirent): Entry {
 }
 
 function localStat(stats: BigIntStats): LocalStat {
-  const { dev, ino, mtimeNs, ctimeNs } = stats;
-  const file = { size: Number(stats.size), dev, ino, mtimeNs, ctimeNs };
+  const { dev, ino, mtimeNs } = stats;
+  const file = { size: Number(stats.size), dev, ino, mtimeNs };
   return {
     ...file,
     kind: stats.isFile() ? 'file' : stats.isDirectory() ? 'folder' : 'other',
     // The time of the last status change is left out: a hard link made by a backup moves it.
     version: versionOf(file),
-    identity: `${dev}:${ino}:${mtimeNs}:${ctimeNs}:${file.size}`,
+    identity: `${file.size}:${mtimeNs}`,
     volume: String(dev),
   };
 }

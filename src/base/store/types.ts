@@ -5,7 +5,10 @@ export interface Stat {
   readonly size: number;
   /** Another one where the content may be another: to be compared with what the same path had before. */
   readonly version: string;
-  /** As `version`, and another one, too, where only names, owners or rights changed. */
+  /**
+   * The same from every machine and through every mount that sees the file, and another one where it was
+   * written again: no numbers of devices and inodes, and not where only names, owners or rights changed.
+   */
   readonly identity: string;
   /** The disk, share or bucket that it lies on: what is on one is read in one way. */
   readonly volume: string;

@@ -4,7 +4,7 @@ import { basename, join, resolve } from 'node:path';
 import { onOutput } from '../../base/disk/io-error.ts';
 import type { FloatDtypeName } from '../../base/dtype.ts';
 import type { Warning } from '../../base/errors.ts';
-import { fileIdentity } from '../../checkpoints/fingerprint.ts';
+import { inputIdentity } from '../../checkpoints/fingerprint.ts';
 import { PROVENANCE_FILE, RECIPE_FILE } from '../../checkpoints/our-files.ts';
 import type { NativeBinding } from '../native/binding.ts';
 import { copySideFiles } from '../output/copy-side-files.ts';
@@ -54,35 +54,43 @@ export async function beginPublications(
 
 function publicationRequest(plan: Plan, k: number, options: BeginOptions): PublicationRequest {
   const output = plan.outputs[k]!;
-  const parts = identityParts(plan, output);
+  const parts = identityParts(output);
+  const inputs = inputParts(plan, output);
   return {
     output: output.path,
     kind: output.kind,
     force: options.force ?? false,
     resume: options.resume ?? false,
-    identity: createHash('sha256').update(JSON.stringify(parts)).digest('hex'),
-    identityParts: parts,
+    // An input is what it is wherever this machine has mounted it.
+    identity: createHash('sha256')
+      .update(JSON.stringify([parts, inputs.map(([, identity]) => identity)]))
+      .digest('hex'),
+    identityParts: { ...Object.fromEntries(inputs), ...parts },
+    request: output.request ?? undefined,
     bytes: output.bytes,
     unsafeNoSync: options.sync === false,
   };
 }
 
 /**
- * All that decides the bytes of an output, by names that mean something where a resume is refused. The same
- * whatever else is made in the run.
+ * All but the inputs that decides the bytes of an output, by names that mean something where a resume is
+ * refused. The same whatever else is made in the run.
  */
-function identityParts(plan: Plan, output: PlanOutput): Record<string, string> {
-  const { schedule, dtype, digest, used, policies } = output;
+function identityParts(output: PlanOutput): Record<string, string> {
+  const { schedule, dtype, digest, policies } = output;
   const parts: Record<string, string> = { method: schedule.method };
   for (const [name, value] of Object.entries(schedule.parameters)) parts[name] = String(value);
   const weights = [...schedule.weights].filter((w) => w !== 0);
   parts.weights = weights.join(',');
   parts.dtype = dtype ?? 'as the layout';
   if (policies.length > 0) parts.policies = policies.map((p) => p.text).join('; ');
-  for (const [i, { path, checkpoint }] of membersOf(plan, output).entries()) {
-    if (used[i]) parts[path] = checkpoint.shards.map(fileIdentity).join(' ');
-  }
   return { ...parts, [WHOLE_PART]: digest };
+}
+
+/** Path and identity of every input that an output is made from, in the order of the sum. */
+function inputParts(plan: Plan, output: PlanOutput): [path: string, identity: string][] {
+  const used = membersOf(plan, output).filter((_, i) => output.used[i]);
+  return used.map(({ path, fingerprint, checkpoint }) => [path, inputIdentity(fingerprint, checkpoint)]);
 }
 
 /**

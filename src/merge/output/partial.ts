@@ -156,6 +156,7 @@ export async function takeOver(
     kind: before?.kind ?? kind,
     identity: before?.identity ?? '',
     identityParts: before?.identityParts ?? {},
+    request: before?.request,
     parentsMade: before?.parentsMade ?? 0,
     released: false,
   };

@@ -127,9 +127,10 @@ async function create(system: System, destination: Destination, request: Publica
     await onOutput('create', partial, async () => {
       await system.fs.mkdir(partial);
       made.push(partial);
-      const { kind, identity, identityParts = {} } = request;
+      const { kind, identity, identityParts = {}, request: digest } = request;
       const self = hooks.self ?? (await currentProcess());
-      const owner = { ...self, id, name: destination.name, kind, identity, identityParts, parentsMade: made.length - 1, released: false };
+      const about = { name: destination.name, kind, identity, identityParts, request: digest };
+      const owner = { ...self, id, ...about, parentsMade: made.length - 1, released: false };
       await claim(system, partial, 0, owner).catch(async (error: unknown) => {
         // Another run took the folder, which was empty for a moment, for one that was left.
         if (errnoOf(error) !== 'ENOENT') throw error;

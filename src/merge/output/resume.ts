@@ -47,8 +47,12 @@ export const WHOLE_PART = 'layout, metadata or version of this program';
 const SHOWN = 40;
 
 function differences(before: Readonly<Record<string, string>>, now: Readonly<Record<string, string>>): string[] {
+  // An input that is there under another path is the same input; nothing else has values so long.
+  const elsewhere = (key: string, one: Readonly<Record<string, string>>, other: Readonly<Record<string, string>>): boolean =>
+    other[key] === undefined && one[key]!.length > SHOWN && Object.values(other).includes(one[key]!);
   return [...new Set([...Object.keys(before), ...Object.keys(now)])]
     .filter((key) => before[key] !== now[key])
+    .filter((key) => !(key in before ? elsewhere(key, before, now) : elsewhere(key, now, before)))
     .map((key) => {
       const [a, b] = [before[key], now[key]];
       if (key === WHOLE_PART) return key;

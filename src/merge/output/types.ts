@@ -67,8 +67,8 @@ export interface PublicationRequest {
   /** Continue a partial of the same `identity`. E_RESUME where there is none that fits. */
   readonly resume: boolean;
   /**
-   * Digest of all that decides the bytes of the output (plan digest, input fingerprints with inode and
-   * times). A partial of another identity is never continued.
+   * Digest of all that decides the bytes of the output (plan digest; fingerprints, sizes and times of the
+   * inputs). A partial of another identity is never continued.
    */
   readonly identity: string;
   /**
@@ -76,6 +76,8 @@ export interface PublicationRequest {
    * resume can say which of them changed.
    */
   readonly identityParts?: Readonly<Record<string, string>>;
+  /** Digest of what was asked for, where it is known (`plan/request-digest.ts`); recorded in the partial. */
+  readonly request?: string | undefined;
   /**
    * Which journal of the partial this process writes: a name of its own where several write to one partial.
    */

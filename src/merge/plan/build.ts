@@ -21,6 +21,7 @@ import { outputConflicts, outputsOverlap } from './outputs/output-path.ts';
 import { spaceNeeded } from './outputs/space.ts';
 import { quantisedBytes, quantisedOf } from './quantised/shards.ts';
 import { recipeText } from './recipe-text.ts';
+import { requestDigest } from './request-digest.ts';
 import { unequalTensors } from './tensors/equal.ts';
 import { expertOrder } from './tensors/expert-order.ts';
 import { layoutConflicts } from './tensors/layouts.ts';
@@ -109,7 +110,8 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
       policies: policiesOf(d.output),
       members: d.scheduleMembers,
     });
-    const about = { ...made, members: d.members, treatments: rows, selection, recipe, baseModelId };
+    const asked = request.recipe === undefined ? null : requestDigest(request.recipe, made.path);
+    const about = { ...made, members: d.members, treatments: rows, selection, recipe, baseModelId, request: asked };
     const warnings = ownWarnings(about, d.warnings, like === null ? d.own : [...d.own, like]);
     outputs.push({ ...about, warnings: [...warnings, ...start.warnings, ...treatments.warnings, ...planned.warnings] });
   }

@@ -3,7 +3,7 @@ import type { Warning } from '../../base/errors.ts';
 import type { TensorTable } from '../../checkpoints/safetensors/types.ts';
 import type { SideFile } from '../../checkpoints/side-files.ts';
 import type { Checkpoint, LogEntry, Moment } from '../../checkpoints/types.ts';
-import type { Purpose } from '../../recipe/file/types.ts';
+import type { Purpose, Recipe } from '../../recipe/file/types.ts';
 import type { TreatmentRow } from '../../recipe/policy/table.ts';
 import type { PolicyRequest } from '../../recipe/policy/types.ts';
 import type { ResolvedWeights, WeightRequest } from '../../recipe/schedule/types.ts';
@@ -25,6 +25,8 @@ export interface PlanInput {
 
 /** What is to be made: inputs once, any number of outputs from one read of them. */
 export interface PlanRequest {
+  /** The recipe that asked for this, as written; absent where there was none. */
+  readonly recipe?: Recipe | undefined;
   readonly inputs: readonly (string | PlanInput)[];
   /**
    * The inputs are in the order of their run, oldest first, and stay in it; otherwise they are sorted by
@@ -189,6 +191,8 @@ export interface PlanOutput {
    * arithmetic version.
    */
   readonly digest: string;
+  /** Digest of the recipe as written and of this output's name; null where no recipe asked for it. */
+  readonly request: string | null;
   /** Tensors whose dtype differs from the layout's, as `BF16 to F32: 120 tensors`. */
   readonly dtypeChanges: readonly string[];
   /** What there is to say of this output: the same as where it is made alone. */

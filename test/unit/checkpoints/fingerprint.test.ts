@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import {
   appendFileSync,
   closeSync,
+  cpSync,
   linkSync,
   openSync,
   readFileSync,
@@ -14,7 +15,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { assertUnchanged, fileIdentity, fingerprint } from '../../../src/checkpoints/fingerprint.ts';
+import { assertUnchanged, fingerprint, inputIdentity } from '../../../src/checkpoints/fingerprint.ts';
 import { openCheckpoint } from '../../../src/safetensors.ts';
 import { entry, fileBytes, folderOf, indexText, mergeError, seeded, smallFile } from '../../support/safetensors.ts';
 
@@ -111,9 +112,22 @@ function replace(path: string): void {
   renameSync(`${path}.new`, path);
 }
 
-test('the identity of a file is that of its inode, times and size', async () => {
+test('the identity of an input is its fingerprint, and size and time of each shard: not where it lies', async () => {
+  const identityOf = async (folder: string): Promise<string> => {
+    const checkpoint = await openCheckpoint(folder);
+    return inputIdentity(await fingerprint(checkpoint), checkpoint);
+  };
   const folder = folderOf({ 'model.safetensors': smallFile('a') });
-  const shard = (await openCheckpoint(folder)).shards[0]!;
-  const { dev, ino, mtimeNs, ctimeNs, size } = statSync(shard.path, { bigint: true });
-  expect(fileIdentity(shard)).toBe([dev, ino, mtimeNs, ctimeNs, size].join(':'));
+  const { mtimeNs, size } = statSync(join(folder, 'model.safetensors'), { bigint: true });
+  expect(await identityOf(folder)).toBe(`${await fingerprint(await openCheckpoint(folder))} ${size}:${mtimeNs}`);
+  const copy = `${folder}-copy`;
+  cpSync(folder, copy, { recursive: true, preserveTimestamps: true });
+  utimesSync(join(folder, 'model.safetensors'), 1e9, 1e9);
+  utimesSync(join(copy, 'model.safetensors'), 1e9, 1e9);
+  expect(await identityOf(copy)).toBe(await identityOf(folder));
+  utimesSync(join(copy, 'model.safetensors'), 1e9, 1e9 + 1);
+  expect(await identityOf(copy)).not.toBe(await identityOf(folder));
+  overwrite(join(copy, 'model.safetensors'));
+  utimesSync(join(copy, 'model.safetensors'), 1e9, 1e9);
+  expect(await identityOf(copy)).not.toBe(await identityOf(folder));
 });

@@ -13,7 +13,7 @@ import type { OutputRequest, PlanMember, PlanOutput, PlanOutputFile, PlanPolicy 
 const ARITHMETIC_VERSION = 1;
 
 /** What of an output its layout, members and schedule decide. */
-export type OutputFiles = Omit<PlanOutput, 'members' | 'selection' | 'recipe' | 'baseModelId' | 'warnings' | 'treatments'>;
+export type OutputFiles = Omit<PlanOutput, 'members' | 'selection' | 'recipe' | 'baseModelId' | 'warnings' | 'treatments' | 'request'>;
 
 /** What every tensor of an output has done to it. */
 export interface RecordedTreatments {
