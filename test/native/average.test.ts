@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { combineReference } from '../../src/analysis/verify/twin/combine.ts';
@@ -238,6 +238,16 @@ describe('a folder that was merged', () => {
     bytes[bytes.length - 1]! ^= 1;
     writeFileSync(file, bytes);
     await expect(verify(at('out'))).rejects.toMatchObject({ code: 'E_VERIFY', exitCode: 5, details: { file } });
+  });
+
+  it('says of a file that has another name to give it back', async () => {
+    await average({ inputs: run(2).slice(0, 1), output: at('out') });
+    renameSync(at('out', 'model.safetensors'), at('out', 'renamed.safetensors'));
+    await expect(verify(at('out'))).rejects.toMatchObject({
+      code: 'E_VERIFY',
+      message: 'model.safetensors is in the provenance but not in the checkpoint',
+      help: 'Give the file its name back, or copy the merge again.',
+    });
   });
 });
 

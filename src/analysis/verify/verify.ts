@@ -57,8 +57,9 @@ export interface VerifyReport {
 
 /**
  * Checks a merge against what it says of itself: structure and CRC32C of every tensor file always, and a
- * sample (or all) of its elements recomputed from the inputs by the TypeScript twin, which shares no code
- * with the engine.
+ * sample (or all) of its elements recomputed from the inputs by the TypeScript twin. Arithmetic and reading of
+ * the recomputation share no code with the engine; which weights a tensor gets and where an input holds it are
+ * found as a merge finds them (roles, policies, layouts, quantised forms).
  *
  * @param path folder or file that this tool wrote
  * @throws MergeError E_VERIFY with the first difference in `details`; E_PROVENANCE where there is none;
@@ -99,7 +100,7 @@ function checkFiles(output: Checkpoint, record: MergeRecord): void {
     if (size === undefined)
       throw new MergeError('E_VERIFY', `${name} is in the provenance but not in the checkpoint`, {
         details: { file: path },
-        help: 'Without --full the checksums alone are checked.',
+        help: 'Give the file its name back, or copy the merge again.',
       });
     if (size !== from + bytes) {
       throw new MergeError('E_VERIFY', `${name} has ${size} bytes, and the provenance says ${from + bytes}`, {
