@@ -55,7 +55,7 @@ export async function evaluateRouters(
       return {
         evaluation: {
           command: commandText(options.eval),
-          goal: session.goal()!,
+          goal: session.goal(),
           scores: shown.map(({ router, score, stderr, items, seconds }) => ({
             ...{ router, score, stderr, seconds },
             items: items?.reduce((sum, { scores }) => sum + scores.length, 0) ?? null,

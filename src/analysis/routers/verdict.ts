@@ -4,6 +4,7 @@ import type { MergedMember } from '../../merge/plan/types.ts';
 import type { LayerChoice } from '../../model/routing/types.ts';
 import { plural } from '../../render/format.ts';
 import { checkpointLabels } from '../../render/labels.ts';
+import { directionOf } from '../../search/evaluate/goal.ts';
 import { identityFindings, layerName, type Placed, pairsOf } from './places.ts';
 import type { Evaluation, LayerReport, RouterReport, ScoreDifference, Verdict } from './types.ts';
 
@@ -120,12 +121,12 @@ function scoreFindings({ scores, differences, goal }: Evaluation): string[] {
     .replace(/ with the newest checkpoint/, ' for the newest checkpoint');
   const against = differences.map((d) => `${d.router} ${signed(d.mean)}${d.error === null ? '' : ` ± ${d.error.toFixed(4)}`}`).join(', ');
   const paired = differences.every((d) => d.paired) ? ', standard errors of paired items' : '';
-  return [`Scores (${goal === 'minimize' ? 'lower' : 'higher'} is better): ${listed}.`, `Against averaged routers: ${against}${paired}.`];
+  return [`Scores (${directionOf(goal).which} is better): ${listed}.`, `Against averaged routers: ${against}${paired}.`];
 }
 
 /** The choice of router that scores clearly better than averaging, if any. */
 function best({ differences, goal }: Evaluation): ScoreDifference | null {
-  const gain = (d: ScoreDifference) => (goal === 'minimize' ? -d.mean : d.mean);
+  const gain = (d: ScoreDifference) => directionOf(goal).sign * d.mean;
   const clear = differences.filter((d) => d.router !== 'unmerged' && d.error !== null && gain(d) > CLEAR * d.error);
   return clear.sort((a, b) => gain(b) - gain(a))[0] ?? null;
 }
@@ -136,7 +137,7 @@ function scoredHeadline({ differences, goal }: Evaluation): string {
     return 'Scores of averaged, newest and oldest routers are below; without standard errors nobody can say which differences are chance.';
   const widest = routers.reduce((a, b) => (Math.abs(b.mean) > Math.abs(a.mean) ? b : a));
   const unmerged = differences.find((d) => d.router === 'unmerged');
-  const gain = unmerged === undefined ? 0 : goal === 'minimize' ? unmerged.mean : -unmerged.mean;
+  const gain = unmerged === undefined ? 0 : -directionOf(goal).sign * unmerged.mean;
   const share = gain > 0 ? `, ${percent(Math.abs(widest.mean) / gain)} of what merging gained` : '';
   const clear = routers.filter((d) => Math.abs(d.mean) > CLEAR * d.error!);
   if (clear.length === 0)

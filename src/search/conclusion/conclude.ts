@@ -1,3 +1,4 @@
+import { directionOf } from '../evaluate/goal.ts';
 import type { Goal } from '../evaluate/types.ts';
 import type { Prediction } from '../gaussian-process/posterior.ts';
 import type { Axis, Point } from '../gaussian-process/types.ts';
@@ -54,7 +55,7 @@ export interface Concluded {
  */
 export function conclude(input: ConclusionInput): Concluded {
   const { goal, noise, seed, space, baselines } = input;
-  const sign = goal === 'maximize' ? 1 : -1;
+  const { sign } = directionOf(goal);
   const recipes = recipesOf(input.trials, space === null ? null : (params) => space.encode(params), goal);
   if (recipes.length === 0) {
     const conclusion = unfounded('No trial has a score: nothing can be concluded.');

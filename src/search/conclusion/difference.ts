@@ -1,3 +1,4 @@
+import { directionOf } from '../evaluate/goal.ts';
 import type { Goal, ItemScores, Score } from '../evaluate/types.ts';
 import type { Difference } from './types.ts';
 
@@ -13,7 +14,7 @@ export type Scored = Pick<Score, 'score' | 'stderr' | 'items'>;
  * without error: the other one's stands for both.
  */
 export function difference(a: Scored, b: Scored, goal: Goal): Difference {
-  const sign = goal === 'maximize' ? 1 : -1;
+  const { sign } = directionOf(goal);
   const paired = pairedItems(a, b);
   if (paired !== null) {
     const { mean, variance } = ofDifferences(paired);

@@ -1,3 +1,4 @@
+import { directionOf } from '../evaluate/goal.ts';
 import type { Goal } from '../evaluate/types.ts';
 import type { Point } from '../gaussian-process/types.ts';
 import type { Params } from '../space/types.ts';
@@ -19,7 +20,7 @@ export interface RecipeScores {
  * The recipes of a search's trials, in the order of their first trials; trials without a score take no part.
  */
 export function recipesOf(trials: readonly ScoredTrial[], encode: ((params: Params) => Point | null) | null, goal: Goal): RecipeScores[] {
-  const sign = goal === 'maximize' ? 1 : -1;
+  const { sign } = directionOf(goal);
   const byRecipe = new Map<string, CompleteTrial[]>();
   for (const trial of trials.toSorted((a, b) => a.id - b.id)) {
     if (!isComplete(trial)) continue;

@@ -1,3 +1,4 @@
+import { directionOf } from '../evaluate/goal.ts';
 import type { Goal } from '../evaluate/types.ts';
 import { NORMAL_95, normalCdf } from '../gaussian-process/normal.ts';
 import { difference, pairedItems, type Scored } from './difference.ts';
@@ -103,7 +104,7 @@ function twice(std: number | null): number | null {
 }
 
 function betterOther(scores: ValidationScores, own: Scored, compared: readonly Validated[], goal: Goal): number | null {
-  const sign = goal === 'maximize' ? 1 : -1;
+  const { sign } = directionOf(goal);
   const known = compared.flatMap(({ ids }) => ids);
   const others = scores.rows.filter(({ trial, score }) => score !== null && !known.includes(trial) && sign * (score.score - own.score) > 0);
   return others.length === 0 ? null : others.reduce((a, b) => (sign * (b.score!.score - a.score!.score) > 0 ? b : a)).trial;

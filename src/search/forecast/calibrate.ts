@@ -1,5 +1,6 @@
 import { MergeError, type Warning } from '../../base/errors.ts';
 import { refuse } from '../../base/problems.ts';
+import { directionOf } from '../evaluate/goal.ts';
 import type { Goal } from '../evaluate/types.ts';
 import type { Branch, ForecastPoint } from './types.ts';
 
@@ -92,7 +93,7 @@ export function decayed(
   goal: Goal,
 ): NonNullable<ForecastPoint['decayed']> | null {
   const { single, merged } = point;
-  if (single === null || merged === null || !isBetter(merged, single, goal)) return null;
+  if (single === null || merged === null || !directionOf(goal).better(merged, single)) return null;
   const at = (fraction: number) => single + (merged - single) / fraction;
   const ends = [at(mean + (spread ?? 0)), at(mean - (spread ?? 0))] as const;
   return { score: at(mean), low: Math.min(...ends), high: Math.max(...ends) };
@@ -132,10 +133,11 @@ function recoveredAt(
   const { single, merged } = nearest;
   const far = farFrom(step, windows);
   if (far !== null) return far;
-  if (!isBetter(score, single, goal)) {
+  if (!directionOf(goal).better(score, single)) {
     return `step ${step}: the decay scores ${score}, no better than the checkpoint alone (${single}) where the goal is to ${goal}`;
   }
-  if (!isBetter(merged, single, goal)) return `step ${step}: the merge scores ${merged}, no better than the checkpoint alone (${single})`;
+  if (!directionOf(goal).better(merged, single))
+    return `step ${step}: the merge scores ${merged}, no better than the checkpoint alone (${single})`;
   const recovered = (merged - single) / (score - single);
   if (recovered >= LARGEST_FRACTION) {
     return `step ${step}: the merge (${merged}) would have ${recovered.toFixed(2)} times the gain of the decay (${score}) over the checkpoint alone (${single})`;
@@ -165,10 +167,6 @@ function spacing(windows: readonly Stepped[]): number {
 
 function isScored(point: Window): point is ScoredWindow {
   return point.step !== null && point.single !== null && point.merged !== null;
-}
-
-function isBetter(a: number, b: number, goal: Goal): boolean {
-  return goal === 'maximize' ? a > b : a < b;
 }
 
 function refuseUncalibrated(problems: readonly string[]): void {

@@ -9,7 +9,7 @@ import type { ForecastDocument, ForecastPoint } from './types.ts';
 /** All that a document is made of. */
 export interface ForecastInput {
   readonly identity: StudyIdentity;
-  readonly goal: Goal | null;
+  readonly goal: Goal;
   readonly trials: readonly TrialLine[];
   /** Decays that were really trained; without any nothing is said of decayed scores. */
   readonly branches: readonly BranchScore[];
@@ -23,8 +23,7 @@ export interface ForecastInput {
  * branches do not fit the trials
  */
 export function forecastDocument(input: ForecastInput): ForecastDocument {
-  const { identity, branches, reads } = input;
-  const goal = input.goal ?? 'maximize';
+  const { identity, goal, branches, reads } = input;
   const trials = [...input.trials].sort((a, b) => a.id - b.id);
   const { window, method } = windowText(identity);
   const points = pointsOf(identity, trials, window, goal);

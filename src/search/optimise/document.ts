@@ -6,6 +6,7 @@ import { difference } from '../conclusion/difference.ts';
 import { posteriorDrawing } from '../conclusion/drawing.ts';
 import type { Baseline, Conclusion, PosteriorDrawing } from '../conclusion/types.ts';
 import type { ValidationScores } from '../conclusion/validate.ts';
+import { directionOf } from '../evaluate/goal.ts';
 import type { Goal } from '../evaluate/types.ts';
 import { type StoredSpace, storedSpace } from '../space/stored.ts';
 import { SMA_MEMBERS } from '../study/members.ts';
@@ -20,7 +21,7 @@ import type { BestTrial, ChainPair, SearchDocument } from './types.ts';
  */
 export interface DocumentInput {
   readonly identity: StudyIdentity;
-  readonly goal: Goal | null;
+  readonly goal: Goal;
   readonly trials: readonly TrialLine[];
   readonly validation: ValidationScores | undefined;
   readonly ended: Ending;
@@ -44,16 +45,16 @@ export interface ConcludedLeg {
 /** Conclusions of every leg of a search, from its trials alone. */
 export function concludedLegs(
   identity: StudyIdentity,
-  goal: Goal | null,
+  goal: Goal,
   all: readonly TrialLine[],
   validation: ValidationScores | undefined,
 ): readonly ConcludedLeg[] {
   return identity.legs.map((space, index) => {
     const trials = all.filter(({ leg }) => leg === index).sort((a, b) => a.id - b.id);
-    const baselines = baselinesOf(identity, space, trials, goal ?? 'maximize');
+    const baselines = baselinesOf(identity, space, trials, goal);
     const stored = storedOf(space, identity);
     const concluded = conclude({
-      goal: goal ?? 'maximize',
+      goal,
       noise: identity.noise,
       seed: identity.seed,
       trials,
@@ -76,9 +77,8 @@ function storedOf({ name, parameters, members }: StudiedSpace, identity: StudyId
 
 /** The result of a search: a function of its trials, so that the same file gives the same document. */
 export function searchDocument(input: DocumentInput): SearchDocument {
-  const { identity, trials, validation, folder, output, ended, merges, warnings } = input;
-  const goal = input.goal ?? 'maximize';
-  const legs = concludedLegs(identity, input.goal, trials, validation);
+  const { identity, goal, trials, validation, folder, output, ended, merges, warnings } = input;
+  const legs = concludedLegs(identity, goal, trials, validation);
   const newest = legs.at(-1)!;
   const { concluded } = newest;
   const best = bestOf(newest);
@@ -162,13 +162,13 @@ function baselinesOf(
   if (sma !== undefined) found.push({ name: 'sma', label: `SMA over the last ${lastCount}`, trial: sma.id });
   const singles = trials.filter(({ kind, score }) => (kind === 'single' || kind === 'newest') && score !== null);
   if (singles.some(({ kind }) => kind === 'single')) {
-    const sign = goal === 'maximize' ? 1 : -1;
+    const { better } = directionOf(goal);
     // By the mean of its scores: the luckiest of several would be no fair one.
     const each = [...groupBy(singles, ({ recipe }) => recipe).values()].map((same) => ({
       trial: same[0]!,
       mean: same.reduce((sum, { score }) => sum + score! / same.length, 0),
     }));
-    const { trial: best } = each.reduce((a, b) => (sign * (b.mean - a.mean) > 0 ? b : a));
+    const { trial: best } = each.reduce((a, b) => (better(b.mean, a.mean) ? b : a));
     found.push({ name: 'best single', label: `best single (${label(best.weights[0]!)})`, trial: best.id });
   }
   return found;

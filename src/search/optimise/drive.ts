@@ -3,6 +3,7 @@ import type { Readable, Writable } from 'node:stream';
 import { MergeError } from '../../base/errors.ts';
 import { unfounded } from '../conclusion/headline.ts';
 import type { Outcome } from '../evaluate/evaluator.ts';
+import { directionOf } from '../evaluate/goal.ts';
 import type { Params } from '../space/types.ts';
 import { runRounds } from '../study/rounds.ts';
 import type { RoundRequest, ScoreModel } from '../study/trials.ts';
@@ -56,7 +57,7 @@ export async function driveSearch(
     const driver = new SearchDriver(open, desk, AbortSignal.any([signal, ending.signal]));
     const talk = new AskTellSession({
       ...{ input, output, driver, space: rounds.legs[0]!.space },
-      goal: session.goal() ?? 'maximize',
+      goal: session.goal(),
       trials: session.study.trials.map(asAsked),
     });
     await talk.run(signal);
@@ -174,9 +175,9 @@ class SearchDriver implements Driver {
 
   best(): Asked | null {
     const { study, goal } = this.#open.session;
-    const sign = (goal() ?? 'maximize') === 'maximize' ? 1 : -1;
+    const { better } = directionOf(goal());
     const scored = study.trials.filter(({ score }) => score !== null);
-    return scored.length === 0 ? null : asAsked(scored.reduce((a, b) => (sign * (b.score! - a.score!) > 0 ? b : a)));
+    return scored.length === 0 ? null : asAsked(scored.reduce((a, b) => (better(b.score!, a.score!) ? b : a)));
   }
 
   /** Every round has ended: their merges are gone. */
@@ -187,7 +188,7 @@ class SearchDriver implements Driver {
   #proposed(count: number, signal: AbortSignal): Promise<readonly RoundRequest[]> {
     const { session, rounds } = this.#open;
     const open = [...this.#asked.values()].map(({ point, candidate }) => ({ point, recipe: rounds.keyOf(candidate) }));
-    return nextAsked(rounds, { trials: session.study.trials, open, goal: session.goal() ?? 'maximize', count }, signal);
+    return nextAsked(rounds, { trials: session.study.trials, open, goal: session.goal(), count }, signal);
   }
 
   async #given(params: Params): Promise<RoundRequest> {

@@ -1,3 +1,4 @@
+import { directionOf } from '../evaluate/goal.ts';
 import type { Goal } from '../evaluate/types.ts';
 import { recipeKey } from '../space/key.ts';
 import type { StudyIdentity, TrialLine } from '../study/trials-file.ts';
@@ -32,7 +33,7 @@ export function greedySoup(
   const { members, pool } = identity;
   const known = scoresByRecipe(trials);
   const keyOf = soupKeys(identity);
-  const atLeast = (a: number, b: number) => (goal === 'maximize' ? a >= b : a <= b);
+  const atLeast = (a: number, b: number) => !directionOf(goal).better(b, a);
   const ingredients = pool
     .flatMap((member) => {
       const alone = known.get(keyOf([member]));

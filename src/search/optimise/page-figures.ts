@@ -3,6 +3,7 @@ import type { Figure } from '../../render/html/figure.ts';
 import { type Level, lineChart, type Point } from '../../render/html/line-chart.ts';
 import { checkpointLabels } from '../../render/labels.ts';
 import type { Baseline } from '../conclusion/types.ts';
+import { directionOf } from '../evaluate/goal.ts';
 import type { Params } from '../space/types.ts';
 import type { Trial, TrialKind } from '../study/types.ts';
 import type { SearchDocument } from './types.ts';
@@ -35,7 +36,7 @@ export function scoreLabel({ metric, goal }: Pick<SearchDocument, 'metric' | 'go
  * the good ones differ.
  */
 export function scoreFocus(scores: readonly number[], goal: SearchDocument['goal']): number[] {
-  const best = goal === 'maximize' ? Math.max(...scores) : Math.min(...scores);
+  const best = directionOf(goal).best(scores);
   const distances = scores.map((score) => Math.abs(score - best)).sort((a, b) => a - b);
   const cut = 5 * (distances[Math.floor(distances.length / 2)] ?? 0);
   return cut === 0 ? [...scores] : scores.filter((score) => Math.abs(score - best) <= cut);
@@ -51,10 +52,10 @@ export function progressChart(document: SearchDocument): Figure {
     ...(noise === 'independent' && stderr !== null ? { error: stderr } : {}),
   });
   const [tried, baselines] = [false, true].map((wanted) => scored.filter(({ kind }) => BASELINE_KINDS.includes(kind) === wanted));
-  const better = goal === 'maximize' ? Math.max : Math.min;
+  const direction = directionOf(goal);
   let best = scored[0]?.score ?? 0;
   const soFar = scored.map(({ id, score }) => {
-    best = better(best, score);
+    best = direction.best([best, score]);
     return { x: id, y: best };
   });
   const chained = document.chain !== null;

@@ -5,6 +5,7 @@ import { lineChart, type Point } from '../../render/html/line-chart.ts';
 import { type ParallelAxis, parallelChart } from '../../render/html/parallel-chart.ts';
 import { formatNumber } from '../../render/numbers.ts';
 import type { PosteriorDrawing } from '../conclusion/types.ts';
+import { directionOf } from '../evaluate/goal.ts';
 import type { SpaceParameter } from '../space/types.ts';
 import type { Trial } from '../study/types.ts';
 import { scoreText } from '../study/words.ts';
@@ -121,7 +122,7 @@ function posteriorMaps(document: SearchDocument, map: PosteriorDrawing & { kind:
       ...shared,
       title: `What the model makes of ${map.x} and ${map.y}`,
       note: `Mean of the Gaussian process for ${scoreLabel(document)}; the better, the stronger the shade. Points are trials, the ring is the best.${others}`,
-      strongest: document.goal === 'maximize' ? 'high' : 'low',
+      strongest: strongestOf(document),
       values: [...map.mean].reverse(),
     }),
     heatMap({
@@ -131,6 +132,11 @@ function posteriorMaps(document: SearchDocument, map: PosteriorDrawing & { kind:
       values: [...map.std].reverse(),
     }),
   ];
+}
+
+/** Of losses the best are the lowest. */
+function strongestOf({ goal }: SearchDocument): 'high' | 'low' {
+  return directionOf(goal).sign > 0 ? 'high' : 'low';
 }
 
 /** Where a value lies among the values of an axis, in steps from the first; null outside. */
@@ -152,7 +158,7 @@ function parallelCoordinates(document: SearchDocument, inside: readonly Scored[]
     title: 'Every trial across all parameters',
     note: `A line a trial; the better its score, the stronger its shade. The best stands out.${document.space.parameters.some(({ log }) => log) ? ' Axes of wide ranges are logarithmic.' : ''}`,
     axes: document.space.parameters.map(parallelAxis),
-    score: { label: document.metric ?? 'score', strongest: document.goal === 'maximize' ? 'high' : 'low' },
+    score: { label: document.metric ?? 'score', strongest: strongestOf(document) },
     of: 'trial',
     lines: inside.map(({ id, params, score }) => ({
       label: `trial ${id}`,

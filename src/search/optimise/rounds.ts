@@ -1,3 +1,4 @@
+import { directionOf } from '../evaluate/goal.ts';
 import type { Goal } from '../evaluate/types.ts';
 import type { Point } from '../gaussian-process/types.ts';
 import type { History, Proposal, Sampler } from '../sampler/types.ts';
@@ -40,7 +41,7 @@ export function roundsOf(settings: RoundSettings): NextRound {
     const { first, known, size } = placeOfRound(trials);
     let ended: Ending = 'trials';
     for (const leg of settings.legs) {
-      const planner = new RoundPlanner(settings, leg, known, goal ?? 'maximize');
+      const planner = new RoundPlanner(settings, leg, known, goal);
       const { requests, ending } = await planner.plan(size, signal);
       if (requests.length > 0) return { first, requests };
       ended = ending;
@@ -174,12 +175,13 @@ class RoundPlanner {
     const known = [...this.#own, ...this.#open].map(({ recipe }) => recipe);
     const keys = new Set([...known, ...before.map(({ candidate }) => this.#settings.keyOf(candidate))]);
     const { space } = this.#leg;
+    const { sign } = directionOf(this.#goal);
     const keyAt = async (params: Params) => this.#settings.keyOf(overAll(await space.candidate(params), this.#leg, this.#count));
     return {
       observed: this.#own.flatMap(({ id, point, status, score, stderr, by, proposals }) => {
         if (point === null || status === 'skipped') return [];
         const variance = this.#settings.noise === 'independent' && stderr !== null ? stderr ** 2 : null;
-        return [{ id, point, value: score === null ? null : this.#goal === 'maximize' ? score : -score, variance, by, proposals }];
+        return [{ id, point, value: score === null ? null : sign * score, variance, by, proposals }];
       }),
       pending: [...this.#open, ...before].flatMap(({ point }) => (point === null ? [] : [point])),
       proposed:
@@ -199,7 +201,7 @@ class RoundPlanner {
     const { patience } = this.#settings;
     if (patience === null) return false;
     const inOrder = this.#own.filter(({ repeatOf, status }) => repeatOf === null && status !== 'skipped').sort((a, b) => a.id - b.id);
-    const better = (a: number, b: number) => (this.#goal === 'maximize' ? a > b : a < b);
+    const { better } = directionOf(this.#goal);
     let best: number | null = null;
     let since = 0;
     for (const { score, kind } of inOrder) {

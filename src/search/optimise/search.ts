@@ -80,7 +80,7 @@ export async function openSearch(
   const session = await openSession(options, members, own, { emit, signal, driver });
   const samplers = new Map<number, Sampler>();
   const samplerOf = (leg: Leg) => {
-    const made = samplers.get(leg.index) ?? makeSampler(options, leg, session.goal() ?? 'maximize');
+    const made = samplers.get(leg.index) ?? makeSampler(options, leg, session.goal());
     samplers.set(leg.index, made);
     return made;
   };

@@ -32,7 +32,7 @@ export function soupRounds(identity: StudyIdentity, repeats: number): NextRound 
       // cut off is as long as it was.
       return { first, requests: cycle(all, size ?? all.length * repeats - 1) };
     }
-    const { next } = greedySoup(identity, known, goal ?? 'maximize');
+    const { next } = greedySoup(identity, known, goal);
     if (next === null) return { ended: 'exhausted' };
     return { first, requests: cycle([request('soup', next)], size ?? repeats) };
   };

@@ -2,6 +2,7 @@ import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { onOutput } from '../../base/disk/io-error.ts';
 import type { ValidationScores } from '../conclusion/validate.ts';
+import { directionOf } from '../evaluate/goal.ts';
 import { commandText, metricTexts, scorerOf } from '../study/scorer.ts';
 import type { Session } from '../study/session.ts';
 import { Study } from '../study/study.ts';
@@ -107,9 +108,8 @@ export async function storedValidation(
 /** Baselines, and the recipes of the highest posterior means. */
 function trialsToValidate(session: Session): readonly number[] {
   return concludedLegs(session.identity, session.goal(), session.study.trials, undefined).flatMap(({ concluded, baselines, trials }) => {
-    const goal = session.goal();
-    if (concluded.best === null || goal === null) return [];
-    const sign = goal === 'maximize' ? 1 : -1;
+    if (concluded.best === null) return [];
+    const { sign } = directionOf(session.goal());
     const scoreOf = (id: number) => concluded.posterior.get(id)?.mean ?? trials.find((trial) => trial.id === id)!.score!;
     const ranked = trials
       .filter(({ score, repeatOf, kind }) => score !== null && repeatOf === null && (kind === 'trial' || kind === 'soup'))

@@ -1,6 +1,7 @@
 import { formatCount, formatSeconds, plural } from '../../render/format.ts';
 import { formatEstimate, formatNumber } from '../../render/numbers.ts';
 import type { Baseline, Conclusion } from '../conclusion/types.ts';
+import { directionOf } from '../evaluate/goal.ts';
 import type { Goal } from '../evaluate/types.ts';
 import { hasEffect } from '../space/schedule-parameters.ts';
 import type { Params, ParamValue, SpaceParameter } from '../space/types.ts';
@@ -49,7 +50,7 @@ export function endingWords(ended: Ending): string {
 }
 
 export function goalWords(goal: Goal): string {
-  return goal === 'maximize' ? 'higher is better' : 'lower is better';
+  return `${directionOf(goal).which} is better`;
 }
 
 /** A difference with its sign, positive is better: `+0.0087 ± 0.0009`. */

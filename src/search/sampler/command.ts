@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { MergeError } from '../../base/errors.ts';
 import { endGroup, GRACE_MS } from '../../base/process/process-group.ts';
 import { type Line, readLines } from '../../base/process/stream-lines.ts';
+import { directionOf } from '../evaluate/goal.ts';
 import type { Goal } from '../evaluate/types.ts';
 import type { Point } from '../gaussian-process/types.ts';
 import type { Params, Space } from '../space/types.ts';
@@ -101,7 +102,7 @@ class Conversation {
       if (this.#told.has(id)) continue;
       this.#told.add(id);
       const params = this.#params.get(String(point)) ?? this.#space.decode(point);
-      const score = value === null ? { status: 'failed' } : { score: this.#options.goal === 'minimize' ? -value : value };
+      const score = value === null ? { status: 'failed' } : { score: directionOf(this.#options.goal).sign * value };
       this.send({ tell: id, params, ...score, ...(variance === null ? {} : { stderr: Math.sqrt(variance) }) });
     }
   }

@@ -1,14 +1,14 @@
 import { stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { MergeError } from '../../base/errors.ts';
+import { UNSAID } from '../evaluate/goal.ts';
 import type { Goal } from '../evaluate/types.ts';
 import { readTrials, type StoredTrials, storedGoal, TRIALS_FILE } from './trials-file.ts';
 
 /** What a folder of a study holds. */
 export interface StoredStudy extends StoredTrials {
   readonly folder: string;
-  /** Null where neither the user nor a trial said it. */
-  readonly goal: Goal | null;
+  readonly goal: Goal;
 }
 
 /**
@@ -33,5 +33,5 @@ export async function readStudy(path: string): Promise<StoredStudy> {
       help: 'Run merge routers again.',
     });
   }
-  return { ...stored, folder, goal: storedGoal(stored) };
+  return { ...stored, folder, goal: storedGoal(stored) ?? UNSAID };
 }

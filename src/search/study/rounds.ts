@@ -10,7 +10,7 @@ import type { Ending } from './types.ts';
 export type Round = { readonly first: number; readonly requests: readonly RoundRequest[] } | { readonly ended: Ending };
 
 /** What is tried next: a function of the trials, so that a study that is resumed goes on as it would have. */
-export type NextRound = (trials: readonly TrialLine[], goal: Goal | null, signal: AbortSignal) => Round | Promise<Round>;
+export type NextRound = (trials: readonly TrialLine[], goal: Goal, signal: AbortSignal) => Round | Promise<Round>;
 
 /** The round that comes next, as far as the trials say it. */
 export interface RoundPlace {

@@ -3,7 +3,7 @@ import { MergeError } from '../../base/errors.ts';
 import { inputAround } from '../../merge/plan/outputs/output-path.ts';
 import { policiesOf } from '../../recipe/policy/keys.ts';
 import { policyText } from '../../recipe/policy/text.ts';
-import { goalOf } from '../evaluate/results/goal.ts';
+import { goalOf, UNSAID } from '../evaluate/goal.ts';
 import { checkReadOptions } from '../evaluate/results/read.ts';
 import type { Goal } from '../evaluate/types.ts';
 import { StudyFolder, type WorkFolder } from './folder.ts';
@@ -46,8 +46,8 @@ export interface Session {
   readonly merging: MergeSettings;
   /** Bytes of a merge. */
   readonly bytes: number;
-  /** Null until a trial or the user says it. */
-  goal(): Goal | null;
+  /** As a trial or the user says it, from the first score on. */
+  goal(): Goal;
   close(): Promise<void>;
 }
 
@@ -190,7 +190,7 @@ async function startStudy(request: StudyRequest, start: Start) {
     },
   });
   study.warn(members.warnings);
-  return { study, work, bytes, merging, goal: () => goal };
+  return { study, work, bytes, merging, goal: () => goal ?? UNSAID };
 }
 
 /**

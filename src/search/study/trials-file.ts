@@ -3,6 +3,7 @@ import { appendLine } from '../../base/disk/append-line.ts';
 import { errnoOf, onOutput } from '../../base/disk/io-error.ts';
 import { MergeError } from '../../base/errors.ts';
 import type { Moment } from '../../checkpoints/types.ts';
+import { goalWhere } from '../evaluate/goal.ts';
 import type { Goal } from '../evaluate/types.ts';
 import type { Axis, Point } from '../gaussian-process/types.ts';
 import type { SpaceParameter } from '../space/types.ts';
@@ -119,7 +120,7 @@ export interface StoredTrials {
 export function storedGoal({ identity, trials }: StoredTrials): Goal | null {
   // The last: a user who was asked says it on the way.
   const told = trials.findLast(({ higherIsBetter, score }) => score !== null && higherIsBetter !== null)?.higherIsBetter ?? null;
-  return identity.goal ?? (told === null ? null : told ? 'maximize' : 'minimize');
+  return identity.goal ?? (told === null ? null : goalWhere(told));
 }
 
 interface FirstLine extends TrialLine {

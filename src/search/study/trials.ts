@@ -2,6 +2,7 @@ import { rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MergeError, type Warning } from '../../base/errors.ts';
 import type { Outcome } from '../evaluate/evaluator.ts';
+import { directionOf } from '../evaluate/goal.ts';
 import type { Score } from '../evaluate/types.ts';
 import type { Point } from '../gaussian-process/types.ts';
 import type { StudyFolder } from './folder.ts';
@@ -141,7 +142,7 @@ export class Trials {
       items: score?.items ?? null,
       point: request.point,
       leg: request.leg,
-      higherIsBetter: score === null ? null : identity.goal === null ? score.higherIsBetter : identity.goal === 'maximize',
+      higherIsBetter: score === null ? null : identity.goal === null ? score.higherIsBetter : directionOf(identity.goal).sign > 0,
       round,
       roundSize,
       elapsed: this.elapsed,

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { goalOf, parseMetric, readScore } from '../../../src/search/evaluate/results/read.ts';
+import { goalOf } from '../../../src/search/evaluate/goal.ts';
+import { parseMetric, readScore } from '../../../src/search/evaluate/results/read.ts';
 import { harnessRun } from '../../support/evaluated.ts';
 import { mergeError } from '../../support/safetensors.ts';
 

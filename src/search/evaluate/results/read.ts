@@ -9,7 +9,6 @@ import { parsePythonJson } from './python-json.ts';
 import { isObject, type Metric, noScore, type Report } from './report.ts';
 import { bareNumber, isScoreJson, numberOf, scoreReport } from './score-json.ts';
 
-export { goalOf } from './goal.ts';
 export { type MetricTerm, parseMetric } from './metric.ts';
 
 /** What an evaluation left behind. */
