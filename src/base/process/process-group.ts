@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
 import { constants } from 'node:os';
 import { setImmediate, setTimeout } from 'node:timers/promises';
 
@@ -34,6 +34,19 @@ export interface GroupRun {
 }
 
 /**
+ * Starts a command as a process group of its own.
+ * @param command as of {@link runInGroup} @param env added to this process's environment
+ */
+export function spawnGroup(
+  command: string | readonly string[],
+  stdio: StdioOptions,
+  env: Readonly<Record<string, string>> = {},
+): ChildProcess {
+  const [program, ...args] = typeof command === 'string' ? ['sh', '-c', command] : command;
+  return spawn(program!, args, { detached: true, stdio, env: { ...process.env, ...env } });
+}
+
+/**
  * Runs a command as a process group of its own: an abort ends all of it, also when it does not listen.
  * Nothing that it left running is waited for: it is over when the command itself is, and what that printed
  * has been handed on.
@@ -44,15 +57,14 @@ export interface GroupRun {
 export async function runInGroup(command: string | readonly string[], options: GroupOptions): Promise<GroupRun> {
   const { env, signal, onOutput } = options;
   signal.throwIfAborted();
-  const [program, ...args] = typeof command === 'string' ? ['sh', '-c', command] : command;
   const output = onOutput === undefined ? 2 : 'pipe';
   const failed = (error: unknown): number => {
-    onOutput?.(Buffer.from(`could not start ${program}: ${(error as Error).message}\n`), 'stderr');
+    onOutput?.(Buffer.from(`could not start ${typeof command === 'string' ? 'sh' : command[0]}: ${(error as Error).message}\n`), 'stderr');
     return NOT_STARTED;
   };
   let child: ChildProcess;
   try {
-    child = spawn(program!, args, { detached: true, stdio: ['ignore', output, output], env: { ...process.env, ...env } });
+    child = spawnGroup(command, ['ignore', output, output], env);
   } catch (error) {
     // Some reasons come so (a command longer than the system takes), the others as an event.
     return { code: failed(error), endLeftovers: async () => {} };

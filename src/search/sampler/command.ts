@@ -1,8 +1,6 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { MergeError } from '../../base/errors.ts';
-import { endGroup, GRACE_MS } from '../../base/process/process-group.ts';
-import { type Line, readLines } from '../../base/process/stream-lines.ts';
+import { Dialogue } from '../../base/process/dialogue.ts';
+import { GRACE_MS } from '../../base/process/process-group.ts';
 import { directionOf } from '../evaluate/goal.ts';
 import type { Goal } from '../evaluate/types.ts';
 import type { Point } from '../gaussian-process/types.ts';
@@ -74,9 +72,7 @@ class Conversation {
   readonly #command: string;
   readonly #space: Space;
   readonly #options: CommandSamplerOptions;
-  readonly #child: ChildProcess;
-  readonly #lines: AsyncGenerator<Line, void>;
-  readonly #reading = new AbortController();
+  readonly #dialogue: Dialogue;
   readonly #told = new Set<number>();
   /** Params as the command wrote them, by point: it gets them back digit for digit. */
   readonly #params = new Map<string, Params>();
@@ -85,16 +81,12 @@ class Conversation {
     this.#command = command;
     this.#space = space;
     this.#options = options;
-    this.#child = spawn('sh', ['-c', command], { detached: true, stdio: ['pipe', 'pipe', 2] });
-    // What cannot be sent shows as the end of the answers.
-    this.#child.stdin!.on('error', () => {});
-    this.#child.on('error', () => {});
-    this.#lines = readLines(this.#child.stdout!, this.#reading.signal);
+    this.#dialogue = new Dialogue(command);
     this.send({ space: { parameters: space.parameters }, goal: options.goal, seed: options.seed });
   }
 
   send(message: object): void {
-    this.#child.stdin!.write(`${JSON.stringify(message)}\n`);
+    this.#dialogue.send(message);
   }
 
   tell(observed: readonly Observed[]): void {
@@ -117,14 +109,9 @@ class Conversation {
     return read;
   }
 
-  /** Ends its process group; it first gets a grace to end by itself, now that its input does. */
-  async end(graceMs: number): Promise<void> {
-    this.#child.stdin!.end();
-    if (this.#child.pid !== undefined) {
-      await this.#exit(graceMs);
-      await endGroup(this.#child.pid);
-    }
-    this.#reading.abort();
+  /** Its process group has this grace to end by itself. */
+  end(graceMs: number): Promise<void> {
+    return this.#dialogue.end(graceMs);
   }
 
   async #answer(signal: AbortSignal | undefined): Promise<string> {
@@ -139,7 +126,7 @@ class Conversation {
     });
     signal?.addEventListener('abort', abort, { once: true });
     try {
-      const next = await Promise.race([this.#lines.next(), stop]);
+      const next = await Promise.race([this.#dialogue.next(), stop]);
       if (next.done) throw this.#broken([`it ended ${await this.#ending()} before it answered`]);
       if (next.value.problem !== null) throw this.#broken([next.value.problem]);
       return next.value.text;
@@ -149,16 +136,10 @@ class Conversation {
     }
   }
 
-  async #exit(ms: number): Promise<void> {
-    const { exitCode, signalCode } = this.#child;
-    if (exitCode === null && signalCode === null) await once(this.#child, 'exit', { signal: AbortSignal.timeout(ms) }).catch(() => {});
-  }
-
   async #ending(): Promise<string> {
-    await this.#exit(GRACE_MS);
-    const { exitCode, signalCode } = this.#child;
-    if (signalCode !== null) return `by ${signalCode}`;
-    return exitCode === null ? 'its output' : `with exit code ${exitCode}`;
+    const ending = await this.#dialogue.ending(GRACE_MS);
+    if (ending === null) return 'its output';
+    return typeof ending === 'number' ? `with exit code ${ending}` : `by ${ending}`;
   }
 
   #broken(problems: readonly string[], line?: string): MergeError {
