@@ -3,7 +3,8 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { describe, expect, test } from 'vitest';
 import { crc32cReference as crc32c } from '../../src/analysis/verify/twin/crc32c.ts';
-import type { CombineJob, NativeEngineOptions } from '../../src/merge/native/binding.ts';
+import type { NativeEngineOptions } from '../../src/merge/native/binding.ts';
+import type { CombineJob } from '../../src/merge/native/combine.ts';
 import { loadBinding } from '../../src/merge/native/load.ts';
 import { expectAsTwin, randomElements, randomSource, runJob, type SegmentData, tempDir } from '../support/native-job.ts';
 

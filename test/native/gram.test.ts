@@ -5,8 +5,8 @@ import type { AveragedDtypeName } from '../../src/base/dtype.ts';
 import { FLOAT_BYTES } from '../../src/base/numbers/float.ts';
 import { type GramOptions, gramOf } from '../../src/merge/engine/passes/gram.ts';
 import { Gram } from '../../src/merge/engine/passes/gram-matrix.ts';
-import type { GramResult } from '../../src/merge/native/binding.ts';
-import { gramWidth } from '../../src/merge/native/gram-sums.ts';
+import type { GramResult } from '../../src/merge/native/gram.ts';
+import { gramWidth } from '../../src/merge/native/gram.ts';
 import { loadBinding } from '../../src/merge/native/load.ts';
 import { codeOf, randomElements, randomSource, tempDir } from '../support/native-job.ts';
 

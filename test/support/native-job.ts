@@ -5,7 +5,8 @@ import { expect } from 'vitest';
 import { combineReference } from '../../src/analysis/verify/twin/combine.ts';
 import { type AveragedDtypeName, DTYPES } from '../../src/base/dtype.ts';
 import { FLOAT_BYTES } from '../../src/base/numbers/float.ts';
-import type { CombineJob, CombineResult, NativeEngineOptions } from '../../src/merge/native/binding.ts';
+import type { NativeEngineOptions } from '../../src/merge/native/binding.ts';
+import type { CombineJob, CombineResult } from '../../src/merge/native/combine.ts';
 import type { InputMode } from '../../src/merge/native/handles.ts';
 import { loadBinding } from '../../src/merge/native/load.ts';
 

@@ -10,7 +10,7 @@ import type { Checkpoint } from '../../checkpoints/types.ts';
 import { type GramOptions, gramOf } from '../../merge/engine/passes/gram.ts';
 import type { Gram } from '../../merge/engine/passes/gram-matrix.ts';
 import { membersOfRecipe } from '../../merge/members/of-recipe.ts';
-import { MOST_GRAM_INPUTS } from '../../merge/native/binding.ts';
+import { MOST_GRAM_INPUTS } from '../../merge/native/gram.ts';
 import { unequalTensors } from '../../merge/plan/tensors/equal.ts';
 import { checkpointRoles } from '../../model/roles/checkpoint-roles.ts';
 import { roleWords } from '../../model/roles/words.ts';

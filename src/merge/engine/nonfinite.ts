@@ -1,5 +1,5 @@
 import type { Warning } from '../../base/errors.ts';
-import type { NonfiniteCount } from '../native/binding.ts';
+import type { NonfiniteCount } from '../native/combine.ts';
 import type { JournalUnit, UnitNonfinite } from '../output/types.ts';
 import type { Plan } from '../plan/types.ts';
 

@@ -1,5 +1,6 @@
 import type { Warning } from '../../base/errors.ts';
-import type { CombineResult, Isa } from '../native/binding.ts';
+import type { Isa } from '../native/binding.ts';
+import type { CombineResult } from '../native/combine.ts';
 import { mergedMembers } from '../plan/members.ts';
 import type { Plan } from '../plan/types.ts';
 import type { RoundingFigure } from '../record/rounding.ts';

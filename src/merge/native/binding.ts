@@ -1,12 +1,13 @@
 /**
  * The narrow boundary: all that TypeScript and C++ say to each other. Native code sees bytes, offsets, dtype
- * codes and weights; never a tensor name, a recipe or a policy. Everything here is internal to the package.
+ * codes and weights; never a tensor name, a recipe or a policy. Everything here is internal to the package. What
+ * an operation takes and gives stands in its own file.
  */
 
+import type { CombineJob, CombineResult } from './combine.ts';
+import type { GramJob, GramResult } from './gram.ts';
 import type { InputMode, NativeInput, NativeOutput } from './handles.ts';
 import type { RequantiseJob, RequantiseResult } from './requantise.ts';
-
-export type { RequantiseJob, RequantiseResult } from './requantise.ts';
 
 /**
  * Raised when this file and `native/napi` change together; the loader refuses a binary with another number.
@@ -68,105 +69,7 @@ export interface NativeEngineShape {
   readonly bufferBytes: number;
 }
 
-/**
- * One bounded piece of work, as a struct of arrays. S segments, N inputs, K outputs. Segments are contiguous
- * and in ascending order in each output file; a call touches exactly one file per output.
- */
-export interface CombineJob {
-  /** Distinct open inputs that the call reads. */
-  readonly files: readonly NativeInput[];
-  /** One per output. */
-  readonly outputs: readonly NativeOutput[];
-  /** [S] elements of each segment (bytes, for a copied segment). */
-  readonly count: Float64Array;
-  /** [S x N] index into `files`, -1 where the member takes no part. */
-  readonly file: Int32Array;
-  /** [S x N] byte offset in that file. Any alignment. */
-  readonly offset: Float64Array;
-  /** [S x N] dtype code (floats only), of each member. */
-  readonly dtype: Uint8Array;
-  /** [S x K] byte offset in the output file. */
-  readonly outOffset: Float64Array;
-  /** [S x K] dtype code of the output. */
-  readonly outDtype: Uint8Array;
-  /** [S] weight table to use; a negative value -1-i copies the bytes of member i to every output instead. */
-  readonly table: Int32Array;
-  /** [tables x K x N] weights. A weight of 0 means that the member takes no part. */
-  readonly weights: Float64Array;
-  /**
-   * Cells: what non-finite counts are reported by (the tensors inside a segment). `cell[s]` is the first cell
-   * of segment s, `cell[S]` the total; `cellEnd[c]` is the element within its segment at which cell c ends.
-   */
-  readonly cell: Int32Array;
-  readonly cellEnd: Float64Array;
-  /** Shared flag, polled at each tile: a non-zero value ends the call with E_CANCELLED. */
-  readonly cancel: Int32Array;
-}
-
-export interface NonfiniteCount {
-  readonly cell: number;
-  /**
-   * Member (0..N-1) whose input holds them, or -1-k for elements of output k that are not finite though all
-   * their members are (overflow).
-   */
-  readonly member: number;
-  readonly nan: number;
-  readonly inf: number;
-  /**
-   * Elements of output k that are the largest finite number of their dtype because the sum was too large
-   * (F8_E4M3).
-   */
-  readonly saturated: number;
-}
-
-export interface CombineResult {
-  readonly bytesRead: number;
-  readonly bytesWritten: number;
-  /** [K] CRC32C of the bytes this call wrote to each output, in file order, however they were tiled. */
-  readonly crc: Uint32Array;
-  /** [K] how many bytes those were. */
-  readonly crcLength: Float64Array;
-  readonly nonfinite: readonly NonfiniteCount[];
-  /** Thread-seconds spent waiting for reads, computing, writing. Mapped reads are part of computing. */
-  readonly readSeconds: number;
-  readonly computeSeconds: number;
-  readonly writeSeconds: number;
-}
-
-/** Elements of one span: every segment of a {@link GramJob} is summed in spans of so many from its start. */
-export const GRAM_SPAN = 8192;
-/** Most inputs of a {@link GramJob}. */
-export const MOST_GRAM_INPUTS = 32;
-
-/** Sums of products of N inputs with each other, as a struct of arrays. S segments. */
-export interface GramJob {
-  /** Distinct open inputs that the call reads. */
-  readonly files: readonly NativeInput[];
-  /** [S] elements of each segment. */
-  readonly count: Float64Array;
-  /** [S x N] index into `files`, byte offset in that file (any alignment), dtype code (floats only). */
-  readonly file: Int32Array;
-  readonly offset: Float64Array;
-  readonly dtype: Uint8Array;
-  /** Sums the squares of the steps x_i − x_(i−1) too. */
-  readonly steps: boolean;
-  /** Shared flag as in {@link CombineJob}. */
-  readonly cancel: Int32Array;
-}
-
-export interface GramResult {
-  /**
-   * [spans x width] in the order of the segments, where width is N(N+1)/2 + 4N: the sums of products of the
-   * upper triangle, row by row; then, for each input, Σ (x_i − x_(i−1))²; for each, max |x_i − x_(i−1)| (both
-   * 0 for the first, and without `steps`); the NaNs of each; the infinities of each. Elements that are not
-   * finite in some input are left out of sums and maxima.
-   */
-  readonly sums: Float64Array;
-  readonly bytesRead: number;
-  readonly readSeconds: number;
-  readonly computeSeconds: number;
-}
-
+/** The engine and its operations: each has a file here, in `native/napi` and in `native/ops`. */
 export interface NativeEngine {
   readonly shape: NativeEngineShape;
   /**

@@ -1,9 +1,9 @@
 /**
- * Quantised matrices at the narrow boundary: what `NativeEngine.requantise` takes and gives. As everywhere at
- * the boundary, no names: bytes, shapes, encodings, weights. The slow twin is
- * `src/analysis/verify/twin/requantise.ts`.
+ * What `NativeEngine.requantise` takes and gives: quantised matrices, dequantised, averaged and quantised
+ * anew. The slow twin is `src/analysis/verify/twin/requantise.ts`.
  */
 import type { NativeInput, NativeOutput } from './handles.ts';
+import type { ReadFigures } from './job.ts';
 
 /**
  * S strips, N inputs, K outputs. A strip is some whole block-rows of one matrix of `rows x cols` codes that
@@ -79,12 +79,9 @@ export interface StripNonfinite {
  * M stands for the merged values before they are quantised, Q for what the written codes and scales say.
  * Every figure is the same whatever the threads.
  */
-export interface RequantiseResult {
-  readonly bytesRead: number;
+export interface RequantiseResult extends ReadFigures {
   readonly bytesWritten: number;
-  /** Thread-seconds, as in `CombineResult`. */
-  readonly readSeconds: number;
-  readonly computeSeconds: number;
+  /** Thread-seconds. */
   readonly writeSeconds: number;
   /**
    * [S x K] CRC32C of the strip's codes in file order; 0 where none are written, and for a transposed part of

@@ -4,7 +4,7 @@
  */
 import type { AveragedDtypeName } from '../../../base/dtype.ts';
 import { decodeFloat } from '../../../base/numbers/float.ts';
-import { gramPair, gramWidth } from '../../../merge/native/gram-sums.ts';
+import { gramPair, gramWidth } from '../../../merge/native/gram.ts';
 
 /** Elements of a span, and partial sums of each sum in it: element i of a span is added to lane i % LANES. */
 const SPAN = 8192;

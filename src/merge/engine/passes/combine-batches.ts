@@ -1,5 +1,5 @@
 import { dtypeByCode } from '../../../base/dtype.ts';
-import type { CombineJob } from '../../native/binding.ts';
+import type { CombineJob } from '../../native/combine.ts';
 import type { Plan } from '../../plan/types.ts';
 import { type Cursor, outputElementBytes, type Unit } from '../units.ts';
 

@@ -1,4 +1,4 @@
-import { gramPair, gramWidth } from '../../native/gram-sums.ts';
+import { gramPair, gramWidth } from '../../native/gram.ts';
 
 /**
  * The inner products of N inputs over some elements, and what follows from them. Positions where some input

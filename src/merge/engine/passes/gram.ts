@@ -1,6 +1,7 @@
 import { type DtypeName, dtypeByName } from '../../../base/dtype.ts';
 import { defaultThreads } from '../../../base/machine/threads.ts';
-import { GRAM_SPAN, type GramJob, type GramResult, type NativeBinding, type NativeEngine } from '../../native/binding.ts';
+import type { NativeBinding, NativeEngine } from '../../native/binding.ts';
+import { GRAM_SPAN, type GramJob, type GramResult } from '../../native/gram.ts';
 import type { NativeInput } from '../../native/handles.ts';
 import { loadBinding } from '../../native/load.ts';
 import { DEFAULT_MEMORY } from '../../plan/build.ts';
