@@ -17,8 +17,8 @@
 #include <string>
 #include <vector>
 
-#include "../engine/engine.h"
 #include "../cpu/dispatch.h"
+#include "../ops/combine/combine.h"
 
 namespace ckpt {
 #if defined(CKPT_HAVE_AVX2)
@@ -157,7 +157,7 @@ double merge_seconds(const Settings& settings, const Files& files, const KernelT
   options.threads = settings.threads;
   options.max_inputs = settings.inputs;
   std::shared_ptr<Engine> engine;
-  Job job;
+  CombineJob job;
   job.outputs.resize(1);
   Status status = Engine::create(options, kernels, &engine);
   if (status.ok()) status = Output::open(files.output(), settings.bytes, false, &job.outputs[0]);
@@ -177,8 +177,8 @@ double merge_seconds(const Settings& settings, const Files& files, const KernelT
   return seconds_of([&] {
     job.files.resize(settings.inputs);
     for (std::size_t n = 0; status.ok() && n < settings.inputs; ++n) status = Input::open(files.input(n), InputMode::map, &job.files[n]);
-    JobResult result;
-    if (status.ok()) status = engine->run(job, &result);
+    CombineResult result;
+    if (status.ok()) status = combine(*engine, job, &result);
     if (!status.ok()) give_up(status);
     job.files.clear();
   });

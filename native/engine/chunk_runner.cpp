@@ -29,30 +29,27 @@ Status ChunkRunner::prepare(const Job& job) {
     if (!tiles_[k].buffer.reserve(tile_bytes_)) return failure(Code::no_memory, "no memory for a tile");
     tiles_[k].used = 0;
   }
-  mappings_.clear();
-  for (const auto& file : job.files) {
-    if (file->mode() == InputMode::map && file->mapping().length != 0) mappings_.push_back(&file->mapping());
-  }
+  list_mappings(job, &mappings_);
   return {};
 }
 
-Status ChunkRunner::run(const Job& job, const ChunkPlan& plan, const Chunk& chunk, const std::uint8_t* const* loaded,
-                        const std::atomic<bool>& stop, ChunkResult* result, Tally* tally) {
+Status ChunkRunner::run(const Job& job, const ChunkWork& work, Arithmetic& arithmetic, Written* written, Tally* tally) {
   Status status = prepare(job);
   if (!status.ok()) return status;
-  cursor_.assign(loaded, loaded + job.inputs);
-  stop_ = &stop;
-  result->crc.assign(job.outputs.size(), 0);
-  result->length.assign(job.outputs.size(), 0);
+  cursor_.assign(work.loaded, work.loaded + job.inputs);
+  stop_ = &work.stop;
+  written->crc.assign(job.outputs.size(), 0);
+  written->length.assign(job.outputs.size(), 0);
   const DefaultFloatEnv float_env;
   const FaultGuard guard(mappings_.data(), mappings_.size());
   std::size_t segment = 0;
+  const Chunk& chunk = work.chunk();
   for (std::size_t p = chunk.first_piece; p < chunk.first_piece + chunk.piece_count; ++p) {
-    segment = plan.pieces[p].segment;
-    status = run_piece(job, plan.pieces[p], result, tally);
+    segment = work.plan.pieces[p].segment;
+    status = run_piece(job, work.plan.pieces[p], arithmetic, written, tally);
     if (!status.ok()) return status;
   }
-  return flush(job, segment, result, tally);
+  return flush(job, segment, written, tally);
 }
 
 // Elements of the piece that fit behind what the tiles hold; 0 where they have to be written first.
@@ -72,11 +69,13 @@ std::size_t ChunkRunner::room(const Job& job, const Piece& piece, std::uint64_t 
   return static_cast<std::size_t>(fit);
 }
 
-Status ChunkRunner::run_piece(const Job& job, const Piece& piece, ChunkResult* result, Tally* tally) {
+Status ChunkRunner::run_piece(const Job& job, const Piece& piece, Arithmetic& arithmetic, Written* written, Tally* tally) {
   const std::size_t segment = piece.segment;
-  const bool copies = job.copies(segment);
-  const auto source = static_cast<std::size_t>(copies ? -1 - job.table[segment] : 0);
-  if (!copies && !combiner_.prepare(job, segment)) return failure(Code::no_memory, "no memory for float64 values");
+  const int copied = job.copied(segment);
+  if (copied < 0) {
+    const Status status = arithmetic.prepare(segment);
+    if (!status.ok()) return status;
+  }
   for (std::size_t n = 0; n < job.inputs; ++n) {
     if (!job.reads(segment, n)) continue;
     const std::size_t at = segment * job.inputs + n;
@@ -93,7 +92,7 @@ Status ChunkRunner::run_piece(const Job& job, const Piece& piece, ChunkResult* r
   for (std::uint64_t done = 0; done < piece.count;) {
     const std::size_t count = room(job, piece, done);
     if (count == 0) {
-      const Status status = flush(job, segment, result, tally);
+      const Status status = flush(job, segment, written, tally);
       if (!status.ok()) return status;
       continue;
     }
@@ -103,10 +102,10 @@ Status ChunkRunner::run_piece(const Job& job, const Piece& piece, ChunkResult* r
       const std::size_t size = job.out_size(segment, k);
       if (tile.used == 0) tile.offset = job.out_offset[segment * job.outputs.size() + k] + (piece.first + done) * size;
       outputs_[k] = tile.buffer.data() + tile.used;
-      if (copies) std::memcpy(outputs_[k], inputs_[source], count);
+      if (copied >= 0) std::memcpy(outputs_[k], inputs_[static_cast<std::size_t>(copied)], count);
       tile.used += count * size;
     }
-    if (!copies) combiner_.run(piece.first + done, count, inputs_.data(), outputs_.data(), &tally->nonfinite);
+    if (copied < 0) arithmetic.run(piece.first + done, count, inputs_.data(), outputs_.data());
     for (std::size_t n = 0; n < job.inputs; ++n) {
       if (job.reads(segment, n)) inputs_[n] += count * job.in_size(segment, n);
     }
@@ -116,7 +115,7 @@ Status ChunkRunner::run_piece(const Job& job, const Piece& piece, ChunkResult* r
   return {};
 }
 
-Status ChunkRunner::flush(const Job& job, std::size_t segment, ChunkResult* result, Tally* tally) {
+Status ChunkRunner::flush(const Job& job, std::size_t segment, Written* written, Tally* tally) {
   if (stop_->load(std::memory_order_relaxed) || job.cancelled()) return failure(Code::cancelled, "cancelled");
   // Before anything is written: a poisoned mapping has given zeros, on this thread or another.
   const Status trusted = poisoned(job, segment);
@@ -124,8 +123,8 @@ Status ChunkRunner::flush(const Job& job, std::size_t segment, ChunkResult* resu
   for (std::size_t k = 0; k < job.outputs.size(); ++k) {
     Tile& tile = tiles_[k];
     const auto start = Clock::now();
-    result->crc[k] = crc32c(result->crc[k], tile.buffer.data(), tile.used);
-    result->length[k] += tile.used;
+    written->crc[k] = crc32c(written->crc[k], tile.buffer.data(), tile.used);
+    written->length[k] += tile.used;
     const auto summed = Clock::now();
     Status status = job.outputs[k]->write(tile.offset, tile.buffer.data(), tile.used);
     tally->compute_seconds += std::chrono::duration<double>(summed - start).count();

@@ -1,5 +1,5 @@
-// Runs one chunk on one thread: computes tiles of output in cache, sums their CRC while they are there,
-// writes each at once.
+// Runs one chunk of an operation that writes: has it compute tiles of output in cache, sums their CRC while
+// they are there, writes each at once. Copied segments it copies itself.
 #pragma once
 
 #include <atomic>
@@ -7,34 +7,26 @@
 #include <vector>
 
 #include "../io/buffer.h"
-#include "chunks.h"
-#include "../ops/combine/combiner.h"
-#include "job.h"
+#include "operation.h"
 
 namespace ckpt {
 
-struct ChunkResult {
-  std::vector<std::uint32_t> crc;     // [K] of the bytes of this chunk
-  std::vector<std::uint64_t> length;  // [K]
-};
-
-// What a thread adds up over a job.
-struct Tally {
-  NonfiniteCounts nonfinite;
-  std::uint64_t bytes_read = 0;
-  std::uint64_t bytes_written = 0;
-  double compute_seconds = 0;
-  double write_seconds = 0;
+// The arithmetic of an operation that writes.
+class Arithmetic {
+ public:
+  virtual ~Arithmetic() = default;
+  // Turns to a segment (not a copied one).
+  virtual Status prepare(std::size_t segment) = 0;
+  // Elements [first, first + count) of that segment. `inputs` [N] and `outputs` [K] point at element `first`;
+  // inputs that the segment does not read are undefined.
+  virtual void run(std::uint64_t first, std::size_t count, const std::uint8_t* const* inputs, std::uint8_t* const* outputs) = 0;
 };
 
 class ChunkRunner {
  public:
-  ChunkRunner(const KernelTable& kernels, std::size_t tile_bytes) : combiner_(kernels), tile_bytes_(tile_bytes) {}
+  explicit ChunkRunner(std::size_t tile_bytes) : tile_bytes_(tile_bytes) {}
 
-  // `loaded` [N] points at the data of each member in mode read, in the order of the pieces. Ends early when
-  // `stop` is set or the job cancelled.
-  Status run(const Job& job, const ChunkPlan& plan, const Chunk& chunk, const std::uint8_t* const* loaded, const std::atomic<bool>& stop,
-             ChunkResult* result, Tally* tally);
+  Status run(const Job& job, const ChunkWork& work, Arithmetic& arithmetic, Written* written, Tally* tally);
 
  private:
   // The part of a tile in one output.
@@ -45,11 +37,10 @@ class ChunkRunner {
   };
 
   Status prepare(const Job& job);
-  Status run_piece(const Job& job, const Piece& piece, ChunkResult* result, Tally* tally);
+  Status run_piece(const Job& job, const Piece& piece, Arithmetic& arithmetic, Written* written, Tally* tally);
   std::size_t room(const Job& job, const Piece& piece, std::uint64_t done) const;
-  Status flush(const Job& job, std::size_t segment, ChunkResult* result, Tally* tally);
+  Status flush(const Job& job, std::size_t segment, Written* written, Tally* tally);
 
-  Combiner combiner_;
   std::size_t tile_bytes_;
   std::vector<Tile> tiles_;                    // [K]
   std::vector<const std::uint8_t*> cursor_;    // [N] next byte of each loaded member

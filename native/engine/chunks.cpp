@@ -2,13 +2,9 @@
 
 #include <algorithm>
 
-#include "../ops/gram/gram_runner.h"
-
 namespace ckpt {
 namespace {
 
-// Chunks end on such a multiple where they can, so that vectors and cache lines are whole.
-constexpr std::uint64_t kVectorGrain = 64;
 // Chunks per thread that a small job is cut into, so that threads end together.
 constexpr std::uint64_t kChunksPerThread = 4;
 
@@ -24,8 +20,7 @@ std::uint64_t widest(const Job& job, std::size_t segment) {
 
 }  // namespace
 
-ChunkPlan plan_chunks(const Job& job, std::size_t threads, std::uint64_t least, std::uint64_t most) {
-  const std::uint64_t grain = job.products ? kSpan : kVectorGrain;
+ChunkPlan plan_chunks(const Job& job, std::size_t threads, std::uint64_t grain, std::uint64_t least, std::uint64_t most) {
   std::vector<std::uint64_t> width(job.segments);
   std::uint64_t total = 0;
   for (std::size_t segment = 0; segment < job.segments; ++segment) {

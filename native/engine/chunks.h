@@ -26,9 +26,15 @@ struct ChunkPlan {
   std::vector<Chunk> chunks;
 };
 
+// What an operation asks of its chunks.
+struct ChunkRules {
+  std::uint64_t grain = 64;  // elements: they end on a multiple where they can; so vectors and cache lines are whole
+  std::uint64_t least = 0;   // bytes of an input
+};
+
 // Chunks of at most `most` bytes of each input and output, smaller where the whole job would not give every
-// thread a few (but not under `least`). Those of a job of products begin at whole spans.
-ChunkPlan plan_chunks(const Job& job, std::size_t threads, std::uint64_t least, std::uint64_t most);
+// thread a few (but not under `least`).
+ChunkPlan plan_chunks(const Job& job, std::size_t threads, std::uint64_t grain, std::uint64_t least, std::uint64_t most);
 
 // A contiguous range of one input file that a chunk needs.
 struct Range {

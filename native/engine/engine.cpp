@@ -14,8 +14,6 @@ namespace {
 // is in use (threads x inputs x chunk) would exceed the bound.
 constexpr std::uint64_t kChunkTiles = 16;
 constexpr std::uint64_t kMostInUse = std::uint64_t{256} << 20;
-// Used pages that wait to be given back, of all inputs together.
-constexpr std::uint64_t kMostUsed = std::uint64_t{128} << 20;
 // How often the waiting caller looks at the cancel flag, which no one signals.
 constexpr auto kCancelPoll = std::chrono::milliseconds(20);
 
@@ -66,32 +64,30 @@ Engine::~Engine() {
   for (Thread& thread : threads_) thread.join();
 }
 
-Status Engine::run(const Job& job, JobResult* result) {
-  Status status = validate(job);
+Status Engine::run(Operation& operation, CallResult* result) {
+  Status status = operation.validate();
   if (!status.ok()) return status;
+  const Job& job = operation.job();
   if (job.outputs.size() > options_.max_outputs || job.inputs > options_.max_inputs) {
     return failure(Code::invalid_arg, "the job is wider than the engine was made for");
   }
   Call call;
+  call.operation = &operation;
   call.job = &job;
   for (const auto& file : job.files) call.reads = call.reads || file->mode() == InputMode::read;
   if (call.reads && !options_.reads) return failure(Code::invalid_arg, "the engine was made without reads");
+  const ChunkRules rules = operation.rules();
+  if (call.reads && shape_.request_bytes < rules.least) return failure(Code::invalid_arg, "requests are smaller than the least chunk");
   if (options_.drop_cache) {
     for (const auto& file : job.files) file->remember_residency();
   }
   const std::uint64_t tile = shape_.tile_bytes;
   const std::uint64_t in_use = kMostInUse / (shape_.threads * std::max<std::size_t>(job.inputs, 1));
-  std::uint64_t most = std::clamp(in_use / tile * tile, tile, kChunkTiles * tile);
-  std::uint64_t least = tile;
-  if (job.products) {
-    if (call.reads && shape_.request_bytes < kSpanBytes) return failure(Code::invalid_arg, "requests are smaller than a span");
-    least = std::max(least, kSpanBytes);
-    most = std::max(most, kSpanBytes);
-    call.sums.resize(job.first_span[job.segments] * gram_width(job.inputs));
-  }
+  std::uint64_t most = std::max(rules.least, std::clamp(in_use / tile * tile, tile, kChunkTiles * tile));
   if (call.reads) most = std::min<std::uint64_t>(most, shape_.request_bytes);
-  call.plan = plan_chunks(job, shape_.threads, std::min(least, most), most);
-  call.results.resize(call.plan.chunks.size());
+  call.plan = plan_chunks(job, shape_.threads, rules.grain, std::min(std::max(tile, rules.least), most), most);
+  call.written.resize(call.plan.chunks.size());
+  operation.begin(call.plan);
   // An earlier call may still be running: its end need not wait for the device.
   for (std::size_t chunk = 0; chunk < shape_.threads && !call.reads; ++chunk) read_ahead(call, chunk);
   {
@@ -106,18 +102,17 @@ Status Engine::run(const Job& job, JobResult* result) {
     calls_.remove(&call);
   }
   if (!call.status.ok()) return call.status;
-  result->crc.assign(job.outputs.size(), 0);
-  result->crc_length.assign(job.outputs.size(), 0);
-  for (const ChunkResult& chunk : call.results) {
+  Written& all = result->written;
+  all.crc.assign(job.outputs.size(), 0);
+  all.length.assign(job.outputs.size(), 0);
+  for (const Written& chunk : call.written) {
     for (std::size_t k = 0; k < job.outputs.size(); ++k) {
-      result->crc[k] = crc32c_combine(result->crc[k], chunk.crc[k], chunk.length[k]);
-      result->crc_length[k] += chunk.length[k];
+      all.crc[k] = crc32c_combine(all.crc[k], chunk.crc[k], chunk.length[k]);
+      all.length[k] += chunk.length[k];
     }
   }
   result->bytes_read = call.tally.bytes_read;
   result->bytes_written = call.tally.bytes_written;
-  result->nonfinite = std::move(call.tally.nonfinite);
-  result->sums = std::move(call.sums);
   result->read_seconds = call.read_seconds;
   result->compute_seconds = call.tally.compute_seconds;
   result->write_seconds = call.tally.write_seconds;
@@ -147,15 +142,15 @@ void Engine::fail(Call& call, const Status& status) {
 
 void Engine::compute_loop() {
   prepare_thread_for_faults();
-  Runners runners{ChunkRunner(kernels_, shape_.tile_bytes), GramRunner(kernels_)};
+  Workspace workspace(kernels_, shape_);
   std::unique_lock<std::mutex> lock(mutex_);
   while (!closing_) {
-    if (!take_chunk(lock, runners)) compute_.wait(lock);
+    if (!take_chunk(lock, workspace)) compute_.wait(lock);
   }
 }
 
 // Computes one chunk of the oldest call that has one; false where none has. The lock is released meanwhile.
-bool Engine::take_chunk(std::unique_lock<std::mutex>& lock, Runners& runners) {
+bool Engine::take_chunk(std::unique_lock<std::mutex>& lock, Workspace& workspace) {
   for (Call* call : calls_) {
     if (call->stop.load()) continue;
     Loading own;
@@ -173,18 +168,17 @@ bool Engine::take_chunk(std::unique_lock<std::mutex>& lock, Runners& runners) {
     if (!call->reads) read_ahead(*call, own.chunk + shape_.threads);
     const Job& job = *call->job;
     const Chunk& chunk = call->plan.chunks[own.chunk];
-    ChunkResult& result = call->results[own.chunk];
+    Written& written = call->written[own.chunk];
     Tally tally;
     Status status;
     try {
-      status = job.products ? runners.gram.run(job, call->plan, chunk, own.loaded.data(), call->stop, call->sums.data(), &tally)
-                            : runners.combine.run(job, call->plan, chunk, own.loaded.data(), call->stop, &result, &tally);
+      status = call->operation->run({call->plan, own.chunk, own.loaded.data(), call->stop}, workspace, &written, &tally);
       release_inputs(job, call->plan, chunk);
       if (status.ok() && (options_.flush_behind || options_.drop_cache)) {
         const Piece& first = call->plan.pieces[chunk.first_piece];
         for (std::size_t k = 0; k < job.outputs.size(); ++k) {
           const std::uint64_t offset = job.out_offset[first.segment * job.outputs.size() + k] + first.first * job.out_size(first.segment, k);
-          write_back_.written(job.outputs[k], offset, result.length[k]);
+          write_back_.written(job.outputs[k], offset, written.length[k]);
         }
       }
     } catch (const std::bad_alloc&) {
@@ -192,16 +186,7 @@ bool Engine::take_chunk(std::unique_lock<std::mutex>& lock, Runners& runners) {
     }
     lock.lock();
     if (own.slot != nullptr) give_back_slot(own);
-    call->tally.bytes_read += tally.bytes_read;
-    call->tally.bytes_written += tally.bytes_written;
-    call->tally.compute_seconds += tally.compute_seconds;
-    call->tally.write_seconds += tally.write_seconds;
-    for (const auto& [where, count] : tally.nonfinite) {
-      Nonfinite& sum = call->tally.nonfinite[where];
-      sum.nan += count.nan;
-      sum.inf += count.inf;
-      sum.saturated += count.saturated;
-    }
+    call->tally.add(tally);
     finish_chunk(*call, status);
     return true;
   }

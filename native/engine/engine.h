@@ -10,14 +10,25 @@
 #include <mutex>
 #include <vector>
 
-#include "chunk_runner.h"
-#include "../ops/gram/gram_runner.h"
-#include "../ops/requantise/quant_job.h"
-#include "shape.h"
+#include "../io/buffer.h"
 #include "../io/thread.h"
 #include "../io/write_back.h"
+#include "operation.h"
 
 namespace ckpt {
+
+// Used pages of mapped inputs that wait to be given back, of all inputs together.
+constexpr std::uint64_t kMostUsed = std::uint64_t{128} << 20;
+
+// What every call has to say of itself.
+struct CallResult {
+  std::uint64_t bytes_read = 0;
+  std::uint64_t bytes_written = 0;
+  double read_seconds = 0;
+  double compute_seconds = 0;
+  double write_seconds = 0;
+  Written written;
+};
 
 class Engine {
  public:
@@ -29,12 +40,15 @@ class Engine {
 
   const EngineShape& shape() const { return shape_; }
 
-  // Runs a job to its end on the pool; blocks the calling thread. Several threads may call at once.
-  Status run(const Job& job, JobResult* result);
+  // Runs an operation to its end on the pool; blocks the calling thread. Several threads may call at once.
+  Status run(Operation& operation, CallResult* result);
 
-  // Dequantises, averages and quantises anew (requantise.cpp). Blocks likewise; a second call waits for the
-  // first.
-  Status requantise(const QuantJob& job, QuantResult* result);
+  // For an operation that is not one of segments and brings threads of its own (ops/requantise): what it
+  // shares with the others, and the right to go ahead, which one has at a time.
+  const EngineOptions& options() const { return options_; }
+  const KernelTable& kernels() const { return kernels_; }
+  WriteBack& write_back() { return write_back_; }
+  std::unique_lock<std::mutex> take_turn() { return std::unique_lock<std::mutex>(turn_); }
 
  private:
   // One read: part of a range into a slot.
@@ -51,17 +65,12 @@ class Engine {
     std::size_t outstanding = 0;
     std::vector<const std::uint8_t*> loaded;  // [N]
   };
-  // What a thread computes with.
-  struct Runners {
-    ChunkRunner combine;
-    GramRunner gram;
-  };
   struct Call {
+    Operation* operation = nullptr;
     const Job* job = nullptr;
     ChunkPlan plan;
     bool reads = false;
-    std::vector<ChunkResult> results;  // [chunks]
-    std::vector<double> sums;          // products: [spans][gram_width]
+    std::vector<Written> written;  // [chunks]
     Tally tally;
     double read_seconds = 0;
     Status status;
@@ -79,7 +88,7 @@ class Engine {
   int start_threads(std::size_t* count, void (Engine::*loop)());
 
   void compute_loop();
-  bool take_chunk(std::unique_lock<std::mutex>& lock, Runners& runners);
+  bool take_chunk(std::unique_lock<std::mutex>& lock, Workspace& workspace);
   void finish_chunk(Call& call, const Status& status);
   void read_ahead(const Call& call, std::size_t chunk) const;
   void release_inputs(const Job& job, const ChunkPlan& plan, const Chunk& chunk) const;
@@ -104,7 +113,7 @@ class Engine {
   std::deque<Buffer> slots_;
   std::vector<Buffer*> free_slots_;
   std::vector<Thread> threads_;
-  std::mutex requantising_;
+  std::mutex turn_;
 };
 
 }  // namespace ckpt

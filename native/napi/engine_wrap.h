@@ -18,9 +18,9 @@ class EngineWrap final : public Napi::ObjectWrap<EngineWrap> {
   explicit EngineWrap(const Napi::CallbackInfo& info);
 
  private:
-  Napi::Value combine(const Napi::CallbackInfo& info);
-  Napi::Value gram(const Napi::CallbackInfo& info);
-  Napi::Value requantise(const Napi::CallbackInfo& info);
+  // An operation; Values says how its job and result cross the boundary, and what runs it.
+  template <typename Values>
+  Napi::Value call(const Napi::CallbackInfo& info);
   void close(const Napi::CallbackInfo& info);
 
   std::shared_ptr<Engine> engine_;

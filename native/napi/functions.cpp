@@ -1,9 +1,9 @@
 #include "functions.h"
 
+#include "../cpu/dispatch.h"
 #include "../io/crc32c.h"
 #include "../io/fs_ops.h"
 #include "../io/probe.h"
-#include "../cpu/dispatch.h"
 #include "engine_wrap.h"
 #include "task.h"
 #include "values.h"

@@ -17,7 +17,7 @@ Array column(Napi::Env env, const std::vector<QuantFigures>& figures, Get get) {
 
 }  // namespace
 
-std::shared_ptr<QuantJob> to_quant_job(const Napi::Object& from) {
+std::shared_ptr<QuantJob> RequantiseValues::job(const Napi::Object& from) {
   auto job = std::make_shared<QuantJob>();
   job->files = unwrap_all<Input>(from, "files", InputWrap::unwrap);
   job->outputs = unwrap_all<Output>(from, "outputs", OutputWrap::unwrap);
@@ -47,7 +47,7 @@ std::shared_ptr<QuantJob> to_quant_job(const Napi::Object& from) {
   return job;
 }
 
-Napi::Value to_quant_result(Napi::Env env, const QuantResult& from) {
+Napi::Value RequantiseValues::result(Napi::Env env, const QuantResult& from) {
   Napi::Object result = Napi::Object::New(env);
   const auto number = [env](double value) { return Napi::Number::New(env, value); };
   result.Set("bytesRead", number(static_cast<double>(from.bytes_read)));

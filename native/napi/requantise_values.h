@@ -5,12 +5,16 @@
 
 #include <memory>
 
-#include "../ops/requantise/quant_job.h"
+#include "../ops/requantise/requantise.h"
 
 namespace ckpt {
 
-// Copies all that the caller could change under the threads; only the cancel flag stays shared.
-std::shared_ptr<QuantJob> to_quant_job(const Napi::Object& from);
-Napi::Value to_quant_result(Napi::Env env, const QuantResult& from);
+struct RequantiseValues {
+  using Job = QuantJob;
+  using Result = QuantResult;
+  static constexpr auto kRun = requantise;
+  static std::shared_ptr<Job> job(const Napi::Object& from);
+  static Napi::Value result(Napi::Env env, const Result& from);
+};
 
 }  // namespace ckpt

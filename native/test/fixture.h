@@ -14,8 +14,8 @@
 #include <string>
 #include <vector>
 
-#include "../engine/engine.h"
 #include "../cpu/dispatch.h"
+#include "../ops/combine/combine.h"
 #include "check.h"
 
 namespace ckpt_test {
@@ -76,9 +76,9 @@ inline std::shared_ptr<ckpt::Engine> make_engine(const ckpt::EngineOptions& opti
 }
 
 // One segment of `count` bf16 elements: every file a member of weight 1/N, every output the same sum.
-inline ckpt::Job mean_job(std::vector<std::shared_ptr<ckpt::Input>> files, std::vector<std::shared_ptr<ckpt::Output>> outputs, std::uint64_t count,
+inline ckpt::CombineJob mean_job(std::vector<std::shared_ptr<ckpt::Input>> files, std::vector<std::shared_ptr<ckpt::Output>> outputs, std::uint64_t count,
                           std::uint64_t first = 0) {
-  ckpt::Job job;
+  ckpt::CombineJob job;
   const std::size_t n = files.size();
   const std::size_t k = outputs.size();
   job.files = std::move(files);

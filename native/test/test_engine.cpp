@@ -43,13 +43,13 @@ std::vector<std::uint8_t> merged(const TempDir& dir, InputMode mode, EngineOptio
   const auto a = open_output(dir.file("a"), kCount * 2);
   const auto b = open_output(dir.file("b"), kCount * 2);
   const auto engine = make_engine(options);
-  JobResult result;
-  const Status status = engine->run(mean_job(files, {a, b}, kCount), &result);
+  CombineResult result;
+  const Status status = combine(*engine, mean_job(files, {a, b}, kCount), &result);
   CHECK_THAT(status.ok(), status.message);
   CHECK(result.bytes_read == kCount * 6);
   CHECK(result.bytes_written == kCount * 4);
-  CHECK(result.crc.size() == 2 && result.crc[0] == result.crc[1]);
-  *crc = result.crc[0];
+  CHECK(result.written.crc.size() == 2 && result.written.crc[0] == result.written.crc[1]);
+  *crc = result.written.crc[0];
   CHECK(read_file(dir.file("a")) == read_file(dir.file("b")));
   return read_file(dir.file("a"));
 }
@@ -78,20 +78,20 @@ void failures_are_reported(const TempDir& dir) {
   const auto input = open_input(dir.file("in0"), InputMode::read);
   const auto output = open_output(dir.file("f"), kCount * 2);
   const auto engine = make_engine(options_for(true, 2));
-  JobResult result;
+  CombineResult result;
   std::int32_t cancel = 1;
-  Job job = mean_job({input}, {output}, kCount);
+  CombineJob job = mean_job({input}, {output}, kCount);
   job.cancel = &cancel;
-  CHECK(engine->run(job, &result).code == Code::cancelled);
+  CHECK(combine(*engine, job, &result).code == Code::cancelled);
   job.cancel = nullptr;
   job.offset[0] = 2;
-  CHECK(engine->run(job, &result).code == Code::invalid_arg);
+  CHECK(combine(*engine, job, &result).code == Code::invalid_arg);
   job.offset[0] = 0;
-  CHECK(engine->run(job, &result).ok());
+  CHECK(combine(*engine, job, &result).ok());
   CHECK(output->close().ok());
-  CHECK(engine->run(job, &result).code == Code::invalid_arg);
+  CHECK(combine(*engine, job, &result).code == Code::invalid_arg);
   const auto maps_only = make_engine(options_for(false, 1));
-  CHECK(maps_only->run(job, &result).code == Code::invalid_arg);
+  CHECK(combine(*maps_only, job, &result).code == Code::invalid_arg);
 
   // A file size limit between the start and the end of an output that was already sized.
   const auto limited = open_output(dir.file("f"), kCount * 2, true);
@@ -100,7 +100,7 @@ void failures_are_reported(const TempDir& dir) {
   rlimit small = before;
   small.rlim_cur = 4096;
   setrlimit(RLIMIT_FSIZE, &small);
-  const Status status = engine->run(mean_job({input}, {limited}, kCount), &result);
+  const Status status = combine(*engine, mean_job({input}, {limited}, kCount), &result);
   setrlimit(RLIMIT_FSIZE, &before);
   CHECK(status.code == Code::no_space && status.error == EFBIG && status.output == 0);
 
@@ -120,11 +120,11 @@ void counts_nonfinite(const TempDir& dir) {
   write_file(dir.file("bad"), bytes);
   for (const InputMode mode : {InputMode::map, InputMode::read}) {
     const auto output = open_output(dir.file("n"), kCount * 2, std::filesystem::exists(dir.file("n")));
-    Job job = mean_job({open_input(dir.file("in0"), mode), open_input(dir.file("bad"), mode)}, {output}, kCount);
+    CombineJob job = mean_job({open_input(dir.file("in0"), mode), open_input(dir.file("bad"), mode)}, {output}, kCount);
     job.cell = {0, 2};
     job.cell_end = {100, kCount};
-    JobResult result;
-    CHECK(make_engine(options_for(mode == InputMode::read, 2))->run(job, &result).ok());
+    CombineResult result;
+    CHECK(combine(*make_engine(options_for(mode == InputMode::read, 2)), job, &result).ok());
     CHECK(result.nonfinite.size() == 2);
     CHECK((result.nonfinite[{0, 1}].nan == 1 && result.nonfinite[{0, 1}].inf == 0));
     CHECK((result.nonfinite[{1, 1}].nan == 1 && result.nonfinite[{1, 1}].inf == 1));
@@ -141,8 +141,8 @@ void keeps_denormals(const TempDir& dir) {
   _mm_setcsr(before | 0x8040);
 #endif
   const auto output = open_output(dir.file("d"), bytes.size());
-  JobResult result;
-  CHECK(make_engine(options_for(false, 2))->run(mean_job({open_input(dir.file("denormal"), InputMode::map)}, {output}, 1000), &result).ok());
+  CombineResult result;
+  CHECK(combine(*make_engine(options_for(false, 2)), mean_job({open_input(dir.file("denormal"), InputMode::map)}, {output}, 1000), &result).ok());
 #if defined(__x86_64__)
   _mm_setcsr(before);
 #endif

@@ -24,11 +24,11 @@ void truncated_before(const TempDir& dir) {
     options.threads = 4;
     options.max_inputs = 2;
     const auto engine = make_engine(options);
-    JobResult result;
-    const Status status = engine->run(mean_job({good, input}, {output}, kCount), &result);
+    CombineResult result;
+    const Status status = combine(*engine, mean_job({good, input}, {output}, kCount), &result);
     CHECK_THAT(status.code == Code::input_changed && status.file == 1, status.message);
-    CHECK(engine->run(mean_job({good}, {output}, kCount), &result).ok());
-    CHECK(engine->run(mean_job({input}, {output}, 10), &result).code == Code::input_changed);
+    CHECK(combine(*engine, mean_job({good}, {output}, kCount), &result).ok());
+    CHECK(combine(*engine, mean_job({input}, {output}, 10), &result).code == Code::input_changed);
   }
 }
 
@@ -45,8 +45,8 @@ void truncated_during(const TempDir& dir) {
       std::this_thread::sleep_for(std::chrono::microseconds(100 * round));
       std::filesystem::resize_file(dir.file("b"), 100000);
     });
-    JobResult result;
-    const Status status = engine->run(mean_job({input}, {output}, kCount), &result);
+    CombineResult result;
+    const Status status = combine(*engine, mean_job({input}, {output}, kCount), &result);
     truncate.join();
     CHECK_THAT(status.ok() || status.code == Code::input_changed, status.message);
   }
@@ -60,8 +60,8 @@ void read_instead_of_mapped(const TempDir& dir) {
   EngineOptions options;
   options.threads = 2;
   options.reads = true;
-  JobResult result;
-  const Status status = make_engine(options)->run(mean_job({input}, {output}, kCount), &result);
+  CombineResult result;
+  const Status status = combine(*make_engine(options), mean_job({input}, {output}, kCount), &result);
   CHECK(status.code == Code::input_changed && status.file == 0);
 }
 

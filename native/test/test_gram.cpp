@@ -3,7 +3,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "../ops/gram/gram_runner.h"
+#include "../ops/gram/gram.h"
 #include "fixture.h"
 
 using namespace ckpt;
@@ -39,9 +39,8 @@ std::vector<std::shared_ptr<Input>> open_all(const TempDir& dir, const std::vect
   return files;
 }
 
-Job products_job(std::vector<std::shared_ptr<Input>> files, std::uint64_t count) {
-  Job job;
-  job.products = true;
+GramJob products_job(std::vector<std::shared_ptr<Input>> files, std::uint64_t count) {
+  GramJob job;
   job.steps = true;
   job.inputs = files.size();
   job.files = std::move(files);
@@ -50,7 +49,6 @@ Job products_job(std::vector<std::shared_ptr<Input>> files, std::uint64_t count)
   for (std::size_t n = 0; n < job.inputs; ++n) job.file.push_back(static_cast<std::int32_t>(n));
   job.offset.assign(job.inputs, 0);
   job.dtype.assign(job.inputs, kF32);
-  number_spans(&job);
   return job;
 }
 
@@ -105,8 +103,8 @@ void as_a_plain_loop() {
           options.reads = mode == InputMode::read;
           std::shared_ptr<Engine> engine;
           CHECK(Engine::create(options, *isa.table, &engine).ok());
-          JobResult result;
-          CHECK(engine->run(products_job(open_all(dir, data, mode), count), &result).ok());
+          GramResult result;
+          CHECK(gram(*engine, products_job(open_all(dir, data, mode), count), &result).ok());
           const bool same = result.sums.size() == want.size() && std::memcmp(result.sums.data(), want.data(), want.size() * sizeof(double)) == 0;
           CHECK_THAT(same, std::string(isa.name) + " " + std::to_string(count) + " x" + std::to_string(threads));
         }
@@ -123,10 +121,10 @@ void lost_pages_fail_the_call() {
   options.threads = 2;
   options.max_inputs = kInputs;
   const auto engine = make_engine(options);
-  const Job job = products_job(open_all(dir, data, InputMode::map), count);
+  const GramJob job = products_job(open_all(dir, data, InputMode::map), count);
   CHECK(truncate(dir.file("in3").c_str(), 4096) == 0);
-  JobResult result;
-  const Status status = engine->run(job, &result);
+  GramResult result;
+  const Status status = gram(*engine, job, &result);
   CHECK(status.code == Code::input_changed && status.file == 3 && status.segment == 0);
 }
 
@@ -137,18 +135,17 @@ void refuses_wild_reads() {
   options.max_inputs = kInputs;
   const auto engine = make_engine(options);
   const auto refused = [&](auto&& spoil) {
-    Job job = products_job(open_all(dir, data, InputMode::map), 64);
+    GramJob job = products_job(open_all(dir, data, InputMode::map), 64);
     spoil(job);
-    number_spans(&job);
-    JobResult result;
-    CHECK(engine->run(job, &result).code == Code::invalid_arg);
+    GramResult result;
+    CHECK(gram(*engine, job, &result).code == Code::invalid_arg);
   };
-  refused([](Job& job) { job.count[0] = 65; });
-  refused([](Job& job) { job.offset[2] = 1; });
-  refused([](Job& job) { job.file[1] = 9; });
-  refused([](Job& job) { job.file[1] = -1; });
-  refused([](Job& job) { job.dtype[0] = 4; });
-  refused([](Job& job) { job.dtype.pop_back(); });
+  refused([](GramJob& job) { job.count[0] = 65; });
+  refused([](GramJob& job) { job.offset[2] = 1; });
+  refused([](GramJob& job) { job.file[1] = 9; });
+  refused([](GramJob& job) { job.file[1] = -1; });
+  refused([](GramJob& job) { job.dtype[0] = 4; });
+  refused([](GramJob& job) { job.dtype.pop_back(); });
 }
 
 }  // namespace

@@ -5,7 +5,7 @@
 #include <limits>
 
 #include "../engine/dtype.h"
-#include "../ops/requantise/quant_job.h"
+#include "../ops/requantise/requantise.h"
 #include "fixture.h"
 
 using namespace ckpt;
@@ -81,7 +81,7 @@ Outcome run(const Shape& shape, const Isa& isa, std::size_t threads, InputMode m
   std::shared_ptr<Engine> engine;
   CHECK(Engine::create(options, *isa.table, &engine).ok());
   Outcome outcome;
-  const Status status = engine->requantise(job, &outcome.result);
+  const Status status = requantise(*engine, job, &outcome.result);
   CHECK_THAT(status.ok(), status.message);
   for (std::size_t k = 0; k < kOutputs; ++k) outcome.bytes.push_back(read_file(dir.file("out" + std::to_string(k))));
   return outcome;

@@ -29,8 +29,8 @@ void overlapping_calls(const TempDir& dir, bool reads) {
   std::atomic<int> good{0};
   for (std::uint64_t part = 0; part < 4; ++part) {
     callers.emplace_back([&, part] {
-      JobResult result;
-      if (engine->run(mean_job({input}, {output}, kPart, part * kPart), &result).ok()) ++good;
+      CombineResult result;
+      if (combine(*engine, mean_job({input}, {output}, kPart, part * kPart), &result).ok()) ++good;
     });
   }
   for (auto& caller : callers) caller.join();
@@ -50,14 +50,14 @@ void cancelled_calls(const TempDir& dir) {
   const auto engine = make_engine(options);
   for (int round = 0; round < 10; ++round) {
     std::int32_t flag = 0;
-    Job job = mean_job({input}, {output}, kCount);
+    CombineJob job = mean_job({input}, {output}, kCount);
     job.cancel = &flag;
     std::thread cancel([&] {
       std::this_thread::sleep_for(std::chrono::milliseconds(round));
       __atomic_store_n(&flag, 1, __ATOMIC_RELAXED);
     });
-    JobResult result;
-    CHECK(engine->run(job, &result).code == Code::cancelled);
+    CombineResult result;
+    CHECK(combine(*engine, job, &result).code == Code::cancelled);
     cancel.join();
   }
 }
@@ -68,8 +68,8 @@ void closed_in_use(const TempDir& dir) {
   const auto engine = make_engine(options);
   auto use = std::make_unique<OutputUse>(output);
   std::thread caller([&, job = mean_job({open_input(dir.file("in"), InputMode::map)}, {output}, kCount)] {
-    JobResult result;
-    CHECK(engine->run(job, &result).ok());
+    CombineResult result;
+    CHECK(combine(*engine, job, &result).ok());
     use.reset();
   });
   CHECK(output->close().ok());

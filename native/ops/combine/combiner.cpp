@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <cmath>
 
-#include "../../kernels/small_float.h"
 #include "../../engine/dtype.h"
 #include "../../engine/shape.h"
 #include "../../engine/widen.h"
+#include "../../kernels/small_float.h"
 
 namespace ckpt {
 namespace {
@@ -54,8 +54,8 @@ Fit store_any(std::uint8_t dtype, void* base, std::size_t index, double value) {
 
 }  // namespace
 
-bool Combiner::prepare(const Job& job, std::size_t segment) {
-  job_ = &job;
+Status Combiner::prepare(std::size_t segment) {
+  const CombineJob& job = *job_;
   segment_ = segment;
   members_.clear();
   groups_.clear();
@@ -77,11 +77,11 @@ bool Combiner::prepare(const Job& job, std::size_t segment) {
   for (std::size_t k = 0; k < outputs; ++k) narrowed = narrowed || !is_wide_float(job.out_dtype[segment * outputs + k]);
   if (widened_ || narrowed) {
     block_ = mixed_block_elements(job.inputs);
-    if (!scratch_.reserve(sizeof(double) * block_ * (job.inputs + kMaxGroup))) return false;
+    if (!scratch_.reserve(sizeof(double) * block_ * (job.inputs + kMaxGroup))) return failure(Code::no_memory, "no memory for float64 values");
   } else {
     block_ = std::clamp(kBlockBytes / bytes / kBlockGrain * kBlockGrain, kBlockGrain, kMostBlock);
   }
-  const double* rows = &job.weights[static_cast<std::size_t>(job.table[segment]) * outputs * job.inputs];
+  const double* rows = job.rows(segment);
   std::vector<std::size_t> group;
   for (int encoding = 0; encoding < kEncodings; ++encoding) {
     for (std::size_t k = 0; k < outputs; ++k) {
@@ -91,7 +91,7 @@ bool Combiner::prepare(const Job& job, std::size_t segment) {
     }
     if (!group.empty()) add_group(rows, group), group.clear();
   }
-  return true;
+  return {};
 }
 
 void Combiner::add_group(const double* rows, const std::vector<std::size_t>& outputs) {
@@ -119,8 +119,7 @@ void Combiner::add_group(const double* rows, const std::vector<std::size_t>& out
   groups_.push_back(std::move(group));
 }
 
-void Combiner::run(std::uint64_t first, std::size_t count, const std::uint8_t* const* inputs, std::uint8_t* const* outputs,
-                   NonfiniteCounts* counts) {
+void Combiner::run(std::uint64_t first, std::size_t count, const std::uint8_t* const* inputs, std::uint8_t* const* outputs) {
   for (const std::size_t n : members_) from_[n] = inputs[n];
   std::copy(outputs, outputs + to_.size(), to_.begin());
   while (count != 0) {
@@ -132,7 +131,7 @@ void Combiner::run(std::uint64_t first, std::size_t count, const std::uint8_t* c
       widen(kernels_, job_->dtype[segment_ * job_->inputs + n], from_[n], widened, block);
       sources_[n] = widened;
     }
-    if (run_groups(block, sources_.data(), to_.data())) run_with_care(first, block, from_.data(), to_.data(), counts);
+    if (run_groups(block, sources_.data(), to_.data())) run_with_care(first, block, from_.data(), to_.data());
     for (const std::size_t n : members_) from_[n] += block * job_->in_size(segment_, n);
     for (std::size_t k = 0; k < to_.size(); ++k) to_[k] += block * job_->out_size(segment_, k);
     first += block;
@@ -170,17 +169,16 @@ bool Combiner::run_groups(std::size_t count, const void* const* inputs, std::uin
 // A non-finite member with a weight makes every sum it enters non-finite, and an overflow on narrowing shows
 // in the output; so a block that the kernel calls finite holds neither, and what is counted here does not
 // depend on how blocks or tiles were cut.
-void Combiner::run_with_care(std::uint64_t first, std::size_t count, const std::uint8_t* const* inputs, std::uint8_t* const* outputs,
-                             NonfiniteCounts* counts) const {
-  const Job& job = *job_;
+void Combiner::run_with_care(std::uint64_t first, std::size_t count, const std::uint8_t* const* inputs, std::uint8_t* const* outputs) const {
+  const CombineJob& job = *job_;
   const std::uint8_t* in_dtypes = &job.dtype[segment_ * job.inputs];
   const std::uint8_t* out_dtypes = &job.out_dtype[segment_ * job.outputs.size()];
-  const double* rows = &job.weights[static_cast<std::size_t>(job.table[segment_]) * job.outputs.size() * job.inputs];
+  const double* rows = job.rows(segment_);
   const std::uint64_t* ends = job.cell_end.data() + job.cell[segment_];
   const std::uint64_t* past = job.cell_end.data() + job.cell[segment_ + 1];
   std::vector<double> x(job.inputs);
-  const auto note = [counts](std::int32_t cell, std::int32_t member, bool nan) {
-    Nonfinite& entry = (*counts)[{cell, member}];
+  const auto note = [this](std::int32_t cell, std::int32_t member, bool nan) {
+    Nonfinite& entry = (*counts_)[{cell, member}];
     ++(nan ? entry.nan : entry.inf);
   };
   for (std::size_t i = 0; i < count; ++i) {
@@ -201,7 +199,7 @@ void Combiner::run_with_care(std::uint64_t first, std::size_t count, const std::
       const Fit fit = store_any(out_dtypes[k], outputs[k], i, sum);
       const std::int32_t output = -1 - static_cast<std::int32_t>(k);
       if (fit == Fit::not_finite && finite_members) note(cell, output, std::isnan(sum));
-      if (fit == Fit::saturated) ++(*counts)[{cell, output}].saturated;
+      if (fit == Fit::saturated) ++(*counts_)[{cell, output}].saturated;
     }
   }
 }

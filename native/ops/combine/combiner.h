@@ -6,22 +6,25 @@
 #include <cstdint>
 #include <vector>
 
-#include "../../kernels/kernel_table.h"
+#include "../../engine/chunk_runner.h"
 #include "../../io/buffer.h"
-#include "../../engine/job.h"
+#include "../../kernels/kernel_table.h"
+#include "combine.h"
 
 namespace ckpt {
 
-class Combiner {
+class Combiner final : public Arithmetic {
  public:
   explicit Combiner(const KernelTable& kernels) : kernels_(kernels) {}
 
-  // Chooses how to combine a segment (not a copied one). False where there is no memory for float64.
-  bool prepare(const Job& job, std::size_t segment);
-
-  // Elements [first, first + count) of the prepared segment. `inputs` [N] and `outputs` [K] point at element
-  // `first`; inputs without part are ignored.
-  void run(std::uint64_t first, std::size_t count, const std::uint8_t* const* inputs, std::uint8_t* const* outputs, NonfiniteCounts* counts);
+  // Turns to a job; what is not finite is counted in `counts`.
+  void begin(const CombineJob& job, NonfiniteCounts* counts) {
+    job_ = &job;
+    counts_ = counts;
+  }
+  // Chooses how to combine a segment. Code::no_memory where there is none for float64.
+  Status prepare(std::size_t segment) override;
+  void run(std::uint64_t first, std::size_t count, const std::uint8_t* const* inputs, std::uint8_t* const* outputs) override;
 
  private:
   // Outputs of one dtype that are computed together.
@@ -35,11 +38,11 @@ class Combiner {
 
   void add_group(const double* rows, const std::vector<std::size_t>& outputs);
   bool run_groups(std::size_t count, const void* const* inputs, std::uint8_t* const* outputs);
-  void run_with_care(std::uint64_t first, std::size_t count, const std::uint8_t* const* inputs, std::uint8_t* const* outputs,
-                     NonfiniteCounts* counts) const;
+  void run_with_care(std::uint64_t first, std::size_t count, const std::uint8_t* const* inputs, std::uint8_t* const* outputs) const;
 
   const KernelTable& kernels_;
-  const Job* job_ = nullptr;
+  const CombineJob* job_ = nullptr;
+  NonfiniteCounts* counts_ = nullptr;
   std::size_t segment_ = 0;
   bool widened_ = false;  // inputs of several dtypes, or FP8
   std::size_t block_ = 0;  // elements

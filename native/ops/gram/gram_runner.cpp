@@ -3,13 +3,12 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <cstring>
 
 #include "../../engine/dtype.h"
-#include "../../io/fault_guard.h"
 #include "../../engine/float_env.h"
 #include "../../engine/shape.h"
 #include "../../engine/widen.h"
+#include "../../io/fault_guard.h"
 
 namespace ckpt {
 namespace {
@@ -34,31 +33,21 @@ double add_in_halves(double* lanes) {
 
 std::size_t gram_width(std::size_t inputs) { return pairs(inputs) + 4 * inputs; }
 
-void number_spans(Job* job) {
-  job->first_span.assign(1, 0);
-  for (const std::uint64_t count : job->count) {
-    job->first_span.push_back(job->first_span.back() + static_cast<std::size_t>((count + kSpan - 1) / kSpan));
-  }
-}
-
-Status GramRunner::run(const Job& job, const ChunkPlan& plan, const Chunk& chunk, const std::uint8_t* const* loaded,
-                       const std::atomic<bool>& stop, double* sums, Tally* tally) {
+Status GramRunner::run(const GramJob& job, const ChunkWork& work, const std::vector<std::size_t>& first_span, double* sums, Tally* tally) {
   const auto start = std::chrono::steady_clock::now();
   block_ = std::min(kMostBlock, mixed_block_elements(job.inputs));
   if (!rows_.reserve(sizeof(double) * block_ * job.inputs) || !lanes_.reserve(sizeof(double) * kLanes * (pairs(job.inputs) + 2 * job.inputs))) {
     return failure(Code::no_memory, "no memory for sums");
   }
   inputs_.resize(job.inputs);
-  cursor_.assign(loaded, loaded + job.inputs);
-  std::vector<Mapping*> mappings;
-  for (const auto& file : job.files) {
-    if (file->mode() == InputMode::map && file->mapping().length != 0) mappings.push_back(&file->mapping());
-  }
+  cursor_.assign(work.loaded, work.loaded + job.inputs);
+  list_mappings(job, &mappings_);
   const DefaultFloatEnv float_env;
-  const FaultGuard guard(mappings.data(), mappings.size());
+  const FaultGuard guard(mappings_.data(), mappings_.size());
   const std::size_t width = gram_width(job.inputs);
+  const Chunk& chunk = work.chunk();
   for (std::size_t p = chunk.first_piece; p < chunk.first_piece + chunk.piece_count; ++p) {
-    const Piece& piece = plan.pieces[p];
+    const Piece& piece = work.plan.pieces[p];
     for (std::uint64_t first = piece.first; first < piece.first + piece.count; first += kSpan) {
       const auto count = static_cast<std::size_t>(std::min(kSpan, piece.first + piece.count - first));
       for (std::size_t n = 0; n < job.inputs; ++n) {
@@ -73,14 +62,14 @@ Status GramRunner::run(const Job& job, const ChunkPlan& plan, const Chunk& chunk
           cursor_[n] += count * size;
         }
       }
-      double* to = sums + (job.first_span[piece.segment] + first / kSpan) * width;
+      double* to = sums + (first_span[piece.segment] + first / kSpan) * width;
       sum_span(job, piece.segment, count, false, to);
       // A non-finite element makes the square of its row non-finite: the diagonal tells.
       bool finite = true;
       for (std::size_t n = 0; n < job.inputs; ++n) finite = finite && std::isfinite(to[gram_pair(job.inputs, n, n)]);
       if (!finite) sum_span(job, piece.segment, count, true, to);
     }
-    if (stop.load(std::memory_order_relaxed) || job.cancelled()) return failure(Code::cancelled, "cancelled");
+    if (work.stop.load(std::memory_order_relaxed) || job.cancelled()) return failure(Code::cancelled, "cancelled");
     // A poisoned mapping has given zeros.
     const Status status = poisoned(job, piece.segment);
     if (!status.ok()) return status;
@@ -90,7 +79,7 @@ Status GramRunner::run(const Job& job, const ChunkPlan& plan, const Chunk& chunk
 }
 
 // With care, elements that are not finite in some input count as 0 in all, and each input's own are counted.
-void GramRunner::sum_span(const Job& job, std::size_t segment, std::size_t count, bool with_care, double* sums) {
+void GramRunner::sum_span(const GramJob& job, std::size_t segment, std::size_t count, bool with_care, double* sums) {
   const std::size_t inputs = job.inputs;
   auto* rows = reinterpret_cast<double*>(rows_.data());
   auto* lanes = reinterpret_cast<double*>(lanes_.data());
@@ -123,7 +112,7 @@ void GramRunner::sum_span(const Job& job, std::size_t segment, std::size_t count
   }
 }
 
-void GramRunner::leave_out_nonfinite(const Job& job, std::size_t count, double* sums) {
+void GramRunner::leave_out_nonfinite(const GramJob& job, std::size_t count, double* sums) {
   auto* rows = reinterpret_cast<double*>(rows_.data());
   double* nan = sums + pairs(job.inputs) + 2 * job.inputs;
   double* inf = nan + job.inputs;

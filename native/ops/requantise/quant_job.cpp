@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "../../engine/dtype.h"
+#include "../../engine/job.h"
 
 namespace ckpt {
 namespace {
@@ -13,12 +14,6 @@ namespace {
 // and a few tasks make a short call.
 constexpr std::uint64_t kTaskElements = std::uint64_t{1} << 18;
 constexpr std::uint64_t kMost = std::uint64_t{1} << 53;
-
-Status invalid(const char* message, std::size_t strip) {
-  Status status = failure(Code::invalid_arg, message);
-  status.segment = static_cast<int>(strip);
-  return status;
-}
 
 bool fits(std::uint64_t offset, std::uint64_t bytes, std::uint64_t limit) { return offset <= limit && bytes <= limit - offset; }
 

@@ -9,8 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "../../engine/nonfinite.h"
 #include "../../io/input.h"
-#include "../../engine/job.h"
 #include "../../io/output.h"
 #include "../../io/status.h"
 

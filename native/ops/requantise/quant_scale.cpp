@@ -4,8 +4,8 @@
 #include <cmath>
 #include <limits>
 
-#include "../../kernels/scalar_convert.h"
 #include "../../engine/dtype.h"
+#include "../../kernels/scalar_convert.h"
 
 namespace ckpt {
 namespace {

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <chrono>
 
-#include "../../io/crc32c.h"
 #include "../../engine/dtype.h"
-#include "../../io/fault_guard.h"
 #include "../../engine/float_env.h"
+#include "../../io/crc32c.h"
+#include "../../io/fault_guard.h"
 
 namespace ckpt {
 namespace {
@@ -19,7 +19,7 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
 std::uint64_t block_rows_before(const QuantJob& job, const QuantTask& task) { return task.first / job.block_rows[task.strip]; }
 std::uint64_t block_rows_of(const QuantJob& job, const QuantTask& task) { return (task.rows - 1) / job.block_rows[task.strip] + 1; }
 
-Extent scales_extent(const QuantJob& job, const QuantTask& task, std::size_t n) {
+Range scales_extent(const QuantJob& job, const QuantTask& task, std::size_t n) {
   const std::size_t at = task.strip * job.inputs + n;
   const std::uint64_t row = job.blocks_of_row(task.strip) * scale_bytes(job.scale_dtype[at]);
   return {static_cast<std::size_t>(job.scale_file[at]), job.scale_offset[at] + block_rows_before(job, task) * row, block_rows_of(job, task) * row};
@@ -27,7 +27,7 @@ Extent scales_extent(const QuantJob& job, const QuantTask& task, std::size_t n) 
 
 }  // namespace
 
-Extent codes_extent(const QuantJob& job, const QuantTask& task, std::size_t n) {
+Range codes_extent(const QuantJob& job, const QuantTask& task, std::size_t n) {
   const std::size_t at = task.strip * job.inputs + n;
   const std::uint64_t cols = job.cols[task.strip];
   const std::uint64_t before = encoded_bytes(job.encoding[at], task.first * cols);
@@ -38,7 +38,7 @@ std::uint64_t QuantWorker::bytes(const QuantJob& job, const QuantTask& task) {
   std::uint64_t total = Quantiser::scratch_bytes(job, task.strip);
   for (std::size_t n = 0; n < job.inputs; ++n) {
     if (!job.reads(task.strip, n)) continue;
-    const auto held = [&](const Extent& extent) { return job.files[extent.file]->mode() == InputMode::read ? extent.size : 0; };
+    const auto held = [&](const Range& extent) { return job.files[extent.file]->mode() == InputMode::read ? extent.size : 0; };
     total += held(codes_extent(job, task, n));
     if (job.scale_file[task.strip * job.inputs + n] >= 0) total += held(scales_extent(job, task, n));
   }
@@ -51,7 +51,7 @@ std::uint64_t QuantWorker::bytes(const QuantJob& job, const QuantTask& task) {
   return total + out + block_rows_of(job, task) * job.blocks_of_row(task.strip) * sizeof(float);
 }
 
-Status QuantWorker::fetch(const Extent& extent, Buffer* own, const std::uint8_t** data) {
+Status QuantWorker::fetch(const Range& extent, Buffer* own, const std::uint8_t** data) {
   Input& file = *job_.files[extent.file];
   bytes_read_ += extent.size;
   if (file.mode() == InputMode::map) {
@@ -108,8 +108,7 @@ Status QuantWorker::compute(const QuantTask& task, QuantFigures* figures) {
     for (std::size_t n = 0; n < counts.size(); ++n) {
       if (counts[n].nan + counts[n].inf == 0) continue;
       Nonfinite& sum = nonfinite_[{task.strip, n}];
-      sum.nan += counts[n].nan;
-      sum.inf += counts[n].inf;
+      sum.add(counts[n]);
     }
   }
   compute_seconds_ += seconds_since(start) - (write_seconds_ - written);
@@ -189,8 +188,7 @@ void QuantWorker::report(QuantResult* result) const {
   result->write_seconds += write_seconds_;
   for (const auto& [where, count] : nonfinite_) {
     Nonfinite& sum = result->nonfinite[where];
-    sum.nan += count.nan;
-    sum.inf += count.inf;
+    sum.add(count);
   }
 }
 

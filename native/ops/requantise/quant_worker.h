@@ -7,6 +7,7 @@
 #include <mutex>
 #include <vector>
 
+#include "../../engine/chunks.h"
 #include "../../io/buffer.h"
 #include "quant_job.h"
 #include "quantiser.h"
@@ -44,15 +45,8 @@ class Gate {
   std::size_t free_;
 };
 
-// A contiguous range of one input file.
-struct Extent {
-  std::size_t file;
-  std::uint64_t offset;
-  std::uint64_t size;
-};
-
 // The codes of member n that a task needs.
-Extent codes_extent(const QuantJob& job, const QuantTask& task, std::size_t n);
+Range codes_extent(const QuantJob& job, const QuantTask& task, std::size_t n);
 
 // What the threads of a call share.
 struct QuantRun {
@@ -86,7 +80,7 @@ class QuantWorker {
   };
 
   Status load(const QuantTask& task);
-  Status fetch(const Extent& extent, Buffer* own, const std::uint8_t** data);
+  Status fetch(const Range& extent, Buffer* own, const std::uint8_t** data);
   Status compute(const QuantTask& task, QuantFigures* figures);
   Status quantise(const QuantTask& task, std::size_t k, QuantFigures* figures);
   Status transpose(const QuantTask& task, std::size_t k, QuantFigures* figures);

@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "../../kernels/kernel_table.h"
 #include "../../io/buffer.h"
+#include "../../kernels/kernel_table.h"
 #include "quant_job.h"
 #include "quant_scale.h"
 

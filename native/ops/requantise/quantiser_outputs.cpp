@@ -3,8 +3,8 @@
 #include <cmath>
 #include <cstring>
 
-#include "../../kernels/small_float.h"
 #include "../../engine/dtype.h"
+#include "../../kernels/small_float.h"
 #include "quantiser.h"
 
 namespace ckpt {

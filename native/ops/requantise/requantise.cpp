@@ -1,40 +1,37 @@
-// Engine::requantise: tasks on threads of their own. Positioned reads wait in the thread that needs them, so
-// where files are read so there are more threads than may compute at once.
+#include "requantise.h"
+
 #include <algorithm>
 #include <new>
 
-#include "../../io/crc32c.h"
 #include "../../engine/dtype.h"
-#include "../../engine/engine.h"
+#include "../../io/crc32c.h"
 #include "../../io/fault_guard.h"
 #include "quant_worker.h"
 
 namespace ckpt {
-namespace {
 
-// Used pages that wait to be given back, of all inputs together.
-constexpr std::uint64_t kMostUsed = std::uint64_t{128} << 20;
-
-}  // namespace
-
-Status Engine::requantise(const QuantJob& job, QuantResult* result) {
+// Tasks run on threads of their own. Positioned reads wait in the thread that needs them, so where files are
+// read there are more threads than may compute at once.
+Status requantise(Engine& engine, const QuantJob& job, QuantResult* result) {
   const Status valid = validate(job);
   if (!valid.ok()) return valid;
-  const std::lock_guard<std::mutex> turn(requantising_);
+  const auto turn = engine.take_turn();
+  const EngineOptions& options = engine.options();
+  const EngineShape& shape = engine.shape();
   const std::size_t outputs = job.outputs.size();
-  QuantRun run(job, shape_.threads);
+  QuantRun run(job, shape.threads);
   bool reads = false;
   for (const auto& file : job.files) {
-    if (options_.drop_cache) file->remember_residency();
+    if (options.drop_cache) file->remember_residency();
     if (file->mode() == InputMode::read) reads = true;
     else if (file->mapping().length != 0) run.mappings.push_back(&file->mapping());
   }
-  if (reads && !options_.reads) return failure(Code::invalid_arg, "the engine was made without reads");
+  if (reads && !options.reads) return failure(Code::invalid_arg, "the engine was made without reads");
   std::uint64_t each = 1;
   for (const QuantTask& task : run.tasks) each = std::max(each, QuantWorker::bytes(job, task));
-  const std::uint64_t left = options_.memory_bytes - std::min(options_.memory_bytes, shape_.buffer_bytes);
+  const std::uint64_t left = options.memory_bytes - std::min(options.memory_bytes, shape.buffer_bytes);
   if (left < each) return failure(Code::no_memory, "the blocks of one task do not fit in the memory allowed");
-  const std::size_t wanted = reads ? std::max(shape_.threads, shape_.requests_in_flight) : shape_.threads;
+  const std::size_t wanted = reads ? std::max(shape.threads, shape.requests_in_flight) : shape.threads;
   const std::size_t count = static_cast<std::size_t>(std::min<std::uint64_t>({wanted, left / each, run.tasks.size()}));
   const auto for_each_extent = [&job](const QuantTask& task, auto use) {
     for (std::size_t n = 0; n < job.inputs; ++n) {
@@ -46,27 +43,27 @@ Status Engine::requantise(const QuantJob& job, QuantResult* result) {
   Status first_failure;
   const auto work = [&] {
     prepare_thread_for_faults();
-    QuantWorker worker(run, kernels_);
+    QuantWorker worker(run, engine.kernels());
     Status status;
     while (status.ok() && !run.stop.load()) {
       const std::size_t index = run.next.fetch_add(1);
       if (index >= run.tasks.size()) break;
       if (index + count < run.tasks.size()) {
-        for_each_extent(run.tasks[index + count], [&](const Extent& e) { job.files[e.file]->read_ahead(e.offset, e.size); });
+        for_each_extent(run.tasks[index + count], [&](const Range& e) { job.files[e.file]->read_ahead(e.offset, e.size); });
       }
       try {
         status = worker.perform(index);
       } catch (const std::bad_alloc&) {
         status = failure(Code::no_memory, "no memory");
       }
-      for_each_extent(run.tasks[index], [&](const Extent& e) { job.files[e.file]->release(e.offset, e.size, window, options_.drop_cache); });
-      if (!status.ok() || !(options_.flush_behind || options_.drop_cache)) continue;
+      for_each_extent(run.tasks[index], [&](const Range& e) { job.files[e.file]->release(e.offset, e.size, window, options.drop_cache); });
+      if (!status.ok() || !(options.flush_behind || options.drop_cache)) continue;
       const QuantTask& task = run.tasks[index];
       for (std::size_t k = 0; k < outputs; ++k) {
         const std::size_t at = task.strip * outputs + k;
         if (job.out_offset[at] < 0 || run.figures[index * outputs + k].crc_length == 0) continue;
         const std::uint64_t before = encoded_bytes(job.out_encoding[at], task.first * job.cols[task.strip]);
-        write_back_.written(job.outputs[k], static_cast<std::uint64_t>(job.out_offset[at]) + before, run.figures[index * outputs + k].crc_length);
+        engine.write_back().written(job.outputs[k], static_cast<std::uint64_t>(job.out_offset[at]) + before, run.figures[index * outputs + k].crc_length);
       }
     }
     const std::lock_guard<std::mutex> lock(ending);
