@@ -3,6 +3,7 @@ import { policyTensors } from '../../merge/plan/tensors/treatments.ts';
 import type { ProvenanceRecipe } from '../../merge/record/provenance.ts';
 import { recogniseQuantised } from '../../model/quantised/recognise.ts';
 import { checkpointRoles } from '../../model/roles/checkpoint-roles.ts';
+import { TensorIndex } from '../../model/roles/tensor-index.ts';
 import { assignTreatments } from '../../recipe/policy/assign.ts';
 import { parsePolicy } from '../../recipe/policy/parse.ts';
 
@@ -29,11 +30,6 @@ export async function treatedTensors(output: Checkpoint, recipe: ProvenanceRecip
     if (kind === 'average') return (policy === null ? null : recipe.policies[policy]!.weights) ?? whole;
     return null;
   });
-  let count = 0;
-  const starts = output.shards.map(({ header: { tensors: table } }) => {
-    const start = count;
-    count += table.count;
-    return start;
-  });
-  return { of: (shard, row) => weights[of[starts[shard]! + row]!]! };
+  const index = new TensorIndex(output);
+  return { of: (shard, row) => weights[of[index.of(shard, row)]!]! };
 }

@@ -4,6 +4,7 @@ import { arrange } from '../../../model/layout/arrange.ts';
 import { recogniseQuantised } from '../../../model/quantised/recognise.ts';
 import { type CheckpointRoles, checkpointRoles, tensorName } from '../../../model/roles/checkpoint-roles.ts';
 import { structureConflicts } from '../../../model/roles/structure.ts';
+import { TensorIndex } from '../../../model/roles/tensor-index.ts';
 import { tiedPairs } from '../../../model/roles/tied.ts';
 import type { PolicyTensor } from '../../../recipe/policy/types.ts';
 import type { Draft } from '../inputs/drafts.ts';
@@ -76,12 +77,7 @@ export async function planTensors(
   for (const own of new Set(treatments.map((t) => t.conflicts))) conflicts.push(...own);
   const participates = checkpoints.map((_, m) => treatments.some((t) => t.uses[m]));
 
-  let flat = 0;
-  const starts = layout.shards.map(({ header: { tensors: table } }) => {
-    const start = flat;
-    flat += table.count;
-    return start;
-  });
+  const index = new TensorIndex(layout);
   const quantised = planQuantised({
     layout,
     layoutConfig: roles.config,
@@ -94,16 +90,16 @@ export async function planTensors(
       newest: members.findLast((m) => treatments[k]!.uses[m]) ?? members.at(-1)!,
     })),
     allowMixedDtypes,
-    treatmentOf: (k, shard, row) => treatments[k]!.treatments[treatments[k]!.of[starts[shard]! + row]!]!,
+    treatmentOf: (k, shard, row) => treatments[k]!.treatments[treatments[k]!.of[index.of(shard, row)]!]!,
     roleOf: (shard, row) => roles.of(shard, row).role,
   });
   conflicts.push(...quantised.conflicts);
-  const isDropped = (t: OutputTreatments, flat: number): boolean => t.treatments[t.of[flat]!]!.kind === 'drop';
+  const isDropped = (t: OutputTreatments, number: number): boolean => t.treatments[t.of[number]!]!.kind === 'drop';
   conflicts.push(...dropConflicts(drafts, treatments, tensors));
 
   const dropped = layout.shards.map(({ header: { tensors: table } }, s) => {
     const rows = new Set(quantised.changes.dropped[s]);
-    for (let row = 0; row < table.count; row++) if (isDropped(treatments[0]!, starts[s]! + row)) rows.add(row);
+    for (let row = 0; row < table.count; row++) if (isDropped(treatments[0]!, index.of(s, row))) rows.add(row);
     return rows;
   });
   const targets = targetShards(layout, { dropped, replaced: quantised.changes.replaced });
@@ -118,9 +114,9 @@ export async function planTensors(
     },
     conflicts,
   );
-  conflicts.push(...tiedApart(layout, roles, starts, works, treatments, drafts));
+  conflicts.push(...tiedApart(layout, roles, index, works, treatments, drafts));
   const workOf = targets.map(({ origin }, s) => origin.map((row) => works.of[s]![row]!));
-  const treatmentOf = treatments.map(({ of }) => targets.map(({ origin }, s) => origin.map((row) => of[starts[s]! + row]!)));
+  const treatmentOf = treatments.map(({ of }) => targets.map(({ origin }, s) => origin.map((row) => of[index.of(s, row)]!)));
 
   const arrangements = new Map<number, ReturnType<typeof arrange>>();
   const arrangement: Matching['arrangement'] = (m) => {
@@ -140,7 +136,7 @@ export async function planTensors(
     }
   }
   const structural: Conflict[] = [];
-  const droppedExtras = new Set(extras.filter((_, i) => isDropped(treatments[0]!, flat + i)).map(extraKey));
+  const droppedExtras = new Set(extras.filter((_, i) => isDropped(treatments[0]!, index.count + i)).map(extraKey));
   for (const [member, checkpoint] of checkpoints.entries()) {
     if (!participates[member]) continue;
     const known = (shard: number, row: number): boolean =>
@@ -159,7 +155,7 @@ export async function planTensors(
     workOf,
     treatments,
     treatmentOf,
-    policyTensors: tensors.slice(0, flat),
+    policyTensors: tensors.slice(0, index.count),
     participates,
     quantised,
     files,
@@ -202,25 +198,22 @@ function layoutWarnings(checkpoints: readonly Checkpoint[], matched: readonly Ma
   });
 }
 
-function outputDtype({ treatments, of }: OutputTreatments, flat: number, stored: number, { output }: Draft): number {
-  return outputDtypes(Uint8Array.of(stored), of.subarray(flat, flat + 1), treatments, output.dtype)[0]!;
+function outputDtype({ treatments, of }: OutputTreatments, number: number, stored: number, { output }: Draft): number {
+  return outputDtypes(Uint8Array.of(stored), of.subarray(number, number + 1), treatments, output.dtype)[0]!;
 }
 
-/**
- * Embedding and head of a model whose config.json says that they are one must be treated as one. @param
- * starts [shards] first tensor of each among all
- */
+/** Embedding and head of a model whose config.json says that they are one must be treated as one. */
 function tiedApart(
   layout: Checkpoint,
   roles: CheckpointRoles,
-  starts: readonly number[],
+  index: TensorIndex,
   works: Works,
   treatments: readonly OutputTreatments[],
   drafts: readonly Draft[],
 ): Conflict[] {
   const treatmentOf = ({ shard, row }: { readonly shard: number; readonly row: number }): string => {
     const stored = layout.shards[shard]!.header.tensors.dtypes[row]!;
-    const dtypes = treatments.map((own, k) => outputDtype(own, starts[shard]! + row, stored, drafts[k]!));
+    const dtypes = treatments.map((own, k) => outputDtype(own, index.of(shard, row), stored, drafts[k]!));
     return [works.kinds[works.of[shard]![row]!]?.table, ...dtypes].join();
   };
   return tiedPairs(layout, roles).flatMap(({ embedding, head, configured }): Conflict[] => {

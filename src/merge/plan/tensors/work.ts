@@ -1,6 +1,7 @@
 import { dtypeByCode } from '../../../base/dtype.ts';
 import type { Conflict, ErrorCode } from '../../../base/errors.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
+import { TensorIndex } from '../../../model/roles/tensor-index.ts';
 import type { Treatment } from '../../../recipe/policy/types.ts';
 import type { OutputTreatments } from './treatments.ts';
 
@@ -61,8 +62,8 @@ export function buildWorks(
     return index;
   };
 
-  const make = (shard: number, row: number, flat: number): Work => {
-    const rows = outputs.map((o) => o.of[flat]!);
+  const make = (shard: number, row: number, at: number): Work => {
+    const rows = outputs.map((o) => o.of[at]!);
     const treatments = outputs.map((o, k) => o.treatments[rows[k]!]!);
     const apart = exceptions.isApart(shard, row);
     const copied = exceptions.copiedFrom(shard, row);
@@ -86,27 +87,27 @@ export function buildWorks(
     return { table, needs: equal === null ? reads : [...participates], reads, equal, apart };
   };
 
-  let flat = 0;
+  const index = new TensorIndex(layout);
   // Neighbours are mostly of one kind.
-  let last = { which: '', dtype: -1, index: -1 };
+  let last = { which: '', dtype: -1, kind: -1 };
   const of = layout.shards.map(({ header: { tensors } }, shard) =>
     new Int32Array(tensors.count).map((_, row) => {
-      const at = flat++;
+      const at = index.of(shard, row);
       if (outputs[0]!.treatments[outputs[0]!.of[at]!]!.kind === 'drop') return -1;
       const which = distinct.length === 1 ? `${distinct[0]![at]}` : distinct.map((d) => d[at]).join();
       const dtype = tensors.dtypes[row]!;
       const [apart, copied] = [exceptions.isApart(shard, row), exceptions.copiedFrom(shard, row)];
-      if (!apart && copied === undefined && which === last.which && dtype === last.dtype) return last.index;
+      if (!apart && copied === undefined && which === last.which && dtype === last.dtype) return last.kind;
       const special = copied ?? (apart ? 'apart' : '');
       const key = `${which} ${dtypeByCode(dtype).kind} ${special}`;
-      let index = kindIndex.get(key);
-      if (index === undefined) {
-        index = kinds.length;
-        kindIndex.set(key, index);
+      let kind = kindIndex.get(key);
+      if (kind === undefined) {
+        kind = kinds.length;
+        kindIndex.set(key, kind);
         kinds.push(make(shard, row, at));
       }
-      if (special === '') last = { which, dtype, index };
-      return index;
+      if (special === '') last = { which, dtype, kind };
+      return kind;
     }),
   );
   return { kinds, of, weights: Float64Array.from(tables) };
