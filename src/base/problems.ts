@@ -26,6 +26,11 @@ export interface Refusal {
   readonly help?: string;
 }
 
+/** `parameters.window.from`, `parameters.spacing[1]`. */
+export function pathText(path: Problem['path']): string {
+  return path.reduce<string>((text, key) => (typeof key === 'number' ? `${text}[${key}]` : text === '' ? key : `${text}.${key}`), '');
+}
+
 /** @throws MergeError as {@link refusal} makes it; nothing where there are no problems */
 export function refuse(problems: readonly (string | Problem | Conflict)[], how: Refusal): void {
   if (problems.length > 0) throw refusal(problems, how);

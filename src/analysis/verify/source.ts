@@ -6,7 +6,6 @@ import { openCheckpoint } from '../../checkpoints/open.ts';
 import { METADATA_KEY, PROVENANCE_FILE } from '../../checkpoints/our-files.ts';
 import { HeaderCache } from '../../checkpoints/safetensors/header-cache.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
-import { parseProvenance } from '../../merge/record/parse-provenance.ts';
 import { DATA_CRC_KEY, type Provenance, type ProvenanceMember } from '../../merge/record/provenance.ts';
 
 /** What a merge says of itself. */
@@ -24,6 +23,8 @@ export interface MergeRecord {
 
 /** @throws MergeError E_PROVENANCE where there is none, or it cannot be read. */
 export async function readMergeRecord(output: Checkpoint): Promise<MergeRecord> {
+  // Whoever imports the package should not load zod before there is something to check with it.
+  const { parseProvenance } = await import('../../merge/record/parse-provenance.ts');
   if (output.kind === 'folder') {
     const path = join(output.path, PROVENANCE_FILE);
     const text = await readWhole(path).catch((cause: unknown) => {

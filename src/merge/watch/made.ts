@@ -4,7 +4,6 @@ import { errnoOf, onOutput } from '../../base/disk/io-error.ts';
 import { newId } from '../../base/disk/owner.ts';
 import { removeTree, systemOf } from '../../base/disk/system.ts';
 import { PROVENANCE_FILE } from '../../checkpoints/our-files.ts';
-import { parseProvenance } from '../record/parse-provenance.ts';
 import { type Made, WATCH_FOLDER } from './state.ts';
 
 /**
@@ -14,6 +13,7 @@ import { type Made, WATCH_FOLDER } from './state.ts';
 export async function digestOf(path: string): Promise<string | null | undefined> {
   const file = join(path, PROVENANCE_FILE);
   try {
+    const { parseProvenance } = await import('../record/parse-provenance.ts');
     return parseProvenance(await readFile(file), file).planDigest;
   } catch (error) {
     if (errnoOf(error) !== 'ENOENT') return null;

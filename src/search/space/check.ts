@@ -1,9 +1,8 @@
 import { didYouMean } from '../../base/did-you-mean.ts';
-import type { Problem } from '../../base/problems.ts';
+import { type Problem, pathText } from '../../base/problems.ts';
 import { ask, explainIssues, type Path } from '../../recipe/file/issues.ts';
 import { ROLE_NAMES } from '../../recipe/policy/roles.ts';
 import { pairwiseProblems } from './pairwise.ts';
-import { pathText } from './problems.ts';
 import type { SpaceRequest } from './request.ts';
 import { defaultSchedule } from './schedule.ts';
 import { scheduleProblems } from './schedule-check.ts';

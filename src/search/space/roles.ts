@@ -1,7 +1,6 @@
 import { didYouMean } from '../../base/did-you-mean.ts';
-import type { Problem } from '../../base/problems.ts';
+import { type Problem, pathText } from '../../base/problems.ts';
 import { ROLE_GROUPS, ROLE_NAMES } from '../../recipe/policy/roles.ts';
-import { pathText } from './problems.ts';
 
 /** Single roles that a name of policies stands for. */
 function rolesOf(name: string): readonly string[] {

@@ -1,5 +1,4 @@
-import type { Problem } from '../../base/problems.ts';
-import { pathText } from './problems.ts';
+import { type Problem, pathText } from '../../base/problems.ts';
 import { rolesProblems } from './roles.ts';
 import {
   type Entry,

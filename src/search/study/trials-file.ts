@@ -149,7 +149,13 @@ export async function readTrials(file: string, { mend = false } = {}): Promise<S
   if (whole < bytes.length && mend) await onOutput('write', file, () => truncate(file, whole));
   const lines = bytes.subarray(0, whole).toString('utf8').split('\n').slice(0, -1);
   if (lines.length === 0) return null;
-  const trials = lines.map((line, i) => parseLine(file, line, i + 1));
+  // Whoever imports the package should not load zod before a file of trials is read.
+  const { storedTrial } = await import('./stored-trial.ts');
+  const trials = lines.map((line, i) => {
+    const value = parseLine(file, line, i + 1);
+    if (storedTrial.safeParse(value).success) return value as TrialLine;
+    throw unusable(file, i + 1, 'it is no trial of a search');
+  });
   const first = trials[0] as FirstLine;
   if (first.schema !== 'ckpt-merge/trials' || typeof first.study !== 'object' || first.study === null) {
     throw unusable(file, 1, 'the first line does not say what study it is of');
@@ -165,34 +171,12 @@ export async function appendTrial(file: string, trial: TrialLine, identity: Stud
   await appendLine(file, identity === null ? trial : { ...trial, schema: 'ckpt-merge/trials', version: 1, study: identity });
 }
 
-function parseLine(file: string, line: string, number: number): TrialLine {
-  let value: unknown;
+function parseLine(file: string, line: string, number: number): unknown {
   try {
-    value = JSON.parse(line);
+    return JSON.parse(line);
   } catch (cause) {
     throw unusable(file, number, 'it is no JSON', cause);
   }
-  if (!isTrial(value)) throw unusable(file, number, 'it is no trial of a search');
-  return value;
-}
-
-function isTrial(value: unknown): value is TrialLine {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
-  const t = value as Record<string, unknown>;
-  const numberOrNull = (v: unknown) => v === null || Number.isFinite(v);
-  return (
-    Number.isSafeInteger(t.id) &&
-    typeof t.kind === 'string' &&
-    typeof t.recipe === 'string' &&
-    ['complete', 'failed', 'skipped'].includes(t.status as string) &&
-    numberOrNull(t.score) &&
-    (t.status === 'complete') === (t.score !== null) &&
-    [t.stderr, t.cost].every(numberOrNull) &&
-    Array.isArray(t.weights) &&
-    Array.isArray(t.parts) &&
-    (t.point === null || (Array.isArray(t.point) && t.point.every(Number.isFinite))) &&
-    [t.leg, t.round, t.roundSize, t.elapsed, t.seconds, t.mergeSeconds].every(Number.isFinite)
-  );
 }
 
 function unusable(file: string, line: number, why: string, cause?: unknown): MergeError {

@@ -1,7 +1,6 @@
 import { open, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PROVENANCE_FILE } from '../../../checkpoints/our-files.ts';
-import { parseProvenance } from '../../record/parse-provenance.ts';
 import { CRC_PLACEHOLDER, DATA_CRC_KEY } from '../../record/provenance.ts';
 import type { PlanOutput } from '../types.ts';
 
@@ -20,6 +19,7 @@ export async function isPublished(output: PlanOutput): Promise<boolean> {
 }
 
 async function isThisFolder({ path, digest, files }: PlanOutput): Promise<boolean> {
+  const { parseProvenance } = await import('../../record/parse-provenance.ts');
   const provenance = parseProvenance(await readFile(join(path, PROVENANCE_FILE)), path);
   if (provenance.planDigest !== digest) return false;
   const sizes = await Promise.all(files.map(async ({ name, bytes }) => (await stat(join(path, name))).size === bytes));
