@@ -1,15 +1,10 @@
 import { existsSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it, vi } from 'vitest';
 import { average } from '../../src/index.ts';
-import { generator } from '../support/checkpoints.ts';
-import { checkpoints, contentOf, hiddenBeside, removeCheckpoints, run, SHARDS, start } from '../support/faults-merge.ts';
+import { checkpoints, contentOf, hiddenBeside, removeCheckpoints, run, start } from '../support/faults-merge.ts';
 import { runShell } from '../support/faults-shell.ts';
-import { pooled } from '../support/hostile-case.ts';
 import { runCli } from '../support/run-cli.ts';
-
-/** Milliseconds that a call of the killed merges takes at least. */
-const CALL_MS = 20;
 
 afterAll(removeCheckpoints);
 
@@ -51,48 +46,6 @@ it('an input that is removed while it is merged is not found, and nothing is pub
   expect(stderr).toContain('error[E_NOT_FOUND]');
   expect(stderr).toContain(join(inputs[0]!, 'model-00004-of-00006.safetensors'));
   expect([existsSync(out), hiddenBeside(out)]).toEqual([false, []]);
-});
-
-describe.concurrent('kill -9', () => {
-  it('at any moment leaves nothing half made: a rerun, and --resume, give the bytes of an undisturbed merge', async () => {
-    const seed = 20_260_101;
-    const random = generator(seed);
-    const below = (n: number) => Math.floor((random() / 2 ** 32) * n);
-    const whole = checkpoints();
-    expect((await run('average', ...whole.inputs, '-o', whole.out)).code).toBe(0);
-    expect((await run('verify', whole.out, '--full')).code).toBe(0);
-    const wanted = contentOf(whole.out);
-    // Before the first unit is journaled, within and between units, around publishing.
-    const kills = ['rerun', 'resume'].flatMap((how) =>
-      Array.from({ length: SHARDS }, (_, i) => ({ how, call: i + 1, ms: below(CALL_MS * 2) })),
-    );
-
-    const seen = await pooled(kills, 4, async ({ how, call, ms }) => {
-      const { folder, inputs, out } = checkpoints();
-      const { signal } = await start(['average', ...inputs, '-o', out], { callMs: CALL_MS, kill: { call, ms } }).ended;
-      // A folder is there whole or not at all.
-      const published = existsSync(out);
-      const complete = published || hiddenBeside(out).some((name) => existsSync(join(folder, name, 'ready')));
-      if (published) expect(contentOf(out)).toEqual(wanted);
-      const words = ['average', ...inputs, '-o', out, '--json', ...(published ? ['--force'] : [])];
-      let said = JSON.parse((await run(...words, ...(how === 'resume' ? ['--resume'] : []))).stdout);
-      const outcome = said.code ?? `resumed ${said.resumedBytes} bytes`;
-      if (said.code === 'E_RESUME') {
-        // Right where no unit can have been journaled (that of call N is when call N + 2 is made, at the
-        // latest), or where it was about to be published.
-        expect(complete || call <= 2).toBe(true);
-        said = JSON.parse((await run(...words)).stdout);
-      }
-      expect(said).toMatchObject({ schema: 'ckpt-merge/average' });
-      expect(contentOf(out)).toEqual(wanted);
-      expect(hiddenBeside(out)).toEqual([]);
-      return `${how} after kill at call ${call} + ${ms} ms: ${signal ?? 'was done before'}; ${outcome}`;
-    });
-    process.stdout.write(`kill -9 with seed ${seed}:\n${seen.join('\n')}\n`);
-    // --resume goes on with what calls 3 and 4 found journaled; a plain rerun takes nothing over.
-    expect(seen.filter((line) => /^resume .* resumed [1-9]/.test(line)).length).toBeGreaterThanOrEqual(2);
-    expect(seen.filter((line) => /^rerun .* resumed [1-9]/.test(line))).toEqual([]);
-  }, 120_000);
 });
 
 describe.concurrent('signals to the CLI', () => {
@@ -193,24 +146,14 @@ describe.concurrent('inside another program', () => {
     const { inputs, out } = checkpoints();
     const controller = new AbortController();
     const reason = new Error('enough');
-    let aborted = 0;
-    const tuning = { readDelayMicros: 100_000, requestBytes: 16_384, requestsInFlight: 1 };
-    const merge = average(
-      { inputs, output: out, io: 'read', threads: 1, keep, tuning },
-      {
-        signal: controller.signal,
-        onProgress: (event) => {
-          if (event.type !== 'plan') return;
-          setTimeout(() => {
-            aborted = performance.now();
-            controller.abort(reason);
-          }, 250);
-        },
-      },
-    );
-    await expect(merge).rejects.toBe(reason);
-    // The promise is 300 ms; ten times that is a hang.
-    expect(performance.now() - aborted).toBeLessThan(3000);
+    // Sixty requests of 4 s each: what waits for them all is a hang to the guard of this test.
+    const tuning = { readDelayMicros: 4_000_000, requestBytes: 16_384, requestsInFlight: 1 };
+    const merge = average({ inputs, output: out, io: 'read', threads: 1, keep, tuning }, { signal: controller.signal });
+    const ended = expect(merge).rejects.toBe(reason);
+    // Begun: the files are opened, and read.
+    await vi.waitFor(() => expect(hiddenBeside(out)).toHaveLength(1), { timeout: 60_000 });
+    controller.abort(reason);
+    await ended;
     expect([existsSync(out), hiddenBeside(out)]).toEqual([false, []]);
   });
 });

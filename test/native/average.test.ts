@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { combineReference } from '../../src/analysis/verify/twin/combine.ts';
 import { verify } from '../../src/analysis/verify/verify.ts';
 import { dtypeByCode, type FloatDtypeName } from '../../src/base/dtype.ts';
@@ -258,8 +258,10 @@ describe('an abort', () => {
     const abort = new AbortController();
     const tuning = { readDelayMicros: 200_000, requestBytes: 65_536, requestsInFlight: 1 };
     const merge = average({ inputs, output: at('new', 'out'), io: 'read', tuning }, { signal: abort.signal });
-    setTimeout(() => abort.abort(new Error('enough')), 100);
-    await expect(merge).rejects.toThrow('enough');
+    const ended = expect(merge).rejects.toThrow('enough');
+    await vi.waitFor(() => expect(existsSync(at('new'))).toBe(true), { timeout: 60_000 });
+    abort.abort(new Error('enough'));
+    await ended;
     expect(existsSync(at('new'))).toBe(false);
   });
 

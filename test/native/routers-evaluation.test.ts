@@ -1,6 +1,6 @@
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { routers } from '../../src/analysis/routers/routers.ts';
 import { ByteReader } from '../../src/base/store/byte-reader.ts';
 import { openCheckpoint } from '../../src/checkpoints/open.ts';
@@ -148,10 +148,12 @@ describe('scores of averaged, newest and oldest routers', () => {
     expect(error).toMatchObject({ code: 'E_EVALUATOR', message: expect.stringContaining('exit code 2') });
     expect(readdirSync(work)).toEqual([]);
     const controller = new AbortController();
-    const onProgress = (progress: { type: string }) => {
-      if (progress.type === 'evaluating') setTimeout(() => controller.abort('enough'), 50);
-    };
-    await expect(routers({ ...given(work), eval: 'sleep 60; :' }, { signal: controller.signal, onProgress })).rejects.toBe('enough');
+    const begun = join(temporaryFolder(), 'begun');
+    const command = `touch '${begun}'; sleep 60; :`;
+    const ended = expect(routers({ ...given(work), eval: command }, { signal: controller.signal })).rejects.toBe('enough');
+    await vi.waitFor(() => expect(existsSync(begun)).toBe(true), { timeout: 60_000 });
+    controller.abort('enough');
+    await ended;
     expect(readdirSync(work)).toEqual([]);
   });
 

@@ -1,6 +1,7 @@
 // Argument: JSON of { inputs, output }. Starts the same merge in a worker, ends the worker while it merges,
 // and says what became of this process and of OUT.
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
+import { basename, dirname } from 'node:path';
 import { Worker } from 'node:worker_threads';
 
 const { inputs, output } = JSON.parse(process.argv[2]);
@@ -17,8 +18,9 @@ const ended = new Promise((resolve, reject) => worker.on('exit', resolve).on('er
 await new Promise((resolve, reject) =>
   worker.on('message', (type) => type === 'plan' && resolve()).on('exit', () => reject(new Error('ended early'))),
 );
-// The plan is out; the files are opened next, and their reads take seconds.
-await new Promise((resolve) => setTimeout(resolve, 150));
+// The plan is out; once its unfinished folder is there the files are opened, and their reads take seconds.
+const begun = () => readdirSync(dirname(output)).some((name) => name.startsWith(`.${basename(output)}`));
+while (!begun()) await new Promise((resolve) => setTimeout(resolve, 5));
 await worker.terminate();
 const exit = await ended;
 const published = existsSync(output);

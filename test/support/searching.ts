@@ -72,7 +72,7 @@ export interface Disturbance {
 }
 
 /** Milliseconds after which a search hangs. */
-const HANGS_MS = 60_000;
+const HANGS_MS = 300_000;
 const SIGNAL_NUMBERS: Readonly<Record<string, number>> = { SIGHUP: 1, SIGINT: 2, SIGKILL: 9, SIGTERM: 15 };
 
 /** Runs the CLI to its end, or to a kill. @throws Error where it hangs */

@@ -13,6 +13,7 @@ import {
   type TensorSpec,
   writeSafetensors,
 } from '../../../src/safetensors.ts';
+import { CAMPAIGN_MS, seedOf, TIMES } from '../../support/campaign.ts';
 import { mergeError, seeded, temporaryFolder } from '../../support/safetensors.ts';
 
 const GOLDEN = join(import.meta.dirname, '../../golden/safetensors');
@@ -93,52 +94,60 @@ const ALPHABET = [
   '__proto__',
 ];
 
-test('scanHeader(encodeHeader(x)) is x', () => {
-  for (let seed = 0; seed < 300; seed++) {
-    const random = seeded(seed);
-    const names = new Set(
-      Array.from({ length: random(40) }, () => Array.from({ length: random(6) }, () => ALPHABET[random(ALPHABET.length)]).join('')),
-    );
-    const specs: TensorSpec[] = [...names].map((name) => {
-      const { name: dtype, bits } = DTYPES[random(DTYPES.length)]!;
-      const shape = Array.from({ length: random(5) }, () => random(7));
-      // Dtypes of 4 and 6 bits fill whole bytes at multiples of 4 elements.
-      return { name, dtype, shape: bits % 8 === 0 ? shape : [...shape, 4] };
-    });
-    const metadata = random(3) === 0 ? null : new Map([...names].slice(0, 3).map((name) => [name, `${name}!`]));
-    const bytes = encodeHeader(specs, metadata);
-    const table = layOutTensors(specs);
-    const read = scanHeader(bytes, { path: 'x', fileSize: bytes.length + (table.end.at(-1) ?? 0) });
-    expect(read.dataStart % 8).toBe(0);
-    expect(read.metadata).toEqual(metadata);
-    const written = specs.map((spec, row) => ({ ...spec, begin: table.begin[row]!, end: table.end[row]! }));
-    // Tensors of no bytes share their place with the next one, and come before it either way.
-    expect(Array.from(read.tensors.names, (_, row) => read.tensors.info(row))).toEqual(written);
-    // JSON.parse is more lenient, but agrees on what is valid.
-    const parsed = JSON.parse(Buffer.from(bytes.subarray(8)).toString()) as Record<string, { data_offsets: number[] }>;
-    for (const { name, begin, end } of written)
-      expect(Object.getOwnPropertyDescriptor(parsed, name)?.value.data_offsets).toEqual([begin, end]);
-  }
-});
-
-test('a damaged header parses or is refused, and nothing else happens', () => {
-  const valid = readFileSync(join(GOLDEN, 'odd.safetensors'));
-  const random = seeded(7);
-  let refused = 0;
-  for (let round = 0; round < 20_000; round++) {
-    const bytes = Uint8Array.from(valid);
-    for (let flips = 1 + random(3); flips > 0; flips--) bytes[random(300)]! ^= 1 << random(8);
-    const fileSize = random(4) === 0 ? random(valid.length + 1) : valid.length;
-    try {
-      const { tensors } = scanHeader(bytes.subarray(0, fileSize), { path: 'x', fileSize });
-      expect(tensors.end.at(-1) ?? 0).toBeLessThan(fileSize);
-    } catch (error) {
-      refused++;
-      expect((error as { code?: string }).code).toMatch(/^E_(?!INTERNAL)/);
+test(
+  'scanHeader(encodeHeader(x)) is x',
+  () => {
+    for (let seed = 0; seed < 300 * TIMES; seed++) {
+      const random = seeded(seedOf(seed));
+      const names = new Set(
+        Array.from({ length: random(40) }, () => Array.from({ length: random(6) }, () => ALPHABET[random(ALPHABET.length)]).join('')),
+      );
+      const specs: TensorSpec[] = [...names].map((name) => {
+        const { name: dtype, bits } = DTYPES[random(DTYPES.length)]!;
+        const shape = Array.from({ length: random(5) }, () => random(7));
+        // Dtypes of 4 and 6 bits fill whole bytes at multiples of 4 elements.
+        return { name, dtype, shape: bits % 8 === 0 ? shape : [...shape, 4] };
+      });
+      const metadata = random(3) === 0 ? null : new Map([...names].slice(0, 3).map((name) => [name, `${name}!`]));
+      const bytes = encodeHeader(specs, metadata);
+      const table = layOutTensors(specs);
+      const read = scanHeader(bytes, { path: 'x', fileSize: bytes.length + (table.end.at(-1) ?? 0) });
+      expect(read.dataStart % 8).toBe(0);
+      expect(read.metadata).toEqual(metadata);
+      const written = specs.map((spec, row) => ({ ...spec, begin: table.begin[row]!, end: table.end[row]! }));
+      // Tensors of no bytes share their place with the next one, and come before it either way.
+      expect(Array.from(read.tensors.names, (_, row) => read.tensors.info(row))).toEqual(written);
+      // JSON.parse is more lenient, but agrees on what is valid.
+      const parsed = JSON.parse(Buffer.from(bytes.subarray(8)).toString()) as Record<string, { data_offsets: number[] }>;
+      for (const { name, begin, end } of written)
+        expect(Object.getOwnPropertyDescriptor(parsed, name)?.value.data_offsets).toEqual([begin, end]);
     }
-  }
-  expect(refused).toBeGreaterThan(10_000);
-});
+  },
+  CAMPAIGN_MS,
+);
+
+test(
+  'a damaged header parses or is refused, and nothing else happens',
+  () => {
+    const valid = readFileSync(join(GOLDEN, 'odd.safetensors'));
+    const random = seeded(seedOf(7));
+    let refused = 0;
+    for (let round = 0; round < 20_000 * TIMES; round++) {
+      const bytes = Uint8Array.from(valid);
+      for (let flips = 1 + random(3); flips > 0; flips--) bytes[random(300)]! ^= 1 << random(8);
+      const fileSize = random(4) === 0 ? random(valid.length + 1) : valid.length;
+      try {
+        const { tensors } = scanHeader(bytes.subarray(0, fileSize), { path: 'x', fileSize });
+        expect(tensors.end.at(-1) ?? 0).toBeLessThan(fileSize);
+      } catch (error) {
+        refused++;
+        expect((error as { code?: string }).code).toMatch(/^E_(?!INTERNAL)/);
+      }
+    }
+    expect(refused).toBeGreaterThan(10_000 * TIMES);
+  },
+  CAMPAIGN_MS,
+);
 
 test('columns and objects give the same header', () => {
   const specs: TensorSpec[] = [

@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { CAMPAIGN_MS, seedOf, TIMES } from '../support/campaign.ts';
 import { generator } from '../support/checkpoints.ts';
 import { contentOf } from '../support/faults-merge.ts';
 import { pooled } from '../support/hostile-case.ts';
@@ -42,12 +43,12 @@ const LEFT = ['.lock', 'best.yaml', 'logs', 'made.json', 'report.html', 'result.
 
 describe('kill -9 of merge search', () => {
   it.each([
-    ['one evaluation at a time', 20, [], 1],
-    ['three at a time, twice each, and validated', 10, ['--parallel', '3', '--repeats', '2', '--validate', FAST_SCORE], 2],
+    ['one evaluation at a time', 20 * TIMES, [], 1],
+    ['three at a time, twice each, and validated', 10 * TIMES, ['--parallel', '3', '--repeats', '2', '--validate', FAST_SCORE], 2],
   ] as const)(
     '%s: at any moment no trial is lost or doubled, and the answer is that of an undisturbed search',
     async (_, kills, options, per) => {
-      const seed = 20_260_301;
+      const seed = seedOf(20_260_301);
       const random = generator(seed);
       const below = (n: number) => Math.floor((random() / 2 ** 32) * n);
       const whole = searchPlace();
@@ -93,6 +94,6 @@ describe('kill -9 of merge search', () => {
       process.stdout.write(`kill -9 of a search of ${steps} steps, seed ${seed}:\n${seen.join('\n')}\n`);
       expect(seen.filter((line) => line.includes('SIGKILL')).length).toBeGreaterThanOrEqual(kills * 0.8);
     },
-    240_000,
+    CAMPAIGN_MS,
   );
 });

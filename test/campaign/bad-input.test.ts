@@ -1,4 +1,5 @@
 import { afterAll, describe, expect, it } from 'vitest';
+import { CAMPAIGN_MS } from '../support/campaign.ts';
 import { type HostileCase, type HostileOutcome, pooled, runCase } from '../support/hostile-case.ts';
 import { HOSTILE_CONFLICTS } from '../support/hostile-conflicts.ts';
 import { HOSTILE_INPUTS } from '../support/hostile-inputs.ts';
@@ -25,13 +26,19 @@ const PLAIN_EVERY = 10;
 const done: HostileOutcome[] = [];
 
 describe('what bad input gets', () => {
-  it.each(Object.entries(GROUPS))('%s: refused by code, file and tensor, and nothing is touched', async (_, cases) => {
-    const possible = cases.filter((hostile) => hostile.skip == null);
-    const outcomes = await pooled(possible, WIDTH, (hostile, i) => runCase(hostile, i % PLAIN_EVERY === 0));
-    done.push(...outcomes);
-    const failed = outcomes.filter(({ problems }) => problems.length > 0);
-    expect(failed.map(({ case: { code, place, what }, problems }) => [code, place, what, ...problems].join('\n  ')).join('\n\n')).toBe('');
-  });
+  it.each(Object.entries(GROUPS))(
+    '%s: refused by code, file and tensor, and nothing is touched',
+    async (_, cases) => {
+      const possible = cases.filter((hostile) => hostile.skip == null);
+      const outcomes = await pooled(possible, WIDTH, (hostile, i) => runCase(hostile, i % PLAIN_EVERY === 0));
+      done.push(...outcomes);
+      const failed = outcomes.filter(({ problems }) => problems.length > 0);
+      expect(failed.map(({ case: { code, place, what }, problems }) => [code, place, what, ...problems].join('\n  ')).join('\n\n')).toBe(
+        '',
+      );
+    },
+    CAMPAIGN_MS,
+  );
 
   it('has at least 120 distinct cases of code and place, 40 of them of experts, policies and quantisation', () => {
     const keys = CASES.map(({ code, place }) => `${code} ${place}`);

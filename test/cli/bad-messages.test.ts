@@ -1,42 +1,12 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, describe, expect, it } from 'vitest';
-import { type HostileOutcome, pooled, runCase } from '../support/hostile-case.ts';
-import { HOSTILE_SEARCH } from '../support/hostile-search.ts';
-import { HOSTILE_MESSAGES, HOSTILE_STUDIES } from '../support/hostile-studies.ts';
+import { describe, expect, it } from 'vitest';
+import { HOSTILE_MESSAGES } from '../support/hostile-studies.ts';
 import { runCli } from '../support/run-cli.ts';
 import { steadyEntries, writeRun } from '../support/run-trees.ts';
 import { temporaryFolder } from '../support/safetensors.ts';
 
-const GROUPS = {
-  'requests that make no sense': HOSTILE_SEARCH,
-  'evaluators, servers, samplers and folders that let it down': HOSTILE_STUDIES,
-};
-const CASES = Object.values(GROUPS).flat();
-/** Cases run at the same time. */
-const WIDTH = 4;
-/** Every so many cases one is run without `--json` as well. */
-const PLAIN_EVERY = 10;
-
-/** Of a group on a busy machine; it takes a tenth of that on a free one. */
-const TIMEOUT_MS = 240_000;
-
-const done: HostileOutcome[] = [];
-
-describe('what bad searches, soups and forecasts get', () => {
-  it.each(Object.entries(GROUPS))(
-    '%s: a refusal by code that says what is wrong, and nothing is touched',
-    async (_, cases) => {
-      const outcomes = await pooled(cases, WIDTH, (hostile, i) => runCase(hostile, i % PLAIN_EVERY === 0));
-      done.push(...outcomes);
-      const failed = outcomes.filter(({ problems }) => problems.length > 0);
-      expect(failed.map(({ case: { code, place, what }, problems }) => [code, place, what, ...problems].join('\n  ')).join('\n\n')).toBe(
-        '',
-      );
-    },
-    TIMEOUT_MS,
-  );
-
+describe('what bad messages to a driven search get', () => {
   it('a driver hears what is wrong with each message, by line, and goes on', async () => {
     const folder = temporaryFolder();
     writeRun(join(folder, 'run'), steadyEntries(2));
@@ -69,16 +39,4 @@ describe('what bad searches, soups and forecasts get', () => {
     expect(stderr).toMatch(/^error\[E_GOAL\]: .*The driver scores.*\n {2}help: .*--goal/);
     expect(readdirSync(folder)).toEqual(['run']);
   });
-
-  it('has at least 40 distinct cases of code and place', () => {
-    expect(new Set(CASES.map(({ code, place }) => `${code} ${place}`)).size).toBe(CASES.length);
-    expect(CASES.length).toBeGreaterThanOrEqual(40);
-  });
-});
-
-afterAll(() => {
-  const rows = done.map(({ case: { code, exit, place, what }, problems }) =>
-    [problems.length === 0 ? 'ok  ' : 'FAIL', code.padEnd(24), String(exit), place.padEnd(56), what.slice(0, 70)].join('  '),
-  );
-  process.stdout.write(`${[`${rows.length} cases (code, exit code, place, fault):`, ...rows].join('\n')}\n`);
 });

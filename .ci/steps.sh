@@ -1,0 +1,49 @@
+# Sourced by .ci/run and .ci/full: steps, their counts, and the packages that they need beyond Node, npm, a C++ compiler and CMake.
+passed=0
+failed=0
+
+step() { # step NAME COMMAND...
+  local name=$1 start=$SECONDS
+  shift
+  echo "--- $name"
+  if "$@"; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "FAILED: $name"; fi
+  echo "--- $name: $((SECONDS - start)) s"
+}
+
+# Tests of one run of Vitest, counted one by one.
+tests() { # tests NAME COMMAND...
+  local name=$1 start=$SECONDS status ok=0 bad=0
+  shift
+  echo "--- $name"
+  rm -f build/test-results.json
+  "$@"
+  status=$?
+  if [ -f build/test-results.json ]; then
+    read -r ok bad < <(node -p 'const r = JSON.parse(require("fs").readFileSync("build/test-results.json", "utf8")); `${r.numPassedTests} ${r.numFailedTests}`')
+  fi
+  # A suite that cannot even load has no failing test to count.
+  [ "$status" -eq 0 ] || [ "$bad" -gt 0 ] || bad=1
+  [ "$bad" -eq 0 ] || echo "FAILED: $name"
+  passed=$((passed + ok))
+  failed=$((failed + bad))
+  echo "--- $name: $((SECONDS - start)) s"
+}
+
+skip() { # skip NAME REASON
+  echo "--- $1: skipped: $2"
+}
+
+# Debian's packages, where they can be had.
+install_packages() { # install_packages PACKAGE...
+  local sudo=sudo
+  command -v apt-get >/dev/null || return 1
+  if [ "$(id -u)" -eq 0 ]; then sudo=; fi
+  # shellcheck disable=SC2086 # as root there is no word
+  $sudo apt-get update -qq && $sudo apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+
+# The last line, and the exit status of the script.
+report() {
+  echo "$passed passed, $failed failed"
+  [ "$failed" -eq 0 ]
+}
