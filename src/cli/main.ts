@@ -5,13 +5,13 @@ import { ERROR_CODES, MergeError } from '../base/errors.ts';
 import { shellQuote } from '../base/process/shell-quote.ts';
 import { version } from '../base/version.ts';
 import { asFailure, errorDocument, errorText, type Failure } from '../render/error-text.ts';
-import { buildProgram, type CommandName, styleHelp } from './options/program.ts';
+import { buildProgram, styleHelp } from './options/program.ts';
 import type { CommandModule, Context } from './terminal/context.ts';
 import { Interrupted } from './terminal/interrupt.ts';
 import { createTerminal, type Terminal } from './terminal/terminal.ts';
 
 /** Implementations are loaded when their command runs, so that help costs nothing but the parser. */
-const COMMANDS: Readonly<Record<CommandName, () => Promise<unknown>>> = {
+export const COMMANDS: Readonly<Record<string, () => Promise<unknown>>> = {
   average: () => import('./commands/average.ts'),
   plan: () => import('./commands/plan.ts'),
   run: () => import('./commands/run.ts'),
@@ -71,7 +71,7 @@ async function runCommand(context: Context): Promise<number> {
   let code = 0;
   const program = buildProgram(version, terminal.invocation, async (command, args, options) => {
     refuseTwoModes(options);
-    const implementation = (await COMMANDS[command]()) as CommandModule;
+    const implementation = (await COMMANDS[command]!()) as CommandModule;
     code = await implementation.run(context, args, options);
   });
   styleHelp(program, terminal.out.colors, terminal.out.columns());

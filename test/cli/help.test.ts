@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { main } from '../../src/cli/main.ts';
+import { COMMANDS as IMPLEMENTATIONS, main } from '../../src/cli/main.ts';
 import { EXAMPLES } from '../../src/cli/options/help-text.ts';
 import { buildProgram } from '../../src/cli/options/program.ts';
 import { fakeTerminal } from '../support/fake-terminal.ts';
@@ -55,6 +55,11 @@ describe('help', () => {
     const other = fakeTerminal();
     expect(await main(['help', command], other)).toBe(0);
     expect(other.written.out).toBe(stdout);
+  });
+
+  it('is of the commands that there are implementations of, and of no others', () => {
+    const program = buildProgram('0', 'merge', async () => {});
+    expect(program.commands.map((command) => command.name())).toEqual(Object.keys(IMPLEMENTATIONS));
   });
 
   it('is printed on stderr, as an error, where no command is given', async () => {
