@@ -1,6 +1,8 @@
 import { MergeError } from '../base/errors.ts';
 import { drain } from '../base/event-stream.ts';
-import type { Recipe, RecipeOutput } from '../recipe/file/types.ts';
+import { keysOf, pick } from '../base/pick.ts';
+import { OUTPUT, RECIPE } from '../recipe/options.ts';
+import type { Recipe, RecipeOutput } from '../recipe/types.ts';
 import type { MergeEvent, MergeResult } from './engine/events.ts';
 import type { Plan } from './plan/types.ts';
 import { type MachineOptions, planRecipe, type RunOptions, recipeEvents } from './run.ts';
@@ -65,29 +67,11 @@ export async function average(options: AverageOptions, { signal, onProgress }: R
  * @throws MergeError E_WEIGHTS where weights beside the inputs do not go with the rest
  */
 export function recipeOf(options: AverageOptions): Recipe {
-  const { like, allowMixedDtypes, allowUnknown, allowPermuted, allowStages, allowConfigs, baseModelId } = options;
-  const { tokensPerStep, batchSchedule, tokensFile } = options;
-  const { select, sliding, preset, method, alpha, halfLife, decay, decayFloor, decayFile, decayEnd, lrCurve, gamma, window, lag } = options;
-  const { normalize, reverse, scramble, policies, router, dtype, optimizer } = options;
-  const weighed = { method, alpha, halfLife, decay, decayFloor, decayFile, decayEnd, lrCurve, gamma, window, lag, reverse, scramble };
-  const output = {
-    select,
-    sliding,
-    preset,
-    ...weighed,
-    weights: weightsOf(options),
-    normalize,
-    policies,
-    router,
-    dtype,
-    for: options.for,
-    optimizer,
-  };
+  const { inputs, output, select } = options;
   return {
-    inputs: options.inputs.map((input) => (typeof input === 'string' ? input : input.path)),
-    outputs: [{ path: options.output, ...output }],
-    ...{ like, allowMixedDtypes, allowUnknown, allowPermuted, allowStages, allowConfigs, baseModelId },
-    ...{ tokensPerStep, batchSchedule, tokensFile },
+    inputs: inputs.map((input) => (typeof input === 'string' ? input : input.path)),
+    outputs: [{ path: output, select, ...pick(options, keysOf(OUTPUT)), weights: weightsOf(options) }],
+    ...pick(options, keysOf(RECIPE)),
   };
 }
 

@@ -1,7 +1,7 @@
 import { MergeError } from '../base/errors.ts';
 import { drain } from '../base/event-stream.ts';
 import { readRecipe } from '../recipe/file/read.ts';
-import type { Recipe } from '../recipe/file/types.ts';
+import type { Recipe } from '../recipe/types.ts';
 import type { MergeEvent, MergeResult } from './engine/events.ts';
 import { type ExecuteOptions, executePlan } from './engine/execute.ts';
 import { resolveRecipe } from './members/resolve.ts';

@@ -7,7 +7,7 @@ import type { MergeEvent } from '../../src/merge/engine/events.ts';
 import { recipeText } from '../../src/merge/plan/recipe-text.ts';
 import { planRecipe, recipeEvents, runRecipe } from '../../src/merge/run.ts';
 import { readRecipe } from '../../src/recipe/file/read.ts';
-import type { RecipeOutput } from '../../src/recipe/file/types.ts';
+import type { RecipeOutput } from '../../src/recipe/types.ts';
 import { type FixtureTensor, safetensorsBytes, temporaryFolder, writeCheckpoint } from '../support/checkpoints.ts';
 
 const TENSORS: FixtureTensor[] = [

@@ -16,7 +16,7 @@ import { planText } from '../../merge/plan/text.ts';
 import type { Policy } from '../../recipe/policy/types.ts';
 import type { Selection } from '../../recipe/select/types.ts';
 import { parseInputs } from '../options/inputs.ts';
-import { splitSelection } from '../options/run-options.ts';
+import { splitSelection } from '../options/merge-options.ts';
 import { type Context, writeJson } from '../terminal/context.ts';
 import { interruptible } from '../terminal/interrupt.ts';
 import { createProgress, type ProgressMode } from '../terminal/progress.ts';

@@ -3,7 +3,7 @@ import { diffText } from '../../analysis/diff/text.ts';
 import type { Selection } from '../../recipe/select/types.ts';
 import { warningText } from '../../render/error-text.ts';
 import { formatBytes } from '../../render/format.ts';
-import { splitSelection } from '../options/run-options.ts';
+import { splitSelection } from '../options/merge-options.ts';
 import type { Context } from '../terminal/context.ts';
 import { interruptible } from '../terminal/interrupt.ts';
 import { type ReportOutputFlags, reportOutput } from '../terminal/report.ts';

@@ -4,7 +4,7 @@ import type { Selection } from '../../recipe/select/types.ts';
 import { warningText } from '../../render/error-text.ts';
 import { studyLine } from '../../search/study/text.ts';
 import { parseInputs } from '../options/inputs.ts';
-import { splitSelection } from '../options/run-options.ts';
+import { splitSelection } from '../options/merge-options.ts';
 import type { Context } from '../terminal/context.ts';
 import { interruptible } from '../terminal/interrupt.ts';
 import { type ReportOutputFlags, reportOutput } from '../terminal/report.ts';

@@ -1,7 +1,7 @@
 import type { SearchOptions } from '../../index.ts';
 import type { Policy } from '../../recipe/policy/types.ts';
 import type { Selection } from '../../recipe/select/types.ts';
-import { splitSelection } from '../options/run-options.ts';
+import { splitSelection } from '../options/merge-options.ts';
 
 /** What commands that score models have in common. */
 export interface StudyFlags {

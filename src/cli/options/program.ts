@@ -1,10 +1,10 @@
 import { Argument, Command } from 'commander';
 import type { Colors } from '../../render/colors.ts';
 import { addDiff, addExecutionOptions, addForecast, addMergeOptions, addRouters, addSearch, addSoup, addWatch } from './command-options.ts';
-import { debug, io, json, progress, threads } from './common-options.ts';
+import { debug, json, progress } from './common-options.ts';
 import { examplesText, exitCodesText } from './help-text.ts';
+import { addTokenOptions, mergeOption } from './merge-options.ts';
 import { flag, listOption, valueOption } from './options.ts';
-import { addTokenOptions } from './run-options.ts';
 import { parseBytes, parseFraction, parsePath, parsePositiveInteger } from './values.ts';
 
 export const SHELLS = ['bash', 'zsh', 'fish'] as const;
@@ -47,7 +47,7 @@ export function buildProgram(version: string, name: string, dispatch: Dispatch):
     .usage('RECIPE [options]')
     .optionsGroup('Output:')
     .addOption(valueOption('-o, --output <path>', 'what to make instead of what a recipe of one output says', parsePath))
-    .addOption(flag('-f, --force', 'replace existing outputs, each at once and only when the new one is complete'))
+    .addOption(mergeOption('force'))
     .addOption(flag('-n, --dry-run', 'print the plan, write nothing'));
   addExecutionOptions(recipe);
   add('schema', 'print the JSON Schema of recipes, for editors that complete and check YAML', [])
@@ -125,8 +125,8 @@ export function buildProgram(version: string, name: string, dispatch: Dispatch):
     .addOption(valueOption('--size <size>', 'size of one input (default: 256MiB)', parseBytes))
     .addOption(valueOption('--inputs <n>', 'checkpoints to merge (default: 4)', parsePositiveInteger))
     .addOption(valueOption('--rounds <n>', 'rounds, of which the best counts (default: 5)', parsePositiveInteger))
-    .addOption(threads())
-    .addOption(io())
+    .addOption(mergeOption('threads'))
+    .addOption(mergeOption('io'))
     .addOption(json())
     .addOption(debug());
 

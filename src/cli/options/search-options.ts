@@ -5,8 +5,7 @@ import { parseBranch } from '../../search/forecast/calibrate.ts';
 import { KERNELS } from '../../search/gaussian-process/names.ts';
 import { ACQUISITIONS, SAMPLERS } from '../../search/sampler/names.ts';
 import { choiceOption, flag, listOption, valueOption } from './options.ts';
-import { parseText, parseWholeNumber } from './run-options.ts';
-import { badValue, parseNumber, parsePath, parsePositiveInteger } from './values.ts';
+import { badValue, parseNumber, parsePath, parsePositiveInteger, parseText, parseWholeNumber } from './values.ts';
 
 /**
  * How models are scored, for every command that scores them.

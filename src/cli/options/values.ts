@@ -52,6 +52,19 @@ export function parsePositiveInteger(text: string, option: string): number {
   return value;
 }
 
+/** A whole number, at least 0. */
+export function parseWholeNumber(text: string, option: string): number {
+  const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+  if (!Number.isSafeInteger(value)) throw badValue(option, text, 'a whole number of at least 0');
+  return value;
+}
+
+/** Any word but an empty one. */
+export function parseText(text: string, option: string): string {
+  if (text === '') throw new MergeError('E_OPTION', `${option} is given an empty word`, { help: 'Is a shell variable unset?' });
+  return text;
+}
+
 /** A number from 0 to 1, both included. */
 export function parseFraction(text: string, option: string): number {
   const value = parseNumber(text);

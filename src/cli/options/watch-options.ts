@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
+import { mergeOption } from './merge-options.ts';
 import { choiceOption, flag, valueOption } from './options.ts';
-import { parseDistance, parsePoint, parseText, parseWholeNumber } from './run-options.ts';
-import { badValue, parseNumber, parsePath, parsePositiveInteger } from './values.ts';
+import { badValue, parseNumber, parsePath, parsePositiveInteger, parseText } from './values.ts';
 
 /** What a watch makes, when, and what becomes of it. */
 export function addWatchOptions(command: Command): Command {
@@ -21,15 +21,15 @@ export function addWatchOptions(command: Command): Command {
     .addOption(
       valueOption('--window <n>', 'checkpoints in a merge, up to the one that became complete (default: 10)', parsePositiveInteger),
     )
-    .addOption(valueOption('--every <distance>', 'spaced like this, counted back: 8B, 500M (tokens), 1000steps', parseDistance))
-    .addOption(valueOption('--min-interval <distance>', 'at least this far apart: 1000steps, 8B', parseDistance))
-    .addOption(valueOption('--min-members <n>', 'no merge before the window has so many (default: 2)', parsePositiveInteger))
-    .addOption(valueOption('--from <point>', 'from this step or token count on: 12000, 500B', parsePoint))
-    .addOption(valueOption('--stage <n>', 'only this stage of a training in several', parseWholeNumber))
+    .addOption(mergeOption('every'))
+    .addOption(mergeOption('minInterval'))
+    .addOption(mergeOption('minMembers', { help: 'no merge before the window has so many', default: 2 }))
+    .addOption(mergeOption('from'))
+    .addOption(mergeOption('stage'))
     .addOption(valueOption('--pin <path>', 'folder that holds on to members which the trainer deletes, by hard links', parsePath))
     .addOption(choiceOption('--accumulate <method>', 'ema: instead of windows, one float32 average of all checkpoints', ['ema']))
-    .addOption(flag('--allow-stages', 'accept members of different stages'))
-    .addOption(flag('--allow-configs', 'accept members whose config.json differs'))
+    .addOption(mergeOption('allowStages'))
+    .addOption(mergeOption('allowConfigs'))
     .optionsGroup('Watching:')
     .addOption(flag('--once', 'do what there is to do now, then end: for cron'))
     .addOption(valueOption('--poll <seconds>', 'time between two looks at the run (default: 30)', parseSeconds))

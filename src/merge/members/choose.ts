@@ -2,11 +2,11 @@ import { MergeError } from '../../base/errors.ts';
 import { formatQuantity } from '../../checkpoints/run/quantity.ts';
 import type { Run, RunCheckpoint } from '../../checkpoints/run/types.ts';
 import { PLACEHOLDER } from '../../recipe/file/contradictions.ts';
-import type { RecipeOutput } from '../../recipe/file/types.ts';
 import { pmaPreset } from '../../recipe/preset/pma.ts';
 import { learningRatePhase } from '../../recipe/select/phase.ts';
 import { selectMembers } from '../../recipe/select/select.ts';
 import type { Selected } from '../../recipe/select/types.ts';
+import type { RecipeOutput } from '../../recipe/types.ts';
 
 /** The members of an output of a run, and the path that they give it. */
 export interface Chosen {

@@ -2,7 +2,7 @@ import type { Warning } from '../../base/errors.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
 import { HeaderCache } from '../../checkpoints/safetensors/header-cache.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
-import type { Recipe } from '../../recipe/file/types.ts';
+import type { Recipe } from '../../recipe/types.ts';
 import { draftOutput } from '../plan/inputs/drafts.ts';
 import { placeInputs } from '../plan/inputs/inputs.ts';
 import { orderInputs } from '../plan/inputs/order.ts';

@@ -1,12 +1,14 @@
 import { MergeError } from '../../base/errors.ts';
+import { keysOf, pick } from '../../base/pick.ts';
 import { refuse } from '../../base/problems.ts';
 import { storeOf } from '../../base/store/store.ts';
 import { discoverRun, isRunFolder } from '../../checkpoints/run/discover.ts';
 import { withTokens } from '../../checkpoints/run/token-source.ts';
 import type { Run, RunCheckpoint } from '../../checkpoints/run/types.ts';
 import { contradictions, PLACEHOLDER } from '../../recipe/file/contradictions.ts';
-import type { Recipe, RecipeOutput } from '../../recipe/file/types.ts';
+import { CHECKS, TOKENS } from '../../recipe/options.ts';
 import { learningRatePhase } from '../../recipe/select/phase.ts';
+import type { Recipe, RecipeOutput } from '../../recipe/types.ts';
 import type { OutputRequest, PlanInput, PlanRequest } from '../plan/types.ts';
 import { checkpointsAsRun } from './checkpoints-as-run.ts';
 import { chooseMembers } from './choose.ts';
@@ -21,11 +23,10 @@ import { chooseMembers } from './choose.ts';
  */
 export async function resolveRecipe(recipe: Recipe, signal?: AbortSignal): Promise<PlanRequest> {
   refuse(contradictions(recipe), { several: (count) => `${count} things in the recipe do not go together` });
-  const { inputs, like, allowMixedDtypes, allowUnknown, allowPermuted, allowStages, allowConfigs } = recipe;
-  const { tokensPerStep, batchSchedule, tokensFile } = recipe;
-  const options = { like, allowMixedDtypes, allowUnknown, allowPermuted, allowStages, allowConfigs };
-  const source = { tokensPerStep, batchSchedule, tokensFile };
-  const counted = Object.values(source).some((value) => value !== undefined);
+  const { inputs } = recipe;
+  const options = pick(recipe, ['like', ...keysOf(CHECKS)]);
+  const source = pick(recipe, keysOf(TOKENS));
+  const counted = Object.keys(source).length > 0;
   const selecting = recipe.outputs.some(choosesMembers);
   const folders = await areRuns(inputs, selecting);
   const choosing = folders || selecting;

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { basename, resolve } from 'node:path';
 import { version } from '../../base/version.ts';
-import type { Recipe } from '../../recipe/file/types.ts';
+import type { Recipe } from '../../recipe/types.ts';
 
 /**
  * SHA-256, in hex, of what was asked for: the recipe as written, the name of one of its outputs, and the

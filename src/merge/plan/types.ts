@@ -3,11 +3,11 @@ import type { Warning } from '../../base/errors.ts';
 import type { TensorTable } from '../../checkpoints/safetensors/types.ts';
 import type { SideFile } from '../../checkpoints/side-files.ts';
 import type { Checkpoint, LogEntry, Moment } from '../../checkpoints/types.ts';
-import type { Purpose, Recipe } from '../../recipe/file/types.ts';
+import type { CHECKS } from '../../recipe/options.ts';
 import type { TreatmentRow } from '../../recipe/policy/table.ts';
-import type { PolicyRequest } from '../../recipe/policy/types.ts';
-import type { ResolvedWeights, WeightRequest } from '../../recipe/schedule/types.ts';
+import type { ResolvedWeights } from '../../recipe/schedule/types.ts';
 import type { Selected } from '../../recipe/select/types.ts';
+import type { Purpose, Recipe, RecipeOutput } from '../../recipe/types.ts';
 import type { QuantisedWork } from './quantised/types.ts';
 
 export interface MergedMember extends Moment {
@@ -24,7 +24,7 @@ export interface PlanInput {
 }
 
 /** What is to be made: inputs once, any number of outputs from one read of them. */
-export interface PlanRequest {
+export interface PlanRequest extends Pick<Recipe, 'like' | keyof typeof CHECKS> {
   /** The recipe that asked for this, as written; absent where there was none. */
   readonly recipe?: Recipe | undefined;
   readonly inputs: readonly (string | PlanInput)[];
@@ -34,36 +34,15 @@ export interface PlanRequest {
    */
   readonly ordered?: boolean | undefined;
   readonly outputs: readonly OutputRequest[];
-  /** Let members come from different stages, or have different configurations (config.json). */
-  readonly allowStages?: boolean | undefined;
-  readonly allowConfigs?: boolean | undefined;
-  /**
-   * Checkpoint whose layout (shards, order, names, dtypes, metadata) the outputs follow; the newest member
-   * when absent.
-   */
-  readonly like?: string | undefined;
-  readonly allowMixedDtypes?: boolean | undefined;
-  /** Average float tensors whose names no rule knows, though others are known. */
-  readonly allowUnknown?: boolean | undefined;
-  /** Merge although the experts of some layer seem to have changed places between members. */
-  readonly allowPermuted?: boolean | undefined;
   /** Bound of native buffers, bytes. */
   readonly memory?: number | undefined;
   readonly force?: boolean | undefined;
   readonly resume?: boolean | undefined;
 }
 
-export interface OutputRequest extends WeightRequest, PolicyRequest {
-  readonly path: string;
-  /**
-   * Dtype of all float tensors of this output; each as in the layout when absent. `same`: that, said by name,
-   * quantised forms included.
-   */
-  readonly dtype?: FloatDtypeName | 'same' | undefined;
+export interface OutputRequest extends Omit<RecipeOutput, 'select' | 'sliding' | 'preset'> {
   /** Which inputs, as ascending indices; all when absent. Weights and schedules are about these alone. */
   readonly members?: readonly number[] | undefined;
-  readonly for?: Purpose | undefined;
-  readonly optimizer?: 'drop' | 'newest' | undefined;
   /** What the selection found out, for the plan. */
   readonly selection?: SelectionReport | undefined;
   readonly baseModelId?: string | undefined;

@@ -1,12 +1,14 @@
 import { join } from 'node:path';
 import { MergeError } from '../../base/errors.ts';
+import { keysOf, pick } from '../../base/pick.ts';
 import { fingerprint } from '../../checkpoints/fingerprint.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
 import { parseQuantity } from '../../checkpoints/run/quantity.ts';
 import type { Run, RunCheckpoint } from '../../checkpoints/run/types.ts';
 import { recogniseQuantised } from '../../model/quantised/recognise.ts';
 import { checkpointRoles } from '../../model/roles/checkpoint-roles.ts';
-import { PARAMETERS, type ParameterName } from '../../recipe/schedule/parameters.ts';
+import { CHECKS } from '../../recipe/options.ts';
+import { PARAMETERS } from '../../recipe/schedule/parameters.ts';
 import { DEFAULT_ALPHA } from '../../recipe/schedule/registry.ts';
 import type { OutputRequest, PlanInput, PlanRequest } from '../plan/types.ts';
 import { distance, windowAt } from './selection.ts';
@@ -15,8 +17,6 @@ import type { WatchOptions } from './types.ts';
 
 /** The merge of a round, or why there is none. */
 export type RoundRequest = { readonly request: PlanRequest } | { readonly reason: string };
-
-const WEIGHTS = ['method', ...(Object.keys(PARAMETERS) as ParameterName[])] as const;
 
 /**
  * Name of the merge of the window that ends at a checkpoint: no step folder's name, so that a run's reader
@@ -31,12 +31,11 @@ export function windowRequest(options: WatchOptions, run: Run, end: RunCheckpoin
   const window = windowAt(options, run, end.name);
   if ('reason' in window) return window;
   const { members, ...report } = window.selected;
-  const weights: Pick<OutputRequest, (typeof WEIGHTS)[number]> = Object.fromEntries(WEIGHTS.map((key) => [key, options[key]]));
+  const weights = pick(options, ['method', ...keysOf(PARAMETERS)]);
   return {
     request: {
       ...common(options),
       inputs: members.map(input),
-      allowMixedDtypes: options.allowMixedDtypes,
       outputs: [{ ...output(options, end), ...weights, selection: { ...report, log: run.log } }],
     },
   };
@@ -125,12 +124,11 @@ function input({ path, step, tokens, stage }: RunCheckpoint): PlanInput {
   return { path, step, tokens, stage };
 }
 
-function output({ output: folder, dtype, policies, router, baseModelId }: WatchOptions, end: RunCheckpoint): OutputRequest {
-  return { path: join(folder, mergeName(end.name)), dtype, policies, router, baseModelId };
+function output(options: WatchOptions, end: RunCheckpoint): OutputRequest {
+  return { path: join(options.output, mergeName(end.name)), ...pick(options, ['dtype', 'policies', 'router', 'baseModelId']) };
 }
 
 function common(options: WatchOptions): Omit<PlanRequest, 'inputs' | 'outputs'> {
-  const { allowUnknown, allowPermuted, allowStages, allowConfigs, memory } = options;
   // An output that is in the way is looked at before the merge: the watch knows which are its own.
-  return { ordered: true, allowUnknown, allowPermuted, allowStages, allowConfigs, memory, force: true };
+  return { ordered: true, ...pick(options, [...keysOf(CHECKS), 'memory']), force: true };
 }

@@ -1,12 +1,13 @@
-import type { FloatDtypeName } from '../../base/dtype.ts';
 import type { MergeError } from '../../base/errors.ts';
 import type { TokenSource } from '../../checkpoints/run/types.ts';
 import type { Moment } from '../../checkpoints/types.ts';
+import type { CHECKS, MACHINE } from '../../recipe/options.ts';
 import type { PolicyRequest } from '../../recipe/policy/types.ts';
 import type { WeightRequest } from '../../recipe/schedule/types.ts';
 import type { Selection } from '../../recipe/select/types.ts';
+import type { Recipe, RecipeOutput } from '../../recipe/types.ts';
 import type { MergeEvent } from '../engine/events.ts';
-import type { ExecuteOptions } from '../engine/execute.ts';
+import type { MachineOptions } from '../run.ts';
 
 /** Which checkpoints a window has; it always ends at the checkpoint that became complete. */
 export type WindowSelection = Pick<Selection, 'last' | 'every' | 'from' | 'stage' | 'minInterval' | 'minMembers'>;
@@ -14,13 +15,15 @@ export type WindowSelection = Pick<Selection, 'last' | 'every' | 'from' | 'stage
 /**
  * A run to watch and what to make of it. Explicit weights are left out: a young run has fewer members than a
  * window. Policies cannot have them either, nor name a step; with `accumulate` they have no dtype, and no
- * method but `ema`.
+ * method but `ema`, and the merges of a quantised run need a dtype that is no quantised form.
  */
 export interface WatchOptions
   extends TokenSource,
     Omit<WeightRequest, 'weights' | 'normalize'>,
     PolicyRequest,
-    Pick<ExecuteOptions, 'threads' | 'io' | 'cache' | 'failNonfinite'> {
+    Pick<Recipe, keyof typeof CHECKS | 'baseModelId'>,
+    Pick<RecipeOutput, 'dtype'>,
+    Pick<MachineOptions, keyof typeof MACHINE> {
   /** Run folder. It may be missing yet: the trainer makes it. */
   readonly run: string;
   /** Folder that the merges, `history.jsonl` and the watch's own hidden folder are in. */
@@ -32,16 +35,6 @@ export interface WatchOptions
    * distance and `halfLife`.
    */
   readonly accumulate?: 'ema' | undefined;
-  /** As in recipes. An accumulator of a quantised run needs one that is no quantised form. */
-  readonly dtype?: FloatDtypeName | 'same' | undefined;
-  readonly allowMixedDtypes?: boolean | undefined;
-  readonly allowUnknown?: boolean | undefined;
-  readonly allowPermuted?: boolean | undefined;
-  readonly allowStages?: boolean | undefined;
-  readonly allowConfigs?: boolean | undefined;
-  readonly baseModelId?: string | undefined;
-  /** Bound of native buffers, bytes. */
-  readonly memory?: number | undefined;
   /** Newest merges to keep; default 3, `Infinity` for all. */
   readonly keep?: number | undefined;
   /**

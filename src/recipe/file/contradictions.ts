@@ -5,7 +5,7 @@ import type { Policy } from '../policy/types.ts';
 import { requestProblems } from '../schedule/check.ts';
 import { parameterLabel } from '../schedule/parameters.ts';
 import { selectionProblems } from '../select/select-check.ts';
-import type { Recipe, RecipeOutput } from './types.ts';
+import type { Recipe, RecipeOutput } from '../types.ts';
 
 /** What stands for a member in the path of an output. */
 export const PLACEHOLDER = /\{(step|tokens)\}/g;

@@ -1,11 +1,11 @@
 import { didYouMean } from '../../base/did-you-mean.ts';
 import { parameterLabel } from '../schedule/parameters.ts';
+import type { Recipe } from '../types.ts';
 import { fileContradictions } from './contradictions.ts';
 import { ask, explainIssues, type Path, valueAt } from './issues.ts';
 import { KEYS, recipeSchema } from './schema.ts';
 import { RecipeSource } from './source.ts';
 import { libraryNames, type RecipeFile, toRecipe } from './spelling.ts';
-import type { Recipe } from './types.ts';
 
 /**
  * The text of a recipe file as a recipe.

@@ -1,7 +1,7 @@
 import { dirname, isAbsolute, join } from 'node:path';
 import { MergeError } from '../../base/errors.ts';
 import { readExactly, storeOf } from '../../base/store/store.ts';
-import type { Recipe } from './types.ts';
+import type { Recipe } from '../types.ts';
 
 /** A recipe of a thousand outputs is well below this; what is above it is another kind of file. */
 const MAX_BYTES = 4 * 2 ** 20;

@@ -1,6 +1,8 @@
 import type { z } from 'zod';
+import { type Option, OUTPUT, RECIPE } from '../options.ts';
+import { parameterLabel } from '../schedule/parameters.ts';
+import type { Recipe } from '../types.ts';
 import type { recipeSchema } from './schema.ts';
-import type { Recipe } from './types.ts';
 
 /** A recipe file that fits the schema, with its own names. */
 export type RecipeFile = z.infer<typeof recipeSchema>;
@@ -14,7 +16,12 @@ type LibraryNames<T> = T extends readonly (infer Item)[]
     : T;
 
 /** Keys that hold a path or a list of paths, as a recipe file spells them. */
-const PATHS: ReadonlySet<string> = new Set(['inputs', 'path', 'like', 'tokens-file', 'decay-file', 'lr-curve']);
+export const PATHS: ReadonlySet<string> = new Set([
+  ...['inputs', 'path'],
+  ...Object.entries<Option>({ ...RECIPE, ...OUTPUT }).flatMap(([name, { kind }]) =>
+    kind === 'path' || kind === 'file' ? [parameterLabel(name)] : [],
+  ),
+]);
 
 /**
  * A value of a recipe file with the library's names in all its maps.

@@ -4,7 +4,7 @@ import type { Problem } from '../../base/problems.ts';
 import { parseQuantity } from '../../checkpoints/run/quantity.ts';
 import type { QuantityText } from '../../checkpoints/run/types.ts';
 import { CONTROL_PARAMETERS, inRange, PARAMETERS, type Parameter, type ParameterName, parameterLabel, rangeText } from './parameters.ts';
-import { SCHEDULES, scheduleByName } from './registry.ts';
+import { SCHEDULES, scheduleByName, takersOf } from './registry.ts';
 import type { WeightRequest } from './types.ts';
 
 /** Pairs of parameters that exclude each other, and why. */
@@ -32,8 +32,7 @@ export function requestProblems(request: WeightRequest): Problem[] {
     } else if (own === null || own.includes(name)) {
       problems.push(...valueProblems(name, value));
     } else {
-      const owners = SCHEDULES.filter((s) => s.parameters.includes(name)).map((s) => s.name);
-      const help = `Leave it out: it belongs to ${list(owners, 'and')}.`;
+      const help = `Leave it out: it belongs to ${list(takersOf(name), 'and')}.`;
       problems.push({ path: [name], message: `${label} has no meaning for ${method}`, help });
     }
   }

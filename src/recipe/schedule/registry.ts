@@ -98,6 +98,11 @@ export const SCHEDULES: readonly Schedule[] = [
 /** α of `ema` when none is given: the larger of the two values that the paper tried. */
 export const DEFAULT_ALPHA = PARAMETERS.alpha.default;
 
+/** Names of the schedules that a parameter belongs to; none for those that all of them take. */
+export function takersOf(parameter: string): readonly ScheduleName[] {
+  return SCHEDULES.filter(({ parameters }) => parameters.some((own) => own === parameter)).map(({ name }) => name);
+}
+
 export function scheduleByName(name: string): Schedule | undefined {
   return SCHEDULES.find((s) => s.name === name);
 }

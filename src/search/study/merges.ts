@@ -6,17 +6,18 @@ import { executePlan } from '../../merge/engine/execute.ts';
 import { buildPlan } from '../../merge/plan/build.ts';
 import type { OutputRequest, Plan, PlanRequest } from '../../merge/plan/types.ts';
 import type { MachineOptions } from '../../merge/run.ts';
-import type { Recipe, RecipeOutput } from '../../recipe/file/types.ts';
+import type { CHECKS, MACHINE } from '../../recipe/options.ts';
 import type { Policy, PolicyRequest } from '../../recipe/policy/types.ts';
+import type { Recipe, RecipeOutput } from '../../recipe/types.ts';
 import type { Candidate } from '../space/types.ts';
 import type { StudyMember } from './members.ts';
 
 /** What all merges of a study have in common. */
 export interface MergeSettings
   extends PolicyRequest,
-    Pick<Recipe, 'like' | 'allowMixedDtypes' | 'allowUnknown' | 'allowPermuted' | 'allowStages' | 'allowConfigs' | 'baseModelId'>,
+    Pick<Recipe, 'like' | keyof typeof CHECKS | 'baseModelId'>,
     Pick<RecipeOutput, 'dtype'>,
-    Pick<MachineOptions, 'memory' | 'threads' | 'io' | 'cache' | 'failNonfinite'> {}
+    Pick<MachineOptions, keyof typeof MACHINE> {}
 
 /** A merge that is to be made. */
 export interface MergeRequest {

@@ -1,6 +1,8 @@
 import { join } from 'node:path';
 import { MergeError } from '../../base/errors.ts';
+import { keysOf, pick } from '../../base/pick.ts';
 import { inputAround } from '../../merge/plan/outputs/output-path.ts';
+import { CHECKS, MACHINE } from '../../recipe/options.ts';
 import { policiesOf } from '../../recipe/policy/keys.ts';
 import { policyText } from '../../recipe/policy/text.ts';
 import { goalOf, UNSAID } from '../evaluate/goal.ts';
@@ -252,10 +254,6 @@ function identityOf(request: StudyRequest, { all, pool, last }: StudyMembers, ow
 }
 
 function mergingOf(request: StudyRequest): MergeSettings {
-  const { like, allowMixedDtypes, allowUnknown, allowPermuted, allowStages, allowConfigs, baseModelId } = request;
-  const { policies, router, dtype, memory, threads, io, cache, failNonfinite } = request;
-  return {
-    ...{ like, allowMixedDtypes, allowUnknown, allowPermuted, allowStages, allowConfigs, baseModelId },
-    ...{ policies, router, dtype, memory, threads, io, cache, failNonfinite },
-  };
+  const own = ['like', 'baseModelId', 'policies', 'router', 'dtype'] as const;
+  return pick(request, [...own, ...keysOf(CHECKS), ...keysOf(MACHINE)]);
 }

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type AverageOptions, plan, recipeOf } from '../../../src/merge/average.ts';
 import { resolveRecipe } from '../../../src/merge/members/resolve.ts';
 import type { PlanInput } from '../../../src/merge/plan/types.ts';
-import type { Recipe, RecipeOutput } from '../../../src/recipe/file/types.ts';
+import type { Recipe, RecipeOutput } from '../../../src/recipe/types.ts';
 import { type FixtureTensor, temporaryFolder, writeCheckpoint } from '../../support/checkpoints.ts';
 
 const TENSORS: FixtureTensor[] = [{ name: 'w', dtype: 'BF16', shape: [8] }];

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { requestDigest } from '../../../src/merge/plan/request-digest.ts';
-import type { Recipe } from '../../../src/recipe/file/types.ts';
+import type { Recipe } from '../../../src/recipe/types.ts';
 
 const recipe: Recipe = {
   inputs: ['run'],

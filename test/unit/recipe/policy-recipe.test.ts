@@ -7,12 +7,12 @@ import type { Checkpoint } from '../../../src/checkpoints/types.ts';
 import { resolveRecipe } from '../../../src/merge/members/resolve.ts';
 import { recipeText } from '../../../src/merge/plan/recipe-text.ts';
 import { readRecipe, recipeJsonSchema } from '../../../src/recipe/file/read.ts';
-import type { Recipe } from '../../../src/recipe/file/types.ts';
 import { assignTreatments } from '../../../src/recipe/policy/assign.ts';
 import { parsePolicy } from '../../../src/recipe/policy/parse.ts';
 import { policyText } from '../../../src/recipe/policy/text.ts';
 import type { Policy, PolicyRequest, PolicyTensor } from '../../../src/recipe/policy/types.ts';
 import { resolveWeights } from '../../../src/recipe/schedule/resolve.ts';
+import type { Recipe } from '../../../src/recipe/types.ts';
 import { temporaryFolder, writeCheckpoint } from '../../support/checkpoints.ts';
 
 const folder = temporaryFolder();

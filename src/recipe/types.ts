@@ -1,8 +1,8 @@
-import type { FloatDtypeName } from '../../base/dtype.ts';
-import type { TokenSource } from '../../checkpoints/run/types.ts';
-import type { PolicyRequest } from '../policy/types.ts';
-import type { WeightRequest } from '../schedule/types.ts';
-import type { Selection } from '../select/types.ts';
+import type { FloatDtypeName } from '../base/dtype.ts';
+import type { TokenSource } from '../checkpoints/run/types.ts';
+import type { PolicyRequest } from './policy/types.ts';
+import type { WeightRequest } from './schedule/types.ts';
+import type { Selection } from './select/types.ts';
 
 /** What becomes of a merge: an end in itself, or the start of more training. */
 export type Purpose = 'inference' | 'resume';
