@@ -1,12 +1,15 @@
 import { basename, resolve } from 'node:path';
 import { MergeError } from '../../base/errors.ts';
+import { keysOf, pick } from '../../base/pick.ts';
 import { version } from '../../base/version.ts';
 import { RECIPE_FILE } from '../../checkpoints/our-files.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { libraryNames } from '../../recipe/file/spelling.ts';
+import { recipeYaml } from '../../recipe/file/write.ts';
+import { CHECKS } from '../../recipe/options.ts';
 import { policiesOf, REQUEST_KEYS } from '../../recipe/policy/keys.ts';
 import type { Policy, Treatment } from '../../recipe/policy/types.ts';
-import { PARAMETERS, type ParameterName, parameterLabel } from '../../recipe/schedule/parameters.ts';
+import { PARAMETERS } from '../../recipe/schedule/parameters.ts';
 import { resolveWeights } from '../../recipe/schedule/resolve.ts';
 import type { ResolvedWeights, WeightRequest } from '../../recipe/schedule/types.ts';
 import { memberName, relativeMemberPath } from '../record/member-path.ts';
@@ -25,7 +28,7 @@ export interface DecidedOutput {
    * their own.
    */
   readonly treated?: { readonly treatments: readonly Treatment[]; readonly own: readonly (ResolvedWeights | null)[] } | undefined;
-  readonly request: Pick<PlanRequest, 'like' | 'allowMixedDtypes' | 'allowUnknown' | 'allowPermuted' | 'allowStages' | 'allowConfigs'>;
+  readonly request: Pick<PlanRequest, 'like' | keyof typeof CHECKS>;
 }
 
 /**
@@ -38,94 +41,73 @@ export interface DecidedOutput {
  */
 export async function recipeText({ output, members, schedule, treated, request }: DecidedOutput): Promise<string> {
   const inside = resolve(output.path);
-  const named = await givesTheseWeights(members, schedule);
+  const named = await namedSchedule(members, schedule);
   const unknown = members.filter(({ path }) => relativeMemberPath(inside, path) === null);
   const placeOf = (path: string) => relativeMemberPath(inside, path) ?? memberName(path);
-  const weights: Record<string, unknown> = named
-    ? { method: schedule.method, ...schedule.parameters }
-    : { weights: `[${[...schedule.weights].map(String).join(', ')}]` };
   const policies = await Promise.all(
     policiesOf(output).map(async (policy, p) => {
       const own = treated?.own.find((weights, t) => weights !== null && treated.treatments[t]!.policy === p) ?? null;
-      return own === null || (await givesTheseWeights(members, own)) ? policy : withWeights(policy, own);
+      return own === null || (await namedSchedule(members, own)) !== null ? policy : withWeights(policy, own);
     }),
   );
-  return [
-    `# The recipe of the checkpoint beside it, by ckpt-merge ${version}. To make it again: merge run ${RECIPE_FILE}`,
-    ...(unknown.length > 0 ? ['# Inputs without `../` lie where a path would tell of persons or machines: put their paths here.'] : []),
-    'inputs:',
-    ...members.map(({ path }) => `  - ${scalar(placeOf(path))}`),
-    ...lines({
-      like: request.like === undefined ? undefined : scalar(placeOf(request.like)),
-      'allow-mixed-dtypes': request.allowMixedDtypes || undefined,
-      'allow-unknown': request.allowUnknown || undefined,
-      'allow-permuted': request.allowPermuted || undefined,
-      'allow-stages': request.allowStages || undefined,
-      'allow-configs': request.allowConfigs || undefined,
-      'base-model-id': output.baseModelId === undefined ? undefined : scalar(output.baseModelId),
-    }),
-    'outputs:',
-    `  - path: ${scalar(`../${basename(inside)}-again`)}`,
-    ...(named || schedule.method === 'weights'
-      ? []
-      : [`    # the weights of ${[schedule.method, ...lines(schedule.parameters)].join(', ')}`]),
-    ...lines({ ...weights, dtype: output.dtype, for: output.for, optimizer: output.optimizer }).map((line) => `    ${line}`),
-    ...(policies.length > 0 ? ['    policies:'] : []),
-    ...policies.map((policy) => `      - ${flowMap(policy)}`),
-    '',
-  ].join('\n');
+  const told = Object.entries(schedule.parameters).map(([label, value]) => `${label}: ${value}`);
+  return recipeYaml(
+    {
+      inputs: members.map(({ path }) => placeOf(path)),
+      like: request.like === undefined ? undefined : placeOf(request.like),
+      ...pick(
+        request,
+        keysOf(CHECKS).filter((name) => request[name]),
+      ),
+      baseModelId: output.baseModelId,
+      outputs: [
+        {
+          path: `../${basename(inside)}-again`,
+          ...(named ?? { weights: [...schedule.weights] }),
+          ...{ dtype: output.dtype, for: output.for, optimizer: output.optimizer },
+          policies: policies.length === 0 ? undefined : policies,
+        },
+      ],
+    },
+    {
+      head: [
+        `The recipe of the checkpoint beside it, by ckpt-merge ${version}. To make it again: merge run ${RECIPE_FILE}`,
+        ...(unknown.length > 0 ? ['Inputs without `../` lie where a path would tell of persons or machines: put their paths here.'] : []),
+      ],
+      outputs: [named !== null || schedule.method === 'weights' ? null : `the weights of ${[schedule.method, ...told].join(', ')}`],
+    },
+  );
 }
 
 /**
- * Whether the named schedule, of the checkpoints as they lie there, has exactly these weights in exactly this
- * order.
+ * The named schedule, where of the checkpoints as they lie there it has exactly these weights in exactly this
+ * order; else null.
  */
-async function givesTheseWeights(members: readonly Checkpoint[], { method, parameters, weights }: ResolvedWeights): Promise<boolean> {
-  if (method === 'weights') return false;
-  const given = libraryNames(parameters) as WeightRequest;
-  if ((Object.keys(given) as ParameterName[]).some((name) => PARAMETERS[name].kind === 'file')) return false;
-  const output = { ...given, method, path: '' };
+async function namedSchedule(
+  members: readonly Checkpoint[],
+  { method, parameters, weights }: ResolvedWeights,
+): Promise<WeightRequest | null> {
+  if (method === 'weights') return null;
+  const given = { method, ...(libraryNames(parameters) as WeightRequest) };
+  if (keysOf(PARAMETERS).some((name) => PARAMETERS[name].kind === 'file' && given[name] !== undefined)) return null;
+  const output = { ...given, path: '' };
   const opened = new Map(members.map((checkpoint) => [checkpoint.path, checkpoint]));
   try {
     const placed = await placeInputs({ inputs: [...opened.keys()], outputs: [output] }, async (path) => opened.get(path)!);
     const { inputs } = orderInputs(placed, [output], false);
-    if (!inputs.every(({ checkpoint }, i) => checkpoint === members[i])) return false;
+    if (!inputs.every(({ checkpoint }, i) => checkpoint === members[i])) return null;
     const again = await resolveWeights(
       inputs.map(({ checkpoint, step, tokens }) => ({ path: checkpoint.path, step, tokens })),
       output,
     );
-    return again.weights.every((weight, i) => Object.is(weight, weights[i]));
+    return again.weights.every((weight, i) => Object.is(weight, weights[i])) ? given : null;
   } catch (error) {
-    if (error instanceof MergeError) return false;
+    if (error instanceof MergeError) return null;
     throw error;
   }
 }
 
 /** The policy with the weights that its schedule came to. */
 function withWeights(policy: Policy, { weights }: ResolvedWeights): Policy {
-  const kept = Object.entries(policy).filter(([key]) => !REQUEST_KEYS.some((request) => request === key));
-  return { ...Object.fromEntries(kept), weights: [...weights] };
-}
-
-/** A policy on one line: `{ role: router, layers: "0-3", use: newest }`. */
-export function flowMap(policy: Policy): string {
-  const value = (item: unknown): string => {
-    if (Array.isArray(item)) return `[${item.map(value).join(', ')}]`;
-    const plain = typeof item !== 'string' || (/^[A-Za-z]\w+$/.test(item) && !/^(?:true|false|null|yes|no|on|off)$/i.test(item));
-    return plain ? String(item) : JSON.stringify(item);
-  };
-  const entries = Object.entries(policy).filter(([, item]) => item !== undefined);
-  return `{ ${entries.map(([key, item]) => `${parameterLabel(key)}: ${value(item)}`).join(', ')} }`;
-}
-
-function lines(entries: Readonly<Record<string, unknown>>): string[] {
-  return Object.entries(entries).flatMap(([key, value]) => (value === undefined ? [] : [`${key}: ${value}`]));
-}
-
-/**
- * Text as YAML reads it back: plain where it cannot be anything but text, else quoted as in JSON, which is
- * YAML too.
- */
-function scalar(text: string): string {
-  return /^(?:\.\.\/)+[\w./-]*$/.test(text) ? text : JSON.stringify(text);
+  return { ...policy, ...Object.fromEntries(REQUEST_KEYS.map((key) => [key, undefined])), weights: [...weights] };
 }

@@ -3,8 +3,10 @@ import { join, relative, resolve } from 'node:path';
 import { onOutput } from '../../base/disk/io-error.ts';
 import { newId } from '../../base/disk/owner.ts';
 import { systemOf, writeNewFile } from '../../base/disk/system.ts';
+import { keysOf, pick } from '../../base/pick.ts';
 import { version } from '../../base/version.ts';
-import { flowMap } from '../../merge/plan/recipe-text.ts';
+import { recipeYaml } from '../../recipe/file/write.ts';
+import { CHECKS } from '../../recipe/options.ts';
 import type { Policy } from '../../recipe/policy/types.ts';
 import type { Candidate } from '../space/types.ts';
 import type { StudyMember } from '../study/members.ts';
@@ -44,42 +46,20 @@ export interface BestRecipe {
 /** The text of a recipe that `merge run` takes, whose paths are relative to the folder that it lies in. */
 export function bestRecipeText({ folder, output, members, candidate, merging, remarks }: BestRecipe): string {
   const { members: taken, weights, parts } = takingPart(candidate);
-  const from = (path: string) => JSON.stringify(relative(resolve(folder), resolve(path)) || '.');
-  const {
-    policies = [],
-    router,
-    dtype,
-    like,
-    allowMixedDtypes,
-    allowUnknown,
-    allowPermuted,
-    allowStages,
-    allowConfigs,
-    baseModelId,
-  } = merging;
-  const own = parts.map(({ role, weights: list }): Policy => ({ role, weights: list }));
-  const options: readonly (readonly [string, string | undefined])[] = [
-    ['like', like === undefined ? undefined : from(like)],
-    ['allow-mixed-dtypes', allowMixedDtypes ? 'true' : undefined],
-    ['allow-unknown', allowUnknown ? 'true' : undefined],
-    ['allow-permuted', allowPermuted ? 'true' : undefined],
-    ['allow-stages', allowStages ? 'true' : undefined],
-    ['allow-configs', allowConfigs ? 'true' : undefined],
-    ['base-model-id', baseModelId === undefined ? undefined : JSON.stringify(baseModelId)],
-  ];
-  const all = [...own, ...policies];
-  return [
-    `# The best recipe of the search beside it, by ckpt-merge ${version}. To make it: merge run ${BEST_RECIPE}`,
-    ...remarks.map((remark) => `# ${remark}`),
-    'inputs:',
-    ...taken.map((m) => `  - ${from(members[m]!.path)}`),
-    ...options.flatMap(([name, value]) => (value === undefined ? [] : [`${name}: ${value}`])),
-    'outputs:',
-    `  - path: ${from(output ?? join(folder, 'best'))}`,
-    `    weights: [${weights.map(String).join(', ')}]`,
-    ...(router === undefined ? [] : [`    router: ${router}`]),
-    ...(dtype === undefined ? [] : [`    dtype: ${dtype}`]),
-    ...(all.length === 0 ? [] : ['    policies:', ...all.map((policy) => `      - ${flowMap(policy)}`)]),
-    '',
-  ].join('\n');
+  const from = (path: string) => relative(resolve(folder), resolve(path)) || '.';
+  const { policies = [], router, dtype, like, baseModelId } = merging;
+  const all = [...parts.map(({ role, weights: list }): Policy => ({ role, weights: list })), ...policies];
+  return recipeYaml(
+    {
+      inputs: taken.map((m) => from(members[m]!.path)),
+      like: like === undefined ? undefined : from(like),
+      ...pick(
+        merging,
+        keysOf(CHECKS).filter((name) => merging[name]),
+      ),
+      baseModelId,
+      outputs: [{ path: from(output ?? join(folder, 'best')), weights, router, dtype, policies: all.length === 0 ? undefined : all }],
+    },
+    { head: [`The best recipe of the search beside it, by ckpt-merge ${version}. To make it: merge run ${BEST_RECIPE}`, ...remarks] },
+  );
 }
