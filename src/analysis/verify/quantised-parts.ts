@@ -3,7 +3,7 @@ import type { ByteReader } from '../../base/store/byte-reader.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { codeBytes } from '../../merge/plan/quantised/strips.ts';
 import type { QuantisedWork } from '../../merge/plan/quantised/types.ts';
-import { mustBeRead, scaleFacts } from '../../model/quantised/scale-values.ts';
+import { mustBeRead, scaleFacts } from '../../model/quantised/stored-values.ts';
 import type { Place } from '../../model/quantised/types.ts';
 import type { ScaleDtype } from './twin/requantise.ts';
 import type { TreatedTensors } from './weights.ts';

@@ -1,8 +1,7 @@
 import { DTYPES, type DtypeName } from '../../base/dtype.ts';
 import { NO_CONTEXT } from './context.ts';
 import { codesOf, NumberScan } from './number-scan.ts';
-import { compile } from './pattern.ts';
-import { ATTENTION, COMPANIONS, EXPERT_CONTAINERS, FEED_FORWARD, LAYER_CONTAINERS, MTP, RULES, type Rule } from './rules.ts';
+import { ATTENTION, COMPANIONS, compile, EXPERT_CONTAINERS, FEED_FORWARD, LAYER_CONTAINERS, MTP, RULES, type Rule } from './rules.ts';
 import type { Classify, NamingContext, Role, TensorRole } from './types.ts';
 
 /** Beyond this a name is no model's: it stays unknown, so that no pattern runs over a hostile megabyte. */

@@ -177,3 +177,11 @@ export const FEED_FORWARD: Readonly<Record<string, string>> = {
   gate_up: 'gate_up gate_up_proj Wi merged_gate_up_proj gate_and_up_proj linear_fc1 mlp1 input_linear w13 ff_proj wi_fused',
   gate_up_adapter: 'gate_up_proj_adapter_list',
 };
+
+/**
+ * A pattern of the rules as a regular expression: `<` and `>` are start and end of a component. Lookbehinds
+ * keep their meaning.
+ */
+export function compile(pattern: string): RegExp {
+  return new RegExp(pattern.replaceAll(/(?<!\(\?|\\)<(?![=!])/g, '(?:^|\\.)').replaceAll(/(?<!\\)>/g, '(?=\\.|$)'));
+}

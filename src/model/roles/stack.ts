@@ -1,5 +1,4 @@
-import { compile } from './pattern.ts';
-import { LAYER_CONTAINERS } from './rules.ts';
+import { compile, LAYER_CONTAINERS } from './rules.ts';
 
 const container = compile(LAYER_CONTAINERS.replace('#', String.raw`\d+>`));
 

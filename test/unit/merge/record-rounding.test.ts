@@ -7,8 +7,7 @@ import { RoundingTally } from '../../../src/merge/engine/rounding.ts';
 import { roundingTable } from '../../../src/merge/engine/rounding-table.ts';
 import { JournalWriter, journalFile, readJournals } from '../../../src/merge/output/journal.ts';
 import type { RoundingSums } from '../../../src/merge/record/rounding.ts';
-import { firstNonfinite } from '../../../src/model/quantised/nonfinite.ts';
-import { scaleFacts } from '../../../src/model/quantised/scale-values.ts';
+import { firstNonfinite, scaleFacts } from '../../../src/model/quantised/stored-values.ts';
 import { MXFP4 } from '../../../src/model/quantised/types.ts';
 import { temporaryFolder } from '../../support/checkpoints.ts';
 
