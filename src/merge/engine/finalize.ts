@@ -12,7 +12,7 @@ import { findPartials } from '../output/partial.ts';
 import { beginPublication, clearPublished } from '../output/publication.ts';
 import { partialToResume, WHOLE_PART } from '../output/resume.ts';
 import type { Publication, PublicationRequest } from '../output/types.ts';
-import { membersOf } from '../plan/members.ts';
+import { membersOf } from '../plan/document.ts';
 import { recordedRecipe } from '../plan/recipe.ts';
 import type { Plan, PlanOutput } from '../plan/types.ts';
 import { rewriteConfigDtype, withoutQuantisation } from '../record/config-dtype.ts';

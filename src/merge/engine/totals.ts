@@ -1,7 +1,7 @@
 import type { Warning } from '../../base/errors.ts';
 import type { Isa } from '../native/binding.ts';
 import type { CombineResult } from '../native/combine.ts';
-import { mergedMembers } from '../plan/members.ts';
+import { mergedMembers } from '../plan/document.ts';
 import type { Plan } from '../plan/types.ts';
 import type { RoundingFigure } from '../record/rounding.ts';
 import type { MergeResult, ProgressEvent } from './events.ts';

@@ -3,8 +3,7 @@ import type { Excluded } from '../../checkpoints/run/types.ts';
 import type { TreatmentRow } from '../../recipe/policy/table.ts';
 import type { ParameterValue } from '../../recipe/schedule/types.ts';
 import type { Phase, Spike } from '../../recipe/select/types.ts';
-import { mergedMembers } from './members.ts';
-import type { MergedMember, Plan } from './types.ts';
+import type { MergedMember, Plan, PlanMember, PlanOutput } from './types.ts';
 
 /** The JSON document of `plan` and `--dry-run`. */
 export interface PlanDocument {
@@ -79,4 +78,14 @@ export function planDocument(plan: Plan, expectedSeconds: number | null = null):
     freeBytesAvailable: plan.freeBytesAvailable,
     warnings: plan.warnings,
   };
+}
+
+/** The members of one output, oldest first. */
+export function membersOf(plan: Pick<Plan, 'members'>, output: Pick<PlanOutput, 'members'>): PlanMember[] {
+  return output.members.map((m) => plan.members[m]!);
+}
+
+/** The members of one output with their effective weights, as documents name them. */
+export function mergedMembers(plan: Pick<Plan, 'members'>, output: Pick<PlanOutput, 'members' | 'schedule'>): MergedMember[] {
+  return membersOf(plan, output).map(({ path, step, tokens }, i) => ({ path, step, tokens, weight: output.schedule.weights[i]! }));
 }

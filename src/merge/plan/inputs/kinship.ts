@@ -1,7 +1,26 @@
+import { join } from 'node:path';
 import type { Conflict } from '../../../base/errors.ts';
+import { readWhole } from '../../../base/store/store.ts';
+import type { Checkpoint } from '../../../checkpoints/types.ts';
+import { QUANTISATION_KEYS } from '../../../model/quantised/config.ts';
+import { CONFIG_KEYS, unreadableConfig } from '../../../model/roles/model-config.ts';
 import type { PlanRequest } from '../types.ts';
-import { Configs } from './configs.ts';
 import type { PlacedInput } from './inputs.ts';
+
+/** Differing keys that are shown. */
+const SHOWN = 10;
+/** Longest value that is shown, characters. */
+const VALUE_LENGTH = 60;
+/**
+ * Where a copy was loaded from and which library wrote it say nothing of the model; what it says of
+ * quantisation is compared with the tensors (`quantised/plan.ts`).
+ */
+const IGNORED = new Set(['_name_or_path', 'transformers_version', ...QUANTISATION_KEYS]);
+/**
+ * The same number under another name: transformers 5 writes `num_local_experts` for some models where 4 wrote
+ * `num_experts`.
+ */
+const EXPERTS: ReadonlySet<string> = new Set(CONFIG_KEYS.experts);
 
 /**
  * Whether the members of an output belong together: of one stage of one training, with one configuration,
@@ -37,4 +56,122 @@ function stageConflicts(output: string, members: readonly PlacedInput[]): Confli
   if (first.size < 2) return [];
   const stages = [...first].map(([stage, path]) => `stage ${stage} (${path})`).join(' and ');
   return [{ code: 'E_STAGES', message: `${output} would mix members of ${stages}`, file: [...first.values()].at(-1)! }];
+}
+
+/** Members of one output, oldest first. */
+interface ConfigSet {
+  readonly members: readonly Checkpoint[];
+  /** Trainings from one start that differ in data order or seed: their seeds may differ. */
+  readonly siblings: boolean;
+}
+
+/** Reads each config.json once, however many outputs its checkpoint is in. */
+class Configs {
+  readonly #texts = new Map<Checkpoint, Promise<string | null>>();
+
+  /**
+   * Where the configurations of an output's members differ from the newest one's: one conflict for each other
+   * configuration, naming the differing keys with both values. Checkpoints without config.json are passed
+   * over.
+   *
+   * @param options with `allowMixedDtypes` the dtype may differ, as the tensors may
+   */
+  async conflicts({ members, siblings }: ConfigSet, options: { readonly allowMixedDtypes: boolean }): Promise<Conflict[]> {
+    const found = await Promise.all(members.map(async (checkpoint) => ({ checkpoint, text: await this.#text(checkpoint) })));
+    const newest = found.findLast((f) => f.text !== null);
+    if (newest === undefined) return [];
+    const unreadable = await unreadableConfig(newest.checkpoint);
+    if (unreadable !== null) return [unreadable];
+    const seen = new Set([newest.text]);
+    const conflicts: Conflict[] = [];
+    for (const { checkpoint, text } of found.toReversed()) {
+      if (text === null || seen.has(text)) continue;
+      seen.add(text);
+      const differing = differences(newest.text!, text).filter(({ key }) => {
+        const last = key.split('.').at(-1)!;
+        return !(siblings && /(^|_)seed$/.test(last)) && !(options.allowMixedDtypes && last === 'dtype');
+      });
+      if (differing.length === 0) continue;
+      const shown = differing.slice(0, SHOWN).map(({ key, a, b }) => `${key} is ${a} and ${b}`);
+      const more = differing.length > SHOWN ? `; and ${differing.length - SHOWN} more` : '';
+      const file = join(checkpoint.path, 'config.json');
+      const message = `the configurations of ${newest.checkpoint.path} and ${checkpoint.path} differ: ${shown.join('; ')}${more}`;
+      conflicts.push({ code: 'E_CONFIG_DIFFERS', message, file });
+    }
+    return conflicts;
+  }
+
+  #text(checkpoint: Checkpoint): Promise<string | null> {
+    let text = this.#texts.get(checkpoint);
+    if (text === undefined) {
+      text = checkpoint.kind === 'file' ? Promise.resolve(null) : readWhole(join(checkpoint.path, 'config.json')).then(String, () => null);
+      this.#texts.set(checkpoint, text);
+    }
+    return text;
+  }
+}
+
+interface Difference {
+  /** With dots into nested configurations. */
+  readonly key: string;
+  readonly a: string;
+  readonly b: string;
+}
+
+/** Keys in which two configurations differ, in the order of the alphabet. */
+function differences(a: string, b: string): Difference[] {
+  const [left, right] = [values(a), values(b)];
+  if (left === null || right === null) return [{ key: 'the text', a: describe(left), b: describe(right) }];
+  return [...new Set([...left.keys(), ...right.keys()])]
+    .sort()
+    .filter((key) => left.get(key) !== right.get(key))
+    .map((key) => ({ key, a: short(left.get(key)), b: short(right.get(key)) }));
+}
+
+function describe(config: ReadonlyMap<string, string> | null): string {
+  return config === null ? 'no JSON object' : 'a JSON object';
+}
+
+function short(value: string | undefined): string {
+  if (value === undefined) return 'absent';
+  return value.length > VALUE_LENGTH ? `${value.slice(0, VALUE_LENGTH)}…` : value;
+}
+
+/** The values of a configuration as JSON, by key; null where the text is no JSON object. */
+function values(text: string): Map<string, string> | null {
+  let config: unknown;
+  try {
+    config = JSON.parse(text);
+  } catch {
+    return null;
+  }
+  const found = new Map<string, string>();
+  const add = (object: object, prefix: string): void => {
+    for (const [name, value] of Object.entries(object)) {
+      if (IGNORED.has(name)) continue;
+      // transformers 4 writes torch_dtype, 5 writes dtype; some tools write "torch.bfloat16" for "bfloat16".
+      const isDtype = name === 'dtype' || name === 'torch_dtype';
+      const key = `${prefix}${isDtype ? 'dtype' : EXPERTS.has(name) ? 'num_experts' : name}`;
+      if (isObject(value) && Object.keys(value).length > 0) add(value, `${key}.`);
+      else found.set(key, JSON.stringify(isDtype && typeof value === 'string' ? value.replace(/^torch\./, '') : sorted(value)));
+    }
+  };
+  if (!isObject(config)) return null;
+  add(config, '');
+  return found;
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** The same value whatever the order of keys inside it. */
+function sorted(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sorted);
+  if (!isObject(value)) return value;
+  return Object.fromEntries(
+    Object.entries(value)
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([key, inner]) => [key, sorted(inner)]),
+  );
 }
