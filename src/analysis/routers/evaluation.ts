@@ -10,7 +10,7 @@ import type { Candidate } from '../../search/space/types.ts';
 import type { StudyMembers } from '../../search/study/members.ts';
 import { commandText, type EvaluationSettings } from '../../search/study/scorer.ts';
 import { openSession, refuseInsideInputs, type StudyRequest } from '../../search/study/session.ts';
-import type { RoundRequest } from '../../search/study/trials.ts';
+import type { RoundTrial } from '../../search/study/trials.ts';
 import type { StudyEvent } from '../../search/study/types.ts';
 import type { Evaluation, RouterVariant } from './types.ts';
 
@@ -85,13 +85,13 @@ async function studied({ members, checkpoints }: Members): Promise<StudyMembers>
   return { all, pool, last: pool, siblings: false, warnings: [] };
 }
 
-function requestsOf({ members }: Members): readonly RoundRequest[] {
+function requestsOf({ members }: Members): readonly RoundTrial[] {
   const weights = members.map(({ weight }) => weight);
   const common = { point: null, leg: 0 };
   const newest: Candidate = { weights: weights.map((_, m) => (m === weights.length - 1 ? 1 : 0)), parts: [] };
   return [
     { ...common, kind: 'newest', params: null, candidate: newest },
-    ...MERGED.map((router): RoundRequest => {
+    ...MERGED.map((router): RoundTrial => {
       // Averaged is what routers are where nothing is said, and tables of tokens, which cannot be, are equal.
       const candidate = { weights, parts: [], ...(router === 'average' ? {} : { router }) };
       return { ...common, kind: 'trial', params: { router }, candidate };

@@ -4,7 +4,7 @@ import { formatBytes, formatCount, formatSeconds, plural } from '../../render/fo
 import { barChart } from '../../render/html/bar-chart.ts';
 import { table } from '../../render/html/figure.ts';
 import { heatMap } from '../../render/html/heat-map.ts';
-import { lineChart, type Point, type Series } from '../../render/html/line-chart.ts';
+import { type ChartPoint, lineChart, type Series } from '../../render/html/line-chart.ts';
 import { type Content, html, type Markup } from '../../render/html/markup.ts';
 import { badge, htmlPage, list, type Section, type Tone } from '../../render/html/page.ts';
 import { checkpointLabels } from '../../render/labels.ts';
@@ -243,7 +243,7 @@ function loadChart(layers: readonly LayerReport[]) {
 }
 
 function byLayer(label: string, layers: readonly LayerReport[], value: (layer: LayerReport) => number): Series {
-  return { label, points: layers.map((layer): Point => ({ x: layer.layer, y: value(layer) })) };
+  return { label, points: layers.map((layer): ChartPoint => ({ x: layer.layer, y: value(layer) })) };
 }
 
 function memberTable({ members }: RouterReport, labels: readonly string[]): Markup {

@@ -4,12 +4,12 @@ import { html, type Markup, trusted } from './markup.ts';
 import { axisScale, type Scale, ticks } from './scale.ts';
 
 export interface LineChart extends Caption {
-  readonly x: Axis;
+  readonly x: ChartAxis;
   /**
    * `focus`: values that the axis spans; what lies beyond them stands at the edge, so that one value far off
    * does not press all others together.
    */
-  readonly y: Axis & { readonly focus?: readonly number[] };
+  readonly y: ChartAxis & { readonly focus?: readonly number[] };
   readonly series: readonly Series[];
   /** Values to compare with, dashed across the chart. */
   readonly levels?: readonly Level[];
@@ -17,7 +17,7 @@ export interface LineChart extends Caption {
   readonly absent?: { readonly label: string; readonly xs: readonly number[] };
 }
 
-export interface Axis {
+export interface ChartAxis {
   readonly label: string;
   readonly log?: boolean;
 }
@@ -25,7 +25,7 @@ export interface Axis {
 export interface Series {
   readonly label: string;
   /** By x. Points whose y is not finite are gaps. */
-  readonly points: readonly Point[];
+  readonly points: readonly ChartPoint[];
   /**
    * `line` joins its points (the default); `points` belong together but do not follow one another; `curve`
    * and `steps` show no points, and steps hold each value up to the next.
@@ -35,7 +35,7 @@ export interface Series {
   readonly colour?: number;
 }
 
-export interface Point {
+export interface ChartPoint {
   readonly x: number;
   readonly y: number;
   /** Standard error of y: a bar of one to either side. */
@@ -51,7 +51,7 @@ export interface Level {
   readonly colour: number;
 }
 
-type Place = (point: { x: number; y: number }) => [number, number];
+type Placement = (point: { x: number; y: number }) => [number, number];
 
 const WIDTH = 760;
 const PLOT = { left: 64, right: 744, top: 20, bottom: 280 };
@@ -75,7 +75,7 @@ export function lineChart(chart: LineChart): Figure {
   const all = [...points.flatMap(ends), ...levels.map((level) => level.y)];
   const y = axisScale(chart.y.focus ?? all, chart.y.log === undefined ? {} : { log: chart.y.log });
   const beyond = all.some((value) => isBeyond(value, y));
-  const at: Place = (point) => [
+  const at: Placement = (point) => [
     PLOT.left + x.at(point.x) * (PLOT.right - PLOT.left),
     PLOT.bottom - within(y.at(point.y)) * (PLOT.bottom - PLOT.top),
   ];
@@ -107,7 +107,7 @@ function colourOf({ colour }: Series, index: number): number {
   return (colour ?? index) % COLOURS;
 }
 
-function ends({ y, error, band = [y, y] }: Point): number[] {
+function ends({ y, error, band = [y, y] }: ChartPoint): number[] {
   return error === undefined ? [y, ...band] : [y - error, y + error, ...band];
 }
 
@@ -130,7 +130,7 @@ function axes(chart: LineChart, x: Scale, y: Scale): Markup[] {
   ];
 }
 
-function drawSeries({ points, draw = 'line' }: Series, colour: number, at: Place, scale: Scale): Markup {
+function drawSeries({ points, draw = 'line' }: Series, colour: number, at: Placement, scale: Scale): Markup {
   let line = '';
   let bars = '';
   let dots = '';
@@ -175,7 +175,7 @@ function showsDots({ points, draw = 'line' }: Pick<Series, 'points' | 'draw'>): 
   return draw === 'points' || (draw === 'line' && points.length <= MOST_DOTS);
 }
 
-function drawBand({ points }: Series, colour: number, at: Place): Markup | null {
+function drawBand({ points }: Series, colour: number, at: Placement): Markup | null {
   const banded = points.filter(({ band }) => band?.every(Number.isFinite));
   if (banded.length < 2) return null;
   const corner = (x: number, y: number) => at({ x, y }).map(coordinate).join(' ');
@@ -184,13 +184,13 @@ function drawBand({ points }: Series, colour: number, at: Place): Markup | null 
   return trusted(`<path class="band c${colour}" d="M${[...upper, ...lower].join('L')}z"/>\n`);
 }
 
-function drawLevel({ y, colour }: Level, at: Place): Markup | null {
+function drawLevel({ y, colour }: Level, at: Placement): Markup | null {
   const top = at({ x: 0, y })[1];
   if (!Number.isFinite(top)) return null;
   return html`<path class="line level c${colour}" d="M${PLOT.left} ${coordinate(top)}H${PLOT.right}"/>\n`;
 }
 
-function drawAbsent(xs: readonly number[], at: Place): Markup {
+function drawAbsent(xs: readonly number[], at: Placement): Markup {
   const crosses = xs.map((x) => at({ x, y: 0 })[0]).filter(Number.isFinite);
   const path = crosses.map((x) => `M${coordinate(x - 4)} ${PLOT.bottom - 10}l8 8m-8 0l8 -8`);
   return html`<path class="line c${ABSENT_COLOUR}" d="${path.join('')}"/>\n`;
@@ -242,7 +242,7 @@ function valueTable({ x, series, levels = [], absent }: LineChart, scale: Scale)
   return html`<table class="numbers"><thead><tr><th scope="col">${x.label}${head}${last}</thead><tbody>\n${body}</tbody>${levels.length === 0 ? null : html`<tfoot>\n${foot}</tfoot>`}</table>`;
 }
 
-function pointCell(point: Point | undefined): Markup {
+function pointCell(point: ChartPoint | undefined): Markup {
   if (point === undefined) return html`<td>`;
   const { y, error, band } = point;
   const text = error === undefined ? formatNumber(y, 6) : formatEstimate(y, error);

@@ -5,7 +5,7 @@ import { type Comparison, compare } from './compare.ts';
 import { difference } from './difference.ts';
 import type { NoiseKind } from './noise.ts';
 import type { RecipeScores } from './recipes.ts';
-import { againstNewestText, alikeText, baselineText, searchText, unknownNoiseText, validationText } from './text.ts';
+import { againstNewestText, alikeText, baselineText, searchSetText, unknownNoiseText, validationText } from './text.ts';
 import type { Baseline, Conclusion, Validation } from './types.ts';
 import { type KnownNoise, type Validated, type ValidationResult, type ValidationScores, validate } from './validate.ts';
 
@@ -111,7 +111,7 @@ function ofSearch(input: HeadlineInput, subject: string, opponents: readonly Pla
   const resolution = coverage.kind === 'unpaired' ? coverage.resolution : null;
   const gainClaimed = probability >= CLAIM_PROBABILITY && interval[0] > 0 && (resolution === null || gain > resolution);
   const labels = opponents.map(({ label }) => label);
-  const text = searchText(subject, gainClaimed, comparison, against.label, labels);
+  const text = searchSetText(subject, gainClaimed, comparison, against.label, labels);
   return { gainClaimed, text, probability, gain, interval, basis: 'posterior', against: nameOf(against), resolution };
 }
 

@@ -5,7 +5,7 @@ import type { Difference } from './types.ts';
 import type { ValidationResult } from './validate.ts';
 
 /** The headline of a search without a validation. @param opponents labels of all baselines compared with */
-export function searchText(
+export function searchSetText(
   subject: string,
   claimed: boolean,
   comparison: Comparison,

@@ -33,7 +33,7 @@ export interface AttemptSettings {
 }
 
 /** How an attempt ended; `again` where it asks for another one. */
-export type Ending =
+export type AttemptEnding =
   | { readonly status: 'complete'; readonly score: Score }
   | { readonly status: 'failed' | 'skipped' | 'again'; readonly reason: string };
 
@@ -74,7 +74,7 @@ export class Attempt {
    * @returns `seconds` that it took, and the cost that it reported
    * @throws what `Evaluator.evaluate` throws
    */
-  async run(gpu: string): Promise<{ ending: Ending; seconds: number; cost: number | null }> {
+  async run(gpu: string): Promise<{ ending: AttemptEnding; seconds: number; cost: number | null }> {
     const { timeout } = this.#settings;
     const { signal } = this.#control;
     signal.throwIfAborted();
@@ -102,7 +102,7 @@ export class Attempt {
     }
   }
 
-  async #score(out: string, gpu: string): Promise<Ending> {
+  async #score(out: string, gpu: string): Promise<AttemptEnding> {
     const { command, reading, server } = this.#settings;
     const { model, trial } = this.#request;
     await server?.load(model, this.#stop.signal);
@@ -178,7 +178,7 @@ export class Attempt {
     }
   }
 
-  async #endingOf(error: unknown, out: string): Promise<Ending> {
+  async #endingOf(error: unknown, out: string): Promise<AttemptEnding> {
     if (error === TOO_LATE) return { status: 'failed', reason: `it took longer than ${this.#settings.timeout} s` };
     if (error instanceof LogFailure) return this.#diskFull(error, out);
     if (error instanceof ServerFailure) return { status: error.temporary ? 'again' : 'failed', reason: error.message };
@@ -191,7 +191,7 @@ export class Attempt {
    * Of a log that could not be written: the evaluator's own fault where there is room again without what it
    * wrote, else that of the place.
    */
-  async #diskFull({ error }: LogFailure, out: string): Promise<Ending> {
+  async #diskFull({ error }: LogFailure, out: string): Promise<AttemptEnding> {
     const { log } = this.#request;
     await removeFolder(out);
     const reason = 'the disk was full while it ran, and no more when what it wrote was removed';

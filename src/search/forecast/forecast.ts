@@ -4,7 +4,7 @@ import { drain, eventStream } from '../../base/event-stream.ts';
 import { REPORT_PAGE, RESULT_FILE, replaceFile } from '../optimise/files.ts';
 import { type NextRound, noTrial, runRounds } from '../study/rounds.ts';
 import { membersOf, openSession, type Session } from '../study/session.ts';
-import type { RoundRequest } from '../study/trials.ts';
+import type { RoundTrial } from '../study/trials.ts';
 import type { StudyEvent } from '../study/types.ts';
 import { type BranchScore, checkBranches } from './calibrate.ts';
 import { forecastDocument } from './document.ts';
@@ -69,7 +69,7 @@ async function runForecast(given: ForecastOptions, emit: (event: StudyEvent) => 
  * The newest checkpoint alone, which shows whether the evaluator works; then everything else, merged in one
  * read.
  */
-function roundsOf(requests: readonly RoundRequest[]): NextRound {
+function roundsOf(requests: readonly RoundTrial[]): NextRound {
   return (trials) => {
     if (trials.length === requests.length) return { ended: 'trials' };
     return trials.length === 0 ? { first: 0, requests: requests.slice(0, 1) } : { first: 1, requests: requests.slice(1) };
@@ -77,7 +77,7 @@ function roundsOf(requests: readonly RoundRequest[]): NextRound {
 }
 
 /** A file of decay factors or rates may have another content than when the forecast was begun. */
-function refuseOthers({ study, folder }: Session, requests: readonly RoundRequest[]): void {
+function refuseOthers({ study, folder }: Session, requests: readonly RoundTrial[]): void {
   const other = study.trials.find(({ id, recipe }) => requests[id] === undefined || study.keyOf(requests[id].candidate) !== recipe);
   if (other === undefined) return;
   throw new MergeError('E_SEARCH_STATE', `${folder.path}: trial ${other.id} is of a merge with other weights than this forecast has`, {

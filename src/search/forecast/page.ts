@@ -1,6 +1,6 @@
 import { formatCount, formatSeconds, plural } from '../../render/format.ts';
 import { type Column, table } from '../../render/html/figure.ts';
-import { lineChart, type Point } from '../../render/html/line-chart.ts';
+import { type ChartPoint, lineChart } from '../../render/html/line-chart.ts';
 import { type Content, html, type Markup } from '../../render/html/markup.ts';
 import { badge, htmlPage, list, type Section } from '../../render/html/page.ts';
 import { checkpointLabels } from '../../render/labels.ts';
@@ -55,7 +55,7 @@ function placeOf(points: readonly ForecastPoint[]): { label: string; at: (index:
 function forecastChart(document: ForecastDocument) {
   const { points, branches } = document;
   const { label, at } = placeOf(points);
-  const line = (pick: (point: ForecastPoint) => Omit<Point, 'x'> | null): Point[] =>
+  const line = (pick: (point: ForecastPoint) => Omit<ChartPoint, 'x'> | null): ChartPoint[] =>
     points.flatMap((point, i) => {
       const y = pick(point);
       return y === null ? [] : [{ x: at(i), ...y }];

@@ -5,7 +5,7 @@ import type { ResolvedWeights } from '../../recipe/schedule/types.ts';
 import { meanOf } from '../optimise/legs.ts';
 import type { SpaceParameter } from '../space/types.ts';
 import { nameOf, type StudyMember, type StudyMembers } from '../study/members.ts';
-import type { RoundRequest } from '../study/trials.ts';
+import type { RoundTrial } from '../study/trials.ts';
 import type { ResolvedForecast } from './options.ts';
 
 /** What a forecast scores. */
@@ -14,7 +14,7 @@ export interface Windows {
    * The newest checkpoint alone first, then the others that a window ends at, then the windows; each oldest
    * first.
    */
-  readonly requests: readonly RoundRequest[];
+  readonly requests: readonly RoundTrial[];
   /** Size and weights of the windows, as parameters of one value each. */
   readonly parameters: readonly SpaceParameter[];
   readonly warnings: readonly Warning[];
@@ -35,7 +35,7 @@ export async function windowsOf(options: ResolvedForecast, { all, pool }: StudyM
   }
   const ends = pool.slice(window - 1);
   const single = (member: number) => requestOf('single', all[member]!, meanOf([member], all.length).weights);
-  const merged: RoundRequest[] = [];
+  const merged: RoundTrial[] = [];
   const warnings: Warning[] = [];
   let resolved: ResolvedWeights | undefined;
   for (const [start, end] of ends.entries()) {
@@ -62,7 +62,7 @@ export async function windowsOf(options: ResolvedForecast, { all, pool }: StudyM
   };
 }
 
-function requestOf(kind: 'single' | 'window', end: StudyMember, weights: readonly number[]): RoundRequest {
+function requestOf(kind: 'single' | 'window', end: StudyMember, weights: readonly number[]): RoundTrial {
   return { kind, candidate: { weights, parts: [] }, params: nameOf(end), point: null, leg: 0 };
 }
 

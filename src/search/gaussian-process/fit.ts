@@ -3,8 +3,8 @@ import type { Hyper } from './kernels.ts';
 import { type Likelihood, likelihoodOf } from './likelihood.ts';
 import { type Effort, minimiseSmooth, type Smooth } from './minimise-smooth.ts';
 import type { KernelName } from './names.ts';
-import type { Model } from './posterior.ts';
-import { coordinatesOf, hyperAt, logPrior, NOISE_FLOOR, type Purpose } from './prior.ts';
+import type { ProcessModel } from './posterior.ts';
+import { coordinatesOf, type FitPurpose, hyperAt, logPrior, NOISE_FLOOR } from './prior.ts';
 import { type Observations, type Process, processOf, standardise, standardOf } from './process.ts';
 import type { Axis } from './types.ts';
 
@@ -14,7 +14,7 @@ export interface FitOptions {
   /** Decides where the starts beside the fixed ones lie; 0 without. */
   readonly seed?: number;
   /** Which prior the noise has: `search` without. */
-  readonly purpose?: Purpose;
+  readonly purpose?: FitPurpose;
 }
 
 /** Hyperparameters that a fit starts from: smooth, wavy and almost exact, flat and noisy. */
@@ -57,7 +57,12 @@ export function fitProcess(
 }
 
 /** The hyperparameters of the largest posterior density that is reached from the starts. */
-export function fitHyper(model: Omit<Model, 'hyper'>, purpose: Purpose, starts: readonly Float64Array[], effort: Effort = FULL): Hyper {
+export function fitHyper(
+  model: Omit<ProcessModel, 'hyper'>,
+  purpose: FitPurpose,
+  starts: readonly Float64Array[],
+  effort: Effort = FULL,
+): Hyper {
   const objective = objectiveOf(likelihoodOf(model), purpose);
   const minima = starts.map((start) => minimiseSmooth(objective, start, effort));
   return hyperAt(minima.reduce((least, minimum) => (minimum.value < least.value ? minimum : least)).x);
@@ -67,7 +72,7 @@ export function fitHyper(model: Omit<Model, 'hyper'>, purpose: Purpose, starts: 
  * Some of the observations, spread over their order, so that early, scattered points and late, clustered ones
  * are both among them.
  */
-export function partOf(model: Required<Omit<Model, 'hyper'>>): Omit<Model, 'hyper'> {
+export function partOf(model: Required<Omit<ProcessModel, 'hyper'>>): Omit<ProcessModel, 'hyper'> {
   const count = model.points.length;
   if (count <= ENOUGH) return model;
   const part = Array.from({ length: ENOUGH }, (_, i) => Math.floor((i * count) / ENOUGH));
@@ -76,7 +81,7 @@ export function partOf(model: Required<Omit<Model, 'hyper'>>): Omit<Model, 'hype
 }
 
 /** Minus the log posterior density, in the coordinates of a fit. */
-function objectiveOf(likelihood: Likelihood, purpose: Purpose): Smooth {
+function objectiveOf(likelihood: Likelihood, purpose: FitPurpose): Smooth {
   return (x, gradient) => {
     const hyper = hyperAt(x);
     gradient.fill(0);

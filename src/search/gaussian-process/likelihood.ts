@@ -1,7 +1,7 @@
 import { packPoints } from './cube.ts';
 import { correlation, correlationSlope, type Hyper, squaredSeparation } from './kernels.ts';
 import { invertSymmetric } from './linear-algebra.ts';
-import type { Model } from './posterior.ts';
+import type { ProcessModel } from './posterior.ts';
 import type { Axis } from './types.ts';
 
 /**
@@ -16,7 +16,7 @@ export type Likelihood = (hyper: Hyper, gradient?: Float64Array) => number;
 /**
  * Prepares {@link Likelihood} for the observations of a model: Rasmussen and Williams 2006, eq. 2.30 and 5.9.
  */
-export function likelihoodOf({ kernel, axes, points, values, variances }: Omit<Model, 'hyper'>): Likelihood {
+export function likelihoodOf({ kernel, axes, points, values, variances }: Omit<ProcessModel, 'hyper'>): Likelihood {
   const size = points.length;
   const width = axes.length;
   const separations = pairSeparations(packPoints(points, axes), axes);

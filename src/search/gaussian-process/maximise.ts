@@ -4,9 +4,9 @@ import { sobolPoints } from './sobol.ts';
 import type { Axis, Point } from './types.ts';
 
 /** The larger, the better; one a point. */
-export type Score = (points: readonly Point[]) => Float64Array;
+export type Objective = (points: readonly Point[]) => Float64Array;
 
-export interface Scored {
+export interface Valued {
   readonly point: Point;
   readonly score: number;
 }
@@ -35,12 +35,12 @@ const FINEST = 5e-4;
  * the same list.
  */
 export function maximise(
-  score: Score,
+  score: Objective,
   axes: readonly Axis[],
   { seed, candidates = 1024, starts = 6, include = [] }: MaximiseOptions,
-): readonly Scored[] {
-  const seen = new Map<string, Scored>();
-  const look = (points: readonly Point[]): Scored[] => {
+): readonly Valued[] {
+  const seen = new Map<string, Valued>();
+  const look = (points: readonly Point[]): Valued[] => {
     const fresh = new Map<string, Point>();
     const keys = points.map((point) => {
       const snapped = snapPoint(point, axes);
@@ -65,7 +65,7 @@ export function maximise(
   return rank(seen.values());
 }
 
-function rank(scored: Iterable<Scored>): Scored[] {
+function rank(scored: Iterable<Valued>): Valued[] {
   return [...scored].sort((a, b) => b.score - a.score || compare(a.point, b.point));
 }
 
@@ -103,8 +103,8 @@ function around(points: readonly Point[], axes: readonly Axis[], seed: number): 
 }
 
 /** The first of a list, leaving out those that lie at another one of them. */
-function distant(scored: readonly Scored[], count: number): Scored[] {
-  const chosen: Scored[] = [];
+function distant(scored: readonly Valued[], count: number): Valued[] {
+  const chosen: Valued[] = [];
   for (const one of scored) {
     if (chosen.length === count) break;
     if (chosen.every(({ point }) => point.some((at, a) => Math.abs(at - one.point[a]!) > 0.05))) chosen.push(one);
@@ -117,7 +117,7 @@ function distant(scored: readonly Scored[], count: number): Scored[] {
  * along every axis at once, to the same step again (ridges that follow no axis are climbed so, Hooke and
  * Jeeves 1961) or to the best neighbour, whichever is highest. The points of all starts are scored together.
  */
-function refine(starts: readonly Scored[], axes: readonly Axis[], look: (points: readonly Point[]) => Scored[]): void {
+function refine(starts: readonly Valued[], axes: readonly Axis[], look: (points: readonly Point[]) => Valued[]): void {
   let climbers = starts.map((best) => ({ best, step: 0.1, before: best.point }));
   while (climbers.length > 0) {
     const sides = climbers.map(({ best, step }) => neighbours(best.point, step, axes));
@@ -151,7 +151,7 @@ function neighbours(point: Point, step: number, axes: readonly Axis[]): Point[][
  * Every axis at the top of the parabola through a point and its neighbours along the axis, within twice their
  * distance; at the best of them elsewhere.
  */
-function summit(best: Scored, nearby: readonly Scored[][], axes: readonly Axis[]): Point {
+function summit(best: Valued, nearby: readonly Valued[][], axes: readonly Axis[]): Point {
   return best.point.map((at, a) => {
     const [below, above] = nearby[a]!;
     if (axes[a]!.kind === 'real' && below !== undefined && above !== undefined) {

@@ -6,7 +6,7 @@ import type { KernelName } from './names.ts';
 import type { Axis, Point } from './types.ts';
 
 /** A Gaussian process of mean 0 and what was observed of it, all in one unit. */
-export interface Model {
+export interface ProcessModel {
   readonly kernel: KernelName;
   readonly hyper: Hyper;
   readonly axes: readonly Axis[];
@@ -33,7 +33,7 @@ export interface Joint {
  * the units of the model.
  */
 export interface Posterior {
-  readonly model: Model;
+  readonly model: ProcessModel;
   /** Natural logarithm of the density of the values (their eq. 2.30). */
   readonly logMarginalLikelihood: number;
   predict(points: readonly Point[]): Prediction;
@@ -51,7 +51,7 @@ const BLOCK = 256;
  * @throws RangeError where the covariance of the values is not positive definite (repeated points without
  * noise), or a point has another number of coordinates than there are axes
  */
-export function posteriorOf(model: Model): Posterior {
+export function posteriorOf(model: ProcessModel): Posterior {
   const { axes, kernel, hyper } = model;
   const packed = packPoints(model.points, axes);
   const matrix = covariances(kernel, hyper, axes, packed, packed);
@@ -60,7 +60,7 @@ export function posteriorOf(model: Model): Posterior {
   return fromFactor(model, packed, choleskyFactor(matrix, size));
 }
 
-function fromFactor(model: Model, packed: Float64Array, lower: Float64Array): Posterior {
+function fromFactor(model: ProcessModel, packed: Float64Array, lower: Float64Array): Posterior {
   const { axes, kernel, hyper } = model;
   const size = model.points.length;
   const whitened = Float64Array.from(model.values);

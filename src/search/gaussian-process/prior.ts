@@ -7,7 +7,7 @@ import type { Hyper } from './kernels.ts';
 export const NOISE_FLOOR = 1e-6;
 
 /** What a process is fitted for: to choose the next trial, or to say what is known. */
-export type Purpose = 'search' | 'conclusion';
+export type FitPurpose = 'search' | 'conclusion';
 
 // The shapes, and the constants of a search, are those of Optuna 5's GPSampler (optuna/_gp/prior.py), whose
 // authors chose them by trial.
@@ -30,7 +30,7 @@ const NOISE = { search: { shape: 1.1, rate: 30 }, conclusion: { shape: 0.3, rate
  * @param gradient added to where given: derivatives with respect to the logarithms of the lengths, of the
  *   signal and of the noise, [axes + 2]
  */
-export function logPrior({ lengths, signal, noise }: Hyper, purpose: Purpose, gradient?: Float64Array): number {
+export function logPrior({ lengths, signal, noise }: Hyper, purpose: FitPurpose, gradient?: Float64Array): number {
   const { shape, rate } = NOISE[purpose];
   let sum = 0;
   for (const [a, length] of lengths.entries()) {

@@ -6,7 +6,7 @@ import type { Outcome } from '../evaluate/evaluator.ts';
 import { directionOf } from '../evaluate/goal.ts';
 import type { Params } from '../space/types.ts';
 import { runRounds } from '../study/rounds.ts';
-import type { RoundRequest, ScoreModel } from '../study/trials.ts';
+import type { RoundTrial, ScoreModel } from '../study/trials.ts';
 import type { TrialLine } from '../study/trials-file.ts';
 import type { StudyEvent, Trial } from '../study/types.ts';
 import { type Asked, AskTellSession, type Driver } from './ask-tell.ts';
@@ -126,7 +126,7 @@ class SearchDriver implements Driver {
   readonly #desk: ScoreDesk | null;
   readonly #signal: AbortSignal;
   /** Handed out and not told yet. */
-  readonly #asked = new Map<number, RoundRequest>();
+  readonly #asked = new Map<number, RoundTrial>();
   readonly #rounds = new Set<Promise<unknown>>();
   readonly #recorded = new Map<number, Promise<readonly TrialLine[]>>();
   #next: number;
@@ -185,13 +185,13 @@ class SearchDriver implements Driver {
     await Promise.allSettled(this.#rounds);
   }
 
-  #proposed(count: number, signal: AbortSignal): Promise<readonly RoundRequest[]> {
+  #proposed(count: number, signal: AbortSignal): Promise<readonly RoundTrial[]> {
     const { session, rounds } = this.#open;
     const open = [...this.#asked.values()].map(({ point, candidate }) => ({ point, recipe: rounds.keyOf(candidate) }));
     return nextAsked(rounds, { trials: session.study.trials, open, goal: session.goal(), count }, signal);
   }
 
-  async #given(params: Params): Promise<RoundRequest> {
+  async #given(params: Params): Promise<RoundTrial> {
     const leg = this.#open.legs[0]!;
     const point = leg.space.encode(params);
     if (point === null) throw new MergeError('E_PARAMS', `${JSON.stringify(params)} lies outside the space`);
@@ -209,7 +209,7 @@ class SearchDriver implements Driver {
     }
   }
 
-  #handedOut(trial: number, { kind, params, candidate }: RoundRequest, model: string): Asked {
+  #handedOut(trial: number, { kind, params, candidate }: RoundTrial, model: string): Asked {
     const { members } = this.#open.session;
     const weights = candidate.weights.flatMap((weight, m) => {
       const { path, step } = members.all[m]!;

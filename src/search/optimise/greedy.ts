@@ -14,7 +14,7 @@ export interface GreedyState {
 }
 
 /** What is known of a recipe: null as a score where it was tried and has none. */
-interface Scored {
+interface KnownScore {
   readonly trial: number;
   readonly score: number | null;
 }
@@ -40,13 +40,13 @@ export function greedySoup(
       return alone === undefined || alone.score === null ? [] : [{ member, alone: alone.score, trial: alone.trial }];
     })
     .toSorted((a, b) => (a.alone === b.alone ? b.member - a.member : atLeast(a.alone, b.alone) ? -1 : 1));
-  const asTried = ({ member, alone }: (typeof ingredients)[number], { trial, score }: Scored, added: boolean): SoupIngredient => {
+  const asTried = ({ member, alone }: (typeof ingredients)[number], { trial, score }: KnownScore, added: boolean): SoupIngredient => {
     const { path, step } = members[member]!;
     return { path, step, alone, trial, score, added };
   };
   const [first, ...others] = ingredients;
   if (first === undefined) return { soup: null, next: null };
-  let soup: Scored & { readonly score: number; readonly of: readonly number[] } = {
+  let soup: KnownScore & { readonly score: number; readonly of: readonly number[] } = {
     trial: first.trial,
     score: first.alone,
     of: [first.member],
@@ -75,7 +75,7 @@ function soupKeys({ members, policies, dtype }: Parameters<typeof greedySoup>[0]
 }
 
 /** By recipe: its first trial, and the mean of its scores. */
-function scoresByRecipe(trials: readonly TrialLine[]): ReadonlyMap<string, Scored> {
+function scoresByRecipe(trials: readonly TrialLine[]): ReadonlyMap<string, KnownScore> {
   const found = new Map<string, { trial: number; scores: number[] }>();
   for (const { id, recipe, score } of trials.toSorted((a, b) => a.id - b.id)) {
     const entry = found.get(recipe) ?? { trial: id, scores: [] };

@@ -1,6 +1,6 @@
 import { type BarColumn, barMatrix } from '../../render/html/bar-matrix.ts';
 import type { Figure } from '../../render/html/figure.ts';
-import { type Level, lineChart, type Point } from '../../render/html/line-chart.ts';
+import { type ChartPoint, type Level, lineChart } from '../../render/html/line-chart.ts';
 import { checkpointLabels } from '../../render/labels.ts';
 import type { Baseline } from '../conclusion/types.ts';
 import { directionOf } from '../evaluate/goal.ts';
@@ -10,7 +10,7 @@ import type { SearchDocument } from './types.ts';
 import { BASELINE_WORDS, goalWords, KIND_WORDS, paramsText } from './words.ts';
 
 /** A trial that has a score. */
-export type Scored = Trial & { readonly score: number };
+export type TrialWithScore = Trial & { readonly score: number };
 
 /**
  * Each baseline has a colour of its own, whichever of them there are; single checkpoints have that of the
@@ -22,8 +22,8 @@ export const SERIES_COLOURS = { model: 0, best: 1, others: 5 } as const;
 
 const BASELINE_KINDS: readonly TrialKind[] = ['newest', 'uniform', 'sma', 'single'];
 
-export function scoredTrials(trials: readonly Trial[]): Scored[] {
-  return trials.filter((trial): trial is Scored => trial.score !== null && Number.isFinite(trial.score));
+export function scoredTrials(trials: readonly Trial[]): TrialWithScore[] {
+  return trials.filter((trial): trial is TrialWithScore => trial.score !== null && Number.isFinite(trial.score));
 }
 
 /** What an axis of scores is called. */
@@ -46,7 +46,7 @@ export function scoreFocus(scores: readonly number[], goal: SearchDocument['goal
 export function progressChart(document: SearchDocument): Figure {
   const { trials, noise, goal } = document;
   const scored = scoredTrials(trials);
-  const point = ({ id, score, stderr }: Scored): Point => ({
+  const point = ({ id, score, stderr }: TrialWithScore): ChartPoint => ({
     x: id,
     y: score,
     ...(noise === 'independent' && stderr !== null ? { error: stderr } : {}),
@@ -149,12 +149,12 @@ export function chainCharts(document: SearchDocument): Figure[] {
   const known = !steps.includes(null);
   const x = { label: known ? 'step of the newer checkpoint' : 'pair, oldest first' };
   const at = (pair: number): number => (known ? steps[pair]! : pair + 1);
-  const lambda = chain.flatMap(({ best }, i): Point[] => {
+  const lambda = chain.flatMap(({ best }, i): ChartPoint[] => {
     const y = firstNumber(best?.params ?? null);
     return y === null ? [] : [{ x: at(i), y }];
   });
-  const merged = chain.flatMap(({ best }, i): Point[] => (best === null ? [] : [{ x: at(i), ...estimateOf(best) }]));
-  const single = chain.flatMap(({ single: y }, i): Point[] => (y === null ? [] : [{ x: at(i), y }]));
+  const merged = chain.flatMap(({ best }, i): ChartPoint[] => (best === null ? [] : [{ x: at(i), ...estimateOf(best) }]));
+  const single = chain.flatMap(({ single: y }, i): ChartPoint[] => (y === null ? [] : [{ x: at(i), y }]));
   if (merged.length === 0) return [];
   return [
     lineChart({

@@ -1,7 +1,7 @@
 import { groupBy } from '../../base/group-by.ts';
 import type { Figure } from '../../render/html/figure.ts';
 import { heatMap } from '../../render/html/heat-map.ts';
-import { lineChart, type Point } from '../../render/html/line-chart.ts';
+import { type ChartPoint, lineChart } from '../../render/html/line-chart.ts';
 import { type ParallelAxis, parallelChart } from '../../render/html/parallel-chart.ts';
 import { formatNumber } from '../../render/numbers.ts';
 import type { PosteriorDrawing } from '../conclusion/types.ts';
@@ -9,7 +9,7 @@ import { directionOf } from '../evaluate/goal.ts';
 import type { SpaceParameter } from '../space/types.ts';
 import type { Trial } from '../study/types.ts';
 import { scoreText } from '../study/words.ts';
-import { levelsOf, type Scored, SERIES_COLOURS, scoredTrials, scoreFocus, scoreLabel } from './page-figures.ts';
+import { levelsOf, SERIES_COLOURS, scoredTrials, scoreFocus, scoreLabel, type TrialWithScore } from './page-figures.ts';
 import type { SearchDocument } from './types.ts';
 import { paramOf } from './words.ts';
 
@@ -45,10 +45,10 @@ function trialsOfModel({ trials, chain, members }: SearchDocument): readonly Tri
 
 type CurvePoints = (PosteriorDrawing & { kind: 'curve' })['points'];
 
-function curveChart(document: SearchDocument, parameter: string, points: CurvePoints, inside: readonly Scored[]): Figure {
+function curveChart(document: SearchDocument, parameter: string, points: CurvePoints, inside: readonly TrialWithScore[]): Figure {
   const best = document.best?.trial;
   const bestValue = paramOf(inside.find(({ id }) => id === best)?.params, parameter);
-  const curve = points.map(({ x, mean, low, high }): Point => ({ x, y: mean, band: [low, high] }));
+  const curve = points.map(({ x, mean, low, high }): ChartPoint => ({ x, y: mean, band: [low, high] }));
   const [rest, chosen] = [false, true].map((wanted) =>
     meansByValue(inside, parameter, document.noise, (x) => (x === bestValue) === wanted),
   );
@@ -83,9 +83,14 @@ function curveChart(document: SearchDocument, parameter: string, points: CurvePo
   });
 }
 
-function meansByValue(inside: readonly Scored[], parameter: string, noise: SearchDocument['noise'], take: (x: number) => boolean): Point[] {
+function meansByValue(
+  inside: readonly TrialWithScore[],
+  parameter: string,
+  noise: SearchDocument['noise'],
+  take: (x: number) => boolean,
+): ChartPoint[] {
   const groups = groupBy(inside, ({ params }) => numberOf(paramOf(params, parameter)));
-  return [...groups].flatMap(([x, trials]): Point[] => {
+  return [...groups].flatMap(([x, trials]): ChartPoint[] => {
     if (x === null || !take(x)) return [];
     const [first] = trials;
     const error = noise === 'independent' && trials.length === 1 ? first!.stderr : null;
@@ -98,7 +103,7 @@ function numberOf(value: number | string | undefined): number | null {
 }
 
 /** Mean and uncertainty of the model over two parameters, y upwards, with the trials on them. */
-function posteriorMaps(document: SearchDocument, map: PosteriorDrawing & { kind: 'map' }, inside: readonly Scored[]): Figure[] {
+function posteriorMaps(document: SearchDocument, map: PosteriorDrawing & { kind: 'map' }, inside: readonly TrialWithScore[]): Figure[] {
   const parameter = (wanted: string): SpaceParameter | undefined => document.space.parameters.find(({ name }) => name === wanted);
   const points = inside.flatMap(({ id, params, score, stderr }) => {
     const column = placeOn(map.xValues, paramOf(params, map.x), parameter(map.x)?.log);
@@ -153,7 +158,7 @@ function placeOn(values: readonly (number | string)[], value: number | string | 
   return null;
 }
 
-function parallelCoordinates(document: SearchDocument, inside: readonly Scored[]): Figure {
+function parallelCoordinates(document: SearchDocument, inside: readonly TrialWithScore[]): Figure {
   return parallelChart({
     title: 'Every trial across all parameters',
     note: `A line a trial; the better its score, the stronger its shade. The best stands out.${document.space.parameters.some(({ log }) => log) ? ' Axes of wide ranges are logarithmic.' : ''}`,

@@ -64,7 +64,7 @@ export function metricParts(trials: readonly Trial[]): Markup[] {
 }
 
 /** Every checkpoint of the pool. @param labels by its place in `members` */
-export function memberTable({ members, best }: SearchDocument, labels: readonly string[]): Markup {
+export function poolTable({ members, best }: SearchDocument, labels: readonly string[]): Markup {
   const weights = new Map(best?.weights.map(({ path, weight }) => [path, weight]));
   const rows = members.map(({ path, tokens }, i) => [
     labels[i],

@@ -9,7 +9,7 @@ import { scoreText } from '../study/words.ts';
 import { chainCharts, progressChart, scoredTrials, trialName, weightsFigure } from './page-figures.ts';
 import { greedySection } from './page-soup.ts';
 import { spaceFigures } from './page-space.ts';
-import { memberTable, metricParts, trialTable } from './page-tables.ts';
+import { metricParts, poolTable, trialTable } from './page-tables.ts';
 import type { SearchDocument } from './types.ts';
 import {
   BASELINE_WORDS,
@@ -51,7 +51,7 @@ export function searchPage(document: SearchDocument): string {
       [weightsFigure(document)].filter((figure) => figure !== null),
     ),
     { title: 'Every trial', parts: [trialTable(document, byPath), ...metricParts(document.trials)] },
-    { title: 'Members', parts: [memberTable(document, labels)] },
+    { title: 'Members', parts: [poolTable(document, labels)] },
     document.warnings.length === 0 ? null : { title: 'Warnings', parts: [list(document.warnings.map(({ message }) => message))] },
   ];
   const [headline, more] = firstSentence(conclusion.text);

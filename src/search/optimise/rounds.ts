@@ -5,7 +5,7 @@ import type { History, Proposal, Sampler } from '../sampler/types.ts';
 import type { Candidate, Params } from '../space/types.ts';
 import type { StudyMembers } from '../study/members.ts';
 import { type NextRound, placeOfRound } from '../study/rounds.ts';
-import type { RoundRequest } from '../study/trials.ts';
+import type { RoundTrial } from '../study/trials.ts';
 import type { TrialLine } from '../study/trials-file.ts';
 import type { Ending, TrialKind } from '../study/types.ts';
 import { type Leg, locate, meanOf, overAll } from './legs.ts';
@@ -65,7 +65,7 @@ export function nextAsked(
   settings: RoundSettings,
   asked: { readonly trials: readonly TrialLine[]; readonly open: readonly OpenTrial[]; readonly goal: Goal; readonly count: number },
   signal: AbortSignal,
-): Promise<readonly RoundRequest[]> {
+): Promise<readonly RoundTrial[]> {
   return new RoundPlanner(settings, settings.legs[0]!, asked.trials, asked.goal, asked.open).asked(asked.count, signal);
 }
 
@@ -86,7 +86,7 @@ class RoundPlanner {
   }
 
   /** @param size of the round where it was begun before, else null */
-  async plan(size: number | null, signal: AbortSignal): Promise<{ requests: readonly RoundRequest[]; ending: Ending }> {
+  async plan(size: number | null, signal: AbortSignal): Promise<{ requests: readonly RoundTrial[]; ending: Ending }> {
     const { repeats } = this.#settings;
     const newest = await this.#baseline('newest', meanOf([this.#leg.members.at(-1)!], this.#count));
     if (this.#own.length === 0) return { requests: [newest], ending: 'trials' };
@@ -103,7 +103,7 @@ class RoundPlanner {
     return { requests: all, ending: room <= 0 ? 'trials' : 'exhausted' };
   }
 
-  async asked(count: number, signal: AbortSignal): Promise<readonly RoundRequest[]> {
+  async asked(count: number, signal: AbortSignal): Promise<readonly RoundTrial[]> {
     const newest = await this.#baseline('newest', meanOf([this.#leg.members.at(-1)!], this.#count));
     const all = [newest, ...(await this.#baselines(this.#settings.keyOf(newest.candidate)))];
     const known = new Set([...this.#own, ...this.#open].map(({ recipe }) => recipe));
@@ -119,13 +119,13 @@ class RoundPlanner {
    * Uniform mean, SMA over the last of the run (once, with the newest leg), and single members where they are
    * asked for; each recipe once.
    */
-  async #baselines(...others: readonly string[]): Promise<RoundRequest[]> {
+  async #baselines(...others: readonly string[]): Promise<RoundTrial[]> {
     const { members, scoreMembers, legs } = this.#settings;
     const wanted: [TrialKind, Candidate][] = [['uniform', meanOf(this.#leg.members, this.#count)]];
     if (this.#leg.index === legs.length - 1) wanted.push(['sma', meanOf(members.last, this.#count)]);
     if (scoreMembers) for (const member of this.#leg.members.slice(0, -1)) wanted.push(['single', meanOf([member], this.#count)]);
     const taken = new Set([...others, ...this.#own.map(({ recipe }) => recipe)]);
-    const requests: RoundRequest[] = [];
+    const requests: RoundTrial[] = [];
     for (const [kind, candidate] of wanted) {
       const key = this.#settings.keyOf(candidate);
       if (taken.has(key)) continue;
@@ -135,14 +135,14 @@ class RoundPlanner {
     return requests;
   }
 
-  async #baseline(kind: TrialKind, candidate: Candidate): Promise<RoundRequest> {
+  async #baseline(kind: TrialKind, candidate: Candidate): Promise<RoundTrial> {
     const place = await locate(candidate, this.#leg);
     return { kind, candidate, params: place?.params ?? null, point: place?.point ?? null, leg: this.#leg.index };
   }
 
   /** Of proposals for one recipe the first is taken: two points may stand for the same weights. */
-  async #propose(baselines: readonly RoundRequest[], count: number, signal: AbortSignal): Promise<readonly RoundRequest[]> {
-    const found: RoundRequest[] = [];
+  async #propose(baselines: readonly RoundTrial[], count: number, signal: AbortSignal): Promise<readonly RoundTrial[]> {
+    const found: RoundTrial[] = [];
     for (let tries = 0; found.length < count && tries < TRIES; tries++) {
       const before = [...baselines, ...found];
       const keys = new Set(before.map(({ candidate }) => this.#settings.keyOf(candidate)));
@@ -158,20 +158,20 @@ class RoundPlanner {
     return found;
   }
 
-  async #requestOf({ point, by, proposals }: Proposal): Promise<RoundRequest> {
+  async #requestOf({ point, by, proposals }: Proposal): Promise<RoundTrial> {
     const { space } = this.#leg;
     const params = space.decode(point);
     const candidate = overAll(await space.candidate(params), this.#leg, this.#count);
     return { kind: 'trial', params, point, candidate, by, leg: this.#leg.index, ...(proposals === undefined ? {} : { proposals }) };
   }
 
-  #ahead(baselines: readonly RoundRequest[]): number {
+  #ahead(baselines: readonly RoundTrial[]): number {
     const ahead = this.#settings.sampler(this.#leg).ahead?.(this.#history(baselines)) ?? 0;
     return Math.max(ahead, this.#settings.parallel);
   }
 
   /** @param before requests of the same round */
-  #history(before: readonly RoundRequest[]): History {
+  #history(before: readonly RoundTrial[]): History {
     const known = [...this.#own, ...this.#open].map(({ recipe }) => recipe);
     const keys = new Set([...known, ...before.map(({ candidate }) => this.#settings.keyOf(candidate))]);
     const { space } = this.#leg;
@@ -191,7 +191,7 @@ class RoundPlanner {
     };
   }
 
-  #counted(baselines: readonly RoundRequest[]): number {
+  #counted(baselines: readonly RoundTrial[]): number {
     const counts = (kind: TrialKind) => kind === 'newest' || kind === 'uniform' || kind === 'trial';
     const own = this.#own.filter(({ kind, repeatOf }) => counts(kind) && repeatOf === null).length;
     return own + baselines.filter(({ kind }) => counts(kind)).length;

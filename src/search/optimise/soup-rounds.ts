@@ -1,6 +1,6 @@
 import { nameOf } from '../study/members.ts';
 import { type NextRound, placeOfRound } from '../study/rounds.ts';
-import type { RoundRequest } from '../study/trials.ts';
+import type { RoundTrial } from '../study/trials.ts';
 import type { StudyIdentity, TrialLine } from '../study/trials-file.ts';
 import type { TrialKind } from '../study/types.ts';
 import { greedySoup } from './greedy.ts';
@@ -16,7 +16,7 @@ export function soupRounds(identity: StudyIdentity, repeats: number): NextRound 
   const { members, pool, last } = identity;
   // Siblings often stand at the same step.
   const distinct = new Set(pool.map((m) => members[m]!.step)).size === pool.length;
-  const request = (kind: TrialKind, of: readonly number[]): RoundRequest => {
+  const request = (kind: TrialKind, of: readonly number[]): RoundTrial => {
     const params = kind !== 'single' ? null : distinct ? nameOf(members[of[0]!]!) : { checkpoint: members[of[0]!]!.path };
     return { kind, candidate: meanOf(of, members.length), params, point: null, leg: 0 };
   };

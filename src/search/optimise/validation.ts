@@ -6,7 +6,7 @@ import { directionOf } from '../evaluate/goal.ts';
 import { commandText, metricTexts, scorerOf } from '../study/scorer.ts';
 import type { Session } from '../study/session.ts';
 import { Study } from '../study/study.ts';
-import type { RoundRequest } from '../study/trials.ts';
+import type { RoundTrial } from '../study/trials.ts';
 import { differences, readTrials, type StudyIdentity, type TrialLine } from '../study/trials-file.ts';
 import type { StudyEvent } from '../study/types.ts';
 import { concludedLegs } from './document.ts';
@@ -56,7 +56,7 @@ export async function validateSearch(
   const recipes = new Map(chosen.map((id) => [study.trials.find((trial) => trial.id === id)!.recipe, id]));
   const scored = new Set(second.trials.filter(({ status }) => status === 'complete').map(({ recipe }) => recipe));
   const wanted = [...recipes].filter(([recipe]) => !scored.has(recipe)).map(([, id]) => id);
-  const requests = wanted.map((id): RoundRequest => {
+  const requests = wanted.map((id): RoundTrial => {
     const { kind, params } = study.trials.find((trial) => trial.id === id)!;
     return { kind, params, point: null, leg: 0, candidate: candidateOf(session, id) };
   });

@@ -2,12 +2,12 @@ import { join } from 'node:path';
 import { MergeError } from '../../base/errors.ts';
 import type { Goal } from '../evaluate/types.ts';
 import type { Session } from './session.ts';
-import type { RoundRequest } from './trials.ts';
+import type { RoundTrial } from './trials.ts';
 import type { TrialLine } from './trials-file.ts';
 import type { Ending } from './types.ts';
 
 /** Trials to score together, or why there are no more. */
-export type Round = { readonly first: number; readonly requests: readonly RoundRequest[] } | { readonly ended: Ending };
+export type Round = { readonly first: number; readonly requests: readonly RoundTrial[] } | { readonly ended: Ending };
 
 /** What is tried next: a function of the trials, so that a study that is resumed goes on as it would have. */
 export type NextRound = (trials: readonly TrialLine[], goal: Goal, signal: AbortSignal) => Round | Promise<Round>;

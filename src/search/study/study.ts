@@ -9,7 +9,7 @@ import type { WorkFolder } from './folder.ts';
 import type { StudyMember } from './members.ts';
 import { MergeStore } from './merge-store.ts';
 import { Merger, type MergeSettings, takingPart } from './merges.ts';
-import { type Job, type Place, type RoundRequest, type TrialOptions, Trials } from './trials.ts';
+import { type Job, type OpenRound, type RoundTrial, type TrialOptions, Trials } from './trials.ts';
 import type { TrialLine } from './trials-file.ts';
 
 export interface StudyOptions extends TrialOptions {
@@ -84,7 +84,7 @@ export class Study {
    */
   async round(
     first: number,
-    requests: readonly RoundRequest[],
+    requests: readonly RoundTrial[],
     signal: AbortSignal,
     mayBegin: () => boolean = () => true,
   ): Promise<readonly TrialLine[]> {
@@ -109,7 +109,7 @@ export class Study {
   }
 
   /** What is still to be done of a round. */
-  #jobsOf(first: number, requests: readonly RoundRequest[]): Job[] {
+  #jobsOf(first: number, requests: readonly RoundTrial[]): Job[] {
     const done = new Set(this.trials.map(({ id }) => id));
     const asked = requests.map((request, i) => ({ id: first + i, request, recipe: this.keyOf(request.candidate) }));
     // Of trials at a time a repeat may have ended before the first of its recipe, which a kill then left
@@ -137,7 +137,7 @@ export class Study {
    * @param recipes trials of equal recipes: of them one merge is made, which all but the first only score
    *   again
    */
-  async #mergedBatch(recipes: readonly (readonly Job[])[], place: Place, signal: AbortSignal): Promise<void> {
+  async #mergedBatch(recipes: readonly (readonly Job[])[], place: OpenRound, signal: AbortSignal): Promise<void> {
     if (!place.mayBegin()) return;
     await this.#options.folder.assertHeld();
     const held = await this.#merges.hold(recipes, signal);
@@ -158,7 +158,7 @@ export class Study {
 
   async #each(
     jobs: readonly Job[],
-    place: Place,
+    place: OpenRound,
     modelOf: (job: Job) => { readonly model: string; readonly mergeSeconds: number },
     signal: AbortSignal,
     after: (job: Job) => Promise<void> = async () => {},

@@ -47,19 +47,19 @@ export interface TrialOptions {
 }
 
 /** A request in its place in a round. */
-export interface RoundRequest extends TrialRequest {
+export interface RoundTrial extends TrialRequest {
   readonly point: Point | null;
   readonly leg: number;
 }
 
 /** A round: what its trials record of it, and whether there is time for another one. */
-export interface Place extends Pick<TrialLine, 'round' | 'roundSize'> {
+export interface OpenRound extends Pick<TrialLine, 'round' | 'roundSize'> {
   readonly mayBegin: () => boolean;
 }
 
 export interface Job {
   readonly id: number;
-  readonly request: RoundRequest;
+  readonly request: RoundTrial;
   readonly recipe: string;
   /** The first trial of this recipe, where this is another one. */
   readonly repeatOf: number | null;
@@ -98,7 +98,7 @@ export class Trials {
   /** @throws MergeError E_EVALUATOR after three failures at the start, or for one where none may be; `signal.reason` on an abort */
   async evaluate(
     { id, request, recipe, repeatOf }: Job,
-    { round, roundSize }: Place,
+    { round, roundSize }: OpenRound,
     { model, mergeSeconds }: { readonly model: string; readonly mergeSeconds: number },
     signal: AbortSignal,
   ): Promise<void> {

@@ -5,14 +5,14 @@ import { freeSpace } from './output-path.ts';
 /** Provenance, merge card, recipe and journal of an output, generously. */
 const RECORD_BYTES = 1e6;
 
-export interface Space {
+export interface SpaceNeeded {
   readonly needed: number;
   readonly available: number;
   readonly conflict?: Conflict;
 }
 
 /** Space is counted for each file system on its own; the tightest is reported. */
-export async function spaceNeeded(outputs: readonly PlanOutput[]): Promise<Space> {
+export async function spaceNeeded(outputs: readonly PlanOutput[]): Promise<SpaceNeeded> {
   const byDevice = new Map<number, { needed: number; available: number; path: string }>();
   for (const output of outputs) {
     const { device, available, held } = await freeSpace(output.path);

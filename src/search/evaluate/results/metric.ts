@@ -57,7 +57,7 @@ export async function scoreOf(report: Report, terms: readonly MetricTerm[]): Pro
   return {
     score,
     stderr: errors.includes(null) ? null : Math.hypot(...(errors as number[])),
-    items: await itemsOf(chosen),
+    items: await itemsOfMetrics(chosen),
     metrics: Object.fromEntries(report.metrics.flatMap(({ name, value }) => (Number.isFinite(value) ? [[name, value]] : []))),
     higherIsBetter: directions.size === 1 ? [...directions][0]! : null,
     source: report.source,
@@ -74,7 +74,7 @@ interface Chosen {
  * Null as soon as one metric has no items: half a sum compared item by item would leave out the noise of the
  * other half.
  */
-async function itemsOf(chosen: readonly Chosen[]): Promise<readonly ItemScores[] | null> {
+async function itemsOfMetrics(chosen: readonly Chosen[]): Promise<readonly ItemScores[] | null> {
   const items: ItemScores[] = [];
   for (const { metric, weight } of chosen) {
     const lists = await metric.items?.();

@@ -32,7 +32,7 @@ export function isScoreJson(json: unknown): json is JsonObject {
 export function scoreReport(json: JsonObject, source: string): Report {
   const { score, stderr, metrics, higher_is_better: direction, cost } = json;
   holdConstraints(json.constraints, source);
-  const items = itemsOf(json.items ?? json.scores);
+  const items = itemScoresOf(json.items ?? json.scores);
   // An object may well hold metrics by name, of which nobody asked for the mean.
   const value = score === undefined && items !== null && Array.isArray(json.scores) ? mean(items.scores) : score;
   if (value !== undefined && typeof value !== 'number') throw noScore(`"score" is ${JSON.stringify(value)} in ${source}`);
@@ -60,7 +60,7 @@ function holdConstraints(constraints: unknown, source: string): void {
   throw noScore(`constraints do not hold in ${source} (they do at 0 and below, and at true): ${list}`);
 }
 
-function itemsOf(items: unknown): ItemList | null {
+function itemScoresOf(items: unknown): ItemList | null {
   const numbers = Array.isArray(items) || isObject(items) ? Object.values(items) : [];
   if (numbers.length === 0 || !numbers.every(Number.isFinite)) return null;
   return Array.isArray(items) ? unnamedItems('', numbers as number[]) : namedItems('', Object.entries(items as Record<string, number>));
