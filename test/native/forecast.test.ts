@@ -1,9 +1,9 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { readForecast } from '../../src/search/forecast/document.ts';
 import { forecast } from '../../src/search/forecast/forecast.ts';
 import type { ForecastOptions } from '../../src/search/forecast/options.ts';
-import { readForecast } from '../../src/search/forecast/report.ts';
 import { readSearch } from '../../src/search/optimise/report.ts';
 import type { StudyEvent } from '../../src/search/study/types.ts';
 import { temporaryFolder } from '../support/checkpoints.ts';

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { reportFile } from '../../merge/output/report-file.ts';
 import type { Colors } from '../../render/colors.ts';
 import { printable } from '../../render/format.ts';
-import { storedForecast } from '../../search/forecast/report.ts';
+import { storedForecast } from '../../search/forecast/document.ts';
 import { forecastText } from '../../search/forecast/text.ts';
 import { REPORT_PAGE } from '../../search/optimise/files.ts';
 import { storedSearch } from '../../search/optimise/report.ts';

@@ -1,9 +1,8 @@
+import type { Axis, Point } from '../gaussian-process/cube.ts';
 import type { Joint, Prediction } from '../gaussian-process/posterior.ts';
 import type { Process } from '../gaussian-process/process.ts';
 import { fitSamples } from '../gaussian-process/samples.ts';
-import type { Axis, Point } from '../gaussian-process/types.ts';
-import { covarianceOfMeans, pairedItems } from './difference.ts';
-import { type NoiseKind, type RepeatSpread, repeatSpread, statedVariances } from './noise.ts';
+import { covarianceOfMeans, type NoiseKind, pairedItems, type RepeatSpread, repeatSpread, statedVariances } from './difference.ts';
 import type { RecipeScores } from './recipes.ts';
 
 /** What is known of the true scores of recipes; larger is better. */

@@ -1,13 +1,12 @@
 import { directionOf } from '../evaluate/goal.ts';
 import type { Goal } from '../evaluate/types.ts';
+import type { Axis, Point } from '../gaussian-process/cube.ts';
 import type { Prediction } from '../gaussian-process/posterior.ts';
-import type { Axis, Point } from '../gaussian-process/types.ts';
 import type { Params } from '../space/types.ts';
 import type { ScoredTrial } from '../study/types.ts';
 import { spaceBeliefs, spreadBeliefs } from './beliefs.ts';
-import { difference } from './difference.ts';
+import { difference, type NoiseKind, repeatSpread } from './difference.ts';
 import { CLAIM_PROBABILITY, headline, unfounded } from './headline.ts';
-import { type NoiseKind, repeatSpread } from './noise.ts';
 import { type RecipeScores, recipesOf } from './recipes.ts';
 import { referenceText } from './text.ts';
 import type { Baseline, Conclusion, NoiseStd, Validation } from './types.ts';

@@ -1,5 +1,5 @@
+import type { Axis, Point } from '../gaussian-process/cube.ts';
 import { NORMAL_95 } from '../gaussian-process/normal.ts';
-import type { Axis, Point } from '../gaussian-process/types.ts';
 import type { Space } from '../space/types.ts';
 import type { Concluded } from './conclude.ts';
 import type { PosteriorDrawing } from './types.ts';

@@ -1,6 +1,6 @@
 import { directionOf } from '../evaluate/goal.ts';
 import type { Goal } from '../evaluate/types.ts';
-import type { Point } from '../gaussian-process/types.ts';
+import type { Point } from '../gaussian-process/cube.ts';
 import type { Params } from '../space/types.ts';
 import type { ScoredTrial } from '../study/types.ts';
 

@@ -1,8 +1,7 @@
 import { directionOf } from '../evaluate/goal.ts';
 import type { Goal } from '../evaluate/types.ts';
 import { NORMAL_95, normalCdf } from '../gaussian-process/normal.ts';
-import { difference, pairedItems, type Scored } from './difference.ts';
-import { fewItemsFactor } from './student.ts';
+import { difference, fewItemsFactor, pairedItems, type Scored } from './difference.ts';
 import type { Difference, Validation } from './types.ts';
 
 /** Scores on a second set, of trials of the search; null where that evaluation failed. */

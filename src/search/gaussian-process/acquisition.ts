@@ -1,8 +1,8 @@
+import type { Point } from './cube.ts';
 import type { AcquisitionName } from './names.ts';
 import { logImprovement, normalCdf, normalPdf } from './normal.ts';
 import type { Prediction } from './posterior.ts';
 import type { Process } from './process.ts';
-import type { Point } from './types.ts';
 
 /** Standard deviations that the upper confidence bound adds. Ours, as in scikit-optimize. */
 export const KAPPA = 1.96;

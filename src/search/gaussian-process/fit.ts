@@ -1,4 +1,5 @@
 import { normalOf, randomOf } from '../../base/numbers/random.ts';
+import type { Axis } from './cube.ts';
 import type { Hyper } from './kernels.ts';
 import { type Likelihood, likelihoodOf } from './likelihood.ts';
 import { type Effort, minimiseSmooth, type Smooth } from './minimise-smooth.ts';
@@ -6,7 +7,6 @@ import type { KernelName } from './names.ts';
 import type { ProcessModel } from './posterior.ts';
 import { coordinatesOf, type FitPurpose, hyperAt, logPrior, NOISE_FLOOR } from './prior.ts';
 import { type Observations, type Process, processOf, standardise, standardOf } from './process.ts';
-import type { Axis } from './types.ts';
 
 export interface FitOptions {
   /** Without it Matérn 5/2. */

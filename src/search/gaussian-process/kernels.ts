@@ -1,5 +1,5 @@
+import type { Axis } from './cube.ts';
 import type { KernelName } from './names.ts';
-import type { Axis } from './types.ts';
 
 /** What a Gaussian process is fitted by. Variances are in the square of the units of the values. */
 export interface Hyper {

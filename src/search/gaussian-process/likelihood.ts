@@ -1,8 +1,7 @@
-import { packPoints } from './cube.ts';
+import { type Axis, packPoints } from './cube.ts';
 import { correlation, correlationSlope, type Hyper, squaredSeparation } from './kernels.ts';
 import { invertSymmetric } from './linear-algebra.ts';
 import type { ProcessModel } from './posterior.ts';
-import type { Axis } from './types.ts';
 
 /**
  * The log marginal likelihood of observations as a function of hyperparameters, with its gradient: −∞ where

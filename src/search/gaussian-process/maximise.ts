@@ -1,7 +1,6 @@
 import { normalOf, randomOf } from '../../base/numbers/random.ts';
-import { snapPoint } from './cube.ts';
+import { type Axis, type Point, snapPoint } from './cube.ts';
 import { sobolPoints } from './sobol.ts';
-import type { Axis, Point } from './types.ts';
 
 /** The larger, the better; one a point. */
 export type Objective = (points: readonly Point[]) => Float64Array;

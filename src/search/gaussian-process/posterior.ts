@@ -1,9 +1,8 @@
 import { dot } from '../../base/numbers/matrix.ts';
-import { packPoints } from './cube.ts';
+import { type Axis, type Point, packPoints } from './cube.ts';
 import { covariances, type Hyper } from './kernels.ts';
 import { choleskyFactor, solveLower, solveUpper } from './linear-algebra.ts';
 import type { KernelName } from './names.ts';
-import type { Axis, Point } from './types.ts';
 
 /** A Gaussian process of mean 0 and what was observed of it, all in one unit. */
 export interface ProcessModel {

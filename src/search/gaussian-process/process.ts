@@ -1,7 +1,7 @@
+import type { Axis, Point } from './cube.ts';
 import type { Hyper } from './kernels.ts';
 import type { KernelName } from './names.ts';
 import { type Joint, type Posterior, type Prediction, posteriorOf } from './posterior.ts';
-import type { Axis, Point } from './types.ts';
 
 /** Values seen at points of the cube, in raw units; points may repeat. */
 export interface Observations {

@@ -1,5 +1,5 @@
 import { randomOf } from '../../base/numbers/random.ts';
-import type { Point } from './types.ts';
+import type { Point } from './cube.ts';
 
 /**
  * Primitive polynomials and first direction numbers of dimensions 2 to 21: degree, coefficients,

@@ -1,5 +1,5 @@
 import { scoreText } from '../study/words.ts';
-import type { GreedySoup, SoupIngredient } from './soup-types.ts';
+import type { GreedySoup, SoupIngredient } from './greedy.ts';
 
 /** Words on a greedy soup that a page and the text in the terminal share. */
 

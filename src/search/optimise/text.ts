@@ -4,7 +4,7 @@ import { checkpointLabels } from '../../render/labels.ts';
 import { wrap } from '../../render/wrap.ts';
 import type { Trial } from '../study/types.ts';
 import { plainNumber, scoreText } from '../study/words.ts';
-import { greedyLines } from './soup-text.ts';
+import { greedyHeadline, ingredientOutcome } from './soup-words.ts';
 import type { BestTrial, SearchDocument } from './types.ts';
 import {
   differenceText,
@@ -140,4 +140,21 @@ function failureLines(trials: readonly Trial[]): string[] {
   });
   const more = reasons.size - MOST_REASONS;
   return more > 0 ? [...lines, `and ${plural(more, 'more reason')}, all of them on the page`] : lines;
+}
+
+/** How the greedy soup came about, a line an ingredient; empty where there is none. */
+function greedyLines({ greedy, members }: SearchDocument): string[] {
+  if (greedy === undefined) return [];
+  const labels = checkpointLabels(members);
+  const labelOf = new Map(members.map(({ path }, i) => [path, labels[i]!]));
+  const rows = greedy.tried.map((ingredient) => [
+    printable(labelOf.get(ingredient.path) ?? ingredient.path),
+    scoreText(ingredient.alone, null),
+    scoreText(ingredient.score, null),
+    ingredientOutcome(ingredient),
+  ]);
+  return [
+    greedyHeadline(greedy, members.length),
+    ...formatTable([['', 'alone', 'soup with it', ''], ...rows], ['left', 'right', 'right', 'left']),
+  ];
 }

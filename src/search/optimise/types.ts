@@ -4,7 +4,7 @@ import type { Baseline, Conclusion, NoiseStd, OnBound, PosteriorDrawing, Validat
 import type { Goal } from '../evaluate/types.ts';
 import type { Params, Space, SpaceParameter } from '../space/types.ts';
 import type { Ending, Trial, TrialWeight } from '../study/types.ts';
-import type { GreedySoup } from './soup-types.ts';
+import type { GreedySoup } from './greedy.ts';
 
 export interface BestTrial {
   readonly trial: number;

@@ -1,16 +1,15 @@
 import { groupBy } from '../../base/group-by.ts';
 import { randomOf } from '../../base/numbers/random.ts';
 import { acquisitionOf, incumbent, XI } from '../gaussian-process/acquisition.ts';
+import type { Axis, Point } from '../gaussian-process/cube.ts';
 import { fitProcess } from '../gaussian-process/fit.ts';
 import { maximise } from '../gaussian-process/maximise.ts';
 import type { AcquisitionName, KernelName } from '../gaussian-process/names.ts';
-import type { Axis, Point } from '../gaussian-process/types.ts';
-import { avoiding } from './avoiding.ts';
-import { fillGaps } from './fill-gaps.ts';
+import type { Process } from '../gaussian-process/process.ts';
 import { cells, freshPoints } from './fresh.ts';
-import { HEDGED, hedgeProbabilities } from './hedge.ts';
 import type { Acquisition } from './names.ts';
-import type { History, Proposal, Sampler } from './types.ts';
+import { sobolSequence } from './sequence.ts';
+import type { History, Observed, Proposal, Sampler } from './types.ts';
 
 export interface GpSamplerOptions {
   readonly axes: readonly Axis[];
@@ -128,4 +127,88 @@ const byPoint = (trials: ReturnType<typeof scored>) => groupBy(trials, ({ point 
 /** A seed of its own for a purpose. */
 function drawn(seed: number, ...stream: readonly number[]): number {
   return Math.floor(randomOf(seed, ...stream)() * 2 ** 32);
+}
+
+/**
+ * How far the neighbourhood of a failed trial reaches on each axis, in standard deviations of a bell: a tenth
+ * of the cube. Ours.
+ */
+const NEIGHBOURHOOD = 0.1;
+
+/**
+ * A process whose prediction goes over to the worst score seen, without doubt, towards points that failed:
+ * there is nothing to be gained there. What caused a failure need not be a matter of the score, so the model
+ * itself hears nothing of it.
+ */
+export function avoiding(process: Process, failed: readonly Point[], worst: number): Process {
+  if (failed.length === 0) return process;
+  const width = NEIGHBOURHOOD * Math.sqrt(process.axes.length);
+  const nearness = (point: Point): number =>
+    Math.max(...failed.map((other) => Math.exp(-0.5 * point.reduce((sum, x, d) => sum + ((x - other[d]!) / width) ** 2, 0))));
+  return {
+    ...process,
+    predict: (points) => {
+      const { mean, std } = process.predict(points);
+      const near = points.map(nearness);
+      return { mean: mean.map((m, i) => m + near[i]! * (worst - m)), std: std.map((s, i) => s * (1 - near[i]!)) };
+    },
+  };
+}
+
+/** Acquisition functions that GP-Hedge chooses among. */
+export const HEDGED = ['ei', 'pi', 'ucb'] as const satisfies readonly AcquisitionName[];
+
+/** Learning rate, for gains in standardised units. Ours, as in scikit-optimize. */
+const ETA = 1;
+
+/**
+ * Probabilities of GP-Hedge (Hoffman, Brochu and de Freitas, UAI 2011, algorithm 1): p_j ∝ exp(η (g_j − max
+ * g)). The gain g_j of an acquisition function is the sum of the model's means at all that it proposed. It is
+ * summed anew each time, under the present model in its standardised units: a sum of means of ever other
+ * models has no unit.
+ *
+ * @returns one an acquisition function, in the order of {@link HEDGED}; all alike where nothing was proposed
+ *   so
+ */
+export function hedgeProbabilities(process: Process, observed: readonly Observed[]): number[] {
+  const rounds = observed.flatMap(({ proposals }) => (proposals !== null && HEDGED.every((name) => proposals[name]) ? [proposals] : []));
+  const { mean, scale } = process.standard;
+  const gains = HEDGED.map((name) => {
+    const points = rounds.map((proposals) => proposals[name]!);
+    return process.predict(points).mean.reduce((sum, value) => sum + (value - mean) / scale, 0);
+  });
+  const most = Math.max(...gains);
+  const shares = gains.map((gain) => Math.exp(ETA * (gain - most)));
+  const total = shares.reduce((sum, share) => sum + share, 0);
+  return shares.map((share) => share / total);
+}
+
+/**
+ * Sobol points of which one is chosen each time: enough to find every wide gap, too few to always find its
+ * very middle or a corner. Ours.
+ */
+const CHOICE = 16;
+
+/**
+ * Points that fill what other points leave: of 16 elements of a scrambled Sobol sequence always the one
+ * farthest from all tried, pending and found before. Beside points that were chosen by hand the sequence
+ * alone leaves gaps wide enough for a narrow peak.
+ */
+async function fillGaps(axes: readonly Axis[], seed: number, history: History, count: number, before: readonly Point[]): Promise<Point[]> {
+  const found: Point[] = [];
+  while (found.length < count) {
+    const known = [...history.observed.map(({ point }) => point), ...history.pending, ...before, ...found];
+    const first = CHOICE * (history.proposed + before.length + found.length);
+    const choice = sobolSequence(axes, seed, first, CHOICE).map((point) => ({ point, apart: nearest(point, known) }));
+    const farthest = choice.sort((a, b) => b.apart - a.apart).map(({ point }) => point);
+    const fresh = await freshPoints(farthest, history, 1, [...before, ...found]);
+    if (fresh.length === 0) break;
+    found.push(...fresh);
+  }
+  return found;
+}
+
+/** Squared distance to the nearest of them. */
+function nearest(point: Point, others: readonly Point[]): number {
+  return Math.min(...others.map((other) => point.reduce((sum, x, d) => sum + (x - other[d]!) ** 2, 0)));
 }

@@ -1,5 +1,4 @@
-import { snapPoint } from '../gaussian-process/cube.ts';
-import type { Axis, Point } from '../gaussian-process/types.ts';
+import { type Axis, type Point, snapPoint } from '../gaussian-process/cube.ts';
 import { evenly, freshPoints, product } from './fresh.ts';
 import type { Sampler } from './types.ts';
 

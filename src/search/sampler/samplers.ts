@@ -1,5 +1,5 @@
+import type { Axis, Point } from '../gaussian-process/cube.ts';
 import type { KernelName } from '../gaussian-process/names.ts';
-import type { Axis, Point } from '../gaussian-process/types.ts';
 import { gpSampler } from './gp-sampler.ts';
 import { gridSampler } from './grid.ts';
 import type { Acquisition, SamplerName } from './names.ts';

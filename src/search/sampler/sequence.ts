@@ -1,7 +1,6 @@
 import { randomOf } from '../../base/numbers/random.ts';
-import { snapPoint } from '../gaussian-process/cube.ts';
+import { type Axis, type Point, snapPoint } from '../gaussian-process/cube.ts';
 import { sobolPoints } from '../gaussian-process/sobol.ts';
-import type { Axis, Point } from '../gaussian-process/types.ts';
 import { cells, freshPoints } from './fresh.ts';
 import type { Sampler } from './types.ts';
 

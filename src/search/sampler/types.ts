@@ -1,4 +1,4 @@
-import type { Point } from '../gaussian-process/types.ts';
+import type { Point } from '../gaussian-process/cube.ts';
 
 /** A trial as a sampler sees it. */
 export interface Observed {

@@ -1,5 +1,5 @@
 import { MergeError } from '../../base/errors.ts';
-import type { Point } from '../gaussian-process/types.ts';
+import type { Point } from '../gaussian-process/cube.ts';
 import type { Dimension } from './dimension.ts';
 import type { Params, ParamValue, Space, SpaceParameter } from './types.ts';
 

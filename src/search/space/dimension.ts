@@ -1,4 +1,4 @@
-import type { Axis } from '../gaussian-process/types.ts';
+import type { Axis } from '../gaussian-process/cube.ts';
 import type { ParamValue, SpaceParameter } from './types.ts';
 
 /** A parameter and the axis of the unit cube on which it lies. */

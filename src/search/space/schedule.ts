@@ -1,5 +1,5 @@
 import type { ScheduleContext, ScheduleMember } from '../../recipe/schedule/types.ts';
-import type { Point } from '../gaussian-process/types.ts';
+import type { Point } from '../gaussian-process/cube.ts';
 import { boxSpace } from './box.ts';
 import { type Dimension, integerDimension, listDimension, realDimension } from './dimension.ts';
 import { refuseSpace } from './problems.ts';

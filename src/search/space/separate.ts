@@ -1,5 +1,5 @@
 import type { ScheduleMember } from '../../recipe/schedule/types.ts';
-import type { Point } from '../gaussian-process/types.ts';
+import type { Point } from '../gaussian-process/cube.ts';
 import { boxSpace } from './box.ts';
 import type { Dimension } from './dimension.ts';
 import type { Candidate, Params, Space } from './types.ts';

@@ -1,6 +1,6 @@
 import type { RouterUse } from '../../recipe/policy/types.ts';
 import type { ScheduleMember } from '../../recipe/schedule/types.ts';
-import type { Axis, Point } from '../gaussian-process/types.ts';
+import type { Axis, Point } from '../gaussian-process/cube.ts';
 
 export type ParamValue = number | string;
 /** What a trial tried, by the names of the space's parameters. */

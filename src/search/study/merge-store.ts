@@ -13,7 +13,7 @@ const MOST_REMEMBERED = 4;
 export interface MergeStoreOptions extends Pick<TrialOptions, 'driver' | 'emit'> {
   readonly members: readonly StudyMember[];
   readonly merger: Merger;
-  readonly trials: Trials;
+  readonly trials: Pick<Trials, 'warn'>;
   readonly work: WorkFolder;
   /** Bytes of a merge. */
   readonly bytes: number;

@@ -1,4 +1,3 @@
-import type { Warning } from '../../base/errors.ts';
 import { groupBy } from '../../base/group-by.ts';
 import { mapBounded } from '../../base/map-bounded.ts';
 import { policiesOf } from '../../recipe/policy/keys.ts';
@@ -27,46 +26,21 @@ export interface StudyOptions extends TrialOptions {
  * became of them in a file that a kill cannot harm: a trial is there with its score, or it is not there and
  * is done again.
  */
-export class Study {
+export class Study extends Trials {
   readonly #options: StudyOptions;
-  readonly #trials: Trials;
   readonly #merges: MergeStore;
   readonly merger: Merger;
 
   constructor(options: StudyOptions) {
+    super(options);
     this.#options = options;
     this.merger = new Merger(options.members, options.merging);
-    this.#trials = new Trials(options);
-    this.#merges = new MergeStore({ ...options, merger: this.merger, trials: this.#trials });
-  }
-
-  /** In the order in which they ended. */
-  get trials(): readonly TrialLine[] {
-    return this.#trials.done;
-  }
-
-  get warnings(): readonly Warning[] {
-    return this.#trials.warnings;
-  }
-
-  /** Seconds of work since the study began, over interruptions. */
-  get elapsed(): number {
-    return this.#trials.elapsed;
+    this.#merges = new MergeStore({ ...options, merger: this.merger, trials: this });
   }
 
   /** How many merges fit into the work folder. */
   get room(): number {
     return this.#merges.room;
-  }
-
-  /** Resolves when the next trial is recorded. */
-  nextTrial(): Promise<void> {
-    return this.#trials.nextTrial();
-  }
-
-  /** Says a warning once. */
-  warn(warnings: readonly Warning[]): void {
-    this.#trials.warn(warnings);
   }
 
   keyOf(candidate: Candidate): string {
@@ -170,7 +144,7 @@ export class Study {
     await mapBounded(jobs, this.#options.parallel, async (job) => {
       if (either.aborted || !place.mayBegin()) return;
       try {
-        await this.#trials.evaluate(job, place, modelOf(job), either);
+        await this.evaluate(job, place, modelOf(job), either);
         await after(job);
       } catch (error) {
         failure ??= signal.aborted ? signal.reason : error;

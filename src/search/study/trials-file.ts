@@ -5,7 +5,7 @@ import { MergeError } from '../../base/errors.ts';
 import type { Moment } from '../../checkpoints/types.ts';
 import { goalWhere } from '../evaluate/goal.ts';
 import type { Goal } from '../evaluate/types.ts';
-import type { Axis, Point } from '../gaussian-process/types.ts';
+import type { Axis, Point } from '../gaussian-process/cube.ts';
 import type { SpaceParameter } from '../space/types.ts';
 import type { ScoredTrial, Trial } from './types.ts';
 

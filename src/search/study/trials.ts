@@ -4,7 +4,7 @@ import { MergeError, type Warning } from '../../base/errors.ts';
 import type { Outcome } from '../evaluate/evaluator.ts';
 import { directionOf } from '../evaluate/goal.ts';
 import type { Score } from '../evaluate/types.ts';
-import type { Point } from '../gaussian-process/types.ts';
+import type { Point } from '../gaussian-process/cube.ts';
 import type { StudyFolder } from './folder.ts';
 import type { StudyMember } from './members.ts';
 import { takingPart } from './merges.ts';
@@ -82,7 +82,7 @@ export class Trials {
   }
 
   /** In the order in which they ended. */
-  get done(): readonly TrialLine[] {
+  get trials(): readonly TrialLine[] {
     return this.#done;
   }
 

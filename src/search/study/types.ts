@@ -1,6 +1,6 @@
 import type { Warning } from '../../base/errors.ts';
 import type { ItemScores } from '../evaluate/types.ts';
-import type { Point } from '../gaussian-process/types.ts';
+import type { Point } from '../gaussian-process/cube.ts';
 import type { Candidate, Params } from '../space/types.ts';
 
 export type Ending = 'trials' | 'budget' | 'patience' | 'exhausted' | 'driver' | 'interrupted';

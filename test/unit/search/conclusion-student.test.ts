@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { normalOf, randomOf } from '../../../src/base/numbers/random.ts';
-import { fewItemsFactor } from '../../../src/search/conclusion/student.ts';
+import { fewItemsFactor } from '../../../src/search/conclusion/difference.ts';
 import { validate } from '../../../src/search/conclusion/validate.ts';
 import { NORMAL_95 } from '../../../src/search/gaussian-process/normal.ts';
 

@@ -1,15 +1,14 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { normalOf, randomOf } from '../../../src/base/numbers/random.ts';
+import type { Axis } from '../../../src/search/gaussian-process/cube.ts';
 import { fitProcess } from '../../../src/search/gaussian-process/fit.ts';
 import type { Hyper } from '../../../src/search/gaussian-process/kernels.ts';
 import { likelihoodOf } from '../../../src/search/gaussian-process/likelihood.ts';
 import { minimiseSmooth, type Smooth } from '../../../src/search/gaussian-process/minimise-smooth.ts';
 import { coordinatesOf, hyperAt, logPrior, logVolume, NOISE_FLOOR } from '../../../src/search/gaussian-process/prior.ts';
 import { type Observations, standardise, standardOf } from '../../../src/search/gaussian-process/process.ts';
-import { fitSamples } from '../../../src/search/gaussian-process/samples.ts';
-import { sliceSweep } from '../../../src/search/gaussian-process/slice-sample.ts';
-import type { Axis } from '../../../src/search/gaussian-process/types.ts';
+import { fitSamples, sliceSweep } from '../../../src/search/gaussian-process/samples.ts';
 
 const LINE: Axis[] = [{ kind: 'real' }];
 const PLANE: Axis[] = [{ kind: 'real' }, { kind: 'real' }];

@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test, vi } from 'vitest';
 import { acquisitionOf, acquisitionValues, incumbent, KAPPA, XI } from '../../../src/search/gaussian-process/acquisition.ts';
+import type { Axis, Point } from '../../../src/search/gaussian-process/cube.ts';
 import { fitProcess } from '../../../src/search/gaussian-process/fit.ts';
 import { maximise } from '../../../src/search/gaussian-process/maximise.ts';
-import type { Axis, Point } from '../../../src/search/gaussian-process/types.ts';
 
 const real: Axis = { kind: 'real' };
 const levels = (count: number): Axis => ({ kind: 'levels', count });

@@ -1,13 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { randomOf } from '../../../src/base/numbers/random.ts';
+import type { Axis } from '../../../src/search/gaussian-process/cube.ts';
 import type { Hyper } from '../../../src/search/gaussian-process/kernels.ts';
 import { likelihoodOf } from '../../../src/search/gaussian-process/likelihood.ts';
 import { choleskyFactor, invertSymmetric, solveLower, solveUpper } from '../../../src/search/gaussian-process/linear-algebra.ts';
 import type { KernelName } from '../../../src/search/gaussian-process/names.ts';
 import { posteriorOf } from '../../../src/search/gaussian-process/posterior.ts';
 import { processOf, standardOf } from '../../../src/search/gaussian-process/process.ts';
-import type { Axis } from '../../../src/search/gaussian-process/types.ts';
 
 interface Case {
   name: string;

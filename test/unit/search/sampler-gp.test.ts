@@ -1,9 +1,7 @@
 import { describe, expect, test } from 'vitest';
+import type { Axis, Point } from '../../../src/search/gaussian-process/cube.ts';
 import { fitProcess } from '../../../src/search/gaussian-process/fit.ts';
-import type { Axis, Point } from '../../../src/search/gaussian-process/types.ts';
-import { avoiding } from '../../../src/search/sampler/avoiding.ts';
-import { gpSampler } from '../../../src/search/sampler/gp-sampler.ts';
-import { HEDGED, hedgeProbabilities } from '../../../src/search/sampler/hedge.ts';
+import { avoiding, gpSampler, HEDGED, hedgeProbabilities } from '../../../src/search/sampler/gp-sampler.ts';
 import type { History, Observed } from '../../../src/search/sampler/types.ts';
 
 const LINE: readonly Axis[] = [{ kind: 'real' }];

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import type { Axis, Point } from '../../../src/search/gaussian-process/cube.ts';
 import { sobolPoints } from '../../../src/search/gaussian-process/sobol.ts';
-import type { Axis, Point } from '../../../src/search/gaussian-process/types.ts';
 import { gridPoints } from '../../../src/search/sampler/grid.ts';
 import { SAMPLERS, type SamplerName } from '../../../src/search/sampler/names.ts';
 import { samplerByName } from '../../../src/search/sampler/samplers.ts';

@@ -3,13 +3,12 @@ import { randomOf } from '../../../src/base/numbers/random.ts';
 import { resolveWeights } from '../../../src/recipe/schedule/resolve.ts';
 import type { ScheduleMember, WeightRequest } from '../../../src/recipe/schedule/types.ts';
 import { spaceOut } from '../../../src/recipe/select/spacing.ts';
-import { ilr, ilrInverse } from '../../../src/search/space/ilr.ts';
 import { pairwise, pairwiseChain } from '../../../src/search/space/pairwise.ts';
 import { scheduleSpace } from '../../../src/search/space/schedule.ts';
 import type { ScheduleRequest, Settings } from '../../../src/search/space/schedule-parameters.ts';
 import { scheduleWeights } from '../../../src/search/space/schedule-weights.ts';
 import type { Params, Space } from '../../../src/search/space/types.ts';
-import { weightsSpace } from '../../../src/search/space/weights.ts';
+import { ilr, ilrInverse, weightsSpace } from '../../../src/search/space/weights.ts';
 
 const pool = (count: number): ScheduleMember[] =>
   Array.from({ length: count }, (_, i) => ({ path: `/run/step${(i + 1) * 100}`, step: (i + 1) * 100, tokens: null }));

@@ -1,6 +1,7 @@
+import { open } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { addUpTo, type ItemList } from './items.ts';
-import { sampleScores } from './lm-eval-samples.ts';
+import { addUpTo, type ItemList, namedItems } from './items.ts';
+import { parsePythonJson } from './python-json.ts';
 import { harnessStderr, isObject, type JsonObject, type Metric, type Report } from './report.ts';
 
 /** `results_2026-01-31T12-00-00.123456.json`, or another stem where the output path named a file. */
@@ -79,4 +80,37 @@ function shared(value: number, lists: readonly ItemList[]): readonly ItemList[] 
   const items = lists.reduce((count, { scores }) => count + scores.length, 0);
   const bySize = lists.map((list) => ({ ...list, share: list.scores.length / items }));
   return addUpTo(value, bySize) ? bySize : lists.map((list) => ({ ...list, share: 1 / lists.length }));
+}
+
+/**
+ * Scores of single documents in `samples_TASK_STAMP.jsonl` (`--log_samples`): a row for each document and
+ * filter, with the value of each metric by its bare name. Documents go by `doc_id` and `doc_hash`, since
+ * ranks write them in any order and a limit may pick others.
+ *
+ * @returns null where the file is not there, cannot be read or is torn, or rows hold the metric as something
+ *   else than a number (the pair of a word perplexity)
+ */
+async function sampleScores(file: string, name: string, metric: string, filter: string): Promise<ItemList | null> {
+  // Samples are a bonus beside the score: without them it stands alone.
+  const handle = await open(file).catch(() => null);
+  if (handle === null) return null;
+  const entries: [string, number][] = [];
+  try {
+    for await (const line of handle.readLines()) {
+      if (line.trim() === '') continue;
+      const row = parsePythonJson(line);
+      if (!isObject(row)) return null;
+      // A document may give no value of a metric; the mean then goes without it.
+      if (row.filter !== filter || !Object.hasOwn(row, metric)) continue;
+      const score = Number(row[metric]);
+      if (!['number', 'boolean'].includes(typeof row[metric]) || !Number.isFinite(score)) return null;
+      entries.push([`${row.doc_id} ${row.doc_hash}`, score]);
+    }
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === undefined) throw error;
+    return null;
+  } finally {
+    await handle.close();
+  }
+  return entries.length === 0 ? null : namedItems(name, entries);
 }
