@@ -197,7 +197,7 @@ class SearchDriver implements Driver {
     if (point === null) throw new MergeError('E_PARAMS', `${JSON.stringify(params)} lies outside the space`);
     // What the space rounds, the trial records rounded.
     const own = leg.space.decode(point);
-    const candidate = overAll(await leg.space.candidate(own), leg, this.#open.session.members.all.length);
+    const candidate = overAll(await leg.space.candidate(own), leg.members, this.#open.session.members.all.length);
     return { kind: 'trial', params: own, point, candidate, by: 'driver', leg: leg.index };
   }
 

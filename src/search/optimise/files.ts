@@ -8,9 +8,8 @@ import { version } from '../../base/version.ts';
 import { recipeYaml } from '../../recipe/file/write.ts';
 import { CHECKS } from '../../recipe/options.ts';
 import type { Policy } from '../../recipe/policy/types.ts';
-import type { Candidate } from '../space/types.ts';
 import type { StudyMember } from '../study/members.ts';
-import { type MergeSettings, takingPart } from '../study/merges.ts';
+import type { MergeSettings, TakingPart } from '../study/merges.ts';
 
 export const BEST_RECIPE = 'best.yaml';
 export const REPORT_PAGE = 'report.html';
@@ -37,15 +36,15 @@ export interface BestRecipe {
   /** Where `merge run` would make it; beside the folder's own files when absent. */
   readonly output: string | undefined;
   readonly members: readonly StudyMember[];
-  readonly candidate: Candidate;
+  readonly taking: TakingPart;
   readonly merging: MergeSettings;
   /** What is said of it above the recipe, a line each. */
   readonly remarks: readonly string[];
 }
 
 /** The text of a recipe that `merge run` takes, whose paths are relative to the folder that it lies in. */
-export function bestRecipeText({ folder, output, members, candidate, merging, remarks }: BestRecipe): string {
-  const { members: taken, weights, parts } = takingPart(candidate);
+export function bestRecipeText({ folder, output, members, taking, merging, remarks }: BestRecipe): string {
+  const { members: taken, weights, parts } = taking;
   const from = (path: string) => relative(resolve(folder), resolve(path)) || '.';
   const { policies = [], router, dtype, like, baseModelId } = merging;
   const all = [...parts.map(({ role, weights: list }): Policy => ({ role, weights: list })), ...policies];

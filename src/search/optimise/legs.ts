@@ -9,11 +9,11 @@ export interface Leg {
   readonly members: readonly number[];
 }
 
-/** A candidate over the members of a leg as one over all members of the study. */
-export function overAll(candidate: Candidate, leg: Leg, count: number): Candidate {
+/** A candidate over some members of a study, as over those of a leg, as one over all `count` of them. */
+export function overAll(candidate: Candidate, members: readonly number[], count: number): Candidate {
   const spread = (weights: readonly number[]) => {
     const all = Array.from({ length: count }, () => 0);
-    for (const [i, member] of leg.members.entries()) all[member] = weights[i]!;
+    for (const [i, member] of members.entries()) all[member] = weights[i]!;
     return all;
   };
   return { weights: spread(candidate.weights), parts: candidate.parts.map(({ role, weights }) => ({ role, weights: spread(weights) })) };

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { MergeError } from '../../base/errors.ts';
 import { isPublished } from '../../merge/plan/outputs/finished.ts';
 import type { ValidationScores } from '../conclusion/validate.ts';
-import type { Candidate } from '../space/types.ts';
+import type { TakingPart } from '../study/merges.ts';
 import type { Session } from '../study/session.ts';
 import type { Ending, StudyEvent } from '../study/types.ts';
 import { searchDocument } from './document.ts';
@@ -38,26 +38,18 @@ export async function finishSearch(options: SearchOptions, session: Session, end
   await replaceFile(join(folder.path, REPORT_PAGE), searchPage(document));
   if (document.best !== null) {
     const remarks = document.conclusion.text.split('\n').filter((line) => line !== '');
-    const candidate = candidateOf(session, document.best.trial);
-    const text = bestRecipeText({ folder: folder.path, output: options.output, members: members.all, candidate, merging, remarks });
+    const taking = takenBy(session, document.best.trial);
+    const text = bestRecipeText({ folder: folder.path, output: options.output, members: members.all, taking, merging, remarks });
     await replaceFile(join(folder.path, BEST_RECIPE), text);
   }
   return document;
 }
 
-/** The recipe of a trial over all members of the study. */
-export function candidateOf({ study, members }: Session, trial: number): Candidate {
+/** What the merge of a trial was made of. */
+export function takenBy({ study, members }: Session, trial: number): TakingPart {
   const { weights, parts } = study.trials.find(({ id }) => id === trial)!;
   const place = new Map(members.all.map(({ path }, m) => [path, m]));
-  const spread = (list: readonly number[]) => {
-    const all = Array.from({ length: members.all.length }, () => 0);
-    for (const [i, { path }] of weights.entries()) all[place.get(path)!] = list[i]!;
-    return all;
-  };
-  return {
-    weights: spread(weights.map(({ weight }) => weight)),
-    parts: parts.map(({ role, weights: own }) => ({ role, weights: spread(own) })),
-  };
+  return { members: weights.map(({ path }) => place.get(path)!), weights: weights.map(({ weight }) => weight), parts };
 }
 
 /**
@@ -94,7 +86,7 @@ export async function makeOutput(
   const trials = [...new Set([...(await madeOf(folder.path)), trial])];
   await replaceFile(join(folder.path, MADE_FILE), `${JSON.stringify({ trials })}\n`);
   emit({ type: 'note', text: `making ${path} of trial ${trial}` });
-  const { warnings } = await study.merger.make([{ path, candidate: candidateOf(session, trial) }], { force, signal });
+  const { warnings } = await study.merger.make([{ path, taking: takenBy(session, trial) }], { force, signal });
   study.warn(warnings);
 }
 
@@ -109,7 +101,7 @@ async function isOurs(path: string, session: Session, signal: AbortSignal): Prom
 }
 
 async function isMergeOf(trial: number, path: string, session: Session, signal: AbortSignal): Promise<boolean> {
-  const { outputs } = await session.study.merger.plan([{ path, candidate: candidateOf(session, trial) }], { force: true, signal });
+  const { outputs } = await session.study.merger.plan([{ path, taking: takenBy(session, trial) }], { force: true, signal });
   return isPublished(outputs[0]!);
 }
 

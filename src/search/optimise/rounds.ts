@@ -161,7 +161,7 @@ class RoundPlanner {
   async #requestOf({ point, by, proposals }: Proposal): Promise<RoundTrial> {
     const { space } = this.#leg;
     const params = space.decode(point);
-    const candidate = overAll(await space.candidate(params), this.#leg, this.#count);
+    const candidate = overAll(await space.candidate(params), this.#leg.members, this.#count);
     return { kind: 'trial', params, point, candidate, by, leg: this.#leg.index, ...(proposals === undefined ? {} : { proposals }) };
   }
 
@@ -176,7 +176,7 @@ class RoundPlanner {
     const keys = new Set([...known, ...before.map(({ candidate }) => this.#settings.keyOf(candidate))]);
     const { space } = this.#leg;
     const { sign } = directionOf(this.#goal);
-    const keyAt = async (params: Params) => this.#settings.keyOf(overAll(await space.candidate(params), this.#leg, this.#count));
+    const keyAt = async (params: Params) => this.#settings.keyOf(overAll(await space.candidate(params), this.#leg.members, this.#count));
     return {
       observed: this.#own.flatMap(({ id, point, status, score, stderr, by, proposals }) => {
         if (point === null || status === 'skipped') return [];

@@ -10,8 +10,9 @@ import type { RoundTrial } from '../study/trials.ts';
 import { differences, readTrials, type StudyIdentity, type TrialLine } from '../study/trials-file.ts';
 import type { StudyEvent } from '../study/types.ts';
 import { concludedLegs } from './document.ts';
+import { overAll } from './legs.ts';
 import { type SearchOptions, VALIDATED } from './options.ts';
-import { candidateOf } from './result.ts';
+import { takenBy } from './result.ts';
 
 const VALIDATION_FILE = 'validation.jsonl';
 
@@ -58,7 +59,8 @@ export async function validateSearch(
   const wanted = [...recipes].filter(([recipe]) => !scored.has(recipe)).map(([, id]) => id);
   const requests = wanted.map((id): RoundTrial => {
     const { kind, params } = study.trials.find((trial) => trial.id === id)!;
-    return { kind, params, point: null, leg: 0, candidate: candidateOf(session, id) };
+    const taken = takenBy(session, id);
+    return { kind, params, point: null, leg: 0, candidate: overAll(taken, taken.members, members.all.length) };
   });
   const first = Math.max(-1, ...second.trials.map(({ id }) => id)) + 1;
   for (const [i, id] of wanted.entries()) names.set(first + i, id);

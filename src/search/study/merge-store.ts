@@ -2,7 +2,7 @@ import { rm } from 'node:fs/promises';
 import { newId } from '../../base/disk/owner.ts';
 import type { WorkFolder } from './folder.ts';
 import type { StudyMember } from './members.ts';
-import { type MergeRequest, type Merger, mergePath } from './merges.ts';
+import { type MergeRequest, type Merger, mergePath, takingPart } from './merges.ts';
 import type { Job, TrialOptions, Trials } from './trials.ts';
 
 /** Outputs of one read: each costs a buffer in every tile. */
@@ -67,7 +67,7 @@ export class MergeStore {
     for (const [job] of recipes) {
       const { id, recipe, request } = job!;
       const path = this.#remembered.get(recipe) ?? mergePath(work.path, id, members, newId());
-      if (!this.#remembered.delete(recipe)) fresh.set(recipe, { path, candidate: request.candidate });
+      if (!this.#remembered.delete(recipe)) fresh.set(recipe, { path, taking: takingPart(request.candidate) });
       paths.set(recipe, path);
     }
     const drop = async () => {

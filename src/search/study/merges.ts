@@ -22,7 +22,7 @@ export interface MergeSettings
 /** A merge that is to be made. */
 export interface MergeRequest {
   readonly path: string;
-  readonly candidate: Candidate;
+  readonly taking: TakingPart;
 }
 
 /** Makes merges of a study, any number of them in one read. */
@@ -99,9 +99,7 @@ export class Merger {
 
   #request(requests: readonly MergeRequest[]): PlanRequest {
     const { policies, router: usual, dtype, memory, threads, io, cache, failNonfinite, ...options } = this.#settings;
-    const outputs = requests.map(({ path, candidate }): OutputRequest => {
-      const { members, weights, parts } = takingPart(candidate);
-      const { router = usual } = candidate;
+    const outputs = requests.map(({ path, taking: { members, weights, parts, router = usual } }): OutputRequest => {
       const own = parts.map(({ role, weights }): Policy => ({ role, weights }));
       return { path, members, weights, policies: [...own, ...(policies ?? [])], router, dtype, baseModelId: options.baseModelId };
     });

@@ -158,7 +158,7 @@ async function startStudy(request: StudyRequest, start: Start) {
   const { folder, members, identity, stored, emit, signal, driver, whole } = start;
   const merging = mergingOf(request);
   const { all, pool } = members;
-  const bytes = await bytesOfMerge(request, start, all.length, pool);
+  const bytes = await bytesOfMerge(request, start, pool);
   const work = await folder.makeWork(request.work, request.keep ?? false, bytes);
   const reading = readOptions(request);
   const score = driver?.score;
@@ -199,17 +199,12 @@ async function startStudy(request: StudyRequest, start: Start) {
  * Room that a merge needs. Plans the mean of the pool: it meets every conflict that any merge of these
  * members could.
  */
-async function bytesOfMerge(
-  request: StudyRequest,
-  { folder, members, signal }: Start,
-  count: number,
-  pool: readonly number[],
-): Promise<number> {
-  const weights = Array.from({ length: count }, (_, m) => (pool.includes(m) ? 1 / pool.length : 0));
+async function bytesOfMerge(request: StudyRequest, { folder, members, signal }: Start, pool: readonly number[]): Promise<number> {
+  const taking = { members: pool, weights: pool.map(() => 1 / pool.length), parts: [] };
   const merger = new Merger(members.all, mergingOf(request));
   // One that an earlier run of the study made may be there on a resume.
   const path = request.output === undefined || request.resume ? join(folder.path, 'planned') : request.output;
-  const plan = await merger.plan([{ path, candidate: { weights, parts: [] } }], { force: request.force === true, signal });
+  const plan = await merger.plan([{ path, taking }], { force: request.force === true, signal });
   // As the engine sees it, which keeps some for what it does not know the size of.
   return plan.freeBytesNeeded;
 }
