@@ -29,12 +29,15 @@ export interface RunOptions {
  *   `details.conflicts`; `signal.reason` when aborted
  */
 export async function planRecipe(recipe: Recipe | string, options: MachineOptions & Pick<RunOptions, 'signal'> = {}): Promise<Plan> {
-  const { memory, threads, force, resume, signal } = options;
+  const { memory, threads, unitBytes, force, resume, signal } = options;
   if (threads !== undefined && !(Number.isInteger(threads) && threads > 0)) {
     throw new MergeError('E_OPTION', `threads must be a positive integer, not ${threads}`);
   }
   if (memory !== undefined && !(Number.isSafeInteger(memory) && memory > 0)) {
     throw new MergeError('E_OPTION', `memory must be a positive number of bytes, not ${memory}`);
+  }
+  if (unitBytes !== undefined && !(Number.isSafeInteger(unitBytes) && unitBytes > 0)) {
+    throw new MergeError('E_OPTION', `unitBytes must be a positive number of bytes, not ${unitBytes}`);
   }
   signal?.throwIfAborted();
   const written = typeof recipe === 'string' ? await readRecipe(recipe) : recipe;

@@ -31,22 +31,57 @@ export interface ExecuteOptions extends EngineChoices {
    * members of one output only.
    */
   readonly failNonfinite?: boolean | undefined;
+  /**
+   * Bytes of output that are fsynced and journaled together, what an interruption loses at most; default
+   * 4 GiB. A resume makes units of another size anew.
+   */
+  readonly unitBytes?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
+
+/**
+ * Indices of units (`planUnits`), in the order in which they are to be made: known beforehand, or found out
+ * as the work goes on. Units that are finished already are passed over.
+ */
+export type UnitSequence = Iterable<number> | AsyncIterable<number>;
 
 /**
  * Carries out a plan: every tensor file of every output in one read of the inputs, then publishes each output
  * whole. Ends by `return`, abort (`signal.reason` is thrown as it is) or MergeError; in both latter cases
  * nothing is published and, unless finished units are kept for a resume, nothing is left.
+ *
+ * @param order of the units; all in the order of the files when absent. With `resume` it may leave out those
+ *   that the partial has. Nothing that is published depends on it.
  */
-export async function* executePlan(plan: Plan, options: ExecuteOptions = {}): AsyncGenerator<MergeEvent, MergeResult> {
+export async function* executePlan(
+  plan: Plan,
+  options: ExecuteOptions = {},
+  order?: UnitSequence,
+): AsyncGenerator<MergeEvent, MergeResult> {
+  return yield* carryOut(plan, options, order, (run) => run.finish());
+}
+
+/**
+ * Makes some units of a plan and leaves them in the partials of its outputs, from where `executePlan` with
+ * `resume` publishes them when all are there. Ends otherwise as `executePlan` does.
+ */
+export async function* executeUnits(plan: Plan, options: ExecuteOptions, units: UnitSequence): AsyncGenerator<MergeEvent, void> {
+  yield* carryOut(plan, options, units, (run) => run.leave());
+}
+
+async function* carryOut<T>(
+  plan: Plan,
+  options: ExecuteOptions,
+  units: UnitSequence | undefined,
+  end: (run: MergeRun) => AsyncGenerator<MergeEvent, T>,
+): AsyncGenerator<MergeEvent, T> {
   options.signal?.throwIfAborted();
   const run = new MergeRun(plan, options, loadBinding());
   try {
     yield { type: 'plan', plan };
     yield* run.begin();
-    for (const unit of planUnits(plan)) yield* run.unit(unit);
-    return yield* run.finish();
+    for await (const index of units ?? run.units.keys()) yield* run.unit(index);
+    return yield* end(run);
   } catch (error) {
     for (const output of await run.end()) yield { type: 'kept', output };
     throw error;
@@ -56,6 +91,7 @@ export async function* executePlan(plan: Plan, options: ExecuteOptions = {}): As
 }
 
 class MergeRun {
+  readonly units: readonly Unit[];
   readonly #plan: Plan;
   readonly #options: ExecuteOptions;
   readonly #binding: NativeBinding;
@@ -72,18 +108,22 @@ class MergeRun {
   readonly #said: Warning[] = [];
   /** What publishing found since the last event. */
   readonly #unsaid: Warning[] = [];
+  /** Shards whose files were made, maybe for another unit. */
+  readonly #begun = new Set<number>();
   #outputs: ShardOutputs | undefined;
+  #leaving = false;
   #syncing: Promise<void> = Promise.resolve();
   #ending: Promise<readonly string[]> | undefined;
   #published = 0;
 
   constructor(plan: Plan, options: ExecuteOptions, binding: NativeBinding) {
+    this.units = planUnits(plan, { size: options.unitBytes });
     this.#plan = plan;
     this.#options = options;
     this.#binding = binding;
     this.#inputs = new OpenInputs(binding, plan, options.io ?? 'auto');
     this.#engine = new EngineHolder(binding, plan, options);
-    this.#finished = new FinishedFiles(plan, binding);
+    this.#finished = new FinishedFiles(plan, this.units, binding);
     this.#nonfinite = new NonfiniteTally(plan);
     this.#rounding = new RoundingTally(plan.outputs.length);
     this.#totals = new MergeTotals(plan);
@@ -114,23 +154,46 @@ class MergeRun {
     yield* this.#say([...this.#plan.warnings, ...this.#unsaid.splice(0)]);
   }
 
-  async *unit(unit: Unit): AsyncGenerator<MergeEvent> {
-    const before = this.#finished.resumable(unit, this.#publications);
-    if (before !== undefined) {
-      this.#finished.add(unit, before);
-      this.#nonfinite.restore(unit.shard, before);
-      this.#rounding.restore(before.map((line) => line.rounding ?? []));
-      for (const { start, end } of before) this.#totals.resumed(end - start);
-      return;
-    }
+  async *unit(index: number): AsyncGenerator<MergeEvent> {
+    const unit = this.units[index];
+    if (unit === undefined) throw new MergeError('E_INTERNAL', `there is no unit ${index} among ${this.units.length}`);
+    if (this.#found(unit)) return;
     this.#options.signal?.throwIfAborted();
     this.#inputs.openFor(unit.shard);
-    this.#outputs ??= new ShardOutputs(this.#binding, this.#plan, this.#publications, unit.shard, this.#options.resume === true);
-    const outputs = this.#outputs;
+    const outputs = this.#outputsOf(unit.shard);
     if (unit.first) outputs.writeHeaders(this.#plan, unit.shard);
     const work = this.#work(unit, outputs);
     for (const pass of PASSES) if (pass.concerns(this.#plan, unit)) yield* pass.carryOut(work);
     await this.#complete(unit, outputs);
+  }
+
+  /** Whether a unit is finished: made by this run, or found in the journals. */
+  #found(unit: Unit): boolean {
+    if (this.#finished.has(unit)) return true;
+    const before = this.#finished.resumable(unit, this.#publications);
+    if (before === undefined) return false;
+    this.#finished.add(unit, before);
+    for (const { start, end } of before) this.#totals.resumed(end - start);
+    return true;
+  }
+
+  /** The files of a shard, opened where the unit before was of another one. */
+  #outputsOf(shard: number): ShardOutputs {
+    if (this.#outputs?.shard === shard) return this.#outputs;
+    this.#leaveShard();
+    const begun = this.#options.resume === true || this.#begun.has(shard);
+    this.#begun.add(shard);
+    this.#outputs = new ShardOutputs(this.#binding, this.#plan, this.#publications, shard, begun);
+    return this.#outputs;
+  }
+
+  /** Closes the files in work when the last unit of them is safe. */
+  #leaveShard(): void {
+    const outputs = this.#outputs;
+    if (outputs === undefined) return;
+    this.#outputs = undefined;
+    this.#syncing = this.#syncing.finally(() => outputs.close());
+    this.#syncing.catch(() => {});
   }
 
   #work(unit: Unit, outputs: ShardOutputs): UnitWork {
@@ -158,18 +221,12 @@ class MergeRun {
 
   /** Starts the unit's fsync and journal, which overlap the next unit's work; at most one at a time. */
   async #complete(unit: Unit, outputs: ShardOutputs): Promise<void> {
-    const counted = this.#nonfinite.endUnit(unit.shard, await outputs.takeUnit(this.#plan, unit));
+    const counted = this.#nonfinite.endUnit(await outputs.takeUnit(this.#plan, unit));
     const rounding = this.#rounding.endUnit();
     const lines = counted.map((line, k) => (rounding[k]!.length === 0 ? line : { ...line, rounding: rounding[k]! }));
     this.#finished.add(unit, lines);
     await this.#settleSync();
-    if (unit.last) {
-      this.#inputs.closeAfter(unit.shard);
-      this.#outputs = undefined;
-    }
-    this.#syncing = this.#makeSafe(lines, outputs).finally(() => {
-      if (unit.last) outputs.close();
-    });
+    this.#syncing = this.#makeSafe(lines, outputs);
     this.#syncing.catch(() => {});
   }
 
@@ -200,8 +257,15 @@ class MergeRun {
 
   async *finish(): AsyncGenerator<MergeEvent, MergeResult> {
     const { members, shards, outputs } = this.#plan;
+    for (const unit of this.units) this.#found(unit);
     yield this.#totals.progress('sync', shards.length - 1)!;
+    this.#inputs.closeAll();
+    this.#leaveShard();
     await this.#settleSync();
+    for (const [{ shard }, lines] of this.#finished.inOrder()) {
+      this.#nonfinite.restore(shard, lines);
+      this.#rounding.restore(lines.map((line) => line.rounding ?? []));
+    }
     for (const member of members) if (member.participates) await assertUnchanged(member.checkpoint);
     this.#reportNonfinite();
     for (const [k, found] of this.#nonfinite.warnings().entries()) {
@@ -234,6 +298,14 @@ class MergeRun {
     return result;
   }
 
+  /** Makes the units safe and lets go of the partials, for a later run to go on with. */
+  async *leave(): AsyncGenerator<MergeEvent, void> {
+    yield this.#totals.progress('sync', this.#plan.shards.length - 1)!;
+    await this.#settleSync();
+    this.#leaving = true;
+    for (const output of await this.end()) yield { type: 'kept', output };
+  }
+
   /** @throws MergeError E_NONFINITE with every tensor at fault, where that was asked for. */
   #reportNonfinite(): void {
     const first = this.#nonfinite.first();
@@ -257,10 +329,11 @@ class MergeRun {
     this.#outputs?.close();
     this.#inputs.closeAll();
     this.#engine.close();
-    const keep = this.#options.signal?.aborted === true && this.#options.keep !== false;
+    const keep = this.#leaving || (this.#options.signal?.aborted === true && this.#options.keep !== false);
     const kept: string[] = [];
-    for (const publication of this.#publications.slice(this.#published)) {
-      if (await publication.abandon({ keep })) kept.push(publication.output);
+    // The first one made the folders above all of them, and can remove them when the others are gone.
+    for (const publication of this.#publications.slice(this.#published).reverse()) {
+      if (await publication.abandon({ keep })) kept.unshift(publication.output);
     }
     return kept;
   }

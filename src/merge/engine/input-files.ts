@@ -20,13 +20,13 @@ export function bestMode(binding: NativeBinding, path: string): InputMode {
 
 export type IoChoice = 'auto' | InputMode;
 
-/** The input files of a plan, opened when a shard first needs them and closed after the last that does. */
+/** The input files of a plan: those are open that the shard in work reads, whichever came before it. */
 export class OpenInputs {
   readonly #binding: NativeBinding;
   readonly #plan: Plan;
   readonly #io: IoChoice;
   readonly #open = new Map<number, NativeInput>();
-  readonly #lastShard: Int32Array;
+  #shard: number | undefined;
   readonly #modeByVolume = new Map<string, InputMode>();
   /** Modes that were used. */
   readonly modes = new Set<InputMode>();
@@ -35,16 +35,22 @@ export class OpenInputs {
     this.#binding = binding;
     this.#plan = plan;
     this.#io = io;
-    this.#lastShard = new Int32Array(plan.files.length);
-    for (const s of plan.shards.keys()) for (const f of this.#filesOf(s)) this.#lastShard[f] = s;
   }
 
   /**
-   * Opens every file that a shard reads. @throws MergeError when one cannot be opened or is not the file that
-   * was planned.
+   * Opens every file that a shard reads and closes the others. @throws MergeError when one cannot be opened or
+   * is not the file that was planned.
    */
   openFor(shard: number): void {
-    for (const file of this.#filesOf(shard)) if (!this.#open.has(file)) this.#openFile(file);
+    if (shard === this.#shard) return;
+    this.#shard = shard;
+    const wanted = this.#filesOf(shard);
+    for (const [file, input] of this.#open) {
+      if (wanted.has(file)) continue;
+      input.close();
+      this.#open.delete(file);
+    }
+    for (const file of wanted) if (!this.#open.has(file)) this.#openFile(file);
   }
 
   #filesOf(shard: number): Set<number> {
@@ -55,16 +61,8 @@ export class OpenInputs {
     return this.#open.get(file)!;
   }
 
-  /** Closes the files that no shard after this one reads. */
-  closeAfter(shard: number): void {
-    for (const [file, input] of this.#open) {
-      if (this.#lastShard[file]! > shard) continue;
-      input.close();
-      this.#open.delete(file);
-    }
-  }
-
   closeAll(): void {
+    this.#shard = undefined;
     for (const input of this.#open.values()) input.close();
     this.#open.clear();
   }

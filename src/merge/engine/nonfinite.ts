@@ -9,7 +9,7 @@ interface Found extends UnitNonfinite {
 
 /**
  * Adds up non-finite counts by output, tensor and member over the calls of a merge (a tensor may span
- * several), and over a resumed run's earlier units. Each output has the counts that it would have alone: of
+ * several) and over all units, whoever made them. Each output has the counts that it would have alone: of
  * the members that have a weight in it, and of its own sums.
  */
 export class NonfiniteTally {
@@ -30,16 +30,14 @@ export class NonfiniteTally {
   }
 
   /**
-   * Ends a unit: its counts enter the total, and its journal lines (one an output), so that a resumed merge
-   * reports them too. A line counts members in the order of its own output, because the run that resumes may
-   * make fewer outputs from fewer members.
+   * Ends a unit: its counts enter its journal lines (one an output), from which they are taken in the end. A
+   * line counts members in the order of its own output, because the run that resumes may make fewer outputs
+   * from fewer members.
    */
-  endUnit(shard: number, lines: readonly JournalUnit[]): JournalUnit[] {
+  endUnit(lines: readonly JournalUnit[]): JournalUnit[] {
     const found = [...this.#unit.values()];
     this.#unit = new Map();
-    const counted = lines.map((line, k) => ({ ...line, nonfinite: found.flatMap((count) => this.#ownCount(count, k)) }));
-    this.restore(shard, counted);
-    return counted;
+    return lines.map((line, k) => ({ ...line, nonfinite: found.flatMap((count) => this.#ownCount(count, k)) }));
   }
 
   /** The count with the output's own number of its member; nothing where it does not concern this output. */
@@ -50,7 +48,7 @@ export class NonfiniteTally {
     return member >= 0 && used[member] ? [{ ...count, member }] : [];
   }
 
-  /** Adds the counts of a unit that an earlier run finished. */
+  /** Adds the counts of a finished unit to the total. */
   restore(shard: number, lines: readonly JournalUnit[]): void {
     for (const [k, { nonfinite }] of lines.entries()) {
       for (const count of nonfinite) addTo(this.#total[k]!, `${shard} ${count.row} ${count.member}`, { ...count, shard });

@@ -20,6 +20,7 @@ interface Piece {
 
 /** The K files that one shard becomes, written together, and their checksums. */
 export class ShardOutputs {
+  readonly shard: number;
   readonly files: readonly NativeOutput[];
   readonly #binding: NativeBinding;
   readonly #paths: readonly string[];
@@ -30,10 +31,11 @@ export class ShardOutputs {
   #pieces: Piece[][];
 
   /**
-   * Creates and preallocates the files; with `resume`, those that an earlier run began are reopened. @throws
-   * MergeError E_NO_SPACE, E_IO with the output named.
+   * Creates and preallocates the files; where they may be `begun`, by an earlier run or for an earlier unit,
+   * those that are there are reopened. @throws MergeError E_NO_SPACE, E_IO with the output named.
    */
-  constructor(binding: NativeBinding, plan: Plan, publications: readonly Publication[], shard: number, resume: boolean) {
+  constructor(binding: NativeBinding, plan: Plan, publications: readonly Publication[], shard: number, begun: boolean) {
+    this.shard = shard;
     this.#binding = binding;
     this.#pieces = publications.map(() => []);
     this.#paths = publications.map(({ dir }, k) => join(dir, plan.outputs[k]!.files[shard]!.name));
@@ -44,7 +46,7 @@ export class ShardOutputs {
       const path = this.#paths[k]!;
       try {
         if (name.includes('/')) mkdirSync(dirname(path), { recursive: true });
-        files.push(binding.openOutput(path, bytes, { reopen: resume && existsSync(path) }));
+        files.push(binding.openOutput(path, bytes, { reopen: begun && existsSync(path) }));
       } catch (cause) {
         this.close();
         throw describeFailure(cause, { path: `${publication.output} (${name})` });

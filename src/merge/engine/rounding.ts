@@ -22,15 +22,14 @@ export class RoundingTally {
     addTo(this.#unit[k]!, sums);
   }
 
-  /** Ends a unit. @returns [K] its sums, for the journal */
+  /** Ends a unit. @returns [K] its sums, for the journal, from which they are taken in the end */
   endUnit(): RoundingSums[][] {
     const ended = this.#unit.map((roles) => [...roles.values()]);
     this.#unit = this.#unit.map(() => new Map());
-    this.restore(ended);
     return ended;
   }
 
-  /** Adds the sums of a unit that an earlier run finished. */
+  /** Adds the sums of a finished unit to the total. */
   restore(units: readonly (readonly RoundingSums[])[]): void {
     for (const [k, sums] of units.entries()) for (const sum of sums) addTo(this.#total[k]!, sum);
   }

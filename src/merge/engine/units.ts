@@ -9,21 +9,28 @@ export interface Cursor {
 
 /** A resumable piece of a shard: what is fsynced and journaled together. */
 export interface Unit {
+  /** Its place among all units of the plan. */
+  readonly index: number;
   /** Index into `Plan.shards`. */
   readonly shard: number;
   readonly from: Cursor;
   readonly to: Cursor;
   /** [K] byte range of the unit in each output's file; the first unit of a file includes the header. */
   readonly ranges: readonly { readonly start: number; readonly end: number }[];
-  /** Whether it is the first and the last of its shard. */
+  /** Whether it is the first of its shard. */
   readonly first: boolean;
-  readonly last: boolean;
 }
 
-/** Most output bytes of a unit, so that an interrupted merge of 100 GB shards loses little. */
+export interface UnitOptions {
+  /**
+   * Bytes of output between two cuts; the same for all who work on one output. A multiple of 4 MiB keeps
+   * cuts on whole pages and stripes of every file system.
+   */
+  readonly size?: number | undefined;
+}
+
+/** So that an interrupted merge of 100 GB shards loses little. */
 const UNIT_BYTES = 4 * 2 ** 30;
-/** Cuts inside a tensor fall on multiples of this many elements, wherever the unit limit is. */
-const CUT_ELEMENTS = 1 << 16;
 
 /** Bytes of one element of segment `s` in output `k`. */
 export function outputElementBytes(segments: SegmentTable, s: number, k: number, K: number): number {
@@ -31,52 +38,58 @@ export function outputElementBytes(segments: SegmentTable, s: number, k: number,
 }
 
 /**
- * Cuts a plan's shards into units. Depends on the plan and `limit` only, so that a rerun finds the same
- * units. A shard with quantised weights is one: they are written apart from the segments around them, in any
- * order.
+ * Cuts a plan's shards into units, in the order of the files and in each by offset. Depends on the plan's
+ * outputs and `size` only, and not on how the inputs are sharded: a rerun finds the same units, and so does
+ * another machine. A shard with quantised weights is one: they are written apart from the segments around
+ * them, in any order.
+ *
+ * Cuts lie where the offset in the output's file is a multiple of `size` and an element begins; where an
+ * element of an odd size lies across, the unit goes on to the next multiple. Several outputs, whose headers
+ * differ in length, share cuts that are multiples in the data of the largest.
  */
-export function planUnits(plan: Plan, limit: number = UNIT_BYTES): Unit[] {
-  return plan.shards.flatMap((shard, index) =>
-    shardUnits(plan, shard, index, shard.quantised.length > 0 ? Number.POSITIVE_INFINITY : limit),
-  );
-}
-
-function shardUnits(plan: Plan, { segments }: PlanShard, shard: number, limit: number): Unit[] {
-  const K = plan.outputs.length;
-  const sizes = plan.outputs.map((o) => o.files[shard]!.bytes);
-  const cuts: Cursor[] = [];
-  let filled = 0;
-  for (let s = 0; s < segments.count; s++) {
-    const widest = Math.max(...Array.from({ length: K }, (_, k) => outputElementBytes(segments, s, k, K)));
-    let element = 0;
-    for (;;) {
-      const left = segments.elements[s]! - element;
-      if (filled + left * widest <= limit) {
-        filled += left * widest;
-        break;
-      }
-      const room = Math.floor((limit - filled) / widest / CUT_ELEMENTS) * CUT_ELEMENTS;
-      element += filled === 0 ? Math.max(room, CUT_ELEMENTS) : room;
-      filled = 0;
-      if (element >= segments.elements[s]!) break;
-      cuts.push({ segment: s, element });
+export function planUnits(plan: Plan, { size = UNIT_BYTES }: UnitOptions = {}): Unit[] {
+  const units: Unit[] = [];
+  for (const [s, shard] of plan.shards.entries()) {
+    const cuts = shard.quantised.length > 0 ? [] : cutsOf(plan, shard, s, size);
+    const points = [{ segment: 0, element: 0 }, ...cuts, { segment: shard.segments.count, element: 0 }];
+    const last = points.length - 1;
+    const byteAt = (p: number, k: number): number => {
+      if (p === 0) return 0;
+      if (p === last) return plan.outputs[k]!.files[s]!.bytes;
+      return outputOffset(plan, shard.segments, points[p]!, k);
+    };
+    for (let p = 0; p < last; p++) {
+      const ranges = plan.outputs.map((_, k) => ({ start: byteAt(p, k), end: byteAt(p + 1, k) }));
+      units.push({ index: units.length, shard: s, from: points[p]!, to: points[p + 1]!, ranges, first: p === 0 });
     }
   }
+  return units;
+}
 
-  const start: Cursor = { segment: 0, element: 0 };
-  const end: Cursor = { segment: segments.count, element: 0 };
-  const points = [start, ...cuts, end];
-  const byteAt = (cursor: Cursor, k: number): number => {
-    if (cursor === start) return 0;
-    if (cursor === end) return sizes[k]!;
-    return segments.outOffset[cursor.segment * K + k]! + cursor.element * outputElementBytes(segments, cursor.segment, k, K);
-  };
-  return points.slice(1).map((to, i) => ({
-    shard,
-    from: points[i]!,
-    to,
-    ranges: sizes.map((_, k) => ({ start: byteAt(points[i]!, k), end: byteAt(to, k) })),
-    first: i === 0,
-    last: to === end,
-  }));
+function outputOffset(plan: Plan, segments: SegmentTable, { segment, element }: Cursor, k: number): number {
+  const K = plan.outputs.length;
+  return segments.outOffset[segment * K + k]! + element * outputElementBytes(segments, segment, k, K);
+}
+
+/** Where a shard is cut, in ascending order. */
+function cutsOf(plan: Plan, { segments }: PlanShard, shard: number, size: number): Cursor[] {
+  const K = plan.outputs.length;
+  const files = plan.outputs.map((output) => output.files[shard]!);
+  const dataBytes = files.map((file) => file.bytes - file.headerBytes);
+  const k = dataBytes.indexOf(Math.max(...dataBytes));
+  const { headerBytes } = files[k]!;
+  // Outputs that an interrupted run had published count: the rest must find the units that were made with
+  // them.
+  const alone = K + plan.finished.length === 1;
+  const cuts: Cursor[] = [];
+  let next = (alone ? 0 : headerBytes) + size;
+  if (next <= headerBytes) next = (Math.floor(headerBytes / size) + 1) * size;
+  for (let s = 0; s < segments.count; s++) {
+    const width = outputElementBytes(segments, s, k, K);
+    const start = segments.outOffset[s * K + k]!;
+    const end = start + segments.elements[s]! * width;
+    if (next < start) next += Math.ceil((start - next) / size) * size;
+    for (; next < end; next += size) if ((next - start) % width === 0) cuts.push({ segment: s, element: (next - start) / width });
+  }
+  return cuts;
 }

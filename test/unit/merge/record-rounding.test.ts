@@ -27,7 +27,7 @@ describe('how far rounding moved a merge', () => {
     tally.add(0, { ...sums('expert', 3, 12), tensors: 0 });
     tally.add(0, sums('attn', 0, 5));
     tally.add(1, sums(null, 0, 0));
-    tally.endUnit();
+    tally.restore(tally.endUnit());
     expect(tally.figures(0)).toEqual([
       { role: 'expert', tensors: 1, elements: 200, ratio: 0.5, saturated: 0 },
       { role: 'attn', tensors: 1, elements: 100, ratio: 0, saturated: 0 },
@@ -42,9 +42,9 @@ describe('how far rounding moved a merge', () => {
       whole.add(0, s);
       (i === 0 ? first : second).add(0, s);
     }
-    whole.endUnit();
+    whole.restore(whole.endUnit());
     second.restore(first.endUnit());
-    second.endUnit();
+    second.restore(second.endUnit());
     expect(second.figures(0)).toEqual(whole.figures(0));
   });
 
@@ -52,7 +52,7 @@ describe('how far rounding moved a merge', () => {
     const tally = new RoundingTally(1);
     tally.add(0, sums('mlp', 1, 4));
     tally.add(0, sums('expert', 1.1, 4, 7));
-    tally.endUnit();
+    tally.restore(tally.endUnit());
     const warnings = tally.warnings(0, 'out');
     expect(warnings.map((w) => w.code)).toEqual(['W_MOSTLY_ROUNDING', 'W_SATURATED']);
     expect(warnings[0]!.message).toContain('role expert in out: quantising anew moved the merged values 0.52 times as far');
