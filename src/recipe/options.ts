@@ -3,8 +3,8 @@ import type { QuantityText, TokenSource } from '../checkpoints/run/types.ts';
 import { OUTPUT_DTYPES, ROUTER_USES, USES } from './policy/keys.ts';
 import { ROLE_NAMES } from './policy/roles.ts';
 import type { Policy, RouterUse, Several, Use } from './policy/types.ts';
+import { METHODS } from './schedule/methods.ts';
 import { PARAMETERS, type Parameter } from './schedule/parameters.ts';
-import { SCHEDULES } from './schedule/registry.ts';
 import type { ScheduleName, WeightRequest } from './schedule/types.ts';
 import type { Selection } from './select/types.ts';
 import type { Recipe, RecipeOutput } from './types.ts';
@@ -78,7 +78,7 @@ export const SELECT = {
 export const WEIGHTS = {
   method: {
     kind: 'choice',
-    choices: SCHEDULES.map(({ name }): ScheduleName => name),
+    choices: METHODS.map(({ name }): ScheduleName => name),
     default: 'sma',
     letter: 'm',
     help: 'schedule of the weights',

@@ -1,8 +1,7 @@
 import type { Command } from 'commander';
 import { ROLE_NAMES } from '../../recipe/policy/roles.ts';
-import { debug, json, progress } from './common-options.ts';
 import { addOptions, addPolicyOptions, addScheduleOptions, addSelectionOptions, addTokenOptions, mergeOption } from './merge-options.ts';
-import { flag, listOption, valueOption } from './options.ts';
+import { debug, flag, json, listOption, progress, valueOption } from './options.ts';
 import { addEvaluationOptions, addForecastOptions, addSearchOptions, addSoupOptions, addStudyOptions } from './search-options.ts';
 import { parseChoice, parseLayers, parsePath, parsePositiveInteger, parseWholeNumber } from './values.ts';
 import { addWatchOptions } from './watch-options.ts';

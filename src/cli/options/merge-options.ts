@@ -3,6 +3,7 @@ import { keysOf } from '../../base/pick.ts';
 import { parseQuantity } from '../../checkpoints/run/quantity.ts';
 import { MACHINE, type Option, OUTPUT, PUBLICATION, RECIPE, SELECT, TOKENS } from '../../recipe/options.ts';
 import { parsePolicy, parseRouterUse } from '../../recipe/policy/parse.ts';
+import { METHODS, takersOf } from '../../recipe/schedule/methods.ts';
 import {
   CONTROL_PARAMETERS,
   inRange,
@@ -11,7 +12,6 @@ import {
   parameterLabel,
   rangeText,
 } from '../../recipe/schedule/parameters.ts';
-import { SCHEDULES, takersOf } from '../../recipe/schedule/registry.ts';
 import type { ScheduleName } from '../../recipe/schedule/types.ts';
 import type { Selection } from '../../recipe/select/types.ts';
 import { choiceOption, flag, listOption, valueOption } from './options.ts';
@@ -138,7 +138,7 @@ export function addTokenOptions(command: Command): Command {
  * @param without schedules that the command cannot offer, with the parameters that only they take
  */
 export function addScheduleOptions(command: Command, without: readonly ScheduleName[] = []): Command {
-  const schedules = SCHEDULES.filter(({ name }) => !without.includes(name));
+  const schedules = METHODS.filter(({ name }) => !without.includes(name));
   const offered = new Set<ParameterName>([...CONTROL_PARAMETERS, ...schedules.flatMap(({ parameters }) => parameters)]);
   const methods = schedules.map(({ name, summary }) => `${name}: ${summary}`).join('; ');
   const names = schedules.map((schedule) => schedule.name);

@@ -31,3 +31,10 @@ export function choiceOption<const T extends string>(flags: string, description:
 export function flag(flags: string, description: string): Option {
   return new Option(flags, description);
 }
+
+const PROGRESS_MODES = ['auto', 'tty', 'lines', 'json', 'none'] as const;
+
+/** Options that many commands have in common. */
+export const json = () => flag('--json', 'print one JSON document, also for errors');
+export const debug = () => flag('--debug', 'show the stack of an error');
+export const progress = () => choiceOption('--progress <mode>', `on stderr: ${PROGRESS_MODES.join(', ')} (default: auto)`, PROGRESS_MODES);

@@ -1,10 +1,9 @@
 import { Argument, Command } from 'commander';
 import type { Colors } from '../../render/colors.ts';
 import { addDiff, addExecutionOptions, addForecast, addMergeOptions, addRouters, addSearch, addSoup, addWatch } from './command-options.ts';
-import { debug, json, progress } from './common-options.ts';
 import { examplesText, exitCodesText } from './help-text.ts';
 import { addTokenOptions, mergeOption } from './merge-options.ts';
-import { flag, listOption, valueOption } from './options.ts';
+import { debug, flag, json, listOption, progress, valueOption } from './options.ts';
 import { parseBytes, parseFraction, parsePath, parsePositiveInteger } from './values.ts';
 
 export const SHELLS = ['bash', 'zsh', 'fish'] as const;

@@ -2,8 +2,8 @@ import { z } from 'zod';
 import { parseDistance, parseQuantity, parseTokens } from '../../checkpoints/run/quantity.ts';
 import { type Option, OUTPUT, POLICY, RECIPE, SELECT } from '../options.ts';
 import type { Policy } from '../policy/types.ts';
+import { takersOf } from '../schedule/methods.ts';
 import { type NumberRange, parameterLabel, rangeText } from '../schedule/parameters.ts';
-import { takersOf } from '../schedule/registry.ts';
 import type { Selection } from '../select/types.ts';
 import type { Recipe, RecipeOutput } from '../types.ts';
 

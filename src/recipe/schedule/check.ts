@@ -3,8 +3,8 @@ import { MergeError } from '../../base/errors.ts';
 import type { Problem } from '../../base/problems.ts';
 import { parseQuantity } from '../../checkpoints/run/quantity.ts';
 import type { QuantityText } from '../../checkpoints/run/types.ts';
+import { METHODS, methodByName, takersOf } from './methods.ts';
 import { CONTROL_PARAMETERS, inRange, PARAMETERS, type Parameter, type ParameterName, parameterLabel, rangeText } from './parameters.ts';
-import { SCHEDULES, scheduleByName, takersOf } from './registry.ts';
 import type { WeightRequest } from './types.ts';
 
 /** Pairs of parameters that exclude each other, and why. */
@@ -46,9 +46,9 @@ export function requestProblems(request: WeightRequest): Problem[] {
 
 function methodProblems({ method, weights, normalize }: WeightRequest): Problem[] {
   const problems: Problem[] = [];
-  const schedule = scheduleByName(method ?? 'sma');
+  const schedule = methodByName(method ?? 'sma');
   if (schedule === undefined) {
-    const names = SCHEDULES.map((s) => s.name);
+    const names = METHODS.map((s) => s.name);
     const near = didYouMean(String(method), names);
     const help = `${near === null ? '' : `Did you mean ${near}? `}The methods are ${list(names, 'and')}.`;
     problems.push({ path: ['method'], message: `there is no method ${JSON.stringify(method)}`, help });
@@ -69,7 +69,7 @@ function methodProblems({ method, weights, normalize }: WeightRequest): Problem[
 
 /** Parameters that the request may have; null when its method is unknown. */
 function ownParameters({ method, weights }: WeightRequest): readonly ParameterName[] | null {
-  const schedule = scheduleByName(method ?? 'sma');
+  const schedule = methodByName(method ?? 'sma');
   if (weights !== undefined) return CONTROL_PARAMETERS;
   return schedule === undefined ? null : [...schedule.parameters, ...CONTROL_PARAMETERS];
 }

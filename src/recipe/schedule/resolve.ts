@@ -1,11 +1,13 @@
-import { MergeError } from '../../base/errors.ts';
+import { MergeError, type Warning } from '../../base/errors.ts';
+import { splitMix64 } from '../../base/numbers/random.ts';
 import { refuse } from '../../base/problems.ts';
 import { requestProblems } from './check.ts';
-import { scramble } from './control.ts';
-import { sumOf, weighAsGiven } from './explicit.ts';
+import { methodByName } from './methods.ts';
 import { parameterLabel } from './parameters.ts';
-import { scheduleByName } from './registry.ts';
 import type { ParameterValue, ResolvedWeights, ScheduleContext, ScheduleMember, Weighing, WeightRequest } from './types.ts';
+
+/** Sums closer to 1 than this count as 1, everywhere. */
+const WEIGHT_SUM_TOLERANCE = 1e-9;
 
 /**
  * The effective float64 weights of members (oldest first, at least one). Named schedules are used exactly as
@@ -45,8 +47,8 @@ export async function resolveWeights(
 
 function weigh(members: readonly ScheduleMember[], request: WeightRequest, context: ScheduleContext): Weighing | Promise<Weighing> {
   if (request.weights !== undefined) return weighAsGiven(members.length, request.weights, request);
-  const schedule = scheduleByName(request.method ?? 'sma')!;
-  if (schedule.ordered && members.length > 1) {
+  const schedule = methodByName(request.method ?? 'sma')!;
+  if (schedule.needs.positions !== undefined && members.length > 1) {
     if (context.siblings) {
       throw new MergeError(
         'E_ORDER',
@@ -69,4 +71,55 @@ function checkDistinct(members: readonly ScheduleMember[], method: string): void
       details: { file: b.path },
     });
   }
+}
+
+/**
+ * Explicit weights, used as given (negative and extrapolating allowed) or, with `normalize`, divided by their
+ * sum; a warning when they do not sum to 1.
+ *
+ * @throws MergeError E_WEIGHTS for a wrong number of weights, a weight that is not finite, all zero, or a sum
+ *   of 0 with `normalize`
+ */
+function weighAsGiven(count: number, given: readonly number[], { normalize }: WeightRequest): Weighing {
+  if (given.length !== count)
+    throw new MergeError('E_WEIGHTS', `${given.length} weights for ${count} inputs`, { help: 'Give one weight per input.' });
+  for (const [i, w] of given.entries()) {
+    if (!Number.isFinite(w)) throw new MergeError('E_WEIGHTS', `weight ${i + 1} is ${w}; weights must be finite numbers`);
+  }
+  if (given.every((w) => w === 0))
+    throw new MergeError('E_WEIGHTS', 'all weights are zero', { help: 'Give at least one member a weight.' });
+  let weights = Float64Array.from(given);
+  if (normalize) {
+    const total = sumOf(weights);
+    weights = weights.map((w) => w / total);
+    if (!weights.every(Number.isFinite)) {
+      throw new MergeError('E_WEIGHTS', `the weights sum to ${total}, so they cannot be normalized`, { help: 'Leave out --normalize.' });
+    }
+  }
+  const total = sumOf(weights);
+  if (Math.abs(total - 1) <= WEIGHT_SUM_TOLERANCE) return { weights };
+  const message = `the weights sum to ${total}, not 1; they are used as given (--normalize divides by the sum)`;
+  const warnings: Warning[] = [{ code: 'W_WEIGHT_SUM', message }];
+  return { weights, warnings };
+}
+
+function sumOf(weights: Float64Array): number {
+  return weights.reduce((a, b) => a + b, 0);
+}
+
+/**
+ * Weights in an order that a seed decides, for control experiments: Fisher–Yates from the last place down,
+ * place i changed with place ⌊r mod (i + 1)⌋, r the numbers of SplitMix64 (Steele, Lea and Flood, OOPSLA
+ * 2014) started at the seed. The order is the same for ever.
+ *
+ * @param seed integer from 0 to 2^53 − 1
+ */
+export function scramble(weights: Float64Array, seed: number): Float64Array {
+  const next = splitMix64(seed);
+  const scrambled = weights.slice();
+  for (let i = scrambled.length - 1; i > 0; i--) {
+    const j = Number(next() % BigInt(i + 1));
+    [scrambled[i], scrambled[j]] = [scrambled[j]!, scrambled[i]!];
+  }
+  return scrambled;
 }

@@ -1,10 +1,10 @@
+import { METHODS } from '../../recipe/schedule/methods.ts';
 import { inRange, PARAMETERS, type Parameter, rangeText } from '../../recipe/schedule/parameters.ts';
-import { SCHEDULES } from '../../recipe/schedule/registry.ts';
 import type { ScheduleName } from '../../recipe/schedule/types.ts';
 import type { Params, ParamValue } from './types.ts';
 
 /** Schedules that are made of numbers and words alone; `lr-curve` reads a file. */
-const METHODS: readonly ScheduleName[] = SCHEDULES.map(({ name }) => name).filter((name) => name !== 'lr-curve');
+const SEARCHED: readonly ScheduleName[] = METHODS.map(({ name }) => name).filter((name) => name !== 'lr-curve');
 
 /** A parameter of a schedule space, searched or fixed. */
 export interface ScheduleParameter extends Pick<Parameter, 'range' | 'choices' | 'default' | 'help'> {
@@ -23,17 +23,17 @@ export const SCHEDULE_PARAMETERS = {
     kind: 'integer',
     range: { atLeast: 1 },
     help: 'how many members are averaged, from the newest back; with extrapolate, in each of its two means (default: all)',
-    methods: METHODS,
+    methods: SEARCHED,
   },
   spacing: {
     kind: 'integer',
     range: { atLeast: 1 },
     default: 1,
     help: 'every so manieth checkpoint is a member, counted back from the newest',
-    methods: METHODS,
+    methods: SEARCHED,
   },
-  skip: { kind: 'integer', range: { atLeast: 0 }, default: 0, help: 'how many of the newest checkpoints are left out', methods: METHODS },
-  method: { kind: 'choice', choices: METHODS, default: 'sma', help: 'schedule of the weights', methods: METHODS },
+  skip: { kind: 'integer', range: { atLeast: 0 }, default: 0, help: 'how many of the newest checkpoints are left out', methods: SEARCHED },
+  method: { kind: 'choice', choices: SEARCHED, default: 'sma', help: 'schedule of the weights', methods: SEARCHED },
   alpha: { ...PARAMETERS.alpha, methods: ['ema', 'ema-normalized'] },
   'half-life': {
     kind: 'number',

@@ -1,8 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, expect, test } from 'vitest';
+import { METHODS } from '../../../src/recipe/schedule/methods.ts';
 import { PARAMETERS, parameterLabel } from '../../../src/recipe/schedule/parameters.ts';
-import { SCHEDULES } from '../../../src/recipe/schedule/registry.ts';
 import { resolveWeights } from '../../../src/recipe/schedule/resolve.ts';
 
 const root = new URL('../../../', import.meta.url);
@@ -35,7 +35,7 @@ test('the tables hold the numbers computed by hand', () => {
 
 test('every schedule has a section with a picture, a formula or rule and a source, and every parameter is explained', () => {
   const page = read('schedules.md');
-  for (const { name, parameters } of SCHEDULES) {
+  for (const { name, parameters } of METHODS) {
     const section = page.split(`\n## ${name}\n`)[1]?.split('\n## ')[0] ?? '';
     expect(section, name).toContain(`(images/schedule-${name}.svg)`);
     expect(section, name).toContain('**Source:**');

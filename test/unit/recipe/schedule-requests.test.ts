@@ -1,10 +1,9 @@
 import { describe, expect, it, test } from 'vitest';
 import { splitMix64 } from '../../../src/base/numbers/random.ts';
 import { requestProblems } from '../../../src/recipe/schedule/check.ts';
-import { scramble } from '../../../src/recipe/schedule/control.ts';
+import { METHODS } from '../../../src/recipe/schedule/methods.ts';
 import { PARAMETERS, parameterLabel, rangeText } from '../../../src/recipe/schedule/parameters.ts';
-import { SCHEDULES } from '../../../src/recipe/schedule/registry.ts';
-import { resolveWeights } from '../../../src/recipe/schedule/resolve.ts';
+import { resolveWeights, scramble } from '../../../src/recipe/schedule/resolve.ts';
 import type { WeightRequest } from '../../../src/recipe/schedule/types.ts';
 import { membersAt, membersOf } from '../../support/schedule-members.ts';
 
@@ -169,9 +168,9 @@ describe('requests that make no sense', () => {
 });
 
 test('the registry: every parameter has a schedule, every schedule its own name and words', () => {
-  const used = new Set(SCHEDULES.flatMap((s) => s.parameters));
+  const used = new Set(METHODS.flatMap((s) => s.parameters));
   expect(Object.keys(PARAMETERS).filter((name) => !used.has(name as 'alpha'))).toEqual(['reverse', 'scramble']);
-  expect(new Set(SCHEDULES.map((s) => s.name)).size).toBe(SCHEDULES.length);
+  expect(new Set(METHODS.map((s) => s.name)).size).toBe(METHODS.length);
   expect(parameterLabel('halfLife')).toBe('half-life');
   expect([rangeText({}), rangeText({ above: 0, atMost: 1 })]).toEqual(['', 'over 0 and at most 1']);
 });

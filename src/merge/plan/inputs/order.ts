@@ -1,5 +1,5 @@
 import { MergeError, type Warning } from '../../../base/errors.ts';
-import { scheduleByName } from '../../../recipe/schedule/registry.ts';
+import { methodByName } from '../../../recipe/schedule/methods.ts';
 import type { OutputRequest } from '../types.ts';
 import type { PlacedInput, PlacedInputs } from './inputs.ts';
 
@@ -59,7 +59,7 @@ function ownOrder(
   if (ordered || weights !== undefined || given.length < 2) return { members: given, warnings: [] };
   const unknown = given.filter((i) => inputs[i]!.step === null);
   if (unknown.length > 0) {
-    if (!(scheduleByName(method)?.ordered ?? false)) return { members: given, warnings: [] };
+    if (methodByName(method)?.needs.positions === undefined) return { members: given, warnings: [] };
     const { path } = inputs[unknown[0]!]!.checkpoint;
     const message = `${unknown.length} of ${given.length} inputs have no recognised step (${path}), so the given order is taken as oldest first for ${method}`;
     return { members: given, warnings: [{ code: 'W_ORDER_ASSUMED', message }] };
