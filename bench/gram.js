@@ -3,7 +3,7 @@
  * preads, or a mapped scan that looks at every byte) with the same threads, page cache hot. Turns are taken;
  * best of each.
  */
-import { openCheckpoint } from '../dist/checkpoints/open.js';
+import { openCheckpoint } from 'ckpt-merge/safetensors';
 import { gramOf } from '../dist/merge/engine/passes/gram.js';
 import { bytesOf } from './support/context.js';
 import { interleaved, spread, summaries, table, timed } from './support/measure.js';

@@ -4,7 +4,8 @@ export type { Conflict, ErrorCode, ErrorDetails, Warning, WarningCode } from './
 export { MergeError } from './base/errors.ts';
 export type { FileStat } from './base/store/local.ts';
 /** Reading and writing safetensors: `ckpt-merge/safetensors`. */
-export { openCheckpoint } from './checkpoints/open.ts';
+export type { SafetensorsCheckpoint as Checkpoint, SafetensorsShard as Shard } from './checkpoints/open.ts';
+export { openSafetensors as openCheckpoint } from './checkpoints/open.ts';
 export type { HeaderMetadata, TensorSpec } from './checkpoints/safetensors/encode-header.ts';
 export { encodeHeader, layOutTensors } from './checkpoints/safetensors/encode-header.ts';
 export type { IndexContent } from './checkpoints/safetensors/encode-index.ts';
@@ -16,8 +17,12 @@ export type { ScannedHeader } from './checkpoints/safetensors/scan-header.ts';
 export { scanHeader } from './checkpoints/safetensors/scan-header.ts';
 export type { SafetensorsIndex } from './checkpoints/safetensors/scan-index.ts';
 export { scanIndex } from './checkpoints/safetensors/scan-index.ts';
-export type { TensorColumns } from './checkpoints/safetensors/tensor-table.ts';
-export type { HeaderSource, SafetensorsHeader, TensorInfo, TensorTable } from './checkpoints/safetensors/types.ts';
+export type {
+  HeaderEntry as TensorInfo,
+  HeaderSource,
+  HeaderTable as TensorTable,
+  SafetensorsHeader,
+} from './checkpoints/safetensors/types.ts';
 export type { TensorData } from './checkpoints/safetensors/write-file.ts';
 export { writeSafetensors } from './checkpoints/safetensors/write-file.ts';
-export type { Checkpoint, Shard } from './checkpoints/types.ts';
+export type { TensorColumns } from './checkpoints/tensors/types.ts';

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { MergeError } from '../base/errors.ts';
 import { readExactly, storeOf } from '../base/store/store.ts';
 import type { OpenFile } from '../base/store/types.ts';
+import { dataStart } from './tensors/table.ts';
 import type { Checkpoint } from './types.ts';
 
 const BLOCKS = 64;
@@ -17,7 +18,7 @@ const BLOCK_BYTES = 4096;
  */
 export async function fingerprint(checkpoint: Pick<Checkpoint, 'shards'>): Promise<string> {
   const hash = createHash('sha256');
-  for (const { path, stat: opened, header } of checkpoint.shards) {
+  for (const { path, stat: opened, tensors } of checkpoint.shards) {
     const file = await storeOf(path).open(path);
     const { stat } = file;
     try {
@@ -27,7 +28,7 @@ export async function fingerprint(checkpoint: Pick<Checkpoint, 'shards'>): Promi
       hash.update(size);
       // All are in flight together: one after another they would cost a round trip each on a network file
       // system.
-      const pieces = sampledRanges(header.dataStart, stat.size).map(([start, end]) => readPiece(file, start, end));
+      const pieces = sampledRanges(dataStart(tensors) ?? stat.size, stat.size).map(([start, end]) => readPiece(file, start, end));
       for (const bytes of await Promise.all(pieces)) hash.update(bytes);
     } finally {
       await file.close();
@@ -42,14 +43,14 @@ async function readPiece(file: OpenFile, start: number, end: number): Promise<Bu
   return bytes;
 }
 
-function sampledRanges(dataStart: number, fileSize: number): [start: number, end: number][] {
-  const dataBytes = fileSize - dataStart;
+function sampledRanges(start: number, fileSize: number): [start: number, end: number][] {
+  const dataBytes = fileSize - start;
   if (dataBytes <= BLOCKS * BLOCK_BYTES) return [[0, fileSize]];
   const blocks = Array.from({ length: BLOCKS }, (_, i): [number, number] => {
-    const start = dataStart + Math.floor((i * (dataBytes - BLOCK_BYTES)) / (BLOCKS - 1));
-    return [start, start + BLOCK_BYTES];
+    const at = start + Math.floor((i * (dataBytes - BLOCK_BYTES)) / (BLOCKS - 1));
+    return [at, at + BLOCK_BYTES];
   });
-  return [[0, dataStart], ...blocks];
+  return [[0, start], ...blocks];
 }
 
 /**

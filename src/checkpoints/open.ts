@@ -1,16 +1,22 @@
 import { basename, join } from 'node:path';
 import { type Conflict, MergeError, type Warning } from '../base/errors.ts';
 import { mapBounded } from '../base/map-bounded.ts';
+import { type FileStat, localStore } from '../base/store/local.ts';
 import { storeOf } from '../base/store/store.ts';
+import type { Stat, Store } from '../base/store/types.ts';
 import { foreignFormat } from './foreign.ts';
 import { readPosition } from './position.ts';
-import { HeaderCache } from './safetensors/header-cache.ts';
+import { HeaderCache, type ScanCache, scansOf } from './safetensors/header-cache.ts';
 import { MAX_OPEN_FILES } from './safetensors/limits.ts';
-import { readHeaderAndStat } from './safetensors/read-header.ts';
+import { readScan } from './safetensors/read-header.ts';
 import { readIndex } from './safetensors/read-index.ts';
+import { headerOf, type Scan } from './safetensors/scan-header.ts';
 import type { SafetensorsIndex } from './safetensors/scan-index.ts';
+import type { SafetensorsHeader } from './safetensors/types.ts';
 import { locateByFile, locateTensors } from './tensor-locator.ts';
-import type { Checkpoint, FolderEntries, Shard } from './types.ts';
+import { dataBytes } from './tensors/table.ts';
+import type { Shard } from './tensors/types.ts';
+import type { Checkpoint, FolderEntries } from './types.ts';
 
 export interface OpenOptions {
   /** Shared between the inputs of a merge, so that headers that are equal are parsed and stored once. */
@@ -40,27 +46,72 @@ interface Files {
  * E_SHARD_MISSING, E_TENSOR_MISPLACED, E_TENSOR_TWICE, E_TENSOR_UNINDEXED, and what `readHeader` and
  * `readIndex` throw; with several faults, all are in `details.conflicts`
  */
-export async function openCheckpoint(path: string, { cache = new HeaderCache(), name }: OpenOptions = {}): Promise<Checkpoint> {
+export async function openCheckpoint(path: string, options: OpenOptions = {}): Promise<Checkpoint> {
+  return (await open(storeOf(path), path, options)).checkpoint;
+}
+
+/** A shard of a {@link SafetensorsCheckpoint}. */
+export interface SafetensorsShard {
+  /** Name inside the checkpoint, as the index writes it; the file's own name for a single file. */
+  readonly name: string;
+  readonly path: string;
+  readonly stat: FileStat;
+  readonly header: SafetensorsHeader;
+}
+
+/** A checkpoint of safetensors files with their headers: what the public entry gives. */
+export interface SafetensorsCheckpoint extends Omit<Checkpoint, 'shards' | 'files'> {
+  /** Sorted by name. */
+  readonly shards: readonly SafetensorsShard[];
+}
+
+/** {@link openCheckpoint} for those who want the headers themselves. */
+export async function openSafetensors(path: string, options: OpenOptions = {}): Promise<SafetensorsCheckpoint> {
+  const { checkpoint, opened } = await open(localStore, path, options);
+  const { files: _, ...rest } = checkpoint;
+  const shards = opened.map(({ name, path: file, stat, scan }): SafetensorsShard => {
+    return { name, path: file, stat, header: { path: file, fileSize: stat.size, ...headerOf(scan) } };
+  });
+  return { ...rest, shards };
+}
+
+/** A shard whose header was read. */
+interface Opened<S extends Stat> {
+  readonly name: string;
+  readonly path: string;
+  readonly stat: S;
+  readonly scan: Scan;
+}
+
+async function open<S extends Stat>(
+  store: Store<S>,
+  path: string,
+  { cache = new HeaderCache(), name }: OpenOptions,
+): Promise<{ checkpoint: Checkpoint; opened: readonly Opened<S>[] }> {
+  const scans = scansOf(cache);
   const entries = await entriesOf(path);
   const isFolder = entries !== null;
-  const files = isFolder ? await filesOfFolder(path, entries, cache) : singleFile(path);
-  const shards = await openShards(path, entries, files, cache);
-  const tensorCount = shards.reduce((sum, { header }) => sum + header.tensors.count, 0);
+  const files = isFolder ? await filesOfFolder(path, entries, scans) : singleFile(path);
+  const opened = await openShards(store, path, entries, files, scans);
+  const shards = opened.map(({ name, path, stat, scan: { tensors, metadata } }): Shard => ({ name, path, stat, tensors, metadata }));
+  const tensorCount = shards.reduce((sum, { tensors }) => sum + tensors.count, 0);
   if (tensorCount === 0) throw new MergeError('E_NO_TENSORS', `${path}: the checkpoint holds no tensors`, { details: { file: path } });
   const { warnings, ...position } = await readPosition(path, isFolder, { name, entries: entries ?? undefined });
-  return {
+  const checkpoint = {
     path,
-    kind: isFolder ? 'folder' : 'file',
+    kind: isFolder ? ('folder' as const) : ('file' as const),
     shards,
+    files: shards,
     indexMetadata: files.index?.metadata ?? null,
     indexName: files.indexName,
     tensorCount,
-    bytes: shards.reduce((sum, { header }) => sum + header.fileSize - header.dataStart, 0),
+    bytes: dataBytes(shards),
     ...position,
     warnings: [...files.warnings, ...warnings],
     namesPerFile: files.namesPerFile === true,
     locate: files.namesPerFile ? locateByFile(shards) : locateTensors(path, shards, files.index),
   };
+  return { checkpoint, opened };
 }
 
 function singleFile(path: string): Files {
@@ -84,7 +135,7 @@ async function entriesOf(path: string): Promise<FolderEntries | null> {
   return null;
 }
 
-async function filesOfFolder(path: string, entries: FolderEntries, cache: HeaderCache): Promise<Files> {
+async function filesOfFolder(path: string, entries: FolderEntries, cache: ScanCache): Promise<Files> {
   const visible = [...entries.keys()].filter((name) => !name.startsWith('.')).sort();
   const indexes = visible.filter((name) => name.endsWith('.safetensors.index.json'));
   const singles = visible.filter((name) => name.endsWith('.safetensors'));
@@ -119,11 +170,17 @@ async function filesOfNanotron(path: string): Promise<Files> {
   return { names: names.sort(), index: null, indexName: null, warnings: [], namesPerFile: true };
 }
 
-async function openShards(path: string, entries: FolderEntries | null, files: Files, cache: HeaderCache): Promise<Shard[]> {
+async function openShards<S extends Stat>(
+  store: Store<S>,
+  path: string,
+  entries: FolderEntries | null,
+  files: Files,
+  cache: ScanCache,
+): Promise<Opened<S>[]> {
   const results = await mapBounded(files.names, MAX_OPEN_FILES, async (name) => {
     const file = entries === null ? path : join(path, name);
     try {
-      return { name, path: file, ...(await readHeaderAndStat(file, cache, entries?.get(name))) };
+      return { name, path: file, ...(await readScan(store, file, cache, entries?.get(name))) };
     } catch (error) {
       if (!(error instanceof MergeError)) throw error;
       return shardError(error, file, files.indexName);
@@ -131,7 +188,7 @@ async function openShards(path: string, entries: FolderEntries | null, files: Fi
   });
   const errors = results.filter((result) => result instanceof MergeError);
   const [first] = errors;
-  if (first === undefined) return results as Shard[];
+  if (first === undefined) return results as Opened<S>[];
   if (errors.length === 1) throw first;
   const conflicts: Conflict[] = errors.map(({ code, message, details: { file, tensor } }) => ({
     code,

@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import { type Conflict, MergeError } from '../base/errors.ts';
 import type { SafetensorsIndex } from './safetensors/scan-index.ts';
-import type { TensorTable } from './safetensors/types.ts';
-import type { Checkpoint, Shard } from './types.ts';
+import type { Shard, TensorTable } from './tensors/types.ts';
+import type { Checkpoint } from './types.ts';
 
 type Locate = Checkpoint['locate'];
 
@@ -28,13 +28,13 @@ export function locateTensors(path: string, shards: readonly Shard[], index: Saf
   if (first === undefined) return () => undefined;
   if (index === null) {
     return (name) => {
-      const row = first.header.tensors.rowOf(name);
+      const row = first.tensors.rowOf(name);
       return row === -1 ? undefined : { shard: 0, row };
     };
   }
-  const tables = shards.map(({ header }) => header.tensors);
-  const layouts = known.get(first.header.tensors) ?? [];
-  known.set(first.header.tensors, layouts);
+  const tables = shards.map(({ tensors }) => tensors);
+  const layouts = known.get(first.tensors) ?? [];
+  known.set(first.tensors, layouts);
   let layout = layouts.find((other) => other.index === index && other.tables.every((table, i) => table === tables[i]));
   if (layout === undefined) {
     layout = { index, tables, locate: checkedLookup(path, shards, index) };
@@ -50,7 +50,7 @@ export function locateByFile(shards: readonly Shard[]): Locate {
   const numbers = new Map(shards.map(({ name }, i) => [name, i]));
   return (name, file) => {
     const shard = file === undefined ? undefined : numbers.get(file);
-    const row = shard === undefined ? -1 : shards[shard]!.header.tensors.rowOf(name);
+    const row = shard === undefined ? -1 : shards[shard]!.tensors.rowOf(name);
     return shard === undefined || row === -1 ? undefined : { shard, row };
   };
 }
@@ -63,7 +63,7 @@ function checkedLookup(path: string, shards: readonly Shard[], index: Safetensor
   const strays: { readonly entry: number; readonly shard: Shard }[] = [];
   const conflicts: Conflict[] = [];
   shards.forEach((shard, i) => {
-    const { names } = shard.header.tensors;
+    const { names } = shard.tensors;
     for (let row = 0; row < names.length; row++) {
       const entry = index.entryOf(names[row]!);
       if (entry === -1) {

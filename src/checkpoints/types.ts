@@ -1,28 +1,17 @@
 import type { Warning } from '../base/errors.ts';
-import type { Stat } from '../base/store/types.ts';
-import type { SafetensorsHeader } from './safetensors/types.ts';
+import type { TensorPlace, TensorSource } from './tensors/types.ts';
 
 /** Names in a folder; true for those that are known to be regular files (a link may be one). */
 export type FolderEntries = ReadonlyMap<string, boolean>;
 
-export interface Shard {
-  /** Name inside the checkpoint, as the index writes it; the file's own name for a single file. */
-  readonly name: string;
-  readonly path: string;
-  readonly stat: Stat;
-  readonly header: SafetensorsHeader;
-}
-
 /**
- * A safetensors checkpoint as it lies on disk: a folder in the layout of Hugging Face or of nanotron, or one
- * file. Headers are read, data is not. Its position comes from its state files or its name.
+ * A checkpoint as it lies somewhere, a folder or one file, whatever container holds its tensors. What they
+ * are is read, data is not. Its position comes from its state files or its name. Shards are sorted by name.
  */
-export interface Checkpoint extends Position {
+export interface Checkpoint extends Position, TensorSource {
   /** The path that was given. */
   readonly path: string;
   readonly kind: 'folder' | 'file';
-  /** Sorted by name. */
-  readonly shards: readonly Shard[];
   /** The index's own `metadata` object where there is an index, else null. */
   readonly indexMetadata: ReadonlyMap<string, unknown> | null;
   /** Name of the index file, where there is one. */
@@ -41,7 +30,7 @@ export interface Checkpoint extends Position {
    * Which shard (index into `shards`) and row holds a tensor; undefined where none does.
    * @param file name of the shard that holds it elsewhere; counts where `namesPerFile`
    */
-  locate(name: string, file?: string): { readonly shard: number; readonly row: number } | undefined;
+  locate(name: string, file?: string): TensorPlace | undefined;
 }
 
 /**

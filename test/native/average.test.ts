@@ -5,11 +5,11 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { combineReference } from '../../src/analysis/verify/twin/combine.ts';
 import { verify } from '../../src/analysis/verify/verify.ts';
 import { dtypeByCode, type FloatDtypeName } from '../../src/base/dtype.ts';
-import { openCheckpoint } from '../../src/checkpoints/open.ts';
 import { type AverageOptions, average, averageEvents, plan } from '../../src/merge/average.ts';
 import { executePlan } from '../../src/merge/engine/execute.ts';
 import { loadBinding } from '../../src/merge/native/load.ts';
 import { buildPlan } from '../../src/merge/plan/build.ts';
+import { openCheckpoint } from '../../src/safetensors.ts';
 import { type FixtureTensor, safetensorsBytes, temporaryFolder, writeCheckpoint } from '../support/checkpoints.ts';
 
 const TENSORS: FixtureTensor[] = [

@@ -4,7 +4,7 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { type DiffOptions, diff } from '../../src/analysis/diff/diff.ts';
 import type { DiffDocument, FindingKind } from '../../src/analysis/diff/types.ts';
 import { decodeFloat } from '../../src/base/numbers/float.ts';
-import { openCheckpoint } from '../../src/checkpoints/open.ts';
+import { openCheckpoint } from '../../src/safetensors.ts';
 import type { FixtureTensor } from '../support/checkpoints.ts';
 import { mergeError, temporaryFolder } from '../support/safetensors.ts';
 import { MOE_LAYERS, trainedMoe, type Weights, writeWeights } from '../support/trained.ts';

@@ -2,9 +2,9 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { verify } from '../../src/analysis/verify/verify.ts';
-import { openCheckpoint } from '../../src/checkpoints/open.ts';
 import { executePlan } from '../../src/merge/engine/execute.ts';
 import { buildPlan } from '../../src/merge/plan/build.ts';
+import { openCheckpoint } from '../../src/safetensors.ts';
 import { temporaryFolder, writeCheckpoint } from '../support/checkpoints.ts';
 
 /** 1 and 1 + 2^-7 are neighbours in bfloat16: their mean is between two of its numbers. */

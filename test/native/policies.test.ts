@@ -4,9 +4,9 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { combineReference } from '../../src/analysis/verify/twin/combine.ts';
 import { verify } from '../../src/analysis/verify/verify.ts';
 import { type DtypeName, dtypeByCode, type FloatDtypeName } from '../../src/base/dtype.ts';
-import { openCheckpoint } from '../../src/checkpoints/open.ts';
 import { type AverageOptions, average, plan } from '../../src/merge/average.ts';
 import { runRecipe } from '../../src/merge/run.ts';
+import { openCheckpoint } from '../../src/safetensors.ts';
 import { type FixtureTensor, temporaryFolder, writeCheckpoint } from '../support/checkpoints.ts';
 
 const tensor = (name: string, dtype: DtypeName, shape: readonly number[], fill?: number): FixtureTensor => ({

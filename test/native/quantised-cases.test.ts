@@ -4,10 +4,11 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Recomputation } from '../../src/analysis/verify/recompute.ts';
 import { dequantise, type QuantisedMember, requantiseReference } from '../../src/analysis/verify/twin/requantise.ts';
 import { verify } from '../../src/analysis/verify/verify.ts';
-import { openCheckpoint } from '../../src/checkpoints/open.ts';
+import { openCheckpoint as openMember } from '../../src/checkpoints/open.ts';
 import { type AverageOptions, average } from '../../src/merge/average.ts';
 import { executePlan } from '../../src/merge/engine/execute.ts';
 import { buildPlan } from '../../src/merge/plan/build.ts';
+import { openCheckpoint } from '../../src/safetensors.ts';
 import { type FixtureTensor, generator, temporaryFolder, writeCheckpoint } from '../support/checkpoints.ts';
 
 let folder: ReturnType<typeof temporaryFolder>;
@@ -199,7 +200,7 @@ describe('verify', () => {
   it('finds a code and a scale that are not what the inputs give', async () => {
     const inputs = [1, 2].map((seed) => writeCheckpoint(at(`step-${seed}`), [fp8(WEIGHT, [140, 130], [2, 2], seed)], seed));
     await merge(inputs);
-    const members = await Promise.all(inputs.map((path) => openCheckpoint(path)));
+    const members = await Promise.all(inputs.map((path) => openMember(path)));
     const treated = { of: () => [0.5, 0.5] };
     const checkWith = async (tensor: string, element: number, flip: (bytes: Buffer, at: number) => void) => {
       const { path, header } = (await openCheckpoint(at('out'))).shards[0]!;
@@ -208,7 +209,7 @@ describe('verify', () => {
       const { begin, dtype } = header.tensors.info(row);
       flip(bytes, header.dataStart + begin + element * (dtype === 'F32' ? 4 : 1));
       writeFileSync(at('changed.safetensors'), bytes);
-      const recomputation = await Recomputation.of(await openCheckpoint(at('changed.safetensors')), members, treated);
+      const recomputation = await Recomputation.of(await openMember(at('changed.safetensors')), members, treated);
       try {
         return await recomputation.check({ shard: 0, row, from: element, to: element + 1 });
       } finally {

@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { verify } from '../../src/analysis/verify/verify.ts';
-import { openCheckpoint } from '../../src/checkpoints/open.ts';
 import { type AverageOptions, average } from '../../src/merge/average.ts';
+import { openCheckpoint } from '../../src/safetensors.ts';
 import { temporaryFolder } from '../support/checkpoints.ts';
 
 /**

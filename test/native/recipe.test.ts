@@ -1,13 +1,14 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { openCheckpoint } from '../../src/checkpoints/open.ts';
+import { openCheckpoint as openForPlan } from '../../src/checkpoints/open.ts';
 import { average } from '../../src/merge/average.ts';
 import type { MergeEvent } from '../../src/merge/engine/events.ts';
 import { recipeText } from '../../src/merge/plan/recipe-text.ts';
 import { planRecipe, recipeEvents, runRecipe } from '../../src/merge/run.ts';
 import { readRecipe } from '../../src/recipe/file/read.ts';
 import type { RecipeOutput } from '../../src/recipe/types.ts';
+import { openCheckpoint } from '../../src/safetensors.ts';
 import { type FixtureTensor, safetensorsBytes, temporaryFolder, writeCheckpoint } from '../support/checkpoints.ts';
 
 const TENSORS: FixtureTensor[] = [
@@ -174,7 +175,7 @@ describe('the recipe in a merge', () => {
   });
 
   it('names members by name alone where a path would tell of the machine', async () => {
-    const checkpoint = await openCheckpoint(join(run(), 'checkpoint-100'));
+    const checkpoint = await openForPlan(join(run(), 'checkpoint-100'));
     const schedule = {
       ...{ method: 'sma' as const, parameters: {}, normalized: false, weights: Float64Array.of(1), sum: 1, notes: [], warnings: [] },
     };

@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
 import { routers } from '../../src/analysis/routers/routers.ts';
 import { ByteReader } from '../../src/base/store/byte-reader.ts';
-import { openCheckpoint } from '../../src/checkpoints/open.ts';
 import { average } from '../../src/merge/average.ts';
+import { openCheckpoint } from '../../src/safetensors.ts';
 import { mergeError, temporaryFolder } from '../support/safetensors.ts';
 
 const MOE = 'demo/runs/moe';

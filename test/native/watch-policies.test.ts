@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import { dtypeByCode } from '../../src/base/dtype.ts';
 import { decodeFloat, encodeFloat, FLOAT_BYTES } from '../../src/base/numbers/float.ts';
-import { openCheckpoint } from '../../src/checkpoints/open.ts';
 import { average, parsePolicy, verify, type WatchOptions, type WatchSummary, watch } from '../../src/index.ts';
+import { openCheckpoint } from '../../src/safetensors.ts';
 import { type FixtureTensor, temporaryFolder, writeCheckpoint } from '../support/checkpoints.ts';
 import { reordered, someLayers, trained, writeMoeRun } from '../support/moe-run.ts';
 

@@ -1,5 +1,7 @@
 import { type DtypeName, dtypeByCode, dtypeByName } from '../../base/dtype.ts';
 import type { Conflict } from '../../base/errors.ts';
+import { extentsOf } from '../../checkpoints/tensors/extents.ts';
+import type { TensorPlace } from '../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import type { GramRange } from '../../merge/engine/passes/gram.ts';
 import { arrange } from '../../model/layout/arrange.ts';
@@ -40,25 +42,25 @@ export class Finder {
   /** @returns null, and a conflict, where it is not there, or in another shape or form */
   find(shard: number, row: number): readonly Run[] | null {
     const { checkpoint } = this.#other;
-    const { header, name: file } = this.#first.checkpoint.shards[shard]!;
-    const tensor = header.tensors.names[row]!;
+    const { tensors, name: file } = this.#first.checkpoint.shards[shard]!;
+    const tensor = tensors.names[row]!;
     const place = checkpoint.locate(tensor, file);
     if (place === undefined) return this.#elsewhere(shard, row, tensor);
-    const [shape, found] = [header.tensors.shapes[row]!, checkpoint.shards[place.shard]!.header.tensors.shapes[place.row]!];
+    const [shape, found] = [tensors.shapes[row]!, checkpoint.shards[place.shard]!.tensors.shapes[place.row]!];
     if (found.length !== shape.length || found.some((size, axis) => size !== shape[axis])) {
       const message = `tensor ${tensor} is [${shape.join(', ')}] in ${this.#first.checkpoint.path} and [${found.join(', ')}] in ${checkpoint.path}`;
       return this.#refuse('E_SHAPE', message, tensor);
     }
-    return [this.#run(0, place.shard, place.row, 0)];
+    return this.#runs(place);
   }
 
   /** Tensors of the other checkpoint that nothing of the first one is found in. */
   extras(): Conflict[] {
     const { checkpoint: first } = this.#first;
     const { checkpoint } = this.#other;
-    if (checkpoint.shards.every((s, i) => s.header.tensors === first.shards[i]?.header.tensors)) return [];
-    return checkpoint.shards.flatMap(({ header, name: file }, shard) =>
-      header.tensors.names.flatMap((tensor, row): Conflict[] => {
+    if (checkpoint.shards.every((s, i) => s.tensors === first.shards[i]?.tensors)) return [];
+    return checkpoint.shards.flatMap(({ tensors, name: file }, shard) =>
+      tensors.names.flatMap((tensor, row): Conflict[] => {
         if (first.locate(tensor, file) !== undefined || this.#arranging().uses(shard, row)) return [];
         const message = `tensor ${tensor} of ${checkpoint.path} is not in ${first.path}`;
         return [{ code: 'E_TENSOR_EXTRA', message, file: checkpoint.path, tensor }];
@@ -74,7 +76,7 @@ export class Finder {
       return this.#refuse('E_LAYOUT_FORM', `tensor ${tensor} of ${a} is held by ${b} in another layout: ${arranged.refused}`, tensor);
     }
     this.arranged++;
-    return arranged.pieces.map((piece) => this.#run(piece.from, piece.shard, piece.row, piece.sourceFrom));
+    return arranged.pieces.flatMap((piece) => this.#runs(piece, piece.sourceFrom, piece.elements, piece.from));
   }
 
   #arranging(): Arrangement {
@@ -83,10 +85,13 @@ export class Finder {
     return this.#arrangement;
   }
 
-  #run(from: number, shard: number, row: number, element: number): Run {
-    const { path, header } = this.#other.checkpoint.shards[shard]!;
-    const { name: dtype, bits } = dtypeByCode(header.tensors.dtypes[row]!);
-    return { from, path, offset: header.dataStart + header.tensors.begin[row]! + (element * bits) / 8, dtype };
+  /** Elements of a tensor of the other checkpoint, seen as those of one of the first from `to` on. */
+  #runs(place: TensorPlace, from = 0, elements?: number, to = 0): Run[] {
+    const { checkpoint } = this.#other;
+    const { name: dtype } = dtypeByCode(checkpoint.shards[place.shard]!.tensors.dtypes[place.row]!);
+    return extentsOf(checkpoint, place, from, elements).map((extent) => {
+      return { from: extent.from - from + to, path: checkpoint.files[extent.file]!.path, offset: extent.offset, dtype };
+    });
   }
 
   #refuse(code: Conflict['code'], message: string, tensor: string): null {

@@ -1,8 +1,8 @@
 import { type DtypeName, dtypeByCode, dtypeByName } from '../../base/dtype.ts';
 import { type Conflict, MergeError, type Warning } from '../../base/errors.ts';
-import { elementCount } from '../../checkpoints/safetensors/tensor-table.ts';
+import { elementCount } from '../../checkpoints/tensors/table.ts';
 import type { GramRange } from '../../merge/engine/passes/gram.ts';
-import type { EqualTensor } from '../../merge/plan/tensors/equal.ts';
+import { copyAt, type EqualTensor } from '../../merge/plan/tensors/equal.ts';
 import { tensorName } from '../../model/roles/checkpoint-roles.ts';
 import type { TensorRole } from '../../model/roles/types.ts';
 import { ROLE_NAMES } from '../../recipe/policy/roles.ts';
@@ -58,18 +58,16 @@ export function pairUp(all: readonly Named[], filter: DiffFilter): Paired {
   const units: DiffUnit[] = [];
   const uncompared: Paired['uncompared'][number][] = [];
   const finders = all.map((other) => new Finder(first, other));
-  const tensors = shards.map(({ header }, shard) =>
-    Array.from({ length: header.tensors.count }, (_, row) => policyTensor(first, shard, row)),
-  );
-  const passes = passing(filter, tensors.flat());
+  const described = shards.map(({ tensors }, shard) => Array.from({ length: tensors.count }, (_, row) => policyTensor(first, shard, row)));
+  const passes = passing(filter, described.flat());
   let compared = 0;
-  for (const [shard, { header }] of shards.entries()) {
-    for (const [row, tensor] of tensors[shard]!.entries()) {
+  for (const [shard, { tensors }] of shards.entries()) {
+    for (const [row, tensor] of described[shard]!.entries()) {
       if (!passes(tensor)) continue;
       const copies = finders.map((finder) => finder.find(shard, row)).filter((runs) => runs !== null);
       if (copies.length < all.length) continue;
       const { name, role } = tensor;
-      const shape = header.tensors.shapes[row]!;
+      const shape = tensors.shapes[row]!;
       const dtypes = copies.flatMap((runs) => runs.map(({ dtype }) => dtype));
       const reason = uncomparable(dtypes);
       if (reason === null) {
@@ -93,9 +91,9 @@ export function pairUp(all: readonly Named[], filter: DiffFilter): Paired {
 }
 
 function policyTensor({ checkpoint, roles }: Named, shard: number, row: number): PolicyTensor {
-  const { begin, end, dtypes } = checkpoint.shards[shard]!.header.tensors;
+  const { bytes, dtypes } = checkpoint.shards[shard]!.tensors;
   const { name: dtype } = dtypeByCode(dtypes[row]!);
-  return { name: tensorName(checkpoint, shard, row), dtype, bytes: end[row]! - begin[row]!, role: roles.of(shard, row) };
+  return { name: tensorName(checkpoint, shard, row), dtype, bytes: bytes[row]!, role: roles.of(shard, row) };
 }
 
 function equalRanges(name: string, shape: readonly number[], copies: readonly (readonly Run[])[]): EqualTensor[] {
@@ -103,7 +101,7 @@ function equalRanges(name: string, shape: readonly number[], copies: readonly (r
   const bits = dtypeByName(copies[0]![0]!.dtype)!.bits;
   return rangesOf(copies, elements, elements)
     .flat()
-    .map((range) => ({ name, bytes: (range.elements * bits) / 8, copies: range.sources, code: 'E_INTEGERS_DIFFER' }));
+    .map((range) => ({ name, bytes: (range.elements * bits) / 8, copies: range.sources.map(copyAt), code: 'E_INTEGERS_DIFFER' }));
 }
 
 /**

@@ -106,11 +106,10 @@ export async function inspect(path: string): Promise<Inspection> {
   const known = await checkpointRoles(checkpoint);
   const size = countParameters(checkpoint, known);
   let parameters = 0;
-  for (const [shard, { header }] of checkpoint.shards.entries()) {
-    const table = header.tensors;
+  for (const [shard, { tensors: table }] of checkpoint.shards.entries()) {
     for (let row = 0; row < table.count; row++) {
       const dtype = dtypeByCode(table.dtypes[row]!);
-      const bytes = table.end[row]! - table.begin[row]!;
+      const bytes = table.bytes[row]!;
       const elements = (bytes * 8) / dtype.bits;
       parameters += elements;
       const { role, mtp, layer } = known.of(shard, row);
@@ -134,7 +133,7 @@ export async function inspect(path: string): Promise<Inspection> {
     path,
     summary: {
       kind: checkpoint.kind,
-      files: checkpoint.shards.map((s) => ({ name: s.name, bytes: s.stat.size, tensors: s.header.tensors.count })),
+      files: checkpoint.shards.map((s) => ({ name: s.name, bytes: s.stat.size, tensors: s.tensors.count })),
       tensors: checkpoint.tensorCount,
       parameters,
       bytes: checkpoint.bytes,
@@ -160,7 +159,7 @@ export async function inspect(path: string): Promise<Inspection> {
       quantisation: quantised === null ? null : quantisationSummary(quantised, known),
       problems: [...(unreadable === null ? [] : [unreadable]), ...conflicts, ...(quantised?.conflicts ?? [])],
       // fromEntries defines own properties, so a key named __proto__ stays a key.
-      metadata: Object.fromEntries(checkpoint.shards[0]!.header.metadata ?? []),
+      metadata: Object.fromEntries(checkpoint.shards[0]!.metadata ?? []),
     },
     // Made when it is asked for: at 92,000 tensors the list takes as long as a sixth of everything else.
     get tensors() {
@@ -172,10 +171,10 @@ export async function inspect(path: string): Promise<Inspection> {
 }
 
 function listTensors({ shards }: Checkpoint, roles: CheckpointRoles): InspectedTensor[] {
-  return shards.flatMap(({ name: file, header: { tensors } }, shard) =>
+  return shards.flatMap(({ name: file, tensors }, shard) =>
     tensors.names.map((name, row) => {
       const { role, mtp, layer, expert } = roles.of(shard, row);
-      const bytes = tensors.end[row]! - tensors.begin[row]!;
+      const bytes = tensors.bytes[row]!;
       const dtype = dtypeByCode(tensors.dtypes[row]!).name;
       return { name, dtype, shape: tensors.shapes[row]!, bytes, file, role, layer: whole(layer), expert: whole(expert), mtp };
     }),

@@ -1,5 +1,6 @@
 import type { FloatDtypeName } from '../../base/dtype.ts';
 import { FLOAT_BYTES } from '../../base/numbers/float.ts';
+import { wholeExtent } from '../../checkpoints/tensors/extents.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { type GramOptions, gramOf } from '../../merge/engine/passes/gram.ts';
 import { Gram } from '../../merge/engine/passes/gram-matrix.ts';
@@ -41,9 +42,9 @@ export async function layerDrift(
       elements,
       sources: checkpoints.map((checkpoint, m) => {
         const { router } = layer.members[m]!;
-        const { path, header } = checkpoint.shards[router.shard]!;
-        const offset = header.dataStart + header.tensors.begin[router.row]! + row * elements * FLOAT_BYTES[router.dtype as FloatDtypeName];
-        return { path, offset, dtype: router.dtype };
+        const { file, offset } = wholeExtent(checkpoint, router);
+        const before = row * elements * FLOAT_BYTES[router.dtype as FloatDtypeName];
+        return { path: checkpoint.files[file]!.path, offset: offset + before, dtype: router.dtype };
       }),
     })),
     { ...options, steps: true },

@@ -79,10 +79,10 @@ export async function examineLayers(layers: readonly MemberLayers[], options: Ex
   try {
     for (const layer of layers) {
       const known = new Map<RouterLayer, SamplePlan | null>();
-      const plans = options.checkpoints.map((checkpoint, m) => {
+      const plans = options.checkpoints.map((_, m) => {
         const own = layer.members[m]!;
         // Equal headers share their layers.
-        const plan = known.get(own) ?? planSample(checkpoint, own, { size, most, seed: options.seed });
+        const plan = known.get(own) ?? planSample(own, { size, most, seed: options.seed });
         known.set(own, plan);
         return plan;
       });

@@ -44,11 +44,10 @@ export function sampleBlocks(
   const rows: { shard: number; row: number; elements: number; size: number; firstBlock: number }[] = [];
   let total = 0;
   let allBlocks = 0;
-  for (const [shard, { header }] of checkpoint.shards.entries()) {
-    const table = header.tensors;
+  for (const [shard, { tensors: table }] of checkpoint.shards.entries()) {
     for (let row = 0; row < table.count; row++) {
       const dtype = dtypeByCode(table.dtypes[row]!);
-      const bytes = table.end[row]! - table.begin[row]!;
+      const bytes = table.bytes[row]!;
       const elements = dtype.kind === 'float' ? (bytes * 8) / dtype.bits : bytes;
       const entry = { shard, row, elements, size: blockElements(shard, row), firstBlock: allBlocks };
       rows.push(entry);

@@ -1,6 +1,7 @@
 import { type AveragedDtypeName, dtypeByCode } from '../../base/dtype.ts';
 import { MergeError } from '../../base/errors.ts';
 import type { ByteReader } from '../../base/store/byte-reader.ts';
+import { readTensor } from '../../checkpoints/tensors/extents.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { arrange } from '../../model/layout/arrange.ts';
 import type { Arrangement } from '../../model/layout/types.ts';
@@ -24,8 +25,8 @@ export class MemberBytes {
    * @throws MergeError E_TENSOR_MISSING when the member lacks them
    */
   async read(shard: number, row: number, from: number, to: number): Promise<{ bytes: Uint8Array; dtype: AveragedDtypeName }> {
-    const { name: file, header } = this.#output.shards[shard]!;
-    const tensor = header.tensors.names[row]!;
+    const { name: file, tensors } = this.#output.shards[shard]!;
+    const tensor = tensors.names[row]!;
     const place = this.#member.locate(tensor, file);
     if (place !== undefined) return this.#run(place.shard, place.row, from, to);
     const arranged = (await this.#arranged()).of(shard, row);
@@ -44,11 +45,10 @@ export class MemberBytes {
   }
 
   async #run(shard: number, row: number, from: number, to: number): Promise<{ bytes: Uint8Array; dtype: AveragedDtypeName }> {
-    const { header, path } = this.#member.shards[shard]!;
-    const dtype = dtypeByCode(header.tensors.dtypes[row]!);
+    const dtype = dtypeByCode(this.#member.shards[shard]!.tensors.dtypes[row]!);
     const size = dtype.kind === 'float' ? dtype.bits / 8 : 1;
-    const at = header.dataStart + header.tensors.begin[row]! + from * size;
-    return { bytes: await this.#reader.read(path, at, (to - from) * size), dtype: dtype.name as AveragedDtypeName };
+    const bytes = await readTensor(this.#reader, this.#member, { shard, row }, from * size, (to - from) * size);
+    return { bytes, dtype: dtype.name as AveragedDtypeName };
   }
 
   async #arranged(): Promise<Arrangement> {

@@ -1,5 +1,6 @@
 import { dtypeByCode, dtypeByName } from '../../base/dtype.ts';
 import type { ByteReader } from '../../base/store/byte-reader.ts';
+import { readTensor } from '../../checkpoints/tensors/extents.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { codeBytes } from '../../merge/plan/quantised/strips.ts';
 import type { QuantisedWork } from '../../merge/plan/quantised/types.ts';
@@ -79,12 +80,10 @@ export class QuantisedParts {
     return this.#loaded;
   }
 
-  async #scales({ shards }: Checkpoint, { shard, row }: Place): Promise<Scales> {
-    const { header, path } = shards[shard]!;
-    const { begin, end, dtypes } = header.tensors;
-    const bytes = await this.#reader.read(path, header.dataStart + begin[row]!, end[row]! - begin[row]!);
+  async #scales(checkpoint: Checkpoint, place: Place): Promise<Scales> {
+    const bytes = await readTensor(this.#reader, checkpoint, place);
     return {
-      dtype: dtypeByCode(dtypes[row]!).name as ScaleDtype,
+      dtype: dtypeByCode(checkpoint.shards[place.shard]!.tensors.dtypes[place.row]!).name as ScaleDtype,
       bytes,
       view: new DataView(bytes.buffer, bytes.byteOffset, bytes.length),
     };
@@ -92,10 +91,9 @@ export class QuantisedParts {
 
   /** Codes of elements `from` to `to`, which begin and end with a byte. */
   bytes({ member, codes, encoding }: Part, from: number, to: number): Promise<Buffer> {
-    const { header, path } = member.shards[codes.shard]!;
-    const { begin, end } = header.tensors;
-    const [first, last] = [codeBytes(encoding, from), Math.min(codeBytes(encoding, to), end[codes.row]! - begin[codes.row]!)];
-    return this.#reader.read(path, header.dataStart + begin[codes.row]! + first, last - first);
+    const { bytes } = member.shards[codes.shard]!.tensors;
+    const [first, last] = [codeBytes(encoding, from), Math.min(codeBytes(encoding, to), bytes[codes.row]!)];
+    return readTensor(this.#reader, member, codes, first, last - first);
   }
 }
 

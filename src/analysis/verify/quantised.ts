@@ -209,8 +209,8 @@ export class QuantisedRecomputation {
 function takesPart({ shards }: Checkpoint, members: number, treated: TreatedTensors): boolean[] {
   const taken = new Array<boolean>(members).fill(false);
   const seen = new Set<readonly number[] | null>();
-  for (const [shard, { header }] of shards.entries()) {
-    for (let row = 0; row < header.tensors.count; row++) {
+  for (const [shard, { tensors }] of shards.entries()) {
+    for (let row = 0; row < tensors.count; row++) {
       const weights = treated.of(shard, row);
       if (seen.has(weights)) continue;
       seen.add(weights);

@@ -1,6 +1,7 @@
 import { type AveragedDtypeName, dtypeByCode } from '../../base/dtype.ts';
 import { decodeFloat, FLOAT_BYTES } from '../../base/numbers/float.ts';
 import { ByteReader } from '../../base/store/byte-reader.ts';
+import { readTensor } from '../../checkpoints/tensors/extents.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { BLOCK_ELEMENTS, type Block } from './blocks.ts';
 import { MemberBytes } from './member-bytes.ts';
@@ -54,13 +55,12 @@ export class Recomputation {
 
   /** @throws MergeError E_TENSOR_MISSING when a member lacks the tensor. */
   async check({ shard, row, from, to }: Block): Promise<Mismatch | null> {
-    const { header, path, name: file } = this.#output.shards[shard]!;
-    const table = header.tensors;
+    const { name: file, tensors: table } = this.#output.shards[shard]!;
     const dtype = dtypeByCode(table.dtypes[row]!);
     const float = dtype.kind === 'float';
     const size = float ? dtype.bits / 8 : 1;
     const count = to - from;
-    const found = await this.#reader.read(path, header.dataStart + table.begin[row]! + from * size, count * size);
+    const found = await readTensor(this.#reader, this.#output, { shard, row }, from * size, count * size);
     const weights = this.#treated.of(shard, row);
     const source = weights?.findIndex((w) => w !== 0) ?? this.#members.length - 1;
     let expected: Uint8Array;

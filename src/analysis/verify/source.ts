@@ -5,6 +5,7 @@ import { fingerprint } from '../../checkpoints/fingerprint.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
 import { METADATA_KEY, PROVENANCE_FILE } from '../../checkpoints/our-files.ts';
 import { HeaderCache } from '../../checkpoints/safetensors/header-cache.ts';
+import { dataStart } from '../../checkpoints/tensors/table.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { DATA_CRC_KEY, type Provenance, type ProvenanceMember } from '../../merge/record/provenance.ts';
 
@@ -40,12 +41,13 @@ export async function readMergeRecord(output: Checkpoint): Promise<MergeRecord> 
     }));
     return { provenance, sums };
   }
-  const { header, path, name, stat } = output.shards[0]!;
-  const [embedded, crc32c] = [header.metadata?.get(METADATA_KEY), header.metadata?.get(DATA_CRC_KEY)];
+  const { metadata, tensors, path, name, stat } = output.shards[0]!;
+  const [embedded, crc32c] = [metadata?.get(METADATA_KEY), metadata?.get(DATA_CRC_KEY)];
   if (embedded === undefined || crc32c === undefined) {
     throw new MergeError('E_PROVENANCE', `${path} carries no provenance in its metadata`, { details: { file: path } });
   }
-  const sums = [{ name, path, from: header.dataStart, bytes: stat.size - header.dataStart, crc32c }];
+  const from = dataStart(tensors) ?? stat.size;
+  const sums = [{ name, path, from, bytes: stat.size - from, crc32c }];
   return { provenance: parseProvenance(embedded, path), sums };
 }
 

@@ -6,7 +6,7 @@ import { positionFromName, stepMentioned } from '../names.ts';
 import { openCheckpoint } from '../open.ts';
 import { METADATA_KEY } from '../our-files.ts';
 import type { HeaderCache } from '../safetensors/header-cache.ts';
-import type { TensorTable } from '../safetensors/types.ts';
+import type { TensorTable } from '../tensors/types.ts';
 import type { Checkpoint } from '../types.ts';
 import { type Candidate, foreignReason } from './candidates.ts';
 import type { Excluded, RunCheckpoint } from './types.ts';
@@ -33,7 +33,7 @@ export async function examine({ path, name, against }: Candidate, cache: HeaderC
     // A folder that is named by no step and holds no weights is none of the run's checkpoints.
     return step === null && error.code === 'E_NO_CHECKPOINT' ? null : left(faultReason(error, path));
   }
-  if (checkpoint.shards[0]!.header.metadata?.has(METADATA_KEY)) return left('a merge that this tool wrote');
+  if (checkpoint.shards[0]!.metadata?.has(METADATA_KEY)) return left('a merge that this tool wrote');
   if (checkpoint.ephemeral !== null) return left(`ephemeral: the trainer will remove it (${basename(checkpoint.ephemeral)})`);
   if (checkpoint.step === null) return left('no step: neither its name nor a state file gives one');
   return { checkpoint: describe(checkpoint, name), warnings: checkpoint.warnings };
@@ -77,7 +77,7 @@ function dtypeBytes(table: TensorTable): ReadonlyMap<DtypeName, number> {
     bytes = new Map();
     for (let row = 0; row < table.count; row++) {
       const { name } = dtypeByCode(table.dtypes[row]!);
-      bytes.set(name, (bytes.get(name) ?? 0) + table.end[row]! - table.begin[row]!);
+      bytes.set(name, (bytes.get(name) ?? 0) + table.bytes[row]!);
     }
     dtypesByTable.set(table, bytes);
   }
@@ -86,6 +86,6 @@ function dtypeBytes(table: TensorTable): ReadonlyMap<DtypeName, number> {
 
 function dtypesOf({ shards }: Checkpoint): DtypeName[] {
   const total = new Map<DtypeName, number>();
-  for (const { header } of shards) for (const [name, bytes] of dtypeBytes(header.tensors)) total.set(name, (total.get(name) ?? 0) + bytes);
+  for (const { tensors } of shards) for (const [name, bytes] of dtypeBytes(tensors)) total.set(name, (total.get(name) ?? 0) + bytes);
   return [...total].sort((a, b) => b[1] - a[1]).map(([name]) => name);
 }

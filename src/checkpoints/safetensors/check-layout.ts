@@ -1,15 +1,16 @@
 import { MergeError } from '../../base/errors.ts';
-import type { HeaderSource, TensorTable } from './types.ts';
+import type { TensorTable } from '../tensors/types.ts';
+import type { DataColumns } from './sort-by-data.ts';
+import type { HeaderSource } from './types.ts';
 
 /**
  * The data of the tensors must follow one another from byte 0 of the data section, with no byte shared or
  * left over between them.
  * @throws MergeError E_OVERLAP, E_HOLE, E_OFFSETS
  */
-export function checkContiguous(tensors: TensorTable, dataStart: number, { path, fileSize }: HeaderSource): void {
-  const { begin, end, names } = tensors;
+export function checkContiguous({ begin, end, names }: DataColumns, dataStart: number, { path, fileSize }: HeaderSource): void {
   let last = 0;
-  for (let row = 0; row < tensors.count; row++) {
+  for (let row = 0; row < names.length; row++) {
     const start = begin[row]!;
     if (start !== last) {
       const tensor = names[row]!;
@@ -34,14 +35,15 @@ export function checkContiguous(tensors: TensorTable, dataStart: number, { path,
  * @throws MergeError E_FILE_TRUNCATED, E_TRAILING_BYTES
  */
 export function checkFileSize(tensors: TensorTable, dataStart: number, { path, fileSize }: HeaderSource): void {
-  const expected = dataStart + (tensors.end.at(-1) ?? 0);
+  const { count, offset, bytes } = tensors;
+  const expected = count === 0 ? dataStart : offset[count - 1]! + bytes[count - 1]!;
   if (expected === fileSize) return;
   if (expected < fileSize) {
     throw new MergeError('E_TRAILING_BYTES', `${path}, byte ${expected}: ${fileSize - expected} bytes follow the last tensor`, {
       details: { file: path, position: expected },
     });
   }
-  const row = tensors.end.findIndex((end) => dataStart + end > fileSize);
+  const row = offset.findIndex((start, i) => start + bytes[i]! > fileSize);
   const tensor = tensors.names[row]!;
   throw new MergeError(
     'E_FILE_TRUNCATED',

@@ -1,10 +1,12 @@
 import { type DtypeName, dtypeByCode, dtypeByName } from '../../base/dtype.ts';
 import { type ErrorCode, MergeError } from '../../base/errors.ts';
+import { byteLength, ColumnTable, elementCount } from '../tensors/table.ts';
+import type { TensorColumns, TensorTable } from '../tensors/types.ts';
+import { RelativeTable } from './header-table.ts';
 import { quoteUtf8 } from './json-text.ts';
 import { MAX_HEADER_BYTES } from './limits.ts';
-import { byteLength, ColumnTable, elementCount, type TensorColumns } from './tensor-table.ts';
 import { TextChunks } from './text-chunks.ts';
-import type { TensorTable } from './types.ts';
+import type { HeaderTable } from './types.ts';
 
 /** What a header says of a tensor, without its place. */
 export interface TensorSpec {
@@ -27,18 +29,23 @@ const ALIGNMENT = 8;
  * @param tensors objects, or columns where there are very many
  * @throws MergeError E_DTYPE, E_HEADER_NUMBER, E_SHAPE_OVERFLOW, E_SIZE_MISMATCH naming the tensor
  */
-export function layOutTensors(tensors: Iterable<TensorSpec> | TensorColumns): TensorTable {
+export function layOutTensors(tensors: Iterable<TensorSpec> | TensorColumns): HeaderTable {
+  return new RelativeTable(layOut(tensors), 0);
+}
+
+/** {@link layOutTensors} as a table whose offsets count from the beginning of the data section. */
+export function layOut(tensors: Iterable<TensorSpec> | TensorColumns): TensorTable {
   const columns = 'names' in tensors ? tensors : toColumns(tensors);
   const count = columns.names.length;
-  const begin = new Float64Array(count);
-  const end = new Float64Array(count);
+  const bytes = new Float64Array(count);
+  const offset = new Float64Array(count);
   let at = 0;
   for (let row = 0; row < count; row++) {
     const dtype = dtypeByCode(columns.dtypes[row]!);
     const shape = columns.shapes[row]!;
     const elements = elementCount(shape);
-    const bytes = byteLength(dtype, elements);
-    if (Number.isNaN(bytes)) {
+    const size = byteLength(dtype, elements);
+    if (Number.isNaN(size)) {
       const overflow = !(elements * dtype.bits <= Number.MAX_SAFE_INTEGER);
       throw misuse(
         overflow ? 'E_SHAPE_OVERFLOW' : 'E_SIZE_MISMATCH',
@@ -46,11 +53,11 @@ export function layOutTensors(tensors: Iterable<TensorSpec> | TensorColumns): Te
         `the shape [${shape.join(', ')}] of ${dtype.name} ${overflow ? 'needs more than 2^53 - 1 bits' : 'does not fill whole bytes'}`,
       );
     }
-    begin[row] = at;
-    at += bytes;
-    end[row] = at;
+    bytes[row] = size;
+    offset[row] = at;
+    at += size;
   }
-  return new ColumnTable({ names: columns.names, dtypes: columns.dtypes, shapes: columns.shapes, begin, end });
+  return new ColumnTable({ names: columns.names, dtypes: columns.dtypes, shapes: columns.shapes, bytes, offset });
 }
 
 /**
@@ -62,23 +69,23 @@ export function layOutTensors(tensors: Iterable<TensorSpec> | TensorColumns): Te
  *   E_SIZE_MISMATCH, E_HEADER_TOO_LARGE
  */
 export function encodeHeader(tensors: Iterable<TensorSpec> | TensorColumns, metadata: HeaderMetadata = null): Uint8Array {
-  return encodeTable(layOutTensors(tensors), metadata);
+  return encodeTable(layOut(tensors), metadata);
 }
 
-/** {@link encodeHeader} for a table that is laid out already. */
+/** {@link encodeHeader} for a table that {@link layOut} made. */
 export function encodeTable(table: TensorTable, metadata: HeaderMetadata): Uint8Array {
   return Buffer.concat(frameEntries(encodeEntries(table), metadata));
 }
 
 /**
  * The entries of a header without what is around them: the same bytes for all files that differ in metadata
- * only.
+ * only. Of a table that {@link layOut} made.
  */
 export function encodeEntries(table: TensorTable): Uint8Array {
   const json = new TextChunks();
   let separator = '';
   const shapes = new Map<readonly number[], string>();
-  const { names, dtypes, begin, end } = table;
+  const { names, dtypes, offset, bytes } = table;
   const seen = new Set<string>();
   for (let row = 0; row < table.count; row++) {
     const name = names[row]!;
@@ -91,7 +98,9 @@ export function encodeEntries(table: TensorTable): Uint8Array {
       shapes.set(shape, sizes);
     }
     const dtype = dtypeByCode(dtypes[row]!).name;
-    json.add(`${separator}${encodeName(name)}:{"dtype":"${dtype}","shape":[${sizes}],"data_offsets":[${begin[row]},${end[row]}]}`);
+    json.add(
+      `${separator}${encodeName(name)}:{"dtype":"${dtype}","shape":[${sizes}],"data_offsets":[${offset[row]},${offset[row]! + bytes[row]!}]}`,
+    );
     separator = ',';
   }
   return json.bytes();

@@ -1,8 +1,10 @@
 import { type Dtype, dtypeByName } from '../../base/dtype.ts';
+import { byteLength, ColumnTable, elementCount } from '../tensors/table.ts';
+import type { TensorTable } from '../tensors/types.ts';
+import { checkContiguous } from './check-layout.ts';
 import type { JsonScanner } from './json-scanner.ts';
 import { sortByData } from './sort-by-data.ts';
-import { byteLength, ColumnTable, elementCount } from './tensor-table.ts';
-import type { TensorTable } from './types.ts';
+import type { HeaderSource } from './types.ts';
 
 /** The least bytes that an entry of a header can have, comma included: bounds the rows before any is read. */
 const MIN_ENTRY_BYTES = 48;
@@ -50,18 +52,27 @@ export class EntryReader {
     scanner.tensor = undefined;
   }
 
-  /** The columns, in the order of the data. */
-  table(): TensorTable {
+  /**
+   * The columns, in the order of the data, with offsets in the file.
+   * @throws MergeError E_OVERLAP, E_HOLE, E_OFFSETS
+   */
+  table(dataStart: number, source: HeaderSource): TensorTable {
     const count = this.#names.length;
-    return new ColumnTable(
-      sortByData({
-        names: this.#names,
-        shapes: this.#shapes,
-        dtypes: this.#dtypes.slice(0, count),
-        begin: this.#begin.slice(0, count),
-        end: this.#end.slice(0, count),
-      }),
-    );
+    const sorted = sortByData({
+      names: this.#names,
+      shapes: this.#shapes,
+      dtypes: this.#dtypes.slice(0, count),
+      begin: this.#begin.slice(0, count),
+      end: this.#end.slice(0, count),
+    });
+    checkContiguous(sorted, dataStart, source);
+    const { names, shapes, dtypes, begin: offset, end: bytes } = sorted;
+    // In their place: a header of half a million tensors has large columns.
+    for (let row = 0; row < count; row++) {
+      bytes[row] = bytes[row]! - offset[row]!;
+      offset[row] = offset[row]! + dataStart;
+    }
+    return new ColumnTable({ names, shapes, dtypes, bytes, offset });
   }
 
   #metadata(): Map<string, string> {

@@ -1,15 +1,14 @@
 import { checkFileSize } from './check-layout.ts';
-import { headerLength, type ScannedHeader, scanHeader } from './scan-header.ts';
+import { headerLength, headerOf, type Scan, type ScannedHeader, scan } from './scan-header.ts';
 import { type SafetensorsIndex, scanIndex } from './scan-index.ts';
 import type { HeaderSource } from './types.ts';
 
 /**
  * Headers and indexes that were read before. The steps of a run have byte-identical ones, so ten inputs cost
- * little more time and memory than one. Use one cache for the inputs of a merge and let it go with them: it
- * keeps the bytes, to compare with.
+ * little more time and memory than one. It keeps the bytes, to compare with.
  */
-export class HeaderCache {
-  readonly #headers = new ByteMap<ScannedHeader>();
+export class ScanCache {
+  readonly #headers = new ByteMap<Scan>();
   readonly #indexes = new ByteMap<SafetensorsIndex>();
   #longest = 0;
 
@@ -21,12 +20,12 @@ export class HeaderCache {
     return this.#longest;
   }
 
-  /** As {@link scanHeader}; equal bytes give the same object. The bytes are kept and must not change. */
-  header(bytes: Uint8Array, source: HeaderSource): ScannedHeader {
+  /** As {@link scan}; equal bytes give the same object. The bytes are kept and must not change. */
+  header(bytes: Uint8Array, source: HeaderSource): Scan {
     const prefix = bytes.subarray(0, 8 + headerLength(bytes, source));
     this.#longest = Math.max(this.#longest, prefix.length);
     const known = this.#headers.get(prefix);
-    if (known === undefined) return this.#headers.add(prefix, scanHeader(prefix, source));
+    if (known === undefined) return this.#headers.add(prefix, scan(prefix, source));
     checkFileSize(known.tensors, known.dataStart, source);
     return known;
   }
@@ -34,6 +33,40 @@ export class HeaderCache {
   /** As {@link scanIndex}; equal bytes give the same object. The bytes are kept and must not change. */
   index(bytes: Uint8Array, path: string): SafetensorsIndex {
     return this.#indexes.get(bytes) ?? this.#indexes.add(bytes, scanIndex(bytes, path));
+  }
+}
+
+/** The cache behind the public one. */
+export let scansOf: (cache: HeaderCache) => ScanCache;
+
+/**
+ * Headers and indexes that were read before. The steps of a run have byte-identical ones, so ten inputs cost
+ * little more time and memory than one. Use one cache for the inputs of a merge and let it go with them: it
+ * keeps the bytes, to compare with.
+ */
+export class HeaderCache {
+  readonly #scans = new ScanCache();
+
+  static {
+    scansOf = (cache) => cache.#scans;
+  }
+
+  /**
+   * Bytes of the longest header so far, with the length before it; 0 before the first. The next file's is
+   * probably no longer.
+   */
+  get longest(): number {
+    return this.#scans.longest;
+  }
+
+  /** As `scanHeader`; equal bytes give the same object. The bytes are kept and must not change. */
+  header(bytes: Uint8Array, source: HeaderSource): ScannedHeader {
+    return headerOf(this.#scans.header(bytes, source));
+  }
+
+  /** As {@link scanIndex}; equal bytes give the same object. The bytes are kept and must not change. */
+  index(bytes: Uint8Array, path: string): SafetensorsIndex {
+    return this.#scans.index(bytes, path);
   }
 }
 

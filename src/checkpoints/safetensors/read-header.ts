@@ -1,7 +1,7 @@
 import { readExactly, storeOf } from '../../base/store/store.ts';
-import type { Stat } from '../../base/store/types.ts';
-import { HeaderCache } from './header-cache.ts';
-import { headerLength } from './scan-header.ts';
+import type { Stat, Store } from '../../base/store/types.ts';
+import { ScanCache } from './header-cache.ts';
+import { headerLength, headerOf, type Scan } from './scan-header.ts';
 import type { SafetensorsHeader } from './types.ts';
 
 /** Bytes of the first read: the headers of most shards fit, so that they cost one request. */
@@ -13,16 +13,18 @@ const FIRST_READ_BYTES = 128 * 1024;
  *   position
  */
 export async function readHeader(path: string): Promise<SafetensorsHeader> {
-  return (await readHeaderAndStat(path, new HeaderCache())).header;
+  const { scan, stat } = await readScan(storeOf(path), path, new ScanCache());
+  return { path, fileSize: stat.size, ...headerOf(scan) };
 }
 
 /** {@link readHeader} through a cache, with what identifies the file; `known` as in `Store.open`. */
-export async function readHeaderAndStat(
+export async function readScan<S extends Stat>(
+  store: Store<S>,
   path: string,
-  cache: HeaderCache,
+  cache: ScanCache,
   known = false,
-): Promise<{ header: SafetensorsHeader; stat: Stat }> {
-  const file = await storeOf(path).open(path, known);
+): Promise<{ scan: Scan; stat: S }> {
+  const file = await store.open(path, known);
   const { stat } = file;
   try {
     const source = { path, fileSize: stat.size };
@@ -35,8 +37,7 @@ export async function readHeaderAndStat(
       first.copy(bytes);
       await readExactly(file, bytes.subarray(first.length), first.length);
     }
-    const { dataStart, metadata, tensors } = cache.header(bytes, source);
-    return { header: { path, fileSize: stat.size, dataStart, metadata, tensors }, stat };
+    return { scan: cache.header(bytes, source), stat };
   } finally {
     await file.close();
   }

@@ -11,7 +11,11 @@ import type { SafetensorsIndex } from './scan-index.ts';
  * @throws MergeError E_NOT_FOUND, E_NOT_READABLE, E_IO, E_INDEX_JSON, E_INDEX_UTF8, E_INDEX_PATH,
  *   E_INDEX_TOO_LARGE, E_DUPLICATE_KEY, E_SURROGATE
  */
-export async function readIndex(path: string, cache: HeaderCache = new HeaderCache(), known = false): Promise<SafetensorsIndex> {
+export async function readIndex(
+  path: string,
+  cache: Pick<HeaderCache, 'index'> = new HeaderCache(),
+  known = false,
+): Promise<SafetensorsIndex> {
   const file = await storeOf(path).open(path, known);
   const { stat } = file;
   try {

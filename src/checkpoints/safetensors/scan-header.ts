@@ -1,16 +1,41 @@
 import { MergeError } from '../../base/errors.ts';
-import { checkContiguous, checkFileSize } from './check-layout.ts';
+import type { TensorTable } from '../tensors/types.ts';
+import { checkFileSize } from './check-layout.ts';
 import { EntryReader } from './entry-reader.ts';
+import { RelativeTable } from './header-table.ts';
 import { JsonScanner } from './json-scanner.ts';
 import { MAX_HEADER_BYTES } from './limits.ts';
-import type { HeaderSource, TensorTable } from './types.ts';
+import type { HeaderSource, HeaderTable } from './types.ts';
 
-/** What a header says, apart from which file it came from: two steps of a run share one. */
-export interface ScannedHeader {
+/** What a header says, apart from which file it came from, with offsets in the file. */
+export interface Scan {
   /** Where the data section starts: 8 + length of the JSON. */
   readonly dataStart: number;
   readonly metadata: ReadonlyMap<string, string> | null;
   readonly tensors: TensorTable;
+}
+
+/**
+ * What a header says, apart from which file it came from, as it says it: two steps of a run share one.
+ */
+export interface ScannedHeader {
+  /** Where the data section starts: 8 + length of the JSON. */
+  readonly dataStart: number;
+  readonly metadata: ReadonlyMap<string, string> | null;
+  readonly tensors: HeaderTable;
+}
+
+const headers = new WeakMap<Scan, ScannedHeader>();
+
+/** A header as the public entry gives it; of one scan always the same object. */
+export function headerOf(scan: Scan): ScannedHeader {
+  let header = headers.get(scan);
+  if (header === undefined) {
+    const { dataStart, metadata, tensors } = scan;
+    header = { dataStart, metadata, tensors: new RelativeTable(tensors, dataStart) };
+    headers.set(scan, header);
+  }
+  return header;
 }
 
 /**
@@ -45,6 +70,11 @@ export function headerLength(prefix: Uint8Array, { path, fileSize }: HeaderSourc
  * @throws MergeError naming file, tensor and byte position
  */
 export function scanHeader(bytes: Uint8Array, source: HeaderSource): ScannedHeader {
+  return headerOf(scan(bytes, source));
+}
+
+/** {@link scanHeader} with offsets in the file: what everything but the public entry works with. */
+export function scan(bytes: Uint8Array, source: HeaderSource): Scan {
   const dataStart = 8 + headerLength(bytes, source);
   if (bytes.length < dataStart) throw new RangeError(`the header has ${dataStart} bytes, ${bytes.length} were given`);
   const json = bytes.subarray(8, dataStart);
@@ -54,8 +84,7 @@ export function scanHeader(bytes: Uint8Array, source: HeaderSource): ScannedHead
   const entries = new EntryReader(scanner);
   scanner.object((key, start) => entries.read(key, start));
   scanner.finish();
-  const tensors = entries.table();
-  checkContiguous(tensors, dataStart, source);
+  const tensors = entries.table(dataStart, source);
   checkFileSize(tensors, dataStart, source);
   return { dataStart, metadata: entries.metadata, tensors };
 }

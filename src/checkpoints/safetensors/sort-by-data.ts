@@ -1,13 +1,14 @@
-import type { TensorColumns } from './tensor-table.ts';
+import type { TensorColumns } from '../tensors/types.ts';
 
-type Columns = TensorColumns & { readonly begin: Float64Array; readonly end: Float64Array };
+/** Tensors, and where the data section has their first and last bytes. */
+export type DataColumns = TensorColumns & { readonly begin: Float64Array; readonly end: Float64Array };
 
 /**
  * Puts rows in the order of their data: by first byte, then by last byte (so that a tensor of no bytes comes
  * before the one that starts at the same place), then as the header has them. Writers store them so already,
  * which is checked first.
  */
-export function sortByData(columns: Columns): Columns {
+export function sortByData(columns: DataColumns): DataColumns {
   const { begin, end, names, shapes, dtypes } = columns;
   const compare = (a: number, b: number): number => begin[a]! - begin[b]! || end[a]! - end[b]! || a - b;
   let row = 1;

@@ -7,8 +7,8 @@ export interface HeaderSource {
   readonly fileSize: number;
 }
 
-/** One tensor of a file, as its header describes it. */
-export interface TensorInfo {
+/** One tensor of a file, as its header describes it. The public entry calls it `TensorInfo`. */
+export interface HeaderEntry {
   readonly name: string;
   readonly dtype: DtypeName;
   /** Sizes of the dimensions, outermost first; [] for a scalar. */
@@ -20,10 +20,10 @@ export interface TensorInfo {
 }
 
 /**
- * The tensors of one file as columns, in the order of their data. Half a million tensors as objects would
- * cost several times the memory and the time; identical headers (two steps of a run) share one table.
+ * The tensors of one file as columns, in the order of their data, as the public entry gives them (there it is
+ * `TensorTable`): offsets are those of the header. Identical headers (two steps of a run) share one table.
  */
-export interface TensorTable {
+export interface HeaderTable {
   readonly count: number;
   readonly names: readonly string[];
   /** Dtype codes, see `dtype.ts`. */
@@ -35,7 +35,7 @@ export interface TensorTable {
   /** Row of a name, or -1. The lookup table is built at the first call. */
   rowOf(name: string): number;
   /** Row as an object, for people. */
-  info(row: number): TensorInfo;
+  info(row: number): HeaderEntry;
 }
 
 /** The header of one safetensors file. */
@@ -49,5 +49,5 @@ export interface SafetensorsHeader {
    * `__metadata__`, or null where the header has none. Own keys only; `__proto__` is a name like any other.
    */
   readonly metadata: ReadonlyMap<string, string> | null;
-  readonly tensors: TensorTable;
+  readonly tensors: HeaderTable;
 }

@@ -1,6 +1,6 @@
 import { writeWhole } from '../../base/disk/write-whole.ts';
 import { MergeError } from '../../base/errors.ts';
-import { encodeTable, type HeaderMetadata, layOutTensors, type TensorSpec } from './encode-header.ts';
+import { encodeTable, type HeaderMetadata, layOut, type TensorSpec } from './encode-header.ts';
 
 /** A tensor with its bytes, little-endian and in row-major order. */
 export interface TensorData extends TensorSpec {
@@ -21,9 +21,9 @@ export async function writeSafetensors(
   options: { readonly metadata?: HeaderMetadata } = {},
 ): Promise<void> {
   const list = [...tensors];
-  const table = layOutTensors(list);
+  const table = layOut(list);
   list.forEach(({ name, dtype, shape, data }, row) => {
-    const bytes = table.end[row]! - table.begin[row]!;
+    const bytes = table.bytes[row]!;
     if (data.byteLength === bytes) return;
     throw new MergeError(
       'E_SIZE_MISMATCH',

@@ -1,10 +1,11 @@
-import { type FileHandle, open } from 'node:fs/promises';
 import type { AveragedDtypeName } from '../../base/dtype.ts';
 import { MergeError } from '../../base/errors.ts';
 import { decodeFloat, FLOAT_BYTES } from '../../base/numbers/float.ts';
 import type { Matrix } from '../../base/numbers/matrix.ts';
+import { ByteReader } from '../../base/store/byte-reader.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
-import type { TensorInfo } from '../../checkpoints/safetensors/types.ts';
+import { readTensor } from '../../checkpoints/tensors/extents.ts';
+import type { TensorPlace } from '../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 
 /** Reads weights of one checkpoint as float64 by name, checking shapes. */
@@ -27,24 +28,12 @@ export interface WeightReader {
  */
 export async function withWeights<T>(path: string, use: (weights: WeightReader) => Promise<T>): Promise<T> {
   const checkpoint = await openCheckpoint(path);
-  const files = new Map<number, FileHandle>();
+  const reader = new ByteReader();
   const read = async (name: string, shape: readonly number[]): Promise<Float64Array> => {
-    const { info, shard } = find(checkpoint, name, shape);
-    const { header, path: file } = checkpoint.shards[shard]!;
-    let handle = files.get(shard);
-    if (handle === undefined) {
-      handle = await open(file);
-      files.set(shard, handle);
-    }
-    const bytes = new DataView(new ArrayBuffer(info.end - info.begin));
-    const { bytesRead } = await handle.read(bytes, 0, bytes.byteLength, header.dataStart + info.begin);
-    if (bytesRead !== bytes.byteLength) {
-      throw new MergeError('E_FILE_TRUNCATED', `${file}: tensor ${name} ends after ${bytesRead} of ${bytes.byteLength} bytes`, {
-        details: { file, tensor: name },
-      });
-    }
-    const dtype = info.dtype as AveragedDtypeName;
-    return Float64Array.from({ length: bytes.byteLength / FLOAT_BYTES[dtype] }, (_, i) => decodeFloat(dtype, bytes, i));
+    const { dtype, place } = find(checkpoint, name, shape);
+    const bytes = await readTensor(reader, checkpoint, place);
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    return Float64Array.from({ length: bytes.length / FLOAT_BYTES[dtype] }, (_, i) => decodeFloat(dtype, view, i));
   };
   try {
     return await use({
@@ -52,19 +41,19 @@ export async function withWeights<T>(path: string, use: (weights: WeightReader) 
       vector: (name, length) => read(name, [length]),
     });
   } finally {
-    for (const handle of files.values()) await handle.close();
+    await reader.close();
   }
 }
 
-function find(checkpoint: Checkpoint, name: string, shape: readonly number[]): { info: TensorInfo; shard: number } {
+function find(checkpoint: Checkpoint, name: string, shape: readonly number[]): { dtype: AveragedDtypeName; place: TensorPlace } {
   const place = checkpoint.locate(name);
   if (place === undefined) throw modelError(checkpoint.path, `the model needs a tensor ${name}, which is not there`, name);
-  const info = checkpoint.shards[place.shard]!.header.tensors.info(place.row);
+  const info = checkpoint.shards[place.shard]!.tensors.info(place.row);
   if (info.shape.join() !== shape.join()) {
     throw modelError(checkpoint.path, `tensor ${name} has shape [${info.shape}] where config.json asks for [${shape}]`, name);
   }
   if (!(info.dtype in FLOAT_BYTES)) throw modelError(checkpoint.path, `tensor ${name} has dtype ${info.dtype}, not a plain float`, name);
-  return { info, shard: place.shard };
+  return { dtype: info.dtype as AveragedDtypeName, place };
 }
 
 /** The error for a checkpoint that the demo's forward pass cannot run. */

@@ -67,9 +67,9 @@ export class OpenInputs {
     this.#open.clear();
   }
 
-  #openFile(file: number): void {
-    const { path, member, shard } = this.#plan.files[file]!;
-    const planned = this.#plan.members[member]!.checkpoint.shards[shard]!.stat;
+  #openFile(index: number): void {
+    const { path, member, file } = this.#plan.files[index]!;
+    const planned = this.#plan.members[member]!.checkpoint.files[file]!.stat;
     const local = storeOf(path).localPath(path);
     let input: NativeInput;
     try {
@@ -82,7 +82,7 @@ export class OpenInputs {
       throw new MergeError('E_INPUT_CHANGED', `${path} changed after it was planned`, { details: { file: path } });
     }
     this.modes.add(input.mode);
-    this.#open.set(file, input);
+    this.#open.set(index, input);
   }
 
   #modeFor(path: string, volume: string): InputMode {

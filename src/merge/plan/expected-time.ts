@@ -6,6 +6,6 @@ import type { Plan } from './types.ts';
  * could not be measured.
  */
 export async function expectedTime(plan: Plan): Promise<number | null> {
-  const inputs = plan.files.map(({ path, member, shard }) => ({ path, bytes: plan.members[member]!.checkpoint.shards[shard]!.stat.size }));
+  const inputs = plan.files.map(({ path, member, file }) => ({ path, bytes: plan.members[member]!.checkpoint.files[file]!.stat.size }));
   return expectedSeconds(plan, await measureDisk(inputs, plan.outputs[0]!.path));
 }

@@ -1,7 +1,7 @@
 import type { FloatDtypeName } from '../../base/dtype.ts';
 import type { Warning } from '../../base/errors.ts';
-import type { TensorTable } from '../../checkpoints/safetensors/types.ts';
 import type { SideFile } from '../../checkpoints/side-files.ts';
+import type { TensorTable } from '../../checkpoints/tensors/types.ts';
 import type { Checkpoint, LogEntry, Moment } from '../../checkpoints/types.ts';
 import type { CHECKS } from '../../recipe/options.ts';
 import type { TreatmentRow } from '../../recipe/policy/table.ts';
@@ -69,7 +69,8 @@ export interface PlanMember extends Moment {
 /** A tensor file of a participating member that will be opened. */
 export interface PlanInputFile {
   readonly member: number;
-  readonly shard: number;
+  /** Index into the member's files. */
+  readonly file: number;
   readonly path: string;
 }
 

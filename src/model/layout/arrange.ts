@@ -24,8 +24,8 @@ export function arrange(layout: Checkpoint, layoutRoles: CheckpointRoles, member
   if (layout.namesPerFile || member.namesPerFile) return { of: () => undefined, uses: () => false };
   const holders = new Map<string, Holder | null>();
   const units = new Units(member, memberRoles);
-  for (const [shard, { header }] of member.shards.entries()) {
-    for (let row = 0; row < header.tensors.count; row++) {
+  for (const [shard, { tensors }] of member.shards.entries()) {
+    for (let row = 0; row < tensors.count; row++) {
       const held = units.of(shard, row);
       for (const { key, from, elements } of held.units) {
         // Two tensors of one meaning are told apart by their names alone.
@@ -70,8 +70,8 @@ export function arrange(layout: Checkpoint, layoutRoles: CheckpointRoles, member
  */
 function unitsOf(layout: Checkpoint, units: Units): ReadonlyMap<string, number> {
   const counts = new Map<string, number>();
-  for (const [shard, { header }] of layout.shards.entries()) {
-    for (let row = 0; row < header.tensors.count; row++)
+  for (const [shard, { tensors }] of layout.shards.entries()) {
+    for (let row = 0; row < tensors.count; row++)
       for (const { key } of units.of(shard, row).units) counts.set(key, (counts.get(key) ?? 0) + 1);
   }
   return counts;

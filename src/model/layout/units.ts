@@ -1,4 +1,4 @@
-import { elementCount } from '../../checkpoints/safetensors/tensor-table.ts';
+import { elementCount } from '../../checkpoints/tensors/table.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { type CheckpointRoles, tensorName } from '../roles/checkpoint-roles.ts';
 import { CONFIG_KEYS, configNumber } from '../roles/model-config.ts';
@@ -51,7 +51,7 @@ export class Units {
   of(shard: number, row: number): Held {
     const name = tensorName(this.#checkpoint, shard, row);
     const role = this.#roles.of(shard, row);
-    const shape = this.#checkpoint.shards[shard]!.header.tensors.shapes[row]!;
+    const shape = this.#checkpoint.shards[shard]!.tensors.shapes[row]!;
     const kind = name.endsWith('bias') ? 'bias' : 'weight';
     const place = placeOf(name, role);
     if (role.role === 'expert' && role.projection !== null) return this.#experts(place, role, shape, kind);

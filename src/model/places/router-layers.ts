@@ -88,7 +88,7 @@ export async function compareLayers(checkpoints: readonly Checkpoint[]): Promise
  * for their experts may be tens of thousands.
  */
 export function routersOfAll(checkpoints: readonly Checkpoint[], roles: readonly CheckpointRoles[]): Routers[] {
-  const tables = ({ shards }: Checkpoint) => shards.map(({ header }) => header.tensors);
+  const tables = ({ shards }: Checkpoint) => shards.map(({ tensors }) => tensors);
   const found: Routers[] = [];
   for (const [m, checkpoint] of checkpoints.entries()) {
     const before = checkpoints[m - 1];

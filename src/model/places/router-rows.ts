@@ -2,6 +2,7 @@ import type { FloatDtypeName } from '../../base/dtype.ts';
 import { decodeFloats } from '../../base/numbers/decode.ts';
 import { FLOAT_BYTES } from '../../base/numbers/float.ts';
 import type { ByteReader } from '../../base/store/byte-reader.ts';
+import { readTensor } from '../../checkpoints/tensors/extents.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { type RouterLogits, routerLogits } from '../routing/choice.ts';
 import { readFloats, readRouter } from '../routing/read.ts';
@@ -44,8 +45,6 @@ export async function lookAtRouter(
   }
   const dtype = router.dtype as FloatDtypeName;
   const rowBytes = width * FLOAT_BYTES[dtype];
-  const { path, header } = checkpoint.shards[router.shard]!;
-  const start = header.dataStart + header.tensors.begin[router.row]!;
   const vector = async (place: RouterLayer['logitBias']) => (place === null ? null : await readFloats(reader, checkpoint, place));
   const [logitBias, correctionBias] = [await vector(layer.logitBias), await vector(layer.correctionBias)];
   // A multiple of four: what `linear` takes at once.
@@ -55,7 +54,7 @@ export async function lookAtRouter(
   const logits = inputs === null ? null : new Float64Array(inputs.tokens * experts);
   for (let from = 0; from < experts; from += step) {
     const count = Math.min(step, experts - from);
-    const bytes = await reader.read(path, start + from * rowBytes, count * rowBytes);
+    const bytes = await readTensor(reader, checkpoint, router, from * rowBytes, count * rowBytes);
     const rows = decodeFloats(dtype, bytes, block.subarray(0, count * width));
     picked.set(pickColumns(rows, count, columns), from * columns.count);
     if (inputs === null) continue;
@@ -76,14 +75,12 @@ export async function columnsOfRouter(
   if (transposed) return pickColumns((await readRouter(reader, checkpoint, layer)).rows, experts, columns);
   const dtype = router.dtype as FloatDtypeName;
   const size = FLOAT_BYTES[dtype];
-  const { path, header } = checkpoint.shards[router.shard]!;
-  const start = header.dataStart + header.tensors.begin[router.row]!;
   const step = Math.max(1, Math.floor(BLOCK_BYTES / (width * size)));
   const out = new Float64Array(experts * columns.count);
   // Whole rows: one read of many costs less than a read for each.
   for (let from = 0; from < experts; from += step) {
     const count = Math.min(step, experts - from);
-    const bytes = await reader.read(path, start + from * width * size, count * width * size);
+    const bytes = await readTensor(reader, checkpoint, router, from * width * size, count * width * size);
     for (let row = 0; row < count; row++) {
       const at = (row * width + columns.from) * size;
       decodeFloats(

@@ -3,16 +3,17 @@ import { decodeFloats } from '../../base/numbers/decode.ts';
 import { FLOAT_BYTES } from '../../base/numbers/float.ts';
 import { splitMix64 } from '../../base/numbers/random.ts';
 import type { ByteReader } from '../../base/store/byte-reader.ts';
+import { readTensor } from '../../checkpoints/tensors/extents.ts';
+import type { TensorPlace } from '../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import type { ExpertTensor, RouterLayer } from '../routing/types.ts';
 
 /** A run of elements that belongs to one expert. */
 interface Piece {
   readonly expert: number;
-  /** Index into the checkpoint's shards. */
-  readonly shard: number;
+  readonly tensor: TensorPlace;
   readonly dtype: FloatDtypeName;
-  /** Byte offset in the shard's data. */
+  /** First byte in the tensor. */
   readonly offset: number;
   readonly elements: number;
   /** Where it goes in the expert's row of the sample. */
@@ -39,7 +40,6 @@ export interface SamplePlan {
  * @returns null where no matrix of the experts is stored as plain floats
  */
 export function planSample(
-  checkpoint: Checkpoint,
   layer: RouterLayer,
   { size, most, seed }: { readonly size: number; readonly most: number; readonly seed: number },
 ): SamplePlan | null {
@@ -59,7 +59,7 @@ export function planSample(
     const held = elementsOf(tensors[0]!.shape) / expertsIn(tensors[0]!, layer.experts);
     const elements = Math.min(held, Math.max(1, Math.ceil(size / names.length)));
     const from = Number(random() % BigInt(held - elements + 1));
-    for (const tensor of tensors) pieces.push(...piecesOf(checkpoint, tensor, layer.experts, { held, from, elements, at: width }));
+    for (const tensor of tensors) pieces.push(...piecesOf(tensor, layer.experts, { held, from, elements, at: width }));
     width += elements;
   }
   return width === 0 ? null : { width, pieces, key: names.join('|') };
@@ -68,26 +68,22 @@ export function planSample(
 /** Reads a sample: [experts x width], 0 for experts that have no weights of their own. */
 export async function readSample(checkpoint: Checkpoint, plan: SamplePlan, experts: number, reader: ByteReader): Promise<Float64Array> {
   const out = new Float64Array(experts * plan.width);
-  for (const { expert, shard, dtype, offset, elements, at } of plan.pieces) {
-    const { path, header } = checkpoint.shards[shard]!;
-    const bytes = await reader.read(path, header.dataStart + offset, elements * FLOAT_BYTES[dtype]);
+  for (const { expert, tensor, dtype, offset, elements, at } of plan.pieces) {
+    const bytes = await readTensor(reader, checkpoint, tensor, offset, elements * FLOAT_BYTES[dtype]);
     out.set(decodeFloats(dtype, bytes), expert * plan.width + at);
   }
   return out;
 }
 
 function piecesOf(
-  { shards }: Checkpoint,
   tensor: ExpertTensor,
   experts: number,
   { held, from, elements, at }: { held: number; from: number; elements: number; at: number },
 ): Piece[] {
-  const { header } = shards[tensor.shard]!;
   const dtype = tensor.dtype as FloatDtypeName;
-  const start = header.tensors.begin[tensor.row]!;
   const piece = (expert: number, index: number): Piece => ({
-    ...{ expert, shard: tensor.shard, dtype, elements, at },
-    offset: start + (index * held + from) * FLOAT_BYTES[dtype],
+    ...{ expert, tensor, dtype, elements, at },
+    offset: (index * held + from) * FLOAT_BYTES[dtype],
   });
   if (tensor.expert !== 'all') return tensor.expert < experts ? [piece(tensor.expert, 0)] : [];
   return Array.from({ length: Math.min(experts, expertsIn(tensor, experts)) }, (_, expert) => piece(expert, expert));

@@ -112,7 +112,7 @@ function cannotHaveMoved(a: UnitRows, b: UnitRows): boolean {
 }
 
 async function expertSample({ checkpoint, layer }: Sampled, reader: ByteReader): Promise<{ key: string; rows: UnitRows } | null> {
-  const plan = planSample(checkpoint, layer, { size: EXPERT_ELEMENTS, most: EXPERT_MATRICES, seed: SEED });
+  const plan = planSample(layer, { size: EXPERT_ELEMENTS, most: EXPERT_MATRICES, seed: SEED });
   if (plan === null) return null;
   return { key: plan.key, rows: unitRows(await readSample(checkpoint, plan, layer.experts, reader), layer.experts, false) };
 }

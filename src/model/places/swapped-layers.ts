@@ -2,6 +2,7 @@ import { type Dtype, dtypeByCode, type FloatDtypeName } from '../../base/dtype.t
 import type { Conflict } from '../../base/errors.ts';
 import { decodeFloats } from '../../base/numbers/decode.ts';
 import { ByteReader } from '../../base/store/byte-reader.ts';
+import { readTensor } from '../../checkpoints/tensors/extents.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import type { CheckpointRoles } from '../roles/checkpoint-roles.ts';
 
@@ -57,8 +58,8 @@ export async function swappedLayers(
 /** One matrix for each layer, of the kind that most layers have. */
 function probesOf(layout: Checkpoint, roles: CheckpointRoles): Probe[] {
   const kinds = new Map<string, Map<number, string>>();
-  for (const [shard, { header }] of layout.shards.entries()) {
-    const { names, shapes, dtypes } = header.tensors;
+  for (const [shard, { tensors }] of layout.shards.entries()) {
+    const { names, shapes, dtypes } = tensors;
     for (const [row, name] of names.entries()) {
       const { role, layer, mtp, tower } = roles.of(shard, row);
       const matrix = shapes[row]!.length === 2 && dtypeByCode(dtypes[row]!).bits >= 16 && dtypeByCode(dtypes[row]!).kind === 'float';
@@ -78,11 +79,10 @@ function probesOf(layout: Checkpoint, roles: CheckpointRoles): Probe[] {
 async function sampleOf(reader: ByteReader, checkpoint: Checkpoint, name: string): Promise<Float64Array | null> {
   const place = checkpoint.locate(name);
   if (place === undefined) return null;
-  const { path, header } = checkpoint.shards[place.shard]!;
-  const { begin, end, dtypes } = header.tensors;
+  const { dtypes, bytes } = checkpoint.shards[place.shard]!.tensors;
   const dtype: Dtype = dtypeByCode(dtypes[place.row]!);
-  const bytes = Math.min((SAMPLE * dtype.bits) / 8, end[place.row]! - begin[place.row]!);
-  return decodeFloats(dtype.name as FloatDtypeName, await reader.read(path, header.dataStart + begin[place.row]!, bytes));
+  const length = Math.min((SAMPLE * dtype.bits) / 8, bytes[place.row]!);
+  return decodeFloats(dtype.name as FloatDtypeName, await readTensor(reader, checkpoint, place, 0, length));
 }
 
 function exchanged(

@@ -65,8 +65,8 @@ class Recogniser {
   }
 
   run(): QuantisedTensors {
-    for (const [shard, { header }] of this.#checkpoint.shards.entries()) {
-      const { count, names, dtypes } = header.tensors;
+    for (const [shard, { tensors }] of this.#checkpoint.shards.entries()) {
+      const { count, names, dtypes } = tensors;
       for (let row = 0; row < count; row++) this.#look({ shard, row }, names[row]!, dtypeByCode(dtypes[row]!).name);
     }
     const quantised = this.#weights.length > 0 || this.#config?.stored === true;
@@ -165,7 +165,7 @@ class Recogniser {
   }
 
   #missing(place: Place): void {
-    const { names } = this.#checkpoint.shards[place.shard]!.header.tensors;
+    const { names } = this.#checkpoint.shards[place.shard]!.tensors;
     const others = this.#weights[0]?.scales;
     const like = others === undefined ? 'the configuration says that it is quantised' : `other weights have one, as ${this.#name(others)}`;
     this.#conflict(
@@ -199,15 +199,15 @@ class Recogniser {
   }
 
   #name({ shard, row }: Place): string {
-    return this.#checkpoint.shards[shard]!.header.tensors.names[row]!;
+    return this.#checkpoint.shards[shard]!.tensors.names[row]!;
   }
 
   #shape({ shard, row }: Place): readonly number[] {
-    return this.#checkpoint.shards[shard]!.header.tensors.shapes[row]!;
+    return this.#checkpoint.shards[shard]!.tensors.shapes[row]!;
   }
 
   #code({ shard, row }: Place): number {
-    return this.#checkpoint.shards[shard]!.header.tensors.dtypes[row]!;
+    return this.#checkpoint.shards[shard]!.tensors.dtypes[row]!;
   }
 
   #dtype(place: Place): DtypeName {

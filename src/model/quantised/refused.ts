@@ -56,8 +56,8 @@ const SUSPICIOUS =
 /** One conflict for each family that a checkpoint holds, naming its first tensor. */
 export function refusedFamilies(checkpoint: Checkpoint, config: QuantisationConfig | null): Conflict[] {
   const found = new Map<Family, { tensor: string; file: string; count: number }>();
-  for (const { header, path, name: file } of checkpoint.shards) {
-    const { count, names, dtypes } = header.tensors;
+  for (const { tensors, path, name: file } of checkpoint.shards) {
+    const { count, names, dtypes } = tensors;
     for (let row = 0; row < count; row++) {
       const name = names[row]!;
       const dtype = dtypeByCode(dtypes[row]!);

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { dtypeByCode } from '../../base/dtype.ts';
-import type { TensorTable } from '../../checkpoints/safetensors/types.ts';
+import type { TensorTable } from '../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { classifier } from './classify.ts';
 import { namingContext } from './context.ts';
@@ -34,14 +34,14 @@ const known = new WeakMap<TensorTable, Map<string, readonly TensorRole[]>>();
  */
 export async function checkpointRoles(checkpoint: Checkpoint): Promise<CheckpointRoles> {
   const config = await readModelConfig(checkpoint);
-  const tables = checkpoint.shards.map((shard) => shard.header.tensors);
+  const tables = checkpoint.shards.map((shard) => shard.tensors);
   const like = checkpoint.namesPerFile ? [] : (shared.get(tables[0]!) ?? []);
   const same = like.find((other) => isDeepStrictEqual(other.config, config) && tables.every((table, s) => table === other.tables[s]));
   if (same !== undefined) return same.roles;
   const names = { [Symbol.iterator]: () => tensorNames(checkpoint) };
   const context = namingContext(config, names);
   const classify = classifier(context);
-  const shards = checkpoint.shards.map(({ name, header: { tensors } }) =>
+  const shards = checkpoint.shards.map(({ name, tensors }) =>
     checkpoint.namesPerFile ? [classifyRow(classify, tensors, 0, nameOfFile(name))] : rolesOf(tensors, context, classify),
   );
   const roles: CheckpointRoles = {
@@ -58,13 +58,13 @@ export async function checkpointRoles(checkpoint: Checkpoint): Promise<Checkpoin
  * tensors apart (nanotron).
  */
 export function tensorName({ shards, namesPerFile }: Pick<Checkpoint, 'shards' | 'namesPerFile'>, shard: number, row: number): string {
-  const { name, header } = shards[shard]!;
-  return namesPerFile ? nameOfFile(name) : header.tensors.names[row]!;
+  const { name, tensors } = shards[shard]!;
+  return namesPerFile ? nameOfFile(name) : tensors.names[row]!;
 }
 
 function* tensorNames(checkpoint: Checkpoint): Generator<string> {
-  for (const [s, { header }] of checkpoint.shards.entries()) {
-    for (let row = 0; row < header.tensors.count; row++) yield tensorName(checkpoint, s, row);
+  for (const [s, { tensors }] of checkpoint.shards.entries()) {
+    for (let row = 0; row < tensors.count; row++) yield tensorName(checkpoint, s, row);
   }
 }
 

@@ -52,8 +52,8 @@ function stacksOf({ shards }: Checkpoint, roles: CheckpointRoles): Map<string, S
   const stackOf = layerStack();
   let known: Stack | undefined;
   let [lastName, lastLayer] = ['', -1];
-  for (const [s, { header }] of shards.entries()) {
-    const { names, count } = header.tensors;
+  for (const [s, { tensors }] of shards.entries()) {
+    const { names, count } = tensors;
     for (let row = 0; row < count; row++) {
       const { role, layer } = roles.of(s, row);
       if (typeof layer !== 'number' || role === null || role === 'lora' || role === 'optimizer') continue;

@@ -1,6 +1,6 @@
 import { dtypeByCode } from '../../base/dtype.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
-import { elementCount } from '../../checkpoints/safetensors/tensor-table.ts';
+import { elementCount } from '../../checkpoints/tensors/table.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { type CheckpointRoles, checkpointRoles } from './checkpoint-roles.ts';
 import { CONFIG_KEYS, configNumber, type ModelConfig } from './model-config.ts';
@@ -57,8 +57,8 @@ export function countParameters(checkpoint: Checkpoint, roles: CheckpointRoles):
   let total = 0;
   let routed = 0;
   let highest = -1;
-  for (const [s, { header }] of checkpoint.shards.entries()) {
-    const { shapes, dtypes, count } = header.tensors;
+  for (const [s, { tensors }] of checkpoint.shards.entries()) {
+    const { shapes, dtypes, count } = tensors;
     for (let row = 0; row < count; row++) {
       const tensor = roles.of(s, row);
       const size = elementCount(shapes[row]!) * weightsPerElement(tensor, dtypes[row]!, packed);
@@ -105,8 +105,6 @@ function packedBits(config: ModelConfig | null): number {
 /** Elements of output heads that are stored beside the embedding they are tied to. */
 function tiedCopies(checkpoint: Checkpoint, roles: CheckpointRoles): number {
   const tied = tiedPairs(checkpoint, roles).filter(({ configured }) => configured === true);
-  const heads = new Map(
-    tied.map(({ head }) => [`${head.shard}:${head.row}`, checkpoint.shards[head.shard]!.header.tensors.shapes[head.row]!]),
-  );
+  const heads = new Map(tied.map(({ head }) => [`${head.shard}:${head.row}`, checkpoint.shards[head.shard]!.tensors.shapes[head.row]!]));
   return [...heads.values()].reduce((sum, shape) => sum + elementCount(shape), 0);
 }

@@ -69,8 +69,8 @@ export function moeBlocks({ shards }: Checkpoint, roles: CheckpointRoles): MoeBl
     return block;
   };
   let run: { readonly prefix: string; readonly block: MoeBlock } | null = null;
-  for (const [s, { path: file, header }] of shards.entries()) {
-    const { names, shapes, dtypes, count } = header.tensors;
+  for (const [s, { path: file, tensors }] of shards.entries()) {
+    const { names, shapes, dtypes, count } = tensors;
     for (let row = 0; row < count; row++) {
       const role = roles.of(s, row);
       if (typeof role.layer !== 'number') continue;

@@ -12,7 +12,7 @@ export class TensorIndex {
 
   constructor({ shards }: Pick<Checkpoint, 'shards'>) {
     let count = 0;
-    this.#starts = shards.map(({ header: { tensors } }) => {
+    this.#starts = shards.map(({ tensors }) => {
       const start = count;
       count += tensors.count;
       return start;

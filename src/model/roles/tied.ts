@@ -26,8 +26,8 @@ export interface TiedPair {
 export function tiedPairs(checkpoint: Checkpoint, roles: CheckpointRoles): TiedPair[] {
   const embeddings: TensorPlace[] = [];
   const heads: TensorPlace[] = [];
-  for (const [shard, { header }] of checkpoint.shards.entries()) {
-    const { names, shapes, count } = header.tensors;
+  for (const [shard, { tensors }] of checkpoint.shards.entries()) {
+    const { names, shapes, count } = tensors;
     for (let row = 0; row < count; row++) {
       const { role, mtp } = roles.of(shard, row);
       if (mtp || shapes[row]!.length !== 2 || (role !== 'embedding' && role !== 'lm_head')) continue;
@@ -35,7 +35,7 @@ export function tiedPairs(checkpoint: Checkpoint, roles: CheckpointRoles): TiedP
     }
   }
   const configured = configuredTie(roles.config);
-  const shapeOf = ({ shard, row }: TensorPlace) => checkpoint.shards[shard]!.header.tensors.shapes[row]!.join();
+  const shapeOf = ({ shard, row }: TensorPlace) => checkpoint.shards[shard]!.tensors.shapes[row]!.join();
   return heads.flatMap((head) =>
     embeddings.filter((embedding) => shapeOf(embedding) === shapeOf(head)).map((embedding) => ({ embedding, head, configured })),
   );

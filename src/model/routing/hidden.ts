@@ -75,9 +75,9 @@ export async function openHiddenStates(path: string, routers: readonly RouterLay
 
 function placesOf({ shards }: Checkpoint, wrong: (message: string, tensor: string) => void): Map<number, TensorPlace> {
   const places = new Map<number, TensorPlace>();
-  for (const [shard, { header }] of shards.entries()) {
-    for (let row = 0; row < header.tensors.count; row++) {
-      const { name, dtype, shape } = header.tensors.info(row);
+  for (const [shard, { tensors }] of shards.entries()) {
+    for (let row = 0; row < tensors.count; row++) {
+      const { name, dtype, shape } = tensors.info(row);
       const layer = NAME.exec(name)?.[1];
       if (layer === undefined) {
         wrong('its name is not layers.{l}.hidden', name);

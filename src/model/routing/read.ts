@@ -2,7 +2,8 @@ import type { FloatDtypeName } from '../../base/dtype.ts';
 import { decodeFloats } from '../../base/numbers/decode.ts';
 import { FLOAT_BYTES } from '../../base/numbers/float.ts';
 import type { ByteReader } from '../../base/store/byte-reader.ts';
-import type { Checkpoint } from '../../checkpoints/types.ts';
+import { readTensor } from '../../checkpoints/tensors/extents.ts';
+import type { TensorSource } from '../../checkpoints/tensors/types.ts';
 import type { RouterLayer, RouterWeights, TensorPlace } from './types.ts';
 
 /**
@@ -11,19 +12,18 @@ import type { RouterLayer, RouterWeights, TensorPlace } from './types.ts';
  */
 export async function readFloats(
   reader: ByteReader,
-  { shards }: Pick<Checkpoint, 'shards'>,
+  source: TensorSource,
   place: TensorPlace,
   from = 0,
   count = place.shape.reduce((product, size) => product * size, 1) - from,
 ): Promise<Float64Array> {
-  const { path, header } = shards[place.shard]!;
   const dtype = place.dtype as FloatDtypeName;
-  const start = header.dataStart + header.tensors.begin[place.row]! + from * FLOAT_BYTES[dtype];
-  return decodeFloats(dtype, await reader.read(path, start, count * FLOAT_BYTES[dtype]));
+  const size = FLOAT_BYTES[dtype];
+  return decodeFloats(dtype, await readTensor(reader, source, place, from * size, count * size));
 }
 
 /** The router of a layer with its biases, experts as rows. */
-export async function readRouter(reader: ByteReader, checkpoint: Pick<Checkpoint, 'shards'>, layer: RouterLayer): Promise<RouterWeights> {
+export async function readRouter(reader: ByteReader, checkpoint: TensorSource, layer: RouterLayer): Promise<RouterWeights> {
   const vector = async (place: TensorPlace | null) => (place === null ? null : await readFloats(reader, checkpoint, place));
   const data = await readFloats(reader, checkpoint, layer.router);
   return {

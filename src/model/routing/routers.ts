@@ -50,8 +50,7 @@ function tensorsByLayer(checkpoint: Checkpoint, roles: CheckpointRoles, skipped:
   if (!hasRouters(checkpoint, roles)) return [];
   const layers = new Map<string, Found>();
   let last: Found | undefined;
-  for (const [shard, { header }] of checkpoint.shards.entries()) {
-    const { tensors } = header;
+  for (const [shard, { tensors }] of checkpoint.shards.entries()) {
     for (let row = 0; row < tensors.count; row++) {
       const { role, layer, expert, projection, mtp } = roles.of(shard, row);
       if (!WANTED.has(role)) continue;
@@ -89,7 +88,7 @@ function tensorsByLayer(checkpoint: Checkpoint, roles: CheckpointRoles, skipped:
 }
 
 function hasRouters({ shards }: Checkpoint, roles: CheckpointRoles): boolean {
-  return shards.some(({ header: { tensors } }, s) => tensors.names.some((_, row) => roles.of(s, row).role === 'router'));
+  return shards.some(({ tensors }, s) => tensors.names.some((_, row) => roles.of(s, row).role === 'router'));
 }
 
 /**

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { MergeError } from '../../base/errors.ts';
 import { ByteReader } from '../../base/store/byte-reader.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
+import { dataStart } from '../../checkpoints/tensors/table.ts';
 
 /** A fixed text, whose probabilities under the served model tell its weights from others. */
 const CHECKSUM_PROMPT = 'The quick brown fox jumps over the lazy dog. In the year 1905, 3 + 4 = 7; def merge(a, b): return';
@@ -161,11 +162,12 @@ async function weightsDigest(path: string): Promise<string> {
   const hash = createHash('sha256');
   const reader = new ByteReader();
   try {
-    for (const { path: file, stat, header } of shards) {
-      const bytes = stat.size - header.dataStart;
+    for (const { path: file, stat, tensors } of shards) {
+      const begin = dataStart(tensors) ?? stat.size;
+      const bytes = stat.size - begin;
       const length = Math.min(BLOCK_BYTES, bytes);
       const starts = new Set(Array.from({ length: BLOCKS }, (_, i) => Math.floor((i * (bytes - length)) / (BLOCKS - 1))));
-      for (const start of starts) hash.update(await reader.read(file, header.dataStart + start, length));
+      for (const start of starts) hash.update(await reader.read(file, begin + start, length));
     }
   } finally {
     await reader.close();

@@ -16,7 +16,7 @@ import {
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { assertUnchanged, fingerprint, inputIdentity } from '../../../src/checkpoints/fingerprint.ts';
-import { openCheckpoint } from '../../../src/safetensors.ts';
+import { openCheckpoint } from '../../../src/checkpoints/open.ts';
 import { entry, fileBytes, folderOf, indexText, mergeError, seeded, smallFile } from '../../support/safetensors.ts';
 
 /** The recipe in words, as slowly as it reads. */

@@ -1,8 +1,8 @@
 import { mkdirSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { openCheckpoint } from '../../../src/checkpoints/open.ts';
 import { sideFiles } from '../../../src/checkpoints/side-files.ts';
-import { openCheckpoint } from '../../../src/safetensors.ts';
 import { folderOf, indexText, makeFifo, smallFile } from '../../support/safetensors.ts';
 
 const COPIED = [

@@ -72,10 +72,10 @@ describe('segments', () => {
       for (const [m, member] of plan.members.entries()) {
         const file = segments.file[s * 2 + m]!;
         if (segments.table[s]! < 0 && m === 0) continue;
-        const shard = member.checkpoint.shards[plan.files[file]!.shard]!;
-        const name = plan.layout.shards[0]!.header.tensors.names[segments.cellRow[segments.cell[s]!]!]!;
-        const row = shard.header.tensors.rowOf(name);
-        expect(segments.offset[s * 2 + m]).toBe(shard.header.dataStart + shard.header.tensors.begin[row]!);
+        const shard = member.checkpoint.shards[plan.files[file]!.file]!;
+        const name = plan.layout.shards[0]!.tensors.names[segments.cellRow[segments.cell[s]!]!]!;
+        const row = shard.tensors.rowOf(name);
+        expect(segments.offset[s * 2 + m]).toBe(shard.tensors.offset[row]!);
       }
     }
   });
@@ -190,7 +190,7 @@ describe('conflicts', () => {
     await expect(planOf(inputs)).rejects.toMatchObject({ code: 'E_MIXED_DTYPES' });
     const plan = await planOf(inputs, { allowMixedDtypes: true });
     expect(plan.outputs[0]!.files[0]!.bytes).toBe(
-      plan.layout.shards[0]!.header.fileSize + plan.outputs[0]!.files[0]!.headerBytes - plan.layout.shards[0]!.header.dataStart,
+      plan.layout.shards[0]!.stat.size + plan.outputs[0]!.files[0]!.headerBytes - plan.layout.shards[0]!.tensors.offset[0]!,
     );
   });
 

@@ -13,9 +13,9 @@ const golden = (name: string) => openCheckpoint(fileURLToPath(new URL(`../../gol
 const FAMILIES = ['mixtral', 'qwen3_moe', 'olmoe', 'deepseek_v3', 'glm4_moe'];
 
 function bytesOf(checkpoint: Checkpoint, shard: number, row: number): Buffer {
-  const { path, header } = checkpoint.shards[shard]!;
-  const { begin, end } = header.tensors;
-  return readFileSync(path).subarray(header.dataStart + begin[row]!, header.dataStart + end[row]!);
+  const { path, tensors } = checkpoint.shards[shard]!;
+  const begin = tensors.offset[row]!;
+  return readFileSync(path).subarray(begin, begin + tensors.bytes[row]!);
 }
 
 /** The bytes of a layout tensor, put together from a member. */
@@ -23,7 +23,7 @@ function gathered(member: Checkpoint, arranged: Arranged): Buffer {
   if (!('pieces' in arranged)) throw new Error(arranged.refused);
   return Buffer.concat(
     arranged.pieces.map(({ shard, row, sourceFrom, elements }) => {
-      const size = dtypeByCode(member.shards[shard]!.header.tensors.dtypes[row]!).bits / 8;
+      const size = dtypeByCode(member.shards[shard]!.tensors.dtypes[row]!).bits / 8;
       return bytesOf(member, shard, row).subarray(sourceFrom * size, (sourceFrom + elements) * size);
     }),
   );
@@ -45,13 +45,13 @@ describe.each(FAMILIES)('%s as transformers saves it', (family) => {
   ])('%s: every tensor is found in %s, element by element', async (wanted, held) => {
     const [layout, member] = await Promise.all([golden(`${family}-${wanted}`), golden(`${family}-${held}`)]);
     const { arrangement } = await arranged(layout, member);
-    const { tensors } = layout.shards[0]!.header;
+    const { tensors } = layout.shards[0]!;
     for (let row = 0; row < tensors.count; row++) {
       const found = arrangement.of(0, row);
       expect(found, tensors.names[row]).toBeDefined();
       expect(gathered(member, found!).equals(bytesOf(layout, 0, row)), tensors.names[row]).toBe(true);
     }
-    for (let row = 0; row < member.shards[0]!.header.tensors.count; row++) expect(arrangement.uses(0, row)).toBe(true);
+    for (let row = 0; row < member.shards[0]!.tensors.count; row++) expect(arrangement.uses(0, row)).toBe(true);
   });
 });
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { type DtypeName, dtypeByName } from '../../../src/base/dtype.ts';
-import { ColumnTable } from '../../../src/checkpoints/safetensors/tensor-table.ts';
+import { ColumnTable } from '../../../src/checkpoints/tensors/table.ts';
 import type { Checkpoint } from '../../../src/checkpoints/types.ts';
 import type { CheckpointRoles } from '../../../src/model/roles/checkpoint-roles.ts';
 import { classifier } from '../../../src/model/roles/classify.ts';
@@ -15,20 +15,18 @@ function opened({ config, tensors }: Pick<TinyModel, 'config' | 'tensors'>): [Ch
   const shards = [entries.slice(0, half), entries.slice(half)].map((part, i) => ({
     name: `${i}.safetensors`,
     path: `/m/${i}.safetensors`,
-    header: {
-      tensors: new ColumnTable({
-        names: part.map(([name]) => name),
-        shapes: part.map(([, { shape }]) => shape),
-        dtypes: Uint8Array.from(part, ([, { dtype }]) => dtypeByName(dtype)!.code),
-        begin: new Float64Array(part.length),
-        end: new Float64Array(part.length),
-      }),
-    },
+    tensors: new ColumnTable({
+      names: part.map(([name]) => name),
+      shapes: part.map(([, { shape }]) => shape),
+      dtypes: Uint8Array.from(part, ([, { dtype }]) => dtypeByName(dtype)!.code),
+      bytes: new Float64Array(part.length),
+      offset: new Float64Array(part.length),
+    }),
   }));
   const checkpoint = { path: '/m', namesPerFile: false, shards } as unknown as Checkpoint;
   const context = namingContext(config, Object.keys(tensors));
   const classify = classifier(context);
-  const roles = shards.map(({ header: { tensors: t } }) => t.names.map((name, row) => classify(name, t.info(row).dtype, t.shapes[row])));
+  const roles = shards.map(({ tensors: t }) => t.names.map((name, row) => classify(name, t.info(row).dtype, t.shapes[row])));
   return [checkpoint, { context, config, of: (shard, row) => roles[shard]![row]! }];
 }
 const conflictsOf = (model: Pick<TinyModel, 'config' | 'tensors'>) => structureConflicts(...opened(model));
@@ -38,7 +36,7 @@ const models = tinyModels();
 describe('a model as transformers saves it', () => {
   test.each(models)('$family: every name known, nothing wrong', (model) => {
     const [checkpoint, roles] = opened(model);
-    const unknown = checkpoint.shards.flatMap(({ header }, s) => header.tensors.names.filter((_, row) => roles.of(s, row).role === null));
+    const unknown = checkpoint.shards.flatMap(({ tensors }, s) => tensors.names.filter((_, row) => roles.of(s, row).role === null));
     expect(unknown).toEqual([]);
     expect(conflictsOf(model)).toEqual([]);
     // LongCat's experts that do nothing have no weights, which only its configuration tells.

@@ -1,4 +1,5 @@
 import { dtypeByCode } from '../../../base/dtype.ts';
+import { wholeExtent } from '../../../checkpoints/tensors/extents.ts';
 import type { Place } from '../../../model/quantised/types.ts';
 import type { RequantiseJob } from '../../native/requantise.ts';
 import { codeBytes, codesBefore, type Strip, scalesBefore, scalesIn, stripsOf } from '../../plan/quantised/strips.ts';
@@ -46,9 +47,9 @@ export interface StripBatch {
   readonly bytesRead: number;
 }
 
-/** Indices into `Plan.files` by member and shard. */
+/** Indices into `Plan.files` by member and file. */
 function fileIndex(plan: Plan): ReadonlyMap<string, number> {
-  return new Map(plan.files.map(({ member, shard }, i) => [`${member}/${shard}`, i]));
+  return new Map(plan.files.map(({ member, file }, i) => [`${member}/${file}`, i]));
 }
 
 /** What the quantised weights of a shard are read from: indices into `Plan.files`. */
@@ -60,8 +61,9 @@ export function filesOf(plan: Plan, shard: number): Set<number> {
   for (const { work } of quantised) {
     for (const [m, source] of work.sources.entries()) {
       if (source === null) continue;
-      found.add(index.get(`${m}/${source.codes.shard}`)!);
-      if (source.scales !== null) found.add(index.get(`${m}/${source.scales.shard}`)!);
+      for (const place of [source.codes, source.scales]) {
+        if (place !== null) found.add(index.get(`${m}/${wholeExtent(plan.members[m]!.checkpoint, place).file}`)!);
+      }
     }
   }
   return found;
@@ -71,9 +73,9 @@ export function filesOf(plan: Plan, shard: number): Set<number> {
 export function itemsOf(plan: Plan, shard: number, tables: number, weights: Float64Array): Item[] {
   const [N, K] = [plan.members.length, plan.outputs.length];
   const files = fileIndex(plan);
-  const locate = (m: number, { shard: s, row }: Place): { file: number; offset: number } => {
-    const { dataStart, tensors } = plan.members[m]!.checkpoint.shards[s]!.header;
-    return { file: files.get(`${m}/${s}`)!, offset: dataStart + tensors.begin[row]! };
+  const locate = (m: number, place: Place): { file: number; offset: number } => {
+    const { file, offset } = wholeExtent(plan.members[m]!.checkpoint, place);
+    return { file: files.get(`${m}/${file}`)!, offset };
   };
   return plan.shards[shard]!.quantised.map((planned) => {
     const { work } = planned;

@@ -119,7 +119,7 @@ class ShardRequantiser {
     if (bad === null) return powersOfTwo;
     const { checkpoint } = this.#plan.members[m]!;
     const { shard, row } = place.source.scales!;
-    const tensor = checkpoint.shards[shard]!.header.tensors.names[row]!;
+    const tensor = checkpoint.shards[shard]!.tensors.names[row]!;
     const message = `scale ${bad.index} of tensor ${tensor} of ${path} is ${bad.value}: a scale is a positive number`;
     throw new MergeError('E_SCALE_VALUE', message, { details: { file: path, tensor, index: bad.index } });
   }

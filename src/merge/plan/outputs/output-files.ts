@@ -67,8 +67,8 @@ export function outputFiles(
     for (const [change, count] of tensors.dtypeChanges) changes.set(change, (changes.get(change) ?? 0) + count);
     // nanotron refuses keys in `__metadata__` that it does not know.
     const metadata = layout.namesPerFile
-      ? new Map(shard.header.metadata)
-      : new Map([...withoutProvenance(shard.header.metadata ?? new Map([['format', 'pt']])), ...record]);
+      ? new Map(shard.metadata)
+      : new Map([...withoutProvenance(shard.metadata ?? new Map([['format', 'pt']])), ...record]);
     const parts = frameEntries(tensors.encoded, metadata);
     const headerBytes = parts.reduce((sum, part) => sum + part.length, 0);
     const name = fileName(layout, shard.name, request.path, kind);

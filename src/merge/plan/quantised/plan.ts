@@ -136,7 +136,7 @@ class Planner {
     const place = layout.locate(weight.plain.name);
     // Codes that the layout knows nothing of are extra tensors like any other.
     if (place === undefined) return;
-    const stored = layout.shards[place.shard]!.header.tensors.dtypes[place.row]!;
+    const stored = layout.shards[place.shard]!.tensors.dtypes[place.row]!;
     if (dtypeByCode(stored).kind !== 'float') return;
     const sources = this.#sources.of(weight, false);
     this.#account(sources);
@@ -157,7 +157,7 @@ class Planner {
     targets: readonly QuantisedTarget[],
   ): void {
     const { scheme, matrices, rows, cols, blockRows, blockCols, powerOfTwo } = weight;
-    const { names } = this.#request.layout.shards[codes.shard]!.header.tensors;
+    const { names } = this.#request.layout.shards[codes.shard]!.tensors;
     const role = this.#request.roleOf(codes.shard, codes.row);
     const shape = { matrices, rows, cols, blockRows, blockCols };
     this.#works.push({ name: names[codes.row]!, scheme, role, codes, scales, powerOfTwo, sources, targets, table: 0, ...shape });
@@ -171,8 +171,8 @@ class Planner {
 
   #activationScale(place: Place, dequantised: boolean): void {
     const { layout, members, outputs } = this.#request;
-    const { header, name: file } = layout.shards[place.shard]!;
-    const name = header.tensors.names[place.row]!;
+    const { tensors, name: file } = layout.shards[place.shard]!;
+    const name = tensors.names[place.row]!;
     if (dequantised) this.#dropped[place.shard]!.add(place.row);
     for (const [m, member] of members.entries()) {
       const theirs = this.#members[m] === null ? undefined : member.locate(name, file);
@@ -215,7 +215,7 @@ class Planner {
       this.#warnings.push({ code: 'W_DEQUANTISED', message });
     }
     if (this.#copies.length > 0) {
-      const named = activationScales.slice(0, NAMED).map(({ shard, row }) => layout.shards[shard]!.header.tensors.names[row]!);
+      const named = activationScales.slice(0, NAMED).map(({ shard, row }) => layout.shards[shard]!.tensors.names[row]!);
       const more = activationScales.length > NAMED ? ` and ${activationScales.length - NAMED} more` : '';
       const message = `scales of activations are those of the newest member and were measured on its weights: ${named.join(', ')}${more}; calibrate them anew where they matter`;
       this.#warnings.push({ code: 'W_ACTIVATION_SCALES', message });
@@ -224,10 +224,10 @@ class Planner {
 }
 
 function describe({ shards }: Checkpoint, { shard, row }: Place): string {
-  const { dtypes, shapes } = shards[shard]!.header.tensors;
+  const { dtypes, shapes } = shards[shard]!.tensors;
   return `${dtypeByCode(dtypes[row]!).name} [${shapes[row]!.join(', ')}]`;
 }
 
 function sameTables(a: Checkpoint, b: Checkpoint): boolean {
-  return a.shards.length === b.shards.length && a.shards.every((s, i) => s.header.tensors === b.shards[i]!.header.tensors);
+  return a.shards.length === b.shards.length && a.shards.every((s, i) => s.tensors === b.shards[i]!.tensors);
 }

@@ -37,10 +37,7 @@ export function quantisedOf(
  * before they are written.
  */
 export function quantisedBytes({ quantised }: PlannedTensors, members: readonly Checkpoint[]): number {
-  const bytesOf = (member: Checkpoint, { shard, row }: Place): number => {
-    const { begin, end } = member.shards[shard]!.header.tensors;
-    return end[row]! - begin[row]!;
-  };
+  const bytesOf = (member: Checkpoint, { shard, row }: Place): number => member.shards[shard]!.tensors.bytes[row]!;
   let bytes = 0;
   for (const work of quantised.works) {
     const shards = work.scales === null || work.scales.shard === work.codes.shard ? 1 : 2;

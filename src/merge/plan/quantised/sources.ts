@@ -61,7 +61,7 @@ export class SourceFinder {
     const member = this.#request.members[m]!;
     const place = member.locate(weight.plain.name);
     if (place === undefined) return this.#refuse('E_TENSOR_MISSING', weight, m, 'is missing from');
-    const { dtypes, shapes } = member.shards[place.shard]!.header.tensors;
+    const { dtypes, shapes } = member.shards[place.shard]!.tensors;
     const dtype = dtypeByCode(dtypes[place.row]!);
     if (dtype.bits === 8) return this.#refuse('E_SCALE_MISSING', weight, m, `is ${dtype.name} without a scale in`, place);
     if (dtype.kind !== 'float') return this.#refuse('E_UNSUPPORTED_DTYPE', weight, m, `is ${dtype.name} in`, place);

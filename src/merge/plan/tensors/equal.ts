@@ -1,11 +1,32 @@
 import type { Conflict, ErrorCode } from '../../../base/errors.ts';
 import { ByteReader } from '../../../base/store/byte-reader.ts';
+import { readTensor } from '../../../checkpoints/tensors/extents.ts';
+import type { TensorPlace, TensorSource } from '../../../checkpoints/tensors/types.ts';
+
+/** One copy of a tensor. */
+export interface TensorCopy {
+  /** The file that messages name. */
+  readonly path: string;
+  /** Bytes of the tensor. */
+  read(reader: ByteReader, at: number, length: number): Promise<Buffer>;
+}
+
+/** A tensor of a checkpoint. */
+export function copyOfTensor(source: TensorSource, place: TensorPlace): TensorCopy {
+  const { path } = source.shards[place.shard]!;
+  return { path, read: (reader, at, length) => readTensor(reader, source, place, at, length) };
+}
+
+/** Bytes of a file. */
+export function copyAt({ path, offset }: { readonly path: string; readonly offset: number }): TensorCopy {
+  return { path, read: (reader, at, length) => reader.read(path, offset + at, length) };
+}
 
 /** A tensor that must be the same in every member that is to have it. */
 export interface EqualTensor {
   readonly name: string;
   readonly bytes: number;
-  readonly copies: readonly { readonly path: string; readonly offset: number }[];
+  readonly copies: readonly TensorCopy[];
   /** What it is when they differ. */
   readonly code: ErrorCode;
 }
@@ -45,9 +66,9 @@ async function firstDifference(tensor: EqualTensor, reader: ByteReader): Promise
   if (first === undefined || others.length === 0) return undefined;
   for (let at = 0; at < tensor.bytes; at += BLOCK) {
     const length = Math.min(BLOCK, tensor.bytes - at);
-    const expected = await reader.read(first.path, first.offset + at, length);
+    const expected = await first.read(reader, at, length);
     for (const other of others) {
-      const found = await reader.read(other.path, other.offset + at, length);
+      const found = await other.read(reader, at, length);
       if (expected.equals(found)) continue;
       const byte = at + expected.findIndex((b, i) => b !== found[i]);
       const [what, why] = WHY[tensor.code] ?? ['tensor', 'a policy wants it equal'];

@@ -1,6 +1,6 @@
 import { dtypeByCode } from '../../../base/dtype.ts';
 import type { Conflict } from '../../../base/errors.ts';
-import type { TensorTable } from '../../../checkpoints/safetensors/types.ts';
+import type { TensorTable } from '../../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
 
 /**
@@ -26,7 +26,7 @@ export function layoutConflicts(outputs: readonly { readonly path: string; reado
 function difference(a: Checkpoint, b: Checkpoint): string | null {
   if (a.shards.length !== b.shards.length) return `${a.shards.length} and ${b.shards.length} tensor files`;
   for (const [s, shard] of a.shards.entries()) {
-    const how = tableDifference(shard.header.tensors, b.shards[s]!.header.tensors);
+    const how = tableDifference(shard.tensors, b.shards[s]!.tensors);
     if (how !== null) return `${how} in tensor file ${s + 1}`;
   }
   return null;

@@ -1,11 +1,12 @@
 import { dtypeByCode } from '../../../base/dtype.ts';
 import type { Conflict } from '../../../base/errors.ts';
-import type { TensorTable } from '../../../checkpoints/safetensors/types.ts';
+import { extentsOf } from '../../../checkpoints/tensors/extents.ts';
+import type { TensorPlace, TensorTable } from '../../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
-import type { Arrangement, Piece } from '../../../model/layout/types.ts';
+import type { Arrangement } from '../../../model/layout/types.ts';
 import type { PlanInputFile } from '../types.ts';
-import type { EqualTensor } from './equal.ts';
-import { type MemberColumns, type PiecedRows, type Spans, spansOf } from './spans.ts';
+import { copyOfTensor, type EqualTensor } from './equal.ts';
+import { type MemberColumns, type RunRows, type SpanRun, type Spans, spansOf } from './spans.ts';
 import type { TargetShard } from './target.ts';
 import type { Work } from './work.ts';
 
@@ -14,12 +15,13 @@ export class InputFiles {
   readonly list: PlanInputFile[] = [];
   readonly #index = new Map<string, number>();
 
-  indexOf(members: readonly Checkpoint[], member: number, shard: number): number {
-    const key = `${member}/${shard}`;
+  /** @param file index into the member's files */
+  indexOf(members: readonly Checkpoint[], member: number, file: number): number {
+    const key = `${member}/${file}`;
     let index = this.#index.get(key);
     if (index === undefined) {
       index = this.list.length;
-      this.list.push({ member, shard, path: members[member]!.shards[shard]!.path });
+      this.list.push({ member, file, path: members[member]!.files[file]!.path });
       this.#index.set(key, index);
     }
     return index;
@@ -55,50 +57,48 @@ export function matchShard(
   matching: Matching,
   conflicts: Conflict[],
 ): MatchResult {
-  const { layout, members, participates, files } = matching;
-  const { path, header } = layout.shards[shard]!;
+  const { layout, members, participates } = matching;
+  const { path, name: file, tensors } = layout.shards[shard]!;
   const { table } = target;
-  const pieced: (PiecedRows | null)[] = [];
+  const runs: (RunRows | null)[] = [];
+  const arranged: ReadonlySet<number>[] = [];
   const columns = members.map((_, m) => {
-    pieced.push(null);
+    runs.push(null);
+    arranged.push(new Set());
     if (!participates[m]) return null;
     const matched = new MemberMatch(shard, target, works, m, matching, conflicts).run();
-    pieced[m] = matched.pieced;
+    runs[m] = matched.runs;
+    arranged[m] = matched.arranged;
     return matched.columns;
   });
 
   const equal: EqualTensor[] = [];
   for (let row = 0; row < table.count; row++) {
     const work = works.kinds[works.of[row]!]!;
-    const bytes = table.end[row]! - table.begin[row]!;
+    const bytes = table.bytes[row]!;
     if (work.apart || bytes === 0) continue;
     const tensor = table.names[row]!;
-    const own = dtypeByCode(header.tensors.dtypes[target.origin[row]!]!);
+    const own = dtypeByCode(tensors.dtypes[target.origin[row]!]!);
     if (work.equal === 'E_UNSUPPORTED_DTYPE') {
       const message = `tensor ${tensor} is ${own.name}, which is never averaged code by code`;
       conflicts.push({ code: 'E_UNSUPPORTED_DTYPE', message, file: path, tensor });
       continue;
     }
     if (work.equal === null) continue;
-    const copies = columns.flatMap((c, m) =>
-      c === null || !work.needs[m] || c.file[row]! < 0 || pieced[m]?.has(row)
-        ? []
-        : [{ path: files.list[c.file[row]!]!.path, offset: c.offset[row]! }],
-    );
+    const copies = columns.flatMap((c, m) => {
+      if (c === null || !work.needs[m] || c.file[row]! < 0 || arranged[m]!.has(row)) return [];
+      const place = members[m]!.locate(tensors.names[target.origin[row]!]!, file);
+      return place === undefined ? [] : [copyOfTensor(members[m]!, place)];
+    });
     equal.push({ name: tensor, bytes, copies, code: work.equal });
   }
-  const place = (m: number, piece: Piece): { file: number; offset: number; dtype: number } => {
-    const { dataStart, tensors } = members[m]!.shards[piece.shard]!.header;
-    const dtype = tensors.dtypes[piece.row]!;
-    const skipped = (piece.sourceFrom * dtypeByCode(dtype).bits) / 8;
-    return { file: files.indexOf(members, m, piece.shard), offset: dataStart + tensors.begin[piece.row]! + skipped, dtype };
-  };
-  return { spans: spansOf(table, columns, pieced, place), equal, arranged: pieced.map((rows) => rows?.size ?? 0) };
+  return { spans: spansOf(table, columns, runs), equal, arranged: arranged.map((rows) => rows.size) };
 }
 
 /** One member against one layout shard. */
 class MemberMatch {
-  readonly #pieced = new Map<number, readonly Piece[]>();
+  readonly #runs = new Map<number, readonly SpanRun[]>();
+  readonly #arranged = new Set<number>();
   readonly #shard: number;
   readonly #target: TargetShard;
   readonly #works: { readonly kinds: readonly Work[]; readonly of: Int32Array };
@@ -122,51 +122,70 @@ class MemberMatch {
     this.#conflicts = conflicts;
   }
 
-  run(): { columns: MemberColumns; pieced: PiecedRows } {
+  run(): { columns: MemberColumns; runs: RunRows; arranged: ReadonlySet<number> } {
     const { layout, members, files } = this.#matching;
     const { origin } = this.#target;
-    const { name: shardName, header } = layout.shards[this.#shard]!;
-    const table = header.tensors;
+    const { name: shardName, tensors: table } = layout.shards[this.#shard]!;
     const member = members[this.#m]!;
     const rows = origin.length;
-    const same = member.shards.findIndex((s) => s.name === shardName && s.header.tensors === table);
+    const same = table.extents === null ? member.shards.findIndex((s) => s.name === shardName && s.tensors === table) : -1;
+    const found = { runs: this.#runs, arranged: this.#arranged };
     if (same >= 0) {
-      const { dataStart } = member.shards[same]!.header;
       const columns = {
         file: new Int32Array(rows).fill(files.indexOf(members, this.#m, same)),
-        offset: new Float64Array(rows).map((_, i) => table.begin[origin[i]!]! + dataStart),
+        offset: new Float64Array(rows).map((_, i) => table.offset[origin[i]!]!),
         dtype: new Uint8Array(rows).map((_, i) => table.dtypes[origin[i]!]!),
       };
-      return { columns, pieced: this.#pieced };
+      return { columns, ...found };
     }
     const columns = { file: new Int32Array(rows).fill(-1), offset: new Float64Array(rows), dtype: new Uint8Array(rows) };
     for (let row = 0; row < rows; row++) {
       const work = this.#works.kinds[this.#works.of[row]!]!;
       if (!work.needs[this.#m] || work.apart) continue;
       const ours = origin[row]!;
-      const place = member.locate(table.names[ours]!, shardName) ?? this.#arranged(row, ours);
+      const named = member.locate(table.names[ours]!, shardName);
+      const place = named ?? this.#elsewhere(row, ours);
       if (place === undefined) continue;
-      const { header: found, path } = member.shards[place.shard]!;
-      columns.file[row] = files.indexOf(members, this.#m, place.shard);
-      columns.offset[row] = found.dataStart + found.tensors.begin[place.row]!;
-      columns.dtype[row] = found.tensors.dtypes[place.row]!;
-      this.#compare(table, ours, found.tensors, place.row, path, !this.#pieced.has(row));
+      const { tensors, path } = member.shards[place.shard]!;
+      if (tensors.extents !== null && named !== undefined) this.#runs.set(row, this.#runsOf(place));
+      const first = this.#runs.get(row)?.[0];
+      columns.file[row] = first?.file ?? files.indexOf(members, this.#m, place.shard);
+      columns.offset[row] = first?.offset ?? tensors.offset[place.row]!;
+      columns.dtype[row] = tensors.dtypes[place.row]!;
+      this.#compare(table, ours, tensors, place.row, path, named !== undefined);
     }
-    return { columns, pieced: this.#pieced };
+    return { columns, ...found };
+  }
+
+  /** Elements of a tensor of the member, seen as those of a layout's tensor from `to` on. */
+  #runsOf(place: TensorPlace, from = 0, elements?: number, to = 0): SpanRun[] {
+    const { members, files } = this.#matching;
+    const member = members[this.#m]!;
+    const dtype = member.shards[place.shard]!.tensors.dtypes[place.row]!;
+    return extentsOf(member, place, from, elements).map((extent) => ({
+      from: extent.from - from + to,
+      file: files.indexOf(members, this.#m, extent.file),
+      offset: extent.offset,
+      dtype,
+    }));
   }
 
   /**
    * The first piece of a tensor that the member has in another layout; undefined, and a conflict, where it
    * has none.
    */
-  #arranged(row: number, ours: number): { shard: number; row: number } | undefined {
+  #elsewhere(row: number, ours: number): TensorPlace | undefined {
     const { layout, members } = this.#matching;
     const member = members[this.#m]!;
-    const { name: file, header } = layout.shards[this.#shard]!;
-    const tensor = header.tensors.names[ours]!;
+    const { name: file, tensors } = layout.shards[this.#shard]!;
+    const tensor = tensors.names[ours]!;
     const arranged = this.#matching.arrangement(this.#m).of(this.#shard, ours);
     if (arranged !== undefined && 'pieces' in arranged) {
-      this.#pieced.set(row, arranged.pieces);
+      this.#arranged.add(row);
+      this.#runs.set(
+        row,
+        arranged.pieces.flatMap((piece) => this.#runsOf(piece, piece.sourceFrom, piece.elements, piece.from)),
+      );
       return arranged.pieces[0];
     }
     const where = { file: member.path, tensor };
@@ -203,9 +222,9 @@ class MemberMatch {
  *   policy, or part of what the layout holds in another form
  */
 export function extraTensors(layout: Checkpoint, member: Checkpoint, known: (shard: number, row: number) => boolean): Conflict[] {
-  if (member === layout || member.shards.every((s, i) => s.header.tensors === layout.shards[i]?.header.tensors)) return [];
-  return member.shards.flatMap(({ header, path, name: file }, shard) =>
-    header.tensors.names.flatMap((tensor, row): Conflict[] => {
+  if (member === layout || member.shards.every((s, i) => s.tensors === layout.shards[i]?.tensors)) return [];
+  return member.shards.flatMap(({ tensors, path, name: file }, shard) =>
+    tensors.names.flatMap((tensor, row): Conflict[] => {
       if (layout.locate(tensor, file) !== undefined || known(shard, row)) return [];
       return [{ code: 'E_TENSOR_EXTRA', message: `tensor ${tensor} of ${path} is not in the layout ${layout.path}`, file: path, tensor }];
     }),

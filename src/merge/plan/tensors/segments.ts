@@ -1,5 +1,5 @@
 import { dtypeByCode } from '../../../base/dtype.ts';
-import type { TensorTable } from '../../../checkpoints/safetensors/types.ts';
+import type { TensorTable } from '../../../checkpoints/tensors/types.ts';
 import type { SegmentTable } from '../types.ts';
 import type { Entries } from './shared-text.ts';
 import type { Spans } from './spans.ts';

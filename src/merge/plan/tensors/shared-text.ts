@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
 import { dtypeByCode } from '../../../base/dtype.ts';
-import { encodeEntries, layOutTensors } from '../../../checkpoints/safetensors/encode-header.ts';
+import { encodeEntries, layOut } from '../../../checkpoints/safetensors/encode-header.ts';
 import { encodeIndex } from '../../../checkpoints/safetensors/encode-index.ts';
-import type { TensorTable } from '../../../checkpoints/safetensors/types.ts';
+import { dataBytes } from '../../../checkpoints/tensors/table.ts';
+import type { TensorTable } from '../../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
 
 /** The tensors of a layout's files. Outputs with the same tables share what is made of them. */
@@ -77,8 +78,8 @@ function makeEntries(table: TensorTable, dtypes: Uint8Array): Entries {
     dtypeChanges.set(change, (dtypeChanges.get(change) ?? 0) + 1);
   }
   const { names, shapes } = table;
-  const laidOut = layOutTensors({ names, shapes, dtypes });
+  const laidOut = layOut({ names, shapes, dtypes });
   const encoded = encodeEntries(laidOut);
   const digest = createHash('sha256').update(encoded).digest();
-  return { encoded, digest, dtypes, begin: laidOut.begin, dataBytes: laidOut.end.at(-1) ?? 0, dtypeChanges };
+  return { encoded, digest, dtypes, begin: laidOut.offset, dataBytes: dataBytes([{ tensors: laidOut }]), dtypeChanges };
 }

@@ -1,6 +1,6 @@
 import { dtypeByCode } from '../../../base/dtype.ts';
-import type { TensorTable } from '../../../checkpoints/safetensors/types.ts';
-import type { Piece } from '../../../model/layout/types.ts';
+import { elementsOf } from '../../../checkpoints/tensors/table.ts';
+import type { TensorTable } from '../../../checkpoints/tensors/types.ts';
 import { allRows } from './target.ts';
 
 /**
@@ -27,27 +27,25 @@ export interface Spans {
   readonly columns: readonly (MemberColumns | null)[];
 }
 
-/** A tensor of the layout that a member has in pieces, in the order of its elements. */
-export type PiecedRows = ReadonlyMap<number, readonly Piece[]>;
-
-function elementsOf(table: TensorTable, row: number): number {
-  return ((table.end[row]! - table.begin[row]!) * 8) / dtypeByCode(table.dtypes[row]!).bits;
+/** Elements of a layout's tensor, from `from` to the next run, as a member has them. */
+export interface SpanRun {
+  readonly from: number;
+  /** As in {@link MemberColumns}. */
+  readonly file: number;
+  readonly offset: number;
+  readonly dtype: number;
 }
 
+/** Tensors of the layout that a member has in several runs, in the order of their elements. */
+export type RunRows = ReadonlyMap<number, readonly SpanRun[]>;
+
 /**
- * @param columns [members] by tensor; of a pieced tensor, its file, offset and dtype are those of its first
- *   piece
- * @param pieced [members]
- * @param place where a piece of a member begins
+ * @param columns [members] by tensor; of one in runs, file, offset and dtype are those of the first
+ * @param runs [members]
  */
-export function spansOf(
-  table: TensorTable,
-  columns: readonly (MemberColumns | null)[],
-  pieced: readonly (PiecedRows | null)[],
-  place: (member: number, piece: Piece) => { readonly file: number; readonly offset: number; readonly dtype: number },
-): Spans {
+export function spansOf(table: TensorTable, columns: readonly (MemberColumns | null)[], runs: readonly (RunRows | null)[]): Spans {
   const rows = allRows(table.count);
-  if (pieced.every((p) => p === null || p.size === 0)) {
+  if (runs.every((of) => of === null || of.size === 0)) {
     return {
       row: rows,
       from: new Float64Array(table.count),
@@ -61,7 +59,7 @@ export function spansOf(
   for (const r of rows) {
     const total = elementsOf(table, r);
     const cuts = new Set([0]);
-    for (const of of pieced) for (const piece of of?.get(r) ?? []) cuts.add(piece.from);
+    for (const of of runs) for (const run of of?.get(r) ?? []) cuts.add(run.from);
     const starts = [...cuts].sort((a, b) => a - b);
     for (const [i, start] of starts.entries()) {
       row.push(r);
@@ -73,11 +71,11 @@ export function spansOf(
     if (column === null) return null;
     const out = { file: new Int32Array(row.length), offset: new Float64Array(row.length), dtype: new Uint8Array(row.length) };
     for (const [i, r] of row.entries()) {
-      const piece = pieced[m]?.get(r)?.findLast((p) => p.from <= from[i]!);
-      const at = piece === undefined ? { file: column.file[r]!, offset: column.offset[r]!, dtype: column.dtype[r]! } : place(m, piece);
+      const run = runs[m]?.get(r)?.findLast((one) => one.from <= from[i]!);
+      const at = run ?? { from: 0, file: column.file[r]!, offset: column.offset[r]!, dtype: column.dtype[r]! };
       out.file[i] = at.file;
       out.dtype[i] = at.dtype;
-      out.offset[i] = at.offset + ((from[i]! - (piece?.from ?? 0)) * dtypeByCode(at.dtype).bits) / 8;
+      out.offset[i] = at.offset + ((from[i]! - at.from) * dtypeByCode(at.dtype).bits) / 8;
     }
     return out;
   });

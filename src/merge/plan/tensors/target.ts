@@ -1,5 +1,5 @@
-import { layOutTensors } from '../../../checkpoints/safetensors/encode-header.ts';
-import type { TensorTable } from '../../../checkpoints/safetensors/types.ts';
+import { layOut } from '../../../checkpoints/safetensors/encode-header.ts';
+import type { TensorTable } from '../../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
 
 /**
@@ -32,7 +32,7 @@ export function allRows(count: number): Int32Array {
 }
 
 export function targetShards(layout: Pick<Checkpoint, 'shards'>, { dropped, replaced }: LayoutChanges): TargetShard[] {
-  return layout.shards.map(({ header: { tensors } }, s) => {
+  return layout.shards.map(({ tensors }, s) => {
     const [without, instead] = [dropped[s]!, replaced[s]!];
     if (without.size === 0 && instead.size === 0) return { table: tensors, origin: allRows(tensors.count) };
     const origin = allRows(tensors.count).filter((row) => !without.has(row));
@@ -45,6 +45,6 @@ export function targetShards(layout: Pick<Checkpoint, 'shards'>, { dropped, repl
       shapes.push(other?.shape ?? tensors.shapes[row]!);
       dtypes[i] = other?.dtypeCode ?? tensors.dtypes[row]!;
     }
-    return { table: layOutTensors({ names, shapes, dtypes }), origin };
+    return { table: layOut({ names, shapes, dtypes }), origin };
   });
 }

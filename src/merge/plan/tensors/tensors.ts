@@ -11,7 +11,7 @@ import type { Draft } from '../inputs/drafts.ts';
 import { planQuantised } from '../quantised/plan.ts';
 import type { QuantisedPlan } from '../quantised/types.ts';
 import type { PlanRequest } from '../types.ts';
-import type { EqualTensor } from './equal.ts';
+import { copyOfTensor, type EqualTensor } from './equal.ts';
 import { extraTensors, InputFiles, type Matching, type MatchResult, matchShard } from './match.ts';
 import { withMtpTogether, withoutEchoes } from './one-cause.ts';
 import { type TargetShard, targetShards } from './target.ts';
@@ -97,7 +97,7 @@ export async function planTensors(
   const isDropped = (t: OutputTreatments, number: number): boolean => t.treatments[t.of[number]!]!.kind === 'drop';
   conflicts.push(...dropConflicts(drafts, treatments, tensors));
 
-  const dropped = layout.shards.map(({ header: { tensors: table } }, s) => {
+  const dropped = layout.shards.map(({ tensors: table }, s) => {
     const rows = new Set(quantised.changes.dropped[s]);
     for (let row = 0; row < table.count; row++) if (isDropped(treatments[0]!, index.of(s, row))) rows.add(row);
     return rows;
@@ -144,7 +144,7 @@ export async function planTensors(
       quantised.accounted[member]?.[shard]?.has(row) === true ||
       arrangement(member).uses(shard, row);
     conflicts.push(...extraTensors(layout, checkpoint, known));
-    const shared = checkpoint !== layout && checkpoint.shards.every((s, i) => s.header.tensors === layout.shards[i]?.header.tensors);
+    const shared = checkpoint !== layout && checkpoint.shards.every((s, i) => s.tensors === layout.shards[i]?.tensors);
     if (!shared) structural.push(...structureConflicts(checkpoint, memberRoles[member]!));
   }
   const causes = { experts: structural.length > 0, quantised: quantised.conflicts.length > 0 };
@@ -177,15 +177,15 @@ const extraKey = ({ member, shard, row }: Extra): string => `${member} ${shard} 
 
 function extrasOf(layout: Checkpoint, checkpoint: Checkpoint, member: number): Extra[] {
   if (checkpoint === layout) return [];
-  return checkpoint.shards.flatMap(({ header: { tensors }, name: file }, shard) =>
-    tensors === layout.shards[shard]?.header.tensors
+  return checkpoint.shards.flatMap(({ tensors, name: file }, shard) =>
+    tensors === layout.shards[shard]?.tensors
       ? []
       : tensors.names.flatMap((name, row) => (layout.locate(name, file) === undefined ? [{ member, shard, row }] : [])),
   );
 }
 
 function extraTensor(checkpoint: Checkpoint, roles: CheckpointRoles, shard: number, row: number): PolicyTensor {
-  const info = checkpoint.shards[shard]!.header.tensors.info(row);
+  const info = checkpoint.shards[shard]!.tensors.info(row);
   return { name: tensorName(checkpoint, shard, row), dtype: info.dtype, bytes: 0, role: roles.of(shard, row), extra: true };
 }
 
@@ -212,7 +212,7 @@ function tiedApart(
   drafts: readonly Draft[],
 ): Conflict[] {
   const treatmentOf = ({ shard, row }: { readonly shard: number; readonly row: number }): string => {
-    const stored = layout.shards[shard]!.header.tensors.dtypes[row]!;
+    const stored = layout.shards[shard]!.tensors.dtypes[row]!;
     const dtypes = treatments.map((own, k) => outputDtype(own, index.of(shard, row), stored, drafts[k]!));
     return [works.kinds[works.of[shard]![row]!]?.table, ...dtypes].join();
   };
@@ -242,12 +242,8 @@ function dropConflicts(drafts: readonly Draft[], treatments: readonly OutputTrea
 function tiedTensors(checkpoint: Checkpoint, roles: CheckpointRoles): EqualTensor[] {
   return tiedPairs(checkpoint, roles).flatMap(({ embedding, head, configured }) => {
     if (configured !== true) return [];
-    const copies = [embedding, head].map(({ shard, row }) => {
-      const { path, header } = checkpoint.shards[shard]!;
-      return { path, offset: header.dataStart + header.tensors.begin[row]! };
-    });
-    const { tensors } = checkpoint.shards[head.shard]!.header;
-    const bytes = tensors.end[head.row]! - tensors.begin[head.row]!;
-    return [{ name: tensors.names[head.row]!, bytes, copies, code: 'E_TIED' as const }];
+    const copies = [embedding, head].map((place) => copyOfTensor(checkpoint, place));
+    const { names, bytes } = checkpoint.shards[head.shard]!.tensors;
+    return [{ name: names[head.row]!, bytes: bytes[head.row]!, copies, code: 'E_TIED' as const }];
   });
 }

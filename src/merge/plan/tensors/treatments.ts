@@ -54,11 +54,11 @@ export function policyTensors(
   roles: CheckpointRoles,
   isCodes: (shard: number, row: number) => boolean,
 ): PolicyTensor[] {
-  return layout.shards.flatMap(({ header: { tensors } }, shard) =>
+  return layout.shards.flatMap(({ tensors }, shard) =>
     Array.from({ length: tensors.count }, (_, row) => ({
       name: tensorName(layout, shard, row),
       dtype: dtypeByCode(tensors.dtypes[row]!).name,
-      bytes: tensors.end[row]! - tensors.begin[row]!,
+      bytes: tensors.bytes[row]!,
       role: roles.of(shard, row),
       ...(isCodes(shard, row) && { codes: true }),
     })),

@@ -71,7 +71,7 @@ export function buildWorks(
     if (copied !== undefined) return { table: -1 - copied, needs: only(copied), reads: only(copied), equal: null, apart: false };
     if (apart && treatments.every((t) => t.kind === 'with-weight'))
       return { table: -1, needs: only(-1), reads: only(-1), equal: null, apart };
-    const bytes = !apart && dtypeByCode(layout.shards[shard]!.header.tensors.dtypes[row]!).kind !== 'float';
+    const bytes = !apart && dtypeByCode(layout.shards[shard]!.tensors.dtypes[row]!).kind !== 'float';
     const demands = treatments.filter((t) => mustBeEqual(t, bytes));
     // A policy that averages what is never averaged is told as such, and nothing need be equal for it.
     const equal =
@@ -90,7 +90,7 @@ export function buildWorks(
   const index = new TensorIndex(layout);
   // Neighbours are mostly of one kind.
   let last = { which: '', dtype: -1, kind: -1 };
-  const of = layout.shards.map(({ header: { tensors } }, shard) =>
+  const of = layout.shards.map(({ tensors }, shard) =>
     new Int32Array(tensors.count).map((_, row) => {
       const at = index.of(shard, row);
       if (outputs[0]!.treatments[outputs[0]!.of[at]!]!.kind === 'drop') return -1;
@@ -118,8 +118,8 @@ function mustBeEqual({ kind }: Treatment, bytes: boolean): boolean {
 }
 
 function severalSources(layout: Checkpoint, shard: number, row: number): Conflict {
-  const { path, header } = layout.shards[shard]!;
-  const tensor = header.tensors.names[row]!;
+  const { path, tensors } = layout.shards[shard]!;
+  const tensor = tensors.names[row]!;
   const message = `the outputs want the bytes of ${tensor} from different members, and it is no float tensor, so one read cannot serve them: make the outputs one by one`;
   return { code: 'E_LAYOUTS_DIFFER', message, file: path, tensor };
 }

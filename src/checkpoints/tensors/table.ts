@@ -1,13 +1,5 @@
 import { type Dtype, dtypeByCode } from '../../base/dtype.ts';
-import type { TensorInfo, TensorTable } from './types.ts';
-
-/** The columns of a table; row i of each describes tensor i. */
-export interface TensorColumns {
-  readonly names: readonly string[];
-  /** Dtype codes, see `dtype.ts`. */
-  readonly dtypes: Uint8Array;
-  readonly shapes: readonly (readonly number[])[];
-}
+import type { ExtentColumns, TensorColumns, TensorInfo, TensorTable } from './types.ts';
 
 /** A {@link TensorTable} over columns that are already in the order of their data. */
 export class ColumnTable implements TensorTable {
@@ -15,17 +7,21 @@ export class ColumnTable implements TensorTable {
   readonly names: readonly string[];
   readonly dtypes: Uint8Array;
   readonly shapes: readonly (readonly number[])[];
-  readonly begin: Float64Array;
-  readonly end: Float64Array;
+  readonly bytes: Float64Array;
+  readonly offset: Float64Array;
+  readonly extents: ExtentColumns | null;
   #rows: Map<string, number> | undefined;
 
-  constructor(columns: TensorColumns & { readonly begin: Float64Array; readonly end: Float64Array }) {
+  constructor(
+    columns: TensorColumns & { readonly bytes: Float64Array; readonly offset: Float64Array; readonly extents?: ExtentColumns | null },
+  ) {
     this.count = columns.names.length;
     this.names = columns.names;
     this.dtypes = columns.dtypes;
     this.shapes = columns.shapes;
-    this.begin = columns.begin;
-    this.end = columns.end;
+    this.bytes = columns.bytes;
+    this.offset = columns.offset;
+    this.extents = columns.extents ?? null;
   }
 
   rowOf(name: string): number {
@@ -36,13 +32,7 @@ export class ColumnTable implements TensorTable {
   info(row: number): TensorInfo {
     const name = this.names[row];
     if (name === undefined) throw new RangeError(`no tensor has row ${row}`);
-    return {
-      name,
-      dtype: dtypeByCode(this.dtypes[row]!).name,
-      shape: this.shapes[row]!,
-      begin: this.begin[row]!,
-      end: this.end[row]!,
-    };
+    return { name, dtype: dtypeByCode(this.dtypes[row]!).name, shape: this.shapes[row]!, bytes: this.bytes[row]! };
   }
 }
 
@@ -56,6 +46,11 @@ export function elementCount(shape: readonly number[]): number {
   return count;
 }
 
+/** Number of elements of a tensor of a table. */
+export function elementsOf({ bytes, dtypes }: Pick<TensorTable, 'bytes' | 'dtypes'>, row: number): number {
+  return (bytes[row]! * 8) / dtypeByCode(dtypes[row]!).bits;
+}
+
 /**
  * Bytes of a tensor; NaN where that is beyond 2^53 - 1 bits or, for a dtype of less than a byte, not a whole
  * number.
@@ -63,4 +58,16 @@ export function elementCount(shape: readonly number[]): number {
 export function byteLength(dtype: Dtype, elements: number): number {
   const bits = elements * dtype.bits;
   return bits <= Number.MAX_SAFE_INTEGER && bits % 8 === 0 ? bits / 8 : Number.NaN;
+}
+
+/** Bytes of data of all tensors together. */
+export function dataBytes(shards: readonly { readonly tensors: Pick<TensorTable, 'bytes'> }[]): number {
+  let sum = 0;
+  for (const { tensors } of shards) for (const bytes of tensors.bytes) sum += bytes;
+  return sum;
+}
+
+/** Bytes of a file before its first tensor; null where it holds none. */
+export function dataStart({ count, offset }: Pick<TensorTable, 'count' | 'offset'>): number | null {
+  return count === 0 ? null : offset[0]!;
 }

@@ -1,0 +1,93 @@
+import type { DtypeName } from '../../base/dtype.ts';
+import type { Stat } from '../../base/store/types.ts';
+
+/** One tensor as its container describes it. */
+export interface TensorInfo {
+  readonly name: string;
+  readonly dtype: DtypeName;
+  /** Sizes of the dimensions, outermost first; [] for a scalar. */
+  readonly shape: readonly number[];
+  readonly bytes: number;
+}
+
+/** The columns of a table; row i of each describes tensor i. */
+export interface TensorColumns {
+  readonly names: readonly string[];
+  /** Dtype codes, see `dtype.ts`. */
+  readonly dtypes: Uint8Array;
+  /** Equal shapes share one array. */
+  readonly shapes: readonly (readonly number[])[];
+}
+
+/**
+ * Tensors as columns, whatever container they lie in. Half a million of them as objects would cost several
+ * times the memory and the time; what two steps of a run say alike is one table.
+ */
+export interface TensorTable extends TensorColumns {
+  readonly count: number;
+  /** [rows] Bytes of data. */
+  readonly bytes: Float64Array;
+  /** [rows] Where its data begins, in bytes from the beginning of its file; of extents, the first. */
+  readonly offset: Float64Array;
+  /** The extents of all rows; null where each tensor is one, in the file of its shard: nothing is stored. */
+  readonly extents: ExtentColumns | null;
+  /** Row of a name, or -1. The lookup table is built at the first call. */
+  rowOf(name: string): number;
+  /** Row as an object, for people. */
+  info(row: number): TensorInfo;
+}
+
+/**
+ * A run of a tensor's elements, in row-major order, and its bytes, which follow one another in one file. A
+ * tensor that was saved in parts is several: of a box that is no run of elements, one for each of its rows.
+ */
+export interface Extent {
+  /** First element in the tensor. */
+  readonly from: number;
+  readonly elements: number;
+  /** Index into the checkpoint's `files`. */
+  readonly file: number;
+  /** Bytes from the beginning of that file. */
+  readonly offset: number;
+}
+
+/** Extents as columns, by row and in the order of their elements, which they cover without gap or overlap. */
+export interface ExtentColumns {
+  /** [rows + 1] The first extent of each row. */
+  readonly first: Int32Array;
+  readonly from: Float64Array;
+  readonly elements: Float64Array;
+  readonly file: Int32Array;
+  readonly offset: Float64Array;
+}
+
+/** A file of a checkpoint that holds tensor data. */
+export interface TensorFile {
+  /** Name inside the checkpoint, as the index writes it; the file's own name for a single file. */
+  readonly name: string;
+  readonly path: string;
+  readonly stat: Stat;
+}
+
+/** Tensors that belong into one file of an output, and the file in which they lie, where that is one. */
+export interface Shard extends TensorFile {
+  readonly tensors: TensorTable;
+  /**
+   * What the file says of itself beside its tensors, or null. Own keys only; `__proto__` is a name like any
+   * other.
+   */
+  readonly metadata: ReadonlyMap<string, string> | null;
+}
+
+/** Where a tensor is described: index into `shards`, and row of that table. */
+export interface TensorPlace {
+  readonly shard: number;
+  readonly row: number;
+}
+
+/** What there is to know of a checkpoint in order to read a tensor of it. */
+export interface TensorSource {
+  readonly shards: readonly Shard[];
+  /** The files that extents speak of. Where a table has none, its shard's own number is its file's. */
+  readonly files: readonly TensorFile[];
+}
