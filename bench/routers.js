@@ -6,8 +6,8 @@
  */
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { OpenCache } from '../dist/checkpoints/containers/open-cache.js';
 import { openCheckpoint } from '../dist/checkpoints/open.js';
-import { HeaderCache } from '../dist/checkpoints/safetensors/header-cache.js';
 import { routerConflicts } from '../dist/model/places/swapped-experts.js';
 import { run } from './support/child.js';
 import { makeCheckpoint } from './support/data.js';
@@ -31,7 +31,7 @@ export default async function routers(context) {
   }
   const report = await run(process.execPath, [BIN, 'routers', ...folders, '--json'], { sampleMillis: 20 });
   const { layers, sample, inputs, bytesRead, verdict } = JSON.parse(report.stdout);
-  const cache = new HeaderCache();
+  const cache = new OpenCache();
   const opened = await Promise.all(folders.map((folder) => openCheckpoint(folder, { cache })));
   let found = 0;
   const plan = await timed(async () => {

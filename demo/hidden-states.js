@@ -4,7 +4,7 @@
 //   node demo/hidden-states.js MODEL OUT.safetensors [BYTES]      BYTES of the held-out text, from its start (default 16384)
 import { readFile } from 'node:fs/promises';
 import { demoHiddenStates } from '../dist/cli/demo/hidden-states.js';
-import { writeSafetensors } from '../dist/checkpoints/safetensors/write-file.js';
+import { writeSafetensors } from '../dist/checkpoints/containers/safetensors/write-file.js';
 
 const [model, out, bytes = '16384'] = process.argv.slice(2);
 if (out === undefined) {

@@ -1,9 +1,10 @@
 import { basename, dirname, parse, resolve } from 'node:path';
 import type { Warning } from '../base/errors.ts';
 import { storeOf } from '../base/store/store.ts';
+import type { FolderEntries } from './containers/types.ts';
 import { type NamedPosition, positionFromName } from './names.ts';
 import { readState } from './states.ts';
-import type { FolderEntries, Position } from './types.ts';
+import type { Position } from './types.ts';
 
 const UNKNOWN: Position = { stage: null, ingredient: null, step: null, tokens: null };
 

@@ -2,7 +2,8 @@ import { join } from 'node:path';
 import { MergeError, type Warning } from '../base/errors.ts';
 import { readExactly, storeOf } from '../base/store/store.ts';
 import type { OpenFile } from '../base/store/types.ts';
-import type { FolderEntries, LogEntry } from './types.ts';
+import type { FolderEntries } from './containers/types.ts';
+import type { LogEntry } from './types.ts';
 
 /** What the state files of a checkpoint say. */
 export interface State {

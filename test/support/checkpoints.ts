@@ -2,8 +2,8 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { type DtypeName, dtypeByName } from '../../src/base/dtype.ts';
-import { encodeHeader } from '../../src/checkpoints/safetensors/encode-header.ts';
-import { encodeIndex } from '../../src/checkpoints/safetensors/encode-index.ts';
+import { encodeHeader } from '../../src/checkpoints/containers/safetensors/encode-header.ts';
+import { encodeIndex } from '../../src/checkpoints/containers/safetensors/encode-index.ts';
 
 /** A tensor of a fixture: bytes given, or pseudo-random ones that are ordinary finite numbers. */
 export interface FixtureTensor {

@@ -1,7 +1,7 @@
 import { mkdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type DtypeName, dtypeByName } from '../../src/base/dtype.ts';
-import { encodeHeader } from '../../src/checkpoints/safetensors/encode-header.ts';
+import { encodeHeader } from '../../src/checkpoints/containers/safetensors/encode-header.ts';
 
 /**
  * A checkpoint of any size whose data is a hole: only its headers and config.json take space. Shapes by

@@ -1,6 +1,6 @@
 import { mkdir, open } from 'node:fs/promises';
 import { join } from 'node:path';
-import { encodeHeader, type TensorSpec } from '../../checkpoints/safetensors/encode-header.ts';
+import { encodeHeader, type TensorSpec } from '../../checkpoints/containers/safetensors/encode-header.ts';
 
 /**
  * Elements of the block of random weights that the data repeats: longer than any cache line pattern, short

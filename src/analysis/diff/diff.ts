@@ -1,11 +1,11 @@
 import { MergeError, type Warning } from '../../base/errors.ts';
 import { mapBounded } from '../../base/map-bounded.ts';
 import { refuse } from '../../base/problems.ts';
+import { OpenCache } from '../../checkpoints/containers/open-cache.ts';
 import { assertUnchanged } from '../../checkpoints/fingerprint.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
 import { isRunFolder } from '../../checkpoints/run/discover.ts';
 import type { TokenSource } from '../../checkpoints/run/types.ts';
-import { HeaderCache } from '../../checkpoints/safetensors/header-cache.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { type GramOptions, gramOf } from '../../merge/engine/passes/gram.ts';
 import type { Gram } from '../../merge/engine/passes/gram-matrix.ts';
@@ -112,7 +112,7 @@ async function openAll(
 ): Promise<{ checkpoints: readonly Checkpoint[]; warnings: readonly Warning[] }> {
   const runs = await Promise.all(inputs.map((path) => isRunFolder(path)));
   if (select === undefined && !runs.includes(true)) {
-    const cache = new HeaderCache();
+    const cache = new OpenCache();
     const checkpoints = await mapBounded(inputs, OPEN_AT_ONCE, (path) => openCheckpoint(path, { cache }));
     return { checkpoints, warnings: checkpoints.flatMap(({ warnings }) => warnings) };
   }

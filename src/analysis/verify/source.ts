@@ -1,10 +1,10 @@
 import { basename, dirname, join, resolve } from 'node:path';
 import { MergeError, type Warning } from '../../base/errors.ts';
 import { readWhole } from '../../base/store/store.ts';
+import { OpenCache } from '../../checkpoints/containers/open-cache.ts';
 import { fingerprint } from '../../checkpoints/fingerprint.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
 import { METADATA_KEY, PROVENANCE_FILE } from '../../checkpoints/our-files.ts';
-import { HeaderCache } from '../../checkpoints/safetensors/header-cache.ts';
 import { dataStart } from '../../checkpoints/tensors/table.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { DATA_CRC_KEY, type Provenance, type ProvenanceMember } from '../../merge/record/provenance.ts';
@@ -63,7 +63,7 @@ export async function findMembers(
   provenance: Provenance,
   given: readonly string[] | undefined,
 ): Promise<{ members: Checkpoint[] | null; warnings: Warning[] }> {
-  const cache = new HeaderCache();
+  const cache = new OpenCache();
   const wanted = provenance.recipe.members;
   if (given !== undefined) {
     const found = new Map<string, Checkpoint>();
@@ -100,7 +100,7 @@ export async function findMembers(
  * A checkpoint of the member's name beside the merge, if it is the one: another run may have a step of the
  * same name.
  */
-async function sibling(parent: string, member: ProvenanceMember, cache: HeaderCache): Promise<Checkpoint | null> {
+async function sibling(parent: string, member: ProvenanceMember, cache: OpenCache): Promise<Checkpoint | null> {
   for (const name of new Set([member.name, basename(member.name)])) {
     const found = await openIfThere(resolve(parent, name), cache);
     if (found !== null && (await fingerprint(found)) === member.fingerprint) return found;
@@ -108,7 +108,7 @@ async function sibling(parent: string, member: ProvenanceMember, cache: HeaderCa
   return null;
 }
 
-async function openIfThere(path: string, cache: HeaderCache): Promise<Checkpoint | null> {
+async function openIfThere(path: string, cache: OpenCache): Promise<Checkpoint | null> {
   try {
     return await openCheckpoint(path, { cache });
   } catch (error) {

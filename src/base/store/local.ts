@@ -44,7 +44,7 @@ function readError(error: unknown, path: string): MergeError {
   });
 }
 
-/** What this machine says of a path. */
+/** What this machine says of a path: more than any store does. */
 export type LocalStat = Stat & FileStat;
 
 /**
@@ -54,7 +54,7 @@ export type LocalStat = Stat & FileStat;
  * writer and opening a device can act on it; O_NONBLOCK covers the moment between. Links are followed
  * everywhere: the Hub's cache is made of them.
  */
-export const localStore: Store<LocalStat> = {
+export const localStore: Store = {
   holds: () => true,
   async list(folder) {
     try {
@@ -94,7 +94,7 @@ function localStat(stats: BigIntStats): LocalStat {
   };
 }
 
-async function openRegular(path: string, known: boolean): Promise<OpenFile<LocalStat>> {
+async function openRegular(path: string, known: boolean): Promise<OpenFile> {
   if (!known) refuseIrregular(path, await stat(path));
   const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
   try {

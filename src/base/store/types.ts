@@ -21,9 +21,9 @@ export interface Entry {
 }
 
 /** A regular file, open for reading. */
-export interface OpenFile<S extends Stat = Stat> {
+export interface OpenFile {
   readonly path: string;
-  readonly stat: S;
+  readonly stat: Stat;
   /**
    * Reads from byte `position` on into the buffer.
    * @returns bytes read: fewer than it holds only where the file ends
@@ -38,19 +38,19 @@ export interface OpenFile<S extends Stat = Stat> {
  * hub); writing is the matter of `base/disk`. All throw MergeErrors: E_NOT_FOUND, E_NOT_READABLE,
  * E_TOO_MANY_FILES, E_IO.
  */
-export interface Store<S extends Stat = Stat> {
+export interface Store {
   /** Whether paths that look like this are its own. */
   holds(path: string): boolean;
   /** What a folder holds, hidden names too, in no order; null where the path is no folder. */
   list(folder: string): Promise<Entry[] | null>;
   /** Paths of all that lies below a folder, relative to it and with `/`, through links. */
   listBelow(folder: string): Promise<string[]>;
-  stat(path: string): Promise<S>;
+  stat(path: string): Promise<Stat>;
   /**
    * Opens a regular file, through links; anything else is refused.
    * @param known to be a regular file, from the listing of its folder: may save a request
    */
-  open(path: string, known?: boolean): Promise<OpenFile<S>>;
+  open(path: string, known?: boolean): Promise<OpenFile>;
   /** Where a path leads to, links resolved. */
   resolve(path: string): Promise<string>;
   /** The file of this machine by which native code opens it. */

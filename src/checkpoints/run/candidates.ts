@@ -1,7 +1,7 @@
 import { basename, join, parse } from 'node:path';
 import { MergeError } from '../../base/errors.ts';
 import { storeOf } from '../../base/store/store.ts';
-import { foreignFile } from '../foreign.ts';
+import { foreignFile } from '../containers/foreign.ts';
 import { positionFromName, reasonAgainstName } from '../names.ts';
 import { hubRepository, snapshots } from './hub-cache.ts';
 

@@ -1,8 +1,8 @@
 import type { Warning } from '../../base/errors.ts';
 import { groupBy } from '../../base/group-by.ts';
 import { mapBounded } from '../../base/map-bounded.ts';
+import { OpenCache } from '../containers/open-cache.ts';
 import { positionFromName } from '../names.ts';
-import { HeaderCache } from '../safetensors/header-cache.ts';
 import type { LogEntry } from '../types.ts';
 import { type Candidate, listRun } from './candidates.ts';
 import { examine, type Found } from './examine.ts';
@@ -33,7 +33,7 @@ const WARNINGS_SHOWN = 3;
 export async function discoverRun(path: string, { signal }: { readonly signal?: AbortSignal | undefined } = {}): Promise<Run> {
   signal?.throwIfAborted();
   const listing = await listRun(path);
-  const cache = new HeaderCache();
+  const cache = new OpenCache();
   const results = await mapBounded(listing.candidates, AT_ONCE, async (candidate) => {
     signal?.throwIfAborted();
     return examine(candidate, cache);

@@ -2,10 +2,10 @@ import { basename } from 'node:path';
 import { type DtypeName, dtypeByCode } from '../../base/dtype.ts';
 import { MergeError, type Warning } from '../../base/errors.ts';
 import { storeOf } from '../../base/store/store.ts';
+import type { OpenCache } from '../containers/open-cache.ts';
 import { positionFromName, stepMentioned } from '../names.ts';
 import { openCheckpoint } from '../open.ts';
 import { METADATA_KEY } from '../our-files.ts';
-import type { HeaderCache } from '../safetensors/header-cache.ts';
 import type { TensorTable } from '../tensors/types.ts';
 import type { Checkpoint } from '../types.ts';
 import { type Candidate, foreignReason } from './candidates.ts';
@@ -18,7 +18,7 @@ export interface Found {
 }
 
 /** What a candidate is; null where it is nothing that people would look for in the list. */
-export async function examine({ path, name, against }: Candidate, cache: HeaderCache): Promise<Found | Excluded | null> {
+export async function examine({ path, name, against }: Candidate, cache: OpenCache): Promise<Found | Excluded | null> {
   const named = positionFromName(name);
   const step = named?.step ?? stepMentioned(name);
   const left = (reason: string): Excluded => ({ path, step, reason });

@@ -1,4 +1,4 @@
-import type { TensorData } from '../../checkpoints/safetensors/write-file.ts';
+import type { TensorData } from '../../checkpoints/containers/safetensors/write-file.ts';
 import { WINDOW_BYTES } from './held-out-loss.ts';
 import { loadModel } from './model.ts';
 

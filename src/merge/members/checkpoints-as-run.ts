@@ -1,12 +1,12 @@
 import { basename } from 'node:path';
 import { MergeError } from '../../base/errors.ts';
 import { mapBounded } from '../../base/map-bounded.ts';
+import { OpenCache } from '../../checkpoints/containers/open-cache.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
 import { describe } from '../../checkpoints/run/examine.ts';
 import { loggedAt, logOf } from '../../checkpoints/run/log.ts';
 import { comparePositions, samePosition } from '../../checkpoints/run/position.ts';
 import type { Run } from '../../checkpoints/run/types.ts';
-import { HeaderCache } from '../../checkpoints/safetensors/header-cache.ts';
 
 /** Checkpoints opened at a time. */
 const OPEN_AT_ONCE = 8;
@@ -19,7 +19,7 @@ const OPEN_AT_ONCE = 8;
  *   checkpoint throws
  */
 export async function checkpointsAsRun(paths: readonly string[], signal?: AbortSignal): Promise<Run> {
-  const cache = new HeaderCache();
+  const cache = new OpenCache();
   const opened = await mapBounded(paths, OPEN_AT_ONCE, async (path) => {
     signal?.throwIfAborted();
     const checkpoint = await openCheckpoint(path, { cache });

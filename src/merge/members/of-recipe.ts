@@ -1,6 +1,6 @@
 import type { Warning } from '../../base/errors.ts';
+import { OpenCache } from '../../checkpoints/containers/open-cache.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
-import { HeaderCache } from '../../checkpoints/safetensors/header-cache.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import type { Recipe } from '../../recipe/types.ts';
 import { draftOutput } from '../plan/inputs/drafts.ts';
@@ -24,7 +24,7 @@ export interface Members {
  */
 export async function membersOfRecipe(recipe: Recipe, signal?: AbortSignal): Promise<Members> {
   const request = await resolveRecipe(recipe, signal);
-  const cache = new HeaderCache();
+  const cache = new OpenCache();
   const ordered = orderInputs(
     await placeInputs(request, (path) => openCheckpoint(path, { cache })),
     request.outputs,

@@ -1,10 +1,10 @@
 import { type Conflict, ERROR_CODES, MergeError, type Warning } from '../../base/errors.ts';
 import { mapBounded } from '../../base/map-bounded.ts';
 import { refuse } from '../../base/problems.ts';
+import { OpenCache } from '../../checkpoints/containers/open-cache.ts';
 import { fingerprint } from '../../checkpoints/fingerprint.ts';
 import { cachedRepoId } from '../../checkpoints/hub.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
-import { HeaderCache } from '../../checkpoints/safetensors/header-cache.ts';
 import { sideFiles } from '../../checkpoints/side-files.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { swappedLayers } from '../../model/places/swapped-layers.ts';
@@ -52,7 +52,7 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
   if (request.inputs.length === 0) throw new MergeError('E_USAGE', 'no inputs were given', { help: 'Name at least one checkpoint.' });
   if (request.outputs.length === 0) throw new MergeError('E_USAGE', 'no output was given', { help: 'Name one with -o OUT.' });
 
-  const cache = new HeaderCache();
+  const cache = new OpenCache();
   const openInput = (path: string): Promise<Checkpoint> => {
     signal?.throwIfAborted();
     return openCheckpoint(path, { cache });

@@ -2,7 +2,7 @@ import { isAbsolute, normalize } from 'node:path';
 import { z } from 'zod';
 import { MergeError, type WarningCode } from '../../base/errors.ts';
 import { pathText } from '../../base/problems.ts';
-import { JsonScanner } from '../../checkpoints/safetensors/json-scanner.ts';
+import { JsonScanner } from '../../checkpoints/containers/safetensors/json-scanner.ts';
 import type { Provenance } from './provenance.ts';
 
 const text = z.string('is not text');

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { linear } from '../../../src/base/numbers/matrix.ts';
-import { writeSafetensors } from '../../../src/checkpoints/safetensors/write-file.ts';
+import { writeSafetensors } from '../../../src/checkpoints/containers/safetensors/write-file.ts';
 import { heldOutLoss, WINDOW_BYTES } from '../../../src/cli/demo/held-out-loss.ts';
 import { loadModel } from '../../../src/cli/demo/model.ts';
 

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { combineReference } from '../../../src/analysis/verify/twin/combine.ts';
-import { readHeader } from '../../../src/checkpoints/safetensors/read-header.ts';
+import { readHeader } from '../../../src/checkpoints/containers/safetensors/read-header.ts';
 import { heldOutLoss } from '../../../src/cli/demo/held-out-loss.ts';
 import { ema } from '../../../src/recipe/schedule/ema.ts';
 import { sma } from '../../../src/recipe/schedule/sma.ts';

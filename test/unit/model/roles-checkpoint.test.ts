@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
+import { OpenCache } from '../../../src/checkpoints/containers/open-cache.ts';
 import { openCheckpoint } from '../../../src/checkpoints/open.ts';
-import { HeaderCache } from '../../../src/checkpoints/safetensors/header-cache.ts';
 import { checkpointRoles, tensorName } from '../../../src/model/roles/checkpoint-roles.ts';
 import { namingContext } from '../../../src/model/roles/context.ts';
 import { configNumber } from '../../../src/model/roles/model-config.ts';
@@ -15,7 +15,7 @@ afterAll(() => temporary.remove());
 let made = 0;
 const written = (shapes: Record<string, readonly number[]>, config: unknown) =>
   openCheckpoint(writeSparse(join(temporary.path, String(made++)), shapes, config), { cache });
-const cache = new HeaderCache();
+const cache = new OpenCache();
 
 test('roles of a checkpoint, with what its config.json says', async () => {
   const shapes = { 'model.layers.2.mlp.gate.weight': [4, 8], 'model.layers.1.mlp.gate.weight': [4, 8], mystery: [2] };

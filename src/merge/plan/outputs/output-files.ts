@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { basename } from 'node:path';
-import { frameEntries } from '../../../checkpoints/safetensors/encode-header.ts';
+import { frameEntries } from '../../../checkpoints/containers/safetensors/encode-header.ts';
 import type { SideFile } from '../../../checkpoints/side-files.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
 import type { ResolvedWeights } from '../../../recipe/schedule/types.ts';

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { dtypeByCode } from '../../../base/dtype.ts';
-import { encodeEntries, layOut } from '../../../checkpoints/safetensors/encode-header.ts';
-import { encodeIndex } from '../../../checkpoints/safetensors/encode-index.ts';
+import { encodeEntries, layOut } from '../../../checkpoints/containers/safetensors/encode-header.ts';
+import { encodeIndex } from '../../../checkpoints/containers/safetensors/encode-index.ts';
 import { dataBytes } from '../../../checkpoints/tensors/table.ts';
 import type { TensorTable } from '../../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';

@@ -1,4 +1,4 @@
-import { layOut } from '../../../checkpoints/safetensors/encode-header.ts';
+import { layOut } from '../../../checkpoints/containers/safetensors/encode-header.ts';
 import type { TensorTable } from '../../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
 

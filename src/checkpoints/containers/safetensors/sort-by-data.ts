@@ -1,4 +1,4 @@
-import type { TensorColumns } from '../tensors/types.ts';
+import type { TensorColumns } from '../../tensors/types.ts';
 
 /** Tensors, and where the data section has their first and last bytes. */
 export type DataColumns = TensorColumns & { readonly begin: Float64Array; readonly end: Float64Array };

@@ -1,4 +1,4 @@
-import type { DtypeName } from '../../base/dtype.ts';
+import type { DtypeName } from '../../../base/dtype.ts';
 
 /** Where header bytes come from. */
 export interface HeaderSource {

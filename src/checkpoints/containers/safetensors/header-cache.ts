@@ -61,7 +61,7 @@ export class HeaderCache {
 
   /** As `scanHeader`; equal bytes give the same object. The bytes are kept and must not change. */
   header(bytes: Uint8Array, source: HeaderSource): ScannedHeader {
-    return headerOf(this.#scans.header(bytes, source));
+    return headerOf(this.#scans.header(bytes, source).tensors);
   }
 
   /** As {@link scanIndex}; equal bytes give the same object. The bytes are kept and must not change. */

@@ -1,7 +1,7 @@
-import { type DtypeName, dtypeByCode, dtypeByName } from '../../base/dtype.ts';
-import { type ErrorCode, MergeError } from '../../base/errors.ts';
-import { byteLength, ColumnTable, elementCount } from '../tensors/table.ts';
-import type { TensorColumns, TensorTable } from '../tensors/types.ts';
+import { type DtypeName, dtypeByCode, dtypeByName } from '../../../base/dtype.ts';
+import { type ErrorCode, MergeError } from '../../../base/errors.ts';
+import { byteLength, ColumnTable, elementCount } from '../../tensors/table.ts';
+import type { TensorColumns, TensorTable } from '../../tensors/types.ts';
 import { RelativeTable } from './header-table.ts';
 import { quoteUtf8 } from './json-text.ts';
 import { MAX_HEADER_BYTES } from './limits.ts';

@@ -1,6 +1,6 @@
-import { type Dtype, dtypeByName } from '../../base/dtype.ts';
-import { byteLength, ColumnTable, elementCount } from '../tensors/table.ts';
-import type { TensorTable } from '../tensors/types.ts';
+import { type Dtype, dtypeByName } from '../../../base/dtype.ts';
+import { byteLength, ColumnTable, elementCount } from '../../tensors/table.ts';
+import type { TensorTable } from '../../tensors/types.ts';
 import { checkContiguous } from './check-layout.ts';
 import type { JsonScanner } from './json-scanner.ts';
 import { sortByData } from './sort-by-data.ts';

@@ -1,5 +1,5 @@
-import { MergeError } from '../../base/errors.ts';
-import type { TensorTable } from '../tensors/types.ts';
+import { MergeError } from '../../../base/errors.ts';
+import type { TensorTable } from '../../tensors/types.ts';
 import type { DataColumns } from './sort-by-data.ts';
 import type { HeaderSource } from './types.ts';
 

@@ -1,10 +1,10 @@
 import { join } from 'node:path';
-import { type Conflict, MergeError } from '../base/errors.ts';
-import type { SafetensorsIndex } from './safetensors/scan-index.ts';
-import type { Shard, TensorTable } from './tensors/types.ts';
-import type { Checkpoint } from './types.ts';
+import { type Conflict, MergeError } from '../../../base/errors.ts';
+import type { Shard, TensorTable } from '../../tensors/types.ts';
+import type { Opened } from '../types.ts';
+import type { SafetensorsIndex } from './scan-index.ts';
 
-type Locate = Checkpoint['locate'];
+type Locate = Opened['locate'];
 
 interface KnownLayout {
   readonly index: SafetensorsIndex;

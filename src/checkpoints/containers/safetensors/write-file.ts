@@ -1,5 +1,5 @@
-import { writeWhole } from '../../base/disk/write-whole.ts';
-import { MergeError } from '../../base/errors.ts';
+import { writeWhole } from '../../../base/disk/write-whole.ts';
+import { MergeError } from '../../../base/errors.ts';
 import { encodeTable, type HeaderMetadata, layOut, type TensorSpec } from './encode-header.ts';
 
 /** A tensor with its bytes, little-endian and in row-major order. */

@@ -1,4 +1,4 @@
-import type { TensorTable } from '../tensors/types.ts';
+import type { TensorTable } from '../../tensors/types.ts';
 import type { HeaderEntry, HeaderTable } from './types.ts';
 
 /** A table with the offsets of its header: the inverse of what the readers make of one. */

@@ -1,5 +1,5 @@
-import { MergeError } from '../../base/errors.ts';
-import { readExactly, storeOf } from '../../base/store/store.ts';
+import { MergeError } from '../../../base/errors.ts';
+import { readExactly, storeOf } from '../../../base/store/store.ts';
 import { HeaderCache } from './header-cache.ts';
 import { MAX_INDEX_BYTES } from './limits.ts';
 import type { SafetensorsIndex } from './scan-index.ts';

@@ -1,5 +1,5 @@
-import { readExactly, storeOf } from '../../base/store/store.ts';
-import type { Stat, Store } from '../../base/store/types.ts';
+import { readExactly, storeOf } from '../../../base/store/store.ts';
+import type { Stat } from '../../../base/store/types.ts';
 import { ScanCache } from './header-cache.ts';
 import { headerLength, headerOf, type Scan } from './scan-header.ts';
 import type { SafetensorsHeader } from './types.ts';
@@ -13,18 +13,13 @@ const FIRST_READ_BYTES = 128 * 1024;
  *   position
  */
 export async function readHeader(path: string): Promise<SafetensorsHeader> {
-  const { scan, stat } = await readScan(storeOf(path), path, new ScanCache());
-  return { path, fileSize: stat.size, ...headerOf(scan) };
+  const { scan, stat } = await readScan(path, new ScanCache());
+  return { path, fileSize: stat.size, ...headerOf(scan.tensors) };
 }
 
 /** {@link readHeader} through a cache, with what identifies the file; `known` as in `Store.open`. */
-export async function readScan<S extends Stat>(
-  store: Store<S>,
-  path: string,
-  cache: ScanCache,
-  known = false,
-): Promise<{ scan: Scan; stat: S }> {
-  const file = await store.open(path, known);
+export async function readScan(path: string, cache: ScanCache, known = false): Promise<{ scan: Scan; stat: Stat }> {
+  const file = await storeOf(path).open(path, known);
   const { stat } = file;
   try {
     const source = { path, fileSize: stat.size };

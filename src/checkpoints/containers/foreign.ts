@@ -1,6 +1,5 @@
-import { join } from 'node:path';
-import { storeOf } from '../base/store/store.ts';
-import type { Entry } from '../base/store/types.ts';
+import { MergeError } from '../../base/errors.ts';
+import type { Container, Found } from './types.ts';
 
 /** A checkpoint that is not safetensors, and what makes one of it. */
 export interface ForeignFormat {
@@ -57,34 +56,22 @@ const FORMATS: readonly (readonly [pattern: RegExp, format: string, converter: s
   [/\.(bin|pt|pth)$/, 'PyTorch (.pt, .pth, .bin)', TORCH_SAVE],
 ];
 
-/** Folders that are looked into: a checkpoint has a few, and an Orbax tree may have thousands. */
-const FOLDERS_READ = 16;
+/** Checkpoint folders that are recognised and refused, with what makes a checkpoint of ours from them. */
+export const FOREIGN: readonly Container[] = FORMATS.map(([pattern, format, converter]) => ({
+  kind: format,
+  async recognise({ entries, paths }: Found) {
+    return entries !== null && (await paths()).some((path) => pattern.test(path));
+  },
+  async open({ path }: Found) {
+    throw new MergeError('E_NO_CHECKPOINT', `${path}: is a checkpoint of ${format}, not safetensors`, {
+      details: { file: path, format, converter },
+      help: `Convert it first, with ${converter}.`,
+    });
+  },
+}));
 
-/** What a checkpoint folder without safetensors files was written by; null where nothing in it is known. */
-export async function foreignFormat(folder: string): Promise<ForeignFormat | null> {
-  const entries = await listed(folder);
-  const paths = entries.map(({ name }) => name);
-  for (const { name } of entries.filter(({ kind }) => kind === 'folder').slice(0, FOLDERS_READ)) {
-    const inner = await listed(join(folder, name));
-    paths.push(...inner.map((file) => `${name}/${file.name}`));
-  }
-  return formatOf(paths);
-}
-
-async function listed(folder: string): Promise<readonly Entry[]> {
-  return (
-    (await storeOf(folder)
-      .list(folder)
-      .catch(() => null)) ?? []
-  );
-}
-
-/** {@link foreignFormat} of a single file, by its name. */
+/** What a single file is by its name; null where that is not known. */
 export function foreignFile(name: string): ForeignFormat | null {
-  return formatOf([name]);
-}
-
-function formatOf(paths: readonly string[]): ForeignFormat | null {
-  const row = FORMATS.find(([pattern]) => paths.some((path) => pattern.test(path)));
+  const row = FORMATS.find(([pattern]) => pattern.test(name));
   return row === undefined ? null : { format: row[1], converter: row[2] };
 }

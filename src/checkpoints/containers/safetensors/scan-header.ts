@@ -1,5 +1,5 @@
-import { MergeError } from '../../base/errors.ts';
-import type { TensorTable } from '../tensors/types.ts';
+import { MergeError } from '../../../base/errors.ts';
+import type { TensorTable } from '../../tensors/types.ts';
 import { checkFileSize } from './check-layout.ts';
 import { EntryReader } from './entry-reader.ts';
 import { RelativeTable } from './header-table.ts';
@@ -25,17 +25,11 @@ export interface ScannedHeader {
   readonly tensors: HeaderTable;
 }
 
-const headers = new WeakMap<Scan, ScannedHeader>();
+const headers = new WeakMap<TensorTable, ScannedHeader>();
 
-/** A header as the public entry gives it; of one scan always the same object. */
-export function headerOf(scan: Scan): ScannedHeader {
-  let header = headers.get(scan);
-  if (header === undefined) {
-    const { dataStart, metadata, tensors } = scan;
-    header = { dataStart, metadata, tensors: new RelativeTable(tensors, dataStart) };
-    headers.set(scan, header);
-  }
-  return header;
+/** The header that a table was read from, as it says it: of one table always the same object. */
+export function headerOf(table: TensorTable): ScannedHeader {
+  return headers.get(table)!;
 }
 
 /**
@@ -70,7 +64,7 @@ export function headerLength(prefix: Uint8Array, { path, fileSize }: HeaderSourc
  * @throws MergeError naming file, tensor and byte position
  */
 export function scanHeader(bytes: Uint8Array, source: HeaderSource): ScannedHeader {
-  return headerOf(scan(bytes, source));
+  return headerOf(scan(bytes, source).tensors);
 }
 
 /** {@link scanHeader} with offsets in the file: what everything but the public entry works with. */
@@ -86,5 +80,7 @@ export function scan(bytes: Uint8Array, source: HeaderSource): Scan {
   scanner.finish();
   const tensors = entries.table(dataStart, source);
   checkFileSize(tensors, dataStart, source);
-  return { dataStart, metadata: entries.metadata, tensors };
+  const { metadata } = entries;
+  headers.set(tensors, { dataStart, metadata, tensors: new RelativeTable(tensors, dataStart) });
+  return { dataStart, metadata, tensors };
 }

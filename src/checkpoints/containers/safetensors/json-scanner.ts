@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import { type ErrorCode, MergeError } from '../../base/errors.ts';
+import { type ErrorCode, MergeError } from '../../../base/errors.ts';
 import { MAX_JSON_DEPTH } from './limits.ts';
 import { firstInvalidUtf8 } from './utf8.ts';
 

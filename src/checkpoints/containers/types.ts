@@ -1,0 +1,49 @@
+import type { Warning } from '../../base/errors.ts';
+import type { Store } from '../../base/store/types.ts';
+import type { TensorPlace, TensorSource } from '../tensors/types.ts';
+import type { OpenCache } from './open-cache.ts';
+
+/** Names in a folder; true for those that are known to be regular files (a link may be one). */
+export type FolderEntries = ReadonlyMap<string, boolean>;
+
+/** Something that may be a checkpoint, before anything of it is opened. */
+export interface Found {
+  readonly store: Store;
+  /** As it was given. */
+  readonly path: string;
+  /** What lies in the folder, hidden names too; null where the path is a file. */
+  readonly entries: FolderEntries | null;
+  /** Names in the folder and in its folders, as `a` and `a/b`. Of a file none. */
+  paths(): Promise<readonly string[]>;
+}
+
+/** What a container tells of a checkpoint: all but its place in a run. */
+export interface Opened extends TensorSource {
+  /** The index's own `metadata` object where there is an index, else null. */
+  readonly indexMetadata: ReadonlyMap<string, unknown> | null;
+  /** Name of the index file, where there is one. */
+  readonly indexName: string | null;
+  /**
+   * Tensors are known by file and name together: nanotron has a file for each, and calls all of them `data`.
+   */
+  readonly namesPerFile: boolean;
+  readonly warnings: readonly Warning[];
+  /**
+   * Which shard (index into `shards`) and row holds a tensor; undefined where none does.
+   * @param file name of the shard that holds it elsewhere; counts where `namesPerFile`
+   */
+  locate(name: string, file?: string): TensorPlace | undefined;
+}
+
+/** A form in which checkpoints are stored. */
+export interface Container {
+  /** In words. */
+  readonly kind: string;
+  /** Whether this is one, by its names and, where they do not say enough, the first bytes of its files. */
+  recognise(found: Found): boolean | Promise<boolean>;
+  /**
+   * Reads what there is to know of the tensors, not their data, and leaves no file open.
+   * @throws MergeError for what cannot be read; of a container that is recognised only, what to do instead
+   */
+  open(found: Found, cache: OpenCache): Promise<Opened>;
+}
