@@ -10,10 +10,12 @@ export class ColumnTable implements TensorTable {
   readonly bytes: Float64Array;
   readonly offset: Float64Array;
   readonly extents: ExtentColumns | null;
+  readonly sections: Uint8Array | null;
   #rows: Map<string, number> | undefined;
 
   constructor(
-    columns: TensorColumns & { readonly bytes: Float64Array; readonly offset: Float64Array; readonly extents?: ExtentColumns | null },
+    columns: TensorColumns &
+      Pick<TensorTable, 'bytes' | 'offset'> & { readonly extents?: ExtentColumns | null; readonly sections?: Uint8Array | null },
   ) {
     this.count = columns.names.length;
     this.names = columns.names;
@@ -22,6 +24,7 @@ export class ColumnTable implements TensorTable {
     this.bytes = columns.bytes;
     this.offset = columns.offset;
     this.extents = columns.extents ?? null;
+    this.sections = columns.sections ?? null;
   }
 
   rowOf(name: string): number {

@@ -31,6 +31,11 @@ export interface TensorTable extends TensorColumns {
   readonly offset: Float64Array;
   /** The extents of all rows; null where each tensor is one, in the file of its shard: nothing is stored. */
   readonly extents: ExtentColumns | null;
+  /**
+   * [rows] What each belongs to, see `section.ts`; null where the container tells of nothing but a model, in
+   * which names may still say otherwise (`model/roles`).
+   */
+  readonly sections: Uint8Array | null;
   /** Row of a name, or -1. The lookup table is built at the first call. */
   rowOf(name: string): number;
   /** Row as an object, for people. */

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { dtypeByCode } from '../../base/dtype.ts';
+import { sectionOf } from '../../checkpoints/tensors/section.ts';
 import type { TensorTable } from '../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { classifier } from './classify.ts';
@@ -80,8 +81,10 @@ function rolesOf(table: TensorTable, context: NamingContext, classify: Classify)
   return roles;
 }
 
-function classifyRow(classify: Classify, { dtypes, shapes }: TensorTable, row: number, name: string): TensorRole {
-  return classify(name, dtypeByCode(dtypes[row]!).name, shapes[row]!);
+function classifyRow(classify: Classify, table: TensorTable, row: number, name: string): TensorRole {
+  const named = classify(name, dtypeByCode(table.dtypes[row]!).name, table.shapes[row]!);
+  // What a container keeps apart from the model is none of it, whatever it is called.
+  return sectionOf(table, row) === 'model' ? named : { ...named, role: 'optimizer' };
 }
 
 /**

@@ -2,6 +2,8 @@ import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { OpenCache } from '../../../src/checkpoints/containers/open-cache.ts';
 import { openCheckpoint } from '../../../src/checkpoints/open.ts';
+import { SECTIONS } from '../../../src/checkpoints/tensors/section.ts';
+import { ColumnTable } from '../../../src/checkpoints/tensors/table.ts';
 import { checkpointRoles, tensorName } from '../../../src/model/roles/checkpoint-roles.ts';
 import { namingContext } from '../../../src/model/roles/context.ts';
 import { configNumber } from '../../../src/model/roles/model-config.ts';
@@ -103,4 +105,18 @@ test('names may speak of experts where the configuration does not', () => {
   const config = { model_type: 'x', n_exp: 4 };
   expect(namingContext(config, ['layers.0.ffn.experts.0.w1']).experts).toBeNull();
   expect(namingContext(config, ['layers.0.ffn.gate.weight']).experts).toBe(0);
+});
+
+test('what a container keeps apart from the model is training state, whatever its name', async () => {
+  const shapes = { 'model.embed_tokens.weight': [4, 8], 'model.norm.weight': [8] };
+  const checkpoint = await written(shapes, { model_type: 'apart' });
+  const roles = await checkpointRoles(checkpoint);
+  const { tensors } = checkpoint.shards[0]!;
+  expect(tensors.sections).toBeNull();
+  const sections = Uint8Array.from(tensors.names, (name) => SECTIONS.indexOf(name === 'model.norm.weight' ? 'optimizer' : 'model'));
+  const told = { ...checkpoint, shards: [{ ...checkpoint.shards[0]!, tensors: new ColumnTable({ ...tensors, sections }) }] };
+  const [embed, norm] = [tensors.rowOf('model.embed_tokens.weight'), tensors.rowOf('model.norm.weight')];
+  expect([roles.of(0, embed).role, roles.of(0, norm).role]).toEqual(['embedding', 'norm']);
+  const apart = await checkpointRoles(told);
+  expect([apart.of(0, embed).role, apart.of(0, norm).role]).toEqual(['embedding', 'optimizer']);
 });
