@@ -15,7 +15,7 @@ export default defineConfig({
       { test: { ...shared, name: 'unit', include: ['test/unit/**/*.test.ts'], isolate: false } },
       { test: { ...shared, name: 'native', include: ['test/native/**/*.test.ts'], pool: 'forks' } },
       { test: { ...shared, name: 'cli', include: ['test/cli/**/*.test.ts'], pool: 'forks' } },
-      // Kills at many moments and every refusal there is: not of `npm test`, but of .ci/run and .ci/full.
+      // Kills at many moments, every refusal, memory in all settings: not of `npm test`, but of .ci/run and .ci/full.
       { test: { ...shared, name: 'campaign', include: ['test/campaign/**/*.test.ts'], pool: 'forks' } },
     ],
   },

@@ -40,8 +40,13 @@ const merged = (step: number) => join(output, `merged-checkpoint-${step}`);
 describe('a watch', () => {
   it('makes the merge of each window when a checkpoint is whole, however it comes to be', async () => {
     // Long enough for a trainer that the machine lets wait between two writes.
-    const watching = start({ select: { last: 2 }, keep: Number.POSITIVE_INFINITY, settle: 0.5 });
-    await trainer.does(['shards', 1000], ['rename', 2000], ['filled', 3000], ['broken', 4000], ['shards', 5000]);
+    const watching = start({ select: { last: 2 }, keep: Number.POSITIVE_INFINITY, settle: 1 });
+    // Each window is waited for: a watch that looks for the first time, or late, begins with the newest.
+    await trainer.does(['shards', 1000], ['rename', 2000]);
+    await watching.until('merged', 1);
+    await trainer.does(['filled', 3000]);
+    await watching.until('merged', 2);
+    await trainer.does(['broken', 4000], ['shards', 5000]);
     await watching.until('merged', 3);
     await watching.stop();
     expect(mergesIn(output)).toEqual(['merged-checkpoint-2000', 'merged-checkpoint-3000', 'merged-checkpoint-5000']);
@@ -101,11 +106,16 @@ describe('a watch', () => {
     mkdirSync(merged(9), { recursive: true });
     writeFileSync(join(merged(9), 'mine'), '');
     const watching = start({ keep: 2, select: { last: 2 } });
-    await trainer.does(['shards', 1], ['shards', 2], ['shards', 3]);
+    await trainer.does(['shards', 1], ['shards', 2]);
+    await watching.until('merged', 1);
+    await trainer.does(['shards', 3]);
     await watching.until('merged', 2);
     rmSync(merged(2), { recursive: true });
     mkdirSync(merged(2));
-    await trainer.does(['shards', 4], ['shards', 5], ['shards', 6]);
+    for (const [i, step] of [4, 5, 6].entries()) {
+      await trainer.does(['shards', step]);
+      await watching.until('merged', 3 + i);
+    }
     await watching.until('removed', 2);
     await watching.stop();
     expect(watching.of('removed').map(({ path }) => path)).toEqual([merged(3), merged(4)]);
