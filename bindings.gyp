@@ -10,6 +10,7 @@
     'core_sources': [
       'native/cpu/features.cpp',
       'native/cpu/dispatch.cpp',
+      'native/io/crc32.cpp',
       'native/io/crc32c.cpp',
       'native/io/fault_guard.cpp',
       'native/io/input.cpp',
@@ -23,6 +24,7 @@
       'native/engine/chunk_runner.cpp',
       'native/engine/engine.cpp',
       'native/engine/engine_reads.cpp',
+      'native/ops/combine/cell_sums.cpp',
       'native/ops/combine/combine.cpp',
       'native/ops/combine/combiner.cpp',
       'native/ops/gram/gram.cpp',

@@ -106,6 +106,7 @@ Status ChunkRunner::run_piece(const Job& job, const Piece& piece, Arithmetic& ar
       tile.used += count * size;
     }
     if (copied < 0) arithmetic.run(piece.first + done, count, inputs_.data(), outputs_.data());
+    arithmetic.made(segment, piece.first + done, count, outputs_.data());
     for (std::size_t n = 0; n < job.inputs; ++n) {
       if (job.reads(segment, n)) inputs_[n] += count * job.in_size(segment, n);
     }

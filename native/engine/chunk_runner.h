@@ -20,6 +20,8 @@ class Arithmetic {
   // Elements [first, first + count) of that segment. `inputs` [N] and `outputs` [K] point at element `first`;
   // inputs that the segment does not read are undefined.
   virtual void run(std::uint64_t first, std::size_t count, const std::uint8_t* const* inputs, std::uint8_t* const* outputs) = 0;
+  // Elements of a segment are in `outputs`, computed or copied, and still in cache.
+  virtual void made(std::size_t /* segment */, std::uint64_t /* first */, std::size_t /* count */, const std::uint8_t* const* /* outputs */) {}
 };
 
 class ChunkRunner {

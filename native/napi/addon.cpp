@@ -10,7 +10,7 @@
 namespace {
 
 // Raised together with NATIVE_API_VERSION in src/merge/native/binding.ts.
-constexpr int kApiVersion = 2;
+constexpr int kApiVersion = 3;
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   auto* data = new ckpt::AddonData();
@@ -27,6 +27,8 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   add("openInput", ckpt::InputWrap::open);
   add("openOutput", ckpt::OutputWrap::open);
   add("createEngine", ckpt::EngineWrap::create);
+  add("crc32", ckpt::crc32_bytes);
+  add("crc32Combine", ckpt::crc32_join);
   add("crc32c", ckpt::crc32c_bytes);
   add("crc32cCombine", ckpt::crc32c_join);
   add("crc32cFile", ckpt::crc32c_of_file);

@@ -1,5 +1,7 @@
 #include "combine_values.h"
 
+#include <algorithm>
+
 #include "job_values.h"
 #include "values.h"
 
@@ -13,6 +15,7 @@ std::shared_ptr<CombineJob> CombineValues::job(const Napi::Object& from) {
   job->weights = copy_array<double>(from, "weights", napi_float64_array);
   job->cell = copy_array<std::int32_t>(from, "cell", napi_int32_array);
   job->cell_end = copy_uints(from, "cellEnd");
+  job->crc32 = optional_bool(from, "crc32", false);
   return job;
 }
 
@@ -32,6 +35,11 @@ Napi::Value CombineValues::result(Napi::Env env, const CombineResult& from) {
     nonfinite.Set(index++, entry);
   }
   result.Set("nonfinite", nonfinite);
+  if (!from.cell_crc32.empty()) {
+    Napi::Uint32Array cells = Napi::Uint32Array::New(env, from.cell_crc32.size());
+    std::copy(from.cell_crc32.begin(), from.cell_crc32.end(), cells.Data());
+    result.Set("cellCrc32", cells);
+  }
   return result;
 }
 

@@ -1,6 +1,7 @@
 #include "functions.h"
 
 #include "../cpu/dispatch.h"
+#include "../io/crc32.h"
 #include "../io/crc32c.h"
 #include "../io/fs_ops.h"
 #include "../io/probe.h"
@@ -39,6 +40,15 @@ Napi::Value cpu_info(const Napi::CallbackInfo& info) {
   result.Set("available", available);
   result.Set("compiled", compiled);
   return result;
+}
+
+Napi::Value crc32_bytes(const Napi::CallbackInfo& info) {
+  const Bytes bytes = to_bytes(info[0], "bytes");
+  return Napi::Number::New(info.Env(), crc32(to_crc(info[1], "seed"), bytes.data, bytes.size));
+}
+
+Napi::Value crc32_join(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), crc32_combine(to_crc(info[0], "first"), to_crc(info[1], "second"), to_uint(info[2], "length")));
 }
 
 Napi::Value crc32c_bytes(const Napi::CallbackInfo& info) {

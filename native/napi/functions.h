@@ -6,6 +6,8 @@
 namespace ckpt {
 
 Napi::Value cpu_info(const Napi::CallbackInfo& info);
+Napi::Value crc32_bytes(const Napi::CallbackInfo& info);
+Napi::Value crc32_join(const Napi::CallbackInfo& info);
 Napi::Value crc32c_bytes(const Napi::CallbackInfo& info);
 Napi::Value crc32c_join(const Napi::CallbackInfo& info);
 Napi::Value crc32c_of_file(const Napi::CallbackInfo& info);

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "cell_sums.h"
 #include "combiner.h"
 
 namespace ckpt {
@@ -41,7 +42,7 @@ Status validate_cells(const CombineJob& job, std::size_t segment) {
     if (job.cell_end[c] < before) return invalid("cells run backwards", segment);
     before = job.cell_end[c];
   }
-  if (job.copied(segment) < 0 && before != job.count[segment]) return invalid("cells do not cover their segment", segment);
+  if ((job.copied(segment) < 0 || job.crc32) && before != job.count[segment]) return invalid("cells do not cover their segment", segment);
   return {};
 }
 
@@ -87,11 +88,14 @@ class Combine final : public Operation {
     return {};
   }
 
-  void begin(const ChunkPlan& plan) override { nonfinite_.resize(plan.chunks.size()); }
+  void begin(const ChunkPlan& plan) override {
+    nonfinite_.resize(plan.chunks.size());
+    if (job_.crc32) cells_.resize(plan.chunks.size());
+  }
 
   Status run(const ChunkWork& work, Workspace& workspace, Written* written, Tally* tally) override {
     auto& runner = workspace.get<CombineRunner>();
-    runner.combiner.begin(job_, &nonfinite_[work.index]);
+    runner.combiner.begin(job_, &nonfinite_[work.index], job_.crc32 ? &cells_[work.index] : nullptr);
     return runner.chunks.run(job_, work, runner.combiner, written, tally);
   }
 
@@ -103,9 +107,17 @@ class Combine final : public Operation {
     return all;
   }
 
+  std::vector<std::uint32_t> cell_crc32() const {
+    std::vector<std::uint32_t> all;
+    if (job_.crc32) all.resize(job_.cell_end.size() * job_.outputs.size());
+    for (const CellSums& chunk : cells_) chunk.append_to(job_, &all);
+    return all;
+  }
+
  private:
   const CombineJob& job_;
   std::vector<NonfiniteCounts> nonfinite_;  // [chunks]
+  std::vector<CellSums> cells_;             // [chunks] where they are wanted
 };
 
 }  // namespace
@@ -113,7 +125,9 @@ class Combine final : public Operation {
 Status combine(Engine& engine, const CombineJob& job, CombineResult* result) {
   Combine operation(job);
   const Status status = engine.run(operation, result);
-  if (status.ok()) result->nonfinite = operation.nonfinite();
+  if (!status.ok()) return status;
+  result->nonfinite = operation.nonfinite();
+  result->cell_crc32 = operation.cell_crc32();
   return status;
 }
 

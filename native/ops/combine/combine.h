@@ -17,6 +17,7 @@ struct CombineJob final : Job {
   std::vector<double> weights;                    // [tables x K x N]
   std::vector<std::int32_t> cell;                 // [S + 1]
   std::vector<std::uint64_t> cell_end;            // [cells] element within the segment
+  bool crc32 = false;                             // whether CRC-32s of the cells are wanted
 
   int copied(std::size_t segment) const override { return table[segment] < 0 ? -1 - table[segment] : -1; }
   bool reads(std::size_t segment, std::size_t n) const override;
@@ -29,6 +30,7 @@ using NonfiniteCounts = std::map<std::pair<std::int32_t, std::int32_t>, Nonfinit
 
 struct CombineResult : CallResult {
   NonfiniteCounts nonfinite;
+  std::vector<std::uint32_t> cell_crc32;  // [cells x K], where they are wanted
 };
 
 // Blocks the calling thread; several may call at once.

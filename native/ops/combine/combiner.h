@@ -9,6 +9,7 @@
 #include "../../engine/chunk_runner.h"
 #include "../../io/buffer.h"
 #include "../../kernels/kernel_table.h"
+#include "cell_sums.h"
 #include "combine.h"
 
 namespace ckpt {
@@ -17,14 +18,19 @@ class Combiner final : public Arithmetic {
  public:
   explicit Combiner(const KernelTable& kernels) : kernels_(kernels) {}
 
-  // Turns to a job; what is not finite is counted in `counts`.
-  void begin(const CombineJob& job, NonfiniteCounts* counts) {
+  // Turns to a chunk of a job; what is not finite is counted in `counts`, and cells are summed in `sums`, where
+  // that is not null.
+  void begin(const CombineJob& job, NonfiniteCounts* counts, CellSums* sums) {
     job_ = &job;
     counts_ = counts;
+    sums_ = sums;
   }
   // Chooses how to combine a segment. Code::no_memory where there is none for float64.
   Status prepare(std::size_t segment) override;
   void run(std::uint64_t first, std::size_t count, const std::uint8_t* const* inputs, std::uint8_t* const* outputs) override;
+  void made(std::size_t segment, std::uint64_t first, std::size_t count, const std::uint8_t* const* outputs) override {
+    if (sums_ != nullptr) sums_->add(*job_, segment, first, count, outputs);
+  }
 
  private:
   // Outputs of one dtype that are computed together.
@@ -43,6 +49,7 @@ class Combiner final : public Arithmetic {
   const KernelTable& kernels_;
   const CombineJob* job_ = nullptr;
   NonfiniteCounts* counts_ = nullptr;
+  CellSums* sums_ = nullptr;
   std::size_t segment_ = 0;
   bool widened_ = false;  // inputs of several dtypes, or FP8
   std::size_t block_ = 0;  // elements

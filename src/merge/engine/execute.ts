@@ -161,7 +161,7 @@ class MergeRun {
     this.#options.signal?.throwIfAborted();
     this.#inputs.openFor(unit.shard);
     const outputs = this.#outputsOf(unit.shard);
-    if (unit.first) outputs.writeHeaders(this.#plan, unit.shard);
+    outputs.writeFrame(this.#plan, unit);
     const work = this.#work(unit, outputs);
     for (const pass of PASSES) if (pass.concerns(this.#plan, unit)) yield* pass.carryOut(work);
     await this.#complete(unit, outputs);

@@ -17,9 +17,9 @@ import { recordedRecipe } from '../plan/recipe.ts';
 import type { Plan, PlanOutput } from '../plan/types.ts';
 import { rewriteConfigDtype, withoutQuantisation } from '../record/config-dtype.ts';
 import { mergeCard } from '../record/merge-card.ts';
-import { buildProvenance, type ProvenanceTimings, provenanceText, sealDataCrc } from '../record/provenance.ts';
+import { buildProvenance, type ProvenanceTimings, provenanceText } from '../record/provenance.ts';
 import type { RoundingFigure } from '../record/rounding.ts';
-import type { FinishedFiles } from './finished-files.ts';
+import type { FinishedFile, FinishedFiles } from './finished-files.ts';
 
 /** How a publication is begun. */
 interface BeginOptions {
@@ -127,20 +127,8 @@ export async function publishOutput(
   const output = plan.outputs[k]!;
   const { dir } = publication;
   const members = membersOf(plan, output);
-  const files = finished.of(k);
-  if (output.kind === 'file') {
-    const header = output.files[0]!.header();
-    sealDataCrc(header, finished.dataCrc(k));
-    await onOutput('write', join(dir, files[0]!.name), async () => {
-      const handle = await open(join(dir, files[0]!.name), 'r+');
-      try {
-        await handle.write(header, 0, header.length, 0);
-      } finally {
-        await handle.close();
-      }
-    });
-    return publication.finish();
-  }
+  const files = await finishFiles(output, k, dir, finished);
+  if (output.kind === 'file') return publication.finish();
   const write = (name: string, content: string | Uint8Array): Promise<void> =>
     onOutput('write', join(dir, name), () => writeFile(join(dir, name), content));
   if (output.index !== null) await write(output.index.name, output.index.bytes);
@@ -172,4 +160,24 @@ export async function publishOutput(
   const readme = newest.checkpoint.kind === 'folder' ? await readFile(join(newest.path, 'README.md'), 'utf8').catch(() => null) : null;
   await write('README.md', mergeCard(provenance, { ...output, name: basename(resolve(output.path)), sourceReadme: readme }));
   await publication.finish();
+}
+
+/** Lets the container of an output patch its files. @returns them with their CRC32Cs as they are then */
+async function finishFiles(output: PlanOutput, k: number, dir: string, finished: FinishedFiles): Promise<FinishedFile[]> {
+  const files = [...finished.of(k)];
+  for (const [s, file] of files.entries()) {
+    const patches = output.container.finish(output.files[s]!, finished.sums(k, s, file));
+    if (patches.length === 0) continue;
+    const path = join(dir, file.name);
+    await onOutput('write', path, async () => {
+      const handle = await open(path, 'r+');
+      try {
+        for (const { offset, after } of patches) await handle.write(after, 0, after.length, offset);
+      } finally {
+        await handle.close();
+      }
+    });
+    files[s] = patches.reduce((changed, patch) => finished.patched(changed, patch), file);
+  }
+  return files;
 }

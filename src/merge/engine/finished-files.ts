@@ -2,6 +2,7 @@ import { MergeError } from '../../base/errors.ts';
 import type { NativeBinding } from '../native/binding.ts';
 import { unitKey } from '../output/journal.ts';
 import type { JournalUnit, Publication } from '../output/types.ts';
+import type { FileSums, Patch } from '../plan/outputs/container.ts';
 import type { Plan } from '../plan/types.ts';
 import type { Unit } from './units.ts';
 
@@ -79,13 +80,36 @@ export class FinishedFiles {
     return files;
   }
 
-  /**
-   * CRC32C of the only file of an output without its header: a CRC is linear, so the header's part can be
-   * taken out again.
-   */
-  dataCrc(output: number): number {
-    const header = this.#plan.outputs[output]!.files[0]!.header();
-    const { crc, bytes } = this.of(output)[0]!;
-    return (crc ^ this.#binding.crc32cCombine(this.#binding.crc32c(header, 0), 0, bytes - header.length)) >>> 0;
+  /** What the container of an output is told of one of its files. */
+  sums(output: number, shard: number, { crc, bytes, name }: FinishedFile): FileSums {
+    const byRow = new Map<number, number>();
+    for (const [unit, lines] of this.inOrder()) {
+      if (unit.shard !== shard) continue;
+      for (const sum of lines[output]!.crc32 ?? []) {
+        const before = byRow.get(sum.row);
+        byRow.set(sum.row, before === undefined ? sum.crc : this.#binding.crc32Combine(before, sum.crc, sum.bytes));
+      }
+    }
+    const table = this.#plan.tables[shard]!;
+    return {
+      data: () => {
+        // A CRC is linear, so the header's part can be taken out again.
+        const header = this.#plan.outputs[output]!.files[shard]!.header();
+        return (crc ^ this.#binding.crc32cCombine(this.#binding.crc32c(header, 0), 0, bytes - header.length)) >>> 0;
+      },
+      crc32: (row) => {
+        const sum = byRow.get(row) ?? (table.bytes[row] === 0 ? 0 : undefined);
+        if (sum === undefined) throw new MergeError('E_INTERNAL', `there is no CRC-32 of tensor ${table.names[row]} of ${name}`);
+        return sum;
+      },
+    };
+  }
+
+  /** The CRC32C of a file after a patch: it changes by that of the difference, moved to its place. */
+  patched({ name, bytes, crc }: FinishedFile, { offset, before, after }: Patch): FinishedFile {
+    const difference = (this.#binding.crc32c(before, 0) ^ this.#binding.crc32c(after, 0)) >>> 0;
+    const behind = bytes - offset - after.length;
+    if (before.length !== after.length || behind < 0) throw new MergeError('E_INTERNAL', `a patch does not fit into ${name}`);
+    return { name, bytes, crc: (crc ^ this.#binding.crc32cCombine(difference, 0, behind)) >>> 0 };
   }
 }

@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import { MergeError } from '../../base/errors.ts';
 import type { NativeBinding } from '../native/binding.ts';
 import type { NativeOutput } from '../native/handles.ts';
-import type { JournalUnit, Publication } from '../output/types.ts';
+import type { JournalUnit, Publication, TensorSum } from '../output/types.ts';
 import type { Plan } from '../plan/types.ts';
 import { describeFailure } from './failure.ts';
 import type { Unit } from './units.ts';
@@ -29,6 +29,8 @@ export class ShardOutputs {
    * around them.
    */
   #pieces: Piece[][];
+  /** [K] of the unit in work, by row. */
+  #sums: Map<number, TensorSum>[];
 
   /**
    * Creates and preallocates the files; where they may be `begun`, by an earlier run or for an earlier unit,
@@ -38,6 +40,7 @@ export class ShardOutputs {
     this.shard = shard;
     this.#binding = binding;
     this.#pieces = publications.map(() => []);
+    this.#sums = publications.map(() => new Map());
     this.#paths = publications.map(({ dir }, k) => join(dir, plan.outputs[k]!.files[shard]!.name));
     const files: NativeOutput[] = [];
     this.files = files;
@@ -54,21 +57,35 @@ export class ShardOutputs {
     }
   }
 
-  writeHeaders(plan: Plan, shard: number): void {
+  /** Writes what of the frames lies in a unit. */
+  writeFrame(plan: Plan, unit: Unit): void {
     for (const [k, output] of this.files.entries()) {
-      const header = plan.outputs[k]!.files[shard]!.header();
-      try {
-        output.write(0, header);
-      } catch (cause) {
-        throw describeFailure(cause, { path: plan.outputs[k]!.path });
+      const { start, end } = unit.ranges[k]!;
+      const file = plan.outputs[k]!.files[unit.shard]!;
+      const header = unit.first ? [{ offset: 0, bytes: file.header() }] : [];
+      const rest = file.rest?.().filter(({ offset }) => offset >= start && offset < end) ?? [];
+      for (const { offset, bytes } of [...header, ...rest]) {
+        try {
+          output.write(offset, bytes);
+        } catch (cause) {
+          throw describeFailure(cause, { path: plan.outputs[k]!.path });
+        }
+        this.wrote(k, offset, bytes.length, this.#binding.crc32c(bytes, 0));
       }
-      this.wrote(k, 0, header.length, this.#binding.crc32c(header, 0));
     }
   }
 
   /** Adds a range of output k. */
   wrote(k: number, offset: number, bytes: number, crc: number | null): void {
     if (bytes > 0) this.#pieces[k]!.push({ offset, bytes, crc });
+  }
+
+  /** Adds the CRC-32 of the next bytes of a tensor of output k. */
+  summed(k: number, row: number, bytes: number, crc: number): void {
+    const sums = this.#sums[k]!;
+    const before = sums.get(row);
+    const joined = before === undefined ? crc : this.#binding.crc32Combine(before.crc, crc, bytes);
+    sums.set(row, { row, bytes: bytes + (before?.bytes ?? 0), crc: joined });
   }
 
   /**
@@ -78,6 +95,8 @@ export class ShardOutputs {
   async takeUnit(plan: Plan, unit: Unit): Promise<JournalUnit[]> {
     const pieces = this.#pieces;
     this.#pieces = pieces.map(() => []);
+    const sums = this.#sums;
+    this.#sums = sums.map(() => new Map());
     const lines: JournalUnit[] = [];
     for (const [k, range] of unit.ranges.entries()) {
       const { name } = plan.outputs[k]!.files[unit.shard]!;
@@ -91,7 +110,8 @@ export class ShardOutputs {
         at += piece.bytes;
       }
       if (at !== range.end) throw new MergeError('E_INTERNAL', `${name} was written up to byte ${at} instead of ${range.end}`);
-      lines.push({ file: name, ...range, crc, nonfinite: [] });
+      const crc32 = plan.outputs[k]!.container.crc32 ? { crc32: [...sums[k]!.values()] } : {};
+      lines.push({ file: name, ...range, crc, nonfinite: [], ...crc32 });
     }
     return lines;
   }

@@ -12,7 +12,7 @@ import type { RequantiseJob, RequantiseResult } from './requantise.ts';
 /**
  * Raised when this file and `native/napi` change together; the loader refuses a binary with another number.
  */
-export const NATIVE_API_VERSION = 2;
+export const NATIVE_API_VERSION = 3;
 
 export type Isa = 'scalar' | 'avx2' | 'avx512' | 'neon';
 
@@ -127,6 +127,9 @@ export interface NativeBinding {
    */
   openOutput(path: string, bytes: number, options: { readonly reopen: boolean }): NativeOutput;
   createEngine(options: NativeEngineOptions): NativeEngine;
+  /** CRC-32 of zlib, zip and PNG. */
+  crc32(bytes: Uint8Array, seed: number): number;
+  crc32Combine(first: number, second: number, length: number): number;
   crc32c(bytes: Uint8Array, seed: number): number;
   /** CRC32C of a concatenation from the CRCs of its parts; `length` is that of the second part. */
   crc32cCombine(first: number, second: number, length: number): number;

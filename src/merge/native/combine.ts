@@ -19,6 +19,8 @@ export interface CombineJob extends SegmentInputs, SegmentOutputs {
    */
   readonly cell: Int32Array;
   readonly cellEnd: Float64Array;
+  /** Whether CRC-32s of the cells are wanted, which then cover every segment: a second checksum. */
+  readonly crc32?: boolean;
 }
 
 export interface NonfiniteCount {
@@ -39,4 +41,6 @@ export interface NonfiniteCount {
 
 export interface CombineResult extends ReadFigures, WriteFigures {
   readonly nonfinite: readonly NonfiniteCount[];
+  /** [cells x K] CRC-32 (zlib's) of each cell's bytes, where they are wanted and there are any. */
+  readonly cellCrc32?: Uint32Array;
 }

@@ -2,7 +2,7 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import { join, normalize } from 'node:path';
 import { type System, syncFolder } from '../../base/disk/system.ts';
 import type { RoundingSums } from '../record/rounding.ts';
-import type { JournalUnit, UnitNonfinite } from './types.ts';
+import type { JournalUnit, TensorSum, UnitNonfinite } from './types.ts';
 
 /**
  * The journals of a partial: one for each process that writes to it, since appending to a file of another
@@ -85,11 +85,12 @@ async function readLines(journal: string, payload: string, sizes: Map<string, nu
 
 function parseUnit(line: string): JournalUnit | null {
   try {
-    const { file, start, end, crc, nonfinite, rounding } = JSON.parse(line) as Record<string, unknown>;
+    const { file, start, end, crc, nonfinite, rounding, crc32 } = JSON.parse(line) as Record<string, unknown>;
     if (typeof file !== 'string' || file === '' || normalize(file) !== file || file.startsWith('/') || file.startsWith('..')) return null;
     if (![start, end, crc].every((n) => Number.isSafeInteger(n) && (n as number) >= 0)) return null;
     if (!Array.isArray(nonfinite) || !nonfinite.every(isCount)) return null;
     if (rounding !== undefined && !(Array.isArray(rounding) && rounding.every(isRounding))) return null;
+    if (crc32 !== undefined && !(Array.isArray(crc32) && crc32.every(isTensorSum))) return null;
     const unit = {
       file,
       start: start as number,
@@ -97,6 +98,7 @@ function parseUnit(line: string): JournalUnit | null {
       crc: crc as number,
       nonfinite,
       ...(rounding !== undefined && { rounding }),
+      ...(crc32 !== undefined && { crc32 }),
     };
     return unit.start < unit.end && unit.crc <= 0xffff_ffff ? unit : null;
   } catch {
@@ -107,6 +109,11 @@ function parseUnit(line: string): JournalUnit | null {
 function isCount(value: unknown): value is UnitNonfinite {
   const { row, member, nan, inf, saturated } = (value ?? {}) as Record<string, unknown>;
   return Number.isSafeInteger(member) && [row, nan, inf, saturated].every((n) => Number.isSafeInteger(n) && (n as number) >= 0);
+}
+
+function isTensorSum(value: unknown): value is TensorSum {
+  const { row, bytes, crc } = (value ?? {}) as Record<string, unknown>;
+  return [row, bytes, crc].every((n) => Number.isSafeInteger(n) && (n as number) >= 0) && (crc as number) <= 0xffff_ffff;
 }
 
 function isRounding(value: unknown): value is RoundingSums {
@@ -150,8 +157,8 @@ export class JournalWriter {
 
   /** Resolves when the line is on disk. The file it names must be there already. */
   append(unit: JournalUnit): Promise<void> {
-    const { file, start, end, crc, nonfinite, rounding } = unit;
-    const line = `${JSON.stringify({ file, start, end, crc, nonfinite, rounding })}\n`;
+    const { file, start, end, crc, nonfinite, rounding, crc32 } = unit;
+    const line = `${JSON.stringify({ file, start, end, crc, nonfinite, rounding, crc32 })}\n`;
     const turn = this.#last.then(async () => {
       if (this.#sync && !this.#known.has(unit.file)) {
         // The file is fsynced, the entry in its folder is not yet: without it the line would speak of a file

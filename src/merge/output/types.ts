@@ -43,6 +43,15 @@ export interface JournalUnit {
   readonly nonfinite: readonly UnitNonfinite[];
   /** How far quantising anew moved the unit's values; absent where nothing was quantised. */
   readonly rounding?: readonly RoundingSums[];
+  /** Of every tensor, in the order of the file; absent where the output's container does not ask for it. */
+  readonly crc32?: readonly TensorSum[];
+}
+
+/** CRC-32 of `bytes` bytes of a tensor (its row in the layout shard) that a unit has: all, or a piece. */
+export interface TensorSum {
+  readonly row: number;
+  readonly bytes: number;
+  readonly crc: number;
 }
 
 /**

@@ -8,6 +8,7 @@ import type { TreatmentRow } from '../../recipe/policy/table.ts';
 import type { ResolvedWeights } from '../../recipe/schedule/types.ts';
 import type { Selected } from '../../recipe/select/types.ts';
 import type { Purpose, Recipe, RecipeOutput } from '../../recipe/types.ts';
+import type { FileFrame, OutputContainer } from './outputs/container.ts';
 import type { QuantisedWork } from './quantised/types.ts';
 
 export interface MergedMember extends Moment {
@@ -124,14 +125,10 @@ export interface PlanQuantised {
   readonly scalesOffset: readonly number[] | null;
 }
 
-export interface PlanOutputFile {
+export interface PlanOutputFile extends FileFrame {
   readonly name: string;
   /** Whole file, header included. */
   readonly bytes: number;
-  /** 8-byte length, JSON and padding. Put together at each call: outputs share most of it. */
-  header(): Uint8Array;
-  /** Bytes of the header: where the data begins. */
-  readonly headerBytes: number;
 }
 
 export interface PlanOutput {
@@ -158,6 +155,8 @@ export interface PlanOutput {
   readonly optimizer: 'drop' | 'newest' | null;
   /** One a layout shard, in the same order. */
   readonly files: readonly PlanOutputFile[];
+  /** Of what kind they are. */
+  readonly container: OutputContainer;
   /** Index file name and content for sharded layouts. */
   readonly index: { readonly name: string; readonly bytes: Uint8Array } | null;
   /**

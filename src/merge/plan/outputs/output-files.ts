@@ -8,6 +8,7 @@ import { embeddedProvenance, shortProvenance, withoutProvenance } from '../../re
 import { recordedRecipe } from '../recipe.ts';
 import type { Entries, SharedText, Tables } from '../tensors/shared-text.ts';
 import type { OutputRequest, PlanMember, PlanOutput, PlanOutputFile, PlanPolicy } from '../types.ts';
+import { SAFETENSORS, SEALED_SAFETENSORS } from './container.ts';
 
 /** Raised when the same recipe would give other bytes: part of every plan's digest. */
 const ARITHMETIC_VERSION = 1;
@@ -87,6 +88,7 @@ export function outputFiles(
     policies,
     schedule,
     files,
+    container: kind === 'file' ? SEALED_SAFETENSORS : SAFETENSORS,
     index,
     sideFiles,
     bytes: [...files.map((f) => f.bytes), ...sideFiles.map((f) => f.size), index?.bytes.length ?? 0].reduce((a, b) => a + b),
