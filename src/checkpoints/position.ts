@@ -3,7 +3,7 @@ import type { Warning } from '../base/errors.ts';
 import { storeOf } from '../base/store/store.ts';
 import type { FolderEntries } from './containers/types.ts';
 import { type NamedPosition, positionFromName } from './names.ts';
-import { readState } from './states.ts';
+import { readTrainingState } from './states.ts';
 import type { Position } from './types.ts';
 
 const UNKNOWN: Position = { stage: null, ingredient: null, step: null, tokens: null };
@@ -34,7 +34,7 @@ export async function readPosition(path: string, isFolder: boolean, known: Known
   }
   const folder = isFolder ? path : dirname(path);
   const named = (known.name === undefined ? await positionOfFolder(folder) : positionFromName(known.name)) ?? UNKNOWN;
-  const { file, warnings, ...state } = await readState(folder, known.entries);
+  const { file, warnings, ...state } = await readTrainingState(folder, known.entries);
   const differs = state.step !== null && named.step !== null && state.step !== named.step;
   const message = `${file}: says step ${state.step}, the folder's name says ${named.step}; the file is believed`;
   return {

@@ -48,7 +48,7 @@ const FILES: readonly (readonly [name: string, read: (file: OpenFile) => Promise
  * throws: what cannot be read is unknown, with a warning.
  * @param entries what lies in the folder, where that is known already
  */
-export async function readState(folder: string, entries?: FolderEntries): Promise<State> {
+export async function readTrainingState(folder: string, entries?: FolderEntries): Promise<State> {
   let state: State = NOTHING;
   for (const [name, read] of FILES) {
     if (entries?.has(name) === false) continue;
@@ -156,7 +156,7 @@ async function olmoState(file: OpenFile): Promise<Partial<State>> {
 
 /**
  * The training log in a checkpoint's trainer_state.json, by step; a step that was logged more than once
- * (training, evaluation) is one entry. Empty where there is none or it cannot be read: {@link readState}
+ * (training, evaluation) is one entry. Empty where there is none or it cannot be read: {@link readTrainingState}
  * warns of that.
  */
 export async function readLog(folder: string): Promise<LogEntry[]> {

@@ -80,7 +80,7 @@ function distanceOf(gram: Gram, a: number, b: number): Distance {
 }
 
 /** Neighbours with every cell; other pairs with the total and the roles. */
-export function pairsOf(units: readonly DiffUnit[], grams: readonly Gram[], groups: Groups, inputs: number): DiffPair[] {
+export function diffPairs(units: readonly DiffUnit[], grams: readonly Gram[], groups: Groups, inputs: number): DiffPair[] {
   const pairs: [number, number][] = [];
   for (let a = 0; a < inputs; a++) for (let b = a + 1; b < inputs; b++) pairs.push([a, b]);
   pairs.sort(([a, b], [c, d]) => Number(b - a !== 1) - Number(d - c !== 1) || a - c || b - d);

@@ -16,7 +16,7 @@ import { checkpointRoles } from '../../model/roles/checkpoint-roles.ts';
 import { roleWords } from '../../model/roles/words.ts';
 import type { Selection } from '../../recipe/select/types.ts';
 import { plural } from '../../render/format.ts';
-import { groupUnits, pairsOf } from './cells.ts';
+import { diffPairs, groupUnits } from './cells.ts';
 import { findingsOf, short } from './findings.ts';
 import { swappedPlaces } from './swapped.ts';
 import type { DiffDocument, DiffFinding, DiffPair } from './types.ts';
@@ -78,7 +78,7 @@ export async function diff(options: DiffOptions, { signal, onProgress }: DiffRun
   const findings = findingsOf(evidence, await swappedPlaces(evidence, machine));
   const uncompared = await lookAtRest(paired, signal);
   for (const checkpoint of checkpoints) await assertUnchanged(checkpoint);
-  const pairs = pairsOf(units, grams, groups, checkpoints.length);
+  const pairs = diffPairs(units, grams, groups, checkpoints.length);
   return {
     schema: 'ckpt-merge/diff',
     version: 1,

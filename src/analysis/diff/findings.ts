@@ -31,14 +31,14 @@ export interface Evidence {
 }
 
 /** A finding as it is made: which units it speaks for, so that they are not named a second time. */
-export interface Draft extends Omit<DiffFinding, 'tensors'> {
+export interface DraftFinding extends Omit<DiffFinding, 'tensors'> {
   readonly units: readonly number[];
 }
 
-type Place = Pick<Draft, 'role' | 'layer' | 'expert'>;
+type Place = Pick<DraftFinding, 'role' | 'layer' | 'expert'>;
 
 /** Everything that stands out, worst first: not finite, zero, far apart, unchanged. */
-export function findingsOf(evidence: Evidence, swapped: readonly Draft[]): DiffFinding[] {
+export function findingsOf(evidence: Evidence, swapped: readonly DraftFinding[]): DiffFinding[] {
   const said = new Set<string>();
   const drafts = [...nonfinite(evidence), ...zeros(evidence), ...swapped];
   for (const { pair, units } of drafts) for (const unit of units) said.add(`${pair} ${unit}`).add(`null ${unit}`);
@@ -54,7 +54,7 @@ function namesOf({ units }: Evidence, indices: readonly number[]): string[] {
   return [...new Set(indices.map((i) => units[i]!.name))];
 }
 
-function nonfinite({ paths, units, grams }: Evidence): Draft[] {
+function nonfinite({ paths, units, grams }: Evidence): DraftFinding[] {
   return paths.flatMap((path, checkpoint) => {
     const counts = new Map<string, { nan: number; inf: number; of: number[] }>();
     for (const [i, gram] of grams.entries()) {
@@ -64,7 +64,7 @@ function nonfinite({ paths, units, grams }: Evidence): Draft[] {
       const entry = counts.get(name) ?? { nan: 0, inf: 0, of: [] };
       counts.set(name, { nan: entry.nan + nan, inf: entry.inf + inf, of: [...entry.of, i] });
     }
-    return [...counts].map(([name, { nan, inf, of }]): Draft => {
+    return [...counts].map(([name, { nan, inf, of }]): DraftFinding => {
       const { role, layer, expert } = units[of[0]!]!;
       const message = `tensor ${name} of ${path} holds ${nan} NaN and ${inf} infinite values`;
       return { kind: 'nonfinite', message, checkpoint, pair: null, role, layer, expert: of.length > 1 ? null : expert, units: of };
@@ -76,8 +76,8 @@ function nonfinite({ paths, units, grams }: Evidence): Draft[] {
  * Experts, then single tensors, that are zero in one checkpoint and not in another; and matrices that are
  * zero in all.
  */
-function zeros({ paths, units, grams, groups }: Evidence): Draft[] {
-  const drafts: Draft[] = [];
+function zeros({ paths, units, grams, groups }: Evidence): DraftFinding[] {
+  const drafts: DraftFinding[] = [];
   const taken = new Set<number>();
   const look = (
     what: string,
@@ -122,9 +122,9 @@ function fewThatMoved({ grams }: Evidence, pair: number): number[] | null {
  * Layers, then experts, most of whose tensors are much further apart than others of their kind; then single
  * tensors, and single elements.
  */
-function outliers(evidence: Evidence, pair: number, fresh: (unit: number) => boolean): Draft[] {
+function outliers(evidence: Evidence, pair: number, fresh: (unit: number) => boolean): DraftFinding[] {
   const { paths, units, grams, groups } = evidence;
-  const drafts: Draft[] = [];
+  const drafts: DraftFinding[] = [];
   const few = fewThatMoved(evidence, pair);
   if (few !== null) {
     const left = few.filter(fresh);
@@ -181,9 +181,9 @@ function outliers(evidence: Evidence, pair: number, fresh: (unit: number) => boo
 }
 
 /** What stands out both on the way to a checkpoint and on the way from it is that checkpoint's. */
-function atOneCheckpoint(drafts: readonly Draft[]): Draft[] {
-  const key = ({ kind, layer, expert, units }: Draft) => `${kind} ${layer} ${expert} ${units.join()}`;
-  const merged: Draft[] = [];
+function atOneCheckpoint(drafts: readonly DraftFinding[]): DraftFinding[] {
+  const key = ({ kind, layer, expert, units }: DraftFinding) => `${kind} ${layer} ${expert} ${units.join()}`;
+  const merged: DraftFinding[] = [];
   for (const draft of drafts) {
     const before =
       draft.pair === null ? -1 : merged.findIndex((d) => d.pair === draft.pair! - 1 && d.kind === 'outlier' && key(d) === key(draft));
@@ -194,11 +194,11 @@ function atOneCheckpoint(drafts: readonly Draft[]): Draft[] {
 }
 
 /** Roles, layers, experts and matrices that are bit-equal where most of their kind moved. */
-function unchanged(evidence: Evidence): Draft[] {
+function unchanged(evidence: Evidence): DraftFinding[] {
   const { paths, units, grams, groups } = evidence;
   const pairs = paths.slice(1).map((_, pair) => pair);
   const still = (gram: Gram, pair: number) => gram.distance(pair, pair + 1) === 0 && gram.complete;
-  const drafts: Draft[] = [];
+  const drafts: DraftFinding[] = [];
   for (const pair of pairs) {
     if (fewThatMoved(evidence, pair) !== null) continue;
     const taken = new Set<number>();

@@ -3,7 +3,7 @@ import { formatBytes, formatCount, formatSeconds, plural } from '../../render/fo
 import { type Figure, table } from '../../render/html/figure.ts';
 import { type HeatMap, heatMap } from '../../render/html/heat-map.ts';
 import { html, type Markup } from '../../render/html/markup.ts';
-import { badge, htmlPage, list, type Section, type Tone } from '../../render/html/page.ts';
+import { badge, htmlPage, list, type PageSection, type Tone } from '../../render/html/page.ts';
 import { checkpointLabels } from '../../render/labels.ts';
 import { formatFixed, formatNumber } from '../../render/numbers.ts';
 import type { DiffDocument, DiffFinding, DiffPair, DiffRole, Distance, FindingKind } from './types.ts';
@@ -53,7 +53,7 @@ function toneOf(findings: readonly DiffFinding[]): Tone {
   return findings.length > 0 ? 'notice' : 'good';
 }
 
-function findingsSection(findings: readonly DiffFinding[]): Section | null {
+function findingsSection(findings: readonly DiffFinding[]): PageSection | null {
   if (findings.length === 0) return null;
   const rows = findings.map(({ kind, message, tensors }) => {
     const names = tensors.filter((name) => !message.includes(name)).map((name) => html`<br><code>${name}</code>`);
@@ -63,7 +63,7 @@ function findingsSection(findings: readonly DiffFinding[]): Section | null {
 }
 
 /** Each checkpoint against each other one. */
-function overview({ pairs }: DiffDocument, labels: readonly string[]): Section {
+function overview({ pairs }: DiffDocument, labels: readonly string[]): PageSection {
   const values = labels.map((): (number | null)[] => labels.map(() => null));
   for (const { a, b, total } of pairs) values[a]![b] = total.relativeL2;
   const map = heatMap({
@@ -78,7 +78,7 @@ function overview({ pairs }: DiffDocument, labels: readonly string[]): Section {
   return { title: 'Overview', parts: [map] };
 }
 
-function pairSections(document: DiffDocument, pairs: readonly DiffPair[], labels: readonly string[]): Section[] {
+function pairSections(document: DiffDocument, pairs: readonly DiffPair[], labels: readonly string[]): PageSection[] {
   const furthest = [...pairs]
     .sort((p, q) => (q.total.relativeL2 ?? Infinity) - (p.total.relativeL2 ?? Infinity))
     .slice(0, MOST_EXPERT_MAPS);
@@ -183,7 +183,7 @@ function measures({ relativeL2, cosine, max }: Distance): string[] {
   return [formatNumber(relativeL2 ?? Number.POSITIVE_INFINITY, 4), formatFixed(cosine, 6), formatNumber(max, 4)];
 }
 
-function uncomparedSection({ uncompared }: DiffDocument): Section | null {
+function uncomparedSection({ uncompared }: DiffDocument): PageSection | null {
   if (uncompared.length === 0) return null;
   const rows = uncompared
     .slice(0, MOST_UNCOMPARED)

@@ -9,7 +9,7 @@ import type { Arrangement } from '../../model/layout/types.ts';
 import type { CheckpointRoles } from '../../model/roles/checkpoint-roles.ts';
 
 /** Elements of a tensor of the first checkpoint, from `from` to the next run, as another one holds them. */
-export interface Run {
+export interface ElementRun {
   readonly from: number;
   readonly path: string;
   /** Bytes from the beginning of the file. */
@@ -40,7 +40,7 @@ export class Finder {
   }
 
   /** @returns null, and a conflict, where it is not there, or in another shape or form */
-  find(shard: number, row: number): readonly Run[] | null {
+  find(shard: number, row: number): readonly ElementRun[] | null {
     const { checkpoint } = this.#other;
     const { tensors, name: file } = this.#first.checkpoint.shards[shard]!;
     const tensor = tensors.names[row]!;
@@ -68,7 +68,7 @@ export class Finder {
     );
   }
 
-  #elsewhere(shard: number, row: number, tensor: string): readonly Run[] | null {
+  #elsewhere(shard: number, row: number, tensor: string): readonly ElementRun[] | null {
     const [a, b] = [this.#first.checkpoint.path, this.#other.checkpoint.path];
     const arranged = this.#arranging().of(shard, row);
     if (arranged === undefined) return this.#refuse('E_TENSOR_MISSING', `tensor ${tensor} of ${a} is not in ${b}`, tensor);
@@ -86,7 +86,7 @@ export class Finder {
   }
 
   /** Elements of a tensor of the other checkpoint, seen as those of one of the first from `to` on. */
-  #runs(place: TensorPlace, from = 0, elements?: number, to = 0): Run[] {
+  #runs(place: TensorPlace, from = 0, elements?: number, to = 0): ElementRun[] {
     const { checkpoint } = this.#other;
     const { name: dtype } = dtypeByCode(checkpoint.shards[place.shard]!.tensors.dtypes[place.row]!);
     return extentsOf(checkpoint, place, from, elements).map((extent) => {
@@ -106,7 +106,7 @@ export class Finder {
  * @param copies the runs of each checkpoint, by their beginning
  * @param each elements of a part: the tensor itself, or one expert of it
  */
-export function rangesOf(copies: readonly (readonly Run[])[], elements: number, each: number): GramRange[][] {
+export function rangesOf(copies: readonly (readonly ElementRun[])[], elements: number, each: number): GramRange[][] {
   const parts = Array.from({ length: Math.max(1, Math.round(elements / each) || 1) }, (): GramRange[] => []);
   const cuts = new Set([...parts.map((_, part) => part * each), ...copies.flatMap((runs) => runs.map(({ from }) => from))]);
   const begins = [...cuts].sort((a, b) => a - b);

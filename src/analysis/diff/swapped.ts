@@ -2,7 +2,7 @@ import { median } from '../../base/numbers/median.ts';
 import { type GramOptions, type GramRange, gramOf } from '../../merge/engine/passes/gram.ts';
 import { Gram } from '../../merge/engine/passes/gram-matrix.ts';
 import type { Group } from './cells.ts';
-import { type Draft, type Evidence, short } from './findings.ts';
+import { type DraftFinding, type Evidence, short } from './findings.ts';
 import type { DiffUnit } from './units.ts';
 
 /**
@@ -32,9 +32,9 @@ interface Place {
  * Layers, and experts of a layer, that seem to have changed places between neighbours: far from themselves,
  * and near to where another one was. Reads samples of the candidates only.
  */
-export async function swappedPlaces(evidence: Evidence, options: GramOptions): Promise<Draft[]> {
+export async function swappedPlaces(evidence: Evidence, options: GramOptions): Promise<DraftFinding[]> {
   const { groups, paths } = evidence;
-  const drafts: Draft[] = [];
+  const drafts: DraftFinding[] = [];
   const layerPlaces = groups.layers.map((group) => placeOf(group, evidence));
   const byLayer = new Map<number, Place[]>();
   for (const group of groups.experts) byLayer.set(group.layer!, [...(byLayer.get(group.layer!) ?? []), placeOf(group, evidence)]);
@@ -58,7 +58,7 @@ function placeOf(group: Group, { units, grams, paths }: Evidence): Place {
   return { group, matrices, gram };
 }
 
-function draft(cycle: readonly Place[], what: string, number: (group: Group) => number, { paths }: Evidence, pair: number): Draft {
+function draft(cycle: readonly Place[], what: string, number: (group: Group) => number, { paths }: Evidence, pair: number): DraftFinding {
   const numbers = cycle.map(({ group }) => number(group));
   const changed =
     cycle.length === 2

@@ -8,7 +8,7 @@ import type { TensorRole } from '../../model/roles/types.ts';
 import { ROLE_NAMES } from '../../recipe/policy/roles.ts';
 import { extentOf, selectorTest } from '../../recipe/policy/selector.ts';
 import type { PolicyTensor } from '../../recipe/policy/types.ts';
-import { Finder, type Named, type Run, rangesOf } from './sources.ts';
+import { type ElementRun, Finder, type Named, rangesOf } from './sources.ts';
 import type { DiffRole, DiffUncompared } from './types.ts';
 
 /** What is compared on its own: a tensor, or one expert's part of a tensor that holds all of them. */
@@ -96,7 +96,7 @@ function policyTensor({ checkpoint, roles }: Named, shard: number, row: number):
   return { name: tensorName(checkpoint, shard, row), dtype, bytes: bytes[row]!, role: roles.of(shard, row) };
 }
 
-function equalRanges(name: string, shape: readonly number[], copies: readonly (readonly Run[])[]): EqualTensor[] {
+function equalRanges(name: string, shape: readonly number[], copies: readonly (readonly ElementRun[])[]): EqualTensor[] {
   const elements = elementCount(shape);
   const bits = dtypeByName(copies[0]![0]!.dtype)!.bits;
   return rangesOf(copies, elements, elements)
@@ -117,7 +117,7 @@ function uncomparable(dtypes: readonly DtypeName[]): DiffUncompared['reason'] | 
   return null;
 }
 
-function unitsOf(name: string, role: TensorRole, shape: readonly number[], copies: readonly (readonly Run[])[]): DiffUnit[] {
+function unitsOf(name: string, role: TensorRole, shape: readonly number[], copies: readonly (readonly ElementRun[])[]): DiffUnit[] {
   const elements = elementCount(shape);
   const [experts = 0] = shape;
   const stacked = role.expert === 'all' && role.layer !== 'all' && shape.length > 1 && experts > 1;

@@ -1,4 +1,4 @@
-import { readLines } from '../../base/machine/cgroup.ts';
+import { systemLines } from '../../base/machine/cgroup.ts';
 import { type Check, ok, warn } from './check.ts';
 
 /** Descriptors a merge of many sharded checkpoints may want in mode `read`. */
@@ -8,7 +8,7 @@ const ENOUGH_FILES = 1024;
  * Limits of this process that a merge can run into (`ulimit`). On Linux; elsewhere the system does not say
  * without a child process.
  */
-export function checkLimits(lines: readonly string[] = readLines('/proc/self/limits')): Check[] {
+export function checkLimits(lines: readonly string[] = systemLines('/proc/self/limits')): Check[] {
   const files = softLimit(lines, 'Max open files');
   const space = softLimit(lines, 'Max address space');
   const size = softLimit(lines, 'Max file size');

@@ -6,7 +6,7 @@ import { table } from '../../render/html/figure.ts';
 import { heatMap } from '../../render/html/heat-map.ts';
 import { type ChartPoint, lineChart, type Series } from '../../render/html/line-chart.ts';
 import { type Content, html, type Markup } from '../../render/html/markup.ts';
-import { badge, htmlPage, list, type Section, type Tone } from '../../render/html/page.ts';
+import { badge, htmlPage, list, type PageSection, type Tone } from '../../render/html/page.ts';
 import { checkpointLabels } from '../../render/labels.ts';
 import { formatEstimate, formatFixed, formatNumber } from '../../render/numbers.ts';
 import type { LayerReport, RouterReport, RouterVariant, Verdict } from './types.ts';
@@ -61,7 +61,7 @@ function layerLabel({ layer, mtp }: LayerReport): string {
   return mtp ? `${layer} MTP` : String(layer);
 }
 
-function evaluationSection({ evaluation }: RouterReport): Section | null {
+function evaluationSection({ evaluation }: RouterReport): PageSection | null {
   if (evaluation === null) return null;
   const { scores, differences, goal, command } = evaluation;
   const chart = barChart({
@@ -93,7 +93,7 @@ function evaluationSection({ evaluation }: RouterReport): Section | null {
   };
 }
 
-function identitySection({ layers, sample }: RouterReport, pairs: readonly string[]): Section {
+function identitySection({ layers, sample }: RouterReport, pairs: readonly string[]): PageSection {
   const rule = `Another order of experts counts only where 1 − cosine falls to ${sample.ratio} of what it is as stored and the cosine rises by ${sample.gain}, by router rows and by expert weights.`;
   const notable = layers.flatMap((layer) =>
     layer.identity.flatMap((identity, pair) => {
@@ -123,7 +123,7 @@ function tiesText({ ties }: PairIdentity): string {
   return ties.map((group) => group.join(' = ')).join(', ');
 }
 
-function marginChart(layers: readonly LayerReport[]): Section['parts'][number][] {
+function marginChart(layers: readonly LayerReport[]): PageSection['parts'][number][] {
   const least = (layer: LayerReport, measure: 'router' | 'weights'): number =>
     Math.min(...layer.identity.map(({ margin }) => margin[measure] ?? Number.POSITIVE_INFINITY));
   const series = [
@@ -142,7 +142,7 @@ function marginChart(layers: readonly LayerReport[]): Section['parts'][number][]
   ];
 }
 
-function driftSection({ layers }: RouterReport, pairs: readonly string[]): Section {
+function driftSection({ layers }: RouterReport, pairs: readonly string[]): PageSection {
   const drift = heatMap({
     title: 'Relative change of the router',
     note: '‖B − A‖ / ‖A‖ over all rows, A before B; numbers that are not finite left out; NaN where a router is zero.',
@@ -184,7 +184,7 @@ function driftSection({ layers }: RouterReport, pairs: readonly string[]): Secti
   };
 }
 
-function choiceSection({ layers, inputs, routing }: RouterReport, labels: readonly string[]): Section {
+function choiceSection({ layers, inputs, routing }: RouterReport, labels: readonly string[]): PageSection {
   const title = 'Would tokens go to the same experts?';
   const tested = layers.filter(({ choice }) => choice !== null);
   if (inputs === null || tested.length === 0) return { title, parts: ['Not tested.'] };

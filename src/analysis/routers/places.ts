@@ -6,14 +6,18 @@ import { checkpointLabels } from '../../render/labels.ts';
 import type { LayerReport, RouterReport } from './types.ts';
 
 /** Two neighbouring members in one layer. */
-export interface Placed extends PairIdentity {
+export interface PlacedPair extends PairIdentity {
   readonly layer: string;
   /** As `step 1000 and step 2000`. */
   readonly between: string;
 }
 
 /** The pairs of all layers that have a status. */
-export function pairsOf(layers: readonly LayerReport[], members: readonly MergedMember[], status: PairIdentity['status']): Placed[] {
+export function placedPairs(
+  layers: readonly LayerReport[],
+  members: readonly MergedMember[],
+  status: PairIdentity['status'],
+): PlacedPair[] {
   const labels = checkpointLabels(members);
   return layers.flatMap((layer) =>
     layer.identity.flatMap((pair, i) =>
@@ -28,11 +32,11 @@ export const layerName = ({ layer, mtp }: Pick<LayerReport, 'layer' | 'mtp'>) =>
 /** What is to say of the places of experts, a sentence each. */
 export function identityFindings(
   { layers, members }: Pick<RouterReport, 'layers' | 'members'>,
-  permuted: readonly Placed[],
-  oneSided: readonly Placed[],
-  unrelated: readonly Placed[],
+  permuted: readonly PlacedPair[],
+  oneSided: readonly PlacedPair[],
+  unrelated: readonly PlacedPair[],
 ): string[] {
-  const told = (pairs: readonly Placed[], say: (pair: Placed) => string) => {
+  const told = (pairs: readonly PlacedPair[], say: (pair: PlacedPair) => string) => {
     const more = pairs.length > 3 ? [`${pairs.length - 3} more pairs of checkpoints and layers are like this.`] : [];
     return [...pairs.slice(0, 3).map((pair) => `In ${pair.layer} ${say(pair)}.`), ...more];
   };

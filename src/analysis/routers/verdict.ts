@@ -5,7 +5,7 @@ import type { LayerChoice } from '../../model/routing/types.ts';
 import { plural } from '../../render/format.ts';
 import { checkpointLabels } from '../../render/labels.ts';
 import { directionOf } from '../../search/evaluate/goal.ts';
-import { identityFindings, layerName, type Placed, pairsOf } from './places.ts';
+import { identityFindings, layerName, type PlacedPair, placedPairs } from './places.ts';
 import type { Evaluation, LayerReport, RouterReport, ScoreDifference, Verdict } from './types.ts';
 
 /** A difference counts where it is so many of its standard errors. */
@@ -22,9 +22,9 @@ export type Findings = Pick<RouterReport, 'family' | 'members' | 'routing' | 'la
  */
 export function verdictOf(report: Findings, broken: readonly Warning[], swapped: readonly Conflict[] = []): Verdict {
   const { layers, members, inputs, evaluation } = report;
-  const permuted = pairsOf(layers, members, 'permuted');
-  const oneSided = pairsOf(layers, members, 'one-sided');
-  const unrelated = pairsOf(layers, members, 'unrelated');
+  const permuted = placedPairs(layers, members, 'permuted');
+  const oneSided = placedPairs(layers, members, 'one-sided');
+  const unrelated = placedPairs(layers, members, 'unrelated');
   const load = loadProblems(layers);
   const findings = [
     ...swapped.map(({ message }) => `${message[0]!.toUpperCase()}${message.slice(1)}.`),
@@ -36,7 +36,7 @@ export function verdictOf(report: Findings, broken: readonly Warning[], swapped:
     ...(evaluation === null ? [] : scoreFindings(evaluation)),
   ];
   const verdict = { findings, notTested: untested(report, permuted.length + swapped.length > 0) };
-  const inLayers = (pairs: readonly Placed[]) =>
+  const inLayers = (pairs: readonly PlacedPair[]) =>
     `${new Set(pairs.map((pair) => pair.layer)).size} of ${plural(layers.length, 'MoE layer')}`;
   if (permuted.length > 0)
     return { kind: 'refuse', headline: `Do not average these checkpoints: experts changed places in ${inLayers(permuted)}.`, ...verdict };

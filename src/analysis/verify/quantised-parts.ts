@@ -1,11 +1,11 @@
 import { dtypeByCode, dtypeByName } from '../../base/dtype.ts';
 import type { ByteReader } from '../../base/store/byte-reader.ts';
 import { readTensor } from '../../checkpoints/tensors/extents.ts';
+import type { TensorPlace } from '../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { codeBytes } from '../../merge/plan/quantised/strips.ts';
 import type { QuantisedWork } from '../../merge/plan/quantised/types.ts';
 import { mustBeRead, scaleFacts } from '../../model/quantised/stored-values.ts';
-import type { Place } from '../../model/quantised/types.ts';
 import type { ScaleDtype } from './twin/requantise.ts';
 import type { TreatedTensors } from './weights.ts';
 
@@ -14,7 +14,7 @@ export interface Part {
   readonly member: Checkpoint;
   readonly weight: number;
   readonly encoding: number;
-  readonly codes: Place;
+  readonly codes: TensorPlace;
   readonly scales: Scales | null;
 }
 
@@ -80,7 +80,7 @@ export class QuantisedParts {
     return this.#loaded;
   }
 
-  async #scales(checkpoint: Checkpoint, place: Place): Promise<Scales> {
+  async #scales(checkpoint: Checkpoint, place: TensorPlace): Promise<Scales> {
     const bytes = await readTensor(this.#reader, checkpoint, place);
     return {
       dtype: dtypeByCode(checkpoint.shards[place.shard]!.tensors.dtypes[place.row]!).name as ScaleDtype,

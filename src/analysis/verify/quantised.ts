@@ -2,12 +2,13 @@ import { type AveragedDtypeName, dtypeByCode } from '../../base/dtype.ts';
 import { encodeFloat } from '../../base/numbers/float.ts';
 import { SMALL_FLOATS } from '../../base/numbers/small-float.ts';
 import type { ByteReader } from '../../base/store/byte-reader.ts';
+import type { TensorPlace } from '../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { planQuantised } from '../../merge/plan/quantised/plan.ts';
 import { codeBytes } from '../../merge/plan/quantised/strips.ts';
 import type { QuantisedWork } from '../../merge/plan/quantised/types.ts';
 import { scaleGrid } from '../../model/quantised/blocks.ts';
-import { MXFP4, type Place } from '../../model/quantised/types.ts';
+import { MXFP4 } from '../../model/quantised/types.ts';
 import { checkpointRoles } from '../../model/roles/checkpoint-roles.ts';
 import { type Loaded, type Part, QuantisedParts } from './quantised-parts.ts';
 import { combineElement } from './twin/combine.ts';
@@ -240,6 +241,6 @@ function encodingName(encoding: number): Encoding {
   return encoding === MXFP4 ? 'MXFP4' : (dtypeByCode(encoding).name as AveragedDtypeName);
 }
 
-function key({ shard, row }: Place): string {
+function key({ shard, row }: TensorPlace): string {
   return `${shard} ${row}`;
 }

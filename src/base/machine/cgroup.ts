@@ -17,7 +17,7 @@ export interface CgroupFolders {
  * @param root prefix of every path, so that tests can lay out a machine in a folder.
  */
 export function cgroupFolders(controller: string, root = '/'): readonly CgroupFolders[] {
-  const groups = readLines(join(root, 'proc/self/cgroup')).map((line) => {
+  const groups = systemLines(join(root, 'proc/self/cgroup')).map((line) => {
     const [, controllers = '', ...path] = line.split(':');
     return { controllers: controllers === '' ? [] : controllers.split(','), path: path.join(':') };
   });
@@ -42,7 +42,7 @@ interface CgroupMount {
 
 function cgroupMounts(root: string): readonly CgroupMount[] {
   const mounts: CgroupMount[] = [];
-  for (const line of readLines(join(root, 'proc/self/mountinfo'))) {
+  for (const line of systemLines(join(root, 'proc/self/mountinfo'))) {
     const [mounted = '', described = ''] = line.split(' - ');
     const [, , , mountRoot = '/', point = ''] = mounted.split(' ');
     const [type, , superOptions = ''] = described.split(' ');
@@ -72,7 +72,7 @@ function octalDecoded(text: string): string {
 }
 
 /** Lines of a small system file, or none where it cannot be read. */
-export function readLines(path: string): readonly string[] {
+export function systemLines(path: string): readonly string[] {
   return (
     readText(path)
       ?.split('\n')

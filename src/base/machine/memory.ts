@@ -1,6 +1,6 @@
 import os from 'node:os';
 import { join } from 'node:path';
-import { cgroupFolders, readLines, readText } from './cgroup.ts';
+import { cgroupFolders, readText, systemLines } from './cgroup.ts';
 
 /** Memory that this process could still take, in bytes. */
 export interface MemoryLimits {
@@ -25,7 +25,7 @@ export function availableMemory(source?: { readonly root?: string }): number {
 }
 
 function systemMemory(root: string): number {
-  const line = readLines(join(root, 'proc/meminfo')).find((l) => l.startsWith('MemAvailable:'));
+  const line = systemLines(join(root, 'proc/meminfo')).find((l) => l.startsWith('MemAvailable:'));
   const kib = Number(line?.match(/\d+/)?.[0]);
   return Number.isFinite(kib) ? kib * 1024 : os.freemem();
 }
@@ -70,7 +70,7 @@ function bytesIn(folder: string, name: string): number | null {
 
 function statBytes(folder: string, keys: readonly string[]): number {
   let sum = 0;
-  for (const line of readLines(join(folder, 'memory.stat'))) {
+  for (const line of systemLines(join(folder, 'memory.stat'))) {
     const [key = '', value] = line.split(' ');
     if (keys.includes(key)) sum += Number(value);
   }

@@ -6,7 +6,7 @@ import { positionFromName, reasonAgainstName } from '../names.ts';
 import { hubRepository, snapshots } from './hub-cache.ts';
 
 /** Something in a run that may be one of its checkpoints. */
-export interface Candidate {
+export interface CandidateFolder {
   readonly path: string;
   /** The name that gives its position: of the folder, of the file without its extension, of the revision. */
   readonly name: string;
@@ -16,7 +16,7 @@ export interface Candidate {
 
 /** Everything in a run that may be a checkpoint, and what else lies there, for those who find no run. */
 export interface Listing {
-  readonly candidates: readonly Candidate[];
+  readonly candidates: readonly CandidateFolder[];
   /** Whether the folder itself holds weights. */
   readonly isCheckpoint: boolean;
   readonly names: readonly string[];
@@ -39,7 +39,7 @@ export async function listRun(path: string): Promise<Listing> {
   if (entries === null) throw new MergeError('E_NO_RUN', `${path}: is not a folder`, { details: { file: path } });
   const names = entries.map(({ name }) => name).sort();
   const isCheckpoint = names.some((name) => WEIGHTS.test(name)) || names.includes('checkpoint_metadata.json');
-  const candidates: Candidate[] = [];
+  const candidates: CandidateFolder[] = [];
   for (const { name, kind } of entries) {
     if (kind === 'folder') candidates.push({ path: join(path, name), name, against: reasonAgainstName(name) });
     else if (kind === 'file' && !isCheckpoint) candidates.push(...ofFile(path, name));
@@ -52,7 +52,7 @@ export async function listRun(path: string): Promise<Listing> {
 }
 
 /** A file that is a checkpoint by its name: `step-1000.safetensors`. */
-function ofFile(folder: string, name: string): Candidate[] {
+function ofFile(folder: string, name: string): CandidateFolder[] {
   const { name: stem, ext } = parse(name);
   if (positionFromName(stem) === null) return [];
   const path = join(folder, name);
@@ -65,12 +65,12 @@ function ofFile(folder: string, name: string): Candidate[] {
  * Links to folders outside the run are checkpoints like others; a second name of one that is there already is
  * not.
  */
-async function ofLinks(folder: string, links: readonly string[], others: readonly Candidate[]): Promise<Candidate[]> {
+async function ofLinks(folder: string, links: readonly string[], others: readonly CandidateFolder[]): Promise<CandidateFolder[]> {
   if (links.length === 0) return [];
   const store = storeOf(folder);
   const base = await store.resolve(folder);
   const owners = new Map(others.map(({ path }) => [join(base, basename(path)), basename(path)]));
-  const candidates: Candidate[] = [];
+  const candidates: CandidateFolder[] = [];
   for (const name of links) {
     const path = join(folder, name);
     const target = await store.resolve(path).catch(() => null);

@@ -4,8 +4,8 @@ import { mapBounded } from '../../base/map-bounded.ts';
 import { OpenCache } from '../containers/open-cache.ts';
 import { positionFromName } from '../names.ts';
 import type { LogEntry } from '../types.ts';
-import { type Candidate, listRun } from './candidates.ts';
-import { examine, type Found } from './examine.ts';
+import { type CandidateFolder, listRun } from './candidates.ts';
+import { examineCandidate, type FoundCheckpoint } from './examine.ts';
 import { hubRepository } from './hub-cache.ts';
 import { loggedAt, logOf } from './log.ts';
 import { noRun } from './no-run.ts';
@@ -36,9 +36,9 @@ export async function discoverRun(path: string, { signal }: { readonly signal?: 
   const cache = new OpenCache();
   const results = await mapBounded(listing.candidates, AT_ONCE, async (candidate) => {
     signal?.throwIfAborted();
-    return examine(candidate, cache);
+    return examineCandidate(candidate, cache);
   });
-  const found = results.filter((result): result is Found => result !== null && 'checkpoint' in result);
+  const found = results.filter((result): result is FoundCheckpoint => result !== null && 'checkpoint' in result);
   const excluded = results.filter((result): result is Excluded => result !== null && 'reason' in result);
   if (found.length === 0) throw noRun(path, listing, excluded, await firstRun(listing.candidates));
   if (listing.isCheckpoint) excluded.push({ path, step: null, reason: 'the model in the folder of the run itself: no step of the run' });
@@ -68,7 +68,7 @@ export async function isRunFolder(path: string, { orCheckpoint = false }: { read
   return listing.candidates.some(({ name }) => positionFromName(name) !== null) || listing.names.some((name) => RUN_MARKERS.has(name));
 }
 
-async function firstRun(candidates: readonly Candidate[]): Promise<string | null> {
+async function firstRun(candidates: readonly CandidateFolder[]): Promise<string | null> {
   for (const { path } of candidates) if (await isRunFolder(path)) return path;
   return null;
 }
@@ -80,12 +80,12 @@ const RUN_MARKERS = new Set(['latest_checkpointed_iteration.txt', 'latest.txt', 
  * By position. Of several at one position the one that is named by its step is kept, else the first by name:
  * copies of a checkpoint (`best`, `final`) are not named by step.
  */
-function inOrder(found: readonly Found[]): { kept: Found['checkpoint'][]; duplicates: Excluded[] } {
-  const foreignName = ({ name, step }: Found['checkpoint']) => Number(positionFromName(name)?.step !== step);
+function inOrder(found: readonly FoundCheckpoint[]): { kept: FoundCheckpoint['checkpoint'][]; duplicates: Excluded[] } {
+  const foreignName = ({ name, step }: FoundCheckpoint['checkpoint']) => Number(positionFromName(name)?.step !== step);
   const sorted = found
     .map(({ checkpoint }) => checkpoint)
     .sort((a, b) => comparePositions(a, b) || foreignName(a) - foreignName(b) || (a.name < b.name ? -1 : 1));
-  const kept: Found['checkpoint'][] = [];
+  const kept: FoundCheckpoint['checkpoint'][] = [];
   const duplicates: Excluded[] = [];
   for (const checkpoint of sorted) {
     const last = kept.at(-1);
@@ -102,7 +102,7 @@ function duplicateWarning({ path, reason }: Excluded): Warning {
 const stageKey = ({ stage, ingredient }: { readonly stage: number | null; readonly ingredient: number | null }) => `${stage} ${ingredient}`;
 
 /** Stages and ingredients count their steps anew, so each has a log of its own. */
-async function logsByStage(checkpoints: readonly Found['checkpoint'][]): Promise<Map<string, LogEntry[]>> {
+async function logsByStage(checkpoints: readonly FoundCheckpoint['checkpoint'][]): Promise<Map<string, LogEntry[]>> {
   const logs = new Map<string, LogEntry[]>();
   for (const [key, members] of groupBy(checkpoints, stageKey)) logs.set(key, await logOf(members));
   return logs;

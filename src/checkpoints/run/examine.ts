@@ -8,17 +8,20 @@ import { openCheckpoint } from '../open.ts';
 import { METADATA_KEY } from '../our-files.ts';
 import type { TensorTable } from '../tensors/types.ts';
 import type { Checkpoint } from '../types.ts';
-import { type Candidate, foreignReason } from './candidates.ts';
+import { type CandidateFolder, foreignReason } from './candidates.ts';
 import type { Excluded, RunCheckpoint } from './types.ts';
 
 /** A complete checkpoint before the log is known, and what was noticed about it. */
-export interface Found {
+export interface FoundCheckpoint {
   readonly checkpoint: Omit<RunCheckpoint, 'loss' | 'learningRate'>;
   readonly warnings: readonly Warning[];
 }
 
 /** What a candidate is; null where it is nothing that people would look for in the list. */
-export async function examine({ path, name, against }: Candidate, cache: OpenCache): Promise<Found | Excluded | null> {
+export async function examineCandidate(
+  { path, name, against }: CandidateFolder,
+  cache: OpenCache,
+): Promise<FoundCheckpoint | Excluded | null> {
   const named = positionFromName(name);
   const step = named?.step ?? stepMentioned(name);
   const left = (reason: string): Excluded => ({ path, step, reason });
@@ -40,7 +43,7 @@ export async function examine({ path, name, against }: Candidate, cache: OpenCac
 }
 
 /** A checkpoint as one of a run, but for what the log says. */
-export function describe(checkpoint: Checkpoint, name: string): Found['checkpoint'] {
+export function describe(checkpoint: Checkpoint, name: string): FoundCheckpoint['checkpoint'] {
   const { path, stage, ingredient, step, tokens, bytes } = checkpoint;
   const tokensFrom = tokens === null ? null : tokens === positionFromName(name)?.tokens ? 'name' : 'state';
   return { path, name, stage, ingredient, step, tokens, tokensFrom, bytes, dtypes: dtypesOf(checkpoint) };

@@ -6,9 +6,9 @@ import type { TensorTable } from './types.ts';
  */
 export const SECTIONS = ['model', 'optimizer', 'blob'] as const;
 
-export type Section = (typeof SECTIONS)[number];
+export type TensorSection = (typeof SECTIONS)[number];
 
 /** The section of a tensor. */
-export function sectionOf({ sections }: Pick<TensorTable, 'sections'>, row: number): Section {
+export function sectionOf({ sections }: Pick<TensorTable, 'sections'>, row: number): TensorSection {
   return sections === null ? 'model' : SECTIONS[sections[row]!]!;
 }

@@ -1,5 +1,5 @@
 import { linear, type Matrix } from '../../base/numbers/matrix.ts';
-import type { ModelConfig } from './config.ts';
+import type { DemoConfig } from './config.ts';
 import { rmsNorm, softmax } from './math.ts';
 import type { WeightReader } from './tensors.ts';
 
@@ -13,7 +13,7 @@ export interface Attention {
   readonly kNorm: Float64Array | null;
 }
 
-export async function readAttention(weights: WeightReader, prefix: string, config: ModelConfig): Promise<Attention> {
+export async function readAttention(weights: WeightReader, prefix: string, config: DemoConfig): Promise<Attention> {
   const { hidden, heads, kvHeads, headSize } = config;
   const normalised = config.type === 'olmoe';
   return {
@@ -27,7 +27,7 @@ export async function readAttention(weights: WeightReader, prefix: string, confi
 }
 
 /** Causal grouped-query attention over one window: x holds `count` hidden vectors, and so does the result. */
-export function attend(x: Float64Array, count: number, layer: Attention, config: ModelConfig): Float64Array {
+export function attend(x: Float64Array, count: number, layer: Attention, config: DemoConfig): Float64Array {
   const { heads, kvHeads, headSize, normEpsilon } = config;
   let q = linear(x, count, layer.q);
   let k = linear(x, count, layer.k);
@@ -76,7 +76,7 @@ function transpose({ rows, columns, data }: Matrix): Matrix {
  * Rotary positions as transformers lays them out: dimension i of a head turns together with dimension i +
  * headSize / 2.
  */
-function rotate(x: Float64Array, count: number, heads: number, config: ModelConfig): void {
+function rotate(x: Float64Array, count: number, heads: number, config: DemoConfig): void {
   const { headSize, ropeTheta } = config;
   const half = headSize / 2;
   for (let i = 0; i < half; i++) {

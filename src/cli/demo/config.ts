@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { modelError } from './tensors.ts';
 
 /** The sizes of a Llama or OLMoE decoder, as config.json gives them. */
-export interface ModelConfig {
+export interface DemoConfig {
   readonly type: 'llama' | 'olmoe';
   readonly vocabulary: number;
   readonly hidden: number;
@@ -28,7 +28,7 @@ export interface ModelConfig {
  * @throws MergeError E_MODEL when it is absent or not JSON, names another architecture, or uses an option
  *   that the demo's models do not.
  */
-export async function readModelConfig(path: string): Promise<ModelConfig> {
+export async function readDemoConfig(path: string): Promise<DemoConfig> {
   const json = await readJson(path);
   const integer = (key: string): number => {
     const value = json[key];

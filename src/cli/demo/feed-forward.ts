@@ -1,5 +1,5 @@
 import { linear, type Matrix } from '../../base/numbers/matrix.ts';
-import type { ModelConfig } from './config.ts';
+import type { DemoConfig } from './config.ts';
 import { softmax, swiGlu } from './math.ts';
 import type { WeightReader } from './tensors.ts';
 
@@ -7,7 +7,7 @@ import type { WeightReader } from './tensors.ts';
 export type FeedForward = (x: Float64Array, count: number) => Float64Array;
 
 /** The SwiGLU block of a dense layer, or one expert. */
-async function readSwiGlu(weights: WeightReader, prefix: string, config: ModelConfig): Promise<FeedForward> {
+async function readSwiGlu(weights: WeightReader, prefix: string, config: DemoConfig): Promise<FeedForward> {
   const gate = await weights.matrix(`${prefix}.gate_proj.weight`, config.feedForward, config.hidden);
   const up = await weights.matrix(`${prefix}.up_proj.weight`, config.feedForward, config.hidden);
   const down = await weights.matrix(`${prefix}.down_proj.weight`, config.hidden, config.feedForward);
@@ -15,7 +15,7 @@ async function readSwiGlu(weights: WeightReader, prefix: string, config: ModelCo
 }
 
 /** Dense for Llama; for OLMoE a router over experts. */
-export async function readFeedForward(weights: WeightReader, prefix: string, config: ModelConfig): Promise<FeedForward> {
+export async function readFeedForward(weights: WeightReader, prefix: string, config: DemoConfig): Promise<FeedForward> {
   if (config.experts === 0) return await readSwiGlu(weights, prefix, config);
   const router = await weights.matrix(`${prefix}.gate.weight`, config.experts, config.hidden);
   const experts: FeedForward[] = [];
@@ -27,7 +27,7 @@ export async function readFeedForward(weights: WeightReader, prefix: string, con
  * Each vector goes through its most probable experts; the results are added in proportion to those
  * probabilities.
  */
-function mixture(x: Float64Array, count: number, router: Matrix, experts: readonly FeedForward[], config: ModelConfig): Float64Array {
+function mixture(x: Float64Array, count: number, router: Matrix, experts: readonly FeedForward[], config: DemoConfig): Float64Array {
   const { hidden } = config;
   const y = new Float64Array(x.length);
   const shares = routerShares(x, count, router, config);
@@ -52,7 +52,7 @@ function mixture(x: Float64Array, count: number, router: Matrix, experts: readon
  * For each vector the weight of every expert: softmax over all, then only the top ones kept (and made to sum
  * to 1 where config says so).
  */
-function routerShares(x: Float64Array, count: number, router: Matrix, config: ModelConfig): Float64Array {
+function routerShares(x: Float64Array, count: number, router: Matrix, config: DemoConfig): Float64Array {
   const shares = linear(x, count, router);
   for (let t = 0; t < count; t++) {
     const row = shares.subarray(t * router.rows, (t + 1) * router.rows);

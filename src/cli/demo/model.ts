@@ -1,6 +1,6 @@
 import { linear, type Matrix } from '../../base/numbers/matrix.ts';
 import { type Attention, attend, readAttention } from './attention.ts';
-import { type ModelConfig, readModelConfig } from './config.ts';
+import { type DemoConfig, readDemoConfig } from './config.ts';
 import { type FeedForward, readFeedForward } from './feed-forward.ts';
 import { addInPlace, rmsNorm } from './math.ts';
 import { type WeightReader, withWeights } from './tensors.ts';
@@ -20,7 +20,7 @@ export type Tap = (layer: number, hidden: Float64Array) => void;
 
 /** A Llama or OLMoE language model held in memory, in float64. */
 export interface Model {
-  readonly config: ModelConfig;
+  readonly config: DemoConfig;
   /**
    * Next-token logits for one window: `tokens.length` rows of `config.vocabulary` numbers. @throws RangeError
    * for a token outside the vocabulary.
@@ -35,7 +35,7 @@ export interface Model {
  *   checkpoint throws.
  */
 export async function loadModel(path: string): Promise<Model> {
-  const config = await readModelConfig(path);
+  const config = await readDemoConfig(path);
   return await withWeights(path, async (weights) => {
     const embeddings = await weights.matrix('model.embed_tokens.weight', config.vocabulary, config.hidden);
     const head = config.tiedEmbeddings ? embeddings : await weights.matrix('lm_head.weight', config.vocabulary, config.hidden);
@@ -46,7 +46,7 @@ export async function loadModel(path: string): Promise<Model> {
   });
 }
 
-async function readLayer(weights: WeightReader, prefix: string, config: ModelConfig): Promise<Layer> {
+async function readLayer(weights: WeightReader, prefix: string, config: DemoConfig): Promise<Layer> {
   return {
     attentionNorm: await weights.vector(`${prefix}.input_layernorm.weight`, config.hidden),
     attention: await readAttention(weights, `${prefix}.self_attn`, config),
@@ -61,7 +61,7 @@ function forward(
   layers: readonly Layer[],
   norm: Float64Array,
   head: Matrix,
-  config: ModelConfig,
+  config: DemoConfig,
   tap: Tap | undefined,
 ): Float64Array {
   const { hidden, normEpsilon } = config;

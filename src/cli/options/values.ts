@@ -1,5 +1,5 @@
 import { MergeError } from '../../base/errors.ts';
-import { itemsOf, parseRange } from '../../recipe/policy/selector.ts';
+import { listItems, parseRange } from '../../recipe/policy/selector.ts';
 
 /**
  * Turns the text of an option into its value. @throws MergeError E_OPTION or E_WEIGHTS that names the option.
@@ -117,7 +117,7 @@ export function badValue(option: string, text: string, wanted: string, help?: st
 
 /** Layers as policies name them: `0-3,12,-1`, both ends included, negative ones counted from the end. */
 export function parseLayers(text: string, option: string): readonly { readonly from: number; readonly to: number }[] {
-  return itemsOf(text).map((item) => {
+  return listItems(text).map((item) => {
     const range = parseRange(item);
     if (range === null) throw badValue(option, text, 'layers as 0-3,12, or -1 for the last');
     return { from: range[0], to: range[1] };

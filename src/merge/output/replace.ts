@@ -10,7 +10,7 @@ import { oldPath, type Partial, READY, siblingIds } from './partial.ts';
 const NO_FLAGS: ReadonlySet<string> = new Set(['EINVAL', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP']);
 
 /** OUT is in its place; what was there lies at `old`, and `undo` puts everything back. */
-export interface Placed {
+export interface SwappedIn {
   readonly old: string | null;
   undo(): Promise<void>;
 }
@@ -41,7 +41,7 @@ export async function place(
   id: string,
   kind: 'folder' | 'file',
   force: boolean,
-): Promise<Placed> {
+): Promise<SwappedIn> {
   return onOutput('publish', destination.output, async () => {
     // OUT may come and go while this runs: two rounds of exchange, found absent, then found there again, are
     // a third party at work.
@@ -59,7 +59,7 @@ export async function place(
 }
 
 /** Null where OUT is there. */
-async function placeNew(system: System, from: string, destination: Destination, kind: 'folder' | 'file'): Promise<Placed | null> {
+async function placeNew(system: System, from: string, destination: Destination, kind: 'folder' | 'file'): Promise<SwappedIn | null> {
   const { fs } = system;
   const back = { old: null, undo: () => fs.rename(destination.path, from) };
   const renamed = flagged(system, from, destination.path, 'noreplace');
@@ -110,7 +110,7 @@ async function replaceByFallback(
   destination: Destination,
   id: string,
   kind: 'folder' | 'file',
-): Promise<Placed> {
+): Promise<SwappedIn> {
   const { fs } = system;
   const { path } = destination;
   if (kind === 'file') {

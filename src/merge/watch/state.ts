@@ -31,7 +31,7 @@ export interface WatchState extends Omit<StoredState, 'done' | 'bad' | 'pins'> {
  * @param run the run, relative to the watch's folder
  * @throws MergeError E_WATCH_STATE where it cannot be read, or is about another run
  */
-export async function readState(output: string, run: string): Promise<WatchState | null> {
+export async function readWatchState(output: string, run: string): Promise<WatchState | null> {
   const file = join(output, WATCH_FOLDER, STATE_FILE);
   let text: string;
   await onOutput('remove', file, () => rm(`${file}${DRAFT}`, { force: true }));

@@ -9,7 +9,7 @@ import { loadBinding } from '../native/load.ts';
 import { sweep } from './made.ts';
 import { checkOptions } from './options.ts';
 import { Rounds } from './round.ts';
-import { makeWatchFolder, newState, readState, StateWriter, type WatchState } from './state.ts';
+import { makeWatchFolder, newState, readWatchState, StateWriter, type WatchState } from './state.ts';
 import type { WatchEvent, WatchOptions, WatchRecord, WatchSummary } from './types.ts';
 import { DEFAULT_SETTLE, type Look, RunView } from './view.ts';
 
@@ -59,7 +59,7 @@ async function watchRun(options: WatchOptions, emit: (event: WatchEvent) => void
   try {
     await sweep(options.output);
     const run = relative(await realpath(options.output), await realpath(options.run).catch(() => resolve(options.run)));
-    const stored = await readState(options.output, run);
+    const stored = await readWatchState(options.output, run);
     const state = stored ?? newState(run);
     const writer = new StateWriter(options.output);
     emit({ type: 'started', run: options.run, output: options.output });

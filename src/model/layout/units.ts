@@ -6,7 +6,7 @@ import type { Role, TensorRole } from '../roles/types.ts';
 import { canonicalName, isNativeQueryOrKey } from './names.ts';
 
 /** One matrix or vector of a model, as every layout of it knows it. */
-export interface Unit {
+export interface WeightUnit {
   /** The same for the same weights under any name, in any layout. */
   readonly key: string;
   /** Its elements in the tensor that holds it. */
@@ -16,7 +16,7 @@ export interface Unit {
 
 /** What a tensor holds. */
 export interface Held {
-  readonly units: readonly Unit[];
+  readonly units: readonly WeightUnit[];
   /** Why the units are not runs of elements of this tensor, or not known to be; null where they are. */
   readonly refused: string | null;
 }
@@ -75,7 +75,7 @@ export class Units {
     const experts = kind === 'bias' || shape.length === 3 ? shape[0]! : (this.#roles.context.experts ?? 0);
     const each = elementCount(shape) / experts;
     if (role.expert !== 'all' || !Number.isInteger(each)) return { units: [], refused: 'how it holds its experts is not known' };
-    const units: Unit[] = [];
+    const units: WeightUnit[] = [];
     let refused = this.#stackRefusal(role, shape, kind);
     for (let e = 0; e < experts; e++) {
       if (role.projection === 'gate_up') {

@@ -1,10 +1,11 @@
 import { type DtypeName, dtypeByCode } from '../../base/dtype.ts';
 import type { Conflict } from '../../base/errors.ts';
+import type { TensorPlace } from '../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { blocksOf, matricesOf } from './blocks.ts';
 import { type QuantisationConfig, quantisationConfig } from './config.ts';
 import { refusedFamilies } from './refused.ts';
-import { type BlockShape, MXFP4, MXFP4_GROUP, type Place, type QuantisedTensors, type QuantisedWeight } from './types.ts';
+import { type BlockShape, MXFP4, MXFP4_GROUP, type QuantisedTensors, type QuantisedWeight } from './types.ts';
 
 const FP8: ReadonlySet<string> = new Set<DtypeName>(['F8_E4M3', 'F8_E5M2', 'F8_E4M3FNUZ', 'F8_E5M2FNUZ']);
 const SCALE_DTYPES: ReadonlySet<string> = new Set<DtypeName>(['F32', 'BF16', 'F16', 'F8_E8M0', 'U8']);
@@ -54,9 +55,9 @@ class Recogniser {
   readonly #config: QuantisationConfig | null;
   readonly #weights: QuantisedWeight[] = [];
   readonly #conflicts: Conflict[] = [];
-  readonly #unscaled: Place[] = [];
-  readonly #maybeScales: Place[] = [];
-  readonly #activation: Place[] = [];
+  readonly #unscaled: TensorPlace[] = [];
+  readonly #maybeScales: TensorPlace[] = [];
+  readonly #activation: TensorPlace[] = [];
   readonly #used = new Set<string>();
 
   constructor(checkpoint: Checkpoint, config: QuantisationConfig | null) {
@@ -77,14 +78,14 @@ class Recogniser {
     return { weights: this.#weights, activationScales: quantised ? this.#activation : [], conflicts: this.#conflicts };
   }
 
-  #look(place: Place, name: string, dtype: DtypeName): void {
+  #look(place: TensorPlace, name: string, dtype: DtypeName): void {
     if (ACTIVATION.test(name)) this.#activation.push(place);
     else if (SCALE.test(name) || (name.endsWith('_scales') && E8M0.has(dtype))) this.#maybeScales.push(place);
     else if (FP8.has(dtype)) this.#fp8(place, name);
     else if (dtype === 'U8' || dtype === 'I8' || dtype === 'F4') this.#fp4(place, name, dtype);
   }
 
-  #fp8(codes: Place, name: string): void {
+  #fp8(codes: TensorPlace, name: string): void {
     const scales = this.#first(codes, name);
     if (scales === undefined) {
       this.#unscaled.push(codes);
@@ -111,7 +112,7 @@ class Recogniser {
     this.#add({ scheme: 'fp8', name, codes, scales, encoding: this.#code(codes), powerOfTwo, plain, transposed: false, ...blocks });
   }
 
-  #fp4(codes: Place, name: string, dtype: DtypeName): void {
+  #fp4(codes: TensorPlace, name: string, dtype: DtypeName): void {
     for (const form of FP4_NAMES) {
       if (!form.codes.test(name)) continue;
       const scales = this.#locate(codes, name.replace(form.codes, form.scales));
@@ -151,12 +152,12 @@ class Recogniser {
     this.#weights.push({ ...weight, scaleDtype: this.#code(weight.scales) });
   }
 
-  #badScale(scales: Place, message: string): void {
+  #badScale(scales: TensorPlace, message: string): void {
     this.#used.add(key(scales));
     this.#conflict('E_SCALE_SHAPE', scales, message);
   }
 
-  #orphan(place: Place): void {
+  #orphan(place: TensorPlace): void {
     const base = this.#name(place).replace(/(?:[._](?:qscale_weight|scale_weight|weight_scale|weight_scale_inv)|_scales|_scale_inv)$/, '');
     const weight = this.#locate(place, `${base}.weight`) ?? this.#locate(place, base);
     const why =
@@ -164,7 +165,7 @@ class Recogniser {
     this.#conflict('E_SCALE_ORPHAN', place, `${this.#describe(place)} scales nothing: ${why}`);
   }
 
-  #missing(place: Place): void {
+  #missing(place: TensorPlace): void {
     const { names } = this.#checkpoint.shards[place.shard]!.tensors;
     const others = this.#weights[0]?.scales;
     const like = others === undefined ? 'the configuration says that it is quantised' : `other weights have one, as ${this.#name(others)}`;
@@ -181,11 +182,11 @@ class Recogniser {
     this.#conflicts.push({ code: 'E_QUANTISATION_CONFIG', message, file: path });
   }
 
-  #conflict(code: Conflict['code'], place: Place, message: string): void {
+  #conflict(code: Conflict['code'], place: TensorPlace, message: string): void {
     this.#conflicts.push({ code, message, file: this.#checkpoint.shards[place.shard]!.path, tensor: this.#name(place) });
   }
 
-  #first(codes: Place, name: string): Place | undefined {
+  #first(codes: TensorPlace, name: string): TensorPlace | undefined {
     for (const scaleOf of SCALES_OF) {
       const other = scaleOf(name);
       const place = other === name ? undefined : this.#locate(codes, other);
@@ -194,34 +195,34 @@ class Recogniser {
     return undefined;
   }
 
-  #locate(beside: Place, name: string): Place | undefined {
+  #locate(beside: TensorPlace, name: string): TensorPlace | undefined {
     return this.#checkpoint.locate(name, this.#checkpoint.shards[beside.shard]!.name);
   }
 
-  #name({ shard, row }: Place): string {
+  #name({ shard, row }: TensorPlace): string {
     return this.#checkpoint.shards[shard]!.tensors.names[row]!;
   }
 
-  #shape({ shard, row }: Place): readonly number[] {
+  #shape({ shard, row }: TensorPlace): readonly number[] {
     return this.#checkpoint.shards[shard]!.tensors.shapes[row]!;
   }
 
-  #code({ shard, row }: Place): number {
+  #code({ shard, row }: TensorPlace): number {
     return this.#checkpoint.shards[shard]!.tensors.dtypes[row]!;
   }
 
-  #dtype(place: Place): DtypeName {
+  #dtype(place: TensorPlace): DtypeName {
     return dtypeByCode(this.#code(place)).name;
   }
 
   /** As `X.weight (F8_E4M3 [256, 128]) of model.safetensors`. */
-  #describe(place: Place): string {
+  #describe(place: TensorPlace): string {
     const { path } = this.#checkpoint.shards[place.shard]!;
     return `tensor ${this.#name(place)} (${this.#dtype(place)} [${this.#shape(place).join(', ')}]) of ${path}`;
   }
 }
 
-function key({ shard, row }: Place): string {
+function key({ shard, row }: TensorPlace): string {
   return `${shard} ${row}`;
 }
 

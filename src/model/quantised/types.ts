@@ -1,5 +1,6 @@
 import { MXFP4 } from '../../base/dtype.ts';
 import type { Conflict } from '../../base/errors.ts';
+import type { TensorPlace } from '../../checkpoints/tensors/types.ts';
 
 /**
  * How codes and scales stand for numbers. `fp8`: one FP8 code a value. `mxfp4`: two FP4 codes (E2M1) a byte,
@@ -10,12 +11,6 @@ export type QuantisedScheme = 'fp8' | 'mxfp4';
 export { MXFP4 };
 /** Values that share a scale in MXFP4. */
 export const MXFP4_GROUP = 32;
-
-/** A tensor of a checkpoint. */
-export interface Place {
-  readonly shard: number;
-  readonly row: number;
-}
 
 /**
  * Matrices of codes with a scale for each block of `blockRows` x `blockCols`; blocks at the edges may be
@@ -34,8 +29,8 @@ export interface QuantisedWeight extends BlockShape {
   readonly scheme: QuantisedScheme;
   /** Name of the tensor that holds the codes. */
   readonly name: string;
-  readonly codes: Place;
-  readonly scales: Place;
+  readonly codes: TensorPlace;
+  readonly scales: TensorPlace;
   /** Dtype code of FP8, or {@link MXFP4}. */
   readonly encoding: number;
   /** Dtype code of the scales; U8 holds E8M0 exponents. */
@@ -57,7 +52,7 @@ export interface QuantisedTensors {
   /**
    * Scales of activations and of the key-value cache: measured, not trained, so that they are not averaged.
    */
-  readonly activationScales: readonly Place[];
+  readonly activationScales: readonly TensorPlace[];
   /** Forms that cannot be merged, scales that are missing or do not fit. */
   readonly conflicts: readonly Conflict[];
 }

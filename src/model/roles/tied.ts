@@ -1,12 +1,11 @@
+import type { TensorPlace } from '../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import type { CheckpointRoles } from './checkpoint-roles.ts';
 import { languageConfigs, type ModelConfig } from './model-config.ts';
 
-/** A tensor of a checkpoint: index of its shard, row in that shard's table. */
-export interface TensorPlace {
+/** One of two tensors that may be one. */
+export interface TiedTensor extends TensorPlace {
   readonly name: string;
-  readonly shard: number;
-  readonly row: number;
 }
 
 /**
@@ -14,8 +13,8 @@ export interface TensorPlace {
  * which headers cannot show.
  */
 export interface TiedPair {
-  readonly embedding: TensorPlace;
-  readonly head: TensorPlace;
+  readonly embedding: TiedTensor;
+  readonly head: TiedTensor;
   /** What the configuration says; null where it says nothing, and the family's default holds. */
   readonly configured: boolean | null;
 }
@@ -24,8 +23,8 @@ export interface TiedPair {
  * Every embedding with every output head of its shape; those of multi-token prediction and of towers apart.
  */
 export function tiedPairs(checkpoint: Checkpoint, roles: CheckpointRoles): TiedPair[] {
-  const embeddings: TensorPlace[] = [];
-  const heads: TensorPlace[] = [];
+  const embeddings: TiedTensor[] = [];
+  const heads: TiedTensor[] = [];
   for (const [shard, { tensors }] of checkpoint.shards.entries()) {
     const { names, shapes, count } = tensors;
     for (let row = 0; row < count; row++) {
@@ -35,7 +34,7 @@ export function tiedPairs(checkpoint: Checkpoint, roles: CheckpointRoles): TiedP
     }
   }
   const configured = configuredTie(roles.config);
-  const shapeOf = ({ shard, row }: TensorPlace) => checkpoint.shards[shard]!.tensors.shapes[row]!.join();
+  const shapeOf = ({ shard, row }: TiedTensor) => checkpoint.shards[shard]!.tensors.shapes[row]!.join();
   return heads.flatMap((head) =>
     embeddings.filter((embedding) => shapeOf(embedding) === shapeOf(head)).map((embedding) => ({ embedding, head, configured })),
   );

@@ -4,7 +4,7 @@ import type { ByteReader } from '../../base/store/byte-reader.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { readFloats } from './read.ts';
-import type { RouterInputs, RouterLayer, TensorPlace } from './types.ts';
+import type { RouterInputs, RouterLayer, RoutingTensor } from './types.ts';
 
 /**
  * A file of hidden states: `layers.{l}.hidden`, [T, H], what goes into the router of layer l, behind the norm
@@ -73,8 +73,8 @@ export async function openHiddenStates(path: string, routers: readonly RouterLay
   };
 }
 
-function placesOf({ shards }: Checkpoint, wrong: (message: string, tensor: string) => void): Map<number, TensorPlace> {
-  const places = new Map<number, TensorPlace>();
+function placesOf({ shards }: Checkpoint, wrong: (message: string, tensor: string) => void): Map<number, RoutingTensor> {
+  const places = new Map<number, RoutingTensor>();
   for (const [shard, { tensors }] of shards.entries()) {
     for (let row = 0; row < tensors.count; row++) {
       const { name, dtype, shape } = tensors.info(row);
@@ -92,7 +92,7 @@ function placesOf({ shards }: Checkpoint, wrong: (message: string, tensor: strin
   return places;
 }
 
-async function readInputs(reader: ByteReader, file: Checkpoint, place: TensorPlace, most: number): Promise<RouterInputs> {
+async function readInputs(reader: ByteReader, file: Checkpoint, place: RoutingTensor, most: number): Promise<RouterInputs> {
   const [stored, width] = place.shape as [number, number];
   const tokens = Math.min(stored, most);
   const rowOf = (token: number) => Math.floor((token * stored) / tokens);

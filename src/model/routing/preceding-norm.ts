@@ -1,4 +1,4 @@
-import type { TensorPlace } from './types.ts';
+import type { RoutingTensor } from './types.ts';
 
 /**
  * Names, in a layer, of norms whose result goes into the mixture of experts; the first that is there. What
@@ -37,7 +37,7 @@ const AFTER = /^post_(feedforward|ff|ffn|mlp|moe)_/;
  * @param prefix what the names of the layer begin with
  * @returns null where the names do not tell, or the router's input is not normalised
  */
-export function precedingNorm(prefix: string, router: string, norms: readonly TensorPlace[]): TensorPlace | null {
+export function precedingNorm(prefix: string, router: string, norms: readonly RoutingTensor[]): RoutingTensor | null {
   const weights = norms.filter(({ name }) => !name.endsWith('.bias'));
   const byName = new Map(weights.map((norm) => [norm.name.slice(prefix.length).replace(/\.(weight|scale|gamma)$/, ''), norm]));
   const known = BEFORE.find((name) => byName.has(name));

@@ -4,7 +4,7 @@ import { FLOAT_BYTES } from '../../base/numbers/float.ts';
 import type { ByteReader } from '../../base/store/byte-reader.ts';
 import { readTensor } from '../../checkpoints/tensors/extents.ts';
 import type { TensorSource } from '../../checkpoints/tensors/types.ts';
-import type { RouterLayer, RouterWeights, TensorPlace } from './types.ts';
+import type { RouterLayer, RouterWeights, RoutingTensor } from './types.ts';
 
 /**
  * Elements of a tensor of a plain float dtype, as float64: all of them, or `count` from element `from`.
@@ -13,7 +13,7 @@ import type { RouterLayer, RouterWeights, TensorPlace } from './types.ts';
 export async function readFloats(
   reader: ByteReader,
   source: TensorSource,
-  place: TensorPlace,
+  place: RoutingTensor,
   from = 0,
   count = place.shape.reduce((product, size) => product * size, 1) - from,
 ): Promise<Float64Array> {
@@ -24,7 +24,7 @@ export async function readFloats(
 
 /** The router of a layer with its biases, experts as rows. */
 export async function readRouter(reader: ByteReader, checkpoint: TensorSource, layer: RouterLayer): Promise<RouterWeights> {
-  const vector = async (place: TensorPlace | null) => (place === null ? null : await readFloats(reader, checkpoint, place));
+  const vector = async (place: RoutingTensor | null) => (place === null ? null : await readFloats(reader, checkpoint, place));
   const data = await readFloats(reader, checkpoint, layer.router);
   return {
     rows: layer.transposed ? transpose(data, layer.width, layer.experts) : data,

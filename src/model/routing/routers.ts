@@ -5,14 +5,14 @@ import { type CheckpointRoles, tensorName } from '../roles/checkpoint-roles.ts';
 import { CONFIG_KEYS, configNumber } from '../roles/model-config.ts';
 import type { Role } from '../roles/types.ts';
 import { precedingNorm } from './preceding-norm.ts';
-import type { ExpertTensor, RouterLayer, Routers, TensorPlace } from './types.ts';
+import type { ExpertTensor, RouterLayer, Routers, RoutingTensor } from './types.ts';
 
 const ROLES = ['router', 'router_bias', 'router_correction_bias', 'router_buffer', 'norm', 'expert'] as const satisfies readonly Role[];
 type Wanted = (typeof ROLES)[number];
 const WANTED: ReadonlySet<Role | null> = new Set(ROLES);
 
 /** The tensors of one layer that routing is about. */
-interface Found extends Record<Wanted, TensorPlace[]> {
+interface Found extends Record<Wanted, RoutingTensor[]> {
   /** Start of all their names, as `model.layers.3.`. */
   readonly prefix: string;
   readonly layer: number;
@@ -100,7 +100,7 @@ function layerPrefix(name: string, layer: number): string {
   return name.slice(0, at + String(layer).length + 2);
 }
 
-function unreadable({ shape, dtype }: TensorPlace): string | null {
+function unreadable({ shape, dtype }: RoutingTensor): string | null {
   if (!isPlain(dtype)) return `its dtype is ${dtype}, not a plain float`;
   if (shape.length !== 2) return `its shape is [${shape}], not experts by hidden size`;
   return null;
@@ -111,11 +111,11 @@ function isPlain(dtype: DtypeName): boolean {
   return dtype in FLOAT_BYTES && !dtype.startsWith('F8_');
 }
 
-function layerOf(found: Found, router: TensorPlace, roles: CheckpointRoles): RouterLayer {
+function layerOf(found: Found, router: RoutingTensor, roles: CheckpointRoles): RouterLayer {
   const [rows, columns] = router.shape as [number, number];
   const transposed = isTransposed(rows, columns, roles);
   const [experts, width] = transposed ? [columns, rows] : [rows, columns];
-  const vector = (places: readonly TensorPlace[], length: number) =>
+  const vector = (places: readonly RoutingTensor[], length: number) =>
     places.find(({ shape, dtype }) => isPlain(dtype) && shape.length > 0 && shape.reduce((a, b) => a * b) === length) ?? null;
   const norms = found.norm.filter((norm) => vector([norm], width) !== null);
   return {

@@ -1,4 +1,5 @@
 import type { DtypeName } from '../../base/dtype.ts';
+import type { TensorPlace } from '../../checkpoints/tensors/types.ts';
 
 /**
  * How a mixture of experts chooses and weighs experts, as its configuration says. For a token with logits z =
@@ -44,17 +45,14 @@ export interface Routes {
   readonly weights: Float64Array;
 }
 
-/** A tensor and where it lies. */
-export interface TensorPlace {
+/** A tensor that routing needs, and where it lies. */
+export interface RoutingTensor extends TensorPlace {
   readonly name: string;
-  /** Index into `checkpoint.shards`. */
-  readonly shard: number;
-  readonly row: number;
   readonly dtype: DtypeName;
   readonly shape: readonly number[];
 }
 
-export interface ExpertTensor extends TensorPlace {
+export interface ExpertTensor extends RoutingTensor {
   /** `all`: the first axis (or its equal parts) is the expert. */
   readonly expert: number | 'all';
   readonly projection: string | null;
@@ -65,20 +63,20 @@ export interface RouterLayer {
   readonly layer: number;
   readonly mtp: boolean;
   /** [E, H], or [H, E] where `transposed`; of a plain float dtype. */
-  readonly router: TensorPlace;
+  readonly router: RoutingTensor;
   readonly transposed: boolean;
   /** E, rows of the router: experts, and for LongCat-Flash also those that do nothing. */
   readonly experts: number;
   /** H, width of the router's input. */
   readonly width: number;
   /** [E] */
-  readonly logitBias: TensorPlace | null;
+  readonly logitBias: RoutingTensor | null;
   /** [E] */
-  readonly correctionBias: TensorPlace | null;
+  readonly correctionBias: RoutingTensor | null;
   /** [H] weight of the norm that makes the router's input; null where no name tells. */
-  readonly norm: TensorPlace | null;
+  readonly norm: RoutingTensor | null;
   /** Experts are chosen by a table of tokens. */
-  readonly tokenTable: TensorPlace | null;
+  readonly tokenTable: RoutingTensor | null;
   /** Matrices of the routed experts, by expert and name. */
   readonly expertTensors: readonly ExpertTensor[];
 }

@@ -2,7 +2,7 @@ import type { Problem } from '../../base/problems.ts';
 import { policyProblems, routerProblem, sameSelectors } from '../policy/check.ts';
 import { policiesOf } from '../policy/keys.ts';
 import type { Policy } from '../policy/types.ts';
-import { requestProblems } from '../schedule/check.ts';
+import { weightProblems } from '../schedule/check.ts';
 import { parameterLabel } from '../schedule/parameters.ts';
 import { selectionProblems } from '../select/select-check.ts';
 import type { Recipe, RecipeOutput } from '../types.ts';
@@ -44,7 +44,7 @@ export function contradictions(recipe: Recipe): Problem[] {
 export function fileContradictions(recipe: Recipe, faulty: (path: Problem['path']) => boolean): Problem[] {
   const found = contradictions(recipe);
   for (const [k, output] of outputsOf(recipe)) {
-    found.push(...inside(output, ['outputs', k], requestProblems(output)));
+    found.push(...inside(output, ['outputs', k], weightProblems(output)));
     const path = ['outputs', k, 'select'];
     if (output.select === undefined || faulty(path)) continue;
     for (const message of selectionProblems(output.select, 1)) found.push({ path, message });

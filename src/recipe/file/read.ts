@@ -54,5 +54,5 @@ function notRecipe(path: string, what: string): MergeError {
 /** The JSON Schema of recipe files, for editors that complete and check YAML. */
 export async function recipeJsonSchema(): Promise<object> {
   const schema = await import('./schema.ts');
-  return schema.recipeJsonSchema();
+  return schema.schemaDocument();
 }

@@ -147,7 +147,7 @@ export const KEYS: Readonly<Record<'recipe' | 'output' | 'select' | 'policy', re
 };
 
 /** The JSON Schema of a recipe file, for editors. */
-export function recipeJsonSchema(): object {
+export function schemaDocument(): object {
   // Draft 7 is what the YAML extensions of editors know.
   const { $schema, ...schema } = z.toJSONSchema(recipeSchema, { target: 'draft-7', io: 'input' });
   return { $schema, title: 'ckpt-merge recipe', ...schema };

@@ -1,10 +1,10 @@
 import { didYouMean } from '../../base/did-you-mean.ts';
 import { DTYPES } from '../../base/dtype.ts';
 import type { Problem } from '../../base/problems.ts';
-import { requestProblems } from '../schedule/check.ts';
+import { weightProblems } from '../schedule/check.ts';
 import { OUTPUT_DTYPES, REQUEST_KEYS, ROUTER_USES, requestOf, SELECTOR_KEYS, USES } from './keys.ts';
 import { FOLLOWING, ROLE_NAMES } from './roles.ts';
-import { itemsOf, parseRange } from './selector.ts';
+import { listItems, parseRange } from './selector.ts';
 import { selectorText } from './text.ts';
 import type { Policy, Use } from './types.ts';
 
@@ -45,7 +45,7 @@ function selectorProblems(policy: Policy): Problem[] {
   if (SELECTOR_KEYS.every((key) => policy[key] === undefined)) {
     complain('use', 'a policy must say which tensors it is about', `It selects by ${SELECTOR_KEYS.join(', ')}; name=* is all of them.`);
   }
-  for (const item of role === undefined ? [] : itemsOf(role)) {
+  for (const item of role === undefined ? [] : listItems(role)) {
     if (ROLE_NAMES.includes(item)) continue;
     if (item === 'scales' || FOLLOWING.some((following) => following === item)) {
       const help = 'Name the role of the weights: their scales go with them.';
@@ -54,7 +54,7 @@ function selectorProblems(policy: Policy): Problem[] {
       complain('role', `there is no role ${JSON.stringify(item)}${meant(item, ROLE_NAMES)}`, `The roles are ${ROLE_NAMES.join(', ')}.`);
   }
   for (const [key, value] of Object.entries({ layers, experts })) {
-    for (const item of value === undefined ? [] : itemsOf(value)) {
+    for (const item of value === undefined ? [] : listItems(value)) {
       const range = parseRange(item);
       const help = 'Write numbers and ranges from 0, as 0-3|7; negative ones count from the end, as -1 or -4--1.';
       if (range === null) complain(key as 'layers', `${key} ${JSON.stringify(item)} is no number, and no range that runs upwards`, help);
@@ -68,7 +68,7 @@ function selectorProblems(policy: Policy): Problem[] {
     );
   }
   const dtypes = DTYPES.map((dtype) => dtype.name);
-  for (const item of stored === undefined ? [] : itemsOf(stored)) {
+  for (const item of stored === undefined ? [] : listItems(stored)) {
     if (dtypes.some((dtype) => dtype === item.toUpperCase())) continue;
     complain('stored', `there is no dtype ${JSON.stringify(item)}${meant(item, dtypes)}`, `The dtypes are ${dtypes.join(', ')}.`);
   }
@@ -91,7 +91,7 @@ function treatmentProblems(policy: Policy): Problem[] {
     const key = REQUEST_KEYS.find((k) => policy[k] !== undefined)!;
     complain(key, `${key} has no meaning with use=${use}, which averages nothing`, 'Leave one of the two out.');
   } else if (request !== null) {
-    problems.push(...requestProblems(policy));
+    problems.push(...weightProblems(policy));
   }
   if (weights !== undefined && (!Array.isArray(weights) || weights.length === 0 || !weights.every((weight) => Number.isFinite(weight)))) {
     complain(

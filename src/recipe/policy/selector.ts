@@ -3,7 +3,7 @@ import { roleTest } from './roles.ts';
 import type { PolicyTensor, Selector, Several } from './types.ts';
 
 /** How many layers and experts there are: what negative numbers count back from. */
-export interface Extent {
+export interface ModelExtent {
   readonly layers: number;
   /** One past the last layer of multi-token prediction, which may be counted on from the model's. */
   readonly mtpLayers: number;
@@ -13,7 +13,7 @@ export interface Extent {
 type Test = (tensor: PolicyTensor) => boolean;
 
 /** The items of a list, or of a text with `|` or `,` between them. */
-export function itemsOf(value: Several<number | string>): string[] {
+export function listItems(value: Several<number | string>): string[] {
   return (Array.isArray(value) ? value : [value]).flatMap((item) => String(item).split(/[|,]/)).map((item) => item.trim());
 }
 
@@ -30,7 +30,7 @@ export function parseRange(text: string): readonly [first: number, last: number]
 }
 
 /** One past the highest layer and expert. */
-export function extentOf(tensors: readonly PolicyTensor[]): Extent {
+export function extentOf(tensors: readonly PolicyTensor[]): ModelExtent {
   let [layers, mtpLayers, experts] = [0, 0, 0];
   for (const { role } of tensors) {
     if (typeof role.layer === 'number') {
@@ -43,13 +43,13 @@ export function extentOf(tensors: readonly PolicyTensor[]): Extent {
 }
 
 /** Whether a selector that has no problems fits a tensor. */
-export function selectorTest(selector: Selector, extent: Extent): Test {
+export function selectorTest(selector: Selector, extent: ModelExtent): Test {
   const tests = SELECTOR_KEYS.flatMap((key) => (selector[key] === undefined ? [] : [TESTS[key](selector, extent)]));
   return (tensor) => tests.every((test) => test(tensor));
 }
 
-const TESTS: Readonly<Record<SelectorKey, (selector: Selector, extent: Extent) => Test>> = {
-  role: ({ role }) => roleTest(itemsOf(role!)),
+const TESTS: Readonly<Record<SelectorKey, (selector: Selector, extent: ModelExtent) => Test>> = {
+  role: ({ role }) => roleTest(listItems(role!)),
   layers: ({ layers, role }, extent) => {
     const ofMtp = aboutMtp({ role });
     const inRanges = rangeTest(layers!, ofMtp ? extent.mtpLayers : extent.layers);
@@ -64,19 +64,19 @@ const TESTS: Readonly<Record<SelectorKey, (selector: Selector, extent: Extent) =
     return (tensor) => pattern.test(tensor.name);
   },
   stored: ({ stored }) => {
-    const dtypes = new Set(itemsOf(stored!).map((dtype) => dtype.toUpperCase()));
+    const dtypes = new Set(listItems(stored!).map((dtype) => dtype.toUpperCase()));
     return (tensor) => dtypes.has(tensor.dtype);
   },
 };
 
 /** Whether a selector's layers are those of multi-token prediction. */
 export function aboutMtp({ role }: Selector): boolean {
-  return role !== undefined && itemsOf(role).includes('mtp');
+  return role !== undefined && listItems(role).includes('mtp');
 }
 
 /** A tensor that holds all layers or experts is in no range: it cannot be treated in part. */
 function rangeTest(value: Several<number>, count: number): (index: number | 'all' | null) => boolean {
-  const ranges = itemsOf(value).map((item) => parseRange(item)!.map((i) => (i < 0 ? count + i : i)) as [number, number]);
+  const ranges = listItems(value).map((item) => parseRange(item)!.map((i) => (i < 0 ? count + i : i)) as [number, number]);
   return (index) => typeof index === 'number' && ranges.some(([first, last]) => index >= first && index <= last);
 }
 

@@ -1,6 +1,6 @@
 import { parameterLabel } from '../schedule/parameters.ts';
 import { SELECTOR_KEYS, TREATMENT_KEYS } from './keys.ts';
-import { itemsOf } from './selector.ts';
+import { listItems } from './selector.ts';
 import type { Policy } from './types.ts';
 
 /** A policy as the command line takes it: `role=router|router_other,layers=0-3:use=newest`. */
@@ -12,7 +12,7 @@ export function policyText(policy: Policy): string {
 export function selectorText(policy: Policy): string {
   return SELECTOR_KEYS.flatMap((key) => {
     const value = policy[key];
-    return value === undefined ? [] : [`${key}=${key === 'name' ? value : itemsOf(value).join('|')}`];
+    return value === undefined ? [] : [`${key}=${key === 'name' ? value : listItems(value).join('|')}`];
   }).join(',');
 }
 

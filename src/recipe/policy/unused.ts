@@ -1,14 +1,14 @@
 import type { Conflict } from '../../base/errors.ts';
 import { SELECTOR_KEYS, type SelectorKey } from './keys.ts';
 import { roleOf } from './roles.ts';
-import { aboutMtp, type Extent, selectorTest } from './selector.ts';
+import { aboutMtp, type ModelExtent, selectorTest } from './selector.ts';
 import type { Policy, PolicyTensor } from './types.ts';
 
 /**
  * Why a policy fits no tensor, and what there is that comes near. @param about what the message calls the
  * policy
  */
-export function unusedPolicy(policy: Policy, about: string, tensors: readonly PolicyTensor[], extent: Extent): Conflict {
+export function unusedPolicy(policy: Policy, about: string, tensors: readonly PolicyTensor[], extent: ModelExtent): Conflict {
   const keys = SELECTOR_KEYS.filter((key) => policy[key] !== undefined);
   const alone = (key: SelectorKey) => {
     const test = selectorTest({ [key]: policy[key], ...(key === 'layers' && aboutMtp(policy) ? { role: 'mtp' } : {}) }, extent);
@@ -22,7 +22,7 @@ export function unusedPolicy(policy: Policy, about: string, tensors: readonly Po
   return { code: 'E_POLICY_UNUSED', message: `${about} fits no tensor: ${reasons.join('; ')}` };
 }
 
-type Near = (policy: Policy, tensors: readonly PolicyTensor[], extent: Extent) => string;
+type Near = (policy: Policy, tensors: readonly PolicyTensor[], extent: ModelExtent) => string;
 
 const NEAR: Readonly<Record<SelectorKey, Near>> = {
   role: (_, tensors) => `the roles here are ${rolesOf(tensors).join(', ')}`,
@@ -48,7 +48,7 @@ const NEAR: Readonly<Record<SelectorKey, Near>> = {
 };
 
 /** What the tensors that fit all but one part of the selector are. */
-function together(policy: Policy, keys: readonly SelectorKey[], tensors: readonly PolicyTensor[], extent: Extent): string {
+function together(policy: Policy, keys: readonly SelectorKey[], tensors: readonly PolicyTensor[], extent: ModelExtent): string {
   for (const without of keys) {
     const rest = { ...policy, [without]: undefined };
     const fitting = tensors.filter(selectorTest(rest, extent));

@@ -20,7 +20,7 @@ const EXCLUSIVE: readonly (readonly [ParameterName, ParameterName, string])[] = 
  * All problems of a request that need no members to be seen: unknown methods, parameters of other methods,
  * values out of range, contradictions. Each has help, and the parameter as its path.
  */
-export function requestProblems(request: WeightRequest): Problem[] {
+export function weightProblems(request: WeightRequest): Problem[] {
   const problems = methodProblems(request);
   const own = ownParameters(request);
   const method = request.weights === undefined ? `method ${request.method ?? 'sma'}` : 'explicit weights';

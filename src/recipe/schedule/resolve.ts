@@ -1,7 +1,7 @@
 import { MergeError, type Warning } from '../../base/errors.ts';
 import { splitMix64 } from '../../base/numbers/random.ts';
 import { refuse } from '../../base/problems.ts';
-import { requestProblems } from './check.ts';
+import { weightProblems } from './check.ts';
 import { methodByName } from './methods.ts';
 import { parameterLabel } from './parameters.ts';
 import type { ParameterValue, ResolvedWeights, ScheduleContext, ScheduleMember, Weighing, WeightRequest } from './types.ts';
@@ -14,7 +14,7 @@ const WEIGHT_SUM_TOLERANCE = 1e-9;
  * their formula gives them and never renormalised; explicit weights as given, see {@link weighAsGiven}. Reads
  * the files that the request names, nothing else.
  *
- * @throws MergeError E_OPTION for what {@link requestProblems} finds, all of it in `details.conflicts`;
+ * @throws MergeError E_OPTION for what {@link weightProblems} finds, all of it in `details.conflicts`;
  *   E_WEIGHTS for weights that do not fit the members or too few members; E_ORDER for siblings, members at
  *   one position or positions that do not rise, E_NO_POSITION for unknown ones, where the schedule depends on
  *   them; E_DECAY, E_NOT_FOUND, E_NOT_READABLE for a list of factors or a curve.
@@ -24,7 +24,7 @@ export async function resolveWeights(
   request: WeightRequest,
   context: ScheduleContext = {},
 ): Promise<ResolvedWeights> {
-  refuse(requestProblems(request), { several: (count) => `${count} things are wrong with the weights asked for` });
+  refuse(weightProblems(request), { several: (count) => `${count} things are wrong with the weights asked for` });
   const weighing = await weigh(members, request, context);
   const { reverse, scramble: seed } = request;
   const parameters: Record<string, ParameterValue> = {};

@@ -12,7 +12,7 @@ export type Tone = 'good' | 'notice' | 'bad' | 'neutral';
 export interface Page {
   readonly title: string;
   readonly summary: Summary;
-  readonly sections: readonly Section[];
+  readonly sections: readonly PageSection[];
 }
 
 export interface Summary {
@@ -25,7 +25,7 @@ export interface Summary {
   readonly facts?: readonly (readonly [string, Content])[];
 }
 
-export interface Section {
+export interface PageSection {
   readonly title: string;
   /** Paragraphs, lists, tables and figures, in order. A string is a paragraph. */
   readonly parts: readonly (string | Markup | Figure)[];
@@ -100,7 +100,7 @@ function summaryMarkup({ headline, tone, findings = [], facts = [] }: Summary): 
 ${names.length === 0 ? null : html`<dl>${names}</dl>`}`;
 }
 
-function sectionMarkup({ title, parts }: Section): Markup {
+function sectionMarkup({ title, parts }: PageSection): Markup {
   const content = parts.map((part) => (typeof part === 'string' ? html`<p>${part}</p>\n` : html`${'kind' in part ? part.markup : part}\n`));
   return html`<section>
 <h2>${title}</h2>

@@ -3,7 +3,7 @@ import { MergeError } from '../../base/errors.ts';
 import { drain, eventStream } from '../../base/event-stream.ts';
 import { REPORT_PAGE, RESULT_FILE, replaceFile } from '../optimise/files.ts';
 import { type NextRound, noTrial, runRounds } from '../study/rounds.ts';
-import { membersOf, openSession, type Session } from '../study/session.ts';
+import { checkedMembers, openSession, type Session } from '../study/session.ts';
 import type { RoundTrial } from '../study/trials.ts';
 import type { StudyEvent } from '../study/types.ts';
 import { type BranchScore, checkBranches } from './calibrate.ts';
@@ -43,7 +43,7 @@ export async function forecast(options: ForecastOptions, { signal, onEvent }: Fo
 
 async function runForecast(given: ForecastOptions, emit: (event: StudyEvent) => void, signal: AbortSignal): Promise<ForecastDocument> {
   const options = resolveForecast(given);
-  const members = await membersOf(options, signal);
+  const members = await checkedMembers(options, signal);
   const { requests, parameters, warnings } = await windowsOf(options, members);
   const ends = members.pool.slice(options.window - 1).map((m) => members.all[m]!.step);
   checkBranches(options.calibrate ?? [], ends);

@@ -2,7 +2,7 @@ import { formatCount, formatSeconds, plural } from '../../render/format.ts';
 import { type Column, table } from '../../render/html/figure.ts';
 import { type ChartPoint, lineChart } from '../../render/html/line-chart.ts';
 import { type Content, html, type Markup } from '../../render/html/markup.ts';
-import { badge, htmlPage, list, type Section } from '../../render/html/page.ts';
+import { badge, htmlPage, list, type PageSection } from '../../render/html/page.ts';
 import { checkpointLabels } from '../../render/labels.ts';
 import { scoreLabel } from '../optimise/page-figures.ts';
 import { goalWords, spentText, trialCounts } from '../optimise/words.ts';
@@ -28,7 +28,7 @@ export function forecastPage(document: ForecastDocument): string {
     ['Inputs', html`<code>${document.inputs.join(' ')}</code>`],
   ];
   const scored = points.some(({ single, merged }) => single !== null || merged !== null);
-  const sections: (Section | null)[] = [
+  const sections: (PageSection | null)[] = [
     scored ? { title: 'Along the run', parts: [forecastChart(document), pointTable(document, labels)] } : null,
     branchSection(document),
     failureSection(document),
@@ -106,7 +106,7 @@ function pointTable({ points }: ForecastDocument, labels: readonly string[]): Ma
   return table(columns, rows);
 }
 
-function branchSection({ branches, recovered }: ForecastDocument): Section | null {
+function branchSection({ branches, recovered }: ForecastDocument): PageSection | null {
   if (branches.length === 0) return null;
   const rows = branches.map((branch) => [formatCount(branch.step), plainNumber(branch.score, 6), plainNumber(branch.recovered, 3)]);
   const columns = [
@@ -119,7 +119,7 @@ function branchSection({ branches, recovered }: ForecastDocument): Section | nul
   return { title: 'Real decays', parts: [meaning, table(columns, rows), ...one] };
 }
 
-function failureSection({ trials }: ForecastDocument): Section | null {
+function failureSection({ trials }: ForecastDocument): PageSection | null {
   const rows = trials
     .filter(({ status }) => status !== 'complete')
     .map(({ id, weights, status, reason, seconds }) => [

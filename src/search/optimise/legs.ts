@@ -27,7 +27,7 @@ export function meanOf(members: readonly number[], count: number): Candidate {
 }
 
 /** Where a candidate over all members lies in the space of a leg; null where it lies outside. */
-export async function locate(candidate: Candidate, leg: Leg) {
+export async function locateInLeg(candidate: Candidate, leg: Leg) {
   if (candidate.weights.some((weight, m) => weight !== 0 && !leg.members.includes(m))) return null;
   const own = { weights: leg.members.map((m) => candidate.weights[m]!), parts: [] };
   const params = await leg.space.locate(own);

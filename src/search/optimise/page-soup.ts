@@ -1,6 +1,6 @@
 import { table } from '../../render/html/figure.ts';
 import { html } from '../../render/html/markup.ts';
-import type { Section } from '../../render/html/page.ts';
+import type { PageSection } from '../../render/html/page.ts';
 import { scoreText } from '../study/words.ts';
 import { greedyHeadline, ingredientOutcome } from './soup-words.ts';
 import type { SearchDocument } from './types.ts';
@@ -9,7 +9,7 @@ import type { SearchDocument } from './types.ts';
  * How the greedy soup came about, ingredient by ingredient; null where there is none. @param labels of
  * members by path
  */
-export function greedySection({ greedy, members }: SearchDocument, labels: ReadonlyMap<string, string>): Section | null {
+export function greedySection({ greedy, members }: SearchDocument, labels: ReadonlyMap<string, string>): PageSection | null {
   if (greedy === undefined) return null;
   const rows = greedy.tried.map((ingredient) => [
     labels.get(ingredient.path) ?? ingredient.path,

@@ -2,7 +2,7 @@ import { groupBy } from '../../base/group-by.ts';
 import { barChart } from '../../render/html/bar-chart.ts';
 import { type Column, type Figure, table } from '../../render/html/figure.ts';
 import { type Content, html, type Markup } from '../../render/html/markup.ts';
-import { badge, htmlPage, list, type Section, type Tone } from '../../render/html/page.ts';
+import { badge, htmlPage, list, type PageSection, type Tone } from '../../render/html/page.ts';
 import { checkpointLabels } from '../../render/labels.ts';
 import { formatNumber } from '../../render/numbers.ts';
 import { scoreText } from '../study/words.ts';
@@ -103,11 +103,11 @@ function facts(document: SearchDocument, labels: readonly string[]): [string, Co
   return all.filter((fact) => fact !== null);
 }
 
-function section(title: string, figures: readonly Figure[]): Section | null {
+function section(title: string, figures: readonly Figure[]): PageSection | null {
   return figures.length === 0 ? null : { title, parts: figures };
 }
 
-function comparisonSection({ best, baselines, trials, chain }: SearchDocument): Section {
+function comparisonSection({ best, baselines, trials, chain }: SearchDocument): PageSection {
   const chosen = trials.find(({ id }) => id === best?.trial);
   const columns: Column[] = [
     { label: 'Recipe' },
@@ -135,7 +135,7 @@ function comparisonSection({ best, baselines, trials, chain }: SearchDocument): 
   return { title, parts: [table(columns, rows), note] };
 }
 
-function validationSection({ validation, trials, best, baselines }: SearchDocument): Section | null {
+function validationSection({ validation, trials, best, baselines }: SearchDocument): PageSection | null {
   if (validation === null) return null;
   const rows = validation.rows.map(({ trial, score, stderr }) => {
     const before = trials.find(({ id }) => id === trial);
@@ -183,7 +183,7 @@ function remaining(before: number, after: number): string {
   return `${formatNumber((100 * after) / before, 3)} % of the gain on the search set is found here, too.`;
 }
 
-function chainSection(document: SearchDocument, labels: readonly string[]): Section | null {
+function chainSection(document: SearchDocument, labels: readonly string[]): PageSection | null {
   if (document.chain === null) return null;
   const rows = document.chain.map(({ older, newer, best, single, singleStderr, conclusion }) => [
     `${labels[older]} → ${labels[newer]}`,

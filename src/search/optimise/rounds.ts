@@ -8,7 +8,7 @@ import { type NextRound, placeOfRound } from '../study/rounds.ts';
 import type { RoundTrial } from '../study/trials.ts';
 import type { TrialLine } from '../study/trials-file.ts';
 import type { Ending, TrialKind } from '../study/types.ts';
-import { type Leg, locate, meanOf, overAll } from './legs.ts';
+import { type Leg, locateInLeg, meanOf, overAll } from './legs.ts';
 
 /** How often a sampler is asked again for proposals of recipes that it has proposed already. */
 const TRIES = 8;
@@ -136,7 +136,7 @@ class RoundPlanner {
   }
 
   async #baseline(kind: TrialKind, candidate: Candidate): Promise<RoundTrial> {
-    const place = await locate(candidate, this.#leg);
+    const place = await locateInLeg(candidate, this.#leg);
     return { kind, candidate, params: place?.params ?? null, point: place?.point ?? null, leg: this.#leg.index };
   }
 

@@ -6,7 +6,7 @@ import { samplerByName } from '../sampler/samplers.ts';
 import type { Sampler } from '../sampler/types.ts';
 import type { Candidate } from '../space/types.ts';
 import { type NextRound, noTrial, runRounds } from '../study/rounds.ts';
-import { membersOf, type OwnIdentity, openSession, type Session, type StudyDriver } from '../study/session.ts';
+import { checkedMembers, type OwnIdentity, openSession, type Session, type StudyDriver } from '../study/session.ts';
 import { keyOf } from '../study/study.ts';
 import type { Ending, StudyEvent } from '../study/types.ts';
 import { type Leg, legsOf } from './legs.ts';
@@ -61,7 +61,7 @@ export async function openSearch(
   signal: AbortSignal,
   driver?: StudyDriver,
 ): Promise<OpenSearch> {
-  const members = await membersOf(options, signal);
+  const members = await checkedMembers(options, signal);
   const { all, pool } = members;
   if (pool.length < 2) {
     throw new MergeError('E_OPTION', `a search is over the merges of at least two checkpoints, and there is one: ${all[pool[0]!]!.path}`, {

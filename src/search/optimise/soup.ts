@@ -1,6 +1,6 @@
 import { MergeError } from '../../base/errors.ts';
 import { drain, eventStream } from '../../base/event-stream.ts';
-import { membersOf, type OwnIdentity, openSession } from '../study/session.ts';
+import { checkedMembers, type OwnIdentity, openSession } from '../study/session.ts';
 import type { StudyEvent } from '../study/types.ts';
 import { checkSearch, type SearchOptions } from './options.ts';
 import { carryOut, type SearchRunOptions, searchFolder } from './search.ts';
@@ -39,7 +39,7 @@ export async function soup(options: SoupOptions, { signal, onEvent }: SearchRunO
 async function runSoup(given: SoupOptions, emit: (event: StudyEvent) => void, signal: AbortSignal): Promise<SearchDocument> {
   checkSearch(given);
   const options = searchFolder(given);
-  const members = await membersOf(options, signal);
+  const members = await checkedMembers(options, signal);
   const { all, pool } = members;
   if (pool.length < 2) {
     throw new MergeError('E_OPTION', `a soup is of at least two checkpoints, and there is one: ${all[pool[0]!]!.path}`, {

@@ -20,7 +20,7 @@ const ENTRIES = {
  * All that is wrong with a space that is asked for over a pool of so many checkpoints. @param data of any
  * form
  */
-export function requestProblems(data: unknown, pool: number): Problem[] {
+export function spaceProblems(data: unknown, pool: number): Problem[] {
   const issues = spaceSchema.safeParse(data).error?.issues ?? [];
   const problems = explainIssues(issues, data, {
     whole: 'a search space',

@@ -1,26 +1,26 @@
 import { type Problem, pathText } from '../../base/problems.ts';
 import { rolesProblems } from './roles.ts';
 import {
-  type Entry,
   inherit,
   parameterOf,
   SCHEDULE_PARAMETER_NAMES,
   type ScheduleParameterName,
   type ScheduleRequest,
+  type SearchedRange,
   wantedValue,
 } from './schedule-parameters.ts';
 import { available } from './schedule-weights.ts';
 import type { ParamValue } from './types.ts';
 
 type Path = Problem['path'];
-type Entries = Readonly<Partial<Record<ScheduleParameterName, Entry | ParamValue>>>;
+type Entries = Readonly<Partial<Record<ScheduleParameterName, SearchedRange | ParamValue>>>;
 
 const LEVELS = ['parameters', 'fixed', 'roles'] as const;
 
 /** An entry and where it stands. */
 interface Placed {
   readonly name: ScheduleParameterName;
-  readonly entry: Entry | ParamValue;
+  readonly entry: SearchedRange | ParamValue;
   readonly path: Path;
 }
 type PlacedEntries = Readonly<Partial<Record<ScheduleParameterName, Placed>>>;

@@ -55,17 +55,17 @@ export const SCHEDULE_PARAMETER_NAMES = Object.keys(SCHEDULE_PARAMETERS) as Sche
 export type Settings = Readonly<Partial<Record<ScheduleParameterName, ParamValue>>>;
 
 /** A range, evenly over the logarithm with `log`; or values, of which numbers are levels in rising order. */
-export type Entry = { readonly from: number; readonly to: number; readonly log?: boolean | undefined } | readonly ParamValue[];
+export type SearchedRange = { readonly from: number; readonly to: number; readonly log?: boolean | undefined } | readonly ParamValue[];
 
 /** What is searched of a schedule, and what is fixed. */
 export interface ScheduleRequest {
-  readonly parameters?: Readonly<Partial<Record<ScheduleParameterName, Entry>>> | undefined;
+  readonly parameters?: Readonly<Partial<Record<ScheduleParameterName, SearchedRange>>> | undefined;
   readonly fixed?: Settings | undefined;
   /**
    * Roles with weights of their own; what a role does not give, it has in common with the rest. A single
    * value is fixed.
    */
-  readonly roles?: Readonly<Record<string, Readonly<Partial<Record<ScheduleParameterName, Entry | ParamValue>>>>> | undefined;
+  readonly roles?: Readonly<Record<string, Readonly<Partial<Record<ScheduleParameterName, SearchedRange | ParamValue>>>>> | undefined;
 }
 
 export function isScheduleParameter(name: string): name is ScheduleParameterName {

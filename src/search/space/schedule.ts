@@ -5,12 +5,12 @@ import { type Dimension, integerDimension, listDimension, realDimension } from '
 import { refuseSpace } from './problems.ts';
 import { scheduleProblems } from './schedule-check.ts';
 import {
-  type Entry,
   inherit,
   parameterOf,
   SCHEDULE_PARAMETER_NAMES,
   type ScheduleParameterName,
   type ScheduleRequest,
+  type SearchedRange,
   type Settings,
 } from './schedule-parameters.ts';
 import { scheduleWeights } from './schedule-weights.ts';
@@ -92,19 +92,23 @@ export async function scheduleSpace(
   return space;
 }
 
-function groupOf(prefix: string, entries: Readonly<Partial<Record<ScheduleParameterName, Entry | ParamValue>>>, fixed: Settings): Group {
+function groupOf(
+  prefix: string,
+  entries: Readonly<Partial<Record<ScheduleParameterName, SearchedRange | ParamValue>>>,
+  fixed: Settings,
+): Group {
   const given = SCHEDULE_PARAMETER_NAMES.filter((name) => entries[name] !== undefined);
   const searched = given.filter((name) => typeof entries[name] === 'object');
   const single = given.filter((name) => typeof entries[name] !== 'object').map((name) => [name, entries[name]]);
   return {
     prefix,
     searched,
-    dimensions: searched.map((name) => dimensionOf(name, prefix, entries[name] as Entry)),
+    dimensions: searched.map((name) => dimensionOf(name, prefix, entries[name] as SearchedRange)),
     fixed: { ...fixed, ...(Object.fromEntries(single) as Settings) },
   };
 }
 
-function dimensionOf(name: ScheduleParameterName, prefix: string, entry: Entry): Dimension {
+function dimensionOf(name: ScheduleParameterName, prefix: string, entry: SearchedRange): Dimension {
   if (!('from' in entry)) return listDimension(`${prefix}${name}`, entry);
   return parameterOf(name).kind === 'integer'
     ? integerDimension(`${prefix}${name}`, entry.from, entry.to)

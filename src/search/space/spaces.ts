@@ -22,8 +22,8 @@ export async function spaceOf(
   refuse: (problems: readonly Problem[]) => void = refuseSpace,
 ): Promise<Space> {
   // The schema library takes longer to load than all the rest of the command.
-  const { requestProblems } = await import('./check.ts');
-  refuse(requestProblems(request, members.length));
+  const { spaceProblems } = await import('./check.ts');
+  refuse(spaceProblems(request, members.length));
   const { space, alpha, separate, ...schedule } = request;
   if (space === 'pairwise') return pairwise(members, { alpha, separate });
   if (space === 'weights') return weightsSpace(members, { separate });

@@ -57,7 +57,7 @@ export interface Session {
  * Finds the members, and refuses what no trial could get over. @throws MergeError of options, and of finding
  * and opening checkpoints
  */
-export async function membersOf(request: StudyRequest, signal: AbortSignal): Promise<StudyMembers> {
+export async function checkedMembers(request: StudyRequest, signal: AbortSignal): Promise<StudyMembers> {
   checkEvaluation(request);
   const members = await studyMembers(request, signal);
   await refuseInsideInputs(request, members);

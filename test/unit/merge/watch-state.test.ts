@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { digestOf, removeMade, sweep } from '../../../src/merge/watch/made.ts';
-import { makeWatchFolder, newState, readState, StateWriter } from '../../../src/merge/watch/state.ts';
+import { makeWatchFolder, newState, readWatchState, StateWriter } from '../../../src/merge/watch/state.ts';
 import { temporaryFolder } from '../../support/checkpoints.ts';
 
 const temporary = temporaryFolder();
@@ -18,14 +18,14 @@ const FILE = join('.merge-watch', 'state.json');
 describe('the state of a watch', () => {
   it('comes back as it was', async () => {
     const path = await folder();
-    expect(await readState(path, '../run')).toBeNull();
+    expect(await readWatchState(path, '../run')).toBeNull();
     const state = newState('../run');
     state.done.set('__proto__', 'a').set('checkpoint-1', 'b');
     state.pins.add('checkpoint-1');
     state.merges.push({ output: 'merged-checkpoint-1', digest: 'd' });
     state.accumulator = { output: 'accumulator-checkpoint-1', digest: 'd', fingerprint: 'f', step: 1, tokens: null };
     await new StateWriter(path).save(state);
-    expect(await readState(path, '../run')).toEqual(state);
+    expect(await readWatchState(path, '../run')).toEqual(state);
     expect(readdirSync(join(path, '.merge-watch'))).toEqual(['state.json']);
   });
 
@@ -33,7 +33,7 @@ describe('the state of a watch', () => {
     const path = await folder();
     const draft = join(path, `${FILE}.draft`);
     writeFileSync(draft, '{"half":');
-    expect(await readState(path, '../run')).toBeNull();
+    expect(await readWatchState(path, '../run')).toBeNull();
     expect(existsSync(draft)).toBe(false);
   });
 
@@ -47,7 +47,7 @@ describe('the state of a watch', () => {
       saves.push(writer.save(state));
     }
     await Promise.all(saves);
-    expect((await readState(path, '../run'))!.done.get('last')).toBe('19');
+    expect((await readWatchState(path, '../run'))!.done.get('last')).toBe('19');
   });
 
   it.each([
@@ -56,13 +56,16 @@ describe('the state of a watch', () => {
   ])('is refused where it is %s', async (_, text, message) => {
     const path = await folder();
     writeFileSync(join(path, FILE), text);
-    await expect(readState(path, '../run')).rejects.toMatchObject({ code: 'E_WATCH_STATE', message: expect.stringContaining(message) });
+    await expect(readWatchState(path, '../run')).rejects.toMatchObject({
+      code: 'E_WATCH_STATE',
+      message: expect.stringContaining(message),
+    });
   });
 
   it('is refused for another run, naming both', async () => {
     const path = await folder();
     await new StateWriter(path).save(newState('../run-a'));
-    await expect(readState(path, '../run-b')).rejects.toMatchObject({
+    await expect(readWatchState(path, '../run-b')).rejects.toMatchObject({
       code: 'E_WATCH_STATE',
       message: expect.stringMatching(/\.\.\/run-a.*\.\.\/run-b/),
     });

@@ -1,6 +1,6 @@
 import { describe, expect, it, test } from 'vitest';
 import { splitMix64 } from '../../../src/base/numbers/random.ts';
-import { requestProblems } from '../../../src/recipe/schedule/check.ts';
+import { weightProblems } from '../../../src/recipe/schedule/check.ts';
 import { METHODS } from '../../../src/recipe/schedule/methods.ts';
 import { PARAMETERS, parameterLabel, rangeText } from '../../../src/recipe/schedule/parameters.ts';
 import { resolveWeights, scramble } from '../../../src/recipe/schedule/resolve.ts';
@@ -135,22 +135,22 @@ describe('requests that make no sense', () => {
   });
 
   it('help names the method that a parameter belongs to, and the method that was meant', () => {
-    expect(requestProblems({ method: 'wma', alpha: 0.2 })[0]).toMatchObject({
+    expect(weightProblems({ method: 'wma', alpha: 0.2 })[0]).toMatchObject({
       path: ['alpha'],
       help: expect.stringContaining('ema and ema-normalized'),
     });
-    expect(requestProblems({ method: 'ema-normalised' as 'ema' })[0]!.help).toMatch(/^Did you mean ema-normalized\? The methods are sma, /);
-    expect(requestProblems({ method: 'mean' as 'ema' })[0]!.help).toMatch(/^The methods are sma, /);
+    expect(weightProblems({ method: 'ema-normalised' as 'ema' })[0]!.help).toMatch(/^Did you mean ema-normalized\? The methods are sma, /);
+    expect(weightProblems({ method: 'mean' as 'ema' })[0]!.help).toMatch(/^The methods are sma, /);
   });
 
   it('all problems are told at once', async () => {
     const request: WeightRequest = { method: 'wsm', alpha: 2, gamma: 1, decayFloor: 2, normalize: true };
-    const messages = requestProblems(request).map((p) => p.path[0]);
+    const messages = weightProblems(request).map((p) => p.path[0]);
     expect(messages.toSorted()).toEqual(['alpha', 'decayFloor', 'gamma', 'normalize']);
     await expect(resolveWeights(membersOf(2), request)).rejects.toMatchObject({
       code: 'E_OPTION',
       message: expect.stringContaining('4 things'),
-      details: { conflicts: requestProblems(request).map(({ message }) => ({ code: 'E_OPTION', message })) },
+      details: { conflicts: weightProblems(request).map(({ message }) => ({ code: 'E_OPTION', message })) },
     });
   });
 
@@ -163,7 +163,7 @@ describe('requests that make no sense', () => {
       { method: 'extrapolate', gamma: -0.5, window: 2, lag: 3, reverse: false, scramble: 3 },
       { weights: [1, 2], normalize: true, reverse: true },
     ];
-    expect(fine.flatMap(requestProblems)).toEqual([]);
+    expect(fine.flatMap(weightProblems)).toEqual([]);
   });
 });
 

@@ -34,7 +34,7 @@ export interface QuantisedMember {
   readonly weight: number;
 }
 
-export interface QuantisedOutput {
+export interface QuantisedForm {
   readonly encoding: SmallEncoding;
   readonly scaleDtype: ScaleDtype;
   readonly powerOfTwo: boolean;
@@ -106,7 +106,7 @@ export function mergeQuantised(shape: MatrixShape, members: readonly QuantisedMe
 }
 
 /** The merged matrix in the output's encoding. @throws MergeError E_WEIGHTS when no weight differs from 0. */
-export function requantiseReference(shape: MatrixShape, members: readonly QuantisedMember[], out: QuantisedOutput): RequantiseReference {
+export function requantiseReference(shape: MatrixShape, members: readonly QuantisedMember[], out: QuantisedForm): RequantiseReference {
   const merged = mergeQuantised(shape, members);
   const format = SMALL_FLOATS[out.encoding === 'MXFP4' ? 'E2M1' : out.encoding];
   const blocks = Array.from(
@@ -159,7 +159,7 @@ export function requantiseReference(shape: MatrixShape, members: readonly Quanti
 }
 
 /** Whether blocks of these members can be copied to the output when they are the same. */
-function storedAlike(parts: readonly QuantisedMember[], out: QuantisedOutput): boolean {
+function storedAlike(parts: readonly QuantisedMember[], out: QuantisedForm): boolean {
   const alike = (a: ScaleDtype, b: ScaleDtype) => a === b || (SCALE_BYTES[a] === 1 && SCALE_BYTES[b] === 1);
   const sum = parts.reduce((total, member) => total + member.weight, 0);
   return (
@@ -191,7 +191,7 @@ const LARGEST_SCALE = { F32: 2 ** 127 * (2 - 2 ** -23), BF16: 2 ** 127 * (2 - 2 
 
 /** Stores the scale for amax; one that would be 0 or infinity as the nearest finite positive one. */
 function storeScale(
-  { scaleDtype, powerOfTwo }: QuantisedOutput,
+  { scaleDtype, powerOfTwo }: QuantisedForm,
   amax: number,
   largest: number,
   zero: number,

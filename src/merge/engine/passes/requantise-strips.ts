@@ -1,6 +1,6 @@
 import { dtypeByCode } from '../../../base/dtype.ts';
 import { wholeExtent } from '../../../checkpoints/tensors/extents.ts';
-import type { Place } from '../../../model/quantised/types.ts';
+import type { TensorPlace } from '../../../checkpoints/tensors/types.ts';
 import type { RequantiseJob } from '../../native/requantise.ts';
 import { codeBytes, codesBefore, type Strip, scalesBefore, scalesIn, stripsOf } from '../../plan/quantised/strips.ts';
 import type { QuantisedSource } from '../../plan/quantised/types.ts';
@@ -70,10 +70,10 @@ export function filesOf(plan: Plan, shard: number): Set<number> {
 }
 
 /** @param tables weight tables of the plan; table `tables + m` is member m alone */
-export function itemsOf(plan: Plan, shard: number, tables: number, weights: Float64Array): Item[] {
+export function stripItems(plan: Plan, shard: number, tables: number, weights: Float64Array): Item[] {
   const [N, K] = [plan.members.length, plan.outputs.length];
   const files = fileIndex(plan);
-  const locate = (m: number, place: Place): { file: number; offset: number } => {
+  const locate = (m: number, place: TensorPlace): { file: number; offset: number } => {
     const { file, offset } = wholeExtent(plan.members[m]!.checkpoint, place);
     return { file: files.get(`${m}/${file}`)!, offset };
   };

@@ -12,12 +12,12 @@ import {
   beginsBlocks,
   filesOf,
   type Item,
-  itemsOf,
   type Located,
   type StripBatch,
   StripCutter,
   scaleBytes,
   stripBytes,
+  stripItems,
   stripScaleBytes,
 } from './requantise-strips.ts';
 
@@ -74,7 +74,7 @@ class ShardRequantiser {
     this.weights = new Float64Array((tables + N) * K * N);
     this.weights.set(plan.weights);
     for (let m = 0; m < N; m++) for (let k = 0; k < K; k++) this.weights[((tables + m) * K + k) * N + m] = 1;
-    this.#items = itemsOf(plan, unit.shard, tables, this.weights);
+    this.#items = stripItems(plan, unit.shard, tables, this.weights);
   }
 
   /** To be carried out one after the other. */

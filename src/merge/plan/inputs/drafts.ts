@@ -9,7 +9,7 @@ import { withStartDefaults } from './merged-start.ts';
 import type { Ordered } from './order.ts';
 
 /** An output whose members and weights are known. */
-export interface Draft {
+export interface DraftOutput {
   readonly output: OutputRequest;
   /** Indices into the members of the plan, and what they stand for. */
   readonly members: readonly number[];
@@ -26,7 +26,7 @@ export interface Draft {
 }
 
 /** @param like the layout of all outputs; else each follows the newest of its members */
-export async function draftOutput(given: OutputRequest, k: number, ordered: Ordered, like: Checkpoint | null): Promise<Draft> {
+export async function draftOutput(given: OutputRequest, k: number, ordered: Ordered, like: Checkpoint | null): Promise<DraftOutput> {
   const output = withStartDefaults(given);
   const { members, warnings } = ordered.outputs[k]!;
   const inputs = members.map((m) => ordered.inputs[m]!);

@@ -1,8 +1,9 @@
 import { dtypeByCode, dtypeByName } from '../../../base/dtype.ts';
 import type { Conflict, Warning } from '../../../base/errors.ts';
+import type { TensorPlace } from '../../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
 import { recogniseQuantised } from '../../../model/quantised/recognise.ts';
-import type { Place, QuantisedTensors, QuantisedWeight } from '../../../model/quantised/types.ts';
+import type { QuantisedTensors, QuantisedWeight } from '../../../model/quantised/types.ts';
 import type { Replacement } from '../tensors/target.ts';
 import { SourceFinder } from './sources.ts';
 import type { CopiedScale, QuantisedPlan, QuantisedRequest, QuantisedSource, QuantisedTarget, QuantisedWork } from './types.ts';
@@ -151,8 +152,8 @@ class Planner {
 
   #work(
     weight: QuantisedWeight,
-    codes: Place,
-    scales: Place | null,
+    codes: TensorPlace,
+    scales: TensorPlace | null,
     sources: readonly (QuantisedSource | null)[],
     targets: readonly QuantisedTarget[],
   ): void {
@@ -169,7 +170,7 @@ class Planner {
     return found.filter(({ plain: { name } }) => !known.has(name) && known.add(name));
   }
 
-  #activationScale(place: Place, dequantised: boolean): void {
+  #activationScale(place: TensorPlace, dequantised: boolean): void {
     const { layout, members, outputs } = this.#request;
     const { tensors, name: file } = layout.shards[place.shard]!;
     const name = tensors.names[place.row]!;
@@ -194,7 +195,7 @@ class Planner {
   }
 
   /** All outputs drop the same tensors. */
-  #isDropped({ shard, row }: Place): boolean {
+  #isDropped({ shard, row }: TensorPlace): boolean {
     return this.#request.treatmentOf(0, shard, row).kind === 'drop';
   }
 
@@ -223,7 +224,7 @@ class Planner {
   }
 }
 
-function describe({ shards }: Checkpoint, { shard, row }: Place): string {
+function describe({ shards }: Checkpoint, { shard, row }: TensorPlace): string {
   const { dtypes, shapes } = shards[shard]!.tensors;
   return `${dtypeByCode(dtypes[row]!).name} [${shapes[row]!.join(', ')}]`;
 }

@@ -1,5 +1,5 @@
+import type { TensorPlace } from '../../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
-import type { Place } from '../../../model/quantised/types.ts';
 import type { Entries } from '../tensors/shared-text.ts';
 import type { PlannedTensors } from '../tensors/tensors.ts';
 import type { PlanQuantised } from '../types.ts';
@@ -18,7 +18,7 @@ export function quantisedOf(
   const concerned = quantised.works.filter(({ codes, scales }) => codes.shard === shard || scales?.shard === shard);
   if (concerned.length === 0) return [];
   const rowOf = new Map([...targets[shard]!.origin].map((row, i) => [row, i]));
-  const targetRow = (place: Place | null): number | null => (place?.shard === shard ? (rowOf.get(place.row) ?? null) : null);
+  const targetRow = (place: TensorPlace | null): number | null => (place?.shard === shard ? (rowOf.get(place.row) ?? null) : null);
   const offsets = (row: number | null): number[] | null =>
     row === null ? null : outputs.map(({ entries, dataStart }) => dataStart + entries.begin[row]!);
   return concerned.map((work) => {
@@ -37,7 +37,7 @@ export function quantisedOf(
  * before they are written.
  */
 export function quantisedBytes({ quantised }: PlannedTensors, members: readonly Checkpoint[]): number {
-  const bytesOf = (member: Checkpoint, { shard, row }: Place): number => member.shards[shard]!.tensors.bytes[row]!;
+  const bytesOf = (member: Checkpoint, { shard, row }: TensorPlace): number => member.shards[shard]!.tensors.bytes[row]!;
   let bytes = 0;
   for (const work of quantised.works) {
     const shards = work.scales === null || work.scales.shard === work.codes.shard ? 1 : 2;

@@ -1,7 +1,8 @@
 import { dtypeByCode } from '../../../base/dtype.ts';
 import type { Conflict, ErrorCode } from '../../../base/errors.ts';
+import type { TensorPlace } from '../../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
-import { MXFP4, type Place, type QuantisedTensors, type QuantisedWeight } from '../../../model/quantised/types.ts';
+import { MXFP4, type QuantisedTensors, type QuantisedWeight } from '../../../model/quantised/types.ts';
 import type { QuantisedRequest, QuantisedSource } from './types.ts';
 
 /** Finds a weight in every member, as codes or as floats, and says where they do not go together. */
@@ -89,7 +90,7 @@ export class SourceFinder {
     return map;
   }
 
-  #refuse(code: ErrorCode, weight: QuantisedWeight, m: number, what: string, place?: Place): null {
+  #refuse(code: ErrorCode, weight: QuantisedWeight, m: number, what: string, place?: TensorPlace): null {
     const member: Checkpoint = this.#request.members[m]!;
     const file = place === undefined ? member.path : member.shards[place.shard]!.path;
     this.#conflicts.push({ code, message: `tensor ${weight.name} ${what} ${file}`, file, tensor: weight.name });

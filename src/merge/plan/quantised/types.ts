@@ -1,7 +1,8 @@
 import { type FloatDtypeName, MXFP4 } from '../../../base/dtype.ts';
 import type { Conflict, Warning } from '../../../base/errors.ts';
+import type { TensorPlace } from '../../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
-import type { BlockShape, Place, QuantisedScheme } from '../../../model/quantised/types.ts';
+import type { BlockShape, QuantisedScheme } from '../../../model/quantised/types.ts';
 import type { Role } from '../../../model/roles/types.ts';
 import type { Treatment } from '../../../recipe/policy/types.ts';
 import type { LayoutChanges } from '../tensors/target.ts';
@@ -9,11 +10,11 @@ import type { LayoutChanges } from '../tensors/target.ts';
 /** One member's part in a work. */
 export interface QuantisedSource {
   /** Shard and row of the codes, or of the plain weight. */
-  readonly codes: Place;
+  readonly codes: TensorPlace;
   /** Dtype code, or {@link MXFP4}. */
   readonly encoding: number;
   /** Null for a plain weight. */
-  readonly scales: (Place & { readonly dtype: number }) | null;
+  readonly scales: (TensorPlace & { readonly dtype: number }) | null;
 }
 
 /** What one output gets. */
@@ -35,8 +36,8 @@ export interface QuantisedWork extends BlockShape {
   readonly scheme: QuantisedScheme;
   readonly role: Role | null;
   /** Of the layout: codes (or the plain weight) and scales; the rows to which outputs write. */
-  readonly codes: Place;
-  readonly scales: Place | null;
+  readonly codes: TensorPlace;
+  readonly scales: TensorPlace | null;
   readonly powerOfTwo: boolean;
   /** [members] null where the member takes no part in the plan. */
   readonly sources: readonly (QuantisedSource | null)[];
@@ -51,9 +52,9 @@ export interface QuantisedWork extends BlockShape {
  */
 export interface CopiedScale {
   /** Of the layout. */
-  readonly place: Place;
+  readonly place: TensorPlace;
   readonly member: number;
-  readonly source: Place;
+  readonly source: TensorPlace;
 }
 
 export interface QuantisedOutput {

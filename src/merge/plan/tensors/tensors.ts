@@ -7,7 +7,7 @@ import { structureConflicts } from '../../../model/roles/structure.ts';
 import { TensorIndex } from '../../../model/roles/tensor-index.ts';
 import { tiedPairs } from '../../../model/roles/tied.ts';
 import type { PolicyTensor } from '../../../recipe/policy/types.ts';
-import type { Draft } from '../inputs/drafts.ts';
+import type { DraftOutput } from '../inputs/drafts.ts';
 import { planQuantised } from '../quantised/plan.ts';
 import type { QuantisedPlan } from '../quantised/types.ts';
 import type { PlanRequest } from '../types.ts';
@@ -55,7 +55,7 @@ interface Extra {
 export async function planTensors(
   layout: Checkpoint,
   checkpoints: readonly Checkpoint[],
-  drafts: readonly Draft[],
+  drafts: readonly DraftOutput[],
   request: Pick<PlanRequest, 'allowMixedDtypes' | 'allowUnknown'>,
 ): Promise<PlannedTensors> {
   const { allowMixedDtypes = false, allowUnknown = false } = request;
@@ -198,7 +198,7 @@ function layoutWarnings(checkpoints: readonly Checkpoint[], matched: readonly Ma
   });
 }
 
-function outputDtype({ treatments, of }: OutputTreatments, number: number, stored: number, { output }: Draft): number {
+function outputDtype({ treatments, of }: OutputTreatments, number: number, stored: number, { output }: DraftOutput): number {
   return outputDtypes(Uint8Array.of(stored), of.subarray(number, number + 1), treatments, output.dtype)[0]!;
 }
 
@@ -209,7 +209,7 @@ function tiedApart(
   index: TensorIndex,
   works: Works,
   treatments: readonly OutputTreatments[],
-  drafts: readonly Draft[],
+  drafts: readonly DraftOutput[],
 ): Conflict[] {
   const treatmentOf = ({ shard, row }: { readonly shard: number; readonly row: number }): string => {
     const stored = layout.shards[shard]!.tensors.dtypes[row]!;
@@ -224,7 +224,11 @@ function tiedApart(
 }
 
 /** Outputs of one read have the same tensors. */
-function dropConflicts(drafts: readonly Draft[], treatments: readonly OutputTreatments[], tensors: readonly PolicyTensor[]): Conflict[] {
+function dropConflicts(
+  drafts: readonly DraftOutput[],
+  treatments: readonly OutputTreatments[],
+  tensors: readonly PolicyTensor[],
+): Conflict[] {
   const first = treatments[0]!;
   return treatments.flatMap((other, k): Conflict[] => {
     if (other.of === first.of) return [];
