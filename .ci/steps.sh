@@ -1,4 +1,5 @@
-# Sourced by .ci/run and .ci/full: steps, their counts, and the packages that they need beyond Node, npm, a C++ compiler and CMake.
+# Sourced by .ci/run and .ci/full: steps, their counts, and the packages that they need beyond Node, npm, a
+# C++ compiler and CMake.
 passed=0
 failed=0
 

@@ -28,7 +28,8 @@ struct ChunkPlan {
 
 // What an operation asks of its chunks.
 struct ChunkRules {
-  std::uint64_t grain = 64;  // elements: they end on a multiple where they can; so vectors and cache lines are whole
+  // elements: they end on a multiple where they can; so vectors and cache lines are whole
+  std::uint64_t grain = 64;
   std::uint64_t least = 0;   // bytes of an input
 };
 

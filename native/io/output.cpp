@@ -34,7 +34,8 @@ int preallocate(int fd, off_t bytes) {
   store.fst_flags = F_ALLOCATECONTIG | F_ALLOCATEALL;
   store.fst_posmode = F_PEOFPOSMODE;
   store.fst_length = bytes;
-  if (fcntl(fd, F_PREALLOCATE, &store) == 0) return EOPNOTSUPP;  // space is reserved, the size is set by ftruncate
+  // space is reserved, the size is set by ftruncate
+  if (fcntl(fd, F_PREALLOCATE, &store) == 0) return EOPNOTSUPP;
   store.fst_flags = F_ALLOCATEALL;
   if (fcntl(fd, F_PREALLOCATE, &store) == 0) return EOPNOTSUPP;
   return errno == ENOSPC ? ENOSPC : EOPNOTSUPP;

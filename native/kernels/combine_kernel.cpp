@@ -117,7 +117,8 @@ struct Writer {
   Double nan = broadcast(0);
   inline void put(void* to, const Wide& sum) {
     if constexpr (Out == kF64) {
-      for (int part = 0; part < kParts; ++part) nan = add(nan, sub(sum.part[part], sum.part[part]));  // x - x is NaN for infinity and NaN
+      // x - x is NaN for infinity and NaN
+      for (int part = 0; part < kParts; ++part) nan = add(nan, sub(sum.part[part], sum.part[part]));
       store_double(to, sum);
     } else {
       put_singles(to, narrow(sum));

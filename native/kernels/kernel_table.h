@@ -23,7 +23,8 @@ constexpr std::size_t kMaxGroup = 4;
 // outputs share a dtype.
 struct Block {
   const void* const* inputs;  // [input_count], any alignment
-  const double* weights;      // [outputs x input_count]; 0 where the input is no member of the output (never 0 with a single output)
+  // [outputs x input_count]; 0 where the input is no member of the output (never 0 with a single output)
+  const double* weights;
   void* const* outputs;       // [outputs], any alignment
   std::size_t input_count;
   std::size_t count;          // elements
@@ -45,7 +46,8 @@ struct GramBlock {
   std::size_t stride;
   std::size_t inputs;
   std::size_t count;    // a multiple of kLanes; what is past the elements is 0
-  double* lanes;        // added to: [inputs (inputs + 1) / 2][kLanes] for products, [inputs][kLanes] for steps
+  // added to: [inputs (inputs + 1) / 2][kLanes] for products, [inputs][kLanes] for steps
+  double* lanes;
 };
 
 struct GramKernels {

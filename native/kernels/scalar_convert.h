@@ -45,7 +45,8 @@ inline std::uint16_t float_to_half(float value) {
   const std::uint32_t magnitude = bits & 0x7fffffffu;
   const std::uint32_t sign = (bits >> 16) & 0x8000u;
   if (magnitude > 0x7f800000u) return 0x7e00;
-  if (magnitude >= 0x477ff000u) return static_cast<std::uint16_t>(sign | 0x7c00u);  // 65520 and above round to infinity
+  // 65520 and above round to infinity
+  if (magnitude >= 0x477ff000u) return static_cast<std::uint16_t>(sign | 0x7c00u);
   if (magnitude < 0x38800000u) {
     // Below 2^-14 the result is a multiple of 2^-24, which is the unit in the last place of 0.5: the addition
     // does the rounding.

@@ -44,7 +44,8 @@ class Task final : public Napi::AsyncWorker {
 
   void OnOK() override {
     const Napi::HandleScope scope(Env());
-    work_ = nullptr;  // what the work held (inputs, outputs, the engine) is free before the caller hears of the end
+    // what the work held (inputs, outputs, the engine) is free before the caller hears of the end
+    work_ = nullptr;
     if (status_.ok()) {
       deferred_.Resolve(convert_(Env(), result_));
     } else {

@@ -134,7 +134,8 @@ void counts_nonfinite(const TempDir& dir) {
 // Threads inherit the control word of their creator; a host that flushes denormals must not change a byte.
 void keeps_denormals(const TempDir& dir) {
   std::vector<std::uint8_t> bytes(2 * 1000);
-  for (std::size_t i = 0; i < bytes.size(); i += 2) bytes[i] = static_cast<std::uint8_t>(1 + i % 127);  // all of them bf16 denormals
+  // all of them bf16 denormals
+  for (std::size_t i = 0; i < bytes.size(); i += 2) bytes[i] = static_cast<std::uint8_t>(1 + i % 127);
   write_file(dir.file("denormal"), bytes);
 #if defined(__x86_64__)
   const unsigned before = _mm_getcsr();

@@ -44,7 +44,8 @@ std::vector<std::uint8_t> elements(int code, std::size_t count, std::uint32_t se
   for (std::size_t i = 0; i < count; ++i) {
     const double magnitude = std::ldexp(1.0 + static_cast<double>(random()) / 4294967296.0, static_cast<int>(random() % 40) - 30);
     store(code, bytes.data() + 1, i, random() % 2 == 0 ? magnitude : -magnitude);
-    if (random() % 5 == 0) std::memset(bytes.data() + 1 + i * size + size - 1, 0, 1), bytes[1 + i * size + size - 2] &= 0x7;  // denormal or tiny
+    // denormal or tiny
+    if (random() % 5 == 0) std::memset(bytes.data() + 1 + i * size + size - 1, 0, 1), bytes[1 + i * size + size - 2] &= 0x7;
     if (wild && i % 97 == 0) {
       for (std::size_t b = 0; b < size; ++b) bytes[1 + i * size + b] = static_cast<std::uint8_t>(random());
     }

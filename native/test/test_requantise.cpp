@@ -40,10 +40,12 @@ Outcome run(const Shape& shape, const Isa& isa, std::size_t threads, InputMode m
   const std::uint64_t scales = scales_of(shape);
   for (std::size_t n = 0; n < kMembers; ++n) {
     auto bytes = random_bytes(codes + scales + 1, static_cast<std::uint32_t>(n + shape.rows));
-    for (std::uint64_t i = 1; i <= codes && !wild && shape.encoding != kMxfp4Code; ++i) bytes[i] &= 0xbf;  // no NaN
+    // no NaN
+    for (std::uint64_t i = 1; i <= codes && !wild && shape.encoding != kMxfp4Code; ++i) bytes[i] &= 0xbf;
     for (std::uint64_t i = codes + 1; i < bytes.size() && !wild; ++i) {
       const bool top = (i - codes) % scale_bytes(shape.scale_dtype) == 0;
-      if (top) bytes[i] = shape.scale_dtype == kF32 || shape.scale_dtype == kBF16 ? 0x3c : 120;  // of ordinary size
+      // of ordinary size
+      if (top) bytes[i] = shape.scale_dtype == kF32 || shape.scale_dtype == kBF16 ? 0x3c : 120;
     }
     write_file(dir.file("in" + std::to_string(n)), bytes);
     job.files.push_back(open_input(dir.file("in" + std::to_string(n)), mode));

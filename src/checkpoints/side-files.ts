@@ -35,7 +35,8 @@ const RULES: readonly (readonly [pattern: RegExp, reason: string | null])[] = [
   [/^(adapter_(config|model))\b/, 'belongs to an adapter'],
   [/\.(safetensors|bin|pt|pth|ckpt|distcp|gguf|onnx|h5|msgpack|npz|npy|pkl)$/, 'weights or state'],
   [/\.index(\.[^.]+)?\.json$/, 'an index of weights'],
-  [/\.json$/, null], // config, generation_config, tokenizer, vocab, preprocessor, chat template, recipes of quantisation
+  // config, generation_config, tokenizer, vocab, preprocessor, chat template, recipes of quantisation
+  [/\.json$/, null],
   [/^config\.ya?ml$/, null], // nanotron's
   [/\.(py|jinja|tiktoken|model|spm|bpe)$/, null], // custom code, chat templates, tokenizer models
   [/^(vocab|merges|tokenizer|special_tokens|added_tokens|source|target)[^/]*\.(txt|vocab)$/, null],

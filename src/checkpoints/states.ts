@@ -156,8 +156,8 @@ async function olmoState(file: OpenFile): Promise<Partial<State>> {
 
 /**
  * The training log in a checkpoint's trainer_state.json, by step; a step that was logged more than once
- * (training, evaluation) is one entry. Empty where there is none or it cannot be read: {@link readTrainingState}
- * warns of that.
+ * (training, evaluation) is one entry. Empty where there is none or it cannot be read:
+ * {@link readTrainingState} warns of that.
  */
 export async function readLog(folder: string): Promise<LogEntry[]> {
   const file = join(folder, TRAINER_STATE);

@@ -9,7 +9,9 @@ import type { ScheduleName, WeightRequest } from './schedule/types.ts';
 import type { Selection } from './select/types.ts';
 import type { Recipe, RecipeOutput } from './types.ts';
 
-/** What a value of each kind is in the library; how it is written is up to the command line and the schema. */
+/**
+ * What a value of each kind is in the library; how it is written is up to the command line and the schema.
+ */
 interface Values {
   readonly flag: boolean;
   readonly choice: string;
@@ -75,7 +77,7 @@ export const SELECT = {
 } as const satisfies Table<Selection>;
 
 /** Weights of an output, or of a policy. */
-export const WEIGHTS = {
+const WEIGHTS = {
   method: {
     kind: 'choice',
     choices: METHODS.map(({ name }): ScheduleName => name),

@@ -238,8 +238,8 @@ describe('hostile names', () => {
   }
 
   /**
-   * What a page consists of when the pointer has been on a cell of each map and in each chart; it must come about without
-   * incident.
+   * What a page consists of when the pointer has been on a cell of each map and in each chart; it must come
+   * about without incident.
    */
   async function consistence(text: string): Promise<Consistence> {
     const { page, incidents } = await openPage(browser, text);

@@ -74,8 +74,8 @@ it(
       };
     });
     process.stdout.write(`kill -9 of ${basename(CHILD)} with seed ${seed}:\n${seen.map((s) => s.line).join('\n')}\n`);
-    // Killed after one or two of the three are in their places, the resume leaves these alone and goes on with
-    // what the others have.
+    // Killed after one or two of the three are in their places, the resume leaves these alone and goes on
+    // with what the others have.
     const at = (kill: object) => seen.find((s) => JSON.stringify(s.kill) === JSON.stringify(kill))!;
     for (const k of [1, 2]) {
       expect(at({ afterRename: k }).published).toBe(k);

@@ -10,7 +10,10 @@ import { mergeError, temporaryFolder } from '../support/safetensors.ts';
 const MOE = 'demo/runs/moe';
 const given = (work: string) => ({ inputs: [MOE], select: { last: 3 }, work, goal: 'minimize' as const });
 
-/** An evaluator that knows the models by the numbers of their trials; that of the newest checkpoint is the first. */
+/**
+ * An evaluator that knows the models by the numbers of their trials; that of the newest checkpoint is the
+ * first.
+ */
 const scores = (average: string, newest: string, oldest: string, unmerged: string) =>
   `case {trial} in 1) echo '${average}';; 2) echo '${newest}';; 3) echo '${oldest}';; *) echo '${unmerged}';; esac; : {model}`;
 

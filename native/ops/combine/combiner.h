@@ -18,8 +18,8 @@ class Combiner final : public Arithmetic {
  public:
   explicit Combiner(const KernelTable& kernels) : kernels_(kernels) {}
 
-  // Turns to a chunk of a job; what is not finite is counted in `counts`, and cells are summed in `sums`, where
-  // that is not null.
+  // Turns to a chunk of a job; what is not finite is counted in `counts`, and cells are summed in `sums`,
+  // where that is not null.
   void begin(const CombineJob& job, NonfiniteCounts* counts, CellSums* sums) {
     job_ = &job;
     counts_ = counts;
@@ -36,7 +36,8 @@ class Combiner final : public Arithmetic {
   // Outputs of one dtype that are computed together.
   struct Group {
     BlockKernel kernel;
-    int small = -1;                    // SmallFloat of its outputs, which the kernel leaves as float64 for another to encode
+    // SmallFloat of its outputs, which the kernel leaves as float64 for another to encode
+    int small = -1;
     std::vector<std::size_t> outputs;  // at most kMaxGroup
     std::vector<std::size_t> members;  // inputs with a weight in any of them
     std::vector<double> weights;       // [outputs x members]
@@ -58,7 +59,8 @@ class Combiner final : public Arithmetic {
   std::vector<const void*> sources_;        // [N]
   std::vector<const std::uint8_t*> from_;   // [N] cursors of run()
   std::vector<std::uint8_t*> to_;           // [K]
-  Buffer scratch_;                          // [N x block] widened inputs, [kMaxGroup x block] sums that become FP8
+  // [N x block] widened inputs, [kMaxGroup x block] sums that become FP8
+  Buffer scratch_;
 };
 
 }  // namespace ckpt

@@ -23,8 +23,8 @@ const FINGERPRINTS_AT_ONCE = 8;
 
 /**
  * Scores the newest checkpoint as it is, and averaged weights with averaged routers, with the newest member's
- * and with the oldest's: a study of three candidates, merged in one read. Its folder, in `work` or the current
- * one, is removed afterwards unless merges are kept.
+ * and with the oldest's: a study of three candidates, merged in one read. Its folder, in `work` or the
+ * current one, is removed afterwards unless merges are kept.
  *
  * @param found members of the merge, with their weights
  * @throws MergeError E_EVALUATOR where one of them gets no score, and whatever options, scoring and merging

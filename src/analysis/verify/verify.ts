@@ -57,9 +57,9 @@ export interface VerifyReport {
 
 /**
  * Checks a merge against what it says of itself: structure and CRC32C of every tensor file always, and a
- * sample (or all) of its elements recomputed from the inputs by the TypeScript twin. Arithmetic and reading of
- * the recomputation share no code with the engine; which weights a tensor gets and where an input holds it are
- * found as a merge finds them (roles, policies, layouts, quantised forms).
+ * sample (or all) of its elements recomputed from the inputs by the TypeScript twin. Arithmetic and reading
+ * of the recomputation share no code with the engine; which weights a tensor gets and where an input holds it
+ * are found as a merge finds them (roles, policies, layouts, quantised forms).
  *
  * @param path folder or file that this tool wrote
  * @throws MergeError E_VERIFY with the first difference in `details`; E_PROVENANCE where there is none;

@@ -66,7 +66,9 @@ export function linear(x: Float64Array, count: number, w: Matrix): Float64Array 
   return y;
 }
 
-/** Inner product of `count` numbers of `a` from `fromA` and of `b` from `fromB`; of all of them without these. */
+/**
+ * Inner product of `count` numbers of `a` from `fromA` and of `b` from `fromB`; of all of them without these.
+ */
 export function dot(a: Float64Array, b: Float64Array, fromA = 0, fromB = 0, count = a.length): number {
   let sum = 0;
   for (let i = 0; i < count; i++) sum += a[fromA + i]! * b[fromB + i]!;

@@ -1,7 +1,7 @@
 // Two generators, because each is a promise of its own. What a search draws (proposals, fits, draws of
-// conclusions) comes from xoshiro128**, whose streams are cheap: a resumed search draws the same. Control orders
-// of weights, probes of routers and samples of experts come from SplitMix64: docs/schedules.md and the recorded
-// seeds name it.
+// conclusions) comes from xoshiro128**, whose streams are cheap: a resumed search draws the same. Control
+// orders of weights, probes of routers and samples of experts come from SplitMix64: docs/schedules.md and the
+// recorded seeds name it.
 
 /** Numbers in [0, 1), one a call. */
 export type Random = () => number;

@@ -44,7 +44,8 @@ export class ByteReader {
       this.#files.delete(oldest);
       await idle.close();
     }
-    // A header was read from it: it was a regular file then, and is refused after opening where it no longer is.
+    // A header was read from it: it was a regular file then, and is refused after opening where it no longer
+    // is.
     const file = await storeOf(path).open(path, true);
     this.#files.set(path, file);
     return file;

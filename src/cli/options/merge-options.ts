@@ -27,7 +27,9 @@ import {
   type ValueParser,
 } from './values.ts';
 
-/** Options of merges by their names in the library; one name is one option, wherever it stands in a recipe. */
+/**
+ * Options of merges by their names in the library; one name is one option, wherever it stands in a recipe.
+ */
 const TABLE = { ...SELECT, ...OUTPUT, ...RECIPE, ...MACHINE, ...PUBLICATION };
 type OptionName = keyof typeof TABLE;
 

@@ -38,8 +38,8 @@ export class OpenInputs {
   }
 
   /**
-   * Opens every file that a shard reads and closes the others. @throws MergeError when one cannot be opened or
-   * is not the file that was planned.
+   * Opens every file that a shard reads and closes the others. @throws MergeError when one cannot be opened
+   * or is not the file that was planned.
    */
   openFor(shard: number): void {
     if (shard === this.#shard) return;

@@ -1,7 +1,7 @@
 /**
  * The narrow boundary: all that TypeScript and C++ say to each other. Native code sees bytes, offsets, dtype
- * codes and weights; never a tensor name, a recipe or a policy. Everything here is internal to the package. What
- * an operation takes and gives stands in its own file.
+ * codes and weights; never a tensor name, a recipe or a policy. Everything here is internal to the package.
+ * What an operation takes and gives stands in its own file.
  */
 
 import type { CombineJob, CombineResult } from './combine.ts';

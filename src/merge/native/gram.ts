@@ -9,7 +9,10 @@ export const GRAM_SPAN = 8192;
 /** Most inputs of a {@link GramJob}. */
 export const MOST_GRAM_INPUTS = 32;
 
-/** Sums of products of N inputs with each other, as a struct of arrays. S segments; every member takes part in each. */
+/**
+ * Sums of products of N inputs with each other, as a struct of arrays. S segments; every member takes part in
+ * each.
+ */
 export interface GramJob extends SegmentInputs {
   /** Sums the squares of the steps x_i − x_(i−1) too. */
   readonly steps: boolean;

@@ -92,7 +92,10 @@ const SCHEMAS: Readonly<Record<Option['kind'], (label: string, option: Option) =
   policies: () => z.array(policy, said('must be a list')),
 };
 
-/** What help says of an option, as a sentence; it may begin with a name: of schedules that take it, of a choice. */
+/**
+ * What help says of an option, as a sentence; it may begin with a name: of schedules that take it, of a
+ * choice.
+ */
 function sentence(name: string, { help, choices = [], default: value }: Option): string {
   const takers = takersOf(name).join(', ');
   const named = takers !== '' || choices.some((choice) => help.startsWith(`${choice}:`));

@@ -95,7 +95,10 @@ export class Trials {
     return this.#before + (performance.now() - this.#began) / 1000;
   }
 
-  /** @throws MergeError E_EVALUATOR after three failures at the start, or for one where none may be; `signal.reason` on an abort */
+  /**
+   * @throws MergeError E_EVALUATOR after three failures at the start, or for one where none may be;
+   *   `signal.reason` on an abort
+   */
   async evaluate(
     { id, request, recipe, repeatOf }: Job,
     { round, roundSize }: OpenRound,

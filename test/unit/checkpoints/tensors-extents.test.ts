@@ -14,7 +14,9 @@ import { allRows } from '../../../src/merge/plan/tensors/target.ts';
 const dir = mkdtempSync(join(tmpdir(), 'extents-'));
 afterAll(() => rmSync(dir, { recursive: true }));
 
-/** Two tensors of BF16, [6] and [4], over two files: a stand-in for what a container of ranks' files gives. */
+/**
+ * Two tensors of BF16, [6] and [4], over two files: a stand-in for what a container of ranks' files gives.
+ */
 const A = [10, 11, 12, 13, 14, 15];
 const B = [20, 21, 22, 23];
 const bf16 = {

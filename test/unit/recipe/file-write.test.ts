@@ -9,7 +9,10 @@ import type { Recipe, RecipeOutput } from '../../../src/recipe/types.ts';
 
 const read = (text: string) => parseRecipe('recipe.yaml', text, (path) => path);
 
-/** Text that YAML, of whatever version, could take for something else, and text with what it means something by. */
+/**
+ * Text that YAML, of whatever version, could take for something else, and text with what it means something
+ * by.
+ */
 const HOSTILE = [
   ...['true', 'False', 'null', '~', 'yes', 'NO', 'on', 'off', 'y', 'n', '0x1F', '0o17', '1e5', '12:30', '1_000', '.inf', '.nan', '-', '.5'],
   ...[

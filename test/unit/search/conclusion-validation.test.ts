@@ -113,7 +113,8 @@ describe('conclude with a validation', () => {
   });
 
   it('adds the noise of repeats, and has it alone where nothing else is known', () => {
-    const repeats = [0.81, 1.01].map((score, i) => ({ ...trials[0]!, id: 20 + i, score })); // of the newest, 0.91: pooled standard deviation 0.1
+    // of the newest, 0.91: pooled standard deviation 0.1
+    const repeats = [0.81, 1.01].map((score, i) => ({ ...trials[0]!, id: 20 + i, score }));
     const scores = { 0: plain(2), 1: plain(1.9), [BEST]: plain(2.1) };
     const { conclusion, validation } = validated(scores, repeats);
     expect(validation!.onValidation.error).toBeCloseTo(Math.SQRT2 * 0.1, 10);

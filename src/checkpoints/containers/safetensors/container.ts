@@ -28,8 +28,8 @@ interface Files {
 }
 
 /**
- * A folder in the Hugging Face layout (one safetensors file, or an index and its shards), one in nanotron's (a
- * file for each tensor and rank below `model/`), or a single .safetensors file. Headers and index are read
+ * A folder in the Hugging Face layout (one safetensors file, or an index and its shards), one in nanotron's
+ * (a file for each tensor and rank below `model/`), or a single .safetensors file. Headers and index are read
  * and checked against each other and against the file sizes.
  */
 export const safetensors: Container = {

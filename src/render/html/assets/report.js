@@ -8,11 +8,12 @@
   for (const figure of document.querySelectorAll('figure.line')) showPlaces(/** @type {HTMLElement} */ (figure));
 
   /**
-   * Shows lines of text beside the pointer, and a shape in the drawing, as long as there is something under it.
+   * Shows lines of text beside the pointer, and a shape in the drawing, as long as there is something under
+   * it.
    * @param {HTMLElement} figure
    * @param {string} shape element of the drawing that marks the place
-   * @param {(x: number, y: number) => { lines: HTMLElement[], place: Record<string, string | number> } | null} find
-   *   by a place in the drawing
+   * @param {(x: number, y: number) => { lines: HTMLElement[], place: Record<string, string | number> } |
+   *   null} find by a place in the drawing
    */
   function follow(figure, shape, find) {
     const svg = /** @type {SVGSVGElement} */ (figure.querySelector('svg'));
@@ -108,7 +109,8 @@
   /**
    * What a drawing says of its geometry.
    * @param {HTMLElement} figure
-   * @returns {Record<string, number> & Record<'left' | 'right' | 'top' | 'bottom' | 'cellWidth' | 'cellHeight', number>}
+   * @returns {Record<string, number> & Record<'left' | 'right' | 'top' | 'bottom' | 'cellWidth' |
+   *   'cellHeight', number>}
    */
   function numbersOf(figure) {
     const { dataset } = /** @type {SVGSVGElement} */ (figure.querySelector('svg'));
