@@ -263,7 +263,9 @@ template <int Encoding>
 constexpr QuantSum kExactSum = accumulate<Encoding, true>;
 
 #define CKPT_NARROW(F) F<kBF16>, F<kF16>, F<kF32>
-#define CKPT_SMALL(F) F<4 + kE5M2>, F<4 + kE4M3>, F<4 + kE5M2Fnuz>, F<4 + kE4M3Fnuz>, F<4 + kE2M1>
+#define CKPT_SMALL(F)                                                                              \
+  F<kFloatCodes + kE5M2>, F<kFloatCodes + kE4M3>, F<kFloatCodes + kE5M2Fnuz>,                      \
+      F<kFloatCodes + kE4M3Fnuz>, F<kFloatCodes + kE2M1>
 #define CKPT_QUANT                                                                                 \
   {                                                                                                \
     {CKPT_NARROW(kSum), kSum<kF64>, CKPT_SMALL(kSum)},                                             \
@@ -271,6 +273,10 @@ constexpr QuantSum kExactSum = accumulate<Encoding, true>;
     {encode<kE5M2>, encode<kE4M3>, encode<kE5M2Fnuz>, encode<kE4M3Fnuz>, encode<kE2M1>},           \
     {CKPT_NARROW(distance), distance<kF64>, CKPT_SMALL(distance)}                                  \
   }
+
+// A row that is missing would be a null pointer, called when a tensor of that encoding comes.
+[[maybe_unused]] constexpr QuantSum kRows[] = {CKPT_NARROW(kSum), kSum<kF64>, CKPT_SMALL(kSum)};
+static_assert(sizeof kRows / sizeof *kRows == kEncodings, "CKPT_QUANT has a row for every encoding");
 
 }  // namespace
 }  // namespace ckpt

@@ -1,7 +1,6 @@
 /**
  * Every dtype the safetensors format names, with the code that crosses to native code and the bits of one
- * element. To add one: a row here, a row in `native/engine/dtype.h`, an op pair in the kernels, a row in the
- * golden test.
+ * element. How to add one: docs/architecture.md.
  */
 export const DTYPES = [
   { name: 'BF16', code: 0, bits: 16, kind: 'float' },

@@ -1,7 +1,7 @@
 import { truncateSync, writeFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { gramReference } from '../../src/analysis/verify/twin/gram.ts';
-import type { AveragedDtypeName } from '../../src/base/dtype.ts';
+import { type AveragedDtypeName, DTYPES } from '../../src/base/dtype.ts';
 import { FLOAT_BYTES } from '../../src/base/numbers/float.ts';
 import { type GramOptions, gramOf } from '../../src/merge/engine/passes/gram.ts';
 import { Gram } from '../../src/merge/engine/passes/gram-matrix.ts';
@@ -230,7 +230,7 @@ describe('what cannot be read', () => {
         [33, 16],
         [1, 17],
         [1, 16, { offset: 1 }],
-        [1, 1, { dtype: 4 }],
+        [1, 1, { dtype: DTYPES.find(({ name }) => name === 'U8')!.code }],
         [1, 1, { file: 1 }],
         [1, 1, { file: -1 }],
       ];
