@@ -106,6 +106,7 @@ describe('the recipe in a merge', () => {
     ['ramp of the last three, stored as F32', { method: 'wma', select: { last: 3 }, dtype: 'F32' }, 'method: wma\n    dtype: F32'],
     ['half-life by steps', { method: 'ema', halfLife: '200steps' }, 'method: ema\n    half-life: 200steps'],
     ['decay by uneven positions', { method: 'wsm', decay: '1-sqrt', decayFloor: 0.1 }, 'decay: 1-sqrt'],
+    ['a decay that ends at a step', { method: 'wsm', decay: 'linear', decayEnd: '1500' }, 'decay-end: "1500"\n'],
     ['members in reverse', { method: 'wma', reverse: true }, 'method: wma\n    reverse: true'],
     ['extrapolation', { method: 'extrapolate', gamma: 0.25, window: 2, lag: 3 }, 'gamma: 0.25'],
   ])('%s: names the schedule and makes the same files again', async (_, output, named) => {
