@@ -1,3 +1,4 @@
+import type { Dirent } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join, normalize } from 'node:path';
 import { type System, syncFolder } from '../../base/disk/system.ts';
@@ -46,8 +47,10 @@ export async function readJournals(partial: string, payload: string): Promise<Jo
   const goodBytes = new Map<string, number>();
   const sizes = new Map<string, number>();
   const disputed = new Set<string>();
-  const names = await readdir(partial).catch((): string[] => []);
-  for (const name of names.filter((n) => JOURNAL.test(n)).sort()) {
+  const entries = await readdir(partial, { withFileTypes: true }).catch((): Dirent[] => []);
+  // Regular files alone: to open a FIFO is to wait for its writer.
+  const journals = entries.filter((entry) => entry.isFile() && JOURNAL.test(entry.name));
+  for (const name of journals.map((entry) => entry.name).sort()) {
     const own = new Map<string, JournalUnit>();
     goodBytes.set(name, await readLines(join(partial, name), payload, sizes, own));
     for (const [key, unit] of own) {

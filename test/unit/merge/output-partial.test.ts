@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, statSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test, vi } from 'vitest';
@@ -25,6 +25,7 @@ import {
   warningsInto,
   writeAndJournal,
 } from '../../support/publication.ts';
+import { systemTool } from '../../support/system-tool.ts';
 
 const hooks = { rename: flaggedRename, fs: quickFs };
 const UNIT = { 'a.safetensors': 'aaaa' };
@@ -429,6 +430,13 @@ describe('journals of several writers', () => {
   test('are those with the name of one', async () => {
     const names = ['journal-.ndjson', 'journal-a b.ndjson', 'journal-1.ndjson.tmp', 'xjournal.ndjson', 'journal1.ndjson'];
     const { output } = await leftWith({ 'journal-1.ndjson': line('a'), ...Object.fromEntries(names.map((name) => [name, line('b')])) });
+    expect(await keysOf(output)).toBe('a');
+  });
+
+  test('are regular files: nobody waits for the writer of a FIFO', async () => {
+    const { output, partial } = await leftWith({ 'journal-1.ndjson': line('a') });
+    execFileSync(systemTool('mkfifo'), [join(partial, 'journal-2.ndjson')]);
+    mkdirSync(join(partial, 'journal-3.ndjson'));
     expect(await keysOf(output)).toBe('a');
   });
 
