@@ -59,7 +59,7 @@ const warning = object({
 /** Fields that are not known are passed over: later versions may add some. */
 const provenanceSchema: z.ZodType<Provenance> = object({
   schema: z.literal('ckpt-merge/provenance', 'is not ckpt-merge/provenance'),
-  version: z.literal(1, { error: ({ input }) => `is not 1, and this program cannot read version ${JSON.stringify(input)}` }),
+  version: z.literal(1, { error: ({ input }) => `is ${JSON.stringify(input)}, and this program reads version 1` }),
   tool: object({ name: text, version: text }),
   recipe,
   planDigest: text.nullable(),
