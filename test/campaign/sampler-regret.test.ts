@@ -1,14 +1,14 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { meanOf, regretOf } from '../../../bench/peers/regret-ours.js';
-import { PROBLEMS } from '../../../bench/peers/regret-problems.js';
-import { normalOf, randomOf } from '../../../src/base/numbers/random.ts';
-import { fitSamples } from '../../../src/search/gaussian-process/samples.ts';
-import { samplerByName } from '../../../src/search/sampler/samplers.ts';
+import { meanOf, regretOf } from '../../bench/peers/regret-ours.js';
+import { PROBLEMS } from '../../bench/peers/regret-problems.js';
+import { normalOf, randomOf } from '../../src/base/numbers/random.ts';
+import { fitSamples } from '../../src/search/gaussian-process/samples.ts';
+import { samplerByName } from '../../src/search/sampler/samplers.ts';
 
 /** A part of `npm run bench -- regret`, held to what regret-peers.py recorded of others. */
 const PARTS = { samplerByName, fitSamples, randomOf, normalOf };
-const { rows } = JSON.parse(readFileSync(new URL('../../../bench/peers/regret-peers.json', import.meta.url), 'utf8')) as {
+const { rows } = JSON.parse(readFileSync(new URL('../../bench/peers/regret-peers.json', import.meta.url), 'utf8')) as {
   rows: { tool: string; start: string; problem: string; noisy: boolean; evaluations: number; mean: number; stderr: number }[];
 };
 const EVALUATIONS = [12, 20];
