@@ -6,6 +6,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { ByteReader } from '../../../src/base/store/byte-reader.ts';
 import { localStore } from '../../../src/base/store/local.ts';
 import { readExactly, readWhole, storeOf } from '../../../src/base/store/store.ts';
+import { systemTool } from '../../support/system-tool.ts';
 
 let dir: string;
 const at = (name: string) => join(dir, name);
@@ -18,7 +19,7 @@ beforeAll(() => {
   symlinkSync('file', at('link'));
   symlinkSync('nothing', at('broken'));
   symlinkSync('circle', at('circle'));
-  execFileSync('mkfifo', [at('fifo')]);
+  execFileSync(systemTool('mkfifo'), [at('fifo')]);
 });
 afterAll(() => rmSync(dir, { recursive: true }));
 
