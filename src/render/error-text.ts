@@ -1,3 +1,5 @@
+import { errnoOf } from '../base/disk/errno.ts';
+import { toMergeError } from '../base/disk/io-error.ts';
 import { type Conflict, ERROR_CODES, type ErrorCode, type ErrorDetails, MergeError, type Warning } from '../base/errors.ts';
 import type { Colors } from './colors.ts';
 import { formatCount, printable } from './format.ts';
@@ -15,11 +17,18 @@ export interface Failure {
   readonly stack: string | null;
 }
 
-/** What was thrown, as a failure; anything but a MergeError is E_INTERNAL. */
+/**
+ * What was thrown, as a failure. What the operating system refused has the code of its errno, even where
+ * nobody said what was being done; anything else but a MergeError is E_INTERNAL.
+ */
 export function asFailure(error: unknown): Failure {
   if (error instanceof MergeError) {
     const { code, message, details, help, exitCode } = error;
     return { code, message, details, help, exitCode, stack: stackOf(error) };
+  }
+  if (errnoOf(error) !== undefined) {
+    const { path, syscall } = error as NodeJS.ErrnoException;
+    return asFailure(toMergeError(error, { action: syscall ?? 'use', file: path ?? 'a file', side: 'output' }));
   }
   const { exit, help } = ERROR_CODES.E_INTERNAL;
   const message = error instanceof Error ? error.message : String(error);
@@ -48,7 +57,7 @@ export function errorText(failure: Failure, colors: Colors, debug: boolean): str
   for (const [i, line] of help.split('\n').entries()) {
     if (help !== '') lines.push(i === 0 ? `  ${colors.cyan('help:')} ${printable(line)}` : `        ${printable(line)}`);
   }
-  if (debug && failure.stack !== null) lines.push(colors.dim(failure.stack));
+  if (debug && failure.stack !== null) lines.push(...failure.stack.split('\n').map((line) => colors.dim(printable(line))));
   return `${lines.join('\n')}\n`;
 }
 

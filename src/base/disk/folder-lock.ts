@@ -70,9 +70,11 @@ export async function acquireLock(folder: string, work: LockedWork): Promise<Fol
     generation++;
   }
   if (!(await held())) throw busy(work, SAME_MOMENT);
-  for (const name of await readdir(folder)) {
-    if (/^owner(-\d+)?\.json$/.test(name) && name !== ownerFile(generation)) await rm(join(folder, name), { force: true });
-  }
+  await onOutput('lock', output, async () => {
+    for (const name of await readdir(folder)) {
+      if (/^owner(-\d+)?\.json$/.test(name) && name !== ownerFile(generation)) await rm(join(folder, name), { force: true });
+    }
+  });
   const beat = async (): Promise<void> => {
     // A write, and not utimes: on a network file system the time is then the server's.
     const handle = await open(heartbeat, 'w');
@@ -86,7 +88,7 @@ export async function acquireLock(folder: string, work: LockedWork): Promise<Fol
     },
     async release() {
       clearInterval(timer);
-      if (await held()) await releaseOwner(system, folder, { generation, owner });
+      if (await held()) await onOutput('unlock', output, () => releaseOwner(system, folder, { generation, owner }));
     },
   };
 }

@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { errnoOf } from './io-error.ts';
+import { errnoOf } from './errno.ts';
 
 /**
  * Makes a folder and those above it, where they are not there. (Of Node's own `recursive` a read-only file

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { errnoOf } from './io-error.ts';
+import { errnoOf } from './errno.ts';
 import type { ProcessIdentity } from './process-identity.ts';
 import { removeTree, type System, writeNewFile } from './system.ts';
 

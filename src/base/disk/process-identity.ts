@@ -1,5 +1,5 @@
 import { readFile, readlink } from 'node:fs/promises';
-import { errnoOf } from './io-error.ts';
+import { errnoOf } from './errno.ts';
 
 /**
  * What tells a process from every other one, as far as the system says; null where it does not (no /proc).

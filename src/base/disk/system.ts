@@ -1,6 +1,7 @@
 import fs from 'node:fs/promises';
 import type { Warning } from '../errors.ts';
-import { errnoOf, onOutput } from './io-error.ts';
+import { errnoOf } from './errno.ts';
+import { onOutput } from './io-error.ts';
 import type { ProcessIdentity } from './process-identity.ts';
 
 /**

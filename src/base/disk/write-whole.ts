@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { MergeError } from '../errors.ts';
+import { errnoOf } from './errno.ts';
+import { toMergeError } from './io-error.ts';
 
 /**
  * Chunks are gathered into writes of about this many bytes, so that many small ones do not cost a system call
@@ -12,7 +13,7 @@ const WRITE_BYTES = 4 * 1024 * 1024;
 /**
  * Writes a file that appears whole or not at all: a hidden sibling is written, fsynced and renamed over
  * `path`.
- * @throws MergeError E_NO_SPACE, E_READ_ONLY, E_IO
+ * @throws MergeError of the side of outputs, see `toMergeError`
  */
 export async function writeWhole(path: string, chunks: readonly Uint8Array[]): Promise<void> {
   const temporary = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}.tmp`);
@@ -27,8 +28,8 @@ export async function writeWhole(path: string, chunks: readonly Uint8Array[]): P
     await rename(temporary, path);
     await syncFolder(dirname(path));
   } catch (error) {
-    await rm(temporary, { force: true });
-    throw writeError(error, path);
+    await rm(temporary, { force: true }).catch(() => {});
+    throw toMergeError(error, { action: 'write', file: path, side: 'output' });
   }
 }
 
@@ -62,22 +63,8 @@ async function syncFolder(path: string): Promise<void> {
   try {
     await handle.sync();
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code !== 'EINVAL' && code !== 'ENOTSUP') throw error;
+    if (!['EINVAL', 'ENOTSUP', 'EOPNOTSUPP'].includes(errnoOf(error) ?? '')) throw error;
   } finally {
     await handle.close();
   }
-}
-
-function writeError(error: unknown, path: string): MergeError {
-  if (error instanceof MergeError) return error;
-  const { code: errno, syscall, message } = error as NodeJS.ErrnoException;
-  const code =
-    errno === 'ENOSPC' || errno === 'EDQUOT' || errno === 'EFBIG'
-      ? 'E_NO_SPACE'
-      : errno === 'EACCES' || errno === 'EPERM' || errno === 'EROFS'
-        ? 'E_READ_ONLY'
-        : 'E_IO';
-  const details = { file: path, ...(errno && { errno }), ...(syscall && { syscall }) };
-  return new MergeError(code, `${path}: cannot be written: ${message}`, { details, cause: error });
 }

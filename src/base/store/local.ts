@@ -1,6 +1,8 @@
 import { type BigIntStats, constants, type Dirent, read } from 'node:fs';
 import { type FileHandle, open, readdir, realpath, stat } from 'node:fs/promises';
-import { type ErrorCode, MergeError } from '../errors.ts';
+import { errnoMeaning, errnoOf, errnoText } from '../disk/errno.ts';
+import { toMergeError } from '../disk/io-error.ts';
+import { MergeError } from '../errors.ts';
 import type { Entry, OpenFile, Stat, Store } from './types.ts';
 
 /** What identifies a file on this machine, to notice that it changed. */
@@ -10,18 +12,6 @@ export interface FileStat {
   readonly ino: bigint;
   readonly mtimeNs: bigint;
 }
-
-const CODE_BY_ERRNO: Readonly<Record<string, ErrorCode>> = {
-  ENOENT: 'E_NOT_FOUND',
-  ENOTDIR: 'E_NOT_FOUND',
-  EACCES: 'E_NOT_READABLE',
-  EPERM: 'E_NOT_READABLE',
-  EISDIR: 'E_NOT_READABLE',
-  ELOOP: 'E_NOT_READABLE',
-  ENAMETOOLONG: 'E_NOT_FOUND',
-  EMFILE: 'E_TOO_MANY_FILES',
-  ENFILE: 'E_TOO_MANY_FILES',
-};
 
 const REASONS: Readonly<Record<string, string>> = {
   ENOENT: 'there is nothing at this path',
@@ -36,10 +26,14 @@ const REASONS: Readonly<Record<string, string>> = {
  */
 function readError(error: unknown, path: string): MergeError {
   if (error instanceof MergeError) return error;
-  const { code: errno, syscall, message } = error as NodeJS.ErrnoException;
-  const reason = (errno && REASONS[errno]) ?? message;
-  return new MergeError((errno && CODE_BY_ERRNO[errno]) || 'E_IO', `${path}: ${reason}`, {
-    details: { file: path, ...(errno && { errno }), ...(syscall && { syscall }) },
+  const errno = errnoOf(error);
+  if (errno === undefined) return toMergeError(error, { action: 'read', file: path, side: 'input' });
+  const { syscall } = error as NodeJS.ErrnoException;
+  const said = `${errnoText(errno) ?? 'cannot be read'} (${syscall === undefined ? errno : `${errno} from ${syscall}`})`;
+  const { input, help } = errnoMeaning(errno);
+  return new MergeError(input, `${path}: ${REASONS[errno] ?? said}`, {
+    details: { file: path, errno, ...(syscall !== undefined && { syscall }) },
+    ...(help === undefined || errno === 'ENOENT' ? {} : { help }),
     cause: error,
   });
 }
@@ -60,7 +54,7 @@ export const localStore: Store = {
     try {
       return (await readdir(folder, { withFileTypes: true })).map(entryOf);
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOTDIR') return null;
+      if (errnoOf(error) === 'ENOTDIR') return null;
       throw readError(error, folder);
     }
   },

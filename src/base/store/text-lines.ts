@@ -32,10 +32,9 @@ async function readText(path: string): Promise<string> {
       throw new MergeError('E_NOT_READABLE', `${path} has ${found.size} bytes, more than any list of numbers needs`, { details });
     return (await readWhole(path)).toString();
   } catch (cause) {
-    const { errno } = (cause as MergeError).details;
-    if (errno === undefined) throw cause;
-    const [code, problem] =
-      errno === 'ENOENT' ? (['E_NOT_FOUND', 'is not there'] as const) : (['E_NOT_READABLE', 'cannot be read'] as const);
-    throw new MergeError(code, `${path} ${problem}`, { details, cause });
+    const { code, details: of, help } = cause as MergeError;
+    if (of.errno === undefined) throw cause;
+    const problem = code === 'E_NOT_FOUND' ? 'is not there' : `cannot be read (${of.errno})`;
+    throw new MergeError(code, `${path} ${problem}`, { details: of, help, cause });
   }
 }

@@ -1,4 +1,4 @@
-import { errnoCode, errnoHelp } from '../../base/disk/io-error.ts';
+import { errnoMeaning, errnoOf } from '../../base/disk/errno.ts';
 import { type ErrorDetails, MergeError } from '../../base/errors.ts';
 import type { NativeFailure } from '../native/binding.ts';
 import type { Plan } from '../plan/types.ts';
@@ -27,8 +27,9 @@ export function describeFailure(
   where: { readonly input?: string; readonly path?: string; readonly batch?: FailedBatch; readonly plan?: Plan; readonly shard?: number },
 ): unknown {
   if (error instanceof MergeError || !(error instanceof Error)) return error;
-  const { code, errno, syscall, fileIndex, outputIndex, segment } = error as NativeFailure;
+  const { code, errno: said, syscall, fileIndex, outputIndex, segment } = error as NativeFailure;
   if (typeof code !== 'string' || !code.startsWith('E_') || code === 'E_CANCELLED') return error;
+  const errno = said === undefined ? undefined : errnoOf(error);
   const { batch, plan, shard } = where;
   const input =
     batch !== undefined && plan !== undefined && fileIndex !== undefined ? plan.files[batch.files[fileIndex]!]?.path : where.input;
@@ -46,8 +47,11 @@ export function describeFailure(
   const place = file === undefined ? '' : ` (${file}${tensor === undefined ? '' : `, near tensor ${tensor}`})`;
   // Native code does not know whose fault an errno is: an input that was removed meanwhile is not there, an
   // output that was is an I/O error.
-  const meant = errno === undefined || code !== 'E_IO' ? undefined : errnoCode(errno, input === undefined ? 'output' : 'input');
+  const meaning = errno === undefined ? undefined : errnoMeaning(errno);
+  const meant = code === 'E_IO' ? meaning?.[input === undefined ? 'output' : 'input'] : undefined;
   const public_ = meant ?? (code === 'E_INVALID_ARG' ? 'E_INTERNAL' : code);
-  const help = errno === undefined ? undefined : errnoHelp(errno);
-  return new MergeError(public_, `${error.message}${place}`, { details, cause: error, ...(help === undefined ? {} : { help }) });
+  const help = meaning?.help;
+  // The addon has names for the common ones, and the number for the others.
+  const message = said === undefined || errno === undefined ? error.message : error.message.replace(`${said} (`, `${errno} (`);
+  return new MergeError(public_, `${message}${place}`, { details, cause: error, ...(help === undefined ? {} : { help }) });
 }

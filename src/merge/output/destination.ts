@@ -2,7 +2,8 @@ import { constants } from 'node:fs';
 import { access, lstat, readdir, readFile, readlink, realpath, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { basename, dirname, isAbsolute, join, relative } from 'node:path';
-import { errnoOf, onOutput } from '../../base/disk/io-error.ts';
+import { errnoOf } from '../../base/disk/errno.ts';
+import { onOutput } from '../../base/disk/io-error.ts';
 import { MergeError } from '../../base/errors.ts';
 
 /** Where an OUT really lies: symbolic links followed, `.` and `..` gone. */

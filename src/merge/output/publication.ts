@@ -1,6 +1,7 @@
 import { join } from 'node:path';
+import { errnoOf } from '../../base/disk/errno.ts';
 import { HEARTBEAT } from '../../base/disk/heartbeat.ts';
-import { errnoOf, onOutput } from '../../base/disk/io-error.ts';
+import { onOutput } from '../../base/disk/io-error.ts';
 import { claim, newId, readOwner } from '../../base/disk/owner.ts';
 import { currentProcess } from '../../base/disk/process-identity.ts';
 import { type PublishHooks, removeTree, type System, systemOf, writeNewFile } from '../../base/disk/system.ts';

@@ -1,6 +1,7 @@
 import { lstat, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { errnoOf, onOutput } from '../../base/disk/io-error.ts';
+import { errnoOf } from '../../base/disk/errno.ts';
+import { onOutput } from '../../base/disk/io-error.ts';
 import { NO_HARD_LINKS } from '../../base/disk/owner.ts';
 import { removeTree, type System, syncFolder } from '../../base/disk/system.ts';
 import { type Destination, outputExists } from './destination.ts';

@@ -1,6 +1,7 @@
 import { readdir, readFile, rename, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { errnoOf, onOutput } from '../../base/disk/io-error.ts';
+import { errnoOf } from '../../base/disk/errno.ts';
+import { onOutput } from '../../base/disk/io-error.ts';
 import { newId } from '../../base/disk/owner.ts';
 import { removeTree, systemOf } from '../../base/disk/system.ts';
 import { PROVENANCE_FILE } from '../../checkpoints/our-files.ts';

@@ -1,7 +1,8 @@
 import { constants } from 'node:fs';
 import { copyFile, link, mkdir, realpath, rename, rm, stat, utimes } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { errnoOf, onOutput, toMergeError } from '../../base/disk/io-error.ts';
+import { errnoOf } from '../../base/disk/errno.ts';
+import { onOutput, toMergeError } from '../../base/disk/io-error.ts';
 import { NO_HARD_LINKS } from '../../base/disk/owner.ts';
 import { MergeError } from '../../base/errors.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';

@@ -1,6 +1,7 @@
 import { mkdir, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { errnoOf, onOutput } from '../../base/disk/io-error.ts';
+import { errnoOf } from '../../base/disk/errno.ts';
+import { onOutput } from '../../base/disk/io-error.ts';
 import { syncFolder, systemOf, writeNewFile } from '../../base/disk/system.ts';
 import { MergeError } from '../../base/errors.ts';
 import type { StoredState } from './stored-state.ts';

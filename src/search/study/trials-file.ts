@@ -1,6 +1,7 @@
 import { readFile, truncate } from 'node:fs/promises';
 import { appendLine } from '../../base/disk/append-line.ts';
-import { errnoOf, onOutput } from '../../base/disk/io-error.ts';
+import { errnoOf } from '../../base/disk/errno.ts';
+import { onOutput } from '../../base/disk/io-error.ts';
 import { MergeError } from '../../base/errors.ts';
 import type { Moment } from '../../checkpoints/types.ts';
 import { goalWhere } from '../evaluate/goal.ts';

@@ -2,7 +2,8 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import fs from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { errnoOf, toMergeError } from '../../../src/base/disk/io-error.ts';
+import { errnoOf } from '../../../src/base/disk/errno.ts';
+import { toMergeError } from '../../../src/base/disk/io-error.ts';
 import { MergeError } from '../../../src/base/errors.ts';
 import { temporaryFolder } from '../../support/publication.ts';
 
@@ -16,7 +17,7 @@ test.each([
   ['EPERM', 'E_NOT_READABLE', 'E_READ_ONLY', 1],
   ['EROFS', 'E_NOT_READABLE', 'E_READ_ONLY', 1],
   ['ENOENT', 'E_NOT_FOUND', 'E_IO', 1],
-  ['ENOTDIR', 'E_NOT_READABLE', 'E_OUTPUT_KIND', 2],
+  ['ENOTDIR', 'E_NOT_FOUND', 'E_OUTPUT_KIND', 2],
   ['EMFILE', 'E_TOO_MANY_FILES', 'E_TOO_MANY_FILES', 1],
   ['ENFILE', 'E_TOO_MANY_FILES', 'E_TOO_MANY_FILES', 1],
   ['ENOMEM', 'E_NO_MEMORY', 'E_NO_MEMORY', 6],
@@ -52,7 +53,7 @@ test('takes what the operating system really throws', async () => {
       ),
     ),
   );
-  expect(codes).toEqual(['E_NOT_FOUND', 'E_NOT_READABLE', 'E_NOT_READABLE', 'E_NOT_FOUND']);
+  expect(codes).toEqual(['E_NOT_FOUND', 'E_NOT_READABLE', 'E_NOT_FOUND', 'E_NOT_FOUND']);
 });
 
 test('passes a MergeError through and calls anything else a defect', () => {

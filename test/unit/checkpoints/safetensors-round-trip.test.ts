@@ -209,7 +209,7 @@ test('a file is replaced whole, and keeps what it was when the write fails', asy
   expect(statSync(path).mode & 0o777).toBe(0o666 & ~process.umask());
   mkdirSync(join(folder, 'taken.safetensors'));
   const error = await mergeError(() => writeSafetensors(join(folder, 'taken.safetensors'), [{ ...F32, name: 'a' }]));
-  expect(error.code).toBe('E_IO');
+  expect(error.code).toBe('E_OUTPUT_KIND');
   expect(readdirSync(folder).sort()).toEqual(['taken.safetensors', 'x.safetensors']);
 });
 
