@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { MergeError, type Warning } from '../base/errors.ts';
+import { isJsonObject, type JsonObject, parsePythonJson } from '../base/json/parse.ts';
 import { readExactly, storeOf } from '../base/store/store.ts';
 import type { OpenFile } from '../base/store/types.ts';
 import type { FolderEntries } from './containers/types.ts';
@@ -88,26 +89,12 @@ async function readText(file: OpenFile, from: number, to: number): Promise<strin
   return bytes.toString();
 }
 
-async function readJson(file: OpenFile): Promise<Record<string, unknown>> {
+/** Empty for JSON that is no object: it says nothing. */
+async function readJson(file: OpenFile): Promise<JsonObject> {
   const { size } = file.stat;
-  if (size > MAX_STATE_BYTES) throw new Error(`it has ${size} bytes`);
-  const text = await readText(file, 0, size);
-  return (parseLenient(text) ?? {}) as Record<string, unknown>;
-}
-
-/**
- * JSON as Python writes it, with NaN and Infinity, which JSON does not know. As a loss they become infinity,
- * because that is how a collapse looks; elsewhere (a gradient norm) null.
- */
-function parseLenient(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    const losses = text.replace(/(?<="loss":\s*)(?:NaN|Infinity)(?=\s*[,}])/g, '1e999');
-    const plain = losses.replace(/(?<=[:[,]\s*)(?:NaN|-?Infinity)(?=\s*[,\]}])/g, 'null');
-    if (plain === text) throw error;
-    return JSON.parse(plain);
-  }
+  if (size > MAX_STATE_BYTES) throw new Error(`it has ${size} bytes, and is read up to ${MAX_STATE_BYTES}`);
+  const value = parsePythonJson(await readText(file, 0, size));
+  return isJsonObject(value) ? value : {};
 }
 
 async function trainerState(file: OpenFile): Promise<Partial<State>> {
@@ -121,7 +108,7 @@ async function trainerState(file: OpenFile): Promise<Partial<State>> {
  * log, which can have megabytes, lies between them. Lines are told from those of the log by their
  * indentation. Null for a short file, and wherever the text is not laid out like that.
  */
-async function endsOfTrainerState(file: OpenFile): Promise<Record<string, unknown> | null> {
+async function endsOfTrainerState(file: OpenFile): Promise<JsonObject | null> {
   const { size } = file.stat;
   if (size <= 2 * END_BYTES) return null;
   const head = await readText(file, 0, END_BYTES);
@@ -135,12 +122,13 @@ async function endsOfTrainerState(file: OpenFile): Promise<Record<string, unknow
 }
 
 async function nanotronState(file: OpenFile): Promise<Partial<State>> {
-  const { metas } = (await readJson(file)) as { metas?: Record<string, unknown> };
-  const stages = metas?.data_stages;
-  const stage = Array.isArray(stages) && stages.length > 1 ? wholeNumber(metas?.last_stage_idx) : null;
+  const { metas } = await readJson(file);
+  if (!isJsonObject(metas)) return {};
+  const { data_stages: stages, last_stage_idx: last, last_train_step: step, consumed_tokens_total: tokens } = metas;
+  const stage = Array.isArray(stages) && stages.length > 1 ? wholeNumber(last) : null;
   return {
-    step: wholeNumber(metas?.last_train_step),
-    tokens: wholeNumber(metas?.consumed_tokens_total) || null,
+    step: wholeNumber(step),
+    tokens: wholeNumber(tokens) || null,
     stage: stage === null ? null : stage + 1,
   };
 }
@@ -165,14 +153,20 @@ export async function readLog(folder: string): Promise<LogEntry[]> {
   const lines = state?.log_history;
   if (!Array.isArray(lines)) return [];
   const entries = new Map<number, LogEntry>();
-  for (const line of lines as readonly (Record<string, unknown> | null)[]) {
-    const step = wholeNumber(line?.step);
-    const [loss, learningRate] = [line?.loss === Number.POSITIVE_INFINITY ? line.loss : finite(line?.loss), finite(line?.learning_rate)];
+  for (const line of lines) {
+    if (!isJsonObject(line)) continue;
+    const step = wholeNumber(line.step);
+    const [loss, learningRate] = [lossOf(line.loss), finite(line.learning_rate)];
     if (step === null || (loss === null && learningRate === null)) continue;
     const before = entries.get(step);
     entries.set(step, { step, loss: loss ?? before?.loss ?? null, learningRate: learningRate ?? before?.learningRate ?? null });
   }
   return [...entries.values()].sort((a, b) => a.step - b.step);
+}
+
+/** A loss that is NaN is as bad as one that is infinite: that is how a collapse looks. */
+function lossOf(value: unknown): number | null {
+  return Number.isNaN(value) || value === Number.POSITIVE_INFINITY ? Number.POSITIVE_INFINITY : finite(value);
 }
 
 function wholeNumber(value: unknown): number | null {

@@ -5,7 +5,7 @@ import type { Checkpoint } from '../../checkpoints/types.ts';
 import { quantisationConfig } from '../../model/quantised/config.ts';
 import { recogniseQuantised } from '../../model/quantised/recognise.ts';
 import { type CheckpointRoles, checkpointRoles, tensorName } from '../../model/roles/checkpoint-roles.ts';
-import { unreadableConfig } from '../../model/roles/model-config.ts';
+import { readConfigText } from '../../model/roles/model-config.ts';
 import { countParameters } from '../../model/roles/model-size.ts';
 import { type ExpertLayer, structure } from '../../model/roles/structure.ts';
 import { configuredTie, tiedPairs } from '../../model/roles/tied.ts';
@@ -119,7 +119,7 @@ export async function inspect(path: string): Promise<Inspection> {
     }
   }
   const { conflicts, expertLayers } = structure(checkpoint, known);
-  const unreadable = await unreadableConfig(checkpoint);
+  const { fault: unreadable } = await readConfigText(checkpoint);
   // Nothing of a checkpoint of plain floats looks like codes or scales, and asking 92,000 names takes its
   // time.
   const plain =

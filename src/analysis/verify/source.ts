@@ -1,6 +1,5 @@
 import { basename, dirname, join, resolve } from 'node:path';
 import { MergeError, type Warning } from '../../base/errors.ts';
-import { readWhole } from '../../base/store/store.ts';
 import { OpenCache } from '../../checkpoints/containers/open-cache.ts';
 import { fingerprint } from '../../checkpoints/fingerprint.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
@@ -8,6 +7,7 @@ import { METADATA_KEY, PROVENANCE_FILE } from '../../checkpoints/our-files.ts';
 import { dataStart } from '../../checkpoints/tensors/table.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { DATA_CRC_KEY, type Provenance, type ProvenanceMember } from '../../merge/record/provenance.ts';
+import { readProvenance } from '../../merge/record/read-provenance.ts';
 
 /** What a merge says of itself. */
 export interface MergeRecord {
@@ -24,14 +24,13 @@ export interface MergeRecord {
 
 /** @throws MergeError E_PROVENANCE where there is none, or it cannot be read. */
 export async function readMergeRecord(output: Checkpoint): Promise<MergeRecord> {
-  // Whoever imports the package should not load zod before there is something to check with it.
-  const { parseProvenance } = await import('../../merge/record/parse-provenance.ts');
   if (output.kind === 'folder') {
-    const path = join(output.path, PROVENANCE_FILE);
-    const text = await readWhole(path).catch((cause: unknown) => {
-      throw new MergeError('E_PROVENANCE', `${output.path} holds no ${PROVENANCE_FILE}`, { details: { file: path }, cause });
+    const file = join(output.path, PROVENANCE_FILE);
+    const provenance = await readProvenance(output.path).catch((cause: unknown) => {
+      if (!(cause instanceof MergeError)) throw cause;
+      throw new MergeError('E_PROVENANCE', cause.message, { details: { ...cause.details, file }, cause });
     });
-    const provenance = parseProvenance(text, path);
+    if (provenance === null) throw new MergeError('E_PROVENANCE', `${output.path} holds no ${PROVENANCE_FILE}`, { details: { file } });
     const sums = provenance.files.map((f) => ({
       name: f.name,
       path: join(output.path, f.name),
@@ -46,6 +45,8 @@ export async function readMergeRecord(output: Checkpoint): Promise<MergeRecord> 
   if (embedded === undefined || crc32c === undefined) {
     throw new MergeError('E_PROVENANCE', `${path} carries no provenance in its metadata`, { details: { file: path } });
   }
+  // Whoever imports the package should not load zod before there is something to check with it.
+  const { parseProvenance } = await import('../../merge/record/parse-provenance.ts');
   const from = dataStart(tensors) ?? stat.size;
   const sums = [{ name, path, from, bytes: stat.size - from, crc32c }];
   return { provenance: parseProvenance(embedded, path), sums };

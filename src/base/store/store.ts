@@ -25,15 +25,36 @@ export async function readExactly(file: OpenFile, into: Uint8Array, position: nu
 
 /**
  * All of a file.
- * @throws MergeError E_NOT_FOUND; E_NOT_READABLE for what is no regular file or cannot be read; E_IO
+ * @param limit bytes: what is longer is some other kind of file, and is not read
+ * @throws MergeError E_NOT_FOUND; E_NOT_READABLE for what is no regular file, cannot be read or is longer;
+ *   E_IO
  */
-export async function readWhole(path: string): Promise<Buffer> {
+export async function readWhole(path: string, limit: number): Promise<Buffer> {
   const file = await storeOf(path).open(path);
   try {
-    const bytes = Buffer.allocUnsafe(file.stat.size);
+    const { size } = file.stat;
+    if (size > limit) {
+      throw new MergeError('E_NOT_READABLE', `${path}: has ${size} bytes, and a file of its kind is read up to ${limit} bytes`, {
+        details: { file: path },
+      });
+    }
+    const bytes = Buffer.allocUnsafe(size);
     await readExactly(file, bytes, 0);
     return bytes;
   } finally {
     await file.close();
+  }
+}
+
+/**
+ * As {@link readWhole}, and null where nothing is at the path (a link that leads nowhere is nothing).
+ * @throws MergeError E_NOT_READABLE, E_IO
+ */
+export async function readIfThere(path: string, limit: number): Promise<Buffer | null> {
+  try {
+    return await readWhole(path, limit);
+  } catch (error) {
+    if (error instanceof MergeError && error.code === 'E_NOT_FOUND') return null;
+    throw error;
   }
 }

@@ -1,5 +1,5 @@
 import { MergeError } from '../errors.ts';
-import { readWhole, storeOf } from './store.ts';
+import { readWhole } from './store.ts';
 
 export interface TextLine {
   /** From 1. */
@@ -24,13 +24,8 @@ export async function textLines(path: string): Promise<TextLine[]> {
 }
 
 async function readText(path: string): Promise<string> {
-  const details = { file: path };
   try {
-    const found = await storeOf(path).stat(path);
-    if (found.kind !== 'file') throw new MergeError('E_NOT_READABLE', `${path} is no file`, { details });
-    if (found.size > LIMIT)
-      throw new MergeError('E_NOT_READABLE', `${path} has ${found.size} bytes, more than any list of numbers needs`, { details });
-    return (await readWhole(path)).toString();
+    return (await readWhole(path, LIMIT)).toString();
   } catch (cause) {
     const { code, details: of, help } = cause as MergeError;
     if (of.errno === undefined) throw cause;

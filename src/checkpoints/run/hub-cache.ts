@@ -9,6 +9,9 @@ export interface Snapshot {
   readonly name: string;
 }
 
+/** A file of `refs/` holds a commit of 40 characters. */
+const MAX_REF_BYTES = 4096;
+
 /**
  * The folder of a repository in the Hub's cache (`models--org--name`, with `refs/` and `snapshots/`), if
  * `path` is that or its `snapshots`; else null.
@@ -30,7 +33,7 @@ export async function snapshots(repository: string): Promise<Snapshot[]> {
   const refs = join(repository, 'refs');
   const names = new Map<string, string[]>();
   for (const path of await filesBelow(refs)) {
-    const commit = (await readWhole(path)).toString().trim();
+    const commit = (await readWhole(path, MAX_REF_BYTES)).toString().trim();
     names.set(commit, [...(names.get(commit) ?? []), relative(refs, path)]);
   }
   const commits = (await storeOf(repository).list(join(repository, 'snapshots'))) ?? [];

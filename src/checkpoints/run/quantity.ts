@@ -9,6 +9,9 @@ const TOKEN_SCALES = ['T', 'B', 'M'] as const;
 const AMOUNT =
   /^(?<digits>\d+(?:_\d+)*(?:\.\d+)?(?:e[+-]?\d+)?)\s*(?<scale>[kmbt]?)\s*(?<unit>t|tok|tokens?|steps?|ckpts?|checkpoints?|)$/i;
 
+/** Characters of an amount; of what is longer, a message shows so many. */
+const LONGEST = 80;
+
 /** A quantity whose text may leave its unit open. */
 interface Amount {
   readonly value: number;
@@ -30,7 +33,7 @@ export function parseQuantity(text: QuantityText, what: string): Quantity {
   if (amount === null) {
     throw new MergeError(
       'E_OPTION',
-      `${what} takes tokens (8B, 500M, 1.5T), steps (1000, 1000steps) or checkpoints (3ckpt), not '${text}'`,
+      `${what} takes tokens (8B, 500M, 1.5T), steps (1000, 1000steps) or checkpoints (3ckpt), not '${shown(text)}'`,
     );
   }
   if (amount.unit === null && amount.scaled && String(text).trim().toUpperCase().endsWith('K')) {
@@ -56,12 +59,13 @@ export function parseDistance(text: QuantityText, what: string): Quantity {
 export function parseTokens(text: string | number, what: string): number {
   const amount = parseAmount(text);
   if (amount === null || (amount.unit ?? 'tokens') !== 'tokens') {
-    throw new MergeError('E_OPTION', `${what} takes tokens (4M, 512K, 4194304), not '${text}'`);
+    throw new MergeError('E_OPTION', `${what} takes tokens (4M, 512K, 4194304), not '${shown(text)}'`);
   }
   return amount.value;
 }
 
 function parseAmount(text: string | number): Amount | null {
+  if (String(text).length > LONGEST) return null;
   const { digits, scale, unit } = AMOUNT.exec(String(text).trim())?.groups ?? {};
   if (digits === undefined) return null;
   const size = SCALES[scale!.toUpperCase() as keyof typeof SCALES] ?? 1;
@@ -70,6 +74,11 @@ function parseAmount(text: string | number): Amount | null {
   const value = size > 1 ? Math.round(exact) : exact;
   if (!Number.isSafeInteger(value)) return null;
   return { value, unit: unitOf(unit!.toLowerCase()), scaled: size > 1 };
+}
+
+function shown(text: string | number): string {
+  const whole = String(text);
+  return whole.length > LONGEST ? `${whole.slice(0, LONGEST)}…` : whole;
 }
 
 function unitOf(word: string): Quantity['unit'] | null {

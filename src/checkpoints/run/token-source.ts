@@ -15,6 +15,11 @@ interface TokenCount {
 /** Share by which an option may differ from a name or state file without a warning. */
 const TOLERANCE = 0.01;
 
+/** Characters of a line or pair that a message shows. */
+const SHOWN = 40;
+/** Problems of a file after which no more are looked for. */
+const MOST_PROBLEMS = 100;
+
 /**
  * Fills in the token counts that names and state files leave open, from one of three options. Where both
  * speak and differ by over 1 % (and by more than the rounding of a name such as `tokens4B`), name or state
@@ -72,11 +77,14 @@ function positiveTokens(text: string | number, what: string): number {
 function parseBatchSchedule(text: string): (step: number) => number {
   const what = 'batch-schedule';
   const pieces = text.split(',').map((part) => {
-    const [, step, tokens] = /^\s*(\d+)\s*:\s*(.+?)\s*$/.exec(part) ?? [];
-    if (step === undefined || !Number.isSafeInteger(Number(step))) {
-      throw new MergeError('E_OPTION', `${what} takes STEP:TOKENS pairs, as 0:2M,50000:4M, and '${part.trim()}' of '${text}' is none`);
+    const [step = '', tokens = '', ...rest] = part.split(':').map((side) => side.trim());
+    if (!/^\d+$/.test(step) || !Number.isSafeInteger(Number(step)) || tokens === '' || rest.length > 0) {
+      throw new MergeError(
+        'E_OPTION',
+        `${what} takes STEP:TOKENS pairs, as 0:2M,50000:4M, and '${shortened(part.trim())}' of '${shortened(text)}' is none`,
+      );
     }
-    return { from: Number(step), each: positiveTokens(tokens!, `${what}, from step ${step} on,`) };
+    return { from: Number(step), each: positiveTokens(tokens, `${what}, from step ${step} on,`) };
   });
   if (pieces[0]!.from !== 0) throw new MergeError('E_OPTION', `${what} begins at step 0, not at step ${pieces[0]!.from}`);
   const wrong = pieces.findIndex(({ from }, i) => i > 0 && from <= pieces[i - 1]!.from);
@@ -92,11 +100,12 @@ async function readTokensFile(path: string): Promise<TokenCount> {
   const problems: string[] = [];
   for (const [i, { line, text }] of (await textLines(path)).entries()) {
     if (i === 0 && /^step\s*,\s*tokens$/i.test(text)) continue;
-    const cells = text.split(/\s*,\s*/);
+    if (problems.length >= MOST_PROBLEMS) break;
+    const cells = text.split(',').map((cell) => cell.trim());
     const step = cells.length === 2 && /^\d+$/.test(cells[0]!) ? Number(cells[0]) : Number.NaN;
     const tokens = tokensOrNull(cells[1] ?? '');
     const before = rows.at(-1);
-    if (!Number.isSafeInteger(step) || tokens === null) problems.push(`line ${line}: '${text}' is not step,tokens`);
+    if (!Number.isSafeInteger(step) || tokens === null) problems.push(`line ${line}: '${shortened(text)}' is not step,tokens`);
     else if (before !== undefined && step <= before.step) problems.push(`line ${line}: step ${step} follows step ${before.step}`);
     else if (before !== undefined && tokens < before.tokens)
       problems.push(`line ${line}: the token count falls, from ${before.tokens} to ${tokens}`);
@@ -113,6 +122,11 @@ async function readTokensFile(path: string): Promise<TokenCount> {
     return Math.round(before.tokens + ((next.tokens - before.tokens) * (step - before.step)) / (next.step - before.step));
   };
   return { name: `tokens-file ${path}`, at, reach: `steps ${first.step} to ${last.step}` };
+}
+
+/** Of a line that is none, messages show the beginning. */
+function shortened(text: string): string {
+  return text.length > SHOWN ? `${text.slice(0, SHOWN)}…` : text;
 }
 
 function tokensOrNull(text: string): number | null {

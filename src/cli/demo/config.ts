@@ -1,5 +1,4 @@
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readModelConfig } from '../../model/roles/model-config.ts';
 import { modelError } from './tensors.ts';
 
 /** The sizes of a Llama or OLMoE decoder, as config.json gives them. */
@@ -29,7 +28,8 @@ export interface DemoConfig {
  *   that the demo's models do not.
  */
 export async function readDemoConfig(path: string): Promise<DemoConfig> {
-  const json = await readJson(path);
+  const json = await readModelConfig({ kind: 'folder', path });
+  if (json === null) throw modelError(path, 'config.json cannot be read, or is no JSON object');
   const integer = (key: string): number => {
     const value = json[key];
     if (!Number.isSafeInteger(value) || (value as number) < 1) throw modelError(path, `config.json: ${key} is not a positive integer`);
@@ -70,12 +70,4 @@ export async function readDemoConfig(path: string): Promise<DemoConfig> {
     expertsPerToken: sparse ? integer('num_experts_per_tok') : 0,
     normalizeRouter: json.norm_topk_prob === true,
   };
-}
-
-async function readJson(path: string): Promise<Record<string, unknown>> {
-  try {
-    return JSON.parse(await readFile(join(path, 'config.json'), 'utf8')) as Record<string, unknown>;
-  } catch (cause) {
-    throw modelError(path, `config.json cannot be read: ${(cause as Error).message}`);
-  }
 }

@@ -5,6 +5,9 @@ import { loadModel, type Model } from './model.ts';
 /** Bytes the models see at once; the first byte of a window is given, each of the others is predicted. */
 export const WINDOW_BYTES = 128;
 
+/** The texts and models of the demo are far smaller. */
+export const MAX_DEMO_BYTES = 2 ** 26;
+
 export interface HeldOutOptions {
   /** Use about this many bytes, as windows spread evenly over the text. Default: all of it. */
   readonly maxBytes?: number;

@@ -1,11 +1,12 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { verify } from '../../analysis/verify/verify.ts';
 import { packageRoot } from '../../base/package-root.ts';
+import { readWhole } from '../../base/store/store.ts';
 import { average } from '../../merge/average.ts';
 import { pairedDifference } from '../../search/conclusion/difference.ts';
-import { heldOutLoss } from './held-out-loss.ts';
+import { heldOutLoss, MAX_DEMO_BYTES } from './held-out-loss.ts';
 
 export interface DemoOptions {
   /** Where the merged checkpoint stays; a temporary folder that is removed when absent. */
@@ -44,7 +45,7 @@ export async function runDemo({ output, signal, onLine }: DemoOptions): Promise<
     );
     onLine('');
 
-    const text = (await readFile(join(demo, 'held-out', 'validation.txt'))).subarray();
+    const text = await readWhole(join(demo, 'held-out', 'validation.txt'), MAX_DEMO_BYTES);
     onLine(`held-out loss on ${TEXT_BYTES / 1024} KB of text that no checkpoint saw, in nats per byte (lower is better):`);
     onLine('   step    weight    loss');
     const loss = (path: string) => heldOutLoss(path, text, { maxBytes: TEXT_BYTES, ...(signal === undefined ? {} : { signal }) });

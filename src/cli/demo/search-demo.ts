@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { packageRoot } from '../../base/package-root.ts';
+import { readWhole } from '../../base/store/store.ts';
 import { average } from '../../merge/average.ts';
 import { pairedDifference } from '../../search/conclusion/difference.ts';
 import { search } from '../../search/optimise/search.ts';
@@ -10,7 +11,7 @@ import type { SearchDocument } from '../../search/optimise/types.ts';
 import type { SpaceRequest } from '../../search/space/request.ts';
 import type { ScoreGiven } from '../../search/study/scorer.ts';
 import type { StudyEvent } from '../../search/study/types.ts';
-import { heldOutLoss } from './held-out-loss.ts';
+import { heldOutLoss, MAX_DEMO_BYTES } from './held-out-loss.ts';
 
 export interface SearchDemoOptions {
   /**
@@ -105,7 +106,7 @@ type LossFunction = (
 
 /** Held-out loss on a slice of the demo's text, as `demo/evaluate.js` gives it. */
 async function lossOn(slice: 'search' | 'validation', maxBytes: number): Promise<LossFunction> {
-  const text = await readFile(join(packageRoot, 'demo', 'held-out', `${slice}.txt`));
+  const text = await readWhole(join(packageRoot, 'demo', 'held-out', `${slice}.txt`), MAX_DEMO_BYTES);
   const known = new Map<string, ScoreGiven & { readonly items: readonly number[] }>();
   const heldOut: LossFunction = async (model, { signal }) => {
     const weights = await weightsDigest(model);
@@ -121,7 +122,7 @@ async function lossOn(slice: 'search' | 'validation', maxBytes: number): Promise
 
 /** Of the data alone: merges of one recipe differ in what their headers say of it. */
 async function weightsDigest(model: string): Promise<string> {
-  const bytes = await readFile(join(model, 'model.safetensors'));
+  const bytes = await readWhole(join(model, 'model.safetensors'), MAX_DEMO_BYTES);
   return createHash('sha256')
     .update(bytes.subarray(8 + Number(bytes.readBigUInt64LE(0))))
     .digest('hex');

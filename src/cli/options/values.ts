@@ -6,7 +6,7 @@ import { listItems, parseRange } from '../../recipe/policy/selector.ts';
  */
 export type ValueParser<T> = (text: string, option: string) => T;
 
-const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
+const NUMBER = /^[+-]?(\d+(?:\.\d*)?|\.\d+)(e[+-]?\d+)?$/i;
 
 const UNITS: Readonly<Record<string, number>> = {
   '': 1,

@@ -1,4 +1,5 @@
 import type { Warning } from '../../base/errors.ts';
+import { MemoryWatch } from '../../base/machine/resident.ts';
 import type { Isa } from '../native/binding.ts';
 import type { CombineResult } from '../native/combine.ts';
 import { mergedMembers } from '../plan/document.ts';
@@ -6,7 +7,6 @@ import type { Plan } from '../plan/types.ts';
 import type { RoundingFigure } from '../record/rounding.ts';
 import type { MergeResult, ProgressEvent } from './events.ts';
 import { RateMeter } from './rate.ts';
-import { MemoryWatch } from './resident.ts';
 
 /** Least seconds between progress events. */
 const PROGRESS_SECONDS = 0.1;

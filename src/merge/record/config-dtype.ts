@@ -1,10 +1,11 @@
 import type { FloatDtypeName } from '../../base/dtype.ts';
+import { pythonJsonOrNone } from '../../base/json/parse.ts';
+import { jsonTokens } from '../../base/json/tokens.ts';
 import { QUANTISATION_KEYS } from '../../model/quantised/config.ts';
 
 const TORCH_NAMES: Readonly<Record<FloatDtypeName, string>> = { BF16: 'bfloat16', F16: 'float16', F32: 'float32', F64: 'float64' };
 /** A dtype as config.json writes it; anything else ("auto", null, a quantised one) is left as it is. */
 const WRITTEN = /^"(torch\.)?(?:bfloat16|float16|float32|float64|half|float|double)"$/;
-const TOKEN = /"(?:[^"\\]|\\.)*"|[{}[\],:]/g;
 
 /**
  * config.json with `dtype` and `torch_dtype` set to the dtype of the output, in nested configs too. Only
@@ -20,7 +21,8 @@ export function rewriteConfigDtype(text: string, dtype: FloatDtypeName): { reado
   let copied = 0;
   let key = '';
   let previous = '';
-  for (const { 0: token, index } of text.matchAll(TOKEN)) {
+  for (const { start: index, end } of jsonTokens(text)) {
+    const token = text.slice(index, end);
     if (token === '{' || token === '[') path.push(previous === ':' ? key : '');
     else if (token === '}' || token === ']') path.pop();
     else if (token.startsWith('"') && previous !== ':') key = JSON.parse(token) as string;
@@ -46,7 +48,7 @@ export function rewriteConfigDtype(text: string, dtype: FloatDtypeName): { reado
 export function withoutQuantisation(text: string): { readonly text: string; readonly removed: readonly string[] } {
   const removed: string[] = [];
   if (!isJson(text)) return { text, removed };
-  const tokens = [...text.matchAll(TOKEN)].map(({ 0: token, index }) => ({ token, index, end: index + token.length }));
+  const tokens = [...jsonTokens(text)].map(({ start: index, end }) => ({ token: text.slice(index, end), index, end }));
   const path: string[] = [];
   let result = '';
   let copied = 0;
@@ -71,10 +73,5 @@ export function withoutQuantisation(text: string): { readonly text: string; read
 }
 
 function isJson(text: string): boolean {
-  try {
-    JSON.parse(text);
-    return true;
-  } catch {
-    return false;
-  }
+  return pythonJsonOrNone(text) !== undefined;
 }

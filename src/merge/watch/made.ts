@@ -1,10 +1,11 @@
-import { readdir, readFile, rename, stat } from 'node:fs/promises';
+import { readdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
-import { errnoOf } from '../../base/disk/errno.ts';
 import { onOutput } from '../../base/disk/io-error.ts';
 import { newId } from '../../base/disk/owner.ts';
 import { removeTree, systemOf } from '../../base/disk/system.ts';
-import { PROVENANCE_FILE } from '../../checkpoints/our-files.ts';
+import { MergeError } from '../../base/errors.ts';
+import { storeOf } from '../../base/store/store.ts';
+import { readProvenance } from '../record/read-provenance.ts';
 import { type Made, WATCH_FOLDER } from './state.ts';
 
 /**
@@ -12,17 +13,19 @@ import { type Made, WATCH_FOLDER } from './state.ts';
  * there is nothing.
  */
 export async function digestOf(path: string): Promise<string | null | undefined> {
-  const file = join(path, PROVENANCE_FILE);
   try {
-    const { parseProvenance } = await import('../record/parse-provenance.ts');
-    return parseProvenance(await readFile(file), file).planDigest;
+    const provenance = await readProvenance(path);
+    if (provenance !== null) return provenance.planDigest;
   } catch (error) {
-    if (errnoOf(error) !== 'ENOENT') return null;
-    return stat(path).then(
+    if (!(error instanceof MergeError)) throw error;
+    return null;
+  }
+  return storeOf(path)
+    .stat(path)
+    .then(
       () => null,
       () => undefined,
     );
-  }
 }
 
 /**

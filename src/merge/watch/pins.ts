@@ -5,6 +5,7 @@ import { errnoOf } from '../../base/disk/errno.ts';
 import { onOutput, toMergeError } from '../../base/disk/io-error.ts';
 import { NO_HARD_LINKS } from '../../base/disk/owner.ts';
 import { MergeError } from '../../base/errors.ts';
+import { storeOf } from '../../base/store/store.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
 import { sideFiles } from '../../checkpoints/side-files.ts';
 import { signatureOf } from './settle.ts';
@@ -80,6 +81,8 @@ async function linkFile(source: string, target: string): Promise<void> {
 /** Keeps the time of last change to the millisecond, by which a signature knows the file. */
 async function copy(file: string, target: string): Promise<void> {
   const { mtimeMs } = await stat(file);
+  // Only a regular file is opened by the store: copying would wait for the writer of a FIFO.
+  await (await storeOf(file).open(file)).close();
   await onOutput('copy', target, async () => {
     await copyFile(file, target, constants.COPYFILE_FICLONE);
     // The middle of the millisecond: seconds as a float64 are a little off.

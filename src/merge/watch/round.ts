@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { appendLine } from '../../base/disk/append-line.ts';
 import type { FolderLock } from '../../base/disk/folder-lock.ts';
@@ -12,6 +11,7 @@ import { findPartials } from '../output/partial.ts';
 import { clearPublished } from '../output/publication.ts';
 import { buildPlan } from '../plan/build.ts';
 import type { Plan, PlanRequest } from '../plan/types.ts';
+import { HISTORY_FILE, lastRecord } from './history.ts';
 import { runHook } from './hook.ts';
 import { digestOf, removeMade } from './made.ts';
 import { accumulatorRequest, windowRequest } from './requests.ts';
@@ -21,8 +21,6 @@ import type { Look } from './view.ts';
 
 /** Merges kept where nothing else is asked. */
 const DEFAULT_KEEP = 3;
-/** A line for each round. */
-const HISTORY_FILE = 'history.jsonl';
 
 interface RoundTools {
   readonly options: WatchOptions;
@@ -189,13 +187,8 @@ export class Rounds {
 
   /** The record of a round as the history has it, where its process ended right after writing it. */
   async #written({ time, checkpoint }: WatchRecord): Promise<WatchRecord | null> {
-    const text = await readFile(join(this.#tools.options.output, HISTORY_FILE), 'utf8').catch(() => '');
-    try {
-      const last = JSON.parse(text.trimEnd().split('\n').at(-1)!) as WatchRecord;
-      return last.time === time && last.checkpoint === checkpoint ? last : null;
-    } catch {
-      return null;
-    }
+    const last = await lastRecord(this.#tools.options.output);
+    return last?.time === time && last.checkpoint === checkpoint ? last : null;
   }
 
   async #emptyTrash(): Promise<void> {

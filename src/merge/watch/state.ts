@@ -1,9 +1,10 @@
-import { mkdir, readFile, rename, rm } from 'node:fs/promises';
+import { mkdir, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { errnoOf } from '../../base/disk/errno.ts';
 import { onOutput } from '../../base/disk/io-error.ts';
 import { syncFolder, systemOf, writeNewFile } from '../../base/disk/system.ts';
 import { MergeError } from '../../base/errors.ts';
+import { parseJson } from '../../base/json/parse.ts';
+import { readIfThere } from '../../base/store/store.ts';
 import type { StoredState } from './stored-state.ts';
 
 /** Hidden folder of a watch: lock and state. */
@@ -14,6 +15,9 @@ const STATE_FILE = 'state.json';
  * a kill leaves no more than that.
  */
 const DRAFT = '.draft';
+
+/** A checkpoint takes some hundred bytes. */
+const MAX_STATE_BYTES = 2 ** 28;
 
 export type Made = StoredState['merges'][number];
 export type Pending = NonNullable<StoredState['pending']>;
@@ -34,18 +38,15 @@ export interface WatchState extends Omit<StoredState, 'done' | 'bad' | 'pins'> {
  */
 export async function readWatchState(output: string, run: string): Promise<WatchState | null> {
   const file = join(output, WATCH_FOLDER, STATE_FILE);
-  let text: string;
   await onOutput('remove', file, () => rm(`${file}${DRAFT}`, { force: true }));
-  try {
-    text = await readFile(file, 'utf8');
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return null;
-    throw unusable(file, `cannot be read (${(error as Error).message})`, error);
-  }
+  const bytes = await readIfThere(file, MAX_STATE_BYTES).catch((error: Error) => {
+    throw unusable(file, `cannot be read (${error.message})`, error);
+  });
+  if (bytes === null) return null;
   let stored: StoredState;
   const { storedState } = await import('./stored-state.ts');
   try {
-    stored = storedState.parse(JSON.parse(text));
+    stored = storedState.parse(parseJson(bytes.toString()));
   } catch (error) {
     throw unusable(file, 'is not the state of a watch that this version can read', error);
   }

@@ -3,7 +3,8 @@ import { z } from 'zod';
 const number = z.number().nullable();
 const made = z.object({ output: z.string(), digest: z.string() });
 const member = z.object({ name: z.string(), step: number, tokens: number, weight: z.number() });
-const record = z.object({
+/** A line of the history. */
+export const storedRecord = z.object({
   time: z.string(),
   checkpoint: z.string(),
   step: number,
@@ -38,7 +39,7 @@ export const storedState = z.object({
   /** The one accumulator that may be gone on with. */
   accumulator: z.object({ output: z.string(), digest: z.string(), fingerprint: z.string(), step: number, tokens: number }).nullable(),
   /** The round in work: written before its merge, so that one that was interrupted is recognised. */
-  pending: z.object({ signature: z.string(), outputs: z.array(made), record }).nullable(),
+  pending: z.object({ signature: z.string(), outputs: z.array(made), record: storedRecord }).nullable(),
 });
 
 export type StoredState = z.infer<typeof storedState>;

@@ -1,10 +1,11 @@
 import { join } from 'node:path';
-import type { Conflict } from '../../base/errors.ts';
-import { readWhole } from '../../base/store/store.ts';
+import { type Conflict, MergeError } from '../../base/errors.ts';
+import { isJsonObject, type JsonObject, pythonJsonOrNone } from '../../base/json/parse.ts';
+import { readIfThere } from '../../base/store/store.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 
 /** A model's configuration: config.json, parsed. */
-export type ModelConfig = Readonly<Record<string, unknown>>;
+export type ModelConfig = JsonObject;
 
 /**
  * Keys of one meaning in the configurations of transformers' models and of nanotron, DeepSeek, Mistral and
@@ -34,6 +35,8 @@ export const CONFIG_KEYS = {
 
 /** The configuration file of a folder: nanotron calls it otherwise. */
 const CONFIG_FILES = ['config.json', 'model_config.json'];
+/** Names of a million classes fit well. */
+const MAX_CONFIG_BYTES = 2 ** 26;
 
 /** Configurations inside a configuration that are about the language model. */
 const NESTED = [
@@ -52,22 +55,38 @@ const NESTED = [
 export async function readModelConfig({ kind, path }: Pick<Checkpoint, 'kind' | 'path'>): Promise<ModelConfig | null> {
   if (kind !== 'folder') return null;
   for (const name of CONFIG_FILES) {
-    const text = await textOf(join(path, name));
-    if (text !== null) return parseObject(text);
+    const bytes = await readIfThere(join(path, name), MAX_CONFIG_BYTES).catch(() => null);
+    if (bytes !== null) return parseConfig(bytes.toString());
   }
   return null;
 }
 
-/**
- * Whether a folder has a configuration that is no JSON object, so that nothing can load it. @returns
- * E_CONFIG_UNREADABLE
- */
-export async function unreadableConfig({ kind, path }: Pick<Checkpoint, 'kind' | 'path'>): Promise<Conflict | null> {
-  if (kind !== 'folder') return null;
+/** The configuration of a checkpoint as it lies there. */
+export interface ConfigText {
+  /** Null where there is none, or none that can be read. */
+  readonly text: string | null;
+  /** E_CONFIG_UNREADABLE where it is there and is no JSON object, or cannot be read at all: nothing can load it. */
+  readonly fault: Conflict | null;
+}
+
+/** The text of the config.json of a checkpoint that is a folder. */
+export async function readConfigText({ kind, path }: Pick<Checkpoint, 'kind' | 'path'>): Promise<ConfigText> {
+  if (kind !== 'folder') return { text: null, fault: null };
   const file = join(path, 'config.json');
-  const text = await textOf(file);
-  if (text === null || parseObject(text) !== null) return null;
-  return { code: 'E_CONFIG_UNREADABLE', message: `${file} is no JSON object`, file };
+  const fault = (message: string): Conflict => ({ code: 'E_CONFIG_UNREADABLE', message, file });
+  try {
+    const text = (await readIfThere(file, MAX_CONFIG_BYTES))?.toString() ?? null;
+    return { text, fault: text === null || parseConfig(text) !== null ? null : fault(`${file} is no JSON object`) };
+  } catch (error) {
+    if (!(error instanceof MergeError)) throw error;
+    return { text: null, fault: fault(error.message) };
+  }
+}
+
+/** The text of a configuration, which may hold NaN and Infinity as Python writes them; null for no object. */
+export function parseConfig(text: string): ModelConfig | null {
+  const value = pythonJsonOrNone(text);
+  return isJsonObject(value) ? value : null;
 }
 
 /**
@@ -75,7 +94,7 @@ export async function unreadableConfig({ kind, path }: Pick<Checkpoint, 'kind' |
  * then the one itself.
  */
 export function languageConfigs(config: ModelConfig): readonly ModelConfig[] {
-  const nested = NESTED.map((key) => config[key]).filter(isObject);
+  const nested = NESTED.map((key) => config[key]).filter(isJsonObject);
   return [...nested.flatMap((inner) => languageConfigs(inner)), config];
 }
 
@@ -84,23 +103,4 @@ export function configNumber(config: ModelConfig | null, keys: readonly string[]
   if (config === null) return null;
   const values = languageConfigs(config).flatMap((c) => keys.map((key) => c[key]));
   return values.find((value): value is number => Number.isSafeInteger(value) && (value as number) > 0) ?? null;
-}
-
-/** Null where there is none, or none that can be read. */
-async function textOf(file: string): Promise<string | null> {
-  const bytes = await readWhole(file).catch(() => null);
-  return bytes === null ? null : bytes.toString();
-}
-
-function parseObject(text: string): ModelConfig | null {
-  try {
-    const value: unknown = JSON.parse(text);
-    return isObject(value) ? value : null;
-  } catch {
-    return null;
-  }
-}
-
-function isObject(value: unknown): value is ModelConfig {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

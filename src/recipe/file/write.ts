@@ -64,7 +64,7 @@ function given(map: object): [string, unknown][] {
   return Object.entries(map).filter(([, value]) => value !== undefined);
 }
 
-const LEADS_UP = /^(?:\.\.\/)+[\w./-]*$/;
+const LEADS_UP = /^\.\.\/[\w./-]*$/;
 const WORD = /^[A-Za-z]\w+$/;
 /** Names of schedules and decays, and amounts: `ema-normalized`, `1-sqrt`, `2.5B`. */
 const PLAIN = /^(?:[A-Za-z][\w-]+|\d+(?:\.\d+)?-?[A-Za-z]+)$/;

@@ -1,3 +1,4 @@
+import { globMatches, globParts } from '../../base/glob.ts';
 import { SELECTOR_KEYS, type SelectorKey } from './keys.ts';
 import { roleTest } from './roles.ts';
 import type { PolicyTensor, Selector, Several } from './types.ts';
@@ -60,8 +61,8 @@ const TESTS: Readonly<Record<SelectorKey, (selector: Selector, extent: ModelExte
     return (tensor) => inRanges(tensor.role.expert);
   },
   name: ({ name }) => {
-    const pattern = globPattern(name!);
-    return (tensor) => pattern.test(tensor.name);
+    const parts = globParts(name!);
+    return (tensor) => globMatches(parts, tensor.name);
   },
   stored: ({ stored }) => {
     const dtypes = new Set(listItems(stored!).map((dtype) => dtype.toUpperCase()));
@@ -78,9 +79,4 @@ export function aboutMtp({ role }: Selector): boolean {
 function rangeTest(value: Several<number>, count: number): (index: number | 'all' | null) => boolean {
   const ranges = listItems(value).map((item) => parseRange(item)!.map((i) => (i < 0 ? count + i : i)) as [number, number]);
   return (index) => typeof index === 'number' && ranges.some(([first, last]) => index >= first && index <= last);
-}
-
-function globPattern(glob: string): RegExp {
-  const escaped = glob.replace(/[.+^${}()|[\]\\/-]/g, '\\$&');
-  return new RegExp(`^${escaped.replace(/\*+/g, '.*').replaceAll('?', '.')}$`, 'su');
 }

@@ -9,7 +9,12 @@ export interface RatePoint {
   readonly line?: number;
 }
 
-const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
+/** Characters of what is no number that a message shows. */
+const SHOWN = 40;
+/** Problems of a file after which no more are looked for. */
+const MOST_PROBLEMS = 100;
+
+const NUMBER = /^[+-]?(\d+(?:\.\d*)?|\.\d+)(e[+-]?\d+)?$/i;
 
 /**
  * Decay factors w_1 … w_k from a file: numbers separated by commas or white space, or a JSON list; `#` begins
@@ -25,15 +30,16 @@ export async function readDecayFactors(path: string, count: number): Promise<num
   let before = 1;
   for (const { line, text } of await textLines(path)) {
     for (const cell of text.match(/[^\s,[\]]+/g) ?? []) {
+      if (problems.length >= MOST_PROBLEMS) break;
       const factor = NUMBER.test(cell) ? Number(cell) : Number.NaN;
-      if (Number.isNaN(factor)) problems.push(`line ${line}: ${JSON.stringify(cell)} is no number`);
+      if (Number.isNaN(factor)) problems.push(`line ${line}: ${quoted(cell)} is no number`);
       else if (factor < 0 || factor > 1) problems.push(`line ${line}: ${cell} is outside [0, 1]`);
       else if (factor > before) problems.push(`line ${line}: ${cell} is more than the ${before} before it, and a decay never rises`);
       else before = factor;
       factors.push(factor);
     }
   }
-  if (factors.length !== count) {
+  if (factors.length !== count && problems.length < MOST_PROBLEMS) {
     problems.push(`there are ${factors.length} factors for ${count + 1} members: one for each but the oldest, ${count}, is right`);
   }
   refuseFile(path, problems);
@@ -53,12 +59,13 @@ export async function readRateCurve(path: string): Promise<RatePoint[]> {
   const points: RatePoint[] = [];
   for (const [i, { line, text }] of (await textLines(path)).entries()) {
     if (i === 0 && /^step\s*,\s*(lr|learning_rate|rate)$/i.test(text)) continue;
-    const cells = text.split(/\s*,\s*/);
+    if (problems.length >= MOST_PROBLEMS) break;
+    const cells = text.split(',').map((cell) => cell.trim());
     const [step, rate] = cells.map((cell) => (NUMBER.test(cell) ? Number(cell) : Number.NaN));
     const last = points.at(-1);
-    if (cells.length !== 2) problems.push(`line ${line}: ${JSON.stringify(text)} is not step,lr`);
-    else if (!Number.isSafeInteger(step) || step! < 0) problems.push(`line ${line}: ${JSON.stringify(cells[0])} is no step`);
-    else if (!Number.isFinite(rate) || rate! < 0) problems.push(`line ${line}: ${JSON.stringify(cells[1])} is no learning rate`);
+    if (cells.length !== 2) problems.push(`line ${line}: ${quoted(text)} is not step,lr`);
+    else if (!Number.isSafeInteger(step) || step! < 0) problems.push(`line ${line}: ${quoted(cells[0]!)} is no step`);
+    else if (!Number.isFinite(rate) || rate! < 0) problems.push(`line ${line}: ${quoted(cells[1]!)} is no learning rate`);
     else if (last !== undefined && step! <= last.step)
       problems.push(`line ${line}: step ${step} is not above step ${last.step} of line ${last.line}`);
     else points.push({ step: step!, rate: rate!, line });
@@ -66,6 +73,10 @@ export async function readRateCurve(path: string): Promise<RatePoint[]> {
   if (points.length === 0 && problems.length === 0) problems.push('there are no lines of step,lr');
   refuseFile(path, problems);
   return points;
+}
+
+function quoted(text: string): string {
+  return JSON.stringify(text.length > SHOWN ? `${text.slice(0, SHOWN)}…` : text);
 }
 
 function refuseFile(file: string, problems: readonly string[]): void {

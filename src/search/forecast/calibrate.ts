@@ -30,7 +30,7 @@ type ScoredWindow = Stepped & { readonly single: number; readonly merged: number
  */
 const LARGEST_FRACTION = 1.5;
 
-const BRANCH = /^(\d+)=([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)$/i;
+const BRANCH = /^(\d+)=([+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?)$/i;
 
 /** `--calibrate STEP=SCORE`. @throws MergeError E_CALIBRATE */
 export function parseBranch(text: string): BranchScore {

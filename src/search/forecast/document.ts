@@ -1,12 +1,13 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MergeError, type Warning } from '../../base/errors.ts';
+import { isJsonObject, parseJson } from '../../base/json/parse.ts';
+import { readWhole } from '../../base/store/store.ts';
 import { difference } from '../conclusion/difference.ts';
 import type { Goal } from '../evaluate/types.ts';
 import { RESULT_FILE } from '../optimise/files.ts';
 import { nameOf } from '../study/members.ts';
 import { readStudy, type StoredStudy } from '../study/read.ts';
-import { asTrial, type StudyIdentity, spentOn, type TrialLine } from '../study/trials-file.ts';
+import { asTrial, MAX_TRIALS_BYTES, type StudyIdentity, spentOn, type TrialLine } from '../study/trials-file.ts';
 import { type BranchScore, decayed, recoveredFraction } from './calibrate.ts';
 import type { ForecastDocument, ForecastPoint } from './types.ts';
 
@@ -99,11 +100,14 @@ export async function storedForecast({ folder, identity, trials, goal }: StoredS
   return forecastDocument({ identity, goal, trials, branches: await branchesIn(folder), reads: 0, warnings: [] });
 }
 
+/** A document repeats its trials. */
+const MAX_RESULT_BYTES = MAX_TRIALS_BYTES;
+
 /** Real decays are no trials: the result keeps them. */
 async function branchesIn(folder: string): Promise<readonly BranchScore[]> {
-  const text = await readFile(join(folder, RESULT_FILE), 'utf8').catch(() => '{}');
   try {
-    const { branches } = JSON.parse(text) as { branches?: unknown };
+    const result = parseJson((await readWhole(join(folder, RESULT_FILE), MAX_RESULT_BYTES)).toString());
+    const branches = isJsonObject(result) ? result.branches : null;
     return Array.isArray(branches) && branches.every(isBranch) ? branches : [];
   } catch {
     return [];

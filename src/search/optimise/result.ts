@@ -1,6 +1,8 @@
-import { lstat, readdir, readFile } from 'node:fs/promises';
+import { lstat, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MergeError } from '../../base/errors.ts';
+import { isJsonObject, parseJson } from '../../base/json/parse.ts';
+import { readIfThere } from '../../base/store/store.ts';
 import { isPublished } from '../../merge/plan/outputs/finished.ts';
 import type { ValidationScores } from '../conclusion/validate.ts';
 import type { TakingPart } from '../study/merges.ts';
@@ -13,6 +15,7 @@ import type { SearchDocument } from './types.ts';
 
 /** Of which trials the search made its output, so that a longer search may replace it. */
 const MADE_FILE = 'made.json';
+const MAX_MADE_BYTES = 2 ** 24;
 
 /** What the rounds left to be said. */
 export interface SearchEnd {
@@ -96,7 +99,9 @@ async function isThere(path: string): Promise<boolean> {
 
 /** Whether what lies at a path is what the search made there. */
 async function isOurs(path: string, session: Session, signal: AbortSignal): Promise<boolean> {
-  for (const trial of await madeOf(session.folder.path)) if (await isMergeOf(trial, path, session, signal)) return true;
+  const known = new Set(session.study.trials.map(({ id }) => id));
+  const made = (await madeOf(session.folder.path)).filter((trial) => known.has(trial));
+  for (const trial of made) if (await isMergeOf(trial, path, session, signal)) return true;
   return false;
 }
 
@@ -105,8 +110,17 @@ async function isMergeOf(trial: number, path: string, session: Session, signal: 
   return isPublished(outputs[0]!);
 }
 
-/** Trials whose merges were made as the output, or were about to be. */
-async function madeOf(folder: string): Promise<readonly number[]> {
-  const text = await readFile(join(folder, MADE_FILE), 'utf8').catch(() => '{}');
-  return (JSON.parse(text) as { trials?: number[] }).trials ?? [];
+/**
+ * Trials whose merges were made as the output, or were about to be; none where nothing that can be read says
+ * so.
+ */
+export async function madeOf(folder: string): Promise<readonly number[]> {
+  try {
+    const made = parseJson((await readIfThere(join(folder, MADE_FILE), MAX_MADE_BYTES))?.toString() ?? '{}');
+    const trials = isJsonObject(made) && Array.isArray(made.trials) ? made.trials : [];
+    return trials.filter((trial) => Number.isSafeInteger(trial));
+  } catch (error) {
+    if (error instanceof MergeError || error instanceof SyntaxError) return [];
+    throw error;
+  }
 }

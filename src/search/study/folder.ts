@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, rm, rmdir, stat, statfs, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rm, rmdir, stat, statfs, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { acquireLock, type FolderLock } from '../../base/disk/folder-lock.ts';
 import { onOutput } from '../../base/disk/io-error.ts';
@@ -6,6 +6,7 @@ import { makeFolder } from '../../base/disk/make-folder.ts';
 import { newId } from '../../base/disk/owner.ts';
 import { MergeError } from '../../base/errors.ts';
 import { availableMemory } from '../../base/machine/memory.ts';
+import { readIfThere } from '../../base/store/store.ts';
 
 /** Where merges wait for their evaluation. */
 export interface WorkFolder {
@@ -23,6 +24,8 @@ const TRIAL_NAME = /^(trial|validation)-\d{4,}(\.log)?$/;
 const DRAFT_NAME = /\.[0-9a-f]{12}\.draft$/;
 /** Holds the path of the work folder, so that what a kill left there can be removed. */
 const WORK_RECORD = 'work.path';
+/** A line for each run of a study that was killed. */
+const MAX_RECORD_BYTES = 2 ** 20;
 const LOCK_FOLDER = '.lock';
 /** Share of the memory left that merges may take, and of the space left on a disk. */
 const MEMORY_SHARE = 0.4;
@@ -123,8 +126,8 @@ export class StudyFolder {
 
   async #removeLeftWork(): Promise<void> {
     const record = join(this.path, WORK_RECORD);
-    const text = await readFile(record, 'utf8').catch(() => '');
-    for (const left of text.split('\n')) {
+    const text = await readIfThere(record, MAX_RECORD_BYTES).catch(() => null);
+    for (const left of (text?.toString() ?? '').split('\n')) {
       // The record is a file that anybody may have edited: only folders that can be nothing else are removed.
       if (WORK_NAME.test(basename(left))) await rm(left, { recursive: true, force: true }).catch(() => {});
     }

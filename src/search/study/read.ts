@@ -1,6 +1,6 @@
-import { stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { MergeError } from '../../base/errors.ts';
+import { storeOf } from '../../base/store/store.ts';
 import { UNSAID } from '../evaluate/goal.ts';
 import type { Goal } from '../evaluate/types.ts';
 import { readTrials, type StoredTrials, storedGoal, TRIALS_FILE } from './trials-file.ts';
@@ -18,7 +18,10 @@ export interface StoredStudy extends StoredTrials {
  * @throws MergeError E_NOT_FOUND, E_TRIALS, E_NOT_READABLE
  */
 export async function readStudy(path: string): Promise<StoredStudy> {
-  const folder = (await stat(path).catch(() => null))?.isDirectory() ? path : dirname(path);
+  const found = await storeOf(path)
+    .stat(path)
+    .catch(() => null);
+  const folder = found?.kind === 'folder' ? path : dirname(path);
   const file = folder === path ? join(path, TRIALS_FILE) : path;
   const stored = await readTrials(file);
   if (stored === null) {

@@ -1,8 +1,9 @@
-import { readFile, truncate } from 'node:fs/promises';
+import { truncate } from 'node:fs/promises';
 import { appendLine } from '../../base/disk/append-line.ts';
-import { errnoOf } from '../../base/disk/errno.ts';
 import { onOutput } from '../../base/disk/io-error.ts';
 import { MergeError } from '../../base/errors.ts';
+import { parseJson } from '../../base/json/parse.ts';
+import { readIfThere } from '../../base/store/store.ts';
 import type { Moment } from '../../checkpoints/types.ts';
 import { goalWhere } from '../evaluate/goal.ts';
 import type { Goal } from '../evaluate/types.ts';
@@ -11,6 +12,8 @@ import type { SpaceParameter } from '../space/types.ts';
 import type { ScoredTrial, Trial } from './types.ts';
 
 export const TRIALS_FILE = 'trials.jsonl';
+/** Far beyond any study; a trial with the scores of a million items takes 10 MB. */
+export const MAX_TRIALS_BYTES = 500_000_000;
 /** Of every line. */
 const FIRST_CHARACTERS = '{"id":';
 
@@ -136,13 +139,8 @@ interface FirstLine extends TrialLine {
  * @throws MergeError E_TRIALS for anything else that is no trial, E_NOT_READABLE
  */
 export async function readTrials(file: string, { mend = false } = {}): Promise<StoredTrials | null> {
-  let bytes: Buffer;
-  try {
-    bytes = await readFile(file);
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return null;
-    throw new MergeError('E_NOT_READABLE', `${file}: cannot be read (${(error as Error).message})`, { details: { file }, cause: error });
-  }
+  const bytes = await readIfThere(file, MAX_TRIALS_BYTES);
+  if (bytes === null) return null;
   const whole = bytes.lastIndexOf('\n') + 1;
   // A torn line is removed: it had better be one of ours.
   if (whole === 0 && !FIRST_CHARACTERS.startsWith(bytes.toString('latin1', 0, FIRST_CHARACTERS.length)))
@@ -174,7 +172,7 @@ export async function appendTrial(file: string, trial: TrialLine, identity: Stud
 
 function parseLine(file: string, line: string, number: number): unknown {
   try {
-    return JSON.parse(line);
+    return parseJson(line);
   } catch (cause) {
     throw unusable(file, number, 'it is no JSON', cause);
   }

@@ -189,7 +189,7 @@ describe.runIf(LINUX)('where the operating system fails', () => {
     fs.writeFileSync(path, 'text');
     for (const call of ['open', 'stat'] as const) {
       failing({ [call]: async () => Promise.reject(nodeError(number, call)) });
-      await expect(readWhole(path)).rejects.toMatchObject({ code: input, details: { file: path } });
+      await expect(readWhole(path, 100)).rejects.toMatchObject({ code: input, details: { file: path } });
       failing({ open, stat });
     }
     failing({ open: async () => Promise.reject(nodeError(number)) });
@@ -200,6 +200,6 @@ describe.runIf(LINUX)('where the operating system fails', () => {
 });
 
 test('a name with a NUL byte is not there, and no defect', async () => {
-  await expect(readWhole('/x\0y')).rejects.toMatchObject({ code: 'E_NOT_FOUND' });
+  await expect(readWhole('/x\0y', 100)).rejects.toMatchObject({ code: 'E_NOT_FOUND' });
   await expect(writeWhole('/tmp/x\0y', [])).rejects.toMatchObject({ code: 'E_OUTPUT_KIND' });
 });

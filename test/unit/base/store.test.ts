@@ -4,8 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { ByteReader } from '../../../src/base/store/byte-reader.ts';
+import { fileLines } from '../../../src/base/store/file-lines.ts';
 import { localStore } from '../../../src/base/store/local.ts';
-import { readExactly, readWhole, storeOf } from '../../../src/base/store/store.ts';
+import { readExactly, readIfThere, readWhole, storeOf } from '../../../src/base/store/store.ts';
 import { systemTool } from '../../support/system-tool.ts';
 
 let dir: string;
@@ -60,7 +61,7 @@ it.each([
       message: `${at(name)}: is ${kind}, not a regular file`,
     });
   }
-  await expect(readWhole(at(name))).rejects.toMatchObject({ code: 'E_NOT_READABLE' });
+  await expect(readWhole(at(name), 100)).rejects.toMatchObject({ code: 'E_NOT_READABLE' });
 });
 
 it('reads as far as there is something, and says where a file ends that should not', async () => {
@@ -73,7 +74,42 @@ it('reads as far as there is something, and says where a file ends that should n
   } finally {
     await file.close();
   }
-  expect((await readWhole(at('link'))).toString()).toBe('0123456789');
+  expect((await readWhole(at('link'), 10)).toString()).toBe('0123456789');
+});
+
+it('reads no more of a file than it may have', async () => {
+  expect((await readWhole(at('link'), 10)).toString()).toBe('0123456789');
+  const message = `${at('link')}: has 10 bytes, and a file of its kind is read up to 9 bytes`;
+  await expect(readWhole(at('link'), 9)).rejects.toMatchObject({ code: 'E_NOT_READABLE', message });
+  writeFileSync(at('sparse'), '');
+  truncateSync(at('sparse'), 2 ** 40);
+  await expect(readIfThere(at('sparse'), 2 ** 20)).rejects.toMatchObject({ code: 'E_NOT_READABLE', details: { file: at('sparse') } });
+});
+
+it('what is not there is null where that is asked for, and nothing else is', async () => {
+  symlinkSync(at('nowhere'), at('dangling'));
+  expect([await readIfThere(at('none'), 10), await readIfThere(at('dangling'), 10)]).toEqual([null, null]);
+  expect((await readIfThere(at('link'), 10))?.toString()).toBe('0123456789');
+  for (const name of ['fifo', 'folder']) await expect(readIfThere(at(name), 10)).rejects.toMatchObject({ code: 'E_NOT_READABLE' });
+});
+
+it('lines of a file of any length, each up to a length', async () => {
+  const lines = async (text: string, longest: number) => {
+    writeFileSync(at('lines'), text);
+    const file = await storeOf(dir).open(at('lines'));
+    try {
+      const found: string[] = [];
+      for await (const line of fileLines(file, longest)) found.push(line);
+      return found;
+    } finally {
+      await file.close();
+    }
+  };
+  expect(await lines('a\r\n\nbc\nd', 3)).toEqual(['a', '', 'bc', 'd']);
+  expect(await lines('', 3)).toEqual([]);
+  const long = 'x'.repeat(2 ** 20 + 5);
+  expect(await lines(`${long}\né\n`, 2 ** 21)).toEqual([long, 'é']);
+  await expect(lines('a\nbcde\n', 3)).rejects.toMatchObject({ code: 'E_NOT_READABLE', details: { file: at('lines') } });
 });
 
 it('small reads of many files say what is wrong with which', async () => {

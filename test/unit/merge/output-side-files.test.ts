@@ -2,7 +2,7 @@ import { chmodSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSyn
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { copySideFiles } from '../../../src/merge/output/copy-side-files.ts';
-import { rewriteConfigDtype } from '../../../src/merge/record/config-dtype.ts';
+import { rewriteConfigDtype, withoutQuantisation } from '../../../src/merge/record/config-dtype.ts';
 import { mergeCard } from '../../../src/merge/record/merge-card.ts';
 import { buildProvenance } from '../../../src/merge/record/provenance.ts';
 import { contentOf, errorOf, temporaryFolder } from '../../support/publication.ts';
@@ -45,6 +45,21 @@ describe('config.json', () => {
 
   test.each(['', '{"dtype":"bfloat16"', '[]', '{"dtype":{"dtype":"x"}}', '"dtype"'])('that is %j comes back as it is', (text) => {
     expect(rewriteConfigDtype(text, 'F32')).toEqual({ text, changed: [] });
+  });
+});
+
+describe('a config.json that Python reads and strict JSON does not', () => {
+  test('keeps its NaN and Infinity, with the dtype rewritten', () => {
+    const text = '{"time_step_limit": [0.0, Infinity], "dtype": "bfloat16", "a": -Infinity, "b": NaN}';
+    expect(rewriteConfigDtype(text, 'F32').text).toBe(text.replace('bfloat16', 'float32'));
+  });
+
+  test('may hold a text of 16 MB', () => {
+    const text = `{"a": "${'x\\"'.repeat(5e6)}", "dtype": "bfloat16", "quantization_config": {}}`;
+    const { text: rewritten, changed } = rewriteConfigDtype(text, 'F32');
+    expect(changed).toEqual(['dtype']);
+    expect(rewritten.endsWith('"dtype": "float32", "quantization_config": {}}')).toBe(true);
+    expect(withoutQuantisation(rewritten).removed).toEqual(['quantization_config']);
   });
 });
 

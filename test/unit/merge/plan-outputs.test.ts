@@ -267,6 +267,16 @@ describe('configurations', () => {
     expect(await codeOf({ inputs: [older, ...inputs.slice(0, 2)], outputs: outputs({}) })).toBe('E_CONFIG_DIFFERS');
   });
 
+  it('may hold the words that Python writes for floats without a number', async () => {
+    const inputs = (...texts: string[]) => texts.map((text, i) => make(`checkpoint-${i + 1}`, TENSORS, { 'config.json': text }));
+    const same = inputs('{"limit": [0.0, Infinity], "a": NaN}', '{"a": NaN, "limit": [0.0, Infinity]}');
+    expect(await codeOf({ inputs: same, outputs: outputs({}) })).toBe('planned');
+    for (const other of ['NaN', '-Infinity', '"Infinity"', 'null']) {
+      const [found] = await conflictsOf({ inputs: inputs('{"a": Infinity}', `{"a": ${other}}`), outputs: outputs({}) });
+      expect(found).toMatchObject({ code: 'E_CONFIG_DIFFERS', message: expect.stringContaining(`a is ${other} and Infinity`) });
+    }
+  });
+
   it('of siblings may differ in seeds only', async () => {
     const selection = { ...REPORT, siblings: true };
     const run = (a: object, b: object) => codeOf({ inputs: pair(a, b), outputs: outputs({ selection }) });

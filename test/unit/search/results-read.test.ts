@@ -150,8 +150,9 @@ describe('--metric-file', () => {
     expect(await read('{"loss": 2}')).toMatchObject({ score: 2, metrics: { '/loss': 2 } });
     expect((await mergeError(() => read(json, '/final/a~0b/1'))).code).toBe('E_EVALUATOR');
     expect((await mergeError(() => read(json, '/best'))).code).toBe('E_METRIC');
-    const deep = `${'['.repeat(50_000)}7${']'.repeat(50_000)}`;
-    expect(await read(deep)).toMatchObject({ score: 7 });
+    const deep = (depth: number) => `${'['.repeat(depth)}7${']'.repeat(depth)}`;
+    expect(await read(deep(200))).toMatchObject({ score: 7 });
+    expect((await mergeError(() => read(deep(50_000)))).code).toBe('E_EVALUATOR');
     const { code, message } = await mergeError(() => read(json));
     expect(code).toBe('E_METRIC');
     expect(message).toContain("--metric '/final/eval~1loss'   (2.5)");

@@ -1,27 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { parsePythonJson } from '../../../src/search/evaluate/results/python-json.ts';
 import { readScore } from '../../../src/search/evaluate/results/read.ts';
 import { evaluated } from '../../support/evaluated.ts';
 import { mergeError } from '../../support/safetensors.ts';
 
 const read = (result: string) => readScore(evaluated({}, { result }), {});
-
-describe('JSON as Python writes it', () => {
-  it.each([
-    ['{"a": 1.5}', { a: 1.5 }],
-    ['{"a": NaN, "b": 2}', { a: Infinity, b: 2 }],
-    ['[Infinity, -Infinity]', [Infinity, -Infinity]],
-    ['{"a": NaN, "say \\"NaN\\" or Infinity": "NaN, \\\\"}', { a: Infinity, 'say "NaN" or Infinity': 'NaN, \\' }],
-    ['{"a": "-Infinity"}', { a: '-Infinity' }],
-    ['[NaN, "line\\nNaN"]', [Infinity, 'line\nNaN']],
-  ])('%s', (text, value) => {
-    expect(parsePythonJson(text)).toEqual(value);
-  });
-
-  it.each(['', '{"a": 1', 'NaNs', '{"a": nan}', '[1,]', '{"a": "NaN}'])('is none of %j', (text) => {
-    expect(parsePythonJson(text)).toBeUndefined();
-  });
-});
 
 describe('JSON with a score', () => {
   it('is read with all that it may say', async () => {

@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import type { Conflict } from '../../../base/errors.ts';
-import { readWhole } from '../../../base/store/store.ts';
+import { isJsonObject } from '../../../base/json/parse.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
 import { QUANTISATION_KEYS } from '../../../model/quantised/config.ts';
-import { CONFIG_KEYS, unreadableConfig } from '../../../model/roles/model-config.ts';
+import { CONFIG_KEYS, type ConfigText, parseConfig, readConfigText } from '../../../model/roles/model-config.ts';
 import type { PlanRequest } from '../types.ts';
 import type { PlacedInput } from './inputs.ts';
 
@@ -67,7 +67,7 @@ interface ConfigSet {
 
 /** Reads each config.json once, however many outputs its checkpoint is in. */
 class Configs {
-  readonly #texts = new Map<Checkpoint, Promise<string | null>>();
+  readonly #texts = new Map<Checkpoint, Promise<ConfigText>>();
 
   /**
    * Where the configurations of an output's members differ from the newest one's: one conflict for each other
@@ -77,11 +77,12 @@ class Configs {
    * @param options with `allowMixedDtypes` the dtype may differ, as the tensors may
    */
   async conflicts({ members, siblings }: ConfigSet, options: { readonly allowMixedDtypes: boolean }): Promise<Conflict[]> {
-    const found = await Promise.all(members.map(async (checkpoint) => ({ checkpoint, text: await this.#text(checkpoint) })));
+    const found = await Promise.all(members.map(async (checkpoint) => ({ checkpoint, ...(await this.#text(checkpoint)) })));
     const newest = found.findLast((f) => f.text !== null);
-    if (newest === undefined) return [];
-    const unreadable = await unreadableConfig(newest.checkpoint);
-    if (unreadable !== null) return [unreadable];
+    // What cannot be read at all may say anything; what can be read is compared.
+    const unreadable = found.flatMap(({ text, fault }) => (text === null && fault !== null ? [fault] : []));
+    if (unreadable.length > 0 || newest === undefined) return unreadable;
+    if (newest.fault !== null) return [newest.fault];
     const seen = new Set([newest.text]);
     const conflicts: Conflict[] = [];
     for (const { checkpoint, text } of found.toReversed()) {
@@ -101,10 +102,10 @@ class Configs {
     return conflicts;
   }
 
-  #text(checkpoint: Checkpoint): Promise<string | null> {
+  #text(checkpoint: Checkpoint): Promise<ConfigText> {
     let text = this.#texts.get(checkpoint);
     if (text === undefined) {
-      text = checkpoint.kind === 'file' ? Promise.resolve(null) : readWhole(join(checkpoint.path, 'config.json')).then(String, () => null);
+      text = readConfigText(checkpoint);
       this.#texts.set(checkpoint, text);
     }
     return text;
@@ -137,14 +138,10 @@ function short(value: string | undefined): string {
   return value.length > VALUE_LENGTH ? `${value.slice(0, VALUE_LENGTH)}…` : value;
 }
 
-/** The values of a configuration as JSON, by key; null where the text is no JSON object. */
+/** The values of a configuration as text, by key; null where the text is no JSON object. */
 function values(text: string): Map<string, string> | null {
-  let config: unknown;
-  try {
-    config = JSON.parse(text);
-  } catch {
-    return null;
-  }
+  const config = parseConfig(text);
+  if (config === null) return null;
   const found = new Map<string, string>();
   const add = (object: object, prefix: string): void => {
     for (const [name, value] of Object.entries(object)) {
@@ -152,26 +149,19 @@ function values(text: string): Map<string, string> | null {
       // transformers 4 writes torch_dtype, 5 writes dtype; some tools write "torch.bfloat16" for "bfloat16".
       const isDtype = name === 'dtype' || name === 'torch_dtype';
       const key = `${prefix}${isDtype ? 'dtype' : EXPERTS.has(name) ? 'num_experts' : name}`;
-      if (isObject(value) && Object.keys(value).length > 0) add(value, `${key}.`);
-      else found.set(key, JSON.stringify(isDtype && typeof value === 'string' ? value.replace(/^torch\./, '') : sorted(value)));
+      if (isJsonObject(value) && Object.keys(value).length > 0) add(value, `${key}.`);
+      else found.set(key, textOf(isDtype && typeof value === 'string' ? value.replace(/^torch\./, '') : value));
     }
   };
-  if (!isObject(config)) return null;
   add(config, '');
   return found;
 }
 
-function isObject(value: unknown): value is object {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-/** The same value whatever the order of keys inside it. */
-function sorted(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(sorted);
-  if (!isObject(value)) return value;
-  return Object.fromEntries(
-    Object.entries(value)
-      .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([key, inner]) => [key, sorted(inner)]),
-  );
+/** The same text for the same value, whatever the order of keys inside it; numbers may be NaN and infinite. */
+function textOf(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(textOf).join(',')}]`;
+  if (typeof value === 'number') return String(value);
+  if (!isJsonObject(value)) return JSON.stringify(value);
+  const keys = Object.keys(value).sort();
+  return `{${keys.map((key) => `${JSON.stringify(key)}:${textOf(value[key])}`).join(',')}}`;
 }

@@ -1,7 +1,7 @@
-import { open, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { PROVENANCE_FILE } from '../../../checkpoints/our-files.ts';
+import { storeOf } from '../../../base/store/store.ts';
 import { CRC_PLACEHOLDER, DATA_CRC_KEY } from '../../record/provenance.ts';
+import { readProvenance } from '../../record/read-provenance.ts';
 import type { PlanOutput } from '../types.ts';
 
 /**
@@ -19,10 +19,9 @@ export async function isPublished(output: PlanOutput): Promise<boolean> {
 }
 
 async function isThisFolder({ path, digest, files }: PlanOutput): Promise<boolean> {
-  const { parseProvenance } = await import('../../record/parse-provenance.ts');
-  const provenance = parseProvenance(await readFile(join(path, PROVENANCE_FILE)), path);
-  if (provenance.planDigest !== digest) return false;
-  const sizes = await Promise.all(files.map(async ({ name, bytes }) => (await stat(join(path, name))).size === bytes));
+  const provenance = await readProvenance(path);
+  if (provenance?.planDigest !== digest) return false;
+  const sizes = await Promise.all(files.map(async ({ name, bytes }) => (await storeOf(path).stat(join(path, name))).size === bytes));
   return sizes.every((same) => same);
 }
 
@@ -34,12 +33,12 @@ async function isThisFile({ path, files }: PlanOutput): Promise<boolean> {
   const { header, headerBytes, bytes } = files[0]!;
   const wanted = Buffer.from(header());
   const found = Buffer.alloc(headerBytes);
-  const handle = await open(path);
+  const file = await storeOf(path).open(path);
   try {
-    if ((await handle.stat()).size !== bytes) return false;
-    await handle.read(found, 0, found.length, 0);
+    if (file.stat.size !== bytes) return false;
+    await file.read(found, 0);
   } finally {
-    await handle.close();
+    await file.close();
   }
   const crc = wanted.indexOf(`"${CRC_PLACEHOLDER}"`, wanted.indexOf(`"${DATA_CRC_KEY}"`)) + 1;
   found.fill(CRC_PLACEHOLDER, crc, crc + CRC_PLACEHOLDER.length);

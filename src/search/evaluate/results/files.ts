@@ -1,5 +1,8 @@
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { join, parse, relative, sep } from 'node:path';
+import { MergeError } from '../../../base/errors.ts';
+import { type GlobPart, globMatches } from '../../../base/glob.ts';
+import { readWhole } from '../../../base/store/store.ts';
 import { noScore } from './report.ts';
 
 /** A file that an evaluation wrote. */
@@ -9,7 +12,7 @@ export interface WrittenFile {
 }
 
 /** Far beyond any table of scores: predictions, which people write as JSON too. */
-const LIMIT = 2 ** 28;
+const MAX_RESULT_BYTES = 2 ** 28;
 
 /**
  * Files that match a glob (`*`, `?`, `[a-z]` inside a name, `**` for any number of folders), newest first.
@@ -31,34 +34,40 @@ async function* expand(folder: string, [segment, ...rest]: readonly string[]): A
   if (segment === undefined) return yield folder;
   if (segment === '**') yield* expand(folder, rest);
   else if (!/[*?[]/.test(segment)) return yield* expand(join(folder, segment), rest);
-  const pattern = nameRule(segment);
+  const matches = nameRule(segment);
   for (const entry of await readdir(folder, { withFileTypes: true }).catch(() => [])) {
     if (segment === '**' && entry.isDirectory()) yield* expand(join(folder, entry.name), ['**', ...rest]);
-    else if (segment !== '**' && pattern.test(entry.name)) yield* expand(join(folder, entry.name), rest);
+    else if (segment !== '**' && matches(entry.name)) yield* expand(join(folder, entry.name), rest);
   }
 }
 
-/** @throws SyntaxError for a range of letters that runs backwards */
-export function nameRule(glob: string): RegExp {
-  const rule = glob.replace(/\[[^\]]+\]|./gs, (part, at) => {
-    // As in a shell: what is being written under a hidden name is not there yet.
-    if (part === '*') return at === 0 ? '(?!\\.).*' : '.*';
-    if (part === '?') return '.';
-    return part.length > 1 ? part.replace(/^\[!/, '[^').replaceAll('\\', '\\\\') : part.replace(/[\\^$.|+()[\]{}]/, '\\$&');
+/**
+ * The names that a part of a pattern fits: `*`, `?`, `[a-z]`, `[!a-z]`. As in a shell, `*` at the start fits
+ * no hidden name: what is being written under one is not there yet.
+ * @throws SyntaxError for a range of letters that runs backwards
+ */
+export function nameRule(glob: string): (name: string) => boolean {
+  const written = glob.match(/\[[^\]]+\]|./gsu) ?? [];
+  const parts = written.map((part): GlobPart => {
+    if (part === '*') return part;
+    if (part === '?') return () => true;
+    if (!part.startsWith('[') || part.length < 3) return (character) => character === part;
+    const one = new RegExp(part.replace(/^\[!/, '[^').replaceAll('\\', '\\\\'), 's');
+    return (character) => one.test(character);
   });
-  return new RegExp(`^${rule}$`, 's');
+  return (name) => !(glob.startsWith('*') && name.startsWith('.')) && globMatches(parts, name);
 }
 
-/** @throws MergeError E_EVALUATOR for a file that cannot be read, or is no table of scores by its size */
+/**
+ * @throws MergeError E_EVALUATOR for a file that cannot be read, is no regular one, or is no table of scores
+ *   by its size
+ */
 export async function readResult(path: string): Promise<string> {
   try {
-    const { size } = await stat(path);
-    if (size > LIMIT) throw noScore(`${path} has ${size} bytes, more than any table of scores`, path);
-    return (await readFile(path, 'utf8')).replace(/^\uFEFF/, '');
+    return (await readWhole(path, MAX_RESULT_BYTES)).toString().replace(/^\uFEFF/, '');
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === undefined || code.startsWith('E_')) throw error;
-    throw noScore(`${path} cannot be read (${code})`, path);
+    if (!(error instanceof MergeError)) throw error;
+    throw noScore(`${path} cannot be read (${error.message.replace(`${path}: `, '')})`, path);
   }
 }
 

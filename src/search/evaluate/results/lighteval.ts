@@ -1,11 +1,12 @@
 import { basename } from 'node:path';
-import { harnessStderr, isObject, type JsonObject, type Metric, type Report } from './report.ts';
+import { isJsonObject, type JsonObject } from '../../../base/json/parse.ts';
+import { harnessStderr, type Metric, type Report } from './report.ts';
 
 /**
  * Whether it is a result file of lighteval (0.8 to 0.13), by keys that its EvaluationTracker always writes.
  */
 export function isLighteval(json: unknown): json is JsonObject {
-  return isObject(json) && ['results', 'config_general', 'config_tasks'].every((key) => isObject(json[key]));
+  return isJsonObject(json) && ['results', 'config_general', 'config_tasks'].every((key) => isJsonObject(json[key]));
 }
 
 /**
@@ -18,9 +19,10 @@ export function isLighteval(json: unknown): json is JsonObject {
 export function lightevalReport(json: JsonObject, file: string): Report {
   const results = json.results as JsonObject;
   const configs = json.config_tasks as JsonObject;
+  const tasks = Object.keys(results);
   const metrics = Object.entries(results).flatMap(([task, entry]): Metric[] => {
-    if (!isObject(entry)) return [];
-    const parts = partsOf(task, Object.keys(results));
+    if (!isJsonObject(entry)) return [];
+    const parts = partsOf(task, tasks);
     return Object.entries(entry).flatMap(([name, value]) => {
       if (typeof value !== 'number' || (name.endsWith('_stderr') && Object.hasOwn(entry, name.slice(0, -'_stderr'.length)))) return [];
       const directions = new Set(parts.map((part) => directionOf(configs[part], name)));
@@ -53,10 +55,10 @@ function partsOf(task: string, tasks: readonly string[]): readonly string[] {
 
 /** A metric of a group of metrics has its direction in an object, by its name. */
 function directionOf(config: unknown, metric: string): boolean | null {
-  const metrics = isObject(config) && Array.isArray(config.metrics) ? config.metrics.filter(isObject) : [];
+  const metrics = isJsonObject(config) && Array.isArray(config.metrics) ? config.metrics.filter(isJsonObject) : [];
   for (const { metric_name: name, higher_is_better: better } of metrics) {
     const names = Array.isArray(name) ? name : [name];
-    const direction = isObject(better) ? better[metric] : better;
+    const direction = isJsonObject(better) ? better[metric] : better;
     if (names.includes(metric) && typeof direction === 'boolean') return direction;
   }
   return null;

@@ -1,18 +1,24 @@
-import { open } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { MergeError } from '../../../base/errors.ts';
+import { isJsonObject, type JsonObject, pythonJsonOrNone } from '../../../base/json/parse.ts';
+import { fileLines } from '../../../base/store/file-lines.ts';
+import { storeOf } from '../../../base/store/store.ts';
+import type { OpenFile } from '../../../base/store/types.ts';
 import { addUpTo, type ItemList, namedItems } from './items.ts';
-import { parsePythonJson } from './python-json.ts';
-import { harnessStderr, isObject, type JsonObject, type Metric, type Report } from './report.ts';
+import { harnessStderr, type Metric, type Report } from './report.ts';
 
 /** `results_2026-01-31T12-00-00.123456.json`, or another stem where the output path named a file. */
 const STAMP = /_(\d{4}-\d{2}-\d{2}T[\d.-]+)\.json$/;
+
+/** Bytes of a row: a document with all that was asked of it. */
+const LONGEST_SAMPLE = 2 ** 26;
 
 /**
  * Whether it is a result file of lm-evaluation-harness (0.4.x), by keys that its EvaluationTracker always
  * writes.
  */
 export function isLmEval(json: unknown): json is JsonObject {
-  return isObject(json) && ['results', 'higher_is_better', 'configs'].every((key) => isObject(json[key]));
+  return isJsonObject(json) && ['results', 'higher_is_better', 'configs'].every((key) => isJsonObject(json[key]));
 }
 
 /**
@@ -28,10 +34,10 @@ export function lmEvalReport(json: JsonObject, file: string): Report {
   const results = json.results as JsonObject;
   const metrics = Object.entries(results).flatMap(([task, entry]) => {
     const direction = (json.higher_is_better as JsonObject)[task];
-    return isObject(entry) ? metricsOf(task, entry, isObject(direction) ? direction : {}) : [];
+    return isJsonObject(entry) ? metricsOf(task, entry, isJsonObject(direction) ? direction : {}) : [];
   });
   const stamp = STAMP.exec(basename(file))?.[1];
-  const subtasks = isObject(json.group_subtasks) ? json.group_subtasks : {};
+  const subtasks = isJsonObject(json.group_subtasks) ? json.group_subtasks : {};
   const withItems = ({ task, key, ...metric }: (typeof metrics)[number]): Metric => ({
     ...metric,
     items: async () => {
@@ -39,7 +45,7 @@ export function lmEvalReport(json: JsonObject, file: string): Report {
       const tasks = leaves(task, subtasks).filter((leaf) => Object.hasOwn(Object(results[leaf]), key));
       const lists: ItemList[] = [];
       for (const leaf of tasks) {
-        const list = await sampleScores(join(dirname(file), `samples_${leaf}_${stamp}.jsonl`), `${leaf}/${key}`, ...split(key));
+        const list = await sampleScores(dirname(file), `samples_${leaf}_${stamp}.jsonl`, `${leaf}/${key}`, ...split(key));
         if (list === null) return null;
         lists.push(list);
       }
@@ -65,11 +71,19 @@ function split(key: string): [metric: string, filter: string] {
 }
 
 /** The tasks of a group, of its groups, and so on; a task itself where it is no group. */
-function leaves(task: string, subtasks: JsonObject, seen = new Set<string>()): string[] {
-  if (seen.has(task)) return [];
-  seen.add(task);
-  const children = subtasks[task];
-  return Array.isArray(children) && children.length > 0 ? children.flatMap((child) => leaves(String(child), subtasks, seen)) : [task];
+function leaves(group: string, subtasks: JsonObject): string[] {
+  const seen = new Set<string>();
+  const found: string[] = [];
+  // Groups may hold groups to any depth: those still to be looked at, the next one last.
+  const open = [group];
+  for (let task = open.pop(); task !== undefined; task = open.pop()) {
+    if (seen.has(task)) continue;
+    seen.add(task);
+    const children = Object.hasOwn(subtasks, task) ? subtasks[task] : null;
+    if (!Array.isArray(children) || children.length === 0) found.push(task);
+    else for (const child of children.toReversed()) if (typeof child === 'string') open.push(child);
+  }
+  return found;
 }
 
 /**
@@ -90,27 +104,36 @@ function shared(value: number, lists: readonly ItemList[]): readonly ItemList[] 
  * @returns null where the file is not there, cannot be read or is torn, or rows hold the metric as something
  *   else than a number (the pair of a word perplexity)
  */
-async function sampleScores(file: string, name: string, metric: string, filter: string): Promise<ItemList | null> {
-  // Samples are a bonus beside the score: without them it stands alone.
-  const handle = await open(file).catch(() => null);
-  if (handle === null) return null;
+async function sampleScores(folder: string, file: string, name: string, metric: string, filter: string): Promise<ItemList | null> {
+  // Samples are a bonus beside the score: without them it stands alone. A task's name is no path.
+  if (file.includes('/')) return null;
+  const path = join(folder, file);
+  let open: OpenFile;
+  try {
+    open = await storeOf(path).open(path);
+  } catch (error) {
+    if (!(error instanceof MergeError)) throw error;
+    return null;
+  }
   const entries: [string, number][] = [];
   try {
-    for await (const line of handle.readLines()) {
+    for await (const line of fileLines(open, LONGEST_SAMPLE)) {
       if (line.trim() === '') continue;
-      const row = parsePythonJson(line);
-      if (!isObject(row)) return null;
+      const row = pythonJsonOrNone(line);
+      if (!isJsonObject(row)) return null;
       // A document may give no value of a metric; the mean then goes without it.
       if (row.filter !== filter || !Object.hasOwn(row, metric)) continue;
       const score = Number(row[metric]);
       if (!['number', 'boolean'].includes(typeof row[metric]) || !Number.isFinite(score)) return null;
-      entries.push([`${row.doc_id} ${row.doc_hash}`, score]);
+      const names = [row.doc_id, row.doc_hash];
+      if (names.some((part) => typeof part === 'object' && part !== null)) return null;
+      entries.push([names.map(String).join(' '), score]);
     }
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === undefined) throw error;
+    if (!(error instanceof MergeError)) throw error;
     return null;
   } finally {
-    await handle.close();
+    await open.close();
   }
   return entries.length === 0 ? null : namedItems(name, entries);
 }

@@ -1,12 +1,12 @@
 import { basename, isAbsolute } from 'node:path';
 import { MergeError } from '../../../base/errors.ts';
+import { isJsonObject, pythonJsonOrNone } from '../../../base/json/parse.ts';
 import type { Score } from '../types.ts';
 import { nameRule, newestFiles, readResult, shownPath } from './files.ts';
 import { isLighteval, lightevalReport } from './lighteval.ts';
 import { isLmEval, lmEvalReport } from './lm-eval.ts';
 import { type MetricTerm, type ReadOptions, scoreOf } from './metric.ts';
-import { parsePythonJson } from './python-json.ts';
-import { isObject, type Metric, noScore, type Report } from './report.ts';
+import { type Metric, noScore, type Report } from './report.ts';
 import { bareNumber, isScoreJson, numberOf, scoreReport } from './score-json.ts';
 
 export { type MetricTerm, parseMetric } from './metric.ts';
@@ -133,7 +133,7 @@ async function harnessReport({ out, since }: Evaluated): Promise<Report | null> 
   const metrics = new Map<string, Metric>();
   const sources: string[] = [];
   for (const { path } of await newestFiles(out, '**/*.json', since)) {
-    const json = parsePythonJson(await readResult(path));
+    const json = pythonJsonOrNone(await readResult(path));
     if (json === undefined && /^results_.*\.json$/.test(basename(path))) throw noScore(`${shownPath(out, path)} is torn, or no JSON`, path);
     const report = harnessFile(json, path);
     if (report === null) continue;
@@ -150,7 +150,7 @@ function stdoutReport({ stdout }: Evaluated, { metrics = [], metricRegex }: Read
   for (let i = lines.length - 1; i >= 0; i--) {
     const line = lines[i]!.trim();
     const number = metricRegex === undefined ? numberOf(line) : null;
-    const json = line.startsWith('{') ? parsePythonJson(line) : undefined;
+    const json = line.startsWith('{') ? pythonJsonOrNone(line) : undefined;
     let report: Report | null = null;
     if (number !== null) report = bareNumber(number, 'the last line of stdout that is a number');
     else if (isScoreJson(json)) report = scoreReport(json, 'the last line of stdout that is JSON with a score');
@@ -172,7 +172,7 @@ function regexReport({ stdout, stderr }: Evaluated, regex: string): Report | nul
 function reportOf(text: string, source: string, path: string): Report | null {
   const number = numberOf(text.trim());
   if (number !== null) return bareNumber(number, source);
-  const json = parsePythonJson(text);
+  const json = pythonJsonOrNone(text);
   return harnessFile(json, path) ?? (isScoreJson(json) ? scoreReport(json, source) : null);
 }
 
@@ -182,14 +182,14 @@ function harnessFile(json: unknown, path: string): Report | null {
 
 /** Every number of a JSON text, by its pointer (RFC 6901). */
 function pointerReport(text: string, source: string): Report | null {
-  const json = parsePythonJson(text);
+  const json = pythonJsonOrNone(text);
   if (json === undefined) return null;
   const metrics: Metric[] = [];
   // The list grows while it is walked: nesting may be deeper than a stack.
   const values: [pointer: string, value: unknown][] = [['', json]];
   for (const [pointer, value] of values) {
     if (typeof value === 'number') metrics.push({ name: pointer, value, stderr: null, higherIsBetter: null });
-    else if (isObject(value) || Array.isArray(value)) {
+    else if (isJsonObject(value) || Array.isArray(value)) {
       for (const [key, inner] of Object.entries(value))
         values.push([`${pointer}/${key.replaceAll('~', '~0').replaceAll('/', '~1')}`, inner]);
     }

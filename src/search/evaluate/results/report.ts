@@ -31,12 +31,6 @@ export interface Report {
   readonly cost: number | null;
 }
 
-export type JsonObject = Readonly<Record<string, unknown>>;
-
-export function isObject(value: unknown): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
 /** A standard error, which is finite and at least 0; null for anything else, as lm-eval's "N/A". */
 export function stderrOf(value: unknown): number | null {
   return typeof value === 'number' && Number.isFinite(value) && value >= 0 ? value : null;

@@ -1,11 +1,12 @@
+import { isJsonObject, type JsonObject } from '../../../base/json/parse.ts';
 import { type ItemList, mean, namedItems, unnamedItems } from './items.ts';
-import { isObject, type JsonObject, type Metric, noScore, type Report, stderrOf } from './report.ts';
+import { type Metric, noScore, type Report, stderrOf } from './report.ts';
 
 /**
  * A decimal number as programs print it; `nan` and `inf` too, since a line with one is the score that the
  * evaluator meant.
  */
-const NUMBER = /^[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|nan|inf(?:inity)?)$/i;
+const NUMBER = /^[+-]?(?:(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?|nan|inf(?:inity)?)$/i;
 
 /** @returns null for what is no number; NaN for `nan` and `inf` */
 export function numberOf(text: string): number | null {
@@ -19,7 +20,7 @@ export function bareNumber(value: number, source: string, stderr: unknown = null
 
 /** Whether an object is of the form that {@link scoreReport} reads. */
 export function isScoreJson(json: unknown): json is JsonObject {
-  return isObject(json) && ['score', 'scores', 'metrics'].some((key) => Object.hasOwn(json, key));
+  return isJsonObject(json) && ['score', 'scores', 'metrics'].some((key) => Object.hasOwn(json, key));
 }
 
 /**
@@ -39,7 +40,7 @@ export function scoreReport(json: JsonObject, source: string): Report {
   return {
     source,
     score: value === undefined ? null : { ...named('', value, direction), stderr: stderrOf(stderr), items: async () => items && [items] },
-    metrics: isObject(metrics)
+    metrics: isJsonObject(metrics)
       ? Object.entries(metrics).flatMap(([name, value]) => (typeof value === 'number' ? [named(name, value, direction)] : []))
       : [],
     cost: stderrOf(cost),
@@ -47,13 +48,13 @@ export function scoreReport(json: JsonObject, source: string): Report {
 }
 
 function named(name: string, value: number, direction: unknown): Metric {
-  const said = isObject(direction) ? direction[name] : name === '' ? direction : null;
+  const said = isJsonObject(direction) ? direction[name] : name === '' ? direction : null;
   return { name, value, stderr: null, higherIsBetter: typeof said === 'boolean' ? said : null };
 }
 
 /** As in Optuna, a constraint holds where it is at most 0; `true` holds too. */
 function holdConstraints(constraints: unknown, source: string): void {
-  if (!isObject(constraints)) return;
+  if (!isJsonObject(constraints)) return;
   const broken = Object.entries(constraints).filter(([, value]) => !(value === true || (typeof value === 'number' && value <= 0)));
   if (broken.length === 0) return;
   const list = broken.map(([name, value]) => `${name} is ${JSON.stringify(value)}`).join(', ');
@@ -61,7 +62,7 @@ function holdConstraints(constraints: unknown, source: string): void {
 }
 
 function itemScoresOf(items: unknown): ItemList | null {
-  const numbers = Array.isArray(items) || isObject(items) ? Object.values(items) : [];
+  const numbers = Array.isArray(items) || isJsonObject(items) ? Object.values(items) : [];
   if (numbers.length === 0 || !numbers.every(Number.isFinite)) return null;
   return Array.isArray(items) ? unnamedItems('', numbers as number[]) : namedItems('', Object.entries(items as Record<string, number>));
 }

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readText } from './cgroup.ts';
 
 /** Highest memory of this process seen at the moments it was looked at. */
 export class MemoryWatch {
@@ -15,12 +15,8 @@ export class MemoryWatch {
 
 /** Resident and anonymous bytes of this process; null where /proc does not tell (macOS). */
 function residentMemory(): { rss: number; anon: number } | null {
-  let status: string;
-  try {
-    status = readFileSync('/proc/self/status', 'utf8');
-  } catch {
-    return null;
-  }
+  const status = readText('/proc/self/status');
+  if (status === null) return null;
   const field = (name: string): number => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(status)?.[1] ?? 0) * 1024;
   return { rss: field('VmRSS'), anon: field('RssAnon') };
 }

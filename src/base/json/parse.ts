@@ -1,0 +1,68 @@
+import { PythonParser } from './python-parser.ts';
+import { stringEnd } from './tokens.ts';
+
+/**
+ * Deepest nesting that is read, far beyond any document of ours or a harness's: what walks a document calls
+ * itself, and a file of brackets is not to exhaust the stack.
+ */
+export const MOST_NESTED = 256;
+
+/**
+ * JSON, strictly (RFC 8259); of equal keys the last counts, and `__proto__` is a key like others.
+ * @throws SyntaxError for what is no JSON, or is nested too deeply
+ */
+export function parseJson(text: string): unknown {
+  survey(text);
+  return JSON.parse(text);
+}
+
+/**
+ * JSON as Python's `json` module writes and reads it: as {@link parseJson}, and with bare `NaN`, `Infinity`
+ * and `-Infinity`, which become these numbers.
+ * @throws SyntaxError for what is no JSON, or is nested too deeply
+ */
+export function parsePythonJson(text: string): unknown {
+  return survey(text).words ? new PythonParser(text).document() : JSON.parse(text);
+}
+
+/** As {@link parsePythonJson}, and undefined for what that refuses. */
+export function pythonJsonOrNone(text: string): unknown {
+  try {
+    return parsePythonJson(text);
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}
+
+export type JsonObject = Readonly<Record<string, unknown>>;
+
+export function isJsonObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** One pass over a text. @returns whether `N` or `I` stands outside its strings: no JSON has them there */
+function survey(text: string): { readonly words: boolean } {
+  let depth = 0;
+  let words = false;
+  for (let i = 0; i < text.length; i++) {
+    switch (text.charCodeAt(i)) {
+      case 0x22: // "
+        i = stringEnd(text, i) - 1;
+        break;
+      case 0x5b: // [
+      case 0x7b: // {
+        if (++depth > MOST_NESTED) throw new SyntaxError(`it is nested more than ${MOST_NESTED} deep`);
+        break;
+      case 0x5d: // ]
+      case 0x7d: // }
+        depth--;
+        break;
+      case 0x4e: // N
+      case 0x49: // I
+        words = true;
+        break;
+    }
+  }
+  return { words };
+}
