@@ -169,6 +169,7 @@ export const WARNING_CODES = {
   W_OPTIMIZER_NEWEST: 'Optimizer state was copied from the newest member, and belongs to its weights and not to the merged ones.',
   W_UNKNOWN_NAMES: 'Tensors whose names no rule knows are averaged.',
   W_LEFT_OUT: 'Adapters or optimizer states lie among the weights, and are left out.',
+  W_LINK_LEFT: 'A side file is a link that leads outside the checkpoint and its run, and is left out.',
   W_DROPPED: 'A policy drops tensors that the model needs, or that its configuration still counts.',
   W_OTHER_LAYOUT: 'An input holds the same tensors under other names, or experts fused where the layout has them apart.',
   W_NONFINITE: 'An input tensor holds NaN or infinity.',

@@ -1,18 +1,19 @@
 import { join } from 'node:path';
+import { MergeError } from '../base/errors.ts';
 import { storeOf } from '../base/store/store.ts';
+import { type FoundFile, type LeadsOutside, type LinkGround, linkGround, lookAt, resolveWithin } from './link-ground.ts';
 import type { Checkpoint } from './types.ts';
 
-export interface SideFile {
+export interface SideFile extends FoundFile {
   /** Path inside the checkpoint's folder, with `/` between its parts. */
   readonly name: string;
-  readonly path: string;
-  /** Bytes. */
-  readonly size: number;
 }
 
 export interface LeftFile {
   readonly name: string;
   readonly reason: string;
+  /** Of what would be copied, where its link leads: outside the {@link LinkGround}. */
+  readonly leadsTo?: string;
 }
 
 export interface SideFiles {
@@ -20,6 +21,13 @@ export interface SideFiles {
   readonly copied: readonly SideFile[];
   /** Stays behind, with the reason. Sorted by name. */
   readonly left: readonly LeftFile[];
+  /** Belongs with the model and cannot be had: E_NOT_FOUND, E_NOT_READABLE, E_INPUT_CHANGED. */
+  readonly faults: readonly MergeError[];
+}
+
+export interface SideFileOptions {
+  /** Links are followed wherever they lead. */
+  readonly followLinks?: boolean | undefined;
 }
 
 /** The first row that matches decides; null copies. A name that matches none is left as unknown. */
@@ -46,50 +54,105 @@ const RULES: readonly (readonly [pattern: RegExp, reason: string | null])[] = [
 /** Folders whose files belong with the model, by the files in them. */
 const FOLDERS: ReadonlyMap<string, RegExp> = new Map([['additional_chat_templates', /\.jinja$/]]);
 
+/** Custom code, which whoever loads the model may run. */
+export const isCode = ({ name }: Pick<SideFile, 'name'>): boolean => name.endsWith('.py');
+
 /**
  * Which files beside the weights belong with a merge of this checkpoint (configuration, tokenizer, chat
- * templates, custom code, licence) and which stay behind (training state, other weights, the card). Regular
- * files only, through symbolic links. A single file has none.
- * @throws MergeError E_NOT_READABLE, E_IO
+ * templates, custom code, licence) and which stay behind (training state, other weights, the card; a link
+ * that leads outside). Regular files only, each opened once. A single file has none.
+ * @throws MergeError E_NOT_READABLE, E_TOO_MANY_FILES, E_IO
  */
-export async function sideFiles(checkpoint: Pick<Checkpoint, 'path' | 'kind' | 'shards' | 'indexName'>): Promise<SideFiles> {
-  if (checkpoint.kind === 'file') return { copied: [], left: [] };
+export async function sideFiles(
+  checkpoint: Pick<Checkpoint, 'path' | 'kind' | 'shards' | 'indexName'>,
+  { followLinks = false }: SideFileOptions = {},
+): Promise<SideFiles> {
+  if (checkpoint.kind === 'file') return { copied: [], left: [], faults: [] };
   const folder = checkpoint.path;
+  const ground = await groundOf(folder, followLinks);
   // A shard may lie in a folder, which then is the weights' own.
   const own = new Set([...checkpoint.shards.map(({ name }) => name.split('/')[0]), checkpoint.indexName]);
   const copied: SideFile[] = [];
   const left: LeftFile[] = [];
-  for (const name of await names(folder)) {
-    if (own.has(name)) continue;
-    const templates = FOLDERS.get(name);
-    const inner = templates === undefined ? [] : (await names(join(folder, name))).filter((file) => templates.test(file));
-    for (const candidate of inner.length > 0 ? inner.map((file) => `${name}/${file}`) : [name]) {
-      const reason = inner.length > 0 ? null : ruleFor(name);
-      const found = await classify(join(folder, candidate), reason);
-      if (typeof found === 'string') left.push({ name: candidate, reason: found });
-      else copied.push({ name: candidate, ...found });
+  const faults: MergeError[] = [];
+  const add = async (name: string): Promise<void> => {
+    try {
+      const found = await findSideFile(folder, name, ground);
+      if ('reason' in found) left.push(found);
+      else copied.push(found);
+    } catch (error) {
+      if (!(error instanceof MergeError) || !FAULTS.has(error.code)) throw error;
+      faults.push(fault(join(folder, name), error));
     }
+  };
+  for (const name of await namesIn(folder)) {
+    if (own.has(name)) continue;
+    const belongs = FOLDERS.get(name);
+    const reason = belongs === undefined ? ruleFor(name) : 'not known to belong to the model';
+    const inner = belongs === undefined ? [] : await filesOfFolder(folder, name, belongs, ground);
+    if (!Array.isArray(inner)) left.push(leftOutside(name, inner));
+    else if (inner.length > 0) for (const file of inner) await add(file);
+    else if (reason === null) await add(name);
+    else left.push({ name, reason: (await isFolder(join(folder, name))) ? 'a folder' : reason });
   }
-  return { copied, left };
+  return { copied, left, faults };
 }
 
+/** Where files of a folder may lie. */
+export async function groundOf(folder: string, followLinks: boolean): Promise<LinkGround> {
+  return followLinks ? null : linkGround(folder);
+}
+
+/** A file or folder that is left because its name leads outside. */
+export function leftOutside(name: string, { leadsTo }: LeadsOutside): LeftFile {
+  return { name, leadsTo, reason: 'leads outside the checkpoint and its run' };
+}
+
+/** What belongs with the model of a folder whose files do; a folder elsewhere is not even listed. */
+async function filesOfFolder(folder: string, name: string, belongs: RegExp, ground: LinkGround): Promise<string[] | LeadsOutside> {
+  const path = join(folder, name);
+  if (!(await isFolder(path))) return [];
+  const within = await resolveWithin(path, ground);
+  if ('leadsTo' in within) return within;
+  return (await namesIn(path)).filter((file) => belongs.test(file)).map((file) => `${name}/${file}`);
+}
+
+/** Why a file is left; null copies. */
 function ruleFor(name: string): string | null {
   const rule = RULES.find(([pattern]) => pattern.test(name));
   return rule === undefined ? 'not known to belong to the model' : rule[1];
 }
 
-/** The file, or why it is left. */
-async function classify(path: string, reason: string | null): Promise<{ path: string; size: number } | string> {
+/** A file of a folder as it is to be copied, or why it is left. @throws MergeError where it cannot be had */
+export async function findSideFile(folder: string, name: string, ground: LinkGround): Promise<SideFile | LeftFile> {
+  const path = join(folder, name);
+  const within = await resolveWithin(path, ground);
+  if ('leadsTo' in within) return leftOutside(name, within);
+  // Folders have such names now and then; of the configuration there is no doubt.
+  if (name !== 'config.json' && (await isFolder(path))) return { name, reason: 'a folder' };
+  return { name, ...(await lookAt(path, within.real)) };
+}
+
+const FAULTS: ReadonlySet<string> = new Set(['E_NOT_FOUND', 'E_NOT_READABLE', 'E_INPUT_CHANGED']);
+
+/** What its folder names and cannot be found is the end of a link. */
+function fault(path: string, cause: MergeError): MergeError {
+  const why = cause.code === 'E_NOT_FOUND' ? `${path}: a link that leads to nothing` : cause.message;
+  const code = cause.code === 'E_NOT_FOUND' ? 'E_NOT_READABLE' : cause.code;
+  return new MergeError(code, `${why}; it belongs to the model, and the merge would have to do without it`, {
+    details: { ...cause.details, file: path },
+    cause,
+  });
+}
+
+async function isFolder(path: string): Promise<boolean> {
   const stat = await storeOf(path)
     .stat(path)
     .catch(() => null);
-  if (stat === null) return 'a broken link, or not readable';
-  if (stat.kind === 'folder') return 'a folder';
-  if (stat.kind !== 'file') return 'not a regular file';
-  return reason ?? { path, size: stat.size };
+  return stat?.kind === 'folder';
 }
 
-async function names(folder: string): Promise<string[]> {
+async function namesIn(folder: string): Promise<string[]> {
   const entries = await storeOf(folder).list(folder);
   return (entries ?? []).map(({ name }) => name).sort();
 }

@@ -1,13 +1,16 @@
 import { join } from 'node:path';
 import { MergeError } from '../base/errors.ts';
 import { storeOf } from '../base/store/store.ts';
-import type { SideFile } from './side-files.ts';
+import { type LinkGround, lookAt, resolveWithin } from './link-ground.ts';
+import { groundOf, type LeftFile, leftOutside, type SideFile, type SideFileOptions } from './side-files.ts';
 
 /** What a trainer saves beside the weights in order to go on. */
 export interface TrainingState {
   /** Optimizer, scheduler, RNG and trainer state, files in folders included. Sorted by name. */
   readonly files: readonly SideFile[];
-  /** Whether optimizer state is among them. */
+  /** Files and folders of it that are links to elsewhere. Sorted by name. */
+  readonly left: readonly LeftFile[];
+  /** Whether optimizer state is among the files, and none of it among those left. */
   readonly optimizer: boolean;
   /** Folders among them in which a trainer keeps weights, too, and from which it would load them. */
   readonly holdingWeights: readonly string[];
@@ -29,32 +32,59 @@ const OPTIMIZER = /^(optim|global_step)/;
 const HOLDING_WEIGHTS = /^global_step/;
 const WEIGHTS = /^pytorch_model_fsdp/;
 
+/** Ranks times files a rank, of the largest trainings; a folder that links make endless has more. */
+const MOST_FILES = 100_000;
+
 /**
- * The training state of a checkpoint folder. Names decide; nothing is opened.
+ * The training state of a checkpoint folder. Names decide; each file is opened once.
  * @throws MergeError E_NOT_FOUND, E_NOT_READABLE for a part that is a broken link or no regular file, E_IO
  */
-export async function trainingState(folder: string): Promise<TrainingState> {
-  const names = await list(folder);
+export async function trainingState(folder: string, { followLinks = false }: SideFileOptions = {}): Promise<TrainingState> {
+  const names = await namesOf(folder);
   const chosen = names.filter((name) => FILES.test(name) || STATES.test(name) || FOLDERS.test(name));
-  const files: SideFile[] = [];
-  for (const name of chosen) await walk(folder, name, files);
+  const found = new Walk(folder, chosen.length === 0 ? null : await groundOf(folder, followLinks));
+  for (const name of chosen) await found.add(name);
+  const { files, left } = found;
   return {
     files,
-    optimizer: files.some(({ name }) => OPTIMIZER.test(name)),
+    left,
+    optimizer: files.some(({ name }) => OPTIMIZER.test(name)) && !left.some(({ name }) => OPTIMIZER.test(name)),
     holdingWeights: chosen.filter((name) => HOLDING_WEIGHTS.test(name)),
     weights: names.filter((name) => WEIGHTS.test(name)),
   };
 }
 
-async function walk(folder: string, name: string, files: SideFile[]): Promise<void> {
-  const path = join(folder, name);
-  const stat = await storeOf(path).stat(path);
-  if (stat.kind === 'folder') for (const inner of await list(path)) await walk(folder, `${name}/${inner}`, files);
-  else if (stat.kind === 'file') files.push({ name, path, size: stat.size });
-  else throw new MergeError('E_NOT_READABLE', `${path} is not a regular file`, { details: { file: path } });
+class Walk {
+  readonly files: SideFile[] = [];
+  readonly left: LeftFile[] = [];
+  readonly #folder: string;
+  readonly #ground: LinkGround;
+  #seen = 0;
+
+  constructor(folder: string, ground: LinkGround) {
+    this.#folder = folder;
+    this.#ground = ground;
+  }
+
+  async add(name: string): Promise<void> {
+    const path = join(this.#folder, name);
+    if (++this.#seen > MOST_FILES) {
+      throw new MergeError(
+        'E_NOT_READABLE',
+        `${path}: the training state has more than ${MOST_FILES} files, or its links run in a circle`,
+        {
+          details: { file: path },
+        },
+      );
+    }
+    const within = await resolveWithin(path, this.#ground);
+    if ('leadsTo' in within) this.left.push(leftOutside(name, within));
+    else if ((await storeOf(path).stat(path)).kind !== 'folder') this.files.push({ name, ...(await lookAt(path, within.real)) });
+    else for (const inner of await namesOf(path)) await this.add(`${name}/${inner}`);
+  }
 }
 
-async function list(folder: string): Promise<string[]> {
+async function namesOf(folder: string): Promise<string[]> {
   const entries = await storeOf(folder).list(folder);
   return (entries ?? []).map(({ name }) => name).sort();
 }

@@ -12,6 +12,11 @@ import type { Plan } from './plan/types.ts';
 export interface MachineOptions extends Omit<ExecuteOptions, 'signal'> {
   /** Bound of native buffers in bytes; default 256 MiB. */
   readonly memory?: number | undefined;
+  /**
+   * Copy side files (configuration, tokenizer, code, training state) that are links to outside the checkpoint
+   * and its run, too: what they lead to becomes part of the output. They are left out otherwise.
+   */
+  readonly followLinks?: boolean | undefined;
 }
 
 export interface RunOptions {
@@ -29,7 +34,7 @@ export interface RunOptions {
  *   `details.conflicts`; `signal.reason` when aborted
  */
 export async function planRecipe(recipe: Recipe | string, options: MachineOptions & Pick<RunOptions, 'signal'> = {}): Promise<Plan> {
-  const { memory, threads, unitBytes, force, resume, signal } = options;
+  const { memory, threads, unitBytes, force, resume, followLinks, signal } = options;
   if (threads !== undefined && !(Number.isInteger(threads) && threads > 0)) {
     throw new MergeError('E_OPTION', `threads must be a positive integer, not ${threads}`);
   }
@@ -42,7 +47,7 @@ export async function planRecipe(recipe: Recipe | string, options: MachineOption
   signal?.throwIfAborted();
   const written = typeof recipe === 'string' ? await readRecipe(recipe) : recipe;
   const request = await resolveRecipe(written, signal);
-  return buildPlan({ ...request, recipe: written, memory, force, resume }, signal);
+  return buildPlan({ ...request, recipe: written, memory, force, resume, followLinks }, signal);
 }
 
 /** {@link runRecipe} as a stream of typed events. Ending the iteration early ends the merge. */

@@ -205,6 +205,14 @@ export const MACHINE = {
   failNonfinite: { kind: 'flag', default: 'warn', help: 'fail when an input holds NaN or infinity, or a sum overflows' },
 } as const satisfies Readonly<Record<string, Option>>;
 
+/**
+ * What is believed of checkpoints on this machine. Never part of a recipe, which may come from somebody else:
+ * whoever runs it decides.
+ */
+export const TRUST = {
+  followLinks: { kind: 'flag', help: 'copy side files that are links to outside the checkpoint and its run, too' },
+} as const satisfies Readonly<Record<string, Option>>;
+
 /** What happens to an output that is there already, or in part. */
 export const PUBLICATION = {
   force: { kind: 'flag', letter: 'f', help: 'replace an existing output, at once and only when the new one is complete' },

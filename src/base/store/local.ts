@@ -1,5 +1,5 @@
 import { type BigIntStats, constants, type Dirent, read } from 'node:fs';
-import { type FileHandle, open, readdir, realpath, stat } from 'node:fs/promises';
+import { type FileHandle, open, readdir, readlink, realpath, stat } from 'node:fs/promises';
 import { errnoMeaning, errnoOf, errnoText } from '../disk/errno.ts';
 import { toMergeError } from '../disk/io-error.ts';
 import { MergeError } from '../errors.ts';
@@ -61,6 +61,7 @@ export const localStore: Store = {
   listBelow: (folder) => orReadError(folder, () => readdir(folder, { recursive: true })),
   stat: (path) => orReadError(path, async () => localStat(await stat(path, { bigint: true }))),
   open: (path, known = false) => orReadError(path, () => openRegular(path, known)),
+  openResolved: (path) => orReadError(path, () => openRegular(path, false, true)),
   resolve: (path) => orReadError(path, () => realpath(path)),
   localPath: (path) => path,
 };
@@ -88,10 +89,14 @@ function localStat(stats: BigIntStats): LocalStat {
   };
 }
 
-async function openRegular(path: string, known: boolean): Promise<OpenFile> {
+async function openRegular(path: string, known: boolean, resolved = false): Promise<OpenFile> {
   if (!known) refuseIrregular(path, await stat(path));
-  const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
+  const flags = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY | (resolved ? constants.O_NOFOLLOW : 0);
+  const handle = await open(path, flags).catch((error: unknown) => {
+    throw resolved && (error as NodeJS.ErrnoException).code === 'ELOOP' ? becameLink(path, error) : error;
+  });
   try {
+    if (resolved) await refuseElsewhere(path, handle);
     const stats = await handle.stat({ bigint: true });
     refuseIrregular(path, stats);
     return {
@@ -104,6 +109,22 @@ async function openRegular(path: string, known: boolean): Promise<OpenFile> {
     await handle.close();
     throw error;
   }
+}
+
+/**
+ * O_NOFOLLOW says nothing of the folders on the way. Linux does: what is open there has this path. Letters
+ * may differ in case, where the file system does not tell them apart.
+ */
+async function refuseElsewhere(path: string, handle: FileHandle): Promise<void> {
+  const opened = await readlink(`/proc/self/fd/${handle.fd}`).catch(() => path);
+  if (opened.toLowerCase() !== path.toLowerCase()) throw becameLink(path);
+}
+
+function becameLink(path: string, cause?: unknown): MergeError {
+  return new MergeError('E_INPUT_CHANGED', `${path}: a part of it became a link after it was looked at`, {
+    details: { file: path },
+    cause,
+  });
 }
 
 interface Kind {

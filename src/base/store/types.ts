@@ -51,6 +51,11 @@ export interface Store {
    * @param known to be a regular file, from the listing of its folder: may save a request
    */
   open(path: string, known?: boolean): Promise<OpenFile>;
+  /**
+   * Opens a regular file by a path that {@link Store.resolve} gave, and nothing else: where a part of it
+   * became a link meanwhile, E_INPUT_CHANGED.
+   */
+  openResolved(path: string): Promise<OpenFile>;
   /** Where a path leads to, links resolved. */
   resolve(path: string): Promise<string>;
   /** The file of this machine by which native code opens it. */

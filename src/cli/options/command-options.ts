@@ -29,7 +29,7 @@ function addWeightOptions(command: Command): Command {
 
 /** How a merge is carried out and reported, whatever is merged. */
 export function addExecutionOptions(command: Command): Command {
-  addOptions(command.optionsGroup('Checks:'), ['failNonfinite']);
+  addOptions(command.optionsGroup('Checks:'), ['failNonfinite', 'followLinks']);
   return addOptions(command.optionsGroup('Machine:'), MACHINE)
     .optionsGroup('Interruption:')
     .addOption(mergeOption('resume'))
@@ -49,7 +49,7 @@ export function addWatch(command: Command): Command {
   addScheduleOptions(command.optionsGroup('Weights:'), ['extrapolate']);
   addOptions(addPolicyOptions(command, { fixed: false }).optionsGroup('Merges:'), ['dtype', 'baseModelId', 'allowMixedDtypes']);
   command.addOption(mergeOption('failNonfinite', { help: 'leave out checkpoints that hold NaN or infinity' }));
-  return addOptions(command, MACHINE)
+  return addOptions(command, ['followLinks', ...MACHINE])
     .optionsGroup('Reporting:')
     .addOption(json())
     .addOption(flag('-q, --quiet', 'print only the paths of the merges'))
@@ -82,7 +82,7 @@ export function addRouters(command: Command): Command {
   addEvaluationOptions(command, { optional: true, of: 'the merge with averaged, newest and oldest routers' });
   addSelectionOptions(command, { sliding: false });
   addTokenOptions(command);
-  addOptions(addWeightOptions(command).optionsGroup('Machine:'), ['threads', 'memory']);
+  addOptions(addWeightOptions(command).optionsGroup('Machine:'), ['followLinks', 'threads', 'memory']);
   return addPageOptions(command);
 }
 
@@ -116,7 +116,13 @@ function addBestOutput(command: Command): Command {
 function addStudiedMerges(command: Command): Command {
   addSelectionOptions(command, { sliding: false, preset: false });
   addTokenOptions(command);
-  addOptions(addPolicyOptions(command, { fixed: false }).optionsGroup('Merges:'), ['dtype', 'like', 'allowMixedDtypes', 'failNonfinite']);
+  addOptions(addPolicyOptions(command, { fixed: false }).optionsGroup('Merges:'), [
+    'dtype',
+    'like',
+    'allowMixedDtypes',
+    'failNonfinite',
+    'followLinks',
+  ]);
   return addOptions(command, MACHINE)
     .optionsGroup('Reporting:')
     .addOption(json())

@@ -1,7 +1,7 @@
 import type { Command, Option as CommandOption } from 'commander';
 import { keysOf } from '../../base/pick.ts';
 import { parseQuantity } from '../../checkpoints/run/quantity.ts';
-import { MACHINE, type Option, OUTPUT, PUBLICATION, RECIPE, SELECT, TOKENS } from '../../recipe/options.ts';
+import { MACHINE, type Option, OUTPUT, PUBLICATION, RECIPE, SELECT, TOKENS, TRUST } from '../../recipe/options.ts';
 import { parsePolicy, parseRouterUse } from '../../recipe/policy/parse.ts';
 import { METHODS, takersOf } from '../../recipe/schedule/methods.ts';
 import {
@@ -30,7 +30,7 @@ import {
 /**
  * Options of merges by their names in the library; one name is one option, wherever it stands in a recipe.
  */
-const TABLE = { ...SELECT, ...OUTPUT, ...RECIPE, ...MACHINE, ...PUBLICATION };
+const TABLE = { ...SELECT, ...OUTPUT, ...RECIPE, ...MACHINE, ...TRUST, ...PUBLICATION };
 type OptionName = keyof typeof TABLE;
 
 /**

@@ -1,8 +1,7 @@
 import { createHash } from 'node:crypto';
-import { open, readFile, writeFile } from 'node:fs/promises';
+import { open, writeFile } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { onOutput } from '../../base/disk/io-error.ts';
-import type { FloatDtypeName } from '../../base/dtype.ts';
 import type { Warning } from '../../base/errors.ts';
 import { inputIdentity } from '../../checkpoints/fingerprint.ts';
 import { PROVENANCE_FILE, RECIPE_FILE } from '../../checkpoints/our-files.ts';
@@ -15,7 +14,6 @@ import type { Publication, PublicationRequest } from '../output/types.ts';
 import { membersOf } from '../plan/document.ts';
 import { recordedRecipe } from '../plan/recipe.ts';
 import type { Plan, PlanOutput } from '../plan/types.ts';
-import { rewriteConfigDtype, withoutQuantisation } from '../record/config-dtype.ts';
 import { mergeCard } from '../record/merge-card.ts';
 import { buildProvenance, type ProvenanceTimings, provenanceText } from '../record/provenance.ts';
 import type { RoundingFigure } from '../record/rounding.ts';
@@ -133,32 +131,22 @@ export async function publishOutput(
     onOutput('write', join(dir, name), () => writeFile(join(dir, name), content));
   if (output.index !== null) await write(output.index.name, output.index.bytes);
 
-  const config = output.dtype === null || output.dtype === 'same' ? undefined : output.sideFiles.find((f) => f.name === 'config.json');
-  const replaced = new Map<string, string>();
-  const changes = [...output.dtypeChanges];
-  if (config !== undefined) {
-    const { text, changed } = rewriteConfigDtype(await readFile(config.path, 'utf8'), output.dtype as FloatDtypeName);
-    const plain = plan.dequantised ? withoutQuantisation(text) : { text, removed: [] };
-    replaced.set(config.name, plain.text);
-    if (changed.length > 0) changes.push(`config.json: ${changed.join(', ')}`);
-    if (plain.removed.length > 0) changes.push(`config.json without ${plain.removed.join(', ')}`);
-  }
+  const replaced = new Map(output.config === null ? [] : [['config.json', output.config.text]]);
   await copySideFiles(output.sideFiles, dir, replaced, signal);
 
   const provenance = buildProvenance({
     ...recordedRecipe(members, output, plan),
     planDigest: output.digest,
     files,
-    dtypeChanges: changes,
+    dtypeChanges: [...output.dtypeChanges, ...(output.config?.changes ?? [])],
+    known: output.left.flatMap(({ leadsTo }) => leadsTo ?? []),
     warnings: record.warnings,
     rounding: record.rounding,
     timings: record.timings,
   });
   await write(PROVENANCE_FILE, provenanceText(provenance));
   if (output.recipe !== null) await write(RECIPE_FILE, output.recipe);
-  const newest = members.at(-1)!;
-  const readme = newest.checkpoint.kind === 'folder' ? await readFile(join(newest.path, 'README.md'), 'utf8').catch(() => null) : null;
-  await write('README.md', mergeCard(provenance, { ...output, name: basename(resolve(output.path)), sourceReadme: readme }));
+  await write('README.md', mergeCard(provenance, { ...output, name: basename(resolve(output.path)) }));
   await publication.finish();
 }
 

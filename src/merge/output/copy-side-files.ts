@@ -1,25 +1,26 @@
-import { type FileHandle, mkdir, open, writeFile } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { type FileHandle, mkdir, open, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { onOutput, toMergeError } from '../../base/disk/io-error.ts';
+import { errnoOf } from '../../base/disk/errno.ts';
+import { onOutput } from '../../base/disk/io-error.ts';
 import { MergeError } from '../../base/errors.ts';
+import type { OpenFile } from '../../base/store/types.ts';
+import { openFound } from '../../checkpoints/link-ground.ts';
 import type { SideFile } from '../../checkpoints/side-files.ts';
 
 /** Optimizer state is twice the size of a model and more: it passes through in pieces. */
 const PIECE = 4 * 2 ** 20;
 
-/** A file to copy; where its size is known, another size is a change that nobody asked for. */
-type Copied = Pick<SideFile, 'name' | 'path'> & Partial<Pick<SideFile, 'size'>>;
-
 /**
  * Copies files into `dir` by content: modes, owners, times and links of the source mean nothing in the copy,
- * and no file system feature is needed.
+ * and no file system feature is needed. What is copied is the very file that was looked at while planning.
  * @param replaced contents to write instead of the source's, by name
  * @returns bytes written
  * @throws MergeError E_NOT_FOUND, E_NOT_READABLE, E_INPUT_CHANGED for a source; E_NO_SPACE, E_IO for the
  *   copy; `signal.reason` on an abort
  */
 export async function copySideFiles(
-  files: readonly Copied[],
+  files: readonly SideFile[],
   dir: string,
   replaced: ReadonlyMap<string, string> = new Map(),
   signal?: AbortSignal,
@@ -31,49 +32,53 @@ export async function copySideFiles(
     const edited = replaced.get(file.name);
     if (edited === undefined) bytes += await copyContent(file, target, signal);
     else {
-      await onOutput('write', target, () => writeFile(target, edited));
+      const copy = await makeAnew(target);
+      await onOutput('write', target, () => copy.writeFile(edited)).finally(() => onOutput('close', target, () => copy.close()));
       bytes += Buffer.byteLength(edited);
     }
   }
   return bytes;
 }
 
-async function copyContent({ path, size }: Copied, target: string, signal?: AbortSignal): Promise<number> {
-  const source = await onInput(path, () => open(path, 'r'));
+async function copyContent(file: SideFile, target: string, signal?: AbortSignal): Promise<number> {
+  const source = await openFound(file);
   try {
-    const copy = await onOutput('create', target, () => open(target, 'w'));
-    const copied = await pump({ source, path }, { copy, target }, signal).finally(() => onOutput('close', target, () => copy.close()));
-    if (size !== undefined && copied !== size) {
-      throw new MergeError('E_INPUT_CHANGED', `${path} had ${size} bytes when the merge was planned, and ${copied} when it was copied`, {
-        details: { file: path },
-      });
-    }
-    return copied;
+    const copy = await makeAnew(target);
+    return await pump(source, file, { copy, target }, signal).finally(() => onOutput('close', target, () => copy.close()));
   } finally {
     await source.close();
   }
 }
 
 async function pump(
-  { source, path }: { readonly source: FileHandle; readonly path: string },
+  source: OpenFile,
+  { path, size }: SideFile,
   { copy, target }: { readonly copy: FileHandle; readonly target: string },
   signal?: AbortSignal,
 ): Promise<number> {
-  const buffer = Buffer.allocUnsafe(PIECE);
-  for (let copied = 0; ; ) {
+  const buffer = Buffer.allocUnsafe(Math.min(PIECE, size + 1));
+  let copied = 0;
+  // One that grows meanwhile is not followed.
+  while (copied <= size) {
     signal?.throwIfAborted();
-    const { bytesRead } = await onInput(path, () => source.read(buffer, 0, buffer.length, null));
-    if (bytesRead === 0) return copied;
+    const bytes = await source.read(buffer, copied);
+    if (bytes === 0) break;
     // A FileHandle's writeFile goes on from the current position.
-    await onOutput('write', target, () => copy.writeFile(buffer.subarray(0, bytesRead)));
-    copied += bytesRead;
+    await onOutput('write', target, () => copy.writeFile(buffer.subarray(0, bytes)));
+    copied += bytes;
   }
+  if (copied === size) return copied;
+  throw new MergeError('E_INPUT_CHANGED', `${path} had ${size} bytes when the merge was planned, and another number while it was copied`, {
+    details: { file: path },
+  });
 }
 
-async function onInput<T>(path: string, read: () => Promise<T>): Promise<T> {
-  try {
-    return await read();
-  } catch (error) {
-    throw toMergeError(error, { action: 'read', file: path, side: 'input' });
-  }
+/** A new file: one that an interrupted run left is removed, and nothing that has the name is written into. */
+async function makeAnew(target: string): Promise<FileHandle> {
+  return onOutput('create', target, async () => {
+    await unlink(target).catch((error: unknown) => {
+      if (errnoOf(error) !== 'ENOENT') throw error;
+    });
+    return open(target, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW);
+  });
 }

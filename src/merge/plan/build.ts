@@ -5,7 +5,6 @@ import { OpenCache } from '../../checkpoints/containers/open-cache.ts';
 import { fingerprint } from '../../checkpoints/fingerprint.ts';
 import { cachedRepoId } from '../../checkpoints/hub.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
-import { sideFiles } from '../../checkpoints/side-files.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { swappedLayers } from '../../model/places/swapped-layers.ts';
 import { policiesOf } from '../../recipe/policy/keys.ts';
@@ -13,8 +12,8 @@ import { treatmentTable } from '../../recipe/policy/table.ts';
 import { draftOutput } from './inputs/drafts.ts';
 import { OPEN_AT_ONCE, placeInputs } from './inputs/inputs.ts';
 import { Kinship } from './inputs/kinship.ts';
-import { startState } from './inputs/merged-start.ts';
 import { orderInputs } from './inputs/order.ts';
+import { besideOutput } from './outputs/beside.ts';
 import { isPublished } from './outputs/finished.ts';
 import { outputFiles } from './outputs/output-files.ts';
 import { outputConflicts, outputsOverlap } from './outputs/output-path.ts';
@@ -81,12 +80,10 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
   const text = new SharedText();
   const outputs: PlanOutput[] = [];
   const entriesOf: (readonly Entries[])[] = [];
-  const startConflicts: Conflict[] = [];
+  const besideConflicts: Conflict[] = [];
   for (const [k, d] of drafts.entries()) {
-    const newest = d.own.at(-1)!;
-    const start = await startState(d.output, d.kind, newest);
-    startConflicts.push(...start.conflicts);
-    const side = [...(await sideFiles(newest)).copied, ...start.files];
+    const beside = await besideOutput(d, planned.quantised.dequantised, { followLinks: request.followLinks });
+    besideConflicts.push(...beside.conflicts);
     const treatments = planned.treatments[k]!;
     const entries = tables.map((table, s) =>
       text.entries(table, outputDtypes(table.dtypes, planned.treatmentOf[k]![s]!, treatments.treatments, d.output.dtype)),
@@ -98,7 +95,7 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
       ...recordedTreatments(treatments, planned.treatmentOf[k]!, members),
     };
     const own = pick(members, d.members);
-    const made = outputFiles(d.layout, own, d.schedule, d.output, d.kind, side, record, entries, { text, tables }, options);
+    const made = outputFiles(d.layout, own, d.schedule, d.output, d.kind, beside.files, record, entries, { text, tables }, options);
     const { selection = null, baseModelId = cachedRepoId(d.own.map((c) => c.path)) } = d.output;
     const recipe =
       d.kind === 'folder'
@@ -113,18 +110,22 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
     const asked = request.recipe === undefined ? null : requestDigest(request.recipe, made.path);
     const about = { ...made, members: d.members, treatments: rows, selection, recipe, baseModelId, request: asked };
     const warnings = ownWarnings(about, d.warnings, like === null ? d.own : [...d.own, like]);
-    outputs.push({ ...about, warnings: [...warnings, ...start.warnings, ...treatments.warnings, ...planned.warnings] });
+    outputs.push({ ...about, warnings: [...warnings, ...beside.warnings, ...treatments.warnings, ...planned.warnings] });
   }
   if (request.resume) {
     const published = await Promise.all(outputs.map(isPublished));
     if (published.includes(true)) return withoutFinished(request, published, signal);
   }
 
-  const conflicts: Conflict[] = [...startConflicts, ...layoutsDiffer, ...(await outputsOverlap(request.outputs.map((o) => o.path)))];
+  const conflicts: Conflict[] = [...layoutsDiffer, ...(await outputsOverlap(request.outputs.map((o) => o.path)))];
   const sources = like === null ? checkpoints : [...checkpoints, like];
   for (const { output, kind } of drafts) conflicts.push(...(await outputConflicts(output.path, kind, sources, request.force ?? false)));
   const kinship = new Kinship(request);
   for (const d of drafts) conflicts.push(...(await kinship.conflicts(d.output.path, d.inputs, d.schedule.weights, d.siblings)));
+
+  // A configuration that cannot be read is told once.
+  const told = new Set(conflicts.flatMap(({ code, file }) => (code === 'E_CONFIG_UNREADABLE' ? [file] : [])));
+  conflicts.push(...besideConflicts.filter(({ file }) => file === undefined || !told.has(file)));
 
   conflicts.push(...planned.conflicts);
   if (!conflicts.some((c) => ERROR_CODES[c.code].exit === 3)) {

@@ -1,5 +1,6 @@
 import type { Warning } from '../../base/errors.ts';
 import type { Excluded } from '../../checkpoints/run/types.ts';
+import { isCode } from '../../checkpoints/side-files.ts';
 import type { TreatmentRow } from '../../recipe/policy/table.ts';
 import type { ParameterValue } from '../../recipe/schedule/types.ts';
 import type { Phase, Spike } from '../../recipe/select/types.ts';
@@ -24,6 +25,10 @@ export interface PlanDocument {
     /** Findings of selection and schedule, a line each. */
     readonly notes: readonly string[];
     readonly files: readonly { readonly name: string; readonly bytes: number }[];
+    /** What is copied from the newest member beside the tensors; `code` is custom code (`*.py`). */
+    readonly sideFiles: readonly { readonly name: string; readonly bytes: number; readonly code: boolean }[];
+    /** What stays behind of it, and why; `leadsTo` where it is a link that leads outside, else null. */
+    readonly left: readonly { readonly name: string; readonly reason: string; readonly leadsTo: string | null }[];
     readonly bytesWritten: number;
     readonly tensors: number;
     readonly dtypeChanges: readonly string[];
@@ -63,6 +68,8 @@ export function planDocument(plan: Plan, expectedSeconds: number | null = null):
       spike: output.selection?.spike ?? null,
       notes: [...(output.selection?.notes ?? []), ...output.schedule.notes],
       files: output.files.map(({ name, bytes }) => ({ name, bytes })),
+      sideFiles: output.sideFiles.map((file) => ({ name: file.name, bytes: file.size, code: isCode(file) })),
+      left: output.left.map(({ name, reason, leadsTo = null }) => ({ name, reason, leadsTo })),
       bytesWritten: output.bytes,
       tensors: plan.tensors,
       dtypeChanges: output.dtypeChanges,

@@ -4,6 +4,7 @@ import type { Colors } from '../../render/colors.ts';
 import { formatBytes, formatSeconds, plural, printable } from '../../render/format.ts';
 import type { PlanDocument } from './document.ts';
 import { memberTable, outputTable } from './member-table.ts';
+import { sideFileLines } from './side-file-lines.ts';
 import { treatmentLines } from './treatment-table.ts';
 
 /** Checkpoints left out that are shown by name; `--json` has all. */
@@ -66,6 +67,7 @@ function outputLines(output: PlanDocument['outputs'][number], colors: Colors, mo
   const treatments = treatmentLines(output.treatments);
   if (treatments.length > 0) lines.push('', ...treatments, '');
   if (output.dtypeChanges.length > 0) lines.push(`  stored in another dtype: ${output.dtypeChanges.join(', ')}`);
+  lines.push(...sideFileLines(output));
   if (phase !== null) lines.push(`  ${printable(phase.text)}`);
   lines.push(...output.notes.map((note) => `  ${printable(note)}`));
   lines.push(

@@ -1,6 +1,6 @@
 import type { FloatDtypeName } from '../../base/dtype.ts';
 import type { Warning } from '../../base/errors.ts';
-import type { SideFile } from '../../checkpoints/side-files.ts';
+import type { LeftFile, SideFile } from '../../checkpoints/side-files.ts';
 import type { TensorTable } from '../../checkpoints/tensors/types.ts';
 import type { Checkpoint, LogEntry, Moment } from '../../checkpoints/types.ts';
 import type { CHECKS } from '../../recipe/options.ts';
@@ -39,6 +39,8 @@ export interface PlanRequest extends Pick<Recipe, 'like' | keyof typeof CHECKS> 
   readonly memory?: number | undefined;
   readonly force?: boolean | undefined;
   readonly resume?: boolean | undefined;
+  /** Side files are copied wherever their links lead. */
+  readonly followLinks?: boolean | undefined;
 }
 
 export interface OutputRequest extends Omit<RecipeOutput, 'select' | 'sliding' | 'preset'> {
@@ -164,6 +166,12 @@ export interface PlanOutput {
    * of its members.
    */
   readonly sideFiles: readonly SideFile[];
+  /** What stays behind of its newest member, links that lead elsewhere among it. Sorted by name. */
+  readonly left: readonly LeftFile[];
+  /** What is written as config.json, and what was changed in it; null where it is copied as it is. */
+  readonly config: { readonly text: string; readonly changes: readonly string[] } | null;
+  /** The beginning of the newest member's README.md; null where there is none, or none that can be read. */
+  readonly sourceReadme: string | null;
   readonly bytes: number;
   /**
    * SHA-256 of all that decides the bytes of this output: members by fingerprint, weights, layout, dtype,

@@ -1,5 +1,6 @@
 import { isRepoId } from '../../checkpoints/hub.ts';
 import { RECIPE_FILE } from '../../checkpoints/our-files.ts';
+import type { LeftFile } from '../../checkpoints/side-files.ts';
 import type { Provenance } from './provenance.ts';
 
 /**
@@ -26,6 +27,8 @@ export interface CardOptions {
   readonly sourceReadme?: string | null;
   /** The members' model on the Hugging Face Hub, where it has one. */
   readonly baseModelId?: string | null;
+  /** What stayed behind of the newest member; links that lead elsewhere are named. */
+  readonly left?: readonly LeftFile[];
   /** Recipe that makes the output again, as it is written beside the card. */
   readonly recipe?: string | null;
 }
@@ -36,7 +39,7 @@ export interface CardOptions {
  */
 export function mergeCard(
   provenance: Provenance,
-  { name, sourceReadme = null, baseModelId = null, recipe: recipeText = null }: CardOptions,
+  { name, sourceReadme = null, baseModelId = null, left = [], recipe: recipeText = null }: CardOptions,
 ): string {
   const { recipe, tool } = provenance;
   const { members } = recipe;
@@ -60,6 +63,7 @@ export function mergeCard(
     ...members.map((m) => `| ${cell(m.name)} | ${m.step ?? ''} | ${m.tokens ?? ''} | ${m.weight} |`),
     '',
     ...provenance.dtypeChanges.flatMap((change) => [`Dtypes changed, ${change}.`, '']),
+    ...linksLeft(left),
     ...start(recipe),
     ...reproduction(recipeText),
     '## Check it',
@@ -96,6 +100,14 @@ function baseModel(source: ReadonlyMap<string, readonly string[]>, id: string | 
 function parameters(values: Provenance['recipe']['parameters']): string {
   const texts = Object.entries(values).map(([name, value]) => `${name} ${value}`);
   return texts.length === 0 ? '' : ` (${texts.join(', ')})`;
+}
+
+/** Files that a merge of these checkpoints would have; a README gives way to the card anyway. Where they led is a place on a machine. */
+function linksLeft(left: readonly LeftFile[]): readonly string[] {
+  const names = left.filter(({ name, leadsTo }) => leadsTo !== undefined && name !== 'README.md').map(({ name }) => `\`${cell(name)}\``);
+  return names.length === 0
+    ? []
+    : [`Left out, because they were links that led outside the checkpoint and its run: ${names.join(', ')}.`, ''];
 }
 
 /** What to know of a merge that training goes on from. */

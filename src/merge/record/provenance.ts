@@ -103,6 +103,8 @@ export interface ProvenanceInput {
   readonly files: readonly { readonly name: string; readonly bytes: number; readonly crc: number }[];
   readonly dtypeChanges: readonly string[];
   readonly warnings: readonly Warning[];
+  /** Paths that the warnings name, beside those of output and members. */
+  readonly known?: readonly string[];
   readonly rounding?: readonly RoundingFigure[];
   readonly timings: ProvenanceTimings | null;
 }
@@ -115,7 +117,7 @@ export function crcText(crc: number): string {
 export function buildProvenance(input: ProvenanceInput): Provenance {
   const { recipe, output } = input;
   const parent = dirname(resolve(output));
-  const known = [output, resolve(output), ...recipe.members.flatMap((m) => [m.path, resolve(m.path)])];
+  const known = [output, resolve(output), ...recipe.members.flatMap((m) => [m.path, resolve(m.path)]), ...(input.known ?? [])];
   return {
     schema: 'ckpt-merge/provenance',
     version: 1,

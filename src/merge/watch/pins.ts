@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { copyFile, link, mkdir, realpath, rename, rm, stat, utimes } from 'node:fs/promises';
+import { copyFile, link, mkdir, realpath, rename, rm, stat, symlink, utimes } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { errnoOf } from '../../base/disk/errno.ts';
 import { onOutput, toMergeError } from '../../base/disk/io-error.ts';
@@ -7,7 +7,8 @@ import { NO_HARD_LINKS } from '../../base/disk/owner.ts';
 import { MergeError } from '../../base/errors.ts';
 import { storeOf } from '../../base/store/store.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
-import { sideFiles } from '../../checkpoints/side-files.ts';
+import { findSideFile, groundOf, type LeftFile, type SideFile, type SideFileOptions, sideFiles } from '../../checkpoints/side-files.ts';
+import { copySideFiles } from '../output/copy-side-files.ts';
 import { signatureOf } from './settle.ts';
 
 /** State files that say where a checkpoint stands; the rest of the training state is not held on to. */
@@ -16,14 +17,21 @@ const STATE_FILES = new Set(['trainer_state.json', 'checkpoint_metadata.json', '
 /**
  * Holds on to a checkpoint under its own name in `folder`: tensor files, index, configuration, tokenizer and
  * trainer state as hard links to what they are (through symbolic links, as in the Hub's cache), or as copies
- * where the file system cannot link. Appears whole.
+ * where the file system cannot link. A side file that leads outside the checkpoint and its run stays the link
+ * that it is: as a file of the pin it would be copied where the checkpoint's own would not. Appears whole.
  * @param tensors signature that the checkpoint had when it was found complete
  * @param own whether what has the pin's name may be replaced: an older pin, or one of a watch that was killed
  * @returns the path of the pin
- * @throws MergeError E_INPUT_CHANGED where the checkpoint is not that one any more, E_OUTPUT_EXISTS where
- *   something else has its name
+ * @throws MergeError E_NOT_READABLE for a side file that cannot be had, E_INPUT_CHANGED where the checkpoint
+ *   is not that one any more, E_OUTPUT_EXISTS where something else has its name
  */
-export async function pin(checkpoint: string, folder: string, tensors: string, own: boolean): Promise<string> {
+export async function pin(
+  checkpoint: string,
+  folder: string,
+  tensors: string,
+  own: boolean,
+  options: SideFileOptions = {},
+): Promise<string> {
   const path = join(folder, basename(checkpoint));
   const there = await signatureOf(path);
   if (there !== null && !own) throw new MergeError('E_OUTPUT_EXISTS', `${path} is in the way of a pin`, { details: { file: path } });
@@ -32,7 +40,7 @@ export async function pin(checkpoint: string, folder: string, tensors: string, o
   await onOutput('create', folder, () => mkdir(folder, { recursive: true }));
   await rm(draft, { recursive: true, force: true });
   try {
-    if ((await stat(checkpoint)).isDirectory()) await linkFolder(checkpoint, draft);
+    if ((await stat(checkpoint)).isDirectory()) await linkFolder(checkpoint, draft, options);
     else await linkFile(checkpoint, draft);
     if (own) await rm(path, { recursive: true, force: true });
     await rename(draft, path);
@@ -51,30 +59,49 @@ export async function unpin(path: string): Promise<void> {
   await onOutput('remove', path, () => rm(path, { recursive: true, force: true }));
 }
 
-async function linkFolder(folder: string, draft: string): Promise<void> {
+async function linkFolder(folder: string, draft: string, options: SideFileOptions): Promise<void> {
   const checkpoint = await openCheckpoint(folder);
-  const { copied, left } = await sideFiles(checkpoint);
-  const names = [
-    ...checkpoint.shards.map(({ name }) => name),
-    ...(checkpoint.indexName === null ? [] : [checkpoint.indexName]),
-    ...[...copied, ...left.filter(({ name }) => STATE_FILES.has(name))].map(({ name }) => name),
-  ];
+  const { copied, left, faults } = await sideFiles(checkpoint, options);
+  if (faults.length > 0) throw faults[0]!;
   await onOutput('create', draft, () => mkdir(draft));
-  for (const name of names) {
-    const target = join(draft, name);
-    if (name.includes('/')) await mkdir(dirname(target), { recursive: true });
-    await linkFile(join(folder, name), target);
+  for (const { name } of checkpoint.shards) {
+    if (name.includes('/')) await mkdir(dirname(join(draft, name)), { recursive: true });
+    await linkFile(join(folder, name), join(draft, name));
   }
+  if (checkpoint.indexName !== null) await linkFile(join(folder, checkpoint.indexName), join(draft, checkpoint.indexName));
+  const ground = await groundOf(folder, options.followLinks ?? false);
+  const states: (SideFile | LeftFile)[] = [];
+  for (const { name, leadsTo } of left) {
+    if (leadsTo === undefined && STATE_FILES.has(name)) states.push(await findSideFile(folder, name, ground));
+  }
+  for (const found of [...copied, ...left, ...states]) {
+    if ('real' in found) await pinSideFile(found, draft);
+    else if (found.leadsTo !== undefined) await symlink(found.leadsTo, join(draft, found.name));
+  }
+}
+
+/** The very file that was looked at. */
+async function pinSideFile(file: SideFile, draft: string): Promise<void> {
+  const target = join(draft, file.name);
+  await mkdir(dirname(target), { recursive: true });
+  if (!(await hardLink(file.real, target))) await copySideFiles([file], draft);
+  else if ((await storeOf(target).stat(target)).version !== file.version) throw changed(file.path);
 }
 
 async function linkFile(source: string, target: string): Promise<void> {
   const file = await realpath(source);
+  if (!(await hardLink(file, target))) await copy(file, target);
+}
+
+/** @returns false where the file system cannot, or it is another one */
+async function hardLink(file: string, target: string): Promise<boolean> {
   try {
     await link(file, target);
+    return true;
   } catch (error) {
     const errno = errnoOf(error) ?? '';
     if (errno !== 'EXDEV' && !NO_HARD_LINKS.has(errno)) throw error;
-    await copy(file, target);
+    return false;
   }
 }
 

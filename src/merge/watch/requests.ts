@@ -7,7 +7,7 @@ import { parseQuantity } from '../../checkpoints/run/quantity.ts';
 import type { Run, RunCheckpoint } from '../../checkpoints/run/types.ts';
 import { recogniseQuantised } from '../../model/quantised/recognise.ts';
 import { checkpointRoles } from '../../model/roles/checkpoint-roles.ts';
-import { CHECKS } from '../../recipe/options.ts';
+import { CHECKS, TRUST } from '../../recipe/options.ts';
 import { DEFAULT_ALPHA } from '../../recipe/schedule/methods.ts';
 import { PARAMETERS } from '../../recipe/schedule/parameters.ts';
 import type { OutputRequest, PlanInput, PlanRequest } from '../plan/types.ts';
@@ -130,5 +130,5 @@ function output(options: WatchOptions, end: RunCheckpoint): OutputRequest {
 
 function common(options: WatchOptions): Omit<PlanRequest, 'inputs' | 'outputs'> {
   // An output that is in the way is looked at before the merge: the watch knows which are its own.
-  return { ordered: true, ...pick(options, [...keysOf(CHECKS), 'memory']), force: true };
+  return { ordered: true, ...pick(options, [...keysOf(CHECKS), ...keysOf(TRUST), 'memory']), force: true };
 }

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { readdir, stat } from 'node:fs/promises';
+import { lstat, readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
 /** What a checkpoint's files look like from outside: names, sizes and times of last change, as digests. */
@@ -13,6 +13,8 @@ export interface Signature {
   readonly tensors: string;
 }
 
+const TENSORS = /\.safetensors(\.index\.json)?$/;
+
 /**
  * The signature of a checkpoint, a folder or a file; null where it is gone or going. Times count in whole
  * milliseconds, which copies keep.
@@ -24,11 +26,13 @@ export async function signatureOf(path: string): Promise<Signature | null> {
     const base = folder ? path : dirname(path);
     const lines = await Promise.all(
       names.map(async (name) => {
-        const { size, mtimeMs } = await stat(join(base, name));
+        const file = join(base, name);
+        // A side file that is a link to nothing is not going: what becomes of it is for the merge to say.
+        const { size, mtimeMs } = await (TENSORS.test(name) ? stat(file) : stat(file).catch(() => lstat(file)));
         return [name, size, Math.floor(mtimeMs)];
       }),
     );
-    return { whole: digest(lines), tensors: digest(lines.filter(([name]) => /\.safetensors(\.index\.json)?$/.test(name as string))) };
+    return { whole: digest(lines), tensors: digest(lines.filter(([name]) => TENSORS.test(name as string))) };
   } catch {
     return null;
   }

@@ -153,7 +153,7 @@ export class RunView {
       const { name } = checkpoint;
       const own = this.#state.pins.has(name);
       try {
-        const path = live.has(name) ? await pin(checkpoint.path, folder, signatures.get(name)!, own) : checkpoint.path;
+        const path = live.has(name) ? await pin(checkpoint.path, folder, signatures.get(name)!, own, this.#options) : checkpoint.path;
         members.push({ ...checkpoint, path });
         if (!held.has(name)) this.#emit({ type: 'pinned', path });
       } catch (error) {

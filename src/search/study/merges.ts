@@ -6,7 +6,7 @@ import { executePlan } from '../../merge/engine/execute.ts';
 import { buildPlan } from '../../merge/plan/build.ts';
 import type { OutputRequest, Plan, PlanRequest } from '../../merge/plan/types.ts';
 import type { MachineOptions } from '../../merge/run.ts';
-import type { CHECKS, MACHINE } from '../../recipe/options.ts';
+import type { CHECKS, MACHINE, TRUST } from '../../recipe/options.ts';
 import type { Policy, PolicyRequest } from '../../recipe/policy/types.ts';
 import type { Recipe, RecipeOutput } from '../../recipe/types.ts';
 import type { Candidate } from '../space/types.ts';
@@ -17,7 +17,7 @@ export interface MergeSettings
   extends PolicyRequest,
     Pick<Recipe, 'like' | keyof typeof CHECKS | 'baseModelId'>,
     Pick<RecipeOutput, 'dtype'>,
-    Pick<MachineOptions, keyof typeof MACHINE> {}
+    Pick<MachineOptions, keyof typeof MACHINE | keyof typeof TRUST> {}
 
 /** A merge that is to be made. */
 export interface MergeRequest {

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { MergeError } from '../../base/errors.ts';
 import { keysOf, pick } from '../../base/pick.ts';
 import { inputAround } from '../../merge/plan/outputs/output-path.ts';
-import { CHECKS, MACHINE } from '../../recipe/options.ts';
+import { CHECKS, MACHINE, TRUST } from '../../recipe/options.ts';
 import { policiesOf } from '../../recipe/policy/keys.ts';
 import { policyText } from '../../recipe/policy/text.ts';
 import { goalOf, UNSAID } from '../evaluate/goal.ts';
@@ -250,5 +250,5 @@ function identityOf(request: StudyRequest, { all, pool, last }: StudyMembers, ow
 
 function mergingOf(request: StudyRequest): MergeSettings {
   const own = ['like', 'baseModelId', 'policies', 'router', 'dtype'] as const;
-  return pick(request, [...own, ...keysOf(CHECKS), ...keysOf(MACHINE)]);
+  return pick(request, [...own, ...keysOf(CHECKS), ...keysOf(MACHINE), ...keysOf(TRUST)]);
 }

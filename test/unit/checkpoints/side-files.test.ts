@@ -1,6 +1,6 @@
-import { mkdirSync, symlinkSync } from 'node:fs';
-import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { mkdirSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { describe, expect, test, vi } from 'vitest';
 import { openCheckpoint } from '../../../src/checkpoints/open.ts';
 import { sideFiles } from '../../../src/checkpoints/side-files.ts';
 import { folderOf, indexText, makeFifo, smallFile } from '../../support/safetensors.ts';
@@ -69,25 +69,179 @@ test('what belongs to the model is copied, and the rest is left with a reason', 
   });
   const { copied, left } = await sideFiles(await openCheckpoint(folder));
   expect(copied.map(({ name }) => name)).toEqual(COPIED);
-  expect(copied[0]).toEqual({ name: 'LICENSE', path: join(folder, 'LICENSE'), size: 2 });
+  expect(copied[0]).toMatchObject({ name: 'LICENSE', path: join(folder, 'LICENSE'), size: 2 });
   expect(left.map(({ name }) => name)).toEqual(LEFT_NAMES);
   for (const { reason } of left) expect(reason).not.toBe('');
 });
 
-test('only regular files, through symbolic links', async () => {
-  const folder = folderOf({ 'model/model.safetensors': smallFile('a'), 'blobs/1': '{"x":1}' });
-  const model = join(folder, 'model');
-  symlinkSync('../blobs/1', join(model, 'config.json'));
-  symlinkSync('../blobs/2', join(model, 'tokenizer.json'));
-  symlinkSync('/dev/null', join(model, 'vocab.json'));
-  mkdirSync(join(model, 'added_tokens.json'));
-  makeFifo(join(model, 'generation_config.json'));
-  const { copied, left } = await sideFiles(await openCheckpoint(model));
-  expect(copied).toEqual([{ name: 'config.json', path: join(model, 'config.json'), size: 7 }]);
-  expect(left.map(({ name }) => name)).toEqual(['added_tokens.json', 'generation_config.json', 'tokenizer.json', 'vocab.json']);
+/** What stands in the place of a file that belongs with the model and is none that can be had. */
+const FAULTS: Readonly<Record<string, readonly [make: (path: string) => void, says: string]>> = {
+  'a link to nothing': [(path) => symlinkSync('gone', path), 'a link that leads to nothing'],
+  'a link to itself': [(path) => symlinkSync(basename(path), path), 'symbolic links run in a circle'],
+  'a FIFO': [makeFifo, 'is a FIFO, not a regular file'],
+  'a link to a FIFO': [(path) => [makeFifo(join(dirname(path), '.fifo')), symlinkSync('.fifo', path)], 'is a FIFO, not a regular file'],
+};
+
+test.each(
+  Object.keys(FAULTS).flatMap((fault) =>
+    ['config.json', 'tokenizer.json', 'modeling_x.py', 'LICENSE'].map((name) => [fault, name] as const),
+  ),
+)('%s in the place of %s is a fault that names it', async (fault, name) => {
+  const folder = folderOf({ 'model.safetensors': smallFile('a') });
+  const [make, says] = FAULTS[fault]!;
+  make(join(folder, name));
+  const { copied, left, faults } = await sideFiles(await openCheckpoint(folder));
+  expect(faults).toMatchObject([{ code: 'E_NOT_READABLE', message: expect.stringContaining(says), details: { file: join(folder, name) } }]);
+  expect(faults[0]!.message).toContain('the merge would have to do without it');
+  expect(copied).toEqual([]);
+  expect(left.filter((file) => file.name === name)).toEqual([]);
+});
+
+test('a folder with the name of a file is left, but for config.json', async () => {
+  const folder = folderOf({ 'model.safetensors': smallFile('a') });
+  for (const name of ['config.json', 'added_tokens.json']) mkdirSync(join(folder, name));
+  const { left, faults } = await sideFiles(await openCheckpoint(folder));
+  expect(left).toEqual([{ name: 'added_tokens.json', reason: 'a folder' }]);
+  expect(faults.map(({ message }) => message)).toEqual([expect.stringContaining(`${join(folder, 'config.json')}: is a folder`)]);
+});
+
+test('what stays behind anyway may be anything', async () => {
+  const folder = folderOf({ 'model.safetensors': smallFile('a') });
+  makeFifo(join(folder, 'trainer_state.json'));
+  symlinkSync('/gone', join(folder, 'optimizer.pt'));
+  const { left, faults } = await sideFiles(await openCheckpoint(folder));
+  expect(left.map(({ name, leadsTo }) => [name, leadsTo])).toEqual([
+    ['optimizer.pt', undefined],
+    ['trainer_state.json', undefined],
+  ]);
+  expect(faults).toEqual([]);
+});
+
+describe('a link', () => {
+  const WEIGHTS = smallFile('a');
+  /** A folder with a secret, and in it a run of two checkpoints with a shared tokenizer and a code folder. */
+  const world = () =>
+    folderOf({
+      secret: 'secret',
+      'private/x.jinja': 'secret',
+      'run/checkpoint-1/model.safetensors': WEIGHTS,
+      'run/checkpoint-1/tokenizer.json': 'one',
+      'run/checkpoint-2/model.safetensors': WEIGHTS,
+      'run/checkpoint-2/inner/own': 'own',
+      'run/shared/tokenizer.json': 'shared',
+      'run/shared/templates/x.jinja': 'shared',
+    });
+  const found = async (folder: string, options = {}) => {
+    const { copied, left } = await sideFiles(await openCheckpoint(folder), options);
+    return { copied: copied.map(({ name }) => name), left: left.flatMap(({ name, leadsTo }) => (leadsTo === undefined ? [] : [name])) };
+  };
+
+  test.each([
+    ['a file of the checkpoint', 'inner/own', true],
+    ['another checkpoint of the run', '../checkpoint-1/tokenizer.json', true],
+    ['a folder of the run', '../shared/tokenizer.json', true],
+    ['outside', '../../secret', false],
+  ])('that leads to %s is the file (%s): %s', async (_, target, copies) => {
+    for (const name of ['config.json', 'tokenizer.json', 'modeling_x.py', 'chat_template.jinja', 'LICENSE']) {
+      const root = world();
+      const checkpoint = join(root, 'run/checkpoint-2');
+      symlinkSync(target, join(checkpoint, name));
+      expect(await found(checkpoint)).toEqual(copies ? { copied: [name], left: [] } : { copied: [], left: [name] });
+      expect(await found(checkpoint, { followLinks: true })).toEqual({ copied: [name], left: [] });
+      // The same by an absolute path, and over a second link that lies in the run.
+      for (const way of [join(checkpoint, target), '../shared/on']) {
+        rmSync(join(checkpoint, name));
+        symlinkSync(way, join(checkpoint, name));
+        if (way === '../shared/on') symlinkSync(join(checkpoint, target), join(root, 'run/shared/on'));
+        expect(await found(checkpoint)).toEqual(copies ? { copied: [name], left: [] } : { copied: [], left: [name] });
+      }
+    }
+  });
+
+  test('that is a folder on the way counts, and a folder outside is not listed', async () => {
+    const root = world();
+    const templates = join(root, 'run/checkpoint-2/additional_chat_templates');
+    symlinkSync('../shared/templates', templates);
+    expect(await found(dirname(templates))).toEqual({ copied: ['additional_chat_templates/x.jinja'], left: [] });
+    rmSync(templates);
+    symlinkSync(join(root, 'private'), templates);
+    expect(await found(dirname(templates))).toEqual({ copied: [], left: ['additional_chat_templates'] });
+    const { left } = await sideFiles(await openCheckpoint(dirname(templates)));
+    expect(left).toContainEqual({
+      name: 'additional_chat_templates',
+      leadsTo: realpathSync(join(root, 'private')),
+      reason: 'leads outside the checkpoint and its run',
+    });
+    expect(await found(dirname(templates), { followLinks: true })).toEqual({ copied: ['additional_chat_templates/x.jinja'], left: [] });
+  });
+
+  test('of a checkpoint that is a link itself is judged by where the checkpoint lies, and by where it is named', async () => {
+    const root = world();
+    const linked = join(root, 'linked');
+    symlinkSync('run/checkpoint-2', linked);
+    symlinkSync('../shared/tokenizer.json', join(linked, 'tokenizer.json'));
+    symlinkSync('../../secret', join(linked, 'config.json'));
+    expect(await found(linked)).toEqual({ copied: ['tokenizer.json'], left: ['config.json'] });
+  });
+
+  test('into the folder around a checkpoint leads outside, unless that is the folder of a run', async () => {
+    const root = folderOf({
+      'secret.json': '{}',
+      '2023/taxes.json': '{}',
+      '2024/taxes.json': '{}',
+      'ckpt/model.safetensors': WEIGHTS,
+    });
+    symlinkSync('../secret.json', join(root, 'ckpt/tokenizer.json'));
+    expect(await found(join(root, 'ckpt'))).toEqual({ copied: [], left: ['tokenizer.json'] });
+    // One checkpoint alone makes no run.
+    mkdirSync(join(root, 'step1'));
+    writeFileSync(join(root, 'step1/model.safetensors'), WEIGHTS);
+    expect(await found(join(root, 'ckpt'))).toEqual({ copied: [], left: ['tokenizer.json'] });
+    mkdirSync(join(root, 'step2'));
+    writeFileSync(join(root, 'step2/model.safetensors'), WEIGHTS);
+    expect(await found(join(root, 'ckpt'))).toEqual({ copied: ['tokenizer.json'], left: [] });
+  });
+
+  test.each(['HOME', 'TMPDIR'])('into %s, or a folder that contains it, leads outside whatever lies there', async (variable) => {
+    const root = world();
+    symlinkSync('../shared/tokenizer.json', join(root, 'run/checkpoint-2/tokenizer.json'));
+    mkdirSync(join(root, 'run/ann'));
+    for (const wide of ['run', 'run/ann']) {
+      vi.stubEnv(variable, join(root, wide));
+      expect(await found(join(root, 'run/checkpoint-2'))).toEqual({ copied: [], left: ['tokenizer.json'] });
+      vi.unstubAllEnvs();
+    }
+  });
+
+  test('into the blobs of the same repository in the Hub cache is the file, and into others is not', async () => {
+    const root = folderOf({
+      'models--org--name/blobs/aaa': 'blob',
+      'models--org--name/refs/main': 'r1',
+      'models--org--name/snapshots/r1/model.safetensors': WEIGHTS,
+      'models--org--name/snapshots/r1/sub/model.safetensors': WEIGHTS,
+      'models--org--other/blobs/bbb': 'other',
+    });
+    const snapshot = join(root, 'models--org--name/snapshots/r1');
+    symlinkSync('../../blobs/aaa', join(snapshot, 'config.json'));
+    symlinkSync('../../../models--org--other/blobs/bbb', join(snapshot, 'tokenizer.json'));
+    symlinkSync('../../refs/main', join(snapshot, 'vocab.json'));
+    expect(await found(snapshot)).toEqual({ copied: ['config.json'], left: ['tokenizer.json', 'vocab.json'] });
+    symlinkSync('../../../blobs/aaa', join(snapshot, 'sub/config.json'));
+    expect(await found(join(snapshot, 'sub'))).toEqual({ copied: ['config.json'], left: [] });
+    // Blobs that are a link, or hold one, are not what the Hub's client makes.
+    writeFileSync(join(root, 'secret'), 'secret');
+    rmSync(join(root, 'models--org--name/blobs/aaa'));
+    symlinkSync('../../secret', join(root, 'models--org--name/blobs/aaa'));
+    expect((await found(snapshot)).left).toContain('config.json');
+    rmSync(join(root, 'models--org--name/blobs'), { recursive: true });
+    mkdirSync(join(root, 'elsewhere'));
+    writeFileSync(join(root, 'elsewhere/aaa'), 'secret');
+    symlinkSync('../elsewhere', join(root, 'models--org--name/blobs'));
+    expect((await found(snapshot)).left).toContain('config.json');
+  });
 });
 
 test('a single file has none', async () => {
   const folder = folderOf({ 'model.safetensors': smallFile('a'), 'config.json': '{}' });
-  expect(await sideFiles(await openCheckpoint(join(folder, 'model.safetensors')))).toEqual({ copied: [], left: [] });
+  expect(await sideFiles(await openCheckpoint(join(folder, 'model.safetensors')))).toEqual({ copied: [], left: [], faults: [] });
 });

@@ -110,6 +110,14 @@ it('a plan says what would be read, written and needed', () => {
         phase: { kind: 'constant', lowest: 1, highest: 1, text: 'learning rate constant at 1 (9 logs)' },
         notes: ['spacing: 200 steps'],
         files: [{ name: 'model.safetensors', bytes: 1_000_000 }],
+        sideFiles: [
+          ...Array.from({ length: 14 }, (_, i) => ({ name: `${i}.json`, bytes: 1, code: false })),
+          { name: 'modeling_x.py', bytes: 1, code: true },
+        ],
+        left: [
+          { name: 'optimizer.pt', reason: 'training state', leadsTo: null },
+          { name: 'vocab.json', reason: 'leads outside', leadsTo: '/etc/\u001b[2J' },
+        ],
         bytesWritten: 1_000_000,
         tensors: 1,
         dtypeChanges: ['BF16 to F32: 1 tensor'],
@@ -134,6 +142,9 @@ it('a plan says what would be read, written and needed', () => {
 
   1 tensor, 1.00 MB
   stored in another dtype: BF16 to F32: 1 tensor
+  copies 0.json, 1.json, 2.json, 3.json, 4.json, 5.json, 6.json, 7.json, 8.json, 9.json, 10.json, 11.json and 2 more files
+  custom code, copied and not run: modeling_x.py
+  left out: vocab.json: leads outside, to /etc/\\x1b[2J
   learning rate constant at 1 (9 logs)
   spacing: 200 steps
   left out: run/checkpoint-7: incomplete

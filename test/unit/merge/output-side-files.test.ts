@@ -1,6 +1,20 @@
-import { chmodSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  linkSync,
+  mkdirSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { lookAt } from '../../../src/checkpoints/link-ground.ts';
+import type { SideFile } from '../../../src/checkpoints/side-files.ts';
 import { copySideFiles } from '../../../src/merge/output/copy-side-files.ts';
 import { rewriteConfigDtype, withoutQuantisation } from '../../../src/merge/record/config-dtype.ts';
 import { mergeCard } from '../../../src/merge/record/merge-card.ts';
@@ -63,6 +77,12 @@ describe('a config.json that Python reads and strict JSON does not', () => {
   });
 });
 
+/** A file as planning saw it. */
+async function looked(folder: string, name: string): Promise<SideFile> {
+  const path = join(folder, name);
+  return { name, ...(await lookAt(path, realpathSync(path))) };
+}
+
 describe('side files', () => {
   test('are copied by content, with ordinary modes', async () => {
     const folder = temporaryFolder();
@@ -74,24 +94,66 @@ describe('side files', () => {
     symlinkSync('blob', join(from, 'tokenizer.model'));
     writeFileSync(join(from, 'additional_chat_templates/x.jinja'), 'x');
     writeFileSync(join(from, 'config.json'), 'before');
-    const files = ['tokenizer.model', 'additional_chat_templates/x.jinja', 'config.json'].map((name) => ({ name, path: join(from, name) }));
+    const look = (name: string) => looked(from, name);
+    const files = await Promise.all(['tokenizer.model', 'additional_chat_templates/x.jinja', 'config.json'].map(look));
     expect(await copySideFiles(files, to, new Map([['config.json', 'after']]))).toBe(4 + 1 + 5);
     expect(readFileSync(join(to, 'tokenizer.model'))).toEqual(Buffer.from([0, 255, 10, 13]));
     expect(statSync(join(to, 'tokenizer.model')).mode & 0o777).toBe(0o666 & ~process.umask());
     expect(contentOf(to)).toMatchObject({ 'additional_chat_templates/x.jinja': 'x', 'config.json': 'after' });
-    // A resumed run copies them again.
+    // A resumed run copies them again, and writes into nothing that lies there.
+    rmSync(join(to, 'config.json'));
+    writeFileSync(join(folder, 'private'), 'private');
+    symlinkSync('../private', join(to, 'config.json'));
+    rmSync(join(to, 'tokenizer.model'));
+    linkSync(join(folder, 'private'), join(to, 'tokenizer.model'));
     await copySideFiles(files, to);
     expect(contentOf(to)).toMatchObject({ 'config.json': 'before' });
+    expect(readFileSync(join(folder, 'private'), 'utf8')).toBe('private');
   });
 
   test("that are gone are the input's fault, what is in the way is the output's", async () => {
     const folder = temporaryFolder();
-    const gone = await errorOf(copySideFiles([{ name: 'a', path: join(folder, 'a') }], folder));
+    writeFileSync(join(folder, 'a'), 'a');
+    const a = await looked(folder, 'a');
+    rmSync(join(folder, 'a'));
+    const gone = await errorOf(copySideFiles([a], folder));
     expect([gone.code, gone.details.file]).toEqual(['E_NOT_FOUND', join(folder, 'a')]);
     writeFileSync(join(folder, 'b'), 'b');
+    const b = await looked(folder, 'b');
     mkdirSync(join(folder, 'to/b'), { recursive: true });
-    const inTheWay = await errorOf(copySideFiles([{ name: 'b', path: join(folder, 'b') }], join(folder, 'to')));
+    const inTheWay = await errorOf(copySideFiles([b], join(folder, 'to')));
     expect([inTheWay.code, inTheWay.details.file]).toEqual(['E_OUTPUT_KIND', join(folder, 'to/b')]);
+  });
+});
+
+describe('a file that was looked at', () => {
+  /** What lies at the same path when it is copied. */
+  const CHANGES: Record<string, (folder: string) => void> = {
+    'another file of the same size and time': (folder) => renameSync(join(folder, 'other'), join(folder, 'run/tokenizer.json')),
+    'a link to one that is private': (folder) => {
+      rmSync(join(folder, 'run/tokenizer.json'));
+      symlinkSync('../other', join(folder, 'run/tokenizer.json'));
+    },
+    'a folder on the way that is a link': (folder) => {
+      renameSync(join(folder, 'run'), join(folder, 'moved'));
+      symlinkSync('moved', join(folder, 'run'));
+    },
+    'more of it': (folder) => writeFileSync(join(folder, 'run/tokenizer.json'), 'public and more'),
+  };
+
+  test.each(Object.keys(CHANGES))('is that file or an error: %s', async (what) => {
+    const folder = temporaryFolder();
+    mkdirSync(join(folder, 'run'));
+    mkdirSync(join(folder, 'to'));
+    writeFileSync(join(folder, 'run/tokenizer.json'), 'public!');
+    writeFileSync(join(folder, 'other'), 'private');
+    const { atime, mtime } = statSync(join(folder, 'run/tokenizer.json'));
+    utimesSync(join(folder, 'other'), atime, mtime);
+    const file = await looked(join(folder, 'run'), 'tokenizer.json');
+    CHANGES[what]!(folder);
+    const error = await errorOf(copySideFiles([file], join(folder, 'to')));
+    expect(error.code).toBe('E_INPUT_CHANGED');
+    expect(contentOf(join(folder, 'to'))).toEqual({});
   });
 });
 

@@ -1,6 +1,20 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { openCheckpoint } from '../../../src/checkpoints/open.ts';
+import { sideFiles } from '../../../src/checkpoints/side-files.ts';
 import { pin, unpin } from '../../../src/merge/watch/pins.ts';
 import { signatureOf } from '../../../src/merge/watch/settle.ts';
 import { temporaryFolder, writeCheckpoint } from '../../support/checkpoints.ts';
@@ -61,6 +75,40 @@ describe('a pin', () => {
     expect(statSync(join(path, file)).ino).toBe(statSync(join(checkpoint, file)).ino);
     rmSync(checkpoint, { recursive: true });
     expect(readFileSync(join(path, file)).length).toBeGreaterThan(32);
+  });
+
+  it('keeps a link that leads outside as one, and makes files of those within the run', async () => {
+    const { checkpoint, pins } = made();
+    writeCheckpoint(join(checkpoint, '../checkpoint-8'), [[{ name: 'a', dtype: 'F32', shape: [8] }]], 1, { 'vocab.json': 'vocab' });
+    const secret = join(temporary.path, String(count), 'secret');
+    writeFileSync(secret, 'secret');
+    symlinkSync('../checkpoint-8/vocab.json', join(checkpoint, 'vocab.json'));
+    for (const name of ['tokenizer.json', 'trainer_state.json']) {
+      rmSync(join(checkpoint, name));
+      symlinkSync('../../secret', join(checkpoint, name));
+    }
+    const tensors = await tensorsOf(checkpoint);
+    const path = await pin(checkpoint, pins, tensors, false);
+    for (const name of ['tokenizer.json', 'trainer_state.json']) expect(readlinkSync(join(path, name))).toBe(realpathSync(secret));
+    expect(lstatSync(join(path, 'vocab.json')).isFile()).toBe(true);
+    // A merge of the pin leaves out what a merge of the checkpoint would.
+    expect((await sideFiles(await openCheckpoint(path))).left.map(({ name, leadsTo }) => [name, leadsTo])).toContainEqual([
+      'tokenizer.json',
+      realpathSync(secret),
+    ]);
+    await unpin(path);
+    expect(readFileSync(secret, 'utf8')).toBe('secret');
+    const followed = await pin(checkpoint, pins, tensors, false, { followLinks: true });
+    expect(lstatSync(join(followed, 'tokenizer.json')).ino).toBe(statSync(secret).ino);
+  });
+
+  it('is not made without a file that belongs with the model', async () => {
+    const { checkpoint, pins } = made();
+    rmSync(join(checkpoint, 'tokenizer.json'));
+    symlinkSync('gone', join(checkpoint, 'tokenizer.json'));
+    const error = { code: 'E_NOT_READABLE', details: { file: join(checkpoint, 'tokenizer.json') } };
+    await expect(pin(checkpoint, pins, await tensorsOf(checkpoint), false)).rejects.toMatchObject(error);
+    expect(readdirSync(pins)).toEqual([]);
   });
 
   it('is a copy on another file system, and keeps its signature', async ({ skip }) => {

@@ -1,6 +1,6 @@
 import { type Conflict, MergeError, type Warning } from '../../../base/errors.ts';
 import { checkRepoId } from '../../../checkpoints/hub.ts';
-import type { SideFile } from '../../../checkpoints/side-files.ts';
+import type { LeftFile, SideFile, SideFileOptions } from '../../../checkpoints/side-files.ts';
 import { trainingState } from '../../../checkpoints/training-state.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
 import type { OutputRequest } from '../types.ts';
@@ -8,6 +8,8 @@ import type { OutputRequest } from '../types.ts';
 /** What an output that training goes on from has beside the weights. */
 export interface StartState {
   readonly files: readonly SideFile[];
+  /** Of what was asked for, links that lead elsewhere. */
+  readonly left: readonly LeftFile[];
   readonly warnings: readonly Warning[];
   readonly conflicts: readonly Conflict[];
 }
@@ -38,16 +40,20 @@ export async function startState(
   { path, optimizer }: OutputRequest,
   kind: 'folder' | 'file',
   newest: Pick<Checkpoint, 'path' | 'kind'>,
+  options: SideFileOptions = {},
 ): Promise<StartState> {
-  if (optimizer !== 'newest') return { files: [], warnings: [], conflicts: [] };
+  const none = { files: [], left: [], warnings: [] };
+  if (optimizer !== 'newest') return { ...none, conflicts: [] };
   if (kind === 'file') {
     const message = `${path} is a single file, which has no place for optimizer state: name a folder, or use optimizer drop`;
-    return { files: [], warnings: [], conflicts: [{ code: 'E_OPTION', message, file: path }] };
+    return { ...none, conflicts: [{ code: 'E_OPTION', message, file: path }] };
   }
-  const state = newest.kind === 'folder' ? await trainingState(newest.path) : null;
+  const state = newest.kind === 'folder' ? await trainingState(newest.path, options) : null;
   if (state === null || !state.optimizer) {
-    const message = `${newest.path}, the newest member of ${path}, has no optimizer state to copy`;
-    return { files: [], warnings: [], conflicts: [{ code: 'E_NO_OPTIMIZER', message, file: newest.path }] };
+    const links = (state?.left ?? []).map(({ name, leadsTo }) => `${name} leads to ${leadsTo}`).join(', ');
+    const why = links === '' ? '' : `: ${links}, outside the checkpoint and its run, and is copied with --follow-links only`;
+    const message = `${newest.path}, the newest member of ${path}, has no optimizer state to copy${why}`;
+    return { ...none, conflicts: [{ code: 'E_NO_OPTIMIZER', message, file: newest.path }] };
   }
   const traps = [
     ...state.holdingWeights.map(
@@ -57,5 +63,5 @@ export async function startState(
   ];
   const advice = traps.length === 0 ? '' : `; ${traps.join('; ')}: load the merged weights as a model instead of resuming`;
   const message = `${path} has the optimizer, scheduler, RNG and trainer state of ${newest.path}: the moments belong to its weights, not to the merged ones${advice}`;
-  return { files: state.files, warnings: [{ code: 'W_OPTIMIZER_NEWEST', message }], conflicts: [] };
+  return { files: state.files, left: state.left, warnings: [{ code: 'W_OPTIMIZER_NEWEST', message }], conflicts: [] };
 }

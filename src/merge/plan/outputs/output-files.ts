@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto';
 import { basename } from 'node:path';
 import { frameEntries } from '../../../checkpoints/containers/safetensors/encode-header.ts';
-import type { SideFile } from '../../../checkpoints/side-files.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
 import type { ResolvedWeights } from '../../../recipe/schedule/types.ts';
 import { embeddedProvenance, shortProvenance, withoutProvenance } from '../../record/provenance.ts';
 import { recordedRecipe } from '../recipe.ts';
 import type { Entries, SharedText, Tables } from '../tensors/shared-text.ts';
 import type { OutputRequest, PlanMember, PlanOutput, PlanOutputFile, PlanPolicy } from '../types.ts';
+import type { FilesBeside } from './beside.ts';
 import { SAFETENSORS, SEALED_SAFETENSORS } from './container.ts';
 
 /** Raised when the same recipe would give other bytes: part of every plan's digest. */
@@ -41,7 +41,7 @@ export function outputFiles(
   schedule: ResolvedWeights,
   request: OutputRequest,
   kind: 'folder' | 'file',
-  side: readonly SideFile[],
+  side: FilesBeside,
   treatments: RecordedTreatments,
   entries: readonly Entries[],
   shared: { readonly text: SharedText; readonly tables: Tables },
@@ -78,8 +78,6 @@ export function outputFiles(
   });
   const index = layout.indexName === null ? null : { name: layout.indexName, bytes: shared.text.index(layout, shared.tables, dataBytes) };
 
-  const sideFiles = kind === 'folder' ? side : [];
-
   return {
     path: request.path,
     kind,
@@ -90,8 +88,8 @@ export function outputFiles(
     files,
     container: kind === 'file' ? SEALED_SAFETENSORS : SAFETENSORS,
     index,
-    sideFiles,
-    bytes: [...files.map((f) => f.bytes), ...sideFiles.map((f) => f.size), index?.bytes.length ?? 0].reduce((a, b) => a + b),
+    ...side,
+    bytes: [...files.map((f) => f.bytes), ...side.sideFiles.map((f) => f.size), index?.bytes.length ?? 0].reduce((a, b) => a + b),
     digest: digest.digest('hex'),
     dtypeChanges: [...changes].map(([change, count]) => `${change}: ${count} tensor${count === 1 ? '' : 's'}`),
   };

@@ -1,0 +1,22 @@
+import { plural, printable } from '../../render/format.ts';
+import type { PlanDocument } from './document.ts';
+
+/** Names of one kind that are shown; `--json` has all. */
+const SHOWN = 12;
+
+/** What of the newest member comes along, as lines of a plan: files, code, and links that are left. */
+export function sideFileLines({ sideFiles, left }: Pick<PlanDocument['outputs'][number], 'sideFiles' | 'left'>): string[] {
+  const [code, others] = [sideFiles.filter((file) => file.code), sideFiles.filter((file) => !file.code)];
+  const links = left.filter(({ leadsTo }) => leadsTo !== null);
+  return [
+    ...(others.length === 0 ? [] : [`  copies ${named(others)}`]),
+    ...(code.length === 0 ? [] : [`  custom code, copied and not run: ${named(code)}`]),
+    ...links.map(({ name, leadsTo, reason }) => `  left out: ${printable(name)}: ${reason}, to ${printable(leadsTo!)}`),
+  ];
+}
+
+function named(files: readonly { readonly name: string }[]): string {
+  const names = files.slice(0, SHOWN).map(({ name }) => printable(name));
+  const more = files.length - names.length;
+  return `${names.join(', ')}${more > 0 ? ` and ${plural(more, 'more file')}` : ''}`;
+}
