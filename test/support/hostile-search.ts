@@ -34,9 +34,10 @@ export const forecast = (...args: string[]): string[] => ['forecast', 'run', '--
 
 const OPTIONS: readonly Row[] = [
   ['E_USAGE', 2, 'search: no -o and no --dir', ['search', 'run', '--eval', ONE], '--dir'],
-  ['E_USAGE', 2, 'search: no --eval', ['search', 'run', '-o', 'out'], "--eval 'python eval.py {model}'"],
+  ['E_USAGE', 2, 'search: no --eval', ['search', 'run', '-o', 'out'], `--eval 'python eval.py "$MERGE_MODEL"'`],
   ['E_OPTION', 2, 'search: --eval with nothing in it', scored(''), '--eval'],
   ['E_OPTION', 2, 'search: --eval of spaces', scored('  '), '--eval is empty'],
+  ['E_OPTION', 2, 'search: --eval with a placeholder that a second shell reads', scored("sh -c 'eval.py {model}'"), '"$MERGE_MODEL"'],
   ['E_USAGE', 2, 'search: --eval with an unknown placeholder', scored('python eval.py {modl}'), 'Did you mean {model}?'],
   ['E_USAGE', 2, 'search: --eval-setup with a placeholder', search('--eval-setup', 'get {model}'), '--eval-setup has {model}'],
   ['E_USAGE', 2, 'search: --eval-cancel with an unknown placeholder', search('--eval-cancel', 'scancel {job}'), '--eval-cancel has {job}'],

@@ -47,7 +47,7 @@ export function requireOutput({ output, dir }: StudyFlags): void {
 export function requireEvaluator(options: { readonly eval?: unknown }): void {
   if (options.eval !== undefined) return;
   throw new MergeError('E_USAGE', 'no evaluator is given', {
-    help: "Name a command that scores a model, as --eval 'python eval.py {model}'.",
+    help: `Name a command that scores a model, as --eval 'python eval.py "$MERGE_MODEL"'.`,
   });
 }
 

@@ -96,7 +96,7 @@ export function addSoup(command: Command): Command {
 }
 
 export function addForecast(command: Command): Command {
-  command.usage("RUN --eval 'COMMAND {model}' [options]").optionsGroup('Output:');
+  command.usage('RUN --eval COMMAND [options]').optionsGroup('Output:');
   addForecastOptions(addStudyOptions(command, { folder: 'RUN.forecast in the current folder', output: false }));
   // A window here is of the run: extrapolation, which has windows of its own, is for recipes.
   addScheduleOptions(command, ['extrapolate']);
@@ -106,7 +106,7 @@ export function addForecast(command: Command): Command {
 /** The output of a command that looks for the best recipe. */
 function addBestOutput(command: Command): Command {
   command
-    .usage("RUN --eval 'COMMAND {model}' -o OUT [options]")
+    .usage('RUN --eval COMMAND -o OUT [options]')
     .optionsGroup('Output:')
     .addOption(valueOption('-o, --output <path>', 'merge of the best recipe: a folder, or a file ending in .safetensors', parsePath));
   return addStudyOptions(command);

@@ -10,7 +10,7 @@ export const EXAMPLES: Readonly<Record<string, readonly (readonly [string, strin
     ['The last ten checkpoints of a run, 8B tokens apart', 'average run --last 10 --every 8B -o merged'],
     ['The mean of three checkpoints of a run', 'average run/checkpoint-1000 run/checkpoint-2000 run/checkpoint-3000 -o merged'],
     ['See first what would happen', 'plan run --last 10 --every 8B -o merged'],
-    ['Choose the weights by the scores of your evaluator', "search run --last 2 --eval 'python eval.py {model}' -o best"],
+    ['Choose the weights by the scores of your evaluator', 'search run --last 2 --eval \'python eval.py "$MERGE_MODEL"\' -o best'],
     ['Check the result against its inputs', 'verify merged'],
     ['Try it on the run that comes with the package', 'demo'],
   ],
@@ -68,37 +68,37 @@ export const EXAMPLES: Readonly<Record<string, readonly (readonly [string, strin
   routers: [
     ['Do experts keep their places, and do averaged routers choose alike?', 'routers run --last 10'],
     ['The same on hidden states of the model, as a page', 'routers run --last 10 --hidden hidden.safetensors --out routers.html'],
-    ['What the choice of router does to a score', "routers run --last 10 --eval './evaluate.sh {model}'"],
+    ['What the choice of router does to a score', 'routers run --last 10 --eval \'./evaluate.sh "$MERGE_MODEL"\''],
   ],
   soup: [
-    ['Which checkpoints of a run to average, by a score', "soup run --last 8 --eval 'python eval.py {model}' -o soup"],
-    ['Trainings from one start, of each its last checkpoint', "soup seed-0 seed-1 seed-2 --eval 'python eval.py {model}' -o soup"],
+    ['Which checkpoints of a run to average, by a score', 'soup run --last 8 --eval \'python eval.py "$MERGE_MODEL"\' -o soup'],
+    ['Trainings from one start, of each its last checkpoint', 'soup seed-0 seed-1 seed-2 --eval \'python eval.py "$MERGE_MODEL"\' -o soup'],
     [
       'Judge the result on items that it was not chosen by',
-      "soup run --last 8 --eval './eval.sh {model}' --validate './test.sh {model}' -o soup",
+      'soup run --last 8 --eval \'./eval.sh "$MERGE_MODEL"\' --validate \'./test.sh "$MERGE_MODEL"\' -o soup',
     ],
   ],
   forecast: [
-    ['What merging gives along a run, by the loss', "forecast run --window 6 --eval './eval.sh {model}' --goal minimize"],
+    ['What merging gives along a run, by the loss', 'forecast run --window 6 --eval \'./eval.sh "$MERGE_MODEL"\' --goal minimize'],
     [
       'Two real decays, from steps 4,000 and 8,000, show what part of their gain merging has',
-      "forecast run --eval './eval.sh {model}' --calibrate 4000=1.18 8000=1.14",
+      'forecast run --eval \'./eval.sh "$MERGE_MODEL"\' --calibrate 4000=1.18 8000=1.14',
     ],
   ],
   search: [
     [
       "The paper's search between the two newest checkpoints",
-      "search run --last 2 --eval 'python eval.py {model}' --goal maximize --trials 12 -o best",
+      'search run --last 2 --eval \'python eval.py "$MERGE_MODEL"\' --goal maximize --trials 12 -o best',
     ],
     [
       'Window, method and decay of a schedule, by lm-eval, checked on a second task',
-      "search run --metric hellaswag/acc_norm --eval './lm-eval.sh {model} {out} hellaswag' --validate './lm-eval.sh {model} {out} arc_easy' --validate-metric arc_easy/acc_norm -o best",
+      'search run --metric hellaswag/acc_norm --eval \'./lm-eval.sh "$MERGE_MODEL" "$MERGE_OUT" hellaswag\' --validate \'./lm-eval.sh "$MERGE_MODEL" "$MERGE_OUT" arc_easy\' --validate-metric arc_easy/acc_norm -o best',
     ],
     [
       'Four at a time, at most six hours, a grid',
-      "search run --last 2 --sampler grid --parallel 4 --gpus 0,1,2,3 --budget 6h --eval './evaluate.sh {model}' -o best",
+      'search run --last 2 --sampler grid --parallel 4 --gpus 0,1,2,3 --budget 6h --eval \'./evaluate.sh "$MERGE_MODEL"\' -o best',
     ],
-    ['Go on after an interruption', "search run --last 2 --eval './evaluate.sh {model}' -o best --resume"],
+    ['Go on after an interruption', 'search run --last 2 --eval \'./evaluate.sh "$MERGE_MODEL"\' -o best --resume'],
   ],
   report: [['The page of a search again, also while it is under way', 'report best.search/trials.jsonl']],
   bench: [

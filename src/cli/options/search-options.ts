@@ -17,7 +17,7 @@ export function addEvaluationOptions(command: Command, { optional = false, of = 
     .addOption(
       valueOption(
         '--eval <command>',
-        `shell command that scores ${of}: {model}, {out}, {trial}, {gpu} in it, or MERGE_MODEL, MERGE_OUT, MERGE_RESULT …${optional ? '' : ' (required)'}`,
+        `shell command that scores ${of}, "$MERGE_MODEL" in it, which may use MERGE_OUT, MERGE_TRIAL, MERGE_RESULT …, or {model}, {out}, {trial}, {gpu}${optional ? '' : ' (required)'}`,
         parseText,
       ),
     )

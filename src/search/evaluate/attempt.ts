@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path';
 import { onOutput, toMergeError } from '../../base/disk/io-error.ts';
 import { MergeError, type Warning } from '../../base/errors.ts';
 import { exitText, type GroupRun, runInGroup } from '../../base/process/process-group.ts';
+import { shellQuote } from '../../base/process/shell-quote.ts';
 import { type Log, reportedCost, Tail } from './output.ts';
 import { type CommandText, fillPlaceholders, type Placeholders } from './placeholders.ts';
 import type { ReadOptions } from './results/metric.ts';
@@ -126,7 +127,9 @@ export class Attempt {
   /** Runs the command until it ends or is stopped; then it is called off as well. */
   async #command(command: CommandText, values: Placeholders, env: Readonly<Record<string, string>>): Promise<GroupRun> {
     const { signal } = this.#stop;
-    this.#log(`$ ${typeof command === 'string' ? command : command.join(' ')}\n`);
+    // In one line, and so that it can be run again by hand.
+    const variables = Object.entries(env).map(([name, value]) => `${name}=${shellQuote(value)}`);
+    this.#log(`$ export ${variables.join(' ')}; ${typeof command === 'string' ? command : command.map(shellQuote).join(' ')}\n`);
     let cancelled: Promise<void> | undefined;
     const cancel = () => {
       cancelled = this.#cancel(values, env);

@@ -80,8 +80,8 @@ export class Evaluator {
 
   /**
    * @param wait replaces the clock between attempts
-   * @throws MergeError E_USAGE for a placeholder that does not exist; E_OPTION for an empty command, or a
-   *   server that is not known
+   * @throws MergeError E_USAGE for a placeholder that does not exist; E_OPTION for one that cannot be quoted
+   *   safely, an empty command, or a server that is not known
    */
   constructor(options: EvaluatorOptions, wait = (ms: number, signal: AbortSignal): Promise<unknown> => pause(ms, undefined, { signal })) {
     const { command, option = '--eval', setup, cancel, timeout, gpus = [], reading } = options;
@@ -94,7 +94,8 @@ export class Evaluator {
     const slots = server === null ? gpus : [gpus[0] ?? ''];
     this.#slots = slots.length === 0 ? null : new Slots(slots);
     const known = ['model', 'out', 'trial', 'gpu', ...(server === null ? [] : (['server'] as const))] as const;
-    checkPlaceholders(option, command, known);
+    // A command that asks a server needs no path.
+    checkPlaceholders(option, command, known, server === null);
     if (cancel !== undefined) checkPlaceholders('--eval-cancel', cancel, known);
     if (setup !== undefined) checkPlaceholders('--eval-setup', setup, []);
   }

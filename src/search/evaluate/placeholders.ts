@@ -1,6 +1,7 @@
 import { didYouMean } from '../../base/did-you-mean.ts';
 import { MergeError } from '../../base/errors.ts';
-import { shellQuote } from '../../base/process/shell-quote.ts';
+import { type Mark, NotUnderstood, type Quote, readShell, type Word, wordsWithin } from '../../base/process/shell-script.ts';
+import { ReadAgain, refuseReadAgain } from './read-again.ts';
 
 /** What a command can have written in it in braces. */
 export interface Placeholders {
@@ -13,6 +14,18 @@ export interface Placeholders {
   readonly server?: string;
 }
 
+type Name = keyof Placeholders;
+
+/** The environment variable of each. */
+const VARIABLES: Readonly<Record<Name, string>> = {
+  model: 'MERGE_MODEL',
+  out: 'MERGE_OUT',
+  trial: 'MERGE_TRIAL',
+  gpu: 'MERGE_GPU',
+  server: 'MERGE_SERVER',
+};
+const GIVEN: ReadonlySet<string> = new Set([...Object.values(VARIABLES), 'MERGE_RESULT']);
+
 /** A dollar before it makes it the shell's own variable. */
 const PLACEHOLDER = /(?<!\$)\{([A-Za-z_]+)\}/g;
 const PLAIN_WORD = /^[\w@%+=:,./{}-]+$/;
@@ -21,45 +34,55 @@ const PLAIN_WORD = /^[\w@%+=:,./{}-]+$/;
 export type CommandText = string | readonly string[];
 
 /**
- * A command with its placeholders filled in, so that each value arrives as it is: quoted outside quotes,
- * escaped within. Where the model is written neither as `{model}` nor as `MERGE_MODEL`, it is appended if
- * `append` is set.
+ * A command with its placeholders filled in, so that each value arrives as it is: among words as a part of
+ * its word, in a shell's text as the environment variable that has it, within the quotes that the place asks
+ * for, so that no shell ever reads a value. Where the model is written neither as `{model}` nor as
+ * `MERGE_MODEL`, it is appended if `append` is set.
+ *
+ * @param command that {@link checkPlaceholders} let pass
  */
 export function fillPlaceholders(command: CommandText, values: Placeholders, append: boolean): CommandText {
-  const known: Readonly<Record<string, string | undefined>> = { ...values };
-  let named = false;
-  const fill = (text: string, quote: (value: string, at: number) => string): string =>
-    text.replace(PLACEHOLDER, (written, name: string, at: number) => {
-      const value = Object.hasOwn(known, name) ? known[name] : undefined;
-      if (value === undefined) return written;
-      named ||= name === 'model';
-      return quote(value, at);
-    });
+  const names = (Object.keys(VARIABLES) as Name[]).filter((name) => values[name] !== undefined);
   if (typeof command !== 'string') {
-    const words = command.map((word) => fill(word, (value) => value));
+    let named = false;
+    const words = command.map((word) =>
+      word.replace(PLACEHOLDER, (written, name: string) => {
+        if (!isOne(name, names)) return written;
+        named ||= name === 'model';
+        return values[name]!;
+      }),
+    );
     return append && !named ? [...words, values.model] : words;
   }
-  const contexts = quoting(command);
-  const filled = fill(command, (value, at) => escaped(value, contexts[at]!));
-  return append && !named && !command.includes('MERGE_MODEL') ? `${filled} ${shellQuote(values.model)}` : filled;
+  const text = completed(command, append);
+  let filled = '';
+  let end = 0;
+  for (const { mark, name, quote } of safePlaces('the command', text, names)) {
+    const variable = `\${${VARIABLES[name]}}`;
+    filled += text.slice(end, mark.at) + (quote === '"' ? variable : quote === "'" ? `'"${variable}"'` : `"${variable}"`);
+    end = mark.end;
+  }
+  return filled + text.slice(end);
 }
 
 /**
- * Refuses names in braces that are misspelt placeholders: in a shell's text, any that stands outside quotes
- * in a word of letters, digits and punctuation, which a shell would take as it is; among words, one that is
- * nearly a placeholder. Braces of JSON, awk and shell variables pass.
+ * Refuses placeholders that would not arrive as they are, by where they stand and whatever their values, and
+ * names in braces that are misspelt placeholders: in a shell's text, any that stands outside quotes in a word
+ * of letters, digits and punctuation, which a shell would take as it is; among words, one that is nearly a
+ * placeholder. Braces of JSON, awk and shell variables pass.
  *
  * @param option that holds the command, for the message @param names that can be used there
- * @throws MergeError E_USAGE
+ * @param append whether the model is appended where the text does not name it
+ * @throws MergeError E_USAGE for a name that is none, E_OPTION for a place that is not safe
  */
-export function checkPlaceholders(option: string, command: CommandText, names: readonly (keyof Placeholders)[]): void {
-  const contexts = typeof command === 'string' ? quoting(command) : null;
+export function checkPlaceholders(option: string, command: CommandText, names: readonly Name[], append = false): void {
   for (const text of typeof command === 'string' ? [command] : command) {
+    const plain = typeof command === 'string' ? plainMarks(text) : null;
     for (const match of text.matchAll(PLACEHOLDER)) {
       const name = match[1]!;
-      if ((names as readonly string[]).includes(name)) continue;
+      if (isOne(name, names)) continue;
       const near = didYouMean(name, names);
-      if (contexts === null ? near === null : !inPlainWord(text, match.index, contexts)) continue;
+      if (plain === null ? near === null : !plain.has(match.index)) continue;
       throw new MergeError('E_USAGE', `${option} has ${match[0]} in it, which stands for nothing`, {
         help: [
           ...(near === null ? [] : [`Did you mean {${near}}?`]),
@@ -69,45 +92,84 @@ export function checkPlaceholders(option: string, command: CommandText, names: r
       });
     }
   }
+  if (typeof command === 'string') safePlaces(option, completed(command, append), names);
+}
+
+function isOne(name: string, names: readonly Name[]): name is Name {
+  return (names as readonly string[]).includes(name);
+}
+
+/** The text, with the model behind it where it has to be appended. */
+function completed(command: string, append: boolean): string {
+  if (!append || command.includes('MERGE_MODEL') || [...command.matchAll(PLACEHOLDER)].some(([, name]) => name === 'model')) return command;
+  const text = command.trimEnd();
+  // A backslash would make a blank a part of the word.
+  return text.endsWith('\\') ? `${text}{model}` : `${text} {model}`;
+}
+
+interface Place {
+  readonly mark: Mark;
+  readonly name: Name;
+  readonly quote: Quote;
 }
 
 /**
- * How a shell reads each character: `'` and `"` within such quotes, `\` after a backslash, `(` in a subshell
- * or `$(…)`, else empty.
+ * Where the placeholders stand, in order. @throws MergeError E_OPTION where one would not arrive as it is
  */
-function quoting(command: string): string[] {
-  const open = [''];
-  const contexts: string[] = [];
-  for (let i = 0; i < command.length; i++) {
-    const inside = open.at(-1)!;
-    const letter = command[i]!;
-    contexts.push(inside);
-    if (inside === "'") {
-      if (letter === "'") open.pop();
-    } else if (letter === '\\') {
-      contexts.push('\\');
-      i++;
-    } else if (letter === '"') {
-      if (inside === '"') open.pop();
-      else open.push('"');
-    } else if (letter === "'" && inside !== '"') open.push("'");
-    else if (letter === '(' && (inside !== '"' || command[i - 1] === '$')) open.push('(');
-    else if (letter === ')' && inside === '(') open.pop();
+function safePlaces(option: string, text: string, names: readonly Name[]): Place[] {
+  const found = [...text.matchAll(PLACEHOLDER)].flatMap(({ 0: written, 1: name = '', index: at }) =>
+    isOne(name, names) ? [{ name, mark: { at, end: at + written.length } }] : [],
+  );
+  if (found.length === 0) return [];
+  const refused = (name: Name, why: string): MergeError => unsafe(option, name, why);
+  try {
+    const marks = found.map(({ mark }) => mark);
+    const { commands, elsewhere } = readShell(text, marks);
+    const words = wordsWithin(commands);
+    const places = found.map(({ mark, name }): Place => {
+      const where = elsewhere.get(mark);
+      if (where !== undefined) throw refused(name, `stands in ${where}`);
+      for (const word of words) {
+        const part = word.parts.find((part) => part.kind === 'mark' && part.mark === mark);
+        if (part === undefined) continue;
+        if (hasBraces(word)) throw refused(name, 'stands in a word with other braces, which some shells expand');
+        return { mark, name, quote: part.quote };
+      }
+      throw refused(name, 'stands where it cannot be told how a shell reads it');
+    });
+    refuseReadAgain(commands, new Set(marks), GIVEN);
+    return places;
+  } catch (error) {
+    const { name } = found[0]!;
+    if (error instanceof ReadAgain) throw refused(name, `would be read again as a command or code: ${error.message}`);
+    if (error instanceof NotUnderstood) throw refused(name, `cannot be quoted safely in a text with ${error.message}`);
+    throw error;
   }
-  return contexts;
 }
 
-function escaped(value: string, context: string): string {
-  if (context === "'") return value.replaceAll("'", `'\\''`);
-  if (context === '"') return value.replace(/[\\"$`]/g, '\\$&');
-  return shellQuote(value);
+function unsafe(option: string, name: Name, why: string): MergeError {
+  const variable = VARIABLES[name];
+  return new MergeError('E_OPTION', `${option}: {${name}} ${why}`, {
+    details: { option, placeholder: name },
+    help:
+      `Nothing was run. Write "$${variable}" in its place, in double quotes: it is in the environment of the command, also of ` +
+      `sh -c '… "$${variable}" …' within single quotes and of a script of your own. In the library, a list of words needs no quoting: ` +
+      `['python', 'eval.py', '{${name}}'].`,
+  });
 }
 
-/** Whether the word around a character is one that no shell changes. */
-function inPlainWord(command: string, at: number, contexts: readonly string[]): boolean {
-  const ends = (i: number) => i < 0 || i >= command.length || /[\s;|&()<>]/.test(command[i]!);
-  let [from, to] = [at, at];
-  while (!ends(from - 1)) from--;
-  while (!ends(to)) to++;
-  return PLAIN_WORD.test(command.slice(from, to)) && contexts.slice(from, to).every((context) => context === '' || context === '(');
+function hasBraces({ parts }: Word): boolean {
+  return parts.some((part) => part.kind === 'text' && part.quote === '' && /[{}]/.test(part.text));
+}
+
+/** Where names in braces stand outside quotes, in words that no shell changes; none in a text that is not understood. */
+function plainMarks(text: string): ReadonlySet<number> {
+  const marks = [...text.matchAll(PLACEHOLDER)].map(({ 0: written, index: at }) => ({ at, end: at + written.length }));
+  try {
+    const words = wordsWithin(readShell(text, marks).commands).filter(({ at, end }) => PLAIN_WORD.test(text.slice(at, end)));
+    return new Set(words.flatMap(({ parts }) => parts.flatMap((part) => (part.kind === 'mark' ? [part.mark.at] : []))));
+  } catch (error) {
+    if (error instanceof NotUnderstood) return new Set();
+    throw error;
+  }
 }

@@ -34,7 +34,7 @@ export async function* forecastEvents(
  * @throws MergeError E_OPTION for the request, or where the run is shorter than a window; E_CALIBRATE where
  *   the decays do not fit the scores, which are kept; for folder, evaluator and merges as `search` does;
  *   `signal.reason` on an abort
- * @example const { points } = await forecast({ inputs: ['run'], window: 10, eval: 'python eval.py {model}',
+ * @example const { points } = await forecast({ inputs: ['run'], window: 10, eval: ['python', 'eval.py', '{model}'],
  * goal: 'minimize' });
  */
 export async function forecast(options: ForecastOptions, { signal, onEvent }: ForecastRunOptions = {}): Promise<ForecastDocument> {

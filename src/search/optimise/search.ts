@@ -40,8 +40,8 @@ export async function* searchEvents(
  *   the folder; E_METRIC, E_GOAL where it is not clear which score is meant or which way is better;
  *   E_EVALUATOR after three failures at the start, E_NO_TRIAL where no trial has a score; whatever merging
  *   throws; `signal.reason` on an abort
- * @example const { best, conclusion } = await search({ inputs: ['run'], select: { last: 2 }, eval: 'python
- * eval.py {model}', goal: 'maximize', output: 'best' });
+ * @example const { best, conclusion } = await search({ inputs: ['run'], select: { last: 2 }, eval: ['python',
+ * 'eval.py', '{model}'], goal: 'maximize', output: 'best' });
  */
 export async function search(options: SearchOptions, { signal, onEvent }: SearchRunOptions = {}): Promise<SearchDocument> {
   return drain(searchEvents(options, { signal }), onEvent);

@@ -9,7 +9,8 @@ const values = { model: MODEL, out: '/tmp/out', trial: '7', gpu: '' };
 /** The words that a real shell makes of a command: `show` in it prints its arguments. */
 function words(command: string): string[] {
   const filled = fillPlaceholders(command.replaceAll('show', `printf '%s\\0'`), values, true) as string;
-  return execFileSync('sh', ['-c', filled], { encoding: 'utf8' }).split('\0').slice(0, -1);
+  const env = { ...process.env, MERGE_MODEL: MODEL, MERGE_OUT: '/tmp/out', MERGE_TRIAL: '7', MERGE_GPU: '' };
+  return execFileSync('sh', ['-c', filled], { encoding: 'utf8', env }).split('\0').slice(0, -1);
 }
 
 describe('placeholders', () => {
@@ -29,7 +30,7 @@ describe('placeholders', () => {
   it('append the model where it is written nowhere, by name or as a variable', () => {
     expect(words('show --quiet')).toEqual(['--quiet', MODEL]);
     expect(fillPlaceholders('eval.sh "$MERGE_MODEL" | tail -1', values, true)).toBe('eval.sh "$MERGE_MODEL" | tail -1');
-    expect(fillPlaceholders('eval.sh {out}', values, false)).toBe('eval.sh /tmp/out');
+    expect(fillPlaceholders('eval.sh {out}', values, false)).toBe(`eval.sh "\${MERGE_OUT}"`);
   });
 
   it('leave braces of the shell, of JSON and of awk alone', () => {

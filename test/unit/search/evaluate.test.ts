@@ -16,7 +16,7 @@ describe('an evaluator', () => {
     expect(seen.slice(0, 8)).toEqual([...given, ...given]);
     expect(seen[8]!.startsWith(`${out}/`)).toBe(true);
     expect(outcome).toMatchObject({ status: 'complete', attempts: 1, score: { score: 1.5, stderr: null, items: null, cost: null } });
-    expect(log).toMatch(/^\$ printf .*\n1\.5\n$/);
+    expect(log).toMatch(/^\$ export MERGE_MODEL='.*; printf .*\n1\.5\n$/);
   });
 
   it('may be a program and its arguments, which no shell reads', async () => {
@@ -147,10 +147,13 @@ describe('an evaluator', () => {
   });
 
   it('has its placeholders looked at before anything runs', () => {
-    expect(() => new Evaluator({ command: 'eval {modle}', reading: {} })).toThrow(/\{modle\}/);
-    expect(() => new Evaluator({ command: 'eval', cancel: 'scancel {tiral}', reading: {} })).toThrow(/--eval-cancel has \{tiral\}/);
-    expect(() => new Evaluator({ command: 'eval', setup: 'get {model}', reading: {} })).toThrow(/--eval-setup has \{model\}/);
-    expect(() => new Evaluator({ command: 'eval {server}', reading: {} })).toThrow(/\{server\}/);
+    expect(() => new Evaluator({ command: 'evaluate {modle}', reading: {} })).toThrow(/\{modle\}/);
+    expect(() => new Evaluator({ command: 'evaluate', cancel: 'scancel {tiral}', reading: {} })).toThrow(/--eval-cancel has \{tiral\}/);
+    expect(() => new Evaluator({ command: 'evaluate', setup: 'get {model}', reading: {} })).toThrow(/--eval-setup has \{model\}/);
+    expect(() => new Evaluator({ command: 'evaluate {server}', reading: {} })).toThrow(/\{server\}/);
+    expect(() => new Evaluator({ command: "sh -c 'score {model}'", reading: {} })).toThrow(/--eval: \{model\} would be read again/);
+    expect(() => new Evaluator({ command: 'score', cancel: 'ssh host scancel {trial}', reading: {} })).toThrow(/--eval-cancel: \{trial\}/);
+    expect(() => new Evaluator({ command: 'score # quickly', reading: {} })).toThrow(/--eval: \{model\} stands in a comment/);
     expect(() => new Evaluator({ command: ' ', reading: {} })).toThrow('--eval is empty');
     expect(() => new Evaluator({ command: [], reading: {} })).toThrow('--eval is empty');
   });
