@@ -50,6 +50,8 @@ Status size_file(int fd, std::uint64_t bytes) {
   struct stat now;
   if (fstat(fd, &now) != 0) return system_failure("fstat", errno, "cannot stat the output");
   if (!S_ISREG(now.st_mode)) return system_failure("open", EINVAL, "the output is not a regular file");
+  // Whatever else has the file under another name would be changed with it.
+  if (now.st_nlink > 1) return system_failure("open", EMLINK, "the output has a second name (a hard link)");
   const auto size = static_cast<off_t>(bytes);
   if (size > now.st_size || now.st_size == 0) {
     const int error = size == 0 ? EOPNOTSUPP : preallocate(fd, size);
@@ -66,7 +68,8 @@ Status Output::open(const std::string& path, std::uint64_t bytes, bool reopen, s
   ignore_file_size_signal();
   std::shared_ptr<Output> output(new (std::nothrow) Output());
   if (output == nullptr) return failure(Code::no_memory, "no memory for an output");
-  const int flags = O_WRONLY | O_CLOEXEC | O_NONBLOCK | (reopen ? 0 : O_CREAT | O_EXCL);
+  // O_NOFOLLOW: a name that somebody put there leads nowhere.
+  const int flags = O_WRONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW | (reopen ? 0 : O_CREAT | O_EXCL);
   do {
     output->fd_ = ::open(path.c_str(), flags, 0666);
   } while (output->fd_ < 0 && errno == EINTR);

@@ -118,6 +118,15 @@ async function filesOfFolder(folder: string, name: string, belongs: RegExp, grou
 }
 
 /** Why a file is left; null copies. */
+
+/**
+ * Whether a file of this name is usual in a checkpoint, be it copied into merges or left behind. Hidden ones
+ * are not: they are what a program that uses the folder keeps there.
+ */
+export function belongsToCheckpoint(name: string): boolean {
+  return !name.startsWith('.') && RULES.some(([pattern]) => pattern.test(name));
+}
+
 function ruleFor(name: string): string | null {
   const rule = RULES.find(([pattern]) => pattern.test(name));
   return rule === undefined ? 'not known to belong to the model' : rule[1];

@@ -35,13 +35,18 @@ const WEIGHTS = /^pytorch_model_fsdp/;
 /** Ranks times files a rank, of the largest trainings; a folder that links make endless has more. */
 const MOST_FILES = 100_000;
 
+/** Whether something of this name in a checkpoint is training state. */
+export function isTrainingState(name: string): boolean {
+  return FILES.test(name) || STATES.test(name) || FOLDERS.test(name);
+}
+
 /**
  * The training state of a checkpoint folder. Names decide; each file is opened once.
  * @throws MergeError E_NOT_FOUND, E_NOT_READABLE for a part that is a broken link or no regular file, E_IO
  */
 export async function trainingState(folder: string, { followLinks = false }: SideFileOptions = {}): Promise<TrainingState> {
   const names = await namesOf(folder);
-  const chosen = names.filter((name) => FILES.test(name) || STATES.test(name) || FOLDERS.test(name));
+  const chosen = names.filter(isTrainingState);
   const found = new Walk(folder, chosen.length === 0 ? null : await groundOf(folder, followLinks));
   for (const name of chosen) await found.add(name);
   const { files, left } = found;

@@ -103,7 +103,7 @@ test('while OUT is replaced again and again another process never misses it', as
   const output = join(temporaryFolder(), 'out');
   const put = async (text: string) => {
     const publication = await beginPublication(request(output, { force: true, unsafeNoSync: true }), hooks);
-    writeFileSync(join(publication.dir, 'file'), text);
+    writeFileSync(join(publication.dir, 'file.safetensors'), text);
     await publication.finish();
   };
   await put('first');

@@ -82,6 +82,11 @@ export async function endedProcess(): Promise<ProcessIdentity> {
 
 export const otherMachine: ProcessIdentity = { bootId: 'another-boot', pidNamespace: 'pid:[1]', pid: 1, startTime: '1' };
 
+/** Text that begins as a safetensors file does: nothing else is replaced by one. */
+export function tensorFile(text: string): string {
+  return `\u0002\0\0\0\0\0\0\0{}${text}`;
+}
+
 /** Writes and journals files, as the engine does. */
 export async function writeAndJournal(publication: Publication, files: Readonly<Record<string, string>>): Promise<void> {
   for (const [file, content] of Object.entries(files)) {
@@ -120,10 +125,11 @@ export async function errorOf(promise: Promise<unknown>): Promise<MergeError> {
 const HANDLE_CALLS = new Set(['writeFile', 'appendFile', 'write', 'sync', 'datasync', 'truncate', 'close']);
 
 /**
- * node:fs/promises whose every call (and every call on the handles it opens) first asks `before`, which may
- * throw, or never settle: that is what a kill at this moment looks like to the disk.
+ * node:fs/promises whose every call that changes anything (and every such call on the handles it opens) first
+ * asks `before`, which may throw, or never settle: that is what a kill at this moment looks like to the disk.
  */
 export function interceptedFs(before: (call: string, path: string) => void | Promise<void>): PublishFs {
+  const changes = new Set(['link', 'mkdir', 'open', 'rename', 'rmdir', 'statfs', 'unlink']);
   const intercept = (target: object, path: string | null, wanted: (name: string) => boolean): unknown =>
     new Proxy(target, {
       get(object, name) {
@@ -143,7 +149,7 @@ export function interceptedFs(before: (call: string, path: string) => void | Pro
         };
       },
     });
-  return intercept(fs, null, () => true) as PublishFs;
+  return intercept(fs, null, (name) => changes.has(name)) as PublishFs;
 }
 
 /** node:fs/promises without fsync. */

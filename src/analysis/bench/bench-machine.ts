@@ -1,6 +1,8 @@
-import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { removeTree } from '../../base/disk/remove-tree.ts';
+import { SYSTEM } from '../../base/disk/system.ts';
+import { temporaryFolder } from '../../base/disk/temporary-folder.ts';
 import { MergeError } from '../../base/errors.ts';
 import { defaultThreads } from '../../base/machine/threads.ts';
 import { average } from '../../merge/average.ts';
@@ -78,7 +80,7 @@ export async function benchMachine(options: BenchOptions = {}): Promise<BenchRep
       details: { file: parent },
     });
   const binding = loadBinding();
-  const folder = await mkdtemp(join(parent, 'ckpt-merge-bench-'));
+  const folder = await temporaryFolder(parent, 'ckpt-merge-bench-');
   try {
     const paths = Array.from({ length: inputs }, (_, i) => join(folder, `checkpoint-${i + 1}`));
     let size = 0;
@@ -90,7 +92,7 @@ export async function benchMachine(options: BenchOptions = {}): Promise<BenchRep
     const merge = async (sync: boolean): Promise<number> => {
       const result = await average({ inputs: paths, output, threads, io, sync, cache: 'keep' }, { signal });
       used = { isa: result.isa, io: result.io };
-      await rm(output, { recursive: true });
+      await removeTree(SYSTEM, output);
       return result.seconds;
     };
     for (let round = 0; round < rounds; round++) {
@@ -99,7 +101,7 @@ export async function benchMachine(options: BenchOptions = {}): Promise<BenchRep
       for (const mode of ['read', 'map'] as const) times[mode].push(rate(await binding.probeRead(file, mode, threads)));
       const probe = join(folder, 'probe');
       times.write.push(rate(await binding.probeWrite(probe, size, threads)));
-      await rm(probe, { force: true });
+      await removeTree(SYSTEM, probe);
       times.merge.push(await merge(false));
       times.synced.push(await merge(true));
       signal?.throwIfAborted();
@@ -126,7 +128,7 @@ export async function benchMachine(options: BenchOptions = {}): Promise<BenchRep
       mergeBytesPerSecond: ((inputs + 1) * size) / mergeSeconds.best,
     };
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    await removeTree(SYSTEM, folder);
   }
 }
 

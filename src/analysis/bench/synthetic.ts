@@ -1,5 +1,6 @@
-import { mkdir, open } from 'node:fs/promises';
 import { join } from 'node:path';
+import { makeFolder } from '../../base/disk/make-folder.ts';
+import { SYSTEM } from '../../base/disk/system.ts';
 import { encodeHeader, type TensorSpec } from '../../checkpoints/containers/safetensors/encode-header.ts';
 
 /**
@@ -15,7 +16,7 @@ const TENSOR_BYTES = 8 << 20;
  * @returns bytes of its tensor file
  */
 export async function writeSyntheticCheckpoint(folder: string, bytes: number, seed: number): Promise<number> {
-  await mkdir(folder, { recursive: true });
+  await makeFolder(folder);
   const count = Math.max(1, Math.round(bytes / TENSOR_BYTES));
   const tensors: TensorSpec[] = Array.from({ length: count }, (_, i) => ({
     name: `model.layers.${i}.mlp.down_proj.weight`,
@@ -24,7 +25,7 @@ export async function writeSyntheticCheckpoint(folder: string, bytes: number, se
   }));
   const header = encodeHeader(tensors, { format: 'pt' });
   const block = randomBf16(BLOCK_ELEMENTS, seed);
-  const file = await open(join(folder, 'model.safetensors'), 'w');
+  const file = await SYSTEM.fs.open(join(folder, 'model.safetensors'), 'wx');
   try {
     await file.write(header);
     for (let at = 0; at < count * TENSOR_BYTES; at += block.length)

@@ -1,5 +1,8 @@
-import { mkdir, mkdtemp, rm, stat, statfs, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { writeNewFile } from '../../base/disk/own-file.ts';
+import { removeTree } from '../../base/disk/remove-tree.ts';
+import { SYSTEM } from '../../base/disk/system.ts';
+import { temporaryFolder } from '../../base/disk/temporary-folder.ts';
 import type { NativeBinding } from '../../merge/native/binding.ts';
 import { type Check, fail, ok, warn } from './check.ts';
 
@@ -13,7 +16,7 @@ const PROBE_BYTES = 1 << 20;
 /** Type and free space of the file system that holds a folder. */
 export async function checkSpace(name: string, folder: string, binding: NativeBinding | null): Promise<Check> {
   try {
-    const { bavail, bsize, type } = await statfs(folder);
+    const { bavail, bsize, type } = await SYSTEM.fs.statfs(folder);
     const free = bavail * bsize;
     const kind = binding === null ? `type 0x${type.toString(16)}` : binding.fileSystemType(folder);
     const found = `${folder} on ${kind}, ${(free / 1e9).toPrecision(3)} GB free`;
@@ -32,7 +35,7 @@ export async function checkSpace(name: string, folder: string, binding: NativeBi
 export async function checkPublishing(folder: string, binding: NativeBinding): Promise<Check[]> {
   let work: string;
   try {
-    work = await mkdtemp(join(folder, '.merge-doctor-'));
+    work = await temporaryFolder(folder, '.merge-doctor-');
   } catch (error) {
     return [
       fail('writing', `${folder}: ${(error as Error).message}`, 'Merges cannot be written here: check permissions and mount options.'),
@@ -41,13 +44,13 @@ export async function checkPublishing(folder: string, binding: NativeBinding): P
   try {
     return [ok('writing', `${folder} can be written`), await checkRename(work, binding), await checkPreallocation(work, binding)];
   } finally {
-    await rm(work, { recursive: true, force: true });
+    await removeTree(SYSTEM, work);
   }
 }
 
 async function checkRename(work: string, binding: NativeBinding): Promise<Check> {
   const [a, b, c] = ['a', 'b', 'c'].map((name) => join(work, name)) as [string, string, string];
-  await Promise.all([mkdir(a), mkdir(b)]);
+  await Promise.all([SYSTEM.fs.mkdir(a), SYSTEM.fs.mkdir(b)]);
   const lacking: string[] = [];
   for (const [how, from, to] of [
     ['noreplace', a, c],
@@ -71,7 +74,7 @@ async function checkPreallocation(work: string, binding: NativeBinding): Promise
   const path = join(work, 'preallocated');
   try {
     binding.openOutput(path, PROBE_BYTES, { reopen: false }).close();
-    const { blocks } = await stat(path);
+    const { blocks } = await SYSTEM.fs.stat(path);
     if (blocks * 512 >= PROBE_BYTES) return ok('preallocation', 'space is reserved before a merge starts');
     return warn(
       'preallocation',
@@ -86,8 +89,8 @@ async function checkPreallocation(work: string, binding: NativeBinding): Promise
 /** Whether a folder takes ordinary files at all: what can be told where the addon is missing. */
 export async function checkWriting(folder: string): Promise<Check> {
   try {
-    const work = await mkdtemp(join(folder, '.merge-doctor-'));
-    await writeFile(join(work, 'file'), 'x').finally(() => rm(work, { recursive: true, force: true }));
+    const work = await temporaryFolder(folder, '.merge-doctor-');
+    await writeNewFile(SYSTEM, join(work, 'file'), 'x').finally(() => removeTree(SYSTEM, work));
     return ok('writing', `${folder} can be written`);
   } catch (error) {
     return fail('writing', `${folder}: ${(error as Error).message}`, 'Merges cannot be written here: check permissions and mount options.');

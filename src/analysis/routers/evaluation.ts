@@ -1,6 +1,8 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { onOutput } from '../../base/disk/io-error.ts';
+import { removeTree } from '../../base/disk/remove-tree.ts';
+import { SYSTEM } from '../../base/disk/system.ts';
+import { temporaryFolder } from '../../base/disk/temporary-folder.ts';
 import type { Warning } from '../../base/errors.ts';
 import { mapBounded } from '../../base/map-bounded.ts';
 import { fingerprint } from '../../checkpoints/fingerprint.ts';
@@ -39,7 +41,7 @@ export async function evaluateRouters(
   const { work = '.', keep } = options;
   const members = await studied(found);
   await refuseInsideInputs({ dir: work, work }, members);
-  const dir = await onOutput('create a folder in', resolve(work), () => mkdtemp(join(resolve(work), '.merge-routers-')));
+  const dir = await onOutput('create a folder in', resolve(work), () => temporaryFolder(resolve(work), '.merge-routers-'));
   try {
     const own = { kind: 'routers', legs: [], noise: 'shared', sampler: 'routers', seed: 0 } as const;
     // What is kept stands with its logs and results.
@@ -72,7 +74,7 @@ export async function evaluateRouters(
       if (keep) emit({ type: 'note', text: `merges, logs and results are in ${dir}` });
     }
   } finally {
-    if (!keep) await rm(dir, { recursive: true, force: true });
+    if (!keep) await removeTree(SYSTEM, dir);
   }
 }
 

@@ -1,5 +1,6 @@
-import { open } from 'node:fs/promises';
 import { onOutput } from './io-error.ts';
+import { openOwn } from './own-file.ts';
+import { SYSTEM } from './system.ts';
 
 /**
  * Adds a line to a file and flushes it; where that fails, the file is as it was. @throws MergeError of the
@@ -7,7 +8,7 @@ import { onOutput } from './io-error.ts';
  */
 export async function appendLine(file: string, line: object): Promise<void> {
   await onOutput('write', file, async () => {
-    const handle = await open(file, 'a');
+    const handle = await openOwn(SYSTEM, file, 'append');
     try {
       const { size } = await handle.stat();
       try {

@@ -1,12 +1,16 @@
-import { open, readdir, rm } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { type ErrorCode, MergeError } from '../errors.ts';
-import { HEARTBEAT, HEARTBEAT_MS, heartbeatStopped } from './heartbeat.ts';
+import { errnoOf } from './errno.ts';
+import { freshFileIn } from './fresh-file.ts';
+import { beat, HEARTBEAT, HEARTBEAT_MS, heartbeatStopped } from './heartbeat.ts';
+import { type HeldFolder, holdOwn } from './held-folder.ts';
 import { onOutput } from './io-error.ts';
-import { claim, newId, ownerFile, readOwner, release as releaseOwner } from './owner.ts';
+import { newId } from './new-id.ts';
+import { writeNewFile } from './own-file.ts';
+import { claim, ownerFile, ownerGeneration, readOwner, release as releaseOwner } from './owner.ts';
 import { currentProcess, processState } from './process-identity.ts';
-import { systemOf } from './system.ts';
+import { SYSTEM } from './system.ts';
 
 const SAME_MOMENT = 'a process that started at the same moment';
 
@@ -24,6 +28,8 @@ export interface LockedWork {
 
 /** The right to be the only process that works in a folder. */
 export interface FolderLock {
+  /** The folder of the lock: private, and so a place for what this program alone may write. */
+  readonly folder: HeldFolder;
   /**
    * @throws MergeError where another process took over, which takes that this one stood still for a quarter
    *   of an hour.
@@ -37,18 +43,48 @@ export interface FolderLock {
  * Takes the lock of a folder that is there, with the owner records and the heartbeat that partial merges
  * have: that of a process which ended is taken over at once where that can be seen (same machine, boot and
  * container), else a quarter of an hour after its last sign of life.
- * @throws MergeError `work.code` naming the other's process and host
+ * @param path of a folder that holds nothing but this (made by `makeFolder`, mode 0700)
+ * @throws MergeError `work.code` naming the other's process and host; E_OTHER_USER where the folder is not
+ *   this user's own
  */
-export async function acquireLock(folder: string, work: LockedWork): Promise<FolderLock> {
+export async function acquireLock(path: string, work: LockedWork): Promise<FolderLock> {
   const { output } = work;
-  const system = systemOf({});
+  const folder = await onOutput('lock', output, () => holdLockFolder(path, work));
+  try {
+    return await lockHeld(folder, work);
+  } catch (error) {
+    await folder.close();
+    throw error;
+  }
+}
+
+async function holdLockFolder(path: string, { output, name }: LockedWork): Promise<HeldFolder> {
+  const fresh = await freshFileIn(SYSTEM, join(path, '..'), '.ckpt-merge-probe-');
+  const folder = await holdOwn(SYSTEM, path, fresh);
+  if (folder !== null && folder !== 'foreign') return folder;
+  if (folder === null) throw Object.assign(new Error('no such folder'), { errno: 'ENOENT' });
+  throw otherUser(path, `the ${name} in ${output}`);
+}
+
+/** E_OTHER_USER for `what`, of which `path` is kept by somebody else, or where others can change it. */
+export function otherUser(path: string, what: string): MergeError {
+  return new MergeError('E_OTHER_USER', `${what} is not this user's alone: ${path} belongs to another user, or others can write to it`, {
+    details: { file: path },
+  });
+}
+
+async function lockHeld(folder: HeldFolder, work: LockedWork): Promise<FolderLock> {
+  const { output } = work;
+  const { here } = folder;
   const self = await currentProcess();
-  const heartbeat = join(folder, HEARTBEAT);
-  const before = await readOwner(folder);
+  const before = await readOwner(here);
   const other = before?.owner;
   if (other !== undefined && !other.released) {
     const state = await processState(other, self);
-    const ended = state === 'dead' || (state === 'unknown' && (await heartbeatStopped(folder, join(folder, `probe-${newId()}`), system)));
+    const ended =
+      state === 'dead' ||
+      (state === 'unknown' &&
+        (await heartbeatStopped(SYSTEM, folder, await onOutput('lock', output, () => freshFileIn(SYSTEM, here, 'probe-')))));
     if (!ended) throw busy(work, `process ${other.pid} on ${other.identityParts.host ?? 'another machine'}`);
   }
   const owner = {
@@ -61,34 +97,37 @@ export async function acquireLock(folder: string, work: LockedWork): Promise<Fol
     parentsMade: 0,
     released: false,
   };
-  const held = async (): Promise<boolean> => (await readOwner(folder))?.owner.id === owner.id;
+  const held = async (): Promise<boolean> => (await readOwner(here))?.owner.id === owner.id;
   let generation = (before?.generation ?? -1) + 1;
-  while (!(await onOutput('lock', output, () => claim(system, folder, generation, owner)))) {
+  while (!(await onOutput('lock', output, () => claim(SYSTEM, here, generation, owner)))) {
     // Without hard links a record can be left half written, which nobody can read or ever finish: the next
     // number is free.
-    if (before !== null || generation > 99 || (await readOwner(folder)) !== null) throw busy(work, SAME_MOMENT);
+    if (before !== null || generation > 99 || (await readOwner(here)) !== null) throw busy(work, SAME_MOMENT);
     generation++;
   }
   if (!(await held())) throw busy(work, SAME_MOMENT);
   await onOutput('lock', output, async () => {
-    for (const name of await readdir(folder)) {
-      if (/^owner(-\d+)?\.json$/.test(name) && name !== ownerFile(generation)) await rm(join(folder, name), { force: true });
+    for (const name of await SYSTEM.fs.readdir(here)) {
+      if (ownerGeneration(name) !== null && name !== ownerFile(generation)) await SYSTEM.fs.unlink(folder.at(name));
     }
+    await writeNewFile(SYSTEM, folder.at(HEARTBEAT), '0').catch((error: unknown) => {
+      if (errnoOf(error) !== 'EEXIST') throw error;
+      return beat(SYSTEM, folder);
+    });
   });
-  const beat = async (): Promise<void> => {
-    // A write, and not utimes: on a network file system the time is then the server's.
-    const handle = await open(heartbeat, 'w');
-    await handle.write('0').finally(() => handle.close());
-  };
-  await onOutput('lock', output, beat);
-  const timer = setInterval(() => void beat().catch(() => {}), HEARTBEAT_MS).unref();
+  const timer = setInterval(() => void beat(SYSTEM, folder).catch(() => {}), HEARTBEAT_MS).unref();
   return {
+    folder,
     async assertHeld() {
       if (!(await held())) throw busy(work, 'a process that took over, because this one stood still for a quarter of an hour');
     },
     async release() {
       clearInterval(timer);
-      if (await held()) await onOutput('unlock', output, () => releaseOwner(system, folder, { generation, owner }));
+      try {
+        if (await held()) await releaseOwner(SYSTEM, here, { generation, owner });
+      } finally {
+        await folder.close();
+      }
     },
   };
 }

@@ -1,9 +1,9 @@
-import { randomBytes } from 'node:crypto';
-import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { errnoOf } from './errno.ts';
+import { readOwn, writeNewFile } from './own-file.ts';
 import type { ProcessIdentity } from './process-identity.ts';
-import { removeTree, type System, writeNewFile } from './system.ts';
+import { removeTree } from './remove-tree.ts';
+import { SYSTEM, type System } from './system.ts';
 
 /**
  * Who works on a partial, and on what. Holds no host name; what `identityParts` are called is up to the
@@ -35,11 +35,6 @@ export interface OwnerRecord {
 /** Start of the names of records that are being written. */
 const DRAFT = 'draft-';
 
-/** A random id, of letters and digits that every file system keeps apart. */
-export function newId(): string {
-  return randomBytes(6).toString('hex');
-}
-
 /**
  * `owner.json`, then `owner-1.json` and so on: the highest counts. A partial changes hands by making the next
  * one, which only one process can do, and which leaves no lock behind when that process dies.
@@ -57,14 +52,15 @@ export function ownerGeneration(name: string): number | null {
 /**
  * The present owner of a partial; null where none can be made out. Where none has claimed it yet, the one
  * whose draft lies there, with generation -1: a process may end between the two.
+ * @param partial a folder that is this user's own (`HeldFolder.here`)
  */
 export async function readOwner(partial: string): Promise<OwnerRecord | null> {
-  const names = await readdir(partial).catch((): string[] => []);
+  const names = await SYSTEM.fs.readdir(partial).catch((): string[] => []);
   const generation = Math.max(-1, ...names.map((name) => ownerGeneration(name) ?? -1));
   const file = generation < 0 ? names.find((name) => name.startsWith(DRAFT)) : ownerFile(generation);
   if (file === undefined) return null;
   try {
-    const owner: unknown = JSON.parse(await readFile(join(partial, file), 'utf8'));
+    const owner: unknown = JSON.parse((await readOwn(SYSTEM, join(partial, file))).toString());
     return isOwner(owner) ? { generation, owner } : null;
   } catch {
     return null;

@@ -1,14 +1,29 @@
 import fs from 'node:fs/promises';
 import type { Warning } from '../errors.ts';
-import { errnoOf } from './errno.ts';
-import { onOutput } from './io-error.ts';
 import type { ProcessIdentity } from './process-identity.ts';
 
 /**
- * The calls of node:fs/promises by which a publication changes anything, so that a test can fail or stop each
- * of them.
+ * The calls of node:fs/promises by which this program looks at and changes its own side of a disk: all of
+ * them are made through here, so that a test can fail or stop each. None of them follows a link at the end of
+ * a path where it changes something, as `open` is called.
  */
-export type PublishFs = Pick<typeof fs, 'link' | 'mkdir' | 'open' | 'rename' | 'rm' | 'rmdir' | 'statfs' | 'unlink'>;
+export type PublishFs = Pick<
+  typeof fs,
+  | 'access'
+  | 'link'
+  | 'lstat'
+  | 'mkdir'
+  | 'open'
+  | 'readdir'
+  | 'readlink'
+  | 'realpath'
+  | 'rename'
+  | 'rmdir'
+  | 'stat'
+  | 'statfs'
+  | 'symlink'
+  | 'unlink'
+>;
 
 /** rename(2) with a flag: fails where something is there, or exchanges the two. */
 export type RenameWithFlag = (from: string, to: string, how: 'noreplace' | 'exchange') => void;
@@ -42,50 +57,5 @@ export function systemOf(hooks: PublishHooks): System {
   };
 }
 
-/** fsyncs a file. @throws MergeError for any failure of fsync or close. */
-export function syncFile(system: System, path: string): Promise<void> {
-  return onOutput('flush', path, async () => {
-    const handle = await system.fs.open(path, 'r');
-    try {
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-  });
-}
-
-/**
- * fsyncs a folder; a file system that cannot (EINVAL, ENOTSUP) is taken at its word. @throws MergeError for
- * any other failure.
- */
-export async function syncFolder(system: System, path: string): Promise<void> {
-  await onOutput('flush', path, async () => {
-    const handle = await system.fs.open(path, 'r');
-    try {
-      await handle.sync().catch((error: unknown) => {
-        if (!['EINVAL', 'ENOTSUP', 'EOPNOTSUPP'].includes(errnoOf(error) ?? '')) throw error;
-      });
-    } finally {
-      await handle.close();
-    }
-  });
-}
-
-/** Writes a small new file and fsyncs it. Fails with EEXIST where there is one. */
-export async function writeNewFile(system: System, path: string, text: string): Promise<void> {
-  const handle = await system.fs.open(path, 'wx');
-  try {
-    await handle.writeFile(text);
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-}
-
-/**
- * Removes a file or folder with all that is in it; nothing there is fine. NFS keeps removed open files for a
- * moment, hence the retries.
- */
-export async function removeTree(system: System, path: string): Promise<void> {
-  await system.fs.rm(path, { recursive: true, force: true, maxRetries: 4, retryDelay: 100 });
-}
+/** Of programs: tests have their own. */
+export const SYSTEM: System = systemOf({});

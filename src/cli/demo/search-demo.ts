@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { removeTree } from '../../base/disk/remove-tree.ts';
+import { SYSTEM } from '../../base/disk/system.ts';
+import { temporaryFolder } from '../../base/disk/temporary-folder.ts';
 import { packageRoot } from '../../base/package-root.ts';
 import { readWhole } from '../../base/store/store.ts';
 import { average } from '../../merge/average.ts';
@@ -61,7 +63,7 @@ const STEPS = Array.from({ length: 10 }, (_, i) => 4200 + 200 * i);
  */
 export async function runSearchDemo({ output, signal, onEvent }: SearchDemoOptions): Promise<SearchDemoResult> {
   const runs = join(packageRoot, 'demo', 'runs');
-  const scratch = output === undefined ? await mkdtemp(join(tmpdir(), 'ckpt-merge-demo-')) : null;
+  const scratch = output === undefined ? await temporaryFolder(tmpdir(), 'ckpt-merge-demo-') : null;
   const best = output ?? join(scratch!, 'best');
   try {
     const validate = await lossOn('validation', VALIDATION_BYTES);
@@ -95,7 +97,7 @@ export async function runSearchDemo({ output, signal, onEvent }: SearchDemoOptio
     }
     return { document, scores };
   } finally {
-    if (scratch !== null) await rm(scratch, { recursive: true, force: true });
+    if (scratch !== null) await removeTree(SYSTEM, scratch);
   }
 }
 

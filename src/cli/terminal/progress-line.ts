@@ -24,6 +24,10 @@ export function startLine(plan: Plan): string {
  */
 export function progressLine(event: ProgressEvent | VerifyProgress, columns: number): string {
   switch (event.phase) {
+    case 'check': {
+      const bytes = `${formatBytes(event.bytesChecked)} / ${formatBytes(event.bytesCheckedTotal)}`;
+      return fitted('checking what is there', event.bytesChecked, event.bytesCheckedTotal, [{ text: bytes, rank: 1 }], columns);
+    }
     case 'merge':
       return mergeLine(event, columns);
     case 'sync':

@@ -7,13 +7,17 @@ import type { RoundingFigure } from '../record/rounding.ts';
 export interface ProgressEvent {
   readonly type: 'progress';
   /**
-   * `merge`: reading, computing, writing; `sync`: waiting for the device; `publish`: side files and rename.
+   * `check`: what an interrupted run left is read and compared with its checksums; `merge`: reading,
+   * computing, writing; `sync`: waiting for the device; `publish`: side files and rename.
    */
-  readonly phase: 'merge' | 'sync' | 'publish';
+  readonly phase: 'check' | 'merge' | 'sync' | 'publish';
   readonly bytesRead: number;
   readonly bytesWritten: number;
   readonly bytesReadTotal: number;
   readonly bytesWrittenTotal: number;
+  /** Of what an interrupted run left, bytes that were checked, and all; both 0 where nothing is resumed. */
+  readonly bytesChecked: number;
+  readonly bytesCheckedTotal: number;
   /** Over the last few seconds. */
   readonly readBytesPerSecond: number;
   readonly writeBytesPerSecond: number;

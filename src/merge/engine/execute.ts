@@ -4,6 +4,7 @@ import type { NativeBinding } from '../native/binding.ts';
 import { loadBinding } from '../native/load.ts';
 import type { JournalUnit, Publication } from '../output/types.ts';
 import type { Plan } from '../plan/types.ts';
+import { checkFinished } from './check-finished.ts';
 import type { MergeEvent, MergeResult } from './events.ts';
 import { describeFailure } from './failure.ts';
 import { beginPublications, publishOutput } from './finalize.ts';
@@ -152,6 +153,16 @@ class MergeRun {
       },
     );
     yield* this.#say([...this.#plan.warnings, ...this.#unsaid.splice(0)]);
+    const changed = yield* checkFinished(this.#publications, {
+      binding: this.#binding,
+      totals: this.#totals,
+      signal: this.#options.signal,
+    });
+    for (const [k, warning] of changed.entries()) {
+      if (warning === null) continue;
+      this.#warnings[k]!.push(warning);
+      yield* this.#say([warning]);
+    }
   }
 
   async *unit(index: number): AsyncGenerator<MergeEvent> {

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
-import { open, writeFile } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { onOutput } from '../../base/disk/io-error.ts';
+import { openOwn, writeAnew } from '../../base/disk/own-file.ts';
+import { SYSTEM } from '../../base/disk/system.ts';
 import type { Warning } from '../../base/errors.ts';
 import { inputIdentity } from '../../checkpoints/fingerprint.ts';
 import { PROVENANCE_FILE, RECIPE_FILE } from '../../checkpoints/our-files.ts';
@@ -128,7 +129,7 @@ export async function publishOutput(
   const files = await finishFiles(output, k, dir, finished);
   if (output.kind === 'file') return publication.finish();
   const write = (name: string, content: string | Uint8Array): Promise<void> =>
-    onOutput('write', join(dir, name), () => writeFile(join(dir, name), content));
+    onOutput('write', `${output.path} (${name})`, () => writeAnew(SYSTEM, join(dir, name), content));
   if (output.index !== null) await write(output.index.name, output.index.bytes);
 
   const replaced = new Map(output.config === null ? [] : [['config.json', output.config.text]]);
@@ -157,8 +158,8 @@ async function finishFiles(output: PlanOutput, k: number, dir: string, finished:
     const patches = output.container.finish(output.files[s]!, finished.sums(k, s, file));
     if (patches.length === 0) continue;
     const path = join(dir, file.name);
-    await onOutput('write', path, async () => {
-      const handle = await open(path, 'r+');
+    await onOutput('write', `${output.path} (${file.name})`, async () => {
+      const handle = await openOwn(SYSTEM, path, 'write');
       try {
         for (const { offset, after } of patches) await handle.write(after, 0, after.length, offset);
       } finally {

@@ -1,5 +1,5 @@
-import { existsSync, mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { isThere, makeFoldersSync } from '../../base/disk/own-file.ts';
 import { MergeError } from '../../base/errors.ts';
 import type { NativeBinding } from '../native/binding.ts';
 import type { NativeOutput } from '../native/handles.ts';
@@ -48,8 +48,8 @@ export class ShardOutputs {
       const { name, bytes } = plan.outputs[k]!.files[shard]!;
       const path = this.#paths[k]!;
       try {
-        if (name.includes('/')) mkdirSync(dirname(path), { recursive: true });
-        files.push(binding.openOutput(path, bytes, { reopen: begun && existsSync(path) }));
+        if (name.includes('/')) makeFoldersSync(dirname(path));
+        files.push(binding.openOutput(path, bytes, { reopen: begun && isThere(path) }));
       } catch (cause) {
         this.close();
         throw describeFailure(cause, { path: `${publication.output} (${name})` });

@@ -23,6 +23,7 @@ export class MergeTotals {
   readonly #phases = { readSeconds: 0, computeSeconds: 0, writeSeconds: 0, syncSeconds: 0 };
   #lastProgress = 0;
   #resumedBytes = 0;
+  #checked = { bytes: 0, total: 0 };
   #bytesWritten = 0;
   bytesRead = 0;
 
@@ -48,6 +49,11 @@ export class MergeTotals {
     this.#resumedBytes += bytes;
   }
 
+  /** @param total bytes that there are to check */
+  checked(bytes: number, total: number): void {
+    this.#checked = { bytes: this.#checked.bytes + bytes, total };
+  }
+
   waitedForSync(seconds: number): void {
     this.#phases.syncSeconds += seconds;
   }
@@ -57,7 +63,7 @@ export class MergeTotals {
    */
   progress(phase: ProgressEvent['phase'], shard: number): ProgressEvent | undefined {
     const now = performance.now() / 1000;
-    if (phase === 'merge' && now - this.#lastProgress < PROGRESS_SECONDS) return undefined;
+    if ((phase === 'merge' || phase === 'check') && now - this.#lastProgress < PROGRESS_SECONDS) return undefined;
     this.#lastProgress = now;
     const rates = this.#meter.rates(now, this.bytesRead, this.#bytesWritten);
     const bytesWritten = this.#bytesWritten + this.#resumedBytes;
@@ -68,6 +74,8 @@ export class MergeTotals {
       bytesWritten,
       bytesReadTotal: this.#plan.bytesRead,
       bytesWrittenTotal: this.#plan.bytesWritten,
+      bytesChecked: this.#checked.bytes,
+      bytesCheckedTotal: this.#checked.total,
       readBytesPerSecond: rates.read,
       writeBytesPerSecond: rates.written,
       etaSeconds: rates.written > 0 ? Math.max(0, this.#plan.bytesWritten - bytesWritten) / rates.written : null,

@@ -1,10 +1,15 @@
-import { constants } from 'node:fs';
-import { access, lstat, readdir, readFile, readlink, realpath, stat } from 'node:fs/promises';
+import { constants, type Stats } from 'node:fs';
 import { homedir } from 'node:os';
 import { basename, dirname, isAbsolute, join, relative } from 'node:path';
 import { errnoOf } from '../../base/disk/errno.ts';
 import { onOutput } from '../../base/disk/io-error.ts';
+import { SYSTEM } from '../../base/disk/system.ts';
 import { MergeError } from '../../base/errors.ts';
+import { mountTable } from '../../base/machine/mounts.ts';
+import { printable } from '../../render/format.ts';
+import { foreignContent, type Replaced } from './replaceable.ts';
+
+const { fs } = SYSTEM;
 
 /** Where an OUT really lies: symbolic links followed, `.` and `..` gone. */
 export interface Destination {
@@ -26,9 +31,9 @@ function kindError(output: string, why: string, help?: string): MergeError {
   });
 }
 
-async function statOrNull(path: string, follow: boolean): Promise<Awaited<ReturnType<typeof lstat>> | null> {
+async function statOrNull(path: string, follow: boolean): Promise<Stats | null> {
   try {
-    return await (follow ? stat(path) : lstat(path));
+    return await (follow ? fs.stat(path) : fs.lstat(path));
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return null;
     throw error;
@@ -43,7 +48,7 @@ async function statOrNull(path: string, follow: boolean): Promise<Awaited<Return
  */
 export async function locate(output: string): Promise<Destination> {
   if (output === '') throw kindError('""', 'has no name');
-  const parts = (isAbsolute(output) ? output : join(await realpath('.'), '/') + output).split('/');
+  const parts = (isAbsolute(output) ? output : join(await fs.realpath('.'), '/') + output).split('/');
   let path = '/';
   let missing: string[] = [];
   await onOutput('look up', output, async () => {
@@ -62,14 +67,14 @@ export async function locate(output: string): Promise<Destination> {
         missing.push(path);
       } else if (entry.isSymbolicLink()) {
         if ((await statOrNull(path, true)) === null) {
-          const target = await readlink(path);
+          const target = await fs.readlink(path);
           throw kindError(
             output,
             `runs through the link ${path}, and there is nothing at its target ${target}`,
             `Make the folder ${target} first, or name the place itself.`,
           );
         }
-        path = await realpath(path);
+        path = await fs.realpath(path);
       }
     }
   });
@@ -78,11 +83,11 @@ export async function locate(output: string): Promise<Destination> {
 }
 
 async function isMountPoint(path: string): Promise<boolean> {
-  const [own, above] = await Promise.all([stat(path), stat(dirname(path))]);
+  const [own, above] = await Promise.all([fs.stat(path), fs.stat(dirname(path))]);
   if (own.dev !== above.dev) return true;
   // A folder bound to another place of the same file system has its parent's device: only the table of mounts
   // knows.
-  const table = await readFile('/proc/self/mountinfo', 'utf8').catch(() => '');
+  const table = await mountTable();
   const escaped = path.replace(/[ \t\n\\]/g, (c) => `\\${c.charCodeAt(0).toString(8).padStart(3, '0')}`);
   return table.split('\n').some((line) => line.split(' ')[4] === escaped);
 }
@@ -92,7 +97,7 @@ async function occupantOf(destination: Destination): Promise<Occupant> {
   if (entry === null) return 'none';
   if (entry.isFile()) return 'file';
   if (!entry.isDirectory()) throw kindError(destination.output, 'is a device, a pipe or a socket');
-  return (await readdir(destination.path)).length === 0 ? 'empty' : 'folder';
+  return (await fs.readdir(destination.path)).length === 0 ? 'empty' : 'folder';
 }
 
 function holds(folder: string, path: string): boolean {
@@ -107,18 +112,20 @@ function holds(folder: string, path: string): boolean {
 async function checkReplaceable(destination: Destination): Promise<void> {
   const { output, path } = destination;
   if (await isMountPoint(path)) throw kindError(output, 'is a mount point, which cannot be replaced', 'Name a folder inside it.');
-  if (holds(path, await realpath('.'))) throw kindError(output, 'is or holds the current folder', 'Name a folder inside it.');
-  const home = await realpath(homedir()).catch(() => null);
+  if (holds(path, await fs.realpath('.'))) throw kindError(output, 'is or holds the current folder', 'Name a folder inside it.');
+  const home = await fs.realpath(homedir()).catch(() => null);
   if (home !== null && holds(path, home)) throw kindError(output, 'is or holds the home folder', 'Name a folder inside it.');
-  await onOutput('replace', output, () => access(path, constants.W_OK));
+  await onOutput('replace', output, () => fs.access(path, constants.W_OK));
 }
 
 /**
  * Refuses an OUT that is in the way. An empty folder counts as absent; a folder is replaced only by a folder
- * and a file only by a file, and only with `force`.
+ * and a file only by a file, only with `force`, and only what this program made or what looks like a
+ * checkpoint.
  * @throws MergeError E_OUTPUT_EXISTS, E_OUTPUT_KIND or E_READ_ONLY.
  */
-export async function checkOccupant(destination: Destination, kind: 'folder' | 'file', force: boolean): Promise<void> {
+export async function checkOccupant(destination: Destination, wanted: Replaced, force: boolean): Promise<void> {
+  const kind = wanted === 'folder' ? 'folder' : 'file';
   const { output } = destination;
   const occupant = await onOutput('look up', output, () => occupantOf(destination));
   if (occupant === 'none') return;
@@ -128,6 +135,29 @@ export async function checkOccupant(destination: Destination, kind: 'folder' | '
   const found = occupant === 'file' ? 'file' : 'folder';
   if (found !== kind) throw kindError(output, `is a ${found}, and a ${kind} is to be made`, 'Remove it, or choose another output.');
   if (found === 'folder') await checkReplaceable(destination);
+  if (occupant !== 'empty') await checkLoss(output, destination.path, wanted);
+}
+
+/** How many names a message lists. */
+const MOST_NAMES = 3;
+
+/**
+ * Refuses to replace what lies at `path` where something would be lost that no merge puts there.
+ * @param output as given, for the message @throws MergeError E_OUTPUT_KIND
+ */
+export async function checkLoss(output: string, path: string, wanted: Replaced): Promise<void> {
+  const foreign = await onOutput('look into', output, () => foreignContent(path, wanted));
+  if (foreign.length === 0) return;
+  if (wanted === 'page')
+    throw kindError(output, 'is no page of this program, and is not replaced', 'Move it away, or choose another name.');
+  if (wanted === 'file') throw kindError(output, 'is no safetensors file, and is not replaced', 'Move it away, or choose another output.');
+  const more = foreign.length > MOST_NAMES ? ` and ${foreign.length - MOST_NAMES} more` : '';
+  const names = foreign.slice(0, MOST_NAMES).map((name) => printable(name));
+  throw kindError(
+    output,
+    `holds what no checkpoint has, and is not replaced: ${names.join(', ')}${more}`,
+    'Move away what is to be kept, remove the rest, or choose another output.',
+  );
 }
 
 /** E_OUTPUT_EXISTS for an OUT that is there, or that appeared while the merge ran. */

@@ -1,7 +1,7 @@
 import type { Dirent } from 'node:fs';
-import { readdir, readFile, stat } from 'node:fs/promises';
 import { join, normalize } from 'node:path';
-import { type System, syncFolder } from '../../base/disk/system.ts';
+import { openOwn, readOwn, syncFolder } from '../../base/disk/own-file.ts';
+import { SYSTEM, type System } from '../../base/disk/system.ts';
 import type { RoundingSums } from '../record/rounding.ts';
 import type { JournalUnit, TensorSum, UnitNonfinite } from './types.ts';
 
@@ -15,6 +15,9 @@ const JOURNAL = /^journal(?:-[0-9A-Za-z_]{1,64})?\.ndjson$/;
 export function journalFile(writer?: string): string {
   return writer === undefined ? 'journal.ndjson' : `journal-${writer}.ndjson`;
 }
+
+/** Far more than a journal of units has: a line each, for 4 GiB of output. */
+const MOST_BYTES = 2 ** 28;
 
 /** Key of a unit in `Publication.finished`. */
 export function unitKey(unit: Pick<JournalUnit, 'file' | 'start' | 'end'>): string {
@@ -47,7 +50,7 @@ export async function readJournals(partial: string, payload: string): Promise<Jo
   const goodBytes = new Map<string, number>();
   const sizes = new Map<string, number>();
   const disputed = new Set<string>();
-  const entries = await readdir(partial, { withFileTypes: true }).catch((): Dirent[] => []);
+  const entries = await SYSTEM.fs.readdir(partial, { withFileTypes: true }).catch((): Dirent[] => []);
   // Regular files alone: to open a FIFO is to wait for its writer.
   const journals = entries.filter((entry) => entry.isFile() && JOURNAL.test(entry.name));
   for (const name of journals.map((entry) => entry.name).sort()) {
@@ -69,15 +72,15 @@ export async function readJournals(partial: string, payload: string): Promise<Jo
  */
 async function readLines(journal: string, payload: string, sizes: Map<string, number>, units: Map<string, JournalUnit>): Promise<number> {
   let goodBytes = 0;
-  const bytes = await readFile(journal).catch(() => Buffer.alloc(0));
+  const bytes = await readOwn(SYSTEM, journal, { limit: MOST_BYTES }).catch(() => Buffer.alloc(0));
   for (let end = bytes.indexOf(0x0a); end >= 0; end = bytes.indexOf(0x0a, goodBytes)) {
     const unit = parseUnit(bytes.toString('utf8', goodBytes, end));
     if (unit === null) break;
     goodBytes = end + 1;
     const size =
       sizes.get(unit.file) ??
-      (await stat(join(payload, unit.file)).then(
-        (s) => (s.isFile() ? s.size : 0),
+      (await SYSTEM.fs.lstat(join(payload, unit.file)).then(
+        (s) => (s.isFile() && s.nlink === 1 ? s.size : 0),
         () => 0,
       ));
     sizes.set(unit.file, size);
@@ -145,10 +148,16 @@ export class JournalWriter {
    * Opens a journal, cut to `goodBytes`, so that the next line does not run into a torn one. No other process
    * may have it open.
    * @param path in the partial, named by {@link journalFile}
+   * @param shown the same for people
    * @param payload folder of the files that the journal is about
    */
-  static async open(system: System, path: string, payload: string, sync: boolean, goodBytes: number): Promise<JournalWriter> {
-    const handle = await system.fs.open(path, 'a');
+  static async open(
+    system: System,
+    { path, shown, payload }: { readonly path: string; readonly shown: string; readonly payload: string },
+    sync: boolean,
+    goodBytes: number,
+  ): Promise<JournalWriter> {
+    const handle = await openOwn(system, path, 'append', shown);
     try {
       await handle.truncate(goodBytes);
     } catch (error) {

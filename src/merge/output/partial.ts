@@ -1,10 +1,14 @@
 import { createHash } from 'node:crypto';
-import { lstat, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { type FreshFile, freshFileIn } from '../../base/disk/fresh-file.ts';
 import { heartbeatStopped } from '../../base/disk/heartbeat.ts';
-import { claim, newId, type OwnerRecord, ownerGeneration, readOwner } from '../../base/disk/owner.ts';
-import { currentProcess, processState } from '../../base/disk/process-identity.ts';
-import { type PublishHooks, removeTree, type System, systemOf } from '../../base/disk/system.ts';
+import { type HeldFolder, holdOwn } from '../../base/disk/held-folder.ts';
+import { onOutput } from '../../base/disk/io-error.ts';
+import { newId } from '../../base/disk/new-id.ts';
+import { claim, type OwnerRecord, ownerGeneration, readOwner } from '../../base/disk/owner.ts';
+import { currentProcess, type ProcessIdentity, processState } from '../../base/disk/process-identity.ts';
+import { removeContent, removeTree } from '../../base/disk/remove-tree.ts';
+import { type PublishHooks, SYSTEM, type System, systemOf } from '../../base/disk/system.ts';
 import { type Destination, locate } from './destination.ts';
 import { readJournals } from './journal.ts';
 import type { JournalUnit } from './types.ts';
@@ -19,15 +23,18 @@ export const READY = 'ready';
 
 /**
  * `live`: its process runs. `stale`: its process is known to have ended. `unknown`: neither is certain
- * (another machine, a fresh heartbeat), so it is left alone.
+ * (another machine, a fresh heartbeat), so it is left alone. `foreign`: it belongs to another user, others
+ * can write to it, or it is no folder: nothing in it is believed, or even looked at.
  */
-export type PartialState = 'live' | 'stale' | 'unknown';
+export type PartialState = 'live' | 'stale' | 'unknown' | 'foreign';
 
 /** An unfinished merge to an OUT, as it lies beside it. */
 export interface Partial {
   readonly path: string;
   readonly id: string;
   readonly state: PartialState;
+  /** Which folder was looked at (`HeldFolder.node`); empty for a foreign one. */
+  readonly node: string;
   /** Null where the record cannot be read. */
   readonly record: OwnerRecord | null;
   /** Finished units by key; empty where it cannot be continued. */
@@ -68,15 +75,23 @@ export function oldPath(destination: Destination, id: string): string {
 /** Ids of the hidden siblings of OUT of one kind. */
 export async function siblingIds(destination: Destination, kind: 'partial' | 'old'): Promise<string[]> {
   const start = `${hiddenStem(destination.name)}.${kind}-`;
-  const names = await readdir(destination.parent).catch((): string[] => []);
+  const names = await SYSTEM.fs.readdir(destination.parent).catch((): string[] => []);
   return names
     .filter((name) => name.startsWith(start) && /^[0-9a-f]{12}$/.test(name.slice(start.length)))
     .map((name) => name.slice(start.length));
 }
 
+/** What a file of this user's looks like in the folder of OUT. @throws MergeError of the side of outputs */
+export function freshBeside(destination: Destination, system: System): Promise<FreshFile> {
+  return onOutput('create a file in', destination.parent, () =>
+    freshFileIn(system, destination.parent, `${hiddenStem(destination.name)}.probe-`),
+  );
+}
+
 /**
- * The unfinished merges beside OUT, by id. Looking needs a right to write there: age is measured against a
- * file made for it, since only the file system's own clock can be compared with its times.
+ * The unfinished merges beside OUT, by id. Looking needs a right to write there: owners and ages are compared
+ * with those of a file made for it, since only the file system itself can say who this user is to it, and what
+ * time it is.
  */
 export async function findPartials(output: string, hooks: PublishHooks = {}): Promise<Partial[]> {
   return partialsOf(await locate(output), systemOf(hooks), hooks);
@@ -84,24 +99,46 @@ export async function findPartials(output: string, hooks: PublishHooks = {}): Pr
 
 export async function partialsOf(destination: Destination, system: System, hooks: PublishHooks): Promise<Partial[]> {
   const ids = await siblingIds(destination, 'partial');
-  const self = ids.length > 0 ? (hooks.self ?? (await currentProcess())) : null;
+  if (ids.length === 0) return [];
+  const self = hooks.self ?? (await currentProcess());
+  const fresh = await freshBeside(destination, system).catch(() => null);
   const partials: Partial[] = [];
   for (const id of ids.sort()) {
     const path = partialPath(destination, id);
-    const entry = await lstat(path).catch(() => null);
-    if (self === null || !entry?.isDirectory()) continue;
-    const record = await readOwner(path);
-    if (record !== null && record.owner.name !== destination.name) continue;
-    // A process that ended before it could say who it is, or when it had removed all else. One that is just
-    // beginning makes its folder again.
-    if (record === null && (await removeEmpty(system, path))) continue;
-    const process = record === null ? 'unknown' : record.owner.released ? 'dead' : await processState(record.owner, self);
-    const ended = process === 'dead' || (process === 'unknown' && (await heartbeatStopped(path, probePath(destination), system)));
-    const state = process === 'live' ? 'live' : ended ? 'stale' : 'unknown';
-    const journal = await readJournals(path, join(path, PAYLOAD));
-    partials.push({ path, id, state, record, units: journal.units, journalBytes: journal.goodBytes });
+    const folder = fresh === null ? null : await onOutput('look at', path, () => holdOwn(system, path, fresh));
+    if (fresh === null || folder === 'foreign') {
+      const state = fresh === null ? 'unknown' : 'foreign';
+      partials.push({ path, id, state, node: '', record: null, units: new Map(), journalBytes: new Map() });
+      continue;
+    }
+    if (folder === null) continue;
+    try {
+      const partial = await examine(system, destination, folder, self, fresh);
+      if (partial !== null) partials.push({ path, id, ...partial });
+    } finally {
+      await folder.close();
+    }
   }
   return partials;
+}
+
+async function examine(
+  system: System,
+  destination: Destination,
+  folder: HeldFolder,
+  self: ProcessIdentity,
+  fresh: FreshFile,
+): Promise<Omit<Partial, 'path' | 'id'> | null> {
+  const record = await readOwner(folder.here);
+  if (record !== null && record.owner.name !== destination.name) return null;
+  // A process that ended before it could say who it is, or when it had removed all else. One that is just
+  // beginning makes its folder again.
+  if (record === null && (await removeEmpty(system, folder.path))) return null;
+  const process = record === null ? 'unknown' : record.owner.released ? 'dead' : await processState(record.owner, self);
+  const ended = process === 'dead' || (process === 'unknown' && (await heartbeatStopped(system, folder, fresh)));
+  const state = process === 'live' ? 'live' : ended ? 'stale' : 'unknown';
+  const journal = await readJournals(folder.here, folder.at(PAYLOAD));
+  return { state, node: await folder.node(), record, units: journal.units, journalBytes: journal.goodBytes };
 }
 
 async function removeEmpty(system: System, folder: string): Promise<boolean> {
@@ -111,20 +148,19 @@ async function removeEmpty(system: System, folder: string): Promise<boolean> {
   );
 }
 
-function probePath(destination: Destination): string {
-  return join(destination.parent, `${hiddenStem(destination.name)}.probe-${newId()}`);
-}
-
-/** Bytes on disk that removing a partial would free. */
-export async function allocatedBytes(folder: string): Promise<number> {
+/** Bytes on disk that removing a stale partial would free. */
+export async function allocatedBytes(system: System, destination: Destination, partial: Partial): Promise<number> {
+  const folder = await holdPartial(system, destination, partial).catch(() => null);
+  if (folder === null) return 0;
   let bytes = 0;
-  for (const entry of await readdir(folder, { withFileTypes: true, recursive: true }).catch(() => [])) {
-    if (entry.isFile())
-      bytes += await stat(join(entry.parentPath, entry.name)).then(
-        (s) => s.blocks * 512,
-        () => 0,
-      );
+  for (const entry of await system.fs.readdir(folder.here, { withFileTypes: true, recursive: true }).catch(() => [])) {
+    if (!entry.isFile()) continue;
+    bytes += await system.fs.lstat(join(entry.parentPath, entry.name)).then(
+      (s) => s.blocks * 512,
+      () => 0,
+    );
   }
+  await folder.close();
   return bytes;
 }
 
@@ -132,17 +168,31 @@ export async function allocatedBytes(folder: string): Promise<number> {
  * Removes a partial of ours, what fills the disk first and the record of who is at it last: without it nobody
  * could tell that this process ended.
  */
-export async function removePartial(system: System, partial: string): Promise<void> {
-  for (const name of [PAYLOAD, READY]) await removeTree(system, join(partial, name));
-  const rest = await readdir(partial).catch((): string[] => []);
-  for (const name of rest) if (ownerGeneration(name) === null) await removeTree(system, join(partial, name));
-  await removeTree(system, partial);
+export async function removePartial(system: System, partial: HeldFolder): Promise<void> {
+  for (const name of [PAYLOAD, READY]) await removeTree(system, partial.at(name));
+  await removeContent(system, partial, (name) => ownerGeneration(name) !== null);
+  await removeContent(system, partial);
+  await system.fs.rmdir(partial.path);
 }
 
-/** Takes a stale partial over. False where another process was first. */
+/**
+ * Opens a partial that was found, where it is still the same and this user's own; null where it is not.
+ * @throws MergeError of the side of outputs
+ */
+export async function holdPartial(system: System, destination: Destination, partial: Partial): Promise<HeldFolder | null> {
+  const fresh = await freshBeside(destination, system);
+  const folder = await onOutput('look at', partial.path, () => holdOwn(system, partial.path, fresh));
+  if (folder === null || folder === 'foreign') return null;
+  if ((await folder.node()) === partial.node) return folder;
+  await folder.close();
+  return null;
+}
+
+/** Takes a stale partial over. Null where another process was first. */
 export async function takeOver(
   system: System,
   partial: Partial,
+  folder: HeldFolder,
   hooks: PublishHooks,
   kind: 'folder' | 'file',
   name: string,
@@ -162,7 +212,7 @@ export async function takeOver(
   };
   // An unreadable record still has its number: the next free one is found by trying.
   for (let generation = (partial.record?.generation ?? -1) + 1; ; generation++) {
-    if (await claim(system, partial.path, generation, owner)) return { generation, owner };
+    if (await claim(system, folder.here, generation, owner)) return { generation, owner };
     if (partial.record !== null || generation > 99) return null;
   }
 }

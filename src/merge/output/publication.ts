@@ -1,14 +1,29 @@
 import { join } from 'node:path';
-import { errnoOf } from '../../base/disk/errno.ts';
+import { otherUser } from '../../base/disk/folder-lock.ts';
+import type { FreshFile } from '../../base/disk/fresh-file.ts';
 import { HEARTBEAT } from '../../base/disk/heartbeat.ts';
+import { type HeldFolder, holdOwn } from '../../base/disk/held-folder.ts';
 import { onOutput } from '../../base/disk/io-error.ts';
-import { claim, newId, readOwner } from '../../base/disk/owner.ts';
+import { PRIVATE } from '../../base/disk/make-folder.ts';
+import { newId } from '../../base/disk/new-id.ts';
+import { writeNewFile } from '../../base/disk/own-file.ts';
+import { claim, type Owner, readOwner } from '../../base/disk/owner.ts';
 import { currentProcess } from '../../base/disk/process-identity.ts';
-import { type PublishHooks, removeTree, type System, systemOf, writeNewFile } from '../../base/disk/system.ts';
+import { type PublishHooks, type System, systemOf } from '../../base/disk/system.ts';
 import { MergeError } from '../../base/errors.ts';
 import { checkOccupant, type Destination, locate } from './destination.ts';
 import { unitBytes } from './journal.ts';
-import { allocatedBytes, PAYLOAD, type Partial, partialPath, partialsOf, removePartial, takeOver } from './partial.ts';
+import {
+  allocatedBytes,
+  freshBeside,
+  holdPartial,
+  PAYLOAD,
+  type Partial,
+  partialPath,
+  partialsOf,
+  removePartial,
+  takeOver,
+} from './partial.ts';
 import { openPartial, removeFolders } from './partial-publication.ts';
 import { restoreOld } from './replace.ts';
 import { partialToResume } from './resume.ts';
@@ -32,30 +47,54 @@ export async function beginPublication(request: PublicationRequest, hooks: Publi
     const partial = partialToResume(found, request);
     for (const other of found) if (other !== partial) warnOf(system, request, other, false);
     await checkSpace(system, destination, request, [partial]);
-    const record = await onOutput('take over', partial.path, () => takeOver(system, partial, hooks, request.kind, destination.name));
-    if (record === null)
-      throw new MergeError('E_BUSY', `another process resumes ${request.output} at this moment`, { details: { file: request.output } });
-    return openPartial(system, destination, request, partial.path, record, partial.units, partial.journalBytes);
+    return resume(system, destination, request, partial, hooks);
   }
   await checkSpace(system, destination, request, stale);
   for (const partial of found) {
-    const removed = partial.state === 'stale' && (await remove(system, partial, hooks, request.kind, destination.name));
+    const removed = partial.state === 'stale' && (await remove(system, destination, partial, hooks, request.kind));
     warnOf(system, request, partial, removed);
   }
   return create(system, destination, request, hooks);
 }
 
-/**
- * Removes what an earlier run left, unless another process takes it over at this moment or it belongs to
- * somebody else.
- */
-async function remove(system: System, partial: Partial, hooks: PublishHooks, kind: 'folder' | 'file', name: string): Promise<boolean> {
+async function resume(
+  system: System,
+  destination: Destination,
+  request: PublicationRequest,
+  partial: Partial,
+  hooks: PublishHooks,
+): Promise<Publication> {
+  const { output } = request;
+  const folder = await holdPartial(system, destination, partial);
   try {
-    if ((await takeOver(system, partial, hooks, kind, name)) === null) return false;
-    await removePartial(system, partial.path);
+    const record =
+      folder === null
+        ? null
+        : await onOutput('take over', partial.path, () => takeOver(system, partial, folder, hooks, request.kind, destination.name));
+    if (folder === null || record === null)
+      throw new MergeError('E_BUSY', `another process resumes ${output} at this moment`, { details: { file: output } });
+    return await openPartial(system, destination, request, folder, record, partial);
+  } catch (error) {
+    await folder?.close();
+    throw error;
+  }
+}
+
+/**
+ * Removes what an earlier run left, unless another process takes it over at this moment, it belongs to
+ * somebody else, or what it was to replace is still in it.
+ */
+async function remove(system: System, destination: Destination, partial: Partial, hooks: PublishHooks, kind: 'folder' | 'file') {
+  let folder: HeldFolder | null = null;
+  try {
+    folder = await holdPartial(system, destination, partial);
+    if (folder === null || (await takeOver(system, partial, folder, hooks, kind, destination.name)) === null) return false;
+    await removePartial(system, folder);
     return true;
   } catch {
     return false;
+  } finally {
+    await folder?.close();
   }
 }
 
@@ -67,7 +106,7 @@ export async function clearPublished(output: string, hooks: PublishHooks = {}): 
   const system = systemOf(hooks);
   const destination = await locate(output);
   for (const partial of await partialsOf(destination, system, hooks)) {
-    if (partial.state === 'stale') await remove(system, partial, hooks, partial.record?.owner.kind ?? 'folder', destination.name);
+    if (partial.state === 'stale') await remove(system, destination, partial, hooks, partial.record?.owner.kind ?? 'folder');
   }
 }
 
@@ -75,7 +114,9 @@ function warnOf(system: System, request: PublicationRequest, partial: Partial, r
   const done = `${partial.units.size} finished parts, ${(unitBytes(partial.units.values()) / 1e9).toFixed(2)} GB`;
   const same = partial.record?.owner.identity === request.identity;
   let message: string;
-  if (partial.state !== 'stale') {
+  if (partial.state === 'foreign') {
+    message = `${partial.path} belongs to another user, or others can write to it: it is left alone`;
+  } else if (partial.state !== 'stale') {
     message = `another merge to ${request.output} ${partial.state === 'live' ? 'is running' : 'may be running'}: ${partial.path} is left alone`;
   } else if (removed) {
     const resumable = same && partial.units.size > 0 ? '; --resume would have continued it' : '';
@@ -101,7 +142,10 @@ async function checkSpace(
   // Some network and user-space file systems report no size at all.
   if (space.blocks === 0) return;
   let available = space.bavail * space.bsize;
-  for (const partial of reusable) available += await allocatedBytes(partial.path);
+  for (const partial of reusable) {
+    if (available >= request.bytes) return;
+    available += await allocatedBytes(system, destination, partial);
+  }
   if (available >= request.bytes) return;
   throw new MergeError('E_NO_SPACE', `${request.output} needs ${request.bytes} bytes and ${available} are free there`, {
     details: { file: request.output, needed: request.bytes, available },
@@ -113,11 +157,12 @@ async function create(system: System, destination: Destination, request: Publica
   const id = newId();
   const partial = partialPath(destination, id);
   const made: string[] = [];
+  let folder: HeldFolder | null = null;
   try {
-    for (const folder of destination.missing) {
-      // Plain mkdir throughout: ordinary modes of the umask, set-group-id inherited.
-      await onOutput('create', folder, () => system.fs.mkdir(folder)).then(
-        () => made.push(folder),
+    for (const parent of destination.missing) {
+      // Plain mkdir: ordinary modes of the umask, set-group-id inherited.
+      await onOutput('create', parent, () => system.fs.mkdir(parent)).then(
+        () => made.push(parent),
         (error: unknown) => {
           if (!(error instanceof MergeError && error.details.errno === 'EEXIST')) throw error;
           // Somebody else made it meanwhile: neither it nor what is above it is ours to remove.
@@ -125,30 +170,55 @@ async function create(system: System, destination: Destination, request: Publica
         },
       );
     }
+    const { kind, identity, identityParts = {}, request: digest } = request;
+    const self = hooks.self ?? (await currentProcess());
+    const about = { name: destination.name, kind, identity, identityParts, request: digest };
+    const owner = { ...self, id, ...about, parentsMade: made.length, released: false };
+    const fresh = await freshBeside(destination, system);
+    folder = await onOutput('create', partial, () => makePartial(system, partial, fresh));
+    if (!(await claimNew(system, folder, owner))) {
+      // Another run took the folder, which was empty for a moment, for one that was left.
+      await folder.close();
+      folder = null;
+      folder = await onOutput('create', partial, () => makePartial(system, partial, fresh));
+      await onOutput('create', partial, () => claim(system, folder!.here, 0, owner));
+    }
+    const { here } = folder;
     await onOutput('create', partial, async () => {
-      await system.fs.mkdir(partial);
-      made.push(partial);
-      const { kind, identity, identityParts = {}, request: digest } = request;
-      const self = hooks.self ?? (await currentProcess());
-      const about = { name: destination.name, kind, identity, identityParts, request: digest };
-      const owner = { ...self, id, ...about, parentsMade: made.length - 1, released: false };
-      await claim(system, partial, 0, owner).catch(async (error: unknown) => {
-        // Another run took the folder, which was empty for a moment, for one that was left.
-        if (errnoOf(error) !== 'ENOENT') throw error;
-        await system.fs.mkdir(partial);
-        await claim(system, partial, 0, owner);
-      });
-      await writeNewFile(system, join(partial, HEARTBEAT), '0');
-      await system.fs.mkdir(join(partial, PAYLOAD));
+      await writeNewFile(system, join(here, HEARTBEAT), '0');
+      await system.fs.mkdir(join(here, PAYLOAD));
     });
-    const record = (await readOwner(partial))!;
-    return await openPartial(system, destination, request, partial, record, new Map(), new Map());
+    return await openPartial(system, destination, request, folder, (await readOwner(here))!, null);
   } catch (error) {
-    if (made.includes(partial)) await removeTree(system, partial).catch(() => {});
-    await removeFolders(
-      system,
-      made.filter((folder) => folder !== partial),
-    );
+    if (folder !== null) await removePartial(system, folder).catch(() => {});
+    await folder?.close();
+    await removeFolders(system, made);
+    throw error;
+  }
+}
+
+/**
+ * Makes the folder, into which nobody else looks before it is published: what lies in `payload` has the modes
+ * that OUT will have.
+ * @throws MergeError E_OTHER_USER where somebody put another folder into its place meanwhile
+ */
+async function makePartial(system: System, partial: string, fresh: FreshFile): Promise<HeldFolder> {
+  await system.fs.mkdir(partial, PRIVATE);
+  const folder = await holdOwn(system, partial, fresh).catch(async (error: unknown) => {
+    await system.fs.rmdir(partial).catch(() => {});
+    throw error;
+  });
+  if (folder === null) throw Object.assign(new Error('removed'), { errno: 'ENOENT' });
+  if (folder === 'foreign') throw otherUser(partial, 'the unfinished merge');
+  return folder;
+}
+
+/** Makes this process the first owner. False where the folder is gone. */
+async function claimNew(system: System, folder: HeldFolder, owner: Owner): Promise<boolean> {
+  try {
+    return await onOutput('create', folder.path, () => claim(system, folder.here, 0, owner));
+  } catch (error) {
+    if (error instanceof MergeError && error.details.errno === 'ENOENT') return false;
     throw error;
   }
 }

@@ -1,11 +1,13 @@
-import { lstat, readdir } from 'node:fs/promises';
-import { join } from 'node:path';
 import { errnoOf } from '../../base/disk/errno.ts';
+import type { FreshFile } from '../../base/disk/fresh-file.ts';
+import { HeldFolder } from '../../base/disk/held-folder.ts';
 import { onOutput } from '../../base/disk/io-error.ts';
+import { syncFolder } from '../../base/disk/own-file.ts';
 import { NO_HARD_LINKS } from '../../base/disk/owner.ts';
-import { removeTree, type System, syncFolder } from '../../base/disk/system.ts';
+import { removeContent } from '../../base/disk/remove-tree.ts';
+import type { System } from '../../base/disk/system.ts';
 import { type Destination, outputExists } from './destination.ts';
-import { oldPath, type Partial, READY, siblingIds } from './partial.ts';
+import { freshBeside, holdPartial, oldPath, type Partial, READY, siblingIds } from './partial.ts';
 
 /** What rename says where a file system has no rename flags. */
 const NO_FLAGS: ReadonlySet<string> = new Set(['EINVAL', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP']);
@@ -76,7 +78,7 @@ async function placeNew(system: System, from: string, destination: Destination, 
     if (!NO_HARD_LINKS.has(errno)) throw error;
   }
   // Neither flags nor links (exFAT): looking first is all there is.
-  if ((await lstat(destination.path).catch(() => null)) !== null) return null;
+  if (await present(system, destination.path)) return null;
   await fs.rename(from, destination.path);
   return back;
 }
@@ -95,7 +97,7 @@ async function placeFolder(system: System, from: string, path: string): Promise<
     },
   );
   try {
-    if (!claimed && (await readdir(path)).length > 0) return false;
+    if (!claimed && (await fs.readdir(path)).length > 0) return false;
     await fs.rename(from, path);
     return true;
   } catch (error) {
@@ -145,34 +147,88 @@ async function replaceByFallback(
 
 /**
  * Puts an OUT back that an interrupted replacement left aside (W_RESTORED), and removes what a finished one
- * left to remove. Touches nothing whose owner may still be at work.
+ * left to remove. Touches nothing whose owner may still be at work, and nothing of another user's.
  */
 export async function restoreOld(destination: Destination, system: System, partials: readonly Partial[]): Promise<void> {
-  const present = async (path: string) => (await lstat(path).catch(() => null)) !== null;
-  const left: { old: string; movedAt: number; partial: Partial | undefined }[] = [];
-  for (const id of await siblingIds(destination, 'old')) {
-    const old = oldPath(destination, id);
-    const partial = partials.find((p) => p.id === id);
-    if (partial !== undefined && partial.state !== 'stale') continue;
-    const movedAt = await lstat(old).then(
-      (s) => s.ctimeMs,
-      () => 0,
-    );
-    left.push({ old, movedAt, partial });
-  }
-  left.sort((a, b) => b.movedAt - a.movedAt);
-  for (const { old, partial } of left) {
-    if (!(await present(destination.path))) {
-      const kind = (await lstat(old)).isDirectory() ? 'folder' : 'file';
-      const placed = await onOutput('restore', destination.output, () => placeNew(system, old, destination, kind));
-      if (placed === null) continue;
-      await syncFolder(system, destination.parent);
-      system.warn({ code: 'W_RESTORED', message: `${destination.output} was restored: its replacement had been interrupted` });
-    } else if (partial !== undefined && !(await present(join(partial.path, READY)))) {
-      // The new OUT went into its place, and only the removal of the old one was interrupted.
-      await removeTree(system, old).catch(() => {});
-    } else {
-      system.warn({ code: 'W_STALE_PARTIAL', message: `${old} may be an earlier ${destination.output}: look at it and remove it` });
+  const ids = await siblingIds(destination, 'old');
+  if (ids.length === 0) return;
+  const fresh = await freshBeside(destination, system);
+  const left: Aside[] = [];
+  try {
+    for (const id of ids) {
+      const partial = partials.find((p) => p.id === id);
+      if (partial !== undefined && partial.state !== 'stale') continue;
+      const path = oldPath(destination, id);
+      const folder = await holdAside(system, path, fresh);
+      if (folder !== null) left.push({ folder, movedAt: await folder.changedMs(), partial });
+      else if (await present(system, path)) warnOfOld(system, destination, path, ' of another user');
     }
+    left.sort((a, b) => b.movedAt - a.movedAt);
+    for (const aside of left) await restore(system, destination, aside);
+  } finally {
+    for (const { folder } of left) await folder.close();
   }
+}
+
+/** An earlier OUT that lies aside. */
+interface Aside {
+  readonly folder: HeldFolder;
+  readonly movedAt: number;
+  readonly partial: Partial | undefined;
+}
+
+async function restore(system: System, destination: Destination, { folder, partial }: Aside): Promise<void> {
+  if (!(await present(system, destination.path))) {
+    const placed = await onOutput('restore', destination.output, () => placeNew(system, folder.path, destination, 'folder'));
+    if (placed === null) return;
+    if (!(await isAt(system, folder, destination.path))) {
+      // Somebody put something else into its place meanwhile.
+      await onOutput('take back', destination.output, () => placed.undo());
+      return;
+    }
+    await syncFolder(system, destination.parent);
+    system.warn({ code: 'W_RESTORED', message: `${destination.output} was restored: its replacement had been interrupted` });
+  } else if (partial !== undefined && !(await holdsReady(system, destination, partial))) {
+    // The new OUT went into its place, and only the removal of the old one was interrupted.
+    await removeContent(system, folder)
+      .then(() => system.fs.rmdir(folder.path))
+      .catch(() => {});
+  } else {
+    warnOfOld(system, destination, folder.path);
+  }
+}
+
+function warnOfOld(system: System, { output }: Destination, path: string, whose = ''): void {
+  system.warn({ code: 'W_STALE_PARTIAL', message: `${path}${whose} may be an earlier ${output}: look at it and remove it` });
+}
+
+/** The folder, where it belongs to this user; null where it does not, or is none. */
+async function holdAside(system: System, path: string, fresh: FreshFile): Promise<HeldFolder | null> {
+  const folder = await HeldFolder.open(system, path).catch(() => null);
+  if (folder === null || (await folder.belongsTo(fresh))) return folder;
+  await folder.close();
+  return null;
+}
+
+async function isAt(system: System, folder: HeldFolder, path: string): Promise<boolean> {
+  const there = await HeldFolder.open(system, path).catch(() => null);
+  if (there === null) return false;
+  try {
+    return (await there.node()) === (await folder.node());
+  } finally {
+    await there.close();
+  }
+}
+
+async function holdsReady(system: System, destination: Destination, partial: Partial): Promise<boolean> {
+  const folder = await holdPartial(system, destination, partial);
+  if (folder === null) return true;
+  return present(system, folder.at(READY)).finally(() => folder.close());
+}
+
+async function present(system: System, path: string): Promise<boolean> {
+  return system.fs.lstat(path).then(
+    () => true,
+    () => false,
+  );
 }

@@ -30,6 +30,9 @@ export function partialToResume(found: readonly Partial[], request: PublicationR
 
 function reason(found: readonly Partial[], same: readonly Partial[], request: PublicationRequest): string {
   if (found.length === 0) return 'there is no unfinished merge beside it';
+  const foreign = found.find(({ state }) => state === 'foreign');
+  if (foreign !== undefined && found.every(({ state }) => state === 'foreign'))
+    return `${foreign.path} belongs to another user, or others can write to it`;
   if (same.length > 0) return 'the unfinished merge had not finished any part';
   const owners = found.flatMap((p) => p.record?.owner ?? []);
   if (owners.length === 0) return 'the unfinished merge has no record of what it was';

@@ -10,12 +10,16 @@ export interface Publication {
   readonly output: string;
   readonly kind: 'folder' | 'file';
   /**
-   * Folder to write into; for kind `file` it holds one file, named as OUT is, which is renamed out of it at
-   * the end.
+   * Folder to write into, for system calls (it is held open, and this leads to it whoever renames what); for
+   * kind `file` it holds one file, named as OUT is, which is renamed out of it at the end.
    */
   readonly dir: string;
+  /** The hidden sibling, for people. */
+  readonly partial: string;
   /** Units that an earlier run finished, by `unitKey`; empty unless resuming. */
   readonly finished: ReadonlyMap<string, JournalUnit>;
+  /** Takes a unit that turned out to be damaged from `finished`: it is made anew. */
+  distrust(key: string): void;
   /** Records that a unit is fsynced; the line itself is fsynced before this resolves. */
   journal(unit: JournalUnit): Promise<void>;
   /**

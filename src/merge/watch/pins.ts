@@ -1,14 +1,17 @@
-import { constants } from 'node:fs';
-import { copyFile, link, mkdir, realpath, rename, rm, stat, symlink, utimes } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { errnoOf } from '../../base/disk/errno.ts';
 import { onOutput, toMergeError } from '../../base/disk/io-error.ts';
+import { makeFolder } from '../../base/disk/make-folder.ts';
+import { copyWithTime } from '../../base/disk/own-file.ts';
 import { NO_HARD_LINKS } from '../../base/disk/owner.ts';
+import { removeTree } from '../../base/disk/remove-tree.ts';
+import { SYSTEM } from '../../base/disk/system.ts';
 import { MergeError } from '../../base/errors.ts';
 import { storeOf } from '../../base/store/store.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
 import { findSideFile, groundOf, type LeftFile, type SideFile, type SideFileOptions, sideFiles } from '../../checkpoints/side-files.ts';
 import { copySideFiles } from '../output/copy-side-files.ts';
+import { checkLoss } from '../output/destination.ts';
 import { signatureOf } from './settle.ts';
 
 /** State files that say where a checkpoint stands; the rest of the training state is not held on to. */
@@ -37,15 +40,15 @@ export async function pin(
   if (there !== null && !own) throw new MergeError('E_OUTPUT_EXISTS', `${path} is in the way of a pin`, { details: { file: path } });
   if (there?.tensors === tensors) return path;
   const draft = join(folder, `.pinning-${basename(checkpoint)}`);
-  await onOutput('create', folder, () => mkdir(folder, { recursive: true }));
-  await rm(draft, { recursive: true, force: true });
+  await onOutput('create', folder, () => makeFolder(folder));
+  await removeTree(SYSTEM, draft);
   try {
-    if ((await stat(checkpoint)).isDirectory()) await linkFolder(checkpoint, draft, options);
+    if ((await SYSTEM.fs.stat(checkpoint)).isDirectory()) await linkFolder(checkpoint, draft, options);
     else await linkFile(checkpoint, draft);
-    if (own) await rm(path, { recursive: true, force: true });
-    await rename(draft, path);
+    if (own) await unpin(path);
+    await SYSTEM.fs.rename(draft, path);
   } catch (error) {
-    await rm(draft, { recursive: true, force: true });
+    await removeTree(SYSTEM, draft);
     if (errnoOf(error) === 'ENOENT') throw changed(checkpoint, error);
     throw toMergeError(error, { action: 'pin', file: checkpoint, side: 'output' });
   }
@@ -54,18 +57,24 @@ export async function pin(
   throw changed(checkpoint);
 }
 
-/** Lets go of a checkpoint: what the trainer still has of it stays. */
+/**
+ * Lets go of a checkpoint: what the trainer still has of it stays.
+ * @throws MergeError E_OUTPUT_KIND where there is something else than a pin by now; of the side of outputs
+ */
 export async function unpin(path: string): Promise<void> {
-  await onOutput('remove', path, () => rm(path, { recursive: true, force: true }));
+  const there = await SYSTEM.fs.lstat(path).catch(() => null);
+  if (there === null) return;
+  await checkLoss(path, path, there.isDirectory() ? 'folder' : 'file');
+  await onOutput('remove', path, () => removeTree(SYSTEM, path));
 }
 
 async function linkFolder(folder: string, draft: string, options: SideFileOptions): Promise<void> {
   const checkpoint = await openCheckpoint(folder);
   const { copied, left, faults } = await sideFiles(checkpoint, options);
   if (faults.length > 0) throw faults[0]!;
-  await onOutput('create', draft, () => mkdir(draft));
+  await onOutput('create', draft, () => SYSTEM.fs.mkdir(draft));
   for (const { name } of checkpoint.shards) {
-    if (name.includes('/')) await mkdir(dirname(join(draft, name)), { recursive: true });
+    if (name.includes('/')) await makeFolder(dirname(join(draft, name)));
     await linkFile(join(folder, name), join(draft, name));
   }
   if (checkpoint.indexName !== null) await linkFile(join(folder, checkpoint.indexName), join(draft, checkpoint.indexName));
@@ -76,46 +85,36 @@ async function linkFolder(folder: string, draft: string, options: SideFileOption
   }
   for (const found of [...copied, ...left, ...states]) {
     if ('real' in found) await pinSideFile(found, draft);
-    else if (found.leadsTo !== undefined) await symlink(found.leadsTo, join(draft, found.name));
+    else if (found.leadsTo !== undefined) await SYSTEM.fs.symlink(found.leadsTo, join(draft, found.name));
   }
 }
 
 /** The very file that was looked at. */
 async function pinSideFile(file: SideFile, draft: string): Promise<void> {
   const target = join(draft, file.name);
-  await mkdir(dirname(target), { recursive: true });
+  await makeFolder(dirname(target));
   if (!(await hardLink(file.real, target))) await copySideFiles([file], draft);
   else if ((await storeOf(target).stat(target)).version !== file.version) throw changed(file.path);
 }
 
 async function linkFile(source: string, target: string): Promise<void> {
-  const file = await realpath(source);
-  if (!(await hardLink(file, target))) await copy(file, target);
+  const file = await SYSTEM.fs.realpath(source);
+  if (await hardLink(file, target)) return;
+  // Only a regular file is opened by the store: copying would wait for the writer of a FIFO.
+  await (await storeOf(file).open(file)).close();
+  await onOutput('copy', target, () => copyWithTime(file, target));
 }
 
 /** @returns false where the file system cannot, or it is another one */
 async function hardLink(file: string, target: string): Promise<boolean> {
   try {
-    await link(file, target);
+    await SYSTEM.fs.link(file, target);
     return true;
   } catch (error) {
     const errno = errnoOf(error) ?? '';
     if (errno !== 'EXDEV' && !NO_HARD_LINKS.has(errno)) throw error;
     return false;
   }
-}
-
-/** Keeps the time of last change to the millisecond, by which a signature knows the file. */
-async function copy(file: string, target: string): Promise<void> {
-  const { mtimeMs } = await stat(file);
-  // Only a regular file is opened by the store: copying would wait for the writer of a FIFO.
-  await (await storeOf(file).open(file)).close();
-  await onOutput('copy', target, async () => {
-    await copyFile(file, target, constants.COPYFILE_FICLONE);
-    // The middle of the millisecond: seconds as a float64 are a little off.
-    const seconds = (Math.floor(mtimeMs) + 0.5) / 1000;
-    await utimes(target, seconds, seconds);
-  });
 }
 
 function changed(checkpoint: string, cause?: unknown): MergeError {

@@ -192,9 +192,9 @@ export class Rounds {
   }
 
   async #emptyTrash(): Promise<void> {
-    const { options, state, writer, emit } = this.#tools;
+    const { options, state, writer, lock, emit } = this.#tools;
     if (state.trash.length === 0) return;
-    for (const path of await removeMade(options.output, state.trash)) emit({ type: 'removed', path });
+    for (const path of await removeMade(options.output, lock.folder, state.trash)) emit({ type: 'removed', path });
     state.trash = [];
     await writer.save(state);
   }

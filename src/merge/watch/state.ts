@@ -1,15 +1,20 @@
-import { mkdir, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { errnoOf } from '../../base/disk/errno.ts';
+import type { HeldFolder } from '../../base/disk/held-folder.ts';
 import { onOutput } from '../../base/disk/io-error.ts';
-import { syncFolder, systemOf, writeNewFile } from '../../base/disk/system.ts';
+import { makeFolder, PRIVATE } from '../../base/disk/make-folder.ts';
+import { readOwn, syncFolder, writeNewFile } from '../../base/disk/own-file.ts';
+import { removeTree } from '../../base/disk/remove-tree.ts';
+import { SYSTEM } from '../../base/disk/system.ts';
 import { MergeError } from '../../base/errors.ts';
 import { parseJson } from '../../base/json/parse.ts';
-import { readIfThere } from '../../base/store/store.ts';
 import type { StoredState } from './stored-state.ts';
 
 /** Hidden folder of a watch: lock and state. */
 export const WATCH_FOLDER = '.merge-watch';
 const STATE_FILE = 'state.json';
+/** Far more than the names of all checkpoints of a run take. */
+const MOST_BYTES = 2 ** 28;
 /**
  * End of the name of a state that is being written. Of a folder's watches one is alive, so one name does, and
  * a kill leaves no more than that.
@@ -33,20 +38,24 @@ export interface WatchState extends Omit<StoredState, 'done' | 'bad' | 'pins'> {
 /**
  * The state of the watch of a folder; null before its first round. Removes what a watch that was killed while
  * writing left; the caller has the folder's lock.
+ * @param folder that of the watch's lock
  * @param run the run, relative to the watch's folder
  * @throws MergeError E_WATCH_STATE where it cannot be read, or is about another run
  */
-export async function readWatchState(output: string, run: string): Promise<WatchState | null> {
-  const file = join(output, WATCH_FOLDER, STATE_FILE);
-  await onOutput('remove', file, () => rm(`${file}${DRAFT}`, { force: true }));
-  const bytes = await readIfThere(file, MAX_STATE_BYTES).catch((error: Error) => {
-    throw unusable(file, `cannot be read (${error.message})`, error);
-  });
-  if (bytes === null) return null;
+export async function readWatchState(folder: HeldFolder, run: string): Promise<WatchState | null> {
+  const file = join(folder.path, STATE_FILE);
+  let text: string;
+  await onOutput('remove', file, () => removeTree(SYSTEM, folder.at(`${STATE_FILE}${DRAFT}`)));
+  try {
+    text = (await readOwn(SYSTEM, folder.at(STATE_FILE), { limit: MOST_BYTES, shown: file })).toString();
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return null;
+    throw unusable(file, `cannot be read (${(error as Error).message})`, error);
+  }
   let stored: StoredState;
   const { storedState } = await import('./stored-state.ts');
   try {
-    stored = storedState.parse(parseJson(bytes.toString()));
+    stored = storedState.parse(parseJson(text));
   } catch (error) {
     throw unusable(file, 'is not the state of a watch that this version can read', error);
   }
@@ -77,11 +86,12 @@ function unusable(file: string, why: string, cause?: unknown): MergeError {
 
 /** Writes states one after another: looks and rounds both save. */
 export class StateWriter {
-  readonly #file: string;
+  readonly #folder: HeldFolder;
   #last: Promise<void> = Promise.resolve();
 
-  constructor(output: string) {
-    this.#file = join(output, WATCH_FOLDER, STATE_FILE);
+  /** @param folder that of the watch's lock */
+  constructor(folder: HeldFolder) {
+    this.#folder = folder;
   }
 
   /** Replaces the file at once and whole. @throws MergeError of the side of outputs */
@@ -93,23 +103,23 @@ export class StateWriter {
   }
 
   async #replace(text: string): Promise<void> {
-    const system = systemOf({});
-    const draft = `${this.#file}${DRAFT}`;
-    await onOutput('write', this.#file, async () => {
+    const folder = this.#folder;
+    const draft = folder.at(`${STATE_FILE}${DRAFT}`);
+    await onOutput('write', join(folder.path, STATE_FILE), async () => {
       try {
-        await writeNewFile(system, draft, text);
-        await rename(draft, this.#file);
+        await writeNewFile(SYSTEM, draft, text);
+        await SYSTEM.fs.rename(draft, folder.at(STATE_FILE));
       } finally {
-        await rm(draft, { force: true });
+        await removeTree(SYSTEM, draft);
       }
     });
-    await syncFolder(system, dirname(this.#file));
+    await syncFolder(SYSTEM, folder.here, folder.path);
   }
 }
 
-/** Makes the folders of a watch. @throws MergeError of the side of outputs */
+/** Makes the folders of a watch; the hidden one is its own. @throws MergeError of the side of outputs */
 export async function makeWatchFolder(output: string): Promise<string> {
   const folder = join(output, WATCH_FOLDER);
-  await onOutput('create', folder, () => mkdir(folder, { recursive: true }));
+  await onOutput('create', folder, () => makeFolder(folder, PRIVATE));
   return folder;
 }

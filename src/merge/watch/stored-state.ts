@@ -1,7 +1,10 @@
 import { z } from 'zod';
+import { isPlainName } from '../../base/disk/plain-name.ts';
 
 const number = z.number().nullable();
-const made = z.object({ output: z.string(), digest: z.string() });
+/** Something in the watch's folder, or the pins': a path would lead out of it. */
+const name = z.string().refine(isPlainName, 'is no plain name');
+const made = z.object({ output: name, digest: z.string() });
 const member = z.object({ name: z.string(), step: number, tokens: number, weight: z.number() });
 /** A line of the history. */
 export const storedRecord = z.object({
@@ -10,7 +13,7 @@ export const storedRecord = z.object({
   step: number,
   tokens: number,
   members: z.array(member).readonly(),
-  output: z.string().nullable(),
+  output: name.nullable(),
   seconds: number,
   hook: number,
   error: z.object({ code: z.string(), message: z.string() }).nullable(),
@@ -35,9 +38,9 @@ export const storedState = z.object({
   /** Merges on their way out. */
   trash: z.array(made),
   /** Names in the pin folder that the watch made. */
-  pins: z.array(z.string()),
+  pins: z.array(name),
   /** The one accumulator that may be gone on with. */
-  accumulator: z.object({ output: z.string(), digest: z.string(), fingerprint: z.string(), step: number, tokens: number }).nullable(),
+  accumulator: z.object({ output: name, digest: z.string(), fingerprint: z.string(), step: number, tokens: number }).nullable(),
   /** The round in work: written before its merge, so that one that was interrupted is recognised. */
   pending: z.object({ signature: z.string(), outputs: z.array(made), record: storedRecord }).nullable(),
 });

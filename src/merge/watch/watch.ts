@@ -1,7 +1,7 @@
-import { realpath } from 'node:fs/promises';
 import { relative, resolve } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { acquireLock } from '../../base/disk/folder-lock.ts';
+import { SYSTEM } from '../../base/disk/system.ts';
 import { MergeError } from '../../base/errors.ts';
 import { drain, eventStream } from '../../base/event-stream.ts';
 import type { RunCheckpoint } from '../../checkpoints/run/types.ts';
@@ -57,11 +57,11 @@ async function watchRun(options: WatchOptions, emit: (event: WatchEvent) => void
     help: 'End the other watch, or give this one another folder with -o.',
   });
   try {
-    await sweep(options.output);
-    const run = relative(await realpath(options.output), await realpath(options.run).catch(() => resolve(options.run)));
-    const stored = await readWatchState(options.output, run);
+    await sweep(lock.folder);
+    const run = relative(await SYSTEM.fs.realpath(options.output), await SYSTEM.fs.realpath(options.run).catch(() => resolve(options.run)));
+    const stored = await readWatchState(lock.folder, run);
     const state = stored ?? newState(run);
-    const writer = new StateWriter(options.output);
+    const writer = new StateWriter(lock.folder);
     emit({ type: 'started', run: options.run, output: options.output });
     const view = new RunView(options, { state, fresh: stored === null, writer }, emit);
     const rounds = new Rounds({ options, state, writer, lock, emit, signal });

@@ -1,7 +1,9 @@
-import { writeFileSync } from 'node:fs';
-import { mkdir, rm, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { onOutput, toMergeError } from '../../base/disk/io-error.ts';
+import { LogFile } from '../../base/disk/log-file.ts';
+import { makeFolder } from '../../base/disk/make-folder.ts';
+import { removeTree } from '../../base/disk/remove-tree.ts';
+import { SYSTEM } from '../../base/disk/system.ts';
 import { MergeError, type Warning } from '../../base/errors.ts';
 import { exitText, type GroupRun, runInGroup } from '../../base/process/process-group.ts';
 import { shellQuote } from '../../base/process/shell-quote.ts';
@@ -109,7 +111,7 @@ export class Attempt {
     await server?.load(model, this.#stop.signal);
     const values: Placeholders = { model, out, gpu, trial: String(trial), ...(server === null ? {} : { server: server.url }) };
     const resultFile = join(out, '.merge-result');
-    const { mtimeMs: since } = await stat(out);
+    const { mtimeMs: since } = await SYSTEM.fs.stat(out);
     // A command that asks a server needs no path.
     const filled = fillPlaceholders(command, values, server === null);
     const { code, endLeftovers } = await this.#command(filled, values, environment(values, resultFile));
@@ -199,7 +201,7 @@ export class Attempt {
     await removeFolder(out);
     const reason = 'the disk was full while it ran, and no more when what it wrote was removed';
     try {
-      writeFileSync(log, `\n[ckpt-merge: ${reason}]\n`, { flag: 'a' });
+      LogFile.append(log, `\n[ckpt-merge: ${reason}]\n`);
     } catch {
       throw toMergeError(error, { action: 'write', file: log, side: 'output' });
     }
@@ -212,11 +214,11 @@ export class Attempt {
  * own.
  */
 async function freshFolder(parent: string): Promise<string> {
-  await onOutput('create', parent, () => mkdir(parent, { recursive: true }));
+  await onOutput('create', parent, () => makeFolder(parent));
   for (let i = 1; ; i++) {
     const path = resolve(parent, String(i));
     try {
-      await mkdir(path);
+      await SYSTEM.fs.mkdir(path);
       return path;
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw toMergeError(error, { action: 'create', file: path, side: 'output' });
@@ -226,7 +228,7 @@ async function freshFolder(parent: string): Promise<string> {
 
 /** What cannot be removed (another user's files, a container's) is left. */
 async function removeFolder(path: string): Promise<void> {
-  await rm(path, { recursive: true, force: true, maxRetries: 3 }).catch(() => {});
+  await removeTree(SYSTEM, path).catch(() => {});
 }
 
 function environment(values: Placeholders, resultFile: string): Record<string, string> {

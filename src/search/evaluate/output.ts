@@ -1,5 +1,5 @@
-import { closeSync, openSync, writeFileSync } from 'node:fs';
 import { stripVTControlCharacters } from 'node:util';
+import { LogFile } from '../../base/disk/log-file.ts';
 
 /**
  * What is kept of an evaluation that prints without end: so much of its beginning, and so much of its end.
@@ -66,13 +66,13 @@ export class Tail {
  * once, so that people can follow it.
  */
 export class Log {
-  readonly #descriptor: number;
+  readonly #file: LogFile;
   readonly #tail = new Tail(LOG_TAIL_BYTES);
   #written = 0;
 
   /** Begins the file anew. Throws what opening it throws. */
   constructor(path: string) {
-    this.#descriptor = openSync(path, 'w');
+    this.#file = new LogFile(path);
   }
 
   /** Throws what writing throws. */
@@ -80,7 +80,7 @@ export class Log {
     const bytes = Buffer.from(chunk);
     const head = bytes.subarray(0, Math.max(0, LOG_HEAD_BYTES - this.#written));
     this.#written += bytes.length;
-    if (head.length > 0) writeFileSync(this.#descriptor, head);
+    if (head.length > 0) this.#file.write(head);
     this.#tail.add(bytes);
   }
 
@@ -98,10 +98,10 @@ export class Log {
     try {
       const kept = this.#tail.bytes.subarray(-Math.max(1, this.#written - LOG_HEAD_BYTES));
       const missing = this.#written - LOG_HEAD_BYTES - kept.length;
-      if (missing > 0) writeFileSync(this.#descriptor, `\n[ckpt-merge: ${missing} bytes of output are left out here]\n`);
-      if (this.#written > LOG_HEAD_BYTES) writeFileSync(this.#descriptor, kept);
+      if (missing > 0) this.#file.write(`\n[ckpt-merge: ${missing} bytes of output are left out here]\n`);
+      if (this.#written > LOG_HEAD_BYTES) this.#file.write(kept);
     } finally {
-      closeSync(this.#descriptor);
+      this.#file.close();
     }
   }
 }

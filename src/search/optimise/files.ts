@@ -1,8 +1,9 @@
-import { rename, rm } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
 import { onOutput } from '../../base/disk/io-error.ts';
-import { newId } from '../../base/disk/owner.ts';
-import { systemOf, writeNewFile } from '../../base/disk/system.ts';
+import { newId } from '../../base/disk/new-id.ts';
+import { writeNewFile } from '../../base/disk/own-file.ts';
+import { removeTree } from '../../base/disk/remove-tree.ts';
+import { SYSTEM } from '../../base/disk/system.ts';
 import { keysOf, pick } from '../../base/pick.ts';
 import { version } from '../../base/version.ts';
 import { recipeYaml } from '../../recipe/file/write.ts';
@@ -23,10 +24,10 @@ export async function replaceFile(file: string, text: string): Promise<void> {
   const draft = `${file}.${newId()}.draft`;
   await onOutput('write', file, async () => {
     try {
-      await writeNewFile(systemOf({}), draft, text);
-      await rename(draft, file);
+      await writeNewFile(SYSTEM, draft, text);
+      await SYSTEM.fs.rename(draft, file);
     } finally {
-      await rm(draft, { force: true });
+      await removeTree(SYSTEM, draft);
     }
   });
 }

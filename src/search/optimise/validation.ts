@@ -1,6 +1,6 @@
-import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { onOutput } from '../../base/disk/io-error.ts';
+import { SYSTEM } from '../../base/disk/system.ts';
 import type { ValidationScores } from '../conclusion/validate.ts';
 import { directionOf } from '../evaluate/goal.ts';
 import { commandText, metricTexts, scorerOf } from '../study/scorer.ts';
@@ -35,7 +35,7 @@ export async function validateSearch(
   const stored = await readTrials(file, { mend: true });
   const usable = stored !== null && differences(stored.identity, own).length === 0;
   // Scores of another set were paid for, too.
-  if (stored !== null && !usable) await onOutput('rename', file, () => rename(file, `${file}.old`));
+  if (stored !== null && !usable) await onOutput('rename', file, () => SYSTEM.fs.rename(file, `${file}.old`));
   const { evalSetup, goal, ...evaluation } = options;
   const { score } = scorerOf({ ...evaluation, eval: command, metrics }, '--validate');
   const second = new Study({

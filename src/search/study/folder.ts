@@ -1,12 +1,16 @@
-import { mkdir, readdir, rm, rmdir, stat, statfs, writeFile } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
-import { acquireLock, type FolderLock } from '../../base/disk/folder-lock.ts';
+import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
+import { appendLine } from '../../base/disk/append-line.ts';
+import { acquireLock, type FolderLock, otherUser } from '../../base/disk/folder-lock.ts';
+import { freshFileIn } from '../../base/disk/fresh-file.ts';
+import { HeldFolder, holdOwn, OTHERS_WRITE } from '../../base/disk/held-folder.ts';
 import { onOutput } from '../../base/disk/io-error.ts';
-import { makeFolder } from '../../base/disk/make-folder.ts';
-import { newId } from '../../base/disk/owner.ts';
+import { makeFolder, PRIVATE, READABLE } from '../../base/disk/make-folder.ts';
+import { newId } from '../../base/disk/new-id.ts';
+import { readOwn } from '../../base/disk/own-file.ts';
+import { removeContent, removeTree } from '../../base/disk/remove-tree.ts';
+import { SYSTEM } from '../../base/disk/system.ts';
 import { MergeError } from '../../base/errors.ts';
 import { availableMemory } from '../../base/machine/memory.ts';
-import { readIfThere } from '../../base/store/store.ts';
 
 /** Where merges wait for their evaluation. */
 export interface WorkFolder {
@@ -22,10 +26,8 @@ const WORK_NAME = /^ckpt-merge-work-[0-9a-f]{12}$/;
 const TRIAL_NAME = /^(trial|validation)-\d{4,}(\.log)?$/;
 /** Of a file that was being written. */
 const DRAFT_NAME = /\.[0-9a-f]{12}\.draft$/;
-/** Holds the path of the work folder, so that what a kill left there can be removed. */
-const WORK_RECORD = 'work.path';
-/** A line for each run of a study that was killed. */
-const MAX_RECORD_BYTES = 2 ** 20;
+/** In the lock's folder: where the work folder is, so that what a kill left there can be removed. */
+const WORK_RECORD = 'work.jsonl';
 const LOCK_FOLDER = '.lock';
 /** Share of the memory left that merges may take, and of the space left on a disk. */
 const MEMORY_SHARE = 0.4;
@@ -49,11 +51,14 @@ export class StudyFolder {
 
   /**
    * Makes the folder where there is none, and locks it. Removes merges and drafts that a killed study left.
-   * @throws MergeError E_SEARCH_BUSY where another process works in it; of the side of outputs
+   * @throws MergeError E_SEARCH_BUSY where another process works in it; E_OTHER_USER where it belongs to
+   *   another user, or everybody can write to it; of the side of outputs
    */
   static async open(path: string): Promise<StudyFolder> {
     const lockFolder = join(path, LOCK_FOLDER);
-    const made = await onOutput('create', path, () => makeFolder(lockFolder));
+    const made = await onOutput('create', path, () => makeFolder(path, READABLE));
+    await checkOwner(path);
+    await onOutput('create', path, () => makeFolder(lockFolder, PRIVATE));
     const lock = await acquireLock(lockFolder, {
       name: 'search',
       output: path,
@@ -61,9 +66,9 @@ export class StudyFolder {
       busy: 'is being worked in',
       help: 'Wait for the other search, or give this one a folder of its own with --dir.',
     });
-    const folder = new StudyFolder(path, lock, made === null || made === lockFolder ? null : resolve(made));
+    const folder = new StudyFolder(path, lock, made === null ? null : resolve(made));
     await folder.#removeLeftWork();
-    for (const name of await readdir(path)) if (DRAFT_NAME.test(name)) await folder.remove(name);
+    for (const name of await SYSTEM.fs.readdir(path)) if (DRAFT_NAME.test(name)) await folder.remove(name);
     return folder;
   }
 
@@ -73,14 +78,14 @@ export class StudyFolder {
       await this.remove(name);
     for (const folder of ['logs', 'results']) {
       const path = join(this.path, folder);
-      const names = await readdir(path).catch(() => []);
+      const names = await SYSTEM.fs.readdir(path).catch((): string[] => []);
       for (const name of names) if (TRIAL_NAME.test(name)) await this.remove(join(folder, name));
-      await rmdir(path).catch(() => {});
+      await SYSTEM.fs.rmdir(path).catch(() => {});
     }
   }
 
   async remove(name: string): Promise<void> {
-    await onOutput('remove', this.path, () => rm(join(this.path, name), { recursive: true, force: true }));
+    await onOutput('remove', this.path, () => removeTree(SYSTEM, join(this.path, name)));
   }
 
   /** A path in the folder, whose parents are made. */
@@ -112,8 +117,9 @@ export class StudyFolder {
       );
     }
     const path = join(resolve(parent), `ckpt-merge-work-${newId()}`);
-    await onOutput('write', this.path, () => writeFile(join(this.path, WORK_RECORD), `${path}\n`, { flag: 'a' }));
-    await onOutput('create', parent, () => mkdir(path));
+    await appendLine(this.#lock.folder.at(WORK_RECORD), { path });
+    // Everybody's weights are nobody else's business; what is kept is there to be looked at.
+    await onOutput('create', parent, () => SYSTEM.fs.mkdir(path, keep ? READABLE : PRIVATE));
     this.#work = { path, keep };
     return { path, room, inMemory: parent === SHARED_MEMORY };
   }
@@ -125,13 +131,13 @@ export class StudyFolder {
   }
 
   async #removeLeftWork(): Promise<void> {
-    const record = join(this.path, WORK_RECORD);
-    const text = await readIfThere(record, MAX_RECORD_BYTES).catch(() => null);
-    for (const left of (text?.toString() ?? '').split('\n')) {
-      // The record is a file that anybody may have edited: only folders that can be nothing else are removed.
-      if (WORK_NAME.test(basename(left))) await rm(left, { recursive: true, force: true }).catch(() => {});
+    const record = this.#lock.folder.at(WORK_RECORD);
+    const text = await readOwn(SYSTEM, record).then(String, () => '');
+    for (const line of text.split('\n')) {
+      const left = workPath(line);
+      if (left !== null) await removeOwn(left).catch(() => {});
     }
-    await rm(record, { force: true });
+    await onOutput('remove', this.path, () => removeTree(SYSTEM, record));
   }
 
   /**
@@ -141,20 +147,20 @@ export class StudyFolder {
   async close(): Promise<void> {
     if (this.#work !== null) {
       const { path, keep } = this.#work;
-      if (keep) await rmdir(path).catch(() => {});
-      else await rm(path, { recursive: true, force: true });
-      await rm(join(this.path, WORK_RECORD), { force: true });
+      if (keep) await SYSTEM.fs.rmdir(path).catch(() => {});
+      else await onOutput('remove', path, () => removeTree(SYSTEM, path));
+      await onOutput('remove', this.path, () => removeTree(SYSTEM, this.#lock.folder.at(WORK_RECORD)));
     }
-    if (this.#made !== null && (await readdir(this.path)).every((name) => name === LOCK_FOLDER)) await this.#unmake(this.#made);
+    if (this.#made !== null && (await SYSTEM.fs.readdir(this.path)).every((name) => name === LOCK_FOLDER)) await this.#unmake(this.#made);
     await this.#lock.release();
   }
 
   async #unmake(outermost: string): Promise<void> {
-    await rm(join(this.path, LOCK_FOLDER), { recursive: true, force: true });
+    await removeTree(SYSTEM, join(this.path, LOCK_FOLDER));
     for (let folder = resolve(this.path); folder.length >= outermost.length; folder = dirname(folder)) {
       // What somebody else put there meanwhile keeps it.
       if (
-        !(await rmdir(folder).then(
+        !(await SYSTEM.fs.rmdir(folder).then(
           () => true,
           () => false,
         ))
@@ -171,9 +177,44 @@ export class StudyFolder {
 
 async function freeBytes(folder: string): Promise<number> {
   const { bavail, bsize, blocks } = await onOutput('look at', folder, async () => {
-    await stat(folder);
-    return statfs(folder);
+    await SYSTEM.fs.stat(folder);
+    return SYSTEM.fs.statfs(folder);
   });
   // Some network file systems report no size at all.
   return blocks === 0 ? Number.POSITIVE_INFINITY : bavail * bsize * DISK_SHARE;
+}
+
+/** The work folder that a line of the record names; null where it names none, whatever else it says. */
+function workPath(line: string): string | null {
+  try {
+    const { path } = JSON.parse(line) as { path?: unknown };
+    return typeof path === 'string' && isAbsolute(path) && WORK_NAME.test(basename(path)) ? path : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Removes a folder, where it is this user's own. */
+async function removeOwn(path: string): Promise<void> {
+  const fresh = await freshFileIn(SYSTEM, dirname(path), 'ckpt-merge-probe-');
+  const folder = await holdOwn(SYSTEM, path, fresh);
+  if (folder === null || folder === 'foreign') return;
+  await removeContent(SYSTEM, folder).finally(() => folder.close());
+  await SYSTEM.fs.rmdir(path);
+}
+
+/**
+ * Members of the folder's group may be trusted by whoever let them in; everybody is not.
+ * @throws MergeError E_OTHER_USER; of the side of outputs
+ */
+async function checkOwner(path: string): Promise<void> {
+  await onOutput('look at', path, async () => {
+    const folder = await HeldFolder.open(SYSTEM, await SYSTEM.fs.realpath(path));
+    try {
+      const fresh = await freshFileIn(SYSTEM, folder.here, '.ckpt-merge-probe-');
+      if (!(await folder.isOwn(fresh, OTHERS_WRITE))) throw otherUser(path, `the search in ${path}`);
+    } finally {
+      await folder.close();
+    }
+  });
 }

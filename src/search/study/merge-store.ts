@@ -1,5 +1,6 @@
-import { rm } from 'node:fs/promises';
-import { newId } from '../../base/disk/owner.ts';
+import { newId } from '../../base/disk/new-id.ts';
+import { removeTree } from '../../base/disk/remove-tree.ts';
+import { SYSTEM } from '../../base/disk/system.ts';
 import type { WorkFolder } from './folder.ts';
 import type { StudyMember } from './members.ts';
 import { type MergeRequest, type Merger, mergePath, takingPart } from './merges.ts';
@@ -71,7 +72,7 @@ export class MergeStore {
       paths.set(recipe, path);
     }
     const drop = async () => {
-      if (!keep) for (const path of paths.values()) await rm(path, { recursive: true, force: true });
+      if (!keep) for (const path of paths.values()) await removeTree(SYSTEM, path);
     };
     try {
       const seconds = fresh.size === 0 ? 0 : await this.#merge([...fresh.values()], recipes.flat(), signal);
@@ -111,7 +112,7 @@ export class MergeStore {
     for (const [other, old] of this.#remembered) {
       if (this.#remembered.size <= (driver === null ? 0 : MOST_REMEMBERED)) return;
       this.#remembered.delete(other);
-      await rm(old, { recursive: true, force: true });
+      await removeTree(SYSTEM, old);
     }
   }
 }

@@ -1,5 +1,6 @@
-import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { removeTree } from '../../base/disk/remove-tree.ts';
+import { SYSTEM } from '../../base/disk/system.ts';
 import { MergeError, type Warning } from '../../base/errors.ts';
 import { drain } from '../../base/event-stream.ts';
 import { executePlan } from '../../merge/engine/execute.ts';
@@ -92,7 +93,7 @@ export class Merger {
       this.#seconds += seconds;
       return { seconds, warnings: result.warnings };
     } catch (error) {
-      if (!force) await Promise.all(requests.map(({ path }) => rm(path, { recursive: true, force: true })));
+      if (!force) await Promise.all(requests.map(({ path }) => removeTree(SYSTEM, path)));
       throw error;
     }
   }

@@ -1,6 +1,7 @@
-import { truncate } from 'node:fs/promises';
 import { appendLine } from '../../base/disk/append-line.ts';
 import { onOutput } from '../../base/disk/io-error.ts';
+import { truncateOwn } from '../../base/disk/own-file.ts';
+import { SYSTEM } from '../../base/disk/system.ts';
 import { MergeError } from '../../base/errors.ts';
 import { parseJson } from '../../base/json/parse.ts';
 import { readIfThere } from '../../base/store/store.ts';
@@ -145,7 +146,7 @@ export async function readTrials(file: string, { mend = false } = {}): Promise<S
   // A torn line is removed: it had better be one of ours.
   if (whole === 0 && !FIRST_CHARACTERS.startsWith(bytes.toString('latin1', 0, FIRST_CHARACTERS.length)))
     throw unusable(file, 1, 'it is no trial of a search');
-  if (whole < bytes.length && mend) await onOutput('write', file, () => truncate(file, whole));
+  if (whole < bytes.length && mend) await onOutput('write', file, () => truncateOwn(SYSTEM, file, whole));
   const lines = bytes.subarray(0, whole).toString('utf8').split('\n').slice(0, -1);
   if (lines.length === 0) return null;
   // Whoever imports the package should not load zod before a file of trials is read.

@@ -1,5 +1,5 @@
-import { rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { SYSTEM } from '../../base/disk/system.ts';
 import { MergeError, type Warning } from '../../base/errors.ts';
 import type { Outcome } from '../evaluate/evaluator.ts';
 import { directionOf } from '../evaluate/goal.ts';
@@ -119,7 +119,7 @@ export class Trials {
       },
     );
     // A failed evaluation leaves no results.
-    await rmdir(out).catch(() => {});
+    await SYSTEM.fs.rmdir(out).catch(() => {});
     const taken = takingPart(request.candidate);
     const score = outcome.status === 'complete' ? outcome.score : null;
     const trial: TrialLine = {

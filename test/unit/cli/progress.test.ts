@@ -11,6 +11,8 @@ const merging = (changes: Partial<ProgressEvent> = {}): ProgressEvent => ({
   bytesWritten: 103e9,
   bytesReadTotal: 640e9,
   bytesWrittenTotal: 160e9,
+  bytesChecked: 0,
+  bytesCheckedTotal: 0,
   readBytesPerSecond: 11.8e9,
   writeBytesPerSecond: 2.95e9,
   etaSeconds: 21,

@@ -16,6 +16,7 @@ import {
   quickFs,
   request,
   temporaryFolder,
+  tensorFile,
   writeAndJournal,
 } from '../../support/publication.ts';
 
@@ -42,8 +43,8 @@ const SCENARIOS: readonly Scenario[] = [
   { name: 'resumed folder', kind: 'folder', flags: true, force: false, resumed: true },
 ];
 
-const WHOLE = { folder: NEW, file: 'new file' };
-const PRIOR = { folder: OLD, file: 'old file' };
+const WHOLE = { folder: NEW, file: tensorFile('new') };
+const PRIOR = { folder: OLD, file: tensorFile('old') };
 
 function renameOf(scenario: Scenario): NonNullable<PublishHooks['rename']> {
   return scenario.flags ? flaggedRename : failingRename('EINVAL');

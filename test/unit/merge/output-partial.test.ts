@@ -1,7 +1,8 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, statSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { describe, expect, test, vi } from 'vitest';
+import { HeldFolder } from '../../../src/base/disk/held-folder.ts';
 import { currentProcess, type ProcessIdentity } from '../../../src/base/disk/process-identity.ts';
 import { type PublishHooks, systemOf } from '../../../src/base/disk/system.ts';
 import type { Warning } from '../../../src/base/errors.ts';
@@ -18,6 +19,7 @@ import {
   failingFs,
   failingRename,
   flaggedRename,
+  interceptedFs,
   otherMachine,
   quickFs,
   request,
@@ -52,7 +54,7 @@ describe('an unfinished merge', () => {
   test('of this process is live, however old its heartbeat', async () => {
     const output = join(temporaryFolder(), 'out');
     const publication = await left(output, await currentProcess());
-    ageByAnHour(join(publication.dir, '..'));
+    ageByAnHour(publication.partial);
     expect(await stateOf(output)).toBe('live');
   });
 
@@ -93,7 +95,7 @@ describe('an unfinished merge', () => {
   ])('of %s is in doubt until its heartbeat is a quarter of an hour behind', async (_, differing) => {
     const output = join(temporaryFolder(), 'out');
     const publication = await left(output, { ...(await endedProcess()), ...differing });
-    const heartbeat = join(publication.dir, '../heartbeat');
+    const heartbeat = join(publication.partial, 'heartbeat');
     const beat = (minutes: number) => utimesSync(heartbeat, new Date(), new Date(Date.now() - minutes * 60_000));
     expect(await stateOf(output)).toBe('unknown');
     beat(14);
@@ -101,15 +103,17 @@ describe('an unfinished merge', () => {
     beat(16);
     expect(await stateOf(output)).toBe('stale');
     // Nothing can be made there to tell the time by: in doubt.
-    expect(await stateOf(output, { fs: failingFs('open', /probe/, 'EACCES') })).toBe('unknown');
-    expect(readdirSync(join(publication.dir, '../..'))).toHaveLength(1);
+    expect(await stateOf(output, { fs: failingFs('open', new RegExp(`probe|${basename(join(output, '..'))}$`), 'EACCES') })).toBe(
+      'unknown',
+    );
+    expect(readdirSync(join(publication.partial, '..'))).toHaveLength(1);
   });
 
   test('without a readable owner is in doubt until it is old', async () => {
     const output = join(temporaryFolder(), 'out');
     for (const text of ['', '{"id":', '[]', '{"id":1}', 'null', '{} x']) {
       const publication = await left(output, await endedProcess());
-      const partial = join(publication.dir, '..');
+      const partial = publication.partial;
       writeFileSync(join(partial, 'owner.json'), text);
       expect(await stateOf(output)).toBe('unknown');
       ageByAnHour(partial);
@@ -127,7 +131,7 @@ describe('an unfinished merge', () => {
     expect(readdirSync(folder)).toEqual([]);
     // The record was written, and not yet given its name.
     const publication = await left(output, await endedProcess());
-    const partial = join(publication.dir, '..');
+    const partial = publication.partial;
     renameSync(join(partial, 'owner.json'), join(partial, 'draft-0123456789ab'));
     expect(await stateOf(output)).toBe('stale');
     await (await beginPublication(request(output), hooks)).abandon({ keep: false });
@@ -137,14 +141,16 @@ describe('an unfinished merge', () => {
   test('keeps the record of who is at it until all else is removed', async () => {
     const output = join(temporaryFolder(), 'out');
     const publication = await left(output, await currentProcess());
-    const partial = join(publication.dir, '..');
+    const partial = publication.partial;
     const seen: string[][] = [];
-    const rm: typeof quickFs.rm = async (path, options) => {
-      await quickFs.rm(path, options);
-      if (existsSync(partial)) seen.push(readdirSync(partial));
-    };
-    await removePartial(systemOf({ fs: { ...fsOf(), rm } }), partial);
+    const looking = interceptedFs((call) => {
+      if (call === 'unlink' || call === 'rmdir') seen.push(readdirSync(partial));
+    });
+    const system = systemOf({ fs: looking });
+    await removePartial(system, await HeldFolder.open(system, partial));
     expect(seen.length).toBeGreaterThan(2);
+    // The last call removes the folder itself.
+    expect(seen.pop()).toEqual([]);
     expect(seen.every((names) => names.includes('owner.json'))).toBe(true);
     expect(seen.at(-1)).toEqual(['owner.json']);
     expect(existsSync(partial)).toBe(false);
@@ -175,10 +181,10 @@ describe('an unfinished merge', () => {
     const another = await left(join(folder, 'other'), await endedProcess());
     const warnings: Warning[] = [];
     const publication = await beginPublication(request(output), { ...hooks, ...warningsInto(warnings) });
-    const there = (p: Publication) => contentOf(p.dir) !== null;
+    const there = (p: Publication) => existsSync(join(p.partial, 'payload'));
     expect([living, distant, dead, another].map(there)).toEqual([true, true, false, true]);
     expect(warnings.map((w) => w.code)).toEqual(['W_STALE_PARTIAL', 'W_STALE_PARTIAL', 'W_STALE_PARTIAL']);
-    const about = (p: Publication) => warnings.find((w) => w.message.includes(join(p.dir, '..')))?.message;
+    const about = (p: Publication) => warnings.find((w) => w.message.includes(p.partial))?.message;
     expect(about(dead)).toMatch(/1 finished part.*was removed.*--resume would have continued it/s);
     expect(about(living)).toMatch(/is running.*left alone/);
     expect(about(distant)).toMatch(/may be running.*left alone/);
@@ -189,11 +195,10 @@ describe('an unfinished merge', () => {
     const folder = temporaryFolder();
     for (const name of ['.out.partial-xyz', '.out.partial-0123456789abc', '.out2.partial-0123456789ab', 'out.partial-0123456789ab'])
       mkdirSync(join(folder, name));
-    writeFileSync(join(folder, '.out.partial-0123456789ab'), 'a file');
     expect(await findPartials(join(folder, 'out'))).toEqual([]);
     expect(await findPartials(join(folder, 'not/there'))).toEqual([]);
     const publication = await left(join(folder, 'new'), await endedProcess());
-    const owner = join(publication.dir, '../owner.json');
+    const owner = join(publication.partial, 'owner.json');
     writeFileSync(owner, readFileSync(owner, 'utf8').replace('"name": "new"', '"name": "newer"'));
     expect(await findPartials(join(folder, 'new'))).toEqual([]);
   });
@@ -204,18 +209,14 @@ describe('an unfinished merge', () => {
     const dead = await left(output, await endedProcess());
     writeFileSync(join(dead.dir, 'big'), Buffer.alloc(8 << 20));
     const statfs = async () => ({ blocks: 100, bavail: 1, bsize: 4096 });
-    const use = { ...hooks, fs: { ...fsOf(), statfs: statfs as unknown as typeof quickFs.statfs } };
+    const fs = new Proxy(quickFs, { get: (target, name) => (name === 'statfs' ? statfs : Reflect.get(target, name)) });
+    const use = { ...hooks, fs };
     expect((await errorOf(beginPublication(request(output, { bytes: 9 << 20 }), use))).code).toBe('E_NO_SPACE');
-    expect(contentOf(dead.dir)).not.toBeNull();
+    expect(existsSync(dead.partial)).toBe(true);
     await (await beginPublication(request(output, { bytes: 8 << 20 }), use)).abandon({ keep: false });
     expect(readdirSync(folder)).toEqual([]);
   });
 });
-
-function fsOf(): typeof quickFs {
-  const { link, mkdir, open, rename, rm, rmdir, statfs, unlink } = quickFs;
-  return { link, mkdir, open, rename, rm, rmdir, statfs, unlink };
-}
 
 describe('resume', () => {
   const resume = (output: string, more = {}, use: PublishHooks = hooks) =>
@@ -315,7 +316,7 @@ describe('resume', () => {
   test('while a process that stood still wakes up: it does not publish what it lost', async () => {
     const output = join(temporaryFolder(), 'out');
     const sleeper = await left(output, otherMachine);
-    ageByAnHour(join(sleeper.dir, '..'));
+    ageByAnHour(sleeper.partial);
     const taker = await resume(output);
     expect((await errorOf(sleeper.finish())).code).toBe('E_BUSY');
     expect(await sleeper.abandon({ keep: false })).toBe(false);
@@ -328,7 +329,7 @@ describe('a journal', () => {
   async function finishedAfter(damage: (journal: string, dir: string) => void): Promise<string[]> {
     const output = join(temporaryFolder(), 'out');
     const publication = await left(output, await endedProcess(), { 'a.safetensors': 'aaaa', 'b.safetensors': 'bb', 'c.safetensors': 'c' });
-    damage(join(publication.dir, '../journal.ndjson'), publication.dir);
+    damage(join(publication.partial, 'journal.ndjson'), publication.dir);
     const resumed = await beginPublication(request(output, { resume: true }), hooks);
     const keys = [...resumed.finished.keys()];
     // What comes after the damage is readable again.
@@ -342,7 +343,7 @@ describe('a journal', () => {
 
   test('is one JSON object a line', async () => {
     const publication = await left(join(temporaryFolder(), 'out'), await currentProcess());
-    expect(readFileSync(join(publication.dir, '../journal.ndjson'), 'utf8')).toBe(
+    expect(readFileSync(join(publication.partial, 'journal.ndjson'), 'utf8')).toBe(
       '{"file":"a.safetensors","start":0,"end":4,"crc":7,"nonfinite":[]}\n',
     );
   });
@@ -384,7 +385,7 @@ describe('a journal', () => {
     await Promise.all(
       Array.from({ length: 100 }, (_, i) => publication.journal({ file: 'a.safetensors', start: i, end: i + 1, crc: i, nonfinite: [] })),
     );
-    const lines = readFileSync(join(publication.dir, '../journal.ndjson'), 'utf8').trim().split('\n');
+    const lines = readFileSync(join(publication.partial, 'journal.ndjson'), 'utf8').trim().split('\n');
     expect(lines.map((line) => JSON.parse(line).crc)).toEqual(Array.from({ length: 100 }, (_, i) => i));
   });
 
@@ -408,7 +409,7 @@ describe('journals of several writers', () => {
     const output = join(temporaryFolder(), 'out');
     const publication = await left(output, await endedProcess(), {});
     for (const name of 'abcd') writeFileSync(join(publication.dir, name), name);
-    const partial = join(publication.dir, '..');
+    const partial = publication.partial;
     for (const [name, text] of Object.entries(journals)) writeFileSync(join(partial, name), text);
     return { output, partial };
   }
@@ -504,7 +505,7 @@ describe('an OUT left aside by an interrupted replacement', () => {
     for (const self of [await currentProcess(), otherMachine]) {
       const folder = temporaryFolder();
       const publication = await left(join(folder, 'out'), self);
-      const id = join(publication.dir, '..').slice(-12);
+      const id = publication.partial.slice(-12);
       mkdirSync(join(folder, `.out.old-${id}`));
       await restoreInterrupted(join(folder, 'out'), hooks);
       expect(contentOf(join(folder, 'out'))).toBeNull();
@@ -527,7 +528,7 @@ test('a heartbeat moves the time of its file', async () => {
   vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
   try {
     const publication = await left(join(temporaryFolder(), 'out'), await currentProcess());
-    const heartbeat = join(publication.dir, '../heartbeat');
+    const heartbeat = join(publication.partial, 'heartbeat');
     utimesSync(heartbeat, 1, 1);
     vi.advanceTimersByTime(30_000);
     await vi.waitFor(() => expect(Date.now() - statSync(heartbeat).mtimeMs).toBeLessThan(600_000), { timeout: 10_000 });

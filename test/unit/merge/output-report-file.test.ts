@@ -25,7 +25,7 @@ describe('the file of a report', () => {
   it('is not replaced but by force, at the end of a link too', async () => {
     const folder = temporaryFolder();
     const [path, link] = [join(folder, 'report.html'), join(folder, 'latest.html')];
-    writeFileSync(path, 'older');
+    writeFileSync(path, '<meta name="generator" content="ckpt-merge 0.1.0">older');
     symlinkSync('report.html', link);
     for (const there of [path, link]) expect((await mergeError(() => reportFile(there))).code).toBe('E_OUTPUT_EXISTS');
     await (await reportFile(link, true)).write('newer');

@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { systemOf } from '../../../src/base/disk/system.ts';
+import { SYSTEM } from '../../../src/base/disk/system.ts';
 import { dtypeByName } from '../../../src/base/dtype.ts';
 import { RoundingTally } from '../../../src/merge/engine/rounding.ts';
 import { roundingTable } from '../../../src/merge/engine/rounding-table.ts';
@@ -109,7 +109,8 @@ describe('the journal', () => {
     const folder = temporaryFolder();
     const file = 'model.safetensors';
     writeFileSync(join(folder.path, file), new Uint8Array(20));
-    const journal = await JournalWriter.open(systemOf({}), join(folder.path, journalFile()), folder.path, false, 0);
+    const path = join(folder.path, journalFile());
+    const journal = await JournalWriter.open(SYSTEM, { path, shown: path, payload: folder.path }, false, 0);
     const unit = { file, start: 0, end: 10, crc: 7, nonfinite: [], rounding: [sums('expert', 0.1, 1 / 3, 2), sums(null, 0, 0)] };
     await journal.append(unit);
     await journal.append({ ...unit, start: 10, end: 20, rounding: [{ ...sums('mlp', 1, 2), error: Number.NaN }] });

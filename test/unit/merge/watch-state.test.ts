@@ -1,45 +1,52 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { HeldFolder } from '../../../src/base/disk/held-folder.ts';
+import { SYSTEM } from '../../../src/base/disk/system.ts';
 import { digestOf, removeMade, sweep } from '../../../src/merge/watch/made.ts';
 import { makeWatchFolder, newState, readWatchState, StateWriter } from '../../../src/merge/watch/state.ts';
 import { temporaryFolder } from '../../support/checkpoints.ts';
 
 const temporary = temporaryFolder();
-afterAll(temporary.remove);
+const held: HeldFolder[] = [];
+afterAll(async () => {
+  for (const folder of held) await folder.close();
+  temporary.remove();
+});
 let count = 0;
-const folder = async (): Promise<string> => {
+const folder = async (): Promise<{ path: string; own: HeldFolder }> => {
   const path = join(temporary.path, `merges-${++count}`);
-  await makeWatchFolder(path);
-  return path;
+  const own = await HeldFolder.open(SYSTEM, await makeWatchFolder(path));
+  held.push(own);
+  return { path, own };
 };
 const FILE = join('.merge-watch', 'state.json');
 
 describe('the state of a watch', () => {
   it('comes back as it was', async () => {
-    const path = await folder();
-    expect(await readWatchState(path, '../run')).toBeNull();
+    const { path, own } = await folder();
+    expect(await readWatchState(own, '../run')).toBeNull();
     const state = newState('../run');
     state.done.set('__proto__', 'a').set('checkpoint-1', 'b');
     state.pins.add('checkpoint-1');
     state.merges.push({ output: 'merged-checkpoint-1', digest: 'd' });
     state.accumulator = { output: 'accumulator-checkpoint-1', digest: 'd', fingerprint: 'f', step: 1, tokens: null };
-    await new StateWriter(path).save(state);
-    expect(await readWatchState(path, '../run')).toEqual(state);
+    await new StateWriter(own).save(state);
+    expect(await readWatchState(own, '../run')).toEqual(state);
     expect(readdirSync(join(path, '.merge-watch'))).toEqual(['state.json']);
   });
 
   it('leaves nothing of a watch that was killed while writing it', async () => {
-    const path = await folder();
+    const { path, own } = await folder();
     const draft = join(path, `${FILE}.draft`);
     writeFileSync(draft, '{"half":');
-    expect(await readWatchState(path, '../run')).toBeNull();
+    expect(await readWatchState(own, '../run')).toBeNull();
     expect(existsSync(draft)).toBe(false);
   });
 
   it('is written in the order of the calls', async () => {
-    const path = await folder();
-    const writer = new StateWriter(path);
+    const { path, own } = await folder();
+    const writer = new StateWriter(own);
     const state = newState('../run');
     const saves = [];
     for (let i = 0; i < 20; i++) {
@@ -47,25 +54,25 @@ describe('the state of a watch', () => {
       saves.push(writer.save(state));
     }
     await Promise.all(saves);
-    expect((await readWatchState(path, '../run'))!.done.get('last')).toBe('19');
+    expect((await readWatchState(own, '../run'))!.done.get('last')).toBe('19');
   });
 
   it.each([
     ['text that is no JSON', '{', 'is not the state of a watch'],
     ['another version', '{"schema":"ckpt-merge/watch-state","version":2}', 'is not the state of a watch'],
   ])('is refused where it is %s', async (_, text, message) => {
-    const path = await folder();
+    const { path, own } = await folder();
     writeFileSync(join(path, FILE), text);
-    await expect(readWatchState(path, '../run')).rejects.toMatchObject({
+    await expect(readWatchState(own, '../run')).rejects.toMatchObject({
       code: 'E_WATCH_STATE',
       message: expect.stringContaining(message),
     });
   });
 
   it('is refused for another run, naming both', async () => {
-    const path = await folder();
-    await new StateWriter(path).save(newState('../run-a'));
-    await expect(readWatchState(path, '../run-b')).rejects.toMatchObject({
+    const { path, own } = await folder();
+    await new StateWriter(own).save(newState('../run-a'));
+    await expect(readWatchState(own, '../run-b')).rejects.toMatchObject({
       code: 'E_WATCH_STATE',
       message: expect.stringMatching(/\.\.\/run-a.*\.\.\/run-b/),
     });
@@ -99,7 +106,7 @@ describe('removing', () => {
     });
 
   it('takes what is on record and nothing that has its name by chance', async () => {
-    const path = await folder();
+    const { path, own } = await folder();
     for (const [name, digest] of [
       ['merged-1', 'one'],
       ['merged-2', 'another'],
@@ -109,7 +116,7 @@ describe('removing', () => {
     }
     mkdirSync(join(path, 'merged-3'));
     const made = [1, 2, 3, 4].map((i) => ({ output: `merged-${i}`, digest: i === 1 ? 'one' : 'two' }));
-    expect(await removeMade(path, made)).toEqual([join(path, 'merged-1')]);
+    expect(await removeMade(path, own, made)).toEqual([join(path, 'merged-1')]);
     expect(readdirSync(path).sort()).toEqual(['.merge-watch', 'merged-2', 'merged-3']);
     expect(readdirSync(join(path, '.merge-watch'))).toEqual([]);
     expect(await digestOf(join(path, 'merged-2'))).toBe('another');
@@ -118,10 +125,10 @@ describe('removing', () => {
   });
 
   it('that was interrupted is ended by the next start', async () => {
-    const path = await folder();
+    const { path, own } = await folder();
     mkdirSync(join(path, '.merge-watch', 'removed-0123456789ab', 'deep'), { recursive: true });
     writeFileSync(join(path, FILE), 'kept');
-    await sweep(path);
+    await sweep(own);
     expect(existsSync(join(path, '.merge-watch', 'removed-0123456789ab'))).toBe(false);
     expect(readFileSync(join(path, FILE), 'utf8')).toBe('kept');
   });

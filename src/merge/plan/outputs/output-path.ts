@@ -1,5 +1,5 @@
-import { realpath, stat, statfs } from 'node:fs/promises';
 import { dirname, relative, resolve } from 'node:path';
+import { SYSTEM } from '../../../base/disk/system.ts';
 import { type Conflict, MergeError } from '../../../base/errors.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
 import { checkOccupant, locate } from '../../output/destination.ts';
@@ -24,7 +24,7 @@ function contains(outer: string, inner: string): boolean {
 export async function inputAround(path: string, sources: readonly Checkpoint[]): Promise<string | null> {
   const place = (await locate(path)).path;
   for (const { path: input, kind } of sources) {
-    if (kind === 'folder' && contains(await realpath(input).catch(() => resolve(input)), place)) return input;
+    if (kind === 'folder' && contains(await SYSTEM.fs.realpath(input).catch(() => resolve(input)), place)) return input;
   }
   return null;
 }
@@ -43,7 +43,7 @@ export async function outputConflicts(
     const destination = await locate(path);
     for (const source of sources) {
       for (const place of [source.path, ...source.shards.map((s) => s.path)]) {
-        const real = await realpath(place).catch(() => resolve(place));
+        const real = await SYSTEM.fs.realpath(place).catch(() => resolve(place));
         const inside = place === source.path && source.kind === 'folder' && contains(real, destination.path);
         if (!inside && !contains(destination.path, real)) continue;
         const how = destination.path === real ? 'is' : inside ? 'lies inside' : 'contains';
@@ -87,10 +87,10 @@ export async function outputsOverlap(paths: readonly string[]): Promise<Conflict
 export async function freeSpace(path: string): Promise<{ device: number; available: number; held: number }> {
   const destination = await locate(path);
   const place = destination.missing.length > 0 ? dirname(destination.missing[0]!) : destination.parent;
-  const [space, { dev }] = await Promise.all([statfs(place), stat(place)]);
+  const [space, { dev }] = await Promise.all([SYSTEM.fs.statfs(place), SYSTEM.fs.stat(place)]);
   // Some network and user-space file systems report no size at all.
   if (space.blocks === 0) return { device: dev, available: Number.POSITIVE_INFINITY, held: 0 };
   let held = 0;
-  for (const partial of await findPartials(path)) if (partial.state === 'stale') held += await allocatedBytes(partial.path);
+  for (const partial of await findPartials(path)) if (partial.state === 'stale') held += await allocatedBytes(SYSTEM, destination, partial);
   return { device: dev, available: space.bavail * space.bsize, held };
 }
