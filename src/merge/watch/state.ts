@@ -21,8 +21,6 @@ const MOST_BYTES = 2 ** 28;
  */
 const DRAFT = '.draft';
 
-/** A checkpoint takes some hundred bytes. */
-const MAX_STATE_BYTES = 2 ** 28;
 
 export type Made = StoredState['merges'][number];
 export type Pending = NonNullable<StoredState['pending']>;

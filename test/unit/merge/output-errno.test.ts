@@ -42,7 +42,7 @@ describe.runIf(process.platform === 'linux')('an errno without a name in Node', 
       const folder = temporaryFolder();
       const output = join(folder, 'out');
       mkdirSync(output);
-      writeFileSync(join(output, 'old'), 'old');
+      writeFileSync(join(output, 'old.safetensors'), 'old');
       let met = false;
       const fs = interceptedFs((name, where) => {
         if (name !== call || !path.test(where)) return;
@@ -63,7 +63,7 @@ describe.runIf(process.platform === 'linux')('an errno without a name in Node', 
       );
       expect(met).toBe(true);
       expect(error.code).toBe(code);
-      expect(contentOf(output)).toEqual({ old: 'old' });
+      expect(contentOf(output)).toEqual({ 'old.safetensors': 'old' });
       expect(readdirSync(folder)).toEqual(['out']);
     },
   );

@@ -45,7 +45,7 @@ describe('the state of a watch', () => {
   });
 
   it('is written in the order of the calls', async () => {
-    const { path, own } = await folder();
+    const { own } = await folder();
     const writer = new StateWriter(own);
     const state = newState('../run');
     const saves = [];
@@ -70,7 +70,7 @@ describe('the state of a watch', () => {
   });
 
   it('is refused for another run, naming both', async () => {
-    const { path, own } = await folder();
+    const { own } = await folder();
     await new StateWriter(own).save(newState('../run-a'));
     await expect(readWatchState(own, '../run-b')).rejects.toMatchObject({
       code: 'E_WATCH_STATE',
