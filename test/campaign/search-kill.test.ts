@@ -73,7 +73,7 @@ describe('kill -9 of merge search', () => {
         const inputs = filesOf(place.run);
         const words = searchWords(place, { options, ...(i % 2 === 0 ? { work: false } : {}) });
         const killed = await runDisturbed(words, moment);
-        const works = wholeLines(join(place.dir, 'work.path'));
+        const works = wholeLines(join(place.dir, '.lock', 'work.jsonl'));
         const kept = wholeLines(place.trials);
         const validated = wholeLines(join(place.dir, 'validation.jsonl'));
         const torn = existsSync(place.trials) && !readFileSync(place.trials, 'utf8').endsWith('\n');
@@ -84,7 +84,7 @@ describe('kill -9 of merge search', () => {
         expect(new Set(lines.map((line) => JSON.parse(line).id)).size).toBe(lines.length);
         if (per === 1) expect(lines.map((line) => JSON.parse(line).id)).toEqual(lines.map((_, id) => id));
         expect(answerOf(place)).toEqual(wanted);
-        expect(works.filter((path) => existsSync(path))).toEqual([]);
+        expect(works.filter((line) => existsSync(JSON.parse(line).path))).toEqual([]);
         expect(readdirSync(place.dir).sort()).toEqual(per === 1 ? LEFT : [...LEFT, 'validation.jsonl']);
         expect(wholeLines(join(place.dir, 'validation.jsonl')).slice(0, validated.length)).toEqual(validated);
         expect(readdirSync(place.folder).sort()).toEqual(['best', 'best.search', 'run']);

@@ -50,15 +50,20 @@ describe.each([
 
   it('does not replace a file but by force, and says so before the work', async () => {
     const page = join(temporaryFolder(), 'report.html');
-    writeFileSync(page, 'mine');
+    const mine = '<meta name="generator" content="ckpt-merge 0.1.0">mine';
+    writeFileSync(page, mine);
     const refused = await report('--json', '--out', page);
     expect(refused.code).toBe(4);
     expect(JSON.parse(refused.out)).toMatchObject({ schema: 'ckpt-merge/error', code: 'E_OUTPUT_EXISTS', details: { file: page } });
-    expect(readFileSync(page, 'utf8')).toBe('mine');
+    expect(readFileSync(page, 'utf8')).toBe(mine);
     // What is asked about is not even looked for.
     expect((await merge(command, 'nowhere', '--out', page)).code).toBe(4);
     expect((await report('--force', '--out', page)).code).toBe(0);
     expect(readFileSync(page, 'utf8')).toContain(headline);
+    // What this program did not write stays, whatever is asked.
+    writeFileSync(page, 'a thesis');
+    expect((await report('--force', '--out', page)).err).toContain('is no page of this program');
+    expect(readFileSync(page, 'utf8')).toBe('a thesis');
   });
 
   it.each(['/nowhere/report.html', '/proc/report.html'])('that cannot be written to %s is an error with 1', async (page) => {

@@ -302,11 +302,11 @@ describe('an abort', () => {
 it('an existing output stays until the new one is complete, and only with force', async () => {
   const inputs = run(2);
   mkdirSync(at('out'));
-  writeFileSync(at('out', 'precious'), 'x');
+  writeFileSync(at('out', 'precious.safetensors'), 'x');
   await expect(average({ inputs, output: at('out') })).rejects.toMatchObject({ code: 'E_OUTPUT_EXISTS' });
-  expect(readFileSync(at('out', 'precious'), 'utf8')).toBe('x');
+  expect(readFileSync(at('out', 'precious.safetensors'), 'utf8')).toBe('x');
   await average({ inputs, output: at('out'), force: true });
-  expect(existsSync(at('out', 'precious'))).toBe(false);
+  expect(existsSync(at('out', 'precious.safetensors'))).toBe(false);
   await verify(at('out'));
 });
 

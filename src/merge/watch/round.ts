@@ -60,6 +60,8 @@ export class Rounds {
       return found.reason;
     }
     const time = new Date().toISOString();
+    // A plan would take it for a usage error, and a watch says it and goes on.
+    for (const { path } of found.request.outputs) if ((await digestOf(path)) === null) throw outputExists(path);
     const plan = await buildPlan(found.request, signal);
     const record = recordOf(plan, end, time);
     const notes = found.request.outputs.at(-1)?.selection?.notes ?? [];

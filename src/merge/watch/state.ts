@@ -21,7 +21,6 @@ const MOST_BYTES = 2 ** 28;
  */
 const DRAFT = '.draft';
 
-
 export type Made = StoredState['merges'][number];
 export type Pending = NonNullable<StoredState['pending']>;
 export type Accumulator = NonNullable<StoredState['accumulator']>;

@@ -29,6 +29,11 @@ const DRAFT_NAME = /\.[0-9a-f]{12}\.draft$/;
 /** In the lock's folder: where the work folder is, so that what a kill left there can be removed. */
 const WORK_RECORD = 'work.jsonl';
 const LOCK_FOLDER = '.lock';
+/** All that a study keeps in its folder. */
+const FILES = ['trials.jsonl', 'validation.jsonl', 'best.yaml', 'report.html', 'result.json', 'made.json'];
+const FOLDERS = ['logs', 'results'];
+/** Everybody may put something there, and nobody may rename or remove what is another's: /tmp. */
+const STICKY = 0o1000;
 /** Share of the memory left that merges may take, and of the space left on a disk. */
 const MEMORY_SHARE = 0.4;
 const DISK_SHARE = 0.9;
@@ -74,9 +79,8 @@ export class StudyFolder {
 
   /** Removes everything of an earlier study, and nothing that a folder of the user's has beside it. */
   async clear(): Promise<void> {
-    for (const name of ['trials.jsonl', 'validation.jsonl', 'best.yaml', 'report.html', 'result.json', 'made.json'])
-      await this.remove(name);
-    for (const folder of ['logs', 'results']) {
+    for (const name of FILES) await this.remove(name);
+    for (const folder of FOLDERS) {
       const path = join(this.path, folder);
       const names = await SYSTEM.fs.readdir(path).catch((): string[] => []);
       for (const name of names) if (TRIAL_NAME.test(name)) await this.remove(join(folder, name));
@@ -204,7 +208,8 @@ async function removeOwn(path: string): Promise<void> {
 }
 
 /**
- * Members of the folder's group may be trusted by whoever let them in; everybody is not.
+ * Refuses a folder in which somebody else could exchange what a study keeps there, and what somebody else put
+ * there under the name of it. Members of the folder's group may be trusted by whoever let them in.
  * @throws MergeError E_OTHER_USER; of the side of outputs
  */
 async function checkOwner(path: string): Promise<void> {
@@ -212,7 +217,13 @@ async function checkOwner(path: string): Promise<void> {
     const folder = await HeldFolder.open(SYSTEM, await SYSTEM.fs.realpath(path));
     try {
       const fresh = await freshFileIn(SYSTEM, folder.here, '.ckpt-merge-probe-');
-      if (!(await folder.isOwn(fresh, OTHERS_WRITE))) throw otherUser(path, `the search in ${path}`);
+      const { mode } = await SYSTEM.fs.stat(folder.here);
+      if ((mode & STICKY) === 0 && !(await folder.isOwn(fresh, OTHERS_WRITE))) throw otherUser(path, `the search in ${path}`);
+      for (const name of [...FILES, ...FOLDERS]) {
+        const there = await SYSTEM.fs.lstat(folder.at(name)).catch(() => null);
+        if (there !== null && (there.uid !== fresh.uid || there.isSymbolicLink()))
+          throw otherUser(join(path, name), `the search in ${path}`);
+      }
     } finally {
       await folder.close();
     }
