@@ -1,6 +1,7 @@
-import { existsSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { LogFile } from '../../../src/base/disk/log-file.ts';
 import { Evaluator, type Outcome } from '../../../src/search/evaluate/evaluator.ts';
 import { evaluation } from '../../support/evaluating.ts';
 import { mergeError, temporaryFolder } from '../../support/safetensors.ts';
@@ -160,10 +161,19 @@ describe('an evaluator', () => {
 });
 
 describe('a place without room', () => {
+  /** The disk takes nothing more, as the system says it. */
+  const full = () =>
+    vi.spyOn(LogFile.prototype, 'write').mockImplementation(() => {
+      throw Object.assign(new Error('ENOSPC: no space left on device, write'), { errno: -28, code: 'ENOSPC', syscall: 'write' });
+    });
+  afterEach(() => {
+    vi.restoreAllMocks();
+  });
+
   it('ends the evaluation with exit 6 when the log cannot be written', async () => {
     const folder = temporaryFolder();
     const log = join(folder, 'log');
-    symlinkSync('/dev/full', log);
+    full();
     const error = await mergeError(() => evaluation({ command: 'sleep 60; :' }, { folder, log }));
     expect(error).toMatchObject({ code: 'E_NO_SPACE', exitCode: 6, details: { file: log, errno: 'ENOSPC' } });
     expect(readdirSync(join(folder, 'out'))).toEqual([]);
@@ -172,12 +182,10 @@ describe('a place without room', () => {
   it("fails the evaluation when it is the evaluator's own doing, and removes what it wrote", async () => {
     const folder = temporaryFolder();
     const log = join(folder, 'log');
-    // The log has room again as soon as what the evaluator wrote is gone: here, because it is another file
-    // then.
-    symlinkSync('/dev/full', log);
+    // The log has room again as soon as what the evaluator wrote is gone: it is opened anew then.
+    full();
     const evaluator = new Evaluator({ command: 'echo 1; :', reading: {} });
     const running = evaluator.evaluate({ model: 'm', trial: 1, out: join(folder, 'out'), log }, { signal: new AbortController().signal });
-    rmSync(log);
     await expect(running).resolves.toMatchObject({ status: 'failed', reason: expect.stringMatching(/^the disk was full while it ran/) });
     expect(readFileSync(log, 'utf8')).toContain('the disk was full while it ran');
     expect(readdirSync(join(folder, 'out'))).toEqual([]);
@@ -186,7 +194,7 @@ describe('a place without room', () => {
   it('is told of where the folder of results cannot be made', async () => {
     const folder = temporaryFolder();
     writeFileSync(join(folder, 'out'), '');
-    expect((await mergeError(() => evaluation({ command: 'echo 1; :' }, { folder }))).code).toBe('E_IO');
+    expect((await mergeError(() => evaluation({ command: 'echo 1; :' }, { folder }))).code).toBe('E_OUTPUT_KIND');
     expect((await mergeError(() => evaluation({ command: 'echo 1; :' }, { log: '/nowhere/log' }))).code).toBe('E_IO');
   });
 });
