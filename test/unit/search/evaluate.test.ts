@@ -162,10 +162,10 @@ describe('an evaluator', () => {
 
 describe('a place without room', () => {
   /** The disk takes nothing more, as the system says it. */
-  const full = () =>
-    vi.spyOn(LogFile.prototype, 'write').mockImplementation(() => {
-      throw Object.assign(new Error('ENOSPC: no space left on device, write'), { errno: -28, code: 'ENOSPC', syscall: 'write' });
-    });
+  const refuse = () => {
+    throw Object.assign(new Error('ENOSPC: no space left on device, write'), { errno: -28, code: 'ENOSPC', syscall: 'write' });
+  };
+  const full = () => vi.spyOn(LogFile.prototype, 'write').mockImplementation(refuse);
   afterEach(() => {
     vi.restoreAllMocks();
   });
@@ -174,6 +174,7 @@ describe('a place without room', () => {
     const folder = temporaryFolder();
     const log = join(folder, 'log');
     full();
+    vi.spyOn(LogFile, 'append').mockImplementation(refuse);
     const error = await mergeError(() => evaluation({ command: 'sleep 60; :' }, { folder, log }));
     expect(error).toMatchObject({ code: 'E_NO_SPACE', exitCode: 6, details: { file: log, errno: 'ENOSPC' } });
     expect(readdirSync(join(folder, 'out'))).toEqual([]);
