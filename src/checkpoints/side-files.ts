@@ -75,23 +75,32 @@ export async function sideFiles(
   const copied: SideFile[] = [];
   const left: LeftFile[] = [];
   const faults: MergeError[] = [];
-  const add = async (name: string): Promise<void> => {
+  const orFault = async (name: string, look: () => Promise<void>): Promise<void> => {
     try {
-      const found = await findSideFile(folder, name, ground);
-      if ('reason' in found) left.push(found);
-      else copied.push(found);
+      await look();
     } catch (error) {
       if (!(error instanceof MergeError) || !FAULTS.has(error.code)) throw error;
       faults.push(fault(join(folder, name), error));
     }
   };
+  const add = (name: string): Promise<void> =>
+    orFault(name, async () => {
+      const found = await findSideFile(folder, name, ground);
+      if ('reason' in found) left.push(found);
+      else copied.push(found);
+    });
+  const addFolder = (name: string, belongs: RegExp): Promise<void> =>
+    orFault(name, async () => {
+      const inner = await filesOfFolder(folder, name, belongs, ground);
+      if (!Array.isArray(inner)) left.push(leftOutside(name, inner));
+      else if (inner.length === 0) left.push({ name, reason: 'holds nothing that is known to belong to the model' });
+      else for (const file of inner) await add(file);
+    });
   for (const name of await namesIn(folder)) {
     if (own.has(name)) continue;
     const belongs = FOLDERS.get(name);
-    const reason = belongs === undefined ? ruleFor(name) : 'not known to belong to the model';
-    const inner = belongs === undefined ? [] : await filesOfFolder(folder, name, belongs, ground);
-    if (!Array.isArray(inner)) left.push(leftOutside(name, inner));
-    else if (inner.length > 0) for (const file of inner) await add(file);
+    const reason = ruleFor(name);
+    if (belongs !== undefined) await addFolder(name, belongs);
     else if (reason === null) await add(name);
     else left.push({ name, reason: (await isFolder(join(folder, name))) ? 'a folder' : reason });
   }
@@ -111,7 +120,6 @@ export function leftOutside(name: string, { leadsTo }: LeadsOutside): LeftFile {
 /** What belongs with the model of a folder whose files do; a folder elsewhere is not even listed. */
 async function filesOfFolder(folder: string, name: string, belongs: RegExp, ground: LinkGround): Promise<string[] | LeadsOutside> {
   const path = join(folder, name);
-  if (!(await isFolder(path))) return [];
   const within = await resolveWithin(path, ground);
   if ('leadsTo' in within) return within;
   return (await namesIn(path)).filter((file) => belongs.test(file)).map((file) => `${name}/${file}`);
@@ -128,6 +136,7 @@ export function belongsToCheckpoint(name: string): boolean {
 }
 
 function ruleFor(name: string): string | null {
+  if (name.includes('\uFFFD')) return 'its name is no UTF-8';
   const rule = RULES.find(([pattern]) => pattern.test(name));
   return rule === undefined ? 'not known to belong to the model' : rule[1];
 }

@@ -185,6 +185,26 @@ describe('a plan', () => {
   });
 });
 
+it('what is written about a merge tells nothing of where a link led, and is no markup of its name', async () => {
+  mkdirSync(at('home of ann/ann'), { recursive: true });
+  symlinkSync('../../home of ann/ann', newest('vocab.json'));
+  symlinkSync('../../home of ann', newest('x`<b>.json'));
+  expect((await merge('average', 'run', '--last', '2', '-o', 'out', '-q')).code).toBe(0);
+  for (const name of ['README.md', 'merge_provenance.json']) expect(readFileSync(at('out', name), 'utf8')).not.toMatch(/\bann\b/);
+  const card = readFileSync(at('out/README.md'), 'utf8');
+  expect(card).toContain('`vocab.json`, one with an unusual name.');
+  expect(card).not.toContain('<b>');
+});
+
+it('thousands of links make a warning, a plan and a card of a few lines', async () => {
+  for (let i = 0; i < 2000; i++) symlinkSync('../../secret', newest(`${i}.json`));
+  const { code, stdout, stderr } = await merge('average', 'run', '--last', '2', '-o', 'out', '--dry-run');
+  expect([code, stdout.length < 3000, stderr.length < 3000]).toEqual([0, true, true]);
+  expect(stdout).toContain('left out: 1,988 more links, all of them with --json\n');
+  expect((await merge('average', 'run', '--last', '2', '-o', 'out', '-q')).code).toBe(0);
+  expect(readFileSync(at('out/README.md'), 'utf8')).toContain(' and 1980 more.');
+});
+
 it('no recipe switches the protection off', async () => {
   writeFileSync(at('recipe.yaml'), 'inputs: run\nfollow-links: true\noutputs: [{ path: out, select: { last: 2 } }]\n');
   const { code, stderr } = await merge('run', 'recipe.yaml');

@@ -1,4 +1,4 @@
-import { mkdirSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdirSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join, relative, sep } from 'node:path';
@@ -177,6 +177,27 @@ const others: readonly HostileCase[] = [
       writeFileSync(index, indexText({ a: 's.safetensors' }));
       truncateSync(index, 500_000_001);
       return { args: ['inspect', 'bad'], file: 'bad/model.safetensors.index.json' };
+    },
+  },
+  {
+    code: 'E_NOT_READABLE',
+    exit: 3,
+    what: 'tokenizer that is a link to nothing',
+    place: 'average: side file of the newest member',
+    make: (folder) => {
+      symlinkSync('../blobs/absent', join(folder, good(folder, 'b'), 'tokenizer.json'));
+      return { args: ['average', good(folder, 'a'), 'b', '-o', 'out'], file: 'b/tokenizer.json', says: 'a link that leads to nothing' };
+    },
+  },
+  {
+    code: 'E_NO_OPTIMIZER',
+    exit: 3,
+    what: 'optimizer state that is a link to elsewhere',
+    place: 'average --optimizer newest: link',
+    make: (folder) => {
+      symlinkSync('/dev/null', join(folder, good(folder, 'b'), 'optimizer.pt'));
+      const args = ['average', good(folder, 'a'), 'b', '--for', 'resume', '--optimizer', 'newest', '-o', 'out'];
+      return { args, file: 'b', says: '--follow-links' };
     },
   },
   {

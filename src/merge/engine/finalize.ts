@@ -140,7 +140,7 @@ export async function publishOutput(
     planDigest: output.digest,
     files,
     dtypeChanges: [...output.dtypeChanges, ...(output.config?.changes ?? [])],
-    known: output.left.flatMap(({ leadsTo }) => leadsTo ?? []),
+    hidden: output.left.flatMap(({ leadsTo }) => leadsTo ?? []),
     warnings: record.warnings,
     rounding: record.rounding,
     timings: record.timings,

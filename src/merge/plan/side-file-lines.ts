@@ -11,7 +11,8 @@ export function sideFileLines({ sideFiles, left }: Pick<PlanDocument['outputs'][
   return [
     ...(others.length === 0 ? [] : [`  copies ${named(others)}`]),
     ...(code.length === 0 ? [] : [`  custom code, copied and not run: ${named(code)}`]),
-    ...links.map(({ name, leadsTo, reason }) => `  left out: ${printable(name)}: ${reason}, to ${printable(leadsTo!)}`),
+    ...links.slice(0, SHOWN).map(({ name, leadsTo, reason }) => `  left out: ${printable(name)}: ${reason}, to ${printable(leadsTo!)}`),
+    ...(links.length > SHOWN ? [`  left out: ${plural(links.length - SHOWN, 'more link')}, all of them with --json`] : []),
   ];
 }
 

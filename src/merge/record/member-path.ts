@@ -45,11 +45,12 @@ export function memberName(path: string, user: string | null = userName()): stri
 
 /**
  * Text without absolute paths: of each only the last component is left. `known` are paths that may hold
- * spaces, which text alone cannot tell apart.
+ * spaces, which text alone cannot tell apart; of those in `hidden` not even that is left.
  */
-export function withoutPaths(text: string, known: readonly string[]): string {
+export function withoutPaths(text: string, known: readonly string[], hidden: readonly string[] = []): string {
   let clean = text;
-  for (const path of [...known].sort((a, b) => b.length - a.length))
-    if (path.startsWith('/') && path.length > 1) clean = clean.replaceAll(path, basename(path));
+  for (const path of [...known, ...hidden].sort((a, b) => b.length - a.length))
+    if (path.startsWith('/') && path.length > 1)
+      clean = clean.replaceAll(path, () => (hidden.includes(path) ? 'elsewhere' : basename(path)));
   return clean.replace(/(?<![\w.~/-])(?<!https?:)\/[^\s'"`(),;:]+/g, (path) => basename(path));
 }

@@ -102,12 +102,18 @@ function parameters(values: Provenance['recipe']['parameters']): string {
   return texts.length === 0 ? '' : ` (${texts.join(', ')})`;
 }
 
+const LINKS_SHOWN = 20;
+
 /** Files that a merge of these checkpoints would have; a README gives way to the card anyway. Where they led is a place on a machine. */
 function linksLeft(left: readonly LeftFile[]): readonly string[] {
-  const names = left.filter(({ name, leadsTo }) => leadsTo !== undefined && name !== 'README.md').map(({ name }) => `\`${cell(name)}\``);
-  return names.length === 0
-    ? []
-    : [`Left out, because they were links that led outside the checkpoint and its run: ${names.join(', ')}.`, ''];
+  const names = left
+    .filter(({ name, leadsTo }) => leadsTo !== undefined && name !== 'README.md')
+    // A name may hold whatever Markdown and HTML are made of.
+    .map(({ name }) => (/^\w[\w.+/-]*$/.test(name) ? `\`${name}\`` : 'one with an unusual name'));
+  if (names.length === 0) return [];
+  const more = names.length > LINKS_SHOWN ? ` and ${names.length - LINKS_SHOWN} more` : '';
+  const shown = names.slice(0, LINKS_SHOWN).join(', ');
+  return [`Left out, because they were links that led outside the checkpoint and its run: ${shown}${more}.`, ''];
 }
 
 /** What to know of a merge that training goes on from. */

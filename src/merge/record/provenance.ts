@@ -103,8 +103,8 @@ export interface ProvenanceInput {
   readonly files: readonly { readonly name: string; readonly bytes: number; readonly crc: number }[];
   readonly dtypeChanges: readonly string[];
   readonly warnings: readonly Warning[];
-  /** Paths that the warnings name, beside those of output and members. */
-  readonly known?: readonly string[];
+  /** Paths that the warnings name and of which nothing is told. */
+  readonly hidden?: readonly string[];
   readonly rounding?: readonly RoundingFigure[];
   readonly timings: ProvenanceTimings | null;
 }
@@ -117,7 +117,7 @@ export function crcText(crc: number): string {
 export function buildProvenance(input: ProvenanceInput): Provenance {
   const { recipe, output } = input;
   const parent = dirname(resolve(output));
-  const known = [output, resolve(output), ...recipe.members.flatMap((m) => [m.path, resolve(m.path)]), ...(input.known ?? [])];
+  const known = [output, resolve(output), ...recipe.members.flatMap((m) => [m.path, resolve(m.path)])];
   return {
     schema: 'ckpt-merge/provenance',
     version: 1,
@@ -147,7 +147,7 @@ export function buildProvenance(input: ProvenanceInput): Provenance {
     planDigest: input.planDigest,
     files: input.files.map(({ name, bytes, crc }) => ({ name, bytes, crc32c: crcText(crc) })),
     dtypeChanges: input.dtypeChanges,
-    warnings: input.warnings.map(({ code, message }) => ({ code, message: withoutPaths(message, known) })),
+    warnings: input.warnings.map(({ code, message }) => ({ code, message: withoutPaths(message, known, input.hidden) })),
     ...(input.rounding !== undefined && input.rounding.length > 0 && { rounding: input.rounding }),
     timings: input.timings,
   };

@@ -105,6 +105,31 @@ test('a folder with the name of a file is left, but for config.json', async () =
   expect(faults.map(({ message }) => message)).toEqual([expect.stringContaining(`${join(folder, 'config.json')}: is a folder`)]);
 });
 
+test('a known folder that leads to nothing is a fault, and one of which nothing is known is left', async () => {
+  const folder = folderOf({ 'model.safetensors': smallFile('a'), 'empty/x.md': '' });
+  const templates = join(folder, 'additional_chat_templates');
+  symlinkSync('gone', templates);
+  const { faults } = await sideFiles(await openCheckpoint(folder));
+  expect(faults).toMatchObject([{ code: 'E_NOT_READABLE', details: { file: templates } }]);
+  rmSync(templates);
+  symlinkSync('empty', templates);
+  expect(await sideFiles(await openCheckpoint(folder))).toMatchObject({
+    copied: [],
+    left: [{ name: 'additional_chat_templates' }, { name: 'empty', reason: 'a folder' }],
+    faults: [],
+  });
+});
+
+test('a name that is no UTF-8 cannot be opened, and is left', async () => {
+  const folder = folderOf({ 'model.safetensors': smallFile('a') });
+  writeFileSync(Buffer.concat([Buffer.from(`${folder}/vocab-`), Buffer.from([0xe9]), Buffer.from('.json')]), '{}');
+  expect(await sideFiles(await openCheckpoint(folder))).toMatchObject({
+    copied: [],
+    left: [{ reason: 'its name is no UTF-8' }],
+    faults: [],
+  });
+});
+
 test('what stays behind anyway may be anything', async () => {
   const folder = folderOf({ 'model.safetensors': smallFile('a') });
   makeFifo(join(folder, 'trainer_state.json'));

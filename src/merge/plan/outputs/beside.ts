@@ -13,6 +13,8 @@ import type { OutputRequest, PlanOutput } from '../types.ts';
 const CONFIG_LIMIT = 2 ** 24;
 /** What is taken of a README stands at its top. */
 const README_LIMIT = 2 ** 18;
+/** Links that a warning names. */
+const SHOWN = 20;
 /** Without these a folder is no model that a library loads. */
 const NEEDED = /^(config\.json|tokenizer.*|vocab\.(json|txt)|merges\.txt|.*\.py)$/;
 
@@ -107,11 +109,16 @@ async function beginning(found: FoundFile, limit: number): Promise<string> {
 
 /** One warning for all of them: side files that are links mostly all are. */
 function linksLeft(output: string, newest: string, links: readonly LeftFile[]): Warning {
-  const where = links.map(({ name, leadsTo }) => `${name} (to ${leadsTo})`).join(', ');
+  const where = fewOf(links.map(({ name, leadsTo }) => `${name} (to ${leadsTo})`));
   const needed = links.filter(({ name }) => NEEDED.test(basename(name))).map(({ name }) => name);
-  const without = needed.length === 0 ? '' : `; the merge may not load without ${needed.join(', ')}`;
+  const without = needed.length === 0 ? '' : `; the merge may not load without ${fewOf(needed)}`;
   const message = `${newest}: links that lead outside the checkpoint and its run are left out of ${output}: ${where}${without}; --follow-links takes what they lead to`;
   return { code: 'W_LINK_LEFT', message };
+}
+
+/** A list for a sentence; the plan as a document has all. */
+function fewOf(texts: readonly string[]): string {
+  return `${texts.slice(0, SHOWN).join(', ')}${texts.length > SHOWN ? ` and ${texts.length - SHOWN} more` : ''}`;
 }
 
 function asConflict({ code, message, details }: MergeError): Conflict {
