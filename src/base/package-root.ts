@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 /**
@@ -9,4 +9,9 @@ export const packageRoot: string = fileURLToPath(nearestManifest(new URL('.', im
 
 function nearestManifest(folder: URL): URL {
   return existsSync(new URL('package.json', folder)) ? folder : nearestManifest(new URL('..', folder));
+}
+
+/** A file of the package's own. @param name relative to its folder */
+export function packageFile(name: string): string {
+  return readFileSync(`${packageRoot}${name}`, 'utf8');
 }

@@ -1,6 +1,6 @@
-import { existsSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import { CommanderError } from 'commander';
+import { isThere } from '../base/disk/own-file.ts';
 import { ERROR_CODES, MergeError } from '../base/errors.ts';
 import { shellQuote } from '../base/process/shell-quote.ts';
 import { version } from '../base/version.ts';
@@ -103,7 +103,7 @@ function usageError(error: CommanderError, argv: readonly string[], context: Con
   const [what = '', suggestion] = message.replace(/^error: /, '').split('\n');
   if (suggestion !== undefined)
     return new MergeError('E_USAGE', what, { help: `${suggestion.replace(/^\(|\)$/g, '')} ${seeHelp(context)}` });
-  if (error.code === 'commander.unknownCommand' && existsSync(argv[0]!)) {
+  if (error.code === 'commander.unknownCommand' && isThere(argv[0]!)) {
     const help = `To merge checkpoints: ${[context.terminal.invocation, 'average', ...argv.map(shellQuote)].join(' ')}`;
     return new MergeError('E_USAGE', `${argv[0]} is a path, not a command`, { help });
   }

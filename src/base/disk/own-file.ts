@@ -3,7 +3,6 @@ import { copyFile, type FileHandle, stat, utimes } from 'node:fs/promises';
 import { MergeError } from '../errors.ts';
 import { errnoOf } from './errno.ts';
 import { onOutput } from './io-error.ts';
-import { removeTree } from './remove-tree.ts';
 import type { System } from './system.ts';
 
 const { O_RDONLY, O_WRONLY, O_RDWR, O_APPEND, O_CREAT, O_NOFOLLOW, O_NONBLOCK } = constants;
@@ -108,7 +107,12 @@ export async function writeNewFile(system: System, path: string, text: string | 
 
 /** Whether there is anything of this name, a link that leads nowhere included. */
 export function isThere(path: string): boolean {
-  return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+  try {
+    return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+  } catch {
+    // A name that cannot be looked up: too long, or in a folder that is closed to us.
+    return false;
+  }
 }
 
 /** Makes a folder in a folder of our own, and those between them. @throws the errno of mkdir(2) */
@@ -117,12 +121,20 @@ export function makeFoldersSync(path: string): void {
 }
 
 /**
- * Writes a file of a folder of our own anew, whatever an interrupted run left under its name.
- * @throws the errno of unlink(2), open(2), write(2)
+ * Begins a file of a folder of our own anew: one that an interrupted run left is removed, and nothing that has
+ * the name is written into.
+ * @throws the errno of unlink(2), open(2)
  */
+export async function openAnew(system: System, path: string): Promise<FileHandle> {
+  await system.fs.unlink(path).catch((error: unknown) => {
+    if (errnoOf(error) !== 'ENOENT') throw error;
+  });
+  return system.fs.open(path, 'wx');
+}
+
+/** Writes a file as {@link openAnew} begins it. @throws the errno of unlink(2), open(2), write(2) */
 export async function writeAnew(system: System, path: string, content: string | Uint8Array): Promise<void> {
-  await removeTree(system, path);
-  const handle = await system.fs.open(path, 'wx');
+  const handle = await openAnew(system, path);
   try {
     await handle.writeFile(content);
   } finally {

@@ -2,6 +2,8 @@ import fs from 'node:fs/promises';
 import type { Warning } from '../errors.ts';
 import type { ProcessIdentity } from './process-identity.ts';
 
+export { constants } from 'node:fs';
+
 /**
  * The calls of node:fs/promises by which this program looks at and changes its own side of a disk: all of
  * them are made through here, so that a test can fail or stop each. None of them follows a link at the end of

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { isThere } from '../../base/disk/own-file.ts';
 import { MergeError } from '../../base/errors.ts';
 import { parseWeight } from './values.ts';
 
@@ -19,7 +19,7 @@ const WEIGHTED = /^(.+):([+-]?(?:\d[\w.+-]*|\.\d[\w.+-]*|nan|inf|infinity))$/is;
  * after the last colon is a weight.
  * @throws MergeError E_WEIGHTS for a weight that is not a finite number.
  */
-export function parseInput(text: string, exists: (path: string) => boolean = existsSync): InputArgument {
+export function parseInput(text: string, exists: (path: string) => boolean = isThere): InputArgument {
   if (text === '') throw new MergeError('E_USAGE', 'an input is an empty word', { help: 'Is a shell variable unset?' });
   const match = WEIGHTED.exec(text);
   if (match === null || exists(text)) return { path: text, weight: null };

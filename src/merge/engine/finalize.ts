@@ -133,7 +133,7 @@ export async function publishOutput(
   if (output.index !== null) await write(output.index.name, output.index.bytes);
 
   const replaced = new Map(output.config === null ? [] : [['config.json', output.config.text]]);
-  await copySideFiles(output.sideFiles, dir, replaced, signal);
+  await copySideFiles(output.sideFiles, { dir, shown: output.path }, replaced, signal);
 
   const provenance = buildProvenance({
     ...recordedRecipe(members, output, plan),

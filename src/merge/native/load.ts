@@ -1,5 +1,5 @@
-import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { isThere } from '../../base/disk/own-file.ts';
 import { MergeError } from '../../base/errors.ts';
 import { packageRoot } from '../../base/package-root.ts';
 import { NATIVE_API_VERSION, type NativeBinding } from './binding.ts';
@@ -138,7 +138,7 @@ function thisHost(): LoadHost {
     },
     forced: process.env.CKPT_MERGE_BINARY,
     root: packageRoot,
-    exists: existsSync,
+    exists: isThere,
     require: createRequire(import.meta.url),
   };
 }

@@ -1,8 +1,8 @@
-import { constants } from 'node:fs';
-import { type FileHandle, mkdir, open, unlink } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { errnoOf } from '../../base/disk/errno.ts';
 import { onOutput } from '../../base/disk/io-error.ts';
+import { makeFoldersSync, openAnew } from '../../base/disk/own-file.ts';
+import { SYSTEM } from '../../base/disk/system.ts';
 import { MergeError } from '../../base/errors.ts';
 import type { OpenFile } from '../../base/store/types.ts';
 import { openFound } from '../../checkpoints/link-ground.ts';
@@ -11,8 +11,14 @@ import type { SideFile } from '../../checkpoints/side-files.ts';
 /** Optimizer state is twice the size of a model and more: it passes through in pieces. */
 const PIECE = 4 * 2 ** 20;
 
+/** Where copies go: the folder for system calls, and its name for people. */
+export interface CopyTarget {
+  readonly dir: string;
+  readonly shown: string;
+}
+
 /**
- * Copies files into `dir` by content: modes, owners, times and links of the source mean nothing in the copy,
+ * Copies files into a folder by content: modes, owners, times and links of the source mean nothing in the copy,
  * and no file system feature is needed. What is copied is the very file that was looked at while planning.
  * @param replaced contents to write instead of the source's, by name
  * @returns bytes written
@@ -21,30 +27,34 @@ const PIECE = 4 * 2 ** 20;
  */
 export async function copySideFiles(
   files: readonly SideFile[],
-  dir: string,
+  { dir, shown }: CopyTarget,
   replaced: ReadonlyMap<string, string> = new Map(),
   signal?: AbortSignal,
 ): Promise<number> {
   let bytes = 0;
   for (const file of files) {
-    const target = join(dir, file.name);
-    await onOutput('create', target, () => mkdir(dirname(target), { recursive: true }));
+    const target = { path: join(dir, file.name), shown: join(shown, file.name) };
+    await onOutput('create', target.shown, async () => makeFoldersSync(dirname(target.path)));
     const edited = replaced.get(file.name);
     if (edited === undefined) bytes += await copyContent(file, target, signal);
     else {
       const copy = await makeAnew(target);
-      await onOutput('write', target, () => copy.writeFile(edited)).finally(() => onOutput('close', target, () => copy.close()));
+      await onOutput('write', target.shown, () => copy.writeFile(edited)).finally(() =>
+        onOutput('close', target.shown, () => copy.close()),
+      );
       bytes += Buffer.byteLength(edited);
     }
   }
   return bytes;
 }
 
-async function copyContent(file: SideFile, target: string, signal?: AbortSignal): Promise<number> {
+async function copyContent(file: SideFile, target: Target, signal?: AbortSignal): Promise<number> {
   const source = await openFound(file);
   try {
     const copy = await makeAnew(target);
-    return await pump(source, file, { copy, target }, signal).finally(() => onOutput('close', target, () => copy.close()));
+    return await pump(source, file, { copy, shown: target.shown }, signal).finally(() =>
+      onOutput('close', target.shown, () => copy.close()),
+    );
   } finally {
     await source.close();
   }
@@ -53,7 +63,7 @@ async function copyContent(file: SideFile, target: string, signal?: AbortSignal)
 async function pump(
   source: OpenFile,
   { path, size }: SideFile,
-  { copy, target }: { readonly copy: FileHandle; readonly target: string },
+  { copy, shown }: { readonly copy: FileHandle; readonly shown: string },
   signal?: AbortSignal,
 ): Promise<number> {
   const buffer = Buffer.allocUnsafe(Math.min(PIECE, size + 1));
@@ -64,7 +74,7 @@ async function pump(
     const bytes = await source.read(buffer, copied);
     if (bytes === 0) break;
     // A FileHandle's writeFile goes on from the current position.
-    await onOutput('write', target, () => copy.writeFile(buffer.subarray(0, bytes)));
+    await onOutput('write', shown, () => copy.writeFile(buffer.subarray(0, bytes)));
     copied += bytes;
   }
   if (copied === size) return copied;
@@ -73,12 +83,11 @@ async function pump(
   });
 }
 
-/** A new file: one that an interrupted run left is removed, and nothing that has the name is written into. */
-async function makeAnew(target: string): Promise<FileHandle> {
-  return onOutput('create', target, async () => {
-    await unlink(target).catch((error: unknown) => {
-      if (errnoOf(error) !== 'ENOENT') throw error;
-    });
-    return open(target, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW);
-  });
+interface Target {
+  readonly path: string;
+  readonly shown: string;
+}
+
+async function makeAnew({ path, shown }: Target): Promise<FileHandle> {
+  return onOutput('create', shown, () => openAnew(SYSTEM, path));
 }

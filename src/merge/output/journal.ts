@@ -133,13 +133,15 @@ export class JournalWriter {
   readonly #handle: Awaited<ReturnType<System['fs']['open']>>;
   readonly #system: System;
   readonly #payload: string;
+  readonly #shown: string;
   readonly #sync: boolean;
   readonly #known = new Set<string>();
   #last: Promise<void> = Promise.resolve();
 
-  private constructor(system: System, payload: string, sync: boolean, handle: Awaited<ReturnType<System['fs']['open']>>) {
+  private constructor(system: System, payload: string, shown: string, sync: boolean, handle: Awaited<ReturnType<System['fs']['open']>>) {
     this.#system = system;
     this.#payload = payload;
+    this.#shown = shown;
     this.#sync = sync;
     this.#handle = handle;
   }
@@ -164,7 +166,7 @@ export class JournalWriter {
       await handle.close();
       throw error;
     }
-    return new JournalWriter(system, payload, sync, handle);
+    return new JournalWriter(system, payload, shown, sync, handle);
   }
 
   /** Resolves when the line is on disk. The file it names must be there already. */
@@ -175,7 +177,7 @@ export class JournalWriter {
       if (this.#sync && !this.#known.has(unit.file)) {
         // The file is fsynced, the entry in its folder is not yet: without it the line would speak of a file
         // that a power cut takes away.
-        await syncFolder(this.#system, join(this.#payload, unit.file, '..'));
+        await syncFolder(this.#system, join(this.#payload, unit.file, '..'), join(this.#shown, '..'));
         this.#known.add(unit.file);
       }
       await this.#handle.appendFile(line);

@@ -1,10 +1,9 @@
-import { constants } from 'node:fs';
 import { join } from 'node:path';
 import { onOutput } from '../../base/disk/io-error.ts';
 import { newId } from '../../base/disk/new-id.ts';
 import { syncFolder, writeNewFile } from '../../base/disk/own-file.ts';
 import { removeTree } from '../../base/disk/remove-tree.ts';
-import { SYSTEM } from '../../base/disk/system.ts';
+import { constants, SYSTEM } from '../../base/disk/system.ts';
 import { checkOccupant, locate } from './destination.ts';
 import { place } from './replace.ts';
 

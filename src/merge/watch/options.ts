@@ -1,5 +1,5 @@
-import { realpath } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
+import { SYSTEM } from '../../base/disk/system.ts';
 import { MergeError } from '../../base/errors.ts';
 import { refuse } from '../../base/problems.ts';
 import { parseQuantity } from '../../checkpoints/run/quantity.ts';
@@ -29,13 +29,13 @@ export async function checkOptions(options: WatchOptions): Promise<void> {
   }
   if (options.accumulate !== undefined) checkAccumulator(options);
   checkPolicies(options);
-  const real = (path: string): Promise<string> => realpath(path).catch(() => resolve(path));
+  const real = (path: string): Promise<string> => SYSTEM.fs.realpath(path).catch(() => resolve(path));
   const [from, to, pins] = await Promise.all([real(run), real(output), real(pin ?? join(output, '.no-pins'))]);
   if (from === to) {
     throw new MergeError('E_OUTPUT_OVERLAPS_INPUT', `${output} is the run itself`, { details: { file: output } });
   }
   if (pins === from || pins === to) fail(`pin must be a folder of its own, not ${pin}`);
-  await realpath(dirname(resolve(run))).catch((error: unknown) => {
+  await SYSTEM.fs.realpath(dirname(resolve(run))).catch((error: unknown) => {
     throw new MergeError('E_NOT_FOUND', `${run}: there is no such folder, nor the one that it would be in`, {
       details: { file: run },
       cause: error,

@@ -93,7 +93,7 @@ async function linkFolder(folder: string, draft: string, options: SideFileOption
 async function pinSideFile(file: SideFile, draft: string): Promise<void> {
   const target = join(draft, file.name);
   await makeFolder(dirname(target));
-  if (!(await hardLink(file.real, target))) await copySideFiles([file], draft);
+  if (!(await hardLink(file.real, target))) await copySideFiles([file], { dir: draft, shown: draft });
   else if ((await storeOf(target).stat(target)).version !== file.version) throw changed(file.path);
 }
 

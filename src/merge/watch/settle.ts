@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { lstat, readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { SYSTEM } from '../../base/disk/system.ts';
 
 /** What a checkpoint's files look like from outside: names, sizes and times of last change, as digests. */
 export interface Signature {
@@ -21,14 +21,16 @@ const TENSORS = /\.safetensors(\.index\.json)?$/;
  */
 export async function signatureOf(path: string): Promise<Signature | null> {
   try {
-    const folder = (await stat(path)).isDirectory();
-    const names = folder ? (await readdir(path)).sort() : [basename(path)];
+    const folder = (await SYSTEM.fs.stat(path)).isDirectory();
+    const names = folder ? (await SYSTEM.fs.readdir(path)).sort() : [basename(path)];
     const base = folder ? path : dirname(path);
     const lines = await Promise.all(
       names.map(async (name) => {
         const file = join(base, name);
         // A side file that is a link to nothing is not going: what becomes of it is for the merge to say.
-        const { size, mtimeMs } = await (TENSORS.test(name) ? stat(file) : stat(file).catch(() => lstat(file)));
+        const { size, mtimeMs } = await (TENSORS.test(name)
+          ? SYSTEM.fs.stat(file)
+          : SYSTEM.fs.stat(file).catch(() => SYSTEM.fs.lstat(file)));
         return [name, size, Math.floor(mtimeMs)];
       }),
     );

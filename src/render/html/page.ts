@@ -1,7 +1,5 @@
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { packageRoot } from '../../base/package-root.ts';
+import { packageFile } from '../../base/package-root.ts';
 import { version } from '../../base/version.ts';
 import type { Figure } from './figure.ts';
 import { type Content, html, type Markup, trusted } from './markup.ts';
@@ -109,7 +107,7 @@ ${content}</section>
 }
 
 function asset(name: string): string {
-  return readFileSync(join(packageRoot, 'src/render/html/assets', name), 'utf8');
+  return packageFile(`src/render/html/assets/${name}`);
 }
 
 /** As browsers compute it: over the text between the tags. */

@@ -1,5 +1,5 @@
-import { lstat, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { SYSTEM } from '../../base/disk/system.ts';
 import { MergeError } from '../../base/errors.ts';
 import { isJsonObject, parseJson } from '../../base/json/parse.ts';
 import { readIfThere } from '../../base/store/store.ts';
@@ -94,7 +94,7 @@ export async function makeOutput(
 }
 
 async function isThere(path: string): Promise<boolean> {
-  return (await readdir(path).catch(() => [path])).length > 0 && (await lstat(path).catch(() => null)) !== null;
+  return (await SYSTEM.fs.readdir(path).catch(() => [path])).length > 0 && (await SYSTEM.fs.lstat(path).catch(() => null)) !== null;
 }
 
 /** Whether what lies at a path is what the search made there. */

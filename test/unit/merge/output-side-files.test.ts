@@ -21,6 +21,8 @@ import { mergeCard } from '../../../src/merge/record/merge-card.ts';
 import { buildProvenance } from '../../../src/merge/record/provenance.ts';
 import { contentOf, errorOf, temporaryFolder } from '../../support/publication.ts';
 
+const intoFolder = (dir: string) => ({ dir, shown: dir });
+
 describe('config.json', () => {
   test('gets the dtype in both keys and in nested configs, and keeps every other byte', () => {
     const text = `{
@@ -96,7 +98,7 @@ describe('side files', () => {
     writeFileSync(join(from, 'config.json'), 'before');
     const look = (name: string) => looked(from, name);
     const files = await Promise.all(['tokenizer.model', 'additional_chat_templates/x.jinja', 'config.json'].map(look));
-    expect(await copySideFiles(files, to, new Map([['config.json', 'after']]))).toBe(4 + 1 + 5);
+    expect(await copySideFiles(files, intoFolder(to), new Map([['config.json', 'after']]))).toBe(4 + 1 + 5);
     expect(readFileSync(join(to, 'tokenizer.model'))).toEqual(Buffer.from([0, 255, 10, 13]));
     expect(statSync(join(to, 'tokenizer.model')).mode & 0o777).toBe(0o666 & ~process.umask());
     expect(contentOf(to)).toMatchObject({ 'additional_chat_templates/x.jinja': 'x', 'config.json': 'after' });
@@ -106,7 +108,7 @@ describe('side files', () => {
     symlinkSync('../private', join(to, 'config.json'));
     rmSync(join(to, 'tokenizer.model'));
     linkSync(join(folder, 'private'), join(to, 'tokenizer.model'));
-    await copySideFiles(files, to);
+    await copySideFiles(files, intoFolder(to));
     expect(contentOf(to)).toMatchObject({ 'config.json': 'before' });
     expect(readFileSync(join(folder, 'private'), 'utf8')).toBe('private');
   });
@@ -116,12 +118,12 @@ describe('side files', () => {
     writeFileSync(join(folder, 'a'), 'a');
     const a = await looked(folder, 'a');
     rmSync(join(folder, 'a'));
-    const gone = await errorOf(copySideFiles([a], folder));
+    const gone = await errorOf(copySideFiles([a], intoFolder(folder)));
     expect([gone.code, gone.details.file]).toEqual(['E_NOT_FOUND', join(folder, 'a')]);
     writeFileSync(join(folder, 'b'), 'b');
     const b = await looked(folder, 'b');
     mkdirSync(join(folder, 'to/b'), { recursive: true });
-    const inTheWay = await errorOf(copySideFiles([b], join(folder, 'to')));
+    const inTheWay = await errorOf(copySideFiles([b], intoFolder(join(folder, 'to'))));
     expect([inTheWay.code, inTheWay.details.file]).toEqual(['E_OUTPUT_KIND', join(folder, 'to/b')]);
   });
 });
@@ -151,7 +153,7 @@ describe('a file that was looked at', () => {
     utimesSync(join(folder, 'other'), atime, mtime);
     const file = await looked(join(folder, 'run'), 'tokenizer.json');
     CHANGES[what]!(folder);
-    const error = await errorOf(copySideFiles([file], join(folder, 'to')));
+    const error = await errorOf(copySideFiles([file], intoFolder(join(folder, 'to'))));
     expect(error.code).toBe('E_INPUT_CHANGED');
     expect(contentOf(join(folder, 'to'))).toEqual({});
   });

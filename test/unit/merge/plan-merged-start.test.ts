@@ -179,9 +179,9 @@ describe('large files', () => {
     writeFileSync(at('optimizer.pt'), content);
     mkdirSync(at('to'));
     const file = { name: 'deep/er/optimizer.pt', ...(await lookAt(at('optimizer.pt'), at('optimizer.pt'))) };
-    expect(await copySideFiles([file], at('to'))).toBe(content.length);
+    expect(await copySideFiles([file], { dir: at('to'), shown: 'to' })).toBe(content.length);
     expect(readFileSync(at('to/deep/er/optimizer.pt')).equals(content)).toBe(true);
-    await expect(copySideFiles([{ ...file, size: content.length - 1 }], at('to'))).rejects.toMatchObject({
+    await expect(copySideFiles([{ ...file, size: content.length - 1 }], { dir: at('to'), shown: 'to' })).rejects.toMatchObject({
       code: 'E_INPUT_CHANGED',
       details: { file: file.path },
     });
@@ -198,7 +198,7 @@ describe('large files', () => {
       if (++asked === 3) abort.abort('stop');
       AbortSignal.prototype.throwIfAborted.call(signal);
     };
-    await expect(copySideFiles([file], at('to'), new Map(), signal)).rejects.toBe('stop');
+    await expect(copySideFiles([file], { dir: at('to'), shown: 'to' }, new Map(), signal)).rejects.toBe('stop');
     const { size } = statSync(at('to/optimizer.pt'));
     expect(size).toBeGreaterThan(0);
     expect(size).toBeLessThan(16 * 2 ** 20);

@@ -1,5 +1,5 @@
-import { readdir, stat } from 'node:fs/promises';
 import { join, parse, relative, sep } from 'node:path';
+import { SYSTEM } from '../../../base/disk/system.ts';
 import { MergeError } from '../../../base/errors.ts';
 import { type GlobPart, globMatches } from '../../../base/glob.ts';
 import { readWhole } from '../../../base/store/store.ts';
@@ -24,7 +24,7 @@ export async function newestFiles(folder: string, pattern: string, since: number
   const { root } = parse(pattern);
   const found = new Set<string>();
   for await (const path of expand(root === '' ? folder : root, pattern.slice(root.length).split(sep))) found.add(path);
-  const files = await Promise.all([...found].map(async (path) => ({ path, stats: await stat(path).catch(() => null) })));
+  const files = await Promise.all([...found].map(async (path) => ({ path, stats: await SYSTEM.fs.stat(path).catch(() => null) })));
   return files
     .flatMap(({ path, stats }) => (stats?.isFile() && stats.mtimeMs >= since ? [{ path, mtime: stats.mtimeMs }] : []))
     .sort((a, b) => b.mtime - a.mtime || (a.path < b.path ? 1 : -1));
@@ -35,7 +35,7 @@ async function* expand(folder: string, [segment, ...rest]: readonly string[]): A
   if (segment === '**') yield* expand(folder, rest);
   else if (!/[*?[]/.test(segment)) return yield* expand(join(folder, segment), rest);
   const matches = nameRule(segment);
-  for (const entry of await readdir(folder, { withFileTypes: true }).catch(() => [])) {
+  for (const entry of await SYSTEM.fs.readdir(folder, { withFileTypes: true }).catch(() => [])) {
     if (segment === '**' && entry.isDirectory()) yield* expand(join(folder, entry.name), ['**', ...rest]);
     else if (segment !== '**' && matches(entry.name)) yield* expand(join(folder, entry.name), rest);
   }
