@@ -11,7 +11,7 @@ import { parseJson } from '../../base/json/parse.ts';
 import type { StoredState } from './stored-state.ts';
 
 /** Hidden folder of a watch: lock and state. */
-export const WATCH_FOLDER = '.merge-watch';
+const WATCH_FOLDER = '.merge-watch';
 const STATE_FILE = 'state.json';
 /** Far more than the names of all checkpoints of a run take. */
 const MOST_BYTES = 2 ** 28;
