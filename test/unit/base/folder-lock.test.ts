@@ -13,7 +13,7 @@ afterAll(temporary.remove);
 let count = 0;
 const folder = (): string => {
   const path = join(temporary.path, `watch-${++count}`);
-  mkdirSync(path);
+  mkdirSync(path, 0o700);
   return path;
 };
 const owner = async (changes: object) => ({
