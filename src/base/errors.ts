@@ -205,6 +205,8 @@ export interface Warning {
 export interface Conflict {
   readonly code: ErrorCode;
   readonly message: string;
+  /** What to do about it, where that is more than the code says. */
+  readonly help?: string;
   readonly file?: string;
   readonly tensor?: string;
 }

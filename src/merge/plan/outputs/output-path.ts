@@ -1,6 +1,6 @@
 import { dirname, relative, resolve } from 'node:path';
 import { SYSTEM } from '../../../base/disk/system.ts';
-import { type Conflict, MergeError } from '../../../base/errors.ts';
+import { type Conflict, ERROR_CODES, MergeError } from '../../../base/errors.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
 import { checkOccupant, locate } from '../../output/destination.ts';
 import { allocatedBytes, findPartials } from '../../output/partial.ts';
@@ -54,7 +54,8 @@ export async function outputConflicts(
     return [];
   } catch (error) {
     if (!(error instanceof MergeError)) throw error;
-    return [{ code: error.code, message: error.message, file: error.details.file ?? path }];
+    const { code, message, help, details } = error;
+    return [{ code, message, file: details.file ?? path, ...(help === ERROR_CODES[code].help ? {} : { help }) }];
   }
 }
 
