@@ -1,5 +1,6 @@
 import { MergeError } from '../base/errors.ts';
 import { drain } from '../base/event-stream.ts';
+import { MOST } from '../base/limits.ts';
 import { readRecipe } from '../recipe/file/read.ts';
 import type { Recipe } from '../recipe/types.ts';
 import type { MergeEvent, MergeResult } from './engine/events.ts';
@@ -35,14 +36,14 @@ export interface RunOptions {
  */
 export async function planRecipe(recipe: Recipe | string, options: MachineOptions & Pick<RunOptions, 'signal'> = {}): Promise<Plan> {
   const { memory, threads, unitBytes, force, resume, followLinks, signal } = options;
-  if (threads !== undefined && !(Number.isInteger(threads) && threads > 0)) {
-    throw new MergeError('E_OPTION', `threads must be a positive integer, not ${threads}`);
+  if (threads !== undefined && !(Number.isInteger(threads) && threads > 0 && threads <= MOST.threads)) {
+    throw new MergeError('E_OPTION', `threads must be a whole number from 1 to ${MOST.threads}, not ${threads}`);
   }
-  if (memory !== undefined && !(Number.isSafeInteger(memory) && memory > 0)) {
-    throw new MergeError('E_OPTION', `memory must be a positive number of bytes, not ${memory}`);
+  if (memory !== undefined && !(Number.isSafeInteger(memory) && memory > 0 && memory <= MOST.bytes)) {
+    throw new MergeError('E_OPTION', `memory must be a number of bytes from 1 to ${MOST.bytes}, not ${memory}`);
   }
-  if (unitBytes !== undefined && !(Number.isSafeInteger(unitBytes) && unitBytes > 0)) {
-    throw new MergeError('E_OPTION', `unitBytes must be a positive number of bytes, not ${unitBytes}`);
+  if (unitBytes !== undefined && !(Number.isSafeInteger(unitBytes) && unitBytes > 0 && unitBytes <= MOST.bytes)) {
+    throw new MergeError('E_OPTION', `unitBytes must be a number of bytes from 1 to ${MOST.bytes}, not ${unitBytes}`);
   }
   signal?.throwIfAborted();
   const written = typeof recipe === 'string' ? await readRecipe(recipe) : recipe;
