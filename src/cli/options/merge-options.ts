@@ -1,5 +1,4 @@
 import type { Command, Option as CommandOption } from 'commander';
-import { MOST } from '../../base/limits.ts';
 import { keysOf } from '../../base/pick.ts';
 import { parseQuantity } from '../../checkpoints/run/quantity.ts';
 import { MACHINE, type Option, OUTPUT, PUBLICATION, RECIPE, SELECT, TOKENS, TRUST } from '../../recipe/options.ts';
@@ -21,11 +20,11 @@ import {
   parseBytes,
   parseNumber,
   parsePath,
+  parsePositiveInteger,
   parseText,
   parseWeights,
   parseWholeNumber,
   type ValueParser,
-  wholeNumber,
 } from './values.ts';
 
 /**
@@ -54,9 +53,9 @@ function reading(option: Option): [word: string, parse: ValueParser<unknown>] {
     case 'file':
       return ['path', parsePath];
     case 'count':
-      return ['n', wholeNumber(1, option.range?.atMost ?? MOST.count)];
+      return ['n', parsePositiveInteger];
     case 'index':
-      return ['n', wholeNumber(0, MOST.count)];
+      return ['n', parseWholeNumber];
     case 'integer':
       return ['n', numberParser(option)];
     case 'number':

@@ -2,6 +2,9 @@ import type { z } from 'zod';
 import { didYouMean } from '../../base/did-you-mean.ts';
 import type { Problem } from '../../base/problems.ts';
 
+/** Who has more faults mends these first: each takes a look at all names that may be meant. */
+const MOST_EXPLAINED = 200;
+
 export type Path = Problem['path'];
 type Issue = z.core.$ZodIssue;
 
@@ -21,13 +24,13 @@ export interface IssueWords {
 
 /** What a schema finds wrong with data, in words, each where it is. */
 export function explainIssues(issues: readonly Issue[], data: unknown, words: IssueWords): Problem[] {
-  return issues.flatMap((issue) => explain(issue, data, words, []));
+  return issues.slice(0, MOST_EXPLAINED).flatMap((issue) => explain(issue, data, words, []));
 }
 
 function explain(issue: Issue, data: unknown, words: IssueWords, above: Path): Problem[] {
   const path = [...above, ...(issue.path as Path)];
   if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((key) => ({ path: [...path, key], message: words.unknownKey(key, path), atKey: true }));
+    return issue.keys.slice(0, MOST_EXPLAINED).map((key) => ({ path: [...path, key], message: words.unknownKey(key, path), atKey: true }));
   }
   const value = valueAt(data, path);
   const name = `\`${words.name(path)}\``;
@@ -63,6 +66,24 @@ function meant(issue: Issue): readonly Issue[] | null {
 /** `did you mean X?`, as all messages about files ask it. */
 export function ask(near: string): string {
   return `did you mean \`${near}\`?`;
+}
+
+/**
+ * A copy of data in which lists and maps that a schema refuses are null, for looks at the rest: they take text
+ * and numbers of a wrong kind, and anything may be in a map.
+ */
+export function withoutFaults(issues: readonly Issue[], data: unknown): unknown {
+  const copy = structuredClone(data);
+  for (const { code, path } of issues) {
+    if (code === 'unrecognized_keys') continue;
+    const above = valueAt(copy, path.slice(0, -1) as Path);
+    const last = path.at(-1);
+    if (last === undefined) return null;
+    if (typeof above !== 'object' || above === null || !Object.hasOwn(above, last)) continue;
+    const entries = above as Record<PropertyKey, unknown>;
+    if (typeof entries[last] === 'object') entries[last] = null;
+  }
+  return copy;
 }
 
 export function valueAt(data: unknown, path: Path): unknown {

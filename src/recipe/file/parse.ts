@@ -2,7 +2,7 @@ import { didYouMean } from '../../base/did-you-mean.ts';
 import { parameterLabel } from '../schedule/parameters.ts';
 import type { Recipe } from '../types.ts';
 import { fileContradictions } from './contradictions.ts';
-import { ask, explainIssues, type Path, valueAt } from './issues.ts';
+import { ask, explainIssues, type Path, valueAt, withoutFaults } from './issues.ts';
 import { KEYS, recipeSchema } from './schema.ts';
 import { RecipeSource } from './source.ts';
 import { libraryNames, type RecipeFile, toRecipe } from './spelling.ts';
@@ -25,9 +25,10 @@ export function parseRecipe(file: string, text: string, place: (path: string) =>
     excused: (path) => isMisspelt(nameOf(path), source.data, path),
   });
   for (const problem of problems) source.complain(problem);
+  const sound = withoutFaults(error?.issues ?? [], source.data);
   const ofWrongType = (error?.issues ?? []).filter(({ code }) => code !== 'unrecognized_keys').map(({ path }) => path);
   const faulty = (place: Path) => ofWrongType.some((wrong) => spelled(place).every((key, i) => wrong[i] === key));
-  for (const { path, message } of fileContradictions(libraryNames(source.data) as Recipe, faulty))
+  for (const { path, message } of fileContradictions((libraryNames(sound) ?? {}) as Recipe, faulty))
     source.complain({ path: spelled(path), message });
   source.refuse();
   return toRecipe(data as RecipeFile, place);

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { MergeError } from '../../base/errors.ts';
+import { parseJson } from '../../base/json/parse.ts';
 import { ByteReader } from '../../base/store/byte-reader.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
 import { dataStart } from '../../checkpoints/tensors/table.ts';
@@ -11,6 +12,8 @@ const CHECKSUM_TOKENS = 8;
 const BLOCKS = 64;
 const BLOCK_BYTES = 4096;
 const SHOWN_CHARACTERS = 300;
+/** Bytes of an answer; one with the log probabilities of a prompt has some kilobytes. */
+const MOST_ANSWERED = 2 ** 26;
 
 /** Why a server cannot score a model. */
 export class ServerFailure extends Error {
@@ -116,7 +119,7 @@ export class SglangServer {
         headers: { 'content-type': 'application/json', ...(key === undefined ? {} : { authorization: `Bearer ${key}` }) },
         ...(body === undefined ? {} : { method: 'POST', body: JSON.stringify(body) }),
       });
-      text = await response.text();
+      text = await textOf(response);
     } catch (error) {
       signal.throwIfAborted();
       const { cause } = error as { cause?: unknown };
@@ -124,7 +127,7 @@ export class SglangServer {
     }
     let answer: unknown;
     try {
-      answer = JSON.parse(text);
+      answer = parseJson(text);
     } catch {
       answer = text;
     }
@@ -173,6 +176,18 @@ async function weightsDigest(path: string): Promise<string> {
     await reader.close();
   }
   return hash.digest('hex');
+}
+
+/** Reads no more of an answer than it may have. @throws Error for a longer one */
+async function textOf({ body }: Response): Promise<string> {
+  const parts: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const part of body ?? []) {
+    bytes += part.length;
+    if (bytes > MOST_ANSWERED) throw new Error(`its answer has more than ${MOST_ANSWERED} bytes`);
+    parts.push(part);
+  }
+  return Buffer.concat(parts).toString();
 }
 
 function shown(answer: unknown): string {

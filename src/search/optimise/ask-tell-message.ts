@@ -1,5 +1,6 @@
 import { didYouMean } from '../../base/did-you-mean.ts';
 import { MergeError } from '../../base/errors.ts';
+import { isJsonObject, parseJson } from '../../base/json/parse.ts';
 import type { Params } from '../space/types.ts';
 
 /** What a driver says of a trial that it scored, or could not score. */
@@ -75,7 +76,7 @@ const READERS: Readonly<Record<Message['verb'], Reader>> = {
     const list: readonly unknown[] = Array.isArray(params) ? params : [params];
     if (list.length !== count) problems.push(`ask is ${shown(ask)} and there are params for ${list.length}`);
     problems.push(
-      ...list.filter((item) => !isObject(item)).map((item) => `params is an object of names and values, and not ${shown(item)}`),
+      ...list.filter((item) => !isJsonObject(item)).map((item) => `params is an object of names and values, and not ${shown(item)}`),
     );
     return { verb: 'ask', count, params: list as readonly Params[] };
   },
@@ -117,7 +118,7 @@ function present(fields: Fields): Told {
 function parseObject(line: string): Fields {
   let value: unknown;
   try {
-    value = JSON.parse(line);
+    value = parseJson(line);
   } catch {
     // Python's json writes them, and they are the usual reason.
     const help = /\b(NaN|Infinity)\b/.test(line)
@@ -125,12 +126,8 @@ function parseObject(line: string): Fields {
       : undefined;
     throw protocolError(`this is not JSON: ${shortened(line)}`, help);
   }
-  if (!isObject(value)) throw protocolError(`a message is a JSON object, and not ${shown(value)}`);
+  if (!isJsonObject(value)) throw protocolError(`a message is a JSON object, and not ${shown(value)}`);
   return value;
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function unknownKey(key: string, verb: string, known: readonly string[]): string {
@@ -151,9 +148,7 @@ function finite(value: unknown): value is number {
 }
 
 function shown(value: unknown): string {
-  return value === undefined
-    ? 'nothing'
-    : shortened(Number.isNaN(value) || Math.abs(value as number) === Infinity ? String(value) : JSON.stringify(value));
+  return value === undefined ? 'nothing' : shortened(typeof value === 'number' ? String(value) : JSON.stringify(value));
 }
 
 function shortened(text: string): string {

@@ -1,4 +1,5 @@
 import { MergeError } from '../../base/errors.ts';
+import { isJsonObject, type JsonObject, parseJson } from '../../base/json/parse.ts';
 import { Dialogue } from '../../base/process/dialogue.ts';
 import { GRACE_MS } from '../../base/process/process-group.ts';
 import { printable } from '../../render/format.ts';
@@ -152,7 +153,7 @@ class Conversation {
 }
 
 /** What a line of a sampler command says, or all that is wrong with it. */
-type ReadProposal =
+export type ReadProposal =
   | { readonly stop: true }
   | { readonly params: Params; readonly point: Point }
   | { readonly problems: readonly string[]; readonly line: string };
@@ -164,12 +165,12 @@ const SHOWN = 200;
  * Reads the answer to `{"ask":1}`: `{"params":{…}}` with a value for each parameter of the space, or
  * `{"stop":true}`.
  */
-function readProposal(line: string, space: Space): ReadProposal {
+export function readProposal(line: string, space: Space): ReadProposal {
   const bad = (problems: readonly string[]) => ({ problems, line: shown(line) });
   const message = parsed(line);
   if (message === undefined) return bad([`an answer is one line of JSON, ${form(space)} or {"stop":true}`]);
   if (message.stop === true) return { stop: true };
-  if (!isObject(message.params)) return bad([`an answer has "params", as in ${form(space)}, or is {"stop":true}`]);
+  if (!isJsonObject(message.params)) return bad([`an answer has "params", as in ${form(space)}, or is {"stop":true}`]);
   const problems = paramProblems(message.params, space.parameters);
   if (problems.length > 0) return bad(problems);
   const params = message.params as Params;
@@ -177,17 +178,13 @@ function readProposal(line: string, space: Space): ReadProposal {
   return point === null ? bad(['these parameters lie outside the space']) : { params, point };
 }
 
-function parsed(line: string): Record<string, unknown> | undefined {
+function parsed(line: string): JsonObject | undefined {
   try {
-    const value: unknown = JSON.parse(line);
-    return isObject(value) ? value : undefined;
+    const value = parseJson(line);
+    return isJsonObject(value) ? value : undefined;
   } catch {
     return undefined;
   }
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** An example of the answer, with the names of this space. */

@@ -1,6 +1,6 @@
 import { didYouMean } from '../../base/did-you-mean.ts';
 import { type Problem, pathText } from '../../base/problems.ts';
-import { ask, explainIssues, type Path } from '../../recipe/file/issues.ts';
+import { ask, explainIssues, type Path, withoutFaults } from '../../recipe/file/issues.ts';
 import { ROLE_NAMES } from '../../recipe/policy/roles.ts';
 import { pairwiseProblems } from './pairwise.ts';
 import type { SpaceRequest } from './request.ts';
@@ -28,7 +28,8 @@ export function spaceProblems(data: unknown, pool: number): Problem[] {
     unknownKey,
     quoted: (_, value) => (typeof value === 'object' ? null : (JSON.stringify(value)?.slice(0, 40) ?? String(value))),
   });
-  const request = (typeof data === 'object' && data !== null ? data : {}) as SpaceRequest;
+  const sound = withoutFaults(issues, data);
+  const request = (typeof sound === 'object' && sound !== null ? sound : {}) as SpaceRequest;
   // What else is wrong depends on which space it is.
   if (!Object.hasOwn(ENTRIES, request.space) || Array.isArray(data)) return problems;
   const own: readonly string[] = ENTRIES[request.space];

@@ -4,6 +4,7 @@ import { truncateOwn } from '../../base/disk/own-file.ts';
 import { SYSTEM } from '../../base/disk/system.ts';
 import { MergeError } from '../../base/errors.ts';
 import { parseJson } from '../../base/json/parse.ts';
+import { pathText } from '../../base/problems.ts';
 import { readIfThere } from '../../base/store/store.ts';
 import type { Moment } from '../../checkpoints/types.ts';
 import { goalWhere } from '../evaluate/goal.ts';
@@ -150,7 +151,7 @@ export async function readTrials(file: string, { mend = false } = {}): Promise<S
   const lines = bytes.subarray(0, whole).toString('utf8').split('\n').slice(0, -1);
   if (lines.length === 0) return null;
   // Whoever imports the package should not load zod before a file of trials is read.
-  const { storedTrial } = await import('./stored-trial.ts');
+  const { storedStudy, storedTrial } = await import('./stored-trial.ts');
   const trials = lines.map((line, i) => {
     const value = parseLine(file, line, i + 1);
     if (storedTrial.safeParse(value).success) return value as TrialLine;
@@ -160,15 +161,25 @@ export async function readTrials(file: string, { mend = false } = {}): Promise<S
   if (first.schema !== 'ckpt-merge/trials' || typeof first.study !== 'object' || first.study === null) {
     throw unusable(file, 1, 'the first line does not say what study it is of');
   }
-  if (first.version !== 1) throw unusable(file, 1, `it is of version ${first.version}, and this program knows version 1`);
-  const twice = trials.find(({ id }, i) => trials.findIndex((other) => other.id === id) < i);
-  if (twice !== undefined) throw unusable(file, trials.lastIndexOf(twice) + 1, `trial ${twice.id} is there twice`);
+  if (first.version !== 1) throw unusable(file, 1, `it is of version ${JSON.stringify(first.version)}, and this program knows version 1`);
+  const study = storedStudy.safeParse(first.study);
+  if (!study.success) throw unusable(file, 1, `what it says of the study cannot be used${whereOf(study.error.issues[0]!.path)}`);
+  const ids = new Set<number>();
+  for (const [i, { id, leg }] of trials.entries()) {
+    if (ids.has(id)) throw unusable(file, i + 1, `trial ${id} is there twice`);
+    if (leg > 0 && leg >= first.study.legs.length) throw unusable(file, i + 1, `it is of search ${leg + 1} of ${first.study.legs.length}`);
+    ids.add(id);
+  }
   return { identity: first.study, trials: trials.map(({ schema, version, study, ...trial }: Partial<FirstLine> & TrialLine) => trial) };
 }
 
 /** Adds a trial; the first one tells of the study as well. @throws MergeError of the side of outputs */
 export async function appendTrial(file: string, trial: TrialLine, identity: StudyIdentity | null): Promise<void> {
   await appendLine(file, identity === null ? trial : { ...trial, schema: 'ckpt-merge/trials', version: 1, study: identity });
+}
+
+function whereOf(path: readonly PropertyKey[]): string {
+  return path.length === 0 ? '' : `: ${pathText(path as (string | number)[])}`;
 }
 
 function parseLine(file: string, line: string, number: number): unknown {

@@ -1,4 +1,5 @@
 import { basename } from 'node:path';
+import { groupBy } from '../../../base/group-by.ts';
 import { isJsonObject, type JsonObject } from '../../../base/json/parse.ts';
 import { harnessStderr, type Metric, type Report } from './report.ts';
 
@@ -19,10 +20,10 @@ export function isLighteval(json: unknown): json is JsonObject {
 export function lightevalReport(json: JsonObject, file: string): Report {
   const results = json.results as JsonObject;
   const configs = json.config_tasks as JsonObject;
-  const tasks = Object.keys(results);
+  const partsOf = partsIn(Object.keys(results));
   const metrics = Object.entries(results).flatMap(([task, entry]): Metric[] => {
     if (!isJsonObject(entry)) return [];
-    const parts = partsOf(task, tasks);
+    const parts = partsOf(task);
     return Object.entries(entry).flatMap(([name, value]) => {
       if (typeof value !== 'number' || (name.endsWith('_stderr') && Object.hasOwn(entry, name.slice(0, -'_stderr'.length)))) return [];
       const directions = new Set(parts.map((part) => directionOf(configs[part], name)));
@@ -45,12 +46,34 @@ export function lightevalReport(json: JsonObject, file: string): Report {
  * The tasks that an entry is the mean of: itself, the subtasks of an average, and none that could be told for
  * `all`.
  */
-function partsOf(task: string, tasks: readonly string[]): readonly string[] {
-  if (task === 'all') return [];
-  const average = /^(.*):_average\|(.*)$/.exec(task);
-  return average === null
-    ? [task]
-    : tasks.filter((name) => name !== task && name.startsWith(`${average[1]}:`) && name.endsWith(`|${average[2]}`));
+function partsIn(tasks: readonly string[]): (task: string) => readonly string[] {
+  const sorted = [...tasks].sort();
+  /** Of each group, its tasks by what stands behind their last `|`: a file may have thousands of averages. */
+  const groups = new Map<string, ReadonlyMap<string, readonly string[]>>();
+  const group = (prefix: string) => {
+    const found = groups.get(prefix) ?? groupBy(withPrefix(sorted, prefix), (name) => name.slice(name.lastIndexOf('|') + 1));
+    groups.set(prefix, found);
+    return found;
+  };
+  return (task) => {
+    if (task === 'all') return [];
+    const average = /^(.*):_average\|([^|]*)$/.exec(task);
+    if (average === null) return [task];
+    return (group(`${average[1]}:`).get(average[2]!) ?? []).filter((name) => name !== task && name.includes('|'));
+  };
+}
+
+/** The names that begin like this, of names in order. */
+function withPrefix(sorted: readonly string[], prefix: string): readonly string[] {
+  let [low, high] = [0, sorted.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (sorted[middle]! < prefix) low = middle + 1;
+    else high = middle;
+  }
+  let end = low;
+  while (sorted[end]?.startsWith(prefix)) end++;
+  return sorted.slice(low, end);
 }
 
 /** A metric of a group of metrics has its direction in an object, by its name. */

@@ -123,8 +123,9 @@ async function sampleScores(folder: string, file: string, name: string, metric: 
       if (!isJsonObject(row)) return null;
       // A document may give no value of a metric; the mean then goes without it.
       if (row.filter !== filter || !Object.hasOwn(row, metric)) continue;
-      const score = Number(row[metric]);
-      if (!['number', 'boolean'].includes(typeof row[metric]) || !Number.isFinite(score)) return null;
+      const value = row[metric];
+      const score = typeof value === 'number' || typeof value === 'boolean' ? Number(value) : Number.NaN;
+      if (!Number.isFinite(score)) return null;
       const names = [row.doc_id, row.doc_hash];
       if (names.some((part) => typeof part === 'object' && part !== null)) return null;
       entries.push([names.map(String).join(' '), score]);

@@ -1,4 +1,5 @@
 import { basename, isAbsolute } from 'node:path';
+import { runInNewContext } from 'node:vm';
 import { MergeError } from '../../../base/errors.ts';
 import { isJsonObject, pythonJsonOrNone } from '../../../base/json/parse.ts';
 import type { Score } from '../types.ts';
@@ -10,6 +11,11 @@ import { type Metric, noScore, type Report } from './report.ts';
 import { bareNumber, isScoreJson, numberOf, scoreReport } from './score-json.ts';
 
 export { type MetricTerm, parseMetric } from './metric.ts';
+
+/** Characters of stdout and of stderr, from their ends, in which `--metric-regex` is looked for. */
+const MATCHED = 2 ** 20;
+/** Milliseconds after which looking for it is given up. */
+const MATCH_MS = 5000;
 
 /** What an evaluation left behind. */
 export interface Evaluated {
@@ -161,13 +167,44 @@ function stdoutReport({ stdout }: Evaluated, { metrics = [], metricRegex }: Read
 }
 
 function regexReport({ stdout, stderr }: Evaluated, regex: string): Report | null {
-  const match = [...`${stdout}\n${stderr}`.matchAll(new RegExp(regex, 'gm'))].at(-1);
-  if (match === undefined) return null;
+  const match = lastMatch(regex, `${end(stdout)}\n${end(stderr)}`);
+  if (match === null) return null;
   const text = match.groups?.score ?? match[1] ?? match[0];
   const value = numberOf(text.trim());
   if (value === null) throw noScore(`--metric-regex matched '${text}', which is no number`);
   return bareNumber(value, 'the last match of --metric-regex', numberOf(match.groups?.stderr?.trim() ?? ''));
 }
+
+/** From the first whole line on, where the beginning is left out. */
+function end(output: string): string {
+  if (output.length <= MATCHED) return output;
+  const tail = output.slice(-MATCHED);
+  return tail.slice(tail.indexOf('\n') + 1);
+}
+
+/**
+ * The last match of a user's regular expression in what an evaluator printed. Between the two, a match may take
+ * longer than anybody waits: it is stopped.
+ * @throws MergeError E_EVALUATOR
+ */
+function lastMatch(regex: string, text: string): Found | null {
+  const run = { regex, text };
+  try {
+    return runInNewContext(LAST_MATCH, run, { timeout: MATCH_MS }) as Found | null;
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== 'ERR_SCRIPT_EXECUTION_TIMEOUT') throw cause;
+    throw noScore(`--metric-regex '${regex}' finds no end in what was printed: it was stopped after ${MATCH_MS / 1000} s`);
+  }
+}
+
+type Found = Pick<RegExpExecArray, 0 | 1 | 'groups'>;
+
+/** In a context of its own: a script in this one cannot be stopped. Keeps one match, not all of them. */
+const LAST_MATCH = `
+  let last = null;
+  for (const match of text.matchAll(new RegExp(regex, 'gm'))) last = match;
+  last && { 0: last[0], 1: last[1], groups: last.groups };
+`;
 
 function reportOf(text: string, source: string, path: string): Report | null {
   const number = numberOf(text.trim());
