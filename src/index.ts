@@ -69,6 +69,7 @@ export { routingFunction } from './model/routing/functions.ts';
 export { route } from './model/routing/route.ts';
 export type { LayerChoice, Load, MemberChoice, Routes, RoutingFunction } from './model/routing/types.ts';
 export { readRecipe, recipeJsonSchema } from './recipe/file/read.ts';
+export type { OutsidePath } from './recipe/outside.ts';
 export { parsePolicy } from './recipe/policy/parse.ts';
 export { ROLE_GROUPS } from './recipe/policy/roles.ts';
 export type { TreatmentRow } from './recipe/policy/table.ts';

@@ -1,6 +1,9 @@
-import { MergeError } from '../base/errors.ts';
+import { dirname } from 'node:path';
+import { MergeError, type Warning } from '../base/errors.ts';
 import { drain } from '../base/event-stream.ts';
+import { MOST } from '../base/limits.ts';
 import { readRecipe } from '../recipe/file/read.ts';
+import { type OutsidePath, pathsOutside } from '../recipe/outside.ts';
 import type { Recipe } from '../recipe/types.ts';
 import type { MergeEvent, MergeResult } from './engine/events.ts';
 import { type ExecuteOptions, executePlan } from './engine/execute.ts';
@@ -17,6 +20,11 @@ export interface MachineOptions extends Omit<ExecuteOptions, 'signal'> {
    * and its run, too: what they lead to becomes part of the output. They are left out otherwise.
    */
   readonly followLinks?: boolean | undefined;
+  /**
+   * What the recipe names outside the folder of its file, which the plan says (see {@link pathsOutside}). Found
+   * out where the recipe is given as a file.
+   */
+  readonly outside?: readonly OutsidePath[] | undefined;
 }
 
 export interface RunOptions {
@@ -35,19 +43,31 @@ export interface RunOptions {
  */
 export async function planRecipe(recipe: Recipe | string, options: MachineOptions & Pick<RunOptions, 'signal'> = {}): Promise<Plan> {
   const { memory, threads, unitBytes, force, resume, followLinks, signal } = options;
-  if (threads !== undefined && !(Number.isInteger(threads) && threads > 0)) {
-    throw new MergeError('E_OPTION', `threads must be a positive integer, not ${threads}`);
+  if (threads !== undefined && !(Number.isInteger(threads) && threads > 0 && threads <= MOST.threads)) {
+    throw new MergeError('E_OPTION', `threads must be a whole number from 1 to ${MOST.threads}, not ${threads}`);
   }
-  if (memory !== undefined && !(Number.isSafeInteger(memory) && memory > 0)) {
-    throw new MergeError('E_OPTION', `memory must be a positive number of bytes, not ${memory}`);
+  if (memory !== undefined && !(Number.isSafeInteger(memory) && memory > 0 && memory <= MOST.bytes)) {
+    throw new MergeError('E_OPTION', `memory must be a number of bytes from 1 to ${MOST.bytes}, not ${memory}`);
   }
-  if (unitBytes !== undefined && !(Number.isSafeInteger(unitBytes) && unitBytes > 0)) {
-    throw new MergeError('E_OPTION', `unitBytes must be a positive number of bytes, not ${unitBytes}`);
+  if (unitBytes !== undefined && !(Number.isSafeInteger(unitBytes) && unitBytes > 0 && unitBytes <= MOST.bytes)) {
+    throw new MergeError('E_OPTION', `unitBytes must be a number of bytes from 1 to ${MOST.bytes}, not ${unitBytes}`);
   }
   signal?.throwIfAborted();
   const written = typeof recipe === 'string' ? await readRecipe(recipe) : recipe;
+  const outside = options.outside ?? (typeof recipe === 'string' ? pathsOutside(written, dirname(recipe)) : []);
   const request = await resolveRecipe(written, signal);
-  return buildPlan({ ...request, recipe: written, memory, force, resume, followLinks }, signal);
+  const plan = await buildPlan({ ...request, recipe: written, memory, force, resume, followLinks }, signal);
+  return outside.length === 0 ? plan : withOutside(plan, outside);
+}
+
+/** Inputs elsewhere are the rule; outputs elsewhere are worth a warning. */
+function withOutside(plan: Plan, outside: readonly OutsidePath[]): Plan {
+  const outputs = outside.flatMap(({ what, path }) => (what === 'outputs' ? [path] : []));
+  const warning: Warning = {
+    code: 'W_OUTSIDE_RECIPE',
+    message: `the recipe writes outside the folder that it lies in: ${outputs.slice(0, 3).join(', ')}${outputs.length > 3 ? ` and ${outputs.length - 3} more` : ''}`,
+  };
+  return { ...plan, outside, warnings: outputs.length === 0 ? plan.warnings : [...plan.warnings, warning] };
 }
 
 /** {@link runRecipe} as a stream of typed events. Ending the iteration early ends the merge. */

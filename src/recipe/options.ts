@@ -1,4 +1,5 @@
 import { DTYPES } from '../base/dtype.ts';
+import { MOST } from '../base/limits.ts';
 import type { QuantityText, TokenSource } from '../checkpoints/run/types.ts';
 import { OUTPUT_DTYPES, ROUTER_USES, USES } from './policy/keys.ts';
 import { ROLE_NAMES } from './policy/roles.ts';
@@ -186,7 +187,13 @@ export const RECIPE = {
 
 /** How merges are carried out; nothing of it changes what they hold. */
 export const MACHINE = {
-  threads: { kind: 'count', letter: 't', default: 'CPUs allowed by affinity, cgroup and Slurm', help: 'compute threads' },
+  threads: {
+    kind: 'count',
+    range: { atMost: MOST.threads },
+    letter: 't',
+    default: 'CPUs allowed by affinity, cgroup and Slurm',
+    help: 'compute threads',
+  },
   memory: { kind: 'bytes', value: 'size', default: '256MiB', help: 'bound of buffers: bytes, 256M (10^6), 256MiB (2^20)' },
   io: {
     kind: 'choice',

@@ -4,6 +4,7 @@ import { removeTree } from '../../base/disk/remove-tree.ts';
 import { SYSTEM } from '../../base/disk/system.ts';
 import { temporaryFolder } from '../../base/disk/temporary-folder.ts';
 import { MergeError } from '../../base/errors.ts';
+import { MOST } from '../../base/limits.ts';
 import { defaultThreads } from '../../base/machine/threads.ts';
 import { average } from '../../merge/average.ts';
 import { loadBinding } from '../../merge/native/load.ts';
@@ -70,6 +71,14 @@ export async function benchMachine(options: BenchOptions = {}): Promise<BenchRep
   const { bytes = 256 * 2 ** 20, inputs = 4, rounds = 5, io = 'auto', signal } = options;
   if (bytes < LEAST_BYTES) {
     throw new MergeError('E_OPTION', `inputs of ${bytes} bytes are over before they can be timed; ${LEAST_BYTES} is the least`);
+  }
+  for (const [name, value, most] of [
+    ['bytes', bytes, MOST.bytes],
+    ['inputs', inputs, MOST.benchInputs],
+    ['rounds', rounds, MOST.benchRounds],
+  ] as const) {
+    if (!(Number.isSafeInteger(value) && value >= 1 && value <= most))
+      throw new MergeError('E_OPTION', `${name} must be a whole number from 1 to ${most}, not ${value}`);
   }
   const threads = options.threads ?? defaultThreads();
   const parent = options.folder ?? tmpdir();

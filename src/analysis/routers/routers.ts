@@ -1,4 +1,5 @@
 import { MergeError, type Warning } from '../../base/errors.ts';
+import { MOST } from '../../base/limits.ts';
 import { type AverageOptions, recipeOf } from '../../merge/average.ts';
 import { membersOfRecipe } from '../../merge/members/of-recipe.ts';
 import { MARGIN } from '../../model/places/identity.ts';
@@ -48,6 +49,9 @@ export interface RoutersRunOptions {
 export async function routers(options: RoutersOptions, { signal, onProgress }: RoutersRunOptions = {}): Promise<RouterReport> {
   const start = performance.now();
   const { hidden, probes, seed = 0 } = options;
+  if (probes !== undefined && !(Number.isSafeInteger(probes) && probes >= 1 && probes <= MOST.probes)) {
+    throw new MergeError('E_OPTION', `probes must be a whole number from 1 to ${MOST.probes}, not ${probes}`);
+  }
   const { eval: command } = options;
   if (command !== undefined) checkEvaluation({ ...options, eval: command });
   const recipe = recipeOf({ ...options, output: 'merged' });

@@ -33,3 +33,15 @@ async function readText(path: string): Promise<string> {
     throw new MergeError(code, `${path} ${problem}`, { details: of, help, cause });
   }
 }
+
+/** A number with a slip in it, or a word that programs write for none. */
+const NEARLY_NUMBER = /^[+-]?(?:[\d.][\d._]{0,15}[A-Za-z]{0,5}[+-]?\d{0,4}|nan|inf|infinity|none|null|[A-Za-z])$/i;
+
+/**
+ * How a message begins about what is no number in a line: `line 3: "0,5x"`. The file may be anybody's, named by
+ * a recipe from a stranger, so nothing of it is shown but what is nearly a number.
+ */
+export function lineAndNumber(line: number, text: string): string {
+  const cells = text.split(',').map((cell) => cell.trim());
+  return cells.length <= 4 && cells.every((cell) => NEARLY_NUMBER.test(cell)) ? `line ${line}: ${JSON.stringify(text)}` : `line ${line}`;
+}

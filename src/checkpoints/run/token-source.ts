@@ -1,6 +1,6 @@
 import { type Conflict, MergeError, type Warning } from '../../base/errors.ts';
 import { refuse } from '../../base/problems.ts';
-import { textLines } from '../../base/store/text-lines.ts';
+import { lineAndNumber, textLines } from '../../base/store/text-lines.ts';
 import { aboutQuantity, parseTokens } from './quantity.ts';
 import type { Run, RunCheckpoint, TokenSource } from './types.ts';
 
@@ -105,7 +105,7 @@ async function readTokensFile(path: string): Promise<TokenCount> {
     const step = cells.length === 2 && /^\d+$/.test(cells[0]!) ? Number(cells[0]) : Number.NaN;
     const tokens = tokensOrNull(cells[1] ?? '');
     const before = rows.at(-1);
-    if (!Number.isSafeInteger(step) || tokens === null) problems.push(`line ${line}: '${shortened(text)}' is not step,tokens`);
+    if (!Number.isSafeInteger(step) || tokens === null) problems.push(`${lineAndNumber(line, text)} is not step,tokens`);
     else if (before !== undefined && step <= before.step) problems.push(`line ${line}: step ${step} follows step ${before.step}`);
     else if (before !== undefined && tokens < before.tokens)
       problems.push(`line ${line}: the token count falls, from ${before.tokens} to ${tokens}`);

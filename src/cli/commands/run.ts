@@ -1,5 +1,7 @@
+import { dirname } from 'node:path';
 import { MergeError } from '../../base/errors.ts';
 import { type MachineOptions, planRecipe, type Recipe, readRecipe, runRecipe } from '../../index.ts';
+import { pathsOutside } from '../../recipe/outside.ts';
 import type { Context } from '../terminal/context.ts';
 import { type ReportFlags, reportMerge, showPlan } from './average.ts';
 
@@ -11,9 +13,13 @@ interface RunFlags extends ReportFlags, MachineOptions {
 /** `merge run`. */
 export async function run(context: Context, args: readonly (string | readonly string[])[], flags: RunFlags): Promise<number> {
   const { output, dryRun, json, quiet, progress, debug, ...options } = flags;
-  const recipe = withOutput(await readRecipe(args[0] as string), output);
-  if (dryRun) return showPlan(context, await planRecipe(recipe, options), flags);
-  return reportMerge(context, flags, (reporting) => runRecipe(recipe, { ...options, ...reporting }));
+  const file = args[0] as string;
+  const read = await readRecipe(file);
+  const recipe = withOutput(read, output);
+  // An output of the command line is not the recipe's.
+  const outside = pathsOutside(read, dirname(file)).filter(({ what }) => what !== 'outputs' || output === undefined);
+  if (dryRun) return showPlan(context, await planRecipe(recipe, { ...options, outside }), flags);
+  return reportMerge(context, flags, (reporting) => runRecipe(recipe, { ...options, outside, ...reporting }));
 }
 
 /** The recipe with its one output in another place. */

@@ -1,9 +1,10 @@
 import type { Command } from 'commander';
+import { MOST } from '../../base/limits.ts';
 import { ROLE_NAMES } from '../../recipe/policy/roles.ts';
 import { addOptions, addPolicyOptions, addScheduleOptions, addSelectionOptions, addTokenOptions, mergeOption } from './merge-options.ts';
 import { debug, flag, json, listOption, progress, valueOption } from './options.ts';
 import { addEvaluationOptions, addForecastOptions, addSearchOptions, addSoupOptions, addStudyOptions } from './search-options.ts';
-import { parseChoice, parseLayers, parsePath, parsePositiveInteger, parseWholeNumber } from './values.ts';
+import { parseChoice, parseLayers, parsePath, parseWholeNumber, wholeNumber } from './values.ts';
 import { addWatchOptions } from './watch-options.ts';
 
 /** How fast and with how much of the machine. */
@@ -75,7 +76,7 @@ export function addRouters(command: Command): Command {
     .usage('RUN-or-CHECKPOINTS... [options]')
     .optionsGroup('Choice of experts:')
     .addOption(valueOption('--hidden <file>', 'compare on these hidden states (.safetensors) instead of on synthetic inputs', parsePath))
-    .addOption(valueOption('--probes <n>', 'inputs a layer (default: by the size of the routers)', parsePositiveInteger))
+    .addOption(valueOption('--probes <n>', 'inputs a layer (default: by the size of the routers)', wholeNumber(1, MOST.probes)))
     .addOption(
       valueOption('--seed <n>', 'decides synthetic inputs, and which parts of experts are compared (default: 0)', parseWholeNumber),
     );

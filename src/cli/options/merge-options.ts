@@ -1,4 +1,5 @@
 import type { Command, Option as CommandOption } from 'commander';
+import { MOST } from '../../base/limits.ts';
 import { keysOf } from '../../base/pick.ts';
 import { parseQuantity } from '../../checkpoints/run/quantity.ts';
 import { MACHINE, type Option, OUTPUT, PUBLICATION, RECIPE, SELECT, TOKENS, TRUST } from '../../recipe/options.ts';
@@ -20,11 +21,11 @@ import {
   parseBytes,
   parseNumber,
   parsePath,
-  parsePositiveInteger,
   parseText,
   parseWeights,
   parseWholeNumber,
   type ValueParser,
+  wholeNumber,
 } from './values.ts';
 
 /**
@@ -53,9 +54,9 @@ function reading(option: Option): [word: string, parse: ValueParser<unknown>] {
     case 'file':
       return ['path', parsePath];
     case 'count':
-      return ['n', parsePositiveInteger];
+      return ['n', wholeNumber(1, option.range?.atMost ?? MOST.count)];
     case 'index':
-      return ['n', parseWholeNumber];
+      return ['n', wholeNumber(0, MOST.count)];
     case 'integer':
       return ['n', numberParser(option)];
     case 'number':

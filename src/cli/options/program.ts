@@ -1,10 +1,11 @@
 import { Argument, Command } from 'commander';
+import { MOST } from '../../base/limits.ts';
 import type { Colors } from '../../render/colors.ts';
 import { addDiff, addExecutionOptions, addForecast, addMergeOptions, addRouters, addSearch, addSoup, addWatch } from './command-options.ts';
 import { examplesText, exitCodesText } from './help-text.ts';
 import { addTokenOptions, mergeOption } from './merge-options.ts';
 import { debug, flag, json, listOption, progress, valueOption } from './options.ts';
-import { parseBytes, parseFraction, parsePath, parsePositiveInteger } from './values.ts';
+import { parseBytes, parseFraction, parsePath, wholeNumber } from './values.ts';
 
 export const SHELLS = ['bash', 'zsh', 'fish'] as const;
 
@@ -122,8 +123,8 @@ export function buildProgram(version: string, name: string, dispatch: Dispatch):
   add('bench', "this machine's read and write limits, and how near a merge comes to them", [])
     .addOption(valueOption('--dir <path>', 'folder for the temporary files (default: the system temp folder)', parsePath))
     .addOption(valueOption('--size <size>', 'size of one input (default: 256MiB)', parseBytes))
-    .addOption(valueOption('--inputs <n>', 'checkpoints to merge (default: 4)', parsePositiveInteger))
-    .addOption(valueOption('--rounds <n>', 'rounds, of which the best counts (default: 5)', parsePositiveInteger))
+    .addOption(valueOption('--inputs <n>', 'checkpoints to merge (default: 4)', wholeNumber(1, MOST.benchInputs)))
+    .addOption(valueOption('--rounds <n>', 'rounds, of which the best counts (default: 5)', wholeNumber(1, MOST.benchRounds)))
     .addOption(mergeOption('threads'))
     .addOption(mergeOption('io'))
     .addOption(json())

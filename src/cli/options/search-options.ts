@@ -1,11 +1,12 @@
 import type { Command } from 'commander';
 import { MergeError } from '../../base/errors.ts';
+import { MOST } from '../../base/limits.ts';
 import { parseMetric } from '../../search/evaluate/results/metric.ts';
 import { parseBranch } from '../../search/forecast/calibrate.ts';
 import { KERNELS } from '../../search/gaussian-process/names.ts';
 import { ACQUISITIONS, SAMPLERS } from '../../search/sampler/names.ts';
 import { choiceOption, flag, listOption, valueOption } from './options.ts';
-import { badValue, parseNumber, parsePath, parsePositiveInteger, parseText, parseWholeNumber } from './values.ts';
+import { badValue, duration, parseNumber, parsePath, parsePositiveInteger, parseText, parseWholeNumber, wholeNumber } from './values.ts';
 
 /**
  * How models are scored, for every command that scores them.
@@ -36,12 +37,16 @@ export function addEvaluationOptions(command: Command, { optional = false, of = 
     )
     .addOption(valueOption('--metric-file <glob>', 'read the score from this file; --metric is then a JSON pointer in it', parseText))
     .addOption(valueOption('--metric-regex <regex>', 'read the score from the last match in what the command prints', parseText))
-    .addOption(valueOption('--timeout <duration>', 'end an evaluation that takes longer: 90s, 30m, 6h (default: never)', parseDuration))
+    .addOption(
+      valueOption('--timeout <duration>', 'end an evaluation that takes longer: 90s, 30m, 6h (default: never)', duration(MOST.timer)),
+    )
     .addOption(valueOption('--eval-setup <command>', 'run once before the first evaluation', parseText))
     .addOption(valueOption('--eval-cancel <command>', 'run when an evaluation is ended early, as scancel for a Slurm job', parseText))
     .addOption(valueOption('--eval-server <url>', 'load each merge into this running SGLang server first', parseText))
     .addOption(valueOption('--gpus <list>', 'devices for {gpu}, one for each evaluation at a time: 0,1,2,3', parseList))
-    .addOption(valueOption('--parallel <n>', 'evaluations at a time, of merges made in one read (default: 1)', parsePositiveInteger))
+    .addOption(
+      valueOption('--parallel <n>', 'evaluations at a time, of merges made in one read (default: 1)', wholeNumber(1, MOST.parallel)),
+    )
     .addOption(valueOption('--work <path>', 'folder for the merges until they are scored (default: in memory where they fit)', parsePath))
     .addOption(flag('--keep', 'leave the merges there'));
 }
@@ -107,7 +112,9 @@ export function addForecastOptions(command: Command): Command {
 function addNoiseOptions(command: Command): Command {
   return command
     .optionsGroup('Noise and conclusion:')
-    .addOption(valueOption('--repeats <n>', 'score each recipe so often, which measures the noise (default: 1)', parsePositiveInteger))
+    .addOption(
+      valueOption('--repeats <n>', 'score each recipe so often, which measures the noise (default: 1)', wholeNumber(1, MOST.repeats)),
+    )
     .addOption(
       choiceOption(
         '--noise <kind>',
@@ -119,18 +126,7 @@ function addNoiseOptions(command: Command): Command {
     .addOption(listOption('--validate-metric <name...>', 'which score of the second set (default: as --metric)', parseMetric));
 }
 
-const budgetOption = () => valueOption('--budget <duration>', 'begin no trial that would end later: 6h, 90m', parseDuration);
-
-const UNITS: Readonly<Record<string, number>> = { '': 1, s: 1, m: 60, min: 60, h: 3600, d: 86_400 };
-
-/** `90`, `90s`, `30m`, `1.5h`, `2d`: seconds. */
-function parseDuration(text: string, option: string): number {
-  const match = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i.exec(text);
-  const unit = UNITS[(match?.[2] ?? '?').toLowerCase()];
-  const seconds = match !== null && unit !== undefined ? Number(match[1]) * unit : 0;
-  if (!(seconds > 0)) throw badValue(option, text, 'a duration', 'Write seconds (90), or 90s, 30m, 6h, 2d.');
-  return seconds;
-}
+const budgetOption = () => valueOption('--budget <duration>', 'begin no trial that would end later: 6h, 90m', duration(MOST.budget));
 
 function parseAlpha(text: string, option: string): number {
   const value = parseNumber(text);

@@ -1,4 +1,5 @@
 import { MergeError } from '../../base/errors.ts';
+import { MOST } from '../../base/limits.ts';
 import { listItems, parseRange } from '../../recipe/policy/selector.ts';
 
 /**
@@ -39,24 +40,45 @@ export function parseBytes(text: string, option: string): number {
   const match = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i.exec(text);
   const unit = UNITS[(match?.[2] ?? '?').toLowerCase()];
   const bytes = match !== null && unit !== undefined ? Math.round(Number(match[1]) * unit) : Number.NaN;
-  if (!Number.isSafeInteger(bytes) || bytes < 1) {
-    throw badValue(option, text, 'a size', 'Write bytes (268435456), decimal units (256M, 1.5G) or binary units (256MiB, 1GiB).');
+  if (!(bytes >= 1 && bytes <= MOST.bytes)) {
+    throw badValue(
+      option,
+      text,
+      'a size up to 1PiB',
+      'Write bytes (268435456), decimal units (256M, 1.5G) or binary units (256MiB, 1GiB).',
+    );
   }
   return bytes;
 }
 
-/** A whole number, at least 1. */
-export function parsePositiveInteger(text: string, option: string): number {
-  const value = /^\d+$/.test(text) ? Number(text) : 0;
-  if (!Number.isSafeInteger(value) || value < 1) throw badValue(option, text, 'a whole number of at least 1');
-  return value;
+/** A whole number, both ends included. */
+export function wholeNumber(least: number, most: number): ValueParser<number> {
+  return (text, option) => {
+    const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+    if (!(value >= least && value <= most)) throw badValue(option, text, `a whole number from ${least} to ${most}`);
+    return value;
+  };
 }
 
-/** A whole number, at least 0. */
-export function parseWholeNumber(text: string, option: string): number {
-  const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
-  if (!Number.isSafeInteger(value)) throw badValue(option, text, 'a whole number of at least 0');
-  return value;
+/** Of things that are counted: at least 1. */
+export const parsePositiveInteger = wholeNumber(1, MOST.count);
+
+/** A step or a seed, at least 0. */
+export const parseWholeNumber = wholeNumber(0, MOST.whole);
+
+const UNITS_OF_TIME: Readonly<Record<string, number>> = { '': 1, s: 1, m: 60, min: 60, h: 3600, d: 86_400 };
+
+/** `90`, `90s`, `30m`, `1.5h`, `2d`: seconds, over 0. @param most seconds */
+export function duration(most: number): ValueParser<number> {
+  return (text, option) => {
+    const match = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i.exec(text);
+    const unit = UNITS_OF_TIME[(match?.[2] ?? '?').toLowerCase()];
+    const seconds = match !== null && unit !== undefined ? Number(match[1]) * unit : 0;
+    if (!(seconds > 0 && seconds <= most)) {
+      throw badValue(option, text, `a duration of at most ${most / 86_400}d`, 'Write seconds (90), or 90s, 30m, 6h, 2d.');
+    }
+    return seconds;
+  };
 }
 
 /** Any word but an empty one. */

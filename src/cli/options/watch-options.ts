@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { MOST } from '../../base/limits.ts';
 import { mergeOption } from './merge-options.ts';
 import { choiceOption, flag, valueOption } from './options.ts';
 import { badValue, parseNumber, parsePath, parsePositiveInteger, parseText } from './values.ts';
@@ -42,6 +43,6 @@ function parseKeep(text: string, option: string): number {
 
 function parseSeconds(text: string, option: string): number {
   const value = parseNumber(text);
-  if (!(value >= 0)) throw badValue(option, text, 'a number of seconds');
+  if (!(value >= 0 && value <= MOST.timer)) throw badValue(option, text, `a number of seconds from 0 to ${MOST.timer}`);
   return value;
 }

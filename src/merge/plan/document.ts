@@ -1,6 +1,7 @@
 import type { Warning } from '../../base/errors.ts';
 import type { Excluded } from '../../checkpoints/run/types.ts';
 import { isCode } from '../../checkpoints/side-files.ts';
+import type { OutsidePath } from '../../recipe/outside.ts';
 import type { TreatmentRow } from '../../recipe/policy/table.ts';
 import type { ParameterValue } from '../../recipe/schedule/types.ts';
 import type { Phase, Spike } from '../../recipe/select/types.ts';
@@ -46,6 +47,8 @@ export interface PlanDocument {
   readonly freeBytesNeeded: number;
   readonly freeBytesAvailable: number;
   readonly warnings: readonly Warning[];
+  /** What a recipe file names outside the folder that it lies in. */
+  readonly outside: readonly OutsidePath[];
 }
 
 /**
@@ -84,6 +87,7 @@ export function planDocument(plan: Plan, expectedSeconds: number | null = null):
     freeBytesNeeded: plan.freeBytesNeeded,
     freeBytesAvailable: plan.freeBytesAvailable,
     warnings: plan.warnings,
+    outside: plan.outside ?? [],
   };
 }
 

@@ -1,3 +1,4 @@
+import { groupBy } from '../../base/group-by.ts';
 import { lossCurve } from '../../checkpoints/run/loss-curve.ts';
 import type { LogEntry } from '../../checkpoints/types.ts';
 import type { Colors } from '../../render/colors.ts';
@@ -28,6 +29,7 @@ export function planText(plan: PlanDocument, colors: Colors, { columns, logs = [
     lines.push(...outputLines(output, colors, several ? 0 : MOST_EXCLUDED), '', ...spikeCurve(output, logs[k] ?? [], colors, columns));
   }
   for (const path of plan.finished) lines.push(`  made already by the interrupted run: ${printable(path)}`);
+  for (const line of outsideLines(plan)) lines.push(`  ${line}`);
   lines.push(`  reads ${formatBytes(plan.bytesRead)}, writes ${formatBytes(plan.bytesWritten)}`);
   lines.push(`  needs ${formatBytes(plan.freeBytesNeeded)} of ${formatBytes(plan.freeBytesAvailable)} free`);
   lines.push(`  memory at most ${formatBytes(plan.peakMemoryBytes)}`);
@@ -36,6 +38,15 @@ export function planText(plan: PlanDocument, colors: Colors, { columns, logs = [
   }
   lines.push('', 'nothing was written');
   return `${lines.join('\n')}\n`;
+}
+
+/** A line of what a recipe names elsewhere; of many paths of a kind, some. */
+function outsideLines({ outside }: PlanDocument): string[] {
+  const kinds = [...groupBy(outside, ({ what }) => what)].map(([what, found]) => {
+    const paths = found.slice(0, 3).map(({ path }) => printable(path));
+    return `${what} ${paths.join(', ')}${found.length > 3 ? ` and ${found.length - 3} more` : ''}`;
+  });
+  return kinds.length === 0 ? [] : [`outside the recipe's folder: ${kinds.join('; ')}`];
 }
 
 /**

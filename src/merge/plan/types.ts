@@ -4,6 +4,7 @@ import type { LeftFile, SideFile } from '../../checkpoints/side-files.ts';
 import type { TensorTable } from '../../checkpoints/tensors/types.ts';
 import type { Checkpoint, LogEntry, Moment } from '../../checkpoints/types.ts';
 import type { CHECKS } from '../../recipe/options.ts';
+import type { OutsidePath } from '../../recipe/outside.ts';
 import type { TreatmentRow } from '../../recipe/policy/table.ts';
 import type { ResolvedWeights } from '../../recipe/schedule/types.ts';
 import type { Selected } from '../../recipe/select/types.ts';
@@ -226,4 +227,6 @@ export interface Plan {
   readonly freeBytesAvailable: number;
   /** Those of all outputs, each once. */
   readonly warnings: readonly Warning[];
+  /** What a recipe file names outside the folder that it lies in; absent where that is nothing. */
+  readonly outside?: readonly OutsidePath[];
 }

@@ -1,6 +1,7 @@
 import { dirname, join, resolve } from 'node:path';
 import { SYSTEM } from '../../base/disk/system.ts';
 import { MergeError } from '../../base/errors.ts';
+import { MOST } from '../../base/limits.ts';
 import { refuse } from '../../base/problems.ts';
 import { parseQuantity } from '../../checkpoints/run/quantity.ts';
 import { contradictions } from '../../recipe/file/contradictions.ts';
@@ -24,8 +25,8 @@ export async function checkOptions(options: WatchOptions): Promise<void> {
   const { run, output, keep, poll, settle, pin } = options;
   checkSeconds('poll', poll, 0.01);
   checkSeconds('settle', settle, 0);
-  if (keep !== undefined && !(keep === Number.POSITIVE_INFINITY || (Number.isSafeInteger(keep) && keep > 0))) {
-    fail(`keep must be a positive integer, not ${keep}`);
+  if (keep !== undefined && !(keep === Number.POSITIVE_INFINITY || (Number.isSafeInteger(keep) && keep > 0 && keep <= MOST.count))) {
+    fail(`keep must be a whole number from 1 to ${MOST.count}, not ${keep}`);
   }
   if (options.accumulate !== undefined) checkAccumulator(options);
   checkPolicies(options);
@@ -80,7 +81,8 @@ function whyNotAccumulated(policy: Policy): string | null {
 }
 
 function checkSeconds(name: string, value: number | undefined, least: number): void {
-  if (value !== undefined && !(value >= least && value < 2 ** 31 / 1000)) fail(`${name} must be a number of seconds, not ${value}`);
+  if (value !== undefined && !(value >= least && value <= MOST.timer))
+    fail(`${name} must be a number of seconds from ${least} to ${MOST.timer}, not ${value}`);
 }
 
 function fail(message: string): never {

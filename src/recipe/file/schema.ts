@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { MOST } from '../../base/limits.ts';
 import { parseDistance, parseQuantity, parseTokens } from '../../checkpoints/run/quantity.ts';
 import { type Option, OUTPUT, POLICY, RECIPE, SELECT } from '../options.ts';
 import type { Policy } from '../policy/types.ts';
@@ -17,7 +18,10 @@ type Dashed<S extends string> = S extends `${infer Head}${infer Tail}`
 /** What zod says in the place of its own words. */
 export const said = (error: string) => ({ error });
 const path = z.string(said('must be a path')).min(1, said('is an empty path'));
-const count = z.int(said('must be a whole number of at least 1')).min(1, said('must be a whole number of at least 1'));
+const count = z
+  .int(said('must be a whole number of at least 1'))
+  .min(1, said('must be a whole number of at least 1'))
+  .max(MOST.count, said(`must be at most ${MOST.count}`));
 const index = z.int(said('must be a whole number of at least 0')).min(0, said('must be a whole number of at least 0'));
 const number = z.number(said('must be a finite number'));
 const toggle = z.boolean(said('must be true or false'));

@@ -1,6 +1,6 @@
 import type { Conflict } from '../../base/errors.ts';
 import { refuse } from '../../base/problems.ts';
-import { textLines } from '../../base/store/text-lines.ts';
+import { lineAndNumber, textLines } from '../../base/store/text-lines.ts';
 
 /** A point of a learning-rate curve, and the line of its file. */
 export interface RatePoint {
@@ -9,8 +9,6 @@ export interface RatePoint {
   readonly line?: number;
 }
 
-/** Characters of what is no number that a message shows. */
-const SHOWN = 40;
 /** Problems of a file after which no more are looked for. */
 const MOST_PROBLEMS = 100;
 
@@ -32,9 +30,9 @@ export async function readDecayFactors(path: string, count: number): Promise<num
     for (const cell of text.match(/[^\s,[\]]+/g) ?? []) {
       if (problems.length >= MOST_PROBLEMS) break;
       const factor = NUMBER.test(cell) ? Number(cell) : Number.NaN;
-      if (Number.isNaN(factor)) problems.push(`line ${line}: ${quoted(cell)} is no number`);
-      else if (factor < 0 || factor > 1) problems.push(`line ${line}: ${cell} is outside [0, 1]`);
-      else if (factor > before) problems.push(`line ${line}: ${cell} is more than the ${before} before it, and a decay never rises`);
+      if (Number.isNaN(factor)) problems.push(`${lineAndNumber(line, cell)} is no number`);
+      else if (factor < 0 || factor > 1) problems.push(`line ${line}: ${factor} is outside [0, 1]`);
+      else if (factor > before) problems.push(`line ${line}: ${factor} is more than the ${before} before it, and a decay never rises`);
       else before = factor;
       factors.push(factor);
     }
@@ -63,9 +61,9 @@ export async function readRateCurve(path: string): Promise<RatePoint[]> {
     const cells = text.split(',').map((cell) => cell.trim());
     const [step, rate] = cells.map((cell) => (NUMBER.test(cell) ? Number(cell) : Number.NaN));
     const last = points.at(-1);
-    if (cells.length !== 2) problems.push(`line ${line}: ${quoted(text)} is not step,lr`);
-    else if (!Number.isSafeInteger(step) || step! < 0) problems.push(`line ${line}: ${quoted(cells[0]!)} is no step`);
-    else if (!Number.isFinite(rate) || rate! < 0) problems.push(`line ${line}: ${quoted(cells[1]!)} is no learning rate`);
+    if (cells.length !== 2) problems.push(`${lineAndNumber(line, text)} is not step,lr`);
+    else if (!Number.isSafeInteger(step) || step! < 0) problems.push(`${lineAndNumber(line, cells[0]!)} is no step`);
+    else if (!Number.isFinite(rate) || rate! < 0) problems.push(`${lineAndNumber(line, cells[1]!)} is no learning rate`);
     else if (last !== undefined && step! <= last.step)
       problems.push(`line ${line}: step ${step} is not above step ${last.step} of line ${last.line}`);
     else points.push({ step: step!, rate: rate!, line });
@@ -73,10 +71,6 @@ export async function readRateCurve(path: string): Promise<RatePoint[]> {
   if (points.length === 0 && problems.length === 0) problems.push('there are no lines of step,lr');
   refuseFile(path, problems);
   return points;
-}
-
-function quoted(text: string): string {
-  return JSON.stringify(text.length > SHOWN ? `${text.slice(0, SHOWN)}…` : text);
 }
 
 function refuseFile(file: string, problems: readonly string[]): void {

@@ -1,3 +1,4 @@
+import { MOST } from '../../base/limits.ts';
 import type { WeightRequest } from './types.ts';
 
 /** Parameters of schedules; the control experiments `reverse` and `scramble` go with every one. */
@@ -42,11 +43,20 @@ export const PARAMETERS = {
     help: 'step or token count at which the decay reaches its floor (default: one mean spacing after the newest)',
   },
   lrCurve: { kind: 'file', required: true, help: 'CSV of step,lr: the learning rate to stand for' },
-  gamma: { kind: 'number', required: true, help: 'how far to go beyond the newest mean, in units of the way from the older mean to it' },
-  window: { kind: 'integer', range: { atLeast: 1 }, default: 1, help: 'checkpoints in each of the two means' },
-  lag: { kind: 'integer', range: { atLeast: 1 }, default: 1, help: 'checkpoints by which the older mean lies behind' },
+  gamma: {
+    kind: 'number',
+    range: { atLeast: -MOST.factor, atMost: MOST.factor },
+    required: true,
+    help: 'how far to go beyond the newest mean, in units of the way from the older mean to it',
+  },
+  window: { kind: 'integer', range: { atLeast: 1, atMost: MOST.count }, default: 1, help: 'checkpoints in each of the two means' },
+  lag: { kind: 'integer', range: { atLeast: 1, atMost: MOST.count }, default: 1, help: 'checkpoints by which the older mean lies behind' },
   reverse: { kind: 'flag', help: 'control experiment: the weights in reverse order' },
-  scramble: { kind: 'integer', range: { atLeast: 0 }, help: 'control experiment: the weights in an order that this seed decides' },
+  scramble: {
+    kind: 'integer',
+    range: { atLeast: 0, atMost: MOST.whole },
+    help: 'control experiment: the weights in an order that this seed decides',
+  },
 } as const satisfies Readonly<Record<ParameterName, Parameter>>;
 
 /** Parameters that every schedule takes, explicit weights as well. */

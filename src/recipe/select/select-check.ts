@@ -1,4 +1,5 @@
 import { MergeError } from '../../base/errors.ts';
+import { MOST } from '../../base/limits.ts';
 import { parseDistance, parseQuantity } from '../../checkpoints/run/quantity.ts';
 import type { Selection } from './types.ts';
 
@@ -18,11 +19,11 @@ export function selectionProblems(selection: Selection, runs: number): string[] 
   const { last, minMembers, stage, steps, eachIngredient, beforeSpike, margin } = selection;
   const given = (key: keyof Selection) => selection[key] !== undefined;
   const problems = [
-    ...whole('last', last, 1),
-    ...whole('min-members', minMembers, 1),
-    ...whole('stage', stage, 0),
-    ...(steps ?? []).flatMap((step) => whole('steps', step, 0)),
-    ...(beforeSpike === 'auto' ? [] : whole('before-spike', beforeSpike, 0, 'auto or ')),
+    ...whole('last', last, 1, MOST.count),
+    ...whole('min-members', minMembers, 1, MOST.count),
+    ...whole('stage', stage, 0, MOST.count),
+    ...(steps ?? []).flatMap((step) => whole('steps', step, 0, MOST.whole)),
+    ...(beforeSpike === 'auto' ? [] : whole('before-spike', beforeSpike, 0, MOST.whole, 'auto or ')),
     ...amounts(selection),
   ];
   for (const [key, others, why] of EXCLUSIVE) {
@@ -90,9 +91,10 @@ function complaints<T>(value: T | undefined, parse: (value: T) => unknown): stri
   }
 }
 
-function whole(name: string, value: number | undefined, least: number, or = ''): string[] {
-  if (value === undefined || (Number.isSafeInteger(value) && value >= least)) return [];
-  return [`${name} takes ${or}a whole number of at least ${least}, not ${value}`];
+function whole(name: string, value: number | undefined, least: number, most: number, or = ''): string[] {
+  if (value === undefined || (Number.isSafeInteger(value) && value >= least && value <= most)) return [];
+  const upTo = value > most ? ` and at most ${most}` : '';
+  return [`${name} takes ${or}a whole number of at least ${least}${upTo}, not ${value}`];
 }
 
 /** A condition's name in recipes and, with two dashes before it, on the command line. */

@@ -1,4 +1,5 @@
 import { basename, resolve } from 'node:path';
+import { MOST } from '../../base/limits.ts';
 import { refuse } from '../../base/problems.ts';
 import type { WeightRequest } from '../../recipe/schedule/types.ts';
 import type { StudyRequest } from '../study/session.ts';
@@ -33,7 +34,7 @@ export type ResolvedForecast = ForecastOptions & { readonly dir: string; readonl
 export function resolveForecast(options: ForecastOptions): ResolvedForecast {
   const { window = DEFAULT_WINDOW, method, select, calibrate = [], inputs } = options;
   const problems: string[] = [];
-  if (!(Number.isSafeInteger(window) && window >= 2)) {
+  if (!(Number.isSafeInteger(window) && window >= 2 && window <= MOST.count)) {
     problems.push(`window must be a whole number of at least 2, not ${window}: that of one checkpoint is the checkpoint alone`);
   }
   if (method === 'extrapolate') problems.push('extrapolate has windows of its own, and a forecast slides one along the run');

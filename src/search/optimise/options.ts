@@ -1,5 +1,6 @@
 import { didYouMean } from '../../base/did-you-mean.ts';
 import { MergeError } from '../../base/errors.ts';
+import { MOST } from '../../base/limits.ts';
 import { refuse } from '../../base/problems.ts';
 import type { ScheduleContext, ScheduleMember } from '../../recipe/schedule/types.ts';
 import type { KernelName } from '../gaussian-process/names.ts';
@@ -103,9 +104,10 @@ export function checkSearch(options: SearchOptions): void {
   };
   whole('trials', trials, 1, MOST_TRIALS);
   whole('seed', seed, 0);
-  whole('repeats', repeats, 1, 100);
-  whole('patience', patience, 1);
-  if (budget !== undefined && !(budget > 0)) problems.push(`budget must be over 0 seconds, not ${budget}`);
+  whole('repeats', repeats, 1, MOST.repeats);
+  whole('patience', patience, 1, MOST.count);
+  if (budget !== undefined && !(budget > 0 && budget <= MOST.budget))
+    problems.push(`budget must be over 0 and at most ${MOST.budget} seconds, not ${budget}`);
   if (alpha !== undefined && !(alpha >= 0 && alpha < 1)) problems.push(`alpha must be at least 0 and below 1, not ${alpha}`);
   if (output === undefined && dir === undefined) problems.push('neither an output nor a folder for the trials is given');
   if (chain && space !== undefined) problems.push('a chain of pairs is a space of its own: leave out the space, or the chain');

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { MergeError } from '../../base/errors.ts';
+import { MOST } from '../../base/limits.ts';
 import { keysOf, pick } from '../../base/pick.ts';
 import { inputAround } from '../../merge/plan/outputs/output-path.ts';
 import { CHECKS, MACHINE, TRUST } from '../../recipe/options.ts';
@@ -67,9 +68,12 @@ export async function checkedMembers(request: StudyRequest, signal: AbortSignal)
 /** Refuses what no evaluation could get over. @throws MergeError of options */
 export function checkEvaluation(request: EvaluationSettings): void {
   checkReadOptions(readOptions(request));
-  const { parallel, gpus } = request;
-  if (parallel !== undefined && !(Number.isSafeInteger(parallel) && parallel > 0)) {
-    throw new MergeError('E_OPTION', `parallel must be a positive whole number, not ${parallel}`);
+  const { parallel, gpus, timeout } = request;
+  if (parallel !== undefined && !(Number.isSafeInteger(parallel) && parallel > 0 && parallel <= MOST.parallel)) {
+    throw new MergeError('E_OPTION', `parallel must be a whole number from 1 to ${MOST.parallel}, not ${parallel}`);
+  }
+  if (timeout !== undefined && !(timeout > 0 && timeout <= MOST.timer)) {
+    throw new MergeError('E_OPTION', `timeout must be over 0 and at most ${MOST.timer} seconds, not ${timeout}`);
   }
   if (gpus !== undefined && gpus.length < (parallel ?? 1)) {
     throw new MergeError('E_OPTION', `${parallel} evaluations at a time need as many devices, and gpus names ${gpus.length}`);

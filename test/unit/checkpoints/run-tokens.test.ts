@@ -91,12 +91,12 @@ test('all problems of a tokens file are reported at once, with their lines', asy
   );
   expect(messages).toEqual([
     'line 3: step 100 follows step 100',
-    "line 4: '200,5steps' is not step,tokens",
-    "line 5: '300' is not step,tokens",
+    'line 4: "200,5steps" is not step,tokens',
+    'line 5: "300" is not step,tokens',
     'line 6: the token count falls, from 1000000000 to 1000000',
-    "line 7: '-5,1B' is not step,tokens",
-    "line 8: '1.5,1B' is not step,tokens",
-    "line 9: '500,NaN' is not step,tokens",
+    'line 7: "-5,1B" is not step,tokens',
+    'line 8: "1.5,1B" is not step,tokens',
+    'line 9: "500,NaN" is not step,tokens',
   ]);
 });
 

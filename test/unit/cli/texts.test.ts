@@ -134,6 +134,7 @@ it('a plan says what would be read, written and needed', () => {
     freeBytesNeeded: 65_000_000,
     freeBytesAvailable: 20_000_000_000,
     warnings: [],
+    outside: [],
   } as const;
   expect(planText(document, plain, { columns: 80 })).toBe(`would merge 1 checkpoint into merged (sma)
 
@@ -212,6 +213,7 @@ describe('an inspection', () => {
     },
     tensors: [{ ...tensor('a\u001b[1mb', files[0]!), role: 'expert' as const, mtp: true }, tensor('c', files.at(-1)!)],
     warnings: [],
+    outside: [],
   });
 
   it('shows summary and tensors, with the file where there are several', () => {
@@ -273,6 +275,7 @@ describe('a verification', () => {
     files: [{ name: 'model.safetensors', bytes: 313_000, crc32c: '0badcafe', ok: true as const }],
     recomputed,
     warnings: [],
+    outside: [],
   });
 
   it.each([

@@ -34,7 +34,7 @@ describe('sizes', () => {
   ])('%s is %d bytes', (text, bytes) => expect(parseBytes(text, '--memory')).toBe(bytes));
 
   it.each(['', '0', '-1', '256X', '1e6', 'M', '1.2.3', '0.1', '99999999T', 'NaN', '1G1', '١'])('%j is refused', (text) => {
-    expect(refusal(() => parseBytes(text, '--memory'), `--memory takes a size, not '${text}'`)).toBe('E_OPTION');
+    expect(refusal(() => parseBytes(text, '--memory'), `--memory takes a size up to 1PiB, not '${text}'`)).toBe('E_OPTION');
   });
 });
 

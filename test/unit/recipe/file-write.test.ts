@@ -78,7 +78,12 @@ function recipeFrom(seed: number): Recipe {
       () => ({ method: 'wsm', decay: one(['linear', '1-sqrt', 'minus-sqrt']), decayFloor: maybe(() => 0.5 * random()) }),
       () => ({ method: 'wsm', decayFile: text(), reverse: true }),
       () => ({ method: 'lr-curve', lrCurve: text() }),
-      () => ({ method: 'extrapolate', gamma: number(), window: maybe(() => 1 + below(5)), lag: maybe(() => 1 + below(5)) }),
+      () => ({
+        method: 'extrapolate',
+        gamma: Math.min(1e6, Math.max(-1e6, number())),
+        window: maybe(() => 1 + below(5)),
+        lag: maybe(() => 1 + below(5)),
+      }),
     ])();
   const selection = (): Selection =>
     one<() => Selection>([

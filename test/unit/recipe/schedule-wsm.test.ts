@@ -179,7 +179,7 @@ describe('decay file', () => {
     ['rises', '0.75\n0.5\n0.6', 'line 3: 0.6 is more than the 0.5 before it'],
     ['above 1', '1.2 0.5 0.2', 'line 1: 1.2 is outside [0, 1]'],
     ['below 0', '0.75\n0.5\n-0.1', 'line 3: -0.1 is outside [0, 1]'],
-    ['no number', '0.75\nhalf\n0.25', 'line 2: "half" is no number'],
+    ['no number', '0.75\nhalf\n0.25', 'line 2 is no number'],
     ['NaN', '0.75 nan 0.25', 'line 1: "nan" is no number'],
     ['an empty cell', '0.75,,0.25', 'there are 2 factors for 4 members'],
     ['too few', '0.75 0.5', 'there are 2 factors for 4 members'],

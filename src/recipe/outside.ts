@@ -1,0 +1,33 @@
+import { isAbsolute, relative, resolve } from 'node:path';
+import type { Recipe } from './types.ts';
+
+/** A path that a recipe file names and that lies outside its folder. */
+export interface OutsidePath {
+  /** The entry of the recipe that names it. */
+  readonly what: 'inputs' | 'like' | 'tokens-file' | 'decay-file' | 'lr-curve' | 'outputs';
+  readonly path: string;
+}
+
+/**
+ * What a recipe that was read from a file in `folder` names outside of it, each once: recipes are handed on, and
+ * who runs one should see what of theirs it reads and writes. Links are not followed.
+ */
+export function pathsOutside({ inputs, like, tokensFile, outputs }: Recipe, folder: string): readonly OutsidePath[] {
+  const weighing = outputs.flatMap((output) => [output, ...(output.policies ?? [])]);
+  const named: readonly (readonly [OutsidePath['what'], readonly (string | undefined)[]])[] = [
+    ['inputs', inputs],
+    ['like', [like]],
+    ['tokens-file', [tokensFile]],
+    ['decay-file', weighing.map(({ decayFile }) => decayFile)],
+    ['lr-curve', weighing.map(({ lrCurve }) => lrCurve)],
+    ['outputs', outputs.map(({ path }) => path)],
+  ];
+  return named.flatMap(([what, paths]) =>
+    [...new Set(paths)].flatMap((path) => (path === undefined || isInside(path, folder) ? [] : [{ what, path }])),
+  );
+}
+
+function isInside(path: string, folder: string): boolean {
+  const way = relative(resolve(folder), resolve(path));
+  return way !== '..' && !way.startsWith('../') && !isAbsolute(way);
+}
