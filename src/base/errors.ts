@@ -189,6 +189,7 @@ export const WARNING_CODES = {
   W_STALE_PARTIAL: 'An unfinished merge to the same output is lying beside it.',
   W_PART_CHANGED: 'Finished parts of an interrupted merge had changed since, and were made anew.',
   W_RESTORED: 'The output of an earlier merge was restored after an interrupted replacement.',
+  W_GOES_WITH_IT: 'The output that --force replaces holds results of evaluations, or files that no library has.',
   W_OLD_OUTPUT: 'The output was replaced, and a part of the old one could not be removed.',
   W_CALIBRATION: 'A decay is compared with the window of another step, or the merge scores better than the decay itself.',
   W_EVAL_CANCEL: 'The command given with --eval-cancel failed, so that an evaluation which was to be ended may still run.',

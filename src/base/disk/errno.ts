@@ -51,9 +51,10 @@ const MEANINGS: Readonly<Record<string, ErrnoMeaning>> = {
   ENOENT: { input: 'E_NOT_FOUND', output: 'E_IO', help: 'Check the path, and that no other process removed it meanwhile.' },
   ENOTDIR: { input: 'E_NOT_FOUND', output: 'E_OUTPUT_KIND' },
   EISDIR: WRONG_KIND,
-  ELOOP: { ...WRONG_KIND, help: 'The path runs through symbolic links in a circle.' },
+  ELOOP: { ...WRONG_KIND, help: 'The path runs through symbolic links in a circle, or a link lies where this program keeps a file.' },
   ENXIO: WRONG_KIND,
   ENOTBLK: WRONG_KIND,
+  EMLINK: { ...WRONG_KIND, help: 'It has more names (hard links) than it may: see who made them, and remove them.' },
   ENAMETOOLONG: {
     input: 'E_NOT_FOUND',
     output: 'E_OUTPUT_KIND',

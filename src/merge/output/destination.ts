@@ -7,7 +7,7 @@ import { constants, SYSTEM } from '../../base/disk/system.ts';
 import { MergeError } from '../../base/errors.ts';
 import { mountTable } from '../../base/machine/mounts.ts';
 import { printable } from '../../render/format.ts';
-import { foreignContent, type Replaced } from './replaceable.ts';
+import { lossOf, type Replaced } from './replaceable.ts';
 
 const { fs } = SYSTEM;
 
@@ -122,20 +122,25 @@ async function checkReplaceable(destination: Destination): Promise<void> {
  * Refuses an OUT that is in the way. An empty folder counts as absent; a folder is replaced only by a folder
  * and a file only by a file, only with `force`, and only what this program made or what looks like a
  * checkpoint.
+ * @returns names of what would go with it and may be somebody's work
  * @throws MergeError E_OUTPUT_EXISTS, E_OUTPUT_KIND or E_READ_ONLY.
  */
-export async function checkOccupant(destination: Destination, wanted: Replaced, force: boolean): Promise<void> {
+export async function checkOccupant(
+  destination: Destination,
+  wanted: 'folder' | 'file' | 'page',
+  force: boolean,
+): Promise<readonly string[]> {
   const kind = wanted === 'folder' ? 'folder' : 'file';
   const { output } = destination;
   const occupant = await onOutput('look up', output, () => occupantOf(destination));
-  if (occupant === 'none') return;
+  if (occupant === 'none') return [];
   if (occupant === 'folder' || occupant === 'file') {
     if (!force) throw outputExists(output);
   }
   const found = occupant === 'file' ? 'file' : 'folder';
   if (found !== kind) throw kindError(output, `is a ${found}, and a ${kind} is to be made`, 'Remove it, or choose another output.');
   if (found === 'folder') await checkReplaceable(destination);
-  if (occupant !== 'empty') await checkLoss(output, destination.path, wanted);
+  return occupant === 'empty' ? [] : checkLoss(output, destination.path, wanted);
 }
 
 /** How many names a message lists. */
@@ -143,21 +148,29 @@ const MOST_NAMES = 3;
 
 /**
  * Refuses to replace what lies at `path` where something would be lost that no merge puts there.
- * @param output as given, for the message @throws MergeError E_OUTPUT_KIND
+ * @param output as given, for the message
+ * @returns names of what would be lost and may be somebody's work @throws MergeError E_OUTPUT_KIND
  */
-export async function checkLoss(output: string, path: string, wanted: Replaced): Promise<void> {
-  const foreign = await onOutput('look into', output, () => foreignContent(path, wanted));
-  if (foreign.length === 0) return;
+export async function checkLoss(output: string, path: string, wanted: Replaced): Promise<readonly string[]> {
+  const { foreign, noted } = await onOutput('look into', output, () => lossOf(path, wanted));
+  if (foreign.length === 0) return noted;
   if (wanted === 'page')
     throw kindError(output, 'is no page of this program, and is not replaced', 'Move it away, or choose another name.');
   if (wanted === 'file') throw kindError(output, 'is no safetensors file, and is not replaced', 'Move it away, or choose another output.');
-  const more = foreign.length > MOST_NAMES ? ` and ${foreign.length - MOST_NAMES} more` : '';
-  const names = foreign.slice(0, MOST_NAMES).map((name) => printable(name));
   throw kindError(
     output,
-    `holds what no checkpoint has, and is not replaced: ${names.join(', ')}${more}`,
+    `holds what no checkpoint has, and is not replaced: ${fewOf(foreign)}`,
     'Move away what is to be kept, remove the rest, or choose another output.',
   );
+}
+
+/** Names for a message: the first of them, and how many more there are. */
+export function fewOf(names: readonly string[]): string {
+  const more = names.length > MOST_NAMES ? ` and ${names.length - MOST_NAMES} more` : '';
+  return `${names
+    .slice(0, MOST_NAMES)
+    .map((name) => printable(name))
+    .join(', ')}${more}`;
 }
 
 /** E_OUTPUT_EXISTS for an OUT that is there, or that appeared while the merge ran. */

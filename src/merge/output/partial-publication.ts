@@ -4,7 +4,6 @@ import type { HeldFolder } from '../../base/disk/held-folder.ts';
 import { onOutput, toMergeError } from '../../base/disk/io-error.ts';
 import { syncFile, syncFolder } from '../../base/disk/own-file.ts';
 import { type OwnerRecord, readOwner, release } from '../../base/disk/owner.ts';
-import { removeTree } from '../../base/disk/remove-tree.ts';
 import type { System } from '../../base/disk/system.ts';
 import { MergeError } from '../../base/errors.ts';
 import { checkLoss, type Destination } from './destination.ts';
@@ -134,12 +133,12 @@ class PartialPublication implements Publication {
       if (placed.old !== null) await checkLoss(output, placed.old, this.kind);
       if (this.#sync) await syncFolder(this.#system, parent);
     } catch (error) {
-      await onOutput('take back', output, () => placed.undo());
+      await onOutput('take back', output, () => placed.undo()).catch((cause: unknown) => this.#setAside(error, cause));
       throw error;
     }
     this.#ended = true;
     try {
-      if (placed.old !== null) await removeTree(this.#system, placed.old);
+      await placed.remove();
       await removePartial(this.#system, this.#partial);
     } catch (error) {
       const reason = toMergeError(error, { action: 'remove', file: this.partial, side: 'output' }).message;
@@ -186,6 +185,23 @@ class PartialPublication implements Publication {
     clearInterval(this.#heartbeat);
     await this.#payload.close().catch(() => {});
     await this.#partial.close().catch(() => {});
+  }
+
+  /**
+   * For what lies where the new OUT was, is not to be removed, and cannot be put back: under a name that no
+   * merge knows it is left alone by all of them.
+   */
+  async #setAside(error: unknown, cause: unknown): Promise<never> {
+    this.#ended = true;
+    const name = 'not-replaced';
+    await this.#system.fs.rename(this.#partial.at(READY), this.#partial.at(name)).catch(() => {});
+    await this.#letGo();
+    const { code, message, details } = toMergeError(error, { action: 'publish', file: this.output, side: 'output' });
+    throw new MergeError(code, `${message}. It could not be put back, and lies in ${join(this.partial, name)}`, {
+      details,
+      help: `Move it to where it belongs, and remove ${this.partial}.`,
+      cause,
+    });
   }
 
   get #id(): string {

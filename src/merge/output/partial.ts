@@ -22,18 +22,30 @@ export const PAYLOAD = 'payload';
 export const READY = 'ready';
 
 /**
+ * All that a partial can hold, but for what file systems and desktops put everywhere. Who may rename things
+ * beside OUT can give this name to any folder of this user's: one that holds anything else is left alone.
+ */
+const PARTS = /^(owner(-\d{1,9})?\.json|draft-\w+|heartbeat|journal(-\w+)?\.ndjson|payload|ready|\.nfs[0-9a-f]+|\.DS_Store)$/;
+
+/**
  * `live`: its process runs. `stale`: its process is known to have ended. `unknown`: neither is certain
  * (another machine, a fresh heartbeat), so it is left alone. `foreign`: it belongs to another user, others
- * can write to it, or it is no folder: nothing in it is believed, or even looked at.
+ * can write to it, or it is no folder, and nothing in it is believed, or even looked at; or it holds what no
+ * merge puts there.
  */
 export type PartialState = 'live' | 'stale' | 'unknown' | 'foreign';
+
+/** Why a foreign one is left alone. */
+export function whyForeign({ node }: Partial): string {
+  return node === '' ? 'belongs to another user, or others can write to it' : 'holds what no unfinished merge has';
+}
 
 /** An unfinished merge to an OUT, as it lies beside it. */
 export interface Partial {
   readonly path: string;
   readonly id: string;
   readonly state: PartialState;
-  /** Which folder was looked at (`HeldFolder.node`); empty for a foreign one. */
+  /** Which folder was looked at (`HeldFolder.node`); empty for a foreign one that was not looked into. */
   readonly node: string;
   /** Null where the record cannot be read. */
   readonly record: OwnerRecord | null;
@@ -136,7 +148,8 @@ async function examine(
   if (record === null && (await removeEmpty(system, folder.path))) return null;
   const process = record === null ? 'unknown' : record.owner.released ? 'dead' : await processState(record.owner, self);
   const ended = process === 'dead' || (process === 'unknown' && (await heartbeatStopped(system, folder, fresh)));
-  const state = process === 'live' ? 'live' : ended ? 'stale' : 'unknown';
+  const alien = (await system.fs.readdir(folder.here)).some((name) => !PARTS.test(name));
+  const state = process === 'live' ? 'live' : alien ? 'foreign' : ended ? 'stale' : 'unknown';
   const journal = await readJournals(folder.here, folder.at(PAYLOAD));
   return { state, node: await folder.node(), record, units: journal.units, journalBytes: journal.goodBytes };
 }
@@ -166,12 +179,13 @@ export async function allocatedBytes(system: System, destination: Destination, p
 
 /**
  * Removes a partial of ours, what fills the disk first and the record of who is at it last: without it nobody
- * could tell that this process ended.
+ * could tell that this process ended. What no merge puts there stays, and the folder with it.
+ * @throws the errno of rmdir(2), ENOTEMPTY where something stays
  */
 export async function removePartial(system: System, partial: HeldFolder): Promise<void> {
   for (const name of [PAYLOAD, READY]) await removeTree(system, partial.at(name));
-  await removeContent(system, partial, (name) => ownerGeneration(name) !== null);
-  await removeContent(system, partial);
+  await removeContent(system, partial, (name) => !PARTS.test(name) || ownerGeneration(name) !== null);
+  await removeContent(system, partial, (name) => !PARTS.test(name));
   await system.fs.rmdir(partial.path);
 }
 

@@ -11,7 +11,7 @@ import { claim, type Owner, readOwner } from '../../base/disk/owner.ts';
 import { currentProcess } from '../../base/disk/process-identity.ts';
 import { type PublishHooks, type System, systemOf } from '../../base/disk/system.ts';
 import { MergeError } from '../../base/errors.ts';
-import { checkOccupant, type Destination, locate } from './destination.ts';
+import { checkOccupant, type Destination, fewOf, locate } from './destination.ts';
 import { unitBytes } from './journal.ts';
 import {
   allocatedBytes,
@@ -23,6 +23,7 @@ import {
   partialsOf,
   removePartial,
   takeOver,
+  whyForeign,
 } from './partial.ts';
 import { openPartial, removeFolders } from './partial-publication.ts';
 import { restoreOld } from './replace.ts';
@@ -41,19 +42,26 @@ export async function beginPublication(request: PublicationRequest, hooks: Publi
   const destination = await locate(request.output);
   const found = await partialsOf(destination, system, hooks);
   await restoreOld(destination, system, found);
-  await checkOccupant(destination, request.kind, request.force);
+  const noted = await checkOccupant(destination, request.kind, request.force);
+  if (noted.length > 0) {
+    const message = `${request.output} is going to be replaced, and with it what may be somebody's work: ${fewOf(noted)}`;
+    system.warn({ code: 'W_GOES_WITH_IT', message });
+  }
   const stale = found.filter((p) => p.state === 'stale');
   if (request.resume) {
     const partial = partialToResume(found, request);
-    for (const other of found) if (other !== partial) warnOf(system, request, other, false);
+    const others = found.filter((other) => other !== partial);
+    for (const other of others.slice(0, MOST_SAID)) warnOf(system, request, other, false);
+    warnOfMore(system, request, others.length - MOST_SAID);
     await checkSpace(system, destination, request, [partial]);
     return resume(system, destination, request, partial, hooks);
   }
   await checkSpace(system, destination, request, stale);
-  for (const partial of found) {
+  for (const [k, partial] of found.entries()) {
     const removed = partial.state === 'stale' && (await remove(system, destination, partial, hooks, request.kind));
-    warnOf(system, request, partial, removed);
+    if (k < MOST_SAID) warnOf(system, request, partial, removed);
   }
+  warnOfMore(system, request, found.length - MOST_SAID);
   return create(system, destination, request, hooks);
 }
 
@@ -110,12 +118,19 @@ export async function clearPublished(output: string, hooks: PublishHooks = {}): 
   }
 }
 
+/** Of how many unfinished merges each is said: anybody may have put thousands there. */
+const MOST_SAID = 20;
+
+function warnOfMore(system: System, { output }: PublicationRequest, more: number): void {
+  if (more > 0) system.warn({ code: 'W_STALE_PARTIAL', message: `${more} more unfinished merges to ${output} lie or lay beside it` });
+}
+
 function warnOf(system: System, request: PublicationRequest, partial: Partial, removed: boolean): void {
   const done = `${partial.units.size} finished parts, ${(unitBytes(partial.units.values()) / 1e9).toFixed(2)} GB`;
   const same = partial.record?.owner.identity === request.identity;
   let message: string;
   if (partial.state === 'foreign') {
-    message = `${partial.path} belongs to another user, or others can write to it: it is left alone`;
+    message = `${partial.path} ${whyForeign(partial)}: it is left alone`;
   } else if (partial.state !== 'stale') {
     message = `another merge to ${request.output} ${partial.state === 'live' ? 'is running' : 'may be running'}: ${partial.path} is left alone`;
   } else if (removed) {
@@ -210,7 +225,10 @@ async function makePartial(system: System, partial: string, fresh: FreshFile): P
   });
   if (folder === null) throw Object.assign(new Error('removed'), { errno: 'ENOENT' });
   if (folder === 'foreign') throw otherUser(partial, 'the unfinished merge');
-  return folder;
+  // Another folder of this user's would do for all else that is asked, and would be removed in the end.
+  if ((await system.fs.readdir(folder.here)).length === 0) return folder;
+  await folder.close();
+  throw otherUser(partial, 'the unfinished merge');
 }
 
 /** Makes this process the first owner. False where the folder is gone. */

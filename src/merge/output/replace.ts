@@ -4,19 +4,26 @@ import { HeldFolder } from '../../base/disk/held-folder.ts';
 import { onOutput } from '../../base/disk/io-error.ts';
 import { syncFolder } from '../../base/disk/own-file.ts';
 import { NO_HARD_LINKS } from '../../base/disk/owner.ts';
-import { removeContent } from '../../base/disk/remove-tree.ts';
+import { removeContent, removeTree } from '../../base/disk/remove-tree.ts';
 import type { System } from '../../base/disk/system.ts';
 import { type Destination, outputExists } from './destination.ts';
 import { freshBeside, holdPartial, oldPath, type Partial, READY, siblingIds } from './partial.ts';
+import { lossOf } from './replaceable.ts';
 
 /** What rename says where a file system has no rename flags. */
 const NO_FLAGS: ReadonlySet<string> = new Set(['EINVAL', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP']);
 
-/** OUT is in its place; what was there lies at `old`, and `undo` puts everything back. */
+/** OUT is in its place. Either of `remove` and `undo` is called once. */
 export interface SwappedIn {
+  /** What was there, for system calls; null where nothing was. */
   readonly old: string | null;
+  /** Removes what was there. */
+  remove(): Promise<void>;
+  /** Puts everything back. */
   undo(): Promise<void>;
 }
+
+const nothing = async (): Promise<void> => {};
 
 /** Renames with flags. `unsupported` where the file system has none; other failures are thrown. */
 function flagged(system: System, from: string, to: string, how: 'noreplace' | 'exchange'): 'done' | 'unsupported' | 'exists' | 'absent' {
@@ -50,7 +57,8 @@ export async function place(
     // a third party at work.
     for (let round = 0; force && round < 3; round++) {
       const exchanged = flagged(system, from, destination.path, 'exchange');
-      if (exchanged === 'done') return { old: from, undo: async () => system.rename(from, destination.path, 'exchange') };
+      if (exchanged === 'done')
+        return { old: from, remove: () => removeTree(system, from), undo: async () => system.rename(from, destination.path, 'exchange') };
       if (exchanged === 'unsupported') return replaceByFallback(system, from, destination, id, kind);
       const placed = await placeNew(system, from, destination, kind);
       if (placed !== null) return placed;
@@ -64,14 +72,14 @@ export async function place(
 /** Null where OUT is there. */
 async function placeNew(system: System, from: string, destination: Destination, kind: 'folder' | 'file'): Promise<SwappedIn | null> {
   const { fs } = system;
-  const back = { old: null, undo: () => fs.rename(destination.path, from) };
+  const back = { old: null, remove: nothing, undo: () => fs.rename(destination.path, from) };
   const renamed = flagged(system, from, destination.path, 'noreplace');
   if (renamed === 'done') return back;
   if (kind === 'folder') return (await placeFolder(system, from, destination.path)) ? back : null;
   if (renamed === 'exists') return null;
   try {
     await fs.link(from, destination.path);
-    return { old: null, undo: () => fs.unlink(destination.path) };
+    return { old: null, remove: nothing, undo: () => fs.unlink(destination.path) };
   } catch (error) {
     const errno = errnoOf(error) ?? '';
     if (errno === 'EEXIST') return null;
@@ -119,30 +127,40 @@ async function replaceByFallback(
   if (kind === 'file') {
     // rename(2) replaces a file in one step, so there is no old one to bring back.
     await fs.rename(from, path);
-    return { old: null, undo: async () => {} };
+    return { old: null, remove: nothing, undo: nothing };
   }
+  // Held from before it moves: by its name somebody could have any other folder removed.
+  const held = await HeldFolder.open(system, path).catch((error: unknown) => {
+    if (errnoOf(error) !== 'ENOENT') throw error;
+    return null;
+  });
   const old = oldPath(destination, id);
-  const moved = await fs.rename(path, old).then(
-    () => true,
-    (error: unknown) => {
-      if (errnoOf(error) !== 'ENOENT') throw error;
-      return false;
-    },
-  );
-  const bringBack = async () => {
-    if (moved) await fs.rename(old, path);
-  };
   try {
-    await fs.rename(from, path);
+    if (held !== null) await fs.rename(path, old);
+    await fs.rename(from, path).catch(async (error: unknown) => {
+      if (held !== null) await fs.rename(old, path);
+      throw error;
+    });
   } catch (error) {
-    await bringBack();
+    await held?.close();
     throw error;
   }
-  const undo = async () => {
-    await fs.rename(path, from);
-    await bringBack();
+  if (held === null) return { old: null, remove: nothing, undo: () => fs.rename(path, from) };
+  return {
+    old: held.here,
+    remove: () => removeHeld(system, held, old).finally(() => held.close()),
+    undo: async () => {
+      await held.close();
+      await fs.rename(path, from);
+      await fs.rename(old, path);
+    },
   };
-  return { old: moved ? old : null, undo };
+}
+
+/** Removes a folder that is held, and then its name, which leads nowhere else unless to an empty folder. */
+async function removeHeld(system: System, folder: HeldFolder, name: string): Promise<void> {
+  await removeContent(system, folder);
+  await system.fs.rmdir(name);
 }
 
 /**
@@ -154,6 +172,7 @@ export async function restoreOld(destination: Destination, system: System, parti
   if (ids.length === 0) return;
   const fresh = await freshBeside(destination, system);
   const left: Aside[] = [];
+  const foreign: string[] = [];
   try {
     for (const id of ids) {
       const partial = partials.find((p) => p.id === id);
@@ -161,14 +180,20 @@ export async function restoreOld(destination: Destination, system: System, parti
       const path = oldPath(destination, id);
       const folder = await holdAside(system, path, fresh);
       if (folder !== null) left.push({ folder, movedAt: await folder.changedMs(), partial });
-      else if (await present(system, path)) warnOfOld(system, destination, path, ' of another user');
+      else if (await present(system, path)) foreign.push(path);
     }
+    for (const path of foreign.slice(0, MOST_SAID)) warnOfOld(system, destination, path, ' of another user');
+    if (foreign.length > MOST_SAID)
+      system.warn({ code: 'W_STALE_PARTIAL', message: `${foreign.length - MOST_SAID} more like it lie beside ${destination.output}` });
     left.sort((a, b) => b.movedAt - a.movedAt);
     for (const aside of left) await restore(system, destination, aside);
   } finally {
     for (const { folder } of left) await folder.close();
   }
 }
+
+/** Of how many that are another user's each is said. */
+const MOST_SAID = 20;
 
 /** An earlier OUT that lies aside. */
 interface Aside {
@@ -189,10 +214,11 @@ async function restore(system: System, destination: Destination, { folder, parti
     await syncFolder(system, destination.parent);
     system.warn({ code: 'W_RESTORED', message: `${destination.output} was restored: its replacement had been interrupted` });
   } else if (partial !== undefined && !(await holdsReady(system, destination, partial))) {
-    // The new OUT went into its place, and only the removal of the old one was interrupted.
-    await removeContent(system, folder)
-      .then(() => system.fs.rmdir(folder.path))
-      .catch(() => {});
+    // The new OUT went into its place, and only the removal of the old one was interrupted: it may lack its
+    // weights by now.
+    const loss = await lossOf(folder.here, 'rest').catch(() => null);
+    if (loss === null || loss.foreign.length > 0) warnOfOld(system, destination, folder.path);
+    else await removeHeld(system, folder, folder.path).catch(() => {});
   } else {
     warnOfOld(system, destination, folder.path);
   }

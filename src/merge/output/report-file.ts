@@ -34,6 +34,8 @@ export async function reportFile(path: string, force = false): Promise<ReportFil
       await onOutput('write', output, async () => {
         try {
           await writeNewFile(SYSTEM, draft, text);
+          // What lies there may be another thing than when the work began.
+          await checkOccupant(destination, 'page', force);
           await place(SYSTEM, draft, destination, id, 'file', force);
         } finally {
           await removeTree(SYSTEM, draft);

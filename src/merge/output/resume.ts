@@ -1,6 +1,6 @@
 import { MergeError } from '../../base/errors.ts';
 import { unitBytes } from './journal.ts';
-import type { Partial } from './partial.ts';
+import { type Partial, whyForeign } from './partial.ts';
 import type { PublicationRequest } from './types.ts';
 
 /**
@@ -31,8 +31,7 @@ export function partialToResume(found: readonly Partial[], request: PublicationR
 function reason(found: readonly Partial[], same: readonly Partial[], request: PublicationRequest): string {
   if (found.length === 0) return 'there is no unfinished merge beside it';
   const foreign = found.find(({ state }) => state === 'foreign');
-  if (foreign !== undefined && found.every(({ state }) => state === 'foreign'))
-    return `${foreign.path} belongs to another user, or others can write to it`;
+  if (foreign !== undefined && found.every(({ state }) => state === 'foreign')) return `${foreign.path} ${whyForeign(foreign)}`;
   if (same.length > 0) return 'the unfinished merge had not finished any part';
   const owners = found.flatMap((p) => p.record?.owner ?? []);
   if (owners.length === 0) return 'the unfinished merge has no record of what it was';

@@ -41,7 +41,8 @@ export async function pin(
   if (there?.tensors === tensors) return path;
   const draft = join(folder, `.pinning-${basename(checkpoint)}`);
   await onOutput('create', folder, () => makeFolder(folder));
-  await removeTree(SYSTEM, draft);
+  // Left by a kill, or anything that somebody gave this name.
+  await unpin(draft, 'rest');
   try {
     if ((await SYSTEM.fs.stat(checkpoint)).isDirectory()) await linkFolder(checkpoint, draft, options);
     else await linkFile(checkpoint, draft);
@@ -59,12 +60,13 @@ export async function pin(
 
 /**
  * Lets go of a checkpoint: what the trainer still has of it stays.
+ * @param as `rest` for one that may be half made
  * @throws MergeError E_OUTPUT_KIND where there is something else than a pin by now; of the side of outputs
  */
-export async function unpin(path: string): Promise<void> {
+export async function unpin(path: string, as: 'folder' | 'rest' = 'folder'): Promise<void> {
   const there = await SYSTEM.fs.lstat(path).catch(() => null);
   if (there === null) return;
-  await checkLoss(path, path, there.isDirectory() ? 'folder' : 'file');
+  await checkLoss(path, path, there.isDirectory() ? as : 'file');
   await onOutput('remove', path, () => removeTree(SYSTEM, path));
 }
 

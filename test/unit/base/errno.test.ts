@@ -63,6 +63,7 @@ const DESIGNED: readonly (readonly [codes: string, numbers: readonly (readonly [
       [40, 'ELOOP'],
       [6, 'ENXIO'],
       [15, 'ENOTBLK'],
+      [31, 'EMLINK'],
     ],
   ],
   [
