@@ -139,7 +139,8 @@ export async function checkOccupant(
   }
   const found = occupant === 'file' ? 'file' : 'folder';
   if (found !== kind) throw kindError(output, `is a ${found}, and a ${kind} is to be made`, 'Remove it, or choose another output.');
-  if (found === 'folder') await checkReplaceable(destination);
+  // It may go away meanwhile.
+  if (found === 'folder') await onOutput('look at', output, () => checkReplaceable(destination));
   return occupant === 'empty' ? [] : checkLoss(output, destination.path, wanted);
 }
 
