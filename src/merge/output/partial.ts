@@ -95,9 +95,7 @@ export async function siblingIds(destination: Destination, kind: 'partial' | 'ol
 
 /** What a file of this user's looks like in the folder of OUT. @throws MergeError of the side of outputs */
 export function freshBeside(destination: Destination, system: System): Promise<FreshFile> {
-  return onOutput('create a file in', destination.parent, () =>
-    freshFileIn(system, destination.parent, `${hiddenStem(destination.name)}.probe-`),
-  );
+  return onOutput('create', destination.output, () => freshFileIn(system, destination.parent, `${hiddenStem(destination.name)}.probe-`));
 }
 
 /**
