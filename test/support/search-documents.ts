@@ -224,7 +224,7 @@ export const SEARCH_DOCUMENTS: readonly DocumentReader[] = [
       name: `trials of ${kind}`,
       mutate: trialsMutator(kind),
       read: (text, folder) => report(text, folder),
-      seldom: 10,
+      seldom: 5,
     }),
   ),
   {
