@@ -88,7 +88,14 @@ describe('what publishing needs is found out while planning', () => {
     'a FIFO as config.json': [() => fifo('config.json'), 'config.json: is a FIFO'],
     'a FIFO as tokenizer.json': [() => fifo('tokenizer.json'), 'tokenizer.json: is a FIFO'],
     'a folder as config.json': [() => instead('config.json', () => mkdirSync(newest('config.json'))), 'config.json: is a folder'],
-    'a device behind followed links': [() => symlinkSync('/dev/zero', newest('vocab.json')), 'vocab.json', ['--follow-links']],
+    'a FIFO behind followed links': [
+      () => {
+        execFileSync(systemTool('mkfifo'), [join(folder.path, 'elsewhere')]);
+        symlinkSync(join(folder.path, 'elsewhere'), newest('vocab.json'));
+      },
+      'vocab.json',
+      ['--follow-links'],
+    ],
     'a config of megabytes with a new dtype': [
       () => writeFileSync(newest('config.json'), `{"dtype":"bfloat16","x":"${'\\"'.repeat(2 ** 23)}"}`),
       'config.json has 16777',

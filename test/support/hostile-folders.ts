@@ -104,7 +104,16 @@ export const HOSTILE_FOLDERS: readonly HostileFolder[] = [
         makeFifo(join(folder, TWO));
       }),
   },
-  { what: 'link to a device', code: 'E_NOT_READABLE', file: 'model.safetensors', make: () => linkTo('/dev/null') },
+  {
+    what: 'link to a FIFO',
+    code: 'E_NOT_READABLE',
+    file: 'model.safetensors',
+    make: () => {
+      const folder = linkTo('beside');
+      makeFifo(join(folder, 'beside'));
+      return folder;
+    },
+  },
   { what: 'folder as model', code: 'E_NOT_READABLE', file: 'model.safetensors', make: () => folderOf({ 'model.safetensors/x': '' }) },
   {
     what: 'folder as shard',

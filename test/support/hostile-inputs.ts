@@ -195,7 +195,8 @@ const others: readonly HostileCase[] = [
     what: 'optimizer state that is a link to elsewhere',
     place: 'average --optimizer newest: link',
     make: (folder) => {
-      symlinkSync('/dev/null', join(folder, good(folder, 'b'), 'optimizer.pt'));
+      writeFileSync(join(folder, 'elsewhere.pt'), '');
+      symlinkSync('../elsewhere.pt', join(folder, good(folder, 'b'), 'optimizer.pt'));
       const args = ['average', good(folder, 'a'), 'b', '--for', 'resume', '--optimizer', 'newest', '-o', 'out'];
       return { args, file: 'b', says: '--follow-links' };
     },
