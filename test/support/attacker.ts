@@ -44,7 +44,7 @@ export function secretIn(folder: string): string {
   return secret;
 }
 
-function fifo(path: string): void {
+export function fifo(path: string): void {
   const { status, stderr } = spawnSync(systemTool('mkfifo'), [path], { encoding: 'utf8' });
   if (status !== 0) throw new Error(stderr);
 }

@@ -21,7 +21,7 @@ export async function openOwn(system: Pick<System, 'fs'>, path: string, how: key
     // A record of an owner has two names for a moment, until it is linked into its place.
     const wrong = !stats.isFile() ? 'is no regular file' : how !== 'read' && stats.nlink > 1 ? 'has a second name (a hard link)' : null;
     if (wrong === null) return handle;
-    throw new MergeError('E_OUTPUT_KIND', `${shown} ${wrong}, and nothing is written to it`, {
+    throw new MergeError('E_OUTPUT_KIND', `${shown} ${wrong}, and is not used`, {
       details: { file: shown },
       help: 'This program made no such thing: see who put it there, and remove it.',
     });

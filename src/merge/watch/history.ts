@@ -1,4 +1,8 @@
 import { join } from 'node:path';
+import { otherUser } from '../../base/disk/folder-lock.ts';
+import type { HeldFolder } from '../../base/disk/held-folder.ts';
+import { onOutput } from '../../base/disk/io-error.ts';
+import { SYSTEM } from '../../base/disk/system.ts';
 import { parseJson } from '../../base/json/parse.ts';
 import { readExactly, storeOf } from '../../base/store/store.ts';
 import type { WatchRecord } from './types.ts';
@@ -8,6 +12,19 @@ export const HISTORY_FILE = 'history.jsonl';
 
 /** Of the end of the file, in which its last line lies: a member of a round takes some hundred bytes. */
 const TAIL_BYTES = 2 ** 22;
+
+/**
+ * Refuses a history that somebody else can write, or that leads elsewhere, before the first round.
+ * @param folder that of the watch's lock @throws MergeError E_OTHER_USER; of the side of outputs
+ */
+export async function checkHistory(output: string, folder: HeldFolder): Promise<void> {
+  const path = join(output, HISTORY_FILE);
+  const there = await SYSTEM.fs.lstat(path).catch(() => null);
+  if (there === null) return;
+  const own = await onOutput('look at', output, () => SYSTEM.fs.stat(folder.here));
+  if (there.isFile() && there.uid === own.uid) return;
+  throw otherUser(path, `the watch in ${output}`);
+}
 
 /** The record of the last round in a watch's folder; null where there is none, or none that can be read. */
 export async function lastRecord(output: string): Promise<WatchRecord | null> {

@@ -47,7 +47,7 @@ export async function readWatchState(folder: HeldFolder, run: string): Promise<W
     text = (await readOwn(SYSTEM, folder.at(STATE_FILE), { limit: MOST_BYTES, shown: file })).toString();
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return null;
-    throw unusable(file, `cannot be read (${(error as Error).message})`, error);
+    throw unusable(file, `cannot be read (${(error as Error).message.replaceAll(folder.here, folder.path)})`, error);
   }
   let stored: StoredState;
   const { storedState } = await import('./stored-state.ts');

@@ -6,6 +6,7 @@ import { MergeError } from '../../base/errors.ts';
 import { drain, eventStream } from '../../base/event-stream.ts';
 import type { RunCheckpoint } from '../../checkpoints/run/types.ts';
 import { loadBinding } from '../native/load.ts';
+import { checkHistory } from './history.ts';
 import { sweep } from './made.ts';
 import { checkOptions } from './options.ts';
 import { Rounds } from './round.ts';
@@ -57,6 +58,7 @@ async function watchRun(options: WatchOptions, emit: (event: WatchEvent) => void
     help: 'End the other watch, or give this one another folder with -o.',
   });
   try {
+    await checkHistory(options.output, lock.folder);
     await sweep(lock.folder);
     const run = relative(await SYSTEM.fs.realpath(options.output), await SYSTEM.fs.realpath(options.run).catch(() => resolve(options.run)));
     const stored = await readWatchState(lock.folder, run);

@@ -92,10 +92,21 @@ export class StudyFolder {
     await onOutput('remove', this.path, () => removeTree(SYSTEM, join(this.path, name)));
   }
 
-  /** A path in the folder, whose parents are made. */
+  /**
+   * A path in the folder, or in a folder of it, which is made.
+   * @throws MergeError E_OTHER_USER where somebody made that folder since the study began, which takes that
+   *   everybody may put something here; of the side of outputs
+   */
   async place(...names: readonly string[]): Promise<string> {
     const path = join(this.path, ...names);
-    await onOutput('create', this.path, () => makeFolder(dirname(path)));
+    const parent = dirname(path);
+    await onOutput('create', this.path, async () => {
+      await makeFolder(parent);
+      if (parent === this.path) return;
+      const { fs } = SYSTEM;
+      const [there, own] = await Promise.all([fs.lstat(parent), fs.stat(this.#lock.folder.here)]);
+      if (!there.isDirectory() || there.uid !== own.uid) throw otherUser(parent, `the search in ${this.path}`);
+    });
     return path;
   }
 
