@@ -25,23 +25,13 @@ export async function openPartial(
   record: OwnerRecord,
   left: Pick<Partial, 'units' | 'journalBytes'> | null,
 ): Promise<Publication> {
-  const payload = await onOutput('open', partial.path, () => partial.child(system, PAYLOAD));
+  // Looked at, and not held: nobody else can put anything into its place, and descriptors are few.
+  await onOutput('open', partial.path, async () => (await partial.child(system, PAYLOAD)).close());
   const sync = request.unsafeNoSync !== true;
   const name = journalFile(request.writer);
-  try {
-    const journal = await onOutput('create', partial.path, () =>
-      JournalWriter.open(
-        system,
-        { path: partial.at(name), shown: join(partial.path, name), payload: payload.here },
-        sync,
-        left?.journalBytes.get(name) ?? 0,
-      ),
-    );
-    return new PartialPublication(system, destination, request, { partial, payload }, record, new Map(left?.units), journal);
-  } catch (error) {
-    await payload.close();
-    throw error;
-  }
+  const places = { path: partial.at(name), shown: join(partial.path, name), payload: partial.at(PAYLOAD) };
+  const journal = await onOutput('create', partial.path, () => JournalWriter.open(system, places, sync, left?.journalBytes.get(name) ?? 0));
+  return new PartialPublication(system, destination, request, partial, record, new Map(left?.units), journal);
 }
 
 /** Removes folders that were made for OUT, innermost first, as far as they are empty. */
@@ -65,7 +55,6 @@ class PartialPublication implements Publication {
   readonly #destination: Destination;
   readonly #request: PublicationRequest;
   readonly #partial: HeldFolder;
-  readonly #payload: HeldFolder;
   readonly #record: OwnerRecord;
   readonly #journal: JournalWriter;
   readonly #sync: boolean;
@@ -77,21 +66,20 @@ class PartialPublication implements Publication {
     system: System,
     destination: Destination,
     request: PublicationRequest,
-    { partial, payload }: { readonly partial: HeldFolder; readonly payload: HeldFolder },
+    partial: HeldFolder,
     record: OwnerRecord,
     finished: Map<string, JournalUnit>,
     journal: JournalWriter,
   ) {
     this.output = request.output;
     this.kind = request.kind;
-    this.dir = payload.here;
+    this.dir = partial.at(PAYLOAD);
     this.partial = partial.path;
     this.#finished = finished;
     this.#system = system;
     this.#destination = destination;
     this.#request = request;
     this.#partial = partial;
-    this.#payload = payload;
     this.#record = record;
     this.#journal = journal;
     this.#journaled = finished.size;
@@ -183,7 +171,6 @@ class PartialPublication implements Publication {
 
   async #letGo(): Promise<void> {
     clearInterval(this.#heartbeat);
-    await this.#payload.close().catch(() => {});
     await this.#partial.close().catch(() => {});
   }
 

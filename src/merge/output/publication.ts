@@ -219,16 +219,18 @@ async function create(system: System, destination: Destination, request: Publica
  */
 async function makePartial(system: System, partial: string, fresh: FreshFile): Promise<HeldFolder> {
   await system.fs.mkdir(partial, PRIVATE);
-  const folder = await holdOwn(system, partial, fresh).catch(async (error: unknown) => {
+  let folder: HeldFolder | 'foreign' | null = null;
+  try {
+    folder = await holdOwn(system, partial, fresh);
+    if (folder === null) throw Object.assign(new Error('removed'), { errno: 'ENOENT' });
+    // Another folder of this user's would do for all else that is asked, and would be removed in the end.
+    if (folder !== 'foreign' && (await system.fs.readdir(folder.here)).length === 0) return folder;
+    throw otherUser(partial, 'the unfinished merge');
+  } catch (error) {
+    if (folder !== null && folder !== 'foreign') await folder.close();
     await system.fs.rmdir(partial).catch(() => {});
     throw error;
-  });
-  if (folder === null) throw Object.assign(new Error('removed'), { errno: 'ENOENT' });
-  if (folder === 'foreign') throw otherUser(partial, 'the unfinished merge');
-  // Another folder of this user's would do for all else that is asked, and would be removed in the end.
-  if ((await system.fs.readdir(folder.here)).length === 0) return folder;
-  await folder.close();
-  throw otherUser(partial, 'the unfinished merge');
+  }
 }
 
 /** Makes this process the first owner. False where the folder is gone. */
