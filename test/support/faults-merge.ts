@@ -50,6 +50,8 @@ export interface Slow {
    * A call that waits until a path exists, or until the merge is cancelled; `stuck` notices no cancellation.
    */
   readonly hold?: { readonly call: number; readonly until?: string; readonly stuck?: boolean };
+  /** The system has no links to descriptors, as macOS. */
+  readonly withoutProc?: boolean;
   /**
    * SIGKILL so many milliseconds after a call was announced, or just before or after an output (counted from
    * 1) is renamed into its place: from inside, so that the moment does not depend on how busy the machine is.

@@ -1,11 +1,18 @@
 // Loaded before the CLI with `--import`: slows down and holds native calls, so that a test can step into a
 // merge of small files. Settings are JSON in CKPT_TEST_SLOW, as `Slow` in faults-merge.ts describes them.
 // Each call is announced on stderr as `[call N]` before it is made.
-import { existsSync } from 'node:fs';
+import fs, { existsSync } from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
 import { setTimeout } from 'node:timers/promises';
 import { loadBinding } from '../../dist/merge/native/load.js';
 
-const { callMs = 0, hold, kill } = JSON.parse(process.env.CKPT_TEST_SLOW);
+const { callMs = 0, hold, kill, withoutProc } = JSON.parse(process.env.CKPT_TEST_SLOW);
+if (withoutProc) {
+  // As where the system has no links to descriptors (macOS).
+  const asked = fs.existsSync;
+  fs.existsSync = (path) => path !== '/proc/self/fd' && asked(path);
+  syncBuiltinESMExports();
+}
 const binding = loadBinding();
 const { createEngine, rename } = binding;
 let calls = 0;

@@ -83,5 +83,8 @@ describe('shell words', () => {
     ["it's", "'it'\\''s'"],
     ['$HOME', "'$HOME'"],
     ['', "''"],
+    ["it's \u001b[31mred\\", "$'it\\'s \\033[31mred\\\\'"],
+    ['\u202eabc', "$'\\342\\200\\256abc'"],
+    ['two\nlines', "'two\nlines'"],
   ])('%s is written %s', (word, quoted) => expect(shellQuote(word)).toBe(quoted));
 });
