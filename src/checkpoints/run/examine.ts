@@ -30,7 +30,7 @@ export async function examineCandidate(
   try {
     checkpoint = await openCheckpoint(path, { cache, name });
   } catch (error) {
-    if (!(error instanceof MergeError) || error.code === 'E_TOO_MANY_FILES') throw error;
+    if (!(error instanceof MergeError) || NOT_ITS_FAULT.has(error.code)) throw error;
     const { format, converter } = error.details as { format?: string; converter?: string };
     if (format !== undefined && converter !== undefined) return left(foreignReason({ format, converter }));
     // A folder that is named by no step and holds no weights is none of the run's checkpoints.
@@ -55,6 +55,9 @@ async function holdsWeights(path: string): Promise<boolean> {
     .catch(() => null);
   return entries?.some(({ name }) => name.endsWith('.safetensors')) ?? false;
 }
+
+/** To leave a checkpoint out for these would make another merge of the same run, without a word. */
+const NOT_ITS_FAULT: ReadonlySet<string> = new Set(['E_TOO_MANY_FILES', 'E_TEMPORARY', 'E_NO_MEMORY']);
 
 const INCOMPLETE: ReadonlySet<string> = new Set([
   'E_SHARD_MISSING',

@@ -69,7 +69,10 @@ export interface ConfigText {
   readonly fault: Conflict | null;
 }
 
-/** The text of the config.json of a checkpoint that is a folder. */
+/**
+ * The text of the config.json of a checkpoint that is a folder.
+ * @throws MergeError E_TEMPORARY, E_IO, E_TOO_MANY_FILES: the machine is at fault, and not the file
+ */
 export async function readConfigText({ kind, path }: Pick<Checkpoint, 'kind' | 'path'>): Promise<ConfigText> {
   if (kind !== 'folder') return { text: null, fault: null };
   const file = join(path, 'config.json');
@@ -78,7 +81,7 @@ export async function readConfigText({ kind, path }: Pick<Checkpoint, 'kind' | '
     const text = (await readIfThere(file, MAX_CONFIG_BYTES))?.toString() ?? null;
     return { text, fault: text === null || parseConfig(text) !== null ? null : fault(`${file} is no JSON object`) };
   } catch (error) {
-    if (!(error instanceof MergeError)) throw error;
+    if (!(error instanceof MergeError) || (error.code !== 'E_NOT_READABLE' && error.code !== 'E_NOT_FOUND')) throw error;
     return { text: null, fault: fault(error.message) };
   }
 }

@@ -35,6 +35,13 @@ describe('JSON as Python writes it', () => {
     expect(() => parsePythonJson(text)).toThrow(SyntaxError);
   });
 
+  it.each(['SECRETSECRET', '{"a": SECRET}', '{"a": 1} SECRET', '{"a": "SECRET', '{"a": NaN, SECRET', '{"SECRET": 1 "b"}'])(
+    'says of %j that it is none, and quotes nothing of it',
+    (text) => {
+      for (const parse of [parseJson, parsePythonJson]) expect(() => parse(text)).toThrow(/^(?!.*(SEC|RET)).*JSON/s);
+    },
+  );
+
   it('is what JSON.parse reads, wherever that reads it', () => {
     // The second text takes the other way through the reader.
     for (const text of ['{"__proto__": {"a": 1}, "b": [1e3, -2.5E-2, "\\ud800 \\u00e9"]}', '"N"', '12', '[[[]], {"": {}}]'])

@@ -1,8 +1,9 @@
 import { readdirSync, rmSync, truncateSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { MergeError } from '../../../src/base/errors.ts';
+import { localStore } from '../../../src/base/store/local.ts';
 import { discoverRun, isRunFolder } from '../../../src/checkpoints/run/discover.ts';
 import type { Run } from '../../../src/checkpoints/run/types.ts';
 import { temporaryFolder } from '../../support/checkpoints.ts';
@@ -474,6 +475,20 @@ describe('no run', () => {
       message: expect.stringContaining('is not a folder'),
     });
     expect(await errorOf(join(run, 'nowhere'))).toMatchObject({ code: 'E_NOT_FOUND' });
+  });
+
+  test('a checkpoint is not left out for what passes: the merge would be another one', async () => {
+    const run = runOf('checkpoint-10', 'checkpoint-20');
+    const { open } = localStore;
+    vi.spyOn(localStore, 'open').mockImplementation((path, known) => {
+      if (!path.includes('checkpoint-20/model')) return open(path, known);
+      throw new MergeError('E_TEMPORARY', `${path}: stale file handle (ESTALE from open)`);
+    });
+    try {
+      expect(await errorOf(run)).toMatchObject({ code: 'E_TEMPORARY', message: expect.stringContaining('checkpoint-20/model') });
+    } finally {
+      vi.restoreAllMocks();
+    }
   });
 
   test('an abort ends it with its reason', async () => {

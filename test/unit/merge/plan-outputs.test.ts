@@ -1,6 +1,8 @@
-import { mkdirSync, symlinkSync } from 'node:fs';
+import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { MergeError } from '../../../src/base/errors.ts';
+import { localStore } from '../../../src/base/store/local.ts';
 import { buildPlan } from '../../../src/merge/plan/build.ts';
 import { planDocument } from '../../../src/merge/plan/document.ts';
 import type { OutputRequest, PlanRequest, SelectionReport } from '../../../src/merge/plan/types.ts';
@@ -265,6 +267,26 @@ describe('configurations', () => {
     expect(await codeOf({ inputs, outputs: outputs({}) })).toBe('E_CONFIG_UNREADABLE');
     const older = make('checkpoint-0', TENSORS, { 'config.json': '' });
     expect(await codeOf({ inputs: [older, ...inputs.slice(0, 2)], outputs: outputs({}) })).toBe('E_CONFIG_DIFFERS');
+  });
+
+  it('are compared without a word of one that leads outside', async () => {
+    const inputs = [1, 2].map((i) => make(`run/checkpoint-${i}`, TENSORS, config({ n: 1 })));
+    writeFileSync(at('elsewhere.json'), '{"private_key": "private value"}');
+    rmSync(join(inputs[1]!, 'config.json'));
+    symlinkSync(at('elsewhere.json'), join(inputs[1]!, 'config.json'));
+    const [found] = await conflictsOf({ inputs, outputs: outputs({}) });
+    expect(found).toMatchObject({ code: 'E_CONFIG_DIFFERS', message: expect.stringContaining('leads outside') });
+    expect(found!.message).not.toContain('private');
+  });
+
+  it('that cannot be read for now are not at fault', async () => {
+    const inputs = pair({ n: 1 }, { n: 1 });
+    const { open } = localStore;
+    vi.spyOn(localStore, 'open').mockImplementation((path, known) => {
+      if (!path.endsWith('config.json')) return open(path, known);
+      throw new MergeError('E_TEMPORARY', `${path}: stale file handle (ESTALE from open)`);
+    });
+    expect(await codeOf({ inputs, outputs: outputs({}) }).finally(() => vi.restoreAllMocks())).toBe('E_TEMPORARY');
   });
 
   it('may hold the words that Python writes for floats without a number', async () => {

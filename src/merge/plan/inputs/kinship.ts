@@ -1,6 +1,7 @@
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Conflict } from '../../../base/errors.ts';
 import { isJsonObject } from '../../../base/json/parse.ts';
+import { linkGround, resolveWithin } from '../../../checkpoints/link-ground.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
 import { QUANTISATION_KEYS } from '../../../model/quantised/config.ts';
 import { CONFIG_KEYS, type ConfigText, parseConfig, readConfigText } from '../../../model/roles/model-config.ts';
@@ -93,10 +94,10 @@ class Configs {
         return !(siblings && /(^|_)seed$/.test(last)) && !(options.allowMixedDtypes && last === 'dtype');
       });
       if (differing.length === 0) continue;
-      const shown = differing.slice(0, SHOWN).map(({ key, a, b }) => `${key} is ${a} and ${b}`);
-      const more = differing.length > SHOWN ? `; and ${differing.length - SHOWN} more` : '';
       const file = join(checkpoint.path, 'config.json');
-      const message = `the configurations of ${newest.checkpoint.path} and ${checkpoint.path} differ: ${shown.join('; ')}${more}`;
+      const files = [join(newest.checkpoint.path, 'config.json'), file];
+      const how = (await firstOutside(files)) ?? shown(differing);
+      const message = `the configurations of ${newest.checkpoint.path} and ${checkpoint.path} differ: ${how}`;
       conflicts.push({ code: 'E_CONFIG_DIFFERS', message, file });
     }
     return conflicts;
@@ -110,6 +111,23 @@ class Configs {
     }
     return text;
   }
+}
+
+/**
+ * What to say of a configuration that is a link to outside its run, which may be any file of whoever merges:
+ * a message goes into logs and the history of a watch.
+ */
+async function firstOutside(files: readonly string[]): Promise<string | null> {
+  for (const file of files) {
+    const within = await resolveWithin(file, await linkGround(dirname(file)));
+    if ('leadsTo' in within) return `${file} leads outside the checkpoint and its run`;
+  }
+  return null;
+}
+
+function shown(differing: readonly Difference[]): string {
+  const some = differing.slice(0, SHOWN).map(({ key, a, b }) => `${key} is ${a} and ${b}`);
+  return `${some.join('; ')}${differing.length > SHOWN ? `; and ${differing.length - SHOWN} more` : ''}`;
 }
 
 interface Difference {
