@@ -38,10 +38,12 @@ export async function run(
 async function reported(stored: StoredStudy): Promise<{ document: object; page: string; text: (colors: Colors) => string }> {
   if (stored.identity.kind === 'forecast') {
     const document = await storedForecast(stored);
+    const written = await storedForecast({ ...stored, ...stored.written });
     const { forecastPage } = await import('../../search/forecast/page.ts');
-    return { document, page: forecastPage(document), text: (colors) => forecastText(document, colors) };
+    return { document, page: forecastPage(written), text: (colors) => forecastText(document, colors) };
   }
   const document = await storedSearch(stored);
+  const written = { ...(await storedSearch({ ...stored, ...stored.written })), folder: '.' };
   const { searchPage } = await import('../../search/optimise/page.ts');
-  return { document, page: searchPage(document), text: (colors) => searchText(document, colors) };
+  return { document, page: searchPage(written), text: (colors) => searchText(document, colors) };
 }

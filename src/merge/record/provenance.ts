@@ -3,7 +3,7 @@ import type { Warning } from '../../base/errors.ts';
 import { METADATA_KEY } from '../../checkpoints/our-files.ts';
 import type { Moment } from '../../checkpoints/types.ts';
 import type { ParameterValue } from '../../recipe/schedule/types.ts';
-import { memberName, relativeMemberPath, withoutPaths } from './member-path.ts';
+import { memberName, pathRemover, relativeMemberPath } from './member-path.ts';
 import type { RoundingFigure } from './rounding.ts';
 
 /**
@@ -117,7 +117,10 @@ export function crcText(crc: number): string {
 export function buildProvenance(input: ProvenanceInput): Provenance {
   const { recipe, output } = input;
   const parent = dirname(resolve(output));
-  const known = [output, resolve(output), ...recipe.members.flatMap((m) => [m.path, resolve(m.path)])];
+  const named = [output, ...recipe.members.map(({ path }) => path)].flatMap((path) => [path, resolve(path)]);
+  const clean = pathRemover(
+    new Map([...named.map((path) => [path, basename(path)] as const), ...(input.hidden ?? []).map((path) => [path, 'elsewhere'] as const)]),
+  );
   return {
     schema: 'ckpt-merge/provenance',
     version: 1,
@@ -147,7 +150,7 @@ export function buildProvenance(input: ProvenanceInput): Provenance {
     planDigest: input.planDigest,
     files: input.files.map(({ name, bytes, crc }) => ({ name, bytes, crc32c: crcText(crc) })),
     dtypeChanges: input.dtypeChanges,
-    warnings: input.warnings.map(({ code, message }) => ({ code, message: withoutPaths(message, known, input.hidden) })),
+    warnings: input.warnings.map(({ code, message }) => ({ code, message: clean(message) })),
     ...(input.rounding !== undefined && input.rounding.length > 0 && { rounding: input.rounding }),
     timings: input.timings,
   };

@@ -7,7 +7,7 @@ import { checkedMembers, openSession, type Session } from '../study/session.ts';
 import type { RoundTrial } from '../study/trials.ts';
 import type { StudyEvent } from '../study/types.ts';
 import { type BranchScore, checkBranches } from './calibrate.ts';
-import { forecastDocument } from './document.ts';
+import { type ForecastInput, forecastDocument } from './document.ts';
 import { type ForecastOptions, resolveForecast } from './options.ts';
 import type { ForecastDocument } from './types.ts';
 import { windowsOf } from './windows.ts';
@@ -87,17 +87,24 @@ function refuseOthers({ study, folder }: Session, requests: readonly RoundTrial[
 
 /** Writes result and page into the folder. @throws MergeError E_CALIBRATE before anything is written */
 async function finish(session: Session, branches: readonly BranchScore[]): Promise<ForecastDocument> {
-  const { study, folder, identity } = session;
-  const document = forecastDocument({
+  const { study, folder, identity, records } = session;
+  const input: ForecastInput = {
     identity,
     goal: session.goal(),
     trials: study.trials,
     branches,
     reads: study.merger.reads,
     warnings: study.warnings,
+  };
+  const document = forecastDocument(input);
+  const written = forecastDocument({
+    ...input,
+    identity: records.identity(identity),
+    trials: study.trials.map((trial) => records.trial(trial)),
+    warnings: records.warnings(study.warnings, study.merger.hidden),
   });
   const { forecastPage } = await import('./page.ts');
-  await replaceFile(join(folder.path, RESULT_FILE), `${JSON.stringify(document, null, 2)}\n`);
-  await replaceFile(join(folder.path, REPORT_PAGE), forecastPage(document));
+  await replaceFile(join(folder.path, RESULT_FILE), `${JSON.stringify(written, null, 2)}\n`);
+  await replaceFile(join(folder.path, REPORT_PAGE), forecastPage(written));
   return document;
 }

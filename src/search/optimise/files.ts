@@ -8,6 +8,7 @@ import { keysOf, pick } from '../../base/pick.ts';
 import { version } from '../../base/version.ts';
 import { recipeYaml } from '../../recipe/file/write.ts';
 import { CHECKS } from '../../recipe/options.ts';
+import { withFiles } from '../../recipe/policy/files.ts';
 import type { Policy } from '../../recipe/policy/types.ts';
 import type { StudyMember } from '../study/members.ts';
 import type { MergeSettings, TakingPart } from '../study/merges.ts';
@@ -48,7 +49,8 @@ export function bestRecipeText({ folder, output, members, taking, merging, remar
   const { members: taken, weights, parts } = taking;
   const from = (path: string) => relative(resolve(folder), resolve(path)) || '.';
   const { policies = [], router, dtype, like, baseModelId } = merging;
-  const all = [...parts.map(({ role, weights: list }): Policy => ({ role, weights: list })), ...policies];
+  const own = policies.map((policy) => withFiles(policy, from));
+  const all = [...parts.map(({ role, weights: list }): Policy => ({ role, weights: list })), ...own];
   return recipeYaml(
     {
       inputs: taken.map((m) => from(members[m]!.path)),

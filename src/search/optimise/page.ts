@@ -96,7 +96,6 @@ function facts(document: SearchDocument, labels: readonly string[]): [string, Co
     document.merges === 0 ? null : ['Merges, in the last run', mergesText(document)],
     ['Spent', spentText(document)],
     ['Ended', endingWords(document.ended)],
-    ['State', html`<code>${document.folder}</code>`],
     document.output === null || document.best === null ? null : ['Best merge', html`<code>${document.output}</code>`],
     ['Inputs', html`<code>${document.inputs.join(' ')}</code>`],
   ];

@@ -6,9 +6,10 @@ import { readIfThere } from '../../base/store/store.ts';
 import { isPublished } from '../../merge/plan/outputs/finished.ts';
 import type { ValidationScores } from '../conclusion/validate.ts';
 import type { TakingPart } from '../study/merges.ts';
+import { plainCommand, type Records } from '../study/records.ts';
 import type { Session } from '../study/session.ts';
 import type { Ending, StudyEvent } from '../study/types.ts';
-import { searchDocument } from './document.ts';
+import { type DocumentInput, searchDocument } from './document.ts';
 import { BEST_RECIPE, bestRecipeText, REPORT_PAGE, RESULT_FILE, replaceFile } from './files.ts';
 import type { SearchOptions } from './options.ts';
 import type { SearchDocument } from './types.ts';
@@ -25,8 +26,8 @@ export interface SearchEnd {
 
 /** Writes document, recipe of the best and page into the folder of a search. */
 export async function finishSearch(options: SearchOptions, session: Session, end: SearchEnd): Promise<SearchDocument> {
-  const { study, folder, identity, members, merging } = session;
-  const document = searchDocument({
+  const { study, folder, identity, records, members, merging } = session;
+  const input: DocumentInput = {
     identity,
     goal: session.goal(),
     trials: study.trials,
@@ -35,17 +36,32 @@ export async function finishSearch(options: SearchOptions, session: Session, end
     merges: { merges: study.merger.merges, reads: study.merger.reads },
     warnings: study.warnings,
     ...end,
-  });
+  };
+  const document = searchDocument(input);
+  const written = searchDocument({ ...input, ...recordedInput(input, records, study.merger.hidden) });
   const { searchPage } = await import('./page.ts');
-  await replaceFile(join(folder.path, RESULT_FILE), `${JSON.stringify(document, null, 2)}\n`);
-  await replaceFile(join(folder.path, REPORT_PAGE), searchPage(document));
+  await replaceFile(join(folder.path, RESULT_FILE), `${JSON.stringify(written, null, 2)}\n`);
+  await replaceFile(join(folder.path, REPORT_PAGE), searchPage(written));
   if (document.best !== null) {
-    const remarks = document.conclusion.text.split('\n').filter((line) => line !== '');
+    const remarks = written.conclusion.text.split('\n').filter((line) => line !== '');
     const taking = takenBy(session, document.best.trial);
     const text = bestRecipeText({ folder: folder.path, output: options.output, members: members.all, taking, merging, remarks });
     await replaceFile(join(folder.path, BEST_RECIPE), text);
   }
   return document;
+}
+
+/** What a document is made of, as it is written into the folder. */
+function recordedInput(input: DocumentInput, records: Records, hidden: ReadonlySet<string>): Partial<DocumentInput> {
+  const { identity, trials, validation, output, warnings } = input;
+  return {
+    identity: records.identity(identity),
+    trials: trials.map((trial) => records.trial(trial)),
+    validation: validation === undefined ? undefined : { ...validation, command: plainCommand(validation.command) },
+    folder: '.',
+    output: output === null ? null : records.path(output),
+    warnings: records.warnings(warnings, hidden),
+  };
 }
 
 /** What the merge of a trial was made of. */

@@ -3,11 +3,13 @@ import { onOutput } from '../../base/disk/io-error.ts';
 import { SYSTEM } from '../../base/disk/system.ts';
 import type { ValidationScores } from '../conclusion/validate.ts';
 import { directionOf } from '../evaluate/goal.ts';
+import { differences } from '../study/differences.ts';
+import { plainCommand } from '../study/records.ts';
 import { commandText, metricTexts, scorerOf } from '../study/scorer.ts';
 import type { Session } from '../study/session.ts';
 import { Study } from '../study/study.ts';
 import type { RoundTrial } from '../study/trials.ts';
-import { differences, readTrials, type StudyIdentity, type TrialLine } from '../study/trials-file.ts';
+import { readTrials, type StudyIdentity, type TrialLine } from '../study/trials-file.ts';
 import type { StudyEvent } from '../study/types.ts';
 import { concludedLegs } from './document.ts';
 import { overAll } from './legs.ts';
@@ -26,7 +28,7 @@ export async function validateSearch(
   emit: (event: StudyEvent) => void,
   signal: AbortSignal,
 ): Promise<ValidationScores | undefined> {
-  const { study, folder, identity, members, merging, work, bytes } = session;
+  const { study, folder, identity, records, members, merging, work, bytes } = session;
   const chosen = trialsToValidate(session);
   if (chosen.length === 0) return undefined;
   const { validate: command, validateMetrics: metrics = options.metrics } = options;
@@ -43,6 +45,7 @@ export async function validateSearch(
     file: VALIDATION_FILE,
     members: members.all,
     identity: own,
+    records,
     stored: usable ? stored.trials : [],
     merging,
     work,
@@ -104,7 +107,7 @@ export async function storedValidation(
   const { evaluator, metrics } = stored.identity;
   if (differences(stored.identity, { ...identity, kind: 'validation', evaluator, metrics }).length > 0) return undefined;
   const recipes = new Map([...trials].sort((a, b) => b.id - a.id).map(({ recipe, id }) => [recipe, id]));
-  return validationScores(evaluator, recipes, stored.trials);
+  return validationScores(plainCommand(evaluator), recipes, stored.trials);
 }
 
 /** Baselines, and the recipes of the highest posterior means. */

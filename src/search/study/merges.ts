@@ -30,6 +30,7 @@ export interface MergeRequest {
 export class Merger {
   readonly #members: readonly StudyMember[];
   readonly #settings: MergeSettings;
+  readonly #hidden = new Set<string>();
   #merges = 0;
   #reads = 0;
   #seconds = 0;
@@ -41,6 +42,11 @@ export class Merger {
 
   get merges(): number {
     return this.#merges;
+  }
+
+  /** Where links lead that are left out of merges: nothing is told of it in files. */
+  get hidden(): ReadonlySet<string> {
+    return this.#hidden;
   }
 
   get reads(): number {
@@ -60,6 +66,7 @@ export class Merger {
     { force = false, signal }: { force?: boolean; signal?: AbortSignal | undefined } = {},
   ): Promise<Plan> {
     const plan = await buildPlan({ ...this.#request(requests), force }, signal);
+    for (const { left } of plan.outputs) for (const { leadsTo } of left) if (leadsTo !== undefined) this.#hidden.add(leadsTo);
     const known = new Map(this.#members.map(({ path, fingerprint }) => [path, fingerprint]));
     const changed = plan.members.find(({ path, fingerprint }) => known.get(path) !== fingerprint);
     if (changed !== undefined) {

@@ -3,11 +3,14 @@ import { MergeError } from '../../base/errors.ts';
 import { storeOf } from '../../base/store/store.ts';
 import { UNSAID } from '../evaluate/goal.ts';
 import type { Goal } from '../evaluate/types.ts';
+import { foundTrials, Records } from './records.ts';
 import { readTrials, type StoredTrials, storedGoal, TRIALS_FILE } from './trials-file.ts';
 
 /** What a folder of a study holds. */
 export interface StoredStudy extends StoredTrials {
   readonly folder: string;
+  /** What the files of the folder say of it: paths there are seen from the folder. */
+  readonly written: StoredTrials;
   readonly goal: Goal;
 }
 
@@ -36,5 +39,7 @@ export async function readStudy(path: string): Promise<StoredStudy> {
       help: 'Run merge routers again.',
     });
   }
-  return { ...stored, folder, goal: storedGoal(stored) ?? UNSAID };
+  const records = new Records(folder, stored.identity, { stored: true });
+  const written = { identity: records.identity(stored.identity), trials: stored.trials.map((trial) => records.trial(trial)) };
+  return { ...foundTrials(folder, stored), folder, written, goal: storedGoal(stored) ?? UNSAID };
 }

@@ -4,18 +4,19 @@ import { MOST } from '../../base/limits.ts';
 import { keysOf, pick } from '../../base/pick.ts';
 import { inputAround } from '../../merge/plan/outputs/output-path.ts';
 import { CHECKS, MACHINE, TRUST } from '../../recipe/options.ts';
-import { policiesOf } from '../../recipe/policy/keys.ts';
-import { policyText } from '../../recipe/policy/text.ts';
+import { recordedPolicies } from '../../recipe/policy/files.ts';
 import { goalOf, UNSAID } from '../evaluate/goal.ts';
 import { checkReadOptions } from '../evaluate/results/read.ts';
 import type { Goal } from '../evaluate/types.ts';
+import { differences } from './differences.ts';
 import { StudyFolder, type WorkFolder } from './folder.ts';
 import { type MembersRequest, type StudyMembers, studyMembers } from './members.ts';
 import { Merger, type MergeSettings } from './merges.ts';
+import { Records, resumedTrials } from './records.ts';
 import { commandText, type EvaluationSettings, metricTexts, readOptions, scorerOf } from './scorer.ts';
 import { Study } from './study.ts';
 import type { ScoreModel } from './trials.ts';
-import { differences, readTrials, type StudyIdentity, storedGoal, TRIALS_FILE } from './trials-file.ts';
+import { readTrials, type StudyIdentity, storedGoal, TRIALS_FILE } from './trials-file.ts';
 import type { StudyEvent } from './types.ts';
 
 /** What a study needs to know, whatever it tries. */
@@ -45,6 +46,8 @@ export interface Session {
   readonly folder: StudyFolder;
   readonly members: StudyMembers;
   readonly identity: StudyIdentity;
+  /** How its files tell of it. */
+  readonly records: Records;
   readonly work: WorkFolder;
   readonly merging: MergeSettings;
   /** Bytes of a merge. */
@@ -124,15 +127,17 @@ export async function openSession(
   try {
     const file = join(folder.path, TRIALS_FILE);
     const stored = await storedTrials(folder, file, identity, request);
+    const records = new Records(folder.path, identity, { others: [request.output, request.like].filter((path) => path !== undefined) });
     const { study, work, bytes, merging, goal } = await startStudy(request, {
       driver: undefined,
       ...how,
       folder,
       members,
       identity,
+      records,
       stored,
     });
-    return { study, folder, members, identity, work, merging, bytes, goal, close: () => folder.close() };
+    return { study, folder, members, identity, records, work, merging, bytes, goal, close: () => folder.close() };
   } catch (error) {
     await folder.close();
     throw error;
@@ -149,6 +154,7 @@ interface Start {
   readonly folder: StudyFolder;
   readonly members: StudyMembers;
   readonly identity: StudyIdentity;
+  readonly records: Records;
   readonly stored: StoredStart;
   readonly emit: (event: StudyEvent) => void;
   readonly signal: AbortSignal;
@@ -159,7 +165,7 @@ interface Start {
 type StoredStart = Awaited<ReturnType<typeof storedTrials>>;
 
 async function startStudy(request: StudyRequest, start: Start) {
-  const { folder, members, identity, stored, emit, signal, driver, whole } = start;
+  const { folder, members, identity, records, stored, emit, signal, driver, whole } = start;
   const merging = mergingOf(request);
   const { all, pool } = members;
   const bytes = await bytesOfMerge(request, start, pool);
@@ -181,6 +187,7 @@ async function startStudy(request: StudyRequest, start: Start) {
     file: TRIALS_FILE,
     members: all,
     identity,
+    records,
     stored: stored.trials,
     merging,
     work,
@@ -234,7 +241,7 @@ async function storedTrials(folder: StudyFolder, file: string, identity: StudyId
   if (differing.length > 0) {
     throw new MergeError('E_SEARCH_STATE', `${file}: it was begun with other settings: ${differing.join('; ')}`, { details: { file } });
   }
-  return { trials: stored.trials, goal: storedGoal(stored) };
+  return { trials: resumedTrials(stored, identity.members), goal: storedGoal(stored) };
 }
 
 function identityOf(request: StudyRequest, { all, pool, last }: StudyMembers, own: OwnIdentity): StudyIdentity {
@@ -247,7 +254,7 @@ function identityOf(request: StudyRequest, { all, pool, last }: StudyMembers, ow
     evaluator: commandText(request.eval),
     metrics: metricTexts(request.metrics),
     goal: request.goal ?? null,
-    policies: policiesOf(request).map(policyText),
+    policies: recordedPolicies(request),
     dtype: request.dtype ?? null,
   };
 }

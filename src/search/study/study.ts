@@ -1,7 +1,7 @@
 import { groupBy } from '../../base/group-by.ts';
 import { mapBounded } from '../../base/map-bounded.ts';
+import { recordedPolicies } from '../../recipe/policy/files.ts';
 import { policiesOf } from '../../recipe/policy/keys.ts';
-import { policyText } from '../../recipe/policy/text.ts';
 import { recipeKey } from '../space/key.ts';
 import type { Candidate } from '../space/types.ts';
 import type { WorkFolder } from './folder.ts';
@@ -161,7 +161,7 @@ export function keyOf(candidate: Candidate, members: readonly StudyMember[], mer
   return recipeKey({
     candidate,
     fingerprints: members.map(({ fingerprint }) => fingerprint),
-    policies: policiesOf(candidate.router === undefined ? merging : { ...merging, router: candidate.router }).map(policyText),
+    policies: recordedPolicies(candidate.router === undefined ? merging : { ...merging, router: candidate.router }),
     dtype: merging.dtype ?? null,
   });
 }

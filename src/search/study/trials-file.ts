@@ -55,8 +55,8 @@ export function spentOn(trials: readonly Trial[]): {
 }
 
 /**
- * What a study is about. Kept in the first line, as `study`; a study goes on only where {@link differences}
- * finds none.
+ * What a study is about. Kept in the first line, as `study`; a study goes on only where there is no
+ * difference.
  */
 export interface StudyIdentity {
   readonly kind: 'search' | 'soup' | 'forecast' | 'validation' | 'routers';
@@ -88,32 +88,6 @@ export interface StudiedSpace {
   readonly parameters: readonly SpaceParameter[];
   readonly axes: readonly Axis[];
   readonly members: readonly number[];
-}
-
-/**
- * In words, what of a stored study is other than what is asked for now; what changes neither scores nor
- * proposals may differ.
- */
-export function differences(stored: StudyIdentity, now: StudyIdentity): string[] {
-  const steps = ({ members, pool }: StudyIdentity) => pool.map((m) => members[m]!.step ?? members[m]!.path).join(', ');
-  const prints = ({ members, pool }: StudyIdentity) => pool.map((m) => members[m]!.fingerprint).join();
-  const text = (value: unknown) => JSON.stringify(value);
-  const found: string[] = [];
-  const compare = (what: string, of: (identity: StudyIdentity) => string) => {
-    if (of(stored) !== of(now)) found.push(`${what}: ${of(stored)} then, ${of(now)} now`);
-  };
-  compare('kind', ({ kind }) => kind);
-  compare('checkpoints', steps);
-  if (found.length === 0 && prints(stored) !== prints(now)) found.push('the content of the checkpoints');
-  if (text(stored.legs.map(({ members, ...space }) => space)) !== text(now.legs.map(({ members, ...space }) => space)))
-    found.push('the space');
-  compare('evaluator', ({ evaluator }) => evaluator);
-  compare('metrics', ({ metrics }) => metrics.join(' ') || 'none');
-  if (stored.goal !== null && now.goal !== null) compare('goal', ({ goal }) => String(goal));
-  compare('seed', ({ seed }) => String(seed));
-  compare('policies', ({ policies }) => policies.join(' ') || 'none');
-  compare('dtype', ({ dtype }) => dtype ?? 'of the checkpoints');
-  return found;
 }
 
 /** A file of trials as it was read. */

@@ -8,6 +8,7 @@ import type { Point } from '../gaussian-process/cube.ts';
 import type { StudyFolder } from './folder.ts';
 import type { StudyMember } from './members.ts';
 import { takingPart } from './merges.ts';
+import type { Records } from './records.ts';
 import { appendTrial, type StudyIdentity, type TrialLine } from './trials-file.ts';
 import type { StudyEvent, TrialRequest } from './types.ts';
 
@@ -31,6 +32,8 @@ export interface TrialOptions {
   readonly file: string;
   readonly members: readonly StudyMember[];
   readonly identity: StudyIdentity;
+  /** How its files tell of it. */
+  readonly records: Records;
   /** Trials of an earlier run of the same study. */
   readonly stored: readonly TrialLine[];
   readonly score: ScoreModel;
@@ -170,9 +173,10 @@ export class Trials {
 
   /** One line after another, and each on disk before its merge is removed. */
   #record(trial: TrialLine): Promise<void> {
-    const { folder, file, identity } = this.#options;
+    const { folder, file, identity, records } = this.#options;
     const written = this.#writing.then(async () => {
-      await appendTrial(join(folder.path, file), trial, this.#done.length === 0 ? identity : null);
+      const first = this.#done.length === 0;
+      await appendTrial(join(folder.path, file), records.trial(trial), first ? records.identity(identity) : null);
       this.#done.push(trial);
       for (const wake of this.#wake.splice(0)) wake();
     });

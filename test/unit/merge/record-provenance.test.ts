@@ -1,6 +1,6 @@
 import { userInfo } from 'node:os';
 import { describe, expect, test } from 'vitest';
-import { memberName, relativeMemberPath, withoutPaths } from '../../../src/merge/record/member-path.ts';
+import { foundPath, memberName, pathRemover, relativeMemberPath, writtenPath } from '../../../src/merge/record/member-path.ts';
 import { parseProvenance } from '../../../src/merge/record/parse-provenance.ts';
 import type { ProvenanceInput } from '../../../src/merge/record/provenance.ts';
 import {
@@ -238,10 +238,36 @@ describe('a member', () => {
   });
 });
 
+describe('a path in a file', () => {
+  test.each([
+    ['/data/best.search', '/data/run/checkpoint-1', '../run/checkpoint-1'],
+    ['/data', '/data/run/checkpoint-1', './run/checkpoint-1'],
+    ['/data/a/b', '/data/a/b', 'b'],
+    ['/data/a/b', '/data/a', 'a'],
+    ['/data/a', '/scratch/x/model.safetensors', 'x/model.safetensors'],
+  ])('seen from %s: %s is written as %s', (folder, path, written) => {
+    expect(writtenPath(folder, path)).toBe(written);
+  });
+
+  test('is found again from anywhere', () => {
+    expect(foundPath('runs/best.search', writtenPath('/x/runs/best.search', '/x/runs/a'))).toBe('runs/a');
+    expect(foundPath('/y/best.search', '../a')).toBe('/y/a');
+    expect(foundPath('/y/best.search', 'a')).toBe('a');
+  });
+});
+
 test.each([
-  ['/a/b c/d is gone', ['/a/b c/d'], 'd is gone'],
+  ['/a/b c/d is gone', [['/a/b c/d', 'd']], 'd is gone'],
   ['/a/b/c and "/d/e/", (/f/g): ./h/i ../j k/l https://m/n 1/2', [], 'c and "e", (g): ./h/i ../j k/l https://m/n 1/2'],
   ['x / y', [], 'x / y'],
-])('text without paths: %s', (text, known, clean) => {
-  expect(withoutPaths(text, known)).toBe(clean);
+  ['/a/run-old/x, /a/run/c and /a/run.', [['/a/run', '../run']], 'x, ../run/c and ../run.'],
+  ['/a/(x)/y', [['/a/(x)', '../(x)']], '../(x)/y'],
+  ['cc -I/usr/include a-I/b --out=/c/d 2>/e/f', [], 'cc -Iinclude a-I/b --out=d 2>f'],
+  ['s3://b/ann/c file:///d/e http://f:1/g', [], 's3://b/ann/c file:e http://f:1/g'],
+  ['/home/ann, ../ann/x/y and ann/', [], 'home, y and elsewhere'],
+  ['PATH=/a/b:/c/d python \'/e/f.py\' $OUT/g "$OUT"/i ~/h {model}/i', [], 'PATH=b:d python \'f.py\' $OUT/g "$OUT"/i ~/h {model}/i'],
+] as const)('text without paths: %s', (text, known, clean) => {
+  const remove = pathRemover(new Map(known), 'ann');
+  expect(remove(text)).toBe(clean);
+  expect(remove(clean)).toBe(clean);
 });
