@@ -32,8 +32,9 @@ export async function run(context: Context, args: readonly (string | readonly st
   for (const warning of document.warnings) err.write(warningText(warning, err.colors));
   await print({
     document,
+    paths: document.checkpoints.map(({ path }) => path),
     text: () => diffText(document, out.colors, { columns: out.columns(), experts: experts === true }),
-    page: async () => (await import('../../analysis/diff/page.ts')).diffPage(document),
+    page: async (written) => (await import('../../analysis/diff/page.ts')).diffPage(written),
   });
   return 0;
 }

@@ -42,8 +42,9 @@ export async function run(context: Context, args: readonly (string | readonly st
   for (const warning of report.warnings) err.write(warningText(warning, err.colors));
   await print({
     document: report,
+    paths: [...report.members.map(({ path }) => path), ...(report.inputs?.path ? [report.inputs.path] : [])],
     text: () => routersText(report, out.colors),
-    page: async () => (await import('../../analysis/routers/page.ts')).routersPage(report),
+    page: async (written) => (await import('../../analysis/routers/page.ts')).routersPage(written),
   });
   return 0;
 }

@@ -1,5 +1,7 @@
+import { dirname } from 'node:path';
 import { MergeError } from '../../base/errors.ts';
 import { type ReportFile, reportFile } from '../../merge/output/report-file.ts';
+import { writtenDocument } from '../../merge/record/written-document.ts';
 import { printable } from '../../render/format.ts';
 import { type Context, writeJson } from './context.ts';
 
@@ -13,14 +15,17 @@ export interface ReportOutputFlags {
 }
 
 /** A report in the forms in which it may be asked for. */
-export interface ReportForms {
-  readonly document: object;
+export interface ReportForms<D extends object> {
+  readonly document: D;
+  /** Paths that it names. */
+  readonly paths: readonly string[];
   readonly text: () => string;
-  readonly page: () => Promise<string>;
+  /** @param written the document without absolute paths */
+  readonly page: (written: D) => Promise<string>;
 }
 
 /** Prints a report, and writes its page. */
-export type PrintReport = (forms: ReportForms) => Promise<void>;
+export type PrintReport = <D extends object>(forms: ReportForms<D>) => Promise<void>;
 
 /**
  * Looks at where a report will go, before the work that it is about.
@@ -33,8 +38,8 @@ export async function reportOutput(context: Context, { out, force, json, quiet }
   }
   const file: ReportFile | null = out === undefined ? null : await reportFile(out, force);
   const stdout = context.terminal.out;
-  return async ({ document, text, page }) => {
-    if (file !== null) await file.write(await page());
+  return async ({ document, paths, text, page }) => {
+    if (file !== null) await file.write(await page(writtenDocument(document, dirname(out!), paths)));
     if (json) writeJson(context, document);
     else if (quiet) stdout.write(`${out}\n`);
     else stdout.write(`${text()}${file === null ? '' : `\nas a page: ${printable(out!)}\n`}`);

@@ -59,13 +59,15 @@ export function foundPath(folder: string, written: string): string {
 }
 
 /**
- * Not inside a relative path (one may begin with what a shell puts in: `"$OUT"/x`, `{model}/x`) or a URL; an option
- * of one letter may stand right before a path (`-I/usr/include`).
+ * Where an absolute path begins. Not inside a relative path (one may begin with what a shell puts in: `"$OUT"/x`,
+ * `{model}/x`) or a URL; an option of one letter may stand right before a path (`-I/usr/include`).
  */
-const BEFORE = /(?:(?<![\w.~/-]|[})]["']?|\$\w+["'])(?<!\b(?!file:)\w[\w+]*:(?=\/\/))|(?<=(?<!\S)-[A-Za-z]))/.source;
-const REST = /[^\s'"`(),;:]*/.source;
+const START = /(?:(?<![\w.~/-]|[})]["']?|\$\w+["'])(?<!\b(?!file:)\w[\w+]*:(?=\/\/))|(?<=(?<!\S)-[A-Za-z]))\//g;
+/** The rest of a path, as far as text alone tells. */
+const REST = /[^\s'"`(),;:]*/y;
+/** What follows is not the same name any more. */
+const END = /(?![\w-]|\.\w)/y;
 const WORD = /[^\s'"`(),;:=]+/g;
-const AFTER = /(?![\w-]|\.\w)/.source;
 
 /**
  * A function that leaves of every absolute path in a text only the last component, and of a relative one too,
@@ -74,28 +76,45 @@ const AFTER = /(?![\w-]|\.\w)/.source;
  * @param known what is written for some absolute paths, which may hold spaces that text alone cannot tell apart
  */
 export function pathRemover(known: ReadonlyMap<string, string> = new Map(), user: string | null = userName()): (text: string) => string {
-  const paths = [...known.keys()].filter((path) => /^\/[^/]/.test(path)).sort((a, b) => b.length - a.length);
   const home = homedir();
-  const absolute = [
-    ...paths.map((path) => `${literal(path)}${AFTER}`),
-    // Of a home with a space in its name, too.
-    ...(home.length > 1 ? [`${literal(home)}${AFTER}${REST}`] : []),
-    `\\/${REST}`,
-  ];
-  const pattern = new RegExp(`${BEFORE}(?:${absolute.join('|')})`, 'g');
+  const lengths = [...new Set([...known.keys()].map(({ length }) => length))].filter((length) => length > 1).sort((a, b) => b - a);
   // The last component that is not whose it is.
   const told = (path: string): string => {
     const own = path === home || path.startsWith(`${home}/`) ? path.slice(home.length) : path;
     return own.split('/').findLast((part) => part !== '' && part !== user) ?? 'elsewhere';
   };
+  /** The path that begins somewhere in a text, and what is written for it. */
+  const at = (text: string, start: number): { path: string; name: string } => {
+    const ends = (end: number) => endOf(END, text, end) !== null;
+    const length = lengths.find((length) => known.has(text.slice(start, start + length)) && ends(start + length));
+    if (length !== undefined) {
+      const path = text.slice(start, start + length);
+      return { path, name: known.get(path)! };
+    }
+    // A home may have a space in its name, too.
+    const begun = home.length > 1 && text.startsWith(home, start) && ends(start + home.length) ? start + home.length : start;
+    const found = text.slice(start, endOf(REST, text, begun)!);
+    return { path: found, name: /[^/]/.test(found) ? told(found) : found };
+  };
   const ofUser = (word: string) => !word.startsWith('//') && word.includes('/') && word.split('/').includes(user!);
   return (text) => {
     if (!text.includes('/')) return text;
-    const clean = text.replace(pattern, (path) => known.get(path) ?? (/[^/]/.test(path) ? told(path) : path));
+    const parts: string[] = [];
+    let done = 0;
+    for (const { index } of text.matchAll(START)) {
+      if (index < done) continue;
+      const { path, name } = at(text, index);
+      parts.push(text.slice(done, index), name);
+      done = index + path.length;
+    }
+    const clean = [...parts, text.slice(done)].join('');
     return user === null ? clean : clean.replace(WORD, (word) => (ofUser(word) ? told(word) : word));
   };
 }
 
-function literal(text: string): string {
-  return text.replace(/[\\^$.*+?()[\]{}|/-]/g, '\\$&');
+/** Where a sticky pattern that begins somewhere ends; null where it does not match. */
+function endOf(pattern: RegExp, text: string, start: number): number | null {
+  pattern.lastIndex = start;
+  const match = pattern.exec(text);
+  return match === null ? null : start + match[0].length;
 }
