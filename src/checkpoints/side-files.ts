@@ -25,6 +25,12 @@ export interface SideFiles {
   readonly faults: readonly MergeError[];
 }
 
+/**
+ * Bytes that no file beside the weights comes near: a tokenizer has some tens of millions. A longer one, be it a
+ * hole of terabytes or somebody's data, would be copied into every merge.
+ */
+const MAX_SIDE_FILE_BYTES = 2 ** 32;
+
 export interface SideFileOptions {
   /** Links are followed wherever they lead. */
   readonly followLinks?: boolean | undefined;
@@ -125,8 +131,6 @@ async function filesOfFolder(folder: string, name: string, belongs: RegExp, grou
   return (await namesIn(path)).filter((file) => belongs.test(file)).map((file) => `${name}/${file}`);
 }
 
-/** Why a file is left; null copies. */
-
 /**
  * Whether a file of this name is usual in a checkpoint, be it copied into merges or left behind. Hidden ones
  * are not: they are what a program that uses the folder keeps there.
@@ -135,6 +139,7 @@ export function belongsToCheckpoint(name: string): boolean {
   return !name.startsWith('.') && RULES.some(([pattern]) => pattern.test(name));
 }
 
+/** Why a file is left; null copies. */
 function ruleFor(name: string): string | null {
   if (name.includes('\uFFFD')) return 'its name is no UTF-8';
   const rule = RULES.find(([pattern]) => pattern.test(name));
@@ -148,7 +153,16 @@ export async function findSideFile(folder: string, name: string, ground: LinkGro
   if ('leadsTo' in within) return leftOutside(name, within);
   // Folders have such names now and then; of the configuration there is no doubt.
   if (name !== 'config.json' && (await isFolder(path))) return { name, reason: 'a folder' };
-  return { name, ...(await lookAt(path, within.real)) };
+  const found = await lookAt(path, within.real);
+  if (found.size > MAX_SIDE_FILE_BYTES)
+    throw new MergeError(
+      'E_NOT_READABLE',
+      `${path}: it has ${found.size} bytes, more than any file beside the weights has (${MAX_SIDE_FILE_BYTES})`,
+      {
+        details: { file: path },
+      },
+    );
+  return { name, ...found };
 }
 
 const FAULTS: ReadonlySet<string> = new Set(['E_NOT_FOUND', 'E_NOT_READABLE', 'E_INPUT_CHANGED']);

@@ -1,6 +1,7 @@
 import { isRepoId } from '../../checkpoints/hub.ts';
 import { RECIPE_FILE } from '../../checkpoints/our-files.ts';
 import type { LeftFile } from '../../checkpoints/side-files.ts';
+import { printable } from '../../render/format.ts';
 import type { Provenance } from './provenance.ts';
 
 /**
@@ -145,8 +146,9 @@ function count(members: number): string {
   return members === 1 ? 'One checkpoint' : `${members} checkpoints`;
 }
 
+/** A name may hold whatever Markdown, HTML and terminals read. */
 function cell(text: string): string {
-  return text.replace(/[|\\`]/g, '\\$&').replace(/\s+/g, ' ');
+  return printable(text.replace(/\s+/g, ' ')).replace(/[|\\`<[]/g, '\\$&');
 }
 
 /**

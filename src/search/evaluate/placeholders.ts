@@ -121,7 +121,7 @@ function safePlaces(option: string, text: string, names: readonly Name[]): Place
     isOne(name, names) ? [{ name, mark: { at, end: at + written.length } }] : [],
   );
   if (found.length === 0) return [];
-  const refused = (name: Name, why: string): MergeError => unsafe(option, name, why);
+  const refused = (name: Name, why: string): MergeError => unsafe(option, name, why, safeForm(why, name));
   try {
     const marks = found.map(({ mark }) => mark);
     const { commands, elsewhere } = readShell(text, marks);
@@ -147,15 +147,28 @@ function safePlaces(option: string, text: string, names: readonly Name[]): Place
   }
 }
 
-function unsafe(option: string, name: Name, why: string): MergeError {
-  const variable = VARIABLES[name];
+function unsafe(option: string, name: Name, why: string, form: string): MergeError {
   return new MergeError('E_OPTION', `${option}: {${name}} ${why}`, {
     details: { option, placeholder: name },
-    help:
-      `Nothing was run. Write "$${variable}" in its place, in double quotes: it is in the environment of the command, also of ` +
-      `sh -c '… "$${variable}" …' within single quotes and of a script of your own. In the library, a list of words needs no quoting: ` +
-      `['python', 'eval.py', '{${name}}'].`,
+    help: `Nothing was run. ${form} In the library, a list of words needs no quoting: ['python', 'eval.py', '{${name}}'].`,
   });
+}
+
+/** What to write instead: a form that arrives where the value has to go. */
+function safeForm(why: string, name: Name): string {
+  const variable = VARIABLES[name];
+  const [, split] = /: (\$\w+) outside double quotes$/.exec(why) ?? [];
+  if (split !== undefined) return `Write "${split}", in double quotes.`;
+  if (/: (?:ssh|slogin|rsh|mosh)$/.test(why))
+    return `The other machine has none of these variables: hand it over as input, printf '%s\\n' "$${variable}" | ssh HOST 'IFS= read -r ${name}; python eval.py "$${name}"'.`;
+  if (/: (?:python|pypy)[\d.]* -\w*c/.test(why)) return `Let the code read it: os.environ["${variable}"] after import os.`;
+  if (why.includes('a here-document'))
+    return `In a here-document for a program write $${variable}; for a shell begin it with <<'EOF' and write "$${variable}" in double quotes.`;
+  return (
+    `Write "$${variable}" in its place, in double quotes: it is in the environment of the command, also of ` +
+    `sh -c '… "$${variable}" …' within single quotes and of a script of your own. Where the environment does not reach, as in ` +
+    `a container: sh -c '… "$1" …' sh {${name}}.`
+  );
 }
 
 function hasBraces({ parts }: Word): boolean {

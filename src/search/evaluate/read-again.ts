@@ -86,7 +86,7 @@ const WRAPPERS = new Set([
 ]);
 /** Options of any program that a command follows. */
 const COMMAND_OPTION = /^(?:-[a-z]*[cex]|--(?:wrap|command|cmd|exec|execute|eval|split-string))$/;
-const COMMAND_OPTION_WITH = /^--(?:wrap|command|cmd|exec|execute|eval|split-string)=/;
+const COMMAND_OPTION_WITH = /^--(?:[\w-]+-)?(?:wrap|command|cmd|exec|execute|eval|split-string|action|rsh)=/;
 /** Programs of which no option is followed by a command. */
 const NO_COMMANDS = new Set(['echo', 'printf', 'test', '[', 'grep', 'egrep', 'fgrep', 'cut', 'head', 'tail', 'wc', 'sort']);
 /** Variables that shells and others expand or run. */

@@ -1,4 +1,4 @@
-import { mkdirSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, realpathSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { describe, expect, test, vi } from 'vitest';
 import { openCheckpoint } from '../../../src/checkpoints/open.ts';
@@ -78,6 +78,7 @@ test('what belongs to the model is copied, and the rest is left with a reason', 
 const FAULTS: Readonly<Record<string, readonly [make: (path: string) => void, says: string]>> = {
   'a link to nothing': [(path) => symlinkSync('gone', path), 'a link that leads to nothing'],
   'a link to itself': [(path) => symlinkSync(basename(path), path), 'symbolic links run in a circle'],
+  'a hole of 4 GiB': [(path) => [writeFileSync(path, ''), truncateSync(path, 2 ** 32 + 1)], 'more than any file beside the weights'],
   'a FIFO': [makeFifo, 'is a FIFO, not a regular file'],
   'a link to a FIFO': [(path) => [makeFifo(join(dirname(path), '.fifo')), symlinkSync('.fifo', path)], 'is a FIFO, not a regular file'],
 };

@@ -40,6 +40,11 @@ const card = (options: Partial<Parameters<typeof mergeCard>[1]> = {}, changed: P
 const front = (options: Partial<Parameters<typeof mergeCard>[1]>) => card(options).split('---\n')[1];
 const source = (...lines: string[]) => ['---', ...lines, '---', ''].join('\n');
 
+test('names of checkpoints are neither markup nor escapes of a terminal', () => {
+  const members = RECIPE.members.map((member) => ({ ...member, path: '/data/run/\u001b[31m\u202e<img src=x>[a](b)|`' }));
+  expect(card({}, { members })).toContain('| \\\\x1b\\[31m\\\\u202e\\<img src=x>\\[a](b)\\|\\` | 1000 |');
+});
+
 describe('base_model', () => {
   test('is the id of the model on the Hub, and the relation is a merge', () => {
     const sourceReadme = source('license: mit', 'base_model: other/start', 'base_model_relation: finetune');

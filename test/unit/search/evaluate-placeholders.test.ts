@@ -59,4 +59,25 @@ describe('placeholders', () => {
     const error = await mergeError(() => checkPlaceholders('--eval', command, ['model', 'out', 'trial', 'gpu']));
     expect(error).toMatchObject({ code: 'E_USAGE', message: expect.stringMatching(message), help: expect.stringMatching(help) });
   });
+
+  it.each([
+    [`ssh host 'python e.py {model}'`, `printf '%s\\n' "$MERGE_MODEL" | ssh HOST 'IFS= read -r model; python eval.py "$model"'`],
+    ['x=$(python e.py {model}); echo $x', 'Write "$x", in double quotes'],
+    [`python3 -c "print('{model}')"`, 'os.environ["MERGE_MODEL"]'],
+    ['sh <<EOF\npython e.py {model}\nEOF', `begin it with <<'EOF' and write "$MERGE_MODEL" in double quotes`],
+    ['docker run img bash -c "python e.py {model}"', `sh -c '… "$1" …' sh {model}`],
+    ['tar cf - {model} --checkpoint-action=exec={model}', 'Write "$MERGE_MODEL" in its place'],
+  ])('refused: %s, with a form that arrives', async (command, form) => {
+    const error = await mergeError(() => checkPlaceholders('--eval', command, ['model', 'out']));
+    expect(error).toMatchObject({ code: 'E_OPTION', help: expect.stringContaining(form) });
+  });
+
+  it('reach another machine in the form that is shown for it', async () => {
+    const error = await mergeError(() => checkPlaceholders('--eval', 'ssh host python eval.py {model}', ['model']));
+    const form = /printf .*"'(?=\.)/.exec(error.help!)![0];
+    checkPlaceholders('--eval', form, ['model'], true);
+    const far = `ssh() { shift; env -u MERGE_MODEL sh -c "python() { printf '%s' \\"\\$2\\"; }; $*"; }; ${form}`;
+    const env = { ...process.env, MERGE_MODEL: MODEL };
+    expect(execFileSync('sh', ['-c', far], { encoding: 'utf8', env })).toBe(MODEL);
+  });
 });
