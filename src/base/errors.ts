@@ -129,7 +129,7 @@ export const ERROR_CODES = {
   E_ACCUMULATOR: { exit: 3, title: 'The accumulator is not the one that the watch left', help: 'Put the old one back, or watch into another folder to start anew.' },
   // Output
   E_OUTPUT_EXISTS: { exit: 4, title: 'The output exists', help: 'Choose another output or add --force.' },
-  E_OTHER_USER: { exit: 4, title: "What an earlier run left there is another user's, or can be changed by others", help: 'Run it as that user, or name another folder. Where it is yours: chmod go-w.' },
+  E_OTHER_USER: { exit: 4, title: "What an earlier run left there is another user's, or can be changed by others", help: 'Name a folder of your own, be it one inside this one, or run it as that user. Where it is yours: chmod go-w.' },
   E_VERIFY: { exit: 5, title: 'The merge is not what its provenance says', help: 'Merge again; look at the disk if it happens twice.' },
   E_NO_SPACE: { exit: 6, title: 'There is not enough free space, quota or file size allowance', help: 'Free the space the message names, or write elsewhere.' },
   E_NO_MEMORY: { exit: 6, title: 'The work does not fit in the memory allowed', help: 'Raise --memory, or lower --threads.' },

@@ -36,7 +36,8 @@ const WEIGHTS = /\.safetensors(\.index\.json)?$|^checkpoint_metadata\.json$/;
 
 /**
  * Where the files of a checkpoint folder may lie: in that folder; in the folder that holds it, where that is
- * the folder of a run; among the blobs of its repository, where it is a snapshot in the Hub's cache.
+ * the folder of a run; in this user's Hub cache, or among the blobs of its own repository, where it is a snapshot
+ * in another one.
  *
  * A folder of downloads is no run because it holds a checkpoint: there have to be two that are named by step
  * and hold weights, and a home folder, a root of temporary files and what contains one of them never are.
@@ -53,7 +54,28 @@ export async function linkGround(checkpoint: string): Promise<LinkGround> {
   const repository = /^(.*\/models--[^/]+)\/snapshots\/[^/]+(?:\/|$)/.exec(own)?.[1];
   // As it stands: a cache whose blobs are a link to elsewhere is not what huggingface_hub makes.
   if (repository !== undefined) ground.push(join(repository, 'blobs'));
+  for (const cache of hubCaches()) {
+    const real = await store.resolve(cache).catch(() => null);
+    if (real !== null && !(await isWide(real))) ground.push(real);
+  }
   return ground;
+}
+
+/**
+ * Where huggingface_hub keeps what it downloads for this user, as its variables say: a run's tokenizer may be
+ * a link to there.
+ */
+function hubCaches(): string[] {
+  const { HF_HUB_CACHE, HUGGINGFACE_HUB_CACHE, HF_HOME, XDG_CACHE_HOME } = process.env;
+  const own = HF_HUB_CACHE || HUGGINGFACE_HUB_CACHE;
+  if (own) return [own];
+  if (HF_HOME) return [join(HF_HOME, 'hub')];
+  try {
+    return [join(XDG_CACHE_HOME || join(homedir(), '.cache'), 'huggingface', 'hub')];
+  } catch {
+    // A user without a home.
+    return [];
+  }
 }
 
 /** The path of a file or folder with its links resolved, or where it leads outside. @throws MergeError */

@@ -42,6 +42,7 @@ const RULES: readonly (readonly [pattern: RegExp, reason: string | null])[] = [
   [/^README(\..*)?$/i, 'a merge card takes its place'],
   [/^merge_(provenance\.json|recipe\.yaml)$/, 'tells of another merge'],
   [/^(trainer_state\.json|training_args\.(bin|json)|all_results\.json|(train|eval|test)_results\.json)$/, 'training state'],
+  [/^(results|samples|details|eval_results|predict_results|generated_predictions)([-_.].*)?\.jsonl?$/i, 'results of an evaluation'],
   [
     /^(optim|scheduler|lr_scheduler|rng_state|random_states|scaler|latest|zero_|global_step|mp_rank|pytorch_model_fsdp|events\.out)/,
     'training state',

@@ -60,9 +60,9 @@ export async function planRecipe(recipe: Recipe | string, options: MachineOption
   return outside.length === 0 ? plan : withOutside(plan, outside);
 }
 
-/** Inputs elsewhere are the rule; outputs elsewhere are worth a warning. */
+/** Inputs elsewhere are the rule, and so is an output beside the recipe's folder; others are worth a warning. */
 function withOutside(plan: Plan, outside: readonly OutsidePath[]): Plan {
-  const outputs = outside.flatMap(({ what, path }) => (what === 'outputs' ? [path] : []));
+  const outputs = outside.flatMap(({ what, path, beside }) => (what === 'outputs' && beside === undefined ? [path] : []));
   const warning: Warning = {
     code: 'W_OUTSIDE_RECIPE',
     message: `the recipe writes outside the folder that it lies in: ${outputs.slice(0, 3).join(', ')}${outputs.length > 3 ? ` and ${outputs.length - 3} more` : ''}`,

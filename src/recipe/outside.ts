@@ -1,4 +1,4 @@
-import { isAbsolute, relative, resolve } from 'node:path';
+import { dirname, isAbsolute, relative, resolve } from 'node:path';
 import type { Recipe } from './types.ts';
 
 /** A path that a recipe file names and that lies outside its folder. */
@@ -6,6 +6,8 @@ export interface OutsidePath {
   /** The entry of the recipe that names it. */
   readonly what: 'inputs' | 'like' | 'tokens-file' | 'decay-file' | 'lr-curve' | 'outputs';
   readonly path: string;
+  /** It lies in the folder that holds the recipe's own, as the output beside a merge that is made again does. */
+  readonly beside?: true;
 }
 
 /**
@@ -23,7 +25,10 @@ export function pathsOutside({ inputs, like, tokensFile, outputs }: Recipe, fold
     ['outputs', outputs.map(({ path }) => path)],
   ];
   return named.flatMap(([what, paths]) =>
-    [...new Set(paths)].flatMap((path) => (path === undefined || isInside(path, folder) ? [] : [{ what, path }])),
+    [...new Set(paths)].flatMap((path) => {
+      if (path === undefined || isInside(path, folder)) return [];
+      return [{ what, path, ...(isInside(path, dirname(resolve(folder))) ? { beside: true as const } : {}) }];
+    }),
   );
 }
 

@@ -14,33 +14,42 @@ function place(recipe: string): string {
   return folder;
 }
 const WITHIN = 'inputs: [a]\noutputs: [{path: out}]\n';
-const OUTSIDE = 'inputs: [../runs/a]\noutputs: [{path: ../out\u0000, method: wsm, decay-file: ../decay.txt}]\n'.replace('\u0000', '');
+const outside = (out: string) => `inputs: [../runs/a]\noutputs: [{path: ${out}, method: wsm, decay-file: ../decay.txt}]\n`;
 
 describe('what a recipe names outside its folder', () => {
   it('is said in the plan, in one line, and outputs are a warning', async () => {
-    const folder = place(OUTSIDE);
+    const elsewhere = join(temporaryFolder(), 'out');
+    const folder = place(outside(elsewhere));
     const { code, stdout, stderr } = await runCli(['run', 'recipes/r.yaml', '--dry-run'], { cwd: folder });
     expect(code, stderr).toBe(0);
     expect(stdout.split('\n').filter((line) => line.includes('outside'))).toEqual([
-      "  outside the recipe's folder: inputs runs/a; decay-file decay.txt; outputs out",
+      `  outside the recipe's folder: inputs runs/a; decay-file decay.txt; outputs ${elsewhere}`,
     ]);
-    expect(stderr).toMatch(/^warning\[W_OUTSIDE_RECIPE\]: the recipe writes outside the folder that it lies in: out$/m);
+    expect(stderr).toContain(`warning[W_OUTSIDE_RECIPE]: the recipe writes outside the folder that it lies in: ${elsewhere}\n`);
     const json = await runCli(['run', 'recipes/r.yaml', '--dry-run', '--json'], { cwd: folder });
     expect(JSON.parse(json.stdout).outside).toEqual([
-      { what: 'inputs', path: 'runs/a' },
-      { what: 'decay-file', path: 'decay.txt' },
-      { what: 'outputs', path: 'out' },
+      { what: 'inputs', path: 'runs/a', beside: true },
+      { what: 'decay-file', path: 'decay.txt', beside: true },
+      { what: 'outputs', path: elsewhere },
     ]);
   });
 
   it('is warned of when it is made, and an output of the command line is not the recipe’s', async () => {
-    const folder = place(OUTSIDE);
+    const elsewhere = join(temporaryFolder(), 'out');
+    const folder = place(outside(elsewhere));
     const made = await runCli(['run', 'recipes/r.yaml'], { cwd: folder });
     expect(made.code, made.stderr).toBe(0);
     expect(made.stderr.match(/W_OUTSIDE_RECIPE/g)).toHaveLength(1);
     const other = await runCli(['run', 'recipes/r.yaml', '-o', 'own'], { cwd: folder });
     expect(other.code, other.stderr).toBe(0);
     expect(other.stderr).not.toContain('W_OUTSIDE_RECIPE');
+  });
+
+  it('beside it is said, and no warning: so lies the output of a merge that is made again', async () => {
+    const folder = place(outside('../out'));
+    const { code, stdout, stderr } = await runCli(['run', 'recipes/r.yaml', '--dry-run'], { cwd: folder });
+    expect([code, stderr]).toEqual([0, '']);
+    expect(stdout).toContain('outputs out');
   });
 
   it('is nothing where all lies in it', async () => {

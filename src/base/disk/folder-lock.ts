@@ -59,7 +59,10 @@ export async function acquireLock(path: string, work: LockedWork): Promise<Folde
 }
 
 async function holdLockFolder(path: string, { output, name }: LockedWork): Promise<HeldFolder> {
-  const fresh = await freshFileIn(SYSTEM, join(path, '..'), '.ckpt-merge-probe-');
+  const fresh = await freshFileIn(SYSTEM, join(path, '..'), '.ckpt-merge-probe-').catch((error: unknown) => {
+    // In a folder of this user's own a file can be made.
+    throw ['EACCES', 'EPERM'].includes(errnoOf(error) ?? '') ? otherUser(path, `the ${name} in ${output}`) : error;
+  });
   const folder = await holdOwn(SYSTEM, path, fresh);
   if (folder !== null && folder !== 'foreign') return folder;
   if (folder === null) throw Object.assign(new Error('no such folder'), { errno: 'ENOENT' });
@@ -68,7 +71,7 @@ async function holdLockFolder(path: string, { output, name }: LockedWork): Promi
 
 /** E_OTHER_USER for `what`, of which `path` is kept by somebody else, or where others can change it. */
 export function otherUser(path: string, what: string): MergeError {
-  return new MergeError('E_OTHER_USER', `${what} is not this user's alone: ${path} belongs to another user, or others can write to it`, {
+  return new MergeError('E_OTHER_USER', `${path} belongs to another user, or others can write to it: ${what} needs a place of its own`, {
     details: { file: path },
   });
 }

@@ -15,6 +15,11 @@ export interface FreshFile {
 }
 
 const MODE = 0o600;
+/**
+ * Types of statfs(2) of which a mount says the modes of folders apart from those of files: CIFS, SMB2, FAT,
+ * exFAT, NTFS.
+ */
+const WITHOUT_MODES: ReadonlySet<number> = new Set([0xff534d42, 0xfe534d42, 0x4d44, 0x2011bab0, 0x5346544e, 0x7366746e]);
 /** Linux: a file that never gets a name, so that a kill leaves nothing. Node does not name the flag. */
 const NAMELESS = 0o20000000 | constants.O_DIRECTORY | constants.O_WRONLY;
 
@@ -30,7 +35,8 @@ export async function freshFileIn(system: System, folder: string, stem: string):
   try {
     // By the descriptor: by now the name may lead elsewhere.
     const { uid, mode, mtimeMs } = await handle.stat();
-    return { uid, withoutModes: (mode & 0o022) !== 0, mtimeMs };
+    const { type } = await system.fs.statfs(folder);
+    return { uid, withoutModes: (mode & 0o022) !== 0 || WITHOUT_MODES.has(type), mtimeMs };
   } finally {
     await handle.close();
     if (nameless === null) await system.fs.unlink(path).catch(() => {});

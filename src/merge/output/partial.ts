@@ -36,8 +36,14 @@ const PARTS = /^(owner(-\d{1,9})?\.json|draft-\w+|heartbeat|journal(-\w+)?\.ndjs
 export type PartialState = 'live' | 'stale' | 'unknown' | 'foreign';
 
 /** Why a foreign one is left alone. */
-export function whyForeign({ node }: Partial): string {
-  return node === '' ? 'belongs to another user, or others can write to it' : 'holds what no unfinished merge has';
+export type ForeignReason = 'another user' | 'others write' | 'no folder' | 'other content';
+
+/** {@link ForeignReason} in words, after the path. */
+export function whyForeign({ foreign, owner }: Partial): string {
+  if (foreign === 'another user')
+    return `belongs to another user${owner === null ? '' : ` (uid ${owner})`}, whose merge may still be running`;
+  if (foreign === 'others write') return 'can be written by others, who may have put anything there';
+  return foreign === 'no folder' ? 'is no folder' : 'holds what no unfinished merge has';
 }
 
 /** An unfinished merge to an OUT, as it lies beside it. */
@@ -45,6 +51,10 @@ export interface Partial {
   readonly path: string;
   readonly id: string;
   readonly state: PartialState;
+  /** Null for all but foreign ones. */
+  readonly foreign: ForeignReason | null;
+  /** User id of whoever has a foreign one; null where that is not known. */
+  readonly owner: number | null;
   /** Which folder was looked at (`HeldFolder.node`); empty for a foreign one that was not looked into. */
   readonly node: string;
   /** Null where the record cannot be read. */
@@ -117,8 +127,8 @@ export async function partialsOf(destination: Destination, system: System, hooks
     const path = partialPath(destination, id);
     const folder = fresh === null ? null : await onOutput('look at', path, () => holdOwn(system, path, fresh));
     if (fresh === null || folder === 'foreign') {
-      const state = fresh === null ? 'unknown' : 'foreign';
-      partials.push({ path, id, state, node: '', record: null, units: new Map(), journalBytes: new Map() });
+      const about = fresh === null ? ({ state: 'unknown', foreign: null, owner: null } as const) : await foreignTo(system, path, fresh);
+      partials.push({ path, id, ...about, node: '', record: null, units: new Map(), journalBytes: new Map() });
       continue;
     }
     if (folder === null) continue;
@@ -130,6 +140,13 @@ export async function partialsOf(destination: Destination, system: System, hooks
     }
   }
   return partials;
+}
+
+/** What is said of a folder that was not opened. */
+async function foreignTo(system: System, path: string, fresh: FreshFile): Promise<Pick<Partial, 'state' | 'foreign' | 'owner'>> {
+  const stats = await system.fs.lstat(path).catch(() => null);
+  const foreign = stats?.isDirectory() === false ? 'no folder' : stats?.uid === fresh.uid ? 'others write' : 'another user';
+  return { state: 'foreign', foreign, owner: stats?.uid ?? null };
 }
 
 async function examine(
@@ -149,7 +166,8 @@ async function examine(
   const alien = (await system.fs.readdir(folder.here)).some((name) => !PARTS.test(name));
   const state = process === 'live' ? 'live' : alien ? 'foreign' : ended ? 'stale' : 'unknown';
   const journal = await readJournals(folder.here, folder.at(PAYLOAD));
-  return { state, node: await folder.node(), record, units: journal.units, journalBytes: journal.goodBytes };
+  const foreign = state === 'foreign' ? 'other content' : null;
+  return { state, foreign, owner: null, node: await folder.node(), record, units: journal.units, journalBytes: journal.goodBytes };
 }
 
 async function removeEmpty(system: System, folder: string): Promise<boolean> {

@@ -1,4 +1,5 @@
 import { MergeError } from '../../base/errors.ts';
+import { shellQuote } from '../../base/process/shell-quote.ts';
 import { unitBytes } from './journal.ts';
 import { type Partial, whyForeign } from './partial.ts';
 import type { PublicationRequest } from './types.ts';
@@ -25,7 +26,19 @@ export function partialToResume(found: readonly Partial[], request: PublicationR
       help: 'It can be resumed a quarter of an hour after its last sign of life. To start afresh, run without --resume.',
     });
   }
-  throw new MergeError('E_RESUME', `${output} cannot be resumed: ${reason(found, same, request)}`, { details: { file: output } });
+  const help = helpOf(found);
+  throw new MergeError('E_RESUME', `${output} cannot be resumed: ${reason(found, same, request)}`, {
+    details: { file: output },
+    ...(help === undefined ? {} : { help }),
+  });
+}
+
+function helpOf(found: readonly Partial[]): string | undefined {
+  const ours = found.find(({ foreign }) => foreign === 'others write');
+  if (ours !== undefined)
+    return `Where nobody else was at it: chmod go-w ${shellQuote(ours.path)}, and run again. To start afresh, run without --resume.`;
+  if (!found.some(({ foreign }) => foreign === 'another user')) return undefined;
+  return 'Only that user can resume it. Run without --resume to make the merge afresh: whoever ends first has the output.';
 }
 
 function reason(found: readonly Partial[], same: readonly Partial[], request: PublicationRequest): string {

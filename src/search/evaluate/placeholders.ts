@@ -57,7 +57,7 @@ export function fillPlaceholders(command: CommandText, values: Placeholders, app
   const text = completed(command, append);
   let filled = '';
   let end = 0;
-  for (const { mark, name, quote } of safePlaces('the command', text, names)) {
+  for (const { mark, name, quote } of safePlaces('the command', text, names, command.length)) {
     const variable = `\${${VARIABLES[name]}}`;
     filled += text.slice(end, mark.at) + (quote === '"' ? variable : quote === "'" ? `'"${variable}"'` : `"${variable}"`);
     end = mark.end;
@@ -92,7 +92,7 @@ export function checkPlaceholders(option: string, command: CommandText, names: r
       });
     }
   }
-  if (typeof command === 'string') safePlaces(option, completed(command, append), names);
+  if (typeof command === 'string') safePlaces(option, completed(command, append), names, command.length);
 }
 
 function isOne(name: string, names: readonly Name[]): name is Name {
@@ -114,9 +114,11 @@ interface Place {
 }
 
 /**
- * Where the placeholders stand, in order. @throws MergeError E_OPTION where one would not arrive as it is
+ * Where the placeholders stand, in order.
+ * @param written length of what the user wrote: what stands behind it was appended
+ * @throws MergeError E_OPTION where one would not arrive as it is
  */
-function safePlaces(option: string, text: string, names: readonly Name[]): Place[] {
+function safePlaces(option: string, text: string, names: readonly Name[], written = text.length): Place[] {
   const found = [...text.matchAll(PLACEHOLDER)].flatMap(({ 0: written, 1: name = '', index: at }) =>
     isOne(name, names) ? [{ name, mark: { at, end: at + written.length } }] : [],
   );
@@ -128,6 +130,8 @@ function safePlaces(option: string, text: string, names: readonly Name[]): Place
     const words = wordsWithin(commands);
     const places = found.map(({ mark, name }): Place => {
       const where = elsewhere.get(mark);
+      // What is written there is the name of a variable, and nobody reads it.
+      if (where === 'a comment' && mark.at < written) return { mark, name, quote: '"' };
       if (where !== undefined) throw refused(name, `stands in ${where}`);
       for (const word of words) {
         const part = word.parts.find((part) => part.kind === 'mark' && part.mark === mark);
@@ -141,7 +145,12 @@ function safePlaces(option: string, text: string, names: readonly Name[]): Place
     return places;
   } catch (error) {
     const { name } = found[0]!;
-    if (error instanceof ReadAgain) throw refused(name, `would be read again as a command or code: ${error.message}`);
+    if (error instanceof ReadAgain && error.unquoted !== null) {
+      const variable = `$${error.unquoted}`;
+      const why = `reaches ${variable}, which a shell takes apart outside double quotes`;
+      throw unsafe(option, name, why, `Write "${variable}", in double quotes, wherever it is used.`);
+    }
+    if (error instanceof ReadAgain) throw refused(name, `${READ_AGAIN}: ${error.message}`);
     if (error instanceof NotUnderstood) throw refused(name, `cannot be quoted safely in a text with ${error.message}`);
     throw error;
   }
@@ -154,16 +163,22 @@ function unsafe(option: string, name: Name, why: string, form: string): MergeErr
   });
 }
 
+const READ_AGAIN = 'would be read again as a command or code';
+
 /** What to write instead: a form that arrives where the value has to go. */
 function safeForm(why: string, name: Name): string {
   const variable = VARIABLES[name];
-  const [, split] = /: (\$\w+) outside double quotes$/.exec(why) ?? [];
-  if (split !== undefined) return `Write "${split}", in double quotes.`;
   if (/: (?:ssh|slogin|rsh|mosh)$/.test(why))
     return `The other machine has none of these variables: hand it over as input, printf '%s\\n' "$${variable}" | ssh HOST 'IFS= read -r ${name}; python eval.py "$${name}"'.`;
   if (/: (?:python|pypy)[\d.]* -\w*c/.test(why)) return `Let the code read it: os.environ["${variable}"] after import os.`;
   if (why.includes('a here-document'))
     return `In a here-document for a program write $${variable}; for a shell begin it with <<'EOF' and write "$${variable}" in double quotes.`;
+  if (why.startsWith(READ_AGAIN))
+    return (
+      `"$${variable}" alone would be read again just so. Put the command into a script that uses "$${variable}", or write the text ` +
+      `that is read again within single quotes, with the variable and its double quotes in it: sh -c 'python eval.py "$${variable}"'. ` +
+      `Where the environment does not reach, as in a container: sh -c '… "$1" …' sh {${name}}.`
+    );
   return (
     `Write "$${variable}" in its place, in double quotes: it is in the environment of the command, also of ` +
     `sh -c '… "$${variable}" …' within single quotes and of a script of your own. Where the environment does not reach, as in ` +

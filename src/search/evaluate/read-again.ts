@@ -1,7 +1,15 @@
 import { readShell, type ShellCommand, type Word, type WordPart, wordsOf } from '../../base/process/shell-script.ts';
 
 /** A value is read once more by a program as a command, or is not the one word that it was. */
-export class ReadAgain extends Error {}
+export class ReadAgain extends Error {
+  /** The variable that has the value, where all that is wrong is that it stands outside double quotes. */
+  readonly unquoted: string | null;
+
+  constructor(where: string, unquoted: string | null = null) {
+    super(where);
+    this.unquoted = unquoted;
+  }
+}
 
 /** Shells of which an argument is text for them where `-c` stands before it. */
 const SHELLS = new Set(['sh', 'bash', 'dash', 'zsh', 'ksh', 'mksh', 'ash', 'rbash', 'fish', 'csh', 'tcsh']);
@@ -330,7 +338,7 @@ class Review {
     for (const part of parts) {
       if (part.kind === 'opaque' && this.#isValue(part)) throw new ReadAgain(part.text);
       if (part.kind !== 'variable' || part.quote !== '') continue;
-      if (this.#isFilled(part.name) && !this.#given.has(part.name)) throw new ReadAgain(`$${part.name} outside double quotes`);
+      if (this.#isFilled(part.name) && !this.#given.has(part.name)) throw new ReadAgain(`$${part.name} outside double quotes`, part.name);
     }
   }
 

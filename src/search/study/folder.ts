@@ -1,5 +1,6 @@
 import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
 import { appendLine } from '../../base/disk/append-line.ts';
+import { errnoOf } from '../../base/disk/errno.ts';
 import { acquireLock, type FolderLock, otherUser } from '../../base/disk/folder-lock.ts';
 import { freshFileIn } from '../../base/disk/fresh-file.ts';
 import { HeldFolder, holdOwn, OTHERS_WRITE } from '../../base/disk/held-folder.ts';
@@ -227,7 +228,9 @@ async function checkOwner(path: string): Promise<void> {
   await onOutput('look at', path, async () => {
     const folder = await HeldFolder.open(SYSTEM, await SYSTEM.fs.realpath(path));
     try {
-      const fresh = await freshFileIn(SYSTEM, folder.here, '.ckpt-merge-probe-');
+      const fresh = await freshFileIn(SYSTEM, folder.here, '.ckpt-merge-probe-').catch((error: unknown) => {
+        throw ['EACCES', 'EPERM'].includes(errnoOf(error) ?? '') ? otherUser(path, `the search in ${path}`) : error;
+      });
       const { mode } = await SYSTEM.fs.stat(folder.here);
       if ((mode & STICKY) === 0 && !(await folder.isOwn(fresh, OTHERS_WRITE))) throw otherUser(path, `the search in ${path}`);
       for (const name of [...FILES, ...FOLDERS]) {

@@ -1,8 +1,9 @@
 import { dirname, relative, resolve } from 'node:path';
-import { SYSTEM } from '../../../base/disk/system.ts';
+import { onOutput } from '../../../base/disk/io-error.ts';
+import { constants, SYSTEM } from '../../../base/disk/system.ts';
 import { type Conflict, ERROR_CODES, MergeError } from '../../../base/errors.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
-import { checkOccupant, locate } from '../../output/destination.ts';
+import { checkOccupant, type Destination, locate } from '../../output/destination.ts';
 import { allocatedBytes, findPartials } from '../../output/partial.ts';
 
 /**
@@ -51,12 +52,19 @@ export async function outputConflicts(
       }
     }
     await checkOccupant(destination, kind, force);
+    await checkWritable(destination);
     return [];
   } catch (error) {
     if (!(error instanceof MergeError)) throw error;
     const { code, message, help, details } = error;
     return [{ code, message, file: details.file ?? path, ...(help === ERROR_CODES[code].help ? {} : { help }) }];
   }
+}
+
+/** @throws MergeError E_READ_ONLY where nothing can be made in the folder of an output, or in the nearest there is */
+async function checkWritable({ output, parent, missing }: Destination): Promise<void> {
+  const folder = missing.length > 0 ? dirname(missing[0]!) : parent;
+  await onOutput('create', output, () => SYSTEM.fs.access(folder, constants.W_OK | constants.X_OK));
 }
 
 /**

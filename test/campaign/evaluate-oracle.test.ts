@@ -4,8 +4,8 @@ import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, realpath
 import { availableParallelism, tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { mapBounded } from '../../../src/base/map-bounded.ts';
-import { checkPlaceholders, fillPlaceholders } from '../../../src/search/evaluate/placeholders.ts';
+import { mapBounded } from '../../src/base/map-bounded.ts';
+import { checkPlaceholders, fillPlaceholders } from '../../src/search/evaluate/placeholders.ts';
 
 /**
  * A real shell is the judge: whatever place a placeholder has, the command is refused before it runs, or the
@@ -45,6 +45,8 @@ const ACCEPTED: readonly (readonly [command: string, args: (value: string) => re
   ["show '\\{model}'", (v) => [`\\${v}`]],
   ['show \\\\{model}', (v) => [`\\${v}`]],
   ['show \\\' {model} \\" {model}', (v) => ["'", v, '"', v]],
+  ['show {model} # and not {out}', (v) => [v]],
+  ['show x #{model}', () => ['x']],
   ['cd . && show {model} > /dev/null 2>&1', (v) => [v]],
   ['show {model} | tail -1', (v) => [v]],
   ['FOO={model} show {model}', (v) => [v]],
@@ -194,7 +196,6 @@ const REFUSED = [
   'show "\\{model}"',
   "show $'{model}'",
   'show $"{model}"',
-  'show # {model}',
   'case x in {model}) show;; esac',
   '{model} x',
   '"{model}" x',
