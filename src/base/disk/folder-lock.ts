@@ -80,7 +80,7 @@ async function lockHeld(folder: HeldFolder, work: LockedWork): Promise<FolderLoc
   const { output } = work;
   const { here } = folder;
   const self = await currentProcess();
-  const before = await readOwner(here);
+  const before = await onOutput('lock', output, () => readOwner(here));
   const other = before?.owner;
   if (other !== undefined && !other.released) {
     const state = await processState(other, self);
@@ -122,7 +122,8 @@ async function lockHeld(folder: HeldFolder, work: LockedWork): Promise<FolderLoc
   return {
     folder,
     async assertHeld() {
-      if (!(await held())) throw busy(work, 'a process that took over, because this one stood still for a quarter of an hour');
+      if (!(await onOutput('lock', output, held)))
+        throw busy(work, 'a process that took over, because this one stood still for a quarter of an hour');
     },
     async release() {
       clearInterval(timer);

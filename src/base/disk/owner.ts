@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { MergeError } from '../errors.ts';
 import { errnoOf } from './errno.ts';
 import { readOwn, writeNewFile } from './own-file.ts';
 import type { ProcessIdentity } from './process-identity.ts';
@@ -53,19 +54,31 @@ export function ownerGeneration(name: string): number | null {
  * The present owner of a partial; null where none can be made out. Where none has claimed it yet, the one
  * whose draft lies there, with generation -1: a process may end between the two.
  * @param partial a folder that is this user's own (`HeldFolder.here`)
+ * @throws the errno of the file system, but that of what is not there
  */
 export async function readOwner(partial: string): Promise<OwnerRecord | null> {
-  const names = await SYSTEM.fs.readdir(partial).catch((): string[] => []);
+  const names = await SYSTEM.fs.readdir(partial).catch(orNothing);
+  if (names === null) return null;
   const generation = Math.max(-1, ...names.map((name) => ownerGeneration(name) ?? -1));
   const file = generation < 0 ? names.find((name) => name.startsWith(DRAFT)) : ownerFile(generation);
   if (file === undefined) return null;
+  const bytes = await readOwn(SYSTEM, join(partial, file)).catch(orNothing);
+  if (bytes === null) return null;
   try {
-    const owner: unknown = JSON.parse((await readOwn(SYSTEM, join(partial, file))).toString());
+    const owner: unknown = JSON.parse(bytes.toString());
     return isOwner(owner) ? { generation, owner } : null;
   } catch {
     return null;
   }
 }
+
+/** What is not there, or no record at all, is no owner; what cannot be read now may be one. */
+function orNothing(error: unknown): null {
+  if (error instanceof MergeError || NOTHING.has(errnoOf(error) ?? '')) return null;
+  throw error;
+}
+
+const NOTHING: ReadonlySet<string> = new Set(['ENOENT', 'ENOTDIR', 'ELOOP', 'EISDIR', 'ENXIO']);
 
 function isOwner(value: unknown): value is Owner {
   if (typeof value !== 'object' || value === null) return false;

@@ -337,7 +337,11 @@ class MergeRun {
 
   async #end(): Promise<readonly string[]> {
     await this.#calls.end();
-    this.#outputs?.close();
+    try {
+      this.#outputs?.close();
+    } catch {
+      // What brought the merge here is the one to report, and the partial is still to be seen to.
+    }
     this.#inputs.closeAll();
     this.#engine.close();
     const keep = this.#leaving || (this.#options.signal?.aborted === true && this.#options.keep !== false);

@@ -24,6 +24,8 @@ export class ShardOutputs {
   readonly files: readonly NativeOutput[];
   readonly #binding: NativeBinding;
   readonly #paths: readonly string[];
+  /** [K] the same for people. */
+  readonly #shown: readonly string[];
   /**
    * [K] of the unit in work, in the order of the calls: quantised weights are written after the segments
    * around them.
@@ -42,9 +44,10 @@ export class ShardOutputs {
     this.#pieces = publications.map(() => []);
     this.#sums = publications.map(() => new Map());
     this.#paths = publications.map(({ dir }, k) => join(dir, plan.outputs[k]!.files[shard]!.name));
+    this.#shown = publications.map(({ output }, k) => `${output} (${plan.outputs[k]!.files[shard]!.name})`);
     const files: NativeOutput[] = [];
     this.files = files;
-    for (const [k, publication] of publications.entries()) {
+    for (const k of publications.keys()) {
       const { name, bytes } = plan.outputs[k]!.files[shard]!;
       const path = this.#paths[k]!;
       try {
@@ -52,7 +55,7 @@ export class ShardOutputs {
         files.push(binding.openOutput(path, bytes, { reopen: begun && isThere(path) }));
       } catch (cause) {
         this.close();
-        throw describeFailure(cause, { path: `${publication.output} (${name})` });
+        throw describeFailure(cause, { path: this.#shown[k]! });
       }
     }
   }
@@ -116,7 +119,16 @@ export class ShardOutputs {
     return lines;
   }
 
+  /** Closes all of them. @throws MergeError for the first that cannot be closed */
   close(): void {
-    for (const file of this.files) file.close();
+    const failures: unknown[] = [];
+    for (const [k, file] of this.files.entries()) {
+      try {
+        file.close();
+      } catch (cause) {
+        failures.push(describeFailure(cause, { path: this.#shown[k]! }));
+      }
+    }
+    if (failures.length > 0) throw failures[0];
   }
 }

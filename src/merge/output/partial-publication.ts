@@ -200,7 +200,7 @@ class PartialPublication implements Publication {
   }
 
   async #assertOwned(): Promise<void> {
-    if (await this.#owned()) return;
+    if (await onOutput('look at', this.partial, () => this.#owned())) return;
     throw new MergeError('E_BUSY', `the unfinished ${this.output} was taken over or removed by another process`, {
       details: { file: this.partial },
       help: 'That happens when this process stood still for a quarter of an hour. See whether the other one finished; else run again.',

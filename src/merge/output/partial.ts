@@ -156,7 +156,7 @@ async function examine(
   self: ProcessIdentity,
   fresh: FreshFile,
 ): Promise<Omit<Partial, 'path' | 'id'> | null> {
-  const record = await readOwner(folder.here);
+  const record = await onOutput('look at', folder.path, () => readOwner(folder.here));
   if (record !== null && record.owner.name !== destination.name) return null;
   // A process that ended before it could say who it is, or when it had removed all else. One that is just
   // beginning makes its folder again.

@@ -7,7 +7,7 @@ import { onOutput } from '../../base/disk/io-error.ts';
 import { PRIVATE } from '../../base/disk/make-folder.ts';
 import { newId } from '../../base/disk/new-id.ts';
 import { writeNewFile } from '../../base/disk/own-file.ts';
-import { claim, type Owner, readOwner } from '../../base/disk/owner.ts';
+import { claim, type Owner } from '../../base/disk/owner.ts';
 import { currentProcess } from '../../base/disk/process-identity.ts';
 import { type PublishHooks, type System, systemOf } from '../../base/disk/system.ts';
 import { MergeError } from '../../base/errors.ts';
@@ -203,7 +203,7 @@ async function create(system: System, destination: Destination, request: Publica
       await writeNewFile(system, join(here, HEARTBEAT), '0');
       await system.fs.mkdir(join(here, PAYLOAD));
     });
-    return await openPartial(system, destination, request, folder, (await readOwner(here))!, null);
+    return await openPartial(system, destination, request, folder, { generation: 0, owner }, null);
   } catch (error) {
     if (folder !== null) await removePartial(system, folder).catch(() => {});
     await folder?.close();

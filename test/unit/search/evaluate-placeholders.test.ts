@@ -66,7 +66,7 @@ describe('placeholders', () => {
     [`python3 -c "print('{model}')"`, 'os.environ["MERGE_MODEL"]'],
     ['sh <<EOF\npython e.py {model}\nEOF', `begin it with <<'EOF' and write "$MERGE_MODEL" in double quotes`],
     ['docker run img bash -c "python e.py {model}"', `sh -c '… "$1" …' sh {model}`],
-    ['tar cf - {model} --checkpoint-action=exec={model}', 'Write "$MERGE_MODEL" in its place'],
+    ['tar cf - {model} --checkpoint-action=exec={model}', 'Put the command into a script that uses "$MERGE_MODEL"'],
   ])('refused: %s, with a form that arrives', async (command, form) => {
     const error = await mergeError(() => checkPlaceholders('--eval', command, ['model', 'out']));
     expect(error).toMatchObject({ code: 'E_OPTION', help: expect.stringContaining(form) });
