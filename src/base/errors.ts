@@ -185,7 +185,7 @@ export const WARNING_CODES = {
   W_SATURATED: 'Finite values were too large for FP8 or the quantised form and became its largest value.',
   W_MOSTLY_ROUNDING: 'Quantising the merge anew moved it by more than half of what merging did.',
   W_DTYPE_CHANGED: 'The output dtype differs from the one in the newest input.',
-  W_OUTSIDE_RECIPE: 'A recipe file names outputs outside the folder that it lies in.',
+  W_OUTSIDE_RECIPE: 'A recipe file names outputs outside the folder that it lies in, and not beside that.',
   W_STALE_PARTIAL: 'An unfinished merge to the same output is lying beside it.',
   W_PART_CHANGED: 'Finished parts of an interrupted merge had changed since, and were made anew.',
   W_RESTORED: 'The output of an earlier merge was restored after an interrupted replacement.',
