@@ -114,7 +114,7 @@ const line = (fields: object = {}) => ({
     id: 0,
     kind: 'newest',
     params: {},
-    weights: [],
+    weights: [{ path: 'run/checkpoint-100', step: 100, weight: 1 }],
     parts: [],
     recipe: 'r',
     status: 'complete',
@@ -146,7 +146,9 @@ const study = {
     last: [0],
   },
   ...{
-    legs: [],
+    legs: [
+      { name: 'schedule', parameters: [{ name: 'window', kind: 'integer', low: 1, high: 4 }], axes: [{ kind: 'real' }], members: [0] },
+    ],
     evaluator: 'other.sh {model}',
     metrics: [],
     goal: 'maximize',
