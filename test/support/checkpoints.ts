@@ -13,9 +13,12 @@ export interface FixtureTensor {
   readonly data?: Uint8Array;
 }
 
-/** A temporary folder and how to remove it. */
-export function temporaryFolder(): { readonly path: string; remove(): void } {
-  const path = mkdtempSync(join(tmpdir(), 'ckpt-merge-test-'));
+/**
+ * A temporary folder and how to remove it.
+ * @param parent memory, where hundreds of thousands of files are written one after another
+ */
+export function temporaryFolder(parent = tmpdir()): { readonly path: string; remove(): void } {
+  const path = mkdtempSync(join(parent, 'ckpt-merge-test-'));
   return { path, remove: () => rmSync(path, { recursive: true, force: true }) };
 }
 

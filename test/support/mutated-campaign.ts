@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { randomOf } from '../../src/base/numbers/random.ts';
@@ -13,6 +13,7 @@ const DOCUMENTS = 10_000 * TIMES;
 const HANGS_MS = 1000;
 /** On a busy machine a reader gets no smaller share of a CPU than this. */
 const WAITS = 20;
+const MEMORY = '/dev/shm';
 
 /**
  * Throws documents at readers: mutations of a sound one by a fixed seed, and long texts of one kind of character.
@@ -21,7 +22,7 @@ const WAITS = 20;
  */
 export function throwDocumentsAt(readers: readonly DocumentReader[], ownSeed: number): void {
   const seed = seedOf(ownSeed);
-  const temporary = temporaryFolder();
+  const temporary = temporaryFolder(existsSync(MEMORY) ? MEMORY : undefined);
   const told: string[] = [];
   afterAll(() => {
     temporary.remove();
