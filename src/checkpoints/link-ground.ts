@@ -1,6 +1,7 @@
-import { homedir, tmpdir, userInfo } from 'node:os';
+import { tmpdir } from 'node:os';
 import { dirname, join, parse, resolve } from 'node:path';
 import { MergeError } from '../base/errors.ts';
+import { homeFolder, homeOnRecord } from '../base/machine/user.ts';
 import { storeOf } from '../base/store/store.ts';
 import type { OpenFile } from '../base/store/types.ts';
 import { positionFromName } from './names.ts';
@@ -70,12 +71,9 @@ function hubCaches(): string[] {
   const own = HF_HUB_CACHE || HUGGINGFACE_HUB_CACHE;
   if (own) return [own];
   if (HF_HOME) return [join(HF_HOME, 'hub')];
-  try {
-    return [join(XDG_CACHE_HOME || join(homedir(), '.cache'), 'huggingface', 'hub')];
-  } catch {
-    // A user without a home.
-    return [];
-  }
+  const home = homeFolder();
+  const cache = XDG_CACHE_HOME || (home === null ? null : join(home, '.cache'));
+  return cache === null ? [] : [join(cache, 'huggingface', 'hub')];
 }
 
 /** The path of a file or folder with its links resolved, or where it leads outside. @throws MergeError */
@@ -130,20 +128,13 @@ async function holdsRun(folder: string): Promise<boolean> {
 
 /** Whether a folder is or contains one in which the files of one person, or of all, lie side by side. */
 async function isWide(folder: string): Promise<boolean> {
-  const named = [() => homedir(), () => userInfo().homedir, () => tmpdir(), () => '/tmp', () => '/var/tmp', () => '/dev/shm'];
-  for (const name of named) {
-    const shared = await sharedFolder(name);
+  for (const named of [homeFolder(), homeOnRecord(), tmpdir(), '/tmp', '/var/tmp', '/dev/shm']) {
+    if (named === null) continue;
+    // This machine may have none of it.
+    const shared = await storeOf(named)
+      .resolve(named)
+      .catch(() => null);
     if (shared !== null && lies(shared, folder)) return true;
   }
   return false;
-}
-
-/** Null where this machine has none, or does not know its user. */
-async function sharedFolder(name: () => string): Promise<string | null> {
-  try {
-    const path = name();
-    return await storeOf(path).resolve(path);
-  } catch {
-    return null;
-  }
 }

@@ -2,7 +2,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { type ErrorCode, MergeError } from '../errors.ts';
 import { errnoOf } from './errno.ts';
-import { freshFileIn } from './fresh-file.ts';
+import { type FreshFile, freshFileIn } from './fresh-file.ts';
 import { beat, HEARTBEAT, HEARTBEAT_MS, heartbeatStopped } from './heartbeat.ts';
 import { type HeldFolder, holdOwn } from './held-folder.ts';
 import { onOutput } from './io-error.ts';
@@ -59,14 +59,21 @@ export async function acquireLock(path: string, work: LockedWork): Promise<Folde
 }
 
 async function holdLockFolder(path: string, { output, name }: LockedWork): Promise<HeldFolder> {
-  const fresh = await freshFileIn(SYSTEM, join(path, '..'), '.ckpt-merge-probe-').catch((error: unknown) => {
-    // In a folder of this user's own a file can be made.
-    throw ['EACCES', 'EPERM'].includes(errnoOf(error) ?? '') ? otherUser(path, `the ${name} in ${output}`) : error;
-  });
+  const fresh = await ownFreshFile(join(path, '..'), path, `the ${name} in ${output}`);
   const folder = await holdOwn(SYSTEM, path, fresh);
   if (folder !== null && folder !== 'foreign') return folder;
   if (folder === null) throw Object.assign(new Error('no such folder'), { errno: 'ENOENT' });
   throw otherUser(path, `the ${name} in ${output}`);
+}
+
+/**
+ * A fresh file in a folder that is to be this user's: where none can be made, it is not.
+ * @throws MergeError E_OTHER_USER about `path`; other errnos of open(2)
+ */
+export function ownFreshFile(folder: string, path: string, what: string): Promise<FreshFile> {
+  return freshFileIn(SYSTEM, folder, '.ckpt-merge-probe-').catch((error: unknown) => {
+    throw ['EACCES', 'EPERM'].includes(errnoOf(error) ?? '') ? otherUser(path, what) : error;
+  });
 }
 
 /** E_OTHER_USER for `what`, of which `path` is kept by somebody else, or where others can change it. */

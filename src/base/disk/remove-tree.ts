@@ -33,6 +33,12 @@ export async function removeContent(system: Pick<System, 'fs'>, folder: HeldFold
   for (const name of await system.fs.readdir(folder.here)) if (keep?.(name) !== true) await removeTree(system, folder.at(name));
 }
 
+/** Removes a folder that is held, and then its name, which leads nowhere else unless to an empty folder. */
+export async function removeHeld(system: Pick<System, 'fs'>, folder: HeldFolder, name: string): Promise<void> {
+  await removeContent(system, folder);
+  await system.fs.rmdir(name);
+}
+
 /** Where a removal is. */
 interface Descent {
   /** What is removed as a whole. */

@@ -1,8 +1,10 @@
-import { randomBytes } from 'node:crypto';
-import { type FileHandle, open, rename, rm } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { errnoOf } from './errno.ts';
 import { toMergeError } from './io-error.ts';
+import { newId } from './new-id.ts';
+import { syncFolder } from './own-file.ts';
+import { removeTree } from './remove-tree.ts';
+import { SYSTEM } from './system.ts';
 
 /**
  * Chunks are gathered into writes of about this many bytes, so that many small ones do not cost a system call
@@ -16,19 +18,19 @@ const WRITE_BYTES = 4 * 1024 * 1024;
  * @throws MergeError of the side of outputs, see `toMergeError`
  */
 export async function writeWhole(path: string, chunks: readonly Uint8Array[]): Promise<void> {
-  const temporary = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}.tmp`);
+  const temporary = join(dirname(path), `.${basename(path)}.${newId()}.tmp`);
   try {
-    const handle = await open(temporary, 'wx');
+    const handle = await SYSTEM.fs.open(temporary, 'wx');
     try {
       await writeAll(handle, chunks);
       await handle.sync();
     } finally {
       await handle.close();
     }
-    await rename(temporary, path);
-    await syncFolder(dirname(path));
+    await SYSTEM.fs.rename(temporary, path);
+    await syncFolder(SYSTEM, dirname(path));
   } catch (error) {
-    await rm(temporary, { force: true }).catch(() => {});
+    await removeTree(SYSTEM, temporary).catch(() => {});
     throw toMergeError(error, { action: 'write', file: path, side: 'output' });
   }
 }
@@ -52,19 +54,4 @@ async function writeBatch(handle: FileHandle, batch: readonly Uint8Array[]): Pro
   const [only] = batch;
   if (only === undefined) return;
   await handle.appendFile(batch.length === 1 ? only : Buffer.concat(batch));
-}
-
-/**
- * Makes the rename durable. Some file systems cannot sync a folder and say so with EINVAL or ENOTSUP, which
- * is no failure.
- */
-async function syncFolder(path: string): Promise<void> {
-  const handle = await open(path, 'r');
-  try {
-    await handle.sync();
-  } catch (error) {
-    if (!['EINVAL', 'ENOTSUP', 'EOPNOTSUPP'].includes(errnoOf(error) ?? '')) throw error;
-  } finally {
-    await handle.close();
-  }
 }

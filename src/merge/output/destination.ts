@@ -1,11 +1,11 @@
 import type { Stats } from 'node:fs';
-import { homedir } from 'node:os';
 import { basename, dirname, isAbsolute, join, relative } from 'node:path';
 import { errnoOf } from '../../base/disk/errno.ts';
 import { onOutput } from '../../base/disk/io-error.ts';
 import { constants, SYSTEM } from '../../base/disk/system.ts';
 import { MergeError } from '../../base/errors.ts';
 import { mountTable } from '../../base/machine/mounts.ts';
+import { homeFolder } from '../../base/machine/user.ts';
 import { printable } from '../../render/format.ts';
 import { lossOf, type Replaced } from './replaceable.ts';
 
@@ -113,7 +113,8 @@ async function checkReplaceable(destination: Destination): Promise<void> {
   const { output, path } = destination;
   if (await isMountPoint(path)) throw kindError(output, 'is a mount point, which cannot be replaced', 'Name a folder inside it.');
   if (holds(path, await fs.realpath('.'))) throw kindError(output, 'is or holds the current folder', 'Name a folder inside it.');
-  const home = await fs.realpath(homedir()).catch(() => null);
+  const named = homeFolder();
+  const home = named === null ? null : await fs.realpath(named).catch(() => null);
   if (home !== null && holds(path, home)) throw kindError(output, 'is or holds the home folder', 'Name a folder inside it.');
   await onOutput('replace', output, () => fs.access(path, constants.W_OK));
 }

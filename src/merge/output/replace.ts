@@ -4,7 +4,7 @@ import { HeldFolder } from '../../base/disk/held-folder.ts';
 import { onOutput } from '../../base/disk/io-error.ts';
 import { syncFolder } from '../../base/disk/own-file.ts';
 import { NO_HARD_LINKS } from '../../base/disk/owner.ts';
-import { removeContent, removeTree } from '../../base/disk/remove-tree.ts';
+import { removeHeld, removeTree } from '../../base/disk/remove-tree.ts';
 import type { System } from '../../base/disk/system.ts';
 import { type Destination, outputExists } from './destination.ts';
 import { freshBeside, holdPartial, oldPath, type Partial, READY, siblingIds } from './partial.ts';
@@ -155,12 +155,6 @@ async function replaceByFallback(
       await fs.rename(old, path);
     },
   };
-}
-
-/** Removes a folder that is held, and then its name, which leads nowhere else unless to an empty folder. */
-async function removeHeld(system: System, folder: HeldFolder, name: string): Promise<void> {
-  await removeContent(system, folder);
-  await system.fs.rmdir(name);
 }
 
 /**

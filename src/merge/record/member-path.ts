@@ -1,17 +1,8 @@
-import { homedir, userInfo } from 'node:os';
 import { basename, dirname, join, relative, resolve } from 'node:path';
+import { homeFolder, userName } from '../../base/machine/user.ts';
 
 /** Folders whose entries are people: a path from one of them to another names somebody. */
 const PEOPLE = new Set(['/', '/home', '/Users']);
-
-/** The name this process runs under, or null where the system knows none (a container's made-up user id). */
-function userName(): string | null {
-  try {
-    return userInfo().username;
-  } catch {
-    return process.env.USER ?? null;
-  }
-}
 
 function commonAncestor(a: string, b: string): string {
   let folder = a;
@@ -76,11 +67,11 @@ const WORD = /[^\s'"`(),;:=]+/g;
  * @param known what is written for some absolute paths, which may hold spaces that text alone cannot tell apart
  */
 export function pathRemover(known: ReadonlyMap<string, string> = new Map(), user: string | null = userName()): (text: string) => string {
-  const home = homedir();
+  const home = homeFolder();
   const lengths = [...new Set([...known.keys()].map(({ length }) => length))].filter((length) => length > 1).sort((a, b) => b - a);
   // The last component that is not whose it is.
   const told = (path: string): string => {
-    const own = path === home || path.startsWith(`${home}/`) ? path.slice(home.length) : path;
+    const own = home !== null && (path === home || path.startsWith(`${home}/`)) ? path.slice(home.length) : path;
     return own.split('/').findLast((part) => part !== '' && part !== user) ?? 'elsewhere';
   };
   /** The path that begins somewhere in a text, and what is written for it. */
@@ -92,7 +83,8 @@ export function pathRemover(known: ReadonlyMap<string, string> = new Map(), user
       return { path, name: known.get(path)! };
     }
     // A home may have a space in its name, too.
-    const begun = home.length > 1 && text.startsWith(home, start) && ends(start + home.length) ? start + home.length : start;
+    const begun =
+      home !== null && home.length > 1 && text.startsWith(home, start) && ends(start + home.length) ? start + home.length : start;
     const found = text.slice(start, endOf(REST, text, begun)!);
     return { path: found, name: /[^/]/.test(found) ? told(found) : found };
   };

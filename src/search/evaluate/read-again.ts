@@ -13,28 +13,7 @@ export class ReadAgain extends Error {
 
 /** Shells of which an argument is text for them where `-c` stands before it. */
 const SHELLS = new Set(['sh', 'bash', 'dash', 'zsh', 'ksh', 'mksh', 'ash', 'rbash', 'fish', 'csh', 'tcsh']);
-/** Programs and builtins that read their arguments, or their input, as commands or expressions. */
-const ARGUMENTS_ARE_COMMANDS = new Set([
-  ...[
-    'eval',
-    'trap',
-    'alias',
-    'let',
-    'declare',
-    'typeset',
-    'unset',
-    'read',
-    'mapfile',
-    'readarray',
-    'getopts',
-    'complete',
-    'compgen',
-    'bind',
-  ],
-  ...['fc', 'ssh', 'slogin', 'rsh', 'mosh', 'pdsh', 'pssh', 'parallel-ssh', 'clush', 'parallel', 'watch', 'at', 'batch', 'bsub', 'tmux'],
-  ...['screen', 'make', 'gmake', 'ninja', 'su', 'runuser', 'script', 'expect', 'tclsh', 'gdb', 'lldb', 'vim', 'vi', 'ex', 'emacs'],
-  ...['osascript', 'cmd', 'powershell', 'pwsh', 'm4', 'bc', 'dc', 'xterm', 'gnuplot', 'entr', 'hyperfine'],
-]);
+/** Builtins that read their arguments as commands or expressions. */
 const BUILTINS = new Set([
   'eval',
   'trap',
@@ -49,6 +28,30 @@ const BUILTINS = new Set([
   'getopts',
   'fc',
   'bind',
+]);
+/** These, and programs that do so with arguments or input. */
+const ARGUMENTS_ARE_COMMANDS = new Set([
+  ...BUILTINS,
+  ...[
+    'complete',
+    'compgen',
+    'ssh',
+    'slogin',
+    'rsh',
+    'mosh',
+    'pdsh',
+    'pssh',
+    'parallel-ssh',
+    'clush',
+    'parallel',
+    'watch',
+    'at',
+    'batch',
+    'bsub',
+    'tmux',
+  ],
+  ...['screen', 'make', 'gmake', 'ninja', 'su', 'runuser', 'script', 'expect', 'tclsh', 'gdb', 'lldb', 'vim', 'vi', 'ex', 'emacs'],
+  ...['osascript', 'cmd', 'powershell', 'pwsh', 'm4', 'bc', 'dc', 'xterm', 'gnuplot', 'entr', 'hyperfine'],
 ]);
 /** Programs that run code given with an option. */
 const INTERPRETERS = /^(?:python[\d.]*|pypy[\d.]*|ipython[\d.]*|perl|ruby|node|nodejs|deno|bun|php|lua(?:jit)?|Rscript|R|julia)$/;

@@ -1,14 +1,13 @@
 import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
 import { appendLine } from '../../base/disk/append-line.ts';
-import { errnoOf } from '../../base/disk/errno.ts';
-import { acquireLock, type FolderLock, otherUser } from '../../base/disk/folder-lock.ts';
+import { acquireLock, type FolderLock, otherUser, ownFreshFile } from '../../base/disk/folder-lock.ts';
 import { freshFileIn } from '../../base/disk/fresh-file.ts';
 import { HeldFolder, holdOwn, OTHERS_WRITE } from '../../base/disk/held-folder.ts';
 import { onOutput } from '../../base/disk/io-error.ts';
 import { makeFolder, PRIVATE, READABLE } from '../../base/disk/make-folder.ts';
 import { newId } from '../../base/disk/new-id.ts';
 import { readOwn } from '../../base/disk/own-file.ts';
-import { removeContent, removeTree } from '../../base/disk/remove-tree.ts';
+import { removeHeld, removeTree } from '../../base/disk/remove-tree.ts';
 import { SYSTEM } from '../../base/disk/system.ts';
 import { MergeError } from '../../base/errors.ts';
 import { availableMemory } from '../../base/machine/memory.ts';
@@ -215,8 +214,7 @@ async function removeOwn(path: string): Promise<void> {
   const fresh = await freshFileIn(SYSTEM, dirname(path), 'ckpt-merge-probe-');
   const folder = await holdOwn(SYSTEM, path, fresh);
   if (folder === null || folder === 'foreign') return;
-  await removeContent(SYSTEM, folder).finally(() => folder.close());
-  await SYSTEM.fs.rmdir(path);
+  await removeHeld(SYSTEM, folder, path).finally(() => folder.close());
 }
 
 /**
@@ -228,9 +226,7 @@ async function checkOwner(path: string): Promise<void> {
   await onOutput('look at', path, async () => {
     const folder = await HeldFolder.open(SYSTEM, await SYSTEM.fs.realpath(path));
     try {
-      const fresh = await freshFileIn(SYSTEM, folder.here, '.ckpt-merge-probe-').catch((error: unknown) => {
-        throw ['EACCES', 'EPERM'].includes(errnoOf(error) ?? '') ? otherUser(path, `the search in ${path}`) : error;
-      });
+      const fresh = await ownFreshFile(folder.here, path, `the search in ${path}`);
       const { mode } = await SYSTEM.fs.stat(folder.here);
       if ((mode & STICKY) === 0 && !(await folder.isOwn(fresh, OTHERS_WRITE))) throw otherUser(path, `the search in ${path}`);
       for (const name of [...FILES, ...FOLDERS]) {
