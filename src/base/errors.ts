@@ -95,7 +95,7 @@ export const ERROR_CODES = {
   E_LAYER_MISSING: { exit: 3, title: 'Layers of the model are not in the checkpoint', help: 'The save or the copy was incomplete, or config.json belongs to another model.' },
   E_CONFIG_TENSORS: { exit: 3, title: 'config.json says another number of layers or experts than the tensors', help: 'Put the config.json of this model beside its tensors.' },
   E_CONFIG_UNREADABLE: { exit: 3, title: 'config.json of a checkpoint is no JSON object, or cannot be read', help: 'Nothing could load the merge with it: put the config.json of this model there.' },
-  E_MIXED_DTYPES: { exit: 3, title: 'A tensor has different float dtypes in different inputs', help: 'Add --allow-mixed-dtypes to store it as in the newest input.' },
+  E_MIXED_DTYPES: { exit: 3, title: 'A tensor has different float dtypes in different inputs', help: 'Add --allow-mixed-dtypes to store it as in the newest input, or as in the one that --like names.' },
   E_LAYOUTS_DIFFER: { exit: 3, title: 'Outputs of one run would follow checkpoints with different tensors, tensor files or dtypes', help: 'Name one checkpoint for all to follow with --like, or make the outputs one by one.' },
   E_LAYOUT_FORM: { exit: 3, title: 'An input holds a tensor in a form that is more than other byte ranges', help: 'Convert the checkpoints to one layout first, with the tool that wrote them.' },
   E_MTP_DIFFERS: { exit: 3, title: 'Layers of multi-token prediction are in some inputs only', help: 'Drop them (--policy role=mtp:use=drop), or take those of the newest where it has them (--policy role=mtp:use=newest).' },

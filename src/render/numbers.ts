@@ -28,6 +28,11 @@ export function formatTick(tick: number): string {
   return magnitude >= 10_000 ? tick.toLocaleString('en') : String(tick);
 }
 
+/** At most `digits` significant digits, and no zeros behind them. */
+export function plainNumber(value: number, digits: number): string {
+  return formatTick(Number(value.toPrecision(digits)));
+}
+
 /** A share or a cosine with a fixed number of decimals; a dash where there is none. */
 export function formatFixed(value: number | null, decimals: number): string {
   return value === null ? '–' : value.toFixed(decimals);

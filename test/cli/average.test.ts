@@ -21,9 +21,17 @@ describe('what average prints', () => {
     const { code, stdout, stderr } = await runCli(['average', ...INPUTS, '-o', 'plain'], { cwd });
     expect(code).toBe(0);
     expect(stdout).toMatch(/^merged 3 checkpoints into plain \(sma\)\n/);
-    expect(stdout).toMatch(/^ +10,000 {2}0\.3333333333333333 {2}checkpoint-10000$/m);
+    expect(stdout).toMatch(/^ +10,000 {2}0\.333333 {2}checkpoint-10000$/m);
     expect(stdout).toMatch(/^check it with: merge verify plain\n$/m);
     expect(stderr).toMatch(/^merging 3 checkpoints into plain: .* to read, .* to write\n$/);
+  });
+
+  it('of a plan without an output is what a name of its own would get, which is said', async () => {
+    const { code, stdout, stderr } = await runCli(['plan', ...INPUTS], { cwd });
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^would merge 3 checkpoints into merged \(sma\)\n/);
+    expect(stderr).toBe('no output is named: planned as -o merged\n');
+    expect(await readdir(cwd)).not.toContain('merged');
   });
 
   it('is one document with --json', async () => {

@@ -3,6 +3,7 @@ import { type FileHandle, open, readdir, readlink, realpath, stat } from 'node:f
 import { errnoMeaning, errnoOf, errnoText } from '../disk/errno.ts';
 import { toMergeError } from '../disk/io-error.ts';
 import { MergeError } from '../errors.ts';
+import { whyNothing } from '../not-here.ts';
 import type { Entry, OpenFile, Stat, Store } from './types.ts';
 
 /** What identifies a file on this machine, to notice that it changed. */
@@ -31,9 +32,11 @@ function readError(error: unknown, path: string): MergeError {
   const { syscall } = error as NodeJS.ErrnoException;
   const said = `${errnoText(errno) ?? 'cannot be read'} (${syscall === undefined ? errno : `${errno} from ${syscall}`})`;
   const { input, help } = errnoMeaning(errno);
-  return new MergeError(input, `${path}: ${REASONS[errno] ?? said}`, {
+  const why: { readonly problem?: string; readonly help?: string | undefined } | undefined =
+    errno === 'ENOENT' ? whyNothing(path) : { help };
+  return new MergeError(input, `${path}: ${why?.problem ?? REASONS[errno] ?? said}`, {
     details: { file: path, errno, ...(syscall !== undefined && { syscall }) },
-    ...(help === undefined || errno === 'ENOENT' ? {} : { help }),
+    ...(why?.help === undefined ? {} : { help: why.help }),
     cause: error,
   });
 }

@@ -1,4 +1,5 @@
 import type { VerifyProgress } from '../../analysis/verify/verify.ts';
+import { isThere } from '../../base/disk/own-file.ts';
 import { MergeError } from '../../base/errors.ts';
 import {
   type AverageOptions,
@@ -37,10 +38,24 @@ export interface AverageFlags extends ReportFlags, Omit<AverageOptions, 'inputs'
 
 /** `merge average`: also the implementation of `--dry-run` and of `merge plan`. */
 export async function run(context: Context, args: readonly (string | readonly string[])[], flags: AverageFlags): Promise<number> {
-  const options = averageOptions(args[0] as readonly string[], flags);
-  if (flags.dryRun) return showPlan(context, await plan(options), flags);
+  if (flags.dryRun) return planOnly(context, args[0] as readonly string[], flags);
 
+  const options = averageOptions(args[0] as readonly string[], flags);
   return reportMerge(context, flags, (reporting) => average(options, reporting));
+}
+
+/** What `average` would do; without -o for a free name in the current folder, which is said. */
+export async function planOnly(context: Context, inputs: readonly string[], flags: AverageFlags): Promise<number> {
+  const output = flags.output ?? freeName(flags.sliding === true ? 'merged-{step}' : 'merged');
+  const made = await plan(averageOptions(inputs, { ...flags, output }));
+  if (flags.output === undefined) context.terminal.err.write(`no output is named: planned as -o ${output}\n`);
+  return showPlan(context, made, flags);
+}
+
+function freeName(name: string): string {
+  let free = name;
+  for (let n = 2; isThere(free); n++) free = `${name}-${n}`;
+  return free;
 }
 
 /** Carries out a merge with progress on stderr, ends it on a signal, and prints what was made. */

@@ -41,7 +41,7 @@ export function buildProgram(version: string, name: string, dispatch: Dispatch):
   addMergeOptions(add('average', 'merge checkpoints into one', [inputs()])).addOption(
     flag('-n, --dry-run', 'print the plan, write nothing'),
   );
-  addMergeOptions(add('plan', 'show what average would do: members, weights, bytes, memory, space', [inputs()]));
+  addMergeOptions(add('plan', 'show what average would do: members, weights, bytes, memory, space; needs no -o', [inputs()]));
 
   const recipe = add('run', 'make the outputs of a recipe, all in one read of the inputs', [new Argument('<recipe>', 'YAML file')])
     .usage('RECIPE [options]')

@@ -1,5 +1,6 @@
 import { MergeError } from '../../base/errors.ts';
 import { MOST } from '../../base/limits.ts';
+import { notHere } from '../../base/not-here.ts';
 import { listItems, parseRange } from '../../recipe/policy/selector.ts';
 
 /**
@@ -104,6 +105,8 @@ export function parsePath(text: string, option: string): string {
       help: `For a path that really starts with a dash write ./${text}`,
     });
   }
+  const url = notHere(text);
+  if (url !== null) throw new MergeError('E_OPTION', `${option} ${text}: ${url.problem}`, { help: 'Name a path of this machine.' });
   return text;
 }
 

@@ -6,6 +6,7 @@ import { constants, SYSTEM } from '../../base/disk/system.ts';
 import { MergeError } from '../../base/errors.ts';
 import { mountTable } from '../../base/machine/mounts.ts';
 import { homeFolder } from '../../base/machine/user.ts';
+import { NOT_UTF8, notHere } from '../../base/not-here.ts';
 import { printable } from '../../render/format.ts';
 import { lossOf, type Replaced } from './replaceable.ts';
 
@@ -44,10 +45,17 @@ async function statOrNull(path: string, follow: boolean): Promise<Stats | null> 
  * Resolves OUT the way the operating system would. A symbolic link is followed (a run's
  * `merged -> /scratch/merged` means the place on scratch); one that leads nowhere is refused, because what it
  * names is usually a disk that is not mounted.
- * @throws MergeError E_OUTPUT_KIND where OUT is `/`, lies below a file or is a dangling link.
+ * @throws MergeError E_OUTPUT_KIND where OUT is `/`, a URL, no UTF-8, lies below a file or is a dangling link.
  */
 export async function locate(output: string): Promise<Destination> {
   if (output === '') throw kindError('""', 'has no name');
+  if (notHere(output) !== null)
+    throw kindError(
+      output,
+      'is a URL, and files of this machine alone are written',
+      'Name a folder of this machine, and upload it afterwards.',
+    );
+  if (output.includes(NOT_UTF8)) throw kindError(output, 'has a name that is not UTF-8', 'Name it in UTF-8.');
   const parts = (isAbsolute(output) ? output : join(await fs.realpath('.'), '/') + output).split('/');
   let path = '/';
   let missing: string[] = [];

@@ -1,4 +1,5 @@
 import { formatBytes, formatCount, formatTable, printable } from '../../render/format.ts';
+import { plainNumber } from '../../render/numbers.ts';
 import type { MergedMember } from './types.ts';
 
 /** Members with their steps, tokens where any has them, and effective weights; two spaces in. */
@@ -7,7 +8,7 @@ export function memberTable(members: readonly MergedMember[]): string[] {
   const columns = (step: string, token: string, weight: string, path: string) => [step, ...(tokens ? [token] : []), weight, path];
   const rows = [
     columns('step', 'tokens', 'weight', 'checkpoint'),
-    ...members.map((m) => columns(known(m.step), known(m.tokens), String(m.weight), printable(m.path))),
+    ...members.map((m) => columns(known(m.step), known(m.tokens), plainNumber(m.weight, 6), printable(m.path))),
   ];
   const align = columns('right', 'right', 'right', 'left') as ('left' | 'right')[];
   return formatTable(rows, align).map((line) => `  ${line}`);

@@ -3,6 +3,7 @@ import { parameterLabel } from '../schedule/parameters.ts';
 import type { Recipe } from '../types.ts';
 import { fileContradictions } from './contradictions.ts';
 import { ask, explainIssues, type Path, valueAt, withoutFaults } from './issues.ts';
+import { isMergekit, mergekitError } from './mergekit.ts';
 import { KEYS, recipeSchema } from './schema.ts';
 import { RecipeSource } from './source.ts';
 import { libraryNames, type RecipeFile, toRecipe } from './spelling.ts';
@@ -16,6 +17,7 @@ import { libraryNames, type RecipeFile, toRecipe } from './spelling.ts';
 export function parseRecipe(file: string, text: string, place: (path: string) => string): Recipe {
   const source = new RecipeSource(file, text);
   if (source.data === undefined) source.refuse();
+  if (isMergekit(source.data)) throw mergekitError(file, source.data);
   const { data, error } = recipeSchema.safeParse(source.data);
   const problems = explainIssues(error?.issues ?? [], source.data, {
     whole: 'a recipe',

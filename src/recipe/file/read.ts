@@ -1,5 +1,6 @@
 import { dirname, isAbsolute, join } from 'node:path';
 import { MergeError } from '../../base/errors.ts';
+import { notHere } from '../../base/not-here.ts';
 import { readExactly, storeOf } from '../../base/store/store.ts';
 import type { Recipe } from '../types.ts';
 
@@ -19,7 +20,7 @@ export async function readRecipe(path: string): Promise<Recipe> {
   // waits for them.
   const { parseRecipe } = await import('./parse.ts');
   const folder = dirname(path);
-  return parseRecipe(path, text, (place) => (isAbsolute(place) ? place : join(folder, place)));
+  return parseRecipe(path, text, (place) => (isAbsolute(place) || notHere(place) !== null ? place : join(folder, place)));
 }
 
 /**

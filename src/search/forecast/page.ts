@@ -4,9 +4,10 @@ import { type ChartPoint, lineChart } from '../../render/html/line-chart.ts';
 import { type Content, html, type Markup } from '../../render/html/markup.ts';
 import { badge, htmlPage, list, type PageSection } from '../../render/html/page.ts';
 import { checkpointLabels } from '../../render/labels.ts';
+import { plainNumber } from '../../render/numbers.ts';
 import { scoreLabel } from '../optimise/page-figures.ts';
 import { goalWords, spentText, trialCounts } from '../optimise/words.ts';
-import { plainNumber, scoreText } from '../study/words.ts';
+import { scoreText } from '../study/words.ts';
 import type { ForecastDocument, ForecastPoint } from './types.ts';
 import { decayedText, ESTIMATE, forecastHeadline, recoveredText, windowGainText } from './words.ts';
 

@@ -1,6 +1,7 @@
 import { formatCount } from '../../render/format.ts';
+import { plainNumber } from '../../render/numbers.ts';
 import { gainText } from '../optimise/words.ts';
-import { plainNumber, scoreText } from '../study/words.ts';
+import { scoreText } from '../study/words.ts';
 import type { ForecastDocument, ForecastPoint } from './types.ts';
 
 /** What every forecast says of itself. */

@@ -2,9 +2,9 @@ import { formatCount, formatSeconds } from '../../render/format.ts';
 import { type Column, table } from '../../render/html/figure.ts';
 import { html, type Markup } from '../../render/html/markup.ts';
 import { badge, type Tone } from '../../render/html/page.ts';
-import { formatNumber } from '../../render/numbers.ts';
+import { formatNumber, plainNumber } from '../../render/numbers.ts';
 import type { Trial } from '../study/types.ts';
-import { plainNumber, scoreText } from '../study/words.ts';
+import { scoreText } from '../study/words.ts';
 import type { SearchDocument } from './types.ts';
 import { chosenByText, KIND_WORDS, membersText, paramOf, paramText } from './words.ts';
 

@@ -1,9 +1,10 @@
 import type { Colors } from '../../render/colors.ts';
 import { formatTable, plural, printable } from '../../render/format.ts';
 import { checkpointLabels } from '../../render/labels.ts';
+import { plainNumber } from '../../render/numbers.ts';
 import { wrap } from '../../render/wrap.ts';
 import type { Trial } from '../study/types.ts';
-import { plainNumber, scoreText } from '../study/words.ts';
+import { scoreText } from '../study/words.ts';
 import { greedyHeadline, ingredientOutcome } from './soup-words.ts';
 import type { BestTrial, SearchDocument } from './types.ts';
 import {

@@ -1,12 +1,11 @@
 import { formatCount, formatSeconds, plural } from '../../render/format.ts';
-import { formatEstimate, formatNumber } from '../../render/numbers.ts';
+import { formatEstimate, formatNumber, plainNumber } from '../../render/numbers.ts';
 import type { Baseline, Conclusion } from '../conclusion/types.ts';
 import { directionOf } from '../evaluate/goal.ts';
 import type { Goal } from '../evaluate/types.ts';
 import { hasEffect } from '../space/schedule-parameters.ts';
 import type { Params, ParamValue, SpaceParameter } from '../space/types.ts';
 import type { Ending, Trial, TrialKind } from '../study/types.ts';
-import { plainNumber } from '../study/words.ts';
 import type { SearchDocument } from './types.ts';
 
 /** Words that a search's page and its text in the terminal share. */

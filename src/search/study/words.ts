@@ -1,4 +1,4 @@
-import { formatNumber, formatTick } from '../../render/numbers.ts';
+import { formatNumber, plainNumber } from '../../render/numbers.ts';
 
 /**
  * A score to six digits, with its standard error to two: on the same items merges differ far below that
@@ -7,9 +7,4 @@ import { formatNumber, formatTick } from '../../render/numbers.ts';
 export function scoreText(score: number | null, stderr: number | null): string {
   if (score === null) return '–';
   return stderr === null ? formatNumber(score, 6) : `${formatNumber(score, 6)} ± ${plainNumber(stderr, 2)}`;
-}
-
-/** At most `digits` significant digits, and no zeros behind them. */
-export function plainNumber(value: number, digits: number): string {
-  return formatTick(Number(value.toPrecision(digits)));
 }
