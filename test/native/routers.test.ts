@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { routers } from '../../src/analysis/routers/routers.ts';
@@ -278,22 +278,6 @@ describe('what does not fit', () => {
     expect(warnings[0]!.message).toContain(paths[1]);
   });
 
-  it("are experts stored one by one and fused: their weights' places are not tested, and that is said", async () => {
-    const [a, b] = run();
-    const folder = temporaryFolder();
-    const paths = writeMoeRun(folder, [a!, b!]);
-    const config = readFileSync(join(paths[1]!, 'config.json'), 'utf8');
-    const fused = b!.flatMap(({ rows, experts }, l) => [
-      f32(`model.layers.${l}.mlp.gate.weight`, [EXPERTS, 32], joined(rows)),
-      f32(`model.layers.${l}.mlp.experts.gate_up_proj`, [EXPERTS, 32, 32], joined(experts.map((e) => e.subarray(0, 1024)))),
-      f32(`model.layers.${l}.mlp.experts.down_proj`, [EXPERTS, 32, 16], joined(experts.map((e) => e.subarray(1024)))),
-    ]);
-    const newer = writeCheckpoint(join(folder, 'checkpoint-300'), [fused], 0, { 'config.json': config });
-    const { verdict } = await routers({ inputs: [paths[0]!, newer] });
-    expect(verdict.notTested.join()).toContain("Whether experts' weights kept their places between step 100 and step 300");
-    expect((await routers({ inputs: paths })).verdict.notTested.join()).not.toContain('kept their places');
-  });
-
   it("are layers in each other's places: refused, and by number of the layers", async () => {
     const normal = normals(8);
     const layers = Array.from({ length: 3 }, () => [0, 1].map(() => Float32Array.from({ length: 32 * 32 }, normal)));
@@ -346,11 +330,6 @@ describe('what does not fit', () => {
     expect((await conflictsOf(paths.slice(1))).conflicts.length).toBe(14);
   });
 });
-
-/** Vectors one after the other. */
-function joined(vectors: readonly Float32Array[]): Float32Array {
-  return Float32Array.from(vectors.flatMap((vector) => [...vector]));
-}
 
 describe('what cannot be compared', () => {
   it('is a dense model', async () => {

@@ -11,10 +11,13 @@ import type { PolicyTensor } from '../../recipe/policy/types.ts';
 import { type ElementRun, Finder, type Named, rangesOf } from './sources.ts';
 import type { DiffRole, DiffUncompared } from './types.ts';
 
+/** Numbers that count: a word of a name of their own, or glued to its last word. Not those of `w1` and `fc2`. */
+const COUNTED = /(?<=^|[._])\d+(?=\.|$)|(?<=\.(?:weight|bias))\d+$/g;
+
 /** What is compared on its own: a tensor, or one expert's part of a tensor that holds all of them. */
 export interface DiffUnit {
   readonly name: string;
-  /** The name with its numbers replaced: what is alike in all layers and experts. */
+  /** The name with the numbers of layers and experts replaced: what is alike in all of them. */
   readonly kind: string;
   readonly role: DiffRole;
   readonly layer: number | null;
@@ -124,7 +127,7 @@ function unitsOf(name: string, role: TensorRole, shape: readonly number[], copie
   const each = stacked ? elements / experts : elements;
   return rangesOf(copies, elements, each).map((ranges, part) => ({
     name,
-    kind: name.replaceAll(/\d+/g, '#'),
+    kind: name.replaceAll(COUNTED, '#'),
     role: roleOf(role),
     layer: typeof role.layer === 'number' ? role.layer : null,
     expert: stacked ? part : typeof role.expert === 'number' ? role.expert : null,

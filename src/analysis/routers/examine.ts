@@ -1,6 +1,7 @@
 import type { Warning } from '../../base/errors.ts';
 import { ByteReader } from '../../base/store/byte-reader.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
+import type { Units } from '../../model/layout/units.ts';
 import { identityOf, type Measure } from '../../model/places/identity.ts';
 import type { MemberLayers } from '../../model/places/router-layers.ts';
 import { lookAtRouter } from '../../model/places/router-rows.ts';
@@ -25,6 +26,8 @@ const MOST_READS = 200_000;
 
 export interface ExamineOptions {
   readonly checkpoints: readonly Checkpoint[];
+  /** Of each checkpoint. */
+  readonly units: readonly Units[];
   /** One a checkpoint. */
   readonly weights: readonly number[];
   readonly routing: RoutingFunction | null;
@@ -82,7 +85,7 @@ export async function examineLayers(layers: readonly MemberLayers[], options: Ex
       const plans = options.checkpoints.map((_, m) => {
         const own = layer.members[m]!;
         // Equal headers share their layers.
-        const plan = known.get(own) ?? planSample(own, { size, most, seed: options.seed });
+        const plan = known.get(own) ?? planSample(own, options.units[m]!, { size, most, seed: options.seed });
         known.set(own, plan);
         return plan;
       });

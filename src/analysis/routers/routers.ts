@@ -76,6 +76,7 @@ export async function routers(options: RoutersOptions, { signal, onProgress }: R
   const inputs = routing === null ? null : await inputSource(compared, checkpoints, { hidden, probes, seed });
   const examined = await examineLayers(compared.layers, {
     checkpoints,
+    units: compared.units,
     weights: members.map(({ weight }) => weight),
     routing,
     inputs: async (layer, reader) => (await inputs?.of(layer, reader)) ?? null,

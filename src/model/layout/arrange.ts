@@ -2,7 +2,7 @@ import type { Checkpoint } from '../../checkpoints/types.ts';
 import type { CheckpointRoles } from '../roles/checkpoint-roles.ts';
 import { configuredTie } from '../roles/tied.ts';
 import type { Arranged, Arrangement, Piece } from './types.ts';
-import { Units } from './units.ts';
+import { Units, type WeightUnit } from './units.ts';
 
 /** Where a member holds a unit. */
 interface Holder {
@@ -10,6 +10,7 @@ interface Holder {
   readonly row: number;
   readonly from: number;
   readonly elements: number;
+  readonly shape: readonly number[] | null;
   readonly refused: string | null;
 }
 
@@ -27,9 +28,9 @@ export function arrange(layout: Checkpoint, layoutRoles: CheckpointRoles, member
   for (const [shard, { tensors }] of member.shards.entries()) {
     for (let row = 0; row < tensors.count; row++) {
       const held = units.of(shard, row);
-      for (const { key, from, elements } of held.units) {
+      for (const { key, from, elements, shape } of held.units) {
         // Two tensors of one meaning are told apart by their names alone.
-        holders.set(key, holders.has(key) ? null : { shard, row, from, elements, refused: held.refused });
+        holders.set(key, holders.has(key) ? null : { shard, row, from, elements, shape, refused: held.refused });
       }
     }
   }
@@ -40,11 +41,11 @@ export function arrange(layout: Checkpoint, layoutRoles: CheckpointRoles, member
     const held = layoutUnits.of(shard, row);
     const pieces: Piece[] = [];
     wanted ??= unitsOf(layout, layoutUnits);
-    for (const { key, from, elements } of held.units) {
+    for (const { key, from, elements, shape } of held.units) {
       if (wanted.get(key)! > 1) return undefined;
       const holder = holders.get(key) ?? (tied && key === 'lm_head.weight' ? holders.get('embed_tokens.weight') : undefined);
       if (holder === undefined || holder === null || holder.elements !== elements) return undefined;
-      const refused = held.refused ?? holder.refused;
+      const refused = held.refused ?? holder.refused ?? shapesDiffer(shape, holder.shape);
       if (refused !== null) return { refused };
       const last = pieces.at(-1);
       const follows =
@@ -62,6 +63,12 @@ export function arrange(layout: Checkpoint, layoutRoles: CheckpointRoles, member
     return held.units.length > 0 && held.units.every(({ key }) => has(key) && holders.get(key) !== null);
   };
   return { of, uses };
+}
+
+/** Why matrices of as many elements are not the same elements in the same order. */
+function shapesDiffer(ours: WeightUnit['shape'], theirs: WeightUnit['shape']): string | null {
+  if (ours === null || theirs === null || (ours.length === theirs.length && ours.every((size, axis) => size === theirs[axis]))) return null;
+  return `it is [${theirs.join(', ')}] there and [${ours.join(', ')}] in the layout`;
 }
 
 /**

@@ -12,11 +12,20 @@ export interface WeightUnit {
   /** Its elements in the tensor that holds it. */
   readonly from: number;
   readonly elements: number;
+  /** Its own axes, without those of one; null where the tensor does not tell them. */
+  readonly shape: readonly number[] | null;
+}
+
+/** A matrix or bias of one routed expert. */
+export interface ExpertUnit extends Omit<WeightUnit, 'key'> {
+  readonly expert: number;
+  /** `gate weight`, `down bias`: what it is in its expert, whatever the layout. */
+  readonly part: string;
 }
 
 /** What a tensor holds. */
-export interface Held {
-  readonly units: readonly WeightUnit[];
+export interface Held<Unit = WeightUnit> {
+  readonly units: readonly Unit[];
   /** Why the units are not runs of elements of this tensor, or not known to be; null where they are. */
   readonly refused: string | null;
 }
@@ -52,9 +61,12 @@ export class Units {
     const name = tensorName(this.#checkpoint, shard, row);
     const role = this.#roles.of(shard, row);
     const shape = this.#checkpoint.shards[shard]!.tensors.shapes[row]!;
-    const kind = name.endsWith('bias') ? 'bias' : 'weight';
+    const kind = kindOf(name);
     const place = placeOf(name, role);
-    if (role.role === 'expert' && role.projection !== null) return this.#experts(place, role, shape, kind);
+    if (role.role === 'expert' && role.projection !== null) {
+      const { units, refused } = this.experts(name, role, shape);
+      return { units: units.map(({ expert, part, ...unit }) => ({ key: `${place} expert ${expert} ${part}`, ...unit })), refused };
+    }
     if ((role.role === 'mlp' || role.role === 'shared_expert') && role.projection !== null)
       return this.#dense(name, place, role, shape, kind);
     if (role.role !== null && ROUTING.has(role.role)) return whole(`${place} ${role.role} ${kind}`, shape);
@@ -65,32 +77,39 @@ export class Units {
     return whole(canonicalName(name), shape);
   }
 
-  #experts(place: string, role: TensorRole, shape: readonly number[], kind: string): Held {
-    const key = (expert: number | string, projection: string): string => `${place} expert ${expert} ${projection} ${kind}`;
+  /**
+   * What a tensor of routed experts holds of each of them.
+   * @param role of the tensor, with a projection
+   */
+  experts(name: string, role: Pick<TensorRole, 'expert' | 'projection' | 'family'>, shape: readonly number[]): Held<ExpertUnit> {
+    const kind = kindOf(name);
+    const part = (projection: string): string => `${projection} ${kind}`;
     if (typeof role.expert === 'number') {
-      return role.projection === 'gate_up'
-        ? this.#halves(shape, (p) => key(role.expert!, p), 1, 0)
-        : whole(key(role.expert, role.projection!), shape);
+      const { units, refused } = role.projection === 'gate_up' ? this.#halves(shape, part, 1, 0) : whole(part(role.projection!), shape);
+      return { units: units.map(({ key, ...unit }) => ({ ...unit, expert: role.expert as number, part: key })), refused };
     }
-    const experts = kind === 'bias' || shape.length === 3 ? shape[0]! : (this.#roles.context.experts ?? 0);
+    const [stacked, ...one] = shape;
+    const apart = shape.length === 3 || (kind === 'bias' && shape.length === 2);
+    const experts = kind === 'bias' || shape.length === 3 ? stacked! : (this.#roles.context.experts ?? 0);
     const each = elementCount(shape) / experts;
     if (role.expert !== 'all' || !Number.isInteger(each)) return { units: [], refused: 'how it holds its experts is not known' };
-    const units: WeightUnit[] = [];
+    const own = apart ? squeezed(one) : null;
+    const units: ExpertUnit[] = [];
     let refused = this.#stackRefusal(role, shape, kind);
-    for (let e = 0; e < experts; e++) {
+    for (let expert = 0; expert < experts; expert++) {
       if (role.projection === 'gate_up') {
-        const held = this.#halves([each], (p) => key(e, p), 2, e * each);
-        units.push(...held.units);
+        const held = this.#halves(apart ? one : null, part, 2, expert * each, each);
+        units.push(...held.units.map(({ key, ...unit }) => ({ ...unit, expert, part: key })));
         refused ??= held.refused;
       } else {
-        units.push({ key: key(e, role.projection!), from: e * each, elements: each });
+        units.push({ expert, part: part(role.projection!), from: expert * each, elements: each, shape: own });
       }
     }
     return { units, refused };
   }
 
   /** Why the matrices of a stack of experts are not runs of its elements. */
-  #stackRefusal({ family, projection }: TensorRole, shape: readonly number[], kind: string): string | null {
+  #stackRefusal({ family, projection }: Pick<TensorRole, 'family' | 'projection'>, shape: readonly number[], kind: string): string | null {
     if (family !== null && INTERLEAVED.has(family) && projection === 'gate_up') {
       return `the rows of gate and up alternate in ${family}, and its experts are [experts, in, out]`;
     }
@@ -112,34 +131,55 @@ export class Units {
     // tells them apart.
     const block = role.role === 'shared_expert' ? 'shared' : (/\.mlps\.(\d+)\./.exec(name)?.[1] ?? 'mlp');
     const key = (projection: string): string => `${place} ${block} ${projection} ${kind}`;
-    return role.projection === 'gate_up' ? this.#halves(shape, key, 1, 0, role.family) : whole(key(role.projection!), shape);
+    return role.projection === 'gate_up'
+      ? this.#halves(shape, key, 1, 0, elementCount(shape), role.family)
+      : whole(key(role.projection!), shape);
   }
 
-  /** Gate and up in one tensor. @param stacked 2 where the order is that of transformers' fused experts */
+  /**
+   * Gate and up in one tensor.
+   * @param shape of both together; null where it is not known
+   * @param stacked 2 where the order is that of transformers' fused experts
+   */
   #halves(
-    shape: readonly number[],
+    shape: readonly number[] | null,
     key: (projection: string) => string,
     stacked: 1 | 2,
     from: number,
+    elements = elementCount(shape!),
     family = this.#roles.context.family,
   ): Held {
-    const half = elementCount(shape) / 2;
+    const half = elements / 2;
+    const [rows, ...columns] = shape ?? [];
+    const own = rows === undefined || rows % 2 !== 0 ? null : squeezed([rows / 2, ...columns]);
     const units = [
-      { key: key('gate'), from, elements: half },
-      { key: key('up'), from: from + half, elements: half },
+      { key: key('gate'), from, elements: half, shape: own },
+      { key: key('up'), from: from + half, elements: half, shape: own },
     ];
     if (stacked === 2 || (family !== null && GATE_FIRST.has(family))) return { units, refused: null };
     return { units, refused: `whether gate or up comes first in it is not known for ${family ?? 'a model without config.json'}` };
   }
 }
 
-/** The layer a tensor lies in: encoders, decoders, towers and multi-token prediction count their own. */
-function placeOf(name: string, { layer, mtp, tower }: TensorRole): string {
+/**
+ * The layer a tensor lies in, by the same words under any name: encoders, decoders, towers and multi-token
+ * prediction count their own.
+ */
+export function placeOf(name: string, { layer, mtp, tower }: Pick<TensorRole, 'layer' | 'mtp' | 'tower'>): string {
   const canonical = canonicalName(name);
   const stack = typeof layer === 'number' ? canonical.slice(0, canonical.indexOf(`.${layer}.`)) : '';
   return `${tower ?? ''}${mtp ? 'mtp ' : ''}${stack} ${layer}`;
 }
 
+function kindOf(name: string): string {
+  return name.endsWith('bias') ? 'bias' : 'weight';
+}
+
 function whole(key: string, shape: readonly number[]): Held {
-  return { units: [{ key, from: 0, elements: elementCount(shape) }], refused: null };
+  return { units: [{ key, from: 0, elements: elementCount(shape), shape: squeezed(shape) }], refused: null };
+}
+
+/** Axes of one say nothing of the order of elements. */
+function squeezed(shape: readonly number[]): number[] {
+  return shape.filter((size) => size !== 1);
 }

@@ -2,6 +2,7 @@ import { type Conflict, MergeError, type Warning } from '../../base/errors.ts';
 import { groupBy } from '../../base/group-by.ts';
 import { refuse } from '../../base/problems.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
+import { Units } from '../layout/units.ts';
 import { type CheckpointRoles, checkpointRoles } from '../roles/checkpoint-roles.ts';
 import { structureConflicts } from '../roles/structure.ts';
 import { routersOf } from '../routing/routers.ts';
@@ -20,13 +21,15 @@ export interface MemberLayers {
 /** The layers that routers can be compared in. */
 export interface ComparedLayers {
   readonly layers: readonly MemberLayers[];
+  /** [N] by which the tensors of each member are found in any layout. */
+  readonly units: readonly Units[];
   /** Of the newest member. */
   readonly roles: CheckpointRoles;
   readonly warnings: readonly Warning[];
 }
 
 /**
- * Pairs the MoE layers of checkpoints, the newest's for measure. Reads configurations only. What cannot be
+ * Pairs the MoE layers of checkpoints, the newest's for measure; layouts may differ, as in a merge. Reads configurations only. What cannot be
  * right in a checkpoint, as a missing expert, is a warning: routers can be looked at, though a merge is
  * refused.
  *
@@ -41,11 +44,11 @@ export async function compareLayers(checkpoints: readonly Checkpoint[]): Promise
   const { path } = checkpoints.at(-1)!;
   if (newest.layers.length === 0) throw noRouters(checkpoints.at(-1)!, newest.skipped);
   const conflicts: Conflict[] = [];
-  const wanted = new Map(newest.layers.map((layer) => [layer.router.name, layer]));
-  const byName = found.map(({ layers }, m) => {
+  const wanted = new Map(newest.layers.map((layer) => [layer.place, layer]));
+  const byPlace = found.map(({ layers }, m) => {
     const file = checkpoints[m]!.path;
-    for (const { router } of layers) {
-      if (!wanted.has(router.name))
+    for (const { router, place } of layers) {
+      if (!wanted.has(place))
         conflicts.push({
           code: 'E_TENSOR_EXTRA',
           message: `${file} has a router ${router.name}, which ${path} has not`,
@@ -53,17 +56,21 @@ export async function compareLayers(checkpoints: readonly Checkpoint[]): Promise
           tensor: router.name,
         });
     }
-    return new Map(layers.map((layer) => [layer.router.name, layer]));
+    return new Map(layers.map((layer) => [layer.place, layer]));
   });
-  for (const [name, { experts, width }] of wanted) {
-    for (const [m, layers] of byName.entries()) {
+  for (const [place, { experts, width, transposed, router }] of wanted) {
+    const { name } = router;
+    for (const [m, layers] of byPlace.entries()) {
       const file = checkpoints[m]!.path;
-      const other = layers.get(name);
+      const other = layers.get(place);
       if (other === undefined)
         conflicts.push({ code: 'E_TENSOR_MISSING', message: `${file} has no router ${name}, which ${path} has`, file, tensor: name });
       else if (other.experts !== experts || other.width !== width) {
         const message = `router ${name} is for ${other.experts} experts of width ${other.width} in ${file}, for ${experts} of width ${width} in ${path}`;
         conflicts.push({ code: 'E_SHAPE', message, file, tensor: name });
+      } else if (other.transposed !== transposed) {
+        const message = `router ${other.router.name} is [${other.router.shape.join(', ')}] in ${file}, and ${name} [${router.shape.join(', ')}] in ${path}: one is the other transposed`;
+        conflicts.push({ code: 'E_SHAPE', message, file, tensor: other.router.name });
       }
     }
   }
@@ -71,8 +78,9 @@ export async function compareLayers(checkpoints: readonly Checkpoint[]): Promise
   return {
     layers: newest.layers.map((layer) => ({
       ...{ layer: layer.layer, mtp: layer.mtp, newest: layer },
-      members: byName.map((layers) => layers.get(layer.router.name)!),
+      members: byPlace.map((layers) => layers.get(layer.place)!),
     })),
+    units: checkpoints.map((checkpoint, m) => new Units(checkpoint, roles[m]!)),
     roles: roles.at(-1)!,
     warnings: [
       ...newest.skipped.map(({ tensor, reason }): Warning => ({ code: 'W_ROUTER', message: `${tensor} is left out: ${reason}` })),

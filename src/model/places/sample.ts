@@ -1,21 +1,28 @@
-import type { FloatDtypeName } from '../../base/dtype.ts';
+import type { DtypeName, FloatDtypeName } from '../../base/dtype.ts';
 import { decodeFloats } from '../../base/numbers/decode.ts';
 import { FLOAT_BYTES } from '../../base/numbers/float.ts';
 import { splitMix64 } from '../../base/numbers/random.ts';
+import { SMALL_FLOATS } from '../../base/numbers/small-float.ts';
 import type { ByteReader } from '../../base/store/byte-reader.ts';
 import { readTensor } from '../../checkpoints/tensors/extents.ts';
+import { elementCount } from '../../checkpoints/tensors/table.ts';
 import type { TensorPlace } from '../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
+import type { Units } from '../layout/units.ts';
 import type { ExpertTensor, RouterLayer } from '../routing/types.ts';
+
+/** Dtypes that hold codes of FP4, where experts are quantised. */
+const FP4: ReadonlySet<DtypeName> = new Set<DtypeName>(['U8', 'I8', 'F4']);
 
 /** A run of elements that belongs to one expert. */
 interface Piece {
   readonly expert: number;
   readonly tensor: TensorPlace;
-  readonly dtype: FloatDtypeName;
+  /** `FP4`: two codes a byte. */
+  readonly dtype: FloatDtypeName | 'FP4';
   /** First byte in the tensor. */
   readonly offset: number;
-  readonly elements: number;
+  readonly bytes: number;
   /** Where it goes in the expert's row of the sample. */
   readonly at: number;
 }
@@ -33,33 +40,47 @@ export interface SamplePlan {
 }
 
 /**
- * Chooses a block of neighbouring elements of an expert's matrices, at places that a seed decides.
+ * Chooses a block of neighbouring elements of an expert's matrices, at places that a seed decides: the same
+ * elements whether experts lie one by one or fused, gate and up together or apart, wherever a merge finds
+ * them so.
  *
+ * @param units of the checkpoint that the layer is of
  * @param size elements of an expert, about
  * @param most matrices of an expert that are looked at; each is a read
- * @returns null where no matrix of the experts is stored as plain floats
+ * @returns null where no matrix of the experts is of floats, FP8 or FP4
  */
 export function planSample(
   layer: RouterLayer,
+  units: Units,
   { size, most, seed }: { readonly size: number; readonly most: number; readonly seed: number },
 ): SamplePlan | null {
-  const kinds = new Map<string, ExpertTensor[]>();
+  const kinds = new Map<string, Run[]>();
   for (const tensor of layer.expertTensors) {
-    const count = expertsIn(tensor, layer.experts);
-    if (!(tensor.dtype in FLOAT_BYTES) || count === 0) continue;
-    const key = `${tensor.expert === 'all' ? 'all' : 'each'} ${tensor.projection} ${tensor.shape.join('x')}`;
-    kinds.set(key, [...(kinds.get(key) ?? []), tensor]);
+    if (!(tensor.dtype in FLOAT_BYTES || FP4.has(tensor.dtype))) continue;
+    for (const { kind, ...run } of runsOf(tensor, layer.experts, units)) {
+      if (run.elements === 0 || run.expert >= layer.experts) continue;
+      const runs = kinds.get(kind);
+      if (runs === undefined) kinds.set(kind, [run]);
+      else runs.push(run);
+    }
   }
   const random = splitMix64(seed);
   const pieces: Piece[] = [];
   const names = [...kinds.keys()].sort().slice(0, most);
   let width = 0;
   for (const name of names) {
-    const tensors = kinds.get(name)!;
-    const held = elementsOf(tensors[0]!.shape) / expertsIn(tensors[0]!, layer.experts);
-    const elements = Math.min(held, Math.max(1, Math.ceil(size / names.length)));
-    const from = Number(random() % BigInt(held - elements + 1));
-    for (const tensor of tensors) pieces.push(...piecesOf(tensor, layer.experts, { held, from, elements, at: width }));
+    const runs = kinds.get(name)!;
+    const held = runs[0]!.elements;
+    // Codes of FP4 are taken by the byte.
+    const step = runs.some(({ tensor }) => FP4.has(tensor.dtype)) ? 2 : 1;
+    const elements = Math.min(held, step * Math.ceil(Math.max(1, size / names.length) / step));
+    const any = Number(random() % BigInt(held - elements + 1));
+    const from = any - (any % step);
+    for (const { expert, tensor, from: first } of runs) {
+      const dtype = FP4.has(tensor.dtype) ? 'FP4' : (tensor.dtype as FloatDtypeName);
+      const bytesOf = (count: number) => (dtype === 'FP4' ? count / 2 : count * FLOAT_BYTES[dtype]);
+      pieces.push({ expert, tensor, dtype, offset: bytesOf(first + from), bytes: bytesOf(elements), at: width });
+    }
     width += elements;
   }
   return width === 0 ? null : { width, pieces, key: names.join('|') };
@@ -68,25 +89,50 @@ export function planSample(
 /** Reads a sample: [experts x width], 0 for experts that have no weights of their own. */
 export async function readSample(checkpoint: Checkpoint, plan: SamplePlan, experts: number, reader: ByteReader): Promise<Float64Array> {
   const out = new Float64Array(experts * plan.width);
-  for (const { expert, tensor, dtype, offset, elements, at } of plan.pieces) {
-    const bytes = await readTensor(reader, checkpoint, tensor, offset, elements * FLOAT_BYTES[dtype]);
-    out.set(decodeFloats(dtype, bytes), expert * plan.width + at);
+  for (const { expert, tensor, dtype, offset, bytes, at } of plan.pieces) {
+    const data = await readTensor(reader, checkpoint, tensor, offset, bytes);
+    out.set(dtype === 'FP4' ? fp4Codes(data) : decodeFloats(dtype, data), expert * plan.width + at);
   }
   return out;
 }
 
-function piecesOf(
-  tensor: ExpertTensor,
-  experts: number,
-  { held, from, elements, at }: { held: number; from: number; elements: number; at: number },
-): Piece[] {
-  const dtype = tensor.dtype as FloatDtypeName;
-  const piece = (expert: number, index: number): Piece => ({
-    ...{ expert, tensor, dtype, elements, at },
-    offset: (index * held + from) * FLOAT_BYTES[dtype],
-  });
-  if (tensor.expert !== 'all') return tensor.expert < experts ? [piece(tensor.expert, 0)] : [];
-  return Array.from({ length: Math.min(experts, expertsIn(tensor, experts)) }, (_, expert) => piece(expert, expert));
+/** A matrix of one expert, or what stands for it in a tensor of many. */
+interface Run {
+  readonly expert: number;
+  readonly tensor: ExpertTensor;
+  /** Numbers, of which packed FP4 has two in a byte. */
+  readonly from: number;
+  readonly elements: number;
+}
+
+/**
+ * What a tensor holds of each expert, and what it is called in any layout. Of a form that no layout maps
+ * (transposed, or gate and up alternating) the tensor's own parts are compared with those of the same form.
+ */
+function runsOf(tensor: ExpertTensor, experts: number, units: Units): (Run & { readonly kind: string })[] {
+  const { expert, name, projection, shape, dtype } = tensor;
+  const packed = FP4.has(dtype) && dtype !== 'F4' ? 2 : 1;
+  if (projection !== null) {
+    const held = units.experts(name, tensor, shape);
+    if (held.refused === null) {
+      return held.units.map(({ part, expert: own, from, elements }) => ({
+        kind: `${part} ${packed * elements}`,
+        ...{ expert: own, tensor, from: packed * from, elements: packed * elements },
+      }));
+    }
+  }
+  const elements = packed * elementCount(shape);
+  const count = expert !== 'all' ? 1 : shape.length > 2 ? shape[0]! : experts;
+  if (count === 0 || elements % count !== 0) return [];
+  const kind = `${expert === 'all' ? 'all' : 'each'} ${projection} ${shape.join('x')}`;
+  const each = elements / count;
+  return Array.from({ length: count }, (_, i) => ({ kind, expert: expert === 'all' ? i : expert, tensor, from: i * each, elements: each }));
+}
+
+/** What codes of FP4 stand for, two a byte, the lower half first; their scales are not looked at. */
+function fp4Codes(bytes: Uint8Array): Float64Array {
+  const { values } = SMALL_FLOATS.E2M1;
+  return Float64Array.from({ length: 2 * bytes.length }, (_, i) => values[(bytes[i >> 1]! >> (4 * (i & 1))) & 15]!);
 }
 
 /**
@@ -109,16 +155,4 @@ export function pickColumns(rows: Float64Array, experts: number, { from, count }
   const out = new Float64Array(experts * count);
   for (let e = 0; e < experts; e++) out.set(rows.subarray(e * width + from, e * width + from + count), e * count);
   return out;
-}
-
-/** How many experts share the tensor in equal parts; 0 where they cannot. */
-function expertsIn({ expert, shape }: ExpertTensor, experts: number): number {
-  const elements = elementsOf(shape);
-  if (expert !== 'all') return elements === 0 ? 0 : 1;
-  const count = shape.length > 2 ? shape[0]! : experts;
-  return elements > 0 && count > 0 && elements % count === 0 ? count : 0;
-}
-
-function elementsOf(shape: readonly number[]): number {
-  return shape.reduce((product, size) => product * size, 1);
 }

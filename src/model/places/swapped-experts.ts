@@ -2,6 +2,7 @@ import type { Conflict, Warning } from '../../base/errors.ts';
 import { dot } from '../../base/numbers/matrix.ts';
 import { ByteReader } from '../../base/store/byte-reader.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
+import { Units } from '../layout/units.ts';
 import { checkpointRoles } from '../roles/checkpoint-roles.ts';
 import { routingFunction } from '../routing/functions.ts';
 import type { RouterLayer } from '../routing/types.ts';
@@ -25,14 +26,15 @@ const MOST_CONFLICTS = 8;
 
 interface Sampled {
   readonly checkpoint: Checkpoint;
+  readonly units: Units;
   readonly layer: RouterLayer;
   readonly rows: UnitRows;
 }
 
 /**
  * What stands in the way of averaging the experts of these checkpoints: layers whose experts changed places
- * between neighbours. Nothing for dense models. Reads some columns of each router; experts' weights only
- * where router rows seem to have moved. Layers of other shapes are not its business, nor are routers that
+ * between neighbours, whatever layouts these are in. Nothing for dense models. Reads some columns of each
+ * router; experts' weights only where router rows seem to have moved. Layers of other shapes are not its business, nor are routers that
  * have nothing in common. Ends after the layer with which eight pairs have been found.
  *
  * @param checkpoints the members, oldest first
@@ -46,12 +48,13 @@ export async function routerConflicts(
   const conflicts: Conflict[] = [];
   const warnings: Warning[] = [];
   const roles = await Promise.all(checkpoints.map(checkpointRoles));
-  const found = routersOfAll(checkpoints, roles).map(({ layers }) => new Map(layers.map((layer) => [layer.router.name, layer])));
-  const names = [...(found.at(-1)?.keys() ?? [])];
+  const units = checkpoints.map((checkpoint, m) => new Units(checkpoint, roles[m]!));
+  const found = routersOfAll(checkpoints, roles).map(({ layers }) => new Map(layers.map((layer) => [layer.place, layer])));
+  const places = [...(found.at(-1)?.keys() ?? [])];
   const centred = routingFunction(roles.at(-1)?.config ?? null)?.score === 'softmax';
   const reader = new ByteReader();
   try {
-    for (const name of names) {
+    for (const place of places) {
       if (conflicts.length >= MOST_CONFLICTS) {
         const last = conflicts.pop()!;
         conflicts.push({ ...last, message: `${last.message}; further layers were not looked at` });
@@ -60,14 +63,14 @@ export async function routerConflicts(
       let previous: Sampled | null = null;
       for (const [m, checkpoint] of checkpoints.entries()) {
         signal?.throwIfAborted();
-        const layer = found[m]!.get(name);
+        const layer = found[m]!.get(place);
         if (layer === undefined) continue;
         const rows = unitRows(
           await columnsOfRouter(reader, checkpoint, layer, routerColumns(layer.width, ROUTER_COLUMNS, SEED)),
           layer.experts,
           centred,
         );
-        const sampled: Sampled = { checkpoint, layer, rows };
+        const sampled: Sampled = { checkpoint, units: units[m]!, layer, rows };
         if (previous !== null && previous.layer.experts === layer.experts && previous.rows.width === rows.width) {
           const pair = await comparePair(previous, sampled, reader);
           if (pair?.code === 'E_PERMUTED') conflicts.push(pair);
@@ -111,8 +114,8 @@ function cannotHaveMoved(a: UnitRows, b: UnitRows): boolean {
   return true;
 }
 
-async function expertSample({ checkpoint, layer }: Sampled, reader: ByteReader): Promise<{ key: string; rows: UnitRows } | null> {
-  const plan = planSample(layer, { size: EXPERT_ELEMENTS, most: EXPERT_MATRICES, seed: SEED });
+async function expertSample({ checkpoint, units, layer }: Sampled, reader: ByteReader): Promise<{ key: string; rows: UnitRows } | null> {
+  const plan = planSample(layer, units, { size: EXPERT_ELEMENTS, most: EXPERT_MATRICES, seed: SEED });
   if (plan === null) return null;
   return { key: plan.key, rows: unitRows(await readSample(checkpoint, plan, layer.experts, reader), layer.experts, false) };
 }

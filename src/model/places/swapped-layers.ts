@@ -1,16 +1,20 @@
 import { type Dtype, dtypeByCode, type FloatDtypeName } from '../../base/dtype.ts';
 import type { Conflict } from '../../base/errors.ts';
 import { decodeFloats } from '../../base/numbers/decode.ts';
+import { dot } from '../../base/numbers/matrix.ts';
 import { ByteReader } from '../../base/store/byte-reader.ts';
 import { readTensor } from '../../checkpoints/tensors/extents.ts';
+import { elementCount } from '../../checkpoints/tensors/table.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
-import type { CheckpointRoles } from '../roles/checkpoint-roles.ts';
+import { arrange } from '../layout/arrange.ts';
+import type { Arrangement, Piece } from '../layout/types.ts';
+import { type CheckpointRoles, checkpointRoles } from '../roles/checkpoint-roles.ts';
 
 /** Elements of each layer that are looked at. */
 const SAMPLE = 2048;
 /**
- * A layer that changed places is as far from itself as from any other: about √2 of its norm. Training moves
- * far less between two checkpoints.
+ * A layer that changed places is as far from itself as from any other: about √2, of samples of length 1.
+ * Training moves far less between two checkpoints.
  */
 const SUSPICIOUS = 0.5;
 /** Another layer explains it where it is so many times nearer. */
@@ -20,7 +24,10 @@ const MENDED = 4;
 interface Probe {
   readonly layer: number;
   readonly name: string;
-  /** The name without the layer's number: only tensors of one kind are compared. */
+  /** In the layout. */
+  readonly shard: number;
+  readonly row: number;
+  /** The name without the layer's number, and the shape: only tensors of one kind can have changed places. */
   readonly kind: string;
 }
 
@@ -45,7 +52,8 @@ export async function swappedLayers(
     for (const [m, checkpoint] of checkpoints.entries()) {
       signal?.throwIfAborted();
       const now: (Float64Array | null)[] = [];
-      for (const { name } of probes) now.push(await sampleOf(reader, checkpoint, name));
+      const pieces = finder(layout, roles, checkpoint);
+      for (const probe of probes) now.push(await sampleOf(reader, checkpoint, await pieces(probe)));
       if (before !== null) conflicts.push(...exchanged(probes, before, now, checkpoints[m - 1]!, checkpoint));
       before = now;
     }
@@ -55,34 +63,67 @@ export async function swappedLayers(
   return conflicts;
 }
 
-/** One matrix for each layer, of the kind that most layers have. */
+/** One matrix for each layer, of the largest kind that it is of. */
 function probesOf(layout: Checkpoint, roles: CheckpointRoles): Probe[] {
-  const kinds = new Map<string, Map<number, string>>();
+  const kinds = new Map<string, Map<number, Probe>>();
   for (const [shard, { tensors }] of layout.shards.entries()) {
     const { names, shapes, dtypes } = tensors;
     for (const [row, name] of names.entries()) {
       const { role, layer, mtp, tower } = roles.of(shard, row);
-      const matrix = shapes[row]!.length === 2 && dtypeByCode(dtypes[row]!).bits >= 16 && dtypeByCode(dtypes[row]!).kind === 'float';
+      const matrix = shapes[row]!.length === 2 && dtypeByCode(dtypes[row]!).kind === 'float';
       if (typeof layer !== 'number' || mtp || tower !== null || !matrix || (role !== 'attn' && role !== 'mlp' && role !== 'ssm')) continue;
-      const kind = name.replace(`.${layer}.`, '.#.');
-      const layers = kinds.get(kind) ?? new Map<number, string>();
-      kinds.set(kind, layers.set(layer, name));
+      const kind = `${name.replace(`.${layer}.`, '.#.')} ${shapes[row]!.join('x')}`;
+      const layers = kinds.get(kind) ?? new Map<number, Probe>();
+      kinds.set(kind, layers.set(layer, { layer, name, shard, row, kind }));
     }
   }
   const probes = new Map<number, Probe>();
-  for (const [kind, layers] of [...kinds].sort(([, a], [, b]) => b.size - a.size)) {
-    for (const [layer, name] of layers) if (!probes.has(layer)) probes.set(layer, { layer, name, kind });
+  for (const [, layers] of [...kinds].sort(([, a], [, b]) => b.size - a.size)) {
+    for (const [layer, probe] of layers) if (!probes.has(layer)) probes.set(layer, probe);
   }
   return [...probes.values()].sort((a, b) => a.layer - b.layer);
 }
 
-async function sampleOf(reader: ByteReader, checkpoint: Checkpoint, name: string): Promise<Float64Array | null> {
-  const place = checkpoint.locate(name);
-  if (place === undefined) return null;
-  const { dtypes, bytes } = checkpoint.shards[place.shard]!.tensors;
-  const dtype: Dtype = dtypeByCode(dtypes[place.row]!);
-  const length = Math.min((SAMPLE * dtype.bits) / 8, bytes[place.row]!);
-  return decodeFloats(dtype.name as FloatDtypeName, await readTensor(reader, checkpoint, place, 0, length));
+/** Where a checkpoint holds a tensor of the layout: by its name, or as parts of others. */
+function finder(
+  layout: Checkpoint,
+  roles: CheckpointRoles,
+  checkpoint: Checkpoint,
+): (probe: Probe) => Promise<readonly Pick<Piece, 'shard' | 'row' | 'sourceFrom' | 'elements'>[]> {
+  let arrangement: Arrangement | undefined;
+  return async ({ name, shard, row }) => {
+    const place = checkpoint.locate(name);
+    if (place !== undefined) {
+      return [{ ...place, sourceFrom: 0, elements: elementCount(checkpoint.shards[place.shard]!.tensors.shapes[place.row]!) }];
+    }
+    arrangement ??= arrange(layout, roles, checkpoint, await checkpointRoles(checkpoint));
+    const arranged = arrangement.of(shard, row);
+    return arranged !== undefined && 'pieces' in arranged ? arranged.pieces : [];
+  };
+}
+
+/**
+ * The first elements of what pieces make up, brought to length 1, for scales of FP8 codes are not looked at.
+ * Null where there is nothing, or no length.
+ */
+async function sampleOf(
+  reader: ByteReader,
+  checkpoint: Checkpoint,
+  pieces: Awaited<ReturnType<ReturnType<typeof finder>>>,
+): Promise<Float64Array | null> {
+  const parts: Float64Array[] = [];
+  let left = SAMPLE;
+  for (const { shard, row, sourceFrom, elements } of pieces) {
+    const dtype: Dtype = dtypeByCode(checkpoint.shards[shard]!.tensors.dtypes[row]!);
+    if (left === 0 || dtype.kind !== 'float') break;
+    const [size, count] = [dtype.bits / 8, Math.min(left, elements)];
+    const bytes = await readTensor(reader, checkpoint, { shard, row }, sourceFrom * size, count * size);
+    parts.push(decodeFloats(dtype.name as FloatDtypeName, bytes));
+    left -= count;
+  }
+  const sample = Float64Array.from(parts.flatMap((part) => [...part]));
+  const length = Math.sqrt(dot(sample, sample));
+  return length > 0 && length < Number.POSITIVE_INFINITY ? sample.map((x) => x / length) : null;
 }
 
 function exchanged(
@@ -92,15 +133,17 @@ function exchanged(
   older: Checkpoint,
   newer: Checkpoint,
 ): Conflict[] {
-  const far = probes.flatMap((_, i) => (distance(before[i]!, now[i]!) > SUSPICIOUS ? [i] : []));
+  const own = probes.map((_, i) => distance(before[i]!, now[i]!));
+  const far = probes.flatMap((_, i) => (own[i] !== null && own[i]! > SUSPICIOUS ? [i] : []));
   const cameFrom = new Map<number, number>();
   for (const i of far) {
-    const others = far.filter((j) => j !== i && probes[j]!.kind === probes[i]!.kind);
-    const nearest = others.reduce(
-      (best, j) => (distance(before[j]!, now[i]!) < distance(before[best]!, now[i]!) ? j : best),
-      others[0] ?? i,
-    );
-    if (nearest !== i && distance(before[nearest]!, now[i]!) * MENDED < distance(before[i]!, now[i]!)) cameFrom.set(i, nearest);
+    let [nearest, least] = [i, own[i]! / MENDED];
+    for (const j of far) {
+      if (j === i || probes[j]!.kind !== probes[i]!.kind) continue;
+      const other = distance(before[j]!, now[i]!);
+      if (other !== null && other < least) [nearest, least] = [j, other];
+    }
+    if (nearest !== i) cameFrom.set(i, nearest);
   }
   // Only places that are exchanged among themselves: a layer that became like another one is no exchange.
   const moved = [...cameFrom].filter(([i, from]) => cameFrom.has(from) && [...cameFrom.values()].includes(i));
@@ -111,13 +154,8 @@ function exchanged(
   return [{ code: 'E_LAYERS_SWAPPED', message, file: newer.path, tensor }];
 }
 
-/** ‖a − b‖ / ‖a‖; 0 where either is not there, or not comparable: that is told elsewhere. */
-function distance(a: Float64Array | null, b: Float64Array | null): number {
-  if (a === null || b === null || a.length !== b.length) return 0;
-  let [difference, norm] = [0, 0];
-  for (const [i, x] of a.entries()) {
-    difference += (x - b[i]!) ** 2;
-    norm += x ** 2;
-  }
-  return norm === 0 || !Number.isFinite(difference) ? 0 : Math.sqrt(difference / norm);
+/** ‖a − b‖ of samples of length 1; null where either is missing or they are not of one length: told elsewhere. */
+function distance(a: Float64Array | null, b: Float64Array | null): number | null {
+  if (a === null || b === null || a.length !== b.length) return null;
+  return Math.sqrt(a.reduce((sum, x, i) => sum + (x - b[i]!) ** 2, 0));
 }

@@ -1,6 +1,7 @@
 import { type DtypeName, dtypeByCode } from '../../base/dtype.ts';
 import { FLOAT_BYTES } from '../../base/numbers/float.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
+import { placeOf } from '../layout/units.ts';
 import { type CheckpointRoles, tensorName } from '../roles/checkpoint-roles.ts';
 import { CONFIG_KEYS, configNumber } from '../roles/model-config.ts';
 import type { Role } from '../roles/types.ts';
@@ -15,6 +16,7 @@ const WANTED: ReadonlySet<Role | null> = new Set(ROLES);
 interface Found extends Record<Wanted, RoutingTensor[]> {
   /** Start of all their names, as `model.layers.3.`. */
   readonly prefix: string;
+  readonly place: string;
   readonly layer: number;
   readonly mtp: boolean;
   readonly experts: ExpertTensor[];
@@ -52,7 +54,8 @@ function tensorsByLayer(checkpoint: Checkpoint, roles: CheckpointRoles, skipped:
   let last: Found | undefined;
   for (const [shard, { tensors }] of checkpoint.shards.entries()) {
     for (let row = 0; row < tensors.count; row++) {
-      const { role, layer, expert, projection, mtp } = roles.of(shard, row);
+      const own = roles.of(shard, row);
+      const { role, layer, expert, projection, family, mtp } = own;
       if (!WANTED.has(role)) continue;
       const name = tensorName(checkpoint, shard, row);
       if (typeof layer !== 'number') {
@@ -66,6 +69,7 @@ function tensorsByLayer(checkpoint: Checkpoint, roles: CheckpointRoles, skipped:
       if (found === undefined) {
         found = {
           prefix,
+          place: placeOf(name, own),
           layer,
           mtp,
           router: [],
@@ -80,7 +84,7 @@ function tensorsByLayer(checkpoint: Checkpoint, roles: CheckpointRoles, skipped:
       }
       last = found;
       const place = { name, shard, row, dtype: dtypeByCode(tensors.dtypes[row]!).name, shape: tensors.shapes[row]! };
-      if (role === 'expert' && expert !== null) found.experts.push({ ...place, expert, projection });
+      if (role === 'expert' && expert !== null) found.experts.push({ ...place, expert, projection, family });
       else found[role as Wanted].push(place);
     }
   }
@@ -121,6 +125,7 @@ function layerOf(found: Found, router: RoutingTensor, roles: CheckpointRoles): R
   return {
     layer: found.layer,
     mtp: found.mtp,
+    place: found.place,
     router,
     transposed,
     experts,

@@ -1,5 +1,6 @@
 import type { DtypeName } from '../../base/dtype.ts';
 import type { TensorPlace } from '../../checkpoints/tensors/types.ts';
+import type { TensorRole } from '../roles/types.ts';
 
 /**
  * How a mixture of experts chooses and weighs experts, as its configuration says. For a token with logits z =
@@ -52,16 +53,17 @@ export interface RoutingTensor extends TensorPlace {
   readonly shape: readonly number[];
 }
 
-export interface ExpertTensor extends RoutingTensor {
+export interface ExpertTensor extends RoutingTensor, Pick<TensorRole, 'projection' | 'family'> {
   /** `all`: the first axis (or its equal parts) is the expert. */
   readonly expert: number | 'all';
-  readonly projection: string | null;
 }
 
 /** The tensors of one checkpoint that have to do with the choice of experts in one layer. */
 export interface RouterLayer {
   readonly layer: number;
   readonly mtp: boolean;
+  /** The same for the same layer of a model, whatever the layout calls its tensors. */
+  readonly place: string;
   /** [E, H], or [H, E] where `transposed`; of a plain float dtype. */
   readonly router: RoutingTensor;
   readonly transposed: boolean;

@@ -47,7 +47,7 @@ function router(layer: number, width = 4, mtp = false): RouterLayer {
     shape: [2, width],
   } as const;
   const none = { logitBias: null, correctionBias: null, norm: null, tokenTable: null, expertTensors: [] };
-  return { layer, mtp, router: place, transposed: false, experts: 2, width, ...none };
+  return { layer, mtp, place: place.name, router: place, transposed: false, experts: 2, width, ...none };
 }
 
 async function problems(routers: readonly RouterLayer[]): Promise<string[]> {
