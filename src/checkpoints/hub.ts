@@ -1,5 +1,6 @@
-import { resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { MergeError } from '../base/errors.ts';
+import { storeOf } from '../base/store/store.ts';
 
 /**
  * An organisation or user, and a name: letters, digits, `-`, `_` and `.`, no two `-` or `.` in a row, none at
@@ -32,4 +33,23 @@ export function cachedRepoId(paths: readonly string[]): string | null {
   const ids = new Set(paths.map((path) => /\/models--([^/]+)\/snapshots\/[^/]+(?:\/|$)/.exec(resolve(path))?.[1]?.replace('--', '/')));
   const [id] = ids;
   return ids.size === 1 && id !== undefined && isRepoId(id) ? id : null;
+}
+
+/**
+ * The folder of a repository in the Hub's cache (`models--org--name`, with `refs/` and `snapshots/`), if
+ * `path` is that or its `snapshots`; else null.
+ */
+export async function hubRepository(path: string): Promise<string | null> {
+  const folder = basename(resolve(path)) === 'snapshots' ? dirname(resolve(path)) : path;
+  const entries = await storeOf(folder)
+    .list(folder)
+    .catch(() => null);
+  const holds = (wanted: string) => entries?.some(({ name }) => name === wanted);
+  return holds('refs') && holds('snapshots') ? folder : null;
+}
+
+/** Commits whose files a repository in the Hub's cache holds, in no order of training. */
+export async function snapshotFolders(repository: string): Promise<string[]> {
+  const folder = join(repository, 'snapshots');
+  return ((await storeOf(folder).list(folder)) ?? []).map(({ name }) => join(folder, name)).sort();
 }

@@ -1,53 +1,120 @@
 import type { Position } from './types.ts';
 
 /**
- * Names that trainers and Hub repositories give to the checkpoints of a run, first match wins. All are
- * anchored at both ends, so that `step1000-merged` or `best-100` are nobody's step 1000. Groups: stage,
- * ingredient, step, tokens, and the unit of tokens. A third column gives the stage where it is a word.
+ * What a word of a name says of the number after it. `noun`: it names a checkpoint, and stands before its step, before
+ * the word for it (`checkpoint-epoch-3-step-100`) or behind it (`iter-1000-ckpt`); `epoch`: counted beside the step.
  */
-const NAMES: readonly (readonly [producer: string, pattern: RegExp, stage?: number])[] = [
-  ['HF Trainer, accelerate, axolotl, LLaMA-Factory, TRL; `checkpoint-14750step` on the Hub', /^checkpoint[-_](?<step>\d+)(?:step)?$/],
-  ['FineWeb ablations on the Hub: `step-001000-2BT`', /^step-(?<step>\d+)-(?<tokens>\d+)(?<unit>[KMBT])T$/],
-  [
-    'OLMo on the Hub: `stage2-ingredient3-step12000-tokens26B`; SmolLM3: `stage1-step-40000`; torchtitan, levanter, OLMo-core, Pythia: `step1000`',
-    /^(?:stage(?<stage>\d+)-)?(?:ingredient(?<ingredient>\d+)-)?step[-_]?(?<step>\d+)(?:-tokens(?<tokens>\d+)(?<unit>[KMBT]))?$/,
-  ],
-  ['DeepSpeed, GPT-NeoX, verl', /^global_?step[-_]?(?<step>\d+)$/],
-  ['OpenCoder on the Hub, before its anneal', /^pretrain_iter_(?<step>\d+)$/, 1],
-  ['OpenCoder on the Hub, its anneal', /^anneal_iter_(?<step>\d+)$/, 2],
-  ['Megatron-LM', /^iter(?:ation)?[-_](?<step>\d+)$/],
-  ['LLM360 on the Hub', /^ckpt[-_](?<step>\d+)$/],
-  ['Lightning, NeMo 1', /^epoch=\d+-step=(?<step>\d+)$/],
-  ['nanotron, MaxText', /^(?<step>\d+)$/],
-];
+type Kind = 'step' | 'noun' | 'epoch' | 'stage' | 'ingredient' | 'tokens';
 
+/**
+ * The words that trainers put into names: HF Trainer, DeepSpeed, GPT-NeoX, verl, Megatron-LM, LLM360, Lightning, NeMo,
+ * torchtitan, levanter, OLMo-core, Pythia, SmolLM, FineWeb, OpenCoder, Composer (`ba`, `ep`).
+ */
+const WORDS: ReadonlyMap<string, Kind> = new Map([
+  ...words('step', 'step steps globalstep iter iters iteration iterations update updates batch ba'),
+  ...words('noun', 'checkpoint ckpt global pretrain anneal'),
+  ...words('epoch', 'epoch ep'),
+  ...words('stage', 'stage'),
+  ...words('ingredient', 'ingredient'),
+  ...words('tokens', 'tokens token'),
+]);
+
+/** Stages that have words for names. */
+const STAGES: ReadonlyMap<string, number> = new Map([
+  ['pretrain', 1],
+  ['anneal', 2],
+]);
+
+/**
+ * Words for the form of a checkpoint, which say nothing of its place: what converters put before and behind a name
+ * (`global_step20_hf`, `hf_converted_checkpoint-20`), and folders inside a checkpoint are called (`model/consolidated`).
+ */
+const FORM: ReadonlySet<string> = new Set(
+  'hf huggingface transformers converted export exported safetensors consolidated unsharded model weights actor policy bf16 fp16 fp32'.split(
+    ' ',
+  ),
+);
+
+/** Whole-number, glued to a word before it, a unit behind it, or both. */
+const PART = /^([A-Za-z]*)(\d*)([A-Za-z]*)$/;
 const TOKEN_UNITS: Readonly<Record<string, number>> = { K: 1e3, M: 1e6, B: 1e9, T: 1e12 };
+const STEP_UNIT = /^(?:steps?|iters?)?$/;
 
 /** A position whose step is known. */
 export type NamedPosition = Position & { readonly step: number };
 
 /**
- * The position that the name of a folder, or of a file without its extension, gives; null where it is the
- * name of no step.
+ * The position that the name of a folder, or of a file without its extension, gives; null where it is the name of no
+ * step. One rule: parts between single `-`, `_` or `=`, each a number with its word or a word for a form, and nothing
+ * else; so `step1000-merged` and `best-100` are nobody's step 1000. A number alone is a step where it is the only one
+ * and comes first (nanotron, MaxText; `1000_hf`).
  */
 export function positionFromName(name: string): NamedPosition | null {
-  for (const [, pattern, stage] of NAMES) {
-    const groups = pattern.exec(name)?.groups;
-    if (groups === undefined) continue;
-    const step = Number(groups.step);
-    if (!Number.isSafeInteger(step)) return null;
-    return {
-      stage: stage ?? integer(groups.stage),
-      ingredient: integer(groups.ingredient),
-      step,
-      tokens: groups.tokens === undefined ? null : Number(groups.tokens) * TOKEN_UNITS[groups.unit!]!,
-    };
+  const found = new Map<Kind, number>();
+  let stage: number | null = null;
+  /** A word whose number may follow. */
+  let open: Kind | null = null;
+  /** A number that no word has claimed. */
+  let bare: number | null = null;
+  const take = (kind: Kind, value: number | null): boolean => {
+    const key = kind === 'noun' ? 'step' : kind;
+    if (value === null || !Number.isSafeInteger(value) || (found.has(key) && found.get(key) !== value)) return false;
+    found.set(key, value);
+    open = null;
+    return true;
+  };
+  for (const [at, part] of name.split(/[-_=]/).entries()) {
+    const lower = part.toLowerCase();
+    if (FORM.has(lower)) continue;
+    const [, word = '', digits = '', unit = ''] = PART.exec(part) ?? [];
+    const kind: Kind | undefined = word === '' ? (open ?? undefined) : WORDS.get(word.toLowerCase());
+    stage = STAGES.get(lower) ?? stage;
+    if (digits === '') {
+      // Of two words in a row the first may only be a noun: `global_step`, `checkpoint-epoch`.
+      if (word === '' || kind === undefined || (open !== null && open !== 'noun')) return null;
+      if (bare !== null && kind === 'step') {
+        if (!take(kind, bare)) return null;
+        bare = null;
+      } else open = kind;
+    } else if (kind !== undefined) {
+      if (!take(kind, numberOf(kind, digits, unit))) return null;
+    } else if (word !== '') return null;
+    else if (/^[KMBT]T$/.test(unit)) {
+      if (!take('tokens', numberOf('tokens', digits, unit))) return null;
+    } else if (unit !== '' && STEP_UNIT.test(unit)) {
+      if (!take('step', Number(digits))) return null;
+    } else if (unit === '' && at === 0) bare = Number(digits);
+    else return null;
   }
-  return null;
+  if (open !== null && open !== 'noun') return null;
+  if (bare !== null) {
+    if (found.size > 0 || open !== null || !Number.isSafeInteger(bare)) return null;
+    found.set('step', bare);
+  }
+  const step = found.get('step');
+  if (step === undefined) return null;
+  return {
+    stage: stage ?? found.get('stage') ?? null,
+    ingredient: found.get('ingredient') ?? null,
+    step,
+    tokens: found.get('tokens') ?? null,
+  };
 }
 
-function integer(digits: string | undefined): number | null {
-  return digits === undefined ? null : Number(digits);
+/** A number with its unit; null where that is none of its kind. */
+function numberOf(kind: Kind, digits: string, unit: string): number | null {
+  if (kind === 'tokens') return /^[KMBT]T?$/.test(unit) ? Number(digits) * TOKEN_UNITS[unit[0]!]! : null;
+  const fits = kind === 'step' || kind === 'noun' ? STEP_UNIT.test(unit) : unit === '';
+  return fits ? Number(digits) : null;
+}
+
+function words(kind: Kind, all: string): [string, Kind][] {
+  return all.split(' ').map((word) => [word, kind]);
+}
+
+/** Whether a name is about the form of what lies in a folder, and nothing else: `hf`, `consolidated`, `hf_model`. */
+export function isFormName(name: string): boolean {
+  return name.split(/[-_]/).every((part) => FORM.has(part.toLowerCase()));
 }
 
 /** What a name says against a folder that may hold weights all the same, first match wins. */
@@ -64,6 +131,37 @@ const LEFT_OUT: readonly (readonly [pattern: RegExp, reason: string])[] = [
  */
 export function reasonAgainstName(name: string): string | null {
   return LEFT_OUT.find(([pattern]) => pattern.test(name))?.[1] ?? null;
+}
+
+/** Folders above a checkpoint in which the name of its step is looked for: `global_step_20/actor/huggingface`. */
+const FOLDERS_ABOVE = 3;
+
+/** Where a path says that a checkpoint stands. */
+export interface NamedPlace {
+  readonly position: NamedPosition;
+  /** The folder that is named by the step: the last component, or one above it. */
+  readonly name: string;
+  /** Components below that one. */
+  readonly inner: readonly string[];
+}
+
+/**
+ * The position that the nearest name of a path gives: of the folder itself, else of one above it. A number alone
+ * counts there only where what lies between speaks of forms: `1000/hf`, and not `/scratch/2024/final`.
+ * @param path absolute, of a folder
+ */
+export function placeFromPath(path: string): NamedPlace | null {
+  const parts = path.split('/').filter((part) => part !== '');
+  for (let above = 0; above <= FOLDERS_ABOVE && above < parts.length; above++) {
+    const at = parts.length - 1 - above;
+    const name = parts[at]!;
+    const inner = parts.slice(at + 1);
+    const position = positionFromName(name);
+    if (position !== null && (!/^\d+$/.test(name) || inner.every(isFormName))) return { position, name, inner };
+    // A merge inside a checkpoint is not that checkpoint.
+    if (reasonAgainstName(name) !== null) return null;
+  }
+  return null;
 }
 
 /**

@@ -1,5 +1,4 @@
-import { basename } from 'node:path';
-import { MergeError } from '../base/errors.ts';
+import { resolve } from 'node:path';
 import type { FileStat, LocalStat } from '../base/store/local.ts';
 import { containerOf } from './containers/all.ts';
 import { find } from './containers/found.ts';
@@ -7,7 +6,10 @@ import { OpenCache } from './containers/open-cache.ts';
 import { HeaderCache, scansOf } from './containers/safetensors/header-cache.ts';
 import { headerOf } from './containers/safetensors/scan-header.ts';
 import type { SafetensorsHeader } from './containers/safetensors/types.ts';
-import type { FolderEntries, Found } from './containers/types.ts';
+import type { Container, Found } from './containers/types.ts';
+import { innerCheckpoints } from './inner-checkpoint.ts';
+import { placeFromPath, positionFromName } from './names.ts';
+import { notACheckpoint, severalInside } from './not-a-checkpoint.ts';
 import { readPosition } from './position.ts';
 import { dataBytes } from './tensors/table.ts';
 import type { Checkpoint } from './types.ts';
@@ -23,21 +25,21 @@ export interface OpenOptions {
 }
 
 /**
- * Opens a checkpoint, a folder or a file, in whatever container knows it. What its tensors are is read and
- * checked, data is not, and no file stays open.
- * @throws MergeError E_NOT_FOUND, E_NOT_READABLE, E_NO_CHECKPOINT, E_AMBIGUOUS, E_NO_TENSORS,
+ * Opens a checkpoint, a folder or a file, in whatever container knows it; one that lies inside the folder of its step
+ * (`epoch_0_step_20/model/consolidated`) by that folder, too. What its tensors are is read and checked, data is not,
+ * and no file stays open.
+ * @throws MergeError E_NOT_FOUND, E_NOT_READABLE, E_NO_CHECKPOINT, E_AMBIGUOUS, E_NO_TENSORS, E_NOT_WEIGHTS,
  * E_SHARD_MISSING, E_TENSOR_MISPLACED, E_TENSOR_TWICE, E_TENSOR_UNINDEXED, and what `readHeader` and
  * `readIndex` throw; with several faults, all are in `details.conflicts`
  */
 export async function openCheckpoint(path: string, { cache = new OpenCache(), name }: OpenOptions = {}): Promise<Checkpoint> {
-  const found = await find(path);
-  const container = await containerOf(found);
-  if (container === undefined) throw unknown(found);
+  const { found, container } = await lookInto(await find(path), name);
   const opened = await container.open(found, cache);
   const isFolder = found.entries !== null;
-  const { warnings, ...position } = await readPosition(path, isFolder, { name, entries: found.entries ?? undefined });
+  const known = { name, entries: found.entries ?? undefined, outer: found.path === path ? undefined : path };
+  const { warnings, ...position } = await readPosition(found.path, isFolder, known);
   return {
-    path,
+    path: found.path,
     kind: isFolder ? 'folder' : 'file',
     ...opened,
     tensorCount: opened.shards.reduce((sum, { tensors }) => sum + tensors.count, 0),
@@ -47,20 +49,20 @@ export async function openCheckpoint(path: string, { cache = new OpenCache(), na
   };
 }
 
-/** What no container knows. */
-function unknown({ path, entries }: Found): MergeError {
-  const fail = (problem: string, help?: string) =>
-    new MergeError('E_NO_CHECKPOINT', `${path}: ${problem}`, { details: { file: path }, ...(help !== undefined && { help }) });
-  if (entries !== null) return fail(isEmpty(entries) ? 'the folder is empty' : 'the folder holds no safetensors file');
-  const ofIndex = basename(path).endsWith('.index.json');
-  return fail(
-    'is neither a folder nor a .safetensors file',
-    ofIndex ? 'Name the folder that holds the index.' : 'Name a folder, or a file ending in .safetensors.',
-  );
-}
-
-function isEmpty(entries: FolderEntries): boolean {
-  return [...entries.keys()].every((name) => name.startsWith('.'));
+/** The checkpoint that is meant by a path, and who can read it. @throws MergeError where there is none */
+async function lookInto(found: Found, name: string | undefined): Promise<{ found: Found; container: Container }> {
+  const container = await containerOf(found);
+  if (container !== undefined) return { found, container };
+  const position = name === undefined ? placeFromPath(resolve(found.path))?.position : positionFromName(name);
+  const inner = found.entries === null ? [] : await innerCheckpoints(found, position?.step ?? null);
+  const [only, other] = inner;
+  // In a folder that names no step they may be anything: a run of one checkpoint, say.
+  if (only === undefined || position == null) throw await notACheckpoint(found, inner);
+  if (other !== undefined) throw severalInside(found.path, inner);
+  const within = await find(only);
+  const reader = await containerOf(within);
+  if (reader === undefined) throw await notACheckpoint(found, []);
+  return { found: within, container: reader };
 }
 
 /** A shard of a {@link SafetensorsCheckpoint}. */

@@ -1,8 +1,8 @@
-import { basename, dirname, parse, resolve } from 'node:path';
+import { basename, dirname, join, parse, resolve } from 'node:path';
 import type { Warning } from '../base/errors.ts';
 import { storeOf } from '../base/store/store.ts';
 import type { FolderEntries } from './containers/types.ts';
-import { type NamedPosition, positionFromName } from './names.ts';
+import { type NamedPlace, type NamedPosition, placeFromPath, positionFromName } from './names.ts';
 import { readTrainingState } from './states.ts';
 import type { Position } from './types.ts';
 
@@ -13,6 +13,8 @@ interface Known {
   readonly name?: string | undefined;
   /** What lies in the folder. */
   readonly entries?: FolderEntries | undefined;
+  /** The folder of the step, where the checkpoint lies deeper in it. */
+  readonly outer?: string | undefined;
 }
 
 /** Where a checkpoint stands, and whether its trainer will remove it. */
@@ -24,7 +26,8 @@ export interface FoundPosition extends Position {
 
 /**
  * Position of a checkpoint from its state files (see `readState`) and, for what they do not say, from the
- * name of the folder or file. A `model.safetensors` is taken for its folder. Never throws: what cannot be
+ * name of the folder or file, or of the nearest folder above it that names a step (see `placeFromPath`); state files
+ * of the folders between count, too. A `model.safetensors` is taken for its folder. Never throws: what cannot be
  * read is unknown, with a warning.
  */
 export async function readPosition(path: string, isFolder: boolean, known: Known = {}): Promise<FoundPosition> {
@@ -34,7 +37,7 @@ export async function readPosition(path: string, isFolder: boolean, known: Known
   }
   const folder = isFolder ? path : dirname(path);
   const named = (known.name === undefined ? await positionOfFolder(folder) : positionFromName(known.name)) ?? UNKNOWN;
-  const { file, warnings, ...state } = await readTrainingState(folder, known.entries);
+  const { file, warnings, ...state } = await stateOf(folder, known);
   const differs = state.step !== null && named.step !== null && state.step !== named.step;
   const message = `${file}: says step ${state.step}, the folder's name says ${named.step}; the file is believed`;
   return {
@@ -47,16 +50,60 @@ export async function readPosition(path: string, isFolder: boolean, known: Known
   };
 }
 
-/** By its own name, else by the name of what it links to (`latest` often links to `checkpoint-1000`). */
+/** What the state files of a folder say, and what they leave open those of the folders of its step around it. */
+async function stateOf(folder: string, { entries, outer }: Known): ReturnType<typeof readTrainingState> {
+  const [, ...around] = foldersOfStep(folder, outer);
+  let state = await readTrainingState(folder, entries);
+  for (const other of around) {
+    const found = await readTrainingState(other);
+    const tells = state.file === null && found.file !== null;
+    state = {
+      ...(tells ? found : state),
+      ephemeral: state.ephemeral ?? found.ephemeral,
+      warnings: [...state.warnings, ...found.warnings],
+    };
+  }
+  return state;
+}
+
+/**
+ * The folders in which a trainer may have put the state files of a checkpoint: its own, and those around it up to
+ * the one that is named by the step.
+ * @param outer the folder of the step, where it is known
+ */
+export function foldersOfStep(folder: string, outer?: string): string[] {
+  const place = placeFromPath(resolve(folder));
+  const top = outer ?? (place === null ? folder : join(folder, ...place.inner.map(() => '..')));
+  const folders = [folder];
+  for (let inner = resolve(folder); inner !== resolve(top) && inner !== '/'; ) {
+    inner = dirname(inner);
+    folders.push(inner);
+  }
+  return folders;
+}
+
+/** By the names of its path, else by those of what it links to (`latest` often links to `checkpoint-1000`). */
 async function positionOfFolder(folder: string): Promise<NamedPosition | null> {
-  return (
-    positionFromName(basename(resolve(folder))) ??
-    positionFromName(
-      basename(
-        await storeOf(folder)
-          .resolve(folder)
-          .catch(() => folder),
-      ),
-    )
-  );
+  const own = placeFromPath(resolve(folder));
+  if (own !== null && own.inner.length === 0) return own.position;
+  const real = await storeOf(folder)
+    .resolve(folder)
+    .catch(() => folder);
+  const target = placeFromPath(real);
+  return (target?.inner.length === 0 ? target : (own ?? target))?.position ?? null;
+}
+
+/** Where the path of a checkpoint says that it stands: a file by its own name, `model.safetensors` by its folder. */
+export function placeOfCheckpoint(path: string): NamedPlace | null {
+  const full = resolve(path);
+  const { name, ext, base } = parse(full);
+  if (ext !== '.safetensors') return placeFromPath(full);
+  if (base === 'model.safetensors') return placeFromPath(dirname(full));
+  const position = positionFromName(name);
+  return position === null ? null : { position, name, inner: [] };
+}
+
+/** What a checkpoint is called: after the folder that is named by its step, else as its own folder or file is. */
+export function checkpointName(path: string): string {
+  return placeOfCheckpoint(path)?.name ?? basename(resolve(path)).replace(/\.safetensors$/, '');
 }

@@ -146,10 +146,11 @@ async function olmoState(file: OpenFile): Promise<Partial<State>> {
  * The training log in a checkpoint's trainer_state.json, by step; a step that was logged more than once
  * (training, evaluation) is one entry. Empty where there is none or it cannot be read:
  * {@link readTrainingState} warns of that.
+ * @param folders where it may lie: the first that has one
  */
-export async function readLog(folder: string): Promise<LogEntry[]> {
-  const file = join(folder, TRAINER_STATE);
-  const state = await withFile(file, readJson).catch(() => null);
+export async function readLog(folders: readonly string[]): Promise<LogEntry[]> {
+  let state: JsonObject | null = null;
+  for (const folder of folders) state ??= await withFile(join(folder, TRAINER_STATE), readJson).catch(() => null);
   const lines = state?.log_history;
   if (!Array.isArray(lines)) return [];
   const entries = new Map<number, LogEntry>();

@@ -21,6 +21,7 @@ export interface HostileFolder {
 const INDEX = 'model.safetensors.index.json';
 const ONE = 'model-1.safetensors';
 const TWO = 'model-2.safetensors';
+const [FIRST, SECOND] = ['model-00001-of-00002.safetensors', 'model-00002-of-00002.safetensors'];
 
 /** A valid folder of two shards, and what to change in it. */
 function sharded(changes: Record<string, string | Uint8Array> = {}, then: (folder: string) => void = () => {}): string {
@@ -48,10 +49,29 @@ export const HOSTILE_FOLDERS: readonly HostileFolder[] = [
     make: () => folderOf({ '.model.safetensors': smallFile('a') }),
   },
   {
-    what: 'shards without index',
+    what: 'a tensor in two shards, without index',
+    code: 'E_TENSOR_TWICE',
+    file: SECOND,
+    tensor: 'a',
+    make: () => folderOf({ [FIRST]: smallFile('a'), [SECOND]: smallFile('a') }),
+  },
+  {
+    what: 'one of two shards, without index',
+    code: 'E_SHARD_MISSING',
+    file: SECOND,
+    make: () => folderOf({ [FIRST]: smallFile('a') }),
+  },
+  {
+    what: 'shards of two saves, without index',
     code: 'E_NO_CHECKPOINT',
     file: '',
-    make: () => folderOf({ 'model-00001-of-00002.safetensors': smallFile('a'), 'model-00002-of-00002.safetensors': smallFile('b') }),
+    make: () => folderOf({ [FIRST]: smallFile('a'), [SECOND]: smallFile('b'), 'model-00001-of-00003.safetensors': smallFile('c') }),
+  },
+  {
+    what: "a rank's file, by its name",
+    code: 'E_NO_CHECKPOINT',
+    file: '',
+    make: () => folderOf({ 'shard-00001-model-00001-of-00001.safetensors': smallFile('a') }),
   },
   {
     what: 'one file per rank',

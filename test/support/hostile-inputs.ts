@@ -109,7 +109,7 @@ const FOLDERS: readonly (readonly [what: string, command: 'inspect' | 'average' 
   ['below a file', 'inspect', 'path'],
   ['empty folder', 'average', 'folder'],
   ['folder with other weights', 'plan', 'folder'],
-  ['shards without index', 'inspect', 'folder'],
+  ['one of two shards, without index', 'inspect', 'folder'],
   ['single file and index', 'average', 'folder'],
   ['no tensors in a file', 'average', 'model.safetensors'],
   ['no tensors in an index', 'inspect', 'index'],

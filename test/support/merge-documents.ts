@@ -207,7 +207,7 @@ export const MERGE_DOCUMENTS: readonly DocumentReader[] = [
   {
     name: 'trainer_state.json',
     mutate: oneOf([TRAINER, TRAINER]),
-    read: written('trainer_state.json', async (_, folder) => [await readTrainingState(folder), await readLog(folder)]),
+    read: written('trainer_state.json', async (_, folder) => [await readTrainingState(folder), await readLog([folder])]),
   },
   {
     name: "nanotron's metadata",

@@ -47,6 +47,20 @@ export async function readWhole(path: string, limit: number): Promise<Buffer> {
 }
 
 /**
+ * The first bytes of a file, or all of a shorter one.
+ * @throws MergeError E_NOT_FOUND, E_NOT_READABLE, E_IO
+ */
+export async function readStart(path: string, bytes: number): Promise<Buffer> {
+  const file = await storeOf(path).open(path);
+  try {
+    const start = Buffer.allocUnsafe(Math.min(bytes, file.stat.size));
+    return start.subarray(0, await file.read(start, 0));
+  } finally {
+    await file.close();
+  }
+}
+
+/**
  * As {@link readWhole}, and null where nothing is at the path (a link that leads nowhere is nothing).
  * @throws MergeError E_NOT_READABLE, E_IO
  */

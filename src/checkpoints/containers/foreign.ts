@@ -1,4 +1,6 @@
+import { join } from 'node:path';
 import { MergeError } from '../../base/errors.ts';
+import { readStart } from '../../base/store/store.ts';
 import type { Container, Found } from './types.ts';
 
 /** A checkpoint that is not safetensors, and what makes one of it. */
@@ -9,58 +11,60 @@ export interface ForeignFormat {
   readonly converter: string;
 }
 
+/** A row of the table. */
+interface Row extends ForeignFormat {
+  /** Of a path: those of the folder and of its folders. */
+  readonly path: RegExp;
+  /** What the file of that path holds near its beginning, where its name alone says too little. */
+  readonly holds?: RegExp;
+  /** Many things have such files: the folder itself may be something else. */
+  readonly weak?: true;
+}
+
 const TORCH_SAVE = 'torch.load and safetensors.torch.save_file';
 const MEGATRON_BRIDGE = 'examples/conversion/convert_checkpoints.py export of Megatron Bridge';
+/** The metadata of a checkpoint of torch.distributed, whoever saved it: a pickle, in which names stand as they are. */
+const DCP = /^([^/]+\/)?\.metadata$/;
 
-/** The first row of which a path matches decides. Paths are those of the folder and of its folders. */
-const FORMATS: readonly (readonly [pattern: RegExp, format: string, converter: string])[] = [
-  [
-    /^((actor|critic)\/)?model_world_size_\d+_rank_\d+\.pt$|^actor\/fsdp_config\.json$/,
-    'verl (FSDP shards)',
-    '`python -m verl.model_merger merge`',
-  ],
-  [/^model_and_optim\/(\.metadata|.*\.distcp)$/, 'OLMo-core (DCP)', 'src/examples/huggingface/convert_checkpoint_to_hf.py of OLMo-core'],
-  [/^pytorch_model_fsdp_\d+\/(\.metadata|.*\.distcp)$/, 'accelerate (sharded FSDP state)', '`accelerate merge-weights`'],
-  [/^common\.pt$/, 'Megatron-LM (torch_dist)', MEGATRON_BRIDGE],
-  [
-    /^mp_rank_\d+(_\d+)*\/(model_optim_rng|model_rng)\.pt$/,
-    'Megatron-LM (one .pt a rank)',
-    `tools/checkpoint/convert.py of Megatron-LM and then ${MEGATRON_BRIDGE}`,
-  ],
-  [/^([^/]+\/)?layer_\d+-model_\d+-model_states\.pt$/, 'GPT-NeoX (DeepSpeed)', 'tools/ckpts/convert_neox_to_hf.py of GPT-NeoX'],
-  [
-    /^([^/]+\/)?((bf16_)?zero_pp_rank_|mp_rank_\d+_model_states\.pt$)|^zero_to_fp32\.py$/,
-    'DeepSpeed (ZeRO)',
-    "DeepSpeed's `zero_to_fp32.py` with --safe_serialization",
-  ],
-  [
-    /^([^/]+\/)?(\.metadata|.*\.distcp)$/,
-    'PyTorch distributed checkpoint (DCP)',
-    'scripts/checkpoint_conversion/convert_to_hf.py of torchtitan, or what your trainer has for it',
-  ],
-  [
-    /^([^/]+\/)?(_CHECKPOINT_METADATA|orbax\.checkpoint|_METADATA|_sharding)$/,
-    'Orbax (MaxText)',
-    'to_huggingface of MaxText (utils/ckpt_conversion)',
-  ],
-  [
-    /^([^/]+\/)?(manifest\.ocdbt|ocdbt\.process_\d+|\.zarray|zarr\.json)$/,
-    'TensorStore (levanter)',
-    '`python -m levanter.main.export_lm_to_hf`',
-  ],
-  [/\.nemo$/, 'NeMo', MEGATRON_BRIDGE],
-  [/^pytorch_model.*\.bin$/, 'PyTorch (.bin)', 'from_pretrained and save_pretrained of transformers, which writes safetensors'],
-  [/^consolidated\.\d+\.pth$/, "Meta's Llama (.pth)", 'convert_llama_weights_to_hf.py of transformers'],
-  [/\.gguf$/, 'GGUF', 'from_pretrained(…, gguf_file=…) and save_pretrained of transformers, or merge what it was made from'],
-  [/\.ckpt$/, 'Lightning (.ckpt)', TORCH_SAVE],
-  [/\.(bin|pt|pth)$/, 'PyTorch (.pt, .pth, .bin)', TORCH_SAVE],
+/** The first row that a path fits decides. */
+// biome-ignore format: a table, a row a line.
+const FORMATS: readonly Row[] = [
+  { path: /^((actor|critic)\/)?model_world_size_\d+_rank_\d+\.pt$|^actor\/fsdp_config\.json$/, format: 'verl (FSDP shards)', converter: '`python -m verl.model_merger merge`' },
+  { path: /^model_and_optim\/(\.metadata|.*\.distcp)$/, format: 'OLMo-core (DCP)', converter: 'src/examples/huggingface/convert_checkpoint_to_hf.py of OLMo-core' },
+  { path: /^pytorch_model_fsdp_\d+\/(\.metadata|.*\.distcp)$/, format: 'accelerate (sharded FSDP state)', converter: '`accelerate merge-weights`' },
+  // common.pt until megatron-core 0.18; the entry in metadata.json since long before.
+  { path: /^common\.pt$/, format: 'Megatron-LM (torch_dist)', converter: MEGATRON_BRIDGE },
+  { path: /^([^/]+\/)?metadata\.json$/, holds: /"sharded_backend"\s*:\s*"torch_dist"/, format: 'Megatron-LM (torch_dist)', converter: MEGATRON_BRIDGE },
+  { path: /^([^/]+\/)?metadata\.json$/, holds: /"sharded_backend"\s*:/, format: 'Megatron-LM (distributed checkpoint)', converter: MEGATRON_BRIDGE },
+  { path: /^mp_rank_\d+(_\d+)*\/(model_optim_rng|model_rng)\.pt$/, format: 'Megatron-LM (one .pt a rank)', converter: `tools/checkpoint/convert.py of Megatron-LM and then ${MEGATRON_BRIDGE}` },
+  { path: /^([^/]+\/)?layer_\d+-model_\d+-model_states\.pt$/, format: 'GPT-NeoX (DeepSpeed)', converter: 'tools/ckpts/convert_neox_to_hf.py of GPT-NeoX' },
+  { path: /^([^/]+\/)?((bf16_)?zero_pp_rank_|mp_rank_\d+_model_states\.pt$)|^zero_to_fp32\.py$/, format: 'DeepSpeed (ZeRO)', converter: "DeepSpeed's `zero_to_fp32.py` with --safe_serialization" },
+  { path: DCP, holds: /[^.\w]tok_embeddings\.weight/, format: 'torchtitan (DCP)', converter: 'scripts/checkpoint_conversion/convert_to_hf.py of torchtitan' },
+  { path: DCP, holds: /[^.\w]state\.(model|optimizers)\./, format: 'Composer (DCP)', converter: 'scripts/inference/convert_composer_to_hf.py of llm-foundry' },
+  { path: /^([^/]+\/)?(\.metadata|.*\.distcp)$/, format: 'PyTorch distributed checkpoint (DCP)', converter: 'the tool that its trainer has for it, or torch.distributed.checkpoint.format_utils.dcp_to_torch_save and safetensors.torch.save_file' },
+  { path: /^([^/]+\/)?(_CHECKPOINT_METADATA|orbax\.checkpoint|_METADATA|_sharding)$/, format: 'Orbax (MaxText)', converter: 'to_huggingface of MaxText (utils/ckpt_conversion)' },
+  { path: /^([^/]+\/)?(manifest\.ocdbt|ocdbt\.process_\d+|\.zarray|zarr\.json)$/, format: 'TensorStore (levanter)', converter: '`python -m levanter.main.export_lm_to_hf`' },
+  { path: /\.nemo$/, format: 'NeMo', converter: MEGATRON_BRIDGE },
+  { path: /^pytorch_model.*\.bin$/, format: 'PyTorch (.bin)', converter: 'from_pretrained and save_pretrained of transformers, which writes safetensors' },
+  { path: /^consolidated\.\d+\.pth$/, format: "Meta's Llama (.pth)", converter: 'convert_llama_weights_to_hf.py of transformers' },
+  { path: /\.gguf$/, format: 'GGUF', converter: 'from_pretrained(…, gguf_file=…) and save_pretrained of transformers, or merge what it was made from' },
+  { path: /\.ckpt$/, format: 'Lightning (.ckpt)', converter: TORCH_SAVE, weak: true },
+  { path: /\.(bin|pt|pth)$/, format: 'PyTorch (.pt, .pth, .bin)', converter: TORCH_SAVE, weak: true },
 ];
 
+/** Bytes of a file that are looked through for what its row asks: names of hundreds of thousands of tensors. */
+const LOOKED_THROUGH = 4 * 2 ** 20;
+
 /** Checkpoint folders that are recognised and refused, with what makes a checkpoint of ours from them. */
-export const FOREIGN: readonly Container[] = FORMATS.map(([pattern, format, converter]) => ({
+export const FOREIGN: readonly Container[] = FORMATS.map(({ path: pattern, holds, format, converter }) => ({
   kind: format,
-  async recognise({ entries, paths }: Found) {
-    return entries !== null && (await paths()).some((path) => pattern.test(path));
+  async recognise({ path, entries, paths }: Found) {
+    if (entries === null) return false;
+    for (const file of await paths()) {
+      if (!pattern.test(file)) continue;
+      if (holds === undefined || holds.test(await textOf(join(path, file)))) return true;
+    }
+    return false;
   },
   async open({ path }: Found) {
     throw new MergeError('E_NO_CHECKPOINT', `${path}: is a checkpoint of ${format}, not safetensors`, {
@@ -72,6 +76,18 @@ export const FOREIGN: readonly Container[] = FORMATS.map(([pattern, format, conv
 
 /** What a single file is by its name; null where that is not known. */
 export function foreignFile(name: string): ForeignFormat | null {
-  const row = FORMATS.find(([pattern]) => pattern.test(name));
-  return row === undefined ? null : { format: row[1], converter: row[2] };
+  return FORMATS.find(({ path, holds }) => holds === undefined && path.test(name)) ?? null;
+}
+
+/** Whether names in a folder are those of a checkpoint of a known form, and not files that a run may have, too. */
+export function areForeign(names: readonly string[]): boolean {
+  return FORMATS.some(({ path, holds, weak }) => holds === undefined && weak !== true && names.some((name) => path.test(name)));
+}
+
+/** A byte a character; empty for what cannot be read. */
+async function textOf(path: string): Promise<string> {
+  return readStart(path, LOOKED_THROUGH).then(
+    (bytes) => bytes.toString('latin1'),
+    () => '',
+  );
 }

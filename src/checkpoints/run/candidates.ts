@@ -1,9 +1,11 @@
-import { basename, join, parse } from 'node:path';
+import { basename, join, parse, resolve } from 'node:path';
 import { MergeError } from '../../base/errors.ts';
 import { storeOf } from '../../base/store/store.ts';
 import { foreignFile } from '../containers/foreign.ts';
-import { positionFromName, reasonAgainstName } from '../names.ts';
-import { hubRepository, snapshots } from './hub-cache.ts';
+import { isRankFile } from '../containers/safetensors/shard-names.ts';
+import { hubRepository } from '../hub.ts';
+import { isFormName, positionFromName, reasonAgainstName } from '../names.ts';
+import { snapshots } from './hub-cache.ts';
 
 /** Something in a run that may be one of its checkpoints. */
 export interface CandidateFolder {
@@ -19,10 +21,12 @@ export interface Listing {
   readonly candidates: readonly CandidateFolder[];
   /** Whether the folder itself holds weights. */
   readonly isCheckpoint: boolean;
+  /** Of a model's folder in the Hub's cache: its revisions; null for other folders. */
+  readonly snapshots: readonly string[] | null;
   readonly names: readonly string[];
 }
 
-const WEIGHTS = /^model\.safetensors$|\.safetensors\.index\.json$/;
+const WEIGHTS = /^model\.safetensors$|\.safetensors\.index\.json$|-\d+-of-\d+\.safetensors$/;
 
 /** @throws MergeError E_NOT_FOUND, E_NOT_READABLE; E_NO_RUN where the path is no folder */
 export async function listRun(path: string): Promise<Listing> {
@@ -32,23 +36,44 @@ export async function listRun(path: string): Promise<Listing> {
     return {
       candidates: found.map((snapshot) => ({ ...snapshot, against: reasonAgainstName(snapshot.name) })),
       isCheckpoint: false,
+      snapshots: found.map((snapshot) => snapshot.path),
       names: found.map(({ name }) => name),
     };
   }
   const entries = await storeOf(path).list(path);
   if (entries === null) throw new MergeError('E_NO_RUN', `${path}: is not a folder`, { details: { file: path } });
   const names = entries.map(({ name }) => name).sort();
-  const isCheckpoint = names.some((name) => WEIGHTS.test(name)) || names.includes('checkpoint_metadata.json');
+  const isCheckpoint = names.some((name) => WEIGHTS.test(name) && !isRankFile(name)) || names.includes('checkpoint_metadata.json');
+  const own = positionFromName(basename(resolve(path)))?.step ?? null;
   const candidates: CandidateFolder[] = [];
   for (const { name, kind } of entries) {
-    if (kind === 'folder') candidates.push({ path: join(path, name), name, against: reasonAgainstName(name) });
+    // In the folder of a step what names that step is a part of it: `checkpoint-20/global_step20`.
+    if (own !== null && positionFromName(name)?.step === own) continue;
+    if (kind === 'folder') candidates.push(...(await ofFolder(path, name)));
     else if (kind === 'file' && !isCheckpoint) candidates.push(...ofFile(path, name));
   }
   const links = entries
     .filter(({ kind }) => kind === 'link')
     .map(({ name }) => name)
     .sort();
-  return { candidates: [...candidates, ...(await ofLinks(path, links, candidates))], isCheckpoint, names };
+  return { candidates: [...candidates, ...(await ofLinks(path, links, candidates))], isCheckpoint, snapshots: null, names };
+}
+
+/**
+ * A folder of a run. One that is called after a form and holds folders named by steps (`huggingface/ba20` of
+ * llm-foundry) stands for those.
+ */
+async function ofFolder(folder: string, name: string): Promise<CandidateFolder[]> {
+  const path = join(folder, name);
+  if (isFormName(name)) {
+    const steps = (
+      (await storeOf(path)
+        .list(path)
+        .catch(() => null)) ?? []
+    ).filter((entry) => entry.kind === 'folder' && positionFromName(entry.name) !== null);
+    if (steps.length > 0) return steps.map((step) => ({ path: join(path, step.name), name: step.name, against: null }));
+  }
+  return [{ path, name, against: reasonAgainstName(name) }];
 }
 
 /** A file that is a checkpoint by its name: `step-1000.safetensors`. */
@@ -84,5 +109,5 @@ async function ofLinks(folder: string, links: readonly string[], others: readonl
 
 /** Why a checkpoint of another format is left out, with the tool that makes one of ours from it. */
 export function foreignReason({ format, converter }: { readonly format: string; readonly converter: string }): string {
-  return `${format}, not safetensors; convert it with ${converter}`;
+  return `${format}${format.includes('safetensors') ? '' : ', not safetensors'}; convert it with ${converter}`;
 }

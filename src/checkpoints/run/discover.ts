@@ -1,12 +1,15 @@
+import { basename, resolve } from 'node:path';
 import type { Warning } from '../../base/errors.ts';
 import { groupBy } from '../../base/group-by.ts';
 import { mapBounded } from '../../base/map-bounded.ts';
+import { storeOf } from '../../base/store/store.ts';
 import { OpenCache } from '../containers/open-cache.ts';
+import { hubRepository } from '../hub.ts';
+import { innerCheckpoints } from '../inner-checkpoint.ts';
 import { positionFromName } from '../names.ts';
 import type { LogEntry } from '../types.ts';
-import { type CandidateFolder, listRun } from './candidates.ts';
+import { type CandidateFolder, type Listing, listRun } from './candidates.ts';
 import { examineCandidate, type FoundCheckpoint } from './examine.ts';
-import { hubRepository } from './hub-cache.ts';
 import { loggedAt, logOf } from './log.ts';
 import { noRun } from './no-run.ts';
 import { comparePositions, samePosition } from './position.ts';
@@ -40,7 +43,7 @@ export async function discoverRun(path: string, { signal }: { readonly signal?: 
   });
   const found = results.filter((result): result is FoundCheckpoint => result !== null && 'checkpoint' in result);
   const excluded = results.filter((result): result is Excluded => result !== null && 'reason' in result);
-  if (found.length === 0) throw noRun(path, listing, excluded, await firstRun(listing.candidates));
+  if (found.length === 0) throw noRun(path, await asCheckpoint(path, listing), excluded, await runsAmong(listing.candidates));
   if (listing.isCheckpoint) excluded.push({ path, step: null, reason: 'the model in the folder of the run itself: no step of the run' });
 
   const { kept, duplicates } = inOrder(found);
@@ -68,9 +71,18 @@ export async function isRunFolder(path: string, { orCheckpoint = false }: { read
   return listing.candidates.some(({ name }) => positionFromName(name) !== null) || listing.names.some((name) => RUN_MARKERS.has(name));
 }
 
-async function firstRun(candidates: readonly CandidateFolder[]): Promise<string | null> {
-  for (const { path } of candidates) if (await isRunFolder(path)) return path;
-  return null;
+async function runsAmong(candidates: readonly CandidateFolder[]): Promise<string[]> {
+  const runs: string[] = [];
+  for (const { path } of candidates) if (await isRunFolder(path)) runs.push(path);
+  return runs;
+}
+
+/** The folder of a step in which a checkpoint lies deeper is that checkpoint, and nothing in it is a step of a run. */
+async function asCheckpoint(path: string, listing: Listing): Promise<Listing> {
+  const step = positionFromName(basename(resolve(path)))?.step ?? null;
+  if (listing.isCheckpoint || step === null) return listing;
+  const inner = await innerCheckpoints({ store: storeOf(path), path }, step);
+  return { ...listing, isCheckpoint: inner.length > 0 };
 }
 
 /** Files in which trainers keep the name of the newest checkpoint. */

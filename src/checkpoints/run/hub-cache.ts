@@ -1,5 +1,6 @@
-import { basename, dirname, join, relative, resolve } from 'node:path';
+import { basename, join, relative } from 'node:path';
 import { readWhole, storeOf } from '../../base/store/store.ts';
+import { snapshotFolders } from '../hub.ts';
 import { positionFromName } from '../names.ts';
 
 /** A revision that the Hub's cache holds. */
@@ -13,19 +14,6 @@ export interface Snapshot {
 const MAX_REF_BYTES = 4096;
 
 /**
- * The folder of a repository in the Hub's cache (`models--org--name`, with `refs/` and `snapshots/`), if
- * `path` is that or its `snapshots`; else null.
- */
-export async function hubRepository(path: string): Promise<string | null> {
-  const folder = basename(resolve(path)) === 'snapshots' ? dirname(resolve(path)) : path;
-  const entries = await storeOf(folder)
-    .list(folder)
-    .catch(() => null);
-  const holds = (wanted: string) => entries?.some(({ name }) => name === wanted);
-  return holds('refs') && holds('snapshots') ? folder : null;
-}
-
-/**
  * The snapshots of a repository in the Hub's cache, by the names of their revisions: a file `refs/NAME` holds
  * the commit, and `snapshots/COMMIT/` the files, as links into `blobs/`.
  */
@@ -36,15 +24,11 @@ export async function snapshots(repository: string): Promise<Snapshot[]> {
     const commit = (await readWhole(path, MAX_REF_BYTES)).toString().trim();
     names.set(commit, [...(names.get(commit) ?? []), relative(refs, path)]);
   }
-  const commits = (await storeOf(repository).list(join(repository, 'snapshots'))) ?? [];
-  return commits
-    .map(({ name }) => name)
-    .sort()
-    .map((commit) => {
-      const revisions = (names.get(commit) ?? []).sort();
-      const name = revisions.find((revision) => positionFromName(revision) !== null) ?? revisions[0] ?? commit;
-      return { path: join(repository, 'snapshots', commit), name };
-    });
+  return (await snapshotFolders(repository)).map((path) => {
+    const commit = basename(path);
+    const revisions = (names.get(commit) ?? []).sort();
+    return { path, name: revisions.find((revision) => positionFromName(revision) !== null) ?? revisions[0] ?? commit };
+  });
 }
 
 /** Names of revisions may hold slashes: then their files lie in folders. */

@@ -1,3 +1,4 @@
+import { foldersOfStep } from '../position.ts';
 import { readLog } from '../states.ts';
 import type { LogEntry } from '../types.ts';
 
@@ -10,7 +11,7 @@ export async function logOf(checkpoints: readonly { readonly path: string; reado
   for (const { path, step } of checkpoints.toReversed()) {
     const first = log[0]?.step ?? Number.POSITIVE_INFINITY;
     if (step === null || step >= first) continue;
-    const earlier = await readLog(path);
+    const earlier = await readLog(foldersOfStep(path));
     log = [...earlier.filter((entry) => entry.step < first), ...log];
   }
   return log;

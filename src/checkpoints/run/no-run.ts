@@ -1,15 +1,32 @@
 import { basename, dirname, resolve } from 'node:path';
 import { MergeError } from '../../base/errors.ts';
+import { snapshotHelp } from '../not-a-checkpoint.ts';
 import type { Listing } from './candidates.ts';
 import type { Excluded } from './types.ts';
 
 /**
  * Why there is no run here: what was found instead, and where one may be.
- * @param inner a folder in it that is a run, or null
+ * @param runs folders in it that are runs
  */
-export function noRun(path: string, { isCheckpoint, names }: Listing, excluded: readonly Excluded[], inner: string | null): MergeError {
+export function noRun(
+  path: string,
+  { isCheckpoint, names, snapshots }: Listing,
+  excluded: readonly Excluded[],
+  runs: readonly string[],
+): MergeError {
   const fail = (problem: string, help?: string) =>
     new MergeError('E_NO_RUN', `${path}: ${problem}`, { details: { file: path, excluded }, ...(help !== undefined && { help }) });
+  const unnamed = excluded.every(({ step }) => step === null);
+  if (snapshots !== null && unnamed) {
+    const said = excluded.map((left) => `\n  ${basename(left.path)}: ${left.reason}`).slice(0, 5);
+    return fail(
+      `is a model's folder in the Hub's cache, and no revision in it is named by a step${said.join('')}`,
+      snapshotHelp(snapshots),
+    );
+  }
+  if (isCheckpoint && unnamed) {
+    return fail('is a checkpoint itself, not the folder of a run', `Name the folder that holds its checkpoints: ${dirname(resolve(path))}`);
+  }
   if (excluded.length > 0) {
     const reasons = [...new Set(excluded.map(({ reason }) => reason))];
     const shown = excluded.slice(0, 5).map((left) => `  ${basename(left.path)}: ${left.reason}`);
@@ -22,9 +39,15 @@ export function noRun(path: string, { isCheckpoint, names }: Listing, excluded: 
         )
       : fail(`none of its ${excluded.length} checkpoints can be used:\n${[...shown, ...more].join('\n')}`, help);
   }
-  if (isCheckpoint)
-    return fail('is a checkpoint itself, not the folder of a run', `Name the folder that holds its checkpoints: ${dirname(resolve(path))}`);
-  if (inner !== null) return fail('holds no checkpoints', `Its folder ${basename(inner)} does: name ${inner}`);
+  const [run] = runs;
+  if (run !== undefined && runs.length === 1) return fail('holds no checkpoints', `Its folder ${basename(run)} does: name ${run}`);
+  if (run !== undefined) {
+    const some = runs.slice(0, 5).map((one) => basename(one));
+    return fail(
+      `holds no checkpoints of its own, but ${runs.length} runs: ${some.join(', ')}${runs.length > 5 ? ' …' : ''}`,
+      `Name one of them, as ${run}`,
+    );
+  }
   if (names.length === 0) return fail('the folder is empty');
   const listed = names.slice(0, 5).join(', ') + (names.length > 5 ? ` and ${names.length - 5} more` : '');
   return fail(`holds no folder or file that is named by a step; it holds ${listed}`);

@@ -1,8 +1,8 @@
-import { basename } from 'node:path';
 import { MergeError } from '../../base/errors.ts';
 import { mapBounded } from '../../base/map-bounded.ts';
 import { OpenCache } from '../../checkpoints/containers/open-cache.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
+import { checkpointName } from '../../checkpoints/position.ts';
 import { describe } from '../../checkpoints/run/examine.ts';
 import { loggedAt, logOf } from '../../checkpoints/run/log.ts';
 import { comparePositions, samePosition } from '../../checkpoints/run/position.ts';
@@ -11,6 +11,13 @@ import type { Run } from '../../checkpoints/run/types.ts';
 /** Checkpoints opened at a time. */
 const OPEN_AT_ONCE = 8;
 
+/** Checkpoints that were named one by one, as a run. */
+interface NamedAsRun {
+  readonly run: Run;
+  /** Where each lies, by the path that was given: the folder of a step may hold it deeper. */
+  readonly paths: ReadonlyMap<string, string>;
+}
+
 /**
  * Checkpoints that were named one by one as a run, so that a selection can be made among them. Nothing is
  * left out: each was asked for by name.
@@ -18,13 +25,14 @@ const OPEN_AT_ONCE = 8;
  * @throws MergeError E_ORDER where a step is unknown or two checkpoints are at the same place; what opening a
  *   checkpoint throws
  */
-export async function checkpointsAsRun(paths: readonly string[], signal?: AbortSignal): Promise<Run> {
+export async function checkpointsAsRun(paths: readonly string[], signal?: AbortSignal): Promise<NamedAsRun> {
   const cache = new OpenCache();
   const opened = await mapBounded(paths, OPEN_AT_ONCE, async (path) => {
     signal?.throwIfAborted();
     const checkpoint = await openCheckpoint(path, { cache });
-    return describe(checkpoint, basename(path).replace(/\.safetensors$/, ''));
+    return describe(checkpoint, checkpointName(checkpoint.path));
   });
+  const found = new Map(paths.map((path, i) => [path, opened[i]!.path]));
   const checkpoints = opened.sort(comparePositions);
   for (const [i, checkpoint] of checkpoints.entries()) {
     if (checkpoint.step === null) {
@@ -41,11 +49,12 @@ export async function checkpointsAsRun(paths: readonly string[], signal?: AbortS
     }
   }
   const log = await logOf(checkpoints);
-  return {
+  const run = {
     path: paths[0]!,
     checkpoints: checkpoints.map((checkpoint) => ({ ...checkpoint, ...loggedAt(log, checkpoint.step) })),
     excluded: [],
     log,
     warnings: [],
   };
+  return { run, paths: found };
 }

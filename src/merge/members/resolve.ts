@@ -32,7 +32,8 @@ export async function resolveRecipe(recipe: Recipe, signal?: AbortSignal): Promi
   const choosing = folders || selecting;
   if (!choosing && !counted) return { ...options, inputs, outputs: recipe.outputs.map((output) => outputRequest(recipe, output)) };
 
-  const found = folders ? await Promise.all(inputs.map((path) => discover(path, signal))) : [await checkpointsAsRun(inputs, signal)];
+  const named = folders ? null : await checkpointsAsRun(inputs, signal);
+  const found = named === null ? await Promise.all(inputs.map((path) => discover(path, signal))) : [named.run];
   const runs = counted ? await Promise.all(found.map((run) => withTokens(run, source))) : found;
   if (choosing) return { ...options, ...(await chosenMembers(runs, recipe, signal)) };
   // Counts of tokens alone choose nothing: the checkpoints stay in the order in which explicit weights may be
@@ -43,7 +44,7 @@ export async function resolveRecipe(recipe: Recipe, signal?: AbortSignal): Promi
   const selection = { excluded: [], siblings: false, phase, spike: null, log, notes: [], warnings };
   return {
     ...options,
-    inputs: inputs.map((path) => asInput(known.get(path)!)),
+    inputs: inputs.map((path) => asInput(known.get(named!.paths.get(path)!)!)),
     outputs: recipe.outputs.map((output) => ({ ...outputRequest(recipe, output), selection })),
   };
 }

@@ -1,5 +1,6 @@
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { homeFolder, userName } from '../../base/machine/user.ts';
+import { placeOfCheckpoint } from '../../checkpoints/position.ts';
 
 /** Folders whose entries are people: a path from one of them to another names somebody. */
 const PEOPLE = new Set(['/', '/home', '/Users']);
@@ -23,13 +24,16 @@ export function relativeMemberPath(outputParent: string, memberPath: string, use
 }
 
 /**
- * What a member is called in reports and files: its own name, with the folder's where the name says nothing
- * (`model.safetensors`).
+ * What a member is called in reports and files: its own name, with those of folders where the name says nothing
+ * (`model.safetensors`, and `model/consolidated` in the folder of a step).
  */
 export function memberName(path: string, user: string | null = userName()): string {
   const full = resolve(path);
   const own = basename(full);
-  const name = own === 'model.safetensors' ? `${basename(dirname(full))}/${own}` : own;
+  const place = placeOfCheckpoint(full);
+  const named = place === null ? [] : [place.name, ...place.inner];
+  const folder = named.length > 1 ? named.join('/') : null;
+  const name = own === 'model.safetensors' ? `${folder ?? basename(dirname(full))}/${own}` : (folder ?? own);
   const parts = name.split('/').filter((part) => part !== '' && part !== user);
   return parts.length > 0 ? parts.join('/') : 'checkpoint';
 }

@@ -9,6 +9,8 @@ import { SYSTEM } from '../../base/disk/system.ts';
 import { MergeError } from '../../base/errors.ts';
 import { storeOf } from '../../base/store/store.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
+import { foldersOfStep } from '../../checkpoints/position.ts';
+import type { RunCheckpoint } from '../../checkpoints/run/types.ts';
 import { findSideFile, groundOf, type LeftFile, type SideFile, type SideFileOptions, sideFiles } from '../../checkpoints/side-files.ts';
 import { copySideFiles } from '../output/copy-side-files.ts';
 import { checkLoss } from '../output/destination.ts';
@@ -23,6 +25,7 @@ const STATE_FILES = new Set(['trainer_state.json', 'checkpoint_metadata.json', '
  * where the file system cannot link. A side file that leads outside the checkpoint and its run stays the link
  * that it is: as a file of the pin it would be copied where the checkpoint's own would not. Appears whole.
  * @param tensors signature that the checkpoint had when it was found complete
+ * @param options `name`: that of the pin, where it is not the checkpoint's own; the others as for side files
  * @param own whether what has the pin's name may be replaced: an older pin, or one of a watch that was killed
  * @returns the path of the pin
  * @throws MergeError E_NOT_READABLE for a side file that cannot be had, E_INPUT_CHANGED where the checkpoint
@@ -33,13 +36,13 @@ export async function pin(
   folder: string,
   tensors: string,
   own: boolean,
-  options: SideFileOptions = {},
+  { name = basename(checkpoint), ...options }: SideFileOptions & { readonly name?: string } = {},
 ): Promise<string> {
-  const path = join(folder, basename(checkpoint));
+  const path = join(folder, name);
   const there = await signatureOf(path);
   if (there !== null && !own) throw new MergeError('E_OUTPUT_EXISTS', `${path} is in the way of a pin`, { details: { file: path } });
   if (there?.tensors === tensors) return path;
-  const draft = join(folder, `.pinning-${basename(checkpoint)}`);
+  const draft = join(folder, `.pinning-${name}`);
   await onOutput('create', folder, () => makeFolder(folder));
   // Left by a kill, or anything that somebody gave this name.
   await unpin(draft, 'rest');
@@ -56,6 +59,11 @@ export async function pin(
   if ((await signatureOf(path))?.tensors === tensors) return path;
   await unpin(path);
   throw changed(checkpoint);
+}
+
+/** What the pin of a checkpoint is called: as its step's folder is, where it lies deeper in that. */
+export function pinName({ name, path }: Pick<RunCheckpoint, 'name' | 'path'>): string {
+  return path.split('/').includes(name) ? name : basename(path);
 }
 
 /**
@@ -84,6 +92,15 @@ async function linkFolder(folder: string, draft: string, options: SideFileOption
   const states: (SideFile | LeftFile)[] = [];
   for (const { name, leadsTo } of left) {
     if (leadsTo === undefined && STATE_FILES.has(name)) states.push(await findSideFile(folder, name, ground));
+  }
+  // Those of the folder of its step around it, where the checkpoint lies deeper in that.
+  for (const outer of foldersOfStep(folder).slice(1)) {
+    const around = await groundOf(outer, options.followLinks ?? false);
+    for (const name of STATE_FILES) {
+      if (states.some((state) => state.name === name)) continue;
+      const found = await findSideFile(outer, name, around).catch(() => null);
+      if (found !== null && 'real' in found) states.push(found);
+    }
   }
   for (const found of [...copied, ...left, ...states]) {
     if ('real' in found) await pinSideFile(found, draft);

@@ -4,6 +4,7 @@ import type { FolderLock } from '../../base/disk/folder-lock.ts';
 import { MergeError } from '../../base/errors.ts';
 import { fingerprint } from '../../checkpoints/fingerprint.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
+import { checkpointName } from '../../checkpoints/position.ts';
 import type { RunCheckpoint } from '../../checkpoints/run/types.ts';
 import { executePlan } from '../engine/execute.ts';
 import { outputExists } from '../output/destination.ts';
@@ -206,7 +207,7 @@ function recordOf(plan: Plan, end: RunCheckpoint, time: string): WatchRecord {
   const output = plan.outputs.at(-1)!;
   const { name: checkpoint, step, tokens } = end;
   const members = plan.members.map((m, i) => ({
-    name: basename(m.path),
+    name: checkpointName(m.path),
     step: m.step,
     tokens: m.tokens,
     weight: output.schedule.weights[i]!,

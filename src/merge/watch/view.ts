@@ -1,11 +1,11 @@
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { MergeError } from '../../base/errors.ts';
 import { mapBounded } from '../../base/map-bounded.ts';
 import { discoverRun } from '../../checkpoints/run/discover.ts';
 import { comparePositions } from '../../checkpoints/run/position.ts';
 import { withTokens } from '../../checkpoints/run/token-source.ts';
 import type { Run, RunCheckpoint, TokenSource } from '../../checkpoints/run/types.ts';
-import { pin, unpin } from './pins.ts';
+import { pin, pinName, unpin } from './pins.ts';
 import { firstNeeded } from './selection.ts';
 import { Settling, type Signature, signatureOf } from './settle.ts';
 import type { StateWriter, WatchState } from './state.ts';
@@ -153,7 +153,8 @@ export class RunView {
       const { name } = checkpoint;
       const own = this.#state.pins.has(name);
       try {
-        const path = live.has(name) ? await pin(checkpoint.path, folder, signatures.get(name)!, own, this.#options) : checkpoint.path;
+        const options = { followLinks: this.#options.followLinks, name: pinName(checkpoint) };
+        const path = live.has(name) ? await pin(checkpoint.path, folder, signatures.get(name)!, own, options) : checkpoint.path;
         members.push({ ...checkpoint, path });
         if (!held.has(name)) this.#emit({ type: 'pinned', path });
       } catch (error) {
@@ -181,7 +182,7 @@ export class RunView {
   async #claim(folder: string, wanted: readonly RunCheckpoint[]): Promise<void> {
     let claimed = false;
     for (const { name, path } of wanted) {
-      if (this.#state.pins.has(name) || (await signatureOf(join(folder, basename(path)))) !== null) continue;
+      if (this.#state.pins.has(name) || (await signatureOf(join(folder, pinName({ name, path })))) !== null) continue;
       this.#state.pins.add(name);
       claimed = true;
     }

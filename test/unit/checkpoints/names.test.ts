@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { positionFromName, reasonAgainstName, stepMentioned } from '../../../src/checkpoints/names.ts';
+import { placeFromPath, positionFromName, reasonAgainstName, stepMentioned } from '../../../src/checkpoints/names.ts';
 
 test.each([
   ['checkpoint-1000', { step: 1000 }],
@@ -24,6 +24,20 @@ test.each([
   ['ckpt_358', { step: 358 }],
   ['epoch=0-step=1000', { step: 1000 }],
   ['0012', { step: 12 }],
+  // As converters and trainers of several forms call them.
+  ['global_step20_hf', { step: 20 }],
+  ['step20-hf', { step: 20 }],
+  ['iter_0000020_hf', { step: 20 }],
+  ['hf_converted_checkpoint-20', { step: 20 }],
+  ['step1000-unsharded-hf', { step: 1000 }],
+  ['checkpoint-20-bf16', { step: 20 }],
+  ['ba20', { step: 20 }],
+  ['ep0-ba20', { step: 20 }],
+  ['epoch_0_step_20', { step: 20 }],
+  ['checkpoint-epoch-3-step-100', { step: 100 }],
+  ['iter-1000-ckpt', { step: 1000 }],
+  ['20_steps', { step: 20 }],
+  ['0012_hf', { step: 12 }],
   ['step0', { step: 0 }],
 ] as const)('%s stands at %o', (name, position) => {
   expect(positionFromName(name)).toEqual({ stage: null, ingredient: null, tokens: null, ...position });
@@ -42,6 +56,17 @@ test.each([
   'step1000-tokens',
   'step1000-tokens4',
   'llama-3-8b',
+  'llama-2-hf',
+  'epoch_3',
+  'epoch_3-1000',
+  'step-100-iter-200',
+  'model-1000',
+  'best-100',
+  'hf',
+  'checkpoint',
+  'checkpoint-epoch-3',
+  'model-00001-of-00003',
+  'step1000-final',
   'main',
   '',
 ])('%j is the name of no step', (name) => {
@@ -72,3 +97,21 @@ test('a step is read off a name that is none, for people', () => {
   expect(stepMentioned('step1000-merged')).toBe(1000);
   expect(stepMentioned('final')).toBeNull();
 });
+
+test.each([
+  ['/runs/epoch_0_step_20/model/consolidated', 20, 'epoch_0_step_20'],
+  ['/runs/global_step_20/actor/huggingface', 20, 'global_step_20'],
+  ['/runs/checkpoint-20/hf_converted_checkpoint-20', 20, 'hf_converted_checkpoint-20'],
+  ['/runs/step-10/again/step-20', 20, 'step-20'],
+  ['/runs/iter_0000020/export/mine', 20, 'iter_0000020'],
+  ['/runs/20/hf', 20, '20'],
+])('%s stands at step %i, by %s', (path, step, name) => {
+  expect(placeFromPath(path)).toMatchObject({ position: { step }, name });
+});
+
+test.each(['/scratch/2024/final', '/step-10/merged', '/step-10/.x/model', '/step-10/a/b/c/d', '/', '/runs/final/model'])(
+  '%s names no step',
+  (path) => {
+    expect(placeFromPath(path)).toBeNull();
+  },
+);

@@ -262,19 +262,21 @@ describe('left out, with the reason', () => {
       { name: 'checkpoint-3', ...two },
       { name: 'checkpoint-4', ...two },
       { name: 'checkpoint-5' },
+      { name: 'checkpoint-8', ...two },
     );
     writeTree(run, { 'checkpoint-6/': '', 'checkpoint-7/config.json': '{}' });
     rmSync(join(run, 'checkpoint-2/model-00002-of-00002.safetensors'));
     truncateSync(join(run, 'checkpoint-3/model-00001-of-00002.safetensors'), 70);
-    rmSync(join(run, 'checkpoint-4/model.safetensors.index.json'));
+    for (const step of [4, 8]) rmSync(join(run, `checkpoint-${step}/model.safetensors.index.json`));
+    rmSync(join(run, 'checkpoint-4/model-00001-of-00002.safetensors'));
     truncateSync(join(run, 'checkpoint-5/model.safetensors'), 0);
     const found = await discoverRun(run);
-    expect(stepsOf(found)).toEqual([1]);
+    expect(stepsOf(found)).toEqual([1, 8]);
     expect(found.excluded.map(({ step }) => step)).toEqual([2, 3, 4, 5, 6, 7]);
     expect(reasonsOf(found)).toEqual({
       'checkpoint-2': 'incomplete: model-00002-of-00002.safetensors: model.safetensors.index.json names this shard, and it is not there',
       'checkpoint-3': expect.stringMatching(/^incomplete: model-00001-of-00002.safetensors, byte 70: /),
-      'checkpoint-4': 'incomplete: the folder holds 2 safetensors files and no index that says how they belong together',
+      'checkpoint-4': 'incomplete: model-00001-of-00002.safetensors: this shard is not there: the folder holds 1 of 2 shards, and no index',
       'checkpoint-5': expect.stringMatching(/^incomplete: model.safetensors, byte 0: /),
       'checkpoint-6': 'incomplete: the folder is empty',
       'checkpoint-7': 'incomplete: the folder holds no safetensors file',
@@ -368,7 +370,8 @@ describe('left out, with the reason', () => {
 });
 
 test.each([
-  ['torchtitan', { '.metadata': '', '__0_0.distcp': '' }, 'convert_to_hf.py of torchtitan'],
+  ['torchtitan', { '.metadata': 'X\x16tok_embeddings.weight', '__0_0.distcp': '' }, 'convert_to_hf.py of torchtitan'],
+  ['DCP of some trainer', { '.metadata': 'X\x16model.tok_embeddings.weight', '__0_0.distcp': '' }, 'dcp_to_torch_save'],
   [
     'OLMo-core',
     { 'model_and_optim/.metadata': '', 'model_and_optim/__0_0.distcp': '', 'train/rank0.pt': '', '.metadata.json': '{"ephemeral":false}' },
@@ -379,6 +382,8 @@ test.each([
     { '.metadata': '', '__0_0.distcp': '', 'common.pt': '', 'metadata.json': '{"sharded_backend":"torch_dist"}' },
     'Megatron Bridge',
   ],
+  ['Megatron 0.19', { '.metadata': '', '__0_0.distcp': '', 'metadata.json': '{"sharded_backend": "torch_dist"}' }, 'Megatron Bridge'],
+  ['NeMo 2', { 'weights/.metadata': '', 'weights/metadata.json': '{"sharded_backend": "torch_dist"}' }, 'Megatron Bridge'],
   ['Megatron mp_rank', { 'mp_rank_00_001/model_optim_rng.pt': '' }, 'Megatron Bridge'],
   ['DeepSpeed', { 'mp_rank_00_model_states.pt': '', 'zero_pp_rank_0_mp_rank_00_optim_states.pt': '' }, 'zero_to_fp32.py'],
   [

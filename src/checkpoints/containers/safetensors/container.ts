@@ -2,12 +2,14 @@ import { basename, join } from 'node:path';
 import { type Conflict, MergeError, type Warning } from '../../../base/errors.ts';
 import { mapBounded } from '../../../base/map-bounded.ts';
 import type { Shard } from '../../tensors/types.ts';
+import { rankFileError } from '../rank-files.ts';
 import type { Container, FolderEntries, Found, Opened } from '../types.ts';
 import { ScanCache } from './header-cache.ts';
 import { MAX_OPEN_FILES } from './limits.ts';
 import { readScan } from './read-header.ts';
 import { readIndex } from './read-index.ts';
 import type { SafetensorsIndex } from './scan-index.ts';
+import { isRankFile, type ShardSet, shardSet } from './shard-names.ts';
 import { locateByFile, locateTensors } from './tensor-locator.ts';
 
 const FILE = '.safetensors';
@@ -17,6 +19,9 @@ const INDEX = '.safetensors.index.json';
  * `model/MODULES/model_weight_pp-rank-..-of-.._tp-rank-..-of-...safetensors`.
  */
 const NANOTRON = 'checkpoint_metadata.json';
+
+/** What torch.distributed's HuggingFaceStorageWriter writes into `__metadata__` of a rank's file. */
+const RANK_KEY = 'DCP_SHARDING_INFO';
 
 /** Which files make up the checkpoint. */
 interface Files {
@@ -36,13 +41,17 @@ export const safetensors: Container = {
   kind: 'safetensors',
   recognise({ path, entries }) {
     if (entries === null) return path.endsWith(FILE);
-    return entries.has(NANOTRON) || visibleNames(entries).some((name) => name.endsWith(FILE) || name.endsWith(INDEX));
+    return (
+      entries.has(NANOTRON) || visibleNames(entries).some((name) => (name.endsWith(FILE) && !isRankFile(name)) || name.endsWith(INDEX))
+    );
   },
   async open(found, cache): Promise<Opened> {
     const scans = cache.of(ScanCache);
     const { path, entries } = found;
     const files = entries === null ? singleFile(path) : await filesOfFolder(found, entries, scans);
     const shards = await openShards(found, files, scans);
+    const ofRank = shards.find(({ metadata }) => metadata?.has(RANK_KEY));
+    if (ofRank !== undefined) throw rankFileError(ofRank.path);
     if (shards.every(({ tensors }) => tensors.count === 0)) {
       throw new MergeError('E_NO_TENSORS', `${path}: the checkpoint holds no tensors`, { details: { file: path } });
     }
@@ -75,6 +84,8 @@ async function filesOfFolder(found: Found, entries: FolderEntries, cache: ScanCa
   const [indexName, secondIndex] = indexes;
   if (secondIndex !== undefined) throw ambiguous(path, indexes);
   if (indexName === undefined) {
+    const shards = singles.includes('model.safetensors') ? null : shardSet(singles);
+    if (shards !== null) return filesOfSet(path, singles, shards);
     const single = singles.includes('model.safetensors') ? 'model.safetensors' : singles.length === 1 ? singles[0] : undefined;
     if (single === undefined) throw noIndex(path, singles);
     return { names: [single], index: null, indexName: null, warnings: notIncluded(path, singles, new Set([single])) };
@@ -85,6 +96,24 @@ async function filesOfFolder(found: Found, entries: FolderEntries, cache: ScanCa
   const rival = singles.find((name) => !named.has(name) && (name === 'model.safetensors' || `${name}.index.json` === indexName));
   if (rival !== undefined) throw ambiguous(path, [rival, indexName]);
   return { names: [...named].sort(), index, indexName, warnings: notIncluded(path, singles, named) };
+}
+
+/**
+ * All shards that their names count, and no index: the tensors in them are the checkpoint.
+ * @throws MergeError E_SHARD_MISSING
+ */
+function filesOfSet(path: string, singles: readonly string[], { names, count, missing }: ShardSet): Files {
+  if (missing !== null) {
+    const file = join(path, missing);
+    throw new MergeError(
+      'E_SHARD_MISSING',
+      `${file}: this shard is not there: the folder holds ${names.length} of ${count} shards, and no index`,
+      {
+        details: { file },
+      },
+    );
+  }
+  return { names, index: null, indexName: null, warnings: notIncluded(path, singles, new Set(names)) };
 }
 
 async function filesOfNanotron({ store, path }: Found): Promise<Files> {

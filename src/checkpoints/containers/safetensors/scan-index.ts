@@ -10,7 +10,7 @@ export interface SafetensorsIndex {
    * null where there is none.
    */
   readonly metadata: ReadonlyMap<string, unknown> | null;
-  /** Each shard once, as the index writes it: a plain path that stays inside the folder. */
+  /** Each shard once, as the index writes it but without `./`: a plain path that stays inside the folder. */
   readonly shards: readonly string[];
   /** Tensors, in the order of the file. */
   readonly names: readonly string[];
@@ -63,7 +63,10 @@ function scanWeightMap(scanner: JsonScanner): Omit<SafetensorsIndex, 'metadata'>
     if (number === undefined) {
       const fault = shardNameFault(shard);
       if (fault !== undefined) scanner.fail('E_INDEX_PATH', `its shard ${JSON.stringify(shard)} ${fault}`, at);
-      number = shards.push(shard) - 1;
+      // `./name` is `name`, and one shard under both.
+      const plain = shard.replaceAll(/(?<=^|\/)\.\//g, '');
+      number = shards.indexOf(plain);
+      if (number === -1) number = shards.push(plain) - 1;
       numbers.set(shard, number);
     }
     if (entries.set(tensor, names.length).size === names.length) {
@@ -87,6 +90,6 @@ function shardNameFault(name: string): string | undefined {
   if (name.includes('\\')) return 'holds a backslash, which some systems read as a separator';
   if (name.startsWith('/') || /^[A-Za-z]:/.test(name)) return 'is an absolute path';
   if (name.split('/').some((part) => part === '..')) return 'leaves the folder of the index';
-  if (name.split('/').some((part) => part === '' || part === '.')) return 'is not a plain path';
+  if (name.split('/').some((part) => part === '') || /(^|\/)\.$/.test(name)) return 'is not a plain path';
   return undefined;
 }

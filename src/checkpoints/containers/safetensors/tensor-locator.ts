@@ -7,7 +7,7 @@ import type { SafetensorsIndex } from './scan-index.ts';
 type Locate = Opened['locate'];
 
 interface KnownLayout {
-  readonly index: SafetensorsIndex;
+  readonly index: SafetensorsIndex | null;
   readonly tables: readonly TensorTable[];
   readonly locate: Locate;
 }
@@ -26,7 +26,7 @@ const known = new WeakMap<TensorTable, KnownLayout[]>();
 export function locateTensors(path: string, shards: readonly Shard[], index: SafetensorsIndex | null): Locate {
   const [first] = shards;
   if (first === undefined) return () => undefined;
-  if (index === null) {
+  if (index === null && shards.length === 1) {
     return (name) => {
       const row = first.tensors.rowOf(name);
       return row === -1 ? undefined : { shard: 0, row };
@@ -37,7 +37,7 @@ export function locateTensors(path: string, shards: readonly Shard[], index: Saf
   known.set(first.tensors, layouts);
   let layout = layouts.find((other) => other.index === index && other.tables.every((table, i) => table === tables[i]));
   if (layout === undefined) {
-    layout = { index, tables, locate: checkedLookup(path, shards, index) };
+    layout = { index, tables, locate: index === null ? lookupOfAll(shards) : checkedLookup(path, shards, index) };
     layouts.push(layout);
   }
   return layout.locate;
@@ -53,6 +53,29 @@ export function locateByFile(shards: readonly Shard[]): Locate {
     const row = shard === undefined ? -1 : shards[shard]!.tensors.rowOf(name);
     return shard === undefined || row === -1 ? undefined : { shard, row };
   };
+}
+
+/** Without an index: every tensor is where it is, and in one shard only. */
+function lookupOfAll(shards: readonly Shard[]): Locate {
+  const places = new Map<string, { readonly shard: number; readonly row: number }>();
+  const conflicts: Conflict[] = [];
+  for (const [number, { path, tensors }] of shards.entries()) {
+    for (const [row, name] of tensors.names.entries()) {
+      const other = places.get(name);
+      if (other === undefined) places.set(name, { shard: number, row });
+      else
+        conflicts.push(
+          conflict(
+            'E_TENSOR_TWICE',
+            path,
+            name,
+            `is in this shard and also in ${shards[other.shard]!.name}, and no index says which counts`,
+          ),
+        );
+    }
+  }
+  if (conflicts.length > 0) throw layoutError(conflicts);
+  return (name) => places.get(name);
 }
 
 function checkedLookup(path: string, shards: readonly Shard[], index: SafetensorsIndex): Locate {

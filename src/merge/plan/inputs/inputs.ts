@@ -1,7 +1,6 @@
-import { basename } from 'node:path';
 import { MergeError } from '../../../base/errors.ts';
 import { mapBounded } from '../../../base/map-bounded.ts';
-import { positionFromName } from '../../../checkpoints/names.ts';
+import { placeOfCheckpoint } from '../../../checkpoints/position.ts';
 import type { Checkpoint, Position } from '../../../checkpoints/types.ts';
 import type { OutputRequest, PlanInput, PlanRequest } from '../types.ts';
 
@@ -57,7 +56,7 @@ function membersOf({ path, members }: OutputRequest, inputs: number): readonly n
 
 async function placed(given: PlanInput, open: (path: string) => Promise<Checkpoint>): Promise<PlacedInput> {
   const checkpoint = await open(given.path);
-  const named = positionFromName(basename(given.path).replace(/\.safetensors$/, ''));
+  const named = placeOfCheckpoint(checkpoint.path)?.position;
   const { step = checkpoint.step, tokens = checkpoint.tokens, stage = named?.stage ?? null } = given;
   return { checkpoint, step, tokens, stage, ingredient: named?.ingredient ?? null };
 }

@@ -76,7 +76,8 @@ export function outputFiles(
     digest.update(`\n${name}\n`).update(parts[0]).update(tensors.digest).update(new Uint8Array(treatments.of[s]!.buffer));
     return { name, headerBytes, header: () => Buffer.concat(parts), bytes: headerBytes + tensors.dataBytes };
   });
-  const index = layout.indexName === null ? null : { name: layout.indexName, bytes: shared.text.index(layout, shared.tables, dataBytes) };
+  const indexName = indexNameOf(layout);
+  const index = indexName === null ? null : { name: indexName, bytes: shared.text.index(layout, shared.tables, dataBytes) };
 
   return {
     path: request.path,
@@ -97,6 +98,11 @@ export function outputFiles(
 
 function asked(request: OutputRequest): Pick<PlanOutput, 'dtype' | 'purpose' | 'optimizer'> {
   return { dtype: request.dtype ?? null, purpose: request.for ?? null, optimizer: request.optimizer ?? null };
+}
+
+/** Shards that came without an index get one: nothing else loads them. */
+function indexNameOf({ indexName, kind, namesPerFile, shards }: Checkpoint): string | null {
+  return indexName ?? (kind === 'folder' && !namesPerFile && shards.length > 1 ? 'model.safetensors.index.json' : null);
 }
 
 function fileName(layout: Checkpoint, shardName: string, output: string, kind: 'folder' | 'file'): string {

@@ -1,0 +1,117 @@
+import { basename, join, relative } from 'node:path';
+import { MergeError } from '../base/errors.ts';
+import { foreignContainerOf } from './containers/all.ts';
+import { areForeign, foreignFile } from './containers/foreign.ts';
+import { OpenCache } from './containers/open-cache.ts';
+import type { FolderEntries, Found } from './containers/types.ts';
+import { hubRepository, snapshotFolders } from './hub.ts';
+import { positionFromName } from './names.ts';
+
+/** Names that a message shows. */
+const SHOWN = 3;
+
+/**
+ * What a path is that no container can read, and what to do: a run or the folder of several, a model in the Hub's cache, a
+ * checkpoint of another form, or nothing of the kind.
+ * @param inner checkpoints that lie deeper in it
+ */
+export async function notACheckpoint(found: Found, inner: readonly string[]): Promise<MergeError> {
+  const { path, entries } = found;
+  if (entries === null) return noFile(path);
+  return (await cachedModel(found)) ?? (await run(found)) ?? (await foreign(found)) ?? nothing(path, entries, inner);
+}
+
+/** Several checkpoints inside the folder of a step, and nothing that says which is meant. */
+export function severalInside(path: string, inner: readonly string[]): MergeError {
+  const names = inner.map((other) => relative(path, other));
+  return new MergeError('E_AMBIGUOUS', `${path}: holds several checkpoints: ${listed(names)}`, {
+    details: { file: path, candidates: inner },
+    help: `Name the one that is meant, as ${inner[0]}; of a whole run with a pattern, as RUN/*/${names[0]}.`,
+  });
+}
+
+function fail(path: string, problem: string, help?: string): MergeError {
+  return new MergeError('E_NO_CHECKPOINT', `${path}: ${problem}`, { details: { file: path }, ...(help !== undefined && { help }) });
+}
+
+function noFile(path: string): MergeError {
+  const known = foreignFile(basename(path));
+  if (known !== null) return fail(path, `is a file of ${known.format}, not safetensors`, `Convert it first, with ${known.converter}.`);
+  const ofIndex = basename(path).endsWith('.index.json');
+  return fail(
+    path,
+    'is neither a folder nor a .safetensors file',
+    ofIndex ? 'Name the folder that holds the index.' : 'Name a folder, or a file ending in .safetensors.',
+  );
+}
+
+async function cachedModel({ path, entries }: Found): Promise<MergeError | null> {
+  const repository = await hubRepository(path);
+  if (repository !== null) {
+    return fail(path, "is a model's folder in the Hub's cache, not a checkpoint", snapshotHelp(await snapshotFolders(repository)));
+  }
+  const models = [...entries!.keys()].filter((name) => name.startsWith('models--')).sort();
+  if (models.length === 0) return null;
+  return fail(
+    path,
+    `is a Hub cache (${listed(models)}), not a checkpoint`,
+    `Name a revision in it, as ${join(path, models[0]!)}/snapshots/REVISION.`,
+  );
+}
+
+/** Which folder to name of a model in the Hub's cache. */
+export function snapshotHelp(paths: readonly string[]): string {
+  return paths.length === 0 ? 'It holds no revision: download one, with `hf download`.' : `Name a revision of it: ${listed(paths, ' or ')}`;
+}
+
+/** The folder of a run, or of several: its folders, or theirs, are named by steps. */
+async function run(found: Found): Promise<MergeError | null> {
+  const { path, entries } = found;
+  const names = [...entries!.keys()].sort();
+  const own = positionFromName(basename(path))?.step ?? null;
+  const isStep = (name: string): boolean => {
+    const step = positionFromName(name)?.step ?? null;
+    return step !== null && step !== own && entries!.get(name) !== true;
+  };
+  if (areForeign(own === null ? names : await found.paths())) return null;
+  const steps = names.filter(isStep).sort((a, b) => positionFromName(a)!.step - positionFromName(b)!.step);
+  if (steps.length > 0) {
+    const help = `Name one of its checkpoints, as ${join(path, steps.at(-1)!)}. \`merge ls ${path}\` lists them; \`merge average\` takes the run itself.`;
+    return fail(path, `is the folder of a run (${listed(steps)}), not a checkpoint`, help);
+  }
+  const runs = new Set<string>();
+  for (const inner of await found.paths()) {
+    const [folder = '', name] = inner.split('/');
+    if (name === undefined || folder.startsWith('.')) continue;
+    const step = positionFromName(name)?.step ?? null;
+    if (step !== null && !name.includes('.') && step !== own) runs.add(folder);
+  }
+  if (runs.size === 0) return null;
+  const which = [...runs].sort();
+  const help = `Name a run of them, or one of its checkpoints: \`merge ls ${join(path, which[0]!)}\` lists those.`;
+  return fail(path, `holds ${runs.size === 1 ? 'a run' : `${runs.size} runs`} (${listed(which)}) and is no checkpoint`, help);
+}
+
+async function foreign(found: Found): Promise<MergeError | null> {
+  const container = await foreignContainerOf(found);
+  if (container === undefined) return null;
+  return container.open(found, new OpenCache()).then(
+    () => null,
+    (error: unknown) => {
+      if (error instanceof MergeError) return error;
+      throw error;
+    },
+  );
+}
+
+function nothing(path: string, entries: FolderEntries, [inner]: readonly string[]): MergeError {
+  if ([...entries.keys()].every((name) => name.startsWith('.'))) return fail(path, 'the folder is empty');
+  return inner === undefined
+    ? fail(path, 'the folder holds no safetensors file')
+    : fail(path, `the folder holds no safetensors file, and its folder ${relative(path, inner)} does`, `Name that: ${inner}`);
+}
+
+function listed(names: readonly string[], between = ', '): string {
+  const shown = names.slice(0, SHOWN).join(between);
+  return names.length > SHOWN ? `${shown} and ${names.length - SHOWN} more` : shown;
+}
