@@ -1,5 +1,6 @@
 import { tmpdir } from 'node:os';
 import { dirname, join, parse, resolve } from 'node:path';
+import { SHARED_MEMORY } from '../base/disk/shared-memory.ts';
 import { MergeError } from '../base/errors.ts';
 import { homeFolder, homeOnRecord } from '../base/machine/user.ts';
 import { storeOf } from '../base/store/store.ts';
@@ -128,7 +129,7 @@ async function holdsRun(folder: string): Promise<boolean> {
 
 /** Whether a folder is or contains one in which the files of one person, or of all, lie side by side. */
 async function isWide(folder: string): Promise<boolean> {
-  for (const named of [homeFolder(), homeOnRecord(), tmpdir(), '/tmp', '/var/tmp', '/dev/shm']) {
+  for (const named of [homeFolder(), homeOnRecord(), tmpdir(), '/tmp', '/var/tmp', SHARED_MEMORY]) {
     if (named === null) continue;
     // This machine may have none of it.
     const shared = await storeOf(named)

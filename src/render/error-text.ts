@@ -7,6 +7,11 @@ import { formatCount, printable } from './format.ts';
 /** Conflicts shown one by one; the rest is counted. */
 const CONFLICTS_SHOWN = 10;
 
+const FOLDER_GONE = {
+  message: 'the current folder is gone: it was removed, or made anew under the same name',
+  help: 'Change to a folder that is there (cd "$PWD" where it was made anew), and run the same command again.',
+} as const;
+
 /** An error as the CLI reports it, whatever was thrown. */
 export interface Failure {
   readonly code: ErrorCode;
@@ -28,6 +33,9 @@ export function asFailure(error: unknown): Failure {
   }
   if (errnoOf(error) !== undefined) {
     const { path, syscall } = error as NodeJS.ErrnoException;
+    // Of relative paths nobody knows any more where they lead.
+    if (syscall === 'uv_cwd')
+      return asFailure(new MergeError('E_NOT_FOUND', FOLDER_GONE.message, { help: FOLDER_GONE.help, cause: error }));
     return asFailure(toMergeError(error, { action: syscall ?? 'use', file: path ?? 'a file', side: 'output' }));
   }
   const { exit, help } = ERROR_CODES.E_INTERNAL;

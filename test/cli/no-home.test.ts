@@ -43,3 +43,20 @@ it('a user whom the system does not know, without HOME, merges, replaces, search
   expect(existsSync(join(place, 'best'))).toBe(true);
   expect(readFileSync(join(place, 'out/merge_provenance.json'), 'utf8')).not.toContain(folder);
 });
+
+it('a current folder that is gone is named, and another temp folder asked for where there is none', () => {
+  const folder = temporaryFolder();
+  const gone = join(folder, 'gone');
+  mkdirSync(gone);
+  const line = 'cd "$1" && rmdir "$1" && exec "$2" "$3" average run -o out';
+  const lost = spawnSync('sh', ['-c', line, 'sh', gone, process.execPath, BIN], { encoding: 'utf8' });
+  expect([lost.status, lost.stderr]).toEqual([
+    3,
+    expect.stringMatching(/error\[E_NOT_FOUND\]: the current folder is gone[\s\S]*help: Change to/),
+  ]);
+  const env = { ...process.env, TMPDIR: join(folder, 'nowhere') };
+  const demo = spawnSync(process.execPath, [BIN, 'demo'], { encoding: 'utf8', env });
+  expect(demo.stderr).toMatch(/nowhere[\s\S]*help: Set TMPDIR/);
+  const doctor = spawnSync(process.execPath, [BIN, 'doctor', folder], { encoding: 'utf8', env });
+  expect([doctor.status, doctor.stdout]).toEqual([0, expect.stringMatching(/^warn {2}temp folder .*nowhere/m)]);
+});

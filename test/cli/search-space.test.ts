@@ -88,9 +88,12 @@ describe.concurrent('want of space', () => {
     expect(stderr).toContain(place.dir);
   });
 
-  it.skipIf(NO_MOUNTS !== null)('in memory: merges go to the folder of the search', async () => {
+  it.skipIf(NO_MOUNTS !== null).each([
+    ['too small', 'mount -t tmpfs -o size=4k none /dev/shm'],
+    ['read-only', 'mount -t tmpfs -o ro none /dev/shm'],
+  ])('in memory (%s): merges go to the folder of the search', async (_, mount) => {
     const place = searchPlace();
-    const line = inOwnMounts('mount -t tmpfs -o size=4k none /dev/shm && exec "$@"');
+    const line = inOwnMounts(`${mount} && exec "$@"`);
     const { code, stderr } = await runShell(
       line,
       searchWords(place, { work: false, eval: `echo {model} >> ${place.folder}/models; ${FAST_SCORE}` }),

@@ -9,8 +9,8 @@ import { loadBinding } from '../../dist/merge/native/load.js';
 const { callMs = 0, hold, kill, withoutProc } = JSON.parse(process.env.CKPT_TEST_SLOW);
 if (withoutProc) {
   // As where the system has no links to descriptors (macOS).
-  const asked = fs.existsSync;
-  fs.existsSync = (path) => path !== '/proc/self/fd' && asked(path);
+  const asked = fs.statSync;
+  fs.statSync = (path, ...rest) => asked(String(path).replace('/proc/self/fd', '/nowhere'), ...rest);
   syncBuiltinESMExports();
 }
 const binding = loadBinding();

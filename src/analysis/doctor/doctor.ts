@@ -2,12 +2,14 @@ import { createRequire } from 'node:module';
 import os from 'node:os';
 import { resolve } from 'node:path';
 import { availableMemory, memoryLimits } from '../../base/machine/memory.ts';
+import { runtimeName } from '../../base/machine/runtime.ts';
 import { cpuLimits, defaultThreads } from '../../base/machine/threads.ts';
 import type { NativeBinding } from '../../merge/native/binding.ts';
 import { loadBinding } from '../../merge/native/load.ts';
 import { type Check, fail, ok, warn } from './check.ts';
 import { checkPublishing, checkSpace, checkWriting } from './file-system.ts';
 import { checkLimits } from './limits.ts';
+import { checkSharedMemory, checkShell, checkTemporary, checkUser } from './surroundings.ts';
 
 /** The JSON document of `doctor`. */
 export interface DoctorReport {
@@ -24,7 +26,7 @@ const COMFORTABLE_MEMORY = 500e6;
 
 /**
  * Looks at everything on this machine that a merge depends on. Writes only into hidden folders that it
- * removes again, in `folder` and in the system's temp folder. Never throws: what cannot be looked at is a
+ * removes again, in `folder`, in the system's temp folder and in its shared memory. Never throws: what cannot be looked at is a
  * failed check.
  * @param options `folder`: where merges will be written; `version`: of this package
  */
@@ -38,8 +40,11 @@ export async function doctor(options: { readonly folder: string; readonly versio
     checkCpus(),
     checkMemory(),
     ...checkLimits(),
-    await checkSpace('temp folder', os.tmpdir(), binding),
-    await checkSpace('output folder', folder, binding),
+    checkUser(),
+    await checkShell(),
+    await checkTemporary(),
+    await checkSharedMemory(),
+    await checkSpace(folder, binding),
     ...(binding === null ? [await checkWriting(folder)] : await checkPublishing(folder, binding)),
   ];
   return { schema: 'ckpt-merge/doctor', version: 1, ok: checks.every((check) => check.status !== 'fail'), checks };
@@ -49,7 +54,7 @@ function checkNode(version: string): Check {
   const [major = 0, minor = 0] = version.split('.').map(Number);
   const [oldMajor, oldMinor] = OLDEST_NODE;
   const recent = major > oldMajor || (major === oldMajor && minor >= oldMinor);
-  return recent ? ok('node', version) : fail('node', `${version} is too old`, `Install Node.js ${OLDEST_NODE.join('.')} or newer.`);
+  return recent ? ok('node', runtimeName()) : fail('node', `${version} is too old`, `Install Node.js ${OLDEST_NODE.join('.')} or newer.`);
 }
 
 function checkNative(): { readonly binding: NativeBinding | null; readonly checks: Check[] } {

@@ -1,8 +1,11 @@
 import { join } from 'node:path';
-import { writeNewFile } from '../../base/disk/own-file.ts';
+import { errnoOf } from '../../base/disk/errno.ts';
+import { HeldFolder } from '../../base/disk/held-folder.ts';
+import { CANNOT_FLUSH, writeNewFile } from '../../base/disk/own-file.ts';
 import { removeTree } from '../../base/disk/remove-tree.ts';
 import { SYSTEM } from '../../base/disk/system.ts';
 import { temporaryFolder } from '../../base/disk/temporary-folder.ts';
+import { flush } from '../../base/machine/flush.ts';
 import type { NativeBinding } from '../../merge/native/binding.ts';
 import { type Check, fail, ok, warn } from './check.ts';
 
@@ -14,7 +17,8 @@ const LITTLE_SPACE = 1e9;
 const PROBE_BYTES = 1 << 20;
 
 /** Type and free space of the file system that holds a folder. */
-export async function checkSpace(name: string, folder: string, binding: NativeBinding | null): Promise<Check> {
+export async function checkSpace(folder: string, binding: NativeBinding | null): Promise<Check> {
+  const name = 'output folder';
   try {
     const { bavail, bsize, type } = await SYSTEM.fs.statfs(folder);
     const free = bavail * bsize;
@@ -42,7 +46,13 @@ export async function checkPublishing(folder: string, binding: NativeBinding): P
     ];
   }
   try {
-    return [ok('writing', `${folder} can be written`), await checkRename(work, binding), await checkPreallocation(work, binding)];
+    return [
+      ok('writing', `${folder} can be written`),
+      await checkRename(work, binding),
+      await checkPreallocation(work, binding),
+      await checkFlush(work),
+      await checkHold(work),
+    ];
   } finally {
     await removeTree(SYSTEM, work);
   }
@@ -84,6 +94,42 @@ async function checkPreallocation(work: string, binding: NativeBinding): Promise
   } catch (error) {
     return fail('preallocation', (error as Error).message, 'No output file can be made here: check quota and free space.');
   }
+}
+
+/** Whether what was written can be put on the disk: without it no merge is published. */
+async function checkFlush(work: string): Promise<Check> {
+  try {
+    const ways: string[] = [];
+    for (const [path, flags] of [
+      [join(work, 'flushed'), 'w'],
+      [work, 'r'],
+    ] as const) {
+      const handle = await SYSTEM.fs.open(path, flags);
+      ways.push(
+        await flush(handle)
+          .catch((error: unknown) => {
+            if (flags === 'w' || !CANNOT_FLUSH.has(errnoOf(error) ?? '')) throw error;
+            return 'no folders';
+          })
+          .finally(() => handle.close()),
+      );
+    }
+    if (ways.includes('no folders'))
+      return warn('flushing', 'the file system cannot flush folders', 'After a power cut an output that was just made may be missing.');
+    return ok('flushing', `files and folders${ways.includes('descriptor') ? ', by descriptor (Plug’n’Play)' : ''}`);
+  } catch (error) {
+    return fail('flushing', (error as Error).message, 'No output can be made safe here, and none is: write elsewhere.');
+  }
+}
+
+/** Whether a folder that is held is found again whoever renames it. */
+async function checkHold(work: string): Promise<Check> {
+  const folder = await HeldFolder.open(SYSTEM, work);
+  await folder.close();
+  if (folder.isFirm) return ok('held folders', 'by descriptor, whatever has their name');
+  const found = 'by name: links to descriptors (/proc/self/fd) cannot be followed';
+  if (process.platform !== 'linux') return ok('held folders', found);
+  return warn('held folders', found, 'Write only where nobody else may rename things, or let this process see /proc.');
 }
 
 /** Whether a folder takes ordinary files at all: what can be told where the addon is missing. */

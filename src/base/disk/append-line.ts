@@ -1,3 +1,4 @@
+import { flush } from '../machine/flush.ts';
 import { onOutput } from './io-error.ts';
 import { openOwn } from './own-file.ts';
 import { SYSTEM } from './system.ts';
@@ -13,7 +14,7 @@ export async function appendLine(file: string, line: object): Promise<void> {
       const { size } = await handle.stat();
       try {
         await handle.appendFile(`${JSON.stringify(line)}\n`);
-        await handle.sync();
+        await flush(handle);
       } catch (error) {
         // The next line would go on with the torn one.
         await handle.truncate(size).catch(() => {});

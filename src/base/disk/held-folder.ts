@@ -1,4 +1,4 @@
-import { constants, existsSync } from 'node:fs';
+import { constants, fstatSync, statSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { errnoOf } from './errno.ts';
@@ -18,6 +18,19 @@ export const OTHERS_WRITE = 0o002;
 let descriptors: boolean | undefined;
 
 /**
+ * Whether the kernel's links to descriptors can be used: tried with a first folder, since a sandbox may show
+ * /proc and not let it be followed.
+ */
+function canFollow(fd: number): boolean {
+  try {
+    const [own, followed] = [fstatSync(fd), statSync(`${DESCRIPTORS}/${fd}/.`)];
+    return own.dev === followed.dev && own.ino === followed.ino;
+  } catch {
+    return false;
+  }
+}
+
+/**
  * A folder held open: names in it keep their meaning while somebody renames the folder, or puts a link or
  * another folder into its place. Where the system has no /proc (macOS) names are looked up anew each time,
  * and only what the folder was when it was opened is certain.
@@ -30,7 +43,7 @@ export class HeldFolder {
   readonly #handle: FileHandle;
 
   private constructor(path: string, handle: FileHandle, reached: string) {
-    descriptors ??= existsSync(DESCRIPTORS);
+    descriptors ??= canFollow(handle.fd);
     this.path = path;
     this.here = descriptors ? `${DESCRIPTORS}/${handle.fd}` : reached;
     this.#handle = handle;
@@ -43,6 +56,11 @@ export class HeldFolder {
    */
   static async open(system: Pick<System, 'fs'>, path: string, reached = path): Promise<HeldFolder> {
     return new HeldFolder(path, await system.fs.open(reached, FOLDER_ONLY), reached);
+  }
+
+  /** Whether names in it are looked up by its descriptor, and so wherever it is moved to. */
+  get isFirm(): boolean {
+    return this.here.startsWith(DESCRIPTORS);
   }
 
   /** Something in it, for system calls. */

@@ -1,6 +1,7 @@
 import { constants, lstatSync, mkdirSync } from 'node:fs';
 import { copyFile, type FileHandle, stat, utimes } from 'node:fs/promises';
 import { MergeError } from '../errors.ts';
+import { flush } from '../machine/flush.ts';
 import { errnoOf } from './errno.ts';
 import { onOutput } from './io-error.ts';
 import type { System } from './system.ts';
@@ -67,12 +68,15 @@ export function syncFile(system: System, path: string, shown = path): Promise<vo
   return onOutput('flush', shown, async () => {
     const handle = await openOwn(system, path, 'flush', shown);
     try {
-      await handle.sync();
+      await flush(handle);
     } finally {
       await handle.close();
     }
   });
 }
+
+/** What a file system says that cannot flush folders. */
+export const CANNOT_FLUSH: ReadonlySet<string> = new Set(['EINVAL', 'ENOTSUP', 'EOPNOTSUPP']);
 
 /**
  * fsyncs a folder; a file system that cannot (EINVAL, ENOTSUP) is taken at its word. @throws MergeError for
@@ -82,8 +86,8 @@ export async function syncFolder(system: System, path: string, shown = path): Pr
   await onOutput('flush', shown, async () => {
     const handle = await system.fs.open(path, 'r');
     try {
-      await handle.sync().catch((error: unknown) => {
-        if (!['EINVAL', 'ENOTSUP', 'EOPNOTSUPP'].includes(errnoOf(error) ?? '')) throw error;
+      await flush(handle).catch((error: unknown) => {
+        if (!CANNOT_FLUSH.has(errnoOf(error) ?? '')) throw error;
       });
     } finally {
       await handle.close();
@@ -99,7 +103,7 @@ export async function writeNewFile(system: System, path: string, text: string | 
   const handle = await system.fs.open(path, 'wx');
   try {
     await handle.writeFile(text);
-    await handle.sync();
+    await flush(handle);
   } finally {
     await handle.close();
   }

@@ -7,6 +7,8 @@ import type { System } from './system.ts';
 /** Tries of a folder that is not empty yet: NFS keeps removed open files for a moment. */
 const TRIES = 5;
 const PAUSE_MS = 100;
+/** What unlink(2) says of a folder: Linux EISDIR, others EPERM. Deno's removes empty ones and says ENOTEMPTY of others. */
+const IS_FOLDER: ReadonlySet<string> = new Set(['EISDIR', 'EPERM', 'ENOTEMPTY']);
 /** Folders in folders that are held open at a time: a tree may be deeper than descriptors go. */
 const MOST_HELD = 16;
 
@@ -77,8 +79,7 @@ async function removeEntry(system: Pick<System, 'fs'>, path: string, emptied: (f
   } catch (error) {
     const errno = errnoOf(error) ?? '';
     if (errno === 'ENOENT') return;
-    // What unlink(2) says of a folder: Linux EISDIR, others EPERM.
-    if (errno !== 'EISDIR' && errno !== 'EPERM') throw error;
+    if (!IS_FOLDER.has(errno)) throw error;
     const folder = await HeldFolder.open(system, path).catch((why: unknown) => {
       const other = errnoOf(why);
       if (other === 'ENOENT') return null;

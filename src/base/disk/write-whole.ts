@@ -1,5 +1,6 @@
 import type { FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { flush } from '../machine/flush.ts';
 import { toMergeError } from './io-error.ts';
 import { newId } from './new-id.ts';
 import { syncFolder } from './own-file.ts';
@@ -23,7 +24,7 @@ export async function writeWhole(path: string, chunks: readonly Uint8Array[]): P
     const handle = await SYSTEM.fs.open(temporary, 'wx');
     try {
       await writeAll(handle, chunks);
-      await handle.sync();
+      await flush(handle);
     } finally {
       await handle.close();
     }

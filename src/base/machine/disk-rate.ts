@@ -2,6 +2,7 @@ import { randomFillSync } from 'node:crypto';
 import { constants } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
+import { flush } from './flush.ts';
 
 /** What the disk did a moment ago; null where that could not be measured. */
 export interface DiskRates {
@@ -100,7 +101,7 @@ async function writeRate(output: string): Promise<number | null> {
     while (bytes < SAMPLE_BYTES && performance.now() - started < SECONDS * 1000) {
       bytes += (await handle.write(buffer, 0, REQUEST_BYTES, bytes)).bytesWritten;
     }
-    await handle.datasync();
+    await flush(handle, 'datasync');
     return rate(bytes, started);
   } finally {
     await handle.close();

@@ -1,18 +1,23 @@
 import { homedir, userInfo } from 'node:os';
+import { isAbsolute } from 'node:path';
 
-/** The home folder of this user; null where there is none (a container's made-up user id without HOME). */
+/**
+ * The home folder of this user; null where there is none (a container's made-up user id without HOME, or with
+ * an empty one, or one that is no absolute path).
+ */
 export function homeFolder(): string | null {
-  try {
-    return homedir();
-  } catch {
-    return null;
-  }
+  return absolute(homedir);
 }
 
 /** The home folder that the system's table of users has, whatever HOME says; null where this user is in none. */
 export function homeOnRecord(): string | null {
+  return absolute(() => userInfo().homedir);
+}
+
+function absolute(ask: () => string): string | null {
   try {
-    return userInfo().homedir;
+    const path = ask();
+    return isAbsolute(path) ? path : null;
   } catch {
     return null;
   }

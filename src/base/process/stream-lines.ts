@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream';
+import { utf8Text } from '../utf8.ts';
 
 /** Far beyond any message: whatever sends more has lost its way, and is not to eat the memory. */
 const LIMIT = 2 ** 20;
@@ -67,10 +68,7 @@ class LineCollector {
     this.#parts = [];
     this.#bytes = 0;
     if (bytes > LIMIT) return { number, text: null, problem: `a line has at most ${LIMIT} bytes, and this has ${bytes}` };
-    try {
-      return { number, text: new TextDecoder('utf-8', { fatal: true }).decode(content).trim(), problem: null };
-    } catch {
-      return { number, text: null, problem: 'the line is not UTF-8' };
-    }
+    const text = utf8Text(content)?.trim() ?? null;
+    return text === null ? { number, text, problem: 'the line is not UTF-8' } : { number, text, problem: null };
   }
 }

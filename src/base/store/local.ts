@@ -71,7 +71,15 @@ export const localStore: Store = {
 
 /** The `version` of a file as another caller of stat(2) found it. */
 export function versionOf({ dev, ino, mtimeNs, size }: FileStat): string {
-  return `${dev}:${ino}:${mtimeNs}:${size}`;
+  return `${dev}:${ino}:${inMilliseconds(mtimeNs)}:${size}`;
+}
+
+/**
+ * Times are compared to the millisecond: kernels stamp files at ticks of one to ten, and neither every runtime
+ * (Deno) nor every file system tells more.
+ */
+function inMilliseconds(ns: bigint): bigint {
+  return ns / 1_000_000n;
 }
 
 function entryOf(entry: Dirent): Entry {
@@ -87,7 +95,7 @@ function localStat(stats: BigIntStats): LocalStat {
     kind: stats.isFile() ? 'file' : stats.isDirectory() ? 'folder' : 'other',
     // The time of the last status change is left out: a hard link made by a backup moves it.
     version: versionOf(file),
-    identity: `${file.size}:${mtimeNs}`,
+    identity: `${file.size}:${inMilliseconds(mtimeNs)}`,
     volume: String(dev),
   };
 }

@@ -1,9 +1,8 @@
-import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { verify } from '../../analysis/verify/verify.ts';
 import { removeTree } from '../../base/disk/remove-tree.ts';
 import { SYSTEM } from '../../base/disk/system.ts';
-import { temporaryFolder } from '../../base/disk/temporary-folder.ts';
+import { systemTemporaryFolder } from '../../base/disk/temporary-folder.ts';
 import { packageRoot } from '../../base/package-root.ts';
 import { readWhole } from '../../base/store/store.ts';
 import { average } from '../../merge/average.ts';
@@ -31,7 +30,7 @@ const TEXT_BYTES = 16 * 1024;
 export async function runDemo({ output, signal, onLine }: DemoOptions): Promise<void> {
   const demo = join(packageRoot, 'demo');
   const members = STEPS.map((step) => join(demo, 'runs', 'dense', `checkpoint-${step}`));
-  const scratch = output === undefined ? await temporaryFolder(tmpdir(), 'ckpt-merge-demo-') : null;
+  const scratch = output === undefined ? await systemTemporaryFolder('ckpt-merge-demo-') : null;
   const merged = output ?? join(scratch!, 'merged');
   try {
     const shown = members.map((m) => relative('.', m)).map((m) => (m.startsWith('..') ? join('demo', relative(demo, m)) : m));

@@ -1,9 +1,8 @@
 import { createHash } from 'node:crypto';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { removeTree } from '../../base/disk/remove-tree.ts';
 import { SYSTEM } from '../../base/disk/system.ts';
-import { temporaryFolder } from '../../base/disk/temporary-folder.ts';
+import { systemTemporaryFolder } from '../../base/disk/temporary-folder.ts';
 import { packageRoot } from '../../base/package-root.ts';
 import { readWhole } from '../../base/store/store.ts';
 import { average } from '../../merge/average.ts';
@@ -63,7 +62,7 @@ const STEPS = Array.from({ length: 10 }, (_, i) => 4200 + 200 * i);
  */
 export async function runSearchDemo({ output, signal, onEvent }: SearchDemoOptions): Promise<SearchDemoResult> {
   const runs = join(packageRoot, 'demo', 'runs');
-  const scratch = output === undefined ? await temporaryFolder(tmpdir(), 'ckpt-merge-demo-') : null;
+  const scratch = output === undefined ? await systemTemporaryFolder('ckpt-merge-demo-') : null;
   const best = output ?? join(scratch!, 'best');
   try {
     const validate = await lossOn('validation', VALIDATION_BYTES);

@@ -91,9 +91,16 @@ function isMusl(host: Pick<LoadHost, 'platform' | 'glibc'>): boolean {
   return host.platform === 'linux' && host.glibc === null;
 }
 
+/** What Node says under `--permission` and `--no-addons`. */
+const ADDONS_DISABLED = 'loading addons is disabled';
+const PERMIT =
+  'Node was told to load none (--permission or --no-addons, maybe in NODE_OPTIONS): add --allow-addons, and --allow-child-process ' +
+  'for evaluators and hooks, or start it without.';
+
 function remedies(host: LoadHost, failures: readonly Failure[]): string[] {
   const list: string[] = [];
   const reasons = failures.map((failure) => failure.reason).join('\n');
+  if (reasons.includes(ADDONS_DISABLED)) return [PERMIT];
   const needed = highestGlibc(reasons);
   if (host.forced !== undefined && host.forced !== '') {
     list.push('Unset CKPT_MERGE_BINARY, or let it name a ckpt_merge.node built for this machine.');

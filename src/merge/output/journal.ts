@@ -2,6 +2,7 @@ import type { Dirent } from 'node:fs';
 import { join, normalize } from 'node:path';
 import { openOwn, readOwn, syncFolder } from '../../base/disk/own-file.ts';
 import { SYSTEM, type System } from '../../base/disk/system.ts';
+import { flush } from '../../base/machine/flush.ts';
 import type { RoundingSums } from '../record/rounding.ts';
 import type { JournalUnit, TensorSum, UnitNonfinite } from './types.ts';
 
@@ -181,7 +182,7 @@ export class JournalWriter {
         this.#known.add(unit.file);
       }
       await this.#handle.appendFile(line);
-      if (this.#sync) await this.#handle.datasync();
+      if (this.#sync) await flush(this.#handle, 'datasync');
     });
     this.#last = turn.catch(() => {});
     return turn;

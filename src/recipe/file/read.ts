@@ -2,6 +2,7 @@ import { dirname, isAbsolute, join } from 'node:path';
 import { MergeError } from '../../base/errors.ts';
 import { notHere } from '../../base/not-here.ts';
 import { readExactly, storeOf } from '../../base/store/store.ts';
+import { utf8Text } from '../../base/utf8.ts';
 import type { Recipe } from '../types.ts';
 
 /** A recipe of a thousand outputs is well below this; what is above it is another kind of file. */
@@ -36,10 +37,9 @@ export async function readYamlText(path: string, refused: (what: string) => Merg
     const bytes = Buffer.alloc(stat.size);
     await readExactly(file, bytes, 0);
     if (bytes.includes(0)) throw refused('holds binary data');
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-  } catch (error) {
-    if (error instanceof TypeError) throw refused('is not UTF-8');
-    throw error;
+    const text = utf8Text(bytes);
+    if (text === null) throw refused('is not UTF-8');
+    return text;
   } finally {
     await file.close();
   }

@@ -126,7 +126,7 @@ export function membersText({ weights }: Pick<Trial, 'weights'>, labels: Readonl
 
 /** The first sentence of a text, and the others. */
 export function firstSentence(text: string): [string, string] {
-  const end = /[.!?] (?=\p{Lu})/u.exec(text);
+  const end = /[.!?] (?=[A-Z])/.exec(text);
   return end === null ? [text, ''] : [text.slice(0, end.index + 1), text.slice(end.index + 2)];
 }
 

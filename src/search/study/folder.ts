@@ -8,6 +8,7 @@ import { makeFolder, PRIVATE, READABLE } from '../../base/disk/make-folder.ts';
 import { newId } from '../../base/disk/new-id.ts';
 import { readOwn } from '../../base/disk/own-file.ts';
 import { removeHeld, removeTree } from '../../base/disk/remove-tree.ts';
+import { SHARED_MEMORY, sharedMemoryBytes } from '../../base/disk/shared-memory.ts';
 import { SYSTEM } from '../../base/disk/system.ts';
 import { MergeError } from '../../base/errors.ts';
 import { availableMemory } from '../../base/machine/memory.ts';
@@ -17,10 +18,8 @@ export interface WorkFolder {
   readonly path: string;
   /** Bytes of merges that may lie there at a time. */
   readonly room: number;
-  readonly inMemory: boolean;
 }
 
-const SHARED_MEMORY = '/dev/shm';
 const WORK_NAME = /^ckpt-merge-work-[0-9a-f]{12}$/;
 /** Of the log and the results of a trial. */
 const TRIAL_NAME = /^(trial|validation)-\d{4,}(\.log)?$/;
@@ -111,16 +110,21 @@ export class StudyFolder {
   }
 
   /**
-   * A fresh folder for merges: in memory where one merge fits there with ease, else beside the trials, where
-   * also those are that the user keeps.
+   * A fresh folder for merges: in memory where a folder can be made there and one merge fits with ease, else
+   * beside the trials, where also those are that the user keeps.
    * @param given where the user wants it @param keep leave it behind @param bytes of one merge
    * @throws MergeError E_NO_SPACE where not one merge fits
    */
   async makeWork(given: string | undefined, keep: boolean, bytes: number): Promise<WorkFolder> {
     if (given !== undefined) await onOutput('create', given, () => makeFolder(given));
     const wanted = given ?? (keep ? this.path : undefined);
-    const place = wanted !== undefined ? { parent: wanted, room: await freeBytes(wanted) } : await this.#bestPlace(bytes);
-    const { parent, room } = place;
+    if (wanted === undefined) {
+      const memory = await memoryRoom();
+      const made = memory < bytes ? null : await this.#makeWork(SHARED_MEMORY, keep).catch(() => null);
+      if (made !== null) return { path: made, room: memory };
+    }
+    const parent = wanted ?? this.path;
+    const room = await freeBytes(parent);
     if (room < bytes) {
       throw new MergeError(
         'E_NO_SPACE',
@@ -131,18 +135,16 @@ export class StudyFolder {
         },
       );
     }
+    return { path: await this.#makeWork(parent, keep), room };
+  }
+
+  async #makeWork(parent: string, keep: boolean): Promise<string> {
     const path = join(resolve(parent), `ckpt-merge-work-${newId()}`);
     await appendLine(this.#lock.folder.at(WORK_RECORD), { path });
     // Everybody's weights are nobody else's business; what is kept is there to be looked at.
     await onOutput('create', parent, () => SYSTEM.fs.mkdir(path, keep ? READABLE : PRIVATE));
     this.#work = { path, keep };
-    return { path, room, inMemory: parent === SHARED_MEMORY };
-  }
-
-  async #bestPlace(bytes: number): Promise<{ parent: string; room: number }> {
-    const memory = Math.min(await freeBytes(SHARED_MEMORY).catch(() => 0), availableMemory()) * MEMORY_SHARE;
-    if (memory >= bytes) return { parent: SHARED_MEMORY, room: memory };
-    return { parent: this.path, room: await freeBytes(this.path) };
+    return path;
   }
 
   async #removeLeftWork(): Promise<void> {
@@ -188,6 +190,11 @@ export class StudyFolder {
   assertHeld(): Promise<void> {
     return this.#lock.assertHeld();
   }
+}
+
+/** Bytes of merges that memory takes. */
+async function memoryRoom(): Promise<number> {
+  return Math.min((await sharedMemoryBytes()) * DISK_SHARE, availableMemory()) * MEMORY_SHARE;
 }
 
 async function freeBytes(folder: string): Promise<number> {

@@ -105,3 +105,10 @@ describe('each failure has its remedy', () => {
     expect(error.help).toContain('another platform');
   });
 });
+
+test('a Node that was told to load no addons is told how to let it', () => {
+  const disabled = new Error('Cannot load native addon because loading addons is disabled.');
+  const { help } = failure(host({}, { [BUILD]: disabled, [PREBUILD]: disabled }));
+  expect(help).toContain('--allow-addons');
+  expect(help).not.toContain('cmake');
+});

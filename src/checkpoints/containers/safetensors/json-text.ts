@@ -10,7 +10,7 @@ const PLAIN = /^[ !#-[\]-~]*$/;
  */
 export function quoteUtf8(text: string): string | undefined {
   if (PLAIN.test(text)) return `"${text}"`;
-  return /\p{Surrogate}/u.test(text) ? undefined : JSON.stringify(text);
+  return /[\ud800-\udfff]/u.test(text) ? undefined : JSON.stringify(text);
 }
 
 /** A string as JSON in ASCII, as Python writes it by default. */
