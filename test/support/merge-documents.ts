@@ -167,8 +167,15 @@ async function configuration(text: string, folder: string, random: Random): Prom
   const plain = join(folder, 'plain');
   mkdirSync(plain, { recursive: true });
   writeFileSync(join(plain, 'config.json'), JSON.stringify(CONFIG));
-  const members = [checkpointAt(plain), checkpoint].map((c) => ({ checkpoint: c, stage: null })) as never;
-  await new Kinship({ allowStages: false, allowConfigs: false }).conflicts('out', members, Float64Array.of(0.5, 0.5), true);
+  const inputs = [checkpointAt(plain), checkpoint].map((c) => ({ checkpoint: c, stage: null })) as never;
+  const draft = {
+    output: { path: 'out' },
+    kind: 'folder',
+    inputs,
+    schedule: { weights: Float64Array.of(0.5, 0.5) },
+    siblings: true,
+  } as const;
+  await new Kinship({ allowStages: false, allowConfigs: false }).check(draft);
 }
 
 const TABLES = {

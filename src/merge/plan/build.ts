@@ -121,10 +121,14 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
   const sources = like === null ? checkpoints : [...checkpoints, like];
   for (const { output, kind } of drafts) conflicts.push(...(await outputConflicts(output.path, kind, sources, request.force ?? false)));
   const kinship = new Kinship(request);
-  for (const d of drafts) conflicts.push(...(await kinship.conflicts(d.output.path, d.inputs, d.schedule.weights, d.siblings)));
+  for (const [k, d] of drafts.entries()) {
+    const found = await kinship.check(d);
+    conflicts.push(...found.conflicts);
+    outputs[k] = withWarnings(outputs[k]!, found.warnings);
+  }
 
   // A configuration that cannot be read is told once.
-  const told = new Set(conflicts.flatMap(({ code, file }) => (code === 'E_CONFIG_UNREADABLE' ? [file] : [])));
+  const told = new Set(conflicts.flatMap(({ code, file }) => (code === 'E_CONFIG_UNREADABLE' || code === 'E_NOT_READABLE' ? [file] : [])));
   conflicts.push(...besideConflicts.filter(({ file }) => file === undefined || !told.has(file)));
 
   conflicts.push(...planned.conflicts);
@@ -136,8 +140,7 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
     const orderWarnings = request.allowPermuted ? misplaced.map(({ message }): Warning => ({ code: 'W_EXPERT_ORDER', message })) : [];
     if (!request.allowPermuted) conflicts.push(...misplaced);
     for (const [k, output] of outputs.entries()) {
-      const found = [...order.warnings[k]!, ...orderWarnings];
-      if (found.length > 0) outputs[k] = { ...output, warnings: [...output.warnings, ...found] };
+      outputs[k] = withWarnings(output, [...order.warnings[k]!, ...orderWarnings]);
     }
   }
   const space = await spaceNeeded(outputs);
@@ -173,6 +176,10 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
     freeBytesAvailable: space.available,
     warnings: planWarnings(outputs),
   };
+}
+
+function withWarnings(output: PlanOutput, found: readonly Warning[]): PlanOutput {
+  return found.length === 0 ? output : { ...output, warnings: [...output.warnings, ...found] };
 }
 
 function pick<T>(all: readonly T[], indices: readonly number[]): T[] {

@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { join } from 'node:path';
 import { type Conflict, MergeError } from '../../base/errors.ts';
 import { isJsonObject, type JsonObject, pythonJsonOrNone } from '../../base/json/parse.ts';
@@ -65,7 +66,10 @@ export async function readModelConfig({ kind, path }: Pick<Checkpoint, 'kind' | 
 export interface ConfigText {
   /** Null where there is none, or none that can be read. */
   readonly text: string | null;
-  /** E_CONFIG_UNREADABLE where it is there and is no JSON object, or cannot be read at all: nothing can load it. */
+  /**
+   * What is wrong where it is there: E_CONFIG_UNREADABLE for no JSON object, which nothing can load;
+   * E_NOT_READABLE where whoever merges cannot read it.
+   */
   readonly fault: Conflict | null;
 }
 
@@ -76,20 +80,43 @@ export interface ConfigText {
 export async function readConfigText({ kind, path }: Pick<Checkpoint, 'kind' | 'path'>): Promise<ConfigText> {
   if (kind !== 'folder') return { text: null, fault: null };
   const file = join(path, 'config.json');
-  const fault = (message: string): Conflict => ({ code: 'E_CONFIG_UNREADABLE', message, file });
+  const fault = (code: Conflict['code'], message: string): Conflict => ({ code, message, file });
   try {
-    const text = (await readIfThere(file, MAX_CONFIG_BYTES))?.toString() ?? null;
-    return { text, fault: text === null || parseConfig(text) !== null ? null : fault(`${file} is no JSON object`) };
+    const bytes = await readIfThere(file, MAX_CONFIG_BYTES);
+    if (bytes === null) return { text: null, fault: null };
+    const text = bytes.toString();
+    const wrong = !isUtf8(bytes) ? 'UTF-8, which Python reads it as' : parseConfig(text) === null ? 'JSON object' : null;
+    return { text, fault: wrong === null ? null : fault('E_CONFIG_UNREADABLE', `${file} is no ${wrong}`) };
   } catch (error) {
     if (!(error instanceof MergeError) || (error.code !== 'E_NOT_READABLE' && error.code !== 'E_NOT_FOUND')) throw error;
-    return { text: null, fault: fault(error.message) };
+    return { text: null, fault: fault('E_NOT_READABLE', error.message) };
   }
 }
 
-/** The text of a configuration, which may hold NaN and Infinity as Python writes them; null for no object. */
+/**
+ * The text of a configuration, which may hold NaN and Infinity as Python writes them, or as transformers 5 does;
+ * null for no object.
+ */
 export function parseConfig(text: string): ModelConfig | null {
   const value = pythonJsonOrNone(text);
-  return isJsonObject(value) ? value : null;
+  if (!isJsonObject(value)) return null;
+  return text.includes(FLOAT_KEY) ? (withFloats(value) as ModelConfig) : value;
+}
+
+/** transformers 5 writes `{"__float__": "Infinity"}`, so that the file is JSON for others, too. */
+const FLOAT_KEY = '__float__';
+const FLOATS: ReadonlyMap<unknown, number> = new Map([
+  ['Infinity', Number.POSITIVE_INFINITY],
+  ['-Infinity', Number.NEGATIVE_INFINITY],
+  ['NaN', Number.NaN],
+]);
+
+function withFloats(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withFloats);
+  if (!isJsonObject(value)) return value;
+  const entries = Object.entries(value);
+  const float = entries.length === 1 && entries[0]![0] === FLOAT_KEY ? FLOATS.get(entries[0]![1]) : undefined;
+  return float ?? Object.fromEntries(entries.map(([key, inner]) => [key, withFloats(inner)]));
 }
 
 /**

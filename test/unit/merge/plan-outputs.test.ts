@@ -279,6 +279,36 @@ describe('configurations', () => {
     expect(found!.message).not.toContain('private');
   });
 
+  it('of two versions of transformers are of one model, and a key that one alone has is told', async () => {
+    const v4 = { transformers_version: '4.57.1', rope_theta: 1e4, rope_scaling: null, torch_dtype: 'bfloat16' };
+    const v5 = { transformers_version: '5.24.0', rope_parameters: { rope_theta: 1e4, rope_type: 'default' }, dtype: 'bfloat16' };
+    const warned = async (a: object, b: object) => (await buildPlan({ inputs: pair(a, b), outputs: outputs({}) })).warnings;
+    expect(await warned(v4, v5)).toEqual([]);
+    expect(await warned(v4, { ...v5, new_scale: 2 })).toEqual([
+      { code: 'W_CONFIG_KEYS', message: expect.stringMatching(/checkpoint-2 and .*checkpoint-1 .*: new_scale is 2 and absent; /) },
+    ]);
+    const [found] = await conflictsOf({ inputs: pair({ ...v4, rope_theta: 2e4 }, v5), outputs: outputs({}) });
+    expect(found).toMatchObject({ code: 'E_CONFIG_DIFFERS', message: expect.stringContaining('rope_theta is 10000 and 20000') });
+  });
+
+  it('that the newest alone lacks are told, and not taken from an older one', async () => {
+    const inputs = [...pair({ n: 1 }, { n: 1 }), make('checkpoint-3')];
+    rmSync(join(inputs[2]!, 'config.json'));
+    for (const allowConfigs of [false, true]) {
+      const { warnings, outputs: made } = await buildPlan({ inputs, allowConfigs, outputs: outputs({}, { members: [0, 1] }) });
+      expect(warnings.map(({ code }) => code)).toEqual(['W_NO_CONFIG']);
+      expect(warnings[0]!.message).toMatch(/checkpoint-3 has no config\.json.*checkpoint-2\/config\.json is the newest/);
+      expect(made.map(({ sideFiles }) => sideFiles.length)).toEqual([0, 1]);
+    }
+    expect((await buildPlan({ inputs: [inputs[2]!], outputs: outputs({}) })).warnings).toEqual([]);
+  });
+
+  it('that are no text Python reads are refused', async () => {
+    const inputs = pair({ n: 1 }, { n: 1 });
+    writeFileSync(join(inputs[1]!, 'config.json'), Buffer.from('{"_name_or_path": "\xe9"}', 'latin1'));
+    expect(await codeOf({ inputs, outputs: outputs({}) })).toBe('E_CONFIG_UNREADABLE');
+  });
+
   it('that cannot be read for now are not at fault', async () => {
     const inputs = pair({ n: 1 }, { n: 1 });
     const { open } = localStore;
