@@ -195,6 +195,7 @@ export const WARNING_CODES = {
   W_OLD_OUTPUT: 'The output was replaced, and a part of the old one could not be removed.',
   W_CALIBRATION: 'A decay is compared with the window of another step, or the merge scores better than the decay itself.',
   W_EVAL_CANCEL: 'The command given with --eval-cancel failed, so that an evaluation which was to be ended may still run.',
+  W_NOT_REMOVED: 'What an evaluation wrote into its model cannot be removed by this user.',
   W_SOURCE_GONE: 'An input named in the provenance is not there any more.',
 } as const satisfies Record<string, string>;
 

@@ -195,7 +195,7 @@ describe('merge forecast', () => {
     ['siblings', { inputs: [run, sibling] }, 'E_OPTION', /one run/],
     ['a parameter of another method', { alpha: 0.5 }, 'E_OPTION', /alpha has no meaning/],
     ['one decay twice', { calibrate: [1, 2].map((score) => ({ step: 300, score })) }, 'E_OPTION', /step 300 twice/],
-    ['an evaluator that always fails', { eval: 'exit 3' }, 'E_EVALUATOR', /first 3 trials failed/],
+    ['an evaluator that always fails', { eval: 'exit 3' }, 'E_EVALUATOR', /first evaluation failed/],
     ['scores without a direction', { goal: undefined }, 'E_GOAL', /larger or smaller/],
   ])('refuses %s', async (_, options, code, message) => {
     await expect(forecast({ ...base, dir: fresh(), ...options })).rejects.toMatchObject({ code, message: expect.stringMatching(message) });

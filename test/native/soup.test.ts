@@ -27,6 +27,17 @@ const base = { inputs: [run], eval: score, goal: 'maximize' } as const satisfies
 const kept = ({ greedy }: SearchDocument) => greedy!.tried.filter(({ added }) => added).map(({ step }) => step);
 
 describe('merge soup', () => {
+  it('leaves the run whole under an evaluator that removes what it was given (test/campaign/lent-models.test.ts)', async () => {
+    const tidy = async (model: string) => {
+      const found = await score(model);
+      rmSync(model, { recursive: true });
+      return found;
+    };
+    const document = await soup({ ...base, eval: tidy, dir: fresh() });
+    expect(document.trials.every(({ status }) => status === 'complete')).toBe(true);
+    expect(kept(document)).toEqual([300, 500]);
+  });
+
   it('makes the greedy soup: one read for the means, one a soup, and leaves recipe, page, result and trials', async () => {
     const output = fresh();
     const events: StudyEvent[] = [];
@@ -48,7 +59,7 @@ describe('merge soup', () => {
       ['sma', expect.stringContaining('SMA')],
       ['best single', 'best single (step 300)'],
     ]);
-    // Checkpoints alone are scored where they lie. Four soups of two or three, and the mean of all.
+    // Checkpoints alone need no merge. Four soups of two or three, and the mean of all.
     expect({ merges: document.merges, reads: document.reads }).toEqual({ merges: 5, reads: 5 });
     expect(events.filter(({ type }) => type === 'merging')).toHaveLength(5);
     expect(document.best!.weights.map(({ step, weight }) => [step, weight])).toEqual([
@@ -168,7 +179,7 @@ describe('merge soup', () => {
   it.each<[string, Partial<SoupOptions>, string, RegExp]>([
     ['one checkpoint', { inputs: [join(run, 'checkpoint-300')] }, 'E_OPTION', /at least two checkpoints/],
     ['one selected', { select: { last: 1 } }, 'E_OPTION', /at least two checkpoints/],
-    ['an evaluator that always fails', { eval: 'exit 3' }, 'E_EVALUATOR', /first 3 trials failed/],
+    ['an evaluator that always fails', { eval: 'exit 3' }, 'E_EVALUATOR', /first evaluation failed/],
     ['scores without a direction', { goal: undefined }, 'E_GOAL', /larger or smaller/],
     ['no repeats', { repeats: 0 }, 'E_OPTION', /repeats must be/],
   ])('refuses %s', async (_, options, code, message) => {

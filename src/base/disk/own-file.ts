@@ -1,5 +1,5 @@
 import { constants, lstatSync, mkdirSync } from 'node:fs';
-import { copyFile, type FileHandle, stat, utimes } from 'node:fs/promises';
+import { chmod, copyFile, type FileHandle, stat, utimes } from 'node:fs/promises';
 import { MergeError } from '../errors.ts';
 import { flush } from '../machine/flush.ts';
 import { errnoOf } from './errno.ts';
@@ -156,4 +156,13 @@ export async function copyWithTime(file: string, target: string): Promise<void> 
   // The middle of the millisecond: seconds as a float64 are a little off.
   const seconds = (Math.floor(mtimeMs) + 0.5) / 1000;
   await utimes(target, seconds, seconds);
+}
+
+/**
+ * Copies a file's content, whatever its owner and rights, into one that this user can write to. Links are
+ * followed. @throws EEXIST where the target is there; other errnos
+ */
+export async function copyAnew(file: string, target: string): Promise<void> {
+  await copyFile(file, target, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL);
+  await chmod(target, 0o644);
 }

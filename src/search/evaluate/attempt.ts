@@ -1,4 +1,5 @@
 import { join, resolve } from 'node:path';
+import { stripVTControlCharacters } from 'node:util';
 import { onOutput, toMergeError } from '../../base/disk/io-error.ts';
 import { LogFile } from '../../base/disk/log-file.ts';
 import { makeFolder } from '../../base/disk/make-folder.ts';
@@ -7,9 +8,10 @@ import { SYSTEM } from '../../base/disk/system.ts';
 import { MergeError, type Warning } from '../../base/errors.ts';
 import { exitText, type GroupRun, runInGroup } from '../../base/process/process-group.ts';
 import { shellQuote } from '../../base/process/shell-quote.ts';
-import { type Log, reportedCost, Tail } from './output.ts';
+import { type Log, lastLines, reportedCost, Tail } from './output.ts';
 import { type CommandText, fillPlaceholders, type Placeholders } from './placeholders.ts';
 import type { ReadOptions } from './results/metric.ts';
+import { nearlyScore } from './results/nearly.ts';
 import { readScore } from './results/read.ts';
 import { ServerFailure, type SglangServer } from './server.ts';
 import type { EvaluationRequest, Score } from './types.ts';
@@ -34,6 +36,9 @@ export interface AttemptSettings {
   readonly reading: ReadOptions;
   readonly server: SglangServer | null;
 }
+
+/** Lines of stderr that are shown where what was printed on stdout later hides them. */
+const SHOWN_OF_STDERR = 10;
 
 /** How an attempt ended; `again` where it asks for another one. */
 export type AttemptEnding =
@@ -105,6 +110,22 @@ export class Attempt {
     }
   }
 
+  /** What it said last, on stderr where it said anything there; null where it ended well and gave no score. */
+  lastWords({ reason }: Extract<AttemptEnding, { reason: string }>): string | null {
+    if (!/^it (ended|took)/.test(reason)) return null;
+    const [last = null] = [...lastLines(this.#stderr.bytes, 1), ...lastLines(this.#stdout.bytes, 1)];
+    return last;
+  }
+
+  /** The last lines that it printed. */
+  tail(): readonly string[] {
+    const shown = this.#control.log.lastLines().filter((line) => !line.startsWith('$ export MERGE_MODEL='));
+    const ofStderr = lastLines(this.#stderr.bytes, SHOWN_OF_STDERR);
+    // A program's stdout may come after it has failed.
+    const seen = ofStderr.length === 0 || shown.includes(ofStderr.at(-1)!);
+    return seen ? shown : [...shown.slice(ofStderr.length + 1), 'the end of stderr:', ...ofStderr];
+  }
+
   async #score(out: string, gpu: string): Promise<AttemptEnding> {
     const { command, reading, server } = this.#settings;
     const { model, trial } = this.#request;
@@ -120,7 +141,7 @@ export class Attempt {
       if (code === SKIP) return { status: 'skipped', reason: 'it ended with exit code 125 (skip)' };
       if (code !== 0) return { status: 'failed', reason: `it ended with ${exitText(code)}` };
       const score = await readScore({ out, resultFile, stdout: this.#stdout.text(), stderr: this.#stderr.text(), since }, reading);
-      return score === null ? { status: 'failed', reason: noScoreText(reading) } : { status: 'complete', score };
+      return score === null ? { status: 'failed', reason: noScoreText(reading, this.#stdout) } : { status: 'complete', score };
     } finally {
       await endLeftovers();
     }
@@ -240,12 +261,15 @@ function environment(values: Placeholders, resultFile: string): Record<string, s
   };
 }
 
-function noScoreText({ metricFile, metricRegex }: ReadOptions): string {
+function noScoreText({ metricFile, metricRegex }: ReadOptions, stdout: Tail): string {
+  const nearly = metricRegex === undefined ? nearlyScore(stripVTControlCharacters(stdout.text())) : null;
+  if (nearly !== null) return `it printed no score: ${nearly}`;
+  const [last] = lastLines(stdout.bytes, 1);
   const places = [
     ...(metricFile === undefined ? [] : [`no file ${metricFile}`]),
     'nothing in $MERGE_RESULT',
     'no result file of lm-eval or lighteval under {out}',
-    'no last line of stdout that is a number or JSON with a "score"',
+    `no last line of stdout that is a number or JSON with a "score"${last === undefined ? '' : `, it is '${last}'`}`,
     ...(metricRegex === undefined ? [] : [`no match of ${metricRegex}`]),
   ];
   return `it printed no score (${places.join('; ')})`;

@@ -57,7 +57,9 @@ export type Outcome =
   | {
       readonly status: 'failed' | 'skipped';
       readonly reason: string;
-      /** The last lines of the log. */
+      /** The last line that it said, on stderr where it said anything there; null where the reason says it. */
+      readonly lastWords: string | null;
+      /** The last lines of the log, and of stderr where they are not among those. */
       readonly tail: readonly string[];
       readonly cost: number | null;
       readonly seconds: number;
@@ -139,10 +141,11 @@ export class Evaluator {
         if (ending.status === 'complete') {
           return { status: 'complete', score: { ...ending.score, cost: total.cost }, seconds: total.seconds, attempts };
         }
+        const said = { lastWords: attempt.lastWords(ending), tail: attempt.tail() };
         const wait = RETRY_PAUSES[attempts - 1];
-        if (ending.status !== 'again') return { ...ending, status: ending.status, tail: log.lastLines(), ...total, attempts };
+        if (ending.status !== 'again') return { ...ending, status: ending.status, ...said, ...total, attempts };
         if (wait === undefined) {
-          return { status: 'failed', reason: `${ending.reason}, after ${attempts} attempts`, tail: log.lastLines(), ...total, attempts };
+          return { status: 'failed', reason: `${ending.reason}, after ${attempts} attempts`, ...said, ...total, attempts };
         }
         onRetry?.(attempts, wait);
         await this.#wait(wait * 1000, signal).catch((error: unknown) => {

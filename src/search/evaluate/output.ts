@@ -84,14 +84,9 @@ export class Log {
     this.#tail.add(bytes);
   }
 
-  /**
-   * The last lines, for people: without control characters, and of lines that were written over, as progress
-   * bars are, the last state.
-   */
+  /** See {@link lastLines}. */
   lastLines(): string[] {
-    const lines = this.#tail.bytes.toString().split(/\r?\n/);
-    const shown = lines.slice(-2 * SHOWN_LINES).map(shownLine);
-    return shown.filter((line) => line !== '').slice(-SHOWN_LINES);
+    return lastLines(this.#tail.bytes, SHOWN_LINES);
   }
 
   close(): void {
@@ -104,6 +99,16 @@ export class Log {
       this.#file.close();
     }
   }
+}
+
+/**
+ * The last lines, for people: without control characters, and of lines that were written over, as progress bars
+ * are, the last state.
+ */
+export function lastLines(bytes: Buffer, most: number): string[] {
+  const lines = bytes.toString().split(/\r?\n/);
+  const shown = lines.slice(-2 * SHOWN_LINES).map(shownLine);
+  return shown.filter((line) => line !== '').slice(-most);
 }
 
 function shownLine(line: string): string {

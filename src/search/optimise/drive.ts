@@ -109,7 +109,15 @@ class ScoreDesk {
 
 function outcomeOf(told: Told): Outcome {
   if ('status' in told) {
-    return { status: told.status, reason: told.reason ?? 'the driver says so', tail: [], cost: null, seconds: 0, attempts: 1 };
+    return {
+      status: told.status,
+      reason: told.reason ?? 'the driver says so',
+      lastWords: null,
+      tail: [],
+      cost: null,
+      seconds: 0,
+      attempts: 1,
+    };
   }
   const { score, stderr = null, scores } = told;
   const items = scores == null ? null : [{ name: '', weight: 1, digest: `n=${scores.length}`, scores }];

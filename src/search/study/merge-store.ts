@@ -1,7 +1,9 @@
+import { isDeepStrictEqual } from 'node:util';
 import { newId } from '../../base/disk/new-id.ts';
 import { removeTree } from '../../base/disk/remove-tree.ts';
 import { SYSTEM } from '../../base/disk/system.ts';
 import type { WorkFolder } from './folder.ts';
+import { weightsOf } from './lent-model.ts';
 import type { StudyMember } from './members.ts';
 import { type MergeRequest, type Merger, mergePath, takingPart } from './merges.ts';
 import type { Job, TrialOptions, Trials } from './trials.ts';
@@ -76,11 +78,12 @@ export class MergeStore {
     };
     try {
       const seconds = fresh.size === 0 ? 0 : await this.#merge([...fresh.values()], recipes.flat(), signal);
+      const weights = new Map(await Promise.all([...paths].map(async ([recipe, path]) => [recipe, await weightsOf(path)] as const)));
       return {
         paths,
         secondsOf: (recipe) => (fresh.has(recipe) ? seconds / fresh.size : 0),
         release: async (recipe) => {
-          await this.#release(recipe, paths.get(recipe)!);
+          await this.#release(recipe, paths.get(recipe)!, weights.get(recipe)!);
           paths.delete(recipe);
         },
         drop,
@@ -105,12 +108,14 @@ export class MergeStore {
   }
 
   /** Removes a merge, or remembers it in the place of the one that was remembered longest. */
-  async #release(recipe: string, path: string): Promise<void> {
+  async #release(recipe: string, path: string, weights: ReadonlyMap<string, string>): Promise<void> {
     const { keep, driver } = this.#options;
     if (keep) return;
+    // What an evaluation wrote into is no merge of this recipe any more.
+    if (driver === null || !isDeepStrictEqual(weights, await weightsOf(path))) return removeTree(SYSTEM, path);
     this.#remembered.set(recipe, path);
     for (const [other, old] of this.#remembered) {
-      if (this.#remembered.size <= (driver === null ? 0 : MOST_REMEMBERED)) return;
+      if (this.#remembered.size <= MOST_REMEMBERED) return;
       this.#remembered.delete(other);
       await removeTree(SYSTEM, old);
     }

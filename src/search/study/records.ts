@@ -1,5 +1,7 @@
+import { hostname } from 'node:os';
 import { isAbsolute, resolve } from 'node:path';
 import type { Warning } from '../../base/errors.ts';
+import { userName } from '../../base/machine/user.ts';
 import { foundPath, pathRemover, writtenPath } from '../../merge/record/member-path.ts';
 import type { Params } from '../space/types.ts';
 import type { StoredTrials, StudiedMember, StudyIdentity, TrialLine } from './trials-file.ts';
@@ -62,8 +64,14 @@ export class Records {
 
   trial(trial: TrialLine): TrialLine {
     const text = (value: string | null) => (value === null ? null : this.text(value));
-    return { ...withPaths(trial, (path) => this.path(path)), source: text(trial.source), reason: text(trial.reason) };
+    return { ...withPaths(trial, (path) => this.path(path)), source: text(trial.source), reason: withoutNames(text(trial.reason)) };
   }
+}
+
+/** What an evaluation said last may have in it who ran it, and where. */
+function withoutNames(text: string | null): string | null {
+  const names = new Set([userName(), hostname()].filter((name) => name !== null && name.length > 2));
+  return text?.replace(/[\w-]+(?:\.[\w-]+)*/g, (word) => (names.has(word) ? '…' : word)) ?? null;
 }
 
 /** Two of one name, seen where their paths would tell too much, are numbered. */

@@ -100,7 +100,8 @@ function scoreBy(of: ScoreFunction): ScoreModel {
   return async ({ model, trial }, { signal }) => {
     const start = performance.now();
     const seconds = () => (performance.now() - start) / 1000;
-    const failed = (reason: string) => ({ status: 'failed', reason, tail: [], cost: null, seconds: seconds(), attempts: 1 }) as const;
+    const failed = (reason: string) =>
+      ({ status: 'failed', reason, lastWords: null, tail: [], cost: null, seconds: seconds(), attempts: 1 }) as const;
     try {
       const given = await of(model, { trial, signal });
       const {

@@ -216,8 +216,9 @@ async function bytesOfMerge(request: StudyRequest, { folder, members, signal }: 
   // One that an earlier run of the study made may be there on a resume.
   const path = request.output === undefined || request.resume ? join(folder.path, 'planned') : request.output;
   const plan = await merger.plan([{ path, taking }], { force: request.force === true, signal });
-  // As the engine sees it, which keeps some for what it does not know the size of.
-  return plan.freeBytesNeeded;
+  // As the engine sees it, which keeps some for what it does not know the size of; and the copies that an
+  // evaluation gets of what lies beside the weights.
+  return plan.freeBytesNeeded + plan.outputs[0]!.sideFiles.reduce((sum, { size }) => sum + size, 0);
 }
 
 async function storedTrials(folder: StudyFolder, file: string, identity: StudyIdentity, { resume, force }: StudyRequest) {

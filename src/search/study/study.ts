@@ -5,10 +5,11 @@ import { policiesOf } from '../../recipe/policy/keys.ts';
 import { recipeKey } from '../space/key.ts';
 import type { Candidate } from '../space/types.ts';
 import type { WorkFolder } from './folder.ts';
+import { Lender } from './lent-model.ts';
 import type { StudyMember } from './members.ts';
 import { MergeStore } from './merge-store.ts';
 import { Merger, type MergeSettings, takingPart } from './merges.ts';
-import { type Job, type OpenRound, type RoundTrial, type TrialOptions, Trials } from './trials.ts';
+import { type Job, type OpenRound, type RoundTrial, type Scorable, type TrialOptions, Trials } from './trials.ts';
 import type { TrialLine } from './trials-file.ts';
 
 export interface StudyOptions extends TrialOptions {
@@ -29,12 +30,14 @@ export interface StudyOptions extends TrialOptions {
 export class Study extends Trials {
   readonly #options: StudyOptions;
   readonly #merges: MergeStore;
+  readonly #lender: Lender;
   readonly merger: Merger;
 
   constructor(options: StudyOptions) {
     super(options);
     this.#options = options;
     this.merger = new Merger(options.members, options.merging);
+    this.#lender = new Lender(options.work, options.merging);
     this.#merges = new MergeStore({ ...options, merger: this.merger, trials: this });
   }
 
@@ -74,7 +77,7 @@ export class Study extends Trials {
     const { atOnce } = this.#merges;
     const batches = Array.from({ length: Math.ceil(recipes.length / atOnce) }, (_, i) => recipes.slice(i * atOnce, (i + 1) * atOnce));
     const work = [
-      () => this.#each(alone, place, (job) => ({ model: this.#asItIs(job.request.candidate)!, mergeSeconds: 0 }), signal),
+      () => this.#each(alone, place, (job) => ({ lend: this.#lendMember(job), mergeSeconds: 0 }), signal),
       ...batches.map((batch) => () => this.#mergedBatch(batch, place, signal)),
     ];
     if (this.#options.driver === 'scores') await Promise.all(work.map((part) => part()));
@@ -97,13 +100,17 @@ export class Study extends Trials {
     return all.filter(({ id }) => !done.has(id));
   }
 
-  /** A checkpoint alone is scored as it lies there, unless something else than weights is asked for. */
-  #asItIs(candidate: Candidate): string | null {
+  #lendMember({ id, request }: Job): Scorable['lend'] {
+    return () => this.#lender.member(this.#asItIs(request.candidate)!, id);
+  }
+
+  /** A checkpoint alone is scored without a merge, unless something else than weights is asked for. */
+  #asItIs(candidate: Candidate): StudyMember | null {
     const { members, weights, parts } = takingPart(candidate);
     const { merging } = this.#options;
     const changed = merging.dtype !== undefined || policiesOf(merging).length > 0 || merging.like !== undefined;
     return members.length === 1 && weights[0] === 1 && parts.every((part) => part.weights[0] === 1) && !changed
-      ? this.#options.members[members[0]!]!.path
+      ? this.#options.members[members[0]!]!
       : null;
   }
 
@@ -116,12 +123,13 @@ export class Study extends Trials {
     await this.#options.folder.assertHeld();
     const held = await this.#merges.hold(recipes, signal);
     const left = new Map(recipes.map((same) => [same[0]!.recipe, same.length]));
-    const model = ({ recipe, repeatOf }: Job) => ({
-      model: held.paths.get(recipe)!,
+    const shared = new Set(recipes.flatMap((same) => (same.length > 1 ? [same[0]!.recipe] : [])));
+    const merged = ({ id, recipe, repeatOf }: Job): Scorable => ({
+      lend: () => this.#lender.merge(held.paths.get(recipe)!, id, shared.has(recipe)),
       mergeSeconds: repeatOf === null ? held.secondsOf(recipe) : 0,
     });
     try {
-      await this.#each(recipes.flat(), place, model, signal, async ({ recipe }) => {
+      await this.#each(recipes.flat(), place, merged, signal, async ({ recipe }) => {
         left.set(recipe, left.get(recipe)! - 1);
         if (left.get(recipe) === 0) await held.release(recipe);
       });
@@ -133,7 +141,7 @@ export class Study extends Trials {
   async #each(
     jobs: readonly Job[],
     place: OpenRound,
-    modelOf: (job: Job) => { readonly model: string; readonly mergeSeconds: number },
+    whatOf: (job: Job) => Scorable,
     signal: AbortSignal,
     after: (job: Job) => Promise<void> = async () => {},
   ): Promise<void> {
@@ -144,7 +152,7 @@ export class Study extends Trials {
     await mapBounded(jobs, this.#options.parallel, async (job) => {
       if (either.aborted || !place.mayBegin()) return;
       try {
-        await this.evaluate(job, place, modelOf(job), either);
+        await this.evaluate(job, place, whatOf(job), either);
         await after(job);
       } catch (error) {
         failure ??= signal.aborted ? signal.reason : error;

@@ -6,14 +6,15 @@ import { directionOf } from '../evaluate/goal.ts';
 import type { Score } from '../evaluate/types.ts';
 import type { Point } from '../gaussian-process/cube.ts';
 import type { StudyFolder } from './folder.ts';
+import type { LentModel } from './lent-model.ts';
 import type { StudyMember } from './members.ts';
 import { takingPart } from './merges.ts';
 import type { Records } from './records.ts';
 import { appendTrial, type StudyIdentity, type TrialLine } from './trials-file.ts';
 import type { StudyEvent, TrialRequest } from './types.ts';
 
-/** Trials that fail one after another at the start of a study, before it is given up. */
-const FAILURES_AT_START = 3;
+/** Of the last line of a failed evaluation, what its reason shows. */
+const SHOWN_CHARACTERS = 200;
 
 /** Scores a model: what the study does not know of evaluators. */
 export type ScoreModel = (
@@ -60,6 +61,13 @@ export interface OpenRound extends Pick<TrialLine, 'round' | 'roundSize'> {
   readonly mayBegin: () => boolean;
 }
 
+/** What is scored, and what it cost to make. */
+export interface Scorable {
+  /** Makes what the evaluation gets. */
+  readonly lend: () => Promise<LentModel>;
+  readonly mergeSeconds: number;
+}
+
 export interface Job {
   readonly id: number;
   readonly request: RoundTrial;
@@ -99,13 +107,13 @@ export class Trials {
   }
 
   /**
-   * @throws MergeError E_EVALUATOR after three failures at the start, or for one where none may be;
-   *   `signal.reason` on an abort
+   * @throws MergeError E_EVALUATOR for a failure before anything has a score, or where none may be;
+   *   E_INPUT_CHANGED where the evaluation wrote into the run; `signal.reason` on an abort
    */
   async evaluate(
     { id, request, recipe, repeatOf }: Job,
     { round, roundSize }: OpenRound,
-    { model, mergeSeconds }: { readonly model: string; readonly mergeSeconds: number },
+    { lend, mergeSeconds }: Scorable,
     signal: AbortSignal,
   ): Promise<void> {
     const { folder, file, emit, members, identity } = this.#options;
@@ -114,7 +122,8 @@ export class Trials {
     const log = await folder.place('logs', `${label}.log`);
     const out = await folder.place('results', label);
     const outcome = await this.#scored(
-      { model, trial: id, out, log },
+      lend,
+      { trial: id, out, log },
       {
         signal,
         onRetry: (attempt, pauseSeconds) => emit({ type: 'retry', trial: id, attempt, pauseSeconds }),
@@ -137,7 +146,7 @@ export class Trials {
       stderr: score?.stderr ?? null,
       metrics: score?.metrics ?? {},
       source: score?.source ?? null,
-      reason: outcome.status === 'complete' ? null : outcome.reason,
+      reason: outcome.status === 'complete' ? null : reasonOf(outcome),
       by: request.by ?? null,
       proposals: request.proposals ?? null,
       repeatOf,
@@ -157,17 +166,31 @@ export class Trials {
     const { items, ...shown } = trial;
     emit({ type: 'trial', trial: shown });
     if (score !== null) this.#options.onScore?.(score);
-    this.#giveUp(outcome, join(folder.path, 'logs', `${label}.log`));
+    this.#giveUp(outcome, trial, join(folder.path, 'logs', `${label}.log`));
   }
 
-  /** Metrics that do not fit what one evaluation left, and fitted another's, are that one's failure. */
-  async #scored(...args: Parameters<ScoreModel>): Promise<Outcome> {
+  /**
+   * Metrics that do not fit what one evaluation left, and fitted another's, are that one's failure; so is a
+   * file of its checkpoint that cannot be had.
+   */
+  async #scored(
+    lend: Scorable['lend'],
+    model: Omit<Parameters<ScoreModel>[0], 'model'>,
+    options: Parameters<ScoreModel>[1],
+  ): Promise<Outcome> {
+    let lent: LentModel | null = null;
     try {
-      return await this.#options.score(...args);
+      lent = await lend();
+      const outcome = await this.#options.score({ ...model, model: lent.path }, options);
+      await lent.check();
+      return outcome;
     } catch (error) {
       const before = this.#done.some(({ status }) => status === 'complete');
-      if (!before || !(error instanceof MergeError) || error.code !== 'E_METRIC') throw error;
-      return { status: 'failed', reason: error.message, tail: [], cost: null, seconds: 0, attempts: 1 };
+      const code = error instanceof MergeError ? error.code : null;
+      if (!(lent === null ? code === 'E_NOT_READABLE' : before && code === 'E_METRIC')) throw error;
+      return { status: 'failed', reason: (error as MergeError).message, lastWords: null, tail: [], cost: null, seconds: 0, attempts: 1 };
+    } finally {
+      if ((await lent?.takeBack()) === false) this.warn([notRemoved(lent!.path)]);
     }
   }
 
@@ -184,25 +207,26 @@ export class Trials {
     return written;
   }
 
-  #giveUp(outcome: Outcome, log: string): void {
-    const { whole, identity } = this.#options;
-    if (whole && outcome.status !== 'complete') {
-      const shown = outcome.tail.length === 0 ? 'it printed nothing' : `the end of its output:\n${outcome.tail.join('\n')}`;
-      throw new MergeError('E_EVALUATOR', `the evaluator failed: ${outcome.reason}\n$ ${identity.evaluator}\n${shown}`, {
-        details: { command: identity.evaluator },
-      });
-    }
-    if (this.#options.driver === 'scores' || outcome.status !== 'failed' || this.#done.length < FAILURES_AT_START) return;
-    if (this.#done.length > FAILURES_AT_START || this.#done.some(({ status }) => status !== 'failed')) return;
-    const [what, next] =
-      identity.kind === 'validation'
-        ? ['evaluations by --validate', 'All trials are kept: mend the command, then go on with --resume.']
-        : ['trials', 'Mend the evaluator, then run the same command again.'];
-    throw new MergeError(
-      'E_EVALUATOR',
-      `the first ${FAILURES_AT_START} ${what} failed; the last: ${outcome.reason}\n${outcome.tail.join('\n')}`.trimEnd(),
-      { details: { file: log }, help: `The whole log is in ${log}. ${next}` },
-    );
+  /**
+   * An evaluator that fails on the first model mostly fails on all, and each may take hours: as long as nothing
+   * has a score, a failure ends the study.
+   */
+  #giveUp(outcome: Outcome, { id, weights }: TrialLine, log: string): void {
+    const { whole = false, identity, driver } = this.#options;
+    const first = driver !== 'scores' && outcome.status === 'failed' && !this.#done.some(({ status }) => status === 'complete');
+    if (!first && !(whole && outcome.status !== 'complete')) return;
+    const { reason, tail } = outcome as Exclude<Outcome, { status: 'complete' }>;
+    const validation = identity.kind === 'validation';
+    const which = validation ? 'the first evaluation by --validate' : first ? 'the first evaluation' : `the evaluation of trial ${id}`;
+    const shown = tail.length === 0 ? 'it printed nothing' : `the end of its output:\n${tail.join('\n')}`;
+    const kept = validation
+      ? 'All trials are kept: mend the command, then go on with --resume.'
+      : 'Mend the evaluator, then run the same command again.';
+    const byHand = weights.length === 1 ? `, with ${weights[0]!.path} as MERGE_MODEL` : '';
+    throw new MergeError('E_EVALUATOR', `${which} failed: ${reason}\n$ ${identity.evaluator}\n${shown}`, {
+      details: { file: log, command: identity.evaluator },
+      help: `Nothing else was tried. ${kept} The first line of the log runs the evaluation by hand${byHand}.`,
+    });
   }
 
   /** Resolves when the next trial is recorded. */
@@ -218,4 +242,15 @@ export class Trials {
       this.#options.emit({ type: 'warning', warning });
     }
   }
+}
+
+/** Why there is no score, with the last that the evaluation said. */
+function reasonOf({ reason, lastWords }: Exclude<Outcome, { status: 'complete' }>): string {
+  if (lastWords === null) return reason;
+  return `${reason}: ${lastWords.length > SHOWN_CHARACTERS ? `${lastWords.slice(0, SHOWN_CHARACTERS)}…` : lastWords}`;
+}
+
+function notRemoved(path: string): Warning {
+  const message = `${path}: what an evaluation wrote there cannot be removed by this user, as a container's root writes it: it is left`;
+  return { code: 'W_NOT_REMOVED', message };
 }

@@ -1,4 +1,5 @@
 import { basename, isAbsolute } from 'node:path';
+import { stripVTControlCharacters } from 'node:util';
 import { runInNewContext } from 'node:vm';
 import { MergeError } from '../../../base/errors.ts';
 import { isJsonObject, pythonJsonOrNone } from '../../../base/json/parse.ts';
@@ -7,6 +8,7 @@ import { nameRule, newestFiles, readResult, shownPath } from './files.ts';
 import { isLighteval, lightevalReport } from './lighteval.ts';
 import { isLmEval, lmEvalReport } from './lm-eval.ts';
 import { type MetricTerm, type ReadOptions, scoreOf } from './metric.ts';
+import { meantForScore } from './nearly.ts';
 import { type Metric, noScore, type Report } from './report.ts';
 import { bareNumber, isScoreJson, numberOf, scoreReport } from './score-json.ts';
 
@@ -35,7 +37,8 @@ export interface Evaluated {
 /**
  * The score of an evaluation that ended well, from the first that exists of: the file of `--metric-file`;
  * `$MERGE_RESULT`; result files of lm-eval and lighteval under `out` (newer than its start; of a metric that
- * stands in several, the newest value); the last line of stdout that is a number or JSON with a score; the
+ * stands in several, the newest value); the last line of stdout that is a number, or JSON with a score (on one line or
+ * several); the
  * last match of `--metric-regex` in stdout and stderr. What says less than the options ask for is passed
  * over: a bare number where metrics are named, and on stdout a bare number where a regular expression is
  * given too.
@@ -45,7 +48,9 @@ export interface Evaluated {
  *   hold): this evaluation failed, others may not; E_METRIC where the metrics asked for, or their absence, do
  *   not fit what it holds: so it would be with every evaluation
  */
-export async function readScore(found: Evaluated, options: ReadOptions): Promise<Score | null> {
+export async function readScore(given: Evaluated, options: ReadOptions): Promise<Score | null> {
+  // Colours are no part of what was printed.
+  const found = { ...given, stdout: stripVTControlCharacters(given.stdout), stderr: stripVTControlCharacters(given.stderr) };
   const terms = options.metrics ?? [];
   if (options.metricFile !== undefined) return fromMetricFile(found, options.metricFile, terms);
   const nameless: string[] = [];
@@ -130,8 +135,13 @@ async function fromMetricFile({ out, since }: Evaluated, glob: string, terms: re
 async function resultFileReport({ resultFile }: Evaluated): Promise<Report | null> {
   const [file] = await newestFiles(resultFile, '', 0);
   if (file === undefined) return null;
-  const report = reportOf(await readResult(resultFile), '$MERGE_RESULT', resultFile);
-  if (report === null) throw noScore('$MERGE_RESULT holds neither a number nor JSON with "score", "scores" or "metrics"', resultFile);
+  const text = await readResult(resultFile);
+  const report = reportOf(text, '$MERGE_RESULT', resultFile);
+  if (report === null) {
+    const meant = meantForScore(text.trim());
+    const why = meant === null ? '' : ` (${meant})`;
+    throw noScore(`$MERGE_RESULT holds neither a number nor JSON with "score", "scores" or "metrics"${why}`, resultFile);
+  }
   return report;
 }
 
@@ -153,17 +163,48 @@ async function harnessReport({ out, since }: Evaluated): Promise<Report | null> 
 function stdoutReport({ stdout }: Evaluated, { metrics = [], metricRegex }: ReadOptions): Report | null {
   const lines = stdout.split(/[\r\n]+/);
   let nameless: Report | null = null;
+  let blocks = 0;
   for (let i = lines.length - 1; i >= 0; i--) {
     const line = lines[i]!.trim();
+    const end = i;
     const number = metricRegex === undefined ? numberOf(line) : null;
-    const json = line.startsWith('{') ? pythonJsonOrNone(line) : undefined;
+    let json = line.startsWith('{') ? pythonJsonOrNone(line) : undefined;
+    if (json === undefined && /[}\]],?$/.test(line) && blocks < MOST_BLOCKS) {
+      blocks++;
+      const block = jsonBlock(lines, i);
+      // Its lines, be they numbers, are parts of it.
+      if (block !== null) ({ json, begin: i } = block);
+    }
     let report: Report | null = null;
     if (number !== null) report = bareNumber(number, 'the last line of stdout that is a number');
-    else if (isScoreJson(json)) report = scoreReport(json, 'the last line of stdout that is JSON with a score');
+    else if (isScoreJson(json))
+      report = scoreReport(json, `the last ${i < end ? 'lines' : 'line'} of stdout that ${i < end ? 'are' : 'is'} JSON with a score`);
     if (report !== null && (metrics.length === 0 || report.metrics.length > 0)) return report;
+    const meant = metricRegex === undefined && metrics.length === 0 ? meantForScore(line) : null;
+    // As with nan: what was printed before it is no score.
+    if (meant !== null && nameless === null) throw noScore(meant);
     nameless ??= report;
   }
   return nameless;
+}
+
+/** Lines that end like JSON over several lines, of which it is looked where it begins. */
+const MOST_BLOCKS = 16;
+
+/** The JSON over several lines that ends in a line; null where there is none. */
+function jsonBlock(lines: readonly string[], end: number): { readonly json: unknown; readonly begin: number } | null {
+  let depth = 0;
+  for (let i = end; i >= 0; i--) {
+    // No string of JSON runs over a line.
+    const marks = lines[i]!.replace(/"(?:[^"\\]|\\.)*"/g, '');
+    for (const mark of marks) depth += '}]'.includes(mark) ? 1 : '{['.includes(mark) ? -1 : 0;
+    if (depth > 0) continue;
+    // One line was tried; and what stands in something larger, which is torn, is a part of that.
+    if (depth < 0 || i === end || /[[,{]$|^"[^"]*"\s*:$/.test(lines[i - 1]?.trim() ?? '')) return null;
+    const json = pythonJsonOrNone(lines.slice(i, end + 1).join('\n'));
+    return json === undefined ? null : { json, begin: i };
+  }
+  return null;
 }
 
 function regexReport({ stdout, stderr }: Evaluated, regex: string): Report | null {
