@@ -1,4 +1,5 @@
 import { resolve } from 'node:path';
+import { MergeError } from '../base/errors.ts';
 import type { FileStat, LocalStat } from '../base/store/local.ts';
 import { containerOf } from './containers/all.ts';
 import { find } from './containers/found.ts';
@@ -6,7 +7,7 @@ import { OpenCache } from './containers/open-cache.ts';
 import { HeaderCache, scansOf } from './containers/safetensors/header-cache.ts';
 import { headerOf } from './containers/safetensors/scan-header.ts';
 import type { SafetensorsHeader } from './containers/safetensors/types.ts';
-import type { Container, Found } from './containers/types.ts';
+import type { Container, Found, Opened } from './containers/types.ts';
 import { innerCheckpoints } from './inner-checkpoint.ts';
 import { placeFromPath, positionFromName } from './names.ts';
 import { notACheckpoint, severalInside } from './not-a-checkpoint.ts';
@@ -28,13 +29,14 @@ export interface OpenOptions {
  * Opens a checkpoint, a folder or a file, in whatever container knows it; one that lies inside the folder of its step
  * (`epoch_0_step_20/model/consolidated`) by that folder, too. What its tensors are is read and checked, data is not,
  * and no file stays open.
- * @throws MergeError E_NOT_FOUND, E_NOT_READABLE, E_NO_CHECKPOINT, E_AMBIGUOUS, E_NO_TENSORS, E_NOT_WEIGHTS,
+ * @throws MergeError E_NOT_FOUND, E_NOT_READABLE, E_NO_CHECKPOINT, E_AMBIGUOUS, E_NO_TENSORS, E_OTHER_CONTENT,
  * E_SHARD_MISSING, E_TENSOR_MISPLACED, E_TENSOR_TWICE, E_TENSOR_UNINDEXED, and what `readHeader` and
  * `readIndex` throw; with several faults, all are in `details.conflicts`
  */
 export async function openCheckpoint(path: string, { cache = new OpenCache(), name }: OpenOptions = {}): Promise<Checkpoint> {
   const { found, container } = await lookInto(await find(path), name);
   const opened = await container.open(found, cache);
+  refuseEmptied(found.path, opened);
   const isFolder = found.entries !== null;
   const known = { name, entries: found.entries ?? undefined, outer: found.path === path ? undefined : path };
   const { warnings, ...position } = await readPosition(found.path, isFolder, known);
@@ -47,6 +49,34 @@ export async function openCheckpoint(path: string, { cache = new OpenCache(), na
     ...position,
     warnings: [...opened.warnings, ...warnings],
   };
+}
+
+/** Share of its tensors from which on empty ones are what a checkpoint is about. */
+const EMPTIED = 1 / 4;
+
+/**
+ * Under ZeRO-3 a model's parameters are empty on every rank until they are gathered, but for small ones; a save that
+ * does not gather writes them so.
+ * @throws MergeError E_NO_TENSORS
+ */
+function refuseEmptied(path: string, { shards }: Opened): void {
+  let [all, empty, first] = [0, 0, ''];
+  for (const { tensors } of shards) {
+    all += tensors.count;
+    for (let row = 0; row < tensors.count; row++) {
+      if (tensors.bytes[row] !== 0 || tensors.shapes[row]!.length !== 1 || !tensors.names[row]!.endsWith('weight')) continue;
+      if (empty++ === 0) first = tensors.names[row]!;
+    }
+  }
+  if (empty === 0 || empty < EMPTIED * all) return;
+  throw new MergeError(
+    'E_NO_TENSORS',
+    `${path}: ${empty} of ${all} tensors are empty (${first} has shape [0]), as DeepSpeed ZeRO-3 leaves weights that a save does not gather`,
+    {
+      details: { file: path, tensor: first },
+      help: "Save with stage3_gather_16bit_weights_on_model_save, or make the weights from the ZeRO state with DeepSpeed's zero_to_fp32.py.",
+    },
+  );
 }
 
 /** The checkpoint that is meant by a path, and who can read it. @throws MergeError where there is none */

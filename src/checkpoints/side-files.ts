@@ -1,7 +1,8 @@
 import { join } from 'node:path';
 import { MergeError } from '../base/errors.ts';
 import { storeOf } from '../base/store/store.ts';
-import { type FoundFile, type LeadsOutside, type LinkGround, linkGround, lookAt, resolveWithin } from './link-ground.ts';
+import { otherContentError, otherText, START_BYTES } from './containers/other-content.ts';
+import { type FoundFile, type LeadsOutside, type LinkGround, linkGround, lookAt, openFound, resolveWithin } from './link-ground.ts';
 import type { Checkpoint } from './types.ts';
 
 export interface SideFile extends FoundFile {
@@ -21,7 +22,7 @@ export interface SideFiles {
   readonly copied: readonly SideFile[];
   /** Stays behind, with the reason. Sorted by name. */
   readonly left: readonly LeftFile[];
-  /** Belongs with the model and cannot be had: E_NOT_FOUND, E_NOT_READABLE, E_INPUT_CHANGED. */
+  /** Belongs with the model and cannot be had: E_NOT_FOUND, E_NOT_READABLE, E_INPUT_CHANGED, E_OTHER_CONTENT. */
   readonly faults: readonly MergeError[];
 }
 
@@ -163,10 +164,23 @@ export async function findSideFile(folder: string, name: string, ground: LinkGro
         details: { file: path },
       },
     );
+  const other = found.size === 0 ? null : otherText(await startOf(found));
+  if (other !== null) throw otherContentError(path, other);
   return { name, ...found };
 }
 
-const FAULTS: ReadonlySet<string> = new Set(['E_NOT_FOUND', 'E_NOT_READABLE', 'E_INPUT_CHANGED']);
+/** The first bytes of the very file that was looked at. */
+async function startOf(found: FoundFile): Promise<Buffer> {
+  const file = await openFound(found);
+  try {
+    const start = Buffer.alloc(Math.min(START_BYTES, found.size));
+    return start.subarray(0, await file.read(start, 0));
+  } finally {
+    await file.close();
+  }
+}
+
+const FAULTS: ReadonlySet<string> = new Set(['E_NOT_FOUND', 'E_NOT_READABLE', 'E_INPUT_CHANGED', 'E_OTHER_CONTENT']);
 
 /** What its folder names and cannot be found is the end of a link. */
 function fault(path: string, cause: MergeError): MergeError {

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { type Conflict, MergeError } from '../../base/errors.ts';
 import { isJsonObject, type JsonObject, pythonJsonOrNone } from '../../base/json/parse.ts';
 import { readIfThere } from '../../base/store/store.ts';
+import { otherContentError, otherText } from '../../checkpoints/containers/other-content.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 
 /** A model's configuration: config.json, parsed. */
@@ -86,7 +87,12 @@ export async function readConfigText({ kind, path }: Pick<Checkpoint, 'kind' | '
     if (bytes === null) return { text: null, fault: null };
     const text = bytes.toString();
     const wrong = !isUtf8(bytes) ? 'UTF-8, which Python reads it as' : parseConfig(text) === null ? 'JSON object' : null;
-    return { text, fault: wrong === null ? null : fault('E_CONFIG_UNREADABLE', `${file} is no ${wrong}`) };
+    if (wrong === null) return { text, fault: null };
+    const other = otherText(bytes);
+    return {
+      text,
+      fault: fault('E_CONFIG_UNREADABLE', other === null ? `${file} is no ${wrong}` : otherContentError(file, other).message),
+    };
   } catch (error) {
     if (!(error instanceof MergeError) || (error.code !== 'E_NOT_READABLE' && error.code !== 'E_NOT_FOUND')) throw error;
     return { text: null, fault: fault('E_NOT_READABLE', error.message) };

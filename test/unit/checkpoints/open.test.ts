@@ -44,7 +44,7 @@ test('all broken shards are reported together', async () => {
   const codes = error.details.conflicts?.map(({ code, file }) => [code, file?.split('/').at(-1)]);
   expect(codes).toHaveLength(20);
   expect(codes).toContainEqual(['E_SHARD_MISSING', 's27.safetensors']);
-  expect(codes).toContainEqual(['E_HEADER_TOO_LARGE', 's29.safetensors']);
+  expect(codes).toContainEqual(['E_OTHER_CONTENT', 's29.safetensors']);
 });
 
 test('all disagreements between index and shards are reported together', async () => {

@@ -1,5 +1,7 @@
+import { MergeError } from '../../../base/errors.ts';
 import { readExactly, storeOf } from '../../../base/store/store.ts';
 import type { Stat } from '../../../base/store/types.ts';
+import { otherContent, otherContentError } from '../other-content.ts';
 import { ScanCache } from './header-cache.ts';
 import { headerLength, headerOf, type Scan } from './scan-header.ts';
 import type { SafetensorsHeader } from './types.ts';
@@ -7,10 +9,13 @@ import type { SafetensorsHeader } from './types.ts';
 /** Bytes of the first read: the headers of most shards fit, so that they cost one request. */
 const FIRST_READ_BYTES = 128 * 1024;
 
+/** What reading a header ends with where the file holds none. */
+const NOT_A_HEADER: ReadonlySet<string> = new Set(['E_HEADER_TOO_LARGE', 'E_HEADER_TRUNCATED', 'E_HEADER_START', 'E_HEADER_JSON']);
+
 /**
  * Reads the header of a safetensors file, and nothing else of it.
- * @throws MergeError E_NOT_FOUND, E_NOT_READABLE, E_IO, and the E_HEADER_… family naming tensor and byte
- *   position
+ * @throws MergeError E_NOT_FOUND, E_NOT_READABLE, E_IO; E_OTHER_CONTENT for a Git LFS pointer, a web page and the
+ *   like; and the E_HEADER_… family naming tensor and byte position
  */
 export async function readHeader(path: string): Promise<SafetensorsHeader> {
   const { scan, stat } = await readScan(path, new ScanCache());
@@ -21,18 +26,22 @@ export async function readHeader(path: string): Promise<SafetensorsHeader> {
 export async function readScan(path: string, cache: ScanCache, known = false): Promise<{ scan: Scan; stat: Stat }> {
   const file = await storeOf(path).open(path, known);
   const { stat } = file;
+  let start = Buffer.alloc(0);
   try {
     const source = { path, fileSize: stat.size };
-    let bytes = Buffer.allocUnsafe(Math.min(cache.longest || FIRST_READ_BYTES, FIRST_READ_BYTES, stat.size));
-    await readExactly(file, bytes, 0);
-    const total = 8 + headerLength(bytes, source);
+    start = Buffer.allocUnsafe(Math.min(cache.longest || FIRST_READ_BYTES, FIRST_READ_BYTES, stat.size));
+    await readExactly(file, start, 0);
+    const total = 8 + headerLength(start, source);
+    let bytes = start;
     if (total > bytes.length) {
-      const first = bytes;
       bytes = Buffer.allocUnsafe(total);
-      first.copy(bytes);
-      await readExactly(file, bytes.subarray(first.length), first.length);
+      start.copy(bytes);
+      await readExactly(file, bytes.subarray(start.length), start.length);
     }
     return { scan: cache.header(bytes, source), stat };
+  } catch (error) {
+    const other = error instanceof MergeError && NOT_A_HEADER.has(error.code) ? otherContent(start) : null;
+    throw other === null ? error : otherContentError(path, other, error);
   } finally {
     await file.close();
   }

@@ -1,5 +1,6 @@
 import { MergeError } from '../../../base/errors.ts';
 import { readExactly, storeOf } from '../../../base/store/store.ts';
+import { otherContentError, otherText } from '../other-content.ts';
 import { HeaderCache } from './header-cache.ts';
 import { MAX_INDEX_BYTES } from './limits.ts';
 import type { SafetensorsIndex } from './scan-index.ts';
@@ -9,7 +10,7 @@ import type { SafetensorsIndex } from './scan-index.ts';
  * matter of `openCheckpoint`.
  * @param known as in `Store.open`
  * @throws MergeError E_NOT_FOUND, E_NOT_READABLE, E_IO, E_INDEX_JSON, E_INDEX_UTF8, E_INDEX_PATH,
- *   E_INDEX_TOO_LARGE, E_DUPLICATE_KEY, E_SURROGATE
+ *   E_INDEX_TOO_LARGE, E_OTHER_CONTENT, E_DUPLICATE_KEY, E_SURROGATE
  */
 export async function readIndex(
   path: string,
@@ -26,7 +27,12 @@ export async function readIndex(
     }
     const bytes = Buffer.allocUnsafe(stat.size);
     await readExactly(file, bytes, 0);
-    return cache.index(bytes, path);
+    try {
+      return cache.index(bytes, path);
+    } catch (error) {
+      const other = error instanceof MergeError && error.code === 'E_INDEX_JSON' ? otherText(bytes) : null;
+      throw other === null ? error : otherContentError(path, other, error);
+    }
   } finally {
     await file.close();
   }
