@@ -3,10 +3,29 @@ import { MergeError } from '../base/errors.ts';
 import { readExactly, storeOf } from '../base/store/store.ts';
 import type { OpenFile } from '../base/store/types.ts';
 import { dataStart } from './tensors/table.ts';
+import type { TensorTable } from './tensors/types.ts';
 import type { Checkpoint } from './types.ts';
 
 const BLOCKS = 64;
 const BLOCK_BYTES = 4096;
+
+/** Fewest bytes of a tensor in a sample that say something: a bias may be zero. */
+const SPOT_BYTES = 256;
+const ZEROS = Buffer.alloc(BLOCKS * BLOCK_BYTES);
+
+/** What was seen of a checkpoint's content without reading all of it. */
+export interface ContentSample {
+  /** See {@link fingerprint}. */
+  readonly fingerprint: string;
+  /**
+   * By tensor and place in it, whether all bytes that were looked at there are zero: matrices in the sampled
+   * blocks. Checkpoints of one layout are sampled at the same places.
+   */
+  readonly spots: ReadonlyMap<string, boolean>;
+}
+
+/** The tensor that a key of {@link ContentSample.spots} is about. */
+export const tensorOfSpot = (key: string): string => key.slice(0, key.lastIndexOf('@'));
 
 /**
  * Identifies the content of a checkpoint without reading all of it. SHA-256, in hex, over the following bytes
@@ -17,7 +36,13 @@ const BLOCK_BYTES = 4096;
  * @throws MergeError E_INPUT_CHANGED, E_NOT_FOUND, E_NOT_READABLE, E_IO
  */
 export async function fingerprint(checkpoint: Pick<Checkpoint, 'shards'>): Promise<string> {
+  return (await sampleOf(checkpoint)).fingerprint;
+}
+
+/** The fingerprint of a checkpoint, and what else its bytes show. @throws MergeError as {@link fingerprint} does */
+export async function sampleOf(checkpoint: Pick<Checkpoint, 'shards'>): Promise<ContentSample> {
   const hash = createHash('sha256');
+  const spots = new Map<string, boolean>();
   for (const { path, stat: opened, tensors } of checkpoint.shards) {
     const file = await storeOf(path).open(path);
     const { stat } = file;
@@ -28,13 +53,44 @@ export async function fingerprint(checkpoint: Pick<Checkpoint, 'shards'>): Promi
       hash.update(size);
       // All are in flight together: one after another they would cost a round trip each on a network file
       // system.
-      const pieces = sampledRanges(dataStart(tensors) ?? stat.size, stat.size).map(([start, end]) => readPiece(file, start, end));
-      for (const bytes of await Promise.all(pieces)) hash.update(bytes);
+      const ranges = sampledRanges(dataStart(tensors) ?? stat.size, stat.size);
+      const pieces = await Promise.all(ranges.map(([start, end]) => readPiece(file, start, end)));
+      for (const bytes of pieces) hash.update(bytes);
+      for (const [i, [start]] of ranges.entries()) addSpots(spots, tensors, start, pieces[i]!);
     } finally {
       await file.close();
     }
   }
-  return hash.digest('hex');
+  return { fingerprint: hash.digest('hex'), spots };
+}
+
+/** Looks at the matrices of a piece of a file, the whole of it or a block. */
+function addSpots(
+  spots: Map<string, boolean>,
+  { count, names, shapes, offset, bytes, extents }: TensorTable,
+  start: number,
+  piece: Buffer,
+): void {
+  if (extents !== null) return;
+  const end = start + piece.length;
+  for (let row = firstEndingAfter(offset, bytes, start); row < count && offset[row]! < end; row++) {
+    const from = Math.max(start, offset[row]!);
+    const to = Math.min(end, offset[row]! + bytes[row]!);
+    if (to - from < SPOT_BYTES || shapes[row]!.length < 2) continue;
+    const seen = piece.subarray(from - start, to - start);
+    spots.set(`${names[row]}@${from - offset[row]!}`, seen.equals(ZEROS.subarray(0, seen.length)));
+  }
+}
+
+/** Rows are in the order of their data. */
+function firstEndingAfter(offset: Float64Array, bytes: Float64Array, at: number): number {
+  let [low, high] = [0, offset.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (offset[middle]! + bytes[middle]! <= at) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 async function readPiece(file: OpenFile, start: number, end: number): Promise<Buffer> {

@@ -117,9 +117,12 @@ export function isFormName(name: string): boolean {
   return name.split(/[-_]/).every((part) => FORM.has(part.toLowerCase()));
 }
 
+/** Of a save that is not complete, or never was: the checkpoint that it would be is missing. */
+export const UNFINISHED_SAVE = 'temporary, by its name: a save in progress or one that was interrupted';
+
 /** What a name says against a folder that may hold weights all the same, first match wins. */
 const LEFT_OUT: readonly (readonly [pattern: RegExp, reason: string])[] = [
-  [/(^|[._-])(tmp|temp|temporary|partial|incomplete)([._-]|$)/i, 'temporary, by its name: a save in progress or one that was interrupted'],
+  [/(^|[._-])(tmp|temp|temporary|partial|incomplete)([._-]|$)/i, UNFINISHED_SAVE],
   [/^\./, 'hidden'],
   [/(^|[._-])ema([._-]|\d|$)/i, 'an average that the trainer kept (EMA), by its name'],
   [/(^|[._-])merged?([._-]|\d|$)/i, 'a merge, by its name'],

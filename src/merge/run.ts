@@ -7,6 +7,7 @@ import { type OutsidePath, pathsOutside } from '../recipe/outside.ts';
 import type { Recipe } from '../recipe/types.ts';
 import type { MergeEvent, MergeResult } from './engine/events.ts';
 import { type ExecuteOptions, executePlan } from './engine/execute.ts';
+import { refuseUnsound, withMemberWarnings } from './members/look.ts';
 import { resolveRecipe } from './members/resolve.ts';
 import { buildPlan } from './plan/build.ts';
 import type { Plan } from './plan/types.ts';
@@ -20,6 +21,12 @@ export interface MachineOptions extends Omit<ExecuteOptions, 'signal'> {
    * and its run, too: what they lead to becomes part of the output. They are left out otherwise.
    */
   readonly followLinks?: boolean | undefined;
+  /**
+   * Refuse a merge where there is a warning that its members are not what they should be: checkpoints are left
+   * out or fewer than asked for, one alone takes part, a branch was abandoned, the loss was NaN, a download is not
+   * complete.
+   */
+  readonly strict?: boolean | undefined;
   /**
    * What the recipe names outside the folder of its file, which the plan says (see {@link pathsOutside}). Found
    * out where the recipe is given as a file.
@@ -38,7 +45,7 @@ export interface RunOptions {
  * Writes nothing.
  *
  * @param recipe as an object, whose paths are as for this process, or the path of a recipe file
- * @throws MergeError E_RECIPE for a file that is no recipe; every conflict of the plan in
+ * @throws MergeError E_RECIPE for a file that is no recipe; E_STRICT; every conflict of the plan in
  *   `details.conflicts`; `signal.reason` when aborted
  */
 export async function planRecipe(recipe: Recipe | string, options: MachineOptions & Pick<RunOptions, 'signal'> = {}): Promise<Plan> {
@@ -56,7 +63,8 @@ export async function planRecipe(recipe: Recipe | string, options: MachineOption
   const written = typeof recipe === 'string' ? await readRecipe(recipe) : recipe;
   const outside = options.outside ?? (typeof recipe === 'string' ? pathsOutside(written, dirname(recipe)) : []);
   const request = await resolveRecipe(written, signal);
-  const plan = await buildPlan({ ...request, recipe: written, memory, force, resume, followLinks }, signal);
+  const plan = await withMemberWarnings(await buildPlan({ ...request, recipe: written, memory, force, resume, followLinks }, signal));
+  if (options.strict) refuseUnsound(plan.warnings);
   return outside.length === 0 ? plan : withOutside(plan, outside);
 }
 

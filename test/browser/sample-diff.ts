@@ -13,6 +13,7 @@ export function sampleDiff(size: { layers: number; experts: number; checkpoints?
   }));
   const pairs = checkpoints.flatMap((_, a) => checkpoints.slice(a + 1).map((_, i) => samplePair(a, a + 1 + i, size, name)));
   return {
+    ...{ asked: checkpoints.length, found: checkpoints.length, leftOut: [] },
     schema: 'ckpt-merge/diff',
     version: 1,
     checkpoints,

@@ -17,6 +17,7 @@ export function sampleForecast({ windows = 8, calibrated = false, name = 'runs/d
     };
   });
   return {
+    ...{ asked: points.length, found: points.length, leftOut: [] },
     ...{ schema: 'ckpt-merge/forecast', version: 1, inputs: [name.slice(0, -'/checkpoint'.length) || name] },
     ...{ evaluator: `node demo/evaluate.js {model} --of '${name}'`, metric: null, goal: 'minimize', window: 5, method: 'sma' },
     points,

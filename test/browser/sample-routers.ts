@@ -11,6 +11,7 @@ export function sampleRouters(size: { layers: number; members: number; synthetic
     weight: 1 / size.members,
   }));
   return {
+    ...{ asked: members.length, found: members.length, leftOut: [] },
     ...{ schema: 'ckpt-merge/routers', version: 1, family: 'olmoe', method: 'sma', members },
     routing: { text: 'softmax over 8 experts, the 2 largest', topK: 2 },
     layers: Array.from({ length: size.layers }, (_, layer) => sampleLayer(layer, size.members, synthetic)),

@@ -58,6 +58,7 @@ export function sampleSearch(kind: SampleKind, { trials = 12, members = 6, name 
         };
   const baselines = (['newest', 'uniform', 'sma'] as const).flatMap((which, id) => sampleBaseline(which, id, all, best, members));
   return {
+    ...{ asked: 8, found: 8, leftOut: [] },
     ...{ schema: 'ckpt-merge/search', version: 1, kind: kind === 'soup' ? 'soup' : 'search' },
     inputs: [name.slice(0, -'/checkpoint'.length) || name],
     members: pool,

@@ -10,11 +10,11 @@ const cwd = folder.path;
 afterAll(() => folder.remove());
 
 beforeAll(() => {
-  for (const step of [1000, 2000, 10_000]) {
+  for (const step of [8000, 9000, 10_000]) {
     writeCheckpoint(join(cwd, `checkpoint-${step}`), [[{ name: 'lm_head.weight', dtype: 'BF16', shape: [64, 8] }]], step);
   }
 });
-const INPUTS = ['checkpoint-1000', 'checkpoint-2000', 'checkpoint-10000'];
+const INPUTS = ['checkpoint-8000', 'checkpoint-9000', 'checkpoint-10000'];
 
 describe('what average prints', () => {
   it('is a summary on stdout and nothing but progress on stderr', async () => {
@@ -69,7 +69,7 @@ describe('what average prints', () => {
   });
 
   it('weighs by what stands beside the paths, or behind --weights with a space', async () => {
-    const beside = await runCli(['average', 'checkpoint-1000:-0.5', 'checkpoint-2000:1.5', '-o', 'beside', '--json'], { cwd });
+    const beside = await runCli(['average', 'checkpoint-8000:-0.5', 'checkpoint-9000:1.5', '-o', 'beside', '--json'], { cwd });
     const behind = await runCli(['average', ...INPUTS.slice(0, 2), '--weights', '-0.5,1.5', '-o', 'behind', '--json'], { cwd });
     for (const { stdout } of [beside, behind]) {
       expect((JSON.parse(stdout) as MergeResult).outputs[0]!.members.map((member) => member.weight)).toEqual([-0.5, 1.5]);
@@ -100,7 +100,7 @@ describe('a plan', () => {
   it('needs no addon', async () => {
     const env = { CKPT_MERGE_BINARY: '/nowhere.node' };
     expect(await runCli(['plan', ...INPUTS, '-o', 'never'], { cwd, env })).toMatchObject({ code: 0 });
-    expect(await runCli(['inspect', 'checkpoint-1000'], { cwd, env })).toMatchObject({ code: 0 });
+    expect(await runCli(['inspect', 'checkpoint-8000'], { cwd, env })).toMatchObject({ code: 0 });
     expect(await runCli(['average', ...INPUTS, '-o', 'never'], { cwd, env })).toMatchObject({ code: 1 });
   });
 });

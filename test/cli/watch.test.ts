@@ -40,7 +40,11 @@ describe('merge watch', () => {
     expect(paths).toMatchObject({ code: 0, stdout: 'merges/merged-checkpoint-3\nmerges/merged-checkpoint-4\n', stderr: '' });
     const nothing = await runCli([...ONCE, '--json'], { cwd: base });
     expect(nothing.code).toBe(0);
-    expect(JSON.parse(nothing.stdout)).toEqual({ schema: 'ckpt-merge/watch', version: 1, merges: [], failed: [] });
+    const looked = { checkpoints: 4, newest: 'checkpoint-4', unusable: 0 };
+    expect(JSON.parse(nothing.stdout)).toEqual({ schema: 'ckpt-merge/watch', version: 1, merges: [], failed: [], looked });
+    expect(nothing.stderr).toContain(
+      'nothing is due: the run has 4 complete checkpoints up to checkpoint-4, and no window of them is left to merge\n',
+    );
     await trainer.does(['shards', 5]);
     const document = await runCli([...ONCE, '--json', '--window', '2', '--method', 'wma'], { cwd: base });
     expect(JSON.parse(document.stdout).merges).toMatchObject([

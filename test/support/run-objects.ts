@@ -22,11 +22,12 @@ export function checkpointAt(at: Partial<Position> & Pick<Partial<RunCheckpoint>
     dtypes: ['BF16'],
     learningRate: null,
     loss: null,
+    savedAt: null,
   };
 }
 
 export function runOf(checkpoints: readonly RunCheckpoint[], rest: Partial<Run> = {}): Run {
-  return { path: '/run', checkpoints, excluded: [], log: [], warnings: [], ...rest };
+  return { path: '/run', checkpoints, excluded: [], broken: [], abandoned: [], log: [], warnings: [], ...rest };
 }
 
 /** A run of these steps, each of so many tokens. */

@@ -14,7 +14,7 @@ import { MOST_GRAM_INPUTS } from '../../merge/native/gram.ts';
 import { unequalTensors } from '../../merge/plan/tensors/equal.ts';
 import { checkpointRoles } from '../../model/roles/checkpoint-roles.ts';
 import { roleWords } from '../../model/roles/words.ts';
-import type { Selection } from '../../recipe/select/types.ts';
+import type { MemberReport, Selection } from '../../recipe/select/types.ts';
 import { plural } from '../../render/format.ts';
 import { diffPairs, groupUnits } from './cells.ts';
 import { findingsOf, short } from './findings.ts';
@@ -27,6 +27,8 @@ export interface DiffOptions extends DiffFilter, TokenSource, Pick<GramOptions, 
   readonly inputs: readonly string[];
   /** Which checkpoints of a run folder. */
   readonly select?: Selection | undefined;
+  /** Refuse members of a run that are not all that were asked for, or seem damaged. */
+  readonly strict?: boolean | undefined;
 }
 
 export interface DiffRunOptions {
@@ -50,7 +52,7 @@ export async function diff(options: DiffOptions, { signal, onProgress }: DiffRun
   const started = performance.now();
   const { threads, memory, io } = options;
   signal?.throwIfAborted();
-  const { checkpoints, warnings } = await openAll(options, signal);
+  const { checkpoints, report, warnings } = await openAll(options, signal);
   const paths = checkpoints.map(({ path }) => path);
   if (checkpoints.length < 2 || checkpoints.length > MOST_GRAM_INPUTS) {
     const found = checkpoints.length === 1 ? `only ${paths[0]} is there` : `there are ${checkpoints.length}`;
@@ -83,6 +85,7 @@ export async function diff(options: DiffOptions, { signal, onProgress }: DiffRun
     schema: 'ckpt-merge/diff',
     version: 1,
     checkpoints: checkpoints.map(({ path, step, tokens }) => ({ path, step, tokens })),
+    ...{ asked: report.asked, found: report.found, leftOut: report.leftOut },
     pairs,
     tensors: paired.tensors,
     elements: groups.total.gram.elements,
@@ -107,17 +110,19 @@ function sumsOf(units: readonly DiffUnit[], grams: readonly Gram[]): Gram[] {
 }
 
 async function openAll(
-  { inputs, select, tokensPerStep, batchSchedule, tokensFile }: DiffOptions,
+  { inputs, select, strict, tokensPerStep, batchSchedule, tokensFile }: DiffOptions,
   signal: AbortSignal | undefined,
-): Promise<{ checkpoints: readonly Checkpoint[]; warnings: readonly Warning[] }> {
+): Promise<{ checkpoints: readonly Checkpoint[]; report: MemberReport; warnings: readonly Warning[] }> {
   const runs = await Promise.all(inputs.map((path) => isRunFolder(path)));
   if (select === undefined && !runs.includes(true)) {
     const cache = new OpenCache();
     const checkpoints = await mapBounded(inputs, OPEN_AT_ONCE, (path) => openCheckpoint(path, { cache }));
-    return { checkpoints, warnings: checkpoints.flatMap(({ warnings }) => warnings) };
+    const report = { asked: inputs.length, found: inputs.length, leftOut: [] };
+    return { checkpoints, report, warnings: checkpoints.flatMap(({ warnings }) => warnings) };
   }
   const outputs = [{ path: 'diff', select, method: 'sma' as const }];
-  return membersOfRecipe({ inputs, outputs, tokensPerStep, batchSchedule, tokensFile, allowStages: true, allowConfigs: true }, signal);
+  const recipe = { inputs, outputs, tokensPerStep, batchSchedule, tokensFile, allowStages: true, allowConfigs: true };
+  return membersOfRecipe(recipe, { strict, signal });
 }
 
 function refuseUnpaired({ conflicts, units, uncompared }: Paired): void {

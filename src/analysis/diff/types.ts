@@ -1,6 +1,7 @@
 import type { Warning } from '../../base/errors.ts';
 import type { Moment } from '../../checkpoints/types.ts';
 import type { Role } from '../../model/roles/types.ts';
+import type { MemberReport } from '../../recipe/select/types.ts';
 
 /**
  * How far one set of elements is from its counterpart in a later checkpoint. Elements that are not finite in
@@ -106,7 +107,7 @@ export interface DiffUncompared {
 }
 
 /** The JSON document of `diff`. */
-export interface DiffDocument {
+export interface DiffDocument extends MemberReport {
   readonly schema: 'ckpt-merge/diff';
   readonly version: 1;
   readonly checkpoints: readonly Moment[];

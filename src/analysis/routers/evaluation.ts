@@ -78,13 +78,13 @@ export async function evaluateRouters(
   }
 }
 
-async function studied({ members, checkpoints }: Members): Promise<StudyMembers> {
+async function studied({ members, checkpoints, report }: Members): Promise<StudyMembers> {
   const all = await mapBounded(checkpoints, FINGERPRINTS_AT_ONCE, async (checkpoint) => {
     const { step, tokens } = members[checkpoints.indexOf(checkpoint)]!;
     return { path: checkpoint.path, step, tokens, fingerprint: await fingerprint(checkpoint), checkpoint };
   });
   const pool = all.map((_, m) => m);
-  return { all, pool, last: pool, siblings: false, warnings: [] };
+  return { all, pool, last: pool, siblings: false, report, warnings: [] };
 }
 
 function requestsOf({ members }: Members): readonly RoundTrial[] {

@@ -55,7 +55,7 @@ export async function routers(options: RoutersOptions, { signal, onProgress }: R
   const { eval: command } = options;
   if (command !== undefined) checkEvaluation({ ...options, eval: command });
   const recipe = recipeOf({ ...options, output: 'merged' });
-  const found = await membersOfRecipe(recipe, signal);
+  const found = await membersOfRecipe(recipe, { strict: options.strict, signal });
   const { checkpoints, members } = found;
   if (checkpoints.length < 2) {
     throw new MergeError('E_OPTION', `routers are compared between checkpoints, and there is one: ${checkpoints[0]!.path}`, {
@@ -105,6 +105,7 @@ export async function routers(options: RoutersOptions, { signal, onProgress }: R
   const findings = {
     family: compared.roles.context.family,
     members,
+    ...{ asked: found.report.asked, found: found.report.found, leftOut: found.report.leftOut },
     method: found.method,
     routing: routing === null ? null : { text: routingText(routing), topK: routing.topK },
     layers,

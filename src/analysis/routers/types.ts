@@ -2,6 +2,7 @@ import type { Warning } from '../../base/errors.ts';
 import type { MergedMember } from '../../merge/plan/types.ts';
 import type { PairIdentity } from '../../model/places/types.ts';
 import type { LayerChoice } from '../../model/routing/types.ts';
+import type { MemberReport } from '../../recipe/select/types.ts';
 import type { Goal } from '../../search/evaluate/types.ts';
 
 /**
@@ -9,7 +10,7 @@ import type { Goal } from '../../search/evaluate/types.ts';
  * far routers move, whether the averaged router chooses the same experts, and, where it was measured, whether
  * that matters.
  */
-export interface RouterReport {
+export interface RouterReport extends MemberReport {
   readonly schema: 'ckpt-merge/routers';
   readonly version: 1;
   /** `model_type` of the newest checkpoint's config.json; null where there is none. */

@@ -96,6 +96,7 @@ function localStat(stats: BigIntStats): LocalStat {
     // The time of the last status change is left out: a hard link made by a backup moves it.
     version: versionOf(file),
     identity: `${file.size}:${inMilliseconds(mtimeNs)}`,
+    modified: Number(mtimeNs / 1_000_000n),
     volume: String(dev),
   };
 }

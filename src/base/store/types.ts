@@ -10,6 +10,8 @@ export interface Stat {
    * written again: no numbers of devices and inodes, and not where only names, owners or rights changed.
    */
   readonly identity: string;
+  /** When its content was last written, milliseconds since 1970; null where the store does not say. */
+  readonly modified: number | null;
   /** The disk, share or bucket that it lies on: what is on one is read in one way. */
   readonly volume: string;
 }

@@ -14,6 +14,8 @@ export interface CandidateFolder {
   readonly name: string;
   /** Why it is none whatever it holds; null where it has to be looked into. */
   readonly against: string | null;
+  /** What it is named for is one of the run's checkpoints, although there is something against it. */
+  readonly lost?: boolean;
 }
 
 /** Everything in a run that may be a checkpoint, and what else lies there, for those who find no run. */
@@ -83,7 +85,7 @@ function ofFile(folder: string, name: string): CandidateFolder[] {
   const path = join(folder, name);
   if (ext === '.safetensors') return [{ path, name: stem, against: null }];
   const foreign = foreignFile(name);
-  return foreign === null ? [] : [{ path, name: stem, against: foreignReason(foreign) }];
+  return foreign === null ? [] : [{ path, name: stem, against: foreignReason(foreign), lost: true }];
 }
 
 /**
@@ -102,7 +104,8 @@ async function ofLinks(folder: string, links: readonly string[], others: readonl
     const owner = target === null ? undefined : owners.get(target);
     if (target !== null && owner === undefined) owners.set(target, name);
     const against = target === null ? 'a link to nothing' : owner === undefined ? reasonAgainstName(name) : `a link to ${owner}`;
-    candidates.push({ path, name: parse(name).ext === '.safetensors' ? parse(name).name : name, against });
+    const own = parse(name).ext === '.safetensors' ? parse(name).name : name;
+    candidates.push({ path, name: own, against, lost: target === null });
   }
   return candidates;
 }

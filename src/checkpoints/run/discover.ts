@@ -8,12 +8,13 @@ import { hubRepository } from '../hub.ts';
 import { innerCheckpoints } from '../inner-checkpoint.ts';
 import { positionFromName } from '../names.ts';
 import type { LogEntry } from '../types.ts';
+import { abandonedBranch } from './branches.ts';
 import { type CandidateFolder, type Listing, listRun } from './candidates.ts';
 import { examineCandidate, type FoundCheckpoint } from './examine.ts';
 import { loggedAt, logOf } from './log.ts';
 import { noRun } from './no-run.ts';
 import { comparePositions, samePosition } from './position.ts';
-import type { Excluded, Run } from './types.ts';
+import type { BrokenCheckpoint, Excluded, Run } from './types.ts';
 
 /**
  * Checkpoints that are looked into at the same time: each opens up to 16 files, and `ulimit -n` is often
@@ -47,12 +48,21 @@ export async function discoverRun(path: string, { signal }: { readonly signal?: 
   if (listing.isCheckpoint) excluded.push({ path, step: null, reason: 'the model in the folder of the run itself: no step of the run' });
 
   const { kept, duplicates } = inOrder(found);
+  const broken = results
+    .filter((result): result is BrokenCheckpoint => result !== null && 'ingredient' in result)
+    .filter((lost) => !kept.some((checkpoint) => samePosition(checkpoint, lost)))
+    .sort((a, b) => comparePositions(a, b) || (a.path < b.path ? -1 : 1));
   const logs = await logsByStage(kept);
   const checkpoints = kept.map((checkpoint) => ({ ...checkpoint, ...loggedAt(logs.get(stageKey(checkpoint)) ?? [], checkpoint.step) }));
   return {
     path,
     checkpoints,
-    excluded: [...excluded, ...duplicates].sort((a, b) => (a.step ?? -1) - (b.step ?? -1) || (a.path < b.path ? -1 : 1)),
+    excluded: [...excluded, ...duplicates]
+      .map(({ path, step, reason }) => ({ path, step, reason }))
+      .sort((a, b) => (a.step ?? -1) - (b.step ?? -1) || (a.path < b.path ? -1 : 1)),
+    broken,
+    // Times in the Hub's cache are those of downloads.
+    abandoned: (await hubRepository(path)) === null ? await abandonedBranch(kept) : [],
     log: logs.get(stageKey(kept.at(-1)!)) ?? [],
     warnings: shortened([...found.flatMap(({ warnings }) => warnings), ...duplicates.map(duplicateWarning)]),
   };

@@ -1,6 +1,7 @@
 import type { DtypeName } from '../../base/dtype.ts';
 import type { Warning } from '../../base/errors.ts';
 import type { Moment, Position } from '../types.ts';
+import { branchWarnings } from './branches.ts';
 import type { Run } from './types.ts';
 
 /** A checkpoint in what `merge ls --json` prints; null is unknown. */
@@ -28,6 +29,11 @@ export interface RunDocument {
   readonly warnings: readonly Warning[];
 }
 
+/** What there is to say of a run, whatever is chosen of it. */
+export function runWarnings({ checkpoints, abandoned, warnings }: Run): Warning[] {
+  return [...branchWarnings(checkpoints, abandoned), ...warnings];
+}
+
 /** Runs as plain JSON. */
 export function runDocument(runs: readonly Run[]): RunDocument {
   return {
@@ -36,7 +42,7 @@ export function runDocument(runs: readonly Run[]): RunDocument {
     run: runs.length === 1 ? runs[0]!.path : null,
     runs: runs.map(({ path }) => path),
     checkpoints: runs.flatMap(listed),
-    warnings: runs.flatMap(({ warnings }) => warnings),
+    warnings: runs.flatMap(runWarnings),
   };
 }
 

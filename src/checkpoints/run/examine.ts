@@ -3,13 +3,13 @@ import { type DtypeName, dtypeByCode } from '../../base/dtype.ts';
 import { MergeError, type Warning } from '../../base/errors.ts';
 import { storeOf } from '../../base/store/store.ts';
 import type { OpenCache } from '../containers/open-cache.ts';
-import { positionFromName, stepMentioned } from '../names.ts';
+import { positionFromName, stepMentioned, UNFINISHED_SAVE } from '../names.ts';
 import { openCheckpoint } from '../open.ts';
 import { METADATA_KEY } from '../our-files.ts';
 import type { TensorTable } from '../tensors/types.ts';
 import type { Checkpoint } from '../types.ts';
 import { type CandidateFolder, foreignReason } from './candidates.ts';
-import type { Excluded, RunCheckpoint } from './types.ts';
+import type { BrokenCheckpoint, Excluded, RunCheckpoint } from './types.ts';
 
 /** A complete checkpoint before the log is known, and what was noticed about it. */
 export interface FoundCheckpoint {
@@ -19,12 +19,15 @@ export interface FoundCheckpoint {
 
 /** What a candidate is; null where it is nothing that people would look for in the list. */
 export async function examineCandidate(
-  { path, name, against }: CandidateFolder,
+  { path, name, against, lost = against === UNFINISHED_SAVE }: CandidateFolder,
   cache: OpenCache,
-): Promise<FoundCheckpoint | Excluded | null> {
+): Promise<FoundCheckpoint | BrokenCheckpoint | Excluded | null> {
   const named = positionFromName(name);
   const step = named?.step ?? stepMentioned(name);
   const left = (reason: string): Excluded => ({ path, step, reason });
+  const broken = (reason: string): BrokenCheckpoint | Excluded =>
+    step === null ? left(reason) : { stage: null, ingredient: null, tokens: null, ...named, name, ...left(reason), step };
+  if (against !== null && lost && step !== null) return broken(against);
   if (against !== null) return step !== null || (await holdsWeights(path)) ? left(against) : null;
   let checkpoint: Checkpoint;
   try {
@@ -32,9 +35,9 @@ export async function examineCandidate(
   } catch (error) {
     if (!(error instanceof MergeError) || NOT_ITS_FAULT.has(error.code)) throw error;
     const { format, converter } = error.details as { format?: string; converter?: string };
-    if (format !== undefined && converter !== undefined) return left(foreignReason({ format, converter }));
+    if (format !== undefined && converter !== undefined) return broken(foreignReason({ format, converter }));
     // A folder that is named by no step and holds no weights is none of the run's checkpoints.
-    return step === null && error.code === 'E_NO_CHECKPOINT' ? null : left(faultReason(error, path));
+    return step === null && error.code === 'E_NO_CHECKPOINT' ? null : broken(faultReason(error, path));
   }
   if (checkpoint.shards[0]!.metadata?.has(METADATA_KEY)) return left('a merge that this tool wrote');
   if (checkpoint.ephemeral !== null) return left(`ephemeral: the trainer will remove it (${basename(checkpoint.ephemeral)})`);
@@ -46,7 +49,13 @@ export async function examineCandidate(
 export function describe(checkpoint: Checkpoint, name: string): FoundCheckpoint['checkpoint'] {
   const { path, stage, ingredient, step, tokens, bytes } = checkpoint;
   const tokensFrom = tokens === null ? null : tokens === positionFromName(name)?.tokens ? 'name' : 'state';
-  return { path, name, stage, ingredient, step, tokens, tokensFrom, bytes, dtypes: dtypesOf(checkpoint) };
+  return { path, name, stage, ingredient, step, tokens, tokensFrom, bytes, dtypes: dtypesOf(checkpoint), savedAt: savedAt(checkpoint) };
+}
+
+/** When the last of its tensor files was written. */
+function savedAt({ shards }: Checkpoint): number | null {
+  const times = shards.map(({ stat }) => stat.modified);
+  return times.includes(null) ? null : Math.max(...(times as number[]));
 }
 
 async function holdsWeights(path: string): Promise<boolean> {

@@ -1,4 +1,4 @@
-import type { Position } from '../types.ts';
+import type { Moment, Position } from '../types.ts';
 
 const KEYS = ['stage', 'ingredient', 'step'] as const;
 
@@ -13,4 +13,11 @@ export function comparePositions(a: Position, b: Position): number {
 
 export function samePosition(a: Position, b: Position): boolean {
   return comparePositions(a, b) === 0;
+}
+
+/** `step 300`, `steps 300, 400`, and of many the first and the last. */
+export function stepsText(checkpoints: readonly Pick<Moment, 'step' | 'path'>[]): string {
+  const steps = checkpoints.map(({ step, path }) => step ?? path);
+  if (steps.length === 1) return `step ${steps[0]}`;
+  return steps.length > 5 ? `steps ${steps[0]} to ${steps.at(-1)}, ${steps.length} of them` : `steps ${steps.join(', ')}`;
 }

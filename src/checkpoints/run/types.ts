@@ -16,6 +16,8 @@ export interface RunCheckpoint extends Position {
   /** Logged at this step, or at the last log before it; null where no state file has it. */
   readonly learningRate: number | null;
   readonly loss: number | null;
+  /** When its last tensor file was written, milliseconds since 1970; null where the store does not say. */
+  readonly savedAt: number | null;
 }
 
 /** What of a run is not a member, and why, in words for people. */
@@ -25,12 +27,25 @@ export interface Excluded {
   readonly reason: string;
 }
 
+/** One of the run's checkpoints by its name, that cannot be used. Its tokens are known from the name alone. */
+export interface BrokenCheckpoint extends Excluded, Position {
+  readonly name: string;
+  readonly step: number;
+}
+
 /** A training run as it lies on disk. */
 export interface Run {
   readonly path: string;
   /** Complete ones, in order, no two at the same position. */
   readonly checkpoints: readonly RunCheckpoint[];
   readonly excluded: readonly Excluded[];
+  /**
+   * Those of `excluded` that ought to be checkpoints of the run (damaged, incomplete, unreadable, not
+   * converted), in order; none that stands where a complete one does.
+   */
+  readonly broken: readonly BrokenCheckpoint[];
+  /** Paths of checkpoints that seem to be of a branch that was abandoned: see `abandonedBranch`. */
+  readonly abandoned: readonly string[];
   /** By step; empty where no state file has a log. */
   readonly log: readonly LogEntry[];
   readonly warnings: readonly Warning[];

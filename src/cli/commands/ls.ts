@@ -1,3 +1,4 @@
+import { runWarnings } from '../../checkpoints/run/document.ts';
 import { runText } from '../../checkpoints/run/text.ts';
 import { discoverRun, type Run, runDocument, type TokenSource, withTokens } from '../../index.ts';
 import { warningText } from '../../render/error-text.ts';
@@ -13,7 +14,7 @@ export async function run(context: Context, args: readonly (string | readonly st
   const { out, err } = context.terminal;
   const runs: Run[] = [];
   for (const path of args[0] as readonly string[]) runs.push(await withTokens(await discoverRun(path), flags));
-  for (const warning of runs.flatMap(({ warnings }) => warnings)) err.write(warningText(warning, err.colors));
+  for (const warning of runs.flatMap(runWarnings)) err.write(warningText(warning, err.colors));
   if (flags.json) writeJson(context, runDocument(runs));
   else out.write(runs.map((found) => runText(found, out.colors, { columns: out.columns(), all: flags.all === true })).join('\n'));
   return 0;

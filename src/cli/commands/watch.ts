@@ -1,7 +1,9 @@
 import { MergeError } from '../../base/errors.ts';
 import { planDocument, type WatchEvent, type WatchOptions, type WatchSummary, watch } from '../../index.ts';
+import type { MergeEvent } from '../../merge/engine/events.ts';
 import { mergedLine, treatmentText, watchLine } from '../../merge/watch/text.ts';
 import type { Policy } from '../../recipe/policy/types.ts';
+import { ADVICE } from '../../recipe/select/member-warnings.ts';
 import type { Selection } from '../../recipe/select/types.ts';
 import { asFailure, errorDocument } from '../../render/error-text.ts';
 import { splitSelection } from '../options/merge-options.ts';
@@ -31,9 +33,11 @@ export async function run(context: Context, args: readonly (string | readonly st
   const options = watchOptions(args[0] as string, flags);
   const progress = createProgress(flags.progress ?? (quiet ? 'none' : 'auto'), terminal);
   let table = '';
+  // A run is young once, and its windows are wide then: that is said once, and not to who wants paths alone.
+  const advised = new Set<string>(quiet ? ADVICE : []);
   const onEvent = (event: WatchEvent): void => {
     if (event.type === 'merge' && flags.progress !== 'json') {
-      progress.event(event.event);
+      if (!isAdviceAgain(event.event, advised)) progress.event(event.event);
       if (event.event.type !== 'plan' || quiet) return;
       const treatments = treatmentText(event.event.plan);
       if (treatments !== table) terminal.err.write(treatments);
@@ -53,6 +57,14 @@ export async function run(context: Context, args: readonly (string | readonly st
   } finally {
     progress.end();
   }
+}
+
+/** Whether it is a warning that a mean may be worse than the newest alone, and one was said before. */
+function isAdviceAgain(event: MergeEvent, said: Set<string>): boolean {
+  if (event.type !== 'warning' || !ADVICE.has(event.warning.code)) return false;
+  const before = said.has(event.warning.code);
+  said.add(event.warning.code);
+  return before;
 }
 
 function watchOptions(run: string, flags: WatchFlags): WatchOptions {

@@ -30,7 +30,7 @@ function addWeightOptions(command: Command): Command {
 
 /** How a merge is carried out and reported, whatever is merged. */
 export function addExecutionOptions(command: Command): Command {
-  addOptions(command.optionsGroup('Checks:'), ['failNonfinite', 'followLinks']);
+  addOptions(command.optionsGroup('Checks:'), ['strict', 'failNonfinite', 'followLinks']);
   return addOptions(command.optionsGroup('Machine:'), MACHINE)
     .optionsGroup('Interruption:')
     .addOption(mergeOption('resume'))
@@ -50,7 +50,7 @@ export function addWatch(command: Command): Command {
   addScheduleOptions(command.optionsGroup('Weights:'), ['extrapolate']);
   addOptions(addPolicyOptions(command, { fixed: false }).optionsGroup('Merges:'), ['dtype', 'baseModelId', 'allowMixedDtypes']);
   command.addOption(mergeOption('failNonfinite', { help: 'leave out checkpoints that hold NaN or infinity' }));
-  return addOptions(command, ['followLinks', ...MACHINE])
+  return addOptions(command, ['strict', 'followLinks', ...MACHINE])
     .optionsGroup('Reporting:')
     .addOption(json())
     .addOption(flag('-q, --quiet', 'print only the paths of the merges'))
@@ -66,7 +66,7 @@ export function addDiff(command: Command): Command {
     .addOption(listOption('--role <role...>', `only tensors of these roles: ${ROLE_NAMES.join(', ')}`, parseChoice(ROLE_NAMES)))
     .addOption(valueOption('--layers <list>', 'only these layers, as 0-3,12, or -1 for the last', parseLayers))
     .addOption(flag('--experts', 'show a map of layers and experts too'));
-  addOptions(command.optionsGroup('Checkpoints, where the input is a run folder:'), ['last', 'every', 'from', 'to', 'steps']);
+  addOptions(command.optionsGroup('Checkpoints, where the input is a run folder:'), ['last', 'every', 'from', 'to', 'steps', 'strict']);
   addOptions(command.optionsGroup('Machine:'), ['threads', 'memory', 'io']);
   return addPageOptions(command);
 }
@@ -83,7 +83,7 @@ export function addRouters(command: Command): Command {
   addEvaluationOptions(command, { optional: true, of: 'the merge with averaged, newest and oldest routers' });
   addSelectionOptions(command, { sliding: false });
   addTokenOptions(command);
-  addOptions(addWeightOptions(command).optionsGroup('Machine:'), ['followLinks', 'threads', 'memory']);
+  addOptions(addWeightOptions(command).optionsGroup('Machine:'), ['strict', 'followLinks', 'threads', 'memory']);
   return addPageOptions(command);
 }
 
@@ -121,6 +121,7 @@ function addStudiedMerges(command: Command): Command {
     'dtype',
     'like',
     'allowMixedDtypes',
+    'strict',
     'failNonfinite',
     'followLinks',
   ]);

@@ -1,5 +1,6 @@
 import type { Warning } from '../../base/errors.ts';
 import type { TreatmentRow } from '../../recipe/policy/table.ts';
+import type { MemberReport } from '../../recipe/select/types.ts';
 import type { Isa } from '../native/binding.ts';
 import type { MergedMember, Plan } from '../plan/types.ts';
 import type { RoundingFigure } from '../record/rounding.ts';
@@ -39,7 +40,7 @@ export type MergeEvent =
   | { readonly type: 'kept'; readonly output: string }
   | { readonly type: 'done'; readonly result: MergeResult };
 
-export interface MergedOutput {
+export interface MergedOutput extends MemberReport {
   readonly path: string;
   readonly method: string;
   readonly members: readonly MergedMember[];

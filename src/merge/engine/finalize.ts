@@ -140,6 +140,7 @@ export async function publishOutput(
     planDigest: output.digest,
     files,
     dtypeChanges: [...output.dtypeChanges, ...(output.config?.changes ?? [])],
+    selection: output.report,
     hidden: output.left.flatMap(({ leadsTo }) => leadsTo ?? []),
     warnings: record.warnings,
     rounding: record.rounding,

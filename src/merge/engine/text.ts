@@ -1,7 +1,7 @@
 import { shellQuote } from '../../base/process/shell-quote.ts';
 import type { Colors } from '../../render/colors.ts';
 import { formatBytes, formatRate, formatSeconds, plural, printable } from '../../render/format.ts';
-import { memberTable, outputTable } from '../plan/member-table.ts';
+import { copyLine, memberTable, outputTable } from '../plan/member-table.ts';
 import { treatmentLines } from '../plan/treatment-table.ts';
 import type { MergedOutput, MergeResult } from './events.ts';
 import { roundingTable } from './rounding-table.ts';
@@ -33,6 +33,7 @@ function oneOutput(result: MergeResult, output: MergedOutput, colors: Colors): s
     `${colors.green('merged')} ${plural(output.members.length, 'checkpoint')} into ${colors.bold(printable(output.path))} (${output.method})`,
     '',
     ...memberTable(output.members),
+    ...copyLine(output.members),
     '',
     ...withSpace(treatmentLines(output.treatments)),
     ...withSpace(roundingTable(output.rounding)),

@@ -98,6 +98,7 @@ export class MergeTotals {
         path: o.path,
         method: o.schedule.method,
         members: mergedMembers(this.#plan, o),
+        ...o.report,
         bytesWritten: o.bytes,
         tensors,
         treatments: o.treatments,

@@ -3,6 +3,7 @@ import { mapBounded } from '../../base/map-bounded.ts';
 import { OpenCache } from '../../checkpoints/containers/open-cache.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
 import { checkpointName } from '../../checkpoints/position.ts';
+import { abandonedBranch } from '../../checkpoints/run/branches.ts';
 import { describe } from '../../checkpoints/run/examine.ts';
 import { loggedAt, logOf } from '../../checkpoints/run/log.ts';
 import { comparePositions, samePosition } from '../../checkpoints/run/position.ts';
@@ -53,6 +54,8 @@ export async function checkpointsAsRun(paths: readonly string[], signal?: AbortS
     path: paths[0]!,
     checkpoints: checkpoints.map((checkpoint) => ({ ...checkpoint, ...loggedAt(log, checkpoint.step) })),
     excluded: [],
+    broken: [],
+    abandoned: await abandonedBranch(checkpoints),
     log,
     warnings: [],
   };

@@ -3,8 +3,7 @@ import { formatQuantity } from '../../checkpoints/run/quantity.ts';
 import type { Run, RunCheckpoint } from '../../checkpoints/run/types.ts';
 import { PLACEHOLDER } from '../../recipe/file/contradictions.ts';
 import { pmaPreset } from '../../recipe/preset/pma.ts';
-import { learningRatePhase } from '../../recipe/select/phase.ts';
-import { selectMembers } from '../../recipe/select/select.ts';
+import { selectMembers, windowOf } from '../../recipe/select/select.ts';
 import type { Selected } from '../../recipe/select/types.ts';
 import type { RecipeOutput } from '../../recipe/types.ts';
 
@@ -37,9 +36,10 @@ async function preset([run, ...others]: readonly Run[], { select }: RecipeOutput
       help: 'Sibling runs are merged by their mean: leave the preset out.',
     });
   }
-  const { selection, notes, warnings } = await pmaPreset(run!, select);
-  const selected = selectMembers([run!], selection);
-  return { ...selected, notes: [...notes, ...selected.notes], warnings: [...warnings, ...selected.warnings] };
+  const { selection, notes } = await pmaPreset(run!, select);
+  // A number that is the preset's is the most that it takes.
+  const selected = selectMembers([run!], selection, { exact: select?.last !== undefined });
+  return { ...selected, notes: [...notes, ...selected.notes] };
 }
 
 /** One choice for every `last` neighbours among what the other conditions leave. */
@@ -53,12 +53,9 @@ function slide(runs: readonly Run[], { path, select = {} }: RecipeOutput): Chose
       help: `Ask for a window of at most ${members.length}, or select more.`,
     });
   }
-  const log = runs.flatMap((run) => run.log);
   return Array.from({ length: members.length - width + 1 }, (_, start) => {
-    const window = members.slice(start, start + width);
-    const [oldest, newest] = [window[0]!, window.at(-1)!];
-    const phase = oldest.step === null || newest.step === null ? base.phase : learningRatePhase(log, oldest.step, newest.step);
-    return { path: fillIn(path, newest), selected: { ...base, members: window, phase } };
+    const selected = windowOf(runs[0]!, base, start, width);
+    return { path: fillIn(path, selected.members.at(-1)!), selected };
   });
 }
 

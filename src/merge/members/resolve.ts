@@ -7,6 +7,7 @@ import { withTokens } from '../../checkpoints/run/token-source.ts';
 import type { Run, RunCheckpoint } from '../../checkpoints/run/types.ts';
 import { contradictions, PLACEHOLDER } from '../../recipe/file/contradictions.ts';
 import { CHECKS, TOKENS } from '../../recipe/options.ts';
+import { memberWarnings } from '../../recipe/select/member-warnings.ts';
 import { learningRatePhase } from '../../recipe/select/phase.ts';
 import type { Recipe, RecipeOutput } from '../../recipe/types.ts';
 import type { OutputRequest, PlanInput, PlanRequest } from '../plan/types.ts';
@@ -38,10 +39,12 @@ export async function resolveRecipe(recipe: Recipe, signal?: AbortSignal): Promi
   if (choosing) return { ...options, ...(await chosenMembers(runs, recipe, signal)) };
   // Counts of tokens alone choose nothing: the checkpoints stay in the order in which explicit weights may be
   // about them.
-  const [{ checkpoints, log, warnings }] = runs as [Run];
+  const [{ checkpoints, log, abandoned, warnings }] = runs as [Run];
   const known = new Map(checkpoints.map((checkpoint) => [checkpoint.path, checkpoint]));
   const phase = learningRatePhase(log, checkpoints[0]!.step!, checkpoints.at(-1)!.step!);
-  const selection = { excluded: [], siblings: false, phase, spike: null, log, notes: [], warnings };
+  const report = { asked: checkpoints.length, found: checkpoints.length, leftOut: [] };
+  const all = [...memberWarnings(checkpoints, { log, abandoned }), ...warnings];
+  const selection = { report, excluded: [], siblings: false, phase, spike: null, log, notes: [], warnings: all };
   return {
     ...options,
     inputs: inputs.map((path) => asInput(known.get(named!.paths.get(path)!)!)),

@@ -2,14 +2,15 @@ import { type Conflict, ERROR_CODES, MergeError, type Warning } from '../../base
 import { mapBounded } from '../../base/map-bounded.ts';
 import { refuse } from '../../base/problems.ts';
 import { OpenCache } from '../../checkpoints/containers/open-cache.ts';
-import { fingerprint } from '../../checkpoints/fingerprint.ts';
+import { sampleOf } from '../../checkpoints/fingerprint.ts';
 import { cachedRepoId } from '../../checkpoints/hub.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { swappedLayers } from '../../model/places/swapped-layers.ts';
 import { policiesOf } from '../../recipe/policy/keys.ts';
 import { treatmentTable } from '../../recipe/policy/table.ts';
-import { draftOutput } from './inputs/drafts.ts';
+import type { MemberReport } from '../../recipe/select/types.ts';
+import { type DraftOutput, draftOutput } from './inputs/drafts.ts';
 import { OPEN_AT_ONCE, placeInputs } from './inputs/inputs.ts';
 import { Kinship } from './inputs/kinship.ts';
 import { orderInputs } from './inputs/order.ts';
@@ -69,7 +70,7 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
     signal?.throwIfAborted();
     const { checkpoint, step, tokens, stage } = input;
     const { path, bytes } = checkpoint;
-    return { path, step, tokens, stage, bytes, fingerprint: await fingerprint(checkpoint), checkpoint, participates: participates[m]! };
+    return { path, step, tokens, stage, bytes, ...(await sampleOf(checkpoint)), checkpoint, participates: participates[m]! };
   });
   const options = {
     like: request.like ?? null,
@@ -108,8 +109,10 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
       members: d.scheduleMembers,
     });
     const asked = request.recipe === undefined ? null : requestDigest(request.recipe, made.path);
-    const about = { ...made, members: d.members, treatments: rows, selection, recipe, baseModelId, request: asked };
-    const warnings = ownWarnings(about, d.warnings, like === null ? d.own : [...d.own, like]);
+    const report = reportOf(d);
+    const about = { ...made, members: d.members, treatments: rows, selection, report, recipe, baseModelId, request: asked };
+    const order = [...(d.output.report?.warnings ?? []), ...d.warnings];
+    const warnings = ownWarnings(about, order, like === null ? d.own : [...d.own, like]);
     outputs.push({ ...about, warnings: [...warnings, ...beside.warnings, ...treatments.warnings, ...planned.warnings] });
   }
   if (request.resume) {
@@ -180,6 +183,12 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
 
 function withWarnings(output: PlanOutput, found: readonly Warning[]): PlanOutput {
   return found.length === 0 ? output : { ...output, warnings: [...output.warnings, ...found] };
+}
+
+/** Members that were named one by one are all that was asked for. */
+function reportOf({ output: { report, selection }, members }: DraftOutput): MemberReport {
+  const { asked, found, leftOut } = report ?? selection?.report ?? { asked: members.length, found: members.length, leftOut: [] };
+  return { asked, found, leftOut };
 }
 
 function pick<T>(all: readonly T[], indices: readonly number[]): T[] {

@@ -4,14 +4,14 @@ import { isCode } from '../../checkpoints/side-files.ts';
 import type { OutsidePath } from '../../recipe/outside.ts';
 import type { TreatmentRow } from '../../recipe/policy/table.ts';
 import type { ParameterValue } from '../../recipe/schedule/types.ts';
-import type { Phase, Spike } from '../../recipe/select/types.ts';
+import type { MemberReport, Phase, Spike } from '../../recipe/select/types.ts';
 import type { MergedMember, Plan, PlanMember, PlanOutput } from './types.ts';
 
 /** The JSON document of `plan` and `--dry-run`. */
 export interface PlanDocument {
   readonly schema: 'ckpt-merge/plan';
   readonly version: 1;
-  readonly outputs: readonly {
+  readonly outputs: readonly (MemberReport & {
     readonly path: string;
     readonly kind: 'folder' | 'file';
     readonly method: string;
@@ -36,7 +36,7 @@ export interface PlanDocument {
     /** What is done with the tensors of each role. */
     readonly treatments: readonly TreatmentRow[];
     readonly digest: string;
-  }[];
+  })[];
   /** Outputs that the interrupted run being resumed had published already. */
   readonly finished: readonly string[];
   readonly bytesRead: number;
@@ -65,6 +65,7 @@ export function planDocument(plan: Plan, expectedSeconds: number | null = null):
       method: output.schedule.method,
       parameters: { ...output.schedule.parameters },
       members: mergedMembers(plan, output),
+      ...output.report,
       weightSum: output.schedule.sum,
       excluded: output.selection?.excluded ?? [],
       phase: output.selection?.phase ?? null,

@@ -14,6 +14,13 @@ export function memberTable(members: readonly MergedMember[]): string[] {
   return formatTable(rows, align).map((line) => `  ${line}`);
 }
 
+/** One member alone is no mean; a line of that, two spaces in. */
+export function copyLine(members: readonly MergedMember[]): string[] {
+  const [only, ...others] = members;
+  if (only === undefined || others.length > 0 || only.weight !== 1) return [];
+  return [`  one member: a copy of ${only.step === null ? printable(only.path) : `step ${only.step}`}`];
+}
+
 interface OutputRow {
   readonly path: string;
   readonly method: string;

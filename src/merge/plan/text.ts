@@ -4,7 +4,7 @@ import type { LogEntry } from '../../checkpoints/types.ts';
 import type { Colors } from '../../render/colors.ts';
 import { formatBytes, formatSeconds, plural, printable } from '../../render/format.ts';
 import type { PlanDocument } from './document.ts';
-import { memberTable, outputTable } from './member-table.ts';
+import { copyLine, memberTable, outputTable } from './member-table.ts';
 import { sideFileLines } from './side-file-lines.ts';
 import { treatmentLines } from './treatment-table.ts';
 
@@ -72,6 +72,7 @@ function outputLines(output: PlanDocument['outputs'][number], colors: Colors, mo
     `would merge ${plural(members.length, 'checkpoint')} into ${colors.bold(printable(output.path))} (${method}${parameters.join('')})`,
     '',
     ...memberTable(members),
+    ...copyLine(members),
     '',
     `  ${plural(output.tensors, 'tensor')}, ${formatBytes(output.bytesWritten)}`,
   ];

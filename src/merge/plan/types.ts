@@ -1,5 +1,6 @@
 import type { FloatDtypeName } from '../../base/dtype.ts';
 import type { Warning } from '../../base/errors.ts';
+import type { ContentSample } from '../../checkpoints/fingerprint.ts';
 import type { LeftFile, SideFile } from '../../checkpoints/side-files.ts';
 import type { TensorTable } from '../../checkpoints/tensors/types.ts';
 import type { Checkpoint, LogEntry, Moment } from '../../checkpoints/types.ts';
@@ -7,7 +8,7 @@ import type { CHECKS } from '../../recipe/options.ts';
 import type { OutsidePath } from '../../recipe/outside.ts';
 import type { TreatmentRow } from '../../recipe/policy/table.ts';
 import type { ResolvedWeights } from '../../recipe/schedule/types.ts';
-import type { Selected } from '../../recipe/select/types.ts';
+import type { MemberReport, Selected } from '../../recipe/select/types.ts';
 import type { Purpose, Recipe, RecipeOutput } from '../../recipe/types.ts';
 import type { FileFrame, OutputContainer } from './outputs/container.ts';
 import type { QuantisedWork } from './quantised/types.ts';
@@ -47,9 +48,16 @@ export interface PlanRequest extends Pick<Recipe, 'like' | keyof typeof CHECKS> 
 export interface OutputRequest extends Omit<RecipeOutput, 'select' | 'sliding' | 'preset'> {
   /** Which inputs, as ascending indices; all when absent. Weights and schedules are about these alone. */
   readonly members?: readonly number[] | undefined;
+  /** How many of the members asked for there are, where that was found out before: of a study's merges. */
+  readonly report?: FoundMembers | undefined;
   /** What the selection found out, for the plan. */
   readonly selection?: SelectionReport | undefined;
   readonly baseModelId?: string | undefined;
+}
+
+/** A report, and what there is to say of it. */
+export interface FoundMembers extends MemberReport {
+  readonly warnings: readonly Warning[];
 }
 
 /** How the members of an output came to be chosen. */
@@ -65,6 +73,8 @@ export interface PlanMember extends Moment {
   readonly bytes: number;
   /** SHA-256 of sizes, headers and sampled blocks (`checkpoint/fingerprint.ts`). */
   readonly fingerprint: string;
+  /** What the sampled blocks showed, see `ContentSample.spots`. */
+  readonly spots: ContentSample['spots'];
   readonly checkpoint: Checkpoint;
   /** Whether any output gives it a weight other than 0; a member without is not read. */
   readonly participates: boolean;
@@ -150,6 +160,8 @@ export interface PlanOutput {
   readonly schedule: ResolvedWeights;
   /** How its members came to be chosen; null where they were named one by one. */
   readonly selection: SelectionReport | null;
+  /** How many of the members asked for there are, and what is left out. */
+  readonly report: MemberReport;
   /** Recipe of this output alone, to be written into its folder; null where the output is a single file. */
   readonly recipe: string | null;
   readonly baseModelId: string | null;

@@ -1,6 +1,10 @@
 import type { Warning } from '../../base/errors.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
+import { ADVICE } from '../../recipe/select/member-warnings.ts';
 import type { PlanOutput } from './types.ts';
+
+/** Outputs whose advice is given in full. */
+const ADVICE_SHOWN = 3;
 
 type Described = Pick<PlanOutput, 'path' | 'schedule' | 'selection' | 'dtypeChanges' | 'purpose' | 'dtype'>;
 
@@ -15,11 +19,15 @@ export function ownWarnings(output: Described, order: readonly Warning[], source
     output.purpose === 'resume' && output.dtype === 'F32'
       ? ', so that training goes on from the mean and not from its rounding; the members have no more bits for it'
       : '';
+  const { schedule, selection } = output;
+  // What such a schedule has to say of the rate, it says itself.
+  const told = schedule.method === 'lr-curve' || schedule.warnings.some(({ code }) => code === 'W_LR_PHASE');
   return [
+    // Members that are not those asked for come first.
+    ...(selection?.warnings ?? []).filter(({ code }) => code !== 'W_LR_PHASE' || !told),
     ...order,
     ...sources.flatMap((c) => c.warnings),
-    ...output.schedule.warnings,
-    ...(output.selection?.warnings ?? []),
+    ...schedule.warnings,
     ...(dtype === ''
       ? []
       : [{ code: 'W_DTYPE_CHANGED', message: `${output.path} is stored in another dtype than the newest input: ${dtype}${why}` } as const]),
@@ -40,9 +48,23 @@ export function planWarnings(outputs: readonly PlanOutput[]): Warning[] {
       entry.of.push(output);
     }
   }
-  return [...found.values()].map(({ warning, of }) => {
-    if (of.length === outputs.length || !of[0]!.schedule.warnings.concat(of[0]!.selection?.warnings ?? []).includes(warning))
-      return warning;
-    return { ...warning, message: `${of.map((o) => o.path).join(', ')}: ${warning.message}` };
+  const own = ({ schedule, selection }: PlanOutput) => [...schedule.warnings, ...(selection?.warnings ?? [])];
+  return shortened(
+    [...found.values()].map(({ warning, of }) => {
+      if (of.length === outputs.length || !own(of[0]!).includes(warning)) return warning;
+      return { ...warning, message: `${of.map((o) => o.path).join(', ')}: ${warning.message}` };
+    }),
+  );
+}
+
+/** What each of many outputs says of its own window is one thing to know: some of them, and how many more. */
+function shortened(warnings: readonly Warning[]): Warning[] {
+  const shown = warnings.filter(
+    ({ code }, i) => !ADVICE.has(code) || warnings.slice(0, i).filter((before) => before.code === code).length < ADVICE_SHOWN,
+  );
+  const more = [...ADVICE].flatMap((code): Warning[] => {
+    const hidden = warnings.filter((warning) => warning.code === code).length - ADVICE_SHOWN;
+    return hidden < 1 ? [] : [{ code, message: `and so of ${hidden} more ${hidden === 1 ? 'output' : 'outputs'}` }];
   });
+  return [...shown, ...more];
 }

@@ -63,6 +63,7 @@ export function mergeCard(
     '| --- | ---: | ---: | ---: |',
     ...members.map((m) => `| ${cell(m.name)} | ${m.step ?? ''} | ${m.tokens ?? ''} | ${m.weight} |`),
     '',
+    ...membersLeft(provenance.selection),
     ...provenance.dtypeChanges.flatMap((change) => [`Dtypes changed, ${change}.`, '']),
     ...linksLeft(left),
     ...start(recipe),
@@ -101,6 +102,20 @@ function baseModel(source: ReadonlyMap<string, readonly string[]>, id: string | 
 function parameters(values: Provenance['recipe']['parameters']): string {
   const texts = Object.entries(values).map(([name, value]) => `${name} ${value}`);
   return texts.length === 0 ? '' : ` (${texts.join(', ')})`;
+}
+
+/** Checkpoints left out that the card names. */
+const MEMBERS_SHOWN = 20;
+
+/** Checkpoints that would be in the merge if they could have been used. */
+function membersLeft(selection: Provenance['selection']): readonly string[] {
+  if (selection === undefined || (selection.leftOut.length === 0 && selection.found >= selection.asked)) return [];
+  const { asked, found, leftOut } = selection;
+  const more = leftOut.length > MEMBERS_SHOWN ? [`| and ${leftOut.length - MEMBERS_SHOWN} more | | |`] : [];
+  const rows = leftOut.slice(0, MEMBERS_SHOWN).map(({ name, step, reason }) => `| ${cell(name)} | ${step} | ${cell(reason)} |`);
+  const table = leftOut.length === 0 ? [] : ['| left out | step | because |', '| --- | ---: | --- |', ...rows, ...more, ''];
+  const newer = leftOut.some((left) => left.newer) ? ' A checkpoint that is newer than the newest of them could not be used.' : '';
+  return [`${found} of the ${asked} checkpoints asked for are in it.${newer}`, '', ...table];
 }
 
 const LINKS_SHOWN = 20;

@@ -3,6 +3,7 @@ import type { Warning } from '../../base/errors.ts';
 import { METADATA_KEY } from '../../checkpoints/our-files.ts';
 import type { Moment } from '../../checkpoints/types.ts';
 import type { ParameterValue } from '../../recipe/schedule/types.ts';
+import type { MemberReport } from '../../recipe/select/types.ts';
 import { memberName, pathRemover, relativeMemberPath } from './member-path.ts';
 import type { RoundingFigure } from './rounding.ts';
 
@@ -82,6 +83,8 @@ export interface Provenance {
   /** Empty inside a single file. */
   readonly files: readonly ProvenanceFile[];
   readonly dtypeChanges: readonly string[];
+  /** How many members there were of those asked for, and what was left out; absent inside a single file. */
+  readonly selection?: MemberReport;
   readonly warnings: readonly Warning[];
   /**
    * How far quantising anew moved the merged values, by role; absent where nothing was, and inside a single
@@ -102,6 +105,7 @@ export interface ProvenanceInput {
   readonly planDigest: string | null;
   readonly files: readonly { readonly name: string; readonly bytes: number; readonly crc: number }[];
   readonly dtypeChanges: readonly string[];
+  readonly selection?: MemberReport;
   readonly warnings: readonly Warning[];
   /** Paths that the warnings name and of which nothing is told. */
   readonly hidden?: readonly string[];
@@ -150,9 +154,19 @@ export function buildProvenance(input: ProvenanceInput): Provenance {
     planDigest: input.planDigest,
     files: input.files.map(({ name, bytes, crc }) => ({ name, bytes, crc32c: crcText(crc) })),
     dtypeChanges: input.dtypeChanges,
+    ...(input.selection !== undefined && { selection: told(input.selection, clean) }),
     warnings: input.warnings.map(({ code, message }) => ({ code, message: clean(message) })),
     ...(input.rounding !== undefined && input.rounding.length > 0 && { rounding: input.rounding }),
     timings: input.timings,
+  };
+}
+
+/** A name of a checkpoint may be a person's, and a reason may name a path. */
+function told({ asked, found, leftOut }: MemberReport, clean: (text: string) => string): MemberReport {
+  return {
+    asked,
+    found,
+    leftOut: leftOut.map(({ name, reason, ...left }) => ({ name: memberName(name), ...left, reason: clean(reason) })),
   };
 }
 

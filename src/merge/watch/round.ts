@@ -5,8 +5,9 @@ import { MergeError } from '../../base/errors.ts';
 import { fingerprint } from '../../checkpoints/fingerprint.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
 import { checkpointName } from '../../checkpoints/position.ts';
-import type { RunCheckpoint } from '../../checkpoints/run/types.ts';
+import type { BrokenCheckpoint, Run, RunCheckpoint } from '../../checkpoints/run/types.ts';
 import { executePlan } from '../engine/execute.ts';
+import { refuseUnsound, withMemberWarnings } from '../members/look.ts';
 import { outputExists } from '../output/destination.ts';
 import { findPartials } from '../output/partial.ts';
 import { clearPublished } from '../output/publication.ts';
@@ -50,10 +51,10 @@ export class Rounds {
   async round(end: RunCheckpoint, { run, signatures }: Look): Promise<WatchRecord | string> {
     const { options, state, writer, lock, emit, signal } = this.#tools;
     const signature = signatures.get(end.name)!;
-    const sound = run.checkpoints.filter(({ name }) => state.bad.get(name) !== signatures.get(name));
+    const isBad = ({ name }: RunCheckpoint) => state.bad.get(name) !== undefined && state.bad.get(name) === signatures.get(name);
     const found =
       options.accumulate === undefined
-        ? windowRequest(options, { ...run, checkpoints: sound }, end)
+        ? windowRequest(options, withoutBad(run, isBad), end)
         : await accumulatorRequest(options, state, end);
     if ('reason' in found) {
       state.done.set(end.name, signature);
@@ -63,7 +64,8 @@ export class Rounds {
     const time = new Date().toISOString();
     // A plan would take it for a usage error, and a watch says it and goes on.
     for (const { path } of found.request.outputs) if ((await digestOf(path)) === null) throw outputExists(path);
-    const plan = await buildPlan(found.request, signal);
+    const plan = await withMemberWarnings(await buildPlan(found.request, signal));
+    if (options.strict) refuseUnsound(plan.warnings);
     const record = recordOf(plan, end, time);
     const notes = found.request.outputs.at(-1)?.selection?.notes ?? [];
     emit({ type: 'round', checkpoint: end.name, step: end.step, members: record.members, notes });
@@ -105,6 +107,7 @@ export class Rounds {
       step,
       tokens,
       members: [],
+      leftOut: [],
       output: null,
       seconds: null,
       hook: null,
@@ -203,6 +206,16 @@ export class Rounds {
   }
 }
 
+/** A run in which checkpoints that hold NaN or infinity are as good as broken. */
+function withoutBad(run: Run, isBad: (checkpoint: RunCheckpoint) => boolean): Run {
+  const reason = 'it holds NaN or infinity';
+  const broken = run.checkpoints.flatMap((checkpoint): BrokenCheckpoint[] => {
+    const { path, name, stage, ingredient, step, tokens } = checkpoint;
+    return step !== null && isBad(checkpoint) ? [{ path, name, stage, ingredient, step, tokens, reason }] : [];
+  });
+  return { ...run, checkpoints: run.checkpoints.filter((checkpoint) => !isBad(checkpoint)), broken: [...run.broken, ...broken] };
+}
+
 function recordOf(plan: Plan, end: RunCheckpoint, time: string): WatchRecord {
   const output = plan.outputs.at(-1)!;
   const { name: checkpoint, step, tokens } = end;
@@ -212,5 +225,6 @@ function recordOf(plan: Plan, end: RunCheckpoint, time: string): WatchRecord {
     tokens: m.tokens,
     weight: output.schedule.weights[i]!,
   }));
-  return { time, checkpoint, step, tokens, members, output: basename(output.path), seconds: null, hook: null, error: null };
+  const { leftOut } = output.report;
+  return { time, checkpoint, step, tokens, members, leftOut, output: basename(output.path), seconds: null, hook: null, error: null };
 }

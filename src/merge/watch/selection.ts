@@ -1,4 +1,5 @@
 import { MergeError } from '../../base/errors.ts';
+import { comparePositions } from '../../checkpoints/run/position.ts';
 import type { Quantity, Run, RunCheckpoint } from '../../checkpoints/run/types.ts';
 import { selectMembers } from '../../recipe/select/select.ts';
 import type { Selected } from '../../recipe/select/types.ts';
@@ -24,7 +25,11 @@ export function windowAt({ select = {} }: WatchOptions, run: Run, end: string): 
   const index = run.checkpoints.findIndex(({ name }) => name === end);
   let selected: Selected;
   try {
-    selected = selectMembers([{ ...run, checkpoints: run.checkpoints.slice(0, index + 1) }], { ...selection, last });
+    // What is newer than the window is another window's.
+    const broken = run.broken.filter((lost) => comparePositions(lost, run.checkpoints[index]!) < 0);
+    // A window of a young run is short, and that is no fault.
+    const checkpoints = run.checkpoints.slice(0, index + 1);
+    selected = selectMembers([{ ...run, checkpoints, broken }], { ...selection, last }, { exact: false });
   } catch (error) {
     if (!(error instanceof MergeError) || error.exitCode === 2) throw error;
     return { reason: error.message };

@@ -6,6 +6,7 @@ const number = z.number().nullable();
 const name = z.string().refine(isPlainName, 'is no plain name');
 const made = z.object({ output: name, digest: z.string() });
 const member = z.object({ name: z.string(), step: number, tokens: number, weight: z.number() });
+const leftOut = z.object({ name: z.string(), step: z.number(), reason: z.string(), newer: z.boolean() });
 /** A line of the history. */
 export const storedRecord = z.object({
   time: z.string(),
@@ -13,6 +14,7 @@ export const storedRecord = z.object({
   step: number,
   tokens: number,
   members: z.array(member).readonly(),
+  leftOut: z.array(leftOut).readonly().default([]),
   output: name.nullable(),
   seconds: number,
   hook: number,

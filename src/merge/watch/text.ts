@@ -3,7 +3,7 @@ import { asFailure, errorText } from '../../render/error-text.ts';
 import { formatCount, formatSeconds, plural, printable } from '../../render/format.ts';
 import { treatmentLines } from '../plan/treatment-table.ts';
 import type { Plan } from '../plan/types.ts';
-import type { WatchEvent } from './types.ts';
+import type { Looked, WatchEvent } from './types.ts';
 
 /** What a watch says on stderr of an event; empty where it says nothing. */
 export function watchLine(event: WatchEvent, colors: Colors): string {
@@ -20,6 +20,8 @@ export function watchLine(event: WatchEvent, colors: Colors): string {
       const step = event.step === null ? '' : ` (step ${formatCount(event.step)})`;
       return `merging ${plural(event.members.length, 'checkpoint')} up to ${printable(event.checkpoint)}${step}\n${event.notes.map((note) => `  ${printable(note)}\n`).join('')}`;
     }
+    case 'idle':
+      return `nothing is due: ${idleText(event)}\n`;
     case 'hook':
       return `${colors.yellow('the hook failed')} with exit code ${event.exitCode} for ${printable(event.output)}, which stays\n`;
     case 'failed':
@@ -27,6 +29,12 @@ export function watchLine(event: WatchEvent, colors: Colors): string {
     default:
       return '';
   }
+}
+
+function idleText({ checkpoints, newest, unusable }: Looked): string {
+  const others = unusable === 0 ? '' : `; ${unusable} more cannot be used yet, or at all`;
+  if (newest === null) return `the run has no complete checkpoint${others}`;
+  return `the run has ${plural(checkpoints, 'complete checkpoint')} up to ${printable(newest)}, and no window of them is left to merge${others}`;
 }
 
 /**

@@ -4,7 +4,7 @@ import type { Moment } from '../../checkpoints/types.ts';
 import type { CHECKS, MACHINE, TRUST } from '../../recipe/options.ts';
 import type { PolicyRequest } from '../../recipe/policy/types.ts';
 import type { WeightRequest } from '../../recipe/schedule/types.ts';
-import type { Selection } from '../../recipe/select/types.ts';
+import type { LeftOutMember, Selection } from '../../recipe/select/types.ts';
 import type { Recipe, RecipeOutput } from '../../recipe/types.ts';
 import type { MergeEvent } from '../engine/events.ts';
 import type { MachineOptions } from '../run.ts';
@@ -68,6 +68,8 @@ export interface WatchRecord extends Omit<Moment, 'path'> {
   /** Name of the checkpoint that the window ends at. */
   readonly checkpoint: string;
   readonly members: readonly WatchMember[];
+  /** Checkpoints that would be members if they could be used. */
+  readonly leftOut: readonly LeftOutMember[];
   /** Name of the merge in the watch's folder; null where the round failed. */
   readonly output: string | null;
   /**
@@ -78,6 +80,15 @@ export interface WatchRecord extends Omit<Moment, 'path'> {
   /** Exit code of the hook as a shell shows it; null without a hook. */
   readonly hook: number | null;
   readonly error: { readonly code: string; readonly message: string } | null;
+}
+
+/** What the last look at the run found. */
+export interface Looked {
+  /** Complete checkpoints, and the name of the newest; null where there is none. */
+  readonly checkpoints: number;
+  readonly newest: string | null;
+  /** Checkpoints by their names that cannot be used, or are being written. */
+  readonly unusable: number;
 }
 
 /** What happens during a watch. */
@@ -103,6 +114,8 @@ export type WatchEvent =
   | { readonly type: 'hook'; readonly output: string; readonly exitCode: number }
   /** An older merge of this watch was removed. */
   | { readonly type: 'removed'; readonly path: string }
+  /** With `once`: there was nothing to merge among what was looked at. */
+  | ({ readonly type: 'idle' } & Looked)
   /** A round failed; `again` says whether it will be tried again. */
   | { readonly type: 'failed'; readonly checkpoint: string; readonly error: MergeError; readonly again: boolean };
 
@@ -111,4 +124,5 @@ export interface WatchSummary {
   readonly version: 1;
   readonly merges: readonly WatchRecord[];
   readonly failed: readonly { readonly checkpoint: string; readonly error: MergeError }[];
+  readonly looked: Looked;
 }

@@ -4,7 +4,7 @@ import { mapBounded } from '../../base/map-bounded.ts';
 import { discoverRun } from '../../checkpoints/run/discover.ts';
 import { comparePositions } from '../../checkpoints/run/position.ts';
 import { withTokens } from '../../checkpoints/run/token-source.ts';
-import type { Run, RunCheckpoint, TokenSource } from '../../checkpoints/run/types.ts';
+import type { BrokenCheckpoint, Run, RunCheckpoint, TokenSource } from '../../checkpoints/run/types.ts';
 import { pin, pinName, unpin } from './pins.ts';
 import { firstNeeded } from './selection.ts';
 import { Settling, type Signature, signatureOf } from './settle.ts';
@@ -26,6 +26,11 @@ export interface Look {
   readonly todo: readonly RunCheckpoint[];
   /** Whether some need a round as soon as they have stayed the same for long enough. */
   readonly settling: boolean;
+}
+
+/** A later one that is complete has a window without it. */
+function stillChanging({ path, name, stage, ingredient, step, tokens }: RunCheckpoint): BrokenCheckpoint[] {
+  return step === null ? [] : [{ path, name, stage, ingredient, step, tokens, reason: 'it is being written, or changed a moment ago' }];
 }
 
 interface Signed {
@@ -75,12 +80,14 @@ export class RunView {
       return this.#settling.settled(checkpoint.path, signature) || known;
     });
     const settling = complete.length > settled.length;
+    const changing = complete.filter((one) => !settled.includes(one)).flatMap(({ checkpoint }) => stillChanging(checkpoint));
+    const broken = [...source.broken, ...changing];
     let checkpoints = settled.map(({ checkpoint }) => checkpoint);
     const signatures = new Map(settled.map(({ checkpoint, signature }) => [checkpoint.name, signature.tensors]));
     if (this.#options.pin !== undefined)
       checkpoints = await this.#pinned(this.#options.pin, { ...source, checkpoints }, signatures, signal);
     const todo = checkpoints.filter(({ name }) => this.#state.done.get(name) !== signatures.get(name));
-    return { run: { ...source, checkpoints }, signatures, todo, settling };
+    return { run: { ...source, checkpoints, broken }, signatures, todo, settling };
   }
 
   /** Reports something once. */
@@ -101,7 +108,7 @@ export class RunView {
       if (!(error instanceof MergeError) || error.exitCode === 2) throw error;
       if (this.#options.once && error.code === 'E_NOT_FOUND') throw error;
       this.say(run, null, error.message);
-      return { path: run, checkpoints: [], excluded: [], log: [], warnings: [] };
+      return { path: run, checkpoints: [], excluded: [], broken: [], abandoned: [], log: [], warnings: [] };
     }
     return withTokens(found, this.#tokens);
   }

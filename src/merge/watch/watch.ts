@@ -108,14 +108,16 @@ class Watch {
       const [next] = look.todo;
       if (next !== undefined && (await this.#whileLooking(this.#round(next, look))) === 'now') continue;
       // With `once` what is complete gets the time to show that it stays so, and nothing gets it twice.
-      if (this.#options.once && (waited || !look.settling)) return this.#summary();
+      if (this.#options.once && (waited || !look.settling)) return this.#summary(look);
       waited = true;
       await this.#sleep(this.#options.once ? this.#settle : look.settling ? Math.min(this.#settle, this.#poll) : this.#poll);
     }
   }
 
-  #summary(): WatchSummary {
-    return { schema: 'ckpt-merge/watch', version: 1, merges: this.#merges, failed: this.#failed };
+  #summary({ run: { checkpoints, broken } }: Look): WatchSummary {
+    const looked = { checkpoints: checkpoints.length, newest: checkpoints.at(-1)?.name ?? null, unusable: broken.length };
+    if (this.#merges.length === 0 && this.#failed.length === 0) this.#tools.emit({ type: 'idle', ...looked });
+    return { schema: 'ckpt-merge/watch', version: 1, merges: this.#merges, failed: this.#failed, looked };
   }
 
   /** Looks go on beside a round: the trainer may delete what has to be pinned while a hook takes its hour. */

@@ -1,7 +1,8 @@
-import { MergeError, type Warning } from '../../base/errors.ts';
-import { formatQuantity, parseDistance } from '../../checkpoints/run/quantity.ts';
-import type { QuantityText, Run } from '../../checkpoints/run/types.ts';
+import { MergeError } from '../../base/errors.ts';
+import { formatQuantity } from '../../checkpoints/run/quantity.ts';
+import type { Run } from '../../checkpoints/run/types.ts';
 import { type ModelSize, modelSize } from '../../model/roles/model-size.ts';
+import { SAFE_SHARE } from '../select/member-warnings.ts';
 import { selectMembers } from '../select/select.ts';
 import type { Selection } from '../select/types.ts';
 
@@ -27,13 +28,6 @@ const SPACINGS = {
   ],
 } as const satisfies Record<string, readonly (readonly [parameters: number, tokens: number])[]>;
 
-/**
- * Largest share of the tokens seen that the members may span without a warning. In the paper's sweep
- * (1.3B/13B after 204B tokens, section 4.3) shares up to .35 were better than the newest checkpoint and
- * shares from .55 on worse; .4 is ours.
- */
-const SAFE_SHARE = 0.4;
-
 /** Dense models that the paper merged with 6 members because no more existed. */
 const SIX_MEMBERS_BELOW = 2e9;
 
@@ -41,7 +35,6 @@ export interface Preset {
   readonly selection: Selection;
   /** What was chosen and why, a line each. */
   readonly notes: readonly string[];
-  readonly warnings: readonly Warning[];
 }
 
 /**
@@ -79,7 +72,9 @@ export async function pmaPreset(run: Run, own: Selection = {}): Promise<Preset> 
   const sameStage = checkpoints.filter((c) => c.stage === newest.stage && c.ingredient === newest.ingredient);
   const positions = sameStage.flatMap((c) => (c.tokens === null ? [] : [c.tokens]));
   const { spacing, members, notes } =
-    every === undefined ? chooseSpacing(size, seen, saveInterval(positions), last) : { ...givenSpacing(every), members: last };
+    every === undefined
+      ? chooseSpacing(size, seen, saveInterval(positions), last)
+      : { spacing: null, members: last, notes: [`preset pma: V = ${every}, as given`] };
   const stage = newest.stage !== null && run.checkpoints.some((c) => c.stage !== newest.stage) ? newest.stage : undefined;
   return {
     selection: {
@@ -89,19 +84,7 @@ export async function pmaPreset(run: Run, own: Selection = {}): Promise<Preset> 
       ...(stage !== undefined && { stage }),
     },
     notes: [...size.notes, ...notes],
-    warnings: spacing === null ? [] : widthWarnings(Math.min(members, within(positions, spacing)), spacing, seen),
   };
-}
-
-/** A spacing that is not the preset's; null where it is not in tokens. */
-function givenSpacing(every: QuantityText): { readonly spacing: number | null; readonly notes: readonly string[] } {
-  const { value, unit } = parseDistance(every, 'every');
-  return { spacing: unit === 'tokens' ? value : null, notes: [`preset pma: V = ${every}, as given`] };
-}
-
-/** How many members so far apart the run has room for, each within a quarter of its place. */
-function within(positions: readonly number[], spacing: number): number {
-  return Math.floor((Math.max(...positions) - Math.min(...positions)) / spacing + 1.25);
 }
 
 function chooseSpacing(
@@ -173,21 +156,6 @@ function saveInterval(positions: readonly number[]): number | null {
     .map((tokens, i) => tokens - newest[i]!)
     .filter((gap) => gap > 0);
   return gaps.length === 0 ? null : gaps.sort((a, b) => a - b)[gaps.length >> 1]!;
-}
-
-function widthWarnings(members: number, spacing: number, seen: number): Warning[] {
-  const span = (members - 1) * spacing;
-  if (span <= SAFE_SHARE * seen) return [];
-  const safe = Math.floor((SAFE_SHARE * seen) / spacing) + 1;
-  const advice = safe > 1 ? `take no more than ${safe} members, or use` : 'wait for more tokens, or use';
-  return [
-    {
-      code: 'W_WINDOW_WIDE',
-      message:
-        `${members} members ${about(spacing)} tokens apart span ${(span / seen).toFixed(2)} of the ${about(seen)} tokens seen: the PMA paper saw harm from .55 on ` +
-        `and gain up to .35; ${advice} wma, which favours the recent ones`,
-    },
-  ];
 }
 
 /** A count of tokens or parameters for sentences, to three digits: `8B`, `0.205M`. */

@@ -1,17 +1,24 @@
-import { MergeError } from '../../base/errors.ts';
+import { MergeError, type Warning } from '../../base/errors.ts';
 import { refuse } from '../../base/problems.ts';
 import { aboutQuantity, parseDistance } from '../../checkpoints/run/quantity.ts';
 import type { Excluded, Quantity, QuantityText, Run, RunCheckpoint } from '../../checkpoints/run/types.ts';
 import { keepBeforeSpike, logCovers } from './before-spike.ts';
 import { keepStage, keepSteps, keepWindow, stagesOf } from './conditions.ts';
+import { type AskedMembers, findLeftOut, leftOutWarnings } from './left-out.ts';
+import { memberWarnings } from './member-warnings.ts';
 import { learningRatePhase, unknownPhase } from './phase.ts';
 import { selectionProblems } from './select-check.ts';
 import { label, placeText, Shortlist } from './shortlist.ts';
 import { type Hole, keepApart, NEAR_ENOUGH, positionsOf, spaceOut, spacingNote, targetOf } from './spacing.ts';
-import type { Phase, Selected, Selection, Spike } from './types.ts';
+import type { LeftOutMember, Phase, Selected, Selection, Spike } from './types.ts';
 
 /** Holes in a spacing that are noted one by one. */
 const HOLES_SHOWN = 3;
+
+interface SelectOptions {
+  /** Whether fewer than `last` are worth a warning: not where it is the most that a window may have. */
+  readonly exact?: boolean;
+}
 
 /**
  * Chooses the members of a merge. Conditions hold together, in this order: stage; steps, or window (from, to,
@@ -25,6 +32,8 @@ const HOLES_SHOWN = 3;
  * - Several runs, or `eachIngredient`: siblings, of which each gives the newest checkpoint that meets the
  *   conditions. Stages in which a run has no ingredients give none.
  *
+ * What cannot be used of the run and would have been a member is in the report, and a warning.
+ *
  * @param runs one, or several trainings from one start
  * @throws MergeError E_OPTION for values that cannot be and conditions that contradict each other; E_SIBLINGS
  *   for a run with several ingredients and no `eachIngredient`; E_NO_MEMBERS where a condition leaves
@@ -32,11 +41,12 @@ const HOLES_SHOWN = 3;
  *   where a condition is in a unit that no checkpoint has; E_ORDER where distances are asked for and
  *   positions fall; E_NO_SPIKE
  */
-export function selectMembers(runs: readonly Run[], selection: Selection): Selected {
+export function selectMembers(runs: readonly Run[], selection: Selection, { exact = true }: SelectOptions = {}): Selected {
   const problems = [...selectionProblems(selection, runs.length), ...runProblems(runs)];
   refuse(problems, { several: (count) => `the selection has ${count} problems` });
   const siblings = runs.length > 1 || selection.eachIngredient !== undefined;
-  const chosen = runs.map((run) => choose(run, selection, siblings, runs.length === 1));
+  const chooseOf = (run: Run) => choose(run, selection, siblings, runs.length === 1);
+  const chosen = runs.map(chooseOf);
   const members = chosen.flatMap(({ shortlist }) => shortlist.left);
   if (selection.minMembers !== undefined && members.length < selection.minMembers) {
     const found = members.length === 1 ? 'is 1 member' : `are ${members.length} members`;
@@ -44,8 +54,15 @@ export function selectMembers(runs: readonly Run[], selection: Selection): Selec
       details: { file: runs[0]!.path },
     });
   }
+  const report = findLeftOut(
+    runs,
+    chosen.map(({ shortlist }) => shortlist.left),
+    { selection, exact },
+    (run) => chooseOf(run).shortlist.left,
+  );
   return {
     members,
+    report,
     excluded: runs.flatMap((run, i) => [...run.excluded, ...reasons(chosen[i]!.shortlist)]),
     siblings,
     phase: siblings ? unknownPhase('the members are siblings and span no time') : phaseOf(runs[0]!, members),
@@ -54,8 +71,38 @@ export function selectMembers(runs: readonly Run[], selection: Selection): Selec
       ...chosen.flatMap(({ shortlist }) => shortlist.notes),
       ...(siblings ? [`${members.length} siblings, one member each`] : timeNotes(runs[0]!, members, selection)),
     ],
-    warnings: runs.flatMap(({ warnings }) => warnings),
+    warnings: warningsOf(runs, { members, report, siblings }, { selection, exact }),
   };
+}
+
+/** What there is to say of members that were chosen. */
+function warningsOf(
+  runs: readonly Run[],
+  { members, report, siblings }: Pick<Selected, 'members' | 'report' | 'siblings'>,
+  asked: AskedMembers,
+): Warning[] {
+  const [run] = runs as readonly [Run];
+  // The log of a run is that of its newest stage.
+  const log = logCovers(run, members.at(-1)!) ? run.log : [];
+  return [
+    ...leftOutWarnings(runs, members, report, asked),
+    ...(siblings ? [] : memberWarnings(members, { log, abandoned: run.abandoned })),
+    ...runs.flatMap(({ warnings }) => warnings),
+  ];
+}
+
+/**
+ * A window of neighbours among members that were chosen before.
+ * @param selected of one run, all that there are
+ */
+export function windowOf(run: Run, selected: Selected, start: number, width: number): Selected {
+  const members = selected.members.slice(start, start + width);
+  const [oldest, newest] = [members[0]!, members.at(-1)!];
+  const ends = start + width === selected.members.length;
+  const within = ({ step }: LeftOutMember) => step > (oldest.step ?? 0) && (ends || step < (newest.step ?? 0));
+  const report = { asked: width, found: width, leftOut: selected.report.leftOut.filter(within) };
+  const window = { ...selected, members, report, phase: phaseOf(run, members) };
+  return { ...window, warnings: warningsOf([run], window, { selection: { last: width }, exact: true }) };
 }
 
 function runProblems(runs: readonly Run[]): string[] {

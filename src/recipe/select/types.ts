@@ -50,12 +50,31 @@ export interface Spike {
   readonly threshold: number | null;
 }
 
+/** A checkpoint that would be a member if it could be used. */
+export interface LeftOutMember {
+  /** Of its folder or file; with the run's before it where there are several runs. */
+  readonly name: string;
+  readonly step: number;
+  readonly reason: string;
+  /** Whether it is newer than the newest member (of several runs or ingredients, of its own). */
+  readonly newer: boolean;
+}
+
+/** How many members there are of those that were asked for. */
+export interface MemberReport {
+  /** `last`; without it, as many as were chosen if every checkpoint could be used. */
+  readonly asked: number;
+  readonly found: number;
+  readonly leftOut: readonly LeftOutMember[];
+}
+
 /** What a selection chose. */
 export interface Selected {
   /** In order, oldest first. At least one. */
   readonly members: readonly RunCheckpoint[];
   /** Everything else of the runs, with the reason. */
   readonly excluded: readonly Excluded[];
+  readonly report: MemberReport;
   /** Whether members are siblings, so that nothing may depend on their order. */
   readonly siblings: boolean;
   readonly phase: Phase;

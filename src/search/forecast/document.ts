@@ -2,10 +2,11 @@ import { join } from 'node:path';
 import { MergeError, type Warning } from '../../base/errors.ts';
 import { isJsonObject, parseJson } from '../../base/json/parse.ts';
 import { readWhole } from '../../base/store/store.ts';
+import type { MemberReport } from '../../recipe/select/types.ts';
 import { difference } from '../conclusion/difference.ts';
 import type { Goal } from '../evaluate/types.ts';
 import { RESULT_FILE } from '../optimise/files.ts';
-import { nameOf } from '../study/members.ts';
+import { memberCounts, nameOf } from '../study/members.ts';
 import { readStudy, type StoredStudy } from '../study/read.ts';
 import { asTrial, MAX_TRIALS_BYTES, type StudyIdentity, spentOn, type TrialLine } from '../study/trials-file.ts';
 import { type BranchScore, decayed, recoveredFraction } from './calibrate.ts';
@@ -20,6 +21,8 @@ export interface ForecastInput {
   readonly branches: readonly BranchScore[];
   /** Of this run of the program. */
   readonly reads: number;
+  /** Of the checkpoints as they were found; trials alone do not tell. */
+  readonly report?: MemberReport;
   readonly warnings: readonly Warning[];
 }
 
@@ -37,6 +40,7 @@ export function forecastDocument(input: ForecastInput): ForecastDocument {
     schema: 'ckpt-merge/forecast',
     version: 1,
     inputs: identity.inputs,
+    ...memberCounts(input.report, identity.pool.length),
     evaluator: identity.evaluator,
     metric: identity.metrics.length === 0 ? null : identity.metrics.join(' '),
     goal,

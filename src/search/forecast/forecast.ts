@@ -94,6 +94,7 @@ async function finish(session: Session, branches: readonly BranchScore[]): Promi
     trials: study.trials,
     branches,
     reads: study.merger.reads,
+    report: session.members.report,
     warnings: study.warnings,
   };
   const document = forecastDocument(input);

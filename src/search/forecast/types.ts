@@ -1,5 +1,6 @@
 import type { Warning } from '../../base/errors.ts';
 import type { Moment } from '../../checkpoints/types.ts';
+import type { MemberReport } from '../../recipe/select/types.ts';
 import type { Difference } from '../conclusion/types.ts';
 import type { Goal } from '../evaluate/types.ts';
 import type { Trial } from '../study/types.ts';
@@ -32,7 +33,7 @@ export interface Branch {
   readonly recovered: number;
 }
 
-export interface ForecastDocument {
+export interface ForecastDocument extends MemberReport {
   readonly schema: 'ckpt-merge/forecast';
   readonly version: 1;
   readonly inputs: readonly string[];

@@ -1,5 +1,6 @@
 import type { Warning } from '../../base/errors.ts';
 import { groupBy } from '../../base/group-by.ts';
+import type { MemberReport } from '../../recipe/select/types.ts';
 import { boundsOf } from '../conclusion/bounds.ts';
 import { type Concluded, conclude } from '../conclusion/conclude.ts';
 import { difference } from '../conclusion/difference.ts';
@@ -9,7 +10,7 @@ import type { ValidationScores } from '../conclusion/validate.ts';
 import { directionOf } from '../evaluate/goal.ts';
 import type { Goal } from '../evaluate/types.ts';
 import { type StoredSpace, storedSpace } from '../space/stored.ts';
-import { SMA_MEMBERS } from '../study/members.ts';
+import { memberCounts, SMA_MEMBERS } from '../study/members.ts';
 import { asTrial, type StudiedSpace, type StudyIdentity, spentOn, type TrialLine } from '../study/trials-file.ts';
 import type { Ending, TrialWeight } from '../study/types.ts';
 import { greedySoup } from './greedy.ts';
@@ -29,6 +30,8 @@ export interface DocumentInput {
   readonly output: string | null;
   /** Of this run of the program. */
   readonly merges: { readonly merges: number; readonly reads: number };
+  /** Of the checkpoints as they were found; trials alone do not tell. */
+  readonly report?: MemberReport;
   readonly warnings: readonly Warning[];
 }
 
@@ -77,7 +80,7 @@ function storedOf({ name, parameters, members }: StudiedSpace, identity: StudyId
 
 /** The result of a search: a function of its trials, so that the same file gives the same document. */
 export function searchDocument(input: DocumentInput): SearchDocument {
-  const { identity, goal, trials, validation, folder, output, ended, merges, warnings } = input;
+  const { identity, goal, trials, validation, folder, output, ended, merges, report, warnings } = input;
   const legs = concludedLegs(identity, goal, trials, validation);
   const newest = legs.at(-1)!;
   const { concluded } = newest;
@@ -92,6 +95,7 @@ export function searchDocument(input: DocumentInput): SearchDocument {
       step: identity.members[m]!.step,
       tokens: identity.members[m]!.tokens,
     })),
+    ...memberCounts(report, identity.pool.length),
     space: { name: newest.space.name as SearchDocument['space']['name'], parameters: newest.space.parameters },
     sampler: identity.sampler,
     seed: identity.seed,

@@ -34,6 +34,7 @@ export async function finishSearch(options: SearchOptions, session: Session, end
     folder: folder.path,
     output: options.output ?? null,
     merges: { merges: study.merger.merges, reads: study.merger.reads },
+    report: members.report,
     warnings: study.warnings,
     ...end,
   };
@@ -105,7 +106,10 @@ export async function makeOutput(
   const trials = [...new Set([...(await madeOf(folder.path)), trial])];
   await replaceFile(join(folder.path, MADE_FILE), `${JSON.stringify({ trials })}\n`);
   emit({ type: 'note', text: `making ${path} of trial ${trial}` });
-  const { warnings } = await study.merger.make([{ path, taking: takenBy(session, trial) }], { force, signal });
+  const { warnings } = await study.merger.make([{ path, taking: takenBy(session, trial), report: session.members.report }], {
+    force,
+    signal,
+  });
   study.warn(warnings);
 }
 

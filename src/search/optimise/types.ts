@@ -1,5 +1,6 @@
 import type { Warning } from '../../base/errors.ts';
 import type { Moment } from '../../checkpoints/types.ts';
+import type { MemberReport } from '../../recipe/select/types.ts';
 import type { Baseline, Conclusion, NoiseStd, OnBound, PosteriorDrawing, Validation } from '../conclusion/types.ts';
 import type { Goal } from '../evaluate/types.ts';
 import type { Params, Space, SpaceParameter } from '../space/types.ts';
@@ -30,7 +31,7 @@ export interface ChainPair {
 }
 
 /** The result of a search or a soup: the JSON document, and all that the report shows. */
-export interface SearchDocument {
+export interface SearchDocument extends MemberReport {
   readonly schema: 'ckpt-merge/search';
   readonly version: 1;
   readonly kind: 'search' | 'soup';

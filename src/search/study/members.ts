@@ -5,7 +5,8 @@ import { isRunFolder } from '../../checkpoints/run/discover.ts';
 import type { TokenSource } from '../../checkpoints/run/types.ts';
 import type { Checkpoint, Moment } from '../../checkpoints/types.ts';
 import { membersOfRecipe } from '../../merge/members/of-recipe.ts';
-import type { Selection } from '../../recipe/select/types.ts';
+import type { FoundMembers } from '../../merge/plan/types.ts';
+import type { MemberReport, Selection } from '../../recipe/select/types.ts';
 import type { Params } from '../space/types.ts';
 
 /**
@@ -29,6 +30,8 @@ export interface StudyMembers {
   readonly last: readonly number[];
   /** Trainings from one start, none of which is older than another. */
   readonly siblings: boolean;
+  /** How many there are of those that were asked for. */
+  readonly report: FoundMembers;
   readonly warnings: readonly Warning[];
 }
 
@@ -37,10 +40,17 @@ export function nameOf({ step, path }: Pick<StudyMember, 'step' | 'path'>): Para
   return step === null ? { checkpoint: path } : { step };
 }
 
+/** What a document says of its pool; of what is read from trials, that it is all. */
+export function memberCounts(report: MemberReport | undefined, pool: number): MemberReport {
+  const { asked, found, leftOut } = report ?? { asked: pool, found: pool, leftOut: [] };
+  return { asked, found, leftOut };
+}
+
 export interface MembersRequest extends TokenSource {
   /** A run folder, or checkpoints. */
   readonly inputs: readonly string[];
   readonly select?: Selection | undefined;
+  readonly strict?: boolean | undefined;
 }
 
 /**
@@ -48,16 +58,19 @@ export interface MembersRequest extends TokenSource {
  * @throws MergeError whatever finding and opening checkpoints throws; `signal.reason` on an abort
  */
 export async function studyMembers(request: MembersRequest, signal?: AbortSignal): Promise<StudyMembers> {
-  const { inputs, select, tokensPerStep, batchSchedule, tokensFile } = request;
+  const { inputs, select, strict, tokensPerStep, batchSchedule, tokensFile } = request;
   const source = { tokensPerStep, batchSchedule, tokensFile };
-  const find = (selection: Selection | undefined) =>
-    membersOfRecipe({ inputs, ...source, outputs: [{ path: 'study', ...(selection === undefined ? {} : { select: selection }) }] }, signal);
+  const find = (selection: Selection | undefined, options: Parameters<typeof membersOfRecipe>[1]) =>
+    membersOfRecipe(
+      { inputs, ...source, outputs: [{ path: 'study', ...(selection === undefined ? {} : { select: selection }) }] },
+      options,
+    );
   const folder = inputs.length === 1 && (await isRunFolder(inputs[0]!, { orCheckpoint: true }));
   // A folder that is a run and a checkpoint is a run here: of one checkpoint there is nothing to search.
-  const chosen = await find(folder ? (select ?? {}) : select);
+  const chosen = await find(folder ? (select ?? {}) : select, { strict, signal });
   const { last, every, steps, minInterval, minMembers, ...where } = select ?? {};
   const siblings = select?.eachIngredient !== undefined || (inputs.length > 1 && (await isRunFolder(inputs[0]!)));
-  const newest = folder && !siblings ? await find({ ...where, last: SMA_MEMBERS }) : null;
+  const newest = folder && !siblings ? await find({ ...where, last: SMA_MEMBERS }, { signal }) : null;
 
   const found = new Map([...(newest?.members ?? []), ...chosen.members].map((member) => [member.path, member]));
   const opened = new Map([...(newest?.checkpoints ?? []), ...chosen.checkpoints].map((checkpoint) => [checkpoint.path, checkpoint]));
@@ -74,6 +87,7 @@ export async function studyMembers(request: MembersRequest, signal?: AbortSignal
     pool: chosen.members.map(({ path }) => place.get(path)!),
     last: (newest ?? chosen).members.slice(-SMA_MEMBERS).map(({ path }) => place.get(path)!),
     siblings,
+    report: chosen.report,
     warnings: chosen.warnings,
   };
 }

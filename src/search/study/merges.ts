@@ -5,7 +5,7 @@ import { MergeError, type Warning } from '../../base/errors.ts';
 import { drain } from '../../base/event-stream.ts';
 import { executePlan } from '../../merge/engine/execute.ts';
 import { buildPlan } from '../../merge/plan/build.ts';
-import type { OutputRequest, Plan, PlanRequest } from '../../merge/plan/types.ts';
+import type { FoundMembers, OutputRequest, Plan, PlanRequest } from '../../merge/plan/types.ts';
 import type { MachineOptions } from '../../merge/run.ts';
 import type { CHECKS, MACHINE, TRUST } from '../../recipe/options.ts';
 import type { Policy, PolicyRequest } from '../../recipe/policy/types.ts';
@@ -24,6 +24,8 @@ export interface MergeSettings
 export interface MergeRequest {
   readonly path: string;
   readonly taking: TakingPart;
+  /** Of the pool that it was found in, for a merge that stays. */
+  readonly report?: FoundMembers | undefined;
 }
 
 /** Makes merges of a study, any number of them in one read. */
@@ -106,10 +108,10 @@ export class Merger {
   }
 
   #request(requests: readonly MergeRequest[]): PlanRequest {
-    const { policies, router: usual, dtype, memory, threads, io, cache, failNonfinite, ...options } = this.#settings;
-    const outputs = requests.map(({ path, taking: { members, weights, parts, router = usual } }): OutputRequest => {
+    const { policies, router: usual, dtype, memory, threads, io, cache, failNonfinite, strict, ...options } = this.#settings;
+    const outputs = requests.map(({ path, taking: { members, weights, parts, router = usual }, report }): OutputRequest => {
       const own = parts.map(({ role, weights }): Policy => ({ role, weights }));
-      return { path, members, weights, policies: [...own, ...(policies ?? [])], router, dtype, baseModelId: options.baseModelId };
+      return { path, members, weights, policies: [...own, ...(policies ?? [])], router, dtype, baseModelId: options.baseModelId, report };
     });
     return { ...options, inputs: this.#members.map(({ path, step, tokens }) => ({ path, step, tokens })), ordered: true, outputs, memory };
   }

@@ -29,6 +29,7 @@ const RESULT: MergeResult = {
       tensors: 291,
       treatments: [],
       rounding: [],
+      ...{ asked: 3, found: 3, leftOut: [] },
     },
   ],
   bytesRead: 6_000_000_000,
@@ -106,6 +107,7 @@ it('a plan says what would be read, written and needed', () => {
         parameters: {},
         members: [{ path: 'a', step: null, tokens: null, weight: 1 }],
         weightSum: 1,
+        ...{ asked: 1, found: 1, leftOut: [] },
         excluded: [{ path: 'run/checkpoint-7', reason: 'incomplete', step: 7 }],
         phase: { kind: 'constant', lowest: 1, highest: 1, text: 'learning rate constant at 1 (9 logs)' },
         notes: ['spacing: 200 steps'],
@@ -140,6 +142,7 @@ it('a plan says what would be read, written and needed', () => {
 
   step  weight  checkpoint
      -       1  a
+  one member: a copy of a
 
   1 tensor, 1.00 MB
   stored in another dtype: BF16 to F32: 1 tensor

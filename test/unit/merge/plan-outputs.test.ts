@@ -339,6 +339,7 @@ describe('configurations', () => {
 });
 
 const REPORT: SelectionReport = {
+  report: { asked: 2, found: 2, leftOut: [] },
   excluded: [{ path: 'run/checkpoint-0', step: 0, reason: 'too old' }],
   siblings: false,
   phase: { kind: 'constant', lowest: 0.1, highest: 0.1, text: 'constant at 0.1' },

@@ -16,9 +16,10 @@ function runOf(steps: readonly number[]): Run {
       dtypes: ['F32'],
       learningRate: null,
       loss: null,
+      savedAt: null,
     }),
   );
-  return { path: 'run', checkpoints, excluded: [], log: [], warnings: [] };
+  return { path: 'run', checkpoints, excluded: [], broken: [], abandoned: [], log: [], warnings: [] };
 }
 const options = { run: 'run', output: 'merges' };
 const steps = (from: number, to: number, by = 100) => Array.from({ length: (to - from) / by + 1 }, (_, i) => from + i * by);

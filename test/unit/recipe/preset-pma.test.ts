@@ -1,7 +1,10 @@
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
+import type { Warning } from '../../../src/base/errors.ts';
 import type { Run, RunCheckpoint } from '../../../src/checkpoints/run/types.ts';
-import { pmaPreset } from '../../../src/recipe/preset/pma.ts';
+import { type Preset, pmaPreset } from '../../../src/recipe/preset/pma.ts';
+import { selectMembers } from '../../../src/recipe/select/select.ts';
+import type { Selection } from '../../../src/recipe/select/types.ts';
 import { temporaryFolder } from '../../support/checkpoints.ts';
 import { writeSparse } from '../../support/sparse-checkpoint.ts';
 
@@ -36,10 +39,17 @@ function run(newest: string, tokens: readonly (number | null)[], about: Partial<
       dtypes: ['BF16'],
       learningRate: null,
       loss: null,
+      savedAt: null,
       ...about[i],
     }),
   );
-  return { path: newest, checkpoints, excluded: [], log: [], warnings: [] };
+  return { path: newest, checkpoints, excluded: [], broken: [], abandoned: [], log: [], warnings: [] };
+}
+/** The preset's selection of a run, and what there is to say of the window that it gives. */
+async function chosen(of: Run, own?: Selection): Promise<Preset & { warnings: readonly Warning[] }> {
+  const preset = await pmaPreset(of, own);
+  const { warnings } = selectMembers([of], preset.selection, { exact: false });
+  return { ...preset, warnings: warnings.filter(({ code }) => code === 'W_WINDOW_WIDE') };
 }
 const every = (interval: number, count: number) => Array.from({ length: count }, (_, i) => (i + 1) * interval);
 
@@ -53,7 +63,7 @@ describe('the spacing', () => {
     ['dense', 8e9, '15B'],
     ['dense', 70e9, '40B'],
   ] as const)("is the paper's for its %s model of %d parameters: %s tokens", async (kind, parameters, expected) => {
-    const { selection, warnings } = await pmaPreset(run(model(kind, parameters), every(1e9, 2000)));
+    const { selection, warnings } = await chosen(run(model(kind, parameters), every(1e9, 2000)));
     expect(selection).toEqual({ last: 10, every: expected });
     expect(warnings).toEqual([]);
   });
@@ -79,7 +89,7 @@ describe('the spacing', () => {
 
   test('below the table is 0.4·T/(N − 1), called ours, and never wider than for the smallest model of the table', async () => {
     const small = model('dense', 100e6);
-    const ours = await pmaPreset(run(small, every(0.1e9, 90)));
+    const ours = await chosen(run(small, every(0.1e9, 90)));
     expect(ours.selection).toEqual({ last: 10, every: '400M' }); // 0.4 · 9B / 9
     expect(ours.notes[0]).toContain("our rule and not the paper's");
     expect(ours.warnings).toEqual([]);
@@ -109,8 +119,8 @@ describe('a window that is wide for the run', () => {
   // The sweep of the paper: 1.3B/13B after 204B tokens.
   test('V = 8B, N = 10 at 204B tokens is .35 of them: no warning; at 131B it is .55', async () => {
     const folder = model('moe', 1.3e9);
-    expect((await pmaPreset(run(folder, every(2e9, 102)))).warnings).toEqual([]);
-    const { selection, warnings } = await pmaPreset(run(folder, every(1e9, 131)));
+    expect((await chosen(run(folder, every(2e9, 102)))).warnings).toEqual([]);
+    const { selection, warnings } = await chosen(run(folder, every(1e9, 131)));
     expect(selection).toEqual({ last: 10, every: '8B' });
     expect(warnings).toEqual([
       { code: 'W_WINDOW_WIDE', message: expect.stringMatching(/span 0\.55 of the 131B.* no more than 7 members, or use wma/) },
@@ -120,35 +130,35 @@ describe('a window that is wide for the run', () => {
   test('counts the members that there are', async () => {
     const folder = model('moe', 1.3e9);
     const kept = every(8e9, 16).slice(-3); // three checkpoints left of a run of 128B tokens
-    expect((await pmaPreset(run(folder, kept))).warnings).toEqual([]);
+    expect((await chosen(run(folder, kept))).warnings).toEqual([]);
   });
 
   test('with no safe mean of two', async () => {
-    const { warnings } = await pmaPreset(run(model('moe', 1.3e9), [8e9, 16e9]));
-    expect(warnings[0]?.message).toContain('wait for more tokens');
+    const { warnings } = await chosen(run(model('moe', 1.3e9), [8e9, 16e9]));
+    expect(warnings[0]?.message).toContain('wait until the training is longer');
   });
 });
 
 describe('what the user says of the selection', () => {
   test('number and spacing stand, and the warning is about them', async () => {
     const long = run(model('moe', 1.3e9), every(1e9, 131));
-    expect(await pmaPreset(long, { last: 7, minMembers: 3 })).toMatchObject({
+    expect(await chosen(long, { last: 7, minMembers: 3 })).toMatchObject({
       selection: { last: 7, every: '8B', minMembers: 3 },
       warnings: [],
     });
-    expect(await pmaPreset(long, { every: '4B' })).toMatchObject({ selection: { last: 10, every: '4B' }, warnings: [] });
-    expect((await pmaPreset(long, { every: '16B' })).warnings[0]?.message).toContain('no more than 4 members');
-    expect(await pmaPreset(long, { every: '2steps' })).toMatchObject({ selection: { every: '2steps' }, warnings: [] });
+    expect(await chosen(long, { every: '4B' })).toMatchObject({ selection: { last: 10, every: '4B' }, warnings: [] });
+    expect((await chosen(long, { every: '16B' })).warnings[0]?.message).toContain('no more than 4 members');
+    expect(await chosen(long, { every: '2steps' })).toMatchObject({ selection: { every: '2steps' }, warnings: [] });
   });
 
   test('conditions come first: tokens seen are those of the newest that they leave', async () => {
     const long = run(model('moe', 1.3e9), every(1e9, 1000));
-    expect((await pmaPreset(long)).warnings).toEqual([]);
+    expect((await chosen(long)).warnings).toEqual([]);
     const folder = model('moe', 1.3e9);
     const paths = every(1e9, 1000).map(() => ({ path: folder }));
-    const { selection, warnings } = await pmaPreset(run(folder, every(1e9, 1000), paths), { to: '131B' });
+    const { selection, warnings } = await chosen(run(folder, every(1e9, 1000), paths), { to: '131B' });
     expect(selection).toEqual({ to: '131B', last: 10, every: '8B' });
-    expect(warnings[0]?.message).toContain('of the 131B tokens seen');
+    expect(warnings[0]?.message).toContain('of the 131B tokens so far');
   });
 
   test.each([{ steps: [1] }, { minInterval: '1B' }, { eachIngredient: 'last' }] as const)(
@@ -161,7 +171,7 @@ describe('what the user says of the selection', () => {
 
 test('the demo runs: the save interval, ten members', async () => {
   const dense = run(join(demo, 'dense/checkpoint-6000'), every(1024 * 200, 30));
-  const { selection, notes, warnings } = await pmaPreset(dense);
+  const { selection, notes, warnings } = await chosen(dense);
   expect(selection).toEqual({ last: 10, every: '204800tokens' });
   expect(notes).toHaveLength(3);
   expect(warnings).toEqual([]);

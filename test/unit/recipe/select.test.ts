@@ -21,18 +21,20 @@ function errorOf(run: () => unknown): MergeError {
 
 /** 1000, 1200 … 3000. */
 const RUN = runOfSteps(stepsFrom(1000, 200, 11), 1e6);
+/** The same steps late in a training. */
+const LATE = runOfSteps(stepsFrom(11_000, 200, 11), 1e6);
 
 test('without conditions everything is a member', () => {
-  const selected = select(RUN, {});
-  expect(stepsOf(selected)).toEqual(stepsFrom(1000, 200, 11));
+  const selected = select(LATE, {});
+  expect(stepsOf(selected)).toEqual(stepsFrom(11_000, 200, 11));
   expect(selected).toMatchObject({ excluded: [], siblings: false, spike: null, notes: ['spacing: 200 steps'], warnings: [] });
 });
 
 test("what the run leaves out comes before what the selection does, and the run's warnings are passed on", () => {
   const excluded = [{ path: '/run/checkpoint-3200', step: 3200, reason: 'a shard is missing' }];
   const warnings = [{ code: 'W_TRAINER_STATE', message: 'w' }] as const;
-  const selected = select({ ...RUN, excluded, warnings }, { last: 10 });
-  expect(selected.excluded).toEqual([...excluded, { path: '/run/step1000', step: 1000, reason: 'older than the newest 10' }]);
+  const selected = select({ ...LATE, excluded, warnings }, { last: 10 });
+  expect(selected.excluded).toEqual([...excluded, { path: '/run/step11000', step: 11_000, reason: 'older than the newest 10' }]);
   expect(selected.warnings).toEqual(warnings);
 });
 

@@ -14,7 +14,10 @@ import { SAFETENSORS, SEALED_SAFETENSORS } from './container.ts';
 const ARITHMETIC_VERSION = 1;
 
 /** What of an output its layout, members and schedule decide. */
-export type OutputFiles = Omit<PlanOutput, 'members' | 'selection' | 'recipe' | 'baseModelId' | 'warnings' | 'treatments' | 'request'>;
+export type OutputFiles = Omit<
+  PlanOutput,
+  'members' | 'selection' | 'report' | 'recipe' | 'baseModelId' | 'warnings' | 'treatments' | 'request'
+>;
 
 /** What every tensor of an output has done to it. */
 export interface RecordedTreatments {

@@ -1,0 +1,110 @@
+import { basename, dirname } from 'node:path';
+import { MergeError, type Warning } from '../../base/errors.ts';
+import { unfinishedDownload } from '../../checkpoints/downloads.ts';
+import { tensorOfSpot } from '../../checkpoints/fingerprint.ts';
+import { positionFromName } from '../../checkpoints/names.ts';
+import { checkpointName, foldersOfStep } from '../../checkpoints/position.ts';
+import { abandonedBranch } from '../../checkpoints/run/branches.ts';
+import { describe } from '../../checkpoints/run/examine.ts';
+import { logOf } from '../../checkpoints/run/log.ts';
+import { comparePositions, samePosition } from '../../checkpoints/run/position.ts';
+import type { Checkpoint } from '../../checkpoints/types.ts';
+import { memberWarnings } from '../../recipe/select/member-warnings.ts';
+import { plural } from '../../render/format.ts';
+import { membersOf } from '../plan/document.ts';
+import type { Plan, PlanMember, PlanOutput } from '../plan/types.ts';
+import { planWarnings } from '../plan/warnings.ts';
+
+/**
+ * Warnings that the members are not what they should be, rather than that another merge may be better. These
+ * are what `strict` refuses.
+ */
+const UNSOUND: ReadonlySet<Warning['code']> = new Set([
+  'W_LEFT_OUT_MEMBERS',
+  'W_ONE_MEMBER',
+  'W_ABANDONED_BRANCH',
+  'W_LOSS_NAN',
+  'W_DOWNLOADING',
+  'W_ZEROS',
+]);
+
+/** Tensors that a warning names. */
+const SHOWN = 3;
+
+/**
+ * A plan with what its members, now that they are open, show beside their tensors: of ones that were named one
+ * by one what a selection says of those of a run, and of all whether they are still being downloaded or hold
+ * zeros where the others do not.
+ */
+export async function withMemberWarnings(plan: Plan): Promise<Plan> {
+  const downloads = await downloadWarnings(plan.members.map(({ checkpoint }) => checkpoint));
+  const outputs = await Promise.all(
+    plan.outputs.map(async (output): Promise<PlanOutput> => {
+      const members = membersOf(plan, output).filter((_, i) => output.used[i]);
+      const warnings = [
+        ...(output.selection === null ? await placeWarnings(members) : []),
+        ...members.flatMap(({ checkpoint }) => downloads.get(checkpoint) ?? []),
+        ...zeroWarnings(members),
+      ];
+      return warnings.length === 0 ? output : { ...output, warnings: [...output.warnings, ...warnings] };
+    }),
+  );
+  return { ...plan, outputs, warnings: planWarnings(outputs) };
+}
+
+/** Those warnings that are about members that are not what they should be. */
+export function unsoundOf(warnings: readonly Warning[]): Warning[] {
+  return warnings.filter(({ code }) => UNSOUND.has(code));
+}
+
+/** @throws MergeError E_STRICT for warnings that the members are not what they should be */
+export function refuseUnsound(warnings: readonly Warning[]): void {
+  const found = unsoundOf(warnings);
+  if (found.length === 0) return;
+  const head = found.length === 1 ? '' : `${found.length} warnings about the members:\n`;
+  throw new MergeError('E_STRICT', `${head}${found.map(({ message }) => message).join('\n')}`, { details: { warnings: found } });
+}
+
+/** By checkpoint, where a download is in progress. */
+export async function downloadWarnings(checkpoints: readonly Checkpoint[]): Promise<ReadonlyMap<Checkpoint, Warning>> {
+  const found = await Promise.all(
+    checkpoints.map(async (checkpoint): Promise<[Checkpoint, Warning][]> => {
+      const file = await unfinishedDownload(checkpoint);
+      if (file === null) return [];
+      const message = `${checkpoint.path} is still being downloaded, or was not to its end (${basename(file)}): its weights may be incomplete; let the download end, or remove that file where it has`;
+      return [[checkpoint, { code: 'W_DOWNLOADING', message }]];
+    }),
+  );
+  return new Map(found.flat());
+}
+
+/** What a selection would say of the members' places in one training; nothing where they do not lie in one folder. */
+async function placeWarnings(members: readonly PlanMember[]): Promise<readonly Warning[]> {
+  const placed = members.map(({ checkpoint, step, tokens, stage }) => {
+    const name = checkpointName(checkpoint.path);
+    return { ...describe(checkpoint, name), step, tokens, stage, ingredient: positionFromName(name)?.ingredient ?? null };
+  });
+  const inOrder = placed.sort(comparePositions);
+  const apart = inOrder.every(({ step }, i) => step !== null && (i === 0 || !samePosition(inOrder[i - 1]!, inOrder[i]!)));
+  if (!apart || new Set(inOrder.map(({ path }) => dirname(foldersOfStep(path).at(-1)!))).size > 1) return [];
+  const [log, abandoned] = await Promise.all([logOf(inOrder), abandonedBranch(inOrder)]);
+  return memberWarnings(inOrder, { log, abandoned });
+}
+
+/** Places that are zero in one member and in none of the others: of a file that was given its length and not its content. */
+function zeroWarnings(members: readonly PlanMember[]): Warning[] {
+  return members.flatMap((member, m): Warning[] => {
+    // Weights that begin at zero are that in the first checkpoint.
+    if (members.length < 2 || (member.step ?? 1) === 0) return [];
+    const others = members.filter((_, i) => i !== m).map(({ spots }) => spots);
+    const alone = [...member.spots].flatMap(([key, zero]) => {
+      const seen = zero ? others.map((spots) => spots.get(key)) : [];
+      return seen.includes(false) && !seen.includes(true) ? [tensorOfSpot(key)] : [];
+    });
+    const tensors = [...new Set(alone)];
+    if (tensors.length === 0) return [];
+    const names = tensors.slice(0, SHOWN).join(', ') + (tensors.length > SHOWN ? ' …' : '');
+    const message = `${member.path} holds zeros where no other member does, in ${plural(tensors.length, 'tensor')} (${names}): a file that was not written or downloaded to its end looks like that; save or fetch it again, or leave it out`;
+    return [{ code: 'W_ZEROS', message }];
+  });
+}

@@ -1,0 +1,110 @@
+import type { Warning } from '../../base/errors.ts';
+import { branchWarnings } from '../../checkpoints/run/branches.ts';
+import { stepsText } from '../../checkpoints/run/position.ts';
+import { aboutQuantity } from '../../checkpoints/run/quantity.ts';
+import type { Run, RunCheckpoint } from '../../checkpoints/run/types.ts';
+import type { LogEntry } from '../../checkpoints/types.ts';
+import { learningRatePhase } from './phase.ts';
+
+/**
+ * Largest share of the training so far that members may span without a warning. In the PMA paper's sweep
+ * (1.3B/13B after 204B tokens, section 4.3) shares up to .35 were better than the newest checkpoint and
+ * shares from .55 on worse; .4 is ours.
+ */
+export const SAFE_SHARE = 0.4;
+
+/** A rate from here on, as a share of the highest, is the highest one: logs are rounded. */
+const PEAK = 0.99;
+/** A first logged rate below this share of the highest is that of a warm-up. */
+const WARM_UP_BELOW = 0.9;
+/** A rate that stood at its highest for this share of the log was constant, and what falls from it is a decay of its own. */
+const PLATEAU = 0.2;
+/** Falls of the rate over the members that are worth a warning: after a plateau, and in a rate that falls all the time. */
+const FALL = { afterPlateau: 0.1, always: 0.5 };
+
+/** A member as far as its place in the training is known. */
+export type PlacedMember = Pick<RunCheckpoint, 'path' | 'stage' | 'ingredient' | 'step' | 'tokens'>;
+
+/** Warnings that a mean of these members may be worse than the newest alone. Reports that merge nothing have no use for them. */
+export const ADVICE: ReadonlySet<Warning['code']> = new Set(['W_WINDOW_WIDE', 'W_LR_PHASE']);
+
+/**
+ * What the log, the steps and the times of files say against a mean of these members: a window that is wide
+ * for the training so far, members in the warm-up or in a decay of the learning rate, a loss that was no
+ * number, a branch that was abandoned. Of siblings nothing can be said by their place.
+ *
+ * @param members oldest first, at least one
+ * @param about the log of the newest one's stage, and what is known to be of an abandoned branch
+ */
+export function memberWarnings(members: readonly PlacedMember[], { log, abandoned }: Pick<Run, 'log' | 'abandoned'>): Warning[] {
+  const newest = members.at(-1)!;
+  const oneTraining = members.every(({ stage, ingredient }) => stage === newest.stage && ingredient === newest.ingredient);
+  if (!oneTraining) return [];
+  return [...branchWarnings(members, abandoned), ...lossWarnings(members, log), ...windowWarnings(members), ...rateWarnings(members, log)];
+}
+
+function lossWarnings(members: readonly PlacedMember[], log: readonly LogEntry[]): Warning[] {
+  const [oldest, newest] = [members[0]!.step, members.at(-1)!.step];
+  if (oldest === null || newest === null) return [];
+  // One distance between members before the oldest: it was saved in what came of that loss.
+  const before = members.length === 1 ? 0 : (newest - oldest) / (members.length - 1);
+  const lost = log.filter(({ step, loss }) => loss === Number.POSITIVE_INFINITY && step > oldest - before && step <= newest);
+  if (lost.length === 0) return [];
+  const [first] = lost;
+  const more = lost.length === 1 ? '' : ` and in ${lost.length - 1} more logs up to step ${lost.at(-1)!.step}`;
+  const message =
+    `the loss was NaN or infinite at step ${first!.step}${more}: checkpoints from then on may be damaged; ` +
+    `look at the loss around it, and unless it recovered take members from before it (before ${first!.step})`;
+  return [{ code: 'W_LOSS_NAN', message }];
+}
+
+/** Stages after the first count their steps anew, so how long the training is they do not say. */
+function windowWarnings(members: readonly PlacedMember[]): Warning[] {
+  const { stage } = members.at(-1)!;
+  if (members.length < 2 || (stage ?? 1) > 1) return [];
+  for (const unit of ['tokens', 'steps'] as const) {
+    const at = members.map(({ step, tokens }) => (unit === 'tokens' ? tokens : step));
+    if (at.includes(null)) continue;
+    const [first, last] = [at[0]!, at.at(-1)!];
+    if (!(last - first > SAFE_SHARE * last)) return [];
+    const safe = at.filter((position) => last - position! <= SAFE_SHARE * last).length;
+    const advice = safe > 1 ? `take no more than ${safe} members, or use` : 'wait until the training is longer, or use';
+    const message =
+      `${members.length} members span ${((last - first) / last).toFixed(2)} of the ${aboutQuantity({ value: last, unit })} so far, where a mean may be worse than the ` +
+      `newest alone: the PMA paper saw gain up to .35 and harm from .55 on, in one run of 1.3B/13B; ${advice} wma, which favours the recent ones`;
+    return [{ code: 'W_WINDOW_WIDE', message }];
+  }
+  return [];
+}
+
+function rateWarnings(members: readonly PlacedMember[], log: readonly LogEntry[]): Warning[] {
+  const [oldest, newest] = [members[0]!.step, members.at(-1)!.step];
+  const rates = log.filter((entry): entry is LogEntry & { learningRate: number } => entry.learningRate !== null);
+  if (members.length < 2 || oldest === null || newest === null || rates.length < 2) return [];
+  const risen = endOfWarmUp(rates);
+  const early = members.filter(({ step }) => risen !== null && step! < risen);
+  if (early.length > 0) {
+    const message =
+      `${early.length} of ${members.length} members (${stepsText(early)}) ${early.length === 1 ? 'is' : 'are'} from the warm-up, in which the learning rate rises up to step ${risen} ` +
+      `and weights move far: a mean with them may be worse than the newest alone; take members from there on (from ${risen})`;
+    return [{ code: 'W_LR_PHASE', message }];
+  }
+  const { kind, lowest, highest, text } = learningRatePhase(log, oldest, newest);
+  if (kind !== 'decaying') return [];
+  const top = Math.max(...rates.map(({ learningRate }) => learningRate));
+  const plateau = rates.filter(({ learningRate }) => learningRate >= PEAK * top).length >= PLATEAU * rates.length;
+  if (1 - lowest! / highest! < (plateau ? FALL.afterPlateau : FALL.always)) return [];
+  const message =
+    `the members lie in a decay (${text}): the newest of them has settled further than the others, and is often better than a mean with them; ` +
+    'score both, or take fewer members, or ones from before the decay (to)';
+  return [{ code: 'W_LR_PHASE', message }];
+}
+
+/** Step from which on the rate is at its highest; null where it does not rise to that from the first log on. */
+function endOfWarmUp(rates: readonly { readonly step: number; readonly learningRate: number }[]): number | null {
+  const top = rates.reduce((most, { learningRate }) => Math.max(most, learningRate), 0);
+  const end = rates.findIndex(({ learningRate }) => learningRate >= PEAK * top);
+  if (end < 1 || rates[0]!.learningRate >= WARM_UP_BELOW * top) return null;
+  const rising = rates.slice(1, end + 1).every(({ learningRate }, i) => learningRate >= PEAK * rates[i]!.learningRate);
+  return rising ? rates[end]!.step : null;
+}
