@@ -49,10 +49,10 @@ describe('the summary of a merge', () => {
   it('says what was merged, how fast, and how to check it', () => {
     expect(mergeSummary(RESULT, plain, 'npx merge')).toBe(`merged 3 checkpoints into my merge (ema)
 
-    step     tokens               weight  checkpoint
-   1,000          -   0.6400000000000001  run/checkpoint-1000
-  20,000  9,000,000  0.16000000000000003  run/checkpoint-20000
-       -          -                  0.2  other
+    step     tokens  weight  checkpoint
+   1,000          -    0.64  run/checkpoint-1000
+  20,000  9,000,000    0.16  run/checkpoint-20000
+       -          -     0.2  other
 
   291 tensors, 2.00 GB written, 2 threads, avx512, inputs mapped
   6.00 GB read in 2.00 s, 0.250 s of it syncing (read 3.00 GB/s, write 1.00 GB/s)
