@@ -29,7 +29,7 @@ const TYPES: ReadonlyMap<unknown, string> = new Map([
   ['axial', 'default'],
 ]);
 /** Types whose original length is the configuration's where they say none; 5 writes it out. */
-const SCALED_FROM = new Set(['llama3', 'yarn', 'longrope']);
+const SCALED_FROM: ReadonlySet<unknown> = new Set(['llama3', 'yarn', 'longrope']);
 /** The base of whoever says none (RoFormer, and transformers' default). */
 const USUAL_BASE = 10_000;
 /** The part of a head that is rotated where a file does not say it: a constant in the code of older versions. */
@@ -74,7 +74,7 @@ function positionsOf(config: JsonObject): Positions {
   const given = first(OBJECTS);
   const object = isJsonObject(given) ? given : {};
   const base = first(BASE);
-  const part = first(PART) ?? USUAL_PARTS.find(([type]) => type.test(String(config.model_type)))?.[1];
+  const part = first(PART) ?? USUAL_PARTS.find(([type]) => typeof config.model_type === 'string' && type.test(config.model_type))?.[1];
   const fill = (own: JsonObject): Parameters => parameters({ rope_theta: base ?? USUAL_BASE, partial_rotary_factor: part, ...own }, config);
   const kinds = Object.entries(object).filter(([, value]) => isJsonObject(value));
   if (kinds.length > 0) {
@@ -93,7 +93,7 @@ function parameters(given: JsonObject, config: JsonObject): Parameters {
   // Phi-3 wrote `yarn` for what has factors by length.
   const kind = named === 'yarn' && Array.isArray(rest.long_factor) ? 'longrope' : named;
   const found = new Map<string, unknown>(Object.entries(rest));
-  if (SCALED_FROM.has(String(kind))) {
+  if (SCALED_FROM.has(kind)) {
     const length = config.original_max_position_embeddings ?? rest.original_max_position_embeddings ?? config.max_position_embeddings;
     found.set('original_max_position_embeddings', length);
   }

@@ -104,9 +104,9 @@ export const ROWS: readonly ConfigRow[] = [
     why: 'how text is generated: moved into generation_config.json',
   },
   {
-    keys: ['architectures', 'auto_map', 'dtype'],
+    keys: ['auto_map', 'dtype'],
     rule: 'either',
-    why: 'the class that was saved, where its code is, and what the tensors say themselves',
+    why: 'where the code of the class is, and what the tensors say themselves',
   },
   {
     keys: /^(vocab_size|hidden_size|intermediate_size|num_layers|num_hidden_layers|n_layers?|num_experts|num_nextn_predict_layers|vision_use_head)$|(^|_)bias$|^(no_bias|qk_layernorm|use_qk_norm)$/,

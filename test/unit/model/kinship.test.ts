@@ -68,6 +68,15 @@ it('positions: a scaling that appears, a base of one kind of layers, another len
   expect(differing({ ...V5, rope_parameters: { rope_theta: 500000, rope_type: 'default' } }, V4)).toHaveLength(1);
 });
 
+it('values of no kind that a configuration has are compared like others', () => {
+  const odd = { toString: 1, __proto__: null };
+  for (const key of ['rope_type', 'model_type', 'rope_theta']) {
+    const a = { ...V4, rope_scaling: { [key]: odd, factor: 2 }, [key]: odd };
+    expect(differing(a, a)).toEqual([]);
+    expect(differing(a, V4).length).toBeGreaterThan(0);
+  }
+});
+
 it('null is absent, and is no other value', () => {
   expect(compare({ ...V4, pad_token_id: null, logits_cap: null, list: [], object: {} }, V4)).toEqual(SAME);
   expect(differing({ ...V5, logits_cap: 30 }, { ...V4, logits_cap: null })).toEqual(['logits_cap: 30, null']);
