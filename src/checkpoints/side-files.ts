@@ -15,6 +15,8 @@ export interface LeftFile {
   readonly reason: string;
   /** Of what would be copied, where its link leads: outside the {@link LinkGround}. */
   readonly leadsTo?: string;
+  /** It would be copied, were the weights in the form that they have here. */
+  readonly outdated?: true;
 }
 
 export interface SideFiles {
@@ -35,7 +37,16 @@ const MAX_SIDE_FILE_BYTES = 2 ** 32;
 export interface SideFileOptions {
   /** Links are followed wherever they lead. */
   readonly followLinks?: boolean | undefined;
+  /** The merge's weights are plain floats: what says how they are quantised stays behind. */
+  readonly floats?: boolean | undefined;
 }
+
+/**
+ * Files by which a library takes weights for quantised: `hf_quant_config.json` (ModelOpt; vLLM, SGLang,
+ * TensorRT-LLM), `quantize_config.json` and `quant_config.json` (GPTQ, AWQ), `quant_model_description*.json`
+ * (Ascend), `quanto_qmap.json`, `compression_config.json`; and scales that were measured on such weights.
+ */
+const QUANTISATION = /^[^/]*(quant(?!izer)|compression_config|(kv_cache|kv|act|activation|input|weight)_scales?\b|smooth_?scales?)[^/]*\.json$/i;
 
 /** The first row that matches decides; null copies. A name that matches none is left as unknown. */
 const RULES: readonly (readonly [pattern: RegExp, reason: string | null])[] = [
@@ -43,6 +54,11 @@ const RULES: readonly (readonly [pattern: RegExp, reason: string | null])[] = [
   [/^README(\..*)?$/i, 'a merge card takes its place'],
   [/^merge_(provenance\.json|recipe\.yaml)$/, 'tells of another merge'],
   [/^(trainer_state\.json|training_args\.(bin|json)|all_results\.json|(train|eval|test)_results\.json)$/, 'training state'],
+  [/^ds_config[^/]*\.json$/, 'training state'],
+  [
+    /^(manifest|(check|crc32c?|md5|sha\d*)[-_]?sums?|(file_?)?(hashes|digests)|signatures?|md5|sha\d+)([-_.].*)?$|\.(md5|sha\d+|sum|sig|asc|sigstore)(\.json)?$/i,
+    'checksums of other files',
+  ],
   [/^(results|samples|details|eval_results|predict_results|generated_predictions)([-_.].*)?\.jsonl?$/i, 'results of an evaluation'],
   [
     /^(optim|scheduler|lr_scheduler|rng_state|random_states|scaler|latest|zero_|global_step|mp_rank|pytorch_model_fsdp|events\.out)/,
@@ -73,7 +89,7 @@ export const isCode = ({ name }: Pick<SideFile, 'name'>): boolean => name.endsWi
  */
 export async function sideFiles(
   checkpoint: Pick<Checkpoint, 'path' | 'kind' | 'shards' | 'indexName'>,
-  { followLinks = false }: SideFileOptions = {},
+  { followLinks = false, floats = false }: SideFileOptions = {},
 ): Promise<SideFiles> {
   if (checkpoint.kind === 'file') return { copied: [], left: [], faults: [] };
   const folder = checkpoint.path;
@@ -109,6 +125,8 @@ export async function sideFiles(
     const belongs = FOLDERS.get(name);
     const reason = ruleFor(name);
     if (belongs !== undefined) await addFolder(name, belongs);
+    else if (reason === null && floats && QUANTISATION.test(name))
+      left.push({ name, outdated: true, reason: 'says how weights are quantised, and those of the merge are plain floats' });
     else if (reason === null) await add(name);
     else left.push({ name, reason: (await isFolder(join(folder, name))) ? 'a folder' : reason });
   }

@@ -132,14 +132,14 @@ export async function publishOutput(
     onOutput('write', `${output.path} (${name})`, () => writeAnew(SYSTEM, join(dir, name), content));
   if (output.index !== null) await write(output.index.name, output.index.bytes);
 
-  const replaced = new Map(output.config === null ? [] : [['config.json', output.config.text]]);
+  const replaced = new Map(output.edited.map(({ name, text }) => [name, text]));
   await copySideFiles(output.sideFiles, { dir, shown: output.path }, replaced, signal);
 
   const provenance = buildProvenance({
     ...recordedRecipe(members, output, plan),
     planDigest: output.digest,
     files,
-    dtypeChanges: [...output.dtypeChanges, ...(output.config?.changes ?? [])],
+    dtypeChanges: [...output.dtypeChanges, ...output.edited.flatMap(({ changes }) => changes)],
     selection: output.report,
     hidden: output.left.flatMap(({ leadsTo }) => leadsTo ?? []),
     warnings: record.warnings,
@@ -148,7 +148,7 @@ export async function publishOutput(
   });
   await write(PROVENANCE_FILE, provenanceText(provenance));
   if (output.recipe !== null) await write(RECIPE_FILE, output.recipe);
-  await write('README.md', mergeCard(provenance, { ...output, name: basename(resolve(output.path)) }));
+  await write('README.md', mergeCard(provenance, { ...output, name: basename(resolve(output.path)), floats: plan.floats }));
   await publication.finish();
 }
 

@@ -19,7 +19,7 @@ import { isPublished } from './outputs/finished.ts';
 import { outputFiles } from './outputs/output-files.ts';
 import { outputConflicts, outputsOverlap } from './outputs/output-path.ts';
 import { spaceNeeded } from './outputs/space.ts';
-import { quantisedBytes, quantisedOf } from './quantised/shards.ts';
+import { hasFloatsOnly, parameterCount, quantisedBytes, quantisedOf } from './quantised/shards.ts';
 import { recipeText } from './recipe-text.ts';
 import { requestDigest } from './request-digest.ts';
 import { unequalTensors } from './tensors/equal.ts';
@@ -79,11 +79,13 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
   };
   const tables = targets.map((t) => t.table);
   const text = new SharedText();
+  const form = { floats: hasFloatsOnly(planned), dequantised: planned.quantised.dequantised };
+  const parameters = parameterCount(planned);
   const outputs: PlanOutput[] = [];
   const entriesOf: (readonly Entries[])[] = [];
   const besideConflicts: Conflict[] = [];
   for (const [k, d] of drafts.entries()) {
-    const beside = await besideOutput(d, planned.quantised.dequantised, { followLinks: request.followLinks });
+    const beside = await besideOutput(d, form, { followLinks: request.followLinks });
     besideConflicts.push(...beside.conflicts);
     const treatments = planned.treatments[k]!;
     const entries = tables.map((table, s) =>
@@ -96,7 +98,18 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
       ...recordedTreatments(treatments, planned.treatmentOf[k]!, members),
     };
     const own = pick(members, d.members);
-    const made = outputFiles(d.layout, own, d.schedule, d.output, d.kind, beside.files, record, entries, { text, tables }, options);
+    const made = outputFiles(
+      d.layout,
+      own,
+      d.schedule,
+      d.output,
+      d.kind,
+      beside.files,
+      record,
+      entries,
+      { text, tables, parameters },
+      options,
+    );
     const { selection = null, baseModelId = cachedRepoId(d.own.map((c) => c.path)) } = d.output;
     const recipe =
       d.kind === 'folder'
@@ -170,7 +183,7 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
     tables,
     weights: planned.works.weights,
     tensors: tables.reduce((sum, table) => sum + table.count, 0),
-    dequantised: planned.quantised.dequantised,
+    ...form,
     bytesRead: bytes.reduce((sum, b) => sum + b.read, 0) + quantisedBytes(planned, checkpoints),
     bytesWritten: outputs.reduce((sum, o) => sum + o.bytes, 0),
     memory,

@@ -28,8 +28,16 @@ export interface PlanDocument {
     readonly files: readonly { readonly name: string; readonly bytes: number }[];
     /** What is copied from the newest member beside the tensors; `code` is custom code (`*.py`). */
     readonly sideFiles: readonly { readonly name: string; readonly bytes: number; readonly code: boolean }[];
-    /** What stays behind of it, and why; `leadsTo` where it is a link that leads outside, else null. */
-    readonly left: readonly { readonly name: string; readonly reason: string; readonly leadsTo: string | null }[];
+    /**
+     * What stays behind of it, and why; `leadsTo` where it is a link that leads outside, else null; `outdated`
+     * where it would be copied, were the weights in the form of the newest member.
+     */
+    readonly left: readonly {
+      readonly name: string;
+      readonly reason: string;
+      readonly leadsTo: string | null;
+      readonly outdated?: true;
+    }[];
     readonly bytesWritten: number;
     readonly tensors: number;
     readonly dtypeChanges: readonly string[];
@@ -73,7 +81,7 @@ export function planDocument(plan: Plan, expectedSeconds: number | null = null):
       notes: [...(output.selection?.notes ?? []), ...output.schedule.notes],
       files: output.files.map(({ name, bytes }) => ({ name, bytes })),
       sideFiles: output.sideFiles.map((file) => ({ name: file.name, bytes: file.size, code: isCode(file) })),
-      left: output.left.map(({ name, reason, leadsTo = null }) => ({ name, reason, leadsTo })),
+      left: output.left.map(({ name, reason, leadsTo = null, outdated }) => ({ name, reason, leadsTo, ...(outdated && { outdated }) })),
       bytesWritten: output.bytes,
       tensors: plan.tensors,
       dtypeChanges: output.dtypeChanges,

@@ -8,9 +8,11 @@ const SHOWN = 12;
 export function sideFileLines({ sideFiles, left }: Pick<PlanDocument['outputs'][number], 'sideFiles' | 'left'>): string[] {
   const [code, others] = [sideFiles.filter((file) => file.code), sideFiles.filter((file) => !file.code)];
   const links = left.filter(({ leadsTo }) => leadsTo !== null);
+  const outdated = left.filter((file) => file.outdated);
   return [
     ...(others.length === 0 ? [] : [`  copies ${named(others)}`]),
     ...(code.length === 0 ? [] : [`  custom code, copied and not run: ${named(code)}`]),
+    ...(outdated.length === 0 ? [] : [`  left out: ${named(outdated)}: ${outdated[0]!.reason}`]),
     ...links.slice(0, SHOWN).map(({ name, leadsTo, reason }) => `  left out: ${printable(name)}: ${reason}, to ${printable(leadsTo!)}`),
     ...(links.length > SHOWN ? [`  left out: ${plural(links.length - SHOWN, 'more link')}, all of them with --json`] : []),
   ];

@@ -181,8 +181,8 @@ export interface PlanOutput {
   readonly sideFiles: readonly SideFile[];
   /** What stays behind of its newest member, links that lead elsewhere among it. Sorted by name. */
   readonly left: readonly LeftFile[];
-  /** What is written as config.json, and what was changed in it; null where it is copied as it is. */
-  readonly config: { readonly text: string; readonly changes: readonly string[] } | null;
+  /** Of the side files those that are not copied as they are. */
+  readonly edited: readonly EditedFile[];
   /** The beginning of the newest member's README.md; null where there is none, or none that can be read. */
   readonly sourceReadme: string | null;
   readonly bytes: number;
@@ -197,6 +197,14 @@ export interface PlanOutput {
   readonly dtypeChanges: readonly string[];
   /** What there is to say of this output: the same as where it is made alone. */
   readonly warnings: readonly Warning[];
+}
+
+/** A side file of which something is written otherwise. */
+export interface EditedFile {
+  readonly name: string;
+  readonly text: string;
+  /** What was changed in it. */
+  readonly changes: readonly string[];
 }
 
 /** A policy of an output. */
@@ -229,6 +237,8 @@ export interface Plan {
   /** [tables x K x N] */
   readonly weights: Float64Array;
   readonly tensors: number;
+  /** No tensor of the outputs is quantised, or of a dtype that quantised ones have. */
+  readonly floats: boolean;
   /** The outputs hold plain floats where the layout is quantised: their config.json loses that entry. */
   readonly dequantised: boolean;
   readonly bytesRead: number;

@@ -1,11 +1,12 @@
 import type { FloatDtypeName } from '../../base/dtype.ts';
 import { pythonJsonOrNone } from '../../base/json/parse.ts';
 import { jsonTokens } from '../../base/json/tokens.ts';
-import { QUANTISATION_KEYS } from '../../model/quantised/config.ts';
+import { OTHER_QUANTISATION_KEYS, QUANTISATION_KEYS } from '../../model/quantised/config.ts';
 
 const TORCH_NAMES: Readonly<Record<FloatDtypeName, string>> = { BF16: 'bfloat16', F16: 'float16', F32: 'float32', F64: 'float64' };
-/** A dtype as config.json writes it; anything else ("auto", null, a quantised one) is left as it is. */
-const WRITTEN = /^"(torch\.)?(?:bfloat16|float16|float32|float64|half|float|double)"$/;
+/** A dtype as config.json writes it; anything else ("auto", null, "fp8") is left as it is. */
+const WRITTEN = /^"(torch\.)?(?:bfloat16|float16|float32|float64|half|float|double|float8_e\w+)"$/;
+const REMOVED: ReadonlySet<string> = new Set([...QUANTISATION_KEYS, ...OTHER_QUANTISATION_KEYS]);
 
 /**
  * config.json with `dtype` and `torch_dtype` set to the dtype of the output, in nested configs too. Only
@@ -41,7 +42,7 @@ export function rewriteConfigDtype(text: string, dtype: FloatDtypeName): { reado
 }
 
 /**
- * config.json without its quantisation entries, nested ones too: of a model whose weights were dequantised.
+ * config.json (or Mistral's params.json) without its quantisation entries, nested ones too: of a model whose weights were dequantised.
  * As above, everything else keeps its text.
  * @returns the new text, and the removed keys as dotted paths
  */
@@ -55,15 +56,17 @@ export function withoutQuantisation(text: string): { readonly text: string; read
   for (let i = 0; i < tokens.length; i++) {
     const { token } = tokens[i]!;
     const key = tokens[i - 1]?.token === ':' ? (JSON.parse(tokens[i - 2]!.token) as string) : '';
-    if (token === '{' && QUANTISATION_KEYS.includes(key)) {
+    if ((token === '{' || token.startsWith('"')) && REMOVED.has(key)) {
+      // Behind the value: an object to its closing brace, or a text.
       let close = i;
       for (let depth = 0; depth > 0 || close === i; close++)
         depth += '{['.includes(tokens[close]!.token) ? 1 : '}]'.includes(tokens[close]!.token) ? -1 : 0;
       // The comma after it goes too, or that before it where it is the last.
-      const last = tokens[close]!.token !== ',';
-      const from = tokens[i - 3]!.token === ',' && last ? tokens[i - 3]!.index : tokens[i - 2]!.index;
-      result += text.slice(copied, from);
-      copied = last ? tokens[close - 1]!.end : tokens[close + 1]!.index;
+      result += text.slice(copied, tokens[i - 2]!.index);
+      const isLast = tokens[close]!.token !== ',';
+      const before = isLast ? result.trimEnd() : '';
+      if (before.endsWith(',')) result = before.slice(0, -1);
+      copied = isLast ? tokens[close - 1]!.end : tokens[close + 1]!.index;
       removed.push([...path.filter((part) => part !== ''), key].join('.'));
       i = close - 1;
     } else if (token === '{' || token === '[') path.push(key);

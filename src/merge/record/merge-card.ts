@@ -18,6 +18,16 @@ const MERGED_START_FACTS: readonly string[] = [
 /** What of a source's front matter holds for a merge of its run, too. */
 const KEPT = ['license', 'license_name', 'license_link', 'language', 'datasets', 'pipeline_tag'];
 
+/** Tags and libraries of weights in another form than safetensors of a whole model; of quantised ones. */
+const OTHER_FORM = /^(gguf|onnx|openvino|coreml|tflite|tensorrt|llama\.?cpp|exl[23]|peft|lora|qlora|adapters?|adapter-transformers)$/i;
+const QUANTISED_FORM =
+  /^(quanti[sz](ed|ation)|fp[468]|nvfp4|mxfp[468]|w\d+a\d+(-.*)?|int[48]|[2-8]-?bits?|gptq(model)?|awq|autoawq|hqq|aqlm|eetq|quanto|bitsandbytes|bnb|compressed-tensors|llm-?compressor|modelopt|model[ -]optimizer|quark|auto-?round|mlx|torchao)$/i;
+
+/** Whether a tag of the source says of its weights what is not so of the merge's. */
+function isUntrue(tag: string, floats: boolean): boolean {
+  return OTHER_FORM.test(tag) || (floats && QUANTISED_FORM.test(tag));
+}
+
 /** `runs/checkpoint-1000` has the form of an id and is a folder. */
 const STEP_FOLDER = /\/(?:checkpoint|global_step|step|iter)[-_]?\d+$/;
 
@@ -30,6 +40,8 @@ export interface CardOptions {
   readonly baseModelId?: string | null;
   /** What stayed behind of the newest member; links that lead elsewhere are named. */
   readonly left?: readonly LeftFile[];
+  /** Its weights are plain floats. */
+  readonly floats?: boolean;
   /** Recipe that makes the output again, as it is written beside the card. */
   readonly recipe?: string | null;
 }
@@ -40,15 +52,16 @@ export interface CardOptions {
  */
 export function mergeCard(
   provenance: Provenance,
-  { name, sourceReadme = null, baseModelId = null, left = [], recipe: recipeText = null }: CardOptions,
+  { name, sourceReadme = null, baseModelId = null, left = [], recipe: recipeText = null, floats = false }: CardOptions,
 ): string {
   const { recipe, tool } = provenance;
   const { members } = recipe;
   const source = frontMatter(sourceReadme ?? '');
-  const tags = [...new Set([...listItems(source.get('tags') ?? []), 'merge', 'ckpt-merge'])];
+  const tags = [...new Set([...listItems(source.get('tags') ?? []).filter((tag) => !isUntrue(tag, floats)), 'merge', 'ckpt-merge'])];
+  const library = source.get('library_name') ?? [];
   const lines = [
     '---',
-    ...(source.get('library_name') ?? ['library_name: transformers']),
+    ...(library.length === 0 || listItems(library).some((item) => isUntrue(item, floats)) ? ['library_name: transformers'] : library),
     ...KEPT.flatMap((key) => source.get(key) ?? []),
     ...baseModel(source, baseModelId),
     'tags:',
@@ -66,6 +79,7 @@ export function mergeCard(
     ...membersLeft(provenance.selection),
     ...provenance.dtypeChanges.flatMap((change) => [`Dtypes changed, ${change}.`, '']),
     ...linksLeft(left),
+    ...outdatedLeft(left),
     ...start(recipe),
     ...reproduction(recipeText),
     '## Check it',
@@ -95,7 +109,7 @@ function baseModel(source: ReadonlyMap<string, readonly string[]>, id: string | 
   const entry = source.get('base_model') ?? [];
   const ids = listItems(entry);
   return ids.length > 0 && ids.every((own) => isRepoId(own) && !STEP_FOLDER.test(own))
-    ? [...entry, ...(source.get('base_model_relation') ?? [])]
+    ? [...entry, ...(source.get('base_model_relation') ?? []).filter((line) => !/\b(quantized|adapter)\b/.test(line))]
     : [];
 }
 
@@ -122,14 +136,22 @@ const LINKS_SHOWN = 20;
 
 /** Files that a merge of these checkpoints would have; a README gives way to the card anyway. Where they led is a place on a machine. */
 function linksLeft(left: readonly LeftFile[]): readonly string[] {
-  const names = left
-    .filter(({ name, leadsTo }) => leadsTo !== undefined && name !== 'README.md')
-    // A name may hold whatever Markdown and HTML are made of.
-    .map(({ name }) => (/^\w[\w.+/-]*$/.test(name) ? `\`${name}\`` : 'one with an unusual name'));
+  const names = left.filter(({ name, leadsTo }) => leadsTo !== undefined && name !== 'README.md').map(shownName);
   if (names.length === 0) return [];
   const more = names.length > LINKS_SHOWN ? ` and ${names.length - LINKS_SHOWN} more` : '';
   const shown = names.slice(0, LINKS_SHOWN).join(', ');
   return [`Left out, because they were links that led outside the checkpoint and its run: ${shown}${more}.`, ''];
+}
+
+/** Files whose word on the weights would be wrong beside them. */
+function outdatedLeft(left: readonly LeftFile[]): readonly string[] {
+  const names = left.filter(({ outdated }) => outdated).map(shownName);
+  return names.length === 0 ? [] : [`Left out, because the weights are plain floats here: ${names.join(', ')}.`, ''];
+}
+
+/** A name may hold whatever Markdown and HTML are made of. */
+function shownName({ name }: LeftFile): string {
+  return /^\w[\w.+/-]*$/.test(name) ? `\`${name}\`` : 'one with an unusual name';
 }
 
 /** What to know of a merge that training goes on from. */
@@ -176,7 +198,8 @@ function frontMatter(readme: string): Map<string, string[]> {
   const end = lines.indexOf('---', 1);
   if (lines[0] !== '---' || end < 0) return entries;
   let current: string[] = [];
-  for (const line of lines.slice(1, end)) {
+  // What a terminal or an editor would not show, or show turned round, is written out.
+  for (const line of lines.slice(1, end).map((text) => printable(text.replaceAll('\t', '  ')))) {
     const key = /^([A-Za-z_][\w-]*):(?:\s|$)/.exec(line)?.[1];
     if (key === undefined) {
       if (/^\s*#/.test(line) || line.trim() === '') continue;

@@ -20,6 +20,11 @@ type Config = Readonly<Record<string, unknown>>;
  * nested.
  */
 export const QUANTISATION_KEYS: readonly string[] = ['quantization_config', 'compression_config'];
+/**
+ * The same where a library looks elsewhere: MLX and Mistral's params.json have `quantization`, DeepSeek names
+ * the form of experts and of scales.
+ */
+export const OTHER_QUANTISATION_KEYS: readonly string[] = ['quantization', 'expert_dtype', 'scale_fmt'];
 /** Keys of nested configurations of multimodal models. */
 const NESTED = ['text_config', 'llm_config', 'language_config'];
 /** Methods that also load plain weights, and quantise them then. */

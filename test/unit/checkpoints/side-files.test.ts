@@ -74,6 +74,44 @@ test('what belongs to the model is copied, and the rest is left with a reason', 
   for (const { reason } of left) expect(reason).not.toBe('');
 });
 
+test.each([
+  'hf_quant_config.json',
+  'quantize_config.json',
+  'quant_config.json',
+  'quant_strategy.json',
+  'quantization_config.json',
+  'quant_model_description.json',
+  'quant_model_description_w8a8.json',
+  'quanto_qmap.json',
+  'compression_config.json',
+  'kv_cache_scales.json',
+  'input_scales.json',
+  'act_scale.json',
+])('%s is left where the weights of the merge are plain floats', async (name) => {
+  const folder = folderOf({ 'model.safetensors': smallFile('a'), [name]: '{}', 'config.json': '{}' });
+  const checkpoint = await openCheckpoint(folder);
+  expect((await sideFiles(checkpoint)).copied.map((file) => file.name)).toContain(name);
+  const { copied, left } = await sideFiles(checkpoint, { floats: true });
+  expect(copied.map((file) => file.name)).toEqual(['config.json']);
+  expect(left).toEqual([{ name, outdated: true, reason: expect.stringContaining('plain floats') }]);
+});
+
+test.each([
+  'checksums.json',
+  'MANIFEST.json',
+  'manifest.json',
+  'sha256.json',
+  'SHA256SUMS',
+  'model.safetensors.sha256',
+  'file_hashes.json',
+  'model.sig',
+  'config.json.md5',
+  'model.sigstore.json',
+])('%s, which speaks of other files, is left', async (name) => {
+  const folder = folderOf({ 'model.safetensors': smallFile('a'), [name]: '{}' });
+  expect((await sideFiles(await openCheckpoint(folder))).left).toEqual([{ name, reason: 'checksums of other files' }]);
+});
+
 /** What stands in the place of a file that belongs with the model and is none that can be had. */
 const FAULTS: Readonly<Record<string, readonly [make: (path: string) => void, says: string]>> = {
   'a link to nothing': [(path) => symlinkSync('gone', path), 'a link that leads to nothing'],

@@ -70,6 +70,18 @@ describe('a config.json that Python reads and strict JSON does not', () => {
     expect(rewriteConfigDtype(text, 'F32').text).toBe(text.replace('bfloat16', 'float32'));
   });
 
+  test('names the dtype of the output where it named a quantised one', () => {
+    expect(rewriteConfigDtype('{"torch_dtype": "float8_e4m3fn"}', 'BF16').text).toBe('{"torch_dtype": "bfloat16"}');
+    expect(rewriteConfigDtype('{"dtype": "fp8"}', 'BF16').changed).toEqual([]);
+  });
+
+  test('changes no byte but the dtype: huge integers, equal keys, escapes, floats of every spelling', () => {
+    const rest =
+      '"n": 123456789012345678901234567890, "k": 1, "k": 1.0, "f": [1e-05, 1E400, -0.0, NaN], "u": "\\ud800\\/é", "i": {"__float__": "-Infinity"}';
+    const text = `{${rest}, "d\\u0074ype": "bfloat16", "dtype": "float16"}\r\n`;
+    expect(rewriteConfigDtype(text, 'F32').text).toBe(text.replace('bfloat16', 'float32').replace('float16', 'float32'));
+  });
+
   test('may hold a text of 16 MB', () => {
     const text = `{"a": "${'x\\"'.repeat(5e6)}", "dtype": "bfloat16", "quantization_config": {}}`;
     const { text: rewritten, changed } = rewriteConfigDtype(text, 'F32');
@@ -211,11 +223,11 @@ describe('the merge card', () => {
     );
     const local = mergeCard(provenance, {
       name: 'm',
-      sourceReadme: '---\nbase_model: /home/ann/model\nlicense: mit\nlibrary_name: peft\n---\n',
+      sourceReadme: '---\nbase_model: /home/ann/model\nlicense: mit\nlibrary_name: nemo\n---\n',
     });
     expect(local).not.toContain('ann');
     expect(local).toContain('license: mit');
-    expect(local).toContain('library_name: peft');
+    expect(local).toContain('library_name: nemo');
   });
 
   test.each(['', '# No front matter\nlicense: x', '---\nlicense: x\nnever closed', 'text\n---\nlicense: x\n---\n'])(

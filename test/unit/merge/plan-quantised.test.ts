@@ -217,6 +217,16 @@ describe('config.json of dequantised weights', () => {
       { text_config: { h: 1 }, x: {} },
       ['text_config.quantization_config', 'compression_config'],
     ],
+    [
+      'twice at the end',
+      { a: 1, quantization_config: entry, compression_config: entry },
+      { a: 1 },
+      ['quantization_config', 'compression_config'],
+    ],
+    ['and nothing else', { quantization_config: entry, compression_config: entry }, {}, ['quantization_config', 'compression_config']],
+    ['of MLX and Mistral', { dim: 1, quantization: { bits: 4 } }, { dim: 1 }, ['quantization']],
+    ['that is a text', { expert_dtype: 'fp4', scale_fmt: 'ue8m0', a: [1] }, { a: [1] }, ['expert_dtype', 'scale_fmt']],
+    ['that is a last text', { a: [1], quantization_config: {}, expert_dtype: 'fp4' }, { a: [1] }, ['quantization_config', 'expert_dtype']],
     ['null', { quantization_config: null }, { quantization_config: null }, []],
   ])('an entry %s goes', (_, before, after, removed) => {
     for (const indent of [0, 2]) {
@@ -224,6 +234,11 @@ describe('config.json of dequantised weights', () => {
       expect(JSON.parse(result.text)).toEqual(after);
       expect(result.removed).toEqual(removed);
     }
+  });
+
+  it('keeps the floats that Python writes', () => {
+    const text = '{"a": [0.0, Infinity], "b": NaN, "quantization_config": {"x": -Infinity}, "c": {"__float__": "Infinity"}}';
+    expect(withoutQuantisation(text).text).toBe('{"a": [0.0, Infinity], "b": NaN, "c": {"__float__": "Infinity"}}');
   });
 
   it('keeps every other character', () => {

@@ -45,6 +45,38 @@ test('names of checkpoints are neither markup nor escapes of a terminal', () => 
   expect(card({}, { members })).toContain('| \\\\x1b\\[31m\\\\u202e\\<img src=x>\\[a](b)\\|\\` | 1000 |');
 });
 
+test('of the front matter nothing is kept that is not so of the merge, or that an editor would show turned round', () => {
+  const sourceReadme = source(
+    'license: \u202emit',
+    'language: [en, "d\u0007e"]',
+    'library_name: mlx',
+    'tags: [text-generation, fp8, compressed-tensors, gguf, 4-bit, moe]',
+    'base_model: org/model',
+    'base_model_relation: quantized',
+    'model-index:',
+    '- name: x',
+  );
+  const lines = (floats: boolean) => front({ sourceReadme, floats })!.split('\n');
+  const floats = lines(true);
+  expect(floats).toEqual(
+    expect.arrayContaining(['library_name: transformers', 'license: \\u202emit', 'language: [en, "d\\x07e"]', 'base_model: org/model']),
+  );
+  expect(floats.filter((line) => line.startsWith('- '))).toEqual(['- text-generation', '- moe', '- merge', '- ckpt-merge']);
+  expect(floats.join()).not.toMatch(/relation|model-index|\u202e/);
+  // Where the merge is quantised as its members are.
+  expect(lines(false)).toEqual(expect.arrayContaining(['library_name: mlx', '- fp8', '- compressed-tensors', '- 4-bit']));
+  expect(lines(false)).not.toContain('- gguf');
+});
+
+test('files are named that say of the weights what is not so', () => {
+  const left = [
+    { name: 'hf_quant_config.json', reason: 'r', outdated: true },
+    { name: 'optimizer.pt', reason: 'training state' },
+  ] as const;
+  expect(card({ left })).toContain('Left out, because the weights are plain floats here: `hf_quant_config.json`.');
+  expect(card({ left })).not.toContain('optimizer.pt');
+});
+
 describe('base_model', () => {
   test('is the id of the model on the Hub, and the relation is a merge', () => {
     const sourceReadme = source('license: mit', 'base_model: other/start', 'base_model_relation: finetune');

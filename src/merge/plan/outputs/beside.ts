@@ -1,13 +1,15 @@
+import { isUtf8 } from 'node:buffer';
 import { basename, join } from 'node:path';
 import type { FloatDtypeName } from '../../../base/dtype.ts';
 import { type Conflict, MergeError, type Warning } from '../../../base/errors.ts';
+import { pythonJsonOrNone } from '../../../base/json/parse.ts';
 import { readExactly } from '../../../base/store/store.ts';
 import { type FoundFile, lookAt, openFound, resolveWithin } from '../../../checkpoints/link-ground.ts';
 import { groundOf, type LeftFile, leftOutside, type SideFile, type SideFileOptions, sideFiles } from '../../../checkpoints/side-files.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
 import { rewriteConfigDtype, withoutQuantisation } from '../../record/config-dtype.ts';
 import { startState } from '../inputs/merged-start.ts';
-import type { OutputRequest, PlanOutput } from '../types.ts';
+import type { EditedFile, OutputRequest, PlanOutput } from '../types.ts';
 
 /** Far beyond any configuration; all its tokens are held while it is edited. */
 const CONFIG_LIMIT = 2 ** 24;
@@ -19,7 +21,7 @@ const SHOWN = 20;
 const NEEDED = /^(config\.json|tokenizer.*|vocab\.(json|txt)|merges\.txt|.*\.py)$/;
 
 /** What an output has beside its tensors; of a single file nothing. */
-export type FilesBeside = Pick<PlanOutput, 'sideFiles' | 'left' | 'config' | 'sourceReadme'>;
+export type FilesBeside = Pick<PlanOutput, 'sideFiles' | 'left' | 'edited' | 'sourceReadme'>;
 
 /** The same, and what there is to say of it. */
 export interface Beside {
@@ -31,54 +33,71 @@ export interface Beside {
 /**
  * Finds and opens all that publishing an output will read: side files, training state, the configuration that
  * is to be rewritten, the front matter of the README. What cannot be had is found out before any work.
- * @param dequantised whether the output has plain floats where the layout is quantised
+ * @param form of its weights: plain floats, and those where the layout is quantised
  * @throws MergeError E_NOT_READABLE, E_TOO_MANY_FILES, E_IO of the newest member's folder
  */
 export async function besideOutput(
   { output, kind, own }: { readonly output: OutputRequest; readonly kind: 'folder' | 'file'; readonly own: readonly Checkpoint[] },
-  dequantised: boolean,
-  options: SideFileOptions,
+  form: { readonly floats: boolean; readonly dequantised: boolean },
+  options: Pick<SideFileOptions, 'followLinks'>,
 ): Promise<Beside> {
   const newest = own.at(-1)!;
   const start = await startState(output, kind, newest, options);
   if (kind === 'file') return { files: NOTHING, warnings: start.warnings, conflicts: start.conflicts };
-  const { copied, left, faults } = await sideFiles(newest, options);
+  const { copied, left, faults } = await sideFiles(newest, { ...options, floats: form.floats });
   const readme = newest.kind === 'file' ? null : await readmeOf(newest.path, options);
-  const edited = await editedConfig(copied, output.dtype ?? 'same', dequantised);
+  const edited = await editedFiles(copied, output.dtype ?? 'same', form.dequantised);
   const links = [...left, ...start.left, ...(readme?.left ?? [])].filter(({ leadsTo }) => leadsTo !== undefined);
   return {
     files: {
       sideFiles: [...copied, ...start.files],
       left: [...left.filter(({ name }) => !links.some((link) => link.name === name)), ...links].sort((a, b) => (a.name < b.name ? -1 : 1)),
-      config: edited instanceof MergeError ? null : edited,
+      edited: edited.filter((file): file is EditedFile => !(file instanceof MergeError)),
       sourceReadme: readme?.text ?? null,
     },
-    warnings: [...(links.length === 0 ? [] : [linksLeft(output.path, newest.path, links)]), ...start.warnings],
-    conflicts: [...[...faults, ...(edited instanceof MergeError ? [edited] : [])].map(asConflict), ...start.conflicts],
+    warnings: [
+      ...(links.length === 0 ? [] : [linksLeft(output.path, newest.path, links)]),
+      ...outdatedLeft(output.path, newest.path, left),
+      ...start.warnings,
+    ],
+    conflicts: [...[...faults, ...edited.filter((file) => file instanceof MergeError)].map(asConflict), ...start.conflicts],
   };
 }
 
-const NOTHING: FilesBeside = { sideFiles: [], left: [], config: null, sourceReadme: null };
+const NOTHING: FilesBeside = { sideFiles: [], left: [], edited: [], sourceReadme: null };
 
-/** Null where there is none, or nothing to change in it. */
-async function editedConfig(
+/** Files that say of the weights what is not so any more. */
+async function editedFiles(
   copied: readonly SideFile[],
   dtype: FloatDtypeName | 'same',
   dequantised: boolean,
-): Promise<PlanOutput['config'] | MergeError> {
-  const file = copied.find(({ name }) => name === 'config.json');
-  if (file === undefined || dtype === 'same') return null;
-  if (file.size > CONFIG_LIMIT) {
-    const message = `${file.path} has ${file.size} bytes, more than any configuration, and its dtype is to be changed`;
-    return new MergeError('E_CONFIG_UNREADABLE', message, { details: { file: file.path } });
+): Promise<(EditedFile | MergeError)[]> {
+  if (dtype === 'same') return [];
+  const edited: (EditedFile | MergeError)[] = [];
+  for (const file of copied) {
+    // Mistral's form of a configuration has no dtype.
+    if (file.name !== 'config.json' && !(dequantised && file.name === 'params.json')) continue;
+    edited.push(await editedFile(file, dtype, dequantised));
   }
-  const { text, changed } = rewriteConfigDtype(await beginning(file, CONFIG_LIMIT), dtype);
+  return edited;
+}
+
+async function editedFile(file: SideFile, dtype: FloatDtypeName, dequantised: boolean): Promise<EditedFile | MergeError> {
+  const { name, path, size } = file;
+  const refused = (why: string): MergeError =>
+    new MergeError('E_CONFIG_UNREADABLE', `${path} ${why}, and what it says of the weights is to be changed`, { details: { file: path } });
+  if (size > CONFIG_LIMIT) return refused(`has ${size} bytes, more than any configuration`);
+  const bytes = await beginning(file, CONFIG_LIMIT);
+  // Whatever else is in it, the rest of its bytes is to stay.
+  if (!isUtf8(bytes) || pythonJsonOrNone(bytes.toString()) === undefined) return refused('is no JSON text');
+  const { text, changed } = rewriteConfigDtype(bytes.toString(), dtype);
   const plain = dequantised ? withoutQuantisation(text) : { text, removed: [] };
   return {
+    name,
     text: plain.text,
     changes: [
-      ...(changed.length > 0 ? [`config.json: ${changed.join(', ')}`] : []),
-      ...(plain.removed.length > 0 ? [`config.json without ${plain.removed.join(', ')}`] : []),
+      ...(changed.length > 0 ? [`${name}: ${changed.join(', ')}`] : []),
+      ...(plain.removed.length > 0 ? [`${name} without ${plain.removed.join(', ')}`] : []),
     ],
   };
 }
@@ -89,19 +108,19 @@ async function readmeOf(folder: string, { followLinks = false }: SideFileOptions
   try {
     const within = await resolveWithin(path, await groundOf(folder, followLinks));
     if ('leadsTo' in within) return { left: [leftOutside('README.md', within)] };
-    return { text: await beginning(await lookAt(path, within.real), README_LIMIT), left: [] };
+    return { text: (await beginning(await lookAt(path, within.real), README_LIMIT)).toString(), left: [] };
   } catch {
     return { left: [] };
   }
 }
 
-/** Up to so many bytes of a file as text. */
-async function beginning(found: FoundFile, limit: number): Promise<string> {
+/** Up to so many bytes of a file. */
+async function beginning(found: FoundFile, limit: number): Promise<Buffer> {
   const file = await openFound(found);
   try {
     const bytes = Buffer.alloc(Math.min(found.size, limit));
     await readExactly(file, bytes, 0);
-    return bytes.toString();
+    return bytes;
   } finally {
     await file.close();
   }
@@ -114,6 +133,15 @@ function linksLeft(output: string, newest: string, links: readonly LeftFile[]): 
   const without = needed.length === 0 ? '' : `; the merge may not load without ${fewOf(needed)}`;
   const message = `${newest}: links that lead outside the checkpoint and its run are left out of ${output}: ${where}${without}; --follow-links takes what they lead to`;
   return { code: 'W_LINK_LEFT', message };
+}
+
+/** Files that would make a library read the weights as what they are not. */
+function outdatedLeft(output: string, newest: string, left: readonly LeftFile[]): Warning[] {
+  const names = left.filter(({ outdated }) => outdated).map(({ name }) => name);
+  if (names.length === 0) return [];
+  const what = names.length === 1 ? 'it says' : 'they say';
+  const message = `${newest}: ${fewOf(names)} left out of ${output}: ${what} how weights are quantised, and those of the merge are plain floats`;
+  return [{ code: 'W_FILE_LEFT', message }];
 }
 
 /** A list for a sentence; the plan as a document has all. */

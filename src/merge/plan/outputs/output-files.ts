@@ -10,6 +10,8 @@ import type { OutputRequest, PlanMember, PlanOutput, PlanOutputFile, PlanPolicy 
 import type { FilesBeside } from './beside.ts';
 import { SAFETENSORS, SEALED_SAFETENSORS } from './container.ts';
 
+/** Of the layout's tensors, which are not an output's. */
+const CHECKSUM = /(^|[._-])(sha\d*|md5|crc32c?|hash|checksum|signature)([._-]|$)/i;
 /** Raised when the same recipe would give other bytes: part of every plan's digest. */
 const ARITHMETIC_VERSION = 1;
 
@@ -47,7 +49,7 @@ export function outputFiles(
   side: FilesBeside,
   treatments: RecordedTreatments,
   entries: readonly Entries[],
-  shared: { readonly text: SharedText; readonly tables: Tables },
+  shared: { readonly text: SharedText; readonly tables: Tables; readonly parameters: number },
   options: { readonly like: string | null; readonly allowMixedDtypes: boolean; readonly allowUnknown: boolean },
 ): OutputFiles {
   const { used, policies } = treatments;
@@ -70,9 +72,7 @@ export function outputFiles(
     dataBytes += tensors.dataBytes;
     for (const [change, count] of tensors.dtypeChanges) changes.set(change, (changes.get(change) ?? 0) + count);
     // nanotron refuses keys in `__metadata__` that it does not know.
-    const metadata = layout.namesPerFile
-      ? new Map(shard.metadata)
-      : new Map([...withoutProvenance(shard.metadata ?? new Map([['format', 'pt']])), ...record]);
+    const metadata = layout.namesPerFile ? new Map(shard.metadata) : new Map([...ownMetadata(shard.metadata ?? new Map()), ...record]);
     const parts = frameEntries(tensors.encoded, metadata);
     const headerBytes = parts.reduce((sum, part) => sum + part.length, 0);
     const name = fileName(layout, shard.name, request.path, kind);
@@ -80,7 +80,10 @@ export function outputFiles(
     return { name, headerBytes, header: () => Buffer.concat(parts), bytes: headerBytes + tensors.dataBytes };
   });
   const indexName = indexNameOf(layout);
-  const index = indexName === null ? null : { name: indexName, bytes: shared.text.index(layout, shared.tables, dataBytes) };
+  const index =
+    indexName === null
+      ? null
+      : { name: indexName, bytes: shared.text.index(layout, shared.tables, { dataBytes, parameters: shared.parameters }) };
 
   return {
     path: request.path,
@@ -106,6 +109,12 @@ function asked(request: OutputRequest): Pick<PlanOutput, 'dtype' | 'purpose' | '
 /** Shards that came without an index get one: nothing else loads them. */
 function indexNameOf({ indexName, kind, namesPerFile, shards }: Checkpoint): string | null {
   return indexName ?? (kind === 'folder' && !namesPerFile && shards.length > 1 ? 'model.safetensors.index.json' : null);
+}
+
+/** What a header of the layout says that holds for an output's; transformers refuses files that name no format. */
+function ownMetadata(metadata: ReadonlyMap<string, string>): Map<string, string> {
+  const own = new Map([...withoutProvenance(metadata)].filter(([key]) => !CHECKSUM.test(key)));
+  return own.has('format') ? own : own.set('format', 'pt');
 }
 
 function fileName(layout: Checkpoint, shardName: string, output: string, kind: 'folder' | 'file'): string {

@@ -1,3 +1,5 @@
+import { DTYPES } from '../../../base/dtype.ts';
+import { elementCount } from '../../../checkpoints/tensors/table.ts';
 import type { TensorPlace } from '../../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
 import type { Entries } from '../tensors/shared-text.ts';
@@ -31,6 +33,35 @@ export function quantisedOf(
     return { work: { ...work, table, targets }, codesRow, scalesRow, codesOffset: offsets(codesRow), scalesOffset: offsets(scalesRow) };
   });
 }
+
+/**
+ * Parameters of the outputs: elements of their tensors, of quantised weights the values that they stand for,
+ * without scales.
+ */
+export function parameterCount({ targets, quantised }: PlannedTensors): number {
+  const places = new Map(targets.map(({ origin }, s) => [s, new Map([...origin].map((row, i) => [row, i]))]));
+  const elements = ({ shard, row }: TensorPlace): number => {
+    const at = places.get(shard)!.get(row);
+    return at === undefined ? 0 : elementCount(targets[shard]!.table.shapes[at]!);
+  };
+  let count = 0;
+  for (const { table } of targets) for (const shape of table.shapes) count += elementCount(shape);
+  for (const { codes, scales, matrices, rows, cols } of quantised.works) {
+    if (scales !== null) count += matrices * rows * cols - elements(codes) - elements(scales);
+  }
+  for (const { place } of quantised.copies) count -= elements(place);
+  return count;
+}
+
+/** Whether no tensor of the outputs is quantised or might be. */
+export function hasFloatsOnly({ targets, quantised }: PlannedTensors): boolean {
+  if (quantised.dequantised) return true;
+  const narrow = targets.some(({ table: { dtypes } }) => dtypes.some((code) => NARROW.has(code)));
+  return !narrow && quantised.works.every(({ scales }) => scales === null);
+}
+
+/** Dtypes of codes, and of floats that no library computes with. */
+const NARROW: ReadonlySet<number> = new Set(DTYPES.filter(({ name }) => /^[FUI](4|6|8)(_|$)/.test(name)).map(({ code }) => code));
 
 /**
  * Bytes of codes and scales that are read: by each shard that holds some, and twice where values are measured

@@ -40,12 +40,13 @@ export class SharedText {
   }
 
   /**
-   * The layout's index with the sizes of an output: `total_size` always, everything else as the source has
-   * it.
+   * The layout's index with the sizes of an output: `total_size` always, `total_parameters` where the source
+   * has it, and of everything else what may still be true.
    */
-  index({ indexMetadata, shards }: Checkpoint, tables: Tables, dataBytes: number): Uint8Array {
-    const metadata = new Map(indexMetadata ?? []);
+  index({ indexMetadata, shards }: Checkpoint, tables: Tables, { dataBytes, parameters }: IndexSizes): Uint8Array {
+    const metadata = stillTrue(indexMetadata ?? new Map());
     metadata.set('total_size', dataBytes);
+    if (indexMetadata?.has('total_parameters')) metadata.set('total_parameters', parameters);
     const names = shards.map((shard) => shard.name);
     // With a map of no tensors, as text: metadata may hold maps, which JSON.stringify leaves out.
     const key = `${JSON.stringify(names)}${Buffer.from(encodeIndex({ metadata, weightMap: [] }))}`;
@@ -59,6 +60,23 @@ export class SharedText {
     );
   }
 }
+
+/** What an index says of its tensors. */
+export interface IndexSizes {
+  readonly dataBytes: number;
+  readonly parameters: number;
+}
+
+/**
+ * Of what others wrote about the layout's files what may be true of an output's: neither numbers and lists,
+ * which count or name what is in the files, nor texts that say their dtype, checksum, writer or time.
+ */
+function stillTrue(metadata: ReadonlyMap<string, unknown>): Map<string, unknown> {
+  return new Map(
+    [...metadata].filter(([key, value]) => (typeof value === 'string' || typeof value === 'boolean') && !ABOUT_FILES.test(key)),
+  );
+}
+const ABOUT_FILES = /size|bytes|count|param|dtype|quant|hash|sha\d|md5|crc|checksum|sum$|version|date|time|step|commit/i;
 
 function remembered<K, V>(known: Map<K, V>, key: K, make: () => V): V {
   let value = known.get(key);
