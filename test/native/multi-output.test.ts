@@ -66,7 +66,7 @@ describe('outputs made in one read', () => {
     // What the newest of each own members says, not what the newest of all says.
     expect(readFileSync(at('together', 'out-0', 'tokenizer.json'), 'utf8')).toBe('{"at":300}');
     expect(readFileSync(at('together', 'out-0', 'model-00001-of-00002.safetensors'), 'latin1').slice(0, 400)).toContain('"step":"300"');
-    expect(JSON.parse(readFileSync(at('together', 'out-0', 'model.safetensors.index.json'), 'utf8')).metadata.step).toBe('300');
+    expect(JSON.parse(readFileSync(at('together', 'out-0', 'model.safetensors.index.json'), 'utf8')).metadata.from).toBe('300');
   });
 
   it('are what each is alone with a layout for all, too', async () => {

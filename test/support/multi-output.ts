@@ -55,7 +55,7 @@ export function writeRun(folder: string, tensors: readonly FixtureTensor[], coun
     }
     const index = join(path, 'model.safetensors.index.json');
     const { metadata, weight_map } = JSON.parse(readFileSync(index, 'utf8'));
-    writeFileSync(index, JSON.stringify({ metadata: { ...metadata, step: String(step) }, weight_map }));
+    writeFileSync(index, JSON.stringify({ metadata: { ...metadata, from: String(step) }, weight_map }));
     return path;
   });
 }
