@@ -166,7 +166,10 @@ export const TOKENS = {
 /** What members may differ in. */
 export const CHECKS = {
   allowMixedDtypes: { kind: 'flag', help: 'accept a tensor that is stored in different float dtypes' },
-  allowUnknown: { kind: 'flag', help: 'average tensors of unknown names in a model of which others are known' },
+  allowUnknown: {
+    kind: 'flag',
+    help: 'average tensors of unknown names, and merge though names or config.json say what the tensors do not',
+  },
   allowPermuted: { kind: 'flag', help: 'merge although experts or layers seem to have changed places' },
   allowStages: { kind: 'flag', help: 'accept members of different stages' },
   allowConfigs: { kind: 'flag', help: 'accept members whose config.json differs' },

@@ -42,7 +42,10 @@ export interface Recipe extends TokenSource {
   readonly like?: string | undefined;
   /** Let a tensor have different float dtypes among the inputs. */
   readonly allowMixedDtypes?: boolean | undefined;
-  /** Average float tensors whose names no rule knows, in a model of which others are known. */
+  /**
+   * Average float tensors whose names no rule knows, whatever speaks against it, and merge though names or
+   * config.json say something of layers, experts, ties or scales that the tensors do not.
+   */
   readonly allowUnknown?: boolean | undefined;
   /** Merge although the experts of some layer seem to have changed places between members. */
   readonly allowPermuted?: boolean | undefined;

@@ -206,11 +206,11 @@ describe('what the bytes refuse', () => {
       'model.layers.0.input_layernorm.weight',
     ],
     [
-      'an unknown float that differs',
-      () => run((tensors) => [...tensors, tensor('model.layers.0.surprise', 'BF16', [4])]),
+      'an unknown float that differs and is called like a scale',
+      () => run((tensors) => [...tensors, tensor('model.layers.0.zero_point', 'BF16', [4])]),
       {},
       'E_UNKNOWN_TENSOR',
-      'model.layers.0.surprise',
+      'model.layers.0.zero_point',
     ],
   ])('%s', async (_, inputs, options, code, name) => {
     const error = await plan({ inputs: inputs(), output: at('out'), ...options }).catch((e: unknown) => e);
@@ -231,10 +231,10 @@ describe('what the bytes refuse', () => {
   });
 
   it.each<[string, Partial<AverageOptions>]>([
-    ['a policy', { policies: [{ name: '*.surprise', use: 'average' }] }],
+    ['a policy', { policies: [{ name: '*.zero_point', use: 'average' }] }],
     ['--allow-unknown', { allowUnknown: true }],
-  ])('an unknown float is averaged by %s', async (_, options) => {
-    const inputs = run((tensors) => [...tensors, tensor('model.layers.0.surprise', 'BF16', [4])]);
+  ])('an unknown float that looks like no weight is averaged by %s', async (_, options) => {
+    const inputs = run((tensors) => [...tensors, tensor('model.layers.0.zero_point', 'BF16', [4])]);
     await average({ inputs, output: at('out'), ...options });
     await expectMerge(inputs, at('out'), (name) => [SMA, /correction_bias|inv_freq/.test(name) ? 'F32' : 'BF16']);
   });

@@ -1,6 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { DtypeName } from '../../src/base/dtype.ts';
+import { type DtypeName, dtypeByName } from '../../src/base/dtype.ts';
+import { ColumnTable } from '../../src/checkpoints/tensors/table.ts';
+import type { Checkpoint } from '../../src/checkpoints/types.ts';
+import type { CheckpointRoles } from '../../src/model/roles/checkpoint-roles.ts';
+import { classifier } from '../../src/model/roles/classify.ts';
+import { namingContext } from '../../src/model/roles/context.ts';
+import { holdsCodes } from '../../src/model/roles/unknown.ts';
 
 /**
  * A tiny random model as transformers saves it: its configuration, and the shape (and dtype, where not BF16)
@@ -26,6 +32,32 @@ export function tinyModels(): TinyModel[] {
     config,
     tensors: Object.fromEntries(leaves(tensors, '')),
   }));
+}
+
+/** A model as a checkpoint of two shards, and its roles. */
+export function opened({ config, tensors }: Pick<TinyModel, 'config' | 'tensors'>): [Checkpoint, CheckpointRoles] {
+  const entries = Object.entries(tensors);
+  const half = entries.length >> 1;
+  const shards = [entries.slice(0, half), entries.slice(half)].map((part, i) => ({
+    name: `${i}.safetensors`,
+    path: `/m/${i}.safetensors`,
+    tensors: new ColumnTable({
+      names: part.map(([name]) => name),
+      shapes: part.map(([, { shape }]) => shape),
+      dtypes: Uint8Array.from(part, ([, { dtype }]) => dtypeByName(dtype)!.code),
+      bytes: new Float64Array(part.length),
+      offset: new Float64Array(part.length),
+    }),
+  }));
+  const locate = (name: string) => {
+    const shard = shards.findIndex(({ tensors: t }) => t.rowOf(name) >= 0);
+    return shard < 0 ? undefined : { shard, row: shards[shard]!.tensors.rowOf(name) };
+  };
+  const checkpoint = { path: '/m', namesPerFile: false, shards, locate } as unknown as Checkpoint;
+  const context = namingContext(config, Object.keys(tensors), holdsCodes({ shards } as unknown as Checkpoint));
+  const classify = classifier(context);
+  const roles = shards.map(({ tensors: t }) => t.names.map((name, row) => classify(name, t.info(row).dtype, t.shapes[row])));
+  return [checkpoint, { context, config, of: (shard, row) => roles[shard]![row]! }];
 }
 
 function* leaves(tree: Tree, prefix: string): Generator<[string, { dtype: DtypeName; shape: number[] }]> {

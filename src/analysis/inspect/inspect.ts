@@ -1,20 +1,24 @@
 import { type DtypeName, dtypeByCode, dtypeByName } from '../../base/dtype.ts';
 import type { Conflict, Warning } from '../../base/errors.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
+import type { TensorPlace } from '../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { quantisationConfig } from '../../model/quantised/config.ts';
 import { recogniseQuantised } from '../../model/quantised/recognise.ts';
 import { type CheckpointRoles, checkpointRoles, tensorName } from '../../model/roles/checkpoint-roles.ts';
+import { layerNumbers } from '../../model/roles/layer-checks.ts';
 import { readConfigText } from '../../model/roles/model-config.ts';
 import { countParameters } from '../../model/roles/model-size.ts';
+import { weightsPerElement } from '../../model/roles/packed.ts';
 import { type ExpertLayer, structure } from '../../model/roles/structure.ts';
-import { configuredTie, tiedPairs } from '../../model/roles/tied.ts';
+import { configuredTie, storedTwice, tiedPairs } from '../../model/roles/tied.ts';
 import { ROLES, type Role } from '../../model/roles/types.ts';
 import { type QuantisationSummary, quantisationSummary } from './quantisation.ts';
 
 /** What the tensors of one dtype, or of one role, come to. */
 export interface DtypeTotals {
   readonly tensors: number;
+  /** Elements; of packed codes, the weights that they stand for. */
   readonly parameters: number;
   readonly bytes: number;
 }
@@ -67,18 +71,24 @@ export interface Inspection {
     readonly experts: { readonly count: number; readonly perToken: number | null } | null;
     /** Layers that have experts, and how many each has by its tensors (null where they do not tell). */
     readonly expertLayers: readonly ExpertLayer[];
-    /** Parameters of the model, a tied output head once, and those that act on one token. */
+    /**
+     * Parameters of the model, a tied output head once, and those that act on one token; null where nothing
+     * says how many experts do.
+     */
     readonly totalParameters: number;
-    readonly activeParameters: number;
+    readonly activeParameters: number | null;
+    /** What configuration and tensors leave open about its size, a line each. */
+    readonly sizeNotes: readonly string[];
     /** In the order of the roles; `unknown` where no rule knows the name. */
     readonly roles: Readonly<Partial<Record<Role | 'unknown', RoleTotals>>>;
     /**
      * What the configuration says of tied embeddings (null where nothing), and embeddings and output heads of
-     * one shape that are both stored.
+     * one shape that are both stored; `same`, where it says that they are one, whether they are by a sample of
+     * both.
      */
     readonly tied: {
       readonly configured: boolean | null;
-      readonly pairs: readonly { readonly embedding: string; readonly head: string }[];
+      readonly pairs: readonly { readonly embedding: string; readonly head: string; readonly same: boolean | null }[];
     };
     /** Null for plain tensors. */
     readonly quantisation: QuantisationSummary | null;
@@ -92,7 +102,8 @@ export interface Inspection {
 }
 
 /**
- * What a checkpoint holds, from its headers alone.
+ * What a checkpoint holds, from its headers and config.json; where that says that two stored matrices are one,
+ * a few kilobytes of both are compared.
  *
  * @param path folder in the Hugging Face layout, or a .safetensors file
  * @throws MergeError with the code of what is wrong with the checkpoint, naming file and tensor
@@ -101,23 +112,23 @@ export async function inspect(path: string): Promise<Inspection> {
   const checkpoint = await openCheckpoint(path);
   const dtypes = new Map<DtypeName, Totals>();
   const roles = new Map<Role | 'unknown', Totals>();
-  const layers = new Set<number>();
-  const mtpLayers = new Set<number>();
   const known = await checkpointRoles(checkpoint);
-  const size = countParameters(checkpoint, known);
+  const twice = await storedTwice(checkpoint, known);
+  const size = countParameters(checkpoint, known, twice);
+  const perElement = weightsPerElement(checkpoint, known);
   let parameters = 0;
   for (const [shard, { tensors: table }] of checkpoint.shards.entries()) {
     for (let row = 0; row < table.count; row++) {
       const dtype = dtypeByCode(table.dtypes[row]!);
       const bytes = table.bytes[row]!;
-      const elements = (bytes * 8) / dtype.bits;
+      const elements = ((bytes * 8) / dtype.bits) * perElement(shard, row);
       parameters += elements;
-      const { role, mtp, layer } = known.of(shard, row);
+      const { role } = known.of(shard, row);
       totalsOf(dtypes, dtype.name).add(elements, bytes, dtype.name);
       totalsOf(roles, role ?? 'unknown').add(elements, bytes, dtype.name);
-      if (typeof layer === 'number') (mtp ? mtpLayers : layers).add(layer);
     }
   }
+  const { layers, mtp: mtpLayers } = layerNumbers(checkpoint, known);
   const { conflicts, expertLayers } = structure(checkpoint, known);
   const { fault: unreadable } = await readConfigText(checkpoint);
   // Nothing of a checkpoint of plain floats looks like codes or scales, and asking 92,000 names takes its
@@ -147,6 +158,7 @@ export async function inspect(path: string): Promise<Inspection> {
       expertLayers,
       totalParameters: size.total,
       activeParameters: size.active,
+      sizeNotes: size.notes,
       roles: Object.fromEntries(
         [...ROLES, 'unknown' as const].flatMap((role) =>
           roles.has(role) ? [[role, { ...roles.get(role)!.total(), dtypes: [...roles.get(role)!.dtypes] }]] : [],
@@ -154,7 +166,11 @@ export async function inspect(path: string): Promise<Inspection> {
       ),
       tied: {
         configured: configuredTie(known.config),
-        pairs: tiedPairs(checkpoint, known).map(({ embedding, head }) => ({ embedding: nameAt(embedding), head: nameAt(head) })),
+        pairs: tiedPairs(checkpoint, known).map(({ embedding, head, configured }) => ({
+          embedding: nameAt(embedding),
+          head: nameAt(head),
+          same: configured === true ? twice.some((pair) => isAt(pair.head, head) && isAt(pair.embedding, embedding)) : null,
+        })),
       },
       quantisation: quantised === null ? null : quantisationSummary(quantised, known),
       problems: [...(unreadable === null ? [] : [unreadable]), ...conflicts, ...(quantised?.conflicts ?? [])],
@@ -206,6 +222,10 @@ function totalsOf<K>(totals: Map<K, Totals>, key: K): Totals {
     totals.set(key, found);
   }
   return found;
+}
+
+function isAt(a: TensorPlace, b: TensorPlace): boolean {
+  return a.shard === b.shard && a.row === b.row;
 }
 
 /** A tensor that holds all layers, or all experts of one, is of none of them. */

@@ -72,7 +72,11 @@ function modelLine(summary: Inspection['summary']): string[] {
     ...(layers === 0 ? [] : [plural(layers, 'layer')]),
     ...(mtpLayers === 0 ? [] : [`${plural(mtpLayers, 'layer')} of multi-token prediction`]),
     ...expertParts(summary),
-    ...(active === total && total === summary.parameters ? [] : [`${formatCount(total)} parameters in all, ${formatCount(active)} active`]),
+    ...(active === total && total === summary.parameters
+      ? []
+      : [
+          `${formatCount(total)} parameters in all, ${active === null ? 'how many of them are active is not known' : `${formatCount(active)} active`}`,
+        ]),
   ];
   return parts.length === 0 ? [] : [`  ${parts.join(', ')}`];
 }
@@ -105,9 +109,11 @@ function ranges(numbers: readonly number[]): string {
 function tiedLines({ tied: { configured, pairs } }: Inspection['summary']): string[] {
   if (configured !== true) return [];
   const [pair] = pairs;
-  return pair === undefined
-    ? ['  tied embeddings, stored once']
-    : [`  tied embeddings, stored twice: ${printable(pair.embedding)} and ${printable(pair.head)}`];
+  if (pair === undefined) return ['  tied embeddings, stored once'];
+  const both = `${printable(pair.embedding)} and ${printable(pair.head)}`;
+  return pair.same === false
+    ? [`  tied embeddings by config.json, and the file holds two that differ: ${both}`]
+    : [`  tied embeddings, stored twice: ${both}`];
 }
 
 function quantisationLines({ quantisation }: Inspection['summary']): string[] {

@@ -144,7 +144,8 @@ async function recompute(
   share: number,
   { signal, onProgress }: VerifyOptions,
 ): Promise<{ tensors: number; elements: number; fraction: number }> {
-  const recomputation = await Recomputation.of(output, members, await treatedTensors(output, record.provenance.recipe));
+  const treated = await treatedTensors(output, record.provenance.recipe, members, signal);
+  const recomputation = await Recomputation.of(output, members, treated);
   const { blocks, elements, fraction } = sampleBlocks(output, share, seedOf(record), (shard, row) =>
     recomputation.blockElements(shard, row),
   );

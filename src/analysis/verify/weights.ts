@@ -1,5 +1,7 @@
+import type { TensorPlace } from '../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { policyTensors } from '../../merge/plan/tensors/treatments.ts';
+import { unknownFloats } from '../../merge/plan/tensors/unknown.ts';
 import type { ProvenanceRecipe } from '../../merge/record/provenance.ts';
 import { recogniseQuantised } from '../../model/quantised/recognise.ts';
 import { checkpointRoles } from '../../model/roles/checkpoint-roles.ts';
@@ -13,11 +15,28 @@ export interface TreatedTensors {
   of(shard: number, row: number): readonly number[] | null;
 }
 
-/** Assigns the recorded policies to the tensors of a merge anew. */
-export async function treatedTensors(output: Checkpoint, recipe: ProvenanceRecipe): Promise<TreatedTensors> {
+/**
+ * Assigns the recorded policies to the tensors of a merge anew. @param members in the order of the sum
+ * @throws MergeError E_INPUT_CHANGED, E_NOT_READABLE; `signal.reason` on an abort
+ */
+export async function treatedTensors(
+  output: Checkpoint,
+  recipe: ProvenanceRecipe,
+  members: readonly Checkpoint[],
+  signal?: AbortSignal,
+): Promise<TreatedTensors> {
   const roles = await checkpointRoles(output);
-  const codes = new Set(recogniseQuantised(output, roles.config).weights.map((w) => `${w.codes.shard} ${w.codes.row}`));
-  const tensors = policyTensors(output, roles, (shard, row) => codes.has(`${shard} ${row}`));
+  const recognised = recogniseQuantised(output, roles.config);
+  const setOf = (places: readonly TensorPlace[]) => new Set(places.map(({ shard, row }) => `${shard} ${row}`));
+  const codes = setOf(recognised.weights.map((w) => w.codes));
+  const scales = setOf([...recognised.weights.map((w) => w.scales), ...recognised.activationScales]);
+  const givers = members.filter((_, m) => recipe.members[m]!.weight !== 0);
+  const unknown = recipe.allowUnknown ? [] : await unknownFloats(output, roles, givers, signal);
+  const tensors = policyTensors(output, roles, {
+    isCodes: (shard, row) => codes.has(`${shard} ${row}`),
+    isStray: (shard, row) => !scales.has(`${shard} ${row}`),
+    unknown,
+  });
   // What the policies selected may not be in the output any more, so that they do not apply is no fault here.
   const { treatments, of } = assignTreatments(
     tensors,

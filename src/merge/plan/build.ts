@@ -63,7 +63,7 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
   const drafts = await Promise.all(request.outputs.map((given, k) => draftOutput(given, k, ordered, like)));
   const layoutsDiffer = layoutConflicts(drafts.map((d) => ({ path: d.output.path, layout: d.layout })));
   const layout = drafts.at(-1)!.layout;
-  const planned = await planTensors(layout, checkpoints, drafts, request);
+  const planned = await planTensors(layout, checkpoints, drafts, request, signal);
   const { participates, targets } = planned;
 
   const members = await mapBounded([...ordered.inputs.entries()], OPEN_AT_ONCE, async ([m, input]): Promise<PlanMember> => {

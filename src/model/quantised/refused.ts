@@ -1,6 +1,7 @@
 import { type DtypeName, dtypeByCode } from '../../base/dtype.ts';
 import type { Conflict } from '../../base/errors.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
+import { holdsCodes } from '../roles/unknown.ts';
 import type { QuantisationConfig } from './config.ts';
 
 /**
@@ -53,8 +54,12 @@ const FAMILIES: readonly Family[] = [
 const SUSPICIOUS =
   /(?:weight_scale_2|global_scale|absmax|quant_map|quant_state\..+|SCB|weight_packed|qweight|qzeros|W_q|\._(?:data|scale|shift)|qdata\w*|:_data|tensor_impl|codebooks|centroids(?:\.weight)?|Qidxs\w*|q_(?:weight|groups|scale_max)|trellis)$/;
 
-/** One conflict for each family that a checkpoint holds, naming its first tensor. */
+/**
+ * One conflict for each family that a checkpoint holds, naming its first tensor. Names alone say nothing:
+ * codebooks and centroids are learned in models of sound, and `W_q` is anybody's query matrix.
+ */
 export function refusedFamilies(checkpoint: Checkpoint, config: QuantisationConfig | null): Conflict[] {
+  if (config?.stored !== true && !holdsCodes(checkpoint)) return [];
   const found = new Map<Family, { tensor: string; file: string; count: number }>();
   for (const { tensors, path, name: file } of checkpoint.shards) {
     const { count, names, dtypes } = tensors;

@@ -1,12 +1,13 @@
 import { isDeepStrictEqual } from 'node:util';
-import { dtypeByCode } from '../../base/dtype.ts';
+import { type DtypeName, dtypeByCode } from '../../base/dtype.ts';
 import { sectionOf } from '../../checkpoints/tensors/section.ts';
 import type { TensorTable } from '../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { classifier } from './classify.ts';
 import { namingContext } from './context.ts';
 import { type ModelConfig, readModelConfig } from './model-config.ts';
-import type { Classify, NamingContext, TensorRole } from './types.ts';
+import type { NamingContext, TensorRole } from './types.ts';
+import { hasCodesBeside, holdsCodes } from './unknown.ts';
 
 /** What the tensors of a checkpoint are for. */
 export interface CheckpointRoles {
@@ -40,10 +41,11 @@ export async function checkpointRoles(checkpoint: Checkpoint): Promise<Checkpoin
   const same = like.find((other) => isDeepStrictEqual(other.config, config) && tables.every((table, s) => table === other.tables[s]));
   if (same !== undefined) return same.roles;
   const names = { [Symbol.iterator]: () => tensorNames(checkpoint) };
-  const context = namingContext(config, names);
-  const classify = classifier(context);
+  const codes = !checkpoint.namesPerFile && holdsCodes(checkpoint);
+  const context = namingContext(config, names, codes);
+  const classify = checkpointClassifier(checkpoint, context);
   const shards = checkpoint.shards.map(({ name, tensors }) =>
-    checkpoint.namesPerFile ? [classifyRow(classify, tensors, 0, nameOfFile(name))] : rolesOf(tensors, context, classify),
+    checkpoint.namesPerFile ? [classifyRow(classify, tensors, 0, nameOfFile(name), name)] : rolesOf(tensors, context, classify, name),
   );
   const roles: CheckpointRoles = {
     context,
@@ -69,20 +71,35 @@ function* tensorNames(checkpoint: Checkpoint): Generator<string> {
   }
 }
 
-function rolesOf(table: TensorTable, context: NamingContext, classify: Classify): readonly TensorRole[] {
+/** @param file the shard that the tensor lies in */
+type ClassifyIn = (name: string, dtype: DtypeName, shape: readonly number[], file: string) => TensorRole;
+
+/** A `.scale` belongs to codes where these are there; else it is what the rest of its name says. */
+function checkpointClassifier(checkpoint: Checkpoint, context: NamingContext): ClassifyIn {
+  const classify = classifier(context);
+  if (context.codes === false) return classify;
+  const learned = classifier({ ...context, codes: false });
+  return (name, dtype, shape, file) => {
+    const role = classify(name, dtype, shape);
+    const maybe = role.role === 'quant_scale' && /[._]scales?$/.test(name) && !hasCodesBeside(checkpoint, name, file);
+    return maybe ? learned(name, dtype, shape) : role;
+  };
+}
+
+function rolesOf(table: TensorTable, context: NamingContext, classify: ClassifyIn, file: string): readonly TensorRole[] {
   const key = JSON.stringify(context);
   const byContext = known.get(table) ?? new Map<string, readonly TensorRole[]>();
   known.set(table, byContext);
   let roles = byContext.get(key);
   if (roles === undefined) {
-    roles = table.names.map((name, row) => classifyRow(classify, table, row, name));
+    roles = table.names.map((name, row) => classifyRow(classify, table, row, name, file));
     byContext.set(key, roles);
   }
   return roles;
 }
 
-function classifyRow(classify: Classify, table: TensorTable, row: number, name: string): TensorRole {
-  const named = classify(name, dtypeByCode(table.dtypes[row]!).name, table.shapes[row]!);
+function classifyRow(classify: ClassifyIn, table: TensorTable, row: number, name: string, file: string): TensorRole {
+  const named = classify(name, dtypeByCode(table.dtypes[row]!).name, table.shapes[row]!, file);
   // What a container keeps apart from the model is none of it, whatever it is called.
   return sectionOf(table, row) === 'model' ? named : { ...named, role: 'optimizer' };
 }

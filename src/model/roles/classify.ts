@@ -14,12 +14,17 @@ const MAX_KINDS = 1 << 16;
  */
 const ROUTER_SIDE = 1024;
 
+/** Kernels of convolutions are rarely wider, and matrices of an expert never so narrow but in tests. */
+const KERNEL = 9;
+
 const MATRICES: ReadonlySet<Role | null> = new Set(['attn', 'mlp', 'expert', 'shared_expert', 'ssm', 'lm_head']);
 
 /** What is looked at besides the name, packed into an index. */
 const INTEGER = 1;
 const STACKED = 2;
 const WIDE = 4;
+const ONE = 8;
+const NARROW = 16;
 
 /** What all names that differ only in their numbers have in common. */
 interface Kind {
@@ -119,12 +124,17 @@ function unknownTensor(family: string | null): TensorRole {
 
 const integers: ReadonlySet<DtypeName> = new Set(DTYPES.filter((dtype) => dtype.kind === 'integer').map((dtype) => dtype.name));
 const lookOf = (shape: readonly number[]) =>
-  (shape.length >= 3 ? STACKED : 0) | (shape.length === 2 && shape[0]! > ROUTER_SIDE && shape[1]! > ROUTER_SIDE ? WIDE : 0);
+  (shape.length === 3 && shape[1]! > 1 && shape[2]! > 1 ? (shape[2]! > KERNEL ? STACKED : STACKED | NARROW) : 0) |
+  (shape.length === 2 && shape[0]! > ROUTER_SIDE && shape[1]! > ROUTER_SIDE ? WIDE : 0) |
+  (shape.every((size) => size === 1) ? ONE : 0);
 
 function kindOf(key: string, look: number, context: NamingContext, rules: readonly CompiledRule[]): Kind {
-  for (const { role, pattern, base, projection, ofMatrix } of companions) {
+  for (const { role, pattern, base, projection, ofMatrix, learned } of companions) {
     const match = pattern.exec(key);
     if (match === null) continue;
+    // Where nothing is quantised, a learned parameter is what the rest of its name says.
+    const isLearned = learned === true || (learned === 'vectors' && (look & ONE) === 0);
+    if (context.codes === false && isLearned) continue;
     const fill = (text: string) => text.replaceAll(/\$(\d)/g, (_, group: string) => match[Number(group)] ?? '');
     const owner = base === '' ? null : kindOf(fill(base), look & ~INTEGER, context, rules);
     if (ofMatrix && !MATRICES.has(owner?.role ?? null)) continue;
@@ -164,7 +174,7 @@ function holds({ only }: Rule, key: string, look: number, { experts, family }: N
     case 'integer':
       return (look & INTEGER) !== 0 && !/\.(?:weight|tid2eid)$/.test(key);
     case 'matrices':
-      return (look & STACKED) !== 0;
+      return experts !== 0 && (look & STACKED) !== 0 && (experts !== null || (look & NARROW) === 0);
     case 'maybe-router':
       return experts !== 0 && (look & WIDE) === 0;
     case 'inference-bias':

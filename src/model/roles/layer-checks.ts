@@ -1,8 +1,9 @@
 import type { Conflict } from '../../base/errors.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
-import type { CheckpointRoles } from './checkpoint-roles.ts';
+import { type CheckpointRoles, tensorName } from './checkpoint-roles.ts';
 import { CONFIG_KEYS, configNumber, languageConfigs } from './model-config.ts';
 import { layerStack } from './stack.ts';
+import type { Role } from './types.ts';
 
 /**
  * Last words of stacks that hold a layer for each number; groups of shared layers (ALBERT) and the like do
@@ -10,11 +11,24 @@ import { layerStack } from './stack.ts';
  */
 const PLAIN_STACK = /(?:^|\.)(?:layers|layer|h|blocks|block|decoder)$/;
 
+/** Numbered modules, by the name before the number. */
 interface Stack {
   readonly layers: Set<number>;
   /** Layers that hold what only multi-token prediction has. */
   readonly prediction: Set<number>;
+  /** Those of them that are layers of multi-token prediction. */
+  readonly mtp: Set<number>;
+  /** They are layers of a transformer or the like, and no convolutions or linear layers one after another. */
+  trunk: boolean;
+  /** They could be such layers, of an architecture that no rule knows. */
+  parts: boolean;
+  convolutions: boolean;
 }
+
+/** What a layer of a transformer, of a state space model or of a mixture of experts holds as matrices. */
+const OF_LAYERS: ReadonlySet<Role | null> = new Set(['attn', 'mlp', 'ssm', 'router', 'expert', 'shared_expert']);
+/** A part of a part of a layer, as `.self_attn.q_proj.weight`: `layers.0.weight` is one of a few matrices in a row. */
+const PART_OF_LAYER = /^\.\d+(?:\.\d+)*\.[^.]+\.(?!(?:weight|bias)$)/;
 
 /**
  * Layers that are not there: holes, layers that the configuration counts, and layers beyond its count that
@@ -23,7 +37,7 @@ interface Stack {
  */
 export function layerConflicts(checkpoint: Checkpoint, roles: CheckpointRoles): Conflict[] {
   const { path } = checkpoint;
-  const stacks = [...stacksOf(checkpoint, roles)].filter(([name]) => PLAIN_STACK.test(name));
+  const stacks = [...stacksOf(checkpoint, roles)].filter(([name, { trunk }]) => trunk && PLAIN_STACK.test(name));
   const main = stacks.filter(([name]) => !/(?:^|\.)\w*(?:mtp|nextn)\w*(?:\.|$)/.test(name));
   // An encoder and a decoder, or several models in one, have counts of their own.
   const said = main.length === 1 ? configNumber(roles.config, CONFIG_KEYS.layers) : null;
@@ -35,7 +49,8 @@ export function layerConflicts(checkpoint: Checkpoint, roles: CheckpointRoles): 
   if (said === null) return conflicts;
   const [name, { layers, prediction }] = main[0]!;
   const last = [...layers].reduce((a, b) => Math.max(a, b));
-  if (last + 1 < said) conflicts.push(missing(path, name, last + 1, said - 1, `and config.json says ${said} layers`));
+  if (last + 1 < said && last + 1 !== attentionLayers(roles))
+    conflicts.push(missing(path, name, last + 1, said - 1, `and config.json says ${said} layers`));
   if (!layers.has(0) && last === said) return conflicts;
   const beyond = [...layers].filter((layer) => layer >= said).sort((a, b) => a - b);
   const predicted = predictionLayers(roles);
@@ -47,27 +62,69 @@ export function layerConflicts(checkpoint: Checkpoint, roles: CheckpointRoles): 
   return conflicts;
 }
 
-function stacksOf({ shards }: Checkpoint, roles: CheckpointRoles): Map<string, Stack> {
+function stacksOf(checkpoint: Checkpoint, roles: CheckpointRoles): Map<string, Stack> {
+  const { shards, namesPerFile } = checkpoint;
   const stacks = new Map<string, Stack>();
   const stackOf = layerStack();
   let known: Stack | undefined;
   let [lastName, lastLayer] = ['', -1];
   for (const [s, { tensors }] of shards.entries()) {
-    const { names, count } = tensors;
+    const { names, shapes, count } = tensors;
     for (let row = 0; row < count; row++) {
-      const { role, layer } = roles.of(s, row);
-      if (typeof layer !== 'number' || role === null || role === 'lora' || role === 'optimizer') continue;
-      const name = stackOf(names[row]!, layer);
+      const { role, layer, mtp } = roles.of(s, row);
+      if (typeof layer !== 'number' || role === 'lora' || role === 'optimizer') continue;
+      const tensor = namesPerFile ? tensorName(checkpoint, s, row) : names[row]!;
+      const name = stackOf(tensor, layer);
       if (known === undefined || name !== lastName) {
-        known = stacks.get(name) ?? { layers: new Set(), prediction: new Set() };
+        known = stacks.get(name) ?? {
+          layers: new Set(),
+          prediction: new Set(),
+          mtp: new Set(),
+          trunk: false,
+          parts: false,
+          convolutions: false,
+        };
         stacks.set(name, known);
       }
       if (layer !== lastLayer || name !== lastName) known.layers.add(layer);
-      if (role === 'mtp_proj' || (role === 'norm' && /\.(?:enorm|hnorm)\.weight$/.test(names[row]!))) known.prediction.add(layer);
+      if (mtp) known.mtp.add(layer);
+      if (!known.trunk) {
+        const rank = shapes[row]!.length;
+        // SqueezeBERT's matrices are convolutions over one position.
+        const matrix = rank === 2 || (rank === 3 && shapes[row]![2] === 1 && (role === 'attn' || role === 'mlp'));
+        const part = PART_OF_LAYER.test(tensor.slice(name.length));
+        known.parts ||= part;
+        known.convolutions ||= !matrix && rank > 2 && role !== 'expert';
+        known.trunk = part && OF_LAYERS.has(role) && (matrix || role === 'expert');
+      }
+      if (role === 'mtp_proj' || (role === 'norm' && /\.(?:enorm|hnorm)\.weight$/.test(tensor))) known.prediction.add(layer);
       [lastName, lastLayer] = [name, layer];
     }
   }
   return stacks;
+}
+
+/**
+ * Numbers of the layers of a checkpoint, those of multi-token prediction apart. Convolutions one after another
+ * are none, whatever they are called.
+ */
+export function layerNumbers(checkpoint: Checkpoint, roles: CheckpointRoles): { layers: ReadonlySet<number>; mtp: ReadonlySet<number> } {
+  const stacks = [...stacksOf(checkpoint, roles).values()];
+  const real = stacks.filter(({ trunk, parts, convolutions }) => trunk || (parts && !convolutions));
+  return {
+    layers: new Set(real.flatMap(({ layers, mtp }) => [...layers].filter((layer) => !mtp.has(layer)))),
+    mtp: new Set(stacks.flatMap(({ mtp }) => [...mtp])),
+  };
+}
+
+/**
+ * How many layers of attention a configuration counts that lists MLPs as layers of their own (Dory): its
+ * files may hold each with the attention before it. Null where it lists none.
+ */
+function attentionLayers({ config }: CheckpointRoles): number | null {
+  const listed = config === null ? [] : languageConfigs(config).map(({ layer_types: types }) => types);
+  const types = listed.find((list): list is unknown[] => Array.isArray(list) && list.includes('mlp'));
+  return types === undefined ? null : types.filter((type) => type !== 'mlp').length;
 }
 
 /** Null where the configuration does not say, 0 where it says none. */

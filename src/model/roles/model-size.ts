@@ -3,8 +3,9 @@ import { openCheckpoint } from '../../checkpoints/open.ts';
 import { elementCount } from '../../checkpoints/tensors/table.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { type CheckpointRoles, checkpointRoles } from './checkpoint-roles.ts';
-import { CONFIG_KEYS, configNumber, type ModelConfig } from './model-config.ts';
-import { tiedPairs } from './tied.ts';
+import { CONFIG_KEYS, configNumber } from './model-config.ts';
+import { weightsPerElement } from './packed.ts';
+import { storedTwice, type TiedPair } from './tied.ts';
 import type { Role, TensorRole } from './types.ts';
 
 /** How large a model is, as far as configuration and tensors say. */
@@ -15,10 +16,10 @@ export interface ModelSize {
    */
   readonly total: number;
   /**
-   * Parameters that act on one token. As `total` for a dense model, and where the configuration does not say
-   * how many experts act.
+   * Parameters that act on one token: as `total` for a dense model. Null where nothing says how many experts
+   * act.
    */
-  readonly active: number;
+  readonly active: number | null;
   /**
    * Experts of a layer, and how many of them a token is sent to (null where unknown); null for a dense model.
    */
@@ -45,66 +46,63 @@ const NO_PARAMETERS: ReadonlySet<Role | null> = new Set([
  */
 export async function modelSize(path: string): Promise<ModelSize> {
   const checkpoint = await openCheckpoint(path);
-  return countParameters(checkpoint, await checkpointRoles(checkpoint));
+  const roles = await checkpointRoles(checkpoint);
+  return countParameters(checkpoint, roles, await storedTwice(checkpoint, roles));
 }
 
-/** {@link modelSize} of an open checkpoint. */
-export function countParameters(checkpoint: Checkpoint, roles: CheckpointRoles): ModelSize {
+/** {@link modelSize} of an open checkpoint. @param tied embeddings and heads that are one, see {@link storedTwice} */
+export function countParameters(checkpoint: Checkpoint, roles: CheckpointRoles, tied: readonly TiedPair[]): ModelSize {
   const { config } = roles;
   const notes: string[] = [];
   if (config === null) notes.push('no config.json that can be read, so the size of the model is taken from its tensors alone');
-  const packed = 32 / packedBits(config);
+  const perElement = weightsPerElement(checkpoint, roles);
   let total = 0;
   let routed = 0;
   let highest = -1;
+  let unknown = false;
   for (const [s, { tensors }] of checkpoint.shards.entries()) {
     const { shapes, dtypes, count } = tensors;
     for (let row = 0; row < count; row++) {
       const tensor = roles.of(s, row);
-      const size = elementCount(shapes[row]!) * weightsPerElement(tensor, dtypes[row]!, packed);
+      unknown ||= tensor.role === null;
+      if (!isParameter(tensor, dtypes[row]!)) continue;
+      const size = elementCount(shapes[row]!) * perElement(s, row);
       total += size;
       if (tensor.role !== 'expert') continue;
       routed += size;
       if (typeof tensor.expert === 'number') highest = Math.max(highest, tensor.expert);
     }
   }
-  total -= tiedCopies(checkpoint, roles);
+  total -= tiedCopies(checkpoint, tied);
 
-  const count = configNumber(config, CONFIG_KEYS.experts) ?? (highest >= 0 ? highest + 1 : null);
+  const said = configNumber(config, CONFIG_KEYS.experts);
+  const count = said !== null && highest + 1 === 2 * said ? highest + 1 : (said ?? (highest >= 0 ? highest + 1 : null));
   const perToken = configNumber(config, CONFIG_KEYS.perToken);
   if (count === null || count <= 1) return { total, active: total, experts: null, notes };
   if (routed === 0) {
-    notes.push(`config.json speaks of ${count} experts and no tensor looks like one, so all parameters count as active`);
-    return { total, active: total, experts: { count, perToken }, notes };
+    // Some configurations speak of experts that their model goes without.
+    if (!unknown) return { total, active: total, experts: null, notes };
+    notes.push(`config.json speaks of ${count} experts and no tensor looks like one, so how many parameters are active is not known`);
+    return { total, active: null, experts: { count, perToken }, notes };
   }
   if (perToken === null || perToken > count) {
-    notes.push(`the model has ${count} experts and config.json does not say how many act on a token, so all parameters count as active`);
-    return { total, active: total, experts: { count, perToken: null }, notes };
+    notes.push(
+      `the model has ${count} experts and config.json does not say how many act on a token, so how many parameters are active is not known`,
+    );
+    return { total, active: null, experts: { count, perToken: null }, notes };
   }
   return { total, active: Math.round(total - routed * (1 - perToken / count)), experts: { count, perToken }, notes };
 }
 
-/**
- * How many weights one stored element stands for. 4-bit codes lie two in a byte, codes of GPTQ, AWQ and
- * compressed-tensors `packed` in an I32.
- */
-function weightsPerElement({ role }: TensorRole, dtypeCode: number, packed: number): number {
-  if (NO_PARAMETERS.has(role)) return 0;
+/** Integers that no rule knows are no weights. */
+function isParameter({ role }: TensorRole, dtypeCode: number): boolean {
+  if (NO_PARAMETERS.has(role)) return false;
   const { kind, name } = dtypeByCode(dtypeCode);
-  if (kind !== 'integer') return 1;
-  if (role === null || name === 'I64') return 0;
-  return name === 'U8' ? 2 : name === 'I32' ? packed : 1;
-}
-
-/** Bits of a packed code, as the configuration of GPTQ, AWQ or compressed-tensors has it. */
-function packedBits(config: ModelConfig | null): number {
-  const text = JSON.stringify(config?.quantization_config ?? null);
-  return Number(/"(?:bits|num_bits)":([2348])\b/.exec(text)?.[1] ?? 4);
+  return kind !== 'integer' || (role !== null && name !== 'I64');
 }
 
 /** Elements of output heads that are stored beside the embedding they are tied to. */
-function tiedCopies(checkpoint: Checkpoint, roles: CheckpointRoles): number {
-  const tied = tiedPairs(checkpoint, roles).filter(({ configured }) => configured === true);
+function tiedCopies(checkpoint: Checkpoint, tied: readonly TiedPair[]): number {
   const heads = new Map(tied.map(({ head }) => [`${head.shard}:${head.row}`, checkpoint.shards[head.shard]!.tensors.shapes[head.row]!]));
   return [...heads.values()].reduce((sum, shape) => sum + elementCount(shape), 0);
 }

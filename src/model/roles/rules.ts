@@ -14,12 +14,15 @@ export interface Rule {
   readonly name: string;
   /** What the projection is read from: a table below, the name's last word, a word of its own, or nothing. */
   readonly projection?: 'attn' | 'mlp' | 'last' | { readonly is: string };
-  /** Holds only for… `integer`: tables and masks; `matrices`: a stack of matrices (3 axes or more). */
+  /** Holds only for… `integer`: tables and masks; `matrices`: a stack of matrices (3 axes, and no kernels of a
+   * convolution) of a model that has experts. */
   readonly only?: 'integer' | 'matrices' | 'maybe-router' | 'inference-bias';
   /** The layer in the name is one of its own, not of the language model. */
   readonly layerless?: true;
 }
 
+/** A wrapper around a whole model, as `paligemma_with_expert.gemma_expert.model.layers.0`, is no expert of a layer. */
+const OF_A_LAYER = String.raw`(?!.*\.(layers?|h|blocks?)\.#)`;
 const FFN = String.raw`(mlps?|ffn|ff|feed_forward|feedforward|FeedForward|DenseReluDense|mixer|moe|\w*_moe|moe_\w+|\w*moe_block|\w*_mlp|\w*_ffn|(?:mlp|ffn)_\w+|cond_ffn|MoE)`;
 const LAYER = String.raw`(layers?|h|blocks?|decoder)\.#(\.pp_block|\.transformer_layer|\.mtp_model_layer)?`;
 const NORM = String.raw`(\w*norm\d*|rms(_\w+)?|\w*norm_(f|#|\w{1,16})|\w*norm\w*_\d|ln_\w+|\w*_ln|ln\d*|\w*LayerNorm|\w*_norm_\w*|\w*layer_?norm_\w+)`;
@@ -52,12 +55,14 @@ export const RULES: readonly Rule[] = [
   { role: 'shared_expert_gate', name: String.raw`<(shared?_(experts?|mlp|ffn)_gate|shared?_experts?\.(gate|gate_weight|router)|coefficient|ffn_gate_inp_shexp)(\.weight|\.bias)?$` },
   { role: 'router_other', name: String.raw`<(router|gate)\.(\w+\.)*(scale|\w+_scale)$`, projection: 'last' },
   { role: 'shared_expert', name: String.raw`<((shared?|common|always_on|global)_experts?|experts?_shared|\w+_shexp|shared_mlp|shared_ffn|shared_feed_forward|mlp\.mlp|w_\w*_shared_\w+|w_swiglu_FD)>`, projection: 'mlp' },
-  { role: 'norm', name: String.raw`<((router|gate)(\.\w+)*|experts)\.\w*norm(\.\w+)?$` },
+  { role: 'norm', name: String.raw`<((router(_\w+)?|gate)(\.\w+)*|experts)\.\w*norm(\.\w+)?$` },
+  // A gated norm has a small MLP of its own (A.X K2).
+  { role: 'norm', name: String.raw`<\w*(layernorm|layer_norm|_norm)\.(W_(up|down)|mlp\.fc\d)(\.(weight|bias))?$` },
   { role: 'router_bias', name: String.raw`<(${FFN}|${LAYER})\.(gate|router|gating)(\.\w+)?\.bias$`, projection: { is: 'bias' }, only: 'maybe-router' },
   { role: 'router_bias', name: String.raw`<((router(_\w+)?|gating)(\.\w+)*\.(\w+_)?bias|ffn_gate_inp\.bias)$`, projection: { is: 'bias' } },
   { role: 'router', name: String.raw`<(router|ffn_gate_inp|gating|router_\w+|\w+_router|gate\.wg|gate_network|gating_network|expert_gate|moe_gate|w_noise)>`, projection: { is: 'weight' } },
   { role: 'router', name: String.raw`<(${FFN}|${LAYER})\.(gate|switch)(\.(weight|weight_\d+|\w+\.weight))?$`, projection: { is: 'weight' }, only: 'maybe-router' },
-  { role: 'expert', name: String.raw`<(\w*experts?|experts?_?\d+|expert_weights|moe_w_\w+|ffn_\w+_exps|ffn_(gate|up|down)\.#)>`, projection: 'mlp' },
+  { role: 'expert', name: String.raw`<(\w*experts|expert|experts?_?\d+|\w+_expert${OF_A_LAYER}|expert_weights|moe_w_\w+|ffn_\w+_exps|ffn_(gate|up|down)\.#)>`, projection: 'mlp' },
   { role: 'expert', name: String.raw`<block\.#\.mlp\.mlp[12]_(weight|bias)(\.weight)?$`, projection: 'mlp' },
   { role: 'expert', name: String.raw`<block_sparse_moe\.(w\d|input_linear|output_linear)>`, projection: 'mlp' },
 
@@ -81,7 +86,7 @@ export const RULES: readonly Rule[] = [
   { role: 'norm', name: String.raw`<${NORM}(\.#)?(\.pp_block)?(\.(weight|bias|scale|gamma|beta|g))?$` },
   { role: 'norm', name: '<layer_norm_(weight|bias)$' },
 
-  { role: 'residual_mix', name: String.raw`<(hc_\w+|\w+_hc|laurel|\w*residual|\w*residual_(scale|gate|alpha|lambda|mix|weight)s?|\w*hidden_states_(scale|bias)|\w+_input(?=\.query)|layer_scalar|layer_scale\w*|altup\w*|\w*hyper_connection\w*|resid_lambdas?|x0_lambdas?)>` },
+  { role: 'residual_mix', name: String.raw`<(lambdas?(_\d)?|hc_\w+|\w+_hc|laurel|\w*residual|\w*residual_(scale|gate|alpha|lambda|mix|weight)s?|\w*hidden_states_(scale|bias)|\w+_input(?=\.query)|layer_scalar|layer_scale\w*|altup\w*|\w*hyper_connection\w*|resid_lambdas?|x0_lambdas?)>` },
   { role: 'mtp_proj', name: '<mtp\\.fc>', projection: { is: 'eh_proj' } },
   { role: 'mtp_proj', name: String.raw`<(mtp_linear_proj|mtp_\w+\.#\.input_proj)>`, projection: 'last', layerless: true },
   { role: 'mtp_proj', name: '<(eh_proj|e_proj|h_proj)>', projection: 'last' },
@@ -99,7 +104,8 @@ export const RULES: readonly Rule[] = [
   { role: 'lm_head', name: String.raw`^(\w+\.)?(output|ff_out|decoder|proj_out)\.(weight|bias)$` },
   { role: 'embedding', name: String.raw`<(embed_tokens|tokens_embed|embed|emb|embd|embed_in|(\w+_)?(tok|token|word|input|segment)_?(emb|embd|embed|embedding)s?|embeddings?|\w*word_embeddings?|token_type_embeddings?|wte|shared|(?<=^transformer\.)w)(\.(weight|pp_block\.weight))?$` },
 
-  // What is called like a layer of a library of layers is trained, whatever it is for.
+  // What is called like a layer of a library of layers is trained, whatever it is for; an LSTM's matrices too.
+  { role: 'other', name: String.raw`<(weight|bias)_(ih|hh|hr)(_l\d+(_reverse)?)?$`, projection: 'last' },
   { role: 'other', name: String.raw`<(\w*_)?(linear|dense|proj|projection|conv|regression|embed|embedding|transformation)s?_?\d*(\.dense)?\.(weight|bias)$`, projection: 'last' },
 ];
 
@@ -111,6 +117,11 @@ export interface Companion {
   readonly projection?: string;
   /** Only where what it belongs to is a matrix: `norm.scale` is a norm, `router.scale` multiplies. */
   readonly ofMatrix?: true;
+  /**
+   * Learned parameters are called so too: where a checkpoint holds no codes, they are what the rest of the
+   * name says (`vectors`: unless they are one number).
+   */
+  readonly learned?: true | 'vectors';
 }
 
 /**
@@ -132,11 +143,14 @@ export const COMPANIONS: readonly Companion[] = [
   { role: 'lora', name: String.raw`^(?:base_model\.model\.)?(.+)\.modules_to_save(?:\.\w+)*\.(weight|bias)$`, base: '$1.$2', projection: 'full' },
   { role: 'lora', name: String.raw`^base_model\.model\.(.+)$`, base: '$1', projection: 'full' },
 
-  { role: 'quant_scale', name: String.raw`^(.+)\.(?:[kvq]_scale|[kvq]_proj\.output_scale|kv_scale)$`, base: '$1.weight', projection: 'kv_cache' },
+  { role: 'quant_scale', name: String.raw`^(.+)\.(?:[kvq]_scale|[kvq]_proj\.output_scale|kv_scale)$`, base: '$1.weight', projection: 'kv_cache', learned: 'vectors' },
+  { role: 'quant_scale', name: String.raw`^(.+)\.(?:input|activation|output)_scale$`, base: '$1.weight', learned: 'vectors' },
   { role: 'quant_scale', name: String.raw`^(.+)\.(?:weight|input|activation|output)_(?:scale(?:_inv|_\d)?|global_scale)$`, base: '$1.weight' },
-  { role: 'quant_scale', name: String.raw`^(.+)\.(?:qscale_weight|qscale_act|SCB|scales|weight\.(?:nested_)?absmax)$`, base: '$1.weight' },
-  { role: 'quant_scale', name: '^(.+)_(?:scales|scale_inv|weight_scale|weight_scale_inv|input_scale)$', base: '$1' },
-  { role: 'quant_scale', name: String.raw`^(.+)\.scale$`, base: '$1.weight', ofMatrix: true },
+  { role: 'quant_scale', name: String.raw`^(.+)\.scales$`, base: '$1.weight', learned: true },
+  { role: 'quant_scale', name: String.raw`^(.+)\.(?:qscale_weight|qscale_act|SCB|weight\.(?:nested_)?absmax)$`, base: '$1.weight' },
+  { role: 'quant_scale', name: '^(.+)_scales$', base: '$1', learned: true },
+  { role: 'quant_scale', name: '^(.+)_(?:scale_inv|weight_scale|weight_scale_inv|input_scale)$', base: '$1' },
+  { role: 'quant_scale', name: String.raw`^(.+)\.scale$`, base: '$1.weight', ofMatrix: true, learned: true },
   { role: 'quant_meta', name: String.raw`^(.+)\.(?:weight_shape|weight_g_idx|g_idx|qzeros|(?:weight|input)_zero_point|weight\.(?:nested_)?quant_map|weight\.quant_state\..+)$`, base: '$1.weight' },
   { role: 'codes', name: String.raw`^(.+)\.(?:qweight|weight_packed)$`, base: '$1.weight' },
   { role: 'codes', name: '^(.+)[._]blocks$', base: '$1' },

@@ -39,7 +39,7 @@ export function structure(checkpoint: Checkpoint, roles: CheckpointRoles): Struc
   // Files of ranks hold slices, whose shapes say nothing of the whole.
   if (checkpoint.namesPerFile) return { expertLayers: [], conflicts: [] };
   const blocks = moeBlocks(checkpoint, roles);
-  const config = configuredExperts(roles.config);
+  const config = ofAllKinds(blocks, configuredExperts(roles.config));
   const told = configConflict(blocks, config, checkpoint.path);
   const believed = told === null ? config : { ...config, count: null };
   const withExperts = blocks.filter(({ numbered, fused }) => numbered.length + fused.length > 0);
@@ -50,9 +50,24 @@ export function structure(checkpoint: Checkpoint, roles: CheckpointRoles): Struc
     ...layerConflicts(checkpoint, roles),
   ];
   const expertLayers = withExperts
-    .map((block) => ({ stack: block.stack, layer: block.layer, mtp: block.mtp, experts: expertsThere(block) ?? routerRows(block, config) }))
+    .map((block) => ({ stack: block.stack, layer: block.layer, mtp: block.mtp, experts: realExperts(block, config) }))
     .sort((a, b) => (a.stack === b.stack ? a.layer - b.layer : a.stack < b.stack ? -1 : 1));
   return { expertLayers, conflicts };
+}
+
+/** Ernie's layers have experts for text and experts for images, each with a router, and its configuration counts one kind. */
+function ofAllKinds(blocks: readonly MoeBlock[], config: ConfiguredExperts): ConfiguredExperts {
+  const { count } = config;
+  const kinds = blocks.find(({ routers }) => routers.length > 1)?.routers.length;
+  if (count === null || kinds === undefined) return config;
+  const all = blocks.every((block) => (expertsThere(block) ?? count * kinds) === count * kinds);
+  return all ? { ...config, count: count * kinds } : config;
+}
+
+/** Experts of a layer, without those that do nothing, for which some writers store matrices all the same (LongCat). */
+function realExperts(block: MoeBlock, config: ConfiguredExperts): number | null {
+  const there = expertsThere(block) ?? routerRows(block, config);
+  return config.count !== null && there === config.count + config.spare ? config.count : there;
 }
 
 /**

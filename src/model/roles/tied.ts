@@ -1,3 +1,5 @@
+import { ByteReader } from '../../base/store/byte-reader.ts';
+import { readTensor } from '../../checkpoints/tensors/extents.ts';
 import type { TensorPlace } from '../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import type { CheckpointRoles } from './checkpoint-roles.ts';
@@ -38,6 +40,41 @@ export function tiedPairs(checkpoint: Checkpoint, roles: CheckpointRoles): TiedP
   return heads.flatMap((head) =>
     embeddings.filter((embedding) => shapeOf(embedding) === shapeOf(head)).map((embedding) => ({ embedding, head, configured })),
   );
+}
+
+/** Bytes of either end that are compared. */
+const SAMPLE = 32 * 1024;
+
+/**
+ * Those pairs that config.json says are one and that are the same, by a sample of both. Reads up to 128 KiB of
+ * each pair.
+ * @throws MergeError E_INPUT_CHANGED, E_NOT_READABLE
+ */
+export async function storedTwice(checkpoint: Checkpoint, roles: CheckpointRoles): Promise<TiedPair[]> {
+  const same: TiedPair[] = [];
+  const reader = new ByteReader();
+  try {
+    for (const pair of tiedPairs(checkpoint, roles)) {
+      if (pair.configured === true && (await areSame(reader, checkpoint, pair))) same.push(pair);
+    }
+  } finally {
+    await reader.close();
+  }
+  return same;
+}
+
+async function areSame(reader: ByteReader, checkpoint: Checkpoint, { embedding, head }: TiedPair): Promise<boolean> {
+  const [a, b] = [embedding, head].map(({ shard, row }) => {
+    const { dtypes, bytes } = checkpoint.shards[shard]!.tensors;
+    return { dtype: dtypes[row]!, bytes: bytes[row]! };
+  });
+  if (a!.dtype !== b!.dtype || a!.bytes !== b!.bytes) return false;
+  const length = Math.min(SAMPLE, a!.bytes);
+  for (const at of new Set([0, a!.bytes - length])) {
+    const [x, y] = [await readTensor(reader, checkpoint, embedding, at, length), await readTensor(reader, checkpoint, head, at, length)];
+    if (!x.equals(y)) return false;
+  }
+  return true;
 }
 
 /** The whole model's `tie_word_embeddings` before that of a configuration inside it. */

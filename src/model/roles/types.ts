@@ -51,6 +51,11 @@ export interface NamingContext {
   readonly experts: number | null;
   /** `model_type`. */
   readonly family: string | null;
+  /**
+   * Whether any tensor holds codes of quantised weights: where none does, what is called like a scale is
+   * none. Null where unknown.
+   */
+  readonly codes?: boolean | null;
 }
 
 /** One tensor, classified. */

@@ -1,7 +1,7 @@
 import { dtypeByName } from '../../base/dtype.ts';
 import type { Conflict, Warning } from '../../base/errors.ts';
 import { policyProblems, routerProblem, sameSelectors } from './check.ts';
-import { DEFAULTS, type DefaultRow, isFamilyKnown, type UnknownNames } from './defaults.ts';
+import { DEFAULTS, type DefaultRow } from './defaults.ts';
 import { policiesOf, requestOf } from './keys.ts';
 import { extentOf, selectorTest } from './selector.ts';
 import { policyText } from './text.ts';
@@ -48,7 +48,6 @@ export function assignTreatments(tensors: readonly PolicyTensor[], request: Poli
   const conflicts = wrongInThemselves(asked, request.router);
   const policies = conflicts.length === 0 ? asked : [];
   const extent = extentOf(tensors);
-  const names: UnknownNames = { recognised: isFamilyKnown(tensors), allowUnknown: options.allowUnknown };
   const words = policies.map((policy, p) =>
     p === 0 && request.router !== undefined ? `router ${request.router}` : `policy ${policyText(policy)}`,
   );
@@ -64,7 +63,7 @@ export function assignTreatments(tensors: readonly PolicyTensor[], request: Poli
     const first = tests.findIndex((test) => test(tensor));
     const found = tensor.extra && policies[first]?.use !== 'drop' ? -1 : first;
     const policy = found < 0 ? policies.length : found;
-    const row = DEFAULTS.find((candidate) => candidate.fits(tensor, names))!;
+    const row = DEFAULTS.find((candidate) => candidate.fits(tensor, options.allowUnknown))!;
     let cell = cells[policy]!.get(row);
     if (cell === undefined) {
       const treatment = treatments.push(treatmentOf(policies[policy], found, members[policy] ?? null, row, options)) - 1;
@@ -83,7 +82,7 @@ export function assignTreatments(tensors: readonly PolicyTensor[], request: Poli
   }
   if (tensors.length > 0 && treatments.every(({ kind }) => kind === 'drop'))
     conflicts.push(nothingLeft(policies.length > 0, tensors.length));
-  return { treatments, of, conflicts, warnings: treatmentWarnings(tensors, treatments, of, names) };
+  return { treatments, of, conflicts, warnings: treatmentWarnings(tensors, treatments, of) };
 }
 
 function wrongInThemselves(policies: readonly Policy[], router: PolicyRequest['router']): Conflict[] {
@@ -168,7 +167,9 @@ function impossible(policy: Policy, about: string, taken: readonly Cell[], float
     const { name } = taken[0]!.first;
     return [{ code: 'E_POLICY', message: `${about} is about scales alone (${name}): ${taken[0]!.row.never}, so name those`, tensor: name }];
   }
-  const averaged = taken.filter(({ treatment, row }) => row.never !== undefined && treatments[treatment]!.kind === 'average');
+  const mayNot = ({ never, unlessNamed }: DefaultRow, { dtype }: PolicyTensor) =>
+    never !== undefined && !(unlessNamed && namesLeaf(policy) && dtypeByName(dtype)!.kind === 'float');
+  const averaged = taken.filter(({ treatment, row, first }) => treatments[treatment]!.kind === 'average' && mayNot(row, first));
   const conflicts = averaged.map(({ row, first, count }): Conflict => {
     const which = `${counted(count, 'tensor')} (${count === 1 ? '' : 'the first is '}${first.name}, ${first.dtype})`;
     const instead = `name=${first.name}:use=${row.kind === 'equal' ? 'equal' : 'newest'}`;
@@ -184,6 +185,11 @@ function impossible(policy: Policy, about: string, taken: readonly Cell[], float
     });
   }
   return conflicts;
+}
+
+/** Whether a policy names tensors by the last part of their names, as `name=model.layers.*.freqs`. */
+function namesLeaf({ name }: Policy): boolean {
+  return name !== undefined && /(?:^|\.)[^.*?]+$/.test(name);
 }
 
 function unusedOrShadowed(

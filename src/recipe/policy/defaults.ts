@@ -2,20 +2,13 @@ import { type DtypeName, dtypeByName } from '../../base/dtype.ts';
 import type { ErrorCode } from '../../base/errors.ts';
 import type { DefaultName, PolicyTensor, Treatment } from './types.ts';
 
-/** What else decides about tensors whose names no rule knows. */
-export interface UnknownNames {
-  /** Whether the names are those of a family that the rules know, see {@link isFamilyKnown}. */
-  readonly recognised: boolean;
-  /** `--allow-unknown`. */
-  readonly allowUnknown: boolean;
-}
-
 /** One line of the default table. */
 export interface DefaultRow {
   readonly name: DefaultName;
   /** Which tensors, for people. */
   readonly tensors: string;
-  readonly fits: (tensor: PolicyTensor, options: UnknownNames) => boolean;
+  /** @param allowUnknown `--allow-unknown` */
+  readonly fits: (tensor: PolicyTensor, allowUnknown: boolean) => boolean;
   /** What is done with them, for people. */
   readonly treatment: string;
   readonly kind: Treatment['kind'];
@@ -28,34 +21,15 @@ export interface DefaultRow {
   readonly keepsDtype?: true | 'unless-wider';
   /** Why no policy may average them. */
   readonly never?: string;
+  /** Only their names say so: a policy that names them may average them all the same. */
+  readonly unlessNamed?: true;
   readonly why: string;
 }
 
 const CONSTANT: ReadonlySet<string | null> = new Set(['rope_buffer', 'buffer', 'router_buffer']);
-const FOREIGN: ReadonlySet<string> = new Set(['quant_scale', 'quant_meta', 'lora', 'optimizer']);
 const BATCH_STATISTICS = /(?:^|\.)(?:running_mean|running_var|num_batches_tracked)$/;
-/** Names that end like the scale or zero point of a quantised weight. */
-const QUANTISATION = /(?:^|[._])(?:scales?|scale_inv|zeros?|zero_points?|absmax|amax)$/;
 const PLAIN: ReadonlySet<DtypeName> = new Set(['F64', 'F32', 'F16', 'BF16']);
 const kindOf = ({ dtype, codes }: PolicyTensor) => (codes ? 'float' : dtypeByName(dtype)!.kind);
-
-/**
- * Whether the name of a tensor says what it is for; integers are buffers whatever their name, and endings
- * like `_scale` and `lora_A` are no model's own.
- */
-function isKnownByName({ dtype, role: { role } }: PolicyTensor): boolean {
-  return role !== null && !FOREIGN.has(role) && !(role === 'buffer' && dtypeByName(dtype)!.kind === 'integer');
-}
-
-/**
- * Whether at least half of the tensors that could be weights are known by name: a chance hit (`embed`,
- * `norm`) makes no family.
- */
-export function isFamilyKnown(tensors: readonly PolicyTensor[]): boolean {
-  const candidates = tensors.filter((tensor) => kindOf(tensor) !== 'integer');
-  const known = candidates.filter(isKnownByName).length;
-  return known > 0 && 2 * known >= candidates.length;
-}
 
 /**
  * What becomes of a tensor that no policy is about: the first row that fits. `docs/policies.md` prints it.
@@ -87,6 +61,7 @@ export const DEFAULTS: readonly DefaultRow[] = [
     kind: 'member',
     keepsDtype: true,
     never: 'statistics describe the checkpoint that they were counted in',
+    unlessNamed: true,
     why: 'they describe one checkpoint, and differ between any two',
   },
   {
@@ -108,6 +83,7 @@ export const DEFAULTS: readonly DefaultRow[] = [
     unequal: 'E_BUFFERS_DIFFER',
     keepsDtype: true,
     never: 'constant buffers keep their bytes',
+    unlessNamed: true,
     why: 'nothing trains them: a difference means another configuration',
   },
   {
@@ -131,13 +107,13 @@ export const DEFAULTS: readonly DefaultRow[] = [
   },
   {
     name: 'unknown',
-    tensors: 'floats whose names no rule knows, in a model of which at least half are known',
-    fits: ({ name, dtype, role: { role } }, { recognised, allowUnknown }) =>
-      role === null && !allowUnknown && (recognised || !PLAIN.has(dtype) || QUANTISATION.test(name)),
+    tensors: 'floats whose names no rule knows, and of which something says that they are no weights',
+    fits: ({ dtype, role: { role }, unknown }, allowUnknown) =>
+      role === null && !allowUnknown && ((unknown?.doubt ?? null) !== null || !PLAIN.has(dtype)),
     treatment: 'equal in all members, then copied; `--allow-unknown` averages them',
     kind: 'equal',
     unequal: 'E_UNKNOWN_TENSOR',
-    why: 'they may be tables, masks or scales. Where fewer are known, plain floats are averaged with one warning',
+    why: 'scales beside codes, tables, constants: see below. All others are averaged, with one warning',
   },
   {
     name: 'weight',

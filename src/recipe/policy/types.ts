@@ -60,6 +60,12 @@ export interface PolicyRequest {
 
 export type RouterUse = Exclude<Use, 'equal' | 'drop'>;
 
+/** What is known of a float tensor whose name no rule knows. */
+export interface Unknown {
+  /** What speaks against averaging it, as half a sentence; null where nothing does. */
+  readonly doubt: string | null;
+}
+
 /** A tensor of the layout, as far as policies look at it. */
 export interface PolicyTensor {
   readonly name: string;
@@ -68,6 +74,8 @@ export interface PolicyTensor {
   readonly role: TensorRole;
   /** Codes of a quantised weight that is averaged through its values, whatever the dtype of the codes. */
   readonly codes?: boolean | undefined;
+  /** Of a float tensor without a role. */
+  readonly unknown?: Unknown | undefined;
   /** A tensor of some member that the layout lacks: all that can be said of it is that it is left out. */
   readonly extra?: boolean | undefined;
 }

@@ -1,5 +1,4 @@
 import type { Warning } from '../../base/errors.ts';
-import type { UnknownNames } from './defaults.ts';
 import { roleOf } from './roles.ts';
 import type { PolicyTensor, Treatment } from './types.ts';
 
@@ -20,14 +19,34 @@ class Named {
   }
 }
 
+/** Kinds of names that a warning lists. */
+const KINDS_SHOWN = 8;
+
+/** Names of some tensors, of which those that differ only in their numbers are one kind. */
+class Kinds {
+  count = 0;
+  readonly #kinds = new Map<string, { count: number; first: string }>();
+
+  add(name: string): void {
+    this.count++;
+    const key = name.replaceAll(/\d+/g, '*');
+    const kind = this.#kinds.get(key);
+    if (kind === undefined) this.#kinds.set(key, { count: 1, first: name });
+    else kind.count++;
+  }
+
+  /** `model.layers.*.alpha (24), codebook, …`. */
+  kinds(): string {
+    const shown = [...this.#kinds].slice(0, KINDS_SHOWN).map(([key, { count, first }]) => (count === 1 ? first : `${key} (${count})`));
+    const more = this.#kinds.size - shown.length;
+    return `${shown.join(', ')}${more > 0 ? ` and ${more} more kinds` : ''}`;
+  }
+}
+
 /** What there is to say of tensors that are averaged without being known, and of those that are left out. */
-export function treatmentWarnings(
-  tensors: readonly PolicyTensor[],
-  treatments: readonly Treatment[],
-  of: Int32Array,
-  { recognised }: UnknownNames,
-): Warning[] {
-  const [unknown, leftOut, needed, prediction] = [new Named(), new Named(), new Named(), new Named()];
+export function treatmentWarnings(tensors: readonly PolicyTensor[], treatments: readonly Treatment[], of: Int32Array): Warning[] {
+  const unknown = new Kinds();
+  const [leftOut, needed, prediction] = [new Named(), new Named(), new Named()];
   for (const [i, { name, role }] of tensors.entries()) {
     const { kind, policy } = treatments[of[i]!]!;
     if (kind === 'average' && policy === null && role.role === null) unknown.add(name);
@@ -38,8 +57,11 @@ export function treatmentWarnings(
   }
   const warnings: Warning[] = [];
   const warn = (code: Warning['code'], some: Named, text: string) => some.count > 0 && warnings.push({ code, message: `${some}: ${text}` });
-  const known = recognised ? 'no rule knows the name' : 'the rules know few names of this model, or none';
-  warn('W_UNKNOWN_NAMES', unknown, `${known}; averaged, which is right for weights and wrong for tables, masks and scales`);
+  if (unknown.count > 0) {
+    const [are, they] = unknown.count === 1 ? ['tensor is', 'it'] : ['tensors are', 'them'];
+    const message = `${unknown.count} float ${are} averaged though no rule knows the name: ${unknown.kinds()}. Nothing says that this is wrong; where it is, --policy 'name=NAME:use=newest' takes ${they} from the newest member`;
+    warnings.push({ code: 'W_UNKNOWN_NAMES', message });
+  }
   warn('W_LEFT_OUT', leftOut, 'adapters or optimizer states; left out of the merge');
   warn('W_DROPPED', needed, 'dropped by a policy, and the model does not load without');
   warn(

@@ -93,11 +93,11 @@ function chooseSpacing(
   interval: number | null,
   wanted: number,
 ): { readonly spacing: number; readonly members: number; readonly notes: readonly string[] } {
-  const [table, parameters] = size.experts === null ? [SPACINGS.dense, size.total] : [SPACINGS.moe, size.active];
+  const [table, parameters] = size.experts === null ? [SPACINGS.dense, size.total] : [SPACINGS.moe, size.active ?? size.total];
   const kind =
     size.experts === null
       ? `dense model of ${about(parameters)} parameters`
-      : `mixture of experts with ${about(parameters)} active parameters`;
+      : `mixture of experts with ${about(parameters)} ${size.active === null ? 'parameters, counted as if all were active' : 'active parameters'}`;
   const [smallest, first] = table[0];
   const [largest, last] = table.at(-1)!;
   const notes: string[] = [];

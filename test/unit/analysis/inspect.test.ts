@@ -53,7 +53,7 @@ test('what is wrong is told, and so is how it is quantised; nothing fails', asyn
     ['E_ROUTER_SHAPE', 'model.layers.0.mlp.gate.weight'],
   ]);
   expect(summary.expertLayers).toEqual([{ stack: 'model.layers', layer: 0, mtp: false, experts: 4 }]);
-  expect(summary.tied).toEqual({ configured: true, pairs: [{ embedding: 'model.embed.weight', head: 'lm_head.weight' }] });
+  expect(summary.tied).toEqual({ configured: true, pairs: [{ embedding: 'model.embed.weight', head: 'lm_head.weight', same: true }] });
   expect(summary.quantisation).toBeNull();
 });
 

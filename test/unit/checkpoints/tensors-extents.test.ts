@@ -99,6 +99,7 @@ it('plans a member in parts beside one that is whole, cut where the parts meet',
   const work = { table: 0, needs: all, reads: all, equal: null, apart: false };
   const matching = {
     ...{ layout: whole, members: [parts, whole], participates: all, files: new InputFiles(), allowMixedDtypes: false },
+    doubt: () => null,
     arrangement: () => ({ of: () => undefined, uses: () => false }),
   };
   const target = { table: whole.shards[0]!.tensors, origin: allRows(2) };

@@ -204,12 +204,13 @@ describe('an inspection', () => {
       experts: { count: 8, perToken: 2 },
       totalParameters: 256,
       activeParameters: 100,
+      sizeNotes: [],
       expertLayers: [0, 1, 2].map((layer) => ({ stack: 'model.layers', layer, mtp: layer === 2, experts: 8 })),
       roles: {
         expert: { tensors: 1, parameters: 128, bytes: 256, dtypes: ['BF16', 'F32'] as const },
         unknown: { tensors: 1, parameters: 128, bytes: 256, dtypes: ['BF16'] as const },
       },
-      tied: { configured: false, pairs: [] as { embedding: string; head: string }[] },
+      tied: { configured: false, pairs: [] as { embedding: string; head: string; same: boolean | null }[] },
       quantisation: null as QuantisationSummary | null,
       problems: [] as Conflict[],
       metadata: { format: 'pt', config: 'x'.repeat(1000) },
@@ -245,7 +246,7 @@ c          BF16  [64, 2]  256 B  -              m-2.safetensors
       layers: 9,
       mtpLayers: 0,
       expertLayers: [...at([3, 4, 5, 7], 8), ...at([8], 4)],
-      tied: { configured: true, pairs: [{ embedding: 'embed.weight', head: 'head\u001b.weight' }] },
+      tied: { configured: true, pairs: [{ embedding: 'embed.weight', head: 'head\u001b.weight', same: true }] },
       quantisation: { method: 'fp8', forms: [{ form: 'F8_E4M3 codes, an F32 scale for each row', tensors: 3 }] },
       problems: Array.from({ length: 12 }, (_, i) => ({ code: 'E_EXPERT_MISSING' as const, message: `expert ${i} is not there` })),
     }).split('\n');

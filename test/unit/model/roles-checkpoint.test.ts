@@ -22,12 +22,15 @@ const cache = new OpenCache();
 test('roles of a checkpoint, with what its config.json says', async () => {
   const shapes = { 'model.layers.2.mlp.gate.weight': [4, 8], 'model.layers.1.mlp.gate.weight': [4, 8], mystery: [2] };
   const roles = await checkpointRoles(
-    await written(shapes, { text_config: { num_hidden_layers: 2, num_experts: 4 }, model_type: 'some_vl' }),
+    await written(shapes, { text_config: { num_hidden_layers: 2, num_experts: 4, num_nextn_predict_layers: 1 }, model_type: 'some_vl' }),
   );
-  expect(roles.context).toEqual({ layers: 2, experts: 4, family: 'some_vl' });
+  expect(roles.context).toEqual({ layers: 2, experts: 4, family: 'some_vl', codes: false });
   expect(roles.of(0, 0)).toMatchObject({ role: 'router', layer: 2, mtp: true, family: 'some_vl' });
   expect(roles.of(0, 1)).toMatchObject({ role: 'router', layer: 1, mtp: false });
   expect(roles.of(0, 2)).toMatchObject({ role: null });
+  // A layer too many is no layer of prediction where nothing speaks of one: HRM counts one of its two modules.
+  const plain = await checkpointRoles(await written(shapes, { num_hidden_layers: 2, num_experts: 4 }));
+  expect(plain.of(0, 0)).toMatchObject({ role: 'router', layer: 2, mtp: false });
   // The same header without experts in the configuration: a gated MLP.
   const dense = await checkpointRoles(await written(shapes, { num_hidden_layers: 2, model_type: 'plain' }));
   expect(dense.of(0, 0)).toMatchObject({ role: 'mlp', projection: 'gate' });
@@ -45,7 +48,7 @@ test('a checkpoint of which no rule knows a name, and whose config.json cannot b
   expect([0, 1].map((row) => of(0, row).role)).toEqual([null, null]);
   expect({ config, context }).toEqual({
     config: null,
-    context: { layers: null, experts: null, family: null },
+    context: { layers: null, experts: null, family: null, codes: false },
   });
 });
 

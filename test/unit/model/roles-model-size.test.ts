@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import type { DtypeName } from '../../../src/base/dtype.ts';
 import { modelSize } from '../../../src/model/roles/model-size.ts';
-import { temporaryFolder } from '../../support/checkpoints.ts';
+import { temporaryFolder, writeCheckpoint } from '../../support/checkpoints.ts';
 import { writeSparse } from '../../support/sparse-checkpoint.ts';
 
 const runs = join(import.meta.dirname, '../../../demo/runs');
@@ -93,17 +93,20 @@ test('shared experts, routers and the output head of tied embeddings', async () 
   expect(await sizeOf(shapes, { ...experts, tie_word_embeddings: true })).toMatchObject({ total: 168, active: 108 });
 });
 
-test('what is left open is said, and everything counts as active then', async () => {
+test('what is left open is said, and how many parameters are active is not known then', async () => {
   const shapes = { 'layers.0.experts.0.w': [6], 'layers.0.experts.1.w': [6], 'embed.weight': [4] };
   for (const config of [null, 'not JSON', {}, { num_experts: 2 }, { num_experts: 2, num_experts_per_tok: 3 }]) {
     const size = await sizeOf(shapes, config);
-    expect(size).toMatchObject({ total: 16, active: 16, experts: { count: 2, perToken: null } });
+    expect(size).toMatchObject({ total: 16, active: null, experts: { count: 2, perToken: null } });
     expect(size.notes.at(-1)).toContain('does not say how many act on a token');
     expect(size.notes.some((note) => note.includes('no config.json'))).toBe(config === null || config === 'not JSON');
   }
   const unknown = await sizeOf({ 'layers.0.mystery.stack': [4, 3, 2] }, { num_local_experts: 4, num_experts_per_tok: 1 });
-  expect(unknown).toMatchObject({ total: 24, active: 24, experts: { count: 4, perToken: 1 } });
+  expect(unknown).toMatchObject({ total: 24, active: null, experts: { count: 4, perToken: 1 } });
   expect(unknown.notes).toEqual([expect.stringContaining('no tensor looks like one')]);
+  // Doge's configuration names experts that a model may go without: all names are known, and none is an expert's.
+  const dense = { 'model.layers.0.mlp.up_proj.weight': [4, 3] };
+  expect(await sizeOf(dense, { num_experts: 8, num_experts_per_tok: 2 })).toEqual({ total: 12, active: 12, experts: null, notes: [] });
   expect(await sizeOf({ w: [3] }, { num_experts: 1, num_experts_per_tok: 1 })).toEqual({ total: 3, active: 3, experts: null, notes: [] });
 });
 
@@ -122,6 +125,39 @@ test('packed codes count as the weights they stand for, their scales not at all'
   const gptq = { 'model.layers.0.mlp.up_proj.qweight': [2, 6], 'model.layers.0.mlp.up_proj.g_idx': [16] };
   expect(await packed(gptq, 'I32', { quantization_config: { quant_method: 'gptq', bits: 8 } })).toMatchObject({ total: 2 * 4 * 6 });
   expect(await packed(gptq, 'I32', { quantization_config: { bits: 4 } })).toMatchObject({ total: 2 * 8 * 6 });
+});
+
+test('FP4 in bytes of any dtype counts twice, INT8 once', async () => {
+  const base = 'model.layers.0.mlp.up_proj';
+  const sizeWith = async (codes: DtypeName, scale: [name: string, dtype: DtypeName, shape: number[]]) => {
+    const tensors = [
+      { name: `${base}.weight`, dtype: codes, shape: [8, 32] },
+      { name: `${base}.${scale[0]}`, dtype: scale[1], shape: scale[2] },
+    ];
+    return (await modelSize(writeCheckpoint(join(temporary.path, String(made++)), [tensors], 1))).total;
+  };
+  // DeepSeek's own files hold FP4 in I8, with a power of two for 32 values; NVFP4 has one for 16.
+  expect(await sizeWith('I8', ['scale', 'F8_E8M0', [8, 2]])).toBe(8 * 64);
+  expect(await sizeWith('I8', ['weight_scale', 'F8_E4M3', [8, 4]])).toBe(8 * 64);
+  expect(await sizeWith('U8', ['weight_scale', 'U8', [8, 2]])).toBe(8 * 64);
+  expect(await sizeWith('I8', ['weight_scale', 'BF16', [8, 1]])).toBe(8 * 32);
+  expect(await sizeWith('I8', ['weight_scale', 'F32', [8, 2]])).toBe(8 * 32);
+});
+
+test('tied embeddings that are stored twice count once, and twice where they differ', async () => {
+  const same = Buffer.alloc(40 * 4, 7);
+  const other = Buffer.alloc(40 * 4, 8);
+  const sizeWith = async (head: Buffer) => {
+    const folder = join(temporary.path, String(made++));
+    const dtype = 'F32' as const;
+    const tensors = [
+      { name: 'model.embed_tokens.weight', dtype, shape: [10, 4], data: same },
+      { name: 'lm_head.weight', dtype, shape: [10, 4], data: head },
+    ];
+    return (await modelSize(writeCheckpoint(folder, [tensors], 1, { 'config.json': '{"tie_word_embeddings": true}' }))).total;
+  };
+  expect(await sizeWith(same)).toBe(40);
+  expect(await sizeWith(other)).toBe(80);
 });
 
 test('integer buffers are no parameters', async () => {

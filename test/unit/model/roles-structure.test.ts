@@ -1,34 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import { type DtypeName, dtypeByName } from '../../../src/base/dtype.ts';
-import { ColumnTable } from '../../../src/checkpoints/tensors/table.ts';
-import type { Checkpoint } from '../../../src/checkpoints/types.ts';
-import type { CheckpointRoles } from '../../../src/model/roles/checkpoint-roles.ts';
-import { classifier } from '../../../src/model/roles/classify.ts';
-import { namingContext } from '../../../src/model/roles/context.ts';
+import type { DtypeName } from '../../../src/base/dtype.ts';
 import { structureConflicts } from '../../../src/model/roles/structure.ts';
-import { type TinyModel, tinyModels } from '../../support/tiny-models.ts';
+import { opened, type TinyModel, tinyModels } from '../../support/tiny-models.ts';
 
-/** The model as a checkpoint of two shards, and its roles. */
-function opened({ config, tensors }: Pick<TinyModel, 'config' | 'tensors'>): [Checkpoint, CheckpointRoles] {
-  const entries = Object.entries(tensors);
-  const half = entries.length >> 1;
-  const shards = [entries.slice(0, half), entries.slice(half)].map((part, i) => ({
-    name: `${i}.safetensors`,
-    path: `/m/${i}.safetensors`,
-    tensors: new ColumnTable({
-      names: part.map(([name]) => name),
-      shapes: part.map(([, { shape }]) => shape),
-      dtypes: Uint8Array.from(part, ([, { dtype }]) => dtypeByName(dtype)!.code),
-      bytes: new Float64Array(part.length),
-      offset: new Float64Array(part.length),
-    }),
-  }));
-  const checkpoint = { path: '/m', namesPerFile: false, shards } as unknown as Checkpoint;
-  const context = namingContext(config, Object.keys(tensors));
-  const classify = classifier(context);
-  const roles = shards.map(({ tensors: t }) => t.names.map((name, row) => classify(name, t.info(row).dtype, t.shapes[row])));
-  return [checkpoint, { context, config, of: (shard, row) => roles[shard]![row]! }];
-}
 const conflictsOf = (model: Pick<TinyModel, 'config' | 'tensors'>) => structureConflicts(...opened(model));
 
 const models = tinyModels();

@@ -87,7 +87,9 @@ describe('routersOf', () => {
 
   it('takes the layer after the last for multi-token prediction, and a token table for what it is', async () => {
     const tensors = { ...LAYER, ...renamed(LAYER, 'layers.0', 'layers.1'), 'model.layers.0.mlp.gate.tid2eid': ['I64', 9, 2] } as const;
-    const { layers } = await routers(tensors, { model_type: 'deepseek_v3', num_hidden_layers: 1, n_routed_experts: 4 });
+    const { layers } = await routers(tensors, {
+      ...{ model_type: 'deepseek_v3', num_hidden_layers: 1, n_routed_experts: 4, num_nextn_predict_layers: 1 },
+    });
     expect(layers.map(({ mtp }) => mtp)).toEqual([false, true]);
     expect(layers[0]!.tokenTable?.name).toBe('model.layers.0.mlp.gate.tid2eid');
   });

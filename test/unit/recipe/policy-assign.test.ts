@@ -5,15 +5,22 @@ import { assignTreatments } from '../../../src/recipe/policy/assign.ts';
 import { DEFAULTS } from '../../../src/recipe/policy/defaults.ts';
 import { parsePolicy } from '../../../src/recipe/policy/parse.ts';
 import { treatmentTable } from '../../../src/recipe/policy/table.ts';
-import type { Policy, PolicyRequest, PolicyTensor, Treatment } from '../../../src/recipe/policy/types.ts';
+import type { Policy, PolicyRequest, PolicyTensor, Treatment, Unknown } from '../../../src/recipe/policy/types.ts';
 import { resolveWeights } from '../../../src/recipe/schedule/resolve.ts';
 
-/** Tensors by `name` or `name dtype`, classified as those of a model of 4 layers with 4 experts. */
+const UNKNOWN: Readonly<Record<string, Unknown>> = {
+  table: { doubt: 'its values are whole numbers in every member' },
+};
+
+/**
+ * Tensors by `name`, `name dtype` or `name dtype what-its-values-say`, classified as those of a model of 4
+ * layers with 4 experts.
+ */
 function tensorsOf(...specs: string[]): PolicyTensor[] {
   const classify = classifier({ layers: 4, experts: 4, family: null });
   return specs.map((spec) => {
-    const [name, dtype = 'BF16'] = spec.split(' ') as [string, DtypeName];
-    return { name, dtype, bytes: 10, role: classify(name, dtype, [4, 8]) };
+    const [name, dtype = 'BF16', said] = spec.split(' ') as [string, DtypeName?, string?];
+    return { name, dtype, bytes: 10, role: classify(name, dtype, [4, 8]), ...(said !== undefined && { unknown: UNKNOWN[said] }) };
   });
 }
 
@@ -66,7 +73,7 @@ describe('defaults', () => {
     ['base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight', 'training state', { kind: 'drop' }],
     ['optimizer.state.exp_avg.model.layers.0.self_attn.q_proj.weight F32', 'training state', { kind: 'drop' }],
     ['model.layers.0.mlp.up_proj.weight F4', 'packed', { kind: 'equal', unequal: 'E_UNSUPPORTED_DTYPE' }],
-    ['model.layers.0.surprise', 'unknown', { kind: 'equal', unequal: 'E_UNKNOWN_TENSOR', dtype: 'stored' }],
+    ['model.layers.0.surprise F32 table', 'unknown', { kind: 'equal', unequal: 'E_UNKNOWN_TENSOR', dtype: 'stored' }],
   ] as const;
   it.each(cases)('%s: %s', (spec, row, treatment) => {
     const { at, conflicts } = assign([...tensorsOf(spec), ...MOE]);
@@ -85,21 +92,23 @@ describe('defaults', () => {
   });
 
   it('names that no rule knows: averaged where none is known or where it is allowed, with one warning', () => {
-    const all = ['net.0.alpha F32', 'net.1.beta F16'];
-    const research = assign(tensorsOf(...all, 'net.1.table I64', 'net.1.mystery_scale F32'));
-    expect(research.at('net.0.alpha').kind).toBe('average');
-    expect(research.at('net.1.table')).toMatchObject({ kind: 'equal', unequal: 'E_INTEGERS_DIFFER' });
-    expect(research.at('net.1.mystery_scale')).toMatchObject({ kind: 'equal', unequal: 'E_UNKNOWN_TENSOR' });
-    expect(research.warnings).toMatchObject([
-      { code: 'W_UNKNOWN_NAMES', message: expect.stringContaining('2 tensors (the first is net.0.alpha)') },
-    ]);
+    const all = ['net.0.alpha F32', 'net.1.alpha F32', 'net.1.beta F16'];
+    const doubtful = ['net.1.table I64', 'net.1.codes F32 table', 'net.1.mystery F8_E4M3'];
+    for (const others of [[], MOE]) {
+      const tensors = [...others, ...tensorsOf(...all, ...doubtful)];
+      const { at, warnings } = assign(tensors);
+      for (const name of ['net.0.alpha', 'net.1.alpha', 'net.1.beta']) expect(at(name)).toMatchObject({ kind: 'average', dtype: null });
+      expect(at('net.1.table')).toMatchObject({ kind: 'equal', unequal: 'E_INTEGERS_DIFFER' });
+      expect(at('net.1.codes')).toMatchObject({ kind: 'equal', unequal: 'E_UNKNOWN_TENSOR' });
+      expect(at('net.1.mystery')).toMatchObject({ kind: 'equal', unequal: 'E_UNKNOWN_TENSOR' });
+      expect(warnings).toMatchObject([{ code: 'W_UNKNOWN_NAMES', message: expect.stringContaining('3 float tensors are averaged') }]);
+      expect(warnings[0]!.message).toContain(': net.*.alpha (2), net.1.beta. ');
 
+      const allowed = assign(tensors, {}, { allowUnknown: true });
+      expect(allowed.at('net.1.codes').kind).toBe('average');
+      expect(allowed.warnings).toMatchObject([{ code: 'W_UNKNOWN_NAMES', message: expect.stringContaining('5 float tensors') }]);
+    }
     const family = [...MOE, ...tensorsOf(...all)];
-    expect(assign(family).at('net.0.alpha').unequal).toBe('E_UNKNOWN_TENSOR');
-    expect(assign(family).warnings).toEqual([]);
-    const allowed = assign(family, {}, { allowUnknown: true });
-    expect(allowed.at('net.0.alpha').kind).toBe('average');
-    expect(allowed.warnings).toMatchObject([{ code: 'W_UNKNOWN_NAMES' }]);
     // A policy says what they are: nothing to warn of.
     const named = assign(family, policies('name=net.*:use=average'));
     expect(named.at('net.1.beta')).toMatchObject({ kind: 'average', policy: 0 });

@@ -29,20 +29,21 @@ export interface EqualTensor {
   readonly copies: readonly TensorCopy[];
   /** What it is when they differ. */
   readonly code: ErrorCode;
+  /** E_UNKNOWN_TENSOR: what speaks against averaging it, as half a sentence. */
+  readonly doubt?: string | null;
 }
 
 /** Bytes compared at a time. */
 const BLOCK = 1 << 20;
 
-/** What a tensor is and why it may not differ; NAME stands for its name. */
+/** What a tensor is and why it may not differ; NAME stands for its name, DOUBT for what speaks against averaging it. */
 const WHY: Partial<Record<ErrorCode, readonly [what: string, why: string]>> = {
   E_INTEGERS_DIFFER: ['integer tensor', 'integers are never averaged'],
   E_BUFFERS_DIFFER: ['constant buffer', 'a difference means another configuration (RoPE base, decay), not training'],
   E_UNKNOWN_TENSOR: [
     'tensor',
-    "no rule knows its name, so nothing says that it may be averaged: --policy 'name=NAME:use=average' averages this one, --allow-unknown all of them",
+    "no rule knows its name, and DOUBT: where it is a weight all the same, --policy 'name=NAME:use=average' averages it and --allow-unknown all such tensors; --policy 'name=NAME:use=newest' takes the newest one",
   ],
-  E_TIED: ['tied embedding', 'config.json says that embedding and head are one, and this checkpoint holds two'],
 };
 
 /** Names the first difference of each tensor. */
@@ -61,6 +62,10 @@ export async function unequalTensors(tensors: readonly EqualTensor[], signal?: A
   return conflicts;
 }
 
+function words(why: string, { name, doubt }: EqualTensor): string {
+  return why.replaceAll('NAME', () => name).replace('DOUBT', () => doubt ?? 'it was the same in all members a moment ago');
+}
+
 async function firstDifference(tensor: EqualTensor, reader: ByteReader): Promise<Conflict | undefined> {
   const [first, ...others] = tensor.copies;
   if (first === undefined || others.length === 0) return undefined;
@@ -73,7 +78,7 @@ async function firstDifference(tensor: EqualTensor, reader: ByteReader): Promise
       const byte = at + expected.findIndex((b, i) => b !== found[i]);
       const [what, why] = WHY[tensor.code] ?? ['tensor', 'a policy wants it equal'];
       const between = first.path === other.path ? `in ${first.path}` : `between ${first.path} and ${other.path}`;
-      const message = `${what} ${tensor.name} differs ${between} (first at byte ${byte} of it); ${why.replace('NAME', () => tensor.name)}`;
+      const message = `${what} ${tensor.name} differs ${between} (first at byte ${byte} of it); ${words(why, tensor)}`;
       return { code: tensor.code, message, file: other.path, tensor: tensor.name };
     }
   }

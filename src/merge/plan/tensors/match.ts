@@ -35,6 +35,8 @@ export interface Matching {
   readonly participates: readonly boolean[];
   readonly files: InputFiles;
   readonly allowMixedDtypes: boolean;
+  /** What speaks against averaging a float tensor that no rule knows; null where nothing does. */
+  doubt(shard: number, row: number): string | null;
   /** How a member holds tensors that it lacks by name; asked for where there are some. */
   arrangement(member: number): Arrangement;
 }
@@ -90,7 +92,7 @@ export function matchShard(
       const place = members[m]!.locate(tensors.names[target.origin[row]!]!, file);
       return place === undefined ? [] : [copyOfTensor(members[m]!, place)];
     });
-    equal.push({ name: tensor, bytes, copies, code: work.equal });
+    equal.push({ name: tensor, bytes, copies, code: work.equal, doubt: matching.doubt(shard, target.origin[row]!) });
   }
   return { spans: spansOf(table, columns, runs), equal, arranged: arranged.map((rows) => rows.size) };
 }

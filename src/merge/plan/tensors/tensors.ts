@@ -11,11 +11,14 @@ import type { DraftOutput } from '../inputs/drafts.ts';
 import { planQuantised } from '../quantised/plan.ts';
 import type { QuantisedPlan } from '../quantised/types.ts';
 import type { PlanRequest } from '../types.ts';
-import { copyOfTensor, type EqualTensor } from './equal.ts';
+import { doubtWarnings, isNamed, withoutDoubts } from './doubts.ts';
+import type { EqualTensor } from './equal.ts';
 import { extraTensors, InputFiles, type Matching, type MatchResult, matchShard } from './match.ts';
 import { withMtpTogether, withoutEchoes } from './one-cause.ts';
 import { type TargetShard, targetShards } from './target.ts';
 import { type OutputTreatments, outputDtypes, policyTensors, Treatments } from './treatments.ts';
+import { unknownFloats } from './unknown.ts';
+import { untied } from './untied.ts';
 import { buildWorks, type Works } from './work.ts';
 
 /** What every tensor of the outputs is made of, and how. */
@@ -57,19 +60,26 @@ export async function planTensors(
   checkpoints: readonly Checkpoint[],
   drafts: readonly DraftOutput[],
   request: Pick<PlanRequest, 'allowMixedDtypes' | 'allowUnknown'>,
+  signal?: AbortSignal,
 ): Promise<PlannedTensors> {
   const { allowMixedDtypes = false, allowUnknown = false } = request;
   const conflicts: Conflict[] = [];
   const roles = await checkpointRoles(layout);
   const memberRoles = await Promise.all(checkpoints.map((c) => (c === layout ? roles : checkpointRoles(c))));
 
+  const recognised = recogniseQuantised(layout, roles.config);
   const codes = placesOf(
     layout,
-    recogniseQuantised(layout, roles.config).weights.map((w) => w.codes),
+    recognised.weights.map((w) => w.codes),
   );
+  const scales = placesOf(layout, [...recognised.weights.map((w) => w.scales), ...recognised.activationScales]);
+  const readable = recognised.conflicts.every(({ code }) => code === 'E_SCALE_ORPHAN');
+  const isStray = (shard: number, row: number) => readable && !scales[shard]!.has(row);
+  const givers = checkpoints.filter((_, m) => drafts.some((d) => d.members.some((own, i) => own === m && d.schedule.weights[i] !== 0)));
+  const unknown = allowUnknown ? [] : await unknownFloats(layout, roles, givers, signal);
   const extras = checkpoints.flatMap((checkpoint, member) => extrasOf(layout, checkpoint, member));
   const tensors = [
-    ...policyTensors(layout, roles, (shard, row) => codes[shard]!.has(row)),
+    ...policyTensors(layout, roles, { isCodes: (shard, row) => codes[shard]!.has(row), isStray, unknown }),
     ...extras.map(({ member, shard, row }) => extraTensor(checkpoints[member]!, memberRoles[member]!, shard, row)),
   ];
   const assigner = new Treatments(tensors, { allowUnknown });
@@ -93,7 +103,8 @@ export async function planTensors(
     treatmentOf: (k, shard, row) => treatments[k]!.treatments[treatments[k]!.of[index.of(shard, row)]!]!,
     roleOf: (shard, row) => roles.of(shard, row).role,
   });
-  conflicts.push(...quantised.conflicts);
+  const { kept: ofCodes, doubts } = withoutDoubts(quantised.conflicts, (tensor) => allowUnknown || isNamed(tensor, drafts));
+  conflicts.push(...ofCodes);
   const isDropped = (t: OutputTreatments, number: number): boolean => t.treatments[t.of[number]!]!.kind === 'drop';
   conflicts.push(...dropConflicts(drafts, treatments, tensors));
 
@@ -114,7 +125,7 @@ export async function planTensors(
     },
     conflicts,
   );
-  conflicts.push(...tiedApart(layout, roles, index, works, treatments, drafts));
+  if (!allowUnknown) conflicts.push(...tiedApart(layout, roles, index, works, treatments, drafts));
   const workOf = targets.map(({ origin }, s) => origin.map((row) => works.of[s]![row]!));
   const treatmentOf = treatments.map(({ of }) => targets.map(({ origin }, s) => origin.map((row) => of[index.of(s, row)]!)));
 
@@ -128,7 +139,8 @@ export async function planTensors(
     return made;
   };
   const files = new InputFiles();
-  const matching = { layout, members: checkpoints, participates, files, allowMixedDtypes, arrangement };
+  const doubt = (shard: number, row: number) => tensors[index.of(shard, row)]!.unknown?.doubt ?? null;
+  const matching = { layout, members: checkpoints, participates, files, allowMixedDtypes, arrangement, doubt };
   const matched = targets.map((target, s) => matchShard(s, target, { kinds: works.kinds, of: workOf[s]! }, matching, conflicts));
   for (const { sources } of quantised.works) {
     for (const [m, source] of sources.entries()) {
@@ -147,8 +159,15 @@ export async function planTensors(
     const shared = checkpoint !== layout && checkpoint.shards.every((s, i) => s.tensors === layout.shards[i]?.tensors);
     if (!shared) structural.push(...structureConflicts(checkpoint, memberRoles[member]!));
   }
-  const causes = { experts: structural.length > 0, quantised: quantised.conflicts.length > 0 };
-  const tied = checkpoints.flatMap((checkpoint, m) => (participates[m] ? tiedTensors(checkpoint, memberRoles[m]!) : []));
+  if (allowUnknown) {
+    doubts.push(...structural);
+    structural.length = 0;
+  }
+  const causes = { experts: structural.length > 0, quantised: ofCodes.length > 0 };
+  const tied = await untied(
+    checkpoints.flatMap((c, m) => (participates[m] ? [{ checkpoint: c, roles: memberRoles[m]! }] : [])),
+    signal,
+  );
   return {
     targets,
     works,
@@ -160,10 +179,10 @@ export async function planTensors(
     quantised,
     files,
     matched,
-    equal: [...matched.flatMap((m) => m.equal), ...tied],
+    equal: matched.flatMap((m) => m.equal),
     roles,
     conflicts: withMtpTogether([...structural, ...withoutEchoes(conflicts, causes, roles)], roles),
-    warnings: [...quantised.warnings, ...layoutWarnings(checkpoints, matched)],
+    warnings: [...quantised.warnings, ...layoutWarnings(checkpoints, matched), ...tied, ...doubtWarnings(doubts)],
   };
 }
 
@@ -239,15 +258,5 @@ function dropConflicts(
     const [a, b] = [drafts[0]!.output.path, drafts[k]!.output.path];
     const message = `one of ${a} and ${b} drops ${tensors[row]!.name} and the other does not, so one read cannot serve both: make them one by one`;
     return [{ code: 'E_LAYOUTS_DIFFER', message, tensor: tensors[row]!.name }];
-  });
-}
-
-/** Embedding and head of a model whose config.json says that they are one must be one in each member. */
-function tiedTensors(checkpoint: Checkpoint, roles: CheckpointRoles): EqualTensor[] {
-  return tiedPairs(checkpoint, roles).flatMap(({ embedding, head, configured }) => {
-    if (configured !== true) return [];
-    const copies = [embedding, head].map((place) => copyOfTensor(checkpoint, place));
-    const { names, bytes } = checkpoint.shards[head.shard]!.tensors;
-    return [{ name: names[head.row]!, bytes: bytes[head.row]!, copies, code: 'E_TIED' as const }];
   });
 }

@@ -6,7 +6,7 @@ import { type CheckpointRoles, tensorName } from '../../../model/roles/checkpoin
 import { assignTreatments } from '../../../recipe/policy/assign.ts';
 import { policiesOf } from '../../../recipe/policy/keys.ts';
 import { policyText } from '../../../recipe/policy/text.ts';
-import type { Policy, PolicyTensor, Treatment } from '../../../recipe/policy/types.ts';
+import type { Policy, PolicyTensor, Treatment, Unknown } from '../../../recipe/policy/types.ts';
 import { PARAMETERS, type Parameter } from '../../../recipe/schedule/parameters.ts';
 import { resolveWeights } from '../../../recipe/schedule/resolve.ts';
 import type { ResolvedWeights, ScheduleContext, ScheduleMember } from '../../../recipe/schedule/types.ts';
@@ -45,23 +45,35 @@ export interface TreatmentRequest {
   readonly schedule: ResolvedWeights;
 }
 
-/**
- * The tensors of the layout as policies see them, shard after shard. @param isCodes quantised weights that
- * are averaged by their values
- */
-export function policyTensors(
-  layout: Checkpoint,
-  roles: CheckpointRoles,
-  isCodes: (shard: number, row: number) => boolean,
-): PolicyTensor[] {
+/** What is known of the tensors of a layout beside their roles. */
+export interface KnownOfTensors {
+  /** Quantised weights that are averaged by their values. */
+  isCodes(shard: number, row: number): boolean;
+  /** Of what is called like a scale: it belongs to no codes, and so is nothing that is known. */
+  isStray(shard: number, row: number): boolean;
+  /** By shard and row, float tensors that no rule knows. */
+  readonly unknown: readonly ReadonlyMap<number, Unknown>[];
+}
+
+/** A scale without codes. */
+const STRAY: Unknown = { doubt: 'it is called like a scale of quantised weights and belongs to none' };
+
+/** The tensors of the layout as policies see them, shard after shard. */
+export function policyTensors(layout: Checkpoint, roles: CheckpointRoles, { isCodes, isStray, unknown }: KnownOfTensors): PolicyTensor[] {
   return layout.shards.flatMap(({ tensors }, shard) =>
-    Array.from({ length: tensors.count }, (_, row) => ({
-      name: tensorName(layout, shard, row),
-      dtype: dtypeByCode(tensors.dtypes[row]!).name,
-      bytes: tensors.bytes[row]!,
-      role: roles.of(shard, row),
-      ...(isCodes(shard, row) && { codes: true }),
-    })),
+    Array.from({ length: tensors.count }, (_, row): PolicyTensor => {
+      const role = roles.of(shard, row);
+      const stray = (role.role === 'quant_scale' || role.role === 'quant_meta') && isStray(shard, row);
+      return {
+        name: tensorName(layout, shard, row),
+        dtype: dtypeByCode(tensors.dtypes[row]!).name,
+        bytes: tensors.bytes[row]!,
+        role: stray ? { ...role, role: null, of: null } : role,
+        ...(isCodes(shard, row) && { codes: true }),
+        ...(stray && { unknown: STRAY }),
+        ...(unknown[shard]?.has(row) && { unknown: unknown[shard].get(row) }),
+      };
+    }),
   );
 }
 
