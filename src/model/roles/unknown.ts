@@ -19,7 +19,7 @@ const SCALES_OF = ['_scale', '_scales', '_scale_inv', '_zero_point', '_zeros', '
 const CODES_OF = ['', '.weight', '.qweight', '.weight_packed', '.blocks', '_blocks'] as const;
 
 /** Whether a tensor holds codes, by dtype and name: neither floats as they are trained nor indices. */
-export function isCodes(name: string, dtype: DtypeName): boolean {
+function isCodes(name: string, dtype: DtypeName): boolean {
   return !PLAIN.has(dtype) && !COUNTED.has(dtype) && dtype !== 'C64' && !NO_CODES.test(name);
 }
 
