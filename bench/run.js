@@ -32,6 +32,7 @@ const BENCHES = [
   'routers',
   'suggest',
   'regret',
+  'coverage',
   'startup',
   'f32-accumulator',
   'micro',

@@ -5,10 +5,12 @@ import type { Prediction } from '../gaussian-process/posterior.ts';
 import type { Params } from '../space/types.ts';
 import type { ScoredTrial } from '../study/types.ts';
 import { spaceBeliefs, spreadBeliefs } from './beliefs.ts';
+import { boundedRecipes } from './bounded.ts';
 import { difference, type NoiseKind, repeatSpread } from './difference.ts';
 import { CLAIM_PROBABILITY, headline, unfounded } from './headline.ts';
+import { chosen } from './measured.ts';
 import { type RecipeScores, recipesOf } from './recipes.ts';
-import { referenceText } from './text.ts';
+import { boundedText, overruledText, referenceText } from './text.ts';
 import type { Baseline, Conclusion, NoiseStd, Validation } from './types.ts';
 import type { KnownNoise, ValidationScores } from './validate.ts';
 
@@ -30,7 +32,10 @@ export interface Concluded {
    * highest score; null where no trial has a score.
    */
   readonly best: number | null;
-  /** By trial id, of the score without noise in its own units; empty where nothing is known of the noise. */
+  /**
+   * By trial id, of the score without noise in its own units; empty where nothing is known of the noise, and
+   * without trials whose scores are bounded (see `boundedRecipes`).
+   */
   readonly posterior: ReadonlyMap<number, { readonly mean: number; readonly std: number }>;
   readonly noiseStd: NoiseStd | null;
   /** Null without one, and where the best or every baseline has no score on the second set. */
@@ -45,7 +50,9 @@ export interface Concluded {
  * The best recipe is the one of highest posterior mean, baselines included but for the mean of the last of
  * the run, of which the text says where it is better still. Its gain is the difference of posterior means to
  * the better of the baselines newest, uniform and best single; never the best observed score, which is best
- * partly by luck. What the interval covers is written at {@link compare}. A gain is claimed where the
+ * partly by luck. But no recipe is the best that scored worse itself, beyond the noise, than a baseline did:
+ * then the next one is. Scores far below the others' are bounded first, so that the model tells the better
+ * ones apart. What the interval covers is written at {@link compare}. A gain is claimed where the
  * probability of being better than all those baselines is at least {@link CLAIM_PROBABILITY}, the 95 %
  * interval lies above 0, and, for unpaired scores of a known standard error, the gain is above what can be
  * judged. With a validation all of this is about the second set instead: its interval must lie above 0.
@@ -55,26 +62,29 @@ export interface Concluded {
 export function conclude(input: ConclusionInput): Concluded {
   const { goal, noise, seed, space, baselines } = input;
   const { sign } = directionOf(goal);
-  const recipes = recipesOf(input.trials, space === null ? null : (params) => space.encode(params), goal);
-  if (recipes.length === 0) {
+  const scoredRecipes = recipesOf(input.trials, space === null ? null : (params) => space.encode(params), goal);
+  if (scoredRecipes.length === 0) {
     const conclusion = unfounded('No trial has a score: nothing can be concluded.');
     return { conclusion, best: null, posterior: new Map(), noiseStd: null, validation: null, predict: null };
   }
-  const repeats = repeatSpread(recipes);
-  const beliefs = (space === null ? null : spaceBeliefs(recipes, space.axes, noise, seed)) ?? spreadBeliefs(recipes, noise, repeats);
+  const placed = baselines.flatMap((baseline) => {
+    const index = scoredRecipes.findIndex(({ trials }) => trials.some(({ id }) => id === baseline.trial));
+    return index < 0 ? [] : [{ ...baseline, index }];
+  });
+  const rivals = placed.filter(({ name }) => name !== 'sma').map(({ index }) => index);
+  const { recipes, lifted } = boundedRecipes(scoredRecipes, rivals);
+  const repeats = repeatSpread(scoredRecipes);
+  const beliefs =
+    (space === null ? null : spaceBeliefs(recipes, space.axes, noise, seed)) ?? spreadBeliefs(recipes, noise, repeatSpread(recipes));
   const means = beliefs?.marginals ?? null;
   const believed = means?.mean ?? recipes.map(({ values }) => values.reduce((sum, value) => sum + value, 0) / values.length);
   // The mean of the last of the run is there to be compared with: it may be of checkpoints that the search
   // was not given.
   const isReference = ({ trials }: RecipeScores) => trials.every(({ kind }) => kind === 'sma');
-  const best = indexOfLargest(
-    recipes.every(isReference) ? believed : recipes.map((recipe, i) => (isReference(recipe) ? Number.NEGATIVE_INFINITY : believed[i]!)),
-  );
+  const own = recipes.flatMap((recipe, i) => (isReference(recipe) ? [] : [i]));
+  const candidates = own.length === 0 ? recipes.map((_, i) => i) : own;
   const known = { measured: repeats === null ? null : Math.sqrt(repeats.variance), learned: beliefs?.learnedNoise ?? null };
-  const placed = baselines.flatMap((baseline) => {
-    const index = recipes.findIndex(({ trials }) => trials.some(({ id }) => id === baseline.trial));
-    return index < 0 ? [] : [{ ...baseline, index }];
-  });
+  const { best, overruled } = chosen(scoredRecipes, believed, candidates, placed, { noise, noiseStd: known.learned ?? known.measured });
   const predict = beliefs?.predict ?? null;
   const said = headline({
     goal,
@@ -89,18 +99,42 @@ export function conclude(input: ConclusionInput): Concluded {
     scores: input.validation ?? null,
   });
   const reference = placed.find(({ index }) => isReference(recipes[index]!) && believed[index]! > believed[best]!);
-  const text =
-    reference === undefined
-      ? said.conclusion.text
-      : `${said.conclusion.text} ${referenceText(reference.label, difference(scored(recipes[reference.index]!), scored(recipes[best]!), goal))}`;
+  const idOf = (index: number) => recipes[index]!.trials[0]!.id;
+  const against = placed.find(({ name }) => name === (said.conclusion.against === 'single' ? 'best single' : said.conclusion.against));
+  const sentences = [
+    said.conclusion.text,
+    ...(overruled === null
+      ? []
+      : [
+          overruledText(
+            idOf(overruled.recipe),
+            scored(recipes[overruled.recipe]!),
+            overruled.baseline.label,
+            scored(recipes[overruled.baseline.index]!),
+          ),
+        ]),
+    ...(lifted.length === 0
+      ? []
+      : [boundedText(lifted.map(idOf), against !== undefined && lifted.includes(against.index) ? against.label : null)]),
+    ...(reference === undefined
+      ? []
+      : [referenceText(reference.label, difference(scored(recipes[reference.index]!), scored(recipes[best]!), goal))]),
+  ];
   return {
     ...said,
-    conclusion: { ...said.conclusion, text },
+    conclusion: {
+      ...said.conclusion,
+      text: sentences.join(' '),
+      ...(lifted.length === 0 ? {} : { bounded: lifted.map(idOf) }),
+      ...(overruled === null ? {} : { overruled: idOf(overruled.recipe) }),
+    },
     best: recipes[best]!.trials[0]!.id,
     posterior: new Map(
       means === null
         ? []
-        : recipes.flatMap(({ trials }, i) => trials.map(({ id }) => [id, { mean: sign * means.mean[i]!, std: means.std[i]! }] as const)),
+        : recipes.flatMap(({ trials }, i) =>
+            lifted.includes(i) ? [] : trials.map(({ id }) => [id, { mean: sign * means.mean[i]!, std: means.std[i]! }] as const),
+          ),
     ),
     noiseStd: noiseOf(known),
     predict:
@@ -120,10 +154,4 @@ function scored({ trials }: RecipeScores) {
 function noiseOf({ measured, learned }: KnownNoise): NoiseStd | null {
   if (measured !== null) return { value: measured, from: 'repeats' };
   return learned === null ? null : { value: learned, from: 'model' };
-}
-
-function indexOfLargest(values: ArrayLike<number>): number {
-  let best = 0;
-  for (let i = 1; i < values.length; i++) if (values[i]! > values[best]!) best = i;
-  return best;
 }

@@ -143,7 +143,9 @@ export function repeatSpread(recipes: readonly Pick<RecipeScores, 'values'>[]): 
  * Variance of each score by noise, where the evaluator says it. @returns one a value; null where it is to be
  * learned
  */
-export function statedVariances({ trials }: Pick<RecipeScores, 'trials'>, noise: NoiseKind): (number | null)[] {
+export function statedVariances({ trials, slopes }: Pick<RecipeScores, 'trials' | 'slopes'>, noise: NoiseKind): (number | null)[] {
   // 0 belongs to a score at its limit, as 1.0 of an accuracy, and not to one without noise.
-  return trials.map(({ stderr }) => (noise === 'independent' && stderr !== null && stderr > 0 ? stderr * stderr : null));
+  return trials.map(({ stderr }, i) =>
+    noise === 'independent' && stderr !== null && stderr > 0 ? (stderr * (slopes?.[i] ?? 1)) ** 2 : null,
+  );
 }

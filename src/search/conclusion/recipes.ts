@@ -14,6 +14,8 @@ export interface RecipeScores {
   readonly point: Point | null;
   /** A value a trial, larger is better. */
   readonly values: readonly number[];
+  /** Of each value, what one unit of the score comes to where it was bounded; absent where none was. */
+  readonly slopes?: readonly number[];
 }
 
 /**

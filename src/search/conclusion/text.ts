@@ -43,6 +43,24 @@ export function referenceText(label: string, { gain, error, paired }: Difference
   return `The ${label} scores better still, by ${formatNumber(gain, 3)}${judged}: it is no part of what was searched.`;
 }
 
+/** The model would have another recipe, which was measured to be worse than a baseline. */
+export function overruledText(trial: number, own: { readonly score: number }, label: string, baseline: { readonly score: number }): string {
+  return `The model would have trial ${trial}, which scored ${formatNumber(own.score, 4)}: worse than the ${label} (${formatNumber(baseline.score, 4)}) beyond the noise, so it is not the answer.`;
+}
+
+/**
+ * Scores far below the others are taken for better than they are. @param against label of the baseline of the
+ * gain where its score is one of them, else null
+ */
+export function boundedText(trials: readonly number[], against: string | null): string {
+  const which =
+    trials.length === 1
+      ? `Trial ${trials[0]}`
+      : `${formatCount(trials.length)} trials (${listed(trials.slice(0, 5).map(String))}${trials.length > 5 ? ', …' : ''})`;
+  const gain = against === null ? '' : ` The ${against} is one of them: the gain over it is rather larger than it says here.`;
+  return `${which} scored far worse than the others: the model takes ${trials.length === 1 ? 'it' : 'them'} for less bad, so that the better ones can be told apart.${gain}`;
+}
+
 /**
  * The headline of a validated search. @param search the gain on the search's own set, by its model where
  * there is one; null where nothing was fitted to it

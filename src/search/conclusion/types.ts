@@ -33,6 +33,16 @@ export interface Conclusion {
    * is known.
    */
   readonly resolution: number | null;
+  /**
+   * First trials of recipes that scored so far below the others that the model takes them for better than
+   * they are; absent where there are none.
+   */
+  readonly bounded?: readonly number[];
+  /**
+   * First trial of the recipe that the model takes for the best, and that is not, since a baseline scored
+   * better beyond the noise; absent where there is none.
+   */
+  readonly overruled?: number;
 }
 
 /** A second set, which the search never saw. */

@@ -5,7 +5,7 @@ import { type Likelihood, likelihoodOf } from './likelihood.ts';
 import { type Effort, minimiseSmooth, type Smooth } from './minimise-smooth.ts';
 import type { KernelName } from './names.ts';
 import type { ProcessModel } from './posterior.ts';
-import { coordinatesOf, type FitPurpose, hyperAt, logPrior, NOISE_FLOOR } from './prior.ts';
+import { coordinatesOf, type FitPurpose, hyperAt, logPrior, NOISE_FLOOR, offsetOf } from './prior.ts';
 import { type Observations, type Process, processOf, standardise, standardOf } from './process.ts';
 
 export interface FitOptions {
@@ -47,13 +47,14 @@ export function fitProcess(
   { kernel = 'matern52', seed = 0, purpose = 'search' }: FitOptions = {},
 ): Process {
   const standard = standardOf(observations);
-  const model = { kernel, axes, points: observations.points, ...standardise(observations, standard) };
+  const offset = offsetOf(purpose);
+  const model = { kernel, axes, points: observations.points, offset, ...standardise(observations, standard) };
   const starts = startsOf(axes.length, seed);
   const hyper =
     model.points.length <= ENOUGH
       ? fitHyper(model, purpose, starts)
       : fitHyper(model, purpose, [coordinatesOf(fitHyper(partOf(model), purpose, starts, ROUGH))], LARGE);
-  return processOf(observations, { axes, kernel, hyper, standard });
+  return processOf(observations, { axes, kernel, hyper, standard, offset });
 }
 
 /** The hyperparameters of the largest posterior density that is reached from the starts. */

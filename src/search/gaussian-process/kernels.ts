@@ -44,9 +44,17 @@ export function squaredSeparation(axis: Axis, a: number, b: number): number {
 /**
  * Covariances k(a_i, b_j) of the function, without noise: [count of a x count of b].
  *
- * @param a packed points, [count x axes], as is `b`
+ * @param a packed points, [count x axes], as is `b` @param offset variance of a constant that is added to the
+ *   function
  */
-export function covariances(kernel: KernelName, hyper: Hyper, axes: readonly Axis[], a: Float64Array, b: Float64Array): Float64Array {
+export function covariances(
+  kernel: KernelName,
+  hyper: Hyper,
+  axes: readonly Axis[],
+  a: Float64Array,
+  b: Float64Array,
+  offset = 0,
+): Float64Array {
   const width = axes.length;
   const rows = a.length / width;
   const columns = b.length / width;
@@ -63,6 +71,6 @@ export function covariances(kernel: KernelName, hyper: Hyper, axes: readonly Axi
       }
     }
   }
-  for (let k = 0; k < squared.length; k++) squared[k] = hyper.signal * correlation(kernel, squared[k]!);
+  for (let k = 0; k < squared.length; k++) squared[k] = offset + hyper.signal * correlation(kernel, squared[k]!);
   return squared;
 }

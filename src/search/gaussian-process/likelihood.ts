@@ -15,7 +15,7 @@ export type Likelihood = (hyper: Hyper, gradient?: Float64Array) => number;
 /**
  * Prepares {@link Likelihood} for the observations of a model: Rasmussen and Williams 2006, eq. 2.30 and 5.9.
  */
-export function likelihoodOf({ kernel, axes, points, values, variances }: Omit<ProcessModel, 'hyper'>): Likelihood {
+export function likelihoodOf({ kernel, axes, points, values, variances, offset = 0 }: Omit<ProcessModel, 'hyper'>): Likelihood {
   const size = points.length;
   const width = axes.length;
   const separations = pairSeparations(packPoints(points, axes), axes);
@@ -36,9 +36,9 @@ export function likelihoodOf({ kernel, axes, points, values, variances }: Omit<P
         const rho = correlation(kernel, squared);
         correlations[pair] = rho;
         if (gradient !== undefined) slopes[pair] = correlationSlope(kernel, squared);
-        matrix[i * size + j] = signal * rho;
+        matrix[i * size + j] = offset + signal * rho;
       }
-      matrix[i * size + i] = signal + noise + (variances?.[i] ?? 0);
+      matrix[i * size + i] = offset + signal + noise + (variances?.[i] ?? 0);
     }
     const logDeterminant = invertSymmetric(matrix, size);
     if (logDeterminant === Number.NEGATIVE_INFINITY) return logDeterminant;

@@ -13,6 +13,12 @@ export interface ProcessModel {
   readonly values: ArrayLike<number>;
   /** Known variance of the noise of each value, in addition to `hyper.noise`; 0 without. */
   readonly variances?: ArrayLike<number>;
+  /**
+   * Variance of an unknown constant about which the function varies, 0 without: with a large one nothing is
+   * taken for known of its level. The mean of the values is no substitute where they were sought around a
+   * maximum.
+   */
+  readonly offset?: number;
 }
 
 /** Mean and standard deviation of the function, without the noise of a value, at each of some points. */
@@ -51,16 +57,16 @@ const BLOCK = 256;
  * noise), or a point has another number of coordinates than there are axes
  */
 export function posteriorOf(model: ProcessModel): Posterior {
-  const { axes, kernel, hyper } = model;
+  const { axes, kernel, hyper, offset = 0 } = model;
   const packed = packPoints(model.points, axes);
-  const matrix = covariances(kernel, hyper, axes, packed, packed);
+  const matrix = covariances(kernel, hyper, axes, packed, packed, offset);
   const size = model.points.length;
   for (let i = 0; i < size; i++) matrix[i * size + i] = matrix[i * size + i]! + hyper.noise + (model.variances?.[i] ?? 0);
   return fromFactor(model, packed, choleskyFactor(matrix, size));
 }
 
 function fromFactor(model: ProcessModel, packed: Float64Array, lower: Float64Array): Posterior {
-  const { axes, kernel, hyper } = model;
+  const { axes, kernel, hyper, offset = 0 } = model;
   const size = model.points.length;
   const whitened = Float64Array.from(model.values);
   solveLower(lower, size, whitened);
@@ -72,7 +78,7 @@ function fromFactor(model: ProcessModel, packed: Float64Array, lower: Float64Arr
 
   /** Means of points and L⁻¹ k(X, x) of each, row after row. */
   const project = (at: Float64Array): { mean: Float64Array; rows: Float64Array } => {
-    const rows = covariances(kernel, hyper, axes, at, packed);
+    const rows = covariances(kernel, hyper, axes, at, packed, offset);
     const mean = Float64Array.from({ length: rows.length / size }, (_, p) => dot(rows, alpha, p * size, 0, size));
     solveLower(lower, size, rows);
     return { mean, rows };
@@ -89,7 +95,7 @@ function fromFactor(model: ProcessModel, packed: Float64Array, lower: Float64Arr
         mean.set(block.mean, from);
         for (let p = 0; p < block.mean.length; p++) {
           const explained = dot(block.rows, block.rows, p * size, p * size, size);
-          std[from + p] = Math.sqrt(Math.max(0, hyper.signal - explained));
+          std[from + p] = Math.sqrt(Math.max(0, offset + hyper.signal - explained));
         }
       }
       return { mean, std };
@@ -97,7 +103,7 @@ function fromFactor(model: ProcessModel, packed: Float64Array, lower: Float64Arr
     joint: (points) => {
       const at = packPoints(points, axes);
       const { mean, rows } = project(at);
-      const covariance = covariances(kernel, hyper, axes, at, at);
+      const covariance = covariances(kernel, hyper, axes, at, at, offset);
       const count = points.length;
       for (let i = 0; i < count; i++) {
         for (let j = 0; j <= i; j++) {
@@ -115,7 +121,7 @@ function fromFactor(model: ProcessModel, packed: Float64Array, lower: Float64Arr
       const factor = new Float64Array(total * total);
       for (let i = 0; i < size; i++) factor.set(lower.subarray(i * size, (i + 1) * size), i * total);
       const { rows } = project(more);
-      const own = covariances(kernel, hyper, axes, more, more);
+      const own = covariances(kernel, hyper, axes, more, more, offset);
       for (let i = 0; i < points.length; i++) {
         const row = factor.subarray((size + i) * total, (size + i + 1) * total);
         row.set(rows.subarray(i * size, (i + 1) * size));

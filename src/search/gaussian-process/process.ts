@@ -28,6 +28,8 @@ export interface Process {
   /** In standardised units. */
   readonly hyper: Hyper;
   readonly standard: Standard;
+  /** See `ProcessModel`; in standardised units. */
+  readonly offset: number;
   /** What it stands on, believed observations included. */
   readonly points: readonly Point[];
   /** Mean and standard deviation of the function, without the noise of a value. */
@@ -76,13 +78,14 @@ export function standardise(
  */
 export function processOf(
   observations: Observations,
-  { axes, kernel, hyper, standard }: Pick<Process, 'axes' | 'kernel' | 'hyper' | 'standard'>,
+  { axes, kernel, hyper, standard, offset = 0 }: Pick<Process, 'axes' | 'kernel' | 'hyper' | 'standard'> & Partial<Pick<Process, 'offset'>>,
 ): Process {
-  return inRawUnits(posteriorOf({ kernel, hyper, axes, points: observations.points, ...standardise(observations, standard) }), standard);
+  const { points } = observations;
+  return inRawUnits(posteriorOf({ kernel, hyper, axes, points, offset, ...standardise(observations, standard) }), standard);
 }
 
 function inRawUnits(posterior: Posterior, standard: Standard): Process {
-  const { axes, kernel, hyper, points } = posterior.model;
+  const { axes, kernel, hyper, points, offset = 0 } = posterior.model;
   const { mean, scale } = standard;
   const raw = (value: number) => mean + scale * value;
   return {
@@ -90,6 +93,7 @@ function inRawUnits(posterior: Posterior, standard: Standard): Process {
     kernel,
     hyper,
     standard,
+    offset,
     points,
     predict: (at) => {
       const standardised = posterior.predict(at);

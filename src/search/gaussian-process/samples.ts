@@ -2,7 +2,7 @@ import { type Random, randomOf } from '../../base/numbers/random.ts';
 import type { Axis } from './cube.ts';
 import { type FitOptions, fitHyper, partOf, startsOf } from './fit.ts';
 import { likelihoodOf } from './likelihood.ts';
-import { coordinatesOf, hyperAt, logPrior, logVolume } from './prior.ts';
+import { coordinatesOf, hyperAt, logPrior, logVolume, offsetOf } from './prior.ts';
 import { type Observations, type Process, processOf, standardise, standardOf } from './process.ts';
 
 // Draws that nobody sees: before the first one, and up to each one.
@@ -23,7 +23,8 @@ export function fitSamples(
   { kernel = 'matern52', seed = 0, purpose = 'conclusion', count = 16 }: FitOptions & { readonly count?: number } = {},
 ): Process[] {
   const standard = standardOf(observations);
-  const model = { kernel, axes, points: observations.points, ...standardise(observations, standard) };
+  const offset = offsetOf(purpose);
+  const model = { kernel, axes, points: observations.points, offset, ...standardise(observations, standard) };
   const part = partOf(model);
   const likelihood = likelihoodOf(part);
   const density = (x: Float64Array) => {
@@ -35,7 +36,7 @@ export function fitSamples(
   for (let sweep = 0; sweep < BURN_IN; sweep++) x = sliceSweep(density, x, random);
   return Array.from({ length: count }, () => {
     for (let sweep = 0; sweep < THINNING; sweep++) x = sliceSweep(density, x, random);
-    return processOf(observations, { axes, kernel, hyper: hyperAt(x), standard });
+    return processOf(observations, { axes, kernel, hyper: hyperAt(x), standard, offset });
   });
 }
 

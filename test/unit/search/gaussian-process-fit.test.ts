@@ -6,7 +6,7 @@ import { fitProcess } from '../../../src/search/gaussian-process/fit.ts';
 import type { Hyper } from '../../../src/search/gaussian-process/kernels.ts';
 import { likelihoodOf } from '../../../src/search/gaussian-process/likelihood.ts';
 import { minimiseSmooth, type Smooth } from '../../../src/search/gaussian-process/minimise-smooth.ts';
-import { coordinatesOf, hyperAt, logPrior, logVolume, NOISE_FLOOR } from '../../../src/search/gaussian-process/prior.ts';
+import { coordinatesOf, hyperAt, logPrior, logVolume, NOISE_FLOOR, offsetOf } from '../../../src/search/gaussian-process/prior.ts';
 import { type Observations, standardise, standardOf } from '../../../src/search/gaussian-process/process.ts';
 import { fitSamples, sliceSweep } from '../../../src/search/gaussian-process/samples.ts';
 
@@ -57,6 +57,7 @@ describe('fitting a process', () => {
         kernel: 'matern52',
         axes,
         points: observed.points,
+        offset: offsetOf(purpose),
         ...standardise(observed, standardOf(observed)),
       });
       const density = (x: Float64Array) => likelihood(hyperAt(x)) + logPrior(hyperAt(x), purpose);

@@ -1,0 +1,48 @@
+import { describe, expect, test } from 'vitest';
+import { normalOf, randomOf } from '../../../src/base/numbers/random.ts';
+import { medianOf, warpWorse } from '../../../src/search/gaussian-process/warp.ts';
+
+describe('warpWorse', () => {
+  test.each([
+    ['noisy scores', Array.from({ length: 40 }, normalOf(randomOf(1)))],
+    ['a smooth hump that was tried mostly near its top', [0, 0.4, 0.7, 0.9, 0.95, 0.97, 0.99, 1].map((x) => 1 - (1 - x) ** 2)],
+    ['equal scores', [7, 7, 7, 7]],
+    ['a better half without spread', [1e9, 7, 7, 7].map((x) => -x)],
+    ['one score', [3]],
+  ])('leaves %s alone', (_, values) => {
+    expect(warpWorse(values)).toEqual({ values, slopes: values.map(() => 1), lifted: [] });
+  });
+
+  test('bounds what lies far below, in order, and leaves the better half in its own units', () => {
+    const values = [-10, -10.5, -11, -1e9, -12, -300, -10.2, -4e4];
+    const { values: warped, slopes, lifted } = warpWorse(values);
+    expect(lifted).toEqual([3, 5, 7]);
+    for (const i of [0, 1, 2, 6]) expect([warped[i], slopes[i]]).toEqual([values[i], 1]);
+    expect(warped[4]).toBe(-12);
+    expect(warped[5]!).toBeLessThan(-12);
+    expect(warped[7]!).toBeLessThan(warped[5]!);
+    expect(warped[3]!).toBeLessThan(warped[7]!);
+    expect(warped[3]!).toBeGreaterThan(-40);
+    expect(slopes[3]!).toBeLessThan(1e-7);
+  });
+
+  test('keeps equal values equal, and the order of all, whatever they are', () => {
+    for (let seed = 0; seed < 200; seed++) {
+      const random = randomOf(seed, 3);
+      const values = Array.from({ length: 2 + Math.floor(20 * random()) }, () => -(10 ** Math.round(40 * random() - 20)));
+      const { values: warped } = warpWorse(values);
+      for (const [i, a] of values.entries())
+        for (const [j, b] of values.entries()) {
+          expect(Math.sign(warped[i]! - warped[j]!)).toBe(Math.sign(a - b));
+        }
+      for (const [i, value] of values.entries()) expect(warped[i]!).toBeGreaterThanOrEqual(value);
+    }
+  });
+
+  test('counts from a middle that is given', () => {
+    const values = [5, 4.9, 4.8, 4.7, 1, -1e6];
+    expect(warpWorse(values, 1).values.slice(0, 5)).toEqual(values.slice(0, 5));
+    expect(warpWorse(values, 1).lifted).toEqual([5]);
+    expect(medianOf([3, 1, 2, 0])).toBe(1);
+  });
+});
