@@ -85,7 +85,15 @@ export function addSearchOptions(command: Command): Command {
     .addOption(flag('--ask-tell', 'be driven by JSON lines on stdin and stdout, by Optuna, Ax or code of your own'))
     .addOption(valueOption('--seed <n>', 'decides everything that is drawn (default: 0)', parseWholeNumber))
     .addOption(budgetOption())
-    .addOption(valueOption('--patience <n>', 'end after so many trials without a better score', parsePositiveInteger));
+    .addOption(valueOption('--patience <n>', 'end after so many trials without a better score', parsePositiveInteger))
+    .addOption(flag('--all-trials', 'try all of them, also where the scores show no differences (gp ends there)'))
+    .addOption(
+      valueOption(
+        '--anchor-every <n>',
+        'score the newest checkpoint again after each so many trials, to tell an evaluator that drifts (default: never)',
+        parsePositiveInteger,
+      ),
+    );
   return addNoiseOptions(command).addOption(flag('--score-members', 'score every single checkpoint too'));
 }
 

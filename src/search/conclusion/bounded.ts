@@ -24,7 +24,7 @@ export interface Bounded {
 export function boundedRecipes(recipes: readonly RecipeScores[], baselines: readonly number[]): Bounded {
   const values = recipes.flatMap((recipe) => recipe.values);
   const median = medianOf(values);
-  const baseline = Math.max(...baselines.map((i) => meanOf(recipes[i]!.values)));
+  const baseline = Math.max(...baselines.map((i) => meanValue(recipes[i]!.values)));
   const spread = Math.max(...values) - median;
   const middle = baselines.length > 0 && median - baseline <= FAR * spread ? Math.min(median, baseline) : median;
   const warped = warpWorse(values, middle);
@@ -37,6 +37,6 @@ export function boundedRecipes(recipes: readonly RecipeScores[], baselines: read
   return { recipes: bounded, lifted: bounded.flatMap(({ slopes }, i) => (slopes.some((slope) => slope !== 1) ? [i] : [])) };
 }
 
-export function meanOf(values: readonly number[]): number {
+export function meanValue(values: readonly number[]): number {
   return values.reduce((sum, value) => sum + value / values.length, 0);
 }

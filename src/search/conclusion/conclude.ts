@@ -4,13 +4,15 @@ import type { Axis, Point } from '../gaussian-process/cube.ts';
 import type { Prediction } from '../gaussian-process/posterior.ts';
 import type { Params } from '../space/types.ts';
 import type { ScoredTrial } from '../study/types.ts';
+import { noDifferences } from './alike.ts';
 import { spaceBeliefs, spreadBeliefs } from './beliefs.ts';
 import { boundedRecipes } from './bounded.ts';
 import { difference, type NoiseKind, repeatSpread } from './difference.ts';
+import { driftOf } from './drift.ts';
 import { CLAIM_PROBABILITY, headline, unfounded } from './headline.ts';
-import { chosen } from './measured.ts';
+import { recommended } from './measured.ts';
 import { type RecipeScores, recipesOf } from './recipes.ts';
-import { boundedText, overruledText, referenceText } from './text.ts';
+import { boundedText, driftText, noDifferencesText, overruledText, referenceText } from './text.ts';
 import type { Baseline, Conclusion, NoiseStd, Validation } from './types.ts';
 import type { KnownNoise, ValidationScores } from './validate.ts';
 
@@ -84,7 +86,10 @@ export function conclude(input: ConclusionInput): Concluded {
   const own = recipes.flatMap((recipe, i) => (isReference(recipe) ? [] : [i]));
   const candidates = own.length === 0 ? recipes.map((_, i) => i) : own;
   const known = { measured: repeats === null ? null : Math.sqrt(repeats.variance), learned: beliefs?.learnedNoise ?? null };
-  const { best, overruled } = chosen(scoredRecipes, believed, candidates, placed, { noise, noiseStd: known.learned ?? known.measured });
+  const { best, overruled } = recommended(scoredRecipes, believed, candidates, placed, {
+    noise,
+    noiseStd: known.learned ?? known.measured,
+  });
   const predict = beliefs?.predict ?? null;
   const said = headline({
     goal,
@@ -99,6 +104,9 @@ export function conclude(input: ConclusionInput): Concluded {
     scores: input.validation ?? null,
   });
   const reference = placed.find(({ index }) => isReference(recipes[index]!) && believed[index]! > believed[best]!);
+  const alike = space === null ? null : noDifferences(recipes, beliefs, space.axes.length, rivals);
+  const newest = placed.find(({ name }) => name === 'newest');
+  const drift = newest === undefined ? null : driftOf(recipes, newest.index, space?.axes ?? null, { noise, seed });
   const idOf = (index: number) => recipes[index]!.trials[0]!.id;
   const against = placed.find(({ name }) => name === (said.conclusion.against === 'single' ? 'best single' : said.conclusion.against));
   const sentences = [
@@ -113,6 +121,8 @@ export function conclude(input: ConclusionInput): Concluded {
             scored(recipes[overruled.baseline.index]!),
           ),
         ]),
+    ...(alike === null || alike.most === 0 ? [] : [noDifferencesText(alike)]),
+    ...(drift === null ? [] : [driftText(drift)]),
     ...(lifted.length === 0
       ? []
       : [boundedText(lifted.map(idOf), against !== undefined && lifted.includes(against.index) ? against.label : null)]),
@@ -126,6 +136,8 @@ export function conclude(input: ConclusionInput): Concluded {
       ...said.conclusion,
       text: sentences.join(' '),
       ...(lifted.length === 0 ? {} : { bounded: lifted.map(idOf) }),
+      ...(alike === null ? {} : { noDifferences: alike }),
+      ...(drift === null ? {} : { drift }),
       ...(overruled === null ? {} : { overruled: idOf(overruled.recipe) }),
     },
     best: recipes[best]!.trials[0]!.id,

@@ -1,10 +1,10 @@
 import { NORMAL_95 } from '../gaussian-process/normal.ts';
-import { meanOf } from './bounded.ts';
+import { meanValue } from './bounded.ts';
 import { type NoiseKind, statedVariances } from './difference.ts';
 import type { PlacedBaseline } from './headline.ts';
 import type { RecipeScores } from './recipes.ts';
 
-export interface Chosen {
+export interface Recommendation {
   /** Index of the best recipe. */
   readonly best: number;
   /** The recipe of the highest belief where it is not the best, and the baseline that scored better. */
@@ -20,18 +20,18 @@ export interface Chosen {
  * @param known noise of a score where none is stated; null where nothing is known of it, and beliefs are
  *   the scores themselves
  */
-export function chosen(
+export function recommended(
   recipes: readonly RecipeScores[],
   believed: ArrayLike<number>,
   candidates: readonly number[],
   baselines: readonly PlacedBaseline[],
   { noise, noiseStd }: { readonly noise: NoiseKind; readonly noiseStd: number | null },
-): Chosen {
+): Recommendation {
   const order = [...candidates].sort((a, b) => believed[b]! - believed[a]! || a - b);
   const measured = (index: number) => {
     const recipe = recipes[index]!;
     const variances = statedVariances(recipe, noise).map((stated) => stated ?? (noiseStd ?? 0) ** 2);
-    return { mean: meanOf(recipe.values), variance: variances.reduce((sum, variance) => sum + variance, 0) / variances.length ** 2 };
+    return { mean: meanValue(recipe.values), variance: variances.reduce((sum, variance) => sum + variance, 0) / variances.length ** 2 };
   };
   const betterThan = (index: number): PlacedBaseline | undefined => {
     const own = measured(index);

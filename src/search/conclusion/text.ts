@@ -1,6 +1,8 @@
 import { formatCount } from '../../render/format.ts';
 import { formatNumber } from '../../render/numbers.ts';
+import type { NoDifferences } from './alike.ts';
 import type { Comparison, Coverage } from './compare.ts';
+import type { Drift } from './drift.ts';
 import type { Difference } from './types.ts';
 import type { ValidationResult } from './validate.ts';
 
@@ -41,6 +43,17 @@ function coverageText(coverage: Coverage, gain: number): string {
 export function referenceText(label: string, { gain, error, paired }: Difference): string {
   const judged = error === null ? '' : ` ± ${formatNumber(error, 2)}${paired ? ', item by item' : ''}`;
   return `The ${label} scores better still, by ${formatNumber(gain, 3)}${judged}: it is no part of what was searched.`;
+}
+
+/** Nothing that was tried differs from anything else by more than the noise. */
+export function noDifferencesText({ recipes, most }: NoDifferences): string {
+  return `No differences: ${formatCount(recipes)} recipes score alike within the noise, and no recipe of the space is likely to be better by more than ${formatNumber(most, 2)}.`;
+}
+
+/** Scores of the newest checkpoint changed by more than the noise. */
+export function driftText({ trials, scores: [low, high], noise }: Drift): string {
+  const times = noise === 0 ? '' : `, ${formatNumber((high - low) / noise, 2)} times the noise of a score`;
+  return `The evaluator drifts: the newest scored ${formatNumber(low, 4)} to ${formatNumber(high, 4)} in ${formatCount(trials.length)} evaluations${times}, so that scores of different times differ by as much without a reason in the models.`;
 }
 
 /** The model would have another recipe, which was measured to be worse than a baseline. */

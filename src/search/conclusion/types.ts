@@ -1,3 +1,6 @@
+import type { NoDifferences } from './alike.ts';
+import type { Drift } from './drift.ts';
+
 /** How two models differ in score, in the direction of the goal: positive is better. */
 export interface Difference {
   readonly gain: number;
@@ -43,6 +46,13 @@ export interface Conclusion {
    * better beyond the noise; absent where there is none.
    */
   readonly overruled?: number;
+  /**
+   * Nothing of the space is known to be better than anything else: after how many recipes, and which gain is
+   * still possible; absent where there are differences, or too little was tried.
+   */
+  readonly noDifferences?: NoDifferences;
+  /** The evaluator drifts; absent where it does not, or no anchor says so (`--anchor-every`). */
+  readonly drift?: Drift;
 }
 
 /** A second set, which the search never saw. */

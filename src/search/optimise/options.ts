@@ -63,6 +63,15 @@ export interface SearchOptions extends Omit<StudyRequest, 'dir'> {
   /** Trials in a row without a better score, after which the search ends. */
   readonly patience?: number | undefined;
   /**
+   * Try all trials where the scores show no differences, too: else a search by the sampler `gp` ends there.
+   */
+  readonly allTrials?: boolean | undefined;
+  /**
+   * Score the newest checkpoint again after each so many trials, as an anchor: an evaluator that drifts from
+   * one day to the next is told by it. Never where absent.
+   */
+  readonly anchorEvery?: number | undefined;
+  /**
    * What the evaluator's standard errors are: of the items, which all trials share, or of each trial by
    * itself. Default shared.
    */
@@ -84,6 +93,7 @@ export function checkSearch(options: SearchOptions): void {
     repeats,
     budget,
     patience,
+    anchorEvery,
     alpha,
     pairwiseChain: chain,
     space,
@@ -106,6 +116,7 @@ export function checkSearch(options: SearchOptions): void {
   whole('seed', seed, 0);
   whole('repeats', repeats, 1, MOST.repeats);
   whole('patience', patience, 1, MOST.count);
+  whole('anchorEvery', anchorEvery, 1, MOST.count);
   if (budget !== undefined && !(budget > 0 && budget <= MOST.budget))
     problems.push(`budget must be over 0 and at most ${MOST.budget} seconds, not ${budget}`);
   if (alpha !== undefined && !(alpha >= 0 && alpha < 1)) problems.push(`alpha must be at least 0 and below 1, not ${alpha}`);

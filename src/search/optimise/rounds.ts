@@ -1,3 +1,4 @@
+import { conclude } from '../conclusion/conclude.ts';
 import { directionOf } from '../evaluate/goal.ts';
 import type { Goal } from '../evaluate/types.ts';
 import type { Point } from '../gaussian-process/cube.ts';
@@ -27,6 +28,11 @@ export interface RoundSettings {
   readonly scoreMembers: boolean;
   /** Trials of a leg in a row that bring nothing better, after which it ends. */
   readonly patience: number | null;
+  /** Trials of a leg after which the newest checkpoint is scored again; null for never. */
+  readonly anchorEvery: number | null;
+  /** End a leg where its scores show no differences. */
+  readonly stopsWhenAlike: boolean;
+  readonly seed: number;
   readonly noise: 'shared' | 'independent';
   readonly keyOf: (candidate: Candidate) => string;
 }
@@ -43,7 +49,8 @@ export function roundsOf(settings: RoundSettings): NextRound {
     for (const leg of settings.legs) {
       const planner = new RoundPlanner(settings, leg, known, goal);
       const { requests, ending } = await planner.plan(size, signal);
-      if (requests.length > 0) return { first, requests };
+      if (requests.length > 0)
+        return { first, requests, total: Math.max(known.length + requests.length, expectedTotal(settings, known, requests)) };
       ended = ending;
     }
     return { ended };
@@ -67,6 +74,20 @@ export function nextAsked(
   signal: AbortSignal,
 ): Promise<readonly RoundTrial[]> {
   return new RoundPlanner(settings, settings.legs[0]!, asked.trials, asked.goal, asked.open).asked(asked.count, signal);
+}
+
+/** Evaluations of a whole search that goes on to its end. */
+function expectedTotal(
+  { trials, repeats, legs, anchorEvery }: RoundSettings,
+  known: readonly TrialLine[],
+  requests: readonly RoundTrial[],
+): number {
+  const extra = (kind: TrialKind) => kind === 'sma' || kind === 'single';
+  const extras =
+    known.filter(({ kind, repeatOf }) => extra(kind) && repeatOf === null).length +
+    new Set(requests.filter(({ kind }) => extra(kind)).map(({ candidate }) => candidate)).size;
+  const anchors = anchorEvery === null ? 0 : Math.floor(Math.max(0, trials - 2) / anchorEvery);
+  return legs.length * (trials * repeats + anchors) + extras * repeats;
 }
 
 class RoundPlanner {
@@ -95,11 +116,16 @@ class RoundPlanner {
     const again = begun ? [] : Array.from({ length: repeats - 1 }, () => newest);
     const room = this.#settings.trials - this.#counted(baselines);
     if (begun && this.#outOfPatience()) return { requests: [], ending: 'patience' };
-    const most = size === null ? this.#ahead(baselines) : Math.round((size - again.length) / repeats) - baselines.length;
+    if (begun && size === null && room > 0 && this.#showsNoDifferences()) return { requests: [], ending: 'alike' };
+    const anchor = begun && this.#anchorIsDue() ? [newest] : [];
+    const fixed = again.length + anchor.length;
+    const most = size === null ? this.#ahead(baselines) : Math.round((size - fixed) / repeats) - baselines.length;
     const proposals = await this.#propose(baselines, Math.min(most, Math.max(0, room)), signal);
     const fresh = [...baselines, ...proposals];
     // Repeats come last, so that ids of recipes do not depend on how often each is scored.
-    const all = [...fresh, ...again, ...Array.from({ length: repeats - 1 }, () => fresh).flat()];
+    const repeated = Array.from({ length: repeats - 1 }, () => fresh).flat();
+    // An anchor is for trials to come: alone it is no round.
+    const all = [...fresh, ...again, ...repeated, ...(fresh.length === 0 ? [] : anchor)];
     return { requests: all, ending: room <= 0 ? 'trials' : 'exhausted' };
   }
 
@@ -195,6 +221,25 @@ class RoundPlanner {
     const counts = (kind: TrialKind) => kind === 'newest' || kind === 'uniform' || kind === 'trial';
     const own = this.#own.filter(({ kind, repeatOf }) => counts(kind) && repeatOf === null).length;
     return own + baselines.filter(({ kind }) => counts(kind)).length;
+  }
+
+  /** Whether so many trials ended since the newest was scored last. */
+  #anchorIsDue(): boolean {
+    const { anchorEvery } = this.#settings;
+    if (anchorEvery === null) return false;
+    const last = Math.max(...this.#own.filter(({ kind }) => kind === 'newest').map(({ id }) => id));
+    return this.#own.filter(({ id, kind, repeatOf }) => id > last && kind === 'trial' && repeatOf === null).length >= anchorEvery;
+  }
+
+  #showsNoDifferences(): boolean {
+    const { noise, seed, stopsWhenAlike } = this.#settings;
+    if (!stopsWhenAlike || this.#leg.space.parameters.length === 0) return false;
+    const baselines = (['newest', 'uniform'] as const).flatMap((name) => {
+      const trial = this.#own.find(({ kind, repeatOf }) => kind === name && repeatOf === null);
+      return trial === undefined ? [] : [{ name, label: name, trial: trial.id }];
+    });
+    const { conclusion } = conclude({ goal: this.#goal, noise, seed, trials: this.#own, space: this.#leg.space, baselines });
+    return conclusion.noDifferences !== undefined;
   }
 
   #outOfPatience(): boolean {

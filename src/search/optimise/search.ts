@@ -93,6 +93,9 @@ export async function openSearch(
     repeats: options.repeats ?? 1,
     scoreMembers: options.scoreMembers ?? false,
     patience: options.patience ?? null,
+    anchorEvery: options.anchorEvery ?? null,
+    stopsWhenAlike: options.allTrials !== true && samplerCmd === undefined && sampler === 'gp',
+    seed,
     noise,
     keyOf: (candidate: Candidate) => keyOf(candidate, all, session.merging),
   };

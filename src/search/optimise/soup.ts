@@ -8,7 +8,18 @@ import { soupRounds } from './soup-rounds.ts';
 import type { SearchDocument } from './types.ts';
 
 /** What a soup has no use for: it searches no space. */
-type OfSpaces = 'space' | 'alpha' | 'pairwiseChain' | 'trials' | 'sampler' | 'acquisition' | 'samplerCmd' | 'scoreMembers' | 'patience';
+type OfSpaces =
+  | 'space'
+  | 'alpha'
+  | 'pairwiseChain'
+  | 'trials'
+  | 'sampler'
+  | 'acquisition'
+  | 'samplerCmd'
+  | 'scoreMembers'
+  | 'patience'
+  | 'allTrials'
+  | 'anchorEvery';
 
 /** Same names in the library and (with dashes) on the command line. */
 export type SoupOptions = Omit<SearchOptions, OfSpaces>;

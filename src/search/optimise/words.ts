@@ -39,6 +39,7 @@ const ENDINGS: Record<Ending, string> = {
   trials: 'all trials that were asked for are done',
   budget: 'the budget is spent',
   patience: 'no better score for as long as the patience lasts',
+  alike: 'no differences that more trials would show; --all-trials tries them all',
   exhausted: 'nothing is left to try',
   driver: 'the driver ended it',
   interrupted: 'interrupted; --resume goes on',

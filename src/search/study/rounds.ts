@@ -7,7 +7,14 @@ import type { TrialLine } from './trials-file.ts';
 import type { Ending } from './types.ts';
 
 /** Trials to score together, or why there are no more. */
-export type Round = { readonly first: number; readonly requests: readonly RoundTrial[] } | { readonly ended: Ending };
+export type Round =
+  | {
+      readonly first: number;
+      readonly requests: readonly RoundTrial[];
+      /** Evaluations of the whole study, as far as that is known. */
+      readonly total?: number;
+    }
+  | { readonly ended: Ending };
 
 /** What is tried next: a function of the trials, so that a study that is resumed goes on as it would have. */
 export type NextRound = (trials: readonly TrialLine[], goal: Goal, signal: AbortSignal) => Round | Promise<Round>;
@@ -50,7 +57,7 @@ export async function runRounds(
     if ('ended' in round) return round.ended;
     if (outOfBudget(budget, study)) return 'budget';
     const before = study.trials.length;
-    await study.round(round.first, round.requests, signal, () => !outOfBudget(budget, study));
+    await study.round(round.first, round.requests, signal, () => !outOfBudget(budget, study), round.total);
     // A round that was cut off has fewer requests now where fewer trials are asked for than then: all of them
     // may be done.
     if (study.trials.length === before) return outOfBudget(budget, study) ? 'budget' : 'trials';

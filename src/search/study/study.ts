@@ -54,7 +54,8 @@ export class Study extends Trials {
    * Scores the recipes of a round, as far as no earlier run of the study did: those that need a merge are
    * merged in as few reads as the work folder has room for.
    * @param first id of the first of them
-   * @param mayBegin asked before each trial; those for which it says no are left undone
+   * @param mayBegin asked before each trial; those for which it says no are left undone @param total of the
+   *   whole study, where it is known
    * @returns the round's trials that are done, in the order of the requests
    * @throws MergeError E_EVALUATOR after three failures at the start; whatever merging throws;
    *   `signal.reason` on an abort
@@ -64,10 +65,11 @@ export class Study extends Trials {
     requests: readonly RoundTrial[],
     signal: AbortSignal,
     mayBegin: () => boolean = () => true,
+    total: number | null = null,
   ): Promise<readonly TrialLine[]> {
     const jobs = this.#jobsOf(first, requests);
     const alone = jobs.filter(({ request }) => this.#asItIs(request.candidate) !== null);
-    const place = { round: first, roundSize: requests.length, mayBegin };
+    const place = { round: first, roundSize: requests.length, mayBegin, total };
     const recipes = [
       ...groupBy(
         jobs.filter((job) => !alone.includes(job)),

@@ -1,8 +1,8 @@
 import type { Colors } from '../../render/colors.ts';
 import { warningText } from '../../render/error-text.ts';
-import { printable } from '../../render/format.ts';
+import { formatSeconds, printable } from '../../render/format.ts';
 import { hasEffect } from '../space/schedule-parameters.ts';
-import type { StudyEvent, Trial, TrialKind } from './types.ts';
+import type { StudyEvent, StudyProgress, Trial, TrialKind } from './types.ts';
 import { scoreText } from './words.ts';
 
 /** A line on stderr about what a study does; empty where there is nothing to say. */
@@ -11,7 +11,7 @@ export function studyLine(event: StudyEvent, colors: Colors): string {
     case 'merging':
       return `merging ${event.trials.length === 1 ? `trial ${event.trials[0]}` : `trials ${event.trials.join(', ')}`} in one read\n`;
     case 'evaluating':
-      return `${event.validation ? 'validating' : 'evaluating'} trial ${event.trial}: ${aboutTrial(event.kind, event.params)}\n`;
+      return `${event.validation ? 'validating' : 'evaluating'} trial ${event.trial}${progressText(event.progress)}: ${aboutTrial(event.kind, event.params)}\n`;
     case 'retry':
       return `trial ${event.trial} asks to be tried again: attempt ${event.attempt + 1} in ${event.pauseSeconds} s\n`;
     case 'trial':
@@ -21,6 +21,18 @@ export function studyLine(event: StudyEvent, colors: Colors): string {
     case 'warning':
       return warningText(event.warning, colors);
   }
+}
+
+/** ` (5 of 12; best 0.612 of trial 3; about 12 min left)`. */
+function progressText(progress: StudyProgress | undefined): string {
+  if (progress === undefined) return '';
+  const { step, of, best, secondsLeft } = progress;
+  const parts = [
+    `${step} of ${of}`,
+    ...(best === null ? [] : [`best ${scoreText(best.score, null)} of trial ${best.trial}`]),
+    ...(secondsLeft === null ? [] : [`about ${formatSeconds(secondsLeft)} left`]),
+  ];
+  return ` (${parts.join('; ')})`;
 }
 
 /** What a trial is, in a few words: `lambda 0.75`, `the newest checkpoint`. */

@@ -10,8 +10,8 @@ import type { LentModel } from './lent-model.ts';
 import type { StudyMember } from './members.ts';
 import { takingPart } from './merges.ts';
 import type { Records } from './records.ts';
-import { appendTrial, type StudyIdentity, type TrialLine } from './trials-file.ts';
-import type { StudyEvent, TrialRequest } from './types.ts';
+import { appendTrial, type StudyIdentity, storedGoal, type TrialLine } from './trials-file.ts';
+import type { StudyEvent, StudyProgress, TrialRequest } from './types.ts';
 
 /** Of the last line of a failed evaluation, what its reason shows. */
 const SHOWN_CHARACTERS = 200;
@@ -59,6 +59,8 @@ export interface RoundTrial extends TrialRequest {
 /** A round: what its trials record of it, and whether there is time for another one. */
 export interface OpenRound extends Pick<TrialLine, 'round' | 'roundSize'> {
   readonly mayBegin: () => boolean;
+  /** Evaluations of the whole study; null where they are not known. */
+  readonly total: number | null;
 }
 
 /** What is scored, and what it cost to make. */
@@ -85,10 +87,13 @@ export class Trials {
   readonly #before: number;
   #writing: Promise<void> = Promise.resolve();
   #wake: (() => void)[] = [];
+  /** Evaluations that were begun, those of earlier runs among them. */
+  #begun: number;
 
   constructor(options: TrialOptions) {
     this.#options = options;
     this.#done = [...options.stored];
+    this.#begun = options.stored.length;
     this.#before = Math.max(0, ...options.stored.map(({ elapsed }) => elapsed));
   }
 
@@ -112,12 +117,18 @@ export class Trials {
    */
   async evaluate(
     { id, request, recipe, repeatOf }: Job,
-    { round, roundSize }: OpenRound,
+    { round, roundSize, total }: OpenRound,
     { lend, mergeSeconds }: Scorable,
     signal: AbortSignal,
   ): Promise<void> {
     const { folder, file, emit, members, identity } = this.#options;
-    emit({ type: 'evaluating', trial: id, kind: request.kind, params: request.params });
+    emit({
+      type: 'evaluating',
+      trial: id,
+      kind: request.kind,
+      params: request.params,
+      ...(total === null ? {} : { progress: this.#progress(total) }),
+    });
     const label = `${file.replace(/\.jsonl$/, '').replace(/s$/, '')}-${String(id).padStart(4, '0')}`;
     const log = await folder.place('logs', `${label}.log`);
     const out = await folder.place('results', label);
@@ -167,6 +178,20 @@ export class Trials {
     emit({ type: 'trial', trial: shown });
     if (score !== null) this.#options.onScore?.(score);
     this.#giveUp(outcome, trial, join(folder.path, 'logs', `${label}.log`));
+  }
+
+  #progress(of: number): StudyProgress {
+    const goal = storedGoal({ identity: this.#options.identity, trials: this.#done });
+    const scored = this.#done.flatMap(({ id, score }) => (score === null ? [] : [{ trial: id, score }]));
+    const best =
+      goal === null || scored.length === 0 ? null : scored.reduce((a, b) => (directionOf(goal).better(b.score, a.score) ? b : a));
+    const done = this.#done.length;
+    return {
+      step: ++this.#begun,
+      of: Math.max(of, this.#begun),
+      best,
+      secondsLeft: done === 0 ? null : (this.elapsed / done) * Math.max(0, of - done),
+    };
   }
 
   /**

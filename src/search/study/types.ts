@@ -3,7 +3,7 @@ import type { ItemScores } from '../evaluate/types.ts';
 import type { Point } from '../gaussian-process/cube.ts';
 import type { Candidate, Params } from '../space/types.ts';
 
-export type Ending = 'trials' | 'budget' | 'patience' | 'exhausted' | 'driver' | 'interrupted';
+export type Ending = 'trials' | 'budget' | 'patience' | 'alike' | 'exhausted' | 'driver' | 'interrupted';
 
 /**
  * Why a recipe was tried. `newest`, `uniform` (mean of the pool), `sma` (mean of the last 10 of the run) and
@@ -67,6 +67,17 @@ export interface TrialRequest {
   readonly proposals?: Readonly<Record<string, Point>>;
 }
 
+/** How far a study is. */
+export interface StudyProgress {
+  /** The evaluation that begins, counted from 1, of how many. */
+  readonly step: number;
+  readonly of: number;
+  /** The best score so far; null where there is none. */
+  readonly best: { readonly trial: number; readonly score: number } | null;
+  /** Until the last one ends, if they take as long as so far; null before the first has ended. */
+  readonly secondsLeft: number | null;
+}
+
 /** What happens in a study, for progress. */
 export type StudyEvent =
   | { readonly type: 'merging'; readonly trials: readonly number[]; readonly members: number }
@@ -76,6 +87,8 @@ export type StudyEvent =
       readonly kind: TrialKind;
       readonly params: Params | null;
       readonly validation?: true;
+      /** How far the study is; absent where it is not known how many there will be. */
+      readonly progress?: StudyProgress;
     }
   | { readonly type: 'retry'; readonly trial: number; readonly attempt: number; readonly pauseSeconds: number }
   | { readonly type: 'trial'; readonly trial: Trial; readonly validation?: true }

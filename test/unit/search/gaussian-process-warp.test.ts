@@ -5,7 +5,7 @@ import { medianOf, warpWorse } from '../../../src/search/gaussian-process/warp.t
 describe('warpWorse', () => {
   test.each([
     ['noisy scores', Array.from({ length: 40 }, normalOf(randomOf(1)))],
-    ['a smooth hump that was tried mostly near its top', [0, 0.4, 0.7, 0.9, 0.95, 0.97, 0.99, 1].map((x) => 1 - (1 - x) ** 2)],
+    ['a smooth hump that was tried mostly near its top', [0.3, 0.5, 0.65, 0.75, 0.8, 0.85, 0.9, 1].map((x) => 1 - (1 - x) ** 2)],
     ['equal scores', [7, 7, 7, 7]],
     ['a better half without spread', [1e9, 7, 7, 7].map((x) => -x)],
     ['one score', [3]],
