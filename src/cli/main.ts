@@ -6,7 +6,7 @@ import { shellQuote } from '../base/process/shell-quote.ts';
 import { version } from '../base/version.ts';
 import { asFailure, errorDocument, errorText, type Failure } from '../render/error-text.ts';
 import { buildProgram, styleHelp } from './options/program.ts';
-import type { CommandModule, Context } from './terminal/context.ts';
+import { type CommandModule, type Context, resumeCommand } from './terminal/context.ts';
 import { Interrupted } from './terminal/interrupt.ts';
 import { createTerminal, type Terminal } from './terminal/terminal.ts';
 
@@ -123,12 +123,10 @@ function seeHelp({ argv, terminal }: Context): string {
 }
 
 /** An ending by signal as a failure; says how to go on where the library kept something. */
-function interruption({ signal, kept, exitCode }: Interrupted, { argv, terminal }: Context): Failure {
+function interruption({ signal, kept, exitCode }: Interrupted, context: Context): Failure {
   const failure = { code: 'E_INTERRUPTED', exitCode, stack: null } as const;
   if (kept.length === 0) return { ...failure, message: `ended by ${signal}; nothing was left behind`, details: { signal }, help: '' };
-  // A watch finds by itself what it left.
-  const words = argv.includes('--resume') || argv[0] === 'watch' ? argv : [...argv, '--resume'];
-  const resume = [terminal.invocation, ...words.map(shellQuote)].join(' ');
+  const resume = resumeCommand(context);
   return {
     ...failure,
     message: `ended by ${signal}; what was finished is kept`,

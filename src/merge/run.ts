@@ -2,6 +2,7 @@ import { dirname } from 'node:path';
 import { MergeError, type Warning } from '../base/errors.ts';
 import { drain } from '../base/event-stream.ts';
 import { MOST } from '../base/limits.ts';
+import { launchedTask } from '../base/process/launched-task.ts';
 import { readRecipe } from '../recipe/file/read.ts';
 import { type OutsidePath, pathsOutside } from '../recipe/outside.ts';
 import type { Recipe } from '../recipe/types.ts';
@@ -11,6 +12,7 @@ import { refuseUnsound, withMemberWarnings } from './members/look.ts';
 import { resolveRecipe } from './members/resolve.ts';
 import { buildPlan } from './plan/build.ts';
 import type { Plan } from './plan/types.ts';
+import { planOfTask } from './several-tasks.ts';
 
 /** How a recipe is carried out; nothing of it changes what the outputs hold. */
 export interface MachineOptions extends Omit<ExecuteOptions, 'signal'> {
@@ -83,7 +85,19 @@ export async function* recipeEvents(
   recipe: Recipe | string,
   options: MachineOptions & Pick<RunOptions, 'signal'> = {},
 ): AsyncGenerator<MergeEvent, MergeResult> {
-  return yield* executePlan(await planRecipe(recipe, options), options);
+  const task = launchedTask(process.env);
+  // The first of several tasks does the work.
+  if (task === null || task.rank === 0) return yield* executePlan(await planRecipe(recipe, options), options);
+  const plan = (): Promise<Plan> => planRecipe(recipe, { ...options, resume: true });
+  try {
+    return yield* executePlan(yield* planOfTask(task, { plan, signal: options.signal }), options);
+  } catch (error) {
+    if (!(error instanceof MergeError) || error.code !== 'E_OUTPUT_EXISTS') throw error;
+    // Another task may have been faster after all.
+    const now = await plan();
+    if (now.outputs.length > 0) throw error;
+    return yield* executePlan(now, options);
+  }
 }
 
 /**

@@ -1,9 +1,9 @@
 import { execFileSync } from 'node:child_process';
 import { cpSync, existsSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ownerFile, readOwner } from '../../src/base/disk/owner.ts';
-import type { MergeEvent } from '../../src/merge/engine/events.ts';
+import type { MergeEvent, MergeResult } from '../../src/merge/engine/events.ts';
 import { requestDigest } from '../../src/merge/plan/request-digest.ts';
 import type { OutputRequest } from '../../src/merge/plan/types.ts';
 import { type MachineOptions, planRecipe, runRecipe } from '../../src/merge/run.ts';
@@ -32,6 +32,8 @@ afterEach(() => folder.remove());
 const at = (...parts: string[]) => join(folder.path, ...parts);
 const outputsIn = (place: string, recipes = RECIPES): OutputRequest[] => recipes.map((r, k) => ({ ...r, path: at(place, `out-${k}`) }));
 const hidden = (place: string) => readdirSync(at(place)).filter((name) => name.startsWith('.'));
+
+const leftIn = ({ warnings }: MergeResult) => warnings.filter(({ code }) => code === 'W_STALE_PARTIAL').map(({ message }) => message);
 
 /**
  * Ends the merge when all is computed and nothing published: the first of two units at least is on disk then.
@@ -151,7 +153,7 @@ describe('a partial records', () => {
   });
 });
 
-describe('a resume is refused', () => {
+describe('what is not the same merge is left alone and named, and the merge begins', () => {
   it('where the partial is of the form that an earlier version wrote', async () => {
     const { outputs, partial } = await interrupted();
     const { generation, owner } = (await readOwner(partial))!;
@@ -159,27 +161,26 @@ describe('a resume is refused', () => {
     const { dev, ino, mtimeNs, ctimeNs, size } = statSync(join(inputs[0]!, 'model-00001-of-00002.safetensors'), { bigint: true });
     const identityParts = { ...owner.identityParts, [inputs[0]!]: [dev, ino, mtimeNs, ctimeNs, size].join(':') };
     writeFileSync(join(partial, ownerFile(generation)), JSON.stringify({ ...before, identity: 'f'.repeat(64), identityParts }));
-    await expect(merge({ inputs, outputs, resume: true })).rejects.toMatchObject({ code: 'E_RESUME', message: /was another one/ });
+    expect(leftIn(await merge({ inputs, outputs, resume: true }))).toEqual([expect.stringMatching(/is of another merge/)]);
     expect(hidden('place')).toHaveLength(1);
-    await merge({ inputs, outputs });
+    await merge({ inputs, outputs, force: true });
     expect(hidden('place')).toEqual([]);
   });
 
   it.each([
-    ['a parameter', [RECIPES[0]!, { ...RECIPES[1]!, alpha: 0.4 }, RECIPES[2]!], /out-1 cannot be resumed: .*alpha \(was 0\.3, is 0\.4\)/],
-    ['the method', [{ ...RECIPES[0]!, method: 'wma' as const }, ...RECIPES.slice(1)], /out-0 cannot.*method \(was sma, is wma\)/],
-    ['the dtype', [...RECIPES.slice(0, 2), { members: [2, 3] }], /out-2 cannot.*dtype \(was F32, is as the layout\)/],
-    ['the members', [{ members: [0, 2] }, ...RECIPES.slice(1)], /out-0 cannot.*checkpoint-200.*checkpoint-300/],
+    ['a parameter', [RECIPES[0]!, { ...RECIPES[1]!, alpha: 0.4 }, RECIPES[2]!], /out-1 .*left alone.*alpha \(was 0\.3, is 0\.4\)/],
+    ['the method', [{ ...RECIPES[0]!, method: 'wma' as const }, ...RECIPES.slice(1)], /out-0 .*left alone.*method \(was sma, is wma\)/],
+    ['the dtype', [...RECIPES.slice(0, 2), { members: [2, 3] }], /out-2 .*left alone.*dtype \(was F32, is as the layout\)/],
+    ['the members', [{ members: [0, 2] }, ...RECIPES.slice(1)], /out-0 .*left alone.*checkpoint-200.*checkpoint-300/],
   ])('by name where %s of one output changed, and the right one goes on', async (_, recipes, message) => {
     const outputs = outputsIn('place');
     await interrupt(outputs);
-    const before = hidden('place');
-    await expect(merge({ inputs, outputs: outputsIn('place', recipes), resume: true })).rejects.toMatchObject({
-      code: 'E_RESUME',
-      message: expect.stringMatching(message),
-    });
-    expect(hidden('place')).toEqual(before);
-    expect((await merge({ inputs, outputs, resume: true })).resumedBytes).toBeGreaterThan(0);
+    const left = leftIn(await merge({ inputs, outputs: outputsIn('place', recipes), resume: true }));
+    expect(left).toEqual([expect.stringMatching(message)]);
+    expect(hidden('place')).toHaveLength(1);
+    for (const { path } of outputs) rmSync(path, { recursive: true });
+    const again = outputs.filter(({ path }) => hidden('place').some((name) => name.startsWith(`.${basename(path)}.`)));
+    expect((await merge({ inputs, outputs: again, resume: true })).resumedBytes).toBeGreaterThan(0);
   });
 
   it('by name where an input changed', async () => {
@@ -187,20 +188,23 @@ describe('a resume is refused', () => {
     await interrupt(outputs);
     const shard = join(inputs[3]!, 'model-00002-of-00002.safetensors');
     utimesSync(shard, new Date(), new Date());
-    const error = await merge({ inputs, outputs, resume: true }).catch((e: unknown) => e);
-    expect(error).toMatchObject({
-      code: 'E_RESUME',
-      message: expect.stringMatching(/out-2 cannot be resumed.*these differ: .*checkpoint-400$/),
-    });
-    expect((error as Error).message).not.toContain('checkpoint-300');
-    expect(hidden('place')).toHaveLength(3);
+    const left = leftIn(await merge({ inputs, outputs, resume: true }));
+    expect(left).toEqual([expect.stringMatching(/out-2 .*left alone.*these differ: .*checkpoint-400\. Remove it/)]);
+    expect(left[0]).not.toContain('checkpoint-300');
+    expect(hidden('place')).toHaveLength(1);
   });
 
-  it('where there is nothing to go on with, or all is finished', async () => {
+  it('or where there is nothing; and all that is finished is left as it is', async () => {
     const outputs = outputsIn('place');
-    await expect(merge({ inputs, outputs, resume: true })).rejects.toMatchObject({ code: 'E_RESUME', message: /no unfinished merge/ });
-    await merge({ inputs, outputs });
-    await expect(merge({ inputs, outputs, resume: true })).rejects.toMatchObject({ code: 'E_RESUME', message: /are finished/ });
+    expect(await merge({ inputs, outputs, resume: true })).toMatchObject({ resumedBytes: 0, finished: [] });
+    const inode = () => outputs.map(({ path }) => statSync(path).ino);
+    const before = inode();
+    expect(await merge({ inputs, outputs, resume: true })).toMatchObject({
+      outputs: [],
+      finished: outputs.map(({ path }) => path),
+      bytesRead: 0,
+    });
+    expect(inode()).toEqual(before);
   });
 
   it('where an output that exists is another one', async () => {

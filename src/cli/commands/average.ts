@@ -10,6 +10,7 @@ import {
   plan,
   planDocument,
   type RunOptions,
+  resumptions,
 } from '../../index.ts';
 import type { MergeEvent } from '../../merge/engine/events.ts';
 import { mergeSummary } from '../../merge/engine/text.ts';
@@ -18,7 +19,7 @@ import type { Policy } from '../../recipe/policy/types.ts';
 import type { Selection } from '../../recipe/select/types.ts';
 import { parseInputs } from '../options/inputs.ts';
 import { splitSelection } from '../options/merge-options.ts';
-import { type Context, writeJson } from '../terminal/context.ts';
+import { type Context, resumeCommand, writeJson } from '../terminal/context.ts';
 import { interruptible } from '../terminal/interrupt.ts';
 import { createProgress, type ProgressMode } from '../terminal/progress.ts';
 
@@ -66,8 +67,8 @@ export async function reportMerge(
 ): Promise<number> {
   const { terminal } = context;
   const progress = createProgress(flags.progress ?? (flags.quiet ? 'none' : 'auto'), terminal, eventDocument);
+  const kept: string[] = [];
   try {
-    const kept: string[] = [];
     const onProgress = (event: MergeEvent) => {
       if (event.type === 'kept') kept.push(event.output);
       progress.event(event);
@@ -76,26 +77,35 @@ export async function reportMerge(
     progress.end();
     for (const warning of result.warnings) progress.warn(warning);
     if (flags.json) writeJson(context, result);
-    else if (flags.quiet) for (const output of result.outputs) terminal.out.write(`${output.path}\n`);
+    else if (flags.quiet) for (const path of [...result.finished, ...result.outputs.map((o) => o.path)]) terminal.out.write(`${path}\n`);
     else terminal.out.write(mergeSummary(result, terminal.out.colors, terminal.invocation));
     return 0;
+  } catch (error) {
+    throw error instanceof MergeError && kept.length > 0 ? withResume(error, kept, context) : error;
   } finally {
     progress.end();
   }
+}
+
+/** A failure that left finished parts, with how to go on and how to give their space back. */
+function withResume({ code, message, details, help, cause }: MergeError, kept: readonly string[], context: Context): MergeError {
+  const resume = resumeCommand(context);
+  const more = `What was finished is kept. When that is mended, go on with: ${resume}\nOr run it without --resume and it is made afresh.`;
+  return new MergeError(code, message, { details: { ...details, kept, resume }, help: `${help}\n${more}`, cause });
 }
 
 /** Prints what would be done. Nothing is written. */
 export async function showPlan(
   context: Context,
   made: Plan,
-  flags: { readonly json?: boolean; readonly quiet?: boolean },
+  flags: { readonly json?: boolean; readonly quiet?: boolean; readonly resume?: boolean | undefined },
 ): Promise<number> {
   const { terminal } = context;
-  const document = planDocument(made, await expectedTime(made));
+  const document = planDocument(made, await expectedTime(made), flags.resume ? await resumptions(made) : null);
   const progress = createProgress('none', terminal);
   for (const warning of document.warnings) progress.warn(warning);
   if (flags.json) writeJson(context, document);
-  else if (flags.quiet) for (const output of document.outputs) terminal.out.write(`${output.path}\n`);
+  else if (flags.quiet) for (const path of [...document.finished, ...document.outputs.map((o) => o.path)]) terminal.out.write(`${path}\n`);
   else
     terminal.out.write(
       planText(document, terminal.out.colors, {

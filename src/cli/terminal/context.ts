@@ -1,3 +1,4 @@
+import { shellQuote } from '../../base/process/shell-quote.ts';
 import type { Terminal } from './terminal.ts';
 
 /** What every command gets. */
@@ -12,6 +13,12 @@ export interface Context {
 export type CommandModule = {
   readonly run: (context: Context, args: readonly (string | readonly string[])[], options: object) => Promise<number>;
 };
+
+/** The command as typed, to go on with what it left. A watch finds that by itself. */
+export function resumeCommand({ argv, terminal }: Context): string {
+  const words = argv.includes('--resume') || argv[0] === 'watch' ? argv : [...argv, '--resume'];
+  return [terminal.invocation, ...words.map(shellQuote)].join(' ');
+}
 
 /** Prints one JSON document. */
 export function writeJson(context: Context, document: object): void {

@@ -21,10 +21,13 @@ export class Interrupted extends Error {
   }
 }
 
+/** Gives back the handlers of work that is done, which stay until the process ends or begins another. */
+let releaseLast = (): void => {};
+
 /**
  * Runs work that the first SIGINT, SIGTERM or SIGHUP aborts, with the signal's name as the reason, and waits
  * for its cleanup. The second signal takes its default course and ends the process at once: a read that is
- * stuck in the kernel cannot be waited for.
+ * stuck in the kernel cannot be waited for. A signal that comes when the work is done changes nothing.
  * @param kept outputs that can be resumed, filled by the work before it ends
  * @throws Interrupted when the work ended because of the signal; any other error of the work as it is.
  */
@@ -35,6 +38,7 @@ export async function interruptible<T>(
 ): Promise<T> {
   const controller = new AbortController();
   let received: EndingSignal | null = null;
+  let done = false;
   const onSignal = (signal: NodeJS.Signals) => {
     if (received !== null) {
       release();
@@ -42,6 +46,8 @@ export async function interruptible<T>(
       return;
     }
     received = signal as EndingSignal;
+    // What was asked for is there: the exit code says so. The next signal ends what may still be printing.
+    if (done) return;
     // The terminal has written ^C into the progress line.
     terminal.err.write(`${terminal.err.tty ? '\n' : ''}${signal}: stopping and cleaning up; once more to leave at once\n`);
     controller.abort(signal);
@@ -49,13 +55,16 @@ export async function interruptible<T>(
   const release = () => {
     for (const name of Object.keys(SIGNALS)) process.removeListener(name, onSignal);
   };
+  releaseLast();
   for (const name of Object.keys(SIGNALS)) process.on(name, onSignal);
   try {
-    return await work(controller.signal);
+    const result = await work(controller.signal);
+    done = true;
+    releaseLast = release;
+    return result;
   } catch (error) {
+    release();
     if (received !== null && error === received) throw new Interrupted(received, kept);
     throw error;
-  } finally {
-    release();
   }
 }

@@ -62,7 +62,7 @@ export function createProgress(
       if (event.type === 'progress' && (shown === 'none' || !due(event))) return;
       if (shown === 'json') err.write(`${JSON.stringify(document(event))}\n`);
       else if (event.type === 'warning') progress.warn(event.warning);
-      else if (event.type === 'plan' && shown === 'lines') draw(startLine(event.plan));
+      else if (event.type === 'plan' && shown === 'lines' && event.plan.outputs.length > 0) draw(startLine(event.plan));
       // The last column stays free: writing into it makes some terminals wrap.
       else if (event.type === 'progress') draw(progressLine(event, shown === 'tty' ? err.columns() - 1 : Number.POSITIVE_INFINITY));
     },

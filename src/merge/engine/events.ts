@@ -29,9 +29,9 @@ export interface ProgressEvent {
 }
 
 /**
- * What happens during a merge, in order: `plan` once, then `progress` and `warning`, then `done` once. An
- * aborted merge says before it throws of which outputs it `kept` finished parts, with which the same merge
- * goes on under `resume`.
+ * What happens during a merge, in order: `plan` once, then `progress` and `warning`, then `done` once. A merge
+ * that is aborted or fails says before it throws of which outputs it `kept` finished parts, with which the same
+ * merge goes on under `resume`.
  */
 export type MergeEvent =
   | { readonly type: 'plan'; readonly plan: Plan }
@@ -57,7 +57,7 @@ export interface MergeResult {
   readonly schema: 'ckpt-merge/average';
   readonly version: 1;
   readonly outputs: readonly MergedOutput[];
-  /** Outputs asked for that the interrupted run had published already, and that were left as they are. */
+  /** Outputs asked for that were there as this merge makes them, and were left as they are. */
   readonly finished: readonly string[];
   readonly bytesRead: number;
   readonly seconds: number;

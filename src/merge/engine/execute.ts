@@ -25,7 +25,10 @@ export interface ExecuteOptions extends EngineChoices {
   readonly io?: IoChoice | undefined;
   readonly force?: boolean | undefined;
   readonly resume?: boolean | undefined;
-  /** Whether an interrupted merge leaves its finished units for `resume`. Default true. */
+  /**
+   * Whether a merge that is interrupted, or fails for want of space or the like, leaves its finished units for
+   * `resume`. Default true.
+   */
   readonly keep?: boolean | undefined;
   /**
    * NaN or infinity in an input, or a sum that overflows, fails the whole run, though it may be in the
@@ -84,11 +87,27 @@ async function* carryOut<T>(
     for await (const index of units ?? run.units.keys()) yield* run.unit(index);
     return yield* end(run);
   } catch (error) {
-    for (const output of await run.end()) yield { type: 'kept', output };
-    throw error;
+    const kept = await run.end(error);
+    for (const output of kept) yield { type: 'kept', output };
+    throw kept.length > 0 && error instanceof MergeError ? withKept(error, kept) : error;
   } finally {
     await run.end();
   }
+}
+
+/** Exit codes of failures that pass, or that the user can mend: of the disk, of space and memory, of the moment. */
+const PASSING: ReadonlySet<number> = new Set([1, 6, 75]);
+
+/**
+ * Whether finished units may be of use to a later run: not where an input changed or is gone, or the same merge
+ * would fail again.
+ */
+function canGoOn(error: unknown): boolean {
+  return error instanceof MergeError && PASSING.has(error.exitCode);
+}
+
+function withKept({ code, message, details, help, cause }: MergeError, kept: readonly string[]): MergeError {
+  return new MergeError(code, message, { details: { ...details, kept }, help, cause });
 }
 
 class MergeRun {
@@ -249,7 +268,8 @@ class MergeRun {
       }),
     );
     await Promise.all(syncs);
-    for (const [k, line] of lines.entries()) await this.#publications[k]!.journal(line);
+    // Together: a unit that only some of the journals have is made anew.
+    await Promise.all(lines.map((line, k) => this.#publications[k]!.journal(line)));
   }
 
   /** Waits for the running fsync, but no longer than until an abort. */
@@ -268,6 +288,7 @@ class MergeRun {
 
   async *finish(): AsyncGenerator<MergeEvent, MergeResult> {
     const { members, shards, outputs } = this.#plan;
+    if (outputs.length === 0) return yield* this.#done();
     for (const unit of this.units) this.#found(unit);
     yield this.#totals.progress('sync', shards.length - 1)!;
     this.#inputs.closeAll();
@@ -300,6 +321,11 @@ class MergeRun {
       this.#published = k + 1;
       yield* this.#say(this.#unsaid.splice(0));
     }
+    return yield* this.#done();
+  }
+
+  *#done(): Generator<MergeEvent, MergeResult> {
+    const { outputs } = this.#plan;
     const { modes } = this.#inputs;
     const io = modes.size === 2 ? 'mixed' : modes.has('read') ? 'read' : 'map';
     const isa = this.#options.tuning?.isa ?? this.#binding.cpuInfo().active;
@@ -329,14 +355,18 @@ class MergeRun {
   /**
    * Gives everything back, whatever happened; outputs that were not published are abandoned. Resolves to
    * those of which finished units were kept; a second call does nothing more.
+   * @param error what ended the work, if anything did
    */
-  end(): Promise<readonly string[]> {
-    this.#ending ??= this.#end();
+  end(error?: unknown): Promise<readonly string[]> {
+    this.#ending ??= this.#end(error);
     return this.#ending;
   }
 
-  async #end(): Promise<readonly string[]> {
+  async #end(error: unknown): Promise<readonly string[]> {
+    const aborted = this.#options.signal?.aborted === true;
     await this.#calls.end();
+    // The last unit that was made counts, too; who aborts does not want to wait for it.
+    if (!aborted) await this.#syncing.catch(() => {});
     try {
       this.#outputs?.close();
     } catch {
@@ -344,7 +374,7 @@ class MergeRun {
     }
     this.#inputs.closeAll();
     this.#engine.close();
-    const keep = this.#leaving || (this.#options.signal?.aborted === true && this.#options.keep !== false);
+    const keep = this.#leaving || ((aborted || canGoOn(error)) && this.#options.keep !== false);
     const kept: string[] = [];
     // The first one made the folders above all of them, and can remove them when the others are gone.
     for (const publication of this.#publications.slice(this.#published).reverse()) {

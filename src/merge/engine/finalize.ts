@@ -29,8 +29,8 @@ interface BeginOptions {
 
 /**
  * Begins the publication of every output of a plan; each is handed to `register` as soon as it exists, so
- * that a later failure can undo it. With `resume`, outputs that the interrupted run had not come to begin
- * afresh, as long as there is anything of it to go on with.
+ * that a later failure can undo it. With `resume`, each goes on with what an interrupted run left of it, and
+ * begins where that is nothing.
  */
 export async function beginPublications(
   plan: Plan,
@@ -40,18 +40,20 @@ export async function beginPublications(
   onWarning: (output: number, warning: Warning) => void,
 ): Promise<void> {
   const requests = plan.outputs.map((_, k) => publicationRequest(plan, k, options));
-  const afresh = options.resume === true ? await withoutUnits(plan, requests) : new Set<PublicationRequest>();
+  // Before the first is taken over: a resume that has to wait leaves everything as it is.
+  if (options.resume === true) for (const request of requests) partialToResume(await findPartials(request.output), request);
   for (const [k, request] of requests.entries()) {
-    const publication = await beginPublication(
-      { ...request, resume: request.resume && !afresh.has(request) },
-      { rename: (from, to, how) => binding.rename(from, to, how), onWarning: (warning) => onWarning(k, warning) },
-    );
+    const publication = await beginPublication(request, {
+      rename: (from, to, how) => binding.rename(from, to, how),
+      onWarning: (warning) => onWarning(k, warning),
+    });
     register(publication);
   }
   for (const output of plan.finished) await clearPublished(output);
 }
 
-function publicationRequest(plan: Plan, k: number, options: BeginOptions): PublicationRequest {
+/** What output `k` of a plan asks of its publication. */
+export function publicationRequest(plan: Plan, k: number, options: BeginOptions): PublicationRequest {
   const output = plan.outputs[k]!;
   const parts = identityParts(output);
   const inputs = inputParts(plan, output);
@@ -90,25 +92,6 @@ function identityParts(output: PlanOutput): Record<string, string> {
 function inputParts(plan: Plan, output: PlanOutput): [path: string, identity: string][] {
   const used = membersOf(plan, output).filter((_, i) => output.used[i]);
   return used.map(({ path, fingerprint, checkpoint }) => [path, inputIdentity(fingerprint, checkpoint)]);
-}
-
-/**
- * Outputs of which the interrupted run left nothing to go on with, because it had not begun them or finished
- * no part of them.
- *
- * @throws MergeError E_RESUME, E_BUSY for any other that cannot be resumed, and where all are so: before the
- *   first is taken over, so that a refused resume leaves everything for the right one
- */
-async function withoutUnits(plan: Plan, requests: readonly PublicationRequest[]): Promise<ReadonlySet<PublicationRequest>> {
-  const afresh = new Set<PublicationRequest>();
-  const found = await Promise.all(requests.map((request) => findPartials(request.output)));
-  for (const [k, request] of requests.entries()) {
-    const same = found[k]!.filter((p) => p.record?.owner.identity === request.identity);
-    if (found[k]!.length === 0 || (same.length > 0 && same.every((p) => p.state === 'stale' && p.units.size === 0))) afresh.add(request);
-  }
-  if (plan.finished.length === 0 && afresh.size === requests.length) afresh.clear();
-  for (const [k, request] of requests.entries()) if (!afresh.has(request)) partialToResume(found[k]!, request);
-  return afresh;
 }
 
 /**

@@ -12,6 +12,7 @@ import { roundingTable } from './rounding-table.ts';
  */
 export function mergeSummary(result: MergeResult, colors: Colors, invocation: string): string {
   const { outputs } = result;
+  if (outputs.length === 0) return nothingDone(result.finished, colors, invocation);
   const lines = outputs.length === 1 ? oneOutput(result, outputs[0]!, colors) : severalOutputs(result, colors);
   const { bytesRead, seconds, phases } = result;
   const written = outputs.reduce((sum, output) => sum + output.bytesWritten, 0) - result.resumedBytes;
@@ -19,12 +20,19 @@ export function mergeSummary(result: MergeResult, colors: Colors, invocation: st
   const rates = `read ${formatRate(bytesRead / seconds)}, write ${formatRate(written / seconds)}`;
   lines.push(`  ${formatBytes(bytesRead)} read in ${formatSeconds(seconds)}${syncing} (${rates})`);
   if (result.resumedBytes > 0) lines.push(`  ${formatBytes(result.resumedBytes)} of the output was taken over from an interrupted run`);
-  for (const path of result.finished) lines.push(`  made already by the interrupted run: ${printable(path)}`);
+  for (const path of result.finished) lines.push(`  was there already, as this merge makes it: ${printable(path)}`);
   if (result.peakAnonBytes !== null && result.peakRssBytes !== null) {
     lines.push(`  peak memory ${formatBytes(result.peakAnonBytes)} anonymous, ${formatBytes(result.peakRssBytes)} with mapped files`);
   }
   if (result.warnings.length > 0) lines.push(`  ${colors.yellow(plural(result.warnings.length, 'warning'))}, see above`);
   lines.push('', `check ${outputs.length === 1 ? 'it' : 'each'} with: ${invocation} verify ${shellQuote(outputs[0]!.path)}`);
+  return `${lines.join('\n')}\n`;
+}
+
+/** What a resume says that finds all outputs there. */
+function nothingDone(finished: readonly string[], colors: Colors, invocation: string): string {
+  const lines = finished.map((path) => `${colors.green('finished')} already: ${colors.bold(printable(path))} is what this merge makes`);
+  lines.push('', `nothing was done; check ${finished.length === 1 ? 'it' : 'each'} with: ${invocation} verify ${shellQuote(finished[0]!)}`);
   return `${lines.join('\n')}\n`;
 }
 

@@ -115,13 +115,19 @@ class PartialPublication implements Publication {
     // and must not pass for half of it.
     await onOutput('publish', output, () => this.#system.fs.rename(this.#partial.at(PAYLOAD), ready));
     const from = this.kind === 'folder' ? ready : join(ready, basename(content.files[0]!));
-    const placed = await place(this.#system, from, this.#destination, this.#id, this.kind, this.#request.force);
+    const placed = await place(this.#system, from, this.#destination, this.#id, this.kind, this.#request.force).catch(
+      async (error: unknown) => {
+        await this.#unready();
+        throw error;
+      },
+    );
     try {
       // What lay there may be another thing than the one that was looked at when the merge began.
       if (placed.old !== null) await checkLoss(output, placed.old, this.kind);
       if (this.#sync) await syncFolder(this.#system, parent);
     } catch (error) {
       await onOutput('take back', output, () => placed.undo()).catch((cause: unknown) => this.#setAside(error, cause));
+      await this.#unready();
       throw error;
     }
     this.#ended = true;
@@ -134,6 +140,11 @@ class PartialPublication implements Publication {
     } finally {
       await this.#letGo();
     }
+  }
+
+  /** The new OUT is where it was: what was finished of it may be gone on with. */
+  async #unready(): Promise<void> {
+    await this.#system.fs.rename(this.#partial.at(READY), this.#partial.at(PAYLOAD)).catch(() => {});
   }
 
   async abandon({ keep }: { readonly keep: boolean }): Promise<boolean> {

@@ -20,12 +20,14 @@ export const PAYLOAD = 'payload';
  * continued.
  */
 export const READY = 'ready';
+/** A folder that is there for a moment. */
+export const PROBE = 'probe';
 
 /**
  * All that a partial can hold, but for what file systems and desktops put everywhere. Who may rename things
  * beside OUT can give this name to any folder of this user's: one that holds anything else is left alone.
  */
-const PARTS = /^(owner(-\d{1,9})?\.json|draft-\w+|heartbeat|journal(-\w+)?\.ndjson|payload|ready|\.nfs[0-9a-f]+|\.DS_Store)$/;
+const PARTS = /^(owner(-\d{1,9})?\.json|draft-\w+|heartbeat|journal(-\w+)?\.ndjson|payload|ready|probe|\.nfs[0-9a-f]+|\.DS_Store)$/;
 
 /**
  * `live`: its process runs. `stale`: its process is known to have ended. `unknown`: neither is certain
@@ -199,7 +201,7 @@ export async function allocatedBytes(system: System, destination: Destination, p
  * @throws the errno of rmdir(2), ENOTEMPTY where something stays
  */
 export async function removePartial(system: System, partial: HeldFolder): Promise<void> {
-  for (const name of [PAYLOAD, READY]) await removeTree(system, partial.at(name));
+  for (const name of [PAYLOAD, READY, PROBE]) await removeTree(system, partial.at(name));
   await removeContent(system, partial, (name) => !PARTS.test(name) || ownerGeneration(name) !== null);
   await removeContent(system, partial, (name) => !PARTS.test(name));
   await system.fs.rmdir(partial.path);

@@ -26,16 +26,16 @@ import {
   whyForeign,
 } from './partial.ts';
 import { openPartial, removeFolders } from './partial-publication.ts';
-import { restoreOld } from './replace.ts';
-import { partialToResume } from './resume.ts';
+import { checkMovable, restoreOld } from './replace.ts';
+import { isSame, partialToResume, whyOther } from './resume.ts';
 import type { Publication, PublicationRequest } from './types.ts';
 
 /**
  * Starts an output: looks at what is in the way, restores and clears what earlier runs left, checks the
- * space, and makes (or with `resume` takes over) the hidden folder that becomes OUT. The caller ends it with
+ * space, and makes the hidden folder that becomes OUT, or with `resume` takes over that of the same merge. The caller ends it with
  * `finish` or `abandon`.
- * @throws MergeError E_OUTPUT_EXISTS, E_OUTPUT_KIND, E_READ_ONLY, E_NO_SPACE, E_RESUME, E_BUSY, E_IO. Nothing
- *   is left then.
+ * @throws MergeError E_OUTPUT_EXISTS, E_OUTPUT_KIND, E_READ_ONLY, E_NO_SPACE, E_BUSY, E_IO. Nothing is left
+ *   then.
  */
 export async function beginPublication(request: PublicationRequest, hooks: PublishHooks = {}): Promise<Publication> {
   const system = systemOf(hooks);
@@ -50,11 +50,14 @@ export async function beginPublication(request: PublicationRequest, hooks: Publi
   const stale = found.filter((p) => p.state === 'stale');
   if (request.resume) {
     const partial = partialToResume(found, request);
-    const others = found.filter((other) => other !== partial);
-    for (const other of others.slice(0, MOST_SAID)) warnOf(system, request, other, false);
+    // Of this very merge, and without a finished part: there is nothing in it to lose.
+    const empty = stale.filter((p) => p !== partial && p.units.size === 0 && isSame(p, request));
+    const others = found.filter((other) => other !== partial && !empty.includes(other));
+    for (const other of others.slice(0, MOST_SAID)) warnOfLeft(system, request, other);
     warnOfMore(system, request, others.length - MOST_SAID);
-    await checkSpace(system, destination, request, [partial]);
-    return resume(system, destination, request, partial, hooks);
+    await checkSpace(system, destination, request, partial === null ? empty : [...empty, partial]);
+    for (const other of empty) await remove(system, destination, other, hooks, request.kind);
+    return partial === null ? create(system, destination, request, hooks) : resume(system, destination, request, partial, hooks);
   }
   await checkSpace(system, destination, request, stale);
   for (const [k, partial] of found.entries()) {
@@ -81,6 +84,7 @@ async function resume(
         : await onOutput('take over', partial.path, () => takeOver(system, partial, folder, hooks, request.kind, destination.name));
     if (folder === null || record === null)
       throw new MergeError('E_BUSY', `another process resumes ${output} at this moment`, { details: { file: output } });
+    if (request.force && request.kind === 'folder') await checkMovable(system, destination, folder);
     return await openPartial(system, destination, request, folder, record, partial);
   } catch (error) {
     await folder?.close();
@@ -125,8 +129,23 @@ function warnOfMore(system: System, { output }: PublicationRequest, more: number
   if (more > 0) system.warn({ code: 'W_STALE_PARTIAL', message: `${more} more unfinished merges to ${output} lie or lay beside it` });
 }
 
+/** What a resume does not go on with, and leaves. */
+function warnOfLeft(system: System, request: PublicationRequest, partial: Partial): void {
+  if (partial.state !== 'stale') {
+    warnOf(system, request, partial, false);
+    return;
+  }
+  const what = `an interrupted merge to ${request.output} (${doneIn(partial)}) is left alone`;
+  const message = `${what}: ${partial.path} ${whyOther(partial, request)}. Remove it where nobody will go on with it`;
+  system.warn({ code: 'W_STALE_PARTIAL', message });
+}
+
+function doneIn({ units }: Partial): string {
+  return `${units.size} finished parts, ${(unitBytes(units.values()) / 1e9).toFixed(2)} GB`;
+}
+
 function warnOf(system: System, request: PublicationRequest, partial: Partial, removed: boolean): void {
-  const done = `${partial.units.size} finished parts, ${(unitBytes(partial.units.values()) / 1e9).toFixed(2)} GB`;
+  const done = doneIn(partial);
   const same = partial.record?.owner.identity === request.identity;
   let message: string;
   if (partial.state === 'foreign') {
@@ -203,6 +222,7 @@ async function create(system: System, destination: Destination, request: Publica
       await writeNewFile(system, join(here, HEARTBEAT), '0');
       await system.fs.mkdir(join(here, PAYLOAD));
     });
+    if (request.force && kind === 'folder') await checkMovable(system, destination, folder);
     return await openPartial(system, destination, request, folder, { generation: 0, owner }, null);
   } catch (error) {
     if (folder !== null) await removePartial(system, folder).catch(() => {});

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { errnoOf } from '../../base/disk/errno.ts';
 import type { FreshFile } from '../../base/disk/fresh-file.ts';
 import { HeldFolder } from '../../base/disk/held-folder.ts';
@@ -6,8 +7,10 @@ import { syncFolder } from '../../base/disk/own-file.ts';
 import { NO_HARD_LINKS } from '../../base/disk/owner.ts';
 import { removeHeld, removeTree } from '../../base/disk/remove-tree.ts';
 import type { System } from '../../base/disk/system.ts';
+import { MergeError } from '../../base/errors.ts';
+import { shellQuote } from '../../base/process/shell-quote.ts';
 import { type Destination, outputExists } from './destination.ts';
-import { freshBeside, holdPartial, oldPath, type Partial, READY, siblingIds } from './partial.ts';
+import { freshBeside, holdPartial, oldPath, type Partial, PROBE, READY, siblingIds } from './partial.ts';
 import { lossOf } from './replaceable.ts';
 
 /** What rename says where a file system has no rename flags. */
@@ -36,6 +39,48 @@ function flagged(system: System, from: string, to: string, how: 'noreplace' | 'e
     if (errno === 'EEXIST' || errno === 'ENOTEMPTY') return 'exists';
     if (how === 'exchange' && errno === 'ENOENT') return 'absent';
     throw error;
+  }
+}
+
+/**
+ * Types of statfs(2) whose rename can refuse a folder for what the folder is, and is known to leave both as they
+ * are where the target holds something: layers (overlayfs), and quotas by folder (ext4, XFS).
+ */
+const MAY_REFUSE: ReadonlySet<number> = new Set([0x794c7630, 0xef53, 0x58465342]);
+
+/**
+ * Finds out before the work whether the folder OUT can be exchanged: one that lies in a lower layer (of the
+ * image of a container), or counts to another quota, cannot be renamed (EXDEV). It is asked for by renaming it
+ * onto a folder that holds something, which no file system does.
+ * @param partial the unfinished merge, which nobody else can write to
+ * @throws MergeError E_OUTPUT_KIND
+ */
+export async function checkMovable(system: System, destination: Destination, partial: HeldFolder): Promise<void> {
+  const { fs } = system;
+  if (
+    (await HeldFolder.open(system, destination.path)
+      .then((folder) => folder.close())
+      .catch(errnoOf)) !== undefined
+  )
+    return;
+  if (!MAY_REFUSE.has((await fs.statfs(destination.path)).type)) return;
+  const full = partial.at(PROBE);
+  await removeTree(system, full);
+  await onOutput('create', partial.path, async () => {
+    await fs.mkdir(full);
+    await fs.mkdir(join(full, PROBE));
+  });
+  try {
+    await fs.rename(destination.path, full);
+  } catch (error) {
+    if (errnoOf(error) !== 'EXDEV') return;
+    throw new MergeError('E_OUTPUT_KIND', `the output ${destination.output} cannot be replaced: its file system cannot rename it (EXDEV)`, {
+      details: { file: destination.output, errno: 'EXDEV' },
+      help: `It belongs to a layer of the container's image, or to another quota. Remove it first (rm -r ${shellQuote(destination.path)}), or choose another output.`,
+      cause: error,
+    });
+  } finally {
+    await removeTree(system, full);
   }
 }
 

@@ -1,22 +1,21 @@
 import { MergeError } from '../../base/errors.ts';
-import { shellQuote } from '../../base/process/shell-quote.ts';
 import { unitBytes } from './journal.ts';
 import { type Partial, whyForeign } from './partial.ts';
 import type { PublicationRequest } from './types.ts';
 
 /**
- * The partial that `--resume` continues: of the same identity, its process ended, and the most finished.
- * @throws MergeError E_BUSY where its process runs or may run, E_RESUME where there is none that fits, saying
- *   why.
+ * The partial that a resume continues: of the same identity, its process ended, and the most finished. Null
+ * where there is none: then the merge begins.
+ * @throws MergeError E_BUSY where one of the same identity runs or may run
  */
-export function partialToResume(found: readonly Partial[], request: PublicationRequest): Partial {
+export function partialToResume(found: readonly Partial[], request: PublicationRequest): Partial | null {
   const { output } = request;
-  const same = found.filter((p) => p.record?.owner.identity === request.identity && p.record.owner.kind === request.kind);
+  const same = found.filter((p) => isSame(p, request));
   const ready = same.filter((p) => p.state === 'stale' && p.units.size > 0);
   const best = ready.sort((a, b) => unitBytes(b.units.values()) - unitBytes(a.units.values()))[0];
   if (best !== undefined) return best;
 
-  const running = same.find((p) => p.state !== 'stale');
+  const running = same.find((p) => p.state === 'live') ?? same.find((p) => p.state === 'unknown');
   if (running?.state === 'live') {
     throw new MergeError('E_BUSY', `the merge to ${output} is still running`, { details: { file: running.path } });
   }
@@ -26,32 +25,22 @@ export function partialToResume(found: readonly Partial[], request: PublicationR
       help: 'It can be resumed a quarter of an hour after its last sign of life. To start afresh, run without --resume.',
     });
   }
-  const help = helpOf(found);
-  throw new MergeError('E_RESUME', `${output} cannot be resumed: ${reason(found, same, request)}`, {
-    details: { file: output },
-    ...(help === undefined ? {} : { help }),
-  });
+  return null;
 }
 
-function helpOf(found: readonly Partial[]): string | undefined {
-  const ours = found.find(({ foreign }) => foreign === 'others write');
-  if (ours !== undefined)
-    return `Where nobody else was at it: chmod go-w ${shellQuote(ours.path)}, and run again. To start afresh, run without --resume.`;
-  if (!found.some(({ foreign }) => foreign === 'another user')) return undefined;
-  return 'Only that user can resume it. Run without --resume to make the merge afresh: whoever ends first has the output.';
+/** Whether a partial is of the very merge that is asked for. */
+export function isSame({ record }: Partial, { identity, kind }: Pick<PublicationRequest, 'identity' | 'kind'>): boolean {
+  return record?.owner.identity === identity && record.owner.kind === kind;
 }
 
-function reason(found: readonly Partial[], same: readonly Partial[], request: PublicationRequest): string {
-  if (found.length === 0) return 'there is no unfinished merge beside it';
-  const foreign = found.find(({ state }) => state === 'foreign');
-  if (foreign !== undefined && found.every(({ state }) => state === 'foreign')) return `${foreign.path} ${whyForeign(foreign)}`;
-  if (same.length > 0) return 'the unfinished merge had not finished any part';
-  const owners = found.flatMap((p) => p.record?.owner ?? []);
-  if (owners.length === 0) return 'the unfinished merge has no record of what it was';
-  const now = request.identityParts ?? {};
-  const differing = [...new Set(owners.flatMap((o) => differences(o.identityParts, now)))];
+/** Why an unfinished merge is not the one that is asked for, after its path. */
+export function whyOther(partial: Partial, request: PublicationRequest): string {
+  if (partial.state === 'foreign') return whyForeign(partial);
+  if (partial.record === null) return 'has no record of what it was';
+  if (isSame(partial, request)) return 'has less of this merge than another';
+  const differing = differences(partial.record.owner.identityParts, request.identityParts ?? {});
   const named = differing.filter((text) => text !== WHOLE_PART);
-  return `the unfinished merge was another one${differing.length > 0 ? `; these differ: ${(named.length > 0 ? named : differing).join(', ')}` : ''}`;
+  return `is of another merge${differing.length > 0 ? `; these differ: ${(named.length > 0 ? named : differing).join(', ')}` : ''}`;
 }
 
 /**

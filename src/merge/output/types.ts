@@ -77,7 +77,7 @@ export interface PublicationRequest {
   readonly kind: 'folder' | 'file';
   /** Replace an existing OUT. */
   readonly force: boolean;
-  /** Continue a partial of the same `identity`. E_RESUME where there is none that fits. */
+  /** Continue a partial of the same `identity`, where there is one, and leave those of others alone. */
   readonly resume: boolean;
   /**
    * Digest of all that decides the bytes of the output (plan digest; fingerprints, sizes and times of the

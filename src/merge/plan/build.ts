@@ -40,13 +40,12 @@ const MEMORY_PER_TENSOR = 1500;
 
 /**
  * Resolves a request into exactly what will be read, computed and written. Reads headers, configurations,
- * sampled blocks and integer tensors; writes nothing. With `resume`, outputs that the interrupted run had
- * published are left out and named in `finished`.
+ * sampled blocks and integer tensors; writes nothing. With `resume`, outputs that are there as this plan makes
+ * them are left out and named in `finished`; that may be all of them.
  *
  * @throws MergeError E_CONFLICTS, or the code that all conflicts share, with every conflict in
- *   `details.conflicts`; E_WEIGHTS, E_OPTION, E_ORDER for the request itself; E_RESUME where every output is
- *   finished; whatever {@link openCheckpoint} throws for a checkpoint that cannot be read; `signal.reason` on
- *   an abort.
+ *   `details.conflicts`; E_WEIGHTS, E_OPTION, E_ORDER for the request itself; whatever {@link openCheckpoint}
+ *   throws for a checkpoint that cannot be read; `signal.reason` on an abort.
  */
 export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Promise<Plan> {
   if (request.inputs.length === 0) throw new MergeError('E_USAGE', 'no inputs were given', { help: 'Name at least one checkpoint.' });
@@ -130,6 +129,7 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
   }
   if (request.resume) {
     const published = await Promise.all(outputs.map(isPublished));
+    if (published.every(Boolean)) return nothingToMake({ members, layout, ...options }, request);
     if (published.includes(true)) return withoutFinished(request, published, signal);
   }
 
@@ -204,6 +204,28 @@ function reportOf({ output: { report, selection }, members }: DraftOutput): Memb
   return { asked, found, leftOut };
 }
 
+/** The plan of a run that was resumed when all its outputs were there. */
+function nothingToMake(known: Pick<Plan, 'members' | 'layout' | 'like' | 'allowMixedDtypes' | 'allowUnknown'>, request: PlanRequest): Plan {
+  return {
+    ...known,
+    outputs: [],
+    finished: request.outputs.map(({ path }) => path),
+    files: [],
+    shards: [],
+    tables: [],
+    weights: new Float64Array(),
+    tensors: 0,
+    dequantised: false,
+    bytesRead: 0,
+    bytesWritten: 0,
+    memory: request.memory ?? DEFAULT_MEMORY,
+    peakMemoryBytes: 0,
+    freeBytesNeeded: 0,
+    freeBytesAvailable: 0,
+    warnings: [],
+  };
+}
+
 function pick<T>(all: readonly T[], indices: readonly number[]): T[] {
   return indices.map((i) => all[i]!);
 }
@@ -212,15 +234,5 @@ function pick<T>(all: readonly T[], indices: readonly number[]): T[] {
 async function withoutFinished(request: PlanRequest, published: readonly boolean[], signal?: AbortSignal): Promise<Plan> {
   const outputs = request.outputs.filter((_, k) => !published[k]);
   const finished = request.outputs.flatMap((o, k) => (published[k] ? [o.path] : []));
-  if (outputs.length === 0) {
-    throw new MergeError(
-      'E_RESUME',
-      `there is nothing to resume: ${finished.join(', ')} ${finished.length === 1 ? 'is' : 'are'} finished`,
-      {
-        details: { file: finished[0]! },
-        help: 'The merge is done. To make it anew, run without --resume and with --force.',
-      },
-    );
-  }
   return { ...(await buildPlan({ ...request, outputs }, signal)), finished };
 }

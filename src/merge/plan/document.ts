@@ -5,7 +5,7 @@ import type { OutsidePath } from '../../recipe/outside.ts';
 import type { TreatmentRow } from '../../recipe/policy/table.ts';
 import type { ParameterValue } from '../../recipe/schedule/types.ts';
 import type { MemberReport, Phase, Spike } from '../../recipe/select/types.ts';
-import type { MergedMember, Plan, PlanMember, PlanOutput } from './types.ts';
+import type { MergedMember, Plan, PlanMember, PlanOutput, Resumption } from './types.ts';
 
 /** The JSON document of `plan` and `--dry-run`. */
 export interface PlanDocument {
@@ -45,7 +45,7 @@ export interface PlanDocument {
     readonly treatments: readonly TreatmentRow[];
     readonly digest: string;
   })[];
-  /** Outputs that the interrupted run being resumed had published already. */
+  /** Outputs that are there already as this plan makes them; none unless resuming. */
   readonly finished: readonly string[];
   readonly bytesRead: number;
   readonly bytesWritten: number;
@@ -55,6 +55,8 @@ export interface PlanDocument {
   readonly freeBytesNeeded: number;
   readonly freeBytesAvailable: number;
   readonly warnings: readonly Warning[];
+  /** What `resume` would do with each output; null where it was not asked for. */
+  readonly resume: readonly Resumption[] | null;
   /** What a recipe file names outside the folder that it lies in. */
   readonly outside: readonly OutsidePath[];
 }
@@ -62,8 +64,9 @@ export interface PlanDocument {
 /**
  * What a plan says, for people and scripts: everything but the columns of each tensor.
  * @param expectedSeconds from `expectedSeconds`, where the disk was measured
+ * @param resume from `resumptions`, where the plan is to be carried out so
  */
-export function planDocument(plan: Plan, expectedSeconds: number | null = null): PlanDocument {
+export function planDocument(plan: Plan, expectedSeconds: number | null = null, resume: readonly Resumption[] | null = null): PlanDocument {
   return {
     schema: 'ckpt-merge/plan',
     version: 1,
@@ -96,6 +99,7 @@ export function planDocument(plan: Plan, expectedSeconds: number | null = null):
     freeBytesNeeded: plan.freeBytesNeeded,
     freeBytesAvailable: plan.freeBytesAvailable,
     warnings: plan.warnings,
+    resume,
     outside: plan.outside ?? [],
   };
 }

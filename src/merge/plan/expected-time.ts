@@ -6,6 +6,7 @@ import type { Plan } from './types.ts';
  * could not be measured.
  */
 export async function expectedTime(plan: Plan): Promise<number | null> {
+  if (plan.outputs.length === 0) return 0;
   const inputs = plan.files.map(({ path, member, file }) => ({ path, bytes: plan.members[member]!.checkpoint.files[file]!.stat.size }));
   return expectedSeconds(plan, await measureDisk(inputs, plan.outputs[0]!.path));
 }

@@ -28,7 +28,8 @@ export function planText(plan: PlanDocument, colors: Colors, { columns, logs = [
   for (const [k, output] of plan.outputs.entries()) {
     lines.push(...outputLines(output, colors, several ? 0 : MOST_EXCLUDED), '', ...spikeCurve(output, logs[k] ?? [], colors, columns));
   }
-  for (const path of plan.finished) lines.push(`  made already by the interrupted run: ${printable(path)}`);
+  if (plan.outputs.length === 0) return `${[...resumeLines(plan), '', 'nothing would be done'].join('\n')}\n`;
+  lines.push(...resumeLines(plan));
   for (const line of outsideLines(plan)) lines.push(`  ${line}`);
   lines.push(`  reads ${formatBytes(plan.bytesRead)}, writes ${formatBytes(plan.bytesWritten)}`);
   lines.push(`  needs ${formatBytes(plan.freeBytesNeeded)} of ${formatBytes(plan.freeBytesAvailable)} free`);
@@ -38,6 +39,23 @@ export function planText(plan: PlanDocument, colors: Colors, { columns, logs = [
   }
   lines.push('', 'nothing was written');
   return `${lines.join('\n')}\n`;
+}
+
+/** What a resume would go on with, and what it would leave. */
+function resumeLines({ resume, finished }: PlanDocument): string[] {
+  if (resume === null) return finished.map((path) => `  is there already, as this merge makes it: ${printable(path)}`);
+  return resume.flatMap(({ output, what, partial, parts, bytes, left }) => {
+    const does = {
+      begin: 'begins: there is nothing of it to go on with',
+      continue: `goes on with ${plural(parts, 'finished part')} (${formatBytes(bytes)}) in ${printable(partial ?? '')}`,
+      wait: 'would have to wait: another process is at it, or may be',
+      finished: 'is there already, as this merge makes it',
+    }[what];
+    return [
+      `  --resume: ${printable(output)} ${does}`,
+      ...left.map(({ path, why }) => `    left alone: ${printable(path)} ${printable(why)}`),
+    ];
+  });
 }
 
 /** A line of what a recipe names elsewhere; of many paths of a kind, some. */

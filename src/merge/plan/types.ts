@@ -227,8 +227,9 @@ export interface Plan {
   readonly like: string | null;
   readonly allowMixedDtypes: boolean;
   readonly allowUnknown: boolean;
+  /** What is to be made: nothing where a resume finds all of it `finished`. */
   readonly outputs: readonly PlanOutput[];
-  /** Outputs asked for that the interrupted run being resumed had published already. */
+  /** Outputs asked for that are there already as this plan makes them; none unless resuming. */
   readonly finished: readonly string[];
   readonly files: readonly PlanInputFile[];
   readonly shards: readonly PlanShard[];
@@ -251,4 +252,20 @@ export interface Plan {
   readonly warnings: readonly Warning[];
   /** What a recipe file names outside the folder that it lies in; absent where that is nothing. */
   readonly outside?: readonly OutsidePath[];
+}
+
+/** What `resume` would do with an output. */
+export interface Resumption {
+  readonly output: string;
+  /**
+   * `begin`: there is nothing to go on with; `continue`: with what an interrupted run left; `wait`: the merge
+   * runs, or may run; `finished`: the output is there as this plan makes it.
+   */
+  readonly what: 'begin' | 'continue' | 'wait' | 'finished';
+  /** Of `continue`, where it lies, and its finished parts and their bytes; else null and 0. */
+  readonly partial: string | null;
+  readonly parts: number;
+  readonly bytes: number;
+  /** Other unfinished merges to this output, which are left alone, and why. */
+  readonly left: readonly { readonly path: string; readonly why: string }[];
 }

@@ -7,9 +7,9 @@ import { openCheckpoint } from '../../checkpoints/open.ts';
 import { checkpointName } from '../../checkpoints/position.ts';
 import type { BrokenCheckpoint, Run, RunCheckpoint } from '../../checkpoints/run/types.ts';
 import { executePlan } from '../engine/execute.ts';
+import { resumptions } from '../engine/resumption.ts';
 import { refuseUnsound, withMemberWarnings } from '../members/look.ts';
 import { outputExists } from '../output/destination.ts';
-import { findPartials } from '../output/partial.ts';
 import { clearPublished } from '../output/publication.ts';
 import { buildPlan } from '../plan/build.ts';
 import type { Plan, PlanRequest } from '../plan/types.ts';
@@ -134,13 +134,12 @@ export class Rounds {
 
   /** Carries a plan out, going on with what an interrupted round of the same plan left. @returns seconds */
   async #merge(plan: Plan, request: PlanRequest): Promise<number> {
-    const partials = await Promise.all(plan.outputs.map(({ path }) => findPartials(path)));
-    const resumable = partials.every((found) => found.some(({ state, units }) => state === 'stale' && units.size > 0));
-    if (!resumable) return this.#execute(plan, false);
+    // Of another plan nothing is to stay here: who does not resume removes it.
+    if (!(await resumptions(plan)).every(({ what }) => what === 'continue')) return this.#execute(plan, false);
     try {
       return await this.#execute(plan, true);
     } catch (error) {
-      if (!(error instanceof MergeError) || (error.code !== 'E_RESUME' && error.code !== 'E_BUSY')) throw error;
+      if (!(error instanceof MergeError) || error.code !== 'E_BUSY') throw error;
       return await this.#execute(await buildPlan(request, this.#tools.signal), false);
     }
   }

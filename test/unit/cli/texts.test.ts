@@ -67,7 +67,7 @@ check it with: npx merge verify 'my merge'
     const [ema] = RESULT.outputs;
     const outputs = [ema!, { ...ema!, path: 'out/sma', method: 'sma', members: ema!.members.slice(0, 2), bytesWritten: 1_000_000_000 }];
     const text = mergeSummary({ ...RESULT, outputs, finished: ['out/first'] }, plain, 'merge');
-    expect(text).toContain('  made already by the interrupted run: out/first\n');
+    expect(text).toContain('  was there already, as this merge makes it: out/first\n');
     const lines = text.split('\n');
     expect(lines.slice(0, 8)).toEqual([
       'merged 3 checkpoints into 2 outputs, in one read',
@@ -136,6 +136,7 @@ it('a plan says what would be read, written and needed', () => {
     freeBytesNeeded: 65_000_000,
     freeBytesAvailable: 20_000_000_000,
     warnings: [],
+    resume: null,
     outside: [],
   } as const;
   expect(planText(document, plain, { columns: 80 })).toBe(`would merge 1 checkpoint into merged (sma)
@@ -153,7 +154,7 @@ it('a plan says what would be read, written and needed', () => {
   spacing: 200 steps
   left out: run/checkpoint-7: incomplete
 
-  made already by the interrupted run: earlier
+  is there already, as this merge makes it: earlier
   reads 4.00 MB, writes 1.00 MB
   needs 65.0 MB of 20.0 GB free
   memory at most 420 MB
@@ -217,6 +218,7 @@ describe('an inspection', () => {
     },
     tensors: [{ ...tensor('a\u001b[1mb', files[0]!), role: 'expert' as const, mtp: true }, tensor('c', files.at(-1)!)],
     warnings: [],
+    resume: null,
     outside: [],
   });
 
@@ -279,6 +281,7 @@ describe('a verification', () => {
     files: [{ name: 'model.safetensors', bytes: 313_000, crc32c: '0badcafe', ok: true as const }],
     recomputed,
     warnings: [],
+    resume: null,
     outside: [],
   });
 

@@ -267,8 +267,8 @@ describe('resume', () => {
   });
 
   test.each([
-    ['nothing is there', async () => {}, /no unfinished merge/],
-    ['no unit is finished', async (o: string) => void (await left(o, await endedProcess(), {})), /not finished any part/],
+    ['nothing is there', async () => {}, []],
+    ['no unit is finished', async (o: string) => void (await left(o, await endedProcess(), {})), []],
     [
       'it was another merge',
       async (o: string) =>
@@ -276,19 +276,27 @@ describe('resume', () => {
           identity: 'recipe-2',
           identityParts: { weights: 'w', 'checkpoint-1': 'f1', dtype: 'F32' },
         })),
-      /another one; these differ: weights \(was w, is v\), checkpoint-2$/,
+      [/left alone: .* is of another merge; these differ: weights \(was w, is v\), checkpoint-2\. Remove it/],
     ],
-    ['it was of the other kind', async (o: string) => void (await left(o, await endedProcess(), UNIT, { kind: 'file' })), /another one/],
-  ])('is refused where %s', async (_, prepare, message) => {
+    [
+      'it was of the other kind',
+      async (o: string) => void (await left(o, await endedProcess(), UNIT, { kind: 'file' })),
+      [/left alone: .* is of another merge/],
+    ],
+  ])('begins where %s, and leaves what is another merge’s', async (_, prepare, said) => {
     const folder = temporaryFolder();
-    await prepare(join(folder, 'out'));
-    const before = readdirSync(folder);
-    const error = await errorOf(
-      resume(join(folder, 'out'), { identityParts: { weights: 'v', 'checkpoint-1': 'f1', 'checkpoint-2': 'f2', dtype: 'F32' } }),
-    );
-    expect([error.code, error.exitCode]).toEqual(['E_RESUME', 2]);
-    expect(error.message).toMatch(message);
-    expect(readdirSync(folder)).toEqual(before);
+    const output = join(folder, 'out');
+    await prepare(output);
+    const before = (await findPartials(output)).filter(({ units }) => units.size > 0).map(({ path }) => path);
+    const warnings: Warning[] = [];
+    const parts = { weights: 'v', 'checkpoint-1': 'f1', 'checkpoint-2': 'f2', dtype: 'F32' };
+    const publication = await resume(output, { identityParts: parts }, { ...hooks, ...warningsInto(warnings) });
+    expect(publication.finished.size).toBe(0);
+    await writeAndJournal(publication, UNIT);
+    await publication.finish();
+    expect(contentOf(output)).toEqual(UNIT);
+    expect((await findPartials(output)).map(({ path }) => path)).toEqual(before);
+    expect(warnings.map(({ message }) => message)).toEqual(said.map((text) => expect.stringMatching(text)));
   });
 
   test('is told to wait where the merge runs or may run', async () => {
