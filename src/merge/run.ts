@@ -12,7 +12,7 @@ import { refuseUnsound, withMemberWarnings } from './members/look.ts';
 import { resolveRecipe } from './members/resolve.ts';
 import { buildPlan } from './plan/build.ts';
 import type { Plan } from './plan/types.ts';
-import { planOfTask } from './several-tasks.ts';
+import { planOfTask, severalTasks } from './several-tasks.ts';
 
 /** How a recipe is carried out; nothing of it changes what the outputs hold. */
 export interface MachineOptions extends Omit<ExecuteOptions, 'signal'> {
@@ -96,6 +96,7 @@ export async function* recipeEvents(
     // Another task may have been faster after all.
     const now = await plan();
     if (now.outputs.length > 0) throw error;
+    yield { type: 'warning', warning: severalTasks(task) };
     return yield* executePlan(now, options);
   }
 }

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { MergeError } from '../base/errors.ts';
+import { MergeError, type Warning } from '../base/errors.ts';
 import type { LaunchedTask } from '../base/process/launched-task.ts';
 import type { MergeEvent } from './engine/events.ts';
 import { resumptions } from './engine/resumption.ts';
@@ -27,9 +27,11 @@ export async function* planOfTask(task: LaunchedTask, { plan, signal }: TaskTool
   let own = await plan();
   const until = performance.now() + LOOK_FOR_MS;
   let said = false;
+  const warning = severalTasks(task);
+  if (own.outputs.length === 0) yield { type: 'warning', warning };
   while (own.outputs.length > 0) {
     const waits = (await resumptions(own)).some(({ what }) => what === 'wait');
-    if (waits && !said) yield { type: 'warning', warning: { code: 'W_SEVERAL_TASKS', message: severalTasks(task) } };
+    if (waits && !said) yield { type: 'warning', warning };
     said ||= waits;
     if (!waits && performance.now() > until) break;
     if (!waits && said) {
@@ -45,9 +47,10 @@ export async function* planOfTask(task: LaunchedTask, { plan, signal }: TaskTool
   return own;
 }
 
-function severalTasks({ launcher, single, rank, size }: LaunchedTask): string {
-  return (
-    `this is task ${rank} of the ${size} that ${launcher} started, and another one makes this very merge: ` +
-    `it is waited for, and nothing is done twice. Run it with ${single}`
-  );
+/** What a task says that does nothing. */
+export function severalTasks({ launcher, single, rank, size }: LaunchedTask): Warning {
+  const message =
+    `this is task ${rank} of the ${size} that ${launcher} started, and another one makes, or made, this very merge: ` +
+    `this one waits for it and does nothing. Run it with ${single}`;
+  return { code: 'W_SEVERAL_TASKS', message };
 }

@@ -189,6 +189,7 @@ describe('several tasks of a launcher', () => {
     const { inputs, out } = checkpoints();
     const ended = await tasks(env, () => ['average', ...inputs, '-o', out]);
     expect(ended.map(({ code, stderr }) => (code === 0 ? 0 : stderr))).toEqual([0, 0, 0, 0]);
+    expect(ended.map(({ stderr }) => stderr.includes('W_SEVERAL_TASKS'))).toEqual([false, true, true, true]);
     expect((await run('verify', out, '--full')).code).toBe(0);
     expect(hiddenBeside(out)).toEqual([]);
 
