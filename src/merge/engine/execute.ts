@@ -100,10 +100,10 @@ const PASSING: ReadonlySet<number> = new Set([1, 6, 75]);
 
 /**
  * Whether finished units may be of use to a later run: not where an input changed or is gone, or the same merge
- * would fail again.
+ * would fail again; nor of a defect of this program, whose work is not to be relied on.
  */
 function canGoOn(error: unknown): boolean {
-  return error instanceof MergeError && PASSING.has(error.exitCode);
+  return error instanceof MergeError && PASSING.has(error.exitCode) && error.code !== 'E_INTERNAL';
 }
 
 function withKept({ code, message, details, help, cause }: MergeError, kept: readonly string[]): MergeError {
