@@ -215,6 +215,7 @@ function nothingToMake(known: Pick<Plan, 'members' | 'layout' | 'like' | 'allowM
     tables: [],
     weights: new Float64Array(),
     tensors: 0,
+    floats: true,
     dequantised: false,
     bytesRead: 0,
     bytesWritten: 0,
