@@ -76,6 +76,11 @@ describe('the newest checkpoints of a run are broken', () => {
     truncateSync(file('watched', 9100), 600);
     const words = ['watch', './watched', '--once', '--settle', '0', '-o', './merges'];
     expect((await documentOf(...words)).merges[0].leftOut).toMatchObject([{ name: 'checkpoint-9100', newer: false }]);
+    const accumulated = await documentOf(...words.slice(0, -1), './accumulated', '--accumulate', 'ema');
+    expect(accumulated.merges.map(({ step, leftOut }: { step: number; leftOut: unknown[] }) => [step, leftOut.length])).toEqual([
+      [9000, 0],
+      [9200, 1],
+    ]);
     const idle = await cli(...words);
     expect([idle.code, idle.stdout]).toEqual([0, '']);
     expect(idle.stderr).toContain(

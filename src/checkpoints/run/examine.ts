@@ -19,7 +19,7 @@ export interface FoundCheckpoint {
 
 /** What a candidate is; null where it is nothing that people would look for in the list. */
 export async function examineCandidate(
-  { path, name, against, lost = against === UNFINISHED_SAVE }: CandidateFolder,
+  { path, name, against, lost = against === UNFINISHED_SAVE && !name.startsWith('.') }: CandidateFolder,
   cache: OpenCache,
 ): Promise<FoundCheckpoint | BrokenCheckpoint | Excluded | null> {
   const named = positionFromName(name);

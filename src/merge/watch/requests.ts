@@ -3,6 +3,7 @@ import { MergeError } from '../../base/errors.ts';
 import { keysOf, pick } from '../../base/pick.ts';
 import { fingerprint } from '../../checkpoints/fingerprint.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
+import { comparePositions } from '../../checkpoints/run/position.ts';
 import { parseQuantity } from '../../checkpoints/run/quantity.ts';
 import type { Run, RunCheckpoint } from '../../checkpoints/run/types.ts';
 import { recogniseQuantised } from '../../model/quantised/recognise.ts';
@@ -10,7 +11,7 @@ import { checkpointRoles } from '../../model/roles/checkpoint-roles.ts';
 import { CHECKS, TRUST } from '../../recipe/options.ts';
 import { DEFAULT_ALPHA } from '../../recipe/schedule/methods.ts';
 import { PARAMETERS } from '../../recipe/schedule/parameters.ts';
-import type { OutputRequest, PlanInput, PlanRequest } from '../plan/types.ts';
+import type { FoundMembers, OutputRequest, PlanInput, PlanRequest } from '../plan/types.ts';
 import { distance, windowAt } from './selection.ts';
 import type { Accumulator, WatchState } from './state.ts';
 import type { WatchOptions } from './types.ts';
@@ -47,13 +48,18 @@ export function windowRequest(options: WatchOptions, run: Run, end: RunCheckpoin
  * @throws MergeError E_ACCUMULATOR where the accumulator on disk is not the one that the state names,
  *   E_NO_TOKENS, E_OPTION also for a run whose quantised form no accumulator can take in
  */
-export async function accumulatorRequest(options: WatchOptions, state: WatchState, end: RunCheckpoint): Promise<RoundRequest> {
+export async function accumulatorRequest(
+  options: WatchOptions,
+  state: WatchState,
+  { broken, end }: Pick<Run, 'broken'> & { readonly end: RunCheckpoint },
+): Promise<RoundRequest> {
   const before = state.accumulator;
   const share = before === null ? 1 : shareOf(options, before, end);
   if (share === null) return { reason: `it does not lie after ${before!.output}, which has taken in what came later` };
   await checkQuantised(options, end);
   const last = before === null ? [] : [await accumulatorInput(options.output, before, end)];
   const weights = before === null ? [1] : [1 - share, share];
+  const report = passedBy(broken, before, end);
   const accumulator = { ...output(options, end), path: join(options.output, `accumulator-${end.name}`), dtype: 'F32' as const };
   return {
     request: {
@@ -61,9 +67,21 @@ export async function accumulatorRequest(options: WatchOptions, state: WatchStat
       inputs: [...last, input(end)],
       // The accumulator is float32 whatever the run is.
       allowMixedDtypes: true,
-      outputs: [accumulator, output(options, end)].map((o) => ({ ...o, weights })),
+      outputs: [accumulator, output(options, end)].map((o) => ({ ...o, weights, report })),
     },
   };
+}
+
+/** What lies between the last checkpoint that was taken in and this one, and cannot be. */
+function passedBy(broken: Run['broken'], before: Accumulator | null, end: RunCheckpoint): FoundMembers {
+  const after = before?.step ?? -1;
+  const leftOut = broken
+    .filter((lost) => lost.step > after && comparePositions(lost, end) < 0)
+    .map(({ name, step, reason }) => ({ name, step, reason, newer: false }));
+  const found = before === null ? 1 : 2;
+  const lines = leftOut.map(({ name, reason }) => `${name}: ${reason}`);
+  const message = `${end.name} is taken in, and ${leftOut.length === 1 ? 'a checkpoint' : `${leftOut.length} checkpoints`} before it cannot be:\n${lines.join('\n')}`;
+  return { asked: found + leftOut.length, found, leftOut, warnings: leftOut.length === 0 ? [] : [{ code: 'W_LEFT_OUT_MEMBERS', message }] };
 }
 
 /**

@@ -55,7 +55,7 @@ export class Rounds {
     const found =
       options.accumulate === undefined
         ? windowRequest(options, withoutBad(run, isBad), end)
-        : await accumulatorRequest(options, state, end);
+        : await accumulatorRequest(options, state, { broken: run.broken, end });
     if ('reason' in found) {
       state.done.set(end.name, signature);
       await writer.save(state);

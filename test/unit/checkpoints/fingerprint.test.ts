@@ -15,7 +15,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { assertUnchanged, fingerprint, inputIdentity } from '../../../src/checkpoints/fingerprint.ts';
+import { assertUnchanged, fingerprint, inputIdentity, sampleOf, tensorOfSpot } from '../../../src/checkpoints/fingerprint.ts';
 import { openCheckpoint } from '../../../src/checkpoints/open.ts';
 import { entry, fileBytes, folderOf, indexText, mergeError, seeded, smallFile } from '../../support/safetensors.ts';
 
@@ -130,4 +130,30 @@ test('the identity of an input is its fingerprint, and size and time of each sha
   overwrite(join(copy, 'model.safetensors'));
   utimesSync(join(copy, 'model.safetensors'), 1e9, 1e9);
   expect(await identityOf(copy)).not.toBe(await identityOf(folder));
+});
+
+test('of matrices in the sampled blocks it is known whether they are zero there', async () => {
+  const size = 3_000_000;
+  const half = size / 2;
+  const bytes = Uint8Array.from({ length: size }, (_, i) => (i < half ? 1 : 0));
+  const file = fileBytes(`{${entry('a', 'U8', [2, half / 2], 0, half)},${entry('b', 'U8', [2, half / 2], half, size)}}`, bytes);
+  const spotsOf = async (content: Uint8Array) => [
+    ...(await sampleOf(await openCheckpoint(folderOf({ 'model.safetensors': content })))).spots,
+  ];
+  const large = await spotsOf(file);
+  expect(large.length).toBeGreaterThan(60);
+  for (const [key, zero] of large) expect(zero).toBe(tensorOfSpot(key) === 'b');
+  // Of a small file every matrix is looked at, and nothing is said of vectors and of what is tiny.
+  const small = `{${entry('m', 'U8', [20, 20], 0, 400)},${entry('v', 'U8', [400], 400, 800)},${entry('t', 'U8', [2, 2], 800, 804)},${entry('z', 'U8', [16, 16], 804, 1060)}}`;
+  expect(
+    await spotsOf(
+      fileBytes(
+        small,
+        Uint8Array.from({ length: 1060 }, (_, i) => (i < 400 ? 7 : 0)),
+      ),
+    ),
+  ).toEqual([
+    ['m@0', false],
+    ['z@0', true],
+  ]);
 });

@@ -281,6 +281,36 @@ describe('left out, with the reason', () => {
       'checkpoint-6': 'incomplete: the folder is empty',
       'checkpoint-7': 'incomplete: the folder holds no safetensors file',
     });
+    expect(found.broken.map(({ step }) => step)).toEqual([2, 3, 4, 5, 6, 7]);
+  });
+
+  test('what ought to be a checkpoint is told from what is left out on purpose', async () => {
+    const run = runOf(
+      ...['checkpoint-10', 'checkpoint-20', 'checkpoint-30', 'stage2-step40-tokens4B', 'step10-ema', 'step20-merged', 'final'],
+      ...['checkpoint-last', 'tmp-checkpoint-70', 'tmp-checkpoint-10', '.checkpoint-90.partial-1'],
+    );
+    writeTree(run, { 'checkpoint-50': { link: 'nowhere' }, 'step-60.pt': 'PK', 'step-10.pt': 'PK', 'logs/x': '' });
+    rmSync(join(run, 'stage2-step40-tokens4B/model.safetensors'));
+    const { open } = localStore;
+    vi.spyOn(localStore, 'open').mockImplementation((path, known) => {
+      const failure = path.includes('checkpoint-20/model') ? 'E_NOT_READABLE' : path.includes('checkpoint-30/model') ? 'E_IO' : null;
+      if (failure === null) return open(path, known);
+      throw new MergeError(failure, `${path}: ${failure === 'E_IO' ? 'EIO from read' : 'permission denied'}`);
+    });
+    try {
+      const found = await discoverRun(run);
+      expect(stepsOf(found)).toEqual([10]);
+      expect(found.broken.map(({ name, step, stage, tokens, reason }) => [name, step, stage, tokens, reason])).toEqual([
+        ['checkpoint-20', 20, null, null, 'not usable: model.safetensors: permission denied'],
+        ['checkpoint-30', 30, null, null, 'not usable: model.safetensors: EIO from read'],
+        ['checkpoint-50', 50, null, null, 'a link to nothing'],
+        ['step-60', 60, null, null, expect.stringContaining('convert it with')],
+        ['tmp-checkpoint-70', 70, null, null, expect.stringContaining('temporary')],
+        ['stage2-step40-tokens4B', 40, 2, 4e9, expect.stringContaining('incomplete')],
+      ]);
+    } finally {
+      vi.restoreAllMocks();
+    }
   });
 
   test('copies, averages, merges and unfinished saves, by their names', async () => {

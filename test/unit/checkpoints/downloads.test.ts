@@ -1,0 +1,49 @@
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { unfinishedDownload } from '../../../src/checkpoints/downloads.ts';
+import { temporaryFolder } from '../../support/checkpoints.ts';
+import { writeTree } from '../../support/run-trees.ts';
+
+let folder: ReturnType<typeof temporaryFolder>;
+beforeEach(() => {
+  folder = temporaryFolder();
+});
+afterEach(() => folder.remove());
+
+const REVISION = 'models--org--name/snapshots/0123abcd';
+test.each<[string, string, string[], string | null]>([
+  [
+    'nothing',
+    'a',
+    ['a/model.safetensors', 'a/config.json', 'a/part.json', 'a/.cache/huggingface/download/model.safetensors.metadata'],
+    null,
+  ],
+  ['aria2', 'a', ['a/model.safetensors', 'a/model.safetensors.aria2'], 'a/model.safetensors.aria2'],
+  ['a browser', 'a', ['a/model.safetensors', 'a/tokenizer.json.crdownload'], 'a/tokenizer.json.crdownload'],
+  ['wget and others', 'a', ['a/model.safetensors', 'a/model.safetensors.part'], 'a/model.safetensors.part'],
+  ['beside a file', 'step-1.safetensors', ['step-1.safetensors', 'step-1.safetensors.aria2'], 'step-1.safetensors.aria2'],
+  ['beside another file', 'step-1.safetensors', ['step-1.safetensors', 'step-10.safetensors.aria2'], null],
+  [
+    'the Hub, into a folder',
+    'a',
+    ['a/config.json', 'a/.cache/huggingface/download/x.json.ab12.incomplete'],
+    'a/.cache/huggingface/download/x.json.ab12.incomplete',
+  ],
+  ['the Hub, of what is there', 'a', ['a/x.json', 'a/.cache/huggingface/download/x.json.ab12.incomplete'], null],
+  [
+    'the Hub, in its cache',
+    REVISION,
+    [`${REVISION}/config.json`, 'models--org--name/blobs/ab12.incomplete'],
+    'models--org--name/blobs/ab12.incomplete',
+  ],
+  [
+    'the Hub, in its cache and there',
+    REVISION,
+    [`${REVISION}/config.json`, 'models--org--name/blobs/ab12', 'models--org--name/blobs/ab12.incomplete'],
+    null,
+  ],
+])('a download by %s', async (_, path, files, expected) => {
+  writeTree(folder.path, Object.fromEntries(files.map((name) => [name, ''])));
+  const kind = path.endsWith('.safetensors') ? 'file' : 'folder';
+  expect(await unfinishedDownload({ path: join(folder.path, path), kind })).toBe(expected === null ? null : join(folder.path, expected));
+});

@@ -1,0 +1,80 @@
+import { truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { plan } from '../../../src/merge/average.ts';
+import { membersOfRecipe } from '../../../src/merge/members/of-recipe.ts';
+import { planRecipe } from '../../../src/merge/run.ts';
+import { temporaryFolder } from '../../support/checkpoints.ts';
+import { type RunEntry, writeRun } from '../../support/run-trees.ts';
+
+let folder: ReturnType<typeof temporaryFolder>;
+beforeEach(() => {
+  folder = temporaryFolder();
+});
+afterEach(() => folder.remove());
+const at = (...parts: string[]) => join(folder.path, ...parts);
+const run = (steps: readonly number[], entry: (step: number) => Partial<RunEntry> = () => ({})) =>
+  writeRun(
+    at('run'),
+    steps.map((step) => ({ name: `checkpoint-${step}`, ...entry(step) })),
+  );
+const named = (steps: readonly number[]) => steps.map((step) => at('run', `checkpoint-${step}`));
+
+describe('members of a report (diff, routers, search, soup, forecast)', () => {
+  it('are counted, what is left out is said, and strict refuses it', async () => {
+    const recipe = { inputs: [run([9000, 9100, 9200])], outputs: [{ path: 'x', select: { last: 3 } }] };
+    truncateSync(at('run/checkpoint-9200/model.safetensors'), 10);
+    const { report, warnings } = await membersOfRecipe(recipe);
+    expect(report).toMatchObject({ asked: 3, found: 2, leftOut: [{ name: 'checkpoint-9200', newer: true }] });
+    expect([warnings, report.warnings].map((all) => all.map(({ code }) => code))).toEqual([['W_LEFT_OUT_MEMBERS'], ['W_LEFT_OUT_MEMBERS']]);
+    await expect(membersOfRecipe(recipe, { strict: true })).rejects.toMatchObject({ code: 'E_STRICT', exitCode: 3 });
+  });
+
+  it('are not merged: nothing is said against merging them', async () => {
+    const { warnings } = await membersOfRecipe({ inputs: [run([100, 200, 300])], outputs: [{ path: 'x' }] });
+    expect(warnings).toEqual([]);
+    const plain = await membersOfRecipe({ inputs: named([100, 200]), outputs: [{ path: 'x' }] });
+    expect(plain).toMatchObject({ report: { asked: 2, found: 2, leftOut: [], warnings: [] }, warnings: [] });
+  });
+
+  it('that are being downloaded are said to be', async () => {
+    run([100, 200]);
+    writeFileSync(at('run/checkpoint-200/model.safetensors.aria2'), '');
+    const { warnings } = await membersOfRecipe({ inputs: named([100, 200]), outputs: [{ path: 'x' }] });
+    expect(warnings.map(({ code }) => code)).toEqual(['W_DOWNLOADING']);
+  });
+});
+
+describe('members that are named one by one', () => {
+  it('have the warnings of the log, the rate and the window that a selection of them has', async () => {
+    const log = [8800, 8900, 9000, 9100, 9200].map(
+      (s) => `{"step": ${s}, "loss": ${s === 9100 ? 'NaN' : '2.0'}, "learning_rate": ${s > 9000 ? 1e-5 : 3e-4}}`,
+    );
+    run([9000, 9100, 9200], (step) => ({ state: `{"global_step": ${step}, "log_history": [${log.join(', ')}]}` }));
+    const codes = async (options: object = {}) =>
+      (await plan({ inputs: named([9000, 9100, 9200]), output: at('out'), ...options })).warnings.map(({ code }) => code);
+    expect(await codes()).toEqual(expect.arrayContaining(['W_LOSS_NAN', 'W_LR_PHASE']));
+    expect(await codes({ inputs: [at('run')] })).toEqual(await codes());
+    expect(await codes({ tokensPerStep: '1M' })).toEqual(expect.arrayContaining(['W_LOSS_NAN', 'W_LR_PHASE']));
+    // wsm says of the rate what there is to say.
+    expect((await codes({ method: 'wsm', inputs: [at('run')] })).filter((code) => code === 'W_LR_PHASE')).toHaveLength(1);
+  });
+});
+
+it('of many windows some advice is shown, and each output keeps its own', async () => {
+  const recipe = {
+    inputs: [run([1, 2, 3, 4, 5, 6, 7, 8, 9].map((i) => i * 100))],
+    outputs: [{ path: at('w-{step}'), select: { last: 6 }, sliding: true }],
+  };
+  const { warnings, outputs } = await planRecipe(recipe);
+  expect(outputs.map((output) => output.warnings.filter(({ code }) => code === 'W_WINDOW_WIDE').length)).toEqual([1, 1, 1, 1]);
+  expect(warnings.filter(({ code }) => code === 'W_WINDOW_WIDE').map(({ message }) => message.slice(0, 20))).toHaveLength(4);
+  expect(warnings.at(-1)).toEqual({ code: 'W_WINDOW_WIDE', message: 'and so of 1 more output' });
+});
+
+it('a sliding window names what is left out of it alone', async () => {
+  run([9000, 9100, 9200, 9300, 9400, 9500]);
+  for (const step of [9200, 9500]) truncateSync(at(`run/checkpoint-${step}/model.safetensors`), 10);
+  const { outputs } = await planRecipe({ inputs: [at('run')], outputs: [{ path: at('w-{step}'), select: { last: 2 }, sliding: true }] });
+  expect(outputs.map(({ report }) => report.leftOut.map(({ step }) => step))).toEqual([[], [9200], [9500]]);
+});
