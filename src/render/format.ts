@@ -38,6 +38,14 @@ export function plural(count: number, noun: string): string {
   return `${formatCount(count)} ${noun}${count === 1 ? '' : 's'}`;
 }
 
+/**
+ * A step, wherever people read one: as it stands in names of checkpoints, in logs and in options, so that it can be
+ * looked for and pasted. It is a name rather than a count.
+ */
+export function formatStep(step: number): string {
+  return String(step);
+}
+
 /** A whole number with thousands separators. */
 export function formatCount(count: number): string {
   return String(count).replace(/\B(?=(\d{3})+$)/g, ',');

@@ -24,7 +24,7 @@ export function sampleDiff(size: { layers: number; experts: number; checkpoints?
     findings: [
       {
         kind: 'nonfinite',
-        message: `${name} holds 3 NaN in step 5,200`,
+        message: `${name} holds 3 NaN in step 5200`,
         checkpoint: 1,
         pair: null,
         role: 'router',
@@ -39,7 +39,7 @@ export function sampleDiff(size: { layers: number; experts: number; checkpoints?
         tensors: ['model.layers.1.mlp.experts.3.up_proj.weight'],
       },
     ],
-    verdict: `${name} is not finite in step 5,200: merge without that checkpoint.`,
+    verdict: `${name} is not finite in step 5200: merge without that checkpoint.`,
     bytesRead: 312_000_000,
     seconds: 1.4,
     warnings: [],

@@ -216,7 +216,7 @@ function sampleBaseline(name: Baseline['name'], trial: number, all: readonly Tri
   const found = all[trial];
   if (found === undefined) return [];
   const label = {
-    newest: 'newest (step 6,000)',
+    newest: 'newest (step 6000)',
     uniform: `mean of all ${members}`,
     sma: 'SMA over the last 10',
     'best single': 'best single checkpoint',

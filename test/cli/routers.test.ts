@@ -23,7 +23,7 @@ describe('merge routers', () => {
     expect([code, err]).toEqual([0, '']);
     expect(out.split('\n')[0]).toBe('Experts kept their places in every layer; what averaged routers do to the model was not measured.');
     expect(out).toContain('\nNot tested:\n  - Real inputs: ');
-    expect(out).toContain('olmoe, 3 checkpoints (step 5,600 to step 6,000), sma; softmax scores, the best 2, weights made to sum to 1\n');
+    expect(out).toContain('olmoe, 3 checkpoints (step 5600 to step 6000), sma; softmax scores, the best 2, weights made to sum to 1\n');
     const table = out.slice(out.indexOf('layer  experts'));
     expect(table).toMatch(
       /^layer {2}experts {2}places {2}margin {3}moved {2}to newest {2}overlap {3}first\n {4}0 {8}8 {2}kept {6}0\.\d\d {2}1\d\.\d % +1\d\.\d % +9\d\.\d % +9\d\.\d %\n {4}1 /,

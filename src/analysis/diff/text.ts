@@ -1,7 +1,7 @@
 import { median } from '../../base/numbers/median.ts';
 import { roleWords } from '../../model/roles/words.ts';
 import type { Colors } from '../../render/colors.ts';
-import { formatBytes, formatCount, formatSeconds, formatTable, plural, printable } from '../../render/format.ts';
+import { formatBytes, formatCount, formatSeconds, formatStep, formatTable, plural, printable } from '../../render/format.ts';
 import type { DiffDocument, DiffExpertCell, DiffFinding, DiffLayerCell, DiffPair } from './types.ts';
 
 /** Findings and tensors that are shown; the JSON has more. */
@@ -23,7 +23,7 @@ export function diffText(document: DiffDocument, colors: Colors, layout: Layout)
   const paint = bad ? colors.red : document.findings.length > 0 ? colors.yellow : colors.bold;
   const lines = [paint(printable(document.verdict)), ...findingLines(document.findings, colors), ''];
   for (const [i, { path, step }] of document.checkpoints.entries()) {
-    lines.push(`${letter(i)}  ${printable(path)}${step === null ? '' : ` (step ${formatCount(step)})`}`);
+    lines.push(`${letter(i)}  ${printable(path)}${step === null ? '' : ` (step ${formatStep(step)})`}`);
   }
   lines.push('', ...rolesTable(neighbours));
   const shown = neighbours.reduce((far, pair) => (distance(pair.total) > distance(far.total) ? pair : far));

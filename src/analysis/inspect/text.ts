@@ -1,7 +1,7 @@
 import { groupBy } from '../../base/group-by.ts';
 import { roleWords } from '../../model/roles/words.ts';
 import type { Colors } from '../../render/colors.ts';
-import { formatBytes, formatCount, formatTable, plural, printable } from '../../render/format.ts';
+import { formatBytes, formatCount, formatStep, formatTable, plural, printable } from '../../render/format.ts';
 import type { Inspection } from './inspect.ts';
 
 /**
@@ -18,7 +18,7 @@ export function inspectionText(inspection: Inspection, colors: Colors, withTenso
   const sharded = summary.files.length > 1;
   const files = summary.kind === 'file' ? 'one file' : `folder with ${plural(summary.files.length, 'tensor file')}`;
   const position = [
-    summary.step === null ? '' : `step ${formatCount(summary.step)}`,
+    summary.step === null ? '' : `step ${formatStep(summary.step)}`,
     summary.tokens === null ? '' : `${formatCount(summary.tokens)} tokens`,
   ].filter((part) => part !== '');
   const lines = [`${colors.bold(printable(path))}: ${[files, ...position].join(', ')}`];

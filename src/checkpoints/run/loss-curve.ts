@@ -1,5 +1,5 @@
 import type { Colors } from '../../render/colors.ts';
-import { formatCount } from '../../render/format.ts';
+import { formatStep } from '../../render/format.ts';
 import type { LogEntry } from '../types.ts';
 
 export interface CurveOptions {
@@ -54,7 +54,7 @@ export function lossCurve(log: readonly LogEntry[], colors: Colors, options: Cur
           .join('')
           .trimEnd(),
     );
-  const [start, end] = [`step ${formatCount(first.step)}`, formatCount(last.step)];
+  const [start, end] = [`step ${formatStep(first.step)}`, formatStep(last.step)];
   rows.push(indent + start + end.padStart(width - start.length));
   return rows;
 }

@@ -1,6 +1,6 @@
 import { relative } from 'node:path';
 import type { Colors } from '../../render/colors.ts';
-import { formatBytes, formatCount, formatTable, plural, printable } from '../../render/format.ts';
+import { formatBytes, formatCount, formatStep, formatTable, plural, printable } from '../../render/format.ts';
 import { lossCurve } from './loss-curve.ts';
 import { aboutQuantity } from './quantity.ts';
 import type { Run, RunCheckpoint } from './types.ts';
@@ -20,7 +20,7 @@ interface Column {
 const COLUMNS: readonly Column[] = [
   { title: 'stage', align: 'right', cell: ({ stage }) => known(stage, String) },
   { title: 'ingredient', align: 'right', cell: ({ ingredient }) => known(ingredient, String) },
-  { title: 'step', align: 'right', cell: ({ step }) => known(step, formatCount) },
+  { title: 'step', align: 'right', cell: ({ step }) => known(step, formatStep) },
   { title: 'tokens', align: 'right', cell: ({ tokens }) => known(tokens, formatTokens) },
   { title: 'size', align: 'right', cell: ({ bytes }) => formatBytes(bytes) },
   { title: 'dtype', align: 'left', cell: ({ dtypes }) => dtypes.join('+') },

@@ -81,7 +81,7 @@ export const EXAMPLES: Readonly<Record<string, readonly (readonly [string, strin
   forecast: [
     ['What merging gives along a run, by the loss', 'forecast run --window 6 --eval \'./eval.sh "$MERGE_MODEL"\' --goal minimize'],
     [
-      'Two real decays, from steps 4,000 and 8,000, show what part of their gain merging has',
+      'Two real decays, from steps 4000 and 8000, show what part of their gain merging has',
       'forecast run --eval \'./eval.sh "$MERGE_MODEL"\' --calibrate 4000=1.18 8000=1.14',
     ],
   ],

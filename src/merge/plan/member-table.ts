@@ -1,4 +1,4 @@
-import { formatBytes, formatCount, formatTable, printable } from '../../render/format.ts';
+import { formatBytes, formatCount, formatStep, formatTable, printable } from '../../render/format.ts';
 import { plainNumber } from '../../render/numbers.ts';
 import type { MergedMember } from './types.ts';
 
@@ -8,7 +8,7 @@ export function memberTable(members: readonly MergedMember[]): string[] {
   const columns = (step: string, token: string, weight: string, path: string) => [step, ...(tokens ? [token] : []), weight, path];
   const rows = [
     columns('step', 'tokens', 'weight', 'checkpoint'),
-    ...members.map((m) => columns(known(m.step), known(m.tokens), plainNumber(m.weight, 6), printable(m.path))),
+    ...members.map((m) => columns(known(m.step, formatStep), known(m.tokens, formatCount), plainNumber(m.weight, 6), printable(m.path))),
   ];
   const align = columns('right', 'right', 'right', 'left') as ('left' | 'right')[];
   return formatTable(rows, align).map((line) => `  ${line}`);
@@ -34,7 +34,7 @@ export function outputTable(outputs: readonly OutputRow[]): string[] {
     ['members', 'steps', 'method', 'size', 'output'],
     ...outputs.map(({ path, method, members, bytesWritten }) => [
       formatCount(members.length),
-      `${known(members[0]?.step ?? null)} to ${known(members.at(-1)?.step ?? null)}`,
+      `${known(members[0]?.step ?? null, formatStep)} to ${known(members.at(-1)?.step ?? null, formatStep)}`,
       method,
       formatBytes(bytesWritten),
       printable(path),
@@ -43,4 +43,4 @@ export function outputTable(outputs: readonly OutputRow[]): string[] {
   return formatTable(rows, ['right', 'right', 'left', 'right', 'left']).map((line) => `  ${line}`);
 }
 
-const known = (n: number | null) => (n === null ? '-' : formatCount(n));
+const known = (n: number | null, format: (n: number) => string) => (n === null ? '-' : format(n));

@@ -1,6 +1,6 @@
 import type { Colors } from '../../render/colors.ts';
 import { asFailure, errorText } from '../../render/error-text.ts';
-import { formatCount, formatSeconds, plural, printable } from '../../render/format.ts';
+import { formatSeconds, formatStep, plural, printable } from '../../render/format.ts';
 import { treatmentLines } from '../plan/treatment-table.ts';
 import type { Plan } from '../plan/types.ts';
 import type { Looked, WatchEvent } from './types.ts';
@@ -17,7 +17,7 @@ export function watchLine(event: WatchEvent, colors: Colors): string {
     case 'removed':
       return `${event.type} ${printable(event.path)}\n`;
     case 'round': {
-      const step = event.step === null ? '' : ` (step ${formatCount(event.step)})`;
+      const step = event.step === null ? '' : ` (step ${formatStep(event.step)})`;
       return `merging ${plural(event.members.length, 'checkpoint')} up to ${printable(event.checkpoint)}${step}\n${event.notes.map((note) => `  ${printable(note)}\n`).join('')}`;
     }
     case 'idle':

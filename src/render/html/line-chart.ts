@@ -20,6 +20,8 @@ export interface LineChart extends Caption {
 export interface ChartAxis {
   readonly label: string;
   readonly log?: boolean;
+  /** How its numbers are written, where that is not as of any measure. */
+  readonly format?: (value: number) => string;
 }
 
 export interface Series {
@@ -120,7 +122,7 @@ function axes(chart: LineChart, x: Scale, y: Scale): Markup[] {
   });
   const steps = ticks(x, 8).map((tick) => {
     const place = coordinate(PLOT.left + x.at(tick) * width);
-    return html`<path class="tick" d="M${place} ${PLOT.bottom}v5"/><text class="label middle" x="${place}" y="${PLOT.bottom + 19}">${formatTick(tick)}</text>\n`;
+    return html`<path class="tick" d="M${place} ${PLOT.bottom}v5"/><text class="label middle" x="${place}" y="${PLOT.bottom + 19}">${(chart.x.format ?? formatTick)(tick)}</text>\n`;
   });
   return [
     ...rules,
@@ -233,7 +235,7 @@ function valueTable({ x, series, levels = [], absent }: LineChart, scale: Scale)
     const cells = columns.map((column) => pointCell(column.get(place)));
     const gone = absent === undefined ? null : missing.has(place) ? html`<td>yes` : html`<td>`;
     const left = coordinate(PLOT.left + scale.at(place) * (PLOT.right - PLOT.left));
-    return html`<tr><th scope="row" data-v="${place}" data-x="${left}">${formatTick(Number(place.toPrecision(DIGITS)))}${cells}${gone}\n`;
+    return html`<tr><th scope="row" data-v="${place}" data-x="${left}">${(x.format ?? formatTick)(Number(place.toPrecision(DIGITS)))}${cells}${gone}\n`;
   });
   const foot = levels.map(
     ({ label, y, error, colour }) =>

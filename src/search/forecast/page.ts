@@ -1,6 +1,6 @@
-import { formatCount, formatSeconds, plural } from '../../render/format.ts';
+import { formatCount, formatSeconds, formatStep, plural } from '../../render/format.ts';
 import { type Column, table } from '../../render/html/figure.ts';
-import { type ChartPoint, lineChart } from '../../render/html/line-chart.ts';
+import { type ChartAxis, type ChartPoint, lineChart } from '../../render/html/line-chart.ts';
 import { type Content, html, type Markup } from '../../render/html/markup.ts';
 import { badge, htmlPage, list, type PageSection } from '../../render/html/page.ts';
 import { checkpointLabels } from '../../render/labels.ts';
@@ -48,14 +48,16 @@ export function forecastPage(document: ForecastDocument): string {
 }
 
 /** Steps along the x axis where all are known, else the windows counted. */
-function placeOf(points: readonly ForecastPoint[]): { label: string; at: (index: number) => number } {
+function placeOf(points: readonly ForecastPoint[]): ChartAxis & { at: (index: number) => number } {
   const known = points.every(({ step }) => step !== null);
-  return known ? { label: 'step', at: (index) => points[index]!.step! } : { label: 'window, oldest first', at: (index) => index + 1 };
+  return known
+    ? { label: 'step', format: formatStep, at: (index) => points[index]!.step! }
+    : { label: 'window, oldest first', at: (index) => index + 1 };
 }
 
 function forecastChart(document: ForecastDocument) {
   const { points, branches } = document;
-  const { label, at } = placeOf(points);
+  const { at, ...x } = placeOf(points);
   const line = (pick: (point: ForecastPoint) => Omit<ChartPoint, 'x'> | null): ChartPoint[] =>
     points.flatMap((point, i) => {
       const y = pick(point);
@@ -66,13 +68,13 @@ function forecastChart(document: ForecastDocument) {
   const decayed = line(({ decayed: at }) =>
     at === null ? null : { y: at.score, ...(at.low < at.high ? { band: [at.low, at.high] as const } : {}) },
   );
-  const real = label === 'step' ? branches.map(({ step, score }) => ({ x: step, y: score })) : [];
+  const real = x.label === 'step' ? branches.map(({ step, score }) => ({ x: step, y: score })) : [];
   return lineChart({
     title: 'Merged against single',
     note: `Error bars are the evaluator's standard errors, of drawing the same items for all.${
       decayed.length === 0 ? '' : ' The decayed line is of the calibration, its band of the spread of the branches.'
     }`,
-    x: { label },
+    x,
     y: { label: scoreLabel(document) },
     series: [
       { label: `merged, window of ${document.window}`, points: line((point) => estimate(point.merged, point.mergedStderr)), colour: 1 },
@@ -109,7 +111,7 @@ function pointTable({ points }: ForecastDocument, labels: readonly string[]): Ma
 
 function branchSection({ branches, recovered }: ForecastDocument): PageSection | null {
   if (branches.length === 0) return null;
-  const rows = branches.map((branch) => [formatCount(branch.step), plainNumber(branch.score, 6), plainNumber(branch.recovered, 3)]);
+  const rows = branches.map((branch) => [formatStep(branch.step), plainNumber(branch.score, 6), plainNumber(branch.recovered, 3)]);
   const columns = [
     { label: 'Left the run at step', kind: 'number' },
     { label: 'Ended with', kind: 'number' },

@@ -1,4 +1,4 @@
-import { formatCount } from '../../render/format.ts';
+import { formatStep } from '../../render/format.ts';
 import { plainNumber } from '../../render/numbers.ts';
 import { gainText } from '../optimise/words.ts';
 import { scoreText } from '../study/words.ts';
@@ -14,7 +14,7 @@ export function forecastHeadline({ points }: ForecastDocument): string {
   if (last === undefined) return 'No window has both a merged score and one of its newest checkpoint alone.';
   const { gain, error, paired } = last.difference!;
   const judged = error === null ? '' : ` (± ${plainNumber(error, 2)}, ${paired ? 'item by item' : 'unpaired'})`;
-  const where = last.step === null ? last.path : `step ${formatCount(last.step)}`;
+  const where = last.step === null ? last.path : `step ${formatStep(last.step)}`;
   const verdict = gain === 0 ? 'as much as' : `${plainNumber(Math.abs(gain), 3)} ${gain > 0 ? 'better' : 'worse'}${judged} than`;
   return `Up to ${where} the merge scores ${scoreText(last.merged, last.mergedStderr)}, ${verdict} the checkpoint alone (${scoreText(last.single, last.singleStderr)}).`;
 }

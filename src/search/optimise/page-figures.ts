@@ -1,3 +1,4 @@
+import { formatStep } from '../../render/format.ts';
 import { type BarColumn, barMatrix } from '../../render/html/bar-matrix.ts';
 import type { Figure } from '../../render/html/figure.ts';
 import { type ChartPoint, type Level, lineChart } from '../../render/html/line-chart.ts';
@@ -147,7 +148,7 @@ export function chainCharts(document: SearchDocument): Figure[] {
   if (chain === null || chain.length === 0) return [];
   const steps = chain.map(({ newer }) => members[newer]?.step ?? null);
   const known = !steps.includes(null);
-  const x = { label: known ? 'step of the newer checkpoint' : 'pair, oldest first' };
+  const x = known ? { label: 'step of the newer checkpoint', format: formatStep } : { label: 'pair, oldest first' };
   const at = (pair: number): number => (known ? steps[pair]! : pair + 1);
   const lambda = chain.flatMap(({ best }, i): ChartPoint[] => {
     const y = firstNumber(best?.params ?? null);

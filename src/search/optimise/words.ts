@@ -1,4 +1,4 @@
-import { formatCount, formatSeconds, plural } from '../../render/format.ts';
+import { formatSeconds, formatStep, plural } from '../../render/format.ts';
 import { formatEstimate, formatNumber, plainNumber } from '../../render/numbers.ts';
 import type { Baseline, Conclusion } from '../conclusion/types.ts';
 import { directionOf } from '../evaluate/goal.ts';
@@ -121,7 +121,7 @@ export function parameterText({ name, low, high, log, values }: SpaceParameter):
 export function membersText({ weights }: Pick<Trial, 'weights'>, labels: ReadonlyMap<string, string>): string {
   const names = weights
     .filter(({ weight }) => weight !== 0)
-    .map(({ path, step }) => labels.get(path) ?? (step === null ? path : `step ${formatCount(step)}`));
+    .map(({ path, step }) => labels.get(path) ?? (step === null ? path : `step ${formatStep(step)}`));
   return names.length < 2 ? (names[0] ?? '–') : `${names.length} from ${names[0]}`;
 }
 

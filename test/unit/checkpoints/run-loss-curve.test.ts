@@ -49,7 +49,7 @@ describe('the loss curve', () => {
       plain,
       { columns: COLUMNS + 2, marks: [0, 700, 1500, 9999] },
     );
-    expect(lines.slice(HEIGHT)).toEqual(['     ▴      ▴       ▴', '     step 0     1,500']);
+    expect(lines.slice(HEIGHT)).toEqual(['     ▴      ▴       ▴', '     step 0      1500']);
   });
 
   it('can begin late', () => {

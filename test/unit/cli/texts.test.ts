@@ -49,10 +49,10 @@ describe('the summary of a merge', () => {
   it('says what was merged, how fast, and how to check it', () => {
     expect(mergeSummary(RESULT, plain, 'npx merge')).toBe(`merged 3 checkpoints into my merge (ema)
 
-    step     tokens  weight  checkpoint
-   1,000          -    0.64  run/checkpoint-1000
-  20,000  9,000,000    0.16  run/checkpoint-20000
-       -          -     0.2  other
+   step     tokens  weight  checkpoint
+   1000          -    0.64  run/checkpoint-1000
+  20000  9,000,000    0.16  run/checkpoint-20000
+      -          -     0.2  other
 
   291 tensors, 2.00 GB written, 2 threads, avx512, inputs mapped
   6.00 GB read in 2.00 s, 0.250 s of it syncing (read 3.00 GB/s, write 1.00 GB/s)
@@ -72,9 +72,9 @@ check it with: npx merge verify 'my merge'
     expect(lines.slice(0, 8)).toEqual([
       'merged 3 checkpoints into 2 outputs, in one read',
       '',
-      '  members            steps  method     size  output',
-      '        3       1,000 to -  ema     2.00 GB  my merge',
-      '        2  1,000 to 20,000  sma     1.00 GB  out/sma',
+      '  members          steps  method     size  output',
+      '        3      1000 to -  ema     2.00 GB  my merge',
+      '        2  1000 to 20000  sma     1.00 GB  out/sma',
       '',
       '  291 tensors each, 2 threads, avx512, inputs mapped',
       expect.stringContaining('write 1.50 GB/s'),
@@ -225,7 +225,7 @@ describe('an inspection', () => {
   it('shows summary and tensors, with the file where there are several', () => {
     expect(
       inspectionText(inspection(['m-1.safetensors', 'm-2.safetensors']), plain, true),
-    ).toBe(`run/checkpoint-1000: folder with 2 tensor files, step 1,000, 5,000,000 tokens
+    ).toBe(`run/checkpoint-1000: folder with 2 tensor files, step 1000, 5,000,000 tokens
   2 tensors, 256 parameters, 512 B
   mixtral, 2 layers, 1 layer of multi-token prediction, 8 experts in each layer, 2 of them for each token, 256 parameters in all, 100 active
   BF16  2 tensors  256 parameters  512 B

@@ -115,7 +115,7 @@ describe('names of checkpoints', () => {
   it.each([
     [
       [at('a/x', 5000), at('b/x', 5200)],
-      ['step 5,000', 'step 5,200'],
+      ['step 5000', 'step 5200'],
     ],
     [
       [at('run/x', null), at('run/y', 5200)],
