@@ -20,7 +20,7 @@ const JSON_DOCUMENTS = [
   [
     'ls',
     '`ckpt-merge/ls`',
-    '`run` (null where there are several), `runs`, `checkpoints: [{run, path, step, tokens, stage, ingredient, bytes, dtypes, complete, reason, loss, learningRate}]`, `warnings`; what is unknown is null',
+    '`run` (null where there are several), `runs`, `checkpoints: [{run, path, step, tokens, stage, ingredient, bytes, dtypes, complete, reason, loss, evalLoss, learningRate}]`, `warnings`; what is unknown is null',
   ],
   [
     'inspect',

@@ -158,11 +158,25 @@ export async function readLog(folders: readonly string[]): Promise<LogEntry[]> {
     if (!isJsonObject(line)) continue;
     const step = wholeNumber(line.step);
     const [loss, learningRate] = [lossOf(line.loss), finite(line.learning_rate)];
-    if (step === null || (loss === null && learningRate === null)) continue;
+    const evalLoss = evalLossOf(line);
+    if (step === null || (loss === null && learningRate === null && evalLoss === null)) continue;
     const before = entries.get(step);
-    entries.set(step, { step, loss: loss ?? before?.loss ?? null, learningRate: learningRate ?? before?.learningRate ?? null });
+    const evaluated = evalLoss ?? before?.evalLoss;
+    entries.set(step, {
+      step,
+      loss: loss ?? before?.loss ?? null,
+      learningRate: learningRate ?? before?.learningRate ?? null,
+      ...(evaluated === undefined ? {} : { evalLoss: evaluated }),
+    });
   }
   return [...entries.values()].sort((a, b) => a.step - b.step);
+}
+
+/** The Trainer's `eval_loss`; where it has a name (`eval_c4_loss`), the only one. */
+function evalLossOf(line: JsonObject): number | null {
+  const named = Object.keys(line).filter((key) => /^eval_(.+_)?loss$/.test(key));
+  const key = named.includes('eval_loss') ? 'eval_loss' : named.length === 1 ? named[0]! : null;
+  return key === null ? null : lossOf(line[key]);
 }
 
 /** A loss that is NaN is as bad as one that is infinite: that is how a collapse looks. */

@@ -41,4 +41,6 @@ export interface LogEntry {
   /** Infinity where the trainer logged NaN or infinity. */
   readonly loss: number | null;
   readonly learningRate: number | null;
+  /** Of an evaluation on held-out text during training; absent where there was none at this step. */
+  readonly evalLoss?: number;
 }

@@ -68,6 +68,7 @@ left out
       complete: true,
       reason: null,
       loss: 2.5,
+      evalLoss: null,
       learningRate: 3e-4,
     });
     expect(document.checkpoints[4]).toEqual({
@@ -82,6 +83,7 @@ left out
       complete: false,
       reason: 'incomplete: the folder holds no safetensors file',
       loss: null,
+      evalLoss: null,
       learningRate: null,
     });
   });

@@ -21,6 +21,7 @@ export function checkpointAt(at: Partial<Position> & Pick<Partial<RunCheckpoint>
     bytes: 16,
     dtypes: ['BF16'],
     learningRate: null,
+    evalLoss: null,
     loss: null,
     savedAt: null,
   };

@@ -14,6 +14,7 @@ export interface ListedCheckpoint extends Moment, Position {
   /** Why it is left out; null where it is not. */
   readonly reason: string | null;
   readonly loss: number | null;
+  readonly evalLoss: number | null;
   readonly learningRate: number | null;
 }
 
@@ -47,10 +48,33 @@ export function runDocument(runs: readonly Run[]): RunDocument {
 }
 
 function listed(run: Run): ListedCheckpoint[] {
-  const unknown = { tokens: null, stage: null, ingredient: null, bytes: null, dtypes: null, loss: null, learningRate: null };
+  const unknown = {
+    tokens: null,
+    stage: null,
+    ingredient: null,
+    bytes: null,
+    dtypes: null,
+    loss: null,
+    evalLoss: null,
+    learningRate: null,
+  };
   return [
-    ...run.checkpoints.map(({ path, step, tokens, stage, ingredient, bytes, dtypes, loss, learningRate }) => {
-      return { run: run.path, path, step, tokens, stage, ingredient, bytes, dtypes, complete: true, reason: null, loss, learningRate };
+    ...run.checkpoints.map(({ path, step, tokens, stage, ingredient, bytes, dtypes, loss, evalLoss, learningRate }) => {
+      return {
+        run: run.path,
+        path,
+        step,
+        tokens,
+        stage,
+        ingredient,
+        bytes,
+        dtypes,
+        complete: true,
+        reason: null,
+        loss,
+        evalLoss,
+        learningRate,
+      };
     }),
     ...run.excluded.map(({ path, step, reason }) => ({ ...unknown, run: run.path, path, step, complete: false, reason })),
   ];

@@ -13,7 +13,7 @@ import type { BrokenCheckpoint, Excluded, RunCheckpoint } from './types.ts';
 
 /** A complete checkpoint before the log is known, and what was noticed about it. */
 export interface FoundCheckpoint {
-  readonly checkpoint: Omit<RunCheckpoint, 'loss' | 'learningRate'>;
+  readonly checkpoint: Omit<RunCheckpoint, 'loss' | 'learningRate' | 'evalLoss'>;
   readonly warnings: readonly Warning[];
 }
 

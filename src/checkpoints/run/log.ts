@@ -1,6 +1,7 @@
 import { foldersOfStep } from '../position.ts';
 import { readLog } from '../states.ts';
 import type { LogEntry } from '../types.ts';
+import type { RunCheckpoint } from './types.ts';
 
 /**
  * The log of a run from the state files of its checkpoints, oldest first: the newest holds the log of the
@@ -17,18 +18,17 @@ export async function logOf(checkpoints: readonly { readonly path: string; reado
   return log;
 }
 
-/** What was logged at a step, or last before it. */
-export function loggedAt(
-  log: readonly LogEntry[],
-  step: number | null,
-): { readonly loss: number | null; readonly learningRate: number | null } {
+/** What was logged at a step, or last before it; an evaluation of the step itself only. */
+export function loggedAt(log: readonly LogEntry[], step: number | null): Pick<RunCheckpoint, 'loss' | 'learningRate' | 'evalLoss'> {
   let [low, high] = [0, log.length];
   while (low < high) {
     const middle = (low + high) >> 1;
     if (log[middle]!.step <= (step ?? -1)) low = middle + 1;
     else high = middle;
   }
-  return { loss: lastOf(log, low, 'loss'), learningRate: lastOf(log, low, 'learningRate') };
+  const last = log[low - 1];
+  const evalLoss = last !== undefined && last.step === step ? (last.evalLoss ?? null) : null;
+  return { loss: lastOf(log, low, 'loss'), learningRate: lastOf(log, low, 'learningRate'), evalLoss };
 }
 
 /** The last known value among the first `end` entries. */

@@ -26,6 +26,7 @@ const COLUMNS: readonly Column[] = [
   { title: 'dtype', align: 'left', cell: ({ dtypes }) => dtypes.join('+') },
   { title: 'lr', align: 'right', cell: ({ learningRate }) => known(learningRate, (rate) => String(Number(rate.toPrecision(3)))) },
   { title: 'loss', align: 'right', cell: ({ loss }) => known(loss, (value) => value.toPrecision(4)) },
+  { title: 'eval loss', align: 'right', cell: ({ evalLoss }) => known(evalLoss, (value) => value.toPrecision(4)) },
   { title: 'checkpoint', align: 'left', cell: ({ name }) => printable(name) },
 ];
 

@@ -18,6 +18,8 @@ export interface RunCheckpoint extends Position {
   readonly loss: number | null;
   /** When its last tensor file was written, milliseconds since 1970; null where the store does not say. */
   readonly savedAt: number | null;
+  /** Logged by an evaluation at this very step (`eval_loss`); null where there was none. */
+  readonly evalLoss: number | null;
 }
 
 /** What of a run is not a member, and why, in words for people. */

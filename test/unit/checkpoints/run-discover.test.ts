@@ -160,6 +160,7 @@ describe('log', () => {
       { step: 50, loss: 3, learning_rate: 1e-4 },
       { step: 100, loss: 2.5, learning_rate: 2e-4 },
       { step: 100, eval_loss: 9 },
+      { step: 120, eval_c4_loss: 3.25, eval_runtime: 1 },
       { step: 150, grad_norm: 4 },
       { step: 200, loss: 2 },
     ];
@@ -168,13 +169,15 @@ describe('log', () => {
     );
     expect(run.log).toEqual([
       { step: 50, loss: 3, learningRate: 1e-4 },
-      { step: 100, loss: 2.5, learningRate: 2e-4 },
+      { step: 100, loss: 2.5, learningRate: 2e-4, evalLoss: 9 },
+      { step: 120, loss: null, learningRate: null, evalLoss: 3.25 },
       { step: 200, loss: 2, learningRate: null },
     ]);
-    expect(run.checkpoints.map(({ loss, learningRate }) => [loss, learningRate])).toEqual([
-      [null, null],
-      [2.5, 2e-4],
-      [2, 2e-4],
+    // An evaluation is of its own step.
+    expect(run.checkpoints.map(({ loss, learningRate, evalLoss }) => [loss, learningRate, evalLoss])).toEqual([
+      [null, null, null],
+      [2.5, 2e-4, 3.25],
+      [2, 2e-4, null],
     ]);
   });
 

@@ -15,6 +15,7 @@ function runOf(steps: readonly number[]): Run {
       bytes: 4,
       dtypes: ['F32'],
       learningRate: null,
+      evalLoss: null,
       loss: null,
       savedAt: null,
     }),

@@ -38,6 +38,7 @@ function run(newest: string, tokens: readonly (number | null)[], about: Partial<
       bytes: 1,
       dtypes: ['BF16'],
       learningRate: null,
+      evalLoss: null,
       loss: null,
       savedAt: null,
       ...about[i],
