@@ -1,3 +1,5 @@
+import { inLibraryWords } from './option-words.ts';
+
 /**
  * Every error and warning code of the project, in one table: the exit code of the CLI, a one-line meaning and
  * the first thing to try. `docs/troubleshooting.md` is generated from it.
@@ -245,7 +247,10 @@ export interface ErrorDetails {
 
 export interface MergeErrorOptions {
   readonly details?: ErrorDetails;
-  /** What to do next; the code's general advice when absent. */
+  /**
+   * What to do next; the code's general advice when absent. Options are named as on the command line
+   * (`--allow-stages`): whoever reads {@link MergeError.help} gets the library's names.
+   */
   readonly help?: string;
   readonly cause?: unknown;
 }
@@ -257,14 +262,18 @@ export interface MergeErrorOptions {
 export class MergeError extends Error {
   readonly code: ErrorCode;
   readonly details: ErrorDetails;
+  /** What to do next, with options as the library has them. */
   readonly help: string;
+  /** The same with options as the command line has them. */
+  readonly commandHelp: string;
 
   constructor(code: ErrorCode, message: string, options: MergeErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = 'MergeError';
     this.code = code;
     this.details = options.details ?? {};
-    this.help = options.help ?? ERROR_CODES[code].help;
+    this.commandHelp = options.help ?? ERROR_CODES[code].help;
+    this.help = inLibraryWords(this.commandHelp);
   }
 
   /** The exit code the CLI ends with for this error. */

@@ -45,7 +45,7 @@ export async function checkTemporary(): Promise<Check> {
 
 /** Where a search keeps merges while they are scored. */
 export async function checkSharedMemory(): Promise<Check> {
-  const help = 'Searches keep their merges beside their trials instead. `--work DIR` names a faster place; containers take --shm-size.';
+  const help = 'Searches keep their merges beside their trials instead. `--work DIR` names a faster place; containers take `--shm-size`.';
   return tried('shared memory', SHARED_MEMORY, help, sharedMemoryBytes);
 }
 

@@ -84,7 +84,7 @@ export async function verify(path: string, options: VerifyOptions = {}): Promise
     if (options.full)
       throw new MergeError('E_NOT_FOUND', warnings[0]!.message, {
         details: { file: path },
-        help: 'Without --full the checksums alone are checked.',
+        help: 'Name them with --input. Without --full, files whose checksums agree are enough.',
       });
     return { ...report, recomputed: none, warnings };
   }

@@ -94,7 +94,7 @@ function isMusl(host: Pick<LoadHost, 'platform' | 'glibc'>): boolean {
 /** What Node says under `--permission` and `--no-addons`. */
 const ADDONS_DISABLED = 'loading addons is disabled';
 const PERMIT =
-  'Node was told to load none (--permission or --no-addons, maybe in NODE_OPTIONS): add --allow-addons, and --allow-child-process ' +
+  'Node was told to load none (`--permission` or `--no-addons`, maybe in NODE_OPTIONS): add `--allow-addons`, and `--allow-child-process` ' +
   'for evaluators and hooks, or start it without.';
 
 function remedies(host: LoadHost, failures: readonly Failure[]): string[] {

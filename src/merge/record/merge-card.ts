@@ -93,8 +93,8 @@ export function mergeCard(
     'out = acc.float().to(dtype)  # float64 tensors stay acc',
     '```',
     '',
-    `\`npx ckpt-merge verify ${/^[\w.-]+$/.test(name) ? name : 'FOLDER'}\` compares the files with the checksums in \`merge_provenance.json\`, and the tensors with their recomputation where the`,
-    'checkpoints are at hand.',
+    'In this folder, `npx ckpt-merge verify .` compares the files with the checksums in `merge_provenance.json`, and the tensors with their recomputation',
+    'where the checkpoints are at hand: those that it does not find by itself are named with `--input`.',
     '',
   ];
   return lines.join('\n');

@@ -209,7 +209,8 @@ describe('the merge card', () => {
     expect(card).toContain('| check\\|point-1 | 1 |  | 0.3333333333333333 |\n| check\\|point-2 | 2 |  | 0.6666666666666666 |\n');
     expect(card).toContain('2 checkpoints of one training run, merged by ckpt-merge 1.2.3 with the method `wma`.');
     expect(card).toContain('BF16 to F32: 3 tensors');
-    expect(card).toContain('npx ckpt-merge verify merged');
+    // Runnable where the card is read.
+    expect(card).toContain('In this folder, `npx ckpt-merge verify .`');
     expect(card).not.toContain('/data');
     expect(card).not.toContain('base_model');
   });

@@ -135,7 +135,7 @@ describe('a merge to resume from', () => {
     expect(error).toMatchObject({
       code: 'E_NO_OPTIMIZER',
       details: { file: inputs[1] },
-      help: expect.stringContaining('--optimizer drop'),
+      help: expect.stringContaining('`optimizer` drop'),
     });
     const mixed = [inputs[0]!, writeCheckpoint(at('checkpoint-300'), [[TENSORS[0]!]], 3)];
     const both = await planned({ for: 'resume', optimizer: 'newest' }, mixed).catch((e: unknown) => e);

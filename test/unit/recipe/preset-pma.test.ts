@@ -199,7 +199,7 @@ test('without tokens, or without a checkpoint, it says so', async () => {
   for (const unknown of [null, 0]) {
     await expect(pmaPreset(run(folder, [1e9, unknown]))).rejects.toMatchObject({
       code: 'E_NO_TOKENS',
-      help: expect.stringContaining('--tokens-per-step'),
+      help: expect.stringContaining('`tokensPerStep`'),
     });
   }
   await expect(pmaPreset(run(folder, []))).rejects.toMatchObject({ code: 'E_NO_CHECKPOINT' });

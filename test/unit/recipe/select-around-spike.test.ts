@@ -95,7 +95,7 @@ test('no spike is an error that says how many logs were looked at', () => {
       code: 'E_NO_SPIKE',
       exitCode: 3,
       message: '/run: no loss spike among the 100 losses in the log',
-      help: expect.stringContaining('--before-spike'),
+      help: expect.stringContaining('`beforeSpike`'),
     }),
   );
   const demo = runOfSteps(stepsFrom(3800, 200, 12), undefined, { log: demoLog('dense', 'checkpoint-6000') });

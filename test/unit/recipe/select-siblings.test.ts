@@ -47,7 +47,7 @@ test('ingredients are not moments in time: without the option they are refused, 
     code: 'E_SIBLINGS',
     exitCode: 2,
     message: expect.stringContaining('ingredients 1, 2, 3'),
-    help: expect.stringContaining('--each-ingredient last'),
+    help: expect.stringContaining('`eachIngredient` last'),
   });
   expect(() => select(OLMO, {})).toThrow(refused);
   expect(() => select(OLMO, { last: 3 })).toThrow(refused);
@@ -148,7 +148,7 @@ test('a stage that is not there is answered with those that are', () => {
 
 test('distances are not measured across stages that count anew', () => {
   for (const selection of [{ every: 100 }, { every: '0.1B' }, { minInterval: 100 }]) {
-    expect(() => select(STAGED, selection)).toThrow(expect.objectContaining({ code: 'E_ORDER', help: expect.stringContaining('--stage') }));
+    expect(() => select(STAGED, selection)).toThrow(expect.objectContaining({ code: 'E_ORDER', help: expect.stringContaining('`stage`') }));
     expect(select(STAGED, { ...selection, stage: 1 }).members).toHaveLength(5);
   }
   // Stages that count on can be measured.

@@ -97,7 +97,7 @@ test('a condition in tokens needs tokens; checkpoints without take no part', () 
   for (const selection of [{ every: '8B' }, { from: '8B' }, { minInterval: '8B' }]) {
     expect(errorOf(() => select(runOfSteps([1, 2, 3]), selection))).toMatchObject({
       code: 'E_NO_TOKENS',
-      help: expect.stringMatching(/tokens-per-step.*batch-schedule.*tokens-file/),
+      help: expect.stringMatching(/tokensPerStep.*batchSchedule.*tokensFile/),
     });
   }
   const some = runOf([checkpointAt({ step: 1 }), checkpointAt({ step: 2, tokens: 20 }), checkpointAt({ step: 3, tokens: 30 })]);

@@ -104,7 +104,7 @@ describe('the goal', () => {
 
   it('is asked for where neither says it', async () => {
     const one = await mergeError(() => goalOf(undefined, score(null), { metrics: [parseMetric('odd/x')] }));
-    expect(one).toMatchObject({ code: 'E_GOAL', exitCode: 2, help: expect.stringContaining('--goal minimize') });
+    expect(one).toMatchObject({ code: 'E_GOAL', exitCode: 2, help: expect.stringContaining('`goal` minimize') });
     expect(one.message).toBe('are larger or smaller scores better? the last line of stdout that is a number does not say it of odd/x');
     const sum = await mergeError(() => goalOf(undefined, score(null), { metrics: ['quiz/acc', 'exam/loss'].map(parseMetric) }));
     expect(sum.message).toContain('larger or smaller sums of quiz/acc, exam/loss');
