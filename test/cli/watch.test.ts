@@ -67,6 +67,7 @@ describe('merge watch', () => {
       signalAfter: [{ pattern: /hook-runs/, signal: 'SIGTERM' }],
     });
     expect(result).toMatchObject({ code: 143, signal: null });
+    expect(result.stderr).toContain('running the hook for merges/merged-checkpoint-2\nhook-runs\n');
     expect(result.stderr).toContain('what was finished is kept');
     expect(result.stderr).toMatch(/help: Go on with: merge watch run .*'echo hook-runs >&2; sleep 1000'\n/);
     expect((await runCli([...ONCE, '-q'], { cwd: base })).stdout).toBe('merges/merged-checkpoint-2\n');

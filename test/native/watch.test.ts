@@ -178,6 +178,8 @@ describe('a watch', () => {
     await watching.until('merged', 2);
     await watching.stop();
     expect(readFileSync(log, 'utf8')).toBe(`${merged(2)} 2 2000\n${merged(3)} 3 3000\n`);
+    // What it prints begins on a line of its own: one that says so stands before it.
+    expect(watching.of('hooking').map(({ output }) => output)).toEqual(watching.of('hook').map(({ output }) => output));
     expect(watching.of('hook').map(({ exitCode }) => exitCode)).toEqual([3, 3]);
     expect(historyOf(output).map(({ hook }) => hook)).toEqual([3, 3]);
   });

@@ -6,7 +6,8 @@ import { resolveForecast } from '../../search/forecast/options.ts';
 import { forecastText } from '../../search/forecast/text.ts';
 import { REPORT_PAGE } from '../../search/optimise/files.ts';
 import type { Context } from '../terminal/context.ts';
-import { reportStudy, requireEvaluator } from './search.ts';
+import { requireEvaluator } from './evaluator.ts';
+import { reportStudy } from './search.ts';
 import { type StudyFlags, studyOptions } from './study.ts';
 
 /** `merge forecast`. */

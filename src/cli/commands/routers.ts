@@ -8,6 +8,7 @@ import { splitSelection } from '../options/merge-options.ts';
 import type { Context } from '../terminal/context.ts';
 import { interruptible } from '../terminal/interrupt.ts';
 import { type ReportOutputFlags, reportOutput } from '../terminal/report.ts';
+import { requireNoEvaluation } from './evaluator.ts';
 
 interface RoutersFlags extends Omit<RoutersOptions, 'inputs' | 'select' | 'policies' | 'metrics'>, Selection, ReportOutputFlags {
   readonly metric?: RoutersOptions['metrics'];
@@ -17,6 +18,7 @@ interface RoutersFlags extends Omit<RoutersOptions, 'inputs' | 'select' | 'polic
 export async function run(context: Context, args: readonly (string | readonly string[])[], flags: RoutersFlags): Promise<number> {
   const { out, err } = context.terminal;
   const { json, out: page, force, quiet, metric, ...given } = flags;
+  requireNoEvaluation({ ...flags }, { goal: '--goal', work: '--work', keep: '--keep' });
   const { select, rest } = splitSelection(given);
   const inputs = parseInputs(args[0] as readonly string[], flags.weights !== undefined);
   const options = {

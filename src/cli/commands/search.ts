@@ -8,6 +8,7 @@ import { searchText } from '../../search/optimise/text.ts';
 import { studyLine } from '../../search/study/text.ts';
 import { type Context, writeJson } from '../terminal/context.ts';
 import { interruptible } from '../terminal/interrupt.ts';
+import { requireEvaluator, requireNoEvaluation } from './evaluator.ts';
 import { type StudyFlags, studyOptions } from './study.ts';
 
 /** Options of `search` as commander leaves them. */
@@ -23,6 +24,7 @@ interface SearchFlags
 export async function run(context: Context, args: readonly (string | readonly string[])[], flags: SearchFlags): Promise<number> {
   const { askTell, ...given } = flags;
   requireOutput(given);
+  if (askTell) requireNoEvaluation({ ...given });
   if (askTell) return (await import('./ask-tell.ts')).run(context, args[0] as readonly string[], given);
   const options = studyOptions<SearchOptions>(args[0] as readonly string[], given);
   requireEvaluator(options);
@@ -40,14 +42,6 @@ export function requireOutput({ output, dir }: StudyFlags): void {
   if (output !== undefined || dir !== undefined) return;
   throw new MergeError('E_USAGE', 'no output is given', {
     help: 'Name the merge to make with -o OUT, or only a folder for the trials with --dir.',
-  });
-}
-
-/** @throws MergeError E_USAGE where nothing scores models */
-export function requireEvaluator(options: { readonly eval?: unknown }): void {
-  if (options.eval !== undefined) return;
-  throw new MergeError('E_USAGE', 'no evaluator is given', {
-    help: `Name a command that scores a model, as --eval 'python eval.py "$MERGE_MODEL"'.`,
   });
 }
 

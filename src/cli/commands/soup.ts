@@ -1,7 +1,8 @@
 import { type SoupOptions, soup } from '../../index.ts';
 import type { Selection } from '../../recipe/select/types.ts';
 import type { Context } from '../terminal/context.ts';
-import { reportStudy, requireEvaluator, requireOutput, searchSummary } from './search.ts';
+import { requireEvaluator } from './evaluator.ts';
+import { reportStudy, requireOutput, searchSummary } from './search.ts';
 import { type StudyFlags, studyOptions } from './study.ts';
 
 /** `merge soup`. */

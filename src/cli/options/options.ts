@@ -1,6 +1,7 @@
 import { Option } from 'commander';
 import { MergeError } from '../../base/errors.ts';
-import { parseChoice, type ValueParser } from './values.ts';
+import { MOST } from '../../base/limits.ts';
+import { duration, parseChoice, type ValueParser } from './values.ts';
 
 /**
  * An option with a value. Given twice it is refused rather than the last one winning in silence. A
@@ -36,5 +37,8 @@ const PROGRESS_MODES = ['auto', 'tty', 'lines', 'json', 'none'] as const;
 
 /** Options that many commands have in common. */
 export const json = () => flag('--json', 'print one JSON document, also for errors');
+/** @param what is ended */
+export const timeoutOption = (what: string) =>
+  valueOption('--timeout <duration>', `end ${what} that takes longer: 90s, 30m, 6h (default: never)`, duration(MOST.timer));
 export const debug = () => flag('--debug', 'show the stack of an error');
 export const progress = () => choiceOption('--progress <mode>', `on stderr: ${PROGRESS_MODES.join(', ')} (default: auto)`, PROGRESS_MODES);

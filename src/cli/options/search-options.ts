@@ -5,7 +5,7 @@ import { parseMetric } from '../../search/evaluate/results/metric.ts';
 import { parseBranch } from '../../search/forecast/calibrate.ts';
 import { KERNELS } from '../../search/gaussian-process/names.ts';
 import { ACQUISITIONS, SAMPLERS } from '../../search/sampler/names.ts';
-import { choiceOption, flag, listOption, valueOption } from './options.ts';
+import { choiceOption, flag, listOption, timeoutOption, valueOption } from './options.ts';
 import { badValue, duration, parseNumber, parsePath, parsePositiveInteger, parseText, parseWholeNumber, wholeNumber } from './values.ts';
 
 /**
@@ -37,9 +37,7 @@ export function addEvaluationOptions(command: Command, { optional = false, of = 
     )
     .addOption(valueOption('--metric-file <glob>', 'read the score from this file; --metric is then a JSON pointer in it', parseText))
     .addOption(valueOption('--metric-regex <regex>', 'read the score from the last match in what the command prints', parseText))
-    .addOption(
-      valueOption('--timeout <duration>', 'end an evaluation that takes longer: 90s, 30m, 6h (default: never)', duration(MOST.timer)),
-    )
+    .addOption(timeoutOption('an evaluation'))
     .addOption(valueOption('--eval-setup <command>', 'run once before the first evaluation', parseText))
     .addOption(valueOption('--eval-cancel <command>', 'run when an evaluation is ended early, as scancel for a Slurm job', parseText))
     .addOption(valueOption('--eval-server <url>', 'load each merge into this running SGLang server first', parseText))

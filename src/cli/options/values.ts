@@ -76,7 +76,7 @@ export function duration(most: number): ValueParser<number> {
     const unit = UNITS_OF_TIME[(match?.[2] ?? '?').toLowerCase()];
     const seconds = match !== null && unit !== undefined ? Number(match[1]) * unit : 0;
     if (!(seconds > 0 && seconds <= most)) {
-      throw badValue(option, text, `a duration of at most ${most / 86_400}d`, 'Write seconds (90), or 90s, 30m, 6h, 2d.');
+      throw badValue(option, text, `a duration of at most ${Math.floor(most / 86_400)}d`, 'Write seconds (90), or 90s, 30m, 6h, 2d.');
     }
     return seconds;
   };

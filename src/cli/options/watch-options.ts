@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
 import { MOST } from '../../base/limits.ts';
 import { mergeOption } from './merge-options.ts';
-import { choiceOption, flag, valueOption } from './options.ts';
-import { badValue, parseNumber, parsePath, parsePositiveInteger, parseText } from './values.ts';
+import { choiceOption, flag, timeoutOption, valueOption } from './options.ts';
+import { duration, parseNumber, parsePath, parsePositiveInteger, parseText } from './values.ts';
 
 /** What a watch makes, when, and what becomes of it. */
 export function addWatchOptions(command: Command): Command {
@@ -18,6 +18,7 @@ export function addWatchOptions(command: Command): Command {
         parseText,
       ),
     )
+    .addOption(timeoutOption('a hook'))
     .optionsGroup('Members:')
     .addOption(
       valueOption('--window <n>', 'checkpoints in a merge, up to the one that became complete (default: 10)', parsePositiveInteger),
@@ -33,16 +34,15 @@ export function addWatchOptions(command: Command): Command {
     .addOption(mergeOption('allowConfigs'))
     .optionsGroup('Watching:')
     .addOption(flag('--once', 'do what there is to do now, then end: for cron'))
-    .addOption(valueOption('--poll <seconds>', 'time between two looks at the run (default: 30)', parseSeconds))
-    .addOption(valueOption('--settle <seconds>', 'time that a complete checkpoint must stay the same (default: 10)', parseSeconds));
+    .addOption(valueOption('--poll <duration>', 'time between two looks at the run: 10s, 5m (default: 30s)', parseTime))
+    .addOption(valueOption('--settle <duration>', 'time that a complete checkpoint must stay the same: 0, 1m (default: 10s)', parseTime));
 }
 
 function parseKeep(text: string, option: string): number {
   return text === 'all' ? Number.POSITIVE_INFINITY : parsePositiveInteger(text, option);
 }
 
-function parseSeconds(text: string, option: string): number {
-  const value = parseNumber(text);
-  if (!(value >= 0 && value <= MOST.timer)) throw badValue(option, text, `a number of seconds from 0 to ${MOST.timer}`);
-  return value;
+/** A duration, or none at all. */
+function parseTime(text: string, option: string): number {
+  return parseNumber(text) === 0 ? 0 : duration(MOST.timer)(text, option);
 }

@@ -22,9 +22,11 @@ const RECURSIVE: ReadonlySet<string> = new Set(['method', 'alpha', 'halfLife']);
  *   come to be
  */
 export async function checkOptions(options: WatchOptions): Promise<void> {
-  const { run, output, keep, poll, settle, pin } = options;
+  const { run, output, keep, poll, settle, pin, timeout } = options;
   checkSeconds('poll', poll, 0.01);
   checkSeconds('settle', settle, 0);
+  if (timeout !== undefined && !(timeout > 0 && timeout <= MOST.timer))
+    fail(`timeout must be over 0 and at most ${MOST.timer} seconds, not ${timeout}`);
   if (keep !== undefined && !(keep === Number.POSITIVE_INFINITY || (Number.isSafeInteger(keep) && keep > 0 && keep <= MOST.count))) {
     fail(`keep must be a whole number from 1 to ${MOST.count}, not ${keep}`);
   }

@@ -1,4 +1,5 @@
 import { basename, join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { appendLine } from '../../base/disk/append-line.ts';
 import type { FolderLock } from '../../base/disk/folder-lock.ts';
 import { MergeError } from '../../base/errors.ts';
@@ -163,7 +164,11 @@ export class Rounds {
     const output = join(folder, record.output!);
     let finished = await this.#written(record);
     if (finished === null) {
-      const hook = command === undefined ? null : await runHook(command, { output, step: record.step, tokens: record.tokens }, signal);
+      const { step, tokens } = record;
+      if (command !== undefined) emit({ type: 'hooking', output });
+      // Whoever reads the events has said so before the hook prints anything.
+      await setImmediate();
+      const hook = command === undefined ? null : await runHook(command, { output, step, tokens }, signal, options.timeout);
       if (hook !== null && hook !== 0) emit({ type: 'hook', output, exitCode: hook });
       finished = { ...record, hook };
       await appendLine(join(folder, HISTORY_FILE), finished);

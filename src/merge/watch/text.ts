@@ -3,6 +3,8 @@ import { asFailure, errorText } from '../../render/error-text.ts';
 import { formatSeconds, formatStep, plural, printable } from '../../render/format.ts';
 import { treatmentLines } from '../plan/treatment-table.ts';
 import type { Plan } from '../plan/types.ts';
+
+import { TOO_LATE } from './hook.ts';
 import type { Looked, WatchEvent } from './types.ts';
 
 /** What a watch says on stderr of an event; empty where it says nothing. */
@@ -22,8 +24,12 @@ export function watchLine(event: WatchEvent, colors: Colors): string {
     }
     case 'idle':
       return `nothing is due: ${idleText(event)}\n`;
-    case 'hook':
-      return `${colors.yellow('the hook failed')} with exit code ${event.exitCode} for ${printable(event.output)}, which stays\n`;
+    case 'hooking':
+      return `running the hook for ${printable(event.output)}\n`;
+    case 'hook': {
+      const how = event.exitCode === TOO_LATE ? ' (it took too long)' : '';
+      return `${colors.yellow('the hook failed')} with exit code ${event.exitCode}${how} for ${printable(event.output)}, which stays\n`;
+    }
     case 'failed':
       return `${errorText(asFailure(event.error), colors, false)}${printable(event.checkpoint)} ${event.again ? 'will be tried again' : 'has no merge; the watch goes on'}\n`;
     default:

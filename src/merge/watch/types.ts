@@ -42,6 +42,8 @@ export interface WatchOptions
    * its environment.
    */
   readonly hook?: string | undefined;
+  /** Seconds that a hook may take: then it is ended, and has failed with exit code 124. Default: any time. */
+  readonly timeout?: number | undefined;
   /**
    * Folder that holds on to members which the trainer will delete, by hard links, or by copies on another
    * file system.
@@ -110,6 +112,8 @@ export type WatchEvent =
   | { readonly type: 'merge'; readonly event: MergeEvent }
   /** A round ended with a merge. */
   | { readonly type: 'merged'; readonly output: string; readonly record: WatchRecord }
+  /** The hook begins: from here on it is the one that prints. */
+  | { readonly type: 'hooking'; readonly output: string }
   /** The hook failed; its merge stays. */
   | { readonly type: 'hook'; readonly output: string; readonly exitCode: number }
   /** An older merge of this watch was removed. */

@@ -66,7 +66,7 @@ function wantedOf(run: Run, members: readonly RunCheckpoint[], choose: (run: Run
 /** As the sound one that it would be; its tokens by those of its neighbours, where its name does not tell them. */
 function standFor({ checkpoints }: Run, broken: BrokenCheckpoint): Stand {
   const { path, name, stage, ingredient, step } = broken;
-  const rest = { tokensFrom: null, bytes: 0, dtypes: [], learningRate: null, loss: null, savedAt: null };
+  const rest = { tokensFrom: null, bytes: 0, dtypes: [], learningRate: null, loss: null, evalLoss: null, savedAt: null };
   return { path, name, stage, ingredient, step, tokens: broken.tokens ?? tokensAt(checkpoints, broken), ...rest, broken };
 }
 

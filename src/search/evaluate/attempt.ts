@@ -8,6 +8,7 @@ import { SYSTEM } from '../../base/disk/system.ts';
 import { MergeError, type Warning } from '../../base/errors.ts';
 import { exitText, type GroupRun, runInGroup } from '../../base/process/process-group.ts';
 import { shellQuote } from '../../base/process/shell-quote.ts';
+import { formatDuration } from '../../render/format.ts';
 import { type Log, lastLines, reportedCost, Tail } from './output.ts';
 import { type CommandText, fillPlaceholders, type Placeholders } from './placeholders.ts';
 import type { ReadOptions } from './results/metric.ts';
@@ -205,7 +206,7 @@ export class Attempt {
   }
 
   async #endingOf(error: unknown, out: string): Promise<AttemptEnding> {
-    if (error === TOO_LATE) return { status: 'failed', reason: `it took longer than ${this.#settings.timeout} s` };
+    if (error === TOO_LATE) return { status: 'failed', reason: `it took longer than ${formatDuration(this.#settings.timeout!)}` };
     if (error instanceof LogFailure) return this.#diskFull(error, out);
     if (error instanceof ServerFailure) return { status: error.temporary ? 'again' : 'failed', reason: error.message };
     // Of this evaluation alone: other errors would meet every one.

@@ -16,7 +16,7 @@ it.each([
   [['-o', 'DIR', '--every', '8X'], '--every'],
   [['-o', 'DIR', '--method', 'extrapolate'], '--method takes one of'],
   [['-o', 'DIR', '--gamma', '1'], "unknown option '--gamma'"],
-  [['-o', 'DIR', '--poll', 'soon'], '--poll takes a number of seconds'],
+  [['-o', 'DIR', '--poll', 'soon'], '--poll takes a duration'],
   [['-o', 'DIR', '--poll', '0'], 'poll must be a number of seconds'],
   [['-o', 'DIR', '--keep', '0'], '--keep takes a whole number'],
   [['-o', 'DIR', '--accumulate', 'ema', '--window', '3'], 'an accumulator has none'],
