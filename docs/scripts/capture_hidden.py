@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 folder, text_file, out, limit = sys.argv[1], sys.argv[2], sys.argv[3], int((sys.argv[4:] or [4096])[0])
 device = "cuda" if torch.cuda.is_available() else "cpu"
-model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto").to(device).eval()
+model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).to(device).eval()
 config = model.config.get_text_config()
 text = open(text_file, encoding="utf-8").read()
 # A vocabulary of 256 is one of bytes, as the demo models of ckpt-merge have it.
