@@ -4,6 +4,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { runRecipe } from '../../src/merge/run.ts';
 import { search } from '../../src/search/optimise/search.ts';
 import { temporaryFolder } from '../support/checkpoints.ts';
+import { mergeError } from '../support/safetensors.ts';
 import { SCORE_WEIGHTS, weightedRun } from '../support/weighted-run.ts';
 
 const temporary = temporaryFolder();
@@ -42,6 +43,25 @@ describe('a pairwise search', () => {
       readFileSync(join(output, 'model.safetensors')).subarray(-16),
     );
   });
+
+  it.each(['pairwise', 'weights'] as const)(
+    'of roles that the model has not is refused before anything is evaluated (%s)',
+    async (space) => {
+      const evaluated = join(temporary.path, `evaluated-${space}`);
+      const options = {
+        inputs: [run],
+        select: { last: 2 },
+        space,
+        separate: ['routers'],
+        eval: `touch ${evaluated}; echo 1`,
+        goal: 'maximize',
+      } as const;
+      const error = await mergeError(() => search({ ...options, output: join(temporary.path, `none-${space}`) }));
+      expect(error.code).toBe('E_POLICY_UNUSED');
+      expect(error.help).toContain('asked for routers');
+      expect(existsSync(evaluated)).toBe(false);
+    },
+  );
 
   it.each(['work', null])('leaves its merges in %s where they are to be kept, and a resumed one leaves them there', async (name) => {
     const dir = join(temporary.path, `kept-${name}.search`);

@@ -77,7 +77,8 @@ export async function openSearch(
     sampler: samplerCmd ?? sampler,
     seed,
   };
-  const session = await openSession(options, members, own, { emit, signal, driver });
+  const roles = [...new Set(legs.flatMap(({ space }) => space.roles))];
+  const session = await openSession(options, members, own, { emit, signal, driver, roles });
   const samplers = new Map<number, Sampler>();
   const samplerOf = (leg: Leg) => {
     const made = samplers.get(leg.index) ?? makeSampler(options, leg, session.goal());

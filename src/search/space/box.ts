@@ -4,7 +4,7 @@ import type { Dimension } from './dimension.ts';
 import type { Params, ParamValue, Space, SpaceParameter } from './types.ts';
 
 /** A space but for what follows from its dimensions. */
-export interface BoxParts extends Pick<Space, 'name' | 'members' | 'candidate' | 'locate'> {
+export interface BoxParts extends Pick<Space, 'name' | 'members' | 'roles' | 'candidate' | 'locate'> {
   readonly dimensions: readonly Dimension[];
   /** Points to try first: rounded to levels here, and each kept once. */
   readonly initial: readonly Point[];

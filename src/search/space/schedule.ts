@@ -77,6 +77,7 @@ export async function scheduleSpace(
   const space: Space = boxSpace({
     name: 'schedule',
     members,
+    roles: roles.map(({ role }) => role),
     dimensions,
     initial: initialPoints(dimensions),
     candidate,

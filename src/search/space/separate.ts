@@ -36,6 +36,7 @@ export function separateSpace({ name, members, separate, initial, ...by }: Separ
   const space: Space = boxSpace({
     name,
     members,
+    roles: separate,
     dimensions: groups.flat(),
     initial: alike,
     candidate: async (params) => candidate(params),

@@ -41,6 +41,8 @@ export interface CandidatePart {
 export interface Space {
   readonly name: 'pairwise' | 'pairwise-chain' | 'schedule' | 'weights';
   readonly members: readonly ScheduleMember[];
+  /** Roles, or groups of them, with weights of their own. */
+  readonly roles: readonly string[];
   /** One an axis, in the order of a point's coordinates. */
   readonly parameters: readonly SpaceParameter[];
   readonly axes: readonly Axis[];

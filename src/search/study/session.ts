@@ -120,6 +120,8 @@ export async function openSession(
     readonly driver?: StudyDriver | undefined;
     /** Every trial has to have a score. */
     readonly whole?: boolean;
+    /** Roles that trials give weights of their own. */
+    readonly roles?: readonly string[];
   },
 ): Promise<Session> {
   const identity = identityOf(request, members, own);
@@ -160,6 +162,7 @@ interface Start {
   readonly signal: AbortSignal;
   readonly driver: StudyDriver | undefined;
   readonly whole?: boolean;
+  readonly roles?: readonly string[];
 }
 
 type StoredStart = Awaited<ReturnType<typeof storedTrials>>;
@@ -207,15 +210,25 @@ async function startStudy(request: StudyRequest, start: Start) {
 }
 
 /**
- * Room that a merge needs. Plans the mean of the pool: it meets every conflict that any merge of these
- * members could.
+ * Room that a merge needs. Plans the mean of the pool, with all roles that have weights of their own: it meets
+ * every conflict that any merge of these members could, as a role that the model has not.
  */
-async function bytesOfMerge(request: StudyRequest, { folder, members, signal }: Start, pool: readonly number[]): Promise<number> {
-  const taking = { members: pool, weights: pool.map(() => 1 / pool.length), parts: [] };
+async function bytesOfMerge(
+  request: StudyRequest,
+  { folder, members, signal, roles = [] }: Start,
+  pool: readonly number[],
+): Promise<number> {
+  const weights = pool.map(() => 1 / pool.length);
+  const taking = { members: pool, weights, parts: roles.map((role) => ({ role, weights })) };
   const merger = new Merger(members.all, mergingOf(request));
   // One that an earlier run of the study made may be there on a resume.
   const path = request.output === undefined || request.resume ? join(folder.path, 'planned') : request.output;
-  const plan = await merger.plan([{ path, taking }], { force: request.force === true, signal });
+  const plan = await merger.plan([{ path, taking }], { force: request.force === true, signal }).catch((error: unknown) => {
+    if (!(error instanceof MergeError && error.code === 'E_POLICY_UNUSED') || roles.length === 0) throw error;
+    const { message, details } = error;
+    const help = `Weights of their own are asked for ${roles.join(', ')} (separate, or roles of the space): leave out what the model has not.`;
+    throw new MergeError('E_POLICY_UNUSED', message, { details, help, cause: error });
+  });
   // As the engine sees it, which keeps some for what it does not know the size of; and the copies that an
   // evaluation gets of what lies beside the weights.
   return plan.freeBytesNeeded + plan.outputs[0]!.sideFiles.reduce((sum, { size }) => sum + size, 0);

@@ -24,6 +24,7 @@ const METHODS = ['sma', 'ema'];
 const SPACE: Space = {
   name: 'schedule',
   members: [],
+  roles: [],
   parameters: [
     { name: 'lambda', kind: 'real', low: 0.5, high: 1 },
     { name: 'window', kind: 'integer', low: 2, high: 10 },
