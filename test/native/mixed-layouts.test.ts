@@ -1,13 +1,17 @@
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { diff } from '../../src/analysis/diff/diff.ts';
 import { routers } from '../../src/analysis/routers/routers.ts';
 import { verify } from '../../src/analysis/verify/verify.ts';
+import { dtypeByCode } from '../../src/base/dtype.ts';
+import { openCheckpoint } from '../../src/checkpoints/open.ts';
 import { average } from '../../src/merge/average.ts';
 import { buildPlan } from '../../src/merge/plan/build.ts';
-import { writeCheckpoint } from '../support/checkpoints.ts';
+import { safetensorsBytes, writeCheckpoint } from '../support/checkpoints.ts';
 import { MOE_FAMILIES, writeMoe } from '../support/moe-layouts.ts';
 import { EXPERTS, f32, normals, reordered, someLayers, trained } from '../support/moe-run.ts';
+import { writeQuantised } from '../support/quantised-layouts.ts';
 import { mergeError, temporaryFolder } from '../support/safetensors.ts';
 
 const ORDER = [2, 0, 1, 3, 5, 4];
@@ -67,6 +71,65 @@ describe.each(['mixtral', 'granitemoe'] as const)('%s: a checkpoint in one layou
     const { warnings } = await average({ inputs, output: join(folder, 'out') });
     expect(warnings.map(({ code }) => code)).not.toContain('W_EXPERT_ORDER');
     expect((await verify(join(folder, 'out'), { full: true })).recomputed.fraction).toBe(1);
+  });
+});
+
+describe('quantised experts', () => {
+  it.each([
+    ['apart', 'fused'],
+    ['fused', 'apart'],
+  ] as const)('of FP8, %s and then %s: codes and scales as if both were in the layout of the newer', async (first, second) => {
+    const folder = temporaryFolder();
+    const older = writeQuantised(folder, 100, 1, 'block', first);
+    const newer = writeQuantised(folder, 200, 2, 'block', second);
+    const alike = writeQuantised(join(folder, 'alike'), 100, 1, 'block', second);
+    const { warnings } = await average({ inputs: [older, newer], output: join(folder, 'out') });
+    expect(warnings.map(({ code }) => code)).toContain('W_OTHER_LAYOUT');
+    await average({ inputs: [alike, newer], output: join(folder, 'one') });
+    const bytes = (name: string) => readFileSync(join(folder, name, 'model.safetensors'));
+    expect(bytes('out').equals(bytes('one'))).toBe(true);
+    expect((await verify(join(folder, 'out'), { full: true })).recomputed.fraction).toBe(1);
+  });
+
+  it('of FP8 and FP4 in other places are refused', async () => {
+    const folder = temporaryFolder();
+    for (const [form, first, second] of [
+      ['block', 'apart', 'fused'],
+      ['row', 'fused', 'fused'],
+      ['MXFP4', 'apart', 'apart'],
+      ['MXFP4', 'fused', 'fused'],
+    ] as const) {
+      const older = writeQuantised(folder, 100, 1, form, first);
+      const request = (newer: string) =>
+        buildPlan({ inputs: [{ path: older }, { path: newer }], outputs: [{ path: join(folder, 'out'), method: 'sma', dtype: 'same' }] });
+      await request(writeQuantised(folder, 200, 2, form, second));
+      const error = await mergeError(() => request(writeQuantised(folder, 200, 2, form, second, { order: [1, 0, 2] })));
+      expect([form, error.code]).toEqual([form, 'E_PERMUTED']);
+    }
+  });
+
+  it('that a member lacks are missing, not an internal error', async () => {
+    const folder = temporaryFolder();
+    const older = writeQuantised(folder, 100, 1, 'block', 'apart');
+    const file = join(older, 'model.safetensors');
+    const all = await openCheckpoint(older);
+    const { names, dtypes, shapes } = all.shards[0]!.tensors;
+    const tensors = names.flatMap((name, row) =>
+      name.includes('experts.2.down') ? [] : [{ name, dtype: dtypeByCode(dtypes[row]!).name, shape: shapes[row]! }],
+    );
+    writeFileSync(file, safetensorsBytes(tensors, 1));
+    const dense = JSON.parse(readFileSync(join(older, 'config.json'), 'utf8'));
+    writeFileSync(join(older, 'config.json'), JSON.stringify({ ...dense, num_experts: undefined }));
+    const newer = writeQuantised(folder, 200, 2, 'block', 'apart');
+    const error = await mergeError(() =>
+      buildPlan({
+        inputs: [{ path: older }, { path: newer }],
+        outputs: [{ path: join(folder, 'out'), method: 'sma' }],
+        allowConfigs: true,
+      }),
+    );
+    expect((error.details.conflicts ?? []).map(({ code }) => code).concat(error.code)).not.toContain('E_INTERNAL');
+    expect(error.code).not.toBe('E_INTERNAL');
   });
 });
 

@@ -36,6 +36,7 @@ export function planOf(
     layout?: Checkpoint;
     layoutConfig?: Config | null;
     roleOf?: QuantisedRequest['roleOf'];
+    arrangement?: QuantisedRequest['arrangement'];
     treatmentOf?: QuantisedRequest['treatmentOf'];
   } = {},
 ): QuantisedPlan {
@@ -49,5 +50,6 @@ export function planOf(
     allowMixedDtypes: options.allowMixedDtypes ?? false,
     treatmentOf: options.treatmentOf ?? (() => ({ kind: 'average', dtype: null })),
     roleOf: options.roleOf ?? (() => null),
+    arrangement: options.arrangement ?? (() => ({ of: () => undefined, uses: () => false })),
   });
 }

@@ -1,10 +1,10 @@
 import { dtypeByCode, dtypeByName } from '../../base/dtype.ts';
 import type { ByteReader } from '../../base/store/byte-reader.ts';
 import { readTensor } from '../../checkpoints/tensors/extents.ts';
-import type { TensorPlace } from '../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { codeBytes } from '../../merge/plan/quantised/strips.ts';
-import type { QuantisedWork } from '../../merge/plan/quantised/types.ts';
+import type { PartPlace, QuantisedWork } from '../../merge/plan/quantised/types.ts';
+import { scaleGrid } from '../../model/quantised/blocks.ts';
 import { mustBeRead, scaleFacts } from '../../model/quantised/stored-values.ts';
 import type { ScaleDtype } from './twin/requantise.ts';
 import type { TreatedTensors } from './weights.ts';
@@ -14,7 +14,7 @@ export interface Part {
   readonly member: Checkpoint;
   readonly weight: number;
   readonly encoding: number;
-  readonly codes: TensorPlace;
+  readonly codes: PartPlace;
   readonly scales: Scales | null;
 }
 
@@ -59,7 +59,7 @@ export class QuantisedParts {
       const source = work.sources[m];
       if (weight === 0 || source == null) continue;
       const member = this.#members[m]!;
-      const scales = source.scales === null ? null : await this.#scales(member, source.scales);
+      const scales = source.scales === null ? null : await this.#scales(member, source.scales, work);
       parts.push({
         member,
         weight,
@@ -68,7 +68,7 @@ export class QuantisedParts {
         scales,
       });
     }
-    const scales = work.scales === null ? null : await this.#scales(this.#output, work.scales);
+    const scales = work.scales === null ? null : await this.#scales(this.#output, work.scales, work);
     const scaled = parts.flatMap((p) => (p.scales === null ? [] : [p.scales]));
     const powers = scaled.length > 0 && scaled.every(arePowersOfTwo);
     this.#loaded = {
@@ -80,10 +80,11 @@ export class QuantisedParts {
     return this.#loaded;
   }
 
-  async #scales(checkpoint: Checkpoint, place: TensorPlace): Promise<Scales> {
-    const bytes = await readTensor(this.#reader, checkpoint, place);
+  async #scales(checkpoint: Checkpoint, place: PartPlace, work: QuantisedWork): Promise<Scales> {
+    const { name, bits } = dtypeByCode(checkpoint.shards[place.shard]!.tensors.dtypes[place.row]!);
+    const bytes = await readTensor(this.#reader, checkpoint, place, (place.from * bits) / 8, (scalesOf(work) * bits) / 8);
     return {
-      dtype: dtypeByCode(checkpoint.shards[place.shard]!.tensors.dtypes[place.row]!).name as ScaleDtype,
+      dtype: name as ScaleDtype,
       bytes,
       view: new DataView(bytes.buffer, bytes.byteOffset, bytes.length),
     };
@@ -92,9 +93,15 @@ export class QuantisedParts {
   /** Codes of elements `from` to `to`, which begin and end with a byte. */
   bytes({ member, codes, encoding }: Part, from: number, to: number): Promise<Buffer> {
     const { bytes } = member.shards[codes.shard]!.tensors;
-    const [first, last] = [codeBytes(encoding, from), Math.min(codeBytes(encoding, to), bytes[codes.row]!)];
+    const [first, last] = [codeBytes(encoding, codes.from + from), Math.min(codeBytes(encoding, codes.from + to), bytes[codes.row]!)];
     return readTensor(this.#reader, member, codes, first, last - first);
   }
+}
+
+/** Scales of a work. */
+export function scalesOf(work: QuantisedWork): number {
+  const { down, across } = scaleGrid(work);
+  return work.matrices * down * across;
 }
 
 function arePowersOfTwo({ dtype, bytes }: Scales): boolean {

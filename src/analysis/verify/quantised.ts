@@ -7,10 +7,12 @@ import type { Checkpoint } from '../../checkpoints/types.ts';
 import { planQuantised } from '../../merge/plan/quantised/plan.ts';
 import { codeBytes } from '../../merge/plan/quantised/strips.ts';
 import type { QuantisedWork } from '../../merge/plan/quantised/types.ts';
+import { arrange } from '../../model/layout/arrange.ts';
+import type { Arrangement } from '../../model/layout/types.ts';
 import { scaleGrid } from '../../model/quantised/blocks.ts';
 import { MXFP4 } from '../../model/quantised/types.ts';
 import { checkpointRoles } from '../../model/roles/checkpoint-roles.ts';
-import { type Loaded, type Part, QuantisedParts } from './quantised-parts.ts';
+import { type Loaded, type Part, QuantisedParts, scalesOf } from './quantised-parts.ts';
 import { combineElement } from './twin/combine.ts';
 import {
   decodeElement,
@@ -35,16 +37,21 @@ const CHUNK = 1 << 16;
  */
 export class QuantisedRecomputation {
   readonly #parts: QuantisedParts;
-  /** By shard and row of codes and scales. */
-  readonly #works: ReadonlyMap<string, QuantisedWork>;
+  /** By shard and row of codes and scales, in the order of their elements. */
+  readonly #works: ReadonlyMap<string, readonly QuantisedWork[]>;
 
   private constructor(parts: QuantisedParts, works: readonly QuantisedWork[]) {
     this.#parts = parts;
-    this.#works = new Map(
-      works.flatMap((work) =>
-        [work.codes, ...(work.scales === null ? [] : [work.scales])].map((p): [string, QuantisedWork] => [key(p), work]),
-      ),
-    );
+    const found = new Map<string, QuantisedWork[]>();
+    for (const work of works) {
+      for (const place of [work.codes, work.scales]) {
+        if (place === null) continue;
+        const own = found.get(key(place));
+        if (own === undefined) found.set(key(place), [work]);
+        else own.push(work);
+      }
+    }
+    this.#works = found;
   }
 
   /** @param members in the order of the sum */
@@ -54,17 +61,25 @@ export class QuantisedRecomputation {
     treated: TreatedTensors,
     reader: ByteReader,
   ): Promise<QuantisedRecomputation> {
+    const roles = await checkpointRoles(output);
+    const memberRoles = await Promise.all(members.map(checkpointRoles));
+    const arrangements = new Map<number, Arrangement>();
     const { works } = planQuantised({
       layout: output,
-      layoutConfig: (await checkpointRoles(output)).config,
+      layoutConfig: roles.config,
       members,
-      memberConfigs: await Promise.all(members.map(async (member) => (await checkpointRoles(member)).config)),
+      memberConfigs: memberRoles.map(({ config }) => config),
       participates: takesPart(output, members.length, treated),
       outputs: [{ path: output.path, dtype: 'same', newest: members.length - 1 }],
       // What was merged is not refused again.
       allowMixedDtypes: true,
       treatmentOf: () => ({ kind: 'average', dtype: null }),
       roleOf: () => null,
+      arrangement: (m) => {
+        const made = arrangements.get(m) ?? arrange(output, roles, members[m]!, memberRoles[m]!);
+        arrangements.set(m, made);
+        return made;
+      },
     });
     return new QuantisedRecomputation(new QuantisedParts(output, members, treated, reader), works);
   }
@@ -75,17 +90,24 @@ export class QuantisedRecomputation {
 
   /** Whether a tensor holds scales, which take longer. */
   isScales(shard: number, row: number): boolean {
-    const work = this.#works.get(key({ shard, row }));
+    const work = this.#works.get(key({ shard, row }))?.[0];
     return work?.scales != null && key(work.scales) === key({ shard, row });
   }
 
   /** @param from first element; of packed codes and of scales of a byte, first byte */
   async expected(shard: number, row: number, from: number, to: number): Promise<Uint8Array> {
-    const loaded = await this.#parts.load(this.#works.get(key({ shard, row }))!);
-    if (this.isScales(shard, row)) return this.#expectedScales(loaded, from, to);
-    const [target] = loaded.work.targets;
-    if (target!.encoding !== MXFP4) return this.#expectedCodes(loaded, from, to);
-    return this.#expectedCodes(loaded, 2 * from, 2 * to);
+    const works = this.#works.get(key({ shard, row }))!;
+    const isScales = this.isScales(shard, row);
+    const each = !isScales && works[0]!.targets[0]!.encoding === MXFP4 ? 2 : 1;
+    const bytes: Uint8Array[] = [];
+    for (const work of works) {
+      const begin = isScales ? work.scales!.from : work.codes.from;
+      const [first, last] = [Math.max(0, each * from - begin), Math.min(isScales ? scalesOf(work) : elementsOf(work), each * to - begin)];
+      if (first >= last) continue;
+      const loaded = await this.#parts.load(work);
+      bytes.push(await (isScales ? this.#expectedScales(loaded, first, last) : this.#expectedCodes(loaded, first, last)));
+    }
+    return Buffer.concat(bytes);
   }
 
   async #expectedCodes({ work, parts, scales }: Loaded, from: number, to: number): Promise<Uint8Array> {
@@ -239,6 +261,10 @@ function blockOf(work: QuantisedWork, element: number): number {
 
 function encodingName(encoding: number): Encoding {
   return encoding === MXFP4 ? 'MXFP4' : (dtypeByCode(encoding).name as AveragedDtypeName);
+}
+
+function elementsOf({ matrices, rows, cols }: QuantisedWork): number {
+  return matrices * rows * cols;
 }
 
 function key({ shard, row }: TensorPlace): string {

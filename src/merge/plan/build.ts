@@ -184,7 +184,7 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
     weights: planned.works.weights,
     tensors: tables.reduce((sum, table) => sum + table.count, 0),
     ...form,
-    bytesRead: bytes.reduce((sum, b) => sum + b.read, 0) + quantisedBytes(planned, checkpoints),
+    bytesRead: bytes.reduce((sum, b) => sum + b.read, 0) + quantisedBytes(planned),
     bytesWritten: outputs.reduce((sum, o) => sum + o.bytes, 0),
     memory,
     peakMemoryBytes: Math.round(memory + BASE_MEMORY + MEMORY_PER_TENSOR * layout.tensorCount),

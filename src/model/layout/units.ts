@@ -114,6 +114,7 @@ export class Units {
       return `the rows of gate and up alternate in ${family}, and its experts are [experts, in, out]`;
     }
     if (kind === 'bias') return null;
+    if (shape.length > 3) return 'its codes lie in blocks with an axis of their own';
     if (family !== null && TRANSPOSED.has(family)) return `the experts of ${family} are stored transposed, [experts, in, out]`;
     if (shape.length === 2) {
       return projection === 'down' ? 'its experts lie on one axis, and their down projections are stored transposed there' : null;

@@ -39,7 +39,11 @@ describe('the plan of quantised weights', () => {
       expect(plan.works).toHaveLength(1);
       const [work] = plan.works;
       expect(work).toMatchObject({ name: 'a.weight', role: 'attn', codes: { shard: 0, row: 1 }, scales: { shard: 0, row: 2 } });
-      const source = { codes: { shard: 0, row: 1 }, encoding: code('F8_E4M3'), scales: { shard: 0, row: 2, dtype: code('F32') } };
+      const source = {
+        codes: { shard: 0, row: 1, from: 0 },
+        encoding: code('F8_E4M3'),
+        scales: { shard: 0, row: 2, from: 0, dtype: code('F32') },
+      };
       expect(work!.sources).toEqual([source, source]);
       const target = { encoding: code('F8_E4M3'), scaleDtype: code('F32'), transposed: false };
       expect(work!.targets).toEqual([target, target]);
@@ -87,7 +91,7 @@ describe('the plan of quantised weights', () => {
     expect(codesOf(planOf([fp8, bf16], [null, null], [null]))).toEqual(['E_MIXED_QUANTISATION a.weight']);
     const quantised = planOf([bf16, fp8], [null, null], [null], { allowMixedDtypes: true });
     expect(quantised.conflicts).toEqual([]);
-    expect(quantised.works[0]!.sources[0]).toEqual({ codes: { shard: 0, row: 1 }, encoding: code('BF16'), scales: null });
+    expect(quantised.works[0]!.sources[0]).toEqual({ codes: { shard: 0, row: 1, from: 0 }, encoding: code('BF16'), scales: null });
     expect(quantised.works[0]!.targets[0]!.encoding).toBe(code('F8_E4M3'));
     const floats = planOf([fp8, bf16], [null, null], [null], { allowMixedDtypes: true });
     expect(floats.conflicts).toEqual([]);
@@ -167,7 +171,7 @@ describe('strips', () => {
     name: 'w',
     scheme: 'fp8',
     role: null,
-    codes: { shard: 0, row: 0 },
+    codes: { shard: 0, row: 0, from: 0 },
     scales: null,
     powerOfTwo: false,
     sources: [],

@@ -73,9 +73,9 @@ export function filesOf(plan: Plan, shard: number): Set<number> {
 export function stripItems(plan: Plan, shard: number, tables: number, weights: Float64Array): Item[] {
   const [N, K] = [plan.members.length, plan.outputs.length];
   const files = fileIndex(plan);
-  const locate = (m: number, place: TensorPlace): { file: number; offset: number } => {
+  const locate = (m: number, place: TensorPlace, before: number): { file: number; offset: number } => {
     const { file, offset } = wholeExtent(plan.members[m]!.checkpoint, place);
-    return { file: files.get(`${m}/${file}`)!, offset };
+    return { file: files.get(`${m}/${file}`)!, offset: offset + before };
   };
   return plan.shards[shard]!.quantised.map((planned) => {
     const { work } = planned;
@@ -85,8 +85,10 @@ export function stripItems(plan: Plan, shard: number, tables: number, weights: F
     );
     const located = work.sources.map((source, m): Located | null => {
       if (source === null || !members.some((of) => of.includes(m))) return null;
-      const scales = source.scales === null ? { file: -1, offset: 0 } : locate(m, source.scales);
-      return { source, ...locate(m, source.codes), scaleFile: scales.file, scaleOffset: scales.offset };
+      const { codes, encoding } = source;
+      const scales =
+        source.scales === null ? { file: -1, offset: 0 } : locate(m, source.scales, source.scales.from * scaleBytes(source.scales.dtype));
+      return { source, ...locate(m, codes, codeBytes(encoding, codes.from)), scaleFile: scales.file, scaleOffset: scales.offset };
     });
     return { planned, strips: stripsOf(work), table, located, members, powerOfTwo: null, amax: null };
   });

@@ -176,7 +176,14 @@ class ShardRequantiser {
           }
           if (target.scaleDtype !== null) {
             const [error, change, saturated] = [result.error[at]!, result.change[at]!, result.saturated[at]!];
-            const sums = { role: work.role, tensors: index === 0 ? 1 : 0, elements: strip.rows * work.cols, error, change, saturated };
+            const sums = {
+              role: work.role,
+              tensors: index === 0 && work.codes.from === 0 ? 1 : 0,
+              elements: strip.rows * work.cols,
+              error,
+              change,
+              saturated,
+            };
             this.#work.rounding.add(k, sums);
           }
         }

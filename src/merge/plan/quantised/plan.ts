@@ -5,8 +5,8 @@ import type { Checkpoint } from '../../../checkpoints/types.ts';
 import { recogniseQuantised } from '../../../model/quantised/recognise.ts';
 import type { QuantisedTensors, QuantisedWeight } from '../../../model/quantised/types.ts';
 import type { Replacement } from '../tensors/target.ts';
-import { SourceFinder } from './sources.ts';
-import type { CopiedScale, QuantisedPlan, QuantisedRequest, QuantisedSource, QuantisedTarget, QuantisedWork } from './types.ts';
+import { type SourcedPart, SourceFinder, type Wanted } from './sources.ts';
+import type { CopiedScale, QuantisedPlan, QuantisedRequest, QuantisedTarget, QuantisedWork } from './types.ts';
 
 /** Most tensors that a warning names. */
 const NAMED = 3;
@@ -64,11 +64,11 @@ class Planner {
     // A form that cannot be read has no weights to plan; everything else would be said twice.
     if (this.#conflicts.length === 0) {
       dequantised = this.#dequantises();
-      const names = new Set(this.#layout.weights.map((w) => w.plain.name));
       for (const weight of this.#layout.weights) this.#stored(weight, dequantised);
-      for (const weight of this.#elsewhere(names)) this.#floats(weight);
+      for (const wanted of this.#elsewhere()) this.#floats(wanted);
       for (const place of this.#layout.activationScales) this.#activationScale(place, dequantised);
-      this.#works.sort((a, b) => a.codes.shard - b.codes.shard || a.codes.row - b.codes.row);
+      this.#accountActivationScales(dequantised);
+      this.#works.sort((a, b) => a.codes.shard - b.codes.shard || a.codes.row - b.codes.row || a.codes.from - b.codes.from);
       this.#warn(dequantised);
     }
     return {
@@ -77,6 +77,7 @@ class Planner {
       changes: { dropped: this.#dropped, replaced: this.#replaced },
       works: this.#works,
       copies: this.#copies,
+      arranged: this.#sources.arranged,
       dequantised,
       conflicts: this.#conflicts,
       warnings: this.#warnings,
@@ -106,8 +107,8 @@ class Planner {
   /** A weight of which the layout holds codes. */
   #stored(weight: QuantisedWeight, dequantised: boolean): void {
     const { outputs } = this.#request;
-    const sources = this.#sources.of(weight, true);
-    this.#account(sources);
+    const parts = this.#sources.of({ ...weight, place: weight.codes, blocks: weight, codes: true });
+    this.#account(parts);
     const { codes, scales, plain, encoding, scaleDtype } = weight;
     this.#handled[codes.shard]!.add(codes.row);
     this.#handled[scales.shard]!.add(scales.row);
@@ -128,58 +129,94 @@ class Planner {
       this.#dropped[scales.shard]!.add(scales.row);
       this.#replaced[codes.shard]!.set(codes.row, { name: plain.name, dtypeCode: targets[0]!.encoding, shape: plain.shape });
     }
-    this.#work(weight, codes, dequantised ? null : scales, sources, targets);
+    this.#work(weight, codes, dequantised ? null : scales, parts, targets);
   }
 
   /** A weight that the layout holds as floats, and a member as codes. */
-  #floats(weight: QuantisedWeight): void {
+  #floats({ wanted, weight }: { wanted: Wanted; weight: QuantisedWeight }): void {
     const { layout, outputs } = this.#request;
-    const place = layout.locate(weight.plain.name);
-    // Codes that the layout knows nothing of are extra tensors like any other.
-    if (place === undefined) return;
-    const stored = layout.shards[place.shard]!.tensors.dtypes[place.row]!;
-    if (dtypeByCode(stored).kind !== 'float') return;
-    const sources = this.#sources.of(weight, false);
-    this.#account(sources);
+    const { place } = wanted;
+    const { dtypes, shapes } = layout.shards[place.shard]!.tensors;
+    const stored = dtypes[place.row]!;
+    if (shapes[place.row]!.join() !== wanted.plain.shape.join()) {
+      const message = `tensor ${wanted.name} is [${shapes[place.row]!.join(', ')}] in the layout, and [${wanted.plain.shape.join(', ')}] as codes in an input`;
+      this.#conflicts.push({ code: 'E_SHAPE', message, file: layout.path, tensor: wanted.name });
+      return;
+    }
+    const parts = this.#sources.of(wanted);
+    this.#account(parts);
     if (this.#isDropped(place)) return;
     this.#handled[place.shard]!.add(place.row);
     const targets = outputs.map(({ dtype }): QuantisedTarget => {
       const encoding = dtype === null || dtype === 'same' ? stored : dtypeByName(dtype)!.code;
-      return { encoding, scaleDtype: null, transposed: weight.transposed };
+      return { encoding, scaleDtype: null, transposed: wanted.transposed };
     });
-    this.#work(weight, place, null, sources, targets);
+    this.#work(weight, place, null, parts, targets);
   }
 
   #work(
-    weight: QuantisedWeight,
+    weight: Pick<QuantisedWeight, 'scheme' | 'powerOfTwo'>,
     codes: TensorPlace,
     scales: TensorPlace | null,
-    sources: readonly (QuantisedSource | null)[],
+    parts: readonly SourcedPart[],
     targets: readonly QuantisedTarget[],
   ): void {
-    const { scheme, matrices, rows, cols, blockRows, blockCols, powerOfTwo } = weight;
+    const { scheme, powerOfTwo } = weight;
     const { names } = this.#request.layout.shards[codes.shard]!.tensors;
-    const role = this.#request.roleOf(codes.shard, codes.row);
-    const shape = { matrices, rows, cols, blockRows, blockCols };
-    this.#works.push({ name: names[codes.row]!, scheme, role, codes, scales, powerOfTwo, sources, targets, table: 0, ...shape });
+    const about = { name: names[codes.row]!, scheme, role: this.#request.roleOf(codes.shard, codes.row), powerOfTwo };
+    for (const { from, scalesFrom, sources, ...shape } of parts) {
+      this.#works.push({
+        ...about,
+        codes: { shard: codes.shard, row: codes.row, from },
+        scales: scales === null ? null : { shard: scales.shard, row: scales.row, from: scalesFrom },
+        ...{ sources, targets, table: 0, ...shape },
+      });
+    }
   }
 
-  /** Weights of members that the layout does not hold as codes, each once. */
-  #elsewhere(known: Set<string>): QuantisedWeight[] {
-    const found = this.#members.flatMap((tensors) => (tensors === this.#layout ? [] : (tensors?.weights ?? [])));
-    return found.filter(({ plain: { name } }) => !known.has(name) && known.add(name));
+  /** Weights that the layout holds as floats and members as codes, each once: by name, or in another layout. */
+  *#elsewhere(): Generator<{ wanted: Wanted; weight: QuantisedWeight }> {
+    const { layout, members, arrangement } = this.#request;
+    const known = new Set(this.#layout.weights.map((w) => w.plain.name));
+    const isFloat = ({ shard, row }: TensorPlace): boolean => dtypeByCode(layout.shards[shard]!.tensors.dtypes[row]!).kind === 'float';
+    for (const [m, tensors] of this.#members.entries()) {
+      if (tensors === null || tensors === this.#layout) continue;
+      let unnamed = false;
+      for (const weight of tensors.weights) {
+        const { name } = weight.plain;
+        const place = layout.locate(name);
+        unnamed ||= place === undefined;
+        // Codes that the layout knows nothing of are extra tensors like any other.
+        if (place === undefined || known.has(name) || !isFloat(place)) continue;
+        known.add(name);
+        yield { wanted: { ...weight, place, blocks: weight, codes: false }, weight };
+      }
+      if (!unnamed) continue;
+      for (const [shard, { tensors: table, name: file }] of layout.shards.entries()) {
+        for (const [row, name] of table.names.entries()) {
+          const place = { shard, row };
+          if (known.has(name) || !isFloat(place) || this.#handled[shard]!.has(row) || members[m]!.locate(name, file) !== undefined)
+            continue;
+          const arranged = arrangement(m).of(shard, row);
+          if (arranged === undefined || 'refused' in arranged) continue;
+          const weight = arranged.pieces.map((piece) => this.#sources.weightAt(m, piece)).find((w) => w !== undefined);
+          if (weight === undefined) continue;
+          known.add(name);
+          const plain = { name, shape: table.shapes[row]! };
+          yield { wanted: { name, plain, place, transposed: false, encoding: weight.encoding, blocks: null, codes: false }, weight };
+        }
+      }
+    }
   }
 
   #activationScale(place: TensorPlace, dequantised: boolean): void {
     const { layout, members, outputs } = this.#request;
     const { tensors, name: file } = layout.shards[place.shard]!;
     const name = tensors.names[place.row]!;
-    if (dequantised) this.#dropped[place.shard]!.add(place.row);
-    for (const [m, member] of members.entries()) {
-      const theirs = this.#members[m] === null ? undefined : member.locate(name, file);
-      if (theirs !== undefined) this.#accounted[m]![theirs.shard]!.add(theirs.row);
+    if (dequantised) {
+      this.#dropped[place.shard]!.add(place.row);
+      return;
     }
-    if (dequantised) return;
     const member = this.#members.findLastIndex((tensors) => tensors !== null);
     const source = members[member]!.locate(name, file);
     const [{ path }, tensor] = [members[member]!, name];
@@ -199,11 +236,23 @@ class Planner {
     return this.#request.treatmentOf(0, shard, row).kind === 'drop';
   }
 
-  #account(sources: readonly (QuantisedSource | null)[]): void {
-    for (const [m, source] of sources.entries()) {
-      if (source === null) continue;
-      this.#accounted[m]![source.codes.shard]!.add(source.codes.row);
-      if (source.scales !== null) this.#accounted[m]![source.scales.shard]!.add(source.scales.row);
+  #account(parts: readonly SourcedPart[]): void {
+    for (const { sources } of parts) {
+      for (const [m, source] of sources.entries()) {
+        for (const place of [source?.codes, source?.scales]) if (place != null) this.#accounted[m]![place.shard]!.add(place.row);
+      }
+    }
+  }
+
+  /**
+   * Those of members have no place in an output of floats, and where the layout has some, its newest ones
+   * stand for all; in a layout of codes that has none they are extra tensors.
+   */
+  #accountActivationScales(dequantised: boolean): void {
+    const { weights, activationScales } = this.#layout;
+    if (!dequantised && weights.length > 0 && activationScales.length === 0) return;
+    for (const [m, tensors] of this.#members.entries()) {
+      for (const { shard, row } of tensors?.activationScales ?? []) this.#accounted[m]![shard]!.add(row);
     }
   }
 

@@ -1,11 +1,12 @@
-import { DTYPES } from '../../../base/dtype.ts';
+import { DTYPES, dtypeByCode } from '../../../base/dtype.ts';
 import { elementCount } from '../../../checkpoints/tensors/table.ts';
 import type { TensorPlace } from '../../../checkpoints/tensors/types.ts';
-import type { Checkpoint } from '../../../checkpoints/types.ts';
+import { scaleGrid } from '../../../model/quantised/blocks.ts';
 import type { Entries } from '../tensors/shared-text.ts';
 import type { PlannedTensors } from '../tensors/tensors.ts';
 import type { PlanQuantised } from '../types.ts';
-import { isMeasured } from './strips.ts';
+import { codeBytes, isMeasured } from './strips.ts';
+import type { QuantisedTarget } from './types.ts';
 
 /**
  * The quantised weights of which a shard of the outputs holds codes or scales, with the weight table that
@@ -21,8 +22,6 @@ export function quantisedOf(
   if (concerned.length === 0) return [];
   const rowOf = new Map([...targets[shard]!.origin].map((row, i) => [row, i]));
   const targetRow = (place: TensorPlace | null): number | null => (place?.shard === shard ? (rowOf.get(place.row) ?? null) : null);
-  const offsets = (row: number | null): number[] | null =>
-    row === null ? null : outputs.map(({ entries, dataStart }) => dataStart + entries.begin[row]!);
   return concerned.map((work) => {
     const { table } = works.kinds[works.of[work.codes.shard]![work.codes.row]!]!;
     const [codesRow, scalesRow] = [targetRow(work.codes), targetRow(work.scales)];
@@ -30,7 +29,15 @@ export function quantisedOf(
     const targets = work.targets.map((target, k) =>
       target.scaleDtype === null && codesRow !== null ? { ...target, encoding: outputs[k]!.entries.dtypes[codesRow]! } : target,
     );
-    return { work: { ...work, table, targets }, codesRow, scalesRow, codesOffset: offsets(codesRow), scalesOffset: offsets(scalesRow) };
+    const offsets = (row: number | null, before: (target: QuantisedTarget) => number): number[] | null =>
+      row === null ? null : outputs.map(({ entries, dataStart }, k) => dataStart + entries.begin[row]! + before(targets[k]!));
+    return {
+      work: { ...work, table, targets },
+      codesRow,
+      scalesRow,
+      codesOffset: offsets(codesRow, ({ encoding }) => codeBytes(encoding, work.codes.from)),
+      scalesOffset: offsets(scalesRow, ({ scaleDtype }) => (work.scales?.from ?? 0) * (dtypeByCode(scaleDtype!).bits / 8)),
+    };
   });
 }
 
@@ -67,15 +74,17 @@ const NARROW: ReadonlySet<number> = new Set(DTYPES.filter(({ name }) => /^[FUI](
  * Bytes of codes and scales that are read: by each shard that holds some, and twice where values are measured
  * before they are written.
  */
-export function quantisedBytes({ quantised }: PlannedTensors, members: readonly Checkpoint[]): number {
-  const bytesOf = (member: Checkpoint, { shard, row }: TensorPlace): number => member.shards[shard]!.tensors.bytes[row]!;
+export function quantisedBytes({ quantised }: PlannedTensors): number {
   let bytes = 0;
   for (const work of quantised.works) {
+    const { matrices, rows, cols } = work;
+    const { down, across } = scaleGrid(work);
     const shards = work.scales === null || work.scales.shard === work.codes.shard ? 1 : 2;
     const times = isMeasured(work) ? 2 * shards : shards;
-    for (const [m, source] of work.sources.entries()) {
+    for (const source of work.sources) {
       if (source === null) continue;
-      bytes += times * (bytesOf(members[m]!, source.codes) + (source.scales === null ? 0 : bytesOf(members[m]!, source.scales)));
+      const scales = source.scales === null ? 0 : (matrices * down * across * dtypeByCode(source.scales.dtype).bits) / 8;
+      bytes += times * (codeBytes(source.encoding, matrices * rows * cols) + scales);
     }
   }
   return bytes;

@@ -2,19 +2,26 @@ import { type FloatDtypeName, MXFP4 } from '../../../base/dtype.ts';
 import type { Conflict, Warning } from '../../../base/errors.ts';
 import type { TensorPlace } from '../../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
+import type { Arrangement } from '../../../model/layout/types.ts';
 import type { BlockShape, QuantisedScheme } from '../../../model/quantised/types.ts';
 import type { Role } from '../../../model/roles/types.ts';
 import type { Treatment } from '../../../recipe/policy/types.ts';
 import type { LayoutChanges } from '../tensors/target.ts';
 
+/** Elements of a tensor, from one of them on. */
+export interface PartPlace extends TensorPlace {
+  /** First code or scale. */
+  readonly from: number;
+}
+
 /** One member's part in a work. */
 export interface QuantisedSource {
-  /** Shard and row of the codes, or of the plain weight. */
-  readonly codes: TensorPlace;
+  /** The codes, or the plain weight. */
+  readonly codes: PartPlace;
   /** Dtype code, or {@link MXFP4}. */
   readonly encoding: number;
   /** Null for a plain weight. */
-  readonly scales: (TensorPlace & { readonly dtype: number }) | null;
+  readonly scales: (PartPlace & { readonly dtype: number }) | null;
 }
 
 /** What one output gets. */
@@ -28,16 +35,16 @@ export interface QuantisedTarget {
 }
 
 /**
- * One quantised weight of the merge: dequantised, averaged, and quantised anew with fresh scales (or left as
- * floats).
+ * One quantised weight of the merge, or the part of one that some member holds by itself: dequantised,
+ * averaged, and quantised anew with fresh scales (or left as floats).
  */
 export interface QuantisedWork extends BlockShape {
   readonly name: string;
   readonly scheme: QuantisedScheme;
   readonly role: Role | null;
   /** Of the layout: codes (or the plain weight) and scales; the rows to which outputs write. */
-  readonly codes: TensorPlace;
-  readonly scales: TensorPlace | null;
+  readonly codes: PartPlace;
+  readonly scales: PartPlace | null;
   readonly powerOfTwo: boolean;
   /** [members] null where the member takes no part in the plan. */
   readonly sources: readonly (QuantisedSource | null)[];
@@ -81,6 +88,8 @@ export interface QuantisedRequest {
   readonly treatmentOf: (k: number, shard: number, row: number) => Pick<Treatment, 'kind' | 'dtype'>;
   /** Role of a tensor of the layout. */
   readonly roleOf: (shard: number, row: number) => Role | null;
+  /** How a member holds tensors that it lacks by name; asked for where there are some. */
+  readonly arrangement: (member: number) => Arrangement;
 }
 
 /**
@@ -100,6 +109,8 @@ export interface QuantisedPlan {
   /** In the order of the layout's shards and rows of codes. */
   readonly works: readonly QuantisedWork[];
   readonly copies: readonly CopiedScale[];
+  /** [members] weights of the layout that it holds under other names, or as parts of others. */
+  readonly arranged: readonly number[];
   /** The outputs hold plain floats, so that config.json must lose its quantisation entry. */
   readonly dequantised: boolean;
   readonly conflicts: readonly Conflict[];

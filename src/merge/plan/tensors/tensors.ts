@@ -1,4 +1,5 @@
 import type { Conflict, Warning } from '../../../base/errors.ts';
+import { wholeExtent } from '../../../checkpoints/tensors/extents.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
 import { arrange } from '../../../model/layout/arrange.ts';
 import { recogniseQuantised } from '../../../model/quantised/recognise.ts';
@@ -87,6 +88,15 @@ export async function planTensors(
   for (const own of new Set(treatments.map((t) => t.conflicts))) conflicts.push(...own);
   const participates = checkpoints.map((_, m) => treatments.some((t) => t.uses[m]));
 
+  const arrangements = new Map<number, ReturnType<typeof arrange>>();
+  const arrangement: Matching['arrangement'] = (m) => {
+    let made = arrangements.get(m);
+    if (made === undefined) {
+      made = arrange(layout, roles, checkpoints[m]!, memberRoles[m]!);
+      arrangements.set(m, made);
+    }
+    return made;
+  };
   const index = new TensorIndex(layout);
   const quantised = planQuantised({
     layout,
@@ -102,9 +112,9 @@ export async function planTensors(
     allowMixedDtypes,
     treatmentOf: (k, shard, row) => treatments[k]!.treatments[treatments[k]!.of[index.of(shard, row)]!]!,
     roleOf: (shard, row) => roles.of(shard, row).role,
+    arrangement,
   });
   const { kept: ofCodes, doubts } = withoutDoubts(quantised.conflicts, (tensor) => allowUnknown || isNamed(tensor, drafts));
-  conflicts.push(...ofCodes);
   const isDropped = (t: OutputTreatments, number: number): boolean => t.treatments[t.of[number]!]!.kind === 'drop';
   conflicts.push(...dropConflicts(drafts, treatments, tensors));
 
@@ -129,22 +139,15 @@ export async function planTensors(
   const workOf = targets.map(({ origin }, s) => origin.map((row) => works.of[s]![row]!));
   const treatmentOf = treatments.map(({ of }) => targets.map(({ origin }, s) => origin.map((row) => of[index.of(s, row)]!)));
 
-  const arrangements = new Map<number, ReturnType<typeof arrange>>();
-  const arrangement: Matching['arrangement'] = (m) => {
-    let made = arrangements.get(m);
-    if (made === undefined) {
-      made = arrange(layout, roles, checkpoints[m]!, memberRoles[m]!);
-      arrangements.set(m, made);
-    }
-    return made;
-  };
   const files = new InputFiles();
   const doubt = (shard: number, row: number) => tensors[index.of(shard, row)]!.unknown?.doubt ?? null;
   const matching = { layout, members: checkpoints, participates, files, allowMixedDtypes, arrangement, doubt };
   const matched = targets.map((target, s) => matchShard(s, target, { kinds: works.kinds, of: workOf[s]! }, matching, conflicts));
   for (const { sources } of quantised.works) {
     for (const [m, source] of sources.entries()) {
-      for (const place of [source?.codes, source?.scales]) if (place != null) files.indexOf(checkpoints, m, place.shard);
+      for (const place of [source?.codes, source?.scales]) {
+        if (place != null) files.indexOf(checkpoints, m, wholeExtent(checkpoints[m]!, place).file);
+      }
     }
   }
   const structural: Conflict[] = [];
@@ -163,7 +166,11 @@ export async function planTensors(
     doubts.push(...structural);
     structural.length = 0;
   }
-  const causes = { experts: structural.length > 0, quantised: ofCodes.length > 0 };
+  const experts = structural.length > 0;
+  const told = [
+    ...withoutEchoes(ofCodes, { experts, quantised: false }, roles),
+    ...withoutEchoes(conflicts, { experts, quantised: ofCodes.length > 0 }, roles),
+  ];
   const tied = await untied(
     checkpoints.flatMap((c, m) => (participates[m] ? [{ checkpoint: c, roles: memberRoles[m]! }] : [])),
     signal,
@@ -181,8 +188,8 @@ export async function planTensors(
     matched,
     equal: matched.flatMap((m) => m.equal),
     roles,
-    conflicts: withMtpTogether([...structural, ...withoutEchoes(conflicts, causes, roles)], roles),
-    warnings: [...quantised.warnings, ...layoutWarnings(checkpoints, matched), ...tied, ...doubtWarnings(doubts)],
+    conflicts: withMtpTogether([...structural, ...told], roles),
+    warnings: [...quantised.warnings, ...layoutWarnings(checkpoints, matched, quantised), ...tied, ...doubtWarnings(doubts)],
   };
 }
 
@@ -208,9 +215,9 @@ function extraTensor(checkpoint: Checkpoint, roles: CheckpointRoles, shard: numb
   return { name: tensorName(checkpoint, shard, row), dtype: info.dtype, bytes: 0, role: roles.of(shard, row), extra: true };
 }
 
-function layoutWarnings(checkpoints: readonly Checkpoint[], matched: readonly MatchResult[]): Warning[] {
+function layoutWarnings(checkpoints: readonly Checkpoint[], matched: readonly MatchResult[], quantised: QuantisedPlan): Warning[] {
   return checkpoints.flatMap(({ path }, m): Warning[] => {
-    const count = matched.reduce((sum, { arranged }) => sum + arranged[m]!, 0);
+    const count = matched.reduce((sum, { arranged }) => sum + arranged[m]!, quantised.arranged[m]!);
     if (count === 0) return [];
     const message = `${path} holds ${count} tensor${count === 1 ? '' : 's'} of the layout under other names or as parts of others (experts fused or one by one, gate and up together or apart, a tied head once); the same elements were found there`;
     return [{ code: 'W_OTHER_LAYOUT', message }];
