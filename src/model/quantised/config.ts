@@ -4,6 +4,10 @@ export interface QuantisationConfig {
   readonly method: string;
   /** `weight_block_size`: rows and columns that share a scale. */
   readonly block: readonly [number, number] | null;
+  /** All weights that have scales for blocks are in these: no group of weights has others, or none. */
+  readonly blocksOnly: boolean;
+  /** What else it says of the form, lower case: `quant_algo`, `format`, types of weights. */
+  readonly words: string;
   /** `scale_fmt: "ue8m0"`: every scale is a power of two. */
   readonly powerOfTwo: boolean;
   /**
@@ -36,14 +40,31 @@ export function quantisationConfig(config: Config | null): QuantisationConfig | 
   const own = [config, ...NESTED.map((key) => config[key]).filter(isObject)];
   const found = own.flatMap((c) => QUANTISATION_KEYS.map((key) => c[key])).find(isObject);
   // DeepSeek's own inference code has no entry, but says how the scales are made.
-  if (found === undefined) return config.scale_fmt === 'ue8m0' ? { method: 'fp8', block: null, powerOfTwo: true, stored: false } : null;
+  if (found === undefined)
+    return config.scale_fmt === 'ue8m0'
+      ? { method: 'fp8', block: null, blocksOnly: false, words: '', powerOfTwo: true, stored: false }
+      : null;
   const method = typeof found.quant_method === 'string' ? found.quant_method.toLowerCase() : '';
   const groups = groupsOf(found);
   const weights = groups.map((g) => g.weights).filter(isObject);
   const block = [found.weight_block_size, ...weights.map((w) => w.block_structure)].map(pair).find((b) => b !== null) ?? null;
+  const blocksOnly =
+    pair(found.weight_block_size) !== null || (block !== null && weights.every((w) => pair(w.block_structure)?.join() === block.join()));
   const empty = 'config_groups' in found && groups.length === 0;
   const stored = method !== '' && !empty && found.format !== 'dense' && !ON_LOADING.has(method);
-  return { method, block, powerOfTwo: found.scale_fmt === 'ue8m0', stored };
+  return { method, block, blocksOnly, words: wordsOf(found), powerOfTwo: found.scale_fmt === 'ue8m0', stored };
+}
+
+/** Values of the keys that name a form, wherever they stand; lists of modules are not looked into. */
+function wordsOf(found: Config): string {
+  const FORM = new Set(['quant_method', 'quant_algo', 'format', 'dtype', 'weight_dtype', 'type', 'fmt', 'moe_quant_algo']);
+  return Object.entries(found)
+    .map(([key, value]) => {
+      if (typeof value === 'string') return FORM.has(key) ? value.toLowerCase() : '';
+      return isObject(value) ? wordsOf(value) : '';
+    })
+    .filter((text) => text !== '')
+    .join(' ');
 }
 
 function groupsOf({ config_groups: groups }: Config): Config[] {

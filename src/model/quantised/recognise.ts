@@ -1,5 +1,6 @@
 import { type DtypeName, dtypeByCode } from '../../base/dtype.ts';
 import type { Conflict } from '../../base/errors.ts';
+import { groupBy } from '../../base/group-by.ts';
 import type { TensorPlace } from '../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { blocksOf, matricesOf } from './blocks.ts';
@@ -74,6 +75,7 @@ class Recogniser {
     const orphans = this.#maybeScales.filter((p) => !this.#used.has(key(p)) && (quantised || this.#name(p).endsWith('scale_inv')));
     for (const place of orphans) this.#orphan(place);
     if (quantised) for (const place of this.#unscaled) this.#missing(place);
+    if (this.#config?.block == null) this.#unlike();
     if (this.#config?.stored && this.#weights.length + this.#conflicts.length === 0) this.#contradiction(this.#config);
     return { weights: this.#weights, activationScales: quantised ? this.#activation : [], conflicts: this.#conflicts };
   }
@@ -94,17 +96,19 @@ class Recogniser {
     const scaleDtype = this.#dtype(scales);
     const [weight, scale] = [this.#shape(codes), this.#shape(scales)];
     // A vector or a scalar of scales says nothing of blocks, whatever the configuration says of other
-    // weights.
-    const configured = scale.length < 2 ? null : (this.#config?.block ?? null);
-    const blocks = blocksOf(weight, scale, configured);
+    // weights, unless it is called as those of blocks are.
+    const inverse = this.#name(scales).endsWith('_scale_inv');
+    const configured = scale.length < 2 && !inverse ? null : (this.#config?.block ?? null);
+    const only = configured !== null && this.#config!.blocksOnly;
+    const blocks = blocksOf(weight, scale, configured, only);
     if (blocks === null || !SCALE_DTYPES.has(scaleDtype)) {
       const { rows, cols } = matricesOf(weight);
       const [r, c] = configured ?? [128, 128];
       const fit = `blocks of ${r} x ${c} need [${[...weight.slice(0, -2), Math.ceil(rows / r), Math.ceil(cols / c)].join(', ')}]`;
-      this.#badScale(
-        scales,
-        `${this.#describe(scales)} does not fit ${this.#describe(codes)}: ${fit}, a scale for each row [${rows}, 1], one for all [1]; F32, BF16, F16 or F8_E8M0`,
-      );
+      const others = only
+        ? ' (weight_block_size in config.json)'
+        : `, a scale for each row [${rows}, 1], one for all [1]; F32, BF16, F16 or F8_E8M0`;
+      this.#badScale(scales, `${this.#describe(scales)} does not fit ${this.#describe(codes)}: ${fit}${others}`);
       return;
     }
     const powerOfTwo = this.#config?.powerOfTwo === true || E8M0.has(scaleDtype);
@@ -131,6 +135,13 @@ class Recogniser {
       const shape = form.blocked ? stored.slice(0, -1) : stored;
       const groups = form.blocked ? shape.at(-1)! : (shape.at(-1)! * (dtype === 'F4' ? 1 : 2)) / MXFP4_GROUP;
       const [scale, expected] = [this.#shape(scales), [...shape.slice(0, -1), groups]];
+      const other = form.blocked ? otherBits(stored.at(-1)!, 1) : otherBits(stored.at(-1)!, scale.at(-1) ?? 0);
+      if (other !== null && dtype !== 'F4') {
+        this.#used.add(key(scales));
+        const message = `${this.#describe(codes)} holds ${other} with a power of two for ${MXFP4_GROUP} of them (${this.#describe(scales)}), which cannot be averaged: use the checkpoint that was quantised, and merge that`;
+        this.#conflict('E_QUANTISED_UNSUPPORTED', codes, message);
+        return;
+      }
       if ((form.blocked && stored.at(-1) !== MXFP4_GROUP / 2) || !equal(scale, expected)) {
         this.#badScale(
           scales,
@@ -144,6 +155,28 @@ class Recogniser {
       const blocks: BlockShape = { matrices, rows, cols, blockRows: 1, blockCols: MXFP4_GROUP };
       this.#add({ scheme: 'mxfp4', name, codes, scales, encoding: MXFP4, powerOfTwo: true, plain, transposed: form.transposed, ...blocks });
       return;
+    }
+  }
+
+  /**
+   * Where no configuration names the blocks, those of a checkpoint are alike: the few weights that have others
+   * have scales of the wrong size.
+   */
+  #unlike(): void {
+    const told = new Set<QuantisedWeight>();
+    for (const axis of ['blockRows', 'blockCols'] as const) {
+      // A side that is one element or all of them says nothing of blocks.
+      const inBlocks = this.#weights.filter((w) => w.scheme === 'fp8' && w[axis] > 1 && w[axis] < (axis === 'blockRows' ? w.rows : w.cols));
+      const sides = [...groupBy(inBlocks, (w) => w[axis])].sort(([, a], [, b]) => b.length - a.length);
+      const [usual, ...others] = sides;
+      if (usual === undefined || usual[1].length < 2) continue;
+      for (const weight of others.flatMap(([, of]) => of)) {
+        if (told.has(weight)) continue;
+        told.add(weight);
+        const what = axis === 'blockRows' ? 'rows' : 'columns';
+        const message = `${this.#describe(weight.scales)} is a scale for each ${weight[axis]} ${what} of ${this.#describe(weight.codes)}, and other weights have one for each ${usual[0]} (${this.#name(usual[1][0]!.scales)}); where both are right, weight_block_size in config.json says so`;
+        this.#badScale(weight.scales, message);
+      }
     }
   }
 
@@ -220,6 +253,12 @@ class Recogniser {
     const { path } = this.#checkpoint.shards[place.shard]!;
     return `tensor ${this.#name(place)} (${this.#dtype(place)} [${this.#shape(place).join(', ')}]) of ${path}`;
   }
+}
+
+/** What is no FP4 by the bytes that share a scale: 24 and 32, not 16. */
+function otherBits(bytes: number, scales: number): string | null {
+  if (scales > 0 && bytes === 24 * scales) return 'MXFP6 (6-bit codes)';
+  return scales > 0 && bytes === 32 * scales ? '8-bit codes as bytes (MXFP8 or MXINT8)' : null;
 }
 
 function key({ shard, row }: TensorPlace): string {

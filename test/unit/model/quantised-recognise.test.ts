@@ -120,12 +120,26 @@ describe('quantised weights by dtype, name and shape', () => {
   });
 });
 
+describe('what is no MXFP4', () => {
+  it.each([
+    ['MXFP6 (6-bit codes)', ['a.weight U8 8x48', 'a.weight_scale U8 8x2']],
+    ['MXFP6 (6-bit codes)', ['l.down_proj_blocks U8 2x4x2x24', 'l.down_proj_scales U8 2x4x2']],
+    ['8-bit codes as bytes', ['a.weight U8 8x64', 'a.weight_scale U8 8x2']],
+    ['8-bit codes as bytes', ['a.weight_packed U8 8x64', 'a.weight_scale U8 8x2']],
+  ])('%s, told by the bytes that share a scale', async (what, lines) => {
+    const { conflicts, weights } = await recognise(lines);
+    expect(weights).toEqual([]);
+    expect(conflicts).toMatchObject([{ code: 'E_QUANTISED_UNSUPPORTED', message: expect.stringContaining(`holds ${what}`) }]);
+  });
+});
+
 describe('blocks that scales lie over', () => {
   it.each([
     [[200, 300], [2, 3], null, [128, 128]],
     [[200, 300], [4, 5], null, [64, 64]],
     [[512, 512], [2, 2], null, [256, 256]],
-    [[90, 90], [3, 9], null, [32, 10]],
+    [[90, 90], [9, 9], null, [10, 10]],
+    [[200, 300], [200, 3], null, [1, 128]],
     [
       [100, 100],
       [1, 1],
@@ -149,10 +163,88 @@ describe('blocks that scales lie over', () => {
       [128, 128],
     ],
     [[200, 300], [9, 3], null],
+    [[256, 256], [4, 2], null],
     [[4, 128, 128], [3, 1, 1], null],
     [[128, 128], [1, 2, 3], null],
   ] as const)('%j with scales %j, configured %j: none fit', (weight, scale, configured) => {
     expect(blocksOf(weight, scale, configured)).toBeNull();
+  });
+});
+
+describe('scales of another size than the blocks that config.json names', () => {
+  const message = async (lines: readonly string[], config: Record<string, unknown> | null = fp8Config) => {
+    const { conflicts, weights } = await recognise(lines, config);
+    expect(conflicts.map(({ code }) => code)).toEqual(['E_SCALE_SHAPE']);
+    return [conflicts[0]!.message, weights] as const;
+  };
+
+  it.each([
+    ['one scale', '1x1'],
+    ['one for each row', '256x1'],
+    ['one for each column', '1x384'],
+    ['one for each half of the rows', '2x1'],
+    ['one row too few', '1x3'],
+    ['one column too many', '2x4'],
+    ['twice as many', '4x6'],
+    ['transposed', '3x2'],
+    ['a vector', '256'],
+    ['a scalar', ''],
+    ['a scale a value', '256x384'],
+  ])('%s: both are told', async (_, shape) => {
+    const [text] = await message(['a.weight F8_E4M3 256x384', `a.weight_scale_inv F32 ${shape}`.trim()]);
+    expect(text).toContain(`(F32 [${shape.replaceAll('x', ', ')}])`);
+    expect(text).toContain('F8_E4M3 [256, 384]');
+    expect(text).toContain('blocks of 128 x 128 need [2, 3]');
+  });
+
+  it('of experts in a stack', async () => {
+    const [text] = await message(['l.experts.down_proj F8_E4M3 4x256x384', 'l.experts.down_proj_scale_inv F32 4x2x2']);
+    expect(text).toContain('need [4, 2, 3]');
+  });
+
+  it('are no fault where they fit, or where the configuration knows other scales too', async () => {
+    for (const [shape, scale] of [
+      ['256x384', '2x3'],
+      ['100x384', '1x3'],
+      ['64x64', '1x1'],
+      ['64x64', ''],
+    ]) {
+      expect((await recognise([`a.weight F8_E4M3 ${shape}`, `a.weight_scale_inv F32 ${scale}`.trim()], fp8Config)).conflicts).toEqual([]);
+    }
+    const weights = (own: object) => ({ weights: { num_bits: 8, type: 'float', ...own } });
+    const both = { a: weights({ block_structure: [128, 128] }), b: weights({ strategy: 'channel' }) };
+    const config = { quantization_config: { quant_method: 'compressed-tensors', config_groups: both } };
+    const lines = ['a.weight F8_E4M3 256x384', 'a.weight_scale F32 2x3', 'b.weight F8_E4M3 256x384', 'b.weight_scale F32 256x1'];
+    expect((await recognise(lines, config)).conflicts).toEqual([]);
+    expect(
+      (await recognise(lines, { quantization_config: { quant_method: 'compressed-tensors', config_groups: { a: both.a } } })).conflicts,
+    ).toHaveLength(1);
+  });
+
+  it('without a configuration: what differs from all other weights', async () => {
+    const usual = ['a', 'b', 'c'].flatMap((name) => [`${name}.weight F8_E4M3 384x384`, `${name}.weight_scale_inv F32 3x3`]);
+    const [text] = await message([...usual, 'd.weight F8_E4M3 384x384', 'd.weight_scale_inv F32 2x2'], null);
+    expect(text).toContain('d.weight_scale_inv (F32 [2, 2])');
+    expect(text).toContain('a scale for each 256 rows');
+    expect(text).toContain('other weights have one for each 128');
+  });
+
+  it('MXFP4 and MXFP8: a scale too many or too few', async () => {
+    for (const [blocks, scales] of [
+      ['l.down_proj_blocks U8 2x4x2x16', 'l.down_proj_scales U8 2x4x3'],
+      ['l.up_proj.weight_packed U8 6x64', 'l.up_proj.weight_scale U8 6x3'],
+      ['l.w1.weight I8 6x64', 'l.w1.scale F8_E8M0 5x4'],
+    ]) {
+      expect(codes(await recognise([blocks!, scales!]))).toEqual([`E_SCALE_SHAPE ${scales!.split(' ')[0]}`]);
+    }
+    const mxfp8 = ['a.weight F8_E4M3 8x96', 'a.weight_scale U8 8x3', 'b.weight F8_E4M3 8x64', 'b.weight_scale U8 8x2'];
+    const { weights, conflicts } = await recognise(mxfp8);
+    expect(conflicts).toEqual([]);
+    expect(weights.map(({ blockRows, blockCols, powerOfTwo }) => [blockRows, blockCols, powerOfTwo])).toEqual([
+      [1, 32, true],
+      [1, 32, true],
+    ]);
+    expect(codes(await recognise([...mxfp8, 'c.weight F8_E4M3 8x96', 'c.weight_scale U8 8x2']))).toEqual(['E_SCALE_SHAPE c.weight_scale']);
   });
 });
 
@@ -210,6 +302,30 @@ describe('what is wrong with a quantised checkpoint', () => {
     ['NVFP4', ['a.weight U8 8x16', 'a.weight_scale F8_E4M3 8x2', 'a.weight_scale_2 F32', 'a.input_scale F32'], null],
     ['NVFP4', ['a.weight_packed U8 8x16', 'a.weight_scale F8_E4M3 8x2', 'a.weight_global_scale F32 1'], null],
     ['INT8 with scales', ['a.weight I8 8x8', 'a.weight_scale BF16 8x1'], null],
+    ['W4AFP8', ['a.weight I8 8x64', 'a.weight_scale_inv F32 8x1'], { quantization_config: { quant_method: 'w4afp8' } }],
+    ['W4AFP8', ['a.weight I8 8x64', 'a.weight_scale F32 8x2'], { quantization_config: { quant_method: 'modelopt', quant_algo: 'W4AFP8' } }],
+    [
+      'integers with scales for groups of them (W4AFP8',
+      ['a.weight I8 8x64', 'a.weight_scale F32 8x2', 'b.weight F8_E4M3 8x8', 'b.weight_scale F32'],
+      null,
+    ],
+    ['integers with scales for groups of them (W4AFP8', ['a.weight I8 8x64', 'a.weight_scale_inv BF16 8x2'], null],
+    [
+      'W4A8',
+      ['a.weight U8 4x64', 'a.weight_scale BF16 8x1', 'a.weight_scale_2 F32'],
+      { quantization_config: { quant_method: 'modelopt', quant_algo: 'W4A8_AWQ' } },
+    ],
+    [
+      'NVFP4',
+      ['a.weight U8 8x16', 'a.weight_scale F8_E4M3 8x2', 'a.weight_scale_2 F32'],
+      { quantization_config: { quant_method: 'modelopt', quant_algo: 'W4A8_NVFP4_FP8' } },
+    ],
+    [
+      'MXFP6',
+      ['a.weight U8 8x48', 'a.weight_scale U8 8x2'],
+      { quantization_config: { quant_method: 'quark', global_quant_config: { weight: { dtype: 'fp6_e2m3' } } } },
+    ],
+    ['FP6', ['a.weight F6_E3M2 8x64', 'a.weight_scale F8_E8M0 8x2'], null],
     ['EETQ', ['a.weight I8 8x8', 'a.weight_scales F16 8'], null],
     ['HQQ', ['a.W_q U8 8x8', 'a.meta U8 8'], null],
     ['quanto', ['a.weight._data I8 8x8', 'a.weight._scale BF16 8x1'], null],
