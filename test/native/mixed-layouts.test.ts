@@ -5,7 +5,9 @@ import { diff } from '../../src/analysis/diff/diff.ts';
 import { routers } from '../../src/analysis/routers/routers.ts';
 import { verify } from '../../src/analysis/verify/verify.ts';
 import { dtypeByCode } from '../../src/base/dtype.ts';
+import { ByteReader } from '../../src/base/store/byte-reader.ts';
 import { openCheckpoint } from '../../src/checkpoints/open.ts';
+import { readTensor } from '../../src/checkpoints/tensors/extents.ts';
 import { average } from '../../src/merge/average.ts';
 import { buildPlan } from '../../src/merge/plan/build.ts';
 import { safetensorsBytes, writeCheckpoint } from '../support/checkpoints.ts';
@@ -106,6 +108,38 @@ describe('quantised experts', () => {
       const error = await mergeError(() => request(writeQuantised(folder, 200, 2, form, second, { order: [1, 0, 2] })));
       expect([form, error.code]).toEqual([form, 'E_PERMUTED']);
     }
+  });
+
+  it('are quantised anew beside a scale that scales nothing, where that is let through', async () => {
+    const folder = temporaryFolder();
+    const stray = (step: number) => {
+      const path = writeQuantised(folder, step, step, 'block', 'apart');
+      const plain = writeQuantised(join(folder, 'plain'), step, step, 'block', 'apart');
+      const file = join(path, 'model.safetensors');
+      const header = readFileSync(file);
+      const length = Number(header.readBigUInt64LE());
+      const names = JSON.parse(header.subarray(8, 8 + length).toString());
+      const end = header.length - 8 - length;
+      const text = Buffer.from(
+        JSON.stringify({ ...names, 'model.norm.weight_scale_inv': { dtype: 'F32', shape: [1], data_offsets: [end, end + 4] } }),
+      );
+      const prefix = Buffer.alloc(8);
+      prefix.writeBigUInt64LE(BigInt(text.length));
+      writeFileSync(file, Buffer.concat([prefix, text, header.subarray(8 + length), Buffer.from(new Float32Array([1]).buffer)]));
+      return { path, plain };
+    };
+    const [a, b] = [stray(100), stray(200)];
+    const refused = await mergeError(() => average({ inputs: [a.path, b.path], output: join(folder, 'out') }));
+    expect(refused.code).toBe('E_SCALE_ORPHAN');
+    await average({ inputs: [a.path, b.path], output: join(folder, 'out'), allowUnknown: true });
+    await average({ inputs: [a.plain, b.plain], output: join(folder, 'one') });
+    const [out, one] = [await openCheckpoint(join(folder, 'out')), await openCheckpoint(join(folder, 'one'))];
+    const reader = new ByteReader();
+    for (const name of one.shards[0]!.tensors.names) {
+      const bytes = await Promise.all([out, one].map((checkpoint) => readTensor(reader, checkpoint, checkpoint.locate(name)!)));
+      expect(bytes[0]!.equals(bytes[1]!), name).toBe(true);
+    }
+    await reader.close();
   });
 
   it('that a member lacks are missing, not an internal error', async () => {

@@ -61,8 +61,9 @@ class Planner {
 
   run(): QuantisedPlan {
     let dequantised = false;
-    // A form that cannot be read has no weights to plan; everything else would be said twice.
-    if (this.#conflicts.length === 0) {
+    // A form that cannot be read has no weights to plan; everything else would be said twice. A scale that
+    // scales nothing says nothing of the others.
+    if (this.#conflicts.every(({ code }) => code === 'E_SCALE_ORPHAN' || code === 'E_QUANTISATION_CONFIG')) {
       dequantised = this.#dequantises();
       for (const weight of this.#layout.weights) this.#stored(weight, dequantised);
       for (const wanted of this.#elsewhere()) this.#floats(wanted);

@@ -54,7 +54,10 @@ export function parameterCount({ targets, quantised }: PlannedTensors): number {
   let count = 0;
   for (const { table } of targets) for (const shape of table.shapes) count += elementCount(shape);
   for (const { codes, scales, matrices, rows, cols } of quantised.works) {
-    if (scales !== null) count += matrices * rows * cols - elements(codes) - elements(scales);
+    if (scales === null) continue;
+    count += matrices * rows * cols;
+    // A weight may be several works.
+    if (codes.from === 0) count -= elements(codes) + elements(scales);
   }
   for (const { place } of quantised.copies) count -= elements(place);
   return count;
