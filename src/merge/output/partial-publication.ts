@@ -117,7 +117,8 @@ class PartialPublication implements Publication {
     const from = this.kind === 'folder' ? ready : join(ready, basename(content.files[0]!));
     const placed = await place(this.#system, from, this.#destination, this.#id, this.kind, this.#request.force).catch(
       async (error: unknown) => {
-        await this.#unready();
+        // What another process finished first is not to be gone on with.
+        if (!(error instanceof MergeError && error.code === 'E_OUTPUT_EXISTS')) await this.#unready();
         throw error;
       },
     );

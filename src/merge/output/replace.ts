@@ -56,32 +56,26 @@ const MAY_REFUSE: ReadonlySet<number> = new Set([0x794c7630, 0xef53, 0x58465342]
  * @throws MergeError E_OUTPUT_KIND
  */
 export async function checkMovable(system: System, destination: Destination, partial: HeldFolder): Promise<void> {
+  if (!(await onOutput('look at', destination.output, () => isRefused(system, destination.path, partial)))) return;
+  throw new MergeError('E_OUTPUT_KIND', `the output ${destination.output} cannot be replaced: its file system cannot rename it (EXDEV)`, {
+    details: { file: destination.output, errno: 'EXDEV' },
+    help:
+      "It belongs to a layer of the container's image, or to another quota. " +
+      `Remove it first (rm -r ${shellQuote(destination.path)}), or choose another output.`,
+  });
+}
+
+async function isRefused(system: System, path: string, partial: HeldFolder): Promise<boolean> {
   const { fs } = system;
-  if (
-    (await HeldFolder.open(system, destination.path)
-      .then((folder) => folder.close())
-      .catch(errnoOf)) !== undefined
-  )
-    return;
-  if (!MAY_REFUSE.has((await fs.statfs(destination.path)).type)) return;
+  const there = await fs.lstat(path).catch(() => null);
+  if (there?.isDirectory() !== true || !MAY_REFUSE.has((await fs.statfs(path)).type)) return false;
   const full = partial.at(PROBE);
   await removeTree(system, full);
-  await onOutput('create', partial.path, async () => {
-    await fs.mkdir(full);
-    await fs.mkdir(join(full, PROBE));
-  });
-  try {
-    await fs.rename(destination.path, full);
-  } catch (error) {
-    if (errnoOf(error) !== 'EXDEV') return;
-    throw new MergeError('E_OUTPUT_KIND', `the output ${destination.output} cannot be replaced: its file system cannot rename it (EXDEV)`, {
-      details: { file: destination.output, errno: 'EXDEV' },
-      help: `It belongs to a layer of the container's image, or to another quota. Remove it first (rm -r ${shellQuote(destination.path)}), or choose another output.`,
-      cause: error,
-    });
-  } finally {
-    await removeTree(system, full);
-  }
+  await fs.mkdir(full);
+  await fs.mkdir(join(full, PROBE));
+  const errno = await fs.rename(path, full).then(() => undefined, errnoOf);
+  await removeTree(system, full);
+  return errno === 'EXDEV';
 }
 
 /**
