@@ -48,7 +48,7 @@ export const ERROR_CODES = {
   E_CALIBRATE: { exit: 2, title: 'The decays given do not fit the run, so that no recovered fraction can be had from them', help: 'Each --calibrate STEP=SCORE names a step near one of the windows, and the score of a real decay on the same evaluation.' },
   // Inputs
   E_NOT_FOUND: { exit: 3, title: 'There is nothing at this path', help: 'Check the path.' },
-  E_NOT_READABLE: { exit: 3, title: 'The path is there but cannot be read', help: 'Check permissions, and that it is a regular file.' },
+  E_NOT_READABLE: { exit: 3, title: 'The path is there but cannot be read', help: 'Check permissions, and that it is a regular file, or a link to one: a download may be incomplete.' },
   E_NO_CHECKPOINT: { exit: 3, title: 'The folder holds no safetensors checkpoint', help: 'Point at a folder with model.safetensors or model.safetensors.index.json.' },
   E_NO_RUN: { exit: 3, title: 'The folder holds no run, or none of its checkpoints can be used', help: 'Name the folder that holds the step folders, as checkpoint-1000, step1000 or iter_0001000.' },
   E_AMBIGUOUS: { exit: 3, title: 'The folder can be meant in two ways: it holds both a single file and an index, or is a checkpoint and a run', help: 'Remove what is left over, or name the file itself; for a run say which checkpoints, as --last 10.' },

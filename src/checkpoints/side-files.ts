@@ -46,7 +46,8 @@ export interface SideFileOptions {
  * TensorRT-LLM), `quantize_config.json` and `quant_config.json` (GPTQ, AWQ), `quant_model_description*.json`
  * (Ascend), `quanto_qmap.json`, `compression_config.json`; and scales that were measured on such weights.
  */
-const QUANTISATION = /^[^/]*(quant(?!izer)|compression_config|(kv_cache|kv|act|activation|input|weight)_scales?\b|smooth_?scales?)[^/]*\.json$/i;
+const QUANTISATION =
+  /^[^/]*(quant(?!izer)|compression_config|(kv_cache|kv|act|activation|input|weight)_scales?\b|smooth_?scales?)[^/]*\.json$/i;
 
 /** The first row that matches decides; null copies. A name that matches none is left as unknown. */
 const RULES: readonly (readonly [pattern: RegExp, reason: string | null])[] = [
@@ -202,9 +203,8 @@ const FAULTS: ReadonlySet<string> = new Set(['E_NOT_FOUND', 'E_NOT_READABLE', 'E
 
 /** What its folder names and cannot be found is the end of a link. */
 function fault(path: string, cause: MergeError): MergeError {
-  const why = cause.code === 'E_NOT_FOUND' ? `${path}: a link that leads to nothing` : cause.message;
   const code = cause.code === 'E_NOT_FOUND' ? 'E_NOT_READABLE' : cause.code;
-  return new MergeError(code, `${why}; it belongs to the model, and the merge would have to do without it`, {
+  return new MergeError(code, `${cause.message}; it belongs to the model, and the merge would have to do without it`, {
     details: { ...cause.details, file: path },
     cause,
   });

@@ -65,9 +65,23 @@ export const localStore: Store = {
   stat: (path) => orReadError(path, async () => localStat(await stat(path, { bigint: true }))),
   open: (path, known = false) => orReadError(path, () => openRegular(path, known)),
   openResolved: (path) => orReadError(path, () => openRegular(path, false, true)),
-  resolve: (path) => orReadError(path, () => realpath(path)),
+  resolve: (path) =>
+    orReadError(path, async () => {
+      try {
+        return await realpath(path);
+      } catch (error) {
+        throw await leadsToNothing(path, error);
+      }
+    }),
   localPath: (path) => path,
 };
+
+/** A link to what is not there as an error that names where it leads; any other error as it is. */
+async function leadsToNothing(path: string, error: unknown): Promise<unknown> {
+  const target = errnoOf(error) === 'ENOENT' ? await readlink(path).catch(() => null) : null;
+  if (target === null) return error;
+  return new MergeError('E_NOT_FOUND', `${path}: a link that leads to nothing (${target})`, { details: { file: path }, cause: error });
+}
 
 /** The `version` of a file as another caller of stat(2) found it. */
 export function versionOf({ dev, ino, mtimeNs, size }: FileStat): string {

@@ -114,7 +114,7 @@ test.each([
 
 /** What stands in the place of a file that belongs with the model and is none that can be had. */
 const FAULTS: Readonly<Record<string, readonly [make: (path: string) => void, says: string]>> = {
-  'a link to nothing': [(path) => symlinkSync('gone', path), 'a link that leads to nothing'],
+  'a link to nothing': [(path) => symlinkSync('gone', path), 'a link that leads to nothing (gone)'],
   'a link to itself': [(path) => symlinkSync(basename(path), path), 'symbolic links run in a circle'],
   'a hole of 4 GiB': [(path) => [writeFileSync(path, ''), truncateSync(path, 2 ** 32 + 1)], 'more than any file beside the weights'],
   'a FIFO': [makeFifo, 'is a FIFO, not a regular file'],
