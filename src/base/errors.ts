@@ -187,6 +187,7 @@ export const WARNING_CODES = {
   W_NO_CONFIG: 'The newest member has no config.json, which an older one has, so the merge has none either.',
   W_CONFIG_KEYS: 'Configurations (config.json) of different versions of transformers differ in keys that one of them lacks.',
   W_LINK_LEFT: 'A side file is a link that leads outside the checkpoint and its run, and is left out.',
+  W_CONFIG_QUANTISED: 'The weights are quantised as those of the layout, and the config.json of the newest member does not say so.',
   W_FILE_LEFT: 'A side file says of the weights what is not so of the merge, and is left out.',
   W_DROPPED: 'A policy drops tensors that the model needs, or that its configuration still counts.',
   W_OTHER_LAYOUT: 'An input holds the same tensors under other names, or experts fused where the layout has them apart.',

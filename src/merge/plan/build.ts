@@ -78,7 +78,9 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
   };
   const tables = targets.map((t) => t.table);
   const text = new SharedText();
-  const form = { floats: hasFloatsOnly(planned), dequantised: planned.quantised.dequantised };
+  // A layout of floats (--like) is one of the ways in which quantised weights become such.
+  const floats = hasFloatsOnly(planned);
+  const form = { floats, dequantised: floats && planned.quantised.works.length > 0 };
   const parameters = parameterCount(planned);
   const outputs: PlanOutput[] = [];
   const entriesOf: (readonly Entries[])[] = [];

@@ -240,7 +240,7 @@ export interface Plan {
   readonly tensors: number;
   /** No tensor of the outputs is quantised, or of a dtype that quantised ones have. */
   readonly floats: boolean;
-  /** The outputs hold plain floats where the layout is quantised: their config.json loses that entry. */
+  /** The outputs hold plain floats where a member is quantised: their config.json loses that entry. */
   readonly dequantised: boolean;
   readonly bytesRead: number;
   readonly bytesWritten: number;

@@ -137,6 +137,30 @@ describe('what says how weights are quantised', () => {
   });
 });
 
+describe('the configuration of a merge in another form than its newest member', () => {
+  const fp8 = () => run(QUANTISED, {}, { 'config.json': JSON.stringify({ n: 1, ...FP8 }) });
+  const plain = () => run(FLOATS, {}, { 'config.json': '{"n":1}' });
+  const plan = async (inputs: string[], like: string) => {
+    const { outputs, warnings } = await buildPlan({
+      inputs,
+      like,
+      allowMixedDtypes: true,
+      outputs: [{ path: join(temporary.path, 'out') }],
+    });
+    return { edited: outputs[0]!.edited.map(({ text }) => text), codes: warnings.map(({ code }) => code) };
+  };
+
+  it('does not say that floats are quantised', async () => {
+    expect((await plan(fp8(), plain()[0]!)).edited).toEqual(['{"n":1}']);
+  });
+
+  it('is told of where it does not say that weights are quantised', async () => {
+    const [like, newest] = [fp8()[0]!, plain()[1]!];
+    expect((await plan([like, newest], like)).codes).toContain('W_CONFIG_QUANTISED');
+    expect((await plan(fp8(), like)).codes).not.toContain('W_CONFIG_QUANTISED');
+  });
+});
+
 it('a configuration that cannot be edited byte by byte is refused where something in it has to be', async () => {
   const inputs = run(FLOATS, {});
   for (const path of inputs) writeFileSync(join(path, 'config.json'), Buffer.from('{"name": "\xe9", "dtype": "bfloat16"}', 'latin1'));

@@ -7,9 +7,12 @@ import { readExactly } from '../../../base/store/store.ts';
 import { type FoundFile, lookAt, openFound, resolveWithin } from '../../../checkpoints/link-ground.ts';
 import { groundOf, type LeftFile, leftOutside, type SideFile, type SideFileOptions, sideFiles } from '../../../checkpoints/side-files.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
+import { quantisationConfig } from '../../../model/quantised/config.ts';
+import { readModelConfig } from '../../../model/roles/model-config.ts';
 import { rewriteConfigDtype, withoutQuantisation } from '../../record/config-dtype.ts';
+import type { DraftOutput } from '../inputs/drafts.ts';
 import { startState } from '../inputs/merged-start.ts';
-import type { EditedFile, OutputRequest, PlanOutput } from '../types.ts';
+import type { EditedFile, PlanOutput } from '../types.ts';
 
 /** Far beyond any configuration; all its tokens are held while it is edited. */
 const CONFIG_LIMIT = 2 ** 24;
@@ -37,7 +40,7 @@ export interface Beside {
  * @throws MergeError E_NOT_READABLE, E_TOO_MANY_FILES, E_IO of the newest member's folder
  */
 export async function besideOutput(
-  { output, kind, own }: { readonly output: OutputRequest; readonly kind: 'folder' | 'file'; readonly own: readonly Checkpoint[] },
+  { output, kind, own, layout }: Pick<DraftOutput, 'output' | 'kind' | 'own' | 'layout'>,
   form: { readonly floats: boolean; readonly dequantised: boolean },
   options: Pick<SideFileOptions, 'followLinks'>,
 ): Promise<Beside> {
@@ -58,6 +61,7 @@ export async function besideOutput(
     warnings: [
       ...(links.length === 0 ? [] : [linksLeft(output.path, newest.path, links)]),
       ...outdatedLeft(output.path, newest.path, left),
+      ...(form.floats || layout === newest ? [] : await unsaidQuantisation(output.path, newest, layout)),
       ...start.warnings,
     ],
     conflicts: [...[...faults, ...edited.filter((file) => file instanceof MergeError)].map(asConflict), ...start.conflicts],
@@ -72,7 +76,7 @@ async function editedFiles(
   dtype: FloatDtypeName | 'same',
   dequantised: boolean,
 ): Promise<(EditedFile | MergeError)[]> {
-  if (dtype === 'same') return [];
+  if (dtype === 'same' && !dequantised) return [];
   const edited: (EditedFile | MergeError)[] = [];
   for (const file of copied) {
     // Mistral's form of a configuration has no dtype.
@@ -82,7 +86,7 @@ async function editedFiles(
   return edited;
 }
 
-async function editedFile(file: SideFile, dtype: FloatDtypeName, dequantised: boolean): Promise<EditedFile | MergeError> {
+async function editedFile(file: SideFile, dtype: FloatDtypeName | 'same', dequantised: boolean): Promise<EditedFile | MergeError> {
   const { name, path, size } = file;
   const refused = (why: string): MergeError =>
     new MergeError('E_CONFIG_UNREADABLE', `${path} ${why}, and what it says of the weights is to be changed`, { details: { file: path } });
@@ -90,7 +94,8 @@ async function editedFile(file: SideFile, dtype: FloatDtypeName, dequantised: bo
   const bytes = await beginning(file, CONFIG_LIMIT);
   // Whatever else is in it, the rest of its bytes is to stay.
   if (!isUtf8(bytes) || pythonJsonOrNone(bytes.toString()) === undefined) return refused('is no JSON text');
-  const { text, changed } = rewriteConfigDtype(bytes.toString(), dtype);
+  const given = bytes.toString();
+  const { text, changed } = dtype === 'same' ? { text: given, changed: [] } : rewriteConfigDtype(given, dtype);
   const plain = dequantised ? withoutQuantisation(text) : { text, removed: [] };
   return {
     name,
@@ -142,6 +147,14 @@ function outdatedLeft(output: string, newest: string, left: readonly LeftFile[])
   const what = names.length === 1 ? 'it says' : 'they say';
   const message = `${newest}: ${fewOf(names)} left out of ${output}: ${what} how weights are quantised, and those of the merge are plain floats`;
   return [{ code: 'W_FILE_LEFT', message }];
+}
+
+/** A layout (--like) whose configuration says how its weights are quantised, while that of the merge does not. */
+async function unsaidQuantisation(output: string, newest: Checkpoint, layout: Checkpoint): Promise<Warning[]> {
+  const [said, of] = await Promise.all([newest, layout].map(async (c) => quantisationConfig(await readModelConfig(c))));
+  if (of?.stored !== true || said?.stored === true) return [];
+  const message = `${output} is quantised as ${layout.path} is, and the config.json it takes from ${newest.path} does not say so: nothing reads its weights right until quantization_config of ${join(layout.path, 'config.json')} is written into it`;
+  return [{ code: 'W_CONFIG_QUANTISED', message }];
 }
 
 /** A list for a sentence; the plan as a document has all. */
