@@ -183,7 +183,7 @@ export const WARNING_CODES = {
   W_DOUBTS:
     'Names and config.json say something else of layers, experts or scales than the tensors, and --allow-unknown merges them all the same.',
   W_TIED: 'config.json says that embedding and output head are one, and the file holds two that differ.',
-  W_LEFT_OUT: 'Adapters or optimizer states lie among the weights, and are left out.',
+  W_LEFT_OUT: 'Adapters or optimizer states lie among the weights, or constant buffers are in some inputs only; they are left out.',
   W_NO_CONFIG: 'The newest member has no config.json, which an older one has, so the merge has none either.',
   W_CONFIG_KEYS: 'Configurations (config.json) of different versions of transformers differ in keys that one of them lacks.',
   W_LINK_LEFT: 'A side file is a link that leads outside the checkpoint and its run, and is left out.',
@@ -199,6 +199,9 @@ export const WARNING_CODES = {
   W_TRAINER_STATE: 'A state file (trainer_state.json and the like) cannot be read, or names another step than the folder.',
   W_SAME_STEP: 'Two checkpoints of a run stand at the same step; one is left out.',
   W_DEQUANTISED: 'Quantised weights are stored as plain floats.',
+  W_WRAPPED_NAMES:
+    'Names of tensors carry what a wrapper in training put there (torch.compile, DDP, PEFT), and libraries do not find them so.',
+  W_NO_HEAD: 'A language model whose head is not tied has none.',
   W_ACTIVATION_SCALES: 'Scales of activations were copied from the newest member, and belong to its weights and not to the merged ones.',
   W_SATURATED: 'Finite values were too large for FP8 or the quantised form and became its largest value.',
   W_MOSTLY_ROUNDING: 'Quantising the merge anew moved it by more than half of what merging did.',

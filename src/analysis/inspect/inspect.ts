@@ -6,6 +6,7 @@ import type { Checkpoint } from '../../checkpoints/types.ts';
 import { quantisationConfig } from '../../model/quantised/config.ts';
 import { recogniseQuantised } from '../../model/quantised/recognise.ts';
 import { type CheckpointRoles, checkpointRoles, tensorName } from '../../model/roles/checkpoint-roles.ts';
+import { missingHead } from '../../model/roles/headless.ts';
 import { layerNumbers } from '../../model/roles/layer-checks.ts';
 import { readConfigText } from '../../model/roles/model-config.ts';
 import { countParameters } from '../../model/roles/model-size.ts';
@@ -13,6 +14,7 @@ import { weightsPerElement } from '../../model/roles/packed.ts';
 import { type ExpertLayer, structure } from '../../model/roles/structure.ts';
 import { configuredTie, storedTwice, tiedPairs } from '../../model/roles/tied.ts';
 import { ROLES, type Role } from '../../model/roles/types.ts';
+import { peftConflicts, wrappedNames } from '../../model/roles/wrapped.ts';
 import { type QuantisationSummary, quantisationSummary } from './quantisation.ts';
 
 /** What the tensors of one dtype, or of one role, come to. */
@@ -173,7 +175,12 @@ export async function inspect(path: string): Promise<Inspection> {
         })),
       },
       quantisation: quantised === null ? null : quantisationSummary(quantised, known),
-      problems: [...(unreadable === null ? [] : [unreadable]), ...conflicts, ...(quantised?.conflicts ?? [])],
+      problems: [
+        ...(unreadable === null ? [] : [unreadable]),
+        ...peftConflicts([checkpoint]),
+        ...conflicts,
+        ...(quantised?.conflicts ?? []),
+      ],
       // fromEntries defines own properties, so a key named __proto__ stays a key.
       metadata: Object.fromEntries(checkpoint.shards[0]!.metadata ?? []),
     },
@@ -182,7 +189,7 @@ export async function inspect(path: string): Promise<Inspection> {
       tensors ??= listTensors(checkpoint, known);
       return tensors;
     },
-    warnings: checkpoint.warnings,
+    warnings: [...checkpoint.warnings, ...wrappedNames(checkpoint), ...(await missingHead(checkpoint, known))],
   };
 }
 

@@ -1,5 +1,6 @@
 import type { TensorPlace } from '../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
+import { markedBounds } from '../../merge/plan/tensors/buffers.ts';
 import { policyTensors } from '../../merge/plan/tensors/treatments.ts';
 import { unknownFloats } from '../../merge/plan/tensors/unknown.ts';
 import type { ProvenanceRecipe } from '../../merge/record/provenance.ts';
@@ -32,11 +33,12 @@ export async function treatedTensors(
   const scales = setOf([...recognised.weights.map((w) => w.scales), ...recognised.activationScales]);
   const givers = members.filter((_, m) => recipe.members[m]!.weight !== 0);
   const unknown = recipe.allowUnknown ? [] : await unknownFloats(output, roles, givers, signal);
-  const tensors = policyTensors(output, roles, {
+  const seen = policyTensors(output, roles, {
     isCodes: (shard, row) => codes.has(`${shard} ${row}`),
     isStray: (shard, row) => !scales.has(`${shard} ${row}`),
     unknown,
   });
+  const tensors = await markedBounds(seen, output);
   // What the policies selected may not be in the output any more, so that they do not apply is no fault here.
   const { treatments, of } = assignTreatments(
     tensors,

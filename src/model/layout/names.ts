@@ -2,7 +2,7 @@
  * Wrappers that training frameworks and multimodal models put around a language model's names. They say
  * nothing of the tensor.
  */
-const WRAPPERS = /^(?:(?:_orig_mod|module|_fsdp_wrapped_module|model|transformer|language_model|backbone)\.)+/;
+const WRAPPERS = /^(?:(?:_orig_mod|module|_forward_module|base_model|_fsdp_wrapped_module|model|transformer|language_model|backbone)\.)+/;
 const INNER_WRAPPERS = /\.(?:_orig_mod|module|_fsdp_wrapped_module|_checkpoint_wrapped_module)(?=\.)/g;
 
 /**

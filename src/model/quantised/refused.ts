@@ -45,6 +45,7 @@ const FAMILIES: readonly Family[] = [
   { family: 'GPTQ (qweight, qzeros, g_idx)', methods: ['gptq'], name: /\.qweight$/, undo: LOAD },
   { family: 'GPTQ (qweight, qzeros, g_idx)', name: /^(.+)\.qweight$/, beside: '$1.g_idx', undo: LOAD },
   { family: 'AWQ (qweight, qzeros)', name: /\.qweight$/, undo: 'use the checkpoint that was quantised' },
+  { family: 'MLX (codes packed into U32, with scales)', name: /^(.+)\.weight$/, dtypes: ['U32'], beside: '$1.scales', undo: 'undo it with `mlx_lm.convert --dequantize`, or use the checkpoint that was quantised' },
   { family: 'HQQ (W_q)', name: /[.:]W_q$/, undo: LOAD },
   { family: 'quanto (weight._data, weight._scale)', name: /\.weight\._(?:data|scale|shift)$/, undo: LOAD },
   { family: 'torchao (weight parts of a tensor subclass)', name: /[._:](?:weight_qdata|weight:_data|weight:qdata|weight_qdata_.*|tensor_impl)$/, undo: LOAD },

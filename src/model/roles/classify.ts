@@ -129,12 +129,13 @@ const lookOf = (shape: readonly number[]) =>
   (shape.every((size) => size === 1) ? ONE : 0);
 
 function kindOf(key: string, look: number, context: NamingContext, rules: readonly CompiledRule[]): Kind {
-  for (const { role, pattern, base, projection, ofMatrix, learned } of companions) {
+  for (const { role, pattern, base, projection, ofMatrix, learned, besideAdapters } of companions) {
     const match = pattern.exec(key);
     if (match === null) continue;
     // Where nothing is quantised, a learned parameter is what the rest of its name says.
     const isLearned = learned === true || (learned === 'vectors' && (look & ONE) === 0);
     if (context.codes === false && isLearned) continue;
+    if (besideAdapters && context.adapters === false) return kindOf(match[1]!, look, context, rules);
     const fill = (text: string) => text.replaceAll(/\$(\d)/g, (_, group: string) => match[Number(group)] ?? '');
     const owner = base === '' ? null : kindOf(fill(base), look & ~INTEGER, context, rules);
     if (ofMatrix && !MATRICES.has(owner?.role ?? null)) continue;

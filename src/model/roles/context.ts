@@ -12,6 +12,8 @@ const PREDICTION = /^(?!.*mtp).*\.layers\.(\d+)\.(?:eh_proj|enorm|hnorm)\.weight
 /** What only multi-token prediction has in a name. */
 const OF_PREDICTION = /mtp|nextn|(?:^|\.)(?:eh_proj|enorm|hnorm|shared_head)\./;
 
+const ADAPTER = /\.(?:lora_|base_layer\.|modules_to_save\.)/;
+
 /** What only a model with experts has in a name or a key of its configuration. */
 const OF_EXPERTS = /expert|moe|router/i;
 
@@ -33,6 +35,7 @@ export function namingContext(config: ModelConfig | null, names: Iterable<string
     experts: configNumber(config, CONFIG_KEYS.experts) ?? (config === null || speaksOfExperts || haveExperts(names) ? null : 0),
     family: (family as string | undefined) ?? null,
     codes,
+    ...(haveAdapters(names) === false && { adapters: false }),
   };
 }
 
@@ -49,6 +52,17 @@ function mainLayers(configs: readonly ModelConfig[], configured: number | null, 
     if (OF_PREDICTION.test(name)) return configured;
   }
   return any ? null : configured;
+}
+
+/** Null where nothing is called as PEFT calls it, so that the question does not arise. */
+function haveAdapters(names: Iterable<string>): boolean | null {
+  let wrapped = false;
+  for (const name of names) {
+    if (!name.startsWith('base_model.model.')) continue;
+    if (ADAPTER.test(name)) return true;
+    wrapped = true;
+  }
+  return wrapped ? false : null;
 }
 
 function haveExperts(names: Iterable<string>): boolean {

@@ -122,6 +122,8 @@ export interface Companion {
    * name says (`vectors`: unless they are one number).
    */
   readonly learned?: true | 'vectors';
+  /** Only where there are adapters in the checkpoint. */
+  readonly besideAdapters?: true;
 }
 
 /**
@@ -141,7 +143,7 @@ export const COMPANIONS: readonly Companion[] = [
   { role: 'lora', name: String.raw`^(?:base_model\.model\.)?(.+)\.(lora_magnitude)_vector(?:\.\w+)*$`, base: '$1.weight', projection: 'magnitude' },
   { role: 'lora', name: String.raw`^(?:base_model\.model\.)?(.+)\.base_layer\.(\w+)$`, base: '$1.$2', projection: 'base' },
   { role: 'lora', name: String.raw`^(?:base_model\.model\.)?(.+)\.modules_to_save(?:\.\w+)*\.(weight|bias)$`, base: '$1.$2', projection: 'full' },
-  { role: 'lora', name: String.raw`^base_model\.model\.(.+)$`, base: '$1', projection: 'full' },
+  { role: 'lora', name: String.raw`^base_model\.model\.(.+)$`, base: '$1', projection: 'full', besideAdapters: true },
 
   { role: 'quant_scale', name: String.raw`^(.+)\.(?:[kvq]_scale|[kvq]_proj\.output_scale|kv_scale)$`, base: '$1.weight', projection: 'kv_cache', learned: 'vectors' },
   { role: 'quant_scale', name: String.raw`^(.+)\.(?:input|activation|output)_scale$`, base: '$1.weight', learned: 'vectors' },

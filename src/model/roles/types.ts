@@ -56,6 +56,11 @@ export interface NamingContext {
    * none. Null where unknown.
    */
   readonly codes?: boolean | null;
+  /**
+   * Whether any tensor is an adapter's (LoRA): without one, `base_model.model.` is a prefix that PEFT left on weights.
+   * Taken for true where absent.
+   */
+  readonly adapters?: boolean;
 }
 
 /** One tensor, classified. */

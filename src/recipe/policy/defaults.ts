@@ -26,6 +26,16 @@ export interface DefaultRow {
   readonly why: string;
 }
 
+/** TransformerEngine's scales and histories, and the bounds to which activations are clipped (Gemma 4). */
+const ACTIVATION_STATE = /(?:^|\.)(?:_extra_state\d*(?:\/.*)?|(?:input|output)_(?:min|max))$/;
+
+/** Whether a tensor describes the activations of one checkpoint, by its name. */
+export function isActivationState({ name, role: { role } }: Pick<PolicyTensor, 'name' | 'role'>): boolean {
+  return role !== 'quant_scale' && role !== 'quant_meta' && ACTIVATION_STATE.test(name);
+}
+
+const isOfActivations = (tensor: PolicyTensor): boolean => tensor.bounds === true || isActivationState(tensor);
+
 const CONSTANT: ReadonlySet<string | null> = new Set(['rope_buffer', 'buffer', 'router_buffer']);
 const BATCH_STATISTICS = /(?:^|\.)(?:running_mean|running_var|num_batches_tracked)$/;
 const PLAIN: ReadonlySet<DtypeName> = new Set(['F64', 'F32', 'F16', 'BF16']);
@@ -53,6 +63,26 @@ export const DEFAULTS: readonly DefaultRow[] = [
     why: 'the mean of two low-rank products is not the product of the means, and moments are no weights',
   },
   {
+    name: 'partial buffer',
+    tensors: 'constant buffers (RoPE frequencies, masks, positions) that only some members have',
+    fits: ({ partial }) => partial === true,
+    treatment: 'left out, with a warning',
+    kind: 'drop',
+    why: 'models make them again from their configuration, and versions of a library differ in whether they store them',
+  },
+  {
+    name: 'activation state',
+    tensors:
+      "what describes activations, where members differ in it: TransformerEngine's `_extra_state`, bounds of clipping (`input_max`), infinite scalars",
+    fits: (tensor) => tensor.differs === true && isOfActivations(tensor),
+    treatment: 'from the newest member, in their stored dtype, with a warning',
+    kind: 'member',
+    keepsDtype: true,
+    never: 'what was measured on the activations of a checkpoint is that of one',
+    unlessNamed: true,
+    why: 'scales and histories were measured on one checkpoint, and of infinities there is no mean',
+  },
+  {
     name: 'statistics',
     tensors: "BatchNorm's running statistics, and those that count a router's tokens",
     fits: ({ name, role: { role, projection } }) =>
@@ -76,8 +106,8 @@ export const DEFAULTS: readonly DefaultRow[] = [
   },
   {
     name: 'buffer',
-    tensors: 'constant buffers: RoPE frequencies, masks, decays',
-    fits: ({ role: { role } }) => CONSTANT.has(role),
+    tensors: 'constant buffers: RoPE frequencies, masks, decays, and what describes activations',
+    fits: (tensor) => CONSTANT.has(tensor.role.role) || isOfActivations(tensor),
     treatment: 'equal in all members, then copied in their stored dtype',
     kind: 'equal',
     unequal: 'E_BUFFERS_DIFFER',

@@ -6,6 +6,8 @@ import type { WeightRequest } from '../schedule/types.ts';
 export type DefaultName =
   | 'scale'
   | 'training state'
+  | 'partial buffer'
+  | 'activation state'
   | 'statistics'
   | 'integer'
   | 'buffer'
@@ -76,6 +78,12 @@ export interface PolicyTensor {
   readonly codes?: boolean | undefined;
   /** Of a float tensor without a role. */
   readonly unknown?: Unknown | undefined;
+  /** A constant buffer that some members lack. */
+  readonly partial?: boolean | undefined;
+  /** A scalar that is infinite, of which there is no mean. */
+  readonly bounds?: boolean | undefined;
+  /** Of what describes activations: another in some member, or not there. */
+  readonly differs?: boolean | undefined;
   /** A tensor of some member that the layout lacks: all that can be said of it is that it is left out. */
   readonly extra?: boolean | undefined;
 }

@@ -47,11 +47,13 @@ class Kinds {
 export function treatmentWarnings(tensors: readonly PolicyTensor[], treatments: readonly Treatment[], of: Int32Array): Warning[] {
   const unknown = new Kinds();
   const [leftOut, needed, prediction] = [new Named(), new Named(), new Named()];
+  const [partial, activations] = [new Named(), new Named()];
   for (const [i, { name, role }] of tensors.entries()) {
-    const { kind, policy } = treatments[of[i]!]!;
+    const { kind, policy, default: row } = treatments[of[i]!]!;
+    if (row === 'activation state' && policy === null) activations.add(name);
     if (kind === 'average' && policy === null && role.role === null) unknown.add(name);
     if (kind !== 'drop') continue;
-    if (policy === null) leftOut.add(name);
+    if (policy === null) (row === 'partial buffer' ? partial : leftOut).add(name);
     else if (role.mtp) prediction.add(name);
     else if (!OPTIONAL.has(roleOf(role))) needed.add(name);
   }
@@ -63,6 +65,12 @@ export function treatmentWarnings(tensors: readonly PolicyTensor[], treatments: 
     warnings.push({ code: 'W_UNKNOWN_NAMES', message });
   }
   warn('W_LEFT_OUT', leftOut, 'adapters or optimizer states; left out of the merge');
+  warn('W_LEFT_OUT', partial, 'constant buffers that not all members have; left out of the merge, as models make them again themselves');
+  warn(
+    'W_ACTIVATION_SCALES',
+    activations,
+    'scales, histories or bounds of activations, which differ between the members; those of the newest were taken, and were measured on its weights: calibrate them anew where they matter',
+  );
   warn('W_DROPPED', needed, 'dropped by a policy, and the model does not load without');
   warn(
     'W_DROPPED',

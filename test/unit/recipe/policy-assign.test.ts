@@ -74,6 +74,9 @@ describe('defaults', () => {
     ['optimizer.state.exp_avg.model.layers.0.self_attn.q_proj.weight F32', 'training state', { kind: 'drop' }],
     ['model.layers.0.mlp.up_proj.weight F4', 'packed', { kind: 'equal', unequal: 'E_UNSUPPORTED_DTYPE' }],
     ['model.layers.0.surprise F32 table', 'unknown', { kind: 'equal', unequal: 'E_UNKNOWN_TENSOR', dtype: 'stored' }],
+    ['model.layers.0.self_attn.q_proj._extra_state U8', 'integer', { kind: 'equal' }],
+    ['model.layers.0.self_attn.q_proj._extra_state F32', 'buffer', { kind: 'equal', dtype: 'stored' }],
+    ['model.vision_tower.layers.0.mlp.up_proj.input_max', 'buffer', { kind: 'equal', dtype: 'stored' }],
   ] as const;
   it.each(cases)('%s: %s', (spec, row, treatment) => {
     const { at, conflicts } = assign([...tensorsOf(spec), ...MOE]);
@@ -81,8 +84,29 @@ describe('defaults', () => {
     expect(conflicts).toEqual([]);
   });
 
+  it('what only data and the other members tell', () => {
+    const [state, high, frequencies] = tensorsOf(
+      'model.layers.0.self_attn.q_proj._extra_state U8',
+      'a.input_max F32',
+      'rotary_emb.inv_freq F32',
+    );
+    const tensors = [{ ...state!, differs: true }, { ...high!, bounds: true, differs: true }, { ...frequencies!, partial: true }, ...MOE];
+    const { at, conflicts, warnings } = assign(tensors);
+    expect(at(state!.name)).toMatchObject({ default: 'activation state', kind: 'member', member: 2, dtype: 'stored' });
+    expect(at(high!.name)).toMatchObject({ default: 'activation state', kind: 'member', member: 2 });
+    expect(at(frequencies!.name)).toMatchObject({ default: 'partial buffer', kind: 'drop' });
+    expect(conflicts).toEqual([]);
+    expect(warnings).toMatchObject([
+      { code: 'W_LEFT_OUT', message: expect.stringContaining('rotary_emb.inv_freq') },
+      { code: 'W_ACTIVATION_SCALES', message: expect.stringContaining('2 tensors') },
+    ]);
+    // A policy goes before the table.
+    expect(assign(tensors, policies('name=*.inv_freq:use=newest')).at(frequencies!.name)).toMatchObject({ kind: 'member' });
+  });
+
   it('every row of the table is reached by one of these', () => {
-    expect(new Set(cases.map(([, row]) => row))).toEqual(new Set(DEFAULTS.map(({ name }) => name)));
+    const byData = ['activation state', 'partial buffer'] as const;
+    expect(new Set([...cases.map(([, row]) => row), ...byData])).toEqual(new Set(DEFAULTS.map(({ name }) => name)));
   });
 
   it('codes of a quantised weight are averaged by their values, whatever their dtype', () => {

@@ -19,9 +19,11 @@ const DIFFERENCES: ReadonlySet<ErrorCode> = new Set([
  */
 export function withoutEchoes(
   conflicts: readonly Conflict[],
-  causes: { readonly experts: boolean; readonly quantised: boolean },
+  causes: { readonly experts: boolean; readonly quantised: boolean; readonly wrapped: boolean },
   { context }: CheckpointRoles,
 ): readonly Conflict[] {
+  // What is left of a wrapped model is said as what it is.
+  if (causes.wrapped) return conflicts.filter(({ code }) => code !== 'E_NO_WEIGHTS' && !DIFFERENCES.has(code));
   if (!causes.experts && !causes.quantised) return conflicts;
   const classify = classifier(context);
   return conflicts.filter(({ code, tensor }) => {

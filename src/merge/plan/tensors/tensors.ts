@@ -4,14 +4,17 @@ import type { Checkpoint } from '../../../checkpoints/types.ts';
 import { arrange } from '../../../model/layout/arrange.ts';
 import { recogniseQuantised } from '../../../model/quantised/recognise.ts';
 import { type CheckpointRoles, checkpointRoles, tensorName } from '../../../model/roles/checkpoint-roles.ts';
+import { missingHead } from '../../../model/roles/headless.ts';
 import { structureConflicts } from '../../../model/roles/structure.ts';
 import { TensorIndex } from '../../../model/roles/tensor-index.ts';
 import { tiedPairs } from '../../../model/roles/tied.ts';
+import { peftConflicts, wrappedNames } from '../../../model/roles/wrapped.ts';
 import type { PolicyTensor } from '../../../recipe/policy/types.ts';
 import type { DraftOutput } from '../inputs/drafts.ts';
 import { planQuantised } from '../quantised/plan.ts';
 import type { QuantisedPlan } from '../quantised/types.ts';
 import type { PlanRequest } from '../types.ts';
+import { markedBuffers } from './buffers.ts';
 import { doubtWarnings, isNamed, withoutDoubts } from './doubts.ts';
 import type { EqualTensor } from './equal.ts';
 import { extraTensors, InputFiles, type Matching, type MatchResult, matchShard } from './match.ts';
@@ -79,10 +82,11 @@ export async function planTensors(
   const givers = checkpoints.filter((_, m) => drafts.some((d) => d.members.some((own, i) => own === m && d.schedule.weights[i] !== 0)));
   const unknown = allowUnknown ? [] : await unknownFloats(layout, roles, givers, signal);
   const extras = checkpoints.flatMap((checkpoint, member) => extrasOf(layout, checkpoint, member));
-  const tensors = [
+  const seen = [
     ...policyTensors(layout, roles, { isCodes: (shard, row) => codes[shard]!.has(row), isStray, unknown }),
     ...extras.map(({ member, shard, row }) => extraTensor(checkpoints[member]!, memberRoles[member]!, shard, row)),
   ];
+  const tensors = await markedBuffers(seen, { layout, roles, members: givers }, signal);
   const assigner = new Treatments(tensors, { allowUnknown });
   const treatments = await Promise.all(drafts.map((draft) => assigner.of(draft, checkpoints.length)));
   for (const own of new Set(treatments.map((t) => t.conflicts))) conflicts.push(...own);
@@ -150,6 +154,7 @@ export async function planTensors(
       }
     }
   }
+  const wrapped = peftConflicts(checkpoints);
   const structural: Conflict[] = [];
   const droppedExtras = new Set(extras.filter((_, i) => isDropped(treatments[0]!, index.count + i)).map(extraKey));
   for (const [member, checkpoint] of checkpoints.entries()) {
@@ -166,10 +171,10 @@ export async function planTensors(
     doubts.push(...structural);
     structural.length = 0;
   }
-  const experts = structural.length > 0;
+  const causes = { experts: structural.length > 0, wrapped: wrapped.length > 0 };
   const told = [
-    ...withoutEchoes(ofCodes, { experts, quantised: false }, roles),
-    ...withoutEchoes(conflicts, { experts, quantised: ofCodes.length > 0 }, roles),
+    ...withoutEchoes(ofCodes, { ...causes, quantised: false }, roles),
+    ...withoutEchoes(conflicts, { ...causes, quantised: ofCodes.length > 0 }, roles),
   ];
   const tied = await untied(
     checkpoints.flatMap((c, m) => (participates[m] ? [{ checkpoint: c, roles: memberRoles[m]! }] : [])),
@@ -188,8 +193,15 @@ export async function planTensors(
     matched,
     equal: matched.flatMap((m) => m.equal),
     roles,
-    conflicts: withMtpTogether([...structural, ...told], roles),
-    warnings: [...quantised.warnings, ...layoutWarnings(checkpoints, matched, quantised), ...tied, ...doubtWarnings(doubts)],
+    conflicts: withMtpTogether([...wrapped, ...structural, ...told], roles),
+    warnings: [
+      ...quantised.warnings,
+      ...layoutWarnings(checkpoints, matched, quantised),
+      ...tied,
+      ...wrappedNames(layout),
+      ...(await missingHead(layout, roles)),
+      ...doubtWarnings(doubts),
+    ],
   };
 }
 

@@ -71,7 +71,10 @@ export function buildWorks(
     if (copied !== undefined) return { table: -1 - copied, needs: only(copied), reads: only(copied), equal: null, apart: false };
     if (apart && treatments.every((t) => t.kind === 'with-weight'))
       return { table: -1, needs: only(-1), reads: only(-1), equal: null, apart };
-    const bytes = !apart && dtypeByCode(layout.shards[shard]!.tensors.dtypes[row]!).kind !== 'float';
+    // Infinities are copied and not summed, where one member's do for all outputs.
+    const sources = new Set(treatments.map((t, k) => (t.kind === 'member' ? outputs[k]!.members[t.member!] : -1)));
+    const asBytes = sources.size === 1 && treatments.every((t) => t.default === 'activation state' && t.policy === null);
+    const bytes = !apart && (asBytes || dtypeByCode(layout.shards[shard]!.tensors.dtypes[row]!).kind !== 'float');
     const demands = treatments.filter((t) => mustBeEqual(t, bytes));
     // A policy that averages what is never averaged is told as such, and nothing need be equal for it.
     const equal =

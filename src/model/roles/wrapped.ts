@@ -1,0 +1,100 @@
+import type { Conflict, Warning } from '../../base/errors.ts';
+import type { TensorTable } from '../../checkpoints/tensors/types.ts';
+import type { Checkpoint } from '../../checkpoints/types.ts';
+
+/** What wrappers put before the names of all that they hold, and what to save instead. */
+const PREFIXES: readonly (readonly [prefix: string, wrapper: string])[] = [
+  ['_orig_mod.', 'torch.compile'],
+  ['_forward_module.', "Lightning's strategies"],
+  ['_fsdp_wrapped_module.', 'FSDP'],
+  ['module.', 'DistributedDataParallel or DeepSpeed'],
+  ['base_model.model.', 'PEFT'],
+];
+/** The same inside a name. */
+const INNER = /(?<=\.)(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\./;
+
+/**
+ * The names of a checkpoint's tensors with a wrapper's in them, by which no library finds its weights: one warning.
+ * Only a prefix of all tensors is a wrapper's, for a model may have a part of that name.
+ */
+export function wrappedNames(checkpoint: Checkpoint): Warning[] {
+  if (checkpoint.namesPerFile) return [];
+  const names = checkpoint.shards.flatMap(({ tensors }) => tensors.names);
+  const found = outerWrappers(names);
+  const inner = names.find((name) => INNER.test(name));
+  const parts = [...found.map(([prefix]) => prefix), ...(inner === undefined ? [] : [INNER.exec(inner)![0]])];
+  if (parts.length === 0) return [];
+  const [example] = inner === undefined ? names : [inner];
+  const who = found.length === 0 ? 'a wrapper in training' : found.map(([, wrapper]) => wrapper).join(' and ');
+  const which = found.length === 0 ? 'names of tensors hold' : `the names of all ${names.length} tensors begin with`;
+  const strip = parts.reduce((text, part) => `${text}.replace('${part}', '')`, 'k');
+  const message =
+    `${checkpoint.path}: ${which} ${parts.join(' and ')} (${example}), which ${who} put there and a merge keeps; libraries do not find the ` +
+    `weights by such names: save the model without its wrapper, or rename the tensors of the merge, file by file, with safetensors.torch: ` +
+    `save_file({${strip}: v for k, v in load_file(F).items()}, F, {'format': 'pt'})`;
+  return [{ code: 'W_WRAPPED_NAMES', message }];
+}
+
+/** Prefixes that all names have, outermost first. */
+function outerWrappers(names: readonly string[]): (typeof PREFIXES)[number][] {
+  // Files of adapters are called so, and are read with their names.
+  if (names.some((name) => name.includes('.lora_'))) return [];
+  const found: (typeof PREFIXES)[number][] = [];
+  for (let at = 0; names.length > 0; ) {
+    const next = PREFIXES.find(([prefix]) => names.every((name) => name.startsWith(prefix, at)));
+    if (next === undefined) break;
+    found.push(next);
+    at += next[0].length;
+  }
+  return found;
+}
+
+const ADAPTER = /^(.+)\.lora_(?:[AB]|embedding_[AB])(?:\.|$)/;
+
+/**
+ * Models that were saved in PEFT's wrapper: base weights beside the adapters that change them. Without the adapters
+ * they are not the models that were trained, and their mean is not that of what they stand for. A folder with adapters
+ * alone is another matter. One conflict for all.
+ */
+export function peftConflicts(checkpoints: readonly Checkpoint[]): Conflict[] {
+  const found = new Map<TensorTable, Conflict | null>();
+  const conflicts = checkpoints.flatMap((checkpoint) => {
+    const [first] = checkpoint.shards;
+    // The steps of a run share their tables.
+    if (first === undefined || checkpoint.namesPerFile) return [];
+    if (!found.has(first.tensors)) found.set(first.tensors, peftConflict(checkpoint));
+    return found.get(first.tensors) ?? [];
+  });
+  const [conflict] = conflicts;
+  if (conflict === undefined) return [];
+  const others = conflicts.length === 1 ? '' : `; and so are ${conflicts.length - 1} more`;
+  return [{ ...conflict, message: `${conflict.message}${others}` }];
+}
+
+function peftConflict({ path, shards }: Checkpoint): Conflict | null {
+  let [weights, adapters] = [0, 0];
+  const bases = new Set<string>();
+  for (const { tensors } of shards) {
+    for (const name of tensors.names) {
+      const base = name.includes('lora_') ? ADAPTER.exec(name)?.[1] : undefined;
+      if (base === undefined) continue;
+      adapters++;
+      bases.add(base);
+    }
+  }
+  if (adapters === 0) return null;
+  let first: string | undefined;
+  for (const { tensors } of shards) {
+    for (const name of tensors.names) {
+      const base = /^(.+?)(?:\.base_layer)?\.weight$/.exec(name)?.[1];
+      if (base === undefined || !bases.has(base)) continue;
+      first ??= name;
+      weights++;
+    }
+  }
+  if (first === undefined) return null;
+  const message = `${path} is a model in PEFT's wrapper: ${weights} of its weights (the first is ${first}) have adapters (LoRA, ${adapters} tensors) beside them, and neither is the model without the other`;
+  return { code: 'E_LAYOUT_FORM', message, help: PEFT_HELP, file: path, tensor: first };
+}
+
+const PEFT_HELP = 'Load each checkpoint with peft, call merge_and_unload() and save_pretrained(), and merge what that writes.';

@@ -1,0 +1,264 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { inspect } from '../../src/analysis/inspect/inspect.ts';
+import { verify } from '../../src/analysis/verify/verify.ts';
+import type { DtypeName } from '../../src/base/dtype.ts';
+import { MergeError } from '../../src/base/errors.ts';
+import { type AverageOptions, average, plan } from '../../src/merge/average.ts';
+import { openCheckpoint } from '../../src/safetensors.ts';
+import { type FixtureTensor, temporaryFolder, writeCheckpoint } from '../support/checkpoints.ts';
+
+const folder = temporaryFolder();
+afterAll(folder.remove);
+let count = 0;
+
+const tensor = (name: string, dtype: DtypeName, shape: readonly number[], data?: Uint8Array): FixtureTensor => ({
+  ...{ name, dtype, shape },
+  ...(data !== undefined && { data }),
+});
+const bf16 = (value: number) => new Uint8Array(Float32Array.of(value).buffer).slice(2);
+const Q = 'model.layers.0.self_attn.q_proj';
+const LLAMA = [
+  tensor('model.embed_tokens.weight', 'BF16', [8, 4]),
+  tensor(`${Q}.weight`, 'BF16', [4, 4]),
+  tensor('model.layers.0.mlp.up_proj.weight', 'BF16', [8, 4]),
+  tensor('model.norm.weight', 'BF16', [4]),
+  tensor('lm_head.weight', 'BF16', [8, 4]),
+];
+const CONFIG = {
+  architectures: ['LlamaForCausalLM'],
+  model_type: 'llama',
+  num_hidden_layers: 1,
+  vocab_size: 8,
+  tie_word_embeddings: false,
+};
+
+/** Three members at steps 1, 2, 3, each with what `more` adds or changes. */
+function members(more: (tensors: readonly FixtureTensor[], i: number) => readonly FixtureTensor[], config: object = CONFIG): string[] {
+  count++;
+  return [0, 1, 2].map((i) =>
+    writeCheckpoint(join(folder.path, String(count), `step-${1001 + i}`), [more(LLAMA, i)], i + 1, {
+      'config.json': JSON.stringify(config),
+    }),
+  );
+}
+
+async function merged(inputs: readonly string[], options: Partial<AverageOptions> = {}) {
+  const out = join(folder.path, String(count), 'out');
+  const { warnings } = await average({ inputs, output: out, force: true, ...options });
+  expect((await verify(out, { sample: 1 })).ok).toBe(true);
+  const told = warnings.filter(({ code }) => code !== 'W_WEIGHT_SUM' && code !== 'W_OLDEST_HEAVIEST');
+  return { warnings: told.map(({ code, message }) => `${code} ${message}`), tensors: await bytesOf(out) };
+}
+
+async function bytesOf(path: string): Promise<Map<string, Buffer>> {
+  const { shards } = await openCheckpoint(path);
+  return new Map(
+    shards.flatMap(({ path: file, header: { tensors, dataStart } }) => {
+      const bytes = readFileSync(file);
+      return tensors.names.map((name, row): [string, Buffer] => [
+        name,
+        bytes.subarray(dataStart + tensors.begin[row]!, dataStart + tensors.end[row]!),
+      ]);
+    }),
+  );
+}
+
+const refusal = async (inputs: readonly string[]): Promise<MergeError> => {
+  const error = await plan({ inputs, output: join(folder.path, 'never') }).then(
+    () => null,
+    (thrown: unknown) => thrown,
+  );
+  expect(error).toBeInstanceOf(MergeError);
+  return error as MergeError;
+};
+
+describe("TransformerEngine's states", () => {
+  it.each(['U8', 'BF16', 'F32'] as const)(
+    '%s: the newest, with one warning, whatever their length and wherever they are',
+    async (dtype) => {
+      const inputs = members((tensors, i) => [
+        ...tensors,
+        tensor(`${Q}._extra_state`, dtype, [4 + i]),
+        ...(i === 0 ? [] : [tensor('model.layers.0.mlp._extra_state', dtype, [4])]),
+      ]);
+      const { warnings, tensors } = await merged(inputs);
+      expect(warnings).toEqual([expect.stringMatching(/^W_ACTIVATION_SCALES 2 tensors \(the first is .*q_proj\._extra_state\)/)]);
+      expect(tensors.get(`${Q}._extra_state`)).toEqual((await bytesOf(inputs[2]!)).get(`${Q}._extra_state`));
+    },
+  );
+
+  it('copied without a word where they are the same', async () => {
+    const { warnings } = await merged(
+      members((tensors) => [...tensors, tensor(`${Q}._extra_state`, 'U8', [4], Uint8Array.of(1, 2, 3, 4))]),
+    );
+    expect(warnings).toEqual([]);
+  });
+
+  it('left out where the newest has none', async () => {
+    const { warnings, tensors } = await merged(
+      members((tensors, i) => (i === 2 ? tensors : [...tensors, tensor(`${Q}._extra_state`, 'U8', [4])])),
+    );
+    expect(warnings).toEqual([expect.stringContaining('W_LEFT_OUT')]);
+    expect(tensors.has(`${Q}._extra_state`)).toBe(false);
+  });
+});
+
+describe('bounds at infinity', () => {
+  const NAMES = ['input_min', 'input_max', 'output_min', 'output_max'].map((bound) => `model.vision_tower.layers.0.mlp.up_proj.${bound}`);
+  const ends = (i: number) => [-Infinity, Infinity][i % 2]!;
+
+  it('that are the same in all members are copied, whatever the weights', async () => {
+    const inputs = members((tensors) => [...tensors, ...NAMES.map((name, b) => tensor(name, 'BF16', [], bf16(ends(b))))]);
+    for (const weights of [undefined, [-0.5, 0.5, 1]]) {
+      const { warnings, tensors } = await merged(inputs, weights === undefined ? {} : { weights });
+      expect(warnings).toEqual([]);
+      for (const [b, name] of NAMES.entries()) expect(Uint8Array.from(tensors.get(name)!)).toEqual(bf16(ends(b)));
+    }
+  });
+
+  it('by another name, too; and the newest where they differ', async () => {
+    const inputs = members((tensors, i) => [
+      ...tensors,
+      tensor('model.layers.0.self_attn.ceiling', 'BF16', [1], bf16(Infinity)),
+      tensor(NAMES[0]!, 'BF16', [], bf16(i === 2 ? -3 : -Infinity)),
+    ]);
+    const { warnings, tensors } = await merged(inputs, { weights: [-0.5, 0.5, 1] });
+    expect(warnings).toEqual([expect.stringMatching(/^W_ACTIVATION_SCALES tensor .*input_min/)]);
+    expect(Uint8Array.from(tensors.get('model.layers.0.self_attn.ceiling')!)).toEqual(bf16(Infinity));
+    expect(Uint8Array.from(tensors.get(NAMES[0]!)!)).toEqual(bf16(-3));
+  });
+
+  it('and NaN is a fault like any other', async () => {
+    const { warnings } = await merged(
+      members((tensors) => [...tensors, tensor('model.layers.0.layer_scalar', 'BF16', [1], bf16(Number.NaN))]),
+    );
+    expect(warnings).toEqual([
+      expect.stringContaining('W_NONFINITE'),
+      expect.stringContaining('W_NONFINITE'),
+      expect.stringContaining('W_NONFINITE'),
+    ]);
+  });
+});
+
+describe('constant buffers that only some members have', () => {
+  const BUFFERS = [
+    tensor('model.layers.0.self_attn.rotary_emb.inv_freq', 'F32', [4]),
+    tensor('model.layers.0.attn.masked_bias', 'F32', []),
+    tensor('model.embeddings.position_ids', 'I64', [1, 4]),
+  ];
+  it.each([
+    ['the oldest', (i: number) => i === 0],
+    ['the newest', (i: number) => i === 2],
+    ['the newest two', (i: number) => i > 0],
+  ])('%s: left out, with one warning', async (_who, has) => {
+    const { warnings, tensors } = await merged(members((own, i) => (has(i) ? [...own, ...BUFFERS] : own)));
+    expect(warnings).toEqual([expect.stringMatching(/^W_LEFT_OUT \d tensors \(the first is .*\): constant buffers/)]);
+    expect([...tensors.keys()].sort()).toEqual(LLAMA.map(({ name }) => name).sort());
+  });
+
+  it('a table that a model needs is missed', async () => {
+    const inputs = members((own, i) => (i === 0 ? own : [...own, tensor('model.layers.0.mlp.lookup', 'I64', [4], new Uint8Array(32))]));
+    expect((await refusal(inputs)).code).toBe('E_TENSOR_MISSING');
+  });
+});
+
+describe('names of wrappers', () => {
+  const wrapped = (prefix: string) => (tensors: readonly FixtureTensor[]) => tensors.map((t) => ({ ...t, name: `${prefix}${t.name}` }));
+
+  it.each(['_orig_mod.', '_forward_module.', 'module.', 'base_model.model.', 'module._orig_mod.'])(
+    '%s in all members: merged, and said',
+    async (prefix) => {
+      const inputs = members(wrapped(prefix));
+      const { warnings, tensors } = await merged(inputs);
+      expect(warnings).toEqual([expect.stringMatching(/^W_WRAPPED_NAMES .*all 5 tensors begin with .*save_file/)]);
+      expect(warnings[0]).toContain(
+        prefix.startsWith('module._') ? "replace('module.', '').replace('_orig_mod.', '')" : `replace('${prefix}', '')`,
+      );
+      expect(tensors.has(`${prefix}lm_head.weight`)).toBe(true);
+      expect((await inspect(inputs[0]!)).warnings).toMatchObject([{ code: 'W_WRAPPED_NAMES' }]);
+    },
+  );
+
+  it('inside of names', async () => {
+    const { warnings } = await merged(
+      members((own) => own.map((t) => ({ ...t, name: t.name.replace('layers.0.', 'layers.0._orig_mod.') }))),
+    );
+    expect(warnings).toEqual([expect.stringMatching(/^W_WRAPPED_NAMES .*names of tensors hold _orig_mod\./)]);
+  });
+
+  it.each(['_orig_mod.', '_forward_module.', 'base_model.model.'])('%s in some members: found by what it stands for', async (prefix) => {
+    const { warnings, tensors } = await merged(members((own, i) => (i === 0 ? wrapped(prefix)(own) : own)));
+    expect(warnings).toEqual([expect.stringContaining('W_OTHER_LAYOUT')]);
+    expect([...tensors.keys()].sort()).toEqual(LLAMA.map(({ name }) => name).sort());
+  });
+});
+
+describe("PEFT's wrapper", () => {
+  const adapters = ['A', 'B'].map((ab) => tensor(`base_model.model.${Q}.lora_${ab}.default.weight`, 'BF16', [4, 4]));
+  const inWrapper = (base: string) =>
+    members((own) => [
+      ...own.map((t) => ({ ...t, name: `base_model.model.${t.name.replace(`${Q}.weight`, `${Q}.${base}`)}` })),
+      ...adapters,
+    ]);
+
+  it.each(['base_layer.weight', 'weight'])('with base weights as %s: refused as what it is', async (base) => {
+    const inputs = inWrapper(base);
+    const error = await refusal(inputs);
+    expect(error).toMatchObject({ code: 'E_LAYOUT_FORM', help: expect.stringContaining('merge_and_unload()') });
+    expect(error.message).toMatch(/PEFT's wrapper: 1 of its weights .* adapters \(LoRA, 2 tensors\).*; and so are 2 more/);
+    expect((await inspect(inputs[0]!)).summary.problems).toMatchObject([{ code: 'E_LAYOUT_FORM' }]);
+    expect((await inspect(inputs[0]!)).warnings).toEqual([]);
+  });
+
+  it('adapters alone are adapters', async () => {
+    const head = tensor('base_model.model.lm_head.weight', 'BF16', [8, 4]);
+    expect(await refusal(members(() => [...adapters, head]))).toMatchObject({
+      code: 'E_NO_WEIGHTS',
+      message: expect.stringContaining('all 3 tensors are adapters'),
+    });
+  });
+});
+
+describe('a language model without a head', () => {
+  const headless = (own: readonly FixtureTensor[]) => own.filter(({ name }) => name !== 'lm_head.weight');
+
+  it('is said, by inspect too', async () => {
+    const inputs = members(headless);
+    expect((await merged(inputs)).warnings).toEqual([expect.stringMatching(/^W_NO_HEAD .*LlamaForCausalLM.*random numbers/)]);
+    expect((await inspect(inputs[0]!)).warnings).toMatchObject([{ code: 'W_NO_HEAD' }]);
+  });
+
+  it.each([
+    ['tied', { ...CONFIG, tie_word_embeddings: true }],
+    ['of which the configuration does not say', { ...CONFIG, tie_word_embeddings: undefined }],
+    ['that is no language model', { ...CONFIG, architectures: ['LlamaModel'] }],
+    ['without a configuration of architectures', { ...CONFIG, architectures: undefined }],
+  ])('%s: nothing is said', async (_what, config) => {
+    expect((await merged(members(headless, config))).warnings).toEqual([]);
+  });
+
+  it('that embeds texts: nothing is said', async () => {
+    const path = writeCheckpoint(join(folder.path, 'embedding'), [headless(LLAMA)], 1, {
+      'config.json': JSON.stringify(CONFIG),
+      'modules.json': '[]',
+    });
+    expect((await inspect(path)).warnings).toEqual([]);
+  });
+});
+
+describe('quantised forms that are not merged', () => {
+  it('MLX is named, with what undoes it', async () => {
+    const inputs = members((own) => [
+      ...own.filter(({ name }) => name !== `${Q}.weight`),
+      tensor(`${Q}.weight`, 'U32', [4, 1]),
+      tensor(`${Q}.scales`, 'BF16', [4, 1]),
+      tensor(`${Q}.biases`, 'BF16', [4, 1]),
+    ]);
+    const error = await refusal(inputs);
+    expect(error.code).toBe('E_QUANTISED_UNSUPPORTED');
+    expect(error.details.conflicts![0]!.message).toMatch(/MLX .*mlx_lm\.convert --dequantize/);
+    expect((await inspect(inputs[0]!)).summary.problems).toMatchObject([{ message: expect.stringContaining('MLX') }]);
+  });
+});
