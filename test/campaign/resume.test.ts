@@ -216,3 +216,26 @@ describe('several tasks of a launcher', () => {
     expect([0, 1, 2, 3].every((rank) => readFileSync(`${out}-${rank}/model-00001-of-00006.safetensors`).length > 0)).toBe(true);
   });
 });
+
+it.skipIf(NO_MOUNTS !== null)(
+  'an output in a layer below cannot be replaced, which is said before the work; a new one can',
+  async () => {
+    const { folder, inputs } = checkpoints();
+    for (const name of ['low', 'disk', 'seen']) mkdirSync(join(folder, name));
+    expect((await run('average', ...inputs, '-o', join(folder, 'low/out'))).code).toBe(0);
+    const out = join(folder, 'seen/out');
+    const mounts =
+      `mount -t tmpfs none ${folder}/disk && mkdir ${folder}/disk/up ${folder}/disk/work && ` +
+      `mount -t overlay overlay -o lowerdir=${folder}/low,upperdir=${folder}/disk/up,workdir=${folder}/disk/work ${folder}/seen`;
+    const line = inOwnMounts(
+      `${mounts} || exit 99; "$@"; r=$?; ls -A ${folder}/seen >&2; rm -r ${out}; "$@" > /dev/null 2>&1 || exit 98; exit $r`,
+    );
+    const { code, stderr } = await runShell(line, ['average', ...inputs, '-o', out, '--force', '--method', 'wma', '--progress', 'none']);
+    if (code === 99) return console.log('skipped: no overlays here');
+    expect([code, stderr]).toEqual([
+      2,
+      expect.stringMatching(/E_OUTPUT_KIND.*cannot rename it \(EXDEV\)[\s\S]*Remove it first[\s\S]*\nout\n$/),
+    ]);
+  },
+  CAMPAIGN_MS,
+);
