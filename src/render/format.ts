@@ -57,11 +57,34 @@ export function formatCount(count: number): string {
   return String(count).replace(/\B(?=(\d{3})+$)/g, ',');
 }
 
+/** Characters of a word that are shown whole, and of one that may be a path; and how much of a longer one is. */
+const WORD = 300;
+const PATH = 4096;
+const [FRONT, BACK] = [200, 60];
+/** Characters of a line of any words. */
+const LINE = 16_384;
+
+/**
+ * Names as long as a file may make them (a tensor's may have megabytes), cut to their two ends with their length. For
+ * people: documents hold names whole.
+ */
+function shortened(text: string): string {
+  if (text.length <= WORD) return text;
+  const cut = (long: string) => `${long.slice(0, FRONT)}…${long.slice(-BACK)} (${formatCount(long.length)} characters)`;
+  const words = text.replace(/\S+/g, (word) => (word.length > (word.includes('/') ? PATH : WORD) ? cut(word) : word));
+  return words.length > LINE ? cut(words) : words;
+}
+
 /**
  * Text from a file made safe to show: names of tensors and files may hold escape sequences that would move
- * the cursor or repaint the terminal. Control characters and direction overrides are written as escapes.
+ * the cursor or repaint the terminal, and be as long as the file. Control characters and direction overrides are
+ * written as escapes; of a word beyond 300 characters (a path: 4,096) both ends are shown.
  */
 export function printable(text: string): string {
+  return escaped(shortened(text));
+}
+
+function escaped(text: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: these are exactly what must not reach a terminal
   return text.replace(/[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, (c) => {
     if (c === '\n') return '\\n';
