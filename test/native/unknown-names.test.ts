@@ -4,7 +4,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { verify } from '../../src/analysis/verify/verify.ts';
 import { dtypeByCode } from '../../src/base/dtype.ts';
 import { decodeFloats } from '../../src/base/numbers/decode.ts';
-import { average } from '../../src/merge/average.ts';
+import { average, plan } from '../../src/merge/average.ts';
 import { openCheckpoint } from '../../src/safetensors.ts';
 import { type FixtureTensor, temporaryFolder, writeCheckpoint } from '../support/checkpoints.ts';
 
@@ -26,11 +26,11 @@ const MODEL = [0, 1].flatMap((l) => [
   bf16(`model.layers.${l}.mlp.up_proj.weight`, 128, 64),
 ]);
 
-/** Checkpoints 100 and 200, of the model and what `more` gives for each; merged with equal weights. */
+/** Checkpoints 900 and 1000, of the model and what `more` gives for each; merged with equal weights. */
 async function merged(more: (member: number) => readonly FixtureTensor[], config: object = {}, options: object = {}) {
   const inputs = [0, 1].map((i) => {
     const sides = { 'config.json': JSON.stringify({ model_type: 'mine', num_hidden_layers: 2, hidden_size: 64, ...config }) };
-    return writeCheckpoint(at(`checkpoint-${100 * (i + 1)}`), [[...MODEL, ...more(i)]], i + 1, sides);
+    return writeCheckpoint(at(`checkpoint-${900 + 100 * i}`), [[...MODEL, ...more(i)]], i + 1, sides);
   });
   const { warnings } = await average({ inputs, output: at('out'), method: 'sma', ...options });
   expect((await verify(at('out'), { full: true })).recomputed.mode).toBe('full');
@@ -100,7 +100,7 @@ it('embedding and head that config.json calls one and that differ are both avera
   const { warnings, values } = await merged(head, { tie_word_embeddings: true });
   expect(warnings.map(({ code }) => code)).toEqual(['W_TIED']);
   expect(warnings[0]!.message).toContain(
-    'checkpoint-100 and 1 more member hold two that differ, model.embed_tokens.weight and lm_head.weight',
+    'checkpoint-900 and 1 more member hold two that differ, model.embed_tokens.weight and lm_head.weight',
   );
   expect(values).toMatchObject({ 'model.embed_tokens.weight': [1, 2], 'lm_head.weight': [1, 3.5] });
 });
@@ -118,4 +118,36 @@ it('names that quantisers use are learned parameters in a model of floats', asyn
     'quantizer.centroids': [1, 0.75],
     'model.layers.0.self_attn.k_scale': [1, 0.25],
   });
+});
+
+it('a parameter under two names that nothing maps is refused, and both names are said', async () => {
+  const written = (i: number, name: string) =>
+    writeCheckpoint(
+      at(`checkpoint-${i}`),
+      [[...MODEL, bf16(`model.layers.0.self_attn.${name}`, 3, 5), bf16(`model.layers.0.${name}`, 7)]],
+      i,
+    );
+  const error = await plan({ inputs: [written(1, 'old_thing'), written(2, 'new_thing')], output: at('out') }).catch((e: unknown) => e);
+  expect(error).toMatchObject({
+    details: {
+      conflicts: expect.arrayContaining([
+        expect.objectContaining({
+          code: 'E_TENSOR_MISSING',
+          tensor: 'model.layers.0.self_attn.new_thing',
+          message: expect.stringContaining('which holds model.layers.0.self_attn.old_thing of the same shape'),
+        }),
+      ]),
+    },
+  });
+});
+
+it('a model under the names of its own files and of transformers is one model', async () => {
+  const mlp = (kind: string) => [...MODEL, f32(`model.layers.0.${kind}.weight`, 0.5, 0.25)];
+  const inputs = [
+    writeCheckpoint(at('checkpoint-9'), [mlp('post_mlp_layernorm')], 1),
+    writeCheckpoint(at('checkpoint-10'), [mlp('mlp.post_mlp_layernorm')], 1),
+  ];
+  const { warnings } = await average({ inputs, output: at('out') });
+  expect(warnings.map(({ code }) => code)).toEqual(['W_OTHER_LAYOUT']);
+  expect(await valuesOf(at('out'))).toEqual({ 'model.layers.0.mlp.post_mlp_layernorm.weight': [0.5, 0.25] });
 });

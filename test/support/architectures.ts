@@ -22,11 +22,12 @@ export function architectures(): TinyModel[] {
   return Object.entries(all).map(([family, { config, tensors }]) => ({
     family,
     config,
-    tensors: Object.fromEntries(tensors.flatMap(tensorsOf)),
+    tensors: Object.fromEntries(tensors.flatMap(tensorsOfLine)),
   }));
 }
 
-function tensorsOf(line: Line): [string, { dtype: DtypeName; shape: number[] }][] {
+/** The tensors that a line of a golden stands for. */
+export function tensorsOfLine(line: Line): [string, { dtype: DtypeName; shape: number[] }][] {
   const [pattern, sizes, dtype = 'BF16'] = line.split(' ') as [string, string, DtypeName?];
   const shape = sizes === '-' ? [] : sizes.split('x').map(Number);
   return namesOf(pattern).map((name) => [name, { dtype, shape }]);

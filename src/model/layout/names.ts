@@ -20,10 +20,56 @@ const RENAMES: readonly (readonly [RegExp, string])[] = [
   [/\.attention\.wo\./, '.self_attn.o_proj.'],
 ];
 
+/**
+ * Names of a model's own files (left), and those that transformers has given the same bytes since it has the
+ * model (right). Whatever the family: where a file holds both, they are two things and neither is renamed
+ * (`arrange.ts`).
+ */
+// biome-ignore format: a table, a rename a line.
+const ADOPTED: readonly (readonly [RegExp, string])[] = [
+  [/\.ffn\./, '.mlp.'],
+  [/\.attn\.(?=\w)/, '.self_attn.'],
+  [/\.attention\.(?=\w)/, '.self_attn.'],
+  // DeepSeek-V4.
+  [/^head\.weight$/, 'lm_head.weight'],
+  [/\.attn_norm\./, '.input_layernorm.'],
+  [/\.self_attn\.attn_sink$/, '.self_attn.sinks'],
+  [/\.self_attn\.norm\./, '.self_attn.kv_norm.'],
+  [/\.self_attn\.q_norm\.(?=weight$)/, '.self_attn.q_a_norm.'],
+  [/\.self_attn\.indexer\.(?:compressor\.)?/, '.self_attn.compressor.indexer.'],
+  [/\.indexer\.scorer\./, '.indexer.'],
+  [/\.compressor\.(indexer\.)?ape$/, '.compressor.$1position_bias'],
+  [/\.compressor\.(indexer\.)?norm\./, '.compressor.$1kv_norm.'],
+  [/\.wgate\./, '.gate_proj.'],
+  [/\.wkv\./, '.kv_proj.'],
+  [/\.w([qo]_[ab])\./, '.$1_proj.'],
+  [/\.hc_(attn|ffn)_(base|fn|scale)$/, '.$1_hc.$2'],
+  // A.X K1 and K2.
+  [/(\.\d+)\.post_mlp_layernorm\./, '$1.mlp.post_mlp_layernorm.'],
+  [/norm\.W_down\./, 'norm.mlp.fc1.'],
+  [/norm\.W_up\./, 'norm.mlp.fc2.'],
+  [/\.self_attn\.q_b_proj\./, '.self_attn.q_gate_proj.'],
+  // Kimi Linear, Ling.
+  [/^word_embeddings\./, 'embed_tokens.'],
+  [/\.self_attn\.dense\./, '.self_attn.o_proj.'],
+  [/\.self_attn\.forget_gate\./, '.self_attn.'],
+  // Hunyuan 4.
+  [/(^|\.)hc_pre\.(?=hc_)/, '$1'],
+  [/\.hc_attn_layer\.hc_/, '.attn_hc.'],
+  [/\.hc_mlp_layer\.hc_/, '.ffn_hc.'],
+  [/(^|\.)hc_head_(?=(?:fn|base|scale)$)/, '$1hc_'],
+  [/\.(?:learnable_sink_param|softmax_offset)$/, '.sinks'],
+  [/\.self_attn\.linear_gate\./, '.self_attn.gate_proj.'],
+  // Dory, GPT-NeoX.
+  [/\.self_attn\.g_proj\./, '.self_attn.gate_proj.'],
+  [/^embeddings\.weight$/, 'embed_tokens.weight'],
+  [/^embed_out\./, 'lm_head.'],
+];
+
 /** The name without what surrounds it, in Hugging Face's convention. */
 export function canonicalName(name: string): string {
   let canonical = name.replace(WRAPPERS, '').replace(INNER_WRAPPERS, '');
-  for (const [pattern, replacement] of RENAMES) canonical = canonical.replace(pattern, replacement);
+  for (const [pattern, replacement] of [...RENAMES, ...ADOPTED]) canonical = canonical.replace(pattern, replacement);
   return canonical;
 }
 

@@ -44,6 +44,9 @@ const INTERLEAVED = new Set(['gpt_oss']);
  */
 const GATE_FIRST = new Set(['phi3', 'phimoe', 'glm', 'glm4', 'granite', 'granitemoe', 'granitemoeshared', 'granitemoehybrid']);
 
+/** The convolutions of queries, keys and values are one in transformers, and three in the models' own files. */
+const ONE_CONVOLUTION = new Set(['kimi_linear', 'bailing_hybrid']);
+
 /** Takes the tensors of one checkpoint apart. */
 export class Units {
   readonly #checkpoint: Checkpoint;
@@ -71,9 +74,11 @@ export class Units {
       return this.#dense(name, place, role, shape, kind);
     if (role.role !== null && ROUTING.has(role.role)) return whole(`${place} ${role.role} ${kind}`, shape);
     if (isNativeQueryOrKey(name)) {
-      const key = canonicalName(name).replace(/\.attention\.w([qk])\./, '.self_attn.$1_proj.');
+      const key = canonicalName(name).replace(/\.self_attn\.w([qk])\./, '.self_attn.$1_proj.');
       return { ...whole(key, shape), refused: 'its rows are in another order, for another form of RoPE, than in files of transformers' };
     }
+    if (role.family !== null && ONE_CONVOLUTION.has(role.family) && /\.conv1d\.weight$/.test(name))
+      return thirds(canonicalName(name), shape);
     return whole(canonicalName(name), shape);
   }
 
@@ -174,6 +179,20 @@ export function placeOf(name: string, { layer, mtp, tower }: Pick<TensorRole, 'l
 
 function kindOf(name: string): string {
   return name.endsWith('bias') ? 'bias' : 'weight';
+}
+
+/** Three convolutions of one size, one after the other. */
+function thirds(key: string, [channels, ...kernel]: readonly number[]): Held {
+  const own = [channels! / 3, ...kernel];
+  const elements = elementCount(own);
+  if (!Number.isInteger(elements)) return { units: [], refused: 'its convolutions are of different sizes' };
+  const units = ['q', 'k', 'v'].map((one, i) => ({
+    key: key.replace(/conv1d\.weight$/, () => `${one}_conv1d.weight`),
+    from: i * elements,
+    elements,
+    shape: squeezed(own),
+  }));
+  return { units, refused: null };
 }
 
 function whole(key: string, shape: readonly number[]): Held {

@@ -19,6 +19,7 @@ import { doubtWarnings, isNamed, withoutDoubts } from './doubts.ts';
 import type { EqualTensor } from './equal.ts';
 import { extraTensors, InputFiles, type Matching, type MatchResult, matchShard } from './match.ts';
 import { withMtpTogether, withoutEchoes } from './one-cause.ts';
+import { withOtherNames } from './other-names.ts';
 import { type TargetShard, targetShards } from './target.ts';
 import { type OutputTreatments, outputDtypes, policyTensors, Treatments } from './treatments.ts';
 import { unknownFloats } from './unknown.ts';
@@ -174,7 +175,7 @@ export async function planTensors(
   const causes = { experts: structural.length > 0, wrapped: wrapped.length > 0 };
   const told = [
     ...withoutEchoes(ofCodes, { ...causes, quantised: false }, roles),
-    ...withoutEchoes(conflicts, { ...causes, quantised: ofCodes.length > 0 }, roles),
+    ...withoutEchoes(withOtherNames(conflicts, layout, checkpoints), { ...causes, quantised: ofCodes.length > 0 }, roles),
   ];
   const tied = await untied(
     checkpoints.flatMap((c, m) => (participates[m] ? [{ checkpoint: c, roles: memberRoles[m]! }] : [])),
