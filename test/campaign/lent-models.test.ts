@@ -1,6 +1,7 @@
 import {
   appendFileSync,
   chmodSync,
+  chownSync,
   copyFileSync,
   cpSync,
   linkSync,
@@ -77,6 +78,32 @@ describe('an evaluator that removes its model', () => {
     expect(readdirSync(join(work, folder!)).map((name) => name.replace(/-[0-9a-f]+$/, ''))).toEqual(
       Array.from({ length: merges }, (_, i) => `trial-000${i + 1}`),
     );
+  });
+});
+
+describe.runIf(process.getuid?.() === 0)('an evaluator that leaves files of another user, as a container does', () => {
+  it('is warned of, and the search goes on to its end', async () => {
+    const run = freshRun(2);
+    const dir = place();
+    mkdirSync(dir);
+    const nobody = 65534;
+    for (const name of [temporary.path, dirname(dir), dir]) chownSync(name, nobody, nobody);
+    const foreign = async (model: string) => {
+      const score = distance(weightsIn(model));
+      process.seteuid!(0);
+      mkdirSync(join(model, '__pycache__'));
+      writeFileSync(join(model, '__pycache__/x'), '');
+      process.seteuid!(nobody);
+      return score;
+    };
+    process.seteuid!(nobody);
+    try {
+      const { trials, warnings } = await search({ inputs: [run], goal, eval: foreign, trials: 3, dir, work: dir });
+      expect(trials.every(({ status }) => status === 'complete')).toBe(true);
+      expect(new Set(warnings.map(({ code }) => code))).toEqual(new Set(['W_NOT_REMOVED']));
+    } finally {
+      process.seteuid!(0);
+    }
   });
 });
 

@@ -3,7 +3,7 @@ import { appendLine } from '../../base/disk/append-line.ts';
 import { acquireLock, type FolderLock, otherUser, ownFreshFile } from '../../base/disk/folder-lock.ts';
 import { freshFileIn } from '../../base/disk/fresh-file.ts';
 import { HeldFolder, holdOwn, OTHERS_WRITE } from '../../base/disk/held-folder.ts';
-import { onOutput } from '../../base/disk/io-error.ts';
+import { onOutput, toMergeError } from '../../base/disk/io-error.ts';
 import { makeFolder, PRIVATE, READABLE } from '../../base/disk/make-folder.ts';
 import { newId } from '../../base/disk/new-id.ts';
 import { readOwn } from '../../base/disk/own-file.ts';
@@ -23,6 +23,8 @@ export interface WorkFolder {
 const WORK_NAME = /^ckpt-merge-work-[0-9a-f]{12}$/;
 /** Of the log and the results of a trial. */
 const TRIAL_NAME = /^(trial|validation)-\d{4,}(\.log)?$/;
+/** Of what a `Lender` makes. */
+const LENT_NAME = /^model-\d{4,}-[0-9a-f]{12}(\.safetensors)?$/;
 /** Of a file that was being written. */
 const DRAFT_NAME = /\.[0-9a-f]{12}\.draft$/;
 /** In the lock's folder: where the work folder is, so that what a kill left there can be removed. */
@@ -165,11 +167,22 @@ export class StudyFolder {
     if (this.#work !== null) {
       const { path, keep } = this.#work;
       if (keep) await SYSTEM.fs.rmdir(path).catch(() => {});
-      else await onOutput('remove', path, () => removeTree(SYSTEM, path));
+      else await this.#removeWork(path);
       await onOutput('remove', this.path, () => removeTree(SYSTEM, this.#lock.folder.at(WORK_RECORD)));
     }
     if (this.#made !== null && (await SYSTEM.fs.readdir(this.path)).every((name) => name === LOCK_FOLDER)) await this.#unmake(this.#made);
     await this.#lock.release();
+  }
+
+  /** What an evaluation left in a model of its own, and this user cannot remove, was told of. */
+  async #removeWork(path: string): Promise<void> {
+    try {
+      await removeTree(SYSTEM, path);
+    } catch (error) {
+      const left = await SYSTEM.fs.readdir(path).catch(() => null);
+      if (left === null || !left.every((name) => LENT_NAME.test(name)))
+        throw toMergeError(error, { action: 'remove', file: path, side: 'output' });
+    }
   }
 
   async #unmake(outermost: string): Promise<void> {
