@@ -39,9 +39,10 @@ const FORMATS: readonly Row[] = [
   { path: /^mp_rank_\d+(_\d+)*\/(model_optim_rng|model_rng)\.pt$/, format: 'Megatron-LM (one .pt a rank)', converter: `tools/checkpoint/convert.py of Megatron-LM and then ${MEGATRON_BRIDGE}` },
   { path: /^([^/]+\/)?layer_\d+-model_\d+-model_states\.pt$/, format: 'GPT-NeoX (DeepSpeed)', converter: 'tools/ckpts/convert_neox_to_hf.py of GPT-NeoX' },
   { path: /^([^/]+\/)?((bf16_)?zero_pp_rank_|mp_rank_\d+_model_states\.pt$)|^zero_to_fp32\.py$/, format: 'DeepSpeed (ZeRO)', converter: "DeepSpeed's `zero_to_fp32.py` with --safe_serialization" },
-  { path: DCP, holds: /[^.\w]tok_embeddings\.weight/, format: 'torchtitan (DCP)', converter: 'scripts/checkpoint_conversion/convert_to_hf.py of torchtitan' },
+  // Without a prefix; those who nest a model under a key have the bare name in the pickle, too.
+  { path: DCP, holds: /^(?![\s\S]*model\.tok_embeddings)[\s\S]*[^.\w]tok_embeddings\.weight/, format: 'torchtitan (DCP)', converter: 'scripts/checkpoint_conversion/convert_to_hf.py of torchtitan' },
   { path: DCP, holds: /[^.\w]state\.(model|optimizers)\./, format: 'Composer (DCP)', converter: 'scripts/inference/convert_composer_to_hf.py of llm-foundry' },
-  { path: /^([^/]+\/)?(\.metadata|.*\.distcp)$/, format: 'PyTorch distributed checkpoint (DCP)', converter: 'the tool that its trainer has for it, or torch.distributed.checkpoint.format_utils.dcp_to_torch_save and safetensors.torch.save_file' },
+  { path: /^([^/]+\/)?(\.metadata|.*\.distcp)$/, format: 'PyTorch distributed (DCP)', converter: 'the tool that its trainer has for it, or torch.distributed.checkpoint.format_utils.dcp_to_torch_save and safetensors.torch.save_file' },
   { path: /^([^/]+\/)?(_CHECKPOINT_METADATA|orbax\.checkpoint|_METADATA|_sharding)$/, format: 'Orbax (MaxText)', converter: 'to_huggingface of MaxText (utils/ckpt_conversion)' },
   { path: /^([^/]+\/)?(manifest\.ocdbt|ocdbt\.process_\d+|\.zarray|zarr\.json)$/, format: 'TensorStore (levanter)', converter: '`python -m levanter.main.export_lm_to_hf`' },
   { path: /\.nemo$/, format: 'NeMo', converter: MEGATRON_BRIDGE },

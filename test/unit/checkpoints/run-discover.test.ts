@@ -404,7 +404,11 @@ describe('left out, with the reason', () => {
 
 test.each([
   ['torchtitan', { '.metadata': 'X\x16tok_embeddings.weight', '__0_0.distcp': '' }, 'convert_to_hf.py of torchtitan'],
-  ['DCP of some trainer', { '.metadata': 'X\x16model.tok_embeddings.weight', '__0_0.distcp': '' }, 'dcp_to_torch_save'],
+  [
+    'DCP of some trainer',
+    { '.metadata': 'X\x16model.tok_embeddings.weight X\x16tok_embeddings.weight', '__0_0.distcp': '' },
+    'dcp_to_torch_save',
+  ],
   [
     'OLMo-core',
     { 'model_and_optim/.metadata': '', 'model_and_optim/__0_0.distcp': '', 'train/rank0.pt': '', '.metadata.json': '{"ephemeral":false}' },
