@@ -142,7 +142,7 @@ function scoredHeadline({ differences, goal }: Evaluation): string {
   const clear = routers.filter((d) => Math.abs(d.mean) > CLEAR * d.error!);
   if (clear.length === 0)
     return `Averaging the routers does no harm that can be measured here: the choice of router changes the score by ${differenceText(widest)}${share}.`;
-  return `Averaged routers score at least as well as any member's: the others are worse by up to ${differenceText(widest)}${share}.`;
+  return `Averaged routers score at least as well as those of the ${routers.map((d) => d.router).join(' and the ')}, which ${routers.length === 1 ? 'is' : 'are'} worse by up to ${differenceText(widest)}${share}.`;
 }
 
 function untested({ routing, layers, members, sample, inputs, evaluation, family }: Findings, permuted: boolean): string[] {

@@ -30,6 +30,11 @@ export function figure(kind: Figure['kind'], caption: Caption, drawing: Markup, 
   };
 }
 
+/** In place of a drawing that would show nothing, the reason. */
+export function emptyFigure(kind: Figure['kind'], caption: Caption, why: string, values: Markup): Figure {
+  return figure(kind, caption, html`<p class="empty">${why}</p>`, values);
+}
+
 export interface Column {
   readonly label: string;
   /** Numbers are aligned right, names are set in a fixed-width face. */

@@ -1,5 +1,5 @@
 import { formatEstimate, formatNumber, formatTick, shorten } from '../numbers.ts';
-import { type Caption, coordinate, type Figure, figure } from './figure.ts';
+import { type Caption, coordinate, emptyFigure, type Figure, figure } from './figure.ts';
 import { html, type Markup, trusted } from './markup.ts';
 import { axisScale, type Scale, ticks } from './scale.ts';
 
@@ -72,6 +72,14 @@ const ABSENT_COLOUR = 5;
  */
 export function lineChart(chart: LineChart): Figure {
   const { series, levels = [], absent } = chart;
+  const finite = series.flatMap((one) => one.points).filter(({ x, y }) => Number.isFinite(x) && Number.isFinite(y)).length;
+  if (finite < 2)
+    return emptyFigure(
+      'line',
+      chart,
+      finite === 0 ? 'No value to draw.' : 'A single value: the table has it.',
+      valueTable(chart, axisScale([0, 1])),
+    );
   const points = series.flatMap((one) => one.points);
   const x = axisScale([...points.map((point) => point.x), ...(absent?.xs ?? [])], chart.x.log === undefined ? {} : { log: chart.x.log });
   const all = [...points.flatMap(ends), ...levels.map((level) => level.y)];

@@ -139,6 +139,14 @@ export function repeatSpread(recipes: readonly Pick<RecipeScores, 'values'>[]): 
   return freedom === 0 ? null : { variance: squares / freedom, freedom };
 }
 
+/** Standard errors beyond are no more certain about nothing, and their squares overflow. */
+const MOST_ERROR = 1e100;
+
+/** The variance that a standard error stands for; finite. */
+export function errorVariance(stderr: number): number {
+  return Math.min(stderr, MOST_ERROR) ** 2;
+}
+
 /**
  * Variance of each score by noise, where the evaluator says it. @returns one a value; null where it is to be
  * learned
@@ -146,6 +154,6 @@ export function repeatSpread(recipes: readonly Pick<RecipeScores, 'values'>[]): 
 export function statedVariances({ trials, slopes }: Pick<RecipeScores, 'trials' | 'slopes'>, noise: NoiseKind): (number | null)[] {
   // 0 belongs to a score at its limit, as 1.0 of an accuracy, and not to one without noise.
   return trials.map(({ stderr }, i) =>
-    noise === 'independent' && stderr !== null && stderr > 0 ? (stderr * (slopes?.[i] ?? 1)) ** 2 : null,
+    noise === 'independent' && stderr !== null && stderr > 0 ? errorVariance(stderr * (slopes?.[i] ?? 1)) : null,
   );
 }

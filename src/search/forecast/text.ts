@@ -5,7 +5,7 @@ import { wrap } from '../../render/wrap.ts';
 import { goalWords, spentText, trialCounts } from '../optimise/words.ts';
 import { scoreText } from '../study/words.ts';
 import type { ForecastDocument } from './types.ts';
-import { decayedText, ESTIMATE, forecastHeadline, recoveredText, windowGainText } from './words.ts';
+import { decayedText, estimateText, forecastHeadline, recoveredText, windowGainText } from './words.ts';
 
 const WIDTH = 100;
 
@@ -16,7 +16,7 @@ export function forecastText(document: ForecastDocument, colors: Colors): string
   const failed = trials.flatMap(({ reason, weights }) => (reason === null ? [] : `${weights.at(-1)?.path ?? ''}: ${reason}`));
   const lines = [
     ...wrap(printable(forecastHeadline(document)), WIDTH).map(scored ? colors.bold : colors.red),
-    ...wrap(`  ${ESTIMATE}`, WIDTH, '  '),
+    ...wrap(`  ${estimateText(document.goal)}`, WIDTH, '  '),
     '',
     `${plural(points.length, 'window')} of ${plural(window, 'checkpoint')}, ${printable(method)}; ${printable(metric ?? 'score')}, ${goalWords(document.goal)}`,
     ...pointTable(document),

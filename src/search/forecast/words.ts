@@ -1,12 +1,14 @@
 import { formatStep } from '../../render/format.ts';
 import { plainNumber } from '../../render/numbers.ts';
+import type { Goal } from '../evaluate/types.ts';
 import { gainText } from '../optimise/words.ts';
 import { scoreText } from '../study/words.ts';
 import type { ForecastDocument, ForecastPoint } from './types.ts';
 
 /** What every forecast says of itself. */
-export const ESTIMATE =
-  'This is an estimate of the merged score, always below a real decay on our runs: the decayed model was better each time.';
+export function estimateText(goal: Goal): string {
+  return `This is an estimate of the merged score, not of a decayed model's: on our runs a real decay was better each time, its score ${goal === 'minimize' ? 'lower' : 'higher'}.`;
+}
 
 /** The last window, in a sentence: what merging gives there beside the checkpoint alone. */
 export function forecastHeadline({ points }: ForecastDocument): string {

@@ -3,6 +3,7 @@ import { type Column, table } from '../../render/html/figure.ts';
 import { html, type Markup } from '../../render/html/markup.ts';
 import { badge, type Tone } from '../../render/html/page.ts';
 import { formatNumber, plainNumber } from '../../render/numbers.ts';
+import { hasEffect } from '../space/schedule-parameters.ts';
 import type { Trial } from '../study/types.ts';
 import { scoreText } from '../study/words.ts';
 import type { SearchDocument } from './types.ts';
@@ -36,7 +37,9 @@ export function trialTable({ trials, space, best }: SearchDocument, labels: Read
   const rows = trials.map((trial) => [
     trial.id,
     html`${KIND_WORDS[trial.kind]}${trial.id === best?.trial ? html` ${badge('neutral', 'best')}` : null}`,
-    ...space.parameters.map(({ name }) => paramText(paramOf(trial.params, name))),
+    ...space.parameters.map(({ name }) =>
+      trial.params !== null && !hasEffect(name, trial.params) ? '–' : paramText(paramOf(trial.params, name)),
+    ),
     membersText(trial, labels),
     scoreText(trial.score, null),
     ...(stderr ? [formatNumber(trial.stderr, 3)] : []),

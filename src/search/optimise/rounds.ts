@@ -1,4 +1,5 @@
 import { conclude } from '../conclusion/conclude.ts';
+import { errorVariance } from '../conclusion/difference.ts';
 import { directionOf } from '../evaluate/goal.ts';
 import type { Goal } from '../evaluate/types.ts';
 import type { Point } from '../gaussian-process/cube.ts';
@@ -206,7 +207,7 @@ class RoundPlanner {
     return {
       observed: this.#own.flatMap(({ id, point, status, score, stderr, by, proposals }) => {
         if (point === null || status === 'skipped') return [];
-        const variance = this.#settings.noise === 'independent' && stderr !== null ? stderr ** 2 : null;
+        const variance = this.#settings.noise === 'independent' && stderr !== null ? errorVariance(stderr) : null;
         return [{ id, point, value: score === null ? null : sign * score, variance, by, proposals }];
       }),
       pending: [...this.#open, ...before].flatMap(({ point }) => (point === null ? [] : [point])),

@@ -72,13 +72,18 @@ export function isScheduleParameter(name: string): name is ScheduleParameterName
   return (SCHEDULE_PARAMETER_NAMES as readonly string[]).includes(name);
 }
 
+/** Which members there are, also where there is one. */
+const CHOOSE: readonly ScheduleParameterName[] = ['window', 'skip'];
+
 /**
  * Whether a parameter of a recipe decides anything: alpha is of EMA, and stands anywhere where another method
- * is chosen.
+ * is chosen; of a window of one checkpoint no method decides anything.
  */
 export function hasEffect(name: string, params: Params): boolean {
   const [prefix, own] = [name.slice(0, name.lastIndexOf('.') + 1), name.slice(name.lastIndexOf('.') + 1)];
   const method = params[`${prefix}method`] ?? params.method;
+  if (isScheduleParameter(own) && !CHOOSE.includes(own) && method !== 'extrapolate' && (params[`${prefix}window`] ?? params.window) === 1)
+    return false;
   return method === undefined || !isScheduleParameter(own) || parameterOf(own).methods.some((other) => other === method);
 }
 

@@ -1,6 +1,7 @@
 import type { Colors } from '../../render/colors.ts';
 import { warningText } from '../../render/error-text.ts';
 import { formatSeconds, printable } from '../../render/format.ts';
+import { plainNumber } from '../../render/numbers.ts';
 import { hasEffect } from '../space/schedule-parameters.ts';
 import type { StudyEvent, StudyProgress, Trial, TrialKind } from './types.ts';
 import { scoreText } from './words.ts';
@@ -47,7 +48,7 @@ function aboutTrial(kind: TrialKind, params: Trial['params']): string {
   };
   const values = Object.entries(params ?? {})
     .filter(([name]) => hasEffect(name, params!))
-    .map(([name, value]) => `${name} ${typeof value === 'number' ? Number(value.toPrecision(6)) : value}`);
+    .map(([name, value]) => `${name} ${typeof value === 'number' ? plainNumber(value, 4) : value}`);
   const name = names[kind];
   return [...(name === undefined ? [] : [name]), ...(values.length === 0 ? [] : [values.join(', ')])].join(', ');
 }
