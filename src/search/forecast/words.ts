@@ -7,7 +7,7 @@ import type { ForecastDocument, ForecastPoint } from './types.ts';
 
 /** What every forecast says of itself. */
 export function estimateText(goal: Goal): string {
-  return `This is an estimate of the merged score, not of a decayed model's: on our runs a real decay was better each time, its score ${goal === 'minimize' ? 'lower' : 'higher'}.`;
+  return `This is an estimate of the merged score, not of a decayed one: on our runs a real decay was better each time, its score ${goal === 'minimize' ? 'lower' : 'higher'}.`;
 }
 
 /** The last window, in a sentence: what merging gives there beside the checkpoint alone. */

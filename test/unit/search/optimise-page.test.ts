@@ -259,7 +259,7 @@ it('the curve of a chain has the trials of the newest pair alone: λ = 1 of the 
 describe('the page of a forecast', () => {
   it('says that it is an estimate, and has no decayed score unless it was calibrated', () => {
     const plain = forecastPage(sampleForecast());
-    expect(plain).toContain('an estimate of the merged score, not of a decayed model's: on our runs a real decay was better each time, its score lower');
+    expect(plain).toContain('not of a decayed one: on our runs a real decay was better each time, its score lower');
     expect(plain).toContain('no: nothing is said of a decayed score');
     expect(markup(plain)).not.toMatch(/decayed, by the calibration|Decayed, by the calibration|class="band/);
     const calibrated = forecastPage(sampleForecast({ calibrated: true }));
