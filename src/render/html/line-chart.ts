@@ -72,14 +72,13 @@ const ABSENT_COLOUR = 5;
  */
 export function lineChart(chart: LineChart): Figure {
   const { series, levels = [], absent } = chart;
-  const finite = series.flatMap((one) => one.points).filter(({ x, y }) => Number.isFinite(x) && Number.isFinite(y)).length;
-  if (finite < 2)
-    return emptyFigure(
-      'line',
-      chart,
-      finite === 0 ? 'No value to draw.' : 'A single value: the table has it.',
-      valueTable(chart, axisScale([0, 1])),
-    );
+  const drawn = series.flatMap((one) => one.points).filter(({ x, y }) => Number.isFinite(x) && Number.isFinite(y));
+  // A single value says something only beside others, or with its band.
+  const alone = drawn.length === 1 && levels.length === 0 && drawn[0]!.band === undefined;
+  if (drawn.length === 0 || alone) {
+    const why = alone ? 'A single value: the table has it.' : 'No value to draw.';
+    return emptyFigure('line', chart, why, valueTable(chart, axisScale([0, 1])));
+  }
   const points = series.flatMap((one) => one.points);
   const x = axisScale([...points.map((point) => point.x), ...(absent?.xs ?? [])], chart.x.log === undefined ? {} : { log: chart.x.log });
   const all = [...points.flatMap(ends), ...levels.map((level) => level.y)];
