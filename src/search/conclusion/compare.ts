@@ -28,8 +28,9 @@ export interface Comparison {
 
 const DRAWS = 8192;
 /**
- * By how much the interval of a model of the space is wider than its draws. Ours, calibrated on the problems of `bench/regret.js`: a
- * model pulls the best towards the rest, so that more true gains lie above the draws than should.
+ * By how much the interval of a model of the space is wider than its draws: a model pulls the best towards the rest, so that
+ * more true gains lie above the draws than should. Ours, chosen on the problems of `bench/regret.js` and on first figures of the
+ * five shapes of `bench/coverage.js`.
  */
 const WIDER = 1.1;
 /** Of a variance, what is rounding of the matrix's own entries. */
