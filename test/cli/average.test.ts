@@ -21,7 +21,7 @@ describe('what average prints', () => {
     const { code, stdout, stderr } = await runCli(['average', ...INPUTS, '-o', 'plain'], { cwd });
     expect(code).toBe(0);
     expect(stdout).toMatch(/^merged 3 checkpoints into plain \(sma\)\n/);
-    expect(stdout).toMatch(/^ +10,000 {2}0\.333333 {2}checkpoint-10000$/m);
+    expect(stdout).toMatch(/^ +10000 {2}0\.333333 {2}checkpoint-10000$/m);
     expect(stdout).toMatch(/^check it with: merge verify plain\n$/m);
     expect(stderr).toMatch(/^merging 3 checkpoints into plain: .* to read, .* to write\n$/);
   });
