@@ -173,7 +173,7 @@ export const WARNING_CODES = {
   W_TOKENS: 'Some token counts are unknown, or another source says something else.',
   W_LEFT_OUT_MEMBERS: 'Checkpoints that would be members are left out because they cannot be used, or there are fewer than asked for.',
   W_ONE_MEMBER: 'One checkpoint takes part, so that a merge of it is a copy.',
-  W_ABANDONED_BRANCH: 'A later step was saved long before an earlier one, as where a training went back and left a branch behind.',
+  W_ABANDONED_BRANCH: 'Checkpoints are of two branches of a training, by their logs or by the times at which they were saved.',
   W_LOSS_NAN: 'The training log has a loss that is NaN or infinite before or among the members.',
   W_DOWNLOADING: 'A file beside the weights says that a download is in progress, or was interrupted.',
   W_ZEROS: 'Weights of one member are zero where those of the others are not, as in a file that was not written to its end.',

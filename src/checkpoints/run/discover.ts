@@ -62,7 +62,7 @@ export async function discoverRun(path: string, { signal }: { readonly signal?: 
       .sort((a, b) => (a.step ?? -1) - (b.step ?? -1) || (a.path < b.path ? -1 : 1)),
     broken,
     // Times in the Hub's cache are those of downloads.
-    abandoned: (await hubRepository(path)) === null ? await abandonedBranch(kept) : [],
+    abandoned: await abandonedBranch(kept, { times: (await hubRepository(path)) === null }),
     log: logs.get(stageKey(kept.at(-1)!)) ?? [],
     warnings: shortened([...found.flatMap(({ warnings }) => warnings), ...duplicates.map(duplicateWarning)]),
   };

@@ -35,6 +35,16 @@ export interface BrokenCheckpoint extends Excluded, Position {
   readonly step: number;
 }
 
+/** A checkpoint that seems to be of another branch of the training than the one that goes on. */
+export interface StrayCheckpoint {
+  readonly path: string;
+  /**
+   * Paths of those whose training logs contradict its own, which is a fact; null where only times of files speak
+   * against it.
+   */
+  readonly contradicts: readonly string[] | null;
+}
+
 /** A training run as it lies on disk. */
 export interface Run {
   readonly path: string;
@@ -46,8 +56,8 @@ export interface Run {
    * converted), in order; none that stands where a complete one does.
    */
   readonly broken: readonly BrokenCheckpoint[];
-  /** Paths of checkpoints that seem to be of a branch that was abandoned: see `abandonedBranch`. */
-  readonly abandoned: readonly string[];
+  /** Those that seem to be of a branch that was abandoned: see `abandonedBranch`. */
+  readonly abandoned: readonly StrayCheckpoint[];
   /** By step; empty where no state file has a log. */
   readonly log: readonly LogEntry[];
   readonly warnings: readonly Warning[];

@@ -82,7 +82,9 @@ describe('a loss that was no number', () => {
 test('a branch that was abandoned is said of members that are of it', () => {
   const members = at(9000, 9100, 9200);
   const said = (abandoned: string[]) =>
-    memberWarnings(members, { log: [], abandoned }).map(({ code, message }) => `${code} ${message.slice(0, 40)}`);
+    memberWarnings(members, { log: [], abandoned: abandoned.map((path) => ({ path, contradicts: null })) }).map(
+      ({ code, message }) => `${code} ${message.slice(0, 40)}`,
+    );
   expect(said(['/run/step9200'])).toEqual(['W_ABANDONED_BRANCH step 9200 was saved long before checkpoi']);
   expect(said(['/run/step9100', '/run/step9200'])).toEqual(['W_ABANDONED_BRANCH steps 9100, 9200 were saved long before ']);
   expect(said(['/run/step8000'])).toEqual([]);
