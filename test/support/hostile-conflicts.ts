@@ -86,7 +86,16 @@ const PAIRS: readonly Pair[] = [
     file: 'b/model.safetensors',
     tensor: 'mask',
   },
-  ...(['F8_E8M0', 'F6_E3M2', 'F4', 'C64'] as const).map((dtype): Pair => {
+  {
+    code: 'E_QUANTISED_UNSUPPORTED',
+    place: 'average: F6_E3M2 tensor',
+    a: [{ name: 'experts', dtype: 'F6_E3M2', shape: [8] }],
+    b: [{ name: 'experts', dtype: 'F6_E3M2', shape: [8] }],
+    file: 'a/model.safetensors',
+    tensor: 'experts',
+    says: 'FP6',
+  },
+  ...(['F8_E8M0', 'F4', 'C64'] as const).map((dtype): Pair => {
     const tensor: FixtureTensor = { name: 'experts', dtype, shape: [8] };
     const place = `average: ${dtype} tensor`;
     return { code: 'E_UNSUPPORTED_DTYPE', place, a: [tensor], b: [tensor], file: 'b/model.safetensors', tensor: 'experts', says: dtype };

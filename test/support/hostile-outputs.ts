@@ -121,7 +121,7 @@ export const HOSTILE_OUTPUTS: readonly HostileCase[] = [
     'link/out',
     made((folder) => symlinkSync('link', join(folder, 'link'))),
   ),
-  output('E_OUTPUT_KIND', 2, 'name too long', 'n'.repeat(300)),
+  output('E_OUTPUT_KIND', 2, 'name too long', 'n'.repeat(280)),
   output(
     'E_OUTPUT_KIND',
     2,
@@ -188,9 +188,9 @@ export const HOSTILE_OUTPUTS: readonly HostileCase[] = [
     skip: NO_MOUNTS,
   },
   {
-    // Room for every byte, but not for every file: it fails when all tensors are written.
+    // Room for every byte, but not for every file: it fails when all tensors are written, and would keep them.
     ...output('E_NO_SPACE', 6, 'disk without room for another file', 'disk/out', (folder) => ({
-      args: ['average', ...big(folder), '-o', 'disk/out'],
+      args: ['average', ...big(folder), '-o', 'disk/out', '--no-keep'],
       file: 'disk/',
       shell: onSmallDisk('size=64m,nr_inodes=7'),
     })),
