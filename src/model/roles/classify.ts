@@ -139,7 +139,7 @@ function kindOf(key: string, look: number, context: NamingContext, rules: readon
     const fill = (text: string) => text.replaceAll(/\$(\d)/g, (_, group: string) => match[Number(group)] ?? '');
     const owner = base === '' ? null : kindOf(fill(base), look & ~INTEGER, context, rules);
     if (ofMatrix && !MATRICES.has(owner?.role ?? null)) continue;
-    if (role === 'codes') return { ...owner!, ...placeOf(key, owner!.role) };
+    if (role === 'codes' || role === 'weight') return { ...owner!, ...placeOf(key, owner!.role) };
     const named = projection === undefined ? (owner?.projection ?? null) : fill(projection).replace('lora_embedding_', 'lora_');
     const of = owner?.of ?? owner?.role ?? null;
     const place = base === '' ? { layer: null, expert: null, glued: null } : placeOf(key, of);

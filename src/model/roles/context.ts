@@ -1,3 +1,4 @@
+import { isWeightOf, peftPart } from './adapters.ts';
 import { CONFIG_KEYS, configNumber, languageConfigs, type ModelConfig } from './model-config.ts';
 import type { NamingContext } from './types.ts';
 
@@ -11,8 +12,6 @@ const PREDICTION = /^(?!.*mtp).*\.layers\.(\d+)\.(?:eh_proj|enorm|hnorm)\.weight
 
 /** What only multi-token prediction has in a name. */
 const OF_PREDICTION = /mtp|nextn|(?:^|\.)(?:eh_proj|enorm|hnorm|shared_head)\./;
-
-const ADAPTER = /\.(?:lora_|base_layer\.|modules_to_save\.)/;
 
 /** What only a model with experts has in a name or a key of its configuration. */
 const OF_EXPERTS = /expert|moe|router/i;
@@ -54,15 +53,24 @@ function mainLayers(configs: readonly ModelConfig[], configured: number | null, 
   return any ? null : configured;
 }
 
-/** Null where nothing is called as PEFT calls it, so that the question does not arise. */
+/**
+ * Whether these are adapters alone, beside which full modules are trained copies. Null where nothing is called as PEFT
+ * calls it, so that the question does not arise.
+ */
 function haveAdapters(names: Iterable<string>): boolean | null {
   let wrapped = false;
+  let adapters = false;
+  const modules = new Set<string>();
   for (const name of names) {
     if (!name.startsWith('base_model.model.')) continue;
-    if (ADAPTER.test(name)) return true;
     wrapped = true;
+    const part = peftPart(name);
+    if (part?.kind === 'base') return false;
+    if (part?.kind === 'adapter') modules.add(part.module);
+    adapters ||= part !== null;
   }
-  return wrapped ? false : null;
+  if (modules.size > 0) for (const name of names) if (isWeightOf(name, modules)) return false;
+  return wrapped ? adapters : null;
 }
 
 function haveExperts(names: Iterable<string>): boolean {

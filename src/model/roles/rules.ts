@@ -1,3 +1,4 @@
+import { ADAPTER_WORDS } from './adapters.ts';
 import type { Role } from './types.ts';
 
 /**
@@ -111,7 +112,7 @@ export const RULES: readonly Rule[] = [
 
 /** A tensor that belongs to another one: `$1` of `name`, put into `base`, is the name of that one. */
 export interface Companion {
-  readonly role: 'quant_scale' | 'quant_meta' | 'lora' | 'optimizer' | 'codes';
+  readonly role: 'quant_scale' | 'quant_meta' | 'lora' | 'optimizer' | 'codes' | 'weight';
   readonly name: string;
   readonly base: string;
   readonly projection?: string;
@@ -128,7 +129,7 @@ export interface Companion {
 
 /**
  * Tried before the rules, for all of these embed the whole name of a weight. `codes` are the weight itself,
- * quantised.
+ * quantised, and `weight` is it below an adapter, which is never left out with the adapter.
  */
 // biome-ignore format: a table, a rule a line.
 export const COMPANIONS: readonly Companion[] = [
@@ -139,9 +140,9 @@ export const COMPANIONS: readonly Companion[] = [
   { role: 'optimizer', name: String.raw`^(?:optimizer\.)?state\.#\.step$`, base: '', projection: 'step' },
   { role: 'optimizer', name: '^(?:global_steps?|lr_scheduler>|scheduler>|optimizer_state_dict>|optimizer>|optim>|opt_state>)', base: '', projection: 'scalar' },
 
-  { role: 'lora', name: String.raw`^(?:base_model\.model\.)?(.+)\.(lora_[AB]|lora_embedding_[AB])(?:\.\w+)*$`, base: '$1.weight', projection: '$2' },
+  { role: 'weight', name: String.raw`^(?:base_model\.model\.)?(.+)\.base_layer\.(\w+)$`, base: '$1.$2' },
   { role: 'lora', name: String.raw`^(?:base_model\.model\.)?(.+)\.(lora_magnitude)_vector(?:\.\w+)*$`, base: '$1.weight', projection: 'magnitude' },
-  { role: 'lora', name: String.raw`^(?:base_model\.model\.)?(.+)\.base_layer\.(\w+)$`, base: '$1.$2', projection: 'base' },
+  { role: 'lora', name: String.raw`^(?:base_model\.model\.)?(.+?)\.(${ADAPTER_WORDS})(?:\.\w+)*$`, base: '$1.weight', projection: '$2' },
   { role: 'lora', name: String.raw`^(?:base_model\.model\.)?(.+)\.modules_to_save(?:\.\w+)*\.(weight|bias)$`, base: '$1.$2', projection: 'full' },
   { role: 'lora', name: String.raw`^base_model\.model\.(.+)$`, base: '$1', projection: 'full', besideAdapters: true },
 

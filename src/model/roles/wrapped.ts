@@ -1,12 +1,14 @@
 import type { Conflict, Warning } from '../../base/errors.ts';
 import type { TensorTable } from '../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
+import { isWeightOf, peftPart } from './adapters.ts';
 
 /** What wrappers put before the names of all that they hold, and what to save instead. */
 const PREFIXES: readonly (readonly [prefix: string, wrapper: string])[] = [
   ['_orig_mod.', 'torch.compile'],
   ['_forward_module.', "Lightning's strategies"],
   ['_fsdp_wrapped_module.', 'FSDP'],
+  ['_checkpoint_wrapped_module.', 'activation checkpointing'],
   ['module.', 'DistributedDataParallel or DeepSpeed'],
   ['base_model.model.', 'PEFT'],
 ];
@@ -38,7 +40,7 @@ export function wrappedNames(checkpoint: Checkpoint): Warning[] {
 /** Prefixes that all names have, outermost first. */
 function outerWrappers(names: readonly string[]): (typeof PREFIXES)[number][] {
   // Files of adapters are called so, and are read with their names.
-  if (names.some((name) => name.includes('.lora_'))) return [];
+  if (names.some((name) => peftPart(name) !== null)) return [];
   const found: (typeof PREFIXES)[number][] = [];
   for (let at = 0; names.length > 0; ) {
     const next = PREFIXES.find(([prefix]) => names.every((name) => name.startsWith(prefix, at)));
@@ -49,12 +51,10 @@ function outerWrappers(names: readonly string[]): (typeof PREFIXES)[number][] {
   return found;
 }
 
-const ADAPTER = /^(.+)\.lora_(?:[AB]|embedding_[AB])(?:\.|$)/;
-
 /**
  * Models that were saved in PEFT's wrapper: base weights beside the adapters that change them. Without the adapters
  * they are not the models that were trained, and their mean is not that of what they stand for. A folder with adapters
- * alone is another matter. One conflict for all.
+ * alone is another matter. By names, which may be a model's own. One conflict for all.
  */
 export function peftConflicts(checkpoints: readonly Checkpoint[]): Conflict[] {
   const found = new Map<TensorTable, Conflict | null>();
@@ -72,29 +72,45 @@ export function peftConflicts(checkpoints: readonly Checkpoint[]): Conflict[] {
 }
 
 function peftConflict({ path, shards }: Checkpoint): Conflict | null {
-  let [weights, adapters] = [0, 0];
-  const bases = new Set<string>();
-  for (const { tensors } of shards) {
-    for (const name of tensors.names) {
-      const base = name.includes('lora_') ? ADAPTER.exec(name)?.[1] : undefined;
-      if (base === undefined) continue;
-      adapters++;
-      bases.add(base);
-    }
-  }
-  if (adapters === 0) return null;
+  const methods = new Set<string>();
+  const modules = new Set<string>();
+  let [weights, adapters, copies] = [0, 0, 0];
   let first: string | undefined;
   for (const { tensors } of shards) {
     for (const name of tensors.names) {
-      const base = /^(.+?)(?:\.base_layer)?\.weight$/.exec(name)?.[1];
-      if (base === undefined || !bases.has(base)) continue;
-      first ??= name;
+      const part = peftPart(name);
+      if (part === null) continue;
+      if (part.kind === 'base') {
+        weights++;
+        first ??= name;
+      } else if (part.kind === 'copy') copies++;
+      else {
+        adapters++;
+        methods.add(part.method);
+        modules.add(part.module);
+      }
+    }
+  }
+  for (const { tensors } of modules.size === 0 ? [] : shards) {
+    for (const name of tensors.names) {
+      if (!isWeightOf(name, modules)) continue;
       weights++;
+      first ??= name;
     }
   }
   if (first === undefined) return null;
-  const message = `${path} is a model in PEFT's wrapper: ${weights} of its weights (the first is ${first}) have adapters (LoRA, ${adapters} tensors) beside them, and neither is the model without the other`;
+  const beside = [
+    ...(adapters === 0 ? [] : [`adapters (${[...methods].sort().join(', ')}, ${adapters} tensors)`]),
+    ...(copies === 0 ? [] : [`trained copies (modules_to_save, ${copies} tensors)`]),
+  ];
+  const what = `${weights} of its weights (the first is ${first})`;
+  const message =
+    beside.length === 0
+      ? `${path} is a model in PEFT's wrapper: ${what} are called as PEFT calls those below its adapters, of which it holds none`
+      : `${path} is a model in PEFT's wrapper: ${what} have ${beside.join(' and ')} beside them, and neither is the model without the other`;
   return { code: 'E_LAYOUT_FORM', message, help: PEFT_HELP, file: path, tensor: first };
 }
 
-const PEFT_HELP = 'Load each checkpoint with peft, call merge_and_unload() and save_pretrained(), and merge what that writes.';
+const PEFT_HELP =
+  'Load each checkpoint with peft, call merge_and_unload() and save_pretrained(), and merge what that writes. Where these are names of ' +
+  "the model's own, and not PEFT's: --allow-unknown averages all of them, adapters too.";

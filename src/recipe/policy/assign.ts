@@ -80,7 +80,9 @@ export function assignTreatments(tensors: readonly PolicyTensor[], request: Poli
     if (taken.length > 0) conflicts.push(...impossible(policy, words[p]!, taken, floats[p]!, treatments));
     else conflicts.push(unusedOrShadowed(policies[p]!, words, p, tensors, tests));
   }
-  if (tensors.length > 0 && treatments.every(({ kind }) => kind === 'drop'))
+  // Adapters alone stay adapters, whatever names are allowed.
+  const alone = policies.length === 0 && tensors.every(({ role: { role } }) => role === 'lora' || role === 'optimizer');
+  if (tensors.length > 0 && (alone || treatments.every(({ kind }) => kind === 'drop')))
     conflicts.push(nothingLeft(policies.length > 0, tensors.length));
   return { treatments, of, conflicts, warnings: treatmentWarnings(tensors, treatments, of) };
 }
@@ -212,7 +214,7 @@ function nothingLeft(byPolicy: boolean, count: number): Conflict {
     ? { code: 'E_POLICY', message: `nothing is left: policies and defaults drop all ${counted(count, 'tensor')}` }
     : {
         code: 'E_NO_WEIGHTS',
-        message: `all ${counted(count, 'tensor')} are adapters (LoRA) or optimizer states, which are left out of merges`,
+        message: `all ${counted(count, 'tensor')} are adapters (LoRA and its kin) or optimizer states, which are left out of merges`,
       };
 }
 

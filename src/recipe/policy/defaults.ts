@@ -56,9 +56,9 @@ export const DEFAULTS: readonly DefaultRow[] = [
   },
   {
     name: 'training state',
-    tensors: 'adapters (LoRA) and optimizer states',
-    fits: ({ role: { role } }) => role === 'lora' || role === 'optimizer',
-    treatment: 'left out, with a warning',
+    tensors: 'adapters (LoRA and its kin) and optimizer states',
+    fits: ({ role: { role } }, allowUnknown) => (role === 'lora' && !allowUnknown) || role === 'optimizer',
+    treatment: 'left out, with a warning; `--allow-unknown` averages what is called like an adapter',
     kind: 'drop',
     why: 'the mean of two low-rank products is not the product of the means, and moments are no weights',
   },

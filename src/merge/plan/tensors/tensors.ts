@@ -169,7 +169,8 @@ export async function planTensors(
     if (!shared) structural.push(...structureConflicts(checkpoint, memberRoles[member]!));
   }
   if (allowUnknown) {
-    doubts.push(...structural);
+    doubts.push(...wrapped, ...structural);
+    wrapped.length = 0;
     structural.length = 0;
   }
   const causes = { experts: structural.length > 0, wrapped: wrapped.length > 0 };
