@@ -8,6 +8,7 @@ import { HeaderCache, scansOf } from './containers/safetensors/header-cache.ts';
 import { headerOf } from './containers/safetensors/scan-header.ts';
 import type { SafetensorsHeader } from './containers/safetensors/types.ts';
 import type { Container, Found, Opened } from './containers/types.ts';
+import { emptiedConflict } from './emptied.ts';
 import { innerCheckpoints } from './inner-checkpoint.ts';
 import { placeFromPath, positionFromName } from './names.ts';
 import { notACheckpoint, severalInside } from './not-a-checkpoint.ts';
@@ -54,29 +55,20 @@ export async function openCheckpoint(path: string, { cache = new OpenCache(), na
 /** Share of its tensors from which on empty ones are what a checkpoint is about. */
 const EMPTIED = 1 / 4;
 
-/**
- * Under ZeRO-3 a model's parameters are empty on every rank until they are gathered, but for small ones; a save that
- * does not gather writes them so.
- * @throws MergeError E_NO_TENSORS
- */
+/** @throws MergeError E_NO_TENSORS where so much is empty that it says nothing of the model */
 function refuseEmptied(path: string, { shards }: Opened): void {
-  let [all, empty, first] = [0, 0, ''];
+  let [all, count, first] = [0, 0, ''];
+  let shape: readonly number[] = [];
   for (const { tensors } of shards) {
     all += tensors.count;
     for (let row = 0; row < tensors.count; row++) {
-      if (tensors.bytes[row] !== 0 || tensors.shapes[row]!.length !== 1 || !tensors.names[row]!.endsWith('weight')) continue;
-      if (empty++ === 0) first = tensors.names[row]!;
+      if (tensors.bytes[row] !== 0 || !tensors.names[row]!.endsWith('weight')) continue;
+      if (count++ === 0) [first, shape] = [tensors.names[row]!, tensors.shapes[row]!];
     }
   }
-  if (empty === 0 || empty < EMPTIED * all) return;
-  throw new MergeError(
-    'E_NO_TENSORS',
-    `${path}: ${empty} of ${all} tensors are empty (${first} has shape [0]), as DeepSpeed ZeRO-3 leaves weights that a save does not gather`,
-    {
-      details: { file: path, tensor: first },
-      help: "Save with stage3_gather_16bit_weights_on_model_save, or make the weights from the ZeRO state with DeepSpeed's zero_to_fp32.py.",
-    },
-  );
+  if (count === 0 || count < EMPTIED * all) return;
+  const { code, message, help } = emptiedConflict(path, { count, all, first, shape });
+  throw new MergeError(code, message, { details: { file: path, tensor: first }, ...(help !== undefined && { help }) });
 }
 
 /** The checkpoint that is meant by a path, and who can read it. @throws MergeError where there is none */

@@ -6,6 +6,7 @@ import type { Checkpoint } from '../../checkpoints/types.ts';
 import { quantisationConfig } from '../../model/quantised/config.ts';
 import { recogniseQuantised } from '../../model/quantised/recognise.ts';
 import { type CheckpointRoles, checkpointRoles, tensorName } from '../../model/roles/checkpoint-roles.ts';
+import { emptyWeights } from '../../model/roles/emptied.ts';
 import { missingHead } from '../../model/roles/headless.ts';
 import { layerNumbers } from '../../model/roles/layer-checks.ts';
 import { readConfigText } from '../../model/roles/model-config.ts';
@@ -178,6 +179,7 @@ export async function inspect(path: string): Promise<Inspection> {
       problems: [
         ...(unreadable === null ? [] : [unreadable]),
         ...peftConflicts([checkpoint]),
+        ...emptyWeights([checkpoint], [known]),
         ...conflicts,
         ...(quantised?.conflicts ?? []),
       ],

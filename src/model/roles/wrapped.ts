@@ -67,7 +67,7 @@ export function peftConflicts(checkpoints: readonly Checkpoint[]): Conflict[] {
   });
   const [conflict] = conflicts;
   if (conflict === undefined) return [];
-  const others = conflicts.length === 1 ? '' : `; and so are ${conflicts.length - 1} more`;
+  const others = conflicts.length === 1 ? '' : conflicts.length === 2 ? '; and so is another' : `; and so are ${conflicts.length - 1} more`;
   return [{ ...conflict, message: `${conflict.message}${others}` }];
 }
 
@@ -100,8 +100,8 @@ function peftConflict({ path, shards }: Checkpoint): Conflict | null {
   }
   if (first === undefined) return null;
   const beside = [
-    ...(adapters === 0 ? [] : [`adapters (${[...methods].sort().join(', ')}, ${adapters} tensors)`]),
-    ...(copies === 0 ? [] : [`trained copies (modules_to_save, ${copies} tensors)`]),
+    ...(adapters === 0 ? [] : [`adapters (${[...methods].sort().join(', ')}, ${counted(adapters)})`]),
+    ...(copies === 0 ? [] : [`trained copies (modules_to_save, ${counted(copies)})`]),
   ];
   const what = `${weights} of its weights (the first is ${first})`;
   const message =
@@ -110,6 +110,8 @@ function peftConflict({ path, shards }: Checkpoint): Conflict | null {
       : `${path} is a model in PEFT's wrapper: ${what} have ${beside.join(' and ')} beside them, and neither is the model without the other`;
   return { code: 'E_LAYOUT_FORM', message, help: PEFT_HELP, file: path, tensor: first };
 }
+
+const counted = (tensors: number): string => `${tensors} tensor${tensors === 1 ? '' : 's'}`;
 
 const PEFT_HELP =
   'Load each checkpoint with peft, call merge_and_unload() and save_pretrained(), and merge what that writes. Where these are names of ' +

@@ -19,11 +19,13 @@ const DIFFERENCES: ReadonlySet<ErrorCode> = new Set([
  */
 export function withoutEchoes(
   conflicts: readonly Conflict[],
-  causes: { readonly experts: boolean; readonly quantised: boolean; readonly wrapped: boolean },
+  causes: { readonly experts: boolean; readonly quantised: boolean; readonly wrapped: boolean; readonly emptied: boolean },
   { context }: CheckpointRoles,
 ): readonly Conflict[] {
   // What is left of a wrapped model is said as what it is.
   if (causes.wrapped) return conflicts.filter(({ code }) => code !== 'E_NO_WEIGHTS' && !DIFFERENCES.has(code));
+  // Nor is an empty weight of another shape than the others'.
+  if (causes.emptied) return conflicts.filter(({ code }) => code !== 'E_SHAPE');
   if (!causes.experts && !causes.quantised) return conflicts;
   const classify = classifier(context);
   return conflicts.filter(({ code, tensor }) => {

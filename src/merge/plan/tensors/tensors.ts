@@ -4,6 +4,7 @@ import type { Checkpoint } from '../../../checkpoints/types.ts';
 import { arrange } from '../../../model/layout/arrange.ts';
 import { recogniseQuantised } from '../../../model/quantised/recognise.ts';
 import { type CheckpointRoles, checkpointRoles, tensorName } from '../../../model/roles/checkpoint-roles.ts';
+import { emptyWeights } from '../../../model/roles/emptied.ts';
 import { missingHead } from '../../../model/roles/headless.ts';
 import { structureConflicts } from '../../../model/roles/structure.ts';
 import { TensorIndex } from '../../../model/roles/tensor-index.ts';
@@ -156,6 +157,7 @@ export async function planTensors(
     }
   }
   const wrapped = peftConflicts(checkpoints);
+  const emptied = emptyWeights(checkpoints, memberRoles);
   const structural: Conflict[] = [];
   const droppedExtras = new Set(extras.filter((_, i) => isDropped(treatments[0]!, index.count + i)).map(extraKey));
   for (const [member, checkpoint] of checkpoints.entries()) {
@@ -169,11 +171,12 @@ export async function planTensors(
     if (!shared) structural.push(...structureConflicts(checkpoint, memberRoles[member]!));
   }
   if (allowUnknown) {
-    doubts.push(...wrapped, ...structural);
+    doubts.push(...wrapped, ...emptied, ...structural);
     wrapped.length = 0;
+    emptied.length = 0;
     structural.length = 0;
   }
-  const causes = { experts: structural.length > 0, wrapped: wrapped.length > 0 };
+  const causes = { experts: structural.length > 0, wrapped: wrapped.length > 0, emptied: emptied.length > 0 };
   const told = [
     ...withoutEchoes(ofCodes, { ...causes, quantised: false }, roles),
     ...withoutEchoes(withOtherNames(conflicts, layout, checkpoints), { ...causes, quantised: ofCodes.length > 0 }, roles),
@@ -195,7 +198,7 @@ export async function planTensors(
     matched,
     equal: matched.flatMap((m) => m.equal),
     roles,
-    conflicts: withMtpTogether([...wrapped, ...structural, ...told], roles),
+    conflicts: withMtpTogether([...wrapped, ...emptied, ...structural, ...told], roles),
     warnings: [
       ...quantised.warnings,
       ...layoutWarnings(checkpoints, matched, quantised),
