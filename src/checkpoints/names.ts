@@ -120,13 +120,20 @@ export function isFormName(name: string): boolean {
 /** Of a save that is not complete, or never was: the checkpoint that it would be is missing. */
 export const UNFINISHED_SAVE = 'temporary, by its name: a save in progress or one that was interrupted';
 
+/** Of the newest checkpoint once more, or of a newer one where a state file in it says so. */
+export const NEWEST_AGAIN = 'a copy of the newest checkpoint, by its name';
+
+/** Put aside by somebody: `checkpoint-1000.bak`, `checkpoint-1000 (1)`. */
+export const PUT_ASIDE = 'a copy that was put aside, by its name';
+
 /** What a name says against a folder that may hold weights all the same, first match wins. */
 const LEFT_OUT: readonly (readonly [pattern: RegExp, reason: string])[] = [
   [/(^|[._-])(tmp|temp|temporary|partial|incomplete)([._-]|$)/i, UNFINISHED_SAVE],
   [/^\./, 'hidden'],
   [/(^|[._-])ema([._-]|\d|$)/i, 'an average that the trainer kept (EMA), by its name'],
   [/(^|[._-])merged?([._-]|\d|$)/i, 'a merge, by its name'],
-  [/(^|[._-])last([._-]|$)/i, 'a copy of the newest checkpoint, by its name'],
+  [/([._-](bak|backup|old|orig|copy)\d*|~|[ _-]?\(\d+\)| copy( \d+)?)$/i, PUT_ASIDE],
+  [/(^|[._-])last([._-]|$)/i, NEWEST_AGAIN],
 ];
 
 /**

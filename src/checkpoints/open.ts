@@ -1,4 +1,3 @@
-import { resolve } from 'node:path';
 import { MergeError } from '../base/errors.ts';
 import type { FileStat, LocalStat } from '../base/store/local.ts';
 import { containerOf } from './containers/all.ts';
@@ -10,9 +9,9 @@ import type { SafetensorsHeader } from './containers/safetensors/types.ts';
 import type { Container, Found, Opened } from './containers/types.ts';
 import { emptiedConflict } from './emptied.ts';
 import { innerCheckpoints } from './inner-checkpoint.ts';
-import { placeFromPath, positionFromName } from './names.ts';
+import { positionFromName } from './names.ts';
 import { notACheckpoint, severalInside } from './not-a-checkpoint.ts';
-import { readPosition } from './position.ts';
+import { positionOfFolder, readPosition } from './position.ts';
 import { dataBytes } from './tensors/table.ts';
 import type { Checkpoint } from './types.ts';
 
@@ -75,7 +74,7 @@ function refuseEmptied(path: string, { shards }: Opened): void {
 async function lookInto(found: Found, name: string | undefined): Promise<{ found: Found; container: Container }> {
   const container = await containerOf(found);
   if (container !== undefined) return { found, container };
-  const position = name === undefined ? placeFromPath(resolve(found.path))?.position : positionFromName(name);
+  const position = name === undefined ? await positionOfFolder(found.path) : positionFromName(name);
   const inner = found.entries === null ? [] : await innerCheckpoints(found, position?.step ?? null);
   const [only, other] = inner;
   // In a folder that names no step they may be anything: a run of one checkpoint, say.

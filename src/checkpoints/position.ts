@@ -83,7 +83,7 @@ export function foldersOfStep(folder: string, outer?: string): string[] {
 }
 
 /** By the names of its path, else by those of what it links to (`latest` often links to `checkpoint-1000`). */
-async function positionOfFolder(folder: string): Promise<NamedPosition | null> {
+export async function positionOfFolder(folder: string): Promise<NamedPosition | null> {
   const own = placeFromPath(resolve(folder));
   if (own !== null && own.inner.length === 0) return own.position;
   const real = await storeOf(folder)

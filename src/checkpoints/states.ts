@@ -157,7 +157,7 @@ export async function readLog(folders: readonly string[]): Promise<LogEntry[]> {
   for (const line of lines) {
     if (!isJsonObject(line)) continue;
     const step = wholeNumber(line.step);
-    const [loss, learningRate] = [lossOf(line.loss), finite(line.learning_rate)];
+    const [loss, learningRate] = [trainingLossOf(line), finite(line.learning_rate)];
     const evalLoss = evalLossOf(line);
     if (step === null || (loss === null && learningRate === null && evalLoss === null)) continue;
     const before = entries.get(step);
@@ -179,9 +179,24 @@ function evalLossOf(line: JsonObject): number | null {
   return key === null ? null : lossOf(line[key]);
 }
 
+/**
+ * The loss of a line. The Trainer leaves losses that are NaN out of its sum (`logging_nan_inf_filter`), so that one of
+ * nothing else is logged as 0; the norm of its gradients says what it was. (That norm alone says little: with FP16 a
+ * step whose gradients overflow is passed over.)
+ */
+function trainingLossOf({ loss, grad_norm }: JsonObject): number | null {
+  return loss === 0 && isLost(grad_norm) ? Number.POSITIVE_INFINITY : lossOf(loss);
+}
+
 /** A loss that is NaN is as bad as one that is infinite: that is how a collapse looks. */
 function lossOf(value: unknown): number | null {
-  return Number.isNaN(value) || value === Number.POSITIVE_INFINITY ? Number.POSITIVE_INFINITY : finite(value);
+  return isLost(value) ? Number.POSITIVE_INFINITY : finite(value);
+}
+
+/** NaN and infinity, which some loggers write as text. */
+function isLost(value: unknown): boolean {
+  if (typeof value === 'string') return /^\+?(nan|inf|infinity)$/i.test(value);
+  return Number.isNaN(value) || value === Number.POSITIVE_INFINITY;
 }
 
 function wholeNumber(value: unknown): number | null {

@@ -6,7 +6,8 @@ import { storeOf } from '../../base/store/store.ts';
 import { OpenCache } from '../containers/open-cache.ts';
 import { hubRepository } from '../hub.ts';
 import { innerCheckpoints } from '../inner-checkpoint.ts';
-import { positionFromName } from '../names.ts';
+import { positionFromName, reasonAgainstName } from '../names.ts';
+import { readTrainingState } from '../states.ts';
 import type { LogEntry } from '../types.ts';
 import { abandonedBranch } from './branches.ts';
 import { type CandidateFolder, type Listing, listRun } from './candidates.ts';
@@ -45,10 +46,11 @@ export async function discoverRun(path: string, { signal }: { readonly signal?: 
   const found = results.filter((result): result is FoundCheckpoint => result !== null && 'checkpoint' in result);
   const excluded = results.filter((result): result is Excluded => result !== null && 'reason' in result);
   if (found.length === 0) throw noRun(path, await asCheckpoint(path, listing), excluded, await runsAmong(listing.candidates));
-  if (listing.isCheckpoint) excluded.push({ path, step: null, reason: 'the model in the folder of the run itself: no step of the run' });
 
   const { kept, duplicates } = inOrder(found);
-  const broken = results
+  const own = listing.isCheckpoint ? await ownModel(path, kept.at(-1)!) : null;
+  if (own !== null) excluded.push(own);
+  const broken = [...results, own]
     .filter((result): result is BrokenCheckpoint => result !== null && 'ingredient' in result)
     .filter((lost) => !kept.some((checkpoint) => samePosition(checkpoint, lost)))
     .sort((a, b) => comparePositions(a, b) || (a.path < b.path ? -1 : 1));
@@ -64,7 +66,7 @@ export async function discoverRun(path: string, { signal }: { readonly signal?: 
     // Times in the Hub's cache are those of downloads.
     abandoned: await abandonedBranch(kept, { times: (await hubRepository(path)) === null }),
     log: logs.get(stageKey(kept.at(-1)!)) ?? [],
-    warnings: shortened([...found.flatMap(({ warnings }) => warnings), ...duplicates.map(duplicateWarning)]),
+    warnings: shortened([...found.flatMap(({ warnings }) => warnings), ...duplicates.filter(isUnforeseen).map(duplicateWarning)]),
   };
 }
 
@@ -95,6 +97,19 @@ async function asCheckpoint(path: string, listing: Listing): Promise<Listing> {
   return { ...listing, isCheckpoint: inner.length > 0 };
 }
 
+/**
+ * The model in the folder of the run itself: as a trainer leaves the final one there, or the best. It is none of the
+ * steps, and said to be missing among them where the trainer went on after the newest.
+ */
+async function ownModel(path: string, newest: FoundCheckpoint['checkpoint']): Promise<BrokenCheckpoint | Excluded> {
+  const reason = 'the model in the folder of the run itself: no step of the run';
+  const { step, file } = await readTrainingState(path);
+  if (step === null || step <= (newest.step ?? step)) return { path, step: null, reason };
+  const { stage, ingredient } = newest;
+  const newer = `the model in the folder of the run itself, where ${basename(file!)} says step ${step}: name it beside the others, one by one, to merge it`;
+  return { path, name: basename(resolve(path)), stage, ingredient, step, tokens: null, reason: newer };
+}
+
 /** Files in which trainers keep the name of the newest checkpoint. */
 const RUN_MARKERS = new Set(['latest_checkpointed_iteration.txt', 'latest.txt', 'latest']);
 
@@ -112,10 +127,15 @@ function inOrder(found: readonly FoundCheckpoint[]): { kept: FoundCheckpoint['ch
   for (const checkpoint of sorted) {
     const last = kept.at(-1);
     if (last === undefined || !samePosition(last, checkpoint)) kept.push(checkpoint);
-    else duplicates.push({ path: checkpoint.path, step: checkpoint.step, reason: `at the same step as ${last.name}, which is kept` });
+    else {
+      const reason = reasonAgainstName(checkpoint.name) ?? `at the same step as ${last.name}, which is kept`;
+      duplicates.push({ path: checkpoint.path, step: checkpoint.step, reason });
+    }
   }
   return { kept, duplicates };
 }
+
+const isUnforeseen = ({ path }: Excluded): boolean => reasonAgainstName(basename(path)) === null;
 
 function duplicateWarning({ path, reason }: Excluded): Warning {
   return { code: 'W_SAME_STEP', message: `${path} is left out: ${reason}` };

@@ -3,9 +3,10 @@ import { type DtypeName, dtypeByCode } from '../../base/dtype.ts';
 import { MergeError, type Warning } from '../../base/errors.ts';
 import { storeOf } from '../../base/store/store.ts';
 import type { OpenCache } from '../containers/open-cache.ts';
-import { positionFromName, stepMentioned, UNFINISHED_SAVE } from '../names.ts';
+import { NEWEST_AGAIN, PUT_ASIDE, positionFromName, stepMentioned, UNFINISHED_SAVE } from '../names.ts';
 import { openCheckpoint } from '../open.ts';
 import { METADATA_KEY } from '../our-files.ts';
+import { readTrainingState } from '../states.ts';
 import type { TensorTable } from '../tensors/types.ts';
 import type { Checkpoint } from '../types.ts';
 import { type CandidateFolder, foreignReason } from './candidates.ts';
@@ -17,13 +18,21 @@ export interface FoundCheckpoint {
   readonly warnings: readonly Warning[];
 }
 
-/** What a candidate is; null where it is nothing that people would look for in the list. */
+/** What a name says of a folder whose checkpoint is missing in the run, unless another stands in its place. */
+const LOST: ReadonlySet<string | null> = new Set([UNFINISHED_SAVE, PUT_ASIDE]);
+
+/**
+ * What a candidate is; null where it is nothing that people would look for in the list. One that is called the last
+ * is one of the run's where its own state says of which step it is.
+ */
 export async function examineCandidate(
-  { path, name, against, lost = against === UNFINISHED_SAVE && !name.startsWith('.') }: CandidateFolder,
+  { path, name, against: inName, lost = LOST.has(inName) && !name.startsWith('.') }: CandidateFolder,
   cache: OpenCache,
 ): Promise<FoundCheckpoint | BrokenCheckpoint | Excluded | null> {
   const named = positionFromName(name);
-  const step = named?.step ?? stepMentioned(name);
+  const stated = inName === NEWEST_AGAIN ? (await readTrainingState(path)).step : null;
+  const step = named?.step ?? stated ?? stepMentioned(name);
+  const against = stated === null ? inName : null;
   const left = (reason: string): Excluded => ({ path, step, reason });
   const broken = (reason: string): BrokenCheckpoint | Excluded =>
     step === null ? left(reason) : { stage: null, ingredient: null, tokens: null, ...named, name, ...left(reason), step };
@@ -37,7 +46,8 @@ export async function examineCandidate(
     const { format, converter } = error.details as { format?: string; converter?: string };
     if (format !== undefined && converter !== undefined) return broken(foreignReason({ format, converter }));
     // A folder that is named by no step and holds no weights is none of the run's checkpoints.
-    return step === null && error.code === 'E_NO_CHECKPOINT' ? null : broken(faultReason(error, path));
+    if (step === null && error.code === 'E_NO_CHECKPOINT') return null;
+    return { ...broken(faultReason(error, path)), ...(error.code === 'E_AMBIGUOUS' && { help: error.help }) };
   }
   if (checkpoint.shards[0]!.metadata?.has(METADATA_KEY)) return left('a merge that this tool wrote');
   if (checkpoint.ephemeral !== null) return left(`ephemeral: the trainer will remove it (${basename(checkpoint.ephemeral)})`);

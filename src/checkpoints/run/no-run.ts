@@ -31,7 +31,9 @@ export function noRun(
     const reasons = [...new Set(excluded.map(({ reason }) => reason))];
     const shown = excluded.slice(0, 5).map((left) => `  ${basename(left.path)}: ${left.reason}`);
     const more = excluded.length > shown.length ? [`  and ${excluded.length - shown.length} more`] : [];
-    const help = 'Wait for a save to end, or mend what is named; the folder to name is the one that holds the step folders.';
+    const help =
+      excluded.find((left) => left.help !== undefined)?.help ??
+      'Wait for a save to end, or mend what is named; the folder to name is the one that holds the step folders.';
     return reasons.length === 1
       ? fail(
           `none of its checkpoints can be used; ${excluded.length === 1 ? basename(excluded[0]!.path) : `all ${excluded.length}`}: ${reasons[0]}`,

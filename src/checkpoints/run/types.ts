@@ -27,6 +27,8 @@ export interface Excluded {
   readonly path: string;
   readonly step: number | null;
   readonly reason: string;
+  /** What to do, where that is not to wait for a save or to mend the checkpoint. */
+  readonly help?: string | undefined;
 }
 
 /** One of the run's checkpoints by its name, that cannot be used. Its tokens are known from the name alone. */

@@ -45,7 +45,8 @@ export function planWarnings(outputs: readonly PlanOutput[]): Warning[] {
       const key = `${warning.code} ${warning.message}`;
       const entry = found.get(key) ?? { warning, of: [] };
       found.set(key, entry);
-      entry.of.push(output);
+      // What a run and its member say alike is one warning of the output.
+      if (!entry.of.includes(output)) entry.of.push(output);
     }
   }
   const own = ({ schedule, selection }: PlanOutput) => [...schedule.warnings, ...(selection?.warnings ?? [])];

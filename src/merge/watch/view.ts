@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { MergeError } from '../../base/errors.ts';
 import { mapBounded } from '../../base/map-bounded.ts';
+import { reasonAgainstName } from '../../checkpoints/names.ts';
 import { discoverRun } from '../../checkpoints/run/discover.ts';
 import { comparePositions } from '../../checkpoints/run/position.ts';
 import { withTokens } from '../../checkpoints/run/token-source.ts';
@@ -31,6 +32,11 @@ export interface Look {
 /** A later one that is complete has a window without it. */
 function stillChanging({ path, name, stage, ingredient, step, tokens }: RunCheckpoint): BrokenCheckpoint[] {
   return step === null ? [] : [{ path, name, stage, ingredient, step, tokens, reason: 'it is being written, or changed a moment ago' }];
+}
+
+/** Without what its trainer writes anew again and again: `last` is another step at every look. */
+function withoutRolling(run: Run): Run {
+  return { ...run, checkpoints: run.checkpoints.filter(({ name }) => reasonAgainstName(name) === null) };
 }
 
 interface Signed {
@@ -101,7 +107,7 @@ export class RunView {
     const { run } = this.#options;
     let found: Run;
     try {
-      found = await discoverRun(run, { signal });
+      found = withoutRolling(await discoverRun(run, { signal }));
     } catch (error) {
       signal.throwIfAborted();
       // A trainer that has not begun, or a file server that is away: both come.

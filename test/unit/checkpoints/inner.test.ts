@@ -82,6 +82,13 @@ describe.each(LAYOUTS)('%s', (_trainer, name, inside, beside) => {
     expect((await errorOf(discoverRun(join(run, at(40)[0]!)))).message).toContain('is a checkpoint itself');
   });
 
+  test('is opened by a link to the folder around it', async () => {
+    const run = made();
+    writeTree(run, { LATEST: { link: at(100)[0]! } });
+    expect(await openCheckpoint(join(run, 'LATEST'))).toMatchObject({ step: 100, path: join(run, 'LATEST', at(100)[1]!), warnings: [] });
+    expect((await discoverRun(run)).checkpoints).toHaveLength(3);
+  });
+
   test('is pinned under the name of its step', async () => {
     const checkpoint = (await discoverRun(made())).checkpoints[1]!;
     const { tensors } = (await signatureOf(checkpoint.path))!;
@@ -119,6 +126,11 @@ test('of several checkpoints in a step none is guessed', async () => {
   const { checkpoints, excluded } = await discoverRun(run);
   expect(checkpoints.map(({ step }) => step)).toEqual([20]);
   expect(excluded).toMatchObject([{ step: 10, reason: expect.stringContaining('several checkpoints') }]);
+  rmSync(join(run, 'step_20'), { recursive: true });
+  expect(await errorOf(discoverRun(run))).toMatchObject({
+    code: 'E_NO_RUN',
+    help: expect.stringMatching(/^Name the one that is meant, .*of a whole run with a pattern, as RUN\/\*\/a\/hf\.$/),
+  });
 });
 
 describe('what is no checkpoint is called what it is', () => {

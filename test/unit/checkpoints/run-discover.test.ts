@@ -181,6 +181,25 @@ describe('log', () => {
     ]);
   });
 
+  test('a loss that was no number, however a trainer writes that', async () => {
+    const state = (lines: string) => `{"global_step": 20, "log_history": [${lines}]}`;
+    const lines = [
+      '{"step": 1, "loss": NaN}',
+      '{"step": 2, "loss": "nan"}',
+      '{"step": 3, "loss": "Infinity"}',
+      // The Trainer's filter of such losses leaves 0.
+      '{"step": 4, "loss": 0.0, "grad_norm": NaN}',
+      '{"step": 5, "loss": 0.0, "grad_norm": "inf"}',
+      // A step that FP16 passed over, a loss that is 0, and one that nobody measured.
+      '{"step": 6, "loss": 2.5, "grad_norm": Infinity}',
+      '{"step": 7, "loss": 0.0, "grad_norm": 0.5}',
+      '{"step": 8, "loss": null, "learning_rate": 0.5}',
+    ];
+    const run = await discoverRun(runOf({ name: 'checkpoint-20', state: state(lines.join(', ')) }));
+    const lost = Number.POSITIVE_INFINITY;
+    expect(run.log.map(({ loss }) => loss)).toEqual([lost, lost, lost, lost, lost, 2.5, 0, null]);
+  });
+
   test('an older state file fills in what a resumed run forgot', async () => {
     const entry = (step: number, logged: readonly number[]) => ({
       name: `checkpoint-${step}`,
@@ -339,6 +358,58 @@ describe('left out, with the reason', () => {
       '.checkpoint-40.partial-12': expect.stringContaining('temporary'),
       final: 'no step: neither its name nor a state file gives one',
     });
+  });
+
+  test('a copy that was put aside stands for its step only where nothing else does, and then is missed', async () => {
+    const aside = ['.bak', '.old', '~', '-copy', ' (1)', '_(2)', ' copy 2', '.bak1'];
+    for (const [i, ending] of aside.entries()) {
+      const entries = [{ name: 'checkpoint-10' }, { name: 'checkpoint-20' }, { name: `checkpoint-20${ending}`, step: 20 }];
+      const [beside, alone] = [`beside-${i}`, `alone-${i}`];
+      writeRun(join(folder.path, beside), entries);
+      writeRun(join(folder.path, alone), [entries[0]!, entries[2]!]);
+      const [there, missing] = [await discoverRun(join(folder.path, beside)), await discoverRun(join(folder.path, alone))];
+      expect([stepsOf(there), there.broken, there.warnings]).toEqual([[10, 20], [], []]);
+      expect([stepsOf(missing), missing.broken.map(({ step, reason }) => [step, reason])]).toEqual([
+        [10],
+        [[20, 'a copy that was put aside, by its name']],
+      ]);
+    }
+  });
+
+  test('what is called the last is a copy of the newest, unless its state says that it is newer', async () => {
+    for (const name of ['last', 'checkpoint-last']) {
+      const at = (folderName: string, step: number | undefined) =>
+        writeRun(
+          join(folder.path, `${name}-${folderName}`),
+          ['checkpoint-10', 'checkpoint-20', name].map((own) => ({ name: own, ...(own === name && step !== undefined && { step }) })),
+        );
+      for (const same of [await discoverRun(at('same', 20)), await discoverRun(at('unknown', undefined))]) {
+        expect([stepsOf(same), reasonsOf(same), same.warnings]).toEqual([
+          [10, 20],
+          { [name]: 'a copy of the newest checkpoint, by its name' },
+          [],
+        ]);
+      }
+      const run = at('newer', 25);
+      const newer = await discoverRun(run);
+      expect(newer.checkpoints.map((checkpoint) => [checkpoint.name, checkpoint.step])).toEqual([
+        ['checkpoint-10', 10],
+        ['checkpoint-20', 20],
+        [name, 25],
+      ]);
+      truncateSync(join(run, name, 'model.safetensors'));
+      expect((await discoverRun(run)).broken.map((broken) => [broken.name, broken.step])).toEqual([[name, 25]]);
+    }
+  });
+
+  test('a model in the folder of the run is missed where its state says that it is newer', async () => {
+    const run = runOf('checkpoint-10', 'checkpoint-20');
+    const own = async (step: number | null) => {
+      writeRun(folder.path, [{ name: 'run', ...(step !== null && { step }) }]);
+      return (await discoverRun(run)).broken.map((broken) => [broken.step, broken.path === run, broken.reason]);
+    };
+    expect([await own(null), await own(20), await own(10)]).toEqual([[], [], []]);
+    expect(await own(25)).toEqual([[25, true, expect.stringMatching(/where trainer_state.json says step 25: name it beside the others/)]]);
   });
 
   test('what has nothing to do with checkpoints is passed over', async () => {
