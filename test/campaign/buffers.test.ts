@@ -239,6 +239,21 @@ describe('a language model without a head', () => {
     expect((await merged(members(headless, config))).warnings).toEqual([]);
   });
 
+  const VISION = { ...CONFIG, architectures: ['Qwen3VLForConditionalGeneration'], vision_config: {} };
+  it.each([
+    ['untied as a whole', { ...VISION, text_config: {} }, true],
+    ['untied by its language model', { ...VISION, tie_word_embeddings: undefined, text_config: { tie_word_embeddings: false } }, true],
+    ['tied as a whole', { ...VISION, tie_word_embeddings: true, text_config: { tie_word_embeddings: false } }, false],
+    ['of an encoder and a decoder', { ...VISION, is_encoder_decoder: true, text_config: {} }, false],
+    ['of one part', VISION, false],
+    ['for retrieval', { ...VISION, architectures: ['ColQwen2ForRetrieval'], text_config: {} }, false],
+  ])('of images and texts, %s', async (_what, config, said) => {
+    const names = (own: readonly FixtureTensor[]) =>
+      headless(own).map((t) => ({ ...t, name: t.name.replace('model.', 'model.language_model.') }));
+    const { warnings } = await inspect(members(names, config)[0]!);
+    expect(warnings.map(({ code }) => code)).toEqual(said ? ['W_NO_HEAD'] : []);
+  });
+
   it('that embeds texts: nothing is said', async () => {
     const path = writeCheckpoint(join(folder.path, 'embedding'), [headless(LLAMA)], 1, {
       'config.json': JSON.stringify(CONFIG),
