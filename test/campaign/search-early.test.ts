@@ -75,6 +75,28 @@ describe('anchors', () => {
     expect(steady.conclusion.drift).toBeUndefined();
   });
 
+  it.each([
+    [6, 1, 1, [4, 6, 8, 10]],
+    [6, 2, 1, [5, 8]],
+    [12, 2, 1, [5, 8, 11, 14, 17]],
+    [12, 2, 3, [5, 8, 11, 14, 17]],
+    [4, 3, 1, []],
+  ])(
+    'of %i trials come after each %i, also in the first batch, and the total is told (%i at once)',
+    async (trials, anchorEvery, parallel, ids) => {
+      const totals: (number | undefined)[] = [];
+      const onEvent = (event: StudyEvent) => {
+        if (event.type === 'evaluating') totals.push(event.progress?.of);
+      };
+      const { trials: lines } = await search(
+        optionsOf(searchPlace(), { trials, anchorEvery, parallel, allTrials: true, scoreMembers: false }),
+        { onEvent },
+      );
+      expect(lines.filter(({ kind, repeatOf }) => kind === 'newest' && repeatOf !== null).map(({ id }) => id)).toEqual(ids);
+      expect(totals.at(-1)).toBe(lines.length);
+    },
+  );
+
   it('are where they would have been, whenever the search was ended and resumed', async () => {
     const more = { eval: drifting, trials: 14, anchorEvery: 3, allTrials: true };
     const whole = searchPlace();

@@ -118,16 +118,14 @@ class RoundPlanner {
     const room = this.#settings.trials - this.#counted(baselines);
     if (begun && this.#outOfPatience()) return { requests: [], ending: 'patience' };
     if (begun && size === null && room > 0 && this.#showsNoDifferences()) return { requests: [], ending: 'alike' };
-    const anchor = begun && this.#anchorIsDue() ? [newest] : [];
-    const fixed = again.length + anchor.length;
-    const most = size === null ? this.#ahead(baselines) : Math.round((size - fixed) / repeats) - baselines.length;
+    const most = size === null ? this.#ahead(baselines) : this.#proposalsIn(size - again.length - baselines.length * repeats);
     const proposals = await this.#propose(baselines, Math.min(most, Math.max(0, room)), signal);
     const fresh = [...baselines, ...proposals];
     // Repeats come last, so that ids of recipes do not depend on how often each is scored.
     const repeated = Array.from({ length: repeats - 1 }, () => fresh).flat();
-    // An anchor is for trials to come: alone it is no round.
-    const all = [...fresh, ...again, ...repeated, ...(fresh.length === 0 ? [] : anchor)];
-    return { requests: all, ending: room <= 0 ? 'trials' : 'exhausted' };
+    const before = this.#proposed;
+    const anchored = proposals.flatMap((proposal, i) => (this.#anchorIsAfter(before + i + 1) ? [proposal, newest] : [proposal]));
+    return { requests: [...baselines, ...anchored, ...again, ...repeated], ending: room <= 0 ? 'trials' : 'exhausted' };
   }
 
   async asked(count: number, signal: AbortSignal): Promise<readonly RoundTrial[]> {
@@ -224,12 +222,25 @@ class RoundPlanner {
     return own + baselines.filter(({ kind }) => counts(kind)).length;
   }
 
-  /** Whether so many trials ended since the newest was scored last. */
-  #anchorIsDue(): boolean {
+  /** Recipes of the sampler that were tried. */
+  get #proposed(): number {
+    return this.#own.filter(({ kind, repeatOf }) => kind === 'trial' && repeatOf === null).length;
+  }
+
+  /** Whether the newest is scored again after so many proposals: within a batch too, where scores drift as they do between. */
+  #anchorIsAfter(proposals: number): boolean {
     const { anchorEvery } = this.#settings;
-    if (anchorEvery === null) return false;
-    const last = Math.max(...this.#own.filter(({ kind }) => kind === 'newest').map(({ id }) => id));
-    return this.#own.filter(({ id, kind, repeatOf }) => id > last && kind === 'trial' && repeatOf === null).length >= anchorEvery;
+    return anchorEvery !== null && proposals % anchorEvery === 0;
+  }
+
+  /** Proposals of a round that was cut off. @param evaluations of them, their repeats and the anchors between */
+  #proposalsIn(evaluations: number): number {
+    const before = this.#proposed;
+    let proposals = 0;
+    for (let left = evaluations; ; proposals++) {
+      left -= this.#settings.repeats + (this.#anchorIsAfter(before + proposals + 1) ? 1 : 0);
+      if (left < 0) return proposals;
+    }
   }
 
   #showsNoDifferences(): boolean {
