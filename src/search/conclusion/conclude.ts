@@ -7,12 +7,13 @@ import type { ScoredTrial } from '../study/types.ts';
 import { noDifferences } from './alike.ts';
 import { spaceBeliefs, spreadBeliefs } from './beliefs.ts';
 import { boundedRecipes } from './bounded.ts';
-import { difference, type NoiseKind, repeatSpread } from './difference.ts';
+import { type NoiseKind, repeatSpread } from './difference.ts';
 import { driftOf } from './drift.ts';
 import { CLAIM_PROBABILITY, headline, unfounded } from './headline.ts';
 import { recommended } from './measured.ts';
 import { type RecipeScores, recipesOf } from './recipes.ts';
-import { boundedText, driftText, noDifferencesText, overruledText, referenceText } from './text.ts';
+import { betterReference } from './reference.ts';
+import { boundedText, driftText, noDifferencesText, overruledText, referenceFirstText, referenceText } from './text.ts';
 import type { Baseline, Conclusion, NoiseStd, Validation } from './types.ts';
 import type { KnownNoise, ValidationScores } from './validate.ts';
 
@@ -25,6 +26,8 @@ export interface ConclusionInput {
   readonly space: { readonly axes: readonly Axis[]; encode(params: Params): Point | null } | null;
   readonly baselines: readonly Pick<Baseline, 'name' | 'label' | 'trial'>[];
   readonly validation?: ValidationScores | undefined;
+  /** The line that makes the mean of the last of the run. */
+  readonly referenceCommand?: string | undefined;
 }
 
 export interface Concluded {
@@ -50,7 +53,7 @@ export interface Concluded {
  * What a search found, and how sure that is.
  *
  * The best recipe is the one of highest posterior mean, baselines included but for the mean of the last of
- * the run, of which the text says where it is better still. Its gain is the difference of posterior means to
+ * the run, of which the text says where it scored better still, first where that is beyond the noise. Its gain is the difference of posterior means to
  * the better of the baselines newest, uniform and best single; never the best observed score, which is best
  * partly by luck. But no recipe is the best that scored worse itself, beyond the noise, than a baseline did:
  * then the next one is. Scores far below the others' are bounded first, so that the model tells the better
@@ -103,13 +106,20 @@ export function conclude(input: ConclusionInput): Concluded {
     inSpace: space !== null,
     scores: input.validation ?? null,
   });
-  const reference = placed.find(({ index }) => isReference(recipes[index]!) && believed[index]! > believed[best]!);
+  const reference = placed.find(({ index }) => index !== best && isReference(recipes[index]!));
+  const better =
+    reference === undefined
+      ? null
+      : betterReference(scoredRecipes, best, reference, { goal, noise, noiseStd: known.learned ?? known.measured });
+  const command = input.referenceCommand;
+  const shown = better === null ? null : { ...better, ...(command === undefined ? {} : { command }) };
   const alike = space === null ? null : noDifferences(recipes, beliefs, space.axes.length, rivals);
   const newest = placed.find(({ name }) => name === 'newest');
   const drift = newest === undefined ? null : driftOf(recipes, newest.index, space?.axes ?? null, { noise, seed });
   const idOf = (index: number) => recipes[index]!.trials[0]!.id;
   const against = placed.find(({ name }) => name === (said.conclusion.against === 'single' ? 'best single' : said.conclusion.against));
   const sentences = [
+    ...(shown?.beyondNoise ? [referenceFirstText(reference!.label, shown, idOf(best), scored(recipes[best]!).score)] : []),
     said.conclusion.text,
     ...(overruled === null
       ? []
@@ -126,9 +136,7 @@ export function conclude(input: ConclusionInput): Concluded {
     ...(lifted.length === 0
       ? []
       : [boundedText(lifted.map(idOf), against !== undefined && lifted.includes(against.index) ? against.label : null)]),
-    ...(reference === undefined
-      ? []
-      : [referenceText(reference.label, difference(scored(recipes[reference.index]!), scored(recipes[best]!), goal))]),
+    ...(shown === null || shown.beyondNoise ? [] : [referenceText(reference!.label, shown)]),
   ];
   return {
     ...said,
@@ -137,6 +145,7 @@ export function conclude(input: ConclusionInput): Concluded {
       text: sentences.join(' '),
       ...(lifted.length === 0 ? {} : { bounded: lifted.map(idOf) }),
       ...(alike === null ? {} : { noDifferences: alike }),
+      ...(shown === null ? {} : { reference: shown }),
       ...(drift === null ? {} : { drift }),
       ...(overruled === null ? {} : { overruled: idOf(overruled.recipe) }),
     },

@@ -28,16 +28,11 @@ export function recommended(
   { noise, noiseStd }: { readonly noise: NoiseKind; readonly noiseStd: number | null },
 ): Recommendation {
   const order = [...candidates].sort((a, b) => believed[b]! - believed[a]! || a - b);
-  const measured = (index: number) => {
-    const recipe = recipes[index]!;
-    const variances = statedVariances(recipe, noise).map((stated) => stated ?? (noiseStd ?? 0) ** 2);
-    return { mean: meanValue(recipe.values), variance: variances.reduce((sum, variance) => sum + variance, 0) / variances.length ** 2 };
-  };
   const betterThan = (index: number): PlacedBaseline | undefined => {
-    const own = measured(index);
+    const own = measured(recipes[index]!, noise, noiseStd);
     return baselines.find((baseline) => {
       if (baseline.index === index || !candidates.includes(baseline.index)) return false;
-      const other = measured(baseline.index);
+      const other = measured(recipes[baseline.index]!, noise, noiseStd);
       return other.mean - own.mean > NORMAL_95 * Math.sqrt(own.variance + other.variance);
     });
   };
@@ -45,4 +40,17 @@ export function recommended(
   const baseline = betterThan(first);
   if (baseline === undefined) return { best: first, overruled: null };
   return { best: order.find((index) => betterThan(index) === undefined) ?? first, overruled: { recipe: first, baseline } };
+}
+
+/**
+ * The mean of a recipe's own scores, larger being better, and the variance of that mean by noise.
+ * @param noiseStd of a score where none is stated; null counts as none
+ */
+export function measured(
+  recipe: RecipeScores,
+  noise: NoiseKind,
+  noiseStd: number | null,
+): { readonly mean: number; readonly variance: number } {
+  const variances = statedVariances(recipe, noise).map((stated) => stated ?? (noiseStd ?? 0) ** 2);
+  return { mean: meanValue(recipe.values), variance: variances.reduce((sum, variance) => sum + variance, 0) / variances.length ** 2 };
 }

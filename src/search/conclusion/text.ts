@@ -3,7 +3,7 @@ import { formatNumber } from '../../render/numbers.ts';
 import type { NoDifferences } from './alike.ts';
 import type { Comparison, Coverage } from './compare.ts';
 import type { Drift } from './drift.ts';
-import type { Difference } from './types.ts';
+import type { BetterReference, Difference } from './types.ts';
 import type { ValidationResult } from './validate.ts';
 
 /** The headline of a search without a validation. @param opponents labels of all baselines compared with */
@@ -39,10 +39,16 @@ function coverageText(coverage: Coverage, gain: number): string {
   }
 }
 
-/** A mean that is only there to be compared with scores better than the best of the search. */
+/** A mean that is only there to be compared with scored better than the best of the search, within the noise. */
 export function referenceText(label: string, { gain, error, paired }: Difference): string {
   const judged = error === null ? '' : ` ± ${formatNumber(error, 2)}${paired ? ', item by item' : ''}`;
   return `The ${label} scores better still, by ${formatNumber(gain, 3)}${judged}: it is no part of what was searched.`;
+}
+
+/** The same, beyond the noise: what comes before all else. @param own score of the best of the search */
+export function referenceFirstText(label: string, { score, command }: BetterReference, best: number, own: number): string {
+  const line = command === undefined ? '' : `; to make it: \`${command}\`, with what else the search was given of selection and merging`;
+  return `The ${label} scored better than the best recipe of the search, beyond the noise: ${formatNumber(score, 4)}, where trial ${best} scored ${formatNumber(own, 4)}; it is no part of what was searched, and so not the output${line}.`;
 }
 
 /** Nothing that was tried differs from anything else by more than the noise. */

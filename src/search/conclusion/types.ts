@@ -10,6 +10,16 @@ export interface Difference {
   readonly paired: boolean;
 }
 
+/** A mean outside what was searched that scored better than the best recipe, and by how much. */
+export interface BetterReference extends Difference {
+  readonly trial: number;
+  readonly score: number;
+  /** Whether the noise of scores does not explain it. */
+  readonly beyondNoise: boolean;
+  /** The line that makes it. */
+  readonly command?: string;
+}
+
 /** What can be said of the best recipe, `conclusion` of the JSON. */
 export interface Conclusion {
   readonly gainClaimed: boolean;
@@ -51,6 +61,11 @@ export interface Conclusion {
    * still possible; absent where there are differences, or too little was tried.
    */
   readonly noDifferences?: NoDifferences;
+  /**
+   * The mean of the last of the run is no part of what was searched, and scored better than the best recipe;
+   * absent where it did not. Beyond the noise it comes first in the text.
+   */
+  readonly reference?: BetterReference;
   /** The evaluator drifts; absent where it does not, or no anchor says so (`--anchor-every`). */
   readonly drift?: Drift;
 }

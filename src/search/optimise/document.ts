@@ -1,5 +1,6 @@
 import type { Warning } from '../../base/errors.ts';
 import { groupBy } from '../../base/group-by.ts';
+import { shellQuote } from '../../base/process/shell-quote.ts';
 import type { MemberReport } from '../../recipe/select/types.ts';
 import { boundsOf } from '../conclusion/bounds.ts';
 import { type Concluded, conclude } from '../conclusion/conclude.ts';
@@ -64,6 +65,7 @@ export function concludedLegs(
       space: stored,
       baselines,
       validation,
+      referenceCommand: referenceCommand(identity),
     });
     return { space, stored, trials, baselines, concluded };
   });
@@ -76,6 +78,14 @@ function storedOf({ name, parameters, members }: StudiedSpace, identity: StudyId
     parameters,
     members.map((m) => identity.members[m]!),
   );
+}
+
+/** The line that makes the mean of the last of the run. */
+function referenceCommand({ inputs, members, last }: StudyIdentity): string {
+  const steps = new Set(last.map((m) => members[m]!.step));
+  const isRun = inputs.length === 1 && steps.size === last.length && !steps.has(null);
+  const of = isRun ? [inputs[0]!, '--last', String(last.length)] : last.map((m) => members[m]!.path);
+  return ['merge', 'average', ...of, '-o', `last-${last.length}`].map(shellQuote).join(' ');
 }
 
 /** The result of a search: a function of its trials, so that the same file gives the same document. */

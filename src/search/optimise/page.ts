@@ -55,7 +55,8 @@ export function searchPage(document: SearchDocument): string {
     document.warnings.length === 0 ? null : { title: 'Warnings', parts: [list(document.warnings.map(({ message }) => message))] },
   ];
   const [headline, more] = firstSentence(conclusion.text);
-  const tone: Tone = best === null ? 'bad' : conclusion.gainClaimed ? 'good' : 'neutral';
+  const outdone = conclusion.reference?.beyondNoise === true;
+  const tone: Tone = best === null ? 'bad' : conclusion.gainClaimed && !outdone ? 'good' : 'neutral';
   return htmlPage({
     title: titleOf(document),
     summary: {

@@ -35,7 +35,8 @@ const MOST_REASONS = 3;
  */
 export function searchText(document: SearchDocument, colors: Colors): string {
   const { conclusion, best, onBounds } = document;
-  const paint = best === null ? colors.red : conclusion.gainClaimed ? colors.green : colors.bold;
+  const outdone = conclusion.reference?.beyondNoise === true;
+  const paint = best === null ? colors.red : conclusion.gainClaimed && !outdone ? colors.green : colors.bold;
   const lines = [
     ...wrap(printable(conclusion.text), WIDTH).map(paint),
     ...onBounds.flatMap(({ text }) => bullet(text)),
