@@ -32,6 +32,11 @@ const TEXTS: readonly (readonly [begin: RegExp, content: Content])[] = [
 const MAGICS: readonly (readonly [begin: string, content: Content])[] = [
   ['PK\x03\x04', { what: 'is a zip archive, as torch.save writes', remedy: TORCH }],
   ['\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19', { what: 'is a file of torch.save of old', remedy: TORCH }],
+  // Of protocols 2 to 5, with what a dict or a state of torch begins with; read as a length it would be petabytes.
+  ['\x80\x02}', { what: 'is a pickle of Python', remedy: TORCH }],
+  ['\x80\x03}', { what: 'is a pickle of Python', remedy: TORCH }],
+  ['\x80\x04\x95', { what: 'is a pickle of Python', remedy: TORCH }],
+  ['\x80\x05\x95', { what: 'is a pickle of Python', remedy: TORCH }],
   ['GGUF', { what: 'is a GGUF file', remedy: 'merge what it was made from' }],
   ['\x89HDF', { what: 'is an HDF5 file', remedy: 'load it with its library and write it with safetensors' }],
   ['\x93NUMPY', { what: "is an array of NumPy's", remedy: 'write it with safetensors.numpy.save_file' }],

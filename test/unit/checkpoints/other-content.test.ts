@@ -20,6 +20,8 @@ const CONTENTS: readonly (readonly [what: string, bytes: string | Uint8Array, sa
   ['an error as JSON', '{"error":"Repository not found"}', /is a text .*Repository not found/],
   ['what torch.save writes', 'PK\x03\x04\x00\x00\x00\x00\x00\x00\x00\x00', /torch\.save/],
   ['GGUF', 'GGUF\x03\x00\x00\x00\x00\x00\x00\x00', /GGUF/],
+  ['a pickle of old', Uint8Array.of(0x80, 2, 0x7d, 0x71, 0, 0x28, 0x58, 6, 0, 0), /pickle.*torch\.load/],
+  ['a pickle', Uint8Array.of(0x80, 4, 0x95, 9, 0, 0, 0, 0, 0, 0, 0), /pickle/],
   ['a compressed file', Uint8Array.of(0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3), /gzip/],
   ['a download that has not begun', new Uint8Array(4096), /holds zeros/],
 ];
