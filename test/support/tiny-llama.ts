@@ -72,7 +72,7 @@ export function llama(step: number, { head = true, prefix = '' } = {}): Tensors 
 }
 
 /** The file that safetensors' own `save_file` would write. */
-export function safetensorsFile(tensors: Tensors, metadata: Record<string, string> | null = { format: 'pt' }): Buffer {
+function safetensorsFile(tensors: Tensors, metadata: Record<string, string> | null = { format: 'pt' }): Buffer {
   let at = 0;
   const entries = Object.entries(tensors).map(([name, { dtype, shape, bytes }]) => {
     const data_offsets = [at, at + bytes.length];
@@ -137,7 +137,7 @@ export function load(folder: string): Tensors {
 }
 
 /** The mean of BF16 tensors as docs/arithmetic.md has it: float64 sums, float32, BF16; ties to even. */
-export function meanOf(tensors: readonly Stored[], weights = tensors.map(() => 1 / tensors.length)): Buffer {
+function meanOf(tensors: readonly Stored[], weights = tensors.map(() => 1 / tensors.length)): Buffer {
   const out = Buffer.alloc(tensors[0]!.bytes.length);
   for (let i = 0; i < out.length; i += 2) {
     let sum = 0;
