@@ -1,20 +1,25 @@
+import { execFileSync } from 'node:child_process';
 import {
   appendFileSync,
   chmodSync,
   chownSync,
+  closeSync,
   copyFileSync,
   cpSync,
   linkSync,
   lstatSync,
   mkdirSync,
+  openSync,
   readdirSync,
   readFileSync,
   readlinkSync,
+  realpathSync,
   rmSync,
   statSync,
   symlinkSync,
   utimesSync,
   writeFileSync,
+  writeSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -23,7 +28,9 @@ import { search } from '../../src/search/optimise/search.ts';
 import { soup } from '../../src/search/optimise/soup.ts';
 import { temporaryFolder } from '../support/checkpoints.ts';
 import { weightsIn } from '../support/model-weights.ts';
+import { writeRun } from '../support/run-trees.ts';
 import { mergeError } from '../support/safetensors.ts';
+import { systemTool } from '../support/system-tool.ts';
 import { weightedRun } from '../support/weighted-run.ts';
 
 const temporary = temporaryFolder();
@@ -195,15 +202,88 @@ describe('an evaluator that writes into its model', () => {
     const run = freshRun();
     const backup = async (model: string) => {
       const file = join(model, 'model.safetensors');
-      if (lstatSync(file).isSymbolicLink()) {
-        linkSync(readlinkSync(file), join(place()));
-        chmodSync(readlinkSync(file), 0o640);
-      }
+      if (lstatSync(file).isSymbolicLink()) linkSync(readlinkSync(file), join(place()));
       return distance(weightsIn(model));
     };
     expect((await soup({ inputs: [run], goal, eval: backup, dir: place() })).trials.every(({ status }) => status === 'complete')).toBe(
       true,
     );
+  });
+});
+
+describe('an evaluator that changes weights of the run', () => {
+  const real = (model: string) => realpathSync(join(model, 'model.safetensors'));
+  /** Writes where no sample of a large file looks, and puts the time back to the nanosecond. */
+  const secretly = (file: string) => {
+    execFileSync(systemTool('touch'), ['-r', file, `${file}.time`]);
+    const open = openSync(file, 'r+');
+    writeSync(open, Buffer.alloc(64, 1), 0, 64, Math.floor(statSync(file).size / 2));
+    closeSync(open);
+    execFileSync(systemTool('touch'), ['-r', `${file}.time`, file]);
+    rmSync(`${file}.time`);
+  };
+  /** Checkpoints of 1.2 MB, of which a fingerprint is 64 blocks of 4 KB. */
+  const largeRun = () =>
+    writeRun(
+      join(place(), 'run'),
+      [100, 200].map((step) => ({
+        name: `checkpoint-${step}`,
+        step,
+        shards: [[{ name: 'model.norm.weight', dtype: 'F32' as const, shape: [300_000], data: new Uint8Array(1_200_000).fill(step) }]],
+        config: { model_type: 'llama', dtype: 'float32' },
+      })),
+    );
+
+  it('where no sample looks, and puts the time back, ends the search with the file', async () => {
+    const run = largeRun();
+    const file = join(run, 'checkpoint-200/model.safetensors');
+    expect(statSync(file).size).toBeGreaterThan(1e6);
+    const evil = async (model: string) => {
+      secretly(real(model));
+      return 1;
+    };
+    const error = await mergeError(() => search({ inputs: [run], goal, eval: evil, trials: 3, dir: place() }));
+    expect(error).toMatchObject({ code: 'E_INPUT_CHANGED', exitCode: 3, details: { file, trial: 0 } });
+    expect(error.message).toMatch(/its time put back.* while trial 0 was scored/);
+  });
+
+  it('does so to a merge that is scored again: one trial at a time, and several', async () => {
+    for (const parallel of [1, 3]) {
+      const evil = async (model: string) => {
+        if (!lstatSync(join(model, 'model.safetensors')).isSymbolicLink()) {
+          if (parallel === 1) secretly(real(model));
+          else appendFileSync(real(model), 'x');
+        }
+        return distance(weightsIn(model));
+      };
+      const options = { inputs: [freshRun()], select: { last: 2 }, goal, eval: evil, trials: 3, repeats: 2, parallel } as const;
+      const error = await mergeError(() => search({ ...options, dir: place() }));
+      expect(error).toMatchObject({ code: 'E_INPUT_CHANGED' });
+    }
+  });
+
+  it.each([
+    ['mode', (file: string) => chmodSync(file, 0o444), 'its mode changed from 0644 to 0444'],
+    ['mode, to one that nobody reads', (file: string) => chmodSync(file, 0), 'its mode changed from 0644 to 0000'],
+    ...(process.getuid?.() === 0
+      ? ([['owner', (file: string) => chownSync(file, 65534, 65534), 'its owner changed from 0:0 to 65534:65534']] as const)
+      : []),
+  ] as const)('by its %s: the message has file, trial, and what was', async (_, change, says) => {
+    const run = freshRun(2);
+    const file = join(run, 'checkpoint-200/model.safetensors');
+    chmodSync(file, 0o644);
+    for (const fails of [false, true]) {
+      const careless = async (model: string) => {
+        change(real(model));
+        if (fails) throw new Error('broken');
+        return 1;
+      };
+      const error = await mergeError(() => search({ inputs: [run], goal, eval: careless, trials: 3, dir: place() }));
+      expect(error).toMatchObject({ code: 'E_INPUT_CHANGED', details: { file, trial: 0 } });
+      expect(error.message).toContain(`${file} had ${says} while trial 0 was scored`);
+      chmodSync(file, 0o644);
+      if (process.getuid?.() === 0) chownSync(file, 0, 0);
+    }
   });
 });
 

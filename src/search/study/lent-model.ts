@@ -45,6 +45,9 @@ export class Lender {
   readonly #options: SideFileOptions;
   /** What belongs with a checkpoint, by its path. */
   readonly #beside = new Map<string, Promise<SideFiles>>();
+  /** Of each merge, how often links to it came or went: each moves the ctime of its files. */
+  readonly #links = new Map<string, number>();
+  readonly #spoiled = new Set<string>();
 
   constructor(work: Pick<WorkFolder, 'path'>, options: SideFileOptions) {
     this.#work = work;
@@ -62,15 +65,15 @@ export class Lender {
     if (faults.length > 0) throw faults[0]!;
     const lent = this.#place(trial, checkpoint.kind);
     const weights = checkpoint.files.map((file) => ({ file: file.path, as: checkpoint.kind === 'file' ? lent : join(lent, file.name) }));
-    const before = await Promise.all(weights.map(({ file }) => lookOf(file)));
+    const before = await looksAt(weights.map(({ file }) => file));
     const check = async (): Promise<void> => {
-      const changes = await Promise.all(weights.map(async ({ file }, i) => ({ file, how: changeOf(before[i]!, await lookOf(file)) })));
-      const changed = changes.find(({ how }) => how === 'content') ?? changes.find(({ how }) => how === 'state');
-      if (changed === undefined) return;
-      // A backup gave it a second name, or somebody other rights; or it was written to, and its time put back.
-      if (changed.how === 'state' && (await fingerprint(checkpoint)) === known) return;
-      throw writtenTo(changed.file, trial, 'Put the file back as it was; then go on with --resume.');
+      const now = await looksAt(before.keys());
+      const change = firstChange(before, now) ?? ((await hiddenWrite(now)) ? { file: [...before.keys()][0]!, how: CONTENT } : null);
+      if (change !== null) throw writtenTo(change, trial, 'Put the file back as it was; then go on with --resume.');
     };
+    // A second name that a backup gave to a file moves its ctime as a write does.
+    const hiddenWrite = async (now: ReadonlyMap<string, Look>): Promise<boolean> =>
+      [...before].some(([file, was]) => was?.ctimeNs !== now.get(file)?.ctimeNs) && (await fingerprint(checkpoint)) !== known;
     return this.#lent(lent, check, async () => {
       if (checkpoint.kind === 'folder') await SYSTEM.fs.mkdir(lent);
       for (const { file, as } of weights) {
@@ -93,14 +96,19 @@ export class Lender {
     const isFile = WEIGHTS.test(path);
     const lent = this.#place(trial, isFile ? 'file' : 'folder');
     const names = isFile ? [''] : (await storeOf(path).listBelow(path)).sort();
-    const before = shared ? await weightsOf(path) : null;
+    const weights = names.map((name) => join(path, name)).filter((file) => WEIGHTS.test(file));
+    let before: ReadonlyMap<string, Look> = new Map();
+    let linksBefore = 0;
     const check = async (): Promise<void> => {
-      if (before === null) return;
-      const now = await weightsOf(path);
-      const changed = [...before].find(([file, content]) => now.get(file) !== content);
-      if (changed !== undefined) throw writtenTo(changed[0], trial, 'Then go on with --resume.');
+      const now = await looksAt(weights);
+      // Other trials of the same merge link to it, and take their links back, while this one is scored.
+      const change = firstChange(before, now, this.#links.get(path) !== linksBefore);
+      if (change === null) return;
+      if (shared) throw writtenTo(change, trial, 'Then go on with --resume.');
+      this.#spoiled.add(path);
     };
-    return this.#lent(lent, check, async () => {
+    const model = await this.#lent(lent, check, async () => {
+      this.#linked(path);
       if (!isFile) await SYSTEM.fs.mkdir(lent);
       for (const name of names) {
         const [from, to] = [join(path, name), join(lent, name)];
@@ -108,7 +116,26 @@ export class Lender {
         else if ((await storeOf(from).stat(from)).kind === 'folder') makeFoldersSync(to);
         else await copyAnew(from, to);
       }
+      linksBefore = this.#linked(path);
+      before = await looksAt(weights);
     });
+    const takeBack = (): Promise<boolean> => {
+      this.#linked(path);
+      return model.takeBack().finally(() => this.#linked(path));
+    };
+    return { ...model, takeBack };
+  }
+
+  /** Whether an evaluation wrote into a merge, which is none of its recipe any more. */
+  isSpoiled(merge: string): boolean {
+    return this.#spoiled.has(merge);
+  }
+
+  /** To be said before and after links of ours come or go. @returns how often it was */
+  #linked(merge: string): number {
+    const count = (this.#links.get(merge) ?? 0) + 1;
+    this.#links.set(merge, count);
+    return count;
   }
 
   #place(trial: number, kind: 'folder' | 'file'): string {
@@ -132,35 +159,68 @@ export class Lender {
   }
 }
 
-/** What says whether the weights of a merge were written to, by file; that they have more names, or fewer, does not. */
-export async function weightsOf(merge: string): Promise<ReadonlyMap<string, string>> {
-  const names = WEIGHTS.test(merge) ? [''] : (await storeOf(merge).listBelow(merge)).sort();
-  const files = names.map((name) => join(merge, name)).filter((file) => WEIGHTS.test(file));
-  return new Map(await Promise.all(files.map(async (file) => [file, (await lookOf(file))?.content ?? 'gone'] as const)));
+/** What a file looks like from outside; null where it is gone. */
+type Look = {
+  /** What no reader and no backup changes. */
+  readonly content: string;
+  readonly mode: string;
+  readonly owner: string;
+  readonly nlink: bigint;
+  readonly ctimeNs: bigint;
+} | null;
+
+/** What became of a file, in words that go on after its path. */
+interface Change {
+  readonly file: string;
+  readonly how: string;
 }
 
-/** What a file looks like from outside; null where it is gone. */
-type Look = { readonly content: string; readonly state: string } | null;
+const CONTENT = 'was changed';
+
+/** @throws MergeError E_NOT_READABLE, E_IO */
+async function looksAt(files: Iterable<string>): Promise<ReadonlyMap<string, Look>> {
+  return new Map(await Promise.all([...files].map(async (file): Promise<[string, Look]> => [file, await lookOf(file)])));
+}
 
 async function lookOf(path: string): Promise<Look> {
   try {
-    const { dev, ino, size, mtimeNs, ctimeNs } = await SYSTEM.fs.stat(path, { bigint: true });
-    return { content: `${dev}:${ino}:${size}:${mtimeNs}`, state: String(ctimeNs) };
+    const { dev, ino, size, mode, uid, gid, nlink, mtimeNs, ctimeNs } = await SYSTEM.fs.stat(path, { bigint: true });
+    return {
+      content: `${dev}:${ino}:${size}:${mtimeNs}`,
+      mode: (mode & 0o7777n).toString(8).padStart(4, '0'),
+      owner: `${uid}:${gid}`,
+      nlink,
+      ctimeNs,
+    };
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return null;
     throw toMergeError(error, { action: 'look at', file: path, side: 'input' });
   }
 }
 
-function changeOf(before: Look, now: Look): 'content' | 'state' | null {
-  if (before?.content !== now?.content) return 'content';
-  return before?.state === now?.state ? null : 'state';
+/** The change that says most: of the content before that of rights. */
+function firstChange(before: ReadonlyMap<string, Look>, now: ReadonlyMap<string, Look>, linkedMeanwhile = false): Change | null {
+  const changes = [...before].flatMap(([file, was]) => {
+    const how = changeOf(was, now.get(file) ?? null, linkedMeanwhile);
+    return how === null ? [] : [{ file, how }];
+  });
+  return changes.find(({ how }) => how === CONTENT) ?? changes[0] ?? null;
 }
 
-function writtenTo(file: string, trial: number, next: string): MergeError {
-  return new MergeError('E_INPUT_CHANGED', `${file} was changed while trial ${trial} was scored, whose score is not kept`, {
+/** @param linkedMeanwhile its ctime moved, or may have, by links of our own */
+function changeOf(before: Look, now: Look, linkedMeanwhile: boolean): string | null {
+  if (before === null || now === null || before.content !== now.content) return before === now ? null : CONTENT;
+  if (before.mode !== now.mode) return `had its mode changed from ${before.mode} to ${now.mode}`;
+  if (before.owner !== now.owner) return `had its owner changed from ${before.owner} to ${now.owner}`;
+  // A backup's hard link moves the ctime, and shows in the number of names.
+  if (before.ctimeNs === now.ctimeNs || before.nlink !== now.nlink || linkedMeanwhile) return null;
+  return 'was written to and its time put back, or changed in another way that only its ctime shows,';
+}
+
+function writtenTo({ file, how }: Change, trial: number, next: string): MergeError {
+  return new MergeError('E_INPUT_CHANGED', `${file} ${how} while trial ${trial} was scored, whose score is not kept`, {
     details: { file, trial },
-    help: `The weights in {model} are links to it, and what opens one for writing writes here: have the evaluator copy the file first (cp -L). ${next}`,
+    help: `The weights in {model} are links to it, and what opens one for writing or changes its mode does so here: have the evaluator copy the file first (cp -L). ${next}`,
   });
 }
 

@@ -1,9 +1,8 @@
-import { isDeepStrictEqual } from 'node:util';
 import { newId } from '../../base/disk/new-id.ts';
 import { removeTree } from '../../base/disk/remove-tree.ts';
 import { SYSTEM } from '../../base/disk/system.ts';
 import type { WorkFolder } from './folder.ts';
-import { weightsOf } from './lent-model.ts';
+import type { Lender } from './lent-model.ts';
 import type { StudyMember } from './members.ts';
 import { type MergeRequest, type Merger, mergePath, takingPart } from './merges.ts';
 import type { Job, TrialOptions, Trials } from './trials.ts';
@@ -17,6 +16,7 @@ export interface MergeStoreOptions extends Pick<TrialOptions, 'driver' | 'emit'>
   readonly members: readonly StudyMember[];
   readonly merger: Merger;
   readonly trials: Pick<Trials, 'warn'>;
+  readonly lender: Pick<Lender, 'isSpoiled'>;
   readonly work: WorkFolder;
   /** Bytes of a merge. */
   readonly bytes: number;
@@ -78,12 +78,11 @@ export class MergeStore {
     };
     try {
       const seconds = fresh.size === 0 ? 0 : await this.#merge([...fresh.values()], recipes.flat(), signal);
-      const weights = new Map(await Promise.all([...paths].map(async ([recipe, path]) => [recipe, await weightsOf(path)] as const)));
       return {
         paths,
         secondsOf: (recipe) => (fresh.has(recipe) ? seconds / fresh.size : 0),
         release: async (recipe) => {
-          await this.#release(recipe, paths.get(recipe)!, weights.get(recipe)!);
+          await this.#release(recipe, paths.get(recipe)!);
           paths.delete(recipe);
         },
         drop,
@@ -108,11 +107,11 @@ export class MergeStore {
   }
 
   /** Removes a merge, or remembers it in the place of the one that was remembered longest. */
-  async #release(recipe: string, path: string, weights: ReadonlyMap<string, string>): Promise<void> {
-    const { keep, driver } = this.#options;
+  async #release(recipe: string, path: string): Promise<void> {
+    const { keep, driver, lender } = this.#options;
     if (keep) return;
     // What an evaluation wrote into is no merge of this recipe any more.
-    if (driver === null || !isDeepStrictEqual(weights, await weightsOf(path))) return removeTree(SYSTEM, path);
+    if (driver === null || lender.isSpoiled(path)) return removeTree(SYSTEM, path);
     this.#remembered.set(recipe, path);
     for (const [other, old] of this.#remembered) {
       if (this.#remembered.size <= MOST_REMEMBERED) return;

@@ -38,7 +38,7 @@ export class Study extends Trials {
     this.#options = options;
     this.merger = new Merger(options.members, options.merging);
     this.#lender = new Lender(options.work, options.merging);
-    this.#merges = new MergeStore({ ...options, merger: this.merger, trials: this });
+    this.#merges = new MergeStore({ ...options, merger: this.merger, trials: this, lender: this.#lender });
   }
 
   /** How many merges fit into the work folder. */

@@ -206,9 +206,9 @@ export class Trials {
     let lent: LentModel | null = null;
     try {
       lent = await lend();
-      const outcome = await this.#options.score({ ...model, model: lent.path }, options);
-      await lent.check();
-      return outcome;
+      const { path, check } = lent;
+      // After one that fails, too.
+      return await this.#options.score({ ...model, model: path }, options).finally(() => (options.signal.aborted ? undefined : check()));
     } catch (error) {
       const before = this.#done.some(({ status }) => status === 'complete');
       const code = error instanceof MergeError ? error.code : null;
