@@ -194,7 +194,8 @@ export const WARNING_CODES = {
   W_NONFINITE: 'An input tensor holds NaN or infinity.',
   W_OVERFLOW: 'A finite sum became infinite in the output dtype.',
   W_ROUTER: 'A router could not be looked at, holds NaN or infinity, or belongs to a checkpoint whose tensors or configuration do not fit.',
-  W_EXPERT_ORDER: 'Router rows or expert weights alone look exchanged between two checkpoints, which no exchange of experts explains.',
+  W_EXPERT_ORDER:
+    'Router rows alone look exchanged between two checkpoints, or --allow-permuted merges experts or layers that changed places.',
   W_UNINDEXED_FILE: 'The folder holds safetensors files that its checkpoint does not include.',
   W_TRAINER_STATE: 'A state file (trainer_state.json and the like) cannot be read, or names another step than the folder.',
   W_SAME_STEP: 'Two checkpoints of a run stand at the same step; one is left out.',

@@ -36,6 +36,17 @@ describe.each(Object.entries(MOE_FAMILIES))('%s: experts of one layer in another
     const { code, message, details } = await mergeError(() => planOf([older, newer], join(folder, 'out')));
     expect([code, message, details.file]).toEqual(['E_PERMUTED', `${MOVES} between ${older} and ${newer}`, newer]);
   });
+
+  it('in the conversion alone, which left the router as it was: refused', async () => {
+    const folder = temporaryFolder();
+    const older = writeMoe(folder, 100, before, family, 'v4');
+    const newer = writeMoe(folder, 200, reordered(after, 1, ORDER, ['experts']), family, 'v5');
+    const { code, message } = await mergeError(() => planOf([older, newer], join(folder, 'out')));
+    expect([code, message.split(' (')[0]]).toEqual([
+      'E_PERMUTED',
+      `${MOVES} between ${older} and ${newer} by their weights, and rows of the router`,
+    ]);
+  });
 });
 
 describe.each(['mixtral', 'granitemoe'] as const)('%s: a checkpoint in one layout and the next in another', (name) => {

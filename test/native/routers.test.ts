@@ -175,6 +175,62 @@ describe('permuted experts', () => {
   });
 });
 
+describe('experts that moved while router rows stayed', () => {
+  const order = [1, 0, 2, 3, 5, 4];
+  const moved = (layers: readonly MoeLayer[], what: readonly (keyof MoeLayer)[] = ['experts']) =>
+    [0, 1].reduce((all, layer) => reordered(all, layer, order, what), [...layers]);
+
+  it('are refused by plan and report, with a way past', async () => {
+    const [a, b, c] = run();
+    const folder = temporaryFolder();
+    const paths = writeMoeRun(folder, [a!, moved(b!), moved(c!)]);
+    const { conflicts, warnings } = await conflictsOf(paths);
+    expect(warnings).toEqual([]);
+    const where = `between ${paths[0]} and ${paths[1]} by their weights, and rows of the router`;
+    expect(conflicts.map(({ code, message }) => [code, message])).toEqual(
+      [0, 1].map((l) => [
+        'E_PERMUTED',
+        `layer ${l}: experts moved: 0 to 1, 1 to 0, 4 to 5, 5 to 4 ${where} (model.layers.${l}.mlp.gate.weight) stayed`,
+      ]),
+    );
+    const recipe = recipeOf({ inputs: paths, output: join(folder, 'out') });
+    expect((await mergeError(() => runRecipe(recipe))).code).toBe('E_PERMUTED');
+    const merged = await runRecipe({ ...recipe, allowPermuted: true });
+    expect(merged.warnings.map(({ code }) => code)).toContain('W_EXPERT_ORDER');
+    expect((await routers({ inputs: paths })).verdict).toMatchObject({
+      kind: 'refuse',
+      headline: 'Do not average these checkpoints: weights of experts changed places in 2 of 2 MoE layers, and router rows did not.',
+    });
+  });
+
+  it('are refused where rows moved as well, but otherwise', async () => {
+    const [a, b] = run();
+    const rows = reordered(moved(b!), 0, [0, 1, 3, 2, 4, 5], ['rows']);
+    const { conflicts } = await conflictsOf(writeMoeRun(temporaryFolder(), [a!, rows]));
+    expect(conflicts[0]!.message).toMatch(/^layer 0: experts moved: 0 to 1, 1 to 0, .* did not move with them$/);
+  });
+
+  it('are none where training moves all a lot, early on, experts have hardly parted, or one stack of noise follows another', async () => {
+    const [a] = run();
+    const few = a!.map(({ rows, experts }, l) => ({
+      rows,
+      experts: experts.map((e, i) => experts[0]!.map((v, k) => v + 0.02 * e[k]! * (i + l + 1))),
+    }));
+    for (const [older, by] of [
+      [a!, 1],
+      [a!, 3],
+      [few, 0.02],
+      [few, 0.3],
+    ] as const) {
+      for (const seed of [11, 12, 13])
+        expect(await conflictsOf(writeMoeRun(temporaryFolder(), [older, trained(older, seed, by)]))).toEqual({
+          conflicts: [],
+          warnings: [],
+        });
+    }
+  });
+});
+
 describe('no alarm', () => {
   it('for experts just upcycled from one, which are listed', async () => {
     const [a] = run();

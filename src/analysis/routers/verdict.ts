@@ -40,6 +40,11 @@ export function verdictOf(report: Findings, broken: readonly Warning[], swapped:
     `${new Set(pairs.map((pair) => pair.layer)).size} of ${plural(layers.length, 'MoE layer')}`;
   if (permuted.length > 0)
     return { kind: 'refuse', headline: `Do not average these checkpoints: experts changed places in ${inLayers(permuted)}.`, ...verdict };
+  const byWeights = oneSided.filter(({ by }) => by === 'weights');
+  if (byWeights.length > 0) {
+    const headline = `Do not average these checkpoints: weights of experts changed places in ${inLayers(byWeights)}, and router rows did not.`;
+    return { kind: 'refuse', headline, ...verdict };
+  }
   if (swapped.length > 0) return { kind: 'refuse', headline: 'Do not average these checkpoints: layers changed places.', ...verdict };
   if (broken.length > 0)
     return { kind: 'look', headline: 'Look before averaging: routers hold NaN or infinity, and so would their average.', ...verdict };
