@@ -84,7 +84,9 @@ export async function routers(options: RoutersOptions, { signal, onProgress }: R
     onProgress: (done, total) => onProgress?.({ type: 'layer', done, total }),
   });
   // A merge of permuted experts or layers is refused, and its scores would say nothing of routers.
-  const permuted = swapped.length > 0 || examined.layers.some(({ identity }) => identity.some(({ status }) => status === 'permuted'));
+  const permuted =
+    swapped.length > 0 ||
+    examined.layers.some(({ identity }) => identity.some(({ status, by }) => status === 'permuted' || by === 'weights'));
   const scored =
     command === undefined || (permuted && !options.allowPermuted)
       ? null

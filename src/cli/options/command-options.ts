@@ -81,7 +81,7 @@ export function addRouters(command: Command): Command {
       valueOption('--seed <n>', 'decides synthetic inputs, and which parts of experts are compared (default: 0)', parseWholeNumber),
     );
   addEvaluationOptions(command, { optional: true, of: 'the merge with averaged, newest and oldest routers' });
-  addSelectionOptions(command, { sliding: false });
+  addOptions(addSelectionOptions(command, { sliding: false }), ['allowUnknown']);
   addTokenOptions(command);
   addOptions(addWeightOptions(command).optionsGroup('Machine:'), ['strict', 'followLinks', 'threads', 'memory']);
   return addPageOptions(command);

@@ -176,7 +176,10 @@ function impossible(policy: Policy, about: string, taken: readonly Cell[], float
     const which = `${counted(count, 'tensor')} (${count === 1 ? '' : 'the first is '}${first.name}, ${first.dtype})`;
     const instead = `name=${first.name}:use=${row.kind === 'equal' ? 'equal' : 'newest'}`;
     const message = `${about} averages ${which}, and ${row.never}: before it put a policy that takes ${count === 1 ? 'it' : 'them'}, as '${instead}'`;
-    return { code: 'E_POLICY', message, tensor: first.name };
+    // By the last part of the name, and not by an ending of it, a user says what it is.
+    const named = row.unlessNamed && !namesLeaf(policy) && dtypeByName(first.dtype)!.kind === 'float';
+    const way = `; where they are weights all the same, end the policy's name with the whole last part of theirs, as 'name=${anyLayer(first.name)}:use=average'`;
+    return { code: 'E_POLICY', message: named ? message + way : message, tensor: first.name };
   });
   if (policy.dtype !== undefined && floats === 0) {
     const { name, dtype } = taken[0]!.first;
@@ -188,6 +191,8 @@ function impossible(policy: Policy, about: string, taken: readonly Cell[], float
   }
   return conflicts;
 }
+
+const anyLayer = (name: string) => name.replace(/(?<=\.)\d+(?=\.)/g, '*');
 
 /** Whether a policy names tensors by the last part of their names, as `name=model.layers.*.freqs`. */
 function namesLeaf({ name }: Policy): boolean {
