@@ -1,9 +1,10 @@
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, parse } from 'node:path';
 import { storeOf } from '../base/store/store.ts';
+import { isTrainingState } from './training-state.ts';
 import type { Checkpoint } from './types.ts';
 
 /** What programs that download keep beside a file until it is whole. */
-const UNFINISHED = /\.(aria2|incomplete|part|partial|crdownload|download)$/;
+const UNFINISHED = /\.(aria2|incomplete|part|partial|crdownload|download|lftp-pget-status|!qB)$|\.safetensors\.st$/;
 /** Where the Hub's client keeps what it downloads into a folder of the user's. */
 const HUB_FOLDER = '.cache/huggingface/download';
 
@@ -15,7 +16,10 @@ const HUB_FOLDER = '.cache/huggingface/download';
 export async function unfinishedDownload({ path, kind }: Pick<Checkpoint, 'path' | 'kind'>): Promise<string | null> {
   const folder = kind === 'folder' ? path : dirname(path);
   const names = await namesIn(folder);
-  const beside = names.find((name) => UNFINISHED.test(name) && (kind === 'folder' || name.startsWith(`${basename(path)}.`)));
+  // Nothing is made of an optimizer's state that is not there in full: what resumes from it says so itself.
+  const beside = names.find(
+    (name) => UNFINISHED.test(name) && !isTrainingState(parse(name).name) && (kind === 'folder' || name.startsWith(`${basename(path)}.`)),
+  );
   if (beside !== undefined) return join(folder, beside);
   const parts = (await namesIn(join(folder, HUB_FOLDER))).filter((name) => UNFINISHED.test(name));
   const missing = parts.find((part) => !names.some((name) => part.startsWith(`${name}.`)));

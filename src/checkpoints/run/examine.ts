@@ -10,6 +10,7 @@ import { readTrainingState } from '../states.ts';
 import type { TensorTable } from '../tensors/types.ts';
 import type { Checkpoint } from '../types.ts';
 import { type CandidateFolder, foreignReason } from './candidates.ts';
+import { NO_STEP } from './no-run.ts';
 import type { BrokenCheckpoint, Excluded, RunCheckpoint } from './types.ts';
 
 /** A complete checkpoint before the log is known, and what was noticed about it. */
@@ -51,7 +52,7 @@ export async function examineCandidate(
   }
   if (checkpoint.shards[0]!.metadata?.has(METADATA_KEY)) return left('a merge that this tool wrote');
   if (checkpoint.ephemeral !== null) return left(`ephemeral: the trainer will remove it (${basename(checkpoint.ephemeral)})`);
-  if (checkpoint.step === null) return left('no step: neither its name nor a state file gives one');
+  if (checkpoint.step === null) return left(NO_STEP);
   return { checkpoint: describe(checkpoint, name), warnings: checkpoint.warnings };
 }
 

@@ -4,6 +4,16 @@ import { snapshotHelp } from '../not-a-checkpoint.ts';
 import type { Listing } from './candidates.ts';
 import type { Excluded } from './types.ts';
 
+/** What a sound checkpoint has whose place in the run nobody can tell. */
+export const NO_STEP = 'no step: neither its name nor a state file gives one';
+
+/** What to do where checkpoints are named after a pattern that is not known: `llama-step20`, `epoch_3`. */
+function unknownNames(path: string, excluded: readonly Excluded[]): string {
+  const names = excluded.map((left) => basename(left.path)).sort((a, b) => a.localeCompare(b, 'en', { numeric: true }));
+  const first = names.slice(0, 2).map((name) => `${path}/${name}`);
+  return `Name the checkpoints one by one, oldest first (${first.join(' ')}${names.length > 2 ? ' …' : ''}), or give them names such as checkpoint-100.`;
+}
+
 /**
  * Why there is no run here: what was found instead, and where one may be.
  * @param runs folders in it that are runs
@@ -33,6 +43,7 @@ export function noRun(
     const more = excluded.length > shown.length ? [`  and ${excluded.length - shown.length} more`] : [];
     const help =
       excluded.find((left) => left.help !== undefined)?.help ??
+      (excluded.every(({ reason }) => reason === NO_STEP) ? unknownNames(path, excluded) : null) ??
       'Wait for a save to end, or mend what is named; the folder to name is the one that holds the step folders.';
     return reasons.length === 1
       ? fail(

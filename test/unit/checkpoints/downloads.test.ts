@@ -21,6 +21,10 @@ test.each<[string, string, string[], string | null]>([
   ['aria2', 'a', ['a/model.safetensors', 'a/model.safetensors.aria2'], 'a/model.safetensors.aria2'],
   ['a browser', 'a', ['a/model.safetensors', 'a/tokenizer.json.crdownload'], 'a/tokenizer.json.crdownload'],
   ['wget and others', 'a', ['a/model.safetensors', 'a/model.safetensors.part'], 'a/model.safetensors.part'],
+  ['axel', 'a', ['a/model.safetensors', 'a/model.safetensors.st'], 'a/model.safetensors.st'],
+  ['lftp', 'a', ['a/model.safetensors', 'a/model.safetensors.lftp-pget-status'], 'a/model.safetensors.lftp-pget-status'],
+  ['qBittorrent', 'a', ['a/model.safetensors', 'a/model.safetensors.!qB'], 'a/model.safetensors.!qB'],
+  ['what no merge is made of', 'a', ['a/model.safetensors', 'a/optimizer.pt.incomplete', 'a/x.st'], null],
   ['beside a file', 'step-1.safetensors', ['step-1.safetensors', 'step-1.safetensors.aria2'], 'step-1.safetensors.aria2'],
   ['beside another file', 'step-1.safetensors', ['step-1.safetensors', 'step-10.safetensors.aria2'], null],
   [

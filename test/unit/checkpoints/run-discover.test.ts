@@ -412,6 +412,16 @@ describe('left out, with the reason', () => {
     expect(await own(25)).toEqual([[25, true, expect.stringMatching(/where trainer_state.json says step 25: name it beside the others/)]]);
   });
 
+  test.each(['run-step', 'llama-1b-step', 'epoch_', 'main_step_', 'v1-checkpoint-'])(
+    'names that are not understood (%sN): how to go on',
+    async (name) => {
+      const run = runOf(...[20, 40, 100].map((step) => `${name}${step}`));
+      expect((await errorOf(run)).help).toBe(
+        `Name the checkpoints one by one, oldest first (${run}/${name}20 ${run}/${name}40 …), or give them names such as checkpoint-100.`,
+      );
+    },
+  );
+
   test('what has nothing to do with checkpoints is passed over', async () => {
     const run = runOf('checkpoint-10');
     writeTree(run, {

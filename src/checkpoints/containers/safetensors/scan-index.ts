@@ -89,7 +89,7 @@ function shardNameFault(name: string): string | undefined {
   if (name.includes('\0')) return 'holds a NUL character';
   if (name.includes('\\')) return 'holds a backslash, which some systems read as a separator';
   if (name.startsWith('/') || /^[A-Za-z]:/.test(name)) return 'is an absolute path';
-  if (name.split('/').some((part) => part === '..')) return 'leaves the folder of the index';
+  if (name.split('/').some((part) => part === '..')) return 'goes up by .., and may leave the folder of the index';
   if (name.split('/').some((part) => part === '') || /(^|\/)\.$/.test(name)) return 'is not a plain path';
   return undefined;
 }

@@ -61,7 +61,7 @@ function ownOrder(
   if (unknown.length > 0) {
     if (methodByName(method)?.needs.positions === undefined) return { members: given, warnings: [] };
     const { path } = inputs[unknown[0]!]!.checkpoint;
-    const message = `${unknown.length} of ${given.length} inputs have no recognised step (${path}), so the given order is taken as oldest first for ${method}`;
+    const message = `${unknown.length} of ${given.length} inputs have no recognised step (${path}), so the given order is taken as oldest first for ${method}; a pattern gives 100 before 20: name them one by one, or give them names such as checkpoint-100`;
     return { members: given, warnings: [{ code: 'W_ORDER_ASSUMED', message }] };
   }
   const members = given.toSorted(byPosition(inputs));
