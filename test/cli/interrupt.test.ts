@@ -1,9 +1,11 @@
+import { spawn } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { runCli } from '../support/run-cli.ts';
+import { writeCheckpoint } from '../support/checkpoints.ts';
+import { BIN, runCli } from '../support/run-cli.ts';
 
 const DIST = pathToFileURL(new URL('../../dist', import.meta.url).pathname).href;
 let folder: string;
@@ -73,4 +75,19 @@ describe('a signal', () => {
     });
     expect(result).toMatchObject({ code: 1, stdout: 'ready\ncleaning\nError: the disk failed\n' });
   });
+});
+
+it.each([0, 3, 6, 9])('SIGINT and SIGTERM %d ms after the last line change nothing: the merge is there', async (wait) => {
+  const inputs = [1000, 2000].map((step) => join(folder, `checkpoint-${step}`));
+  for (const [i, input] of inputs.entries()) writeCheckpoint(input, [[{ name: 'lm_head.weight', dtype: 'BF16', shape: [64, 8] }]], i);
+  const child = spawn(process.execPath, [BIN, 'average', ...inputs, '-o', join(folder, `out-${wait}`)]);
+  let printed = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    printed += text;
+    if (!text.includes('check it with')) return;
+    setTimeout(() => ['SIGINT', 'SIGTERM', 'SIGINT'].map((name) => child.kill(name as NodeJS.Signals)), wait);
+  });
+  const ended = await new Promise((resolve) => child.on('close', (code, signal) => resolve({ code, signal })));
+  expect(ended).toEqual({ code: 0, signal: null });
+  expect(printed).toMatch(/check it with.*\n$/);
 });

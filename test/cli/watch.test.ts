@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
@@ -58,6 +58,23 @@ describe('merge watch', () => {
     const { code, stderr, stdout } = await runCli([...ONCE, '--fail-nonfinite'], { cwd: base });
     expect({ code, stdout }).toEqual({ code: 3, stdout: '' });
     expect(stderr).toMatch(/^error\[E_NONFINITE\]: .*checkpoint-2/m);
+  });
+
+  it('begins a line of its own after a hook that printed none to its end, whatever stderr is', async () => {
+    await trainer.does(['shards', 1], ['shards', 2]);
+    const piped = await runCli([...ONCE, '--hook', 'printf nonl; false'], { cwd: base });
+    expect(piped.stderr).toMatch(/\nnonl\nthe hook failed/);
+    for (const [step, hook, line] of [
+      [3, 'printf nonl', 'nonl'],
+      [4, 'echo whole', 'whole'],
+    ] as const) {
+      await trainer.does(['shards', step]);
+      const log = openSync(join(base, 'log'), 'w');
+      const child = spawn(process.execPath, [BIN, ...ONCE, '--hook', hook], { cwd: base, stdio: ['ignore', log, log] });
+      await new Promise((resolve) => child.on('close', resolve));
+      closeSync(log);
+      expect(readFileSync(join(base, 'log'), 'utf8')).toMatch(new RegExp(`\\n${line}\\nmerged \\d+ checkpoints`));
+    }
   });
 
   it('stops on SIGTERM in the middle of a hook, gives the lock back, and says how to go on', async () => {

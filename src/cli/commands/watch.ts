@@ -8,6 +8,7 @@ import type { Selection } from '../../recipe/select/types.ts';
 import { asFailure, errorDocument } from '../../render/error-text.ts';
 import { splitSelection } from '../options/merge-options.ts';
 import { type Context, writeJson } from '../terminal/context.ts';
+import { freshLine } from '../terminal/fresh-line.ts';
 import { interruptible } from '../terminal/interrupt.ts';
 import { createProgress, type ProgressMode } from '../terminal/progress.ts';
 
@@ -35,7 +36,11 @@ export async function run(context: Context, args: readonly (string | readonly st
   let table = '';
   // A run is young once, and its windows are wide then: that is said once, and not to who wants paths alone.
   const advised = new Set<string>(quiet ? ADVICE : []);
+  let hooked = false;
   const onEvent = (event: WatchEvent): void => {
+    // Between this event and the one before it a hook has printed.
+    if (hooked && flags.progress !== 'json') freshLine(terminal.err);
+    hooked = event.type === 'hooking';
     if (event.type === 'merge' && flags.progress !== 'json') {
       if (!isAdviceAgain(event.event, advised)) progress.event(event.event);
       if (event.event.type !== 'plan' || quiet) return;

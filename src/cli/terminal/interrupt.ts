@@ -27,7 +27,7 @@ let releaseLast = (): void => {};
 /**
  * Runs work that the first SIGINT, SIGTERM or SIGHUP aborts, with the signal's name as the reason, and waits
  * for its cleanup. The second signal takes its default course and ends the process at once: a read that is
- * stuck in the kernel cannot be waited for. A signal that comes when the work is done changes nothing.
+ * stuck in the kernel cannot be waited for. Signals that come when the work is done change nothing.
  * @param kept outputs that can be resumed, filled by the work before it ends
  * @throws Interrupted when the work ended because of the signal; any other error of the work as it is.
  */
@@ -40,14 +40,14 @@ export async function interruptible<T>(
   let received: EndingSignal | null = null;
   let done = false;
   const onSignal = (signal: NodeJS.Signals) => {
+    // What was asked for is there: the exit code says so, however often somebody is impatient.
+    if (done) return;
     if (received !== null) {
       release();
       process.kill(process.pid, signal);
       return;
     }
     received = signal as EndingSignal;
-    // What was asked for is there: the exit code says so. The next signal ends what may still be printing.
-    if (done) return;
     // The terminal has written ^C into the progress line.
     terminal.err.write(`${terminal.err.tty ? '\n' : ''}${signal}: stopping and cleaning up; once more to leave at once\n`);
     controller.abort(signal);
