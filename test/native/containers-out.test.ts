@@ -16,7 +16,7 @@ const TENSORS: readonly FixtureTensor[] = [
   { name: 'layers.0.mlp.up_proj.weight', dtype: 'BF16', shape: [300, 401] },
   { name: 'layers.0.mlp.down_proj.weight', dtype: 'F32', shape: [50, 301] },
   { name: 'position_ids', dtype: 'I64', shape: [20_000], data: new Uint8Array(160_000).fill(3) },
-  { name: 'none.weight', dtype: 'F16', shape: [0] },
+  { name: 'none.buffer', dtype: 'F16', shape: [0] },
   { name: 'layers.1.mlp.up_proj.weight', dtype: 'BF16', shape: [1000] },
   { name: 'layers.1.mlp.down_proj.weight', dtype: 'BF16', shape: [257, 255] },
 ];
