@@ -1,5 +1,4 @@
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { CAMPAIGN_MS, seedOf, TIMES } from '../support/campaign.ts';
 import { generator } from '../support/checkpoints.ts';

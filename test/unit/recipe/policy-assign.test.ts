@@ -394,11 +394,7 @@ describe('what cannot be', () => {
       tensorsOf('model.layers.0.attn.freqs F32'),
       policies('name=*freqs:use=average'),
       'E_POLICY',
-      [
-        "'name=model.layers.0.attn.freqs:use=equal'",
-        'where they are weights all the same',
-        "'name=model.layers.*.attn.freqs:use=average'",
-      ],
+      ["'name=model.layers.0.attn.freqs:use=equal'", 'where they are weights all the same', "'name=model.layers.*.attn.freqs:use=average'"],
     ],
     ['averaged buffers', buffers, policies('role=buffers:method=ema'), 'E_POLICY', ['constant buffers keep their bytes']],
     ['a dtype for integers', buffers, policies('stored=I64:dtype=F32'), 'E_POLICY', ['gives a dtype to tensors that are no floats']],
