@@ -53,7 +53,7 @@ export function notHere(path: string): { readonly problem: string; readonly help
     place: 'on another machine',
     bring: copied('rclone copy PATH DIR'),
   };
-  return { problem: `lies ${place}, and files of this machine alone are read`, help: bring(path) };
+  return { problem: `lies ${place}, and only files of this machine are used`, help: bring(path) };
 }
 
 /**

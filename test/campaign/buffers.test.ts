@@ -8,6 +8,7 @@ import { MergeError } from '../../src/base/errors.ts';
 import { type AverageOptions, average, plan } from '../../src/merge/average.ts';
 import { openCheckpoint } from '../../src/safetensors.ts';
 import { type FixtureTensor, temporaryFolder, writeCheckpoint } from '../support/checkpoints.ts';
+import { ONE_LAYER, ONE_LAYER_CONFIG } from '../support/one-layer.ts';
 
 const folder = temporaryFolder();
 afterAll(folder.remove);
@@ -19,26 +20,15 @@ const tensor = (name: string, dtype: DtypeName, shape: readonly number[], data?:
 });
 const bf16 = (value: number) => new Uint8Array(Float32Array.of(value).buffer).slice(2);
 const Q = 'model.layers.0.self_attn.q_proj';
-const LLAMA = [
-  tensor('model.embed_tokens.weight', 'BF16', [8, 4]),
-  tensor(`${Q}.weight`, 'BF16', [4, 4]),
-  tensor('model.layers.0.mlp.up_proj.weight', 'BF16', [8, 4]),
-  tensor('model.norm.weight', 'BF16', [4]),
-  tensor('lm_head.weight', 'BF16', [8, 4]),
-];
-const CONFIG = {
-  architectures: ['LlamaForCausalLM'],
-  model_type: 'llama',
-  num_hidden_layers: 1,
-  vocab_size: 8,
-  tie_word_embeddings: false,
-};
 
 /** Three members at steps 1, 2, 3, each with what `more` adds or changes. */
-function members(more: (tensors: readonly FixtureTensor[], i: number) => readonly FixtureTensor[], config: object = CONFIG): string[] {
+function members(
+  more: (tensors: readonly FixtureTensor[], i: number) => readonly FixtureTensor[],
+  config: object = ONE_LAYER_CONFIG,
+): string[] {
   count++;
   return [0, 1, 2].map((i) =>
-    writeCheckpoint(join(folder.path, String(count), `step-${1001 + i}`), [more(LLAMA, i)], i + 1, {
+    writeCheckpoint(join(folder.path, String(count), `step-${1001 + i}`), [more(ONE_LAYER, i)], i + 1, {
       'config.json': JSON.stringify(config),
     }),
   );
@@ -155,7 +145,7 @@ describe('constant buffers that only some members have', () => {
   ])('%s: left out, with one warning', async (_who, has) => {
     const { warnings, tensors } = await merged(members((own, i) => (has(i) ? [...own, ...BUFFERS] : own)));
     expect(warnings).toEqual([expect.stringMatching(/^W_LEFT_OUT \d tensors \(the first is .*\): constant buffers/)]);
-    expect([...tensors.keys()].sort()).toEqual(LLAMA.map(({ name }) => name).sort());
+    expect([...tensors.keys()].sort()).toEqual(ONE_LAYER.map(({ name }) => name).sort());
   });
 
   it('a table that a model needs is missed', async () => {
@@ -191,7 +181,7 @@ describe('names of wrappers', () => {
   it.each(['_orig_mod.', '_forward_module.', 'base_model.model.'])('%s in some members: found by what it stands for', async (prefix) => {
     const { warnings, tensors } = await merged(members((own, i) => (i === 0 ? wrapped(prefix)(own) : own)));
     expect(warnings).toEqual([expect.stringContaining('W_OTHER_LAYOUT')]);
-    expect([...tensors.keys()].sort()).toEqual(LLAMA.map(({ name }) => name).sort());
+    expect([...tensors.keys()].sort()).toEqual(ONE_LAYER.map(({ name }) => name).sort());
   });
 });
 
@@ -231,15 +221,15 @@ describe('a language model without a head', () => {
   });
 
   it.each([
-    ['tied', { ...CONFIG, tie_word_embeddings: true }],
-    ['of which the configuration does not say', { ...CONFIG, tie_word_embeddings: undefined }],
-    ['that is no language model', { ...CONFIG, architectures: ['LlamaModel'] }],
-    ['without a configuration of architectures', { ...CONFIG, architectures: undefined }],
+    ['tied', { ...ONE_LAYER_CONFIG, tie_word_embeddings: true }],
+    ['of which the configuration does not say', { ...ONE_LAYER_CONFIG, tie_word_embeddings: undefined }],
+    ['that is no language model', { ...ONE_LAYER_CONFIG, architectures: ['LlamaModel'] }],
+    ['without a configuration of architectures', { ...ONE_LAYER_CONFIG, architectures: undefined }],
   ])('%s: nothing is said', async (_what, config) => {
     expect((await merged(members(headless, config))).warnings).toEqual([]);
   });
 
-  const VISION = { ...CONFIG, architectures: ['Qwen3VLForConditionalGeneration'], vision_config: {} };
+  const VISION = { ...ONE_LAYER_CONFIG, architectures: ['Qwen3VLForConditionalGeneration'], vision_config: {} };
   it.each([
     ['untied as a whole', { ...VISION, text_config: {} }, true],
     ['untied by its language model', { ...VISION, tie_word_embeddings: undefined, text_config: { tie_word_embeddings: false } }, true],
@@ -255,8 +245,8 @@ describe('a language model without a head', () => {
   });
 
   it('that embeds texts: nothing is said', async () => {
-    const path = writeCheckpoint(join(folder.path, 'embedding'), [headless(LLAMA)], 1, {
-      'config.json': JSON.stringify(CONFIG),
+    const path = writeCheckpoint(join(folder.path, 'embedding'), [headless(ONE_LAYER)], 1, {
+      'config.json': JSON.stringify(ONE_LAYER_CONFIG),
       'modules.json': '[]',
     });
     expect((await inspect(path)).warnings).toEqual([]);

@@ -27,7 +27,7 @@ describe('kill -9', () => {
       );
 
       const seen = await pooled(kills, 4, async ({ how, call, ms }) => {
-        const { folder, inputs, out } = checkpoints();
+        const { inputs, out } = checkpoints();
         const { signal } = await start(['average', ...inputs, '-o', out], { callMs: CALL_MS, kill: { call, ms } }).ended;
         // A folder is there whole or not at all.
         const published = existsSync(out);

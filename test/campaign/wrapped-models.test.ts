@@ -7,6 +7,7 @@ import { MergeError } from '../../src/base/errors.ts';
 import { type AverageOptions, average } from '../../src/merge/average.ts';
 import { openCheckpoint } from '../../src/safetensors.ts';
 import { type FixtureTensor, temporaryFolder, writeCheckpoint } from '../support/checkpoints.ts';
+import { ONE_LAYER, ONE_LAYER_CONFIG } from '../support/one-layer.ts';
 
 const folder = temporaryFolder();
 afterAll(folder.remove);
@@ -14,22 +15,8 @@ let count = 0;
 
 const tensor = (name: string, shape: readonly number[], dtype: DtypeName = 'BF16'): FixtureTensor => ({ name, dtype, shape });
 const Q = 'model.layers.0.self_attn.q_proj';
-const LLAMA = [
-  tensor('model.embed_tokens.weight', [8, 4]),
-  tensor(`${Q}.weight`, [4, 4]),
-  tensor('model.layers.0.mlp.up_proj.weight', [8, 4]),
-  tensor('model.norm.weight', [4]),
-  tensor('lm_head.weight', [8, 4]),
-];
-const CONFIG = {
-  architectures: ['LlamaForCausalLM'],
-  model_type: 'llama',
-  num_hidden_layers: 1,
-  vocab_size: 8,
-  tie_word_embeddings: false,
-};
 
-function members(tensors: readonly FixtureTensor[], config: object = CONFIG): string[] {
+function members(tensors: readonly FixtureTensor[], config: object = ONE_LAYER_CONFIG): string[] {
   count++;
   return [1, 2, 3].map((i) =>
     writeCheckpoint(join(folder.path, String(count), `step-${1000 + i}`), [tensors], i, { 'config.json': JSON.stringify(config) }),
@@ -52,7 +39,7 @@ async function refusal(inputs: readonly string[], options: Partial<AverageOption
 
 /** The model with `module` in PEFT's wrapper: the base weight under `base`, and what is beside it. */
 const wrapped = (module: string, base: string, beside: readonly FixtureTensor[], prefix = '') =>
-  [...LLAMA.map((t) => (t.name === `${module}.weight` ? { ...t, name: `${module}.${base}weight` } : t)), ...beside].map((t) => ({
+  [...ONE_LAYER.map((t) => (t.name === `${module}.weight` ? { ...t, name: `${module}.${base}weight` } : t)), ...beside].map((t) => ({
     ...t,
     name: `${prefix}${t.name}`,
   }));

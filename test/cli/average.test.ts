@@ -34,6 +34,13 @@ describe('what average prints', () => {
     expect(await readdir(cwd)).not.toContain('merged');
   });
 
+  it('of an output that is there is an error whose help names the option as it is typed', async () => {
+    await runCli(['average', ...INPUTS, '-o', 'there', '-q'], { cwd });
+    const { code, stderr } = await runCli(['average', ...INPUTS, '-o', 'there'], { cwd });
+    expect(code).toBe(4);
+    expect(stderr).toMatch(/^error\[E_OUTPUT_EXISTS\].*\n {2}help: .*--force/m);
+  });
+
   it('is one document with --json', async () => {
     const { code, stdout } = await runCli(['average', ...INPUTS, '-o', 'json', '--json'], { cwd });
     const result = JSON.parse(stdout) as MergeResult;

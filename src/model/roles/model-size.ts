@@ -4,9 +4,9 @@ import { elementCount } from '../../checkpoints/tensors/table.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { type CheckpointRoles, checkpointRoles } from './checkpoint-roles.ts';
 import { CONFIG_KEYS, configNumber } from './model-config.ts';
-import { weightsPerElement } from './packed.ts';
+import { BESIDE_WEIGHTS, weightsPerElement } from './packed.ts';
 import { storedTwice, type TiedPair } from './tied.ts';
-import type { Role, TensorRole } from './types.ts';
+import type { TensorRole } from './types.ts';
 
 /** How large a model is, as far as configuration and tensors say. */
 export interface ModelSize {
@@ -27,16 +27,6 @@ export interface ModelSize {
   /** Where configuration and tensors leave something open, a line each. */
   readonly notes: readonly string[];
 }
-
-/** What is stored beside the weights. */
-const NO_PARAMETERS: ReadonlySet<Role | null> = new Set([
-  'rope_buffer',
-  'buffer',
-  'router_buffer',
-  'quant_scale',
-  'quant_meta',
-  'optimizer',
-]);
 
 /**
  * Total and active parameters of a checkpoint: active = total − routed · (1 − k/E), with `routed` the
@@ -96,7 +86,7 @@ export function countParameters(checkpoint: Checkpoint, roles: CheckpointRoles, 
 
 /** Integers that no rule knows are no weights. */
 function isParameter({ role }: TensorRole, dtypeCode: number): boolean {
-  if (NO_PARAMETERS.has(role)) return false;
+  if (BESIDE_WEIGHTS.has(role)) return false;
   const { kind, name } = dtypeByCode(dtypeCode);
   return kind !== 'integer' || (role !== null && name !== 'I64');
 }

@@ -5,9 +5,8 @@ import type { CheckpointRoles } from './checkpoint-roles.ts';
 import type { ModelConfig } from './model-config.ts';
 import type { Role } from './types.ts';
 
-/** What is stored beside the weights. */
-const NO_CODES: ReadonlySet<Role | null> = new Set([
-  null,
+/** What is stored beside the weights: these are neither parameters nor codes. */
+export const BESIDE_WEIGHTS: ReadonlySet<Role | null> = new Set([
   'rope_buffer',
   'buffer',
   'router_buffer',
@@ -31,7 +30,9 @@ export function weightsPerElement(checkpoint: Checkpoint, roles: CheckpointRoles
   return (shard, row) => {
     const { tensors, name: file } = checkpoint.shards[shard]!;
     const { kind, name } = dtypeByCode(tensors.dtypes[row]!);
-    if (kind !== 'integer' || name === 'I64' || NO_CODES.has(roles.of(shard, row).role)) return 1;
+    if (kind !== 'integer' || name === 'I64') return 1;
+    const { role } = roles.of(shard, row);
+    if (role === null || BESIDE_WEIGHTS.has(role)) return 1;
     if (name === 'I32') return inWord;
     if (name === 'U8') return 2;
     return name === 'I8' && hasScalesOfFp4(checkpoint, tensors, row, file) ? 2 : 1;

@@ -113,8 +113,8 @@ export function leftOutWarnings(
   if (named.length > SHOWN) lines.push(`and ${named.length - SHOWN} more`);
   const advice =
     leftOut.length === 0
-      ? 'ask for as many as there are; min-members and strict refuse such a merge'
-      : 'mend them, or wait for a save to end, or select without them; min-members and strict refuse such a merge';
+      ? 'ask for as many as there are; --min-members and --strict refuse such a merge'
+      : 'mend them, or wait for a save to end, or select without them; --min-members and --strict refuse such a merge';
   return [{ code: 'W_LEFT_OUT_MEMBERS', message: [`${where}: ${head.join('; ')}`, ...lines, advice].join('\n') }];
 }
 

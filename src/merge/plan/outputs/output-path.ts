@@ -56,7 +56,8 @@ export async function outputConflicts(
     return [];
   } catch (error) {
     if (!(error instanceof MergeError)) throw error;
-    const { code, message, help, details } = error;
+    // Passed on, so in the words of the command line: the error that it becomes part of translates them.
+    const { code, message, commandHelp: help, details } = error;
     return [{ code, message, file: details.file ?? path, ...(help === ERROR_CODES[code].help ? {} : { help }) }];
   }
 }
