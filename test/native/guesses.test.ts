@@ -70,7 +70,7 @@ const mtp = bf16('model.layers.2.eh_proj.weight', HIDDEN, 2 * HIDDEN);
 // biome-ignore format: a table, a guess a line.
 const GUESSES: readonly Guess[] = [
   { code: 'E_UNKNOWN_TENSOR', what: 'a name that says quantised', b: [...MODEL, zeroPoint], ways: [unknown, named(`name=${zeroPoint.name}:use=average`), named(`name=${zeroPoint.name}:use=newest`)] },
-  { code: 'E_UNKNOWN_TENSOR', what: 'whole numbers', a: [...MODEL, f32(counter, [3, 5])], b: [...MODEL, f32(counter, [4, 6])], ways: [unknown, named(`name=${counter}:use=average`), named(`name=${counter}:use=newest`)] },
+  { code: 'E_UNKNOWN_TENSOR', what: 'whole numbers', a: [...MODEL, f32(counter, [3, 5, 7, 9, 2, 4, 6, 8])], b: [...MODEL, f32(counter, [4, 6, 8, 10, 3, 5, 7, 9])], ways: [unknown, named(`name=${counter}:use=average`), named(`name=${counter}:use=newest`)] },
   { code: 'E_UNKNOWN_TENSOR', what: 'a zero point of plain floats among quantised weights', b: [...FP8, stray], ways: [unknown, named(`name=${stray.name}:use=average`), named(`name=${stray.name}:use=newest`)] },
   { code: 'E_BUFFERS_DIFFER', what: 'frequencies that are learned', a: [...MODEL, f32(freq, [1, 0.5])], b: [...MODEL, f32(freq, [1, 0.4])], ways: [named('role=buffers:use=newest'), named(`name=${freq}:use=average`)] },
   { code: 'E_INTEGERS_DIFFER', what: 'integers', a: [...MODEL, { name: 'model.ids', dtype: 'I64', shape: [1], data: new Uint8Array(8).fill(1) }], b: [...MODEL, { name: 'model.ids', dtype: 'I64', shape: [1], data: new Uint8Array(8).fill(2) }], ways: [named('name=model.ids:use=newest')] },
@@ -119,4 +119,19 @@ describe('every check that is a guess can be overruled', () => {
         expect(warnings.map((warning) => warning.code)).toContain(code === 'E_UNKNOWN_TENSOR' ? 'W_UNKNOWN_NAMES' : 'W_DOUBTS');
     }
   });
+});
+
+it('numbers that somebody wrote to try a merge are no tables: of names that are all unknown, values say nothing', async () => {
+  const ones = Array.from({ length: 12 }, (_, i) => i);
+  const toy = (factor: number) => [
+    f32(
+      'w',
+      ones.map((x) => x * factor),
+      [3, 4],
+    ),
+    f32('x', [1, 3]),
+  ];
+  const inputs = members({ code: 'E_UNKNOWN_TENSOR', what: 'a toy', a: toy(1), b: toy(3), config: {}, ways: [] });
+  const { warnings } = await average({ inputs, output: join(temporary.path, 'toy') });
+  expect(warnings.map(({ code }) => code)).toContain('W_UNKNOWN_NAMES');
 });

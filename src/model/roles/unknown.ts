@@ -64,8 +64,8 @@ export function doubtByName(
 const WHOLE_FROM: Partial<Record<DtypeName, number>> = { BF16: 2 ** 7, F16: 2 ** 10, F32: 2 ** 23, F64: 2 ** 52 };
 /** By how much steps or ratios of a sequence may differ, where rounding to the dtype is all that differs. */
 const ROUNDING: Partial<Record<DtypeName, number>> = { BF16: 2 ** -6, F16: 2 ** -9, F32: 2 ** -16, F64: 2 ** -40 };
-/** Shorter ones are sequences by chance. */
-const SEQUENCE = 8;
+/** Fewer values are whole numbers or even steps by chance. */
+const FEW = 8;
 
 /**
  * What the values of a tensor that no rule knows say against averaging it; null where they say nothing.
@@ -82,7 +82,10 @@ export function doubtByValues(dtype: DtypeName, members: readonly Float64Array[]
   return null;
 }
 
-/** Whole numbers of several values, of which one could have had a fraction: what is 0 or 1 all over is untrained. */
+/**
+ * Infinities, or whole numbers of several values, of which one could have had a fraction: what is 0 or 1 all over is
+ * untrained.
+ */
 function isTable(members: readonly Float64Array[], wholeFrom: number): boolean {
   const seen = new Set<number>();
   let told = false;
@@ -95,11 +98,11 @@ function isTable(members: readonly Float64Array[], wholeFrom: number): boolean {
       if (seen.size < 2) seen.add(value);
     }
   }
-  return infinite || (told && seen.size > 1);
+  return infinite || (told && seen.size > 1 && members.every(({ length }) => length >= FEW));
 }
 
 function isSequence(values: Float64Array, tolerance: number): boolean {
-  if (values.length < SEQUENCE) return false;
+  if (values.length < FEW) return false;
   const span = Math.abs(values.at(-1)! - values[0]!);
   const step = (values.at(-1)! - values[0]!) / (values.length - 1);
   if (step === 0 || !Number.isFinite(step)) return false;

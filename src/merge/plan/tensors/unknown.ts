@@ -2,9 +2,10 @@ import { dtypeByCode, type FloatDtypeName } from '../../../base/dtype.ts';
 import { decodeFloats } from '../../../base/numbers/decode.ts';
 import { ByteReader } from '../../../base/store/byte-reader.ts';
 import { readTensor } from '../../../checkpoints/tensors/extents.ts';
-import type { TensorPlace } from '../../../checkpoints/tensors/types.ts';
+import type { TensorPlace, TensorTable } from '../../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
 import type { CheckpointRoles } from '../../../model/roles/checkpoint-roles.ts';
+import type { Role } from '../../../model/roles/types.ts';
 import { doubtByName, doubtByValues } from '../../../model/roles/unknown.ts';
 import type { Unknown } from '../../../recipe/policy/types.ts';
 
@@ -30,8 +31,9 @@ export async function unknownFloats(
 ): Promise<readonly ReadonlyMap<number, Unknown>[]> {
   const found = layout.shards.map(() => new Map<number, Unknown>());
   const kinds = new Map<string, { looked: number; unknown: Unknown }>();
+  // Where no name at all is known, nothing tells a table among weights: numbers that somebody wrote to try a merge.
+  let looked = layout.shards.some(({ tensors }, shard) => hasKnownFloat(tensors, (row) => roles.of(shard, row).role)) ? 0 : IN_ALL;
   const reader = new ByteReader();
-  let looked = 0;
   try {
     for (const [shard, { tensors, name: file }] of layout.shards.entries()) {
       for (let row = 0; row < tensors.count; row++) {
@@ -58,6 +60,10 @@ export async function unknownFloats(
     await reader.close();
   }
   return found;
+}
+
+function hasKnownFloat({ dtypes }: TensorTable, roleOf: (row: number) => Role | null): boolean {
+  return dtypes.some((code, row) => dtypeByCode(code).kind === 'float' && roleOf(row) !== null);
 }
 
 async function lookedAt(
