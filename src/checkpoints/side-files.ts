@@ -3,6 +3,7 @@ import { MergeError } from '../base/errors.ts';
 import { storeOf } from '../base/store/store.ts';
 import { otherContentError, otherText, START_BYTES } from './containers/other-content.ts';
 import { type FoundFile, type LeadsOutside, type LinkGround, linkGround, lookAt, openFound, resolveWithin } from './link-ground.ts';
+import { type JsonTopic, topicOf } from './side-json.ts';
 import type { Checkpoint } from './types.ts';
 
 export interface SideFile extends FoundFile {
@@ -44,23 +45,31 @@ export interface SideFileOptions {
 /**
  * Files by which a library takes weights for quantised: `hf_quant_config.json` (ModelOpt; vLLM, SGLang,
  * TensorRT-LLM), `quantize_config.json` and `quant_config.json` (GPTQ, AWQ), `quant_model_description*.json`
- * (Ascend), `quanto_qmap.json`, `compression_config.json`; and scales that were measured on such weights.
+ * (Ascend), `quanto_qmap.json`, `compression_config.json`, those that carry the name of a method; and scales that
+ * were measured on such weights. What such a file is called otherwise, its keys tell (`side-json.ts`).
  */
 const QUANTISATION =
-  /^[^/]*(quant(?!izer)|compression_config|(kv_cache|kv|act|activation|input|weight)_scales?\b|smooth_?scales?)[^/]*\.json$/i;
+  /^[^/]*(quant(?!izer)|compression_config|smooth_?scales?|(^|[-_.])((kv_cache|kv|act|activation|input|weight)_scales?\b|scales?(?=\.json)|(modelopt|torchao|quark|gptq|awq|bnb|bitsandbytes|hqq|aqlm|eetq|auto_?round|marlin|nvfp4|mxfp[468]|fp[48]|int[48]|nf4|w\d+a\d+)(?=[-_.])))[^/]*\.json$/i;
 
 /** The first row that matches decides; null copies. A name that matches none is left as unknown. */
 const RULES: readonly (readonly [pattern: RegExp, reason: string | null])[] = [
   [/^\./, 'hidden'],
   [/^README(\..*)?$/i, 'a merge card takes its place'],
   [/^merge_(provenance\.json|recipe\.yaml)$/, 'tells of another merge'],
-  [/^(trainer_state\.json|training_args\.(bin|json)|all_results\.json|(train|eval|test)_results\.json)$/, 'training state'],
-  [/^ds_config[^/]*\.json$/, 'training state'],
   [
-    /^(manifest|(check|crc32c?|md5|sha\d*)[-_]?sums?|(file_?)?(hashes|digests)|signatures?|md5|sha\d+)([-_.].*)?$|\.(md5|sha\d+|sum|sig|asc|sigstore)(\.json)?$/i,
+    /^(trainer_state|train(ing|er)?[-_]?(args?|arguments|config|params|metrics|results|log|history|loss(es)?|info|stats|metadata)|all_results|(checkpoint|run|experiment)[-_](metadata|state|info|meta|args)|(train(ing)?|data|dataset|sampler|dl|data_?loader|iterator|rng|optimizer|scheduler|model_?training)[-_]?state([-_]?dict)?|data_?loader|state|progress|log_?history|loss(es)?|log|logs|wandb[-_](metadata|summary|config))([-_.]\d+)?\.jsonl?$/,
+    'training state',
+  ],
+  [/^training_args\.bin$/, 'training state'],
+  [/^(ds|deepspeed|fsdp|accelerate|zero)_config[^/]*\.(json|ya?ml)$/, 'training state'],
+  [
+    /^(manifest|(check|crc32c?|md5|sha\d*)[-_]?sums?|(file_?)?(hash(es)?|digests?)|file[-_]?(list|names|sizes)|files|signatures?|md5|sha\d+)([-_.].*)?$|\.(md5|sha\d+|sum|sig|asc|sigstore)(\.json)?$/i,
     'checksums of other files',
   ],
-  [/^(results|samples|details|eval_results|predict_results|generated_predictions)([-_.].*)?\.jsonl?$/i, 'results of an evaluation'],
+  [
+    /^((all_?)?results?|samples|details|metrics?|scores?|benchmarks?|generated_predictions|eval(s|uation|uations)?|(best_?|final_?)?(train|eval|evaluation|val|validation|valid|test|predict|bench|benchmark)[-_](results?|metrics?|scores?|loss|summary|output|report))([-_.].*)?\.jsonl?$/i,
+    'results of an evaluation',
+  ],
   [
     /^(optim|scheduler|lr_scheduler|rng_state|random_states|scaler|latest|zero_|global_step|mp_rank|pytorch_model_fsdp|events\.out)/,
     'training state',
@@ -76,6 +85,9 @@ const RULES: readonly (readonly [pattern: RegExp, reason: string | null])[] = [
   [/^(LICEN[CS]E|COPYING|NOTICE|USE_POLICY|COPYRIGHT)([-_. ].*)?$/i, null],
 ];
 
+/** Without it nanotron does not load its own layout; of other layouts it is training state. */
+const NANOTRON_STATE = 'checkpoint_metadata.json';
+
 /** Folders whose files belong with the model, by the files in them. */
 const FOLDERS: ReadonlyMap<string, RegExp> = new Map([['additional_chat_templates', /\.jinja$/]]);
 
@@ -89,7 +101,7 @@ export const isCode = ({ name }: Pick<SideFile, 'name'>): boolean => name.endsWi
  * @throws MergeError E_NOT_READABLE, E_TOO_MANY_FILES, E_IO
  */
 export async function sideFiles(
-  checkpoint: Pick<Checkpoint, 'path' | 'kind' | 'shards' | 'indexName'>,
+  checkpoint: Pick<Checkpoint, 'path' | 'kind' | 'shards' | 'indexName'> & { readonly namesPerFile?: boolean },
   { followLinks = false, floats = false }: SideFileOptions = {},
 ): Promise<SideFiles> {
   if (checkpoint.kind === 'file') return { copied: [], left: [], faults: [] };
@@ -111,7 +123,9 @@ export async function sideFiles(
   const add = (name: string): Promise<void> =>
     orFault(name, async () => {
       const found = await findSideFile(folder, name, ground);
+      const topic = 'reason' in found ? null : await topicOf(name, found);
       if ('reason' in found) left.push(found);
+      else if (topic !== null && (topic !== 'quantisation' || floats)) left.push(leftFor(name, topic));
       else copied.push(found);
     });
   const addFolder = (name: string, belongs: RegExp): Promise<void> =>
@@ -124,14 +138,20 @@ export async function sideFiles(
   for (const name of await namesIn(folder)) {
     if (own.has(name)) continue;
     const belongs = FOLDERS.get(name);
-    const reason = ruleFor(name);
+    const reason = checkpoint.namesPerFile && name === NANOTRON_STATE ? null : ruleFor(name);
     if (belongs !== undefined) await addFolder(name, belongs);
-    else if (reason === null && floats && QUANTISATION.test(name))
-      left.push({ name, outdated: true, reason: 'says how weights are quantised, and those of the merge are plain floats' });
+    else if (reason === null && floats && QUANTISATION.test(name)) left.push(leftFor(name, 'quantisation'));
     else if (reason === null) await add(name);
     else left.push({ name, reason: (await isFolder(join(folder, name))) ? 'a folder' : reason });
   }
   return { copied, left, faults };
+}
+
+/** Why a file is left whose name or keys say what it speaks of. */
+function leftFor(name: string, topic: JsonTopic): LeftFile {
+  return topic === 'training'
+    ? { name, reason: 'says how far training was' }
+    : { name, outdated: true, reason: 'says how weights are quantised, and those of the merge are plain floats' };
 }
 
 /** Where files of a folder may lie. */

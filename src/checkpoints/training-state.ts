@@ -22,7 +22,8 @@ export interface TrainingState {
  * Names of transformers' Trainer and accelerate; `latest` and `global_stepN` of DeepSpeed; folders of FSDP
  * (`optimizer_0`) and nanotron.
  */
-const FILES = /^(trainer_state\.json|training_args\.(bin|json)|latest|dl_state_dict\.bin)$/;
+const FILES =
+  /^(trainer_state\.json|training_args\.(bin|json)|latest|dl_state_dict\.bin|(data_?loader|sampler|iterator)_state(_\d+)?\.json)$/;
 const STATES = /^(optim|scheduler|lr_scheduler|scaler|rng_state|random_states|sampler|custom_checkpoint)[^/]*\.(pt|pth|bin|pkl)$/;
 const FOLDERS = /^(optimizer(_\d+)?|lr_scheduler|random|global_step\d+)$/;
 const OPTIMIZER = /^(optim|global_step)/;

@@ -4,15 +4,20 @@ import type { PlanDocument } from './document.ts';
 /** Names of one kind that are shown; `--json` has all. */
 const SHOWN = 12;
 
+/** Reasons of files that would be mistaken for the merge's. */
+const ABOUT_OTHERS = /^(training state|says how far training was|results of an evaluation|checksums of other files)$/;
+
 /** What of the newest member comes along, as lines of a plan: files, code, and links that are left. */
 export function sideFileLines({ sideFiles, left }: Pick<PlanDocument['outputs'][number], 'sideFiles' | 'left'>): string[] {
   const [code, others] = [sideFiles.filter((file) => file.code), sideFiles.filter((file) => !file.code)];
   const links = left.filter(({ leadsTo }) => leadsTo !== null);
   const outdated = left.filter((file) => file.outdated);
+  const told = left.filter(({ name, reason }) => /\.jsonl?$/.test(name) && ABOUT_OTHERS.test(reason));
   return [
     ...(others.length === 0 ? [] : [`  copies ${named(others)}`]),
     ...(code.length === 0 ? [] : [`  custom code, copied and not run: ${named(code)}`]),
     ...(outdated.length === 0 ? [] : [`  left out: ${named(outdated)}: ${outdated[0]!.reason}`]),
+    ...(told.length === 0 ? [] : [`  leaves behind ${named(told)}: of the training, its scores or its files`]),
     ...links.slice(0, SHOWN).map(({ name, leadsTo, reason }) => `  left out: ${printable(name)}: ${reason}, to ${printable(leadsTo!)}`),
     ...(links.length > SHOWN ? [`  left out: ${plural(links.length - SHOWN, 'more link')}, all of them with --json`] : []),
   ];

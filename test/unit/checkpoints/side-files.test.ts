@@ -87,6 +87,18 @@ test.each([
   'kv_cache_scales.json',
   'input_scales.json',
   'act_scale.json',
+  'modelopt_state.json',
+  'modelopt_config.json',
+  'torchao_config.json',
+  'quark_config.json',
+  'gptq_config.json',
+  'awq_config.json',
+  'bnb_config.json',
+  'hqq_config.json',
+  'fp8_scales.json',
+  'int8_scales.json',
+  'scales.json',
+  'w8a8_description.json',
 ])('%s is left where the weights of the merge are plain floats', async (name) => {
   const folder = folderOf({ 'model.safetensors': smallFile('a'), [name]: '{}', 'config.json': '{}' });
   const checkpoint = await openCheckpoint(folder);
@@ -94,6 +106,57 @@ test.each([
   const { copied, left } = await sideFiles(checkpoint, { floats: true });
   expect(copied.map((file) => file.name)).toEqual(['config.json']);
   expect(left).toEqual([{ name, outdated: true, reason: expect.stringContaining('plain floats') }]);
+});
+
+test.each([
+  ['quant_method', '{"quant_method": "x"}'],
+  ['an algorithm inside', '{"producer": {"name": "x"}, "method": {"quant_algo": "FP8"}}'],
+  ['scales by tensor', '{"model.layers.0.self_attn.k_scale": 0.5}'],
+  ["a cache's", '{"model_type": "llama", "kv_cache": {"dtype": "float8_e4m3fn", "scaling_factor": {"0": {"0": 1.0}}}}'],
+])('a file of any name with %s says how weights are quantised', async (_, text) => {
+  const folder = folderOf({ 'model.safetensors': smallFile('a'), 'deploy.json': text });
+  const checkpoint = await openCheckpoint(folder);
+  expect((await sideFiles(checkpoint)).copied).toHaveLength(1);
+  expect(await sideFiles(checkpoint, { floats: true })).toMatchObject({ copied: [], left: [{ name: 'deploy.json', outdated: true }] });
+});
+
+const OF_TRAINING = [
+  'metrics.json',
+  'eval.json',
+  'eval_loss.json',
+  'eval_results_1100.json',
+  'state.json',
+  'checkpoint_metadata.json',
+  'dataloader_state.json',
+  'progress.json',
+  'train_config.json',
+  'training_config.json',
+  'train_metrics.jsonl',
+  'val_metrics.json',
+  'log_history.json',
+  'scores.json',
+  'file_list.json',
+  'hash.json',
+  'deepspeed_config.json',
+];
+test.each(OF_TRAINING)('%s, which tells of the training or of its files, is left with a reason', async (name) => {
+  const folder = folderOf({ 'model.safetensors': smallFile('a'), [name]: '{}' });
+  expect(await sideFiles(await openCheckpoint(folder))).toMatchObject({ copied: [], left: [{ name, reason: expect.stringMatching(/./) }] });
+});
+
+test.each([
+  ['{"step": 1100, "timestamp": "2026"}', false],
+  ['{"global_step": 5, "anything": {}}', false],
+  ['{"eval_loss": 2.5}', false],
+  ['{"step": "by step"}', true],
+  ['{"labels": ["loss", "step"]}', true],
+  ['{"schema": {"step": 1, "epoch": 2}, "a": 1}', true],
+  ['[1, 2]', true],
+  ['not JSON', true],
+])("a JSON file of the user's own, %s, is copied: %s", async (text, copied) => {
+  const folder = folderOf({ 'model.safetensors': smallFile('a'), 'labels.json': text });
+  const found = await sideFiles(await openCheckpoint(folder));
+  expect([found.copied.length, found.left.length]).toEqual(copied ? [1, 0] : [0, 1]);
 });
 
 test.each([

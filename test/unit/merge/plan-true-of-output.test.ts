@@ -104,6 +104,45 @@ describe('the headers of a merge', () => {
   });
 });
 
+const header = async (shards: readonly (readonly FixtureTensor[])[], metadata: Record<string, string>, output = {}) => {
+  const inputs = run([shards.flat()], {}, { 'config.json': JSON.stringify(shards === QUANTISED ? FP8 : {}) }).map((path) => {
+    writeFileSync(join(path, 'model.safetensors'), safetensorsBytes(shards.flat(), 1, metadata));
+    return path;
+  });
+  const { ckpt_merge: _, ...own } = (await planned(inputs, output)).headers[0];
+  return own;
+};
+const SAID = {
+  format: 'pt',
+  step: '1100',
+  loss: '1.1',
+  'eval/loss': 'low',
+  total_parameters: '999',
+  total_size: '1 GB',
+  epoch: 'two',
+  saved_on: '1732900000',
+  ratio: '0.5',
+  nothing: 'NaN',
+  last_modified_time: 'today',
+  torch_dtype: 'float32',
+  transformers_version: '4.57.1',
+  shards: '["a", "b"]',
+  training: '{"step": 1100}',
+};
+
+describe('the headers of a merge, of what those of the newest member say', () => {
+  it('keep what may be true, and nothing that counts, dates, scores or describes its files', async () => {
+    const kept = { format: 'pt', model: 'x', author: 'somebody', license: 'MIT, 2026', tied: 'true', config: '{"in_channels": 4}' };
+    expect(await header(FLOATS, { ...SAID, ...kept, quantization: 'fp8', _quantization_metadata: '{"format": "fp8"}' })).toEqual(kept);
+  });
+
+  it('keep how weights are quantised where those of the merge are', async () => {
+    const quantised = { quantization: 'fp8', _quantization_metadata: '{"layers": {}}' };
+    expect(await header(QUANTISED, { ...SAID, ...quantised, training: 'x' })).toMatchObject(quantised);
+    expect(await header(QUANTISED, { ...SAID, ...quantised }, { dtype: 'BF16' })).toEqual({ format: 'pt' });
+  });
+});
+
 describe('what says how weights are quantised', () => {
   const sides = {
     'config.json': JSON.stringify({ ...FP8, torch_dtype: 'float8_e4m3fn' }),

@@ -6,12 +6,11 @@ import type { ResolvedWeights } from '../../../recipe/schedule/types.ts';
 import { embeddedProvenance, shortProvenance, withoutProvenance } from '../../record/provenance.ts';
 import { recordedRecipe } from '../recipe.ts';
 import type { Entries, SharedText, Tables } from '../tensors/shared-text.ts';
+import { isAboutFiles } from '../tensors/still-true.ts';
 import type { OutputRequest, PlanMember, PlanOutput, PlanOutputFile, PlanPolicy } from '../types.ts';
 import type { FilesBeside } from './beside.ts';
 import { SAFETENSORS, SEALED_SAFETENSORS } from './container.ts';
 
-/** Of the layout's tensors, which are not an output's. */
-const CHECKSUM = /(^|[._-])(sha\d*|md5|crc32c?|hash|checksum|signature)([._-]|$)/i;
 /** Raised when the same recipe would give other bytes: part of every plan's digest. */
 const ARITHMETIC_VERSION = 1;
 
@@ -38,7 +37,7 @@ export interface RecordedTreatments {
  * The tensor files of one output: names, headers, sizes, index and digest, in the layout's order. Pure.
  * @param members the output's own, to which the schedule's weights belong
  * @param entries by shard, the tensors as this output holds them
- * @param shared what other outputs made of the same tensors
+ * @param shared what other outputs made of the same tensors; `floats`: none of them is quantised
  */
 export function outputFiles(
   layout: Checkpoint,
@@ -49,7 +48,7 @@ export function outputFiles(
   side: FilesBeside,
   treatments: RecordedTreatments,
   entries: readonly Entries[],
-  shared: { readonly text: SharedText; readonly tables: Tables; readonly parameters: number },
+  shared: { readonly text: SharedText; readonly tables: Tables; readonly parameters: number; readonly floats: boolean },
   options: { readonly like: string | null; readonly allowMixedDtypes: boolean; readonly allowUnknown: boolean },
 ): OutputFiles {
   const { used, policies } = treatments;
@@ -72,7 +71,9 @@ export function outputFiles(
     dataBytes += tensors.dataBytes;
     for (const [change, count] of tensors.dtypeChanges) changes.set(change, (changes.get(change) ?? 0) + count);
     // nanotron refuses keys in `__metadata__` that it does not know.
-    const metadata = layout.namesPerFile ? new Map(shard.metadata) : new Map([...ownMetadata(shard.metadata ?? new Map()), ...record]);
+    const metadata = layout.namesPerFile
+      ? new Map(shard.metadata)
+      : new Map([...ownMetadata(shard.metadata ?? new Map(), shared.floats), ...record]);
     const parts = frameEntries(tensors.encoded, metadata);
     const headerBytes = parts.reduce((sum, part) => sum + part.length, 0);
     const name = fileName(layout, shard.name, request.path, kind);
@@ -111,9 +112,9 @@ function indexNameOf({ indexName, kind, namesPerFile, shards }: Checkpoint): str
   return indexName ?? (kind === 'folder' && !namesPerFile && shards.length > 1 ? 'model.safetensors.index.json' : null);
 }
 
-/** What a header of the layout says that holds for an output's; transformers refuses files that name no format. */
-function ownMetadata(metadata: ReadonlyMap<string, string>): Map<string, string> {
-  const own = new Map([...withoutProvenance(metadata)].filter(([key]) => !CHECKSUM.test(key)));
+/** What a header of the layout says that may hold for an output's; transformers refuses files that name no format. */
+function ownMetadata(metadata: ReadonlyMap<string, string>, floats: boolean): Map<string, string> {
+  const own = new Map([...withoutProvenance(metadata)].filter(([key, value]) => key === 'format' || !isAboutFiles(key, value, !floats)));
   return own.has('format') ? own : own.set('format', 'pt');
 }
 

@@ -5,6 +5,7 @@ import { encodeIndex } from '../../../checkpoints/containers/safetensors/encode-
 import { dataBytes } from '../../../checkpoints/tensors/table.ts';
 import type { TensorTable } from '../../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
+import { isAboutFiles } from './still-true.ts';
 
 /** The tensors of a layout's files. Outputs with the same tables share what is made of them. */
 export type Tables = readonly TensorTable[];
@@ -44,7 +45,7 @@ export class SharedText {
    * has it, and of everything else what may still be true.
    */
   index({ indexMetadata, shards }: Checkpoint, tables: Tables, { dataBytes, parameters }: IndexSizes): Uint8Array {
-    const metadata = stillTrue(indexMetadata ?? new Map());
+    const metadata = new Map([...(indexMetadata ?? [])].filter(([key, value]) => !isAboutFiles(key, value)));
     metadata.set('total_size', dataBytes);
     if (indexMetadata?.has('total_parameters')) metadata.set('total_parameters', parameters);
     const names = shards.map((shard) => shard.name);
@@ -66,17 +67,6 @@ export interface IndexSizes {
   readonly dataBytes: number;
   readonly parameters: number;
 }
-
-/**
- * Of what others wrote about the layout's files what may be true of an output's: neither numbers and lists,
- * which count or name what is in the files, nor texts that say their dtype, checksum, writer or time.
- */
-function stillTrue(metadata: ReadonlyMap<string, unknown>): Map<string, unknown> {
-  return new Map(
-    [...metadata].filter(([key, value]) => (typeof value === 'string' || typeof value === 'boolean') && !ABOUT_FILES.test(key)),
-  );
-}
-const ABOUT_FILES = /size|bytes|count|param|dtype|quant|hash|sha\d|md5|crc|checksum|sum$|version|date|time|step|commit/i;
 
 function remembered<K, V>(known: Map<K, V>, key: K, make: () => V): V {
   let value = known.get(key);
