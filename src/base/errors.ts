@@ -185,7 +185,8 @@ export const WARNING_CODES = {
   W_TIED: 'config.json says that embedding and output head are one, and the file holds two that differ.',
   W_LEFT_OUT: 'Adapters or optimizer states lie among the weights, or constant buffers are in some inputs only; they are left out.',
   W_NO_CONFIG: 'The newest member has no config.json, which an older one has, so the merge has none either.',
-  W_CONFIG_KEYS: 'Configurations (config.json) of different versions of transformers differ in keys that one of them lacks.',
+  W_CONFIG_KEYS:
+    'Configurations (config.json) of different versions of transformers differ in keys that one of them lacks, or in where generation ends.',
   W_LINK_LEFT: 'A side file is a link that leads outside the checkpoint and its run, and is left out.',
   W_CONFIG_QUANTISED: 'The weights are quantised as those of the layout, and the config.json of the newest member does not say so.',
   W_FILE_LEFT: 'A side file says of the weights what is not so of the merge, and is left out.',

@@ -65,8 +65,10 @@ describe('outputs made in one read', () => {
     expect(alone.reduce((sum, a) => sum + a.result.bytesRead, 0)).toBeGreaterThan(3 * together.bytesRead);
     // What the newest of each own members says, not what the newest of all says.
     expect(readFileSync(at('together', 'out-0', 'tokenizer.json'), 'utf8')).toBe('{"at":300}');
-    expect(readFileSync(at('together', 'out-0', 'model-00001-of-00002.safetensors'), 'latin1').slice(0, 400)).toContain('"step":"300"');
-    expect(JSON.parse(readFileSync(at('together', 'out-0', 'model.safetensors.index.json'), 'utf8')).metadata.from).toBe('300');
+    expect(readFileSync(at('together', 'out-0', 'model-00001-of-00002.safetensors'), 'latin1').slice(0, 400)).toContain(
+      '"of":"checkpoint 300"',
+    );
+    expect(JSON.parse(readFileSync(at('together', 'out-0', 'model.safetensors.index.json'), 'utf8')).metadata.from).toBe('checkpoint 300');
   });
 
   it('are what each is alone with a layout for all, too', async () => {
@@ -78,7 +80,7 @@ describe('outputs made in one read', () => {
 
   it('are what each is alone as single files', async () => {
     const inputs = [1, 2, 3].map((step) => {
-      writeFileSync(at(`step-${step}.safetensors`), safetensorsBytes(TENSORS, step, { format: 'pt', step: String(step) }));
+      writeFileSync(at(`step-${step}.safetensors`), safetensorsBytes(TENSORS, step, { format: 'pt', of: `checkpoint ${step}` }));
       return at(`step-${step}.safetensors`);
     });
     const recipes = [{ members: [0, 1] }, { members: [1, 2], dtype: 'F32' as const }, { members: [0], weights: [2] }];
@@ -128,7 +130,7 @@ describe('a bad checkpoint that one output reads', () => {
     const bad = PLAIN.map((t) => (t.name === 'head.weight' ? { ...t, data: odd() } : t));
     writeFileSync(
       join(inputs[2]!, 'model-00001-of-00002.safetensors'),
-      safetensorsBytes(bad.slice(0, 1), 3, { format: 'pt', step: '300' }),
+      safetensorsBytes(bad.slice(0, 1), 3, { format: 'pt', of: 'checkpoint 300' }),
     );
     return inputs;
   }

@@ -64,6 +64,7 @@ const HOW_IT_RUNS = new Set([
   'use_mambapy',
   'use_associative_scan',
 ]);
+const HOW_IT_TRAINS = /drop|^initializer_|^router_(aux|z)_loss_coef$|^aux_loss_alpha$|^seq_aux$|jitter|(^|_)dtype$/;
 /** What the tensors say, or a class means without it, where the other form lacks it. */
 const MAY_BE_ABSENT = /_token_id$|(^|\.)(num_nextn_predict_layers|vision_use_head|no_rope_layer_interval|num_hidden_layers)$/;
 /** The same of what is made of several configurations. */
@@ -91,8 +92,9 @@ export function unseenChanges({ older, newer }: ConfigPair, keys?: ReadonlySet<s
     const [own, others] = [[...changes(parsed(changing))], [...changes(parsed(other))]];
     for (const { path, before, after, config } of own) {
       const key = path.replace(/^.*\./, '');
-      if (HOW_IT_RUNS.has(key) || (keys !== undefined && !keys.has(key))) continue;
-      const found = compareConfigs(written(config), other).differing.find(({ a }) => a === text(after));
+      if (HOW_IT_RUNS.has(key) || HOW_IT_TRAINS.test(key) || (keys !== undefined && !keys.has(key))) continue;
+      const { differing, told } = compareConfigs(written(config), other);
+      const found = [...differing, ...told].find(({ a }) => a === text(after));
       if (found !== undefined) {
         const said = [text(before), 'absent', 'null'].includes(found.b) || (key === 'model_type' && path !== key);
         if (!said) unseen.push(`${path}: ${text(before)} is told as ${found.b}`);

@@ -51,11 +51,11 @@ export function writeRun(folder: string, tensors: readonly FixtureTensor[], coun
     const path = writeCheckpoint(join(folder, `checkpoint-${step}`), shards, i + 1, sides);
     for (const [s, shard] of shards.entries()) {
       const name = `model-0000${s + 1}-of-00002.safetensors`;
-      writeFileSync(join(path, name), safetensorsBytes(shard, i + 1, { format: 'pt', step: String(step) }));
+      writeFileSync(join(path, name), safetensorsBytes(shard, i + 1, { format: 'pt', of: `checkpoint ${step}` }));
     }
     const index = join(path, 'model.safetensors.index.json');
     const { metadata, weight_map } = JSON.parse(readFileSync(index, 'utf8'));
-    writeFileSync(index, JSON.stringify({ metadata: { ...metadata, from: String(step) }, weight_map }));
+    writeFileSync(index, JSON.stringify({ metadata: { ...metadata, from: `checkpoint ${step}` }, weight_map }));
     return path;
   });
 }

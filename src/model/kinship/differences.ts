@@ -17,6 +17,8 @@ export interface ConfigComparison {
   readonly differing: readonly KeyDifference[];
   /** Keys that one of them lacks, and that are taken for what another version of its library left out. */
   readonly assumed: readonly KeyDifference[];
+  /** Keys whose values differ in one model, too, but not without a meaning for whoever uses it. */
+  readonly told: readonly KeyDifference[];
 }
 
 /** Longest value that is shown, characters. */
@@ -33,20 +35,26 @@ export function compareConfigs(a: string, b: string): ConfigComparison {
   const [left, right] = [parseConfig(a), parseConfig(b)];
   if (left === null || right === null) {
     const of = (config: JsonObject | null): string => (config === null ? 'no JSON object' : 'a JSON object');
-    return { differing: [{ key: 'the text', a: of(left), b: of(right) }], assumed: [] };
+    return { differing: [{ key: 'the text', a: of(left), b: of(right) }], assumed: [], told: [] };
   }
   const values: [Values, Values] = [new Map(), new Map()];
   addKeys(values, [left, right], '');
-  const versions = left.transformers_version !== right.transformers_version;
+  const versions = minorOf(left) !== minorOf(right);
   const differing: KeyDifference[] = [];
   const assumed: KeyDifference[] = [];
+  const told: KeyDifference[] = [];
   for (const key of [...new Set([...values[0].keys(), ...values[1].keys()])].sort()) {
     const [one, other] = [values[0].get(key), values[1].get(key)];
     const judged = one?.text === other?.text ? 'same' : judge(key, { file: left, values: values[0] }, { file: right, values: values[1] });
-    const found = judged === 'differs' || (judged === 'unknown' && !versions) ? differing : judged === 'unknown' ? assumed : null;
-    found?.push(shown(a.includes('"rope_parameters"') ? key : olderName(key), one, other));
+    const lists = { same: null, told, differs: differing, unknown: versions ? assumed : differing };
+    lists[judged]?.push(shown(a.includes('"rope_parameters"') ? key : olderName(key), one, other));
   }
-  return { differing, assumed };
+  return { differing, assumed, told };
+}
+
+/** Patches of one version write the same keys. */
+function minorOf({ transformers_version: version }: JsonObject): unknown {
+  return typeof version === 'string' ? (/^\d+\.\d+(?=\.|$)/.exec(version)?.[0] ?? version) : version;
 }
 
 /** A value, and the object that it stands in. */
@@ -61,12 +69,13 @@ interface Side {
 }
 
 /** Of a key whose values are not equal. */
-function judge(path: string, left: Side, right: Side): 'same' | 'differs' | 'unknown' {
+function judge(path: string, left: Side, right: Side): 'same' | 'told' | 'differs' | 'unknown' {
   const parts = path.split('.');
   const row = rowOf(parts.at(-1)!, path);
   const [a, b] = [said(left, path), said(right, path)];
   const rule = row?.rule;
   if (a !== null && b !== null) {
+    if (rule === 'told') return 'told';
     const place: KeyPlace = { nested: parts.length > 1, file: left.file };
     return typeof rule === 'object' && 'same' in rule && rule.same(a.text, b.text, place) ? 'same' : 'differs';
   }
@@ -76,7 +85,7 @@ function judge(path: string, left: Side, right: Side): 'same' | 'differs' | 'unk
   const twin = twinOf(path);
   const there = said(lacks, twin);
   if (there !== null && (there.text === value.text || said(has, twin) === null)) return there.text === value.text ? 'same' : 'differs';
-  if (rule === 'either') return 'same';
+  if (rule === 'either' || rule === 'told') return 'same';
   if (typeof rule === 'object' && 'absent' in rule) return rule.absent.some((v) => textOf(v) === value.text) ? 'same' : 'differs';
   if (typeof rule === 'object' && 'derived' in rule) {
     const own = rule.derived(inside(lacks.file, parts), { nested: parts.length > 1, file: lacks.file });
@@ -155,7 +164,13 @@ function normalForm(config: JsonObject): JsonObject {
   for (const [name, given] of Object.entries(config)) {
     const key = EXPERTS.has(name) ? 'num_experts' : (RENAMED.get(name) ?? name);
     const value = isLayerTypes(key, given) ? given.map((type) => LAYER_TYPES.get(type) ?? type) : given;
-    if (key === name || !(key in config)) set(key, key === 'dtype' && typeof value === 'string' ? value.replace(/^torch\./, '') : value);
+    if (key === name || !(key in config)) set(key, value);
+  }
+  // FSDP's wrapping of a class is the class.
+  if (Array.isArray(found.architectures)) {
+    found.architectures = found.architectures.map((name: unknown) =>
+      typeof name === 'string' ? name.replace(/^FSDP(?=[A-Z])/, '') : name,
+    );
   }
   if (isJsonObject(found.auto_map)) set('auto_map', withoutRepositories(found.auto_map));
   if (!Array.isArray(found.layer_types)) {

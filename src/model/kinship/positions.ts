@@ -29,7 +29,7 @@ const TYPES: ReadonlyMap<unknown, string> = new Map([
   ['axial', 'default'],
 ]);
 /** Types whose original length is the configuration's where they say none; 5 writes it out. */
-const SCALED_FROM: ReadonlySet<unknown> = new Set(['llama3', 'yarn', 'longrope']);
+const SCALED_FROM: ReadonlySet<unknown> = new Set(['llama3', 'yarn', 'longrope', 'dynamic']);
 /** The base of whoever says none (RoFormer, and transformers' default). */
 const USUAL_BASE = 10_000;
 /** The part of a head that is rotated where a file does not say it: a constant in the code of older versions. */
@@ -74,7 +74,8 @@ function positionsOf(config: JsonObject): Positions {
   const given = first(OBJECTS);
   const object = isJsonObject(given) ? given : {};
   const base = first(BASE);
-  const part = first(PART) ?? USUAL_PARTS.find(([type]) => typeof config.model_type === 'string' && type.test(config.model_type))?.[1];
+  const usual = USUAL_PARTS.find(([type]) => typeof config.model_type === 'string' && type.test(config.model_type))?.[1];
+  const part = first(PART) ?? usual;
   const fill = (own: JsonObject): Parameters => parameters({ rope_theta: base ?? USUAL_BASE, partial_rotary_factor: part, ...own }, config);
   const kinds = Object.entries(object).filter(([, value]) => isJsonObject(value));
   if (kinds.length > 0) {
@@ -82,7 +83,7 @@ function positionsOf(config: JsonObject): Positions {
     const without = Object.entries(object).flatMap(([kind, value]) => (value === null ? [[kindOf(kind), null] as const] : []));
     return { flat: null, local: undefined, layers: new Map([...layers, ...without]) };
   }
-  const said = base !== undefined || first(PART) !== undefined || Object.keys(object).length > 0;
+  const said = base !== undefined || part !== undefined || Object.keys(object).length > 0;
   return { flat: said ? fill(object) : null, local: first(LOCAL_BASE), layers: null };
 }
 
@@ -91,12 +92,20 @@ function parameters(given: JsonObject, config: JsonObject): Parameters {
   const { type, rope_type = type, ...rest } = given;
   const named = TYPES.get(rope_type) ?? rope_type ?? 'default';
   // Phi-3 wrote `yarn` for what has factors by length.
-  const kind = named === 'yarn' && Array.isArray(rest.long_factor) ? 'longrope' : named;
+  const scaled = named === 'yarn' && Array.isArray(rest.long_factor) ? 'longrope' : named;
+  // Positions divided by 1 are positions.
+  const kind = scaled === 'linear' && rest.factor === 1 ? 'default' : scaled;
   const found = new Map<string, unknown>(Object.entries(rest));
   if (SCALED_FROM.has(kind)) {
     const length = config.original_max_position_embeddings ?? rest.original_max_position_embeddings ?? config.max_position_embeddings;
     found.set('original_max_position_embeddings', length);
+    // Where it is not written, transformers computes it so.
+    const whole = config.max_position_embeddings;
+    if (kind === 'longrope' && !found.has('factor') && typeof whole === 'number' && typeof length === 'number') {
+      found.set('factor', whole / length);
+    }
   }
+  if (kind !== scaled) found.delete('factor');
   for (const [key, value] of found) if (value === null || value === undefined || value === NEUTRAL.get(key)) found.delete(key);
   found.set('rope_type', kind);
   return found;

@@ -10,10 +10,12 @@ import { QUANTISATION_KEYS } from '../quantised/config.ts';
  * - `derived`: as `absent`, with values that follow from the rest of the file without it; where nothing
  *   follows, nothing is known.
  * - `same`: where both have it, and these texts mean the same.
+ * - `told`: whatever it says, but two values are worth a word; absent is nothing.
  */
 export type ConfigRule =
   | 'ignored'
   | 'either'
+  | 'told'
   | { readonly absent: readonly unknown[] }
   | { readonly derived: (config: JsonObject, place: KeyPlace) => readonly unknown[] }
   | { readonly same: (a: string, b: string, place: KeyPlace) => boolean };
@@ -94,7 +96,12 @@ export const ROWS: readonly ConfigRow[] = [
     why: 'names of classes, which every configuration has and 5 writes out',
   },
   {
-    keys: /(^|_)token_id$|^(bos|eos|pad)_index$/,
+    keys: /^(bos|eos|pad|sep|unk)_(token_id|index)$/,
+    rule: 'told',
+    why: 'where generation begins and ends, not what the model computes; trainers take them from the tokenizer',
+  },
+  {
+    keys: /(^|_)token_id$/,
     rule: 'either',
     why: 'transformers 5 writes them into nested configurations too, and trainers take them from the tokenizer',
   },
@@ -103,10 +110,12 @@ export const ROWS: readonly ConfigRow[] = [
     rule: 'either',
     why: 'how text is generated: moved into generation_config.json',
   },
+  { keys: ['dtype'], rule: 'ignored', why: 'the tensors say it themselves, and are compared' },
+  { keys: ['auto_map'], rule: 'either', why: 'where the code of the class is' },
   {
-    keys: ['auto_map', 'dtype'],
+    keys: ['architectures'],
     rule: 'either',
-    why: 'where the code of the class is, and what the tensors say themselves',
+    why: 'which class saved it, where one file says it: the tensors are compared one by one',
   },
   {
     keys: /^(vocab_size|hidden_size|intermediate_size|num_layers|num_hidden_layers|n_layers?|num_experts|num_nextn_predict_layers|vision_use_head)$|(^|_)bias$|^(no_bias|qk_layernorm|use_qk_norm)$/,
@@ -114,9 +123,9 @@ export const ROWS: readonly ConfigRow[] = [
     why: 'tensors are there or not, in a shape; they are compared one by one',
   },
   {
-    keys: /^(initializer_(range|factor|cutoff_factor)|router_aux_loss_coef|router_z_loss_coef|aux_loss_alpha|seq_aux)$/,
-    rule: 'either',
-    why: 'how training begins and what its loss adds, not what the model computes',
+    keys: /^(initializer_(range|factor|cutoff_factor)|router_aux_loss_coef|router_z_loss_coef|router_jitter_noise|aux_loss_alpha|seq_aux|loss_type|use_liger_kernel|_flash_attn_2_enabled|unsloth_tiled_mlp)$/,
+    rule: 'ignored',
+    why: 'how training begins, what its loss adds and how it is computed, not what the model computes',
   },
   {
     keys: [
@@ -132,7 +141,11 @@ export const ROWS: readonly ConfigRow[] = [
     why: 'defaults of every configuration, or of the class of a nested one: one version leaves out what another writes',
   },
   { keys: ['chunk_size_feed_forward'], rule: { absent: [0] }, why: 'the same' },
-  { keys: /(^|_)(dropout|pdrop|dropout_prob|drop_path_rate)$/, rule: { absent: [0] }, why: 'a file without it drops nothing' },
+  {
+    keys: /(^|_)(dropout|pdrop|dropout_prob|dropout_p|drop_path_rate|layerdrop)$/,
+    rule: 'ignored',
+    why: 'training alone drops: a run may change it on its way',
+  },
   {
     keys: ['head_dim'],
     rule: { derived: headDims },

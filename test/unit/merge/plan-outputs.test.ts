@@ -230,18 +230,13 @@ describe('configurations', () => {
 
   it('that differ otherwise are refused without a flag, every key with both values', async () => {
     const inputs = pair(
-      { architectures: ['A'], n: { size: 4 }, dtype: 'float32' },
-      { architectures: ['B'], n: { size: 8 }, dtype: 'bfloat16', x: true },
+      { architectures: ['A'], n: { size: 4 }, act: 'gelu', eos_token_id: 2 },
+      { architectures: ['B'], n: { size: 8 }, act: 'silu', eos_token_id: 3, x: true },
     );
     const found = await conflictsOf({ inputs, outputs: outputs({}) });
     expect(found).toHaveLength(1);
     expect(found[0]!.code).toBe('E_CONFIG_DIFFERS');
-    for (const part of [
-      'architectures is ["B"] and ["A"]',
-      'n.size is 8 and 4',
-      'dtype is "bfloat16" and "float32"',
-      'x is true and absent',
-    ])
+    for (const part of ['architectures is ["B"] and ["A"]', 'n.size is 8 and 4', 'act is "silu" and "gelu"', 'x is true and absent'])
       expect(found[0]!.message).toContain(part);
     expect(await codeOf({ inputs, allowConfigs: true, outputs: outputs({}) })).toBe('planned');
     expect(await codeOf({ inputs, outputs: outputs({ members: [0] }, { members: [1] }) })).toBe('planned');
@@ -284,6 +279,12 @@ describe('configurations', () => {
     const v5 = { transformers_version: '5.24.0', rope_parameters: { rope_theta: 1e4, rope_type: 'default' }, dtype: 'bfloat16' };
     const warned = async (a: object, b: object) => (await buildPlan({ inputs: pair(a, b), outputs: outputs({}) })).warnings;
     expect(await warned(v4, v5)).toEqual([]);
+    expect(await warned({ ...v4, eos_token_id: 2 }, { ...v5, eos_token_id: [2, 3] })).toEqual([
+      {
+        code: 'W_CONFIG_KEYS',
+        message: expect.stringMatching(/checkpoint-2 and .* eos_token_id is \[2,3\] and 2; the merge has the newest's/),
+      },
+    ]);
     expect(await warned(v4, { ...v5, new_scale: 2 })).toEqual([
       { code: 'W_CONFIG_KEYS', message: expect.stringMatching(/checkpoint-2 and .*checkpoint-1 .*: new_scale is 2 and absent; /) },
     ]);

@@ -14,7 +14,7 @@ it('one model saved by version 4 of transformers and again by version 5 is one m
     expect([name, compareConfigs(older, newer), compareConfigs(newer, older)]).toEqual([name, SAME, SAME]);
   }
 });
-const SAME = { differing: [], assumed: [] };
+const SAME = { differing: [], assumed: [], told: [] };
 
 const REAL = new Set([
   'rope_theta',
@@ -123,4 +123,71 @@ it('kinds of layers as a pattern and one by one', () => {
 
 it('every row says why', () => {
   for (const { why } of ROWS) expect(why.length).toBeGreaterThan(7);
+});
+
+const one = (key: string, ...values: [unknown, unknown]) => {
+  const [a, b] = values.map((value) => ({ ...V4, ...(value === undefined ? {} : { [key]: value }) }));
+  return compare(a!, b!);
+};
+
+it.each([
+  ['architectures', ['LlamaForCausalLM'], ['FSDPLlamaForCausalLM']],
+  ['architectures', ['LlamaForCausalLM'], undefined],
+  ['torch_dtype', 'bfloat16', 'float32'],
+  ['router_aux_loss_coef', 0.001, 0.01],
+  ['initializer_range', 0.02, 0.01],
+  ['attention_dropout', 0.1, 0],
+  ['resid_pdrop', 0.1, undefined],
+  ['rope_scaling', { rope_type: 'linear', factor: 1 }, null],
+])('what training or the wrapping changed is no difference: %s %j, %j', (key, a, b) => {
+  expect([one(key, a, b), one(key, b, a)]).toEqual([SAME, SAME]);
+});
+
+it.each([
+  ['architectures', ['LlamaForCausalLM'], ['MistralForCausalLM']],
+  ['rope_scaling', { rope_type: 'linear', factor: 2 }, null],
+  ['rope_scaling', { rope_type: 'dynamic', factor: 2 }, null],
+  ['image_token_id', 5, 6],
+])('a change of the model is one: %s %j, %j', (key, a, b) => {
+  expect(one(key, a, b).differing.length).toBeGreaterThan(0);
+});
+
+it.each([
+  ['eos_token_id', 2, 3],
+  ['eos_token_id', 2, [2, 3]],
+  ['pad_token_id', 0, 2],
+  ['bos_token_id', 1, 0],
+])('where generation begins and ends is told: %s %j, %j', (key, a, b) => {
+  expect(one(key, a, b)).toEqual({ differing: [], assumed: [], told: [{ key, a: JSON.stringify(a), b: JSON.stringify(b) }] });
+  expect(one(key, a, undefined)).toEqual(SAME);
+});
+
+it('what follows from lengths may be written out: the factor of longrope, the length of dynamic', () => {
+  const long = (rest: object) => ({
+    ...V4,
+    max_position_embeddings: 4096,
+    original_max_position_embeddings: 1024,
+    rope_scaling: { type: 'longrope', short_factor: [1], long_factor: [2], ...rest },
+  });
+  expect(differing(long({}), long({ factor: 4 }))).toEqual([]);
+  expect(differing(long({}), long({ factor: 2 }))).toHaveLength(1);
+  const dynamic = (rest: object) => ({ ...V4, max_position_embeddings: 4096, rope_scaling: { type: 'dynamic', factor: 2, ...rest } });
+  expect(differing(dynamic({}), dynamic({ original_max_position_embeddings: 4096 }))).toEqual([]);
+  expect(differing(dynamic({}), dynamic({ original_max_position_embeddings: 2048 }))).toHaveLength(1);
+});
+
+it('a key of one patch version alone is a difference', () => {
+  const of = (version: string, more = {}) => ({ ...V4, transformers_version: version, ...more });
+  for (const other of ['4.46.1', '4.46.0.dev0', '4.46']) {
+    expect(compare(of('4.46.0', { logits_scaling: 8 }), of(other)).differing).toHaveLength(1);
+  }
+  expect(compare(of('4.46.0', { logits_scaling: 8 }), of('4.47.0'))).toMatchObject({ differing: [], assumed: [{}] });
+});
+
+it('the rotated part of a head that the code of a vision tower means is one with what a file writes out', () => {
+  const of = (config: object, more: object) => ({ ...config, model_type: 'glm4v', vision_config: { patch_size: 14, ...more } });
+  const newer = { model_type: 'glm4v_vision', rope_parameters: { rope_theta: 10000, rope_type: 'axial' } };
+  expect(differing(of(V4, { model_type: 'glm4v' }), of(V5, newer))).toEqual([]);
+  const other = { ...newer, rope_parameters: { ...newer.rope_parameters, rope_theta: 20000 } };
+  expect(differing(of(V4, { model_type: 'glm4v' }), of(V5, other))).toHaveLength(1);
 });

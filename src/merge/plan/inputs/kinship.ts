@@ -15,16 +15,16 @@ const SHOWN = 10;
  * unless the request allows otherwise.
  */
 export class Kinship {
-  readonly #request: Pick<PlanRequest, 'allowStages' | 'allowConfigs' | 'allowMixedDtypes'>;
+  readonly #request: Pick<PlanRequest, 'allowStages' | 'allowConfigs'>;
   readonly #configs = new Configs();
 
-  constructor(request: Pick<PlanRequest, 'allowStages' | 'allowConfigs' | 'allowMixedDtypes'>) {
+  constructor(request: Pick<PlanRequest, 'allowStages' | 'allowConfigs'>) {
     this.#request = request;
   }
 
   /** @param draft an output; what is said of its configuration is about a folder, which alone has one */
   async check({ output: { path }, kind, inputs, schedule, siblings }: DraftOfKin): Promise<Found> {
-    const { allowStages, allowConfigs, allowMixedDtypes = false } = this.#request;
+    const { allowStages, allowConfigs } = this.#request;
     const gives = (i: number): boolean => schedule.weights[i] !== 0;
     const conflicts = allowStages
       ? []
@@ -34,7 +34,7 @@ export class Kinship {
         );
     // A member of weight 0 gives nothing to the merge but, where it is the newest, its configuration.
     const members = inputs.filter((m, i) => gives(i) || m === inputs.at(-1)).map((m) => m.checkpoint);
-    const configs = await this.#configs.compare({ members, siblings, published: kind === 'folder' }, { allowMixedDtypes, allowConfigs });
+    const configs = await this.#configs.compare({ members, siblings, published: kind === 'folder' }, { allowConfigs });
     return { conflicts: [...conflicts, ...configs.conflicts], warnings: configs.warnings };
   }
 }
@@ -83,13 +83,9 @@ class Configs {
    * configuration, naming the differing keys with both values. Checkpoints without config.json are passed
    * over, but where the newest is the one that has none.
    *
-   * @param options with `allowMixedDtypes` the dtype may differ, as the tensors may; with `allowConfigs` nothing
-   *   is compared
+   * @param options with `allowConfigs` nothing is compared
    */
-  async compare(
-    { members, siblings, published }: ConfigSet,
-    options: { readonly allowMixedDtypes: boolean; readonly allowConfigs: boolean | undefined },
-  ): Promise<Found> {
+  async compare({ members, siblings, published }: ConfigSet, options: { readonly allowConfigs: boolean | undefined }): Promise<Found> {
     const found = await Promise.all(members.map(async (checkpoint) => ({ checkpoint, ...(await this.#text(checkpoint)) })));
     const newest = found.findLast((f) => f.text !== null);
     const warnings = newest === undefined || !published ? [] : withoutConfig(members.at(-1)!, found.at(-1)!, newest.checkpoint);
@@ -101,22 +97,30 @@ class Configs {
     const seen = new Set([newest.text]);
     const conflicts: Conflict[] = [];
     const assumed = new Map<string, Warning>();
+    const told = new Map<string, Warning>();
     for (const { checkpoint, text } of found.toReversed()) {
       if (text === null || seen.has(text)) continue;
       seen.add(text);
       const compared = compareConfigs(newest.text!, text);
       const differing = compared.differing.filter(({ key }) => {
         const last = key.split('.').at(-1)!;
-        return !(siblings && /(^|_)seed$/.test(last)) && !(options.allowMixedDtypes && last === 'dtype');
+        return !(siblings && /(^|_)seed$/.test(last));
       });
-      if (differing.length === 0 && compared.assumed.length === 0) continue;
+      if (differing.length + compared.assumed.length + compared.told.length === 0) continue;
       const file = join(checkpoint.path, 'config.json');
       const outside = await firstOutside([join(newest.checkpoint.path, 'config.json'), file]);
       const of = `${newest.checkpoint.path} and ${checkpoint.path}`;
       if (differing.length > 0) {
         const message = `the configurations of ${of} differ: ${outside ?? shown(differing)}`;
         conflicts.push({ code: 'E_CONFIG_DIFFERS', message, file });
-      } else {
+        continue;
+      }
+      const words = compared.told.map(({ key }) => key).join();
+      if (words !== '' && !told.has(words)) {
+        const message = `the configurations of ${of} differ in where generation begins or ends: ${outside ?? shown(compared.told)}; the merge has the newest's: look whether that is the one meant, and whether the tokenizer changed with it`;
+        told.set(words, { code: 'W_CONFIG_KEYS', message });
+      }
+      if (compared.assumed.length > 0) {
         // Members of one version lack the same keys.
         const keys = compared.assumed.map(({ key }) => key).join();
         const how = outside ?? shown(compared.assumed);
@@ -124,7 +128,7 @@ class Configs {
         if (!assumed.has(keys)) assumed.set(keys, { code: 'W_CONFIG_KEYS', message });
       }
     }
-    return { conflicts, warnings: [...warnings, ...assumed.values()] };
+    return { conflicts, warnings: [...warnings, ...assumed.values(), ...told.values()] };
   }
 
   #text(checkpoint: Checkpoint): Promise<ConfigText> {
