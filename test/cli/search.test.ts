@@ -193,16 +193,20 @@ describe.concurrent('an evaluator', () => {
     expect(stderr).toContain('error[E_NO_TRIAL]');
   });
 
-  it('whose scores may be better either way is asked about once, and what it scored is kept', async () => {
+  it('whose scores may be better either way is asked about once, and the same command with --goal goes on with what it scored', async () => {
     const place = searchPlace();
     const log = join(place.folder, 'scored');
     const command = `echo $MERGE_TRIAL >> ${log}; ${FAST_SCORE}`;
     const first = await runDisturbed(searchWords(place, { eval: command, goal: [] }));
     expect(first.code).toBe(2);
     expect(first.stderr).toContain('error[E_GOAL]');
-    const again = await runDisturbed([...searchWords(place, { eval: command }), '--resume']);
+    const unsaid = await runDisturbed([...searchWords(place, { eval: command, goal: [] }), '--resume']);
+    expect(unsaid.stderr, 'nothing is paid for again to ask again').toContain('error[E_GOAL]');
+    const again = await runDisturbed(searchWords(place, { eval: command }));
     expect(again.code, again.stderr).toBe(0);
     expect(readFileSync(log, 'utf8').trim().split('\n')).toHaveLength(7);
+    const done = await runDisturbed(searchWords(place, { eval: command }));
+    expect(done.stderr, 'what has a conclusion is not gone on with unasked').toContain('error[E_OUTPUT_EXISTS]');
   });
 
   it('that gives several metrics ends the search with their names, and what it wrote stays', async () => {

@@ -240,7 +240,11 @@ async function storedTrials(folder: StudyFolder, file: string, identity: StudyId
   const stored = await readTrials(file, { mend: resume === true });
   // Nothing that was paid for is lost where no trial has a score yet.
   if (stored === null || !stored.trials.some(({ status }) => status === 'complete')) return none;
-  if (!resume) {
+  const differing = differences(stored.identity, identity);
+  // Ended because nobody said which scores are better, it found nothing that could be lost: the same command
+  // with the goal is the answer to that.
+  const onlyAsked = storedGoal(stored) === null && differing.length === 0;
+  if (!resume && !onlyAsked) {
     const scored = stored.trials.filter(({ status }) => status === 'complete').length;
     throw new MergeError(
       'E_OUTPUT_EXISTS',
@@ -251,7 +255,7 @@ async function storedTrials(folder: StudyFolder, file: string, identity: StudyId
       },
     );
   }
-  const differing = differences(stored.identity, identity);
+  if (onlyAsked && !resume) await readTrials(file, { mend: true });
   if (differing.length > 0) {
     throw new MergeError('E_SEARCH_STATE', `${file}: it was begun with other settings: ${differing.join('; ')}`, { details: { file } });
   }
