@@ -55,7 +55,9 @@ export function ticks({ from, to, log }: Scale, count: number): number[] {
   const first = Math.ceil(from / step - 1e-9);
   const last = Math.floor(to / step + 1e-9);
   const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
-  return Array.from({ length: last - first + 1 }, (_, i) => Number(((first + i) * step).toFixed(Math.min(100, digits))));
+  // Of very large ones toFixed has all digits of the product, of which only the first were meant.
+  const round = (tick: number) => (step < 1e15 ? tick.toFixed(Math.min(100, digits)) : tick.toPrecision(15));
+  return Array.from({ length: last - first + 1 }, (_, i) => Number(round((first + i) * step)));
 }
 
 function powers(from: number, to: number, count: number): number[] {

@@ -11,6 +11,12 @@ export interface NoDifferences {
   readonly most: number;
 }
 
+/** Whether there are several recipes and all their scores are the very same: nothing of noise can be learned of them. */
+export function allEqual(recipes: readonly Pick<RecipeScores, 'values'>[]): boolean {
+  const first = recipes[0]?.values[0];
+  return recipes.length > 1 && recipes.every(({ values }) => values.every((value) => value === first));
+}
+
 /** Recipes of the very same score from which on more of them are pointless. Ours. */
 const EQUAL = 8;
 /**
@@ -37,8 +43,7 @@ export function noDifferences(
   dimensions: number,
   baselines: readonly number[],
 ): NoDifferences | null {
-  const first = recipes[0]?.values[0];
-  if (recipes.length >= EQUAL && recipes.every(({ values }) => values.every((value) => value === first)))
+  if (recipes.length >= EQUAL && allEqual(recipes))
     return { recipes: recipes.length, most: 0 };
   const points = recipes.flatMap(({ point }) => (point === null ? [] : [point]));
   if (beliefs?.predict == null || beliefs.learnedNoise === null || points.length < 4 + 8 * dimensions) return null;

@@ -4,7 +4,7 @@ import type { Axis, Point } from '../gaussian-process/cube.ts';
 import type { Prediction } from '../gaussian-process/posterior.ts';
 import type { Params } from '../space/types.ts';
 import type { ScoredTrial } from '../study/types.ts';
-import { noDifferences } from './alike.ts';
+import { allEqual, noDifferences } from './alike.ts';
 import { spaceBeliefs, spreadBeliefs } from './beliefs.ts';
 import { boundedRecipes } from './bounded.ts';
 import { type NoiseKind, repeatSpread } from './difference.ts';
@@ -43,6 +43,8 @@ export interface Concluded {
    */
   readonly posterior: ReadonlyMap<number, { readonly mean: number; readonly std: number }>;
   readonly noiseStd: NoiseStd | null;
+  /** Nothing that was tried is known to differ: scores are the very same, or alike within the noise. */
+  readonly flat: boolean;
   /** Null without one, and where the best or every baseline has no score on the second set. */
   readonly validation: Validation | null;
   /** Of any points of the space, in the score's own units; null where too few were scored. */
@@ -70,7 +72,7 @@ export function conclude(input: ConclusionInput): Concluded {
   const scoredRecipes = recipesOf(input.trials, space === null ? null : (params) => space.encode(params), goal);
   if (scoredRecipes.length === 0) {
     const conclusion = unfounded('No trial has a score: nothing can be concluded.');
-    return { conclusion, best: null, posterior: new Map(), noiseStd: null, validation: null, predict: null };
+    return { conclusion, best: null, posterior: new Map(), noiseStd: null, flat: false, validation: null, predict: null };
   }
   const placed = baselines.flatMap((baseline) => {
     const index = scoredRecipes.findIndex(({ trials }) => trials.some(({ id }) => id === baseline.trial));
@@ -79,8 +81,11 @@ export function conclude(input: ConclusionInput): Concluded {
   const rivals = placed.filter(({ name }) => name !== 'sma').map(({ index }) => index);
   const { recipes, lifted } = boundedRecipes(scoredRecipes, rivals);
   const repeats = repeatSpread(scoredRecipes);
-  const beliefs =
-    (space === null ? null : spaceBeliefs(recipes, space.axes, noise, seed)) ?? spreadBeliefs(recipes, noise, repeatSpread(recipes));
+  // Of equal scores a model would learn nothing but its own prior, in units that it has from nowhere.
+  const equal = allEqual(recipes);
+  const beliefs = equal
+    ? null
+    : ((space === null ? null : spaceBeliefs(recipes, space.axes, noise, seed)) ?? spreadBeliefs(recipes, noise, repeatSpread(recipes)));
   const means = beliefs?.marginals ?? null;
   const believed = means?.mean ?? recipes.map(({ values }) => values.reduce((sum, value) => sum + value, 0) / values.length);
   // The mean of the last of the run is there to be compared with: it may be of checkpoints that the search
@@ -158,6 +163,7 @@ export function conclude(input: ConclusionInput): Concluded {
           ),
     ),
     noiseStd: noiseOf(known),
+    flat: equal || alike !== null,
     predict:
       predict === null
         ? null

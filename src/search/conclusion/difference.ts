@@ -1,4 +1,5 @@
 import { directionOf } from '../evaluate/goal.ts';
+import { MOST_SCORE } from '../evaluate/results/report.ts';
 import type { Goal, ItemScores, Score } from '../evaluate/types.ts';
 import { NORMAL_95 } from '../gaussian-process/normal.ts';
 import type { RecipeScores } from './recipes.ts';
@@ -139,12 +140,9 @@ export function repeatSpread(recipes: readonly Pick<RecipeScores, 'values'>[]): 
   return freedom === 0 ? null : { variance: squares / freedom, freedom };
 }
 
-/** Standard errors beyond are no more certain about nothing, and their squares overflow. */
-const MOST_ERROR = 1e100;
-
 /** The variance that a standard error stands for; finite. */
 export function errorVariance(stderr: number): number {
-  return Math.min(stderr, MOST_ERROR) ** 2;
+  return Math.min(stderr, MOST_SCORE) ** 2;
 }
 
 /**

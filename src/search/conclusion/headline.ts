@@ -1,5 +1,6 @@
 import type { Goal } from '../evaluate/types.ts';
 import { NORMAL_95 } from '../gaussian-process/normal.ts';
+import { allEqual } from './alike.ts';
 import type { Beliefs } from './beliefs.ts';
 import { type Comparison, compare } from './compare.ts';
 import { difference, type NoiseKind } from './difference.ts';
@@ -10,9 +11,6 @@ import { type KnownNoise, type Validated, type ValidationResult, type Validation
 
 /** Least probability of being better than all baselines at which a gain is claimed. Ours. */
 export const CLAIM_PROBABILITY = 0.95;
-
-/** Recipes of equal scores from which on it is remarkable. Ours. */
-const FEWEST_ALIKE = 3;
 
 /** A baseline that has a score, and where it stands in the list of recipes. */
 export type PlacedBaseline = Pick<Baseline, 'name' | 'label'> & { readonly index: number };
@@ -58,7 +56,7 @@ export function headline(input: HeadlineInput): { readonly conclusion: Conclusio
           goal,
           known,
         );
-  const search = isRival ? ofBaseline(input, subject, opponents) : ofSearch(input, subject, opponents);
+  const search = allEqual(recipes) ? unfounded(alikeText(recipes.length)) : isRival ? ofBaseline(input, subject, opponents) : ofSearch(input, subject, opponents);
   if (scores === null || opponents.length === 0) return { conclusion: search, validation: null };
   if (result === null) {
     const text = `${search.text} The second set says nothing of it: ${subject} or every baseline has no score there.`;
@@ -80,8 +78,6 @@ export function unfounded(text: string): Conclusion {
 /** The best recipe is a baseline itself. */
 function ofBaseline(input: HeadlineInput, subject: string, opponents: readonly PlacedBaseline[]): Conclusion {
   const { recipes } = input;
-  const isEqual = recipes.every(({ values }) => values.every((value) => value === recipes[0]!.values[0]));
-  if (isEqual && recipes.length >= FEWEST_ALIKE) return unfounded(alikeText(recipes.length));
   const text = baselineText(subject, recipes.length);
   const newest = opponents.find(({ name }) => name === 'newest');
   const comparison = newest === undefined ? null : comparisonWith(input, [newest]);

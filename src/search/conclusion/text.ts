@@ -122,7 +122,7 @@ export function validationText(
 
 /** Where nothing that was tried makes a difference. */
 export function alikeText(tried: number): string {
-  return `No evidence of a gain: all ${formatCount(tried)} recipes have the very same score. Check that the evaluator scores {model}, or choose a score that tells merges apart.`;
+  return `No differences: ${tried === 2 ? 'both' : `all ${formatCount(tried)}`} recipes have the very same score, and so there is no evidence of a gain. Check that the evaluator scores {model}, or choose a score that tells merges apart.`;
 }
 
 /** Where a baseline is the best. */

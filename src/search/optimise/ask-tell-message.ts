@@ -1,6 +1,7 @@
 import { didYouMean } from '../../base/did-you-mean.ts';
 import { MergeError } from '../../base/errors.ts';
 import { isJsonObject, parseJson } from '../../base/json/parse.ts';
+import { MOST_SCORE } from '../evaluate/results/report.ts';
 import type { Params } from '../space/types.ts';
 
 /** What a driver says of a trial that it scored, or could not score. */
@@ -31,6 +32,7 @@ const VERBS = Object.keys(KEYS) as Message['verb'][];
 const MOST_ASKED = 256;
 /** Of the scores of items to their mean, relative: they were summed in another order. */
 const MEAN_TOLERANCE = 1e-6;
+const MOST_TEXT = MOST_SCORE.toExponential().replace('e+', 'e');
 const SHOWN = 80;
 
 /** A message of the protocol that cannot be heeded; it is answered, and the session goes on. */
@@ -94,8 +96,9 @@ const READERS: Readonly<Record<Message['verb'], Reader>> = {
       return { verb: 'tell', trial, told: present({ status, reason }) };
     }
     if (score !== undefined && !finite(score)) problems.push(`score is a finite number, and not ${shown(score)}`);
-    if (stderr !== null && !(finite(stderr) && stderr >= 0))
-      problems.push(`stderr is a number of at least 0, or null, and not ${shown(stderr)}`);
+    if (finite(score) && Math.abs(score) > MOST_SCORE) problems.push(`score is at most ${MOST_TEXT} in size, and not ${shown(score)}`);
+    if (stderr !== null && !(finite(stderr) && stderr >= 0 && stderr <= MOST_SCORE))
+      problems.push(`stderr is a number from 0 to ${MOST_TEXT}, or null, and not ${shown(stderr)}`);
     if (reason !== null) problems.push('reason is of a trial that failed or was skipped');
     if (scores !== null) problems.push(...scoresProblems(scores, score));
     return { verb: 'tell', trial, told: present({ score, stderr, scores }) };

@@ -120,7 +120,8 @@ export function searchDocument(input: DocumentInput): SearchDocument {
     posterior: drawingOf(newest),
     chain: legs.length === 1 ? null : legs.map((leg) => pairOf(leg, identity)),
     ...greedyOf(identity, trials, goal),
-    onBounds: newest.stored === null ? [] : boundsOf(newest.stored, best?.params ?? null),
+    // Where nothing differs, the best lies nowhere.
+    onBounds: newest.stored === null || concluded.flat ? [] : boundsOf(newest.stored, best?.params ?? null),
     validation: concluded.validation,
     conclusion: legs.length === 1 ? concluded.conclusion : ofNewestPair(concluded.conclusion),
     ended,

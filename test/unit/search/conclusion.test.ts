@@ -287,15 +287,26 @@ describe('conclude on few trials', () => {
     );
   });
 
-  it.each([3, 12])('finds no gain where all %i scores are equal, as they are where an evaluator looks at something else', (count) => {
-    const { conclusion, best } = concludeOn(LAMBDAS.slice(0, count).map((lambda) => ({ lambda, score: 7 })));
+  it.each([
+    [2, 7],
+    [3, 7],
+    [12, 7],
+    [3, 1e99],
+    [7, 0],
+  ])('finds no differences where all %i scores are %f, as they are where an evaluator looks at something else', (count, score) => {
+    const { conclusion, best, ...found } = concludeOn(LAMBDAS.slice(0, count).map((lambda) => ({ lambda, score })));
+    // Equal scores say nothing of noise, and a model of them is its own prior.
+    expect(found).toMatchObject({ noiseStd: null, predict: null, posterior: new Map(), flat: true });
     expect(best).toBe(0);
     expect(conclusion.gainClaimed).toBe(false);
     expect(conclusion.text).toMatch(
-      /^No evidence of a gain: all \d+ recipes have the very same score\. Check that the evaluator scores \{model\}/,
+      /^No differences: (both|all \d+) recipes have the very same score, and so there is no evidence of a gain\. Check that the evaluator scores \{model\}/,
     );
     const but = concludeOn(LAMBDAS.map((lambda, i) => ({ lambda, score: i === 5 ? 6 : 7 })));
     expect(but.conclusion.text).not.toContain('very same');
+    expect(but.flat).toBe(false);
+    const repeats = ['r0', 'r0', 'r1', 'r1'].map((recipe) => ({ lambda: recipe === 'r0' ? 1 : 0.5, recipe, score }));
+    expect(concludeOn(repeats).noiseStd).toEqual({ value: 0, from: 'repeats' });
   });
 
   it('has no space to look at for a soup, and pulls scores together by the noise of repeats', () => {

@@ -85,6 +85,18 @@ describe('a weighted sum', () => {
     expect(await read(...metrics)).toMatchObject({ higherIsBetter });
   });
 
+  it.each(['exam/loss=1e100', 'exam/loss=-1e200'])('of a size that nothing can be compared with is no score: %s', async (name) => {
+    expect(await mergeError(() => read(name))).toMatchObject({
+      code: 'E_EVALUATOR',
+      message: expect.stringMatching(/^the evaluation gave no score: the score is -?2\.00e\d+ in .*: beyond ±1e100/),
+    });
+  });
+
+  it('has no standard error of such a size', async () => {
+    const found = evaluated({}, { stdout: '{"score": 1.5, "stderr": 1e200, "items": [1, 1e300]}' });
+    expect(await readScore(found, {})).toMatchObject({ score: 1.5, stderr: null, items: null });
+  });
+
   it('that overflows is no score', async () => {
     expect(await mergeError(() => read('exam/loss=1e308', 'odd/x=1e308'))).toMatchObject({
       code: 'E_EVALUATOR',

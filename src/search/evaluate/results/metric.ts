@@ -1,9 +1,10 @@
 import { didYouMean } from '../../../base/did-you-mean.ts';
 import { MergeError } from '../../../base/errors.ts';
 import { shellQuote } from '../../../base/process/shell-quote.ts';
+import { formatNumber } from '../../../render/numbers.ts';
 import type { ItemScores, Score } from '../types.ts';
 import { addUpTo } from './items.ts';
-import { type Metric, noScore, type Report } from './report.ts';
+import { MOST_SCORE, type Metric, noScore, type Report } from './report.ts';
 
 /** A metric that is asked for, and its weight in the score. */
 export interface MetricTerm {
@@ -39,7 +40,7 @@ export function parseMetric(text: string): MetricTerm {
  * tasks; its direction is known where every metric has one and the weights' signs make them agree.
  *
  * @throws MergeError E_METRIC where a name fits no metric or several, or none is given and there are several;
- *   E_EVALUATOR where the value is not finite
+ *   E_EVALUATOR where the value is not finite, or beyond {@link MOST_SCORE}
  */
 export async function scoreOf(report: Report, terms: readonly MetricTerm[]): Promise<Score> {
   const chosen = terms.length === 0 ? [{ metric: theOne(report), weight: 1 }] : find(report, terms);
@@ -50,6 +51,10 @@ export async function scoreOf(report: Report, terms: readonly MetricTerm[]): Pro
   }
   const score = chosen.reduce((sum, { metric, weight }) => sum + weight * metric.value, 0);
   if (!Number.isFinite(score)) throw noScore(`the weighted sum of metrics overflows in ${report.source}`);
+  if (Math.abs(score) > MOST_SCORE) {
+    const size = `beyond ±${MOST_SCORE.toExponential().replace('e+', 'e')}, which nothing can be compared with`;
+    throw noScore(`the score is ${formatNumber(score)} in ${report.source}: ${size}`);
+  }
   const errors = chosen.map(({ metric, weight }) => (metric.stderr === null ? null : weight * metric.stderr));
   const directions = new Set(
     chosen.map(({ metric, weight }) => (metric.higherIsBetter === null ? null : metric.higherIsBetter === weight > 0)),

@@ -31,9 +31,15 @@ export interface Report {
   readonly cost: number | null;
 }
 
-/** A standard error, which is finite and at least 0; null for anything else, as lm-eval's "N/A". */
+/**
+ * No score and no standard error is larger, whatever its sign: beyond, their squares soon overflow, and such a
+ * number is what exploded. Ours.
+ */
+export const MOST_SCORE = 1e100;
+
+/** A standard error, which is at least 0 and of a size to reckon with; null for anything else, as lm-eval's "N/A". */
 export function stderrOf(value: unknown): number | null {
-  return typeof value === 'number' && Number.isFinite(value) && value >= 0 ? value : null;
+  return typeof value === 'number' && value >= 0 && value <= MOST_SCORE ? value : null;
 }
 
 /**

@@ -1,6 +1,6 @@
 import { isJsonObject, type JsonObject } from '../../../base/json/parse.ts';
 import { type ItemList, mean, namedItems, unnamedItems } from './items.ts';
-import { type Metric, noScore, type Report, stderrOf } from './report.ts';
+import { MOST_SCORE, type Metric, noScore, type Report, stderrOf } from './report.ts';
 
 /**
  * A decimal number as programs print it; `nan` and `inf` too, since a line with one is the score that the
@@ -63,6 +63,6 @@ function holdConstraints(constraints: unknown, source: string): void {
 
 function itemScoresOf(items: unknown): ItemList | null {
   const numbers = Array.isArray(items) || isJsonObject(items) ? Object.values(items) : [];
-  if (numbers.length === 0 || !numbers.every(Number.isFinite)) return null;
+  if (numbers.length === 0 || !numbers.every((item) => typeof item === 'number' && Math.abs(item) <= MOST_SCORE)) return null;
   return Array.isArray(items) ? unnamedItems('', numbers as number[]) : namedItems('', Object.entries(items as Record<string, number>));
 }
