@@ -30,12 +30,29 @@ describe('merge forecast', () => {
     expect(readFileSync(join(cwd, 'run.forecast', 'report.html'), 'utf8')).toContain('Forecast of the merged score');
   });
 
+  it('of a short run slides a window of half of it, says so, and counts its evaluations', async () => {
+    const short = words.filter((word, i) => word !== '--window' && words[i - 1] !== '--window');
+    const { code, stdout, stderr } = await runCli([...short, '--dir', 'short.forecast', '--json'], { cwd });
+    expect([code, JSON.parse(stdout).points.length]).toEqual([0, 3]);
+    expect(stderr).toContain('there are 4 checkpoints: windows are of 2 of them');
+    expect(stderr).toContain('evaluating trial 0 (1 of 6): ');
+    // This evaluator gives no standard errors.
+    const page = readFileSync(join(cwd, 'short.forecast', 'report.html'), 'utf8');
+    expect(page).not.toContain('Error bars are');
+  });
+
   it.each<[string, string[], number, RegExp]>([
+    ['a window of all there is to slide along', [...words.slice(0, 3), '9', ...words.slice(4), '--dir', 'x'], 2, /Ask for --window 2,/],
     ['a folder that holds a forecast', words, 4, /holds a forecast with 6 scored trials/],
     ['no evaluator', ['forecast', 'run'], 2, /no evaluator is given/],
     ['a decay without a score', [...words, '--resume', '--calibrate', '300'], 2, /is not STEP=SCORE/],
     ['a decay far from every window', [...words, '--resume', '--calibrate', '9000=1'], 2, /step 9000/],
-    ['a run that is too short', ['forecast', 'run', '--eval', 'true'], 2, /a window of 10 checkpoints does not fit: there are 4/],
+    [
+      'a run that is too short',
+      ['forecast', 'run', '--window', '10', '--eval', 'true'],
+      2,
+      /a window of 10 checkpoints does not fit: there are 4/,
+    ],
   ])('refuses %s', async (_, argv, code, message) => {
     const result = await runCli(argv, { cwd });
     expect([result.code, result.stderr]).toEqual([code, expect.stringMatching(message)]);

@@ -121,7 +121,7 @@ describe('scores of averaged, newest and oldest routers', () => {
   it('take higher for better where that is the goal', async () => {
     const command = scores('{"score":2,"stderr":0.01}', '{"score":1.5,"stderr":0.01}', '{"score":2.5,"stderr":0.01}', '1');
     const { verdict } = await routers({ ...given(temporaryFolder()), eval: command, goal: 'maximize' });
-    expect(verdict.headline).toBe('The oldest routers score better on the averaged weights than averaged ones, by 0.5000 ± 0.0141.');
+    expect(verdict.headline).toBe('The oldest routers score better on the averaged weights than averaged ones, by 0.500 ± 0.014.');
   });
 
   it('are of the metric that is asked for, where the evaluator reports several', async () => {

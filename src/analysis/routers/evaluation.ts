@@ -50,7 +50,8 @@ export async function evaluateRouters(
       const { study } = session;
       const [unmerged, ...merged] = requestsOf(found);
       // The newest by itself: it shows whether the evaluator works before anything is merged.
-      const trials = [...(await study.round(0, [unmerged!], signal)), ...(await study.round(1, merged, signal))];
+      const round = (first: number, requests: readonly RoundTrial[]) => study.round(first, requests, signal, undefined, MERGED.length + 1);
+      const trials = [...(await round(0, [unmerged!])), ...(await round(1, merged))];
       const scored = trials.map(({ score, ...trial }, i) => ({ ...trial, score: score!, router: (['unmerged', ...MERGED] as const)[i]! }));
       const [newest, averaged, ...others] = scored;
       const shown = [averaged!, ...others, newest!];

@@ -4,7 +4,9 @@ import type { MergedMember } from '../../merge/plan/types.ts';
 import type { LayerChoice } from '../../model/routing/types.ts';
 import { plural } from '../../render/format.ts';
 import { checkpointLabels } from '../../render/labels.ts';
+import { formatEstimate, formatNumber } from '../../render/numbers.ts';
 import { directionOf } from '../../search/evaluate/goal.ts';
+import { scoreText } from '../../search/study/words.ts';
 import { identityFindings, layerName, type PlacedPair, placedPairs } from './places.ts';
 import type { Evaluation, LayerReport, RouterReport, ScoreDifference, Verdict } from './types.ts';
 
@@ -121,10 +123,10 @@ function loadProblems(layers: readonly LayerReport[]): string[] {
 function scoreFindings({ scores, differences, goal }: Evaluation): string[] {
   const named = { average: 'averaged routers', newest: "the newest's", oldest: "the oldest's", unmerged: 'the newest checkpoint unmerged' };
   const listed = scores
-    .map(({ router, score }) => `${score.toFixed(4)} with ${named[router]}`)
+    .map(({ router, score }) => `${scoreText(score, null)} with ${named[router]}`)
     .join(', ')
     .replace(/ with the newest checkpoint/, ' for the newest checkpoint');
-  const against = differences.map((d) => `${d.router} ${signed(d.mean)}${d.error === null ? '' : ` ± ${d.error.toFixed(4)}`}`).join(', ');
+  const against = differences.map((d) => `${d.router} ${d.mean > 0 ? '+' : ''}${estimateText(d.mean, d.error)}`).join(', ');
   const paired = differences.every((d) => d.paired) ? ', standard errors of paired items' : '';
   return [`Scores (${directionOf(goal).which} is better): ${listed}.`, `Against averaged routers: ${against}${paired}.`];
 }
@@ -198,9 +200,10 @@ function unlikeFinding(layers: readonly LayerReport[], members: readonly MergedM
 }
 
 function differenceText({ mean: value, error }: ScoreDifference): string {
-  return `${Math.abs(value).toFixed(4)}${error === null ? '' : ` ± ${error.toFixed(4)}`}`;
+  return estimateText(Math.abs(value), error);
 }
 
-const signed = (value: number) => `${value < 0 ? '−' : '+'}${Math.abs(value).toFixed(4)}`;
+/** To the error's second digit; without one to as many digits as tell it from 0. */
+const estimateText = (value: number, error: number | null) => (error === null ? formatNumber(value, 2) : formatEstimate(value, error));
 const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
 const mean = (values: readonly number[]) => values.reduce((sum, v) => sum + v, 0) / values.length;

@@ -104,7 +104,11 @@ export function addForecastOptions(command: Command): Command {
   return command
     .optionsGroup('Windows:')
     .addOption(
-      valueOption('--window <n>', 'checkpoints in each, one window for every checkpoint that ends one (default: 10)', parsePositiveInteger),
+      valueOption(
+        '--window <n>',
+        'checkpoints in each, one window for every checkpoint that ends one (default: 10, of fewer checkpoints half)',
+        parsePositiveInteger,
+      ),
     )
     .addOption(
       listOption(

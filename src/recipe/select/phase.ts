@@ -41,12 +41,13 @@ export function learningRatePhase(log: readonly LogEntry[], fromStep: number, to
   const [from, to] = [window[0]!, window.at(-1)!].map(short);
   const finding = {
     constant: `constant at ${short(highest)}`,
-    'warm-up': `rises from ${from} to ${to} (warm-up)`,
-    decaying: `falls from ${from} to ${to} (decaying)`,
+    'warm-up': `rises from ${from} to ${to}`,
+    decaying: `falls from ${from} to ${to}`,
     unknown: `rises and falls between ${short(lowest)} and ${short(highest)}`,
   }[kind];
+  const named = kind === 'warm-up' || kind === 'decaying' ? `${kind}, ` : '';
   const source = `${window.length} logs${widened ? ', some of them just outside the members' : ''}`;
-  return { kind, lowest, highest, text: `learning rate ${finding} (${source})` };
+  return { kind, lowest, highest, text: `learning rate ${finding} (${named}${source})` };
 }
 
 export function unknownPhase(why: string): Phase {

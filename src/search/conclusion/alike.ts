@@ -43,8 +43,7 @@ export function noDifferences(
   dimensions: number,
   baselines: readonly number[],
 ): NoDifferences | null {
-  if (recipes.length >= EQUAL && allEqual(recipes))
-    return { recipes: recipes.length, most: 0 };
+  if (recipes.length >= EQUAL && allEqual(recipes)) return { recipes: recipes.length, most: 0 };
   const points = recipes.flatMap(({ point }) => (point === null ? [] : [point]));
   if (beliefs?.predict == null || beliefs.learnedNoise === null || points.length < 4 + 8 * dimensions) return null;
   const { mean, std } = beliefs.predict([...points, ...sobolPoints(dimensions, LOOKS, 0)]);

@@ -56,7 +56,11 @@ export function headline(input: HeadlineInput): { readonly conclusion: Conclusio
           goal,
           known,
         );
-  const search = allEqual(recipes) ? unfounded(alikeText(recipes.length)) : isRival ? ofBaseline(input, subject, opponents) : ofSearch(input, subject, opponents);
+  const search = allEqual(recipes)
+    ? unfounded(alikeText(recipes.length))
+    : isRival
+      ? ofBaseline(input, subject, opponents)
+      : ofSearch(input, subject, opponents);
   if (scores === null || opponents.length === 0) return { conclusion: search, validation: null };
   if (result === null) {
     const text = `${search.text} The second set says nothing of it: ${subject} or every baseline has no score there.`;

@@ -19,7 +19,7 @@ export function searchSetText(
   const figures = `95 % interval ${intervalText(interval)}`;
   const headline = claimed
     ? `${capital(subject)} is better than ${all}: by ${amount(gain, interval)}${opponents.length > 1 ? ` over ${against}` : ''} (${figures}, probability ${probabilityText(probability)}).`
-    : `No evidence of a gain: ${subject} is estimated ${betterBy(gain, interval)} than ${against} (${figures}), and better than ${all} with a probability of ${probabilityText(probability)}.`;
+    : `No evidence of a gain: ${subject} is estimated ${betterBy(gain, interval)} than ${against} (${figures})${opponents.length > 1 ? `, and better than ${opponents.length === 2 ? 'both' : 'each of'} ${all}` : ', better'} with a probability of ${probabilityText(probability)}.`;
   return `${headline} ${coverageText(coverage, gain)}`;
 }
 

@@ -8,9 +8,9 @@ import type { RoundTrial } from '../study/trials.ts';
 import type { StudyEvent } from '../study/types.ts';
 import { type BranchScore, checkBranches } from './calibrate.ts';
 import { type ForecastInput, forecastDocument } from './document.ts';
-import { type ForecastOptions, resolveForecast } from './options.ts';
+import { DEFAULT_WINDOW, type ForecastOptions, resolveForecast } from './options.ts';
 import type { ForecastDocument } from './types.ts';
-import { windowsOf } from './windows.ts';
+import { slidingWindow, windowsOf } from './windows.ts';
 
 export interface ForecastRunOptions {
   /** Ends the forecast, which `resume` goes on with: every score is kept. */
@@ -42,8 +42,10 @@ export async function forecast(options: ForecastOptions, { signal, onEvent }: Fo
 }
 
 async function runForecast(given: ForecastOptions, emit: (event: StudyEvent) => void, signal: AbortSignal): Promise<ForecastDocument> {
-  const options = resolveForecast(given);
-  const members = await checkedMembers(options, signal);
+  const resolved = resolveForecast(given);
+  const members = await checkedMembers(resolved, signal);
+  const { window = slidingWindow(members.pool.length) } = resolved;
+  const options = { ...resolved, window };
   const { requests, parameters, warnings } = await windowsOf(options, members);
   const ends = members.pool.slice(options.window - 1).map((m) => members.all[m]!.step);
   checkBranches(options.calibrate ?? [], ends);
@@ -52,6 +54,10 @@ async function runForecast(given: ForecastOptions, emit: (event: StudyEvent) => 
   const session = await openSession(options, members, own, { emit, signal });
   try {
     refuseOthers(session, requests);
+    if (given.window === undefined && window < DEFAULT_WINDOW) {
+      const text = `there are ${members.pool.length} checkpoints: windows are of ${window} of them, where of more they would be of ${DEFAULT_WINDOW}`;
+      emit({ type: 'note', text });
+    }
     session.study.warn(warnings);
     await runRounds(session, roundsOf(requests), { signal });
     if (!session.study.trials.some(({ score }) => score !== null)) throw noTrial(session);
@@ -72,7 +78,8 @@ async function runForecast(given: ForecastOptions, emit: (event: StudyEvent) => 
 function roundsOf(requests: readonly RoundTrial[]): NextRound {
   return (trials) => {
     if (trials.length === requests.length) return { ended: 'trials' };
-    return trials.length === 0 ? { first: 0, requests: requests.slice(0, 1) } : { first: 1, requests: requests.slice(1) };
+    const total = requests.length;
+    return trials.length === 0 ? { first: 0, requests: requests.slice(0, 1), total } : { first: 1, requests: requests.slice(1), total };
   };
 }
 

@@ -6,7 +6,7 @@ import type { StudyRequest } from '../study/session.ts';
 import type { BranchScore } from './calibrate.ts';
 
 /** Checkpoints in a window where nothing else is said, as in the PMA paper. */
-const DEFAULT_WINDOW = 10;
+export const DEFAULT_WINDOW = 10;
 
 /** Weights that make no sense in a window that slides: of extrapolation, and lists of one's own. */
 type NotOfWindows = 'weights' | 'normalize' | 'gamma' | 'window' | 'lag';
@@ -18,23 +18,23 @@ export interface ForecastOptions extends Omit<StudyRequest, 'dir' | 'output'>, O
    * name.
    */
   readonly dir?: string | undefined;
-  /** Checkpoints in a window; default 10. */
+  /** Checkpoints in a window; default 10, or half of the checkpoints (at least 2) where there are fewer than 10. */
   readonly window?: number | undefined;
   /** Decays that were really trained. */
   readonly calibrate?: readonly BranchScore[] | undefined;
 }
 
 /** Options with what they leave open. */
-export type ResolvedForecast = ForecastOptions & { readonly dir: string; readonly window: number };
+export type ResolvedForecast = ForecastOptions & { readonly dir: string };
 
 /**
  * Refuses what is wrong whatever the run holds.
  * @throws MergeError E_OPTION with every problem
  */
 export function resolveForecast(options: ForecastOptions): ResolvedForecast {
-  const { window = DEFAULT_WINDOW, method, select, calibrate = [], inputs } = options;
+  const { window, method, select, calibrate = [], inputs } = options;
   const problems: string[] = [];
-  if (!(Number.isSafeInteger(window) && window >= 2 && window <= MOST.count)) {
+  if (window !== undefined && !(Number.isSafeInteger(window) && window >= 2 && window <= MOST.count)) {
     problems.push(`window must be a whole number of at least 2, not ${window}: that of one checkpoint is the checkpoint alone`);
   }
   if (method === 'extrapolate') problems.push('extrapolate has windows of its own, and a forecast slides one along the run');
@@ -43,5 +43,5 @@ export function resolveForecast(options: ForecastOptions): ResolvedForecast {
   if (twice !== undefined) problems.push(`calibrate names step ${twice.step} twice`);
   if (inputs.length === 0) problems.push('no run is given');
   refuse(problems, { several: (count) => `${count} things are wrong with the options of the forecast` });
-  return { ...options, window, dir: options.dir ?? `${basename(resolve(inputs[0]!)) || 'run'}.forecast` };
+  return { ...options, dir: options.dir ?? `${basename(resolve(inputs[0]!)) || 'run'}.forecast` };
 }

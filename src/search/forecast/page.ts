@@ -68,10 +68,11 @@ function forecastChart(document: ForecastDocument) {
   const decayed = line(({ decayed: at }) =>
     at === null ? null : { y: at.score, ...(at.low < at.high ? { band: [at.low, at.high] as const } : {}) },
   );
+  const hasErrors = points.some(({ singleStderr, mergedStderr }) => singleStderr !== null || mergedStderr !== null);
   const real = x.label === 'step' ? branches.map(({ step, score }) => ({ x: step, y: score })) : [];
   return lineChart({
     title: 'Merged against single',
-    note: `Error bars are the evaluator's standard errors, of drawing the same items for all.${
+    note: `${hasErrors ? "Error bars are the evaluator's standard errors, of drawing the same items for all." : 'The evaluator gives no standard errors.'}${
       decayed.length === 0 ? '' : ' The decayed line is of the calibration, its band of the spread of the branches.'
     }`,
     x,

@@ -6,7 +6,7 @@ import { meanOf } from '../optimise/legs.ts';
 import type { SpaceParameter } from '../space/types.ts';
 import { nameOf, type StudyMember, type StudyMembers } from '../study/members.ts';
 import type { RoundTrial } from '../study/trials.ts';
-import type { ResolvedForecast } from './options.ts';
+import { DEFAULT_WINDOW, type ForecastOptions } from './options.ts';
 
 /** What a forecast scores. */
 export interface Windows {
@@ -25,12 +25,15 @@ export interface Windows {
  * @throws MergeError E_OPTION where there are fewer checkpoints than a window has, or several runs; what
  *   {@link resolveWeights} throws
  */
-export async function windowsOf(options: ResolvedForecast, { all, pool }: StudyMembers): Promise<Windows> {
+export async function windowsOf(
+  options: ForecastOptions & { readonly window: number },
+  { all, pool }: Pick<StudyMembers, 'all' | 'pool'>,
+): Promise<Windows> {
   const { window } = options;
   await refuseSiblings(options.inputs);
   if (pool.length < window) {
     throw new MergeError('E_OPTION', `a window of ${window} checkpoints does not fit: there are ${pool.length}`, {
-      help: pool.length < 2 ? 'Select more checkpoints.' : `Ask for --window ${pool.length} at most, or select more checkpoints.`,
+      help: pool.length < 2 ? 'Select more checkpoints.' : `Ask for --window ${slidingWindow(pool.length)}, or select more checkpoints.`,
     });
   }
   const ends = pool.slice(window - 1);
@@ -62,11 +65,16 @@ export async function windowsOf(options: ResolvedForecast, { all, pool }: StudyM
   };
 }
 
+/** Checkpoints in a window where nobody says it: of few checkpoints half, so that there is a curve to see. */
+export function slidingWindow(checkpoints: number): number {
+  return checkpoints >= DEFAULT_WINDOW ? DEFAULT_WINDOW : Math.max(2, Math.floor(checkpoints / 2));
+}
+
 function requestOf(kind: 'single' | 'window', end: StudyMember, weights: readonly number[]): RoundTrial {
   return { kind, candidate: { weights, parts: [] }, params: nameOf(end), point: null, leg: 0 };
 }
 
-function weightRequest(options: ResolvedForecast) {
+function weightRequest(options: ForecastOptions) {
   const { method, alpha, halfLife, decay, decayFloor, decayFile, decayEnd, lrCurve, reverse, scramble } = options;
   return { method, alpha, halfLife, decay, decayFloor, decayFile, decayEnd, lrCurve, reverse, scramble };
 }

@@ -6,6 +6,7 @@ import { type ParallelAxis, parallelChart } from '../../render/html/parallel-cha
 import { formatNumber } from '../../render/numbers.ts';
 import type { PosteriorDrawing } from '../conclusion/types.ts';
 import { directionOf } from '../evaluate/goal.ts';
+import { hasEffect } from '../space/schedule-parameters.ts';
 import type { SpaceParameter } from '../space/types.ts';
 import type { Trial } from '../study/types.ts';
 import { scoreText } from '../study/words.ts';
@@ -167,7 +168,7 @@ function parallelCoordinates(document: SearchDocument, inside: readonly TrialWit
     of: 'trial',
     lines: inside.map(({ id, params, score }) => ({
       label: `trial ${id}`,
-      values: document.space.parameters.map(({ name }) => paramOf(params, name) ?? null),
+      values: document.space.parameters.map(({ name }) => (hasEffect(name, params!) ? (paramOf(params, name) ?? null) : null)),
       score,
       marked: id === document.best?.trial,
     })),

@@ -51,7 +51,7 @@ export function roundsOf(settings: RoundSettings): NextRound {
       const planner = new RoundPlanner(settings, leg, known, goal);
       const { requests, ending } = await planner.plan(size, signal);
       if (requests.length > 0)
-        return { first, requests, total: Math.max(known.length + requests.length, expectedTotal(settings, known, requests)) };
+        return { first, requests, total: Math.max(known.length + requests.length, await expectedTotal(settings, known, goal)) };
       ended = ending;
     }
     return { ended };
@@ -78,15 +78,10 @@ export function nextAsked(
 }
 
 /** Evaluations of a whole search that goes on to its end. */
-function expectedTotal(
-  { trials, repeats, legs, anchorEvery }: RoundSettings,
-  known: readonly TrialLine[],
-  requests: readonly RoundTrial[],
-): number {
-  const extra = (kind: TrialKind) => kind === 'sma' || kind === 'single';
-  const extras =
-    known.filter(({ kind, repeatOf }) => extra(kind) && repeatOf === null).length +
-    new Set(requests.filter(({ kind }) => extra(kind)).map(({ candidate }) => candidate)).size;
+async function expectedTotal(settings: RoundSettings, known: readonly TrialLine[], goal: Goal): Promise<number> {
+  const { trials, repeats, legs, anchorEvery } = settings;
+  let extras = 0;
+  for (const leg of legs) extras += await new RoundPlanner(settings, leg, known, goal).extras();
   const anchors = anchorEvery === null ? 0 : Math.floor(Math.max(0, trials - 2) / anchorEvery);
   return legs.length * (trials * repeats + anchors) + extras * repeats;
 }
@@ -126,6 +121,16 @@ class RoundPlanner {
     const before = this.#proposed;
     const anchored = proposals.flatMap((proposal, i) => (this.#anchorIsAfter(before + i + 1) ? [proposal, newest] : [proposal]));
     return { requests: [...baselines, ...anchored, ...again, ...repeated], ending: room <= 0 ? 'trials' : 'exhausted' };
+  }
+
+  /** Recipes that are scored on top of those that the leg tries, to come or done. */
+  async extras(): Promise<number> {
+    const begun = this.#own.some(({ kind }) => kind !== 'newest');
+    const newest = await this.#baseline('newest', meanOf([this.#leg.members.at(-1)!], this.#count));
+    const all = begun
+      ? this.#own.filter(({ repeatOf }) => repeatOf === null)
+      : await this.#baselines(this.#settings.keyOf(newest.candidate));
+    return all.filter(({ kind }) => kind === 'sma' || kind === 'single').length;
   }
 
   async asked(count: number, signal: AbortSignal): Promise<readonly RoundTrial[]> {

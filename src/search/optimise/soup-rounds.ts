@@ -23,18 +23,20 @@ export function soupRounds(identity: StudyIdentity, repeats: number): NextRound 
   const newest = request('newest', pool.slice(-1));
   const means = pool.join() === last.join() ? [request('uniform', pool)] : [request('uniform', pool), request('sma', last)];
   const baselines = [...pool.slice(0, -1).map((member) => request('single', [member])), ...means];
+  // A soup for each ingredient but the first, unless it equals what was scored before.
+  const total = (baselines.length + 1 + Math.max(0, pool.length - 1)) * repeats;
   return (trials, goal) => {
     const { first, known, size } = placeOfRound(trials);
-    if (known.length === 0) return { first, requests: [newest] };
+    if (known.length === 0) return { first, requests: [newest], total };
     if (isFirstRoundOnly(known)) {
       const all = [...baselines, newest];
       // Repeats come last, so that ids of recipes do not depend on how often each is scored. A round that was
       // cut off is as long as it was.
-      return { first, requests: cycle(all, size ?? all.length * repeats - 1) };
+      return { first, requests: cycle(all, size ?? all.length * repeats - 1), total };
     }
-    const { next } = greedySoup(identity, known, goal);
+    const { soup, next } = greedySoup(identity, known, goal);
     if (next === null) return { ended: 'exhausted' };
-    return { first, requests: cycle([request('soup', next)], size ?? repeats) };
+    return { first, requests: cycle([request('soup', next)], size ?? repeats), total: known.length + (soup?.left ?? 1) * repeats };
   };
 }
 

@@ -66,7 +66,7 @@ export function gainText(gain: number, error: number | null = null): string {
 export function conclusionGain({ gain, interval }: Conclusion): string | null {
   if (gain === null) return null;
   if (interval === null) return gainText(gain);
-  const error = (interval[1] - interval[0]) / (2 * 1.96);
+  const error = (interval[1] - interval[0]) / 2;
   const decimals = error > 0 ? Math.max(0, Math.min(12, 1 - Math.floor(Math.log10(error)))) : 6;
   const [middle, low, high] = [gain, ...interval].map((value) => `${value > 0 ? '+' : ''}${value.toFixed(decimals)}`);
   return `${middle} (95 % interval ${low} to ${high})`;

@@ -31,9 +31,14 @@ function progressText(progress: StudyProgress | undefined): string {
   const parts = [
     `${step} of ${of}`,
     ...(best === null ? [] : [`best ${scoreText(best.score, null)} of trial ${best.trial}`]),
-    ...(secondsLeft === null ? [] : [`about ${formatSeconds(secondsLeft)} left`]),
+    ...(secondsLeft === null ? [] : [`about ${leftText(secondsLeft)} left`]),
   ];
   return ` (${parts.join('; ')})`;
+}
+
+/** A guess has no thousandths. */
+function leftText(seconds: number): string {
+  return seconds < 99.5 ? `${Math.max(1, Math.round(seconds))} s` : formatSeconds(seconds);
 }
 
 /** What a trial is, in a few words: `lambda 0.75`, `the newest checkpoint`. */

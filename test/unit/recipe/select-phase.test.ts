@@ -26,7 +26,7 @@ test('the finding names the rates and how many logs it rests on', () => {
     kind: 'decaying',
     lowest: 1.23456e-4,
     highest: 3e-4,
-    text: 'learning rate falls from 0.0003 to 0.000123 (decaying) (3 logs)',
+    text: 'learning rate falls from 0.0003 to 0.000123 (decaying, 3 logs)',
   });
   expect(phaseOf([0.1, 0.3, 0.2]).text).toBe('learning rate rises and falls between 0.1 and 0.3 (3 logs)');
 });

@@ -23,6 +23,16 @@ function tableOf(part: string): string[][] {
     .map((row) => [...row.matchAll(/<td[^>]*>([\s\S]*?)<\/td>/g)].map(([, cell]) => cell!.replace(/<[^>]+>/g, '').trim()));
 }
 
+it('a parameter that decides nothing has no value in any table of a page', () => {
+  const document = sampleSearch('schedule', { members: 20, trials: 40 });
+  const params = { window: 3, method: 'sma', alpha: 0.158114 };
+  const trials = document.trials.map((trial) => (trial.params === null ? trial : { ...trial, params }));
+  expect(trials.some((trial) => trial.params === params)).toBe(true);
+  expect(searchPage({ ...document, trials })).not.toContain('>0.158114<');
+  const ema = trials.map((trial) => (trial.params === null ? trial : { ...trial, params: { ...params, method: 'ema' } }));
+  expect(searchPage({ ...document, trials: ema })).toContain('>0.158114');
+});
+
 /** Without scripts and style. */
 function markup(page: string): string {
   return page.replace(/<(script|style)>[\s\S]*?<\/\1>/g, '');

@@ -52,6 +52,9 @@ describe('what an evaluator prints', () => {
     ['0,61', 'with a point'],
     ["'0.61'", 'without quotes'],
     ['[0.61]', 'a list of one'],
+    ['0.61 /dev/shm/work/model-0000', 'print the number alone, without what follows it (a command that does not name {model}'],
+    ['0.61 (stderr 0.01)', 'without what follows it'],
+    ['{"acc": 0.61}', 'is JSON without "score" or "metrics": print {"score":0.61}, or {"metrics":{"acc":0.61}} with --metric acc'],
     ['acc: 0.61', "--metric-regex '^acc:\\s*([-+0-9.e]+)'"],
     ['Final estimate: PPL = 12.3 +/- 0.4', '--metric-regex'],
   ])('that may mean several things is named with what to print: %s', async (line, advice) => {

@@ -4,7 +4,7 @@ import { shellQuote } from '../../../base/process/shell-quote.ts';
 import { formatNumber } from '../../../render/numbers.ts';
 import type { ItemScores, Score } from '../types.ts';
 import { addUpTo } from './items.ts';
-import { MOST_SCORE, type Metric, noScore, type Report } from './report.ts';
+import { type Metric, MOST_SCORE, noScore, type Report } from './report.ts';
 
 /** A metric that is asked for, and its weight in the score. */
 export interface MetricTerm {

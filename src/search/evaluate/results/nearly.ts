@@ -1,3 +1,4 @@
+import { isJsonObject, pythonJsonOrNone } from '../../../base/json/parse.ts';
 import { shellQuote } from '../../../base/process/shell-quote.ts';
 
 const DIGITS = String.raw`[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?`;
@@ -34,6 +35,18 @@ const NEARLY: readonly (readonly [form: RegExp, instead: string])[] = [
 
 const LABELLED = new RegExp(`^(\\S.*?[:=\\s])\\s*${DIGITS}\\s*(?:%|\\+/-.*|±.*)?$`, 'i');
 
+const FOLLOWED = new RegExp(`^${DIGITS}[\\s,;]+(\\S.*)$`, 'i');
+
+/** What to print instead of JSON whose numbers have names of their own; null for any other line. */
+function jsonOfNumbers(line: string): string | null {
+  const json = line.startsWith('{') ? pythonJsonOrNone(line) : undefined;
+  if (!isJsonObject(json)) return null;
+  const [name, value] = Object.entries(json).find(([, of]) => Number.isFinite(of)) ?? [];
+  if (name === undefined) return null;
+  const named = JSON.stringify({ metrics: { [name]: value } });
+  return `the line ${quoted(line)} is JSON without "score" or "metrics": print ${JSON.stringify({ score: value })}, or ${named} with --metric ${shellQuote(name)}`;
+}
+
 /** Why a line is no score although it is meant for one, and what to print instead; null for any other line. */
 export function meantForScore(line: string): string | null {
   return said(line, MEANT);
@@ -49,6 +62,13 @@ export function nearlyScore(stdout: string): string | null {
   const found = lines.map((line) => said(line, [...MEANT, ...NEARLY])).findLast((text) => text !== null);
   if (found !== undefined && found !== null) return found;
   const last = lines.at(-1) ?? '';
+  const json = lines.map(jsonOfNumbers).findLast((text) => text !== null);
+  if (json !== undefined && json !== null) return json;
+  const after = FOLLOWED.exec(last)?.[1];
+  if (after !== undefined) {
+    const model = after.startsWith('/') ? ' (a command that does not name {model} is given its path as the last word)' : '';
+    return `the last line of stdout is ${quoted(last)}: print the number alone, without what follows it${model}`;
+  }
   const label = LABELLED.exec(last)?.[1];
   if (label === undefined) return null;
   const regex = `^${label.trimEnd().replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')}\\s*([-+0-9.e]+)`;

@@ -1,6 +1,6 @@
 import { isJsonObject, type JsonObject } from '../../../base/json/parse.ts';
 import { type ItemList, mean, namedItems, unnamedItems } from './items.ts';
-import { MOST_SCORE, type Metric, noScore, type Report, stderrOf } from './report.ts';
+import { type Metric, MOST_SCORE, noScore, type Report, stderrOf } from './report.ts';
 
 /**
  * A decimal number as programs print it; `nan` and `inf` too, since a line with one is the score that the
