@@ -39,6 +39,8 @@ describe('what an evaluator prints', () => {
     "Decimal('0.61')",
     'np.float64(nan)',
     "{'score': 0.61}",
+    '{"score": np.float64(0.61)}',
+    "{'score': tensor(0.61)}",
   ])('as Python shows it is named, and no number before it is taken: %s', async (line) => {
     const { code, message } = await mergeError(() => scoreOf(`0.5\n${line}\n`));
     expect(code).toBe('E_EVALUATOR');
@@ -50,6 +52,7 @@ describe('what an evaluator prints', () => {
     ['61 %', 'percentage'],
     ['1,234.5', 'separators'],
     ['0,61', 'with a point'],
+    ['\u22120.61', 'the minus sign of ASCII'],
     ["'0.61'", 'without quotes'],
     ['[0.61]', 'a list of one'],
     ['0.61 /dev/shm/work/model-0000', 'print the number alone, without what follows it (a command that does not name {model}'],

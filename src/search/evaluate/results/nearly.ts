@@ -21,6 +21,10 @@ const MEANT: readonly (readonly [form: RegExp, instead: string])[] = [
     'print(float(x))',
   ],
   [/^<tf\.(?:Tensor|Variable)\b.*\bnumpy=[^,]+>$/, 'print(float(x))'],
+  [
+    /^\{\s*["'](?:score|scores|metrics)["']\s*:\s*[\w.]+\(.*\}$/,
+    'no JSON, of a number that is not plain: print(json.dumps({"score": float(x)}))',
+  ],
   [/^\{.*'(score|scores|metrics)'\s*:.*\}$/, 'a dictionary of Python and no JSON: print(json.dumps(x))'],
 ];
 
@@ -29,6 +33,7 @@ const NEARLY: readonly (readonly [form: RegExp, instead: string])[] = [
   [new RegExp(`^${DIGITS}\\s*%$`, 'i'), 'a percentage, or a fraction of one: print the number alone'],
   [/^[+-]?\d{1,3}(?:[,'_ ]\d{3})+(?:\.\d+)?$/, 'print it without separators of thousands'],
   [/^[+-]?\d+,\d+$/, 'print it with a point'],
+  [new RegExp(`^[\u2212\u2013\u2014]\\s*${DIGITS}$`, 'i'), 'print it with the minus sign of ASCII (-)'],
   [new RegExp(`^(['"\`])\\s*${DIGITS}\\s*\\1$`, 'i'), 'print it without quotes'],
   [new RegExp(`^[[(]\\s*${DIGITS}\\s*,?\\s*[\\])]$`, 'i'), 'a list of one: print the number alone'],
 ];
