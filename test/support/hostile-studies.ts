@@ -257,7 +257,7 @@ export const HOSTILE_MESSAGES: readonly (readonly [message: string, says: string
   ['{"tell":0}', 'a score, or with the status'],
   ['{"tell":0,"score":1,"status":"failed"}', 'has no status'],
   ['{"tell":0,"score":"1"}', 'a finite number'],
-  ['{"tell":0,"score":1,"stderr":-1}', 'at least 0'],
+  ['{"tell":0,"score":1,"stderr":-1}', 'from 0 to 1e100'],
   ['{"tell":0,"score":1,"scores":[0,1]}', 'the mean of scores is 0.5'],
   ['{"tell":0,"status":"lost"}', 'failed or skipped'],
   ['{"tell":1,"score":1}', 'was told before'],

@@ -65,9 +65,8 @@ function scanWeightMap(scanner: JsonScanner): Omit<SafetensorsIndex, 'metadata'>
       if (fault !== undefined) scanner.fail('E_INDEX_PATH', `its shard ${JSON.stringify(shard)} ${fault}`, at);
       // `./name` is `name`, and one shard under both.
       const plain = shard.replaceAll(/(?<=^|\/)\.\//g, '');
-      number = shards.indexOf(plain);
-      if (number === -1) number = shards.push(plain) - 1;
-      numbers.set(shard, number);
+      number = numbers.get(plain) ?? shards.push(plain) - 1;
+      numbers.set(plain, number).set(shard, number);
     }
     if (entries.set(tensor, names.length).size === names.length) {
       scanner.fail('E_DUPLICATE_KEY', 'weight_map names this tensor twice', start);
