@@ -86,7 +86,7 @@ const OPTIONS: readonly Row[] = [
     (folder) => void writeRun(join(folder, 'again'), RUN),
   ],
   ['E_OPTION', 2, 'forecast: a window of one', ['forecast', 'run', '--window', '1', '--eval', ONE], 'checkpoint alone'],
-  ['E_OPTION', 2, 'forecast: a window wider than the run', ['forecast', 'run', '--window', '10', '--eval', ONE], '--window 4'],
+  ['E_OPTION', 2, 'forecast: a window wider than the run', ['forecast', 'run', '--window', '10', '--eval', ONE], '--window 2'],
   ['E_CALIBRATE', 2, 'forecast: --calibrate nonsense', forecast('--calibrate', 'soon'), '6000=1.142'],
   ['E_CALIBRATE', 2, 'forecast: --calibrate without a number', forecast('--calibrate', '400=good'), '400=good'],
   ['E_CALIBRATE', 2, 'forecast: --calibrate far from the run', forecast('--calibrate', '90000=1'), 'the nearest at 400'],
