@@ -1,0 +1,22 @@
+/** Limits of the pickle reader. Each is a guard against hostile or damaged files, far above anything real. */
+
+/** Longest pickle, in bytes. The `.metadata` of 256,000 chunks has 37 MB. */
+export const MAX_PICKLE_BYTES = 2 ** 30;
+
+/** Longest string, in bytes of UTF-8. */
+export const MAX_STRING_BYTES = 2 ** 16;
+
+/** Longest integer, in bytes. */
+export const MAX_INTEGER_BYTES = 2 ** 16;
+
+/** Longest line of a module's or class's name, in bytes. */
+export const MAX_NAME_BYTES = 2 ** 10;
+
+/** Objects in a pickle: those of 256,000 chunks are 4 million. */
+export const MAX_OBJECTS = 2 ** 26;
+
+/** Number of a memo entry. Python's memo is a dict, in which one entry may have any number. */
+export const MAX_MEMO_INDEX = 2 ** 28;
+
+/** Deepest nesting of lists, dicts and tuples that is looked into. */
+export const MAX_DEPTH = 64;

@@ -1,0 +1,395 @@
+import { MergeError } from '../../../base/errors.ts';
+import { MAX_INTEGER_BYTES, MAX_MEMO_INDEX, MAX_NAME_BYTES, MAX_OBJECTS, MAX_PICKLE_BYTES, MAX_STRING_BYTES } from './limits.ts';
+import { OPCODES } from './opcodes.ts';
+import { Call, Dict, Global, List, Persistent, type Value } from './values.ts';
+
+/** Where a pickle comes from, for what is said of it. */
+export interface PickleSource {
+  readonly path: string;
+  /** What of the file it is, as `.metadata` or `data.pkl`. */
+  readonly what: string;
+  /** Where it begins in the file, in bytes. */
+  readonly offset?: number;
+}
+
+/** What a pickle may name: false refuses the file. */
+export type Allowed = (global: Global) => boolean;
+
+const EMPTY: readonly Value[] = Object.freeze([]);
+const UTF8 = new TextDecoder('utf-8', { fatal: true });
+/** A class or function of a module; names with points reach into what they name. */
+const NAME = /^[A-Za-z_]\w*$/;
+const MODULE = /^[A-Za-z_][\w.]*$/;
+
+/**
+ * Reads a pickle into values, without running anything: what a pickle would import is a name, and what it
+ * would call is written down. Knows what the writers of checkpoints use of protocols 2 to 5; what only
+ * somebody who means harm or another program writes is refused.
+ * @param bytes the pickle, all of it, to its last byte
+ * @param allowed whether a class or function may be named
+ * @throws MergeError E_PICKLE for what is damaged or beyond a limit; E_PICKLE_CLASS for what is not allowed
+ */
+export function readPickle(bytes: Uint8Array, source: PickleSource, allowed: Allowed): Value {
+  if (bytes.length > MAX_PICKLE_BYTES) throw new PickleReader(bytes, source, allowed).fault(`has ${bytes.length} bytes, the limit is ${MAX_PICKLE_BYTES}`, 0);
+  return new PickleReader(bytes, source, allowed).read();
+}
+
+class PickleReader {
+  readonly #bytes: Buffer;
+  readonly #source: PickleSource;
+  readonly #allowed: Allowed;
+  readonly #stack: Value[] = [];
+  /** Heights of the stack at its marks; nothing below the last is taken. */
+  readonly #marks: number[] = [];
+  #fence = 0;
+  readonly #memo: Value[] = [];
+  /** Entries whose numbers leave gaps. */
+  readonly #sparse = new Map<number, Value>();
+  readonly #globals = new Map<string, Global>();
+  #at = 0;
+  #objects = 0;
+
+  constructor(bytes: Uint8Array, source: PickleSource, allowed: Allowed) {
+    this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#source = source;
+    this.#allowed = allowed;
+  }
+
+  fault(text: string, at = this.#at): MergeError {
+    const { path, what, offset = 0 } = this.#source;
+    const position = offset + at;
+    return new MergeError('E_PICKLE', `${path}, byte ${position}: ${what} ${text}`, { details: { file: path, position } });
+  }
+
+  read(): Value {
+    const bytes = this.#bytes;
+    const stack = this.#stack;
+    const memo = this.#memo;
+    const end = bytes.length;
+    for (;;) {
+      const at = this.#at;
+      if (at >= end) throw this.fault('ends before its STOP');
+      const op = bytes[at]!;
+      this.#at = at + 1;
+      switch (op) {
+        case 0x94: // MEMOIZE
+          memo.push(this.#top(at));
+          break;
+        case 0x71: // BINPUT
+          this.#put(this.#byte(at), at);
+          break;
+        case 0x72: // LONG_BINPUT
+          this.#put(this.#uint32(at), at);
+          break;
+        case 0x68: // BINGET
+          stack.push(this.#get(this.#byte(at), at));
+          break;
+        case 0x6a: // LONG_BINGET
+          stack.push(this.#get(this.#uint32(at), at));
+          break;
+        case 0x8c: // SHORT_BINUNICODE
+          stack.push(this.#string(this.#byte(at), at));
+          break;
+        case 0x58: // BINUNICODE
+          stack.push(this.#string(this.#uint32(at), at));
+          break;
+        case 0x4b: // BININT1
+          stack.push(this.#byte(at));
+          break;
+        case 0x4d: // BININT2
+          this.#need(2, at);
+          stack.push(bytes.readUInt16LE(at + 1));
+          this.#at = at + 3;
+          break;
+        case 0x4a: // BININT
+          this.#need(4, at);
+          stack.push(bytes.readInt32LE(at + 1));
+          this.#at = at + 5;
+          break;
+        case 0x8a: // LONG1
+          stack.push(this.#integer(this.#byte(at), at));
+          break;
+        case 0x8b: // LONG4
+          stack.push(this.#integer(this.#uint32(at), at));
+          break;
+        case 0x47: // BINFLOAT
+          this.#need(8, at);
+          stack.push(bytes.readDoubleBE(at + 1));
+          this.#at = at + 9;
+          break;
+        case 0x4e: // NONE
+          stack.push(null);
+          break;
+        case 0x88: // NEWTRUE
+          stack.push(true);
+          break;
+        case 0x89: // NEWFALSE
+          stack.push(false);
+          break;
+        case 0x43: // SHORT_BINBYTES
+          stack.push(this.#blob(this.#byte(at), at));
+          break;
+        case 0x42: // BINBYTES
+          stack.push(this.#blob(this.#uint32(at), at));
+          break;
+        case 0x28: // MARK
+          this.#marks.push(stack.length);
+          this.#fence = stack.length;
+          break;
+        case 0x29: // EMPTY_TUPLE
+          stack.push(EMPTY);
+          break;
+        case 0x85: // TUPLE1
+          this.#tuple(1, at);
+          break;
+        case 0x86: // TUPLE2
+          this.#tuple(2, at);
+          break;
+        case 0x87: // TUPLE3
+          this.#tuple(3, at);
+          break;
+        case 0x74: // TUPLE
+          this.#count(at);
+          stack.push(this.#marked(at));
+          break;
+        case 0x5d: // EMPTY_LIST
+          this.#count(at);
+          stack.push(new List());
+          break;
+        case 0x7d: // EMPTY_DICT
+          this.#count(at);
+          stack.push(new Dict());
+          break;
+        case 0x61: // APPEND
+          this.#append([this.#pop(at)], at);
+          break;
+        case 0x65: // APPENDS
+          this.#append(this.#marked(at), at);
+          break;
+        case 0x73: { // SETITEM
+          const value = this.#pop(at);
+          this.#setItems([this.#pop(at), value], at);
+          break;
+        }
+        case 0x75: // SETITEMS
+          this.#setItems(this.#marked(at), at);
+          break;
+        case 0x63: { // GLOBAL
+          const module = this.#line(at);
+          stack.push(this.#global(module, this.#line(at), at));
+          break;
+        }
+        case 0x93: { // STACK_GLOBAL
+          const name = this.#pop(at);
+          const module = this.#pop(at);
+          if (typeof name !== 'string' || typeof module !== 'string') throw this.fault('names a class by what is no text', at);
+          stack.push(this.#global(module, name, at));
+          break;
+        }
+        case 0x52: // REDUCE
+        case 0x81: // NEWOBJ
+          this.#call(at);
+          break;
+        case 0x62: // BUILD
+          this.#build(at);
+          break;
+        case 0x51: // BINPERSID
+          this.#count(at);
+          stack.push(new Persistent(this.#pop(at)));
+          break;
+        case 0x80: { // PROTO
+          const protocol = this.#byte(at);
+          if (protocol > 5) throw this.fault(`is of protocol ${protocol}, which no Python writes`, at);
+          break;
+        }
+        case 0x95: { // FRAME
+          this.#need(8, at);
+          const length = bytes.readBigUInt64LE(at + 1);
+          this.#at = at + 9;
+          if (length > BigInt(end - this.#at)) throw this.fault(`has a frame of ${length} bytes, ${end - this.#at} are left`, at);
+          break;
+        }
+        case 0x2e: { // STOP
+          const value = this.#pop(at);
+          if (stack.length > 0 || this.#marks.length > 0) throw this.fault('leaves values behind', at);
+          if (this.#at !== end) throw this.fault(`goes on after its end for ${end - this.#at} bytes`);
+          return value;
+        }
+        default: {
+          const name = OPCODES[op];
+          const said = name === undefined ? `the byte ${op}, which is no opcode` : `the opcode ${name}, which no writer of checkpoints uses`;
+          throw this.fault(`holds ${said}`, at);
+        }
+      }
+    }
+  }
+
+  #need(length: number, at: number): void {
+    if (this.#bytes.length - this.#at < length) throw this.fault(`ends inside an operand of ${length} bytes`, at);
+  }
+
+  #byte(at: number): number {
+    this.#need(1, at);
+    return this.#bytes[this.#at++]!;
+  }
+
+  #uint32(at: number): number {
+    this.#need(4, at);
+    const value = this.#bytes.readUInt32LE(this.#at);
+    this.#at += 4;
+    return value;
+  }
+
+  #count(at: number): void {
+    if (++this.#objects > MAX_OBJECTS) throw this.fault(`holds more than ${MAX_OBJECTS} objects`, at);
+  }
+
+  #top(at: number): Value {
+    if (this.#stack.length <= this.#fence) throw this.fault('takes a value where there is none', at);
+    return this.#stack[this.#stack.length - 1]!;
+  }
+
+  #pop(at: number): Value {
+    if (this.#stack.length <= this.#fence) throw this.fault('takes a value where there is none', at);
+    return this.#stack.pop()!;
+  }
+
+  /** What stands above the last mark, which goes. */
+  #marked(at: number): Value[] {
+    const mark = this.#marks.pop();
+    if (mark === undefined) throw this.fault('closes what was not begun', at);
+    this.#fence = this.#marks.at(-1) ?? 0;
+    return this.#stack.splice(mark);
+  }
+
+  #tuple(size: number, at: number): void {
+    const stack = this.#stack;
+    if (stack.length - size < this.#fence) throw this.fault('takes a value where there is none', at);
+    this.#count(at);
+    const c = stack.pop()!;
+    if (size === 1) {
+      stack.push([c]);
+      return;
+    }
+    const b = stack.pop()!;
+    stack.push(size === 2 ? [b, c] : [stack.pop()!, b, c]);
+  }
+
+  #put(index: number, at: number): void {
+    if (index > MAX_MEMO_INDEX) throw this.fault(`numbers a value ${index}, the limit is ${MAX_MEMO_INDEX}`, at);
+    const value = this.#top(at);
+    if (index === this.#memo.length) this.#memo.push(value);
+    else if (index < this.#memo.length) this.#memo[index] = value;
+    else this.#sparse.set(index, value);
+  }
+
+  #get(index: number, at: number): Value {
+    const value = index < this.#memo.length ? this.#memo[index] : this.#sparse.get(index);
+    if (value === undefined) throw this.fault(`speaks of value ${index}, which it has not`, at);
+    return value;
+  }
+
+  #string(length: number, at: number): string {
+    if (length > MAX_STRING_BYTES) throw this.fault(`has a text of ${length} bytes, the limit is ${MAX_STRING_BYTES}`, at);
+    this.#need(length, at);
+    const start = this.#at;
+    const stop = start + length;
+    this.#at = stop;
+    const bytes = this.#bytes;
+    for (let i = start; i < stop; i++) {
+      if (bytes[i]! >= 0x80) return this.#utf8(start, stop, at);
+    }
+    return bytes.latin1Slice(start, stop);
+  }
+
+  #utf8(start: number, stop: number, at: number): string {
+    try {
+      return UTF8.decode(this.#bytes.subarray(start, stop));
+    } catch {
+      throw this.fault('has a text that is not valid UTF-8', at);
+    }
+  }
+
+  #blob(length: number, at: number): Uint8Array {
+    this.#need(length, at);
+    const start = this.#at;
+    this.#at += length;
+    return this.#bytes.subarray(start, this.#at);
+  }
+
+  /** Two's complement, least byte first. */
+  #integer(length: number, at: number): number | bigint {
+    if (length > MAX_INTEGER_BYTES) throw this.fault(`has an integer of ${length} bytes, the limit is ${MAX_INTEGER_BYTES}`, at);
+    this.#need(length, at);
+    const bytes = this.#bytes;
+    const start = this.#at;
+    this.#at += length;
+    if (length === 0) return 0;
+    if (length <= 6) return bytes.readIntLE(start, length);
+    const digits = Buffer.from(bytes.subarray(start, this.#at)).reverse().toString('hex');
+    const value = BigInt.asIntN(8 * length, BigInt(`0x${digits}`));
+    return value >= Number.MIN_SAFE_INTEGER && value <= Number.MAX_SAFE_INTEGER ? Number(value) : value;
+  }
+
+  #line(at: number): string {
+    const start = this.#at;
+    const stop = this.#bytes.subarray(0, start + MAX_NAME_BYTES).indexOf(0x0a, start);
+    if (stop === -1) throw this.fault('names a class in no line that ends', at);
+    this.#at = stop + 1;
+    return this.#bytes.latin1Slice(start, stop);
+  }
+
+  #global(module: string, name: string, at: number): Global {
+    const key = `${module}\n${name}`;
+    let global = this.#globals.get(key);
+    if (global === undefined) {
+      if (!MODULE.test(module) || !NAME.test(name)) throw this.fault('names a class by what is no plain name', at);
+      global = new Global(module, name);
+      if (!this.#allowed(global)) throw this.#refused(global, at);
+      this.#globals.set(key, global);
+    }
+    return global;
+  }
+
+  #refused(global: Global, at: number): MergeError {
+    const { path, what, offset = 0 } = this.#source;
+    const position = offset + at;
+    return new MergeError('E_PICKLE_CLASS', `${path}, byte ${position}: ${what} names ${global.path}, which is not read`, {
+      details: { file: path, position },
+    });
+  }
+
+  /** A call of a class or function with a tuple, or an object of a class made from one. */
+  #call(at: number): void {
+    const args = this.#pop(at);
+    const callee = this.#pop(at);
+    if (!(callee instanceof Global) || !Array.isArray(args)) throw this.fault('calls what is no class or function by name', at);
+    this.#count(at);
+    const isDict = callee.name === 'OrderedDict' && callee.module === 'collections' && args.length === 0;
+    this.#stack.push(isDict ? new Dict() : new Call(callee, args));
+  }
+
+  #build(at: number): void {
+    const state = this.#pop(at);
+    const target = this.#top(at);
+    // An OrderedDict has attributes: module.state_dict() keeps the versions of its modules there.
+    if (target instanceof Dict && state instanceof Dict) return;
+    if (!(target instanceof Call)) throw this.fault('gives attributes to what has none', at);
+    target.state = state;
+  }
+
+  #append(values: readonly Value[], at: number): void {
+    const target = this.#top(at);
+    if (target instanceof List) for (const value of values) target.items.push(value);
+    else if (target instanceof Call) target.added = [...(target.added ?? []), ...values];
+    else throw this.fault('appends to what is no list', at);
+  }
+
+  #setItems(values: readonly Value[], at: number): void {
+    if (values.length % 2 !== 0) throw this.fault('sets a key without a value', at);
+    const target = this.#top(at);
+    if (target instanceof Dict) for (const value of values) target.entries.push(value);
+    else if (target instanceof Call) target.added = [...(target.added ?? []), ...values];
+    else throw this.fault('sets a key in what is no dict', at);
+  }
+}

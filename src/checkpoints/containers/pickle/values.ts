@@ -1,0 +1,68 @@
+/**
+ * What a pickle describes, as data. Nothing is imported, called or made: a class stays a name, and a call is
+ * written down. A tuple is an array. Values may be shared and, in a hostile file, contain themselves: walk
+ * them with `walk.ts`, or to a known depth.
+ */
+export type Value =
+  | null
+  | boolean
+  | number
+  | bigint
+  | string
+  | Uint8Array
+  | readonly Value[]
+  | List
+  | Dict
+  | Global
+  | Call
+  | Persistent;
+
+/** A list. */
+export class List {
+  readonly items: Value[] = [];
+}
+
+/** A dict, or an OrderedDict: key, value, key, value, as they were set. Keys may come twice. */
+export class Dict {
+  readonly entries: Value[] = [];
+}
+
+/** The name of a class or function. Equal names are one object within a pickle. */
+export class Global {
+  readonly module: string;
+  readonly name: string;
+
+  constructor(module: string, name: string) {
+    this.module = module;
+    this.name = name;
+  }
+
+  /** As `module.name`. */
+  get path(): string {
+    return `${this.module}.${this.name}`;
+  }
+}
+
+/** What a call of a class or function would have returned. */
+export class Call {
+  readonly callee: Global;
+  readonly args: readonly Value[];
+  /** What `__setstate__` would have been given; undefined where there is none. */
+  state: Value | undefined = undefined;
+  /** What would have been appended to it, or set in it (key, value, …); null where nothing is. */
+  added: Value[] | null = null;
+
+  constructor(callee: Global, args: readonly Value[]) {
+    this.callee = callee;
+    this.args = args;
+  }
+}
+
+/** A reference to what lies outside the pickle: of torch, a storage. */
+export class Persistent {
+  readonly id: Value;
+
+  constructor(id: Value) {
+    this.id = id;
+  }
+}
