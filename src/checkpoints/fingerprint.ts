@@ -67,11 +67,11 @@ export async function sampleOf(checkpoint: Pick<Checkpoint, 'shards'>): Promise<
 /** Looks at the matrices of a piece of a file, the whole of it or a block. */
 function addSpots(
   spots: Map<string, boolean>,
-  { count, names, shapes, offset, bytes, extents }: TensorTable,
+  { count, names, shapes, offset, bytes, boxes }: TensorTable,
   start: number,
   piece: Buffer,
 ): void {
-  if (extents !== null) return;
+  if (boxes !== null) return;
   const end = start + piece.length;
   for (let row = firstEndingAfter(offset, bytes, start); row < count && offset[row]! < end; row++) {
     const from = Math.max(start, offset[row]!);

@@ -1,7 +1,7 @@
 import { dtypeByCode } from '../../base/dtype.ts';
 import type { ByteReader } from '../../base/store/byte-reader.ts';
 import { elementsOf } from './table.ts';
-import type { Extent, TensorPlace, TensorSource } from './types.ts';
+import type { BoxColumns, Extent, TensorPlace, TensorSource } from './types.ts';
 
 /**
  * Where elements of a tensor lie: all of them, or `elements` from element `from` on. In order, and without
@@ -11,16 +11,72 @@ export function extentsOf({ shards }: Pick<TensorSource, 'shards'>, { shard, row
   const { tensors } = shards[shard]!;
   const size = dtypeByCode(tensors.dtypes[row]!).bits / 8;
   const end = elements === undefined ? elementsOf(tensors, row) : from + elements;
-  const { extents } = tensors;
-  if (extents === null) return [{ from, elements: end - from, file: shard, offset: tensors.offset[row]! + from * size }];
-  const found: Extent[] = [];
-  for (let e = extents.first[row]!; e < extents.first[row + 1]!; e++) {
-    const begin = Math.max(from, extents.from[e]!);
-    const count = Math.min(end, extents.from[e]! + extents.elements[e]!) - begin;
-    if (count <= 0) continue;
-    found.push({ from: begin, elements: count, file: extents.file[e]!, offset: extents.offset[e]! + (begin - extents.from[e]!) * size });
+  if (tensors.boxes === null) return [{ from, elements: end - from, file: shard, offset: tensors.offset[row]! + from * size }];
+  return joined(runsOf(tensors.boxes, tensors.shapes[row]!, row, size, from, end), size);
+}
+
+/** The runs of a tensor's boxes between two of its elements, in their order. */
+function runsOf(boxes: BoxColumns, shape: readonly number[], row: number, size: number, from: number, end: number): Extent[] {
+  const rank = shape.length;
+  const strides = shape.map((_, axis) => shape.slice(axis + 1).reduce((product, length) => product * length, 1));
+  const runs: Extent[] = [];
+  for (let box = boxes.first[row]!; box < boxes.first[row + 1]!; box++) {
+    const at = boxes.boundsAt[row]! + (box - boxes.first[row]!) * 3 * rank;
+    const start = boxes.bounds.subarray(at, at + rank);
+    const length = boxes.bounds.subarray(at + rank, at + 2 * rank);
+    const stride = boxes.bounds.subarray(at + 2 * rank, at + 3 * rank);
+    if (length.includes(0)) continue;
+    // What of the inner dimensions follows one another in the file and in the tensor is one run.
+    let run = 1;
+    let outer = rank;
+    for (let axis = rank - 1; axis >= 0; axis--) {
+      if (length[axis] !== 1 && stride[axis] !== run) break;
+      run *= length[axis]!;
+      outer = axis;
+      if (length[axis] !== shape[axis]) break;
+    }
+    const index = new Array<number>(outer).fill(0);
+    const last = Array.from(length.subarray(0, outer), (count) => count - 1);
+    if (outer > 0) {
+      index[0] = Math.max(0, Math.floor(from / strides[0]!) - start[0]!);
+      last[0] = Math.min(last[0]!, Math.ceil(end / strides[0]!) - 1 - start[0]!);
+      if (index[0] > last[0]!) continue;
+    }
+    const corner = strides.reduce((sum, step, axis) => sum + step * start[axis]!, 0);
+    for (;;) {
+      let first = corner;
+      let place = 0;
+      for (let axis = 0; axis < outer; axis++) {
+        first += index[axis]! * strides[axis]!;
+        place += index[axis]! * stride[axis]!;
+      }
+      const begin = Math.max(from, first);
+      const count = Math.min(end, first + run) - begin;
+      if (count > 0) {
+        runs.push({ from: begin, elements: count, file: boxes.file[box]!, offset: boxes.offset[box]! + (place + begin - first) * size });
+      }
+      let axis = outer - 1;
+      while (axis >= 0 && index[axis] === last[axis]) axis--;
+      if (axis < 0) break;
+      index[axis]!++;
+      index.fill(0, axis + 1);
+    }
   }
-  return found;
+  return runs.sort((a, b) => a.from - b.from);
+}
+
+/** Runs that follow one another in the same file are one. */
+function joined(runs: readonly Extent[], size: number): Extent[] {
+  const out: Extent[] = [];
+  for (const run of runs) {
+    const before = out.at(-1);
+    if (before !== undefined && before.file === run.file && before.offset + before.elements * size === run.offset) {
+      out[out.length - 1] = { ...before, elements: before.elements + run.elements };
+    } else {
+      out.push(run);
+    }
+  }
+  return out;
 }
 
 /**
@@ -46,7 +102,7 @@ export async function readTensor(
   length = source.shards[place.shard]!.tensors.bytes[place.row]! - at,
 ): Promise<Buffer> {
   const { path, tensors } = source.shards[place.shard]!;
-  if (tensors.extents === null) return reader.read(path, tensors.offset[place.row]! + at, length);
+  if (tensors.boxes === null) return reader.read(path, tensors.offset[place.row]! + at, length);
   const size = dtypeByCode(tensors.dtypes[place.row]!).bits / 8;
   const parts: Buffer[] = [];
   for (const { elements, file, offset } of extentsOf(source, place, at / size, length / size)) {

@@ -1,5 +1,5 @@
 import { type Dtype, dtypeByCode } from '../../base/dtype.ts';
-import type { ExtentColumns, TensorColumns, TensorInfo, TensorTable } from './types.ts';
+import type { BoxColumns, TensorColumns, TensorInfo, TensorTable } from './types.ts';
 
 /** A {@link TensorTable} over columns that are already in the order of their data. */
 export class ColumnTable implements TensorTable {
@@ -9,13 +9,13 @@ export class ColumnTable implements TensorTable {
   readonly shapes: readonly (readonly number[])[];
   readonly bytes: Float64Array;
   readonly offset: Float64Array;
-  readonly extents: ExtentColumns | null;
+  readonly boxes: BoxColumns | null;
   readonly sections: Uint8Array | null;
   #rows: Map<string, number> | undefined;
 
   constructor(
     columns: TensorColumns &
-      Pick<TensorTable, 'bytes' | 'offset'> & { readonly extents?: ExtentColumns | null; readonly sections?: Uint8Array | null },
+      Pick<TensorTable, 'bytes' | 'offset'> & { readonly boxes?: BoxColumns | null; readonly sections?: Uint8Array | null },
   ) {
     this.count = columns.names.length;
     this.names = columns.names;
@@ -23,7 +23,7 @@ export class ColumnTable implements TensorTable {
     this.shapes = columns.shapes;
     this.bytes = columns.bytes;
     this.offset = columns.offset;
-    this.extents = columns.extents ?? null;
+    this.boxes = columns.boxes ?? null;
     this.sections = columns.sections ?? null;
   }
 

@@ -27,10 +27,10 @@ export interface TensorTable extends TensorColumns {
   readonly count: number;
   /** [rows] Bytes of data. */
   readonly bytes: Float64Array;
-  /** [rows] Where its data begins, in bytes from the beginning of its file; of extents, the first. */
+  /** [rows] Where its data begins, in bytes from the beginning of its file; of boxes, the first. */
   readonly offset: Float64Array;
-  /** The extents of all rows; null where each tensor is one, in the file of its shard: nothing is stored. */
-  readonly extents: ExtentColumns | null;
+  /** The boxes of all rows; null where each tensor lies whole in the file of its shard: nothing is stored. */
+  readonly boxes: BoxColumns | null;
   /**
    * [rows] What each belongs to, see `section.ts`; null where the container tells of nothing but a model, in
    * which names may still say otherwise (`model/roles`).
@@ -43,8 +43,8 @@ export interface TensorTable extends TensorColumns {
 }
 
 /**
- * A run of a tensor's elements, in row-major order, and its bytes, which follow one another in one file. A
- * tensor that was saved in parts is several: of a box that is no run of elements, one for each of its rows.
+ * A run of a tensor's elements, in row-major order, and its bytes, which follow one another in one file: of a
+ * box that is no run of elements, one for each of its rows.
  */
 export interface Extent {
   /** First element in the tensor. */
@@ -56,14 +56,21 @@ export interface Extent {
   readonly offset: number;
 }
 
-/** Extents as columns, by row and in the order of their elements, which they cover without gap or overlap. */
-export interface ExtentColumns {
-  /** [rows + 1] The first extent of each row. */
+/**
+ * Boxes as columns. A tensor that was saved in parts is several: axis-aligned, in any order, and each element in
+ * exactly one of them (`boxes.ts` proves it).
+ */
+export interface BoxColumns {
+  /** [rows + 1] The first box of each row. */
   readonly first: Int32Array;
-  readonly from: Float64Array;
-  readonly elements: Float64Array;
+  /** [boxes] Index into the checkpoint's `files`. */
   readonly file: Int32Array;
+  /** [boxes] Where its first element lies, in bytes from the beginning of that file. */
   readonly offset: Float64Array;
+  /** [rows + 1] Where the bounds of a row's boxes begin. */
+  readonly boundsAt: Float64Array;
+  /** For each box its start in each dimension, its size in each, and in each the elements from one to the next. */
+  readonly bounds: Float64Array;
 }
 
 /** A file of a checkpoint that holds tensor data. */

@@ -299,7 +299,7 @@ class PickleReader {
     for (let i = start; i < stop; i++) {
       if (bytes[i]! >= 0x80) return this.#utf8(start, stop, at);
     }
-    return bytes.latin1Slice(start, stop);
+    return bytes.toString('latin1', start, stop);
   }
 
   #utf8(start: number, stop: number, at: number): string {
@@ -336,7 +336,7 @@ class PickleReader {
     const stop = this.#bytes.subarray(0, start + MAX_NAME_BYTES).indexOf(0x0a, start);
     if (stop === -1) throw this.fault('names a class in no line that ends', at);
     this.#at = stop + 1;
-    return this.#bytes.latin1Slice(start, stop);
+    return this.#bytes.toString('latin1', start, stop);
   }
 
   #global(module: string, name: string, at: number): Global {

@@ -21,7 +21,6 @@ export const TORCH_DTYPES: ReadonlyMap<string, DtypeName> = new Map([
   ['float8_e8m0fnu', 'F8_E8M0'],
   ['float8_e5m2fnuz', 'F8_E5M2FNUZ'],
   ['float8_e4m3fnuz', 'F8_E4M3FNUZ'],
-  ['float4_e2m1fn_x2', 'F4'],
 ]);
 
 /** The dtype of a storage class, as `torch.BFloat16Storage`; of untyped ones the tensor says it. */

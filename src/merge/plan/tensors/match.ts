@@ -130,7 +130,7 @@ class MemberMatch {
     const { name: shardName, tensors: table } = layout.shards[this.#shard]!;
     const member = members[this.#m]!;
     const rows = origin.length;
-    const same = table.extents === null ? member.shards.findIndex((s) => s.name === shardName && s.tensors === table) : -1;
+    const same = table.boxes === null ? member.shards.findIndex((s) => s.name === shardName && s.tensors === table) : -1;
     const found = { runs: this.#runs, arranged: this.#arranged };
     if (same >= 0) {
       const columns = {
@@ -149,7 +149,7 @@ class MemberMatch {
       const place = named ?? this.#elsewhere(row, ours);
       if (place === undefined) continue;
       const { tensors, path } = member.shards[place.shard]!;
-      if (tensors.extents !== null && named !== undefined) this.#runs.set(row, this.#runsOf(place));
+      if (tensors.boxes !== null && named !== undefined) this.#runs.set(row, this.#runsOf(place));
       const first = this.#runs.get(row)?.[0];
       columns.file[row] = first?.file ?? files.indexOf(members, this.#m, place.shard);
       columns.offset[row] = first?.offset ?? tensors.offset[place.row]!;
