@@ -4,15 +4,15 @@ import { MergeError } from '../../../base/errors.ts';
 import { mapBounded } from '../../../base/map-bounded.ts';
 import { readWhole } from '../../../base/store/store.ts';
 import type { OpenFile } from '../../../base/store/types.ts';
+import { tilingText } from '../../tensors/box-table.ts';
 import { boxesOf, tilingFault } from '../../tensors/boxes.ts';
-import { SECTIONS } from '../../tensors/section.ts';
+import { SECTIONS, sectionOfName } from '../../tensors/section.ts';
 import { ColumnTable, elementCount } from '../../tensors/table.ts';
 import type { BoxColumns, TensorFile, TensorPlace } from '../../tensors/types.ts';
 import { MAX_PICKLE_BYTES } from '../pickle/limits.ts';
 import type { Container, Found, Opened } from '../types.ts';
 import { ItemReader } from './items.ts';
 import { type DcpMetadata, readMetadata } from './read-metadata.ts';
-import { sectionOfName } from './writers.ts';
 
 const METADATA = '.metadata';
 /** Folders in which trainers keep it, beside what is theirs. */
@@ -118,14 +118,7 @@ async function tensorsOf(path: string, inner: string, metadata: DcpMetadata, ope
   for (let row = 0; row < count; row++) {
     const found = tilingFault(boxesOf(boxes, shapes[row]!, row));
     if (found === null) continue;
-    const where = `[${found.at.join(', ')}]`;
-    const said = {
-      hole: `has a hole at ${where}: no part of it holds that element`,
-      overlap: `holds the element ${where} in two parts`,
-      outside: `has a part at ${where} that reaches beyond [${shapes[row]!.join(', ')}]`,
-      rank: `has ${found.at.length} dimensions, which is too many`,
-    }[found.kind];
-    throw fault(names[row]!, said);
+    throw fault(names[row]!, tilingText(found, shapes[row]!));
   }
 
   const prefix = inner === '' ? '' : `${inner}/`;
