@@ -2,11 +2,13 @@ import { dcp } from './dcp/container.ts';
 import { FOREIGN } from './foreign.ts';
 import { rankFiles } from './rank-files.ts';
 import { safetensors } from './safetensors/container.ts';
+import { rankShards } from './safetensors/rank-shards.ts';
 import { torch } from './torch/container.ts';
+import { fsdpRanks } from './torch/fsdp-ranks.ts';
 import type { Container, Found } from './types.ts';
 
 /** Asked in turn: the first that recognises a checkpoint opens it. */
-const CONTAINERS: readonly Container[] = [safetensors, dcp, torch];
+const CONTAINERS: readonly Container[] = [safetensors, rankShards, dcp, torch, fsdpRanks];
 
 /** The container of a checkpoint that can be read; undefined where none knows it. */
 export function containerOf(found: Found): Promise<Container | undefined> {

@@ -1,5 +1,5 @@
 import type { Dtype } from '../../base/dtype.ts';
-import { type Boxes, boxesOf, tilingFault, type TilingFault } from './boxes.ts';
+import { type Boxes, boxesOf, type TilingFault, tilingFault } from './boxes.ts';
 import { SECTIONS, type TensorSection } from './section.ts';
 import { byteLength, ColumnTable, elementCount } from './table.ts';
 

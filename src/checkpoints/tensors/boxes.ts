@@ -63,9 +63,19 @@ export function tilingFault({ shape, count, start, size }: Boxes): TilingFault |
       if (start(box, axis) + size(box, axis) > shape[axis]!) return { kind: 'outside', at: shape.map((_, a) => start(box, a)) };
       empty ||= size(box, axis) === 0;
     }
-    if (!empty) add((axis) => start(box, axis), (axis) => size(box, axis), 1);
+    if (!empty)
+      add(
+        (axis) => start(box, axis),
+        (axis) => size(box, axis),
+        1,
+      );
   }
-  if (!shape.includes(0)) add(() => 0, (axis) => shape[axis]!, -1);
+  if (!shape.includes(0))
+    add(
+      () => 0,
+      (axis) => shape[axis]!,
+      -1,
+    );
   if (corners.size === 0) return null;
   // Up to the first corner that is left over, in the order of elements, all is as it should be.
   const [at, sum] = [...corners].reduce((least, corner) => (corner[0] < least[0] ? corner : least));

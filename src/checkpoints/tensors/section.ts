@@ -16,7 +16,8 @@ export function sectionOf({ sections }: Pick<TensorTable, 'sections'>, row: numb
 /** What trainers call the part of a state that is the optimizer's, at the beginning or under one key. */
 const OPTIMIZER = /^(?:(?:app|state|train_state)\.)?(?:optimizers?|optims?|opt)\./;
 /** Tensors of what else a trainer goes on from. */
-const STATE = /^(?:(?:app|state|train_state)\.)?(?:lr_schedulers?|schedulers?|dataloaders?|train_state|rng_states?|rng|rerun_state_machine\w*)(?:[./]|$)/;
+const STATE =
+  /^(?:(?:app|state|train_state)\.)?(?:lr_schedulers?|schedulers?|dataloaders?|train_state|rng_states?|rng|rerun_state_machine\w*)(?:[./]|$)/;
 
 /** What a tensor of that flat name is of. */
 export function sectionOfName(name: string): TensorSection {

@@ -44,12 +44,12 @@ const parts = opened(
   new ColumnTable({
     ...bf16,
     offset: Float64Array.of(0, 3),
-    extents: {
+    boxes: {
       first: Int32Array.of(0, 2, 3),
-      from: Float64Array.of(0, 4, 0),
-      elements: Float64Array.of(4, 2, 4),
       file: Int32Array.of(0, 1, 1),
       offset: Float64Array.of(0, 11, 3),
+      boundsAt: Float64Array.of(0, 6, 9),
+      bounds: Float64Array.of(0, 4, 1, 4, 2, 1, 0, 4, 1),
     },
   }),
   [file('rank0', words(A.slice(0, 4))), file('rank1', Buffer.concat([Buffer.alloc(3), words(B), words(A.slice(4))]))],

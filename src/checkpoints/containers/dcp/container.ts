@@ -54,7 +54,10 @@ async function folderOf({ entries, paths }: Found): Promise<string | null> {
 
 function checkFileName(metadata: string, name: string, there: ReadonlySet<string>): void {
   const plain = name !== '' && !/[/\\\0]/.test(name) && name !== '.' && name !== '..';
-  if (!plain) throw new MergeError('E_INDEX_PATH', `${metadata}: names the file ${JSON.stringify(name)}, which is no plain name`, { details: { file: metadata } });
+  if (!plain)
+    throw new MergeError('E_INDEX_PATH', `${metadata}: names the file ${JSON.stringify(name)}, which is no plain name`, {
+      details: { file: metadata },
+    });
   if (there.has(name)) return;
   throw new MergeError('E_SHARD_MISSING', `${metadata} names ${name}, and it is not there`, { details: { file: metadata } });
 }
@@ -68,7 +71,8 @@ async function tensorsOf(path: string, inner: string, metadata: DcpMetadata, ope
   const boxCount = first[count]!;
   const bytes = new Float64Array(count);
   for (let row = 0; row < count; row++) {
-    if (metadata.dtypes[row]! < 0) throw fault(names[row]!, `is of the dtype torch.${metadata.torchDtypes[row]}, which safetensors does not have`);
+    if (metadata.dtypes[row]! < 0)
+      throw fault(names[row]!, `is of the dtype torch.${metadata.torchDtypes[row]}, which safetensors does not have`);
     const elements = elementCount(shapes[row]!);
     if (Number.isNaN(elements)) throw fault(names[row]!, `is too large to be real: [${shapes[row]!.join(', ')}]`);
     bytes[row] = (elements * dtypeByCode(metadata.dtypes[row]!).bits) / 8;
@@ -77,9 +81,13 @@ async function tensorsOf(path: string, inner: string, metadata: DcpMetadata, ope
       if (file < 0) throw fault(names[row]!, 'has a part of which nothing says where it lies');
       const end = items.offset[box]! + items.length[box]!;
       if (!(end <= opened[file]!.stat.size)) {
-        throw new MergeError('E_FILE_TRUNCATED', `${opened[file]!.path} has ${opened[file]!.stat.size} bytes, and ${names[row]} reaches to ${end}`, {
-          details: { file: opened[file]!.path, tensor: names[row]! },
-        });
+        throw new MergeError(
+          'E_FILE_TRUNCATED',
+          `${opened[file]!.path} has ${opened[file]!.stat.size} bytes, and ${names[row]} reaches to ${end}`,
+          {
+            details: { file: opened[file]!.path, tensor: names[row]! },
+          },
+        );
       }
     }
   }
@@ -151,7 +159,8 @@ function checkApart({ names, first, items }: DcpMetadata, opened: readonly OpenF
   const order = Array.from(items.file.keys()).sort((a, b) => items.file[a]! - items.file[b]! || items.offset[a]! - items.offset[b]!);
   for (const [i, box] of order.entries()) {
     const next = order[i + 1];
-    if (next === undefined || items.file[next] !== items.file[box] || items.offset[box]! + items.length[box]! <= items.offset[next]!) continue;
+    if (next === undefined || items.file[next] !== items.file[box] || items.offset[box]! + items.length[box]! <= items.offset[next]!)
+      continue;
     const tensor = names[first.findIndex((from) => from > box) - 1]!;
     const file = opened[items.file[box]!]!.path;
     throw new MergeError('E_OVERLAP', `${file}, byte ${items.offset[next]}: the item of ${tensor} reaches into the one behind it`, {

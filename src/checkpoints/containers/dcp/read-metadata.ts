@@ -1,8 +1,8 @@
 import { type Dtype, dtypeByName } from '../../../base/dtype.ts';
 import { MergeError } from '../../../base/errors.ts';
 import { readPickle } from '../pickle/read-pickle.ts';
-import { Call, Dict, type Value } from '../pickle/values.ts';
-import { countOf, isCallOf, itemsOf, pairs, sizesOf, torchDtypeOf, valueOf } from '../pickle/walk.ts';
+import { Dict, type Value } from '../pickle/values.ts';
+import { countOf, isCallOf, itemsOf, pairs, sizesOf, torchDtypeOf, under } from '../pickle/walk.ts';
 import { TORCH_DTYPES } from '../torch/dtypes.ts';
 import { isOfMetadata } from './allowed.ts';
 
@@ -74,11 +74,12 @@ class MetadataReader {
   }
 
   read(root: Value): DcpMetadata {
-    if (!isCallOf(root, 'Metadata') && !isCallOf(root, 'MCoreMetadata')) throw this.#fault('is no metadata of a checkpoint of torch.distributed');
-    const described = valueOf(root.state, 'state_dict_metadata');
+    if (!isCallOf(root, 'Metadata') && !isCallOf(root, 'MCoreMetadata'))
+      throw this.#fault('is no metadata of a checkpoint of torch.distributed');
+    const described = under(root.state, 'state_dict_metadata');
     if (!(described instanceof Dict)) throw this.#fault('describes no tensors: state_dict_metadata is not there');
     for (const [name, what] of pairs(described)) this.#describe(name, what);
-    const stored = valueOf(root.state, 'storage_data');
+    const stored = under(root.state, 'storage_data');
     if (!(stored instanceof Dict)) throw this.#fault('says of no tensor where it lies: storage_data is not there');
     const items = columns(this.#first.at(-1)!);
     const blobs = columns(this.#blobRows.size);
@@ -94,7 +95,7 @@ class MetadataReader {
       items,
       blobs: { names: [...this.#blobRows.keys()], items: blobs },
       files: [...this.#files.keys()],
-      paths: pathsOf(valueOf(root.state, 'planner_data')),
+      paths: pathsOf(under(root.state, 'planner_data')),
     };
   }
 
@@ -106,10 +107,12 @@ class MetadataReader {
       return;
     }
     const state = isCallOf(what, 'TensorStorageMetadata') ? what.state : undefined;
-    const properties = valueOf(state, 'properties');
-    const dtype = isCallOf(properties, 'TensorProperties') ? torchDtypeOf(itemsOf(properties.state)?.[0] ?? valueOf(properties.state, 'dtype')) : null;
-    const shape = sizesOf(valueOf(state, 'size'));
-    const chunks = itemsOf(valueOf(state, 'chunks'));
+    const properties = under(state, 'properties');
+    const dtype = isCallOf(properties, 'TensorProperties')
+      ? torchDtypeOf(itemsOf(properties.state)?.[0] ?? under(properties.state, 'dtype'))
+      : null;
+    const shape = sizesOf(under(state, 'size'));
+    const chunks = itemsOf(under(state, 'chunks'));
     if (dtype === null || shape === null || chunks === null) throw this.#fault(`${name} is described as no tensor is`, name);
     this.#rows.set(name, this.#names.length);
     this.#names.push(name);
@@ -118,8 +121,9 @@ class MetadataReader {
     this.#shapes.push(shape);
     for (const chunk of chunks) {
       const of = isCallOf(chunk, 'ChunkStorageMetadata') ? chunk.state : undefined;
-      const [start, size] = [sizesOf(valueOf(of, 'offsets')), sizesOf(valueOf(of, 'sizes'))];
-      if (start?.length !== shape.length || size?.length !== shape.length) throw this.#fault(`a part of ${name} has other dimensions than the whole`, name);
+      const [start, size] = [sizesOf(under(of, 'offsets')), sizesOf(under(of, 'sizes'))];
+      if (start?.length !== shape.length || size?.length !== shape.length)
+        throw this.#fault(`a part of ${name} has other dimensions than the whole`, name);
       for (const value of start) this.#bounds.push(value);
       for (const value of size) this.#bounds.push(value);
     }
@@ -129,16 +133,17 @@ class MetadataReader {
 
   #place(index: Value, info: Value, items: Mutable, blobs: Mutable): void {
     const of = isCallOf(index, 'MetadataIndex') ? index.state : undefined;
-    const name = valueOf(of, 'fqn');
+    const name = under(of, 'fqn');
     const at = isCallOf(info, '_StorageInfo') ? info.state : undefined;
-    const file = valueOf(at, 'relative_path');
-    const [offset, length] = [countOf(valueOf(at, 'offset')), countOf(valueOf(at, 'length'))];
+    const file = under(at, 'relative_path');
+    const [offset, length] = [countOf(under(at, 'offset')), countOf(under(at, 'length'))];
     if (typeof name !== 'string') throw this.#fault('says where something lies, and not what');
-    if (typeof file !== 'string' || offset === null || length === null) throw this.#fault(`says where ${name} lies in no way that is known`, name);
-    const transformed = valueOf(at, 'transform_descriptors');
+    if (typeof file !== 'string' || offset === null || length === null)
+      throw this.#fault(`says where ${name} lies in no way that is known`, name);
+    const transformed = under(at, 'transform_descriptors');
     if (transformed !== undefined && transformed !== null) throw this.#fault(`${name} is stored compressed or transformed`, name);
-    let number = this.#files.get(file);
-    if (number === undefined) this.#files.set(file, (number = this.#files.size));
+    const number = this.#files.get(file) ?? this.#files.size;
+    this.#files.set(file, number);
     const put = (into: Mutable, row: number): void => {
       if (into.file[row] !== -1) throw this.#fault(`says twice where ${name} lies`, name);
       into.file[row] = number;
@@ -148,9 +153,9 @@ class MetadataReader {
     const blob = this.#blobRows.get(name);
     if (blob !== undefined) return put(blobs, blob);
     const row = this.#rows.get(name);
-    const start = sizesOf(valueOf(of, 'offset')) ?? (valueOf(of, 'offset') == null ? this.#shapes[row ?? 0]?.map(() => 0) : undefined);
+    const start = sizesOf(under(of, 'offset')) ?? (under(of, 'offset') == null ? this.#shapes[row ?? 0]?.map(() => 0) : undefined);
     if (row === undefined || start === undefined) throw this.#fault(`says where ${name} lies, which it does not describe`, name);
-    const box = this.#boxAt(row, start, countOf(valueOf(of, 'index')));
+    const box = this.#boxAt(row, start, countOf(under(of, 'index')));
     if (box === -1) throw this.#fault(`says where a part of ${name} lies that it does not describe`, name);
     put(items, box);
   }

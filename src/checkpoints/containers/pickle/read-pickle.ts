@@ -30,7 +30,8 @@ const MODULE = /^[A-Za-z_][\w.]*$/;
  * @throws MergeError E_PICKLE for what is damaged or beyond a limit; E_PICKLE_CLASS for what is not allowed
  */
 export function readPickle(bytes: Uint8Array, source: PickleSource, allowed: Allowed): Value {
-  if (bytes.length > MAX_PICKLE_BYTES) throw new PickleReader(bytes, source, allowed).fault(`has ${bytes.length} bytes, the limit is ${MAX_PICKLE_BYTES}`, 0);
+  if (bytes.length > MAX_PICKLE_BYTES)
+    throw new PickleReader(bytes, source, allowed).fault(`has ${bytes.length} bytes, the limit is ${MAX_PICKLE_BYTES}`, 0);
   return new PickleReader(bytes, source, allowed).read();
 }
 
@@ -166,7 +167,8 @@ class PickleReader {
         case 0x65: // APPENDS
           this.#append(this.#marked(at), at);
           break;
-        case 0x73: { // SETITEM
+        case 0x73: {
+          // SETITEM
           const value = this.#pop(at);
           this.#setItems([this.#pop(at), value], at);
           break;
@@ -174,12 +176,14 @@ class PickleReader {
         case 0x75: // SETITEMS
           this.#setItems(this.#marked(at), at);
           break;
-        case 0x63: { // GLOBAL
+        case 0x63: {
+          // GLOBAL
           const module = this.#line(at);
           stack.push(this.#global(module, this.#line(at), at));
           break;
         }
-        case 0x93: { // STACK_GLOBAL
+        case 0x93: {
+          // STACK_GLOBAL
           const name = this.#pop(at);
           const module = this.#pop(at);
           if (typeof name !== 'string' || typeof module !== 'string') throw this.fault('names a class by what is no text', at);
@@ -197,19 +201,22 @@ class PickleReader {
           this.#count(at);
           stack.push(new Persistent(this.#pop(at)));
           break;
-        case 0x80: { // PROTO
+        case 0x80: {
+          // PROTO
           const protocol = this.#byte(at);
           if (protocol > 5) throw this.fault(`is of protocol ${protocol}, which no Python writes`, at);
           break;
         }
-        case 0x95: { // FRAME
+        case 0x95: {
+          // FRAME
           this.#need(8, at);
           const length = bytes.readBigUInt64LE(at + 1);
           this.#at = at + 9;
           if (length > BigInt(end - this.#at)) throw this.fault(`has a frame of ${length} bytes, ${end - this.#at} are left`, at);
           break;
         }
-        case 0x2e: { // STOP
+        case 0x2e: {
+          // STOP
           const value = this.#pop(at);
           if (stack.length > 0 || this.#marks.length > 0) throw this.fault('leaves values behind', at);
           if (this.#at !== end) throw this.fault(`goes on after its end for ${end - this.#at} bytes`);
@@ -217,7 +224,8 @@ class PickleReader {
         }
         default: {
           const name = OPCODES[op];
-          const said = name === undefined ? `the byte ${op}, which is no opcode` : `the opcode ${name}, which no writer of checkpoints uses`;
+          const said =
+            name === undefined ? `the byte ${op}, which is no opcode` : `the opcode ${name}, which no writer of checkpoints uses`;
           throw this.fault(`holds ${said}`, at);
         }
       }

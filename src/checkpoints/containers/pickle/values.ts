@@ -3,19 +3,7 @@
  * written down. A tuple is an array. Values may be shared and, in a hostile file, contain themselves: walk
  * them with `walk.ts`, or to a known depth.
  */
-export type Value =
-  | null
-  | boolean
-  | number
-  | bigint
-  | string
-  | Uint8Array
-  | readonly Value[]
-  | List
-  | Dict
-  | Global
-  | Call
-  | Persistent;
+export type Value = null | boolean | number | bigint | string | Uint8Array | readonly Value[] | List | Dict | Global | Call | Persistent;
 
 /** A list. */
 export class List {

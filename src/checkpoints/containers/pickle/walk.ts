@@ -7,7 +7,7 @@ export function* pairs(dict: Dict): Generator<[key: Value, value: Value]> {
 }
 
 /** What a dict has under a text; undefined where it has it not, or the value is none. */
-export function valueOf(dict: Value | undefined, key: string): Value | undefined {
+export function under(dict: Value | undefined, key: string): Value | undefined {
   if (!(dict instanceof Dict)) return undefined;
   const { entries } = dict;
   for (let i = 0; i < entries.length; i += 2) if (entries[i] === key) return entries[i + 1]!;

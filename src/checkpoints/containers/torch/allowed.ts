@@ -32,6 +32,19 @@ const NAMES: ReadonlySet<string> = new Set([
   'torch.per_tensor_affine',
   'torch.per_channel_affine',
   'torch.strided',
+  // DTensors, as a rank of FSDP saves them; classes of the mesh moved between releases.
+  'torch.distributed.tensor.DTensor',
+  'torch.distributed._tensor.DTensor',
+  'torch.distributed._tensor.api.DTensor',
+  ...['torch.distributed.tensor._dtensor_spec', 'torch.distributed._tensor.placement_types'].flatMap((module) =>
+    ['DTensorSpec', 'TensorMeta', 'ShardOrderEntry'].map((name) => `${module}.${name}`),
+  ),
+  ...['torch.distributed.tensor.placement_types', 'torch.distributed._tensor.placement_types'].flatMap((module) =>
+    ['Shard', 'Replicate', 'Partial', '_StridedShard'].map((name) => `${module}.${name}`),
+  ),
+  'torch.distributed.device_mesh.DeviceMesh',
+  'torch.distributed._mesh_layout._MeshLayout',
+  'torch.distributed._mesh_layout._FlatLayout',
   'argparse.Namespace',
   '_codecs.encode',
   ...['numpy', 'numpy.core.multiarray', 'numpy._core.multiarray'].flatMap((module) =>
@@ -47,6 +60,9 @@ const DTYPE = /^(?:float|bfloat|int|uint|complex|bool|qint|quint)\w*$/;
 
 /** Whether a file of torch.save may name it. */
 export function isOfTorch({ module, name, path }: Global): boolean {
-  if (module === 'torch') return NAMES.has(path) || DTYPE.test(name) || STORAGE_DTYPES.has(name) || /^Q\w+Storage$|^QU\w+Storage$|^ComplexDoubleStorage$/.test(name);
+  if (module === 'torch')
+    return (
+      NAMES.has(path) || DTYPE.test(name) || STORAGE_DTYPES.has(name) || /^Q\w+Storage$|^QU\w+Storage$|^ComplexDoubleStorage$/.test(name)
+    );
   return NAMES.has(path);
 }

@@ -1,4 +1,4 @@
-import { dtypeByName, type Dtype } from '../../../base/dtype.ts';
+import { type Dtype, dtypeByName } from '../../../base/dtype.ts';
 import { MergeError } from '../../../base/errors.ts';
 import { readPickle } from '../pickle/read-pickle.ts';
 import type { Value } from '../pickle/values.ts';
@@ -33,7 +33,8 @@ export async function readArchive(region: Region): Promise<TorchArchive> {
   const entries = await readZip(region);
   const pickles = entries.filter(({ name }) => /^[^/]+\/data\.pkl$/.test(name));
   const [pickle] = pickles;
-  const fault = (text: string): MergeError => new MergeError('E_TORCH_FILE', `${region.path}: ${region.what} ${text}`, { details: { file: region.path } });
+  const fault = (text: string): MergeError =>
+    new MergeError('E_TORCH_FILE', `${region.path}: ${region.what} ${text}`, { details: { file: region.path } });
   if (pickle === undefined) {
     const numpy = entries.length > 0 && entries.every(({ name }) => name.endsWith('.npy'));
     throw fault(numpy ? 'is an archive of numpy (.npz)' : 'holds no data.pkl: the save was broken off, or it is another archive');
@@ -59,7 +60,7 @@ export async function readArchive(region: Region): Promise<TorchArchive> {
  * Finds a tensor in its archive, and checks that it lies within its storage.
  * @returns what forbids it, as half a sentence, where it cannot be read
  */
-export function place(tensor: TorchTensor, storages: ReadonlyMap<string, ZipEntry>): PlacedTensor | NoTensor {
+export function placeOf(tensor: TorchTensor, storages: ReadonlyMap<string, ZipEntry>): PlacedTensor | NoTensor {
   const name = TORCH_DTYPES.get(tensor.dtype);
   if (name === undefined) return { refused: `is of the dtype ${tensor.dtype}, which safetensors does not have` };
   const dtype = dtypeByName(name)!;

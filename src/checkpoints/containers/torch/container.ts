@@ -7,13 +7,13 @@ import { BoxTable } from '../../tensors/box-table.ts';
 import { sectionOfName } from '../../tensors/section.ts';
 import type { Shard } from '../../tensors/types.ts';
 import type { Value } from '../pickle/values.ts';
-import { valueOf } from '../pickle/walk.ts';
+import { under } from '../pickle/walk.ts';
 import { readIndex } from '../safetensors/read-index.ts';
 import type { SafetensorsIndex } from '../safetensors/scan-index.ts';
 import { locateTensors } from '../safetensors/tensor-locator.ts';
 import type { Container, Found, Opened } from '../types.ts';
 import { Region } from '../zip/region.ts';
-import { place, readArchive } from './archive.ts';
+import { placeOf, readArchive } from './archive.ts';
 import { leavesOf } from './state.ts';
 import { tensorOf } from './tensor.ts';
 
@@ -87,10 +87,14 @@ async function filesOf({ path, entries }: Found): Promise<Files> {
   if (entries.has(SINGLE)) return { names: [SINGLE], index: null, key: null };
   const [only, other] = deepspeedFiles(entries.keys());
   if (other !== undefined) {
-    throw new MergeError('E_NO_CHECKPOINT', `${path}: is a checkpoint of DeepSpeed with tensor parallelism: ${other} holds other parts of tensors than ${only}`, {
-      details: { file: path },
-      help: "Convert it first, with DeepSpeed's `ds_to_universal.py`, or the tool of its trainer.",
-    });
+    throw new MergeError(
+      'E_NO_CHECKPOINT',
+      `${path}: is a checkpoint of DeepSpeed with tensor parallelism: ${other} holds other parts of tensors than ${only}`,
+      {
+        details: { file: path },
+        help: "Convert it first, with DeepSpeed's `ds_to_universal.py`, or the tool of its trainer.",
+      },
+    );
   }
   return { names: [only!], index: null, key: 'module' };
 }
@@ -101,7 +105,7 @@ async function tableOf(file: OpenFile, key: string | null, number: number): Prom
   const { root, storages } = await readArchive(new Region(file, basename(path)));
   const fault = (name: string, text: string): MergeError =>
     new MergeError('E_TORCH_FILE', `${path}: ${name} ${text}`, { details: { file: path, tensor: name } });
-  const state: Value | undefined = key === null ? root : valueOf(root, key);
+  const state: Value | undefined = key === null ? root : under(root, key);
   if (state === undefined) throw fault(key!, 'is not in it, under which the weights should stand');
   const table = new BoxTable();
   const kinds = new Map<string, string>();
@@ -109,7 +113,7 @@ async function tableOf(file: OpenFile, key: string | null, number: number): Prom
     const tensor = tensorOf(value);
     if (tensor === null) continue;
     const section = sectionOfName(name);
-    const placed = 'refused' in tensor ? tensor : place(tensor, storages);
+    const placed = 'refused' in tensor ? tensor : placeOf(tensor, storages);
     if ('refused' in placed) {
       // Of what is not merged nothing is asked.
       if (section === 'model') throw fault(name, placed.refused);

@@ -1,5 +1,5 @@
-import { Dict, List, type Value } from '../pickle/values.ts';
 import { MAX_DEPTH } from '../pickle/limits.ts';
+import { Dict, List, type Value } from '../pickle/values.ts';
 
 /** What stands in a saved state under the keys that lead to it. */
 export interface Leaf {

@@ -82,7 +82,8 @@ function viewOf(args: readonly Value[], given: string | null): TorchTensor | NoT
   if (typeof key !== 'string' || !STORAGE_KEY.test(key)) return { refused: 'names its storage by what is no number' };
   if (offset === null || shape === null || stride === null || shape.length !== stride.length) return DAMAGED;
   // A conjugate or a negative view: its bytes are not its values.
-  if (metadata instanceof Dict && metadata.entries.length > 0) return { refused: 'is a conjugate or negative view, whose bytes are not its values' };
+  if (metadata instanceof Dict && metadata.entries.length > 0)
+    return { refused: 'is a conjugate or negative view, whose bytes are not its values' };
   const untyped = type.path === 'torch.storage.UntypedStorage';
   const storageDtype = type.module === 'torch' ? (STORAGE_DTYPES.get(type.name) ?? null) : null;
   const dtype = given ?? storageDtype;

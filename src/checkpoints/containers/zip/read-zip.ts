@@ -101,7 +101,8 @@ async function directory(region: Region): Promise<{ start: number; size: number;
     }
   }
   if (start + size !== limit) throw fault(region, at, 'the directory of the archive does not lie before its end');
-  if (size > MAX_DIRECTORY_BYTES || count > MAX_ENTRIES) throw fault(region, at, `a directory of ${count} files and ${size} bytes is beyond the limit`);
+  if (size > MAX_DIRECTORY_BYTES || count > MAX_ENTRIES)
+    throw fault(region, at, `a directory of ${count} files and ${size} bytes is beyond the limit`);
   return { start, size, count };
 }
 
@@ -111,7 +112,8 @@ function parseDirectory(region: Region, bytes: Buffer, start: number, count: num
   let at = 0;
   for (let i = 0; i < count; i++) {
     const place = start + at;
-    if (bytes.length - at < CENTRAL_BYTES || bytes.readUInt32LE(at) !== CENTRAL) throw fault(region, place, 'the directory has fewer files than it says');
+    if (bytes.length - at < CENTRAL_BYTES || bytes.readUInt32LE(at) !== CENTRAL)
+      throw fault(region, place, 'the directory has fewer files than it says');
     const flags = bytes.readUInt16LE(at + 8);
     const method = bytes.readUInt16LE(at + 10);
     const [nameBytes, extraBytes, commentBytes] = [bytes.readUInt16LE(at + 28), bytes.readUInt16LE(at + 30), bytes.readUInt16LE(at + 32)];
@@ -148,7 +150,8 @@ function plainName(region: Region, raw: Buffer, place: number): string {
   if (raw.length === 0 || raw.length > MAX_NAME_BYTES) throw fault(region, place, `a name of ${raw.length} bytes is none`);
   const name = raw.toString('utf8');
   const odd = name.includes('\0') || name.includes('\\') || name.includes('\ufffd') || name.startsWith('/');
-  if (odd || name.split('/').some((part) => part === '..' || part === '.')) throw fault(region, place, 'a name in the archive is no plain path');
+  if (odd || name.split('/').some((part) => part === '..' || part === '.'))
+    throw fault(region, place, 'a name in the archive is no plain path');
   return name;
 }
 

@@ -49,8 +49,12 @@ export class Region {
     const into = Buffer.allocUnsafe(length);
     const done = at + length > this.length ? 0 : await this.#file.read(into, this.from + at);
     if (done === length) return into;
-    throw new MergeError('E_FILE_TRUNCATED', `${this.path}: ${this.what} ends at byte ${this.from + at + done}, inside what it says it holds`, {
-      details: { file: this.path },
-    });
+    throw new MergeError(
+      'E_FILE_TRUNCATED',
+      `${this.path}: ${this.what} ends at byte ${this.from + at + done}, inside what it says it holds`,
+      {
+        details: { file: this.path },
+      },
+    );
   }
 }

@@ -1,0 +1,110 @@
+import { basename, join } from 'node:path';
+import { dtypeByCode } from '../../../base/dtype.ts';
+import { MergeError } from '../../../base/errors.ts';
+import { mapBounded } from '../../../base/map-bounded.ts';
+import { BoxTable } from '../../tensors/box-table.ts';
+import type { TensorFile } from '../../tensors/types.ts';
+import type { Container, Found, Opened } from '../types.ts';
+import { ScanCache } from './header-cache.ts';
+import { MAX_OPEN_FILES } from './limits.ts';
+import { readScan } from './read-header.ts';
+import { isRankFile } from './shard-names.ts';
+
+/** What torch.distributed's HuggingFaceStorageWriter writes into `__metadata__`: where each tensor of the file begins in the whole. */
+export const RANK_KEY = 'DCP_SHARDING_INFO';
+/** Where the writer leaves them when it makes the whole beside them. */
+const INNER = 'sharded';
+
+/**
+ * Safetensors files of torch.distributed, one or several a rank, each with its part of every tensor. Nothing
+ * says how large the whole is: as far as its parts reach, which must leave no hole.
+ */
+export const rankShards: Container = {
+  kind: 'safetensors, a file a rank',
+  recognise: async (found) => (await filesOf(found)).length > 0,
+  async open(found, cache): Promise<Opened> {
+    const { path } = found;
+    const names = await filesOf(found);
+    const scans = cache.of(ScanCache);
+    const files = await mapBounded(names, MAX_OPEN_FILES, async (name) => {
+      const at = join(path, name);
+      const { scan, stat } = await readScan(at, scans);
+      return { name, path: at, stat, scan } satisfies TensorFile & { readonly scan: unknown };
+    });
+    const starts = files.map(({ path: at, scan }) => startsOf(at, scan.metadata?.get(RANK_KEY)));
+    const shapes = new Map<string, number[]>();
+    for (const [f, { path: at, scan }] of files.entries()) {
+      for (const [row, name] of scan.tensors.names.entries()) {
+        const size = scan.tensors.shapes[row]!;
+        const start = starts[f]!.get(name);
+        if (start?.length !== size.length) throw failure(at, name, `has no place of ${size.length} dimensions in ${RANK_KEY}`);
+        const whole = shapes.get(name) ?? size.map(() => 0);
+        if (whole.length !== size.length) throw failure(at, name, 'has parts of different dimensions');
+        shapes.set(
+          name,
+          whole.map((length, axis) => Math.max(length, start[axis]! + size[axis]!)),
+        );
+      }
+    }
+    const table = new BoxTable();
+    for (const [f, { path: at, scan }] of files.entries()) {
+      for (const [row, name] of scan.tensors.names.entries()) {
+        const size = scan.tensors.shapes[row]!;
+        const dtype = dtypeByCode(scan.tensors.dtypes[row]!);
+        if ((table.get(name)?.dtype ?? dtype) !== dtype)
+          throw failure(at, name, `is ${dtype.name} here, and ${table.get(name)!.dtype.name} in another file`);
+        const stride = size.map((_, axis) => size.slice(axis + 1).reduce((product, length) => product * length, 1));
+        const box = { file: f, offset: scan.tensors.offset[row]!, start: starts[f]!.get(name)!, size, stride };
+        table.add(name, { dtype, shape: shapes.get(name)!, section: 'model' }, box);
+      }
+    }
+    if (table.count === 0) throw new MergeError('E_NO_TENSORS', `${path}: the checkpoint holds no tensors`, { details: { file: path } });
+    const tensors = table.table((name, text) => failure(path, name, text));
+    return {
+      shards: [{ name: files[0]!.name, path: files[0]!.path, stat: files[0]!.stat, tensors, metadata: null }],
+      files,
+      indexMetadata: null,
+      indexName: null,
+      namesPerFile: false,
+      warnings: [],
+      locate: (name) => {
+        const row = tensors.rowOf(name);
+        return row < 0 ? undefined : { shard: 0, row };
+      },
+    };
+  },
+};
+
+async function filesOf({ entries, paths }: Found): Promise<string[]> {
+  if (entries === null) return [];
+  const own = [...entries.keys()].filter(isRankFile);
+  if (own.length > 0) return own.sort();
+  if (!entries.has(INNER)) return [];
+  return (await paths()).filter((path) => path.startsWith(`${INNER}/`) && isRankFile(basename(path))).sort();
+}
+
+/** Where the tensors of a file begin in the whole. */
+function startsOf(path: string, text: string | undefined): ReadonlyMap<string, readonly number[]> {
+  const fault = (why: string): MergeError => new MergeError('E_METADATA', `${path}: ${RANK_KEY} ${why}`, { details: { file: path } });
+  if (text === undefined) throw fault('is not in __metadata__, so that nothing says where its tensors belong');
+  let said: unknown;
+  try {
+    said = JSON.parse(text);
+  } catch {
+    throw fault('is no JSON');
+  }
+  if (typeof said !== 'object' || said === null || Array.isArray(said)) throw fault('is no object of tensors');
+  return new Map(
+    Object.entries(said).map(([name, entry]): [string, readonly number[]] => {
+      const offsets: unknown = typeof entry === 'object' && entry !== null ? (entry as Record<string, unknown>).saved_offsets : undefined;
+      if (!Array.isArray(offsets) || !offsets.every((value) => Number.isSafeInteger(value) && value >= 0)) {
+        throw fault(`does not say in saved_offsets where ${JSON.stringify(name)} begins`);
+      }
+      return [name, offsets as number[]];
+    }),
+  );
+}
+
+function failure(file: string, tensor: string, text: string): MergeError {
+  return new MergeError('E_DCP', `${file}: ${tensor} ${text}`, { details: { file, tensor } });
+}

@@ -1,0 +1,83 @@
+import { Call, type Value } from '../pickle/values.ts';
+import { countOf, isCallOf, itemsOf, sizesOf, under } from '../pickle/walk.ts';
+import { type NoTensor, type TorchTensor, tensorOf } from './tensor.ts';
+
+/** One rank's part of a tensor that is sharded over ranks. */
+export interface DTensorPart {
+  /** Of the whole tensor. */
+  readonly shape: readonly number[];
+  /** Where the part begins, in each dimension. */
+  readonly start: readonly number[];
+  readonly local: TorchTensor;
+  /** Whether other ranks hold the same part. */
+  readonly replicated: boolean;
+}
+
+/**
+ * The part of a DTensor that torch.save wrote from one rank; null for what is none.
+ *
+ * A dimension of the mesh with `Shard(d)` cuts dimension d into pieces of ceil(length / ranks), the last ones
+ * shorter or empty; dimensions of the mesh apply in their order.
+ * @see torch/distributed/tensor/placement_types.py: Shard.local_shard_size_and_offset
+ */
+export function dtensorOf(value: Value): DTensorPart | NoTensor | null {
+  if (!isCallOf(value, '_rebuild_from_type_v2')) return null;
+  const [make, type, , attributes] = value.args;
+  if (!isNamed(make, '_rebuild_wrapper_subclass') || !isNamed(type, 'DTensor')) return null;
+  // The attributes of the class come as (None, {name: value}) or as the dict alone.
+  const slots = itemsOf(attributes)?.[1] ?? attributes;
+  const [inner, spec] = [under(slots, '_local_tensor'), under(slots, '_spec')];
+  const local = inner === undefined ? null : tensorOf(inner);
+  if (local === null || !(spec instanceof Call)) return { refused: 'is a DTensor that is described as none is' };
+  if ('refused' in local) return local;
+  const placements = itemsOf(under(spec.state, 'placements'));
+  const meta = under(spec.state, 'tensor_meta');
+  const shape = isCallOf(meta, 'TensorMeta') ? sizesOf(meta.args[0] ?? under(meta.state, 'shape')) : null;
+  const mesh = meshOf(under(spec.state, 'mesh'));
+  if (placements === null || shape === null || mesh === null || placements.length !== mesh.length) {
+    return { refused: 'is a DTensor of a form that is not known' };
+  }
+  const start = shape.map(() => 0);
+  const size = [...shape];
+  let replicated = false;
+  for (const [axis, placement] of placements.entries()) {
+    if (isCallOf(placement, 'Replicate')) {
+      replicated ||= mesh[axis]!.ranks > 1;
+      continue;
+    }
+    const dim = isCallOf(placement, 'Shard') ? countOf(under(placement.state, 'dim')) : null;
+    if (dim === null || dim >= shape.length) {
+      return { refused: `is a DTensor that is ${placement instanceof Call ? placement.callee.name : 'placed'} in a way that is not read` };
+    }
+    const { ranks, coordinate } = mesh[axis]!;
+    const piece = Math.ceil(size[dim]! / ranks);
+    const begin = Math.min(piece * coordinate, size[dim]!);
+    start[dim]! += begin;
+    size[dim] = Math.min(piece, size[dim]! - begin);
+  }
+  if (local.shape.length !== size.length || local.shape.some((length, axis) => length !== size[axis])) {
+    return {
+      refused: `is cut in a way that is not read: this rank's part is [${local.shape.join(', ')}], and [${size.join(', ')}] by its placement`,
+    };
+  }
+  return { shape, start, local, replicated };
+}
+
+function isNamed(value: Value | undefined, name: string): boolean {
+  return typeof value === 'object' && value !== null && 'name' in value && value.name === name;
+}
+
+/** Ranks along each dimension of a mesh, and where the rank that saved stands; null where that is not told. */
+function meshOf(mesh: Value | undefined): { ranks: number; coordinate: number }[] | null {
+  if (!isCallOf(mesh, 'DeviceMesh')) return null;
+  const coordinates = sizesOf(under(mesh.state, '_coordinate_on_dim'));
+  const layout = under(mesh.state, '_layout');
+  const axes = isCallOf(layout, '_MeshLayout') ? itemsOf(under(layout.state, 'axes')) : null;
+  if (coordinates === null || axes === null || axes.length !== coordinates.length) return null;
+  const ranks = axes.map((axis) => {
+    const shape = isCallOf(axis, '_FlatLayout') ? sizesOf(under(axis.state, 'shape')) : null;
+    return shape === null ? null : shape.reduce((product, length) => product * length, 1);
+  });
+  if (ranks.some((count, axis) => count === null || coordinates[axis]! >= count)) return null;
+  return ranks.map((count, axis) => ({ ranks: count!, coordinate: coordinates[axis]! }));
+}

@@ -1,0 +1,127 @@
+import { basename, join } from 'node:path';
+import { MergeError } from '../../../base/errors.ts';
+import { mapBounded } from '../../../base/map-bounded.ts';
+import { BoxTable } from '../../tensors/box-table.ts';
+import type { TensorFile } from '../../tensors/types.ts';
+import type { Container, Found, Opened } from '../types.ts';
+import { Region } from '../zip/region.ts';
+import { type PlacedTensor, placeOf, readArchive } from './archive.ts';
+import { type DTensorPart, dtensorOf } from './dtensor.ts';
+import { type Leaf, leavesOf } from './state.ts';
+import { type TorchTensor, tensorOf } from './tensor.ts';
+
+const RANK_FILE = /^model_world_size_(\d+)_rank_(\d+)\.pt$/;
+/** Folders in which verl keeps them: one a model that it trains. */
+const INNER = ['actor', 'critic'];
+/** Files that are read at the same time. */
+const READS = 16;
+
+/** A tensor of a rank's file, and where it lies. */
+interface RankTensor {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly start: readonly number[];
+  readonly replicated: boolean;
+  readonly placed: PlacedTensor;
+}
+
+/**
+ * The state of FSDP as verl saves it: a file of torch.save for each rank, in which tensors are DTensors. All
+ * ranks must be there.
+ */
+export const fsdpRanks: Container = {
+  kind: 'FSDP, a file a rank',
+  recognise: async (found) => (await rankFiles(found)) !== null,
+  async open(found): Promise<Opened> {
+    const { path, store } = found;
+    const names = (await rankFiles(found))!;
+    const ranks = await mapBounded(names, READS, async (name) => {
+      const file = await store.open(join(path, name));
+      try {
+        const { root, storages } = await readArchive(new Region(file, basename(name)));
+        const fault = (tensor: string, text: string): MergeError => failure(file.path, tensor, text);
+        const tensors = [...leavesOf(root, (text) => fault('what was saved', text))].flatMap((leaf) => partOf(leaf, storages, fault));
+        return { file: { name, path: file.path, stat: file.stat } satisfies TensorFile, tensors };
+      } finally {
+        await file.close();
+      }
+    });
+    const table = new BoxTable();
+    const taken = new Set<string>();
+    for (const [rank, { file, tensors }] of ranks.entries()) {
+      for (const { name, shape, start, replicated, placed } of tensors) {
+        const known = table.get(name);
+        if (known !== undefined && (known.dtype !== placed.dtype || known.shape.join() !== shape.join())) {
+          throw failure(file.path, name, `is another tensor than in ${ranks[0]!.file.path}`);
+        }
+        // What all ranks hold is taken from the first.
+        const key = `${name} ${start.join()}`;
+        if (taken.has(key) && (replicated || placed.shape.includes(0))) continue;
+        taken.add(key);
+        const box = { file: rank, offset: placed.at, start, size: placed.shape, stride: placed.stride };
+        table.add(name, { dtype: placed.dtype, shape, section: 'model' }, box);
+      }
+    }
+    const tensors = table.table((name, text) => failure(path, name, text));
+    const files = ranks.map(({ file }) => file);
+    return {
+      shards: [{ ...files[0]!, tensors, metadata: null }],
+      files,
+      indexMetadata: null,
+      indexName: null,
+      namesPerFile: false,
+      warnings: [],
+      locate: (name) => {
+        const row = tensors.rowOf(name);
+        return row < 0 ? undefined : { shard: 0, row };
+      },
+    };
+  },
+};
+
+/**
+ * The files of all ranks, in their order, below the path.
+ * @throws MergeError E_SHARD_MISSING where some are missing
+ */
+async function rankFiles({ path, entries, paths }: Found): Promise<string[] | null> {
+  if (entries === null) return null;
+  const inner = INNER.find((name) => entries.has(name));
+  const own = [...entries.keys()].some((name) => RANK_FILE.test(name));
+  if (!own && inner === undefined) return null;
+  const names = own ? [...entries.keys()] : (await paths()).filter((name) => name.startsWith(`${inner}/`));
+  const ranks = names.flatMap((name) => {
+    const match = RANK_FILE.exec(basename(name));
+    return match === null ? [] : [{ name, world: Number(match[1]), rank: Number(match[2]) }];
+  });
+  const [first] = ranks;
+  if (first === undefined) return null;
+  ranks.sort((a, b) => a.rank - b.rank);
+  const missing = ranks.findIndex(({ rank, world }, i) => rank !== i || world !== first.world);
+  if (missing !== -1 || ranks.length !== first.world) {
+    const file = join(path, first.name.replace(/rank_\d+/, `rank_${missing === -1 ? ranks.length : missing}`));
+    throw new MergeError('E_SHARD_MISSING', `${file}: this rank's file is not there: ${ranks.length} of ${first.world} are`, {
+      details: { file },
+    });
+  }
+  return ranks.map(({ name }) => name);
+}
+
+function partOf(
+  { name, value }: Leaf,
+  storages: Parameters<typeof placeOf>[1],
+  fault: (tensor: string, text: string) => MergeError,
+): RankTensor[] {
+  const part: DTensorPart | TorchTensor | { readonly refused: string } | null = dtensorOf(value) ?? tensorOf(value);
+  if (part === null) return [];
+  if ('refused' in part) throw fault(name, part.refused);
+  const tensor = 'local' in part ? part.local : part;
+  const placed = placeOf(tensor, storages);
+  if ('refused' in placed) throw fault(name, placed.refused);
+  // A plain tensor is whole in every rank's file.
+  const { shape, start, replicated } = 'local' in part ? part : { shape: tensor.shape, start: tensor.shape.map(() => 0), replicated: true };
+  return [{ name, shape, start, replicated, placed }];
+}
+
+function failure(file: string, tensor: string, text: string): MergeError {
+  return new MergeError('E_TORCH_FILE', `${file}: ${tensor} ${text}`, { details: { file, tensor } });
+}
