@@ -17,7 +17,7 @@ export function sectionOf({ sections }: Pick<TensorTable, 'sections'>, row: numb
 const OPTIMIZER = /^(?:(?:app|state|train_state)\.)?(?:optimizers?|optims?|opt)\./;
 /** Tensors of what else a trainer goes on from. */
 const STATE =
-  /^(?:(?:app|state|train_state)\.)?(?:lr_schedulers?|schedulers?|dataloaders?|train_state|rng_states?|rng|rerun_state_machine\w*)(?:[./]|$)/;
+  /^(?:(?:app|state|train_state)\.)?(?:lr_schedulers?|schedulers?|(?:data_?)?loaders?|train_state|rng_states?|rng|rerun_state_machine\w*)(?:[./]|$)/;
 
 /** What a tensor of that flat name is of. */
 export function sectionOfName(name: string): TensorSection {

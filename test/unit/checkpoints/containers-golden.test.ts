@@ -1,0 +1,110 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, it } from 'vitest';
+import { dtypeByCode } from '../../../src/base/dtype.ts';
+import { decodeFloats } from '../../../src/base/numbers/decode.ts';
+import { ByteReader } from '../../../src/base/store/byte-reader.ts';
+import { openCheckpoint } from '../../../src/checkpoints/open.ts';
+import { sectionOf } from '../../../src/checkpoints/tensors/section.ts';
+import { readTensor } from '../../../src/checkpoints/tensors/extents.ts';
+import type { Checkpoint } from '../../../src/checkpoints/types.ts';
+import { floatsOf, readOracle, unpackGolden } from '../../support/containers.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'ckpt-merge-test-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+/** Golden, checkpoint in it, step, and tensors of the trainer that its oracle does not have. */
+const CHECKPOINTS: readonly (readonly [golden: string, path: string, step: number, beside?: readonly string[]])[] = [
+  ...['dcp-fsdp', 'dcp-moe', 'dcp-tp', 'dcp-2d', 'dcp-hsdp', 'dcp-plain'].flatMap((name) => [
+    [name, '100', 100, ['loader.1.0']] as const,
+    [name, '200', 200, ['loader.1.0']] as const,
+  ]),
+  ['dcp-hf', '100', 100],
+  ['dcp-hf', '200', 200],
+  ['dcp-hf-consolidated', '100', 100],
+  ['dcp-hf-consolidated', '200/sharded', 200],
+  ['torchtitan', 'checkpoint/step-100', 100, ['train_state.ntokens_seen', 'train_state.step']],
+  ['torchtitan', 'checkpoint/step-200', 200, ['train_state.ntokens_seen', 'train_state.step']],
+  ['olmo-core', 'step100', 100],
+  ['olmo-core', 'step200', 200],
+  ['megatron', 'iter_0000100', 100],
+  ['megatron', 'iter_0000200', 200],
+  ['megatron-homogeneous-moe', 'iter_0000100', 100],
+  ['megatron-homogeneous-moe', 'iter_0000200', 200],
+  ['torch-bin', '100', 100],
+  ['torch-bin-sharded', '200', 200],
+  ['torch-pt', '100.pt', 100],
+  ['torch-pt', '200.pt', 200],
+  ['fsdp-rank-pt', 'global_step_100', 100],
+  ['fsdp-rank-pt', 'global_step_200/actor', 200],
+  ['deepspeed-zero1', 'global_step100', 100],
+  ['deepspeed-zero1', 'global_step200/mp_rank_00_model_states.pt', 200],
+];
+
+const unpacked = new Map<string, string>();
+function golden(name: string): string {
+  const known = unpacked.get(name) ?? unpackGolden(name, join(folder, name));
+  unpacked.set(name, known);
+  return known;
+}
+
+/** Tensors that are not as the writer's own loader gave them. */
+async function differences(checkpoint: Checkpoint, oracle: ReturnType<typeof readOracle>, beside: readonly string[]): Promise<string[]> {
+  const reader = new ByteReader();
+  const left = new Set([...oracle.keys()]);
+  const wrong: string[] = [];
+  try {
+    for (const [shard, { tensors }] of checkpoint.shards.entries()) {
+      for (const [row, name] of tensors.names.entries()) {
+        const wanted = oracle.get(name);
+        left.delete(name);
+        if (wanted === undefined) {
+          if (!beside.includes(name) || sectionOf(tensors, row) === 'model') wrong.push(`${name}: not in the oracle`);
+          continue;
+        }
+        const { name: dtype, kind } = dtypeByCode(tensors.dtypes[row]!);
+        const bytes = await readTensor(reader, checkpoint, { shard, row });
+        if (tensors.shapes[row]!.join() !== wanted.shape.join()) wrong.push(`${name}: [${tensors.shapes[row]!.join()}]`);
+        const same =
+          kind === 'float'
+            ? Buffer.from(Float32Array.from(decodeFloats(dtype, bytes)).buffer).equals(wanted.bytes)
+            : bytes.equals(wanted.bytes);
+        if (!same) wrong.push(`${name}: other values`);
+      }
+    }
+  } finally {
+    await reader.close();
+  }
+  return [...wrong, ...[...left].map((name) => `${name}: not found`)];
+}
+
+it.each(CHECKPOINTS)('%s %s: every tensor is what its writer reads', async (name, path, step, beside = []) => {
+  const home = golden(name);
+  const oracle = readOracle(join(home, `oracle/${step}.safetensors`));
+  const checkpoint = await openCheckpoint(join(home, path));
+  expect(await differences(checkpoint, oracle, beside)).toEqual([]);
+  expect(oracle.size).toBeGreaterThan(10);
+});
+
+it('of step 201, which torchtitan casts whole as it ends, every value is that of step 200 rounded to bfloat16', async () => {
+  const home = golden('torchtitan');
+  const checkpoint = await openCheckpoint(join(home, 'checkpoint/step-201'));
+  const before = readOracle(join(home, 'oracle/200.safetensors'));
+  const reader = new ByteReader();
+  const { tensors } = checkpoint.shards[0]!;
+  for (const [row, name] of tensors.names.entries()) {
+    const values = decodeFloats('BF16', await readTensor(reader, checkpoint, { shard: 0, row }));
+    const rounded = floatsOf(before.get(name)!).map((value) => bf16(value));
+    expect(Array.from(values), name).toEqual(Array.from(rounded));
+  }
+  await reader.close();
+  expect(tensors.count).toBe(13);
+});
+
+/** Rounds to the nearest bfloat16, ties to even. */
+function bf16(value: number): number {
+  const bits = new Uint32Array(Float32Array.of(value).buffer);
+  bits[0] = ((bits[0]! + 0x7fff + ((bits[0]! >>> 16) & 1)) & 0xffff0000) >>> 0;
+  return new Float32Array(bits.buffer)[0]!;
+}
