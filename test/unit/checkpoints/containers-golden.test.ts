@@ -2,12 +2,12 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
-import { dtypeByCode } from '../../../src/base/dtype.ts';
+import { dtypeByCode, type FloatDtypeName } from '../../../src/base/dtype.ts';
 import { decodeFloats } from '../../../src/base/numbers/decode.ts';
 import { ByteReader } from '../../../src/base/store/byte-reader.ts';
 import { openCheckpoint } from '../../../src/checkpoints/open.ts';
-import { sectionOf } from '../../../src/checkpoints/tensors/section.ts';
 import { readTensor } from '../../../src/checkpoints/tensors/extents.ts';
+import { sectionOf } from '../../../src/checkpoints/tensors/section.ts';
 import type { Checkpoint } from '../../../src/checkpoints/types.ts';
 import { floatsOf, readOracle, unpackGolden } from '../../support/containers.ts';
 
@@ -15,10 +15,11 @@ const folder = mkdtempSync(join(tmpdir(), 'ckpt-merge-test-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
 /** Golden, checkpoint in it, step, and tensors of the trainer that its oracle does not have. */
-const CHECKPOINTS: readonly (readonly [golden: string, path: string, step: number, beside?: readonly string[]])[] = [
-  ...['dcp-fsdp', 'dcp-moe', 'dcp-tp', 'dcp-2d', 'dcp-hsdp', 'dcp-plain'].flatMap((name) => [
-    [name, '100', 100, ['loader.1.0']] as const,
-    [name, '200', 200, ['loader.1.0']] as const,
+type Golden = readonly [golden: string, path: string, step: number, beside?: readonly string[]];
+const CHECKPOINTS: readonly Golden[] = [
+  ...['dcp-fsdp', 'dcp-moe', 'dcp-tp', 'dcp-2d', 'dcp-hsdp', 'dcp-plain'].flatMap((name): Golden[] => [
+    [name, '100', 100, ['loader.1.0']],
+    [name, '200', 200, ['loader.1.0']],
   ]),
   ['dcp-hf', '100', 100],
   ['dcp-hf', '200', 200],
@@ -68,7 +69,7 @@ async function differences(checkpoint: Checkpoint, oracle: ReturnType<typeof rea
         if (tensors.shapes[row]!.join() !== wanted.shape.join()) wrong.push(`${name}: [${tensors.shapes[row]!.join()}]`);
         const same =
           kind === 'float'
-            ? Buffer.from(Float32Array.from(decodeFloats(dtype, bytes)).buffer).equals(wanted.bytes)
+            ? Buffer.from(Float32Array.from(decodeFloats(dtype as FloatDtypeName, bytes)).buffer).equals(wanted.bytes)
             : bytes.equals(wanted.bytes);
         if (!same) wrong.push(`${name}: other values`);
       }
@@ -79,13 +80,16 @@ async function differences(checkpoint: Checkpoint, oracle: ReturnType<typeof rea
   return [...wrong, ...[...left].map((name) => `${name}: not found`)];
 }
 
-it.each(CHECKPOINTS)('%s %s: every tensor is what its writer reads', async (name, path, step, beside = []) => {
-  const home = golden(name);
-  const oracle = readOracle(join(home, `oracle/${step}.safetensors`));
-  const checkpoint = await openCheckpoint(join(home, path));
-  expect(await differences(checkpoint, oracle, beside)).toEqual([]);
-  expect(oracle.size).toBeGreaterThan(10);
-});
+it.each(CHECKPOINTS.map((own) => [`${own[0]} ${own[1]}`, own] as const))(
+  '%s: every tensor is what its writer reads',
+  async (_, [name, path, step, beside = []]) => {
+    const home = golden(name);
+    const oracle = readOracle(join(home, `oracle/${step}.safetensors`));
+    const checkpoint = await openCheckpoint(join(home, path));
+    expect(await differences(checkpoint, oracle, beside)).toEqual([]);
+    expect(oracle.size).toBeGreaterThan(10);
+  },
+);
 
 it('of step 201, which torchtitan casts whole as it ends, every value is that of step 200 rounded to bfloat16', async () => {
   const home = golden('torchtitan');

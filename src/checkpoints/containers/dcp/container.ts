@@ -5,7 +5,7 @@ import { mapBounded } from '../../../base/map-bounded.ts';
 import { readWhole } from '../../../base/store/store.ts';
 import type { OpenFile } from '../../../base/store/types.ts';
 import { tilingText } from '../../tensors/box-table.ts';
-import { boxesOf, tilingFault } from '../../tensors/boxes.ts';
+import { type Boxes, tilingFault } from '../../tensors/boxes.ts';
 import { SECTIONS, sectionOfName } from '../../tensors/section.ts';
 import { ColumnTable, elementCount } from '../../tensors/table.ts';
 import type { BoxColumns, TensorFile, TensorPlace } from '../../tensors/types.ts';
@@ -76,6 +76,8 @@ async function tensorsOf(path: string, inner: string, metadata: DcpMetadata, ope
     const elements = elementCount(shapes[row]!);
     if (Number.isNaN(elements)) throw fault(names[row]!, `is too large to be real: [${shapes[row]!.join(', ')}]`);
     bytes[row] = (elements * dtypeByCode(metadata.dtypes[row]!).bits) / 8;
+    const found = tilingFault(describedBoxes(metadata, row));
+    if (found !== null) throw fault(names[row]!, tilingText(found, shapes[row]!));
     for (let box = first[row]!; box < first[row + 1]!; box++) {
       const file = items.file[box]!;
       if (file < 0) throw fault(names[row]!, 'has a part of which nothing says where it lies');
@@ -123,11 +125,6 @@ async function tensorsOf(path: string, inner: string, metadata: DcpMetadata, ope
     boxes.bounds.set(form.stride, to + 2 * rank);
     boxes.offset[box] = items.offset[box]! + form.at;
   });
-  for (let row = 0; row < count; row++) {
-    const found = tilingFault(boxesOf(boxes, shapes[row]!, row));
-    if (found === null) continue;
-    throw fault(names[row]!, tilingText(found, shapes[row]!));
-  }
 
   const prefix = inner === '' ? '' : `${inner}/`;
   const files = opened.map(({ path: at, stat }, i): TensorFile => ({ name: `${prefix}${metadata.files[i]}`, path: at, stat }));
@@ -151,6 +148,19 @@ async function tensorsOf(path: string, inner: string, metadata: DcpMetadata, ope
       const row = table.rowOf(name);
       return row < 0 ? undefined : { shard: 0, row };
     },
+  };
+}
+
+/** The parts that a tensor is said to have. */
+function describedBoxes({ shapes, first, boundsAt, bounds }: DcpMetadata, row: number): Boxes {
+  const shape = shapes[row]!;
+  const rank = shape.length;
+  const from = boundsAt[row]!;
+  return {
+    shape,
+    count: first[row + 1]! - first[row]!,
+    start: (box, axis) => bounds[from + box * 2 * rank + axis]!,
+    size: (box, axis) => bounds[from + (box * 2 + 1) * rank + axis]!,
   };
 }
 

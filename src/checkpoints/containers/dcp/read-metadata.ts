@@ -144,20 +144,24 @@ class MetadataReader {
     if (transformed !== undefined && transformed !== null) throw this.#fault(`${name} is stored compressed or transformed`, name);
     const number = this.#files.get(file) ?? this.#files.size;
     this.#files.set(file, number);
-    const put = (into: Mutable, row: number): void => {
-      if (into.file[row] !== -1) throw this.#fault(`says twice where ${name} lies`, name);
-      into.file[row] = number;
-      into.offset[row] = offset;
-      into.length[row] = length;
-    };
     const blob = this.#blobRows.get(name);
-    if (blob !== undefined) return put(blobs, blob);
     const row = this.#rows.get(name);
-    const start = sizesOf(under(of, 'offset')) ?? (under(of, 'offset') == null ? this.#shapes[row ?? 0]?.map(() => 0) : undefined);
-    if (row === undefined || start === undefined) throw this.#fault(`says where ${name} lies, which it does not describe`, name);
-    const box = this.#boxAt(row, start, countOf(under(of, 'index')));
+    if (blob === undefined && row === undefined) throw this.#fault(`says where ${name} lies, which it does not describe`, name);
+    const into = blob === undefined ? items : blobs;
+    const place = blob ?? this.#boxOf(row!, of, name);
+    if (into.file[place] !== -1) throw this.#fault(`says twice where ${name} lies`, name);
+    into.file[place] = number;
+    into.offset[place] = offset;
+    into.length[place] = length;
+  }
+
+  /** The box of a tensor that an index means. */
+  #boxOf(row: number, index: Value | undefined, name: string): number {
+    const given = under(index, 'offset');
+    const start = given == null ? this.#shapes[row]!.map(() => 0) : sizesOf(given);
+    const box = start === null ? -1 : this.#boxAt(row, start, countOf(under(index, 'index')));
     if (box === -1) throw this.#fault(`says where a part of ${name} lies that it does not describe`, name);
-    put(items, box);
+    return box;
   }
 
   /** The box of a tensor that begins there: the one of that number where it is, else by its start. */
