@@ -7,8 +7,9 @@ import type { OpenFile } from '../../../base/store/types.ts';
 import { tilingText } from '../../tensors/box-table.ts';
 import { type Boxes, tilingFault } from '../../tensors/boxes.ts';
 import { SECTIONS, sectionOfName } from '../../tensors/section.ts';
+import { locateIn, shardsOf } from '../../tensors/shards.ts';
 import { ColumnTable, elementCount } from '../../tensors/table.ts';
-import type { BoxColumns, TensorFile, TensorPlace } from '../../tensors/types.ts';
+import type { BoxColumns, TensorFile } from '../../tensors/types.ts';
 import { MAX_PICKLE_BYTES } from '../pickle/limits.ts';
 import type { Container, Found, Opened } from '../types.ts';
 import { ItemReader } from './items.ts';
@@ -137,17 +138,15 @@ async function tensorsOf(path: string, inner: string, metadata: DcpMetadata, ope
     boxes,
     sections: Uint8Array.from(names, (name) => SECTIONS.indexOf(sectionOfName(name))),
   });
+  const shards = shardsOf(table, files);
   return {
-    shards: [{ ...files[0]!, tensors: table, metadata: null }],
+    shards,
     files,
     indexMetadata: null,
     indexName: null,
     namesPerFile: false,
     warnings: [],
-    locate: (name): TensorPlace | undefined => {
-      const row = table.rowOf(name);
-      return row < 0 ? undefined : { shard: 0, row };
-    },
+    locate: locateIn(shards),
   };
 }
 

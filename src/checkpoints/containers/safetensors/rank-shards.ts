@@ -3,6 +3,7 @@ import { dtypeByCode } from '../../../base/dtype.ts';
 import { MergeError } from '../../../base/errors.ts';
 import { mapBounded } from '../../../base/map-bounded.ts';
 import { BoxTable } from '../../tensors/box-table.ts';
+import { locateIn, shardsOf } from '../../tensors/shards.ts';
 import type { TensorFile } from '../../tensors/types.ts';
 import type { Container, Found, Opened } from '../types.ts';
 import { ScanCache } from './header-cache.ts';
@@ -60,17 +61,15 @@ export const rankShards: Container = {
     }
     if (table.count === 0) throw new MergeError('E_NO_TENSORS', `${path}: the checkpoint holds no tensors`, { details: { file: path } });
     const tensors = table.table((name, text) => failure(path, name, text));
+    const shards = shardsOf(tensors, files);
     return {
-      shards: [{ name: files[0]!.name, path: files[0]!.path, stat: files[0]!.stat, tensors, metadata: null }],
+      shards,
       files,
       indexMetadata: null,
       indexName: null,
       namesPerFile: false,
       warnings: [],
-      locate: (name) => {
-        const row = tensors.rowOf(name);
-        return row < 0 ? undefined : { shard: 0, row };
-      },
+      locate: locateIn(shards),
     };
   },
 };

@@ -5,6 +5,7 @@ import { readStart } from '../../../base/store/store.ts';
 import type { OpenFile } from '../../../base/store/types.ts';
 import { BoxTable } from '../../tensors/box-table.ts';
 import { sectionOfName } from '../../tensors/section.ts';
+import { shardName } from '../../tensors/shards.ts';
 import type { Shard } from '../../tensors/types.ts';
 import type { Value } from '../pickle/values.ts';
 import { under } from '../pickle/walk.ts';
@@ -59,10 +60,10 @@ export const torch: Container = {
       throw new MergeError('E_NO_TENSORS', `${path}: the checkpoint holds no tensors`, { details: { file: path } });
     }
     return {
-      shards,
+      shards: shards.map((shard, i) => ({ ...shard, name: shardName(i, shards.length) })),
       files: shards,
       indexMetadata: index?.metadata ?? null,
-      indexName: index === null ? null : INDEX,
+      indexName: null,
       namesPerFile: false,
       warnings: [],
       locate: locateTensors(path, shards, index),

@@ -2,6 +2,7 @@ import { basename, join } from 'node:path';
 import { MergeError } from '../../../base/errors.ts';
 import { mapBounded } from '../../../base/map-bounded.ts';
 import { BoxTable } from '../../tensors/box-table.ts';
+import { locateIn, shardsOf } from '../../tensors/shards.ts';
 import type { TensorFile } from '../../tensors/types.ts';
 import type { Container, Found, Opened } from '../types.ts';
 import { Region } from '../zip/region.ts';
@@ -64,17 +65,15 @@ export const fsdpRanks: Container = {
     }
     const tensors = table.table((name, text) => failure(path, name, text));
     const files = ranks.map(({ file }) => file);
+    const shards = shardsOf(tensors, files);
     return {
-      shards: [{ ...files[0]!, tensors, metadata: null }],
+      shards,
       files,
       indexMetadata: null,
       indexName: null,
       namesPerFile: false,
       warnings: [],
-      locate: (name) => {
-        const row = tensors.rowOf(name);
-        return row < 0 ? undefined : { shard: 0, row };
-      },
+      locate: locateIn(shards),
     };
   },
 };
