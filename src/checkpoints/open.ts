@@ -38,12 +38,13 @@ export async function openCheckpoint(path: string, { cache = new OpenCache(), na
   const opened = await container.open(found, cache);
   refuseEmptied(found.path, opened);
   const isFolder = found.entries !== null;
-  const known = { name, entries: found.entries ?? undefined, outer: found.path === path ? undefined : path };
+  const { state, ...told } = opened;
+  const known = { name, entries: found.entries ?? undefined, outer: found.path === path ? undefined : path, state };
   const { warnings, ...position } = await readPosition(found.path, isFolder, known);
   return {
     path: found.path,
     kind: isFolder ? 'folder' : 'file',
-    ...opened,
+    ...told,
     tensorCount: opened.shards.reduce((sum, { tensors }) => sum + tensors.count, 0),
     bytes: dataBytes(opened.shards),
     ...position,

@@ -1,7 +1,7 @@
 import { basename, dirname, join, parse, resolve } from 'node:path';
 import type { Warning } from '../base/errors.ts';
 import { storeOf } from '../base/store/store.ts';
-import type { FolderEntries } from './containers/types.ts';
+import type { ContainedState, FolderEntries } from './containers/types.ts';
 import { type NamedPlace, type NamedPosition, placeFromPath, positionFromName } from './names.ts';
 import { readTrainingState } from './states.ts';
 import type { Position } from './types.ts';
@@ -15,6 +15,8 @@ interface Known {
   readonly entries?: FolderEntries | undefined;
   /** The folder of the step, where the checkpoint lies deeper in it. */
   readonly outer?: string | undefined;
+  /** What the trainer's state inside the checkpoint says. */
+  readonly state?: ContainedState | undefined;
 }
 
 /** Where a checkpoint stands, and whether its trainer will remove it. */
@@ -33,11 +35,21 @@ export interface FoundPosition extends Position {
 export async function readPosition(path: string, isFolder: boolean, known: Known = {}): Promise<FoundPosition> {
   const ofFile = isFolder ? null : positionFromName(known.name ?? parse(path).name);
   if (!isFolder && (ofFile !== null || basename(path) !== 'model.safetensors')) {
-    return { ...(ofFile ?? UNKNOWN), ephemeral: null, warnings: [] };
+    const { step = null, tokens = null } = known.state ?? {};
+    return {
+      ...(ofFile ?? UNKNOWN),
+      step: step ?? ofFile?.step ?? null,
+      tokens: tokens ?? ofFile?.tokens ?? null,
+      ephemeral: null,
+      warnings: [],
+    };
   }
   const folder = isFolder ? path : dirname(path);
   const named = (known.name === undefined ? await positionOfFolder(folder) : positionFromName(known.name)) ?? UNKNOWN;
-  const { file, warnings, ...state } = await stateOf(folder, known);
+  const { warnings, ...beside } = await stateOf(folder, known);
+  const within = known.state;
+  const file = beside.step === null ? within?.file : beside.file;
+  const state = { ...beside, step: beside.step ?? within?.step ?? null, tokens: beside.tokens ?? within?.tokens ?? null };
   const differs = state.step !== null && named.step !== null && state.step !== named.step;
   const message = `${file}: says step ${state.step}, the folder's name says ${named.step}; the file is believed`;
   return {

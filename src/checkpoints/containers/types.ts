@@ -17,6 +17,16 @@ export interface Found {
   paths(): Promise<readonly string[]>;
 }
 
+/** What the trainer's own state, where it is a part of the checkpoint, says of its place in the run. */
+export interface ContainedState {
+  /** Optimizer step; null where it does not say. */
+  readonly step: number | null;
+  /** Tokens seen; null where it does not say. */
+  readonly tokens: number | null;
+  /** The file that says so. */
+  readonly file: string;
+}
+
 /** What a container tells of a checkpoint: all but its place in a run. */
 export interface Opened extends TensorSource {
   /** The index's own `metadata` object where there is an index, else null. */
@@ -28,6 +38,8 @@ export interface Opened extends TensorSource {
    */
   readonly namesPerFile: boolean;
   readonly warnings: readonly Warning[];
+  /** Absent where the container holds nothing of the trainer's. */
+  readonly state?: ContainedState | undefined;
   /**
    * Which shard (index into `shards`) and row holds a tensor; undefined where none does.
    * @param file name of the shard that holds it elsewhere; counts where `namesPerFile`

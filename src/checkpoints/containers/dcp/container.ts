@@ -14,6 +14,7 @@ import { MAX_PICKLE_BYTES } from '../pickle/limits.ts';
 import type { Container, Found, Opened } from '../types.ts';
 import { ItemReader } from './items.ts';
 import { type DcpMetadata, readMetadata } from './read-metadata.ts';
+import { stateOf } from './state.ts';
 
 const METADATA = '.metadata';
 /** Folders in which trainers keep it, beside what is theirs. */
@@ -38,7 +39,8 @@ export const dcp: Container = {
     for (const name of metadata.files) checkFileName(path, name, names);
     const opened = await mapBounded(metadata.files, READS, (name) => store.open(join(folder, name)));
     try {
-      return await tensorsOf(path, inner, metadata, opened);
+      const state = await stateOf({ store, path: found.path, paths: await found.paths(), metadata, opened });
+      return { ...(await tensorsOf(path, inner, metadata, opened)), ...(state !== null && { state }) };
     } finally {
       await Promise.all(opened.map((one) => one.close()));
     }

@@ -1,6 +1,6 @@
 import { type Dtype, dtypeByName } from '../../../base/dtype.ts';
 import { MergeError } from '../../../base/errors.ts';
-import { readPickle } from '../pickle/read-pickle.ts';
+import { type Allowed, readPickle } from '../pickle/read-pickle.ts';
 import type { Value } from '../pickle/values.ts';
 import { readZip, type ZipEntry } from '../zip/read-zip.ts';
 import type { Region } from '../zip/region.ts';
@@ -27,9 +27,10 @@ export interface PlacedTensor {
 
 /**
  * Reads what torch.save wrote, but for the storages.
+ * @param allowed which classes and functions it may name
  * @throws MergeError E_ZIP, E_PICKLE, E_PICKLE_CLASS; E_TORCH_FILE for an archive of something else
  */
-export async function readArchive(region: Region): Promise<TorchArchive> {
+export async function readArchive(region: Region, allowed: Allowed = isOfTorch): Promise<TorchArchive> {
   const entries = await readZip(region);
   const pickles = entries.filter(({ name }) => /^[^/]+\/data\.pkl$/.test(name));
   const [pickle] = pickles;
@@ -51,7 +52,7 @@ export async function readArchive(region: Region): Promise<TorchArchive> {
   const source = { path: region.path, what: `data.pkl of ${region.what}`, offset: region.from + pickle.offset };
   const folder = `${root}data/`;
   return {
-    root: readPickle(bytes, source, isOfTorch),
+    root: readPickle(bytes, source, allowed),
     storages: new Map(entries.filter(({ name }) => name.startsWith(folder)).map((entry) => [entry.name.slice(folder.length), entry])),
   };
 }

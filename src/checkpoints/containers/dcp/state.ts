@@ -1,0 +1,107 @@
+import { basename, join } from 'node:path';
+import type { OpenFile, Store } from '../../../base/store/types.ts';
+import type { Value } from '../pickle/values.ts';
+import { countOf, itemsOf, under } from '../pickle/walk.ts';
+import { readArchive } from '../torch/archive.ts';
+import { tensorOf } from '../torch/tensor.ts';
+import type { ContainedState } from '../types.ts';
+import { Region } from '../zip/region.ts';
+import type { DcpMetadata } from './read-metadata.ts';
+
+/** What of a checkpoint may say where it stands. */
+export interface StateSource {
+  readonly store: Store;
+  /** The folder of the checkpoint, and what lies in it and its folders. */
+  readonly path: string;
+  readonly paths: readonly string[];
+  readonly metadata: DcpMetadata;
+  /** The files of the metadata, in its order. */
+  readonly opened: readonly OpenFile[];
+}
+
+/**
+ * Step and tokens as the trainer left them: torchtitan's `train_state`, Megatron-core's `common_state` (its
+ * samples times its sequence length) or `common.pt` of before, OLMo-core's `train/rank0.pt`. Whatever classes they
+ * name: they are data here. Null where there is nothing of the kind, or it cannot be read: the name counts then.
+ */
+export async function stateOf(source: StateSource): Promise<ContainedState | null> {
+  for (const read of [torchtitan, megatron, olmoCore]) {
+    const found = await read(source).catch(() => null);
+    if (found !== null && (found.step !== null || found.tokens !== null)) return found;
+  }
+  return null;
+}
+
+async function torchtitan({ metadata, opened }: StateSource): Promise<ContainedState | null> {
+  const read = async (name: string): Promise<number | null> => {
+    const row = metadata.names.indexOf(name);
+    const box = row < 0 ? -1 : metadata.first[row]!;
+    const file = box < 0 ? undefined : opened[metadata.items.file[box]!];
+    return file === undefined ? null : numberIn(file, metadata.items.offset[box]!, metadata.items.length[box]!, name);
+  };
+  const [step, tokens] = [await read('train_state.step'), await read('train_state.ntokens_seen')];
+  return step === null && tokens === null ? null : { step, tokens: tokens || null, file: opened[0]!.path };
+}
+
+/** The whole number that is the only element of a tensor; null where it is something else. */
+async function numberIn(file: OpenFile, offset: number, length: number, what: string): Promise<number | null> {
+  const region = new Region(file, what, offset, length);
+  const { root, storages } = await readArchive(region);
+  const tensor = tensorOf(root);
+  if (tensor === null || 'refused' in tensor) return null;
+  const storage = storages.get(tensor.storage);
+  if (storage === undefined) return null;
+  const bytes = await region.bytes(storage.offset, storage.size);
+  const value =
+    tensor.dtype === 'int64' && bytes.length === 8
+      ? Number(bytes.readBigInt64LE())
+      : tensor.dtype === 'int32' && bytes.length === 4
+        ? bytes.readInt32LE()
+        : null;
+  return value !== null && Number.isSafeInteger(value) && value >= 0 ? value : null;
+}
+
+async function megatron({ store, path, paths, metadata, opened }: StateSource): Promise<ContainedState | null> {
+  const { names, items } = metadata.blobs;
+  const blob = names.findIndex((name) => name.startsWith('common_state/'));
+  if (blob >= 0) {
+    const file = opened[items.file[blob]!]!;
+    const { root } = await readArchive(new Region(file, names[blob]!, items.offset[blob]!, items.length[blob]!), () => true);
+    return megatronState(itemsOf(root)?.[0] ?? root, file.path);
+  }
+  if (!paths.includes('common.pt')) return null;
+  return withFile(store, join(path, 'common.pt'), async (file) => {
+    const { root } = await readArchive(new Region(file, 'common.pt'), () => true);
+    return megatronState(root, file.path);
+  });
+}
+
+function megatronState(state: Value, file: string): ContainedState {
+  const args = fieldsOf(under(state, 'args'));
+  const step = countOf(under(state, 'iteration')) ?? countOf(under(args, 'iteration'));
+  const [samples, length] = [countOf(under(args, 'consumed_train_samples')), countOf(under(args, 'seq_length'))];
+  return { step, tokens: samples === null || length === null ? null : samples * length || null, file };
+}
+
+/** The attributes of an object, as `argparse.Namespace` keeps them. */
+function fieldsOf(value: Value | undefined): Value | undefined {
+  return typeof value === 'object' && value !== null && 'state' in value ? value.state : value;
+}
+
+async function olmoCore({ store, path, paths }: StateSource): Promise<ContainedState | null> {
+  const name = paths.filter((one) => /^train\/rank\d+\.pt$/.test(one)).sort()[0];
+  if (name === undefined) return null;
+  return withFile(store, join(path, name), async (file) => {
+    const { root } = await readArchive(new Region(file, basename(name)), () => true);
+    return { step: countOf(under(root, 'global_step')), tokens: countOf(under(root, 'global_train_tokens_seen')) || null, file: file.path };
+  });
+}
+
+async function withFile<T>(store: Store, path: string, use: (file: OpenFile) => Promise<T>): Promise<T> {
+  const file = await store.open(path);
+  try {
+    return await use(file);
+  } finally {
+    await file.close();
+  }
+}
