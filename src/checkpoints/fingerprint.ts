@@ -1,13 +1,15 @@
-import { createHash } from 'node:crypto';
+import { createHash, type Hash } from 'node:crypto';
 import { MergeError } from '../base/errors.ts';
 import { readExactly, storeOf } from '../base/store/store.ts';
-import type { OpenFile } from '../base/store/types.ts';
+import type { OpenFile, Stat } from '../base/store/types.ts';
 import { dataStart } from './tensors/table.ts';
-import type { TensorTable } from './tensors/types.ts';
+import type { TensorFile, TensorTable } from './tensors/types.ts';
 import type { Checkpoint } from './types.ts';
 
 const BLOCKS = 64;
 const BLOCK_BYTES = 4096;
+/** Blocks of all files of a checkpoint that lies in boxes. */
+const MOST_BLOCKS = 1024;
 
 /** Fewest bytes of a tensor in a sample that say something: a bias may be zero. */
 const SPOT_BYTES = 256;
@@ -32,46 +34,57 @@ export const tensorOfSpot = (key: string): string => key.slice(0, key.lastIndexO
  * of each shard, in the order of shard names: its size in bytes as a little-endian unsigned 64-bit integer;
  * the bytes before its data section (header length and header); then 64 blocks of 4,096 bytes, block i at
  * byte floor(i * (n - 4096) / 63) of its data section of n bytes, or the whole data section where n is at
- * most 262,144. (Headers alone identify nothing: those of two steps of a run are equal.)
+ * most 262,144. (Headers alone identify nothing: those of two steps of a run are equal.) Of a checkpoint in boxes: size
+ * and bytes of what says where they lie (`.metadata`), then of each file in its order its size and b blocks of all its
+ * bytes, b = max(1, min(64, floor(1024 / files))).
  * @throws MergeError E_INPUT_CHANGED, E_NOT_FOUND, E_NOT_READABLE, E_IO
  */
-export async function fingerprint(checkpoint: Pick<Checkpoint, 'shards'>): Promise<string> {
+export async function fingerprint(checkpoint: Pick<Checkpoint, 'shards' | 'files' | 'heads'>): Promise<string> {
   return (await sampleOf(checkpoint)).fingerprint;
 }
 
 /** The fingerprint of a checkpoint, and what else its bytes show. @throws MergeError as {@link fingerprint} does */
-export async function sampleOf(checkpoint: Pick<Checkpoint, 'shards'>): Promise<ContentSample> {
+export async function sampleOf({ shards, files, heads }: Pick<Checkpoint, 'shards' | 'files' | 'heads'>): Promise<ContentSample> {
   const hash = createHash('sha256');
   const spots = new Map<string, boolean>();
-  for (const { path, stat: opened, tensors } of checkpoint.shards) {
-    const file = await storeOf(path).open(path);
-    const { stat } = file;
-    try {
-      if (stat.version !== opened.version) throw inputChanged(path);
-      const size = Buffer.alloc(8);
-      size.writeBigUInt64LE(BigInt(stat.size));
-      hash.update(size);
-      // All are in flight together: one after another they would cost a round trip each on a network file
-      // system.
-      const ranges = sampledRanges(dataStart(tensors) ?? stat.size, stat.size);
-      const pieces = await Promise.all(ranges.map(([start, end]) => readPiece(file, start, end)));
-      for (const bytes of pieces) hash.update(bytes);
-      for (const [i, [start]] of ranges.entries()) addSpots(spots, tensors, start, pieces[i]!);
-    } finally {
-      await file.close();
-    }
+  for (const head of heads) await addFile(hash, head, ({ size }) => [[0, size]]);
+  // A checkpoint may lie in thousands of files: a few blocks of each are as many as of a few files.
+  const blocks = Math.max(1, Math.min(BLOCKS, Math.floor(MOST_BLOCKS / files.length)));
+  for (const [i, file] of files.entries()) {
+    const tensors = shards[i]?.tensors;
+    const whole = tensors?.boxes === null ? tensors : null;
+    const start = (size: number): number => (whole === null ? 0 : (dataStart(whole) ?? size));
+    const pieces = await addFile(hash, file, ({ size }) => sampledRanges(start(size), size, whole === null ? blocks : BLOCKS));
+    if (whole !== null) for (const { at, bytes } of pieces) addSpots(spots, whole, at, bytes);
   }
   return { fingerprint: hash.digest('hex'), spots };
 }
 
+/** Adds a file's size and some of its bytes to the hash. */
+async function addFile(
+  hash: Hash,
+  { path, stat: opened }: TensorFile,
+  rangesIn: (stat: Stat) => [start: number, end: number][],
+): Promise<{ at: number; bytes: Buffer }[]> {
+  const file = await storeOf(path).open(path);
+  const { stat } = file;
+  try {
+    if (stat.version !== opened.version) throw inputChanged(path);
+    const size = Buffer.alloc(8);
+    size.writeBigUInt64LE(BigInt(stat.size));
+    hash.update(size);
+    // All are in flight together: one after another they would cost a round trip each on a network file
+    // system.
+    const pieces = await Promise.all(rangesIn(stat).map(async ([start, end]) => ({ at: start, bytes: await readPiece(file, start, end) })));
+    for (const { bytes } of pieces) hash.update(bytes);
+    return pieces;
+  } finally {
+    await file.close();
+  }
+}
+
 /** Looks at the matrices of a piece of a file, the whole of it or a block. */
-function addSpots(
-  spots: Map<string, boolean>,
-  { count, names, shapes, offset, bytes, boxes }: TensorTable,
-  start: number,
-  piece: Buffer,
-): void {
-  if (boxes !== null) return;
+function addSpots(spots: Map<string, boolean>, { count, names, shapes, offset, bytes }: TensorTable, start: number, piece: Buffer): void {
   const end = start + piece.length;
   for (let row = firstEndingAfter(offset, bytes, start); row < count && offset[row]! < end; row++) {
     const from = Math.max(start, offset[row]!);
@@ -99,14 +112,14 @@ async function readPiece(file: OpenFile, start: number, end: number): Promise<Bu
   return bytes;
 }
 
-function sampledRanges(start: number, fileSize: number): [start: number, end: number][] {
+function sampledRanges(start: number, fileSize: number, count: number): [start: number, end: number][] {
   const dataBytes = fileSize - start;
-  if (dataBytes <= BLOCKS * BLOCK_BYTES) return [[0, fileSize]];
-  const blocks = Array.from({ length: BLOCKS }, (_, i): [number, number] => {
-    const at = start + Math.floor((i * (dataBytes - BLOCK_BYTES)) / (BLOCKS - 1));
+  if (dataBytes <= count * BLOCK_BYTES) return [[0, fileSize]];
+  const blocks = Array.from({ length: count }, (_, i): [number, number] => {
+    const at = start + (count === 1 ? 0 : Math.floor((i * (dataBytes - BLOCK_BYTES)) / (count - 1)));
     return [at, at + BLOCK_BYTES];
   });
-  return [[0, start], ...blocks];
+  return start === 0 ? blocks : [[0, start], ...blocks];
 }
 
 /**
@@ -114,16 +127,16 @@ function sampledRanges(start: number, fileSize: number): [start: number, end: nu
  * store says of each shard wherever it is seen from.
  * @param fingerprint as {@link fingerprint} gives it for this checkpoint
  */
-export function inputIdentity(fingerprint: string, { shards }: Pick<Checkpoint, 'shards'>): string {
-  return [fingerprint, ...shards.map(({ stat }) => stat.identity)].join(' ');
+export function inputIdentity(fingerprint: string, { files, heads }: Pick<Checkpoint, 'files' | 'heads'>): string {
+  return [fingerprint, ...[...heads, ...files].map(({ stat }) => stat.identity)].join(' ');
 }
 
 /**
  * Checks that no shard changed since the checkpoint was opened.
  * @throws MergeError E_INPUT_CHANGED naming the file, E_NOT_READABLE, E_IO
  */
-export async function assertUnchanged(checkpoint: Pick<Checkpoint, 'shards'>): Promise<void> {
-  for (const { path, stat: opened } of checkpoint.shards) {
+export async function assertUnchanged({ files, heads }: Pick<Checkpoint, 'files' | 'heads'>): Promise<void> {
+  for (const { path, stat: opened } of [...heads, ...files]) {
     const now = await storeOf(path)
       .stat(path)
       .catch((problem: MergeError) => {

@@ -101,14 +101,14 @@ export const isCode = ({ name }: Pick<SideFile, 'name'>): boolean => name.endsWi
  * @throws MergeError E_NOT_READABLE, E_TOO_MANY_FILES, E_IO
  */
 export async function sideFiles(
-  checkpoint: Pick<Checkpoint, 'path' | 'kind' | 'shards' | 'indexName'> & { readonly namesPerFile?: boolean },
+  checkpoint: Pick<Checkpoint, 'path' | 'kind' | 'files' | 'heads' | 'indexName'> & { readonly namesPerFile?: boolean },
   { followLinks = false, floats = false }: SideFileOptions = {},
 ): Promise<SideFiles> {
   if (checkpoint.kind === 'file') return { copied: [], left: [], faults: [] };
   const folder = checkpoint.path;
   const ground = await groundOf(folder, followLinks);
   // A shard may lie in a folder, which then is the weights' own.
-  const own = new Set([...checkpoint.shards.map(({ name }) => name.split('/')[0]), checkpoint.indexName]);
+  const own = new Set([...[...checkpoint.files, ...checkpoint.heads].map(({ name }) => name.split('/')[0]), checkpoint.indexName]);
   const copied: SideFile[] = [];
   const left: LeftFile[] = [];
   const faults: MergeError[] = [];

@@ -1,6 +1,6 @@
 import type { Warning } from '../../base/errors.ts';
 import type { Store } from '../../base/store/types.ts';
-import type { TensorPlace, TensorSource } from '../tensors/types.ts';
+import type { TensorFile, TensorPlace, TensorSource } from '../tensors/types.ts';
 import type { OpenCache } from './open-cache.ts';
 
 /** Names in a folder; true for those that are known to be regular files (a link may be one). */
@@ -37,6 +37,8 @@ export interface Opened extends TensorSource {
    * Tensors are known by file and name together: nanotron has a file for each, and calls all of them `data`.
    */
   readonly namesPerFile: boolean;
+  /** Files that say where the tensors lie, where those that hold them do not: `.metadata` of torch.distributed. */
+  readonly heads: readonly TensorFile[];
   readonly warnings: readonly Warning[];
   /** Absent where the container holds nothing of the trainer's. */
   readonly state?: ContainedState | undefined;

@@ -64,8 +64,8 @@ export function describe(checkpoint: Checkpoint, name: string): FoundCheckpoint[
 }
 
 /** When the last of its tensor files was written. */
-function savedAt({ shards }: Checkpoint): number | null {
-  const times = shards.map(({ stat }) => stat.modified);
+function savedAt({ files }: Checkpoint): number | null {
+  const times = files.map(({ stat }) => stat.modified);
   return times.includes(null) ? null : Math.max(...(times as number[]));
 }
 

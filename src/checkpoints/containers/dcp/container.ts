@@ -34,13 +34,14 @@ export const dcp: Container = {
     const folder = join(found.path, inner);
     const { store } = found;
     const path = join(folder, METADATA);
+    const head = { name: join(inner, METADATA), path, stat: await store.stat(path) };
     const metadata = readMetadata(await readWhole(path, MAX_PICKLE_BYTES), path);
     const names = new Set((await store.list(folder))?.map(({ name }) => name));
     for (const name of metadata.files) checkFileName(path, name, names);
     const opened = await mapBounded(metadata.files, READS, (name) => store.open(join(folder, name)));
     try {
       const state = await stateOf({ store, path: found.path, paths: await found.paths(), metadata, opened });
-      return { ...(await tensorsOf(path, inner, metadata, opened)), ...(state !== null && { state }) };
+      return { ...(await tensorsOf(path, inner, metadata, opened)), heads: [head], ...(state !== null && { state }) };
     } finally {
       await Promise.all(opened.map((one) => one.close()));
     }
@@ -65,7 +66,7 @@ function checkFileName(metadata: string, name: string, there: ReadonlySet<string
   throw new MergeError('E_SHARD_MISSING', `${metadata} names ${name}, and it is not there`, { details: { file: metadata } });
 }
 
-async function tensorsOf(path: string, inner: string, metadata: DcpMetadata, opened: readonly OpenFile[]): Promise<Opened> {
+async function tensorsOf(path: string, inner: string, metadata: DcpMetadata, opened: readonly OpenFile[]): Promise<Omit<Opened, 'heads'>> {
   const { names, shapes, first, boundsAt, items } = metadata;
   const fault = (tensor: string, text: string, file = path): MergeError =>
     new MergeError('E_DCP', `${file}: ${tensor} ${text}`, { details: { file, tensor } });

@@ -58,6 +58,7 @@ export const safetensors: Container = {
     return {
       shards,
       files: shards,
+      heads: [],
       indexMetadata: files.index?.metadata ?? null,
       indexName: files.indexName,
       warnings: files.warnings,

@@ -65,6 +65,7 @@ export const rankShards: Container = {
     return {
       shards,
       files,
+      heads: [],
       indexMetadata: null,
       indexName: null,
       namesPerFile: false,

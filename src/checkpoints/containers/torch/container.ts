@@ -62,6 +62,7 @@ export const torch: Container = {
     return {
       shards: shards.map((shard, i) => ({ ...shard, name: shardName(i, shards.length) })),
       files: shards,
+      heads: [],
       indexMetadata: index?.metadata ?? null,
       indexName: null,
       namesPerFile: false,

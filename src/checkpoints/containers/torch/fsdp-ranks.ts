@@ -69,6 +69,7 @@ export const fsdpRanks: Container = {
     return {
       shards,
       files,
+      heads: [],
       indexMetadata: null,
       indexName: null,
       namesPerFile: false,

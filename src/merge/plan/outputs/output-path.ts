@@ -43,7 +43,7 @@ export async function outputConflicts(
   try {
     const destination = await locate(path);
     for (const source of sources) {
-      for (const place of [source.path, ...source.shards.map((s) => s.path)]) {
+      for (const place of [source.path, ...source.files.map((file) => file.path)]) {
         const real = await SYSTEM.fs.realpath(place).catch(() => resolve(place));
         const inside = place === source.path && source.kind === 'folder' && contains(real, destination.path);
         if (!inside && !contains(destination.path, real)) continue;
