@@ -3,6 +3,7 @@ import type { FileStat, LocalStat } from '../base/store/local.ts';
 import { containerOf } from './containers/all.ts';
 import { find } from './containers/found.ts';
 import { OpenCache } from './containers/open-cache.ts';
+import { safetensors } from './containers/safetensors/container.ts';
 import { HeaderCache, scansOf } from './containers/safetensors/header-cache.ts';
 import { headerOf } from './containers/safetensors/scan-header.ts';
 import type { SafetensorsHeader } from './containers/safetensors/types.ts';
@@ -74,12 +75,16 @@ function refuseEmptied(path: string, { shards }: Opened): void {
 /** The checkpoint that is meant by a path, and who can read it. @throws MergeError where there is none */
 async function lookInto(found: Found, name: string | undefined): Promise<{ found: Found; container: Container }> {
   const container = await containerOf(found);
-  if (container !== undefined) return { found, container };
+  if (container === safetensors) return { found, container };
   const position = name === undefined ? await positionOfFolder(found.path) : positionFromName(name);
   const inner = found.entries === null ? [] : await innerCheckpoints(found, position?.step ?? null);
   const [only, other] = inner;
   // In a folder that names no step they may be anything: a run of one checkpoint, say.
-  if (only === undefined || position == null) throw await notACheckpoint(found, inner);
+  if (only === undefined || position == null) {
+    if (container !== undefined) return { found, container };
+    throw await notACheckpoint(found, inner);
+  }
+  // Beside its own form a trainer keeps what it exported, which others load.
   if (other !== undefined) throw severalInside(found.path, inner);
   const within = await find(only);
   const reader = await containerOf(within);
