@@ -154,7 +154,9 @@ class MemberMatch {
       columns.file[row] = first?.file ?? files.indexOf(members, this.#m, place.shard);
       columns.offset[row] = first?.offset ?? tensors.offset[place.row]!;
       columns.dtype[row] = tensors.dtypes[place.row]!;
-      this.#compare(table, ours, tensors, place.row, path, named !== undefined);
+      // Constant buffers that are the same but for rounding are taken from one member; of others, what they hold is told.
+      const mixed = this.#matching.allowMixedDtypes || work.equal === 'E_BUFFERS_DIFFER';
+      this.#compare(table, ours, { table: tensors, row: place.row, path }, { whole: named !== undefined, mixed });
     }
     return { columns, ...found };
   }
@@ -201,7 +203,12 @@ class MemberMatch {
     return undefined;
   }
 
-  #compare(ours: TensorTable, row: number, theirs: TensorTable, theirRow: number, path: string, whole: boolean): void {
+  #compare(
+    ours: TensorTable,
+    row: number,
+    { table: theirs, row: theirRow, path }: { readonly table: TensorTable; readonly row: number; readonly path: string },
+    { whole, mixed }: { readonly whole: boolean; readonly mixed: boolean },
+  ): void {
     const [a, b] = [ours.shapes[row]!, theirs.shapes[theirRow]!];
     const tensor = ours.names[row]!;
     if (whole && a !== b && (a.length !== b.length || a.some((size, i) => size !== b[i]))) {
@@ -212,7 +219,7 @@ class MemberMatch {
     if (x === y) return;
     const [left, right] = [dtypeByCode(x), dtypeByCode(y)];
     const bothFloat = left.kind === 'float' && right.kind === 'float';
-    if (bothFloat && this.#matching.allowMixedDtypes) return;
+    if (bothFloat && mixed) return;
     const message = `tensor ${tensor} is ${left.name} in the layout and ${right.name} in ${path}`;
     this.#conflicts.push({ code: bothFloat ? 'E_MIXED_DTYPES' : 'E_UNSUPPORTED_DTYPE', message, file: path, tensor });
   }
