@@ -4,15 +4,30 @@
 
 namespace ckpt {
 
+namespace {
+
+struct Found {
+  std::size_t band;  // its first box
+  std::size_t box;
+};
+
+Found find_box(const Boxes& boxes, std::size_t input, std::uint64_t row, std::uint64_t column) {
+  const auto rows = boxes.row.begin();
+  const auto last = std::upper_bound(rows + boxes.first[input], rows + boxes.first[input + 1], row) - 1;  // of the band
+  const auto band = std::lower_bound(rows + boxes.first[input], last, *last) - rows;
+  const auto columns = boxes.column.begin();
+  const auto box = std::upper_bound(columns + band, columns + (last - rows) + 1, column) - 1 - columns;
+  return {static_cast<std::size_t>(band), static_cast<std::size_t>(box)};
+}
+
+}  // namespace
+
 PatchWalk::PatchWalk(const Boxes& boxes, std::size_t input, std::uint64_t first, std::uint64_t end)
     : boxes_(&boxes), columns_(boxes.columns[input]), begin_(first), end_(end), at_(first) {
   if (first == end) return;
-  const auto rows = boxes.row.begin();
-  const auto last = std::upper_bound(rows + boxes.first[input], rows + boxes.first[input + 1], first / columns_) - 1;
-  band_ = static_cast<std::size_t>(std::lower_bound(rows + boxes.first[input], last, *last) - rows);
-  const auto columns = boxes.column.begin();
-  const auto past = columns + (last - rows) + 1;
-  box_ = static_cast<std::size_t>(std::upper_bound(columns + static_cast<std::ptrdiff_t>(band_), past, first % columns_) - 1 - columns);
+  const Found found = find_box(boxes, input, first / columns_, first % columns_);
+  band_ = found.band;
+  box_ = found.box;
   begin_strip();
 }
 
@@ -46,6 +61,32 @@ bool PatchWalk::next(Patch* patch) {
   box_ = band_;
   begin_strip();
   return true;
+}
+
+void RowWalk::seek(const Boxes& boxes, std::size_t input, std::uint64_t element) {
+  columns_ = boxes.columns[input];
+  element_ = element;
+  row_ = element / columns_;
+  column_ = element % columns_;
+  const Found found = find_box(boxes, input, row_, column_);
+  band_ = found.band;
+  box_ = found.box;
+}
+
+Patch RowWalk::patch(const Boxes& boxes) const { return {box_, row_, 1, column_, boxes.column[box_] + boxes.width[box_] - column_, 0}; }
+
+void RowWalk::advance(const Boxes& boxes, std::uint64_t elements) {
+  element_ += elements;
+  column_ += elements;
+  if (column_ != boxes.column[box_] + boxes.width[box_] && column_ < columns_) return;
+  if (column_ < columns_) {
+    ++box_;
+    return;
+  }
+  row_ += column_ / columns_;
+  column_ %= columns_;
+  if (row_ == boxes.row[band_] + boxes.rows[band_]) band_ = box_ + 1;
+  box_ = band_;
 }
 
 PatchOrder::PatchOrder(const Boxes& boxes, std::size_t input, std::uint64_t first, std::uint64_t end)

@@ -62,6 +62,25 @@ class PatchWalk {
   std::size_t box_ = 0;       // next
 };
 
+// A place in an input's grid that moves on in the order of the elements, from box to box.
+class RowWalk {
+ public:
+  void seek(const Boxes& boxes, std::size_t input, std::uint64_t element);
+  std::uint64_t element() const { return element_; }
+  // The rest of the row of the box that the element lies in.
+  Patch patch(const Boxes& boxes) const;
+  // Moves on, not beyond the rest of the row; in a box as wide as the grid not beyond the box.
+  void advance(const Boxes& boxes, std::uint64_t elements);
+
+ private:
+  std::uint64_t columns_ = 1;
+  std::uint64_t element_ = ~std::uint64_t{0};  // nowhere
+  std::uint64_t row_ = 0;
+  std::uint64_t column_ = 0;
+  std::size_t band_ = 0;  // first box of the band
+  std::size_t box_ = 0;
+};
+
 // Where the patches of a run come, if those of a PatchWalk are laid out one after the other.
 class PatchOrder {
  public:

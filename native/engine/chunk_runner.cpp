@@ -78,8 +78,8 @@ Status ChunkRunner::run_piece(const Job& job, const Piece& piece, InputFeed& fee
   const Status turned = feed.turn(piece, tally);
   if (!turned.ok()) return turned;
   for (std::uint64_t done = 0; done < piece.count;) {
-    std::size_t count = room(job, piece, done);
-    if (copied < 0) count = std::min(count, feed.most());
+    const std::uint64_t first = piece.first + done;
+    const std::size_t count = room(job, piece, done);
     if (count == 0) {
       const Status status = flush(job, segment, written, tally);
       if (!status.ok()) return status;
@@ -89,18 +89,30 @@ Status ChunkRunner::run_piece(const Job& job, const Piece& piece, InputFeed& fee
     for (std::size_t k = 0; k < job.outputs.size(); ++k) {
       Tile& tile = tiles_[k];
       const std::size_t size = job.out_size(segment, k);
-      if (tile.used == 0) tile.offset = job.out_offset[segment * job.outputs.size() + k] + (piece.first + done) * size;
+      if (tile.used == 0) tile.offset = job.out_offset[segment * job.outputs.size() + k] + first * size;
       outputs_[k] = tile.buffer.data() + tile.used;
-      if (copied >= 0 && k == 0) feed.copy(static_cast<std::size_t>(copied), piece.first + done, count, outputs_[0]);
+      if (copied >= 0 && k == 0) feed.copy(static_cast<std::size_t>(copied), first, count, outputs_[0]);
       if (copied >= 0 && k != 0) std::memcpy(outputs_[k], outputs_[0], count);
       tile.used += count * size;
     }
-    if (copied < 0) arithmetic.run(piece.first + done, count, feed.take(piece.first + done, count), outputs_.data());
-    arithmetic.made(segment, piece.first + done, count, outputs_.data());
+    if (copied < 0) compute(job, segment, first, count, feed, arithmetic);
+    arithmetic.made(segment, first, count, outputs_.data());
     tally->compute_seconds += seconds_since(start);
     done += count;
   }
   return {};
+}
+
+void ChunkRunner::compute(const Job& job, std::size_t segment, std::uint64_t first, std::size_t count, InputFeed& feed, Arithmetic& arithmetic) {
+  parts_ = outputs_;
+  while (count != 0) {
+    std::size_t some = count;
+    const std::uint8_t* const* inputs = feed.take_some(first, &some);
+    arithmetic.run(first, some, inputs, parts_.data());
+    for (std::size_t k = 0; k < parts_.size(); ++k) parts_[k] += some * job.out_size(segment, k);
+    first += some;
+    count -= some;
+  }
 }
 
 Status ChunkRunner::flush(const Job& job, std::size_t segment, Written* written, Tally* tally) {

@@ -41,12 +41,14 @@ class ChunkRunner {
 
   Status prepare(const Job& job);
   Status run_piece(const Job& job, const Piece& piece, InputFeed& feed, Arithmetic& arithmetic, Written* written, Tally* tally);
+  void compute(const Job& job, std::size_t segment, std::uint64_t first, std::size_t count, InputFeed& feed, Arithmetic& arithmetic);
   std::size_t room(const Job& job, const Piece& piece, std::uint64_t done) const;
   Status flush(const Job& job, std::size_t segment, Written* written, Tally* tally);
 
   std::size_t tile_bytes_;
   std::vector<Tile> tiles_;              // [K]
   std::vector<std::uint8_t*> outputs_;   // [K]
+  std::vector<std::uint8_t*> parts_;     // [K] where what is taken next goes
   std::vector<Mapping*> mappings_;       // of the job's files
   const std::atomic<bool>* stop_ = nullptr;
 };

@@ -20,11 +20,11 @@ class InputFeed {
   // Turns to its next piece, the pieces in their order. Code::no_memory where there is none to gather in.
   Status turn(const Piece& piece, Tally* tally);
 
-  // How many elements of the piece are best asked for at once: all, unless they have to be gathered.
-  std::size_t most() const { return most_; }
-  // Elements [first, first + count) of the segment in each input that it reads, [N]; all within the piece, and
-  // where they have to be gathered, at most EngineShape::gather_bytes of each. Valid until the next call.
+  // Elements [first, first + count) of the segment in each input that it reads, within the piece; of an engine
+  // that gathers, at most EngineShape::gather_bytes of each. [N], valid until the next call.
   const std::uint8_t* const* take(std::uint64_t first, std::size_t count);
+  // The same of as many elements as is quickest, at least one; `count` becomes their number.
+  const std::uint8_t* const* take_some(std::uint64_t first, std::size_t* count);
   // The same of one input, however many, to where they shall stand.
   void copy(std::size_t n, std::uint64_t first, std::size_t count, std::uint8_t* to) const;
 
@@ -34,12 +34,17 @@ class InputFeed {
     std::size_t input;                      // [S x N]
     std::size_t size;                       // bytes of an element
     const std::uint8_t* data = nullptr;     // first element of the piece, in no boxes
-    const std::uint8_t* loaded = nullptr;   // patches of the piece, in boxes
+    // in boxes:
+    std::uint64_t columns = 1;
+    std::uint64_t start = 0;                // element of the grid that is the segment's first
+    const std::uint8_t* loaded = nullptr;   // patches of the piece
     PatchOrder order;
+    RowWalk walk;
+    std::uint64_t run = 0;                  // elements that follow one another where it stands
   };
 
   const std::uint8_t* find(const Source& source, const Patch& patch, std::uint64_t* stride) const;
-  const std::uint8_t* run_of(const Source& source, std::uint64_t first, std::size_t count) const;
+  std::uint64_t find_run(Source& source, std::uint64_t first);
   void gather(const Source& source, std::uint64_t first, std::size_t count, std::uint8_t* to) const;
 
   const std::size_t room_;
@@ -47,7 +52,7 @@ class InputFeed {
   const std::uint8_t* const* loaded_ = nullptr;  // [N]
   std::vector<std::uint64_t> taken_;             // [N] bytes of `loaded_` that pieces before had
   Piece piece_{};
-  std::size_t most_ = 0;
+  std::size_t most_ = 0;                         // elements that are best gathered at once
   std::vector<Source> plain_;
   std::vector<Source> boxed_;
   std::vector<const std::uint8_t*> inputs_;      // [N]

@@ -116,7 +116,7 @@ template <typename AnyJob>
 Twins<AnyJob> scattered_job(Random& random, const TempDir& dir, const Shape& shape) {
   Twins<AnyJob> twins;
   std::vector<Heap> heaps(shape.inputs);
-  for (Heap& heap : heaps) heap.files.resize(1 + below(random, 3));
+  for (Heap& heap : heaps) heap.files.resize(1 + below(random, 3), {0});
   std::vector<std::vector<std::uint8_t>> runs(shape.inputs);
   for (AnyJob* job : {&twins.boxed, &twins.plain}) {
     job->segments = shape.count.size();
