@@ -74,8 +74,9 @@ ${program.commands.map(commandSection).join('\n\n')}
   exactly one document, also for a failure (\`schema\` is \`ckpt-merge/error\` then). With \`-q\` it holds only the
   path of the output.
 - **Order.** Inputs without explicit weights are sorted by step when every one of them has a step that can be
-  recognised (a shell glob sorts \`checkpoint-10000\` before \`checkpoint-2000\`); otherwise the given order is
-  taken as oldest first. Both are said. With explicit weights the given order stands.
+  recognised (a shell glob sorts \`checkpoint-10000\` before \`checkpoint-2000\`), which is said where they were
+  given in an order of their own; otherwise the given order is taken as oldest first, which is said. With explicit
+  weights the given order stands.
 - **Inputs and weights.** \`PATH:WEIGHT\` gives an input its weight: for all inputs or for none, and not together
   with \`--weights\`. What exists as written is a path, so a folder named \`step:100\` needs nothing special.
   Weights are decimal or scientific, of either sign, and used as given.

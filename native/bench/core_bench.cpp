@@ -1,11 +1,12 @@
 // What the float64 promise costs: kernels with float64 and with float32 accumulators, alone and inside the
-// engine. Writes one JSON document.
+// engine. And what boxes cost: matrices that were saved by columns against the same files as rows. Writes one
+// JSON document.
 //
 //   core_bench [--dir DIR] [--inputs N] [--bytes B] [--threads T] [--rounds R]
 //
-// DIR holds N temporary inputs of B bytes of bf16 and one output (default: the system's temporary folder, 4
-// inputs of 256 MiB, 1 thread, 5 rounds). Kernels run on blocks that stay in cache; rounds of the variants
-// alternate; the best round counts for kernels, the median for the engine.
+// DIR holds N temporary inputs of B bytes of bf16 (whole matrices of 32 MiB), in four files each, and one output (default: the system's
+// temporary folder, 4 inputs of 256 MiB, 1 thread, 5 rounds). Kernels run on blocks that stay in cache; rounds
+// of the variants alternate; the best round counts for kernels, the median for the engine.
 #include <unistd.h>
 
 #include <algorithm>
@@ -41,6 +42,10 @@ extern const KernelTable table;
 using namespace ckpt;
 
 namespace {
+
+// Rows and columns of a matrix, and its bytes.
+constexpr std::uint64_t kSide = 4096;
+constexpr std::uint64_t kMatrix = kSide * kSide * 2;
 
 struct Settings {
   std::string dir = std::filesystem::temp_directory_path().string();
@@ -127,16 +132,20 @@ void bench_kernels(const Settings& settings) {
   std::printf("\n  ],\n");
 }
 
+// An input is kParts files.
+constexpr std::size_t kParts = 4;
+
 class Files {
  public:
   explicit Files(const Settings& settings) : dir_(settings.dir + "/core-bench-" + std::to_string(getpid())) {
     std::filesystem::create_directory(dir_);
     const auto values = sample(std::size_t{1} << 20, 7);
-    for (std::size_t n = 0; n < settings.inputs; ++n) {
+    const std::uint64_t bytes = settings.bytes / kParts;
+    for (std::size_t f = 0; f < settings.inputs * kParts; ++f) {
       std::shared_ptr<Output> output;
-      Status status = Output::open(input(n), settings.bytes, false, &output);
-      for (std::uint64_t at = 0; status.ok() && at < settings.bytes; at += values.size() * 2) {
-        status = output->write(at, values.data(), static_cast<std::size_t>(std::min<std::uint64_t>(values.size() * 2, settings.bytes - at)));
+      Status status = Output::open(input(f), bytes, false, &output);
+      for (std::uint64_t at = 0; status.ok() && at < bytes; at += values.size() * 2) {
+        status = output->write(at, values.data(), static_cast<std::size_t>(std::min<std::uint64_t>(values.size() * 2, bytes - at)));
       }
       if (!status.ok()) give_up(status);
     }
@@ -144,39 +153,79 @@ class Files {
   ~Files() { std::filesystem::remove_all(dir_); }
   Files(const Files&) = delete;
   Files& operator=(const Files&) = delete;
-  std::string input(std::size_t n) const { return dir_ + "/in" + std::to_string(n); }
+  std::string input(std::size_t f) const { return dir_ + "/in" + std::to_string(f); }
   std::string output() const { return dir_ + "/out"; }
 
  private:
   std::string dir_;
 };
 
-double merge_seconds(const Settings& settings, const Files& files, const KernelTable& kernels) {
+// How a matrix lies in the four files of an input: a quarter of its rows in each, or of its columns.
+enum class Layout { rows, columns };
+
+CombineJob job_of(const Settings& settings, Layout layout, std::uint64_t side, std::uint64_t width) {
+  const std::uint64_t part = side * side / kParts;  // elements
+  CombineJob job;
+  job.inputs = settings.inputs;
+  job.cell = {0};
+  std::uint64_t done = 0;
+  const auto add = [&](std::uint64_t count) {
+    job.count.push_back(count);
+    job.out_offset.push_back(done * 2);
+    job.out_dtype.push_back(kBF16);
+    job.table.push_back(0);
+    job.cell_end.push_back(count);
+    job.cell.push_back(static_cast<std::int32_t>(++job.segments));
+    job.dtype.insert(job.dtype.end(), job.inputs, kBF16);
+    done += count;
+  };
+  for (std::uint64_t matrix = 0; matrix < settings.bytes / 2 / kParts / part; ++matrix) {
+    const std::uint64_t offset = matrix * part * 2;
+    if (layout == Layout::rows) {
+      for (std::size_t f = 0; f < kParts; ++f) {
+        add(part);
+        for (std::size_t n = 0; n < job.inputs; ++n) job.file.push_back(static_cast<std::int32_t>(n * kParts + f));
+        job.offset.insert(job.offset.end(), job.inputs, offset);
+      }
+      continue;
+    }
+    if (job.boxes.first.empty()) job.boxes.first = {0};
+    add(side * side);
+    for (std::size_t n = 0; n < job.inputs; ++n) {
+      job.file.push_back(-1);
+      job.offset.push_back(0);
+      job.boxes.columns.push_back(side);
+      job.boxes.start.push_back(0);
+      for (std::uint64_t box = 0; box < side / width; ++box) {
+        job.boxes.row.push_back(0);
+        job.boxes.rows.push_back(side);
+        job.boxes.column.push_back(box * width);
+        job.boxes.width.push_back(width);
+        job.boxes.row_stride.push_back(width * 2);
+        job.boxes.file.push_back(static_cast<std::int32_t>(n * kParts + box * width * kParts / side));
+        job.boxes.offset.push_back(offset + box * width % (side / kParts) * side * 2);
+      }
+      job.boxes.first.push_back(static_cast<std::int32_t>(job.boxes.row.size()));
+    }
+  }
+  job.weights.assign(settings.inputs, 1.0 / static_cast<double>(settings.inputs));
+  return job;
+}
+
+double merge_seconds(const Settings& settings, const Files& files, const KernelTable& kernels, CombineJob job) {
   std::filesystem::remove(files.output());
   EngineOptions options;
   options.threads = settings.threads;
   options.max_inputs = settings.inputs;
+  options.gathers = !job.boxes.empty();
   std::shared_ptr<Engine> engine;
-  CombineJob job;
   job.outputs.resize(1);
   Status status = Engine::create(options, kernels, &engine);
   if (status.ok()) status = Output::open(files.output(), settings.bytes, false, &job.outputs[0]);
   if (!status.ok()) give_up(status);
-  job.segments = 1;
-  job.inputs = settings.inputs;
-  job.count = {settings.bytes / 2};
-  for (std::size_t n = 0; n < settings.inputs; ++n) job.file.push_back(static_cast<std::int32_t>(n));
-  job.offset.assign(settings.inputs, 0);
-  job.dtype.assign(settings.inputs, kBF16);
-  job.out_offset = {0};
-  job.out_dtype = {kBF16};
-  job.table = {0};
-  job.weights.assign(settings.inputs, 1.0 / static_cast<double>(settings.inputs));
-  job.cell = {0, 1};
-  job.cell_end = {settings.bytes / 2};
   return seconds_of([&] {
-    job.files.resize(settings.inputs);
-    for (std::size_t n = 0; status.ok() && n < settings.inputs; ++n) status = Input::open(files.input(n), InputMode::map, &job.files[n]);
+    job.files.resize(settings.inputs * kParts);
+    for (std::size_t f = 0; status.ok() && f < job.files.size(); ++f) status = Input::open(files.input(f), InputMode::map, &job.files[f]);
     CombineResult result;
     if (status.ok()) status = combine(*engine, job, &result);
     if (!status.ok()) give_up(status);
@@ -189,25 +238,47 @@ double median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
-void bench_merges(const Settings& settings) {
+void bench_merges(const Settings& settings, const Files& files) {
   std::string why;
   const Isa* isa = choose_isa(nullptr, &why);
   const KernelTable* single = float_table(isa->name);
   if (single == nullptr) {
-    std::printf("  \"merge\": null\n");
+    std::printf("  \"merge\": null,\n");
     return;
   }
-  const Files files(settings);
+  const CombineJob job = job_of(settings, Layout::rows, kSide, kSide);
   std::vector<double> f64;
   std::vector<double> f32;
   for (int round = 0; round < settings.rounds; ++round) {
-    f64.push_back(merge_seconds(settings, files, *isa->table));
-    f32.push_back(merge_seconds(settings, files, *single));
+    f64.push_back(merge_seconds(settings, files, *isa->table, job));
+    f32.push_back(merge_seconds(settings, files, *single, job));
   }
   std::printf("  \"merge\": {\"isa\": \"%s\", \"inputs\": %zu, \"bytes\": %llu, \"threads\": %zu, \"float64Seconds\": %.4f, \"float32Seconds\": %.4f, "
-              "\"ratio\": %.3f}\n",
+              "\"ratio\": %.3f},\n",
               isa->name, settings.inputs, static_cast<unsigned long long>(settings.bytes), settings.threads, median(f64), median(f32),
               median(f64) / median(f32));
+}
+
+// Matrices of 4096 x 4096 in boxes of so many columns, in four files; one of a column each is a transposed
+// matrix.
+void bench_boxes(const Settings& settings, const Files& files) {
+  std::string why;
+  const KernelTable& kernels = *choose_isa(nullptr, &why)->table;
+  const std::vector<std::uint64_t> widths = {1024, 256, 32, 1};
+  std::vector<double> rows;
+  std::vector<std::vector<double>> columns(widths.size());
+  for (int round = 0; round < settings.rounds; ++round) {
+    rows.push_back(merge_seconds(settings, files, kernels, job_of(settings, Layout::rows, kSide, kSide)));
+    for (std::size_t w = 0; w < widths.size(); ++w) {
+      columns[w].push_back(merge_seconds(settings, files, kernels, job_of(settings, Layout::columns, kSide, widths[w])));
+    }
+  }
+  std::printf("  \"boxes\": [");
+  for (std::size_t w = 0; w < widths.size(); ++w) {
+    std::printf("%s\n    {\"width\": %llu, \"rowsSeconds\": %.4f, \"columnsSeconds\": %.4f, \"ratio\": %.3f}", w == 0 ? "" : ",",
+                static_cast<unsigned long long>(widths[w]), median(rows), median(columns[w]), median(rows) / median(columns[w]));
+  }
+  std::printf("\n  ]\n");
 }
 
 bool parse(int count, char** arguments, Settings* settings) {
@@ -216,7 +287,7 @@ bool parse(int count, char** arguments, Settings* settings) {
     const unsigned long long number = std::strtoull(arguments[i + 1], nullptr, 10);
     if (name == "--dir") settings->dir = arguments[i + 1];
     else if (name == "--inputs") settings->inputs = number;
-    else if (name == "--bytes") settings->bytes = number / 2 * 2;
+    else if (name == "--bytes") settings->bytes = number / kMatrix * kMatrix;
     else if (name == "--threads") settings->threads = number;
     else if (name == "--rounds") settings->rounds = static_cast<int>(number);
     else return false;
@@ -234,7 +305,9 @@ int main(int count, char** arguments) {
   }
   std::printf("{\n");
   bench_kernels(settings);
-  bench_merges(settings);
+  const Files files(settings);
+  bench_merges(settings, files);
+  bench_boxes(settings, files);
   std::printf("}\n");
   return 0;
 }

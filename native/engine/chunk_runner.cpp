@@ -24,7 +24,6 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
 Status ChunkRunner::prepare(const Job& job) {
   tiles_.resize(std::max(tiles_.size(), job.outputs.size()));
   outputs_.resize(job.outputs.size());
-  inputs_.resize(job.inputs);
   for (std::size_t k = 0; k < job.outputs.size(); ++k) {
     if (!tiles_[k].buffer.reserve(tile_bytes_)) return failure(Code::no_memory, "no memory for a tile");
     tiles_[k].used = 0;
@@ -33,10 +32,10 @@ Status ChunkRunner::prepare(const Job& job) {
   return {};
 }
 
-Status ChunkRunner::run(const Job& job, const ChunkWork& work, Arithmetic& arithmetic, Written* written, Tally* tally) {
+Status ChunkRunner::run(const Job& job, const ChunkWork& work, InputFeed& feed, Arithmetic& arithmetic, Written* written, Tally* tally) {
   Status status = prepare(job);
   if (!status.ok()) return status;
-  cursor_.assign(work.loaded, work.loaded + job.inputs);
+  feed.begin(job, work);
   stop_ = &work.stop;
   written->crc.assign(job.outputs.size(), 0);
   written->length.assign(job.outputs.size(), 0);
@@ -46,7 +45,7 @@ Status ChunkRunner::run(const Job& job, const ChunkWork& work, Arithmetic& arith
   const Chunk& chunk = work.chunk();
   for (std::size_t p = chunk.first_piece; p < chunk.first_piece + chunk.piece_count; ++p) {
     segment = work.plan.pieces[p].segment;
-    status = run_piece(job, work.plan.pieces[p], arithmetic, written, tally);
+    status = run_piece(job, work.plan.pieces[p], feed, arithmetic, written, tally);
     if (!status.ok()) return status;
   }
   return flush(job, segment, written, tally);
@@ -69,27 +68,17 @@ std::size_t ChunkRunner::room(const Job& job, const Piece& piece, std::uint64_t 
   return static_cast<std::size_t>(fit);
 }
 
-Status ChunkRunner::run_piece(const Job& job, const Piece& piece, Arithmetic& arithmetic, Written* written, Tally* tally) {
+Status ChunkRunner::run_piece(const Job& job, const Piece& piece, InputFeed& feed, Arithmetic& arithmetic, Written* written, Tally* tally) {
   const std::size_t segment = piece.segment;
   const int copied = job.copied(segment);
   if (copied < 0) {
     const Status status = arithmetic.prepare(segment);
     if (!status.ok()) return status;
   }
-  for (std::size_t n = 0; n < job.inputs; ++n) {
-    if (!job.reads(segment, n)) continue;
-    const std::size_t at = segment * job.inputs + n;
-    Input& file = *job.files[static_cast<std::size_t>(job.file[at])];
-    const std::size_t size = job.in_size(segment, n);
-    tally->bytes_read += piece.count * size;
-    if (file.mode() == InputMode::map) {
-      inputs_[n] = file.mapping().base + job.offset[at] + piece.first * size;
-    } else {
-      inputs_[n] = cursor_[n];
-      cursor_[n] += piece.count * size;
-    }
-  }
+  const Status turned = feed.turn(piece, tally);
+  if (!turned.ok()) return turned;
   for (std::uint64_t done = 0; done < piece.count;) {
+    const std::uint64_t first = piece.first + done;
     const std::size_t count = room(job, piece, done);
     if (count == 0) {
       const Status status = flush(job, segment, written, tally);
@@ -100,20 +89,30 @@ Status ChunkRunner::run_piece(const Job& job, const Piece& piece, Arithmetic& ar
     for (std::size_t k = 0; k < job.outputs.size(); ++k) {
       Tile& tile = tiles_[k];
       const std::size_t size = job.out_size(segment, k);
-      if (tile.used == 0) tile.offset = job.out_offset[segment * job.outputs.size() + k] + (piece.first + done) * size;
+      if (tile.used == 0) tile.offset = job.out_offset[segment * job.outputs.size() + k] + first * size;
       outputs_[k] = tile.buffer.data() + tile.used;
-      if (copied >= 0) std::memcpy(outputs_[k], inputs_[static_cast<std::size_t>(copied)], count);
+      if (copied >= 0 && k == 0) feed.copy(static_cast<std::size_t>(copied), first, count, outputs_[0]);
+      if (copied >= 0 && k != 0) std::memcpy(outputs_[k], outputs_[0], count);
       tile.used += count * size;
     }
-    if (copied < 0) arithmetic.run(piece.first + done, count, inputs_.data(), outputs_.data());
-    arithmetic.made(segment, piece.first + done, count, outputs_.data());
-    for (std::size_t n = 0; n < job.inputs; ++n) {
-      if (job.reads(segment, n)) inputs_[n] += count * job.in_size(segment, n);
-    }
+    if (copied < 0) compute(job, segment, first, count, feed, arithmetic);
+    arithmetic.made(segment, first, count, outputs_.data());
     tally->compute_seconds += seconds_since(start);
     done += count;
   }
   return {};
+}
+
+void ChunkRunner::compute(const Job& job, std::size_t segment, std::uint64_t first, std::size_t count, InputFeed& feed, Arithmetic& arithmetic) {
+  parts_ = outputs_;
+  while (count != 0) {
+    std::size_t some = count;
+    const std::uint8_t* const* inputs = feed.take_some(first, &some);
+    arithmetic.run(first, some, inputs, parts_.data());
+    for (std::size_t k = 0; k < parts_.size(); ++k) parts_[k] += some * job.out_size(segment, k);
+    first += some;
+    count -= some;
+  }
 }
 
 Status ChunkRunner::flush(const Job& job, std::size_t segment, Written* written, Tally* tally) {

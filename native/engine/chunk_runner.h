@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "../io/buffer.h"
+#include "input_feed.h"
 #include "operation.h"
 
 namespace ckpt {
@@ -28,7 +29,7 @@ class ChunkRunner {
  public:
   explicit ChunkRunner(std::size_t tile_bytes) : tile_bytes_(tile_bytes) {}
 
-  Status run(const Job& job, const ChunkWork& work, Arithmetic& arithmetic, Written* written, Tally* tally);
+  Status run(const Job& job, const ChunkWork& work, InputFeed& feed, Arithmetic& arithmetic, Written* written, Tally* tally);
 
  private:
   // The part of a tile in one output.
@@ -39,16 +40,16 @@ class ChunkRunner {
   };
 
   Status prepare(const Job& job);
-  Status run_piece(const Job& job, const Piece& piece, Arithmetic& arithmetic, Written* written, Tally* tally);
+  Status run_piece(const Job& job, const Piece& piece, InputFeed& feed, Arithmetic& arithmetic, Written* written, Tally* tally);
+  void compute(const Job& job, std::size_t segment, std::uint64_t first, std::size_t count, InputFeed& feed, Arithmetic& arithmetic);
   std::size_t room(const Job& job, const Piece& piece, std::uint64_t done) const;
   Status flush(const Job& job, std::size_t segment, Written* written, Tally* tally);
 
   std::size_t tile_bytes_;
-  std::vector<Tile> tiles_;                    // [K]
-  std::vector<const std::uint8_t*> cursor_;    // [N] next byte of each loaded member
-  std::vector<const std::uint8_t*> inputs_;    // [N]
-  std::vector<std::uint8_t*> outputs_;         // [K]
-  std::vector<Mapping*> mappings_;             // of the job's files
+  std::vector<Tile> tiles_;              // [K]
+  std::vector<std::uint8_t*> outputs_;   // [K]
+  std::vector<std::uint8_t*> parts_;     // [K] where what is taken next goes
+  std::vector<Mapping*> mappings_;       // of the job's files
   const std::atomic<bool>* stop_ = nullptr;
 };
 

@@ -51,20 +51,55 @@ ChunkPlan plan_chunks(const Job& job, std::size_t threads, std::uint64_t grain, 
   return plan;
 }
 
-void append_ranges(const Job& job, const ChunkPlan& plan, const Chunk& chunk, std::size_t n, std::vector<Range>* ranges) {
-  const std::size_t start = ranges->size();
-  for (std::size_t p = chunk.first_piece; p < chunk.first_piece + chunk.piece_count; ++p) {
-    const Piece& piece = plan.pieces[p];
-    if (!job.reads(piece.segment, n)) continue;
-    const std::size_t at = piece.segment * job.inputs + n;
-    const std::uint64_t element = job.in_size(piece.segment, n);
-    const Range range{static_cast<std::size_t>(job.file[at]), job.offset[at] + piece.first * element, piece.count * element};
-    if (ranges->size() > start && ranges->back().file == range.file && ranges->back().offset + ranges->back().size == range.offset) {
-      ranges->back().size += range.size;
-    } else {
-      ranges->push_back(range);
-    }
+RangeWalk::RangeWalk(const Job& job, const Piece* first, const Piece* past, std::size_t n, Gaps gaps)
+    : job_(&job), piece_(first), past_(past), n_(n), gaps_(gaps) {}
+
+bool RangeWalk::next(Range* range) {
+  if (!held_ && !step(&range_)) return false;
+  *range = range_;
+  while ((held_ = step(&range_))) {
+    if (range_.file != range->file || range_.offset != range->offset + range->size) break;
+    range->size += range_.size;
   }
+  return true;
+}
+
+bool RangeWalk::step(Range* range) {
+  while (row_ == patch_.rows) {
+    if (patches_ && patches_->next(&patch_)) {
+      row_ = 0;
+      break;
+    }
+    patches_.reset();
+    while (piece_ != past_ && !job_->reads(piece_->segment, n_)) ++piece_;
+    if (piece_ == past_) return false;
+    const Piece& piece = *piece_++;
+    const std::size_t input = piece.segment * job_->inputs + n_;
+    size_ = job_->in_size(piece.segment, n_);
+    if (!job_->boxes.hold(input)) {
+      *range = {static_cast<std::size_t>(job_->file[input]), job_->offset[input] + piece.first * size_, piece.count * size_};
+      return true;
+    }
+    const std::uint64_t first = job_->boxes.start[input] + piece.first;
+    patches_.emplace(job_->boxes, input, first, first + piece.count);
+  }
+  *range = range_of_patch();
+  return true;
+}
+
+// Of as many rows of the patch as lie together.
+Range RangeWalk::range_of_patch() {
+  // Reading across is cheaper than beginning anew.
+  constexpr std::uint64_t kSmallGap = std::uint64_t{64} << 10;
+  const Boxes& boxes = job_->boxes;
+  const std::size_t b = patch_.box;
+  const std::uint64_t stride = boxes.row_stride[b];
+  const std::uint64_t bytes = patch_.width * size_;
+  const std::uint64_t begin = boxes.offset[b] + (patch_.row + row_ - boxes.row[b]) * stride + (patch_.column - boxes.column[b]) * size_;
+  const bool together = stride == bytes || (gaps_ == Gaps::loose && stride < bytes + kSmallGap);
+  const std::uint64_t rows = together ? patch_.rows - row_ : 1;
+  row_ += rows;
+  return {static_cast<std::size_t>(boxes.file[b]), begin, (rows - 1) * stride + bytes};
 }
 
 }  // namespace ckpt

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "job.h"
@@ -24,6 +25,9 @@ struct Chunk {
 struct ChunkPlan {
   std::vector<Piece> pieces;
   std::vector<Chunk> chunks;
+
+  const Piece* begin(const Chunk& chunk) const { return pieces.data() + chunk.first_piece; }
+  const Piece* end(const Chunk& chunk) const { return begin(chunk) + chunk.piece_count; }
 };
 
 // What an operation asks of its chunks.
@@ -44,7 +48,32 @@ struct Range {
   std::uint64_t size;
 };
 
-// The ranges of member n in a chunk, in the order of its pieces, neighbours joined.
-void append_ranges(const Job& job, const ChunkPlan& plan, const Chunk& chunk, std::size_t n, std::vector<Range>* ranges);
+// The ranges of member n in some pieces, in their order (in boxes that of PatchWalk), neighbours joined.
+class RangeWalk {
+ public:
+  // exact: as many bytes as the pieces have. loose: with small gaps between the rows of a box, for what is
+  // done by the page anyway.
+  enum class Gaps { exact, loose };
+
+  RangeWalk(const Job& job, const Piece* first, const Piece* past, std::size_t n, Gaps gaps);
+  // False at the end.
+  bool next(Range* range);
+
+ private:
+  bool step(Range* range);
+  Range range_of_patch();
+
+  const Job* job_;
+  const Piece* piece_;
+  const Piece* past_;
+  std::size_t n_;
+  Gaps gaps_;
+  std::uint64_t size_ = 1;           // bytes of an element of the piece
+  std::optional<PatchWalk> patches_;  // of the piece, where it lies in boxes
+  Patch patch_{};
+  std::uint64_t row_ = 0;            // of the patch, next
+  bool held_ = false;
+  Range range_{};                    // read and not given out yet
+};
 
 }  // namespace ckpt

@@ -76,6 +76,7 @@ Status Engine::run(Operation& operation, CallResult* result) {
   call.job = &job;
   for (const auto& file : job.files) call.reads = call.reads || file->mode() == InputMode::read;
   if (call.reads && !options_.reads) return failure(Code::invalid_arg, "the engine was made without reads");
+  if (!job.boxes.empty() && !options_.gathers) return failure(Code::invalid_arg, "the engine was made without gathers");
   const ChunkRules rules = operation.rules();
   if (call.reads && shape_.request_bytes < rules.least) return failure(Code::invalid_arg, "requests are smaller than the least chunk");
   if (options_.drop_cache) {
@@ -202,16 +203,51 @@ void Engine::finish_chunk(Call& call, const Status& status) {
 // Has mapped inputs read before they are touched: a thread that faults waits for one small read at a time.
 void Engine::read_ahead(const Call& call, std::size_t chunk) const {
   if (chunk >= call.plan.chunks.size()) return;
-  std::vector<Range> ranges;
-  for (std::size_t n = 0; n < call.job->inputs; ++n) append_ranges(*call.job, call.plan, call.plan.chunks[chunk], n, &ranges);
-  for (const Range& range : ranges) call.job->files[range.file]->read_ahead(range.offset, range.size);
+  const Job& job = *call.job;
+  const Piece* first = call.plan.begin(call.plan.chunks[chunk]);
+  const Piece* past = call.plan.end(call.plan.chunks[chunk]);
+  for (std::size_t n = 0; n < job.inputs; ++n) {
+    RangeWalk ranges(job, first, past, n, RangeWalk::Gaps::loose);
+    for (Range range; ranges.next(&range);) job.files[range.file]->read_ahead(range.offset, range.size);
+  }
 }
 
 void Engine::release_inputs(const Job& job, const ChunkPlan& plan, const Chunk& chunk) const {
-  std::vector<Range> ranges;
-  for (std::size_t n = 0; n < job.inputs; ++n) append_ranges(job, plan, chunk, n, &ranges);
   const std::uint64_t window = kMostUsed / std::max<std::size_t>(job.inputs, 1);
-  for (const Range& range : ranges) job.files[range.file]->release(range.offset, range.size, window, options_.drop_cache);
+  const Piece* const past = plan.end(chunk);
+  for (std::size_t n = 0; n < job.inputs; ++n) {
+    const auto in_boxes = [&](const Piece& piece) { return job.reads(piece.segment, n) && job.boxes.hold(piece.segment * job.inputs + n); };
+    for (const Piece* piece = plan.begin(chunk); piece != past;) {
+      if (in_boxes(*piece)) {
+        release_boxes(job, *piece++, n);
+        continue;
+      }
+      const Piece* const next = std::find_if(piece, past, in_boxes);
+      RangeWalk ranges(job, piece, next, n, RangeWalk::Gaps::loose);
+      for (Range range; ranges.next(&range);) job.files[range.file]->release(range.offset, range.size, window, window, options_.drop_cache);
+      piece = next;
+    }
+  }
+}
+
+// Boxes lie in many files at once, or in many places of one: the window is shared among files, and what lies
+// between two boxes is not taken for used. Ranges of few pages wait for the end of the segment, when they have
+// grown together.
+void Engine::release_boxes(const Job& job, const Piece& piece, std::size_t n) const {
+  constexpr std::uint64_t kFewPages = std::uint64_t{16} << 10;
+  const std::uint64_t window = kMostUsed / std::max(job.inputs, job.files.size());
+  bool waiting = false;
+  RangeWalk ranges(job, &piece, &piece + 1, n, RangeWalk::Gaps::loose);
+  for (Range range; ranges.next(&range);) {
+    // Pieces that other threads have in work lie no further.
+    const std::uint64_t reach = std::min(window, range.size * shape_.threads);
+    if (range.size < kFewPages) waiting = true;
+    else job.files[range.file]->release(range.offset, range.size, window, reach, options_.drop_cache);
+  }
+  if (!waiting || piece.first + piece.count != job.count[piece.segment]) return;
+  const Piece whole{piece.segment, 0, job.count[piece.segment]};
+  RangeWalk all(job, &whole, &whole + 1, n, RangeWalk::Gaps::loose);
+  for (Range range; all.next(&range);) job.files[range.file]->release(range.offset, range.size, 0, 0, options_.drop_cache);
 }
 
 }  // namespace ckpt

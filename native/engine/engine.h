@@ -8,6 +8,7 @@
 #include <list>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "../io/buffer.h"
@@ -56,12 +57,33 @@ class Engine {
     Range range;
     std::uint8_t* to;
   };
+  // The requests of a chunk, one after the other: narrow boxes make far too many for a list.
+  class Requests {
+   public:
+    Requests() = default;
+    // Each member's data go to `slot`, `stride` bytes after those of the member before, in the order of the
+    // pieces. Ranges of mapped files keep their place and are not read.
+    Requests(const Job& job, const ChunkPlan& plan, const Chunk& chunk, std::uint8_t* slot, std::size_t stride);
+    bool done() const { return !upcoming_; }
+    Request take();
+
+   private:
+    void advance();
+    const Job* job_ = nullptr;
+    const Piece* first_ = nullptr;
+    const Piece* past_ = nullptr;
+    std::uint8_t* slot_ = nullptr;
+    std::size_t stride_ = 0;
+    std::size_t n_ = 0;
+    std::optional<RangeWalk> ranges_;  // of member n
+    std::uint8_t* to_ = nullptr;
+    std::optional<Request> upcoming_;
+  };
   // A chunk whose inputs are in a slot, or on their way there.
   struct Loading {
     std::size_t chunk = 0;
     Buffer* slot = nullptr;
-    std::vector<Request> requests;
-    std::size_t issued = 0;
+    Requests requests;
     std::size_t outstanding = 0;
     std::vector<const std::uint8_t*> loaded;  // [N]
   };
@@ -92,6 +114,7 @@ class Engine {
   void finish_chunk(Call& call, const Status& status);
   void read_ahead(const Call& call, std::size_t chunk) const;
   void release_inputs(const Job& job, const ChunkPlan& plan, const Chunk& chunk) const;
+  void release_boxes(const Job& job, const Piece& piece, std::size_t n) const;
 
   void read_loop();
   bool take_request(std::unique_lock<std::mutex>& lock);

@@ -9,6 +9,34 @@
 
 namespace ckpt {
 
+Engine::Requests::Requests(const Job& job, const ChunkPlan& plan, const Chunk& chunk, std::uint8_t* slot, std::size_t stride)
+    : job_(&job), first_(plan.begin(chunk)), past_(plan.end(chunk)), slot_(slot), stride_(stride) {
+  advance();
+}
+
+Engine::Request Engine::Requests::take() {
+  const Request request = *upcoming_;
+  advance();
+  return request;
+}
+
+void Engine::Requests::advance() {
+  upcoming_.reset();
+  for (; n_ < job_->inputs; ++n_, ranges_.reset()) {
+    if (!ranges_) {
+      ranges_.emplace(*job_, first_, past_, n_, RangeWalk::Gaps::exact);
+      to_ = slot_ + n_ * stride_;
+    }
+    for (Range range; ranges_->next(&range);) {
+      std::uint8_t* to = to_;
+      to_ += range.size;
+      if (job_->files[range.file]->mode() != InputMode::read) continue;
+      upcoming_ = Request{range, to};
+      return;
+    }
+  }
+}
+
 void Engine::read_loop() {
   std::unique_lock<std::mutex> lock(mutex_);
   while (!closing_) {
@@ -22,7 +50,7 @@ bool Engine::take_request(std::unique_lock<std::mutex>& lock) {
   for (Call* call : calls_) {
     if (!call->reads || call->stop.load()) continue;
     for (auto loading = call->loading.begin(); loading != call->loading.end(); ++loading) {
-      if (loading->issued == loading->requests.size()) continue;
+      if (loading->requests.done()) continue;
       perform(lock, *call, loading);
       return true;
     }
@@ -48,19 +76,9 @@ bool Engine::begin_loading(Call& call) {
     fail(call, failure(Code::no_memory, "no memory for reads"));
     return false;
   }
-  std::vector<Range> ranges;
-  for (std::size_t n = 0; n < job.inputs; ++n) {
-    std::uint8_t* to = loading.slot->data() + n * shape_.request_bytes;
-    loading.loaded.push_back(to);
-    ranges.clear();
-    append_ranges(job, call.plan, call.plan.chunks[loading.chunk], n, &ranges);
-    for (const Range& range : ranges) {
-      if (job.files[range.file]->mode() != InputMode::read) continue;
-      loading.requests.push_back({range, to});
-      to += range.size;
-    }
-  }
-  if (loading.requests.empty()) {
+  for (std::size_t n = 0; n < job.inputs; ++n) loading.loaded.push_back(loading.slot->data() + n * shape_.request_bytes);
+  loading.requests = Requests(job, call.plan, call.plan.chunks[loading.chunk], loading.slot->data(), shape_.request_bytes);
+  if (loading.requests.done()) {
     call.ready.push_back(std::move(loading));
     compute_.notify_one();
     return false;
@@ -70,7 +88,7 @@ bool Engine::begin_loading(Call& call) {
 }
 
 void Engine::perform(std::unique_lock<std::mutex>& lock, Call& call, std::list<Loading>::iterator loading) {
-  const Request request = loading->requests[loading->issued++];
+  const Request request = loading->requests.take();
   ++loading->outstanding;
   lock.unlock();
   const auto start = std::chrono::steady_clock::now();
@@ -88,7 +106,7 @@ void Engine::perform(std::unique_lock<std::mutex>& lock, Call& call, std::list<L
   if (!status.ok() && status.code != Code::cancelled) status.file = static_cast<int>(request.range.file);
   if (!status.ok() || call.stop.load()) {
     fail(call, status);  // gives back the slot of this chunk too, once its last request has ended
-  } else if (loading->outstanding == 0 && loading->issued == loading->requests.size()) {
+  } else if (loading->outstanding == 0 && loading->requests.done()) {
     call.ready.splice(call.ready.end(), call.loading, loading);
     compute_.notify_one();
   }

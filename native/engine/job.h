@@ -10,6 +10,7 @@
 #include "../io/input.h"
 #include "../io/output.h"
 #include "../io/status.h"
+#include "boxes.h"
 
 namespace ckpt {
 
@@ -21,6 +22,7 @@ struct Job {
   std::vector<std::uint64_t> count;               // [S] elements; bytes for a copied segment
   std::vector<std::int32_t> file;                 // [S x N] index into files, -1 = no part
   std::vector<std::uint64_t> offset;              // [S x N] bytes
+  Boxes boxes;                                    // inputs that have some do not lie at `file` and `offset`
   std::vector<std::uint8_t> dtype;                // [S x N]
   std::vector<std::uint64_t> out_offset;          // [S x K] bytes
   std::vector<std::uint8_t> out_dtype;            // [S x K]

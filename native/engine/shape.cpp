@@ -13,9 +13,12 @@ constexpr std::size_t kDefaultRequest = std::size_t{1} << 20;
 constexpr std::size_t kLeastRequest = std::size_t{64} << 10;
 constexpr std::size_t kDefaultInFlight = 32;
 
+// A tile of an input that lies in boxes; at least what an operation wants at once (spans of ops/gram).
+std::size_t gather_bytes(const EngineOptions& options, std::size_t tile) { return options.gathers ? std::max(tile, kLeastTile) : 0; }
+
 std::uint64_t buffers_per_thread(const EngineOptions& options, std::size_t tile) {
   const std::uint64_t scratch = std::uint64_t{8} * (options.max_inputs + kMaxGroup) * mixed_block_elements(options.max_inputs);
-  return std::uint64_t{options.max_outputs} * tile + scratch;
+  return std::uint64_t{options.max_outputs} * tile + std::uint64_t{options.max_inputs} * gather_bytes(options, tile) + scratch;
 }
 
 // Request size and slots for the memory that is left beside the tiles. False where not even one smallest
@@ -60,6 +63,7 @@ Status fit_shape(const EngineOptions& options, EngineShape* shape) {
       *shape = {};
       shape->threads = threads;
       shape->tile_bytes = tile;
+      shape->gather_bytes = gather_bytes(options, tile);
       const std::uint64_t tiles = threads * buffers_per_thread(options, tile);
       if (tiles > options.memory_bytes) continue;
       shape->buffer_bytes = tiles;

@@ -14,6 +14,7 @@ struct EngineOptions {
   std::size_t max_inputs = 1;
   std::size_t max_outputs = 1;
   bool reads = false;
+  bool gathers = false;
   std::size_t tile_bytes = 0;          // 0 = default
   std::size_t request_bytes = 0;       // 0 = default
   std::size_t requests_in_flight = 0;  // 0 = default
@@ -25,6 +26,7 @@ struct EngineOptions {
 struct EngineShape {
   std::size_t threads = 1;
   std::size_t tile_bytes = 0;
+  std::size_t gather_bytes = 0;        // of each input on each thread, where some lie in boxes; 64 KiB at least
   std::size_t request_bytes = 0;
   std::size_t requests_in_flight = 0;
   std::size_t slots = 0;               // chunks whose inputs are being read, are ready or are being computed

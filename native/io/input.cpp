@@ -204,12 +204,12 @@ void Input::read_ahead(std::uint64_t offset, std::uint64_t size) {
   madvise(const_cast<std::uint8_t*>(mapping_.base) + begin, offset + size - begin, MADV_WILLNEED);
 }
 
-void Input::release(std::uint64_t offset, std::uint64_t size, std::uint64_t window, bool from_cache) {
+void Input::release(std::uint64_t offset, std::uint64_t size, std::uint64_t window, std::uint64_t reach, bool from_cache) {
   std::uint64_t begin = offset;
   std::uint64_t end = offset + size;
   {
     const std::lock_guard<std::mutex> lock(consumed_mutex_);
-    const bool near = offset <= consumed_.end + window && end + window >= consumed_.begin;
+    const bool near = offset <= consumed_.end + reach && end + reach >= consumed_.begin;
     if (consumed_.begin == consumed_.end || near) {
       if (consumed_.begin != consumed_.end) {
         begin = std::min(begin, consumed_.begin);

@@ -49,8 +49,9 @@ class Input {
   void remember_residency();
   // Says that a range has been used. Once about `window` bytes of a stretch have been, their pages are given
   // back: ours (mode map), and with `from_cache` those of the page cache that were not there before. Not at
-  // once, because each time every processor of the process has to forget the pages.
-  void release(std::uint64_t offset, std::uint64_t size, std::uint64_t window, bool from_cache);
+  // once, because each time every processor of the process has to forget the pages. Ranges at most `reach`
+  // bytes apart are one stretch, with what lies between them.
+  void release(std::uint64_t offset, std::uint64_t size, std::uint64_t window, std::uint64_t reach, bool from_cache);
 
  private:
   Input() = default;

@@ -10,7 +10,7 @@
 namespace {
 
 // Raised together with NATIVE_API_VERSION in src/merge/native/binding.ts.
-constexpr int kApiVersion = 3;
+constexpr int kApiVersion = 4;
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   auto* data = new ckpt::AddonData();

@@ -26,6 +26,7 @@ EngineOptions to_options(const Napi::Object& from) {
   options.max_inputs = to_uint(from.Get("maxInputs"), "maxInputs");
   options.max_outputs = to_uint(from.Get("maxOutputs"), "maxOutputs");
   options.reads = optional_bool(from, "reads", false);
+  options.gathers = optional_bool(from, "gathers", false);
   options.tile_bytes = optional_uint(from, "tileBytes", 0);
   options.request_bytes = optional_uint(from, "requestBytes", 0);
   options.requests_in_flight = optional_uint(from, "requestsInFlight", 0);

@@ -6,6 +6,23 @@
 
 namespace ckpt {
 
+namespace {
+
+void read_boxes(const Napi::Object& from, Boxes* boxes) {
+  boxes->first = copy_array<std::int32_t>(from, "first", napi_int32_array);
+  boxes->columns = copy_uints(from, "columns");
+  boxes->start = copy_uints(from, "start");
+  boxes->row = copy_uints(from, "row");
+  boxes->rows = copy_uints(from, "rows");
+  boxes->column = copy_uints(from, "column");
+  boxes->width = copy_uints(from, "width");
+  boxes->file = copy_array<std::int32_t>(from, "file", napi_int32_array);
+  boxes->offset = copy_uints(from, "offset");
+  boxes->row_stride = copy_uints(from, "rowStride");
+}
+
+}  // namespace
+
 void read_inputs(const Napi::Object& from, Job* job) {
   job->files = unwrap_all<Input>(from, "files", InputWrap::unwrap);
   job->count = copy_uints(from, "count");
@@ -14,6 +31,10 @@ void read_inputs(const Napi::Object& from, Job* job) {
   job->inputs = job->segments == 0 ? 0 : job->file.size() / job->segments;
   job->offset = copy_uints(from, "offset");
   job->dtype = copy_array<std::uint8_t>(from, "dtype", napi_uint8_array);
+  if (const Napi::Value boxes = from.Get("boxes"); !boxes.IsUndefined()) {
+    if (!boxes.IsObject()) refuse(from.Env(), "boxes is not an object");
+    read_boxes(boxes.As<Napi::Object>(), &job->boxes);
+  }
   job->cancel = cancel_flag(from);
 }
 

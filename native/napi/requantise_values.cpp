@@ -18,6 +18,7 @@ Array column(Napi::Env env, const std::vector<QuantFigures>& figures, Get get) {
 }  // namespace
 
 std::shared_ptr<QuantJob> RequantiseValues::job(const Napi::Object& from) {
+  if (!from.Get("boxes").IsUndefined()) refuse(from.Env(), "strips do not lie in boxes");
   auto job = std::make_shared<QuantJob>();
   job->files = unwrap_all<Input>(from, "files", InputWrap::unwrap);
   job->outputs = unwrap_all<Output>(from, "outputs", OutputWrap::unwrap);

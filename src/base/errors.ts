@@ -167,8 +167,8 @@ export const ERROR_CODES = {
 export type ErrorCode = keyof typeof ERROR_CODES;
 
 export const WARNING_CODES = {
-  W_REORDERED: 'The inputs were sorted by step, which is not the order they were given in.',
-  W_ORDER_ASSUMED: 'Not every input has a step, so the given order is taken as oldest first.',
+  W_REORDERED: 'The inputs were sorted by step, which is neither the order they were given in nor that of a pattern.',
+  W_ORDER_ASSUMED: 'Not every input has a step, so the given order, or that of a number in the names, is taken as oldest first.',
   W_WEIGHT_SUM: 'The explicit weights do not sum to 1.',
   W_OLDEST_HEAVIEST: 'The schedule gives the oldest checkpoint more weight than the newest.',
   W_UNEVEN_SPACING: 'The members are unevenly spaced and the schedule counts them instead of measuring.',

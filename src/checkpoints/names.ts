@@ -27,10 +27,11 @@ const STAGES: ReadonlyMap<string, number> = new Map([
 
 /**
  * Words for the form of a checkpoint, which say nothing of its place: what converters put before and behind a name
- * (`global_step20_hf`, `hf_converted_checkpoint-20`), and folders inside a checkpoint are called (`model/consolidated`).
+ * (`global_step20_hf`, `hf_converted_checkpoint-20`), and folders inside a checkpoint are called (`model/consolidated`);
+ * `rank0` of Composer: the rank that saves what is there once.
  */
 const FORM: ReadonlySet<string> = new Set(
-  'hf huggingface transformers converted export exported safetensors consolidated unsharded model weights actor policy bf16 fp16 fp32'.split(
+  'hf huggingface transformers converted export exported safetensors consolidated unsharded model weights actor policy bf16 fp16 fp32 rank0'.split(
     ' ',
   ),
 );
@@ -43,13 +44,28 @@ const STEP_UNIT = /^(?:steps?|iters?)?$/;
 /** A position whose step is known. */
 export type NamedPosition = Position & { readonly step: number };
 
+/** The numbers that a name gives. */
+export interface NumbersOfName extends Position {
+  readonly epoch: number | null;
+}
+
 /**
  * The position that the name of a folder, or of a file without its extension, gives; null where it is the name of no
- * step. One rule: parts between single `-`, `_` or `=`, each a number with its word or a word for a form, and nothing
- * else; so `step1000-merged` and `best-100` are nobody's step 1000. A number alone is a step where it is the only one
- * and comes first (nanotron, MaxText; `1000_hf`).
+ * step (see {@link numbersFromName}). What names of one folder say together is in `sibling-names.ts`.
  */
 export function positionFromName(name: string): NamedPosition | null {
+  const numbers = numbersFromName(name);
+  if (numbers === null || numbers.step === null) return null;
+  const { stage, ingredient, step, tokens } = numbers;
+  return { stage, ingredient, step, tokens };
+}
+
+/**
+ * What a name is about; null where that is not a checkpoint's place alone. One rule: parts between single `-`, `_` or
+ * `=`, each a number with its word or a word for a form, and nothing else; so `step1000-merged` and `best-100` are
+ * nobody's step 1000. A number alone is a step where it is the only one and comes first (nanotron, MaxText; `1000_hf`).
+ */
+export function numbersFromName(name: string): NumbersOfName | null {
   const found = new Map<Kind, number>();
   let stage: number | null = null;
   /** A word whose number may follow. */
@@ -91,21 +107,18 @@ export function positionFromName(name: string): NamedPosition | null {
     if (found.size > 0 || open !== null || !Number.isSafeInteger(bare)) return null;
     found.set('step', bare);
   }
-  const step = found.get('step');
-  if (step === undefined) return null;
-  return {
-    stage: stage ?? found.get('stage') ?? null,
-    ingredient: found.get('ingredient') ?? null,
-    step,
-    tokens: found.get('tokens') ?? null,
-  };
+  const of = (kind: Kind): number | null => found.get(kind) ?? null;
+  return { stage: stage ?? of('stage'), ingredient: of('ingredient'), step: of('step'), tokens: of('tokens'), epoch: of('epoch') };
 }
 
 /** A number with its unit; null where that is none of its kind. */
 function numberOf(kind: Kind, digits: string, unit: string): number | null {
   if (kind === 'tokens') return /^[KMBT]T?$/.test(unit) ? Number(digits) * TOKEN_UNITS[unit[0]!]! : null;
-  const fits = kind === 'step' || kind === 'noun' ? STEP_UNIT.test(unit) : unit === '';
-  return fits ? Number(digits) : null;
+  if (kind !== 'step' && kind !== 'noun') return unit === '' ? Number(digits) : null;
+  if (STEP_UNIT.test(unit)) return Number(digits);
+  // `step-20k`; after a noun a million may be one of parameters or tokens.
+  const factor = /^k$/i.test(unit) ? 1e3 : unit === 'M' && kind === 'step' ? 1e6 : null;
+  return factor === null ? null : Number(digits) * factor;
 }
 
 function words(kind: Kind, all: string): [string, Kind][] {

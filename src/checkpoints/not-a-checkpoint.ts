@@ -6,6 +6,7 @@ import { OpenCache } from './containers/open-cache.ts';
 import type { FolderEntries, Found } from './containers/types.ts';
 import { hubRepository, snapshotFolders } from './hub.ts';
 import { positionFromName } from './names.ts';
+import { positionsAmong } from './sibling-names.ts';
 
 /** Names that a message shows. */
 const SHOWN = 3;
@@ -69,12 +70,11 @@ async function run(found: Found): Promise<MergeError | null> {
   const { path, entries } = found;
   const names = [...entries!.keys()].sort();
   const own = positionFromName(basename(path))?.step ?? null;
-  const isStep = (name: string): boolean => {
-    const step = positionFromName(name)?.step ?? null;
-    return step !== null && step !== own && entries!.get(name) !== true;
-  };
+  const among = positionsAmong(names);
+  const stepOf = (name: string): number | null => among.get(name)?.step ?? null;
+  const isStep = (name: string): boolean => stepOf(name) !== null && stepOf(name) !== own && entries!.get(name) !== true;
   if (areForeign(own === null ? names : await found.paths())) return null;
-  const steps = names.filter(isStep).sort((a, b) => positionFromName(a)!.step - positionFromName(b)!.step);
+  const steps = names.filter(isStep).sort((a, b) => stepOf(a)! - stepOf(b)!);
   if (steps.length > 0) {
     const help = `Name one of its checkpoints, as ${join(path, steps.at(-1)!)}. \`merge ls ${path}\` lists them; \`merge average\` takes the run itself.`;
     return fail(path, `is the folder of a run (${listed(steps)}), not a checkpoint`, help);

@@ -10,7 +10,7 @@ import type { SafetensorsHeader } from './containers/safetensors/types.ts';
 import type { Container, Found, Opened } from './containers/types.ts';
 import { emptiedConflict } from './emptied.ts';
 import { innerCheckpoints } from './inner-checkpoint.ts';
-import { positionFromName } from './names.ts';
+import { type NamedPosition, positionFromName } from './names.ts';
 import { notACheckpoint, severalInside } from './not-a-checkpoint.ts';
 import { positionOfFolder, readPosition } from './position.ts';
 import { dataBytes } from './tensors/table.ts';
@@ -24,6 +24,8 @@ export interface OpenOptions {
    * the Hub's cache.
    */
   readonly name?: string;
+  /** The position that its name gives among those of its siblings, where that is known. */
+  readonly position?: NamedPosition;
 }
 
 /**
@@ -34,13 +36,17 @@ export interface OpenOptions {
  * E_SHARD_MISSING, E_TENSOR_MISPLACED, E_TENSOR_TWICE, E_TENSOR_UNINDEXED, and what `readHeader` and
  * `readIndex` throw; with several faults, all are in `details.conflicts`
  */
-export async function openCheckpoint(path: string, { cache = new OpenCache(), name }: OpenOptions = {}): Promise<Checkpoint> {
-  const { found, container } = await lookInto(await find(path), name);
+export async function openCheckpoint(
+  path: string,
+  { cache = new OpenCache(), name, position: named }: OpenOptions = {},
+): Promise<Checkpoint> {
+  const { found, container } = await lookInto(await find(path), { name, position: named });
   const opened = await container.open(found, cache);
   refuseEmptied(found.path, opened);
   const isFolder = found.entries !== null;
   const { state, ...told } = opened;
-  const known = { name, entries: found.entries ?? undefined, outer: found.path === path ? undefined : path, state };
+  const outer = found.path === path ? undefined : path;
+  const known = { name, position: named, entries: found.entries ?? undefined, outer, state };
   const { warnings, ...position } = await readPosition(found.path, isFolder, known);
   return {
     path: found.path,
@@ -73,10 +79,13 @@ function refuseEmptied(path: string, { shards }: Opened): void {
 }
 
 /** The checkpoint that is meant by a path, and who can read it. @throws MergeError where there is none */
-async function lookInto(found: Found, name: string | undefined): Promise<{ found: Found; container: Container }> {
+async function lookInto(
+  found: Found,
+  { name, position: named }: { name: string | undefined; position: NamedPosition | undefined },
+): Promise<{ found: Found; container: Container }> {
   const container = await containerOf(found);
   if (container === safetensors) return { found, container };
-  const position = name === undefined ? await positionOfFolder(found.path) : positionFromName(name);
+  const position = named ?? (name === undefined ? await positionOfFolder(found.path) : positionFromName(name));
   const inner = found.entries === null ? [] : await innerCheckpoints(found, position?.step ?? null);
   const [only, other] = inner;
   // In a folder that names no step they may be anything: a run of one checkpoint, say.

@@ -3,6 +3,7 @@ import type { Warning } from '../base/errors.ts';
 import { storeOf } from '../base/store/store.ts';
 import type { ContainedState, FolderEntries } from './containers/types.ts';
 import { type NamedPlace, type NamedPosition, placeFromPath, positionFromName } from './names.ts';
+import { epochsAmong, positionsAmong } from './sibling-names.ts';
 import { readTrainingState } from './states.ts';
 import type { Position } from './types.ts';
 
@@ -11,6 +12,8 @@ const UNKNOWN: Position = { stage: null, ingredient: null, step: null, tokens: n
 interface Known {
   /** Name to go by, instead of the path's own. */
   readonly name?: string | undefined;
+  /** What its name says among those of its siblings. */
+  readonly position?: NamedPosition | undefined;
   /** What lies in the folder. */
   readonly entries?: FolderEntries | undefined;
   /** The folder of the step, where the checkpoint lies deeper in it. */
@@ -33,7 +36,7 @@ export interface FoundPosition extends Position {
  * read is unknown, with a warning.
  */
 export async function readPosition(path: string, isFolder: boolean, known: Known = {}): Promise<FoundPosition> {
-  const ofFile = isFolder ? null : positionFromName(known.name ?? parse(path).name);
+  const ofFile = isFolder ? null : (known.position ?? positionFromName(known.name ?? parse(path).name));
   if (!isFolder && (ofFile !== null || basename(path) !== 'model.safetensors')) {
     const { step = null, tokens = null } = known.state ?? {};
     return {
@@ -45,7 +48,8 @@ export async function readPosition(path: string, isFolder: boolean, known: Known
     };
   }
   const folder = isFolder ? path : dirname(path);
-  const named = (known.name === undefined ? await positionOfFolder(folder) : positionFromName(known.name)) ?? UNKNOWN;
+  const ofName = known.name === undefined ? await positionOfFolder(folder) : positionFromName(known.name);
+  const named = known.position ?? ofName ?? UNKNOWN;
   const { warnings, ...beside } = await stateOf(folder, known);
   const within = known.state;
   const file = beside.step === null ? within?.file : beside.file;
@@ -118,4 +122,26 @@ export function placeOfCheckpoint(path: string): NamedPlace | null {
 /** What a checkpoint is called: after the folder that is named by its step, else as its own folder or file is. */
 export function checkpointName(path: string): string {
   return placeOfCheckpoint(path)?.name ?? basename(resolve(path)).replace(/\.safetensors$/, '');
+}
+
+/**
+ * Checkpoints with what their names say together of their places, for what each does not say alone (see
+ * `sibling-names.ts`); as they are where they lie in several folders.
+ */
+export function withSiblings<T extends Pick<Position, 'step' | 'stage'>>(
+  checkpoints: readonly T[],
+  pathOf: (one: T) => string,
+): readonly T[] {
+  const paths = checkpoints.map(pathOf);
+  const names = paths.map(checkpointName);
+  const folders = new Set(paths.map((path) => dirname(resolve(foldersOfStep(path).at(-1)!))));
+  if (folders.size > 1 || new Set(names).size < names.length) return checkpoints;
+  const positions = positionsAmong(names);
+  // Epochs and steps are no order together.
+  const epochs = checkpoints.every(({ step }) => step === null) ? epochsAmong(names) : new Map<string, number>();
+  return checkpoints.map((checkpoint, i) => {
+    const place = positions.get(names[i]!);
+    const step = checkpoint.step ?? place?.step ?? epochs.get(names[i]!) ?? null;
+    return { ...checkpoint, step, stage: checkpoint.stage ?? place?.stage ?? null };
+  });
 }

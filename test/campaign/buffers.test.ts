@@ -5,6 +5,7 @@ import { inspect } from '../../src/analysis/inspect/inspect.ts';
 import { verify } from '../../src/analysis/verify/verify.ts';
 import type { DtypeName } from '../../src/base/dtype.ts';
 import { MergeError } from '../../src/base/errors.ts';
+import { encodeFloat, FLOAT_BYTES } from '../../src/base/numbers/float.ts';
 import { type AverageOptions, average, plan } from '../../src/merge/average.ts';
 import { openCheckpoint } from '../../src/safetensors.ts';
 import { type FixtureTensor, temporaryFolder, writeCheckpoint } from '../support/checkpoints.ts';
@@ -137,6 +138,13 @@ describe('constant buffers that only some members have', () => {
     tensor('model.layers.0.self_attn.rotary_emb.inv_freq', 'F32', [4]),
     tensor('model.layers.0.attn.masked_bias', 'F32', []),
     tensor('model.embeddings.position_ids', 'I64', [1, 4]),
+    tensor('model.layers.0.attn.relative_position_index', 'I64', [4, 4]),
+    tensor('model.layers.0.attn.relative_coords_table', 'F32', [4, 2]),
+    tensor('model.embed_tokens.embed_scale', 'F32', [], new Uint8Array(Float32Array.of(8).buffer)),
+    tensor('model.embed_positions._float_tensor', 'F32', [1]),
+    tensor('model.embed_positions.weights', 'F32', [4, 2]),
+    tensor('model.layers.0.attn.causal_mask', 'BOOL', [4, 4], new Uint8Array(16)),
+    tensor('model.alibi', 'BF16', [4, 2]),
   ];
   it.each([
     ['the oldest', (i: number) => i === 0],
@@ -144,13 +152,56 @@ describe('constant buffers that only some members have', () => {
     ['the newest two', (i: number) => i > 0],
   ])('%s: left out, with one warning', async (_who, has) => {
     const { warnings, tensors } = await merged(members((own, i) => (has(i) ? [...own, ...BUFFERS] : own)));
-    expect(warnings).toEqual([expect.stringMatching(/^W_LEFT_OUT \d tensors \(the first is .*\): constant buffers/)]);
+    expect(warnings).toEqual([expect.stringMatching(/^W_LEFT_OUT \d+ tensors \(the first is .*\): constant buffers/)]);
     expect([...tensors.keys()].sort()).toEqual(ONE_LAYER.map(({ name }) => name).sort());
   });
 
   it('a table that a model needs is missed', async () => {
     const inputs = members((own, i) => (i === 0 ? own : [...own, tensor('model.layers.0.mlp.lookup', 'I64', [4], new Uint8Array(32))]));
     expect((await refusal(inputs)).code).toBe('E_TENSOR_MISSING');
+  });
+});
+
+describe('constant buffers in several dtypes', () => {
+  const NAMES = ['model.rotary_emb.inv_freq', 'model.layers.0.attn.causal_mask', 'model.layers.0.attn.slope_rate'];
+  const frequencies = (base: number) => Float32Array.from({ length: 16 }, (_, i) => (i === 0 ? -1e9 : base ** (-i / 16)));
+  const made = (dtype: 'F32' | 'BF16' | 'F16', base: number, name: string) => {
+    const values = frequencies(base);
+    const data = new Uint8Array(values.length * FLOAT_BYTES[dtype]);
+    for (const [i, value] of values.entries()) encodeFloat(dtype, dtype === 'F16' && i === 0 ? -1 : value, new DataView(data.buffer), i);
+    return tensor(name, dtype, [16], data);
+  };
+  const inDtypes = (...dtypes: ('F32' | 'BF16' | 'F16')[]) =>
+    members((own, i) => [...own, ...NAMES.map((name) => made(dtypes[i]!, 10_000, name))]);
+
+  it.each([
+    ['F32', 'F32', 'BF16'],
+    ['F32', 'BF16', 'F32'],
+    ['BF16', 'F32', 'F32'],
+  ] as const)('%s, %s and %s, the same but for rounding: from the newest', async (...dtypes) => {
+    const inputs = inDtypes(...dtypes);
+    const { warnings, tensors } = await merged(inputs);
+    expect(warnings).toEqual([]);
+    const newest = await bytesOf(inputs[2]!);
+    for (const name of NAMES) expect(tensors.get(name)).toEqual(newest.get(name));
+  });
+
+  it('in the dtype of a layout that is not the newest: converted', async () => {
+    const inputs = inDtypes('F32', 'BF16', 'BF16');
+    const like = inputs[0]!;
+    expect((await plan({ inputs, output: join(folder.path, 'never'), like }).catch((e: unknown) => e)) as MergeError).toMatchObject({
+      code: 'E_MIXED_DTYPES',
+    });
+    const { tensors } = await merged(inputs, { like, allowMixedDtypes: true });
+    expect(tensors.get(NAMES[0]!)).toHaveLength(64);
+  });
+
+  it.each([undefined, true])('of another base they differ, as in one dtype (mixed dtypes allowed: %s)', async (allowMixedDtypes) => {
+    const inputs = members((own, i) => [...own, made(i === 0 ? 'F32' : 'BF16', i === 0 ? 500_000 : 10_000, NAMES[0]!)]);
+    const error = await plan({ inputs, output: join(folder.path, 'never'), ...(allowMixedDtypes && { allowMixedDtypes }) }).catch(
+      (e: unknown) => e,
+    );
+    expect(error).toMatchObject({ code: 'E_BUFFERS_DIFFER', message: expect.stringContaining('not the same but for rounding') });
   });
 });
 

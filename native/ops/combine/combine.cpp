@@ -96,7 +96,7 @@ class Combine final : public Operation {
   Status run(const ChunkWork& work, Workspace& workspace, Written* written, Tally* tally) override {
     auto& runner = workspace.get<CombineRunner>();
     runner.combiner.begin(job_, &nonfinite_[work.index], job_.crc32 ? &cells_[work.index] : nullptr);
-    return runner.chunks.run(job_, work, runner.combiner, written, tally);
+    return runner.chunks.run(job_, work, workspace.get<InputFeed>(), runner.combiner, written, tally);
   }
 
   NonfiniteCounts nonfinite() const {

@@ -34,7 +34,7 @@ class Products final : public Operation {
   }
 
   Status run(const ChunkWork& work, Workspace& workspace, Written*, Tally* tally) override {
-    return workspace.get<GramRunner>().run(job_, work, first_span_, sums_.data(), tally);
+    return workspace.get<GramRunner>().run(job_, work, workspace.get<InputFeed>(), first_span_, sums_.data(), tally);
   }
 
  private:

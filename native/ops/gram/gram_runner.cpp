@@ -33,14 +33,14 @@ double add_in_halves(double* lanes) {
 
 std::size_t gram_width(std::size_t inputs) { return pairs(inputs) + 4 * inputs; }
 
-Status GramRunner::run(const GramJob& job, const ChunkWork& work, const std::vector<std::size_t>& first_span, double* sums, Tally* tally) {
+Status GramRunner::run(const GramJob& job, const ChunkWork& work, InputFeed& feed, const std::vector<std::size_t>& first_span, double* sums,
+                       Tally* tally) {
   const auto start = std::chrono::steady_clock::now();
   block_ = std::min(kMostBlock, mixed_block_elements(job.inputs));
   if (!rows_.reserve(sizeof(double) * block_ * job.inputs) || !lanes_.reserve(sizeof(double) * kLanes * (pairs(job.inputs) + 2 * job.inputs))) {
     return failure(Code::no_memory, "no memory for sums");
   }
-  inputs_.resize(job.inputs);
-  cursor_.assign(work.loaded, work.loaded + job.inputs);
+  feed.begin(job, work);
   list_mappings(job, &mappings_);
   const DefaultFloatEnv float_env;
   const FaultGuard guard(mappings_.data(), mappings_.size());
@@ -48,30 +48,21 @@ Status GramRunner::run(const GramJob& job, const ChunkWork& work, const std::vec
   const Chunk& chunk = work.chunk();
   for (std::size_t p = chunk.first_piece; p < chunk.first_piece + chunk.piece_count; ++p) {
     const Piece& piece = work.plan.pieces[p];
+    Status status = feed.turn(piece, tally);
+    if (!status.ok()) return status;
     for (std::uint64_t first = piece.first; first < piece.first + piece.count; first += kSpan) {
       const auto count = static_cast<std::size_t>(std::min(kSpan, piece.first + piece.count - first));
-      for (std::size_t n = 0; n < job.inputs; ++n) {
-        const std::size_t at = piece.segment * job.inputs + n;
-        Input& file = *job.files[static_cast<std::size_t>(job.file[at])];
-        const std::size_t size = job.in_size(piece.segment, n);
-        tally->bytes_read += count * size;
-        if (file.mode() == InputMode::map) {
-          inputs_[n] = file.mapping().base + job.offset[at] + first * size;
-        } else {
-          inputs_[n] = cursor_[n];
-          cursor_[n] += count * size;
-        }
-      }
+      const std::uint8_t* const* from = feed.take(first, count);
       double* to = sums + (first_span[piece.segment] + first / kSpan) * width;
-      sum_span(job, piece.segment, count, false, to);
+      sum_span(job, piece.segment, from, count, false, to);
       // A non-finite element makes the square of its row non-finite: the diagonal tells.
       bool finite = true;
       for (std::size_t n = 0; n < job.inputs; ++n) finite = finite && std::isfinite(to[gram_pair(job.inputs, n, n)]);
-      if (!finite) sum_span(job, piece.segment, count, true, to);
+      if (!finite) sum_span(job, piece.segment, from, count, true, to);
     }
     if (work.stop.load(std::memory_order_relaxed) || job.cancelled()) return failure(Code::cancelled, "cancelled");
     // A poisoned mapping has given zeros.
-    const Status status = poisoned(job, piece.segment);
+    status = poisoned(job, piece.segment);
     if (!status.ok()) return status;
   }
   tally->compute_seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -79,7 +70,7 @@ Status GramRunner::run(const GramJob& job, const ChunkWork& work, const std::vec
 }
 
 // With care, elements that are not finite in some input count as 0 in all, and each input's own are counted.
-void GramRunner::sum_span(const GramJob& job, std::size_t segment, std::size_t count, bool with_care, double* sums) {
+void GramRunner::sum_span(const GramJob& job, std::size_t segment, const std::uint8_t* const* from, std::size_t count, bool with_care, double* sums) {
   const std::size_t inputs = job.inputs;
   auto* rows = reinterpret_cast<double*>(rows_.data());
   auto* lanes = reinterpret_cast<double*>(lanes_.data());
@@ -94,10 +85,10 @@ void GramRunner::sum_span(const GramJob& job, std::size_t segment, std::size_t c
     const std::size_t block = std::min(block_, count - first);
     const std::size_t padded = (block + kLanes - 1) / kLanes * kLanes;
     for (std::size_t n = 0; n < inputs; ++n) {
-      const std::uint8_t* from = inputs_[n] + first * float_size(dtypes[n]);
+      const std::uint8_t* elements = from[n] + first * float_size(dtypes[n]);
       double* row = rows + n * block_;
-      for (std::size_t line = 0; line < block * float_size(dtypes[n]); line += kCacheLine) __builtin_prefetch(from + line + kPrefetchBytes);
-      widen(kernels_, dtypes[n], from, row, block);
+      for (std::size_t line = 0; line < block * float_size(dtypes[n]); line += kCacheLine) __builtin_prefetch(elements + line + kPrefetchBytes);
+      widen(kernels_, dtypes[n], elements, row, block);
       std::fill(row + block, row + padded, 0.0);
     }
     if (with_care) leave_out_nonfinite(job, block, sums);

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "../../engine/input_feed.h"
 #include "../../engine/operation.h"
 #include "../../io/buffer.h"
 #include "gram.h"
@@ -17,19 +18,17 @@ class GramRunner {
 
   // Sums the spans of a chunk into their places in `sums` ([spans of the job][width]), which `first_span`
   // tells for each segment.
-  Status run(const GramJob& job, const ChunkWork& work, const std::vector<std::size_t>& first_span, double* sums, Tally* tally);
+  Status run(const GramJob& job, const ChunkWork& work, InputFeed& feed, const std::vector<std::size_t>& first_span, double* sums, Tally* tally);
 
  private:
-  void sum_span(const GramJob& job, std::size_t segment, std::size_t count, bool with_care, double* sums);
+  void sum_span(const GramJob& job, std::size_t segment, const std::uint8_t* const* from, std::size_t count, bool with_care, double* sums);
   void leave_out_nonfinite(const GramJob& job, std::size_t count, double* sums);
 
   const KernelTable& kernels_;
-  std::size_t block_ = 0;                    // elements
-  Buffer rows_;                              // [N][block] float64
-  Buffer lanes_;                             // [pairs + N + N][kLanes]: products, steps, largest squares
-  std::vector<const std::uint8_t*> inputs_;  // [N] first element of the span
-  std::vector<const std::uint8_t*> cursor_;  // [N] next byte of each loaded input
-  std::vector<Mapping*> mappings_;           // of the job's files
+  std::size_t block_ = 0;           // elements
+  Buffer rows_;                     // [N][block] float64
+  Buffer lanes_;                    // [pairs + N + N][kLanes]: products, steps, largest squares
+  std::vector<Mapping*> mappings_;  // of the job's files
 };
 
 }  // namespace ckpt

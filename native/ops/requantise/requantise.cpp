@@ -56,7 +56,7 @@ Status requantise(Engine& engine, const QuantJob& job, QuantResult* result) {
       } catch (const std::bad_alloc&) {
         status = failure(Code::no_memory, "no memory");
       }
-      for_each_extent(run.tasks[index], [&](const Range& e) { job.files[e.file]->release(e.offset, e.size, window, options.drop_cache); });
+      for_each_extent(run.tasks[index], [&](const Range& e) { job.files[e.file]->release(e.offset, e.size, window, window, options.drop_cache); });
       if (!status.ok() || !(options.flush_behind || options.drop_cache)) continue;
       const QuantTask& task = run.tasks[index];
       for (std::size_t k = 0; k < outputs; ++k) {

@@ -72,7 +72,12 @@ export class Recomputation {
       }
       expected = combineReference({ inputs, count, outDtype: dtype.name as AveragedDtypeName }).bytes;
     } else {
-      expected = (await this.#members[source]!.read(shard, row, from, to)).bytes;
+      const copied = await this.#members[source]!.read(shard, row, from, to);
+      // What was taken from the newest is in the layout's dtype.
+      const cast = float && copied.dtype !== dtype.name;
+      expected = cast
+        ? combineReference({ inputs: [{ ...copied, weight: 1 }], count, outDtype: dtype.name as AveragedDtypeName }).bytes
+        : copied.bytes;
     }
     if (found.equals(expected)) return null;
     const byte = found.findIndex((b, i) => b !== expected[i]);

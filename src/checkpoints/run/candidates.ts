@@ -2,9 +2,10 @@ import { basename, join, parse, resolve } from 'node:path';
 import { MergeError } from '../../base/errors.ts';
 import { storeOf } from '../../base/store/store.ts';
 import { foreignFile } from '../containers/foreign.ts';
-import { isRankFile } from '../containers/safetensors/shard-names.ts';
+import { isRankFile, isWeightsFile } from '../containers/safetensors/shard-names.ts';
 import { hubRepository } from '../hub.ts';
-import { isFormName, positionFromName, reasonAgainstName } from '../names.ts';
+import { isFormName, type NamedPosition, positionFromName, reasonAgainstName } from '../names.ts';
+import { epochsAmong, positionsAmong } from '../sibling-names.ts';
 import { snapshots } from './hub-cache.ts';
 
 /** Something in a run that may be one of its checkpoints. */
@@ -12,11 +13,17 @@ export interface CandidateFolder {
   readonly path: string;
   /** The name that gives its position: of the folder, of the file without its extension, of the revision. */
   readonly name: string;
+  /** What that name says among those of its siblings; null where that is nothing. */
+  readonly position: NamedPosition | null;
+  /** The epoch in its name, where names of this run count nothing else; null elsewhere. */
+  readonly epoch: number | null;
   /** Why it is none whatever it holds; null where it has to be looked into. */
   readonly against: string | null;
   /** What it is named for is one of the run's checkpoints, although there is something against it. */
   readonly lost?: boolean;
 }
+
+type Candidate = Omit<CandidateFolder, 'position' | 'epoch'>;
 
 /** Everything in a run that may be a checkpoint, and what else lies there, for those who find no run. */
 export interface Listing {
@@ -36,7 +43,7 @@ export async function listRun(path: string): Promise<Listing> {
   if (repository !== null) {
     const found = await snapshots(repository);
     return {
-      candidates: found.map((snapshot) => ({ ...snapshot, against: reasonAgainstName(snapshot.name) })),
+      candidates: await amongSiblings(found.map((snapshot) => ({ ...snapshot, against: reasonAgainstName(snapshot.name) }))),
       isCheckpoint: false,
       snapshots: found.map((snapshot) => snapshot.path),
       names: found.map(({ name }) => name),
@@ -47,25 +54,52 @@ export async function listRun(path: string): Promise<Listing> {
   const names = entries.map(({ name }) => name).sort();
   const isCheckpoint = names.some((name) => WEIGHTS.test(name) && !isRankFile(name)) || names.includes('checkpoint_metadata.json');
   const own = positionFromName(basename(resolve(path)))?.step ?? null;
-  const candidates: CandidateFolder[] = [];
+  const stems = entries.flatMap(({ name, kind }) => (kind === 'file' && parse(name).ext === '.safetensors' ? [parse(name).name] : []));
+  const named = positionsAmong(isCheckpoint ? [] : stems);
+  const candidates: Candidate[] = [];
   for (const { name, kind } of entries) {
     // In the folder of a step what names that step is a part of it: `checkpoint-20/global_step20`.
     if (own !== null && positionFromName(name)?.step === own) continue;
     if (kind === 'folder') candidates.push(...(await ofFolder(path, name)));
-    else if (kind === 'file' && !isCheckpoint) candidates.push(...ofFile(path, name));
+    else if (kind === 'file' && !isCheckpoint) candidates.push(...ofFile(path, name, named.has(parse(name).name)));
   }
   const links = entries
     .filter(({ kind }) => kind === 'link')
     .map(({ name }) => name)
     .sort();
-  return { candidates: [...candidates, ...(await ofLinks(path, links, candidates))], isCheckpoint, snapshots: null, names };
+  const all = [...candidates, ...(await ofLinks(path, links, candidates))];
+  return { candidates: await amongSiblings(all), isCheckpoint, snapshots: null, names };
+}
+
+/** Candidates with what their names say together. Folders that are named by an epoch may be runs: one must hold weights. */
+async function amongSiblings(candidates: readonly Candidate[]): Promise<CandidateFolder[]> {
+  const names = candidates.map(({ name }) => name);
+  const positions = positionsAmong(names);
+  let epochs = epochsAmong(names);
+  if (epochs.size > 0) {
+    const held = await Promise.all(candidates.filter(({ name }) => epochs.has(name)).map(({ path }) => holdsWeights(path)));
+    if (!held.includes(true)) epochs = new Map();
+  }
+  return candidates.map((candidate) => ({
+    ...candidate,
+    position: positions.get(candidate.name) ?? null,
+    epoch: epochs.get(candidate.name) ?? null,
+  }));
+}
+
+/** Whether a folder holds safetensors files; not where it cannot be read. */
+export async function holdsWeights(path: string): Promise<boolean> {
+  const entries = await storeOf(path)
+    .list(path)
+    .catch(() => null);
+  return entries?.some(({ name }) => isWeightsFile(name)) ?? false;
 }
 
 /**
  * A folder of a run. One that is called after a form and holds folders named by steps (`huggingface/ba20` of
  * llm-foundry) stands for those.
  */
-async function ofFolder(folder: string, name: string): Promise<CandidateFolder[]> {
+async function ofFolder(folder: string, name: string): Promise<Candidate[]> {
   const path = join(folder, name);
   if (isFormName(name)) {
     const steps = (
@@ -78,13 +112,14 @@ async function ofFolder(folder: string, name: string): Promise<CandidateFolder[]
   return [{ path, name, against: reasonAgainstName(name) }];
 }
 
-/** A file that is a checkpoint by its name: `step-1000.safetensors`. */
-function ofFile(folder: string, name: string): CandidateFolder[] {
+/** A file that is a checkpoint by its name: `step-1000.safetensors`. @param named whether its siblings' names say so */
+function ofFile(folder: string, name: string, named: boolean): Candidate[] {
   const { name: stem, ext } = parse(name);
-  if (positionFromName(stem) === null) return [];
+  if (!named && positionFromName(stem) === null) return [];
   const path = join(folder, name);
   if (ext === '.safetensors') return [{ path, name: stem, against: null }];
-  const foreign = foreignFile(name);
+  // Of a rank's file (Composer's `ep0-ba20-rank0.pt`) the folder of that step says enough.
+  const foreign = /rank\d+$/.test(stem) ? null : foreignFile(name);
   return foreign === null ? [] : [{ path, name: stem, against: foreignReason(foreign), lost: true }];
 }
 
@@ -92,12 +127,12 @@ function ofFile(folder: string, name: string): CandidateFolder[] {
  * Links to folders outside the run are checkpoints like others; a second name of one that is there already is
  * not.
  */
-async function ofLinks(folder: string, links: readonly string[], others: readonly CandidateFolder[]): Promise<CandidateFolder[]> {
+async function ofLinks(folder: string, links: readonly string[], others: readonly Candidate[]): Promise<Candidate[]> {
   if (links.length === 0) return [];
   const store = storeOf(folder);
   const base = await store.resolve(folder);
   const owners = new Map(others.map(({ path }) => [join(base, basename(path)), basename(path)]));
-  const candidates: CandidateFolder[] = [];
+  const candidates: Candidate[] = [];
   for (const name of links) {
     const path = join(folder, name);
     const target = await store.resolve(path).catch(() => null);

@@ -13,7 +13,7 @@ import { abandonedBranch } from './branches.ts';
 import { type CandidateFolder, type Listing, listRun } from './candidates.ts';
 import { examineCandidate, type FoundCheckpoint } from './examine.ts';
 import { loggedAt, logOf } from './log.ts';
-import { noRun } from './no-run.ts';
+import { NO_STEP, noRun } from './no-run.ts';
 import { comparePositions, samePosition } from './position.ts';
 import type { BrokenCheckpoint, Excluded, Run } from './types.ts';
 
@@ -43,8 +43,12 @@ export async function discoverRun(path: string, { signal }: { readonly signal?: 
     signal?.throwIfAborted();
     return examineCandidate(candidate, cache);
   });
-  const found = results.filter((result): result is FoundCheckpoint => result !== null && 'checkpoint' in result);
+  const sound = results.filter((result): result is FoundCheckpoint => result !== null && 'checkpoint' in result);
+  // Epochs and steps are no order together.
+  const found = sound.every(({ byEpoch }) => byEpoch) ? sound : sound.filter(({ byEpoch }) => !byEpoch);
   const excluded = results.filter((result): result is Excluded => result !== null && 'reason' in result);
+  const apart = sound.filter((one) => !found.includes(one));
+  excluded.push(...apart.map(({ checkpoint: { path } }) => ({ path, step: null, reason: NO_STEP })));
   if (found.length === 0) throw noRun(path, await asCheckpoint(path, listing), excluded, await runsAmong(listing.candidates));
 
   const { kept, duplicates } = inOrder(found);
@@ -80,7 +84,10 @@ export async function isRunFolder(path: string, { orCheckpoint = false }: { read
   if ((await hubRepository(path)) !== null) return true;
   const listing = await listRun(path).catch(() => null);
   if (listing === null || (listing.isCheckpoint && !orCheckpoint)) return false;
-  return listing.candidates.some(({ name }) => positionFromName(name) !== null) || listing.names.some((name) => RUN_MARKERS.has(name));
+  return (
+    listing.candidates.some(({ position, epoch }) => position !== null || epoch !== null) ||
+    listing.names.some((name) => RUN_MARKERS.has(name))
+  );
 }
 
 async function runsAmong(candidates: readonly CandidateFolder[]): Promise<string[]> {

@@ -1,7 +1,6 @@
 import { basename } from 'node:path';
 import { type DtypeName, dtypeByCode } from '../../base/dtype.ts';
 import { MergeError, type Warning } from '../../base/errors.ts';
-import { storeOf } from '../../base/store/store.ts';
 import type { OpenCache } from '../containers/open-cache.ts';
 import { NEWEST_AGAIN, PUT_ASIDE, positionFromName, stepMentioned, UNFINISHED_SAVE } from '../names.ts';
 import { openCheckpoint } from '../open.ts';
@@ -9,14 +8,16 @@ import { METADATA_KEY } from '../our-files.ts';
 import { readTrainingState } from '../states.ts';
 import type { TensorTable } from '../tensors/types.ts';
 import type { Checkpoint } from '../types.ts';
-import { type CandidateFolder, foreignReason } from './candidates.ts';
-import { NO_STEP } from './no-run.ts';
+import { type CandidateFolder, foreignReason, holdsWeights } from './candidates.ts';
+import { INCOMPLETE, NO_STEP } from './no-run.ts';
 import type { BrokenCheckpoint, Excluded, RunCheckpoint } from './types.ts';
 
 /** A complete checkpoint before the log is known, and what was noticed about it. */
 export interface FoundCheckpoint {
   readonly checkpoint: Omit<RunCheckpoint, 'loss' | 'learningRate' | 'evalLoss'>;
   readonly warnings: readonly Warning[];
+  /** Whether its step is the epoch in its name, as nothing gives another. */
+  readonly byEpoch: boolean;
 }
 
 /** What a name says of a folder whose checkpoint is missing in the run, unless another stands in its place. */
@@ -27,12 +28,11 @@ const LOST: ReadonlySet<string | null> = new Set([UNFINISHED_SAVE, PUT_ASIDE]);
  * is one of the run's where its own state says of which step it is.
  */
 export async function examineCandidate(
-  { path, name, against: inName, lost = LOST.has(inName) && !name.startsWith('.') }: CandidateFolder,
+  { path, name, position: named, epoch, against: inName, lost = LOST.has(inName) && !name.startsWith('.') }: CandidateFolder,
   cache: OpenCache,
 ): Promise<FoundCheckpoint | BrokenCheckpoint | Excluded | null> {
-  const named = positionFromName(name);
   const stated = inName === NEWEST_AGAIN ? (await readTrainingState(path)).step : null;
-  const step = named?.step ?? stated ?? stepMentioned(name);
+  const step = named?.step ?? epoch ?? stated ?? stepMentioned(name);
   const against = stated === null ? inName : null;
   const left = (reason: string): Excluded => ({ path, step, reason });
   const broken = (reason: string): BrokenCheckpoint | Excluded =>
@@ -41,7 +41,7 @@ export async function examineCandidate(
   if (against !== null) return step !== null || (await holdsWeights(path)) ? left(against) : null;
   let checkpoint: Checkpoint;
   try {
-    checkpoint = await openCheckpoint(path, { cache, name });
+    checkpoint = await openCheckpoint(path, { cache, name, ...(named !== null && { position: named }) });
   } catch (error) {
     if (!(error instanceof MergeError) || NOT_ITS_FAULT.has(error.code)) throw error;
     const { format, converter } = error.details as { format?: string; converter?: string };
@@ -52,14 +52,16 @@ export async function examineCandidate(
   }
   if (checkpoint.shards[0]!.metadata?.has(METADATA_KEY)) return left('a merge that this tool wrote');
   if (checkpoint.ephemeral !== null) return left(`ephemeral: the trainer will remove it (${basename(checkpoint.ephemeral)})`);
-  if (checkpoint.step === null) return left(NO_STEP);
-  return { checkpoint: describe(checkpoint, name), warnings: checkpoint.warnings };
+  const byEpoch = checkpoint.step === null && epoch !== null;
+  if (checkpoint.step === null && !byEpoch) return left(NO_STEP);
+  const placed = byEpoch ? { ...checkpoint, step: epoch } : checkpoint;
+  return { checkpoint: describe(placed, name, named), warnings: checkpoint.warnings, byEpoch };
 }
 
-/** A checkpoint as one of a run, but for what the log says. */
-export function describe(checkpoint: Checkpoint, name: string): FoundCheckpoint['checkpoint'] {
+/** A checkpoint as one of a run, but for what the log says. @param named what its name says */
+export function describe(checkpoint: Checkpoint, name: string, named = positionFromName(name)): FoundCheckpoint['checkpoint'] {
   const { path, stage, ingredient, step, tokens, bytes } = checkpoint;
-  const tokensFrom = tokens === null ? null : tokens === positionFromName(name)?.tokens ? 'name' : 'state';
+  const tokensFrom = tokens === null ? null : tokens === named?.tokens ? 'name' : 'state';
   return { path, name, stage, ingredient, step, tokens, tokensFrom, bytes, dtypes: dtypesOf(checkpoint), savedAt: savedAt(checkpoint) };
 }
 
@@ -69,17 +71,10 @@ function savedAt({ files }: Checkpoint): number | null {
   return times.includes(null) ? null : Math.max(...(times as number[]));
 }
 
-async function holdsWeights(path: string): Promise<boolean> {
-  const entries = await storeOf(path)
-    .list(path)
-    .catch(() => null);
-  return entries?.some(({ name }) => name.endsWith('.safetensors')) ?? false;
-}
-
 /** To leave a checkpoint out for these would make another merge of the same run, without a word. */
 const NOT_ITS_FAULT: ReadonlySet<string> = new Set(['E_TOO_MANY_FILES', 'E_TEMPORARY', 'E_NO_MEMORY']);
 
-const INCOMPLETE: ReadonlySet<string> = new Set([
+const NOT_WHOLE: ReadonlySet<string> = new Set([
   'E_SHARD_MISSING',
   'E_FILE_TRUNCATED',
   'E_HEADER_TRUNCATED',
@@ -91,7 +86,7 @@ const INCOMPLETE: ReadonlySet<string> = new Set([
 /** The fault in words that fit beside the checkpoint's name: without its path. */
 function faultReason({ code, message }: MergeError, path: string): string {
   const fault = message.replaceAll(`${path}/`, '').replace(`${path}: `, '').replaceAll(path, basename(path));
-  return `${INCOMPLETE.has(code) ? 'incomplete' : 'not usable'}: ${fault}`;
+  return `${NOT_WHOLE.has(code) ? INCOMPLETE : 'not usable'}: ${fault}`;
 }
 
 const dtypesByTable = new WeakMap<TensorTable, ReadonlyMap<DtypeName, number>>();

@@ -1,11 +1,21 @@
 import { basename, dirname, resolve } from 'node:path';
 import { MergeError } from '../../base/errors.ts';
+import { UNFINISHED_SAVE } from '../names.ts';
 import { snapshotHelp } from '../not-a-checkpoint.ts';
 import type { Listing } from './candidates.ts';
 import type { Excluded } from './types.ts';
 
+/** The beginning of a reason: it was not saved or fetched to its end. */
+export const INCOMPLETE = 'incomplete';
+
 /** What a sound checkpoint has whose place in the run nobody can tell. */
 export const NO_STEP = 'no step: neither its name nor a state file gives one';
+
+/** What to do about checkpoints that cannot be used. Of several that are not there in full at most one is being saved. */
+function mendHelp(excluded: readonly Excluded[]): string {
+  const saving = excluded.filter(({ reason }) => reason === UNFINISHED_SAVE || reason.startsWith(INCOMPLETE)).length;
+  return saving === 1 ? 'Wait for its save to end, or mend what is named' : 'Mend what is named';
+}
 
 /** What to do where checkpoints are named after a pattern that is not known: `llama-step20`, `epoch_3`. */
 function unknownNames(path: string, excluded: readonly Excluded[]): string {
@@ -44,7 +54,7 @@ export function noRun(
     const help =
       excluded.find((left) => left.help !== undefined)?.help ??
       (excluded.every(({ reason }) => reason === NO_STEP) ? unknownNames(path, excluded) : null) ??
-      'Wait for a save to end, or mend what is named; the folder to name is the one that holds the step folders.';
+      `${mendHelp(excluded)}; the folder to name is the one that holds the step folders.`;
     return reasons.length === 1
       ? fail(
           `none of its checkpoints can be used; ${excluded.length === 1 ? basename(excluded[0]!.path) : `all ${excluded.length}`}: ${reasons[0]}`,

@@ -51,6 +51,7 @@ export class EngineHolder {
         maxInputs: members.length,
         maxOutputs: outputs.length,
         reads,
+        gathers: this.#plan.shards.some(({ segments }) => segments.gathered.size > 0),
         flushBehind: sync !== false,
         dropCache: cache === 'drop' || (cache !== 'keep' && bytesRead + bytesWritten > availableMemory() / 2),
       });

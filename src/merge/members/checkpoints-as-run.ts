@@ -2,7 +2,7 @@ import { MergeError } from '../../base/errors.ts';
 import { mapBounded } from '../../base/map-bounded.ts';
 import { OpenCache } from '../../checkpoints/containers/open-cache.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
-import { checkpointName } from '../../checkpoints/position.ts';
+import { checkpointName, withSiblings } from '../../checkpoints/position.ts';
 import { abandonedBranch } from '../../checkpoints/run/branches.ts';
 import { describe } from '../../checkpoints/run/examine.ts';
 import { loggedAt, logOf } from '../../checkpoints/run/log.ts';
@@ -34,7 +34,7 @@ export async function checkpointsAsRun(paths: readonly string[], signal?: AbortS
     return describe(checkpoint, checkpointName(checkpoint.path));
   });
   const found = new Map(paths.map((path, i) => [path, opened[i]!.path]));
-  const checkpoints = opened.sort(comparePositions);
+  const checkpoints = withSiblings(opened, ({ path }) => path).toSorted(comparePositions);
   for (const [i, checkpoint] of checkpoints.entries()) {
     if (checkpoint.step === null) {
       throw new MergeError('E_ORDER', `the step of ${checkpoint.path} is not known, so the inputs cannot be looked at as a run`, {

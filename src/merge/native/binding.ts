@@ -12,7 +12,7 @@ import type { RequantiseJob, RequantiseResult } from './requantise.ts';
 /**
  * Raised when this file and `native/napi` change together; the loader refuses a binary with another number.
  */
-export const NATIVE_API_VERSION = 3;
+export const NATIVE_API_VERSION = 4;
 
 export type Isa = 'scalar' | 'avx2' | 'avx512' | 'neon';
 
@@ -38,6 +38,11 @@ export interface NativeEngineOptions {
   readonly maxOutputs: number;
   /** Whether any input will be in mode `read` (then read requests are charged to the memory). */
   readonly reads: boolean;
+  /**
+   * Whether inputs of any call will lie in boxes (then what they are gathered in, a tile of each input and
+   * thread, is charged to the memory).
+   */
+  readonly gathers?: boolean;
   /**
    * I/O tile in output bytes of the widest dtype; 0 = default (256 KiB, shrunk to fit). A test sets odd
    * values.

@@ -2,6 +2,7 @@ import type { FloatDtypeName } from '../../base/dtype.ts';
 import type { Warning } from '../../base/errors.ts';
 import type { ContentSample } from '../../checkpoints/fingerprint.ts';
 import type { LeftFile, SideFile } from '../../checkpoints/side-files.ts';
+import type { Matrix } from '../../checkpoints/tensors/matrix.ts';
 import type { TensorTable } from '../../checkpoints/tensors/types.ts';
 import type { Checkpoint, LogEntry, Moment } from '../../checkpoints/types.ts';
 import type { CHECKS } from '../../recipe/options.ts';
@@ -88,6 +89,14 @@ export interface PlanInputFile {
   readonly path: string;
 }
 
+/** A part of a tensor that a member has in boxes, in elements whatever becomes of it. */
+export interface GatheredInput {
+  /** Files are indices into `Plan.files`. */
+  readonly matrix: Matrix;
+  /** The element of the matrix that is the first of the segment. */
+  readonly start: number;
+}
+
 /**
  * The work of one layout shard as columns: S segments of neighbouring tensors with equal treatment, N
  * members, K outputs. The rows are what `CombineJob` takes, for whole segments.
@@ -96,12 +105,14 @@ export interface SegmentTable {
   readonly count: number;
   /** [S] elements (bytes, where copied). */
   readonly elements: Float64Array;
-  /** [S x N] index into `Plan.files`, -1 where the member takes no part. */
+  /** [S x N] index into `Plan.files`, -1 where the member takes no part; of one in boxes that of the first. */
   readonly file: Int32Array;
   /** [S x N] byte offset in that file. */
   readonly offset: Float64Array;
   /** [S x N] dtype codes. */
   readonly dtype: Uint8Array;
+  /** By s x N + n: inputs that are gathered from boxes. */
+  readonly gathered: ReadonlyMap<number, GatheredInput>;
   /** [S x K] byte offset in the output file, header included. */
   readonly outOffset: Float64Array;
   /** [S x K] dtype codes. */

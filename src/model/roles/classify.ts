@@ -3,6 +3,7 @@ import { NO_CONTEXT } from './context.ts';
 import { codesOf, NumberScan } from './number-scan.ts';
 import { ATTENTION, COMPANIONS, compile, EXPERT_CONTAINERS, FEED_FORWARD, LAYER_CONTAINERS, MTP, RULES, type Rule } from './rules.ts';
 import type { Classify, NamingContext, Role, TensorRole } from './types.ts';
+import { isScaleInBlock } from './unknown.ts';
 
 /** Beyond this a name is no model's: it stays unknown, so that no pattern runs over a hostile megabyte. */
 const MAX_NAME = 512;
@@ -154,7 +155,9 @@ function kindOf(key: string, look: number, context: NamingContext, rules: readon
     };
   }
   const rule = rules.find((candidate) => candidate.pattern.test(key) && holds(candidate, key, look, context));
-  const role = rule?.role ?? null;
+  // A rule takes all that lies in an MLP; what is called like a scale there is none of its weights.
+  const scale = rule !== undefined && isScaleInBlock(key, rule.role, context.codes === true);
+  const role = scale ? null : (rule?.role ?? null);
   const place = rule?.layerless ? { layer: null, expert: null, glued: null } : placeOf(key, role);
   const byName = mtp.test(key);
   return {

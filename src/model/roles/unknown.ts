@@ -1,5 +1,6 @@
 import { type DtypeName, dtypeByCode } from '../../base/dtype.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
+import type { Role } from './types.ts';
 
 /** Dtypes of weights as they are trained. */
 const PLAIN: ReadonlySet<DtypeName> = new Set(['F64', 'F32', 'F16', 'BF16']);
@@ -10,7 +11,28 @@ const NO_CODES = /(?:^|[._])(?:_?extra_state\d*|\w*ids?|\w*idx|\w*ind(?:ex|ices)
 
 /** Endings that only the scales and zero points of quantised weights have. */
 const QUANTISED =
-  /(?:^|[._])(?:\w*scale_inv|(?:weight|input|activation)_scale(?:_\d)?|[kvq]_scale|\w*global_scale|qscale_\w+|zero_points?|\w+_zero_point|qzeros|absmax|amax|quant_map|SCB)$/;
+  /(?:^|[._])(?:\w*scale_inv|weight_scale(?:_\d)?|\w*global_scale|qscale_\w+|zero_points?|\w+_zero_point|qzeros|absmax|amax|quant_map|SCB)$/;
+/** And those that, as one number, are those of activations. */
+const OF_ACTIVATIONS = /(?:^|[._])(?:(?:input|activation)_scale(?:_\d)?|[kvq]_scale)$/;
+/**
+ * What ends so in a block: `mlp.gate_scale`. A module's own `scale` is learned, and so are those of some names
+ * (Swin's `logit_scale`, Gemma's `per_dim_scale`, RT-DETR's `n_points_scale`).
+ */
+const SCALE_OF_A_BLOCK = /(?<!logits?|_dim|points|layer|residual)_(?:scales?|zeros?)$/;
+/** The parts of a layer, whose rules take all that lies below them. */
+const BLOCKS: ReadonlySet<Role> = new Set(['attn', 'mlp', 'ssm', 'expert', 'shared_expert', 'router', 'vision', 'audio', 'projector']);
+const OF_TOWERS: ReadonlySet<Role> = new Set(['vision', 'audio', 'projector']);
+
+/**
+ * Whether a float of a block is by its own name none of the block's weights, but a scale or zero point of quantised
+ * ones.
+ * @param codes whether the checkpoint holds codes: beside none, a scale is learned
+ */
+export function isScaleInBlock(name: string, role: Role, codes: boolean): boolean {
+  if (!BLOCKS.has(role)) return false;
+  return QUANTISED.test(name) || (codes && !OF_TOWERS.has(role) && SCALE_OF_A_BLOCK.test(name));
+}
+
 /** Endings of those too, and of what is learned. */
 const SCALE = /(?:^|[._])(?:scales?|zeros?)$/;
 /** What lies beside a tensor `X` of codes. */
@@ -53,7 +75,7 @@ export function doubtByName(
   codes: boolean,
 ): string | null {
   if (!PLAIN.has(dtype)) return `${dtype} holds codes, which are never averaged one by one`;
-  if (QUANTISED.test(name)) return 'its name is that of a scale or zero point of a quantised weight';
+  if (QUANTISED.test(name) || OF_ACTIVATIONS.test(name)) return 'its name is that of a scale or zero point of a quantised weight';
   if (!codes) return null;
   if (SCALE.test(name)) return 'its name ends like a scale or zero point, and the checkpoint holds quantised weights';
   const scales = SCALES_OF.find((ending) => checkpoint.locate(`${name}${ending}`, file) !== undefined);

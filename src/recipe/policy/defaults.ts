@@ -64,7 +64,7 @@ export const DEFAULTS: readonly DefaultRow[] = [
   },
   {
     name: 'partial buffer',
-    tensors: 'constant buffers (RoPE frequencies, masks, positions) that only some members have',
+    tensors: 'constant buffers (RoPE frequencies, masks, positions, scales of embeddings) that only some members have',
     fits: ({ partial }) => partial === true,
     treatment: 'left out, with a warning',
     kind: 'drop',
@@ -103,6 +103,17 @@ export const DEFAULTS: readonly DefaultRow[] = [
     unequal: 'E_INTEGERS_DIFFER',
     never: 'integers are never averaged',
     why: 'the mean of two table entries is a third one',
+  },
+  {
+    name: 'rounded buffer',
+    tensors: 'constant buffers that members hold in several float dtypes, and that are the same but for rounding',
+    fits: ({ rounded }) => rounded === true,
+    treatment: 'from the newest member, in their stored dtype',
+    kind: 'member',
+    keepsDtype: true,
+    never: 'constant buffers keep their bytes',
+    unlessNamed: true,
+    why: 'libraries differ in whether they cast them with the model',
   },
   {
     name: 'buffer',

@@ -10,6 +10,7 @@ export type DefaultName =
   | 'activation state'
   | 'statistics'
   | 'integer'
+  | 'rounded buffer'
   | 'buffer'
   | 'packed'
   | 'correction bias'
@@ -80,6 +81,8 @@ export interface PolicyTensor {
   readonly unknown?: Unknown | undefined;
   /** A constant buffer that some members lack. */
   readonly partial?: boolean | undefined;
+  /** A constant buffer that some member holds in another float dtype, and the same but for rounding. */
+  readonly rounded?: boolean | undefined;
   /** A scalar that is infinite, of which there is no mean. */
   readonly bounds?: boolean | undefined;
   /** Of what describes activations: another in some member, or not there. */

@@ -39,6 +39,10 @@ test.each([
   ['20_steps', { step: 20 }],
   ['0012_hf', { step: 12 }],
   ['step0', { step: 0 }],
+  ['step-20k', { step: 20_000 }],
+  ['checkpoint-20K', { step: 20_000 }],
+  ['step-1M', { step: 1_000_000 }],
+  ['ep0-ba100-rank0', { step: 100 }],
 ] as const)('%s stands at %o', (name, position) => {
   expect(positionFromName(name)).toEqual({ stage: null, ingredient: null, tokens: null, ...position });
 });
@@ -49,6 +53,10 @@ test.each([
   'checkpoint-last',
   'checkpoint-1e3',
   'checkpoint--1',
+  'checkpoint-100M',
+  'checkpoint-1.3k',
+  'ep0-ba100-rank1',
+  'llama-1b-step20',
   'checkpoint-1000.tmp',
   ' checkpoint-1',
   'checkpoint-1\n',

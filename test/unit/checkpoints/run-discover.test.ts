@@ -413,14 +413,56 @@ describe('left out, with the reason', () => {
   });
 
   test.each(['run-step', 'llama-1b-step', 'epoch_', 'main_step_', 'v1-checkpoint-'])(
-    'names that are not understood (%sN): how to go on',
+    'names that say a step together (%sN)',
     async (name) => {
-      const run = runOf(...[20, 40, 100].map((step) => `${name}${step}`));
-      expect((await errorOf(run)).help).toBe(
-        `Name the checkpoints one by one, oldest first (${run}/${name}20 ${run}/${name}40 …), or give them names such as checkpoint-100.`,
-      );
+      const run = runOf(...[20, 40, 100].map((step) => `${name}${step}`), 'logs');
+      rmSync(join(run, 'logs', 'model.safetensors'));
+      rmSync(join(run, `${name}100`, 'model.safetensors'));
+      const { checkpoints, broken } = await discoverRun(run);
+      expect(checkpoints.map((checkpoint) => [checkpoint.name, checkpoint.step])).toEqual([20, 40].map((step) => [`${name}${step}`, step]));
+      expect(broken.map(({ step }) => step)).toEqual([100]);
+      expect(await isRunFolder(run)).toBe(true);
     },
   );
+
+  test('a step of a state file goes before an epoch in the name, and is no order with others', async () => {
+    const run = runOf({ name: 'epoch_1', step: 500 }, { name: 'epoch_2', step: 1000 });
+    expect(await discoverRun(run)).toMatchObject({ checkpoints: [{ step: 500 }, { step: 1000 }], warnings: [] });
+    writeRun(run, [{ name: 'epoch_3' }]);
+    expect(reasonsOf(await discoverRun(run))).toEqual({ epoch_3: 'no step: neither its name nor a state file gives one' });
+  });
+
+  test('folders named by epochs that hold runs are no checkpoints', async () => {
+    const run = runOf('epoch_0/step_10', 'epoch_1/step_10');
+    expect(await isRunFolder(run)).toBe(false);
+    expect((await errorOf(run)).message).toContain('2 runs: epoch_0, epoch_1');
+  });
+
+  test('epochs in which steps begin anew are all there', async () => {
+    const run = await discoverRun(runOf('epoch_1_step_100', 'epoch_0_step_200', 'epoch_0_step_100'));
+    expect(run.checkpoints.map(({ stage, step }) => [stage, step])).toEqual([
+      [1, 100],
+      [1, 200],
+      [2, 100],
+    ]);
+    expect(run.warnings).toEqual([]);
+  });
+
+  test.each([
+    [1, 'Wait for its save to end, or mend'],
+    [2, 'Mend'],
+  ])('where none of %i can be used a save is in progress at most in one', async (count, help) => {
+    const run = runOf(...['checkpoint-10', 'checkpoint-20'].slice(0, count));
+    for (const name of readdirSync(run)) rmSync(join(run, name, 'model.safetensors'));
+    expect((await errorOf(run)).help).toContain(`${help} what is named`);
+  });
+
+  test.each(['release_', 'seed1-', 'tokens_'])('names that are not understood (%sN): how to go on', async (name) => {
+    const run = runOf(...[20, 40, 100].map((step) => `${name}${step}`));
+    expect((await errorOf(run)).help).toBe(
+      `Name the checkpoints one by one, oldest first (${run}/${name}20 ${run}/${name}40 …), or give them names such as checkpoint-100.`,
+    );
+  });
 
   test('what has nothing to do with checkpoints is passed over', async () => {
     const run = runOf('checkpoint-10');

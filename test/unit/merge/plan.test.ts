@@ -1,5 +1,5 @@
 import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { BatchCutter } from '../../../src/merge/engine/passes/combine-batches.ts';
 import { planUnits } from '../../../src/merge/engine/units.ts';
@@ -30,9 +30,48 @@ const planOf = (inputs: string[], more: Partial<PlanRequest> = {}) => buildPlan(
 
 describe('order', () => {
   it('sorts by step when every input has one, and says so', async () => {
-    const plan = await planOf([make('checkpoint-10000'), make('checkpoint-2000'), make('checkpoint-300')]);
+    const plan = await planOf([make('checkpoint-2000'), make('checkpoint-10000'), make('checkpoint-300')]);
     expect(plan.members.map((m) => m.step)).toEqual([300, 2000, 10000]);
     expect(plan.warnings.map((w) => w.code)).toContain('W_REORDERED');
+  });
+
+  it('says nothing where they are given as a pattern of the shell gives them', async () => {
+    const plan = await planOf([make('checkpoint-10000'), make('checkpoint-2000'), make('checkpoint-300')]);
+    expect(plan.members.map((m) => m.step)).toEqual([300, 2000, 10000]);
+    expect(plan.warnings.map((w) => w.code)).not.toContain('W_REORDERED');
+  });
+
+  it.each([
+    ['llama-1b-step100', 'llama-1b-step20', 'llama-1b-step40'],
+    ['epoch_100', 'epoch_20', 'epoch_40'],
+    ['v1-checkpoint-100', 'v1-checkpoint-20', 'v1-checkpoint-40'],
+  ])('reads the steps that names say together: %s', async (...names) => {
+    const plan = await planOf(
+      names.map((name) => make(name)),
+      { outputs: [{ path: at('out'), method: 'wma' }] },
+    );
+    expect(plan.members.map((m) => m.step)).toEqual([20, 40, 100]);
+    expect(plan.warnings.map((w) => w.code)).not.toContain('W_ORDER_ASSUMED');
+  });
+
+  it('refuses epochs whose steps begin anew, each a stage', async () => {
+    await expect(planOf([make('epoch_0_step_100'), make('epoch_1_step_100')])).rejects.toMatchObject({ code: 'E_STAGES' });
+    const plan = await planOf([make('epoch_10_step_100'), make('epoch_2_step_100')], { allowStages: true });
+    expect(plan.members.map((m) => basename(m.path))).toEqual(['epoch_2_step_100', 'epoch_10_step_100']);
+  });
+
+  it.each([
+    [['release_100', 'release_20', 'release_40'], ['release_20', 'release_40', 'release_100'], '20, 40, 100'],
+    // An order of one's own, and names that differ in more than a number.
+    [['release_40', 'release_20', 'release_100'], ['release_40', 'release_20', 'release_100'], 'given order'],
+    [['a_20', 'b_10'], ['a_20', 'b_10'], 'given order'],
+  ])('takes names without steps that a pattern gives by their number: %j', async (given, order, said) => {
+    const plan = await planOf(
+      given.map((name) => make(name)),
+      { outputs: [{ path: at('out'), method: 'wma' }] },
+    );
+    expect(plan.members.map((m) => basename(m.path))).toEqual(order);
+    expect(plan.warnings.find(({ code }) => code === 'W_ORDER_ASSUMED')?.message).toContain(said);
   });
 
   it('keeps the given order with explicit weights', async () => {

@@ -2,6 +2,8 @@ import { describe, expect, test } from 'vitest';
 import { type DtypeName, dtypeByName } from '../../../src/base/dtype.ts';
 import { ColumnTable } from '../../../src/checkpoints/tensors/table.ts';
 import type { Checkpoint } from '../../../src/checkpoints/types.ts';
+import { classify } from '../../../src/model/roles/classify.ts';
+import { NO_CONTEXT } from '../../../src/model/roles/context.ts';
 import { doubtByName, doubtByValues, hasCodesBeside, holdsCodes } from '../../../src/model/roles/unknown.ts';
 
 /** A checkpoint of tensors `name DTYPE`. */
@@ -67,6 +69,25 @@ describe('what a name says', () => {
     expect(doubt('x.mystery', true, ['x.mystery_scale F32'])).toContain('x.mystery_scale beside it');
     expect(doubt('x.mystery', false, ['x.mystery_scale F32'])).toBeNull();
     expect(doubt('x.mystery', false, [], 'F8_E4M3')).toContain('F8_E4M3 holds codes');
+  });
+});
+
+describe('below an MLP, an attention or a mixer', () => {
+  const BLOCKS = ['mlp', 'self_attn', 'mixer', 'linear_attn', 'mlp.experts.3', 'mlp.shared_expert', 'block_sparse_moe'];
+  const role = (leaf: string, codes: boolean) =>
+    BLOCKS.map((block) => classify(`model.layers.0.${block}.${leaf}`, 'F32', [4, 4], { ...NO_CONTEXT, codes }).role);
+
+  test.each(['zero_point', 'absmax', 'zorp_zero_point', 'quant_map', 'amax'])('%s is none of its weights', (leaf) => {
+    expect(new Set([...role(leaf, false), ...role(leaf, true)])).toEqual(new Set([null]));
+  });
+
+  test.each(['gate_scale', 'zorp_scale', 'zorp_zeros'])('%s is one of them but beside codes', (leaf) => {
+    expect(role(leaf, false)).not.toContain(null);
+    expect(new Set(role(leaf, true))).toEqual(new Set([null]));
+  });
+
+  test.each(['logit_scale', 'per_dim_scale', 'n_points_scale', 'scaler', 'upscale'])('%s always is', (leaf) => {
+    expect([...role(leaf, false), ...role(leaf, true)]).not.toContain(null);
   });
 });
 

@@ -100,12 +100,15 @@ describe('defaults', () => {
       { code: 'W_LEFT_OUT', message: expect.stringContaining('rotary_emb.inv_freq') },
       { code: 'W_ACTIVATION_SCALES', message: expect.stringContaining('2 tensors') },
     ]);
+    const cast = assign([{ ...frequencies!, rounded: true }, ...MOE]);
+    expect(cast.at(frequencies!.name)).toMatchObject({ default: 'rounded buffer', kind: 'member', member: 2, dtype: 'stored' });
+    expect(cast.warnings).toEqual([]);
     // A policy goes before the table.
     expect(assign(tensors, policies('name=*.inv_freq:use=newest')).at(frequencies!.name)).toMatchObject({ kind: 'member' });
   });
 
   it('every row of the table is reached by one of these', () => {
-    const byData = ['activation state', 'partial buffer'] as const;
+    const byData = ['activation state', 'partial buffer', 'rounded buffer'] as const;
     expect(new Set([...cases.map(([, row]) => row), ...byData])).toEqual(new Set(DEFAULTS.map(({ name }) => name)));
   });
 

@@ -6,7 +6,9 @@ import type { Pass } from './pass.ts';
 export const combine: Pass = {
   concerns: (plan, { shard }) => plan.shards[shard]!.segments.count > 0,
   reads(plan, shard) {
-    const files = new Set(plan.shards[shard]!.segments.file);
+    const { file, gathered } = plan.shards[shard]!.segments;
+    const files = new Set(file);
+    for (const { matrix } of gathered.values()) for (const box of matrix.boxes) files.add(box.file);
     files.delete(-1);
     return files;
   },

@@ -1,6 +1,6 @@
 import { MergeError } from '../../../base/errors.ts';
 import { mapBounded } from '../../../base/map-bounded.ts';
-import { placeOfCheckpoint } from '../../../checkpoints/position.ts';
+import { placeOfCheckpoint, withSiblings } from '../../../checkpoints/position.ts';
 import type { Checkpoint, Position } from '../../../checkpoints/types.ts';
 import type { OutputRequest, PlanInput, PlanRequest } from '../types.ts';
 
@@ -32,11 +32,12 @@ export async function placeInputs(
   const members = outputs.map((output) => membersOf(output, inputs.length));
   const used = [...new Set(members.flat())].sort((a, b) => a - b);
   const place = new Map(used.map((index, i) => [index, i]));
+  const opened = await mapBounded(used, OPEN_AT_ONCE, async (index) => {
+    const given = inputs[index]!;
+    return placed(typeof given === 'string' ? { path: given } : given, open);
+  });
   return {
-    inputs: await mapBounded(used, OPEN_AT_ONCE, async (index) => {
-      const given = inputs[index]!;
-      return placed(typeof given === 'string' ? { path: given } : given, open);
-    }),
+    inputs: withSiblings(opened, ({ checkpoint }) => checkpoint.path),
     members: members.map((list) => list.map((index) => place.get(index)!)),
   };
 }

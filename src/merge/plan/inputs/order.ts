@@ -3,6 +3,9 @@ import { methodByName } from '../../../recipe/schedule/methods.ts';
 import type { OutputRequest } from '../types.ts';
 import type { PlacedInput, PlacedInputs } from './inputs.ts';
 
+/** Numbers that a warning gives. */
+const SHOWN = 8;
+
 /**
  * The members of a plan, oldest first, and for each output its own among them, with what there is to say of
  * their order.
@@ -15,16 +18,20 @@ export interface Ordered {
 /**
  * Puts inputs into the order of the sum, oldest first. A shell glob sorts checkpoint-10000 before
  * checkpoint-2000, so the members of an output without explicit weights are sorted by (stage, step, tokens)
- * when every one has a step; otherwise, with explicit weights, and where the request says that they are in
- * order already, the given order stands. The order is that of the output made alone, and so one order must do
- * for all outputs.
+ * when every one has a step; where none has one and they are in the alphabet's order, by the number in their names
+ * if those differ in nothing else. Otherwise, with explicit weights, and where the request says that they are in
+ * order already, the given order stands. The order is that of the output made alone, and so one order must do for
+ * all outputs.
  *
  * @throws MergeError E_ORDER when no order does for all outputs
  */
 export function orderInputs({ inputs, members }: PlacedInputs, outputs: readonly OutputRequest[], ordered: boolean): Ordered {
-  const own = outputs.map((output, k) => ownOrder(inputs, members[k]!, output, ordered));
+  const numbers = numbersOfNames(inputs.map(({ checkpoint }) => checkpoint.path));
+  const own = outputs.map((output, k) => ownOrder(inputs, members[k]!, output, { ordered, numbers }));
   const given = inputs.map((_, i) => i);
-  const orders = inputs.every((i) => i.step !== null) ? [given, given.toSorted(byPosition(inputs))] : [given];
+  const stepped = inputs.every((i) => i.step !== null);
+  const sorted = stepped ? [given.toSorted(byPosition(inputs))] : numbers === null ? [] : [given.toSorted(byNumber(numbers))];
+  const orders = [given, ...sorted];
   const order = orders.find((candidate) => own.every(({ members: wanted }) => isIn(candidate, wanted)));
   if (order === undefined) {
     throw new MergeError('E_ORDER', 'the outputs need their members in different orders, so one read cannot serve them all', {
@@ -43,6 +50,25 @@ const byPosition = (inputs: readonly PlacedInput[]) => (a: number, b: number) =>
   return (x.stage ?? -1) - (y.stage ?? -1) || x.step! - y.step! || (x.tokens ?? 0) - (y.tokens ?? 0);
 };
 
+const byNumber = (numbers: readonly number[]) => (a: number, b: number) => numbers[a]! - numbers[b]!;
+
+/** The one number in which names differ, of each; null where they differ in more, or in something else. */
+function numbersOfNames(paths: readonly string[]): readonly number[] | null {
+  const [first, ...others] = paths.map((path) => path.split(/(\d+)/));
+  if (first === undefined || others.some((parts) => parts.length !== first.length)) return null;
+  const differing = first.flatMap((part, i) => (others.some((parts) => parts[i] !== part) ? [i] : []));
+  const [at, another] = differing;
+  // Numbers stand between what is none.
+  if (at === undefined || another !== undefined || at % 2 === 0) return null;
+  return [first, ...others].map((parts) => Number(parts[at]));
+}
+
+/** Whether inputs are in the order in which a shell gives the names that fit a pattern. */
+function isOfPattern(paths: readonly string[]): boolean {
+  const orders = [paths.toSorted(), paths.toSorted((a, b) => a.localeCompare(b, 'en'))];
+  return orders.some((order) => order.every((path, i) => path === paths[i]));
+}
+
 /** Whether `wanted` are in this order within `order`. */
 function isIn(order: readonly number[], wanted: readonly number[]): boolean {
   const set = new Set(wanted);
@@ -54,18 +80,29 @@ function ownOrder(
   inputs: readonly PlacedInput[],
   given: readonly number[],
   { weights, method = 'sma' }: OutputRequest,
-  ordered: boolean,
+  { ordered, numbers }: { readonly ordered: boolean; readonly numbers: readonly number[] | null },
 ): { members: readonly number[]; warnings: Warning[] } {
   if (ordered || weights !== undefined || given.length < 2) return { members: given, warnings: [] };
+  const ofPattern = isOfPattern(given.map((m) => inputs[m]!.checkpoint.path));
   const unknown = given.filter((i) => inputs[i]!.step === null);
   if (unknown.length > 0) {
     if (methodByName(method)?.needs.positions === undefined) return { members: given, warnings: [] };
     const { path } = inputs[unknown[0]!]!.checkpoint;
-    const message = `${unknown.length} of ${given.length} inputs have no recognised step (${path}), so the given order is taken as oldest first for ${method}; a pattern gives 100 before 20: name them one by one, or give them names such as checkpoint-100`;
-    return { members: given, warnings: [{ code: 'W_ORDER_ASSUMED', message }] };
+    const unnamed = `${unknown.length} of ${given.length} inputs have no recognised step (${path})`;
+    const counted = numbers !== null && unknown.length === given.length && ofPattern;
+    const members = counted ? given.toSorted(byNumber(numbers)) : given;
+    const message =
+      members === given
+        ? `${unnamed}, so the given order is taken as oldest first for ${method}; a pattern gives 100 before 20: name them one by one, or give them names such as checkpoint-100`
+        : `${unnamed}: they are sorted by the number in their names, ${few(members.map((m) => numbers![m]!))}, as oldest first for ${method}; where it counts something else, give them names such as checkpoint-100`;
+    return { members, warnings: [{ code: 'W_ORDER_ASSUMED', message }] };
   }
   const members = given.toSorted(byPosition(inputs));
-  if (members.every((m, i) => m === given[i])) return { members, warnings: [] };
-  const steps = members.map((m) => inputs[m]!.step).join(', ');
+  if (ofPattern || members.every((m, i) => m === given[i])) return { members, warnings: [] };
+  const steps = few(members.map((m) => inputs[m]!.step!));
   return { members, warnings: [{ code: 'W_REORDERED', message: `the inputs were sorted by step, oldest first: ${steps}` }] };
+}
+
+function few(numbers: readonly number[]): string {
+  return numbers.length > SHOWN ? `${numbers.slice(0, SHOWN - 1).join(', ')} … ${numbers.at(-1)}` : numbers.join(', ');
 }

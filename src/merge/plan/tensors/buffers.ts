@@ -7,6 +7,7 @@ import type { CheckpointRoles } from '../../../model/roles/checkpoint-roles.ts';
 import { classifier } from '../../../model/roles/classify.ts';
 import { isActivationState } from '../../../recipe/policy/defaults.ts';
 import type { PolicyTensor } from '../../../recipe/policy/types.ts';
+import { sameButForRounding, type TensorOf } from './rounded.ts';
 
 /** Floats, and the bits of their exponents in the last two bytes. */
 const EXPONENTS: Readonly<Record<string, readonly [bytes: number, exponent: number]>> = {
@@ -19,12 +20,17 @@ const EXPONENTS: Readonly<Record<string, readonly [bytes: number, exponent: numb
 const BUFFERS: ReadonlySet<string | null> = new Set(['rope_buffer', 'buffer']);
 
 /** What policies are told of buffers that only data and the other members tell. */
-type Marks = Pick<PolicyTensor, 'bounds' | 'differs' | 'partial'>;
+type Marks = Pick<PolicyTensor, 'bounds' | 'differs' | 'partial' | 'rounded'>;
+
+/** What models calculate, and some versions of their libraries store, under names that are otherwise no buffer's. */
+const CALCULATED =
+  /(?:^|\.)(?:relative_coords_table|attention_bias_idxs|embed_scale|_float_tensor|embed_positions\.weights|attn\.embed_positions|alibi(?:_slopes)?)$/;
 
 /**
- * Looks at the buffers among the tensors of a merge: whether a constant one is in some of the members only, whether a
- * few floats are bounds at infinity (which no weighted sum leaves as they are), and whether what describes activations
- * is another in each member. Reads tiny tensors of the layout, and of the members what is compared.
+ * Looks at the buffers among the tensors of a merge: whether a constant one is in some of the members only, or in
+ * several dtypes and the same but for rounding; whether a few floats are bounds at infinity (which no weighted sum
+ * leaves as they are), and whether what describes activations is another in each member. Reads tiny tensors of the
+ * layout, and of the members what is compared.
  * @param tensors of the layout, in its order, and then those beyond it, of which `extras` says where they lie
  * @param members that give something to the merge, oldest first
  */
@@ -41,7 +47,7 @@ export async function markedBuffers(
     for (const [i, tensor] of tensors.entries()) {
       const place = places[i];
       // Of 92,000 tensors there are few to be looked at.
-      const looked = isScalar(tensor) || BUFFERS.has(tensor.role.role) || isActivationState(tensor);
+      const looked = isScalar(tensor) || BUFFERS.has(tensor.role.role) || CALCULATED.test(tensor.name) || isActivationState(tensor);
       const marks = !looked ? null : place === undefined ? extraMarks(tensor, classify) : await marksOf(tensor, place);
       marked.push(marks === null ? tensor : { ...tensor, ...marks });
     }
@@ -54,7 +60,11 @@ export async function markedBuffers(
     if (tensor.role.role === 'quant_scale' || tensor.role.role === 'quant_meta') return null;
     const { tensors: table, name: file } = layout.shards[place.shard]!;
     const found = () => members.map((member) => ({ member, place: member.locate(table.names[place.row]!, file) }));
-    if (isConstant(tensor, classify)) return found().every((one) => one.place !== undefined) ? null : { partial: true };
+    if (isConstant(tensor, classify)) {
+      const all = found().flatMap(({ member, place: theirs }) => (theirs === undefined ? [] : [{ checkpoint: member, place: theirs }]));
+      if (all.length < members.length) return { partial: true };
+      return (await isRounded(reader, { checkpoint: layout, place }, all)) ? { rounded: true } : null;
+    }
     const bounds = isScalar(tensor) && (await isInfinite(reader, layout, place));
     if (!bounds && !isActivationState(tensor)) return null;
     signal?.throwIfAborted();
@@ -77,11 +87,19 @@ function extraMarks(tensor: PolicyTensor, classify: ReturnType<typeof classifier
  * name alone: an integer may be a table that belongs to the model.
  */
 function isConstant({ name, role }: PolicyTensor, classify: ReturnType<typeof classifier>): boolean {
+  if (CALCULATED.test(name)) return true;
   if (!BUFFERS.has(role.role)) return false;
   return (
-    !/(?:^|\.)(?:running_mean|running_var|num_batches_tracked|relative_position_index|_extra_state\d*)(?:\/|$)/.test(name) &&
-    classify(name).role === role.role
+    !/(?:^|\.)(?:running_mean|running_var|num_batches_tracked|_extra_state\d*)(?:\/|$)/.test(name) && classify(name).role === role.role
   );
+}
+
+/** Whether members hold a float in several dtypes, and the same but for rounding. */
+async function isRounded(reader: ByteReader, own: TensorOf, all: readonly TensorOf[]): Promise<boolean> {
+  const dtypeOf = ({ checkpoint, place }: TensorOf) => checkpoint.shards[place.shard]!.tensors.dtypes[place.row]!;
+  const others = all.filter((other) => dtypeOf(other) !== dtypeOf(own));
+  for (const other of others) if (!(await sameButForRounding(reader, own, other))) return false;
+  return others.length > 0;
 }
 
 /** Whether a tensor is one float, which may be a bound at infinity. */

@@ -1,3 +1,4 @@
+import { type DtypeName, dtypeByCode } from '../../../base/dtype.ts';
 import type { Conflict, ErrorCode } from '../../../base/errors.ts';
 import { ByteReader } from '../../../base/store/byte-reader.ts';
 import { readTensor } from '../../../checkpoints/tensors/extents.ts';
@@ -7,14 +8,17 @@ import type { TensorPlace, TensorSource } from '../../../checkpoints/tensors/typ
 export interface TensorCopy {
   /** The file that messages name. */
   readonly path: string;
+  /** Those of another dtype are another tensor; what is given without one has that of all others. */
+  readonly dtype?: DtypeName;
   /** Bytes of the tensor. */
   read(reader: ByteReader, at: number, length: number): Promise<Buffer>;
 }
 
 /** A tensor of a checkpoint. */
 export function copyOfTensor(source: TensorSource, place: TensorPlace): TensorCopy {
-  const { path } = source.shards[place.shard]!;
-  return { path, read: (reader, at, length) => readTensor(reader, source, place, at, length) };
+  const { path, tensors } = source.shards[place.shard]!;
+  const dtype = dtypeByCode(tensors.dtypes[place.row]!).name;
+  return { path, dtype, read: (reader, at, length) => readTensor(reader, source, place, at, length) };
 }
 
 /** Bytes of a file. */
@@ -69,6 +73,13 @@ function words(why: string, { name, doubt }: EqualTensor): string {
 async function firstDifference(tensor: EqualTensor, reader: ByteReader): Promise<Conflict | undefined> {
   const [first, ...others] = tensor.copies;
   if (first === undefined || others.length === 0) return undefined;
+  const [what, why] = WHY[tensor.code] ?? ['tensor', 'a policy wants it equal'];
+  const cast = others.find(({ dtype }) => dtype !== first.dtype);
+  if (cast !== undefined) {
+    const more = tensor.code === 'E_BUFFERS_DIFFER' ? ', and not the same but for rounding' : '';
+    const message = `${what} ${tensor.name} is ${first.dtype} in ${first.path} and ${cast.dtype} in ${cast.path}${more}; ${words(why, tensor)}`;
+    return { code: tensor.code, message, file: cast.path, tensor: tensor.name };
+  }
   for (let at = 0; at < tensor.bytes; at += BLOCK) {
     const length = Math.min(BLOCK, tensor.bytes - at);
     const expected = await first.read(reader, at, length);
@@ -76,7 +87,6 @@ async function firstDifference(tensor: EqualTensor, reader: ByteReader): Promise
       const found = await other.read(reader, at, length);
       if (expected.equals(found)) continue;
       const byte = at + expected.findIndex((b, i) => b !== found[i]);
-      const [what, why] = WHY[tensor.code] ?? ['tensor', 'a policy wants it equal'];
       const between = first.path === other.path ? `in ${first.path}` : `between ${first.path} and ${other.path}`;
       const message = `${what} ${tensor.name} differs ${between} (first at byte ${byte} of it); ${words(why, tensor)}`;
       return { code: tensor.code, message, file: other.path, tensor: tensor.name };

@@ -1,14 +1,17 @@
 import { dtypeByCode } from '../../../base/dtype.ts';
 import type { Conflict } from '../../../base/errors.ts';
 import { extentsOf } from '../../../checkpoints/tensors/extents.ts';
+import { type Matrix, matrixOf } from '../../../checkpoints/tensors/matrix.ts';
 import type { TensorPlace, TensorTable } from '../../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
 import type { Arrangement } from '../../../model/layout/types.ts';
 import type { PlanInputFile } from '../types.ts';
 import { copyOfTensor, type EqualTensor } from './equal.ts';
-import { type MemberColumns, type RunRows, type SpanRun, type Spans, spansOf } from './spans.ts';
+import { type MatrixRows, type MemberColumns, type RunRows, type SpanRun, type Spans, spansOf } from './spans.ts';
 import type { TargetShard } from './target.ts';
 import type { Work } from './work.ts';
+
+const NONE: MatrixRows = new Map();
 
 /** Collects the input files in use, so that each is opened once. */
 export class InputFiles {
@@ -63,13 +66,16 @@ export function matchShard(
   const { path, name: file, tensors } = layout.shards[shard]!;
   const { table } = target;
   const runs: (RunRows | null)[] = [];
+  const matrices: MatrixRows[] = [];
   const arranged: ReadonlySet<number>[] = [];
   const columns = members.map((_, m) => {
     runs.push(null);
+    matrices.push(NONE);
     arranged.push(new Set());
     if (!participates[m]) return null;
     const matched = new MemberMatch(shard, target, works, m, matching, conflicts).run();
     runs[m] = matched.runs;
+    matrices[m] = matched.matrices;
     arranged[m] = matched.arranged;
     return matched.columns;
   });
@@ -94,12 +100,13 @@ export function matchShard(
     });
     equal.push({ name: tensor, bytes, copies, code: work.equal, doubt: matching.doubt(shard, target.origin[row]!) });
   }
-  return { spans: spansOf(table, columns, runs), equal, arranged: arranged.map((rows) => rows.size) };
+  return { spans: spansOf(table, columns, runs, matrices), equal, arranged: arranged.map((rows) => rows.size) };
 }
 
 /** One member against one layout shard. */
 class MemberMatch {
   readonly #runs = new Map<number, readonly SpanRun[]>();
+  readonly #matrices = new Map<number, Matrix>();
   readonly #arranged = new Set<number>();
   readonly #shard: number;
   readonly #target: TargetShard;
@@ -124,14 +131,14 @@ class MemberMatch {
     this.#conflicts = conflicts;
   }
 
-  run(): { columns: MemberColumns; runs: RunRows; arranged: ReadonlySet<number> } {
+  run(): { columns: MemberColumns; runs: RunRows; matrices: MatrixRows; arranged: ReadonlySet<number> } {
     const { layout, members, files } = this.#matching;
     const { origin } = this.#target;
     const { name: shardName, tensors: table } = layout.shards[this.#shard]!;
     const member = members[this.#m]!;
     const rows = origin.length;
     const same = table.boxes === null ? member.shards.findIndex((s) => s.name === shardName && s.tensors === table) : -1;
-    const found = { runs: this.#runs, arranged: this.#arranged };
+    const found = { runs: this.#runs, matrices: this.#matrices, arranged: this.#arranged };
     if (same >= 0) {
       const columns = {
         file: new Int32Array(rows).fill(files.indexOf(members, this.#m, same)),
@@ -149,14 +156,28 @@ class MemberMatch {
       const place = named ?? this.#elsewhere(row, ours);
       if (place === undefined) continue;
       const { tensors, path } = member.shards[place.shard]!;
-      if (tensors.boxes !== null && named !== undefined) this.#runs.set(row, this.#runsOf(place));
-      const first = this.#runs.get(row)?.[0];
+      if (tensors.boxes !== null && named !== undefined) this.#inBoxes(row, place);
+      const first = this.#matrices.get(row)?.boxes[0] ?? this.#runs.get(row)?.[0];
       columns.file[row] = first?.file ?? files.indexOf(members, this.#m, place.shard);
       columns.offset[row] = first?.offset ?? tensors.offset[place.row]!;
       columns.dtype[row] = tensors.dtypes[place.row]!;
-      this.#compare(table, ours, tensors, place.row, path, named !== undefined);
+      // Constant buffers that are the same but for rounding are taken from one member; of others, what they hold is told.
+      const mixed = this.#matching.allowMixedDtypes || work.equal === 'E_BUFFERS_DIFFER';
+      this.#compare(table, ours, { table: tensors, row: place.row, path }, { whole: named !== undefined, mixed });
     }
     return { columns, ...found };
+  }
+
+  /** Notes where a tensor lies that the member has in boxes: gathered where they are parts of rows, else run by run. */
+  #inBoxes(row: number, place: TensorPlace): void {
+    const { members, files } = this.#matching;
+    const matrix = matrixOf(members[this.#m]!.shards[place.shard]!.tensors, place.row);
+    if (matrix === null) {
+      this.#runs.set(row, this.#runsOf(place));
+      return;
+    }
+    const boxes = matrix.boxes.map((box) => ({ ...box, file: files.indexOf(members, this.#m, box.file) }));
+    this.#matrices.set(row, { ...matrix, boxes });
   }
 
   /** Elements of a tensor of the member, seen as those of a layout's tensor from `to` on. */
@@ -201,7 +222,12 @@ class MemberMatch {
     return undefined;
   }
 
-  #compare(ours: TensorTable, row: number, theirs: TensorTable, theirRow: number, path: string, whole: boolean): void {
+  #compare(
+    ours: TensorTable,
+    row: number,
+    { table: theirs, row: theirRow, path }: { readonly table: TensorTable; readonly row: number; readonly path: string },
+    { whole, mixed }: { readonly whole: boolean; readonly mixed: boolean },
+  ): void {
     const [a, b] = [ours.shapes[row]!, theirs.shapes[theirRow]!];
     const tensor = ours.names[row]!;
     if (whole && a !== b && (a.length !== b.length || a.some((size, i) => size !== b[i]))) {
@@ -212,7 +238,7 @@ class MemberMatch {
     if (x === y) return;
     const [left, right] = [dtypeByCode(x), dtypeByCode(y)];
     const bothFloat = left.kind === 'float' && right.kind === 'float';
-    if (bothFloat && this.#matching.allowMixedDtypes) return;
+    if (bothFloat && mixed) return;
     const message = `tensor ${tensor} is ${left.name} in the layout and ${right.name} in ${path}`;
     this.#conflicts.push({ code: bothFloat ? 'E_MIXED_DTYPES' : 'E_UNSUPPORTED_DTYPE', message, file: path, tensor });
   }

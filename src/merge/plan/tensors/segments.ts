@@ -1,6 +1,6 @@
 import { dtypeByCode } from '../../../base/dtype.ts';
 import type { TensorTable } from '../../../checkpoints/tensors/types.ts';
-import type { SegmentTable } from '../types.ts';
+import type { GatheredInput, SegmentTable } from '../types.ts';
 import type { Entries } from './shared-text.ts';
 import type { Spans } from './spans.ts';
 import type { Work } from './work.ts';
@@ -42,6 +42,7 @@ export function buildSegments(input: SegmentInput): SegmentTable {
     file: new Int32Array(S * N).fill(-1),
     offset: new Float64Array(S * N),
     dtype: new Uint8Array(S * N),
+    gathered: new Map<number, GatheredInput>(),
     outOffset: new Float64Array(S * K),
     outDtype: new Uint8Array(S * K),
     table: new Int32Array(S),
@@ -66,6 +67,8 @@ export function buildSegments(input: SegmentInput): SegmentTable {
       segments.file[s * N + m] = column.file[first]!;
       segments.offset[s * N + m] = column.offset[first]!;
       segments.dtype[s * N + m] = column.dtype[first]!;
+      const matrix = spans.matrices[m]?.get(row);
+      if (matrix !== undefined) segments.gathered.set(s * N + m, { matrix, start: spans.from[first]! });
     }
     for (let k = 0; k < K; k++) {
       segments.outOffset[s * K + k] = outOffset(input, first, k);
@@ -89,6 +92,7 @@ function continues(input: SegmentInput, previous: number, span: number): boolean
   const elements = spans.elements[previous]!;
   for (const [m, column] of spans.columns.entries()) {
     if (column === null || !work.reads[m]) continue;
+    if (spans.matrices[m]?.has(before) === true || spans.matrices[m]?.has(row) === true) return false;
     const bytes = (elements * dtypeByCode(column.dtype[previous]!).bits) / 8;
     if (column.dtype[previous] !== column.dtype[span]) return false;
     if (column.file[previous] !== column.file[span]) return false;

@@ -1,4 +1,5 @@
 import { dtypeByCode } from '../../../base/dtype.ts';
+import type { Matrix } from '../../../checkpoints/tensors/matrix.ts';
 import { elementsOf } from '../../../checkpoints/tensors/table.ts';
 import type { TensorTable } from '../../../checkpoints/tensors/types.ts';
 import { allRows } from './target.ts';
@@ -14,9 +15,12 @@ export interface MemberColumns {
   readonly dtype: Uint8Array;
 }
 
+/** A tensor that a member has in columns or boxes, with files as the plan numbers them. */
+export type MatrixRows = ReadonlyMap<number, Matrix>;
+
 /**
- * Runs of elements of tensors that lie in one piece in every member: whole tensors, unless a member has them
- * in another layout.
+ * Runs of elements of tensors that lie in one piece in every member, or are gathered from its boxes: whole tensors,
+ * unless a member has them in another layout.
  */
 export interface Spans {
   /** Tensor, first element in it, and elements. */
@@ -25,6 +29,8 @@ export interface Spans {
   readonly elements: Float64Array;
   /** [members]; null where the member takes no part. Rows of these columns are spans. */
   readonly columns: readonly (MemberColumns | null)[];
+  /** [members] by tensor, those that are gathered. */
+  readonly matrices: readonly MatrixRows[];
 }
 
 /** Elements of a layout's tensor, from `from` to the next run, as a member has them. */
@@ -42,8 +48,14 @@ export type RunRows = ReadonlyMap<number, readonly SpanRun[]>;
 /**
  * @param columns [members] by tensor; of one in runs, file, offset and dtype are those of the first
  * @param runs [members]
+ * @param matrices [members]
  */
-export function spansOf(table: TensorTable, columns: readonly (MemberColumns | null)[], runs: readonly (RunRows | null)[]): Spans {
+export function spansOf(
+  table: TensorTable,
+  columns: readonly (MemberColumns | null)[],
+  runs: readonly (RunRows | null)[],
+  matrices: readonly MatrixRows[] = [],
+): Spans {
   const rows = allRows(table.count);
   if (runs.every((of) => of === null || of.size === 0)) {
     return {
@@ -51,6 +63,7 @@ export function spansOf(table: TensorTable, columns: readonly (MemberColumns | n
       from: new Float64Array(table.count),
       elements: new Float64Array(table.count).map((_, row) => elementsOf(table, row)),
       columns,
+      matrices,
     };
   }
   const row: number[] = [];
@@ -79,5 +92,5 @@ export function spansOf(table: TensorTable, columns: readonly (MemberColumns | n
     }
     return out;
   });
-  return { row: Int32Array.from(row), from: Float64Array.from(from), elements: Float64Array.from(elements), columns: spread };
+  return { row: Int32Array.from(row), from: Float64Array.from(from), elements: Float64Array.from(elements), columns: spread, matrices };
 }
