@@ -204,6 +204,7 @@ export const WARNING_CODES = {
   W_WRAPPED_NAMES:
     'Names of tensors carry what a wrapper in training put there (torch.compile, DDP, PEFT), and libraries do not find them so.',
   W_NO_HEAD: 'A language model whose head is not tied has none.',
+  W_PART_MISSING: 'A language model has no input embedding, or no norm after its last layer.',
   W_ACTIVATION_SCALES: 'Scales of activations were copied from the newest member, and belong to its weights and not to the merged ones.',
   W_SATURATED: 'Finite values were too large for FP8 or the quantised form and became its largest value.',
   W_MOSTLY_ROUNDING: 'Quantising the merge anew moved it by more than half of what merging did.',
