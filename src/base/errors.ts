@@ -61,7 +61,7 @@ export const ERROR_CODES = {
   E_TRAILING_BYTES: { exit: 3, title: 'The file is longer than its header says', help: 'The file was not written by a safetensors writer, or two writers collided; save it again.' },
   E_HEADER_TRUNCATED: { exit: 3, title: 'The file ends inside its header', help: 'The save or the copy was interrupted; copy it again.' },
   E_HEADER_TOO_LARGE: { exit: 3, title: 'The header length is beyond the limit', help: 'The file is probably not safetensors.' },
-  E_OTHER_CONTENT: { exit: 3, title: 'A file holds something else than its name says: a Git LFS pointer, a web page, another format', help: 'Get the file itself, as the message says.' },
+  E_OTHER_CONTENT: { exit: 3, title: 'A file holds something else than its name says: a Git LFS pointer, a web page, another format, a tokenizer cut off', help: 'Get the file itself, as the message says.' },
   E_HEADER_JSON: { exit: 3, title: 'The header is not the JSON the format asks for', help: 'Save the file again with a safetensors writer.' },
   E_HEADER_START: { exit: 3, title: 'The header does not begin with an opening brace', help: 'The file is probably not safetensors.' },
   E_HEADER_TYPE: { exit: 3, title: 'A header value has a JSON type that the format does not allow there', help: 'Save the file again with a safetensors writer.' },
@@ -187,6 +187,7 @@ export const WARNING_CODES = {
   W_NO_CONFIG: 'The newest member has no config.json, which an older one has, so the merge has none either.',
   W_CONFIG_KEYS:
     'Configurations (config.json) of different versions of transformers differ in keys that one of them lacks, or in where generation ends.',
+  W_TOKENIZER: 'The newest member has no tokenizer, which an older one has, or the tokenizers of the members have different tokens.',
   W_LINK_LEFT: 'A side file is a link that leads outside the checkpoint and its run, and is left out.',
   W_CONFIG_QUANTISED: 'The weights are quantised as those of the layout, and the config.json of the newest member does not say so.',
   W_FILE_LEFT: 'A side file says of the weights what is not so of the merge, and is left out.',

@@ -19,6 +19,7 @@ import { isPublished } from './outputs/finished.ts';
 import { outputFiles } from './outputs/output-files.ts';
 import { outputConflicts, outputsOverlap } from './outputs/output-path.ts';
 import { spaceNeeded } from './outputs/space.ts';
+import { Tokenizers } from './outputs/tokenizers.ts';
 import { hasFloatsOnly, parameterCount, quantisedBytes, quantisedOf } from './quantised/shards.ts';
 import { recipeText } from './recipe-text.ts';
 import { requestDigest } from './request-digest.ts';
@@ -85,9 +86,11 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
   const outputs: PlanOutput[] = [];
   const entriesOf: (readonly Entries[])[] = [];
   const besideConflicts: Conflict[] = [];
+  const tokenizers = new Tokenizers({ followLinks: request.followLinks });
   for (const [k, d] of drafts.entries()) {
     const beside = await besideOutput(d, form, { followLinks: request.followLinks });
-    besideConflicts.push(...beside.conflicts);
+    const tokenizer = await tokenizers.check(d, beside.files);
+    besideConflicts.push(...beside.conflicts, ...tokenizer.conflicts);
     const treatments = planned.treatments[k]!;
     const entries = tables.map((table, s) =>
       text.entries(table, outputDtypes(table.dtypes, planned.treatmentOf[k]![s]!, treatments.treatments, d.output.dtype)),
@@ -127,7 +130,10 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
     const about = { ...made, members: d.members, treatments: rows, selection, report, recipe, baseModelId, request: asked };
     const order = [...(d.output.report?.warnings ?? []), ...d.warnings];
     const warnings = ownWarnings(about, order, like === null ? d.own : [...d.own, like]);
-    outputs.push({ ...about, warnings: [...warnings, ...beside.warnings, ...treatments.warnings, ...planned.warnings] });
+    outputs.push({
+      ...about,
+      warnings: [...warnings, ...beside.warnings, ...tokenizer.warnings, ...treatments.warnings, ...planned.warnings],
+    });
   }
   if (request.resume) {
     const published = await Promise.all(outputs.map(isPublished));
