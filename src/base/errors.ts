@@ -1,4 +1,4 @@
-import { inLibraryWords } from './option-words.ts';
+import { inReadersWords } from './option-words.ts';
 
 /**
  * Every error and warning code of the project, in one table: the exit code of the CLI, a one-line meaning and
@@ -165,7 +165,7 @@ export const WARNING_CODES = {
   W_REORDERED: 'The inputs were sorted by step, which is neither the order they were given in nor that of a pattern.',
   W_ORDER_ASSUMED: 'Not every input has a step, so the given order, or that of a number in the names, is taken as oldest first.',
   W_WEIGHT_SUM: 'The explicit weights do not sum to 1.',
-  W_OLDEST_HEAVIEST: 'The schedule gives the oldest checkpoint more weight than the newest.',
+  W_OLDEST_HEAVIEST: 'The schedule gives the oldest checkpoint over twice the weight of the newest.',
   W_UNEVEN_SPACING: 'The members are unevenly spaced and the schedule counts them instead of measuring.',
   W_SPACING_ASSUMED: 'No member positions are known, so the schedule takes the members as evenly spaced.',
   W_LR_PHASE:
@@ -257,7 +257,7 @@ export interface MergeErrorOptions {
   readonly details?: ErrorDetails;
   /**
    * What to do next; the code's general advice when absent. Options are named as on the command line
-   * (`--allow-stages`): whoever reads {@link MergeError.help} gets the library's names.
+   * (`--allow-stages`): whoever reads {@link MergeError.help} gets them as they write them.
    */
   readonly help?: string;
   readonly cause?: unknown;
@@ -270,18 +270,15 @@ export interface MergeErrorOptions {
 export class MergeError extends Error {
   readonly code: ErrorCode;
   readonly details: ErrorDetails;
-  /** What to do next, with options as the library has them. */
+  /** What to do next, with options as whoever reads it writes them. */
   readonly help: string;
-  /** The same with options as the command line has them. */
-  readonly commandHelp: string;
 
   constructor(code: ErrorCode, message: string, options: MergeErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = 'MergeError';
     this.code = code;
     this.details = options.details ?? {};
-    this.commandHelp = options.help ?? ERROR_CODES[code].help;
-    this.help = inLibraryWords(this.commandHelp);
+    this.help = inReadersWords(options.help ?? ERROR_CODES[code].help);
   }
 
   /** The exit code the CLI ends with for this error. */

@@ -2,6 +2,7 @@ import { dirname } from 'node:path';
 import { MergeError, type Warning } from '../base/errors.ts';
 import { drain } from '../base/event-stream.ts';
 import { MOST } from '../base/limits.ts';
+import { optionName } from '../base/option-words.ts';
 import { launchedTask } from '../base/process/launched-task.ts';
 import { readRecipe } from '../recipe/file/read.ts';
 import { type OutsidePath, pathsOutside } from '../recipe/outside.ts';
@@ -53,10 +54,10 @@ export interface RunOptions {
 export async function planRecipe(recipe: Recipe | string, options: MachineOptions & Pick<RunOptions, 'signal'> = {}): Promise<Plan> {
   const { memory, threads, unitBytes, force, resume, followLinks, signal } = options;
   if (threads !== undefined && !(Number.isInteger(threads) && threads > 0 && threads <= MOST.threads)) {
-    throw new MergeError('E_OPTION', `threads must be a whole number from 1 to ${MOST.threads}, not ${threads}`);
+    throw new MergeError('E_OPTION', `${optionName('threads')} must be a whole number from 1 to ${MOST.threads}, not ${threads}`);
   }
   if (memory !== undefined && !(Number.isSafeInteger(memory) && memory > 0 && memory <= MOST.bytes)) {
-    throw new MergeError('E_OPTION', `memory must be a number of bytes from 1 to ${MOST.bytes}, not ${memory}`);
+    throw new MergeError('E_OPTION', `${optionName('memory')} must be a number of bytes from 1 to ${MOST.bytes}, not ${memory}`);
   }
   if (unitBytes !== undefined && !(Number.isSafeInteger(unitBytes) && unitBytes > 0 && unitBytes <= MOST.bytes)) {
     throw new MergeError('E_OPTION', `unitBytes must be a number of bytes from 1 to ${MOST.bytes}, not ${unitBytes}`);

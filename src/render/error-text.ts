@@ -28,7 +28,7 @@ export interface Failure {
  */
 export function asFailure(error: unknown): Failure {
   if (error instanceof MergeError) {
-    const { code, message, details, commandHelp: help, exitCode } = error;
+    const { code, message, details, help, exitCode } = error;
     return { code, message, details, help, exitCode, stack: stackOf(error) };
   }
   if (errnoOf(error) !== undefined) {

@@ -1,5 +1,6 @@
 import { basename, dirname, join, resolve } from 'node:path';
 import { MergeError, type Warning } from '../../base/errors.ts';
+import { worded } from '../../base/option-words.ts';
 import { OpenCache } from '../../checkpoints/containers/open-cache.ts';
 import { fingerprint } from '../../checkpoints/fingerprint.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
@@ -93,7 +94,7 @@ export async function findMembers(
   }
   if (gone.length === 0) return { members, warnings: [] };
   const which = `${gone.slice(0, 3).join(', ')}${gone.length > 3 ? ` and ${gone.length - 3} more` : ''}`;
-  const message = `nothing is recomputed, because these inputs are not found from the merge: ${which}; name them with --input`;
+  const message = worded`nothing is recomputed, because these inputs are not found from the merge: ${which}; name them with --input`;
   return { members: null, warnings: [{ code: 'W_SOURCE_GONE', message }] };
 }
 

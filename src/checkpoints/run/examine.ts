@@ -48,7 +48,7 @@ export async function examineCandidate(
     if (format !== undefined && converter !== undefined) return broken(foreignReason({ format, converter }));
     // A folder that is named by no step and holds no weights is none of the run's checkpoints.
     if (step === null && error.code === 'E_NO_CHECKPOINT') return null;
-    return { ...broken(faultReason(error, path)), ...(error.code === 'E_AMBIGUOUS' && { help: error.commandHelp }) };
+    return { ...broken(faultReason(error, path)), ...(error.code === 'E_AMBIGUOUS' && { help: error.help }) };
   }
   if (checkpoint.shards[0]!.metadata?.has(METADATA_KEY)) return left('a merge that this tool wrote');
   if (checkpoint.ephemeral !== null) return left(`ephemeral: the trainer will remove it (${basename(checkpoint.ephemeral)})`);

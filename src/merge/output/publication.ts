@@ -11,6 +11,7 @@ import { claim, type Owner } from '../../base/disk/owner.ts';
 import { currentProcess } from '../../base/disk/process-identity.ts';
 import { type PublishHooks, type System, systemOf } from '../../base/disk/system.ts';
 import { MergeError } from '../../base/errors.ts';
+import { worded } from '../../base/option-words.ts';
 import { checkOccupant, type Destination, fewOf, locate } from './destination.ts';
 import { unitBytes } from './journal.ts';
 import {
@@ -153,7 +154,7 @@ function warnOf(system: System, request: PublicationRequest, partial: Partial, r
   } else if (partial.state !== 'stale') {
     message = `another merge to ${request.output} ${partial.state === 'live' ? 'is running' : 'may be running'}: ${partial.path} is left alone`;
   } else if (removed) {
-    const resumable = same && partial.units.size > 0 ? '; --resume would have continued it' : '';
+    const resumable = same && partial.units.size > 0 ? worded`; --resume would have continued it` : '';
     message = `an interrupted merge to ${request.output} (${done}) was removed, to start afresh${resumable}: ${partial.path}`;
   } else {
     message = `an interrupted merge to ${request.output} (${done}) is left at ${partial.path}`;

@@ -50,7 +50,7 @@ const MEMORY_PER_TENSOR = 1500;
  */
 export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Promise<Plan> {
   if (request.inputs.length === 0) throw new MergeError('E_USAGE', 'no inputs were given', { help: 'Name at least one checkpoint.' });
-  if (request.outputs.length === 0) throw new MergeError('E_USAGE', 'no output was given', { help: 'Name one with -o OUT.' });
+  if (request.outputs.length === 0) throw new MergeError('E_USAGE', 'no output was given', { help: 'Name one with --output.' });
 
   const cache = new OpenCache();
   const openInput = (path: string): Promise<Checkpoint> => {

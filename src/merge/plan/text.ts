@@ -1,4 +1,5 @@
 import { groupBy } from '../../base/group-by.ts';
+import { worded } from '../../base/option-words.ts';
 import { lossCurve } from '../../checkpoints/run/loss-curve.ts';
 import type { LogEntry } from '../../checkpoints/types.ts';
 import type { Colors } from '../../render/colors.ts';
@@ -52,7 +53,7 @@ function resumeLines({ resume, finished }: PlanDocument): string[] {
       finished: 'is there already, as this merge makes it',
     }[what];
     return [
-      `  --resume: ${printable(output)} ${does}`,
+      worded`  --resume: ${printable(output)} ${does}`,
       ...left.map(({ path, why }) => `    left alone: ${printable(path)} ${printable(why)}`),
     ];
   });

@@ -1,5 +1,6 @@
 import { MergeError, type Warning } from '../../base/errors.ts';
 import { splitMix64 } from '../../base/numbers/random.ts';
+import { optionName } from '../../base/option-words.ts';
 import { refuse } from '../../base/problems.ts';
 import { weightProblems } from './check.ts';
 import { methodByName } from './methods.ts';
@@ -98,7 +99,7 @@ function weighAsGiven(count: number, given: readonly number[], { normalize }: We
   }
   const total = sumOf(weights);
   if (Math.abs(total - 1) <= WEIGHT_SUM_TOLERANCE) return { weights };
-  const message = `the weights sum to ${total}, not 1; they are used as given (--normalize divides by the sum)`;
+  const message = `the weights sum to ${total}, not 1; they are used as given (${optionName('normalize')} divides by the sum)`;
   const warnings: Warning[] = [{ code: 'W_WEIGHT_SUM', message }];
   return { weights, warnings };
 }

@@ -1,5 +1,6 @@
 import { basename } from 'node:path';
 import { MergeError, type Warning } from '../../base/errors.ts';
+import { optionName } from '../../base/option-words.ts';
 import { comparePositions } from '../../checkpoints/run/position.ts';
 import type { BrokenCheckpoint, Run, RunCheckpoint } from '../../checkpoints/run/types.ts';
 import { label } from './shortlist.ts';
@@ -111,10 +112,11 @@ export function leftOutWarnings(
   const named = [...newer, ...others];
   const lines = named.slice(0, SHOWN).map(({ name, reason }) => `${name}: ${reason}`);
   if (named.length > SHOWN) lines.push(`and ${named.length - SHOWN} more`);
+  const refusing = `${optionName('minMembers')} and ${optionName('strict')}`;
   const advice =
     leftOut.length === 0
-      ? 'ask for as many as there are; --min-members and --strict refuse such a merge'
-      : 'mend them, or wait for a save to end, or select without them; --min-members and --strict refuse such a merge';
+      ? `ask for as many as there are; ${refusing} refuse such a merge`
+      : `mend them, or wait for a save to end, or select without them; ${refusing} refuse such a merge`;
   return [{ code: 'W_LEFT_OUT_MEMBERS', message: [`${where}: ${head.join('; ')}`, ...lines, advice].join('\n') }];
 }
 

@@ -1,4 +1,5 @@
 import type { Warning } from '../../base/errors.ts';
+import { optionName, optionWith } from '../../base/option-words.ts';
 import { branchWarnings } from '../../checkpoints/run/branches.ts';
 import { stepsText } from '../../checkpoints/run/position.ts';
 import { aboutQuantity } from '../../checkpoints/run/quantity.ts';
@@ -54,7 +55,7 @@ function lossWarnings(members: readonly PlacedMember[], log: readonly LogEntry[]
   const more = lost.length === 1 ? '' : ` and in ${lost.length - 1} more logs up to step ${lost.at(-1)!.step}`;
   const message =
     `the loss was NaN or infinite at step ${first!.step}${more}: checkpoints from then on may be damaged; ` +
-    `look at the loss around it, and unless it recovered take members from before it (--before ${first!.step})`;
+    `look at the loss around it, and unless it recovered take members from before it (${optionWith('before', first!.step)})`;
   return [{ code: 'W_LOSS_NAN', message }];
 }
 
@@ -68,10 +69,10 @@ function windowWarnings(members: readonly PlacedMember[]): Warning[] {
     const [first, last] = [at[0]!, at.at(-1)!];
     if (!(last - first > SAFE_SHARE * last)) return [];
     const safe = at.filter((position) => last - position! <= SAFE_SHARE * last).length;
-    const advice = safe > 1 ? `take no more than ${safe} members, or` : 'wait until the training is longer, or';
+    const advice = safe > 1 ? `take no more than ${safe} members` : 'wait until the training is longer';
     const message =
       `${members.length} members span ${((last - first) / last).toFixed(2)} of the ${aboutQuantity({ value: last, unit })} so far, where a mean may be worse than the ` +
-      `newest alone: the PMA paper saw gain up to .35 and harm from .55 on, in one run of 1.3B/13B; ${advice} give the recent ones more weight`;
+      `newest alone: the PMA paper saw gain up to .35 and harm from .55 on, in one run of 1.3B/13B; ${advice}, or weigh the recent ones more than these are`;
     return [{ code: 'W_WINDOW_WIDE', message }];
   }
   return [];
@@ -86,7 +87,7 @@ function rateWarnings(members: readonly PlacedMember[], log: readonly LogEntry[]
   if (early.length > 0) {
     const message =
       `${early.length} of ${members.length} members (${stepsText(early)}) ${early.length === 1 ? 'is' : 'are'} from the warm-up, in which the learning rate rises up to step ${risen} ` +
-      `and weights move far: a mean with them may be worse than the newest alone; take members from there on (--from ${risen})`;
+      `and weights move far: a mean with them may be worse than the newest alone; take members from there on (${optionWith('from', risen!)})`;
     return [{ code: 'W_LR_PHASE', message }];
   }
   const { kind, lowest, highest, text } = learningRatePhase(log, oldest, newest);
@@ -96,7 +97,7 @@ function rateWarnings(members: readonly PlacedMember[], log: readonly LogEntry[]
   if (1 - lowest! / highest! < (plateau ? FALL.afterPlateau : FALL.always)) return [];
   const message =
     `the members lie in a decay (${text}): the newest of them has settled further than the others, and is often better than a mean with them; ` +
-    'score both, or take fewer members, or ones from before the decay (--to)';
+    `score both, or take fewer members, or ones from before the decay (${optionName('to')})`;
   return [{ code: 'W_LR_PHASE', message }];
 }
 

@@ -1,4 +1,5 @@
 import { MergeError, type Warning } from '../../base/errors.ts';
+import { optionName } from '../../base/option-words.ts';
 import { refuse } from '../../base/problems.ts';
 import { aboutQuantity, parseDistance } from '../../checkpoints/run/quantity.ts';
 import type { Excluded, Quantity, QuantityText, Run, RunCheckpoint } from '../../checkpoints/run/types.ts';
@@ -156,10 +157,14 @@ function keepIngredients(shortlist: Shortlist, alone: boolean): void {
   const none = ingredientsOf(left).length === 0;
   if (!none) shortlist.drop(({ ingredient }) => (ingredient === null ? 'of no ingredient' : null));
   if (!none || !alone) return;
-  throw new MergeError('E_OPTION', `${run.path}: its checkpoints are of no ingredients that each-ingredient could tell apart`, {
-    details: { file: run.path },
-    help: 'Name runs that are siblings side by side, or select with --last.',
-  });
+  throw new MergeError(
+    'E_OPTION',
+    `${run.path}: its checkpoints are of no ingredients that ${optionName('eachIngredient')} could tell apart`,
+    {
+      details: { file: run.path },
+      help: 'Name runs that are siblings side by side, or select with --last.',
+    },
+  );
 }
 
 /** Checkpoints are in order, so the last seen of an ingredient is its newest. */
@@ -192,7 +197,7 @@ function measured(shortlist: Shortlist, text: QuantityText, name: string): { rea
 }
 
 function keepSpaced(shortlist: Shortlist, every: QuantityText, last: number | undefined): void {
-  const { asked, at } = measured(shortlist, every, 'every');
+  const { asked, at } = measured(shortlist, every, optionName('every'));
   const { left } = shortlist;
   const { taken, holes } = spaceOut(at, asked.value);
   const places = at.map((position) => targetOf(position, at.at(-1)!, asked.value));
@@ -227,7 +232,7 @@ function holeNotes(holes: readonly Hole[], checkpoints: readonly RunCheckpoint[]
 }
 
 function keepDistant(shortlist: Shortlist, minInterval: QuantityText): void {
-  const { asked, at } = measured(shortlist, minInterval, 'min-interval');
+  const { asked, at } = measured(shortlist, minInterval, optionName('minInterval'));
   const kept = new Set(keepApart(at, asked.value));
   shortlist.drop((_, i) => (kept.has(i) ? null : `less than ${aboutQuantity(asked)} from the next member`));
 }

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { MergeError } from '../../base/errors.ts';
 import { MOST } from '../../base/limits.ts';
+import { optionName } from '../../base/option-words.ts';
 import { keysOf, pick } from '../../base/pick.ts';
 import { inputAround } from '../../merge/plan/outputs/output-path.ts';
 import { CHECKS, MACHINE, TRUST } from '../../recipe/options.ts';
@@ -73,13 +74,16 @@ export function checkEvaluation(request: EvaluationSettings): void {
   checkReadOptions(readOptions(request));
   const { parallel, gpus, timeout } = request;
   if (parallel !== undefined && !(Number.isSafeInteger(parallel) && parallel > 0 && parallel <= MOST.parallel)) {
-    throw new MergeError('E_OPTION', `parallel must be a whole number from 1 to ${MOST.parallel}, not ${parallel}`);
+    throw new MergeError('E_OPTION', `${optionName('parallel')} must be a whole number from 1 to ${MOST.parallel}, not ${parallel}`);
   }
   if (timeout !== undefined && !(timeout > 0 && timeout <= MOST.timer)) {
-    throw new MergeError('E_OPTION', `timeout must be over 0 and at most ${MOST.timer} seconds, not ${timeout}`);
+    throw new MergeError('E_OPTION', `${optionName('timeout')} must be over 0 and at most ${MOST.timer} seconds, not ${timeout}`);
   }
   if (gpus !== undefined && gpus.length < (parallel ?? 1)) {
-    throw new MergeError('E_OPTION', `${parallel} evaluations at a time need as many devices, and gpus names ${gpus.length}`);
+    throw new MergeError(
+      'E_OPTION',
+      `${parallel} evaluations at a time need as many devices, and ${optionName('gpus')} names ${gpus.length}`,
+    );
   }
   // Made again by the session: here for what it refuses, before there is a folder.
   scorerOf(request);

@@ -34,7 +34,7 @@ describe('what would have been a member and is broken', () => {
       'step9200: incomplete: a shard is missing',
       'step9300: incomplete: a shard is missing',
       'step9400: incomplete: a shard is missing',
-      'mend them, or wait for a save to end, or select without them; --min-members and --strict refuse such a merge',
+      'mend them, or wait for a save to end, or select without them; minMembers and strict refuse such a merge',
     ]);
   });
 

@@ -13,7 +13,7 @@ describe('a window that is wide for the training so far', () => {
     expect(codesOf([600, 800, 1000])).toEqual([]);
     expect(saidOf([599, 800, 1000])).toEqual([
       expect.stringMatching(
-        /^W_WINDOW_WIDE: 3 members span 0\.40 of the 1000 steps so far, .*; take no more than 2 members, or give the recent ones more weight/,
+        /^W_WINDOW_WIDE: 3 members span 0\.40 of the 1000 steps so far, .*; take no more than 2 members, or weigh the recent/,
       ),
     ]);
     expect(saidOf([100, 1000])[0]).toContain('wait until the training is longer');
@@ -62,7 +62,7 @@ describe('the learning rate', () => {
 
   test('of a warm-up the members are named, and where it ends', () => {
     expect(saidOf([90, 95, 120], wsd)[0]).toMatch(
-      /^W_LR_PHASE: 2 of 3 members \(steps 90, 95\) are from the warm-up, .* up to step 100 .*\(--from 100\)$/,
+      /^W_LR_PHASE: 2 of 3 members \(steps 90, 95\) are from the warm-up, .* up to step 100 .*\(from: 100\)$/,
     );
   });
 });
@@ -73,7 +73,7 @@ describe('a loss that was no number', () => {
 
   test('up to the newest member, and as far before the oldest as members are apart', () => {
     expect(saidOf([650, 700, 750], logOfLosses(losses))).toEqual([
-      expect.stringMatching(/^W_LOSS_NAN: the loss was NaN or infinite at step 700 and in 1 more logs up to step 720: .*\(--before 700\)$/),
+      expect.stringMatching(/^W_LOSS_NAN: the loss was NaN or infinite at step 700 and in 1 more logs up to step 720: .*\(before: 700\)$/),
     ]);
     expect(codesOf([740, 790], logOfLosses(losses))).toEqual(['W_LOSS_NAN']);
     expect(codesOf([800, 850, 900], logOfLosses(losses))).toEqual([]);

@@ -108,9 +108,9 @@ test('several runs that have ingredients give one member of each', () => {
 test.each<[Selection, RegExp]>([
   [{ last: 2 }, /^last has no meaning over 3 runs/],
   [{ every: '8B' }, /^every has no meaning over 3 runs/],
-  [{ minInterval: 5 }, /^min-interval has no meaning over 3 runs/],
+  [{ minInterval: 5 }, /^minInterval has no meaning over 3 runs/],
   [{ steps: [100, 200] }, /^steps may name one step only/],
-  [{ beforeSpike: 'auto' }, /^before-spike auto looks at one log/],
+  [{ beforeSpike: 'auto' }, /^beforeSpike auto looks at one log/],
 ])('%j makes no sense for siblings', (selection, message) => {
   expect(() => selectMembers(ANNEALS, selection)).toThrow(
     expect.objectContaining({ code: 'E_OPTION', message: expect.stringMatching(message) }),

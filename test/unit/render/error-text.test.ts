@@ -50,8 +50,8 @@ describe('the text of an error', () => {
 
   it('says a single conflict once', () => {
     const conflicts: Conflict[] = [{ code: 'E_OUTPUT_EXISTS', message: 'the output out exists', file: 'out' }];
-    const error = new MergeError('E_OUTPUT_EXISTS', 'the output out exists', { details: { conflicts, file: 'out' }, help: 'Use --force.' });
-    expect(text(error)).toBe('error[E_OUTPUT_EXISTS]: the output out exists\n  help: Use --force.\n');
+    const error = new MergeError('E_OUTPUT_EXISTS', 'the output out exists', { details: { conflicts, file: 'out' }, help: 'Use `force`.' });
+    expect(text(error)).toBe('error[E_OUTPUT_EXISTS]: the output out exists\n  help: Use `force`.\n');
   });
 
   it('lets no escape sequence of a file through', () => {
