@@ -20,6 +20,8 @@ const PEAK = 0.99;
 const WARM_UP_BELOW = 0.9;
 /** A rate that stood at its highest for this share of the log was constant, and what falls from it is a decay of its own. */
 const PLATEAU = 0.2;
+/** A climb of the rate among the members, as a share of the highest there: it was warmed up again. */
+const CLIMB = 0.2;
 /** Falls of the rate over the members that are worth a warning: after a plateau, and in a rate that falls all the time. */
 const FALL = { afterPlateau: 0.1, always: 0.5 };
 
@@ -80,7 +82,7 @@ function windowWarnings(members: readonly PlacedMember[]): Warning[] {
 
 function rateWarnings(members: readonly PlacedMember[], log: readonly LogEntry[]): Warning[] {
   const [oldest, newest] = [members[0]!.step, members.at(-1)!.step];
-  const rates = log.filter((entry): entry is LogEntry & { learningRate: number } => entry.learningRate !== null);
+  const rates = log.filter((entry): entry is Rate => entry.learningRate !== null);
   if (members.length < 2 || oldest === null || newest === null || rates.length < 2) return [];
   const risen = endOfWarmUp(rates);
   const early = members.filter(({ step }) => risen !== null && step! < risen);
@@ -88,6 +90,14 @@ function rateWarnings(members: readonly PlacedMember[], log: readonly LogEntry[]
     const message =
       `${early.length} of ${members.length} members (${stepsText(early)}) ${early.length === 1 ? 'is' : 'are'} from the warm-up, in which the learning rate rises up to step ${risen} ` +
       `and weights move far: a mean with them may be worse than the newest alone; take members from there on (${optionWith('from', risen!)})`;
+    return [{ code: 'W_LR_PHASE', message }];
+  }
+  const climb = climbAmong(rates.filter(({ step }) => step >= oldest && step <= newest));
+  if (climb !== null) {
+    const { from, to } = climb;
+    const message =
+      `the learning rate rises again among the members, from ${short(from.learningRate)} at step ${from.step} to ${short(to.learningRate)} at step ${to.step}, and weights move far then: ` +
+      `a mean over it may be worse than the newest alone; take members of one side (--to ${from.step}, --from ${to.step})`;
     return [{ code: 'W_LR_PHASE', message }];
   }
   const { kind, lowest, highest, text } = learningRatePhase(log, oldest, newest);
@@ -99,6 +109,25 @@ function rateWarnings(members: readonly PlacedMember[], log: readonly LogEntry[]
     `the members lie in a decay (${text}): the newest of them has settled further than the others, and is often better than a mean with them; ` +
     `score both, or take fewer members, or ones from before the decay (${optionName('to')})`;
   return [{ code: 'W_LR_PHASE', message }];
+}
+
+type Rate = LogEntry & { readonly learningRate: number };
+
+/** The largest climb of the rate, from where to where; null where that is none to speak of. */
+function climbAmong(rates: readonly Rate[]): { readonly from: Rate; readonly to: Rate } | null {
+  let low = rates[0];
+  let most: { readonly from: Rate; readonly to: Rate } | null = null;
+  for (const rate of rates) {
+    if (low === undefined || rate.learningRate <= low.learningRate) low = rate;
+    else if (most === null || rate.learningRate - low.learningRate > most.to.learningRate - most.from.learningRate)
+      most = { from: low, to: rate };
+  }
+  const highest = Math.max(...rates.map(({ learningRate }) => learningRate));
+  return most !== null && most.to.learningRate - most.from.learningRate >= CLIMB * highest ? most : null;
+}
+
+function short(rate: number): string {
+  return String(Number(rate.toPrecision(3)));
 }
 
 /** Step from which on the rate is at its highest; null where it does not rise to that from the first log on. */

@@ -186,7 +186,7 @@ describe('log', () => {
     const lines = [
       '{"step": 1, "loss": NaN}',
       '{"step": 2, "loss": "nan"}',
-      '{"step": 3, "loss": "Infinity"}',
+      '{"step": 3, "loss": {"__float__": "Infinity"}}',
       // The Trainer's filter of such losses leaves 0.
       '{"step": 4, "loss": 0.0, "grad_norm": NaN}',
       '{"step": 5, "loss": 0.0, "grad_norm": "inf"}',
@@ -198,6 +198,19 @@ describe('log', () => {
     const run = await discoverRun(runOf({ name: 'checkpoint-20', state: state(lines.join(', ')) }));
     const lost = Number.POSITIVE_INFINITY;
     expect(run.log.map(({ loss }) => loss)).toEqual([lost, lost, lost, lost, lost, 2.5, 0, null]);
+  });
+
+  test.each([
+    ['every line had a loss', false, 1],
+    ['losses are logged now and then', true, 0],
+  ])('null is a loss that was NaN where %s', async (_, sparse, lost) => {
+    const lines = Array.from({ length: 30 }, (_, i) => {
+      const measured = sparse ? i % 5 === 0 : i !== 20;
+      return `{"step": ${i}, "loss": ${measured ? 2 : null}, "learning_rate": 0.5}`;
+    });
+    const state = `{"global_step": 30, "log_history": [${lines.join(', ')}]}`;
+    const { log } = await discoverRun(runOf({ name: 'checkpoint-30', state }));
+    expect(log.filter(({ loss }) => loss === Number.POSITIVE_INFINITY)).toHaveLength(lost);
   });
 
   test('an older state file fills in what a resumed run forgot', async () => {

@@ -47,6 +47,9 @@ describe('the learning rate', () => {
   ]);
   const cosine = logOfRates(Array.from({ length: 100 }, (_, i) => 1e-3 * 0.5 * (1 + Math.cos((Math.PI * (i + 1)) / 100))));
 
+  // From a rate that stood still down to a twentieth and up again, in 50 steps.
+  const again = logOfRates(Array.from({ length: 100 }, (_, i) => (i < 50 || i > 54 ? 1e-3 : 1e-3 * (0.05 + 0.19 * (i - 50)))));
+
   test.each<[string, readonly LogEntry[], number[], string[]]>([
     ['at its peak', wsd, [500, 600, 700], []],
     ['from the warm-up on', wsd, [50, 60, 70], ['W_LR_PHASE']],
@@ -56,8 +59,18 @@ describe('the learning rate', () => {
     ['in the middle of a cosine', cosine, [450, 500, 550], []],
     ['at the end of a cosine', cosine, [900, 950, 990], ['W_LR_PHASE']],
     ['unknown', logOfRates([null, null]), [900, 950], []],
+    ['warmed up again among them', again, [400, 500, 600], ['W_LR_PHASE']],
+    ['warmed up again before them', again, [560, 580, 600], []],
+    ['warmed up again after them', again, [400, 450, 500], []],
+    ['with rates that vary a little', logOfRates(Array.from({ length: 100 }, (_, i) => 1e-3 * (1 + 0.05 * (i % 2)))), [800, 900, 990], []],
   ])('%s', (_, log, steps, expected) => {
     expect(codesOf(steps, log).filter((code) => code !== 'W_WINDOW_WIDE')).toEqual(expected);
+  });
+
+  test('of a second warm-up it is said where it is', () => {
+    expect(saidOf([400, 500, 600], again)[0]).toMatch(
+      /^W_LR_PHASE: the learning rate rises again among the members, from 0.00005 at step 510 to 0.001 at step 560, .*\(--to 510, --from 560\)$/,
+    );
   });
 
   test('of a warm-up the members are named, and where it ends', () => {
