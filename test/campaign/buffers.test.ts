@@ -208,7 +208,7 @@ describe('constant buffers in several dtypes', () => {
 describe('names of wrappers', () => {
   const wrapped = (prefix: string) => (tensors: readonly FixtureTensor[]) => tensors.map((t) => ({ ...t, name: `${prefix}${t.name}` }));
 
-  it.each(['_orig_mod.', '_forward_module.', 'module.', 'base_model.model.', 'module._orig_mod.'])(
+  it.each(['_orig_mod.', '_forward_module.', '_checkpoint_wrapped_module.', 'module.', 'base_model.model.', 'module._orig_mod.'])(
     '%s in all members: merged, and said',
     async (prefix) => {
       const inputs = members(wrapped(prefix));

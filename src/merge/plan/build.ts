@@ -32,6 +32,7 @@ import { planTensors } from './tensors/tensors.ts';
 import { outputDtypes, planPolicies, recordedTreatments } from './tensors/treatments.ts';
 import type { Plan, PlanMember, PlanOutput, PlanRequest, PlanShard } from './types.ts';
 import { ownWarnings, planWarnings } from './warnings.ts';
+import { waysThrough } from './ways.ts';
 
 /** Bound of native buffers when none is given. */
 export const DEFAULT_MEMORY = 256 * 2 ** 20;
@@ -170,7 +171,7 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
   const space = await spaceNeeded(outputs);
   if (space.conflict !== undefined) conflicts.push(space.conflict);
   const distinct = [...new Map(conflicts.map((conflict) => [conflict.message, conflict])).values()];
-  refuse(distinct, { several: (count) => `${count} things stand in the way of this merge` });
+  refuse(distinct, { several: (count) => `${count} things stand in the way of this merge`, ...waysThrough(distinct) });
 
   const shards = targets.map(({ table }, s): PlanShard => {
     const inOutputs = outputs.map((o, k) => ({ entries: entriesOf[k]![s]!, dataStart: o.files[s]!.headerBytes }));
