@@ -7,10 +7,10 @@ import { positionFromName } from '../../checkpoints/names.ts';
 import { checkpointName, foldersOfStep } from '../../checkpoints/position.ts';
 import { abandonedBranch } from '../../checkpoints/run/branches.ts';
 import { describe } from '../../checkpoints/run/examine.ts';
-import { logOf } from '../../checkpoints/run/log.ts';
+import { loggedAt, logOf } from '../../checkpoints/run/log.ts';
 import { comparePositions, samePosition } from '../../checkpoints/run/position.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
-import { memberWarnings } from '../../recipe/select/member-warnings.ts';
+import { memberWarnings, siblingWarnings } from '../../recipe/select/member-warnings.ts';
 import { plural } from '../../render/format.ts';
 import { membersOf } from '../plan/document.ts';
 import type { Plan, PlanMember, PlanOutput } from '../plan/types.ts';
@@ -81,7 +81,7 @@ export async function downloadWarnings(checkpoints: readonly Checkpoint[]): Prom
   return new Map(found.flat());
 }
 
-/** What a selection would say of the members' places in one training; nothing where they do not lie in one folder. */
+/** What a selection would say of the members' places in one training; of siblings, where they do not lie in one folder. */
 async function placeWarnings(members: readonly PlanMember[]): Promise<readonly Warning[]> {
   const placed = members.map(({ checkpoint, step, tokens, stage }) => {
     const name = checkpointName(checkpoint.path);
@@ -89,9 +89,20 @@ async function placeWarnings(members: readonly PlanMember[]): Promise<readonly W
   });
   const inOrder = placed.sort(comparePositions);
   const apart = inOrder.every(({ step }, i) => step !== null && (i === 0 || !samePosition(inOrder[i - 1]!, inOrder[i]!)));
-  if (!apart || new Set(inOrder.map(({ path }) => dirname(foldersOfStep(path).at(-1)!))).size > 1) return [];
+  if (new Set(inOrder.map(({ path }) => dirname(foldersOfStep(path).at(-1)!))).size > 1) return besideEachOther(inOrder);
+  if (!apart) return [];
   const [log, abandoned] = await Promise.all([logOf(inOrder), abandonedBranch(inOrder)]);
   return memberWarnings(inOrder, { log, abandoned });
+}
+
+/** Of members of several folders each is the sibling of the others. */
+async function besideEachOther(members: readonly { readonly path: string; readonly step: number | null }[]): Promise<Warning[]> {
+  const logs = await Promise.all(members.map((member) => logOf([member])));
+  const rated = members.map(({ path, step }, i) => ({ path, learningRate: loggedAt(logs[i]!, step).learningRate }));
+  return siblingWarnings(
+    rated,
+    logs.map((log) => ({ log })),
+  );
 }
 
 /**

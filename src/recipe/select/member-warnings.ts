@@ -46,6 +46,32 @@ export function memberWarnings(members: readonly PlacedMember[], { log, abandone
   return [...branchWarnings(members, abandoned), ...lossWarnings(members, log), ...windowWarnings(members), ...rateWarnings(members, log)];
 }
 
+/** Shares of the highest rate that are this far apart are those of a run that was annealed and of one that was not. */
+const PHASES_APART = 0.5;
+
+/** A sibling: the rate at its place, and the training that it is of. */
+type Sibling = Pick<RunCheckpoint, 'path' | 'learningRate'>;
+
+/**
+ * What the learning rates say against a mean of siblings: that some of them have been annealed and others have not.
+ * @param logs of their trainings
+ */
+export function siblingWarnings(siblings: readonly Sibling[], logs: readonly Pick<Run, 'log'>[]): Warning[] {
+  const rated = siblings.flatMap(({ path, learningRate }) => (learningRate === null ? [] : [{ path, rate: learningRate }]));
+  const logged = logs.flatMap(({ log }) => log.map(({ learningRate }) => learningRate ?? 0));
+  const top = logged.reduce((most, rate) => Math.max(most, rate), Math.max(0, ...rated.map(({ rate }) => rate)));
+  const [low, high] = [rated.reduce(lower, rated[0]!), rated.reduce(higher, rated[0]!)];
+  if (rated.length < 2 || high.rate - low.rate < PHASES_APART * top) return [];
+  const message =
+    `the members stand at different learning rates: ${low.path} at ${short(low.rate)}, ${high.path} at ${short(high.rate)}. One that was annealed has settled, and a ` +
+    'mean with one that was not is often worse than it; merge members that are in one phase';
+  return [{ code: 'W_LR_PHASE', message }];
+}
+
+type Rated = { readonly path: string; readonly rate: number };
+const lower = (a: Rated, b: Rated): Rated => (b.rate < a.rate ? b : a);
+const higher = (a: Rated, b: Rated): Rated => (b.rate > a.rate ? b : a);
+
 function lossWarnings(members: readonly PlacedMember[], log: readonly LogEntry[]): Warning[] {
   const [oldest, newest] = [members[0]!.step, members.at(-1)!.step];
   if (oldest === null || newest === null) return [];

@@ -6,7 +6,7 @@ import type { Excluded, Quantity, QuantityText, Run, RunCheckpoint } from '../..
 import { keepBeforeSpike, logCovers } from './before-spike.ts';
 import { keepStage, keepSteps, keepWindow, stagesOf } from './conditions.ts';
 import { type AskedMembers, findLeftOut, leftOutWarnings } from './left-out.ts';
-import { memberWarnings } from './member-warnings.ts';
+import { memberWarnings, siblingWarnings } from './member-warnings.ts';
 import { learningRatePhase, unknownPhase } from './phase.ts';
 import { selectionProblems } from './select-check.ts';
 import { label, placeText, Shortlist } from './shortlist.ts';
@@ -70,7 +70,7 @@ export function selectMembers(runs: readonly Run[], selection: Selection, { exac
     spike: chosen[0]!.spike,
     notes: [
       ...chosen.flatMap(({ shortlist }) => shortlist.notes),
-      ...(siblings ? [`${members.length} siblings, one member each`] : timeNotes(runs[0]!, members, selection)),
+      ...(siblings ? [siblingsNote(runs, members)] : timeNotes(runs[0]!, members, selection)),
     ],
     warnings: warningsOf(runs, { members, report, siblings }, { selection, exact }),
   };
@@ -87,9 +87,18 @@ function warningsOf(
   const log = logCovers(run, members.at(-1)!) ? run.log : [];
   return [
     ...leftOutWarnings(runs, members, report, asked),
-    ...(siblings ? [] : memberWarnings(members, { log, abandoned: run.abandoned })),
+    ...(siblings ? siblingWarnings(members, runs) : memberWarnings(members, { log, abandoned: run.abandoned })),
     ...runs.flatMap(({ warnings }) => warnings),
   ];
+}
+
+/** Runs that are named side by side may be meant with all their checkpoints. */
+function siblingsNote(runs: readonly Run[], members: readonly RunCheckpoint[]): string {
+  const others = runs.reduce((sum, { checkpoints }) => sum + checkpoints.length, 0) - members.length;
+  const note = `${members.length} siblings, one member each`;
+  if (runs.length === 1 || others === 0) return note;
+  const left = others === 1 ? '1 other checkpoint of these runs is' : `${others} other checkpoints of these runs are`;
+  return `${note}: ${left} not merged; name checkpoints one by one to merge several of a run`;
 }
 
 /**

@@ -25,6 +25,7 @@ const RESULT: MergeResult = {
         { path: 'run/checkpoint-20000', step: 20_000, tokens: 9_000_000, weight: 0.16000000000000003 },
         { path: 'other', step: null, tokens: null, weight: 0.2 },
       ],
+      notes: [],
       bytesWritten: 2_000_000_000,
       tensors: 291,
       treatments: [],

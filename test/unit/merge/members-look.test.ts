@@ -61,6 +61,20 @@ describe('members that are named one by one', () => {
   });
 });
 
+it('an annealed sibling beside one that is not is told, of runs and of checkpoints; the others of a run are noted', async () => {
+  const state = (rates: readonly number[]) =>
+    `{"global_step": 900, "log_history": [${rates.map((rate, i) => `{"step": ${(i + 1) * 300}, "loss": 2, "learning_rate": ${rate}}`).join(', ')}]}`;
+  const [constant, annealed] = [
+    writeRun(at('a'), [{ name: 'checkpoint-600' }, { name: 'checkpoint-900', state: state([3e-4, 3e-4, 3e-4]) }]),
+    writeRun(at('b'), [{ name: 'checkpoint-900', seed: 5, state: state([3e-4, 3e-4, 0]) }]),
+  ];
+  const ofRuns = await plan({ inputs: [constant, annealed], output: at('out') });
+  expect(ofRuns.warnings.map(({ code }) => code)).toEqual(['W_LR_PHASE']);
+  expect(ofRuns.outputs[0]!.selection!.notes.join()).toContain('1 other checkpoint of these runs is not merged');
+  const named = [constant, annealed].map((path) => join(path, 'checkpoint-900'));
+  expect((await plan({ inputs: named, output: at('out') })).warnings).toEqual(ofRuns.warnings);
+});
+
 describe('members that hold zeros', () => {
   /** Of half a matrix. */
   const BYTES = 4 * 32 * 4;

@@ -166,3 +166,30 @@ test("the phase is known for the stage that the run's log is about", () => {
   expect(select(STAGED, { stage: 2 }).phase.kind).toBe('decaying');
   expect(select(STAGED, { stage: 1 }).phase.text).toBe('learning rate unknown: the log is that of another stage');
 });
+
+test('of several runs it is said how many checkpoints are not merged', () => {
+  const one = runOfSteps([100, 200, 300]);
+  expect(selectMembers([one, runOf([checkpointAt({ step: 300 })], { path: '/other' })], {}).notes).toEqual([
+    '2 siblings, one member each: 2 other checkpoints of these runs are not merged; name checkpoints one by one to merge several of a run',
+  ]);
+  expect(selectMembers([runOfSteps([100]), runOf([checkpointAt({ step: 100 })], { path: '/other' })], {}).notes).toEqual([
+    '2 siblings, one member each',
+  ]);
+});
+
+test.each<[string, number, number, number]>([
+  ['one was annealed', 3e-4, 0, 1],
+  ['both were annealed, to rates of which one is many times the other', 1e-9, 0, 0],
+  ['both are at their peak', 3e-4, 2.9e-4, 0],
+])('siblings at other learning rates are told: %s', (_, a, b, count) => {
+  const runs = [a, b].map((last, i) => {
+    const rates = [3e-4, 3e-4, last];
+    return runOf([{ ...checkpointAt({ step: 30 }), path: `/run-${i}/step30`, learningRate: last }], {
+      path: `/run-${i}`,
+      log: logOfRates(rates),
+    });
+  });
+  const { warnings } = selectMembers(runs, {});
+  expect(warnings.map(({ code }) => code)).toEqual(Array.from({ length: count }, () => 'W_LR_PHASE'));
+  if (count > 0) expect(warnings[0]!.message).toContain('/run-1/step30 at 0, /run-0/step30 at 0.0003');
+});
