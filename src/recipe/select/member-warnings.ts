@@ -123,7 +123,7 @@ function rateWarnings(members: readonly PlacedMember[], log: readonly LogEntry[]
     const { from, to } = climb;
     const message =
       `the learning rate rises again among the members, from ${short(from.learningRate)} at step ${from.step} to ${short(to.learningRate)} at step ${to.step}, and weights move far then: ` +
-      `a mean over it may be worse than the newest alone; take members of one side (--to ${from.step}, --from ${to.step})`;
+      `a mean over it may be worse than the newest alone; take members of one side (${optionWith('to', from.step)}, ${optionWith('from', to.step)})`;
     return [{ code: 'W_LR_PHASE', message }];
   }
   const { kind, lowest, highest, text } = learningRatePhase(log, oldest, newest);

@@ -69,7 +69,7 @@ describe('the learning rate', () => {
 
   test('of a second warm-up it is said where it is', () => {
     expect(saidOf([400, 500, 600], again)[0]).toMatch(
-      /^W_LR_PHASE: the learning rate rises again among the members, from 0.00005 at step 510 to 0.001 at step 560, .*\(--to 510, --from 560\)$/,
+      /^W_LR_PHASE: the learning rate rises again among the members, from 0.00005 at step 510 to 0.001 at step 560, .*\(to: 510, from: 560\)$/,
     );
   });
 
