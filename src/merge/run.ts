@@ -13,7 +13,7 @@ import { refuseUnsound, withMemberWarnings } from './members/look.ts';
 import { resolveRecipe } from './members/resolve.ts';
 import { buildPlan } from './plan/build.ts';
 import type { Plan } from './plan/types.ts';
-import { planOfTask, severalTasks } from './several-tasks.ts';
+import { onceAtWork, planOfTask, severalTasks } from './several-tasks.ts';
 
 /** How a recipe is carried out; nothing of it changes what the outputs hold. */
 export interface MachineOptions extends Omit<ExecuteOptions, 'signal'> {
@@ -91,7 +91,7 @@ export async function* recipeEvents(
   if (task === null || task.rank === 0) return yield* executePlan(await planRecipe(recipe, options), options);
   const plan = (): Promise<Plan> => planRecipe(recipe, { ...options, resume: true });
   try {
-    return yield* executePlan(yield* planOfTask(task, { plan, signal: options.signal }), options);
+    return yield* onceAtWork(executePlan(yield* planOfTask(task, { plan, signal: options.signal }), options));
   } catch (error) {
     if (!(error instanceof MergeError) || error.code !== 'E_OUTPUT_EXISTS') throw error;
     // Another task may have been faster after all.

@@ -28,7 +28,7 @@ import {
 } from './partial.ts';
 import { openPartial, removeFolders } from './partial-publication.ts';
 import { checkMovable, restoreOld } from './replace.ts';
-import { isSame, partialToResume, whyOther } from './resume.ts';
+import { emptyOnes, partialToResume, whyOther } from './resume.ts';
 import type { Publication, PublicationRequest } from './types.ts';
 
 /**
@@ -51,8 +51,7 @@ export async function beginPublication(request: PublicationRequest, hooks: Publi
   const stale = found.filter((p) => p.state === 'stale');
   if (request.resume) {
     const partial = partialToResume(found, request);
-    // Of this very merge, and without a finished part: there is nothing in it to lose.
-    const empty = stale.filter((p) => p !== partial && p.units.size === 0 && isSame(p, request));
+    const empty = emptyOnes(found, request, partial);
     const others = found.filter((other) => other !== partial && !empty.includes(other));
     for (const other of others.slice(0, MOST_SAID)) warnOfLeft(system, request, other);
     warnOfMore(system, request, others.length - MOST_SAID);

@@ -15,7 +15,7 @@ import { OPEN_AT_ONCE, placeInputs } from './inputs/inputs.ts';
 import { Kinship } from './inputs/kinship.ts';
 import { orderInputs } from './inputs/order.ts';
 import { besideOutput } from './outputs/beside.ts';
-import { isPublished } from './outputs/finished.ts';
+import { isPublished, otherMerge } from './outputs/finished.ts';
 import { outputFiles } from './outputs/output-files.ts';
 import { outputConflicts, outputsOverlap } from './outputs/output-path.ts';
 import { spaceNeeded } from './outputs/space.ts';
@@ -144,7 +144,15 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
 
   const conflicts: Conflict[] = [...layoutsDiffer, ...(await outputsOverlap(request.outputs.map((o) => o.path)))];
   const sources = like === null ? checkpoints : [...checkpoints, like];
-  for (const { output, kind } of drafts) conflicts.push(...(await outputConflicts(output.path, kind, sources, request.force ?? false)));
+  for (const [k, { output, kind }] of drafts.entries()) {
+    for (const conflict of await outputConflicts(output.path, kind, sources, request.force ?? false)) {
+      const other =
+        request.resume && conflict.code === 'E_OUTPUT_EXISTS'
+          ? `, ${await otherMerge(outputs[k]!, pick(members, outputs[k]!.members))}`
+          : '';
+      conflicts.push({ ...conflict, message: `${conflict.message}${other}` });
+    }
+  }
   const kinship = new Kinship(request);
   for (const [k, d] of drafts.entries()) {
     const found = await kinship.check(d);

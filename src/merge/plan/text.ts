@@ -45,7 +45,7 @@ export function planText(plan: PlanDocument, colors: Colors, { columns, logs = [
 /** What a resume would go on with, and what it would leave. */
 function resumeLines({ resume, finished }: PlanDocument): string[] {
   if (resume === null) return finished.map((path) => `  is there already, as this merge makes it: ${printable(path)}`);
-  return resume.flatMap(({ output, what, partial, parts, bytes, left }) => {
+  return resume.flatMap(({ output, what, partial, parts, bytes, left, removes }) => {
     const does = {
       begin: 'begins: there is nothing of it to go on with',
       continue: `goes on with ${plural(parts, 'finished part')} (${formatBytes(bytes)}) in ${printable(partial ?? '')}`,
@@ -54,6 +54,7 @@ function resumeLines({ resume, finished }: PlanDocument): string[] {
     }[what];
     return [
       worded`  --resume: ${printable(output)} ${does}`,
+      ...removes.map((path) => `    removes ${printable(path)}, which holds no finished part of this merge`),
       ...left.map(({ path, why }) => `    left alone: ${printable(path)} ${printable(why)}`),
     ];
   });

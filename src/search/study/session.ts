@@ -15,6 +15,7 @@ import { type MembersRequest, type StudyMembers, studyMembers } from './members.
 import { Merger, type MergeSettings } from './merges.ts';
 import { Records, resumedTrials } from './records.ts';
 import { commandText, type EvaluationSettings, metricTexts, readOptions, scorerOf } from './scorer.ts';
+import { helpForTasks } from './several-tasks.ts';
 import { Study } from './study.ts';
 import type { ScoreModel } from './trials.ts';
 import { readTrials, type StudyIdentity, storedGoal, TRIALS_FILE } from './trials-file.ts';
@@ -255,7 +256,7 @@ async function storedTrials(folder: StudyFolder, file: string, identity: StudyId
       `${folder.path} holds a ${stored.identity.kind} with ${scored} scored ${scored === 1 ? 'trial' : 'trials'}`,
       {
         details: { file: folder.path },
-        help: 'Go on with it with --resume, begin anew with --force, or name another folder with --dir.',
+        help: helpForTasks() ?? 'Go on with it with --resume, begin anew with --force, or name another folder with --dir.',
       },
     );
   }

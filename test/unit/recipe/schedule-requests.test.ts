@@ -63,6 +63,15 @@ describe('control experiments', () => {
     expect([...(await resolveWeights(membersOf(2), { weights: [0.25, 0.75], reverse: true })).weights]).toEqual([0.75, 0.25]);
   });
 
+  it.each([
+    [{ method: 'sma', reverse: true }, 'reverse changes nothing: the weights of the 3 members are the same in reverse order'],
+    [{ method: 'sma', scramble: 5 }, 'scramble changes nothing: the weights of the 3 members are the same in an order that seed 5 decides'],
+    [{ weights: [0.25, 0.5, 0.25], reverse: true }, 'reverse changes nothing: the weights of the 3 members are the same in reverse order'],
+  ] as [WeightRequest, string][])('a control experiment without an effect is told: %j', async (request, message) => {
+    expect((await resolveWeights(membersOf(3), request)).warnings).toEqual([{ code: 'W_NO_EFFECT', message }]);
+    expect((await resolveWeights(membersOf(3), { method: 'wma', reverse: true })).warnings).toEqual([]);
+  });
+
   it('SplitMix64 gives the published numbers of seed 1234567', () => {
     const next = splitMix64(1234567);
     expect(Array.from({ length: 5 }, next)).toEqual([
