@@ -1,3 +1,4 @@
+import { worded } from '../../base/option-words.ts';
 import { launchedTask } from '../../base/process/launched-task.ts';
 
 /**
@@ -10,6 +11,6 @@ export function helpForTasks(): string | null {
   const { launcher, single, rank, size } = task;
   return (
     `This is task ${rank} of the ${size} that ${launcher} started with one command, and one process makes a search: run it ` +
-    `with \`${single}\`. It scores several models at a time with --parallel.`
+    worded`with \`${single}\`. It scores several models at a time with --parallel.`
   );
 }
