@@ -25,8 +25,8 @@ const COLUMNS: readonly Column[] = [
   { title: 'size', align: 'right', cell: ({ bytes }) => formatBytes(bytes) },
   { title: 'dtype', align: 'left', cell: ({ dtypes }) => dtypes.join('+') },
   { title: 'lr', align: 'right', cell: ({ learningRate }) => known(learningRate, (rate) => String(Number(rate.toPrecision(3)))) },
-  { title: 'loss', align: 'right', cell: ({ loss }) => known(loss, (value) => value.toPrecision(4)) },
-  { title: 'eval loss', align: 'right', cell: ({ evalLoss }) => known(evalLoss, (value) => value.toPrecision(4)) },
+  { title: 'loss', align: 'right', cell: ({ loss }) => known(loss, formatLoss) },
+  { title: 'eval loss', align: 'right', cell: ({ evalLoss }) => known(evalLoss, formatLoss) },
   { title: 'checkpoint', align: 'left', cell: ({ name }) => printable(name) },
 ];
 
@@ -82,6 +82,11 @@ function excludedLines({ path: folder, excluded }: Run, all: boolean, colors: Co
 
 function known<T>(value: T | null, format: (value: T) => string): string {
   return value === null ? '' : format(value);
+}
+
+/** Of a log NaN is read as infinity. */
+function formatLoss(loss: number): string {
+  return Number.isFinite(loss) ? loss.toPrecision(4) : 'NaN/inf';
 }
 
 /** `3.891M`: the column's title says what of. */

@@ -70,7 +70,7 @@ export function treatmentWarnings(tensors: readonly PolicyTensor[], treatments: 
   warn(
     'W_ACTIVATION_SCALES',
     activations,
-    'scales, histories or bounds of activations, which differ between the members; those of the newest were taken, and were measured on its weights: calibrate them anew where they matter',
+    'scales, histories or bounds of activations, which are not the same in all members; those of the newest were taken, and were measured on its weights: calibrate them anew where they matter',
   );
   warn('W_DROPPED', needed, 'dropped by a policy, and the model does not load without');
   warn(

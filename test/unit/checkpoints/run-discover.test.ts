@@ -477,6 +477,22 @@ describe('left out, with the reason', () => {
     );
   });
 
+  test('a folder that holds training state alone is no checkpoint of PyTorch', async () => {
+    const run = runOf('checkpoint-10', 'checkpoint-20', 'checkpoint-30');
+    for (const [name, state] of [
+      ['checkpoint-20', 'optimizer.pt'],
+      ['checkpoint-30', 'rng_state_0.pth'],
+    ] as const) {
+      rmSync(join(run, name, 'model.safetensors'));
+      writeTree(join(run, name), { [state]: '', 'training_args.bin': '' });
+    }
+    const reason = (state: string) => `incomplete: the folder holds the state of the training (${state}, training_args.bin) and no weights`;
+    expect(reasonsOf(await discoverRun(run))).toEqual({
+      'checkpoint-20': reason('optimizer.pt'),
+      'checkpoint-30': reason('rng_state_0.pth'),
+    });
+  });
+
   test('what has nothing to do with checkpoints is passed over', async () => {
     const run = runOf('checkpoint-10');
     writeTree(run, {
