@@ -71,7 +71,10 @@ const LINE = 16_384;
 function shortened(text: string): string {
   if (text.length <= WORD) return text;
   const cut = (long: string) => `${long.slice(0, FRONT)}…${long.slice(-BACK)} (${formatCount(long.length)} characters)`;
-  const words = text.replace(/\S+/g, (word) => (word.length > (word.includes('/') ? PATH : WORD) ? cut(word) : word));
+  const shown = (word: string) => (word.length > (word.includes('/') ? PATH : WORD) ? cut(word) : word);
+  // Without a regular expression: on a busy machine one over megabytes may run out of its stack.
+  const inLine = (line: string) => line.split(' ').map(shown).join(' ');
+  const words = text.split('\n').map(inLine).join('\n');
   return words.length > LINE ? cut(words) : words;
 }
 
