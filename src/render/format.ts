@@ -96,6 +96,25 @@ function escaped(text: string): string {
   });
 }
 
+const NUMBER = /^(-?\d[\d,]*)(?:\.(\d+))?([A-Z]?)$/;
+
+/**
+ * Numbers of a column with as many decimals as that of them which has most, so that their points stand under each other:
+ * `0.512`, `0.160`. Each unit by itself (`4.506M`, `4.710M`, `8B`); what is no such number stays as it is.
+ */
+export function withEqualDecimals(cells: readonly string[]): string[] {
+  const parsed = cells.map((cell) => NUMBER.exec(cell));
+  const most = new Map<string, number>();
+  for (const match of parsed) if (match !== null) most.set(match[3]!, Math.max(most.get(match[3]!) ?? 0, match[2]?.length ?? 0));
+  return cells.map((cell, i) => {
+    const match = parsed[i];
+    if (match === null || match === undefined) return cell;
+    const [, whole, decimals = '', unit] = match;
+    const wanted = most.get(unit!)!;
+    return wanted === 0 ? cell : `${whole}.${decimals.padEnd(wanted, '0')}${unit}`;
+  });
+}
+
 /**
  * Columns padded to the same width, two spaces between; numbers (`right`) are aligned right. No spaces at the
  * ends of lines.

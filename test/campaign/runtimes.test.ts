@@ -34,19 +34,17 @@ function expectDone(words: readonly string[], { code, stderr, stdout }: CliResul
   if (runtime === 'sandbox') expect(stdout).toMatch(/^warn +held folders/m);
 }
 
-/** Yarn's Plug'n'Play, Deno, and Nodes in a sandbox or built small: what they lack, taken from this Node. */
-describe.each(['pnp', 'deno', 'sandbox', 'no-icu'])('where the runtime is like that of %s', (runtime) => {
-  it(
-    'every command that merges does, and doctor finds nothing that fails',
-    async () => {
-      const folder = temporaryFolder();
-      for (const words of commandsIn(folder)) {
-        const env = { NODE_OPTIONS: `--import ${OTHER}`, CKPT_TEST_RUNTIME: runtime };
-        expectDone(words, await runCli(words, { cwd: folder, env }), runtime);
-      }
-    },
-    CAMPAIGN_MS,
-  );
+async function doneLike(runtime: string): Promise<void> {
+  const folder = temporaryFolder();
+  for (const words of commandsIn(folder)) {
+    const env = { NODE_OPTIONS: `--import ${OTHER}`, CKPT_TEST_RUNTIME: runtime };
+    expectDone(words, await runCli(words, { cwd: folder, env }), runtime);
+  }
+}
+
+/** Plug'n'Play where Yarn cannot be had, Deno, and Nodes in a sandbox or built small: what they lack, taken from this Node. */
+describe.each(['deno', 'sandbox', 'no-icu'])('where the runtime is like that of %s', (runtime) => {
+  it('every command that merges does, and doctor finds nothing that fails', () => doneLike(runtime), CAMPAIGN_MS);
 });
 
 describe('installed by Yarn 4 with Plug’n’Play', () => {
@@ -55,7 +53,8 @@ describe('installed by Yarn 4 with Plug’n’Play', () => {
     async (context) => {
       const project = yarnProject();
       if (typeof project === 'string') {
-        console.log(`skipped: ${project}`);
+        console.log(`skipped, with what it lacks taken from this Node instead: ${project}`);
+        await doneLike('pnp');
         return context.skip();
       }
       const { folder, yarn } = project;

@@ -1,6 +1,6 @@
 import { relative } from 'node:path';
 import type { Colors } from '../../render/colors.ts';
-import { formatBytes, formatCount, formatStep, formatTable, plural, printable } from '../../render/format.ts';
+import { formatBytes, formatCount, formatStep, formatTable, plural, printable, withEqualDecimals } from '../../render/format.ts';
 import { lossCurve } from './loss-curve.ts';
 import { aboutQuantity } from './quantity.ts';
 import type { Run, RunCheckpoint } from './types.ts';
@@ -48,7 +48,11 @@ export function runText(run: Run, colors: Colors, { columns, all }: { readonly c
 function tableLines(checkpoints: readonly RunCheckpoint[], all: boolean, colors: Colors): string[] {
   const shown = all || checkpoints.length <= ROWS ? checkpoints : [...checkpoints.slice(0, HEAD), ...checkpoints.slice(HEAD - ROWS)];
   const columns = COLUMNS.filter(({ cell }) => shown.some((checkpoint) => cell(checkpoint) !== ''));
-  const rows = [columns.map(({ title }) => title), ...shown.map((checkpoint) => columns.map(({ cell }) => cell(checkpoint) || '-'))];
+  const cells = columns.map(({ cell, align }) => {
+    const texts = shown.map((checkpoint) => cell(checkpoint) || '-');
+    return align === 'right' ? withEqualDecimals(texts) : texts;
+  });
+  const rows = [columns.map(({ title }) => title), ...shown.map((_, row) => cells.map((column) => column[row]!))];
   const [head, ...body] = formatTable(
     rows,
     columns.map(({ align }) => align),

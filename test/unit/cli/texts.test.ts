@@ -53,7 +53,7 @@ describe('the summary of a merge', () => {
    step     tokens  weight  checkpoint
    1000          -    0.64  run/checkpoint-1000
   20000  9,000,000    0.16  run/checkpoint-20000
-      -          -     0.2  other
+      -          -    0.20  other
 
   291 tensors, 2.00 GB written, 2 threads, avx512, inputs mapped
   6.00 GB read in 2.00 s, 0.250 s of it syncing (read 3.00 GB/s, write 1.00 GB/s)
