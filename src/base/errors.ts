@@ -1,4 +1,4 @@
-import { inLibraryWords } from './option-words.ts';
+import { inReadersWords } from './option-words.ts';
 
 /**
  * Every error and warning code of the project, in one table: the exit code of the CLI, a one-line meaning and
@@ -61,7 +61,7 @@ export const ERROR_CODES = {
   E_TRAILING_BYTES: { exit: 3, title: 'The file is longer than its header says', help: 'The file was not written by a safetensors writer, or two writers collided; save it again.' },
   E_HEADER_TRUNCATED: { exit: 3, title: 'The file ends inside its header', help: 'The save or the copy was interrupted; copy it again.' },
   E_HEADER_TOO_LARGE: { exit: 3, title: 'The header length is beyond the limit', help: 'The file is probably not safetensors.' },
-  E_OTHER_CONTENT: { exit: 3, title: 'A file holds something else than its name says: a Git LFS pointer, a web page, another format', help: 'Get the file itself, as the message says.' },
+  E_OTHER_CONTENT: { exit: 3, title: 'A file holds something else than its name says: a Git LFS pointer, a web page, another format, a tokenizer cut off', help: 'Get the file itself, as the message says.' },
   E_HEADER_JSON: { exit: 3, title: 'The header is not the JSON the format asks for', help: 'Save the file again with a safetensors writer.' },
   E_HEADER_START: { exit: 3, title: 'The header does not begin with an opening brace', help: 'The file is probably not safetensors.' },
   E_HEADER_TYPE: { exit: 3, title: 'A header value has a JSON type that the format does not allow there', help: 'Save the file again with a safetensors writer.' },
@@ -170,7 +170,8 @@ export const WARNING_CODES = {
   W_REORDERED: 'The inputs were sorted by step, which is neither the order they were given in nor that of a pattern.',
   W_ORDER_ASSUMED: 'Not every input has a step, so the given order, or that of a number in the names, is taken as oldest first.',
   W_WEIGHT_SUM: 'The explicit weights do not sum to 1.',
-  W_OLDEST_HEAVIEST: 'The schedule gives the oldest checkpoint more weight than the newest.',
+  W_OLDEST_HEAVIEST: 'The schedule gives the oldest checkpoint over twice the weight of the newest.',
+  W_NO_EFFECT: 'An option that was given changes nothing here.',
   W_UNEVEN_SPACING: 'The members are unevenly spaced and the schedule counts them instead of measuring.',
   W_SPACING_ASSUMED: 'No member positions are known, so the schedule takes the members as evenly spaced.',
   W_LR_PHASE:
@@ -181,7 +182,8 @@ export const WARNING_CODES = {
   W_ABANDONED_BRANCH: 'Checkpoints are of two branches of a training, by their logs or by the times at which they were saved.',
   W_LOSS_NAN: 'The training log has a loss that is NaN or infinite before or among the members.',
   W_DOWNLOADING: 'A file beside the weights says that a download is in progress, or was interrupted.',
-  W_ZEROS: 'Weights of one member are zero where those of the others are not, as in a file that was not written to its end.',
+  W_ZEROS: 'Weights of some members are zero where those of the others are not, as in a file that was not written to its end.',
+  W_SAME_BYTES: 'Two members are the same checkpoint, by all that is read of them.',
   W_WINDOW_WIDE: 'The members span a large part of the run so far, where the PMA paper saw merging do harm.',
   W_OPTIMIZER_NEWEST: 'Optimizer state was copied from the newest member, and belongs to its weights and not to the merged ones.',
   W_UNKNOWN_NAMES: 'Float tensors whose names no rule knows are averaged, as nothing speaks against it.',
@@ -192,6 +194,7 @@ export const WARNING_CODES = {
   W_NO_CONFIG: 'The newest member has no config.json, which an older one has, so the merge has none either.',
   W_CONFIG_KEYS:
     'Configurations (config.json) of different versions of transformers differ in keys that one of them lacks, or in where generation ends.',
+  W_TOKENIZER: 'The newest member has no tokenizer, which an older one has, or the tokenizers of the members have different tokens.',
   W_LINK_LEFT: 'A side file is a link that leads outside the checkpoint and its run, and is left out.',
   W_CONFIG_QUANTISED: 'The weights are quantised as those of the layout, and the config.json of the newest member does not say so.',
   W_FILE_LEFT: 'A side file says of the weights what is not so of the merge, and is left out.',
@@ -209,6 +212,7 @@ export const WARNING_CODES = {
   W_WRAPPED_NAMES:
     'Names of tensors carry what a wrapper in training put there (torch.compile, DDP, PEFT), and libraries do not find them so.',
   W_NO_HEAD: 'A language model whose head is not tied has none.',
+  W_PART_MISSING: 'A language model has no input embedding, or no norm after its last layer.',
   W_ACTIVATION_SCALES: 'Scales of activations were copied from the newest member, and belong to its weights and not to the merged ones.',
   W_SATURATED: 'Finite values were too large for FP8 or the quantised form and became its largest value.',
   W_MOSTLY_ROUNDING: 'Quantising the merge anew moved it by more than half of what merging did.',
@@ -260,7 +264,7 @@ export interface MergeErrorOptions {
   readonly details?: ErrorDetails;
   /**
    * What to do next; the code's general advice when absent. Options are named as on the command line
-   * (`--allow-stages`): whoever reads {@link MergeError.help} gets the library's names.
+   * (`--allow-stages`): whoever reads {@link MergeError.help} gets them as they write them.
    */
   readonly help?: string;
   readonly cause?: unknown;
@@ -273,18 +277,15 @@ export interface MergeErrorOptions {
 export class MergeError extends Error {
   readonly code: ErrorCode;
   readonly details: ErrorDetails;
-  /** What to do next, with options as the library has them. */
+  /** What to do next, with options as whoever reads it writes them. */
   readonly help: string;
-  /** The same with options as the command line has them. */
-  readonly commandHelp: string;
 
   constructor(code: ErrorCode, message: string, options: MergeErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = 'MergeError';
     this.code = code;
     this.details = options.details ?? {};
-    this.commandHelp = options.help ?? ERROR_CODES[code].help;
-    this.help = inLibraryWords(this.commandHelp);
+    this.help = inReadersWords(options.help ?? ERROR_CODES[code].help);
   }
 
   /** The exit code the CLI ends with for this error. */

@@ -1,4 +1,5 @@
 import { type Conflict, ERROR_CODES, type ErrorCode, MergeError } from './errors.ts';
+import { inReadersWords } from './option-words.ts';
 
 /** One thing that is wrong with what was asked for, by itself or in a file. */
 export interface Problem {
@@ -59,7 +60,8 @@ export function refusal(problems: readonly (string | Problem | Conflict)[], { se
 
 function conflictOf(problem: string | Problem | Conflict, code: ErrorCode): Conflict {
   if (typeof problem === 'string') return { code, message: problem };
-  return 'code' in problem ? problem : { code, message: problem.message };
+  if (!('code' in problem)) return { code, message: problem.message };
+  return problem.help === undefined ? problem : { ...problem, help: inReadersWords(problem.help) };
 }
 
 function helpOf(problem: string | Problem | Conflict): string | undefined {

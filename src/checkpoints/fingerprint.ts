@@ -90,8 +90,12 @@ function addSpots(spots: Map<string, boolean>, { count, names, shapes, offset, b
     const from = Math.max(start, offset[row]!);
     const to = Math.min(end, offset[row]! + bytes[row]!);
     if (to - from < SPOT_BYTES || shapes[row]!.length < 2) continue;
-    const seen = piece.subarray(from - start, to - start);
-    spots.set(`${names[row]}@${from - offset[row]!}`, seen.equals(ZEROS.subarray(0, seen.length)));
+    // Of what is there as a whole each block, and at least both halves: files end in the middle of a tensor.
+    const step = Math.max(SPOT_BYTES, Math.min(BLOCK_BYTES, Math.ceil(bytes[row]! / 2)));
+    for (let at = from; at < to; at += step) {
+      const seen = piece.subarray(at - start, Math.min(at + step, to) - start);
+      if (seen.length >= SPOT_BYTES) spots.set(`${names[row]}@${at - offset[row]!}`, seen.equals(ZEROS.subarray(0, seen.length)));
+    }
   }
 }
 

@@ -7,6 +7,7 @@ import type { FolderEntries, Found } from './containers/types.ts';
 import { hubRepository, snapshotFolders } from './hub.ts';
 import { positionFromName } from './names.ts';
 import { positionsAmong } from './sibling-names.ts';
+import { isTrainingState } from './training-state.ts';
 
 /** Names that a message shows. */
 const SHOWN = 3;
@@ -106,6 +107,9 @@ async function foreign(found: Found): Promise<MergeError | null> {
 
 function nothing(path: string, entries: FolderEntries, [inner]: readonly string[]): MergeError {
   if ([...entries.keys()].every((name) => name.startsWith('.'))) return fail(path, 'the folder is empty');
+  const state = [...entries.keys()].filter((name) => isTrainingState(name) && !name.endsWith('.json')).sort();
+  if (inner === undefined && state.length > 0)
+    return fail(path, `the folder holds the state of the training (${listed(state)}) and no weights`);
   return inner === undefined
     ? fail(path, 'the folder holds no safetensors file')
     : fail(path, `the folder holds no safetensors file, and its folder ${relative(path, inner)} does`, `Name that: ${inner}`);

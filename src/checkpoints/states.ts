@@ -23,6 +23,9 @@ export interface State {
 const NOTHING: State = { stage: null, step: null, tokens: null, file: null, ephemeral: null, warnings: [] };
 
 /** The one that the Trainer writes, with the log of the run so far. */
+/** Lines with a loss from which on a log is one that has it in every line. */
+const EVERY_LINE = 10;
+
 const TRAINER_STATE = 'trainer_state.json';
 
 /** Largest state file that is read whole; a log line for each of a million steps is about 200 MB. */
@@ -154,10 +157,12 @@ export async function readLog(folders: readonly string[]): Promise<LogEntry[]> {
   const lines = state?.log_history;
   if (!Array.isArray(lines)) return [];
   const entries = new Map<number, LogEntry>();
+  const isNaNHere = nullIsNaN();
   for (const line of lines) {
     if (!isJsonObject(line)) continue;
     const step = wholeNumber(line.step);
-    const [loss, learningRate] = [trainingLossOf(line), finite(line.learning_rate)];
+    const loss = isNaNHere(line) ? Number.POSITIVE_INFINITY : trainingLossOf(line);
+    const learningRate = finite(line.learning_rate);
     const evalLoss = evalLossOf(line);
     if (step === null || (loss === null && learningRate === null && evalLoss === null)) continue;
     const before = entries.get(step);
@@ -188,13 +193,29 @@ function trainingLossOf({ loss, grad_norm }: JsonObject): number | null {
   return loss === 0 && isLost(grad_norm) ? Number.POSITIVE_INFINITY : lossOf(loss);
 }
 
+/**
+ * Tells of the lines of a log, in their order, whether a null is NaN, as what writes strict JSON has it: where a rate
+ * stands beside it and every line with a rate before had a loss. Others leave null where nothing was measured.
+ */
+function nullIsNaN(): (line: JsonObject) => boolean {
+  let measured = 0;
+  let sparse = false;
+  return ({ loss, learning_rate }) => {
+    if (finite(learning_rate) === null) return false;
+    if (loss !== null && loss !== undefined) measured++;
+    else if (measured < EVERY_LINE) sparse = true;
+    return loss === null && !sparse;
+  };
+}
+
 /** A loss that is NaN is as bad as one that is infinite: that is how a collapse looks. */
 function lossOf(value: unknown): number | null {
   return isLost(value) ? Number.POSITIVE_INFINITY : finite(value);
 }
 
-/** NaN and infinity, which some loggers write as text. */
+/** NaN and infinity, which some loggers write as text; transformers 5 as `{"__float__": "NaN"}`. */
 function isLost(value: unknown): boolean {
+  if (isJsonObject(value)) return typeof value.__float__ === 'string' && isLost(value.__float__);
   if (typeof value === 'string') return /^\+?(nan|inf|infinity)$/i.test(value);
   return Number.isNaN(value) || value === Number.POSITIVE_INFINITY;
 }

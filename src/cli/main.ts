@@ -2,6 +2,7 @@ import { setImmediate } from 'node:timers/promises';
 import { CommanderError } from 'commander';
 import { isThere } from '../base/disk/own-file.ts';
 import { ERROR_CODES, MergeError } from '../base/errors.ts';
+import { speakTo } from '../base/option-words.ts';
 import { shellQuote } from '../base/process/shell-quote.ts';
 import { version } from '../base/version.ts';
 import { asFailure, errorDocument, errorText, type Failure } from '../render/error-text.ts';
@@ -40,6 +41,7 @@ const OUTPUT_LOST = 'A file that the command was to make is there all the same; 
  * @param argv the words after the program's name
  */
 export async function main(argv: readonly string[], terminal: Terminal = createTerminal(process)): Promise<number> {
+  speakTo('command line');
   const context: Context = { terminal, argv, version };
   const asked = new Set(argv.slice(0, argv.includes('--') ? argv.indexOf('--') : argv.length));
   const report = (error: unknown): number => {
@@ -63,6 +65,7 @@ export async function main(argv: readonly string[], terminal: Terminal = createT
     return report(error);
   } finally {
     process.removeListener('uncaughtException', onDefect);
+    speakTo('library');
   }
 }
 

@@ -2,6 +2,7 @@ import { dirname } from 'node:path';
 import { MergeError, type Warning } from '../base/errors.ts';
 import { drain } from '../base/event-stream.ts';
 import { MOST } from '../base/limits.ts';
+import { optionName } from '../base/option-words.ts';
 import { launchedTask } from '../base/process/launched-task.ts';
 import { readRecipe } from '../recipe/file/read.ts';
 import { type OutsidePath, pathsOutside } from '../recipe/outside.ts';
@@ -12,7 +13,7 @@ import { refuseUnsound, withMemberWarnings } from './members/look.ts';
 import { resolveRecipe } from './members/resolve.ts';
 import { buildPlan } from './plan/build.ts';
 import type { Plan } from './plan/types.ts';
-import { planOfTask, severalTasks } from './several-tasks.ts';
+import { onceAtWork, planOfTask, severalTasks } from './several-tasks.ts';
 
 /** How a recipe is carried out; nothing of it changes what the outputs hold. */
 export interface MachineOptions extends Omit<ExecuteOptions, 'signal'> {
@@ -53,10 +54,10 @@ export interface RunOptions {
 export async function planRecipe(recipe: Recipe | string, options: MachineOptions & Pick<RunOptions, 'signal'> = {}): Promise<Plan> {
   const { memory, threads, unitBytes, force, resume, followLinks, signal } = options;
   if (threads !== undefined && !(Number.isInteger(threads) && threads > 0 && threads <= MOST.threads)) {
-    throw new MergeError('E_OPTION', `threads must be a whole number from 1 to ${MOST.threads}, not ${threads}`);
+    throw new MergeError('E_OPTION', `${optionName('threads')} must be a whole number from 1 to ${MOST.threads}, not ${threads}`);
   }
   if (memory !== undefined && !(Number.isSafeInteger(memory) && memory > 0 && memory <= MOST.bytes)) {
-    throw new MergeError('E_OPTION', `memory must be a number of bytes from 1 to ${MOST.bytes}, not ${memory}`);
+    throw new MergeError('E_OPTION', `${optionName('memory')} must be a number of bytes from 1 to ${MOST.bytes}, not ${memory}`);
   }
   if (unitBytes !== undefined && !(Number.isSafeInteger(unitBytes) && unitBytes > 0 && unitBytes <= MOST.bytes)) {
     throw new MergeError('E_OPTION', `unitBytes must be a number of bytes from 1 to ${MOST.bytes}, not ${unitBytes}`);
@@ -90,7 +91,7 @@ export async function* recipeEvents(
   if (task === null || task.rank === 0) return yield* executePlan(await planRecipe(recipe, options), options);
   const plan = (): Promise<Plan> => planRecipe(recipe, { ...options, resume: true });
   try {
-    return yield* executePlan(yield* planOfTask(task, { plan, signal: options.signal }), options);
+    return yield* onceAtWork(executePlan(yield* planOfTask(task, { plan, signal: options.signal }), options));
   } catch (error) {
     if (!(error instanceof MergeError) || error.code !== 'E_OUTPUT_EXISTS') throw error;
     // Another task may have been faster after all.

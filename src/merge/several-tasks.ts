@@ -47,6 +47,27 @@ export async function* planOfTask(task: LaunchedTask, { plan, signal }: TaskTool
   return own;
 }
 
+/**
+ * Holds back what a merge says before its work begins: a task that finds out there that another one has done it
+ * merges nothing.
+ */
+export async function* onceAtWork<T>(events: AsyncGenerator<MergeEvent, T>): AsyncGenerator<MergeEvent, T> {
+  const held: MergeEvent[] = [];
+  let working = false;
+  try {
+    for (;;) {
+      const { done, value } = await events.next();
+      working ||= done === true || !['plan', 'warning'].includes(value.type);
+      if (working) yield* held.splice(0);
+      if (done) return value;
+      if (working) yield value;
+      else held.push(value);
+    }
+  } finally {
+    await events.return(undefined as never);
+  }
+}
+
 /** What a task says that does nothing. */
 export function severalTasks({ launcher, single, rank, size }: LaunchedTask): Warning {
   const message =

@@ -4,7 +4,7 @@ import { type Conflict, ERROR_CODES, type ErrorCode, type ErrorDetails, MergeErr
 import type { Colors } from './colors.ts';
 import { formatCount, printable } from './format.ts';
 
-/** Conflicts shown one by one; the rest is counted. */
+/** Conflicts shown, those that are alike as one; the rest is counted. */
 const CONFLICTS_SHOWN = 10;
 
 const FOLDER_GONE = {
@@ -28,7 +28,7 @@ export interface Failure {
  */
 export function asFailure(error: unknown): Failure {
   if (error instanceof MergeError) {
-    const { code, message, details, commandHelp: help, exitCode } = error;
+    const { code, message, details, help, exitCode } = error;
     return { code, message, details, help, exitCode, stack: stackOf(error) };
   }
   if (errnoOf(error) !== undefined) {
@@ -84,17 +84,49 @@ export function errorDocument({ code, message, details, help }: Failure): object
 function conflictLines(conflicts: readonly Conflict[], headline: string): string[] {
   // A plan with one conflict says it in the headline already.
   if (conflicts.length === 0 || (conflicts.length === 1 && headline.includes(conflicts[0]!.message))) return [];
-  const lines = conflicts.slice(0, CONFLICTS_SHOWN).map(({ message, file, tensor }) => {
-    const missing = [tensor, file].filter((part) => part !== undefined && !message.includes(part)).map((part) => printable(part!));
-    const where = missing.length === 0 ? '' : ` (${missing.join(', ')})`;
-    return `  - ${message
-      .split('\n')
-      .map((line) => printable(line.trimEnd()))
-      .join('\n    ')}${where}`;
-  });
-  const rest = conflicts.length - CONFLICTS_SHOWN;
+  const groups = alike(conflicts);
+  const lines = groups.slice(0, CONFLICTS_SHOWN).map(([first, ...more]) => conflictLine(first, more));
+  const shown = groups.slice(0, CONFLICTS_SHOWN).reduce((sum, group) => sum + group.length, 0);
+  const rest = conflicts.length - shown;
   if (rest > 0) lines.push(`  and ${formatCount(rest)} more (all of them with --json)`);
+  else if (groups.length < conflicts.length) lines.push(`  (all ${formatCount(conflicts.length)} of them with --json)`);
   return lines;
+}
+
+type Group = [Conflict, ...Conflict[]];
+
+/** Conflicts that say one thing of several tensors or files, numbers aside; two are shown one by one. */
+function alike(conflicts: readonly Conflict[]): Group[] {
+  const groups = new Map<string, Group>();
+  for (const conflict of conflicts) {
+    const { code, message, tensor, file } = conflict;
+    const said = [tensor, file].reduce<string>(
+      (text, part) => (part === undefined || part === '' ? text : text.replaceAll(part, '')),
+      message,
+    );
+    const key = `${code} ${said.replaceAll(/\d+/g, '#')}`;
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [conflict]);
+    else group.push(conflict);
+  }
+  return [...groups.values()].flatMap((group): Group[] => (group.length > 2 ? [group] : group.map((one): Group => [one])));
+}
+
+/** Tensors that are named of those of which the same is said. */
+const EXAMPLES = 2;
+
+function conflictLine({ message, file, tensor }: Conflict, more: readonly Conflict[]): string {
+  const missing = [tensor, file].filter((part) => part !== undefined && !message.includes(part)).map((part) => printable(part!));
+  const where = missing.length === 0 ? '' : ` (${missing.join(', ')})`;
+  const said = message
+    .split('\n')
+    .map((line) => printable(line.trimEnd()))
+    .join('\n    ');
+  if (more.length === 0) return `  - ${said}${where}`;
+  const names = [...new Set(more.map((other) => other.tensor ?? other.file))].filter((name) => name !== undefined && name !== tensor);
+  const examples = names.slice(0, EXAMPLES).map((name) => printable(name!));
+  const as = examples.length === 0 ? '' : `, as of ${examples.join(' and ')}`;
+  return `  - ${said}${where}; and ${formatCount(more.length)} more alike${as}`;
 }
 
 function stackOf(error: unknown): string | null {

@@ -71,7 +71,10 @@ const LINE = 16_384;
 function shortened(text: string): string {
   if (text.length <= WORD) return text;
   const cut = (long: string) => `${long.slice(0, FRONT)}…${long.slice(-BACK)} (${formatCount(long.length)} characters)`;
-  const words = text.replace(/\S+/g, (word) => (word.length > (word.includes('/') ? PATH : WORD) ? cut(word) : word));
+  const shown = (word: string) => (word.length > (word.includes('/') ? PATH : WORD) ? cut(word) : word);
+  // Without a regular expression: on a busy machine one over megabytes may run out of its stack.
+  const inLine = (line: string) => line.split(' ').map(shown).join(' ');
+  const words = text.split('\n').map(inLine).join('\n');
   return words.length > LINE ? cut(words) : words;
 }
 
@@ -90,6 +93,25 @@ function escaped(text: string): string {
     if (c === '\n') return '\\n';
     const code = c.charCodeAt(0);
     return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u${code.toString(16)}`;
+  });
+}
+
+const NUMBER = /^(-?\d[\d,]*)(?:\.(\d+))?([A-Z]?)$/;
+
+/**
+ * Numbers of a column with as many decimals as that of them which has most, so that their points stand under each other:
+ * `0.512`, `0.160`. Each unit by itself (`4.506M`, `4.710M`, `8B`); what is no such number stays as it is.
+ */
+export function withEqualDecimals(cells: readonly string[]): string[] {
+  const parsed = cells.map((cell) => NUMBER.exec(cell));
+  const most = new Map<string, number>();
+  for (const match of parsed) if (match !== null) most.set(match[3]!, Math.max(most.get(match[3]!) ?? 0, match[2]?.length ?? 0));
+  return cells.map((cell, i) => {
+    const match = parsed[i];
+    if (match === null || match === undefined) return cell;
+    const [, whole, decimals = '', unit] = match;
+    const wanted = most.get(unit!)!;
+    return wanted === 0 ? cell : `${whole}.${decimals.padEnd(wanted, '0')}${unit}`;
   });
 }
 

@@ -208,7 +208,7 @@ describe('constant buffers in several dtypes', () => {
 describe('names of wrappers', () => {
   const wrapped = (prefix: string) => (tensors: readonly FixtureTensor[]) => tensors.map((t) => ({ ...t, name: `${prefix}${t.name}` }));
 
-  it.each(['_orig_mod.', '_forward_module.', 'module.', 'base_model.model.', 'module._orig_mod.'])(
+  it.each(['_orig_mod.', '_forward_module.', '_checkpoint_wrapped_module.', 'module.', 'base_model.model.', 'module._orig_mod.'])(
     '%s in all members: merged, and said',
     async (prefix) => {
       const inputs = members(wrapped(prefix));
@@ -273,11 +273,19 @@ describe('a language model without a head', () => {
 
   it.each([
     ['tied', { ...ONE_LAYER_CONFIG, tie_word_embeddings: true }],
-    ['of which the configuration does not say', { ...ONE_LAYER_CONFIG, tie_word_embeddings: undefined }],
+    [
+      'of which the configuration does not say, in a family that ties',
+      { ...ONE_LAYER_CONFIG, model_type: 'gemma2', tie_word_embeddings: undefined },
+    ],
     ['that is no language model', { ...ONE_LAYER_CONFIG, architectures: ['LlamaModel'] }],
     ['without a configuration of architectures', { ...ONE_LAYER_CONFIG, architectures: undefined }],
   ])('%s: nothing is said', async (_what, config) => {
     expect((await merged(members(headless, config))).warnings).toEqual([]);
+  });
+
+  it.each(['llama', 'gpt_neox', 'qwen3_moe'])('%s, of which the configuration does not say: its family does not tie', async (family) => {
+    const config = { ...ONE_LAYER_CONFIG, model_type: family, tie_word_embeddings: undefined };
+    expect((await merged(members(headless, config))).warnings).toEqual([expect.stringMatching(/^W_NO_HEAD .*tie_word_embeddings is not/)]);
   });
 
   const VISION = { ...ONE_LAYER_CONFIG, architectures: ['Qwen3VLForConditionalGeneration'], vision_config: {} };
@@ -301,6 +309,34 @@ describe('a language model without a head', () => {
       'modules.json': '[]',
     });
     expect((await inspect(path)).warnings).toEqual([]);
+  });
+});
+
+describe('a language model without its embedding or its last norm', () => {
+  const without =
+    (...parts: string[]) =>
+    (own: readonly FixtureTensor[]) =>
+      own.filter(({ name }) => !parts.some((part) => name.includes(part)));
+  const withNorms = (own: readonly FixtureTensor[]) => [...own, tensor('model.layers.0.input_layernorm.weight', 'BF16', [4])];
+
+  it.each([
+    ['the embedding', ['embed_tokens'], /^W_PART_MISSING .* has no input embedding, and .*LlamaForCausalLM.*random numbers/],
+    ['the last norm', ['model.norm'], /^W_PART_MISSING .* has no norm after its last layer, and/],
+    ['both', ['model.norm', 'embed_tokens'], /^W_PART_MISSING .* has no input embedding and no norm after its last layer/],
+  ])('%s: said, by inspect too', async (_what, parts, message) => {
+    const inputs = members((own) => without(...parts)(withNorms(own)));
+    expect((await merged(inputs)).warnings).toEqual([expect.stringMatching(message)]);
+    expect((await inspect(inputs[0]!)).warnings).toMatchObject([{ code: 'W_PART_MISSING' }]);
+  });
+
+  it.each([
+    ['no language model', { ...ONE_LAYER_CONFIG, architectures: ['LlamaForSequenceClassification'] }, ['embed_tokens', 'lm_head']],
+    ['a model whose norms have no weights', ONE_LAYER_CONFIG, ['norm']],
+    ['one that normalises at the end of each layer', { ...ONE_LAYER_CONFIG, do_layer_norm_before: false }, ['model.norm']],
+    ['the last part of a pipeline', { ...ONE_LAYER_CONFIG, num_hidden_layers: 2 }, ['embed_tokens']],
+  ])('%s: nothing is said', async (_what, config, parts) => {
+    const [first] = members((own) => without(...parts)(withNorms(own)), config);
+    expect((await inspect(first!)).warnings).toEqual([]);
   });
 });
 

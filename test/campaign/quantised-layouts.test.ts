@@ -1,8 +1,10 @@
 import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { diff } from '../../src/analysis/diff/diff.ts';
 import { verify } from '../../src/analysis/verify/verify.ts';
 import { MergeError } from '../../src/base/errors.ts';
+import { average } from '../../src/merge/average.ts';
 import { executePlan } from '../../src/merge/engine/execute.ts';
 import { buildPlan } from '../../src/merge/plan/build.ts';
 import { temporaryFolder } from '../support/checkpoints.ts';
@@ -119,6 +121,32 @@ describe('what the plan says of quantised experts, the engine does', () => {
         for (const first of LAYOUTS) {
           for (const second of LAYOUTS) expect((await outcomes(a, first, b, second)).every((done) => done.startsWith('E_'))).toBe(true);
         }
+      }
+    }
+  });
+
+  it('diff refuses two forms or layouts in one sentence, and compares what its help advises', async () => {
+    const plain = new Map<string, string>();
+    for (const form of FORMS) {
+      for (const layout of LAYOUTS) {
+        const output = join(temporary.path, `plain ${form} ${layout}`);
+        await average({ inputs: [path(form, layout, 100)], output, dtype: 'BF16' });
+        plain.set(`${form} ${layout}`, output);
+      }
+    }
+    for (const form of FORMS.filter((one) => one !== 'BF16')) {
+      for (const [first, other, second] of [
+        ['apart', form, 'fused'],
+        ['fused', form, 'apart'],
+        ['apart', 'BF16', 'fused'],
+        ['fused', 'BF16', 'fused'],
+        ['apart', 'BF16', 'apart'],
+      ] as const) {
+        const error = await mergeError(() => diff({ inputs: [path(form, first, 100), path(other, second, 200)] }));
+        expect(error, `${form} ${first}, ${other} ${second}`).toMatchObject({ code: 'E_LAYOUT_FORM' });
+        expect(error.details.conflicts).toHaveLength(1);
+        expect(error.help).toContain('--dtype BF16');
+        expect((await diff({ inputs: [plain.get(`${form} ${first}`)!, plain.get(`${other} ${second}`)!] })).tensors).toBeGreaterThan(2);
       }
     }
   });

@@ -1,5 +1,5 @@
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { CAMPAIGN_MS } from '../support/campaign.ts';
 import { checkpoints, contentOf, hiddenBeside, removeCheckpoints, run, start } from '../support/faults-merge.ts';
@@ -77,7 +77,10 @@ describe.each(COMMANDS)('%s --resume', (_, command, outputsOf) => {
       expect((await run('average', inputs[0]!, '-o', out)).code).toBe(0);
       const other = contentOf(out);
       const refused = await run(...words, '--resume');
-      expect([refused.code, refused.stderr]).toEqual([4, expect.stringContaining('E_OUTPUT_EXISTS')]);
+      expect([refused.code, refused.stderr]).toEqual([
+        4,
+        expect.stringMatching(/E_OUTPUT_EXISTS.*out exists, and is another merge: members \(there \S+, here /),
+      ]);
       expect(contentOf(out)).toEqual(other);
       expect((await run(...words, '--resume', '--force')).code).toBe(0);
       expect(outputs.map(contentOf)).toEqual(content);
@@ -177,6 +180,27 @@ describe('a signal', () => {
     CAMPAIGN_MS,
   );
 });
+
+it(
+  'an unfinished merge of which no part is sound any more: --resume -n says that it goes, as it does',
+  async () => {
+    const { inputs, out } = checkpoints();
+    const words = ['average', ...inputs, '-o', out, '--resume'];
+    const held = start(words, { hold: { call: 5 } });
+    await held.says('[call 5]');
+    held.child.kill('SIGTERM');
+    await held.ended;
+    const partial = join(dirname(out), hiddenBeside(out).find((name) => name.includes('.partial-'))!);
+    const files = readdirSync(join(partial, 'payload')).map((name) => join(partial, 'payload', name));
+    for (const file of files) truncateSync(file, 0);
+    const said = (await run(...words, '-n')).stdout;
+    expect(said).toMatch(/begins.*\n {4}removes .*\.out\.partial-\w+, which holds no finished part of this merge/);
+    expect(said).not.toContain('left alone');
+    expect((await run(...words)).code).toBe(0);
+    expect(hiddenBeside(out)).toEqual([]);
+  },
+  CAMPAIGN_MS,
+);
 
 describe('several tasks of a launcher', () => {
   const tasks = (env: (rank: number) => Readonly<Record<string, string>>, words: (rank: number) => readonly string[]) =>

@@ -70,6 +70,23 @@ describe('scores over orders of magnitude', () => {
     if (concluded.conclusion.gain !== null) expect(Math.abs(concluded.conclusion.gain - 0.3)).toBeLessThan(0.4);
   });
 
+  test.each(Array.from({ length: 8 }, (_, seed) => seed))('one loss of -1e9 decides nothing, and is told, seed %i', async (seed) => {
+    const normal = normalOf(randomOf(seed, 5));
+    const broken = 2 + seed;
+    const { concluded } = await searched((x, trial) => (trial === broken ? -1e9 : lossAt(x) + 0.05 * normal()), { seed });
+    expect(concluded.conclusion.tooGood).toEqual([broken]);
+    expect(concluded.conclusion.text).toMatch(
+      new RegExp(`^Trial ${broken} \\(-1\\.000e9\\) scored so far better than all others that it may be a fault of the evaluator`),
+    );
+    // What is said of the others is in their own units.
+    for (const [, { mean, std }] of concluded.posterior) {
+      expect(Math.abs(mean - 10.3)).toBeLessThan(0.8);
+      expect(std).toBeLessThan(0.6);
+    }
+    const { gain } = concluded.conclusion;
+    if (gain !== null) expect(Math.abs(gain)).toBeLessThan(2);
+  });
+
   test('a perplexity that explodes to one side, 20 seeds: the answer is no worse than the newest, and near the least that was seen', async () => {
     for (let seed = 0; seed < 20; seed++) {
       const perplexity = (x: number) => 8 + 4 * (x - 0.8) ** 2 + Math.exp(20 * (0.45 - x));

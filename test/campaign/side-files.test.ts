@@ -20,7 +20,7 @@ beforeEach(() => {
     const sides = { 'tokenizer_config.json': '{}', 'trainer_state.json': `{"global_step":${step}}`, 'optimizer.pt': 'state' };
     writeCheckpoint(at('run', `checkpoint-${step}`), [[{ name: 'lm_head.weight', dtype: 'BF16', shape: [64, 3] }]], step, sides);
   }
-  writeFileSync(at('secret'), 'SECRET');
+  writeFileSync(at('secret'), '"SECRET"');
   writeFileSync(at('score'), '#!/bin/sh\ntouch evaluated\necho 1\n', { mode: 0o755 });
   writeFileSync(at('recipe.yaml'), 'inputs: run\noutputs: [{ path: out, select: { last: 2 } }]\n');
 });
@@ -66,7 +66,7 @@ describe.each(Object.keys(COMMANDS))('a link to outside, merged by %s', (command
     for (const name of ['out', 'out.search', 'out.soup', 'w', 'pins']) rmSync(at(name), { recursive: true, force: true });
     symlinkSync('../../secret', newest('tokenizer.json'));
     expect((await merge(...words, '--follow-links')).code).toBe(0);
-    expect(readFileSync(at(output, 'tokenizer.json'), 'utf8')).toBe('SECRET');
+    expect(readFileSync(at(output, 'tokenizer.json'), 'utf8')).toBe('"SECRET"');
   });
 
   it.each(['config.json', 'tokenizer.json'])('that leads to nothing, as %s, ends it before any work', async (name) => {

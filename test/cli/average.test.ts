@@ -1,3 +1,4 @@
+import { cpSync, mkdirSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -123,6 +124,11 @@ describe('verify', () => {
     expect(await runCli(['verify', 'good', '-q'], { cwd })).toMatchObject({ code: 0, stdout: '', stderr: '' });
     const given = await runCli(['verify', 'good', '--json', '--input', ...INPUTS, '--sample', '1'], { cwd });
     expect(JSON.parse(given.stdout)).toMatchObject({ schema: 'ckpt-merge/verify', ok: true, recomputed: { elements: 512 } });
+    // The run that holds them will do.
+    mkdirSync(join(cwd, 'archive/run'), { recursive: true });
+    for (const input of INPUTS) cpSync(join(cwd, input), join(cwd, 'archive/run', input), { recursive: true });
+    const run = await runCli(['verify', 'good', '--json', '--input', 'archive/run', '--full'], { cwd });
+    expect(JSON.parse(run.stdout)).toMatchObject({ ok: true, recomputed: { elements: 512 } });
   });
 });
 

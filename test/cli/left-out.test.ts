@@ -57,7 +57,7 @@ describe('the newest checkpoints of a run are broken', () => {
     expect(provenance.selection).toEqual(REPORT);
     const card = readFileSync(join(cwd, 'out/README.md'), 'utf8');
     expect(card).toContain(
-      '2 of the 4 checkpoints asked for are in it. A checkpoint that is newer than the newest of them could not be used.',
+      '2 of the 4 checkpoints that were to be in it are. A checkpoint that is newer than the newest of them could not be used.',
     );
     expect(card).toMatch(/^\| checkpoint-9300 \| 9300 \| incomplete: /m);
   });
@@ -106,7 +106,7 @@ describe('the newest checkpoints of a run are broken', () => {
     truncateSync(file('weighted', 300), 20);
     const words = ['soup', './weighted', '--eval', `${SCORE_WEIGHTS} 0.5,0.5`, '--goal', 'maximize', '-o', './best'];
     expect(await documentOf(...words)).toMatchObject({ asked: 3, found: 2, warnings: [{ code: 'W_LEFT_OUT_MEMBERS' }] });
-    expect(readFileSync(join(cwd, 'best/README.md'), 'utf8')).toContain('2 of the 3 checkpoints asked for');
+    expect(readFileSync(join(cwd, 'best/README.md'), 'utf8')).toContain('2 of the 3 checkpoints that were to be in it');
   });
 });
 

@@ -30,6 +30,13 @@ async function ls(...args: readonly string[]) {
 }
 
 describe('merge ls', () => {
+  it('has a loss that was no number for what it is', async () => {
+    const lost = writeRun(join(folder.path, 'lost'), [
+      { name: 'checkpoint-10', state: '{"global_step": 10, "log_history": [{"step": 5, "loss": 2.5}, {"step": 10, "loss": NaN}]}' },
+    ]);
+    expect((await ls(lost)).out).toMatch(/ NaN\/inf +checkpoint-10\n/);
+  });
+
   it('shows what is complete, the loss, and what is left out', async () => {
     const { code, out, err } = await ls(run);
     expect([code, err]).toEqual([0, '']);

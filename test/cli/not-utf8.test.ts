@@ -42,7 +42,7 @@ describe.skipIf(process.platform !== 'linux')('a name that is not UTF-8', () => 
     if (!holdsSuchNames) skip('this file system holds no such names');
     const { code, stdout } = shell('ls run');
     expect(code).toBe(0);
-    expect(stdout).toMatch(/checkpoint-3\ufffd .*its name is not UTF-8/);
+    expect(stdout).toMatch(/checkpoint-3\ufffd .*not usable: .*its name is not UTF-8/);
   });
 
   it('of an output is refused, for another name would be made', () => {

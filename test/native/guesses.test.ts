@@ -135,3 +135,15 @@ it('numbers that somebody wrote to try a merge are no tables: of names that are 
   const { warnings } = await average({ inputs, output: join(temporary.path, 'toy') });
   expect(warnings.map(({ code }) => code)).toContain('W_UNKNOWN_NAMES');
 });
+
+it('of several kinds that options clear, the help names all of these, and they do', async () => {
+  const cast = MODEL.map((t) => (t.name === 'lm_head.weight' ? f32(t.name, new Array(16 * HIDDEN).fill(0.5), t.shape) : t));
+  const guess = { code: 'E_MIXED_DTYPES', what: '', a: cast, b: MODEL, ways: [] } as const;
+  const inputs = members({ ...guess, configA: { ...CONFIG, num_experts_per_tok: 1 }, config: { ...CONFIG, num_experts_per_tok: 2 } });
+  const output = join(temporary.path, 'several');
+  await expect(plan({ inputs, output })).rejects.toMatchObject({
+    code: 'E_CONFLICTS',
+    help: expect.stringContaining('`allowMixedDtypes` `allowConfigs` together allow it'),
+  });
+  await average({ inputs, output, allowMixedDtypes: true, allowConfigs: true });
+});

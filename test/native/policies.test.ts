@@ -214,7 +214,7 @@ describe('what the bytes refuse', () => {
     ],
   ])('%s', async (_, inputs, options, code, name) => {
     const error = await plan({ inputs: inputs(), output: at('out'), ...options }).catch((e: unknown) => e);
-    if (code === 'E_UNKNOWN_TENSOR') expect(String(error)).toContain(`--policy 'name=${name}:use=average'`);
+    if (code === 'E_UNKNOWN_TENSOR') expect(String(error)).toContain(`\`policies\` 'name=${name}:use=average'`);
     expect(error).toMatchObject({
       code,
       details: { conflicts: expect.arrayContaining([expect.objectContaining({ code, tensor: name })]) },

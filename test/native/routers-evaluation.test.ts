@@ -131,7 +131,7 @@ describe('scores of averaged, newest and oldest routers', () => {
     const error = await mergeError(() => routers({ ...given(work), eval: command }));
     expect(error).toMatchObject({
       code: 'E_METRIC',
-      message: expect.stringMatching(/which metric is the score\? .* has 2:\n {2}--metric a /),
+      message: expect.stringMatching(/which metric is the score\? .* has 2:\n {2}`metrics` a /),
     });
     const { evaluation } = await routers({ ...given(work), eval: command, metrics: [{ name: 'b', weight: 1 }] });
     expect(evaluation!.scores.map(({ score }) => score)).toEqual([2, 3, 4, 5]);

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ErrorCode } from '../../src/base/errors.ts';
 import { runShell } from './faults-shell.ts';
+import { asProperties, withoutDashes } from './option-spelling.ts';
 import type { CliResult } from './run-cli.ts';
 
 /** What a case made in its own folder, and the command line that must be refused there. */
@@ -87,6 +88,8 @@ function textProblems({ code, signal, stderr }: CliResult, hostile: HostileCase,
   must(codes.length === 1 && codes[0] === hostile.code, `error codes [${codes}], not ${hostile.code}`);
   must(/^ {2}help: \S/m.test(stderr), 'no help');
   must(!/\n\s+at /.test(stderr), 'a stack is shown');
+  const misspelt = [...asProperties(stderr), ...(setup.args[0] === 'run' ? [] : withoutDashes(stderr))];
+  must(misspelt.length === 0, `options are not spelled as on the command line: ${misspelt}`);
   for (const part of [setup.file, setup.tensor, setup.says]) {
     must(part === undefined || stderr.includes(part), `does not say ${JSON.stringify(part)}`);
   }

@@ -110,7 +110,7 @@ const PAIRS: readonly Pair[] = [
     says: 'I32',
   },
   { code: 'E_CONFLICTS', place: 'average: several at once', a: [{ ...EMBED, shape: [4, 8] }], b: [EMBED, NORM], says: 'norm.weight' },
-  { code: 'E_MIXED_DTYPES', place: 'average: fifteen tensors', a: many('F32'), b: many('BF16'), says: 'and 5 more' },
+  { code: 'E_MIXED_DTYPES', place: 'average: fifteen tensors', a: many('F32'), b: many('BF16'), says: 'and 14 more alike' },
 ];
 
 export const HOSTILE_CONFLICTS: readonly HostileCase[] = PAIRS.map(({ code, place, a, b, file, tensor, says, args = [] }) => ({

@@ -40,14 +40,14 @@ export function published(path: string): Record<string, string> {
 
 /**
  * A run of checkpoints in two shards that differ in everything a merge takes from the newest of its members:
- * metadata of headers and index, tokenizer, card.
+ * metadata of headers and index, a side file, card.
  */
 export function writeRun(folder: string, tensors: readonly FixtureTensor[], count: number): string[] {
   const half = Math.ceil(tensors.length / 2);
   const shards = [tensors.slice(0, half), tensors.slice(half)];
   return Array.from({ length: count }, (_, i) => {
     const step = (i + 1) * 100;
-    const sides = { 'tokenizer.json': `{"at":${step}}`, 'README.md': `---\nlicense: mit\ntags: [s${step}]\n---\n` };
+    const sides = { 'generation_config.json': `{"at":${step}}`, 'README.md': `---\nlicense: mit\ntags: [s${step}]\n---\n` };
     const path = writeCheckpoint(join(folder, `checkpoint-${step}`), shards, i + 1, sides);
     for (const [s, shard] of shards.entries()) {
       const name = `model-0000${s + 1}-of-00002.safetensors`;

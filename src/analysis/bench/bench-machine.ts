@@ -6,6 +6,7 @@ import { temporaryFolder } from '../../base/disk/temporary-folder.ts';
 import { MergeError } from '../../base/errors.ts';
 import { MOST } from '../../base/limits.ts';
 import { defaultThreads } from '../../base/machine/threads.ts';
+import { optionName } from '../../base/option-words.ts';
 import { average } from '../../merge/average.ts';
 import { loadBinding } from '../../merge/native/load.ts';
 import { freeSpace } from '../../merge/plan/outputs/output-path.ts';
@@ -78,7 +79,7 @@ export async function benchMachine(options: BenchOptions = {}): Promise<BenchRep
     ['rounds', rounds, MOST.benchRounds],
   ] as const) {
     if (!(Number.isSafeInteger(value) && value >= 1 && value <= most))
-      throw new MergeError('E_OPTION', `${name} must be a whole number from 1 to ${most}, not ${value}`);
+      throw new MergeError('E_OPTION', `${optionName(name)} must be a whole number from 1 to ${most}, not ${value}`);
   }
   const threads = options.threads ?? defaultThreads();
   const parent = options.folder ?? tmpdir();

@@ -1,4 +1,4 @@
-import { MergeError, type Warning } from '../../base/errors.ts';
+import { type Conflict, MergeError, type Warning } from '../../base/errors.ts';
 import { mapBounded } from '../../base/map-bounded.ts';
 import { refuse } from '../../base/problems.ts';
 import { OpenCache } from '../../checkpoints/containers/open-cache.ts';
@@ -13,11 +13,13 @@ import { membersOfRecipe } from '../../merge/members/of-recipe.ts';
 import { MOST_GRAM_INPUTS } from '../../merge/native/gram.ts';
 import { unequalTensors } from '../../merge/plan/tensors/equal.ts';
 import { checkpointRoles } from '../../model/roles/checkpoint-roles.ts';
+import { classifier } from '../../model/roles/classify.ts';
 import { roleWords } from '../../model/roles/words.ts';
 import type { MemberReport, Selection } from '../../recipe/select/types.ts';
 import { plural } from '../../render/format.ts';
 import { diffPairs, groupUnits } from './cells.ts';
 import { findingsOf, short } from './findings.ts';
+import type { Named } from './sources.ts';
 import { swappedPlaces } from './swapped.ts';
 import type { DiffDocument, DiffFinding, DiffPair } from './types.ts';
 import { type DiffFilter, type DiffUnit, type Paired, pairUp } from './units.ts';
@@ -65,7 +67,7 @@ export async function diff(options: DiffOptions, { signal, onProgress }: DiffRun
     roles: await checkpointRoles(checkpoint),
   }));
   const paired = pairUp(named, options);
-  refuseUnpaired(paired);
+  refuseUnpaired(paired, named);
   const { units } = paired;
   const ranges = units.flatMap((unit) => unit.ranges);
   let bytesRead = 0;
@@ -125,16 +127,19 @@ async function openAll(
   return membersOfRecipe(recipe, { strict, signal });
 }
 
-function refuseUnpaired({ conflicts, units, uncompared }: Paired): void {
+function refuseUnpaired({ conflicts: found, units, uncompared }: Paired, named: readonly Named[]): void {
+  const conflicts = withQuantisedTogether(found, named);
   const inForm = conflicts.every(({ code }) => code === 'E_LAYOUT_FORM');
   refuse(conflicts, {
     several: (count) =>
       inForm
         ? `the checkpoints hold ${count} tensors in forms that cannot be compared element by element`
         : `the checkpoints are not of one architecture: ${count} differences of names or shapes`,
-    help: inForm
-      ? 'Convert them to one layout with the tool that wrote them, or leave these tensors out with --role and --layers.'
-      : 'Compare checkpoints of one model; --role and --layers leave out the rest of them.',
+    help: conflicts.some(({ help }) => help !== undefined)
+      ? QUANTISED_HELP
+      : inForm
+        ? 'Convert them to one layout with the tool that wrote them, or leave these tensors out with --role and --layers.'
+        : 'Compare checkpoints of one model; --role and --layers leave out the rest of them.',
   });
   if (units.length + uncompared.length === 0) {
     throw new MergeError('E_OPTION', 'no tensor has the roles and layers asked for', {
@@ -142,6 +147,33 @@ function refuseUnpaired({ conflicts, units, uncompared }: Paired): void {
     });
   }
 }
+
+const QUANTISED_HELP =
+  'Compare their values: make plain floats of each (`merge average CKPT -o CKPT-bf16 --dtype BF16`), and compare these; they may lie in ' +
+  'different layouts. Or leave the quantised weights out, as with --role norms routers.';
+
+/** What belongs to the codes of a weight, behind the name of it. */
+const OF_CODES =
+  /(?:[._](?:weight|input|activation|output))?(?:_scale(?:_inv|_\d)?|_global_scale|[._]scales?|_zero_point|[._]qzeros|[._]blocks|_packed|\.qweight|\.weight)$/;
+
+/** Quantised weights that one has in another form, or as plain floats, are one conflict with what can be done. */
+function withQuantisedTogether(conflicts: readonly Conflict[], named: readonly Named[]): readonly Conflict[] {
+  const classify = classifier({ ...named[0]!.roles.context, codes: named.some(({ roles }) => roles.context.codes === true) });
+  const weightOf = (tensor: string) => tensor.replace(OF_CODES, '');
+  const ofScales = conflicts.filter(({ tensor }) => tensor !== undefined && SCALES.has(classify(tensor).role));
+  if (ofScales.length === 0) return conflicts;
+  const weights = new Set(ofScales.map(({ tensor }) => weightOf(tensor!)));
+  const [apart, together] = [false, true].map((own) => conflicts.filter(({ tensor }) => weights.has(weightOf(tensor ?? '')) === own));
+  const { file, tensor } = ofScales[0]!;
+  const count = plural(together!.length, 'tensor');
+  const message = `${named[0]!.checkpoint.path} and ${file === named[0]!.checkpoint.path ? 'another' : file} hold quantised weights in different forms, or one of them holds plain floats (${count} of codes and scales in one alone, as ${tensor}), and codes are not compared but by their bytes`;
+  return [
+    { code: 'E_LAYOUT_FORM', message, help: QUANTISED_HELP, ...(file !== undefined && { file }), ...(tensor !== undefined && { tensor }) },
+    ...apart!,
+  ];
+}
+
+const SCALES: ReadonlySet<string | null> = new Set(['quant_scale', 'quant_meta']);
 
 async function lookAtRest({ uncompared }: Paired, signal: AbortSignal | undefined): Promise<DiffDocument['uncompared']> {
   const conflicts = await unequalTensors(

@@ -4,6 +4,7 @@ import { resolve } from 'node:path';
 import { availableMemory, memoryLimits } from '../../base/machine/memory.ts';
 import { runtimeName } from '../../base/machine/runtime.ts';
 import { cpuLimits, defaultThreads } from '../../base/machine/threads.ts';
+import { worded } from '../../base/option-words.ts';
 import type { NativeBinding } from '../../merge/native/binding.ts';
 import { loadBinding } from '../../merge/native/load.ts';
 import { type Check, fail, ok, warn } from './check.ts';
@@ -96,5 +97,5 @@ function checkMemory(): Check {
   const { cgroup } = memoryLimits();
   const found = `${(available / 1e9).toPrecision(3)} GB available${cgroup === null ? '' : ' (cgroup limit counted)'}`;
   if (available >= COMFORTABLE_MEMORY) return ok('memory', found);
-  return warn('memory', found, 'A merge takes about 0.42 GB by default; --memory 64MiB and fewer --threads lower that.');
+  return warn('memory', found, worded`A merge takes about 0.42 GB by default; --memory 64MiB and fewer --threads lower that.`);
 }

@@ -6,6 +6,7 @@ import { removeTree } from '../../base/disk/remove-tree.ts';
 import { SYSTEM } from '../../base/disk/system.ts';
 import { temporaryFolder } from '../../base/disk/temporary-folder.ts';
 import { flush } from '../../base/machine/flush.ts';
+import { worded } from '../../base/option-words.ts';
 import type { NativeBinding } from '../../merge/native/binding.ts';
 import { type Check, fail, ok, warn } from './check.ts';
 
@@ -76,7 +77,7 @@ async function checkRename(work: string, binding: NativeBinding): Promise<Check>
   return warn(
     'renaming',
     `the file system lacks ${lacking.join(' and ')}`,
-    'Merges use a fallback: with --force there is a short moment without OUT, which the next run repairs.',
+    worded`Merges use a fallback: with --force there is a short moment without OUT, which the next run repairs.`,
   );
 }
 

@@ -1,4 +1,5 @@
 import { systemLines } from '../../base/machine/cgroup.ts';
+import { worded } from '../../base/option-words.ts';
 import { type Check, ok, warn } from './check.ts';
 
 /** Descriptors a merge of many sharded checkpoints may want in mode `read`. */
@@ -20,7 +21,7 @@ export function checkLimits(lines: readonly string[] = systemLines('/proc/self/l
         : warn(
             'open files',
             `${files} at most`,
-            'Raise it with `ulimit -n 4096` when a merge of many shards fails; --io map keeps no file open.',
+            worded`Raise it with \`ulimit -n 4096\` when a merge of many shards fails; --io map keeps no file open.`,
           ),
     );
   }

@@ -7,7 +7,7 @@ import { quantisationConfig } from '../../model/quantised/config.ts';
 import { recogniseQuantised } from '../../model/quantised/recognise.ts';
 import { type CheckpointRoles, checkpointRoles, tensorName } from '../../model/roles/checkpoint-roles.ts';
 import { emptyWeights } from '../../model/roles/emptied.ts';
-import { missingHead } from '../../model/roles/headless.ts';
+import { missingParts } from '../../model/roles/headless.ts';
 import { layerNumbers } from '../../model/roles/layer-checks.ts';
 import { readConfigText } from '../../model/roles/model-config.ts';
 import { countParameters } from '../../model/roles/model-size.ts';
@@ -191,7 +191,7 @@ export async function inspect(path: string): Promise<Inspection> {
       tensors ??= listTensors(checkpoint, known);
       return tensors;
     },
-    warnings: [...checkpoint.warnings, ...wrappedNames(checkpoint), ...(await missingHead(checkpoint, known))],
+    warnings: [...checkpoint.warnings, ...wrappedNames(checkpoint), ...(await missingParts(checkpoint, known))],
   };
 }
 

@@ -1,5 +1,6 @@
 import { MergeError, type Warning } from '../../base/errors.ts';
 import { MOST } from '../../base/limits.ts';
+import { optionName } from '../../base/option-words.ts';
 import { type AverageOptions, recipeOf } from '../../merge/average.ts';
 import { membersOfRecipe } from '../../merge/members/of-recipe.ts';
 import { MARGIN } from '../../model/places/identity.ts';
@@ -50,7 +51,7 @@ export async function routers(options: RoutersOptions, { signal, onProgress }: R
   const start = performance.now();
   const { hidden, probes, seed = 0 } = options;
   if (probes !== undefined && !(Number.isSafeInteger(probes) && probes >= 1 && probes <= MOST.probes)) {
-    throw new MergeError('E_OPTION', `probes must be a whole number from 1 to ${MOST.probes}, not ${probes}`);
+    throw new MergeError('E_OPTION', `${optionName('probes')} must be a whole number from 1 to ${MOST.probes}, not ${probes}`);
   }
   const { eval: command } = options;
   if (command !== undefined) checkEvaluation({ ...options, eval: command });

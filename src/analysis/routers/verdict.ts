@@ -1,5 +1,6 @@
 import type { Conflict, Warning } from '../../base/errors.ts';
 import { median } from '../../base/numbers/median.ts';
+import { worded } from '../../base/option-words.ts';
 import type { MergedMember } from '../../merge/plan/types.ts';
 import type { LayerChoice } from '../../model/routing/types.ts';
 import { plural } from '../../render/format.ts';
@@ -162,7 +163,7 @@ function untested({ routing, layers, members, sample, inputs, evaluation, family
       : without.length > 0
         ? [`The choice of experts in ${without.map(layerName).join(', ')}: no inputs for it, or a table of tokens decides.`]
         : []),
-    ...(inputs?.kind === 'synthetic' ? ['Real inputs: load balance, and how often real tokens change experts (--hidden FILE).'] : []),
+    ...(inputs?.kind === 'synthetic' ? [worded`Real inputs: load balance, and how often real tokens change experts (--hidden FILE).`] : []),
     ...(inputs?.kind === 'hidden-states'
       ? ["The averaged model's own hidden states: those of the file are of another model, and differences add up over depth."]
       : []),
@@ -170,7 +171,7 @@ function untested({ routing, layers, members, sample, inputs, evaluation, family
       ? [
           permuted
             ? 'Scores: a merge of permuted experts or layers is refused.'
-            : "Whether any of this matters for the model: the score with averaged and with a member's routers (--eval 'CMD {model}').",
+            : worded`Whether any of this matters for the model: the score with averaged and with a member's routers (--eval 'CMD {model}').`,
         ]
       : ['Other evaluations, and other runs: a score on one text says little about them.']),
     ...(sample.expertElements === null

@@ -1,9 +1,11 @@
 import { basename, dirname, join, resolve } from 'node:path';
 import { MergeError, type Warning } from '../../base/errors.ts';
+import { worded } from '../../base/option-words.ts';
 import { OpenCache } from '../../checkpoints/containers/open-cache.ts';
 import { fingerprint } from '../../checkpoints/fingerprint.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
 import { METADATA_KEY, PROVENANCE_FILE } from '../../checkpoints/our-files.ts';
+import { discoverRun, isRunFolder } from '../../checkpoints/run/discover.ts';
 import { dataStart } from '../../checkpoints/tensors/table.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { DATA_CRC_KEY, type Provenance, type ProvenanceMember } from '../../merge/record/provenance.ts';
@@ -68,7 +70,7 @@ export async function findMembers(
   const wanted = provenance.recipe.members;
   if (given !== undefined) {
     const found = new Map<string, Checkpoint>();
-    for (const path of given) {
+    for (const path of await checkpointsOf(given, wanted)) {
       const checkpoint = await openCheckpoint(path, { cache });
       found.set(await fingerprint(checkpoint), checkpoint);
     }
@@ -93,8 +95,22 @@ export async function findMembers(
   }
   if (gone.length === 0) return { members, warnings: [] };
   const which = `${gone.slice(0, 3).join(', ')}${gone.length > 3 ? ` and ${gone.length - 3} more` : ''}`;
-  const message = `nothing is recomputed, because these inputs are not found from the merge: ${which}; name them with --input`;
+  const message = worded`nothing is recomputed, because these inputs are not found from the merge: ${which}; name them, or the run that holds them, with --input`;
   return { members: null, warnings: [{ code: 'W_SOURCE_GONE', message }] };
+}
+
+/** Checkpoints that were given, and of runs among them those that have the name or the step of a member. */
+async function checkpointsOf(given: readonly string[], wanted: readonly ProvenanceMember[]): Promise<string[]> {
+  const names = new Set(wanted.flatMap(({ name }) => name.split('/')));
+  const steps = new Set(wanted.flatMap(({ step }) => step ?? []));
+  const paths = await Promise.all(
+    given.map(async (path) => {
+      if (!(await isRunFolder(path))) return [path];
+      const { checkpoints } = await discoverRun(path);
+      return checkpoints.filter(({ name, step }) => names.has(name) || (step !== null && steps.has(step))).map((found) => found.path);
+    }),
+  );
+  return paths.flat();
 }
 
 /**

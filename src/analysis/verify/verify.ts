@@ -1,4 +1,5 @@
 import { MergeError, type Warning } from '../../base/errors.ts';
+import { optionName } from '../../base/option-words.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { loadBinding } from '../../merge/native/load.ts';
@@ -68,7 +69,7 @@ export interface VerifyReport {
  */
 export async function verify(path: string, options: VerifyOptions = {}): Promise<VerifyReport> {
   const share = options.full ? 1 : (options.sample ?? DEFAULT_SAMPLE);
-  if (!(share >= 0 && share <= 1)) throw new MergeError('E_OPTION', `sample must be a fraction from 0 to 1, not ${share}`);
+  if (!(share >= 0 && share <= 1)) throw new MergeError('E_OPTION', `${optionName('sample')} must be a fraction from 0 to 1, not ${share}`);
   options.signal?.throwIfAborted();
   const output = await openCheckpoint(path);
   const record = await readMergeRecord(output);

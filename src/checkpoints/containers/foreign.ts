@@ -26,6 +26,10 @@ const MEGATRON_BRIDGE = 'examples/conversion/convert_checkpoints.py export of Me
 /** The metadata of a checkpoint of torch.distributed, whoever saved it: a pickle, in which names stand as they are. */
 const DCP = /^([^/]+\/)?\.metadata$/;
 
+/** Not what trainers keep beside the weights. */
+const MODEL_OF_TORCH =
+  /^(?!(.*\/)?(optim|scheduler|lr_scheduler|scaler|rng_state|random_states|sampler|custom_checkpoint|training_args|dl_state_dict)[^/]*$).*\.(bin|pt|pth)$/;
+
 /** The first row that a path fits decides. */
 // biome-ignore format: a table, a row a line.
 const FORMATS: readonly Row[] = [
@@ -50,7 +54,7 @@ const FORMATS: readonly Row[] = [
   { path: /^consolidated\.\d+\.pth$/, format: "Meta's Llama (.pth)", converter: 'convert_llama_weights_to_hf.py of transformers' },
   { path: /\.gguf$/, format: 'GGUF', converter: 'from_pretrained(…, gguf_file=…) and save_pretrained of transformers, or merge what it was made from' },
   { path: /\.ckpt$/, format: 'Lightning (.ckpt)', converter: TORCH_SAVE, weak: true },
-  { path: /\.(bin|pt|pth)$/, format: 'PyTorch (.pt, .pth, .bin)', converter: TORCH_SAVE, weak: true },
+  { path: MODEL_OF_TORCH, format: 'PyTorch (.pt, .pth, .bin)', converter: TORCH_SAVE, weak: true },
 ];
 
 /** Bytes of a file that are looked through for what its row asks: names of hundreds of thousands of tensors. */

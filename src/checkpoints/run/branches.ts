@@ -1,5 +1,6 @@
 import type { Warning } from '../../base/errors.ts';
 import { groupBy } from '../../base/group-by.ts';
+import { worded } from '../../base/option-words.ts';
 import { foldersOfStep } from '../position.ts';
 import { readLog } from '../states.ts';
 import type { LogEntry } from '../types.ts';
@@ -142,7 +143,7 @@ export function branchWarnings(
   const byTimes = new Set(abandoned.flatMap(({ path, contradicts }) => (contradicts === null ? [path] : [])));
   const contradicting = checkpoints.filter(({ path }) => byLogs.has(path));
   const older = checkpoints.filter(({ path }) => byTimes.has(path));
-  const leave = 'leave out one branch, with --to or --steps';
+  const leave = worded`leave out one branch, with --to or --steps`;
   const messages: string[] = [];
   if (contradicting.length > 0) {
     const against = new Set([...byLogs.values()].flat());

@@ -13,8 +13,9 @@ import { abandonedBranch } from './branches.ts';
 import { type CandidateFolder, type Listing, listRun } from './candidates.ts';
 import { examineCandidate, type FoundCheckpoint } from './examine.ts';
 import { loggedAt, logOf } from './log.ts';
-import { NO_STEP, noRun } from './no-run.ts';
+import { noRun } from './no-run.ts';
 import { comparePositions, samePosition } from './position.ts';
+import { NO_STEP } from './reasons.ts';
 import type { BrokenCheckpoint, Excluded, Run } from './types.ts';
 
 /**

@@ -1,6 +1,7 @@
 import { basename } from 'node:path';
 import { type DtypeName, dtypeByCode } from '../../base/dtype.ts';
 import { MergeError, type Warning } from '../../base/errors.ts';
+import { NOT_UTF8 } from '../../base/not-here.ts';
 import type { OpenCache } from '../containers/open-cache.ts';
 import { NEWEST_AGAIN, PUT_ASIDE, positionFromName, stepMentioned, UNFINISHED_SAVE } from '../names.ts';
 import { openCheckpoint } from '../open.ts';
@@ -9,7 +10,7 @@ import { readTrainingState } from '../states.ts';
 import type { TensorTable } from '../tensors/types.ts';
 import type { Checkpoint } from '../types.ts';
 import { type CandidateFolder, foreignReason, holdsWeights } from './candidates.ts';
-import { INCOMPLETE, NO_STEP } from './no-run.ts';
+import { INCOMPLETE, NO_STEP } from './reasons.ts';
 import type { BrokenCheckpoint, Excluded, RunCheckpoint } from './types.ts';
 
 /** A complete checkpoint before the log is known, and what was noticed about it. */
@@ -48,7 +49,7 @@ export async function examineCandidate(
     if (format !== undefined && converter !== undefined) return broken(foreignReason({ format, converter }));
     // A folder that is named by no step and holds no weights is none of the run's checkpoints.
     if (step === null && error.code === 'E_NO_CHECKPOINT') return null;
-    return { ...broken(faultReason(error, path)), ...(error.code === 'E_AMBIGUOUS' && { help: error.commandHelp }) };
+    return { ...broken(faultReason(error, path)), ...(error.code === 'E_AMBIGUOUS' && { help: error.help }) };
   }
   if (checkpoint.shards[0]!.metadata?.has(METADATA_KEY)) return left('a merge that this tool wrote');
   if (checkpoint.ephemeral !== null) return left(`ephemeral: the trainer will remove it (${basename(checkpoint.ephemeral)})`);
@@ -86,7 +87,8 @@ const NOT_WHOLE: ReadonlySet<string> = new Set([
 /** The fault in words that fit beside the checkpoint's name: without its path. */
 function faultReason({ code, message }: MergeError, path: string): string {
   const fault = message.replaceAll(`${path}/`, '').replace(`${path}: `, '').replaceAll(path, basename(path));
-  return `${NOT_WHOLE.has(code) ? INCOMPLETE : 'not usable'}: ${fault}`;
+  // A name that Node cannot hand back is that of a checkpoint that may well be whole.
+  return `${NOT_WHOLE.has(code) && !path.includes(NOT_UTF8) ? INCOMPLETE : 'not usable'}: ${fault}`;
 }
 
 const dtypesByTable = new WeakMap<TensorTable, ReadonlyMap<DtypeName, number>>();

@@ -1,19 +1,13 @@
 import { basename, dirname, resolve } from 'node:path';
 import { MergeError } from '../../base/errors.ts';
-import { UNFINISHED_SAVE } from '../names.ts';
 import { snapshotHelp } from '../not-a-checkpoint.ts';
 import type { Listing } from './candidates.ts';
+import { mayBeSaving, NO_STEP } from './reasons.ts';
 import type { Excluded } from './types.ts';
-
-/** The beginning of a reason: it was not saved or fetched to its end. */
-export const INCOMPLETE = 'incomplete';
-
-/** What a sound checkpoint has whose place in the run nobody can tell. */
-export const NO_STEP = 'no step: neither its name nor a state file gives one';
 
 /** What to do about checkpoints that cannot be used. Of several that are not there in full at most one is being saved. */
 function mendHelp(excluded: readonly Excluded[]): string {
-  const saving = excluded.filter(({ reason }) => reason === UNFINISHED_SAVE || reason.startsWith(INCOMPLETE)).length;
+  const saving = excluded.filter(({ reason }) => mayBeSaving(reason)).length;
   return saving === 1 ? 'Wait for its save to end, or mend what is named' : 'Mend what is named';
 }
 

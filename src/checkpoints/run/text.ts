@@ -1,6 +1,6 @@
 import { relative } from 'node:path';
 import type { Colors } from '../../render/colors.ts';
-import { formatBytes, formatCount, formatStep, formatTable, plural, printable } from '../../render/format.ts';
+import { formatBytes, formatCount, formatStep, formatTable, plural, printable, withEqualDecimals } from '../../render/format.ts';
 import { lossCurve } from './loss-curve.ts';
 import { aboutQuantity } from './quantity.ts';
 import type { Run, RunCheckpoint } from './types.ts';
@@ -25,8 +25,8 @@ const COLUMNS: readonly Column[] = [
   { title: 'size', align: 'right', cell: ({ bytes }) => formatBytes(bytes) },
   { title: 'dtype', align: 'left', cell: ({ dtypes }) => dtypes.join('+') },
   { title: 'lr', align: 'right', cell: ({ learningRate }) => known(learningRate, (rate) => String(Number(rate.toPrecision(3)))) },
-  { title: 'loss', align: 'right', cell: ({ loss }) => known(loss, (value) => value.toPrecision(4)) },
-  { title: 'eval loss', align: 'right', cell: ({ evalLoss }) => known(evalLoss, (value) => value.toPrecision(4)) },
+  { title: 'loss', align: 'right', cell: ({ loss }) => known(loss, formatLoss) },
+  { title: 'eval loss', align: 'right', cell: ({ evalLoss }) => known(evalLoss, formatLoss) },
   { title: 'checkpoint', align: 'left', cell: ({ name }) => printable(name) },
 ];
 
@@ -48,7 +48,11 @@ export function runText(run: Run, colors: Colors, { columns, all }: { readonly c
 function tableLines(checkpoints: readonly RunCheckpoint[], all: boolean, colors: Colors): string[] {
   const shown = all || checkpoints.length <= ROWS ? checkpoints : [...checkpoints.slice(0, HEAD), ...checkpoints.slice(HEAD - ROWS)];
   const columns = COLUMNS.filter(({ cell }) => shown.some((checkpoint) => cell(checkpoint) !== ''));
-  const rows = [columns.map(({ title }) => title), ...shown.map((checkpoint) => columns.map(({ cell }) => cell(checkpoint) || '-'))];
+  const cells = columns.map(({ cell, align }) => {
+    const texts = shown.map((checkpoint) => cell(checkpoint) || '-');
+    return align === 'right' ? withEqualDecimals(texts) : texts;
+  });
+  const rows = [columns.map(({ title }) => title), ...shown.map((_, row) => cells.map((column) => column[row]!))];
   const [head, ...body] = formatTable(
     rows,
     columns.map(({ align }) => align),
@@ -82,6 +86,11 @@ function excludedLines({ path: folder, excluded }: Run, all: boolean, colors: Co
 
 function known<T>(value: T | null, format: (value: T) => string): string {
   return value === null ? '' : format(value);
+}
+
+/** Of a log NaN is read as infinity. */
+function formatLoss(loss: number): string {
+  return Number.isFinite(loss) ? loss.toPrecision(4) : 'NaN/inf';
 }
 
 /** `3.891M`: the column's title says what of. */

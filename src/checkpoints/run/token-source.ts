@@ -1,4 +1,5 @@
 import { type Conflict, MergeError, type Warning } from '../../base/errors.ts';
+import { optionName } from '../../base/option-words.ts';
 import { refuse } from '../../base/problems.ts';
 import { lineAndNumber, textLines } from '../../base/store/text-lines.ts';
 import { aboutQuantity, parseTokens } from './quantity.ts';
@@ -48,15 +49,15 @@ export function roundingOf({ tokens, tokensFrom }: Pick<RunCheckpoint, 'tokens' 
 }
 
 async function tokenCount({ tokensPerStep, batchSchedule, tokensFile }: TokenSource): Promise<TokenCount | null> {
-  const given = Object.entries({ 'tokens-per-step': tokensPerStep, 'batch-schedule': batchSchedule, 'tokens-file': tokensFile });
-  const names = given.filter(([, value]) => value !== undefined).map(([name]) => name);
+  const given = Object.entries({ tokensPerStep, batchSchedule, tokensFile });
+  const names = given.filter(([, value]) => value !== undefined).map(([name]) => optionName(name));
   if (names.length > 1) {
     throw new MergeError('E_OPTION', `token counts come from one source, and ${names.join(' and ')} are given`, {
       help: `Keep one of them.`,
     });
   }
   if (tokensPerStep !== undefined) {
-    const each = positiveTokens(tokensPerStep, 'tokens-per-step');
+    const each = positiveTokens(tokensPerStep, optionName('tokensPerStep'));
     return { name: 'tokens-per-step', at: (step) => step * each, reach: 'all steps' };
   }
   if (batchSchedule !== undefined) return { name: 'batch-schedule', at: parseBatchSchedule(batchSchedule), reach: 'all steps' };
@@ -75,7 +76,7 @@ function positiveTokens(text: string | number, what: string): number {
  * @throws MergeError E_OPTION
  */
 function parseBatchSchedule(text: string): (step: number) => number {
-  const what = 'batch-schedule';
+  const what = optionName('batchSchedule');
   const pieces = text.split(',').map((part) => {
     const [step = '', tokens = '', ...rest] = part.split(':').map((side) => side.trim());
     if (!/^\d+$/.test(step) || !Number.isSafeInteger(Number(step)) || tokens === '' || rest.length > 0) {

@@ -1,9 +1,18 @@
 import { dirname } from 'node:path';
 import { MergeError } from '../../base/errors.ts';
+import { speakTo } from '../../base/option-words.ts';
 import { type MachineOptions, planRecipe, type Recipe, readRecipe, runRecipe } from '../../index.ts';
+import { MACHINE, PUBLICATION, TRUST } from '../../recipe/options.ts';
 import { pathsOutside } from '../../recipe/outside.ts';
+import { parameterLabel } from '../../recipe/schedule/parameters.ts';
 import type { Context } from '../terminal/context.ts';
 import { type ReportFlags, reportMerge, showPlan } from './average.ts';
+
+/** Options that stand on the command line, whatever the recipe: its keys are the others, and have no dashes. */
+export const BESIDE_RECIPES: readonly string[] = [
+  ...Object.keys({ ...MACHINE, ...TRUST, ...PUBLICATION }).map(parameterLabel),
+  ...['output', 'dry-run', 'no-keep', 'json', 'quiet', 'progress', 'debug', 'help'],
+];
 
 interface RunFlags extends ReportFlags, MachineOptions {
   readonly output?: string;
@@ -13,6 +22,7 @@ interface RunFlags extends ReportFlags, MachineOptions {
 /** `merge run`. */
 export async function run(context: Context, args: readonly (string | readonly string[])[], flags: RunFlags): Promise<number> {
   const { output, dryRun, json, quiet, progress, debug, ...options } = flags;
+  speakTo('recipe', BESIDE_RECIPES);
   const file = args[0] as string;
   const read = await readRecipe(file);
   const recipe = withOutput(read, output);

@@ -113,7 +113,11 @@ export function buildProgram(version: string, name: string, dispatch: Dispatch):
       valueOption('--sample <fraction>', 'part of the elements to recompute, from 0 (checksums only) to 1 (default: 0.01)', parseFraction),
     )
     .addOption(
-      listOption('--input <path...>', 'where the inputs lie now, in any order (default: where they lay, relative to the merge)', parsePath),
+      listOption(
+        '--input <path...>',
+        'where the inputs lie now, or the run that holds them, in any order (default: where they lay, relative to the merge)',
+        parsePath,
+      ),
     )
     .addOption(json())
     .addOption(flag('-q, --quiet', 'print nothing; the exit code says it'))

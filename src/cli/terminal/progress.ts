@@ -59,6 +59,8 @@ export function createProgress(
   };
   const progress: Progress = {
     event(event) {
+      // A watch that waited for hours would else say of every merge that it is nearly done, when it is.
+      if (event.type === 'plan') last = now();
       if (event.type === 'progress' && (shown === 'none' || !due(event))) return;
       if (shown === 'json') err.write(`${JSON.stringify(document(event))}\n`);
       else if (event.type === 'warning') progress.warn(event.warning);

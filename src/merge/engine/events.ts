@@ -44,6 +44,8 @@ export interface MergedOutput extends MemberReport {
   readonly path: string;
   readonly method: string;
   readonly members: readonly MergedMember[];
+  /** What the selection found that is to be known of siblings; empty elsewhere. */
+  readonly notes: readonly string[];
   readonly bytesWritten: number;
   readonly tensors: number;
   /** What was done with the tensors of each role. */

@@ -1,4 +1,5 @@
 import type { Warning } from '../../base/errors.ts';
+import { worded } from '../../base/option-words.ts';
 import type { RoundingFigure, RoundingSums } from '../record/rounding.ts';
 
 /** Above this share of what merging moved, quantising anew has taken back most of it. */
@@ -44,7 +45,7 @@ export class RoundingTally {
       const what = role === null ? 'tensors of no known role' : `role ${role}`;
       const found: Warning[] = [];
       if (ratio !== null && ratio > MOSTLY) {
-        const message = `${what} in ${path}: quantising anew moved the merged values ${ratio.toPrecision(2)} times as far as merging moved them from the newest member, so this merge is mostly rounding; --dtype BF16 keeps what it gains`;
+        const message = worded`${what} in ${path}: quantising anew moved the merged values ${ratio.toPrecision(2)} times as far as merging moved them from the newest member, so this merge is mostly rounding; --dtype BF16 keeps what it gains`;
         found.push({ code: 'W_MOSTLY_ROUNDING', message });
       }
       if (saturated > 0) {

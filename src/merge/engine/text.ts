@@ -42,6 +42,7 @@ function oneOutput(result: MergeResult, output: MergedOutput, colors: Colors): s
     '',
     ...memberTable(output.members),
     ...copyLine(output.members),
+    ...output.notes.map((note) => `  ${printable(note)}`),
     '',
     ...withSpace(treatmentLines(output.treatments)),
     ...withSpace(roundingTable(output.rounding)),

@@ -98,6 +98,7 @@ export class MergeTotals {
         path: o.path,
         method: o.schedule.method,
         members: mergedMembers(this.#plan, o),
+        notes: o.selection?.siblings === true ? o.selection.notes : [],
         ...o.report,
         bytesWritten: o.bytes,
         tensors,

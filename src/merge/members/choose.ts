@@ -69,7 +69,7 @@ function fillIn(path: string, newest: RunCheckpoint): string {
         `${path} has {${name}} in it, and the ${name === 'step' ? 'step' : 'tokens'} of ${newest.path} are not known`,
         {
           details: { file: newest.path },
-          help: name === 'tokens' ? 'Say where tokens come from (tokens-per-step), or use {step}.' : 'Name the output without {step}.',
+          help: name === 'tokens' ? 'Say where tokens come from (--tokens-per-step), or use {step}.' : 'Name the output without {step}.',
         },
       );
     }

@@ -11,6 +11,7 @@ import { claim, type Owner } from '../../base/disk/owner.ts';
 import { currentProcess } from '../../base/disk/process-identity.ts';
 import { type PublishHooks, type System, systemOf } from '../../base/disk/system.ts';
 import { MergeError } from '../../base/errors.ts';
+import { worded } from '../../base/option-words.ts';
 import { checkOccupant, type Destination, fewOf, locate } from './destination.ts';
 import { unitBytes } from './journal.ts';
 import {
@@ -27,7 +28,7 @@ import {
 } from './partial.ts';
 import { openPartial, removeFolders } from './partial-publication.ts';
 import { checkMovable, restoreOld } from './replace.ts';
-import { isSame, partialToResume, whyOther } from './resume.ts';
+import { emptyOnes, partialToResume, whyOther } from './resume.ts';
 import type { Publication, PublicationRequest } from './types.ts';
 
 /**
@@ -50,8 +51,7 @@ export async function beginPublication(request: PublicationRequest, hooks: Publi
   const stale = found.filter((p) => p.state === 'stale');
   if (request.resume) {
     const partial = partialToResume(found, request);
-    // Of this very merge, and without a finished part: there is nothing in it to lose.
-    const empty = stale.filter((p) => p !== partial && p.units.size === 0 && isSame(p, request));
+    const empty = emptyOnes(found, request, partial);
     const others = found.filter((other) => other !== partial && !empty.includes(other));
     for (const other of others.slice(0, MOST_SAID)) warnOfLeft(system, request, other);
     warnOfMore(system, request, others.length - MOST_SAID);
@@ -153,7 +153,7 @@ function warnOf(system: System, request: PublicationRequest, partial: Partial, r
   } else if (partial.state !== 'stale') {
     message = `another merge to ${request.output} ${partial.state === 'live' ? 'is running' : 'may be running'}: ${partial.path} is left alone`;
   } else if (removed) {
-    const resumable = same && partial.units.size > 0 ? '; --resume would have continued it' : '';
+    const resumable = same && partial.units.size > 0 ? worded`; --resume would have continued it` : '';
     message = `an interrupted merge to ${request.output} (${done}) was removed, to start afresh${resumable}: ${partial.path}`;
   } else {
     message = `an interrupted merge to ${request.output} (${done}) is left at ${partial.path}`;

@@ -29,8 +29,13 @@ export function partialToResume(found: readonly Partial[], request: PublicationR
 }
 
 /** Whether a partial is of the very merge that is asked for. */
-export function isSame({ record }: Partial, { identity, kind }: Pick<PublicationRequest, 'identity' | 'kind'>): boolean {
+function isSame({ record }: Partial, { identity, kind }: Pick<PublicationRequest, 'identity' | 'kind'>): boolean {
   return record?.owner.identity === identity && record.owner.kind === kind;
+}
+
+/** Partials of this very merge without a finished part, which a resume removes: there is nothing in them to lose. */
+export function emptyOnes(found: readonly Partial[], request: PublicationRequest, taken: Partial | null): Partial[] {
+  return found.filter((p) => p !== taken && p.state === 'stale' && p.units.size === 0 && isSame(p, request));
 }
 
 /** Why an unfinished merge is not the one that is asked for, after its path. */

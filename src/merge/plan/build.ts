@@ -15,10 +15,11 @@ import { OPEN_AT_ONCE, placeInputs } from './inputs/inputs.ts';
 import { Kinship } from './inputs/kinship.ts';
 import { orderInputs } from './inputs/order.ts';
 import { besideOutput } from './outputs/beside.ts';
-import { isPublished } from './outputs/finished.ts';
+import { isPublished, otherMerge } from './outputs/finished.ts';
 import { outputFiles } from './outputs/output-files.ts';
 import { outputConflicts, outputsOverlap } from './outputs/output-path.ts';
 import { spaceNeeded } from './outputs/space.ts';
+import { Tokenizers } from './outputs/tokenizers.ts';
 import { hasFloatsOnly, parameterCount, quantisedBytes, quantisedOf } from './quantised/shards.ts';
 import { recipeText } from './recipe-text.ts';
 import { requestDigest } from './request-digest.ts';
@@ -31,6 +32,7 @@ import { planTensors } from './tensors/tensors.ts';
 import { outputDtypes, planPolicies, recordedTreatments } from './tensors/treatments.ts';
 import type { Plan, PlanMember, PlanOutput, PlanRequest, PlanShard } from './types.ts';
 import { ownWarnings, planWarnings } from './warnings.ts';
+import { waysThrough } from './ways.ts';
 
 /** Bound of native buffers when none is given. */
 export const DEFAULT_MEMORY = 256 * 2 ** 20;
@@ -49,7 +51,7 @@ const MEMORY_PER_TENSOR = 1500;
  */
 export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Promise<Plan> {
   if (request.inputs.length === 0) throw new MergeError('E_USAGE', 'no inputs were given', { help: 'Name at least one checkpoint.' });
-  if (request.outputs.length === 0) throw new MergeError('E_USAGE', 'no output was given', { help: 'Name one with -o OUT.' });
+  if (request.outputs.length === 0) throw new MergeError('E_USAGE', 'no output was given', { help: 'Name one with --output.' });
 
   const cache = new OpenCache();
   const openInput = (path: string): Promise<Checkpoint> => {
@@ -85,9 +87,11 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
   const outputs: PlanOutput[] = [];
   const entriesOf: (readonly Entries[])[] = [];
   const besideConflicts: Conflict[] = [];
+  const tokenizers = new Tokenizers({ followLinks: request.followLinks });
   for (const [k, d] of drafts.entries()) {
     const beside = await besideOutput(d, form, { followLinks: request.followLinks });
-    besideConflicts.push(...beside.conflicts);
+    const tokenizer = await tokenizers.check(d, beside.files);
+    besideConflicts.push(...beside.conflicts, ...tokenizer.conflicts);
     const treatments = planned.treatments[k]!;
     const entries = tables.map((table, s) =>
       text.entries(table, outputDtypes(table.dtypes, planned.treatmentOf[k]![s]!, treatments.treatments, d.output.dtype)),
@@ -127,7 +131,10 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
     const about = { ...made, members: d.members, treatments: rows, selection, report, recipe, baseModelId, request: asked };
     const order = [...(d.output.report?.warnings ?? []), ...d.warnings];
     const warnings = ownWarnings(about, order, like === null ? d.own : [...d.own, like]);
-    outputs.push({ ...about, warnings: [...warnings, ...beside.warnings, ...treatments.warnings, ...planned.warnings] });
+    outputs.push({
+      ...about,
+      warnings: [...warnings, ...beside.warnings, ...tokenizer.warnings, ...treatments.warnings, ...planned.warnings],
+    });
   }
   if (request.resume) {
     const published = await Promise.all(outputs.map(isPublished));
@@ -137,7 +144,15 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
 
   const conflicts: Conflict[] = [...layoutsDiffer, ...(await outputsOverlap(request.outputs.map((o) => o.path)))];
   const sources = like === null ? checkpoints : [...checkpoints, like];
-  for (const { output, kind } of drafts) conflicts.push(...(await outputConflicts(output.path, kind, sources, request.force ?? false)));
+  for (const [k, { output, kind }] of drafts.entries()) {
+    for (const conflict of await outputConflicts(output.path, kind, sources, request.force ?? false)) {
+      const other =
+        request.resume && conflict.code === 'E_OUTPUT_EXISTS'
+          ? `, ${await otherMerge(outputs[k]!, pick(members, outputs[k]!.members))}`
+          : '';
+      conflicts.push({ ...conflict, message: `${conflict.message}${other}` });
+    }
+  }
   const kinship = new Kinship(request);
   for (const [k, d] of drafts.entries()) {
     const found = await kinship.check(d);
@@ -164,7 +179,7 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
   const space = await spaceNeeded(outputs);
   if (space.conflict !== undefined) conflicts.push(space.conflict);
   const distinct = [...new Map(conflicts.map((conflict) => [conflict.message, conflict])).values()];
-  refuse(distinct, { several: (count) => `${count} things stand in the way of this merge` });
+  refuse(distinct, { several: (count) => `${count} things stand in the way of this merge`, ...waysThrough(distinct) });
 
   const shards = targets.map(({ table }, s): PlanShard => {
     const inOutputs = outputs.map((o, k) => ({ entries: entriesOf[k]![s]!, dataStart: o.files[s]!.headerBytes }));

@@ -1,4 +1,4 @@
-import { formatBytes, formatCount, formatStep, formatTable, printable } from '../../render/format.ts';
+import { formatBytes, formatCount, formatStep, formatTable, printable, withEqualDecimals } from '../../render/format.ts';
 import { plainNumber } from '../../render/numbers.ts';
 import type { MergedMember } from './types.ts';
 
@@ -6,9 +6,10 @@ import type { MergedMember } from './types.ts';
 export function memberTable(members: readonly MergedMember[]): string[] {
   const tokens = members.some((m) => m.tokens !== null);
   const columns = (step: string, token: string, weight: string, path: string) => [step, ...(tokens ? [token] : []), weight, path];
+  const weights = withEqualDecimals(members.map((m) => plainNumber(m.weight, 6)));
   const rows = [
     columns('step', 'tokens', 'weight', 'checkpoint'),
-    ...members.map((m) => columns(known(m.step, formatStep), known(m.tokens, formatCount), plainNumber(m.weight, 6), printable(m.path))),
+    ...members.map((m, i) => columns(known(m.step, formatStep), known(m.tokens, formatCount), weights[i]!, printable(m.path))),
   ];
   const align = columns('right', 'right', 'right', 'left') as ('left' | 'right')[];
   return formatTable(rows, align).map((line) => `  ${line}`);

@@ -1,4 +1,5 @@
 import { groupBy } from '../../base/group-by.ts';
+import { worded } from '../../base/option-words.ts';
 import { lossCurve } from '../../checkpoints/run/loss-curve.ts';
 import type { LogEntry } from '../../checkpoints/types.ts';
 import type { Colors } from '../../render/colors.ts';
@@ -44,7 +45,7 @@ export function planText(plan: PlanDocument, colors: Colors, { columns, logs = [
 /** What a resume would go on with, and what it would leave. */
 function resumeLines({ resume, finished }: PlanDocument): string[] {
   if (resume === null) return finished.map((path) => `  is there already, as this merge makes it: ${printable(path)}`);
-  return resume.flatMap(({ output, what, partial, parts, bytes, left }) => {
+  return resume.flatMap(({ output, what, partial, parts, bytes, left, removes }) => {
     const does = {
       begin: 'begins: there is nothing of it to go on with',
       continue: `goes on with ${plural(parts, 'finished part')} (${formatBytes(bytes)}) in ${printable(partial ?? '')}`,
@@ -52,7 +53,8 @@ function resumeLines({ resume, finished }: PlanDocument): string[] {
       finished: 'is there already, as this merge makes it',
     }[what];
     return [
-      `  --resume: ${printable(output)} ${does}`,
+      worded`  --resume: ${printable(output)} ${does}`,
+      ...removes.map((path) => `    removes ${printable(path)}, which holds no finished part of this merge`),
       ...left.map(({ path, why }) => `    left alone: ${printable(path)} ${printable(why)}`),
     ];
   });

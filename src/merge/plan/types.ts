@@ -279,4 +279,6 @@ export interface Resumption {
   readonly bytes: number;
   /** Other unfinished merges to this output, which are left alone, and why. */
   readonly left: readonly { readonly path: string; readonly why: string }[];
+  /** Unfinished merges of this very output without a finished part, which are removed. */
+  readonly removes: readonly string[];
 }

@@ -129,7 +129,7 @@ function membersLeft(selection: Provenance['selection']): readonly string[] {
   const rows = leftOut.slice(0, MEMBERS_SHOWN).map(({ name, step, reason }) => `| ${cell(name)} | ${step} | ${cell(reason)} |`);
   const table = leftOut.length === 0 ? [] : ['| left out | step | because |', '| --- | ---: | --- |', ...rows, ...more, ''];
   const newer = leftOut.some((left) => left.newer) ? ' A checkpoint that is newer than the newest of them could not be used.' : '';
-  return [`${found} of the ${asked} checkpoints asked for are in it.${newer}`, '', ...table];
+  return [`${found} of the ${asked} checkpoints that were to be in it are.${newer}`, '', ...table];
 }
 
 const LINKS_SHOWN = 20;

@@ -2,12 +2,14 @@ import { dirname, join, resolve } from 'node:path';
 import { SYSTEM } from '../../base/disk/system.ts';
 import { MergeError } from '../../base/errors.ts';
 import { MOST } from '../../base/limits.ts';
+import { optionName } from '../../base/option-words.ts';
 import { refuse } from '../../base/problems.ts';
 import { parseQuantity } from '../../checkpoints/run/quantity.ts';
 import { contradictions } from '../../recipe/file/contradictions.ts';
 import { policiesOf, requestOf } from '../../recipe/policy/keys.ts';
 import { policyText } from '../../recipe/policy/text.ts';
 import type { Policy } from '../../recipe/policy/types.ts';
+import { WATCHED_WINDOW } from './selection.ts';
 import type { WatchOptions } from './types.ts';
 
 /**
@@ -26,18 +28,19 @@ export async function checkOptions(options: WatchOptions): Promise<void> {
   checkSeconds('poll', poll, 0.01);
   checkSeconds('settle', settle, 0);
   if (timeout !== undefined && !(timeout > 0 && timeout <= MOST.timer))
-    fail(`timeout must be over 0 and at most ${MOST.timer} seconds, not ${timeout}`);
+    fail(`${optionName('timeout')} must be over 0 and at most ${MOST.timer} seconds, not ${timeout}`);
   if (keep !== undefined && !(keep === Number.POSITIVE_INFINITY || (Number.isSafeInteger(keep) && keep > 0 && keep <= MOST.count))) {
-    fail(`keep must be a whole number from 1 to ${MOST.count}, not ${keep}`);
+    fail(`${optionName('keep')} must be a whole number from 1 to ${MOST.count}, not ${keep}`);
   }
   if (options.accumulate !== undefined) checkAccumulator(options);
+  else checkWindow(options);
   checkPolicies(options);
   const real = (path: string): Promise<string> => SYSTEM.fs.realpath(path).catch(() => resolve(path));
   const [from, to, pins] = await Promise.all([real(run), real(output), real(pin ?? join(output, '.no-pins'))]);
   if (from === to) {
     throw new MergeError('E_OUTPUT_OVERLAPS_INPUT', `${output} is the run itself`, { details: { file: output } });
   }
-  if (pins === from || pins === to) fail(`pin must be a folder of its own, not ${pin}`);
+  if (pins === from || pins === to) fail(`${optionName('pin')} must be a folder of its own, not ${pin}`);
   await SYSTEM.fs.realpath(dirname(resolve(run))).catch((error: unknown) => {
     throw new MergeError('E_NOT_FOUND', `${run}: there is no such folder, nor the one that it would be in`, {
       details: { file: run },
@@ -46,12 +49,20 @@ export async function checkOptions(options: WatchOptions): Promise<void> {
   });
 }
 
+/** A window that never has as many members as are asked for would never be merged. */
+function checkWindow({ select: { last = WATCHED_WINDOW, minMembers } = {} }: WatchOptions): void {
+  if (minMembers !== undefined && minMembers > last)
+    fail(`${optionName('minMembers')} ${minMembers} cannot be reached by windows of ${last}`);
+}
+
 function checkAccumulator({ select, method, alpha, halfLife }: WatchOptions): void {
   const other = Object.entries({ method, ...select }).find(([, value]) => value !== undefined);
-  if (other !== undefined) fail(`${other[0]} is about windows, and an accumulator has none`);
-  if (alpha !== undefined && halfLife !== undefined) fail('alpha and half-life are two ways to say one thing');
-  if (alpha !== undefined && !(alpha > 0 && alpha <= 1)) fail(`alpha must be over 0 and at most 1, not ${alpha}`);
-  if (halfLife !== undefined && !(parseQuantity(halfLife, 'half-life').value > 0)) fail('half-life must be over 0');
+  if (other !== undefined) fail(`${optionName(other[0])} is about windows, and an accumulator has none`);
+  if (alpha !== undefined && halfLife !== undefined)
+    fail(`${optionName('alpha')} and ${optionName('halfLife')} are two ways to say one thing`);
+  if (alpha !== undefined && !(alpha > 0 && alpha <= 1)) fail(`${optionName('alpha')} must be over 0 and at most 1, not ${alpha}`);
+  if (halfLife !== undefined && !(parseQuantity(halfLife, optionName('halfLife')).value > 0))
+    fail(`${optionName('halfLife')} must be over 0`);
 }
 
 /**
@@ -84,7 +95,7 @@ function whyNotAccumulated(policy: Policy): string | null {
 
 function checkSeconds(name: string, value: number | undefined, least: number): void {
   if (value !== undefined && !(value >= least && value <= MOST.timer))
-    fail(`${name} must be a number of seconds from ${least} to ${MOST.timer}, not ${value}`);
+    fail(`${optionName(name)} must be a number of seconds from ${least} to ${MOST.timer}, not ${value}`);
 }
 
 function fail(message: string): never {

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { MergeError } from '../../base/errors.ts';
+import { optionName } from '../../base/option-words.ts';
 import { keysOf, pick } from '../../base/pick.ts';
 import { fingerprint } from '../../checkpoints/fingerprint.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
@@ -92,10 +93,10 @@ function shareOf({ alpha, halfLife }: WatchOptions, before: Accumulator, end: Ru
   const passed = distance(before, end, { unit: before.tokens !== null && end.tokens !== null ? 'tokens' : 'steps' }, 1);
   if (passed !== null && passed <= 0) return null;
   if (halfLife === undefined) return alpha ?? DEFAULT_ALPHA;
-  const half = parseQuantity(halfLife, 'half-life');
+  const half = parseQuantity(halfLife, optionName('halfLife'));
   const along = distance(before, end, half, 1);
   if (along !== null) return 1 - 2 ** (-along / half.value);
-  const message = `half-life is in ${half.unit}, and ${before.output} or ${end.name} has none`;
+  const message = `${optionName('halfLife')} is in ${half.unit}, and ${before.output} or ${end.name} has none`;
   throw new MergeError(half.unit === 'tokens' ? 'E_NO_TOKENS' : 'E_OPTION', message);
 }
 

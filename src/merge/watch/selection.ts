@@ -6,7 +6,7 @@ import type { Selected } from '../../recipe/select/types.ts';
 import type { WatchOptions } from './types.ts';
 
 /** Members of a window. */
-const DEFAULT_WINDOW = 10;
+export const WATCHED_WINDOW = 10;
 /** A merge of one is a copy. */
 const LEAST_MEMBERS = 2;
 
@@ -20,7 +20,7 @@ export type Window = { readonly selected: Selected } | { readonly reason: string
  */
 export function windowAt({ select = {} }: WatchOptions, run: Run, end: string): Window {
   const { minMembers, ...selection } = select;
-  const last = selection.last ?? DEFAULT_WINDOW;
+  const last = selection.last ?? WATCHED_WINDOW;
   const least = Math.min(minMembers ?? LEAST_MEMBERS, last);
   const index = run.checkpoints.findIndex(({ name }) => name === end);
   let selected: Selected;
@@ -50,7 +50,7 @@ export function firstNeeded(options: WatchOptions, run: Run, needsRound: (name: 
   const end = next < 0 ? checkpoints.length - 1 : next;
   if (end < 0 || options.accumulate !== undefined) return Math.max(end, 0);
   const window = windowAt(options, run, checkpoints[end]!.name);
-  const last = options.select?.last ?? DEFAULT_WINDOW;
+  const last = options.select?.last ?? WATCHED_WINDOW;
   if ('reason' in window || window.selected.members.length < last) return 0;
   const oldest = window.selected.members[0]!.name;
   return checkpoints.findIndex(({ name }) => name === oldest);

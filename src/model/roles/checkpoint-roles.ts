@@ -7,7 +7,7 @@ import { classifier } from './classify.ts';
 import { namingContext } from './context.ts';
 import { type ModelConfig, readModelConfig } from './model-config.ts';
 import type { NamingContext, TensorRole } from './types.ts';
-import { hasCodesBeside, holdsCodes } from './unknown.ts';
+import { hasCodesBeside, holdsCodes, isScaleInBlock } from './unknown.ts';
 
 /** What the tensors of a checkpoint are for. */
 export interface CheckpointRoles {
@@ -82,7 +82,9 @@ function checkpointClassifier(checkpoint: Checkpoint, context: NamingContext): C
   return (name, dtype, shape, file) => {
     const role = classify(name, dtype, shape);
     const maybe = role.role === 'quant_scale' && /[._]scales?$/.test(name) && !hasCodesBeside(checkpoint, name, file);
-    return maybe ? learned(name, dtype, shape) : role;
+    if (!maybe) return role;
+    const other = learned(name, dtype, shape);
+    return other.role !== null && isScaleInBlock(name, other.role, true) ? { ...other, role: null } : other;
   };
 }
 

@@ -153,6 +153,8 @@ export const COMPANIONS: readonly Companion[] = [
   { role: 'quant_scale', name: String.raw`^(.+)\.(?:qscale_weight|qscale_act|SCB|weight\.(?:nested_)?absmax)$`, base: '$1.weight' },
   { role: 'quant_scale', name: '^(.+)_scales$', base: '$1', learned: true },
   { role: 'quant_scale', name: '^(.+)_(?:scale_inv|weight_scale|weight_scale_inv|input_scale)$', base: '$1' },
+  // Parameters of fused experts have no `.weight`.
+  { role: 'quant_scale', name: String.raw`^(.+\.experts\.(?:gate|up|down|w\d)\w*)_scale$`, base: '$1', ofMatrix: true, learned: true },
   { role: 'quant_scale', name: String.raw`^(.+)\.scale$`, base: '$1.weight', ofMatrix: true, learned: true },
   { role: 'quant_meta', name: String.raw`^(.+)\.(?:weight_shape|weight_g_idx|g_idx|qzeros|(?:weight|input)_zero_point|weight\.(?:nested_)?quant_map|weight\.quant_state\..+)$`, base: '$1.weight' },
   { role: 'codes', name: String.raw`^(.+)\.(?:qweight|weight_packed)$`, base: '$1.weight' },

@@ -86,7 +86,7 @@ export function doubtByName(
 const WHOLE_FROM: Partial<Record<DtypeName, number>> = { BF16: 2 ** 7, F16: 2 ** 10, F32: 2 ** 23, F64: 2 ** 52 };
 /** By how much steps or ratios of a sequence may differ, where rounding to the dtype is all that differs. */
 const ROUNDING: Partial<Record<DtypeName, number>> = { BF16: 2 ** -6, F16: 2 ** -9, F32: 2 ** -16, F64: 2 ** -40 };
-/** Fewer values are whole numbers or even steps by chance. */
+/** Fewer values that differ between members are whole numbers or even steps by chance. */
 const FEW = 8;
 
 /**
@@ -120,7 +120,12 @@ function isTable(members: readonly Float64Array[], wholeFrom: number): boolean {
       if (seen.size < 2) seen.add(value);
     }
   }
-  return infinite || (told && seen.size > 1 && members.every(({ length }) => length >= FEW));
+  return infinite || (told && seen.size > 1 && (members.every(({ length }) => length >= FEW) || areEqual(members)));
+}
+
+/** What is the same in all members is copied, and nothing is refused by that: of those a few numbers tell enough. */
+function areEqual([first, ...others]: readonly Float64Array[]): boolean {
+  return others.every((other) => other.every((value, i) => value === first![i]));
 }
 
 function isSequence(values: Float64Array, tolerance: number): boolean {

@@ -1,9 +1,9 @@
+import { optionName, optionWith } from '../../base/option-words.ts';
 import type { Problem } from '../../base/problems.ts';
 import { policyProblems, routerProblem, sameSelectors } from '../policy/check.ts';
 import { policiesOf } from '../policy/keys.ts';
 import type { Policy } from '../policy/types.ts';
 import { weightProblems } from '../schedule/check.ts';
-import { parameterLabel } from '../schedule/parameters.ts';
 import { selectionProblems } from '../select/select-check.ts';
 import type { Recipe, RecipeOutput } from '../types.ts';
 
@@ -12,26 +12,26 @@ export const PLACEHOLDER = /\{(step|tokens)\}/g;
 
 /**
  * Entries of a recipe that do not go together, or mean nothing where they are, before any input is looked at;
- * schedules and selections are looked at where they are carried out. Paths have the names of the library,
- * messages those of recipes.
+ * schedules and selections are looked at where they are carried out. Paths have the names of the library.
  */
 export function contradictions(recipe: Recipe): Problem[] {
   const found: Problem[] = [];
   const sources = (['tokensPerStep', 'batchSchedule', 'tokensFile'] as const).filter((key) => recipe[key] !== undefined);
   for (const key of sources.slice(1)) {
-    found.push({ path: [key], message: `${quoted(key)} is a second source of token counts: keep one of them` });
+    found.push({ path: [key], message: `${quoted(optionName(key))} is a second source of token counts: keep one of them` });
   }
   for (const [k, output] of outputsOf(recipe)) {
     const complain = (key: keyof RecipeOutput, message: string) =>
-      found.push({ path: ['outputs', k, key], message: `${quoted(key)} ${message}` });
+      found.push({ path: ['outputs', k, key], message: `${quoted(optionName(key))} ${message}` });
     const { path, select, sliding, preset, optimizer } = output;
-    if (optimizer !== undefined && output.for !== 'resume') complain('optimizer', 'has a meaning only with `for: resume`');
+    if (optimizer !== undefined && output.for !== 'resume')
+      complain('optimizer', `has a meaning only with ${quoted(optionWith('for', 'resume'))}`);
     found.push(...policyContradictions(output, ['outputs', k]));
     if (sliding !== true) continue;
-    if (select?.last === undefined) complain('sliding', 'needs `select: { last: N }`, the size of the window');
-    if (preset !== undefined) complain('preset', 'cannot be used together with `sliding`');
+    if (select?.last === undefined) complain('sliding', `needs ${quoted(optionWith('last', 'N'))}, the size of the window`);
+    if (preset !== undefined) complain('preset', `cannot be used together with ${quoted(optionName('sliding'))}`);
     if (typeof path === 'string' && path.match(PLACEHOLDER) === null) {
-      complain('path', 'needs `{step}` or `{tokens}` in it, because `sliding` makes an output for every window');
+      complain('path', `needs \`{step}\` or \`{tokens}\` in it, because ${quoted(optionName('sliding'))} makes an output for every window`);
     }
   }
   return found;
@@ -86,4 +86,7 @@ function outputsOf({ outputs }: Recipe): (readonly [number, RecipeOutput])[] {
   return [...list.entries()].filter((entry): entry is [number, RecipeOutput] => typeof entry[1] === 'object' && entry[1] !== null);
 }
 
-const quoted = (key: string) => `\`${parameterLabel(key)}\``;
+/** In backquotes, where no dashes tell it from the words around it. */
+function quoted(text: string): string {
+  return text.startsWith('--') ? text : `\`${text}\``;
+}

@@ -1,4 +1,5 @@
 import { didYouMean } from '../../base/did-you-mean.ts';
+import { speaking } from '../../base/option-words.ts';
 import { parameterLabel } from '../schedule/parameters.ts';
 import type { Recipe } from '../types.ts';
 import { fileContradictions } from './contradictions.ts';
@@ -30,8 +31,8 @@ export function parseRecipe(file: string, text: string, place: (path: string) =>
   const sound = withoutFaults(error?.issues ?? [], source.data);
   const ofWrongType = (error?.issues ?? []).filter(({ code }) => code !== 'unrecognized_keys').map(({ path }) => path);
   const faulty = (place: Path) => ofWrongType.some((wrong) => spelled(place).every((key, i) => wrong[i] === key));
-  for (const { path, message } of fileContradictions((libraryNames(sound) ?? {}) as Recipe, faulty))
-    source.complain({ path: spelled(path), message });
+  const wrong = speaking('recipe', () => fileContradictions((libraryNames(sound) ?? {}) as Recipe, faulty));
+  for (const { path, message } of wrong) source.complain({ path: spelled(path), message });
   source.refuse();
   return toRecipe(data as RecipeFile, place);
 }

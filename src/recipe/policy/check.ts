@@ -1,5 +1,6 @@
 import { didYouMean } from '../../base/did-you-mean.ts';
 import { DTYPES } from '../../base/dtype.ts';
+import { speaking } from '../../base/option-words.ts';
 import type { Problem } from '../../base/problems.ts';
 import { weightProblems } from '../schedule/check.ts';
 import { OUTPUT_DTYPES, REQUEST_KEYS, ROUTER_USES, requestOf, SELECTOR_KEYS, USES } from './keys.ts';
@@ -91,7 +92,8 @@ function treatmentProblems(policy: Policy): Problem[] {
     const key = REQUEST_KEYS.find((k) => policy[k] !== undefined)!;
     complain(key, `${key} has no meaning with use=${use}, which averages nothing`, 'Leave one of the two out.');
   } else if (request !== null) {
-    problems.push(...weightProblems(policy));
+    // Its keys have no dashes on the command line either.
+    problems.push(...speaking('recipe', () => weightProblems(policy)));
   }
   if (weights !== undefined && (!Array.isArray(weights) || weights.length === 0 || !weights.every((weight) => Number.isFinite(weight)))) {
     complain(

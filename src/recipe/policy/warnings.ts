@@ -1,4 +1,5 @@
 import type { Warning } from '../../base/errors.ts';
+import { worded } from '../../base/option-words.ts';
 import { roleOf } from './roles.ts';
 import type { PolicyTensor, Treatment } from './types.ts';
 
@@ -61,7 +62,7 @@ export function treatmentWarnings(tensors: readonly PolicyTensor[], treatments: 
   const warn = (code: Warning['code'], some: Named, text: string) => some.count > 0 && warnings.push({ code, message: `${some}: ${text}` });
   if (unknown.count > 0) {
     const [are, they] = unknown.count === 1 ? ['tensor is', 'it'] : ['tensors are', 'them'];
-    const message = `${unknown.count} float ${are} averaged though no rule knows the name: ${unknown.kinds()}. Nothing says that this is wrong; where it is, --policy 'name=NAME:use=newest' takes ${they} from the newest member`;
+    const message = worded`${unknown.count} float ${are} averaged though no rule knows the name: ${unknown.kinds()}. Nothing says that this is wrong; where it is, --policy 'name=NAME:use=newest' takes ${they} from the newest member`;
     warnings.push({ code: 'W_UNKNOWN_NAMES', message });
   }
   warn('W_LEFT_OUT', leftOut, 'adapters or optimizer states; left out of the merge');
@@ -69,7 +70,7 @@ export function treatmentWarnings(tensors: readonly PolicyTensor[], treatments: 
   warn(
     'W_ACTIVATION_SCALES',
     activations,
-    'scales, histories or bounds of activations, which differ between the members; those of the newest were taken, and were measured on its weights: calibrate them anew where they matter',
+    'scales, histories or bounds of activations, which are not the same in all members; those of the newest were taken, and were measured on its weights: calibrate them anew where they matter',
   );
   warn('W_DROPPED', needed, 'dropped by a policy, and the model does not load without');
   warn(

@@ -1,4 +1,5 @@
 import { MergeError } from '../../base/errors.ts';
+import { optionName } from '../../base/option-words.ts';
 import { formatQuantity } from '../../checkpoints/run/quantity.ts';
 import type { Run } from '../../checkpoints/run/types.ts';
 import { type ModelSize, modelSize } from '../../model/roles/model-size.ts';
@@ -54,7 +55,10 @@ export interface Preset {
 export async function pmaPreset(run: Run, own: Selection = {}): Promise<Preset> {
   const other = (['steps', 'minInterval', 'eachIngredient'] as const).find((key) => own[key] !== undefined);
   if (other !== undefined) {
-    throw new MergeError('E_OPTION', `the preset pma chooses members by spacing and number, and so does ${other}: leave one of them out`);
+    throw new MergeError(
+      'E_OPTION',
+      `the preset pma chooses members by spacing and number, and so does ${optionName(other)}: leave one of them out`,
+    );
   }
   const { last = MEMBERS, every, minMembers, ...conditions } = own;
   const limited = Object.values(conditions).some((value) => value !== undefined);

@@ -1,10 +1,11 @@
 import { didYouMean } from '../../base/did-you-mean.ts';
 import { MergeError } from '../../base/errors.ts';
+import { optionName } from '../../base/option-words.ts';
 import type { Problem } from '../../base/problems.ts';
 import { parseQuantity } from '../../checkpoints/run/quantity.ts';
 import type { QuantityText } from '../../checkpoints/run/types.ts';
 import { METHODS, methodByName, takersOf } from './methods.ts';
-import { CONTROL_PARAMETERS, inRange, PARAMETERS, type Parameter, type ParameterName, parameterLabel, rangeText } from './parameters.ts';
+import { CONTROL_PARAMETERS, inRange, PARAMETERS, type Parameter, type ParameterName, rangeText } from './parameters.ts';
 import type { WeightRequest } from './types.ts';
 
 /** Pairs of parameters that exclude each other, and why. */
@@ -26,7 +27,7 @@ export function weightProblems(request: WeightRequest): Problem[] {
   const method = request.weights === undefined ? `method ${request.method ?? 'sma'}` : 'explicit weights';
   for (const name of Object.keys(PARAMETERS) as ParameterName[]) {
     const { required }: Parameter = PARAMETERS[name];
-    const [value, label] = [request[name], parameterLabel(name)];
+    const [value, label] = [request[name], optionName(name)];
     if (value === undefined) {
       if (required && own?.includes(name)) problems.push({ path: [name], message: `${method} needs ${label}`, help: about(name) });
     } else if (own === null || own.includes(name)) {
@@ -38,7 +39,7 @@ export function weightProblems(request: WeightRequest): Problem[] {
   }
   for (const [a, b, why] of EXCLUSIVE) {
     if (![a, b].every((name) => own?.includes(name) && request[name] !== undefined && request[name] !== false)) continue;
-    const message = `${parameterLabel(a)} and ${parameterLabel(b)} cannot be used together: ${why}`;
+    const message = `${optionName(a)} and ${optionName(b)} cannot be used together: ${why}`;
     problems.push({ path: [b], message, help: 'Give one or the other.' });
   }
   return problems;
@@ -61,8 +62,8 @@ function methodProblems({ method, weights, normalize }: WeightRequest): Problem[
     });
   }
   if (weights === undefined && normalize) {
-    const message = `normalize is for explicit weights; ${method ?? 'sma'} is used exactly as its formula gives it`;
-    problems.push({ path: ['normalize'], message, help: 'Leave normalize out.' });
+    const message = `${optionName('normalize')} is for explicit weights; ${method ?? 'sma'} is used exactly as its formula gives it`;
+    problems.push({ path: ['normalize'], message, help: `Leave ${optionName('normalize')} out.` });
   }
   return problems;
 }
@@ -77,7 +78,7 @@ function ownParameters({ method, weights }: WeightRequest): readonly ParameterNa
 function valueProblems(name: ParameterName, value: NonNullable<WeightRequest[ParameterName]>): Problem[] {
   const wanted = PARAMETERS[name].kind === 'quantity' ? wantedQuantity(name, value as QuantityText) : wantedValue(PARAMETERS[name], value);
   if (wanted === null) return [];
-  return [{ path: [name], message: `${parameterLabel(name)} must be ${wanted}, not ${JSON.stringify(value)}`, help: about(name) }];
+  return [{ path: [name], message: `${optionName(name)} must be ${wanted}, not ${JSON.stringify(value)}`, help: about(name) }];
 }
 
 /** What a value should have been; null where it is right. */
@@ -100,7 +101,7 @@ function wantedValue(parameter: Parameter, value: unknown): string | null {
 
 function wantedQuantity(name: ParameterName, text: QuantityText): string | null {
   try {
-    const { value, unit } = parseQuantity(text, parameterLabel(name));
+    const { value, unit } = parseQuantity(text, optionName(name));
     if (name === 'decayEnd') return unit === 'checkpoints' ? 'a step or a token count, as 12000 or 2T' : null;
     return value > 0 ? null : 'a distance over 0';
   } catch (error) {
@@ -110,7 +111,7 @@ function wantedQuantity(name: ParameterName, text: QuantityText): string | null 
 }
 
 function about(name: ParameterName): string {
-  return `${parameterLabel(name)}: ${PARAMETERS[name].help}.`;
+  return `${optionName(name)}: ${PARAMETERS[name].help}.`;
 }
 
 function list(words: readonly string[], last: 'and' | 'or'): string {

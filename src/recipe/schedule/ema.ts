@@ -1,5 +1,6 @@
 import type { Warning } from '../../base/errors.ts';
 import { shareLost } from '../../base/numbers/elementary.ts';
+import { optionName } from '../../base/option-words.ts';
 import { formatQuantity, parseQuantity } from '../../checkpoints/run/quantity.ts';
 import { PARAMETERS } from './parameters.ts';
 import { memberLabel, positionsIn, unevenWarnings } from './positions.ts';
@@ -37,7 +38,7 @@ function halfLifeAlphas(positions: readonly number[], halfLife: number): number[
 
 export function weighByEma(members: readonly ScheduleMember[], request: WeightRequest): Weighing {
   if (request.halfLife !== undefined) {
-    const halfLife = parseQuantity(request.halfLife, 'half-life');
+    const halfLife = parseQuantity(request.halfLife, optionName('halfLife'));
     const { at } = positionsIn(halfLife.unit, members, `a half-life in ${halfLife.unit}`);
     const weights = ema(halfLifeAlphas(at, halfLife.value));
     const text = formatQuantity(halfLife);
@@ -49,9 +50,12 @@ export function weighByEma(members: readonly ScheduleMember[], request: WeightRe
   return { weights, parameters: { alpha }, warnings };
 }
 
+/** Times the newest's weight from which on the oldest's is more than what the start of a recursion leaves to few members. */
+const MUCH = 2;
+
 function oldestWarnings(members: readonly ScheduleMember[], weights: Float64Array, what: string): Warning[] {
   const [oldest, newest] = [weights[0]!, weights.at(-1)!];
-  if (oldest <= newest + 1e-9) return [];
-  const message = `${what} gives the oldest of ${members.length} members (${memberLabel(members[0]!)}) ${oldest.toPrecision(3)} and the newest ${newest.toPrecision(3)}: the recursion starts with the oldest; ema-normalized does not`;
+  if (oldest <= MUCH * newest) return [];
+  const message = `${what} gives the oldest of ${members.length} members (${memberLabel(members[0]!)}) ${oldest.toPrecision(3)} and the newest ${newest.toPrecision(3)}: the recursion starts with the oldest; the method ema-normalized does not`;
   return [{ code: 'W_OLDEST_HEAVIEST', message }];
 }

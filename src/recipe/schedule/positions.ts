@@ -1,5 +1,6 @@
 import { basename } from 'node:path';
 import { MergeError, type Warning } from '../../base/errors.ts';
+import { optionName } from '../../base/option-words.ts';
 import { aboutQuantity, formatQuantity } from '../../checkpoints/run/quantity.ts';
 import type { Quantity } from '../../checkpoints/run/types.ts';
 import type { ScheduleMember } from './types.ts';
@@ -95,7 +96,7 @@ export function unevenWarnings(members: readonly ScheduleMember[], method: strin
   const { smallest, largest, even } = spacing(positions);
   if (even) return [];
   const [from, to] = [smallest, largest].map((value) => aboutQuantity({ value, unit: positions.unit }));
-  const message = `the members are ${from} to ${to} apart, and ${method} counts them as if they were evenly spaced; ema with a half-life and wsm go by their positions`;
+  const message = `the members are ${from} to ${to} apart, and ${method} counts them as if they were evenly spaced; the methods ema with ${optionName('halfLife')}, and wsm, go by their positions`;
   return [{ code: 'W_UNEVEN_SPACING', message }];
 }
 

@@ -1,5 +1,6 @@
 import { MergeError, type Warning } from '../../base/errors.ts';
 import { splitMix64 } from '../../base/numbers/random.ts';
+import { optionName } from '../../base/option-words.ts';
 import { refuse } from '../../base/problems.ts';
 import { weightProblems } from './check.ts';
 import { methodByName } from './methods.ts';
@@ -32,16 +33,22 @@ export async function resolveWeights(
   for (const [name, value] of Object.entries(decided)) parameters[parameterLabel(name)] = value;
   const control = reverse ? 'in reverse order' : seed === undefined ? null : `in an order that seed ${seed} decides`;
   const weights = reverse ? weighing.weights.toReversed() : seed === undefined ? weighing.weights : scramble(weighing.weights, seed);
-  const warnings = weighing.warnings ?? [];
+  const said = weighing.warnings ?? [];
+  // What a schedule says of its members' weights is about other members in a control experiment.
+  const warnings = control === null ? [...said] : said.filter((w) => w.code !== 'W_OLDEST_HEAVIEST');
+  if (control !== null && members.length > 1 && weights.every((weight, i) => weight === weighing.weights[i])) {
+    const given = optionName(reverse ? 'reverse' : 'scramble');
+    const message = `${given} changes nothing: the weights of the ${members.length} members are the same ${control}`;
+    warnings.push({ code: 'W_NO_EFFECT', message });
+  }
   return {
     method: request.weights === undefined ? (request.method ?? 'sma') : 'weights',
     parameters,
     normalized: request.normalize === true,
     weights,
     sum: sumOf(weights),
-    // What a schedule says of its members' weights is about other members in a control experiment.
     notes: control === null ? (weighing.notes ?? []) : [`control experiment: the weights are ${control}`],
-    warnings: control === null ? warnings : warnings.filter((w) => w.code !== 'W_OLDEST_HEAVIEST'),
+    warnings,
   };
 }
 
@@ -98,7 +105,7 @@ function weighAsGiven(count: number, given: readonly number[], { normalize }: We
   }
   const total = sumOf(weights);
   if (Math.abs(total - 1) <= WEIGHT_SUM_TOLERANCE) return { weights };
-  const message = `the weights sum to ${total}, not 1; they are used as given (--normalize divides by the sum)`;
+  const message = `the weights sum to ${total}, not 1; they are used as given (${optionName('normalize')} divides by the sum)`;
   const warnings: Warning[] = [{ code: 'W_WEIGHT_SUM', message }];
   return { weights, warnings };
 }

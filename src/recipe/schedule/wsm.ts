@@ -1,5 +1,6 @@
 import { basename } from 'node:path';
 import { MergeError, type Warning } from '../../base/errors.ts';
+import { optionName } from '../../base/option-words.ts';
 import { parseQuantity } from '../../checkpoints/run/quantity.ts';
 import { DECAYS, decayNotes, decayWeights } from './decay.ts';
 import { readDecayFactors } from './decay-files.ts';
@@ -36,11 +37,11 @@ export async function weighByWsm(members: readonly ScheduleMember[], request: We
   const asked = request.decay ?? PARAMETERS.decay.default;
   const decay = asked === 'minus-sqrt' ? '1-sqrt' : asked;
   const floor = request.decayFloor ?? PARAMETERS.decayFloor.default;
-  const end = request.decayEnd === undefined ? undefined : parseQuantity(request.decayEnd, 'decay-end');
+  const end = request.decayEnd === undefined ? undefined : parseQuantity(request.decayEnd, optionName('decayEnd'));
   const positions = end === undefined ? bestPositions(members, warnings) : positionsIn(end.unit, members, `a decay end in ${end.unit}`);
   const newest = positions.at.at(-1)!;
   if (end !== undefined && end.value < newest) {
-    throw new MergeError('E_OPTION', `decay-end ${request.decayEnd} lies before the newest member, which is at ${newest}`, {
+    throw new MergeError('E_OPTION', `${optionName('decayEnd')} ${request.decayEnd} lies before the newest member, which is at ${newest}`, {
       help: 'Let the decay end at or after the newest member, or leave that member out.',
     });
   }
@@ -63,6 +64,6 @@ function bestPositions(members: readonly ScheduleMember[], warnings: Warning[]):
 
 function phaseWarnings({ phase }: ScheduleContext): Warning[] {
   if (phase === undefined || phase.kind === 'constant' || phase.kind === 'unknown') return [];
-  const message = `the learning rate is not constant over the members (${phase.text}): a wsm merge stands for its decay only at a constant rate; lr-curve goes by the rate really used`;
+  const message = `the learning rate is not constant over the members (${phase.text}): a wsm merge stands for its decay only at a constant rate; the method lr-curve goes by the rate really used`;
   return [{ code: 'W_LR_PHASE', message }];
 }

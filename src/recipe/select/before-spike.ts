@@ -1,4 +1,5 @@
 import { MergeError } from '../../base/errors.ts';
+import { optionName } from '../../base/option-words.ts';
 import { aboutQuantity, parseQuantity } from '../../checkpoints/run/quantity.ts';
 import type { QuantityText, Run, RunCheckpoint } from '../../checkpoints/run/types.ts';
 import { stagesOf } from './conditions.ts';
@@ -23,11 +24,15 @@ const PAPER =
 export function keepBeforeSpike(shortlist: Shortlist, where: 'auto' | number, marginText: QuantityText | undefined): Spike {
   const { run, left } = shortlist;
   if (stagesOf(left).length > 1) {
-    throw new MergeError('E_OPTION', `${run.path}: its stages count their steps anew, so before-spike needs stage as well`, {
-      details: { file: run.path },
-    });
+    throw new MergeError(
+      'E_OPTION',
+      `${run.path}: its stages count their steps anew, so ${optionName('beforeSpike')} needs ${optionName('stage')} as well`,
+      {
+        details: { file: run.path },
+      },
+    );
   }
-  shortlist.dropUnplaced('steps', 'before-spike');
+  shortlist.dropUnplaced('steps', optionName('beforeSpike'));
   const spike = where === 'auto' ? spikeOf(run, left[0]!) : { step: where, loss: null, threshold: null };
   const margin = marginInSteps(shortlist, marginText, spike.step);
   const were = shortlist.left;

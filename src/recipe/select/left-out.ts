@@ -1,6 +1,8 @@
 import { basename } from 'node:path';
 import { MergeError, type Warning } from '../../base/errors.ts';
+import { optionName } from '../../base/option-words.ts';
 import { comparePositions } from '../../checkpoints/run/position.ts';
+import { mayBeSaving } from '../../checkpoints/run/reasons.ts';
 import type { BrokenCheckpoint, Run, RunCheckpoint } from '../../checkpoints/run/types.ts';
 import { label } from './shortlist.ts';
 import type { LeftOutMember, MemberReport, Selection } from './types.ts';
@@ -101,20 +103,27 @@ export function leftOutWarnings(
   const newer = leftOut.filter((left) => left.newer);
   const others = leftOut.filter((left) => !left.newer);
   const count = found === 1 ? 'there is 1 member' : `there are ${found} members`;
+  // Where no number was asked for it is that of the whole ones and these.
+  const counted = selection.last !== undefined || selection.steps !== undefined;
   const why = leftOut.length === 0 ? `: ${whyFewer(selection)}` : '';
   const head = [
     ...(newer.length === 0 ? [] : [newerText(newer, members, runs.length === 1)]),
     ...(others.length === 0 ? [] : [others.length === 1 ? `${others[0]!.name} is left out` : `${others.length} checkpoints are left out`]),
-    fewer ? `${count}, ${found} of ${asked} asked for${why}` : `${count}, with older checkpoints in the place of those`,
+    fewer
+      ? `${count}, ${found} of ${asked} ${counted ? 'asked for' : 'that would be there'}${why}`
+      : `${count}, with ${leftOut.length === 1 ? 'an older one in its place' : `older ones in the place of those ${leftOut.length}`}`,
     ...(found === 1 ? [copy] : []),
   ];
   const named = [...newer, ...others];
   const lines = named.slice(0, SHOWN).map(({ name, reason }) => `${name}: ${reason}`);
   if (named.length > SHOWN) lines.push(`and ${named.length - SHOWN} more`);
+  const refusing = `${optionName('minMembers')} and ${optionName('strict')}`;
+  const saving = leftOut.some(({ reason }) => mayBeSaving(reason)) ? ', or wait for a save to end' : '';
+  const them = leftOut.length === 1 ? 'it' : 'them';
   const advice =
     leftOut.length === 0
-      ? 'ask for as many as there are; --min-members and --strict refuse such a merge'
-      : 'mend them, or wait for a save to end, or select without them; --min-members and --strict refuse such a merge';
+      ? `ask for as many as there are; ${refusing} refuse such a merge`
+      : `mend ${them}${saving}, or select without ${them}; ${refusing} refuse such a merge`;
   return [{ code: 'W_LEFT_OUT_MEMBERS', message: [`${where}: ${head.join('; ')}`, ...lines, advice].join('\n') }];
 }
 

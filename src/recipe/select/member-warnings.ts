@@ -1,4 +1,5 @@
 import type { Warning } from '../../base/errors.ts';
+import { optionName, optionWith } from '../../base/option-words.ts';
 import { branchWarnings } from '../../checkpoints/run/branches.ts';
 import { stepsText } from '../../checkpoints/run/position.ts';
 import { aboutQuantity } from '../../checkpoints/run/quantity.ts';
@@ -19,6 +20,8 @@ const PEAK = 0.99;
 const WARM_UP_BELOW = 0.9;
 /** A rate that stood at its highest for this share of the log was constant, and what falls from it is a decay of its own. */
 const PLATEAU = 0.2;
+/** A climb of the rate among the members, as a share of the highest there: it was warmed up again. */
+const CLIMB = 0.2;
 /** Falls of the rate over the members that are worth a warning: after a plateau, and in a rate that falls all the time. */
 const FALL = { afterPlateau: 0.1, always: 0.5 };
 
@@ -43,6 +46,32 @@ export function memberWarnings(members: readonly PlacedMember[], { log, abandone
   return [...branchWarnings(members, abandoned), ...lossWarnings(members, log), ...windowWarnings(members), ...rateWarnings(members, log)];
 }
 
+/** Shares of the highest rate that are this far apart are those of a run that was annealed and of one that was not. */
+const PHASES_APART = 0.5;
+
+/** A sibling: the rate at its place, and the training that it is of. */
+type Sibling = Pick<RunCheckpoint, 'path' | 'learningRate'>;
+
+/**
+ * What the learning rates say against a mean of siblings: that some of them have been annealed and others have not.
+ * @param logs of their trainings
+ */
+export function siblingWarnings(siblings: readonly Sibling[], logs: readonly Pick<Run, 'log'>[]): Warning[] {
+  const rated = siblings.flatMap(({ path, learningRate }) => (learningRate === null ? [] : [{ path, rate: learningRate }]));
+  const logged = logs.flatMap(({ log }) => log.map(({ learningRate }) => learningRate ?? 0));
+  const top = logged.reduce((most, rate) => Math.max(most, rate), Math.max(0, ...rated.map(({ rate }) => rate)));
+  const [low, high] = [rated.reduce(lower, rated[0]!), rated.reduce(higher, rated[0]!)];
+  if (rated.length < 2 || high.rate - low.rate < PHASES_APART * top) return [];
+  const message =
+    `the members stand at different learning rates: ${low.path} at ${short(low.rate)}, ${high.path} at ${short(high.rate)}. One that was annealed has settled, and a ` +
+    'mean with one that was not is often worse than it; merge members that are in one phase';
+  return [{ code: 'W_LR_PHASE', message }];
+}
+
+type Rated = { readonly path: string; readonly rate: number };
+const lower = (a: Rated, b: Rated): Rated => (b.rate < a.rate ? b : a);
+const higher = (a: Rated, b: Rated): Rated => (b.rate > a.rate ? b : a);
+
 function lossWarnings(members: readonly PlacedMember[], log: readonly LogEntry[]): Warning[] {
   const [oldest, newest] = [members[0]!.step, members.at(-1)!.step];
   if (oldest === null || newest === null) return [];
@@ -54,7 +83,7 @@ function lossWarnings(members: readonly PlacedMember[], log: readonly LogEntry[]
   const more = lost.length === 1 ? '' : ` and in ${lost.length - 1} more logs up to step ${lost.at(-1)!.step}`;
   const message =
     `the loss was NaN or infinite at step ${first!.step}${more}: checkpoints from then on may be damaged; ` +
-    `look at the loss around it, and unless it recovered take members from before it (--before ${first!.step})`;
+    `look at the loss around it, and unless it recovered take members from before it (${optionWith('before', first!.step)})`;
   return [{ code: 'W_LOSS_NAN', message }];
 }
 
@@ -68,10 +97,10 @@ function windowWarnings(members: readonly PlacedMember[]): Warning[] {
     const [first, last] = [at[0]!, at.at(-1)!];
     if (!(last - first > SAFE_SHARE * last)) return [];
     const safe = at.filter((position) => last - position! <= SAFE_SHARE * last).length;
-    const advice = safe > 1 ? `take no more than ${safe} members, or` : 'wait until the training is longer, or';
+    const advice = safe > 1 ? `take no more than ${safe} members` : 'wait until the training is longer';
     const message =
       `${members.length} members span ${((last - first) / last).toFixed(2)} of the ${aboutQuantity({ value: last, unit })} so far, where a mean may be worse than the ` +
-      `newest alone: the PMA paper saw gain up to .35 and harm from .55 on, in one run of 1.3B/13B; ${advice} give the recent ones more weight`;
+      `newest alone: the PMA paper saw gain up to .35 and harm from .55 on, in one run of 1.3B/13B; ${advice}, or weigh the recent ones more than these are`;
     return [{ code: 'W_WINDOW_WIDE', message }];
   }
   return [];
@@ -79,14 +108,22 @@ function windowWarnings(members: readonly PlacedMember[]): Warning[] {
 
 function rateWarnings(members: readonly PlacedMember[], log: readonly LogEntry[]): Warning[] {
   const [oldest, newest] = [members[0]!.step, members.at(-1)!.step];
-  const rates = log.filter((entry): entry is LogEntry & { learningRate: number } => entry.learningRate !== null);
+  const rates = log.filter((entry): entry is Rate => entry.learningRate !== null);
   if (members.length < 2 || oldest === null || newest === null || rates.length < 2) return [];
   const risen = endOfWarmUp(rates);
   const early = members.filter(({ step }) => risen !== null && step! < risen);
   if (early.length > 0) {
     const message =
       `${early.length} of ${members.length} members (${stepsText(early)}) ${early.length === 1 ? 'is' : 'are'} from the warm-up, in which the learning rate rises up to step ${risen} ` +
-      `and weights move far: a mean with them may be worse than the newest alone; take members from there on (--from ${risen})`;
+      `and weights move far: a mean with them may be worse than the newest alone; take members from there on (${optionWith('from', risen!)})`;
+    return [{ code: 'W_LR_PHASE', message }];
+  }
+  const climb = climbAmong(rates.filter(({ step }) => step >= oldest && step <= newest));
+  if (climb !== null) {
+    const { from, to } = climb;
+    const message =
+      `the learning rate rises again among the members, from ${short(from.learningRate)} at step ${from.step} to ${short(to.learningRate)} at step ${to.step}, and weights move far then: ` +
+      `a mean over it may be worse than the newest alone; take members of one side (${optionWith('to', from.step)}, ${optionWith('from', to.step)})`;
     return [{ code: 'W_LR_PHASE', message }];
   }
   const { kind, lowest, highest, text } = learningRatePhase(log, oldest, newest);
@@ -96,8 +133,27 @@ function rateWarnings(members: readonly PlacedMember[], log: readonly LogEntry[]
   if (1 - lowest! / highest! < (plateau ? FALL.afterPlateau : FALL.always)) return [];
   const message =
     `the members lie in a decay (${text}): the newest of them has settled further than the others, and is often better than a mean with them; ` +
-    'score both, or take fewer members, or ones from before the decay (--to)';
+    `score both, or take fewer members, or ones from before the decay (${optionName('to')})`;
   return [{ code: 'W_LR_PHASE', message }];
+}
+
+type Rate = LogEntry & { readonly learningRate: number };
+
+/** The largest climb of the rate, from where to where; null where that is none to speak of. */
+function climbAmong(rates: readonly Rate[]): { readonly from: Rate; readonly to: Rate } | null {
+  let low = rates[0];
+  let most: { readonly from: Rate; readonly to: Rate } | null = null;
+  for (const rate of rates) {
+    if (low === undefined || rate.learningRate <= low.learningRate) low = rate;
+    else if (most === null || rate.learningRate - low.learningRate > most.to.learningRate - most.from.learningRate)
+      most = { from: low, to: rate };
+  }
+  const highest = Math.max(...rates.map(({ learningRate }) => learningRate));
+  return most !== null && most.to.learningRate - most.from.learningRate >= CLIMB * highest ? most : null;
+}
+
+function short(rate: number): string {
+  return String(Number(rate.toPrecision(3)));
 }
 
 /** Step from which on the rate is at its highest; null where it does not rise to that from the first log on. */

@@ -1,11 +1,12 @@
 import { MergeError } from '../../base/errors.ts';
 import { MOST } from '../../base/limits.ts';
+import { optionName } from '../../base/option-words.ts';
 import { parseDistance, parseQuantity } from '../../checkpoints/run/quantity.ts';
 import type { Selection } from './types.ts';
 
 /** Conditions that leave nothing to choose, or choose in another way, and their reason. */
 const EXCLUSIVE: readonly (readonly [key: keyof Selection, others: readonly (keyof Selection)[], why: string])[] = [
-  ['steps', ['last', 'every', 'minInterval', 'from', 'to', 'before', 'beforeSpike'], 'steps names the members one by one'],
+  ['steps', ['last', 'every', 'minInterval', 'from', 'to', 'before', 'beforeSpike'], 'steps are members one by one'],
   ['every', ['minInterval'], 'both say how far apart members are'],
   ['eachIngredient', ['last', 'every', 'minInterval'], 'each ingredient gives one member'],
 ];
@@ -20,23 +21,26 @@ export function selectionProblems(selection: Selection, runs: number): string[] 
   const given = (key: keyof Selection) => selection[key] !== undefined;
   const problems = [
     ...whole('last', last, 1, MOST.count),
-    ...whole('min-members', minMembers, 1, MOST.count),
+    ...whole('minMembers', minMembers, 1, MOST.count),
     ...whole('stage', stage, 0, MOST.count),
     ...(steps ?? []).flatMap((step) => whole('steps', step, 0, MOST.whole)),
-    ...(beforeSpike === 'auto' ? [] : whole('before-spike', beforeSpike, 0, MOST.whole, 'auto or ')),
+    ...(beforeSpike === 'auto' ? [] : whole('beforeSpike', beforeSpike, 0, MOST.whole, 'auto or ')),
     ...amounts(selection),
   ];
   for (const [key, others, why] of EXCLUSIVE) {
     const clashing = given(key) ? others.filter(given) : [];
-    if (clashing.length > 0) problems.push(`${label(key)} cannot be used together with ${clashing.map(label).join(', ')}: ${why}`);
+    if (clashing.length > 0)
+      problems.push(`${optionName(key)} cannot be used together with ${clashing.map(optionName).join(', ')}: ${why}`);
   }
-  if (steps?.length === 0) problems.push('steps names no step');
+  if (steps?.length === 0) problems.push(`${optionName('steps')} names no step`);
   const twice = steps?.find((step, i) => steps.indexOf(step) < i);
-  if (twice !== undefined) problems.push(`steps names ${twice} twice`);
-  if (eachIngredient !== undefined && eachIngredient !== 'last') problems.push(`each-ingredient takes last, not '${eachIngredient}'`);
-  if (margin !== undefined && beforeSpike === undefined) problems.push('margin has a meaning only with before-spike');
+  if (twice !== undefined) problems.push(`${optionName('steps')} names ${twice} twice`);
+  if (eachIngredient !== undefined && eachIngredient !== 'last')
+    problems.push(`${optionName('eachIngredient')} takes last, not '${eachIngredient}'`);
+  if (margin !== undefined && beforeSpike === undefined)
+    problems.push(`${optionName('margin')} has a meaning only with ${optionName('beforeSpike')}`);
   if (last !== undefined && minMembers !== undefined && minMembers > last) {
-    problems.push(`min-members ${minMembers} cannot be reached with last ${last}`);
+    problems.push(`${optionName('minMembers')} ${minMembers} cannot be reached with ${optionName('last')} ${last}`);
   }
   if (runs > 1 || eachIngredient !== undefined) problems.push(...siblingProblems(selection, runs));
   return problems;
@@ -47,24 +51,25 @@ function siblingProblems({ steps, last, every, minInterval, beforeSpike, eachIng
   const counting = Object.entries({ last, every, minInterval }).filter(([, value]) => value !== undefined);
   if (runs > 1 && eachIngredient === undefined) {
     for (const [key] of counting)
-      problems.push(`${label(key)} has no meaning over ${runs} runs: they are siblings, and each gives one member`);
+      problems.push(`${optionName(key)} has no meaning over ${runs} runs: they are siblings, and each gives one member`);
   }
-  if ((steps?.length ?? 0) > 1) problems.push('steps may name one step only where every run or ingredient gives one member');
+  if ((steps?.length ?? 0) > 1)
+    problems.push(`${optionName('steps')} may name one step only where every run or ingredient gives one member`);
   if (beforeSpike === 'auto')
-    problems.push('before-spike auto looks at one log: give the step where there are several runs or ingredients');
+    problems.push(`${optionName('beforeSpike')} auto looks at one log: give the step where there are several runs or ingredients`);
   return problems;
 }
 
 function amounts(selection: Selection): string[] {
   const problems: string[] = [];
   for (const key of ['every', 'minInterval'] as const)
-    problems.push(...complaints(selection[key], (text) => parseDistance(text, label(key))));
-  problems.push(...complaints(selection.margin, (text) => parseQuantity(text, 'margin')));
+    problems.push(...complaints(selection[key], (text) => parseDistance(text, optionName(key))));
+  problems.push(...complaints(selection.margin, (text) => parseQuantity(text, optionName('margin'))));
   for (const key of ['from', 'to', 'before'] as const) {
     problems.push(
       ...complaints(selection[key], (text) => {
-        const { unit } = parseQuantity(text, label(key));
-        if (unit === 'checkpoints') throw new MergeError('E_OPTION', `${label(key)} takes a step or a token count, not ${text}`);
+        const { unit } = parseQuantity(text, optionName(key));
+        if (unit === 'checkpoints') throw new MergeError('E_OPTION', `${optionName(key)} takes a step or a token count, not ${text}`);
       }),
     );
   }
@@ -94,10 +99,5 @@ function complaints<T>(value: T | undefined, parse: (value: T) => unknown): stri
 function whole(name: string, value: number | undefined, least: number, most: number, or = ''): string[] {
   if (value === undefined || (Number.isSafeInteger(value) && value >= least && value <= most)) return [];
   const upTo = value > most ? ` and at most ${most}` : '';
-  return [`${name} takes ${or}a whole number of at least ${least}${upTo}, not ${value}`];
-}
-
-/** A condition's name in recipes and, with two dashes before it, on the command line. */
-function label(key: string): string {
-  return key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  return [`${optionName(name)} takes ${or}a whole number of at least ${least}${upTo}, not ${value}`];
 }

@@ -1,11 +1,12 @@
 import { MergeError, type Warning } from '../../base/errors.ts';
+import { optionName } from '../../base/option-words.ts';
 import { refuse } from '../../base/problems.ts';
 import { aboutQuantity, parseDistance } from '../../checkpoints/run/quantity.ts';
 import type { Excluded, Quantity, QuantityText, Run, RunCheckpoint } from '../../checkpoints/run/types.ts';
 import { keepBeforeSpike, logCovers } from './before-spike.ts';
 import { keepStage, keepSteps, keepWindow, stagesOf } from './conditions.ts';
 import { type AskedMembers, findLeftOut, leftOutWarnings } from './left-out.ts';
-import { memberWarnings } from './member-warnings.ts';
+import { memberWarnings, siblingWarnings } from './member-warnings.ts';
 import { learningRatePhase, unknownPhase } from './phase.ts';
 import { selectionProblems } from './select-check.ts';
 import { label, placeText, Shortlist } from './shortlist.ts';
@@ -69,7 +70,7 @@ export function selectMembers(runs: readonly Run[], selection: Selection, { exac
     spike: chosen[0]!.spike,
     notes: [
       ...chosen.flatMap(({ shortlist }) => shortlist.notes),
-      ...(siblings ? [`${members.length} siblings, one member each`] : timeNotes(runs[0]!, members, selection)),
+      ...(siblings ? [siblingsNote(runs, members)] : timeNotes(runs[0]!, members, selection)),
     ],
     warnings: warningsOf(runs, { members, report, siblings }, { selection, exact }),
   };
@@ -86,9 +87,18 @@ function warningsOf(
   const log = logCovers(run, members.at(-1)!) ? run.log : [];
   return [
     ...leftOutWarnings(runs, members, report, asked),
-    ...(siblings ? [] : memberWarnings(members, { log, abandoned: run.abandoned })),
+    ...(siblings ? siblingWarnings(members, runs) : memberWarnings(members, { log, abandoned: run.abandoned })),
     ...runs.flatMap(({ warnings }) => warnings),
   ];
+}
+
+/** Runs that are named side by side may be meant with all their checkpoints. */
+function siblingsNote(runs: readonly Run[], members: readonly RunCheckpoint[]): string {
+  const others = runs.reduce((sum, { checkpoints }) => sum + checkpoints.length, 0) - members.length;
+  const note = `${members.length} siblings, one member each`;
+  if (runs.length === 1 || others === 0) return note;
+  const left = others === 1 ? '1 other checkpoint of these runs is' : `${others} other checkpoints of these runs are`;
+  return `${note}: ${left} not merged; name checkpoints one by one to merge several of a run`;
 }
 
 /**
@@ -156,10 +166,14 @@ function keepIngredients(shortlist: Shortlist, alone: boolean): void {
   const none = ingredientsOf(left).length === 0;
   if (!none) shortlist.drop(({ ingredient }) => (ingredient === null ? 'of no ingredient' : null));
   if (!none || !alone) return;
-  throw new MergeError('E_OPTION', `${run.path}: its checkpoints are of no ingredients that each-ingredient could tell apart`, {
-    details: { file: run.path },
-    help: 'Name runs that are siblings side by side, or select with --last.',
-  });
+  throw new MergeError(
+    'E_OPTION',
+    `${run.path}: its checkpoints are of no ingredients that ${optionName('eachIngredient')} could tell apart`,
+    {
+      details: { file: run.path },
+      help: 'Name runs that are siblings side by side, or select with --last.',
+    },
+  );
 }
 
 /** Checkpoints are in order, so the last seen of an ingredient is its newest. */
@@ -192,7 +206,7 @@ function measured(shortlist: Shortlist, text: QuantityText, name: string): { rea
 }
 
 function keepSpaced(shortlist: Shortlist, every: QuantityText, last: number | undefined): void {
-  const { asked, at } = measured(shortlist, every, 'every');
+  const { asked, at } = measured(shortlist, every, optionName('every'));
   const { left } = shortlist;
   const { taken, holes } = spaceOut(at, asked.value);
   const places = at.map((position) => targetOf(position, at.at(-1)!, asked.value));
@@ -227,7 +241,7 @@ function holeNotes(holes: readonly Hole[], checkpoints: readonly RunCheckpoint[]
 }
 
 function keepDistant(shortlist: Shortlist, minInterval: QuantityText): void {
-  const { asked, at } = measured(shortlist, minInterval, 'min-interval');
+  const { asked, at } = measured(shortlist, minInterval, optionName('minInterval'));
   const kept = new Set(keepApart(at, asked.value));
   shortlist.drop((_, i) => (kept.has(i) ? null : `less than ${aboutQuantity(asked)} from the next member`));
 }

@@ -1,3 +1,4 @@
+import { worded } from '../../base/option-words.ts';
 import { inRange } from '../../recipe/schedule/parameters.ts';
 import { formatNumber } from '../../render/numbers.ts';
 import { hasEffect, isScheduleParameter, parameterOf, type ScheduleParameterName } from '../space/schedule-parameters.ts';
@@ -54,7 +55,7 @@ const BEYOND_NEWEST =
 
 function lambdaAdvice(alpha: number): string {
   if (alpha === 0) return 'the older checkpoint alone, so that the newer one adds nothing. Look at what happened between the two.';
-  return `search again with --alpha ${Math.max(0, Math.round((alpha - 0.2) * 10) / 10)}.`;
+  return worded`search again with --alpha ${Math.max(0, Math.round((alpha - 0.2) * 10) / 10)}.`;
 }
 
 function scheduleAdvice(

@@ -13,7 +13,7 @@ import { CLAIM_PROBABILITY, headline, unfounded } from './headline.ts';
 import { recommended } from './measured.ts';
 import { type RecipeScores, recipesOf } from './recipes.ts';
 import { betterReference } from './reference.ts';
-import { boundedText, driftText, noDifferencesText, overruledText, referenceFirstText, referenceText } from './text.ts';
+import { boundedText, driftText, noDifferencesText, overruledText, referenceFirstText, referenceText, tooGoodText } from './text.ts';
 import type { Baseline, Conclusion, NoiseStd, Validation } from './types.ts';
 import type { KnownNoise, ValidationScores } from './validate.ts';
 
@@ -79,7 +79,7 @@ export function conclude(input: ConclusionInput): Concluded {
     return index < 0 ? [] : [{ ...baseline, index }];
   });
   const rivals = placed.filter(({ name }) => name !== 'sma').map(({ index }) => index);
-  const { recipes, lifted } = boundedRecipes(scoredRecipes, rivals);
+  const { recipes, lifted, lowered } = boundedRecipes(scoredRecipes, rivals);
   const repeats = repeatSpread(scoredRecipes);
   // Of equal scores a model would learn nothing but its own prior, in units that it has from nowhere.
   const equal = allEqual(recipes);
@@ -125,6 +125,14 @@ export function conclude(input: ConclusionInput): Concluded {
   const against = placed.find(({ name }) => name === (said.conclusion.against === 'single' ? 'best single' : said.conclusion.against));
   const sentences = [
     ...(shown?.beyondNoise ? [referenceFirstText(reference!.label, shown, idOf(best), scored(recipes[best]!).score)] : []),
+    ...(lowered.length === 0
+      ? []
+      : [
+          tooGoodText(
+            lowered.map((i) => ({ trial: idOf(i), score: scored(scoredRecipes[i]!).score })),
+            lowered.includes(best),
+          ),
+        ]),
     said.conclusion.text,
     ...(overruled === null
       ? []
@@ -149,6 +157,7 @@ export function conclude(input: ConclusionInput): Concluded {
       ...said.conclusion,
       text: sentences.join(' '),
       ...(lifted.length === 0 ? {} : { bounded: lifted.map(idOf) }),
+      ...(lowered.length === 0 ? {} : { tooGood: lowered.map(idOf) }),
       ...(alike === null ? {} : { noDifferences: alike }),
       ...(shown === null ? {} : { reference: shown }),
       ...(drift === null ? {} : { drift }),
@@ -159,7 +168,9 @@ export function conclude(input: ConclusionInput): Concluded {
       means === null
         ? []
         : recipes.flatMap(({ trials }, i) =>
-            lifted.includes(i) ? [] : trials.map(({ id }) => [id, { mean: sign * means.mean[i]!, std: means.std[i]! }] as const),
+            lifted.includes(i) || lowered.includes(i)
+              ? []
+              : trials.map(({ id }) => [id, { mean: sign * means.mean[i]!, std: means.std[i]! }] as const),
           ),
     ),
     noiseStd: noiseOf(known),

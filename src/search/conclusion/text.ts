@@ -80,6 +80,14 @@ export function boundedText(trials: readonly number[], against: string | null): 
   return `${which} scored far worse than the others: the model takes ${trials.length === 1 ? 'it' : 'them'} for less bad, so that the better ones can be told apart.${gain}`;
 }
 
+/** Scores far above all others: a find, or a fault of the evaluator. @param best whether the best is one of them */
+export function tooGoodText(trials: readonly { readonly trial: number; readonly score: number }[], best: boolean): string {
+  const one = trials.length === 1;
+  const which = listed(trials.slice(0, 5).map(({ trial, score }) => `${trial} (${formatNumber(score, 4)})`));
+  const gain = best ? ' What is said of its gain is in units of the others.' : ' The answer goes by the others.';
+  return `Trial${one ? '' : 's'} ${which} scored so far better than all others that ${one ? 'it' : 'they'} may be a fault of the evaluator: look at the log before ${one ? 'it is' : 'they are'} believed.${gain}`;
+}
+
 /**
  * The headline of a validated search. @param search the gain on the search's own set, by its model where
  * there is one; null where nothing was fitted to it

@@ -52,6 +52,11 @@ export interface Conclusion {
    */
   readonly bounded?: readonly number[];
   /**
+   * First trials of recipes that scored so far above all others that the model takes them for less good than they are;
+   * absent where there are none.
+   */
+  readonly tooGood?: readonly number[];
+  /**
    * First trial of the recipe that the model takes for the best, and that is not, since a baseline scored
    * better beyond the noise; absent where there is none.
    */

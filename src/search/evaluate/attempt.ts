@@ -6,6 +6,7 @@ import { makeFolder } from '../../base/disk/make-folder.ts';
 import { removeTree } from '../../base/disk/remove-tree.ts';
 import { SYSTEM } from '../../base/disk/system.ts';
 import { MergeError, type Warning } from '../../base/errors.ts';
+import { worded } from '../../base/option-words.ts';
 import { exitText, type GroupRun, runInGroup } from '../../base/process/process-group.ts';
 import { shellQuote } from '../../base/process/shell-quote.ts';
 import { formatDuration } from '../../render/format.ts';
@@ -191,7 +192,7 @@ export class Attempt {
     clearTimeout(timer);
     if (failure === null) return;
     const { trial, log } = this.#request;
-    const message = `--eval-cancel of trial ${trial} failed: ${failure}; what it should end may still run (log: ${log})`;
+    const message = worded`--eval-cancel of trial ${trial} failed: ${failure}; what it should end may still run (log: ${log})`;
     this.#control.onWarning({ code: 'W_EVAL_CANCEL', message });
   }
 

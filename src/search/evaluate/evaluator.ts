@@ -2,6 +2,7 @@ import { resolve } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { onOutput } from '../../base/disk/io-error.ts';
 import { MergeError, type Warning } from '../../base/errors.ts';
+import { worded } from '../../base/option-words.ts';
 import { exitText, runInGroup } from '../../base/process/process-group.ts';
 import { Attempt, type AttemptSettings } from './attempt.ts';
 import { Log, Tail } from './output.ts';
@@ -86,7 +87,7 @@ export class Evaluator {
    *   safely, an empty command, or a server that is not known
    */
   constructor(options: EvaluatorOptions, wait = (ms: number, signal: AbortSignal): Promise<unknown> => pause(ms, undefined, { signal })) {
-    const { command, option = '--eval', setup, cancel, timeout, gpus = [], reading } = options;
+    const { command, option = worded`--eval`, setup, cancel, timeout, gpus = [], reading } = options;
     if ((typeof command === 'string' ? command : (command[0] ?? '')).trim() === '') throw new MergeError('E_OPTION', `${option} is empty`);
     const server = options.server === undefined ? null : parseServer(options.server);
     this.#setup = setup;
@@ -98,8 +99,8 @@ export class Evaluator {
     const known = ['model', 'out', 'trial', 'gpu', ...(server === null ? [] : (['server'] as const))] as const;
     // A command that asks a server needs no path.
     checkPlaceholders(option, command, known, server === null);
-    if (cancel !== undefined) checkPlaceholders('--eval-cancel', cancel, known);
-    if (setup !== undefined) checkPlaceholders('--eval-setup', setup, []);
+    if (cancel !== undefined) checkPlaceholders(worded`--eval-cancel`, cancel, known);
+    if (setup !== undefined) checkPlaceholders(worded`--eval-setup`, setup, []);
   }
 
   /**
@@ -115,10 +116,14 @@ export class Evaluator {
     const { code, endLeftovers } = await runInGroup(command, { env, signal, onOutput: (chunk) => output.add(chunk) });
     await endLeftovers();
     if (code === 0) return;
-    throw new MergeError('E_EVALUATOR', `--eval-setup failed: it ended with ${exitText(code)}\n$ ${command}\n${output.text()}`.trimEnd(), {
-      details: { command },
-      help: 'Nothing was evaluated: mend the command, then run the same again.',
-    });
+    throw new MergeError(
+      'E_EVALUATOR',
+      worded`--eval-setup failed: it ended with ${exitText(code)}\n$ ${command}\n${output.text()}`.trimEnd(),
+      {
+        details: { command },
+        help: 'Nothing was evaluated: mend the command, then run the same again.',
+      },
+    );
   }
 
   /**

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { MergeError } from '../../base/errors.ts';
 import { parseJson } from '../../base/json/parse.ts';
+import { worded } from '../../base/option-words.ts';
 import { ByteReader } from '../../base/store/byte-reader.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
 import { dataStart } from '../../checkpoints/tensors/table.ts';
@@ -148,10 +149,11 @@ export class SglangServer {
  */
 export function parseServer(text: string): SglangServer {
   const [, kind, url] = /^(?!https?:)([^=]*)=(.*)$/.exec(text) ?? ['', 'sglang', text];
-  const help = 'Write --eval-server sglang=http://localhost:30000.';
-  if (kind !== 'sglang') throw new MergeError('E_OPTION', `--eval-server '${text}': of servers, SGLang is known: sglang=URL`, { help });
+  const help = worded`Write --eval-server sglang=http://localhost:30000.`;
+  if (kind !== 'sglang')
+    throw new MergeError('E_OPTION', worded`--eval-server '${text}': of servers, SGLang is known: sglang=URL`, { help });
   if (!URL.canParse(url!) || !/^https?:$/.test(new URL(url!).protocol)) {
-    throw new MergeError('E_OPTION', `--eval-server '${text}': '${url}' is no http or https URL`, { help });
+    throw new MergeError('E_OPTION', worded`--eval-server '${text}': '${url}' is no http or https URL`, { help });
   }
   return new SglangServer(url!.replace(/\/+$/, ''));
 }

@@ -1,4 +1,5 @@
 import { MergeError, type Warning } from '../../base/errors.ts';
+import { worded } from '../../base/option-words.ts';
 import { refuse } from '../../base/problems.ts';
 import { directionOf } from '../evaluate/goal.ts';
 import type { Goal } from '../evaluate/types.ts';
@@ -37,7 +38,7 @@ export function parseBranch(text: string): BranchScore {
   const match = BRANCH.exec(text.trim());
   const [step, score] = [Number(match?.[1]), Number(match?.[2])];
   if (match === null || !Number.isSafeInteger(step) || !Number.isFinite(score)) {
-    throw new MergeError('E_CALIBRATE', `--calibrate ${JSON.stringify(text)} is not STEP=SCORE`, {
+    throw new MergeError('E_CALIBRATE', worded`--calibrate ${JSON.stringify(text)} is not STEP=SCORE`, {
       help: 'Name the step at which the decay left the run and the score that it ended with, as 6000=1.142.',
     });
   }

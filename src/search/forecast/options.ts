@@ -1,5 +1,6 @@
 import { basename, resolve } from 'node:path';
 import { MOST } from '../../base/limits.ts';
+import { optionName } from '../../base/option-words.ts';
 import { refuse } from '../../base/problems.ts';
 import type { WeightRequest } from '../../recipe/schedule/types.ts';
 import type { StudyRequest } from '../study/session.ts';
@@ -35,12 +36,14 @@ export function resolveForecast(options: ForecastOptions): ResolvedForecast {
   const { window, method, select, calibrate = [], inputs } = options;
   const problems: string[] = [];
   if (window !== undefined && !(Number.isSafeInteger(window) && window >= 2 && window <= MOST.count)) {
-    problems.push(`window must be a whole number of at least 2, not ${window}: that of one checkpoint is the checkpoint alone`);
+    problems.push(
+      `${optionName('window')} must be a whole number of at least 2, not ${window}: that of one checkpoint is the checkpoint alone`,
+    );
   }
   if (method === 'extrapolate') problems.push('extrapolate has windows of its own, and a forecast slides one along the run');
   if (select?.eachIngredient !== undefined) problems.push('ingredients are siblings, which have no order to slide along');
   const twice = calibrate.find(({ step }, i) => calibrate.findIndex((other) => other.step === step) < i);
-  if (twice !== undefined) problems.push(`calibrate names step ${twice.step} twice`);
+  if (twice !== undefined) problems.push(`${optionName('calibrate')} names step ${twice.step} twice`);
   if (inputs.length === 0) problems.push('no run is given');
   refuse(problems, { several: (count) => `${count} things are wrong with the options of the forecast` });
   return { ...options, dir: options.dir ?? `${basename(resolve(inputs[0]!)) || 'run'}.forecast` };

@@ -55,6 +55,40 @@ export function warpWorse(values: readonly number[], middle = medianOf(values)):
   };
 }
 
+/**
+ * How many times the distance from the middle to the next better value lies between that and a value that is too good:
+ * far beyond what a peak is over the plain around it. Ours; at a thousandth of all spread a model tells the others no more.
+ */
+const TOO_GOOD = 1000;
+/** Of so many values one may be too good; more of them are a finding. Below the least nothing is known of what is usual. */
+const RARE = 8;
+const LEAST = 4;
+
+/**
+ * The same on the other side: values so far above all others that they are an evaluation that went wrong, or decide as
+ * much as one. They stay the best, in order, just above the next of the others.
+ */
+export function warpBetter(values: readonly number[]): Warped & { /** Their indices, ascending. */ readonly lowered: readonly number[] } {
+  const none = { values, slopes: values.map(() => 1), lifted: [], lowered: [] };
+  if (values.length < LEAST) return none;
+  const sorted = [...values].sort((a, b) => b - a);
+  for (let count = Math.max(1, Math.floor(values.length / RARE)); count > 0; count--) {
+    const next = sorted[count]!;
+    const middle = medianOf(sorted.slice(count));
+    const unit = next - middle;
+    if (!(unit > 0) || !(sorted[count - 1]! - next > TOO_GOOD * unit)) continue;
+    const bounds = new Map([...new Set(sorted.slice(0, count))].reverse().map((value, rank) => [value, next + unit * (rank + 1)]));
+    const bounded = values.map((value) => bounds.get(value) ?? value);
+    return {
+      values: bounded,
+      slopes: values.map((value, i) => (bounds.has(value) ? (bounded[i]! - middle) / (value - middle) : 1)),
+      lifted: [],
+      lowered: values.flatMap((value, i) => (bounds.has(value) ? [i] : [])),
+    };
+  }
+  return none;
+}
+
 /** The value in the middle, of an even number the lower one: at least half of them lie from it on. */
 export function medianOf(values: readonly number[]): number {
   return [...values].sort((a, b) => a - b)[(values.length - 1) >> 1]!;

@@ -113,7 +113,7 @@ export class AskTellSession {
           await this.#answer(message, signal);
         } catch (error) {
           if (!(error instanceof MergeError) || !MENDABLE.includes(error.code)) throw error;
-          const { code, message, commandHelp: help } = error;
+          const { code, message, help } = error;
           await this.#write({ error: { code, message, help, line: line.number } }, signal);
         }
       }

@@ -1,6 +1,7 @@
 import { didYouMean } from '../../base/did-you-mean.ts';
 import { MergeError } from '../../base/errors.ts';
 import { MOST } from '../../base/limits.ts';
+import { optionName, worded } from '../../base/option-words.ts';
 import { refuse } from '../../base/problems.ts';
 import type { ScheduleContext, ScheduleMember } from '../../recipe/schedule/types.ts';
 import type { KernelName } from '../gaussian-process/names.ts';
@@ -109,7 +110,7 @@ export function checkSearch(options: SearchOptions): void {
   const whole = (name: string, value: number | undefined, least: number, most = Number.MAX_SAFE_INTEGER) => {
     if (value === undefined || (Number.isSafeInteger(value) && value >= least && value <= most)) return;
     problems.push(
-      `${name} must be a whole number of at least ${least}${most < Number.MAX_SAFE_INTEGER ? ` and at most ${most}` : ''}, not ${value}`,
+      `${optionName(name)} must be a whole number of at least ${least}${most < Number.MAX_SAFE_INTEGER ? ` and at most ${most}` : ''}, not ${value}`,
     );
   };
   whole('trials', trials, 1, MOST_TRIALS);
@@ -118,24 +119,27 @@ export function checkSearch(options: SearchOptions): void {
   whole('patience', patience, 1, MOST.count);
   whole('anchorEvery', anchorEvery, 1, MOST.count);
   if (budget !== undefined && !(budget > 0 && budget <= MOST.budget))
-    problems.push(`budget must be over 0 and at most ${MOST.budget} seconds, not ${budget}`);
-  if (alpha !== undefined && !(alpha >= 0 && alpha < 1)) problems.push(`alpha must be at least 0 and below 1, not ${alpha}`);
+    problems.push(`${optionName('budget')} must be over 0 and at most ${MOST.budget} seconds, not ${budget}`);
+  if (alpha !== undefined && !(alpha >= 0 && alpha < 1))
+    problems.push(`${optionName('alpha')} must be at least 0 and below 1, not ${alpha}`);
   if (output === undefined && dir === undefined) problems.push('neither an output nor a folder for the trials is given');
   if (chain && space !== undefined) problems.push('a chain of pairs is a space of its own: leave out the space, or the chain');
   if (alpha !== undefined && space !== undefined && space !== 'pairwise')
     problems.push(
-      `alpha is the least weight in a pairwise space, and the space is ${typeof space === 'string' ? space : space.space}: leave out one of them, or write alpha into the file of a pairwise space`,
+      `${optionName('alpha')} is the least weight in a pairwise space, and the space is ${typeof space === 'string' ? space : space.space}: leave out one of them, or write alpha into the file of a pairwise space`,
     );
   if (samplerCmd !== undefined && sampler !== undefined)
-    problems.push(`sampler (${sampler}) and sampler-cmd are two samplers, and there can be one: leave out either`);
+    problems.push(
+      `${optionName('sampler')} (${sampler}) and ${optionName('samplerCmd')} are two samplers, and there can be one: leave out either`,
+    );
   for (const [name, value] of Object.entries({ acquisition, kernel })) {
     if (value === undefined || (samplerCmd === undefined && (sampler ?? 'gp') === 'gp')) continue;
     const other = samplerCmd === undefined ? sampler : 'a command';
-    problems.push(`${name} (${value}) is of the sampler gp, and the sampler is ${other}: leave out either`);
+    problems.push(`${optionName(name)} (${value}) is of the sampler gp, and the sampler is ${other}: leave out either`);
   }
   refuse(problems, { several: (count) => `${count} things are wrong with the options of the search` });
   // Else it would be refused after the last trial.
-  if (validate !== undefined) scorerOf({ ...options, eval: validate }, '--validate');
+  if (validate !== undefined) scorerOf({ ...options, eval: validate }, worded`--validate`);
 }
 
 /**

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { onOutput } from '../../base/disk/io-error.ts';
 import { SYSTEM } from '../../base/disk/system.ts';
+import { worded } from '../../base/option-words.ts';
 import type { ValidationScores } from '../conclusion/validate.ts';
 import { directionOf } from '../evaluate/goal.ts';
 import { differences } from '../study/differences.ts';
@@ -39,7 +40,7 @@ export async function validateSearch(
   // Scores of another set were paid for, too.
   if (stored !== null && !usable) await onOutput('rename', file, () => SYSTEM.fs.rename(file, `${file}.old`));
   const { evalSetup, goal, ...evaluation } = options;
-  const { score } = scorerOf({ ...evaluation, eval: command, metrics }, '--validate');
+  const { score } = scorerOf({ ...evaluation, eval: command, metrics }, worded`--validate`);
   const second = new Study({
     folder,
     file: VALIDATION_FILE,

@@ -1,3 +1,4 @@
+import { inReadersWords } from '../../base/option-words.ts';
 import { formatSeconds, formatStep, plural } from '../../render/format.ts';
 import { formatEstimate, formatNumber, plainNumber } from '../../render/numbers.ts';
 import type { Baseline, Conclusion } from '../conclusion/types.ts';
@@ -46,7 +47,7 @@ const ENDINGS: Record<Ending, string> = {
 };
 
 export function endingWords(ended: Ending): string {
-  return ENDINGS[ended];
+  return inReadersWords(ENDINGS[ended]);
 }
 
 export function goalWords(goal: Goal): string {

@@ -7,7 +7,7 @@ import { maximise } from '../gaussian-process/maximise.ts';
 import type { AcquisitionName, KernelName } from '../gaussian-process/names.ts';
 import type { Process } from '../gaussian-process/process.ts';
 import { sobolPoints } from '../gaussian-process/sobol.ts';
-import { warpWorse } from '../gaussian-process/warp.ts';
+import { warpBetter, warpWorse } from '../gaussian-process/warp.ts';
 import { cells, freshPoints } from './fresh.ts';
 import type { Acquisition } from './names.ts';
 import { sobolSequence } from './sequence.ts';
@@ -34,7 +34,7 @@ const LOOK = 4;
  * acquisition function of a Gaussian process is largest. ξ is asked of EI and PI, and not of logEI. Scores
  * that are still to come are believed to be the model's mean (Kriging believer: Ginsbourger, Le Riche and
  * Carraro 2010). Failed trials stay out of the model, and their neighbourhood is kept away from (see
- * {@link avoiding}); scores far below the others are bounded (see `warpWorse`). Where the model knows no
+ * {@link avoiding}); scores far from the others are bounded (see `warpWorse`, `warpBetter`). Where the model knows no
  * differences, trials fill the space: an acquisition function would try its ends again and again.
  */
 export function gpSampler({ axes, initial, seed, acquisition = axes.length === 1 ? 'hedge' : 'logei', kernel }: GpSamplerOptions): Sampler {
@@ -57,7 +57,9 @@ export function gpSampler({ axes, initial, seed, acquisition = axes.length === 1
   /** What the acquisition function wants, one after the other, each believed before the next. */
   async function propositions(history: History, count: number, before: readonly Point[]): Promise<Proposal[]> {
     const seen = scored(history);
-    const { values, slopes } = warpWorse(seen.map(({ value }) => value));
+    const better = warpBetter(seen.map(({ value }) => value));
+    const { values, slopes: worse } = warpWorse(better.values);
+    const slopes = worse.map((slope, i) => slope * better.slopes[i]!);
     const trials = seen.map((trial, i) => ({ ...trial, value: values[i]! }));
     const observations = {
       points: trials.map(({ point }) => point),

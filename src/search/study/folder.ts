@@ -12,6 +12,7 @@ import { SHARED_MEMORY, sharedMemoryBytes } from '../../base/disk/shared-memory.
 import { SYSTEM } from '../../base/disk/system.ts';
 import { MergeError } from '../../base/errors.ts';
 import { availableMemory } from '../../base/machine/memory.ts';
+import { helpForTasks } from './several-tasks.ts';
 
 /** Where merges wait for their evaluation. */
 export interface WorkFolder {
@@ -70,7 +71,7 @@ export class StudyFolder {
       output: path,
       code: 'E_SEARCH_BUSY',
       busy: 'is being worked in',
-      help: 'Wait for the other search, or give this one a folder of its own with --dir.',
+      help: helpForTasks() ?? 'Wait for the other search, or give this one a folder of its own with --dir.',
     });
     const folder = new StudyFolder(path, lock, made === null ? null : resolve(made));
     await folder.#removeLeftWork();
@@ -144,7 +145,7 @@ export class StudyFolder {
     const path = join(resolve(parent), `ckpt-merge-work-${newId()}`);
     await appendLine(this.#lock.folder.at(WORK_RECORD), { path });
     // Everybody's weights are nobody else's business; what is kept is there to be looked at.
-    await onOutput('create', parent, () => SYSTEM.fs.mkdir(path, keep ? READABLE : PRIVATE));
+    await onOutput('make a folder in', parent, () => SYSTEM.fs.mkdir(path, keep ? READABLE : PRIVATE));
     this.#work = { path, keep };
     return path;
   }

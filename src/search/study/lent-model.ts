@@ -6,6 +6,7 @@ import { copyAnew, makeFoldersSync } from '../../base/disk/own-file.ts';
 import { removeTree } from '../../base/disk/remove-tree.ts';
 import { SYSTEM } from '../../base/disk/system.ts';
 import { MergeError } from '../../base/errors.ts';
+import { worded } from '../../base/option-words.ts';
 import { storeOf } from '../../base/store/store.ts';
 import { fingerprint } from '../../checkpoints/fingerprint.ts';
 import { type SideFileOptions, type SideFiles, sideFiles } from '../../checkpoints/side-files.ts';
@@ -69,7 +70,7 @@ export class Lender {
     const check = async (): Promise<void> => {
       const now = await looksAt(before.keys());
       const change = firstChange(before, now) ?? ((await hiddenWrite(now)) ? { file: [...before.keys()][0]!, how: CONTENT } : null);
-      if (change !== null) throw writtenTo(change, trial, 'Put the file back as it was; then go on with --resume.');
+      if (change !== null) throw writtenTo(change, trial, worded`Put the file back as it was; then go on with --resume.`);
     };
     // A second name that a backup gave to a file moves its ctime as a write does.
     const hiddenWrite = async (now: ReadonlyMap<string, Look>): Promise<boolean> =>
@@ -104,7 +105,7 @@ export class Lender {
       // Other trials of the same merge link to it, and take their links back, while this one is scored.
       const change = firstChange(before, now, this.#links.get(path) !== linksBefore);
       if (change === null) return;
-      if (shared) throw writtenTo(change, trial, 'Then go on with --resume.');
+      if (shared) throw writtenTo(change, trial, worded`Then go on with --resume.`);
       this.#spoiled.add(path);
     };
     const model = await this.#lent(lent, check, async () => {

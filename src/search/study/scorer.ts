@@ -1,3 +1,4 @@
+import { worded } from '../../base/option-words.ts';
 import { shellQuote } from '../../base/process/shell-quote.ts';
 import { Evaluator } from '../evaluate/evaluator.ts';
 import type { ReadOptions } from '../evaluate/results/metric.ts';
@@ -69,7 +70,7 @@ export function readOptions({ metrics, metricFile, metricRegex }: EvaluationSett
  */
 export function scorerOf(
   request: EvaluationSettings,
-  option = '--eval',
+  option = worded`--eval`,
 ): { readonly score: ScoreModel; setup(signal: AbortSignal): Promise<void> } {
   const { eval: command, evalSetup: setup, evalCancel: cancel, evalServer: server, timeout, gpus } = request;
   if (typeof command === 'function') return { score: scoreBy(command), setup: async () => {} };

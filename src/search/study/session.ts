@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { MergeError } from '../../base/errors.ts';
 import { MOST } from '../../base/limits.ts';
+import { optionName } from '../../base/option-words.ts';
 import { keysOf, pick } from '../../base/pick.ts';
 import { inputAround } from '../../merge/plan/outputs/output-path.ts';
 import { CHECKS, MACHINE, TRUST } from '../../recipe/options.ts';
@@ -14,6 +15,7 @@ import { type MembersRequest, type StudyMembers, studyMembers } from './members.
 import { Merger, type MergeSettings } from './merges.ts';
 import { Records, resumedTrials } from './records.ts';
 import { commandText, type EvaluationSettings, metricTexts, readOptions, scorerOf } from './scorer.ts';
+import { helpForTasks } from './several-tasks.ts';
 import { Study } from './study.ts';
 import type { ScoreModel } from './trials.ts';
 import { readTrials, type StudyIdentity, storedGoal, TRIALS_FILE } from './trials-file.ts';
@@ -73,13 +75,16 @@ export function checkEvaluation(request: EvaluationSettings): void {
   checkReadOptions(readOptions(request));
   const { parallel, gpus, timeout } = request;
   if (parallel !== undefined && !(Number.isSafeInteger(parallel) && parallel > 0 && parallel <= MOST.parallel)) {
-    throw new MergeError('E_OPTION', `parallel must be a whole number from 1 to ${MOST.parallel}, not ${parallel}`);
+    throw new MergeError('E_OPTION', `${optionName('parallel')} must be a whole number from 1 to ${MOST.parallel}, not ${parallel}`);
   }
   if (timeout !== undefined && !(timeout > 0 && timeout <= MOST.timer)) {
-    throw new MergeError('E_OPTION', `timeout must be over 0 and at most ${MOST.timer} seconds, not ${timeout}`);
+    throw new MergeError('E_OPTION', `${optionName('timeout')} must be over 0 and at most ${MOST.timer} seconds, not ${timeout}`);
   }
   if (gpus !== undefined && gpus.length < (parallel ?? 1)) {
-    throw new MergeError('E_OPTION', `${parallel} evaluations at a time need as many devices, and gpus names ${gpus.length}`);
+    throw new MergeError(
+      'E_OPTION',
+      `${parallel} evaluations at a time need as many devices, and ${optionName('gpus')} names ${gpus.length}`,
+    );
   }
   // Made again by the session: here for what it refuses, before there is a folder.
   scorerOf(request);
@@ -251,7 +256,7 @@ async function storedTrials(folder: StudyFolder, file: string, identity: StudyId
       `${folder.path} holds a ${stored.identity.kind} with ${scored} scored ${scored === 1 ? 'trial' : 'trials'}`,
       {
         details: { file: folder.path },
-        help: 'Go on with it with --resume, begin anew with --force, or name another folder with --dir.',
+        help: helpForTasks() ?? 'Go on with it with --resume, begin anew with --force, or name another folder with --dir.',
       },
     );
   }

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { SYSTEM } from '../../base/disk/system.ts';
 import { MergeError, type Warning } from '../../base/errors.ts';
+import { worded } from '../../base/option-words.ts';
 import type { Outcome } from '../evaluate/evaluator.ts';
 import { directionOf } from '../evaluate/goal.ts';
 import type { Score } from '../evaluate/types.ts';
@@ -242,10 +243,14 @@ export class Trials {
     if (!first && !(whole && outcome.status !== 'complete')) return;
     const { reason, tail } = outcome as Exclude<Outcome, { status: 'complete' }>;
     const validation = identity.kind === 'validation';
-    const which = validation ? 'the first evaluation by --validate' : first ? 'the first evaluation' : `the evaluation of trial ${id}`;
+    const which = validation
+      ? worded`the first evaluation by --validate`
+      : first
+        ? 'the first evaluation'
+        : `the evaluation of trial ${id}`;
     const shown = tail.length === 0 ? 'it printed nothing' : `the end of its output:\n${tail.join('\n')}`;
     const kept = validation
-      ? 'All trials are kept: mend the command, then go on with --resume.'
+      ? worded`All trials are kept: mend the command, then go on with --resume.`
       : 'Mend the evaluator, then run the same command again.';
     const byHand = weights.length === 1 ? `, with ${weights[0]!.path} as MERGE_MODEL` : '';
     throw new MergeError('E_EVALUATOR', `${which} failed: ${reason}\n$ ${identity.evaluator}\n${shown}`, {

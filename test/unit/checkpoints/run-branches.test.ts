@@ -103,7 +103,7 @@ describe('training logs decide where both have one', () => {
       ).map(({ message }) => message);
     expect(said([200, 250, 300])).toEqual([
       'steps 200, 250 are of another branch of the training than step 300: their training logs differ at steps that both have; ' +
-        'a mean of two branches is of no training; leave out one branch, with --to or --steps',
+        'a mean of two branches is of no training; leave out one branch, with `to` or `steps`',
     ]);
     expect([...said([200, 250]), ...said([300, 400])]).toEqual([]);
   });

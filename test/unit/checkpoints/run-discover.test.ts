@@ -186,7 +186,7 @@ describe('log', () => {
     const lines = [
       '{"step": 1, "loss": NaN}',
       '{"step": 2, "loss": "nan"}',
-      '{"step": 3, "loss": "Infinity"}',
+      '{"step": 3, "loss": {"__float__": "Infinity"}}',
       // The Trainer's filter of such losses leaves 0.
       '{"step": 4, "loss": 0.0, "grad_norm": NaN}',
       '{"step": 5, "loss": 0.0, "grad_norm": "inf"}',
@@ -198,6 +198,19 @@ describe('log', () => {
     const run = await discoverRun(runOf({ name: 'checkpoint-20', state: state(lines.join(', ')) }));
     const lost = Number.POSITIVE_INFINITY;
     expect(run.log.map(({ loss }) => loss)).toEqual([lost, lost, lost, lost, lost, 2.5, 0, null]);
+  });
+
+  test.each([
+    ['every line had a loss', false, 1],
+    ['losses are logged now and then', true, 0],
+  ])('null is a loss that was NaN where %s', async (_, sparse, lost) => {
+    const lines = Array.from({ length: 30 }, (_, i) => {
+      const measured = sparse ? i % 5 === 0 : i !== 20;
+      return `{"step": ${i}, "loss": ${measured ? 2 : null}, "learning_rate": 0.5}`;
+    });
+    const state = `{"global_step": 30, "log_history": [${lines.join(', ')}]}`;
+    const { log } = await discoverRun(runOf({ name: 'checkpoint-30', state }));
+    expect(log.filter(({ loss }) => loss === Number.POSITIVE_INFINITY)).toHaveLength(lost);
   });
 
   test('an older state file fills in what a resumed run forgot', async () => {
@@ -462,6 +475,22 @@ describe('left out, with the reason', () => {
     expect((await errorOf(run)).help).toBe(
       `Name the checkpoints one by one, oldest first (${run}/${name}20 ${run}/${name}40 …), or give them names such as checkpoint-100.`,
     );
+  });
+
+  test('a folder that holds training state alone is no checkpoint of PyTorch', async () => {
+    const run = runOf('checkpoint-10', 'checkpoint-20', 'checkpoint-30');
+    for (const [name, state] of [
+      ['checkpoint-20', 'optimizer.pt'],
+      ['checkpoint-30', 'rng_state_0.pth'],
+    ] as const) {
+      rmSync(join(run, name, 'model.safetensors'));
+      writeTree(join(run, name), { [state]: '', 'training_args.bin': '' });
+    }
+    const reason = (state: string) => `incomplete: the folder holds the state of the training (${state}, training_args.bin) and no weights`;
+    expect(reasonsOf(await discoverRun(run))).toEqual({
+      'checkpoint-20': reason('optimizer.pt'),
+      'checkpoint-30': reason('rng_state_0.pth'),
+    });
   });
 
   test('what has nothing to do with checkpoints is passed over', async () => {

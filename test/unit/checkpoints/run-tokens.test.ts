@@ -60,7 +60,7 @@ test('two sources are refused, both named', async () => {
   const source: TokenSource = { tokensPerStep: '4M', batchSchedule: '0:4M' };
   await expect(withTokens(runOfSteps([1]), source)).rejects.toMatchObject({
     code: 'E_OPTION',
-    message: expect.stringMatching(/tokens-per-step and batch-schedule/),
+    message: expect.stringMatching(/tokensPerStep and batchSchedule/),
   });
 });
 

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { createProgress } from '../../../src/cli/terminal/progress.ts';
 import { progressLine } from '../../../src/cli/terminal/progress-line.ts';
 import type { ProgressEvent } from '../../../src/merge/engine/events.ts';
+import type { Plan } from '../../../src/merge/plan/types.ts';
 import { fakeTerminal } from '../../support/fake-terminal.ts';
 
 const merging = (changes: Partial<ProgressEvent> = {}): ProgressEvent => ({
@@ -96,6 +97,22 @@ describe('off a terminal', () => {
     progress.end();
     const line = 'merging   64%  515 GB / 800 GB  read 11.8 GB/s  write 2.95 GB/s  ETA 00:21\n';
     expect(terminal.written.err).toBe(line + line);
+  });
+
+  it('of a merge that a watch begins after hours, the first line comes after ten seconds, too', () => {
+    const terminal = fakeTerminal();
+    let now = 0;
+    const progress = createProgress('lines', terminal, undefined, () => now);
+    for (const began of [60_000, 7_200_000]) {
+      now = began;
+      progress.event({ type: 'plan', plan: { outputs: [] } as unknown as Plan });
+      now += 900;
+      progress.event(merging({ bytesRead: 640e9 - 1, bytesWritten: 160e9, etaSeconds: 0 }));
+    }
+    expect(terminal.written.err).toBe('');
+    now += 10_000;
+    progress.event(merging());
+    expect(terminal.written.err).toMatch(/^merging {3}64%.*\n$/);
   });
 
   it('writes nothing but warnings when asked to', () => {

@@ -25,6 +25,7 @@ const RESULT: MergeResult = {
         { path: 'run/checkpoint-20000', step: 20_000, tokens: 9_000_000, weight: 0.16000000000000003 },
         { path: 'other', step: null, tokens: null, weight: 0.2 },
       ],
+      notes: [],
       bytesWritten: 2_000_000_000,
       tensors: 291,
       treatments: [],
@@ -52,7 +53,7 @@ describe('the summary of a merge', () => {
    step     tokens  weight  checkpoint
    1000          -    0.64  run/checkpoint-1000
   20000  9,000,000    0.16  run/checkpoint-20000
-      -          -     0.2  other
+      -          -    0.20  other
 
   291 tensors, 2.00 GB written, 2 threads, avx512, inputs mapped
   6.00 GB read in 2.00 s, 0.250 s of it syncing (read 3.00 GB/s, write 1.00 GB/s)

@@ -1,4 +1,4 @@
-import { truncateSync, writeFileSync } from 'node:fs';
+import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { plan } from '../../../src/merge/average.ts';
@@ -59,6 +59,67 @@ describe('members that are named one by one', () => {
     // wsm says of the rate what there is to say.
     expect((await codes({ method: 'wsm', inputs: [at('run')] })).filter((code) => code === 'W_LR_PHASE')).toHaveLength(1);
   });
+});
+
+it('an annealed sibling beside one that is not is told, of runs and of checkpoints; the others of a run are noted', async () => {
+  const state = (rates: readonly number[]) =>
+    `{"global_step": 900, "log_history": [${rates.map((rate, i) => `{"step": ${(i + 1) * 300}, "loss": 2, "learning_rate": ${rate}}`).join(', ')}]}`;
+  const [constant, annealed] = [
+    writeRun(at('a'), [{ name: 'checkpoint-600' }, { name: 'checkpoint-900', state: state([3e-4, 3e-4, 3e-4]) }]),
+    writeRun(at('b'), [{ name: 'checkpoint-900', seed: 5, state: state([3e-4, 3e-4, 0]) }]),
+  ];
+  const ofRuns = await plan({ inputs: [constant, annealed], output: at('out') });
+  expect(ofRuns.warnings.map(({ code }) => code)).toEqual(['W_LR_PHASE']);
+  expect(ofRuns.outputs[0]!.selection!.notes.join()).toContain('1 other checkpoint of these runs is not merged');
+  const named = [constant, annealed].map((path) => join(path, 'checkpoint-900'));
+  expect((await plan({ inputs: named, output: at('out') })).warnings).toEqual(ofRuns.warnings);
+});
+
+describe('members that hold zeros', () => {
+  /** Of half a matrix. */
+  const BYTES = 4 * 32 * 4;
+  /** Members of two matrices, the bytes from and to which are zero in each. */
+  const zerosIn = async (steps: readonly number[], zeros: Readonly<Record<number, readonly [from: number, to: number]>>) => {
+    const shards = [['a', 'b'].map((name) => ({ name: `model.layers.0.mlp.${name}_proj.weight`, dtype: 'F32' as const, shape: [8, 32] }))];
+    const path = run(steps, () => ({ shards }));
+    for (const [step, [from, to]] of Object.entries(zeros)) {
+      const file = join(path, `checkpoint-${step}`, 'model.safetensors');
+      const bytes = readFileSync(file);
+      const start = bytes.length - 4 * BYTES;
+      writeFileSync(file, bytes.fill(0, start + from, start + to));
+    }
+    const { warnings } = await plan({ inputs: [path], output: at('out'), allowUnknown: true });
+    return warnings.filter(({ code }) => code === 'W_ZEROS').map(({ message }) => message.replaceAll(`${path}/`, ''));
+  };
+  const FIRST = [0, 2 * BYTES] as const;
+
+  it('of which one does, or several, are told once', async () => {
+    expect(await zerosIn([9000, 9100, 9200, 9300], { 9300: FIRST })).toEqual([expect.stringMatching(/^checkpoint-9300 holds zeros/)]);
+    expect(await zerosIn([9000, 9100, 9200, 9300], { 9200: FIRST, 9300: FIRST })).toEqual([
+      expect.stringMatching(/^checkpoint-9200 and checkpoint-9300 hold zeros .* in 1 tensor/),
+    ]);
+    expect(await zerosIn([9000, 9100, 9200], { 9000: FIRST, 9100: FIRST })).toHaveLength(1);
+  });
+
+  it('in half a tensor are told', async () => {
+    expect(await zerosIn([9000, 9100], { 9100: [BYTES, 2 * BYTES] })).toHaveLength(1);
+  });
+
+  it('all do, or that began with them, are healthy', async () => {
+    expect(await zerosIn([9000, 9100], { 9000: FIRST, 9100: FIRST })).toEqual([]);
+    expect(await zerosIn([0, 9100, 9200], { 0: FIRST, 9100: FIRST })).toEqual([]);
+    // Rows of tokens that were not seen yet.
+    expect(await zerosIn([9000, 9100, 9200], { 9000: [BYTES, 2 * BYTES], 9100: [BYTES, 2 * BYTES] })).toEqual([]);
+  });
+});
+
+it('of two members that are one checkpoint it is said once, and strict refuses it', async () => {
+  const path = run([9000, 9100, 9200, 9300], (step) => ({ seed: step < 9200 ? step : 9200 }));
+  const { warnings } = await plan({ inputs: [path], output: at('out') });
+  expect(warnings).toEqual([
+    { code: 'W_SAME_BYTES', message: expect.stringMatching(/checkpoint-9200 and .*checkpoint-9300 have the same bytes/) },
+  ]);
+  await expect(plan({ inputs: [path], output: at('out'), strict: true })).rejects.toMatchObject({ code: 'E_STRICT' });
 });
 
 it('of many windows some advice is shown, and each output keeps its own', async () => {

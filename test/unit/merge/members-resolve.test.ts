@@ -191,9 +191,9 @@ describe('contradictions', () => {
     const error = await resolveRecipe({ ...recipe('nowhere', ...outputs), tokensPerStep: 1, tokensFile: 't.csv' }).catch((e: unknown) => e);
     expect(error).toMatchObject({ code: 'E_OPTION', exitCode: 2, message: '4 things in the recipe do not go together' });
     expect((error as { details: { conflicts: { message: string }[] } }).details.conflicts.map(({ message }) => message)).toEqual([
-      '`tokens-file` is a second source of token counts: keep one of them',
+      '`tokensFile` is a second source of token counts: keep one of them',
       '`optimizer` has a meaning only with `for: resume`',
-      '`sliding` needs `select: { last: N }`, the size of the window',
+      '`sliding` needs `last: N`, the size of the window',
       '`path` needs `{step}` or `{tokens}` in it, because `sliding` makes an output for every window',
     ]);
   });

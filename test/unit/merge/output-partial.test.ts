@@ -185,7 +185,7 @@ describe('an unfinished merge', () => {
     expect([living, distant, dead, another].map(there)).toEqual([true, true, false, true]);
     expect(warnings.map((w) => w.code)).toEqual(['W_STALE_PARTIAL', 'W_STALE_PARTIAL', 'W_STALE_PARTIAL']);
     const about = (p: Publication) => warnings.find((w) => w.message.includes(p.partial))?.message;
-    expect(about(dead)).toMatch(/1 finished part.*was removed.*--resume would have continued it/s);
+    expect(about(dead)).toMatch(/1 finished part.*was removed.*`resume` would have continued it/s);
     expect(about(living)).toMatch(/is running.*left alone/);
     expect(about(distant)).toMatch(/may be running.*left alone/);
     await publication.abandon({ keep: false });

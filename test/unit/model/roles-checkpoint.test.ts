@@ -8,7 +8,7 @@ import { checkpointRoles, tensorName } from '../../../src/model/roles/checkpoint
 import { namingContext } from '../../../src/model/roles/context.ts';
 import { configNumber } from '../../../src/model/roles/model-config.ts';
 import { tiedPairs } from '../../../src/model/roles/tied.ts';
-import { temporaryFolder } from '../../support/checkpoints.ts';
+import { temporaryFolder, writeCheckpoint } from '../../support/checkpoints.ts';
 import { writeNanotron } from '../../support/run-trees.ts';
 import { writeSparse } from '../../support/sparse-checkpoint.ts';
 
@@ -122,4 +122,19 @@ test('what a container keeps apart from the model is training state, whatever it
   expect([roles.of(0, embed).role, roles.of(0, norm).role]).toEqual(['embedding', 'norm']);
   const apart = await checkpointRoles(told);
   expect([apart.of(0, embed).role, apart.of(0, norm).role]).toEqual(['embedding', 'optimizer']);
+});
+
+test("scales of fused experts belong to their codes; what is called like a scale in a block and belongs to none is nobody's", async () => {
+  const mlp = 'model.layers.0.mlp';
+  const tensors = [
+    { name: `${mlp}.experts.gate_up_proj`, dtype: 'F8_E4M3' as const, shape: [2, 8, 4] },
+    ...[`${mlp}.experts.gate_up_proj_scale`, `${mlp}.experts.down_proj_scale`, `${mlp}.gate_scale`, `${mlp}.gate_scales`].map((name) => ({
+      ...{ name, dtype: 'F32' as const, shape: [2, 8] },
+    })),
+    { name: 'model.layers.0.self_attn.q_l2_clip.scale', dtype: 'F32' as const, shape: [8] },
+  ];
+  const path = writeCheckpoint(join(temporary.path, 'fp8'), [tensors], 1);
+  const roles = await checkpointRoles(await openCheckpoint(path, { cache }));
+  expect(tensors.map((_, row) => roles.of(0, row).role)).toEqual(['expert', 'quant_scale', null, null, null, 'attn']);
+  expect(roles.of(0, 1)).toMatchObject({ of: 'expert', projection: 'gate_up' });
 });

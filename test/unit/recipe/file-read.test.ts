@@ -221,11 +221,7 @@ outputs:
     ],
     ['conditions that exclude each other', output('select: { last: 2, steps: [1] }'), '4:13: steps cannot be used together with last'],
     ['a window of nothing', output('select: { from: 2000, to: 1000 }'), '4:13: nothing lies from 2000 on and up to 1000'],
-    [
-      'windows without a size',
-      'inputs: run\noutputs: [{ path: "a{step}", sliding: true }]\n',
-      '2:39: `sliding` needs `select: { last: N }`',
-    ],
+    ['windows without a size', 'inputs: run\noutputs: [{ path: "a{step}", sliding: true }]\n', '2:39: `sliding` needs `last: N`'],
     ['windows in one place', output('sliding: true', 'select: { last: 2 }'), '3:11: `path` needs `{step}` or `{tokens}` in it'],
     ['windows of a preset', output('sliding: true', 'preset: pma'), ': `preset` cannot be used together with `sliding`'],
     [

@@ -124,10 +124,7 @@ describe('a window that is wide for the run', () => {
     const { selection, warnings } = await chosen(run(folder, every(1e9, 131)));
     expect(selection).toEqual({ last: 10, every: '8B' });
     expect(warnings).toEqual([
-      {
-        code: 'W_WINDOW_WIDE',
-        message: expect.stringMatching(/span 0\.55 of the 131B.* no more than 7 members, or give the recent ones more weight/),
-      },
+      { code: 'W_WINDOW_WIDE', message: expect.stringMatching(/span 0\.55 of the 131B.* no more than 7 members, or weigh the recent/) },
     ]);
   });
 

@@ -63,6 +63,15 @@ describe('control experiments', () => {
     expect([...(await resolveWeights(membersOf(2), { weights: [0.25, 0.75], reverse: true })).weights]).toEqual([0.75, 0.25]);
   });
 
+  it.each([
+    [{ method: 'sma', reverse: true }, 'reverse changes nothing: the weights of the 3 members are the same in reverse order'],
+    [{ method: 'sma', scramble: 5 }, 'scramble changes nothing: the weights of the 3 members are the same in an order that seed 5 decides'],
+    [{ weights: [0.25, 0.5, 0.25], reverse: true }, 'reverse changes nothing: the weights of the 3 members are the same in reverse order'],
+  ] as [WeightRequest, string][])('a control experiment without an effect is told: %j', async (request, message) => {
+    expect((await resolveWeights(membersOf(3), request)).warnings).toEqual([{ code: 'W_NO_EFFECT', message }]);
+    expect((await resolveWeights(membersOf(3), { method: 'wma', reverse: true })).warnings).toEqual([]);
+  });
+
   it('SplitMix64 gives the published numbers of seed 1234567', () => {
     const next = splitMix64(1234567);
     expect(Array.from({ length: 5 }, next)).toEqual([
@@ -103,19 +112,19 @@ describe('requests that make no sense', () => {
     ['alpha NaN', { method: 'ema', alpha: Number.NaN }, 'alpha must be'],
     ['alpha as text', { method: 'ema', alpha: '0.2' as unknown as number }, 'alpha must be'],
     ['alpha with sma', { method: 'sma', alpha: 0.2 }, 'alpha has no meaning for method sma'],
-    ['alpha and half-life', { method: 'ema', alpha: 0.2, halfLife: '2B' }, 'alpha and half-life cannot be used together'],
-    ['half-life of nothing', { method: 'ema', halfLife: 0 }, 'half-life must be a distance over 0, not 0'],
-    ['half-life of no unit known', { method: 'ema', halfLife: '2 weeks' }, 'half-life must be tokens, steps or checkpoints'],
-    ['half-life with ema-normalized', { method: 'ema-normalized', halfLife: '2B' }, 'half-life has no meaning for method ema-normalized'],
+    ['alpha and half-life', { method: 'ema', alpha: 0.2, halfLife: '2B' }, 'alpha and halfLife cannot be used together'],
+    ['half-life of nothing', { method: 'ema', halfLife: 0 }, 'halfLife must be a distance over 0, not 0'],
+    ['half-life of no unit known', { method: 'ema', halfLife: '2 weeks' }, 'halfLife must be tokens, steps or checkpoints'],
+    ['half-life with ema-normalized', { method: 'ema-normalized', halfLife: '2B' }, 'halfLife has no meaning for method ema-normalized'],
     ['unknown decay', { method: 'wsm', decay: 'exponential' as 'linear' }, 'decay must be linear, cosine, 1-sqrt or minus-sqrt'],
-    ['floor of 1', { method: 'wsm', decayFloor: 1 }, 'decay-floor must be a number at least 0 and below 1'],
-    ['decay and decay-file', { method: 'wsm', decay: 'linear', decayFile: 'x' }, 'decay and decay-file cannot be used together'],
-    ['floor and decay-file', { method: 'wsm', decayFloor: 0.1, decayFile: 'x' }, 'decay-floor and decay-file'],
-    ['end and decay-file', { method: 'wsm', decayEnd: 100, decayFile: 'x' }, 'decay-end and decay-file'],
-    ['end in checkpoints', { method: 'wsm', decayEnd: '12ckpt' }, 'decay-end must be a step or a token count'],
-    ['empty decay-file', { method: 'wsm', decayFile: '' }, 'decay-file must be the path of a file'],
+    ['floor of 1', { method: 'wsm', decayFloor: 1 }, 'decayFloor must be a number at least 0 and below 1'],
+    ['decay and decay-file', { method: 'wsm', decay: 'linear', decayFile: 'x' }, 'decay and decayFile cannot be used together'],
+    ['floor and decay-file', { method: 'wsm', decayFloor: 0.1, decayFile: 'x' }, 'decayFloor and decayFile'],
+    ['end and decay-file', { method: 'wsm', decayEnd: 100, decayFile: 'x' }, 'decayEnd and decayFile'],
+    ['end in checkpoints', { method: 'wsm', decayEnd: '12ckpt' }, 'decayEnd must be a step or a token count'],
+    ['empty decay-file', { method: 'wsm', decayFile: '' }, 'decayFile must be the path of a file'],
     ['decay with the default method', { decay: 'cosine' }, 'decay has no meaning for method sma'],
-    ['lr-curve without a curve', { method: 'lr-curve' }, 'method lr-curve needs lr-curve'],
+    ['lr-curve without a curve', { method: 'lr-curve' }, 'method lr-curve needs lrCurve'],
     ['extrapolate without gamma', { method: 'extrapolate' }, 'method extrapolate needs gamma'],
     ['infinite gamma', { method: 'extrapolate', gamma: Number.POSITIVE_INFINITY }, 'gamma must be a number'],
     ['window of 0', { method: 'extrapolate', gamma: 1, window: 0 }, 'window must be a whole number at least 1'],

@@ -34,20 +34,32 @@ describe('what would have been a member and is broken', () => {
       'step9200: incomplete: a shard is missing',
       'step9300: incomplete: a shard is missing',
       'step9400: incomplete: a shard is missing',
-      'mend them, or wait for a save to end, or select without them; --min-members and --strict refuse such a merge',
+      'mend them, or wait for a save to end, or select without them; minMembers and strict refuse such a merge',
     ]);
   });
 
   test('an older one in its place does not make it one less', () => {
     const { text, ...rest } = found(run([8800, 8900, 9000, 9200], [9100]), { last: 3 });
     expect(rest).toEqual({ members: [8900, 9000, 9200], leftOut: [9100], asked: [3, 3], codes: CODES });
-    expect(text).toMatch(/^\/run: step9100 is left out; there are 3 members, with older checkpoints in the place of those\n/);
+    expect(text).toMatch(/^\/run: step9100 is left out; there are 3 members, with an older one in its place\n/);
+  });
+
+  test('a save is waited for only where one may be in progress, and one is one', () => {
+    const advice = (...reasons: string[]) => {
+      const lost = reasons.map((reason, i) => ({ ...broken(9200 + 100 * i), reason }));
+      return found(runOf(run([9000, 9100], []).checkpoints, { broken: lost }), { last: 4 })
+        .text.split('\n')
+        .at(-1);
+    };
+    expect(advice('a copy that was put aside, by its name')).toMatch(/^mend it, or select without it; /);
+    expect(advice('incomplete: a shard is missing')).toMatch(/^mend it, or wait for a save to end, or select without it; /);
+    expect(advice('not usable: x', 'incomplete: y')).toMatch(/^mend them, or wait for a save to end, or select without them; /);
   });
 
   test('the newer ones come before what lies among the members', () => {
     const { text } = found(run([9000, 9200], [9100, 9300]), {});
     expect(text).toMatch(
-      /^\/run: step9300 is newer than .*; step9100 is left out; there are 2 members, 2 of 4 asked for\nstep9300: .*\nstep9100: /,
+      /^\/run: step9300 is newer than .*; step9100 is left out; there are 2 members, 2 of 4 that would be there\nstep9300: .*\nstep9100: /,
     );
   });
 

@@ -13,7 +13,7 @@ describe('a window that is wide for the training so far', () => {
     expect(codesOf([600, 800, 1000])).toEqual([]);
     expect(saidOf([599, 800, 1000])).toEqual([
       expect.stringMatching(
-        /^W_WINDOW_WIDE: 3 members span 0\.40 of the 1000 steps so far, .*; take no more than 2 members, or give the recent ones more weight/,
+        /^W_WINDOW_WIDE: 3 members span 0\.40 of the 1000 steps so far, .*; take no more than 2 members, or weigh the recent/,
       ),
     ]);
     expect(saidOf([100, 1000])[0]).toContain('wait until the training is longer');
@@ -47,6 +47,9 @@ describe('the learning rate', () => {
   ]);
   const cosine = logOfRates(Array.from({ length: 100 }, (_, i) => 1e-3 * 0.5 * (1 + Math.cos((Math.PI * (i + 1)) / 100))));
 
+  // From a rate that stood still down to a twentieth and up again, in 50 steps.
+  const again = logOfRates(Array.from({ length: 100 }, (_, i) => (i < 50 || i > 54 ? 1e-3 : 1e-3 * (0.05 + 0.19 * (i - 50)))));
+
   test.each<[string, readonly LogEntry[], number[], string[]]>([
     ['at its peak', wsd, [500, 600, 700], []],
     ['from the warm-up on', wsd, [50, 60, 70], ['W_LR_PHASE']],
@@ -56,13 +59,23 @@ describe('the learning rate', () => {
     ['in the middle of a cosine', cosine, [450, 500, 550], []],
     ['at the end of a cosine', cosine, [900, 950, 990], ['W_LR_PHASE']],
     ['unknown', logOfRates([null, null]), [900, 950], []],
+    ['warmed up again among them', again, [400, 500, 600], ['W_LR_PHASE']],
+    ['warmed up again before them', again, [560, 580, 600], []],
+    ['warmed up again after them', again, [400, 450, 500], []],
+    ['with rates that vary a little', logOfRates(Array.from({ length: 100 }, (_, i) => 1e-3 * (1 + 0.05 * (i % 2)))), [800, 900, 990], []],
   ])('%s', (_, log, steps, expected) => {
     expect(codesOf(steps, log).filter((code) => code !== 'W_WINDOW_WIDE')).toEqual(expected);
   });
 
+  test('of a second warm-up it is said where it is', () => {
+    expect(saidOf([400, 500, 600], again)[0]).toMatch(
+      /^W_LR_PHASE: the learning rate rises again among the members, from 0.00005 at step 510 to 0.001 at step 560, .*\(to: 510, from: 560\)$/,
+    );
+  });
+
   test('of a warm-up the members are named, and where it ends', () => {
     expect(saidOf([90, 95, 120], wsd)[0]).toMatch(
-      /^W_LR_PHASE: 2 of 3 members \(steps 90, 95\) are from the warm-up, .* up to step 100 .*\(--from 100\)$/,
+      /^W_LR_PHASE: 2 of 3 members \(steps 90, 95\) are from the warm-up, .* up to step 100 .*\(from: 100\)$/,
     );
   });
 });
@@ -73,7 +86,7 @@ describe('a loss that was no number', () => {
 
   test('up to the newest member, and as far before the oldest as members are apart', () => {
     expect(saidOf([650, 700, 750], logOfLosses(losses))).toEqual([
-      expect.stringMatching(/^W_LOSS_NAN: the loss was NaN or infinite at step 700 and in 1 more logs up to step 720: .*\(--before 700\)$/),
+      expect.stringMatching(/^W_LOSS_NAN: the loss was NaN or infinite at step 700 and in 1 more logs up to step 720: .*\(before: 700\)$/),
     ]);
     expect(codesOf([740, 790], logOfLosses(losses))).toEqual(['W_LOSS_NAN']);
     expect(codesOf([800, 850, 900], logOfLosses(losses))).toEqual([]);

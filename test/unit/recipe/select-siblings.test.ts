@@ -108,9 +108,9 @@ test('several runs that have ingredients give one member of each', () => {
 test.each<[Selection, RegExp]>([
   [{ last: 2 }, /^last has no meaning over 3 runs/],
   [{ every: '8B' }, /^every has no meaning over 3 runs/],
-  [{ minInterval: 5 }, /^min-interval has no meaning over 3 runs/],
+  [{ minInterval: 5 }, /^minInterval has no meaning over 3 runs/],
   [{ steps: [100, 200] }, /^steps may name one step only/],
-  [{ beforeSpike: 'auto' }, /^before-spike auto looks at one log/],
+  [{ beforeSpike: 'auto' }, /^beforeSpike auto looks at one log/],
 ])('%j makes no sense for siblings', (selection, message) => {
   expect(() => selectMembers(ANNEALS, selection)).toThrow(
     expect.objectContaining({ code: 'E_OPTION', message: expect.stringMatching(message) }),
@@ -165,4 +165,31 @@ test('a step that two stages have must be told apart', () => {
 test("the phase is known for the stage that the run's log is about", () => {
   expect(select(STAGED, { stage: 2 }).phase.kind).toBe('decaying');
   expect(select(STAGED, { stage: 1 }).phase.text).toBe('learning rate unknown: the log is that of another stage');
+});
+
+test('of several runs it is said how many checkpoints are not merged', () => {
+  const one = runOfSteps([100, 200, 300]);
+  expect(selectMembers([one, runOf([checkpointAt({ step: 300 })], { path: '/other' })], {}).notes).toEqual([
+    '2 siblings, one member each: 2 other checkpoints of these runs are not merged; name checkpoints one by one to merge several of a run',
+  ]);
+  expect(selectMembers([runOfSteps([100]), runOf([checkpointAt({ step: 100 })], { path: '/other' })], {}).notes).toEqual([
+    '2 siblings, one member each',
+  ]);
+});
+
+test.each<[string, number, number, number]>([
+  ['one was annealed', 3e-4, 0, 1],
+  ['both were annealed, to rates of which one is many times the other', 1e-9, 0, 0],
+  ['both are at their peak', 3e-4, 2.9e-4, 0],
+])('siblings at other learning rates are told: %s', (_, a, b, count) => {
+  const runs = [a, b].map((last, i) => {
+    const rates = [3e-4, 3e-4, last];
+    return runOf([{ ...checkpointAt({ step: 30 }), path: `/run-${i}/step30`, learningRate: last }], {
+      path: `/run-${i}`,
+      log: logOfRates(rates),
+    });
+  });
+  const { warnings } = selectMembers(runs, {});
+  expect(warnings.map(({ code }) => code)).toEqual(Array.from({ length: count }, () => 'W_LR_PHASE'));
+  if (count > 0) expect(warnings[0]!.message).toContain('/run-1/step30 at 0, /run-0/step30 at 0.0003');
 });

@@ -38,20 +38,36 @@ describe('the text of an error', () => {
   it('shows ten conflicts and counts the rest', () => {
     const conflicts = Array.from(
       { length: 1234 },
-      (_, i): Conflict => ({ code: 'E_CONFLICTS', message: `shapes of t${i} differ`, tensor: `t${i}`, file: 'b' }),
+      (_, i): Conflict => ({ code: 'E_CONFLICTS', message: `shapes of ${'t'.repeat(i + 1)} differ`, file: 'b' }),
     );
     const lines = text(new MergeError('E_CONFLICTS', 'the inputs do not fit each other', { details: { conflicts }, help: 'Look.' })).split(
       '\n',
     );
-    expect(lines[1]).toBe('  - shapes of t0 differ (b)');
-    expect(lines[10]).toBe('  - shapes of t9 differ (b)');
+    expect(lines[1]).toBe('  - shapes of t differ (b)');
+    expect(lines[10]).toBe('  - shapes of tttttttttt differ (b)');
     expect(lines.slice(11)).toEqual(['  and 1,224 more (all of them with --json)', '  help: Look.', '']);
+  });
+
+  it('says once what is the same of many tensors, with a count and examples', () => {
+    const cast = Array.from({ length: 90 }, (_, i): Conflict => {
+      const [tensor, file] = [`model.layers.${i % 30}.weight`, `run/checkpoint-${1000 + Math.floor(i / 30)}/model.safetensors`];
+      return { code: 'E_MIXED_DTYPES', message: `tensor ${tensor} is F32 in the layout and BF16 in ${file}`, tensor, file };
+    });
+    const others = ['a', 'b'].map((tensor): Conflict => ({ code: 'E_SHAPE', message: `tensor ${tensor} is [1] and [2]`, tensor }));
+    const error = new MergeError('E_CONFLICTS', '92 things', { details: { conflicts: [...cast, ...others] }, help: 'Look.' });
+    expect(text(error).split('\n').slice(1, -1)).toEqual([
+      '  - tensor model.layers.0.weight is F32 in the layout and BF16 in run/checkpoint-1000/model.safetensors; and 89 more alike, as of model.layers.1.weight and model.layers.2.weight',
+      '  - tensor a is [1] and [2]',
+      '  - tensor b is [1] and [2]',
+      '  (all 92 of them with --json)',
+      '  help: Look.',
+    ]);
   });
 
   it('says a single conflict once', () => {
     const conflicts: Conflict[] = [{ code: 'E_OUTPUT_EXISTS', message: 'the output out exists', file: 'out' }];
-    const error = new MergeError('E_OUTPUT_EXISTS', 'the output out exists', { details: { conflicts, file: 'out' }, help: 'Use --force.' });
-    expect(text(error)).toBe('error[E_OUTPUT_EXISTS]: the output out exists\n  help: Use --force.\n');
+    const error = new MergeError('E_OUTPUT_EXISTS', 'the output out exists', { details: { conflicts, file: 'out' }, help: 'Use `force`.' });
+    expect(text(error)).toBe('error[E_OUTPUT_EXISTS]: the output out exists\n  help: Use `force`.\n');
   });
 
   it('lets no escape sequence of a file through', () => {

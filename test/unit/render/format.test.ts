@@ -9,6 +9,7 @@ import {
   formatTable,
   plural,
   printable,
+  withEqualDecimals,
 } from '../../../src/render/format.ts';
 
 describe('numbers for people', () => {
@@ -88,3 +89,22 @@ describe('shell words', () => {
     ['two\nlines', "'two\nlines'"],
   ])('%s is written %s', (word, quoted) => expect(shellQuote(word)).toBe(quoted));
 });
+
+it.each([
+  [
+    ['0.512', '0.128', '0.16', '0.2'],
+    ['0.512', '0.128', '0.160', '0.200'],
+  ],
+  [
+    ['4.506M', '4.71M', '5.12M', '8B', '-'],
+    ['4.506M', '4.710M', '5.120M', '8B', '-'],
+  ],
+  [
+    ['5,734,400', '-'],
+    ['5,734,400', '-'],
+  ],
+  [
+    ['1', '1e-9', '0.5'],
+    ['1.0', '1e-9', '0.5'],
+  ],
+])('points of a column stand under each other: %j', (cells, aligned) => expect(withEqualDecimals(cells)).toEqual(aligned));

@@ -1,4 +1,5 @@
-import { describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { speakTo } from '../../../src/base/option-words.ts';
 import type { ScheduleMember } from '../../../src/recipe/schedule/types.ts';
 import { boundsOf } from '../../../src/search/conclusion/bounds.ts';
 import { pairwise } from '../../../src/search/space/pairwise.ts';
@@ -6,6 +7,10 @@ import { scheduleSpace } from '../../../src/search/space/schedule.ts';
 import type { ScheduleRequest } from '../../../src/search/space/schedule-parameters.ts';
 import type { Params } from '../../../src/search/space/types.ts';
 import { weightsSpace } from '../../../src/search/space/weights.ts';
+
+// Messages are of the command line here.
+beforeAll(() => speakTo('command line'));
+afterAll(() => speakTo('library'));
 
 const pool = (count: number): ScheduleMember[] =>
   Array.from({ length: count }, (_, i) => ({ path: `step-${i}`, step: 100 * (i + 1), tokens: null }) as ScheduleMember);

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { normalOf, randomOf } from '../../../src/base/numbers/random.ts';
-import { medianOf, warpWorse } from '../../../src/search/gaussian-process/warp.ts';
+import { medianOf, warpBetter, warpWorse } from '../../../src/search/gaussian-process/warp.ts';
 
 describe('warpWorse', () => {
   test.each([
@@ -44,5 +44,30 @@ describe('warpWorse', () => {
     expect(warpWorse(values, 1).values.slice(0, 5)).toEqual(values.slice(0, 5));
     expect(warpWorse(values, 1).lifted).toEqual([5]);
     expect(medianOf([3, 1, 2, 0])).toBe(1);
+  });
+});
+
+describe('warpBetter', () => {
+  test.each([
+    ['noisy scores', Array.from({ length: 40 }, normalOf(randomOf(1)))],
+    ['a narrow peak over a plain', [0.9, 0.01, 0.012, 0.008, 0.02, 0.011, 0.015, 0.009, 0.013]],
+    ['one far above equal ones', [1, 0, 0, 0, 0, 0]],
+    ['several good ones among others', [1e6, 2e6, 1, 2, 3, 4, 5, 6, 7]],
+    ['explosions to the other side', [-3, -3.1, -1e9, -3.2, -1e6]],
+    ['three scores', [1e9, 1, 2]],
+  ])('leaves %s alone', (_, values) => {
+    expect(warpBetter(values)).toEqual({ values, slopes: values.map(() => 1), lifted: [], lowered: [] });
+  });
+
+  test('bounds one in eight that is beyond all others, keeps it the best and its repeats alike', () => {
+    const values = [-3.1, 1e9, -3, -3.3, -3.2, -1e9];
+    const { values: warped, slopes, lowered } = warpBetter(values);
+    expect(lowered).toEqual([1]);
+    expect(warped.toSpliced(1, 1)).toEqual(values.toSpliced(1, 1));
+    expect(warped[1]!).toBeGreaterThan(-3);
+    expect(warped[1]!).toBeLessThan(-2.5);
+    expect(slopes[1]!).toBeLessThan(1e-8);
+    const sixteen = Array.from({ length: 14 }, (_, i) => i / 100);
+    expect(warpBetter([1e9, ...sixteen, 1e9]).lowered).toEqual([0, 15]);
   });
 });

@@ -1,8 +1,13 @@
-import { describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { speakTo } from '../../../src/base/option-words.ts';
 import { goalOf } from '../../../src/search/evaluate/goal.ts';
 import { parseMetric, readScore } from '../../../src/search/evaluate/results/read.ts';
 import { harnessRun } from '../../support/evaluated.ts';
 import { mergeError } from '../../support/safetensors.ts';
+
+// Messages are of the command line here.
+beforeAll(() => speakTo('command line'));
+afterAll(() => speakTo('library'));
 
 // Written by lighteval 0.13.0 for a checkpoint of the demo: test/golden/make/results-lighteval.py.
 const read = (...metrics: string[]) => readScore(harnessRun('lighteval'), { metrics: metrics.map(parseMetric) });

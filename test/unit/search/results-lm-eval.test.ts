@@ -1,9 +1,14 @@
 import { appendFileSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { basename } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { speakTo } from '../../../src/base/option-words.ts';
 import { type Evaluated, parseMetric, readScore } from '../../../src/search/evaluate/results/read.ts';
 import { filesUnder, harnessRun } from '../../support/evaluated.ts';
 import { mergeError } from '../../support/safetensors.ts';
+
+// Messages are of the command line here.
+beforeAll(() => speakTo('command line'));
+afterAll(() => speakTo('library'));
 
 // Written by lm-eval 0.4.13 for two checkpoints of the demo: test/golden/make/results-lm-eval.py. Numbers are
 // those of the table that lm-eval printed.

@@ -1,8 +1,13 @@
-import { describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { speakTo } from '../../../src/base/option-words.ts';
 import { goalOf } from '../../../src/search/evaluate/goal.ts';
 import { parseMetric, readScore } from '../../../src/search/evaluate/results/read.ts';
 import { evaluated } from '../../support/evaluated.ts';
 import { mergeError } from '../../support/safetensors.ts';
+
+// Messages are of the command line here.
+beforeAll(() => speakTo('command line'));
+afterAll(() => speakTo('library'));
 
 const results = (entries: Record<string, Record<string, unknown>>, directions: Record<string, Record<string, boolean | null>> = {}) =>
   evaluated({ 'results_1.json': JSON.stringify({ results: entries, configs: {}, higher_is_better: directions }) });
@@ -116,7 +121,7 @@ describe('the goal', () => {
 
   it('is asked for where neither says it', async () => {
     const one = await mergeError(() => goalOf(undefined, score(null), { metrics: [parseMetric('odd/x')] }));
-    expect(one).toMatchObject({ code: 'E_GOAL', exitCode: 2, help: expect.stringContaining('`goal` minimize') });
+    expect(one).toMatchObject({ code: 'E_GOAL', exitCode: 2, help: expect.stringContaining('--goal minimize') });
     expect(one.message).toBe('are larger or smaller scores better? the last line of stdout that is a number does not say it of odd/x');
     const sum = await mergeError(() => goalOf(undefined, score(null), { metrics: ['quiz/acc', 'exam/loss'].map(parseMetric) }));
     expect(sum.message).toContain('larger or smaller sums of quiz/acc, exam/loss');

@@ -1,8 +1,13 @@
-import { describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { speakTo } from '../../../src/base/option-words.ts';
 import { readScore } from '../../../src/search/evaluate/results/read.ts';
 import { evaluated } from '../../support/evaluated.ts';
 import { evaluation } from '../../support/evaluating.ts';
 import { mergeError } from '../../support/safetensors.ts';
+
+// Messages are of the command line here.
+beforeAll(() => speakTo('command line'));
+afterAll(() => speakTo('library'));
 
 const scoreOf = async (stdout: string) => (await readScore(evaluated({}, { stdout }), {}))?.score ?? null;
 

@@ -1,10 +1,15 @@
 import { mkdirSync, symlinkSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { speakTo } from '../../../src/base/option-words.ts';
 import type { ReadOptions } from '../../../src/search/evaluate/results/metric.ts';
 import { checkReadOptions, parseMetric, readScore } from '../../../src/search/evaluate/results/read.ts';
 import { evaluated } from '../../support/evaluated.ts';
 import { mergeError } from '../../support/safetensors.ts';
+
+// Messages are of the command line here.
+beforeAll(() => speakTo('command line'));
+afterAll(() => speakTo('library'));
 
 /** The least that lm-eval's writer always writes. */
 const lmEval = (results: Record<string, Record<string, unknown>>, direction: unknown = true) =>

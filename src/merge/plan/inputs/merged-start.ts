@@ -1,4 +1,5 @@
 import { type Conflict, MergeError, type Warning } from '../../../base/errors.ts';
+import { optionName, optionWith, worded } from '../../../base/option-words.ts';
 import { checkRepoId } from '../../../checkpoints/hub.ts';
 import type { LeftFile, SideFile, SideFileOptions } from '../../../checkpoints/side-files.ts';
 import { trainingState } from '../../../checkpoints/training-state.ts';
@@ -25,9 +26,9 @@ export function withStartDefaults(output: OutputRequest): OutputRequest {
   if (output.baseModelId !== undefined) checkRepoId(output.baseModelId);
   if (output.for === 'resume') return { ...output, dtype: output.dtype ?? 'F32', optimizer: output.optimizer ?? 'drop' };
   if (output.optimizer === undefined) return output;
-  throw new MergeError('E_OPTION', `${output.path}: optimizer is ${output.optimizer}, but the output is not for resume`, {
+  throw new MergeError('E_OPTION', `${output.path}: ${optionName('optimizer')} is ${output.optimizer}, but the output is not for resume`, {
     details: { file: output.path },
-    help: 'Add for: resume (--for resume), or leave optimizer out.',
+    help: `Add ${optionWith('for', 'resume')}, or leave ${optionName('optimizer')} out.`,
   });
 }
 
@@ -45,13 +46,13 @@ export async function startState(
   const none = { files: [], left: [], warnings: [] };
   if (optimizer !== 'newest') return { ...none, conflicts: [] };
   if (kind === 'file') {
-    const message = `${path} is a single file, which has no place for optimizer state: name a folder, or use optimizer drop`;
+    const message = `${path} is a single file, which has no place for optimizer state: name a folder, or use ${optionWith('optimizer', 'drop')}`;
     return { ...none, conflicts: [{ code: 'E_OPTION', message, file: path }] };
   }
   const state = newest.kind === 'folder' ? await trainingState(newest.path, options) : null;
   if (state === null || !state.optimizer) {
     const links = (state?.left ?? []).map(({ name, leadsTo }) => `${name} leads to ${leadsTo}`).join(', ');
-    const why = links === '' ? '' : `: ${links}, outside the checkpoint and its run, and is copied with --follow-links only`;
+    const why = links === '' ? '' : worded`: ${links}, outside the checkpoint and its run, and is copied with --follow-links only`;
     const message = `${newest.path}, the newest member of ${path}, has no optimizer state to copy${why}`;
     return { ...none, conflicts: [{ code: 'E_NO_OPTIMIZER', message, file: newest.path }] };
   }

@@ -3,6 +3,7 @@ import { basename, join } from 'node:path';
 import type { FloatDtypeName } from '../../../base/dtype.ts';
 import { type Conflict, MergeError, type Warning } from '../../../base/errors.ts';
 import { pythonJsonOrNone } from '../../../base/json/parse.ts';
+import { worded } from '../../../base/option-words.ts';
 import { readExactly } from '../../../base/store/store.ts';
 import { type FoundFile, lookAt, openFound, resolveWithin } from '../../../checkpoints/link-ground.ts';
 import { groundOf, type LeftFile, leftOutside, type SideFile, type SideFileOptions, sideFiles } from '../../../checkpoints/side-files.ts';
@@ -136,7 +137,7 @@ function linksLeft(output: string, newest: string, links: readonly LeftFile[]): 
   const where = fewOf(links.map(({ name, leadsTo }) => `${name} (to ${leadsTo})`));
   const needed = links.filter(({ name }) => NEEDED.test(basename(name))).map(({ name }) => name);
   const without = needed.length === 0 ? '' : `; the merge may not load without ${fewOf(needed)}`;
-  const message = `${newest}: links that lead outside the checkpoint and its run are left out of ${output}: ${where}${without}; --follow-links takes what they lead to`;
+  const message = worded`${newest}: links that lead outside the checkpoint and its run are left out of ${output}: ${where}${without}; --follow-links takes what they lead to`;
   return { code: 'W_LINK_LEFT', message };
 }
 

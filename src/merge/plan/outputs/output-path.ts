@@ -1,7 +1,7 @@
 import { dirname, relative, resolve } from 'node:path';
 import { onOutput } from '../../../base/disk/io-error.ts';
 import { constants, SYSTEM } from '../../../base/disk/system.ts';
-import { type Conflict, ERROR_CODES, MergeError } from '../../../base/errors.ts';
+import { type Conflict, MergeError } from '../../../base/errors.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
 import { checkOccupant, type Destination, locate } from '../../output/destination.ts';
 import { allocatedBytes, findPartials } from '../../output/partial.ts';
@@ -56,9 +56,8 @@ export async function outputConflicts(
     return [];
   } catch (error) {
     if (!(error instanceof MergeError)) throw error;
-    // Passed on, so in the words of the command line: the error that it becomes part of translates them.
-    const { code, message, commandHelp: help, details } = error;
-    return [{ code, message, file: details.file ?? path, ...(help === ERROR_CODES[code].help ? {} : { help }) }];
+    const { code, message, help, details } = error;
+    return [{ code, message, file: details.file ?? path, ...(help === new MergeError(code, message).help ? {} : { help }) }];
   }
 }
 

@@ -1,5 +1,6 @@
 import { dtypeByCode, dtypeByName } from '../../../base/dtype.ts';
 import type { Conflict, Warning } from '../../../base/errors.ts';
+import { worded } from '../../../base/option-words.ts';
 import type { TensorPlace } from '../../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
 import { recogniseQuantised } from '../../../model/quantised/recognise.ts';
@@ -99,7 +100,7 @@ class Planner {
     const fp4 = weights.find((w) => w.scheme === 'mxfp4');
     const unsaid = outputs.find((o) => o.dtype === null);
     if (fp4 !== undefined && unsaid !== undefined) {
-      const message = `${layout.path} holds MXFP4 weights (${fp4.name}), whose rounding is larger than what training moves between checkpoints: say with --dtype whether ${unsaid.path} is stored as bf16 or quantised anew (same)`;
+      const message = worded`${layout.path} holds MXFP4 weights (${fp4.name}), whose rounding is larger than what training moves between checkpoints: say with --dtype whether ${unsaid.path} is stored as bf16 or quantised anew (same)`;
       this.#conflicts.push({ code: 'E_DTYPE_NEEDED', message, file: layout.path, tensor: fp4.name });
     }
     return floats[0]!;
@@ -120,7 +121,7 @@ class Planner {
     const targets = outputs.map(({ dtype, path }, k): QuantisedTarget => {
       const own = this.#request.treatmentOf(k, codes.shard, codes.row).dtype;
       if (!dequantised && own !== null && own !== 'stored' && own !== 'stored-or-wider') {
-        const message = `a policy wants ${weight.name} as ${own} in ${path}, whose other weights stay quantised, and config.json knows one form for all: use --dtype instead`;
+        const message = worded`a policy wants ${weight.name} as ${own} in ${path}, whose other weights stay quantised, and config.json knows one form for all: use --dtype instead`;
         this.#conflicts.push({ code: 'E_POLICY', message, tensor: weight.name });
       }
       if (dtype === null || dtype === 'same') return { encoding, scaleDtype, transposed: false };

@@ -1,5 +1,6 @@
 import { type DtypeName, dtypeByCode } from '../../../base/dtype.ts';
 import type { Conflict, ErrorCode } from '../../../base/errors.ts';
+import { worded } from '../../../base/option-words.ts';
 import { ByteReader } from '../../../base/store/byte-reader.ts';
 import { readTensor } from '../../../checkpoints/tensors/extents.ts';
 import type { TensorPlace, TensorSource } from '../../../checkpoints/tensors/types.ts';
@@ -40,13 +41,14 @@ export interface EqualTensor {
 /** Bytes compared at a time. */
 const BLOCK = 1 << 20;
 
-/** What a tensor is and why it may not differ; NAME stands for its name, DOUBT for what speaks against averaging it. */
-const WHY: Partial<Record<ErrorCode, readonly [what: string, why: string]>> = {
-  E_INTEGERS_DIFFER: ['integer tensor', 'integers are never averaged'],
-  E_BUFFERS_DIFFER: ['constant buffer', 'a difference means another configuration (RoPE base, decay), not training'],
+/** What a tensor is and why it may not differ. */
+const WHY: Partial<Record<ErrorCode, readonly [what: string, why: (tensor: EqualTensor) => string]>> = {
+  E_INTEGERS_DIFFER: ['integer tensor', () => 'integers are never averaged'],
+  E_BUFFERS_DIFFER: ['constant buffer', () => 'a difference means another configuration (RoPE base, decay), not training'],
   E_UNKNOWN_TENSOR: [
     'tensor',
-    "no rule knows its name, and DOUBT: where it is a weight all the same, --policy 'name=NAME:use=average' averages it and --allow-unknown all such tensors; --policy 'name=NAME:use=newest' takes the newest one",
+    ({ name, doubt }) =>
+      worded`no rule knows its name, and ${doubt ?? 'it was the same in all members a moment ago'}: where it is a weight all the same, --policy 'name=${name}:use=average' averages it and --allow-unknown all such tensors; --policy 'name=${name}:use=newest' takes the newest one`,
   ],
 };
 
@@ -66,18 +68,14 @@ export async function unequalTensors(tensors: readonly EqualTensor[], signal?: A
   return conflicts;
 }
 
-function words(why: string, { name, doubt }: EqualTensor): string {
-  return why.replaceAll('NAME', () => name).replace('DOUBT', () => doubt ?? 'it was the same in all members a moment ago');
-}
-
 async function firstDifference(tensor: EqualTensor, reader: ByteReader): Promise<Conflict | undefined> {
   const [first, ...others] = tensor.copies;
   if (first === undefined || others.length === 0) return undefined;
-  const [what, why] = WHY[tensor.code] ?? ['tensor', 'a policy wants it equal'];
+  const [what, why] = WHY[tensor.code] ?? ['tensor', () => 'a policy wants it equal'];
   const cast = others.find(({ dtype }) => dtype !== first.dtype);
   if (cast !== undefined) {
     const more = tensor.code === 'E_BUFFERS_DIFFER' ? ', and not the same but for rounding' : '';
-    const message = `${what} ${tensor.name} is ${first.dtype} in ${first.path} and ${cast.dtype} in ${cast.path}${more}; ${words(why, tensor)}`;
+    const message = `${what} ${tensor.name} is ${first.dtype} in ${first.path} and ${cast.dtype} in ${cast.path}${more}; ${why(tensor)}`;
     return { code: tensor.code, message, file: cast.path, tensor: tensor.name };
   }
   for (let at = 0; at < tensor.bytes; at += BLOCK) {
@@ -88,7 +86,7 @@ async function firstDifference(tensor: EqualTensor, reader: ByteReader): Promise
       if (expected.equals(found)) continue;
       const byte = at + expected.findIndex((b, i) => b !== found[i]);
       const between = first.path === other.path ? `in ${first.path}` : `between ${first.path} and ${other.path}`;
-      const message = `${what} ${tensor.name} differs ${between} (first at byte ${byte} of it); ${words(why, tensor)}`;
+      const message = `${what} ${tensor.name} differs ${between} (first at byte ${byte} of it); ${why(tensor)}`;
       return { code: tensor.code, message, file: other.path, tensor: tensor.name };
     }
   }

@@ -1,5 +1,6 @@
 import { dtypeByCode } from '../../../base/dtype.ts';
 import type { Conflict } from '../../../base/errors.ts';
+import { worded } from '../../../base/option-words.ts';
 import type { TensorTable } from '../../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
 
@@ -17,7 +18,7 @@ export function layoutConflicts(outputs: readonly { readonly path: string; reado
     seen.add(layout);
     const how = difference(first.layout, layout);
     if (how === null) continue;
-    const message = `${first.path} would follow the layout of ${first.layout.path} and ${path} that of ${layout.path}, and they differ: ${how}; name one for all with like (--like), or make the outputs one by one`;
+    const message = worded`${first.path} would follow the layout of ${first.layout.path} and ${path} that of ${layout.path}, and they differ: ${how}; name one for all with like (--like), or make the outputs one by one`;
     conflicts.push({ code: 'E_LAYOUTS_DIFFER', message, file: layout.path });
   }
   return conflicts;

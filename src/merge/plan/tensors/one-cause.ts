@@ -1,4 +1,5 @@
 import type { Conflict, ErrorCode } from '../../../base/errors.ts';
+import { worded } from '../../../base/option-words.ts';
 import type { CheckpointRoles } from '../../../model/roles/checkpoint-roles.ts';
 import { classifier } from '../../../model/roles/classify.ts';
 import type { Role } from '../../../model/roles/types.ts';
@@ -48,8 +49,8 @@ export function withMtpTogether(conflicts: readonly Conflict[], { context }: Che
     const count = `${tensors} tensor${tensors === 1 ? '' : 's'}`;
     const message =
       code === 'E_TENSOR_MISSING'
-        ? `${file} lacks ${count} of multi-token prediction (${tensor}); --policy 'role=mtp:use=newest' takes them from the newest, 'role=mtp:use=drop' leaves them out`
-        : `${file} holds ${count} of multi-token prediction that the layout lacks (${tensor}); --policy 'role=mtp:use=drop' leaves them out`;
+        ? worded`${file} lacks ${count} of multi-token prediction (${tensor}); --policy 'role=mtp:use=newest' takes them from the newest, 'role=mtp:use=drop' leaves them out`
+        : worded`${file} holds ${count} of multi-token prediction that the layout lacks (${tensor}); --policy 'role=mtp:use=drop' leaves them out`;
     found.set(`${code} ${file}`, { code: 'E_MTP_DIFFERS', message, file, tensor, tensors });
     return false;
   });

@@ -5,7 +5,7 @@ import { arrange } from '../../../model/layout/arrange.ts';
 import { recogniseQuantised } from '../../../model/quantised/recognise.ts';
 import { type CheckpointRoles, checkpointRoles, tensorName } from '../../../model/roles/checkpoint-roles.ts';
 import { emptyWeights } from '../../../model/roles/emptied.ts';
-import { missingHead } from '../../../model/roles/headless.ts';
+import { missingParts } from '../../../model/roles/headless.ts';
 import { structureConflicts } from '../../../model/roles/structure.ts';
 import { TensorIndex } from '../../../model/roles/tensor-index.ts';
 import { tiedPairs } from '../../../model/roles/tied.ts';
@@ -204,7 +204,7 @@ export async function planTensors(
       ...layoutWarnings(checkpoints, matched, quantised),
       ...tied,
       ...wrappedNames(layout),
-      ...(await missingHead(layout, roles)),
+      ...(await missingParts(layout, roles)),
       ...doubtWarnings(doubts),
     ],
   };

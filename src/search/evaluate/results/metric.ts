@@ -1,5 +1,6 @@
 import { didYouMean } from '../../../base/did-you-mean.ts';
 import { MergeError } from '../../../base/errors.ts';
+import { worded } from '../../../base/option-words.ts';
 import { shellQuote } from '../../../base/process/shell-quote.ts';
 import { formatNumber } from '../../../render/numbers.ts';
 import type { ItemScores, Score } from '../types.ts';
@@ -25,10 +26,10 @@ export function parseMetric(text: string): MetricTerm {
   const equals = text.lastIndexOf('=');
   const [name, weight] = equals < 0 ? [text, '1'] : [text.slice(0, equals), text.slice(equals + 1)];
   const help = "Write 'task/metric,filter', or with a weight 'task/metric,filter=0.5'; where the name itself ends like a weight, add '=1'.";
-  if (name.trim() === '') throw new MergeError('E_OPTION', `--metric '${text}' names no metric`, { help });
+  if (name.trim() === '') throw new MergeError('E_OPTION', worded`--metric '${text}' names no metric`, { help });
   const number = weight.trim() === '' ? Number.NaN : Number(weight);
   if (!Number.isFinite(number) || number === 0) {
-    throw new MergeError('E_OPTION', `--metric '${text}': the weight '${weight}' is no finite number other than 0`, { help });
+    throw new MergeError('E_OPTION', worded`--metric '${text}': the weight '${weight}' is no finite number other than 0`, { help });
   }
   return { name: name.trim(), weight: number };
 }
@@ -115,7 +116,7 @@ function find({ source, metrics }: Report, terms: readonly MetricTerm[]): Chosen
     );
     return [];
   });
-  if (problems.length > 0) throw new MergeError('E_METRIC', `--metric does not fit the metrics in ${source}: ${problems.join('\n')}`);
+  if (problems.length > 0) throw new MergeError('E_METRIC', worded`--metric does not fit the metrics in ${source}: ${problems.join('\n')}`);
   return chosen;
 }
 
@@ -129,7 +130,7 @@ function near(name: string, metrics: readonly Metric[]): string {
   const all = metrics.map((metric) => metric.name);
   const short = new Map(all.map((whole) => [whole.split(',')[0]!, whole]));
   const guess = didYouMean(name, [...all, ...short.keys()]);
-  if (guess !== null) return `did you mean --metric ${shellQuote(short.get(guess) ?? guess)}?`;
+  if (guess !== null) return worded`did you mean --metric ${shellQuote(short.get(guess) ?? guess)}?`;
   const parts = name
     .toLowerCase()
     .split(/[/,|]/)
@@ -143,7 +144,7 @@ function near(name: string, metrics: readonly Metric[]): string {
 function listed(metrics: readonly Metric[]): string {
   const lines = metrics.slice(0, SHOWN).map(({ name, value, higherIsBetter }) => {
     const direction = higherIsBetter === null ? '' : higherIsBetter ? ', higher is better' : ', lower is better';
-    return `  --metric ${shellQuote(name)}   (${Number.isFinite(value) ? Number(value.toPrecision(6)) : 'NaN or infinite'}${direction})`;
+    return worded`  --metric ${shellQuote(name)}   (${Number.isFinite(value) ? Number(value.toPrecision(6)) : 'NaN or infinite'}${direction})`;
   });
   return [...lines, ...(metrics.length > SHOWN ? [`  and ${metrics.length - SHOWN} more`] : [])].join('\n');
 }

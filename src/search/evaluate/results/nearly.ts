@@ -1,4 +1,5 @@
 import { isJsonObject, pythonJsonOrNone } from '../../../base/json/parse.ts';
+import { worded } from '../../../base/option-words.ts';
 import { shellQuote } from '../../../base/process/shell-quote.ts';
 
 const DIGITS = String.raw`[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?`;
@@ -49,7 +50,7 @@ function jsonOfNumbers(line: string): string | null {
   const [name, value] = Object.entries(json).find(([, of]) => Number.isFinite(of)) ?? [];
   if (name === undefined) return null;
   const named = JSON.stringify({ metrics: { [name]: value } });
-  return `the line ${quoted(line)} is JSON without "score" or "metrics": print ${JSON.stringify({ score: value })}, or ${named} with --metric ${shellQuote(name)}`;
+  return worded`the line ${quoted(line)} is JSON without "score" or "metrics": print ${JSON.stringify({ score: value })}, or ${named} with --metric ${shellQuote(name)}`;
 }
 
 /** Why a line is no score although it is meant for one, and what to print instead; null for any other line. */
@@ -77,7 +78,7 @@ export function nearlyScore(stdout: string): string | null {
   const label = LABELLED.exec(last)?.[1];
   if (label === undefined) return null;
   const regex = `^${label.trimEnd().replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')}\\s*([-+0-9.e]+)`;
-  return `the last line of stdout is ${quoted(last)}: print the number alone, or read it with --metric-regex ${shellQuote(regex)}`;
+  return worded`the last line of stdout is ${quoted(last)}: print the number alone, or read it with --metric-regex ${shellQuote(regex)}`;
 }
 
 function said(line: string, forms: typeof MEANT): string | null {

@@ -3,6 +3,7 @@ import { stripVTControlCharacters } from 'node:util';
 import { runInNewContext } from 'node:vm';
 import { MergeError } from '../../../base/errors.ts';
 import { isJsonObject, pythonJsonOrNone } from '../../../base/json/parse.ts';
+import { worded } from '../../../base/option-words.ts';
 import type { Score } from '../types.ts';
 import { nameRule, newestFiles, readResult, shownPath } from './files.ts';
 import { isLighteval, lightevalReport } from './lighteval.ts';
@@ -62,10 +63,10 @@ export async function readScore(given: Evaluated, options: ReadOptions): Promise
   }
   if (nameless.length > 0) {
     const names = terms.map(({ name }) => name).join(', ');
-    const help = 'Leave out --metric, or have the evaluator write {"metrics": {"NAME": NUMBER}} or a result file of a harness under {out}.';
+    const help = worded`Leave out --metric, or have the evaluator write {"metrics": {"NAME": NUMBER}} or a result file of a harness under {out}.`;
     throw new MergeError(
       'E_METRIC',
-      `--metric asks for ${names}, and the evaluator gave one score without a name: ${nameless.join(', ')}`,
+      worded`--metric asks for ${names}, and the evaluator gave one score without a name: ${nameless.join(', ')}`,
       { help },
     );
   }
@@ -82,22 +83,22 @@ export function checkReadOptions({ metrics = [], metricFile, metricRegex }: Read
   const names = metrics.map(({ name }) => name);
   const twice = names.find((name, i) => names.indexOf(name) < i);
   if (twice !== undefined)
-    throw new MergeError('E_OPTION', `--metric '${twice}' is given twice`, { help: 'Give it once, with the sum of both weights.' });
+    throw new MergeError('E_OPTION', worded`--metric '${twice}' is given twice`, { help: 'Give it once, with the sum of both weights.' });
   const pointer = names.find((name) => name.startsWith('/'));
   if (pointer !== undefined && metricFile === undefined) {
-    const help = 'Say in which file with --metric-file GLOB; metrics of lm-eval and lighteval are named task/metric.';
-    throw new MergeError('E_USAGE', `--metric '${pointer}' is a JSON pointer, and there is no --metric-file`, { help });
+    const help = worded`Say in which file with --metric-file GLOB; metrics of lm-eval and lighteval are named task/metric.`;
+    throw new MergeError('E_USAGE', worded`--metric '${pointer}' is a JSON pointer, and there is no --metric-file`, { help });
   }
   if (metricRegex !== undefined && (names.length > 0 || metricFile !== undefined)) {
-    const help = 'Use --metric-regex alone, or --metric with --metric-file.';
+    const help = worded`Use --metric-regex alone, or --metric with --metric-file.`;
     throw new MergeError(
       'E_USAGE',
-      `--metric-regex finds the score in what is printed, and ${names.length > 0 ? '--metric' : '--metric-file'} elsewhere`,
+      worded`--metric-regex finds the score in what is printed, and ${names.length > 0 ? worded`--metric` : worded`--metric-file`} elsewhere`,
       { help },
     );
   }
-  compiled('--metric-regex', metricRegex ?? '', () => new RegExp(metricRegex ?? ''));
-  compiled('--metric-file', metricFile ?? '', () => (metricFile ?? '').split('/').forEach(nameRule));
+  compiled(worded`--metric-regex`, metricRegex ?? '', () => new RegExp(metricRegex ?? ''));
+  compiled(worded`--metric-file`, metricFile ?? '', () => (metricFile ?? '').split('/').forEach(nameRule));
 }
 
 function compiled(option: string, text: string, compile: () => void): void {
@@ -105,7 +106,7 @@ function compiled(option: string, text: string, compile: () => void): void {
     compile();
   } catch (cause) {
     const help =
-      option === '--metric-regex'
+      option === worded`--metric-regex`
         ? "Syntax of JavaScript: 'loss = ([0-9.]+)'."
         : 'In a name: *, ? and [a-z]; ** for any number of folders.';
     throw new MergeError('E_OPTION', `${option} '${text}': ${(cause as Error).message}`, { help, cause });
@@ -116,7 +117,7 @@ async function fromMetricFile({ out, since }: Evaluated, glob: string, terms: re
   const pattern = glob.replace(/^\{out\}\/?/, '');
   const [file] = await newestFiles(out, pattern, since);
   if (file === undefined)
-    throw noScore(`no file newer than its start matches --metric-file '${glob}'${isAbsolute(pattern) ? '' : ` in ${out}`}`);
+    throw noScore(worded`no file newer than its start matches --metric-file '${glob}'${isAbsolute(pattern) ? '' : ` in ${out}`}`);
   const text = await readResult(file.path);
   const name = shownPath(out, file.path);
   // Logs grow by a line: the last one is of the end.
@@ -212,8 +213,8 @@ function regexReport({ stdout, stderr }: Evaluated, regex: string): Report | nul
   if (match === null) return null;
   const text = match.groups?.score ?? match[1] ?? match[0];
   const value = numberOf(text.trim());
-  if (value === null) throw noScore(`--metric-regex matched '${text}', which is no number`);
-  return bareNumber(value, 'the last match of --metric-regex', numberOf(match.groups?.stderr?.trim() ?? ''));
+  if (value === null) throw noScore(worded`--metric-regex matched '${text}', which is no number`);
+  return bareNumber(value, worded`the last match of --metric-regex`, numberOf(match.groups?.stderr?.trim() ?? ''));
 }
 
 /** From the first whole line on, where the beginning is left out. */
@@ -234,7 +235,7 @@ function lastMatch(regex: string, text: string): Found | null {
     return runInNewContext(LAST_MATCH, run, { timeout: MATCH_MS }) as Found | null;
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code !== 'ERR_SCRIPT_EXECUTION_TIMEOUT') throw cause;
-    throw noScore(`--metric-regex '${regex}' finds no end in what was printed: it was stopped after ${MATCH_MS / 1000} s`);
+    throw noScore(worded`--metric-regex '${regex}' finds no end in what was printed: it was stopped after ${MATCH_MS / 1000} s`);
   }
 }
 

@@ -1,10 +1,10 @@
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import type { PublishHooks } from '../../../src/base/disk/system.ts';
-import { findPartials } from '../../../src/merge/output/partial.ts';
-import { beginPublication } from '../../../src/merge/output/publication.ts';
-import type { PublicationRequest } from '../../../src/merge/output/types.ts';
+import type { PublishHooks } from '../../src/base/disk/system.ts';
+import { findPartials } from '../../src/merge/output/partial.ts';
+import { beginPublication } from '../../src/merge/output/publication.ts';
+import type { PublicationRequest } from '../../src/merge/output/types.ts';
 import {
   ageByAnHour,
   contentOf,
@@ -18,7 +18,7 @@ import {
   temporaryFolder,
   tensorFile,
   writeAndJournal,
-} from '../../support/publication.ts';
+} from '../support/publication.ts';
 
 const OLD = { 'model.safetensors': 'old', 'config.json': 'old' };
 const NEW = { 'a.safetensors': 'new a', 'b.safetensors': 'new b' };

@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { afterAll, describe, expect, it } from 'vitest';
-import { evaluation, isAlive, writtenNumber } from '../../support/evaluating.ts';
-import { systemTool } from '../../support/system-tool.ts';
+import { evaluation, isAlive, writtenNumber } from '../support/evaluating.ts';
+import { systemTool } from '../support/system-tool.ts';
 
 // These mostly wait, so they do it together.
 const place = mkdtempSync(join(tmpdir(), 'ckpt-merge-test-'));
