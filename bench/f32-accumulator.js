@@ -2,11 +2,8 @@
  * The price of float64 accumulators, by the core's own bench (native/bench): kernels alone on data that stays
  * in cache, and merges of hot files, against float32 accumulators that exist for this comparison only.
  */
-import { fileURLToPath } from 'node:url';
-import { run } from './support/child.js';
+import { buildCoreBench, runCoreBench } from './support/core-bench.js';
 import { table } from './support/measure.js';
-
-const BUILD = fileURLToPath(new URL('../build', import.meta.url));
 
 /**
  * What core_bench prints.
@@ -18,13 +15,7 @@ const BUILD = fileURLToPath(new URL('../build', import.meta.url));
 
 /** @param {import('./support/context.js').Context} context */
 export default async function f32Accumulator(context) {
-  try {
-    await run('cmake', ['--build', BUILD, '--target', 'core_bench']);
-  } catch (error) {
-    const reason = String(error instanceof Error ? error.message : error);
-    console.log(`skipped: core_bench cannot be built: ${reason.trim().split('\n').at(-1)}`);
-    return null;
-  }
+  if (!(await buildCoreBench())) return null;
   /** @type {Kernel[]} */
   let kernels = [];
   /** @type {Merge[]} */
@@ -32,9 +23,8 @@ export default async function f32Accumulator(context) {
   for (const inputs of [4, 10]) {
     for (const threads of new Set([1, context.cores])) {
       const settings = { dir: context.dir, inputs, bytes: Math.round(context.size / 4), threads, rounds: context.rounds };
-      const args = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, String(value)]);
       /** @type {{ kernels: Kernel[], merge: Merge | null }} */
-      const said = JSON.parse((await run(`${BUILD}/native/bench/core_bench`, args)).stdout);
+      const said = await runCoreBench('floats', settings);
       kernels = said.kernels;
       if (said.merge !== null) merges.push(said.merge);
     }

@@ -25,6 +25,7 @@ const BENCHES = [
   'windows',
   'dtypes',
   'small-tensors',
+  'boxes',
   'planning',
   'naming',
   'inspect',

@@ -1,12 +1,14 @@
-// What the float64 promise costs: kernels with float64 and with float32 accumulators, alone and inside the
-// engine. And what boxes cost: matrices that were saved by columns against the same files as rows. Writes one
-// JSON document.
+// Two benches of the core alone. Writes one JSON document.
 //
-//   core_bench [--dir DIR] [--inputs N] [--bytes B] [--threads T] [--rounds R]
+//   core_bench floats|boxes [--dir DIR] [--inputs N] [--bytes B] [--threads T] [--rounds R]
 //
-// DIR holds N temporary inputs of B bytes of bf16 (whole matrices of 32 MiB), in four files each, and one output (default: the system's
-// temporary folder, 4 inputs of 256 MiB, 1 thread, 5 rounds). Kernels run on blocks that stay in cache; rounds
-// of the variants alternate; the best round counts for kernels, the median for the engine.
+// floats: what the float64 promise costs: kernels with float64 and with float32 accumulators, alone and inside
+// the engine. boxes: what it costs that matrices were saved by columns, against the same files as rows.
+//
+// DIR holds N temporary inputs of B bytes of bf16 (whole matrices of 32 MiB), in four files each, and one
+// output (default: the system's temporary folder, 4 inputs of 256 MiB, 1 thread, 5 rounds). Kernels run on
+// blocks that stay in cache; rounds of the variants alternate; the best round counts for kernels, the median
+// for the engine.
 #include <unistd.h>
 
 #include <algorithm>
@@ -243,7 +245,7 @@ void bench_merges(const Settings& settings, const Files& files) {
   const Isa* isa = choose_isa(nullptr, &why);
   const KernelTable* single = float_table(isa->name);
   if (single == nullptr) {
-    std::printf("  \"merge\": null,\n");
+    std::printf("  \"merge\": null\n");
     return;
   }
   const CombineJob job = job_of(settings, Layout::rows, kSide, kSide);
@@ -254,7 +256,7 @@ void bench_merges(const Settings& settings, const Files& files) {
     f32.push_back(merge_seconds(settings, files, *single, job));
   }
   std::printf("  \"merge\": {\"isa\": \"%s\", \"inputs\": %zu, \"bytes\": %llu, \"threads\": %zu, \"float64Seconds\": %.4f, \"float32Seconds\": %.4f, "
-              "\"ratio\": %.3f},\n",
+              "\"ratio\": %.3f}\n",
               isa->name, settings.inputs, static_cast<unsigned long long>(settings.bytes), settings.threads, median(f64), median(f32),
               median(f64) / median(f32));
 }
@@ -282,7 +284,7 @@ void bench_boxes(const Settings& settings, const Files& files) {
 }
 
 bool parse(int count, char** arguments, Settings* settings) {
-  for (int i = 1; i + 1 < count; i += 2) {
+  for (int i = 2; i + 1 < count; i += 2) {
     const std::string name = arguments[i];
     const unsigned long long number = std::strtoull(arguments[i + 1], nullptr, 10);
     if (name == "--dir") settings->dir = arguments[i + 1];
@@ -292,22 +294,23 @@ bool parse(int count, char** arguments, Settings* settings) {
     else if (name == "--rounds") settings->rounds = static_cast<int>(number);
     else return false;
   }
-  return count % 2 == 1 && settings->inputs > 0 && settings->bytes > 0 && settings->threads > 0 && settings->rounds > 0;
+  return count % 2 == 0 && settings->inputs > 0 && settings->bytes > 0 && settings->threads > 0 && settings->rounds > 0;
 }
 
 }  // namespace
 
 int main(int count, char** arguments) {
   Settings settings;
-  if (!parse(count, arguments, &settings)) {
-    std::fprintf(stderr, "usage: core_bench [--dir DIR] [--inputs N] [--bytes B] [--threads T] [--rounds R]\n");
+  const std::string what = count < 2 ? "" : arguments[1];
+  if ((what != "floats" && what != "boxes") || !parse(count, arguments, &settings)) {
+    std::fprintf(stderr, "usage: core_bench floats|boxes [--dir DIR] [--inputs N] [--bytes B] [--threads T] [--rounds R]\n");
     return 2;
   }
   std::printf("{\n");
-  bench_kernels(settings);
+  if (what == "floats") bench_kernels(settings);
   const Files files(settings);
-  bench_merges(settings, files);
-  bench_boxes(settings, files);
+  if (what == "floats") bench_merges(settings, files);
+  else bench_boxes(settings, files);
   std::printf("}\n");
   return 0;
 }

@@ -92,28 +92,18 @@ void RowWalk::advance(const Boxes& boxes, std::uint64_t elements) {
 PatchOrder::PatchOrder(const Boxes& boxes, std::size_t input, std::uint64_t first, std::uint64_t end)
     : columns_(boxes.columns[input]),
       first_(first),
-      end_(end),
       whole_from_(first / columns_ + (first % columns_ == 0 ? 0 : 1)),
       whole_to_(end / columns_) {}
 
 PatchOrder::Place PatchOrder::place(const Boxes& boxes, const Patch& patch) const {
-  // The strip of the run that the patch lies in.
-  std::uint64_t row = patch.row;
-  std::uint64_t rows = 1;
-  std::uint64_t from = 0;
-  std::uint64_t to = columns_;
-  if (row >= whole_from_ && row < whole_to_) {
-    const std::uint64_t band = boxes.row[patch.box];
-    row = std::max(band, whole_from_);
-    rows = std::min(band + boxes.rows[patch.box], whole_to_) - row;
-  } else {
-    if (row * columns_ < first_) from = first_ - row * columns_;
-    to = std::min(columns_, end_ - row * columns_);
-  }
-  const std::uint64_t left = std::max(boxes.column[patch.box], from);
-  const std::uint64_t width = std::min(boxes.column[patch.box] + boxes.width[patch.box], to) - left;
-  const std::uint64_t before = row * columns_ + from - first_;
-  return {before + rows * (left - from) + (patch.row - row) * width + (patch.column - left), width};
+  // In a row that the run has only part of, elements come as they stand.
+  if (patch.row < whole_from_ || patch.row >= whole_to_) return {patch.row * columns_ + patch.column - first_, patch.width};
+  const std::uint64_t band = boxes.row[patch.box];
+  const std::uint64_t width = boxes.width[patch.box];
+  const std::uint64_t row = std::max(band, whole_from_);
+  const std::uint64_t rows = std::min(band + boxes.rows[patch.box], whole_to_) - row;
+  const std::uint64_t before = row * columns_ - first_ + rows * boxes.column[patch.box];
+  return {before + (patch.row - row) * width + (patch.column - boxes.column[patch.box]), width};
 }
 
 }  // namespace ckpt

@@ -97,7 +97,6 @@ class PatchOrder {
  private:
   std::uint64_t columns_ = 1;
   std::uint64_t first_ = 0;
-  std::uint64_t end_ = 0;
   std::uint64_t whole_from_ = 0;  // rows that the run has whole
   std::uint64_t whole_to_ = 0;
 };

@@ -107,7 +107,7 @@ void ChunkRunner::compute(const Job& job, std::size_t segment, std::uint64_t fir
   parts_ = outputs_;
   while (count != 0) {
     std::size_t some = count;
-    const std::uint8_t* const* inputs = feed.take_some(first, &some);
+    const std::uint8_t* const* inputs = feed.take(first, 1, &some);
     arithmetic.run(first, some, inputs, parts_.data());
     for (std::size_t k = 0; k < parts_.size(); ++k) parts_[k] += some * job.out_size(segment, k);
     first += some;

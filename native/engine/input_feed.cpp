@@ -113,30 +113,28 @@ Status InputFeed::turn(const Piece& piece, Tally* tally) {
   return {};
 }
 
-const std::uint8_t* const* InputFeed::take(std::uint64_t first, std::size_t count) {
+const std::uint8_t* const* InputFeed::take(std::uint64_t first, std::size_t grain, std::size_t* count) {
   for (const Source& source : plain_) inputs_[source.n] = source.data + (first - piece_.first) * source.size;
+  std::uint64_t run = *count;
+  for (Source& source : boxed_) run = std::min(run, find_run(source, first));
+  if (run == *count) return inputs_.data();
+  if (run >= kLeastRun) {
+    *count = static_cast<std::size_t>(run / grain * grain);
+    return inputs_.data();
+  }
+  std::size_t some = std::min(*count, most_);
+  // To the end of a row, where there is one: long runs may begin there.
+  const Source& front = boxed_.front();
+  const std::uint64_t over = (front.start + first + some) % front.columns;
+  if (some - std::min<std::uint64_t>(over, some) >= grain) some -= static_cast<std::size_t>(over);
+  if (some != *count && some >= grain) some = some / grain * grain;
+  *count = some;
   for (Source& source : boxed_) {
-    if (find_run(source, first) >= count) continue;
-    gather(source, first, count, gathered_[source.n].data());
+    if (source.run >= some) continue;  // lies there as it is
+    gather(source, first, some, gathered_[source.n].data());
     inputs_[source.n] = gathered_[source.n].data();
   }
   return inputs_.data();
-}
-
-const std::uint8_t* const* InputFeed::take_some(std::uint64_t first, std::size_t* count) {
-  std::uint64_t run = *count;
-  for (Source& source : boxed_) run = std::min(run, find_run(source, first));
-  if (run == *count || run >= kLeastRun) {
-    *count = static_cast<std::size_t>(run);
-    for (const Source& source : plain_) inputs_[source.n] = source.data + (first - piece_.first) * source.size;
-    return inputs_.data();
-  }
-  *count = std::min(*count, most_);
-  // To the end of a row, where there is one: long runs may begin there.
-  const Source& some = boxed_.front();
-  const std::uint64_t over = (some.start + first + *count) % some.columns;
-  if (over < *count) *count -= static_cast<std::size_t>(over);
-  return take(first, *count);
 }
 
 void InputFeed::copy(std::size_t n, std::uint64_t first, std::size_t count, std::uint8_t* to) const {

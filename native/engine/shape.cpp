@@ -13,7 +13,7 @@ constexpr std::size_t kDefaultRequest = std::size_t{1} << 20;
 constexpr std::size_t kLeastRequest = std::size_t{64} << 10;
 constexpr std::size_t kDefaultInFlight = 32;
 
-// A tile of an input that lies in boxes; at least what an operation wants at once (spans of ops/gram).
+// A tile of an input that lies in boxes; enough for whole vectors however small tiles are.
 std::size_t gather_bytes(const EngineOptions& options, std::size_t tile) { return options.gathers ? std::max(tile, kLeastTile) : 0; }
 
 std::uint64_t buffers_per_thread(const EngineOptions& options, std::size_t tile) {

@@ -52,13 +52,12 @@ Status GramRunner::run(const GramJob& job, const ChunkWork& work, InputFeed& fee
     if (!status.ok()) return status;
     for (std::uint64_t first = piece.first; first < piece.first + piece.count; first += kSpan) {
       const auto count = static_cast<std::size_t>(std::min(kSpan, piece.first + piece.count - first));
-      const std::uint8_t* const* from = feed.take(first, count);
       double* to = sums + (first_span[piece.segment] + first / kSpan) * width;
-      sum_span(job, piece.segment, from, count, false, to);
+      sum_span(job, piece.segment, first, count, feed, false, to);
       // A non-finite element makes the square of its row non-finite: the diagonal tells.
       bool finite = true;
       for (std::size_t n = 0; n < job.inputs; ++n) finite = finite && std::isfinite(to[gram_pair(job.inputs, n, n)]);
-      if (!finite) sum_span(job, piece.segment, from, count, true, to);
+      if (!finite) sum_span(job, piece.segment, first, count, feed, true, to);
     }
     if (work.stop.load(std::memory_order_relaxed) || job.cancelled()) return failure(Code::cancelled, "cancelled");
     // A poisoned mapping has given zeros.
@@ -70,30 +69,19 @@ Status GramRunner::run(const GramJob& job, const ChunkWork& work, InputFeed& fee
 }
 
 // With care, elements that are not finite in some input count as 0 in all, and each input's own are counted.
-void GramRunner::sum_span(const GramJob& job, std::size_t segment, const std::uint8_t* const* from, std::size_t count, bool with_care, double* sums) {
+void GramRunner::sum_span(const GramJob& job, std::size_t segment, std::uint64_t first, std::size_t count, InputFeed& feed, bool with_care, double* sums) {
   const std::size_t inputs = job.inputs;
-  auto* rows = reinterpret_cast<double*>(rows_.data());
   auto* lanes = reinterpret_cast<double*>(lanes_.data());
-  double* steps = lanes + pairs(inputs) * kLanes;
-  double* largest = steps + inputs * kLanes;
-  const std::uint8_t* dtypes = &job.dtype[segment * inputs];
-  const bool exact = std::find(dtypes, dtypes + inputs, std::uint8_t{kF64}) == dtypes + inputs;
-  const auto add_products = exact ? kernels_.gram.add_exact_products : kernels_.gram.add_products;
+  const double* largest = lanes + (pairs(inputs) + inputs) * kLanes;
   std::fill(sums, sums + gram_width(inputs), 0.0);
-  std::fill(lanes, largest + inputs * kLanes, 0.0);
-  for (std::size_t first = 0; first < count; first += block_) {
-    const std::size_t block = std::min(block_, count - first);
-    const std::size_t padded = (block + kLanes - 1) / kLanes * kLanes;
-    for (std::size_t n = 0; n < inputs; ++n) {
-      const std::uint8_t* elements = from[n] + first * float_size(dtypes[n]);
-      double* row = rows + n * block_;
-      for (std::size_t line = 0; line < block * float_size(dtypes[n]); line += kCacheLine) __builtin_prefetch(elements + line + kPrefetchBytes);
-      widen(kernels_, dtypes[n], elements, row, block);
-      std::fill(row + block, row + padded, 0.0);
+  std::fill(lanes, lanes + (pairs(inputs) + 2 * inputs) * kLanes, 0.0);
+  for (std::size_t done = 0; done < count;) {
+    std::size_t some = count - done;
+    const std::uint8_t* const* from = feed.take(first + done, kLanes, &some);
+    for (std::size_t at = 0; at < some; at += block_) {
+      add_block(job, &job.dtype[segment * inputs], from, at, std::min(block_, some - at), with_care, sums);
     }
-    if (with_care) leave_out_nonfinite(job, block, sums);
-    add_products({rows, block_, inputs, padded, lanes});
-    if (job.steps) kernels_.gram.add_steps({rows, block_, inputs, padded, steps}, largest);
+    done += some;
   }
   for (std::size_t sum = 0; sum < pairs(inputs) + inputs; ++sum) sums[sum] = add_in_halves(lanes + sum * kLanes);
   for (std::size_t n = 0; n < inputs; ++n) {
@@ -101,6 +89,29 @@ void GramRunner::sum_span(const GramJob& job, std::size_t segment, const std::ui
     // inputs only).
     sums[pairs(inputs) + inputs + n] = std::sqrt(*std::max_element(largest + n * kLanes, largest + (n + 1) * kLanes));
   }
+}
+
+// Adds elements [at, at + block) of `from` to the lanes. Only the last block of a span is not of whole lanes.
+void GramRunner::add_block(const GramJob& job, const std::uint8_t* dtypes, const std::uint8_t* const* from, std::size_t at, std::size_t block, bool with_care,
+                           double* sums) {
+  const std::size_t inputs = job.inputs;
+  auto* rows = reinterpret_cast<double*>(rows_.data());
+  auto* lanes = reinterpret_cast<double*>(lanes_.data());
+  double* steps = lanes + pairs(inputs) * kLanes;
+  double* largest = steps + inputs * kLanes;
+  const bool exact = std::find(dtypes, dtypes + inputs, std::uint8_t{kF64}) == dtypes + inputs;
+  const auto add_products = exact ? kernels_.gram.add_exact_products : kernels_.gram.add_products;
+  const std::size_t padded = (block + kLanes - 1) / kLanes * kLanes;
+  for (std::size_t n = 0; n < inputs; ++n) {
+    const std::uint8_t* elements = from[n] + at * float_size(dtypes[n]);
+    double* row = rows + n * block_;
+    for (std::size_t line = 0; line < block * float_size(dtypes[n]); line += kCacheLine) __builtin_prefetch(elements + line + kPrefetchBytes);
+    widen(kernels_, dtypes[n], elements, row, block);
+    std::fill(row + block, row + padded, 0.0);
+  }
+  if (with_care) leave_out_nonfinite(job, block, sums);
+  add_products({rows, block_, inputs, padded, lanes});
+  if (job.steps) kernels_.gram.add_steps({rows, block_, inputs, padded, steps}, largest);
 }
 
 void GramRunner::leave_out_nonfinite(const GramJob& job, std::size_t count, double* sums) {

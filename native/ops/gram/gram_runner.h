@@ -21,7 +21,10 @@ class GramRunner {
   Status run(const GramJob& job, const ChunkWork& work, InputFeed& feed, const std::vector<std::size_t>& first_span, double* sums, Tally* tally);
 
  private:
-  void sum_span(const GramJob& job, std::size_t segment, const std::uint8_t* const* from, std::size_t count, bool with_care, double* sums);
+  // Of elements [first, first + count) of a segment.
+  void sum_span(const GramJob& job, std::size_t segment, std::uint64_t first, std::size_t count, InputFeed& feed, bool with_care, double* sums);
+  void add_block(const GramJob& job, const std::uint8_t* dtypes, const std::uint8_t* const* from, std::size_t at, std::size_t block, bool with_care,
+                 double* sums);
   void leave_out_nonfinite(const GramJob& job, std::size_t count, double* sums);
 
   const KernelTable& kernels_;
