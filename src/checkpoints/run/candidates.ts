@@ -35,6 +35,8 @@ export interface Listing {
   readonly names: readonly string[];
 }
 
+/** What torch.save writes: opening it tells whether it is a checkpoint. */
+const TORCH_FILE = /^\.(?:pt|pth|bin)$/;
 const WEIGHTS = /^model\.safetensors$|\.safetensors\.index\.json$|-\d+-of-\d+\.safetensors$/;
 
 /** @throws MergeError E_NOT_FOUND, E_NOT_READABLE; E_NO_RUN where the path is no folder */
@@ -117,7 +119,7 @@ function ofFile(folder: string, name: string, named: boolean): Candidate[] {
   const { name: stem, ext } = parse(name);
   if (!named && positionFromName(stem) === null) return [];
   const path = join(folder, name);
-  if (ext === '.safetensors') return [{ path, name: stem, against: null }];
+  if (ext === '.safetensors' || TORCH_FILE.test(ext)) return [{ path, name: stem, against: null }];
   // Of a rank's file (Composer's `ep0-ba20-rank0.pt`) the folder of that step says enough.
   const foreign = /rank\d+$/.test(stem) ? null : foreignFile(name);
   return foreign === null ? [] : [{ path, name: stem, against: foreignReason(foreign), lost: true }];

@@ -17,8 +17,14 @@ import { type DcpMetadata, readMetadata } from './read-metadata.ts';
 import { stateOf } from './state.ts';
 
 const METADATA = '.metadata';
-/** Folders in which trainers keep it, beside what is theirs. */
-const INNER = ['model_and_optim', 'pytorch_model_fsdp_0'];
+/** Written while a save goes on, and renamed at its end. */
+const UNFINISHED = '.metadata.tmp';
+/** A file of items. */
+const ITEMS = /^__\d+_\d+\.distcp$/;
+/** What each rank says of its own items, where they were saved without speaking to one another. */
+const OF_RANK = /^__\d+\.metadata$/;
+/** Folders beside the model's that trainers save in the same form. */
+const NOT_THE_MODEL = /^(?:optim|lr_sched|sched|rng|random|dataloader|critic|ref|reward|value)/;
 /** Files that are read at the same time. */
 const READS = 16;
 
@@ -34,9 +40,10 @@ export const dcp: Container = {
     const folder = join(found.path, inner);
     const { store } = found;
     const path = join(folder, METADATA);
+    const names = new Set((await store.list(folder))?.map(({ name }) => name));
+    refuseWithoutMetadata(folder, names);
     const head = { name: join(inner, METADATA), path, stat: await store.stat(path) };
     const metadata = readMetadata(await readWhole(path, MAX_PICKLE_BYTES), path);
-    const names = new Set((await store.list(folder))?.map(({ name }) => name));
     for (const name of metadata.files) checkFileName(path, name, names);
     const opened = await mapBounded(metadata.files, READS, (name) => store.open(join(folder, name)));
     try {
@@ -48,12 +55,34 @@ export const dcp: Container = {
   },
 };
 
-/** The folder of the metadata below a path: '' for itself, null where there is none. */
+/** The folder of the checkpoint below a path: '' for itself, null where there is none. */
 async function folderOf({ entries, paths }: Found): Promise<string | null> {
   if (entries === null) return null;
-  if (entries.has(METADATA)) return '';
-  const inner = INNER.find((name) => entries.has(name));
-  return inner !== undefined && (await paths()).includes(`${inner}/${METADATA}`) ? inner : null;
+  if ([...entries.keys()].some(isPart)) return '';
+  const inner = new Set<string>();
+  for (const path of await paths()) {
+    const [folder, name] = path.split('/');
+    if (name !== undefined && isPart(name) && !NOT_THE_MODEL.test(folder!)) inner.add(folder!);
+  }
+  const [only, other] = inner;
+  return other === undefined ? (only ?? null) : null;
+}
+
+function isPart(name: string): boolean {
+  return name === METADATA || name === UNFINISHED || ITEMS.test(name);
+}
+
+/** @throws MergeError for a folder that has items and says nowhere what they are */
+function refuseWithoutMetadata(folder: string, names: ReadonlySet<string>): void {
+  if (names.has(METADATA)) return;
+  const file = join(folder, METADATA);
+  if ([...names].some((name) => OF_RANK.test(name))) {
+    throw new MergeError('E_DCP', `${file}: is not there, and each rank describes its own items: it was saved with use_collectives=False`, {
+      details: { file },
+      help: 'Load it with torch.distributed.checkpoint, and save it again without that option.',
+    });
+  }
+  throw new MergeError('E_SHARD_MISSING', `${file}: is not there: the save goes on, or was broken off`, { details: { file } });
 }
 
 function checkFileName(metadata: string, name: string, there: ReadonlySet<string>): void {

@@ -22,6 +22,8 @@ const INDEX = 'pytorch_model.bin.index.json';
 const SINGLE = 'pytorch_model.bin';
 /** What DeepSpeed saves of the model with ZeRO 1 and 2: all weights, under `module`. */
 const DEEPSPEED = /^mp_rank_\d+_model_states\.pt$/;
+/** What GPT-NeoX keeps of its layers beside it: the weights are there, and not under `module`. */
+const PIPELINE = /^layer_\d+-model/;
 const SUFFIX = /\.(?:pt|pth|bin|ckpt)$/;
 /** Files that are read at the same time. */
 const READS = 16;
@@ -42,7 +44,11 @@ export const torch: Container = {
   kind: 'torch.save',
   async recognise({ path, entries }) {
     if (entries === null) return SUFFIX.test(path) && (await beginsAsZip(path));
-    return entries.has(INDEX) || entries.has(SINGLE) || deepspeedFiles(entries.keys()).length > 0;
+    return (
+      entries.has(INDEX) ||
+      entries.has(SINGLE) ||
+      (deepspeedFiles(entries.keys()).length > 0 && ![...entries.keys()].some((name) => PIPELINE.test(name)))
+    );
   },
   async open(found): Promise<Opened> {
     const { path, entries, store } = found;

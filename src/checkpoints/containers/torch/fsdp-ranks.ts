@@ -32,11 +32,12 @@ interface RankTensor {
  */
 export const fsdpRanks: Container = {
   kind: 'FSDP, a file a rank',
-  recognise: async (found) => (await rankFiles(found)) !== null,
+  recognise: async (found) => (await rankFiles(found)).length > 0,
   async open(found): Promise<Opened> {
     const { path, store } = found;
-    const names = (await rankFiles(found))!;
-    const ranks = await mapBounded(names, READS, async (name) => {
+    const all = await rankFiles(found);
+    refuseIncomplete(path, all);
+    const ranks = await mapBounded(all, READS, async ({ name }) => {
       const file = await store.open(join(path, name));
       try {
         const { root, storages } = await readArchive(new Region(file, basename(name)));
@@ -79,31 +80,37 @@ export const fsdpRanks: Container = {
   },
 };
 
-/**
- * The files of all ranks, in their order, below the path.
- * @throws MergeError E_SHARD_MISSING where some are missing
- */
-async function rankFiles({ path, entries, paths }: Found): Promise<string[] | null> {
-  if (entries === null) return null;
-  const inner = INNER.find((name) => entries.has(name));
+/** A rank's file. */
+interface RankFile {
+  readonly name: string;
+  readonly world: number;
+  readonly rank: number;
+}
+
+/** The files of ranks below the path, in their order. */
+async function rankFiles({ entries, paths }: Found): Promise<RankFile[]> {
+  if (entries === null) return [];
   const own = [...entries.keys()].some((name) => RANK_FILE.test(name));
-  if (!own && inner === undefined) return null;
+  const inner = INNER.find((name) => entries.has(name));
+  if (!own && inner === undefined) return [];
   const names = own ? [...entries.keys()] : (await paths()).filter((name) => name.startsWith(`${inner}/`));
-  const ranks = names.flatMap((name) => {
-    const match = RANK_FILE.exec(basename(name));
-    return match === null ? [] : [{ name, world: Number(match[1]), rank: Number(match[2]) }];
-  });
+  return names
+    .flatMap((name) => {
+      const match = RANK_FILE.exec(basename(name));
+      return match === null ? [] : [{ name, world: Number(match[1]), rank: Number(match[2]) }];
+    })
+    .sort((a, b) => a.rank - b.rank);
+}
+
+/** @throws MergeError E_SHARD_MISSING where not each rank's file is there once */
+function refuseIncomplete(path: string, ranks: readonly RankFile[]): void {
   const [first] = ranks;
-  if (first === undefined) return null;
-  ranks.sort((a, b) => a.rank - b.rank);
-  const missing = ranks.findIndex(({ rank, world }, i) => rank !== i || world !== first.world);
-  if (missing !== -1 || ranks.length !== first.world) {
-    const file = join(path, first.name.replace(/rank_\d+/, `rank_${missing === -1 ? ranks.length : missing}`));
-    throw new MergeError('E_SHARD_MISSING', `${file}: this rank's file is not there: ${ranks.length} of ${first.world} are`, {
-      details: { file },
-    });
-  }
-  return ranks.map(({ name }) => name);
+  const odd = ranks.findIndex(({ rank, world }, i) => rank !== i || world !== first!.world);
+  if (odd === -1 && ranks.length === first!.world) return;
+  const file = join(path, first!.name.replace(/rank_\d+/, `rank_${odd === -1 ? ranks.length : odd}`));
+  throw new MergeError('E_SHARD_MISSING', `${file}: this rank's file is not there: the folder holds ${ranks.length} of ${first!.world}`, {
+    details: { file },
+  });
 }
 
 function partOf(
