@@ -23,8 +23,6 @@ interface Row extends ForeignFormat {
 
 const TORCH_SAVE = 'torch.load and safetensors.torch.save_file';
 const MEGATRON_BRIDGE = 'examples/conversion/convert_checkpoints.py export of Megatron Bridge';
-/** The metadata of a checkpoint of torch.distributed, whoever saved it: a pickle, in which names stand as they are. */
-const DCP = /^([^/]+\/)?\.metadata$/;
 
 /** Not what trainers keep beside the weights. */
 const MODEL_OF_TORCH =
@@ -33,24 +31,13 @@ const MODEL_OF_TORCH =
 /** The first row that a path fits decides. */
 // biome-ignore format: a table, a row a line.
 const FORMATS: readonly Row[] = [
-  { path: /^((actor|critic)\/)?model_world_size_\d+_rank_\d+\.pt$|^actor\/fsdp_config\.json$/, format: 'verl (FSDP shards)', converter: '`python -m verl.model_merger merge`' },
-  { path: /^model_and_optim\/(\.metadata|.*\.distcp)$/, format: 'OLMo-core (DCP)', converter: 'src/examples/huggingface/convert_checkpoint_to_hf.py of OLMo-core' },
-  { path: /^pytorch_model_fsdp_\d+\/(\.metadata|.*\.distcp)$/, format: 'accelerate (sharded FSDP state)', converter: '`accelerate merge-weights`' },
-  // common.pt until megatron-core 0.18; the entry in metadata.json since long before.
-  { path: /^common\.pt$/, format: 'Megatron-LM (torch_dist)', converter: MEGATRON_BRIDGE },
-  { path: /^([^/]+\/)?metadata\.json$/, holds: /"sharded_backend"\s*:\s*"torch_dist"/, format: 'Megatron-LM (torch_dist)', converter: MEGATRON_BRIDGE },
   { path: /^([^/]+\/)?metadata\.json$/, holds: /"sharded_backend"\s*:/, format: 'Megatron-LM (distributed checkpoint)', converter: MEGATRON_BRIDGE },
   { path: /^mp_rank_\d+(_\d+)*\/(model_optim_rng|model_rng)\.pt$/, format: 'Megatron-LM (one .pt a rank)', converter: `tools/checkpoint/convert.py of Megatron-LM and then ${MEGATRON_BRIDGE}` },
   { path: /^([^/]+\/)?layer_\d+-model_\d+-model_states\.pt$/, format: 'GPT-NeoX (DeepSpeed)', converter: 'tools/ckpts/convert_neox_to_hf.py of GPT-NeoX' },
   { path: /^([^/]+\/)?((bf16_)?zero_pp_rank_|mp_rank_\d+_model_states\.pt$)|^zero_to_fp32\.py$/, format: 'DeepSpeed (ZeRO)', converter: "DeepSpeed's `zero_to_fp32.py` with --safe_serialization" },
-  // Without a prefix; those who nest a model under a key have the bare name in the pickle, too.
-  { path: DCP, holds: /^(?![\s\S]*model\.tok_embeddings)[\s\S]*[^.\w]tok_embeddings\.weight/, format: 'torchtitan (DCP)', converter: 'scripts/checkpoint_conversion/convert_to_hf.py of torchtitan' },
-  { path: DCP, holds: /[^.\w]state\.(model|optimizers)\./, format: 'Composer (DCP)', converter: 'scripts/inference/convert_composer_to_hf.py of llm-foundry' },
-  { path: /^([^/]+\/)?(\.metadata|.*\.distcp)$/, format: 'PyTorch distributed (DCP)', converter: 'the tool that its trainer has for it, or torch.distributed.checkpoint.format_utils.dcp_to_torch_save and safetensors.torch.save_file' },
   { path: /^([^/]+\/)?(_CHECKPOINT_METADATA|orbax\.checkpoint|_METADATA|_sharding)$/, format: 'Orbax (MaxText)', converter: 'to_huggingface of MaxText (utils/ckpt_conversion)' },
   { path: /^([^/]+\/)?(manifest\.ocdbt|ocdbt\.process_\d+|\.zarray|zarr\.json)$/, format: 'TensorStore (levanter)', converter: '`python -m levanter.main.export_lm_to_hf`' },
   { path: /\.nemo$/, format: 'NeMo', converter: MEGATRON_BRIDGE },
-  { path: /^pytorch_model.*\.bin$/, format: 'PyTorch (.bin)', converter: 'from_pretrained and save_pretrained of transformers, which writes safetensors' },
   { path: /^consolidated\.\d+\.pth$/, format: "Meta's Llama (.pth)", converter: 'convert_llama_weights_to_hf.py of transformers' },
   { path: /\.gguf$/, format: 'GGUF', converter: 'from_pretrained(…, gguf_file=…) and save_pretrained of transformers, or merge what it was made from' },
   { path: /\.ckpt$/, format: 'Lightning (.ckpt)', converter: TORCH_SAVE, weak: true },
