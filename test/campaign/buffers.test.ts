@@ -329,6 +329,11 @@ describe('a language model without its embedding or its last norm', () => {
     expect((await inspect(inputs[0]!)).warnings).toMatchObject([{ code: 'W_PART_MISSING' }]);
   });
 
+  it('that is under the name of the head: said of none', async () => {
+    const inputs = members((own) => without('embed_tokens')(withNorms(own)), { ...ONE_LAYER_CONFIG, tie_word_embeddings: true });
+    expect((await merged(inputs)).warnings).toEqual([]);
+  });
+
   it.each([
     ['no language model', { ...ONE_LAYER_CONFIG, architectures: ['LlamaForSequenceClassification'] }, ['embed_tokens', 'lm_head']],
     ['a model whose norms have no weights', ONE_LAYER_CONFIG, ['norm']],

@@ -95,9 +95,7 @@ async function placeWarnings(members: readonly PlanMember[]): Promise<readonly W
 /** Of members of several folders each is the sibling of the others. */
 async function besideEachOther(members: readonly { readonly path: string; readonly step: number | null }[]): Promise<Warning[]> {
   const logs = await Promise.all(members.map((member) => logOf([member])));
-  const rated = members.map(({ path, step }, i) => ({ path, learningRate: loggedAt(logs[i]!, step).learningRate }));
   return siblingWarnings(
-    rated,
-    logs.map((log) => ({ log })),
+    members.map(({ path, step }, i) => ({ path, learningRate: loggedAt(logs[i]!, step).learningRate, log: logs[i]! })),
   );
 }

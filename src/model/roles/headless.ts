@@ -4,7 +4,7 @@ import { storeOf } from '../../base/store/store.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import type { CheckpointRoles } from './checkpoint-roles.ts';
 import { CONFIG_KEYS, configNumber, languageConfigs, type ModelConfig } from './model-config.ts';
-import { configuredTie } from './tied.ts';
+import { configuredTie, saidTie } from './tied.ts';
 
 const CAUSAL = /(?:ForCausalLM|LMHeadModel)$/;
 /** What generates, too, where it has a language model in it: encoder-decoders and codecs have heads of many names. */
@@ -59,6 +59,8 @@ export async function missingParts(checkpoint: Checkpoint, roles: CheckpointRole
     Array.isArray(architectures) && architectures.find((name) => typeof name === 'string' && kinds.some((one) => one.test(name)));
   if (!causal || namesPerFile) return [];
   const parts = partsOf(checkpoint, roles);
+  // One matrix under the head's name, as safetensors' save_model keeps it.
+  if (parts.head && saidTie(checkpoint, config) === true) parts.embedding = true;
   const warnings: Warning[] = [];
   const said = `and config.json says that it is ${causal}`;
   const layers = configNumber(config, CONFIG_KEYS.layers);

@@ -18,8 +18,12 @@ export const SAFE_SHARE = 0.4;
 const PEAK = 0.99;
 /** A first logged rate below this share of the highest is that of a warm-up. */
 const WARM_UP_BELOW = 0.9;
-/** A rate that stood at its highest for this share of the log was constant, and what falls from it is a decay of its own. */
-const PLATEAU = 0.2;
+/**
+ * A rate that stood at its highest for this share of the log was constant, and what falls from it is a decay of its
+ * own. At its highest is nearer to it than {@link PEAK}: a cosine at 30 % of its length was in the highest hundredth for
+ * 21 % of that, and in the highest thousandth for 7 %.
+ */
+const PLATEAU = { share: 0.2, from: 0.999 };
 /** A climb of the rate among the members, as a share of the highest there: it was warmed up again. */
 const CLIMB = 0.2;
 /** Falls of the rate over the members that are worth a warning: after a plateau, and in a rate that falls all the time. */
@@ -49,28 +53,34 @@ export function memberWarnings(members: readonly PlacedMember[], { log, abandone
 /** Shares of the highest rate that are this far apart are those of a run that was annealed and of one that was not. */
 const PHASES_APART = 0.5;
 
-/** A sibling: the rate at its place, and the training that it is of. */
-type Sibling = Pick<RunCheckpoint, 'path' | 'learningRate'>;
+/** A sibling: the rate at its place, and the log of the training that it is of. */
+export interface Sibling {
+  readonly path: string;
+  readonly learningRate: number | null;
+  readonly log: readonly Pick<LogEntry, 'learningRate'>[];
+}
 
 /**
  * What the learning rates say against a mean of siblings: that some of them have been annealed and others have not.
- * @param logs of their trainings
+ * A rate is measured by the highest of its own training: siblings may differ in that.
  */
-export function siblingWarnings(siblings: readonly Sibling[], logs: readonly Pick<Run, 'log'>[]): Warning[] {
-  const rated = siblings.flatMap(({ path, learningRate }) => (learningRate === null ? [] : [{ path, rate: learningRate }]));
-  const logged = logs.flatMap(({ log }) => log.map(({ learningRate }) => learningRate ?? 0));
-  const top = logged.reduce((most, rate) => Math.max(most, rate), Math.max(0, ...rated.map(({ rate }) => rate)));
-  const [low, high] = [rated.reduce(lower, rated[0]!), rated.reduce(higher, rated[0]!)];
-  if (rated.length < 2 || high.rate - low.rate < PHASES_APART * top) return [];
+export function siblingWarnings(siblings: readonly Sibling[]): Warning[] {
+  const rated = siblings.flatMap(({ path, learningRate, log }) => {
+    const top = log.reduce((most, entry) => Math.max(most, entry.learningRate ?? 0), learningRate ?? 0);
+    return learningRate === null || top === 0 ? [] : [{ path, rate: learningRate, share: learningRate / top }];
+  });
+  if (rated.length < 2) return [];
+  const [low, high] = [rated.reduce(lower), rated.reduce(higher)];
+  if (high.share - low.share < PHASES_APART) return [];
   const message =
     `the members stand at different learning rates: ${low.path} at ${short(low.rate)}, ${high.path} at ${short(high.rate)}. One that was annealed has settled, and a ` +
     'mean with one that was not is often worse than it; merge members that are in one phase';
   return [{ code: 'W_LR_PHASE', message }];
 }
 
-type Rated = { readonly path: string; readonly rate: number };
-const lower = (a: Rated, b: Rated): Rated => (b.rate < a.rate ? b : a);
-const higher = (a: Rated, b: Rated): Rated => (b.rate > a.rate ? b : a);
+type Rated = { readonly path: string; readonly rate: number; readonly share: number };
+const lower = (a: Rated, b: Rated): Rated => (b.share < a.share ? b : a);
+const higher = (a: Rated, b: Rated): Rated => (b.share > a.share ? b : a);
 
 function lossWarnings(members: readonly PlacedMember[], log: readonly LogEntry[]): Warning[] {
   const [oldest, newest] = [members[0]!.step, members.at(-1)!.step];
@@ -129,7 +139,7 @@ function rateWarnings(members: readonly PlacedMember[], log: readonly LogEntry[]
   const { kind, lowest, highest, text } = learningRatePhase(log, oldest, newest);
   if (kind !== 'decaying') return [];
   const top = Math.max(...rates.map(({ learningRate }) => learningRate));
-  const plateau = rates.filter(({ learningRate }) => learningRate >= PEAK * top).length >= PLATEAU * rates.length;
+  const plateau = rates.filter(({ learningRate }) => learningRate >= PLATEAU.from * top).length >= PLATEAU.share * rates.length;
   if (1 - lowest! / highest! < (plateau ? FALL.afterPlateau : FALL.always)) return [];
   const message =
     `the members lie in a decay (${text}): the newest of them has settled further than the others, and is often better than a mean with them; ` +

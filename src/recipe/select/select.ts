@@ -87,9 +87,20 @@ function warningsOf(
   const log = logCovers(run, members.at(-1)!) ? run.log : [];
   return [
     ...leftOutWarnings(runs, members, report, asked),
-    ...(siblings ? siblingWarnings(members, runs) : memberWarnings(members, { log, abandoned: run.abandoned })),
+    ...(siblings
+      ? siblingWarnings(members.map((member) => ({ ...member, log: ratesAround(runs, member) })))
+      : memberWarnings(members, { log, abandoned: run.abandoned })),
     ...runs.flatMap(({ warnings }) => warnings),
   ];
+}
+
+/** The rates of the training that a sibling is of: where the log is another's, those at its checkpoints. */
+function ratesAround(runs: readonly Run[], member: RunCheckpoint): readonly Pick<RunCheckpoint, 'learningRate'>[] {
+  const run = runs.find(({ checkpoints }) => checkpoints.includes(member));
+  if (run === undefined) return [];
+  return logCovers(run, member)
+    ? run.log
+    : run.checkpoints.filter(({ stage, ingredient }) => stage === member.stage && ingredient === member.ingredient);
 }
 
 /** Runs that are named side by side may be meant with all their checkpoints. */

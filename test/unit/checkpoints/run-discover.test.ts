@@ -213,6 +213,19 @@ describe('log', () => {
     expect(log.filter(({ loss }) => loss === Number.POSITIVE_INFINITY)).toHaveLength(lost);
   });
 
+  test('a rate of 0 between two that are alike is that of a step that was passed over', async () => {
+    const rates = [0, 0.25, 0.5, 0.5, 0, 0, 0.5, 0.5, 0, 0.05, 0.25, 0];
+    const lines = rates.map((rate, i) => `{"step": ${i}, "loss": 2, "learning_rate": ${rate}}`);
+    const state = `{"global_step": 11, "log_history": [${lines.join(', ')}]}`;
+    const run = await discoverRun(runOf({ name: 'checkpoint-11', state }));
+    expect(run.log.map(({ learningRate }) => learningRate)).toEqual(
+      rates
+        .with(4, -1)
+        .with(5, -1)
+        .map((rate) => (rate < 0 ? null : rate)),
+    );
+  });
+
   test('an older state file fills in what a resumed run forgot', async () => {
     const entry = (step: number, logged: readonly number[]) => ({
       name: `checkpoint-${step}`,

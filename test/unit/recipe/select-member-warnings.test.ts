@@ -45,7 +45,8 @@ describe('the learning rate', () => {
     ...Array.from({ length: 70 }, () => 1e-3),
     ...Array.from({ length: 20 }, (_, i) => 1e-3 * (1 - (i + 1) / 20)),
   ]);
-  const cosine = logOfRates(Array.from({ length: 100 }, (_, i) => 1e-3 * 0.5 * (1 + Math.cos((Math.PI * (i + 1)) / 100))));
+  const cosineOf = (length: number) => Array.from({ length }, (_, i) => 1e-3 * 0.5 * (1 + Math.cos((Math.PI * (i + 1)) / length)));
+  const cosine = logOfRates(cosineOf(100));
 
   // From a rate that stood still down to a twentieth and up again, in 50 steps.
   const again = logOfRates(Array.from({ length: 100 }, (_, i) => (i < 50 || i > 54 ? 1e-3 : 1e-3 * (0.05 + 0.19 * (i - 50)))));
@@ -58,6 +59,17 @@ describe('the learning rate', () => {
     ['from the constant rate into its decay', wsd, [760, 800, 840], ['W_LR_PHASE']],
     ['in the middle of a cosine', cosine, [450, 500, 550], []],
     ['at the end of a cosine', cosine, [900, 950, 990], ['W_LR_PHASE']],
+    ['at 0.3 of a cosine', logOfRates(cosineOf(1000).slice(0, 300)), [2000, 2500, 3000], []],
+    [
+      'at 0.3 of a cosine, logs rounded',
+      logOfRates(
+        cosineOf(1000)
+          .slice(0, 300)
+          .map((rate) => Number(rate.toPrecision(3))),
+      ),
+      [2000, 2500, 3000],
+      [],
+    ],
     ['unknown', logOfRates([null, null]), [900, 950], []],
     ['warmed up again among them', again, [400, 500, 600], ['W_LR_PHASE']],
     ['warmed up again before them', again, [560, 580, 600], []],
