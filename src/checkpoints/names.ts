@@ -45,7 +45,7 @@ const STEP_UNIT = /^(?:steps?|iters?)?$/;
 export type NamedPosition = Position & { readonly step: number };
 
 /** The numbers that a name gives. */
-export interface NumbersOfName extends Position {
+export interface NumbersOfName extends Omit<Position, 'epoch'> {
   readonly epoch: number | null;
 }
 
@@ -157,7 +157,7 @@ export function reasonAgainstName(name: string): string | null {
 }
 
 /** Folders above a checkpoint in which the name of its step is looked for: `global_step_20/actor/huggingface`. */
-const FOLDERS_ABOVE = 3;
+export const FOLDERS_ABOVE = 3;
 
 /** Where a path says that a checkpoint stands. */
 export interface NamedPlace {

@@ -25,6 +25,8 @@ export interface OpenOptions {
   readonly name?: string;
   /** The position that its name gives among those of its siblings, where that is known. */
   readonly position?: NamedPosition;
+  /** Whether its name is that of a checkpoint, although it gives no step: it may lie deeper in its folder. */
+  readonly deeper?: boolean;
 }
 
 /**
@@ -37,9 +39,9 @@ export interface OpenOptions {
  */
 export async function openCheckpoint(
   path: string,
-  { cache = new OpenCache(), name, position: named }: OpenOptions = {},
+  { cache = new OpenCache(), name, position: named, deeper = false }: OpenOptions = {},
 ): Promise<Checkpoint> {
-  const { found, container } = await lookInto(await find(path), { name, position: named });
+  const { found, container } = await lookInto(await find(path), { name, position: named, deeper });
   const opened = await container.open(found, cache);
   refuseEmptied(found.path, opened);
   const isFolder = found.entries !== null;
@@ -78,7 +80,7 @@ function refuseEmptied(path: string, { shards }: Opened): void {
 /** The checkpoint that is meant by a path, and who can read it. @throws MergeError where there is none */
 async function lookInto(
   found: Found,
-  { name, position: named }: { name: string | undefined; position: NamedPosition | undefined },
+  { name, position: named, deeper }: { name: string | undefined; position: NamedPosition | undefined; deeper: boolean },
 ): Promise<{ found: Found; container: Container }> {
   const container = await containerOf(found);
   if (container !== undefined) return { found, container };
@@ -86,7 +88,7 @@ async function lookInto(
   const inner = found.entries === null ? [] : await innerCheckpoints(found, position?.step ?? null);
   const [only, other] = inner;
   // In a folder that names no step they may be anything: a run of one checkpoint, say.
-  if (only === undefined || position == null) throw await notACheckpoint(found, inner);
+  if (only === undefined || (position == null && !deeper)) throw await notACheckpoint(found, inner);
   if (other !== undefined) throw severalInside(found.path, inner);
   const within = await find(only);
   const reader = await containerOf(within);

@@ -2,8 +2,8 @@ import { basename, dirname, join, parse, resolve } from 'node:path';
 import type { Warning } from '../base/errors.ts';
 import { storeOf } from '../base/store/store.ts';
 import type { FolderEntries } from './containers/types.ts';
-import { type NamedPlace, type NamedPosition, placeFromPath, positionFromName } from './names.ts';
-import { epochsAmong, positionsAmong } from './sibling-names.ts';
+import { FOLDERS_ABOVE, type NamedPlace, type NamedPosition, numbersFromName, placeFromPath, positionFromName } from './names.ts';
+import { namesTogether } from './sibling-names.ts';
 import { readTrainingState } from './states.ts';
 import type { Position } from './types.ts';
 
@@ -43,14 +43,17 @@ export async function readPosition(path: string, isFolder: boolean, known: Known
   const named = known.position ?? ofName ?? UNKNOWN;
   const { file, warnings, ...state } = await stateOf(folder, known);
   const differs = state.step !== null && named.step !== null && state.step !== named.step;
+  // Where steps begin anew in every epoch, a state file says how many there are so far.
+  const anew = (numbersFromName(known.name ?? checkpointName(folder))?.epoch ?? null) !== null && state.step! > named.step!;
   const message = `${file}: says step ${state.step}, the folder's name says ${named.step}; the file is believed`;
   return {
     stage: state.stage ?? named.stage,
     ingredient: named.ingredient,
+    ...(named.epoch !== undefined && state.step === null && { epoch: named.epoch }),
     step: state.step ?? named.step,
     tokens: state.tokens ?? named.tokens,
     ephemeral: state.ephemeral,
-    warnings: differs ? [...warnings, { code: 'W_TRAINER_STATE', message }] : warnings,
+    warnings: differs && !anew ? [...warnings, { code: 'W_TRAINER_STATE', message }] : warnings,
   };
 }
 
@@ -116,20 +119,43 @@ export function checkpointName(path: string): string {
  * Checkpoints with what their names say together of their places, for what each does not say alone (see
  * `sibling-names.ts`); as they are where they lie in several folders.
  */
-export function withSiblings<T extends Pick<Position, 'step' | 'stage'>>(
+export function withSiblings<T extends Pick<Position, 'epoch' | 'step' | 'stage'>>(
   checkpoints: readonly T[],
   pathOf: (one: T) => string,
 ): readonly T[] {
   const paths = checkpoints.map(pathOf);
-  const names = paths.map(checkpointName);
-  const folders = new Set(paths.map((path) => dirname(resolve(foldersOfStep(path).at(-1)!))));
-  if (folders.size > 1 || new Set(names).size < names.length) return checkpoints;
-  const positions = positionsAmong(names);
+  const names = namesInOneFolder(paths);
+  if (names === null) return checkpoints;
+  const { positions, epochs } = namesTogether(names);
   // Epochs and steps are no order together.
-  const epochs = checkpoints.every(({ step }) => step === null) ? epochsAmong(names) : new Map<string, number>();
+  const byEpoch = checkpoints.every(({ step }) => step === null);
+  // What state files count goes on from epoch to epoch.
+  const anew = checkpoints.every(({ step }, i) => step === null || step === positions.get(names[i]!)?.step);
   return checkpoints.map((checkpoint, i) => {
     const place = positions.get(names[i]!);
-    const step = checkpoint.step ?? place?.step ?? epochs.get(names[i]!) ?? null;
-    return { ...checkpoint, step, stage: checkpoint.stage ?? place?.stage ?? null };
+    const step = checkpoint.step ?? place?.step ?? (byEpoch ? epochs.get(names[i]!) : null) ?? null;
+    const epoch = checkpoint.epoch ?? (anew ? place?.epoch : undefined);
+    const stage = checkpoint.stage ?? place?.stage ?? null;
+    return { ...checkpoint, ...(epoch !== undefined && { epoch }), step, stage };
   });
+}
+
+/**
+ * What checkpoints are called among each other: each as {@link checkpointName} has it, or as the folder around what is
+ * called the same in all of them (`llama-step20/actor/huggingface`). Null where they do not lie in one folder.
+ */
+function namesInOneFolder(paths: readonly string[]): readonly string[] | null {
+  const one = (all: readonly string[]) => new Set(all).size === 1;
+  const names = paths.map(checkpointName);
+  let folders = paths.map((path) => dirname(resolve(foldersOfStep(path).at(-1)!)));
+  if (new Set(names).size === names.length) return one(folders) ? names : null;
+  if (!one(names)) return null;
+  folders = paths.map((path) => dirname(resolve(path)));
+  for (let above = 0; above < FOLDERS_ABOVE; above++) {
+    const outer = folders.map((folder) => basename(folder));
+    folders = folders.map((folder) => dirname(folder));
+    if (new Set(outer).size === outer.length) return one(folders) ? outer : null;
+    if (!one(outer)) return null;
+  }
+  return null;
 }

@@ -80,9 +80,9 @@ export async function downloadWarnings(checkpoints: readonly Checkpoint[]): Prom
 
 /** What a selection would say of the members' places in one training; of siblings, where they do not lie in one folder. */
 async function placeWarnings(members: readonly PlanMember[]): Promise<readonly Warning[]> {
-  const placed = members.map(({ checkpoint, step, tokens, stage }) => {
+  const placed = members.map(({ checkpoint, step, tokens, stage, epoch }) => {
     const name = checkpointName(checkpoint.path);
-    return { ...describe(checkpoint, name), step, tokens, stage, ingredient: positionFromName(name)?.ingredient ?? null };
+    return { ...describe(checkpoint, name), step, tokens, stage, epoch, ingredient: positionFromName(name)?.ingredient ?? null };
   });
   const inOrder = placed.sort(comparePositions);
   const apart = inOrder.every(({ step }, i) => step !== null && (i === 0 || !samePosition(inOrder[i - 1]!, inOrder[i]!)));

@@ -69,9 +69,14 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
 
   const members = await mapBounded([...ordered.inputs.entries()], OPEN_AT_ONCE, async ([m, input]): Promise<PlanMember> => {
     signal?.throwIfAborted();
-    const { checkpoint, step, tokens, stage } = input;
+    const { checkpoint, step, tokens, stage, epoch } = input;
     const { path, bytes } = checkpoint;
-    return { path, step, tokens, stage, bytes, ...(await sampleOf(checkpoint)), checkpoint, participates: participates[m]! };
+    return {
+      ...{ path, step, tokens, stage, bytes, ...(epoch !== undefined && { epoch }) },
+      ...(await sampleOf(checkpoint)),
+      checkpoint,
+      participates: participates[m]!,
+    };
   });
   const options = {
     like: request.like ?? null,

@@ -111,5 +111,8 @@ export function membersOf(plan: Pick<Plan, 'members'>, output: Pick<PlanOutput, 
 
 /** The members of one output with their effective weights, as documents name them. */
 export function mergedMembers(plan: Pick<Plan, 'members'>, output: Pick<PlanOutput, 'members' | 'schedule'>): MergedMember[] {
-  return membersOf(plan, output).map(({ path, step, tokens }, i) => ({ path, step, tokens, weight: output.schedule.weights[i]! }));
+  return membersOf(plan, output).map(({ path, epoch, step, tokens }, i) => ({
+    ...{ path, step, tokens, ...(epoch !== undefined && { epoch }) },
+    weight: output.schedule.weights[i]!,
+  }));
 }

@@ -214,8 +214,8 @@ export class Rounds {
 function withoutBad(run: Run, isBad: (checkpoint: RunCheckpoint) => boolean): Run {
   const reason = 'it holds NaN or infinity';
   const broken = run.checkpoints.flatMap((checkpoint): BrokenCheckpoint[] => {
-    const { path, name, stage, ingredient, step, tokens } = checkpoint;
-    return step !== null && isBad(checkpoint) ? [{ path, name, stage, ingredient, step, tokens, reason }] : [];
+    const { path, name, stage, ingredient, epoch, step, tokens } = checkpoint;
+    return step !== null && isBad(checkpoint) ? [{ path, name, stage, ingredient, epoch, step, tokens, reason }] : [];
   });
   return { ...run, checkpoints: run.checkpoints.filter((checkpoint) => !isBad(checkpoint)), broken: [...run.broken, ...broken] };
 }

@@ -59,12 +59,12 @@ export function firstNeeded(options: WatchOptions, run: Run, needsRound: (name: 
 /** How far apart two checkpoints are in the unit of a quantity; null where one has no such position. */
 export function distance(
   older: Pick<RunCheckpoint, 'step' | 'tokens'>,
-  newer: Pick<RunCheckpoint, 'step' | 'tokens'>,
+  newer: Pick<RunCheckpoint, 'epoch' | 'step' | 'tokens'>,
   { unit }: Pick<Quantity, 'unit'>,
   checkpoints: number,
 ): number | null {
   if (unit === 'checkpoints') return checkpoints;
   const key = unit === 'tokens' ? 'tokens' : 'step';
   const [from, to] = [older[key], newer[key]];
-  return from === null || to === null ? null : to - from;
+  return from === null || to === null || (key === 'step' && newer.epoch !== undefined) ? null : to - from;
 }

@@ -30,7 +30,7 @@ const CLIMB = 0.2;
 const FALL = { afterPlateau: 0.1, always: 0.5 };
 
 /** A member as far as its place in the training is known. */
-export type PlacedMember = Pick<RunCheckpoint, 'path' | 'stage' | 'ingredient' | 'step' | 'tokens'>;
+export type PlacedMember = Pick<RunCheckpoint, 'path' | 'stage' | 'ingredient' | 'epoch' | 'step' | 'tokens'>;
 
 /** Warnings that a mean of these members may be worse than the newest alone. Reports that merge nothing have no use for them. */
 export const ADVICE: ReadonlySet<Warning['code']> = new Set(['W_WINDOW_WIDE', 'W_LR_PHASE']);
@@ -102,14 +102,16 @@ function windowWarnings(members: readonly PlacedMember[]): Warning[] {
   const { stage } = members.at(-1)!;
   if (members.length < 2 || (stage ?? 1) > 1) return [];
   for (const unit of ['tokens', 'steps'] as const) {
-    const at = members.map(({ step, tokens }) => (unit === 'tokens' ? tokens : step));
+    const at = unit === 'tokens' ? members.map(({ tokens }) => tokens) : stepsOverEpochs(members);
     if (at.includes(null)) continue;
     const [first, last] = [at[0]!, at.at(-1)!];
     if (!(last - first > SAFE_SHARE * last)) return [];
     const safe = at.filter((position) => last - position! <= SAFE_SHARE * last).length;
+    const epochs = unit === 'steps' && members.some(({ epoch }) => epoch !== undefined);
+    const soFar = `${epochs ? 'about ' : 'the '}${aboutQuantity({ value: last, unit })}`;
     const advice = safe > 1 ? `take no more than ${safe} members` : 'wait until the training is longer';
     const message =
-      `${members.length} members span ${((last - first) / last).toFixed(2)} of the ${aboutQuantity({ value: last, unit })} so far, where a mean may be worse than the ` +
+      `${members.length} members span ${((last - first) / last).toFixed(2)} of ${soFar} so far, where a mean may be worse than the ` +
       `newest alone: the PMA paper saw gain up to .35 and harm from .55 on, in one run of 1.3B/13B; ${advice}, or weigh the recent ones more than these are`;
     return [{ code: 'W_WINDOW_WIDE', message }];
   }
@@ -145,6 +147,12 @@ function rateWarnings(members: readonly PlacedMember[], log: readonly LogEntry[]
     `the members lie in a decay (${text}): the newest of them has settled further than the others, and is often better than a mean with them; ` +
     `score both, or take fewer members, or ones from before the decay (${optionName('to')})`;
   return [{ code: 'W_LR_PHASE', message }];
+}
+
+/** Where steps begin anew in every epoch, an epoch is taken to be as long as the last step seen of one; the first is 0. */
+function stepsOverEpochs(members: readonly PlacedMember[]): (number | null)[] {
+  const length = Math.max(...members.map(({ step }) => step ?? 0));
+  return members.map(({ epoch = 0, step }) => (step === null ? null : epoch * length + step));
 }
 
 type Rate = LogEntry & { readonly learningRate: number };

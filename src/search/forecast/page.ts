@@ -47,9 +47,9 @@ export function forecastPage(document: ForecastDocument): string {
   });
 }
 
-/** Steps along the x axis where all are known, else the windows counted. */
+/** Steps along the x axis where all are known and rise, else the windows counted. */
 function placeOf(points: readonly ForecastPoint[]): ChartAxis & { at: (index: number) => number } {
-  const known = points.every(({ step }) => step !== null);
+  const known = points.every(({ step }, i) => step !== null && step > (points[i - 1]?.step ?? -1));
   return known
     ? { label: 'step', format: formatStep, at: (index) => points[index]!.step! }
     : { label: 'window, oldest first', at: (index) => index + 1 };

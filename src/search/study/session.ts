@@ -271,7 +271,11 @@ function identityOf(request: StudyRequest, { all, pool, last }: StudyMembers, ow
   return {
     ...own,
     inputs: request.inputs,
-    members: all.map(({ path, step, tokens, fingerprint }) => ({ path, step, tokens, fingerprint })),
+    members: all.map(({ path, epoch, step, tokens, fingerprint }) => ({
+      path,
+      ...(epoch !== undefined && { epoch }),
+      ...{ step, tokens, fingerprint },
+    })),
     pool,
     last,
     evaluator: commandText(request.eval),

@@ -466,12 +466,51 @@ describe('left out, with the reason', () => {
 
   test('epochs in which steps begin anew are all there', async () => {
     const run = await discoverRun(runOf('epoch_1_step_100', 'epoch_0_step_200', 'epoch_0_step_100'));
-    expect(run.checkpoints.map(({ stage, step }) => [stage, step])).toEqual([
-      [1, 100],
-      [1, 200],
-      [2, 100],
+    expect(run.checkpoints.map(({ stage, epoch, step }) => [stage, epoch, step])).toEqual([
+      [null, 0, 100],
+      [null, 0, 200],
+      [null, 1, 100],
     ]);
     expect(run.warnings).toEqual([]);
+  });
+
+  test('steps that state files count on are those, and no epoch is needed', async () => {
+    const names = ['epoch_0_step_100', 'epoch_0_step_200', 'epoch_1_step_100', 'epoch_1_step_200'];
+    const run = await discoverRun(runOf(...names.map((name, i) => ({ name, step: (i + 1) * 100 }))));
+    expect(run.checkpoints.map(({ epoch, step }) => [epoch, step])).toEqual([100, 200, 300, 400].map((step) => [undefined, step]));
+    expect(run.warnings).toEqual([]);
+  });
+
+  test.each([
+    ['a step of its own', 'step5', []],
+    ['a copy', 'llama-best-step20', []],
+    ['another training in between', 'llama-resumed-step25', []],
+    ['a newer one of another form', 'llama-resumed-step45', ['W_LEFT_OUT_MEMBERS']],
+  ])('what is named in another form than the others: %s', async (_what, other, warnings) => {
+    const run = await discoverRun(runOf('llama-step10', 'llama-step20', 'llama-step30', other));
+    expect(stepsOf(run)).toEqual([10, 20, 30]);
+    expect(reasonsOf(run)).toEqual({ [other]: 'named in another form than the 3 that are taken (llama-step*)' });
+    expect(run.warnings.map(({ code }) => code)).toEqual(warnings);
+  });
+
+  test('of two trainings that are as long each is named by a pattern; of others the longest is taken, and that is said', async () => {
+    const even = runOf('v1-step10', 'v1-step20', 'v2-step10', 'v2-step20');
+    expect(await errorOf(even)).toMatchObject({
+      code: 'E_NO_RUN',
+      help: `Name those of one training, with a pattern: ${even}/v1-step* or ${even}/v2-step*`,
+    });
+    const longer = await discoverRun(runOf('v1-step10', 'v1-step20', 'v2-step10', 'v2-step20', 'v2-step30'));
+    expect(longer.checkpoints.map(({ name }) => name)).toEqual(['v2-step10', 'v2-step20', 'v2-step30']);
+    expect(longer.warnings.map(({ code }) => code)).toEqual(['W_LEFT_OUT_MEMBERS']);
+  });
+
+  test('of trainers that save by steps and by epochs the steps are read, without a word', async () => {
+    const run = await discoverRun(runOf('step_100', 'step_200', 'step_300', 'epoch_0', 'epoch_1'));
+    expect([stepsOf(run), run.warnings]).toEqual([[100, 200, 300], []]);
+  });
+
+  test('epochs in which the checkpoint lies deeper', async () => {
+    expect(stepsOf(await discoverRun(runOf('epoch_0/hf', 'epoch_1/hf')))).toEqual([0, 1]);
   });
 
   test.each([
@@ -555,7 +594,8 @@ describe('left out, with the reason', () => {
       best: 'at the same step as checkpoint-20, which is kept',
       step20: 'at the same step as checkpoint-20, which is kept',
     });
-    expect(run.warnings.map(({ code }) => code)).toEqual(['W_SAME_STEP', 'W_SAME_STEP']);
+    expect(run.warnings.map(({ code }) => code)).toEqual(['W_SAME_STEP']);
+    expect(run.warnings[0]!.message).toMatch(/step20 is left out: .* and so is best, at steps of others$/);
   });
 
   test('the final model that the Trainer saves beside its checkpoints', async () => {

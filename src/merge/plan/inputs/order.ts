@@ -1,4 +1,5 @@
 import { MergeError, type Warning } from '../../../base/errors.ts';
+import { comparePlaces } from '../../../checkpoints/run/position.ts';
 import { methodByName } from '../../../recipe/schedule/methods.ts';
 import type { OutputRequest } from '../types.ts';
 import type { PlacedInput, PlacedInputs } from './inputs.ts';
@@ -17,7 +18,7 @@ export interface Ordered {
 
 /**
  * Puts inputs into the order of the sum, oldest first. A shell glob sorts checkpoint-10000 before
- * checkpoint-2000, so the members of an output without explicit weights are sorted by (stage, step, tokens)
+ * checkpoint-2000, so the members of an output without explicit weights are sorted by (stage, epoch, step, tokens)
  * when every one has a step; where none has one and they are in the alphabet's order, by the number in their names
  * if those differ in nothing else. Otherwise, with explicit weights, and where the request says that they are in
  * order already, the given order stands. The order is that of the output made alone, and so one order must do for
@@ -47,7 +48,7 @@ export function orderInputs({ inputs, members }: PlacedInputs, outputs: readonly
 
 const byPosition = (inputs: readonly PlacedInput[]) => (a: number, b: number) => {
   const [x, y] = [inputs[a]!, inputs[b]!];
-  return (x.stage ?? -1) - (y.stage ?? -1) || x.step! - y.step! || (x.tokens ?? 0) - (y.tokens ?? 0);
+  return comparePlaces(x, y) || (x.tokens ?? 0) - (y.tokens ?? 0);
 };
 
 const byNumber = (numbers: readonly number[]) => (a: number, b: number) => numbers[a]! - numbers[b]!;
@@ -68,6 +69,9 @@ function isOfPattern(paths: readonly string[]): boolean {
   const orders = [paths.toSorted(), paths.toSorted((a, b) => a.localeCompare(b, 'en'))];
   return orders.some((order) => order.every((path, i) => path === paths[i]));
 }
+
+/** `300`, and where epochs count anew `epoch 1, 300`. */
+const placeLabel = ({ epoch, step }: PlacedInput) => (epoch === undefined ? step! : `epoch ${epoch}, ${step}`);
 
 /** Whether `wanted` are in this order within `order`. */
 function isIn(order: readonly number[], wanted: readonly number[]): boolean {
@@ -99,10 +103,10 @@ function ownOrder(
   }
   const members = given.toSorted(byPosition(inputs));
   if (ofPattern || members.every((m, i) => m === given[i])) return { members, warnings: [] };
-  const steps = few(members.map((m) => inputs[m]!.step!));
+  const steps = few(members.map((m) => placeLabel(inputs[m]!)));
   return { members, warnings: [{ code: 'W_REORDERED', message: `the inputs were sorted by step, oldest first: ${steps}` }] };
 }
 
-function few(numbers: readonly number[]): string {
+function few(numbers: readonly (number | string)[]): string {
   return numbers.length > SHOWN ? `${numbers.slice(0, SHOWN - 1).join(', ')} … ${numbers.at(-1)}` : numbers.join(', ');
 }
