@@ -187,6 +187,12 @@ export function placeFromPath(path: string): NamedPlace | null {
   return null;
 }
 
+/** The epoch that a name mentions somewhere, as `5` in `epoch_5_tmp`. */
+export function epochMentioned(name: string): number | null {
+  const digits = /(?:epoch|(?<![A-Za-z])ep)[-_=]?(\d{1,15})/i.exec(name)?.[1];
+  return digits === undefined ? null : Number(digits);
+}
+
 /**
  * The step that a name mentions somewhere, as `3000` in `tmp-checkpoint-3000`: for people to look at, not to
  * order by.

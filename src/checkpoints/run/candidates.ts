@@ -5,7 +5,7 @@ import { foreignFile } from '../containers/foreign.ts';
 import { isRankFile, isWeightsFile } from '../containers/safetensors/shard-names.ts';
 import { hubRepository } from '../hub.ts';
 import { innerCheckpoints } from '../inner-checkpoint.ts';
-import { isFormName, type NamedPosition, positionFromName, reasonAgainstName } from '../names.ts';
+import { epochMentioned, isFormName, type NamedPosition, positionFromName, reasonAgainstName } from '../names.ts';
 import { type ApartName, namesTogether } from '../sibling-names.ts';
 import { snapshots } from './hub-cache.ts';
 
@@ -18,6 +18,8 @@ export interface CandidateFolder {
   readonly position: NamedPosition | null;
   /** The epoch in its name, where names of this run count nothing else; null elsewhere. */
   readonly epoch: number | null;
+  /** The epoch that its name mentions, where epochs order the checkpoints of this run and there is something against it. */
+  readonly epochMentioned: number | null;
   /** Where its name is that of a step in another form than those that are read, why it is not. */
   readonly apart: Apart | null;
   /** Why it is none whatever it holds; null where it has to be looked into. */
@@ -32,7 +34,7 @@ interface Apart extends Pick<ApartName, 'reason' | 'missed'> {
   readonly help: string | null;
 }
 
-type Candidate = Omit<CandidateFolder, 'position' | 'epoch' | 'apart'>;
+type Candidate = Omit<CandidateFolder, 'position' | 'epoch' | 'epochMentioned' | 'apart'>;
 
 /** Everything in a run that may be a checkpoint, and what else lies there, for those who find no run. */
 export interface Listing {
@@ -95,10 +97,12 @@ async function amongSiblings(folder: string, candidates: readonly Candidate[]): 
     if (!held.includes(true)) together = namesTogether(names.filter((name) => !epochs.has(name)));
   }
   const { positions, apart } = together;
+  const byEpoch = together.epochs.size > 0 || [...positions.values()].some(({ epoch }) => epoch !== undefined);
   return candidates.map((candidate) => ({
     ...candidate,
     position: positions.get(candidate.name) ?? null,
     epoch: together.epochs.get(candidate.name) ?? null,
+    epochMentioned: byEpoch && candidate.against !== null ? epochMentioned(candidate.name) : null,
     apart: apartOf(apart.get(candidate.name), folder),
   }));
 }

@@ -29,15 +29,27 @@ const LOST: ReadonlySet<string | null> = new Set([UNFINISHED_SAVE, PUT_ASIDE]);
  * is one of the run's where its own state says of which step it is.
  */
 export async function examineCandidate(
-  { path, name, position: named, epoch, apart, against: inName, lost = LOST.has(inName) && !name.startsWith('.') }: CandidateFolder,
+  {
+    path,
+    name,
+    position: named,
+    epoch,
+    epochMentioned,
+    apart,
+    against: inName,
+    lost = LOST.has(inName) && !name.startsWith('.'),
+  }: CandidateFolder,
   cache: OpenCache,
 ): Promise<FoundCheckpoint | BrokenCheckpoint | Excluded | null> {
   const stated = inName === NEWEST_AGAIN || apart !== null ? (await readTrainingState(path)).step : null;
-  const step = named?.step ?? epoch ?? stated ?? stepMentioned(name);
+  const mentioned = stepMentioned(name);
+  const step = named?.step ?? epoch ?? stated ?? mentioned ?? epochMentioned;
+  // Of a name that mentions both the epoch goes before.
+  const anew = mentioned === null || epochMentioned === null ? {} : { epoch: epochMentioned };
   const against = stated === null || inName !== NEWEST_AGAIN ? inName : null;
   const left = (reason: string): Excluded => ({ path, step, reason });
   const broken = (reason: string): BrokenCheckpoint | Excluded =>
-    step === null ? left(reason) : { stage: null, ingredient: null, tokens: null, ...named, name, ...left(reason), step };
+    step === null ? left(reason) : { stage: null, ingredient: null, tokens: null, ...anew, ...named, name, ...left(reason), step };
   if (against !== null && lost && step !== null) return broken(against);
   if (against !== null) return step !== null || (await holdsWeights(path)) ? left(against) : null;
   // What a state file says needs no name.

@@ -509,6 +509,15 @@ describe('left out, with the reason', () => {
     expect([stepsOf(run), run.warnings]).toEqual([[100, 200, 300], []]);
   });
 
+  test.each([
+    [['epoch_0', 'epoch_1', 'epoch_2_tmp'], { step: 2 }],
+    [['epoch_0_step_100', 'epoch_0_step_200', 'epoch_1_step_100', 'epoch_1_step_200_tmp'], { epoch: 1, step: 200 }],
+    [['checkpoint-100', 'checkpoint-200', 'epoch_2_tmp'], undefined],
+  ])('a save in progress of an epoch is one of the run where epochs count: %j', async (names, lost) => {
+    const { broken } = await discoverRun(runOf(...names));
+    expect(broken).toMatchObject(lost === undefined ? [] : [{ name: names.at(-1), ...lost }]);
+  });
+
   test('epochs in which the checkpoint lies deeper', async () => {
     expect(stepsOf(await discoverRun(runOf('epoch_0/hf', 'epoch_1/hf')))).toEqual([0, 1]);
   });
