@@ -35,6 +35,8 @@ export interface ValidationResult {
    * none.
    */
   readonly other: number | null;
+  /** How many recipes have the very same score on the second set, where there is no other one there; else null. */
+  readonly alike: number | null;
 }
 
 /** What is known of how two evaluations of one recipe differ, as standard deviations. */
@@ -62,12 +64,19 @@ export function validate(
   const scoreOf = ({ ids }: Validated) => scores.rows.find(({ trial, score }) => score !== null && ids.includes(trial))?.score ?? null;
   const own = scoreOf(best);
   if (own === null) return null;
+  const given = scores.rows.flatMap(({ score }) => (score === null ? [] : [score.score]));
+  // Of equal scores the noise of another set says nothing.
+  const alike = given.length > 1 && given.every((score) => score === own.score) ? given.length : null;
   const compared = baselines.flatMap((baseline, index) => {
     const score = scoreOf(baseline);
     if (score === null) return [];
     const { gain, error, paired } = difference(own, score, goal);
     const onlyNoise = error === null;
-    const total = onlyNoise ? twice(noise.measured ?? noise.learned) : Math.hypot(error, twice(noise.measured) ?? 0);
+    const total = onlyNoise
+      ? alike !== null
+        ? null
+        : twice(noise.measured ?? noise.learned)
+      : Math.hypot(error, twice(noise.measured) ?? 0);
     const wider = fewItemsFactor(pairedItems(own, score));
     return [{ index, score, onlyNoise, wider, difference: { gain, error: total, paired } satisfies Difference }];
   });
@@ -83,11 +92,15 @@ export function validate(
       onSearch: difference(best, baselines[worst.index]!, goal),
     },
     against: worst.index,
-    interval: error === null ? null : [gain - NORMAL_95 * worst.wider * error, gain + NORMAL_95 * worst.wider * error],
-    probability: compared.some((c) => c.difference.error === null) ? null : Math.min(...compared.map((c) => chance(c.difference, c.wider))),
+    interval: error === null || alike !== null ? null : [gain - NORMAL_95 * worst.wider * error, gain + NORMAL_95 * worst.wider * error],
+    probability:
+      alike !== null || compared.some((c) => c.difference.error === null)
+        ? null
+        : Math.min(...compared.map((c) => chance(c.difference, c.wider))),
     items: items === null ? null : items.reduce((sum, list) => sum + list.length, 0),
     onlyNoise: worst.onlyNoise,
     other: betterOther(scores, own, [best, ...baselines], goal),
+    alike,
   };
 }
 

@@ -145,7 +145,7 @@ function failureLines(trials: readonly Trial[]): string[] {
 }
 
 /** How the greedy soup came about, a line an ingredient; empty where there is none. */
-function greedyLines({ greedy, members }: SearchDocument): string[] {
+function greedyLines({ greedy, members, best }: SearchDocument): string[] {
   if (greedy === undefined) return [];
   const labels = checkpointLabels(members);
   const labelOf = new Map(members.map(({ path }, i) => [path, labels[i]!]));
@@ -156,7 +156,7 @@ function greedyLines({ greedy, members }: SearchDocument): string[] {
     ingredientOutcome(ingredient),
   ]);
   return [
-    greedyHeadline(greedy, members.length),
+    ...wrap(greedyHeadline(greedy, members.length, best), WIDTH),
     ...formatTable([['', 'alone', 'soup with it', ''], ...rows], ['left', 'right', 'right', 'left']),
   ];
 }

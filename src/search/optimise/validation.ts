@@ -113,14 +113,16 @@ export async function storedValidation(
 
 /** Baselines, and the recipes of the highest posterior means. */
 function trialsToValidate(session: Session): readonly number[] {
-  return concludedLegs(session.identity, session.goal(), session.study.trials, undefined).flatMap(({ concluded, baselines, trials }) => {
-    if (concluded.best === null) return [];
-    const { sign } = directionOf(session.goal());
-    const scoreOf = (id: number) => concluded.posterior.get(id)?.mean ?? trials.find((trial) => trial.id === id)!.score!;
-    const ranked = trials
-      .filter(({ score, repeatOf, kind }) => score !== null && repeatOf === null && (kind === 'trial' || kind === 'soup'))
-      .map(({ id }) => id)
-      .sort((a, b) => sign * (scoreOf(b) - scoreOf(a)));
-    return [...new Set([...baselines.map(({ trial }) => trial), concluded.best, ...ranked.slice(0, VALIDATED)])];
-  });
+  return concludedLegs(session.identity, session.goal(), session.study.trials, undefined, null).flatMap(
+    ({ concluded, baselines, trials }) => {
+      if (concluded.best === null) return [];
+      const { sign } = directionOf(session.goal());
+      const scoreOf = (id: number) => concluded.posterior.get(id)?.mean ?? trials.find((trial) => trial.id === id)!.score!;
+      const ranked = trials
+        .filter(({ score, repeatOf, kind }) => score !== null && repeatOf === null && (kind === 'trial' || kind === 'soup'))
+        .map(({ id }) => id)
+        .sort((a, b) => sign * (scoreOf(b) - scoreOf(a)));
+      return [...new Set([...baselines.map(({ trial }) => trial), concluded.best, ...ranked.slice(0, VALIDATED)])];
+    },
+  );
 }
