@@ -51,10 +51,12 @@ export async function validateSearch(
     merging,
     work,
     bytes,
+    output: options.output,
     parallel: options.parallel ?? 1,
     driver: null,
     keep: false,
-    emit: (event) => emit(asInSearch(event, (id) => names.get(id) ?? id)),
+    // What was said of the search's own merges is not said again.
+    emit: (event) => (event.type === 'warning' ? study.warn([event.warning]) : emit(asInSearch(event, (id) => names.get(id) ?? id))),
     score,
   });
   const names = new Map<number, number>();

@@ -200,6 +200,7 @@ async function startStudy(request: StudyRequest, start: Start) {
     merging,
     work,
     bytes,
+    output: request.output,
     parallel: score === undefined ? (request.parallel ?? 1) : Number.MAX_SAFE_INTEGER,
     driver: driver === undefined ? null : score === undefined ? 'asks' : 'scores',
     keep: request.keep ?? false,
