@@ -16,6 +16,7 @@ import { type ExpertLayer, structure } from '../../model/roles/structure.ts';
 import { configuredTie, storedTwice, tiedPairs } from '../../model/roles/tied.ts';
 import { ROLES, type Role } from '../../model/roles/types.ts';
 import { peftConflicts, wrappedNames } from '../../model/roles/wrapped.ts';
+import { checkPathGiven } from '../../recipe/given.ts';
 import { type QuantisationSummary, quantisationSummary } from './quantisation.ts';
 
 /** What the tensors of one dtype, or of one role, come to. */
@@ -112,6 +113,7 @@ export interface Inspection {
  * @throws MergeError with the code of what is wrong with the checkpoint, naming file and tensor
  */
 export async function inspect(path: string): Promise<Inspection> {
+  checkPathGiven('inspect', path);
   const checkpoint = await openCheckpoint(path);
   const dtypes = new Map<DtypeName, Totals>();
   const roles = new Map<Role | 'unknown', Totals>();

@@ -3,6 +3,7 @@ import { optionName } from '../../base/option-words.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { loadBinding } from '../../merge/native/load.ts';
+import { checkGiven, checkPathGiven, type Taken } from '../../recipe/given.ts';
 import { sampleBlocks } from './blocks.ts';
 import { type Mismatch, Recomputation } from './recompute.ts';
 import { findMembers, type MergeRecord, readMergeRecord } from './source.ts';
@@ -38,6 +39,14 @@ export interface VerifyOptions {
   readonly onProgress?: ((event: VerifyProgress) => void) | undefined;
 }
 
+const OF_VERIFY = {
+  full: { kind: 'flag' },
+  sample: { kind: 'number' },
+  inputs: { kind: 'paths' },
+  signal: { kind: 'anything' },
+  onProgress: { kind: 'function' },
+} as const satisfies Taken<VerifyOptions>;
+
 /** The JSON document of `verify`. */
 export interface VerifyReport {
   readonly schema: 'ckpt-merge/verify';
@@ -68,6 +77,8 @@ export interface VerifyReport {
  *   an input is gone; `signal.reason` on an abort
  */
 export async function verify(path: string, options: VerifyOptions = {}): Promise<VerifyReport> {
+  checkPathGiven('verify', path);
+  checkGiven('verify', options, OF_VERIFY);
   const share = options.full ? 1 : (options.sample ?? DEFAULT_SAMPLE);
   if (!(share >= 0 && share <= 1)) throw new MergeError('E_OPTION', `${optionName('sample')} must be a fraction from 0 to 1, not ${share}`);
   options.signal?.throwIfAborted();

@@ -2,27 +2,10 @@ import { MergeError } from '../../base/errors.ts';
 import { drain, eventStream } from '../../base/event-stream.ts';
 import { checkedMembers, type OwnIdentity, openSession } from '../study/session.ts';
 import type { StudyEvent } from '../study/types.ts';
-import { checkSearch, type SearchOptions } from './options.ts';
+import { checkSearch, type SoupOptions } from './options.ts';
 import { carryOut, type SearchRunOptions, searchFolder } from './search.ts';
 import { soupRounds } from './soup-rounds.ts';
 import type { SearchDocument } from './types.ts';
-
-/** What a soup has no use for: it searches no space. */
-type OfSpaces =
-  | 'space'
-  | 'alpha'
-  | 'pairwiseChain'
-  | 'trials'
-  | 'sampler'
-  | 'acquisition'
-  | 'samplerCmd'
-  | 'scoreMembers'
-  | 'patience'
-  | 'allTrials'
-  | 'anchorEvery';
-
-/** Same names in the library and (with dashes) on the command line. */
-export type SoupOptions = Omit<SearchOptions, OfSpaces>;
 
 /** {@link soup} as a stream of events. Ending the iteration early ends the soup. */
 export async function* soupEvents(
@@ -48,7 +31,7 @@ export async function soup(options: SoupOptions, { signal, onEvent }: SearchRunO
 }
 
 async function runSoup(given: SoupOptions, emit: (event: StudyEvent) => void, signal: AbortSignal): Promise<SearchDocument> {
-  checkSearch(given);
+  checkSearch(given, 'soup');
   const options = searchFolder(given);
   const members = await checkedMembers(options, signal);
   const { all, pool } = members;
