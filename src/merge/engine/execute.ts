@@ -315,6 +315,7 @@ class MergeRun {
         k,
         publication,
         this.#finished,
+        this.#binding,
         { warnings: this.#warnings[k]!, rounding, timings },
         this.#options.signal,
       );

@@ -151,11 +151,10 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
   const sources = like === null ? checkpoints : [...checkpoints, like];
   for (const [k, { output, kind }] of drafts.entries()) {
     for (const conflict of await outputConflicts(output.path, kind, sources, request.force ?? false)) {
-      const other =
-        request.resume && conflict.code === 'E_OUTPUT_EXISTS'
-          ? `, ${await otherMerge(outputs[k]!, pick(members, outputs[k]!.members))}`
-          : '';
-      conflicts.push({ ...conflict, message: `${conflict.message}${other}` });
+      const resumed = request.resume && conflict.code === 'E_OUTPUT_EXISTS';
+      const other = resumed ? `, ${await otherMerge(outputs[k]!, pick(members, outputs[k]!.members))}` : '';
+      const help = resumed ? { help: '--force makes it anew and replaces what is there; or choose another output.' } : {};
+      conflicts.push({ ...help, ...conflict, message: `${conflict.message}${other}` });
     }
   }
   const kinship = new Kinship(request);
