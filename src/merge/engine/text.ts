@@ -1,3 +1,4 @@
+import { worded } from '../../base/option-words.ts';
 import { shellQuote } from '../../base/process/shell-quote.ts';
 import type { Colors } from '../../render/colors.ts';
 import { formatBytes, formatRate, formatSeconds, plural, printable } from '../../render/format.ts';
@@ -41,7 +42,7 @@ function nothingDone(finished: readonly string[], colors: Colors, invocation: st
     `nothing was done, and content was not read again; check ${finished.length === 1 ? 'it' : 'each'} with: ${invocation} verify ${shellQuote(finished[0]!)}`,
   );
   if (anew)
-    lines.push('--resume counts where a merge is finished, and --force replaces only what is not: without --resume it is made anew');
+    lines.push(worded`--resume counts where a merge is finished, and --force replaces only what is not: without --resume it is made anew`);
   return `${lines.join('\n')}\n`;
 }
 
