@@ -7,7 +7,7 @@ export type JsonTopic = 'quantisation' | 'training';
 
 /** Files whose name says what they are, and whose keys say nothing else. */
 const KNOWN =
-  /^(config|params|model_config|generation_config|configuration_.*|tokenizer.*|tekken|vocab.*|added_tokens|special_tokens_map|.*processor(_config)?|chat_template.*)\.json$/;
+  /^(config|params|model_config|generation_config|configuration_.*|tokenizer.*|tekken|.*vocab.*|added_tokens|special_tokens_map|.*processor(_config)?|chat_template.*)\.json$/;
 /** Longer ones are data of the model's own. */
 const MAX_BYTES = 2 ** 20;
 /** Objects in a file are looked into where it has no more than these keys. */

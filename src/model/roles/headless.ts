@@ -39,6 +39,8 @@ interface Parts {
   /** The embedding where a whole model has it. */
   embeddingOfBody: boolean;
   head: boolean;
+  /** Whether that is, beyond doubt, a matrix with a row for each token. */
+  headMatrix: boolean;
   norm: boolean;
   /** Sizes of the norms in its layers. */
   readonly norms: Set<number>;
@@ -60,7 +62,7 @@ export async function missingParts(checkpoint: Checkpoint, roles: CheckpointRole
   if (!causal || namesPerFile) return [];
   const parts = partsOf(checkpoint, roles);
   // One matrix under the head's name, as safetensors' save_model keeps it.
-  if (parts.head && saidTie(checkpoint, config) === true) parts.embedding = true;
+  if (parts.headMatrix && saidTie(checkpoint, config) === true) parts.embedding = true;
   const warnings: Warning[] = [];
   const said = `and config.json says that it is ${causal}`;
   const layers = configNumber(config, CONFIG_KEYS.layers);
@@ -82,7 +84,15 @@ export async function missingParts(checkpoint: Checkpoint, roles: CheckpointRole
 
 function partsOf({ shards }: Checkpoint, roles: CheckpointRoles): Parts {
   const vocabulary = configNumber(roles.config, ['vocab_size']) ?? Number.POSITIVE_INFINITY;
-  const parts: Parts = { embedding: false, embeddingOfBody: false, head: false, norm: false, norms: new Set(), layers: new Set() };
+  const parts: Parts = {
+    embedding: false,
+    embeddingOfBody: false,
+    head: false,
+    headMatrix: false,
+    norm: false,
+    norms: new Set(),
+    layers: new Set(),
+  };
   const outside = new Set<number>();
   for (const [s, { tensors }] of shards.entries()) {
     for (let row = 0; row < tensors.count; row++) {
@@ -93,6 +103,7 @@ function partsOf({ shards }: Checkpoint, roles: CheckpointRoles): Parts {
       if (role === 'embedding') parts.embeddingOfBody ||= BODY.test(name);
       // What no rule knows, and has a row for each token, may be the head or the embedding by another name.
       if (role === 'lm_head' || (role === null && shape[0] === vocabulary)) parts.head = true;
+      parts.headMatrix ||= role === 'lm_head' && shape.length === 2 && shape[0]! >= vocabulary;
       const perToken = layer === null && (role === null || role === 'other') && shape.some((size) => size >= vocabulary);
       if (role === 'embedding' || perToken) parts.embedding = true;
       if (tower !== null) continue;

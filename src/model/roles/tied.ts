@@ -97,5 +97,5 @@ export function saidTie({ shards }: Pick<Checkpoint, 'shards'>, config: ModelCon
   const configured = configuredTie(config);
   if (configured !== null) return configured;
   const kept = ([other, name]: [string, string]) => other !== name && ENDS.test(other) && ENDS.test(name);
-  return shards.some(({ metadata }) => metadata !== null && [...metadata].some(kept)) ? true : null;
+  return shards.some(({ metadata }) => [...(metadata ?? [])].some(kept)) ? true : null;
 }

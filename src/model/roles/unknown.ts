@@ -11,7 +11,7 @@ const NO_CODES = /(?:^|[._])(?:_?extra_state\d*|\w*ids?|\w*idx|\w*ind(?:ex|ices)
 
 /** Endings that only the scales and zero points of quantised weights have. */
 const QUANTISED =
-  /(?:^|[._])(?:\w*scale_inv|weight_scale(?:_\d)?|\w*global_scale|qscale_\w+|zero_points?|\w+_zero_point|qzeros|absmax|amax|quant_map|SCB)$/;
+  /(?:^|[._])(?:\w*scale_inv|weight_scale(?:_\d)?|\w*global_scale|qscale_\w+|zero_points?|\w+_zero_point|qzeros|absmax|amax|amax_history\w*|scale(?:_inv)?_(?:fwd|bwd)|(?:activation_post_process|\w*fake_quant)\.[\w.]+|quant_map|SCB)$/;
 /** And those that, as one number, are those of activations. */
 const OF_ACTIVATIONS = /(?:^|[._])(?:(?:input|activation)_scale(?:_\d)?|[kvq]_scale)$/;
 /**
