@@ -134,7 +134,7 @@ export function withSiblings<T extends Pick<Position, 'epoch' | 'step' | 'stage'
   return checkpoints.map((checkpoint, i) => {
     const place = positions.get(names[i]!);
     const step = checkpoint.step ?? place?.step ?? (byEpoch ? epochs.get(names[i]!) : null) ?? null;
-    const epoch = checkpoint.epoch ?? (anew ? place?.epoch : undefined);
+    const epoch = checkpoint.epoch ?? (anew ? place?.epoch : undefined) ?? (byEpoch ? epochs.get(names[i]!) : undefined);
     const stage = checkpoint.stage ?? place?.stage ?? null;
     return { ...checkpoint, ...(epoch !== undefined && { epoch }), step, stage };
   });

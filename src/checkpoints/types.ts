@@ -24,7 +24,10 @@ export interface Position {
   readonly stage: number | null;
   /** One of several trainings from one start that differ in data order or seed: siblings, not moments. */
   readonly ingredient: number | null;
-  /** Where steps begin anew in every epoch, the epoch; absent elsewhere. Distances in steps are not known then. */
+  /**
+   * Where steps begin anew in every epoch, the epoch: distances in steps are not known then. Where names count epochs
+   * alone, `step` is the epoch as well. Absent elsewhere.
+   */
   readonly epoch?: number | undefined;
   /** Optimizer step. */
   readonly step: number | null;

@@ -44,8 +44,8 @@ export async function examineCandidate(
   const stated = inName === NEWEST_AGAIN || apart !== null ? (await readTrainingState(path)).step : null;
   const mentioned = stepMentioned(name);
   const step = named?.step ?? epoch ?? stated ?? mentioned ?? epochMentioned;
-  // Of a name that mentions both the epoch goes before.
-  const anew = mentioned === null || epochMentioned === null ? {} : { epoch: epochMentioned };
+  const ofEpoch = epoch ?? epochMentioned;
+  const anew = ofEpoch === null ? {} : { epoch: ofEpoch };
   const against = stated === null || inName !== NEWEST_AGAIN ? inName : null;
   const left = (reason: string): Excluded => ({ path, step, reason });
   const broken = (reason: string): BrokenCheckpoint | Excluded =>
@@ -69,7 +69,7 @@ export async function examineCandidate(
   if (checkpoint.ephemeral !== null) return left(`ephemeral: the trainer will remove it (${basename(checkpoint.ephemeral)})`);
   const byEpoch = checkpoint.step === null && epoch !== null;
   if (checkpoint.step === null && !byEpoch) return left(NO_STEP);
-  const placed = byEpoch ? { ...checkpoint, step: epoch } : checkpoint;
+  const placed = byEpoch ? { ...checkpoint, epoch, step: epoch } : checkpoint;
   return { checkpoint: describe(placed, name, named), warnings: checkpoint.warnings, byEpoch };
 }
 

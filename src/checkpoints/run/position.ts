@@ -21,9 +21,23 @@ export function samePosition(a: Position, b: Position): boolean {
   return comparePositions(a, b) === 0;
 }
 
-/** `step 300`, and where steps begin anew `epoch 1, step 300`; null where no step is known. */
-export function stepLabel({ epoch, step }: Pick<Position, 'epoch' | 'step'>): string | null {
-  return step === null ? null : `${epoch === undefined ? '' : `epoch ${epoch}, `}step ${step}`;
+type InEpoch = Pick<Position, 'epoch' | 'step'>;
+
+/** Whether a step is one of its epoch, so that it is no distance from the beginning. */
+export function countsAnew({ epoch, step }: InEpoch): boolean {
+  return epoch !== undefined && epoch !== step;
+}
+
+/** `step 300`, where steps begin anew `epoch 1, step 300`, and of an epoch alone `epoch 1`; null where no step is known. */
+export function stepLabel({ epoch, step }: InEpoch): string | null {
+  if (step === null || epoch === undefined) return step === null ? null : `step ${step}`;
+  return epoch === step ? `epoch ${epoch}` : `epoch ${epoch}, step ${step}`;
+}
+
+/** The same for a column of steps: `300`, `epoch 1, 300`, `epoch 1`. */
+export function stepCell({ epoch, step }: InEpoch, format: (step: number) => string = String): string | null {
+  if (step === null || epoch === undefined) return step === null ? null : format(step);
+  return epoch === step ? `epoch ${epoch}` : `epoch ${epoch}, ${format(step)}`;
 }
 
 /** `step 300`, `steps 300, 400`, and of many the first and the last. */

@@ -1,4 +1,4 @@
-import { stepLabel } from '../../checkpoints/run/position.ts';
+import { stepCell, stepLabel } from '../../checkpoints/run/position.ts';
 import { formatBytes, formatCount, formatStep, formatTable, printable, withEqualDecimals } from '../../render/format.ts';
 import { plainNumber } from '../../render/numbers.ts';
 import type { MergedMember } from './types.ts';
@@ -10,14 +10,7 @@ export function memberTable(members: readonly MergedMember[]): string[] {
   const weights = withEqualDecimals(members.map((m) => plainNumber(m.weight, 6)));
   const rows = [
     columns('step', 'tokens', 'weight', 'checkpoint'),
-    ...members.map((m, i) =>
-      columns(
-        known(m.step, (step) => `${m.epoch === undefined ? '' : `epoch ${m.epoch}, `}${formatStep(step)}`),
-        known(m.tokens, formatCount),
-        weights[i]!,
-        printable(m.path),
-      ),
-    ),
+    ...members.map((m, i) => columns(stepCell(m, formatStep) ?? '-', known(m.tokens, formatCount), weights[i]!, printable(m.path))),
   ];
   const align = columns('right', 'right', 'right', 'left') as ('left' | 'right')[];
   return formatTable(rows, align).map((line) => `  ${line}`);

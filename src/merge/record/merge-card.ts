@@ -1,5 +1,6 @@
 import { isRepoId } from '../../checkpoints/hub.ts';
 import { RECIPE_FILE } from '../../checkpoints/our-files.ts';
+import { stepCell } from '../../checkpoints/run/position.ts';
 import type { LeftFile } from '../../checkpoints/side-files.ts';
 import { printable } from '../../render/format.ts';
 import type { Provenance } from './provenance.ts';
@@ -74,7 +75,7 @@ export function mergeCard(
     '',
     '| checkpoint | step | tokens | weight |',
     '| --- | ---: | ---: | ---: |',
-    ...members.map((m) => `| ${cell(m.name)} | ${m.step ?? ''} | ${m.tokens ?? ''} | ${m.weight} |`),
+    ...members.map((m) => `| ${cell(m.name)} | ${stepCell(m) ?? ''} | ${m.tokens ?? ''} | ${m.weight} |`),
     '',
     ...membersLeft(provenance.selection),
     ...provenance.dtypeChanges.flatMap((change) => [`Dtypes changed, ${change}.`, '']),

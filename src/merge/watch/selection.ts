@@ -1,5 +1,5 @@
 import { MergeError } from '../../base/errors.ts';
-import { comparePositions } from '../../checkpoints/run/position.ts';
+import { comparePositions, countsAnew } from '../../checkpoints/run/position.ts';
 import type { Quantity, Run, RunCheckpoint } from '../../checkpoints/run/types.ts';
 import { selectMembers } from '../../recipe/select/select.ts';
 import type { Selected } from '../../recipe/select/types.ts';
@@ -66,5 +66,5 @@ export function distance(
   if (unit === 'checkpoints') return checkpoints;
   const key = unit === 'tokens' ? 'tokens' : 'step';
   const [from, to] = [older[key], newer[key]];
-  return from === null || to === null || (key === 'step' && newer.epoch !== undefined) ? null : to - from;
+  return from === null || to === null || (key === 'step' && countsAnew(newer)) ? null : to - from;
 }

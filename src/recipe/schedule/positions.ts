@@ -1,7 +1,7 @@
 import { basename } from 'node:path';
 import { MergeError, type Warning } from '../../base/errors.ts';
 import { optionName } from '../../base/option-words.ts';
-import { stepLabel } from '../../checkpoints/run/position.ts';
+import { countsAnew, stepLabel } from '../../checkpoints/run/position.ts';
 import { aboutQuantity, formatQuantity } from '../../checkpoints/run/quantity.ts';
 import type { Quantity } from '../../checkpoints/run/types.ts';
 import type { ScheduleMember } from './types.ts';
@@ -103,5 +103,5 @@ export function unevenWarnings(members: readonly ScheduleMember[], method: strin
 
 function value(member: ScheduleMember, unit: 'tokens' | 'steps'): number | null {
   // Steps that begin anew in every epoch are no distance.
-  return unit === 'tokens' ? member.tokens : member.epoch === undefined ? member.step : null;
+  return unit === 'tokens' ? member.tokens : countsAnew(member) ? null : member.step;
 }

@@ -75,7 +75,8 @@ function standFor({ checkpoints }: Run, broken: BrokenCheckpoint): Stand {
 /** On the straight line through the two checkpoints nearest to a step; null where two are not known. */
 function tokensAt(checkpoints: readonly RunCheckpoint[], { stage, ingredient, epoch, step }: BrokenCheckpoint): number | null {
   const known = checkpoints.filter(
-    (c) => c.stage === stage && c.ingredient === ingredient && c.epoch === epoch && c.step !== null && c.tokens !== null,
+    (c) =>
+      c.stage === stage && c.ingredient === ingredient && (c.epoch === epoch || epoch === step) && c.step !== null && c.tokens !== null,
   );
   const after = known.findIndex((c) => c.step! > step);
   const second = after === -1 ? known.length - 1 : Math.max(1, after);

@@ -1,7 +1,7 @@
 import type { Warning } from '../../base/errors.ts';
 import { optionName, optionWith } from '../../base/option-words.ts';
 import { branchWarnings } from '../../checkpoints/run/branches.ts';
-import { stepsText } from '../../checkpoints/run/position.ts';
+import { countsAnew, stepsText } from '../../checkpoints/run/position.ts';
 import { aboutQuantity } from '../../checkpoints/run/quantity.ts';
 import type { Run, RunCheckpoint } from '../../checkpoints/run/types.ts';
 import type { LogEntry } from '../../checkpoints/types.ts';
@@ -41,13 +41,21 @@ export const ADVICE: ReadonlySet<Warning['code']> = new Set(['W_WINDOW_WIDE', 'W
  * number, a branch that was abandoned. Of siblings nothing can be said by their place.
  *
  * @param members oldest first, at least one
- * @param about the log of the newest one's stage, and what is known to be of an abandoned branch
+ * @param about the log of the newest one's stage, what is known to be of an abandoned branch, and from where epochs count
  */
-export function memberWarnings(members: readonly PlacedMember[], { log, abandoned }: Pick<Run, 'log' | 'abandoned'>): Warning[] {
+export function memberWarnings(
+  members: readonly PlacedMember[],
+  { log, abandoned, firstEpoch = 0 }: Pick<Run, 'log' | 'abandoned'> & { readonly firstEpoch?: number },
+): Warning[] {
   const newest = members.at(-1)!;
   const oneTraining = members.every(({ stage, ingredient }) => stage === newest.stage && ingredient === newest.ingredient);
   if (!oneTraining) return [];
-  return [...branchWarnings(members, abandoned), ...lossWarnings(members, log), ...windowWarnings(members), ...rateWarnings(members, log)];
+  return [
+    ...branchWarnings(members, abandoned),
+    ...lossWarnings(members, log),
+    ...windowWarnings(members, firstEpoch),
+    ...rateWarnings(members, log),
+  ];
 }
 
 /** Shares of the highest rate that are this far apart are those of a run that was annealed and of one that was not. */
@@ -98,17 +106,19 @@ function lossWarnings(members: readonly PlacedMember[], log: readonly LogEntry[]
 }
 
 /** Stages after the first count their steps anew, so how long the training is they do not say. */
-function windowWarnings(members: readonly PlacedMember[]): Warning[] {
+function windowWarnings(members: readonly PlacedMember[], firstEpoch: number): Warning[] {
   const { stage } = members.at(-1)!;
   if (members.length < 2 || (stage ?? 1) > 1) return [];
   for (const unit of ['tokens', 'steps'] as const) {
-    const at = unit === 'tokens' ? members.map(({ tokens }) => tokens) : stepsOverEpochs(members);
+    const at = unit === 'tokens' ? members.map(({ tokens }) => tokens) : stepsOverEpochs(members, firstEpoch);
     if (at.includes(null)) continue;
     const [first, last] = [at[0]!, at.at(-1)!];
     if (!(last - first > SAFE_SHARE * last)) return [];
     const safe = at.filter((position) => last - position! <= SAFE_SHARE * last).length;
-    const epochs = unit === 'steps' && members.some(({ epoch }) => epoch !== undefined);
-    const soFar = `${epochs ? 'about ' : 'the '}${aboutQuantity({ value: last, unit })}`;
+    const newest = members.at(-1)!;
+    const about = unit === 'steps' && countsAnew(newest) ? 'about' : 'the';
+    const inEpochs = unit === 'steps' && newest.epoch !== undefined && !countsAnew(newest);
+    const soFar = inEpochs ? `the ${last} epochs` : `${about} ${aboutQuantity({ value: last, unit })}`;
     const advice = safe > 1 ? `take no more than ${safe} members` : 'wait until the training is longer';
     const message =
       `${members.length} members span ${((last - first) / last).toFixed(2)} of ${soFar} so far, where a mean may be worse than the ` +
@@ -149,10 +159,16 @@ function rateWarnings(members: readonly PlacedMember[], log: readonly LogEntry[]
   return [{ code: 'W_LR_PHASE', message }];
 }
 
-/** Where steps begin anew in every epoch, an epoch is taken to be as long as the last step seen of one; the first is 0. */
-function stepsOverEpochs(members: readonly PlacedMember[]): (number | null)[] {
+/**
+ * Steps so far. Where they begin anew in every epoch, one is taken to be as long as the last step seen of it; where epochs
+ * are counted alone, they are those done. The first is 0 unless it is known that none is.
+ */
+function stepsOverEpochs(members: readonly PlacedMember[], first: number): (number | null)[] {
   const length = Math.max(...members.map(({ step }) => step ?? 0));
-  return members.map(({ epoch = 0, step }) => (step === null ? null : epoch * length + step));
+  return members.map(({ epoch, step }) => {
+    if (step === null || epoch === undefined) return step;
+    return epoch === step ? epoch - first + 1 : (epoch - first) * length + step;
+  });
 }
 
 type Rate = LogEntry & { readonly learningRate: number };

@@ -85,11 +85,12 @@ function warningsOf(
   const [run] = runs as readonly [Run];
   // The log of a run is that of its newest stage.
   const log = logCovers(run, members.at(-1)!) ? run.log : [];
+  const firstEpoch = Math.min(1, run.checkpoints[0]?.epoch ?? 0);
   return [
     ...leftOutWarnings(runs, members, report, asked),
     ...(siblings
       ? siblingWarnings(members.map((member) => ({ ...member, log: ratesAround(runs, member) })))
-      : memberWarnings(members, { log, abandoned: run.abandoned })),
+      : memberWarnings(members, { log, abandoned: run.abandoned, firstEpoch })),
     ...runs.flatMap(({ warnings }) => warnings),
   ];
 }

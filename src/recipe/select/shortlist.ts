@@ -1,5 +1,5 @@
 import { MergeError } from '../../base/errors.ts';
-import { stepLabel } from '../../checkpoints/run/position.ts';
+import { countsAnew, stepLabel } from '../../checkpoints/run/position.ts';
 import { aboutQuantity } from '../../checkpoints/run/quantity.ts';
 import type { Quantity, Run, RunCheckpoint } from '../../checkpoints/run/types.ts';
 import { positionsOf } from './spacing.ts';
@@ -36,7 +36,7 @@ export class Shortlist {
     const places = new Map(left.map((checkpoint) => [checkpoint, positionsOf([checkpoint], unit)[0]!]));
     const unknown = left.filter((checkpoint) => places.get(checkpoint) === null).length;
     if (unknown === 0) return;
-    if (key === 'step' && left.some(({ epoch }) => epoch !== undefined)) {
+    if (key === 'step' && left.some(countsAnew)) {
       throw new MergeError('E_NO_POSITION', `${run.path}: ${what} is in steps, and these begin anew in every epoch`, {
         details: { file: run.path },
         help: 'Say it in checkpoints (as 2ckpt) or in tokens, choose a number of them (--last), or name checkpoints one by one.',

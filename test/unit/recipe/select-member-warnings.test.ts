@@ -20,6 +20,18 @@ describe('a window that is wide for the training so far', () => {
     expect(codesOf([1000])).toEqual([]);
   });
 
+  test('counts epochs that are done, and steps over epochs where these begin anew', () => {
+    const epochs = (...all: number[]) => all.map((epoch) => ({ ...checkpointAt({ step: epoch }), epoch }));
+    const said = (members: Parameters<typeof memberWarnings>[0], firstEpoch?: number) =>
+      memberWarnings(members, { log: [], abandoned: [], ...(firstEpoch !== undefined && { firstEpoch }) }).map(({ message }) => message);
+    expect(said(epochs(2, 3, 4))).toEqual([]);
+    expect(said(epochs(1, 2, 3, 4))).toEqual([expect.stringContaining('4 members span 0.60 of the 5 epochs so far')]);
+    expect(said(epochs(2, 3, 4), 1)).toEqual([expect.stringContaining('3 members span 0.50 of the 4 epochs so far')]);
+    const anew = [0, 1, 2].flatMap((epoch) => [1000, 2000].map((step) => ({ ...checkpointAt({ step }), epoch })));
+    expect(said(anew.slice(-3))).toEqual([]);
+    expect(said(anew.slice(-4))).toEqual([expect.stringContaining('4 members span 0.50 of about 6000 steps so far')]);
+  });
+
   test('goes by tokens where all have them, and says nothing where a step is unknown, of later stages, of siblings', () => {
     const tokens = [1, 2, 3].map((i) => checkpointAt({ step: 100 * i, tokens: 9e9 + i }));
     expect(memberWarnings(tokens, { log: [], abandoned: [] })).toEqual([]);

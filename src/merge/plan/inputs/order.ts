@@ -1,5 +1,5 @@
 import { MergeError, type Warning } from '../../../base/errors.ts';
-import { comparePlaces } from '../../../checkpoints/run/position.ts';
+import { comparePlaces, stepCell } from '../../../checkpoints/run/position.ts';
 import { methodByName } from '../../../recipe/schedule/methods.ts';
 import type { OutputRequest } from '../types.ts';
 import type { PlacedInput, PlacedInputs } from './inputs.ts';
@@ -70,9 +70,6 @@ function isOfPattern(paths: readonly string[]): boolean {
   return orders.some((order) => order.every((path, i) => path === paths[i]));
 }
 
-/** `300`, and where epochs count anew `epoch 1, 300`. */
-const placeLabel = ({ epoch, step }: PlacedInput) => (epoch === undefined ? step! : `epoch ${epoch}, ${step}`);
-
 /** Whether `wanted` are in this order within `order`. */
 function isIn(order: readonly number[], wanted: readonly number[]): boolean {
   const set = new Set(wanted);
@@ -103,7 +100,7 @@ function ownOrder(
   }
   const members = given.toSorted(byPosition(inputs));
   if (ofPattern || members.every((m, i) => m === given[i])) return { members, warnings: [] };
-  const steps = few(members.map((m) => placeLabel(inputs[m]!)));
+  const steps = few(members.map((m) => stepCell(inputs[m]!)!));
   return { members, warnings: [{ code: 'W_REORDERED', message: `the inputs were sorted by step, oldest first: ${steps}` }] };
 }
 
