@@ -5,9 +5,9 @@ interface Elsewhere {
 }
 
 const copied = (command: string) => (path: string) =>
-  `Copy it here first, or name the folder where it is mounted: ${command.replace('PATH', path)}`;
+  `Copy it here first, or name the folder where it is mounted: \`${command.replace('PATH', path)}\``;
 
-const hubCommand = (repository: string) => `hf download ${repository} --revision REVISION`;
+const hubCommand = (repository: string) => `\`hf download ${repository} --revision REVISION\``;
 
 const hubDownload = (repository: string) => `Download it first, and name the folder that this prints: ${hubCommand(repository)}`;
 
