@@ -96,7 +96,7 @@ function escaped(text: string): string {
   });
 }
 
-const NUMBER = /^(-?\d[\d,]*)(?:\.(\d+))?([A-Z]?)$/;
+const NUMBER = /^([-+]?\d[\d,]*)(?:\.(\d+))?([A-Z]?)$/;
 
 /**
  * Numbers of a column with as many decimals as that of them which has most, so that their points stand under each other:

@@ -122,7 +122,7 @@ function windowWarnings(members: readonly PlacedMember[], firstEpoch: number): W
     const advice = safe > 1 ? `take no more than ${safe} members` : 'wait until the training is longer';
     const message =
       `${members.length} members span ${((last - first) / last).toFixed(2)} of ${soFar} so far, where a mean may be worse than the ` +
-      `newest alone: the PMA paper saw gain up to .35 and harm from .55 on, in one run of 1.3B/13B; ${advice}, or weigh the recent ones more than these are`;
+      `newest alone: the PMA paper saw gain up to 0.35 and harm from 0.55 on, in one run of 1.3B/13B; ${advice}, or weigh the recent ones more than these are`;
     return [{ code: 'W_WINDOW_WIDE', message }];
   }
   return [];

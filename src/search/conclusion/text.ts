@@ -1,5 +1,5 @@
 import { formatCount } from '../../render/format.ts';
-import { formatNumber } from '../../render/numbers.ts';
+import { formatDifference, formatNumber } from '../../render/numbers.ts';
 import type { NoDifferences } from './alike.ts';
 import type { Comparison, Coverage } from './compare.ts';
 import type { Drift } from './drift.ts';
@@ -42,7 +42,7 @@ function coverageText(coverage: Coverage, gain: number): string {
 /** A mean that is only there to be compared with scored better than the best of the search, within the noise. */
 export function referenceText(label: string, { gain, error, paired, command }: BetterReference): string {
   const judged = error === null ? '' : ` ± ${formatNumber(error, 2)}${paired ? ', item by item' : ''}`;
-  return `The ${label} scores better still, by ${formatNumber(gain, 3)}${judged}: it is no part of what was searched${toMakeIt(command)}.`;
+  return `The ${label} scores better still, by ${formatDifference(gain)}${judged}: it is no part of what was searched${toMakeIt(command)}.`;
 }
 
 function toMakeIt(command: string | undefined): string {
@@ -223,7 +223,7 @@ function betterBy(gain: number, interval: readonly [number, number] | null): str
 
 /** A gain to the second digit of half its interval. */
 function amount(value: number, interval: readonly [number, number] | null): string {
-  return interval === null ? formatNumber(value, 3) : toDigit(value, (interval[1] - interval[0]) / 2);
+  return interval === null ? formatDifference(value) : toDigit(value, (interval[1] - interval[0]) / 2);
 }
 
 function intervalText([low, high]: readonly [number, number]): string {

@@ -9,7 +9,7 @@ import { scoreLabel } from '../optimise/page-figures.ts';
 import { goalWords, spentText, trialCounts } from '../optimise/words.ts';
 import { scoreText } from '../study/words.ts';
 import type { ForecastDocument, ForecastPoint } from './types.ts';
-import { decayedText, estimateText, forecastHeadline, recoveredText, windowGainText } from './words.ts';
+import { decayedText, estimateText, forecastHeadline, outlierText, recoveredText, windowGainText } from './words.ts';
 
 /** The report of `merge forecast` as one HTML document. */
 export function forecastPage(document: ForecastDocument): string {
@@ -40,7 +40,7 @@ export function forecastPage(document: ForecastDocument): string {
     summary: {
       headline: forecastHeadline(document),
       tone: scored ? 'neutral' : 'bad',
-      findings: [estimateText(document.goal)],
+      findings: [outlierText(document), estimateText(document.goal)].filter((text) => text !== null),
       facts: facts.filter((fact) => fact !== null),
     },
     sections: sections.filter((section) => section !== null),

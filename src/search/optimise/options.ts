@@ -27,6 +27,16 @@ export const VALIDATED = 3;
 /** A posterior over more trials takes longer than it is worth. */
 const MOST_TRIALS = 1000;
 
+/** How many recipes a validation scores, as far as that can be said before. @param legs of the search @param singles whether members are scored alone */
+export function expectedValidations(
+  { validate }: Pick<SearchOptions, 'validate'>,
+  { pool, last }: Pick<StudyMembers, 'pool' | 'last'>,
+  { legs, singles }: { readonly legs: number; readonly singles: boolean },
+): number {
+  const baselines = 2 + (pool.join() === last.join() ? 0 : 1) + (singles ? 1 : 0);
+  return validate === undefined ? 0 : legs * (baselines + VALIDATED);
+}
+
 /** Same names in the library and (with dashes) on the command line. */
 export interface SearchOptions extends Omit<StudyRequest, 'dir'> {
   /** Folder, or .safetensors file, of the best recipe's merge; none is made where it is absent. */

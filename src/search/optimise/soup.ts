@@ -2,7 +2,7 @@ import { MergeError } from '../../base/errors.ts';
 import { drain, eventStream } from '../../base/event-stream.ts';
 import { checkedMembers, type OwnIdentity, openSession } from '../study/session.ts';
 import type { StudyEvent } from '../study/types.ts';
-import { checkSearch, type SoupOptions } from './options.ts';
+import { checkSearch, expectedValidations, type SoupOptions } from './options.ts';
 import { carryOut, type SearchRunOptions, searchFolder } from './search.ts';
 import { soupRounds } from './soup-rounds.ts';
 import type { SearchDocument } from './types.ts';
@@ -48,6 +48,7 @@ async function runSoup(given: SoupOptions, emit: (event: StudyEvent) => void, si
     sampler: 'greedy',
     seed,
   };
-  const session = await openSession(options, members, own, { emit, signal });
+  const afterwards = expectedValidations(options, members, { legs: 1, singles: true });
+  const session = await openSession(options, members, own, { emit, signal, afterwards });
   return carryOut(options, session, soupRounds(session.identity, repeats), emit, signal);
 }

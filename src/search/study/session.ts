@@ -127,6 +127,8 @@ export async function openSession(
     readonly whole?: boolean;
     /** Roles that trials give weights of their own. */
     readonly roles?: readonly string[];
+    /** Evaluations that come after those of the study. */
+    readonly afterwards?: number;
   },
 ): Promise<Session> {
   const identity = identityOf(request, members, own);
@@ -168,12 +170,13 @@ interface Start {
   readonly driver: StudyDriver | undefined;
   readonly whole?: boolean;
   readonly roles?: readonly string[];
+  readonly afterwards?: number;
 }
 
 type StoredStart = Awaited<ReturnType<typeof storedTrials>>;
 
 async function startStudy(request: StudyRequest, start: Start) {
-  const { folder, members, identity, records, stored, emit, signal, driver, whole } = start;
+  const { folder, members, identity, records, stored, emit, signal, driver, whole, afterwards } = start;
   const merging = mergingOf(request);
   const { all, pool } = members;
   const bytes = await bytesOfMerge(request, start, pool);
@@ -205,6 +208,7 @@ async function startStudy(request: StudyRequest, start: Start) {
     driver: driver === undefined ? null : score === undefined ? 'asks' : 'scores',
     keep: request.keep ?? false,
     whole,
+    afterwards,
     emit,
     score: scorer.score,
     onScore: (found) => {
