@@ -190,14 +190,17 @@ function count(members: number): string {
   return members === 1 ? 'One checkpoint' : `${members} checkpoints`;
 }
 
-/** What was done with the tensors of each role; nothing where all of them are averaged by the weights of the output. */
+/**
+ * What was done with the tensors of each role; nothing where all of them are averaged by the weights of the output. The
+ * policies stand in the recipe: one may name a file of this machine.
+ */
 function treatmentRows(rows: readonly TreatmentRow[]): readonly string[] {
   if (rows.every(({ treatment, policy }) => policy === null && treatment === rows[0]!.treatment)) return [];
-  const cells = rows.map(({ role, mtp, tensors, treatment, policy }) => {
+  const cells = rows.map(({ role, mtp, tensors, treatment }) => {
     const name = `${role === null ? 'unknown' : roleWords(role)}${mtp ? ' (mtp)' : ''}`;
-    return `| ${name} | ${tensors} | ${cell(treatment)} | ${policy === null ? '' : cell(policy)} |`;
+    return `| ${name} | ${tensors} | ${cell(treatment)} |`;
   });
-  return ['| role | tensors | treatment | policy |', '| --- | ---: | --- | --- |', ...cells, ''];
+  return ['| role | tensors | treatment |', '| --- | ---: | --- |', ...cells, ''];
 }
 
 /** A name may hold whatever Markdown, HTML and terminals read. */
