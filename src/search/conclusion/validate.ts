@@ -49,7 +49,7 @@ export interface KnownNoise {
  * The best recipe of the search against the better baseline on a second set. The best is the search's:
  * choosing among the re-scored by their scores here would be as optimistic as choosing by the first set. The
  * error is that of the paired or unpaired scores with the noise measured on repeats added; without either,
- * that of the noise alone.
+ * that of the noise of repeats alone; without these nothing is known of it.
  *
  * @param baselines at least one
  * @returns null where the best, or every baseline, has no score on the second set
@@ -72,11 +72,9 @@ export function validate(
     if (score === null) return [];
     const { gain, error, paired } = difference(own, score, goal);
     const onlyNoise = error === null;
-    const total = onlyNoise
-      ? alike !== null
-        ? null
-        : twice(noise.measured ?? noise.learned)
-      : Math.hypot(error, twice(noise.measured) ?? 0);
+    // What a model learned of the noise is of the search's own set, and may be next to none where this one's is large.
+    const repeats = twice(noise.measured);
+    const total = onlyNoise ? (alike === null ? repeats : null) : Math.hypot(error, repeats ?? 0);
     const wider = fewItemsFactor(pairedItems(own, score));
     return [{ index, score, onlyNoise, wider, difference: { gain, error: total, paired } satisfies Difference }];
   });
