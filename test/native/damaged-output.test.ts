@@ -29,7 +29,6 @@ const TOLD: readonly (readonly [string, () => void, RegExp])[] = [
   ['the tokenizer is empty', () => truncateSync(out('tokenizer.json')), /tokenizer\.json has 0 bytes instead of 13/],
   ['the weights are gone', () => rmSync(out('model.safetensors')), /model\.safetensors is missing/],
   ['the weights are cut off', () => truncateSync(out('model.safetensors'), 40), /model\.safetensors has 40 bytes instead of \d+/],
-  ['the recipe is gone', () => rmSync(out('merge_recipe.yaml')), /merge_recipe\.yaml is missing/],
 ];
 
 describe('a resume finds its merge there, finished', () => {
@@ -55,7 +54,7 @@ describe('a resume finds its merge there, finished', () => {
 describe('a verification', () => {
   it('compares what lies beside the tensors, too', async () => {
     const { sideFiles } = await verify(at('merged'));
-    expect(sideFiles?.map(({ name }) => name).sort()).toEqual(['config.json', 'merge_recipe.yaml', 'tokenizer.json']);
+    expect(sideFiles?.map(({ name }) => name).sort()).toEqual(['config.json', 'tokenizer.json']);
     // The card is written on before a merge is published.
     writeFileSync(out('README.md'), 'ours');
     expect((await verify(at('merged'))).ok).toBe(true);
@@ -77,12 +76,12 @@ describe('a verification', () => {
     const record = JSON.parse(readFileSync(out('merge_provenance.json'), 'utf8'));
     record.sideFiles = record.sideFiles.filter(({ name }: { name: string }) => name !== 'tokenizer.json');
     writeFileSync(out('merge_provenance.json'), JSON.stringify(record));
-    expect((await verify(at('merged'))).sideFiles).toHaveLength(2);
+    expect((await verify(at('merged'))).sideFiles).toHaveLength(1);
   });
 
   it('looks only whether config.json is JSON where an older record names no such files', async () => {
     const { sideFiles, ...older } = JSON.parse(readFileSync(out('merge_provenance.json'), 'utf8'));
-    expect(sideFiles).toHaveLength(3);
+    expect(sideFiles).toHaveLength(2);
     writeFileSync(out('merge_provenance.json'), JSON.stringify(older));
     expect((await verify(at('merged'))).sideFiles).toBeNull();
     expect((await merge({ resume: true })).finished).toEqual([at('merged')]);

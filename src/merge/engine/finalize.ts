@@ -125,13 +125,14 @@ export async function publishOutput(
 
   const replaced = new Map(output.edited.map(({ name, text }) => [name, text]));
   beside.push(...(await copySideFiles(output.sideFiles, { dir, shown: output.path }, { replaced, sum, signal })));
-  if (output.recipe !== null) await writeBeside(RECIPE_FILE, output.recipe);
+  if (output.recipe !== null) await write(RECIPE_FILE, output.recipe);
 
   const provenance = buildProvenance({
     ...recordedRecipe(members, output, plan),
     planDigest: output.digest,
     files,
-    // Without the card, which whoever publishes the merge writes on.
+    // Without the card, which whoever publishes the merge writes on, and the recipe, which names the output: the record of
+    // a merge is the same wherever it is written.
     sideFiles: beside,
     dtypeChanges: [...output.dtypeChanges, ...output.edited.flatMap(({ changes }) => changes)],
     selection: output.report,
