@@ -71,7 +71,8 @@ export async function planRecipe(recipe: Recipe | string, options: MachineOption
   const written = typeof recipe === 'string' ? await readRecipe(recipe) : recipe;
   const outside = options.outside ?? (typeof recipe === 'string' ? pathsOutside(written, dirname(recipe)) : []);
   const request = await resolveRecipe(written, signal);
-  const plan = await withMemberWarnings(await buildPlan({ ...request, recipe: written, memory, force, resume, followLinks }, signal));
+  const built = await buildPlan({ ...request, recipe: written, memory, force, resume, followLinks }, signal);
+  const plan = await withMemberWarnings(built, signal);
   if (options.strict) refuseUnsound(plan.warnings);
   return outside.length === 0 ? plan : withOutside(plan, outside);
 }

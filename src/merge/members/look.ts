@@ -33,10 +33,11 @@ const UNSOUND: ReadonlySet<Warning['code']> = new Set([
  * A plan with what its members, now that they are open, show beside their tensors: of ones that were named one
  * by one what a selection says of those of a run, and of all whether they are still being downloaded, hold zeros
  * where the others do not, or are the same.
+ * @throws `signal.reason` when aborted
  */
-export async function withMemberWarnings(plan: Plan): Promise<Plan> {
+export async function withMemberWarnings(plan: Plan, signal?: AbortSignal): Promise<Plan> {
   const downloads = await downloadWarnings(plan.members.map(({ checkpoint }) => checkpoint));
-  const same = new SameMembers();
+  const same = new SameMembers(signal);
   const outputs = await Promise.all(
     plan.outputs.map(async (output): Promise<PlanOutput> => {
       const members = membersOf(plan, output).filter((_, i) => output.used[i]);

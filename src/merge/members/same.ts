@@ -19,13 +19,16 @@ const FIRST = 4096;
 export class SameMembers {
   readonly #known = new Map<Checkpoint, Map<Checkpoint, Promise<boolean>>>();
   readonly #most: number;
+  readonly #signal: AbortSignal | undefined;
   #compared = 0;
 
   /** @param most bytes to compare */
-  constructor(most = COMPARED) {
+  constructor(signal?: AbortSignal, most = COMPARED) {
     this.#most = most;
+    this.#signal = signal;
   }
 
+  /** @throws the signal's reason when aborted */
   async warnings(members: readonly PlanMember[]): Promise<Warning[]> {
     const groups: PlanMember[][] = [];
     for (const alike of groupBy(members, ({ fingerprint }) => fingerprint).values()) groups.push(...(await this.#groups(alike)));
@@ -67,6 +70,7 @@ export class SameMembers {
     const apart = a.shards.flatMap((shard, s) => (pairs[s]![0] === pairs[s]![1] ? [] : [{ shard, other: b.shards[s]!.path }]));
     const reader = new ByteReader();
     const equal = async (one: string, other: string, at: number, length: number): Promise<boolean> => {
+      this.#signal?.throwIfAborted();
       this.#compared += 2 * length;
       if (this.#compared > this.#most) return false;
       const bytes = await reader.read(one, at, length);
@@ -88,6 +92,7 @@ export class SameMembers {
       }
       return true;
     } catch {
+      this.#signal?.throwIfAborted();
       return false;
     } finally {
       await reader.close();

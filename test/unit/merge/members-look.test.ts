@@ -2,7 +2,10 @@ import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { plan } from '../../../src/merge/average.ts';
+import { withMemberWarnings } from '../../../src/merge/members/look.ts';
 import { membersOfRecipe } from '../../../src/merge/members/of-recipe.ts';
+import { resolveRecipe } from '../../../src/merge/members/resolve.ts';
+import { buildPlan } from '../../../src/merge/plan/build.ts';
 import { planRecipe } from '../../../src/merge/run.ts';
 import { temporaryFolder } from '../../support/checkpoints.ts';
 import { type RunEntry, writeRun } from '../../support/run-trees.ts';
@@ -129,6 +132,14 @@ it('of two members that are one checkpoint it is said once, and strict refuses i
     { code: 'W_SAME_BYTES', message: expect.stringMatching(/checkpoint-9200 and .*checkpoint-9300 have the same bytes/) },
   ]);
   await expect(plan({ inputs: [path], output: at('out'), strict: true })).rejects.toMatchObject({ code: 'E_STRICT' });
+});
+
+it('an abort ends the comparison of members that may be one checkpoint', async () => {
+  const path = run([9000, 9100], () => ({ seed: 1 }));
+  const made = await buildPlan(await resolveRecipe({ inputs: [path], outputs: [{ path: at('out') }] }));
+  const signal = AbortSignal.abort(new Error('enough'));
+  await expect(withMemberWarnings(made, signal)).rejects.toThrow('enough');
+  expect((await withMemberWarnings(made)).warnings.map(({ code }) => code)).toContain('W_SAME_BYTES');
 });
 
 it('checkpoints that are equal wherever they were sampled, and differ, are not called the same', async () => {
