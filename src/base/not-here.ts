@@ -57,8 +57,8 @@ export function notHere(path: string): { readonly problem: string; readonly help
 }
 
 /**
- * Why there is nothing at a path, where the path itself tells: a URL, a name whose bytes are no UTF-8 (Node shows
- * them as U+FFFD, and opens no such name), a repository of the Hub.
+ * Why there is nothing at a path, where the path itself tells: a URL, a name whose bytes are no UTF-8 (Node
+ * shows them as U+FFFD, and opens no such name), a repository of the Hub.
  * @returns undefined for what only its absence explains
  */
 export function whyNothing(path: string): { readonly problem: string; readonly help: string } | undefined {

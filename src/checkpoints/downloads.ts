@@ -11,8 +11,8 @@ const HUB_FOLDER = '.cache/huggingface/download';
 /** What it calls a part by, before the ETag: base64url of the SHA-1 of a name, and not the name itself since 2024. */
 const HASH = /^[\w-]{27}=$/;
 /**
- * Files that a merge is made of, and that a checkpoint can be opened without: of the weights that an index names, none
- * may be missing. Of a hash of another name nothing tells whether it is wanted.
+ * Files that a merge is made of, and that a checkpoint can be opened without: of the weights that an index
+ * names, none may be missing. Of a hash of another name nothing tells whether it is wanted.
  */
 const EXPECTED = [
   ...['config', 'generation_config', 'model.safetensors.index', 'tokenizer', 'tokenizer_config', 'special_tokens_map'],
@@ -22,10 +22,10 @@ const EXPECTED = [
   .concat('model.safetensors', 'tokenizer.model', 'merges.txt', 'vocab.txt', 'chat_template.jinja');
 
 /**
- * The file that says that a checkpoint is still being downloaded, or was not to its end; null where none does.
- * aria2 gives a file its whole length at once and has only the second one say what of it is there; the Hub's
- * client leaves a part behind where it was interrupted, which counts while what it is of is missing: it gives a file
- * its name once it is whole.
+ * The file that says that a checkpoint is still being downloaded, or was not to its end; null where none
+ * does. aria2 gives a file its whole length at once and has only the second one say what of it is there; the
+ * Hub's client leaves a part behind where it was interrupted, which counts while what it is of is missing: it
+ * gives a file its name once it is whole.
  */
 export async function unfinishedDownload({ path, kind }: Pick<Checkpoint, 'path' | 'kind'>): Promise<string | null> {
   const folder = kind === 'folder' ? path : dirname(path);

@@ -13,8 +13,8 @@ import { isTrainingState } from './training-state.ts';
 const SHOWN = 3;
 
 /**
- * What a path is that no container can read, and what to do: a run or the folder of several, a model in the Hub's cache, a
- * checkpoint of another form, or nothing of the kind.
+ * What a path is that no container can read, and what to do: a run or the folder of several, a model in the
+ * Hub's cache, a checkpoint of another form, or nothing of the kind.
  * @param inner checkpoints that lie deeper in it
  */
 export async function notACheckpoint(found: Found, inner: readonly string[]): Promise<MergeError> {

@@ -29,9 +29,9 @@ export interface FoundPosition extends Position {
 
 /**
  * Position of a checkpoint from its state files (see `readState`) and, for what they do not say, from the
- * name of the folder or file, or of the nearest folder above it that names a step (see `placeFromPath`); state files
- * of the folders between count, too. A `model.safetensors` is taken for its folder. Never throws: what cannot be
- * read is unknown, with a warning.
+ * name of the folder or file, or of the nearest folder above it that names a step (see `placeFromPath`);
+ * state files of the folders between count, too. A `model.safetensors` is taken for its folder. Never throws:
+ * what cannot be read is unknown, with a warning.
  */
 export async function readPosition(path: string, isFolder: boolean, known: Known = {}): Promise<FoundPosition> {
   const ofFile = isFolder ? null : (known.position ?? positionFromName(known.name ?? parse(path).name));
@@ -74,8 +74,8 @@ async function stateOf(folder: string, { entries, outer }: Known): ReturnType<ty
 }
 
 /**
- * The folders in which a trainer may have put the state files of a checkpoint: its own, and those around it up to
- * the one that is named by the step.
+ * The folders in which a trainer may have put the state files of a checkpoint: its own, and those around it
+ * up to the one that is named by the step.
  * @param outer the folder of the step, where it is known
  */
 export function foldersOfStep(folder: string, outer?: string): string[] {
@@ -141,8 +141,9 @@ export function withSiblings<T extends Pick<Position, 'epoch' | 'step' | 'stage'
 }
 
 /**
- * What checkpoints are called among each other: each as {@link checkpointName} has it, or as the folder around what is
- * called the same in all of them (`llama-step20/actor/huggingface`). Null where they do not lie in one folder.
+ * What checkpoints are called among each other: each as {@link checkpointName} has it, or as the folder
+ * around what is called the same in all of them (`llama-step20/actor/huggingface`). Null where they do not
+ * lie in one folder.
  */
 function namesInOneFolder(paths: readonly string[]): readonly string[] | null {
   const one = (all: readonly string[]) => new Set(all).size === 1;

@@ -37,11 +37,11 @@ interface Form {
 }
 
 /**
- * What the names of one folder say together: those of the form that most of them have. Names that are those of steps
- * alone are such a form, of whatever number; others share a beginning (`llama-1b-step20` beside `llama-1b-step40`; not
- * beside `llama-7b-step40`, which is another training), or count epochs alone. Of forms that are as frequent the first of
- * these decides, and of two beginnings none. Where steps begin anew in every epoch (`epoch_0_step_100`,
- * `epoch_1_step_100`), positions have the epoch.
+ * What the names of one folder say together: those of the form that most of them have. Names that are those
+ * of steps alone are such a form, of whatever number; others share a beginning (`llama-1b-step20` beside
+ * `llama-1b-step40`; not beside `llama-7b-step40`, which is another training), or count epochs alone. Of
+ * forms that are as frequent the first of these decides, and of two beginnings none. Where steps begin anew
+ * in every epoch (`epoch_0_step_100`, `epoch_1_step_100`), positions have the epoch.
  * @param names of folders, or of files without their extension; others among them are passed over
  */
 export function namesTogether(names: readonly string[]): NamesTogether {
@@ -140,8 +140,8 @@ function withEpochs(found: ReadonlyMap<string, NumbersOfName>): ReadonlyMap<stri
 }
 
 /**
- * Whether a later epoch has an earlier step than one before it, or each epoch one and the same. One that begins at the
- * step at which the one before ended is counted on: both were saved there.
+ * Whether a later epoch has an earlier step than one before it, or each epoch one and the same. One that
+ * begins at the step at which the one before ended is counted on: both were saved there.
  */
 function beginAnew(all: readonly NumbersOfName[]): boolean {
   if (all.some(({ epoch }) => epoch === null)) return false;

@@ -30,8 +30,8 @@ export interface SideFiles {
 }
 
 /**
- * Bytes that no file beside the weights comes near: a tokenizer has some tens of millions. A longer one, be it a
- * hole of terabytes or somebody's data, would be copied into every merge.
+ * Bytes that no file beside the weights comes near: a tokenizer has some tens of millions. A longer one, be
+ * it a hole of terabytes or somebody's data, would be copied into every merge.
  */
 const MAX_SIDE_FILE_BYTES = 2 ** 32;
 
@@ -45,8 +45,8 @@ export interface SideFileOptions {
 /**
  * Files by which a library takes weights for quantised: `hf_quant_config.json` (ModelOpt; vLLM, SGLang,
  * TensorRT-LLM), `quantize_config.json` and `quant_config.json` (GPTQ, AWQ), `quant_model_description*.json`
- * (Ascend), `quanto_qmap.json`, `compression_config.json`, those that carry the name of a method; and scales that
- * were measured on such weights. What such a file is called otherwise, its keys tell (`side-json.ts`).
+ * (Ascend), `quanto_qmap.json`, `compression_config.json`, those that carry the name of a method; and scales
+ * that were measured on such weights. What such a file is called otherwise, its keys tell (`side-json.ts`).
  */
 const QUANTISATION =
   /^(?![^/]*vocab)[^/]*(quant(?!izer)|compression_config|smooth_?scales?|(^|[-_.])((kv_cache|kv|act|activation|input|weight)_scales?\b|scales?(?=\.json)|(modelopt|torchao|quark|gptq|awq|bnb|bitsandbytes|hqq|aqlm|eetq|auto_?round|marlin|nvfp4|mxfp[468]|fp[48]|int[48]|nf4|w\d+a\d+)(?=[-_.])))[^/]*\.json$/i;

@@ -20,8 +20,8 @@ const TRAINING =
   /^((global|train|training|last_train|current|optimizer)_)?(step|steps|iteration|epoch)$|^((train|eval|val|valid|best)_)?loss$|^perplexity$/;
 
 /**
- * What a JSON file that goes by no known name speaks of, by its keys; null where they do not tell. One that cannot
- * be read tells nothing here: whoever copies it says why.
+ * What a JSON file that goes by no known name speaks of, by its keys; null where they do not tell. One that
+ * cannot be read tells nothing here: whoever copies it says why.
  */
 export async function topicOf(name: string, found: FoundFile): Promise<JsonTopic | null> {
   if (!name.endsWith('.json') || KNOWN.test(name) || found.size === 0 || found.size > MAX_BYTES) return null;

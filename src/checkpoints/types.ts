@@ -16,8 +16,8 @@ export interface Checkpoint extends Position, Opened {
 }
 
 /**
- * Where a checkpoint stands. Within a run, checkpoints are ordered by (stage, ingredient, epoch, step) as integers;
- * unknown counts as before everything.
+ * Where a checkpoint stands. Within a run, checkpoints are ordered by (stage, ingredient, epoch, step) as
+ * integers; unknown counts as before everything.
  */
 export interface Position {
   /** Stage of a training in several stages. */
@@ -25,8 +25,8 @@ export interface Position {
   /** One of several trainings from one start that differ in data order or seed: siblings, not moments. */
   readonly ingredient: number | null;
   /**
-   * Where steps begin anew in every epoch, the epoch: distances in steps are not known then. Where names count epochs
-   * alone, `step` is the epoch as well. Absent elsewhere.
+   * Where steps begin anew in every epoch, the epoch: distances in steps are not known then. Where names
+   * count epochs alone, `step` is the epoch as well. Absent elsewhere.
    */
   readonly epoch?: number | undefined;
   /** Optimizer step. */

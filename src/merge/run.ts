@@ -26,14 +26,14 @@ export interface MachineOptions extends Omit<ExecuteOptions, 'signal'> {
    */
   readonly followLinks?: boolean | undefined;
   /**
-   * Refuse a merge where there is a warning that its members are not what they should be: checkpoints are left
-   * out or fewer than asked for, one alone takes part, a branch was abandoned, the loss was NaN, a download is not
-   * complete.
+   * Refuse a merge where there is a warning that its members are not what they should be: checkpoints are
+   * left out or fewer than asked for, one alone takes part, a branch was abandoned, the loss was NaN, a
+   * download is not complete.
    */
   readonly strict?: boolean | undefined;
   /**
-   * What the recipe names outside the folder of its file, which the plan says (see {@link pathsOutside}). Found
-   * out where the recipe is given as a file.
+   * What the recipe names outside the folder of its file, which the plan says (see {@link pathsOutside}).
+   * Found out where the recipe is given as a file.
    */
   readonly outside?: readonly OutsidePath[] | undefined;
 }

@@ -43,8 +43,9 @@ export const OF_MACHINE = {
 const OF_CALLS = ['signal', 'onProgress', 'onEvent'];
 
 /**
- * Refuses options of a library call that it does not know, that it lacks, or whose values are of another kind: the command line and recipes
- * refuse them too. Numbers may be out of their range, and policies wrong in themselves: that is said by whoever takes them.
+ * Refuses options of a library call that it does not know, that it lacks, or whose values are of another
+ * kind: the command line and recipes refuse them too. Numbers may be out of their range, and policies wrong
+ * in themselves: that is said by whoever takes them.
  * @param call the name of the function @throws MergeError E_OPTION with every problem
  */
 export function checkGiven(call: string, given: unknown, known: Names): void {

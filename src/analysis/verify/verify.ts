@@ -139,8 +139,8 @@ function checkFiles(output: Checkpoint, record: MergeRecord): void {
 }
 
 /**
- * What lies beside the tensors must be there as it was written. Where an older record does not say what that was, config.json must be JSON:
- * nothing loads the merge without it.
+ * What lies beside the tensors must be there as it was written. Where an older record does not say what that
+ * was, config.json must be JSON: nothing loads the merge without it.
  */
 async function checkBeside(output: Checkpoint, { beside }: MergeRecord): Promise<void> {
   if (beside === null) {

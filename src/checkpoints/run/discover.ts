@@ -113,8 +113,8 @@ async function asCheckpoint(path: string, listing: Listing): Promise<Listing> {
 }
 
 /**
- * The model in the folder of the run itself: as a trainer leaves the final one there, or the best. It is none of the
- * steps, and said to be missing among them where the trainer went on after the newest.
+ * The model in the folder of the run itself: as a trainer leaves the final one there, or the best. It is none
+ * of the steps, and said to be missing among them where the trainer went on after the newest.
  */
 async function ownModel(path: string, newest: FoundCheckpoint['checkpoint']): Promise<BrokenCheckpoint | Excluded> {
   const reason = 'the model in the folder of the run itself: no step of the run';

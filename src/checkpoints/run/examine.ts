@@ -25,8 +25,8 @@ export interface FoundCheckpoint {
 const LOST: ReadonlySet<string | null> = new Set([UNFINISHED_SAVE, PUT_ASIDE]);
 
 /**
- * What a candidate is; null where it is nothing that people would look for in the list. One that is called the last
- * is one of the run's where its own state says of which step it is.
+ * What a candidate is; null where it is nothing that people would look for in the list. One that is called
+ * the last is one of the run's where its own state says of which step it is.
  */
 export async function examineCandidate(
   {

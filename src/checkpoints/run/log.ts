@@ -22,8 +22,8 @@ export async function logOf(checkpoints: readonly { readonly path: string; reado
 const WENT_ON = 0.8;
 
 /**
- * Logs of which some say a learning rate of 0 between two that are alike. The Trainer writes 0 while no step is taken:
- * under DeepSpeed, where the loss scale overflows until it has settled, after each resume anew.
+ * Logs of which some say a learning rate of 0 between two that are alike. The Trainer writes 0 while no step
+ * is taken: under DeepSpeed, where the loss scale overflows until it has settled, after each resume anew.
  */
 function withoutSkips(log: readonly LogEntry[]): LogEntry[] {
   const cleaned = [...log];

@@ -30,9 +30,9 @@ const UNSOUND: ReadonlySet<Warning['code']> = new Set([
 ]);
 
 /**
- * A plan with what its members, now that they are open, show beside their tensors: of ones that were named one
- * by one what a selection says of those of a run, and of all whether they are still being downloaded, hold zeros
- * where the others do not, or are the same.
+ * A plan with what its members, now that they are open, show beside their tensors: of ones that were named
+ * one by one what a selection says of those of a run, and of all whether they are still being downloaded,
+ * hold zeros where the others do not, or are the same.
  * @throws `signal.reason` when aborted
  */
 export async function withMemberWarnings(plan: Plan, signal?: AbortSignal): Promise<Plan> {

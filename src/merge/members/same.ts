@@ -13,8 +13,8 @@ const BLOCK = 2 ** 20;
 const FIRST = 4096;
 
 /**
- * Finds members that are one checkpoint under two names, which then counts twice. Samples choose whom to compare;
- * that they are the same is said of files that are one, or were compared to the last byte.
+ * Finds members that are one checkpoint under two names, which then counts twice. Samples choose whom to
+ * compare; that they are the same is said of files that are one, or were compared to the last byte.
  */
 export class SameMembers {
   readonly #known = new Map<Checkpoint, Map<Checkpoint, Promise<boolean>>>();

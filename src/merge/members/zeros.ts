@@ -7,14 +7,15 @@ import { severalPaths } from './paths.ts';
 /** Tensors that a warning names. */
 const SHOWN = 3;
 /**
- * Tensors that lie one behind the other and are zero in the oldest members, from which on that is a hole in a file:
- * what a training begins with zeros (gates, rows of new tokens) has others between.
+ * Tensors that lie one behind the other and are zero in the oldest members, from which on that is a hole in a
+ * file: what a training begins with zeros (gates, rows of new tokens) has others between.
  */
 const HOLE = 3;
 
 /**
- * Places that are zero in some members and in none of the others: of files that were given their length and not their
- * content. In the oldest members that is how a training begins, unless it is more than it would begin with.
+ * Places that are zero in some members and in none of the others: of files that were given their length and
+ * not their content. In the oldest members that is how a training begins, unless it is more than it would
+ * begin with.
  * @param members oldest first
  */
 export function zeroWarnings(members: readonly PlanMember[]): Warning[] {

@@ -34,8 +34,9 @@ export interface CopyOptions {
 }
 
 /**
- * Copies files into a folder by content: modes, owners, times and links of the source mean nothing in the copy,
- * and no file system feature is needed. What is copied is the very file that was looked at while planning.
+ * Copies files into a folder by content: modes, owners, times and links of the source mean nothing in the
+ * copy, and no file system feature is needed. What is copied is the very file that was looked at while
+ * planning.
  * @throws MergeError E_NOT_FOUND, E_NOT_READABLE, E_INPUT_CHANGED for a source; E_NO_SPACE, E_IO for the
  *   copy; `signal.reason` on an abort
  */

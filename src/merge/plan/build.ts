@@ -42,8 +42,8 @@ const MEMORY_PER_TENSOR = 1500;
 
 /**
  * Resolves a request into exactly what will be read, computed and written. Reads headers, configurations,
- * sampled blocks and integer tensors; writes nothing. With `resume`, outputs that are there as this plan makes
- * them are left out and named in `finished`; that may be all of them.
+ * sampled blocks and integer tensors; writes nothing. With `resume`, outputs that are there as this plan
+ * makes them are left out and named in `finished`; that may be all of them.
  *
  * @throws MergeError E_CONFLICTS, or the code that all conflicts share, with every conflict in
  *   `details.conflicts`; E_WEIGHTS, E_OPTION, E_ORDER for the request itself; whatever {@link openCheckpoint}

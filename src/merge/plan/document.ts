@@ -29,8 +29,8 @@ export interface PlanDocument {
     /** What is copied from the newest member beside the tensors; `code` is custom code (`*.py`). */
     readonly sideFiles: readonly { readonly name: string; readonly bytes: number; readonly code: boolean }[];
     /**
-     * What stays behind of it, and why; `leadsTo` where it is a link that leads outside, else null; `outdated`
-     * where it would be copied, were the weights in the form of the newest member.
+     * What stays behind of it, and why; `leadsTo` where it is a link that leads outside, else null;
+     * `outdated` where it would be copied, were the weights in the form of the newest member.
      */
     readonly left: readonly {
       readonly name: string;

@@ -191,8 +191,8 @@ function count(members: number): string {
 }
 
 /**
- * What was done with the tensors of each role; nothing where all of them are averaged by the weights of the output. The
- * policies stand in the recipe: one may name a file of this machine.
+ * What was done with the tensors of each role; nothing where all of them are averaged by the weights of the
+ * output. The policies stand in the recipe: one may name a file of this machine.
  */
 function treatmentRows(rows: readonly TreatmentRow[]): readonly string[] {
   if (rows.every(({ treatment, policy }) => policy === null && treatment === rows[0]!.treatment)) return [];

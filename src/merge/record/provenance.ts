@@ -83,8 +83,8 @@ export interface Provenance {
   /** Empty inside a single file. */
   readonly files: readonly ProvenanceFile[];
   /**
-   * What was written beside the tensors, but for this record and the card; absent inside a single file, and in records of versions before it
-   * was kept.
+   * What was written beside the tensors, but for this record, the recipe and the card; absent inside a single
+   * file, and in records of versions before it was kept.
    */
   readonly sideFiles?: readonly ProvenanceFile[] | undefined;
   readonly dtypeChanges: readonly string[];

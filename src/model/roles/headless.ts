@@ -15,8 +15,8 @@ const BODY = /(?:^|\.)model\./;
 const EMBEDDING_MODEL = 'modules.json';
 
 /**
- * Families of transformers (5.24, and all versions from 4.40 on that know them) in which embedding and head are two
- * where config.json says nothing of it.
+ * Families of transformers (5.24, and all versions from 4.40 on that know them) in which embedding and head
+ * are two where config.json says nothing of it.
  */
 const APART: ReadonlySet<string> = setOf(
   'apertus arcee bamba bitnet codegen dbrx deepseek_v2 deepseek_v3 deepseek_v32 diffllama doge dots1 exaone4 exaone_moe',
@@ -48,9 +48,9 @@ interface Parts {
 }
 
 /**
- * What a language model cannot be without, by its configuration, and is not there: its input embedding, its last norm,
- * and the head that is said to be a matrix of its own. A library makes these of random numbers, and says so at most in
- * passing. Nothing is said of a part of a model.
+ * What a language model cannot be without, by its configuration, and is not there: its input embedding, its
+ * last norm, and the head that is said to be a matrix of its own. A library makes these of random numbers,
+ * and says so at most in passing. Nothing is said of a part of a model.
  */
 export async function missingParts(checkpoint: Checkpoint, roles: CheckpointRoles): Promise<Warning[]> {
   const { path, namesPerFile, kind } = checkpoint;

@@ -46,8 +46,8 @@ export function tiedPairs(checkpoint: Checkpoint, roles: CheckpointRoles): TiedP
 const SAMPLE = 32 * 1024;
 
 /**
- * Those pairs that config.json says are one and that are the same, by a sample of both. Reads up to 128 KiB of
- * each pair.
+ * Those pairs that config.json says are one and that are the same, by a sample of both. Reads up to 128 KiB
+ * of each pair.
  * @throws MergeError E_INPUT_CHANGED, E_NOT_READABLE
  */
 export async function storedTwice(checkpoint: Checkpoint, roles: CheckpointRoles): Promise<TiedPair[]> {
@@ -90,8 +90,8 @@ export function configuredTie(config: ModelConfig | null): boolean | null {
 const ENDS = /(^|[._])(lm_head|embed_out|output|embed(ding)?s?(_tokens|_in)?|tok_embeddings|word_embeddings|wte)(\.|$)/;
 
 /**
- * As {@link configuredTie}, and where that says nothing, whether safetensors' `save_model` kept one name of two for
- * one tensor: `__metadata__` then has the other name with the one that is there.
+ * As {@link configuredTie}, and where that says nothing, whether safetensors' `save_model` kept one name of
+ * two for one tensor: `__metadata__` then has the other name with the one that is there.
  */
 export function saidTie({ shards }: Pick<Checkpoint, 'shards'>, config: ModelConfig | null): boolean | null {
   const configured = configuredTie(config);

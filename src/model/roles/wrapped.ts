@@ -16,8 +16,8 @@ const PREFIXES: readonly (readonly [prefix: string, wrapper: string])[] = [
 const INNER = /(?<=\.)(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\./g;
 
 /**
- * The names of a checkpoint's tensors with a wrapper's in them, by which no library finds its weights: one warning.
- * Only a prefix of all tensors is a wrapper's, for a model may have a part of that name.
+ * The names of a checkpoint's tensors with a wrapper's in them, by which no library finds its weights: one
+ * warning. Only a prefix of all tensors is a wrapper's, for a model may have a part of that name.
  */
 export function wrappedNames(checkpoint: Checkpoint): Warning[] {
   if (checkpoint.namesPerFile) return [];
@@ -62,9 +62,9 @@ function outerWrappers(names: readonly string[]): (typeof PREFIXES)[number][] {
 }
 
 /**
- * Models that were saved in PEFT's wrapper: base weights beside the adapters that change them. Without the adapters
- * they are not the models that were trained, and their mean is not that of what they stand for. A folder with adapters
- * alone is another matter. By names, which may be a model's own. One conflict for all.
+ * Models that were saved in PEFT's wrapper: base weights beside the adapters that change them. Without the
+ * adapters they are not the models that were trained, and their mean is not that of what they stand for. A
+ * folder with adapters alone is another matter. By names, which may be a model's own. One conflict for all.
  */
 export function peftConflicts(checkpoints: readonly Checkpoint[]): Conflict[] {
   const found = new Map<TensorTable, Conflict | null>();

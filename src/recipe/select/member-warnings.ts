@@ -19,9 +19,9 @@ const PEAK = 0.99;
 /** A first logged rate below this share of the highest is that of a warm-up. */
 const WARM_UP_BELOW = 0.9;
 /**
- * A rate that stood at its highest for this share of the log was constant, and what falls from it is a decay of its
- * own. At its highest is nearer to it than {@link PEAK}: a cosine at 30 % of its length was in the highest hundredth for
- * 21 % of that, and in the highest thousandth for 7 %.
+ * A rate that stood at its highest for this share of the log was constant, and what falls from it is a decay
+ * of its own. At its highest is nearer to it than {@link PEAK}: a cosine at 30 % of its length was in the
+ * highest hundredth for 21 % of that, and in the highest thousandth for 7 %.
  */
 const PLATEAU = { share: 0.2, from: 0.999 };
 /** A climb of the rate among the members, as a share of the highest there: it was warmed up again. */
@@ -69,8 +69,8 @@ export interface Sibling {
 }
 
 /**
- * What the learning rates say against a mean of siblings: that some of them have been annealed and others have not.
- * A rate is measured by the highest of its own training: siblings may differ in that.
+ * What the learning rates say against a mean of siblings: that some of them have been annealed and others
+ * have not. A rate is measured by the highest of its own training: siblings may differ in that.
  */
 export function siblingWarnings(siblings: readonly Sibling[]): Warning[] {
   const rated = siblings.flatMap(({ path, learningRate, log }) => {
@@ -160,8 +160,8 @@ function rateWarnings(members: readonly PlacedMember[], log: readonly LogEntry[]
 }
 
 /**
- * Steps so far. Where they begin anew in every epoch, one is taken to be as long as the last step seen of it; where epochs
- * are counted alone, they are those done. The first is 0 unless it is known that none is.
+ * Steps so far. Where they begin anew in every epoch, one is taken to be as long as the last step seen of it;
+ * where epochs are counted alone, they are those done. The first is 0 unless it is known that none is.
  */
 function stepsOverEpochs(members: readonly PlacedMember[], first: number): (number | null)[] {
   const length = Math.max(...members.map(({ step }) => step ?? 0));

@@ -20,8 +20,8 @@ export interface Bounded {
 }
 
 /**
- * Recipes with scores far from the others' bounded: those far below (see `warpWorse`), where better ones, and all from
- * the better baseline on, keep their own; and a few far above all others (see `warpBetter`).
+ * Recipes with scores far from the others' bounded: those far below (see `warpWorse`), where better ones, and
+ * all from the better baseline on, keep their own; and a few far above all others (see `warpBetter`).
  *
  * @param baselines indices of recipes that a gain is measured against
  */

@@ -55,14 +55,15 @@ export interface Concluded {
  * What a search found, and how sure that is.
  *
  * The best recipe is the one of highest posterior mean, baselines included but for the mean of the last of
- * the run, of which the text says where it scored better still, first where that is beyond the noise. Its gain is the difference of posterior means to
- * the better of the baselines newest, uniform and best single; never the best observed score, which is best
- * partly by luck. But no recipe is the best that scored worse itself, beyond the noise, than a baseline did:
- * then the next one is. Scores far below the others' are bounded first, so that the model tells the better
- * ones apart. What the interval covers is written at {@link compare}. A gain is claimed where the
- * probability of being better than all those baselines is at least {@link CLAIM_PROBABILITY}, the 95 %
- * interval lies above 0, and, for unpaired scores of a known standard error, the gain is above what can be
- * judged. With a validation all of this is about the second set instead: its interval must lie above 0.
+ * the run, of which the text says where it scored better still, first where that is beyond the noise. Its
+ * gain is the difference of posterior means to the better of the baselines newest, uniform and best single;
+ * never the best observed score, which is best partly by luck. But no recipe is the best that scored worse
+ * itself, beyond the noise, than a baseline did: then the next one is. Scores far below the others' are
+ * bounded first, so that the model tells the better ones apart. What the interval covers is written at {@link
+ * compare}. A gain is claimed where the probability of being better than all those baselines is at least
+ * {@link CLAIM_PROBABILITY}, the 95 % interval lies above 0, and, for unpaired scores of a known standard
+ * error, the gain is above what can be judged. With a validation all of this is about the second set instead:
+ * its interval must lie above 0.
  *
  * Same input, same answer.
  */

@@ -77,8 +77,8 @@ interface FarTrial {
 }
 
 /**
- * Scores far below the others. @param modelled a model takes them for better than they are; else they stand for
- * themselves @param against label of the baseline of the gain where its score is one of them, else null
+ * Scores far below the others. @param modelled a model takes them for better than they are; else they stand
+ * for themselves @param against label of the baseline of the gain where its score is one of them, else null
  */
 export function boundedText(trials: readonly FarTrial[], modelled: boolean, against: string | null): string {
   const one = trials.length === 1;
@@ -90,9 +90,9 @@ export function boundedText(trials: readonly FarTrial[], modelled: boolean, agai
 }
 
 /**
- * Scores far above all others: a find, or a fault of the evaluator. @param of how they are taken: as they are; by a
- * model for less good than they are, and whether the best is one of them; or as checkpoints that training left, beside
- * which there are only merges
+ * Scores far above all others: a find, or a fault of the evaluator. @param of how they are taken: as they
+ * are; by a model for less good than they are, and whether the best is one of them; or as checkpoints that
+ * training left, beside which there are only merges
  */
 export function tooGoodText(trials: readonly FarTrial[], of: 'as it is' | 'as the best' | 'as another' | 'beside merges'): string {
   const one = trials.length === 1;

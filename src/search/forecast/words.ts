@@ -26,8 +26,9 @@ const FEWEST_WINDOWS = 4;
 const FAR = 1000;
 
 /**
- * Scores that lie far from those before and after them, where the run goes otherwise smoothly: an evaluation that went
- * wrong, or a checkpoint that is broken; null where there are none. The first one may lie anywhere: training begins far off.
+ * Scores that lie far from those before and after them, where the run goes otherwise smoothly: an evaluation
+ * that went wrong, or a checkpoint that is broken; null where there are none. The first one may lie anywhere:
+ * training begins far off.
  */
 export function outlierText({ points }: Pick<ForecastDocument, 'points'>): string | null {
   const found = (['single', 'merged'] as const).flatMap((line) => {

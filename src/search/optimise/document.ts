@@ -51,8 +51,8 @@ export interface ConcludedLeg {
 }
 
 /**
- * Conclusions of every leg of a search, from its trials alone. @param folder that holds a recipe of the mean of the last
- * of the run; null where nobody is told of it
+ * Conclusions of every leg of a search, from its trials alone. @param folder that holds a recipe of the mean
+ * of the last of the run; null where nobody is told of it
  */
 export function concludedLegs(
   identity: StudyIdentity,

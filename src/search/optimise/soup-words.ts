@@ -5,8 +5,8 @@ import type { BestTrial } from './types.ts';
 /** Words on a greedy soup that a page and the text in the terminal share. */
 
 /**
- * `Greedy soup: 4 of 6 kept, trial 11, scored 1.17; 2 left to try.`, and what the output is of where that is something
- * else.
+ * `Greedy soup: 4 of 6 kept, trial 11, scored 1.17; 2 left to try.`, and what the output is of where that is
+ * something else.
  */
 export function greedyHeadline({ tried, trial, score, left }: GreedySoup, members: number, best: BestTrial | null): string {
   const kept = tried.filter(({ added }) => added).length;

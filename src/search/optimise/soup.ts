@@ -18,8 +18,8 @@ export async function* soupEvents(
 /**
  * The greedy soup of Model Soups (arXiv 2203.05482, recipe 1) by the scores of an evaluator: checkpoints from
  * the best to the worst, each added where the mean with it scores at least as well. The mean of all is scored
- * beside it, as is that of the last 10 of a run. `output` becomes the best of all that was tried of the checkpoints.
- * State, resume, one merge a recipe, conclusion and report are those of `search`.
+ * beside it, as is that of the last 10 of a run. `output` becomes the best of all that was tried of the
+ * checkpoints. State, resume, one merge a recipe, conclusion and report are those of `search`.
  *
  * @throws MergeError E_OPTION for fewer than two checkpoints; for all else as `search` does; `signal.reason`
  *   on an abort

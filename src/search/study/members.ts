@@ -37,8 +37,8 @@ export interface StudyMembers {
 }
 
 /**
- * What checkpoints go by among each other: their steps, or where not all have one of their own (siblings, stages and
- * epochs that count anew) their paths.
+ * What checkpoints go by among each other: their steps, or where not all have one of their own (siblings,
+ * stages and epochs that count anew) their paths.
  */
 export function namesAmong(members: readonly Moment[]): (one: Moment) => Params {
   const steps = new Set(members.map(({ step }) => step));

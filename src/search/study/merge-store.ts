@@ -126,8 +126,8 @@ export class MergeStore {
 }
 
 /**
- * A warning of a merge that is gone when it is read: of the trial that it was made for, or of all that the study makes,
- * OUT among them, where nothing in it is of one trial.
+ * A warning of a merge that is gone when it is read: of the trial that it was made for, or of all that the
+ * study makes, OUT among them, where nothing in it is of one trial.
  */
 export function asOfTrials(
   warning: Warning,

@@ -220,8 +220,8 @@ async function startStudy(request: StudyRequest, start: Start) {
 }
 
 /**
- * Room that a merge needs. Plans the mean of the pool, with all roles that have weights of their own: it meets
- * every conflict that any merge of these members could, as a role that the model has not.
+ * Room that a merge needs. Plans the mean of the pool, with all roles that have weights of their own: it
+ * meets every conflict that any merge of these members could, as a role that the model has not.
  */
 async function bytesOfMerge(
   request: StudyRequest,

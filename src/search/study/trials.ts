@@ -236,8 +236,8 @@ export class Trials {
   }
 
   /**
-   * An evaluator that fails on the first model mostly fails on all, and each may take hours: as long as nothing
-   * has a score, a failure ends the study.
+   * An evaluator that fails on the first model mostly fails on all, and each may take hours: as long as
+   * nothing has a score, a failure ends the study.
    */
   #giveUp(outcome: Outcome, { id, weights }: TrialLine, log: string): void {
     const { whole = false, identity, driver } = this.#options;

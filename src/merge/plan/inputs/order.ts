@@ -18,11 +18,11 @@ export interface Ordered {
 
 /**
  * Puts inputs into the order of the sum, oldest first. A shell glob sorts checkpoint-10000 before
- * checkpoint-2000, so the members of an output without explicit weights are sorted by (stage, epoch, step, tokens)
- * when every one has a step; where none has one and they are in the alphabet's order, by the number in their names
- * if those differ in nothing else. Otherwise, with explicit weights, and where the request says that they are in
- * order already, the given order stands. The order is that of the output made alone, and so one order must do for
- * all outputs.
+ * checkpoint-2000, so the members of an output without explicit weights are sorted by (stage, epoch, step,
+ * tokens) when every one has a step; where none has one and they are in the alphabet's order, by the number
+ * in their names if those differ in nothing else. Otherwise, with explicit weights, and where the request
+ * says that they are in order already, the given order stands. The order is that of the output made alone,
+ * and so one order must do for all outputs.
  *
  * @throws MergeError E_ORDER when no order does for all outputs
  */

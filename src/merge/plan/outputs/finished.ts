@@ -32,8 +32,8 @@ async function damageOf(output: PlanOutput): Promise<readonly string[] | null> {
 }
 
 /**
- * What is said, after its name, of an output that a resume finds in its place and that is another merge, or damaged: by its record,
- * where it has one, what differs.
+ * What is said, after its name, of an output that a resume finds in its place and that is another merge, or
+ * damaged: by its record, where it has one, what differs.
  */
 export async function otherMerge(output: PlanOutput, members: readonly PlanMember[]): Promise<string> {
   const { path, schedule, dtype, policies } = output;

@@ -25,10 +25,11 @@ const WHOLE = 2 ** 20;
 const MOST_PARSED = 2 ** 28;
 
 /**
- * What there is to say of the tokenizers that outputs get, which are those of their newest members: whether they are
- * damaged, whether an older member has one where the newest has none, and whether the members' tokens are others, so
- * that rows of the embedding are averaged that stand for different ones. Files are compared by their size and by
- * samples; only what differs in these is parsed, or has none to be compared with. What each member has is looked at once for all outputs.
+ * What there is to say of the tokenizers that outputs get, which are those of their newest members: whether
+ * they are damaged, whether an older member has one where the newest has none, and whether the members'
+ * tokens are others, so that rows of the embedding are averaged that stand for different ones. Files are
+ * compared by their size and by samples; only what differs in these is parsed, or has none to be compared
+ * with. What each member has is looked at once for all outputs.
  */
 export class Tokenizers {
   readonly #options: Pick<SideFileOptions, 'followLinks'>;
@@ -91,8 +92,8 @@ export class Tokenizers {
   }
 
   /**
-   * Long files of which only the ends were looked at, and that no older member has alike. A hole, or a text that was
-   * cut behind a brace, does not show there.
+   * Long files of which only the ends were looked at, and that no older member has alike. A hole, or a text
+   * that was cut behind a brace, does not show there.
    */
   async #damaged(own: ReadonlyMap<string, SideFile>, found: readonly Files[]): Promise<Conflict[]> {
     const conflicts: Conflict[] = [];

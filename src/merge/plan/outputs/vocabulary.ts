@@ -113,8 +113,8 @@ function addRanks(tokens: Map<number, string>, text: string): void {
 }
 
 /**
- * In what the newest member's tokenizer differs from another's, and what that means; null where it does not, or is
- * only longer: then no row stands for two tokens.
+ * In what the newest member's tokenizer differs from another's, and what that means; null where it does not,
+ * or is only longer: then no row stands for two tokens.
  */
 export function tokensDiffer(newest: Vocabulary, other: Vocabulary): string | null {
   for (const [id, token] of newest.tokens) {

@@ -10,8 +10,8 @@ const SHOWN_CHARACTERS = 120;
 const LONGEST = 2000;
 
 /**
- * What a program meant for its score, as a line in another form: how Python shows a number of numpy, torch and
- * the like, or a dictionary. What stands before it is something else.
+ * What a program meant for its score, as a line in another form: how Python shows a number of numpy, torch
+ * and the like, or a dictionary. What stands before it is something else.
  */
 const MEANT: readonly (readonly [form: RegExp, instead: string])[] = [
   [
