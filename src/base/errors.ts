@@ -183,7 +183,7 @@ export const WARNING_CODES = {
   W_LOSS_NAN: 'The training log has a loss that is NaN or infinite before or among the members.',
   W_DOWNLOADING: 'A file beside the weights says that a download is in progress, or was interrupted.',
   W_ZEROS: 'Weights of some members are zero where those of the others are not, as in a file that was not written to its end.',
-  W_SAME_BYTES: 'Two members are the same checkpoint, by all that is read of them.',
+  W_SAME_BYTES: 'Two members are the same checkpoint, byte for byte.',
   W_WINDOW_WIDE: 'The members span a large part of the run so far, where the PMA paper saw merging do harm.',
   W_OPTIMIZER_NEWEST: 'Optimizer state was copied from the newest member, and belongs to its weights and not to the merged ones.',
   W_UNKNOWN_NAMES: 'Float tensors whose names no rule knows are averaged, as nothing speaks against it.',
@@ -194,7 +194,8 @@ export const WARNING_CODES = {
   W_NO_CONFIG: 'The newest member has no config.json, which an older one has, so the merge has none either.',
   W_CONFIG_KEYS:
     'Configurations (config.json) of different versions of transformers differ in keys that one of them lacks, or in where generation ends.',
-  W_TOKENIZER: 'The newest member has no tokenizer, which an older one has, or the tokenizers of the members have different tokens.',
+  W_TOKENIZER:
+    'The newest member has no tokenizer, which an older one has, or the tokenizers of the members have different tokens or merges.',
   W_LINK_LEFT: 'A side file is a link that leads outside the checkpoint and its run, and is left out.',
   W_CONFIG_QUANTISED: 'The weights are quantised as those of the layout, and the config.json of the newest member does not say so.',
   W_FILE_LEFT: 'A side file says of the weights what is not so of the merge, and is left out.',

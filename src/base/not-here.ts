@@ -5,9 +5,9 @@ interface Elsewhere {
 }
 
 const copied = (command: string) => (path: string) =>
-  `Copy it here first, or name the folder where it is mounted: ${command.replace('PATH', path)}`;
+  `Copy it here first, or name the folder where it is mounted: \`${command.replace('PATH', path)}\``;
 
-const hubCommand = (repository: string) => `hf download ${repository} --revision REVISION`;
+const hubCommand = (repository: string) => `\`hf download ${repository} --revision REVISION\``;
 
 const hubDownload = (repository: string) => `Download it first, and name the folder that this prints: ${hubCommand(repository)}`;
 
@@ -57,8 +57,8 @@ export function notHere(path: string): { readonly problem: string; readonly help
 }
 
 /**
- * Why there is nothing at a path, where the path itself tells: a URL, a name whose bytes are no UTF-8 (Node shows
- * them as U+FFFD, and opens no such name), a repository of the Hub.
+ * Why there is nothing at a path, where the path itself tells: a URL, a name whose bytes are no UTF-8 (Node
+ * shows them as U+FFFD, and opens no such name), a repository of the Hub.
  * @returns undefined for what only its absence explains
  */
 export function whyNothing(path: string): { readonly problem: string; readonly help: string } | undefined {

@@ -39,8 +39,8 @@ export function speaking<T>(who: Reader, work: () => T): T {
 }
 
 /**
- * An option's name as whoever reads a message writes it: `--min-members` on the command line, `min-members` in a
- * recipe, `minMembers` in the library.
+ * An option's name as whoever reads a message writes it: `--min-members` on the command line, `min-members`
+ * in a recipe, `minMembers` in the library.
  * @param name as in the library
  */
 export function optionName(name: string): string {
@@ -58,8 +58,8 @@ export function optionWith(name: string, value: string | number): string {
 const OPTION = /`[^`]*`|(?<![\w-])--([a-z][a-z\d]*(?:-[a-z\d]+)*)(?![\w-])/g;
 
 /**
- * A text that names options as the command line has them (`--allow-stages`), as whoever reads it writes them. What
- * stands in backquotes stays: it is a command, or an option of another program.
+ * A text that names options as the command line has them (`--allow-stages`), as whoever reads it writes them.
+ * What stands in backquotes stays: it is a command, or an option of another program.
  */
 export function inReadersWords(text: string): string {
   return text.replace(OPTION, (written, name?: string) => (name === undefined ? written : spelled(name)));

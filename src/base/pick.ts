@@ -7,3 +7,8 @@ export function keysOf<T extends object>(table: T): readonly (keyof T & string)[
 export function pick<T extends object, K extends keyof T>(from: T, names: readonly K[]): Pick<T, K> {
   return Object.fromEntries(names.flatMap((name) => (from[name] === undefined ? [] : [[name, from[name]]]))) as Pick<T, K>;
 }
+
+/** What of an object is not under these names. */
+export function omit<T extends object, K extends keyof T>(from: T, names: readonly K[]): Omit<T, K> {
+  return Object.fromEntries(Object.entries(from).filter(([name]) => !names.includes(name as K))) as Omit<T, K>;
+}

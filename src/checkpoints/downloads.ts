@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { basename, dirname, join, parse } from 'node:path';
 import { storeOf } from '../base/store/store.ts';
 import { isTrainingState } from './training-state.ts';
@@ -7,11 +8,24 @@ import type { Checkpoint } from './types.ts';
 const UNFINISHED = /\.(aria2|incomplete|part|partial|crdownload|download|lftp-pget-status|!qB)$|\.safetensors\.st$/;
 /** Where the Hub's client keeps what it downloads into a folder of the user's. */
 const HUB_FOLDER = '.cache/huggingface/download';
+/** What it calls a part by, before the ETag: base64url of the SHA-1 of a name, and not the name itself since 2024. */
+const HASH = /^[\w-]{27}=$/;
+/**
+ * Files that a merge is made of, and that a checkpoint can be opened without: of the weights that an index
+ * names, none may be missing. Of a hash of another name nothing tells whether it is wanted.
+ */
+const EXPECTED = [
+  ...['config', 'generation_config', 'model.safetensors.index', 'tokenizer', 'tokenizer_config', 'special_tokens_map'],
+  ...['added_tokens', 'vocab', 'tekken', 'preprocessor_config', 'processor_config', 'chat_template'],
+]
+  .map((name) => `${name}.json`)
+  .concat('model.safetensors', 'tokenizer.model', 'merges.txt', 'vocab.txt', 'chat_template.jinja');
 
 /**
- * The file that says that a checkpoint is still being downloaded, or was not to its end; null where none does.
- * aria2 gives a file its whole length at once and has only the second one say what of it is there; the Hub's
- * client leaves a part behind where it was interrupted, which counts while what it is of is missing.
+ * The file that says that a checkpoint is still being downloaded, or was not to its end; null where none
+ * does. aria2 gives a file its whole length at once and has only the second one say what of it is there; the
+ * Hub's client leaves a part behind where it was interrupted, which counts while what it is of is missing: it
+ * gives a file its name once it is whole.
  */
 export async function unfinishedDownload({ path, kind }: Pick<Checkpoint, 'path' | 'kind'>): Promise<string | null> {
   const folder = kind === 'folder' ? path : dirname(path);
@@ -22,7 +36,14 @@ export async function unfinishedDownload({ path, kind }: Pick<Checkpoint, 'path'
   );
   if (beside !== undefined) return join(folder, beside);
   const parts = (await namesIn(join(folder, HUB_FOLDER))).filter((name) => UNFINISHED.test(name));
-  const missing = parts.find((part) => !names.some((name) => part.startsWith(`${name}.`)));
+  const there = new Set(names.map(shortHash));
+  const wanted = new Set(EXPECTED.map(shortHash));
+  const missing = parts.find((part) => {
+    const [hash] = part.split('.', 1) as [string];
+    if (HASH.test(hash)) return wanted.has(hash) && !there.has(hash);
+    const name = part.replace(/\.[^.]*\.[^.]*$/, '');
+    return !isTrainingState(name) && !names.some((one) => part.startsWith(`${one}.`));
+  });
   if (missing !== undefined) return join(folder, HUB_FOLDER, missing);
   return basename(dirname(folder)) === 'snapshots' ? unfinishedBlob(join(folder, '../../blobs')) : null;
 }
@@ -33,6 +54,11 @@ async function unfinishedBlob(folder: string): Promise<string | null> {
   const there = new Set(names);
   const part = names.find((name) => UNFINISHED.test(name) && !there.has(name.slice(0, name.indexOf('.'))));
   return part === undefined ? null : join(folder, part);
+}
+
+function shortHash(name: string): string {
+  // The client's own padding is that of base64: 20 bytes end in one `=`.
+  return `${createHash('sha1').update(`${name}.metadata`).digest('base64url')}=`;
 }
 
 /** None of a folder that is not there, or cannot be read. */

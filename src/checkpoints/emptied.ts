@@ -11,8 +11,8 @@ export interface Emptied {
 }
 
 /**
- * What empty tensors in a checkpoint are: under ZeRO-3 a model's parameters are empty on every rank until they are
- * gathered, but for small ones, and a save that does not gather writes them so.
+ * What empty tensors in a checkpoint are: under ZeRO-3 a model's parameters are empty on every rank until
+ * they are gathered, but for small ones, and a save that does not gather writes them so.
  */
 export function emptiedConflict(path: string, { count, all, first, shape }: Emptied): Conflict {
   return {

@@ -1,14 +1,16 @@
 import type { Position } from './types.ts';
 
 /**
- * What a word of a name says of the number after it. `noun`: it names a checkpoint, and stands before its step, before
- * the word for it (`checkpoint-epoch-3-step-100`) or behind it (`iter-1000-ckpt`); `epoch`: counted beside the step.
+ * What a word of a name says of the number after it. `noun`: it names a checkpoint, and stands before its
+ * step, before the word for it (`checkpoint-epoch-3-step-100`) or behind it (`iter-1000-ckpt`); `epoch`:
+ * counted beside the step.
  */
 type Kind = 'step' | 'noun' | 'epoch' | 'stage' | 'ingredient' | 'tokens';
 
 /**
- * The words that trainers put into names: HF Trainer, DeepSpeed, GPT-NeoX, verl, Megatron-LM, LLM360, Lightning, NeMo,
- * torchtitan, levanter, OLMo-core, Pythia, SmolLM, FineWeb, OpenCoder, Composer (`ba`, `ep`).
+ * The words that trainers put into names: HF Trainer, DeepSpeed, GPT-NeoX, verl, Megatron-LM, LLM360,
+ * Lightning, NeMo, torchtitan, levanter, OLMo-core, Pythia, SmolLM, FineWeb, OpenCoder, Composer (`ba`,
+ * `ep`).
  */
 const WORDS: ReadonlyMap<string, Kind> = new Map([
   ...words('step', 'step steps globalstep iter iters iteration iterations update updates batch ba'),
@@ -26,9 +28,9 @@ const STAGES: ReadonlyMap<string, number> = new Map([
 ]);
 
 /**
- * Words for the form of a checkpoint, which say nothing of its place: what converters put before and behind a name
- * (`global_step20_hf`, `hf_converted_checkpoint-20`), and folders inside a checkpoint are called (`model/consolidated`);
- * `rank0` of Composer: the rank that saves what is there once.
+ * Words for the form of a checkpoint, which say nothing of its place: what converters put before and behind a
+ * name (`global_step20_hf`, `hf_converted_checkpoint-20`), and folders inside a checkpoint are called
+ * (`model/consolidated`); `rank0` of Composer: the rank that saves what is there once.
  */
 const FORM: ReadonlySet<string> = new Set(
   'hf huggingface transformers converted export exported safetensors consolidated unsharded model weights actor policy bf16 fp16 fp32 rank0'.split(
@@ -45,13 +47,14 @@ const STEP_UNIT = /^(?:steps?|iters?)?$/;
 export type NamedPosition = Position & { readonly step: number };
 
 /** The numbers that a name gives. */
-export interface NumbersOfName extends Position {
+export interface NumbersOfName extends Omit<Position, 'epoch'> {
   readonly epoch: number | null;
 }
 
 /**
- * The position that the name of a folder, or of a file without its extension, gives; null where it is the name of no
- * step (see {@link numbersFromName}). What names of one folder say together is in `sibling-names.ts`.
+ * The position that the name of a folder, or of a file without its extension, gives; null where it is the
+ * name of no step (see {@link numbersFromName}). What names of one folder say together is in
+ * `sibling-names.ts`.
  */
 export function positionFromName(name: string): NamedPosition | null {
   const numbers = numbersFromName(name);
@@ -61,9 +64,10 @@ export function positionFromName(name: string): NamedPosition | null {
 }
 
 /**
- * What a name is about; null where that is not a checkpoint's place alone. One rule: parts between single `-`, `_` or
- * `=`, each a number with its word or a word for a form, and nothing else; so `step1000-merged` and `best-100` are
- * nobody's step 1000. A number alone is a step where it is the only one and comes first (nanotron, MaxText; `1000_hf`).
+ * What a name is about; null where that is not a checkpoint's place alone. One rule: parts between single
+ * `-`, `_` or `=`, each a number with its word or a word for a form, and nothing else; so `step1000-merged`
+ * and `best-100` are nobody's step 1000. A number alone is a step where it is the only one and comes first
+ * (nanotron, MaxText; `1000_hf`).
  */
 export function numbersFromName(name: string): NumbersOfName | null {
   const found = new Map<Kind, number>();
@@ -157,7 +161,7 @@ export function reasonAgainstName(name: string): string | null {
 }
 
 /** Folders above a checkpoint in which the name of its step is looked for: `global_step_20/actor/huggingface`. */
-const FOLDERS_ABOVE = 3;
+export const FOLDERS_ABOVE = 3;
 
 /** Where a path says that a checkpoint stands. */
 export interface NamedPlace {
@@ -169,8 +173,8 @@ export interface NamedPlace {
 }
 
 /**
- * The position that the nearest name of a path gives: of the folder itself, else of one above it. A number alone
- * counts there only where what lies between speaks of forms: `1000/hf`, and not `/scratch/2024/final`.
+ * The position that the nearest name of a path gives: of the folder itself, else of one above it. A number
+ * alone counts there only where what lies between speaks of forms: `1000/hf`, and not `/scratch/2024/final`.
  * @param path absolute, of a folder
  */
 export function placeFromPath(path: string): NamedPlace | null {
@@ -185,6 +189,12 @@ export function placeFromPath(path: string): NamedPlace | null {
     if (reasonAgainstName(name) !== null) return null;
   }
   return null;
+}
+
+/** The epoch that a name mentions somewhere, as `5` in `epoch_5_tmp`. */
+export function epochMentioned(name: string): number | null {
+  const digits = /(?:epoch|(?<![A-Za-z])ep)[-_=]?(\d{1,15})/i.exec(name)?.[1];
+  return digits === undefined ? null : Number(digits);
 }
 
 /**

@@ -6,21 +6,21 @@ import { OpenCache } from './containers/open-cache.ts';
 import type { FolderEntries, Found } from './containers/types.ts';
 import { hubRepository, snapshotFolders } from './hub.ts';
 import { positionFromName } from './names.ts';
-import { positionsAmong } from './sibling-names.ts';
+import { namesTogether } from './sibling-names.ts';
 import { isTrainingState } from './training-state.ts';
 
 /** Names that a message shows. */
 const SHOWN = 3;
 
 /**
- * What a path is that no container can read, and what to do: a run or the folder of several, a model in the Hub's cache, a
- * checkpoint of another form, or nothing of the kind.
+ * What a path is that no container can read, and what to do: a run or the folder of several, a model in the
+ * Hub's cache, a checkpoint of another form, or nothing of the kind.
  * @param inner checkpoints that lie deeper in it
  */
 export async function notACheckpoint(found: Found, inner: readonly string[]): Promise<MergeError> {
   const { path, entries } = found;
   if (entries === null) return noFile(path);
-  return (await cachedModel(found)) ?? (await run(found)) ?? (await foreign(found)) ?? nothing(path, entries, inner);
+  return (await cachedModel(found)) ?? (await run(found, inner)) ?? (await foreign(found)) ?? nothing(path, entries, inner);
 }
 
 /** Several checkpoints inside the folder of a step, and nothing that says which is meant. */
@@ -67,12 +67,14 @@ export function snapshotHelp(paths: readonly string[]): string {
 }
 
 /** The folder of a run, or of several: its folders, or theirs, are named by steps. */
-async function run(found: Found): Promise<MergeError | null> {
+async function run(found: Found, inner: readonly string[]): Promise<MergeError | null> {
   const { path, entries } = found;
   const names = [...entries!.keys()].sort();
   const own = positionFromName(basename(path))?.step ?? null;
-  const among = positionsAmong(names);
-  const stepOf = (name: string): number | null => among.get(name)?.step ?? null;
+  const { positions, epochs } = namesTogether(names);
+  // The folders of epochs may be runs of their own.
+  const epochOf = (name: string): number | null => (inner.length > 0 ? (epochs.get(name) ?? null) : null);
+  const stepOf = (name: string): number | null => positions.get(name)?.step ?? epochOf(name);
   const isStep = (name: string): boolean => stepOf(name) !== null && stepOf(name) !== own && entries!.get(name) !== true;
   if (areForeign(own === null ? names : await found.paths())) return null;
   const steps = names.filter(isStep).sort((a, b) => stepOf(a)! - stepOf(b)!);
@@ -81,8 +83,8 @@ async function run(found: Found): Promise<MergeError | null> {
     return fail(path, `is the folder of a run (${listed(steps)}), not a checkpoint`, help);
   }
   const runs = new Set<string>();
-  for (const inner of await found.paths()) {
-    const [folder = '', name] = inner.split('/');
+  for (const below of await found.paths()) {
+    const [folder = '', name] = below.split('/');
     if (name === undefined || folder.startsWith('.')) continue;
     const step = positionFromName(name)?.step ?? null;
     if (step !== null && !name.includes('.') && step !== own) runs.add(folder);
@@ -105,11 +107,17 @@ async function foreign(found: Found): Promise<MergeError | null> {
   );
 }
 
-function nothing(path: string, entries: FolderEntries, [inner]: readonly string[]): MergeError {
+function nothing(path: string, entries: FolderEntries, all: readonly string[]): MergeError {
+  const [inner] = all;
   if ([...entries.keys()].every((name) => name.startsWith('.'))) return fail(path, 'the folder is empty');
   const state = [...entries.keys()].filter((name) => isTrainingState(name) && !name.endsWith('.json')).sort();
   if (inner === undefined && state.length > 0)
     return fail(path, `the folder holds the state of the training (${listed(state)}) and no weights`);
+  if (all.length > 1) {
+    const names = all.map((one) => relative(path, one)).sort((a, b) => a.localeCompare(b, 'en', { numeric: true }));
+    const help = `Name the one that is meant; to merge them name all, one by one and oldest first, or give them names such as checkpoint-100.`;
+    return fail(path, `holds no safetensors file itself, and ${all.length} of its folders do (${listed(names)})`, help);
+  }
   return inner === undefined
     ? fail(path, 'the folder holds no safetensors file')
     : fail(path, `the folder holds no safetensors file, and its folder ${relative(path, inner)} does`, `Name that: ${inner}`);

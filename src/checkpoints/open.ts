@@ -26,21 +26,23 @@ export interface OpenOptions {
   readonly name?: string;
   /** The position that its name gives among those of its siblings, where that is known. */
   readonly position?: NamedPosition;
+  /** Whether its name is that of a checkpoint, although it gives no step: it may lie deeper in its folder. */
+  readonly deeper?: boolean;
 }
 
 /**
- * Opens a checkpoint, a folder or a file, in whatever container knows it; one that lies inside the folder of its step
- * (`epoch_0_step_20/model/consolidated`) by that folder, too. What its tensors are is read and checked, data is not,
- * and no file stays open.
+ * Opens a checkpoint, a folder or a file, in whatever container knows it; one that lies inside the folder of
+ * its step (`epoch_0_step_20/model/consolidated`) by that folder, too. What its tensors are is read and
+ * checked, data is not, and no file stays open.
  * @throws MergeError E_NOT_FOUND, E_NOT_READABLE, E_NO_CHECKPOINT, E_AMBIGUOUS, E_NO_TENSORS, E_OTHER_CONTENT,
  * E_SHARD_MISSING, E_TENSOR_MISPLACED, E_TENSOR_TWICE, E_TENSOR_UNINDEXED, and what `readHeader` and
  * `readIndex` throw; with several faults, all are in `details.conflicts`
  */
 export async function openCheckpoint(
   path: string,
-  { cache = new OpenCache(), name, position: named }: OpenOptions = {},
+  { cache = new OpenCache(), name, position: named, deeper = false }: OpenOptions = {},
 ): Promise<Checkpoint> {
-  const { found, container } = await lookInto(await find(path), { name, position: named });
+  const { found, container } = await lookInto(await find(path), { name, position: named, deeper });
   const opened = await container.open(found, cache);
   refuseEmptied(found.path, opened);
   const isFolder = found.entries !== null;
@@ -81,7 +83,7 @@ function refuseEmptied(path: string, { shards }: Opened): void {
 /** The checkpoint that is meant by a path, and who can read it. @throws MergeError where there is none */
 async function lookInto(
   found: Found,
-  { name, position: named }: { name: string | undefined; position: NamedPosition | undefined },
+  { name, position: named, deeper }: { name: string | undefined; position: NamedPosition | undefined; deeper: boolean },
 ): Promise<{ found: Found; container: Container }> {
   const container = await containerOf(found);
   if (container === safetensors) return { found, container };
@@ -89,7 +91,7 @@ async function lookInto(
   const inner = found.entries === null ? [] : await innerCheckpoints(found, position?.step ?? null);
   const [only, other] = inner;
   // In a folder that names no step they may be anything: a run of one checkpoint, say.
-  if (only === undefined || position == null) {
+  if (only === undefined || (position == null && !deeper)) {
     if (container !== undefined) return { found, container };
     throw await notACheckpoint(found, inner);
   }

@@ -2,8 +2,8 @@ import { basename, dirname, join, parse, resolve } from 'node:path';
 import type { Warning } from '../base/errors.ts';
 import { storeOf } from '../base/store/store.ts';
 import type { ContainedState, FolderEntries } from './containers/types.ts';
-import { type NamedPlace, type NamedPosition, placeFromPath, positionFromName } from './names.ts';
-import { epochsAmong, positionsAmong } from './sibling-names.ts';
+import { FOLDERS_ABOVE, type NamedPlace, type NamedPosition, numbersFromName, placeFromPath, positionFromName } from './names.ts';
+import { namesTogether } from './sibling-names.ts';
 import { readTrainingState } from './states.ts';
 import type { Position } from './types.ts';
 
@@ -31,9 +31,9 @@ export interface FoundPosition extends Position {
 
 /**
  * Position of a checkpoint from its state files (see `readState`) and, for what they do not say, from the
- * name of the folder or file, or of the nearest folder above it that names a step (see `placeFromPath`); state files
- * of the folders between count, too. A `model.safetensors` is taken for its folder. Never throws: what cannot be
- * read is unknown, with a warning.
+ * name of the folder or file, or of the nearest folder above it that names a step (see `placeFromPath`);
+ * state files of the folders between count, too. A `model.safetensors` is taken for its folder. Never throws:
+ * what cannot be read is unknown, with a warning.
  */
 export async function readPosition(path: string, isFolder: boolean, known: Known = {}): Promise<FoundPosition> {
   const ofFile = isFolder ? null : (known.position ?? positionFromName(known.name ?? parse(path).name));
@@ -55,14 +55,17 @@ export async function readPosition(path: string, isFolder: boolean, known: Known
   const file = beside.step === null ? within?.file : beside.file;
   const state = { ...beside, step: beside.step ?? within?.step ?? null, tokens: beside.tokens ?? within?.tokens ?? null };
   const differs = state.step !== null && named.step !== null && state.step !== named.step;
+  // Where steps begin anew in every epoch, a state file says how many there are so far.
+  const anew = (numbersFromName(known.name ?? checkpointName(folder))?.epoch ?? null) !== null && state.step! > named.step!;
   const message = `${file}: says step ${state.step}, the folder's name says ${named.step}; the file is believed`;
   return {
     stage: state.stage ?? named.stage,
     ingredient: named.ingredient,
+    ...(named.epoch !== undefined && state.step === null && { epoch: named.epoch }),
     step: state.step ?? named.step,
     tokens: state.tokens ?? named.tokens,
     ephemeral: state.ephemeral,
-    warnings: differs ? [...warnings, { code: 'W_TRAINER_STATE', message }] : warnings,
+    warnings: differs && !anew ? [...warnings, { code: 'W_TRAINER_STATE', message }] : warnings,
   };
 }
 
@@ -83,8 +86,8 @@ async function stateOf(folder: string, { entries, outer }: Known): ReturnType<ty
 }
 
 /**
- * The folders in which a trainer may have put the state files of a checkpoint: its own, and those around it up to
- * the one that is named by the step.
+ * The folders in which a trainer may have put the state files of a checkpoint: its own, and those around it
+ * up to the one that is named by the step.
  * @param outer the folder of the step, where it is known
  */
 export function foldersOfStep(folder: string, outer?: string): string[] {
@@ -128,20 +131,44 @@ export function checkpointName(path: string): string {
  * Checkpoints with what their names say together of their places, for what each does not say alone (see
  * `sibling-names.ts`); as they are where they lie in several folders.
  */
-export function withSiblings<T extends Pick<Position, 'step' | 'stage'>>(
+export function withSiblings<T extends Pick<Position, 'epoch' | 'step' | 'stage'>>(
   checkpoints: readonly T[],
   pathOf: (one: T) => string,
 ): readonly T[] {
   const paths = checkpoints.map(pathOf);
-  const names = paths.map(checkpointName);
-  const folders = new Set(paths.map((path) => dirname(resolve(foldersOfStep(path).at(-1)!))));
-  if (folders.size > 1 || new Set(names).size < names.length) return checkpoints;
-  const positions = positionsAmong(names);
+  const names = namesInOneFolder(paths);
+  if (names === null) return checkpoints;
+  const { positions, epochs } = namesTogether(names);
   // Epochs and steps are no order together.
-  const epochs = checkpoints.every(({ step }) => step === null) ? epochsAmong(names) : new Map<string, number>();
+  const byEpoch = checkpoints.every(({ step }) => step === null);
+  // What state files count goes on from epoch to epoch.
+  const anew = checkpoints.every(({ step }, i) => step === null || step === positions.get(names[i]!)?.step);
   return checkpoints.map((checkpoint, i) => {
     const place = positions.get(names[i]!);
-    const step = checkpoint.step ?? place?.step ?? epochs.get(names[i]!) ?? null;
-    return { ...checkpoint, step, stage: checkpoint.stage ?? place?.stage ?? null };
+    const step = checkpoint.step ?? place?.step ?? (byEpoch ? epochs.get(names[i]!) : null) ?? null;
+    const epoch = checkpoint.epoch ?? (anew ? place?.epoch : undefined) ?? (byEpoch ? epochs.get(names[i]!) : undefined);
+    const stage = checkpoint.stage ?? place?.stage ?? null;
+    return { ...checkpoint, ...(epoch !== undefined && { epoch }), step, stage };
   });
+}
+
+/**
+ * What checkpoints are called among each other: each as {@link checkpointName} has it, or as the folder
+ * around what is called the same in all of them (`llama-step20/actor/huggingface`). Null where they do not
+ * lie in one folder.
+ */
+function namesInOneFolder(paths: readonly string[]): readonly string[] | null {
+  const one = (all: readonly string[]) => new Set(all).size === 1;
+  const names = paths.map(checkpointName);
+  let folders = paths.map((path) => dirname(resolve(foldersOfStep(path).at(-1)!)));
+  if (new Set(names).size === names.length) return one(folders) ? names : null;
+  if (!one(names)) return null;
+  folders = paths.map((path) => dirname(resolve(path)));
+  for (let above = 0; above < FOLDERS_ABOVE; above++) {
+    const outer = folders.map((folder) => basename(folder));
+    folders = folders.map((folder) => dirname(folder));
+    if (new Set(outer).size === outer.length) return one(folders) ? outer : null;
+    if (!one(outer)) return null;
+  }
+  return null;
 }

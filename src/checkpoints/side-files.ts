@@ -30,8 +30,8 @@ export interface SideFiles {
 }
 
 /**
- * Bytes that no file beside the weights comes near: a tokenizer has some tens of millions. A longer one, be it a
- * hole of terabytes or somebody's data, would be copied into every merge.
+ * Bytes that no file beside the weights comes near: a tokenizer has some tens of millions. A longer one, be
+ * it a hole of terabytes or somebody's data, would be copied into every merge.
  */
 const MAX_SIDE_FILE_BYTES = 2 ** 32;
 
@@ -45,11 +45,11 @@ export interface SideFileOptions {
 /**
  * Files by which a library takes weights for quantised: `hf_quant_config.json` (ModelOpt; vLLM, SGLang,
  * TensorRT-LLM), `quantize_config.json` and `quant_config.json` (GPTQ, AWQ), `quant_model_description*.json`
- * (Ascend), `quanto_qmap.json`, `compression_config.json`, those that carry the name of a method; and scales that
- * were measured on such weights. What such a file is called otherwise, its keys tell (`side-json.ts`).
+ * (Ascend), `quanto_qmap.json`, `compression_config.json`, those that carry the name of a method; and scales
+ * that were measured on such weights. What such a file is called otherwise, its keys tell (`side-json.ts`).
  */
 const QUANTISATION =
-  /^[^/]*(quant(?!izer)|compression_config|smooth_?scales?|(^|[-_.])((kv_cache|kv|act|activation|input|weight)_scales?\b|scales?(?=\.json)|(modelopt|torchao|quark|gptq|awq|bnb|bitsandbytes|hqq|aqlm|eetq|auto_?round|marlin|nvfp4|mxfp[468]|fp[48]|int[48]|nf4|w\d+a\d+)(?=[-_.])))[^/]*\.json$/i;
+  /^(?![^/]*vocab)[^/]*(quant(?!izer)|compression_config|smooth_?scales?|(^|[-_.])((kv_cache|kv|act|activation|input|weight)_scales?\b|scales?(?=\.json)|(modelopt|torchao|quark|gptq|awq|bnb|bitsandbytes|hqq|aqlm|eetq|auto_?round|marlin|nvfp4|mxfp[468]|fp[48]|int[48]|nf4|w\d+a\d+)(?=[-_.])))[^/]*\.json$/i;
 
 /** The first row that matches decides; null copies. A name that matches none is left as unknown. */
 const RULES: readonly (readonly [pattern: RegExp, reason: string | null])[] = [
@@ -80,7 +80,7 @@ const RULES: readonly (readonly [pattern: RegExp, reason: string | null])[] = [
   // config, generation_config, tokenizer, vocab, preprocessor, chat template, recipes of quantisation
   [/\.json$/, null],
   [/^config\.ya?ml$/, null], // nanotron's
-  [/\.(py|jinja|tiktoken|model|spm|bpe)$/, null], // custom code, chat templates, tokenizer models
+  [/\.(py|jinja|tiktoken|model(\.v\d+)?|spm|bpe)$/, null], // custom code, chat templates, tokenizer models
   [/^(vocab|merges|tokenizer|special_tokens|added_tokens|source|target)[^/]*\.(txt|vocab)$/, null],
   [/^(LICEN[CS]E|COPYING|NOTICE|USE_POLICY|COPYRIGHT)([-_. ].*)?$/i, null],
 ];
@@ -89,7 +89,11 @@ const RULES: readonly (readonly [pattern: RegExp, reason: string | null])[] = [
 const NANOTRON_STATE = 'checkpoint_metadata.json';
 
 /** Folders whose files belong with the model, by the files in them. */
-const FOLDERS: ReadonlyMap<string, RegExp> = new Map([['additional_chat_templates', /\.jinja$/]]);
+const FOLDERS: readonly (readonly [folder: RegExp, files: RegExp])[] = [
+  [/^additional_chat_templates$/, /\.jinja$/],
+  // Modules of sentence-transformers without weights, which modules.json names.
+  [/^\d+_(Pooling|Normalize)$/, /^config\.json$/],
+];
 
 /** Custom code, which whoever loads the model may run. */
 export const isCode = ({ name }: Pick<SideFile, 'name'>): boolean => name.endsWith('.py');
@@ -137,7 +141,7 @@ export async function sideFiles(
     });
   for (const name of await namesIn(folder)) {
     if (own.has(name)) continue;
-    const belongs = FOLDERS.get(name);
+    const belongs = FOLDERS.find(([folder]) => folder.test(name))?.[1];
     const reason = checkpoint.namesPerFile && name === NANOTRON_STATE ? null : ruleFor(name);
     if (belongs !== undefined) await addFolder(name, belongs);
     else if (reason === null && floats && QUANTISATION.test(name)) left.push(leftFor(name, 'quantisation'));

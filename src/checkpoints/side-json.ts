@@ -7,7 +7,7 @@ export type JsonTopic = 'quantisation' | 'training';
 
 /** Files whose name says what they are, and whose keys say nothing else. */
 const KNOWN =
-  /^(config|params|model_config|generation_config|configuration_.*|tokenizer.*|tekken|vocab.*|added_tokens|special_tokens_map|.*processor(_config)?|chat_template.*)\.json$/;
+  /^(config|params|model_config|generation_config|configuration_.*|tokenizer.*|tekken|.*vocab.*|added_tokens|special_tokens_map|.*processor(_config)?|chat_template.*)\.json$/;
 /** Longer ones are data of the model's own. */
 const MAX_BYTES = 2 ** 20;
 /** Objects in a file are looked into where it has no more than these keys. */
@@ -20,8 +20,8 @@ const TRAINING =
   /^((global|train|training|last_train|current|optimizer)_)?(step|steps|iteration|epoch)$|^((train|eval|val|valid|best)_)?loss$|^perplexity$/;
 
 /**
- * What a JSON file that goes by no known name speaks of, by its keys; null where they do not tell. One that cannot
- * be read tells nothing here: whoever copies it says why.
+ * What a JSON file that goes by no known name speaks of, by its keys; null where they do not tell. One that
+ * cannot be read tells nothing here: whoever copies it says why.
  */
 export async function topicOf(name: string, found: FoundFile): Promise<JsonTopic | null> {
   if (!name.endsWith('.json') || KNOWN.test(name) || found.size === 0 || found.size > MAX_BYTES) return null;

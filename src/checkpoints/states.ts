@@ -185,17 +185,18 @@ function evalLossOf(line: JsonObject): number | null {
 }
 
 /**
- * The loss of a line. The Trainer leaves losses that are NaN out of its sum (`logging_nan_inf_filter`), so that one of
- * nothing else is logged as 0; the norm of its gradients says what it was. (That norm alone says little: with FP16 a
- * step whose gradients overflow is passed over.)
+ * The loss of a line. The Trainer leaves losses that are NaN out of its sum (`logging_nan_inf_filter`), so
+ * that one of nothing else is logged as 0; the norm of its gradients says what it was. (That norm alone says
+ * little: with FP16 a step whose gradients overflow is passed over.)
  */
 function trainingLossOf({ loss, grad_norm }: JsonObject): number | null {
   return loss === 0 && isLost(grad_norm) ? Number.POSITIVE_INFINITY : lossOf(loss);
 }
 
 /**
- * Tells of the lines of a log, in their order, whether a null is NaN, as what writes strict JSON has it: where a rate
- * stands beside it and every line with a rate before had a loss. Others leave null where nothing was measured.
+ * Tells of the lines of a log, in their order, whether a null is NaN, as what writes strict JSON has it:
+ * where a rate stands beside it and every line with a rate before had a loss. Others leave null where nothing
+ * was measured.
  */
 function nullIsNaN(): (line: JsonObject) => boolean {
   let measured = 0;

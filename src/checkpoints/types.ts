@@ -16,14 +16,19 @@ export interface Checkpoint extends Position, Opened {
 }
 
 /**
- * Where a checkpoint stands. Within a run, checkpoints are ordered by (stage, ingredient, step) as integers;
- * unknown counts as before everything.
+ * Where a checkpoint stands. Within a run, checkpoints are ordered by (stage, ingredient, epoch, step) as
+ * integers; unknown counts as before everything.
  */
 export interface Position {
   /** Stage of a training in several stages. */
   readonly stage: number | null;
   /** One of several trainings from one start that differ in data order or seed: siblings, not moments. */
   readonly ingredient: number | null;
+  /**
+   * Where steps begin anew in every epoch, the epoch: distances in steps are not known then. Where names
+   * count epochs alone, `step` is the epoch as well. Absent elsewhere.
+   */
+  readonly epoch?: number | undefined;
   /** Optimizer step. */
   readonly step: number | null;
   /** Tokens seen since the start of the run. */
@@ -31,7 +36,7 @@ export interface Position {
 }
 
 /** A checkpoint as a moment of its training, as documents name it; null is unknown. */
-export interface Moment extends Pick<Position, 'step' | 'tokens'> {
+export interface Moment extends Pick<Position, 'epoch' | 'step' | 'tokens'> {
   readonly path: string;
 }
 

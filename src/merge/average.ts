@@ -1,6 +1,7 @@
 import { MergeError } from '../base/errors.ts';
 import { drain } from '../base/event-stream.ts';
 import { keysOf, pick } from '../base/pick.ts';
+import { checkGiven, OF_MACHINE, OF_OUTPUT, type Taken } from '../recipe/given.ts';
 import { OUTPUT, RECIPE } from '../recipe/options.ts';
 import type { Recipe, RecipeOutput } from '../recipe/types.ts';
 import type { MergeEvent, MergeResult } from './engine/events.ts';
@@ -28,6 +29,15 @@ export interface AverageOptions extends Omit<Recipe, 'inputs' | 'outputs'>, Omit
   readonly output: string;
 }
 
+/** What a merge of one output takes, in the library. */
+export const OF_AVERAGE = {
+  inputs: { kind: 'inputs', needed: true },
+  output: { kind: 'path', needed: true },
+  ...OF_OUTPUT,
+  ...RECIPE,
+  ...OF_MACHINE,
+} as const satisfies Taken<AverageOptions>;
+
 /**
  * Exactly what {@link average} would do with these options: members in order with effective weights, files,
  * bytes, memory and space. Writes nothing.
@@ -35,7 +45,8 @@ export interface AverageOptions extends Omit<Recipe, 'inputs' | 'outputs'>, Omit
  * @throws MergeError with every conflict in `details.conflicts`; `signal.reason` when aborted
  */
 export async function plan(options: AverageOptions, { signal }: Pick<RunOptions, 'signal'> = {}): Promise<Plan> {
-  return planRecipe(recipeOf(options), { ...options, signal });
+  checkGiven('plan', options, OF_AVERAGE);
+  return planRecipe(recipeOf(options), { ...machineOf(options), signal });
 }
 
 /** {@link average} as a stream of typed events. Ending the iteration early ends the merge. */
@@ -43,7 +54,8 @@ export async function* averageEvents(
   options: AverageOptions,
   { signal }: Pick<RunOptions, 'signal'> = {},
 ): AsyncGenerator<MergeEvent, MergeResult> {
-  return yield* recipeEvents(recipeOf(options), { ...options, signal });
+  checkGiven('average', options, OF_AVERAGE);
+  return yield* recipeEvents(recipeOf(options), { ...machineOf(options), signal });
 }
 
 /**
@@ -60,6 +72,10 @@ export async function* averageEvents(
  */
 export async function average(options: AverageOptions, { signal, onProgress }: RunOptions = {}): Promise<MergeResult> {
   return drain(averageEvents(options, { signal }), onProgress);
+}
+
+function machineOf(options: AverageOptions): MachineOptions {
+  return pick<AverageOptions, keyof typeof OF_MACHINE>(options, keysOf(OF_MACHINE));
 }
 
 /**

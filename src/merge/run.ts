@@ -5,6 +5,7 @@ import { MOST } from '../base/limits.ts';
 import { optionName } from '../base/option-words.ts';
 import { launchedTask } from '../base/process/launched-task.ts';
 import { readRecipe } from '../recipe/file/read.ts';
+import { checkGiven, OF_MACHINE, OF_RECIPE, type Taken } from '../recipe/given.ts';
 import { type OutsidePath, pathsOutside } from '../recipe/outside.ts';
 import type { Recipe } from '../recipe/types.ts';
 import type { MergeEvent, MergeResult } from './engine/events.ts';
@@ -25,14 +26,14 @@ export interface MachineOptions extends Omit<ExecuteOptions, 'signal'> {
    */
   readonly followLinks?: boolean | undefined;
   /**
-   * Refuse a merge where there is a warning that its members are not what they should be: checkpoints are left
-   * out or fewer than asked for, one alone takes part, a branch was abandoned, the loss was NaN, a download is not
-   * complete.
+   * Refuse a merge where there is a warning that its members are not what they should be: checkpoints are
+   * left out or fewer than asked for, one alone takes part, a branch was abandoned, the loss was NaN, a
+   * download is not complete.
    */
   readonly strict?: boolean | undefined;
   /**
-   * What the recipe names outside the folder of its file, which the plan says (see {@link pathsOutside}). Found
-   * out where the recipe is given as a file.
+   * What the recipe names outside the folder of its file, which the plan says (see {@link pathsOutside}).
+   * Found out where the recipe is given as a file.
    */
   readonly outside?: readonly OutsidePath[] | undefined;
 }
@@ -43,6 +44,9 @@ export interface RunOptions {
   readonly onProgress?: ((event: MergeEvent) => void) | undefined;
 }
 
+/** What stands beside a recipe. */
+const OF_RUN = { ...OF_MACHINE, onProgress: { kind: 'function' } } as const satisfies Taken<Omit<MachineOptions & RunOptions, 'signal'>>;
+
 /**
  * Exactly what {@link runRecipe} would do: members with effective weights, files, bytes, memory and space.
  * Writes nothing.
@@ -52,6 +56,7 @@ export interface RunOptions {
  *   `details.conflicts`; `signal.reason` when aborted
  */
 export async function planRecipe(recipe: Recipe | string, options: MachineOptions & Pick<RunOptions, 'signal'> = {}): Promise<Plan> {
+  checkRequest(recipe, options);
   const { memory, threads, unitBytes, force, resume, followLinks, signal } = options;
   if (threads !== undefined && !(Number.isInteger(threads) && threads > 0 && threads <= MOST.threads)) {
     throw new MergeError('E_OPTION', `${optionName('threads')} must be a whole number from 1 to ${MOST.threads}, not ${threads}`);
@@ -66,9 +71,16 @@ export async function planRecipe(recipe: Recipe | string, options: MachineOption
   const written = typeof recipe === 'string' ? await readRecipe(recipe) : recipe;
   const outside = options.outside ?? (typeof recipe === 'string' ? pathsOutside(written, dirname(recipe)) : []);
   const request = await resolveRecipe(written, signal);
-  const plan = await withMemberWarnings(await buildPlan({ ...request, recipe: written, memory, force, resume, followLinks }, signal));
+  const built = await buildPlan({ ...request, recipe: written, memory, force, resume, followLinks }, signal);
+  const plan = await withMemberWarnings(built, signal);
   if (options.strict) refuseUnsound(plan.warnings);
   return outside.length === 0 ? plan : withOutside(plan, outside);
+}
+
+/** What is asked for by name, here or in a recipe that is no file. @throws MergeError E_OPTION */
+function checkRequest(recipe: Recipe | string, { signal, ...options }: MachineOptions & Pick<RunOptions, 'signal'>): void {
+  checkGiven('runRecipe', options, OF_RUN);
+  if (typeof recipe !== 'string') checkGiven('runRecipe', recipe, OF_RECIPE);
 }
 
 /** Inputs elsewhere are the rule, and so is an output beside the recipe's folder; others are worth a warning. */

@@ -16,8 +16,8 @@ export interface TaskTools {
 }
 
 /**
- * For one of several tasks that a launcher started with one command (`srun -n4 merge …`): the first one makes the
- * merge, and the others wait for it, so that none undoes what another did, and the job does not fail.
+ * For one of several tasks that a launcher started with one command (`srun -n4 merge …`): the first one makes
+ * the merge, and the others wait for it, so that none undoes what another did, and the job does not fail.
  * Tasks that make merges of their own (a sweep) find nothing to wait for, and begin.
  *
  * @returns the plan of what is left to this task: of no outputs where another one made them
@@ -48,8 +48,8 @@ export async function* planOfTask(task: LaunchedTask, { plan, signal }: TaskTool
 }
 
 /**
- * Holds back what a merge says before its work begins: a task that finds out there that another one has done it
- * merges nothing.
+ * Holds back what a merge says before its work begins: a task that finds out there that another one has done
+ * it merges nothing.
  */
 export async function* onceAtWork<T>(events: AsyncGenerator<MergeEvent, T>): AsyncGenerator<MergeEvent, T> {
   const held: MergeEvent[] = [];

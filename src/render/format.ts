@@ -45,8 +45,8 @@ export function plural(count: number, noun: string): string {
 }
 
 /**
- * A step, wherever people read one: as it stands in names of checkpoints, in logs and in options, so that it can be
- * looked for and pasted. It is a name rather than a count.
+ * A step, wherever people read one: as it stands in names of checkpoints, in logs and in options, so that it
+ * can be looked for and pasted. It is a name rather than a count.
  */
 export function formatStep(step: number): string {
   return String(step);
@@ -65,8 +65,8 @@ const [FRONT, BACK] = [200, 60];
 const LINE = 16_384;
 
 /**
- * Names as long as a file may make them (a tensor's may have megabytes), cut to their two ends with their length. For
- * people: documents hold names whole.
+ * Names as long as a file may make them (a tensor's may have megabytes), cut to their two ends with their
+ * length. For people: documents hold names whole.
  */
 function shortened(text: string): string {
   if (text.length <= WORD) return text;
@@ -80,8 +80,8 @@ function shortened(text: string): string {
 
 /**
  * Text from a file made safe to show: names of tensors and files may hold escape sequences that would move
- * the cursor or repaint the terminal, and be as long as the file. Control characters and direction overrides are
- * written as escapes; of a word beyond 300 characters (a path: 4,096) both ends are shown.
+ * the cursor or repaint the terminal, and be as long as the file. Control characters and direction overrides
+ * are written as escapes; of a word beyond 300 characters (a path: 4,096) both ends are shown.
  */
 export function printable(text: string): string {
   return escaped(shortened(text));
@@ -96,11 +96,12 @@ function escaped(text: string): string {
   });
 }
 
-const NUMBER = /^(-?\d[\d,]*)(?:\.(\d+))?([A-Z]?)$/;
+const NUMBER = /^([-+]?\d[\d,]*)(?:\.(\d+))?([A-Z]?)$/;
 
 /**
- * Numbers of a column with as many decimals as that of them which has most, so that their points stand under each other:
- * `0.512`, `0.160`. Each unit by itself (`4.506M`, `4.710M`, `8B`); what is no such number stays as it is.
+ * Numbers of a column with as many decimals as that of them which has most, so that their points stand under
+ * each other: `0.512`, `0.160`. Each unit by itself (`4.506M`, `4.710M`, `8B`); what is no such number stays
+ * as it is.
  */
 export function withEqualDecimals(cells: readonly string[]): string[] {
   const parsed = cells.map((cell) => NUMBER.exec(cell));

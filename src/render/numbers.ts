@@ -13,6 +13,16 @@ export function formatNumber(value: number | null, digits = 3): string {
   return rounded.includes('e') ? String(Math.round(value)) : rounded;
 }
 
+/** Below these differences are written with an exponent. */
+const SMALLEST_WRITTEN_OUT = 1e-6;
+
+/** A difference, as {@link formatNumber} but for small ones, which are written out: `0.000451`. */
+export function formatDifference(value: number, digits = 3): string {
+  const magnitude = Math.abs(value);
+  if (!(magnitude >= SMALLEST_WRITTEN_OUT && magnitude < 1e-3)) return formatNumber(value, digits);
+  return value.toFixed(digits - 1 - Math.floor(Math.log10(magnitude)));
+}
+
 /** A value with its standard error, both to the error's second digit: `1.1804 ± 0.0051`. */
 export function formatEstimate(value: number, error: number | null | undefined): string {
   if (error === null || error === undefined) return formatNumber(value, 4);

@@ -42,6 +42,8 @@ test('of no language model are an embedding or a last norm missed that it has, a
     const config = { vocab_size: shape?.[0] ?? 32_000, num_hidden_layers: Math.max(...layers) + 1, ...model.config };
     return missingParts(...opened({ config: { ...config, architectures: ['SomeForCausalLM'], tie_word_embeddings: true }, tensors }));
   };
+  // Under its name lies the embedding, where both are one.
+  const HEAD = /(?:^|\.)(?:lm_head|embed_out)\.(?:decoder\.)?weight$/;
   expect((await Promise.all(models.map((model) => said(model)))).flat()).toEqual([]);
   for (const part of [
     /(?:embed_tokens|wte|word_embeddings)\.weight$/,
@@ -49,7 +51,7 @@ test('of no language model are an embedding or a last norm missed that it has, a
   ]) {
     const having = models.filter(({ tensors }) => Object.keys(tensors).filter((name) => part.test(name)).length === 1);
     const without = having.map((model) =>
-      said(model, Object.fromEntries(Object.entries(model.tensors).filter(([name]) => !part.test(name)))),
+      said(model, Object.fromEntries(Object.entries(model.tensors).filter(([name]) => !part.test(name) && !HEAD.test(name)))),
     );
     const found = (await Promise.all(without)).filter((warnings) => warnings.some(({ code }) => code === 'W_PART_MISSING'));
     expect([having.length > 100, found.length / having.length > 0.8]).toEqual([true, true]);

@@ -215,7 +215,7 @@ describe('names of wrappers', () => {
       const { warnings, tensors } = await merged(inputs);
       expect(warnings).toEqual([expect.stringMatching(/^W_WRAPPED_NAMES .*all 5 tensors begin with .*save_file/)]);
       expect(warnings[0]).toContain(
-        prefix.startsWith('module._') ? "replace('module.', '').replace('_orig_mod.', '')" : `replace('${prefix}', '')`,
+        prefix.startsWith('module._') ? "removeprefix('module.').removeprefix('_orig_mod.')" : `removeprefix('${prefix}')`,
       );
       expect(tensors.has(`${prefix}lm_head.weight`)).toBe(true);
       expect((await inspect(inputs[0]!)).warnings).toMatchObject([{ code: 'W_WRAPPED_NAMES' }]);
@@ -327,6 +327,11 @@ describe('a language model without its embedding or its last norm', () => {
     const inputs = members((own) => without(...parts)(withNorms(own)));
     expect((await merged(inputs)).warnings).toEqual([expect.stringMatching(message)]);
     expect((await inspect(inputs[0]!)).warnings).toMatchObject([{ code: 'W_PART_MISSING' }]);
+  });
+
+  it('that is under the name of the head: said of none', async () => {
+    const inputs = members((own) => without('embed_tokens')(withNorms(own)), { ...ONE_LAYER_CONFIG, tie_word_embeddings: true });
+    expect((await merged(inputs)).warnings).toEqual([]);
   });
 
   it.each([

@@ -92,7 +92,7 @@ it('what the tool writes into files names no folder, home, user or host of this 
 
   const written = filesIn(base).filter((path) => !given.has(path));
   const names = written.map((path) => relative(base, path));
-  const tried = ['trials.jsonl', 'validation.jsonl', 'result.json', 'made.json', 'report.html', 'best.yaml'].map(
+  const tried = ['trials.jsonl', 'validation.jsonl', 'result.json', 'made.json', 'report.html', 'best.yaml', 'sma.yaml'].map(
     (name) => `best.search/${name}`,
   );
   expect(names).toEqual(expect.arrayContaining([...tried, 'diff.html', 'routers.html', 'forecast/result.json', 'of files/trials.jsonl']));

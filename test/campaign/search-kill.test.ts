@@ -39,7 +39,7 @@ function filesOf(folder: string): string[] {
 }
 
 /** What a search that came to its end leaves beside its trials, logs and results. */
-const LEFT = ['.lock', 'best.yaml', 'logs', 'made.json', 'report.html', 'result.json', 'results', 'trials.jsonl'];
+const LEFT = ['.lock', 'best.yaml', 'logs', 'made.json', 'report.html', 'result.json', 'results', 'sma.yaml', 'trials.jsonl'];
 
 describe('kill -9 of merge search', () => {
   it.each([

@@ -119,7 +119,7 @@ describe('verify', () => {
     const { code, stdout } = await runCli(['verify', 'good', '--full'], { cwd });
     expect(code).toBe(0);
     expect(stdout).toMatch(
-      /^good: ok\n {2}model\.safetensors .* crc32c [0-9a-f]{8}\n {2}512 elements of 1 tensor recomputed from the inputs \(all\)/,
+      /^good: ok\n {2}model\.safetensors .* crc32c [0-9a-f]{8}\n {2}1 file beside the tensors as the merge wrote it\n {2}512 elements of 1 tensor recomputed from the inputs \(all\)/,
     );
     expect(await runCli(['verify', 'good', '-q'], { cwd })).toMatchObject({ code: 0, stdout: '', stderr: '' });
     const given = await runCli(['verify', 'good', '--json', '--input', ...INPUTS, '--sample', '1'], { cwd });

@@ -84,7 +84,7 @@ describe('the newest checkpoints of a run are broken', () => {
     const idle = await cli(...words);
     expect([idle.code, idle.stdout]).toEqual([0, '']);
     expect(idle.stderr).toContain(
-      'nothing is due: the run has 2 complete checkpoints up to checkpoint-9200, and no window of them is left to merge; 1 more cannot be used yet, or at all\n',
+      'nothing is due: the run has 2 complete checkpoints up to checkpoint-9200, and no window of them is left to merge: each is merged once, with the options of then, and other options are for what comes (--output with another folder merges them anew); 1 more cannot be used yet, or at all\n',
     );
   });
 

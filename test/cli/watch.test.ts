@@ -43,7 +43,7 @@ describe('merge watch', () => {
     const looked = { checkpoints: 4, newest: 'checkpoint-4', unusable: 0 };
     expect(JSON.parse(nothing.stdout)).toEqual({ schema: 'ckpt-merge/watch', version: 1, merges: [], failed: [], looked });
     expect(nothing.stderr).toContain(
-      'nothing is due: the run has 4 complete checkpoints up to checkpoint-4, and no window of them is left to merge\n',
+      'nothing is due: the run has 4 complete checkpoints up to checkpoint-4, and no window of them is left to merge: each is merged once, with the options of then, and other options are for what comes (--output with another folder merges them anew)\n',
     );
     await trainer.does(['shards', 5]);
     const document = await runCli([...ONCE, '--json', '--window', '2', '--method', 'wma'], { cwd: base });

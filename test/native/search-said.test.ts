@@ -79,3 +79,26 @@ describe('a chain of pairs', () => {
     expect(chain![2]!.best!.score).toBeLessThan(1);
   });
 });
+
+it('counts the validation that follows in the time that is left', async () => {
+  const wait = async () => {
+    await new Promise((done) => setTimeout(done, 60));
+    return 1;
+  };
+  const left: (number | null)[] = [];
+  const steps: string[] = [];
+  await search(
+    { inputs: [run], select: { last: 2 }, eval: wait, validate: wait, goal: 'maximize', trials: 3, dir: join(temporary.path, 'left') },
+    {
+      onEvent: (event) => {
+        if (event.type !== 'evaluating') return;
+        if (event.validation) steps.push(`${event.progress!.step} of ${event.progress!.of}`);
+        else left.push(event.progress!.secondsLeft);
+      },
+    },
+  );
+  // The last of the search and at least newest, mean and best on the second set.
+  expect(left.at(-1)).toBeGreaterThan(4 * 0.06);
+  expect(steps).toEqual(steps.map((_, i) => `${i + 1} of ${steps.length}`));
+  expect(steps.length).toBeGreaterThan(2);
+});

@@ -2,9 +2,10 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } 
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { average } from '../../src/merge/average.ts';
+import type { SoupOptions } from '../../src/search/optimise/options.ts';
 import { readSearch } from '../../src/search/optimise/report.ts';
 import { search } from '../../src/search/optimise/search.ts';
-import { type SoupOptions, soup } from '../../src/search/optimise/soup.ts';
+import { soup } from '../../src/search/optimise/soup.ts';
 import type { SearchDocument } from '../../src/search/optimise/types.ts';
 import type { StudyEvent } from '../../src/search/study/types.ts';
 import { temporaryFolder } from '../support/checkpoints.ts';

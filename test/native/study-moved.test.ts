@@ -4,7 +4,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { main } from '../../src/cli/main.ts';
 import { forecast, readForecast, readSearch, type SearchDocument, search, soup } from '../../src/index.ts';
 import { recordedPolicies } from '../../src/recipe/policy/files.ts';
-import { bestRecipeText } from '../../src/search/optimise/files.ts';
+import { recipeOfTrialText } from '../../src/search/optimise/files.ts';
 import { temporaryFolder } from '../support/checkpoints.ts';
 import { withoutTimes } from '../support/ended.ts';
 import { fakeTerminal } from '../support/fake-terminal.ts';
@@ -105,13 +105,13 @@ it('merge report makes the same page from the file of a search', async () => {
 it('a recipe of the best names files of policies from where it lies, and trials only by name', () => {
   const decayFile = relative(process.cwd(), join(temporary.path, 'factors.csv'));
   const policies = [{ role: 'norm', method: 'wsm', decayFile }] as const;
-  const text = bestRecipeText({
+  const text = recipeOfTrialText({
     folder: join(temporary.path, 'best.search'),
-    output: undefined,
+    output: join(temporary.path, 'best'),
     members: [],
     taking: { members: [], weights: [], parts: [] },
     merging: { policies },
-    remarks: [],
+    head: [],
   });
   expect(text).toContain('decay-file: "../factors.csv"');
   expect(recordedPolicies({ policies })).toEqual(['role=norm:method=wsm,decay-file=factors.csv']);

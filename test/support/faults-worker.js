@@ -1,7 +1,7 @@
 // Argument: JSON of { inputs, output }. Starts the same merge in a worker, ends the worker while it merges,
 // and says what became of this process and of OUT.
 import { existsSync, readdirSync } from 'node:fs';
-import { basename, dirname } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 
 const { inputs, output } = JSON.parse(process.argv[2]);
@@ -18,8 +18,12 @@ const ended = new Promise((resolve, reject) => worker.on('exit', resolve).on('er
 await new Promise((resolve, reject) =>
   worker.on('message', (type) => type === 'plan' && resolve()).on('exit', () => reject(new Error('ended early'))),
 );
-// The plan is out; once its unfinished folder is there the files are opened, and their reads take seconds.
-const begun = () => readdirSync(dirname(output)).some((name) => name.startsWith(`.${basename(output)}`));
+// The plan is out; once its unfinished folder says whose it is the files are opened, and their reads take seconds. (Before
+// that it may be of a program that is about to say so, and nobody removes it at once.)
+const begun = () =>
+  readdirSync(dirname(output))
+    .filter((name) => name.startsWith(`.${basename(output)}.partial-`))
+    .some((name) => readdirSync(join(dirname(output), name)).some((part) => part.startsWith('owner')));
 while (!begun()) await new Promise((resolve) => setTimeout(resolve, 5));
 await worker.terminate();
 const exit = await ended;

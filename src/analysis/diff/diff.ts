@@ -15,6 +15,8 @@ import { unequalTensors } from '../../merge/plan/tensors/equal.ts';
 import { checkpointRoles } from '../../model/roles/checkpoint-roles.ts';
 import { classifier } from '../../model/roles/classify.ts';
 import { roleWords } from '../../model/roles/words.ts';
+import { checkGiven, SELECTION, type Taken } from '../../recipe/given.ts';
+import { MACHINE, TOKENS, TRUST } from '../../recipe/options.ts';
 import type { MemberReport, Selection } from '../../recipe/select/types.ts';
 import { plural } from '../../render/format.ts';
 import { diffPairs, groupUnits } from './cells.ts';
@@ -32,6 +34,19 @@ export interface DiffOptions extends DiffFilter, TokenSource, Pick<GramOptions, 
   /** Refuse members of a run that are not all that were asked for, or seem damaged. */
   readonly strict?: boolean | undefined;
 }
+
+/** What a comparison takes, in the library. */
+const OF_DIFF = {
+  inputs: { kind: 'paths', needed: true },
+  select: SELECTION,
+  strict: TRUST.strict,
+  roles: { kind: 'texts' },
+  layers: { kind: 'maps', of: { from: { kind: 'integer', needed: true }, to: { kind: 'integer', needed: true } } },
+  ...TOKENS,
+  threads: MACHINE.threads,
+  memory: MACHINE.memory,
+  io: MACHINE.io,
+} as const satisfies Taken<DiffOptions>;
 
 export interface DiffRunOptions {
   readonly signal?: AbortSignal | undefined;
@@ -52,6 +67,7 @@ const OPEN_AT_ONCE = 8;
  */
 export async function diff(options: DiffOptions, { signal, onProgress }: DiffRunOptions = {}): Promise<DiffDocument> {
   const started = performance.now();
+  checkGiven('diff', options, OF_DIFF);
   const { threads, memory, io } = options;
   signal?.throwIfAborted();
   const { checkpoints, report, warnings } = await openAll(options, signal);

@@ -27,8 +27,8 @@ const COMFORTABLE_MEMORY = 500e6;
 
 /**
  * Looks at everything on this machine that a merge depends on. Writes only into hidden folders that it
- * removes again, in `folder`, in the system's temp folder and in its shared memory. Never throws: what cannot be looked at is a
- * failed check.
+ * removes again, in `folder`, in the system's temp folder and in its shared memory. Never throws: what cannot
+ * be looked at is a failed check.
  * @param options `folder`: where merges will be written; `version`: of this package
  */
 export async function doctor(options: { readonly folder: string; readonly version: string }): Promise<DoctorReport> {

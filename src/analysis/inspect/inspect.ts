@@ -16,6 +16,7 @@ import { type ExpertLayer, structure } from '../../model/roles/structure.ts';
 import { configuredTie, storedTwice, tiedPairs } from '../../model/roles/tied.ts';
 import { ROLES, type Role } from '../../model/roles/types.ts';
 import { peftConflicts, wrappedNames } from '../../model/roles/wrapped.ts';
+import { checkPathGiven } from '../../recipe/given.ts';
 import { type QuantisationSummary, quantisationSummary } from './quantisation.ts';
 
 /** What the tensors of one dtype, or of one role, come to. */
@@ -86,8 +87,8 @@ export interface Inspection {
     readonly roles: Readonly<Partial<Record<Role | 'unknown', RoleTotals>>>;
     /**
      * What the configuration says of tied embeddings (null where nothing), and embeddings and output heads of
-     * one shape that are both stored; `same`, where it says that they are one, whether they are by a sample of
-     * both.
+     * one shape that are both stored; `same`, where it says that they are one, whether they are by a sample
+     * of both.
      */
     readonly tied: {
       readonly configured: boolean | null;
@@ -105,13 +106,14 @@ export interface Inspection {
 }
 
 /**
- * What a checkpoint holds, from its headers and config.json; where that says that two stored matrices are one,
- * a few kilobytes of both are compared.
+ * What a checkpoint holds, from its headers and config.json; where that says that two stored matrices are
+ * one, a few kilobytes of both are compared.
  *
  * @param path folder in the Hugging Face layout, or a .safetensors file
  * @throws MergeError with the code of what is wrong with the checkpoint, naming file and tensor
  */
 export async function inspect(path: string): Promise<Inspection> {
+  checkPathGiven('inspect', path);
   const checkpoint = await openCheckpoint(path);
   const dtypes = new Map<DtypeName, Totals>();
   const roles = new Map<Role | 'unknown', Totals>();

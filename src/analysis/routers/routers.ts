@@ -1,15 +1,18 @@
 import { MergeError, type Warning } from '../../base/errors.ts';
 import { MOST } from '../../base/limits.ts';
 import { optionName } from '../../base/option-words.ts';
-import { type AverageOptions, recipeOf } from '../../merge/average.ts';
+import { omit } from '../../base/pick.ts';
+import { type AverageOptions, OF_AVERAGE, recipeOf } from '../../merge/average.ts';
 import { membersOfRecipe } from '../../merge/members/of-recipe.ts';
 import { MARGIN } from '../../model/places/identity.ts';
 import { compareLayers } from '../../model/places/router-layers.ts';
 import { swappedLayers } from '../../model/places/swapped-layers.ts';
 import { routingFunction } from '../../model/routing/functions.ts';
 import type { RoutingFunction } from '../../model/routing/types.ts';
+import { checkGiven, type Taken } from '../../recipe/given.ts';
 import { plural } from '../../render/format.ts';
 import { checkEvaluation } from '../../search/study/session.ts';
+import { OF_EVALUATION } from '../../search/study/taken.ts';
 import type { StudyEvent } from '../../search/study/types.ts';
 import { type EvaluationOptions, evaluateRouters } from './evaluation.ts';
 import { examineLayers } from './examine.ts';
@@ -28,6 +31,17 @@ export interface RoutersOptions
   /** Decides probes, and which parts of experts are compared; default 0. */
   readonly seed?: number | undefined;
 }
+
+/** What a report takes, in the library. */
+const OF_ROUTERS = {
+  ...omit(OF_AVERAGE, ['output', 'sliding', 'router', 'for', 'optimizer', 'force', 'resume']),
+  ...OF_EVALUATION,
+  eval: { kind: 'command' },
+  work: { kind: 'path' },
+  hidden: { kind: 'path' },
+  probes: { kind: 'count' },
+  seed: { kind: 'integer' },
+} as const satisfies Taken<RoutersOptions>;
 
 /** What a report does now. */
 export type RoutersProgress = { readonly type: 'layer'; readonly done: number; readonly total: number } | StudyEvent;
@@ -49,6 +63,7 @@ export interface RoutersRunOptions {
  */
 export async function routers(options: RoutersOptions, { signal, onProgress }: RoutersRunOptions = {}): Promise<RouterReport> {
   const start = performance.now();
+  checkGiven('routers', options, OF_ROUTERS);
   const { hidden, probes, seed = 0 } = options;
   if (probes !== undefined && !(Number.isSafeInteger(probes) && probes >= 1 && probes <= MOST.probes)) {
     throw new MergeError('E_OPTION', `${optionName('probes')} must be a whole number from 1 to ${MOST.probes}, not ${probes}`);

@@ -22,6 +22,8 @@ export interface MergeRecord {
     readonly bytes: number;
     readonly crc32c: string;
   }[];
+  /** The same of what lies beside the tensors of a folder; null where the record does not say. */
+  readonly beside: readonly { readonly name: string; readonly path: string; readonly bytes: number; readonly crc32c: string }[] | null;
 }
 
 /** @throws MergeError E_PROVENANCE where there is none, or it cannot be read. */
@@ -40,7 +42,8 @@ export async function readMergeRecord(output: Checkpoint): Promise<MergeRecord> 
       bytes: f.bytes,
       crc32c: f.crc32c,
     }));
-    return { provenance, sums };
+    const beside = provenance.sideFiles?.map((file) => ({ ...file, path: join(output.path, file.name) })) ?? null;
+    return { provenance, sums, beside };
   }
   const { metadata, tensors, path, name, stat } = output.shards[0]!;
   const [embedded, crc32c] = [metadata?.get(METADATA_KEY), metadata?.get(DATA_CRC_KEY)];
@@ -51,7 +54,7 @@ export async function readMergeRecord(output: Checkpoint): Promise<MergeRecord> 
   const { parseProvenance } = await import('../../merge/record/parse-provenance.ts');
   const from = dataStart(tensors) ?? stat.size;
   const sums = [{ name, path, from, bytes: stat.size - from, crc32c }];
-  return { provenance: parseProvenance(embedded, path), sums };
+  return { provenance: parseProvenance(embedded, path), sums, beside: [] };
 }
 
 /**

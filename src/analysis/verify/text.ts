@@ -4,9 +4,11 @@ import type { VerifyReport } from './verify.ts';
 
 /** What `verify` prints about a merge that is right; a wrong one ends in E_VERIFY instead. */
 export function verificationText(report: VerifyReport, colors: Colors): string {
-  const { files, recomputed } = report;
+  const { files, sideFiles, recomputed } = report;
   const rows = files.map((file) => [printable(file.name), formatBytes(file.bytes), `crc32c ${file.crc32c}`]);
   const lines = formatTable(rows, ['left', 'right', 'left']).map((line) => `  ${line}`);
+  if (sideFiles !== null && sideFiles.length > 0)
+    lines.push(`  ${plural(sideFiles.length, 'file')} beside the tensors as the merge wrote ${sideFiles.length === 1 ? 'it' : 'them'}`);
   lines.push(`  ${recomputation(recomputed)}`);
   return `${[`${colors.bold(printable(report.path))}: ${colors.green('ok')}`, ...lines].join('\n')}\n`;
 }

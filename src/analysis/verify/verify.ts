@@ -1,8 +1,11 @@
 import { MergeError, type Warning } from '../../base/errors.ts';
 import { optionName } from '../../base/option-words.ts';
+import { storeOf } from '../../base/store/store.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { loadBinding } from '../../merge/native/load.ts';
+import { readConfigText } from '../../model/roles/model-config.ts';
+import { checkGiven, checkPathGiven, type Taken } from '../../recipe/given.ts';
 import { sampleBlocks } from './blocks.ts';
 import { type Mismatch, Recomputation } from './recompute.ts';
 import { findMembers, type MergeRecord, readMergeRecord } from './source.ts';
@@ -12,6 +15,10 @@ import { treatedTensors } from './weights.ts';
 const DEFAULT_SAMPLE = 0.01;
 /** Bytes whose CRC is computed between looks at the signal. */
 const CRC_STEP = 256 * 2 ** 20;
+
+/** Somebody may have changed a file beside the tensors, and meant it. */
+const BESIDE_HELP =
+  'Copy the file again from where the merge was made, or make the merge anew. Where it was changed on purpose, remove its entry from `sideFiles` in merge_provenance.json: what is not named there is not compared.';
 
 export interface VerifyProgress {
   readonly type: 'progress';
@@ -38,6 +45,14 @@ export interface VerifyOptions {
   readonly onProgress?: ((event: VerifyProgress) => void) | undefined;
 }
 
+const OF_VERIFY = {
+  full: { kind: 'flag' },
+  sample: { kind: 'number' },
+  inputs: { kind: 'paths' },
+  signal: { kind: 'anything' },
+  onProgress: { kind: 'function' },
+} as const satisfies Taken<VerifyOptions>;
+
 /** The JSON document of `verify`. */
 export interface VerifyReport {
   readonly schema: 'ckpt-merge/verify';
@@ -45,6 +60,8 @@ export interface VerifyReport {
   readonly path: string;
   readonly ok: true;
   readonly files: readonly { readonly name: string; readonly bytes: number; readonly crc32c: string; readonly ok: true }[];
+  /** What lies beside the tensors of a folder; null where an older record does not say what was written. */
+  readonly sideFiles: readonly { readonly name: string; readonly bytes: number; readonly crc32c: string; readonly ok: true }[] | null;
   readonly recomputed: {
     readonly mode: 'full' | 'sample' | 'none';
     /** Tensors of which at least one element was recomputed. */
@@ -68,16 +85,20 @@ export interface VerifyReport {
  *   an input is gone; `signal.reason` on an abort
  */
 export async function verify(path: string, options: VerifyOptions = {}): Promise<VerifyReport> {
+  checkPathGiven('verify', path);
+  checkGiven('verify', options, OF_VERIFY);
   const share = options.full ? 1 : (options.sample ?? DEFAULT_SAMPLE);
   if (!(share >= 0 && share <= 1)) throw new MergeError('E_OPTION', `${optionName('sample')} must be a fraction from 0 to 1, not ${share}`);
   options.signal?.throwIfAborted();
   const output = await openCheckpoint(path);
   const record = await readMergeRecord(output);
   checkFiles(output, record);
+  await checkBeside(output, record);
   await checkSums(record, options);
 
   const files = record.sums.map(({ name, bytes, crc32c }) => ({ name, bytes, crc32c, ok: true as const }));
-  const report = { schema: 'ckpt-merge/verify', version: 1, path, ok: true, files } as const;
+  const sideFiles = record.beside?.map(({ name, bytes, crc32c }) => ({ name, bytes, crc32c, ok: true as const })) ?? null;
+  const report = { schema: 'ckpt-merge/verify', version: 1, path, ok: true, files, sideFiles } as const;
   const none = { mode: 'none', tensors: 0, elements: 0, fraction: 0 } as const;
   if (share === 0) return { ...report, recomputed: none, warnings: [] };
   const { members, warnings } = await findMembers(path, record.provenance, options.inputs);
@@ -117,11 +138,39 @@ function checkFiles(output: Checkpoint, record: MergeRecord): void {
   }
 }
 
+/**
+ * What lies beside the tensors must be there as it was written. Where an older record does not say what that
+ * was, config.json must be JSON: nothing loads the merge without it.
+ */
+async function checkBeside(output: Checkpoint, { beside }: MergeRecord): Promise<void> {
+  if (beside === null) {
+    const { fault } = await readConfigText(output);
+    if (fault !== null) throw new MergeError('E_VERIFY', fault.message, { details: { file: fault.file ?? output.path } });
+    return;
+  }
+  for (const { name, path, bytes } of beside) {
+    const found = await storeOf(path)
+      .stat(path)
+      .then(
+        ({ size }) => size,
+        () => null,
+      );
+    if (found === bytes) continue;
+    const what = found === null ? 'is not in the checkpoint, or cannot be read' : `has ${found} bytes`;
+    throw new MergeError('E_VERIFY', `${name} ${what}, and the provenance says that the merge wrote it with ${bytes} bytes`, {
+      details: { file: path, expected: bytes, ...(found === null ? {} : { found }) },
+      help: BESIDE_HELP,
+    });
+  }
+}
+
 async function checkSums(record: MergeRecord, { signal, onProgress }: VerifyOptions): Promise<void> {
   const binding = loadBinding();
-  const total = record.sums.reduce((sum, f) => sum + f.bytes, 0);
+  const beside = (record.beside ?? []).map((file) => ({ ...file, from: 0, help: BESIDE_HELP }));
+  const files = [...record.sums.map((file) => ({ ...file, help: undefined })), ...beside];
+  const total = files.reduce((sum, f) => sum + f.bytes, 0);
   let done = 0;
-  for (const { name, path, from, bytes, crc32c } of record.sums) {
+  for (const { name, path, from, bytes, crc32c, help } of files) {
     let crc = 0;
     for (let at = 0; at < bytes; at += CRC_STEP) {
       const length = Math.min(CRC_STEP, bytes - at);
@@ -134,6 +183,7 @@ async function checkSums(record: MergeRecord, { signal, onProgress }: VerifyOpti
     if (found === crc32c) continue;
     throw new MergeError('E_VERIFY', `${name} has CRC32C ${found}, and the provenance says ${crc32c}`, {
       details: { file: path, expected: crc32c, found },
+      ...(help === undefined ? {} : { help }),
     });
   }
 }

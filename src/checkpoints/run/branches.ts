@@ -19,11 +19,11 @@ const MOST_ENTRIES = 200_000;
 export type SavedCheckpoint = Pick<RunCheckpoint, 'path' | 'name' | 'stage' | 'ingredient' | 'step' | 'bytes' | 'savedAt'>;
 
 /**
- * Checkpoints of branches that a training left behind: as where it went back (to step 200 of 100, 200, 300) and came
- * by these steps again, so that step 300 is of a branch that was abandoned. Where both have a training log, that
- * decides: logs of one training agree on the steps that both have, as each goes on from the one before. Otherwise
- * times of files do, which say this of a run as its trainer left it, and nothing of one that was copied without its
- * times or downloaded; so a later step counts as older only where
+ * Checkpoints of branches that a training left behind: as where it went back (to step 200 of 100, 200, 300)
+ * and came by these steps again, so that step 300 is of a branch that was abandoned. Where both have a
+ * training log, that decides: logs of one training agree on the steps that both have, as each goes on from
+ * the one before. Otherwise times of files do, which say this of a run as its trainer left it, and nothing of
+ * one that was copied without its times or downloaded; so a later step counts as older only where
  *
  * - it is so by over ten minutes, and by longer than a copy of the checkpoint takes at 20 MB/s;
  * - in the order of times steps rise, with one fall in eight checkpoints at most (each is a way back), and not in the
@@ -128,8 +128,8 @@ function strayByTimes(all: readonly SavedCheckpoint[], logs: Logs): readonly str
 }
 
 /**
- * What there is to say of those among checkpoints that {@link abandonedBranch} names. Of logs that contradict each
- * other nothing is said where only those of one branch are among them.
+ * What there is to say of those among checkpoints that {@link abandonedBranch} names. Of logs that contradict
+ * each other nothing is said where only those of one branch are among them.
  * @param checkpoints of a run, or members of a merge
  */
 export function branchWarnings(

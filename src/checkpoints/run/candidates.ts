@@ -4,8 +4,9 @@ import { storeOf } from '../../base/store/store.ts';
 import { foreignFile } from '../containers/foreign.ts';
 import { isRankFile, isWeightsFile } from '../containers/safetensors/shard-names.ts';
 import { hubRepository } from '../hub.ts';
-import { isFormName, type NamedPosition, positionFromName, reasonAgainstName } from '../names.ts';
-import { epochsAmong, positionsAmong } from '../sibling-names.ts';
+import { innerCheckpoints } from '../inner-checkpoint.ts';
+import { epochMentioned, isFormName, type NamedPosition, positionFromName, reasonAgainstName } from '../names.ts';
+import { type ApartName, namesTogether } from '../sibling-names.ts';
 import { snapshots } from './hub-cache.ts';
 
 /** Something in a run that may be one of its checkpoints. */
@@ -17,13 +18,23 @@ export interface CandidateFolder {
   readonly position: NamedPosition | null;
   /** The epoch in its name, where names of this run count nothing else; null elsewhere. */
   readonly epoch: number | null;
+  /** The epoch that its name mentions, where epochs order the checkpoints of this run and there is something against it. */
+  readonly epochMentioned: number | null;
+  /** Where its name is that of a step in another form than those that are read, why it is not. */
+  readonly apart: Apart | null;
   /** Why it is none whatever it holds; null where it has to be looked into. */
   readonly against: string | null;
   /** What it is named for is one of the run's checkpoints, although there is something against it. */
   readonly lost?: boolean;
 }
 
-type Candidate = Omit<CandidateFolder, 'position' | 'epoch'>;
+/** What is named in another form than the checkpoints that are read. */
+interface Apart extends Pick<ApartName, 'reason' | 'missed'> {
+  /** What to name instead, where nothing says which form is meant. */
+  readonly help: string | null;
+}
+
+type Candidate = Omit<CandidateFolder, 'position' | 'epoch' | 'epochMentioned' | 'apart'>;
 
 /** Everything in a run that may be a checkpoint, and what else lies there, for those who find no run. */
 export interface Listing {
@@ -45,7 +56,10 @@ export async function listRun(path: string): Promise<Listing> {
   if (repository !== null) {
     const found = await snapshots(repository);
     return {
-      candidates: await amongSiblings(found.map((snapshot) => ({ ...snapshot, against: reasonAgainstName(snapshot.name) }))),
+      candidates: await amongSiblings(
+        path,
+        found.map((snapshot) => ({ ...snapshot, against: reasonAgainstName(snapshot.name) })),
+      ),
       isCheckpoint: false,
       snapshots: found.map((snapshot) => snapshot.path),
       names: found.map(({ name }) => name),
@@ -57,7 +71,8 @@ export async function listRun(path: string): Promise<Listing> {
   const isCheckpoint = names.some((name) => WEIGHTS.test(name) && !isRankFile(name)) || names.includes('checkpoint_metadata.json');
   const own = positionFromName(basename(resolve(path)))?.step ?? null;
   const stems = entries.flatMap(({ name, kind }) => (kind === 'file' && parse(name).ext === '.safetensors' ? [parse(name).name] : []));
-  const named = positionsAmong(isCheckpoint ? [] : stems);
+  const together = namesTogether(isCheckpoint ? [] : stems);
+  const named = new Set([...together.positions.keys(), ...together.epochs.keys(), ...together.apart.keys()]);
   const candidates: Candidate[] = [];
   for (const { name, kind } of entries) {
     // In the folder of a step what names that step is a part of it: `checkpoint-20/global_step20`.
@@ -70,23 +85,40 @@ export async function listRun(path: string): Promise<Listing> {
     .map(({ name }) => name)
     .sort();
   const all = [...candidates, ...(await ofLinks(path, links, candidates))];
-  return { candidates: await amongSiblings(all), isCheckpoint, snapshots: null, names };
+  return { candidates: await amongSiblings(path, all), isCheckpoint, snapshots: null, names };
 }
 
 /** Candidates with what their names say together. Folders that are named by an epoch may be runs: one must hold weights. */
-async function amongSiblings(candidates: readonly Candidate[]): Promise<CandidateFolder[]> {
+async function amongSiblings(folder: string, candidates: readonly Candidate[]): Promise<CandidateFolder[]> {
   const names = candidates.map(({ name }) => name);
-  const positions = positionsAmong(names);
-  let epochs = epochsAmong(names);
+  let together = namesTogether(names);
+  const { epochs } = together;
   if (epochs.size > 0) {
-    const held = await Promise.all(candidates.filter(({ name }) => epochs.has(name)).map(({ path }) => holdsWeights(path)));
-    if (!held.includes(true)) epochs = new Map();
+    const ofEpochs = candidates.filter(({ name }) => epochs.has(name));
+    const held = await Promise.all(ofEpochs.map(async ({ path }) => (await holdsWeights(path)) || (await holdsDeeper(path))));
+    if (!held.includes(true)) together = namesTogether(names.filter((name) => !epochs.has(name)));
   }
+  const { positions, apart } = together;
+  const byEpoch = together.epochs.size > 0 || [...positions.values()].some(({ epoch }) => epoch !== undefined);
   return candidates.map((candidate) => ({
     ...candidate,
     position: positions.get(candidate.name) ?? null,
-    epoch: epochs.get(candidate.name) ?? null,
+    epoch: together.epochs.get(candidate.name) ?? null,
+    epochMentioned: byEpoch && candidate.against !== null ? epochMentioned(candidate.name) : null,
+    apart: apartOf(apart.get(candidate.name), folder),
   }));
+}
+
+function apartOf(apart: ApartName | undefined, folder: string): Apart | null {
+  if (apart === undefined) return null;
+  const patterns = apart.patterns.map((pattern) => `${folder}/${pattern}`);
+  return { ...apart, help: patterns.length === 0 ? null : `Name those of one training, with a pattern: ${patterns.join(' or ')}` };
+}
+
+/** Whether the folder of an epoch holds a checkpoint deeper in it, and not those of a run. */
+async function holdsDeeper(path: string): Promise<boolean> {
+  const found = await innerCheckpoints({ store: storeOf(path), path }, null).catch(() => []);
+  return found.length === 1;
 }
 
 /** Whether a folder holds safetensors files; not where it cannot be read. */

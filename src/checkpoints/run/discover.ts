@@ -6,7 +6,7 @@ import { storeOf } from '../../base/store/store.ts';
 import { OpenCache } from '../containers/open-cache.ts';
 import { hubRepository } from '../hub.ts';
 import { innerCheckpoints } from '../inner-checkpoint.ts';
-import { positionFromName, reasonAgainstName } from '../names.ts';
+import { positionFromName, reasonAgainstName, stepMentioned } from '../names.ts';
 import { readTrainingState } from '../states.ts';
 import type { LogEntry } from '../types.ts';
 import { abandonedBranch } from './branches.ts';
@@ -46,7 +46,10 @@ export async function discoverRun(path: string, { signal }: { readonly signal?: 
   });
   const sound = results.filter((result): result is FoundCheckpoint => result !== null && 'checkpoint' in result);
   // Epochs and steps are no order together.
-  const found = sound.every(({ byEpoch }) => byEpoch) ? sound : sound.filter(({ byEpoch }) => !byEpoch);
+  const ordered = sound.every(({ byEpoch }) => byEpoch) ? sound : sound.filter(({ byEpoch }) => !byEpoch);
+  // Nor are steps of an epoch, and steps so far that state files give.
+  const isAnew = ({ checkpoint }: FoundCheckpoint) => checkpoint.epoch !== undefined;
+  const found = ordered.some((one) => !isAnew(one)) ? ordered.filter((one) => !isAnew(one)) : ordered;
   const excluded = results.filter((result): result is Excluded => result !== null && 'reason' in result);
   const apart = sound.filter((one) => !found.includes(one));
   excluded.push(...apart.map(({ checkpoint: { path } }) => ({ path, step: null, reason: NO_STEP })));
@@ -71,7 +74,11 @@ export async function discoverRun(path: string, { signal }: { readonly signal?: 
     // Times in the Hub's cache are those of downloads.
     abandoned: await abandonedBranch(kept, { times: (await hubRepository(path)) === null }),
     log: logs.get(stageKey(kept.at(-1)!)) ?? [],
-    warnings: shortened([...found.flatMap(({ warnings }) => warnings), ...duplicates.filter(isUnforeseen).map(duplicateWarning)]),
+    warnings: shortened([
+      ...found.flatMap(({ warnings }) => warnings),
+      ...duplicateWarnings(duplicates.filter(isUnforeseen)),
+      ...apartWarnings(listing.candidates, found[0]!.byEpoch ? null : kept.at(-1)!.step),
+    ]),
   };
 }
 
@@ -86,7 +93,7 @@ export async function isRunFolder(path: string, { orCheckpoint = false }: { read
   const listing = await listRun(path).catch(() => null);
   if (listing === null || (listing.isCheckpoint && !orCheckpoint)) return false;
   return (
-    listing.candidates.some(({ position, epoch }) => position !== null || epoch !== null) ||
+    listing.candidates.some(({ position, epoch, apart }) => position !== null || epoch !== null || apart !== null) ||
     listing.names.some((name) => RUN_MARKERS.has(name))
   );
 }
@@ -106,13 +113,13 @@ async function asCheckpoint(path: string, listing: Listing): Promise<Listing> {
 }
 
 /**
- * The model in the folder of the run itself: as a trainer leaves the final one there, or the best. It is none of the
- * steps, and said to be missing among them where the trainer went on after the newest.
+ * The model in the folder of the run itself: as a trainer leaves the final one there, or the best. It is none
+ * of the steps, and said to be missing among them where the trainer went on after the newest.
  */
 async function ownModel(path: string, newest: FoundCheckpoint['checkpoint']): Promise<BrokenCheckpoint | Excluded> {
   const reason = 'the model in the folder of the run itself: no step of the run';
   const { step, file } = await readTrainingState(path);
-  if (step === null || step <= (newest.step ?? step)) return { path, step: null, reason };
+  if (step === null || newest.epoch !== undefined || step <= (newest.step ?? step)) return { path, step: null, reason };
   const { stage, ingredient } = newest;
   const newer = `the model in the folder of the run itself, where ${basename(file!)} says step ${step}: name it beside the others, one by one, to merge it`;
   return { path, name: basename(resolve(path)), stage, ingredient, step, tokens: null, reason: newer };
@@ -145,8 +152,27 @@ function inOrder(found: readonly FoundCheckpoint[]): { kept: FoundCheckpoint['ch
 
 const isUnforeseen = ({ path }: Excluded): boolean => reasonAgainstName(basename(path)) === null;
 
-function duplicateWarning({ path, reason }: Excluded): Warning {
-  return { code: 'W_SAME_STEP', message: `${path} is left out: ${reason}` };
+/** As where each checkpoint was converted beside itself: that is one cause. */
+function duplicateWarnings(duplicates: readonly Excluded[]): Warning[] {
+  const [first, ...others] = duplicates;
+  if (first === undefined) return [];
+  const names = others.slice(0, WARNINGS_SHOWN).map(({ path }) => basename(path));
+  const rest = others.length > names.length ? ` and ${others.length - names.length} more` : '';
+  const more = others.length === 0 ? '' : `; and so ${others.length === 1 ? 'is' : 'are'} ${names.join(', ')}${rest}, at steps of others`;
+  return [{ code: 'W_SAME_STEP', message: `${first.path} is left out: ${first.reason}${more}` }];
+}
+
+/** What is named in another form and may well be missed: several, or what is newer than all that are read. */
+function apartWarnings(candidates: readonly CandidateFolder[], newest: number | null): Warning[] {
+  const isMissed = ({ name, apart }: CandidateFolder) =>
+    apart?.missed != null && (apart.missed > 1 || (newest !== null && (stepMentioned(name) ?? 0) > newest));
+  const missed = candidates.filter(isMissed);
+  const [first] = missed;
+  if (first === undefined) return [];
+  const count = missed.length === 1 ? '' : ` and ${missed.length - 1} more`;
+  const them = missed.length === 1 ? 'it is meant, name it' : 'they are meant, name them';
+  const message = `${first.path}${count} ${missed.length === 1 ? 'is' : 'are'} left out: ${first.apart!.reason}; where ${them}, one by one or with a pattern`;
+  return [{ code: 'W_LEFT_OUT_MEMBERS', message }];
 }
 
 const stageKey = ({ stage, ingredient }: { readonly stage: number | null; readonly ingredient: number | null }) => `${stage} ${ingredient}`;

@@ -59,10 +59,11 @@ function listed(run: Run): ListedCheckpoint[] {
     learningRate: null,
   };
   return [
-    ...run.checkpoints.map(({ path, step, tokens, stage, ingredient, bytes, dtypes, loss, evalLoss, learningRate }) => {
+    ...run.checkpoints.map(({ path, epoch, step, tokens, stage, ingredient, bytes, dtypes, loss, evalLoss, learningRate }) => {
       return {
         run: run.path,
         path,
+        ...(epoch !== undefined && { epoch }),
         step,
         tokens,
         stage,

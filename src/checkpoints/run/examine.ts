@@ -25,24 +25,38 @@ export interface FoundCheckpoint {
 const LOST: ReadonlySet<string | null> = new Set([UNFINISHED_SAVE, PUT_ASIDE]);
 
 /**
- * What a candidate is; null where it is nothing that people would look for in the list. One that is called the last
- * is one of the run's where its own state says of which step it is.
+ * What a candidate is; null where it is nothing that people would look for in the list. One that is called
+ * the last is one of the run's where its own state says of which step it is.
  */
 export async function examineCandidate(
-  { path, name, position: named, epoch, against: inName, lost = LOST.has(inName) && !name.startsWith('.') }: CandidateFolder,
+  {
+    path,
+    name,
+    position: named,
+    epoch,
+    epochMentioned,
+    apart,
+    against: inName,
+    lost = LOST.has(inName) && !name.startsWith('.'),
+  }: CandidateFolder,
   cache: OpenCache,
 ): Promise<FoundCheckpoint | BrokenCheckpoint | Excluded | null> {
-  const stated = inName === NEWEST_AGAIN ? (await readTrainingState(path)).step : null;
-  const step = named?.step ?? epoch ?? stated ?? stepMentioned(name);
-  const against = stated === null ? inName : null;
+  const stated = inName === NEWEST_AGAIN || apart !== null ? (await readTrainingState(path)).step : null;
+  const mentioned = stepMentioned(name);
+  const step = named?.step ?? epoch ?? stated ?? mentioned ?? epochMentioned;
+  const ofEpoch = epoch ?? epochMentioned;
+  const anew = ofEpoch === null ? {} : { epoch: ofEpoch };
+  const against = stated === null || inName !== NEWEST_AGAIN ? inName : null;
   const left = (reason: string): Excluded => ({ path, step, reason });
   const broken = (reason: string): BrokenCheckpoint | Excluded =>
-    step === null ? left(reason) : { stage: null, ingredient: null, tokens: null, ...named, name, ...left(reason), step };
+    step === null ? left(reason) : { stage: null, ingredient: null, tokens: null, ...anew, ...named, name, ...left(reason), step };
   if (against !== null && lost && step !== null) return broken(against);
   if (against !== null) return step !== null || (await holdsWeights(path)) ? left(against) : null;
+  // What a state file says needs no name.
+  if (apart !== null && stated === null) return { ...left(apart.reason), ...(apart.help !== null && { help: apart.help }) };
   let checkpoint: Checkpoint;
   try {
-    checkpoint = await openCheckpoint(path, { cache, name, ...(named !== null && { position: named }) });
+    checkpoint = await openCheckpoint(path, { cache, name, ...(named !== null && { position: named }), deeper: epoch !== null });
   } catch (error) {
     if (!(error instanceof MergeError) || NOT_ITS_FAULT.has(error.code)) throw error;
     const { format, converter } = error.details as { format?: string; converter?: string };
@@ -55,15 +69,16 @@ export async function examineCandidate(
   if (checkpoint.ephemeral !== null) return left(`ephemeral: the trainer will remove it (${basename(checkpoint.ephemeral)})`);
   const byEpoch = checkpoint.step === null && epoch !== null;
   if (checkpoint.step === null && !byEpoch) return left(NO_STEP);
-  const placed = byEpoch ? { ...checkpoint, step: epoch } : checkpoint;
+  const placed = byEpoch ? { ...checkpoint, epoch, step: epoch } : checkpoint;
   return { checkpoint: describe(placed, name, named), warnings: checkpoint.warnings, byEpoch };
 }
 
 /** A checkpoint as one of a run, but for what the log says. @param named what its name says */
 export function describe(checkpoint: Checkpoint, name: string, named = positionFromName(name)): FoundCheckpoint['checkpoint'] {
-  const { path, stage, ingredient, step, tokens, bytes } = checkpoint;
+  const { path, stage, ingredient, epoch, step, tokens, bytes } = checkpoint;
   const tokensFrom = tokens === null ? null : tokens === named?.tokens ? 'name' : 'state';
-  return { path, name, stage, ingredient, step, tokens, tokensFrom, bytes, dtypes: dtypesOf(checkpoint), savedAt: savedAt(checkpoint) };
+  const place = { stage, ingredient, ...(epoch !== undefined && { epoch }), step, tokens };
+  return { path, name, ...place, tokensFrom, bytes, dtypes: dtypesOf(checkpoint), savedAt: savedAt(checkpoint) };
 }
 
 /** When the last of its tensor files was written. */

@@ -15,7 +15,32 @@ export async function logOf(checkpoints: readonly { readonly path: string; reado
     const earlier = await readLog(foldersOfStep(path));
     log = [...earlier.filter((entry) => entry.step < first), ...log];
   }
-  return log;
+  return withoutSkips(log);
+}
+
+/** A rate after steps at 0 that is this share of the one before them went on: a warm-up begins lower. */
+const WENT_ON = 0.8;
+
+/**
+ * Logs of which some say a learning rate of 0 between two that are alike. The Trainer writes 0 while no step
+ * is taken: under DeepSpeed, where the loss scale overflows until it has settled, after each resume anew.
+ */
+function withoutSkips(log: readonly LogEntry[]): LogEntry[] {
+  const cleaned = [...log];
+  /** Of the last rate above 0, and of those at 0 since. */
+  let before: number | null = null;
+  let zeros: number[] = [];
+  for (const [i, { learningRate }] of log.entries()) {
+    if (learningRate === null) continue;
+    if (learningRate === 0) {
+      if (before !== null) zeros.push(i);
+      continue;
+    }
+    if (before !== null && learningRate >= WENT_ON * before) for (const at of zeros) cleaned[at] = { ...log[at]!, learningRate: null };
+    before = learningRate;
+    zeros = [];
+  }
+  return cleaned;
 }
 
 /** What was logged at a step, or last before it; an evaluation of the step itself only. */

@@ -20,7 +20,8 @@ interface Column {
 const COLUMNS: readonly Column[] = [
   { title: 'stage', align: 'right', cell: ({ stage }) => known(stage, String) },
   { title: 'ingredient', align: 'right', cell: ({ ingredient }) => known(ingredient, String) },
-  { title: 'step', align: 'right', cell: ({ step }) => known(step, formatStep) },
+  { title: 'epoch', align: 'right', cell: ({ epoch }) => known(epoch ?? null, String) },
+  { title: 'step', align: 'right', cell: ({ epoch, step }) => (epoch === step ? '' : known(step, formatStep)) },
   { title: 'tokens', align: 'right', cell: ({ tokens }) => known(tokens, formatTokens) },
   { title: 'size', align: 'right', cell: ({ bytes }) => formatBytes(bytes) },
   { title: 'dtype', align: 'left', cell: ({ dtypes }) => dtypes.join('+') },

@@ -41,8 +41,8 @@ export interface BrokenCheckpoint extends Excluded, Position {
 export interface StrayCheckpoint {
   readonly path: string;
   /**
-   * Paths of those whose training logs contradict its own, which is a fact; null where only times of files speak
-   * against it.
+   * Paths of those whose training logs contradict its own, which is a fact; null where only times of files
+   * speak against it.
    */
   readonly contradicts: readonly string[] | null;
 }

@@ -29,6 +29,8 @@ export interface ReportFlags {
   readonly json?: boolean;
   readonly quiet?: boolean;
   readonly progress?: ProgressMode;
+  readonly force?: boolean | undefined;
+  readonly resume?: boolean | undefined;
 }
 
 /** Options of `average` and `plan` as commander leaves them. */
@@ -78,7 +80,7 @@ export async function reportMerge(
     for (const warning of result.warnings) progress.warn(warning);
     if (flags.json) writeJson(context, result);
     else if (flags.quiet) for (const path of [...result.finished, ...result.outputs.map((o) => o.path)]) terminal.out.write(`${path}\n`);
-    else terminal.out.write(mergeSummary(result, terminal.out.colors, terminal.invocation));
+    else terminal.out.write(mergeSummary(result, terminal.out.colors, terminal.invocation, flags.force === true && flags.resume === true));
     return 0;
   } catch (error) {
     throw error instanceof MergeError && kept.length > 0 ? withResume(error, kept, context) : error;

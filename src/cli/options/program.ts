@@ -87,7 +87,7 @@ export function buildProgram(version: string, name: string, dispatch: Dispatch):
     ]),
   );
   addSoup(
-    add('soup', 'the greedy soup: checkpoints from the best score to the worst, each kept where the mean gains by it', [
+    add('soup', 'the greedy soup: checkpoints from the best score to the worst, each kept where the mean with it scores no worse', [
       new Argument('<input...>', 'a run folder, its checkpoints, or several runs from one start'),
     ]),
   );

@@ -29,9 +29,9 @@ export interface ProgressEvent {
 }
 
 /**
- * What happens during a merge, in order: `plan` once, then `progress` and `warning`, then `done` once. A merge
- * that is aborted or fails says before it throws of which outputs it `kept` finished parts, with which the same
- * merge goes on under `resume`.
+ * What happens during a merge, in order: `plan` once, then `progress` and `warning`, then `done` once. A
+ * merge that is aborted or fails says before it throws of which outputs it `kept` finished parts, with which
+ * the same merge goes on under `resume`.
  */
 export type MergeEvent =
   | { readonly type: 'plan'; readonly plan: Plan }

@@ -26,8 +26,8 @@ export interface ExecuteOptions extends EngineChoices {
   readonly force?: boolean | undefined;
   readonly resume?: boolean | undefined;
   /**
-   * Whether a merge that is interrupted, or fails for want of space or the like, leaves its finished units for
-   * `resume`. Default true.
+   * Whether a merge that is interrupted, or fails for want of space or the like, leaves its finished units
+   * for `resume`. Default true.
    */
   readonly keep?: boolean | undefined;
   /**
@@ -99,8 +99,8 @@ async function* carryOut<T>(
 const PASSING: ReadonlySet<number> = new Set([1, 6, 75]);
 
 /**
- * Whether finished units may be of use to a later run: not where an input changed or is gone, or the same merge
- * would fail again; nor of a defect of this program, whose work is not to be relied on.
+ * Whether finished units may be of use to a later run: not where an input changed or is gone, or the same
+ * merge would fail again; nor of a defect of this program, whose work is not to be relied on.
  */
 function canGoOn(error: unknown): boolean {
   return error instanceof MergeError && PASSING.has(error.exitCode) && error.code !== 'E_INTERNAL';
@@ -315,6 +315,7 @@ class MergeRun {
         k,
         publication,
         this.#finished,
+        this.#binding,
         { warnings: this.#warnings[k]!, rounding, timings },
         this.#options.signal,
       );

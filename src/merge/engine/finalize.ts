@@ -7,7 +7,7 @@ import type { Warning } from '../../base/errors.ts';
 import { inputIdentity } from '../../checkpoints/fingerprint.ts';
 import { PROVENANCE_FILE, RECIPE_FILE } from '../../checkpoints/our-files.ts';
 import type { NativeBinding } from '../native/binding.ts';
-import { copySideFiles } from '../output/copy-side-files.ts';
+import { type CopiedFile, copySideFiles } from '../output/copy-side-files.ts';
 import { findPartials } from '../output/partial.ts';
 import { beginPublication, clearPublished } from '../output/publication.ts';
 import { partialToResume, WHOLE_PART } from '../output/resume.ts';
@@ -103,6 +103,7 @@ export async function publishOutput(
   k: number,
   publication: Publication,
   finished: FinishedFiles,
+  binding: NativeBinding,
   record: { readonly warnings: readonly Warning[]; readonly rounding: readonly RoundingFigure[]; readonly timings: ProvenanceTimings },
   signal?: AbortSignal,
 ): Promise<void> {
@@ -113,15 +114,26 @@ export async function publishOutput(
   if (output.kind === 'file') return publication.finish();
   const write = (name: string, content: string | Uint8Array): Promise<void> =>
     onOutput('write', `${output.path} (${name})`, () => writeAnew(SYSTEM, join(dir, name), content));
-  if (output.index !== null) await write(output.index.name, output.index.bytes);
+  const sum = (bytes: Uint8Array, before: number): number => binding.crc32c(bytes, before);
+  const beside: CopiedFile[] = [];
+  const writeBeside = async (name: string, content: string | Uint8Array): Promise<void> => {
+    const bytes = Buffer.from(content);
+    await write(name, bytes);
+    beside.push({ name, bytes: bytes.length, crc: sum(bytes, 0) });
+  };
+  if (output.index !== null) await writeBeside(output.index.name, output.index.bytes);
 
   const replaced = new Map(output.edited.map(({ name, text }) => [name, text]));
-  await copySideFiles(output.sideFiles, { dir, shown: output.path }, replaced, signal);
+  beside.push(...(await copySideFiles(output.sideFiles, { dir, shown: output.path }, { replaced, sum, signal })));
+  if (output.recipe !== null) await write(RECIPE_FILE, output.recipe);
 
   const provenance = buildProvenance({
     ...recordedRecipe(members, output, plan),
     planDigest: output.digest,
     files,
+    // Without the card, which whoever publishes the merge writes on, and the recipe, which names the output: the record of
+    // a merge is the same wherever it is written.
+    sideFiles: beside,
     dtypeChanges: [...output.dtypeChanges, ...output.edited.flatMap(({ changes }) => changes)],
     selection: output.report,
     hidden: output.left.flatMap(({ leadsTo }) => leadsTo ?? []),
@@ -130,7 +142,6 @@ export async function publishOutput(
     timings: record.timings,
   });
   await write(PROVENANCE_FILE, provenanceText(provenance));
-  if (output.recipe !== null) await write(RECIPE_FILE, output.recipe);
   await write('README.md', mergeCard(provenance, { ...output, name: basename(resolve(output.path)), floats: plan.floats }));
   await publication.finish();
 }

@@ -1,3 +1,4 @@
+import { worded } from '../../base/option-words.ts';
 import { shellQuote } from '../../base/process/shell-quote.ts';
 import type { Colors } from '../../render/colors.ts';
 import { formatBytes, formatRate, formatSeconds, plural, printable } from '../../render/format.ts';
@@ -9,10 +10,11 @@ import { roundingTable } from './rounding-table.ts';
 /**
  * What `average` prints when it is done.
  * @param invocation how the program is called here, for the command that checks the result
+ * @param anew whether what is there was to be replaced as well as gone on with
  */
-export function mergeSummary(result: MergeResult, colors: Colors, invocation: string): string {
+export function mergeSummary(result: MergeResult, colors: Colors, invocation: string, anew = false): string {
   const { outputs } = result;
-  if (outputs.length === 0) return nothingDone(result.finished, colors, invocation);
+  if (outputs.length === 0) return nothingDone(result.finished, colors, invocation, anew);
   const lines = outputs.length === 1 ? oneOutput(result, outputs[0]!, colors) : severalOutputs(result, colors);
   const { bytesRead, seconds, phases } = result;
   const written = outputs.reduce((sum, output) => sum + output.bytesWritten, 0) - result.resumedBytes;
@@ -30,9 +32,17 @@ export function mergeSummary(result: MergeResult, colors: Colors, invocation: st
 }
 
 /** What a resume says that finds all outputs there. */
-function nothingDone(finished: readonly string[], colors: Colors, invocation: string): string {
-  const lines = finished.map((path) => `${colors.green('finished')} already: ${colors.bold(printable(path))} is what this merge makes`);
-  lines.push('', `nothing was done; check ${finished.length === 1 ? 'it' : 'each'} with: ${invocation} verify ${shellQuote(finished[0]!)}`);
+function nothingDone(finished: readonly string[], colors: Colors, invocation: string, anew: boolean): string {
+  const lines = finished.map(
+    (path) =>
+      `${colors.green('finished')} already: ${colors.bold(printable(path))} is what this merge makes, by its record and the sizes of its files`,
+  );
+  lines.push(
+    '',
+    `nothing was done, and content was not read again; check ${finished.length === 1 ? 'it' : 'each'} with: ${invocation} verify ${shellQuote(finished[0]!)}`,
+  );
+  if (anew)
+    lines.push(worded`--resume counts where a merge is finished, and --force replaces only what is not: without --resume it is made anew`);
   return `${lines.join('\n')}\n`;
 }
 

@@ -1,8 +1,6 @@
 import { basename, dirname } from 'node:path';
 import { MergeError, type Warning } from '../../base/errors.ts';
-import { groupBy } from '../../base/group-by.ts';
 import { unfinishedDownload } from '../../checkpoints/downloads.ts';
-import { tensorOfSpot } from '../../checkpoints/fingerprint.ts';
 import { positionFromName } from '../../checkpoints/names.ts';
 import { checkpointName, foldersOfStep } from '../../checkpoints/position.ts';
 import { abandonedBranch } from '../../checkpoints/run/branches.ts';
@@ -11,10 +9,11 @@ import { loggedAt, logOf } from '../../checkpoints/run/log.ts';
 import { comparePositions, samePosition } from '../../checkpoints/run/position.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { memberWarnings, siblingWarnings } from '../../recipe/select/member-warnings.ts';
-import { plural } from '../../render/format.ts';
 import { membersOf } from '../plan/document.ts';
 import type { Plan, PlanMember, PlanOutput } from '../plan/types.ts';
 import { planWarnings } from '../plan/warnings.ts';
+import { SameMembers } from './same.ts';
+import { zeroWarnings } from './zeros.ts';
 
 /**
  * Warnings that the members are not what they should be, rather than that another merge may be better. These
@@ -30,16 +29,15 @@ const UNSOUND: ReadonlySet<Warning['code']> = new Set([
   'W_SAME_BYTES',
 ]);
 
-/** Tensors that a warning names. */
-const SHOWN = 3;
-
 /**
- * A plan with what its members, now that they are open, show beside their tensors: of ones that were named one
- * by one what a selection says of those of a run, and of all whether they are still being downloaded, hold zeros
- * where the others do not, or are the same.
+ * A plan with what its members, now that they are open, show beside their tensors: of ones that were named
+ * one by one what a selection says of those of a run, and of all whether they are still being downloaded,
+ * hold zeros where the others do not, or are the same.
+ * @throws `signal.reason` when aborted
  */
-export async function withMemberWarnings(plan: Plan): Promise<Plan> {
+export async function withMemberWarnings(plan: Plan, signal?: AbortSignal): Promise<Plan> {
   const downloads = await downloadWarnings(plan.members.map(({ checkpoint }) => checkpoint));
+  const same = new SameMembers(signal);
   const outputs = await Promise.all(
     plan.outputs.map(async (output): Promise<PlanOutput> => {
       const members = membersOf(plan, output).filter((_, i) => output.used[i]);
@@ -47,7 +45,7 @@ export async function withMemberWarnings(plan: Plan): Promise<Plan> {
         ...(output.selection === null ? await placeWarnings(members) : []),
         ...members.flatMap(({ checkpoint }) => downloads.get(checkpoint) ?? []),
         ...zeroWarnings(members),
-        ...sameWarnings(members),
+        ...(await same.warnings(members)),
       ];
       return warnings.length === 0 ? output : { ...output, warnings: [...output.warnings, ...warnings] };
     }),
@@ -83,9 +81,9 @@ export async function downloadWarnings(checkpoints: readonly Checkpoint[]): Prom
 
 /** What a selection would say of the members' places in one training; of siblings, where they do not lie in one folder. */
 async function placeWarnings(members: readonly PlanMember[]): Promise<readonly Warning[]> {
-  const placed = members.map(({ checkpoint, step, tokens, stage }) => {
+  const placed = members.map(({ checkpoint, step, tokens, stage, epoch }) => {
     const name = checkpointName(checkpoint.path);
-    return { ...describe(checkpoint, name), step, tokens, stage, ingredient: positionFromName(name)?.ingredient ?? null };
+    return { ...describe(checkpoint, name), step, tokens, stage, epoch, ingredient: positionFromName(name)?.ingredient ?? null };
   });
   const inOrder = placed.sort(comparePositions);
   const apart = inOrder.every(({ step }, i) => step !== null && (i === 0 || !samePosition(inOrder[i - 1]!, inOrder[i]!)));
@@ -98,60 +96,7 @@ async function placeWarnings(members: readonly PlanMember[]): Promise<readonly W
 /** Of members of several folders each is the sibling of the others. */
 async function besideEachOther(members: readonly { readonly path: string; readonly step: number | null }[]): Promise<Warning[]> {
   const logs = await Promise.all(members.map((member) => logOf([member])));
-  const rated = members.map(({ path, step }, i) => ({ path, learningRate: loggedAt(logs[i]!, step).learningRate }));
   return siblingWarnings(
-    rated,
-    logs.map((log) => ({ log })),
+    members.map(({ path, step }, i) => ({ path, learningRate: loggedAt(logs[i]!, step).learningRate, log: logs[i]! })),
   );
-}
-
-/**
- * Places that are zero in some members and in none of the others: of files that were given their length and not their
- * content. Weights may begin at zero, and some of a tensor (rows of tokens that were not seen yet) for a while.
- */
-function zeroWarnings(members: readonly PlanMember[]): Warning[] {
-  /** By the members that are zero there, joined. */
-  const found = new Map<string, { readonly which: readonly number[]; readonly tensors: Set<string> }>();
-  const more = new Map<number, ReadonlySet<string>>();
-  const moreIn = (m: number): ReadonlySet<string> => {
-    const known = more.get(m) ?? tensorsSeen(members[m]!);
-    more.set(m, known);
-    return known;
-  };
-  for (const key of members[0]?.spots.keys() ?? []) {
-    const seen = members.map(({ spots }) => spots.get(key));
-    const which = seen.flatMap((zero, m) => (zero === true ? [m] : []));
-    if (which.length === 0 || !seen.includes(false)) continue;
-    const oldest = which.length === which.at(-1)! + 1;
-    const partly = () => which.some((m) => moreIn(m).has(tensorOfSpot(key)));
-    if (oldest && (members[0]!.step === 0 || (which.length > 1 && partly()))) continue;
-    const group = found.get(which.join()) ?? { which, tensors: new Set() };
-    found.set(which.join(), group);
-    group.tensors.add(tensorOfSpot(key));
-  }
-  return [...found.values()].map(({ which, tensors }): Warning => {
-    const paths = which.map((m) => members[m]!.path);
-    const who = paths.length > SHOWN ? `${paths.slice(0, SHOWN).join(', ')} and ${paths.length - SHOWN} more` : paths.join(' and ');
-    const names = [...tensors].slice(0, SHOWN).join(', ') + (tensors.size > SHOWN ? ' …' : '');
-    const [verb, them] = paths.length === 1 ? ['holds', 'it'] : ['hold', 'them'];
-    const message = `${who} ${verb} zeros where no other member does, in ${plural(tensors.size, 'tensor')} (${names}): a file that was not written or downloaded to its end looks like that; save or fetch ${them} again, or leave ${them} out`;
-    return { code: 'W_ZEROS', message };
-  });
-}
-
-/** Tensors of which something that was seen is not zero. */
-function tensorsSeen({ spots }: PlanMember): ReadonlySet<string> {
-  return new Set([...spots].flatMap(([key, zero]) => (zero ? [] : [tensorOfSpot(key)])));
-}
-
-/** Members that are one checkpoint under two names, by all that is read of them: it counts twice. */
-function sameWarnings(members: readonly PlanMember[]): Warning[] {
-  const groups = [...groupBy(members, ({ fingerprint }) => fingerprint).values()].filter(({ length }) => length > 1);
-  const [first] = groups;
-  if (first === undefined) return [];
-  const more = groups.length > 1 ? `, and so have ${groups.length - 1} more groups` : '';
-  const paths = first.map(({ path }) => path);
-  const who = paths.length > SHOWN ? `${paths.slice(0, SHOWN).join(', ')} and ${paths.length - SHOWN} more` : paths.join(' and ');
-  const message = `${who} have the same bytes wherever they were looked at${more}: one checkpoint counts ${paths.length === 2 ? 'twice' : 'several times'}; leave one out, or find out which step it is of`;
-  return [{ code: 'W_SAME_BYTES', message }];
 }

@@ -1,7 +1,7 @@
 import type { Warning } from '../../base/errors.ts';
 import { OpenCache } from '../../checkpoints/containers/open-cache.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
-import type { Checkpoint } from '../../checkpoints/types.ts';
+import type { Checkpoint, Position } from '../../checkpoints/types.ts';
 import { ADVICE } from '../../recipe/select/member-warnings.ts';
 import type { Recipe } from '../../recipe/types.ts';
 import { draftOutput } from '../plan/inputs/drafts.ts';
@@ -14,7 +14,7 @@ import { resolveRecipe } from './resolve.ts';
 /** The checkpoints of a report, oldest first, as a merge of them would take them. */
 export interface Members {
   readonly checkpoints: readonly Checkpoint[];
-  readonly members: readonly MergedMember[];
+  readonly members: readonly (MergedMember & Pick<Position, 'stage'>)[];
   readonly method: string;
   /** How many there are of those that were asked for, with the warnings that a merge of them has, too. */
   readonly report: FoundMembers;
@@ -50,7 +50,10 @@ export async function membersOfRecipe(recipe: Recipe, { strict, signal }: Member
   if (strict) refuseUnsound(unsound);
   return {
     checkpoints,
-    members: inputs.map(({ checkpoint: { path }, step, tokens }, i) => ({ path, step, tokens, weight: schedule.weights[i]! })),
+    members: inputs.map(({ checkpoint: { path }, epoch, step, tokens, stage }, i) => ({
+      ...{ path, step, tokens, stage, ...(epoch !== undefined && { epoch }) },
+      weight: schedule.weights[i]!,
+    })),
     method: schedule.method,
     report: { asked, found, leftOut, warnings: unsound },
     warnings: [...unsound, ...chosen.filter((warning) => !unsound.includes(warning)), ...warnings, ...schedule.warnings],

@@ -116,6 +116,6 @@ function outputRequest({ baseModelId }: Recipe, { select, sliding, preset, ...ou
   return { ...output, baseModelId };
 }
 
-function asInput({ path, step, tokens, stage }: RunCheckpoint): PlanInput {
-  return { path, step, tokens, stage };
+function asInput({ path, step, tokens, stage, epoch }: RunCheckpoint): PlanInput {
+  return { path, step, tokens, stage, epoch };
 }

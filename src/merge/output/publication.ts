@@ -33,8 +33,8 @@ import type { Publication, PublicationRequest } from './types.ts';
 
 /**
  * Starts an output: looks at what is in the way, restores and clears what earlier runs left, checks the
- * space, and makes the hidden folder that becomes OUT, or with `resume` takes over that of the same merge. The caller ends it with
- * `finish` or `abandon`.
+ * space, and makes the hidden folder that becomes OUT, or with `resume` takes over that of the same merge.
+ * The caller ends it with `finish` or `abandon`.
  * @throws MergeError E_OUTPUT_EXISTS, E_OUTPUT_KIND, E_READ_ONLY, E_NO_SPACE, E_BUSY, E_IO. Nothing is left
  *   then.
  */

@@ -42,8 +42,8 @@ const MEMORY_PER_TENSOR = 1500;
 
 /**
  * Resolves a request into exactly what will be read, computed and written. Reads headers, configurations,
- * sampled blocks and integer tensors; writes nothing. With `resume`, outputs that are there as this plan makes
- * them are left out and named in `finished`; that may be all of them.
+ * sampled blocks and integer tensors; writes nothing. With `resume`, outputs that are there as this plan
+ * makes them are left out and named in `finished`; that may be all of them.
  *
  * @throws MergeError E_CONFLICTS, or the code that all conflicts share, with every conflict in
  *   `details.conflicts`; E_WEIGHTS, E_OPTION, E_ORDER for the request itself; whatever {@link openCheckpoint}
@@ -69,9 +69,14 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
 
   const members = await mapBounded([...ordered.inputs.entries()], OPEN_AT_ONCE, async ([m, input]): Promise<PlanMember> => {
     signal?.throwIfAborted();
-    const { checkpoint, step, tokens, stage } = input;
+    const { checkpoint, step, tokens, stage, epoch } = input;
     const { path, bytes } = checkpoint;
-    return { path, step, tokens, stage, bytes, ...(await sampleOf(checkpoint)), checkpoint, participates: participates[m]! };
+    return {
+      ...{ path, step, tokens, stage, bytes, ...(epoch !== undefined && { epoch }) },
+      ...(await sampleOf(checkpoint)),
+      checkpoint,
+      participates: participates[m]!,
+    };
   });
   const options = {
     like: request.like ?? null,
@@ -146,11 +151,10 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
   const sources = like === null ? checkpoints : [...checkpoints, like];
   for (const [k, { output, kind }] of drafts.entries()) {
     for (const conflict of await outputConflicts(output.path, kind, sources, request.force ?? false)) {
-      const other =
-        request.resume && conflict.code === 'E_OUTPUT_EXISTS'
-          ? `, ${await otherMerge(outputs[k]!, pick(members, outputs[k]!.members))}`
-          : '';
-      conflicts.push({ ...conflict, message: `${conflict.message}${other}` });
+      const resumed = request.resume && conflict.code === 'E_OUTPUT_EXISTS';
+      const other = resumed ? `, ${await otherMerge(outputs[k]!, pick(members, outputs[k]!.members))}` : '';
+      const help = resumed ? { help: '--force makes it anew and replaces what is there; or choose another output.' } : {};
+      conflicts.push({ ...help, ...conflict, message: `${conflict.message}${other}` });
     }
   }
   const kinship = new Kinship(request);

@@ -29,8 +29,8 @@ export interface PlanDocument {
     /** What is copied from the newest member beside the tensors; `code` is custom code (`*.py`). */
     readonly sideFiles: readonly { readonly name: string; readonly bytes: number; readonly code: boolean }[];
     /**
-     * What stays behind of it, and why; `leadsTo` where it is a link that leads outside, else null; `outdated`
-     * where it would be copied, were the weights in the form of the newest member.
+     * What stays behind of it, and why; `leadsTo` where it is a link that leads outside, else null;
+     * `outdated` where it would be copied, were the weights in the form of the newest member.
      */
     readonly left: readonly {
       readonly name: string;
@@ -111,5 +111,8 @@ export function membersOf(plan: Pick<Plan, 'members'>, output: Pick<PlanOutput, 
 
 /** The members of one output with their effective weights, as documents name them. */
 export function mergedMembers(plan: Pick<Plan, 'members'>, output: Pick<PlanOutput, 'members' | 'schedule'>): MergedMember[] {
-  return membersOf(plan, output).map(({ path, step, tokens }, i) => ({ path, step, tokens, weight: output.schedule.weights[i]! }));
+  return membersOf(plan, output).map(({ path, epoch, step, tokens }, i) => ({
+    ...{ path, step, tokens, ...(epoch !== undefined && { epoch }) },
+    weight: output.schedule.weights[i]!,
+  }));
 }

@@ -1,3 +1,4 @@
+import { stepCell, stepLabel } from '../../checkpoints/run/position.ts';
 import { formatBytes, formatCount, formatStep, formatTable, printable, withEqualDecimals } from '../../render/format.ts';
 import { plainNumber } from '../../render/numbers.ts';
 import type { MergedMember } from './types.ts';
@@ -9,7 +10,7 @@ export function memberTable(members: readonly MergedMember[]): string[] {
   const weights = withEqualDecimals(members.map((m) => plainNumber(m.weight, 6)));
   const rows = [
     columns('step', 'tokens', 'weight', 'checkpoint'),
-    ...members.map((m, i) => columns(known(m.step, formatStep), known(m.tokens, formatCount), weights[i]!, printable(m.path))),
+    ...members.map((m, i) => columns(stepCell(m, formatStep) ?? '-', known(m.tokens, formatCount), weights[i]!, printable(m.path))),
   ];
   const align = columns('right', 'right', 'right', 'left') as ('left' | 'right')[];
   return formatTable(rows, align).map((line) => `  ${line}`);
@@ -19,7 +20,7 @@ export function memberTable(members: readonly MergedMember[]): string[] {
 export function copyLine(members: readonly MergedMember[]): string[] {
   const [only, ...others] = members;
   if (only === undefined || others.length > 0 || only.weight !== 1) return [];
-  return [`  one member: a copy of ${only.step === null ? printable(only.path) : `step ${only.step}`}`];
+  return [`  one member: a copy of ${stepLabel(only) ?? printable(only.path)}`];
 }
 
 interface OutputRow {

@@ -97,7 +97,7 @@ async function namedSchedule(
     const { inputs } = orderInputs(placed, [output], false);
     if (!inputs.every(({ checkpoint }, i) => checkpoint === members[i])) return null;
     const again = await resolveWeights(
-      inputs.map(({ checkpoint, step, tokens }) => ({ path: checkpoint.path, step, tokens })),
+      inputs.map(({ checkpoint, epoch, step, tokens }) => ({ path: checkpoint.path, epoch, step, tokens })),
       output,
     );
     return again.weights.every((weight, i) => Object.is(weight, weights[i])) ? given : null;

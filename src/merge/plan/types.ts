@@ -25,6 +25,7 @@ export interface PlanInput {
   readonly step?: number | null | undefined;
   readonly tokens?: number | null | undefined;
   readonly stage?: number | null | undefined;
+  readonly epoch?: number | undefined;
 }
 
 /** What is to be made: inputs once, any number of outputs from one read of them. */

@@ -1,6 +1,9 @@
 import { isRepoId } from '../../checkpoints/hub.ts';
 import { RECIPE_FILE } from '../../checkpoints/our-files.ts';
+import { stepCell } from '../../checkpoints/run/position.ts';
 import type { LeftFile } from '../../checkpoints/side-files.ts';
+import { roleWords } from '../../model/roles/words.ts';
+import type { TreatmentRow } from '../../recipe/policy/table.ts';
 import { printable } from '../../render/format.ts';
 import type { Provenance } from './provenance.ts';
 
@@ -42,6 +45,8 @@ export interface CardOptions {
   readonly left?: readonly LeftFile[];
   /** Its weights are plain floats. */
   readonly floats?: boolean;
+  /** What is done with the tensors of each role; empty where all are treated alike. */
+  readonly treatments?: readonly TreatmentRow[];
   /** Recipe that makes the output again, as it is written beside the card. */
   readonly recipe?: string | null;
 }
@@ -52,10 +57,11 @@ export interface CardOptions {
  */
 export function mergeCard(
   provenance: Provenance,
-  { name, sourceReadme = null, baseModelId = null, left = [], recipe: recipeText = null, floats = false }: CardOptions,
+  { name, sourceReadme = null, baseModelId = null, left = [], recipe: recipeText = null, floats = false, treatments = [] }: CardOptions,
 ): string {
   const { recipe, tool } = provenance;
   const { members } = recipe;
+  const table = treatmentRows(treatments);
   const source = frontMatter(sourceReadme ?? '');
   const tags = [...new Set([...listItems(source.get('tags') ?? []).filter((tag) => !isUntrue(tag, floats)), 'merge', 'ckpt-merge'])];
   const library = source.get('library_name') ?? [];
@@ -74,7 +80,7 @@ export function mergeCard(
     '',
     '| checkpoint | step | tokens | weight |',
     '| --- | ---: | ---: | ---: |',
-    ...members.map((m) => `| ${cell(m.name)} | ${m.step ?? ''} | ${m.tokens ?? ''} | ${m.weight} |`),
+    ...members.map((m) => `| ${cell(m.name)} | ${stepCell(m) ?? ''} | ${m.tokens ?? ''} | ${m.weight} |`),
     '',
     ...membersLeft(provenance.selection),
     ...provenance.dtypeChanges.flatMap((change) => [`Dtypes changed, ${change}.`, '']),
@@ -84,7 +90,8 @@ export function mergeCard(
     ...reproduction(recipeText),
     '## Check it',
     '',
-    'Each floating-point tensor is the weighted sum in float64, in the order of the table, rounded to float32 and then to its dtype. In PyTorch, with `x` the',
+    ...table,
+    `${table.length > 0 ? 'Each tensor with the treatment `average`' : 'Each floating-point tensor'} is the weighted sum in float64, in the order of the checkpoints, rounded to float32 and then to its dtype. In PyTorch, with \`x\` the`,
     'tensor of each checkpoint whose weight is not 0, and `w` those weights:',
     '',
     '```python',
@@ -181,6 +188,19 @@ function reproduction(recipe: string | null): readonly string[] {
 
 function count(members: number): string {
   return members === 1 ? 'One checkpoint' : `${members} checkpoints`;
+}
+
+/**
+ * What was done with the tensors of each role; nothing where all of them are averaged by the weights of the
+ * output. The policies stand in the recipe: one may name a file of this machine.
+ */
+function treatmentRows(rows: readonly TreatmentRow[]): readonly string[] {
+  if (rows.every(({ treatment, policy }) => policy === null && treatment === rows[0]!.treatment)) return [];
+  const cells = rows.map(({ role, mtp, tensors, treatment }) => {
+    const name = `${role === null ? 'unknown' : roleWords(role)}${mtp ? ' (mtp)' : ''}`;
+    return `| ${name} | ${tensors} | ${cell(treatment)} |`;
+  });
+  return ['| role | tensors | treatment |', '| --- | ---: | --- |', ...cells, ''];
 }
 
 /** A name may hold whatever Markdown, HTML and terminals read. */

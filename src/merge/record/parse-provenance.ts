@@ -64,6 +64,7 @@ const provenanceSchema: z.ZodType<Provenance> = object({
   recipe,
   planDigest: text.nullable(),
   files: list(file),
+  sideFiles: list(file).optional(),
   dtypeChanges: list(text),
   warnings: list(warning),
   timings: object({ seconds: number, bytesRead: count, bytesWritten: count }).nullable(),

@@ -82,6 +82,11 @@ export interface Provenance {
   readonly planDigest: string | null;
   /** Empty inside a single file. */
   readonly files: readonly ProvenanceFile[];
+  /**
+   * What was written beside the tensors, but for this record, the recipe and the card; absent inside a single
+   * file, and in records of versions before it was kept.
+   */
+  readonly sideFiles?: readonly ProvenanceFile[] | undefined;
   readonly dtypeChanges: readonly string[];
   /** How many members there were of those asked for, and what was left out; absent inside a single file. */
   readonly selection?: MemberReport;
@@ -95,6 +100,12 @@ export interface Provenance {
   readonly timings: ProvenanceTimings | null;
 }
 
+interface SummedFile {
+  readonly name: string;
+  readonly bytes: number;
+  readonly crc: number;
+}
+
 /** What a provenance is made from. Paths are as the user gave them; they do not reach the result. */
 export interface ProvenanceInput {
   readonly toolVersion: string;
@@ -103,7 +114,8 @@ export interface ProvenanceInput {
     readonly members: readonly (Omit<ProvenanceMember, 'name' | 'path'> & { readonly path: string })[];
   };
   readonly planDigest: string | null;
-  readonly files: readonly { readonly name: string; readonly bytes: number; readonly crc: number }[];
+  readonly files: readonly SummedFile[];
+  readonly sideFiles?: readonly SummedFile[];
   readonly dtypeChanges: readonly string[];
   readonly selection?: MemberReport;
   readonly warnings: readonly Warning[];
@@ -152,13 +164,18 @@ export function buildProvenance(input: ProvenanceInput): Provenance {
       })),
     },
     planDigest: input.planDigest,
-    files: input.files.map(({ name, bytes, crc }) => ({ name, bytes, crc32c: crcText(crc) })),
+    files: input.files.map(recordedFile),
+    ...(input.sideFiles !== undefined && { sideFiles: input.sideFiles.map(recordedFile) }),
     dtypeChanges: input.dtypeChanges,
     ...(input.selection !== undefined && { selection: told(input.selection, clean) }),
     warnings: input.warnings.map(({ code, message }) => ({ code, message: clean(message) })),
     ...(input.rounding !== undefined && input.rounding.length > 0 && { rounding: input.rounding }),
     timings: input.timings,
   };
+}
+
+function recordedFile({ name, bytes, crc }: SummedFile): ProvenanceFile {
+  return { name, bytes, crc32c: crcText(crc) };
 }
 
 /** A name of a checkpoint may be a person's, and a reason may name a path. */

@@ -3,12 +3,16 @@ import { SYSTEM } from '../../base/disk/system.ts';
 import { MergeError } from '../../base/errors.ts';
 import { MOST } from '../../base/limits.ts';
 import { optionName } from '../../base/option-words.ts';
+import { pick } from '../../base/pick.ts';
 import { refuse } from '../../base/problems.ts';
 import { parseQuantity } from '../../checkpoints/run/quantity.ts';
 import { contradictions } from '../../recipe/file/contradictions.ts';
+import { checkGiven, OF_OUTPUT, type Taken } from '../../recipe/given.ts';
+import { CHECKS, MACHINE, RECIPE, SELECT, TOKENS, TRUST } from '../../recipe/options.ts';
 import { policiesOf, requestOf } from '../../recipe/policy/keys.ts';
 import { policyText } from '../../recipe/policy/text.ts';
 import type { Policy } from '../../recipe/policy/types.ts';
+import { PARAMETERS } from '../../recipe/schedule/parameters.ts';
 import { WATCHED_WINDOW } from './selection.ts';
 import type { WatchOptions } from './types.ts';
 
@@ -18,12 +22,38 @@ import type { WatchOptions } from './types.ts';
  */
 const RECURSIVE: ReadonlySet<string> = new Set(['method', 'alpha', 'halfLife']);
 
+/** What a watch takes, in the library. */
+const OF_WATCH = {
+  run: { kind: 'path', needed: true },
+  output: { kind: 'path', needed: true },
+  select: { kind: 'map', of: pick(SELECT, ['last', 'every', 'from', 'stage', 'minInterval', 'minMembers']) },
+  method: OF_OUTPUT.method,
+  ...PARAMETERS,
+  policies: OF_OUTPUT.policies,
+  router: OF_OUTPUT.router,
+  dtype: OF_OUTPUT.dtype,
+  baseModelId: RECIPE.baseModelId,
+  ...TOKENS,
+  ...CHECKS,
+  ...MACHINE,
+  ...TRUST,
+  accumulate: { kind: 'choice', choices: ['ema'] },
+  keep: { kind: 'count' },
+  hook: { kind: 'text' },
+  timeout: { kind: 'number' },
+  pin: { kind: 'path' },
+  poll: { kind: 'number' },
+  settle: { kind: 'number' },
+  once: { kind: 'flag' },
+} as const satisfies Taken<WatchOptions>;
+
 /**
  * Refuses what no round could carry out, before the first one.
  * @throws MergeError E_OPTION, E_OUTPUT_OVERLAPS_INPUT, E_NOT_FOUND where the run is not there and could not
  *   come to be
  */
 export async function checkOptions(options: WatchOptions): Promise<void> {
+  checkGiven('watch', options, OF_WATCH);
   const { run, output, keep, poll, settle, pin, timeout } = options;
   checkSeconds('poll', poll, 0.01);
   checkSeconds('settle', settle, 0);

@@ -124,7 +124,7 @@ async function checkQuantised({ dtype }: WatchOptions, { path }: RunCheckpoint):
   });
 }
 
-async function accumulatorInput(folder: string, before: Accumulator, { stage }: RunCheckpoint): Promise<PlanInput> {
+async function accumulatorInput(folder: string, before: Accumulator, { stage, epoch }: RunCheckpoint): Promise<PlanInput> {
   const path = join(folder, before.output);
   const found = await openCheckpoint(path)
     .then(fingerprint)
@@ -132,15 +132,15 @@ async function accumulatorInput(folder: string, before: Accumulator, { stage }: 
       throw notOurs(path, 'cannot be read', error);
     });
   if (found !== before.fingerprint) throw notOurs(path, 'is not the one that this watch wrote: its content differs');
-  return { path, step: before.step, tokens: before.tokens, stage };
+  return { path, step: before.step, tokens: before.tokens, stage, epoch };
 }
 
 function notOurs(path: string, why: string, cause?: unknown): MergeError {
   return new MergeError('E_ACCUMULATOR', `the accumulator ${path} ${why}`, { details: { file: path }, cause });
 }
 
-function input({ path, step, tokens, stage }: RunCheckpoint): PlanInput {
-  return { path, step, tokens, stage };
+function input({ path, step, tokens, stage, epoch }: RunCheckpoint): PlanInput {
+  return { path, step, tokens, stage, epoch };
 }
 
 function output(options: WatchOptions, end: RunCheckpoint): OutputRequest {

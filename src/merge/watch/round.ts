@@ -65,7 +65,7 @@ export class Rounds {
     const time = new Date().toISOString();
     // A plan would take it for a usage error, and a watch says it and goes on.
     for (const { path } of found.request.outputs) if ((await digestOf(path)) === null) throw outputExists(path);
-    const plan = await withMemberWarnings(await buildPlan(found.request, signal));
+    const plan = await withMemberWarnings(await buildPlan(found.request, signal), signal);
     if (options.strict) refuseUnsound(plan.warnings);
     const record = recordOf(plan, end, time);
     const notes = found.request.outputs.at(-1)?.selection?.notes ?? [];
@@ -214,8 +214,8 @@ export class Rounds {
 function withoutBad(run: Run, isBad: (checkpoint: RunCheckpoint) => boolean): Run {
   const reason = 'it holds NaN or infinity';
   const broken = run.checkpoints.flatMap((checkpoint): BrokenCheckpoint[] => {
-    const { path, name, stage, ingredient, step, tokens } = checkpoint;
-    return step !== null && isBad(checkpoint) ? [{ path, name, stage, ingredient, step, tokens, reason }] : [];
+    const { path, name, stage, ingredient, epoch, step, tokens } = checkpoint;
+    return step !== null && isBad(checkpoint) ? [{ path, name, stage, ingredient, epoch, step, tokens, reason }] : [];
   });
   return { ...run, checkpoints: run.checkpoints.filter((checkpoint) => !isBad(checkpoint)), broken: [...run.broken, ...broken] };
 }

@@ -1,5 +1,5 @@
 import { MergeError } from '../../base/errors.ts';
-import { comparePositions } from '../../checkpoints/run/position.ts';
+import { comparePositions, countsAnew } from '../../checkpoints/run/position.ts';
 import type { Quantity, Run, RunCheckpoint } from '../../checkpoints/run/types.ts';
 import { selectMembers } from '../../recipe/select/select.ts';
 import type { Selected } from '../../recipe/select/types.ts';
@@ -59,12 +59,12 @@ export function firstNeeded(options: WatchOptions, run: Run, needsRound: (name: 
 /** How far apart two checkpoints are in the unit of a quantity; null where one has no such position. */
 export function distance(
   older: Pick<RunCheckpoint, 'step' | 'tokens'>,
-  newer: Pick<RunCheckpoint, 'step' | 'tokens'>,
+  newer: Pick<RunCheckpoint, 'epoch' | 'step' | 'tokens'>,
   { unit }: Pick<Quantity, 'unit'>,
   checkpoints: number,
 ): number | null {
   if (unit === 'checkpoints') return checkpoints;
   const key = unit === 'tokens' ? 'tokens' : 'step';
   const [from, to] = [older[key], newer[key]];
-  return from === null || to === null ? null : to - from;
+  return from === null || to === null || (key === 'step' && countsAnew(newer)) ? null : to - from;
 }

@@ -1,3 +1,4 @@
+import { worded } from '../../base/option-words.ts';
 import type { Colors } from '../../render/colors.ts';
 import { asFailure, errorText } from '../../render/error-text.ts';
 import { formatSeconds, formatStep, plural, printable } from '../../render/format.ts';
@@ -40,7 +41,8 @@ export function watchLine(event: WatchEvent, colors: Colors): string {
 function idleText({ checkpoints, newest, unusable }: Looked): string {
   const others = unusable === 0 ? '' : `; ${unusable} more cannot be used yet, or at all`;
   if (newest === null) return `the run has no complete checkpoint${others}`;
-  return `the run has ${plural(checkpoints, 'complete checkpoint')} up to ${printable(newest)}, and no window of them is left to merge${others}`;
+  const done = 'no window of them is left to merge: each is merged once, with the options of then, and other options are for what comes';
+  return worded`the run has ${plural(checkpoints, 'complete checkpoint')} up to ${printable(newest)}, and ${done} (--output with another folder merges them anew)${others}`;
 }
 
 /**

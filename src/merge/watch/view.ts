@@ -30,8 +30,10 @@ export interface Look {
 }
 
 /** A later one that is complete has a window without it. */
-function stillChanging({ path, name, stage, ingredient, step, tokens }: RunCheckpoint): BrokenCheckpoint[] {
-  return step === null ? [] : [{ path, name, stage, ingredient, step, tokens, reason: 'it is being written, or changed a moment ago' }];
+function stillChanging({ path, name, stage, ingredient, epoch, step, tokens }: RunCheckpoint): BrokenCheckpoint[] {
+  return step === null
+    ? []
+    : [{ path, name, stage, ingredient, epoch, step, tokens, reason: 'it is being written, or changed a moment ago' }];
 }
 
 /** Without what its trainer writes anew again and again: `last` is another step at every look. */

@@ -4,6 +4,7 @@ import { acquireLock } from '../../base/disk/folder-lock.ts';
 import { SYSTEM } from '../../base/disk/system.ts';
 import { MergeError } from '../../base/errors.ts';
 import { drain, eventStream } from '../../base/event-stream.ts';
+import { launchedTask } from '../../base/process/launched-task.ts';
 import type { RunCheckpoint } from '../../checkpoints/run/types.ts';
 import { loadBinding } from '../native/load.ts';
 import { checkHistory } from './history.ts';
@@ -16,6 +17,7 @@ import { DEFAULT_SETTLE, type Look, RunView } from './view.ts';
 
 /** Seconds between two looks. */
 const DEFAULT_POLL = 30;
+const OTHER_WATCH = 'Where another watch is meant: end it, or give this one another folder with -o.';
 /** How often a round is tried whose members changed or went away meanwhile: the next try has others. */
 const TRIES = 3;
 const CHANGED = new Set(['E_INPUT_CHANGED', 'E_NOT_FOUND', 'E_SHARD_MISSING']);
@@ -50,12 +52,16 @@ async function watchRun(options: WatchOptions, emit: (event: WatchEvent) => void
   await checkOptions(options);
   loadBinding();
   const folder = await makeWatchFolder(options.output);
+  const task = launchedTask(process.env);
   const lock = await acquireLock(folder, {
     name: 'watch',
     output: options.output,
     code: 'E_BUSY',
     busy: 'is being watched',
-    help: 'End the other watch, or give this one another folder with -o.',
+    help:
+      task === null
+        ? OTHER_WATCH
+        : `This is task ${task.rank} of the ${task.size} that ${task.launcher} started with one command, and one process watches a run: run it with \`${task.single}\`. ${OTHER_WATCH}`,
   });
   try {
     await checkHistory(options.output, lock.folder);

@@ -26,10 +26,10 @@ const VALUE_LENGTH = 60;
 const EXPERTS: ReadonlySet<string> = new Set(CONFIG_KEYS.experts);
 
 /**
- * Whether two texts of config.json configure one model, whichever versions of transformers wrote them:
- * {@link ROWS} and the forms of rotary positions have what such versions write otherwise. A key that one file
- * lacks and no row knows is a difference between files of one version, and assumed to be none between files of
- * two, unless the file without it says null.
+ * Whether two texts of config.json configure one model, whichever versions of transformers wrote them: {@link
+ * ROWS} and the forms of rotary positions have what such versions write otherwise. A key that one file lacks
+ * and no row knows is a difference between files of one version, and assumed to be none between files of two,
+ * unless the file without it says null.
  */
 export function compareConfigs(a: string, b: string): ConfigComparison {
   const [left, right] = [parseConfig(a), parseConfig(b)];

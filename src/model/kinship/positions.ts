@@ -46,9 +46,9 @@ const NEUTRAL: ReadonlyMap<string, unknown> = new Map<string, unknown>([
 const WINDOWED = /sliding|local/;
 
 /**
- * Rotary positions of two configurations in one form, so that the same keys are there: that of transformers 5,
- * `rope_parameters.rope_theta`. A file that says them for all layers says them for each kind of layer of the
- * other.
+ * Rotary positions of two configurations in one form, so that the same keys are there: that of transformers
+ * 5, `rope_parameters.rope_theta`. A file that says them for all layers says them for each kind of layer of
+ * the other.
  */
 export function positionKeys(a: JsonObject, b: JsonObject): readonly [ReadonlyMap<string, unknown>, ReadonlyMap<string, unknown>] {
   const [left, right] = [positionsOf(a), positionsOf(b)];

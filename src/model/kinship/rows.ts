@@ -48,8 +48,8 @@ function headDims(config: JsonObject): readonly unknown[] {
 }
 
 /**
- * The keys in which files of one run differ though nothing about the model does: what one version of a library
- * writes and another does not. The first row that has a key counts.
+ * The keys in which files of one run differ though nothing about the model does: what one version of a
+ * library writes and another does not. The first row that has a key counts.
  */
 export const ROWS: readonly ConfigRow[] = [
   {

@@ -1,6 +1,6 @@
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import type { CheckpointRoles } from '../roles/checkpoint-roles.ts';
-import { configuredTie } from '../roles/tied.ts';
+import { saidTie } from '../roles/tied.ts';
 import type { Arranged, Arrangement, Piece } from './types.ts';
 import { Units, type WeightUnit } from './units.ts';
 
@@ -34,8 +34,11 @@ export function arrange(layout: Checkpoint, layoutRoles: CheckpointRoles, member
       }
     }
   }
-  const tied = configuredTie(layoutRoles.config) === true && configuredTie(memberRoles.config) !== false;
   const layoutUnits = new Units(layout, layoutRoles);
+  const ties = [saidTie(layout, layoutRoles.config), saidTie(member, memberRoles.config)];
+  const tied = ties.includes(true) && !ties.includes(false);
+  const ourEnds = tied ? endsOf(layout, layoutRoles, layoutUnits) : [];
+  const theirEnds = tied ? endsOf(member, memberRoles, units) : [];
   let wanted: ReadonlyMap<string, number> | undefined;
   const of = (shard: number, row: number): Arranged | undefined => {
     const held = layoutUnits.of(shard, row);
@@ -43,7 +46,7 @@ export function arrange(layout: Checkpoint, layoutRoles: CheckpointRoles, member
     wanted ??= unitsOf(layout, layoutUnits);
     for (const { key, from, elements, shape } of held.units) {
       if (wanted.get(key)! > 1) return undefined;
-      const holder = holders.get(key) ?? (tied && key === 'lm_head.weight' ? holders.get('embed_tokens.weight') : undefined);
+      const holder = holders.get(key) ?? holders.get(otherEnd(key, ourEnds, theirEnds) ?? '');
       if (holder === undefined || holder === null || holder.elements !== elements) return undefined;
       const refused = held.refused ?? holder.refused ?? shapesDiffer(shape, holder.shape);
       if (refused !== null) return { refused };
@@ -58,11 +61,38 @@ export function arrange(layout: Checkpoint, layoutRoles: CheckpointRoles, member
 
   const uses = (shard: number, row: number): boolean => {
     wanted ??= unitsOf(layout, layoutUnits);
-    const has = (key: string): boolean => wanted!.has(key) || (tied && key === 'lm_head.weight' && wanted!.has('embed_tokens.weight'));
+    const has = (key: string): boolean => wanted!.has(key) || wanted!.has(otherEnd(key, theirEnds, ourEnds) ?? '');
     const held = units.of(shard, row);
     return held.units.length > 0 && held.units.every(({ key }) => has(key) && holders.get(key) !== null);
   };
   return { of, uses };
+}
+
+/** An embedding or an output head. */
+interface End {
+  readonly key: string;
+  readonly head: boolean;
+  readonly shape: string;
+}
+
+/** Those of a language model, outside of multi-token prediction. */
+function endsOf({ shards }: Checkpoint, roles: CheckpointRoles, units: Units): End[] {
+  return shards.flatMap(({ tensors }, shard) =>
+    Array.from({ length: tensors.count }, (_, row): End[] => {
+      const { role, mtp, tower } = roles.of(shard, row);
+      const shape = tensors.shapes[row]!;
+      if ((role !== 'embedding' && role !== 'lm_head') || mtp || tower !== null || shape.length !== 2) return [];
+      return units.of(shard, row).units.map(({ key }) => ({ key, head: role === 'lm_head', shape: shape.join() }));
+    }).flat(),
+  );
+}
+
+/** Where embedding and head are one matrix, of which savers keep either name: what others call this one. */
+function otherEnd(key: string, own: readonly End[], theirs: readonly End[]): string | null {
+  const end = own.find((one) => one.key === key);
+  if (end === undefined) return null;
+  const [found, ...more] = theirs.filter(({ head, shape }) => head !== end.head && shape === end.shape);
+  return found === undefined || more.length > 0 ? null : found.key;
 }
 
 /** Why matrices of as many elements are not the same elements in the same order. */

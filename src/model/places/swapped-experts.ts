@@ -44,9 +44,9 @@ interface Sampled {
  * between neighbours, with their router rows or without, whatever layouts these are in. Nothing for dense
  * models. Reads some columns of each router; and of experts some elements, in layers where rows seem to have
  * moved, in all where a checkpoint and the next are in different layouts (one of them was converted, and
- * converters that put experts in another order leave routers alone), and else in a few. Layers of other shapes
- * are not its business, nor are routers and experts that have nothing in common. Ends after the layer with
- * which eight pairs have been found.
+ * converters that put experts in another order leave routers alone), and else in a few. Layers of other
+ * shapes are not its business, nor are routers and experts that have nothing in common. Ends after the layer
+ * with which eight pairs have been found.
  *
  * @param checkpoints the members, oldest first
  * @returns E_PERMUTED a pair and layer whose experts moved; and W_EXPERT_ORDER where router rows alone have

@@ -8,9 +8,9 @@ import type { Role } from './types.ts';
 const NO_WEIGHTS: ReadonlySet<Role> = new Set(['buffer', 'rope_buffer', 'router_buffer', 'quant_scale', 'quant_meta', 'lora', 'optimizer']);
 
 /**
- * Weights without an element, which no model has: a save under ZeRO-3 that did not gather these. A guess where it is
- * all that a checkpoint has of them, for who is to say that nobody builds a layer of nothing. One conflict for all
- * checkpoints.
+ * Weights without an element, which no model has: a save under ZeRO-3 that did not gather these. A guess
+ * where it is all that a checkpoint has of them, for who is to say that nobody builds a layer of nothing. One
+ * conflict for all checkpoints.
  */
 export function emptyWeights(checkpoints: readonly Checkpoint[], roles: readonly CheckpointRoles[]): Conflict[] {
   const conflicts = checkpoints.flatMap((checkpoint, c) => emptyIn(checkpoint, roles[c]!) ?? []);

@@ -4,7 +4,7 @@ import { storeOf } from '../../base/store/store.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import type { CheckpointRoles } from './checkpoint-roles.ts';
 import { CONFIG_KEYS, configNumber, languageConfigs, type ModelConfig } from './model-config.ts';
-import { configuredTie } from './tied.ts';
+import { configuredTie, saidTie } from './tied.ts';
 
 const CAUSAL = /(?:ForCausalLM|LMHeadModel)$/;
 /** What generates, too, where it has a language model in it: encoder-decoders and codecs have heads of many names. */
@@ -15,8 +15,8 @@ const BODY = /(?:^|\.)model\./;
 const EMBEDDING_MODEL = 'modules.json';
 
 /**
- * Families of transformers (5.24, and all versions from 4.40 on that know them) in which embedding and head are two
- * where config.json says nothing of it.
+ * Families of transformers (5.24, and all versions from 4.40 on that know them) in which embedding and head
+ * are two where config.json says nothing of it.
  */
 const APART: ReadonlySet<string> = setOf(
   'apertus arcee bamba bitnet codegen dbrx deepseek_v2 deepseek_v3 deepseek_v32 diffllama doge dots1 exaone4 exaone_moe',
@@ -39,6 +39,8 @@ interface Parts {
   /** The embedding where a whole model has it. */
   embeddingOfBody: boolean;
   head: boolean;
+  /** Whether that is, beyond doubt, a matrix with a row for each token. */
+  headMatrix: boolean;
   norm: boolean;
   /** Sizes of the norms in its layers. */
   readonly norms: Set<number>;
@@ -46,9 +48,9 @@ interface Parts {
 }
 
 /**
- * What a language model cannot be without, by its configuration, and is not there: its input embedding, its last norm,
- * and the head that is said to be a matrix of its own. A library makes these of random numbers, and says so at most in
- * passing. Nothing is said of a part of a model.
+ * What a language model cannot be without, by its configuration, and is not there: its input embedding, its
+ * last norm, and the head that is said to be a matrix of its own. A library makes these of random numbers,
+ * and says so at most in passing. Nothing is said of a part of a model.
  */
 export async function missingParts(checkpoint: Checkpoint, roles: CheckpointRoles): Promise<Warning[]> {
   const { path, namesPerFile, kind } = checkpoint;
@@ -59,6 +61,8 @@ export async function missingParts(checkpoint: Checkpoint, roles: CheckpointRole
     Array.isArray(architectures) && architectures.find((name) => typeof name === 'string' && kinds.some((one) => one.test(name)));
   if (!causal || namesPerFile) return [];
   const parts = partsOf(checkpoint, roles);
+  // One matrix under the head's name, as safetensors' save_model keeps it.
+  if (parts.headMatrix && saidTie(checkpoint, config) === true) parts.embedding = true;
   const warnings: Warning[] = [];
   const said = `and config.json says that it is ${causal}`;
   const layers = configNumber(config, CONFIG_KEYS.layers);
@@ -80,7 +84,15 @@ export async function missingParts(checkpoint: Checkpoint, roles: CheckpointRole
 
 function partsOf({ shards }: Checkpoint, roles: CheckpointRoles): Parts {
   const vocabulary = configNumber(roles.config, ['vocab_size']) ?? Number.POSITIVE_INFINITY;
-  const parts: Parts = { embedding: false, embeddingOfBody: false, head: false, norm: false, norms: new Set(), layers: new Set() };
+  const parts: Parts = {
+    embedding: false,
+    embeddingOfBody: false,
+    head: false,
+    headMatrix: false,
+    norm: false,
+    norms: new Set(),
+    layers: new Set(),
+  };
   const outside = new Set<number>();
   for (const [s, { tensors }] of shards.entries()) {
     for (let row = 0; row < tensors.count; row++) {
@@ -91,6 +103,7 @@ function partsOf({ shards }: Checkpoint, roles: CheckpointRoles): Parts {
       if (role === 'embedding') parts.embeddingOfBody ||= BODY.test(name);
       // What no rule knows, and has a row for each token, may be the head or the embedding by another name.
       if (role === 'lm_head' || (role === null && shape[0] === vocabulary)) parts.head = true;
+      parts.headMatrix ||= role === 'lm_head' && shape.length === 2 && shape[0]! >= vocabulary;
       const perToken = layer === null && (role === null || role === 'other') && shape.some((size) => size >= vocabulary);
       if (role === 'embedding' || perToken) parts.embedding = true;
       if (tower !== null) continue;

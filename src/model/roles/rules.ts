@@ -147,8 +147,9 @@ export const COMPANIONS: readonly Companion[] = [
   { role: 'lora', name: String.raw`^base_model\.model\.(.+)$`, base: '$1', projection: 'full', besideAdapters: true },
 
   { role: 'quant_scale', name: String.raw`^(.+)\.(?:[kvq]_scale|[kvq]_proj\.output_scale|kv_scale)$`, base: '$1.weight', projection: 'kv_cache', learned: 'vectors' },
-  { role: 'quant_scale', name: String.raw`^(.+)\.(?:input|activation|output)_scale$`, base: '$1.weight', learned: 'vectors' },
-  { role: 'quant_scale', name: String.raw`^(.+)\.(?:weight|input|activation|output)_(?:scale(?:_inv|_\d)?|global_scale)$`, base: '$1.weight' },
+  // Modules of whole blocks have no matrix of their own that is quantised: what multiplies their output is learned.
+  { role: 'quant_scale', name: String.raw`^(.+)\.(?:input|activation|(?<!<(?:mlp|ffn|feed_forward)\.)output)_scale$`, base: '$1.weight', learned: 'vectors' },
+  { role: 'quant_scale', name: String.raw`^(.+)\.(?:weight|input|activation|(?<!<(?:mlp|ffn|feed_forward)\.)output)_(?:scale(?:_inv|_\d)?|global_scale)$`, base: '$1.weight' },
   { role: 'quant_scale', name: String.raw`^(.+)\.scales$`, base: '$1.weight', learned: true },
   { role: 'quant_scale', name: String.raw`^(.+)\.(?:qscale_weight|qscale_act|SCB|weight\.(?:nested_)?absmax)$`, base: '$1.weight' },
   { role: 'quant_scale', name: '^(.+)_scales$', base: '$1', learned: true },

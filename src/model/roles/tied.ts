@@ -46,8 +46,8 @@ export function tiedPairs(checkpoint: Checkpoint, roles: CheckpointRoles): TiedP
 const SAMPLE = 32 * 1024;
 
 /**
- * Those pairs that config.json says are one and that are the same, by a sample of both. Reads up to 128 KiB of
- * each pair.
+ * Those pairs that config.json says are one and that are the same, by a sample of both. Reads up to 128 KiB
+ * of each pair.
  * @throws MergeError E_INPUT_CHANGED, E_NOT_READABLE
  */
 export async function storedTwice(checkpoint: Checkpoint, roles: CheckpointRoles): Promise<TiedPair[]> {
@@ -84,4 +84,18 @@ export function configuredTie(config: ModelConfig | null): boolean | null {
     .toReversed()
     .map((c) => c.tie_word_embeddings);
   return said.find((value): value is boolean => typeof value === 'boolean') ?? null;
+}
+
+/** Names of embeddings and heads in what safetensors says of tensors that it left out. */
+const ENDS = /(^|[._])(lm_head|embed_out|output|embed(ding)?s?(_tokens|_in)?|tok_embeddings|word_embeddings|wte)(\.|$)/;
+
+/**
+ * As {@link configuredTie}, and where that says nothing, whether safetensors' `save_model` kept one name of
+ * two for one tensor: `__metadata__` then has the other name with the one that is there.
+ */
+export function saidTie({ shards }: Pick<Checkpoint, 'shards'>, config: ModelConfig | null): boolean | null {
+  const configured = configuredTie(config);
+  if (configured !== null) return configured;
+  const kept = ([other, name]: [string, string]) => other !== name && ENDS.test(other) && ENDS.test(name);
+  return shards.some(({ metadata }) => [...(metadata ?? [])].some(kept)) ? true : null;
 }

@@ -11,12 +11,12 @@ const NO_CODES = /(?:^|[._])(?:_?extra_state\d*|\w*ids?|\w*idx|\w*ind(?:ex|ices)
 
 /** Endings that only the scales and zero points of quantised weights have. */
 const QUANTISED =
-  /(?:^|[._])(?:\w*scale_inv|weight_scale(?:_\d)?|\w*global_scale|qscale_\w+|zero_points?|\w+_zero_point|qzeros|absmax|amax|quant_map|SCB)$/;
+  /(?:^|[._])(?:\w*scale_inv|weight_scale(?:_\d)?|\w*global_scale|qscale_\w+|zero_points?|\w+_zero_point|qzeros|absmax|amax|amax_history\w*|scale(?:_inv)?_(?:fwd|bwd)|(?:activation_post_process|\w*fake_quant)\.[\w.]+|quant_map|SCB)$/;
 /** And those that, as one number, are those of activations. */
 const OF_ACTIVATIONS = /(?:^|[._])(?:(?:input|activation)_scale(?:_\d)?|[kvq]_scale)$/;
 /**
- * What ends so in a block: `mlp.gate_scale`. A module's own `scale` is learned, and so are those of some names
- * (Swin's `logit_scale`, Gemma's `per_dim_scale`, RT-DETR's `n_points_scale`).
+ * What ends so in a block: `mlp.gate_scale`. A module's own `scale` is learned, and so are those of some
+ * names (Swin's `logit_scale`, Gemma's `per_dim_scale`, RT-DETR's `n_points_scale`).
  */
 const SCALE_OF_A_BLOCK = /(?<!logits?|_dim|points|layer|residual)_(?:scales?|zeros?)$/;
 /** The parts of a layer, whose rules take all that lies below them. */
@@ -24,8 +24,8 @@ const BLOCKS: ReadonlySet<Role> = new Set(['attn', 'mlp', 'ssm', 'expert', 'shar
 const OF_TOWERS: ReadonlySet<Role> = new Set(['vision', 'audio', 'projector']);
 
 /**
- * Whether a float of a block is by its own name none of the block's weights, but a scale or zero point of quantised
- * ones.
+ * Whether a float of a block is by its own name none of the block's weights, but a scale or zero point of
+ * quantised ones.
  * @param codes whether the checkpoint holds codes: beside none, a scale is learned
  */
 export function isScaleInBlock(name: string, role: Role, codes: boolean): boolean {
@@ -105,8 +105,8 @@ export function doubtByValues(dtype: DtypeName, members: readonly Float64Array[]
 }
 
 /**
- * Infinities, or whole numbers of several values, of which one could have had a fraction: what is 0 or 1 all over is
- * untrained.
+ * Infinities, or whole numbers of several values, of which one could have had a fraction: what is 0 or 1 all
+ * over is untrained.
  */
 function isTable(members: readonly Float64Array[], wholeFrom: number): boolean {
   const seen = new Set<number>();

@@ -13,28 +13,38 @@ const PREFIXES: readonly (readonly [prefix: string, wrapper: string])[] = [
   ['base_model.model.', 'PEFT'],
 ];
 /** The same inside a name. */
-const INNER = /(?<=\.)(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\./;
+const INNER = /(?<=\.)(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\./g;
 
 /**
- * The names of a checkpoint's tensors with a wrapper's in them, by which no library finds its weights: one warning.
- * Only a prefix of all tensors is a wrapper's, for a model may have a part of that name.
+ * The names of a checkpoint's tensors with a wrapper's in them, by which no library finds its weights: one
+ * warning. Only a prefix of all tensors is a wrapper's, for a model may have a part of that name.
  */
 export function wrappedNames(checkpoint: Checkpoint): Warning[] {
   if (checkpoint.namesPerFile) return [];
   const names = checkpoint.shards.flatMap(({ tensors }) => tensors.names);
   const found = outerWrappers(names);
-  const inner = names.find((name) => INNER.test(name));
-  const parts = [...found.map(([prefix]) => prefix), ...(inner === undefined ? [] : [INNER.exec(inner)![0]])];
+  const outer = found.reduce((length, [prefix]) => length + prefix.length, 0);
+  const inner = names.find((name) => innerWrapper(name, outer) !== undefined);
+  const within = inner === undefined ? undefined : innerWrapper(inner, outer);
+  const parts = [...found.map(([prefix]) => prefix), ...(within === undefined ? [] : [within])];
   if (parts.length === 0) return [];
   const [example] = inner === undefined ? names : [inner];
   const who = found.length === 0 ? 'a wrapper in training' : found.map(([, wrapper]) => wrapper).join(' and ');
   const which = found.length === 0 ? 'names of tensors hold' : `the names of all ${names.length} tensors begin with`;
-  const strip = parts.reduce((text, part) => `${text}.replace('${part}', '')`, 'k');
+  // Part of a name of the model's own may be called the same.
+  const without = within === undefined ? 'k' : `k.replace('.${within}', '.')`;
+  const strip = found.reduce((text, [prefix]) => `${text}.removeprefix('${prefix}')`, without);
   const message =
     `${checkpoint.path}: ${which} ${parts.join(' and ')} (${example}), which ${who} put there and a merge keeps; libraries do not find the ` +
     `weights by such names: save the model without its wrapper, or rename the tensors of the merge, file by file, with safetensors.torch: ` +
     `save_file({${strip}: v for k, v in load_file(F).items()}, F, {'format': 'pt'})`;
   return [{ code: 'W_WRAPPED_NAMES', message }];
+}
+
+/** A wrapper's part of a name behind its first characters. */
+function innerWrapper(name: string, from: number): string | undefined {
+  INNER.lastIndex = from;
+  return INNER.exec(name)?.[0];
 }
 
 /** Prefixes that all names have, outermost first. */
@@ -52,9 +62,9 @@ function outerWrappers(names: readonly string[]): (typeof PREFIXES)[number][] {
 }
 
 /**
- * Models that were saved in PEFT's wrapper: base weights beside the adapters that change them. Without the adapters
- * they are not the models that were trained, and their mean is not that of what they stand for. A folder with adapters
- * alone is another matter. By names, which may be a model's own. One conflict for all.
+ * Models that were saved in PEFT's wrapper: base weights beside the adapters that change them. Without the
+ * adapters they are not the models that were trained, and their mean is not that of what they stand for. A
+ * folder with adapters alone is another matter. By names, which may be a model's own. One conflict for all.
  */
 export function peftConflicts(checkpoints: readonly Checkpoint[]): Conflict[] {
   const found = new Map<TensorTable, Conflict | null>();

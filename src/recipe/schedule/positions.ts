@@ -1,6 +1,7 @@
 import { basename } from 'node:path';
 import { MergeError, type Warning } from '../../base/errors.ts';
 import { optionName } from '../../base/option-words.ts';
+import { countsAnew, stepLabel } from '../../checkpoints/run/position.ts';
 import { aboutQuantity, formatQuantity } from '../../checkpoints/run/quantity.ts';
 import type { Quantity } from '../../checkpoints/run/types.ts';
 import type { ScheduleMember } from './types.ts';
@@ -18,7 +19,7 @@ export interface Positions {
 const EVEN = 1.25;
 
 export function memberLabel(member: ScheduleMember): string {
-  return member.step === null ? basename(member.path) : `step ${member.step}`;
+  return stepLabel(member) ?? basename(member.path);
 }
 
 /**
@@ -101,5 +102,6 @@ export function unevenWarnings(members: readonly ScheduleMember[], method: strin
 }
 
 function value(member: ScheduleMember, unit: 'tokens' | 'steps'): number | null {
-  return unit === 'tokens' ? member.tokens : member.step;
+  // Steps that begin anew in every epoch are no distance.
+  return unit === 'tokens' ? member.tokens : countsAnew(member) ? null : member.step;
 }

@@ -73,7 +73,7 @@ function weigh(members: readonly ScheduleMember[], request: WeightRequest, conte
 function checkDistinct(members: readonly ScheduleMember[], method: string): void {
   for (const [i, b] of members.entries()) {
     const a = members[i - 1];
-    if (a === undefined || a.step === null || a.step !== b.step || a.tokens !== b.tokens) continue;
+    if (a === undefined || a.step === null || a.step !== b.step || a.epoch !== b.epoch || a.tokens !== b.tokens) continue;
     throw new MergeError('E_ORDER', `${a.path} and ${b.path} are both step ${a.step}, and ${method} depends on the order`, {
       details: { file: b.path },
     });

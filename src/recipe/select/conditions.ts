@@ -30,6 +30,11 @@ export function keepSteps(shortlist: Shortlist, steps: readonly number[]): void 
   const { run, left } = shortlist;
   const conflicts = steps.flatMap((step): Conflict[] => {
     const found = left.filter((checkpoint) => checkpoint.step === step);
+    const epochs = new Set(found.map(({ epoch }) => epoch));
+    if (epochs.size > 1) {
+      const message = `step ${step} is in epochs ${[...epochs].join(', ')}: name the checkpoints one by one`;
+      return [{ code: 'E_NO_MEMBERS', message }];
+    }
     if (found.length === 1 || (found.length > 1 && found.every(({ stage }) => stage === found[0]!.stage))) return [];
     if (found.length > 1)
       return [

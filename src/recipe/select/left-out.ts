@@ -67,14 +67,17 @@ function wantedOf(run: Run, members: readonly RunCheckpoint[], choose: (run: Run
 
 /** As the sound one that it would be; its tokens by those of its neighbours, where its name does not tell them. */
 function standFor({ checkpoints }: Run, broken: BrokenCheckpoint): Stand {
-  const { path, name, stage, ingredient, step } = broken;
+  const { path, name, stage, ingredient, epoch, step } = broken;
   const rest = { tokensFrom: null, bytes: 0, dtypes: [], learningRate: null, loss: null, evalLoss: null, savedAt: null };
-  return { path, name, stage, ingredient, step, tokens: broken.tokens ?? tokensAt(checkpoints, broken), ...rest, broken };
+  return { path, name, stage, ingredient, epoch, step, tokens: broken.tokens ?? tokensAt(checkpoints, broken), ...rest, broken };
 }
 
 /** On the straight line through the two checkpoints nearest to a step; null where two are not known. */
-function tokensAt(checkpoints: readonly RunCheckpoint[], { stage, ingredient, step }: BrokenCheckpoint): number | null {
-  const known = checkpoints.filter((c) => c.stage === stage && c.ingredient === ingredient && c.step !== null && c.tokens !== null);
+function tokensAt(checkpoints: readonly RunCheckpoint[], { stage, ingredient, epoch, step }: BrokenCheckpoint): number | null {
+  const known = checkpoints.filter(
+    (c) =>
+      c.stage === stage && c.ingredient === ingredient && (c.epoch === epoch || epoch === step) && c.step !== null && c.tokens !== null,
+  );
   const after = known.findIndex((c) => c.step! > step);
   const second = after === -1 ? known.length - 1 : Math.max(1, after);
   const [a, b] = [known[second - 1], known[second]];

@@ -85,11 +85,23 @@ function warningsOf(
   const [run] = runs as readonly [Run];
   // The log of a run is that of its newest stage.
   const log = logCovers(run, members.at(-1)!) ? run.log : [];
+  const firstEpoch = Math.min(1, run.checkpoints[0]?.epoch ?? 0);
   return [
     ...leftOutWarnings(runs, members, report, asked),
-    ...(siblings ? siblingWarnings(members, runs) : memberWarnings(members, { log, abandoned: run.abandoned })),
+    ...(siblings
+      ? siblingWarnings(members.map((member) => ({ ...member, log: ratesAround(runs, member) })))
+      : memberWarnings(members, { log, abandoned: run.abandoned, firstEpoch })),
     ...runs.flatMap(({ warnings }) => warnings),
   ];
+}
+
+/** The rates of the training that a sibling is of: where the log is another's, those at its checkpoints. */
+function ratesAround(runs: readonly Run[], member: RunCheckpoint): readonly Pick<RunCheckpoint, 'learningRate'>[] {
+  const run = runs.find(({ checkpoints }) => checkpoints.includes(member));
+  if (run === undefined) return [];
+  return logCovers(run, member)
+    ? run.log
+    : run.checkpoints.filter(({ stage, ingredient }) => stage === member.stage && ingredient === member.ingredient);
 }
 
 /** Runs that are named side by side may be meant with all their checkpoints. */

@@ -1,6 +1,8 @@
 import { MergeError } from '../../base/errors.ts';
+import { countsAnew, stepLabel } from '../../checkpoints/run/position.ts';
 import { aboutQuantity } from '../../checkpoints/run/quantity.ts';
 import type { Quantity, Run, RunCheckpoint } from '../../checkpoints/run/types.ts';
+import { positionsOf } from './spacing.ts';
 
 /** The checkpoints of a run that are still candidates, why the others are not, and what there is to say. */
 export class Shortlist {
@@ -31,15 +33,22 @@ export class Shortlist {
     if (unit === 'checkpoints') return;
     const [key, noun] = unit === 'tokens' ? (['tokens', 'token count'] as const) : (['step', 'step'] as const);
     const { run, left } = this;
-    const unknown = left.filter((checkpoint) => checkpoint[key] === null).length;
+    const places = new Map(left.map((checkpoint) => [checkpoint, positionsOf([checkpoint], unit)[0]!]));
+    const unknown = left.filter((checkpoint) => places.get(checkpoint) === null).length;
     if (unknown === 0) return;
+    if (key === 'step' && left.some(countsAnew)) {
+      throw new MergeError('E_NO_POSITION', `${run.path}: ${what} is in steps, and these begin anew in every epoch`, {
+        details: { file: run.path },
+        help: 'Say it in checkpoints (as 2ckpt) or in tokens, choose a number of them (--last), or name checkpoints one by one.',
+      });
+    }
     if (unknown === left.length) {
       const code = unit === 'tokens' ? 'E_NO_TOKENS' : 'E_NO_POSITION';
       throw new MergeError(code, `${run.path}: ${what} is in ${unit}, and no checkpoint has a known ${noun}`, {
         details: { file: run.path },
       });
     }
-    this.drop((checkpoint) => (checkpoint[key] === null ? `its ${noun} is not known` : null));
+    this.drop((checkpoint) => (places.get(checkpoint) === null ? `its ${noun} is not known` : null));
     this.notes.push(`${unknown} of ${left.length} checkpoints left out: the ${noun} is not known`);
   }
 
@@ -54,11 +63,9 @@ export class Shortlist {
 }
 
 /** What people call a checkpoint: `step 2000`, `stage 2, step 2000`, or its name where it has no step. */
-export function label({ stage, ingredient, step, name }: RunCheckpoint): string {
-  if (step === null) return name;
-  return [...(stage === null ? [] : [`stage ${stage}`]), ...(ingredient === null ? [] : [`ingredient ${ingredient}`]), `step ${step}`].join(
-    ', ',
-  );
+export function label({ stage, ingredient, epoch, step, name }: RunCheckpoint): string {
+  const of = [...(stage === null ? [] : [`stage ${stage}`]), ...(ingredient === null ? [] : [`ingredient ${ingredient}`])];
+  return step === null ? name : [...of, stepLabel({ epoch, step })].join(', ');
 }
 
 function labelWithTokens(checkpoint: RunCheckpoint): string {

@@ -1,3 +1,4 @@
+import { countsAnew } from '../../checkpoints/run/position.ts';
 import { aboutQuantity } from '../../checkpoints/run/quantity.ts';
 import { roundingOf } from '../../checkpoints/run/token-source.ts';
 import type { Quantity, RunCheckpoint } from '../../checkpoints/run/types.ts';
@@ -16,7 +17,13 @@ export interface Hole {
 
 /** Where checkpoints stand in a unit, in their order; null where that is unknown. */
 export function positionsOf(checkpoints: readonly RunCheckpoint[], unit: Quantity['unit']): (number | null)[] {
-  return checkpoints.map((checkpoint, i) => (unit === 'checkpoints' ? i : unit === 'tokens' ? checkpoint.tokens : checkpoint.step));
+  const at = { checkpoints: (_: RunCheckpoint, i: number) => i, tokens: ({ tokens }: RunCheckpoint) => tokens, steps: stepsSoFar };
+  return checkpoints.map(at[unit]);
+}
+
+/** Steps that begin anew in every epoch do not say how far the training is. */
+function stepsSoFar(checkpoint: RunCheckpoint): number | null {
+  return countsAnew(checkpoint) ? null : checkpoint.step;
 }
 
 /**
@@ -69,9 +76,14 @@ export function keepApart(positions: readonly number[], distance: number): numbe
  * there are no two.
  */
 export function saveInterval(checkpoints: readonly RunCheckpoint[]): number | null {
-  const gaps = checkpoints.flatMap(({ stage, ingredient, step }, i) => {
+  const gaps = checkpoints.flatMap((checkpoint, i) => {
+    const { stage, ingredient, epoch, step } = checkpoint;
     const before = checkpoints[i - 1];
-    const follows = before !== undefined && before.stage === stage && before.ingredient === ingredient;
+    const follows =
+      before !== undefined &&
+      before.stage === stage &&
+      before.ingredient === ingredient &&
+      (before.epoch === epoch || !countsAnew(checkpoint));
     return follows && step !== null && before.step !== null ? [step - before.step] : [];
   });
   return gaps.sort((a, b) => a - b)[gaps.length >> 1] ?? null;

@@ -32,8 +32,8 @@ const LOOKS = 64;
 /**
  * Whether what was tried shows no differences, and what was not tried is unlikely to hold any worth finding:
  * either all scores are the very same, or the model of the space, over all readings of the noise, lies within
- * one standard deviation of it everywhere, and leaves the best recipe of the space a gain of at most one and a
- * half. Null where there are differences, and where too little was tried.
+ * one standard deviation of it everywhere, and leaves the best recipe of the space a gain of at most one and
+ * a half. Null where there are differences, and where too little was tried.
  *
  * @param baselines indices of recipes; none are compared with the middle of the model
  */

@@ -55,14 +55,15 @@ export interface Concluded {
  * What a search found, and how sure that is.
  *
  * The best recipe is the one of highest posterior mean, baselines included but for the mean of the last of
- * the run, of which the text says where it scored better still, first where that is beyond the noise. Its gain is the difference of posterior means to
- * the better of the baselines newest, uniform and best single; never the best observed score, which is best
- * partly by luck. But no recipe is the best that scored worse itself, beyond the noise, than a baseline did:
- * then the next one is. Scores far below the others' are bounded first, so that the model tells the better
- * ones apart. What the interval covers is written at {@link compare}. A gain is claimed where the
- * probability of being better than all those baselines is at least {@link CLAIM_PROBABILITY}, the 95 %
- * interval lies above 0, and, for unpaired scores of a known standard error, the gain is above what can be
- * judged. With a validation all of this is about the second set instead: its interval must lie above 0.
+ * the run, of which the text says where it scored better still, first where that is beyond the noise. Its
+ * gain is the difference of posterior means to the better of the baselines newest, uniform and best single;
+ * never the best observed score, which is best partly by luck. But no recipe is the best that scored worse
+ * itself, beyond the noise, than a baseline did: then the next one is. Scores far below the others' are
+ * bounded first, so that the model tells the better ones apart. What the interval covers is written at {@link
+ * compare}. A gain is claimed where the probability of being better than all those baselines is at least
+ * {@link CLAIM_PROBABILITY}, the 95 % interval lies above 0, and, for unpaired scores of a known standard
+ * error, the gain is above what can be judged. With a validation all of this is about the second set instead:
+ * its interval must lie above 0.
  *
  * Same input, same answer.
  */
@@ -79,7 +80,7 @@ export function conclude(input: ConclusionInput): Concluded {
     return index < 0 ? [] : [{ ...baseline, index }];
   });
   const rivals = placed.filter(({ name }) => name !== 'sma').map(({ index }) => index);
-  const { recipes, lifted, lowered } = boundedRecipes(scoredRecipes, rivals);
+  const { recipes, lifted, tooGood, lowered } = boundedRecipes(scoredRecipes, rivals);
   const repeats = repeatSpread(scoredRecipes);
   // Of equal scores a model would learn nothing but its own prior, in units that it has from nowhere.
   const equal = allEqual(recipes);
@@ -123,16 +124,16 @@ export function conclude(input: ConclusionInput): Concluded {
   const drift = newest === undefined ? null : driftOf(recipes, newest.index, space?.axes ?? null, { noise, seed });
   const idOf = (index: number) => recipes[index]!.trials[0]!.id;
   const against = placed.find(({ name }) => name === (said.conclusion.against === 'single' ? 'best single' : said.conclusion.against));
+  const farOf = (index: number) => ({ trial: idOf(index), score: scored(scoredRecipes[index]!).score });
+  const takenFor = () => {
+    if (lowered.length > 0) return beliefs === null ? 'as it is' : lowered.includes(best) ? 'as the best' : 'as another';
+    const isCheckpoint = (i: number) => recipes[i]!.trials.some(({ kind }) => kind === 'newest' || kind === 'single');
+    const others = recipes.some((_, i) => !tooGood.includes(i) && isCheckpoint(i));
+    return tooGood.every(isCheckpoint) && !others ? 'beside merges' : 'as it is';
+  };
   const sentences = [
     ...(shown?.beyondNoise ? [referenceFirstText(reference!.label, shown, idOf(best), scored(recipes[best]!).score)] : []),
-    ...(lowered.length === 0
-      ? []
-      : [
-          tooGoodText(
-            lowered.map((i) => ({ trial: idOf(i), score: scored(scoredRecipes[i]!).score })),
-            lowered.includes(best),
-          ),
-        ]),
+    ...(tooGood.length === 0 ? [] : [tooGoodText(tooGood.map(farOf), takenFor())]),
     said.conclusion.text,
     ...(overruled === null
       ? []
@@ -148,7 +149,13 @@ export function conclude(input: ConclusionInput): Concluded {
     ...(drift === null ? [] : [driftText(drift)]),
     ...(lifted.length === 0
       ? []
-      : [boundedText(lifted.map(idOf), against !== undefined && lifted.includes(against.index) ? against.label : null)]),
+      : [
+          boundedText(
+            lifted.map(farOf),
+            beliefs?.predict != null,
+            against !== undefined && lifted.includes(against.index) ? against.label : null,
+          ),
+        ]),
     ...(shown === null || shown.beyondNoise ? [] : [referenceText(reference!.label, shown)]),
   ];
   return {
@@ -157,7 +164,7 @@ export function conclude(input: ConclusionInput): Concluded {
       ...said.conclusion,
       text: sentences.join(' '),
       ...(lifted.length === 0 ? {} : { bounded: lifted.map(idOf) }),
-      ...(lowered.length === 0 ? {} : { tooGood: lowered.map(idOf) }),
+      ...(tooGood.length === 0 ? {} : { tooGood: tooGood.map(idOf) }),
       ...(alike === null ? {} : { noDifferences: alike }),
       ...(shown === null ? {} : { reference: shown }),
       ...(drift === null ? {} : { drift }),

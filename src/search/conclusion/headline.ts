@@ -59,7 +59,7 @@ export function headline(input: HeadlineInput): { readonly conclusion: Conclusio
   const search = allEqual(recipes)
     ? unfounded(alikeText(recipes.length))
     : isRival
-      ? ofBaseline(input, subject, opponents)
+      ? ofBaseline(input, subject, opponents, result !== null)
       : ofSearch(input, subject, opponents);
   if (scores === null || opponents.length === 0) return { conclusion: search, validation: null };
   if (result === null) {
@@ -79,10 +79,10 @@ export function unfounded(text: string): Conclusion {
   return { gainClaimed: false, text, probability: null, gain: null, interval: null, basis: null, against: null, resolution: null };
 }
 
-/** The best recipe is a baseline itself. */
-function ofBaseline(input: HeadlineInput, subject: string, opponents: readonly PlacedBaseline[]): Conclusion {
+/** The best recipe is a baseline itself. @param validated whether what a second set says comes after it */
+function ofBaseline(input: HeadlineInput, subject: string, opponents: readonly PlacedBaseline[], validated: boolean): Conclusion {
   const { recipes } = input;
-  const text = baselineText(subject, recipes.length);
+  const text = baselineText(subject, recipes.length, input.inSpace);
   const newest = opponents.find(({ name }) => name === 'newest');
   const comparison = newest === undefined ? null : comparisonWith(input, [newest]);
   if (comparison === null) return unfounded(text);
@@ -91,7 +91,7 @@ function ofBaseline(input: HeadlineInput, subject: string, opponents: readonly P
   const choice = isSingle(recipes[input.best]!)
     ? { of: recipes.filter(isSingle).length, noiseKnown: comparison.coverage.kind === 'paired' || input.known.measured !== null }
     : null;
-  return unfounded(`${text} ${againstNewestText(subject, comparison, newest!.label, choice)}`);
+  return unfounded(`${text} ${againstNewestText(subject, comparison, newest!.label, choice, validated)}`);
 }
 
 function ofSearch(input: HeadlineInput, subject: string, opponents: readonly PlacedBaseline[]): Conclusion {

@@ -1,9 +1,9 @@
 import { formatCount } from '../../render/format.ts';
-import { formatNumber } from '../../render/numbers.ts';
+import { formatDifference, formatNumber } from '../../render/numbers.ts';
 import type { NoDifferences } from './alike.ts';
 import type { Comparison, Coverage } from './compare.ts';
 import type { Drift } from './drift.ts';
-import type { BetterReference, Difference } from './types.ts';
+import type { BetterReference } from './types.ts';
 import type { ValidationResult } from './validate.ts';
 
 /** The headline of a search without a validation. @param opponents labels of all baselines compared with */
@@ -40,15 +40,18 @@ function coverageText(coverage: Coverage, gain: number): string {
 }
 
 /** A mean that is only there to be compared with scored better than the best of the search, within the noise. */
-export function referenceText(label: string, { gain, error, paired }: Difference): string {
+export function referenceText(label: string, { gain, error, paired, command }: BetterReference): string {
   const judged = error === null ? '' : ` ± ${formatNumber(error, 2)}${paired ? ', item by item' : ''}`;
-  return `The ${label} scores better still, by ${formatNumber(gain, 3)}${judged}: it is no part of what was searched.`;
+  return `The ${label} scores better still, by ${formatDifference(gain)}${judged}: it is no part of what was searched${toMakeIt(command)}.`;
+}
+
+function toMakeIt(command: string | undefined): string {
+  return command === undefined ? '' : `; to make it: \`${command}\``;
 }
 
 /** The same, beyond the noise: what comes before all else. @param own score of the best of the search */
 export function referenceFirstText(label: string, { score, command }: BetterReference, best: number, own: number): string {
-  const line = command === undefined ? '' : `; to make it: \`${command}\`, with what else the search was given of selection and merging`;
-  return `The ${label} scored better than the best recipe of the search, beyond the noise: ${formatNumber(score, 4)}, where trial ${best} scored ${formatNumber(own, 4)}; it is no part of what was searched, and so not the output${line}.`;
+  return `The ${label} scored better than the best recipe of the search, beyond the noise: ${formatNumber(score, 4)}, where trial ${best} scored ${formatNumber(own, 4)}; it is no part of what was searched, and so not the output${toMakeIt(command)}.`;
 }
 
 /** Nothing that was tried differs from anything else by more than the noise. */
@@ -67,30 +70,54 @@ export function overruledText(trial: number, own: { readonly score: number }, la
   return `The model would have trial ${trial}, which scored ${formatNumber(own.score, 4)}: worse than the ${label} (${formatNumber(baseline.score, 4)}) beyond the noise, so it is not the answer.`;
 }
 
-/**
- * Scores far below the others are taken for better than they are. @param against label of the baseline of the
- * gain where its score is one of them, else null
- */
-export function boundedText(trials: readonly number[], against: string | null): string {
-  const which =
-    trials.length === 1
-      ? `Trial ${trials[0]}`
-      : `${formatCount(trials.length)} trials (${listed(trials.slice(0, 5).map(String))}${trials.length > 5 ? ', …' : ''})`;
-  const gain = against === null ? '' : ` The ${against} is one of them: the gain over it is rather larger than it says here.`;
-  return `${which} scored far worse than the others: the model takes ${trials.length === 1 ? 'it' : 'them'} for less bad, so that the better ones can be told apart.${gain}`;
+/** A trial with a score far from the others'. */
+interface FarTrial {
+  readonly trial: number;
+  readonly score: number;
 }
 
-/** Scores far above all others: a find, or a fault of the evaluator. @param best whether the best is one of them */
-export function tooGoodText(trials: readonly { readonly trial: number; readonly score: number }[], best: boolean): string {
+/**
+ * Scores far below the others. @param modelled a model takes them for better than they are; else they stand
+ * for themselves @param against label of the baseline of the gain where its score is one of them, else null
+ */
+export function boundedText(trials: readonly FarTrial[], modelled: boolean, against: string | null): string {
   const one = trials.length === 1;
-  const which = listed(trials.slice(0, 5).map(({ trial, score }) => `${trial} (${formatNumber(score, 4)})`));
-  const gain = best ? ' What is said of its gain is in units of the others.' : ' The answer goes by the others.';
-  return `Trial${one ? '' : 's'} ${which} scored so far better than all others that ${one ? 'it' : 'they'} may be a fault of the evaluator: look at the log before ${one ? 'it is' : 'they are'} believed.${gain}`;
+  const far = `${farTrials(trials)} scored far worse than the others`;
+  if (!modelled)
+    return `${far}: ${one ? 'the log of its evaluation says' : 'the logs of their evaluations say'} whether that is the model.`;
+  const gain = against === null ? '' : ` The ${against} is one of them: the gain over it is rather larger than it says here.`;
+  return `${far}: the model takes ${one ? 'it' : 'them'} for less bad, so that the better ones can be told apart.${gain}`;
+}
+
+/**
+ * Scores far above all others: a find, or a fault of the evaluator. @param of how they are taken: as they
+ * are; by a model for less good than they are, and whether the best is one of them; or as checkpoints that
+ * training left, beside which there are only merges
+ */
+export function tooGoodText(trials: readonly FarTrial[], of: 'as it is' | 'as the best' | 'as another' | 'beside merges'): string {
+  const one = trials.length === 1;
+  const far = `${farTrials(trials)} scored so far better than`;
+  const look = `look at the ${one ? 'log' : 'logs'} before ${one ? 'it is' : 'they are'} believed.`;
+  if (of === 'beside merges')
+    return `${far} everything that was merged that either merging breaks these models, or the evaluation went wrong: ${look}`;
+  const gain = {
+    'as it is': '',
+    'as the best': ' What is said of its gain is in units of the others.',
+    'as another': ' The answer goes by the others.',
+  }[of];
+  return `${far} all others that ${one ? 'it' : 'they'} may be a fault of the evaluator: ${look}${gain}`;
+}
+
+function farTrials(trials: readonly FarTrial[]): string {
+  const shown = trials.slice(0, 5).map(({ trial, score }) => `${trial} (${formatNumber(score, 4)})`);
+  if (trials.length <= 5) return `Trial${trials.length === 1 ? '' : 's'} ${listed(shown)}`;
+  return `${formatCount(trials.length)} trials (${shown.join(', ')}, …)`;
 }
 
 /**
  * The headline of a validated search. @param search the gain on the search's own set, by its model where
- * there is one; null where nothing was fitted to it
+ * there is one; null where the best is a baseline, to which nothing was fitted, and of which the gain on the
+ * search's own set is said already
  */
 export function validationText(
   subject: string,
@@ -99,7 +126,8 @@ export function validationText(
   against: string,
   search: { readonly gain: number; readonly claimed: boolean } | null,
 ): string {
-  const { validation, interval, items, onlyNoise, other } = result;
+  const { validation, interval, items, onlyNoise, other, alike } = result;
+  if (alike !== null) return search === null ? capital(alikeOnSecondSet(alike)) : `No evidence of a gain: ${alikeOnSecondSet(alike)}`;
   const { gain } = validation.onValidation;
   const figures =
     interval === null
@@ -108,13 +136,18 @@ export function validationText(
   const sentences = [
     claimed
       ? `Validated: ${subject} is better than ${against} by ${amount(gain, interval)} on the second set, which the search never saw${figures}.`
-      : `No evidence of a gain: on the second set, which the search never saw, ${subject} is ${betterBy(gain, interval)} than ${against}${figures}.`,
+      : search === null
+        ? `On the second set, which the search never saw, ${subject} is ${betterBy(gain, interval)} than ${against}${figures}${interval === null ? '' : interval[1] < 0 ? ', beyond the noise' : ': within the noise there'}.`
+        : `No evidence of a gain: on the second set, which the search never saw, ${subject} is ${betterBy(gain, interval)} than ${against}${figures}.`,
   ];
   if (interval === null)
     sentences.push(
       'Nothing is known of the error of that difference: score by item, give a standard error, or score a recipe several times.',
     );
-  else if (onlyNoise) sentences.push('The interval covers the noise of evaluations alone: nothing is known of other items.');
+  else if (onlyNoise)
+    sentences.push(
+      "The interval covers the noise of evaluations alone, as it was on the search's own set: nothing is known of other items.",
+    );
   if (search !== null) {
     const seen = amount(Math.abs(search.gain), interval);
     if (search.claimed && !claimed) sentences.push(`The gain of ${seen} on the search's own set is not there: the search fitted that set.`);
@@ -128,15 +161,19 @@ export function validationText(
   return sentences.join(' ');
 }
 
+function alikeOnSecondSet(scored: number): string {
+  return `${scored === 2 ? 'both' : `all ${formatCount(scored)}`} recipes that were scored on the second set, which the search never saw, have the very same score there, so that it tells nothing apart. Check that its evaluator scores {model}, or choose a score that does.`;
+}
+
 /** Where nothing that was tried makes a difference. */
 export function alikeText(tried: number): string {
   return `No differences: ${tried === 2 ? 'both' : `all ${formatCount(tried)}`} recipes have the very same score, and so there is no evidence of a gain. Check that the evaluator scores {model}, or choose a score that tells merges apart.`;
 }
 
-/** Where a baseline is the best. */
-export function baselineText(subject: string, tried: number): string {
+/** Where a baseline is the best. @param searched whether a space was; else members and their means */
+export function baselineText(subject: string, tried: number, searched: boolean): string {
   return tried > 1
-    ? `No gain by the search: of all that was tried, ${subject} is estimated best.`
+    ? `No gain by the ${searched ? 'search: of what was searched' : 'soup: of its checkpoints and their means'}, ${subject} is estimated best.`
     : `Only ${subject} has a score: there is nothing to compare it with.`;
 }
 
@@ -145,12 +182,14 @@ export function baselineText(subject: string, tried: number): string {
  * @param choice among how many it was chosen by these scores, null where it was not: it has to be surer by so
  * much (Bonferroni's inequality), and that only where noise was measured. What a model of the space learns of
  * it is no measure for checkpoints outside.
+ * @param validated whether what a second set says comes after it
  */
 export function againstNewestText(
   subject: string,
   comparison: Comparison,
   newest: string,
   choice: { readonly of: number; readonly noiseKnown: boolean } | null,
+  validated: boolean,
 ): string {
   const { gain, interval, coverage, probability } = comparison;
   const judged = coverage.kind !== 'unpaired' || gain > coverage.resolution;
@@ -158,7 +197,7 @@ export function againstNewestText(
   const despiteChoice = choice === null || (choice.noiseKnown && 1 - probability <= 0.025 / choice.of);
   const verdict = sure && despiteChoice ? `is better than ${newest}:` : `is not known to be better than ${newest}: estimated`;
   const chosen = sure && !despiteChoice ? `, as the best of ${formatCount(choice.of)} by these very scores` : '';
-  return `${capital(subject)} ${verdict} by ${amount(gain, interval)} (95 % interval ${intervalText(interval)})${chosen}. ${coverageText(coverage, gain)}`;
+  return `${validated ? `On the search's own set ${subject}` : capital(subject)} ${verdict} by ${amount(gain, interval)} (95 % interval ${intervalText(interval)})${chosen}. ${coverageText(coverage, gain)}`;
 }
 
 /** Where nothing is known of the noise. */
@@ -184,7 +223,7 @@ function betterBy(gain: number, interval: readonly [number, number] | null): str
 
 /** A gain to the second digit of half its interval. */
 function amount(value: number, interval: readonly [number, number] | null): string {
-  return interval === null ? formatNumber(value, 3) : toDigit(value, (interval[1] - interval[0]) / 2);
+  return interval === null ? formatDifference(value) : toDigit(value, (interval[1] - interval[0]) / 2);
 }
 
 function intervalText([low, high]: readonly [number, number]): string {

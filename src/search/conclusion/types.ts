@@ -47,13 +47,14 @@ export interface Conclusion {
    */
   readonly resolution: number | null;
   /**
-   * First trials of recipes that scored so far below the others that the model takes them for better than
-   * they are; absent where there are none.
+   * First trials of recipes that scored so far below the others that a model, where there is one, takes them
+   * for better than they are; absent where there are none.
    */
   readonly bounded?: readonly number[];
   /**
-   * First trials of recipes that scored so far above all others that the model takes them for less good than they are;
-   * absent where there are none.
+   * First trials of recipes that scored so far above all others that it may be a fault of the evaluator; a
+   * model, where there is one, takes those for less good than they are that are no baseline. Absent where
+   * there are none.
    */
   readonly tooGood?: readonly number[];
   /**

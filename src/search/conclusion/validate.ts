@@ -35,6 +35,8 @@ export interface ValidationResult {
    * none.
    */
   readonly other: number | null;
+  /** How many recipes have the very same score on the second set, where there is no other one there; else null. */
+  readonly alike: number | null;
 }
 
 /** What is known of how two evaluations of one recipe differ, as standard deviations. */
@@ -47,7 +49,7 @@ export interface KnownNoise {
  * The best recipe of the search against the better baseline on a second set. The best is the search's:
  * choosing among the re-scored by their scores here would be as optimistic as choosing by the first set. The
  * error is that of the paired or unpaired scores with the noise measured on repeats added; without either,
- * that of the noise alone.
+ * that of the noise of repeats alone; without these nothing is known of it.
  *
  * @param baselines at least one
  * @returns null where the best, or every baseline, has no score on the second set
@@ -62,12 +64,17 @@ export function validate(
   const scoreOf = ({ ids }: Validated) => scores.rows.find(({ trial, score }) => score !== null && ids.includes(trial))?.score ?? null;
   const own = scoreOf(best);
   if (own === null) return null;
+  const given = scores.rows.flatMap(({ score }) => (score === null ? [] : [score.score]));
+  // Of equal scores the noise of another set says nothing.
+  const alike = given.length > 1 && given.every((score) => score === own.score) ? given.length : null;
   const compared = baselines.flatMap((baseline, index) => {
     const score = scoreOf(baseline);
     if (score === null) return [];
     const { gain, error, paired } = difference(own, score, goal);
     const onlyNoise = error === null;
-    const total = onlyNoise ? twice(noise.measured ?? noise.learned) : Math.hypot(error, twice(noise.measured) ?? 0);
+    // What a model learned of the noise is of the search's own set, and may be next to none where this one's is large.
+    const repeats = twice(noise.measured);
+    const total = onlyNoise ? (alike === null ? repeats : null) : Math.hypot(error, repeats ?? 0);
     const wider = fewItemsFactor(pairedItems(own, score));
     return [{ index, score, onlyNoise, wider, difference: { gain, error: total, paired } satisfies Difference }];
   });
@@ -83,11 +90,15 @@ export function validate(
       onSearch: difference(best, baselines[worst.index]!, goal),
     },
     against: worst.index,
-    interval: error === null ? null : [gain - NORMAL_95 * worst.wider * error, gain + NORMAL_95 * worst.wider * error],
-    probability: compared.some((c) => c.difference.error === null) ? null : Math.min(...compared.map((c) => chance(c.difference, c.wider))),
+    interval: error === null || alike !== null ? null : [gain - NORMAL_95 * worst.wider * error, gain + NORMAL_95 * worst.wider * error],
+    probability:
+      alike !== null || compared.some((c) => c.difference.error === null)
+        ? null
+        : Math.min(...compared.map((c) => chance(c.difference, c.wider))),
     items: items === null ? null : items.reduce((sum, list) => sum + list.length, 0),
     onlyNoise: worst.onlyNoise,
     other: betterOther(scores, own, [best, ...baselines], goal),
+    alike,
   };
 }
 

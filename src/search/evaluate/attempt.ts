@@ -267,12 +267,14 @@ function noScoreText({ metricFile, metricRegex }: ReadOptions, stdout: Tail): st
   const nearly = metricRegex === undefined ? nearlyScore(stripVTControlCharacters(stdout.text())) : null;
   if (nearly !== null) return `it printed no score: ${nearly}`;
   const [last] = lastLines(stdout.bytes, 1);
+  // What was asked for is what is missing: other places would not have been looked at.
+  if (metricRegex !== undefined)
+    return `it printed no score: nothing that it printed matches ${metricRegex}${last === undefined ? '' : `, the last line of stdout is '${last}'`}`;
   const places = [
     ...(metricFile === undefined ? [] : [`no file ${metricFile}`]),
     'nothing in $MERGE_RESULT',
     'no result file of lm-eval or lighteval under {out}',
     `no last line of stdout that is a number or JSON with a "score"${last === undefined ? '' : `, it is '${last}'`}`,
-    ...(metricRegex === undefined ? [] : [`no match of ${metricRegex}`]),
   ];
   return `it printed no score (${places.join('; ')})`;
 }

@@ -6,7 +6,7 @@ import type { MemberReport } from '../../recipe/select/types.ts';
 import { difference } from '../conclusion/difference.ts';
 import type { Goal } from '../evaluate/types.ts';
 import { RESULT_FILE } from '../optimise/files.ts';
-import { memberCounts, nameOf } from '../study/members.ts';
+import { memberCounts, namesAmong } from '../study/members.ts';
 import { readStudy, type StoredStudy } from '../study/read.ts';
 import { asTrial, MAX_TRIALS_BYTES, type StudyIdentity, spentOn, type TrialLine } from '../study/trials-file.ts';
 import { type BranchScore, decayed, recoveredFraction } from './calibrate.ts';
@@ -63,6 +63,7 @@ function windowText({ legs }: StudyIdentity): { readonly window: number; readonl
 
 function pointsOf({ members, pool }: StudyIdentity, trials: readonly TrialLine[], window: number, goal: Goal): ForecastPoint[] {
   const by = new Map(trials.map((trial) => [JSON.stringify([trial.kind, trial.params]), trial]));
+  const nameOf = namesAmong(pool.map((m) => members[m]!));
   const trialOf = (kind: 'single' | 'window', m: number) => by.get(JSON.stringify([kind, nameOf(members[m]!)]));
   return pool.slice(window - 1).map((m) => {
     const { step, tokens, path } = members[m]!;

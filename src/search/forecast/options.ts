@@ -1,9 +1,13 @@
 import { basename, resolve } from 'node:path';
 import { MOST } from '../../base/limits.ts';
 import { optionName } from '../../base/option-words.ts';
+import { omit } from '../../base/pick.ts';
 import { refuse } from '../../base/problems.ts';
+import { checkGiven, OF_OUTPUT, type Taken } from '../../recipe/given.ts';
+import { PARAMETERS } from '../../recipe/schedule/parameters.ts';
 import type { WeightRequest } from '../../recipe/schedule/types.ts';
 import type { StudyRequest } from '../study/session.ts';
+import { OF_STUDY } from '../study/taken.ts';
 import type { BranchScore } from './calibrate.ts';
 
 /** Checkpoints in a window where nothing else is said, as in the PMA paper. */
@@ -25,6 +29,15 @@ export interface ForecastOptions extends Omit<StudyRequest, 'dir' | 'output'>, O
   readonly calibrate?: readonly BranchScore[] | undefined;
 }
 
+/** What a forecast takes, in the library. */
+const OF_FORECAST = {
+  ...omit(OF_STUDY, ['output']),
+  method: OF_OUTPUT.method,
+  ...omit(PARAMETERS, ['gamma', 'lag']),
+  window: { kind: 'integer' },
+  calibrate: { kind: 'maps', of: { step: { kind: 'index', needed: true }, score: { kind: 'number', needed: true } } },
+} as const satisfies Taken<ForecastOptions>;
+
 /** Options with what they leave open. */
 export type ResolvedForecast = ForecastOptions & { readonly dir: string };
 
@@ -33,6 +46,7 @@ export type ResolvedForecast = ForecastOptions & { readonly dir: string };
  * @throws MergeError E_OPTION with every problem
  */
 export function resolveForecast(options: ForecastOptions): ResolvedForecast {
+  checkGiven('forecast', options, OF_FORECAST);
   const { window, method, select, calibrate = [], inputs } = options;
   const problems: string[] = [];
   if (window !== undefined && !(Number.isSafeInteger(window) && window >= 2 && window <= MOST.count)) {

@@ -9,7 +9,7 @@ import { scoreLabel } from '../optimise/page-figures.ts';
 import { goalWords, spentText, trialCounts } from '../optimise/words.ts';
 import { scoreText } from '../study/words.ts';
 import type { ForecastDocument, ForecastPoint } from './types.ts';
-import { decayedText, estimateText, forecastHeadline, recoveredText, windowGainText } from './words.ts';
+import { decayedText, estimateText, forecastHeadline, outlierText, recoveredText, windowGainText } from './words.ts';
 
 /** The report of `merge forecast` as one HTML document. */
 export function forecastPage(document: ForecastDocument): string {
@@ -40,16 +40,16 @@ export function forecastPage(document: ForecastDocument): string {
     summary: {
       headline: forecastHeadline(document),
       tone: scored ? 'neutral' : 'bad',
-      findings: [estimateText(document.goal)],
+      findings: [outlierText(document), estimateText(document.goal)].filter((text) => text !== null),
       facts: facts.filter((fact) => fact !== null),
     },
     sections: sections.filter((section) => section !== null),
   });
 }
 
-/** Steps along the x axis where all are known, else the windows counted. */
+/** Steps along the x axis where all are known and rise, else the windows counted. */
 function placeOf(points: readonly ForecastPoint[]): ChartAxis & { at: (index: number) => number } {
-  const known = points.every(({ step }) => step !== null);
+  const known = points.every(({ step }, i) => step !== null && step > (points[i - 1]?.step ?? -1));
   return known
     ? { label: 'step', format: formatStep, at: (index) => points[index]!.step! }
     : { label: 'window, oldest first', at: (index) => index + 1 };

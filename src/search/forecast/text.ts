@@ -5,7 +5,7 @@ import { wrap } from '../../render/wrap.ts';
 import { goalWords, spentText, trialCounts } from '../optimise/words.ts';
 import { scoreText } from '../study/words.ts';
 import type { ForecastDocument } from './types.ts';
-import { decayedText, estimateText, forecastHeadline, recoveredText, windowGainText } from './words.ts';
+import { decayedText, estimateText, forecastHeadline, outlierText, recoveredText, windowGainText } from './words.ts';
 
 const WIDTH = 100;
 
@@ -14,8 +14,10 @@ export function forecastText(document: ForecastDocument, colors: Colors): string
   const { points, trials, window, method, recovered, metric } = document;
   const scored = points.some(({ single, merged }) => single !== null || merged !== null);
   const failed = trials.flatMap(({ reason, weights }) => (reason === null ? [] : `${weights.at(-1)?.path ?? ''}: ${reason}`));
+  const outlier = outlierText(document);
   const lines = [
     ...wrap(printable(forecastHeadline(document)), WIDTH).map(scored ? colors.bold : colors.red),
+    ...(outlier === null ? [] : wrap(`  ${printable(outlier)}`, WIDTH, '  ')),
     ...wrap(`  ${estimateText(document.goal)}`, WIDTH, '  '),
     '',
     `${plural(points.length, 'window')} of ${plural(window, 'checkpoint')}, ${printable(method)}; ${printable(metric ?? 'score')}, ${goalWords(document.goal)}`,

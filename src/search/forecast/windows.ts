@@ -4,7 +4,7 @@ import { resolveWeights } from '../../recipe/schedule/resolve.ts';
 import type { ResolvedWeights } from '../../recipe/schedule/types.ts';
 import { meanOf } from '../optimise/legs.ts';
 import type { SpaceParameter } from '../space/types.ts';
-import { nameOf, type StudyMember, type StudyMembers } from '../study/members.ts';
+import { namesAmong, type StudyMembers } from '../study/members.ts';
 import type { RoundTrial } from '../study/trials.ts';
 import { DEFAULT_WINDOW, type ForecastOptions } from './options.ts';
 
@@ -37,7 +37,11 @@ export async function windowsOf(
     });
   }
   const ends = pool.slice(window - 1);
-  const single = (member: number) => requestOf('single', all[member]!, meanOf([member], all.length).weights);
+  const nameOf = namesAmong(pool.map((m) => all[m]!));
+  const requestOf = (kind: 'single' | 'window', end: number, weights: readonly number[]): RoundTrial => {
+    return { kind, candidate: { weights, parts: [] }, params: nameOf(all[end]!), point: null, leg: 0 };
+  };
+  const single = (member: number) => requestOf('single', member, meanOf([member], all.length).weights);
   const merged: RoundTrial[] = [];
   const warnings: Warning[] = [];
   let resolved: ResolvedWeights | undefined;
@@ -50,7 +54,7 @@ export async function windowsOf(
     warnings.push(...resolved.warnings);
     const weights = Array.from({ length: all.length }, () => 0);
     for (const [i, member] of members.entries()) weights[member] = resolved.weights[i]!;
-    merged.push(requestOf('window', all[end]!, weights));
+    merged.push(requestOf('window', end, weights));
   }
   const { method, parameters } = resolved!;
   const one = (name: string, value: string | number | boolean): SpaceParameter => ({
@@ -68,10 +72,6 @@ export async function windowsOf(
 /** Checkpoints in a window where nobody says it: of few checkpoints half, so that there is a curve to see. */
 export function slidingWindow(checkpoints: number): number {
   return checkpoints >= DEFAULT_WINDOW ? DEFAULT_WINDOW : Math.max(2, Math.floor(checkpoints / 2));
-}
-
-function requestOf(kind: 'single' | 'window', end: StudyMember, weights: readonly number[]): RoundTrial {
-  return { kind, candidate: { weights, parts: [] }, params: nameOf(end), point: null, leg: 0 };
 }
 
 function weightRequest(options: ForecastOptions) {

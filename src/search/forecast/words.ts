@@ -1,5 +1,5 @@
 import { formatStep } from '../../render/format.ts';
-import { plainNumber } from '../../render/numbers.ts';
+import { formatNumber, plainNumber } from '../../render/numbers.ts';
 import type { Goal } from '../evaluate/types.ts';
 import { gainText } from '../optimise/words.ts';
 import { scoreText } from '../study/words.ts';
@@ -21,6 +21,35 @@ export function forecastHeadline({ points }: ForecastDocument): string {
   return `Up to ${where} the merge scores ${scoreText(last.merged, last.mergedStderr)}, ${verdict} the checkpoint alone (${scoreText(last.single, last.singleStderr)}).`;
 }
 
+/** Windows from which on a score is compared with those beside it; and how many usual steps from both it lies. Ours. */
+const FEWEST_WINDOWS = 4;
+const FAR = 1000;
+
+/**
+ * Scores that lie far from those before and after them, where the run goes otherwise smoothly: an evaluation
+ * that went wrong, or a checkpoint that is broken; null where there are none. The first one may lie anywhere:
+ * training begins far off.
+ */
+export function outlierText({ points }: Pick<ForecastDocument, 'points'>): string | null {
+  const found = (['single', 'merged'] as const).flatMap((line) => {
+    const scored = points.flatMap((point) => (point[line] === null ? [] : [{ point, score: point[line] }]));
+    if (scored.length < FEWEST_WINDOWS) return [];
+    const steps = scored.slice(1).map(({ score }, i) => Math.abs(score - scored[i]!.score));
+    const usual = steps.toSorted((a, b) => a - b)[(steps.length - 1) >> 1]!;
+    return scored.flatMap(({ point, score }, i) => {
+      const beside = [scored[i - 1], scored[i + 1]].flatMap((other) => (other === undefined ? [] : [other.score]));
+      const above = beside.every((other) => score - other > FAR * usual);
+      const below = beside.every((other) => other - score > FAR * usual);
+      if (i === 0 || usual === 0 || !(above || below)) return [];
+      const where = point.step === null ? point.path : `step ${formatStep(point.step)}`;
+      return [`${where} ${line === 'single' ? 'alone' : 'merged'} (${formatNumber(score, 4)})`];
+    });
+  });
+  if (found.length === 0) return null;
+  const shown = `${found.slice(0, 5).join(', ')}${found.length > 5 ? ', …' : ''}`;
+  return `Far from the scores beside it: ${shown}. Either the checkpoint is broken there, or its evaluation went wrong: look at its log before the curve is believed.`;
+}
+
 /** What merging gains at a window, with its error where the items or the evaluator tell it. */
 export function windowGainText({ difference }: Pick<ForecastPoint, 'difference'>): string {
   return difference === null ? '–' : gainText(difference.gain, difference.error);
@@ -38,5 +67,5 @@ export function recoveredText({ recovered, branches }: ForecastDocument): string
 export function decayedText({ decayed }: Pick<ForecastPoint, 'decayed'>): string {
   if (decayed === null) return '–';
   const { score, low, high } = decayed;
-  return low < high ? `${plainNumber(score, 6)} (${plainNumber(low, 5)} to ${plainNumber(high, 5)})` : plainNumber(score, 6);
+  return low < high ? `${formatNumber(score, 6)} (${formatNumber(low, 5)} to ${formatNumber(high, 5)})` : formatNumber(score, 6);
 }

@@ -56,8 +56,9 @@ export function warpWorse(values: readonly number[], middle = medianOf(values)):
 }
 
 /**
- * How many times the distance from the middle to the next better value lies between that and a value that is too good:
- * far beyond what a peak is over the plain around it. Ours; at a thousandth of all spread a model tells the others no more.
+ * How many times the distance from the middle to the next better value lies between that and a value that is
+ * too good: far beyond what a peak is over the plain around it. Ours; at a thousandth of all spread a model
+ * tells the others no more.
  */
 const TOO_GOOD = 1000;
 /** Of so many values one may be too good; more of them are a finding. Below the least nothing is known of what is usual. */
@@ -65,8 +66,8 @@ const RARE = 8;
 const LEAST = 4;
 
 /**
- * The same on the other side: values so far above all others that they are an evaluation that went wrong, or decide as
- * much as one. They stay the best, in order, just above the next of the others.
+ * The same on the other side: values so far above all others that they are an evaluation that went wrong, or
+ * decide as much as one. They stay the best, in order, just above the next of the others.
  */
 export function warpBetter(values: readonly number[]): Warped & { /** Their indices, ascending. */ readonly lowered: readonly number[] } {
   const none = { values, slopes: values.map(() => 1), lifted: [], lowered: [] };

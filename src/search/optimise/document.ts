@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import type { Warning } from '../../base/errors.ts';
 import { groupBy } from '../../base/group-by.ts';
 import { shellQuote } from '../../base/process/shell-quote.ts';
@@ -14,6 +15,7 @@ import { type StoredSpace, storedSpace } from '../space/stored.ts';
 import { memberCounts, SMA_MEMBERS } from '../study/members.ts';
 import { asTrial, type StudiedSpace, type StudyIdentity, spentOn, type TrialLine } from '../study/trials-file.ts';
 import type { Ending, TrialWeight } from '../study/types.ts';
+import { REFERENCE_RECIPE } from './files.ts';
 import { greedySoup } from './greedy.ts';
 import type { BestTrial, ChainPair, SearchDocument } from './types.ts';
 
@@ -29,6 +31,8 @@ export interface DocumentInput {
   readonly ended: Ending;
   readonly folder: string;
   readonly output: string | null;
+  /** False where the folder has no recipe of the mean of the last of the run, as one of an earlier version. */
+  readonly reference?: boolean;
   /** Of this run of the program. */
   readonly merges: { readonly merges: number; readonly reads: number };
   /** Of the checkpoints as they were found; trials alone do not tell. */
@@ -46,12 +50,16 @@ export interface ConcludedLeg {
   readonly concluded: Concluded;
 }
 
-/** Conclusions of every leg of a search, from its trials alone. */
+/**
+ * Conclusions of every leg of a search, from its trials alone. @param folder that holds a recipe of the mean
+ * of the last of the run; null where nobody is told of it
+ */
 export function concludedLegs(
   identity: StudyIdentity,
   goal: Goal,
   all: readonly TrialLine[],
   validation: ValidationScores | undefined,
+  folder: string | null,
 ): readonly ConcludedLeg[] {
   return identity.legs.map((space, index) => {
     const trials = all.filter(({ leg }) => leg === index).sort((a, b) => a.id - b.id);
@@ -65,7 +73,7 @@ export function concludedLegs(
       space: stored,
       baselines,
       validation,
-      referenceCommand: referenceCommand(identity),
+      referenceCommand: folder === null ? undefined : ['merge', 'run', join(folder, REFERENCE_RECIPE)].map(shellQuote).join(' '),
     });
     return { space, stored, trials, baselines, concluded };
   });
@@ -80,18 +88,15 @@ function storedOf({ name, parameters, members }: StudiedSpace, identity: StudyId
   );
 }
 
-/** The line that makes the mean of the last of the run. */
-function referenceCommand({ inputs, members, last }: StudyIdentity): string {
-  const steps = new Set(last.map((m) => members[m]!.step));
-  const isRun = inputs.length === 1 && steps.size === last.length && !steps.has(null);
-  const of = isRun ? [inputs[0]!, '--last', String(last.length)] : last.map((m) => members[m]!.path);
-  return ['merge', 'average', ...of, '-o', `last-${last.length}`].map(shellQuote).join(' ');
+/** The mean of the last of the run where it is there only to be compared with. */
+export function referenceTrial(trials: readonly TrialLine[]): number | undefined {
+  return trials.find(({ kind, repeatOf }) => kind === 'sma' && repeatOf === null)?.id;
 }
 
 /** The result of a search: a function of its trials, so that the same file gives the same document. */
 export function searchDocument(input: DocumentInput): SearchDocument {
   const { identity, goal, trials, validation, folder, output, ended, merges, report, warnings } = input;
-  const legs = concludedLegs(identity, goal, trials, validation);
+  const legs = concludedLegs(identity, goal, trials, validation, input.reference === false ? null : folder);
   const newest = legs.at(-1)!;
   const { concluded } = newest;
   const best = bestOf(newest);

@@ -1,11 +1,10 @@
-import { join, relative, resolve } from 'node:path';
+import { relative, resolve } from 'node:path';
 import { onOutput } from '../../base/disk/io-error.ts';
 import { newId } from '../../base/disk/new-id.ts';
 import { writeNewFile } from '../../base/disk/own-file.ts';
 import { removeTree } from '../../base/disk/remove-tree.ts';
 import { SYSTEM } from '../../base/disk/system.ts';
 import { keysOf, pick } from '../../base/pick.ts';
-import { version } from '../../base/version.ts';
 import { recipeYaml } from '../../recipe/file/write.ts';
 import { CHECKS } from '../../recipe/options.ts';
 import { withFiles } from '../../recipe/policy/files.ts';
@@ -14,6 +13,8 @@ import type { StudyMember } from '../study/members.ts';
 import type { MergeSettings, TakingPart } from '../study/merges.ts';
 
 export const BEST_RECIPE = 'best.yaml';
+/** Of the mean of the last of the run, which a search is only compared with. */
+export const REFERENCE_RECIPE = 'sma.yaml';
 export const REPORT_PAGE = 'report.html';
 export const RESULT_FILE = 'result.json';
 
@@ -33,19 +34,19 @@ export async function replaceFile(file: string, text: string): Promise<void> {
   });
 }
 
-export interface BestRecipe {
+export interface RecipeOfTrial {
   readonly folder: string;
-  /** Where `merge run` would make it; beside the folder's own files when absent. */
-  readonly output: string | undefined;
+  /** Where `merge run` would make it. */
+  readonly output: string;
   readonly members: readonly StudyMember[];
   readonly taking: TakingPart;
   readonly merging: MergeSettings;
   /** What is said of it above the recipe, a line each. */
-  readonly remarks: readonly string[];
+  readonly head: readonly string[];
 }
 
 /** The text of a recipe that `merge run` takes, whose paths are relative to the folder that it lies in. */
-export function bestRecipeText({ folder, output, members, taking, merging, remarks }: BestRecipe): string {
+export function recipeOfTrialText({ folder, output, members, taking, merging, head }: RecipeOfTrial): string {
   const { members: taken, weights, parts } = taking;
   const from = (path: string) => relative(resolve(folder), resolve(path)) || '.';
   const { policies = [], router, dtype, like, baseModelId } = merging;
@@ -60,8 +61,8 @@ export function bestRecipeText({ folder, output, members, taking, merging, remar
         keysOf(CHECKS).filter((name) => merging[name]),
       ),
       baseModelId,
-      outputs: [{ path: from(output ?? join(folder, 'best')), weights, router, dtype, policies: all.length === 0 ? undefined : all }],
+      outputs: [{ path: from(output), weights, router, dtype, policies: all.length === 0 ? undefined : all }],
     },
-    { head: [`The best recipe of the search beside it, by ckpt-merge ${version}. To make it: merge run ${BEST_RECIPE}`, ...remarks] },
+    { head },
   );
 }

@@ -3,9 +3,10 @@ import { MergeError } from '../../base/errors.ts';
 import { MOST } from '../../base/limits.ts';
 import { optionName, worded } from '../../base/option-words.ts';
 import { refuse } from '../../base/problems.ts';
+import { checkGiven, type Taken } from '../../recipe/given.ts';
 import type { ScheduleContext, ScheduleMember } from '../../recipe/schedule/types.ts';
-import type { KernelName } from '../gaussian-process/names.ts';
-import type { Acquisition, SamplerName } from '../sampler/names.ts';
+import { KERNELS, type KernelName } from '../gaussian-process/names.ts';
+import { ACQUISITIONS, type Acquisition, SAMPLERS, type SamplerName } from '../sampler/names.ts';
 import { pairwiseChain } from '../space/pairwise.ts';
 import { readSpace } from '../space/read.ts';
 import { SPACE_NAMES, type SpaceRequest } from '../space/request.ts';
@@ -14,6 +15,7 @@ import type { Space } from '../space/types.ts';
 import type { StudyMembers } from '../study/members.ts';
 import { scorerOf } from '../study/scorer.ts';
 import type { StudyRequest } from '../study/session.ts';
+import { OF_EVALUATION, OF_STUDY } from '../study/taken.ts';
 
 /**
  * Trials of a search where nothing else is said: enough for a model to be of use in one to three dimensions.
@@ -24,6 +26,16 @@ export const DEFAULT_TRIALS = 12;
 export const VALIDATED = 3;
 /** A posterior over more trials takes longer than it is worth. */
 const MOST_TRIALS = 1000;
+
+/** How many recipes a validation scores, as far as that can be said before. @param legs of the search @param singles whether members are scored alone */
+export function expectedValidations(
+  { validate }: Pick<SearchOptions, 'validate'>,
+  { pool, last }: Pick<StudyMembers, 'pool' | 'last'>,
+  { legs, singles }: { readonly legs: number; readonly singles: boolean },
+): number {
+  const baselines = 2 + (pool.join() === last.join() ? 0 : 1) + (singles ? 1 : 0);
+  return validate === undefined ? 0 : legs * (baselines + VALIDATED);
+}
 
 /** Same names in the library and (with dashes) on the command line. */
 export interface SearchOptions extends Omit<StudyRequest, 'dir'> {
@@ -83,11 +95,59 @@ export interface SearchOptions extends Omit<StudyRequest, 'dir'> {
   readonly validateMetrics?: StudyRequest['metrics'];
 }
 
+/** What a soup has no use for: it searches no space. */
+type OfSpaces =
+  | 'space'
+  | 'alpha'
+  | 'pairwiseChain'
+  | 'trials'
+  | 'separate'
+  | 'sampler'
+  | 'acquisition'
+  | 'kernel'
+  | 'samplerCmd'
+  | 'scoreMembers'
+  | 'patience'
+  | 'allTrials'
+  | 'anchorEvery';
+
+/** Same names in the library and (with dashes) on the command line. */
+export type SoupOptions = Omit<SearchOptions, OfSpaces>;
+
+/** What a soup takes, in the library, and a search too. */
+const OF_SOUP = {
+  ...OF_STUDY,
+  seed: { kind: 'integer' },
+  repeats: { kind: 'count' },
+  budget: { kind: 'number' },
+  noise: { kind: 'choice', choices: ['shared', 'independent'] },
+  validate: { kind: 'command' },
+  validateMetrics: OF_EVALUATION.metrics,
+} as const satisfies Taken<SoupOptions>;
+
+const OF_SEARCH = {
+  ...OF_SOUP,
+  space: { kind: 'anything' },
+  alpha: { kind: 'number' },
+  separate: { kind: 'texts' },
+  pairwiseChain: { kind: 'flag' },
+  trials: { kind: 'count' },
+  sampler: { kind: 'choice', choices: SAMPLERS },
+  acquisition: { kind: 'choice', choices: ACQUISITIONS },
+  kernel: { kind: 'choice', choices: KERNELS },
+  samplerCmd: { kind: 'text' },
+  scoreMembers: { kind: 'flag' },
+  patience: { kind: 'count' },
+  allTrials: { kind: 'flag' },
+  anchorEvery: { kind: 'count' },
+} as const satisfies Taken<SearchOptions>;
+
 /**
  * Refuses what is wrong whatever the run holds.
  * @throws MergeError E_OPTION with every problem
  */
-export function checkSearch(options: SearchOptions): void {
+export function checkSearch(options: SearchOptions, kind: 'search' | 'soup' = 'search'): void {
+  checkGiven(kind, options, kind === 'soup' ? OF_SOUP : OF_SEARCH);
   const {
     trials,
     seed,

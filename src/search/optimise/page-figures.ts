@@ -121,7 +121,7 @@ export function weightsFigure({ best, baselines, trials, members }: SearchDocume
     [...members, ...recipes.flatMap(({ trial }) => trial?.weights ?? [])].map(({ path, step }) => [path, { path, step }]),
   );
   const ordered = [...rows.values()];
-  if (!ordered.some(({ step }) => step === null)) ordered.sort((a, b) => a.step! - b.step!);
+  if (!ordered.some(({ step }) => step === null) && areRising(members)) ordered.sort((a, b) => a.step! - b.step!);
   return barMatrix({
     title: 'Weights',
     note: 'Of each checkpoint in each recipe, all bars to one scale. An empty place takes no part.',
@@ -142,12 +142,17 @@ function weightColumns({ weights, parts }: Trial, label: string, marked: boolean
   ];
 }
 
+/** Whether all steps are known and rise: where stages or epochs count anew they do not. */
+function areRising(members: readonly { readonly step: number | null }[]): boolean {
+  return members.every(({ step }, i) => step !== null && step > (members[i - 1]?.step ?? -1));
+}
+
 /** A chain's λ and its scores along the run. */
 export function chainCharts(document: SearchDocument): Figure[] {
   const { chain, members } = document;
   if (chain === null || chain.length === 0) return [];
   const steps = chain.map(({ newer }) => members[newer]?.step ?? null);
-  const known = !steps.includes(null);
+  const known = areRising(chain.map(({ newer }) => members[newer] ?? { step: null }));
   const x = known ? { label: 'step of the newer checkpoint', format: formatStep } : { label: 'pair, oldest first' };
   const at = (pair: number): number => (known ? steps[pair]! : pair + 1);
   const lambda = chain.flatMap(({ best }, i): ChartPoint[] => {

@@ -9,7 +9,7 @@ import type { SearchDocument } from './types.ts';
  * How the greedy soup came about, ingredient by ingredient; null where there is none. @param labels of
  * members by path
  */
-export function greedySection({ greedy, members }: SearchDocument, labels: ReadonlyMap<string, string>): PageSection | null {
+export function greedySection({ greedy, members, best }: SearchDocument, labels: ReadonlyMap<string, string>): PageSection | null {
   if (greedy === undefined) return null;
   const rows = greedy.tried.map((ingredient) => [
     labels.get(ingredient.path) ?? ingredient.path,
@@ -25,6 +25,6 @@ export function greedySection({ greedy, members }: SearchDocument, labels: Reado
     { label: 'Outcome' },
     { label: 'Trial', kind: 'number' },
   ] as const;
-  const text = html`<p>${greedyHeadline(greedy, members.length)}</p>`;
+  const text = html`<p>${greedyHeadline(greedy, members.length, best)}</p>`;
   return { title: 'The greedy soup', parts: [text, table(columns, rows)] };
 }

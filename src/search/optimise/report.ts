@@ -1,6 +1,9 @@
+import { join } from 'node:path';
+import { SYSTEM } from '../../base/disk/system.ts';
 import { MergeError } from '../../base/errors.ts';
 import { readStudy, type StoredStudy } from '../study/read.ts';
 import { searchDocument } from './document.ts';
+import { REFERENCE_RECIPE } from './files.ts';
 import type { SearchDocument } from './types.ts';
 import { storedValidation } from './validation.ts';
 
@@ -28,6 +31,7 @@ export async function storedSearch({ folder, identity, trials, goal }: StoredStu
     validation: await storedValidation(folder, identity, trials),
     ended: 'trials',
     folder,
+    reference: (await SYSTEM.fs.lstat(join(folder, REFERENCE_RECIPE)).catch(() => null)) !== null,
     output: null,
     merges: { merges: 0, reads: 0 },
     warnings: [],

@@ -1,16 +1,17 @@
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { SYSTEM } from '../../base/disk/system.ts';
 import { MergeError } from '../../base/errors.ts';
 import { isJsonObject, parseJson } from '../../base/json/parse.ts';
 import { readIfThere } from '../../base/store/store.ts';
+import { version } from '../../base/version.ts';
 import { isPublished } from '../../merge/plan/outputs/finished.ts';
 import type { ValidationScores } from '../conclusion/validate.ts';
 import type { TakingPart } from '../study/merges.ts';
 import { plainCommand, type Records } from '../study/records.ts';
 import type { Session } from '../study/session.ts';
 import type { Ending, StudyEvent } from '../study/types.ts';
-import { type DocumentInput, searchDocument } from './document.ts';
-import { BEST_RECIPE, bestRecipeText, REPORT_PAGE, RESULT_FILE, replaceFile } from './files.ts';
+import { type DocumentInput, referenceTrial, searchDocument } from './document.ts';
+import { BEST_RECIPE, REFERENCE_RECIPE, REPORT_PAGE, RESULT_FILE, recipeOfTrialText, replaceFile } from './files.ts';
 import type { SearchOptions } from './options.ts';
 import type { SearchDocument } from './types.ts';
 
@@ -26,7 +27,8 @@ export interface SearchEnd {
 
 /** Writes document, recipe of the best and page into the folder of a search. */
 export async function finishSearch(options: SearchOptions, session: Session, end: SearchEnd): Promise<SearchDocument> {
-  const { study, folder, identity, records, members, merging } = session;
+  const { study, folder, identity, records, members } = session;
+  await writeReference(session);
   const input: DocumentInput = {
     identity,
     goal: session.goal(),
@@ -45,11 +47,40 @@ export async function finishSearch(options: SearchOptions, session: Session, end
   await replaceFile(join(folder.path, REPORT_PAGE), searchPage(written));
   if (document.best !== null) {
     const remarks = written.conclusion.text.split('\n').filter((line) => line !== '');
-    const taking = takenBy(session, document.best.trial);
-    const text = bestRecipeText({ folder: folder.path, output: options.output, members: members.all, taking, merging, remarks });
-    await replaceFile(join(folder.path, BEST_RECIPE), text);
+    await writeRecipe(session, BEST_RECIPE, {
+      trial: document.best.trial,
+      output: options.output ?? join(folder.path, 'best'),
+      head: [`The best recipe of the search beside it, by ckpt-merge ${version}. To make it: merge run ${BEST_RECIPE}`, ...remarks],
+    });
   }
   return document;
+}
+
+/** What there is only to be compared with may be wanted, too, made as the search made it. */
+async function writeReference(session: Session): Promise<void> {
+  const { study, folder, identity } = session;
+  const trial = referenceTrial(study.trials);
+  if (trial === undefined) return;
+  const name = `last-${identity.last.length}`;
+  await writeRecipe(session, REFERENCE_RECIPE, {
+    trial,
+    output: join(dirname(folder.path), name),
+    head: [
+      `The mean of the last ${identity.last.length} of the run, which the search beside it was compared with, by ckpt-merge ${version}.`,
+      `To make it: merge run ${REFERENCE_RECIPE}`,
+    ],
+  });
+}
+
+async function writeRecipe(
+  session: Session,
+  file: string,
+  { trial, output, head }: { readonly trial: number; readonly output: string; readonly head: readonly string[] },
+): Promise<void> {
+  const { folder, members, merging } = session;
+  const taking = takenBy(session, trial);
+  const text = recipeOfTrialText({ folder: folder.path, output, members: members.all, taking, merging, head });
+  await replaceFile(join(folder.path, file), text);
 }
 
 /** What a document is made of, as it is written into the folder. */

@@ -10,7 +10,7 @@ import { checkedMembers, type OwnIdentity, openSession, type Session, type Study
 import { keyOf } from '../study/study.ts';
 import type { Ending, StudyEvent } from '../study/types.ts';
 import { type Leg, legsOf } from './legs.ts';
-import { checkSearch, DEFAULT_TRIALS, type SearchOptions, spacesOf } from './options.ts';
+import { checkSearch, DEFAULT_TRIALS, expectedValidations, type SearchOptions, spacesOf } from './options.ts';
 import { checkOutput, finishSearch, makeOutput } from './result.ts';
 import { type RoundSettings, roundsOf } from './rounds.ts';
 import type { SearchDocument } from './types.ts';
@@ -78,7 +78,8 @@ export async function openSearch(
     seed,
   };
   const roles = [...new Set(legs.flatMap(({ space }) => space.roles))];
-  const session = await openSession(options, members, own, { emit, signal, driver, roles });
+  const afterwards = expectedValidations(options, members, { legs: legs.length, singles: options.scoreMembers ?? false });
+  const session = await openSession(options, members, own, { emit, signal, driver, roles, afterwards });
   const samplers = new Map<number, Sampler>();
   const samplerOf = (leg: Leg) => {
     const made = samplers.get(leg.index) ?? makeSampler(options, leg, session.goal());

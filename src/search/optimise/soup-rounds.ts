@@ -1,4 +1,4 @@
-import { nameOf } from '../study/members.ts';
+import { namesAmong } from '../study/members.ts';
 import { type NextRound, placeOfRound } from '../study/rounds.ts';
 import type { RoundTrial } from '../study/trials.ts';
 import type { StudyIdentity, TrialLine } from '../study/trials-file.ts';
@@ -14,10 +14,9 @@ import { meanOf } from './legs.ts';
  */
 export function soupRounds(identity: StudyIdentity, repeats: number): NextRound {
   const { members, pool, last } = identity;
-  // Siblings often stand at the same step.
-  const distinct = new Set(pool.map((m) => members[m]!.step)).size === pool.length;
+  const nameOf = namesAmong(pool.map((m) => members[m]!));
   const request = (kind: TrialKind, of: readonly number[]): RoundTrial => {
-    const params = kind !== 'single' ? null : distinct ? nameOf(members[of[0]!]!) : { checkpoint: members[of[0]!]!.path };
+    const params = kind !== 'single' ? null : nameOf(members[of[0]!]!);
     return { kind, candidate: meanOf(of, members.length), params, point: null, leg: 0 };
   };
   const newest = request('newest', pool.slice(-1));

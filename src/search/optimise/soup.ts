@@ -2,27 +2,10 @@ import { MergeError } from '../../base/errors.ts';
 import { drain, eventStream } from '../../base/event-stream.ts';
 import { checkedMembers, type OwnIdentity, openSession } from '../study/session.ts';
 import type { StudyEvent } from '../study/types.ts';
-import { checkSearch, type SearchOptions } from './options.ts';
+import { checkSearch, expectedValidations, type SoupOptions } from './options.ts';
 import { carryOut, type SearchRunOptions, searchFolder } from './search.ts';
 import { soupRounds } from './soup-rounds.ts';
 import type { SearchDocument } from './types.ts';
-
-/** What a soup has no use for: it searches no space. */
-type OfSpaces =
-  | 'space'
-  | 'alpha'
-  | 'pairwiseChain'
-  | 'trials'
-  | 'sampler'
-  | 'acquisition'
-  | 'samplerCmd'
-  | 'scoreMembers'
-  | 'patience'
-  | 'allTrials'
-  | 'anchorEvery';
-
-/** Same names in the library and (with dashes) on the command line. */
-export type SoupOptions = Omit<SearchOptions, OfSpaces>;
 
 /** {@link soup} as a stream of events. Ending the iteration early ends the soup. */
 export async function* soupEvents(
@@ -35,8 +18,8 @@ export async function* soupEvents(
 /**
  * The greedy soup of Model Soups (arXiv 2203.05482, recipe 1) by the scores of an evaluator: checkpoints from
  * the best to the worst, each added where the mean with it scores at least as well. The mean of all is scored
- * beside it, as is that of the last 10 of a run. `output` becomes the best of all that was tried. State,
- * resume, one merge a recipe, conclusion and report are those of `search`.
+ * beside it, as is that of the last 10 of a run. `output` becomes the best of all that was tried of the
+ * checkpoints. State, resume, one merge a recipe, conclusion and report are those of `search`.
  *
  * @throws MergeError E_OPTION for fewer than two checkpoints; for all else as `search` does; `signal.reason`
  *   on an abort
@@ -48,7 +31,7 @@ export async function soup(options: SoupOptions, { signal, onEvent }: SearchRunO
 }
 
 async function runSoup(given: SoupOptions, emit: (event: StudyEvent) => void, signal: AbortSignal): Promise<SearchDocument> {
-  checkSearch(given);
+  checkSearch(given, 'soup');
   const options = searchFolder(given);
   const members = await checkedMembers(options, signal);
   const { all, pool } = members;
@@ -65,6 +48,7 @@ async function runSoup(given: SoupOptions, emit: (event: StudyEvent) => void, si
     sampler: 'greedy',
     seed,
   };
-  const session = await openSession(options, members, own, { emit, signal });
+  const afterwards = expectedValidations(options, members, { legs: 1, singles: true });
+  const session = await openSession(options, members, own, { emit, signal, afterwards });
   return carryOut(options, session, soupRounds(session.identity, repeats), emit, signal);
 }

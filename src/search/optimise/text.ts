@@ -1,5 +1,5 @@
 import type { Colors } from '../../render/colors.ts';
-import { formatTable, plural, printable } from '../../render/format.ts';
+import { formatTable, plural, printable, withEqualDecimals } from '../../render/format.ts';
 import { checkpointLabels } from '../../render/labels.ts';
 import { plainNumber } from '../../render/numbers.ts';
 import { wrap } from '../../render/wrap.ts';
@@ -78,23 +78,26 @@ function bestLines(document: SearchDocument, { trial, params, weights, score, st
 function weightsText(weights: BestTrial['weights']): string {
   const members = weights.filter(({ weight }) => weight !== 0);
   const labels = checkpointLabels(members).map(printable);
-  const each = members.map(({ weight }, i) => `${labels[i]} × ${plainNumber(weight, 4)}`);
-  if (members.length === 1) return each[0]!;
+  const each = (indices: readonly number[]) =>
+    withEqualDecimals(indices.map((i) => plainNumber(members[i]!.weight, 4)))
+      .map((weight, k) => `${labels[indices[k]!]} × ${weight}`)
+      .join(', ');
+  const all = members.map((_, i) => i);
+  if (members.length === 1) return each(all);
   const span = `${plural(members.length, 'checkpoint')}, ${labels[0]} to ${labels.at(-1)}`;
   if (members.length > 2 && members.every(({ weight }) => weight === members[0]!.weight))
     return `${span}, ${plainNumber(members[0]!.weight, 4)} each`;
-  if (members.length <= MOST_WEIGHTS) return each.join(', ');
-  const order = members.map((_, i) => i).sort((a, b) => members[b]!.weight - members[a]!.weight);
-  const heaviest = order.slice(0, HEAVIEST).map((i) => each[i]);
-  return `${span}; heaviest ${heaviest.join(', ')}`;
+  if (members.length <= MOST_WEIGHTS) return each(all);
+  return `${span}; heaviest ${each(all.sort((a, b) => members[b]!.weight - members[a]!.weight).slice(0, HEAVIEST))}`;
 }
 
 function baselineTable({ baselines, best, chain }: SearchDocument): string[] {
   if (baselines.length === 0) return [];
-  const rows = baselines.map((baseline) => [
+  const gains = withEqualDecimals(baselines.map((baseline) => (best?.trial === baseline.trial ? 'the same' : differenceText(baseline))));
+  const rows = baselines.map((baseline, i) => [
     printable(baseline.label),
     baseline.score === null ? 'no score' : scoreText(baseline.score, baseline.stderr),
-    best?.trial === baseline.trial ? 'the same' : differenceText(baseline),
+    gains[i]!,
     best?.trial === baseline.trial ? '' : pairedWords(baseline.difference),
   ]);
   const head = [chain === null ? 'baseline' : 'baseline of the newest pair', 'score', 'best against it', ''];
@@ -145,7 +148,7 @@ function failureLines(trials: readonly Trial[]): string[] {
 }
 
 /** How the greedy soup came about, a line an ingredient; empty where there is none. */
-function greedyLines({ greedy, members }: SearchDocument): string[] {
+function greedyLines({ greedy, members, best }: SearchDocument): string[] {
   if (greedy === undefined) return [];
   const labels = checkpointLabels(members);
   const labelOf = new Map(members.map(({ path }, i) => [path, labels[i]!]));
@@ -156,7 +159,7 @@ function greedyLines({ greedy, members }: SearchDocument): string[] {
     ingredientOutcome(ingredient),
   ]);
   return [
-    greedyHeadline(greedy, members.length),
+    ...wrap(greedyHeadline(greedy, members.length, best), WIDTH),
     ...formatTable([['', 'alone', 'soup with it', ''], ...rows], ['left', 'right', 'right', 'left']),
   ];
 }

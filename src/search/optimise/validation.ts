@@ -11,7 +11,7 @@ import type { Session } from '../study/session.ts';
 import { Study } from '../study/study.ts';
 import type { RoundTrial } from '../study/trials.ts';
 import { readTrials, type StudyIdentity, type TrialLine } from '../study/trials-file.ts';
-import type { StudyEvent } from '../study/types.ts';
+import type { StudyEvent, StudyProgress } from '../study/types.ts';
 import { concludedLegs } from './document.ts';
 import { overAll } from './legs.ts';
 import { type SearchOptions, VALIDATED } from './options.ts';
@@ -51,10 +51,12 @@ export async function validateSearch(
     merging,
     work,
     bytes,
+    output: options.output,
     parallel: options.parallel ?? 1,
     driver: null,
     keep: false,
-    emit: (event) => emit(asInSearch(event, (id) => names.get(id) ?? id)),
+    // What was said of the search's own merges is not said again.
+    emit: (event) => (event.type === 'warning' ? study.warn([event.warning]) : emit(asInSearch(event, (id) => names.get(id) ?? id))),
     score,
   });
   const names = new Map<number, number>();
@@ -68,7 +70,7 @@ export async function validateSearch(
   });
   const first = Math.max(-1, ...second.trials.map(({ id }) => id)) + 1;
   for (const [i, id] of wanted.entries()) names.set(first + i, id);
-  if (requests.length > 0) await second.round(first, requests, signal);
+  if (requests.length > 0) await second.round(first, requests, signal, () => true, second.trials.length + requests.length);
   return validationScores(commandText(command), recipes, second.trials);
 }
 
@@ -78,7 +80,12 @@ function asInSearch(event: StudyEvent, nameOf: (id: number) => number): StudyEve
     case 'merging':
       return { ...event, trials: event.trials.map(nameOf) };
     case 'evaluating':
-      return { ...event, trial: nameOf(event.trial), validation: true };
+      return {
+        ...event,
+        trial: nameOf(event.trial),
+        validation: true,
+        ...(event.progress === undefined ? {} : { progress: ofSearch(event.progress, nameOf) }),
+      };
     case 'retry':
       return { ...event, trial: nameOf(event.trial) };
     case 'trial':
@@ -86,6 +93,11 @@ function asInSearch(event: StudyEvent, nameOf: (id: number) => number): StudyEve
     default:
       return event;
   }
+}
+
+function ofSearch(progress: StudyProgress, nameOf: (id: number) => number): StudyProgress {
+  const { best } = progress;
+  return { ...progress, best: best === null ? null : { ...best, trial: nameOf(best.trial) } };
 }
 
 function validationScores(command: string, recipes: ReadonlyMap<string, number>, lines: readonly TrialLine[]): ValidationScores {
@@ -113,14 +125,16 @@ export async function storedValidation(
 
 /** Baselines, and the recipes of the highest posterior means. */
 function trialsToValidate(session: Session): readonly number[] {
-  return concludedLegs(session.identity, session.goal(), session.study.trials, undefined).flatMap(({ concluded, baselines, trials }) => {
-    if (concluded.best === null) return [];
-    const { sign } = directionOf(session.goal());
-    const scoreOf = (id: number) => concluded.posterior.get(id)?.mean ?? trials.find((trial) => trial.id === id)!.score!;
-    const ranked = trials
-      .filter(({ score, repeatOf, kind }) => score !== null && repeatOf === null && (kind === 'trial' || kind === 'soup'))
-      .map(({ id }) => id)
-      .sort((a, b) => sign * (scoreOf(b) - scoreOf(a)));
-    return [...new Set([...baselines.map(({ trial }) => trial), concluded.best, ...ranked.slice(0, VALIDATED)])];
-  });
+  return concludedLegs(session.identity, session.goal(), session.study.trials, undefined, null).flatMap(
+    ({ concluded, baselines, trials }) => {
+      if (concluded.best === null) return [];
+      const { sign } = directionOf(session.goal());
+      const scoreOf = (id: number) => concluded.posterior.get(id)?.mean ?? trials.find((trial) => trial.id === id)!.score!;
+      const ranked = trials
+        .filter(({ score, repeatOf, kind }) => score !== null && repeatOf === null && (kind === 'trial' || kind === 'soup'))
+        .map(({ id }) => id)
+        .sort((a, b) => sign * (scoreOf(b) - scoreOf(a)));
+      return [...new Set([...baselines.map(({ trial }) => trial), concluded.best, ...ranked.slice(0, VALIDATED)])];
+    },
+  );
 }

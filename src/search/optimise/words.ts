@@ -1,6 +1,6 @@
 import { inReadersWords } from '../../base/option-words.ts';
 import { formatSeconds, formatStep, plural } from '../../render/format.ts';
-import { formatEstimate, formatNumber, plainNumber } from '../../render/numbers.ts';
+import { formatDifference, formatEstimate, plainNumber } from '../../render/numbers.ts';
 import type { Baseline, Conclusion } from '../conclusion/types.ts';
 import { directionOf } from '../evaluate/goal.ts';
 import type { Goal } from '../evaluate/types.ts';
@@ -56,7 +56,7 @@ export function goalWords(goal: Goal): string {
 
 /** A difference with its sign, positive is better: `+0.0087 ± 0.0009`. */
 export function gainText(gain: number, error: number | null = null): string {
-  const text = error === null ? formatNumber(gain, 3) : formatEstimate(gain, error);
+  const text = error === null ? formatDifference(gain) : formatEstimate(gain, error);
   return gain > 0 ? `+${text}` : text;
 }
 

@@ -33,9 +33,9 @@ const LOOK = 4;
  * Bayesian optimisation: the initial points, on a line more in the gaps between them, then where an
  * acquisition function of a Gaussian process is largest. ξ is asked of EI and PI, and not of logEI. Scores
  * that are still to come are believed to be the model's mean (Kriging believer: Ginsbourger, Le Riche and
- * Carraro 2010). Failed trials stay out of the model, and their neighbourhood is kept away from (see
- * {@link avoiding}); scores far from the others are bounded (see `warpWorse`, `warpBetter`). Where the model knows no
- * differences, trials fill the space: an acquisition function would try its ends again and again.
+ * Carraro 2010). Failed trials stay out of the model, and their neighbourhood is kept away from (see {@link
+ * avoiding}); scores far from the others are bounded (see `warpWorse`, `warpBetter`). Where the model knows
+ * no differences, trials fill the space: an acquisition function would try its ends again and again.
  */
 export function gpSampler({ axes, initial, seed, acquisition = axes.length === 1 ? 'hedge' : 'logei', kernel }: GpSamplerOptions): Sampler {
   const enough = Math.max(initial.length, firstTrials(axes.length));
@@ -99,8 +99,8 @@ export function gpSampler({ axes, initial, seed, acquisition = axes.length === 1
 
 /**
  * Range of the model's means, in standard deviations of a score's noise, up to which nothing is known to be
- * better than anything else. Ours: of twelve scores of a flat function it is below in half of all searches, of
- * one with differences of four standard deviations in none, unless they are all in a peak that was missed.
+ * better than anything else. Ours: of twelve scores of a flat function it is below in half of all searches,
+ * of one with differences of four standard deviations in none, unless they are all in a peak that was missed.
  */
 const FLAT = 2;
 /** Different points of which on a model can tell noise from differences, so that it may see none. Ours. */

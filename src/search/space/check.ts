@@ -1,4 +1,5 @@
 import { didYouMean } from '../../base/did-you-mean.ts';
+import { optionName, optionWith } from '../../base/option-words.ts';
 import { type Problem, pathText } from '../../base/problems.ts';
 import { ask, explainIssues, type Path, withoutFaults } from '../../recipe/file/issues.ts';
 import { ROLE_NAMES } from '../../recipe/policy/roles.ts';
@@ -18,9 +19,9 @@ const ENTRIES = {
 
 /**
  * All that is wrong with a space that is asked for over a pool of so many checkpoints. @param data of any
- * form
+ * form @param inFile whether its entries stand in a file; else they are options
  */
-export function spaceProblems(data: unknown, pool: number): Problem[] {
+export function spaceProblems(data: unknown, pool: number, { inFile }: { readonly inFile: boolean }): Problem[] {
   const issues = spaceSchema.safeParse(data).error?.issues ?? [];
   const problems = explainIssues(issues, data, {
     whole: 'a search space',
@@ -40,10 +41,11 @@ export function spaceProblems(data: unknown, pool: number): Problem[] {
   for (const key of new Set(Object.values(ENTRIES).flat())) {
     if (own.includes(key) || request[key] === undefined) continue;
     const owners = (Object.keys(ENTRIES) as SpaceRequest['space'][]).filter((space) => (ENTRIES[space] as readonly string[]).includes(key));
-    const instead = key === 'separate' ? '; roles of their own stand under `roles` there' : '';
+    const there = inFile ? 'there' : `in the file of such a space (${optionWith('space', 'FILE')})`;
+    const instead = key === 'separate' ? `; roles of their own stand under \`roles\` ${there}` : '';
     problems.push({
       path: [key],
-      message: `\`${key}\` has no meaning for ${request.space}, it belongs to ${owners.join(' and ')}${instead}`,
+      message: `${inFile ? `\`${key}\`` : optionName(key)} has no meaning for ${request.space}, it belongs to ${owners.join(' and ')}${instead}`,
       atKey: true,
     });
   }

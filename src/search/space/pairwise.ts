@@ -1,4 +1,4 @@
-import { worded } from '../../base/option-words.ts';
+import { optionWith, worded } from '../../base/option-words.ts';
 import type { Problem } from '../../base/problems.ts';
 import type { ScheduleMember } from '../../recipe/schedule/types.ts';
 import { realDimension } from './dimension.ts';
@@ -62,7 +62,7 @@ function pairSpace(name: Space['name'], members: readonly ScheduleMember[], opti
 export function pairwiseProblems(members: number, { alpha = DEFAULT_LEAST_LAMBDA, separate = [] }: PairwiseOptions): Problem[] {
   const problems = separateProblems(separate);
   if (members !== 2) {
-    const message = worded`a pairwise space is between two checkpoints, and there ${members === 1 ? 'is 1' : `are ${members}`}: take two (--last 2), every pair (--pairwise-chain), or \`space: schedule\``;
+    const message = worded`a pairwise space is between two checkpoints, and there ${members === 1 ? 'is 1' : `are ${members}`}: take two (--last 2), every pair (--pairwise-chain), or ${optionWith('space', 'schedule')}`;
     problems.push({ path: ['space'], message });
   }
   if (!(alpha >= 0 && alpha <= 1)) problems.push({ path: ['alpha'], message: `\`alpha\` must be at least 0 and below 1, not ${alpha}` });

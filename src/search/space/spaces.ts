@@ -23,7 +23,7 @@ export async function spaceOf(
 ): Promise<Space> {
   // The schema library takes longer to load than all the rest of the command.
   const { spaceProblems } = await import('./check.ts');
-  refuse(spaceProblems(request, members.length));
+  refuse(spaceProblems(request, members.length, { inFile: refuse !== refuseSpace }));
   const { space, alpha, separate, ...schedule } = request;
   if (space === 'pairwise') return pairwise(members, { alpha, separate });
   if (space === 'weights') return weightsSpace(members, { separate });

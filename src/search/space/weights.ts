@@ -1,4 +1,4 @@
-import { worded } from '../../base/option-words.ts';
+import { optionWith, worded } from '../../base/option-words.ts';
 import type { Problem } from '../../base/problems.ts';
 import { emaNormalized } from '../../recipe/schedule/ema-normalized.ts';
 import type { ScheduleMember } from '../../recipe/schedule/types.ts';
@@ -64,7 +64,7 @@ export function weightsProblems(members: number, { separate = [] }: WeightsOptio
   const count = members === 1 ? 'is 1 checkpoint' : `are ${members} checkpoints`;
   if (members < 2) problems.push({ path: ['space'], message: `weights are of at least two checkpoints, and there ${count}` });
   if (members > MOST_WEIGHTED) {
-    const message = worded`raw weights are of at most ${MOST_WEIGHTED} checkpoints, and there ${count}: take fewer (--last ${MOST_WEIGHTED}), or search \`space: schedule\`, whose parameters do not grow with their number`;
+    const message = worded`raw weights are of at most ${MOST_WEIGHTED} checkpoints, and there ${count}: take fewer (--last ${MOST_WEIGHTED}), or search ${optionWith('space', 'schedule')}, whose parameters do not grow with their number`;
     problems.push({ path: ['space'], message });
   }
   return problems;

@@ -32,7 +32,7 @@ const DRAFT_NAME = /\.[0-9a-f]{12}\.draft$/;
 const WORK_RECORD = 'work.jsonl';
 const LOCK_FOLDER = '.lock';
 /** All that a study keeps in its folder. */
-const FILES = ['trials.jsonl', 'validation.jsonl', 'best.yaml', 'report.html', 'result.json', 'made.json'];
+const FILES = ['trials.jsonl', 'validation.jsonl', 'best.yaml', 'sma.yaml', 'report.html', 'result.json', 'made.json'];
 const FOLDERS = ['logs', 'results'];
 /** Everybody may put something there, and nobody may rename or remove what is another's: /tmp. */
 const STICKY = 0o1000;

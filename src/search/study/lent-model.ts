@@ -36,10 +36,10 @@ const NO_LINKS: readonly string[] = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS',
  * Makes the models that evaluations get. Each is a folder of its own (where checkpoints are single files, a
  * file): an evaluator that cleans up after itself, or writes beside the weights, does so to nothing else.
  *
- * Weights of a checkpoint of the run are symbolic links, which work from one file system to another and do not
- * touch the run's files, as a second name would. Those of a merge, which lies beside, are hard links: real
- * files for a container that is shown the folder and nothing else. What opens a weight for writing reaches
- * what the link leads to, which {@link LentModel.check} finds out.
+ * Weights of a checkpoint of the run are symbolic links, which work from one file system to another and do
+ * not touch the run's files, as a second name would. Those of a merge, which lies beside, are hard links:
+ * real files for a container that is shown the folder and nothing else. What opens a weight for writing
+ * reaches what the link leads to, which {@link LentModel.check} finds out.
  */
 export class Lender {
   readonly #work: Pick<WorkFolder, 'path'>;

@@ -2,6 +2,7 @@ import type { Warning } from '../../base/errors.ts';
 import { mapBounded } from '../../base/map-bounded.ts';
 import { fingerprint } from '../../checkpoints/fingerprint.ts';
 import { isRunFolder } from '../../checkpoints/run/discover.ts';
+import { comparePlaces } from '../../checkpoints/run/position.ts';
 import type { TokenSource } from '../../checkpoints/run/types.ts';
 import type { Checkpoint, Moment } from '../../checkpoints/types.ts';
 import { membersOfRecipe } from '../../merge/members/of-recipe.ts';
@@ -35,9 +36,14 @@ export interface StudyMembers {
   readonly warnings: readonly Warning[];
 }
 
-/** What a checkpoint goes by among others of one run: its step, or its path. */
-export function nameOf({ step, path }: Pick<StudyMember, 'step' | 'path'>): Params {
-  return step === null ? { checkpoint: path } : { step };
+/**
+ * What checkpoints go by among each other: their steps, or where not all have one of their own (siblings,
+ * stages and epochs that count anew) their paths.
+ */
+export function namesAmong(members: readonly Moment[]): (one: Moment) => Params {
+  const steps = new Set(members.map(({ step }) => step));
+  const distinct = steps.size === members.length;
+  return ({ step, path }) => (step === null || !distinct ? { checkpoint: path } : { step });
 }
 
 /** What a document says of its pool; of what is read from trials, that it is all. */
@@ -70,19 +76,24 @@ export async function studyMembers(request: MembersRequest, signal?: AbortSignal
   const chosen = await find(folder ? (select ?? {}) : select, { strict, signal });
   const { last, every, steps, minInterval, minMembers, ...where } = select ?? {};
   const siblings = select?.eachIngredient !== undefined || (inputs.length > 1 && (await isRunFolder(inputs[0]!)));
-  const newest = folder && !siblings ? await find({ ...where, last: SMA_MEMBERS }, { signal }) : null;
+  // A mean over two stages is no baseline of a search within one.
+  const stages = new Set(chosen.members.map(({ stage }) => stage));
+  const [stage] = stages.size === 1 ? stages : [];
+  const own = { ...where, ...(stage != null && { stage }), last: SMA_MEMBERS };
+  const newest = folder && !siblings ? await find(own, { signal }) : null;
 
   const found = new Map([...(newest?.members ?? []), ...chosen.members].map((member) => [member.path, member]));
   const opened = new Map([...(newest?.checkpoints ?? []), ...chosen.checkpoints].map((checkpoint) => [checkpoint.path, checkpoint]));
   const inRun = [...new Set([...chosen.members, ...(newest?.members ?? [])].map(({ path }) => path))];
-  const order = newest === null ? inRun : inRun.sort((a, b) => (found.get(a)!.step ?? 0) - (found.get(b)!.step ?? 0));
+  const order = newest === null ? inRun : inRun.sort((a, b) => comparePlaces(found.get(a)!, found.get(b)!));
   const place = new Map(order.map((path, i) => [path, i]));
   return {
     all: await mapBounded(order, FINGERPRINTS_AT_ONCE, async (path) => {
       signal?.throwIfAborted();
-      const { step, tokens } = found.get(path)!;
+      const { epoch, step, tokens } = found.get(path)!;
       const checkpoint = opened.get(path)!;
-      return { path, step, tokens, fingerprint: await fingerprint(checkpoint), checkpoint };
+      const place = { path, ...(epoch !== undefined && { epoch }), step, tokens };
+      return { ...place, fingerprint: await fingerprint(checkpoint), checkpoint };
     }),
     pool: chosen.members.map(({ path }) => place.get(path)!),
     last: (newest ?? chosen).members.slice(-SMA_MEMBERS).map(({ path }) => place.get(path)!),

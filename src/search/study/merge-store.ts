@@ -1,6 +1,7 @@
 import { newId } from '../../base/disk/new-id.ts';
 import { removeTree } from '../../base/disk/remove-tree.ts';
 import { SYSTEM } from '../../base/disk/system.ts';
+import type { Warning } from '../../base/errors.ts';
 import type { WorkFolder } from './folder.ts';
 import type { Lender } from './lent-model.ts';
 import type { StudyMember } from './members.ts';
@@ -18,6 +19,8 @@ export interface MergeStoreOptions extends Pick<TrialOptions, 'driver' | 'emit'>
   readonly trials: Pick<Trials, 'warn'>;
   readonly lender: Pick<Lender, 'isSpoiled'>;
   readonly work: WorkFolder;
+  /** Where the best is merged to in the end, where it is. */
+  readonly output?: string | undefined;
   /** Bytes of a merge. */
   readonly bytes: number;
   /** Leave the merges of trials where they were made. */
@@ -77,7 +80,7 @@ export class MergeStore {
       if (!keep) for (const path of paths.values()) await removeTree(SYSTEM, path);
     };
     try {
-      const seconds = fresh.size === 0 ? 0 : await this.#merge([...fresh.values()], recipes.flat(), signal);
+      const seconds = fresh.size === 0 ? 0 : await this.#merge(fresh, recipes.flat(), signal);
       return {
         paths,
         secondsOf: (recipe) => (fresh.has(recipe) ? seconds / fresh.size : 0),
@@ -93,13 +96,14 @@ export class MergeStore {
     }
   }
 
-  /** One read after another: two at a time would need the memory of two. @returns seconds */
-  #merge(requests: readonly MergeRequest[], jobs: readonly Job[], signal: AbortSignal): Promise<number> {
-    const { emit, members, merger, trials } = this.#options;
+  /** One read after another: two at a time would need the memory of two. @param fresh by recipe @returns seconds */
+  #merge(fresh: ReadonlyMap<string, MergeRequest>, jobs: readonly Job[], signal: AbortSignal): Promise<number> {
+    const { emit, members, merger, trials, output } = this.#options;
     const merged = this.#merging.then(async () => {
       emit({ type: 'merging', trials: jobs.map(({ id }) => id), members: members.length });
-      const { seconds, warnings } = await merger.make(requests, { signal });
-      trials.warn(warnings);
+      const { seconds, warnings } = await merger.make([...fresh.values()], { signal });
+      const places = [...fresh].map(([recipe, { path }]) => ({ path, trial: jobs.find((job) => job.recipe === recipe)!.id }));
+      trials.warn(warnings.map((warning) => asOfTrials(warning, places, output)));
       return seconds;
     });
     this.#merging = merged.catch(() => {});
@@ -119,4 +123,18 @@ export class MergeStore {
       await removeTree(SYSTEM, old);
     }
   }
+}
+
+/**
+ * A warning of a merge that is gone when it is read: of the trial that it was made for, or of all that the
+ * study makes, OUT among them, where nothing in it is of one trial.
+ */
+export function asOfTrials(
+  warning: Warning,
+  places: readonly { readonly path: string; readonly trial: number }[],
+  output: string | undefined,
+): Warning {
+  const named = (trial: number) => (warning.code === 'W_DTYPE_CHANGED' ? (output ?? 'every merge') : `the merge of trial ${trial}`);
+  const message = places.reduce((text, { path, trial }) => text.replaceAll(path, named(trial)), warning.message);
+  return message === warning.message ? warning : { ...warning, message };
 }

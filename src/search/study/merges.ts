@@ -113,7 +113,8 @@ export class Merger {
       const own = parts.map(({ role, weights }): Policy => ({ role, weights }));
       return { path, members, weights, policies: [...own, ...(policies ?? [])], router, dtype, baseModelId: options.baseModelId, report };
     });
-    return { ...options, inputs: this.#members.map(({ path, step, tokens }) => ({ path, step, tokens })), ordered: true, outputs, memory };
+    const inputs = this.#members.map(({ path, epoch, step, tokens }) => ({ path, epoch, step, tokens }));
+    return { ...options, inputs, ordered: true, outputs, memory };
   }
 }
 

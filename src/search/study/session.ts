@@ -127,6 +127,8 @@ export async function openSession(
     readonly whole?: boolean;
     /** Roles that trials give weights of their own. */
     readonly roles?: readonly string[];
+    /** Evaluations that come after those of the study. */
+    readonly afterwards?: number;
   },
 ): Promise<Session> {
   const identity = identityOf(request, members, own);
@@ -168,12 +170,13 @@ interface Start {
   readonly driver: StudyDriver | undefined;
   readonly whole?: boolean;
   readonly roles?: readonly string[];
+  readonly afterwards?: number;
 }
 
 type StoredStart = Awaited<ReturnType<typeof storedTrials>>;
 
 async function startStudy(request: StudyRequest, start: Start) {
-  const { folder, members, identity, records, stored, emit, signal, driver, whole } = start;
+  const { folder, members, identity, records, stored, emit, signal, driver, whole, afterwards } = start;
   const merging = mergingOf(request);
   const { all, pool } = members;
   const bytes = await bytesOfMerge(request, start, pool);
@@ -200,10 +203,12 @@ async function startStudy(request: StudyRequest, start: Start) {
     merging,
     work,
     bytes,
+    output: request.output,
     parallel: score === undefined ? (request.parallel ?? 1) : Number.MAX_SAFE_INTEGER,
     driver: driver === undefined ? null : score === undefined ? 'asks' : 'scores',
     keep: request.keep ?? false,
     whole,
+    afterwards,
     emit,
     score: scorer.score,
     onScore: (found) => {
@@ -215,8 +220,8 @@ async function startStudy(request: StudyRequest, start: Start) {
 }
 
 /**
- * Room that a merge needs. Plans the mean of the pool, with all roles that have weights of their own: it meets
- * every conflict that any merge of these members could, as a role that the model has not.
+ * Room that a merge needs. Plans the mean of the pool, with all roles that have weights of their own: it
+ * meets every conflict that any merge of these members could, as a role that the model has not.
  */
 async function bytesOfMerge(
   request: StudyRequest,
@@ -271,7 +276,11 @@ function identityOf(request: StudyRequest, { all, pool, last }: StudyMembers, ow
   return {
     ...own,
     inputs: request.inputs,
-    members: all.map(({ path, step, tokens, fingerprint }) => ({ path, step, tokens, fingerprint })),
+    members: all.map(({ path, epoch, step, tokens, fingerprint }) => ({
+      path,
+      ...(epoch !== undefined && { epoch }),
+      ...{ step, tokens, fingerprint },
+    })),
     pool,
     last,
     evaluator: commandText(request.eval),

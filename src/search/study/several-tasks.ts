@@ -2,8 +2,8 @@ import { worded } from '../../base/option-words.ts';
 import { launchedTask } from '../../base/process/launched-task.ts';
 
 /**
- * What to do where another process works, or worked, on the same search, and a launcher started several with one
- * command; null where it started one.
+ * What to do where another process works, or worked, on the same search, and a launcher started several with
+ * one command; null where it started one.
  */
 export function helpForTasks(): string | null {
   const task = launchedTask(process.env);

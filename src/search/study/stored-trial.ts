@@ -64,7 +64,15 @@ export const storedStudy = z
   .object({
     kind: z.enum(['search', 'soup', 'forecast', 'validation', 'routers']),
     inputs: z.array(z.string()),
-    members: z.array(z.object({ path: z.string(), step: number.nullable(), tokens: number.nullable(), fingerprint: z.string() })),
+    members: z.array(
+      z.object({
+        path: z.string(),
+        epoch: number.optional(),
+        step: number.nullable(),
+        tokens: number.nullable(),
+        fingerprint: z.string(),
+      }),
+    ),
     pool: z.array(index),
     last: z.array(index),
     legs: z.array(

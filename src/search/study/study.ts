@@ -15,6 +15,8 @@ import type { TrialLine } from './trials-file.ts';
 export interface StudyOptions extends TrialOptions {
   readonly merging: MergeSettings;
   readonly work: WorkFolder;
+  /** Where the best is merged to in the end, where it is. */
+  readonly output?: string | undefined;
   /** Bytes of a merge. */
   readonly bytes: number;
   readonly parallel: number;

@@ -61,5 +61,7 @@ function aboutTrial(kind: TrialKind, params: Trial['params']): string {
 function outcome({ status, score, stderr, reason, source, seconds, repeatOf }: Trial, colors: Colors): string {
   if (status !== 'complete') return `${colors.yellow(status)}: ${printable(reason ?? '')}`;
   const again = repeatOf === null ? '' : `, again after trial ${repeatOf}`;
-  return `${colors.bold(scoreText(score, stderr))} (${printable(source ?? '')}, ${seconds.toFixed(1)} s${again})`;
+  // That a function of the caller's scored it says nothing.
+  const where = source === null || source === 'a function' ? '' : `${printable(source)}, `;
+  return `${colors.bold(scoreText(score, stderr))} (${where}${seconds.toFixed(1)} s${again})`;
 }

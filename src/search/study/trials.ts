@@ -46,6 +46,8 @@ export interface TrialOptions {
   readonly driver: 'asks' | 'scores' | null;
   /** Every trial has to have a score: the first without one ends the study. */
   readonly whole?: boolean | undefined;
+  /** Evaluations that come after those of the study, as its validation: for the time that is left. */
+  readonly afterwards?: number | undefined;
   readonly emit: (event: StudyEvent) => void;
   /** Told of each score once it cannot be lost any more; may end the study by throwing. */
   readonly onScore?: ((score: Score) => void) | undefined;
@@ -191,7 +193,7 @@ export class Trials {
       step: ++this.#begun,
       of: Math.max(of, this.#begun),
       best,
-      secondsLeft: done === 0 ? null : (this.elapsed / done) * Math.max(0, of - done),
+      secondsLeft: done === 0 ? null : (this.elapsed / done) * (Math.max(0, of - done) + (this.#options.afterwards ?? 0)),
     };
   }
 
@@ -234,8 +236,8 @@ export class Trials {
   }
 
   /**
-   * An evaluator that fails on the first model mostly fails on all, and each may take hours: as long as nothing
-   * has a score, a failure ends the study.
+   * An evaluator that fails on the first model mostly fails on all, and each may take hours: as long as
+   * nothing has a score, a failure ends the study.
    */
   #giveUp(outcome: Outcome, { id, weights }: TrialLine, log: string): void {
     const { whole = false, identity, driver } = this.#options;

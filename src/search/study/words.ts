@@ -6,5 +6,7 @@ import { formatNumber, plainNumber } from '../../render/numbers.ts';
  */
 export function scoreText(score: number | null, stderr: number | null): string {
   if (score === null) return '–';
-  return stderr === null ? formatNumber(score, 6) : `${formatNumber(score, 6)} ± ${plainNumber(stderr, 2)}`;
+  return stderr === null
+    ? formatNumber(score, 6)
+    : `${formatNumber(score, 6)} ± ${stderr >= 1e5 ? formatNumber(stderr, 2) : plainNumber(stderr, 2)}`;
 }

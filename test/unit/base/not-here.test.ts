@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { notHere, whyNothing } from '../../../src/base/not-here.ts';
+import { inReadersWords } from '../../../src/base/option-words.ts';
 
 /** What people give where a path belongs, what it is called, and the command that brings it here. */
 const ELSEWHERE: readonly (readonly [path: string, problem: RegExp, help: RegExp])[] = [
@@ -42,4 +43,11 @@ describe('why there is nothing at a path', () => {
     expect(whyNothing('/runs/dense')).toBeUndefined();
     expect(whyNothing('../dense')).toBeUndefined();
   });
+});
+
+it('options of other programs stay as they are for every reader', () => {
+  for (const path of ['hf://x/y', 'gs://x/y', 'az://x/y', 'https://huggingface.co/x/y']) {
+    const { help } = notHere(path)!;
+    expect(inReadersWords(help)).toBe(help);
+  }
 });

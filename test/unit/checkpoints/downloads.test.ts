@@ -10,6 +10,10 @@ beforeEach(() => {
 });
 afterEach(() => folder.remove());
 
+const PARTS = 'a/.cache/huggingface/download';
+/** As huggingface_hub names what it has of a file: base64url of the SHA-1 of `NAME.metadata`, then the ETag. */
+const OF = { optimizer: 'FLSH5hVUNNxQuAanKK0z708kvhA=', tokenizer: 'HgM_lKo9sdSCfRtVg7MMFS7EKqo=' };
+
 const REVISION = 'models--org--name/snapshots/0123abcd';
 test.each<[string, string, string[], string | null]>([
   [
@@ -34,6 +38,10 @@ test.each<[string, string, string[], string | null]>([
     'a/.cache/huggingface/download/x.json.ab12.incomplete',
   ],
   ['the Hub, of what is there', 'a', ['a/x.json', 'a/.cache/huggingface/download/x.json.ab12.incomplete'], null],
+  ['the Hub, by hashes', 'a', ['a/config.json', `${PARTS}/${OF.tokenizer}.ab12.incomplete`], `${PARTS}/${OF.tokenizer}.ab12.incomplete`],
+  ['the Hub, by hashes, of an older one', 'a', ['a/tokenizer.json', `${PARTS}/${OF.tokenizer}.ab12.incomplete`], null],
+  ['the Hub, by hashes, given up', 'a', ['a/config.json', `${PARTS}/${OF.optimizer}.ab12.incomplete`], null],
+  ['the Hub, given up', 'a', ['a/config.json', `${PARTS}/optimizer.pt.ab12.incomplete`], null],
   [
     'the Hub, in its cache',
     REVISION,

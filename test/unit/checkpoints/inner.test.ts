@@ -148,6 +148,14 @@ describe('what is no checkpoint is called what it is', () => {
     );
   });
 
+  test('the epochs of a run, and folders of which no step is known, without one of them being guessed', async () => {
+    expect(await help(runOf('epoch_0/hf', 'epoch_1/hf'))).toMatch(/is the folder of a run \(epoch_0, epoch_1\)/);
+    rmSync(join(folder.path, 'run'), { recursive: true });
+    expect(await help(runOf('llama-1b-9', 'llama-1b-10'))).toMatch(
+      /holds no safetensors file itself, and 2 of its folders do \(llama-1b-9, llama-1b-10\).*to merge them name all, one by one/,
+    );
+  });
+
   test('the folder of several runs', async () => {
     runOf('checkpoint-100');
     writeRun(join(folder.path, 'run-b'), [{ name: 'step10' }]);

@@ -213,6 +213,19 @@ describe('log', () => {
     expect(log.filter(({ loss }) => loss === Number.POSITIVE_INFINITY)).toHaveLength(lost);
   });
 
+  test('a rate of 0 between two that are alike is that of a step that was passed over', async () => {
+    const rates = [0, 0.25, 0.5, 0.5, 0, 0, 0.5, 0.5, 0, 0.05, 0.25, 0];
+    const lines = rates.map((rate, i) => `{"step": ${i}, "loss": 2, "learning_rate": ${rate}}`);
+    const state = `{"global_step": 11, "log_history": [${lines.join(', ')}]}`;
+    const run = await discoverRun(runOf({ name: 'checkpoint-11', state }));
+    expect(run.log.map(({ learningRate }) => learningRate)).toEqual(
+      rates
+        .with(4, -1)
+        .with(5, -1)
+        .map((rate) => (rate < 0 ? null : rate)),
+    );
+  });
+
   test('an older state file fills in what a resumed run forgot', async () => {
     const entry = (step: number, logged: readonly number[]) => ({
       name: `checkpoint-${step}`,
@@ -453,12 +466,64 @@ describe('left out, with the reason', () => {
 
   test('epochs in which steps begin anew are all there', async () => {
     const run = await discoverRun(runOf('epoch_1_step_100', 'epoch_0_step_200', 'epoch_0_step_100'));
-    expect(run.checkpoints.map(({ stage, step }) => [stage, step])).toEqual([
-      [1, 100],
-      [1, 200],
-      [2, 100],
+    expect(run.checkpoints.map(({ stage, epoch, step }) => [stage, epoch, step])).toEqual([
+      [null, 0, 100],
+      [null, 0, 200],
+      [null, 1, 100],
     ]);
     expect(run.warnings).toEqual([]);
+  });
+
+  test('steps that state files count on are those, and no epoch is needed', async () => {
+    const names = ['epoch_0_step_100', 'epoch_0_step_200', 'epoch_1_step_100', 'epoch_1_step_200'];
+    const run = await discoverRun(runOf(...names.map((name, i) => ({ name, step: (i + 1) * 100 }))));
+    expect(run.checkpoints.map(({ epoch, step }) => [epoch, step])).toEqual([100, 200, 300, 400].map((step) => [undefined, step]));
+    expect(run.warnings).toEqual([]);
+  });
+
+  test.each([
+    ['a step of its own', 'step5', []],
+    ['a copy', 'llama-best-step20', []],
+    ['another training in between', 'llama-resumed-step25', []],
+    ['a newer one of another form', 'llama-resumed-step45', ['W_LEFT_OUT_MEMBERS']],
+  ])('what is named in another form than the others: %s', async (_what, other, warnings) => {
+    const run = await discoverRun(runOf('llama-step10', 'llama-step20', 'llama-step30', other));
+    expect(stepsOf(run)).toEqual([10, 20, 30]);
+    expect(reasonsOf(run)).toEqual({ [other]: 'named in another form than the 3 that are taken (llama-step*)' });
+    expect(run.warnings.map(({ code }) => code)).toEqual(warnings);
+  });
+
+  test('of two trainings that are as long each is named by a pattern; of others the longest is taken, and that is said', async () => {
+    const even = runOf('v1-step10', 'v1-step20', 'v2-step10', 'v2-step20');
+    expect(await errorOf(even)).toMatchObject({
+      code: 'E_NO_RUN',
+      help: `Name those of one training, with a pattern: ${even}/v1-step* or ${even}/v2-step*`,
+    });
+    const longer = await discoverRun(runOf('v1-step10', 'v1-step20', 'v2-step10', 'v2-step20', 'v2-step30'));
+    expect(longer.checkpoints.map(({ name }) => name)).toEqual(['v2-step10', 'v2-step20', 'v2-step30']);
+    expect(longer.warnings.map(({ code }) => code)).toEqual(['W_LEFT_OUT_MEMBERS']);
+  });
+
+  test('of trainers that save by steps and by epochs the steps are read, without a word', async () => {
+    const run = await discoverRun(runOf('step_100', 'step_200', 'step_300', 'epoch_0', 'epoch_1'));
+    expect([stepsOf(run), run.warnings]).toEqual([[100, 200, 300], []]);
+  });
+
+  test.each([
+    [['epoch_0', 'epoch_1', 'epoch_2_tmp'], { epoch: 2, step: 2 }],
+    [['epoch_0_step_100', 'epoch_0_step_200', 'epoch_1_step_100', 'epoch_1_step_200_tmp'], { epoch: 1, step: 200 }],
+    [['checkpoint-100', 'checkpoint-200', 'epoch_2_tmp'], undefined],
+  ])('a save in progress of an epoch is one of the run where epochs count: %j', async (names, lost) => {
+    const { broken } = await discoverRun(runOf(...names));
+    expect(broken).toMatchObject(lost === undefined ? [] : [{ name: names.at(-1), ...lost }]);
+  });
+
+  test('epochs in which the checkpoint lies deeper', async () => {
+    const { checkpoints } = await discoverRun(runOf('epoch_0/hf', 'epoch_1/hf'));
+    expect(checkpoints.map(({ epoch, step }) => [epoch, step])).toEqual([
+      [0, 0],
+      [1, 1],
+    ]);
   });
 
   test.each([
@@ -542,7 +607,8 @@ describe('left out, with the reason', () => {
       best: 'at the same step as checkpoint-20, which is kept',
       step20: 'at the same step as checkpoint-20, which is kept',
     });
-    expect(run.warnings.map(({ code }) => code)).toEqual(['W_SAME_STEP', 'W_SAME_STEP']);
+    expect(run.warnings.map(({ code }) => code)).toEqual(['W_SAME_STEP']);
+    expect(run.warnings[0]!.message).toMatch(/step20 is left out: .* and so is best, at steps of others$/);
   });
 
   test('the final model that the Trainer saves beside its checkpoints', async () => {

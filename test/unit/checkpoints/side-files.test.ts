@@ -120,6 +120,14 @@ test.each([
   expect(await sideFiles(checkpoint, { floats: true })).toMatchObject({ copied: [], left: [{ name: 'deploy.json', outdated: true }] });
 });
 
+test('vocabularies of any name, versions of a tokenizer and modules of sentence-transformers belong to the model', async () => {
+  const names = ['1_Pooling/config.json', 'encoder_vocab.json', 'int8_vocab.json', 'modules.json', 'tokenizer.model.v3'];
+  const texts = names.map((name) => [name, name.includes('vocab') ? '{"scale": 0, "step": 1}' : '{}']);
+  const folder = folderOf({ 'model.safetensors': smallFile('a'), ...(Object.fromEntries(texts) as Record<string, string>) });
+  const { copied } = await sideFiles(await openCheckpoint(folder), { floats: true });
+  expect(copied.map(({ name }) => name)).toEqual(names);
+});
+
 const OF_TRAINING = [
   'metrics.json',
   'eval.json',

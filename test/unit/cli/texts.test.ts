@@ -275,6 +275,7 @@ c          BF16  [64, 2]  256 B  -              m-2.safetensors
 
 describe('a verification', () => {
   const report = (recomputed: { mode: 'full' | 'sample' | 'none'; tensors: number; elements: number; fraction: number }) => ({
+    sideFiles: [{ name: 'config.json', bytes: 716, crc32c: '0badcafe', ok: true as const }],
     schema: 'ckpt-merge/verify' as const,
     version: 1 as const,
     path: 'merged',
@@ -301,7 +302,9 @@ describe('a verification', () => {
     ],
     [{ mode: 'none', tensors: 0, elements: 0, fraction: 0 }, 'nothing was recomputed: checksums and structure only'],
   ] as const)('%o', (recomputed, line) => {
-    expect(verificationText(report(recomputed), plain)).toBe(`merged: ok\n  model.safetensors  313 kB  crc32c 0badcafe\n  ${line}\n`);
+    expect(verificationText(report(recomputed), plain)).toBe(
+      `merged: ok\n  model.safetensors  313 kB  crc32c 0badcafe\n  1 file beside the tensors as the merge wrote it\n  ${line}\n`,
+    );
   });
 });
 

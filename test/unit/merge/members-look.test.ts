@@ -2,7 +2,10 @@ import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { plan } from '../../../src/merge/average.ts';
+import { withMemberWarnings } from '../../../src/merge/members/look.ts';
 import { membersOfRecipe } from '../../../src/merge/members/of-recipe.ts';
+import { resolveRecipe } from '../../../src/merge/members/resolve.ts';
+import { buildPlan } from '../../../src/merge/plan/build.ts';
 import { planRecipe } from '../../../src/merge/run.ts';
 import { temporaryFolder } from '../../support/checkpoints.ts';
 import { type RunEntry, writeRun } from '../../support/run-trees.ts';
@@ -78,14 +81,15 @@ it('an annealed sibling beside one that is not is told, of runs and of checkpoin
 describe('members that hold zeros', () => {
   /** Of half a matrix. */
   const BYTES = 4 * 32 * 4;
-  /** Members of two matrices, the bytes from and to which are zero in each. */
-  const zerosIn = async (steps: readonly number[], zeros: Readonly<Record<number, readonly [from: number, to: number]>>) => {
-    const shards = [['a', 'b'].map((name) => ({ name: `model.layers.0.mlp.${name}_proj.weight`, dtype: 'F32' as const, shape: [8, 32] }))];
+  /** Members of some matrices, the bytes from and to which are zero in each. */
+  const zerosIn = async (steps: readonly number[], zeros: Readonly<Record<number, readonly [from: number, to: number]>>, matrices = 2) => {
+    const names = ['a', 'b', 'c', 'd'].slice(0, matrices);
+    const shards = [names.map((name) => ({ name: `model.layers.0.mlp.${name}_proj.weight`, dtype: 'F32' as const, shape: [8, 32] }))];
     const path = run(steps, () => ({ shards }));
     for (const [step, [from, to]] of Object.entries(zeros)) {
       const file = join(path, `checkpoint-${step}`, 'model.safetensors');
       const bytes = readFileSync(file);
-      const start = bytes.length - 4 * BYTES;
+      const start = bytes.length - 2 * matrices * BYTES;
       writeFileSync(file, bytes.fill(0, start + from, start + to));
     }
     const { warnings } = await plan({ inputs: [path], output: at('out'), allowUnknown: true });
@@ -98,7 +102,12 @@ describe('members that hold zeros', () => {
     expect(await zerosIn([9000, 9100, 9200, 9300], { 9200: FIRST, 9300: FIRST })).toEqual([
       expect.stringMatching(/^checkpoint-9200 and checkpoint-9300 hold zeros .* in 1 tensor/),
     ]);
-    expect(await zerosIn([9000, 9100, 9200], { 9000: FIRST, 9100: FIRST })).toHaveLength(1);
+  });
+
+  it('in the oldest are told where a file has a hole, over tensors that lie side by side', async () => {
+    const hole = [0, 6 * BYTES] as const;
+    expect(await zerosIn([9000, 9100, 9200], { 9000: hole }, 4)).toEqual([expect.stringMatching(/^checkpoint-9000 holds .* in 3 tensors/)]);
+    expect(await zerosIn([9000, 9100, 9200], { 9000: hole, 9100: hole }, 4)).toHaveLength(1);
   });
 
   it('in half a tensor are told', async () => {
@@ -108,8 +117,11 @@ describe('members that hold zeros', () => {
   it('all do, or that began with them, are healthy', async () => {
     expect(await zerosIn([9000, 9100], { 9000: FIRST, 9100: FIRST })).toEqual([]);
     expect(await zerosIn([0, 9100, 9200], { 0: FIRST, 9100: FIRST })).toEqual([]);
-    // Rows of tokens that were not seen yet.
-    expect(await zerosIn([9000, 9100, 9200], { 9000: [BYTES, 2 * BYTES], 9100: [BYTES, 2 * BYTES] })).toEqual([]);
+    // Rows of tokens that were not seen yet, and a gate that begins with zeros.
+    for (const rows of [[BYTES, 2 * BYTES] as const, FIRST]) {
+      expect(await zerosIn([9000, 9100, 9200], { 9000: rows, 9100: rows })).toEqual([]);
+      expect(await zerosIn([9000, 9100, 9200], { 9000: rows })).toEqual([]);
+    }
   });
 });
 
@@ -120,6 +132,35 @@ it('of two members that are one checkpoint it is said once, and strict refuses i
     { code: 'W_SAME_BYTES', message: expect.stringMatching(/checkpoint-9200 and .*checkpoint-9300 have the same bytes/) },
   ]);
   await expect(plan({ inputs: [path], output: at('out'), strict: true })).rejects.toMatchObject({ code: 'E_STRICT' });
+});
+
+it('an abort ends the comparison of members that may be one checkpoint', async () => {
+  const path = run([9000, 9100], () => ({ seed: 1 }));
+  const made = await buildPlan(await resolveRecipe({ inputs: [path], outputs: [{ path: at('out') }] }));
+  const signal = AbortSignal.abort(new Error('enough'));
+  await expect(withMemberWarnings(made, signal)).rejects.toThrow('enough');
+  expect((await withMemberWarnings(made)).warnings.map(({ code }) => code)).toContain('W_SAME_BYTES');
+});
+
+it('checkpoints that are equal wherever they were sampled, and differ, are not called the same', async () => {
+  const shards = [['a', 'b'].map((name) => ({ name: `model.layers.0.mlp.${name}_proj.weight`, dtype: 'F32' as const, shape: [512, 512] }))];
+  const path = run([9000, 9100, 9200], () => ({ shards, seed: 1 }));
+  const change = (step: number, at: number) => {
+    const file = join(path, `checkpoint-${step}`, 'model.safetensors');
+    const bytes = readFileSync(file);
+    bytes[at]! ^= 1;
+    writeFileSync(file, bytes);
+  };
+  // Of two million bytes, one between the sampled blocks.
+  change(9100, 1_000_000);
+  change(9200, 2_000_000);
+  expect((await plan({ inputs: [path], output: at('out'), allowUnknown: true, strict: true })).warnings).toEqual([]);
+  change(9200, 2_000_000);
+  change(9200, 1_000_000);
+  const { warnings } = await plan({ inputs: [path], output: at('out'), allowUnknown: true });
+  expect(warnings.map(({ message }) => message.replaceAll(`${path}/`, ''))).toEqual([
+    expect.stringMatching(/^checkpoint-9100 and checkpoint-9200 have the same bytes:/),
+  ]);
 });
 
 it('of many windows some advice is shown, and each output keeps its own', async () => {

@@ -110,7 +110,12 @@ describe('side files', () => {
     writeFileSync(join(from, 'config.json'), 'before');
     const look = (name: string) => looked(from, name);
     const files = await Promise.all(['tokenizer.model', 'additional_chat_templates/x.jinja', 'config.json'].map(look));
-    expect(await copySideFiles(files, intoFolder(to), new Map([['config.json', 'after']]))).toBe(4 + 1 + 5);
+    const sum = (bytes: Uint8Array, before: number) => bytes.reduce((all, byte) => all + byte, before);
+    expect(await copySideFiles(files, intoFolder(to), { replaced: new Map([['config.json', 'after']]), sum })).toEqual([
+      { name: 'tokenizer.model', bytes: 4, crc: 255 + 10 + 13 },
+      { name: 'additional_chat_templates/x.jinja', bytes: 1, crc: 120 },
+      { name: 'config.json', bytes: 5, crc: sum(Buffer.from('after'), 0) },
+    ]);
     expect(readFileSync(join(to, 'tokenizer.model'))).toEqual(Buffer.from([0, 255, 10, 13]));
     expect(statSync(join(to, 'tokenizer.model')).mode & 0o777).toBe(0o666 & ~process.umask());
     expect(contentOf(to)).toMatchObject({ 'additional_chat_templates/x.jinja': 'x', 'config.json': 'after' });

@@ -1,4 +1,4 @@
-import { mkdirSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { MergeError } from '../../../src/base/errors.ts';
@@ -19,10 +19,12 @@ afterEach(() => {
 
 type Sides = Readonly<Record<string, string>>;
 
-const make = (...members: readonly Sides[]) =>
-  members.map((sides, i) =>
+const make = (...members: readonly Sides[]) => {
+  rmSync(join(folder.path, 'run'), { recursive: true, force: true });
+  return members.map((sides, i) =>
     writeCheckpoint(join(folder.path, `run/checkpoint-${i + 1}`), [[{ name: 'model.norm.weight', dtype: 'F32', shape: [8] }]], i, sides),
   );
+};
 const planOf = (inputs: readonly string[]) => buildPlan({ inputs, outputs: [{ path: join(folder.path, 'out') }] });
 const told = async (...members: readonly Sides[]) =>
   (await planOf(make(...members))).warnings.filter(({ code }) => code === 'W_TOKENIZER').map(({ message }) => message);
@@ -36,7 +38,9 @@ const refused = async (sides: Sides) => {
 
 const fast = (tokens: readonly string[], more: object = {}) =>
   JSON.stringify({ model: { type: 'BPE', vocab: Object.fromEntries(tokens.map((token, id) => [token, id])) }, ...more });
-const LONG = Array.from({ length: 120_000 }, (_, i) => `token-${i}`);
+const LONG = Array.from({ length: 60_000 }, (_, i) => `token-${i}`);
+const LONG_TEXT = fast(LONG);
+const HOLE = `${LONG_TEXT.slice(0, 400_000)}${'\0'.repeat(400_000)}${LONG_TEXT.slice(800_000)}`;
 
 describe('a damaged tokenizer of the newest member is refused', () => {
   it.each([
@@ -44,7 +48,10 @@ describe('a damaged tokenizer of the newest member is refused', () => {
     ['tokenizer.model', '\0'.repeat(5000), 'holds zeros'],
     ['tokenizer.model', `\n\x0e${'x'.repeat(9000)}${'\0'.repeat(5000)}`, 'ends in zeros'],
     ['tokenizer.json', '{"version":"1.0","added_tokens":[{"id":0', 'only the beginning'],
-    ['tokenizer.json', fast(LONG).slice(0, -20), 'only the beginning'],
+    ['tokenizer.json', LONG_TEXT.slice(0, -20), 'only the beginning'],
+    ['tokenizer.json', fast(LONG, { more: [1] }).replace(/\}$/, ''), 'only the beginning'],
+    ['tokenizer.json', `${LONG_TEXT.slice(0, 1_100_000)}]`, 'only the beginning'],
+    ['tokenizer.json', HOLE, 'only the beginning'],
     ['tokenizer_config.json', '{"model_max_length": 2048', 'only the beginning'],
     ['special_tokens_map.json', '', 'is empty'],
     ['vocab.json', '{"a": 0, "b"', 'only the beginning'],
@@ -53,8 +60,13 @@ describe('a damaged tokenizer of the newest member is refused', () => {
     expect(await refused({ [name]: content })).toEqual(['E_OTHER_CONTENT', name, expect.stringContaining(what)]);
   });
 
+  it('of which an older member has a sound one, too', async () => {
+    const inputs = make({ 'tokenizer.json': LONG_TEXT }, { 'tokenizer.json': HOLE });
+    await expect(planOf(inputs)).rejects.toMatchObject({ code: 'E_OTHER_CONTENT' });
+  });
+
   it.each([
-    ['tokenizer.json', `${fast(LONG)}\n`],
+    ['tokenizer.json', `${LONG_TEXT}\n`],
     ['tokenizer_config.json', '{"model_max_length": 1000000000000000019884624838656, "x": Infinity}'],
     ['added_tokens.json', '{}'],
     ['tokenizer.model', '\n\x05hello\0\0'],
@@ -89,11 +101,50 @@ it('names the first token that differs, once for all members', async () => {
 });
 
 it.each([
-  ['more tokens', fast(['a', 'b']), fast(['a', 'b'], { added_tokens: [{ id: 2, content: '<pad>' }] }), '3 tokens and 2'],
   ['no vocabulary', '{"v":1}', '{"v":2}', 'their content is another'],
   ['Unigram', '{"model":{"vocab":[["a",-1],["b",-2]]}}', '{"model":{"vocab":[["b",-1],["a",-2]]}}', 'token 0 is "b"'],
 ])('says what differs: %s', async (_, older, newer, what) => {
   expect(await told({ 'tokenizer.json': older }, { 'tokenizer.json': newer })).toEqual([expect.stringContaining(what)]);
+});
+
+it('finds differences in all that hold tokens, and behind many that differ in other things', async () => {
+  const model = '\n\x05hello';
+  const swapped = { a: '{"<a>": 2, "<b>": 3}', b: '{"<b>": 2, "<a>": 3}' };
+  const merges = (...pairs: string[]) => fast(['a', 'b'], { model: { vocab: { a: 0, b: 1 }, merges: pairs } });
+  const tekken = (first: number) =>
+    JSON.stringify({ config: { default_num_special_tokens: first }, vocab: [0, 1].map((rank) => ({ rank, token_bytes: `YQ${rank}=` })) });
+  const cases: [Sides, Sides, string][] = [
+    [
+      { 'tokenizer.model': model, 'added_tokens.json': swapped.a },
+      { 'tokenizer.model': model, 'added_tokens.json': swapped.b },
+      'token 2 is "<b>"',
+    ],
+    [{ 'vocab.json': '{"b": 0, "a": 1}' }, { 'tokenizer.json': fast(['a', 'b']) }, 'token 0 is "a"'],
+    [{ 'tokenizer.json': merges('a b', 'b a') }, { 'tokenizer.json': merges('b a', 'a b') }, 'their merges are others'],
+    [{ 'vocab.json': '{"a": 0}', 'merges.txt': 'a b\nb a' }, { 'vocab.json': '{"a": 0}', 'merges.txt': 'b a\na b' }, 'their merges'],
+    [{ 'vocab.txt': 'a\nb\n' }, { 'vocab.txt': 'b\na\n' }, 'token 0 is "b"'],
+    [{ 'a.tiktoken': 'YQ== 0\nYg== 1\n' }, { 'a.tiktoken': 'Yg== 0\nYQ== 1\n' }, 'token 0 is "Yg=="'],
+    [{ 'tekken.json': tekken(0) }, { 'tekken.json': tekken(1) }, 'token 1 is "YQ0="'],
+  ];
+  for (const [older, newer, what] of cases) expect(await told(older, newer)).toEqual([expect.stringContaining(what)]);
+  const cut = (length: number, tokens = ['a', 'b']) => ({ 'tokenizer.json': fast(tokens, { truncation: length }) });
+  expect(await told(cut(1, ['b', 'a']), cut(2), cut(3), cut(4), cut(5), cut(6))).toHaveLength(1);
+});
+
+it('says nothing where no row stands for two tokens', async () => {
+  const longer = fast(['a', 'b'], { added_tokens: [{ id: 2, content: '<pad>' }] });
+  const tekken = (version: string) => JSON.stringify({ config: { version }, vocab: [{ rank: 0, token_bytes: 'YQ==' }] });
+  const pairs: [Sides, Sides][] = [
+    [{ 'tokenizer.json': fast(['a', 'b']) }, { 'tokenizer.json': longer }],
+    [{ 'tokenizer.json': longer }, { 'tokenizer.json': fast(['a', 'b']) }],
+    [{ 'tekken.json': tekken('v3') }, { 'tekken.json': tekken('v7') }],
+    [{ 'vocab.json': '{"a": 0, "b": 1}' }, { 'tokenizer.json': longer }],
+    [
+      { 'vocab.json': '{"a": 0}', 'merges.txt': '#version: 0.2\na b\n' },
+      { 'vocab.json': '{"a": 0}', 'merges.txt': 'a b' },
+    ],
+  ];
+  for (const [older, newer] of pairs) expect(await told(older, newer)).toEqual([]);
 });
 
 it('says nothing of one vocabulary written by another version', async () => {
@@ -113,9 +164,9 @@ it('compares a tokenizer.model by its bytes, and a member that lacks the file by
 it('reads little of long ones that are alike, and one file once that all link to', async () => {
   const inputs = make({}, {}, {}, {});
   mkdirSync(join(folder.path, 'run/shared'));
-  writeFileSync(join(folder.path, 'run/shared/tokenizer.json'), fast(LONG));
+  writeFileSync(join(folder.path, 'run/shared/tokenizer.json'), LONG_TEXT);
   for (const [i, path] of inputs.entries()) {
-    if (i < 2) writeFileSync(join(path, 'tokenizer.json'), fast(LONG));
+    if (i < 2) writeFileSync(join(path, 'tokenizer.json'), LONG_TEXT);
     else symlinkSync('../shared/tokenizer.json', join(path, 'tokenizer.json'));
   }
   let read = 0;

@@ -54,10 +54,21 @@ describe('order', () => {
     expect(plan.warnings.map((w) => w.code)).not.toContain('W_ORDER_ASSUMED');
   });
 
-  it('refuses epochs whose steps begin anew, each a stage', async () => {
-    await expect(planOf([make('epoch_0_step_100'), make('epoch_1_step_100')])).rejects.toMatchObject({ code: 'E_STAGES' });
-    const plan = await planOf([make('epoch_10_step_100'), make('epoch_2_step_100')], { allowStages: true });
-    expect(plan.members.map((m) => basename(m.path))).toEqual(['epoch_2_step_100', 'epoch_10_step_100']);
+  it('sorts by epoch where steps begin anew in each, and distances in steps are not known then', async () => {
+    const outputs = (halfLife?: string) => ({
+      outputs: [{ path: at('out'), method: 'ema' as const, alpha: 0.5, ...(halfLife && { alpha: undefined, halfLife }) }],
+    });
+    const paths = ['epoch_10_step_100', 'epoch_2_step_100', 'epoch_2_step_200'].map((name) => make(name));
+    const plan = await planOf(paths, outputs());
+    expect(plan.members.map((m) => basename(m.path))).toEqual(['epoch_2_step_100', 'epoch_2_step_200', 'epoch_10_step_100']);
+    expect(plan.members.map(({ epoch, stage }) => [epoch, stage])).toEqual([2, 2, 10].map((epoch) => [epoch, null]));
+    await expect(planOf(paths, outputs('100steps'))).rejects.toMatchObject({ code: 'E_NO_POSITION' });
+  });
+
+  it('reads the step that names around what is called the same say together', async () => {
+    const paths = ['llama-step100', 'llama-step20'].map((name) => make(`${name}/actor/huggingface`));
+    const plan = await planOf(paths, { outputs: [{ path: at('out'), method: 'wma' }] });
+    expect(plan.members.map(({ step }) => step)).toEqual([20, 100]);
   });
 
   it.each([

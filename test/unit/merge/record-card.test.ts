@@ -77,6 +77,20 @@ test('files are named that say of the weights what is not so', () => {
   expect(card({ left })).not.toContain('optimizer.pt');
 });
 
+test('the arithmetic is said of the tensors that it is of', () => {
+  const row = { role: null, mtp: false, tensors: 3, bytes: 1, policy: null } as const;
+  expect(card({ treatments: [{ ...row, treatment: 'average, sma' }] })).toContain('\nEach floating-point tensor is the weighted sum');
+  const text = card({
+    treatments: [
+      { ...row, treatment: 'average, sma' },
+      { ...row, role: 'router', treatment: 'newest, step 3000', policy: 'role=router|norm:use=newest' },
+    ],
+  });
+  expect(text).toContain('| unknown | 3 | average, sma |\n| router | 3 | newest, step 3000 |\n');
+  expect(text).toContain('\nEach tensor with the treatment `average` is the weighted sum');
+  expect(text).not.toContain('Each floating-point tensor');
+});
+
 describe('base_model', () => {
   test('is the id of the model on the Hub, and the relation is a merge', () => {
     const sourceReadme = source('license: mit', 'base_model: other/start', 'base_model_relation: finetune');

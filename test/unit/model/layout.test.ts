@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
 import { dtypeByCode } from '../../../src/base/dtype.ts';
@@ -7,7 +7,7 @@ import type { Checkpoint } from '../../../src/checkpoints/types.ts';
 import { arrange } from '../../../src/model/layout/arrange.ts';
 import type { Arranged } from '../../../src/model/layout/types.ts';
 import { checkpointRoles } from '../../../src/model/roles/checkpoint-roles.ts';
-import { type FixtureTensor, temporaryFolder, writeCheckpoint } from '../../support/checkpoints.ts';
+import { type FixtureTensor, safetensorsBytes, temporaryFolder, writeCheckpoint } from '../../support/checkpoints.ts';
 
 const golden = (name: string) => openCheckpoint(fileURLToPath(new URL(`../../golden/layouts/${name}`, import.meta.url)));
 const FAMILIES = ['mixtral', 'qwen3_moe', 'olmoe', 'deepseek_v3', 'glm4_moe'];
@@ -163,14 +163,43 @@ describe('names alone', () => {
     expect(arrangement.uses(0, 0)).toBe(true);
   });
 
-  it('a head that is tied and left out is the embedding', async () => {
-    const config = { 'config.json': JSON.stringify({ model_type: 'llama', tie_word_embeddings: true }) };
-    const both = [bf16('model.embed_tokens.weight'), bf16('lm_head.weight')];
-    const layout = await openCheckpoint(writeCheckpoint(`${folder.path}/with-head`, [both], 1, config));
-    const member = await openCheckpoint(writeCheckpoint(`${folder.path}/without`, [both.slice(0, 1)], 1, config));
-    expect((await arranged(layout, member)).of('lm_head.weight')).toMatchObject({ pieces: [{ shard: 0, row: 0, elements: 16 }] });
-    const back = await arranged(member, layout);
-    const head = layout.locate('lm_head.weight')!;
-    expect(back.arrangement.uses(head.shard, head.row)).toBe(true);
+  const CONFIG = (tie: boolean | undefined) => ({ 'config.json': JSON.stringify({ model_type: 'llama', tie_word_embeddings: tie }) });
+  // save_pretrained keeps the embedding, safetensors' save_model whichever name it meets first.
+  it.each([
+    ['the head, where config.json says so', 'lm_head.weight', true, {}],
+    ['the embedding, where config.json says so', 'model.embed_tokens.weight', true, {}],
+    ['the head, where __metadata__ says so', 'lm_head.weight', undefined, { 'model.embed_tokens.weight': 'lm_head.weight' }],
+  ])('embedding and head that are one, kept under one name: %s', async (_, kept, tie, metadata) => {
+    const write = (name: string, names: string[], about: Record<string, string> = {}) => {
+      const at = writeCheckpoint(`${folder.path}/${kept}-${name}-${String(tie)}`, [[]], 1, CONFIG(tie));
+      writeFileSync(`${at}/model.safetensors`, safetensorsBytes(names.map(bf16), 1, about));
+      return openCheckpoint(at);
+    };
+    const other = kept === 'lm_head.weight' ? 'model.embed_tokens.weight' : 'lm_head.weight';
+    const [one, another, both] = await Promise.all([
+      write('one', [kept], metadata),
+      write('other', [other]),
+      write('both', [kept, other].sort()),
+    ]);
+    for (const [layout, name, member] of [
+      [one, kept, another],
+      [another, other, one],
+      ...(tie === undefined ? [] : ([[both, other, one]] as const)),
+    ] as const) {
+      const { of, arrangement } = await arranged(layout, member);
+      expect(of(name)).toMatchObject({ pieces: [{ shard: 0, row: 0, elements: 16 }] });
+      expect(arrangement.uses(0, 0)).toBe(true);
+    }
+    const { shard, row } = both.locate(other)!;
+    expect((await arranged(one, both)).arrangement.uses(shard, row)).toBe(true);
+  });
+
+  it('nothing takes the place of a head of its own', async () => {
+    const write = (name: string, tensor: string) =>
+      openCheckpoint(writeCheckpoint(`${folder.path}/apart-${name}`, [[bf16(tensor)]], 1, CONFIG(false)));
+    const [layout, member] = [await write('a', 'lm_head.weight'), await write('b', 'model.embed_tokens.weight')];
+    const { of, arrangement } = await arranged(layout, member);
+    expect(of('lm_head.weight')).toBeUndefined();
+    expect(arrangement.uses(0, 0)).toBe(false);
   });
 });

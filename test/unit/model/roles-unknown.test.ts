@@ -77,13 +77,24 @@ describe('below an MLP, an attention or a mixer', () => {
   const role = (leaf: string, codes: boolean) =>
     BLOCKS.map((block) => classify(`model.layers.0.${block}.${leaf}`, 'F32', [4, 4], { ...NO_CONTEXT, codes }).role);
 
-  test.each(['zero_point', 'absmax', 'zorp_zero_point', 'quant_map', 'amax'])('%s is none of its weights', (leaf) => {
+  test.each([
+    ...['zero_point', 'absmax', 'zorp_zero_point', 'quant_map', 'amax', 'down_proj.amax_history_fwd', 'down_proj.fp8_meta.scale_fwd'],
+    ...['down_proj.activation_post_process.scale', 'down_proj.weight_fake_quant.activation_post_process.min_val'],
+  ])('%s is none of its weights', (leaf) => {
     expect(new Set([...role(leaf, false), ...role(leaf, true)])).toEqual(new Set([null]));
   });
 
   test.each(['gate_scale', 'zorp_scale', 'zorp_zeros'])('%s is one of them but beside codes', (leaf) => {
     expect(role(leaf, false)).not.toContain(null);
     expect(new Set(role(leaf, true))).toEqual(new Set([null]));
+  });
+
+  test('a number that multiplies the output of an MLP is learned', () => {
+    for (const shape of [[], [1], [16]]) {
+      const role = (name: string) => classify(`model.layers.0.${name}`, 'BF16', shape, { ...NO_CONTEXT, codes: false }).role;
+      expect(role('mlp.output_scale')).toBe('mlp');
+    }
+    expect(classify('model.layers.0.self_attn.q_proj.output_scale', 'BF16', [], { ...NO_CONTEXT, codes: false }).role).not.toBe('attn');
   });
 
   test.each(['logit_scale', 'per_dim_scale', 'n_points_scale', 'scaler', 'upscale'])('%s always is', (leaf) => {

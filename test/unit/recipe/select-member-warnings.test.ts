@@ -20,6 +20,18 @@ describe('a window that is wide for the training so far', () => {
     expect(codesOf([1000])).toEqual([]);
   });
 
+  test('counts epochs that are done, and steps over epochs where these begin anew', () => {
+    const epochs = (...all: number[]) => all.map((epoch) => ({ ...checkpointAt({ step: epoch }), epoch }));
+    const said = (members: Parameters<typeof memberWarnings>[0], firstEpoch?: number) =>
+      memberWarnings(members, { log: [], abandoned: [], ...(firstEpoch !== undefined && { firstEpoch }) }).map(({ message }) => message);
+    expect(said(epochs(2, 3, 4))).toEqual([]);
+    expect(said(epochs(1, 2, 3, 4))).toEqual([expect.stringContaining('4 members span 0.60 of the 5 epochs so far')]);
+    expect(said(epochs(2, 3, 4), 1)).toEqual([expect.stringContaining('3 members span 0.50 of the 4 epochs so far')]);
+    const anew = [0, 1, 2].flatMap((epoch) => [1000, 2000].map((step) => ({ ...checkpointAt({ step }), epoch })));
+    expect(said(anew.slice(-3))).toEqual([]);
+    expect(said(anew.slice(-4))).toEqual([expect.stringContaining('4 members span 0.50 of about 6000 steps so far')]);
+  });
+
   test('goes by tokens where all have them, and says nothing where a step is unknown, of later stages, of siblings', () => {
     const tokens = [1, 2, 3].map((i) => checkpointAt({ step: 100 * i, tokens: 9e9 + i }));
     expect(memberWarnings(tokens, { log: [], abandoned: [] })).toEqual([]);
@@ -45,7 +57,8 @@ describe('the learning rate', () => {
     ...Array.from({ length: 70 }, () => 1e-3),
     ...Array.from({ length: 20 }, (_, i) => 1e-3 * (1 - (i + 1) / 20)),
   ]);
-  const cosine = logOfRates(Array.from({ length: 100 }, (_, i) => 1e-3 * 0.5 * (1 + Math.cos((Math.PI * (i + 1)) / 100))));
+  const cosineOf = (length: number) => Array.from({ length }, (_, i) => 1e-3 * 0.5 * (1 + Math.cos((Math.PI * (i + 1)) / length)));
+  const cosine = logOfRates(cosineOf(100));
 
   // From a rate that stood still down to a twentieth and up again, in 50 steps.
   const again = logOfRates(Array.from({ length: 100 }, (_, i) => (i < 50 || i > 54 ? 1e-3 : 1e-3 * (0.05 + 0.19 * (i - 50)))));
@@ -58,6 +71,17 @@ describe('the learning rate', () => {
     ['from the constant rate into its decay', wsd, [760, 800, 840], ['W_LR_PHASE']],
     ['in the middle of a cosine', cosine, [450, 500, 550], []],
     ['at the end of a cosine', cosine, [900, 950, 990], ['W_LR_PHASE']],
+    ['at 0.3 of a cosine', logOfRates(cosineOf(1000).slice(0, 300)), [2000, 2500, 3000], []],
+    [
+      'at 0.3 of a cosine, logs rounded',
+      logOfRates(
+        cosineOf(1000)
+          .slice(0, 300)
+          .map((rate) => Number(rate.toPrecision(3))),
+      ),
+      [2000, 2500, 3000],
+      [],
+    ],
     ['unknown', logOfRates([null, null]), [900, 950], []],
     ['warmed up again among them', again, [400, 500, 600], ['W_LR_PHASE']],
     ['warmed up again before them', again, [560, 580, 600], []],

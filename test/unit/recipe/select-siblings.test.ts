@@ -193,3 +193,14 @@ test.each<[string, number, number, number]>([
   expect(warnings.map(({ code }) => code)).toEqual(Array.from({ length: count }, () => 'W_LR_PHASE'));
   if (count > 0) expect(warnings[0]!.message).toContain('/run-1/step30 at 0, /run-0/step30 at 0.0003');
 });
+
+test('a rate is measured by the highest of its own training', () => {
+  const ran = (...rates: number[]) =>
+    runOf([{ ...checkpointAt({ step: 10 * rates.length }), learningRate: rates.at(-1)! }], {
+      log: logOfRates(rates),
+      path: `/${rates.join()}`,
+    });
+  const codes = (...runs: Run[]) => selectMembers(runs, {}).warnings.map(({ code }) => code);
+  expect(codes(ran(1e-3, 1e-3), ran(3e-4, 3e-4), ran(1e-4, 1e-4))).toEqual([]);
+  expect(codes(ran(1e-3, 1e-3), ran(1e-4, 0))).toEqual(['W_LR_PHASE']);
+});

@@ -120,8 +120,12 @@ describe('conclude with a validation', () => {
     expect(validation!.onValidation.error).toBeCloseTo(Math.SQRT2 * 0.1, 10);
     expect(conclusion.gainClaimed).toBe(false);
     expect(conclusion.text).toContain('the noise of evaluations alone');
+    // What the model learned is of the search's own set, and says nothing of this one.
     const learned = validated(scores);
-    expect(learned.validation!.onValidation.error).toBeCloseTo(Math.SQRT2 * learned.noiseStd!.value, 10);
+    expect(learned.noiseStd).not.toBeNull();
+    expect(learned.validation!.onValidation.error).toBeNull();
+    expect(learned.conclusion).toMatchObject({ gainClaimed: false, interval: null });
+    expect(learned.conclusion.text).toContain('Nothing is known of the error');
     const errors = { 0: plain(2, 0.3), 1: plain(1.9, 0.3), [BEST]: plain(2.1, 0.4) };
     expect(validated(errors, repeats).validation!.onValidation.error).toBeCloseTo(Math.hypot(0.5, Math.SQRT2 * 0.1), 10);
   });
@@ -176,5 +180,40 @@ describe('conclude with a validation', () => {
     expect(conclusion.text).toMatch(/No gain by the search.*Validated: the mean of both is better than the newest by 1\.000/);
     expect(conclusion.text).not.toContain('fitted');
     expect(validation!.onValidation.gain).toBeCloseTo(1, 10);
+  });
+
+  it.each([
+    ['without an error', plain(0.5)],
+    ['with a standard error', plain(0.5, 0.1)],
+    ['by items', byItem(0.5, 0)],
+  ])('tells nothing by a second set on which all score the same: %s', (_, score) => {
+    const { conclusion, validation } = validated({ 0: score, 1: score, [BEST]: score, 4: score });
+    expect(conclusion).toMatchObject({ gainClaimed: false, gain: 0, interval: null, probability: null });
+    expect(conclusion.text).toMatch(/^No evidence of a gain: all 4 recipes that were scored on the second set.* the very same score/);
+    expect(conclusion.text).not.toContain('interval');
+    if (score.stderr === null) expect(validation!.onValidation.error).toBeNull();
+  });
+
+  it('of a baseline that is the best says which set says what, and nothing of a gain of the search', () => {
+    const sane = trials.map((trial) => ({
+      ...trial,
+      score: trial.id === 1 ? 3 : trial.score,
+      params: trial.id === 1 ? null : trial.params,
+    }));
+    for (const [newest, verdict] of [
+      [byItem(1.99, 0.5), /worse|better.*: within the noise there/],
+      [byItem(9, 0.1), /worse than the newest .*, beyond the noise/],
+      [plain(2), /is no better than the newest|very same score/],
+    ] as const) {
+      const rows = [newest, newest.items === null ? plain(2) : byItem(2, 0)].map((score, trial) => ({ trial, score }));
+      const { conclusion } = conclude({
+        ...{ goal: 'maximize', noise: 'shared', seed: 0, space, baselines, trials: sane, validation: { command: 'x', rows } },
+      });
+      expect(conclusion.text).toMatch(
+        /^No gain by the search: of what was searched.* On the search's own set the mean of both is better than/,
+      );
+      expect(conclusion.text).toMatch(verdict);
+      expect(conclusion.text).not.toContain('No evidence');
+    }
   });
 });

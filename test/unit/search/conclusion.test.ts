@@ -109,7 +109,7 @@ describe('conclude', () => {
     expect(best).toBe(1);
     expect(conclusion).toMatchObject({ gainClaimed: false, gain: null, probability: null, against: null });
     expect(conclusion.text).toMatch(
-      /^No gain by the search: of all that was tried, the mean of both is estimated best\. The mean of both is better than the newest/,
+      /(?:^|\. )No gain by the search: of what was searched, the mean of both is estimated best\. The mean of both is better than the newest/,
     );
     expect(posterior.get(1)!.mean).toBe(30);
     expect(predict!([[0]]).mean[0]).toBeLessThan(2);

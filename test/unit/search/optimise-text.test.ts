@@ -124,3 +124,47 @@ describe('numbers in these texts', () => {
     expect(wrap('', 5)).toEqual(['']);
   });
 });
+
+describe('numbers of a search', () => {
+  it('are written out in a difference as in the sentence, with as many decimals in a column', () => {
+    expect([0.000451, -0.00154, 4.51e-7, 0.0871, 0].map((gain) => gainText(gain))).toEqual([
+      '+0.000451',
+      '-0.00154',
+      '+4.51e-7',
+      '+0.0871',
+      '0',
+    ]);
+    const sample = sampleSearch('pairwise');
+    const difference = (gain: number) => ({ gain, error: null, paired: false });
+    const baselines = sample.baselines
+      .slice(0, 2)
+      .map((baseline, i) => ({ ...baseline, difference: difference([0.000451, -0.00154][i]!) }));
+    const text = searchText({ ...sample, baselines }, plain);
+    for (const gain of [' +0.000451 ', ' -0.001540 ']) expect(text).toContain(gain);
+    const weights = [0.4096, 0.128, 0.16, 0.2, 0.1024].map((weight, i) => ({ path: `c${i}`, step: i, tokens: null, weight }));
+    expect(searchText({ ...sample, best: { ...sample.best!, weights } }, plain)).toMatch(
+      /× 0\.4096, .* × 0\.1280, .* × 0\.1600,\s.*× 0\.2000/,
+    );
+    expect(scoreText(7.92365e10, 4.6e7)).toBe('7.92365e10 ± 4.6e7');
+  });
+});
+
+describe('a score of a forecast far from those beside it', () => {
+  const points = (scores: readonly number[]) =>
+    scores.map((score, i) => ({ ...sampleForecast().points[0]!, step: 100 * (i + 1), single: score, merged: 2 - i / 100 }));
+  const smooth = [11, 4, 3.2, 3.01, 3, 2.99, 2.98];
+
+  it.each([
+    [3, -1e9],
+    [5, 1e9],
+    [6, 1e9],
+  ])('is named, at window %i', (at, score) => {
+    const document = { ...sampleForecast(), points: points(smooth.map((own, i) => (i === at ? score : own))) };
+    expect(forecastText(document, plain).replace(/\s+/g, ' ')).toContain(`Far from the scores beside it: step ${100 * (at + 1)} alone (`);
+  });
+
+  it('is none where training begins far off, and where scores are noisy', () => {
+    for (const scores of [smooth, [3, 2.5, 3.1, 2.4, 3.3, 2.6], [1, 1, 1, 1, 5]])
+      expect(forecastText({ ...sampleForecast(), points: points(scores) }, plain)).not.toContain('Far from');
+  });
+});

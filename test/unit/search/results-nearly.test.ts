@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { speakTo } from '../../../src/base/option-words.ts';
+import { nearlyScore } from '../../../src/search/evaluate/results/nearly.ts';
 import { readScore } from '../../../src/search/evaluate/results/read.ts';
 import { evaluated } from '../../support/evaluated.ts';
 import { evaluation } from '../../support/evaluating.ts';
@@ -64,6 +65,8 @@ describe('what an evaluator prints', () => {
     ['0.61 (stderr 0.01)', 'without what follows it'],
     ['{"acc": 0.61}', 'is JSON without "score" or "metrics": print {"score":0.61}, or {"metrics":{"acc":0.61}} with --metric acc'],
     ['acc: 0.61', "--metric-regex '^acc:\\s*([-+0-9.e]+)'"],
+    ['acc of /dev/shm/work/model-0003-5eee09d4a6f7: 0.61', "--metric-regex '^acc of \\S+\\s*([-+0-9.e]+)'"],
+    ['epoch 3 of wikitext2: 0.61', "--metric-regex '^epoch \\d+ of wikitext\\d+:\\s*([-+0-9.e]+)'"],
     ['Final estimate: PPL = 12.3 +/- 0.4', '--metric-regex'],
   ])('that may mean several things is named with what to print: %s', async (line, advice) => {
     const { outcome } = await evaluation({ command: ['printf', '%s\n', 'loading', line, 'done'].slice(0, -1) }, { model: 'loaded' });
@@ -72,6 +75,23 @@ describe('what an evaluator prints', () => {
     const { outcome: last } = await evaluation({ command: ['sh', '-c', `printf '%s\\n' loading "$1"`, 'sh', line, '{model}'] });
     expect(last).toMatchObject({ status: 'failed', reason: expect.stringContaining(line) });
     expect(last).toMatchObject({ reason: expect.stringContaining(advice) });
+  });
+
+  it.each([
+    ['{\n "acc": 0.61\n}'],
+    ['0.5\n{\n  "parts": {\n    "a": 3\n  },\n  "acc": 0.61\n}\nDone.'],
+    [`log\n${JSON.stringify({ items: Array.from({ length: 60 }, (_, i) => `item ${i}`), acc: 0.61 }, null, 2)}`],
+  ])('over several lines is named as on one: %j', async (printed) => {
+    const advised = nearlyScore(printed);
+    expect(advised).toContain('is JSON without "score" or "metrics": print {"score":0.61}, or {"metrics":{"acc":0.61}} with --metric acc');
+  });
+
+  it('that does not match is told by the expression that was given, and by nothing that was not asked for', async () => {
+    const { outcome } = await evaluation({ command: 'echo loss 5; : {model}', reading: { metricRegex: 'acc (.*)' } });
+    expect(outcome).toMatchObject({
+      status: 'failed',
+      reason: "it printed no score: nothing that it printed matches acc (.*), the last line of stdout is 'loss 5'",
+    });
   });
 
   it('is read by the expression that the advice gives', async () => {

@@ -1,14 +1,18 @@
 import { describe, expect, it } from 'vitest';
 import { randomOf } from '../../../src/base/numbers/random.ts';
+import { speakTo } from '../../../src/base/option-words.ts';
 import { resolveWeights } from '../../../src/recipe/schedule/resolve.ts';
 import type { ScheduleMember, WeightRequest } from '../../../src/recipe/schedule/types.ts';
 import { spaceOut } from '../../../src/recipe/select/spacing.ts';
 import { pairwise, pairwiseChain } from '../../../src/search/space/pairwise.ts';
+import type { SpaceRequest } from '../../../src/search/space/request.ts';
 import { scheduleSpace } from '../../../src/search/space/schedule.ts';
 import type { ScheduleRequest, Settings } from '../../../src/search/space/schedule-parameters.ts';
 import { scheduleWeights } from '../../../src/search/space/schedule-weights.ts';
+import { spaceOf } from '../../../src/search/space/spaces.ts';
 import type { Params, Space } from '../../../src/search/space/types.ts';
 import { ilr, ilrInverse, weightsSpace } from '../../../src/search/space/weights.ts';
+import { mergeError } from '../../support/safetensors.ts';
 
 const pool = (count: number): ScheduleMember[] =>
   Array.from({ length: count }, (_, i) => ({ path: `/run/step${(i + 1) * 100}`, step: (i + 1) * 100, tokens: null }));
@@ -457,5 +461,35 @@ describe('parameters from outside', () => {
     expect(of.encode({ ...good, window: 1 })).toBeNull();
     expect(of.encode({ ...good, method: 'ema' })).toBeNull();
     expect(of.encode({ ...good, spacing: 3 })).toBeNull();
+  });
+});
+
+describe('what is wrong with a space that options ask for', () => {
+  it.each([
+    [
+      'library',
+      'take two (`last` 2), every pair (`pairwiseChain`), or space: schedule',
+      'separate has no meaning for schedule',
+      'space: FILE',
+    ],
+    [
+      'command line',
+      'take two (--last 2), every pair (--pairwise-chain), or --space schedule',
+      '--separate has no meaning for schedule',
+      '--space FILE',
+    ],
+  ] as const)('is said as its reader writes options: %s', async (reader, pair, separate, file) => {
+    const members = Array.from({ length: 9 }, (_, i) => ({ path: `c${i}`, step: i, tokens: null }));
+    speakTo(reader);
+    try {
+      const refused = async (request: SpaceRequest) => (await mergeError(() => spaceOf(request, members))).message;
+      expect(await refused({ space: 'pairwise' })).toContain(pair);
+      expect(await refused({ space: 'weights' })).toContain(`or search ${reader === 'library' ? 'space: schedule' : '--space schedule'}`);
+      const message = await refused({ space: 'schedule', separate: ['routers'] });
+      expect(message).toContain(separate);
+      expect(message).toContain(`\`roles\` in the file of such a space (${file})`);
+    } finally {
+      speakTo('library');
+    }
   });
 });

@@ -34,7 +34,7 @@ export async function draftOutput(given: OutputRequest, k: number, ordered: Orde
   const layout = like ?? own.at(-1)!;
   const kind = outputKind(output.path, [...own, layout]);
   const { log, phase, siblings = new Set(inputs.map((i) => i.ingredient)).size > 1 } = output.selection ?? {};
-  const scheduleMembers = inputs.map(({ checkpoint: { path }, step, tokens }) => ({ path, step, tokens }));
+  const scheduleMembers = inputs.map(({ checkpoint: { path }, epoch, step, tokens }) => ({ path, epoch, step, tokens }));
   const context = { log, phase, siblings };
   const schedule = await resolveWeights(scheduleMembers, output, context);
   return { output, members, inputs, own, layout, kind, scheduleMembers, context, schedule, siblings, warnings };

@@ -58,6 +58,6 @@ function membersOf({ path, members }: OutputRequest, inputs: number): readonly n
 async function placed(given: PlanInput, open: (path: string) => Promise<Checkpoint>): Promise<PlacedInput> {
   const checkpoint = await open(given.path);
   const named = placeOfCheckpoint(checkpoint.path)?.position;
-  const { step = checkpoint.step, tokens = checkpoint.tokens, stage = named?.stage ?? null } = given;
-  return { checkpoint, step, tokens, stage, ingredient: named?.ingredient ?? null };
+  const { step = checkpoint.step, tokens = checkpoint.tokens, stage = named?.stage ?? null, epoch } = given;
+  return { checkpoint, step, tokens, stage, ingredient: named?.ingredient ?? null, ...(epoch !== undefined && { epoch }) };
 }

@@ -1,4 +1,5 @@
 import { MergeError, type Warning } from '../../../base/errors.ts';
+import { comparePlaces, stepCell } from '../../../checkpoints/run/position.ts';
 import { methodByName } from '../../../recipe/schedule/methods.ts';
 import type { OutputRequest } from '../types.ts';
 import type { PlacedInput, PlacedInputs } from './inputs.ts';
@@ -17,11 +18,11 @@ export interface Ordered {
 
 /**
  * Puts inputs into the order of the sum, oldest first. A shell glob sorts checkpoint-10000 before
- * checkpoint-2000, so the members of an output without explicit weights are sorted by (stage, step, tokens)
- * when every one has a step; where none has one and they are in the alphabet's order, by the number in their names
- * if those differ in nothing else. Otherwise, with explicit weights, and where the request says that they are in
- * order already, the given order stands. The order is that of the output made alone, and so one order must do for
- * all outputs.
+ * checkpoint-2000, so the members of an output without explicit weights are sorted by (stage, epoch, step,
+ * tokens) when every one has a step; where none has one and they are in the alphabet's order, by the number
+ * in their names if those differ in nothing else. Otherwise, with explicit weights, and where the request
+ * says that they are in order already, the given order stands. The order is that of the output made alone,
+ * and so one order must do for all outputs.
  *
  * @throws MergeError E_ORDER when no order does for all outputs
  */
@@ -47,7 +48,7 @@ export function orderInputs({ inputs, members }: PlacedInputs, outputs: readonly
 
 const byPosition = (inputs: readonly PlacedInput[]) => (a: number, b: number) => {
   const [x, y] = [inputs[a]!, inputs[b]!];
-  return (x.stage ?? -1) - (y.stage ?? -1) || x.step! - y.step! || (x.tokens ?? 0) - (y.tokens ?? 0);
+  return comparePlaces(x, y) || (x.tokens ?? 0) - (y.tokens ?? 0);
 };
 
 const byNumber = (numbers: readonly number[]) => (a: number, b: number) => numbers[a]! - numbers[b]!;
@@ -99,10 +100,10 @@ function ownOrder(
   }
   const members = given.toSorted(byPosition(inputs));
   if (ofPattern || members.every((m, i) => m === given[i])) return { members, warnings: [] };
-  const steps = few(members.map((m) => inputs[m]!.step!));
+  const steps = few(members.map((m) => stepCell(inputs[m]!)!));
   return { members, warnings: [{ code: 'W_REORDERED', message: `the inputs were sorted by step, oldest first: ${steps}` }] };
 }
 
-function few(numbers: readonly number[]): string {
+function few(numbers: readonly (number | string)[]): string {
   return numbers.length > SHOWN ? `${numbers.slice(0, SHOWN - 1).join(', ')} … ${numbers.at(-1)}` : numbers.join(', ');
 }

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { storeOf } from '../../../base/store/store.ts';
+import { RECIPE_FILE } from '../../../checkpoints/our-files.ts';
 import { formatNumber } from '../../../render/numbers.ts';
 import { memberName } from '../../record/member-path.ts';
 import { CRC_PLACEHOLDER, DATA_CRC_KEY } from '../../record/provenance.ts';
@@ -11,23 +12,34 @@ const SHOWN = 4;
 
 /**
  * Whether what lies at the place of an output is this very output, published by the run that is being
- * resumed: the same plan digest and files of the planned sizes. An output appears whole or not at all, so its
- * bytes need no second look (`verify` takes one).
+ * resumed: the same plan digest, and every file with its size. An output appears whole or not at all, so its
+ * bytes are not read again (`verify` reads them).
  */
 export async function isPublished(output: PlanOutput): Promise<boolean> {
+  return (await damageOf(output))?.length === 0;
+}
+
+/**
+ * What became of this very output since it was published, a text each; null where something else lies in its
+ * place, or nothing, or what cannot be read: what it is, the check of the destination says.
+ */
+async function damageOf(output: PlanOutput): Promise<readonly string[] | null> {
   try {
-    return await (output.kind === 'file' ? isThisFile(output) : isThisFolder(output));
+    return await (output.kind === 'file' ? damageOfFile(output) : damageOfFolder(output));
   } catch {
-    // Nothing there, or something that cannot be read: what it is, the check of the destination says.
-    return false;
+    return null;
   }
 }
 
 /**
- * What is said, after its name, of an output that a resume finds in its place and that is another merge: by its record, where it has
- * one, what differs.
+ * What is said, after its name, of an output that a resume finds in its place and that is another merge, or
+ * damaged: by its record, where it has one, what differs.
  */
-export async function otherMerge({ path, schedule, dtype, policies }: PlanOutput, members: readonly PlanMember[]): Promise<string> {
+export async function otherMerge(output: PlanOutput, members: readonly PlanMember[]): Promise<string> {
+  const { path, schedule, dtype, policies } = output;
+  const damage = await damageOf(output);
+  if (damage !== null)
+    return `and is what this merge made, damaged since: ${damage.slice(0, SHOWN).join('; ')}${damage.length > SHOWN ? '; …' : ''}`;
   const none = 'and is not what this merge makes, so there is nothing of this one to go on with';
   const there = await readProvenance(path).catch(() => null);
   if (there === null) return none;
@@ -50,29 +62,43 @@ export async function otherMerge({ path, schedule, dtype, policies }: PlanOutput
   return `and is another merge: ${differing.slice(0, 3).join('; ')}`;
 }
 
-async function isThisFolder({ path, digest, files }: PlanOutput): Promise<boolean> {
+async function damageOfFolder({ path, digest, files, index, sideFiles, recipe }: PlanOutput): Promise<readonly string[] | null> {
   const provenance = await readProvenance(path);
-  if (provenance?.planDigest !== digest) return false;
-  const sizes = await Promise.all(files.map(async ({ name, bytes }) => (await storeOf(path).stat(join(path, name))).size === bytes));
-  return sizes.every((same) => same);
+  if (provenance?.planDigest !== digest) return null;
+  // Records of older versions do not say what was written beside the tensors: what would be today.
+  const beside = [index?.name ?? [], sideFiles.map(({ name }) => name), recipe === null ? [] : RECIPE_FILE].flat();
+  const wanted = [...files, ...(provenance.sideFiles ?? beside.map((name) => ({ name, bytes: null })))];
+  const found = await Promise.all(wanted.map(({ name, bytes }) => damageAt(join(path, name), name, bytes)));
+  return found.filter((damage) => damage !== null);
+}
+
+async function damageAt(path: string, name: string, bytes: number | null): Promise<string | null> {
+  const size = await storeOf(path)
+    .stat(path)
+    .then(
+      (stat) => stat.size,
+      () => null,
+    );
+  if (size === null) return `${name} is missing`;
+  return bytes === null || size === bytes ? null : `${name} has ${size} bytes instead of ${bytes}`;
 }
 
 /**
  * A single file has no digest in it: its header is what the digest is about, but for the CRC that is filled
  * in last.
  */
-async function isThisFile({ path, files }: PlanOutput): Promise<boolean> {
+async function damageOfFile({ path, files }: PlanOutput): Promise<readonly string[] | null> {
   const { header, headerBytes, bytes } = files[0]!;
   const wanted = Buffer.from(header());
   const found = Buffer.alloc(headerBytes);
   const file = await storeOf(path).open(path);
   try {
-    if (file.stat.size !== bytes) return false;
     await file.read(found, 0);
   } finally {
     await file.close();
   }
   const crc = wanted.indexOf(`"${CRC_PLACEHOLDER}"`, wanted.indexOf(`"${DATA_CRC_KEY}"`)) + 1;
   found.fill(CRC_PLACEHOLDER, crc, crc + CRC_PLACEHOLDER.length);
-  return found.equals(wanted);
+  if (!found.equals(wanted)) return null;
+  return file.stat.size === bytes ? [] : [`it has ${file.stat.size} bytes instead of ${bytes}`];
 }

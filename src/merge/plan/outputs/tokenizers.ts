@@ -1,26 +1,17 @@
 import { createHash } from 'node:crypto';
-import { basename } from 'node:path';
 import type { Conflict, Warning } from '../../../base/errors.ts';
-import { isJsonObject, pythonJsonOrNone } from '../../../base/json/parse.ts';
+import { pythonJsonOrNone } from '../../../base/json/parse.ts';
 import { mapBounded } from '../../../base/map-bounded.ts';
 import { readExactly, storeOf } from '../../../base/store/store.ts';
 import { type FoundFile, openFound } from '../../../checkpoints/link-ground.ts';
 import { findSideFile, groundOf, type SideFile, type SideFileOptions } from '../../../checkpoints/side-files.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
-import { plural, printable } from '../../../render/format.ts';
+import { plural } from '../../../render/format.ts';
 import type { DraftOutput } from '../inputs/drafts.ts';
 import type { FilesBeside } from './beside.ts';
+import { comparable, type Files, isJsonText, isOfVocabulary, partsOf, rankOf, tokensDiffer, vocabularyOf } from './vocabulary.ts';
 
-/** Files that hold the tokens, the one that libraries take first. */
-const VOCABULARY = [
-  /^tokenizer\.json$/,
-  /^vocab\.json$/,
-  /^tekken\.json$/,
-  /^(tokenizer|spiece|sentencepiece[^/]*)\.model$/,
-  /^vocab\.txt$/,
-  /\.tiktoken$/,
-];
-/** And those beside them. */
+/** Files beside those that hold the tokens. */
 const BESIDE = /^(tokenizer_config|special_tokens_map|added_tokens)\.json$|^merges\.txt$/;
 
 /** Members whose tokenizers are looked at, at a time. */
@@ -30,26 +21,19 @@ const BLOCK = 4096;
 /** Blocks that are compared of a file that is too long to be compared as a whole. */
 const BLOCKS = 32;
 const WHOLE = 2 ** 20;
-/** A vocabulary of more is not parsed; the largest have 35 million. */
-const PARSED = 2 ** 27;
-/** Different tokenizers among the members that are parsed. */
-const DIFFERENT = 3;
-
-/** A vocabulary: tokens by their number, or whatever else a file holds. */
-type Vocabulary = ReadonlyMap<number, string> | string;
-
-/** What a checkpoint has for a tokenizer, by name. */
-type Found = ReadonlyMap<string, FoundFile>;
+/** Bytes of tokenizers among the members that are parsed to find a difference in their tokens. */
+const MOST_PARSED = 2 ** 28;
 
 /**
- * What there is to say of the tokenizers that outputs get, which are those of their newest members: whether they are
- * damaged, whether an older member has one where the newest has none, and whether the members' tokens are others, so
- * that rows of the embedding are averaged that stand for different ones. Files are compared by their size and by
- * samples; only what differs in these is parsed. What each member has is looked at once for all outputs.
+ * What there is to say of the tokenizers that outputs get, which are those of their newest members: whether
+ * they are damaged, whether an older member has one where the newest has none, and whether the members'
+ * tokens are others, so that rows of the embedding are averaged that stand for different ones. Files are
+ * compared by their size and by samples; only what differs in these is parsed, or has none to be compared
+ * with. What each member has is looked at once for all outputs.
  */
 export class Tokenizers {
   readonly #options: Pick<SideFileOptions, 'followLinks'>;
-  readonly #found = new Map<Checkpoint, Promise<Found>>();
+  readonly #found = new Map<Checkpoint, Promise<Files>>();
   readonly #samples = new Map<string, Promise<string>>();
 
   constructor(options: Pick<SideFileOptions, 'followLinks'>) {
@@ -71,18 +55,21 @@ export class Tokenizers {
     const conflicts = (await Promise.all(own.map(damageOf))).flat();
     const older = members.slice(0, -1).filter((member) => member !== newest && member.kind === 'folder');
     const found = await mapBounded(older, AT_ONCE, (member) => this.#of(member));
-    const vocabularies = new Map(own.filter(({ name }) => rankOf(name) !== -1).map((file) => [file.name, file]));
-    if (vocabularies.size > 0)
-      return { warnings: conflicts.length > 0 ? [] : await this.#differences(vocabularies, newest, older, found), conflicts };
+    if (conflicts.length > 0) return { warnings: [], conflicts };
+    if (own.some(({ name }) => rankOf(name) !== -1)) {
+      const mine = new Map(own.map((file) => [file.name, file]));
+      const damaged = await this.#damaged(mine, found);
+      return { warnings: damaged.length > 0 ? [] : await this.#differences(mine, newest, older, found), conflicts: damaged };
+    }
     // What is left behind is said where it is left.
-    const last = left.some(({ name }) => rankOf(name) !== -1) ? -1 : found.findLastIndex((files) => files.size > 0);
+    const last = left.some(({ name }) => rankOf(name) !== -1) ? -1 : found.findLastIndex((files) => vocabulariesIn(files).length > 0);
     if (last === -1) return { warnings: [], conflicts };
-    const names = [...found[last]!.keys()].join(', ');
+    const names = vocabulariesIn(found[last]!).join(', ');
     const message = `${newest.path} has no tokenizer, which ${older[last]!.path} has (${names}), so the merge has none either: it is taken from the newest member only; copy it into the output where it is the same`;
     return { warnings: [{ code: 'W_TOKENIZER', message }], conflicts };
   }
 
-  #of(member: Checkpoint): Promise<Found> {
+  #of(member: Checkpoint): Promise<Files> {
     let found = this.#found.get(member);
     if (found === undefined) {
       found = this.#look(member);
@@ -92,48 +79,67 @@ export class Tokenizers {
   }
 
   /** What cannot be had of a member that gives no tokenizer is nobody's loss. */
-  async #look({ path }: Checkpoint): Promise<Found> {
+  async #look({ path }: Checkpoint): Promise<Files> {
     const entries =
       (await storeOf(path)
         .list(path)
         .catch(() => null)) ?? [];
-    const names = entries.map(({ name }) => name).filter((name) => rankOf(name) !== -1);
+    const names = entries.map(({ name }) => name).filter(isOfVocabulary);
     if (names.length === 0) return new Map();
     const ground = await groundOf(path, this.#options.followLinks ?? false);
     const files = await Promise.all(names.sort().map((name) => findSideFile(path, name, ground).catch(() => null)));
     return new Map(files.flatMap((file) => (file === null || 'reason' in file ? [] : [[file.name, file]])));
   }
 
-  async #differences(
-    own: ReadonlyMap<string, SideFile>,
-    newest: Checkpoint,
-    older: readonly Checkpoint[],
-    found: readonly Found[],
-  ): Promise<Warning[]> {
-    const names = [...own.keys()].sort((a, b) => rankOf(a) - rankOf(b));
+  /**
+   * Long files of which only the ends were looked at, and that no older member has alike. A hole, or a text
+   * that was cut behind a brace, does not show there.
+   */
+  async #damaged(own: ReadonlyMap<string, SideFile>, found: readonly Files[]): Promise<Conflict[]> {
+    const conflicts: Conflict[] = [];
+    for (const file of own.values()) {
+      if (file.size <= WHOLE || !file.name.endsWith('.json')) continue;
+      const sample = await this.#sample(file);
+      const others = found.flatMap((files) => files.get(file.name) ?? []).toReversed();
+      let alike = false;
+      for (const other of others) alike ||= (await this.#sample(other).catch(() => null)) === sample;
+      if (!alike && !(await isJsonText(file))) conflicts.push(damaged(file, NO_JSON));
+    }
+    return conflicts;
+  }
+
+  async #differences(own: Files, newest: Checkpoint, older: readonly Checkpoint[], found: readonly Files[]): Promise<Warning[]> {
     /** Members by what they have for the newest one's file, from the newest on. */
-    const others = new Map<string, { readonly file: FoundFile; readonly mine: SideFile; readonly members: Checkpoint[] }>();
+    const others = new Map<string, { readonly names: readonly [string, string]; readonly files: Files; readonly members: Checkpoint[] }>();
     for (let i = older.length - 1; i >= 0; i--) {
-      const name = names.find((one) => found[i]!.has(one));
-      if (name === undefined) continue;
-      const [mine, file] = [own.get(name)!, found[i]!.get(name)!];
-      const [sample, other] = await Promise.all([this.#sample(mine), this.#sample(file).catch(() => null)]);
-      if (other === null || other === sample) continue;
-      const known = others.get(`${name} ${other}`);
-      if (known === undefined) others.set(`${name} ${other}`, { file, mine, members: [older[i]!] });
+      const files = found[i]!;
+      const names = comparable(own, files);
+      if (names === null) continue;
+      const [mine, other] = await Promise.all([this.#samplesOf(own, names[0]), this.#samplesOf(files, names[1]).catch(() => null)]);
+      if (other === null || other === mine) continue;
+      const known = others.get(`${names.join()} ${other}`);
+      if (known === undefined) others.set(`${names.join()} ${other}`, { names, files, members: [older[i]!] });
       else known.members.push(older[i]!);
     }
-    for (const { file, mine, members } of [...others.values()].slice(0, DIFFERENT)) {
-      const [a, b] = [await vocabularyOf(mine), await vocabularyOf(file).catch(() => null)];
-      const what = a === null || b === null ? null : difference(a, b);
+    let parsed = 0;
+    for (const { names, files, members } of others.values()) {
+      const parts = [...partsOf(own, names[0]), ...partsOf(files, names[1])];
+      parsed += parts.reduce((sum, { size }) => sum + size, 0);
+      if (parsed > MOST_PARSED) break;
+      const [a, b] = [await vocabularyOf(own, names[0]), await vocabularyOf(files, names[1]).catch(() => null)];
+      const what = a === null || b === null ? null : tokensDiffer(a, b);
       if (what === null) continue;
       const more = members.length > 1 ? ` and of ${plural(members.length - 1, 'more member')}` : '';
-      const message =
-        `${mine.name} of ${newest.path} and of ${members[0]!.path}${more} differ: ${what}; the merge gets the newest one, and rows of the embedding that stand for ` +
-        'different tokens are averaged: take members with one tokenizer, unless the difference is meant';
+      const other = names[0] === names[1] ? '' : `${names[1]} `;
+      const message = `${names[0]} of ${newest.path} and ${other}of ${members[0]!.path}${more} differ: ${what}`;
       return [{ code: 'W_TOKENIZER', message }];
     }
     return [];
+  }
+
+  /** Equal for tokenizers of which all files are. */
+  async #samplesOf(files: Files, name: string): Promise<string> {
+    return (await Promise.all(partsOf(files, name).map((file) => this.#sample(file)))).join();
   }
 
   /** Equal for files that are equal where they are looked at. Links of a run often lead to one file. */
@@ -148,17 +154,21 @@ export class Tokenizers {
   }
 }
 
-/** The place of a file of tokens among those that a library looks for; -1 for others. */
-function rankOf(name: string): number {
-  return name.includes('/') ? -1 : VOCABULARY.findIndex((pattern) => pattern.test(name));
+function vocabulariesIn(files: Files): string[] {
+  return [...files.keys()].filter((name) => rankOf(name) !== -1);
 }
 
 /** Whether a file that is to be copied was not written or fetched to its end. */
 async function damageOf(file: SideFile): Promise<Conflict[]> {
   const what = file.size === 0 ? 'is empty' : await damageIn(file);
-  if (what === null) return [];
+  return what === null ? [] : [damaged(file, what)];
+}
+
+const NO_JSON = 'is no JSON text, or only the beginning of one';
+
+function damaged(file: SideFile, what: string): Conflict {
   const message = `${file.path}: ${what}, and would be the tokenizer of the merge: get it again, or remove it from the newest member`;
-  return [{ code: 'E_OTHER_CONTENT', message, file: file.path }];
+  return { code: 'E_OTHER_CONTENT', message, file: file.path };
 }
 
 async function damageIn(file: SideFile): Promise<string | null> {
@@ -173,8 +183,14 @@ async function damageIn(file: SideFile): Promise<string | null> {
   // A download gets its length first, and is written from its beginning.
   if ((end ?? start!.subarray(-BLOCK)).every((byte) => byte === 0)) return 'ends in zeros';
   if (!file.name.endsWith('.json')) return null;
-  const whole = end === undefined ? pythonJsonOrNone(start!.toString()) !== undefined : /[}\]]\s*$/.test(end.toString('latin1'));
-  return whole ? null : 'is no JSON text, or only the beginning of one';
+  const whole = end === undefined ? pythonJsonOrNone(start!.toString()) !== undefined : endsAsItBegins(start!, end);
+  return whole ? null : NO_JSON;
+}
+
+function endsAsItBegins(start: Buffer, end: Buffer): boolean {
+  const [first] = /[^\s\u00bb\u00bf\u00ef]/.exec(start.toString('latin1')) ?? [];
+  const last = end.toString('latin1').trimEnd().at(-1);
+  return (first === '{' && last === '}') || (first === '[' && last === ']');
 }
 
 async function sampleOf(file: FoundFile): Promise<string> {
@@ -199,38 +215,4 @@ async function pieces(found: FoundFile, ranges: readonly (readonly [start: numbe
   } finally {
     await file.close();
   }
-}
-
-/** Null where nothing can be said of it. */
-async function vocabularyOf(file: FoundFile): Promise<Vocabulary | null> {
-  if (file.size > PARSED) return null;
-  const [bytes] = await pieces(file, [[0, file.size]]);
-  const name = basename(file.path);
-  if (!name.endsWith('.json')) return bytes!.toString('latin1');
-  const value = pythonJsonOrNone(bytes!.toString());
-  if (!isJsonObject(value)) return null;
-  const tokens = new Map<number, string>();
-  const add = (id: unknown, token: unknown) => typeof id === 'number' && typeof token === 'string' && tokens.set(id, token);
-  const { model, added_tokens: added } = value;
-  const vocabulary = name === 'vocab.json' ? value : isJsonObject(model) ? model.vocab : null;
-  // By token, or (Unigram) pairs of a token and its score in their order.
-  if (Array.isArray(vocabulary)) for (const [id, pair] of vocabulary.entries()) add(id, Array.isArray(pair) ? pair[0] : null);
-  else if (isJsonObject(vocabulary)) for (const [token, id] of Object.entries(vocabulary)) add(id, token);
-  if (Array.isArray(added)) for (const one of added) if (isJsonObject(one)) add(one.id, one.content);
-  return tokens.size > 0 ? tokens : JSON.stringify(value);
-}
-
-/** In what the newest member's tokens differ from another's; null where they do not. */
-function difference(newest: Vocabulary, other: Vocabulary): string | null {
-  if (typeof newest === 'string' || typeof other === 'string') return newest === other ? null : 'their content is another';
-  for (const [id, token] of newest) {
-    const there = other.get(id);
-    if (there !== undefined && there !== token) return `token ${id} is ${shown(token)} in the newest and ${shown(there)} in the other`;
-  }
-  return newest.size === other.size ? null : `${newest.size} tokens and ${other.size}`;
-}
-
-function shown(token: string): string {
-  const text = JSON.stringify(printable(token));
-  return text.length > 40 ? `${text.slice(0, 40)}…` : text;
 }

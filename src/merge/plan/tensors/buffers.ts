@@ -27,10 +27,10 @@ const CALCULATED =
   /(?:^|\.)(?:relative_coords_table|attention_bias_idxs|embed_scale|_float_tensor|embed_positions\.weights|attn\.embed_positions|alibi(?:_slopes)?)$/;
 
 /**
- * Looks at the buffers among the tensors of a merge: whether a constant one is in some of the members only, or in
- * several dtypes and the same but for rounding; whether a few floats are bounds at infinity (which no weighted sum
- * leaves as they are), and whether what describes activations is another in each member. Reads tiny tensors of the
- * layout, and of the members what is compared.
+ * Looks at the buffers among the tensors of a merge: whether a constant one is in some of the members only,
+ * or in several dtypes and the same but for rounding; whether a few floats are bounds at infinity (which no
+ * weighted sum leaves as they are), and whether what describes activations is another in each member. Reads
+ * tiny tensors of the layout, and of the members what is compared.
  * @param tensors of the layout, in its order, and then those beyond it, of which `extras` says where they lie
  * @param members that give something to the merge, oldest first
  */
@@ -83,8 +83,8 @@ function extraMarks(tensor: PolicyTensor, classify: ReturnType<typeof classifier
 }
 
 /**
- * Whether a tensor is one that models make again from their configuration: RoPE's frequencies, masks, positions. By its
- * name alone: an integer may be a table that belongs to the model.
+ * Whether a tensor is one that models make again from their configuration: RoPE's frequencies, masks,
+ * positions. By its name alone: an integer may be a table that belongs to the model.
  */
 function isConstant({ name, role }: PolicyTensor, classify: ReturnType<typeof classifier>): boolean {
   if (CALCULATED.test(name)) return true;

@@ -236,7 +236,7 @@ function layoutWarnings(checkpoints: readonly Checkpoint[], matched: readonly Ma
   return checkpoints.flatMap(({ path }, m): Warning[] => {
     const count = matched.reduce((sum, { arranged }) => sum + arranged[m]!, quantised.arranged[m]!);
     if (count === 0) return [];
-    const message = `${path} holds ${count} tensor${count === 1 ? '' : 's'} of the layout under other names or as parts of others (experts fused or one by one, gate and up together or apart, a tied head once); the same elements were found there`;
+    const message = `${path} holds ${count} tensor${count === 1 ? '' : 's'} of the layout under other names or as parts of others (experts fused or one by one, gate and up together or apart, a tied head once, by either name); the same elements were found there`;
     return [{ code: 'W_OTHER_LAYOUT', message }];
   });
 }

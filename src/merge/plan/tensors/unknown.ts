@@ -16,8 +16,8 @@ const OF_A_KIND = 64;
 const IN_ALL = 4096;
 
 /**
- * What speaks against averaging the float tensors of a layout that no naming rule knows. Reads up to 64 KiB of
- * each.
+ * What speaks against averaging the float tensors of a layout that no naming rule knows. Reads up to 64 KiB
+ * of each.
  *
  * @param members those that give something to the merge
  * @returns by shard of the layout and row

@@ -10,8 +10,8 @@ const SHOWN_CHARACTERS = 120;
 const LONGEST = 2000;
 
 /**
- * What a program meant for its score, as a line in another form: how Python shows a number of numpy, torch and
- * the like, or a dictionary. What stands before it is something else.
+ * What a program meant for its score, as a line in another form: how Python shows a number of numpy, torch
+ * and the like, or a dictionary. What stands before it is something else.
  */
 const MEANT: readonly (readonly [form: RegExp, instead: string])[] = [
   [
@@ -43,6 +43,21 @@ const LABELLED = new RegExp(`^(\\S.*?[:=\\s])\\s*${DIGITS}\\s*(?:%|\\+/-.*|±.*)
 
 const FOLLOWED = new RegExp(`^${DIGITS}[\\s,;]+(\\S.*)$`, 'i');
 
+/** Of what was printed last, lines that JSON over several of them may have. */
+const JSON_LINES = 200;
+
+/** JSON over several lines that ends with the last of some lines, as one line; null where there is none. */
+function jsonAtEnd(lines: readonly string[]): string | null {
+  const end = lines.findLastIndex((line) => line.endsWith('}'));
+  const block = lines.slice(Math.max(0, end + 1 - JSON_LINES), end + 1);
+  for (const [i, line] of block.entries()) {
+    if (!line.startsWith('{')) continue;
+    const text = block.slice(i).join(' ');
+    if (isJsonObject(pythonJsonOrNone(text))) return text;
+  }
+  return null;
+}
+
 /** What to print instead of JSON whose numbers have names of their own; null for any other line. */
 function jsonOfNumbers(line: string): string | null {
   const json = line.startsWith('{') ? pythonJsonOrNone(line) : undefined;
@@ -60,15 +75,15 @@ export function meantForScore(line: string): string | null {
 
 /** The line of an output that is nearly a score, and what to do about it; null where there is none. */
 export function nearlyScore(stdout: string): string | null {
-  const lines = stdout
+  const printed = stdout
     .split(/[\r\n]+/)
     .map((line) => line.trim())
-    .filter((line) => line !== '' && line.length <= LONGEST && !line.startsWith('MERGE_COST='))
-    .slice(-LOOKED_AT);
+    .filter((line) => line !== '' && line.length <= LONGEST && !line.startsWith('MERGE_COST='));
+  const lines = printed.slice(-LOOKED_AT);
   const found = lines.map((line) => said(line, [...MEANT, ...NEARLY])).findLast((text) => text !== null);
   if (found !== undefined && found !== null) return found;
   const last = lines.at(-1) ?? '';
-  const json = lines.map(jsonOfNumbers).findLast((text) => text !== null);
+  const json = [jsonAtEnd(printed) ?? '', ...lines].map(jsonOfNumbers).findLast((text) => text !== null);
   if (json !== undefined && json !== null) return json;
   const after = FOLLOWED.exec(last)?.[1];
   if (after !== undefined) {
@@ -77,8 +92,14 @@ export function nearlyScore(stdout: string): string | null {
   }
   const label = LABELLED.exec(last)?.[1];
   if (label === undefined) return null;
-  const regex = `^${label.trimEnd().replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')}\\s*([-+0-9.e]+)`;
+  const regex = `^${label.trimEnd().split(' ').map(wordOfAny).join(' ')}\\s*([-+0-9.e]+)`;
   return worded`the last line of stdout is ${quoted(last)}: print the number alone, or read it with --metric-regex ${shellQuote(regex)}`;
+}
+
+/** A word before a score as an expression that fits that of other trials: a path or a number is another one there. */
+function wordOfAny(word: string): string {
+  if (word.includes('/')) return '\\S+';
+  return word.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&').replace(/\d+/g, '\\d+');
 }
 
 function said(line: string, forms: typeof MEANT): string | null {

@@ -38,11 +38,10 @@ export interface Evaluated {
 /**
  * The score of an evaluation that ended well, from the first that exists of: the file of `--metric-file`;
  * `$MERGE_RESULT`; result files of lm-eval and lighteval under `out` (newer than its start; of a metric that
- * stands in several, the newest value); the last line of stdout that is a number, or JSON with a score (on one line or
- * several); the
- * last match of `--metric-regex` in stdout and stderr. What says less than the options ask for is passed
- * over: a bare number where metrics are named, and on stdout a bare number where a regular expression is
- * given too.
+ * stands in several, the newest value); the last line of stdout that is a number, or JSON with a score (on
+ * one line or several); the last match of `--metric-regex` in stdout and stderr. What says less than the
+ * options ask for is passed over: a bare number where metrics are named, and on stdout a bare number where a
+ * regular expression is given too.
  *
  * @returns null where there is none of them
  * @throws MergeError E_EVALUATOR where one is there and holds no score (torn, NaN, a constraint that does not
@@ -225,8 +224,8 @@ function end(output: string): string {
 }
 
 /**
- * The last match of a user's regular expression in what an evaluator printed. Between the two, a match may take
- * longer than anybody waits: it is stopped.
+ * The last match of a user's regular expression in what an evaluator printed. Between the two, a match may
+ * take longer than anybody waits: it is stopped.
  * @throws MergeError E_EVALUATOR
  */
 function lastMatch(regex: string, text: string): Found | null {

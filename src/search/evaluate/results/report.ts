@@ -32,8 +32,8 @@ export interface Report {
 }
 
 /**
- * No score and no standard error is larger, whatever its sign: beyond, their squares soon overflow, and such a
- * number is what exploded. Ours.
+ * No score and no standard error is larger, whatever its sign: beyond, their squares soon overflow, and such
+ * a number is what exploded. Ours.
  */
 export const MOST_SCORE = 1e100;
 

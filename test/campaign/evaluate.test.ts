@@ -1,11 +1,11 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
-import { LogFile } from '../../../src/base/disk/log-file.ts';
-import { speakTo } from '../../../src/base/option-words.ts';
-import { Evaluator, type Outcome } from '../../../src/search/evaluate/evaluator.ts';
-import { evaluation } from '../../support/evaluating.ts';
-import { mergeError, temporaryFolder } from '../../support/safetensors.ts';
+import { LogFile } from '../../src/base/disk/log-file.ts';
+import { speakTo } from '../../src/base/option-words.ts';
+import { Evaluator, type Outcome } from '../../src/search/evaluate/evaluator.ts';
+import { evaluation } from '../support/evaluating.ts';
+import { mergeError, temporaryFolder } from '../support/safetensors.ts';
 
 // Messages are of the command line here.
 beforeAll(() => speakTo('command line'));

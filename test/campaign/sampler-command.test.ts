@@ -2,10 +2,10 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import type { Point } from '../../../src/search/gaussian-process/cube.ts';
-import { commandSampler } from '../../../src/search/sampler/command.ts';
-import type { History, Observed, Sampler } from '../../../src/search/sampler/types.ts';
-import type { Space } from '../../../src/search/space/types.ts';
+import type { Point } from '../../src/search/gaussian-process/cube.ts';
+import { commandSampler } from '../../src/search/sampler/command.ts';
+import type { History, Observed, Sampler } from '../../src/search/sampler/types.ts';
+import type { Space } from '../../src/search/space/types.ts';
 
 let folder: string;
 let samplers: Sampler[];
