@@ -70,7 +70,12 @@ const RUNS: readonly (readonly [what: string, older: readonly [string, string], 
 
 it.each(RUNS)('%s: the mean is that of the float64 values, rounded once', async (what, older, newer) => {
   const output = join(folder, `out-${what.replaceAll(/\W/g, '-')}`);
-  await average({ inputs: [older, newer].map(([name, path]) => join(golden(name), path)), output, allowConfigs: true, allowMixedDtypes: true });
+  await average({
+    inputs: [older, newer].map(([name, path]) => join(golden(name), path)),
+    output,
+    allowConfigs: true,
+    allowMixedDtypes: true,
+  });
   const [a, b] = [older, newer].map(([name, path]) =>
     readOracle(join(golden(name), `oracle/${/\d+$/.exec(path)![0].replace(/^0+/, '')}.safetensors`)),
   );

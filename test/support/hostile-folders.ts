@@ -37,9 +37,9 @@ export const HOSTILE_FOLDERS: readonly HostileFolder[] = [
   { what: 'below a file', code: 'E_NOT_FOUND', file: 'f/x', make: () => join(folderOf({ f: '' }), 'f/x') },
   { what: 'empty folder', code: 'E_NO_CHECKPOINT', file: '', make: () => folderOf({}) },
   {
-    what: 'folder with other weights',
-    code: 'E_NO_CHECKPOINT',
-    file: '',
+    what: 'folder with an empty pytorch_model.bin',
+    code: 'E_ZIP',
+    file: 'pytorch_model.bin',
     make: () => folderOf({ 'pytorch_model.bin': '', 'config.json': '{}' }),
   },
   {
@@ -68,9 +68,9 @@ export const HOSTILE_FOLDERS: readonly HostileFolder[] = [
     make: () => folderOf({ [FIRST]: smallFile('a'), [SECOND]: smallFile('b'), 'model-00001-of-00003.safetensors': smallFile('c') }),
   },
   {
-    what: "a rank's file, by its name",
-    code: 'E_NO_CHECKPOINT',
-    file: '',
+    what: "a rank's file, without the offsets of its parts",
+    code: 'E_METADATA',
+    file: 'shard-00001-model-00001-of-00001.safetensors',
     make: () => folderOf({ 'shard-00001-model-00001-of-00001.safetensors': smallFile('a') }),
   },
   {

@@ -1,7 +1,7 @@
 import type { BoxColumns } from './types.ts';
 
 /** Most dimensions of a tensor in boxes: each doubles the corners of a box. */
-export const MAX_BOX_RANK = 8;
+const MAX_BOX_RANK = 8;
 
 /** Boxes of one tensor: starts and sizes in each dimension, one box after another. */
 export interface Boxes {

@@ -16,7 +16,7 @@ export interface MatrixBox {
 }
 
 /** A tensor as a matrix, whose boxes are parts of rows. */
-export interface Matrix {
+export interface BoxedMatrix {
   /** Elements of a row. */
   readonly columns: number;
   /**
@@ -30,7 +30,7 @@ export interface Matrix {
  * A tensor that lies in columns or boxes, as the matrix of which its boxes are parts; null where it is runs of elements
  * alone, which need no gathering.
  */
-export function matrixOf({ boxes, shapes, dtypes }: TensorTable, row: number): Matrix | null {
+export function matrixOf({ boxes, shapes, dtypes }: TensorTable, row: number): BoxedMatrix | null {
   if (boxes === null) return null;
   const shape = shapes[row]!;
   const rank = shape.length;

@@ -3,7 +3,7 @@ import { ColumnTable } from './table.ts';
 import type { BoxColumns, Shard, TensorFile, TensorPlace, TensorTable } from './types.ts';
 
 /** Bytes of a shard of a merge whose layout has none of its own: what Hugging Face's writers take. */
-export const SHARD_BYTES = 5e9;
+const SHARD_BYTES = 5e9;
 
 /**
  * The shards that a merge has which follows a checkpoint that is stored otherwise: its tensors in their order, of the

@@ -2,7 +2,7 @@ import type { FloatDtypeName } from '../../base/dtype.ts';
 import type { Warning } from '../../base/errors.ts';
 import type { ContentSample } from '../../checkpoints/fingerprint.ts';
 import type { LeftFile, SideFile } from '../../checkpoints/side-files.ts';
-import type { Matrix } from '../../checkpoints/tensors/matrix.ts';
+import type { BoxedMatrix } from '../../checkpoints/tensors/matrix.ts';
 import type { TensorTable } from '../../checkpoints/tensors/types.ts';
 import type { Checkpoint, LogEntry, Moment } from '../../checkpoints/types.ts';
 import type { CHECKS } from '../../recipe/options.ts';
@@ -93,7 +93,7 @@ export interface PlanInputFile {
 /** A part of a tensor that a member has in boxes, in elements whatever becomes of it. */
 export interface GatheredInput {
   /** Files are indices into `Plan.files`. */
-  readonly matrix: Matrix;
+  readonly matrix: BoxedMatrix;
   /** The element of the matrix that is the first of the segment. */
   readonly start: number;
 }

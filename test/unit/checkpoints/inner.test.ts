@@ -108,13 +108,13 @@ test('tokens and log come from the state files of the step, which lie around the
 
 test('folders called after a form stand for the steps in them', async () => {
   const run = runOf('huggingface/ba20', 'huggingface/ba100');
-  writeTree(run, { 'ep0-ba20/.metadata': '', 'ep0-ba20/__0_0.distcp': '', 'ep0-ba20-rank0.pt': '' });
+  writeTree(run, { 'ep0-ba20/.metadata': '', 'ep0-ba20/__0_0.distcp': '' });
   const { checkpoints, excluded } = await discoverRun(run);
   expect(checkpoints.map(({ name, step }) => [name, step])).toEqual([
     ['ba20', 20],
     ['ba100', 100],
   ]);
-  expect(excluded).toMatchObject([{ step: 20, reason: expect.stringContaining('DCP') }]);
+  expect(excluded).toMatchObject([{ step: 20, reason: expect.stringContaining('.metadata') }]);
 });
 
 test('of several checkpoints in a step none is guessed', async () => {

@@ -352,7 +352,7 @@ describe('left out, with the reason', () => {
         ['checkpoint-20', 20, null, null, 'not usable: model.safetensors: permission denied'],
         ['checkpoint-30', 30, null, null, 'not usable: model.safetensors: EIO from read'],
         ['checkpoint-50', 50, null, null, 'a link to nothing'],
-        ['step-60', 60, null, null, expect.stringContaining('convert it with')],
+        ['step-60', 60, null, null, expect.stringContaining('PyTorch')],
         ['tmp-checkpoint-70', 70, null, null, expect.stringContaining('temporary')],
         ['stage2-step40-tokens4B', 40, 2, 4e9, expect.stringContaining('incomplete')],
       ]);
@@ -621,37 +621,15 @@ describe('left out, with the reason', () => {
 });
 
 test.each([
-  ['torchtitan', { '.metadata': 'X\x16tok_embeddings.weight', '__0_0.distcp': '' }, 'convert_to_hf.py of torchtitan'],
-  [
-    'DCP of some trainer',
-    { '.metadata': 'X\x16model.tok_embeddings.weight X\x16tok_embeddings.weight', '__0_0.distcp': '' },
-    'dcp_to_torch_save',
-  ],
-  [
-    'OLMo-core',
-    { 'model_and_optim/.metadata': '', 'model_and_optim/__0_0.distcp': '', 'train/rank0.pt': '', '.metadata.json': '{"ephemeral":false}' },
-    'OLMo-core',
-  ],
-  [
-    'Megatron torch_dist',
-    { '.metadata': '', '__0_0.distcp': '', 'common.pt': '', 'metadata.json': '{"sharded_backend":"torch_dist"}' },
-    'Megatron Bridge',
-  ],
-  ['Megatron 0.19', { '.metadata': '', '__0_0.distcp': '', 'metadata.json': '{"sharded_backend": "torch_dist"}' }, 'Megatron Bridge'],
-  ['NeMo 2', { 'weights/.metadata': '', 'weights/metadata.json': '{"sharded_backend": "torch_dist"}' }, 'Megatron Bridge'],
   ['Megatron mp_rank', { 'mp_rank_00_001/model_optim_rng.pt': '' }, 'Megatron Bridge'],
-  ['DeepSpeed', { 'mp_rank_00_model_states.pt': '', 'zero_pp_rank_0_mp_rank_00_optim_states.pt': '' }, 'zero_to_fp32.py'],
   [
     'DeepSpeed inside the Trainer',
     { 'global_step100/bf16_zero_pp_rank_0_mp_rank_00_optim_states.pt': '', 'trainer_state.json': '{}' },
     'zero_to_fp32.py',
   ],
   ['GPT-NeoX', { 'layer_00-model_00-model_states.pt': '', 'mp_rank_00_model_states.pt': '' }, 'convert_neox_to_hf.py'],
-  ['FSDP', { 'pytorch_model_fsdp_0/.metadata': '', 'trainer_state.json': '{}' }, 'accelerate merge-weights'],
-  ['verl', { 'actor/model_world_size_8_rank_0.pt': '' }, 'verl.model_merger'],
   ['Orbax', { _CHECKPOINT_METADATA: '', 'items/_METADATA': '' }, 'MaxText'],
   ['levanter', { 'metadata.json': '{"step":100}', 'model/.zarray': '' }, 'export_lm_to_hf'],
-  ['.bin', { 'pytorch_model.bin': '', 'config.json': '{}' }, 'save_pretrained'],
   ['.pt', { 'model.pt': '' }, 'save_file'],
 ])('%s is recognised, and its converter named', async (_format, files, converter) => {
   const tree = (name: string) => Object.fromEntries(Object.entries(files).map(([file, text]) => [`${name}/${file}`, text]));
@@ -662,6 +640,26 @@ test.each([
   expect(error.message).toContain(converter);
   writeRun(run, [{ name: 'step300' }]);
   expect(reasonsOf(await discoverRun(run)).step100).toContain(converter);
+});
+
+test.each([
+  ['torchtitan', { '.metadata': 'X', '__0_0.distcp': '' }, '.metadata'],
+  ['OLMo-core', { 'model_and_optim/.metadata': '', 'model_and_optim/__0_0.distcp': '', 'train/rank0.pt': '' }, 'model_and_optim/.metadata'],
+  ['Megatron torch_dist', { '.metadata': '', '__0_0.distcp': '', 'metadata.json': '{"sharded_backend": "torch_dist"}' }, '.metadata'],
+  ['NeMo 2', { 'weights/.metadata': '', 'weights/metadata.json': '{"sharded_backend": "torch_dist"}' }, 'weights/.metadata'],
+  ['DeepSpeed', { 'mp_rank_00_model_states.pt': '', 'zero_pp_rank_0_mp_rank_00_optim_states.pt': '' }, 'mp_rank_00_model_states.pt'],
+  ['accelerate', { 'pytorch_model_fsdp_0/.metadata': '', 'pytorch_model_fsdp_0/__0_0.distcp': '' }, 'pytorch_model_fsdp_0/.metadata'],
+  ['verl', { 'actor/model_world_size_1_rank_0.pt': '' }, 'actor/model_world_size_1_rank_0.pt'],
+  ['.bin', { 'pytorch_model.bin': '', 'config.json': '{}' }, 'pytorch_model.bin'],
+])('%s is read; a file of it that is not what it should be is named', async (_format, files, broken) => {
+  const tree = (name: string) => Object.fromEntries(Object.entries(files).map(([file, text]) => [`${name}/${file}`, text]));
+  const run = writeTree(join(folder.path, 'run'), { ...tree('step100'), ...tree('step200') });
+  const error = await errorOf(run);
+  expect(error).toMatchObject({ code: 'E_NO_RUN', exitCode: 3 });
+  expect(error.message).toMatch(/none of its checkpoints can be used; all 2: (not usable|incomplete): /);
+  expect(error.message).toContain(broken);
+  writeRun(run, [{ name: 'step300' }]);
+  expect(reasonsOf(await discoverRun(run)).step100).toContain(broken);
 });
 
 describe("the Hub's cache", () => {

@@ -1,6 +1,6 @@
 import { MergeError } from '../../../base/errors.ts';
 import type { OpenFile } from '../../../base/store/types.ts';
-import { type PlacedTensor, placeOf, readArchive } from '../torch/archive.ts';
+import { type PlacedTensor, placeInStorage, readArchive } from '../torch/archive.ts';
 import { tensorOf } from '../torch/tensor.ts';
 import { Region } from '../zip/region.ts';
 
@@ -32,7 +32,7 @@ export class ItemReader {
     if (known !== undefined) return known;
     const { root, storages } = await readArchive(region);
     const tensor = tensorOf(root);
-    const placed = tensor === null ? { refused: 'is no tensor' } : 'refused' in tensor ? tensor : placeOf(tensor, storages);
+    const placed = tensor === null ? { refused: 'is no tensor' } : 'refused' in tensor ? tensor : placeInStorage(tensor, storages);
     if ('refused' in placed) {
       const message = `${file.path}, byte ${offset}: the item of ${name} ${placed.refused}`;
       throw new MergeError('E_DCP', message, { details: { file: file.path, tensor: name, position: offset } });

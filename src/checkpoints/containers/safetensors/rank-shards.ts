@@ -12,7 +12,7 @@ import { readScan } from './read-header.ts';
 import { isRankFile } from './shard-names.ts';
 
 /** What torch.distributed's HuggingFaceStorageWriter writes into `__metadata__`: where each tensor of the file begins in the whole. */
-export const RANK_KEY = 'DCP_SHARDING_INFO';
+const RANK_KEY = 'DCP_SHARDING_INFO';
 /** Where the writer leaves them when it makes the whole beside them. */
 const INNER = 'sharded';
 

@@ -61,7 +61,7 @@ export async function readArchive(region: Region, allowed: Allowed = isOfTorch):
  * Finds a tensor in its archive, and checks that it lies within its storage.
  * @returns what forbids it, as half a sentence, where it cannot be read
  */
-export function placeOf(tensor: TorchTensor, storages: ReadonlyMap<string, ZipEntry>): PlacedTensor | NoTensor {
+export function placeInStorage(tensor: TorchTensor, storages: ReadonlyMap<string, ZipEntry>): PlacedTensor | NoTensor {
   const name = TORCH_DTYPES.get(tensor.dtype);
   if (name === undefined) return { refused: `is of the dtype ${tensor.dtype}, which safetensors does not have` };
   const dtype = dtypeByName(name)!;

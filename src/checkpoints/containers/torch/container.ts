@@ -14,7 +14,7 @@ import type { SafetensorsIndex } from '../safetensors/scan-index.ts';
 import { locateTensors } from '../safetensors/tensor-locator.ts';
 import type { Container, Found, Opened } from '../types.ts';
 import { Region } from '../zip/region.ts';
-import { placeOf, readArchive } from './archive.ts';
+import { placeInStorage, readArchive } from './archive.ts';
 import { leavesOf } from './state.ts';
 import { tensorOf } from './tensor.ts';
 
@@ -121,7 +121,7 @@ async function tableOf(file: OpenFile, key: string | null, number: number): Prom
     const tensor = tensorOf(value);
     if (tensor === null) continue;
     const section = sectionOfName(name);
-    const placed = 'refused' in tensor ? tensor : placeOf(tensor, storages);
+    const placed = 'refused' in tensor ? tensor : placeInStorage(tensor, storages);
     if ('refused' in placed) {
       // Of what is not merged nothing is asked.
       if (section === 'model') throw fault(name, placed.refused);

@@ -6,7 +6,7 @@ import { locateIn, shardsOf } from '../../tensors/shards.ts';
 import type { TensorFile } from '../../tensors/types.ts';
 import type { Container, Found, Opened } from '../types.ts';
 import { Region } from '../zip/region.ts';
-import { type PlacedTensor, placeOf, readArchive } from './archive.ts';
+import { type PlacedTensor, placeInStorage, readArchive } from './archive.ts';
 import { type DTensorPart, dtensorOf } from './dtensor.ts';
 import { type Leaf, leavesOf } from './state.ts';
 import { type TorchTensor, tensorOf } from './tensor.ts';
@@ -115,14 +115,14 @@ function refuseIncomplete(path: string, ranks: readonly RankFile[]): void {
 
 function partOf(
   { name, value }: Leaf,
-  storages: Parameters<typeof placeOf>[1],
+  storages: Parameters<typeof placeInStorage>[1],
   fault: (tensor: string, text: string) => MergeError,
 ): RankTensor[] {
   const part: DTensorPart | TorchTensor | { readonly refused: string } | null = dtensorOf(value) ?? tensorOf(value);
   if (part === null) return [];
   if ('refused' in part) throw fault(name, part.refused);
   const tensor = 'local' in part ? part.local : part;
-  const placed = placeOf(tensor, storages);
+  const placed = placeInStorage(tensor, storages);
   if ('refused' in placed) throw fault(name, placed.refused);
   // A plain tensor is whole in every rank's file.
   const { shape, start, replicated } = 'local' in part ? part : { shape: tensor.shape, start: tensor.shape.map(() => 0), replicated: true };

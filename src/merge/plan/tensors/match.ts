@@ -1,7 +1,7 @@
 import { dtypeByCode } from '../../../base/dtype.ts';
 import type { Conflict } from '../../../base/errors.ts';
 import { extentsOf } from '../../../checkpoints/tensors/extents.ts';
-import { type Matrix, matrixOf } from '../../../checkpoints/tensors/matrix.ts';
+import { type BoxedMatrix, matrixOf } from '../../../checkpoints/tensors/matrix.ts';
 import type { TensorPlace, TensorTable } from '../../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
 import type { Arrangement } from '../../../model/layout/types.ts';
@@ -106,7 +106,7 @@ export function matchShard(
 /** One member against one layout shard. */
 class MemberMatch {
   readonly #runs = new Map<number, readonly SpanRun[]>();
-  readonly #matrices = new Map<number, Matrix>();
+  readonly #matrices = new Map<number, BoxedMatrix>();
   readonly #arranged = new Set<number>();
   readonly #shard: number;
   readonly #target: TargetShard;

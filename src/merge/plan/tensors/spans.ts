@@ -1,5 +1,5 @@
 import { dtypeByCode } from '../../../base/dtype.ts';
-import type { Matrix } from '../../../checkpoints/tensors/matrix.ts';
+import type { BoxedMatrix } from '../../../checkpoints/tensors/matrix.ts';
 import { elementsOf } from '../../../checkpoints/tensors/table.ts';
 import type { TensorTable } from '../../../checkpoints/tensors/types.ts';
 import { allRows } from './target.ts';
@@ -16,7 +16,7 @@ export interface MemberColumns {
 }
 
 /** A tensor that a member has in columns or boxes, with files as the plan numbers them. */
-export type MatrixRows = ReadonlyMap<number, Matrix>;
+export type MatrixRows = ReadonlyMap<number, BoxedMatrix>;
 
 /**
  * Runs of elements of tensors that lie in one piece in every member, or are gathered from its boxes: whole tensors,
