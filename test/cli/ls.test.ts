@@ -134,10 +134,10 @@ left out
   });
 
   it('fails with what was found where there is no run', async () => {
-    const foreign = writeTree(join(folder.path, 'foreign'), { 'iter_0000100/common.pt': '', 'iter_0000200/common.pt': '' });
+    const foreign = writeTree(join(folder.path, 'foreign'), { 'step100/_METADATA': '', 'step200/_METADATA': '' });
     const { code, out, err } = await ls(foreign, '--json');
     expect(code).toBe(3);
-    expect(err).toMatch(/^error\[E_NO_RUN\]: .*all 2: Megatron-LM \(torch_dist\), not safetensors; convert it with .*Megatron Bridge/);
+    expect(err).toMatch(/^error\[E_NO_RUN\]: .*all 2: Orbax \(MaxText\), not safetensors; convert it with .*MaxText/);
     expect(JSON.parse(out)).toMatchObject({
       schema: 'ckpt-merge/error',
       code: 'E_NO_RUN',
