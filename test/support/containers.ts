@@ -1,11 +1,8 @@
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 
 const GOLDEN = join(import.meta.dirname, '../golden/containers');
-
-/** Names of the goldens: checkpoints that the writers of each container saved, with what they hold. */
-const GOLDENS: readonly string[] = readdirSync(GOLDEN).map((name) => name.replace('.tar.gz', ''));
 
 /** Unpacks a golden into a folder. @returns its own folder there */
 export function unpackGolden(name: string, into: string): string {

@@ -1,5 +1,6 @@
 import { MergeError } from '../../../base/errors.ts';
 import { MAX_INTEGER_BYTES, MAX_MEMO_INDEX, MAX_NAME_BYTES, MAX_OBJECTS, MAX_PICKLE_BYTES, MAX_STRING_BYTES } from './limits.ts';
+import { CLASSES, namedClasses } from './named-classes.ts';
 import { OPCODES } from './opcodes.ts';
 import { Call, Dict, Global, List, Persistent, type Value } from './values.ts';
 
@@ -39,6 +40,7 @@ class PickleReader {
   readonly #bytes: Buffer;
   readonly #source: PickleSource;
   readonly #allowed: Allowed;
+  readonly #named = namedClasses();
   readonly #stack: Value[] = [];
   /** Heights of the stack at its marks; nothing below the last is taken. */
   readonly #marks: number[] = [];
@@ -353,7 +355,7 @@ class PickleReader {
     if (global === undefined) {
       if (!MODULE.test(module) || !NAME.test(name)) throw this.fault('names a class by what is no plain name', at);
       global = new Global(module, name);
-      if (!this.#allowed(global)) throw this.#refused(global, at);
+      if (!this.#allowed(global) && !this.#named(global)) throw this.#refused(global, at);
       this.#globals.set(key, global);
     }
     return global;
@@ -363,7 +365,10 @@ class PickleReader {
     const { path, what, offset = 0 } = this.#source;
     const position = offset + at;
     return new MergeError('E_PICKLE_CLASS', `${path}, byte ${position}: ${what} names ${global.path}, which is not read`, {
-      details: { file: path, position },
+      details: { file: path, position, class: global.path },
+      help:
+        'Nothing of it was run. Save the weights alone, as torch.save(model.state_dict(), PATH) or as safetensors; or let it be ' +
+        `named, with ${CLASSES}=${global.path} in the environment: nothing is run then either, and what such objects hold is passed over.`,
     });
   }
 
