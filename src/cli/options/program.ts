@@ -37,7 +37,7 @@ export function buildProgram(version: string, name: string, dispatch: Dispatch):
   };
 
   const inputs = () =>
-    new Argument('<input...>', 'checkpoints (folders or .safetensors files; PATH:WEIGHT gives one its weight), or run folders');
+    new Argument('<input...>', 'checkpoints (folders; .safetensors, .pt, .pth or .bin files; PATH:WEIGHT gives one its weight), or run folders');
   addMergeOptions(add('average', 'merge checkpoints into one', [inputs()])).addOption(
     flag('-n, --dry-run', 'print the plan, write nothing'),
   );
@@ -66,7 +66,7 @@ export function buildProgram(version: string, name: string, dispatch: Dispatch):
   );
 
   add('inspect', 'what a checkpoint holds: parameters by role, layers, experts, dtypes, and what is wrong with it', [
-    new Argument('<checkpoint>', 'folder or .safetensors file'),
+    new Argument('<checkpoint>', 'folder, or .safetensors, .pt, .pth or .bin file'),
   ])
     .addOption(flag('--tensors', 'list every tensor with dtype, shape, size and role'))
     .addOption(flag('-s, --summary', 'leave the list of tensors out of --json'))
@@ -75,7 +75,7 @@ export function buildProgram(version: string, name: string, dispatch: Dispatch):
 
   addDiff(
     add('diff', 'how far checkpoints are apart, by role, layer and expert, and what stands out', [
-      new Argument('<input...>', 'checkpoints in order (folders or .safetensors files), or a run folder'),
+      new Argument('<input...>', 'checkpoints in order (folders; .safetensors, .pt, .pth or .bin files), or a run folder'),
     ]),
   );
 
