@@ -37,7 +37,10 @@ export function buildProgram(version: string, name: string, dispatch: Dispatch):
   };
 
   const inputs = () =>
-    new Argument('<input...>', 'checkpoints (folders; .safetensors, .pt, .pth or .bin files; PATH:WEIGHT gives one its weight), or run folders');
+    new Argument(
+      '<input...>',
+      'checkpoints (folders; .safetensors, .pt, .pth or .bin files; PATH:WEIGHT gives one its weight), or run folders',
+    );
   addMergeOptions(add('average', 'merge checkpoints into one', [inputs()])).addOption(
     flag('-n, --dry-run', 'print the plan, write nothing'),
   );

@@ -87,6 +87,8 @@ export interface PolicyTensor {
   readonly bounds?: boolean | undefined;
   /** Of what describes activations: another in some member, or not there. */
   readonly differs?: boolean | undefined;
+  /** State of the optimizer or the trainer that the container keeps apart from the model. */
+  readonly apart?: boolean | undefined;
   /** A tensor of some member that the layout lacks: all that can be said of it is that it is left out. */
   readonly extra?: boolean | undefined;
 }

@@ -49,11 +49,13 @@ export function treatmentWarnings(tensors: readonly PolicyTensor[], treatments: 
   const unknown = new Kinds();
   const [leftOut, needed, prediction] = [new Named(), new Named(), new Named()];
   const [partial, activations] = [new Named(), new Named()];
-  for (const [i, { name, role }] of tensors.entries()) {
+  for (const [i, { name, role, apart }] of tensors.entries()) {
     const { kind, policy, default: row } = treatments[of[i]!]!;
     if (row === 'activation state' && policy === null) activations.add(name);
     if (kind === 'average' && policy === null && role.role === null) unknown.add(name);
     if (kind !== 'drop') continue;
+    // What a container keeps apart from the model is in every checkpoint of it: the table has it.
+    if (policy === null && apart === true) continue;
     if (policy === null) (row === 'partial buffer' ? partial : leftOut).add(name);
     else if (role.mtp) prediction.add(name);
     else if (!OPTIONAL.has(roleOf(role))) needed.add(name);

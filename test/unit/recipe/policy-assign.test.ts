@@ -145,6 +145,10 @@ describe('defaults', () => {
   it('what is left out is said, and a checkpoint of nothing else is refused', () => {
     const lora = tensorsOf('base_model.model.x.q_proj.lora_A.weight', 'base_model.model.x.q_proj.lora_B.weight');
     expect(assign([...MOE, ...lora]).warnings).toMatchObject([{ code: 'W_LEFT_OUT', message: expect.stringContaining('2 tensors') }]);
+    // A trainer's own container holds the optimizer in every step: no warning.
+    const [moment] = tensorsOf('optimizer.state.x.exp_avg');
+    expect(assign([...MOE, moment!]).warnings).toMatchObject([{ code: 'W_LEFT_OUT' }]);
+    expect(assign([...MOE, { ...moment!, apart: true }]).warnings).toEqual([]);
     expect(assign(lora).conflicts).toMatchObject([{ code: 'E_NO_WEIGHTS' }]);
     expect(assign(lora, policies('role=lora:use=average')).conflicts).toEqual([]);
   });

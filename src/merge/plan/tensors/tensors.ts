@@ -1,5 +1,6 @@
 import type { Conflict, Warning } from '../../../base/errors.ts';
 import { wholeExtent } from '../../../checkpoints/tensors/extents.ts';
+import { sectionOf } from '../../../checkpoints/tensors/section.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
 import { arrange } from '../../../model/layout/arrange.ts';
 import { recogniseQuantised } from '../../../model/quantised/recognise.ts';
@@ -228,8 +229,10 @@ function extrasOf(layout: Checkpoint, checkpoint: Checkpoint, member: number): E
 }
 
 function extraTensor(checkpoint: Checkpoint, roles: CheckpointRoles, shard: number, row: number): PolicyTensor {
-  const info = checkpoint.shards[shard]!.tensors.info(row);
-  return { name: tensorName(checkpoint, shard, row), dtype: info.dtype, bytes: 0, role: roles.of(shard, row), extra: true };
+  const { tensors } = checkpoint.shards[shard]!;
+  const { dtype } = tensors.info(row);
+  const apart = sectionOf(tensors, row) !== 'model' && { apart: true };
+  return { name: tensorName(checkpoint, shard, row), dtype, bytes: 0, role: roles.of(shard, row), ...apart, extra: true };
 }
 
 function layoutWarnings(checkpoints: readonly Checkpoint[], matched: readonly MatchResult[], quantised: QuantisedPlan): Warning[] {

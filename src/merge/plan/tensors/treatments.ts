@@ -1,6 +1,7 @@
 import { basename } from 'node:path';
 import { dtypeByCode, dtypeByName } from '../../../base/dtype.ts';
 import type { Conflict, Warning } from '../../../base/errors.ts';
+import { sectionOf } from '../../../checkpoints/tensors/section.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
 import { type CheckpointRoles, tensorName } from '../../../model/roles/checkpoint-roles.ts';
 import { assignTreatments } from '../../../recipe/policy/assign.ts';
@@ -70,6 +71,7 @@ export function policyTensors(layout: Checkpoint, roles: CheckpointRoles, { isCo
         bytes: tensors.bytes[row]!,
         role: stray ? { ...role, role: null, of: null } : role,
         ...(isCodes(shard, row) && { codes: true }),
+        ...(sectionOf(tensors, row) !== 'model' && { apart: true }),
         ...(stray && { unknown: STRAY }),
         ...(unknown[shard]?.has(row) && { unknown: unknown[shard].get(row) }),
       };
