@@ -108,7 +108,7 @@ const FOLDERS: readonly (readonly [what: string, command: 'inspect' | 'average' 
   ['nothing there', 'average', 'path'],
   ['below a file', 'inspect', 'path'],
   ['empty folder', 'average', 'folder'],
-  ['folder with other weights', 'plan', 'folder'],
+  ['folder with an empty pytorch_model.bin', 'plan', 'pytorch_model.bin'],
   ['one of two shards, without index', 'inspect', 'folder'],
   ['single file and index', 'average', 'folder'],
   ['no tensors in a file', 'average', 'model.safetensors'],

@@ -17,6 +17,7 @@ import { noRun } from './no-run.ts';
 import { comparePositions, samePosition } from './position.ts';
 import { NO_STEP } from './reasons.ts';
 import type { BrokenCheckpoint, Excluded, Run } from './types.ts';
+import { unlikeMembers } from './unlike.ts';
 
 /**
  * Checkpoints that are looked into at the same time: each opens up to 16 files, and `ulimit -n` is often
@@ -27,6 +28,12 @@ const AT_ONCE = 16;
 /** Warnings of one kind that are given in full; a run of thousands has one for each. */
 const WARNINGS_SHOWN = 3;
 
+interface DiscoverOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Whether checkpoints are wanted that are stored in other dtypes than those of the run. */
+  readonly mixedDtypes?: boolean | undefined;
+}
+
 /**
  * The training run in a folder: its complete checkpoints in order, with what their names, state files and log
  * say; what is left out, and why. Headers and indexes are read, tensor data is not. Folders that have nothing
@@ -36,7 +43,7 @@ const WARNINGS_SHOWN = 3;
  * @throws MergeError E_NOT_FOUND, E_NOT_READABLE; E_NO_RUN when there is no checkpoint in it, or no complete
  * one: `details.excluded` says what was found; `signal.reason` on an abort
  */
-export async function discoverRun(path: string, { signal }: { readonly signal?: AbortSignal | undefined } = {}): Promise<Run> {
+export async function discoverRun(path: string, { signal, mixedDtypes = false }: DiscoverOptions = {}): Promise<Run> {
   signal?.throwIfAborted();
   const listing = await listRun(path);
   const cache = new OpenCache();
@@ -55,10 +62,12 @@ export async function discoverRun(path: string, { signal }: { readonly signal?: 
   excluded.push(...apart.map(({ checkpoint: { path } }) => ({ path, step: null, reason: NO_STEP })));
   if (found.length === 0) throw noRun(path, await asCheckpoint(path, listing), excluded, await runsAmong(listing.candidates));
 
-  const { kept, duplicates } = inOrder(found);
+  const { kept: whole, duplicates } = inOrder(found);
+  const { kept, unlike } = withoutUnlike(whole, found, mixedDtypes);
+  excluded.push(...unlike);
   const own = listing.isCheckpoint ? await ownModel(path, kept.at(-1)!) : null;
   if (own !== null) excluded.push(own);
-  const broken = [...results, own]
+  const broken = [...results, ...unlike, own]
     .filter((result): result is BrokenCheckpoint => result !== null && 'ingredient' in result)
     .filter((lost) => !kept.some((checkpoint) => samePosition(checkpoint, lost)))
     .sort((a, b) => comparePositions(a, b) || (a.path < b.path ? -1 : 1));
@@ -148,6 +157,27 @@ function inOrder(found: readonly FoundCheckpoint[]): { kept: FoundCheckpoint['ch
     }
   }
   return { kept, duplicates };
+}
+
+/** Without those that are not like the others of the run. @param found the same, with their forms */
+function withoutUnlike(
+  ordered: readonly FoundCheckpoint['checkpoint'][],
+  found: readonly FoundCheckpoint[],
+  mixedDtypes: boolean,
+): { kept: FoundCheckpoint['checkpoint'][]; unlike: (BrokenCheckpoint | Excluded)[] } {
+  const forms = new Map(found.map(({ checkpoint, form }) => [checkpoint, form]));
+  const reasons = unlikeMembers(
+    ordered.map((checkpoint) => forms.get(checkpoint)!),
+    mixedDtypes,
+  );
+  return {
+    kept: ordered.filter((_, i) => !reasons.has(i)),
+    unlike: [...reasons].map(([i, reason]) => {
+      const { path, name, stage, ingredient, epoch, step, tokens } = ordered[i]!;
+      if (step === null) return { path, step, reason };
+      return { path, name, stage, ingredient, ...(epoch !== undefined && { epoch }), step, tokens, reason };
+    }),
+  };
 }
 
 const isUnforeseen = ({ path }: Excluded): boolean => reasonAgainstName(basename(path)) === null;

@@ -1,5 +1,4 @@
 import { basename } from 'node:path';
-import { type DtypeName, dtypeByCode } from '../../base/dtype.ts';
 import { MergeError, type Warning } from '../../base/errors.ts';
 import { NOT_UTF8 } from '../../base/not-here.ts';
 import type { OpenCache } from '../containers/open-cache.ts';
@@ -7,10 +6,10 @@ import { NEWEST_AGAIN, PUT_ASIDE, positionFromName, stepMentioned, UNFINISHED_SA
 import { openCheckpoint } from '../open.ts';
 import { METADATA_KEY } from '../our-files.ts';
 import { readTrainingState } from '../states.ts';
-import type { TensorTable } from '../tensors/types.ts';
 import type { Checkpoint } from '../types.ts';
 import { type CandidateFolder, foreignReason, holdsWeights } from './candidates.ts';
-import { INCOMPLETE, NO_STEP } from './reasons.ts';
+import { type ModelForm, ModelForms } from './model-form.ts';
+import { INCOMPLETE, NO_MODEL, NO_STEP } from './reasons.ts';
 import type { BrokenCheckpoint, Excluded, RunCheckpoint } from './types.ts';
 
 /** A complete checkpoint before the log is known, and what was noticed about it. */
@@ -19,6 +18,7 @@ export interface FoundCheckpoint {
   readonly warnings: readonly Warning[];
   /** Whether its step is the epoch in its name, as nothing gives another. */
   readonly byEpoch: boolean;
+  readonly form: ModelForm;
 }
 
 /** What a name says of a folder whose checkpoint is missing in the run, unless another stands in its place. */
@@ -67,18 +67,25 @@ export async function examineCandidate(
   }
   if (checkpoint.shards[0]!.metadata?.has(METADATA_KEY)) return left('a merge that this tool wrote');
   if (checkpoint.ephemeral !== null) return left(`ephemeral: the trainer will remove it (${basename(checkpoint.ephemeral)})`);
+  const form = cache.of(ModelForms).of(checkpoint);
+  if (form.names.tensors.size === 0) return broken(NO_MODEL);
   const byEpoch = checkpoint.step === null && epoch !== null;
   if (checkpoint.step === null && !byEpoch) return left(NO_STEP);
   const placed = byEpoch ? { ...checkpoint, epoch, step: epoch } : checkpoint;
-  return { checkpoint: describe(placed, name, named), warnings: checkpoint.warnings, byEpoch };
+  return { checkpoint: describe(placed, name, named, form), warnings: checkpoint.warnings, byEpoch, form };
 }
 
 /** A checkpoint as one of a run, but for what the log says. @param named what its name says */
-export function describe(checkpoint: Checkpoint, name: string, named = positionFromName(name)): FoundCheckpoint['checkpoint'] {
+export function describe(
+  checkpoint: Checkpoint,
+  name: string,
+  named = positionFromName(name),
+  { dtypes }: Pick<ModelForm, 'dtypes'> = new ModelForms().of(checkpoint),
+): FoundCheckpoint['checkpoint'] {
   const { path, stage, ingredient, epoch, step, tokens, bytes } = checkpoint;
   const tokensFrom = tokens === null ? null : tokens === named?.tokens ? 'name' : 'state';
   const place = { stage, ingredient, ...(epoch !== undefined && { epoch }), step, tokens };
-  return { path, name, ...place, tokensFrom, bytes, dtypes: dtypesOf(checkpoint), savedAt: savedAt(checkpoint) };
+  return { path, name, ...place, tokensFrom, bytes, dtypes, savedAt: savedAt(checkpoint) };
 }
 
 /** When the last of its tensor files was written. */
@@ -104,26 +111,4 @@ function faultReason({ code, message }: MergeError, path: string): string {
   const fault = message.replaceAll(`${path}/`, '').replace(`${path}: `, '').replaceAll(path, basename(path));
   // A name that Node cannot hand back is that of a checkpoint that may well be whole.
   return `${NOT_WHOLE.has(code) && !path.includes(NOT_UTF8) ? INCOMPLETE : 'not usable'}: ${fault}`;
-}
-
-const dtypesByTable = new WeakMap<TensorTable, ReadonlyMap<DtypeName, number>>();
-
-/** Bytes of each dtype; the steps of a run share their tables. */
-function dtypeBytes(table: TensorTable): ReadonlyMap<DtypeName, number> {
-  let bytes = dtypesByTable.get(table) as Map<DtypeName, number> | undefined;
-  if (bytes === undefined) {
-    bytes = new Map();
-    for (let row = 0; row < table.count; row++) {
-      const { name } = dtypeByCode(table.dtypes[row]!);
-      bytes.set(name, (bytes.get(name) ?? 0) + table.bytes[row]!);
-    }
-    dtypesByTable.set(table, bytes);
-  }
-  return bytes;
-}
-
-function dtypesOf({ shards }: Checkpoint): DtypeName[] {
-  const total = new Map<DtypeName, number>();
-  for (const { tensors } of shards) for (const [name, bytes] of dtypeBytes(tensors)) total.set(name, (total.get(name) ?? 0) + bytes);
-  return [...total].sort((a, b) => b[1] - a[1]).map(([name]) => name);
 }

@@ -34,7 +34,10 @@ export async function resolveRecipe(recipe: Recipe, signal?: AbortSignal): Promi
   if (!choosing && !counted) return { ...options, inputs, outputs: recipe.outputs.map((output) => outputRequest(recipe, output)) };
 
   const named = folders ? null : await checkpointsAsRun(inputs, signal);
-  const found = named === null ? await Promise.all(inputs.map((path) => discover(path, signal))) : [named.run];
+  const found =
+    named === null
+      ? await Promise.all(inputs.map((path) => discoverRun(path, { signal, mixedDtypes: recipe.allowMixedDtypes })))
+      : [named.run];
   const runs = counted ? await Promise.all(found.map((run) => withTokens(run, source))) : found;
   if (choosing) return { ...options, ...(await chosenMembers(runs, recipe, signal)) };
   // Counts of tokens alone choose nothing: the checkpoints stay in the order in which explicit weights may be
@@ -101,10 +104,6 @@ async function areRuns(inputs: readonly string[], selecting: boolean): Promise<b
     details: { file: checkpoint },
     help: 'Name run folders, or checkpoints one by one.',
   });
-}
-
-function discover(path: string, signal: AbortSignal | undefined): Promise<Run> {
-  return discoverRun(path, signal === undefined ? {} : { signal });
 }
 
 function choosesMembers({ select, sliding, preset, path }: RecipeOutput): boolean {

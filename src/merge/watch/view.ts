@@ -109,7 +109,7 @@ export class RunView {
     const { run } = this.#options;
     let found: Run;
     try {
-      found = withoutRolling(await discoverRun(run, { signal }));
+      found = withoutRolling(await discoverRun(run, { signal, mixedDtypes: this.#options.allowMixedDtypes }));
     } catch (error) {
       signal.throwIfAborted();
       // A trainer that has not begun, or a file server that is away: both come.

@@ -4,6 +4,7 @@ import { optionName } from '../../base/option-words.ts';
 import { comparePositions } from '../../checkpoints/run/position.ts';
 import { mayBeSaving } from '../../checkpoints/run/reasons.ts';
 import type { BrokenCheckpoint, Run, RunCheckpoint } from '../../checkpoints/run/types.ts';
+import { UNLIKE } from '../../checkpoints/run/unlike.ts';
 import { label } from './shortlist.ts';
 import type { LeftOutMember, MemberReport, Selection } from './types.ts';
 
@@ -123,10 +124,12 @@ export function leftOutWarnings(
   const refusing = `${optionName('minMembers')} and ${optionName('strict')}`;
   const saving = leftOut.some(({ reason }) => mayBeSaving(reason)) ? ', or wait for a save to end' : '';
   const them = leftOut.length === 1 ? 'it' : 'them';
+  // What is sound and not like the others says itself what merges it.
+  const mend = leftOut.every(({ reason }) => reason.startsWith(UNLIKE)) ? '' : `mend ${them}${saving}, or `;
   const advice =
     leftOut.length === 0
       ? `ask for as many as there are; ${refusing} refuse such a merge`
-      : `mend ${them}${saving}, or select without ${them}; ${refusing} refuse such a merge`;
+      : `${mend}select without ${them}; ${refusing} refuse such a merge`;
   return [{ code: 'W_LEFT_OUT_MEMBERS', message: [`${where}: ${head.join('; ')}`, ...lines, advice].join('\n') }];
 }
 
