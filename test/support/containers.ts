@@ -1,6 +1,12 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
+import { dtypeByCode, type FloatDtypeName } from '../../src/base/dtype.ts';
+import { decodeFloats } from '../../src/base/numbers/decode.ts';
+import { ByteReader } from '../../src/base/store/byte-reader.ts';
+import { readTensor } from '../../src/checkpoints/tensors/extents.ts';
+import { sectionOf } from '../../src/checkpoints/tensors/section.ts';
+import type { Checkpoint } from '../../src/checkpoints/types.ts';
 
 const GOLDEN = join(import.meta.dirname, '../golden/containers');
 
@@ -59,3 +65,75 @@ export function readOracle(file: string): Map<string, OracleTensor> {
 export function floatsOf({ bytes }: OracleTensor): Float32Array {
   return new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length));
 }
+
+/**
+ * Tensors that are not as the writer's own loader gave them.
+ * @param beside tensors of the trainer that the oracle need not have
+ */
+export async function differences(
+  checkpoint: Checkpoint,
+  oracle: ReadonlyMap<string, OracleTensor>,
+  beside: readonly string[] = [],
+): Promise<string[]> {
+  const reader = new ByteReader();
+  const left = new Set([...oracle.keys()]);
+  const wrong: string[] = [];
+  try {
+    for (const [shard, { tensors }] of checkpoint.shards.entries()) {
+      for (const [row, name] of tensors.names.entries()) {
+        const wanted = oracle.get(name);
+        left.delete(name);
+        if (wanted === undefined) {
+          if (!beside.includes(name) || sectionOf(tensors, row) === 'model') wrong.push(`${name}: not in the oracle`);
+          continue;
+        }
+        const { name: dtype, kind } = dtypeByCode(tensors.dtypes[row]!);
+        const bytes = await readTensor(reader, checkpoint, { shard, row });
+        if (tensors.shapes[row]!.join() !== wanted.shape.join()) wrong.push(`${name}: [${tensors.shapes[row]!.join()}]`);
+        const same =
+          kind === 'float'
+            ? Buffer.from(Float32Array.from(decodeFloats(dtype as FloatDtypeName, bytes)).buffer).equals(wanted.bytes)
+            : bytes.equals(wanted.bytes);
+        if (!same) wrong.push(`${name}: other values`);
+      }
+    }
+  } finally {
+    await reader.close();
+  }
+  return [...wrong, ...[...left].map((name) => `${name}: not found`)];
+}
+
+/** Versions of torch that saved one state in all their forms: goldens `torch-VERSION`. */
+export const TORCH_VERSIONS = ['2.1', '2.5', '2.15'] as const;
+
+/** A checkpoint of such a golden: its path there, its step, and whether it has the values that all forms have. */
+export type FormOfTorch = readonly [path: string, step: number, sharesOracle: boolean];
+
+/** What each version saved. Where it cannot do a form (DTensors on two dimensions in 2.1), that is left out. */
+export const FORMS_OF_TORCH: ReadonlyMap<string, readonly FormOfTorch[]> = new Map(
+  TORCH_VERSIONS.map((version) => {
+    const forms: Readonly<Record<string, readonly number[]>> = {
+      rows: [100, 300],
+      columns: [100, 200],
+      '2d': [200, 300],
+      replicated: [300],
+      plain: [100, 200],
+      ...(version !== '2.1' && { hsdp: [100, 200] }),
+    };
+    const ranks = version === '2.1' ? [] : (['rows 100', 'columns 200', '2d 300', 'hsdp 200'] as const);
+    const files: FormOfTorch[] = [
+      ...Object.entries(forms).flatMap(([form, steps]) => steps.map((step): FormOfTorch => [`${form}/${step}`, step, true])),
+      ['pt/200.pt', 200, true],
+      ['pt/300.pt', 300, true],
+      ['bin/100', 100, true],
+      ['bin-sharded/300', 300, true],
+      ...ranks.map((rank): FormOfTorch => {
+        const [form, step] = rank.split(' ');
+        return [`ranks-${form}/global_step_${step}`, Number(step), true];
+      }),
+      ...[100, 200].map((step): FormOfTorch => [`fsdp1/${step}`, step, false]),
+      ...(version === '2.1' ? [] : [['pt/f8.pt', 8, false] as const]),
+    ];
+    return [version, files];
+  }),
+);

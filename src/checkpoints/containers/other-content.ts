@@ -31,7 +31,13 @@ const TEXTS: readonly (readonly [begin: RegExp, content: Content])[] = [
 /** How files of other kinds begin. */
 const MAGICS: readonly (readonly [begin: string, content: Content])[] = [
   ['PK\x03\x04', { what: 'is a zip archive, as torch.save writes', remedy: TORCH }],
-  ['\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19', { what: 'is a file of torch.save of old', remedy: TORCH }],
+  [
+    '\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19',
+    {
+      what: 'is in the form that torch.save had before version 1.6 (_use_new_zipfile_serialization=False)',
+      remedy: 'load it with torch.load and save it again with torch.save, or with safetensors',
+    },
+  ],
   // Of protocols 2 to 5, with what a dict or a state of torch begins with; read as a length it would be petabytes.
   ['\x80\x02}', { what: 'is a pickle of Python', remedy: TORCH }],
   ['\x80\x03}', { what: 'is a pickle of Python', remedy: TORCH }],

@@ -2,14 +2,11 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
-import { dtypeByCode, type FloatDtypeName } from '../../../src/base/dtype.ts';
 import { decodeFloats } from '../../../src/base/numbers/decode.ts';
 import { ByteReader } from '../../../src/base/store/byte-reader.ts';
 import { openCheckpoint } from '../../../src/checkpoints/open.ts';
 import { readTensor } from '../../../src/checkpoints/tensors/extents.ts';
-import { sectionOf } from '../../../src/checkpoints/tensors/section.ts';
-import type { Checkpoint } from '../../../src/checkpoints/types.ts';
-import { floatsOf, readOracle, unpackGolden } from '../../support/containers.ts';
+import { differences, floatsOf, readOracle, unpackGolden } from '../../support/containers.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'ckpt-merge-test-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -48,36 +45,6 @@ function golden(name: string): string {
   const known = unpacked.get(name) ?? unpackGolden(name, join(folder, name));
   unpacked.set(name, known);
   return known;
-}
-
-/** Tensors that are not as the writer's own loader gave them. */
-async function differences(checkpoint: Checkpoint, oracle: ReturnType<typeof readOracle>, beside: readonly string[]): Promise<string[]> {
-  const reader = new ByteReader();
-  const left = new Set([...oracle.keys()]);
-  const wrong: string[] = [];
-  try {
-    for (const [shard, { tensors }] of checkpoint.shards.entries()) {
-      for (const [row, name] of tensors.names.entries()) {
-        const wanted = oracle.get(name);
-        left.delete(name);
-        if (wanted === undefined) {
-          if (!beside.includes(name) || sectionOf(tensors, row) === 'model') wrong.push(`${name}: not in the oracle`);
-          continue;
-        }
-        const { name: dtype, kind } = dtypeByCode(tensors.dtypes[row]!);
-        const bytes = await readTensor(reader, checkpoint, { shard, row });
-        if (tensors.shapes[row]!.join() !== wanted.shape.join()) wrong.push(`${name}: [${tensors.shapes[row]!.join()}]`);
-        const same =
-          kind === 'float'
-            ? Buffer.from(Float32Array.from(decodeFloats(dtype as FloatDtypeName, bytes)).buffer).equals(wanted.bytes)
-            : bytes.equals(wanted.bytes);
-        if (!same) wrong.push(`${name}: other values`);
-      }
-    }
-  } finally {
-    await reader.close();
-  }
-  return [...wrong, ...[...left].map((name) => `${name}: not found`)];
 }
 
 it.each(CHECKPOINTS.map((own) => [`${own[0]} ${own[1]}`, own] as const))(

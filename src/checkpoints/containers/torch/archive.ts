@@ -2,7 +2,7 @@ import { type Dtype, dtypeByName } from '../../../base/dtype.ts';
 import { MergeError } from '../../../base/errors.ts';
 import { type Allowed, readPickle } from '../pickle/read-pickle.ts';
 import type { Value } from '../pickle/values.ts';
-import { readZip, type ZipEntry } from '../zip/read-zip.ts';
+import { readZip, refuseCompressed, type ZipEntry } from '../zip/read-zip.ts';
 import type { Region } from '../zip/region.ts';
 import { isOfTorch } from './allowed.ts';
 import { TORCH_DTYPES } from './dtypes.ts';
@@ -43,6 +43,7 @@ export async function readArchive(region: Region, allowed: Allowed = isOfTorch):
   const root = pickle.name.slice(0, -'data.pkl'.length);
   if (pickles.length > 1 || entries.some(({ name }) => !name.startsWith(root))) throw fault('holds more than one folder');
   if (entries.some(({ name }) => name === `${root}constants.pkl`)) throw fault('is a TorchScript module, and no saved weights');
+  refuseCompressed(region, entries);
   const order = entries.find(({ name }) => name === `${root}byteorder`);
   if (order !== undefined) {
     const said = (await region.bytes(order.offset, Math.min(order.size, 16))).toString('latin1');

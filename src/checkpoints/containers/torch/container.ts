@@ -7,6 +7,7 @@ import { BoxTable } from '../../tensors/box-table.ts';
 import { sectionOfName } from '../../tensors/section.ts';
 import { shardName } from '../../tensors/shards.ts';
 import type { Shard } from '../../tensors/types.ts';
+import { otherContent, otherContentError, START_BYTES } from '../other-content.ts';
 import type { Value } from '../pickle/values.ts';
 import { under } from '../pickle/walk.ts';
 import { readIndex } from '../safetensors/read-index.ts';
@@ -43,7 +44,7 @@ interface Files {
 export const torch: Container = {
   kind: 'torch.save',
   async recognise({ path, entries }) {
-    if (entries === null) return SUFFIX.test(path) && (await beginsAsZip(path));
+    if (entries === null) return SUFFIX.test(path) && (await isKnown(path));
     return (
       entries.has(INDEX) ||
       entries.has(SINGLE) ||
@@ -78,8 +79,10 @@ export const torch: Container = {
   },
 };
 
-async function beginsAsZip(path: string): Promise<boolean> {
-  return (await readStart(path, 4).catch(() => Buffer.alloc(0))).equals(Buffer.from('PK\x03\x04', 'latin1'));
+/** Whether a file is of torch.save, or something else of which is known what it is: opening it says so. */
+async function isKnown(path: string): Promise<boolean> {
+  const start = await readStart(path, START_BYTES).catch(() => Buffer.alloc(0));
+  return otherContent(start) !== null;
 }
 
 function deepspeedFiles(names: Iterable<string>): string[] {
@@ -107,9 +110,17 @@ async function filesOf({ path, entries }: Found): Promise<Files> {
   return { names: [only!], index: null, key: 'module' };
 }
 
+/** @throws MergeError E_OTHER_CONTENT for what is known to be something else: a pointer of Git LFS, a page, a legacy file */
+async function refuseOther(file: OpenFile): Promise<void> {
+  const start = await new Region(file, basename(file.path)).bytes(0, Math.min(START_BYTES, file.stat.size));
+  const content = start.toString('latin1', 0, 2) === 'PK' ? null : otherContent(start);
+  if (content !== null) throw otherContentError(file.path, content);
+}
+
 /** Tensors of a file. @param number of the file in the checkpoint's list */
 async function tableOf(file: OpenFile, key: string | null, number: number): Promise<Shard['tensors']> {
   const { path } = file;
+  await refuseOther(file);
   const { root, storages } = await readArchive(new Region(file, basename(path)));
   const fault = (name: string, text: string): MergeError =>
     new MergeError('E_TORCH_FILE', `${path}: ${name} ${text}`, { details: { file: path, tensor: name } });

@@ -71,13 +71,21 @@ function isNamed(value: Value | undefined, name: string): boolean {
 function meshOf(mesh: Value | undefined): { ranks: number; coordinate: number }[] | null {
   if (!isCallOf(mesh, 'DeviceMesh')) return null;
   const coordinates = sizesOf(under(mesh.state, '_coordinate_on_dim'));
-  const layout = under(mesh.state, '_layout');
+  const ranks = ranksOf(mesh.state);
+  if (coordinates === null || ranks === null || ranks.length !== coordinates.length) return null;
+  if (ranks.some((count, axis) => coordinates[axis]! >= count)) return null;
+  return ranks.map((count, axis) => ({ ranks: count, coordinate: coordinates[axis]! }));
+}
+
+/** The shape of a mesh: of its layout, and before there was one (torch 2.9) of the tensor of its ranks. */
+function ranksOf(state: Value | undefined): readonly number[] | null {
+  const layout = under(state, '_layout');
+  if (layout === undefined) {
+    const ranks = tensorOf(under(state, 'mesh') ?? null);
+    return ranks === null || 'refused' in ranks ? null : ranks.shape;
+  }
   const axes = isCallOf(layout, '_MeshLayout') ? itemsOf(under(layout.state, 'axes')) : null;
-  if (coordinates === null || axes === null || axes.length !== coordinates.length) return null;
-  const ranks = axes.map((axis) => {
-    const shape = isCallOf(axis, '_FlatLayout') ? sizesOf(under(axis.state, 'shape')) : null;
-    return shape === null ? null : shape.reduce((product, length) => product * length, 1);
-  });
-  if (ranks.some((count, axis) => count === null || coordinates[axis]! >= count)) return null;
-  return ranks.map((count, axis) => ({ ranks: count!, coordinate: coordinates[axis]! }));
+  const shapes = axes?.map((axis) => (isCallOf(axis, '_FlatLayout') ? sizesOf(under(axis.state, 'shape')) : null));
+  if (shapes === undefined || shapes.includes(null)) return null;
+  return shapes.map((shape) => shape!.reduce((product, length) => product * length, 1));
 }

@@ -1,12 +1,15 @@
 import { MergeError } from '../../../base/errors.ts';
 import type { Region } from './region.ts';
 
-/** A file in an archive: stored as it is, so that its bytes can be read where they lie. */
+/** A file in an archive. */
 export interface ZipEntry {
   readonly name: string;
   /** Where its data begins, in bytes from the beginning of the archive. */
   readonly offset: number;
+  /** Bytes that it takes. */
   readonly size: number;
+  /** Where the directory says that it is compressed; null where it is stored as it is, and can be read where it lies. */
+  readonly compressedAt: number | null;
   /** As the directory has it; torch writes 0 where it was told to skip it, and never looks. */
   readonly crc32: number;
 }
@@ -39,15 +42,17 @@ interface Listed {
   readonly name: string;
   readonly rawName: Buffer;
   readonly size: number;
+  readonly compressedAt: number | null;
   readonly crc32: number;
   /** Of the header before its data. */
   readonly header: number;
 }
 
 /**
- * Reads the directory of a zip archive as torch writes it: no compression, no encryption, nothing before,
- * between or behind, and each name once. What the directory and the headers before the data say is compared;
- * a checksum is not: torch loads a file whatever its checksums say, and so may have one that it left out.
+ * Reads the directory of a zip archive as torch writes it: no encryption, nothing before, between or behind, and
+ * each name once. What the directory and the headers before the data say is compared; a checksum is not: torch
+ * loads a file whatever its checksums say, and so may have one that it left out. Which files are compressed is
+ * told and not refused: it is by them that another kind of archive is known.
  * Source of the format: PKWARE's APPNOTE.TXT 6.3.10, sections 4.3 to 4.5.
  * @returns entries in the order of their data
  * @throws MergeError E_ZIP; and what reading throws
@@ -65,9 +70,15 @@ export async function readZip(region: Region): Promise<ZipEntry[]> {
     const offset = await dataOf(region, entry);
     end = offset + entry.size;
     if (end > start) throw fault(region, entry.header, `${entry.name} ends behind the beginning of the directory`);
-    entries.push({ name: entry.name, offset, size: entry.size, crc32: entry.crc32 });
+    entries.push({ name: entry.name, offset, size: entry.size, compressedAt: entry.compressedAt, crc32: entry.crc32 });
   }
   return entries;
+}
+
+/** @throws MergeError E_ZIP where a file is compressed */
+export function refuseCompressed(region: Region, entries: readonly ZipEntry[]): void {
+  for (const { name, compressedAt } of entries)
+    if (compressedAt !== null) throw fault(region, compressedAt, `${name} is compressed, so that its bytes cannot be read where they lie`);
 }
 
 /** Where the directory lies. */
@@ -123,7 +134,6 @@ function parseDirectory(region: Region, bytes: Buffer, start: number, count: num
     const rawName = bytes.subarray(nameAt, nameAt + nameBytes);
     const name = plainName(region, rawName, place);
     if ((flags & 1) !== 0) throw fault(region, place, `${name} is encrypted`);
-    if (method !== 0) throw fault(region, place, `${name} is compressed, so that its bytes cannot be read where they lie`);
     if (names.has(name)) throw fault(region, place, `${name} is there twice`);
     names.add(name);
     const wide = wideSizes(region, bytes.subarray(nameAt + nameBytes, nameAt + nameBytes + extraBytes), place);
@@ -137,8 +147,9 @@ function parseDirectory(region: Region, bytes: Buffer, start: number, count: num
     const size = field(24);
     const packed = field(20);
     const header = field(42);
-    if (packed !== size) throw fault(region, place, `${name} has ${size} bytes and takes ${packed}`);
-    listed.push({ name, rawName, size, crc32: bytes.readUInt32LE(at + 16), header });
+    const compressed = method !== 0;
+    if (packed !== size && !compressed) throw fault(region, place, `${name} has ${size} bytes and takes ${packed}`);
+    listed.push({ name, rawName, size: packed, compressedAt: compressed ? place : null, crc32: bytes.readUInt32LE(at + 16), header });
     at = end;
   }
   if (at !== bytes.length) throw fault(region, start + at, 'the directory has more files than it says');
@@ -170,13 +181,14 @@ function wideSizes(region: Region, extra: Buffer, place: number): number[] {
 }
 
 /** Where the data of an entry begins: behind its own header, whose extra field is another than the directory's. */
-async function dataOf(region: Region, { name, rawName, header }: Listed): Promise<number> {
+async function dataOf(region: Region, { name, rawName, header, compressedAt }: Listed): Promise<number> {
   if (header + LOCAL_BYTES + rawName.length > region.length) throw fault(region, header, `${name} lies beyond the end`);
   const bytes = await region.bytes(header, LOCAL_BYTES + rawName.length);
   if (bytes.readUInt32LE(0) !== LOCAL) throw fault(region, header, `${name} is not where the directory says`);
   const same = bytes.readUInt16LE(26) === rawName.length && bytes.subarray(LOCAL_BYTES).equals(rawName);
   if (!same) throw fault(region, header, `${name} has another name before its data`);
-  if ((bytes.readUInt16LE(6) & 1) !== 0 || bytes.readUInt16LE(8) !== 0) throw fault(region, header, `${name} is compressed or encrypted`);
+  const plain = (bytes.readUInt16LE(6) & 1) === 0 && (compressedAt !== null || bytes.readUInt16LE(8) === 0);
+  if (!plain) throw fault(region, header, `${name} is compressed or encrypted`);
   return header + LOCAL_BYTES + rawName.length + bytes.readUInt16LE(28);
 }
 
