@@ -50,6 +50,8 @@ export type { Excluded, QuantityText, Run, RunCheckpoint, TokenSource } from './
 export type { LogEntry, Position } from './checkpoints/types.ts';
 export type { AverageOptions, RunOptions, WeightedInput } from './merge/average.ts';
 export { average, averageEvents, plan } from './merge/average.ts';
+export type { ConvertOptions } from './merge/convert.ts';
+export { convert, convertEvents, planConversion } from './merge/convert.ts';
 export type { MergedOutput, MergeEvent, MergeResult, ProgressEvent } from './merge/engine/events.ts';
 export { resumptions } from './merge/engine/resumption.ts';
 export type { PlanDocument } from './merge/plan/document.ts';

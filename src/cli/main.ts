@@ -16,6 +16,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<unknown>>> = {
   average: () => import('./commands/average.ts'),
   plan: () => import('./commands/plan.ts'),
   run: () => import('./commands/run.ts'),
+  convert: () => import('./commands/convert.ts'),
   schema: () => import('./commands/schema.ts'),
   watch: () => import('./commands/watch.ts'),
   ls: () => import('./commands/ls.ts'),

@@ -145,6 +145,7 @@ const WANTED: Readonly<Record<Kind, Check>> = {
   point: amount,
   quantity: amount,
   tokens: amount,
+  size: must('a size such as 5GB, or a number of bytes', isText, isNumber),
   steps: must('a list of steps', listOf(isNumber)),
   // What they are is said of each by its place.
   weights: must('a list of numbers', Array.isArray),

@@ -31,6 +31,8 @@ interface Values {
   readonly point: QuantityText;
   readonly quantity: QuantityText;
   readonly tokens: string | number;
+  /** Bytes, as a text with a unit or a number. */
+  readonly size: string | number;
   readonly steps: readonly number[];
   readonly weights: readonly number[];
   /** A step, or `auto`. */
@@ -122,6 +124,7 @@ export const OUTPUT = {
   sliding: { kind: 'flag', help: 'one output for every window of `last` members, with {step} or {tokens} in its path' },
   preset: { kind: 'choice', choices: ['pma'], help: 'pma: number, spacing and method after the PMA paper, by model size' },
   ...WEIGHTS,
+  convert: { kind: 'flag', help: 'instead of a merge the one member as it is, its bytes copied; the only output of its recipe' },
   policies: { kind: 'policies', help: 'tensors that are treated differently; the first policy that fits a tensor decides' },
   router: {
     kind: 'router',
@@ -178,6 +181,13 @@ export const CHECKS = {
 /** A recipe, beside its inputs and outputs. */
 export const RECIPE = {
   like: { kind: 'path', default: 'the newest member', help: 'take shards, order, names and dtypes from this checkpoint' },
+  shardSize: {
+    kind: 'size',
+    value: 'size',
+    typed: '5GB, 500MiB',
+    default: 'the shards of the newest member; 5GB where it has none',
+    help: 'bytes of tensors in a file of the output at most',
+  },
   ...TOKENS,
   ...CHECKS,
   baseModelId: {

@@ -20,6 +20,11 @@ export interface RecipeOutput extends WeightRequest, PolicyRequest {
   readonly sliding?: boolean | undefined;
   /** `pma`: number, spacing and schedule after the PMA paper, by the size of the model. */
   readonly preset?: 'pma' | undefined;
+  /**
+   * Instead of a merge, the one member as it is: its bytes are copied, whatever they are, and only `dtype`
+   * changes any. The recipe's only output.
+   */
+  readonly convert?: boolean | undefined;
   /** Dtype of all float tensors; `same`: each as in the layout, quantised forms included. */
   readonly dtype?: FloatDtypeName | 'same' | undefined;
   readonly for?: Purpose | undefined;
@@ -40,6 +45,11 @@ export interface Recipe extends TokenSource {
    * when absent.
    */
   readonly like?: string | undefined;
+  /**
+   * Bytes of tensor data that a file of the outputs holds at most, as `5GB`, `500MiB` or a number; a larger
+   * tensor has a file of its own. As the layout when absent.
+   */
+  readonly shardSize?: string | number | undefined;
   /** Let a tensor have different float dtypes among the inputs. */
   readonly allowMixedDtypes?: boolean | undefined;
   /**

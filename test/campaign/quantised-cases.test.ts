@@ -201,7 +201,7 @@ describe('verify', () => {
     const inputs = [1, 2].map((seed) => writeCheckpoint(at(`step-${seed}`), [fp8(WEIGHT, [140, 130], [2, 2], seed)], seed));
     await merge(inputs);
     const members = await Promise.all(inputs.map((path) => openMember(path)));
-    const treated = { of: () => [0.5, 0.5] };
+    const treated = { copied: false, of: () => [0.5, 0.5] };
     const checkWith = async (tensor: string, element: number, flip: (bytes: Buffer, at: number) => void) => {
       const { path, header } = (await openCheckpoint(at('out'))).shards[0]!;
       const bytes = readFileSync(path);

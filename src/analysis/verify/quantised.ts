@@ -61,6 +61,7 @@ export class QuantisedRecomputation {
     treated: TreatedTensors,
     reader: ByteReader,
   ): Promise<QuantisedRecomputation> {
+    if (treated.copied) return new QuantisedRecomputation(new QuantisedParts(output, members, treated, reader), []);
     const roles = await checkpointRoles(output);
     const memberRoles = await Promise.all(members.map(checkpointRoles));
     const arrangements = new Map<number, Arrangement>();

@@ -1,7 +1,9 @@
+import type { FloatDtypeName } from '../../base/dtype.ts';
 import type { TensorPlace } from '../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
+import { NOTHING_QUANTISED } from '../../merge/plan/quantised/nothing.ts';
 import { markedBounds } from '../../merge/plan/tensors/buffers.ts';
-import { policyTensors } from '../../merge/plan/tensors/treatments.ts';
+import { conversionOf, policyTensors } from '../../merge/plan/tensors/treatments.ts';
 import { unknownFloats } from '../../merge/plan/tensors/unknown.ts';
 import type { ProvenanceRecipe } from '../../merge/record/provenance.ts';
 import { recogniseQuantised } from '../../model/quantised/recognise.ts';
@@ -14,6 +16,8 @@ import { parsePolicy } from '../../recipe/policy/parse.ts';
 export interface TreatedTensors {
   /** Weights of the members for a tensor of the output; null where bytes were compared and copied. */
   of(shard: number, row: number): readonly number[] | null;
+  /** Nothing was computed: each tensor is as it was, quantised ones too. */
+  readonly copied: boolean;
 }
 
 /**
@@ -27,23 +31,25 @@ export async function treatedTensors(
   signal?: AbortSignal,
 ): Promise<TreatedTensors> {
   const roles = await checkpointRoles(output);
-  const recognised = recogniseQuantised(output, roles.config);
+  const convert = conversionOf({ convert: recipe.method === 'convert', dtype: recipe.dtype as FloatDtypeName | 'same' | null });
+  const copied = convert?.dtype === null;
+  const recognised = copied ? NOTHING_QUANTISED : recogniseQuantised(output, roles.config);
   const setOf = (places: readonly TensorPlace[]) => new Set(places.map(({ shard, row }) => `${shard} ${row}`));
   const codes = setOf(recognised.weights.map((w) => w.codes));
   const scales = setOf([...recognised.weights.map((w) => w.scales), ...recognised.activationScales]);
   const givers = members.filter((_, m) => recipe.members[m]!.weight !== 0);
-  const unknown = recipe.allowUnknown ? [] : await unknownFloats(output, roles, givers, signal);
+  const unknown = recipe.allowUnknown || copied ? [] : await unknownFloats(output, roles, givers, signal);
   const seen = policyTensors(output, roles, {
     isCodes: (shard, row) => codes.has(`${shard} ${row}`),
     isStray: (shard, row) => !scales.has(`${shard} ${row}`),
     unknown,
   });
-  const tensors = await markedBounds(seen, output);
+  const tensors = copied ? seen : await markedBounds(seen, output);
   // What the policies selected may not be in the output any more, so that they do not apply is no fault here.
   const { treatments, of } = assignTreatments(
     tensors,
     { policies: recipe.policies.map(({ policy }) => parsePolicy(policy)) },
-    { members: recipe.members, allowUnknown: recipe.allowUnknown },
+    { members: recipe.members, allowUnknown: recipe.allowUnknown, convert },
   );
   const whole = recipe.members.map((m) => m.weight);
   const weights = treatments.map(({ kind, member, policy }) => {
@@ -52,5 +58,5 @@ export async function treatedTensors(
     return null;
   });
   const index = new TensorIndex(output);
-  return { of: (shard, row) => weights[of[index.of(shard, row)]!]! };
+  return { copied, of: (shard, row) => weights[of[index.of(shard, row)]!]! };
 }

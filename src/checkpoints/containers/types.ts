@@ -1,5 +1,6 @@
 import type { Warning } from '../../base/errors.ts';
 import type { Store } from '../../base/store/types.ts';
+import type { TensorSection } from '../tensors/section.ts';
 import type { TensorFile, TensorPlace, TensorSource } from '../tensors/types.ts';
 import type { OpenCache } from './open-cache.ts';
 
@@ -27,8 +28,27 @@ export interface ContainedState {
   readonly file: string;
 }
 
+/** In which form a checkpoint is stored, and who wrote it. */
+export interface StoredForm {
+  readonly kind: 'safetensors' | 'torch' | 'dcp';
+  /** In words, as `Megatron-core (torch_dist)`; null where nothing tells it. */
+  readonly writer: string | null;
+  /** What it says of versions, as `sharded_backend_version 1`; null where it says nothing. */
+  readonly version: string | null;
+}
+
+/** Values of a trainer's state that are no tensors, and only it understands: steps, learning rates, generators. */
+export interface StoredObjects {
+  readonly section: Exclude<TensorSection, 'model'>;
+  readonly count: number;
+  readonly bytes: number;
+}
+
 /** What a container tells of a checkpoint: all but its place in a run. */
 export interface Opened extends TensorSource {
+  readonly form: StoredForm;
+  /** What it holds beside tensors; absent where its files are not looked through for that. */
+  readonly objects?: readonly StoredObjects[] | undefined;
   /** The index's own `metadata` object where there is an index, else null. */
   readonly indexMetadata: ReadonlyMap<string, unknown> | null;
   /** Name of the index file, where there is one. */

@@ -14,6 +14,7 @@ import {
 } from '../../index.ts';
 import type { MergeEvent } from '../../merge/engine/events.ts';
 import { mergeSummary } from '../../merge/engine/text.ts';
+import { containerNote } from '../../merge/plan/container-note.ts';
 import { planText } from '../../merge/plan/text.ts';
 import type { Policy } from '../../recipe/policy/types.ts';
 import type { Selection } from '../../recipe/select/types.ts';
@@ -55,7 +56,8 @@ export async function planOnly(context: Context, inputs: readonly string[], flag
   return showPlan(context, made, flags);
 }
 
-function freeName(name: string): string {
+/** A name in the current folder that nothing has. */
+export function freeName(name: string): string {
   let free = name;
   for (let n = 2; isThere(free); n++) free = `${name}-${n}`;
   return free;
@@ -105,6 +107,8 @@ export async function showPlan(
   const { terminal } = context;
   const document = planDocument(made, await expectedTime(made), flags.resume ? await resumptions(made) : null);
   const progress = createProgress('none', terminal);
+  const note = containerNote(made);
+  if (note !== null && !flags.quiet) terminal.err.write(`${note}\n`);
   for (const warning of document.warnings) progress.warn(warning);
   if (flags.json) writeJson(context, document);
   else if (flags.quiet) for (const path of [...document.finished, ...document.outputs.map((o) => o.path)]) terminal.out.write(`${path}\n`);

@@ -15,11 +15,33 @@ export function addMergeOptions(command: Command): Command {
   command
     .optionsGroup('Output:')
     .addOption(valueOption('-o, --output <path>', 'what to make: a folder, or a file ending in .safetensors (required)', parsePath));
-  addOptions(command, ['force', 'dtype', 'like', 'for', 'optimizer', 'baseModelId']);
+  addOptions(command, ['force', 'dtype', 'like', 'shardSize', 'for', 'optimizer', 'baseModelId']);
   addSelectionOptions(command);
   addTokenOptions(command);
   addWeightOptions(command);
   addOptions(addPolicyOptions(command).optionsGroup('Checks:'), ['allowMixedDtypes']);
+  return addExecutionOptions(command);
+}
+
+export function addConvert(command: Command): Command {
+  command
+    .usage('CHECKPOINT -o OUT [options]')
+    .optionsGroup('Output:')
+    .addOption(
+      valueOption('-o, --output <path>', 'what to make: a folder, or of a file a file ending in .safetensors (required)', parsePath),
+    )
+    .addOption(mergeOption('force'))
+    .addOption(
+      mergeOption('dtype', {
+        default: 'bytes as they are',
+        help: 'round floats of another dtype to BF16, F16, F32 or F64, and dequantise weights; same: bytes as they are',
+      }),
+    );
+  addOptions(command, ['shardSize', 'baseModelId']);
+  command.addOption(flag('-n, --dry-run', 'print the plan, write nothing'));
+  command
+    .optionsGroup('Checks:')
+    .addOption(mergeOption('allowUnknown', { help: 'with --dtype: convert scales that belong to no codes like other floats' }));
   return addExecutionOptions(command);
 }
 

@@ -36,6 +36,12 @@ export const EXAMPLES: Readonly<Record<string, readonly (readonly [string, strin
     ['Make a merge again from the recipe that lies in it', 'run merged/merge_recipe.yaml -o merged-again'],
     ['Go on after an interruption', 'run recipe.yaml --resume'],
   ],
+  convert: [
+    ['A checkpoint of Megatron-core, in files of 5 GB', 'convert run/iter_0001000 -o step1000 --shard-size 5GB'],
+    ['What torch.save wrote, as one file', 'convert model.pt -o model.safetensors'],
+    ['The weights of a DCP checkpoint as bfloat16', 'convert run/step-1000 -o step1000 --dtype BF16'],
+    ['See first what would be in it, and what is left out', 'convert run/step-1000 -o step1000 --dry-run'],
+  ],
   schema: [['For an editor: begin the recipe with `# yaml-language-server: $schema=recipe.schema.json`', 'schema > recipe.schema.json']],
   watch: [
     ['The mean of the last ten, 8B tokens apart, whenever a checkpoint is there', 'watch run --window 10 --every 8B -o merges'],

@@ -1,4 +1,5 @@
 import type { Command, Option as CommandOption } from 'commander';
+import { parseByteSize } from '../../base/byte-size.ts';
 import { MOST } from '../../base/limits.ts';
 import { keysOf } from '../../base/pick.ts';
 import { parseQuantity } from '../../checkpoints/run/quantity.ts';
@@ -16,17 +17,7 @@ import {
 import type { ScheduleName } from '../../recipe/schedule/types.ts';
 import type { Selection } from '../../recipe/select/types.ts';
 import { choiceOption, flag, listOption, valueOption } from './options.ts';
-import {
-  badValue,
-  parseBytes,
-  parseNumber,
-  parsePath,
-  parseText,
-  parseWeights,
-  parseWholeNumber,
-  type ValueParser,
-  wholeNumber,
-} from './values.ts';
+import { badValue, parseNumber, parsePath, parseText, parseWeights, parseWholeNumber, type ValueParser, wholeNumber } from './values.ts';
 
 /**
  * Options of merges by their names in the library; one name is one option, wherever it stands in a recipe.
@@ -62,7 +53,8 @@ function reading(option: Option): [word: string, parse: ValueParser<unknown>] {
     case 'number':
       return ['number', numberParser(option)];
     case 'bytes':
-      return ['size', parseBytes];
+    case 'size':
+      return ['size', parseByteSize];
     case 'point':
       return ['point', parseAmount];
     case 'distance':

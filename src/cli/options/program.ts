@@ -1,11 +1,22 @@
 import { Argument, Command } from 'commander';
+import { parseByteSize } from '../../base/byte-size.ts';
 import { MOST } from '../../base/limits.ts';
 import type { Colors } from '../../render/colors.ts';
-import { addDiff, addExecutionOptions, addForecast, addMergeOptions, addRouters, addSearch, addSoup, addWatch } from './command-options.ts';
+import {
+  addConvert,
+  addDiff,
+  addExecutionOptions,
+  addForecast,
+  addMergeOptions,
+  addRouters,
+  addSearch,
+  addSoup,
+  addWatch,
+} from './command-options.ts';
 import { examplesText, exitCodesText } from './help-text.ts';
 import { addTokenOptions, mergeOption } from './merge-options.ts';
 import { debug, flag, json, listOption, progress, valueOption } from './options.ts';
-import { parseBytes, parseFraction, parsePath, wholeNumber } from './values.ts';
+import { parseFraction, parsePath, wholeNumber } from './values.ts';
 
 export const SHELLS = ['bash', 'zsh', 'fish'] as const;
 
@@ -53,6 +64,11 @@ export function buildProgram(version: string, name: string, dispatch: Dispatch):
     .addOption(mergeOption('force'))
     .addOption(flag('-n, --dry-run', 'print the plan, write nothing'));
   addExecutionOptions(recipe);
+  addConvert(
+    add('convert', 'one checkpoint of any container as safetensors: the names that it has, its bytes copied', [
+      new Argument('<checkpoint...>', 'a folder (DCP, torch_dist, safetensors …) or a file (.pt, .bin, .safetensors); one'),
+    ]),
+  );
   add('schema', 'print the JSON Schema of recipes, for editors that complete and check YAML', [])
     .addOption(flag('--space', 'that of the files of `merge search --space`'))
     .addOption(debug());
@@ -129,7 +145,7 @@ export function buildProgram(version: string, name: string, dispatch: Dispatch):
 
   add('bench', "this machine's read and write limits, and how near a merge comes to them", [])
     .addOption(valueOption('--dir <path>', 'folder for the temporary files (default: the system temp folder)', parsePath))
-    .addOption(valueOption('--size <size>', 'size of one input (default: 256MiB)', parseBytes))
+    .addOption(valueOption('--size <size>', 'size of one input (default: 256MiB)', parseByteSize))
     .addOption(valueOption('--inputs <n>', 'checkpoints to merge (default: 4)', wholeNumber(1, MOST.benchInputs)))
     .addOption(valueOption('--rounds <n>', 'rounds, of which the best counts (default: 5)', wholeNumber(1, MOST.benchRounds)))
     .addOption(mergeOption('threads'))

@@ -10,46 +10,9 @@ export type ValueParser<T> = (text: string, option: string) => T;
 
 const NUMBER = /^[+-]?(\d+(?:\.\d*)?|\.\d+)(e[+-]?\d+)?$/i;
 
-const UNITS: Readonly<Record<string, number>> = {
-  '': 1,
-  b: 1,
-  k: 1e3,
-  kb: 1e3,
-  ki: 2 ** 10,
-  kib: 2 ** 10,
-  m: 1e6,
-  mb: 1e6,
-  mi: 2 ** 20,
-  mib: 2 ** 20,
-  g: 1e9,
-  gb: 1e9,
-  gi: 2 ** 30,
-  gib: 2 ** 30,
-  t: 1e12,
-  tb: 1e12,
-  ti: 2 ** 40,
-  tib: 2 ** 40,
-};
-
 /** A decimal number as people write it; NaN for everything else, `Infinity` and `0x10` too. */
 export function parseNumber(text: string): number {
   return NUMBER.test(text) ? Number(text) : Number.NaN;
-}
-
-/** `268435456`, `256M` (decimal), `256MiB` (binary), `1.5G`: bytes, at least 1. */
-export function parseBytes(text: string, option: string): number {
-  const match = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i.exec(text);
-  const unit = UNITS[(match?.[2] ?? '?').toLowerCase()];
-  const bytes = match !== null && unit !== undefined ? Math.round(Number(match[1]) * unit) : Number.NaN;
-  if (!(bytes >= 1 && bytes <= MOST.bytes)) {
-    throw badValue(
-      option,
-      text,
-      'a size up to 1PiB',
-      'Write bytes (268435456), decimal units (256M, 1.5G) or binary units (256MiB, 1GiB).',
-    );
-  }
-  return bytes;
 }
 
 /** A whole number, both ends included. */

@@ -16,6 +16,8 @@ interface Piece {
 export function startLine(plan: Plan): string {
   const outputs = plan.outputs.map((output) => printable(output.path)).join(', ');
   const bytes = `${formatBytes(plan.bytesRead)} to read, ${formatBytes(plan.bytesWritten)} to write`;
+  const [only] = plan.outputs;
+  if (only?.schedule.method === 'convert') return `converting ${printable(plan.members[0]!.path)} into ${outputs}: ${bytes}`;
   return `merging ${plural(plan.members.length, 'checkpoint')} into ${outputs}: ${bytes}`;
 }
 

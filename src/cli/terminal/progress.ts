@@ -1,6 +1,7 @@
 import type { VerifyProgress } from '../../analysis/verify/verify.ts';
 import type { Warning } from '../../base/errors.ts';
 import type { MergeEvent } from '../../merge/engine/events.ts';
+import { containerNote } from '../../merge/plan/container-note.ts';
 import { warningText } from '../../render/error-text.ts';
 import { progressLine, startLine } from './progress-line.ts';
 import type { Terminal } from './terminal.ts';
@@ -64,7 +65,11 @@ export function createProgress(
       if (event.type === 'progress' && (shown === 'none' || !due(event))) return;
       if (shown === 'json') err.write(`${JSON.stringify(document(event))}\n`);
       else if (event.type === 'warning') progress.warn(event.warning);
-      else if (event.type === 'plan' && shown === 'lines' && event.plan.outputs.length > 0) draw(startLine(event.plan));
+      else if (event.type === 'plan' && shown !== 'none' && event.plan.outputs.length > 0) {
+        if (shown === 'lines') draw(startLine(event.plan));
+        const note = containerNote(event.plan);
+        if (note !== null) err.write(`${note}\n`);
+      }
       // The last column stays free: writing into it makes some terminals wrap.
       else if (event.type === 'progress') draw(progressLine(event, shown === 'tty' ? err.columns() - 1 : Number.POSITIVE_INFINITY));
     },

@@ -4,6 +4,7 @@ import type { Colors } from '../../render/colors.ts';
 import { formatBytes, formatRate, formatSeconds, plural, printable } from '../../render/format.ts';
 import { copyLine, memberTable, outputTable } from '../plan/member-table.ts';
 import { treatmentLines } from '../plan/treatment-table.ts';
+import type { MergedMember } from '../plan/types.ts';
 import type { MergedOutput, MergeResult } from './events.ts';
 import { roundingTable } from './rounding-table.ts';
 
@@ -47,16 +48,28 @@ function nothingDone(finished: readonly string[], colors: Colors, invocation: st
 }
 
 function oneOutput(result: MergeResult, output: MergedOutput, colors: Colors): string[] {
+  const [member] = output.members;
+  const made = output.method === 'convert' ? convertedLines(member!, output, colors) : mergedLines(output, colors);
   return [
-    `${colors.green('merged')} ${plural(output.members.length, 'checkpoint')} into ${colors.bold(printable(output.path))} (${output.method})`,
-    '',
-    ...memberTable(output.members),
-    ...copyLine(output.members),
+    ...made,
     ...output.notes.map((note) => `  ${printable(note)}`),
     '',
     ...withSpace(treatmentLines(output.treatments)),
     ...withSpace(roundingTable(output.rounding)),
     `  ${plural(output.tensors, 'tensor')}, ${formatBytes(output.bytesWritten)} written, ${machine(result)}`,
+  ];
+}
+
+function convertedLines({ path }: MergedMember, output: MergedOutput, colors: Colors): string[] {
+  return [`${colors.green('converted')} ${printable(path)} into ${colors.bold(printable(output.path))}`];
+}
+
+function mergedLines(output: MergedOutput, colors: Colors): string[] {
+  return [
+    `${colors.green('merged')} ${plural(output.members.length, 'checkpoint')} into ${colors.bold(printable(output.path))} (${output.method})`,
+    '',
+    ...memberTable(output.members),
+    ...copyLine(output.members),
   ];
 }
 

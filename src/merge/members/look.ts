@@ -41,8 +41,9 @@ export async function withMemberWarnings(plan: Plan, signal?: AbortSignal): Prom
   const outputs = await Promise.all(
     plan.outputs.map(async (output): Promise<PlanOutput> => {
       const members = membersOf(plan, output).filter((_, i) => output.used[i]);
+      const merged = output.schedule.method !== 'convert';
       const warnings = [
-        ...(output.selection === null ? await placeWarnings(members) : []),
+        ...(merged && output.selection === null ? await placeWarnings(members) : []),
         ...members.flatMap(({ checkpoint }) => downloads.get(checkpoint) ?? []),
         ...zeroWarnings(members),
         ...(await same.warnings(members)),

@@ -25,7 +25,11 @@ import { chooseMembers } from './choose.ts';
 export async function resolveRecipe(recipe: Recipe, signal?: AbortSignal): Promise<PlanRequest> {
   refuse(contradictions(recipe), { several: (count) => `${count} things in the recipe do not go together` });
   const { inputs } = recipe;
-  const options = pick(recipe, ['like', ...keysOf(CHECKS)]);
+  const options = pick(recipe, ['like', 'shardSize', ...keysOf(CHECKS)]);
+  if (recipe.outputs.some(({ convert }) => convert)) {
+    const input = await theOneCheckpoint(inputs, signal);
+    return { ...options, inputs: [input], outputs: recipe.outputs.map((output) => outputRequest(recipe, output)) };
+  }
   const source = pick(recipe, keysOf(TOKENS));
   const counted = Object.keys(source).length > 0;
   const selecting = recipe.outputs.some(choosesMembers);
@@ -103,6 +107,26 @@ async function areRuns(inputs: readonly string[], selecting: boolean): Promise<b
   throw new MergeError('E_OPTION', `the inputs mix runs and checkpoints: ${run} is a run, ${checkpoint} is none`, {
     details: { file: checkpoint },
     help: 'Name run folders, or checkpoints one by one.',
+  });
+}
+
+/**
+ * What a conversion is of.
+ * @throws MergeError E_OPTION for several, and for the run that a checkpoint is one of
+ */
+async function theOneCheckpoint(inputs: readonly string[], signal: AbortSignal | undefined): Promise<string> {
+  const [only, ...others] = inputs;
+  if (only === undefined || others.length > 0) {
+    throw new MergeError('E_OPTION', `one checkpoint is converted at a time, and there are ${inputs.length}`, {
+      help: 'Convert them one by one, or merge them: merge average A B -o OUT.',
+    });
+  }
+  if (!(await isRunFolder(only))) return only;
+  const { checkpoints } = await discoverRun(only, { signal });
+  const newest = checkpoints.at(-1);
+  throw new MergeError('E_OPTION', `${only}: is a run of ${checkpoints.length} checkpoints, and one is converted at a time`, {
+    details: { file: only },
+    help: `Name one of them${newest === undefined ? '' : `, as ${newest.path}`}; merge ls ${only} lists them.`,
   });
 }
 

@@ -19,7 +19,7 @@ import type { OutputRequest, PlanRequest } from './types.ts';
 
 /** An output whose members and weights are decided. */
 export interface DecidedOutput {
-  readonly output: Pick<OutputRequest, 'path' | 'dtype' | 'for' | 'optimizer' | 'baseModelId' | 'policies' | 'router'>;
+  readonly output: Pick<OutputRequest, 'path' | 'dtype' | 'for' | 'optimizer' | 'baseModelId' | 'policies' | 'router' | 'convert'>;
   /** In the order of the sum. */
   readonly members: readonly Checkpoint[];
   readonly schedule: ResolvedWeights;
@@ -28,7 +28,7 @@ export interface DecidedOutput {
    * their own.
    */
   readonly treated?: { readonly treatments: readonly Treatment[]; readonly own: readonly (ResolvedWeights | null)[] } | undefined;
-  readonly request: Pick<PlanRequest, 'like' | keyof typeof CHECKS>;
+  readonly request: Pick<PlanRequest, 'like' | 'shardSize' | keyof typeof CHECKS>;
 }
 
 /**
@@ -41,7 +41,7 @@ export interface DecidedOutput {
  */
 export async function recipeText({ output, members, schedule, treated, request }: DecidedOutput): Promise<string> {
   const inside = resolve(output.path);
-  const named = await namedSchedule(members, schedule);
+  const named = output.convert ? { convert: true } : await namedSchedule(members, schedule);
   const unknown = members.filter(({ path }) => relativeMemberPath(inside, path) === null);
   const placeOf = (path: string) => relativeMemberPath(inside, path) ?? memberName(path);
   const policies = await Promise.all(
@@ -55,6 +55,7 @@ export async function recipeText({ output, members, schedule, treated, request }
     {
       inputs: members.map(({ path }) => placeOf(path)),
       like: request.like === undefined ? undefined : placeOf(request.like),
+      shardSize: request.shardSize,
       ...pick(
         request,
         keysOf(CHECKS).filter((name) => request[name]),
@@ -87,7 +88,7 @@ async function namedSchedule(
   members: readonly Checkpoint[],
   { method, parameters, weights }: ResolvedWeights,
 ): Promise<WeightRequest | null> {
-  if (method === 'weights') return null;
+  if (method === 'weights' || method === 'convert') return null;
   const given = { method, ...(libraryNames(parameters) as WeightRequest) };
   if (keysOf(PARAMETERS).some((name) => PARAMETERS[name].kind === 'file' && given[name] !== undefined)) return null;
   const output = { ...given, path: '' };

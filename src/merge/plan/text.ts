@@ -88,11 +88,14 @@ function spikeCurve(
 function outputLines(output: PlanDocument['outputs'][number], colors: Colors, mostExcluded: number): string[] {
   const { members, method, excluded, phase } = output;
   const parameters = Object.entries(output.parameters).map(([name, value]) => `, ${name} ${printable(String(value))}`);
-  const lines = [
+  const merged = [
     `would merge ${plural(members.length, 'checkpoint')} into ${colors.bold(printable(output.path))} (${method}${parameters.join('')})`,
     '',
     ...memberTable(members),
     ...copyLine(members),
+  ];
+  const lines = [
+    ...(method === 'convert' ? [`would convert ${printable(members[0]!.path)} into ${colors.bold(printable(output.path))}`] : merged),
     '',
     `  ${plural(output.tensors, 'tensor')}, ${formatBytes(output.bytesWritten)}`,
   ];

@@ -29,7 +29,7 @@ export interface PlanInput {
 }
 
 /** What is to be made: inputs once, any number of outputs from one read of them. */
-export interface PlanRequest extends Pick<Recipe, 'like' | keyof typeof CHECKS> {
+export interface PlanRequest extends Pick<Recipe, 'like' | 'shardSize' | keyof typeof CHECKS> {
   /** The recipe that asked for this, as written; absent where there was none. */
   readonly recipe?: Recipe | undefined;
   readonly inputs: readonly (string | PlanInput)[];

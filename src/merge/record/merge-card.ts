@@ -63,20 +63,28 @@ export function mergeCard(
   const { members } = recipe;
   const table = treatmentRows(treatments);
   const source = frontMatter(sourceReadme ?? '');
-  const tags = [...new Set([...listItems(source.get('tags') ?? []).filter((tag) => !isUntrue(tag, floats)), 'merge', 'ckpt-merge'])];
+  const tags = [
+    ...new Set([
+      ...listItems(source.get('tags') ?? []).filter((tag) => !isUntrue(tag, floats)),
+      ...(recipe.method === 'convert' ? [] : ['merge']),
+      'ckpt-merge',
+    ]),
+  ];
   const library = source.get('library_name') ?? [];
   const lines = [
     '---',
     ...(library.length === 0 || listItems(library).some((item) => isUntrue(item, floats)) ? ['library_name: transformers'] : library),
     ...KEPT.flatMap((key) => source.get(key) ?? []),
-    ...baseModel(source, baseModelId),
+    ...baseModel(source, baseModelId, recipe.method === 'convert' ? [] : ['base_model_relation: merge']),
     'tags:',
     ...tags.map((tag) => `- ${tag}`),
     '---',
     '',
     `# ${name}`,
     '',
-    `${count(members.length)} of one training run, merged by ${tool.name} ${tool.version} with the method \`${recipe.method}\`${parameters(recipe.parameters)}.`,
+    recipe.method === 'convert'
+      ? `The checkpoint below, converted by ${tool.name} ${tool.version}: as safetensors, with the names that it has for its tensors.`
+      : `${count(members.length)} of one training run, merged by ${tool.name} ${tool.version} with the method \`${recipe.method}\`${parameters(recipe.parameters)}.`,
     '',
     '| checkpoint | step | tokens | weight |',
     '| --- | ---: | ---: | ---: |',
@@ -91,7 +99,23 @@ export function mergeCard(
     '## Check it',
     '',
     ...table,
-    `${table.length > 0 ? 'Each tensor with the treatment `average`' : 'Each floating-point tensor'} is the weighted sum in float64, in the order of the checkpoints, rounded to float32 and then to its dtype. In PyTorch, with \`x\` the`,
+    ...(recipe.method === 'convert' ? COPIED : averaged(table.length > 0)),
+    'In this folder, `npx ckpt-merge verify .` compares the files with the checksums in `merge_provenance.json`, and the tensors with their recomputation',
+    'where the checkpoints are at hand: those that it does not find by itself are named with `--input`.',
+    '',
+  ];
+  return lines.join('\n');
+}
+
+const COPIED: readonly string[] = [
+  'Each tensor has the bytes of the checkpoint, but for those whose dtype changed: these are its values, rounded to float32 and then to their dtype.',
+  '',
+];
+
+/** What every tensor of a merge is, in PyTorch. @param some of them are not averaged */
+function averaged(some: boolean): readonly string[] {
+  return [
+    `${some ? 'Each tensor with the treatment `average`' : 'Each floating-point tensor'} is the weighted sum in float64, in the order of the checkpoints, rounded to float32 and then to its dtype. In PyTorch, with \`x\` the`,
     'tensor of each checkpoint whose weight is not 0, and `w` those weights:',
     '',
     '```python',
@@ -100,19 +124,15 @@ export function mergeCard(
     'out = acc.float().to(dtype)  # float64 tensors stay acc',
     '```',
     '',
-    'In this folder, `npx ckpt-merge verify .` compares the files with the checksums in `merge_provenance.json`, and the tensors with their recomputation',
-    'where the checkpoints are at hand: those that it does not find by itself are named with `--input`.',
-    '',
   ];
-  return lines.join('\n');
 }
 
 /**
  * A merge's base model is what the Hub calls by an id. A source card's own is kept only where it is one:
  * trainers write local folders there, too.
  */
-function baseModel(source: ReadonlyMap<string, readonly string[]>, id: string | null): readonly string[] {
-  if (id !== null) return [`base_model: ${id}`, 'base_model_relation: merge'];
+function baseModel(source: ReadonlyMap<string, readonly string[]>, id: string | null, relation: readonly string[]): readonly string[] {
+  if (id !== null) return [`base_model: ${id}`, ...relation];
   const entry = source.get('base_model') ?? [];
   const ids = listItems(entry);
   return ids.length > 0 && ids.every((own) => isRepoId(own) && !STEP_FOLDER.test(own))

@@ -1,7 +1,7 @@
 import { optionName, optionWith } from '../../base/option-words.ts';
 import type { Problem } from '../../base/problems.ts';
 import { policyProblems, routerProblem, sameSelectors } from '../policy/check.ts';
-import { policiesOf } from '../policy/keys.ts';
+import { policiesOf, REQUEST_KEYS } from '../policy/keys.ts';
 import type { Policy } from '../policy/types.ts';
 import { weightProblems } from '../schedule/check.ts';
 import { selectionProblems } from '../select/select-check.ts';
@@ -9,6 +9,9 @@ import type { Recipe, RecipeOutput } from '../types.ts';
 
 /** What stands for a member in the path of an output. */
 export const PLACEHOLDER = /\{(step|tokens)\}/g;
+
+/** What of an output is about merging, or about which checkpoints. */
+const NOT_CONVERTED = ['select', 'sliding', 'preset', ...REQUEST_KEYS, 'policies', 'router', 'for', 'optimizer'] as const;
 
 /**
  * Entries of a recipe that do not go together, or mean nothing where they are, before any input is looked at;
@@ -26,6 +29,13 @@ export function contradictions(recipe: Recipe): Problem[] {
     const { path, select, sliding, preset, optimizer } = output;
     if (optimizer !== undefined && output.for !== 'resume')
       complain('optimizer', `has a meaning only with ${quoted(optionWith('for', 'resume'))}`);
+    if (output.convert) {
+      for (const key of NOT_CONVERTED)
+        if (output[key] !== undefined && output[key] !== false) complain(key, `has no meaning with ${quoted(optionName('convert'))}`);
+      if (recipe.outputs.length > 1) complain('convert', 'has to be the only output: a conversion is of one checkpoint');
+      if (recipe.like !== undefined)
+        found.push({ path: ['like'], message: `${quoted(optionName('like'))} has no meaning with ${quoted(optionName('convert'))}` });
+    }
     found.push(...policyContradictions(output, ['outputs', k]));
     if (sliding !== true) continue;
     if (select?.last === undefined) complain('sliding', `needs ${quoted(optionWith('last', 'N'))}, the size of the window`);

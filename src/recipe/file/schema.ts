@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { parseByteSize } from '../../base/byte-size.ts';
 import { MOST } from '../../base/limits.ts';
 import { parseDistance, parseQuantity, parseTokens } from '../../checkpoints/run/quantity.ts';
 import { type Option, OUTPUT, POLICY, RECIPE, SELECT } from '../options.ts';
@@ -86,6 +87,7 @@ const SCHEMAS: Readonly<Record<Option['kind'], (label: string, option: Option) =
   point: (label) => amount(label, parseQuantity, '8B (tokens) or 1000steps'),
   quantity: distance,
   tokens: (label) => amount(label, parseTokens, '4M'),
+  size: (label) => amount(label, parseByteSize, '5GB'),
   steps: () => z.array(index, said('must be a list of steps')).min(1, said('is an empty list')),
   weights: () => z.array(number, said('must be a list of numbers')).min(1, said('is an empty list')),
   spike: () => z.union([z.literal('auto'), index], said('must be auto or the step of the spike')),

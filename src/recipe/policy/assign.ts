@@ -1,7 +1,7 @@
 import { dtypeByName } from '../../base/dtype.ts';
 import type { Conflict, Warning } from '../../base/errors.ts';
 import { policyProblems, routerProblem, sameSelectors } from './check.ts';
-import { DEFAULTS, type DefaultRow } from './defaults.ts';
+import { CONVERTED, DEFAULTS, type DefaultRow } from './defaults.ts';
 import { policiesOf, requestOf } from './keys.ts';
 import { extentOf, selectorTest } from './selector.ts';
 import { policyText } from './text.ts';
@@ -14,6 +14,8 @@ export interface AssignOptions {
   readonly members: readonly { readonly step: number | null }[];
   /** `--allow-unknown`. */
   readonly allowUnknown: boolean;
+  /** Where the one member is converted, and nothing is merged: the dtype that is asked for. */
+  readonly convert?: { readonly dtype: string | null } | undefined;
 }
 
 export interface Assignment {
@@ -63,7 +65,7 @@ export function assignTreatments(tensors: readonly PolicyTensor[], request: Poli
     const first = tests.findIndex((test) => test(tensor));
     const found = tensor.extra && policies[first]?.use !== 'drop' ? -1 : first;
     const policy = found < 0 ? policies.length : found;
-    const row = DEFAULTS.find((candidate) => candidate.fits(tensor, options.allowUnknown))!;
+    const row = defaultRow(tensor, options);
     let cell = cells[policy]!.get(row);
     if (cell === undefined) {
       const treatment = treatments.push(treatmentOf(policies[policy], found, members[policy] ?? null, row, options)) - 1;
@@ -81,10 +83,26 @@ export function assignTreatments(tensors: readonly PolicyTensor[], request: Poli
     else conflicts.push(unusedOrShadowed(policies[p]!, words, p, tensors, tests));
   }
   // Adapters alone stay adapters, whatever names are allowed.
-  const alone = policies.length === 0 && tensors.every(({ role: { role } }) => role === 'lora' || role === 'optimizer');
+  const alone =
+    options.convert === undefined &&
+    policies.length === 0 &&
+    tensors.every(({ role: { role } }) => role === 'lora' || role === 'optimizer');
   if (tensors.length > 0 && (alone || treatments.every(({ kind }) => kind === 'drop')))
     conflicts.push(nothingLeft(policies.length > 0, tensors.length));
   return { treatments, of, conflicts, warnings: treatmentWarnings(tensors, treatments, of) };
+}
+
+/** The row of the default table that a tensor is in. */
+function defaultRow(tensor: PolicyTensor, { allowUnknown, convert }: AssignOptions): DefaultRow {
+  if (convert !== undefined && CONVERTED.fits(tensor, true)) {
+    const { dtype } = convert;
+    const { role } = tensor.role;
+    const scale = role === 'quant_scale' || role === 'quant_meta';
+    // Of quantised weights it is the values that are to have another dtype.
+    const float = tensor.codes === true || scale || dtypeByName(tensor.dtype)!.kind === 'float';
+    if (dtype === null || !float || (tensor.dtype === dtype && !scale)) return CONVERTED;
+  }
+  return DEFAULTS.find((candidate) => candidate.fits(tensor, allowUnknown || convert !== undefined))!;
 }
 
 function wrongInThemselves(policies: readonly Policy[], router: PolicyRequest['router']): Conflict[] {

@@ -41,6 +41,18 @@ const BATCH_STATISTICS = /(?:^|\.)(?:running_mean|running_var|num_batches_tracke
 const PLAIN: ReadonlySet<DtypeName> = new Set(['F64', 'F32', 'F16', 'BF16']);
 const kindOf = ({ dtype, codes }: PolicyTensor) => (codes ? 'float' : dtypeByName(dtype)!.kind);
 
+/** What becomes of a tensor of a checkpoint that is converted, where no other dtype is asked for. */
+export const CONVERTED: DefaultRow = {
+  name: 'converted',
+  tensors: 'tensors of a conversion, but those of the optimizer',
+  fits: ({ role: { role } }) => role !== 'optimizer',
+  treatment: 'their bytes, whatever they are',
+  kind: 'equal',
+  unequal: 'E_NOT_EQUAL',
+  keepsDtype: true,
+  why: 'a conversion computes nothing',
+};
+
 /**
  * What becomes of a tensor that no policy is about: the first row that fits. `docs/policies.md` prints it.
  */

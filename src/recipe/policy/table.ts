@@ -55,8 +55,14 @@ export function treatmentTable(tensors: readonly PolicyTensor[], output: Treated
 
 const KEPT_WORDS: Readonly<Record<string, string>> = { stored: ', dtype kept', 'stored-or-wider': ', dtype never narrowed' };
 
-function treatmentWords({ kind, member, dtype }: Treatment, weights: ResolvedWeights, members: TreatedOutput['members']): string {
+function treatmentWords(
+  { kind, member, dtype, default: row }: Treatment,
+  weights: ResolvedWeights,
+  members: TreatedOutput['members'],
+): string {
   const stored = dtype === null ? '' : (KEPT_WORDS[dtype] ?? `, in ${dtype}`);
+  if (row === 'converted') return 'bytes copied';
+  if (kind === 'average' && weights.method === 'convert') return `values as they are${stored}`;
   switch (kind) {
     case 'average':
       return `average, ${weightWords(weights)}${stored}`;

@@ -4,6 +4,7 @@ import type { TensorRole } from '../../model/roles/types.ts';
 import type { WeightRequest } from '../schedule/types.ts';
 
 export type DefaultName =
+  | 'converted'
   | 'scale'
   | 'training state'
   | 'partial buffer'

@@ -61,7 +61,8 @@ export interface WeightRequest {
 export type ParameterValue = number | string | boolean;
 
 export interface ResolvedWeights {
-  readonly method: ScheduleName | 'weights';
+  /** `convert`: nothing is weighed, the one member is as it is. */
+  readonly method: ScheduleName | 'weights' | 'convert';
   /** As given or defaulted, by their names in recipes (`half-life`); only those that decided the weights. */
   readonly parameters: Readonly<Record<string, ParameterValue>>;
   readonly normalized: boolean;

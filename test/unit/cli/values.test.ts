@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import { parseByteSize } from '../../../src/base/byte-size.ts';
 import { MergeError } from '../../../src/base/errors.ts';
 import { parseInput, parseInputs } from '../../../src/cli/options/inputs.ts';
-import { parseBytes, parseChoice, parseFraction, parsePath, parsePositiveInteger, parseWeights } from '../../../src/cli/options/values.ts';
+import { parseChoice, parseFraction, parsePath, parsePositiveInteger, parseWeights } from '../../../src/cli/options/values.ts';
 
 /** The code of the MergeError that a call throws, and that its message names what the user typed. */
 function refusal(call: () => unknown, typed: string): string {
@@ -31,10 +32,10 @@ describe('sizes', () => {
     ['0.5KiB', 512],
     ['2 TB', 2_000_000_000_000],
     ['64B', 64],
-  ])('%s is %d bytes', (text, bytes) => expect(parseBytes(text, '--memory')).toBe(bytes));
+  ])('%s is %d bytes', (text, bytes) => expect(parseByteSize(text, '--memory')).toBe(bytes));
 
   it.each(['', '0', '-1', '256X', '1e6', 'M', '1.2.3', '0.1', '99999999T', 'NaN', '1G1', '١'])('%j is refused', (text) => {
-    expect(refusal(() => parseBytes(text, '--memory'), `--memory takes a size up to 1PiB, not '${text}'`)).toBe('E_OPTION');
+    expect(refusal(() => parseByteSize(text, '--memory'), `--memory takes a size up to 1PiB, not '${text}'`)).toBe('E_OPTION');
   });
 });
 

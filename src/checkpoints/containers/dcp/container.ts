@@ -15,6 +15,7 @@ import type { Container, Found, Opened } from '../types.ts';
 import { ItemReader } from './items.ts';
 import { type DcpMetadata, readMetadata } from './read-metadata.ts';
 import { stateOf } from './state.ts';
+import { formOf, objectsOf } from './writer.ts';
 
 const METADATA = '.metadata';
 /** Written while a save goes on, and renamed at its end. */
@@ -47,8 +48,15 @@ export const dcp: Container = {
     for (const name of metadata.files) checkFileName(path, name, names);
     const opened = await mapBounded(metadata.files, READS, (name) => store.open(join(folder, name)));
     try {
-      const state = await stateOf({ store, path: found.path, paths: await found.paths(), metadata, opened });
-      return { ...(await tensorsOf(path, inner, metadata, opened)), heads: [head], ...(state !== null && { state }) };
+      const source = { store, path: found.path, paths: await found.paths(), metadata, opened };
+      const [state, form] = [await stateOf(source), await formOf(source)];
+      return {
+        ...(await tensorsOf(path, inner, metadata, opened)),
+        form,
+        objects: objectsOf(metadata),
+        heads: [head],
+        ...(state !== null && { state }),
+      };
     } finally {
       await Promise.all(opened.map((one) => one.close()));
     }
@@ -95,7 +103,12 @@ function checkFileName(metadata: string, name: string, there: ReadonlySet<string
   throw new MergeError('E_SHARD_MISSING', `${metadata} names ${name}, and it is not there`, { details: { file: metadata } });
 }
 
-async function tensorsOf(path: string, inner: string, metadata: DcpMetadata, opened: readonly OpenFile[]): Promise<Omit<Opened, 'heads'>> {
+async function tensorsOf(
+  path: string,
+  inner: string,
+  metadata: DcpMetadata,
+  opened: readonly OpenFile[],
+): Promise<Omit<Opened, 'heads' | 'form'>> {
   const { names, shapes, first, boundsAt, items } = metadata;
   const fault = (tensor: string, text: string, file = path): MergeError =>
     new MergeError('E_DCP', `${file}: ${tensor} ${text}`, { details: { file, tensor } });

@@ -33,6 +33,8 @@ export interface DcpMetadata {
   readonly files: readonly string[];
   /** The path of keys that a flat name stands for, where the writer says it. */
   readonly paths: ReadonlyMap<string, readonly (string | number)[]> | null;
+  /** Of the metadata's form, since torch has one; null in those of before, and where it is left open. */
+  readonly version: string | null;
 }
 
 /** Where items lie. */
@@ -96,6 +98,7 @@ class MetadataReader {
       blobs: { names: [...this.#blobRows.keys()], items: blobs },
       files: [...this.#files.keys()],
       paths: pathsOf(under(root.state, 'planner_data')),
+      version: textOf(under(root.state, 'version')),
     };
   }
 
@@ -207,6 +210,10 @@ function columns(count: number): Mutable {
 function codeOf(torchDtype: string): Dtype | undefined {
   const name = TORCH_DTYPES.get(torchDtype);
   return name === undefined ? undefined : dtypeByName(name);
+}
+
+function textOf(value: Value | undefined): string | null {
+  return typeof value === 'string' ? value : null;
 }
 
 function pathsOf(planned: Value | undefined): Map<string, readonly (string | number)[]> | null {

@@ -56,6 +56,7 @@ export const safetensors: Container = {
       throw new MergeError('E_NO_TENSORS', `${path}: the checkpoint holds no tensors`, { details: { file: path } });
     }
     return {
+      form: { kind: 'safetensors', writer: files.namesPerFile ? 'nanotron' : null, version: null },
       shards,
       files: shards,
       heads: [],

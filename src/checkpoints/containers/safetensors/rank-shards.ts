@@ -13,6 +13,8 @@ import { isRankFile } from './shard-names.ts';
 
 /** What torch.distributed's HuggingFaceStorageWriter writes into `__metadata__`: where each tensor of the file begins in the whole. */
 const RANK_KEY = 'DCP_SHARDING_INFO';
+/** The version of the form, beside it. */
+const VERSION_KEY = 'DCP_VERSION';
 /** Where the writer leaves them when it makes the whole beside them. */
 const INNER = 'sharded';
 
@@ -62,7 +64,13 @@ export const rankShards: Container = {
     if (table.count === 0) throw new MergeError('E_NO_TENSORS', `${path}: the checkpoint holds no tensors`, { details: { file: path } });
     const tensors = table.table((name, text) => failure(path, name, text));
     const shards = shardsOf(tensors, files);
+    const version = files[0]!.scan.metadata?.get(VERSION_KEY);
     return {
+      form: {
+        kind: 'safetensors',
+        writer: 'torch.distributed.checkpoint (HuggingFaceStorageWriter, a file a rank)',
+        version: version === undefined ? null : `${VERSION_KEY} ${version}`,
+      },
       shards,
       files,
       heads: [],

@@ -23,6 +23,7 @@ const INDEX = 'pytorch_model.bin.index.json';
 const SINGLE = 'pytorch_model.bin';
 /** What DeepSpeed saves of the model with ZeRO 1 and 2: all weights, under `module`. */
 const DEEPSPEED = /^mp_rank_\d+_model_states\.pt$/;
+const DEEPSPEED_KEY = 'module';
 /** What GPT-NeoX keeps of its layers beside it: the weights are there, and not under `module`. */
 const PIPELINE = /^layer_\d+-model/;
 const SUFFIX = /\.(?:pt|pth|bin|ckpt)$/;
@@ -54,19 +55,23 @@ export const torch: Container = {
   async open(found): Promise<Opened> {
     const { path, entries, store } = found;
     const { names, index, key } = await filesOf(found);
-    const shards = await mapBounded(names, READS, async (name): Promise<Shard> => {
+    const read = await mapBounded(names, READS, async (name): Promise<Shard & Pick<FileOfTensors, 'version'>> => {
       const at = entries === null ? path : join(path, name);
       const file = await store.open(at, entries?.get(name));
       try {
-        return { name, path: at, stat: file.stat, tensors: await tableOf(file, key, names.indexOf(name)), metadata: null };
+        const { tensors, version } = await tableOf(file, key, names.indexOf(name));
+        return { name, path: at, stat: file.stat, tensors, metadata: null, version };
       } finally {
         await file.close();
       }
     });
+    const shards = read.map(({ version: _, ...shard }) => shard);
     if (shards.every(({ tensors }) => tensors.count === 0)) {
       throw new MergeError('E_NO_TENSORS', `${path}: the checkpoint holds no tensors`, { details: { file: path } });
     }
+    const writer = key === DEEPSPEED_KEY ? 'DeepSpeed (ZeRO 1 or 2)' : 'torch.save';
     return {
+      form: { kind: 'torch', writer, version: read[0]!.version },
       shards: shards.map((shard, i) => ({ ...shard, name: shardName(i, shards.length) })),
       files: shards,
       heads: [],
@@ -90,7 +95,7 @@ function deepspeedFiles(names: Iterable<string>): string[] {
 }
 
 async function filesOf({ path, entries }: Found): Promise<Files> {
-  if (entries === null) return { names: [basename(path)], index: null, key: DEEPSPEED.test(basename(path)) ? 'module' : null };
+  if (entries === null) return { names: [basename(path)], index: null, key: DEEPSPEED.test(basename(path)) ? DEEPSPEED_KEY : null };
   if (entries.has(INDEX)) {
     const index = await readIndex(join(path, INDEX), undefined, entries.get(INDEX));
     return { names: [...new Set(index.shards)].sort(), index, key: null };
@@ -107,7 +112,13 @@ async function filesOf({ path, entries }: Found): Promise<Files> {
       },
     );
   }
-  return { names: [only!], index: null, key: 'module' };
+  return { names: [only!], index: null, key: DEEPSPEED_KEY };
+}
+
+/** What a file holds, and the version of the program that it names. */
+interface FileOfTensors {
+  readonly tensors: Shard['tensors'];
+  readonly version: string | null;
 }
 
 /** @throws MergeError E_OTHER_CONTENT for what is known to be something else: a pointer of Git LFS, a page, a legacy file */
@@ -118,7 +129,7 @@ async function refuseOther(file: OpenFile): Promise<void> {
 }
 
 /** Tensors of a file. @param number of the file in the checkpoint's list */
-async function tableOf(file: OpenFile, key: string | null, number: number): Promise<Shard['tensors']> {
+async function tableOf(file: OpenFile, key: string | null, number: number): Promise<FileOfTensors> {
   const { path } = file;
   await refuseOther(file);
   const { root, storages } = await readArchive(new Region(file, basename(path)));
@@ -146,5 +157,6 @@ async function tableOf(file: OpenFile, key: string | null, number: number): Prom
     const { dtype, shape, stride, at } = placed;
     table.add(name, { dtype, shape, section }, { file: number, offset: at, start: shape.map(() => 0), size: shape, stride });
   }
-  return table.table(fault);
+  const version = key === null ? undefined : under(root, 'ds_version');
+  return { tensors: table.table(fault), version: typeof version === 'string' ? `DeepSpeed ${version}` : null };
 }

@@ -68,6 +68,7 @@ export const fsdpRanks: Container = {
     const files = ranks.map(({ file }) => file);
     const shards = shardsOf(tensors, files);
     return {
+      form: { kind: 'torch', writer: 'torch.save of FSDP, a file a rank (verl)', version: `world size ${ranks.length}` },
       shards,
       files,
       heads: [],

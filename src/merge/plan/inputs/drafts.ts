@@ -36,6 +36,7 @@ export async function draftOutput(given: OutputRequest, k: number, ordered: Orde
   const { log, phase, siblings = new Set(inputs.map((i) => i.ingredient)).size > 1 } = output.selection ?? {};
   const scheduleMembers = inputs.map(({ checkpoint: { path }, epoch, step, tokens }) => ({ path, epoch, step, tokens }));
   const context = { log, phase, siblings };
-  const schedule = await resolveWeights(scheduleMembers, output, context);
+  const weighed = await resolveWeights(scheduleMembers, output, context);
+  const schedule = output.convert ? { ...weighed, method: 'convert' as const } : weighed;
   return { output, members, inputs, own, layout, kind, scheduleMembers, context, schedule, siblings, warnings };
 }

@@ -13,6 +13,7 @@ import { tiedPairs } from '../../../model/roles/tied.ts';
 import { peftConflicts, wrappedNames } from '../../../model/roles/wrapped.ts';
 import type { PolicyTensor } from '../../../recipe/policy/types.ts';
 import type { DraftOutput } from '../inputs/drafts.ts';
+import { NOTHING_QUANTISED, nothingQuantised } from '../quantised/nothing.ts';
 import { planQuantised } from '../quantised/plan.ts';
 import type { QuantisedPlan } from '../quantised/types.ts';
 import type { PlanRequest } from '../types.ts';
@@ -23,7 +24,7 @@ import { extraTensors, InputFiles, type Matching, type MatchResult, matchShard }
 import { withMtpTogether, withoutEchoes } from './one-cause.ts';
 import { withOtherNames } from './other-names.ts';
 import { type TargetShard, targetShards } from './target.ts';
-import { type OutputTreatments, outputDtypes, policyTensors, Treatments } from './treatments.ts';
+import { conversionOf, type OutputTreatments, outputDtypes, policyTensors, Treatments } from './treatments.ts';
 import { unknownFloats } from './unknown.ts';
 import { untied } from './untied.ts';
 import { buildWorks, type Works } from './work.ts';
@@ -74,7 +75,9 @@ export async function planTensors(
   const roles = await checkpointRoles(layout);
   const memberRoles = await Promise.all(checkpoints.map((c) => (c === layout ? roles : checkpointRoles(c))));
 
-  const recognised = recogniseQuantised(layout, roles.config);
+  // A conversion that asks for no dtype copies whatever is there, known or not.
+  const copying = drafts.every(({ output }) => conversionOf(output)?.dtype === null);
+  const recognised = copying ? NOTHING_QUANTISED : recogniseQuantised(layout, roles.config);
   const codes = placesOf(
     layout,
     recognised.weights.map((w) => w.codes),
@@ -83,13 +86,13 @@ export async function planTensors(
   const readable = recognised.conflicts.every(({ code }) => code === 'E_SCALE_ORPHAN');
   const isStray = (shard: number, row: number) => readable && !scales[shard]!.has(row);
   const givers = checkpoints.filter((_, m) => drafts.some((d) => d.members.some((own, i) => own === m && d.schedule.weights[i] !== 0)));
-  const unknown = allowUnknown ? [] : await unknownFloats(layout, roles, givers, signal);
+  const unknown = allowUnknown || copying ? [] : await unknownFloats(layout, roles, givers, signal);
   const extras = checkpoints.flatMap((checkpoint, member) => extrasOf(layout, checkpoint, member));
   const seen = [
     ...policyTensors(layout, roles, { isCodes: (shard, row) => codes[shard]!.has(row), isStray, unknown }),
     ...extras.map(({ member, shard, row }) => extraTensor(checkpoints[member]!, memberRoles[member]!, shard, row)),
   ];
-  const tensors = await markedBuffers(seen, { layout, roles, members: givers }, signal);
+  const tensors = copying ? seen : await markedBuffers(seen, { layout, roles, members: givers }, signal);
   const assigner = new Treatments(tensors, { allowUnknown });
   const treatments = await Promise.all(drafts.map((draft) => assigner.of(draft, checkpoints.length)));
   for (const own of new Set(treatments.map((t) => t.conflicts))) conflicts.push(...own);
@@ -105,7 +108,7 @@ export async function planTensors(
     return made;
   };
   const index = new TensorIndex(layout);
-  const quantised = planQuantised({
+  const quantised = (copying ? nothingQuantised : planQuantised)({
     layout,
     layoutConfig: roles.config,
     members: checkpoints,
@@ -142,7 +145,8 @@ export async function planTensors(
     },
     conflicts,
   );
-  if (!allowUnknown) conflicts.push(...tiedApart(layout, roles, index, works, treatments, drafts));
+  const converting = drafts.every(({ output }) => output.convert);
+  if (!allowUnknown && !converting) conflicts.push(...tiedApart(layout, roles, index, works, treatments, drafts));
   const workOf = targets.map(({ origin }, s) => origin.map((row) => works.of[s]![row]!));
   const treatmentOf = treatments.map(({ of }) => targets.map(({ origin }, s) => origin.map((row) => of[index.of(s, row)]!)));
 
@@ -171,8 +175,8 @@ export async function planTensors(
     const shared = checkpoint !== layout && checkpoint.shards.every((s, i) => s.tensors === layout.shards[i]?.tensors);
     if (!shared) structural.push(...structureConflicts(checkpoint, memberRoles[member]!));
   }
-  if (allowUnknown) {
-    doubts.push(...wrapped, ...emptied, ...structural);
+  if (allowUnknown || converting) {
+    if (!converting) doubts.push(...wrapped, ...emptied, ...structural);
     wrapped.length = 0;
     emptied.length = 0;
     structural.length = 0;
@@ -203,9 +207,7 @@ export async function planTensors(
     warnings: [
       ...quantised.warnings,
       ...layoutWarnings(checkpoints, matched, quantised),
-      ...tied,
-      ...wrappedNames(layout),
-      ...(await missingParts(layout, roles)),
+      ...(converting ? [] : [...tied, ...wrappedNames(layout), ...(await missingParts(layout, roles))]),
       ...doubtWarnings(doubts),
     ],
   };

@@ -4,7 +4,7 @@ import type { Conflict, Warning } from '../../../base/errors.ts';
 import { sectionOf } from '../../../checkpoints/tensors/section.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
 import { type CheckpointRoles, tensorName } from '../../../model/roles/checkpoint-roles.ts';
-import { assignTreatments } from '../../../recipe/policy/assign.ts';
+import { type AssignOptions, assignTreatments } from '../../../recipe/policy/assign.ts';
 import { policiesOf } from '../../../recipe/policy/keys.ts';
 import { policyText } from '../../../recipe/policy/text.ts';
 import type { Policy, PolicyTensor, Treatment, Unknown } from '../../../recipe/policy/types.ts';
@@ -79,6 +79,17 @@ export function policyTensors(layout: Checkpoint, roles: CheckpointRoles, { isCo
   );
 }
 
+/** How an output converts its one member; undefined where it merges. */
+export function conversionOf({
+  convert,
+  dtype,
+}: {
+  readonly convert?: boolean | undefined;
+  readonly dtype?: OutputRequest['dtype'] | null;
+}): AssignOptions['convert'] {
+  return convert ? { dtype: dtype === 'same' ? null : (dtype ?? null) } : undefined;
+}
+
 /** Assigns treatments for several outputs of one layout; equal policies share the assignment. */
 export class Treatments {
   readonly #tensors: readonly PolicyTensor[];
@@ -93,11 +104,12 @@ export class Treatments {
   /** @param count members of the plan */
   async of({ output, members, scheduleMembers, context, schedule }: TreatmentRequest, count: number): Promise<OutputTreatments> {
     const { policies = [], router } = output;
+    const convert = conversionOf(output);
     const bySteps = typeof router === 'number' || policies.some((policy) => typeof policy.use === 'number');
-    const key = JSON.stringify([policies, router, members.length, bySteps ? scheduleMembers.map((m) => m.step) : null]);
+    const key = JSON.stringify([policies, router, members.length, bySteps ? scheduleMembers.map((m) => m.step) : null, convert]);
     let assigned = this.#assigned.get(key);
     if (assigned === undefined) {
-      const options = { members: scheduleMembers, allowUnknown: this.#allowUnknown };
+      const options = { members: scheduleMembers, allowUnknown: this.#allowUnknown, convert };
       assigned = assignTreatments(this.#tensors, { policies, router }, options);
       this.#assigned.set(key, assigned);
     }

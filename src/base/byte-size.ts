@@ -1,0 +1,43 @@
+import { MergeError } from './errors.ts';
+import { MOST } from './limits.ts';
+
+const UNITS: Readonly<Record<string, number>> = {
+  '': 1,
+  b: 1,
+  k: 1e3,
+  kb: 1e3,
+  ki: 2 ** 10,
+  kib: 2 ** 10,
+  m: 1e6,
+  mb: 1e6,
+  mi: 2 ** 20,
+  mib: 2 ** 20,
+  g: 1e9,
+  gb: 1e9,
+  gi: 2 ** 30,
+  gib: 2 ** 30,
+  t: 1e12,
+  tb: 1e12,
+  ti: 2 ** 40,
+  tib: 2 ** 40,
+};
+
+/** Characters of a text that a message shows. */
+const SHOWN = 60;
+
+/**
+ * `268435456`, `256M` (decimal), `256MiB` (binary), `1.5G`: bytes, from 1 to 1 PiB.
+ * @param what the option or entry, for the message
+ * @throws MergeError E_OPTION for anything else
+ */
+export function parseByteSize(size: string | number, what: string): number {
+  const text = String(size).trim();
+  const match = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i.exec(text);
+  const unit = UNITS[(match?.[2] ?? '?').toLowerCase()];
+  const bytes = match !== null && unit !== undefined ? Math.round(Number(match[1]) * unit) : Number.NaN;
+  if (bytes >= 1 && bytes <= MOST.bytes) return bytes;
+  const shown = text.length > SHOWN ? `${text.slice(0, SHOWN)}…` : text;
+  throw new MergeError('E_OPTION', `${what} takes a size up to 1PiB, not '${shown}'`, {
+    help: 'Write bytes (268435456), decimal units (256M, 1.5G) or binary units (256MiB, 1GiB).',
+  });
+}
