@@ -11,21 +11,22 @@ import { type ReportFlags, reportMerge, showPlan } from './average.ts';
 /** Options that stand on the command line, whatever the recipe: its keys are the others, and have no dashes. */
 export const BESIDE_RECIPES: readonly string[] = [
   ...Object.keys({ ...MACHINE, ...TRUST, ...PUBLICATION }).map(parameterLabel),
-  ...['output', 'dry-run', 'no-keep', 'json', 'quiet', 'progress', 'debug', 'help'],
+  ...['output', 'shard-size', 'dry-run', 'no-keep', 'json', 'quiet', 'progress', 'debug', 'help'],
 ];
 
 interface RunFlags extends ReportFlags, MachineOptions {
   readonly output?: string;
+  readonly shardSize?: number;
   readonly debug?: boolean;
 }
 
 /** `merge run`. */
 export async function run(context: Context, args: readonly (string | readonly string[])[], flags: RunFlags): Promise<number> {
-  const { output, dryRun, json, quiet, progress, debug, ...options } = flags;
+  const { output, shardSize, dryRun, json, quiet, progress, debug, ...options } = flags;
   speakTo('recipe', BESIDE_RECIPES);
   const file = args[0] as string;
   const read = await readRecipe(file);
-  const recipe = withOutput(read, output);
+  const recipe = { ...withOutput(read, output), ...(shardSize !== undefined && { shardSize }) };
   // An output of the command line is not the recipe's.
   const outside = pathsOutside(read, dirname(file)).filter(({ what }) => what !== 'outputs' || output === undefined);
   if (dryRun) return showPlan(context, await planRecipe(recipe, { ...options, outside }), flags);

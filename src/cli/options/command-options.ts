@@ -70,7 +70,12 @@ export function addWatch(command: Command): Command {
   addTokenOptions(command);
   // A window here is of the run: extrapolation, which has windows of its own, is for recipes.
   addScheduleOptions(command.optionsGroup('Weights:'), ['extrapolate']);
-  addOptions(addPolicyOptions(command, { fixed: false }).optionsGroup('Merges:'), ['dtype', 'baseModelId', 'allowMixedDtypes']);
+  addOptions(addPolicyOptions(command, { fixed: false }).optionsGroup('Merges:'), [
+    'dtype',
+    'shardSize',
+    'baseModelId',
+    'allowMixedDtypes',
+  ]);
   command.addOption(mergeOption('failNonfinite', { help: 'leave out checkpoints that hold NaN or infinity' }));
   return addOptions(command, ['strict', 'followLinks', ...MACHINE])
     .optionsGroup('Reporting:')
@@ -142,6 +147,7 @@ function addStudiedMerges(command: Command): Command {
   addOptions(addPolicyOptions(command, { fixed: false }).optionsGroup('Merges:'), [
     'dtype',
     'like',
+    'shardSize',
     'allowMixedDtypes',
     'strict',
     'failNonfinite',

@@ -62,6 +62,7 @@ export function buildProgram(version: string, name: string, dispatch: Dispatch):
     .optionsGroup('Output:')
     .addOption(valueOption('-o, --output <path>', 'what to make instead of what a recipe of one output says', parsePath))
     .addOption(mergeOption('force'))
+    .addOption(mergeOption('shardSize', { help: 'bytes of tensors in a file of the outputs at most', default: 'as the recipe says' }))
     .addOption(flag('-n, --dry-run', 'print the plan, write nothing'));
   addExecutionOptions(recipe);
   addConvert(

@@ -1,5 +1,7 @@
+import { parseByteSize } from '../../base/byte-size.ts';
 import { type Conflict, ERROR_CODES, MergeError, type Warning } from '../../base/errors.ts';
 import { mapBounded } from '../../base/map-bounded.ts';
+import { optionName } from '../../base/option-words.ts';
 import { refuse } from '../../base/problems.ts';
 import { OpenCache } from '../../checkpoints/containers/open-cache.ts';
 import { sampleOf } from '../../checkpoints/fingerprint.ts';
@@ -26,6 +28,7 @@ import { requestDigest } from './request-digest.ts';
 import { unequalTensors } from './tensors/equal.ts';
 import { expertOrder } from './tensors/expert-order.ts';
 import { layoutConflicts } from './tensors/layouts.ts';
+import { resharded } from './tensors/resharded.ts';
 import { buildSegments, segmentBytes } from './tensors/segments.ts';
 import { type Entries, SharedText } from './tensors/shared-text.ts';
 import { planTensors } from './tensors/tensors.ts';
@@ -64,7 +67,10 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
   const drafts = await Promise.all(request.outputs.map((given, k) => draftOutput(given, k, ordered, like)));
   const layoutsDiffer = layoutConflicts(drafts.map((d) => ({ path: d.output.path, layout: d.layout })));
   const layout = drafts.at(-1)!.layout;
-  const planned = await planTensors(layout, checkpoints, drafts, request, signal);
+  const found = await planTensors(layout, checkpoints, drafts, request, signal);
+  const { shardSize } = request;
+  const cut = shardSize === undefined ? { planned: found, conflicts: [] } : resharded(found, layout, drafts, shardSize);
+  const { planned } = cut;
   const { participates, targets } = planned;
 
   const members = await mapBounded([...ordered.inputs.entries()], OPEN_AT_ONCE, async ([m, input]): Promise<PlanMember> => {
@@ -80,6 +86,7 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
   });
   const options = {
     like: request.like ?? null,
+    shardSize: shardSize === undefined ? null : parseByteSize(shardSize, optionName('shardSize')),
     allowMixedDtypes: request.allowMixedDtypes ?? false,
     allowUnknown: request.allowUnknown ?? false,
   };
@@ -117,7 +124,7 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
       beside.files,
       record,
       entries,
-      { text, tables, parameters, floats },
+      { text, shards: planned.shards, tables, parameters, floats },
       options,
     );
     const { selection = null, baseModelId = cachedRepoId(d.own.map((c) => c.path)) } = d.output;
@@ -147,12 +154,12 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
     if (published.includes(true)) return withoutFinished(request, published, signal);
   }
 
-  const conflicts: Conflict[] = [...layoutsDiffer, ...(await outputsOverlap(request.outputs.map((o) => o.path)))];
+  const conflicts: Conflict[] = [...layoutsDiffer, ...cut.conflicts, ...(await outputsOverlap(request.outputs.map((o) => o.path)))];
   const sources = like === null ? checkpoints : [...checkpoints, like];
   for (const [k, { output, kind }] of drafts.entries()) {
     for (const conflict of await outputConflicts(output.path, kind, sources, request.force ?? false)) {
       const resumed = request.resume && conflict.code === 'E_OUTPUT_EXISTS';
-      const other = resumed ? `, ${await otherMerge(outputs[k]!, pick(members, outputs[k]!.members))}` : '';
+      const other = resumed ? `, ${await otherMerge(outputs[k]!, pick(members, outputs[k]!.members), options)}` : '';
       const help = resumed ? { help: '--force makes it anew and replaces what is there; or choose another output.' } : {};
       conflicts.push({ ...help, ...conflict, message: `${conflict.message}${other}` });
     }
@@ -226,7 +233,10 @@ function reportOf({ output: { report, selection }, members }: DraftOutput): Memb
 }
 
 /** The plan of a run that was resumed when all its outputs were there. */
-function nothingToMake(known: Pick<Plan, 'members' | 'layout' | 'like' | 'allowMixedDtypes' | 'allowUnknown'>, request: PlanRequest): Plan {
+function nothingToMake(
+  known: Pick<Plan, 'members' | 'layout' | 'like' | 'shardSize' | 'allowMixedDtypes' | 'allowUnknown'>,
+  request: PlanRequest,
+): Plan {
   return {
     ...known,
     outputs: [],

@@ -1,6 +1,9 @@
 import { version } from '../../base/version.ts';
 import type { ProvenanceInput } from '../record/provenance.ts';
-import type { PlanMember, PlanOutput } from './types.ts';
+import type { Plan, PlanMember, PlanOutput } from './types.ts';
+
+/** What of a recipe decides the files of all its outputs. */
+export type RecordedLayout = Pick<Plan, 'like' | 'shardSize' | 'allowMixedDtypes' | 'allowUnknown'>;
 
 /**
  * What decides one output, as its provenance records it: members from which nothing is made are not named.
@@ -9,7 +12,7 @@ import type { PlanMember, PlanOutput } from './types.ts';
 export function recordedRecipe(
   members: readonly PlanMember[],
   output: Pick<PlanOutput, 'path' | 'schedule' | 'used' | 'dtype' | 'purpose' | 'optimizer' | 'policies'>,
-  layout: { readonly like: string | null; readonly allowMixedDtypes: boolean; readonly allowUnknown: boolean },
+  layout: RecordedLayout,
 ): Pick<ProvenanceInput, 'toolVersion' | 'output' | 'recipe'> {
   const { schedule, used, dtype, path, purpose, optimizer, policies } = output;
   return {
@@ -28,6 +31,7 @@ export function recordedRecipe(
         weights: weights === null ? null : [...weights].filter((_, i) => used[i]),
       })),
       like: layout.like,
+      ...(layout.shardSize !== null && { shardSize: layout.shardSize }),
       allowMixedDtypes: layout.allowMixedDtypes,
       allowUnknown: layout.allowUnknown,
       members: members

@@ -128,9 +128,9 @@ export interface SegmentTable {
   readonly cellRow: Int32Array;
 }
 
-/** One tensor file of the layout, in all outputs. */
+/** One tensor file, in all outputs. */
 export interface PlanShard {
-  /** Index into the layout's shards. */
+  /** Index into `Plan.tables`, and into the files of each output. */
   readonly shard: number;
   readonly segments: SegmentTable;
   /** Quantised weights of which this shard holds codes or scales. */
@@ -180,7 +180,7 @@ export interface PlanOutput {
   /** What it was made for, and what became of optimizer state; null where nothing was said. */
   readonly purpose: Purpose | null;
   readonly optimizer: 'drop' | 'newest' | null;
-  /** One a layout shard, in the same order. */
+  /** One for each of `Plan.tables`, in the same order. */
   readonly files: readonly PlanOutputFile[];
   /** Of what kind they are. */
   readonly container: OutputContainer;
@@ -237,6 +237,8 @@ export interface Plan {
    * in their tensors.
    */
   readonly like: string | null;
+  /** Bytes of tensors in a file at most, where that was asked for. */
+  readonly shardSize: number | null;
   readonly allowMixedDtypes: boolean;
   readonly allowUnknown: boolean;
   /** What is to be made: nothing where a resume finds all of it `finished`. */

@@ -36,6 +36,7 @@ const recipe = object({
   allowMixedDtypes: flag,
   allowUnknown: flag.default(false),
   like: text.nullable(),
+  shardSize: count.optional(),
   members: list(member).min(1, 'is empty'),
 }).transform(({ parameters, ...rest }) => {
   // Before there were others, alpha was the only one.

@@ -55,6 +55,8 @@ export interface ProvenanceRecipe {
   readonly allowUnknown: boolean;
   /** Name of the checkpoint whose layout was followed, where it was not the newest member. */
   readonly like: string | null;
+  /** Bytes of tensors in a file at most; absent where it was not asked for. */
+  readonly shardSize?: number | undefined;
   /** In the order of the sum. */
   readonly members: readonly ProvenanceMember[];
 }
@@ -153,6 +155,7 @@ export function buildProvenance(input: ProvenanceInput): Provenance {
       allowMixedDtypes: recipe.allowMixedDtypes,
       allowUnknown: recipe.allowUnknown,
       like: recipe.like === null ? null : memberName(recipe.like),
+      ...(recipe.shardSize !== undefined && { shardSize: recipe.shardSize }),
       members: recipe.members.map(({ path, step, tokens, weight, bytes, fingerprint }) => ({
         name: memberName(path),
         path: relativeMemberPath(parent, path),

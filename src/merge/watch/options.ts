@@ -1,4 +1,5 @@
 import { dirname, join, resolve } from 'node:path';
+import { parseByteSize } from '../../base/byte-size.ts';
 import { SYSTEM } from '../../base/disk/system.ts';
 import { MergeError } from '../../base/errors.ts';
 import { MOST } from '../../base/limits.ts';
@@ -32,6 +33,7 @@ const OF_WATCH = {
   policies: OF_OUTPUT.policies,
   router: OF_OUTPUT.router,
   dtype: OF_OUTPUT.dtype,
+  shardSize: RECIPE.shardSize,
   baseModelId: RECIPE.baseModelId,
   ...TOKENS,
   ...CHECKS,
@@ -62,6 +64,7 @@ export async function checkOptions(options: WatchOptions): Promise<void> {
   if (keep !== undefined && !(keep === Number.POSITIVE_INFINITY || (Number.isSafeInteger(keep) && keep > 0 && keep <= MOST.count))) {
     fail(`${optionName('keep')} must be a whole number from 1 to ${MOST.count}, not ${keep}`);
   }
+  if (options.shardSize !== undefined) parseByteSize(options.shardSize, optionName('shardSize'));
   if (options.accumulate !== undefined) checkAccumulator(options);
   else checkWindow(options);
   checkPolicies(options);
@@ -85,7 +88,9 @@ function checkWindow({ select: { last = WATCHED_WINDOW, minMembers } = {} }: Wat
     fail(`${optionName('minMembers')} ${minMembers} cannot be reached by windows of ${last}`);
 }
 
-function checkAccumulator({ select, method, alpha, halfLife }: WatchOptions): void {
+function checkAccumulator({ select, method, alpha, halfLife, shardSize }: WatchOptions): void {
+  if (shardSize !== undefined)
+    fail(`${optionName('shardSize')} is for windows: an accumulator and its merges are written in one read, and differ in dtype`);
   const other = Object.entries({ method, ...select }).find(([, value]) => value !== undefined);
   if (other !== undefined) fail(`${optionName(other[0])} is about windows, and an accumulator has none`);
   if (alpha !== undefined && halfLife !== undefined)

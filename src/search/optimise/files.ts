@@ -49,13 +49,14 @@ export interface RecipeOfTrial {
 export function recipeOfTrialText({ folder, output, members, taking, merging, head }: RecipeOfTrial): string {
   const { members: taken, weights, parts } = taking;
   const from = (path: string) => relative(resolve(folder), resolve(path)) || '.';
-  const { policies = [], router, dtype, like, baseModelId } = merging;
+  const { policies = [], router, dtype, like, shardSize, baseModelId } = merging;
   const own = policies.map((policy) => withFiles(policy, from));
   const all = [...parts.map(({ role, weights: list }): Policy => ({ role, weights: list })), ...own];
   return recipeYaml(
     {
       inputs: taken.map((m) => from(members[m]!.path)),
       like: like === undefined ? undefined : from(like),
+      shardSize,
       ...pick(
         merging,
         keysOf(CHECKS).filter((name) => merging[name]),

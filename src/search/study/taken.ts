@@ -30,6 +30,7 @@ export const OF_STUDY = {
   router: OF_OUTPUT.router,
   dtype: OF_OUTPUT.dtype,
   like: RECIPE.like,
+  shardSize: RECIPE.shardSize,
   baseModelId: RECIPE.baseModelId,
   ...CHECKS,
   ...MACHINE,

@@ -1,11 +1,13 @@
 import { join } from 'node:path';
+import { optionName } from '../../../base/option-words.ts';
 import { storeOf } from '../../../base/store/store.ts';
 import { RECIPE_FILE } from '../../../checkpoints/our-files.ts';
+import { formatBytes } from '../../../render/format.ts';
 import { formatNumber } from '../../../render/numbers.ts';
 import { memberName } from '../../record/member-path.ts';
 import { CRC_PLACEHOLDER, DATA_CRC_KEY } from '../../record/provenance.ts';
 import { readProvenance } from '../../record/read-provenance.ts';
-import type { PlanMember, PlanOutput } from '../types.ts';
+import type { Plan, PlanMember, PlanOutput } from '../types.ts';
 
 /** How many members are named one by one. */
 const SHOWN = 4;
@@ -35,7 +37,11 @@ async function damageOf(output: PlanOutput): Promise<readonly string[] | null> {
  * What is said, after its name, of an output that a resume finds in its place and that is another merge, or
  * damaged: by its record, where it has one, what differs.
  */
-export async function otherMerge(output: PlanOutput, members: readonly PlanMember[]): Promise<string> {
+export async function otherMerge(
+  output: PlanOutput,
+  members: readonly PlanMember[],
+  { shardSize }: Pick<Plan, 'shardSize'>,
+): Promise<string> {
   const { path, schedule, dtype, policies } = output;
   const damage = await damageOf(output);
   if (damage !== null)
@@ -53,6 +59,7 @@ export async function otherMerge(output: PlanOutput, members: readonly PlanMembe
     ['method', recipe.method, schedule.method],
     ['weights', numbers(recipe.members.map(({ weight }) => weight)), numbers(now.map(({ weight }) => weight))],
     ['dtype', recipe.dtype ?? 'as stored', dtype ?? 'as stored'],
+    [optionName('shardSize'), sizeText(recipe.shardSize), sizeText(shardSize)],
     ['policies', recipe.policies.map(({ policy }) => policy).join('; '), policies.map(({ text }) => text).join('; ')],
   ];
   const differing = pairs
@@ -61,6 +68,8 @@ export async function otherMerge(output: PlanOutput, members: readonly PlanMembe
   if (differing.length === 0) return `${none}: the same recipe, of inputs, files or a version of this program that differ`;
   return `and is another merge: ${differing.slice(0, 3).join('; ')}`;
 }
+
+const sizeText = (bytes: number | null | undefined): string => (bytes == null ? '' : formatBytes(bytes));
 
 async function damageOfFolder({ path, digest, files, index, sideFiles, recipe }: PlanOutput): Promise<readonly string[] | null> {
   const provenance = await readProvenance(path);

@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
 import { basename } from 'node:path';
 import { frameEntries } from '../../../checkpoints/containers/safetensors/encode-header.ts';
+import type { Shard } from '../../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
 import type { ResolvedWeights } from '../../../recipe/schedule/types.ts';
 import { embeddedProvenance, shortProvenance, withoutProvenance } from '../../record/provenance.ts';
-import { recordedRecipe } from '../recipe.ts';
+import { type RecordedLayout, recordedRecipe } from '../recipe.ts';
 import type { Entries, SharedText, Tables } from '../tensors/shared-text.ts';
 import { isAboutFiles } from '../tensors/still-true.ts';
 import type { OutputRequest, PlanMember, PlanOutput, PlanOutputFile, PlanPolicy } from '../types.ts';
@@ -48,8 +49,14 @@ export function outputFiles(
   side: FilesBeside,
   treatments: RecordedTreatments,
   entries: readonly Entries[],
-  shared: { readonly text: SharedText; readonly tables: Tables; readonly parameters: number; readonly floats: boolean },
-  options: { readonly like: string | null; readonly allowMixedDtypes: boolean; readonly allowUnknown: boolean },
+  shared: {
+    readonly text: SharedText;
+    readonly shards: readonly Pick<Shard, 'name' | 'metadata'>[];
+    readonly tables: Tables;
+    readonly parameters: number;
+    readonly floats: boolean;
+  },
+  options: RecordedLayout,
 ): OutputFiles {
   const { used, policies } = treatments;
   const { recipe, ...about } = recordedRecipe(members, { path: request.path, schedule, used, policies, ...asked(request) }, options);
@@ -66,7 +73,7 @@ export function outputFiles(
     ...(request.optimizer === 'newest' && { optimizer: request.optimizer }),
   };
   digest.update(JSON.stringify(recipeText));
-  const files = layout.shards.map((shard, s): PlanOutputFile => {
+  const files = shared.shards.map((shard, s): PlanOutputFile => {
     const tensors = entries[s]!;
     dataBytes += tensors.dataBytes;
     for (const [change, count] of tensors.dtypeChanges) changes.set(change, (changes.get(change) ?? 0) + count);
@@ -76,15 +83,19 @@ export function outputFiles(
       : new Map([...ownMetadata(shard.metadata ?? new Map(), shared.floats), ...record]);
     const parts = frameEntries(tensors.encoded, metadata);
     const headerBytes = parts.reduce((sum, part) => sum + part.length, 0);
-    const name = fileName(layout, shard.name, request.path, kind);
+    const single = layout.kind === 'file' && shared.shards.length === 1;
+    const name = kind === 'file' ? basename(request.path) : single ? 'model.safetensors' : shard.name;
     digest.update(`\n${name}\n`).update(parts[0]).update(tensors.digest).update(new Uint8Array(treatments.of[s]!.buffer));
     return { name, headerBytes, header: () => Buffer.concat(parts), bytes: headerBytes + tensors.dataBytes };
   });
-  const indexName = indexNameOf(layout);
+  const indexName = indexNameOf(layout, kind, shared.shards, options.shardSize !== null);
   const index =
     indexName === null
       ? null
-      : { name: indexName, bytes: shared.text.index(layout, shared.tables, { dataBytes, parameters: shared.parameters }) };
+      : {
+          name: indexName,
+          bytes: shared.text.index({ ...layout, shards: shared.shards }, shared.tables, { dataBytes, parameters: shared.parameters }),
+        };
 
   return {
     path: request.path,
@@ -107,18 +118,22 @@ function asked(request: OutputRequest): Pick<PlanOutput, 'dtype' | 'purpose' | '
   return { dtype: request.dtype ?? null, purpose: request.for ?? null, optimizer: request.optimizer ?? null };
 }
 
-/** Shards that came without an index get one: nothing else loads them. */
-function indexNameOf({ indexName, kind, namesPerFile, shards }: Checkpoint): string | null {
-  return indexName ?? (kind === 'folder' && !namesPerFile && shards.length > 1 ? 'model.safetensors.index.json' : null);
+const INDEX = 'model.safetensors.index.json';
+
+/** Shards that came without an index get one: nothing else loads them. @param resharded their size was asked for */
+function indexNameOf(
+  { indexName, namesPerFile }: Checkpoint,
+  kind: 'folder' | 'file',
+  shards: readonly unknown[],
+  resharded: boolean,
+): string | null {
+  const several = kind === 'folder' && !namesPerFile && shards.length > 1;
+  if (resharded) return several ? INDEX : null;
+  return indexName ?? (several ? INDEX : null);
 }
 
 /** What a header of the layout says that may hold for an output's; transformers refuses files that name no format. */
 function ownMetadata(metadata: ReadonlyMap<string, string>, floats: boolean): Map<string, string> {
   const own = new Map([...withoutProvenance(metadata)].filter(([key, value]) => key === 'format' || !isAboutFiles(key, value, !floats)));
   return own.has('format') ? own : own.set('format', 'pt');
-}
-
-function fileName(layout: Checkpoint, shardName: string, output: string, kind: 'folder' | 'file'): string {
-  if (kind === 'file') return basename(output);
-  return layout.kind === 'file' ? 'model.safetensors' : shardName;
 }

@@ -15,13 +15,14 @@ import type { QuantisedTarget } from './types.ts';
  */
 export function quantisedOf(
   shard: number,
-  { targets, works, quantised }: PlannedTensors,
+  { placeOf, works, quantised }: PlannedTensors,
   outputs: readonly { readonly entries: Entries; readonly dataStart: number }[],
 ): PlanQuantised[] {
-  const concerned = quantised.works.filter(({ codes, scales }) => codes.shard === shard || scales?.shard === shard);
-  if (concerned.length === 0) return [];
-  const rowOf = new Map([...targets[shard]!.origin].map((row, i) => [row, i]));
-  const targetRow = (place: TensorPlace | null): number | null => (place?.shard === shard ? (rowOf.get(place.row) ?? null) : null);
+  const targetRow = (place: TensorPlace | null): number | null => {
+    const at = place === null ? null : placeOf(place);
+    return at?.shard === shard ? at.row : null;
+  };
+  const concerned = quantised.works.filter(({ codes, scales }) => targetRow(codes) !== null || targetRow(scales) !== null);
   return concerned.map((work) => {
     const { table } = works.kinds[works.of[work.codes.shard]![work.codes.row]!]!;
     const [codesRow, scalesRow] = [targetRow(work.codes), targetRow(work.scales)];
@@ -45,11 +46,10 @@ export function quantisedOf(
  * Parameters of the outputs: elements of their tensors, of quantised weights the values that they stand for,
  * without scales.
  */
-export function parameterCount({ targets, quantised }: PlannedTensors): number {
-  const places = new Map(targets.map(({ origin }, s) => [s, new Map([...origin].map((row, i) => [row, i]))]));
-  const elements = ({ shard, row }: TensorPlace): number => {
-    const at = places.get(shard)!.get(row);
-    return at === undefined ? 0 : elementCount(targets[shard]!.table.shapes[at]!);
+export function parameterCount({ targets, placeOf, quantised }: PlannedTensors): number {
+  const elements = (place: TensorPlace): number => {
+    const at = placeOf(place);
+    return at === null ? 0 : elementCount(targets[at.shard]!.table.shapes[at.row]!);
   };
   let count = 0;
   for (const { table } of targets) for (const shape of table.shapes) count += elementCount(shape);
@@ -77,12 +77,12 @@ const NARROW: ReadonlySet<number> = new Set(DTYPES.filter(({ name }) => /^[FUI](
  * Bytes of codes and scales that are read: by each shard that holds some, and twice where values are measured
  * before they are written.
  */
-export function quantisedBytes({ quantised }: PlannedTensors): number {
+export function quantisedBytes({ placeOf, quantised }: PlannedTensors): number {
   let bytes = 0;
   for (const work of quantised.works) {
     const { matrices, rows, cols } = work;
     const { down, across } = scaleGrid(work);
-    const shards = work.scales === null || work.scales.shard === work.codes.shard ? 1 : 2;
+    const shards = work.scales === null || placeOf(work.scales)?.shard === placeOf(work.codes)?.shard ? 1 : 2;
     const times = isMeasured(work) ? 2 * shards : shards;
     for (const source of work.sources) {
       if (source === null) continue;

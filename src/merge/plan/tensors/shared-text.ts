@@ -44,7 +44,7 @@ export class SharedText {
    * The layout's index with the sizes of an output: `total_size` always, `total_parameters` where the source
    * has it, and of everything else what may still be true.
    */
-  index({ indexMetadata, shards }: Checkpoint, tables: Tables, { dataBytes, parameters }: IndexSizes): Uint8Array {
+  index({ indexMetadata, shards }: IndexedShards, tables: Tables, { dataBytes, parameters }: IndexSizes): Uint8Array {
     const metadata = new Map([...(indexMetadata ?? [])].filter(([key, value]) => !isAboutFiles(key, value)));
     metadata.set('total_size', dataBytes);
     if (indexMetadata?.has('total_parameters')) metadata.set('total_parameters', parameters);
@@ -61,6 +61,9 @@ export class SharedText {
     );
   }
 }
+
+/** What an index is made from. */
+type IndexedShards = Pick<Checkpoint, 'indexMetadata'> & { readonly shards: readonly { readonly name: string }[] };
 
 /** What an index says of its tensors. */
 export interface IndexSizes {

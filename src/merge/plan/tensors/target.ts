@@ -1,5 +1,5 @@
 import { layOut } from '../../../checkpoints/containers/safetensors/encode-header.ts';
-import type { TensorTable } from '../../../checkpoints/tensors/types.ts';
+import type { TensorPlace, TensorTable } from '../../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
 
 /**
@@ -29,6 +29,23 @@ export interface LayoutChanges {
 /** 0, 1, … count − 1: over typed arrays, for these are made tens of thousands at a time. */
 export function allRows(count: number): Int32Array {
   return new Int32Array(count).map((_, row) => row);
+}
+
+/** Where the outputs hold a tensor of the layout; null where they do not. */
+export type PlaceInOutputs = (place: TensorPlace) => TensorPlace | null;
+
+/** The same, of shards that are those of the layout. */
+export function placesIn(targets: readonly TargetShard[]): PlaceInOutputs {
+  const rows = new Map<number, ReadonlyMap<number, number>>();
+  return ({ shard, row }) => {
+    let own = rows.get(shard);
+    if (own === undefined) {
+      own = new Map([...targets[shard]!.origin].map((from, i) => [from, i]));
+      rows.set(shard, own);
+    }
+    const at = own.get(row);
+    return at === undefined ? null : { shard, row: at };
+  };
 }
 
 export function targetShards(layout: Pick<Checkpoint, 'shards'>, { dropped, replaced }: LayoutChanges): TargetShard[] {

@@ -1,6 +1,7 @@
 import type { Conflict, Warning } from '../../../base/errors.ts';
 import { wholeExtent } from '../../../checkpoints/tensors/extents.ts';
 import { sectionOf } from '../../../checkpoints/tensors/section.ts';
+import type { Shard } from '../../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
 import { arrange } from '../../../model/layout/arrange.ts';
 import { recogniseQuantised } from '../../../model/quantised/recognise.ts';
@@ -23,7 +24,7 @@ import type { EqualTensor } from './equal.ts';
 import { extraTensors, InputFiles, type Matching, type MatchResult, matchShard } from './match.ts';
 import { withMtpTogether, withoutEchoes } from './one-cause.ts';
 import { withOtherNames } from './other-names.ts';
-import { type TargetShard, targetShards } from './target.ts';
+import { type PlaceInOutputs, placesIn, type TargetShard, targetShards } from './target.ts';
 import { conversionOf, type OutputTreatments, outputDtypes, policyTensors, Treatments } from './treatments.ts';
 import { unknownFloats } from './unknown.ts';
 import { untied } from './untied.ts';
@@ -31,8 +32,10 @@ import { buildWorks, type Works } from './work.ts';
 
 /** What every tensor of the outputs is made of, and how. */
 export interface PlannedTensors {
-  /** By shard of the layout. */
+  /** By tensor file of the outputs: those of the layout, unless a size is asked for. */
   readonly targets: readonly TargetShard[];
+  readonly shards: readonly Pick<Shard, 'name' | 'metadata'>[];
+  readonly placeOf: PlaceInOutputs;
   readonly works: Works;
   /** By shard, [rows of the target] index into `works.kinds`. */
   readonly workOf: readonly Int32Array[];
@@ -192,6 +195,8 @@ export async function planTensors(
   );
   return {
     targets,
+    shards: layout.shards,
+    placeOf: placesIn(targets),
     works,
     workOf,
     treatments,
