@@ -13,6 +13,7 @@ const COMMANDS = [
   'average',
   'plan',
   'run',
+  'convert',
   'schema',
   'watch',
   'ls',
