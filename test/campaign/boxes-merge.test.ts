@@ -6,7 +6,7 @@ import { verify } from '../../src/analysis/verify/verify.ts';
 import { randomOf } from '../../src/base/numbers/random.ts';
 import { average } from '../../src/merge/average.ts';
 import { type FixtureTensor, writeCheckpoint } from '../support/checkpoints.ts';
-import { type DcpTensor, type Part, writeDcp } from '../support/dcp-files.ts';
+import { along, both, type Cut, whole, writeCut } from '../support/dcp-cuts.ts';
 
 let folder: string;
 beforeAll(() => {
@@ -27,28 +27,7 @@ const TENSORS: readonly (readonly [name: string, dtype: 'BF16' | 'F32', shape: r
   ['model.norm.weight', 'F32', [1]],
 ];
 const WIDTH = { BF16: 2, F32: 4 } as const;
-const TORCH = { BF16: ['bfloat16', 'BFloat16Storage'], F32: ['float32', 'FloatStorage'] } as const;
 
-type Cut = (shape: readonly number[]) => { start: number[]; size: number[] }[];
-const whole: Cut = (shape) => [{ start: shape.map(() => 0), size: [...shape] }];
-/** In even pieces along a dimension, as torch cuts: the last ones shorter, or empty. */
-const along =
-  (axis: number, ranks: number): Cut =>
-  (shape) => {
-    if (axis >= shape.length) return whole(shape);
-    const piece = Math.ceil(shape[axis]! / ranks);
-    return Array.from({ length: ranks }, (_, rank) => {
-      const from = Math.min(rank * piece, shape[axis]!);
-      const length = Math.min(piece, shape[axis]! - from);
-      return { start: shape.map((_, a) => (a === axis ? from : 0)), size: shape.map((all, a) => (a === axis ? length : all)) };
-    });
-  };
-const both =
-  (first: Cut, second: Cut): Cut =>
-  (shape) =>
-    first(shape).flatMap((outer) =>
-      second(outer.size).map(({ start, size }) => ({ start: start.map((value, a) => value + outer.start[a]!), size })),
-    );
 /** At places that no trainer would choose. */
 const anywhere: Cut = (shape) => {
   const axis = below(shape.length);
@@ -83,24 +62,6 @@ function valuesOf(dtype: 'BF16' | 'F32', count: number): Buffer {
   return bytes;
 }
 
-/** A box of a tensor, element by element. */
-function boxBytes(bytes: Buffer, width: number, shape: readonly number[], { start, size }: { start: number[]; size: number[] }): Buffer {
-  const count = size.reduce((product, length) => product * length, 1);
-  const out = Buffer.alloc(count * width);
-  for (let element = 0; element < count; element++) {
-    let rest = element;
-    let at = 0;
-    let unit = 1;
-    for (let axis = shape.length - 1; axis >= 0; axis--) {
-      at += (start[axis]! + (rest % size[axis]!)) * unit;
-      rest = Math.floor(rest / size[axis]!);
-      unit *= shape[axis]!;
-    }
-    bytes.copy(out, element * width, at * width, (at + 1) * width);
-  }
-  return out;
-}
-
 const STEPS = [100, 200, 300];
 const data = STEPS.map(
   () =>
@@ -115,22 +76,12 @@ const data = STEPS.map(
     ),
 );
 
-function asDcp(path: string, member: number, cut: Cut): string {
-  const tensors: Record<string, DcpTensor> = {};
-  for (const [name, dtype, shape] of TENSORS) {
-    const [torch, kind] = TORCH[dtype];
-    const parts = cut(shape).map((box, rank): Part => {
-      return {
-        ...box,
-        file: `__${rank}_0.distcp`,
-        stored: { class: kind, bytes: boxBytes(data[member]!.get(name)!, WIDTH[dtype], shape, box) },
-      };
-    });
-    tensors[name] = { dtype: torch, shape, parts };
-  }
-  writeDcp(path, { tensors });
-  return path;
-}
+const asDcp = (path: string, member: number, cut: Cut): string =>
+  writeCut(
+    path,
+    TENSORS.map(([name, dtype, shape]) => ({ name, dtype, shape, data: data[member]!.get(name)! })),
+    cut,
+  );
 
 const asSafetensors = (path: string, member: number): string =>
   writeCheckpoint(

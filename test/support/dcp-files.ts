@@ -38,6 +38,7 @@ const size = (values: readonly number[]) => Buffer.concat([op.global('torch', 'S
 const object = (module: string, name: string, fields: Readonly<Record<string, Uint8Array>>) =>
   Buffer.concat([op.global(module, name), op.emptyTuple, op.newObject, dictOf(fields), op.build]);
 const CLASSES: Readonly<Record<string, string>> = { float32: 'FloatStorage', bfloat16: 'BFloat16Storage' };
+const WIDTHS: Readonly<Record<string, number>> = { BFloat16Storage: 2, HalfStorage: 2, LongStorage: 8 };
 
 /** Values of float32 by tensor, in the order of elements: 0.5, 1.5 … where nothing else is said. */
 export function writeDcp(
@@ -97,7 +98,7 @@ function itemOf({ size: length, stored = {} }: Part, dtype: string): Buffer {
   const shape = stored.shape ?? length;
   const elements = shape.reduce((product, count) => product * count, 1);
   const kind = stored.class ?? CLASSES[dtype] ?? 'FloatStorage';
-  const width = kind === 'BFloat16Storage' ? 2 : 4;
+  const width = WIDTHS[kind] ?? 4;
   const stride = shape.map((_, axis) => shape.slice(axis + 1).reduce((product, count) => product * count, 1));
   const bytes = stored.bytes ?? randomBytes(elements * width);
   const archive = zipOf(torchFiles(pickle(tensor({ class: kind, numel: bytes.length / width, shape, stride })), { 0: bytes }));

@@ -1,9 +1,10 @@
-import { type DtypeName, dtypeByCode, dtypeByName } from '../../base/dtype.ts';
+import { type DtypeName, dtypeByName } from '../../base/dtype.ts';
 import type { Conflict } from '../../base/errors.ts';
-import { extentsOf } from '../../checkpoints/tensors/extents.ts';
 import type { TensorPlace } from '../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import type { GramRange } from '../../merge/engine/passes/gram.ts';
+import { type GramSource, sourceFrom, sourceOf } from '../../merge/engine/passes/gram-source.ts';
+import { copyOfTensor, type TensorCopy } from '../../merge/plan/tensors/equal.ts';
 import { arrange } from '../../model/layout/arrange.ts';
 import type { Arrangement } from '../../model/layout/types.ts';
 import type { CheckpointRoles } from '../../model/roles/checkpoint-roles.ts';
@@ -11,10 +12,10 @@ import type { CheckpointRoles } from '../../model/roles/checkpoint-roles.ts';
 /** Elements of a tensor of the first checkpoint, from `from` to the next run, as another one holds them. */
 export interface ElementRun {
   readonly from: number;
-  readonly path: string;
-  /** Bytes from the beginning of the file. */
-  readonly offset: number;
   readonly dtype: DtypeName;
+  readonly source: GramSource;
+  /** The same as bytes. */
+  readonly copy: TensorCopy;
 }
 
 /** A checkpoint and what its tensors are for. */
@@ -32,6 +33,8 @@ export class Finder {
   arranged = 0;
   readonly #first: Named;
   readonly #other: Named;
+  /** By shard and row: many tensors may be parts of one. */
+  readonly #sources = new Map<string, GramSource>();
   #arrangement: Arrangement | undefined;
 
   constructor(first: Named, other: Named) {
@@ -51,7 +54,7 @@ export class Finder {
       const message = `tensor ${tensor} is [${shape.join(', ')}] in ${this.#first.checkpoint.path} and [${found.join(', ')}] in ${checkpoint.path}`;
       return this.#refuse('E_SHAPE', message, tensor);
     }
-    return this.#runs(place);
+    return [this.#run(place)];
   }
 
   /** Tensors of the other checkpoint that nothing of the first one is found in. */
@@ -76,7 +79,7 @@ export class Finder {
       return this.#refuse('E_LAYOUT_FORM', `tensor ${tensor} of ${a} is held by ${b} in another layout: ${arranged.refused}`, tensor);
     }
     this.arranged++;
-    return arranged.pieces.flatMap((piece) => this.#runs(piece, piece.sourceFrom, piece.elements, piece.from));
+    return arranged.pieces.map((piece) => this.#run(piece, piece.sourceFrom, piece.from));
   }
 
   #arranging(): Arrangement {
@@ -86,12 +89,13 @@ export class Finder {
   }
 
   /** Elements of a tensor of the other checkpoint, seen as those of one of the first from `to` on. */
-  #runs(place: TensorPlace, from = 0, elements?: number, to = 0): ElementRun[] {
+  #run(place: TensorPlace, from = 0, to = 0): ElementRun {
     const { checkpoint } = this.#other;
-    const { name: dtype } = dtypeByCode(checkpoint.shards[place.shard]!.tensors.dtypes[place.row]!);
-    return extentsOf(checkpoint, place, from, elements).map((extent) => {
-      return { from: extent.from - from + to, path: checkpoint.files[extent.file]!.path, offset: extent.offset, dtype };
-    });
+    const key = `${place.shard}/${place.row}`;
+    const whole = this.#sources.get(key) ?? sourceOf(checkpoint, place);
+    this.#sources.set(key, whole);
+    const { dtype } = whole;
+    return { from: to, dtype, source: sourceFrom(whole, from), copy: copyFrom(copyOfTensor(checkpoint, place), from, dtype) };
   }
 
   #refuse(code: Conflict['code'], message: string, tensor: string): null {
@@ -101,23 +105,46 @@ export class Finder {
 }
 
 /**
- * The ranges of a tensor that every checkpoint holds in one run, for each part of it.
+ * The ranges of a tensor that every checkpoint holds in one piece, for each part of it: boxes of a tensor are one.
  *
  * @param copies the runs of each checkpoint, by their beginning
  * @param each elements of a part: the tensor itself, or one expert of it
  */
 export function rangesOf(copies: readonly (readonly ElementRun[])[], elements: number, each: number): GramRange[][] {
   const parts = Array.from({ length: Math.max(1, Math.round(elements / each) || 1) }, (): GramRange[] => []);
-  const cuts = new Set([...parts.map((_, part) => part * each), ...copies.flatMap((runs) => runs.map(({ from }) => from))]);
-  const begins = [...cuts].sort((a, b) => a - b);
-  const at = copies.map(() => 0);
-  for (const [i, begin] of begins.entries()) {
-    const sources = copies.map((runs, c) => {
-      while (at[c]! + 1 < runs.length && runs[at[c]! + 1]!.from <= begin) at[c]!++;
-      const { from, path, offset, dtype } = runs[at[c]!]!;
-      return { path, offset: offset + ((begin - from) * dtypeByName(dtype)!.bits) / 8, dtype };
-    });
-    parts[Math.floor(begin / each) || 0]!.push({ elements: (begins[i + 1] ?? elements) - begin, sources });
+  const begins = parts.map((_, part) => part * each);
+  for (const { from, elements: count, runs } of cutsOf(copies, elements, begins)) {
+    const sources = runs.map(({ source, from: begin }) => sourceFrom(source, from - begin));
+    parts[Math.floor(from / each) || 0]!.push({ elements: count, sources });
   }
   return parts;
+}
+
+/** The same ranges as bytes to compare. */
+export function bytesOf(copies: readonly (readonly ElementRun[])[], elements: number): { elements: number; copies: TensorCopy[] }[] {
+  return cutsOf(copies, elements, [0]).map(({ from, elements: count, runs }) => {
+    return { elements: count, copies: runs.map(({ copy, dtype, from: begin }) => copyFrom(copy, from - begin, dtype)) };
+  });
+}
+
+/** Ranges of elements, and the run of each checkpoint that holds them. @param begins where some begin in any case */
+function cutsOf(
+  copies: readonly (readonly ElementRun[])[],
+  elements: number,
+  begins: readonly number[],
+): { from: number; elements: number; runs: ElementRun[] }[] {
+  const cuts = [...new Set([...begins, ...copies.flatMap((runs) => runs.map(({ from }) => from))])].sort((a, b) => a - b);
+  const at = copies.map(() => 0);
+  return cuts.map((from, i) => {
+    const runs = copies.map((of, c) => {
+      while (at[c]! + 1 < of.length && of[at[c]! + 1]!.from <= from) at[c]!++;
+      return of[at[c]!]!;
+    });
+    return { from, elements: (cuts[i + 1] ?? elements) - from, runs };
+  });
+}
+
+function copyFrom(copy: TensorCopy, elements: number, dtype: DtypeName): TensorCopy {
+  const before = (elements * dtypeByName(dtype)!.bits) / 8;
+  return { ...copy, read: (reader, at, length) => copy.read(reader, before + at, length) };
 }

@@ -2,13 +2,13 @@ import { type DtypeName, dtypeByCode, dtypeByName } from '../../base/dtype.ts';
 import { type Conflict, MergeError, type Warning } from '../../base/errors.ts';
 import { elementCount } from '../../checkpoints/tensors/table.ts';
 import type { GramRange } from '../../merge/engine/passes/gram.ts';
-import { copyAt, type EqualTensor } from '../../merge/plan/tensors/equal.ts';
+import type { EqualTensor } from '../../merge/plan/tensors/equal.ts';
 import { tensorName } from '../../model/roles/checkpoint-roles.ts';
 import type { TensorRole } from '../../model/roles/types.ts';
 import { ROLE_NAMES } from '../../recipe/policy/roles.ts';
 import { extentOf, selectorTest } from '../../recipe/policy/selector.ts';
 import type { PolicyTensor } from '../../recipe/policy/types.ts';
-import { type ElementRun, Finder, type Named, rangesOf } from './sources.ts';
+import { bytesOf, type ElementRun, Finder, type Named, rangesOf } from './sources.ts';
 import type { DiffRole, DiffUncompared } from './types.ts';
 
 /** Numbers that count: a word of a name of their own, or glued to its last word. Not those of `w1` and `fc2`. */
@@ -102,9 +102,9 @@ function policyTensor({ checkpoint, roles }: Named, shard: number, row: number):
 function equalRanges(name: string, shape: readonly number[], copies: readonly (readonly ElementRun[])[]): EqualTensor[] {
   const elements = elementCount(shape);
   const bits = dtypeByName(copies[0]![0]!.dtype)!.bits;
-  return rangesOf(copies, elements, elements)
-    .flat()
-    .map((range) => ({ name, bytes: (range.elements * bits) / 8, copies: range.sources.map(copyAt), code: 'E_INTEGERS_DIFFER' }));
+  return bytesOf(copies, elements).map((range) => {
+    return { name, bytes: (range.elements * bits) / 8, copies: range.copies, code: 'E_INTEGERS_DIFFER' };
+  });
 }
 
 /**

@@ -1,9 +1,7 @@
-import type { FloatDtypeName } from '../../base/dtype.ts';
-import { FLOAT_BYTES } from '../../base/numbers/float.ts';
-import { wholeExtent } from '../../checkpoints/tensors/extents.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { type GramOptions, gramOf } from '../../merge/engine/passes/gram.ts';
 import { Gram } from '../../merge/engine/passes/gram-matrix.ts';
+import { sourceFrom, sourceOf } from '../../merge/engine/passes/gram-source.ts';
 import type { MemberLayers } from '../../model/places/router-layers.ts';
 import type { LayerReport, RouterDrift } from './types.ts';
 
@@ -37,15 +35,11 @@ export async function layerDrift(
   // only the router as a whole.
   const byRow = layer.members.every(({ transposed }) => !transposed);
   const elements = byRow ? width : experts * width;
+  const sources = checkpoints.map((checkpoint, m) => sourceOf(checkpoint, layer.members[m]!.router));
   const rows = await gramOf(
     Array.from({ length: byRow ? experts : 1 }, (_, row) => ({
       elements,
-      sources: checkpoints.map((checkpoint, m) => {
-        const { router } = layer.members[m]!;
-        const { file, offset } = wholeExtent(checkpoint, router);
-        const before = row * elements * FLOAT_BYTES[router.dtype as FloatDtypeName];
-        return { path: checkpoint.files[file]!.path, offset: offset + before, dtype: router.dtype };
-      }),
+      sources: sources.map((source) => sourceFrom(source, row * elements)),
     })),
     { ...options, steps: true },
   );

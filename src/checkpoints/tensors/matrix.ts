@@ -1,5 +1,5 @@
 import { dtypeByCode } from '../../base/dtype.ts';
-import type { TensorTable } from './types.ts';
+import type { Extent, TensorTable } from './types.ts';
 
 /** A part of a matrix, and where it lies. */
 export interface MatrixBox {
@@ -80,6 +80,14 @@ export function matrixOf({ boxes, shapes, dtypes }: TensorTable, row: number): B
     }
   }
   return { columns, boxes: inBands(parts) };
+}
+
+/** Runs of elements, in their order and without gap, as a matrix of one column. @param size bytes of an element */
+export function matrixOfRuns(runs: readonly Extent[], size: number): Matrix {
+  const boxes = runs.map(({ from, elements, file, offset }): MatrixBox => {
+    return { row: from, rows: elements, column: 0, width: 1, file, offset, rowStride: size };
+  });
+  return { columns: 1, boxes };
 }
 
 function isContiguous(size: Float64Array, stride: Float64Array, from: number): boolean {

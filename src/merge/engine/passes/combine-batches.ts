@@ -1,9 +1,8 @@
 import { dtypeByCode } from '../../../base/dtype.ts';
-import type { MatrixBox } from '../../../checkpoints/tensors/matrix.ts';
 import type { CombineJob } from '../../native/combine.ts';
-import type { InputBoxes } from '../../native/job.ts';
-import type { GatheredInput, Plan } from '../../plan/types.ts';
+import type { Plan } from '../../plan/types.ts';
 import { type Cursor, outputElementBytes, type Unit } from '../units.ts';
+import { BoxLists, Numbering } from './box-lists.ts';
 
 /** The columns of one native call, and what is needed to name what it reports. */
 export interface Batch {
@@ -65,8 +64,8 @@ export class BatchCutter {
     if (pieces.length === 0) return undefined;
 
     const S = pieces.length;
-    const files = new FileNumbers();
-    const boxes = new BoxLists(S * N, files);
+    const files = new Numbering<number>();
+    const boxes = new BoxLists(S * N);
     const count = new Float64Array(S);
     const file = new Int32Array(S * N).fill(-1);
     const offset = new Float64Array(S * N);
@@ -90,7 +89,7 @@ export class BatchCutter {
         dtype[i * N + m] = code;
         const gathered = segments.gathered.get(piece.s * N + m);
         if (gathered !== undefined) {
-          boxes.add(i * N + m, gathered, piece, copied ? size : 1);
+          boxes.add(i * N + m, gathered, piece, { unit: copied ? size : 1, fileOf: (source) => files.of(source) });
           continue;
         }
         file[i * N + m] = files.of(source);
@@ -138,78 +137,6 @@ export class BatchCutter {
     let bytes = 0;
     for (let m = 0; m < N; m++) if (segments.file[s * N + m]! >= 0) bytes += dtypeByCode(segments.dtype[s * N + m]!).bits / 8;
     return bytes;
-  }
-}
-
-/** Numbers the files of a call in the order in which they are met. */
-class FileNumbers {
-  readonly #numbers = new Map<number, number>();
-
-  of(file: number): number {
-    const number = this.#numbers.get(file) ?? this.#numbers.size;
-    this.#numbers.set(file, number);
-    return number;
-  }
-
-  list(): number[] {
-    return [...this.#numbers.keys()];
-  }
-}
-
-/** The boxes of a call's inputs, as columns: of each only those that its part of the tensor touches. */
-class BoxLists {
-  readonly #files: FileNumbers;
-  readonly #first: Int32Array;
-  readonly #columns: Float64Array;
-  readonly #start: Float64Array;
-  readonly #boxes: MatrixBox[] = [];
-  #filled = 0;
-
-  /** @param inputs of the call: segments times members */
-  constructor(inputs: number, files: FileNumbers) {
-    this.#files = files;
-    this.#first = new Int32Array(inputs + 1);
-    this.#columns = new Float64Array(inputs);
-    this.#start = new Float64Array(inputs);
-  }
-
-  /**
-   * Inputs are added in ascending order.
-   * @param unit bytes that a column counts: those of an element where bytes are copied, else 1
-   */
-  add(input: number, { matrix, start }: GatheredInput, piece: { readonly from: number; readonly to: number }, unit: number): void {
-    while (this.#filled < input) this.#first[++this.#filled] = this.#boxes.length;
-    const columns = matrix.columns * unit;
-    const from = start * unit + piece.from;
-    const [firstRow, lastRow] = [Math.floor(from / columns), Math.ceil((from + piece.to - piece.from) / columns)];
-    for (const box of matrix.boxes) {
-      if (box.row >= lastRow || box.row + box.rows <= firstRow) continue;
-      this.#boxes.push({ ...box, column: box.column * unit, width: box.width * unit, file: this.#files.of(box.file) });
-    }
-    this.#columns[input] = columns;
-    this.#start[input] = from;
-    this.#first[++this.#filled] = this.#boxes.length;
-  }
-
-  /** Nothing where no input lies in boxes. */
-  columns(): { boxes?: InputBoxes } {
-    if (this.#boxes.length === 0) return {};
-    this.#first.fill(this.#boxes.length, this.#filled + 1);
-    const column = (field: Exclude<keyof MatrixBox, 'file'>): Float64Array => Float64Array.from(this.#boxes, (box) => box[field]);
-    return {
-      boxes: {
-        first: this.#first,
-        columns: this.#columns,
-        start: this.#start,
-        row: column('row'),
-        rows: column('rows'),
-        column: column('column'),
-        width: column('width'),
-        file: Int32Array.from(this.#boxes, ({ file }) => file),
-        offset: column('offset'),
-        rowStride: column('rowStride'),
-      },
-    };
   }
 }
 

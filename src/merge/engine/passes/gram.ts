@@ -1,4 +1,4 @@
-import { type DtypeName, dtypeByName } from '../../../base/dtype.ts';
+import { dtypeByName } from '../../../base/dtype.ts';
 import { defaultThreads } from '../../../base/machine/threads.ts';
 import type { NativeBinding, NativeEngine } from '../../native/binding.ts';
 import { GRAM_SPAN, type GramJob, type GramResult } from '../../native/gram.ts';
@@ -8,17 +8,10 @@ import { DEFAULT_MEMORY } from '../../plan/build.ts';
 import { describeFailure } from '../failure.ts';
 import { bestMode, type IoChoice } from '../input-files.ts';
 import type { EngineChoices } from '../native-engine.ts';
+import { BoxLists, Numbering } from './box-lists.ts';
 import { CallRunner } from './calls.ts';
 import { Gram } from './gram-matrix.ts';
-
-/** Where the elements of one input lie. */
-export interface GramSource {
-  readonly path: string;
-  /** Bytes from the beginning of the file; any alignment. */
-  readonly offset: number;
-  /** A float dtype; inputs may differ. */
-  readonly dtype: DtypeName;
-}
+import { type GramSource, pathsOf } from './gram-source.ts';
 
 /** Elements to sum over: `sources[i]` is the input i of {@link Gram}. */
 export interface GramRange {
@@ -100,7 +93,7 @@ class GramRun {
     this.#inputs = ranges[0]?.sources.length ?? 0;
     for (const [r, { sources }] of ranges.entries()) {
       if (sources.length !== this.#inputs) throw new RangeError(`range ${r} has ${sources.length} sources, the first has ${this.#inputs}`);
-      for (const { path } of sources) this.#lastUse.set(path, r);
+      for (const source of sources) for (const path of pathsOf(source)) this.#lastUse.set(path, r);
     }
     this.#calls = new CallRunner(options.signal);
   }
@@ -173,9 +166,10 @@ class GramRun {
 
   #jobOf(parts: readonly Part[]): Omit<Batch, 'parts'> {
     const [S, N] = [parts.length, this.#inputs];
-    const index = new Map<string, number>();
+    const index = new Numbering<string>();
+    const boxes = new BoxLists(S * N);
     const count = new Float64Array(S);
-    const file = new Int32Array(S * N);
+    const file = new Int32Array(S * N).fill(-1);
     const offset = new Float64Array(S * N);
     const dtype = new Uint8Array(S * N);
     let bytes = 0;
@@ -183,21 +177,20 @@ class GramRun {
       count[s] = to - from;
       for (const [n, source] of this.#ranges[range]!.sources.entries()) {
         const { code, bits } = dtypeByName(source.dtype)!;
-        let f = index.get(source.path);
-        if (f === undefined) {
-          f = index.size;
-          index.set(source.path, f);
-        }
-        file[s * N + n] = f;
-        offset[s * N + n] = source.offset + (from * bits) / 8;
         dtype[s * N + n] = code;
         bytes += ((to - from) * bits) / 8;
+        if ('matrix' in source) {
+          boxes.add(s * N + n, source, { from, to }, { unit: 1, fileOf: (of) => index.of(source.files[of]!.path) });
+          continue;
+        }
+        file[s * N + n] = index.of(source.path);
+        offset[s * N + n] = source.offset + (from * bits) / 8;
       }
     }
-    const paths = [...index.keys()];
+    const paths = index.list();
     const files = paths.map((path) => this.#input(path));
     return {
-      job: { files, count, file, offset, dtype, steps: this.#options.steps === true, cancel: this.#calls.cancel },
+      job: { files, count, file, offset, dtype, ...boxes.columns(), steps: this.#options.steps === true, cancel: this.#calls.cancel },
       paths,
       bytesRead: bytes,
     };
@@ -231,6 +224,7 @@ class GramRun {
         maxInputs: this.#inputs,
         maxOutputs: 1,
         reads: this.#reads,
+        gathers: this.#ranges.some(({ sources }) => sources.some((source) => 'matrix' in source)),
       });
     } catch (cause) {
       throw describeFailure(cause, {});

@@ -22,11 +22,6 @@ export function copyOfTensor(source: TensorSource, place: TensorPlace): TensorCo
   return { path, dtype, read: (reader, at, length) => readTensor(reader, source, place, at, length) };
 }
 
-/** Bytes of a file. */
-export function copyAt({ path, offset }: { readonly path: string; readonly offset: number }): TensorCopy {
-  return { path, read: (reader, at, length) => reader.read(path, offset + at, length) };
-}
-
 /** A tensor that must be the same in every member that is to have it. */
 export interface EqualTensor {
   readonly name: string;
