@@ -2,18 +2,14 @@ import { createHash, type Hash } from 'node:crypto';
 import { MergeError } from '../base/errors.ts';
 import { readExactly, storeOf } from '../base/store/store.ts';
 import type { OpenFile, Stat } from '../base/store/types.ts';
+import { addSpots, addSpotsOfBoxes, BLOCK_BYTES, type Piece } from './spots.ts';
 import { dataStart } from './tensors/table.ts';
-import type { TensorFile, TensorTable } from './tensors/types.ts';
+import type { TensorFile } from './tensors/types.ts';
 import type { Checkpoint } from './types.ts';
 
 const BLOCKS = 64;
-const BLOCK_BYTES = 4096;
 /** Blocks of all files of a checkpoint that lies in boxes. */
 const MOST_BLOCKS = 1024;
-
-/** Fewest bytes of a tensor in a sample that say something: a bias may be zero. */
-const SPOT_BYTES = 256;
-const ZEROS = Buffer.alloc(BLOCKS * BLOCK_BYTES);
 
 /** What was seen of a checkpoint's content without reading all of it. */
 export interface ContentSample {
@@ -21,13 +17,10 @@ export interface ContentSample {
   readonly fingerprint: string;
   /**
    * By tensor and place in it, whether all bytes that were looked at there are zero: matrices in the sampled
-   * blocks. Checkpoints of one layout are sampled at the same places.
+   * blocks. Checkpoints of one layout are sampled at the same places. `tensorOfSpot` takes a key apart.
    */
   readonly spots: ReadonlyMap<string, boolean>;
 }
-
-/** The tensor that a key of {@link ContentSample.spots} is about. */
-export const tensorOfSpot = (key: string): string => key.slice(0, key.lastIndexOf('@'));
 
 /**
  * Identifies the content of a checkpoint without reading all of it. SHA-256, in hex, over the following bytes
@@ -50,13 +43,20 @@ export async function sampleOf({ shards, files, heads }: Pick<Checkpoint, 'shard
   for (const head of heads) await addFile(hash, head, ({ size }) => [[0, size]]);
   // A checkpoint may lie in thousands of files: a few blocks of each are as many as of a few files.
   const blocks = Math.max(1, Math.min(BLOCKS, Math.floor(MOST_BLOCKS / files.length)));
+  const seen: Piece[] = [];
   for (const [i, file] of files.entries()) {
     const tensors = shards[i]?.tensors;
     const whole = tensors?.boxes === null ? tensors : null;
     const start = (size: number): number => (whole === null ? 0 : (dataStart(whole) ?? size));
     const pieces = await addFile(hash, file, ({ size }) => sampledRanges(start(size), size, whole === null ? blocks : BLOCKS));
-    if (whole !== null) for (const { at, bytes } of pieces) addSpots(spots, whole, at, bytes);
+    if (whole === null) seen.push(...pieces.map((piece) => ({ ...piece, file: i })));
+    else for (const { at, bytes } of pieces) addSpots(spots, whole, at, bytes);
   }
+  addSpotsOfBoxes(
+    spots,
+    shards.map(({ tensors }) => tensors),
+    seen,
+  );
   return { fingerprint: hash.digest('hex'), spots };
 }
 
@@ -81,33 +81,6 @@ async function addFile(
   } finally {
     await file.close();
   }
-}
-
-/** Looks at the matrices of a piece of a file, the whole of it or a block. */
-function addSpots(spots: Map<string, boolean>, { count, names, shapes, offset, bytes }: TensorTable, start: number, piece: Buffer): void {
-  const end = start + piece.length;
-  for (let row = firstEndingAfter(offset, bytes, start); row < count && offset[row]! < end; row++) {
-    const from = Math.max(start, offset[row]!);
-    const to = Math.min(end, offset[row]! + bytes[row]!);
-    if (to - from < SPOT_BYTES || shapes[row]!.length < 2) continue;
-    // Of what is there as a whole each block, and at least both halves: files end in the middle of a tensor.
-    const step = Math.max(SPOT_BYTES, Math.min(BLOCK_BYTES, Math.ceil(bytes[row]! / 2)));
-    for (let at = from; at < to; at += step) {
-      const seen = piece.subarray(at - start, Math.min(at + step, to) - start);
-      if (seen.length >= SPOT_BYTES) spots.set(`${names[row]}@${at - offset[row]!}`, seen.equals(ZEROS.subarray(0, seen.length)));
-    }
-  }
-}
-
-/** Rows are in the order of their data. */
-function firstEndingAfter(offset: Float64Array, bytes: Float64Array, at: number): number {
-  let [low, high] = [0, offset.length];
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (offset[middle]! + bytes[middle]! <= at) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }
 
 async function readPiece(file: OpenFile, start: number, end: number): Promise<Buffer> {

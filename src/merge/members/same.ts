@@ -2,6 +2,8 @@ import type { Warning } from '../../base/errors.ts';
 import { groupBy } from '../../base/group-by.ts';
 import { ByteReader } from '../../base/store/byte-reader.ts';
 import { storeOf } from '../../base/store/store.ts';
+import type { Stat } from '../../base/store/types.ts';
+import type { TensorTable } from '../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import type { PlanMember } from '../plan/types.ts';
 import { severalPaths } from './paths.ts';
@@ -66,8 +68,10 @@ export class SameMembers {
 
   /** What cannot be read is told by what reads it all. */
   async #compare(a: Checkpoint, b: Checkpoint): Promise<boolean> {
-    const pairs = await Promise.all(a.shards.map(async ({ path }, s) => Promise.all([resolved(path), resolved(b.shards[s]!.path)])));
-    const apart = a.shards.flatMap((shard, s) => (pairs[s]![0] === pairs[s]![1] ? [] : [{ shard, other: b.shards[s]!.path }]));
+    const [ours, theirs] = [filesOf(a), filesOf(b)];
+    if (ours.length !== theirs.length) return false;
+    const pairs = await Promise.all(ours.map(async ({ path }, i) => Promise.all([resolved(path), resolved(theirs[i]!.path)])));
+    const apart = ours.flatMap((file, i) => (pairs[i]![0] === pairs[i]![1] ? [] : [{ file, other: theirs[i]!.path }]));
     const reader = new ByteReader();
     const equal = async (one: string, other: string, at: number, length: number): Promise<boolean> => {
       this.#signal?.throwIfAborted();
@@ -77,18 +81,15 @@ export class SameMembers {
       return bytes.equals(await reader.read(other, at, length));
     };
     try {
-      for (const { shard, other } of apart) {
-        const { count, offset, bytes } = shard.tensors;
-        for (let row = 0; row < count; row++) {
-          if (!(await equal(shard.path, other, offset[row]!, Math.min(FIRST, bytes[row]!)))) return false;
-        }
+      for (const { file, other } of apart) {
+        for (const { at, length } of startsIn(file)) if (!(await equal(file.path, other, at, length))) return false;
       }
       // Before one reads long and in vain.
-      const rest = apart.reduce((sum, { shard }) => sum + 2 * shard.stat.size, 0);
+      const rest = apart.reduce((sum, { file }) => sum + 2 * file.stat.size, 0);
       if (this.#compared + rest > this.#most) return false;
-      for (const { shard, other } of apart) {
-        const { size } = shard.stat;
-        for (let at = 0; at < size; at += BLOCK) if (!(await equal(shard.path, other, at, Math.min(BLOCK, size - at)))) return false;
+      for (const { file, other } of apart) {
+        const { size } = file.stat;
+        for (let at = 0; at < size; at += BLOCK) if (!(await equal(file.path, other, at, Math.min(BLOCK, size - at)))) return false;
       }
       return true;
     } catch {
@@ -98,6 +99,26 @@ export class SameMembers {
       await reader.close();
     }
   }
+}
+
+interface Compared {
+  readonly path: string;
+  readonly stat: Stat;
+  /** The tensors that lie in it, where each lies whole in one file. */
+  readonly tensors: TensorTable | null;
+}
+
+/** What a checkpoint is made of: what says where its tensors lie, and the files that they lie in. */
+function filesOf({ heads, files, shards }: Checkpoint): Compared[] {
+  return [
+    ...heads.map(({ path, stat }) => ({ path, stat, tensors: null })),
+    ...files.map(({ path, stat }, i) => ({ path, stat, tensors: shards[i]?.tensors.boxes === null ? shards[i].tensors : null })),
+  ];
+}
+
+/** Where tensors of a file begin; nothing of one that holds parts, whose beginning says little. */
+function* startsIn({ tensors }: Compared): Generator<{ at: number; length: number }> {
+  for (let row = 0; row < (tensors?.count ?? 0); row++) yield { at: tensors!.offset[row]!, length: Math.min(FIRST, tensors!.bytes[row]!) };
 }
 
 const resolved = (path: string): Promise<string> => storeOf(path).resolve(path);

@@ -1,5 +1,5 @@
 import type { Warning } from '../../base/errors.ts';
-import { tensorOfSpot } from '../../checkpoints/fingerprint.ts';
+import { tensorOfSpot } from '../../checkpoints/spots.ts';
 import { plural } from '../../render/format.ts';
 import type { PlanMember } from '../plan/types.ts';
 import { severalPaths } from './paths.ts';

@@ -15,8 +15,9 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { assertUnchanged, fingerprint, inputIdentity, sampleOf, tensorOfSpot } from '../../../src/checkpoints/fingerprint.ts';
+import { assertUnchanged, fingerprint, inputIdentity, sampleOf } from '../../../src/checkpoints/fingerprint.ts';
 import { openCheckpoint } from '../../../src/checkpoints/open.ts';
+import { tensorOfSpot } from '../../../src/checkpoints/spots.ts';
 import { entry, fileBytes, folderOf, indexText, mergeError, seeded, smallFile } from '../../support/safetensors.ts';
 
 /** The recipe in words, as slowly as it reads. */
