@@ -83,7 +83,7 @@ export function matrixOf({ boxes, shapes, dtypes }: TensorTable, row: number): B
 }
 
 /** Runs of elements, in their order and without gap, as a matrix of one column. @param size bytes of an element */
-export function matrixOfRuns(runs: readonly Extent[], size: number): Matrix {
+export function matrixOfRuns(runs: readonly Extent[], size: number): BoxedMatrix {
   const boxes = runs.map(({ from, elements, file, offset }): MatrixBox => {
     return { row: from, rows: elements, column: 0, width: 1, file, offset, rowStride: size };
   });

@@ -1,4 +1,4 @@
-import type { Matrix, MatrixBox } from '../../../checkpoints/tensors/matrix.ts';
+import type { BoxedMatrix, MatrixBox } from '../../../checkpoints/tensors/matrix.ts';
 import type { InputBoxes } from '../../native/job.ts';
 
 /** Numbers things in the order in which they are met: the files of a call. */
@@ -47,7 +47,7 @@ export class BoxLists {
    */
   add(
     input: number,
-    { matrix, start }: { readonly matrix: Matrix; readonly start: number },
+    { matrix, start }: { readonly matrix: BoxedMatrix; readonly start: number },
     piece: { readonly from: number; readonly to: number },
     { unit, fileOf }: Units,
   ): void {

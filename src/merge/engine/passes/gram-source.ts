@@ -1,6 +1,6 @@
 import { type DtypeName, dtypeByCode, dtypeByName } from '../../../base/dtype.ts';
 import { extentsOf } from '../../../checkpoints/tensors/extents.ts';
-import { type Matrix, matrixOf, matrixOfRuns } from '../../../checkpoints/tensors/matrix.ts';
+import { type BoxedMatrix, matrixOf, matrixOfRuns } from '../../../checkpoints/tensors/matrix.ts';
 import type { TensorPlace, TensorSource } from '../../../checkpoints/tensors/types.ts';
 
 /** Elements of a float dtype, from one on, that follow one another in a file. */
@@ -14,7 +14,7 @@ export interface RunSource {
 /** Elements that lie in several places, from one on. */
 export interface BoxedSource {
   readonly dtype: DtypeName;
-  readonly matrix: Matrix;
+  readonly matrix: BoxedMatrix;
   /** The files of its boxes. */
   readonly files: readonly { readonly path: string }[];
   /** The element of the matrix that is the first. */

@@ -14,6 +14,7 @@ import { tiedPairs } from '../../../model/roles/tied.ts';
 import { peftConflicts, wrappedNames } from '../../../model/roles/wrapped.ts';
 import type { PolicyTensor } from '../../../recipe/policy/types.ts';
 import type { DraftOutput } from '../inputs/drafts.ts';
+import { conflictsInParts } from '../quantised/in-parts.ts';
 import { NOTHING_QUANTISED, nothingQuantised } from '../quantised/nothing.ts';
 import { planQuantised } from '../quantised/plan.ts';
 import type { QuantisedPlan } from '../quantised/types.ts';
@@ -157,7 +158,9 @@ export async function planTensors(
   const doubt = (shard: number, row: number) => tensors[index.of(shard, row)]!.unknown?.doubt ?? null;
   const matching = { layout, members: checkpoints, participates, files, allowMixedDtypes, arrangement, doubt };
   const matched = targets.map((target, s) => matchShard(s, target, { kinds: works.kinds, of: workOf[s]! }, matching, conflicts));
-  for (const { sources } of quantised.works) {
+  const inParts = conflictsInParts(quantised.works, checkpoints);
+  conflicts.push(...inParts);
+  for (const { sources } of inParts.length === 0 ? quantised.works : []) {
     for (const [m, source] of sources.entries()) {
       for (const place of [source?.codes, source?.scales]) {
         if (place != null) files.indexOf(checkpoints, m, wholeExtent(checkpoints[m]!, place).file);
