@@ -2,7 +2,7 @@ import { createHash, type Hash } from 'node:crypto';
 import { MergeError } from '../base/errors.ts';
 import { readExactly, storeOf } from '../base/store/store.ts';
 import type { OpenFile, Stat } from '../base/store/types.ts';
-import { addSpots, addSpotsOfBoxes, BLOCK_BYTES, type Piece } from './spots.ts';
+import { addSpots, addSpotsOfBoxes, BLOCK_BYTES, type SampledBytes } from './spots.ts';
 import { dataStart } from './tensors/table.ts';
 import type { TensorFile } from './tensors/types.ts';
 import type { Checkpoint } from './types.ts';
@@ -43,7 +43,7 @@ export async function sampleOf({ shards, files, heads }: Pick<Checkpoint, 'shard
   for (const head of heads) await addFile(hash, head, ({ size }) => [[0, size]]);
   // A checkpoint may lie in thousands of files: a few blocks of each are as many as of a few files.
   const blocks = Math.max(1, Math.min(BLOCKS, Math.floor(MOST_BLOCKS / files.length)));
-  const seen: Piece[] = [];
+  const seen: SampledBytes[] = [];
   for (const [i, file] of files.entries()) {
     const tensors = shards[i]?.tensors;
     const whole = tensors?.boxes === null ? tensors : null;

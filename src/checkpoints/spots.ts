@@ -33,7 +33,7 @@ export function addSpots(
 }
 
 /** Bytes of a file of a checkpoint in boxes. */
-export interface Piece {
+export interface SampledBytes {
   readonly file: number;
   readonly at: number;
   readonly bytes: Buffer;
@@ -43,10 +43,10 @@ export interface Piece {
  * The same of tensors in boxes, whose files begin at other bytes in each checkpoint: a place is a block of a box here.
  * @param pieces in the order of files and bytes
  */
-export function addSpotsOfBoxes(spots: Map<string, boolean>, tables: readonly TensorTable[], pieces: readonly Piece[]): void {
+export function addSpotsOfBoxes(spots: Map<string, boolean>, tables: readonly TensorTable[], pieces: readonly SampledBytes[]): void {
   if (pieces.length === 0) return;
   const byFile = groupBy(pieces, ({ file }) => file);
-  const found: { piece: Piece; at: number; key: string; zero: boolean }[] = [];
+  const found: { piece: SampledBytes; at: number; key: string; zero: boolean }[] = [];
   for (const { boxes, names, shapes, dtypes, count } of tables) {
     if (boxes === null) continue;
     const { first, file, offset, boundsAt, bounds } = boxes;
@@ -84,7 +84,7 @@ function runOf(size: Float64Array, stride: Float64Array): number {
 }
 
 /** Those of a file's pieces, in their order, that share bytes with a range. */
-function overlapping(pieces: readonly Piece[], begin: number, end: number): readonly Piece[] {
+function overlapping(pieces: readonly SampledBytes[], begin: number, end: number): readonly SampledBytes[] {
   let [low, high] = [0, pieces.length];
   while (low < high) {
     const middle = (low + high) >> 1;

@@ -38,7 +38,7 @@ export const both =
     );
 
 /** The bytes of a box, element by element. @param width bytes of an element */
-export function boxBytes(bytes: Buffer, width: number, shape: readonly number[], { start, size }: Box): Buffer {
+function boxBytes(bytes: Buffer, width: number, shape: readonly number[], { start, size }: Box): Buffer {
   const count = size.reduce((product, length) => product * length, 1);
   const out = Buffer.alloc(count * width);
   for (let element = 0; element < count; element++) {
