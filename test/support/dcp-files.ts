@@ -34,8 +34,9 @@ export interface DcpFields {
 }
 
 const METADATA = 'torch.distributed.checkpoint.metadata';
-const size = (values: readonly number[]) => Buffer.concat([op.global('torch', 'Size'), tupleOf(tupleOf(...values.map(number))), op.reduce]);
-const object = (module: string, name: string, fields: Readonly<Record<string, Uint8Array>>) =>
+export const sizeOf = (values: readonly number[]) =>
+  Buffer.concat([op.global('torch', 'Size'), tupleOf(tupleOf(...values.map(number))), op.reduce]);
+export const object = (module: string, name: string, fields: Readonly<Record<string, Uint8Array>>) =>
   Buffer.concat([op.global(module, name), op.emptyTuple, op.newObject, dictOf(fields), op.build]);
 const CLASSES: Readonly<Record<string, string>> = { float32: 'FloatStorage', bfloat16: 'BFloat16Storage' };
 const WIDTHS: Readonly<Record<string, number>> = { BFloat16Storage: 2, HalfStorage: 2, LongStorage: 8 };
@@ -51,7 +52,7 @@ export function writeDcp(
   const stored: Buffer[] = [];
   for (const [name, { dtype = 'float32', shape, parts }] of Object.entries(tensors)) {
     const chunks = parts.map(({ start, size: length }) =>
-      object(METADATA, 'ChunkStorageMetadata', { offsets: size(start), sizes: size(length) }),
+      object(METADATA, 'ChunkStorageMetadata', { offsets: sizeOf(start), sizes: sizeOf(length) }),
     );
     const properties = Buffer.concat([
       op.global(METADATA, 'TensorProperties'),
@@ -62,7 +63,7 @@ export function writeDcp(
     ]);
     described[name] = object(METADATA, 'TensorStorageMetadata', {
       properties,
-      size: size(shape),
+      size: sizeOf(shape),
       chunks: Buffer.concat([op.emptyList, op.mark, ...chunks, Buffer.from('e')]),
     });
     for (const part of parts) {
@@ -72,7 +73,7 @@ export function writeDcp(
       const item = itemOf(part, dtype);
       const at = own.reduce((sum, bytes) => sum + bytes.length, 0);
       own.push(item);
-      const index = object(METADATA, 'MetadataIndex', { fqn: op.text(name), offset: size(part.start), index: op.none });
+      const index = object(METADATA, 'MetadataIndex', { fqn: op.text(name), offset: sizeOf(part.start), index: op.none });
       const where = object('torch.distributed.checkpoint.filesystem', '_StorageInfo', {
         relative_path: op.text(file),
         offset: number(part.offset ?? at),

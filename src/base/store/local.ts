@@ -1,4 +1,4 @@
-import { type BigIntStats, constants, type Dirent, read } from 'node:fs';
+import { type BigIntStats, constants, type Dirent, read, readSync } from 'node:fs';
 import { type FileHandle, open, readdir, readlink, realpath, stat } from 'node:fs/promises';
 import { errnoMeaning, errnoOf, errnoText } from '../disk/errno.ts';
 import { toMergeError } from '../disk/io-error.ts';
@@ -129,6 +129,7 @@ async function openRegular(path: string, known: boolean, resolved = false): Prom
       path,
       stat: localStat(stats),
       read: (into, position) => readAll(handle, path, into, position),
+      readEach: (into, length, positions) => readEach(handle, path, { into, length }, positions),
       close: () => handle.close(),
     };
   } catch (error) {
@@ -175,6 +176,41 @@ async function readAll(handle: FileHandle, path: string, into: Uint8Array, posit
     done += bytes;
   }
   return done;
+}
+
+/** Milliseconds of one read from which on it is not the page cache that answers. */
+const SLOW_READ = 0.05;
+/** Reads before that is known. */
+const TRIED = 16;
+
+/**
+ * What is in the page cache is read at once: waiting for the thread pool takes many times as long. A disk or network that
+ * takes longer is asked for all at the same time.
+ */
+async function readEach(
+  handle: FileHandle,
+  path: string,
+  { into, length }: { readonly into: Uint8Array; readonly length: number },
+  positions: readonly number[],
+): Promise<Int32Array> {
+  const counts = new Int32Array(positions.length);
+  const started = performance.now();
+  let i = 0;
+  for (; i < positions.length; i++) {
+    if (i === TRIED && performance.now() - started > TRIED * SLOW_READ) break;
+    try {
+      counts[i] = readSync(handle.fd, into, i * length, length, positions[i]!);
+    } catch (error) {
+      throw readError(error, path);
+    }
+    // Cut by the end of the file, or by a signal.
+    if (counts[i]! < length) counts[i] = await readAll(handle, path, into.subarray(i * length, (i + 1) * length), positions[i]!);
+  }
+  const rest = Array.from(positions.slice(i), async (position, j) => {
+    counts[i + j] = await readAll(handle, path, into.subarray((i + j) * length, (i + j + 1) * length), position);
+  });
+  await Promise.all(rest);
+  return counts;
 }
 
 /** By callback: a promise of FileHandle costs more than reading 4 KiB, and fingerprints take thousands. */

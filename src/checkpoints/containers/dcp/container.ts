@@ -1,9 +1,7 @@
 import { join } from 'node:path';
 import { dtypeByCode } from '../../../base/dtype.ts';
 import { MergeError } from '../../../base/errors.ts';
-import { mapBounded } from '../../../base/map-bounded.ts';
 import { readWhole } from '../../../base/store/store.ts';
-import type { OpenFile } from '../../../base/store/types.ts';
 import { tilingText } from '../../tensors/box-table.ts';
 import { type Boxes, tilingFault } from '../../tensors/boxes.ts';
 import { SECTIONS, sectionOfName } from '../../tensors/section.ts';
@@ -11,7 +9,9 @@ import { locateIn, shardsOf } from '../../tensors/shards.ts';
 import { ColumnTable, elementCount } from '../../tensors/table.ts';
 import type { BoxColumns, TensorFile } from '../../tensors/types.ts';
 import { MAX_PICKLE_BYTES } from '../pickle/limits.ts';
+import type { PlacedTensor } from '../torch/archive.ts';
 import type { Container, Found, Opened } from '../types.ts';
+import { ItemFiles } from './item-files.ts';
 import { ItemReader } from './items.ts';
 import { type DcpMetadata, readMetadata } from './read-metadata.ts';
 import { stateOf } from './state.ts';
@@ -26,8 +26,6 @@ const ITEMS = /^__\d+_\d+\.distcp$/;
 const OF_RANK = /^__\d+\.metadata$/;
 /** Folders beside the model's that trainers save in the same form. */
 const NOT_THE_MODEL = /^(?:optim|lr_sched|sched|rng|random|dataloader|critic|ref|reward|value)/;
-/** Files that are read at the same time. */
-const READS = 16;
 
 /**
  * A checkpoint of torch.distributed: `.metadata`, a pickle that says which boxes of which tensors lie where, and
@@ -36,7 +34,7 @@ const READS = 16;
 export const dcp: Container = {
   kind: 'DCP',
   recognise: async (found) => (await folderOf(found)) !== null,
-  async open(found): Promise<Opened> {
+  async open(found, cache): Promise<Opened> {
     const inner = (await folderOf(found))!;
     const folder = join(found.path, inner);
     const { store } = found;
@@ -46,20 +44,16 @@ export const dcp: Container = {
     const head = { name: join(inner, METADATA), path, stat: await store.stat(path) };
     const metadata = readMetadata(await readWhole(path, MAX_PICKLE_BYTES), path);
     for (const name of metadata.files) checkFileName(path, name, names);
-    const opened = await mapBounded(metadata.files, READS, (name) => store.open(join(folder, name)));
-    try {
-      const source = { store, path: found.path, paths: await found.paths(), metadata, opened };
-      const [state, form] = [await stateOf(source), await formOf(source)];
-      return {
-        ...(await tensorsOf(path, inner, metadata, opened)),
-        form,
-        objects: objectsOf(metadata),
-        heads: [head],
-        ...(state !== null && { state }),
-      };
-    } finally {
-      await Promise.all(opened.map((one) => one.close()));
-    }
+    const files = await ItemFiles.of(store, folder, metadata.files);
+    const source = { store, path: found.path, paths: await found.paths(), metadata, files };
+    const [state, form] = [await stateOf(source), await formOf(source)];
+    return {
+      ...(await tensorsOf(path, inner, metadata, files, cache.of(ItemReader))),
+      form,
+      objects: objectsOf(metadata),
+      heads: [head],
+      ...(state !== null && { state }),
+    };
   },
 };
 
@@ -107,7 +101,8 @@ async function tensorsOf(
   path: string,
   inner: string,
   metadata: DcpMetadata,
-  opened: readonly OpenFile[],
+  opened: ItemFiles,
+  reader: ItemReader,
 ): Promise<Omit<Opened, 'heads' | 'form'>> {
   const { names, shapes, first, boundsAt, items } = metadata;
   const fault = (tensor: string, text: string, file = path): MergeError =>
@@ -128,18 +123,16 @@ async function tensorsOf(
       const file = items.file[box]!;
       if (file < 0) throw fault(names[row]!, 'has a part of which nothing says where it lies');
       const end = items.offset[box]! + items.length[box]!;
-      if (!(end <= opened[file]!.stat.size)) {
-        throw new MergeError(
-          'E_FILE_TRUNCATED',
-          `${opened[file]!.path} has ${opened[file]!.stat.size} bytes, and ${names[row]} reaches to ${end}`,
-          {
-            details: { file: opened[file]!.path, tensor: names[row]! },
-          },
-        );
+      const { size } = opened.stats[file]!;
+      if (!(end <= size)) {
+        const at = opened.paths[file]!;
+        throw new MergeError('E_FILE_TRUNCATED', `${at} has ${size} bytes, and ${names[row]} reaches to ${end}`, {
+          details: { file: at, tensor: names[row]! },
+        });
       }
     }
   }
-  checkApart(metadata, opened);
+  const inFiles = orderInFiles(metadata, opened);
 
   const boxes = {
     first,
@@ -150,30 +143,35 @@ async function tensorsOf(
   } satisfies BoxColumns;
   const rowOf = new Int32Array(boxCount);
   for (let row = 0; row < count; row++) rowOf.fill(row, first[row], first[row + 1]);
-  const reader = new ItemReader();
-  const order = [...rowOf.keys()].sort((a, b) => items.file[a]! - items.file[b]! || items.offset[a]! - items.offset[b]!);
-  await mapBounded(order, READS, async (box) => {
-    const row = rowOf[box]!;
-    const name = names[row]!;
-    const file = opened[items.file[box]!]!;
-    const form = await reader.read(file, items.offset[box]!, items.length[box]!, name);
-    const rank = shapes[row]!.length;
-    const from = boundsAt[row]! + (box - first[row]!) * 2 * rank;
-    const sizes = metadata.bounds.subarray(from + rank, from + 2 * rank);
-    if (form.dtype.code !== metadata.dtypes[row]) {
-      throw fault(name, `is ${form.dtype.name} here, and ${dtypeByCode(metadata.dtypes[row]!).name} in .metadata`, file.path);
-    }
-    if (form.shape.length !== rank || form.shape.some((size, axis) => size !== sizes[axis])) {
-      throw fault(name, `has a part of [${form.shape.join(', ')}] here, which .metadata says is [${sizes.join(', ')}]`, file.path);
-    }
-    const to = boxes.boundsAt[row]! + (box - first[row]!) * 3 * rank;
-    boxes.bounds.set(metadata.bounds.subarray(from, from + 2 * rank), to);
-    boxes.bounds.set(form.stride, to + 2 * rank);
-    boxes.offset[box] = items.offset[box]! + form.at;
-  });
+  for (const [number, order] of inFiles.entries()) {
+    const file = opened.paths[number]!;
+    const places = Array.from(order, (box) => ({ offset: items.offset[box]!, length: items.length[box]!, name: names[rowOf[box]!]! }));
+    const place = (i: number, form: PlacedTensor): void => {
+      const box = order[i]!;
+      const row = rowOf[box]!;
+      const rank = shapes[row]!.length;
+      const from = boundsAt[row]! + (box - first[row]!) * 2 * rank;
+      if (form.dtype.code !== metadata.dtypes[row]) {
+        throw fault(names[row]!, `is ${form.dtype.name} here, and ${dtypeByCode(metadata.dtypes[row]!).name} in .metadata`, file);
+      }
+      const to = boxes.boundsAt[row]! + (box - first[row]!) * 3 * rank;
+      for (let i = 0; i < 2 * rank; i++) boxes.bounds[to + i] = metadata.bounds[from + i]!;
+      let same = form.shape.length === rank;
+      for (let axis = 0; axis < rank && same; axis++) {
+        same = form.shape[axis] === metadata.bounds[from + rank + axis];
+        boxes.bounds[to + 2 * rank + axis] = form.stride[axis]!;
+      }
+      if (!same) {
+        const sizes = metadata.bounds.subarray(from + rank, from + 2 * rank);
+        throw fault(names[row]!, `has a part of [${form.shape.join(', ')}] here, which .metadata says is [${sizes.join(', ')}]`, file);
+      }
+      boxes.offset[box] = items.offset[box]! + form.at;
+    };
+    await opened.use(number, (one) => reader.read(one, places, place));
+  }
 
   const prefix = inner === '' ? '' : `${inner}/`;
-  const files = opened.map(({ path: at, stat }, i): TensorFile => ({ name: `${prefix}${metadata.files[i]}`, path: at, stat }));
+  const files = metadata.files.map((name, i): TensorFile => ({ name: `${prefix}${name}`, path: opened.paths[i]!, stat: opened.stats[i]! }));
   const table = new ColumnTable({
     names,
     dtypes: Uint8Array.from(metadata.dtypes),
@@ -208,17 +206,29 @@ function describedBoxes({ shapes, first, boundsAt, bounds }: DcpMetadata, row: n
   };
 }
 
-/** @throws MergeError where two items share bytes: one of them is not what it says */
-function checkApart({ names, first, items }: DcpMetadata, opened: readonly OpenFile[]): void {
-  const order = Array.from(items.file.keys()).sort((a, b) => items.file[a]! - items.file[b]! || items.offset[a]! - items.offset[b]!);
-  for (const [i, box] of order.entries()) {
-    const next = order[i + 1];
-    if (next === undefined || items.file[next] !== items.file[box] || items.offset[box]! + items.length[box]! <= items.offset[next]!)
-      continue;
-    const tensor = names[first.findIndex((from) => from > box) - 1]!;
-    const file = opened[items.file[box]!]!.path;
-    throw new MergeError('E_OVERLAP', `${file}, byte ${items.offset[next]}: the item of ${tensor} reaches into the one behind it`, {
-      details: { file, tensor, position: items.offset[next]! },
-    });
+/**
+ * The boxes of each file, in the order in which their items lie there.
+ * @throws MergeError where two items share bytes: one of them is not what it says
+ */
+function orderInFiles({ names, first, items }: DcpMetadata, opened: ItemFiles): Int32Array[] {
+  const { file, offset, length } = items;
+  const counts = new Int32Array(opened.paths.length);
+  for (const number of file) counts[number]!++;
+  const orders = Array.from(counts, (count) => new Int32Array(count));
+  counts.fill(0);
+  for (let box = 0; box < file.length; box++) orders[file[box]!]![counts[file[box]!]!++] = box;
+  for (const [number, order] of orders.entries()) {
+    // Most writers list them as they lie.
+    if (order.some((box, i) => i > 0 && offset[order[i - 1]!]! > offset[box]!)) order.sort((a, b) => offset[a]! - offset[b]!);
+    for (let i = 1; i < order.length; i++) {
+      const [box, next] = [order[i - 1]!, order[i]!];
+      if (offset[box]! + length[box]! <= offset[next]!) continue;
+      const tensor = names[first.findIndex((from) => from > box) - 1]!;
+      const path = opened.paths[number]!;
+      throw new MergeError('E_OVERLAP', `${path}, byte ${offset[next]}: the item of ${tensor} reaches into the one behind it`, {
+        details: { file: path, tensor, position: offset[next]! },
+      });
+    }
   }
+  return orders;
 }

@@ -1,7 +1,7 @@
 import { type Dtype, dtypeByName } from '../../../base/dtype.ts';
 import { MergeError } from '../../../base/errors.ts';
 import { readPickle } from '../pickle/read-pickle.ts';
-import { Dict, type Value } from '../pickle/values.ts';
+import { Call, Dict, Taken, type Value } from '../pickle/values.ts';
 import { countOf, isCallOf, itemsOf, pairs, sizesOf, torchDtypeOf, under } from '../pickle/walk.ts';
 import { TORCH_DTYPES } from '../torch/dtypes.ts';
 import { isOfMetadata } from './allowed.ts';
@@ -51,11 +51,14 @@ export interface ItemColumns {
  * @throws MergeError E_PICKLE, E_PICKLE_CLASS; E_DCP for what is a pickle and no metadata of a checkpoint
  */
 export function readMetadata(bytes: Uint8Array, path: string): DcpMetadata {
-  return new MetadataReader(path).read(readPickle(bytes, { path, what: '.metadata' }, isOfMetadata));
+  const parts = new Parts();
+  const root = readPickle(bytes, { path, what: '.metadata' }, isOfMetadata, (object) => parts.take(object));
+  return new MetadataReader(path, parts).read(root);
 }
 
 class MetadataReader {
   readonly #path: string;
+  readonly #parts: Parts;
   readonly #names: string[] = [];
   readonly #dtypes: number[] = [];
   readonly #torchDtypes: string[] = [];
@@ -67,8 +70,9 @@ class MetadataReader {
   readonly #blobRows = new Map<string, number>();
   readonly #files = new Map<string, number>();
 
-  constructor(path: string) {
+  constructor(path: string, parts: Parts) {
     this.#path = path;
+    this.#parts = parts;
   }
 
   #fault(text: string, tensor?: string): MergeError {
@@ -123,35 +127,32 @@ class MetadataReader {
     this.#dtypes.push(codeOf(dtype)?.code ?? -1);
     this.#shapes.push(shape);
     for (const chunk of chunks) {
-      const of = isCallOf(chunk, 'ChunkStorageMetadata') ? chunk.state : undefined;
-      const [start, size] = [sizesOf(under(of, 'offsets')), sizesOf(under(of, 'sizes'))];
-      if (start?.length !== shape.length || size?.length !== shape.length)
-        throw this.#fault(`a part of ${name} has other dimensions than the whole`, name);
-      for (const value of start) this.#bounds.push(value);
-      for (const value of size) this.#bounds.push(value);
+      const { ranks, boundsAt, bounds } = this.#parts;
+      const part = numberOf(chunk, 'ChunkStorageMetadata');
+      const rank = shape.length;
+      if (part === null || ranks[part] !== rank) throw this.#fault(`a part of ${name} has other dimensions than the whole`, name);
+      const from = boundsAt[part]!;
+      for (let i = from; i < from + 2 * rank; i++) this.#bounds.push(bounds[i]!);
     }
     this.#first.push(this.#first.at(-1)! + chunks.length);
     this.#boundsAt.push(this.#bounds.length);
   }
 
   #place(index: Value, info: Value, items: Mutable, blobs: Mutable): void {
-    const of = isCallOf(index, 'MetadataIndex') ? index.state : undefined;
-    const name = under(of, 'fqn');
-    const at = isCallOf(info, '_StorageInfo') ? info.state : undefined;
-    const file = under(at, 'relative_path');
-    const [offset, length] = [countOf(under(at, 'offset')), countOf(under(at, 'length'))];
-    if (typeof name !== 'string') throw this.#fault('says where something lies, and not what');
-    if (typeof file !== 'string' || offset === null || length === null)
-      throw this.#fault(`says where ${name} lies in no way that is known`, name);
-    const transformed = under(at, 'transform_descriptors');
-    if (transformed !== undefined && transformed !== null) throw this.#fault(`${name} is stored compressed or transformed`, name);
+    const [of, at] = [numberOf(index, 'MetadataIndex'), numberOf(info, '_StorageInfo')];
+    const { names, starts, hints, files, offsets, lengths, transforms } = this.#parts;
+    const name = of === null ? null : names[of]!;
+    if (name === null) throw this.#fault('says where something lies, and not what');
+    const [file, offset, length] = at === null ? [null, -1, -1] : [files[at]!, offsets[at]!, lengths[at]!];
+    if (file === null || offset < 0 || length < 0) throw this.#fault(`says where ${name} lies in no way that is known`, name);
+    if (transforms[at!]) throw this.#fault(`${name} is stored compressed or transformed`, name);
     const number = this.#files.get(file) ?? this.#files.size;
     this.#files.set(file, number);
     const blob = this.#blobRows.get(name);
     const row = this.#rows.get(name);
     if (blob === undefined && row === undefined) throw this.#fault(`says where ${name} lies, which it does not describe`, name);
     const into = blob === undefined ? items : blobs;
-    const place = blob ?? this.#boxOf(row!, of, name);
+    const place = blob ?? this.#boxOf(row!, { start: starts[of!]!, hint: hints[of!]! }, name);
     if (into.file[place] !== -1) throw this.#fault(`says twice where ${name} lies`, name);
     into.file[place] = number;
     into.offset[place] = offset;
@@ -159,16 +160,15 @@ class MetadataReader {
   }
 
   /** The box of a tensor that an index means. */
-  #boxOf(row: number, index: Value | undefined, name: string): number {
-    const given = under(index, 'offset');
-    const start = given == null ? this.#shapes[row]!.map(() => 0) : sizesOf(given);
-    const box = start === null ? -1 : this.#boxAt(row, start, countOf(under(index, 'index')));
+  #boxOf(row: number, { start: given, hint }: { readonly start: Value; readonly hint: number }, name: string): number {
+    const start = given === null ? this.#shapes[row]!.map(() => 0) : sizesOf(given);
+    const box = start === null ? -1 : this.#boxAt(row, start, hint);
     if (box === -1) throw this.#fault(`says where a part of ${name} lies that it does not describe`, name);
     return box;
   }
 
   /** The box of a tensor that begins there: the one of that number where it is, else by its start. */
-  #boxAt(row: number, start: readonly number[], hint: number | null): number {
+  #boxAt(row: number, start: readonly number[], hint: number): number {
     const [from, to] = [this.#first[row]!, this.#first[row + 1]!];
     const rank = this.#shapes[row]!.length;
     if (start.length !== rank) return -1;
@@ -177,7 +177,7 @@ class MetadataReader {
       for (let d = 0; d < rank; d++) if (this.#bounds[at + d] !== start[d]) return false;
       return true;
     };
-    if (hint !== null && from + hint < to && begins(from + hint)) return from + hint;
+    if (hint >= 0 && from + hint < to && begins(from + hint)) return from + hint;
     let boxes = this.#byStart.get(row);
     if (boxes === undefined) {
       boxes = new Map();
@@ -195,6 +195,77 @@ class MetadataReader {
   }
 
   readonly #byStart = new Map<number, Map<string, number[]>>();
+}
+
+/**
+ * What there are hundreds of thousands of, taken apart as soon as it is read: parts of tensors, their indices, and the places
+ * of items, as columns.
+ */
+class Parts {
+  /** [parts] -1 of what is described as no part is. */
+  readonly ranks: number[] = [];
+  /** [parts] Where the starts, then the sizes of each begin in `bounds`. */
+  readonly boundsAt: number[] = [];
+  readonly bounds: number[] = [];
+  /** [indices] Null of what names nothing. */
+  readonly names: (string | null)[] = [];
+  /** [indices] As the pickle has them. */
+  readonly starts: Value[] = [];
+  /** [indices] -1 for none. */
+  readonly hints: number[] = [];
+  /** [places] Null of what names no file. */
+  readonly files: (string | null)[] = [];
+  /** [places] -1 of what is none, and so is a length. */
+  readonly offsets: number[] = [];
+  readonly lengths: number[] = [];
+  /** [places] Whether they are stored as what they are not. */
+  readonly transforms: boolean[] = [];
+
+  take(object: Call): Value {
+    const { callee, state, args } = object;
+    switch (callee.name) {
+      case 'Size':
+        return Array.isArray(args[0]) ? args[0] : object;
+      case 'ChunkStorageMetadata':
+        return replaced(object, this.#part(sizesOf(under(state, 'offsets')), sizesOf(under(state, 'sizes'))));
+      case 'MetadataIndex': {
+        const name = under(state, 'fqn');
+        this.starts.push(under(state, 'offset') ?? null);
+        this.hints.push(countOf(under(state, 'index')) ?? -1);
+        return replaced(object, this.names.push(typeof name === 'string' ? name : null) - 1);
+      }
+      case '_StorageInfo': {
+        const file = under(state, 'relative_path');
+        this.offsets.push(countOf(under(state, 'offset')) ?? -1);
+        this.lengths.push(countOf(under(state, 'length')) ?? -1);
+        this.transforms.push((under(state, 'transform_descriptors') ?? null) !== null);
+        return replaced(object, this.files.push(typeof file === 'string' ? file : null) - 1);
+      }
+      default:
+        return object;
+    }
+  }
+
+  #part(start: readonly number[] | null, size: readonly number[] | null): number {
+    this.boundsAt.push(this.bounds.length);
+    if (start === null || size === null || start.length !== size.length) return this.ranks.push(-1) - 1;
+    for (const value of start) this.bounds.push(value);
+    for (const value of size) this.bounds.push(value);
+    return this.ranks.push(start.length) - 1;
+  }
+}
+
+/** What stands in the place of an object; the object itself, to which a pickle may come back, has it, too. */
+function replaced(object: Call, number: number): Taken {
+  const taken = new Taken(object.callee.name, number);
+  object.state = taken;
+  return taken;
+}
+
+/** The number of an object that was taken apart; null of anything else. */
+function numberOf(value: Value, name: string): number | null {
+  const taken = value instanceof Call ? value.state : value;
+  return taken instanceof Taken && taken.name === name ? taken.number : null;
 }
 
 interface Mutable extends ItemColumns {

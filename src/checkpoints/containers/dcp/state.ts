@@ -6,6 +6,7 @@ import { readArchive } from '../torch/archive.ts';
 import { tensorOf } from '../torch/tensor.ts';
 import type { ContainedState } from '../types.ts';
 import { Region } from '../zip/region.ts';
+import type { ItemFiles } from './item-files.ts';
 import type { DcpMetadata } from './read-metadata.ts';
 
 /** What of a checkpoint may say where it stands. */
@@ -15,8 +16,7 @@ export interface StateSource {
   readonly path: string;
   readonly paths: readonly string[];
   readonly metadata: DcpMetadata;
-  /** The files of the metadata, in its order. */
-  readonly opened: readonly OpenFile[];
+  readonly files: ItemFiles;
 }
 
 /**
@@ -32,15 +32,16 @@ export async function stateOf(source: StateSource): Promise<ContainedState | nul
   return null;
 }
 
-async function torchtitan({ metadata, opened }: StateSource): Promise<ContainedState | null> {
+async function torchtitan({ metadata, files }: StateSource): Promise<ContainedState | null> {
   const read = async (name: string): Promise<number | null> => {
     const row = metadata.names.indexOf(name);
     const box = row < 0 ? -1 : metadata.first[row]!;
-    const file = box < 0 ? undefined : opened[metadata.items.file[box]!];
-    return file === undefined ? null : numberIn(file, metadata.items.offset[box]!, metadata.items.length[box]!, name);
+    const file = box < 0 ? -1 : metadata.items.file[box]!;
+    if (file < 0) return null;
+    return files.use(file, (opened) => numberIn(opened, metadata.items.offset[box]!, metadata.items.length[box]!, name));
   };
   const [step, tokens] = [await read('train_state.step'), await read('train_state.ntokens_seen')];
-  return step === null && tokens === null ? null : { step, tokens: tokens || null, file: opened[0]!.path };
+  return step === null && tokens === null ? null : { step, tokens: tokens || null, file: files.paths[0]! };
 }
 
 /** The whole number that is the only element of a tensor; null where it is something else. */
@@ -61,13 +62,14 @@ async function numberIn(file: OpenFile, offset: number, length: number, what: st
   return value !== null && Number.isSafeInteger(value) && value >= 0 ? value : null;
 }
 
-async function megatron({ store, path, paths, metadata, opened }: StateSource): Promise<ContainedState | null> {
+async function megatron({ store, path, paths, metadata, files }: StateSource): Promise<ContainedState | null> {
   const { names, items } = metadata.blobs;
   const blob = names.findIndex((name) => name.startsWith('common_state/'));
   if (blob >= 0) {
-    const file = opened[items.file[blob]!]!;
-    const { root } = await readArchive(new Region(file, names[blob]!, items.offset[blob]!, items.length[blob]!), () => true);
-    return megatronState(itemsOf(root)?.[0] ?? root, file.path);
+    return files.use(items.file[blob]!, async (file) => {
+      const { root } = await readArchive(new Region(file, names[blob]!, items.offset[blob]!, items.length[blob]!), () => true);
+      return megatronState(itemsOf(root)?.[0] ?? root, file.path);
+    });
   }
   if (!paths.includes('common.pt')) return null;
   return withFile(store, join(path, 'common.pt'), async (file) => {

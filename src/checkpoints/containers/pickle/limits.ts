@@ -18,5 +18,11 @@ export const MAX_OBJECTS = 2 ** 26;
 /** Number of a memo entry. Python's memo is a dict, in which one entry may have any number. */
 export const MAX_MEMO_INDEX = 2 ** 28;
 
+/** Objects that a pickle comes back to. */
+export const MAX_KEPT = 2 ** 23;
+
+/** Values at once on the stack: Python appends and sets a thousand at a time, a tuple has as many as it has. */
+export const MAX_STACK = 2 ** 22;
+
 /** Deepest nesting of lists, dicts and tuples that is looked into. */
 export const MAX_DEPTH = 64;

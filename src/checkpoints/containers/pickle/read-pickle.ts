@@ -1,7 +1,17 @@
 import { MergeError } from '../../../base/errors.ts';
-import { MAX_INTEGER_BYTES, MAX_MEMO_INDEX, MAX_NAME_BYTES, MAX_OBJECTS, MAX_PICKLE_BYTES, MAX_STRING_BYTES } from './limits.ts';
+import {
+  MAX_INTEGER_BYTES,
+  MAX_KEPT,
+  MAX_MEMO_INDEX,
+  MAX_NAME_BYTES,
+  MAX_OBJECTS,
+  MAX_PICKLE_BYTES,
+  MAX_STACK,
+  MAX_STRING_BYTES,
+} from './limits.ts';
 import { CLASSES, namedClasses } from './named-classes.ts';
 import { OPCODES } from './opcodes.ts';
+import { referencedEntries } from './referenced.ts';
 import { Call, Dict, Global, List, Persistent, type Value } from './values.ts';
 
 /** Where a pickle comes from, for what is said of it. */
@@ -16,6 +26,12 @@ export interface PickleSource {
 /** What a pickle may name: false refuses the file. */
 export type Allowed = (global: Global) => boolean;
 
+/**
+ * Given an object or the result of a call as soon as it is complete: may put something smaller into its place, so that of a
+ * million objects little is left.
+ */
+export type Take = (object: Call) => Value;
+
 const EMPTY: readonly Value[] = Object.freeze([]);
 const UTF8 = new TextDecoder('utf-8', { fatal: true });
 /** A class or function of a module; names with points reach into what they name. */
@@ -28,34 +44,38 @@ const MODULE = /^[A-Za-z_][\w.]*$/;
  * somebody who means harm or another program writes is refused.
  * @param bytes the pickle, all of it, to its last byte
  * @param allowed whether a class or function may be named
+ * @param take may be left out
  * @throws MergeError E_PICKLE for what is damaged or beyond a limit; E_PICKLE_CLASS for what is not allowed
  */
-export function readPickle(bytes: Uint8Array, source: PickleSource, allowed: Allowed): Value {
+export function readPickle(bytes: Uint8Array, source: PickleSource, allowed: Allowed, take?: Take): Value {
   if (bytes.length > MAX_PICKLE_BYTES)
-    throw new PickleReader(bytes, source, allowed).fault(`has ${bytes.length} bytes, the limit is ${MAX_PICKLE_BYTES}`, 0);
-  return new PickleReader(bytes, source, allowed).read();
+    throw new PickleReader(bytes, source, allowed, take).fault(`has ${bytes.length} bytes, the limit is ${MAX_PICKLE_BYTES}`, 0);
+  return new PickleReader(bytes, source, allowed, take).read();
 }
 
 class PickleReader {
   readonly #bytes: Buffer;
   readonly #source: PickleSource;
   readonly #allowed: Allowed;
+  readonly #take: Take | undefined;
   readonly #named = namedClasses();
   readonly #stack: Value[] = [];
   /** Heights of the stack at its marks; nothing below the last is taken. */
   readonly #marks: number[] = [];
   #fence = 0;
-  readonly #memo: Value[] = [];
-  /** Entries whose numbers leave gaps. */
-  readonly #sparse = new Map<number, Value>();
+  /** Entries that the pickle speaks of again, and how many there are in all without those out of order. */
+  readonly #memo = new Map<number, Value>();
+  #memoized = 0;
+  #referenced: Uint8Array = new Uint8Array();
   readonly #globals = new Map<string, Global>();
   #at = 0;
   #objects = 0;
 
-  constructor(bytes: Uint8Array, source: PickleSource, allowed: Allowed) {
+  constructor(bytes: Uint8Array, source: PickleSource, allowed: Allowed, take: Take | undefined) {
     this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.#source = source;
     this.#allowed = allowed;
+    this.#take = take;
   }
 
   fault(text: string, at = this.#at): MergeError {
@@ -67,16 +87,17 @@ class PickleReader {
   read(): Value {
     const bytes = this.#bytes;
     const stack = this.#stack;
-    const memo = this.#memo;
     const end = bytes.length;
+    this.#referenced = referencedEntries(bytes);
     for (;;) {
       const at = this.#at;
       if (at >= end) throw this.fault('ends before its STOP');
       const op = bytes[at]!;
       this.#at = at + 1;
+      if (stack.length > MAX_STACK) throw this.fault(`holds more than ${MAX_STACK} values at once`, at);
       switch (op) {
         case 0x94: // MEMOIZE
-          memo.push(this.#top(at));
+          this.#put(this.#memoized, at);
           break;
         case 0x71: // BINPUT
           this.#put(this.#byte(at), at);
@@ -193,6 +214,9 @@ class PickleReader {
           break;
         }
         case 0x52: // REDUCE
+          this.#call(at);
+          if (this.#take !== undefined && stack.at(-1) instanceof Call) stack.push(this.#take(stack.pop() as Call));
+          break;
         case 0x81: // NEWOBJ
           this.#call(at);
           break;
@@ -285,16 +309,18 @@ class PickleReader {
     stack.push(size === 2 ? [b, c] : [stack.pop()!, b, c]);
   }
 
+  /** Python numbers entries as they come; of a number given twice, the last counts. */
   #put(index: number, at: number): void {
     if (index > MAX_MEMO_INDEX) throw this.fault(`numbers a value ${index}, the limit is ${MAX_MEMO_INDEX}`, at);
     const value = this.#top(at);
-    if (index === this.#memo.length) this.#memo.push(value);
-    else if (index < this.#memo.length) this.#memo[index] = value;
-    else this.#sparse.set(index, value);
+    if (index === this.#memoized) this.#memoized++;
+    if (index < this.#referenced.length && this.#referenced[index] === 0) return;
+    this.#memo.set(index, value);
+    if (this.#memo.size > MAX_KEPT) throw this.fault(`comes back to more than ${MAX_KEPT} objects`, at);
   }
 
   #get(index: number, at: number): Value {
-    const value = index < this.#memo.length ? this.#memo[index] : this.#sparse.get(index);
+    const value = this.#memo.get(index);
     if (value === undefined) throw this.fault(`speaks of value ${index}, which it has not`, at);
     return value;
   }
@@ -389,20 +415,21 @@ class PickleReader {
     if (target instanceof Dict && state instanceof Dict) return;
     if (!(target instanceof Call)) throw this.fault('gives attributes to what has none', at);
     target.state = state;
+    if (this.#take !== undefined) this.#stack[this.#stack.length - 1] = this.#take(target);
   }
 
   #append(values: readonly Value[], at: number): void {
     const target = this.#top(at);
     if (target instanceof List) for (const value of values) target.items.push(value);
-    else if (target instanceof Call) target.added = [...(target.added ?? []), ...values];
+    else if (target instanceof Call) target.add(values);
     else throw this.fault('appends to what is no list', at);
   }
 
-  #setItems(values: readonly Value[], at: number): void {
+  #setItems(values: Value[], at: number): void {
     if (values.length % 2 !== 0) throw this.fault('sets a key without a value', at);
     const target = this.#top(at);
-    if (target instanceof Dict) for (const value of values) target.entries.push(value);
-    else if (target instanceof Call) target.added = [...(target.added ?? []), ...values];
+    if (target instanceof Dict) target.set(values);
+    else if (target instanceof Call) target.add(values);
     else throw this.fault('sets a key in what is no dict', at);
   }
 }

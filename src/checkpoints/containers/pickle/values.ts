@@ -3,7 +3,20 @@
  * written down. A tuple is an array. Values may be shared and, in a hostile file, contain themselves: walk
  * them with `walk.ts`, or to a known depth.
  */
-export type Value = null | boolean | number | bigint | string | Uint8Array | readonly Value[] | List | Dict | Global | Call | Persistent;
+export type Value =
+  | null
+  | boolean
+  | number
+  | bigint
+  | string
+  | Uint8Array
+  | readonly Value[]
+  | List
+  | Dict
+  | Global
+  | Call
+  | Persistent
+  | Taken;
 
 /** A list. */
 export class List {
@@ -12,7 +25,13 @@ export class List {
 
 /** A dict, or an OrderedDict: key, value, key, value, as they were set. Keys may come twice. */
 export class Dict {
-  readonly entries: Value[] = [];
+  entries: Value[] = [];
+
+  /** @param values keys and values; may be kept */
+  set(values: Value[]): void {
+    if (this.entries.length === 0) this.entries = values;
+    else for (const value of values) this.entries.push(value);
+  }
 }
 
 /** The name of a class or function. Equal names are one object within a pickle. */
@@ -44,6 +63,12 @@ export class Call {
     this.callee = callee;
     this.args = args;
   }
+
+  /** Values one by one: there may be millions, added singly or all at once. */
+  add(values: readonly Value[]): void {
+    this.added ??= [];
+    for (const value of values) this.added.push(value);
+  }
 }
 
 /** A reference to what lies outside the pickle: of torch, a storage. */
@@ -52,5 +77,17 @@ export class Persistent {
 
   constructor(id: Value) {
     this.id = id;
+  }
+}
+
+/** What stands in the place of an object that its reader took apart: it has all that counts, under a number. */
+export class Taken {
+  /** The class. */
+  readonly name: string;
+  readonly number: number;
+
+  constructor(name: string, number: number) {
+    this.name = name;
+    this.number = number;
   }
 }

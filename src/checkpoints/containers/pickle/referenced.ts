@@ -1,0 +1,51 @@
+import { MAX_MEMO_INDEX } from './limits.ts';
+
+/** Bytes of operands, by opcode; -1 a byte and as many more as it says, -4 the same of four bytes, -2 two lines. */
+const OPERANDS = new Int8Array(256);
+for (const [bytes, opcodes] of [
+  [1, [0x71, 0x68, 0x4b, 0x80]],
+  [2, [0x4d]],
+  [4, [0x72, 0x6a, 0x4a]],
+  [8, [0x47, 0x95]],
+  [-1, [0x8c, 0x8a, 0x43]],
+  [-4, [0x58, 0x8b, 0x42]],
+  [-2, [0x63]],
+] as const)
+  for (const opcode of opcodes) OPERANDS[opcode] = bytes;
+
+const BINGET = 0x68;
+const LONG_BINGET = 0x6a;
+const LINE_END = 0x0a;
+
+/**
+ * Which entries of its memo a pickle comes back to. Python notes each object, and speaks of few of them again: with all
+ * of them kept, none could be forgotten before the end.
+ * @returns [entries] 1 for those; what lies beyond has to be kept. Where the pickle is damaged, those up to there.
+ */
+export function referencedEntries(bytes: Buffer): Uint8Array {
+  // There is no entry without an opcode of its own, unless it has a number out of order.
+  const found = new Uint8Array(Math.min(bytes.length, MAX_MEMO_INDEX + 1));
+  for (let at = 0; at < bytes.length; ) {
+    const opcode = bytes[at++]!;
+    const operand = OPERANDS[opcode]!;
+    if (operand === 0) continue;
+    if (operand === -2) {
+      at = bytes.indexOf(LINE_END, bytes.indexOf(LINE_END, at) + 1) + 1;
+      if (at === 0) break;
+      continue;
+    }
+    const length = Math.abs(operand);
+    if (bytes.length - at < length) break;
+    if (operand === -1) at += 1 + bytes[at]!;
+    else if (operand === -4) at += 4 + bytes.readUInt32LE(at);
+    else {
+      if (opcode === BINGET) found[bytes[at]!] = 1;
+      else if (opcode === LONG_BINGET) {
+        const entry = bytes.readUInt32LE(at);
+        if (entry < found.length) found[entry] = 1;
+      }
+      at += length;
+    }
+  }
+  return found;
+}
