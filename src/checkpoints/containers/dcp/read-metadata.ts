@@ -1,7 +1,7 @@
 import { type Dtype, dtypeByName } from '../../../base/dtype.ts';
 import { MergeError } from '../../../base/errors.ts';
 import { readPickle } from '../pickle/read-pickle.ts';
-import { Call, Dict, Taken, type Value } from '../pickle/values.ts';
+import { Call, Dict, Placeholder, type Value } from '../pickle/values.ts';
 import { countOf, isCallOf, itemsOf, pairs, sizesOf, torchDtypeOf, under } from '../pickle/walk.ts';
 import { TORCH_DTYPES } from '../torch/dtypes.ts';
 import { isOfMetadata } from './allowed.ts';
@@ -256,8 +256,8 @@ class Parts {
 }
 
 /** What stands in the place of an object; the object itself, to which a pickle may come back, has it, too. */
-function replaced(object: Call, number: number): Taken {
-  const taken = new Taken(object.callee.name, number);
+function replaced(object: Call, number: number): Placeholder {
+  const taken = new Placeholder(object.callee.name, number);
   object.state = taken;
   return taken;
 }
@@ -265,7 +265,7 @@ function replaced(object: Call, number: number): Taken {
 /** The number of an object that was taken apart; null of anything else. */
 function numberOf(value: Value, name: string): number | null {
   const taken = value instanceof Call ? value.state : value;
-  return taken instanceof Taken && taken.name === name ? taken.number : null;
+  return taken instanceof Placeholder && taken.name === name ? taken.number : null;
 }
 
 interface Mutable extends ItemColumns {

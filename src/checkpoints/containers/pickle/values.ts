@@ -16,7 +16,7 @@ export type Value =
   | Global
   | Call
   | Persistent
-  | Taken;
+  | Placeholder;
 
 /** A list. */
 export class List {
@@ -81,7 +81,7 @@ export class Persistent {
 }
 
 /** What stands in the place of an object that its reader took apart: it has all that counts, under a number. */
-export class Taken {
+export class Placeholder {
   /** The class. */
   readonly name: string;
   readonly number: number;
