@@ -49,7 +49,7 @@ export const ERROR_CODES = {
   // Inputs
   E_NOT_FOUND: { exit: 3, title: 'There is nothing at this path', help: 'Check the path.' },
   E_NOT_READABLE: { exit: 3, title: 'The path is there but cannot be read', help: 'Check permissions, and that it is a regular file, or a link to one: a download may be incomplete.' },
-  E_NO_CHECKPOINT: { exit: 3, title: 'The folder holds no safetensors checkpoint', help: 'Point at a folder with model.safetensors or model.safetensors.index.json.' },
+  E_NO_CHECKPOINT: { exit: 3, title: 'The folder holds no checkpoint that can be read', help: 'Point at the folder of a step, or at a file of weights; docs/containers.md lists the forms that are read.' },
   E_NO_RUN: { exit: 3, title: 'The folder holds no run, or none of its checkpoints can be used', help: 'Name the folder that holds the step folders, as checkpoint-1000, step1000 or iter_0001000.' },
   E_AMBIGUOUS: { exit: 3, title: 'The folder can be meant in two ways: it holds both a single file and an index, or is a checkpoint and a run', help: 'Remove what is left over, or name the file itself; for a run say which checkpoints, as --last 10.' },
   E_NO_TENSORS: { exit: 3, title: 'The checkpoint holds no tensors at all, or empty ones', help: 'The save was probably interrupted; use another checkpoint.' },
@@ -61,7 +61,7 @@ export const ERROR_CODES = {
   E_TRAILING_BYTES: { exit: 3, title: 'The file is longer than its header says', help: 'The file was not written by a safetensors writer, or two writers collided; save it again.' },
   E_HEADER_TRUNCATED: { exit: 3, title: 'The file ends inside its header', help: 'The save or the copy was interrupted; copy it again.' },
   E_HEADER_TOO_LARGE: { exit: 3, title: 'The header length is beyond the limit', help: 'The file is probably not safetensors.' },
-  E_OTHER_CONTENT: { exit: 3, title: 'A file holds something else than its name says: a Git LFS pointer, a web page, another format, a tokenizer cut off', help: 'Get the file itself, as the message says.' },
+  E_OTHER_CONTENT: { exit: 3, title: 'A file holds something else than its name says: a Git LFS pointer, a web page, another format, a tokenizer cut off', help: 'Do as the message says, or get the file itself.' },
   E_HEADER_JSON: { exit: 3, title: 'The header is not the JSON the format asks for', help: 'Save the file again with a safetensors writer.' },
   E_HEADER_START: { exit: 3, title: 'The header does not begin with an opening brace', help: 'The file is probably not safetensors.' },
   E_HEADER_TYPE: { exit: 3, title: 'A header value has a JSON type that the format does not allow there', help: 'Save the file again with a safetensors writer.' },

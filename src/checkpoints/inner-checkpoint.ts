@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { isWeightsFile } from './containers/safetensors/shard-names.ts';
+import { holdsModelOfTorch } from './containers/torch/file-names.ts';
 import type { Found } from './containers/types.ts';
 import { positionFromName, reasonAgainstName } from './names.ts';
 
@@ -10,16 +11,21 @@ const FOLDERS_READ = 32;
 
 /** What trainers keep in folders beside the model: its optimizer, and other models. */
 const NOT_THE_MODEL =
-  /^(optim|optimizer|lr_scheduler|scheduler|rng|random|dataloader|dataset|critic|value|ref|reference|reward|teacher|draft|logs?|tensorboard|wandb)([-_.].*)?$/i;
+  /^(zero|optim|optimizer|lr_scheduler|scheduler|rng|random|dataloader|dataset|critic|value|ref|reference|reward|teacher|draft|logs?|tensorboard|wandb)([-_.].*)?$/i;
 
 /**
  * The checkpoints inside a folder that holds no weights itself but in folders of its own, as where a trainer converts
  * what it saves: those with a config.json before others, the nearest before what lies deeper. More than one where
  * nothing says which is meant. A folder that names another step is another checkpoint.
  * @param own step of the folder; null where it names none
+ * @param whatever whether those count that torch wrote, where the folder itself is in no form that is read
  * @returns paths that go on from the folder's own
  */
-export async function innerCheckpoints({ store, path }: Pick<Found, 'store' | 'path'>, own: number | null): Promise<string[]> {
+export async function innerCheckpoints(
+  { store, path }: Pick<Found, 'store' | 'path'>,
+  own: number | null,
+  whatever = false,
+): Promise<string[]> {
   let level = [''];
   const found: { readonly path: string; readonly rank: number }[] = [];
   for (let depth = 1; depth <= DEEP; depth++) {
@@ -35,7 +41,8 @@ export async function innerCheckpoints({ store, path }: Pick<Found, 'store' | 'p
     level = [];
     for (const inner of next.slice(0, FOLDERS_READ)) {
       const names = ((await store.list(join(path, inner)).catch(() => null)) ?? []).map(({ name }) => name);
-      if (names.some(isWeightsFile)) found.push({ path: join(path, inner), rank: depth + (names.includes('config.json') ? 0 : DEEP) });
+      if (names.some(isWeightsFile) || (whatever && holdsModelOfTorch(names)))
+        found.push({ path: join(path, inner), rank: depth + (names.includes('config.json') ? 0 : DEEP) });
       else level.push(inner);
     }
   }

@@ -33,7 +33,7 @@ const STAGES: ReadonlyMap<string, number> = new Map([
  * (`model/consolidated`); `rank0` of Composer: the rank that saves what is there once.
  */
 const FORM: ReadonlySet<string> = new Set(
-  'hf huggingface transformers converted export exported safetensors consolidated unsharded model weights actor policy bf16 fp16 fp32 rank0'.split(
+  'hf huggingface transformers converted export exported safetensors consolidated unsharded universal model weights actor policy bf16 fp16 fp32 rank0'.split(
     ' ',
   ),
 );

@@ -1,7 +1,7 @@
 import { basename, join, relative } from 'node:path';
 import { MergeError } from '../base/errors.ts';
 import { foreignContainerOf } from './containers/all.ts';
-import { areForeign, foreignFile } from './containers/foreign.ts';
+import { areForeign, foreignError, foreignName } from './containers/foreign.ts';
 import { OpenCache } from './containers/open-cache.ts';
 import type { FolderEntries, Found } from './containers/types.ts';
 import { hubRepository, snapshotFolders } from './hub.ts';
@@ -37,13 +37,13 @@ function fail(path: string, problem: string, help?: string): MergeError {
 }
 
 function noFile(path: string): MergeError {
-  const known = foreignFile(basename(path));
-  if (known !== null) return fail(path, `is a file of ${known.format}, not safetensors`, `Convert it first, with ${known.converter}.`);
+  const known = foreignName(basename(path));
+  if (known !== null) return foreignError(path, 'a file', known);
   const ofIndex = basename(path).endsWith('.index.json');
   return fail(
     path,
-    'is neither a folder nor a .safetensors file',
-    ofIndex ? 'Name the folder that holds the index.' : 'Name a folder, or a file ending in .safetensors.',
+    'is neither a folder nor a file of weights by its name',
+    ofIndex ? 'Name the folder that holds the index.' : 'Name a folder, or a file ending in .safetensors, .pt, .pth, .bin or .ckpt.',
   );
 }
 
@@ -66,16 +66,27 @@ export function snapshotHelp(paths: readonly string[]): string {
   return paths.length === 0 ? 'It holds no revision: download one, with `hf download`.' : `Name a revision of it: ${listed(paths, ' or ')}`;
 }
 
+/** A name without the ending that says that it is a file of weights; null for another. */
+function stemOfWeights(name: string): string | null {
+  return /^(.+)\.(?:safetensors|pt|pth|bin|ckpt)$/.exec(name)?.[1] ?? null;
+}
+
 /** The folder of a run, or of several: its folders, or theirs, are named by steps. */
 async function run(found: Found, inner: readonly string[]): Promise<MergeError | null> {
   const { path, entries } = found;
   const names = [...entries!.keys()].sort();
   const own = positionFromName(basename(path))?.step ?? null;
-  const { positions, epochs } = namesTogether(names);
+  // Steps are folders, or files of weights.
+  const isFile = (name: string): boolean => entries!.get(name) === true;
+  const stems = names.flatMap((name) => (isFile(name) ? (stemOfWeights(name) ?? []) : [name]));
+  const { positions, epochs } = namesTogether(stems);
   // The folders of epochs may be runs of their own.
-  const epochOf = (name: string): number | null => (inner.length > 0 ? (epochs.get(name) ?? null) : null);
-  const stepOf = (name: string): number | null => positions.get(name)?.step ?? epochOf(name);
-  const isStep = (name: string): boolean => stepOf(name) !== null && stepOf(name) !== own && entries!.get(name) !== true;
+  const epochOf = (stem: string): number | null => (inner.length > 0 ? (epochs.get(stem) ?? null) : null);
+  const stepOf = (name: string): number | null => {
+    const stem = isFile(name) ? stemOfWeights(name) : name;
+    return stem === null ? null : (positions.get(stem)?.step ?? epochOf(stem));
+  };
+  const isStep = (name: string): boolean => stepOf(name) !== null && stepOf(name) !== own;
   if (areForeign(own === null ? names : await found.paths())) return null;
   const steps = names.filter(isStep).sort((a, b) => stepOf(a)! - stepOf(b)!);
   if (steps.length > 0) {
@@ -86,8 +97,9 @@ async function run(found: Found, inner: readonly string[]): Promise<MergeError |
   for (const below of await found.paths()) {
     const [folder = '', name] = below.split('/');
     if (name === undefined || folder.startsWith('.')) continue;
-    const step = positionFromName(name)?.step ?? null;
-    if (step !== null && !name.includes('.') && step !== own) runs.add(folder);
+    const stem = stemOfWeights(name) ?? name;
+    const step = positionFromName(stem)?.step ?? null;
+    if (step !== null && !/\.\w*$/.test(stem) && step !== own) runs.add(folder);
   }
   if (runs.size === 0) return null;
   const which = [...runs].sort();

@@ -88,7 +88,7 @@ async function lookInto(
   const container = await containerOf(found);
   if (container === safetensors) return { found, container };
   const position = named ?? (name === undefined ? await positionOfFolder(found.path) : positionFromName(name));
-  const inner = found.entries === null ? [] : await innerCheckpoints(found, position?.step ?? null);
+  const inner = found.entries === null ? [] : await innerCheckpoints(found, position?.step ?? null, container === undefined);
   const [only, other] = inner;
   // In a folder that names no step they may be anything: a run of one checkpoint, say.
   if (only === undefined || (position == null && !deeper)) {

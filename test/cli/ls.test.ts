@@ -137,7 +137,7 @@ left out
     const foreign = writeTree(join(folder.path, 'foreign'), { 'step100/_METADATA': '', 'step200/_METADATA': '' });
     const { code, out, err } = await ls(foreign, '--json');
     expect(code).toBe(3);
-    expect(err).toMatch(/^error\[E_NO_RUN\]: .*all 2: Orbax \(MaxText\), not safetensors; convert it with .*MaxText/);
+    expect(err).toMatch(/^error\[E_NO_RUN\]: .*all 2: Orbax \(MaxText\), which is not read; convert it with .*MaxText/);
     expect(JSON.parse(out)).toMatchObject({
       schema: 'ckpt-merge/error',
       code: 'E_NO_RUN',

@@ -82,8 +82,8 @@ export const HOSTILE_FOLDERS: readonly HostileFolder[] = [
   {
     what: 'file of another kind',
     code: 'E_NO_CHECKPOINT',
-    file: 'model.bin',
-    make: () => join(folderOf({ 'model.bin': '' }), 'model.bin'),
+    file: 'model.onnx',
+    make: () => join(folderOf({ 'model.onnx': '' }), 'model.onnx'),
   },
   { what: 'the index itself', code: 'E_NO_CHECKPOINT', file: INDEX, make: () => join(sharded(), INDEX) },
   { what: 'single file and index', code: 'E_AMBIGUOUS', file: '', make: () => sharded({ 'model.safetensors': smallFile('a', 'b') }) },

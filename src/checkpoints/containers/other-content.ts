@@ -12,7 +12,7 @@ interface Content {
 }
 
 const AGAIN = 'download it again';
-const TORCH = 'load it with torch.load and write it with safetensors.torch.save_file';
+const TORCH = 'load it with torch.load, and save it again with torch.save or safetensors.torch.save_file';
 
 /** How texts begin that stand in the place of a file. */
 const TEXTS: readonly (readonly [begin: RegExp, content: Content])[] = [
@@ -30,12 +30,12 @@ const TEXTS: readonly (readonly [begin: RegExp, content: Content])[] = [
 
 /** How files of other kinds begin. */
 const MAGICS: readonly (readonly [begin: string, content: Content])[] = [
-  ['PK\x03\x04', { what: 'is a zip archive, as torch.save writes', remedy: TORCH }],
+  ['PK\x03\x04', { what: 'is a zip archive, as torch.save writes', remedy: 'call it .pt, as which it is read' }],
   [
     '\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19',
     {
       what: 'is in the form that torch.save had before version 1.6 (_use_new_zipfile_serialization=False)',
-      remedy: 'load it with torch.load and save it again with torch.save, or with safetensors',
+      remedy: TORCH,
     },
   ],
   // Of protocols 2 to 5, with what a dict or a state of torch begins with; read as a length it would be petabytes.

@@ -1,11 +1,11 @@
 import { basename, join, parse, resolve } from 'node:path';
 import { MergeError } from '../../base/errors.ts';
 import { storeOf } from '../../base/store/store.ts';
-import { foreignFile } from '../containers/foreign.ts';
+import { type ForeignFormat, foreignName } from '../containers/foreign.ts';
 import { isRankFile, isWeightsFile } from '../containers/safetensors/shard-names.ts';
 import { hubRepository } from '../hub.ts';
 import { innerCheckpoints } from '../inner-checkpoint.ts';
-import { epochMentioned, isFormName, type NamedPosition, positionFromName, reasonAgainstName } from '../names.ts';
+import { epochMentioned, isFormName, type NamedPosition, positionFromName, reasonAgainstName, UNFINISHED_SAVE } from '../names.ts';
 import { type ApartName, namesTogether } from '../sibling-names.ts';
 import { snapshots } from './hub-cache.ts';
 
@@ -47,7 +47,7 @@ export interface Listing {
 }
 
 /** What torch.save writes: opening it tells whether it is a checkpoint. */
-const TORCH_FILE = /^\.(?:pt|pth|bin)$/;
+const TORCH_FILE = /^\.(?:pt|pth|bin|ckpt)$/;
 const WEIGHTS = /^model\.safetensors$|\.safetensors\.index\.json$|-\d+-of-\d+\.safetensors$/;
 
 /** @throws MergeError E_NOT_FOUND, E_NOT_READABLE; E_NO_RUN where the path is no folder */
@@ -77,7 +77,10 @@ export async function listRun(path: string): Promise<Listing> {
   for (const { name, kind } of entries) {
     // In the folder of a step what names that step is a part of it: `checkpoint-20/global_step20`.
     if (own !== null && positionFromName(name)?.step === own) continue;
-    if (kind === 'folder') candidates.push(...(await ofFolder(path, name)));
+    // NeMo's mark of a save that goes on.
+    if (kind === 'folder' && names.includes(`${name}-unfinished`))
+      candidates.push({ path: join(path, name), name, against: UNFINISHED_SAVE });
+    else if (kind === 'folder') candidates.push(...(await ofFolder(path, name)));
     else if (kind === 'file' && !isCheckpoint) candidates.push(...ofFile(path, name, named.has(parse(name).name)));
   }
   const links = entries
@@ -152,8 +155,7 @@ function ofFile(folder: string, name: string, named: boolean): Candidate[] {
   if (!named && positionFromName(stem) === null) return [];
   const path = join(folder, name);
   if (ext === '.safetensors' || TORCH_FILE.test(ext)) return [{ path, name: stem, against: null }];
-  // Of a rank's file (Composer's `ep0-ba20-rank0.pt`) the folder of that step says enough.
-  const foreign = /rank\d+$/.test(stem) ? null : foreignFile(name);
+  const foreign = foreignName(name);
   return foreign === null ? [] : [{ path, name: stem, against: foreignReason(foreign), lost: true }];
 }
 
@@ -180,6 +182,6 @@ async function ofLinks(folder: string, links: readonly string[], others: readonl
 }
 
 /** Why a checkpoint of another format is left out, with the tool that makes one of ours from it. */
-export function foreignReason({ format, converter }: { readonly format: string; readonly converter: string }): string {
-  return `${format}${format.includes('safetensors') ? '' : ', not safetensors'}; convert it with ${converter}`;
+export function foreignReason({ format, converter }: ForeignFormat): string {
+  return `${format}, which is not read; convert it with ${converter}`;
 }

@@ -16,6 +16,7 @@ import { loggedAt, logOf } from './log.ts';
 import { noRun } from './no-run.ts';
 import { comparePositions, samePosition } from './position.ts';
 import { NO_STEP } from './reasons.ts';
+import { missingNewest, TRACKERS } from './tracker.ts';
 import type { BrokenCheckpoint, Excluded, Run } from './types.ts';
 import { unlikeMembers } from './unlike.ts';
 
@@ -67,7 +68,9 @@ export async function discoverRun(path: string, { signal, mixedDtypes = false }:
   excluded.push(...unlike);
   const own = listing.isCheckpoint ? await ownModel(path, kept.at(-1)!) : null;
   if (own !== null) excluded.push(own);
-  const broken = [...results, ...unlike, own]
+  const missing = await missingNewest(path, listing.names, [...whole, ...excluded], kept.at(-1)!);
+  if (missing !== null) excluded.push(missing);
+  const broken = [...results, ...unlike, own, missing]
     .filter((result): result is BrokenCheckpoint => result !== null && 'ingredient' in result)
     .filter((lost) => !kept.some((checkpoint) => samePosition(checkpoint, lost)))
     .sort((a, b) => comparePositions(a, b) || (a.path < b.path ? -1 : 1));
@@ -103,7 +106,7 @@ export async function isRunFolder(path: string, { orCheckpoint = false }: { read
   if (listing === null || (listing.isCheckpoint && !orCheckpoint)) return false;
   return (
     listing.candidates.some(({ position, epoch, apart }) => position !== null || epoch !== null || apart !== null) ||
-    listing.names.some((name) => RUN_MARKERS.has(name))
+    listing.names.some((name) => TRACKERS.has(name))
   );
 }
 
@@ -133,9 +136,6 @@ async function ownModel(path: string, newest: FoundCheckpoint['checkpoint']): Pr
   const newer = `the model in the folder of the run itself, where ${basename(file!)} says step ${step}: name it beside the others, one by one, to merge it`;
   return { path, name: basename(resolve(path)), stage, ingredient, step, tokens: null, reason: newer };
 }
-
-/** Files in which trainers keep the name of the newest checkpoint. */
-const RUN_MARKERS = new Set(['latest_checkpointed_iteration.txt', 'latest.txt', 'latest']);
 
 /**
  * By position. Of several at one position the one that is named by its step is kept, else the first by name:

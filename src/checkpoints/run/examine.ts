@@ -60,10 +60,10 @@ export async function examineCandidate(
   } catch (error) {
     if (!(error instanceof MergeError) || NOT_ITS_FAULT.has(error.code)) throw error;
     const { format, converter } = error.details as { format?: string; converter?: string };
-    if (format !== undefined && converter !== undefined) return broken(foreignReason({ format, converter }));
+    if (format !== undefined && converter !== undefined) return { ...broken(foreignReason({ format, converter })), help: error.help };
     // A folder that is named by no step and holds no weights is none of the run's checkpoints.
     if (step === null && error.code === 'E_NO_CHECKPOINT') return null;
-    return { ...broken(faultReason(error, path)), ...(error.code === 'E_AMBIGUOUS' && { help: error.help }) };
+    return { ...broken(faultReason(error, path)), ...((error.code === 'E_AMBIGUOUS' || HELPFUL.has(error.code)) && { help: error.help }) };
   }
   if (checkpoint.shards[0]!.metadata?.has(METADATA_KEY)) return left('a merge that this tool wrote');
   if (checkpoint.ephemeral !== null) return left(`ephemeral: the trainer will remove it (${basename(checkpoint.ephemeral)})`);
@@ -97,6 +97,9 @@ function savedAt({ files }: Checkpoint): number | null {
 /** To leave a checkpoint out for these would make another merge of the same run, without a word. */
 const NOT_ITS_FAULT: ReadonlySet<string> = new Set(['E_TOO_MANY_FILES', 'E_TEMPORARY', 'E_NO_MEMORY']);
 
+/** What is to be done about these is not to wait, nor to mend a file. */
+const HELPFUL: ReadonlySet<string> = new Set(['E_TORCH_FILE', 'E_PICKLE_CLASS', 'E_DCP', 'E_OTHER_CONTENT']);
+
 const NOT_WHOLE: ReadonlySet<string> = new Set([
   'E_SHARD_MISSING',
   'E_FILE_TRUNCATED',
@@ -108,7 +111,8 @@ const NOT_WHOLE: ReadonlySet<string> = new Set([
 
 /** The fault in words that fit beside the checkpoint's name: without its path. */
 function faultReason({ code, message }: MergeError, path: string): string {
-  const fault = message.replaceAll(`${path}/`, '').replace(`${path}: `, '').replaceAll(path, basename(path));
+  const own = message.replace(`${path}: ${basename(path)} `, '').replace(`${path}: `, '');
+  const fault = own.replaceAll(`${path}/`, '').replaceAll(path, basename(path));
   // A name that Node cannot hand back is that of a checkpoint that may well be whole.
   return `${NOT_WHOLE.has(code) && !path.includes(NOT_UTF8) ? INCOMPLETE : 'not usable'}: ${fault}`;
 }

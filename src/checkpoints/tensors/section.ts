@@ -14,10 +14,10 @@ export function sectionOf({ sections }: Pick<TensorTable, 'sections'>, row: numb
 }
 
 /** What trainers call the part of a state that is the optimizer's, at the beginning or under one key. */
-const OPTIMIZER = /^(?:(?:app|state|train_state)\.)?(?:optimizers?|optims?|opt)\./;
+const OPTIMIZER = /^(?:(?:app|state|train_state)\.)?(?:optimizers?|optims?|opt)(?:_states?(?:_dicts?)?)?\./;
 /** Tensors of what else a trainer goes on from. */
 const STATE =
-  /^(?:(?:app|state|train_state)\.)?(?:lr_schedulers?|schedulers?|(?:data_?)?loaders?|train_state|rng_states?|rng|rerun_state_machine\w*)(?:[./]|$)/;
+  /^(?:(?:app|state|train_state)\.)?(?:(?:lr_|opt_param_)?schedulers?(?:_state_dict)?|loops|callbacks|(?:data_?)?loaders?|train_state|rng_states?|rng|rerun_state_machine\w*)(?:[./]|$)/;
 
 /** What a tensor of that flat name is of. */
 export function sectionOfName(name: string): TensorSection {

@@ -178,7 +178,7 @@ describe('what is no checkpoint is called what it is', () => {
 
   test('one of DeepSpeed inside the Trainer is no run', async () => {
     const run = writeTree(join(folder.path, 'run'), { 'checkpoint-100/global_step100/zero_pp_rank_0_mp_rank_00_optim_states.pt': '' });
-    expect(await help(join(run, 'checkpoint-100'))).toContain('DeepSpeed (ZeRO)');
+    expect(await help(join(run, 'checkpoint-100'))).toContain('DeepSpeed ZeRO');
     expect(await isRunFolder(join(run, 'checkpoint-100'))).toBe(false);
   });
 });

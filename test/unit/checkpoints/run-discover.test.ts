@@ -352,7 +352,7 @@ describe('left out, with the reason', () => {
         ['checkpoint-20', 20, null, null, 'not usable: model.safetensors: permission denied'],
         ['checkpoint-30', 30, null, null, 'not usable: model.safetensors: EIO from read'],
         ['checkpoint-50', 50, null, null, 'a link to nothing'],
-        ['step-60', 60, null, null, expect.stringContaining('PyTorch')],
+        ['step-60', 60, null, null, expect.stringContaining('step-60.pt: 2 bytes are too few for an archive')],
         ['tmp-checkpoint-70', 70, null, null, expect.stringContaining('temporary')],
         ['stage2-step40-tokens4B', 40, 2, 4e9, expect.stringContaining('incomplete')],
       ]);
@@ -621,7 +621,21 @@ describe('left out, with the reason', () => {
 });
 
 test.each([
-  ['Megatron mp_rank', { 'mp_rank_00_001/model_optim_rng.pt': '' }, 'Megatron Bridge'],
+  [
+    'Megatron mp_rank',
+    { 'mp_rank_00_000/model_optim_rng.pt': '', 'mp_rank_00_001/model_optim_rng.pt': '' },
+    '`--ckpt-convert-format torch_dist` of Megatron-LM',
+  ],
+  [
+    'DeepSpeed ZeRO 3',
+    { 'zero_pp_rank_0_mp_rank_00_model_states.pt': '', 'bf16_zero_pp_rank_0_mp_rank_00_optim_states.pt': '' },
+    'zero_to_fp32.py',
+  ],
+  ['DeepSpeed universal', { 'mp_rank_00_model_states.pt': '', 'zero/norm.weight/fp32.pt': '' }, 'ds_to_universal.py'],
+  ['Llama in parts', { 'consolidated.00.pth': '', 'consolidated.01.pth': '' }, 'convert_llama_weights_to_hf.py'],
+  ['GGUF', { 'model-Q8_0.gguf': '' }, 'gguf_file'],
+  ['NumPy', { 'weights.npz': '' }, 'safetensors.numpy'],
+  ['torch.save in files', { 'a.pt': '', 'b.pt': '' }, 'save_file'],
   [
     'DeepSpeed inside the Trainer',
     { 'global_step100/bf16_zero_pp_rank_0_mp_rank_00_optim_states.pt': '', 'trainer_state.json': '{}' },
@@ -630,13 +644,12 @@ test.each([
   ['GPT-NeoX', { 'layer_00-model_00-model_states.pt': '', 'mp_rank_00_model_states.pt': '' }, 'convert_neox_to_hf.py'],
   ['Orbax', { _CHECKPOINT_METADATA: '', 'items/_METADATA': '' }, 'MaxText'],
   ['levanter', { 'metadata.json': '{"step":100}', 'model/.zarray': '' }, 'export_lm_to_hf'],
-  ['.pt', { 'model.pt': '' }, 'save_file'],
 ])('%s is recognised, and its converter named', async (_format, files, converter) => {
   const tree = (name: string) => Object.fromEntries(Object.entries(files).map(([file, text]) => [`${name}/${file}`, text]));
   const run = writeTree(join(folder.path, 'run'), { ...tree('step100'), ...tree('step200') });
   const error = await errorOf(run);
   expect(error).toMatchObject({ code: 'E_NO_RUN', exitCode: 3 });
-  expect(error.message).toMatch(/none of its checkpoints can be used; all 2: .*not safetensors; convert it with /);
+  expect(error.message).toMatch(/none of its checkpoints can be used; all 2: .*, which is not read; convert it with /);
   expect(error.message).toContain(converter);
   writeRun(run, [{ name: 'step300' }]);
   expect(reasonsOf(await discoverRun(run)).step100).toContain(converter);
@@ -651,6 +664,9 @@ test.each([
   ['accelerate', { 'pytorch_model_fsdp_0/.metadata': '', 'pytorch_model_fsdp_0/__0_0.distcp': '' }, 'pytorch_model_fsdp_0/.metadata'],
   ['verl', { 'actor/model_world_size_1_rank_0.pt': '' }, 'actor/model_world_size_1_rank_0.pt'],
   ['.bin', { 'pytorch_model.bin': '', 'config.json': '{}' }, 'pytorch_model.bin'],
+  ['.pt', { 'model.pt': '', 'optimizer.pt': '' }, 'model.pt'],
+  ['Megatron-LM of one rank', { 'mp_rank_00/model_optim_rng.pt': '' }, 'mp_rank_00/model_optim_rng.pt'],
+  ['Llama in one part', { 'consolidated.00.pth': '', 'params.json': '{}' }, 'consolidated.00.pth'],
 ])('%s is read; a file of it that is not what it should be is named', async (_format, files, broken) => {
   const tree = (name: string) => Object.fromEntries(Object.entries(files).map(([file, text]) => [`${name}/${file}`, text]));
   const run = writeTree(join(folder.path, 'run'), { ...tree('step100'), ...tree('step200') });

@@ -48,7 +48,9 @@ export const dcp: Container = {
     const source = { store, path: found.path, paths: await found.paths(), metadata, files };
     const [state, form] = [await stateOf(source), await formOf(source)];
     return {
-      ...(await tensorsOf(path, inner, metadata, files, cache.of(ItemReader))),
+      ...(await tensorsOf(path, inner, metadata, files, cache.of(ItemReader)).catch((error: unknown) =>
+        otherItems(error, metadata, files),
+      )),
       form,
       objects: objectsOf(metadata),
       heads: [head],
@@ -56,6 +58,30 @@ export const dcp: Container = {
     };
   },
 };
+
+/** Faults that other items than those of torch.save have. */
+const OTHER_ITEMS: ReadonlySet<string> = new Set(['E_OVERLAP', 'E_ZIP']);
+
+/**
+ * With another format of torch's writer the places of tensors are those of one image of all, and mean nothing.
+ * @throws MergeError E_DCP for such items; else the fault that was found
+ */
+async function otherItems(error: unknown, { items }: DcpMetadata, files: ItemFiles): Promise<never> {
+  if (!(error instanceof MergeError) || !OTHER_ITEMS.has(error.code)) throw error;
+  const path = error.details.file;
+  const number = files.paths.indexOf(path ?? '');
+  const offset = items.offset[items.file.indexOf(number)] ?? 0;
+  const start = Buffer.alloc(16);
+  await files.use(Math.max(0, number), (file) => file.read(start, offset)).catch(() => 0);
+  // The header of safetensors, and its length before it.
+  if (start[8] !== 0x7b || start.readUInt32LE(4) !== 0) throw error;
+  const message = `${path}, byte ${offset}: its items are no archives of torch.save: it was saved with SerializationFormat.SAFETENSORS, whose places are not those of its tensors`;
+  throw new MergeError('E_DCP', message, {
+    details: error.details,
+    help: "Save it again with torch.distributed.checkpoint's own format, or with HuggingFaceStorageWriter.",
+    cause: error,
+  });
+}
 
 /** The folder of the checkpoint below a path: '' for itself, null where there is none. */
 async function folderOf({ entries, paths }: Found): Promise<string | null> {

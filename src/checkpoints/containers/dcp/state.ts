@@ -1,9 +1,9 @@
 import { basename, join } from 'node:path';
 import type { OpenFile, Store } from '../../../base/store/types.ts';
-import type { Value } from '../pickle/values.ts';
 import { countOf, itemsOf, under } from '../pickle/walk.ts';
 import { readArchive } from '../torch/archive.ts';
 import { tensorOf } from '../torch/tensor.ts';
+import { megatronState } from '../torch/trainer-state.ts';
 import type { ContainedState } from '../types.ts';
 import { Region } from '../zip/region.ts';
 import type { ItemFiles } from './item-files.ts';
@@ -76,18 +76,6 @@ async function megatron({ store, path, paths, metadata, files }: StateSource): P
     const { root } = await readArchive(new Region(file, 'common.pt'), () => true);
     return megatronState(root, file.path);
   });
-}
-
-function megatronState(state: Value, file: string): ContainedState {
-  const args = fieldsOf(under(state, 'args'));
-  const step = countOf(under(state, 'iteration')) ?? countOf(under(args, 'iteration'));
-  const [samples, length] = [countOf(under(args, 'consumed_train_samples')), countOf(under(args, 'seq_length'))];
-  return { step, tokens: samples === null || length === null ? null : samples * length || null, file };
-}
-
-/** The attributes of an object, as `argparse.Namespace` keeps them. */
-function fieldsOf(value: Value | undefined): Value | undefined {
-  return typeof value === 'object' && value !== null && 'state' in value ? value.state : value;
 }
 
 async function olmoCore({ store, path, paths }: StateSource): Promise<ContainedState | null> {

@@ -42,7 +42,7 @@ export async function readArchive(region: Region, allowed: Allowed = isOfTorch):
   }
   const root = pickle.name.slice(0, -'data.pkl'.length);
   if (pickles.length > 1 || entries.some(({ name }) => !name.startsWith(root))) throw fault('holds more than one folder');
-  if (entries.some(({ name }) => name === `${root}constants.pkl`)) throw fault('is a TorchScript module, and no saved weights');
+  if (entries.some(({ name }) => name === `${root}constants.pkl`)) throw scriptError(region);
   refuseCompressed(region, entries);
   const order = entries.find(({ name }) => name === `${root}byteorder`);
   if (order !== undefined) {
@@ -56,6 +56,13 @@ export async function readArchive(region: Region, allowed: Allowed = isOfTorch):
     root: readPickle(bytes, source, allowed),
     storages: new Map(entries.filter(({ name }) => name.startsWith(folder)).map((entry) => [entry.name.slice(folder.length), entry])),
   };
+}
+
+function scriptError({ path, what }: Region): MergeError {
+  return new MergeError('E_TORCH_FILE', `${path}: ${what} is a TorchScript module, and no saved weights`, {
+    details: { file: path },
+    help: 'Save its weights: torch.save(torch.jit.load(PATH).state_dict(), OTHER).',
+  });
 }
 
 /**

@@ -7,25 +7,22 @@ import { BoxTable } from '../../tensors/box-table.ts';
 import { sectionOfName } from '../../tensors/section.ts';
 import { shardName } from '../../tensors/shards.ts';
 import type { Shard } from '../../tensors/types.ts';
+import { foreignError } from '../foreign.ts';
 import { otherContent, otherContentError, START_BYTES } from '../other-content.ts';
 import type { Value } from '../pickle/values.ts';
 import { under } from '../pickle/walk.ts';
 import { readIndex } from '../safetensors/read-index.ts';
 import type { SafetensorsIndex } from '../safetensors/scan-index.ts';
 import { locateTensors } from '../safetensors/tensor-locator.ts';
-import type { Container, Found, Opened } from '../types.ts';
+import type { ContainedState, Container, Found, Opened } from '../types.ts';
 import { Region } from '../zip/region.ts';
 import { placeInStorage, readArchive } from './archive.ts';
+import { DEEPSPEED, INDEX, MEGATRON_RANK, modelFile, PIPELINE, SINGLE, ZERO_3 } from './file-names.ts';
 import { leavesOf } from './state.ts';
 import { tensorOf } from './tensor.ts';
+import { stateInFile } from './trainer-state.ts';
 
-const INDEX = 'pytorch_model.bin.index.json';
-const SINGLE = 'pytorch_model.bin';
-/** What DeepSpeed saves of the model with ZeRO 1 and 2: all weights, under `module`. */
-const DEEPSPEED = /^mp_rank_\d+_model_states\.pt$/;
 const DEEPSPEED_KEY = 'module';
-/** What GPT-NeoX keeps of its layers beside it: the weights are there, and not under `module`. */
-const PIPELINE = /^layer_\d+-model/;
 const SUFFIX = /\.(?:pt|pth|bin|ckpt)$/;
 /** Files that are read at the same time. */
 const READS = 16;
@@ -39,33 +36,38 @@ interface Files {
 }
 
 /**
- * What torch.save wrote: one file, Hugging Face's `pytorch_model.bin` with or without an index, or a folder of
- * DeepSpeed's of ZeRO 1 and 2. Tensors have flat names: keys joined by points.
+ * What torch.save wrote: one file, a folder with one that is the model, Hugging Face's `pytorch_model.bin` with
+ * or without an index, a folder of DeepSpeed's of ZeRO 1 and 2, or Megatron-LM's of a single rank. Tensors have
+ * flat names: keys joined by points.
  */
 export const torch: Container = {
   kind: 'torch.save',
-  async recognise({ path, entries }) {
-    if (entries === null) return SUFFIX.test(path) && (await isKnown(path));
-    return (
-      entries.has(INDEX) ||
-      entries.has(SINGLE) ||
-      (deepspeedFiles(entries.keys()).length > 0 && ![...entries.keys()].some((name) => PIPELINE.test(name)))
-    );
+  async recognise({ path, entries, paths }) {
+    if (entries === null) return SUFFIX.test(path);
+    const names = [...entries.keys()];
+    if (entries.has(INDEX) || entries.has(SINGLE)) return true;
+    // Of ZeRO 3 the weights are elsewhere, and so they are of a universal checkpoint.
+    if (names.some((name) => ZERO_3.test(name) || PIPELINE.test(name)) || entries.get('zero') === false) return false;
+    if (deepspeedFiles(names).length > 0) return true;
+    const model = modelFile(names);
+    if (model !== null) return model.called || (await beginsAsZip(join(path, model.name)));
+    return (await megatronFiles(paths)).length === 1;
   },
   async open(found): Promise<Opened> {
     const { path, entries, store } = found;
     const { names, index, key } = await filesOf(found);
-    const read = await mapBounded(names, READS, async (name): Promise<Shard & Pick<FileOfTensors, 'version'>> => {
+    const read = await mapBounded(names, READS, async (name): Promise<Shard & Pick<FileOfTensors, 'version' | 'state'>> => {
       const at = entries === null ? path : join(path, name);
       const file = await store.open(at, entries?.get(name));
       try {
-        const { tensors, version } = await tableOf(file, key, names.indexOf(name));
-        return { name, path: at, stat: file.stat, tensors, metadata: null, version };
+        const { tensors, version, state } = await tableOf(file, key, names.indexOf(name));
+        return { name, path: at, stat: file.stat, tensors, metadata: null, version, state };
       } finally {
         await file.close();
       }
     });
-    const shards = read.map(({ version: _, ...shard }) => shard);
+    const shards = read.map(({ version: _, state: __, ...shard }) => shard);
+    const state = read.find((one) => one.state !== null)?.state ?? null;
     if (shards.every(({ tensors }) => tensors.count === 0)) {
       throw new MergeError('E_NO_TENSORS', `${path}: the checkpoint holds no tensors`, { details: { file: path } });
     }
@@ -80,21 +82,26 @@ export const torch: Container = {
       namesPerFile: false,
       warnings: [],
       locate: locateTensors(path, shards, index),
+      ...(state !== null && { state }),
     };
   },
 };
 
-/** Whether a file is of torch.save, or something else of which is known what it is: opening it says so. */
-async function isKnown(path: string): Promise<boolean> {
-  const start = await readStart(path, START_BYTES).catch(() => Buffer.alloc(0));
-  return otherContent(start) !== null;
+async function beginsAsZip(path: string): Promise<boolean> {
+  const start = await readStart(path, 4).catch(() => Buffer.alloc(0));
+  return start.toString('latin1') === 'PK\x03\x04';
+}
+
+/** Of Megatron-LM, whose ranks have parts of tensors: where there is one, it has all. */
+async function megatronFiles(paths: Found['paths']): Promise<string[]> {
+  return (await paths()).filter((name) => MEGATRON_RANK.test(name));
 }
 
 function deepspeedFiles(names: Iterable<string>): string[] {
   return [...names].filter((name) => DEEPSPEED.test(name)).sort();
 }
 
-async function filesOf({ path, entries }: Found): Promise<Files> {
+async function filesOf({ path, entries, paths }: Found): Promise<Files> {
   if (entries === null) return { names: [basename(path)], index: null, key: DEEPSPEED.test(basename(path)) ? DEEPSPEED_KEY : null };
   if (entries.has(INDEX)) {
     const index = await readIndex(join(path, INDEX), undefined, entries.get(INDEX));
@@ -103,22 +110,21 @@ async function filesOf({ path, entries }: Found): Promise<Files> {
   if (entries.has(SINGLE)) return { names: [SINGLE], index: null, key: null };
   const [only, other] = deepspeedFiles(entries.keys());
   if (other !== undefined) {
-    throw new MergeError(
-      'E_NO_CHECKPOINT',
-      `${path}: is a checkpoint of DeepSpeed with tensor parallelism: ${other} holds other parts of tensors than ${only}`,
-      {
-        details: { file: path },
-        help: "Convert it first, with DeepSpeed's `ds_to_universal.py`, or the tool of its trainer.",
-      },
-    );
+    throw foreignError(path, 'a checkpoint', {
+      format: `DeepSpeed with tensor parallelism (${other} holds other parts of tensors than ${only})`,
+      converter: "DeepSpeed's `ds_to_universal.py`, or the tool of its trainer",
+    });
   }
-  return { names: [only!], index: null, key: DEEPSPEED_KEY };
+  if (only !== undefined) return { names: [only], index: null, key: DEEPSPEED_KEY };
+  return { names: [modelFile(entries.keys())?.name ?? (await megatronFiles(paths))[0]!], index: null, key: null };
 }
 
 /** What a file holds, and the version of the program that it names. */
 interface FileOfTensors {
   readonly tensors: Shard['tensors'];
   readonly version: string | null;
+  /** What the trainer says of its place in the run; null where that is nothing. */
+  readonly state: ContainedState | null;
 }
 
 /** @throws MergeError E_OTHER_CONTENT for what is known to be something else: a pointer of Git LFS, a page, a legacy file */
@@ -158,5 +164,9 @@ async function tableOf(file: OpenFile, key: string | null, number: number): Prom
     table.add(name, { dtype, shape, section }, { file: number, offset: at, start: shape.map(() => 0), size: shape, stride });
   }
   const version = key === null ? undefined : under(root, 'ds_version');
-  return { tensors: table.table(fault), version: typeof version === 'string' ? `DeepSpeed ${version}` : null };
+  return {
+    tensors: table.table(fault),
+    version: typeof version === 'string' ? `DeepSpeed ${version}` : null,
+    state: stateInFile(root, path),
+  };
 }

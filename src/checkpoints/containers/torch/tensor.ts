@@ -30,9 +30,9 @@ const STORAGE_KEY = /^\d{1,10}$/;
 
 const REFUSED: ReadonlyMap<string, string> = new Map([
   ['_rebuild_meta_tensor_no_storage', 'is of the device meta, and has no bytes'],
-  ['_rebuild_sparse_tensor', 'is sparse'],
-  ['_rebuild_qtensor', 'is quantised'],
-  ['_rebuild_nested_tensor', 'is a nested tensor'],
+  ['_rebuild_sparse_tensor', 'is sparse: save it with .to_dense()'],
+  ['_rebuild_qtensor', 'is quantised: save it with .dequantize()'],
+  ['_rebuild_nested_tensor', 'is a nested tensor: save its parts, or .to_padded_tensor(0)'],
   ['_rebuild_wrapper_subclass', 'is of a class that wraps other tensors'],
   ['_rebuild_device_tensor_from_numpy', 'is of a device that keeps its tensors in another form'],
   ['_rebuild_device_tensor_from_cpu_tensor', 'is of a device that keeps its tensors in another form'],
@@ -83,7 +83,7 @@ function viewOf(args: readonly Value[], given: string | null): TorchTensor | NoT
   if (offset === null || shape === null || stride === null || shape.length !== stride.length) return DAMAGED;
   // A conjugate or a negative view: its bytes are not its values.
   if (metadata instanceof Dict && metadata.entries.length > 0)
-    return { refused: 'is a conjugate or negative view, whose bytes are not its values' };
+    return { refused: 'is a conjugate or negative view, whose bytes are not its values: save it with .resolve_conj().resolve_neg()' };
   const untyped = type.path === 'torch.storage.UntypedStorage';
   const storageDtype = type.module === 'torch' ? (STORAGE_DTYPES.get(type.name) ?? null) : null;
   const dtype = given ?? storageDtype;
