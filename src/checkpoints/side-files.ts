@@ -153,10 +153,16 @@ export async function sideFiles(
 
 /** Why a file is left whose name or keys say what it speaks of. */
 function leftFor(name: string, topic: JsonTopic): LeftFile {
-  return topic === 'training'
-    ? { name, reason: 'says how far training was' }
-    : { name, outdated: true, reason: 'says how weights are quantised, and those of the merge are plain floats' };
+  const reason = TOPICS[topic];
+  return topic === 'quantisation' ? { name, outdated: true, reason } : { name, reason };
 }
+
+const TOPICS: Readonly<Record<JsonTopic, string>> = {
+  quantisation: 'says how weights are quantised, and those of the merge are plain floats',
+  training: 'says how far training was',
+  checksums: 'checksums of other files',
+  container: 'says how the checkpoint was stored',
+};
 
 /** Where files of a folder may lie. */
 export async function groundOf(folder: string, followLinks: boolean): Promise<LinkGround> {

@@ -183,6 +183,19 @@ test.each([
   expect((await sideFiles(await openCheckpoint(folder))).left).toEqual([{ name, reason: 'checksums of other files' }]);
 });
 
+test.each([
+  ['integrity.json', '{"algorithm": "sha256", "files": {".metadata": "943ea855", "__0_0.distcp": "8c3a3361"}}', 'checksums of other files'],
+  ['metadata.json', '{"sharded_backend": "torch_dist", "sharded_backend_version": 1}', 'says how the checkpoint was stored'],
+])('%s of Megatron is left: it tells of the checkpoint that it lies in', async (name, text, reason) => {
+  const folder = folderOf({ 'model.safetensors': smallFile('a'), [name]: text });
+  expect((await sideFiles(await openCheckpoint(folder))).left).toEqual([{ name, reason }]);
+});
+
+test("names with values that only look like checksums are the model's own", async () => {
+  const folder = folderOf({ 'model.safetensors': smallFile('a'), 'my_map.json': '{"tokens": {"deadbeef": "cafebabe"}, "n": 1}' });
+  expect((await sideFiles(await openCheckpoint(folder))).copied.map(({ name }) => name)).toEqual(['my_map.json']);
+});
+
 /** What stands in the place of a file that belongs with the model and is none that can be had. */
 const FAULTS: Readonly<Record<string, readonly [make: (path: string) => void, says: string]>> = {
   'a link to nothing': [(path) => symlinkSync('gone', path), 'a link that leads to nothing (gone)'],
