@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { diff } from '../../src/analysis/diff/diff.ts';
 import { verify } from '../../src/analysis/verify/verify.ts';
 import { average } from '../../src/merge/average.ts';
 import { type ConvertOptions, convert, planConversion } from '../../src/merge/convert.ts';
@@ -164,4 +165,14 @@ describe('a conversion', () => {
     const wrong = { input, output: fresh(), method: 'ema' } as ConvertOptions;
     expect((await mergeError(() => convert(wrong))).message).toContain('method');
   });
+});
+
+it("a trainer's container is compared with safetensors of its model, and its optimizer where that is asked for", async () => {
+  const [first, second] = ['iter_0000100', 'iter_0000200'].map((name) => join(golden('megatron'), name)) as [string, string];
+  const output = fresh();
+  await convert({ input: second, output });
+  expect(await diff({ inputs: [second, output] })).toMatchObject({ tensors: 12, pairs: [{ total: { relativeL2: 0 } }] });
+  expect((await diff({ inputs: [first, output] })).tensors).toBe(12);
+  expect((await diff({ inputs: [first, second] })).tensors).toBe(12);
+  expect((await diff({ inputs: [first, second], roles: ['optimizer'] })).tensors).toBe(36);
 });

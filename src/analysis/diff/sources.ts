@@ -1,5 +1,6 @@
 import { type DtypeName, dtypeByName } from '../../base/dtype.ts';
 import type { Conflict } from '../../base/errors.ts';
+import { sectionOf } from '../../checkpoints/tensors/section.ts';
 import type { TensorPlace } from '../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import type { GramRange } from '../../merge/engine/passes/gram.ts';
@@ -64,6 +65,7 @@ export class Finder {
     if (checkpoint.shards.every((s, i) => s.tensors === first.shards[i]?.tensors)) return [];
     return checkpoint.shards.flatMap(({ tensors, name: file }, shard) =>
       tensors.names.flatMap((tensor, row): Conflict[] => {
+        if (sectionOf(tensors, row) !== 'model') return [];
         if (first.locate(tensor, file) !== undefined || this.#arranging().uses(shard, row)) return [];
         const message = `tensor ${tensor} of ${checkpoint.path} is not in ${first.path}`;
         return [{ code: 'E_TENSOR_EXTRA', message, file: checkpoint.path, tensor }];

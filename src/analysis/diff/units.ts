@@ -1,5 +1,6 @@
 import { type DtypeName, dtypeByCode, dtypeByName } from '../../base/dtype.ts';
 import { type Conflict, MergeError, type Warning } from '../../base/errors.ts';
+import { sectionOf } from '../../checkpoints/tensors/section.ts';
 import { elementCount } from '../../checkpoints/tensors/table.ts';
 import type { GramRange } from '../../merge/engine/passes/gram.ts';
 import type { EqualTensor } from '../../merge/plan/tensors/equal.ts';
@@ -63,10 +64,12 @@ export function pairUp(all: readonly Named[], filter: DiffFilter): Paired {
   const finders = all.map((other) => new Finder(first, other));
   const described = shards.map(({ tensors }, shard) => Array.from({ length: tensors.count }, (_, row) => policyTensor(first, shard, row)));
   const passes = passing(filter, described.flat());
+  const named = filter.roles !== undefined;
   let compared = 0;
   for (const [shard, { tensors }] of shards.entries()) {
     for (const [row, tensor] of described[shard]!.entries()) {
-      if (!passes(tensor)) continue;
+      // What a trainer keeps beside the model is compared where it is asked for.
+      if (!passes(tensor) || (!named && sectionOf(tensors, row) !== 'model')) continue;
       const copies = finders.map((finder) => finder.find(shard, row)).filter((runs) => runs !== null);
       if (copies.length < all.length) continue;
       const { name, role } = tensor;

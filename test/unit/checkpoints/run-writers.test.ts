@@ -105,7 +105,9 @@ describe('files of torch.save as steps', () => {
     expect(steps).toEqual([10]);
     expect(lost).toEqual([20, 30, 40, 50, 60, 70, 80, 90]);
     expect(left).toEqual({
-      'step20.pt': expect.stringMatching(/^not usable: is in the form that torch\.save had before version 1\.6.*save it again with torch\.save/),
+      'step20.pt': expect.stringMatching(
+        /^not usable: is in the form that torch\.save had before version 1\.6.*save it again with torch\.save/,
+      ),
       'step30.pt': 'not usable: is a TorchScript module, and no saved weights',
       'step40.pt': 'not usable: is an archive of numpy (.npz)',
       'step50.pt': expect.stringContaining('Git LFS pointer'),
