@@ -25,9 +25,13 @@ const JSON_DOCUMENTS = [
   [
     'inspect',
     '`ckpt-merge/inspect`',
-    '`path`, `summary`, `tensors: [{name, dtype, shape, bytes, file, role, layer, expert, mtp}]`, `warnings`',
+    '`path`, `summary` (with `container: {kind, writer, version}`, `sections: [{section, tensors, elements, bytes, chunks, objects, objectBytes}]`, `integrity`), `tensors: [{name, dtype, shape, bytes, file, section, chunks: [{offset, size, file, position}] or null, role, layer, expert, mtp}]`, `warnings`',
   ],
-  ['verify', '`ckpt-merge/verify`', '`path`, `ok`, `files: [{name, bytes, crc32c, ok}]`, `recomputed`, `mismatch`, `warnings`'],
+  [
+    'verify',
+    '`ckpt-merge/verify`',
+    '`path`, `ok`, `files: [{name, bytes, crc32c, ok}]`, `integrity: {algorithm, files: [{name, bytes, sum, ok}]}` (of a checkpoint that is no merge; else null), `recomputed`, `mismatch`, `warnings`',
+  ],
   [
     'bench',
     '`ckpt-merge/bench`',

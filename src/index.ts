@@ -20,6 +20,7 @@ export type {
 } from './analysis/diff/types.ts';
 export type { DoctorReport } from './analysis/doctor/doctor.ts';
 export { doctor } from './analysis/doctor/doctor.ts';
+export type { SectionTotals, TensorChunk } from './analysis/inspect/contents.ts';
 export type { DtypeTotals, InspectedTensor, Inspection, RoleTotals } from './analysis/inspect/inspect.ts';
 export { inspect } from './analysis/inspect/inspect.ts';
 export { routersPage } from './analysis/routers/page.ts';
@@ -36,6 +37,7 @@ export type {
   VariantScore,
   Verdict,
 } from './analysis/routers/types.ts';
+export type { IntegrityReport } from './analysis/verify/integrity.ts';
 export type { VerifyOptions, VerifyReport } from './analysis/verify/verify.ts';
 export { verify } from './analysis/verify/verify.ts';
 export type { AveragedDtypeName, DtypeName, FloatDtypeName } from './base/dtype.ts';

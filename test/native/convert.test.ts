@@ -140,6 +140,18 @@ describe('a conversion', () => {
     expect(readFileSync(join(`${output}-again`, 'model.safetensors'))).toEqual(readFileSync(join(output, 'model.safetensors')));
   });
 
+  it('leaves behind what speaks of the files of its container', async () => {
+    const input = join(golden('megatron'), 'iter_0000100');
+    writeFileSync(join(input, 'config.json'), '{"model_type":"gpt2"}');
+    const [output] = (await planConversion({ input, output: fresh() })).outputs;
+    expect(output!.sideFiles.map(({ name }) => name)).toEqual(['config.json']);
+    expect(output!.left.map(({ name, reason }) => [name, reason])).toEqual([
+      ['integrity.json', 'checksums of other files'],
+      ['metadata.json', 'tells of another container'],
+    ]);
+    rmSync(join(input, 'config.json'));
+  });
+
   it('of a run is refused, naming its newest checkpoint', async () => {
     const run = golden('megatron');
     const error = await mergeError(() => convert({ input: run, output: fresh() }));

@@ -1,6 +1,9 @@
 import { type DtypeName, dtypeByCode, dtypeByName } from '../../base/dtype.ts';
-import type { Conflict, Warning } from '../../base/errors.ts';
+import { type Conflict, MergeError, type Warning } from '../../base/errors.ts';
+import type { StoredForm } from '../../checkpoints/containers/types.ts';
+import { readIntegrity } from '../../checkpoints/integrity.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
+import { sectionOf } from '../../checkpoints/tensors/section.ts';
 import type { TensorPlace } from '../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { quantisationConfig } from '../../model/quantised/config.ts';
@@ -17,6 +20,7 @@ import { configuredTie, storedTwice, tiedPairs } from '../../model/roles/tied.ts
 import { ROLES, type Role } from '../../model/roles/types.ts';
 import { peftConflicts, wrappedNames } from '../../model/roles/wrapped.ts';
 import { checkPathGiven } from '../../recipe/given.ts';
+import { chunksOf, SECTION_WORDS, type SectionTotals, sectionTotals, type TensorChunk, tensorFiles } from './contents.ts';
 import { type QuantisationSummary, quantisationSummary } from './quantisation.ts';
 
 /** What the tensors of one dtype, or of one role, come to. */
@@ -37,8 +41,12 @@ export interface InspectedTensor {
   readonly dtype: DtypeName;
   readonly shape: readonly number[];
   readonly bytes: number;
-  /** Tensor file, by its name inside the checkpoint. */
+  /** Tensor file, by its name inside the checkpoint; of a tensor in several, the one with its beginning. */
   readonly file: string;
+  /** What the container says that it belongs to; `model` where it tells of nothing else. */
+  readonly section: SectionTotals['section'];
+  /** Where its parts lie; null in containers that store every tensor in one piece, as safetensors does. */
+  readonly chunks: readonly TensorChunk[] | null;
   /** What the tensor is for; null where unknown. A layer of multi-token prediction has its inner role. */
   readonly role: Role | null;
   /** Null where unknown or none, or where the tensor holds all of them. */
@@ -54,7 +62,14 @@ export interface Inspection {
   readonly path: string;
   readonly summary: {
     readonly kind: 'folder' | 'file';
+    /** The form in which it is stored, and who wrote it, where something tells. */
+    readonly container: StoredForm;
+    /** What of it is the model, the optimizer's and the trainer's: `model` alone where the container tells of nothing else. */
+    readonly sections: readonly SectionTotals[];
+    /** Checksums of its files that its writer left, and how many files they are for; null where there are none. */
+    readonly integrity: { readonly algorithm: string; readonly files: number } | null;
     readonly files: readonly { readonly name: string; readonly bytes: number; readonly tensors: number }[];
+    /** Of the model, as `sections` has it, and so all that follows. */
     readonly tensors: number;
     /** Elements of all tensors. */
     readonly parameters: number;
@@ -106,10 +121,10 @@ export interface Inspection {
 }
 
 /**
- * What a checkpoint holds, from its headers and config.json; where that says that two stored matrices are
+ * What a checkpoint holds, from what describes its tensors and config.json; where that says that two stored matrices are
  * one, a few kilobytes of both are compared.
  *
- * @param path folder in the Hugging Face layout, or a .safetensors file
+ * @param path folder or file of any container that is read
  * @throws MergeError with the code of what is wrong with the checkpoint, naming file and tensor
  */
 export async function inspect(path: string): Promise<Inspection> {
@@ -121,9 +136,16 @@ export async function inspect(path: string): Promise<Inspection> {
   const twice = await storedTwice(checkpoint, known);
   const size = countParameters(checkpoint, known, twice);
   const perElement = weightsPerElement(checkpoint, known);
+  const sections = sectionTotals(checkpoint);
+  const ofModel = sections.find(({ section }) => section === 'model')!;
+  const integrity = await readIntegrity(checkpoint).catch((error: unknown) => {
+    if (error instanceof MergeError) return error;
+    throw error;
+  });
   let parameters = 0;
   for (const [shard, { tensors: table }] of checkpoint.shards.entries()) {
     for (let row = 0; row < table.count; row++) {
+      if (sectionOf(table, row) !== 'model') continue;
       const dtype = dtypeByCode(table.dtypes[row]!);
       const bytes = table.bytes[row]!;
       const elements = ((bytes * 8) / dtype.bits) * perElement(shard, row);
@@ -149,10 +171,14 @@ export async function inspect(path: string): Promise<Inspection> {
     path,
     summary: {
       kind: checkpoint.kind,
-      files: checkpoint.shards.map((s) => ({ name: s.name, bytes: s.stat.size, tensors: s.tensors.count })),
-      tensors: checkpoint.tensorCount,
+      container: checkpoint.form,
+      sections,
+      integrity:
+        integrity === null || integrity instanceof MergeError ? null : { algorithm: integrity.algorithm, files: integrity.files.size },
+      files: tensorFiles(checkpoint),
+      tensors: ofModel.tensors,
       parameters,
-      bytes: checkpoint.bytes,
+      bytes: ofModel.bytes,
       step: checkpoint.step,
       tokens: checkpoint.tokens,
       dtypes: Object.fromEntries([...dtypes].map(([name, totals]) => [name, totals.total()])),
@@ -179,6 +205,7 @@ export async function inspect(path: string): Promise<Inspection> {
       },
       quantisation: quantised === null ? null : quantisationSummary(quantised, known),
       problems: [
+        ...(integrity instanceof MergeError ? [{ code: integrity.code, message: integrity.message, file: path }] : []),
         ...(unreadable === null ? [] : [unreadable]),
         ...peftConflicts([checkpoint]),
         ...emptyWeights([checkpoint], [known]),
@@ -197,13 +224,28 @@ export async function inspect(path: string): Promise<Inspection> {
   };
 }
 
-function listTensors({ shards }: Checkpoint, roles: CheckpointRoles): InspectedTensor[] {
-  return shards.flatMap(({ name: file, tensors }, shard) =>
-    tensors.names.map((name, row) => {
+function listTensors(checkpoint: Checkpoint, roles: CheckpointRoles): InspectedTensor[] {
+  return checkpoint.shards.flatMap(({ tensors }, shard) =>
+    tensors.names.map((name, row): InspectedTensor => {
       const { role, mtp, layer, expert } = roles.of(shard, row);
       const bytes = tensors.bytes[row]!;
       const dtype = dtypeByCode(tensors.dtypes[row]!).name;
-      return { name, dtype, shape: tensors.shapes[row]!, bytes, file, role, layer: whole(layer), expert: whole(expert), mtp };
+      const chunks = tensors.boxes === null ? null : chunksOf(checkpoint, shard, row);
+      const section = SECTION_WORDS[sectionOf(tensors, row)];
+      const file = chunks?.[0]?.file ?? checkpoint.files[tensors.boxes === null ? shard : 0]!.name;
+      return {
+        name,
+        dtype,
+        shape: tensors.shapes[row]!,
+        bytes,
+        file,
+        section,
+        chunks,
+        role,
+        layer: whole(layer),
+        expert: whole(expert),
+        mtp,
+      };
     }),
   );
 }

@@ -1,8 +1,11 @@
+import { didYouMean } from '../../base/did-you-mean.ts';
+import { MergeError } from '../../base/errors.ts';
+import { globMatches, globParts } from '../../base/glob.ts';
 import { groupBy } from '../../base/group-by.ts';
 import { roleWords } from '../../model/roles/words.ts';
 import type { Colors } from '../../render/colors.ts';
 import { formatBytes, formatCount, formatStep, formatTable, plural, printable } from '../../render/format.ts';
-import type { Inspection } from './inspect.ts';
+import type { InspectedTensor, Inspection } from './inspect.ts';
 
 /**
  * Entries of `__metadata__` and characters of a value that are shown; whole models' configs are kept there.
@@ -12,16 +15,26 @@ const VALUE_SHOWN = 60;
 /** As for the conflicts of a merge. */
 const PROBLEMS_SHOWN = 10;
 
-/** What `inspect` prints: the summary, and one line a tensor where asked for. */
-export function inspectionText(inspection: Inspection, colors: Colors, withTensors: boolean): string {
+/** Which tensors `inspect` lists. */
+export interface TensorList {
+  /** A line each; without this, and names, none. */
+  readonly tensors?: boolean | undefined;
+  /** Below each the parts that it is stored in. */
+  readonly chunks?: boolean | undefined;
+  /** Only those of these names, in which `*` is any text. */
+  readonly names?: readonly string[] | undefined;
+}
+
+/** What `inspect` prints: the summary, and the tensors that were asked for. */
+export function inspectionText(inspection: Inspection, colors: Colors, list: TensorList = {}): string {
   const { path, summary } = inspection;
-  const sharded = summary.files.length > 1;
   const files = summary.kind === 'file' ? 'one file' : `folder with ${plural(summary.files.length, 'tensor file')}`;
   const position = [
     summary.step === null ? '' : `step ${formatStep(summary.step)}`,
     summary.tokens === null ? '' : `${formatCount(summary.tokens)} tokens`,
   ].filter((part) => part !== '');
   const lines = [`${colors.bold(printable(path))}: ${[files, ...position].join(', ')}`];
+  lines.push(...containerLines(summary));
   lines.push(`  ${plural(summary.tensors, 'tensor')}, ${plural(summary.parameters, 'parameter')}, ${formatBytes(summary.bytes)}`);
   lines.push(...modelLine(summary), ...tiedLines(summary), ...quantisationLines(summary));
   const dtypes = Object.entries(summary.dtypes).map(([name, d]) => [
@@ -39,19 +52,99 @@ export function inspectionText(inspection: Inspection, colors: Colors, withTenso
     t.dtypes.join(', '),
   ]);
   lines.push(...formatTable(roles, ['left', 'right', 'right', 'right', 'left']).map((line) => `  ${line}`));
-  lines.push(...metadataLines(summary.metadata), ...problemLines(summary, colors));
-  if (withTensors) {
-    const rows = inspection.tensors.map((t) => [
-      printable(t.name),
-      t.dtype,
-      `[${t.shape.join(', ')}]`,
-      formatBytes(t.bytes),
-      t.role === null ? '-' : `${roleWords(t.role)}${t.mtp ? ' (mtp)' : ''}`,
-      ...(sharded ? [printable(t.file)] : []),
-    ]);
-    lines.push('', ...formatTable(rows, ['left', 'left', 'left', 'right', 'left', ...(sharded ? (['left'] as const) : [])]));
-  }
+  lines.push(...sectionLines(summary), ...metadataLines(summary.metadata), ...problemLines(summary, colors));
+  if (list.tensors || list.chunks || list.names !== undefined) lines.push('', ...tensorLines(inspection, list, colors));
   return `${lines.join('\n')}\n`;
+}
+
+/** Who wrote it, where something tells, and what it says of its own files. */
+function containerLines({ container: { writer, version }, integrity }: Inspection['summary']): string[] {
+  const written = [writer, version].filter((part) => part !== null).map(printable);
+  return [
+    ...(written.length === 0 ? [] : [`  written by ${written.join(', ')}`]),
+    ...(integrity === null
+      ? []
+      : [
+          `  its integrity.json has the ${printable(integrity.algorithm)} of ${plural(integrity.files, 'file')}: merge verify compares them`,
+        ]),
+  ];
+}
+
+/** Beside the model, or of a model in parts: what there is of each, and in how many pieces. */
+function sectionLines({ sections }: Inspection['summary']): string[] {
+  if (sections.length === 1 && sections[0]!.chunks === sections[0]!.tensors) return [];
+  const rows = sections.map(({ section, tensors, bytes, chunks, objects, objectBytes }) => [
+    section,
+    plural(tensors, 'tensor'),
+    formatBytes(bytes),
+    `in ${plural(chunks, 'part')}`,
+    objects === 0 ? '' : `and ${plural(objects, 'value')} that ${objects === 1 ? 'is' : 'are'} no tensor, ${formatBytes(objectBytes)}`,
+  ]);
+  return ['  contents', ...formatTable(rows, ['left', 'right', 'right', 'right', 'left']).map((line) => `    ${line}`)];
+}
+
+/**
+ * The tensors of some names, in which `*` is any text and `?` a character.
+ * @throws MergeError E_OPTION for a name that none has
+ */
+export function namedTensors({ path, tensors }: Inspection, names: readonly string[]): readonly InspectedTensor[] {
+  const patterns = names.map((name) => ({ name, parts: globParts(name), found: false }));
+  const shown = tensors.filter(({ name }) => {
+    const fitting = patterns.filter(({ parts }) => globMatches(parts, name));
+    for (const pattern of fitting) pattern.found = true;
+    return fitting.length > 0;
+  });
+  const none = patterns.find(({ found }) => !found);
+  if (none === undefined) return shown;
+  const near = didYouMean(
+    none.name,
+    tensors.map(({ name }) => name),
+  );
+  throw new MergeError('E_OPTION', `${path}: no tensor is called ${none.name}`, {
+    details: { file: path },
+    help: near === null ? 'See all names with --tensors.' : `Did you mean ${near}? See all names with --tensors.`,
+  });
+}
+
+function tensorLines(inspection: Inspection, { chunks: withChunks, names }: TensorList, colors: Colors): string[] {
+  const shown = names === undefined ? inspection.tensors : namedTensors(inspection, names);
+  const sharded = inspection.summary.files.length > 1;
+  const apart = shown.some(({ section }) => section !== 'model');
+  const inParts = shown.some(({ chunks }) => (chunks?.length ?? 1) !== 1);
+  const rows = shown.map((t) => [
+    printable(t.name),
+    t.dtype,
+    `[${t.shape.join(', ')}]`,
+    formatBytes(t.bytes),
+    t.section !== 'model' ? t.section : t.role === null ? '-' : `${roleWords(t.role)}${t.mtp ? ' (mtp)' : ''}`,
+    ...(inParts ? [plural(t.chunks?.length ?? 1, 'part')] : []),
+    ...(sharded ? [filesText(t)] : []),
+  ]);
+  const lines = formatTable(rows, [
+    ...(['left', 'left', 'left', 'right', 'left'] as const),
+    ...(inParts ? (['right'] as const) : []),
+    ...(sharded ? (['left'] as const) : []),
+  ]);
+  if (!withChunks && names === undefined) return apart || inParts ? [...lines, colors.dim(PARTS_HINT)] : lines;
+  return lines.flatMap((line, i) => [line, ...chunkLines(shown[i]!)]);
+}
+
+const PARTS_HINT = "each part with its place: --chunks, or of some tensors --tensor 'NAME'";
+
+/** The file that a tensor lies in, or how many hold parts of it. */
+function filesText({ file, chunks }: InspectedTensor): string {
+  const files = new Set(chunks?.map((chunk) => chunk.file));
+  return files.size > 1 ? plural(files.size, 'file') : printable(file);
+}
+
+function chunkLines({ chunks }: InspectedTensor): string[] {
+  const rows = (chunks ?? []).map(({ offset, size, file, position }) => [
+    `[${offset.join(', ')}]`,
+    `[${size.join(', ')}]`,
+    printable(file),
+    `byte ${formatCount(position)}`,
+  ]);
+  return formatTable(rows, ['left', 'left', 'left', 'left']).map((line) => `    ${line}`);
 }
 
 function metadataLines(metadata: Readonly<Record<string, string>>): string[] {

@@ -1,6 +1,7 @@
 import { basename, dirname, join, resolve } from 'node:path';
 import { MergeError, type Warning } from '../../base/errors.ts';
 import { worded } from '../../base/option-words.ts';
+import { storeOf } from '../../base/store/store.ts';
 import { OpenCache } from '../../checkpoints/containers/open-cache.ts';
 import { fingerprint } from '../../checkpoints/fingerprint.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
@@ -24,6 +25,11 @@ export interface MergeRecord {
   }[];
   /** The same of what lies beside the tensors of a folder; null where the record does not say. */
   readonly beside: readonly { readonly name: string; readonly path: string; readonly bytes: number; readonly crc32c: string }[] | null;
+}
+
+/** Whether a folder has a record of a merge, be it one that can be read or not; a file may have one in it. */
+export async function holdsRecord({ path, kind }: Pick<Checkpoint, 'path' | 'kind'>): Promise<boolean> {
+  return kind === 'file' || ((await storeOf(path).list(path))?.some(({ name }) => name === PROVENANCE_FILE) ?? false);
 }
 
 /** @throws MergeError E_PROVENANCE where there is none, or it cannot be read. */

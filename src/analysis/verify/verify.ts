@@ -7,8 +7,9 @@ import { loadBinding } from '../../merge/native/load.ts';
 import { readConfigText } from '../../model/roles/model-config.ts';
 import { checkGiven, checkPathGiven, type Taken } from '../../recipe/given.ts';
 import { sampleBlocks } from './blocks.ts';
+import { checkIntegrity, type IntegrityReport } from './integrity.ts';
 import { type Mismatch, Recomputation } from './recompute.ts';
-import { findMembers, type MergeRecord, readMergeRecord } from './source.ts';
+import { findMembers, holdsRecord, type MergeRecord, readMergeRecord } from './source.ts';
 import { treatedTensors } from './weights.ts';
 
 /** Share of the elements recomputed when nothing else is asked for. */
@@ -62,6 +63,8 @@ export interface VerifyReport {
   readonly files: readonly { readonly name: string; readonly bytes: number; readonly crc32c: string; readonly ok: true }[];
   /** What lies beside the tensors of a folder; null where an older record does not say what was written. */
   readonly sideFiles: readonly { readonly name: string; readonly bytes: number; readonly crc32c: string; readonly ok: true }[] | null;
+  /** Of a checkpoint that is no merge: what its writer's own checksums say; null for a merge. */
+  readonly integrity: IntegrityReport | null;
   readonly recomputed: {
     readonly mode: 'full' | 'sample' | 'none';
     /** Tensors of which at least one element was recomputed. */
@@ -79,7 +82,10 @@ export interface VerifyReport {
  * of the recomputation share no code with the engine; which weights a tensor gets and where an input holds it
  * are found as a merge finds them (roles, policies, layouts, quantised forms).
  *
- * @param path folder or file that this tool wrote
+ * Of a checkpoint that is no merge the files are compared with the checksums that its writer left beside them,
+ * where it did (`integrity.json` of Megatron-core).
+ *
+ * @param path folder or file that this tool wrote, or a checkpoint with checksums of its own
  * @throws MergeError E_VERIFY with the first difference in `details`; E_PROVENANCE where there is none;
  *   E_SOURCE_CHANGED when an input is not the one that was merged; E_NOT_FOUND when `full` is asked for and
  *   an input is gone; `signal.reason` on an abort
@@ -91,6 +97,13 @@ export async function verify(path: string, options: VerifyOptions = {}): Promise
   if (!(share >= 0 && share <= 1)) throw new MergeError('E_OPTION', `${optionName('sample')} must be a fraction from 0 to 1, not ${share}`);
   options.signal?.throwIfAborted();
   const output = await openCheckpoint(path);
+  const none = { mode: 'none', tensors: 0, elements: 0, fraction: 0 } as const;
+  if (!options.full && !(await holdsRecord(output))) {
+    const integrity = await checkIntegrity(output, options);
+    const own = { schema: 'ckpt-merge/verify', version: 1, path, ok: true, files: [], sideFiles: null } as const;
+    if (integrity !== null) return { ...own, integrity, recomputed: none, warnings: [] };
+    if (output.form.kind !== 'safetensors') throw noChecksums(output);
+  }
   const record = await readMergeRecord(output);
   checkFiles(output, record);
   await checkBeside(output, record);
@@ -98,8 +111,7 @@ export async function verify(path: string, options: VerifyOptions = {}): Promise
 
   const files = record.sums.map(({ name, bytes, crc32c }) => ({ name, bytes, crc32c, ok: true as const }));
   const sideFiles = record.beside?.map(({ name, bytes, crc32c }) => ({ name, bytes, crc32c, ok: true as const })) ?? null;
-  const report = { schema: 'ckpt-merge/verify', version: 1, path, ok: true, files, sideFiles } as const;
-  const none = { mode: 'none', tensors: 0, elements: 0, fraction: 0 } as const;
+  const report = { schema: 'ckpt-merge/verify', version: 1, path, ok: true, files, sideFiles, integrity: null } as const;
   if (share === 0) return { ...report, recomputed: none, warnings: [] };
   const { members, warnings } = await findMembers(path, record.provenance, options.inputs);
   if (members === null) {
@@ -112,6 +124,14 @@ export async function verify(path: string, options: VerifyOptions = {}): Promise
   }
   const recomputed = await recompute(output, members, record, share, options);
   return { ...report, recomputed: { mode: share === 1 ? 'full' : 'sample', ...recomputed }, warnings };
+}
+
+function noChecksums({ path, form }: Checkpoint): MergeError {
+  const message = `${path}: is no merge, and ${form.writer ?? 'its writer'} left no checksums in it to compare its files with`;
+  return new MergeError('E_PROVENANCE', message, {
+    details: { file: path },
+    help: 'Megatron-core leaves them where it is told to (verify_integrity); what can be read and is whole, `merge inspect` says.',
+  });
 }
 
 /** The provenance and the folder must name the same files of the same size. */

@@ -80,9 +80,9 @@ export function describe(
   checkpoint: Checkpoint,
   name: string,
   named = positionFromName(name),
-  { dtypes }: Pick<ModelForm, 'dtypes'> = new ModelForms().of(checkpoint),
+  { dtypes, bytes }: Pick<ModelForm, 'dtypes' | 'bytes'> = new ModelForms().of(checkpoint),
 ): FoundCheckpoint['checkpoint'] {
-  const { path, stage, ingredient, epoch, step, tokens, bytes } = checkpoint;
+  const { path, stage, ingredient, epoch, step, tokens } = checkpoint;
   const tokensFrom = tokens === null ? null : tokens === named?.tokens ? 'name' : 'state';
   const place = { stage, ingredient, ...(epoch !== undefined && { epoch }), step, tokens };
   return { path, name, ...place, tokensFrom, bytes, dtypes, savedAt: savedAt(checkpoint) };

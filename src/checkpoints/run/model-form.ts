@@ -16,6 +16,8 @@ export interface ModelForm {
   readonly dtypeDigest: string;
   /** Dtypes of the model's tensors, the one with the most bytes first. */
   readonly dtypes: readonly DtypeName[];
+  /** Bytes of the model's tensors. */
+  readonly bytes: number;
   /** Whether the container tells the model from what else a trainer saves. */
   readonly told: boolean;
   /** Tensors of the optimizer and of the trainer beside the model. */
@@ -64,6 +66,7 @@ export class ModelForms {
       names: known,
       dtypeDigest: dtypes.join(),
       dtypes: [...bytes].sort((a, b) => b[1] - a[1]).map(([name]) => name),
+      bytes: [...bytes.values()].reduce((sum, size) => sum + size, 0),
       told: shards.some(({ tensors }) => tensors.sections !== null),
       others,
     };

@@ -59,6 +59,7 @@ export const EXAMPLES: Readonly<Record<string, readonly (readonly [string, strin
   inspect: [
     ['Parameters by role, layers, experts, problems', 'inspect run/checkpoint-3000'],
     ['Every tensor and what it is for', 'inspect run/checkpoint-3000 --tensors'],
+    ['Where the parts of a tensor lie that several ranks saved', "inspect run/iter_0001000 --tensor '*.linear_fc1.weight'"],
     ['Names and shapes for a script', "inspect model.safetensors --json | jq -r '.tensors[] | [.name, .shape] | @json'"],
   ],
   diff: [
@@ -69,6 +70,7 @@ export const EXAMPLES: Readonly<Record<string, readonly (readonly [string, strin
   verify: [
     ['Checksums, structure and a sample recomputed from the inputs', 'verify merged'],
     ['Recompute every element', 'verify merged --full'],
+    ['Is a checkpoint of Megatron-core as it was written?', 'verify run/iter_0001000'],
     ['The inputs were moved', 'verify merged --input /archive/run/checkpoint-*'],
   ],
   routers: [

@@ -16,7 +16,7 @@ import {
 import { examplesText, exitCodesText } from './help-text.ts';
 import { addTokenOptions, mergeOption } from './merge-options.ts';
 import { debug, flag, json, listOption, progress, valueOption } from './options.ts';
-import { parseFraction, parsePath, wholeNumber } from './values.ts';
+import { parseFraction, parsePath, parseText, wholeNumber } from './values.ts';
 
 export const SHELLS = ['bash', 'zsh', 'fish'] as const;
 
@@ -85,10 +85,12 @@ export function buildProgram(version: string, name: string, dispatch: Dispatch):
       .addOption(debug()),
   );
 
-  add('inspect', 'what a checkpoint holds: parameters by role, layers, experts, dtypes, and what is wrong with it', [
+  add('inspect', 'what a checkpoint holds: who wrote it, parameters by role, layers, experts, dtypes, and what is wrong with it', [
     new Argument('<checkpoint>', 'folder, or .safetensors, .pt, .pth or .bin file'),
   ])
     .addOption(flag('--tensors', 'list every tensor with dtype, shape, size and role'))
+    .addOption(flag('--chunks', 'list every tensor with the parts that it is stored in: first element, size, file, byte'))
+    .addOption(listOption('--tensor <name...>', 'list these tensors so; * is any text, ? one character', parseText))
     .addOption(flag('-s, --summary', 'leave the list of tensors out of --json'))
     .addOption(json())
     .addOption(debug());
@@ -125,8 +127,8 @@ export function buildProgram(version: string, name: string, dispatch: Dispatch):
     .addOption(flag('-q, --quiet', 'print only the path of the page'))
     .addOption(debug());
 
-  add('verify', 'check a merge: checksums, structure, recomputation from its inputs', [
-    new Argument('<checkpoint>', 'folder or file that average wrote'),
+  add('verify', "check a merge: checksums, structure, recomputation from its inputs; or a checkpoint by its writer's own checksums", [
+    new Argument('<checkpoint>', 'folder or file that a merge wrote, or a checkpoint with an integrity.json (Megatron-core)'),
   ])
     .addOption(flag('--full', 'recompute every element'))
     .addOption(

@@ -22,6 +22,14 @@ export interface StudyMember extends Moment {
   readonly checkpoint: Checkpoint;
 }
 
+/**
+ * Whether an evaluator can be given a checkpoint as it lies there: what is stored in parts, or is no
+ * safetensors, is made into some first.
+ */
+export function isLendable({ form, shards }: Pick<Checkpoint, 'form' | 'shards'>): boolean {
+  return form.kind === 'safetensors' && shards.every(({ tensors }) => tensors.boxes === null);
+}
+
 /** The checkpoints of a study, oldest first. */
 export interface StudyMembers {
   readonly all: readonly StudyMember[];

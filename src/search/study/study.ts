@@ -6,7 +6,7 @@ import { recipeKey } from '../space/key.ts';
 import type { Candidate } from '../space/types.ts';
 import type { WorkFolder } from './folder.ts';
 import { Lender } from './lent-model.ts';
-import type { StudyMember } from './members.ts';
+import { isLendable, type StudyMember } from './members.ts';
 import { MergeStore } from './merge-store.ts';
 import { Merger, type MergeSettings, takingPart } from './merges.ts';
 import { type Job, type OpenRound, type RoundTrial, type Scorable, type TrialOptions, Trials } from './trials.ts';
@@ -40,6 +40,8 @@ export class Study extends Trials {
     this.#options = options;
     this.merger = new Merger(options.members, options.merging);
     this.#lender = new Lender(options.work, options.merging);
+    const other = options.members.find(({ checkpoint }) => !isLendable(checkpoint));
+    if (other !== undefined && options.stored.length === 0) options.emit({ type: 'note', text: convertedNote(other) });
     this.#merges = new MergeStore({ ...options, merger: this.merger, trials: this, lender: this.#lender });
   }
 
@@ -108,14 +110,17 @@ export class Study extends Trials {
     return () => this.#lender.member(this.#asItIs(request.candidate)!, id);
   }
 
-  /** A checkpoint alone is scored without a merge, unless something else than weights is asked for. */
+  /**
+   * A checkpoint alone is scored without a merge, unless something else than weights is asked for, or it is
+   * stored as evaluators cannot load it.
+   */
   #asItIs(candidate: Candidate): StudyMember | null {
     const { members, weights, parts } = takingPart(candidate);
     const { merging } = this.#options;
     const changed = merging.dtype !== undefined || policiesOf(merging).length > 0 || merging.like !== undefined;
-    return members.length === 1 && weights[0] === 1 && parts.every((part) => part.weights[0] === 1) && !changed
-      ? this.#options.members[members[0]!]!
-      : null;
+    if (members.length !== 1 || weights[0] !== 1 || parts.some((part) => part.weights[0] !== 1) || changed) return null;
+    const member = this.#options.members[members[0]!]!;
+    return isLendable(member.checkpoint) ? member : null;
   }
 
   /**
@@ -166,6 +171,10 @@ export class Study extends Trials {
     signal.throwIfAborted();
     if (failure !== undefined) throw failure;
   }
+}
+
+function convertedNote({ checkpoint: { path, form } }: StudyMember): string {
+  return `${path} is a checkpoint of ${form.writer ?? form.kind}: the evaluator gets safetensors of each model, made in the work folder, with the names that it has for its tensors`;
 }
 
 /** What identifies a recipe of a study. */

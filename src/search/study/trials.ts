@@ -8,7 +8,7 @@ import type { Score } from '../evaluate/types.ts';
 import type { Point } from '../gaussian-process/cube.ts';
 import type { StudyFolder } from './folder.ts';
 import type { LentModel } from './lent-model.ts';
-import type { StudyMember } from './members.ts';
+import { isLendable, type StudyMember } from './members.ts';
 import { takingPart } from './merges.ts';
 import type { Records } from './records.ts';
 import { appendTrial, type StudyIdentity, storedGoal, type TrialLine } from './trials-file.ts';
@@ -240,7 +240,7 @@ export class Trials {
    * nothing has a score, a failure ends the study.
    */
   #giveUp(outcome: Outcome, { id, weights }: TrialLine, log: string): void {
-    const { whole = false, identity, driver } = this.#options;
+    const { whole = false, identity, driver, members } = this.#options;
     const first = driver !== 'scores' && outcome.status === 'failed' && !this.#done.some(({ status }) => status === 'complete');
     if (!first && !(whole && outcome.status !== 'complete')) return;
     const { reason, tail } = outcome as Exclude<Outcome, { status: 'complete' }>;
@@ -254,7 +254,8 @@ export class Trials {
     const kept = validation
       ? worded`All trials are kept: mend the command, then go on with --resume.`
       : 'Mend the evaluator, then run the same command again.';
-    const byHand = weights.length === 1 ? `, with ${weights[0]!.path} as MERGE_MODEL` : '';
+    const [alone, ...others] = weights.map(({ path }) => members.find((member) => member.path === path));
+    const byHand = alone !== undefined && others.length === 0 && isLendable(alone.checkpoint) ? `, with ${alone.path} as MERGE_MODEL` : '';
     throw new MergeError('E_EVALUATOR', `${which} failed: ${reason}\n$ ${identity.evaluator}\n${shown}`, {
       details: { file: log, command: identity.evaluator },
       help: `Nothing else was tried. ${kept} The first line of the log runs the evaluation by hand${byHand}.`,

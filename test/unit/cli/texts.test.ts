@@ -182,6 +182,8 @@ describe('an inspection', () => {
     shape: [64, 2],
     bytes: 256,
     file,
+    section: 'model',
+    chunks: null,
     role: null,
     layer: null,
     expert: null,
@@ -193,6 +195,9 @@ describe('an inspection', () => {
     path: 'run/checkpoint-1000',
     summary: {
       kind: 'folder' as const,
+      container: { kind: 'safetensors' as const, writer: null, version: null },
+      sections: [{ section: 'model' as const, tensors: 2, elements: 256, bytes: 512, chunks: 2, objects: 0, objectBytes: 0 }],
+      integrity: null,
       files: files.map((name) => ({ name, bytes: 400, tensors: 1 })),
       tensors: 2,
       parameters: 256,
@@ -225,7 +230,7 @@ describe('an inspection', () => {
 
   it('shows summary and tensors, with the file where there are several', () => {
     expect(
-      inspectionText(inspection(['m-1.safetensors', 'm-2.safetensors']), plain, true),
+      inspectionText(inspection(['m-1.safetensors', 'm-2.safetensors']), plain, { tensors: true }),
     ).toBe(`run/checkpoint-1000: folder with 2 tensor files, step 1000, 5,000,000 tokens
   2 tensors, 256 parameters, 512 B
   mixtral, 2 layers, 1 layer of multi-token prediction, 8 experts in each layer, 2 of them for each token, 256 parameters in all, 100 active
@@ -244,7 +249,7 @@ c          BF16  [64, 2]  256 B  -              m-2.safetensors
     const { summary, ...rest } = inspection(['model.safetensors']);
     const at = (layers: readonly number[], experts: number) =>
       layers.map((layer) => ({ stack: 'model.layers', layer, mtp: false, experts }));
-    const text = (changed: Partial<typeof summary>) => inspectionText({ ...rest, summary: { ...summary, ...changed } }, plain, false);
+    const text = (changed: Partial<typeof summary>) => inspectionText({ ...rest, summary: { ...summary, ...changed } }, plain);
     const lines = text({
       layers: 9,
       mtpLayers: 0,
@@ -267,7 +272,7 @@ c          BF16  [64, 2]  256 B  -              m-2.safetensors
   });
 
   it('leaves out the tensors when asked to', () => {
-    const text = inspectionText(inspection(['model.safetensors']), plain, false);
+    const text = inspectionText(inspection(['model.safetensors']), plain);
     expect(text.split('\n')).toHaveLength(9);
     expect(text).toContain('folder with 1 tensor file,');
   });
@@ -275,6 +280,7 @@ c          BF16  [64, 2]  256 B  -              m-2.safetensors
 
 describe('a verification', () => {
   const report = (recomputed: { mode: 'full' | 'sample' | 'none'; tensors: number; elements: number; fraction: number }) => ({
+    integrity: null,
     sideFiles: [{ name: 'config.json', bytes: 716, crc32c: '0badcafe', ok: true as const }],
     schema: 'ckpt-merge/verify' as const,
     version: 1 as const,

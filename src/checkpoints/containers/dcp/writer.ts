@@ -24,7 +24,7 @@ export async function formOf({ path, paths, metadata }: Pick<StateSource, 'path'
   if (typeof backend === 'string')
     return of(`Megatron-core (${backend})`, typeof version === 'number' ? `sharded_backend_version ${version}` : null);
   const { version: olmo } = await note('.metadata.json');
-  if (typeof olmo === 'string') return of('OLMo-core', `OLMo-core ${olmo}`);
+  if (typeof olmo === 'string') return of('OLMo-core', `version ${olmo}`);
   if (metadata.names.includes('train_state.step') || metadata.blobs.names.includes('train_state')) return of('torchtitan');
   return of('torch.distributed.checkpoint');
 }

@@ -166,7 +166,7 @@ async function tableOf(file: OpenFile, key: string | null, number: number): Prom
   const version = key === null ? undefined : under(root, 'ds_version');
   return {
     tensors: table.table(fault),
-    version: typeof version === 'string' ? `DeepSpeed ${version}` : null,
+    version: typeof version === 'string' ? `version ${version}` : null,
     state: stateInFile(root, path),
   };
 }
