@@ -63,7 +63,7 @@ const RULES: readonly (readonly [pattern: RegExp, reason: string | null])[] = [
   [/^training_args\.bin$/, 'training state'],
   [/^(ds|deepspeed|fsdp|accelerate|zero)_config[^/]*\.(json|ya?ml)$/, 'training state'],
   [
-    /^(manifest|integrity|(check|crc32c?|md5|sha\d*)[-_]?sums?|(file_?)?(hash(es)?|digests?)|file[-_]?(list|names|sizes)|files|signatures?|md5|sha\d+)([-_.].*)?$|\.(md5|sha\d+|sum|sig|asc|sigstore)(\.json)?$/i,
+    /^(manifest|(check|crc32c?|md5|sha\d*)[-_]?sums?|(file_?)?(hash(es)?|digests?)|file[-_]?(list|names|sizes)|files|signatures?|md5|sha\d+)([-_.].*)?$|\.(md5|sha\d+|sum|sig|asc|sigstore)(\.json)?$/i,
     'checksums of other files',
   ],
   [
@@ -85,9 +85,6 @@ const RULES: readonly (readonly [pattern: RegExp, reason: string | null])[] = [
   [/^(LICEN[CS]E|COPYING|NOTICE|USE_POLICY|COPYRIGHT)([-_. ].*)?$/i, null],
 ];
 
-/** Megatron-core's: it says that the folder is one of its own. */
-const CONTAINER_STATE = 'metadata.json';
-
 /** Without it nanotron does not load its own layout; of other layouts it is training state. */
 const NANOTRON_STATE = 'checkpoint_metadata.json';
 
@@ -108,7 +105,7 @@ export const isCode = ({ name }: Pick<SideFile, 'name'>): boolean => name.endsWi
  * @throws MergeError E_NOT_READABLE, E_TOO_MANY_FILES, E_IO
  */
 export async function sideFiles(
-  checkpoint: Pick<Checkpoint, 'path' | 'kind' | 'files' | 'heads' | 'indexName'> & Partial<Pick<Checkpoint, 'namesPerFile' | 'form'>>,
+  checkpoint: Pick<Checkpoint, 'path' | 'kind' | 'files' | 'heads' | 'indexName'> & { readonly namesPerFile?: boolean },
   { followLinks = false, floats = false }: SideFileOptions = {},
 ): Promise<SideFiles> {
   if (checkpoint.kind === 'file') return { copied: [], left: [], faults: [] };
@@ -144,10 +141,6 @@ export async function sideFiles(
     });
   for (const name of await namesIn(folder)) {
     if (own.has(name)) continue;
-    if (checkpoint.form?.kind === 'dcp' && name === CONTAINER_STATE) {
-      left.push({ name, reason: 'tells of another container' });
-      continue;
-    }
     const belongs = FOLDERS.find(([folder]) => folder.test(name))?.[1];
     const reason = checkpoint.namesPerFile && name === NANOTRON_STATE ? null : ruleFor(name);
     if (belongs !== undefined) await addFolder(name, belongs);

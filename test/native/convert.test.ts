@@ -147,7 +147,7 @@ describe('a conversion', () => {
     expect(output!.sideFiles.map(({ name }) => name)).toEqual(['config.json']);
     expect(output!.left.map(({ name, reason }) => [name, reason])).toEqual([
       ['integrity.json', 'checksums of other files'],
-      ['metadata.json', 'tells of another container'],
+      ['metadata.json', 'says how the checkpoint was stored'],
     ]);
     rmSync(join(input, 'config.json'));
   });
