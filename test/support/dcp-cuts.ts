@@ -37,20 +37,22 @@ export const both =
       second(outer.size).map(({ start, size }) => ({ start: start.map((value, a) => value + outer.start[a]!), size })),
     );
 
-/** The bytes of a box, element by element. @param width bytes of an element */
+/** The bytes of a box, row by row. @param width bytes of an element */
 function boxBytes(bytes: Buffer, width: number, shape: readonly number[], { start, size }: Box): Buffer {
+  const rank = shape.length;
+  const run = rank === 0 ? 1 : size[rank - 1]!;
   const count = size.reduce((product, length) => product * length, 1);
   const out = Buffer.alloc(count * width);
-  for (let element = 0; element < count; element++) {
+  for (let element = 0; element < count; element += run) {
     let rest = element;
     let at = 0;
     let unit = 1;
-    for (let axis = shape.length - 1; axis >= 0; axis--) {
+    for (let axis = rank - 1; axis >= 0; axis--) {
       at += (start[axis]! + (rest % size[axis]!)) * unit;
       rest = Math.floor(rest / size[axis]!);
       unit *= shape[axis]!;
     }
-    bytes.copy(out, element * width, at * width, (at + 1) * width);
+    bytes.copy(out, element * width, at * width, (at + run) * width);
   }
   return out;
 }

@@ -12,7 +12,7 @@ export const MAX_INTEGER_BYTES = 2 ** 16;
 /** Longest line of a module's or class's name, in bytes. */
 export const MAX_NAME_BYTES = 2 ** 10;
 
-/** Objects in a pickle: those of 256,000 chunks are 4 million. */
+/** Objects in a pickle, and values in its lists, dicts and tuples: those of 256,000 chunks are 6 million. */
 export const MAX_OBJECTS = 2 ** 26;
 
 /** Number of a memo entry. Python's memo is a dict, in which one entry may have any number. */

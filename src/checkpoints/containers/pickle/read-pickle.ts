@@ -293,6 +293,8 @@ class PickleReader {
     const mark = this.#marks.pop();
     if (mark === undefined) throw this.fault('closes what was not begun', at);
     this.#fence = this.#marks.at(-1) ?? 0;
+    this.#objects += this.#stack.length - mark;
+    if (this.#objects > MAX_OBJECTS) throw this.fault(`holds more than ${MAX_OBJECTS} objects`, at);
     return this.#stack.splice(mark);
   }
 

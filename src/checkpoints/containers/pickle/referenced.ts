@@ -30,8 +30,10 @@ export function referencedEntries(bytes: Buffer): Uint8Array {
     const operand = OPERANDS[opcode]!;
     if (operand === 0) continue;
     if (operand === -2) {
-      at = bytes.indexOf(LINE_END, bytes.indexOf(LINE_END, at) + 1) + 1;
-      if (at === 0) break;
+      const line = bytes.indexOf(LINE_END, at);
+      const second = line < 0 ? -1 : bytes.indexOf(LINE_END, line + 1);
+      if (second < 0) break;
+      at = second + 1;
       continue;
     }
     const length = Math.abs(operand);
