@@ -6,6 +6,7 @@ import { decodeFloats } from '../../../src/base/numbers/decode.ts';
 import { ByteReader } from '../../../src/base/store/byte-reader.ts';
 import { openCheckpoint } from '../../../src/checkpoints/open.ts';
 import { readTensor } from '../../../src/checkpoints/tensors/extents.ts';
+import { sectionOf } from '../../../src/checkpoints/tensors/section.ts';
 import { differences, floatsOf, readOracle, unpackGolden } from '../../support/containers.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'ckpt-merge-test-'));
@@ -30,6 +31,11 @@ const CHECKPOINTS: readonly Golden[] = [
   ['megatron', 'iter_0000200', 200],
   ['megatron-homogeneous-moe', 'iter_0000100', 100],
   ['megatron-homogeneous-moe', 'iter_0000200', 200],
+  // Without an optimizer; float32 masters in pieces of a flat range; masters in one blob.
+  ...['megatron-0.10', 'megatron-0.12', 'megatron-0.15'].flatMap((name): Golden[] => [
+    [name, 'iter_0000100', 100],
+    [name, 'iter_0000200', 200],
+  ]),
   ['torch-bin', '100', 100],
   ['torch-bin-sharded', '200', 200],
   ['torch-pt', '100.pt', 100],
@@ -79,3 +85,16 @@ function bf16(value: number): number {
   bits[0] = ((bits[0]! + 0x7fff + ((bits[0]! >>> 16) & 1)) & 0xffff0000) >>> 0;
   return new Float32Array(bits.buffer)[0]!;
 }
+
+it.each(['megatron-0.10', 'megatron-0.12', 'megatron-0.15'])(
+  '%s says in common.pt where it stands, and its optimizer is not the model',
+  async (name) => {
+    const checkpoint = await openCheckpoint(join(golden(name), 'iter_0000200'));
+    expect([checkpoint.step, checkpoint.tokens]).toEqual([200, 200 * 8 * 32]);
+    const { tensors } = checkpoint.shards[0]!;
+    const model = tensors.names.filter((_, row) => sectionOf(tensors, row) === 'model');
+    expect(model).toEqual(tensors.names.filter((tensor) => /^(?:embedding|decoder|output_layer)\./.test(tensor)));
+    expect(model).toHaveLength(12);
+    expect(tensors.count).toBe(name === 'megatron-0.12' ? 48 : 12);
+  },
+);
