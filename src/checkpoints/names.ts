@@ -83,7 +83,11 @@ export function numbersFromName(name: string): NumbersOfName | null {
     open = null;
     return true;
   };
-  for (const [at, part] of name.split(/[-_=]/).entries()) {
+  // Lightning calls a folder of its FSDP as it calls a file.
+  for (const [at, part] of name
+    .replace(/\.ckpt$/, '')
+    .split(/[-_=]/)
+    .entries()) {
     const lower = part.toLowerCase();
     if (FORM.has(lower)) continue;
     const [, word = '', digits = '', unit = ''] = PART.exec(part) ?? [];

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
 import { average } from '../../src/merge/average.ts';
-import { floatsOf, type OracleTensor, readOracle, unpackGolden } from '../support/containers.ts';
+import { floatsOf, type OracleTensor, oracleOf, readOracle, unpackGolden } from '../support/containers.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'ckpt-merge-test-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -67,6 +67,10 @@ const RUNS: readonly (readonly [what: string, older: readonly [string, string], 
   ['Megatron 0.10', ['megatron-0.10', 'iter_0000100'], ['megatron-0.10', 'iter_0000200']],
   ['Megatron 0.12', ['megatron-0.12', 'iter_0000100'], ['megatron-0.12', 'iter_0000200']],
   ['Megatron 0.12 and 0.15', ['megatron-0.12', 'iter_0000100'], ['megatron-0.15', 'iter_0000200']],
+  ["accelerate's sharded form", ['accelerate', 'sharded/checkpoint-100'], ['accelerate', 'sharded/checkpoint-200']],
+  ["accelerate's full form and its ranks", ['accelerate', 'full/checkpoint-100'], ['accelerate', 'ranks/checkpoint-100']],
+  ["Lightning's files", ['lightning', 'run/epoch=0-step=10.ckpt'], ['lightning', 'run/epoch=0-step=20.ckpt']],
+  ["Lightning's folders of FSDP", ['lightning', 'sharded/epoch=0-step=10.ckpt'], ['lightning', 'sharded/epoch=0-step=20.ckpt']],
   ['pytorch_model.bin', ['torch-bin', '100'], ['torch-bin', '200']],
   ['pytorch_model.bin, sharded', ['torch-bin-sharded', '100'], ['torch-bin-sharded', '200']],
 ];
@@ -79,9 +83,7 @@ it.each(RUNS)('%s: the mean is that of the float64 values, rounded once', async 
     allowConfigs: true,
     allowMixedDtypes: true,
   });
-  const [a, b] = [older, newer].map(([name, path]) =>
-    readOracle(join(golden(name), `oracle/${/\d+$/.exec(path)![0].replace(/^0+/, '')}.safetensors`)),
-  );
+  const [a, b] = [older, newer].map(([name, path]) => oracleOf(golden(name), path, Number(/(\d+)(?:\.ckpt)?$/.exec(path)![1])));
   const wanted = [...b!.keys()].filter((name) => MODEL.test(name)).sort();
   const files = (JSON.parse(readFileSync(join(output, 'merge_provenance.json'), 'utf8')) as { files: { name: string }[] }).files;
   const merged = new Map(files.flatMap(({ name }) => [...readWritten(join(output, name))]));

@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { dtypeByCode, type FloatDtypeName } from '../../src/base/dtype.ts';
@@ -61,6 +61,12 @@ export function readOracle(file: string): Map<string, OracleTensor> {
   );
 }
 
+/** The oracle of a checkpoint of a golden; one with several forms has one for each of their folders. */
+export function oracleOf(home: string, path: string, step: number): Map<string, OracleTensor> {
+  const own = join(home, path.split('/')[0]!, 'oracle');
+  return readOracle(join(existsSync(own) ? own : join(home, 'oracle'), `${step}.safetensors`));
+}
+
 /** Floats of an oracle's tensor. */
 export function floatsOf({ bytes }: OracleTensor): Float32Array {
   return new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length));
@@ -73,7 +79,7 @@ export function floatsOf({ bytes }: OracleTensor): Float32Array {
 export async function differences(
   checkpoint: Checkpoint,
   oracle: ReadonlyMap<string, OracleTensor>,
-  beside: readonly string[] = [],
+  beside: readonly string[] | RegExp = [],
 ): Promise<string[]> {
   const reader = new ByteReader();
   const left = new Set([...oracle.keys()]);
@@ -84,7 +90,8 @@ export async function differences(
         const wanted = oracle.get(name);
         left.delete(name);
         if (wanted === undefined) {
-          if (!beside.includes(name) || sectionOf(tensors, row) === 'model') wrong.push(`${name}: not in the oracle`);
+          if (!(beside instanceof RegExp ? beside.test(name) : beside.includes(name)) || sectionOf(tensors, row) === 'model')
+            wrong.push(`${name}: not in the oracle`);
           continue;
         }
         const { name: dtype, kind } = dtypeByCode(tensors.dtypes[row]!);

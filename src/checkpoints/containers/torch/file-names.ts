@@ -16,7 +16,7 @@ export const MEGATRON_RANK = /^mp_rank_\d+(?:_\d+)*\/(?:model_optim_rng|model_rn
 export const MODEL_OF_TORCH =
   /^(?!(?:.*\/)?(?:optim|scheduler|lr_scheduler|scaler|rng_state|random_states|sampler|custom_checkpoint|training_args|dl_state_dict|train\.)[^/]*$).*\.(?:bin|pt|pth|ckpt)$/;
 /** Names that say that a file is the model, whatever lies beside it. */
-const MODEL = /^(?:model|pytorch_model|consolidated(?:\.00)?)\.(?:bin|pt|pth|ckpt)$/;
+const MODEL = /^(?:model|pytorch_model(?:_fsdp)?|lit_model|consolidated(?:\.00)?)\.(?:bin|pt|pth|ckpt)$/;
 /** Parts of a model by their names: one of them is not all. */
 const PART = /(?:^|[._-])(?:rank|part|shard|world_size)[._-]?\d|\d-of-\d|^consolidated\.\d+/;
 

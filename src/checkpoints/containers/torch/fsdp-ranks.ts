@@ -11,7 +11,8 @@ import { type DTensorPart, dtensorOf } from './dtensor.ts';
 import { type Leaf, leavesOf } from './state.ts';
 import { type TorchTensor, tensorOf } from './tensor.ts';
 
-const RANK_FILE = /^model_world_size_(\d+)_rank_(\d+)\.pt$/;
+/** verl's, which says how many there are, and accelerate's. */
+const RANK_FILE = /^(?:model_world_size_(?<world>\d+)_rank_(?<verl>\d+)\.pt|pytorch_model_fsdp(?:_0)?_rank(?<accelerate>\d+)\.bin)$/;
 /** Folders in which verl keeps them: one a model that it trains. */
 const INNER = ['actor', 'critic'];
 /** Files that are read at the same time. */
@@ -27,8 +28,8 @@ interface RankTensor {
 }
 
 /**
- * The state of FSDP as verl saves it: a file of torch.save for each rank, in which tensors are DTensors. All
- * ranks must be there.
+ * The state of FSDP as verl saves it, or accelerate with use_dcp=False: a file of torch.save for each rank, in
+ * which tensors are DTensors. All ranks must be there.
  */
 export const fsdpRanks: Container = {
   kind: 'FSDP, a file a rank',
@@ -68,7 +69,11 @@ export const fsdpRanks: Container = {
     const files = ranks.map(({ file }) => file);
     const shards = shardsOf(tensors, files);
     return {
-      form: { kind: 'torch', writer: 'torch.save of FSDP, a file a rank (verl)', version: `world size ${ranks.length}` },
+      form: {
+        kind: 'torch',
+        writer: `torch.save of FSDP, a file a rank (${all[0]!.world === null ? 'accelerate' : 'verl'})`,
+        version: `world size ${ranks.length}`,
+      },
       shards,
       files,
       heads: [],
@@ -84,7 +89,8 @@ export const fsdpRanks: Container = {
 /** A rank's file. */
 interface RankFile {
   readonly name: string;
-  readonly world: number;
+  /** How many there are; null where the name does not say it. */
+  readonly world: number | null;
   readonly rank: number;
 }
 
@@ -98,7 +104,9 @@ async function rankFiles({ entries, paths }: Found): Promise<RankFile[]> {
   return names
     .flatMap((name) => {
       const match = RANK_FILE.exec(basename(name));
-      return match === null ? [] : [{ name, world: Number(match[1]), rank: Number(match[2]) }];
+      if (match === null) return [];
+      const { world, verl, accelerate } = match.groups!;
+      return [{ name, world: world === undefined ? null : Number(world), rank: Number(verl ?? accelerate) }];
     })
     .sort((a, b) => a.rank - b.rank);
 }
@@ -107,11 +115,13 @@ async function rankFiles({ entries, paths }: Found): Promise<RankFile[]> {
 function refuseIncomplete(path: string, ranks: readonly RankFile[]): void {
   const [first] = ranks;
   const odd = ranks.findIndex(({ rank, world }, i) => rank !== i || world !== first!.world);
-  if (odd === -1 && ranks.length === first!.world) return;
-  const file = join(path, first!.name.replace(/rank_\d+/, `rank_${odd === -1 ? ranks.length : odd}`));
-  throw new MergeError('E_SHARD_MISSING', `${file}: this rank's file is not there: the folder holds ${ranks.length} of ${first!.world}`, {
-    details: { file },
-  });
+  if (odd === -1 && ranks.length === (first!.world ?? ranks.length)) return;
+  const file = join(
+    path,
+    first!.name.replace(/(rank_?)\d+/, (_, word: string) => `${word}${odd === -1 ? ranks.length : odd}`),
+  );
+  const there = `${ranks.length}${first!.world === null ? '' : ` of ${first!.world}`}`;
+  throw new MergeError('E_SHARD_MISSING', `${file}: this rank's file is not there: the folder holds ${there}`, { details: { file } });
 }
 
 function partOf(
