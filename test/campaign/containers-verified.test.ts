@@ -3,10 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { verify } from '../../src/analysis/verify/verify.ts';
-import { average } from '../../src/merge/average.ts';
+import { average, plan } from '../../src/merge/average.ts';
 import { convert } from '../../src/merge/convert.ts';
 import { floatsOf, type OracleTensor, readOracle, unpackGolden } from '../support/containers.ts';
 import { runCli } from '../support/run-cli.ts';
+import { mergeError } from '../support/safetensors.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'ckpt-merge-test-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -101,6 +102,15 @@ const RUNS: readonly (readonly [what: string, older: string, newer: string])[] =
   ['columns with boxes', 'dcp-tp/100', 'dcp-2d/200'],
 ];
 const at = (path: string): string => join(golden(path.slice(0, path.indexOf('/'))), path.slice(path.indexOf('/') + 1));
+
+describe('a start for more training', () => {
+  it('says that the optimizer state of a container stays in it', async () => {
+    const inputs = [at('megatron/iter_0000100'), at('megatron/iter_0000200')];
+    const error = await mergeError(() => plan({ inputs, output: fresh(), for: 'resume', optimizer: 'newest' }));
+    expect([error.code, error.message]).toEqual(['E_NO_OPTIMIZER', expect.stringContaining('in the files of its container')]);
+    expect((await plan({ inputs, output: fresh(), for: 'resume' })).outputs[0]!.dtype).toBe('F32');
+  });
+});
 
 describe('the slow twin', () => {
   it.each(RUNS)('computes a merge of %s again from its boxes', async (_, older, newer) => {

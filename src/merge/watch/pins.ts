@@ -12,12 +12,15 @@ import { openCheckpoint } from '../../checkpoints/open.ts';
 import { foldersOfStep } from '../../checkpoints/position.ts';
 import type { RunCheckpoint } from '../../checkpoints/run/types.ts';
 import { findSideFile, groundOf, type LeftFile, type SideFile, type SideFileOptions, sideFiles } from '../../checkpoints/side-files.ts';
+import type { Checkpoint } from '../../checkpoints/types.ts';
 import { copySideFiles } from '../output/copy-side-files.ts';
 import { checkLoss } from '../output/destination.ts';
-import { signatureOf } from './settle.ts';
+import { holdsTensors, namesWithin, signatureOf } from './settle.ts';
 
 /** State files that say where a checkpoint stands; the rest of the training state is not held on to. */
 const STATE_FILES = new Set(['trainer_state.json', 'checkpoint_metadata.json', 'metadata.json']);
+/** The same of containers, and what tells who wrote them: `train/rank0.pt` and `.metadata.json` of OLMo-core, Megatron-core's of before. */
+const CONTAINER_STATE = /^(train\/rank\d+\.pt|\.metadata\.json|common\.pt)$/;
 
 /**
  * Holds on to a checkpoint under its own name in `folder`: tensor files, index, configuration, tokenizer and
@@ -83,11 +86,10 @@ async function linkFolder(folder: string, draft: string, options: SideFileOption
   const { copied, left, faults } = await sideFiles(checkpoint, options);
   if (faults.length > 0) throw faults[0]!;
   await onOutput('create', draft, () => SYSTEM.fs.mkdir(draft));
-  for (const { name } of checkpoint.shards) {
+  for (const name of await tensorFilesOf(checkpoint)) {
     if (name.includes('/')) await makeFolder(dirname(join(draft, name)));
     await linkFile(join(folder, name), join(draft, name));
   }
-  if (checkpoint.indexName !== null) await linkFile(join(folder, checkpoint.indexName), join(draft, checkpoint.indexName));
   const ground = await groundOf(folder, options.followLinks ?? false);
   const states: (SideFile | LeftFile)[] = [];
   for (const { name, leadsTo } of left) {
@@ -106,6 +108,14 @@ async function linkFolder(folder: string, draft: string, options: SideFileOption
     if ('real' in found) await pinSideFile(found, draft);
     else if (found.leadsTo !== undefined) await SYSTEM.fs.symlink(found.leadsTo, join(draft, found.name));
   }
+}
+
+/** Files that a checkpoint is read from, by their names in it: those that hold tensors, and those that say where. */
+async function tensorFilesOf({ path, files, heads, indexName, form }: Checkpoint): Promise<ReadonlySet<string>> {
+  const named = [...files, ...heads].map(({ name }) => name);
+  if (form.kind === 'safetensors') return new Set([...named, ...(indexName === null ? [] : [indexName])]);
+  const others = (await namesWithin(path)).filter((name) => holdsTensors(name) || CONTAINER_STATE.test(name));
+  return new Set([...named, ...others]);
 }
 
 /** The very file that was looked at. */

@@ -13,7 +13,28 @@ export interface Signature {
   readonly tensors: string;
 }
 
-const TENSORS = /\.safetensors(\.index\.json)?$/;
+/**
+ * Files that hold tensors, or say where they lie, by the last part of their names: of safetensors, of
+ * torch.distributed, and what torch.save's writers call theirs. Optimizers' files of torch.save are none.
+ */
+const TENSORS =
+  /^(.*\.safetensors(\.index\.json)?|.*\.distcp|\.metadata|pytorch_model.*\.bin(\.index\.json)?|mp_rank_\d+_model_states\.pt|model_world_size_\d+_rank_\d+\.pt)$/;
+
+/** Folders of a checkpoint that are looked into: those of a few hold its weights, those of many are something else. */
+const FOLDERS_READ = 16;
+
+/** Whether a file, by its path in the checkpoint, is one of its tensors' files or says where they lie. */
+export const holdsTensors = (name: string): boolean => TENSORS.test(basename(name));
+
+/** What lies in a folder and in the folders of it, by paths from there; folders themselves, too. */
+export async function namesWithin(folder: string): Promise<string[]> {
+  const entries = await SYSTEM.fs.readdir(folder, { withFileTypes: true });
+  const folders = entries.filter((entry) => entry.isDirectory()).slice(0, FOLDERS_READ);
+  const inner = await Promise.all(
+    folders.map(async ({ name }) => (await SYSTEM.fs.readdir(join(folder, name)).catch(() => [])).map((file) => `${name}/${file}`)),
+  );
+  return [...entries.map(({ name }) => name), ...inner.flat()].sort();
+}
 
 /**
  * The signature of a checkpoint, a folder or a file; null where it is gone or going. Times count in whole
@@ -22,19 +43,21 @@ const TENSORS = /\.safetensors(\.index\.json)?$/;
 export async function signatureOf(path: string): Promise<Signature | null> {
   try {
     const folder = (await SYSTEM.fs.stat(path)).isDirectory();
-    const names = folder ? (await SYSTEM.fs.readdir(path)).sort() : [basename(path)];
+    // Of the optimizer's files in a folder of their own there may be one for each of thousands of ranks.
+    const names = folder ? (await namesWithin(path)).filter((name) => !name.includes('/') || holdsTensors(name)) : [basename(path)];
     const base = folder ? path : dirname(path);
+    const isOfTensors = (name: string): boolean => !folder || holdsTensors(name);
     const lines = await Promise.all(
       names.map(async (name) => {
         const file = join(base, name);
         // A side file that is a link to nothing is not going: what becomes of it is for the merge to say.
-        const { size, mtimeMs } = await (TENSORS.test(name)
+        const { size, mtimeMs } = await (isOfTensors(name)
           ? SYSTEM.fs.stat(file)
           : SYSTEM.fs.stat(file).catch(() => SYSTEM.fs.lstat(file)));
         return [name, size, Math.floor(mtimeMs)];
       }),
     );
-    return { whole: digest(lines), tensors: digest(lines.filter(([name]) => TENSORS.test(name as string))) };
+    return { whole: digest(lines), tensors: digest(lines.filter(([name]) => isOfTensors(name as string))) };
   } catch {
     return null;
   }

@@ -40,7 +40,7 @@ export function withStartDefaults(output: OutputRequest): OutputRequest {
 export async function startState(
   { path, optimizer }: OutputRequest,
   kind: 'folder' | 'file',
-  newest: Pick<Checkpoint, 'path' | 'kind'>,
+  newest: Pick<Checkpoint, 'path' | 'kind'> & Partial<Pick<Checkpoint, 'form'>>,
   options: SideFileOptions = {},
 ): Promise<StartState> {
   const none = { files: [], left: [], warnings: [] };
@@ -53,6 +53,11 @@ export async function startState(
   if (state === null || !state.optimizer) {
     const links = (state?.left ?? []).map(({ name, leadsTo }) => `${name} leads to ${leadsTo}`).join(', ');
     const why = links === '' ? '' : worded`: ${links}, outside the checkpoint and its run, and is copied with --follow-links only`;
+    if (newest.form?.kind === 'dcp') {
+      const help = worded`Use --optimizer drop: load the merge as a model, and start the optimizer anew.`;
+      const message = `${newest.path}, the newest member of ${path}, holds its optimizer state in the files of its container (${newest.form.writer ?? 'DCP'}), and safetensors has no place for it`;
+      return { ...none, conflicts: [{ code: 'E_NO_OPTIMIZER', message, file: newest.path, help }] };
+    }
     const message = `${newest.path}, the newest member of ${path}, has no optimizer state to copy${why}`;
     return { ...none, conflicts: [{ code: 'E_NO_OPTIMIZER', message, file: newest.path }] };
   }
