@@ -1,3 +1,4 @@
+import { basename } from 'node:path';
 import { MergeError } from '../base/errors.ts';
 import type { FileStat, LocalStat } from '../base/store/local.ts';
 import { containerOf } from './containers/all.ts';
@@ -28,6 +29,8 @@ export interface OpenOptions {
   readonly position?: NamedPosition;
   /** Whether its name is that of a checkpoint, although it gives no step: it may lie deeper in its folder. */
   readonly deeper?: boolean;
+  /** Whether it is one of many that are looked at and not read from: where its tensors lie may be left open. */
+  readonly listed?: boolean;
 }
 
 /**
@@ -40,10 +43,11 @@ export interface OpenOptions {
  */
 export async function openCheckpoint(
   path: string,
-  { cache = new OpenCache(), name, position: named, deeper = false }: OpenOptions = {},
+  { cache = new OpenCache(), name, position: named, deeper = false, listed = false }: OpenOptions = {},
 ): Promise<Checkpoint> {
   const { found, container } = await lookInto(await find(path), { name, position: named, deeper });
-  const opened = await container.open(found, cache);
+  const step = (named ?? positionFromName(name ?? basename(path)))?.step ?? null;
+  const opened = await (listed && container.list !== undefined ? container.list(found, cache, step) : container.open(found, cache));
   refuseEmptied(found.path, opened);
   const isFolder = found.entries !== null;
   const { state, ...told } = opened;

@@ -80,4 +80,10 @@ export interface Container {
    * @throws MergeError for what cannot be read; of a container that is recognised only, what to do instead
    */
   open(found: Found, cache: OpenCache): Promise<Opened>;
+  /**
+   * As `open`, of a step of a run that is looked at and not read from: what it says like another one that was
+   * listed with this cache may be taken from that. Absent where opening costs little.
+   * @param named step that its name gives; null where that is none
+   */
+  list?(found: Found, cache: OpenCache, named: number | null): Promise<Opened>;
 }

@@ -56,7 +56,13 @@ export async function examineCandidate(
   if (apart !== null && stated === null) return { ...left(apart.reason), ...(apart.help !== null && { help: apart.help }) };
   let checkpoint: Checkpoint;
   try {
-    checkpoint = await openCheckpoint(path, { cache, name, ...(named !== null && { position: named }), deeper: epoch !== null });
+    checkpoint = await openCheckpoint(path, {
+      cache,
+      name,
+      ...(named !== null && { position: named }),
+      deeper: epoch !== null,
+      listed: true,
+    });
   } catch (error) {
     if (!(error instanceof MergeError) || NOT_ITS_FAULT.has(error.code)) throw error;
     const { format, converter } = error.details as { format?: string; converter?: string };

@@ -18,7 +18,7 @@ export interface Signature {
  * torch.distributed, and what torch.save's writers call theirs. Optimizers' files of torch.save are none.
  */
 const TENSORS =
-  /^(.*\.safetensors(\.index\.json)?|.*\.distcp|\.metadata|pytorch_model.*\.bin(\.index\.json)?|mp_rank_\d+_model_states\.pt|model_world_size_\d+_rank_\d+\.pt)$/;
+  /^(.*\.safetensors(\.index\.json)?|.*\.distcp|\.metadata|pytorch_model.*\.bin(\.index\.json)?|(model|pytorch_model|consolidated\.\d+)\.(pt|pth|bin|ckpt)|model(_optim)?_rng\.pt|mp_rank_\d+_model_states\.pt|model_world_size_\d+_rank_\d+\.pt)$/;
 
 /** Folders of a checkpoint that are looked into: those of a few hold its weights, those of many are something else. */
 const FOLDERS_READ = 16;

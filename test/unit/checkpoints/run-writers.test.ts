@@ -1,4 +1,4 @@
-import { cpSync, mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, renameSync, rmSync, statSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { MergeError } from '../../../src/base/errors.ts';
@@ -238,6 +238,27 @@ describe('torch.distributed', () => {
       lost: [300, 350, 400],
     });
     expect((await mergeError(() => discoverRun(runAt()))).help).toContain(runAt('checkpoint'));
+  });
+
+  it('of steps that describe the same what differs is seen all the same', async () => {
+    for (const step of [100, 200, 300, 400]) put('torchtitan', 'checkpoint/step-100', `step-${step}`);
+    put('torchtitan', 'checkpoint/step-200', 'step-200');
+    put('torchtitan', 'checkpoint/step-200', 'step-500');
+    const cut = (file: string, bytes: number): void => truncateSync(runAt(file), statSync(runAt(file)).size - bytes);
+    cut('step-300/__1_0.distcp', 10);
+    cut('step-400/.metadata', 10);
+    const { checkpoints, excluded, warnings } = await discoverRun(runAt());
+    expect(checkpoints.map(({ step, tokens, dtypes }) => [step, tokens, dtypes])).toEqual([
+      [100, 409_600, ['BF16', 'F32']],
+      [200, 819_200, ['BF16', 'F32']],
+    ]);
+    expect(Object.fromEntries(excluded.map(({ path, reason }) => [basename(path), reason]))).toEqual({
+      'step-300': expect.stringMatching(/^incomplete: __1_0\.distcp/),
+      'step-400': expect.stringMatching(/\.metadata ends before its STOP|\.metadata/),
+      // What the trainer says is believed against a name.
+      'step-500': 'at the same step as step-200, which is kept',
+    });
+    expect(warnings.map(({ code }) => code)).toContain('W_TRAINER_STATE');
   });
 
   it("OLMo-core's, with a temporary folder and a link to the newest", async () => {

@@ -8,11 +8,13 @@ import { SECTIONS, sectionOfName } from '../../tensors/section.ts';
 import { locateIn, shardsOf } from '../../tensors/shards.ts';
 import { ColumnTable, elementCount } from '../../tensors/table.ts';
 import type { BoxColumns, TensorFile } from '../../tensors/types.ts';
+import type { OpenCache } from '../open-cache.ts';
 import { MAX_PICKLE_BYTES } from '../pickle/limits.ts';
 import type { PlacedTensor } from '../torch/archive.ts';
 import type { Container, Found, Opened } from '../types.ts';
 import { ItemFiles } from './item-files.ts';
 import { ItemReader } from './items.ts';
+import { ListedCheckpoints, type ReadCheckpoint } from './listed.ts';
 import { type DcpMetadata, readMetadata } from './read-metadata.ts';
 import { stateOf } from './state.ts';
 import { formOf, objectsOf } from './writer.ts';
@@ -35,29 +37,31 @@ export const dcp: Container = {
   kind: 'DCP',
   recognise: async (found) => (await folderOf(found)) !== null,
   async open(found, cache): Promise<Opened> {
-    const inner = (await folderOf(found))!;
-    const folder = join(found.path, inner);
-    const { store } = found;
-    const path = join(folder, METADATA);
-    const names = new Set((await store.list(folder))?.map(({ name }) => name));
-    refuseWithoutMetadata(folder, names);
-    const head = { name: join(inner, METADATA), path, stat: await store.stat(path) };
-    const metadata = readMetadata(await readWhole(path, MAX_PICKLE_BYTES), path);
-    for (const name of metadata.files) checkFileName(path, name, names);
-    const files = await ItemFiles.of(store, folder, metadata.files);
-    const source = { store, path: found.path, paths: await found.paths(), metadata, files };
-    const [state, form] = [await stateOf(source), await formOf(source)];
-    return {
-      ...(await tensorsOf(path, inner, metadata, files, cache.of(ItemReader)).catch((error: unknown) =>
-        otherItems(error, metadata, files),
-      )),
-      form,
-      objects: objectsOf(metadata),
-      heads: [head],
-      ...(state !== null && { state }),
-    };
+    return (await read(found, cache)).opened;
   },
+  list: (found, cache, named) => cache.of(ListedCheckpoints).find(found, named, () => read(found, cache)),
 };
+
+async function read(found: Found, cache: OpenCache): Promise<ReadCheckpoint> {
+  const inner = (await folderOf(found))!;
+  const folder = join(found.path, inner);
+  const { store } = found;
+  const path = join(folder, METADATA);
+  const names = new Set((await store.list(folder))?.map(({ name }) => name));
+  refuseWithoutMetadata(folder, names);
+  const head = { name: join(inner, METADATA), path, stat: await store.stat(path) };
+  const bytes = await readWhole(path, MAX_PICKLE_BYTES);
+  const metadata = readMetadata(bytes, path);
+  for (const name of metadata.files) checkFileName(path, name, names);
+  const files = await ItemFiles.of(store, folder, metadata.files);
+  const source = { store, path: found.path, paths: await found.paths(), metadata, files };
+  const [state, form] = [await stateOf(source), await formOf(source)];
+  const tensors = await tensorsOf(path, inner, metadata, files, cache.of(ItemReader)).catch((error: unknown) =>
+    otherItems(error, metadata, files),
+  );
+  const opened = { ...tensors, form, objects: objectsOf(metadata), heads: [head], ...(state !== null && { state }) };
+  return { opened, metadata, bytes, inner };
+}
 
 /** Faults that other items than those of torch.save have. */
 const OTHER_ITEMS: ReadonlySet<string> = new Set(['E_OVERLAP', 'E_ZIP']);

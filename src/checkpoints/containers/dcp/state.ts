@@ -7,7 +7,7 @@ import { megatronState } from '../torch/trainer-state.ts';
 import type { ContainedState } from '../types.ts';
 import { Region } from '../zip/region.ts';
 import type { ItemFiles } from './item-files.ts';
-import type { DcpMetadata } from './read-metadata.ts';
+import type { DcpMetadata, ItemColumns } from './read-metadata.ts';
 
 /** What of a checkpoint may say where it stands. */
 export interface StateSource {
@@ -17,6 +17,19 @@ export interface StateSource {
   readonly paths: readonly string[];
   readonly metadata: DcpMetadata;
   readonly files: ItemFiles;
+  /** Where an item lies of which the metadata says it, where that is another's; see `listed.ts`. */
+  readonly place?: (item: PlacedItem) => PlacedItem;
+}
+
+/** An item in one of the files. */
+export interface PlacedItem {
+  readonly file: number;
+  readonly offset: number;
+  readonly length: number;
+}
+
+function placeOf({ place = (item) => item }: Pick<StateSource, 'place'>, items: ItemColumns, i: number): PlacedItem {
+  return place({ file: items.file[i]!, offset: items.offset[i]!, length: items.length[i]! });
 }
 
 /**
@@ -32,13 +45,14 @@ export async function stateOf(source: StateSource): Promise<ContainedState | nul
   return null;
 }
 
-async function torchtitan({ metadata, files }: StateSource): Promise<ContainedState | null> {
+async function torchtitan(source: StateSource): Promise<ContainedState | null> {
+  const { metadata, files } = source;
   const read = async (name: string): Promise<number | null> => {
     const row = metadata.names.indexOf(name);
     const box = row < 0 ? -1 : metadata.first[row]!;
-    const file = box < 0 ? -1 : metadata.items.file[box]!;
-    if (file < 0) return null;
-    return files.use(file, (opened) => numberIn(opened, metadata.items.offset[box]!, metadata.items.length[box]!, name));
+    if (box < 0 || metadata.items.file[box]! < 0) return null;
+    const { file, offset, length } = placeOf(source, metadata.items, box);
+    return files.use(file, (opened) => numberIn(opened, offset, length, name));
   };
   const [step, tokens] = [await read('train_state.step'), await read('train_state.ntokens_seen')];
   return step === null && tokens === null ? null : { step, tokens: tokens || null, file: files.paths[0]! };
@@ -62,12 +76,14 @@ async function numberIn(file: OpenFile, offset: number, length: number, what: st
   return value !== null && Number.isSafeInteger(value) && value >= 0 ? value : null;
 }
 
-async function megatron({ store, path, paths, metadata, files }: StateSource): Promise<ContainedState | null> {
+async function megatron(source: StateSource): Promise<ContainedState | null> {
+  const { store, path, paths, metadata, files } = source;
   const { names, items } = metadata.blobs;
   const blob = names.findIndex((name) => name.startsWith('common_state/'));
   if (blob >= 0) {
-    return files.use(items.file[blob]!, async (file) => {
-      const { root } = await readArchive(new Region(file, names[blob]!, items.offset[blob]!, items.length[blob]!), () => true);
+    const { file: number, offset, length } = placeOf(source, items, blob);
+    return files.use(number, async (file) => {
+      const { root } = await readArchive(new Region(file, names[blob]!, offset, length), () => true);
       return megatronState(itemsOf(root)?.[0] ?? root, file.path);
     });
   }

@@ -14,7 +14,7 @@ export const MEGATRON_RANK = /^mp_rank_\d+(?:_\d+)*\/(?:model_optim_rng|model_rn
 
 /** Files of torch.save by their endings, but what trainers keep beside the weights. */
 export const MODEL_OF_TORCH =
-  /^(?!(?:.*\/)?(?:optim|scheduler|lr_scheduler|scaler|rng_state|random_states|sampler|custom_checkpoint|training_args|dl_state_dict|train\.)[^/]*$).*\.(?:bin|pt|pth|ckpt)$/;
+  /^(?!(?:.*\/)?(?:optim|scheduler|lr_scheduler|scaler|rng_state|random_states|sampler|custom_checkpoint|training_args|dl_state_dict|(?:bf16_)?zero_pp_rank_|extra_state_|train\.)[^/]*$).*\.(?:bin|pt|pth|ckpt)$/;
 /** Names that say that a file is the model, whatever lies beside it. */
 const MODEL = /^(?:model|pytorch_model(?:_fsdp)?|lit_model|consolidated(?:\.00)?)\.(?:bin|pt|pth|ckpt)$/;
 /** Parts of a model by their names: one of them is not all. */
