@@ -42,6 +42,7 @@ function zeroToFp32(folder: string, file: string): string {
 const FORMATS: readonly Row[] = [
   { path: /^mp_rank_\d+(_\d+)*\/(model_optim_rng|model_rng)\.pt$/, format: 'Megatron-LM (one .pt a rank, with parts of tensors that nothing describes)', converter: '`--ckpt-convert-format torch_dist` of Megatron-LM, or its tools/checkpoint/convert.py', command: () => '`python pretrain_gpt.py <the options of the run> --load RUN --ckpt-convert-format torch_dist --ckpt-convert-save OUT`' },
   { path: /^([^/]+\/)?layer_\d+-model_\d+-model_states\.pt$/, format: 'GPT-NeoX (DeepSpeed)', converter: 'tools/ckpts/convert_neox_to_hf.py of GPT-NeoX' },
+  { path: /^([^/]+\/)?layer_\d+-model_states\.pt$/, format: 'DeepSpeed with pipeline parallelism (a file a layer, without the names of the model)', converter: "the converter of its trainer, or DeepSpeed's `ds_to_universal.py` and the trainer" },
   { path: /^zero\/[^/]+$/, beside: /^mp_rank_\d+_model_states\.pt$/, format: 'DeepSpeed universal (a file of float32 a parameter)', converter: `${ZERO_TO_FP32}, on the checkpoint that ds_to_universal.py was given`, command: (folder) => universal(folder) },
   { path: /^([^/]+\/)?(bf16_)?zero_pp_rank_\d+_mp_rank_\d+_model_states\.pt$/, format: 'DeepSpeed ZeRO-3 (pieces of weights in the files of the optimizer)', converter: ZERO_TO_FP32, command: zeroToFp32 },
   { path: /^([^/]+\/)?(bf16_)?zero_pp_rank_/, format: 'DeepSpeed ZeRO, without the files of the model', converter: ZERO_TO_FP32, command: zeroToFp32 },

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { cpSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
@@ -53,6 +53,8 @@ const CHECKPOINTS: readonly Golden[] = [
   ['fsdp-rank-pt', 'global_step_100', 100],
   ['fsdp-rank-pt', 'global_step_200/actor', 200],
   ['deepspeed-zero1', 'global_step100', 100],
+  ['deepspeed-moe', 'global_step100', 100],
+  ['deepspeed-moe', 'global_step200', 200],
   ['deepspeed-zero1', 'global_step200/mp_rank_00_model_states.pt', 200],
 ];
 
@@ -109,3 +111,16 @@ it.each(['megatron-0.10', 'megatron-0.12', 'megatron-0.15'])(
     expect(tensors.count).toBe(name === 'megatron-0.12' ? 48 : 12);
   },
 );
+
+it('DeepSpeed keeps experts in files of their own: without one of them it is no checkpoint', async () => {
+  const step = join(folder, 'experts');
+  cpSync(join(golden('deepspeed-moe'), 'global_step100'), step, { recursive: true });
+  const main = join(step, 'mp_rank_00_model_states.pt');
+  await expect(openCheckpoint(main)).rejects.toMatchObject({
+    code: 'E_SHARD_MISSING',
+    message: `${main}: holds the model without its experts, which have files of their own beside it`,
+  });
+  const lost = join(step, 'layer_0_expert_2_mp_rank_00_model_states.pt');
+  rmSync(lost);
+  await expect(openCheckpoint(step)).rejects.toMatchObject({ code: 'E_SHARD_MISSING', details: { file: lost } });
+});

@@ -17,12 +17,12 @@ import { locateTensors } from '../safetensors/tensor-locator.ts';
 import type { ContainedState, Container, Found, Opened } from '../types.ts';
 import { Region } from '../zip/region.ts';
 import { placeInStorage, readArchive } from './archive.ts';
+import { expertCounts, expertFiles, MODULE, refuseMissingExperts } from './deepspeed.ts';
 import { DEEPSPEED, INDEX, MEGATRON_RANK, modelFile, PIPELINE, SINGLE, ZERO_3 } from './file-names.ts';
 import { leavesOf } from './state.ts';
 import { tensorOf } from './tensor.ts';
 import { stateInFile } from './trainer-state.ts';
 
-const DEEPSPEED_KEY = 'module';
 const SUFFIX = /\.(?:pt|pth|bin|ckpt)$/;
 /** Files that are read at the same time. */
 const READS = 16;
@@ -31,8 +31,6 @@ const READS = 16;
 interface Files {
   readonly names: readonly string[];
   readonly index: SafetensorsIndex | null;
-  /** The key under which the weights stand; null where they are the state itself, or parts of it. */
-  readonly key: string | null;
 }
 
 /**
@@ -55,25 +53,26 @@ export const torch: Container = {
   },
   async open(found): Promise<Opened> {
     const { path, entries, store } = found;
-    const { names, index, key } = await filesOf(found);
-    const read = await mapBounded(names, READS, async (name): Promise<Shard & Pick<FileOfTensors, 'version' | 'state'>> => {
+    const { names, index } = await filesOf(found);
+    const read = await mapBounded(names, READS, async (name): Promise<Shard & Omit<FileOfTensors, 'tensors'>> => {
       const at = entries === null ? path : join(path, name);
       const file = await store.open(at, entries?.get(name));
       try {
-        const { tensors, version, state } = await tableOf(file, key, names.indexOf(name));
-        return { name, path: at, stat: file.stat, tensors, metadata: null, version, state };
+        return { name, path: at, stat: file.stat, metadata: null, ...(await tableOf(file, names.indexOf(name))) };
       } finally {
         await file.close();
       }
     });
-    const shards = read.map(({ version: _, state: __, ...shard }) => shard);
+    const shards = read.map(({ version: _, state: __, experts: ___, ...shard }) => shard);
+    const { version, experts } = read[0]!;
+    if (experts !== null) refuseMissingExperts(path, entries === null ? null : names.slice(1), experts);
     const state = read.find((one) => one.state !== null)?.state ?? null;
     if (shards.every(({ tensors }) => tensors.count === 0)) {
       throw new MergeError('E_NO_TENSORS', `${path}: the checkpoint holds no tensors`, { details: { file: path } });
     }
-    const writer = key === DEEPSPEED_KEY ? 'DeepSpeed (ZeRO 1 or 2)' : 'torch.save';
+    const writer = experts === null ? 'torch.save' : 'DeepSpeed (ZeRO 1 or 2)';
     return {
-      form: { kind: 'torch', writer, version: read[0]!.version },
+      form: { kind: 'torch', writer, version },
       shards: shards.map((shard, i) => ({ ...shard, name: shardName(i, shards.length) })),
       files: shards,
       heads: [],
@@ -102,12 +101,12 @@ function deepspeedFiles(names: Iterable<string>): string[] {
 }
 
 async function filesOf({ path, entries, paths }: Found): Promise<Files> {
-  if (entries === null) return { names: [basename(path)], index: null, key: DEEPSPEED.test(basename(path)) ? DEEPSPEED_KEY : null };
+  if (entries === null) return { names: [basename(path)], index: null };
   if (entries.has(INDEX)) {
     const index = await readIndex(join(path, INDEX), undefined, entries.get(INDEX));
-    return { names: [...new Set(index.shards)].sort(), index, key: null };
+    return { names: [...new Set(index.shards)].sort(), index };
   }
-  if (entries.has(SINGLE)) return { names: [SINGLE], index: null, key: null };
+  if (entries.has(SINGLE)) return { names: [SINGLE], index: null };
   const [only, other] = deepspeedFiles(entries.keys());
   if (other !== undefined) {
     throw foreignError(path, 'a checkpoint', {
@@ -115,8 +114,8 @@ async function filesOf({ path, entries, paths }: Found): Promise<Files> {
       converter: "DeepSpeed's `ds_to_universal.py`, or the tool of its trainer",
     });
   }
-  if (only !== undefined) return { names: [only], index: null, key: DEEPSPEED_KEY };
-  return { names: [modelFile(entries.keys())?.name ?? (await megatronFiles(paths))[0]!], index: null, key: null };
+  if (only !== undefined) return { names: [only, ...expertFiles(entries.keys())], index: null };
+  return { names: [modelFile(entries.keys())?.name ?? (await megatronFiles(paths))[0]!], index: null };
 }
 
 /** What a file holds, and the version of the program that it names. */
@@ -125,6 +124,8 @@ interface FileOfTensors {
   readonly version: string | null;
   /** What the trainer says of its place in the run; null where that is nothing. */
   readonly state: ContainedState | null;
+  /** Of DeepSpeed's file of a model the experts of each layer, which have files of their own; null for another file. */
+  readonly experts: readonly number[] | null;
 }
 
 /** @throws MergeError E_OTHER_CONTENT for what is known to be something else: a pointer of Git LFS, a page, a legacy file */
@@ -135,14 +136,15 @@ async function refuseOther(file: OpenFile): Promise<void> {
 }
 
 /** Tensors of a file. @param number of the file in the checkpoint's list */
-async function tableOf(file: OpenFile, key: string | null, number: number): Promise<FileOfTensors> {
+async function tableOf(file: OpenFile, number: number): Promise<FileOfTensors> {
   const { path } = file;
+  const ofDeepspeed = DEEPSPEED.test(basename(path));
   await refuseOther(file);
   const { root, storages } = await readArchive(new Region(file, basename(path)));
   const fault = (name: string, text: string): MergeError =>
     new MergeError('E_TORCH_FILE', `${path}: ${name} ${text}`, { details: { file: path, tensor: name } });
-  const state: Value | undefined = key === null ? root : under(root, key);
-  if (state === undefined) throw fault(key!, 'is not in it, under which the weights should stand');
+  const state: Value | undefined = ofDeepspeed ? under(root, MODULE) : root;
+  if (state === undefined) throw fault(MODULE, 'is not in it, under which the weights should stand');
   const table = new BoxTable();
   const kinds = new Map<string, string>();
   for (const { name, value } of leavesOf(state, (text) => fault('what was saved', text))) {
@@ -163,10 +165,11 @@ async function tableOf(file: OpenFile, key: string | null, number: number): Prom
     const { dtype, shape, stride, at } = placed;
     table.add(name, { dtype, shape, section }, { file: number, offset: at, start: shape.map(() => 0), size: shape, stride });
   }
-  const version = key === null ? undefined : under(root, 'ds_version');
+  const version = ofDeepspeed ? under(root, 'ds_version') : undefined;
   return {
     tensors: table.table(fault),
     version: typeof version === 'string' ? `version ${version}` : null,
     state: stateInFile(root, path),
+    experts: ofDeepspeed ? expertCounts(root) : null,
   };
 }
