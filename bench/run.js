@@ -26,6 +26,7 @@ const BENCHES = [
   'dtypes',
   'small-tensors',
   'boxes',
+  'containers',
   'planning',
   'naming',
   'inspect',

@@ -381,6 +381,44 @@ void hostile_boxes_are_refused() {
   CHECK(combine(*make_engine({}), small_job(dir), &result).code == Code::invalid_arg);  // made without gathers
 }
 
+// Whatever numbers stand in a job: it is refused, or its boxes are where it says, in their files (the address sanitizer sees).
+void damaged_boxes_are_refused_or_read(std::uint32_t seed) {
+  Random random(seed);
+  const TempDir dir;
+  write_file(dir.file("a"), random_bytes(4, 1));
+  write_file(dir.file("b"), random_bytes(13 + 32, 2));
+  EngineOptions options;
+  options.gathers = options.reads = true;
+  options.max_inputs = 1;
+  options.threads = 1;
+  const auto engine = make_engine(options);
+  const CombineJob sound = small_job(dir);
+  int refused = 0;
+  constexpr int kTimes = 2000;
+  for (int time = 0; time < kTimes; ++time) {
+    CombineJob job = sound;
+    Boxes& boxes = job.boxes;
+    for (std::uint64_t damages = 1 + below(random, 3); damages > 0; --damages) {
+      std::vector<std::uint64_t>* fields[] = {&boxes.columns, &boxes.start, &boxes.row, &boxes.rows, &boxes.column, &boxes.width, &boxes.offset, &boxes.row_stride};
+      std::vector<std::uint64_t>& field = *fields[below(random, std::size(fields))];
+      std::uint64_t& value = field[below(random, field.size())];
+      switch (below(random, 4)) {
+        case 0: value = pick<std::uint64_t>(random, {0, 1, 2, 3, 7, 1u << 20, ~std::uint64_t{0} >> 1, ~std::uint64_t{0} - 1, ~std::uint64_t{0}}); break;
+        case 1: value += below(random, 5) - 2; break;
+        case 2: value = std::uint64_t{1} << below(random, 64); break;
+        default: boxes.file[below(random, boxes.file.size())] = static_cast<std::int32_t>(below(random, 4)) - 1;
+      }
+      if (below(random, 8) == 0) boxes.first[below(random, boxes.first.size())] = static_cast<std::int32_t>(below(random, 6)) - 1;
+      if (below(random, 8) == 0) job.count[0] = job.cell_end[0] = 1 + below(random, 30);
+    }
+    CombineResult result;
+    const Status status = combine(*engine, job, &result);
+    CHECK_THAT(status.ok() || status.code == Code::invalid_arg, status.message);
+    refused += status.ok() ? 0 : 1;
+  }
+  CHECK(refused > kTimes / 4 && refused < kTimes);
+}
+
 void lost_files_fail_the_call() {
   constexpr std::uint64_t kRows = 2048;
   constexpr std::uint64_t kColumns = 1024;
@@ -444,6 +482,7 @@ int main() {
   for (std::uint32_t seed = 1; seed <= 30; ++seed) sums_as_of_runs(seed);
   for (std::uint32_t seed = 1; seed <= 10; ++seed) products_as_of_runs(seed);
   hostile_boxes_are_refused();
+  for (std::uint32_t seed = 1; seed <= 3; ++seed) damaged_boxes_are_refused_or_read(seed);
   lost_files_fail_the_call();
   memory_is_counted();
   return finish("gather");
