@@ -124,3 +124,11 @@ it('DeepSpeed keeps experts in files of their own: without one of them it is no 
   rmSync(lost);
   await expect(openCheckpoint(step)).rejects.toMatchObject({ code: 'E_SHARD_MISSING', details: { file: lost } });
 });
+
+it.each([0, 1])("without accelerate's file of rank %i there is no checkpoint, though no name says how many there are", async (rank) => {
+  const step = join(folder, `ranks-${rank}`);
+  cpSync(join(golden('accelerate'), 'ranks/checkpoint-100'), step, { recursive: true });
+  const lost = join(step, `pytorch_model_fsdp_0_rank${rank}.bin`);
+  rmSync(lost);
+  await expect(openCheckpoint(step)).rejects.toMatchObject({ code: 'E_SHARD_MISSING', details: { file: lost } });
+});

@@ -11,6 +11,8 @@ export interface DTensorPart {
   readonly local: TorchTensor;
   /** Whether other ranks hold the same part. */
   readonly replicated: boolean;
+  /** Of its mesh: each has a part of it. */
+  readonly ranks: number;
 }
 
 /**
@@ -60,7 +62,7 @@ export function dtensorOf(value: Value): DTensorPart | NoTensor | null {
       refused: `is cut in a way that is not read: this rank's part is [${local.shape.join(', ')}], and [${size.join(', ')}] by its placement`,
     };
   }
-  return { shape, start, local, replicated };
+  return { shape, start, local, replicated, ranks: mesh.reduce((product, axis) => product * axis.ranks, 1) };
 }
 
 function isNamed(value: Value | undefined, name: string): boolean {

@@ -24,6 +24,8 @@ interface RankTensor {
   readonly shape: readonly number[];
   readonly start: readonly number[];
   readonly replicated: boolean;
+  /** Ranks that have a part of it; 1 of a plain tensor. */
+  readonly ranks: number;
   readonly placed: PlacedTensor;
 }
 
@@ -49,6 +51,8 @@ export const fsdpRanks: Container = {
         await file.close();
       }
     });
+    const world = ranks.reduce((most, { tensors }) => tensors.reduce((max, tensor) => Math.max(max, tensor.ranks), most), 1);
+    if (all.length < world) throw missing(path, all, world, all.length);
     const table = new BoxTable();
     const taken = new Set<string>();
     for (const [rank, { file, tensors }] of ranks.entries()) {
@@ -113,15 +117,20 @@ async function rankFiles({ entries, paths }: Found): Promise<RankFile[]> {
 
 /** @throws MergeError E_SHARD_MISSING where not each rank's file is there once */
 function refuseIncomplete(path: string, ranks: readonly RankFile[]): void {
-  const [first] = ranks;
-  const odd = ranks.findIndex(({ rank, world }, i) => rank !== i || world !== first!.world);
-  if (odd === -1 && ranks.length === (first!.world ?? ranks.length)) return;
+  const { world } = ranks[0]!;
+  const odd = ranks.findIndex((file, i) => file.rank !== i || file.world !== world);
+  if (odd === -1 && ranks.length === (world ?? ranks.length)) return;
+  throw missing(path, ranks, world, odd === -1 ? ranks.length : odd);
+}
+
+/** @param world files that there should be; null where that is not known */
+function missing(path: string, ranks: readonly RankFile[], world: number | null, rank: number): MergeError {
   const file = join(
     path,
-    first!.name.replace(/(rank_?)\d+/, (_, word: string) => `${word}${odd === -1 ? ranks.length : odd}`),
+    ranks[0]!.name.replace(/(rank_?)\d+/, (_, word: string) => `${word}${rank}`),
   );
-  const there = `${ranks.length}${first!.world === null ? '' : ` of ${first!.world}`}`;
-  throw new MergeError('E_SHARD_MISSING', `${file}: this rank's file is not there: the folder holds ${there}`, { details: { file } });
+  const there = `${ranks.length}${world === null ? '' : ` of ${world}`}`;
+  return new MergeError('E_SHARD_MISSING', `${file}: this rank's file is not there: the folder holds ${there}`, { details: { file } });
 }
 
 function partOf(
@@ -136,8 +145,9 @@ function partOf(
   const placed = placeInStorage(tensor, storages);
   if ('refused' in placed) throw fault(name, placed.refused);
   // A plain tensor is whole in every rank's file.
-  const { shape, start, replicated } = 'local' in part ? part : { shape: tensor.shape, start: tensor.shape.map(() => 0), replicated: true };
-  return [{ name, shape, start, replicated, placed }];
+  const { shape, start, replicated, ranks } =
+    'local' in part ? part : { shape: tensor.shape, start: tensor.shape.map(() => 0), replicated: true, ranks: 1 };
+  return [{ name, shape, start, replicated, ranks, placed }];
 }
 
 function failure(file: string, tensor: string, text: string): MergeError {
