@@ -8,12 +8,12 @@ import { buildProgram } from '../dist/cli/options/program.js';
 
 const JSON_DOCUMENTS = [
   [
-    'average',
+    'average, run, convert',
     '`ckpt-merge/average`',
     '`outputs: [{path, method, members: [{path, step, tokens, weight}], bytesWritten, tensors}]`, `bytesRead`, `seconds`, `phases`, `peakRssBytes`, `peakAnonBytes`, `threads`, `isa`, `io`, `warnings: [{code, message}]`',
   ],
   [
-    'plan, average --dry-run',
+    'plan, --dry-run',
     '`ckpt-merge/plan`',
     '`outputs` as above with `excluded: [{path, reason}]`, `bytesRead`, `bytesWritten`, `peakMemoryBytes`, `freeBytesNeeded`, `freeBytesAvailable`, `warnings`',
   ],

@@ -7,7 +7,7 @@ import { average } from '../../src/merge/average.ts';
 import { convert } from '../../src/merge/convert.ts';
 import { runRecipe } from '../../src/merge/run.ts';
 import { type OracleTensor, readOracle, unpackGolden } from '../support/containers.ts';
-import { entry, fileBytes, mergeError } from '../support/safetensors.ts';
+import { entry, fileBytes, indexText, mergeError } from '../support/safetensors.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'ckpt-merge-test-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -125,6 +125,23 @@ describe('files of a size', () => {
     expect([...files(cut).values()].map((tensors) => [...tensors.keys()])).toEqual([[name], [`${name}_scale_inv`]]);
     expect([...together(cut)]).toEqual([...together(whole)]);
     expect((await verify(cut, { full: true })).recomputed.fraction).toBe(1);
+  });
+
+  it('are called as those of their library', async () => {
+    const input = join(folder, 'diffusers');
+    mkdirSync(input);
+    const stem = 'diffusion_pytorch_model';
+    for (const i of [1, 2]) {
+      const header = `{${entry(`blocks.${i}.weight`, 'F32', [4], 0, 16)}}`;
+      writeFileSync(join(input, `${stem}-0000${i}-of-00002.safetensors`), fileBytes(header, 16));
+    }
+    const map = Object.fromEntries([1, 2].map((i) => [`blocks.${i}.weight`, `${stem}-0000${i}-of-00002.safetensors`]));
+    writeFileSync(join(input, `${stem}.safetensors.index.json`), indexText(map, { total_size: 32 }));
+    const [one, two] = [fresh(), fresh()];
+    await convert({ input, output: one, shardSize: '1MB', sync: false });
+    await convert({ input, output: two, shardSize: 16, sync: false });
+    expect(readdirSync(one).filter((name) => name.startsWith(stem))).toEqual([`${stem}.safetensors`]);
+    expect(readdirSync(two).filter((name) => name.startsWith(stem))).toEqual(readdirSync(input));
   });
 
   it('that hold other tensors in two outputs are not written in one read', async () => {

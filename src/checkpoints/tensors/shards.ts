@@ -36,11 +36,11 @@ export function shardsOf(table: TensorTable, files: readonly TensorFile[], most 
   });
 }
 
-/** What Hugging Face's writers call a shard: `model-00001-of-00002.safetensors`. */
-export function shardName(index: number, count: number): string {
-  if (count === 1) return 'model.safetensors';
+/** What Hugging Face's writers call a shard: `model-00001-of-00002.safetensors`. @param stem of another library's */
+export function shardName(index: number, count: number, stem = 'model'): string {
+  if (count === 1) return `${stem}.safetensors`;
   const digits = (value: number): string => String(value).padStart(5, '0');
-  return `model-${digits(index + 1)}-of-${digits(count)}.safetensors`;
+  return `${stem}-${digits(index + 1)}-of-${digits(count)}.safetensors`;
 }
 
 /** Finds tensors by name among the tables of shards, in which each is once. */

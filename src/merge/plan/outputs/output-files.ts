@@ -128,7 +128,7 @@ function indexNameOf(
   resharded: boolean,
 ): string | null {
   const several = kind === 'folder' && !namesPerFile && shards.length > 1;
-  if (resharded) return several ? INDEX : null;
+  if (resharded && !several) return null;
   return indexName ?? (several ? INDEX : null);
 }
 

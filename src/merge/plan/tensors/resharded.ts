@@ -60,7 +60,7 @@ export function resharded(
     const message = `${output.path} is one file, and its tensors are more than ${size}: name a folder, or leave ${optionName('shardSize')} out`;
     conflicts.push({ code: 'E_OPTION', message, file: output.path });
   }
-  return { planned: inFiles(planned, cuts), conflicts };
+  return { planned: inFiles(planned, layout, cuts), conflicts };
 }
 
 /** Bytes of every tensor in one output, shard after shard. */
@@ -88,7 +88,7 @@ function cutsOf(bytes: Float64Array, most: number): Cut[] {
   return cuts;
 }
 
-function inFiles(planned: PlannedTensors, cuts: readonly Cut[]): PlannedTensors {
+function inFiles(planned: PlannedTensors, layout: Pick<Checkpoint, 'indexName'>, cuts: readonly Cut[]): PlannedTensors {
   const { targets, workOf, treatmentOf, matched, files } = planned;
   const names = targets.flatMap(({ table }) => table.names);
   const shapes = targets.flatMap(({ table }) => table.shapes);
@@ -107,12 +107,13 @@ function inFiles(planned: PlannedTensors, cuts: readonly Cut[]): PlannedTensors 
   };
   const spans = spansTogether(matched, before);
   const { metadata } = planned.shards[0]!;
+  const stem = layout.indexName?.match(/^(.+)\.safetensors\.index\.json$/)?.[1];
   const placed = placesIn(targets);
   return {
     ...planned,
     files,
     targets: parts,
-    shards: cuts.map((_, i) => ({ name: shardName(i, cuts.length), metadata })),
+    shards: cuts.map((_, i) => ({ name: shardName(i, cuts.length, stem), metadata })),
     workOf: sliced(workOf),
     treatmentOf: treatmentOf.map(sliced),
     matched: cuts.map((cut): MatchResult => ({ spans: spansIn(spans, cut), equal: [], arranged: [] })),
