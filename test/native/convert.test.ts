@@ -130,6 +130,26 @@ describe('bytes', () => {
   });
 });
 
+describe('quantised weights', () => {
+  const QUANTISED = join(import.meta.dirname, '../golden/quantised');
+
+  it.each(readdirSync(QUANTISED))('of %s are dequantised where a dtype is asked for, and verified', async (name) => {
+    const input = join(QUANTISED, name, 'step-1');
+    const [copied, floats, averaged] = [fresh(), fresh(), fresh()];
+    await convert({ input, output: copied, sync: false });
+    const source = written(input);
+    for (const [tensor, { dtype, bytes }] of written(copied)) {
+      expect([dtype, bytes.equals(source.get(tensor)!.bytes)], tensor).toEqual([source.get(tensor)!.dtype, true]);
+    }
+    await convert({ input, output: floats, dtype: 'BF16', sync: false });
+    await average({ inputs: [input], output: averaged, dtype: 'BF16', sync: false });
+    const wanted = written(averaged);
+    expect([...written(floats).keys()]).toEqual([...wanted.keys()]);
+    for (const [tensor, { bytes }] of written(floats)) expect(bytes.equals(wanted.get(tensor)!.bytes), tensor).toBe(true);
+    for (const output of [copied, floats]) expect((await verify(output, { full: true, inputs: [input] })).recomputed.fraction).toBe(1);
+  });
+});
+
 describe('a conversion', () => {
   it('is made again by the recipe that lies in it, and found finished by a resume', async () => {
     const input = join(golden('dcp-2d'), '100');

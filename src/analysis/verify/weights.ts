@@ -49,7 +49,7 @@ export async function treatedTensors(
   const { treatments, of } = assignTreatments(
     tensors,
     { policies: recipe.policies.map(({ policy }) => parsePolicy(policy)) },
-    { members: recipe.members, allowUnknown: recipe.allowUnknown, convert },
+    { members: recipe.members, allowUnknown: recipe.allowUnknown || convert !== undefined, convert: copied ? convert : undefined },
   );
   const whole = recipe.members.map((m) => m.weight);
   const weights = treatments.map(({ kind, member, policy }) => {
@@ -58,5 +58,14 @@ export async function treatedTensors(
     return null;
   });
   const index = new TensorIndex(output);
-  return { copied, of: (shard, row) => weights[of[index.of(shard, row)]!]! };
+  // What a conversion found in the dtype that was asked for, it copied.
+  const isCopied = (shard: number, row: number): boolean => convert !== undefined && sameDtype(output, members[0]!, { shard, row });
+  return { copied, of: (shard, row) => (isCopied(shard, row) ? null : weights[of[index.of(shard, row)]!]!) };
+}
+
+/** Whether a checkpoint holds a tensor of the output by its name, and in its dtype. */
+function sameDtype(output: Checkpoint, member: Checkpoint, { shard, row }: TensorPlace): boolean {
+  const { name, tensors } = output.shards[shard]!;
+  const place = member.locate(tensors.names[row]!, name);
+  return place !== undefined && member.shards[place.shard]!.tensors.dtypes[place.row] === tensors.dtypes[row];
 }
