@@ -129,7 +129,7 @@ function tensorLines(inspection: Inspection, { chunks: withChunks, names }: Tens
   return lines.flatMap((line, i) => [line, ...chunkLines(shown[i]!)]);
 }
 
-const PARTS_HINT = "each part with its place: --chunks, or of some tensors --tensor 'NAME'";
+const PARTS_HINT = "each part with its place: `--chunks`, or of some tensors `--tensor 'NAME'`";
 
 /** The file that a tensor lies in, or how many hold parts of it. */
 function filesText({ file, chunks }: InspectedTensor): string {
