@@ -6,7 +6,7 @@ import { DASHED, withoutDashes } from '../../support/option-spelling.ts';
 
 const SRC = new URL('../../../src', import.meta.url).pathname;
 /** Options without a property in the library, and those of other programs. */
-const OTHERS = /^(json|all|debug|quiet|recursive|revision|nproc-per-node|nnodes)$/;
+const OTHERS = /^(json|all|debug|quiet|recursive|revision|nproc-per-node|nnodes|tag)$/;
 
 interface Text {
   readonly place: string;
