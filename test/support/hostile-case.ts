@@ -121,7 +121,7 @@ function documentProblems(stdout: string, hostile: HostileCase, setup: HostileSe
  * Everything below a folder, hidden names too: kind, size, mtime and a digest of what regular files hold.
  * Folders have no time: a name may come and go.
  */
-function treeOf(root: string): ReadonlyMap<string, string> {
+export function treeOf(root: string): ReadonlyMap<string, string> {
   const entries = existsSync(root) ? readdirSync(root, { recursive: true, encoding: 'utf8' }) : [];
   return new Map(entries.sort().map((name): [string, string] => [name, describe(join(root, name))]));
 }
@@ -137,7 +137,7 @@ function describe(path: string): string {
 }
 
 /** @param allowed beginning of the names that may be there anew */
-function treeChanges(before: ReadonlyMap<string, string>, after: ReadonlyMap<string, string>, allowed?: string): string[] {
+export function treeChanges(before: ReadonlyMap<string, string>, after: ReadonlyMap<string, string>, allowed?: string): string[] {
   const isNew = (name: string) => !before.has(name) && (allowed === undefined || !name.startsWith(allowed));
   const added = [...after.keys()].filter(isNew).map((name) => `left behind: ${name}`);
   const changed = [...before].filter(([name, is]) => after.get(name) !== is).map(([name]) => `changed: ${name}`);
