@@ -22,6 +22,15 @@ function runsOf(boxes: BoxColumns, shape: readonly number[], row: number, size: 
   const runs: Extent[] = [];
   for (let box = boxes.first[row]!; box < boxes.first[row + 1]!; box++) {
     const at = boxes.boundsAt[row]! + (box - boxes.first[row]!) * 3 * rank;
+    const whole = oneRun(boxes.bounds, at, shape);
+    if (whole > 0) {
+      let first = 0;
+      for (let axis = 0; axis < rank; axis++) first += strides[axis]! * boxes.bounds[at + axis]!;
+      const begin = Math.max(from, first);
+      const count = Math.min(end, first + whole) - begin;
+      if (count > 0) runs.push({ from: begin, elements: count, file: boxes.file[box]!, offset: boxes.offset[box]! + (begin - first) * size });
+      continue;
+    }
     const start = boxes.bounds.subarray(at, at + rank);
     const length = boxes.bounds.subarray(at + rank, at + 2 * rank);
     const stride = boxes.bounds.subarray(at + 2 * rank, at + 3 * rank);
@@ -63,6 +72,23 @@ function runsOf(boxes: BoxColumns, shape: readonly number[], row: number, size: 
     }
   }
   return runs.sort((a, b) => a.from - b.from);
+}
+
+/**
+ * Elements of a box that follow one another in the tensor and in its file, as those of rows do, which are most: no
+ * column of it is looked at one by one. 0 where they do not, or there are none.
+ */
+function oneRun(bounds: Float64Array, at: number, shape: readonly number[]): number {
+  const rank = shape.length;
+  let run = 1;
+  let open = true;
+  for (let axis = rank - 1; axis >= 0; axis--) {
+    const length = bounds[at + rank + axis]!;
+    if (length !== 1 && (!open || bounds[at + 2 * rank + axis] !== run)) return 0;
+    run *= length;
+    open &&= length === shape[axis];
+  }
+  return run;
 }
 
 /** Runs that follow one another in the same file are one. */

@@ -83,9 +83,12 @@ export function spansOf(
   const spread = columns.map((column, m): MemberColumns | null => {
     if (column === null) return null;
     const out = { file: new Int32Array(row.length), offset: new Float64Array(row.length), dtype: new Uint8Array(row.length) };
+    // Runs and spans are both in order, and a span begins in the run that it begins with or after.
+    let [of, next]: [readonly SpanRun[] | undefined, number] = [undefined, 0];
     for (const [i, r] of row.entries()) {
-      const run = runs[m]?.get(r)?.findLast((one) => one.from <= from[i]!);
-      const at = run ?? { from: 0, file: column.file[r]!, offset: column.offset[r]!, dtype: column.dtype[r]! };
+      if (i === 0 || r !== row[i - 1]) [of, next] = [runs[m]?.get(r), 0];
+      while (of !== undefined && next < of.length && of[next]!.from <= from[i]!) next++;
+      const at = of?.[next - 1] ?? { from: 0, file: column.file[r]!, offset: column.offset[r]!, dtype: column.dtype[r]! };
       out.file[i] = at.file;
       out.dtype[i] = at.dtype;
       out.offset[i] = at.offset + ((from[i]! - at.from) * dtypeByCode(at.dtype).bits) / 8;
