@@ -28,7 +28,8 @@ function runsOf(boxes: BoxColumns, shape: readonly number[], row: number, size: 
       for (let axis = 0; axis < rank; axis++) first += strides[axis]! * boxes.bounds[at + axis]!;
       const begin = Math.max(from, first);
       const count = Math.min(end, first + whole) - begin;
-      if (count > 0) runs.push({ from: begin, elements: count, file: boxes.file[box]!, offset: boxes.offset[box]! + (begin - first) * size });
+      if (count > 0)
+        runs.push({ from: begin, elements: count, file: boxes.file[box]!, offset: boxes.offset[box]! + (begin - first) * size });
       continue;
     }
     const start = boxes.bounds.subarray(at, at + rank);
