@@ -1,0 +1,187 @@
+/** A file of an archive: its bytes, or how many they are where somebody else writes them. */
+export interface ArchiveFile {
+  /** With the archive's root, as `archive/data/0`. */
+  readonly name: string;
+  readonly data: Uint8Array | number;
+}
+
+/** Bytes of an archive that are those of no file in it that somebody else writes. */
+export interface ArchivePiece {
+  /** From the beginning of the archive. */
+  readonly offset: number;
+  readonly bytes: Uint8Array;
+}
+
+/** Where everything of an archive lies. */
+export interface ArchiveLayout {
+  /** Bytes of all of it. */
+  readonly size: number;
+  /** [files] Where the bytes of each begin, from the beginning of the archive. */
+  readonly offsets: readonly number[];
+  /**
+   * What is to be written besides: headers, padding, descriptors, the files whose bytes are given, the directory; in
+   * ascending order, and with the bytes that somebody else writes it is every byte of the archive.
+   * @param crc32 [files] checksums, zlib's; of files whose bytes are given, too
+   */
+  pieces(crc32: readonly number[]): ArchivePiece[];
+}
+
+const LOCAL_BYTES = 30;
+const CENTRAL_BYTES = 46;
+const SATURATED = 0xffffffff;
+/** Bytes from where torch needs 64-bit fields; its own limit is one lower than that of the format. */
+const WIDE = 0xffffffff;
+/** Data follow, and names are UTF-8; of a file without bytes the latter alone. */
+const FLAGS = 0x0808;
+const FLAGS_EMPTY = 0x0800;
+
+/**
+ * Lays out an archive as torch does: every file is stored as it is, its bytes aligned by a padded extra field, its
+ * checksum behind them and in the directory.
+ * Source: PyTorch's caffe2/serialize/inline_container.cc (`getPadding`, `writeRecord`) with miniz 3.0; the format is
+ * PKWARE's APPNOTE.TXT 6.3.10.
+ * @param alignment of the bytes of each file, from the beginning of the archive
+ */
+export function layOutArchive(files: readonly ArchiveFile[], alignment: number): ArchiveLayout {
+  const headers: { readonly at: number; readonly extra: Buffer }[] = [];
+  const offsets: number[] = [];
+  let at = 0;
+  for (const { name, data } of files) {
+    const size = sizeOf(data);
+    const wide = localWide(size, at);
+    const start = at + LOCAL_BYTES + Buffer.byteLength(name) + wide.length + 4;
+    const padding = (alignment - (start % alignment)) % alignment;
+    const fill = Buffer.alloc(4 + padding, 'Z');
+    fill.write('FB');
+    fill.writeUInt16LE(padding, 2);
+    headers.push({ at, extra: Buffer.concat([wide, fill]) });
+    offsets.push(start + padding);
+    at = start + padding + size + descriptorBytes(size, at);
+  }
+  const directoryAt = at;
+  const central = files.map(({ name, data }, i) => CENTRAL_BYTES + Buffer.byteLength(name) + centralWide(sizeOf(data), headers[i]!.at).length);
+  const directoryBytes = central.reduce((sum, bytes) => sum + bytes, 0);
+  const size = directoryAt + directoryBytes + 56 + 20 + 22;
+  return {
+    size,
+    offsets,
+    pieces(crc32) {
+      const pieces: ArchivePiece[] = [];
+      const directory: Buffer[] = [];
+      for (const [i, { name, data }] of files.entries()) {
+        const length = sizeOf(data);
+        const { at: header, extra } = headers[i]!;
+        pieces.push({ offset: header, bytes: Buffer.concat([localHeader(name, length, extra), Buffer.from(name), extra]) });
+        if (typeof data !== 'number' && length > 0) pieces.push({ offset: offsets[i]!, bytes: data });
+        if (length > 0) pieces.push({ offset: offsets[i]! + length, bytes: descriptor(crc32[i]!, length, header) });
+        directory.push(centralHeader(name, length, header, crc32[i]!));
+      }
+      pieces.push({ offset: directoryAt, bytes: Buffer.concat([...directory, end(files.length, directoryBytes, directoryAt)]) });
+      return joined(pieces);
+    },
+  };
+}
+
+/** Pieces that follow one another as one: there are six files in the archive of one tensor. */
+function joined(pieces: readonly ArchivePiece[]): ArchivePiece[] {
+  const out: { offset: number; parts: Uint8Array[]; end: number }[] = [];
+  for (const { offset, bytes } of pieces) {
+    const last = out.at(-1);
+    if (last?.end === offset) {
+      last.parts.push(bytes);
+      last.end += bytes.length;
+    } else out.push({ offset, parts: [bytes], end: offset + bytes.length });
+  }
+  return out.map(({ offset, parts }) => ({ offset, bytes: Buffer.concat(parts) }));
+}
+
+function sizeOf(data: ArchiveFile['data']): number {
+  return typeof data === 'number' ? data : data.length;
+}
+
+/** The extra field of a local header for what 32 bits do not hold: sizes, then the place of the header itself. */
+function localWide(size: number, at: number): Buffer {
+  return wideField([...(size >= WIDE ? [size, size] : []), ...(at >= WIDE ? [at] : [])]);
+}
+
+function centralWide(size: number, at: number): Buffer {
+  return localWide(size, at);
+}
+
+function wideField(values: readonly number[]): Buffer {
+  if (values.length === 0) return Buffer.alloc(0);
+  const field = Buffer.alloc(4 + 8 * values.length);
+  field.writeUInt16LE(1);
+  field.writeUInt16LE(8 * values.length, 2);
+  for (const [i, value] of values.entries()) field.writeBigUInt64LE(BigInt(value), 4 + 8 * i);
+  return field;
+}
+
+/** Checksum and sizes stand behind the data, and are 0 here. */
+function localHeader(name: string, size: number, extra: Buffer): Buffer {
+  const header = Buffer.alloc(LOCAL_BYTES);
+  header.writeUInt32LE(0x04034b50);
+  header.writeUInt16LE(size === 0 ? FLAGS_EMPTY : FLAGS, 6);
+  header.writeUInt16LE(Buffer.byteLength(name), 26);
+  header.writeUInt16LE(extra.length, 28);
+  return header;
+}
+
+function isWide(size: number, at: number): boolean {
+  return size >= WIDE || at >= WIDE;
+}
+
+function descriptorBytes(size: number, at: number): number {
+  if (size === 0) return 0;
+  return isWide(size, at) ? 24 : 16;
+}
+
+function descriptor(crc32: number, size: number, at: number): Buffer {
+  const bytes = Buffer.alloc(descriptorBytes(size, at));
+  bytes.writeUInt32LE(0x08074b50);
+  bytes.writeUInt32LE(crc32, 4);
+  if (isWide(size, at)) {
+    bytes.writeBigUInt64LE(BigInt(size), 8);
+    bytes.writeBigUInt64LE(BigInt(size), 16);
+  } else {
+    bytes.writeUInt32LE(size, 8);
+    bytes.writeUInt32LE(size, 12);
+  }
+  return bytes;
+}
+
+function centralHeader(name: string, size: number, at: number, crc32: number): Buffer {
+  const wide = centralWide(size, at);
+  const header = Buffer.alloc(CENTRAL_BYTES);
+  header.writeUInt32LE(0x02014b50);
+  header.writeUInt16LE(size === 0 ? FLAGS_EMPTY : FLAGS, 8);
+  header.writeUInt32LE(size === 0 ? 0 : crc32, 16);
+  header.writeUInt32LE(size >= WIDE ? SATURATED : size, 20);
+  header.writeUInt32LE(size >= WIDE ? SATURATED : size, 24);
+  header.writeUInt16LE(Buffer.byteLength(name), 28);
+  header.writeUInt16LE(wide.length, 30);
+  header.writeUInt32LE(at >= WIDE ? SATURATED : at, 42);
+  return Buffer.concat([header, Buffer.from(name), wide]);
+}
+
+/** The 64-bit end, which torch always writes, where it is, and the end. */
+function end(count: number, size: number, at: number): Buffer {
+  const bytes = Buffer.alloc(56 + 20 + 22);
+  bytes.writeUInt32LE(0x06064b50);
+  bytes.writeBigUInt64LE(44n, 4);
+  bytes.writeUInt16LE(0x031e, 12);
+  bytes.writeUInt16LE(0x2d, 14);
+  bytes.writeBigUInt64LE(BigInt(count), 24);
+  bytes.writeBigUInt64LE(BigInt(count), 32);
+  bytes.writeBigUInt64LE(BigInt(size), 40);
+  bytes.writeBigUInt64LE(BigInt(at), 48);
+  bytes.writeUInt32LE(0x07064b50, 56);
+  bytes.writeBigUInt64LE(BigInt(at + size), 64);
+  bytes.writeUInt32LE(1, 72);
+  bytes.writeUInt32LE(0x06054b50, 76);
+  bytes.writeUInt16LE(Math.min(count, 0xffff), 84);
+  bytes.writeUInt16LE(Math.min(count, 0xffff), 86);
+  bytes.writeUInt32LE(Math.min(size, SATURATED), 88);
+  bytes.writeUInt32LE(Math.min(at, SATURATED), 92);
+  return bytes;
+}
