@@ -1,10 +1,12 @@
-import { Call, Dict, Global, List, type Value } from './values.ts';
+import { Call, Dict, Global, List, Persistent, type Value } from './values.ts';
 
 const OP = {
   proto: 0x80,
   stop: 0x2e,
   mark: 0x28,
   memoize: 0x94,
+  put: 0x71,
+  longPut: 0x72,
   get: 0x68,
   longGet: 0x6a,
   none: 0x4e,
@@ -22,13 +24,17 @@ const OP = {
   emptyTuple: 0x29,
   tuple: 0x74,
   emptyList: 0x5d,
+  append: 0x61,
   appends: 0x65,
   emptyDict: 0x7d,
+  setItem: 0x73,
   setItems: 0x75,
+  global: 0x63,
   stackGlobal: 0x93,
   reduce: 0x52,
   newObject: 0x81,
   build: 0x62,
+  persistent: 0x51,
 } as const;
 
 /** TUPLE1, TUPLE2, TUPLE3. */
@@ -38,27 +44,36 @@ const BATCH = 1000;
 /** Bytes that a pickle has room for at first. */
 const ROOM = 1 << 16;
 
+/** Protocols that are written: that of torch.save, and that of torch.distributed. */
+export type Protocol = 2 | 4;
+
 /**
- * Writes a value as a pickle of protocol 4 that Python reads: `readPickle` gives the value again. Texts, classes,
- * tuples and whatever is one object in several places are written once. An object that has a state and no arguments
- * is made by its class's `__new__`, as Python does it; whatever else is called, by a call.
- * Source of the format: CPython's Lib/pickletools.py.
- * @throws RangeError for what is nested more than a thousand deep (as a tuple that contains itself is), for integers of
- *   more than 255 bytes, and for references to storages
+ * Writes a value as a pickle that Python reads: `readPickle` gives the value again. Texts, classes, tuples and
+ * whatever is one object in several places are written once. An object that has a state and no arguments is made by
+ * its class's `__new__`, as Python does it; whatever else is called, by a call. With protocol 2 the bytes are those
+ * of Python's own pickler, where equal texts are one object to it.
+ * Source of the format: CPython's Lib/pickletools.py and Modules/_pickle.c.
+ * @throws RangeError for what is nested more than a thousand deep (as a tuple that contains itself is), for integers
+ *   of more than 255 bytes, and for bytes in protocol 2
  */
-export function writePickle(value: Value): Buffer {
-  return new PickleWriter().write(value);
+export function writePickle(value: Value, protocol: Protocol = 4): Buffer {
+  return new PickleWriter(protocol).write(value);
 }
 
 class PickleWriter {
+  readonly #protocol: Protocol;
   #bytes = Buffer.allocUnsafe(ROOM);
   #at = 0;
   readonly #memo = new Map<unknown, number>();
   #depth = 0;
 
+  constructor(protocol: Protocol) {
+    this.#protocol = protocol;
+  }
+
   write(value: Value): Buffer {
     this.#op(OP.proto);
-    this.#op(4);
+    this.#op(this.#protocol);
     this.#value(value);
     this.#op(OP.stop);
     return this.#bytes.subarray(0, this.#at);
@@ -78,22 +93,24 @@ class PickleWriter {
 
   /** Numbers what is on top of the stack, so that it can be spoken of again. */
   #remember(key: unknown): void {
-    this.#memo.set(key, this.#memo.size);
-    this.#op(OP.memoize);
+    const index = this.#memo.size;
+    this.#memo.set(key, index);
+    if (this.#protocol === 4) this.#op(OP.memoize);
+    else this.#indexed(OP.put, OP.longPut, index);
   }
 
   /** Speaks of what was written before; false where it was not. */
   #again(key: unknown): boolean {
     const index = this.#memo.get(key);
     if (index === undefined) return false;
-    if (index < 256) {
-      this.#op(OP.get);
-      this.#op(index);
-    } else {
-      this.#op(OP.longGet);
-      this.#uint32(index);
-    }
+    this.#indexed(OP.get, OP.longGet, index);
     return true;
+  }
+
+  #indexed(short: number, long: number, index: number): void {
+    this.#op(index < 256 ? short : long);
+    if (index < 256) this.#op(index);
+    else this.#uint32(index);
   }
 
   #uint32(value: number): void {
@@ -118,7 +135,10 @@ class PickleWriter {
     else if (value instanceof Dict) this.#dict(value);
     else if (value instanceof Call) this.#call(value);
     else if (Array.isArray(value)) this.#tuple(value as readonly Value[]);
-    else throw new RangeError('a pickle of its own has no storages to speak of');
+    else if (value instanceof Persistent) {
+      this.#value(value.id);
+      this.#op(OP.persistent);
+    }
     this.#depth--;
   }
 
@@ -159,7 +179,7 @@ class PickleWriter {
   #text(text: string): void {
     if (this.#again(text)) return;
     const length = Buffer.byteLength(text);
-    if (length < 256) {
+    if (length < 256 && this.#protocol === 4) {
       this.#op(OP.shortText);
       this.#op(length);
     } else {
@@ -172,6 +192,7 @@ class PickleWriter {
   }
 
   #blob(bytes: Uint8Array): void {
+    if (this.#protocol === 2) throw new RangeError('protocol 2 has no bytes');
     if (bytes.length < 256) {
       this.#op(OP.shortBytes);
       this.#op(bytes.length);
@@ -189,9 +210,16 @@ class PickleWriter {
   #global(global: Global): void {
     const key = `${global.module}\n${global.name}`;
     if (this.#again(key)) return;
-    this.#text(global.module);
-    this.#text(global.name);
-    this.#op(OP.stackGlobal);
+    if (this.#protocol === 4) {
+      this.#text(global.module);
+      this.#text(global.name);
+      this.#op(OP.stackGlobal);
+    } else {
+      this.#op(OP.global);
+      const name = `${key}\n`;
+      this.#room(name.length);
+      this.#at += this.#bytes.write(name, this.#at, 'latin1');
+    }
     this.#remember(key);
   }
 
@@ -209,20 +237,23 @@ class PickleWriter {
   #list(list: List): void {
     this.#op(OP.emptyList);
     this.#remember(list);
-    this.#batches(list.items, OP.appends);
+    this.#batches(list.items, 1, OP.append, OP.appends);
   }
 
   #dict(dict: Dict): void {
     this.#op(OP.emptyDict);
     this.#remember(dict);
-    this.#batches(dict.entries, OP.setItems);
+    this.#batches(dict.entries, 2, OP.setItem, OP.setItems);
   }
 
-  #batches(items: readonly Value[], op: number): void {
-    for (let from = 0; from < items.length; from += BATCH) {
-      this.#op(OP.mark);
-      for (let i = from; i < Math.min(from + BATCH, items.length); i++) this.#value(items[i]!);
-      this.#op(op);
+  /** @param width values of one item; a single item needs no mark */
+  #batches(values: readonly Value[], width: number, single: number, several: number): void {
+    for (let from = 0; from < values.length; from += BATCH * width) {
+      const to = Math.min(from + BATCH * width, values.length);
+      const alone = to - from === width;
+      if (!alone) this.#op(OP.mark);
+      for (let i = from; i < to; i++) this.#value(values[i]!);
+      this.#op(alone ? single : several);
     }
   }
 

@@ -59,7 +59,9 @@ export function layOutArchive(files: readonly ArchiveFile[], alignment: number):
     at = start + padding + size + descriptorBytes(size, at);
   }
   const directoryAt = at;
-  const central = files.map(({ name, data }, i) => CENTRAL_BYTES + Buffer.byteLength(name) + centralWide(sizeOf(data), headers[i]!.at).length);
+  const central = files.map(
+    ({ name, data }, i) => CENTRAL_BYTES + Buffer.byteLength(name) + centralWide(sizeOf(data), headers[i]!.at).length,
+  );
   const directoryBytes = central.reduce((sum, bytes) => sum + bytes, 0);
   const size = directoryAt + directoryBytes + 56 + 20 + 22;
   return {
