@@ -8,7 +8,7 @@ import { METHODS } from './schedule/methods.ts';
 import { PARAMETERS, type Parameter } from './schedule/parameters.ts';
 import type { ScheduleName, WeightRequest } from './schedule/types.ts';
 import type { Selection } from './select/types.ts';
-import type { Recipe, RecipeOutput } from './types.ts';
+import { FORMATS, type Recipe, type RecipeOutput } from './types.ts';
 
 /**
  * What a value of each kind is in the library; how it is written is up to the command line and the schema.
@@ -181,6 +181,12 @@ export const CHECKS = {
 /** A recipe, beside its inputs and outputs. */
 export const RECIPE = {
   like: { kind: 'path', default: 'the newest member', help: 'take shards, order, names and dtypes from this checkpoint' },
+  format: {
+    kind: 'choice',
+    choices: FORMATS,
+    default: 'safetensors',
+    help: 'container of the output; dcp: of torch.distributed, as the newest member (or --like) is written',
+  },
   shardSize: {
     kind: 'size',
     value: 'size',

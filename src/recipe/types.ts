@@ -7,6 +7,10 @@ import type { Selection } from './select/types.ts';
 /** What becomes of a merge: an end in itself, or the start of more training. */
 export type Purpose = 'inference' | 'resume';
 
+/** Containers that are written. */
+export const FORMATS = ['safetensors', 'dcp'] as const;
+export type OutputFormat = (typeof FORMATS)[number];
+
 /** One output of a recipe. */
 export interface RecipeOutput extends WeightRequest, PolicyRequest {
   /**
@@ -45,6 +49,8 @@ export interface Recipe extends TokenSource {
    * when absent.
    */
   readonly like?: string | undefined;
+  /** Container of the outputs; safetensors when absent. */
+  readonly format?: OutputFormat | undefined;
   /**
    * Bytes of tensor data that a file of the outputs holds at most, as `5GB`, `500MiB` or a number; a larger
    * tensor has a file of its own. As the layout when absent.

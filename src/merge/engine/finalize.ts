@@ -7,7 +7,7 @@ import type { Warning } from '../../base/errors.ts';
 import { inputIdentity } from '../../checkpoints/fingerprint.ts';
 import { PROVENANCE_FILE, RECIPE_FILE } from '../../checkpoints/our-files.ts';
 import type { NativeBinding } from '../native/binding.ts';
-import { type CopiedFile, copySideFiles } from '../output/copy-side-files.ts';
+import { type CopiedFile, composeFile, copySideFiles } from '../output/copy-side-files.ts';
 import { findPartials } from '../output/partial.ts';
 import { beginPublication, clearPublished } from '../output/publication.ts';
 import { partialToResume, WHOLE_PART } from '../output/resume.ts';
@@ -123,6 +123,8 @@ export async function publishOutput(
   };
   if (output.index !== null) await writeBeside(output.index.name, output.index.bytes);
 
+  for (const file of output.composed) beside.push(await composeFile(file, { dir, shown: output.path }, sum, signal));
+
   const replaced = new Map(output.edited.map(({ name, text }) => [name, text]));
   beside.push(...(await copySideFiles(output.sideFiles, { dir, shown: output.path }, { replaced, sum, signal })));
   if (output.recipe !== null) await write(RECIPE_FILE, output.recipe);
@@ -150,7 +152,7 @@ export async function publishOutput(
 async function finishFiles(output: PlanOutput, k: number, dir: string, finished: FinishedFiles): Promise<FinishedFile[]> {
   const files = [...finished.of(k)];
   for (const [s, file] of files.entries()) {
-    const patches = output.container.finish(output.files[s]!, finished.sums(k, s, file));
+    const patches = output.container.finish(output.files[s]!, finished.sums(k, s, file), s);
     if (patches.length === 0) continue;
     const path = join(dir, file.name);
     await onOutput('write', `${output.path} (${file.name})`, async () => {

@@ -4,6 +4,7 @@ import { onOutput } from '../../base/disk/io-error.ts';
 import { makeFoldersSync, openAnew } from '../../base/disk/own-file.ts';
 import { SYSTEM } from '../../base/disk/system.ts';
 import { MergeError } from '../../base/errors.ts';
+import { storeOf } from '../../base/store/store.ts';
 import type { OpenFile } from '../../base/store/types.ts';
 import { openFound } from '../../checkpoints/link-ground.ts';
 import type { SideFile } from '../../checkpoints/side-files.ts';
@@ -61,6 +62,63 @@ export async function copySideFiles(
     }
   }
   return copied;
+}
+
+/** Bytes of a file that is there. */
+interface Range {
+  readonly path: string;
+  readonly offset: number;
+  readonly length: number;
+}
+
+/**
+ * Puts a file together from bytes and from ranges of other files.
+ * @throws MergeError E_INPUT_CHANGED where a range is not there any more; E_NO_SPACE, E_IO; `signal.reason`
+ */
+export async function composeFile(
+  { name, parts }: { readonly name: string; readonly parts: readonly (Uint8Array | Range)[] },
+  { dir, shown }: CopyTarget,
+  sum: NonNullable<CopyOptions['sum']>,
+  signal?: AbortSignal,
+): Promise<CopiedFile> {
+  const target = { path: join(dir, name), shown: join(shown, name) };
+  await onOutput('create', target.shown, async () => makeFoldersSync(dirname(target.path)));
+  const made = await makeAnew(target);
+  let bytes = 0;
+  let crc = 0;
+  const write = async (piece: Uint8Array): Promise<void> => {
+    await onOutput('write', target.shown, () => made.writeFile(piece));
+    crc = sum(piece, crc);
+    bytes += piece.length;
+  };
+  try {
+    for (const part of parts) {
+      signal?.throwIfAborted();
+      if (part instanceof Uint8Array) await write(part);
+      else for await (const piece of piecesOf(part)) await write(piece);
+    }
+  } finally {
+    await onOutput('close', target.shown, () => made.close());
+  }
+  return { name, bytes, crc };
+}
+
+async function* piecesOf({ path, offset, length }: Range): AsyncGenerator<Uint8Array> {
+  const file = await storeOf(path).open(path);
+  try {
+    const buffer = Buffer.allocUnsafe(Math.min(PIECE, length));
+    for (let done = 0; done < length; ) {
+      const bytes = await file.read(buffer.subarray(0, Math.min(PIECE, length - done)), offset + done);
+      if (bytes === 0)
+        throw new MergeError('E_INPUT_CHANGED', `${path} ends at byte ${offset + done}, inside what was planned to be copied`, {
+          details: { file: path },
+        });
+      yield buffer.subarray(0, bytes);
+      done += bytes;
+    }
+  } finally {
+    await file.close();
+  }
 }
 
 type Copied = Omit<CopiedFile, 'name'>;

@@ -1,8 +1,9 @@
 import { parseByteSize } from '../../base/byte-size.ts';
 import { type Conflict, ERROR_CODES, MergeError, type Warning } from '../../base/errors.ts';
 import { mapBounded } from '../../base/map-bounded.ts';
-import { optionName } from '../../base/option-words.ts';
+import { optionName, optionWith, worded } from '../../base/option-words.ts';
 import { refuse } from '../../base/problems.ts';
+import { type DcpTemplate, readTemplate } from '../../checkpoints/containers/dcp/template.ts';
 import { OpenCache } from '../../checkpoints/containers/open-cache.ts';
 import { sampleOf } from '../../checkpoints/fingerprint.ts';
 import { cachedRepoId } from '../../checkpoints/hub.ts';
@@ -17,6 +18,7 @@ import { OPEN_AT_ONCE, placeInputs } from './inputs/inputs.ts';
 import { Kinship } from './inputs/kinship.ts';
 import { orderInputs } from './inputs/order.ts';
 import { besideOutput } from './outputs/beside.ts';
+import { DcpFiles } from './outputs/dcp-files.ts';
 import { isPublished, otherMerge } from './outputs/finished.ts';
 import { outputFiles } from './outputs/output-files.ts';
 import { outputConflicts, outputsOverlap } from './outputs/output-path.ts';
@@ -25,6 +27,7 @@ import { Tokenizers } from './outputs/tokenizers.ts';
 import { hasFloatsOnly, parameterCount, quantisedBytes, quantisedOf } from './quantised/shards.ts';
 import { recipeText } from './recipe-text.ts';
 import { requestDigest } from './request-digest.ts';
+import { inChunks, rowCutsOf } from './tensors/chunks.ts';
 import { unequalTensors } from './tensors/equal.ts';
 import { expertOrder } from './tensors/expert-order.ts';
 import { layoutConflicts } from './tensors/layouts.ts';
@@ -70,7 +73,10 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
   const found = await planTensors(layout, checkpoints, drafts, request, signal);
   const { shardSize } = request;
   const cut = shardSize === undefined ? { planned: found, conflicts: [] } : resharded(found, layout, drafts, shardSize);
-  const { planned } = cut;
+  const format = request.format ?? 'safetensors';
+  const chunked = format === 'dcp' ? inChunks(cut.planned, rowCutsOf(layout)) : null;
+  const { planned } = chunked ?? cut;
+  const dcp = chunked === null ? null : new DcpFiles(await dcpTemplate(layout, drafts), layout.path, chunked);
   const { participates, targets } = planned;
 
   const members = await mapBounded([...ordered.inputs.entries()], OPEN_AT_ONCE, async ([m, input]): Promise<PlanMember> => {
@@ -105,9 +111,10 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
     const tokenizer = await tokenizers.check(d, beside.files);
     besideConflicts.push(...beside.conflicts, ...tokenizer.conflicts);
     const treatments = planned.treatments[k]!;
-    const entries = tables.map((table, s) =>
-      text.entries(table, outputDtypes(table.dtypes, planned.treatmentOf[k]![s]!, treatments.treatments, d.output.dtype)),
-    );
+    const entries = tables.map((table, s) => {
+      const dtypes = outputDtypes(table.dtypes, planned.treatmentOf[k]![s]!, treatments.treatments, d.output.dtype);
+      return dcp === null ? text.entries(table, dtypes) : dcp.entries(s, dtypes);
+    });
     entriesOf.push(entries);
     const record = {
       policies: planPolicies(d.output, treatments),
@@ -124,7 +131,7 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
       beside.files,
       record,
       entries,
-      { text, shards: planned.shards, tables, parameters, floats },
+      { text, shards: planned.shards, tables, parameters, floats, dcp },
       options,
     );
     const { selection = null, baseModelId = cachedRepoId(d.own.map((c) => c.path)) } = d.output;
@@ -210,7 +217,7 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
     shards,
     tables,
     weights: planned.works.weights,
-    tensors: tables.reduce((sum, table) => sum + table.count, 0),
+    tensors: chunked?.tensors.length ?? tables.reduce((sum, table) => sum + table.count, 0),
     ...form,
     bytesRead: bytes.reduce((sum, b) => sum + b.read, 0) + quantisedBytes(planned),
     bytesWritten: outputs.reduce((sum, o) => sum + o.bytes, 0),
@@ -224,6 +231,23 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
 
 function withWarnings(output: PlanOutput, found: readonly Warning[]): PlanOutput {
   return found.length === 0 ? output : { ...output, warnings: [...output.warnings, ...found] };
+}
+
+/**
+ * The form in which a checkpoint of DCP is written.
+ * @throws MergeError E_OPTION where the layout is of another container, or an output is no folder
+ */
+async function dcpTemplate(layout: Checkpoint, drafts: readonly DraftOutput[]): Promise<DcpTemplate> {
+  const option = optionWith('format', 'dcp');
+  if (layout.form.kind !== 'dcp') {
+    throw new MergeError('E_OPTION', `${layout.path}: is no checkpoint of DCP, and ${option} writes in the form of one`, {
+      details: { file: layout.path },
+      help: worded`Name one with --like: the output has its names, parts and classes.`,
+    });
+  }
+  const file = drafts.find(({ kind }) => kind === 'file');
+  if (file !== undefined) throw new MergeError('E_OPTION', `${file.output.path}: is a file, and ${option} makes a folder`);
+  return readTemplate(layout);
 }
 
 /** Members that were named one by one are all that was asked for. */

@@ -28,7 +28,7 @@ export interface DecidedOutput {
    * their own.
    */
   readonly treated?: { readonly treatments: readonly Treatment[]; readonly own: readonly (ResolvedWeights | null)[] } | undefined;
-  readonly request: Pick<PlanRequest, 'like' | 'shardSize' | keyof typeof CHECKS>;
+  readonly request: Pick<PlanRequest, 'like' | 'format' | 'shardSize' | keyof typeof CHECKS>;
 }
 
 /**
@@ -55,6 +55,7 @@ export async function recipeText({ output, members, schedule, treated, request }
     {
       inputs: members.map(({ path }) => placeOf(path)),
       like: request.like === undefined ? undefined : placeOf(request.like),
+      format: request.format,
       shardSize: request.shardSize,
       ...pick(
         request,

@@ -11,7 +11,7 @@ import type { TreatmentRow } from '../../recipe/policy/table.ts';
 import type { ResolvedWeights } from '../../recipe/schedule/types.ts';
 import type { MemberReport, Selected } from '../../recipe/select/types.ts';
 import type { Purpose, Recipe, RecipeOutput } from '../../recipe/types.ts';
-import type { FileFrame, OutputContainer } from './outputs/container.ts';
+import type { ComposedFile, FileFrame, OutputContainer } from './outputs/container.ts';
 import type { QuantisedWork } from './quantised/types.ts';
 
 export interface MergedMember extends Moment {
@@ -29,7 +29,7 @@ export interface PlanInput {
 }
 
 /** What is to be made: inputs once, any number of outputs from one read of them. */
-export interface PlanRequest extends Pick<Recipe, 'like' | 'shardSize' | keyof typeof CHECKS> {
+export interface PlanRequest extends Pick<Recipe, 'like' | 'format' | 'shardSize' | keyof typeof CHECKS> {
   /** The recipe that asked for this, as written; absent where there was none. */
   readonly recipe?: Recipe | undefined;
   readonly inputs: readonly (string | PlanInput)[];
@@ -184,6 +184,8 @@ export interface PlanOutput {
   readonly files: readonly PlanOutputFile[];
   /** Of what kind they are. */
   readonly container: OutputContainer;
+  /** Written when all of these are there, in this order; none where the tensors' files are all. */
+  readonly composed: readonly ComposedFile[];
   /** Index file name and content for sharded layouts. */
   readonly index: { readonly name: string; readonly bytes: Uint8Array } | null;
   /**

@@ -28,6 +28,22 @@ export interface FileFrame {
   rest?(): readonly FramePiece[];
 }
 
+/** Bytes of a file that is there. */
+export interface FileRange {
+  readonly path: string;
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** A file that is put together when all tensors are there. */
+export interface ComposedFile {
+  /** Below the output's folder. */
+  readonly name: string;
+  readonly bytes: number;
+  /** In their order. */
+  readonly parts: readonly (Uint8Array | FileRange)[];
+}
+
 /** Checksums of a tensor file whose data is written, as its frame was before any patch. */
 export interface FileSums {
   /** CRC32C of all behind the header. */
@@ -46,8 +62,11 @@ export interface FileSums {
 export interface OutputContainer {
   /** Whether `finish` needs the CRC-32 (zlib's) of every tensor: it costs a second checksum. */
   readonly crc32: boolean;
-  /** Pure: a resumed merge calls it again over files that may have been patched already. */
-  finish(frame: FileFrame, sums: FileSums): readonly Patch[];
+  /**
+   * Pure: a resumed merge calls it again over files that may have been patched already.
+   * @param shard which of the output's files it is
+   */
+  finish(frame: FileFrame, sums: FileSums, shard: number): readonly Patch[];
 }
 
 /** The safetensors files of a folder: complete as they are written. */

@@ -11,6 +11,7 @@ import { isAboutFiles } from '../tensors/still-true.ts';
 import type { OutputRequest, PlanMember, PlanOutput, PlanOutputFile, PlanPolicy } from '../types.ts';
 import type { FilesBeside } from './beside.ts';
 import { SAFETENSORS, SEALED_SAFETENSORS } from './container.ts';
+import type { DcpEntries, DcpFiles } from './dcp-files.ts';
 
 /** Raised when the same recipe would give other bytes: part of every plan's digest. */
 const ARITHMETIC_VERSION = 1;
@@ -55,6 +56,8 @@ export function outputFiles(
     readonly tables: Tables;
     readonly parameters: number;
     readonly floats: boolean;
+    /** Where the output is a checkpoint of DCP. */
+    readonly dcp: DcpFiles | null;
   },
   options: RecordedLayout,
 ): OutputFiles {
@@ -77,6 +80,11 @@ export function outputFiles(
     const tensors = entries[s]!;
     dataBytes += tensors.dataBytes;
     for (const [change, count] of tensors.dtypeChanges) changes.set(change, (changes.get(change) ?? 0) + count);
+    if (shared.dcp !== null) {
+      const name = shared.dcp.nameOf(s);
+      digest.update(`\n${name}\n`).update(tensors.digest).update(new Uint8Array(treatments.of[s]!.buffer));
+      return { name, bytes: tensors.dataBytes, ...shared.dcp.frame(tensors as DcpEntries) };
+    }
     // nanotron refuses keys in `__metadata__` that it does not know.
     const metadata = layout.namesPerFile
       ? new Map(shard.metadata)
@@ -88,7 +96,9 @@ export function outputFiles(
     digest.update(`\n${name}\n`).update(parts[0]).update(tensors.digest).update(new Uint8Array(treatments.of[s]!.buffer));
     return { name, headerBytes, header: () => Buffer.concat(parts), bytes: headerBytes + tensors.dataBytes };
   });
-  const indexName = indexNameOf(layout, kind, shared.shards, options.shardSize !== null);
+  const indexName = shared.dcp === null ? indexNameOf(layout, kind, shared.shards, options.shardSize !== null) : null;
+  const composed = shared.dcp?.composed(entries as readonly DcpEntries[]) ?? [];
+  const safetensors = kind === 'file' ? SEALED_SAFETENSORS : SAFETENSORS;
   const index =
     indexName === null
       ? null
@@ -105,10 +115,16 @@ export function outputFiles(
     policies,
     schedule,
     files,
-    container: kind === 'file' ? SEALED_SAFETENSORS : SAFETENSORS,
+    container: shared.dcp?.container(entries as readonly DcpEntries[]) ?? safetensors,
+    composed,
     index,
     ...side,
-    bytes: [...files.map((f) => f.bytes), ...side.sideFiles.map((f) => f.size), index?.bytes.length ?? 0].reduce((a, b) => a + b),
+    bytes: [
+      ...files.map((f) => f.bytes),
+      ...side.sideFiles.map((f) => f.size),
+      ...composed.map((f) => f.bytes),
+      index?.bytes.length ?? 0,
+    ].reduce((a, b) => a + b),
     digest: digest.digest('hex'),
     dtypeChanges: [...changes].map(([change, count]) => `${change}: ${count} tensor${count === 1 ? '' : 's'}`),
   };

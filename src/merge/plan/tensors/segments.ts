@@ -68,7 +68,7 @@ export function buildSegments(input: SegmentInput): SegmentTable {
       segments.offset[s * N + m] = column.offset[first]!;
       segments.dtype[s * N + m] = column.dtype[first]!;
       const matrix = spans.matrices[m]?.get(row);
-      if (matrix !== undefined) segments.gathered.set(s * N + m, { matrix, start: spans.from[first]! });
+      if (matrix !== undefined) segments.gathered.set(s * N + m, { matrix, start: (spans.base?.[row] ?? 0) + spans.from[first]! });
     }
     for (let k = 0; k < K; k++) {
       segments.outOffset[s * K + k] = outOffset(input, first, k);

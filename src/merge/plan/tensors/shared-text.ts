@@ -80,7 +80,8 @@ function remembered<K, V>(known: Map<K, V>, key: K, make: () => V): V {
   return value;
 }
 
-function makeEntries(table: TensorTable, dtypes: Uint8Array): Entries {
+/** Tensors by what became of their dtype, as `BF16 to F32`. @param dtypes [rows] codes */
+export function dtypeChangesOf(table: TensorTable, dtypes: Uint8Array): Map<string, number> {
   const dtypeChanges = new Map<string, number>();
   for (const [row, code] of dtypes.entries()) {
     const own = table.dtypes[row]!;
@@ -88,9 +89,20 @@ function makeEntries(table: TensorTable, dtypes: Uint8Array): Entries {
     const change = `${dtypeByCode(own).name} to ${dtypeByCode(code).name}`;
     dtypeChanges.set(change, (dtypeChanges.get(change) ?? 0) + 1);
   }
+  return dtypeChanges;
+}
+
+function makeEntries(table: TensorTable, dtypes: Uint8Array): Entries {
   const { names, shapes } = table;
   const laidOut = layOut({ names, shapes, dtypes });
   const encoded = encodeEntries(laidOut);
   const digest = createHash('sha256').update(encoded).digest();
-  return { encoded, digest, dtypes, begin: laidOut.offset, dataBytes: dataBytes([{ tensors: laidOut }]), dtypeChanges };
+  return {
+    encoded,
+    digest,
+    dtypes,
+    begin: laidOut.offset,
+    dataBytes: dataBytes([{ tensors: laidOut }]),
+    dtypeChanges: dtypeChangesOf(table, dtypes),
+  };
 }

@@ -27,6 +27,8 @@ export interface Spans {
   readonly row: Int32Array;
   readonly from: Float64Array;
   readonly elements: Float64Array;
+  /** [rows] the element of the tensor that is the first of the row, where rows are parts of tensors; absent where they are whole. */
+  readonly base?: Float64Array | undefined;
   /** [members]; null where the member takes no part. Rows of these columns are spans. */
   readonly columns: readonly (MemberColumns | null)[];
   /** [members] by tensor, those that are gathered. */

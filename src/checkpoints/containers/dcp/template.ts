@@ -1,0 +1,62 @@
+import { join } from 'node:path';
+import { MergeError } from '../../../base/errors.ts';
+import { readWhole, storeOf } from '../../../base/store/store.ts';
+import type { Checkpoint } from '../../types.ts';
+import { MAX_PICKLE_BYTES } from '../pickle/limits.ts';
+import { readPickle } from '../pickle/read-pickle.ts';
+import type { Call } from '../pickle/values.ts';
+import { readZip } from '../zip/read-zip.ts';
+import { Region } from '../zip/region.ts';
+import { isOfMetadata } from './allowed.ts';
+import { type DcpMetadata, readMetadata } from './read-metadata.ts';
+import type { ItemForm } from './write-item.ts';
+
+/** A checkpoint of DCP, in the form of which another one can be written. */
+export interface DcpTemplate {
+  /** What `.metadata` holds, as it stands. */
+  readonly root: Call;
+  readonly metadata: DcpMetadata;
+  readonly form: ItemForm;
+  /** The folder of the checkpoint in which all of this lies: '' for its own. */
+  readonly folder: string;
+}
+
+/** Files of an item that are a few bytes; the tensor's are `data.pkl` and `data/0`. */
+const MAX_SMALL = 4096;
+
+/**
+ * Reads the form in which a checkpoint of DCP was written.
+ * @throws MergeError E_DCP where it holds no tensor whose item could be a pattern; what reading throws
+ */
+export async function readTemplate({ heads, path }: Pick<Checkpoint, 'heads' | 'path'>): Promise<DcpTemplate> {
+  const head = heads[0]!;
+  const bytes = await readWhole(head.path, MAX_PICKLE_BYTES);
+  const root = readPickle(bytes, { path: head.path, what: '.metadata' }, isOfMetadata) as Call;
+  const metadata = readMetadata(bytes, head.path);
+  const folder = head.name === '.metadata' ? '' : head.name.slice(0, -'/.metadata'.length);
+  const { items, files } = metadata;
+  const item = items.file.findIndex((file) => file >= 0);
+  if (item < 0) throw new MergeError('E_DCP', `${head.path}: describes no tensor`, { details: { file: head.path } });
+  const at = join(path, folder, files[items.file[item]!]!);
+  const file = await storeOf(at).open(at);
+  try {
+    return { root, metadata, folder, form: await formOf(new Region(file, 'an item', items.offset[item]!, items.length[item]!)) };
+  } finally {
+    await file.close();
+  }
+}
+
+async function formOf(region: Region): Promise<ItemForm> {
+  const entries = await readZip(region);
+  const root = entries[0]!.name.split('/')[0]!;
+  const files = await Promise.all(
+    entries.map(async ({ name, offset, size }) => {
+      const own = name.slice(root.length + 1);
+      const isTensors = own === 'data.pkl' || own.startsWith('data/');
+      return { name: own, bytes: isTensors || size > MAX_SMALL ? new Uint8Array() : Uint8Array.from(await region.bytes(offset, size)) };
+    }),
+  );
+  const said = files.find(({ name }) => name === '.storage_alignment');
+  const alignment = said === undefined ? 64 : Number(Buffer.from(said.bytes).toString('latin1'));
+  return { root, files, alignment: Number.isInteger(alignment) && alignment > 0 && alignment <= 2 ** 16 ? alignment : 64 };
+}

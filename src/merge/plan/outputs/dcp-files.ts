@@ -1,0 +1,138 @@
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
+import { dtypeByCode } from '../../../base/dtype.ts';
+import type { DcpTemplate } from '../../../checkpoints/containers/dcp/template.ts';
+import { type ItemLayout, ItemWriter } from '../../../checkpoints/containers/dcp/write-item.ts';
+import {
+  type WrittenBlob,
+  type WrittenChunk,
+  type WrittenTensor,
+  writeMetadata,
+} from '../../../checkpoints/containers/dcp/write-metadata.ts';
+import { sectionOfName } from '../../../checkpoints/tensors/section.ts';
+import type { Chunked } from '../tensors/chunks.ts';
+import { dtypeChangesOf, type Entries } from '../tensors/shared-text.ts';
+import type { ComposedFile, FileFrame, FileRange, FramePiece, OutputContainer, Patch } from './container.ts';
+
+/** Without it Megatron-core loads nothing. */
+const NEEDED_BLOB = /^common_state(?:\/|$)/;
+
+/** Tensors of a file, and where its items lie. */
+export interface DcpEntries extends Entries {
+  readonly items: readonly ItemLayout[];
+  /** [rows] Bytes before each item. */
+  readonly at: readonly number[];
+}
+
+/**
+ * The files of a checkpoint of DCP, in the form in which another one was written: items one behind the other, each an
+ * archive of torch.save; then what holds no tensor, copied; `.metadata` last, without which no loader takes the folder.
+ */
+export class DcpFiles {
+  readonly #template: DcpTemplate;
+  readonly #path: string;
+  readonly #chunked: Chunked;
+  readonly #items: ItemWriter;
+
+  /** @param path of the checkpoint that is the template */
+  constructor(template: DcpTemplate, path: string, chunked: Chunked) {
+    this.#template = template;
+    this.#path = path;
+    this.#chunked = chunked;
+    this.#items = new ItemWriter(template.form, (bytes) => crc32(bytes));
+  }
+
+  /** The name of a file of items, below the output's folder. */
+  nameOf(shard: number): string {
+    return join(this.#template.folder, `__0_${shard}.distcp`);
+  }
+
+  /** @param dtypes [rows] codes */
+  entries(shard: number, dtypes: Uint8Array): DcpEntries {
+    const { table } = this.#chunked.planned.targets[shard]!;
+    const digest = createHash('sha256').update('dcp');
+    const at: number[] = [];
+    let end = 0;
+    const items = table.shapes.map((shape, row) => {
+      const item = this.#items.layOut(dtypeByCode(dtypes[row]!), shape);
+      digest.update(`\n${table.names[row]} ${dtypes[row]} ${shape} ${this.#chunked.chunks[shard]![row]!.start}`);
+      at.push(end);
+      end += item.size;
+      return item;
+    });
+    const begin = Float64Array.from(items, (item, row) => at[row]! + item.at);
+    const encoded = new Uint8Array();
+    return { encoded, digest: digest.digest(), dtypes, begin, dataBytes: end, dtypeChanges: dtypeChangesOf(table, dtypes), items, at };
+  }
+
+  frame(entries: DcpEntries): FileFrame {
+    return { headerBytes: 0, header: () => new Uint8Array(), rest: () => framePieces(entries, () => 0) };
+  }
+
+  /** What is written when all tensors are there, in this order. */
+  composed(all: readonly DcpEntries[]): ComposedFile[] {
+    const { folder, metadata, root } = this.#template;
+    const dtypes: number[] = [];
+    const chunks: WrittenChunk[][] = this.#chunked.tensors.map(() => []);
+    for (const [shard, own] of all.entries()) {
+      for (const [row, { size: length }] of own.items.entries()) {
+        const { tensor, start, rows } = this.#chunked.chunks[shard]![row]!;
+        const { shape } = this.#chunked.tensors[tensor]!;
+        const rest = shape.slice(1);
+        const box = shape.length === 0 ? { start: [], size: [] } : { start: [start, ...rest.map(() => 0)], size: [rows, ...rest] };
+        chunks[tensor]!.push({ ...box, file: fileName(shard), offset: own.at[row]!, length });
+        dtypes[tensor] = own.dtypes[row]!;
+      }
+    }
+    const written = this.#chunked.tensors.map(({ name, shape }, i): WrittenTensor => {
+      return { name, shape, dtype: dtypeByCode(dtypes[i]!), chunks: chunks[i]! };
+    });
+    const copies: FileRange[] = [];
+    const blobs: WrittenBlob[] = [];
+    let end = 0;
+    for (const [i, name] of metadata.blobs.names.entries()) {
+      if (sectionOfName(name) !== 'model' && !NEEDED_BLOB.test(name)) continue;
+      const [file, offset, length] = [metadata.blobs.items.file[i]!, metadata.blobs.items.offset[i]!, metadata.blobs.items.length[i]!];
+      if (file < 0) continue;
+      copies.push({ path: join(this.#path, folder, metadata.files[file]!), offset, length });
+      blobs.push({ name, file: fileName(all.length), offset: end, length });
+      end += length;
+    }
+    const bytes = writeMetadata(root, written, blobs);
+    const last = { name: join(folder, '.metadata'), bytes: bytes.length, parts: [bytes] };
+    return end === 0 ? [last] : [{ name: this.nameOf(all.length), bytes: end, parts: copies }, last];
+  }
+
+  /** Of the files of items: checksums stand in each. @param all by shard */
+  container(all: readonly DcpEntries[]): OutputContainer {
+    return {
+      crc32: true,
+      finish: (_, sums, shard) => patchesOf(all[shard]!, (row) => sums.crc32(row)),
+    };
+  }
+}
+
+function fileName(shard: number): string {
+  return `__0_${shard}.distcp`;
+}
+
+function framePieces({ items, at }: DcpEntries, crc: (row: number) => number): FramePiece[] {
+  return items.flatMap((item, row) => item.pieces(crc(row)).map(({ offset, bytes }) => ({ offset: at[row]! + offset, bytes })));
+}
+
+/** What the checksums of the values change: from the first byte that differs to the last, piece by piece. */
+function patchesOf({ items, at }: DcpEntries, crc: (row: number) => number): Patch[] {
+  const patches: Patch[] = [];
+  for (const [row, item] of items.entries()) {
+    const before = item.pieces(0);
+    for (const [i, { offset, bytes: after }] of item.pieces(crc(row)).entries()) {
+      const was = before[i]!.bytes;
+      let [from, to] = [0, after.length];
+      while (from < to && was[from] === after[from]) from++;
+      while (to > from && was[to - 1] === after[to - 1]) to--;
+      if (from < to) patches.push({ offset: at[row]! + offset + from, before: was.subarray(from, to), after: after.subarray(from, to) });
+    }
+  }
+  return patches;
+}
