@@ -136,7 +136,9 @@ function noChecksums({ path, form }: Checkpoint): MergeError {
 
 /** The provenance and the folder must name the same files of the same size. */
 function checkFiles(output: Checkpoint, record: MergeRecord): void {
-  const found = new Map(output.shards.map((s) => [s.name, s.stat.size]));
+  const found = new Map(output.files.map((file) => [file.name, file.stat.size]));
+  // Of DCP a file may hold what is no tensor: it lies beside them.
+  for (const { name } of record.beside ?? []) found.delete(name);
   for (const { name, path, from, bytes } of record.sums) {
     const size = found.get(name);
     if (size === undefined)
