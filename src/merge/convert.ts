@@ -9,7 +9,7 @@ import { type MachineOptions, planRecipe, type RunOptions, recipeEvents } from '
 
 /** One checkpoint, what is made of it, and how the machine is used. */
 export interface ConvertOptions
-  extends Pick<Recipe, 'shardSize' | 'allowUnknown' | 'baseModelId'>,
+  extends Pick<Recipe, 'format' | 'shardSize' | 'allowUnknown' | 'baseModelId'>,
     Pick<RecipeOutput, 'dtype'>,
     MachineOptions {
   /** A checkpoint: a folder or a file of any container that is read. */
@@ -18,7 +18,12 @@ export interface ConvertOptions
   readonly output: string;
 }
 
-const OF_RECIPE = { shardSize: RECIPE.shardSize, allowUnknown: CHECKS.allowUnknown, baseModelId: RECIPE.baseModelId } as const;
+const OF_RECIPE = {
+  format: RECIPE.format,
+  shardSize: RECIPE.shardSize,
+  allowUnknown: CHECKS.allowUnknown,
+  baseModelId: RECIPE.baseModelId,
+} as const;
 
 /** What a conversion takes, in the library. */
 const OF_CONVERT = {

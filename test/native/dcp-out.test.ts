@@ -1,0 +1,90 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, it } from 'vitest';
+import { diff } from '../../src/analysis/diff/diff.ts';
+import { verify } from '../../src/analysis/verify/verify.ts';
+import { type DcpMetadata, readMetadata } from '../../src/checkpoints/containers/dcp/read-metadata.ts';
+import { openCheckpoint } from '../../src/checkpoints/open.ts';
+import { sectionOf } from '../../src/checkpoints/tensors/section.ts';
+import { average } from '../../src/merge/average.ts';
+import { convert } from '../../src/merge/convert.ts';
+import { unpackGolden } from '../support/containers.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'ckpt-merge-test-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const homes = new Map<string, string>();
+function golden(name: string): string {
+  const home = homes.get(name) ?? unpackGolden(name, join(folder, name));
+  homes.set(name, home);
+  return home;
+}
+
+let made = 0;
+const fresh = (): string => join(folder, `out-${made++}`);
+
+/** Every part of every tensor, and every blob: where it begins, and the bytes of its item. */
+function itemsOf(home: string): Map<string, Buffer> {
+  const metadata: DcpMetadata = readMetadata(readFileSync(join(home, '.metadata')), '.metadata');
+  const files = metadata.files.map((name) => readFileSync(join(home, name)));
+  const bytes = ({ file, offset, length }: DcpMetadata['items'], i: number): Buffer =>
+    files[file[i]!]!.subarray(offset[i]!, offset[i]! + length[i]!);
+  const items = new Map<string, Buffer>();
+  for (const [row, name] of metadata.names.entries()) {
+    const rank = metadata.shapes[row]!.length;
+    for (let box = metadata.first[row]!; box < metadata.first[row + 1]!; box++) {
+      const at = metadata.boundsAt[row]! + (box - metadata.first[row]!) * 2 * rank;
+      items.set(`${name} ${metadata.bounds.slice(at, at + 2 * rank).join()}`, bytes(metadata.items, box));
+    }
+  }
+  for (const [i, name] of metadata.blobs.names.entries()) items.set(name, bytes(metadata.blobs.items, i));
+  return items;
+}
+
+/** What lies in rows, by its golden, and the folder of `.metadata` in it. */
+const IN_ROWS: readonly (readonly [name: string, checkpoint: string, inner: string])[] = [
+  ['dcp-plain', '200', ''],
+  ['dcp-fsdp', '200', ''],
+  ['dcp-moe', '200', ''],
+  ['dcp-hsdp', '200', ''],
+  ['torchtitan', 'checkpoint/step-200', ''],
+  ['olmo-core', 'step200', 'model_and_optim'],
+  ...['2.1', '2.5', '2.15'].flatMap((version) =>
+    ['plain/100', 'rows/100', 'fsdp1/100'].map((path) => [`torch-${version}`, path, ''] as const),
+  ),
+];
+
+it.each(IN_ROWS)('%s, %s: every item of the model is byte for byte the one that its writer wrote', async (name, checkpoint, inner) => {
+  const output = fresh();
+  const input = join(golden(name), checkpoint);
+  await convert({ input, output, format: 'dcp' });
+  const before = itemsOf(join(input, inner));
+  const after = itemsOf(join(output, inner));
+  const { shards } = await openCheckpoint(input);
+  const model = shards.flatMap(({ tensors }) => tensors.names.filter((_, row) => sectionOf(tensors, row) === 'model'));
+  expect(new Set([...after.keys()].flatMap((key) => (key.includes(' ') ? [key.split(' ')[0]] : [])))).toEqual(new Set(model));
+  // A matrix that was saved transposed is written in row-major order.
+  const others = [...after].filter(([key, bytes]) => before.get(key)?.equals(bytes) !== true).map(([key]) => key.split(' ')[0]);
+  expect(others).toEqual(checkpoint === 'plain/100' ? ['model.layers.0.w1.weight'] : []);
+});
+
+it.each([
+  ['dcp-2d', '100', '200'],
+  ['dcp-tp', '100', '200'],
+  ['megatron', 'iter_0000100', 'iter_0000200'],
+  ['megatron-homogeneous-moe', 'iter_0000100', 'iter_0000200'],
+  ['olmo-core', 'step100', 'step200'],
+])('%s: a merge has the tensors of the same merge as safetensors, and is verified', async (name, ...steps) => {
+  const inputs = steps.map((step) => join(golden(name), step));
+  const [output, other] = [fresh(), fresh()];
+  await average({ inputs, output, format: 'dcp' });
+  await average({ inputs, output: other });
+  expect(await diff({ inputs: [output, other] })).toMatchObject({ pairs: [{ total: { relativeL2: 0 } }] });
+  expect(await verify(output, { full: true })).toMatchObject({ ok: true, recomputed: { fraction: 1 } });
+  // What is read back is written again as it is.
+  const again = fresh();
+  await convert({ input: output, output: again, format: 'dcp' });
+  const inner = name === 'olmo-core' ? 'model_and_optim' : '';
+  expect(itemsOf(join(again, inner))).toEqual(itemsOf(join(output, inner)));
+});
