@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { onOutput } from '../../base/disk/io-error.ts';
@@ -71,12 +72,19 @@ interface Range {
   readonly length: number;
 }
 
+/** The checksum of a file in the folder, in hexadecimal digits. */
+interface ChecksumOf {
+  readonly algorithm: string;
+  readonly of: string;
+}
+
 /**
- * Puts a file together from bytes and from ranges of other files.
+ * Puts a file together from bytes, from ranges of other files, and from what checksums of files are that were written
+ * before it.
  * @throws MergeError E_INPUT_CHANGED where a range is not there any more; E_NO_SPACE, E_IO; `signal.reason`
  */
 export async function composeFile(
-  { name, parts }: { readonly name: string; readonly parts: readonly (Uint8Array | Range)[] },
+  { name, parts }: { readonly name: string; readonly parts: readonly (Uint8Array | Range | ChecksumOf)[] },
   { dir, shown }: CopyTarget,
   sum: NonNullable<CopyOptions['sum']>,
   signal?: AbortSignal,
@@ -95,12 +103,20 @@ export async function composeFile(
     for (const part of parts) {
       signal?.throwIfAborted();
       if (part instanceof Uint8Array) await write(part);
+      else if ('of' in part) await write(Buffer.from(await digestOf(join(dir, part.of), part.algorithm)));
       else for await (const piece of piecesOf(part)) await write(piece);
     }
   } finally {
     await onOutput('close', target.shown, () => made.close());
   }
   return { name, bytes, crc };
+}
+
+async function digestOf(path: string, algorithm: string): Promise<string> {
+  const hash = createHash(algorithm);
+  const { size } = await storeOf(path).stat(path);
+  for await (const piece of piecesOf({ path, offset: 0, length: size })) hash.update(piece);
+  return hash.digest('hex');
 }
 
 async function* piecesOf({ path, offset, length }: Range): AsyncGenerator<Uint8Array> {

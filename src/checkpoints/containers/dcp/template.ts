@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { MergeError } from '../../../base/errors.ts';
 import { readWhole, storeOf } from '../../../base/store/store.ts';
+import { readIntegrity } from '../../integrity.ts';
 import type { Checkpoint } from '../../types.ts';
 import { MAX_PICKLE_BYTES } from '../pickle/limits.ts';
 import { readPickle } from '../pickle/read-pickle.ts';
@@ -19,7 +20,14 @@ export interface DcpTemplate {
   readonly form: ItemForm;
   /** The folder of the checkpoint in which all of this lies: '' for its own. */
   readonly folder: string;
+  /** Small files beside it without which its trainer does not take it for a checkpoint. */
+  readonly beside: readonly { readonly name: string; readonly path: string; readonly bytes: number }[];
+  /** The algorithm of the checksums that its writer left of its files; null where it left none. */
+  readonly checksums: string | null;
 }
+
+/** Of Megatron-core (`common.pt` until 0.18), and of OLMo-core. */
+const BESIDE = /^(?:metadata\.json|common\.pt|\.metadata\.json)$/;
 
 /** Files of an item that are a few bytes; the tensor's are `data.pkl` and `data/0`. */
 const MAX_SMALL = 4096;
@@ -28,7 +36,8 @@ const MAX_SMALL = 4096;
  * Reads the form in which a checkpoint of DCP was written.
  * @throws MergeError E_DCP where it holds no tensor whose item could be a pattern; what reading throws
  */
-export async function readTemplate({ heads, path }: Pick<Checkpoint, 'heads' | 'path'>): Promise<DcpTemplate> {
+export async function readTemplate(checkpoint: Checkpoint): Promise<DcpTemplate> {
+  const { heads, path } = checkpoint;
   const head = heads[0]!;
   const bytes = await readWhole(head.path, MAX_PICKLE_BYTES);
   const root = readPickle(bytes, { path: head.path, what: '.metadata' }, isOfMetadata) as Call;
@@ -40,10 +49,23 @@ export async function readTemplate({ heads, path }: Pick<Checkpoint, 'heads' | '
   const at = join(path, folder, files[items.file[item]!]!);
   const file = await storeOf(at).open(at);
   try {
-    return { root, metadata, folder, form: await formOf(new Region(file, 'an item', items.offset[item]!, items.length[item]!)) };
+    const form = await formOf(new Region(file, 'an item', items.offset[item]!, items.length[item]!));
+    const checksums = (await readIntegrity(checkpoint))?.algorithm ?? null;
+    return { root, metadata, folder, form, beside: await besideOf(path), checksums };
   } finally {
     await file.close();
   }
+}
+
+async function besideOf(folder: string): Promise<DcpTemplate['beside']> {
+  const store = storeOf(folder);
+  const names = ((await store.list(folder)) ?? []).flatMap(({ name }) => (BESIDE.test(name) ? [name] : [])).sort();
+  return Promise.all(
+    names.map(async (name) => {
+      const path = join(folder, name);
+      return { name, path, bytes: (await store.stat(path)).size };
+    }),
+  );
 }
 
 async function formOf(region: Region): Promise<ItemForm> {

@@ -41,7 +41,15 @@ export interface ComposedFile {
   readonly name: string;
   readonly bytes: number;
   /** In their order. */
-  readonly parts: readonly (Uint8Array | FileRange)[];
+  readonly parts: readonly (Uint8Array | FileRange | Checksums)[];
+}
+
+/** What a list of checksums says of a file of the output that is there by then, in hexadecimal digits. */
+export interface Checksums {
+  /** As Node calls it. */
+  readonly algorithm: string;
+  /** Below the output's folder. */
+  readonly of: string;
 }
 
 /** Checksums of a tensor file whose data is written, as its frame was before any patch. */

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, getHashes } from 'node:crypto';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { dtypeByCode } from '../../../base/dtype.ts';
@@ -13,7 +13,7 @@ import {
 import { sectionOfName } from '../../../checkpoints/tensors/section.ts';
 import type { Chunked } from '../tensors/chunks.ts';
 import { dtypeChangesOf, type Entries } from '../tensors/shared-text.ts';
-import type { ComposedFile, FileFrame, FileRange, FramePiece, OutputContainer, Patch } from './container.ts';
+import type { Checksums, ComposedFile, FileFrame, FileRange, FramePiece, OutputContainer, Patch } from './container.ts';
 
 /** Without it Megatron-core loads nothing. */
 const NEEDED_BLOB = /^common_state(?:\/|$)/;
@@ -72,7 +72,7 @@ export class DcpFiles {
 
   /** What is written when all tensors are there, in this order. */
   composed(all: readonly DcpEntries[]): ComposedFile[] {
-    const { folder, metadata, root } = this.#template;
+    const { folder, metadata, root, beside, checksums } = this.#template;
     const dtypes: number[] = [];
     const chunks: WrittenChunk[][] = this.#chunked.tensors.map(() => []);
     for (const [shard, own] of all.entries()) {
@@ -101,7 +101,12 @@ export class DcpFiles {
     }
     const bytes = writeMetadata(root, written, blobs);
     const last = { name: join(folder, '.metadata'), bytes: bytes.length, parts: [bytes] };
-    return end === 0 ? [last] : [{ name: this.nameOf(all.length), bytes: end, parts: copies }, last];
+    const objects = end === 0 ? [] : [{ name: this.nameOf(all.length), bytes: end, parts: copies }];
+    const besides = beside.map(
+      ({ name, path, bytes: length }): ComposedFile => ({ name, bytes: length, parts: [{ path, offset: 0, length }] }),
+    );
+    const named = [...all.map((_, shard) => this.nameOf(shard)), ...[...objects, ...besides].map(({ name }) => name)];
+    return [...objects, ...besides, ...checksumsOf(checksums, named, { name: last.name, content: bytes }), last];
   }
 
   /** Of the files of items: checksums stand in each. @param all by shard */
@@ -111,6 +116,27 @@ export class DcpFiles {
       finish: (_, sums, shard) => patchesOf(all[shard]!, (row) => sums.crc32(row)),
     };
   }
+}
+
+/**
+ * The list of checksums that Megatron-core compares when it is told to, as it writes it; none where Node does not know
+ * the algorithm.
+ * @param last the file that is written behind it
+ */
+function checksumsOf(
+  algorithm: string | null,
+  names: readonly string[],
+  last: { readonly name: string; readonly content: Uint8Array },
+): ComposedFile[] {
+  if (algorithm === null || !getHashes().includes(algorithm)) return [];
+  const known = createHash(algorithm).update(last.content).digest('hex');
+  const entries = [...names, last.name].toSorted().map((name, i): (string | Checksums)[] => {
+    const before = `${i === 0 ? '' : ','}\n    ${JSON.stringify(name)}: "`;
+    return name === last.name ? [`${before}${known}"`] : [before, { algorithm, of: name }, '"'];
+  });
+  const parts = [`{\n  "algorithm": ${JSON.stringify(algorithm)},\n  "files": {`, ...entries.flat(), '\n  }\n}'];
+  const bytes = parts.reduce((sum, part) => sum + (typeof part === 'string' ? Buffer.byteLength(part) : known.length), 0);
+  return [{ name: 'integrity.json', bytes, parts: parts.map((part) => (typeof part === 'string' ? Buffer.from(part) : part)) }];
 }
 
 function fileName(shard: number): string {
