@@ -144,7 +144,15 @@ export async function publishOutput(
     timings: record.timings,
   });
   await write(PROVENANCE_FILE, provenanceText(provenance));
-  await write('README.md', mergeCard(provenance, { ...output, name: basename(resolve(output.path)), floats: plan.floats }));
+  await write(
+    'README.md',
+    mergeCard(provenance, {
+      ...output,
+      name: basename(resolve(output.path)),
+      floats: plan.floats,
+      namesOfTrainer: plan.layout.form.kind !== 'safetensors',
+    }),
+  );
   await publication.finish();
 }
 

@@ -3,10 +3,11 @@ import { type Conflict, ERROR_CODES, MergeError, type Warning } from '../../base
 import { mapBounded } from '../../base/map-bounded.ts';
 import { optionName, optionWith, worded } from '../../base/option-words.ts';
 import { refuse } from '../../base/problems.ts';
-import { type DcpTemplate, readTemplate } from '../../checkpoints/containers/dcp/template.ts';
+import { readTemplate } from '../../checkpoints/containers/dcp/template.ts';
 import { OpenCache } from '../../checkpoints/containers/open-cache.ts';
 import { sampleOf } from '../../checkpoints/fingerprint.ts';
 import { cachedRepoId } from '../../checkpoints/hub.ts';
+import { readIntegrity } from '../../checkpoints/integrity.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { swappedLayers } from '../../model/places/swapped-layers.ts';
@@ -27,7 +28,7 @@ import { Tokenizers } from './outputs/tokenizers.ts';
 import { hasFloatsOnly, parameterCount, quantisedBytes, quantisedOf } from './quantised/shards.ts';
 import { recipeText } from './recipe-text.ts';
 import { requestDigest } from './request-digest.ts';
-import { inChunks, rowCutsOf } from './tensors/chunks.ts';
+import { type Chunked, inChunks, rowCutsOf } from './tensors/chunks.ts';
 import { unequalTensors } from './tensors/equal.ts';
 import { expertOrder } from './tensors/expert-order.ts';
 import { layoutConflicts } from './tensors/layouts.ts';
@@ -76,7 +77,7 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
   const format = request.format ?? 'safetensors';
   const chunked = format === 'dcp' ? inChunks(cut.planned, rowCutsOf(layout)) : null;
   const { planned } = chunked ?? cut;
-  const dcp = chunked === null ? null : new DcpFiles(await dcpTemplate(layout, drafts), layout.path, chunked);
+  const dcp = chunked === null ? null : await dcpFiles(layout, drafts, chunked);
   const { participates, targets } = planned;
 
   const members = await mapBounded([...ordered.inputs.entries()], OPEN_AT_ONCE, async ([m, input]): Promise<PlanMember> => {
@@ -92,6 +93,7 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
   });
   const options = {
     like: request.like ?? null,
+    format,
     shardSize: shardSize === undefined ? null : parseByteSize(shardSize, optionName('shardSize')),
     allowMixedDtypes: request.allowMixedDtypes ?? false,
     allowUnknown: request.allowUnknown ?? false,
@@ -234,10 +236,10 @@ function withWarnings(output: PlanOutput, found: readonly Warning[]): PlanOutput
 }
 
 /**
- * The form in which a checkpoint of DCP is written.
+ * The files of outputs in the form in which a checkpoint of DCP is written.
  * @throws MergeError E_OPTION where the layout is of another container, or an output is no folder
  */
-async function dcpTemplate(layout: Checkpoint, drafts: readonly DraftOutput[]): Promise<DcpTemplate> {
+async function dcpFiles(layout: Checkpoint, drafts: readonly DraftOutput[], chunked: Chunked): Promise<DcpFiles> {
   const option = optionWith('format', 'dcp');
   if (layout.form.kind !== 'dcp') {
     throw new MergeError('E_OPTION', `${layout.path}: is no checkpoint of DCP, and ${option} writes in the form of one`, {
@@ -247,7 +249,8 @@ async function dcpTemplate(layout: Checkpoint, drafts: readonly DraftOutput[]): 
   }
   const file = drafts.find(({ kind }) => kind === 'file');
   if (file !== undefined) throw new MergeError('E_OPTION', `${file.output.path}: is a file, and ${option} makes a folder`);
-  return readTemplate(layout);
+  const checksums = (await readIntegrity(layout))?.algorithm ?? null;
+  return new DcpFiles(await readTemplate(layout), layout.path, checksums, chunked);
 }
 
 /** Members that were named one by one are all that was asked for. */
@@ -258,7 +261,7 @@ function reportOf({ output: { report, selection }, members }: DraftOutput): Memb
 
 /** The plan of a run that was resumed when all its outputs were there. */
 function nothingToMake(
-  known: Pick<Plan, 'members' | 'layout' | 'like' | 'shardSize' | 'allowMixedDtypes' | 'allowUnknown'>,
+  known: Pick<Plan, 'members' | 'layout' | 'like' | 'format' | 'shardSize' | 'allowMixedDtypes' | 'allowUnknown'>,
   request: PlanRequest,
 ): Plan {
   return {

@@ -3,11 +3,19 @@ import { printable } from '../../render/format.ts';
 import type { Plan } from './types.ts';
 
 /**
- * What whoever makes safetensors of another container should know: whose names the tensors have. Null where
- * they came as safetensors.
+ * What whoever merges another container than safetensors should know: whose names the tensors of safetensors have, and
+ * what a checkpoint of that container holds. Null where they came as safetensors.
  */
-export function containerNote({ layout: { path, form, shards }, outputs }: Pick<Plan, 'layout' | 'outputs'>): string | null {
+export function containerNote({
+  layout: { path, form, shards },
+  outputs,
+  format,
+}: Pick<Plan, 'layout' | 'outputs' | 'format'>): string | null {
   if (form.kind === 'safetensors' || outputs.length === 0) return null;
+  if (format === 'dcp') {
+    const writer = form.writer ?? form.kind;
+    return `${printable(path)} is a checkpoint of ${writer}, and so is what is written: of the model alone, to be evaluated or trained with a fresh optimizer`;
+  }
   const named = shards.flatMap(({ tensors }) => tensors.names.filter((_, row) => sectionOf(tensors, row) === 'model').slice(0, 1));
   const example = named.length === 0 ? '' : ` (${printable(named[0]!)} …)`;
   const made = outputs.length === 1 ? 'the output is' : 'the outputs are';

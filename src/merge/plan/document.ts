@@ -5,12 +5,15 @@ import type { OutsidePath } from '../../recipe/outside.ts';
 import type { TreatmentRow } from '../../recipe/policy/table.ts';
 import type { ParameterValue } from '../../recipe/schedule/types.ts';
 import type { MemberReport, Phase, Spike } from '../../recipe/select/types.ts';
+import type { OutputFormat } from '../../recipe/types.ts';
 import type { MergedMember, Plan, PlanMember, PlanOutput, Resumption } from './types.ts';
 
 /** The JSON document of `plan` and `--dry-run`. */
 export interface PlanDocument {
   readonly schema: 'ckpt-merge/plan';
   readonly version: 1;
+  /** Container of the outputs. */
+  readonly format: OutputFormat;
   readonly outputs: readonly (MemberReport & {
     readonly path: string;
     readonly kind: 'folder' | 'file';
@@ -70,6 +73,7 @@ export function planDocument(plan: Plan, expectedSeconds: number | null = null, 
   return {
     schema: 'ckpt-merge/plan',
     version: 1,
+    format: plan.format,
     outputs: plan.outputs.map((output) => ({
       path: output.path,
       kind: output.kind,
@@ -83,7 +87,10 @@ export function planDocument(plan: Plan, expectedSeconds: number | null = null, 
       spike: output.selection?.spike ?? null,
       notes: [...(output.selection?.notes ?? []), ...output.schedule.notes],
       files: output.files.map(({ name, bytes }) => ({ name, bytes })),
-      sideFiles: output.sideFiles.map((file) => ({ name: file.name, bytes: file.size, code: isCode(file) })),
+      sideFiles: [
+        ...output.composed.map(({ name, bytes }) => ({ name, bytes, code: false })),
+        ...output.sideFiles.map((file) => ({ name: file.name, bytes: file.size, code: isCode(file) })),
+      ],
       left: output.left.map(({ name, reason, leadsTo = null, outdated }) => ({ name, reason, leadsTo, ...(outdated && { outdated }) })),
       bytesWritten: output.bytes,
       tensors: plan.tensors,

@@ -10,7 +10,7 @@ import type { OutsidePath } from '../../recipe/outside.ts';
 import type { TreatmentRow } from '../../recipe/policy/table.ts';
 import type { ResolvedWeights } from '../../recipe/schedule/types.ts';
 import type { MemberReport, Selected } from '../../recipe/select/types.ts';
-import type { Purpose, Recipe, RecipeOutput } from '../../recipe/types.ts';
+import type { OutputFormat, Purpose, Recipe, RecipeOutput } from '../../recipe/types.ts';
 import type { ComposedFile, FileFrame, OutputContainer } from './outputs/container.ts';
 import type { QuantisedWork } from './quantised/types.ts';
 
@@ -239,6 +239,8 @@ export interface Plan {
    * in their tensors.
    */
   readonly like: string | null;
+  /** Container of the outputs. */
+  readonly format: OutputFormat;
   /** Bytes of tensors in a file at most, where that was asked for. */
   readonly shardSize: number | null;
   readonly allowMixedDtypes: boolean;

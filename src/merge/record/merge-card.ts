@@ -45,11 +45,16 @@ export interface CardOptions {
   readonly left?: readonly LeftFile[];
   /** Its weights are plain floats. */
   readonly floats?: boolean;
+  /** Its tensors have the names of a trainer's own container, which `transformers` does not load. */
+  readonly namesOfTrainer?: boolean;
   /** What is done with the tensors of each role; empty where all are treated alike. */
   readonly treatments?: readonly TreatmentRow[];
   /** Recipe that makes the output again, as it is written beside the card. */
   readonly recipe?: string | null;
 }
+
+/** Of weights that came as safetensors, where nothing else is said. */
+const LIBRARY = ['library_name: transformers'];
 
 /**
  * The README.md of a merged checkpoint, in the form of a Hugging Face model card. Says nothing of where on a
@@ -57,7 +62,16 @@ export interface CardOptions {
  */
 export function mergeCard(
   provenance: Provenance,
-  { name, sourceReadme = null, baseModelId = null, left = [], recipe: recipeText = null, floats = false, treatments = [] }: CardOptions,
+  {
+    name,
+    sourceReadme = null,
+    baseModelId = null,
+    left = [],
+    recipe: recipeText = null,
+    floats = false,
+    namesOfTrainer = false,
+    treatments = [],
+  }: CardOptions,
 ): string {
   const { recipe, tool } = provenance;
   const { members } = recipe;
@@ -73,7 +87,7 @@ export function mergeCard(
   const library = source.get('library_name') ?? [];
   const lines = [
     '---',
-    ...(library.length === 0 || listItems(library).some((item) => isUntrue(item, floats)) ? ['library_name: transformers'] : library),
+    ...(library.length > 0 && !listItems(library).some((item) => isUntrue(item, floats)) ? library : LIBRARY.slice(namesOfTrainer ? 1 : 0)),
     ...KEPT.flatMap((key) => source.get(key) ?? []),
     ...baseModel(source, baseModelId, recipe.method === 'convert' ? [] : ['base_model_relation: merge']),
     'tags:',

@@ -36,6 +36,7 @@ const recipe = object({
   allowMixedDtypes: flag,
   allowUnknown: flag.default(false),
   like: text.nullable(),
+  format: text.optional(),
   shardSize: count.optional(),
   members: list(member).min(1, 'is empty'),
 }).transform(({ parameters, ...rest }) => {

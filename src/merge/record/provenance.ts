@@ -55,6 +55,8 @@ export interface ProvenanceRecipe {
   readonly allowUnknown: boolean;
   /** Name of the checkpoint whose layout was followed, where it was not the newest member. */
   readonly like: string | null;
+  /** Container of the output; absent of safetensors. */
+  readonly format?: string | undefined;
   /** Bytes of tensors in a file at most; absent where it was not asked for. */
   readonly shardSize?: number | undefined;
   /** In the order of the sum. */
@@ -155,6 +157,7 @@ export function buildProvenance(input: ProvenanceInput): Provenance {
       allowMixedDtypes: recipe.allowMixedDtypes,
       allowUnknown: recipe.allowUnknown,
       like: recipe.like === null ? null : memberName(recipe.like),
+      ...(recipe.format !== undefined && { format: recipe.format }),
       ...(recipe.shardSize !== undefined && { shardSize: recipe.shardSize }),
       members: recipe.members.map(({ path, step, tokens, weight, bytes, fingerprint }) => ({
         name: memberName(path),

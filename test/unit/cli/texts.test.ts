@@ -100,6 +100,7 @@ it('a plan says what would be read, written and needed', () => {
   const document = {
     schema: 'ckpt-merge/plan',
     version: 1,
+    format: 'safetensors',
     outputs: [
       {
         path: 'merged',

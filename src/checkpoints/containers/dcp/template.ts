@@ -1,8 +1,7 @@
 import { join } from 'node:path';
 import { MergeError } from '../../../base/errors.ts';
 import { readWhole, storeOf } from '../../../base/store/store.ts';
-import { readIntegrity } from '../../integrity.ts';
-import type { Checkpoint } from '../../types.ts';
+import type { TensorFile } from '../../tensors/types.ts';
 import { MAX_PICKLE_BYTES } from '../pickle/limits.ts';
 import { readPickle } from '../pickle/read-pickle.ts';
 import type { Call } from '../pickle/values.ts';
@@ -22,8 +21,6 @@ export interface DcpTemplate {
   readonly folder: string;
   /** Small files beside it without which its trainer does not take it for a checkpoint. */
   readonly beside: readonly { readonly name: string; readonly path: string; readonly bytes: number }[];
-  /** The algorithm of the checksums that its writer left of its files; null where it left none. */
-  readonly checksums: string | null;
 }
 
 /** Of Megatron-core (`common.pt` until 0.18), and of OLMo-core. */
@@ -36,8 +33,13 @@ const MAX_SMALL = 4096;
  * Reads the form in which a checkpoint of DCP was written.
  * @throws MergeError E_DCP where it holds no tensor whose item could be a pattern; what reading throws
  */
-export async function readTemplate(checkpoint: Checkpoint): Promise<DcpTemplate> {
-  const { heads, path } = checkpoint;
+export async function readTemplate({
+  heads,
+  path,
+}: {
+  readonly heads: readonly TensorFile[];
+  readonly path: string;
+}): Promise<DcpTemplate> {
   const head = heads[0]!;
   const bytes = await readWhole(head.path, MAX_PICKLE_BYTES);
   const root = readPickle(bytes, { path: head.path, what: '.metadata' }, isOfMetadata) as Call;
@@ -50,8 +52,7 @@ export async function readTemplate(checkpoint: Checkpoint): Promise<DcpTemplate>
   const file = await storeOf(at).open(at);
   try {
     const form = await formOf(new Region(file, 'an item', items.offset[item]!, items.length[item]!));
-    const checksums = (await readIntegrity(checkpoint))?.algorithm ?? null;
-    return { root, metadata, folder, form, beside: await besideOf(path), checksums };
+    return { root, metadata, folder, form, beside: await besideOf(path) };
   } finally {
     await file.close();
   }

@@ -5,7 +5,7 @@ import { writePickle } from '../pickle/write-pickle.ts';
 import { rowMajor, torchName } from '../torch/write-tensor.ts';
 
 /** An item of a file. */
-export interface ItemPlace {
+export interface WrittenPlace {
   /** Name of the file, in the folder of `.metadata`. */
   readonly file: string;
   /** Bytes from the beginning of the file, and bytes of all of the item. */
@@ -14,7 +14,7 @@ export interface ItemPlace {
 }
 
 /** A part of a tensor, and the item that holds it. */
-export interface WrittenChunk extends ItemPlace {
+export interface WrittenChunk extends WrittenPlace {
   readonly start: readonly number[];
   readonly size: readonly number[];
 }
@@ -29,7 +29,7 @@ export interface WrittenTensor {
 }
 
 /** What holds no tensor. */
-export interface WrittenBlob extends ItemPlace {
+export interface WrittenBlob extends WrittenPlace {
   readonly name: string;
 }
 
@@ -80,7 +80,7 @@ interface Form {
   describe(tensor: WrittenTensor): Value;
   /** @param start null of a blob */
   indexOf(name: string, start: readonly number[] | null, number: number): Value;
-  place(item: ItemPlace): Value;
+  place(item: WrittenPlace): Value;
 }
 
 function formOf(template: Call): Form {

@@ -32,13 +32,18 @@ export interface DcpEntries extends Entries {
 export class DcpFiles {
   readonly #template: DcpTemplate;
   readonly #path: string;
+  readonly #checksums: string | null;
   readonly #chunked: Chunked;
   readonly #items: ItemWriter;
 
-  /** @param path of the checkpoint that is the template */
-  constructor(template: DcpTemplate, path: string, chunked: Chunked) {
+  /**
+   * @param path of the checkpoint that is the template
+   * @param checksums algorithm of those that its writer left of its files; null where it left none
+   */
+  constructor(template: DcpTemplate, path: string, checksums: string | null, chunked: Chunked) {
     this.#template = template;
     this.#path = path;
+    this.#checksums = checksums;
     this.#chunked = chunked;
     this.#items = new ItemWriter(template.form, (bytes) => crc32(bytes));
   }
@@ -72,7 +77,7 @@ export class DcpFiles {
 
   /** What is written when all tensors are there, in this order. */
   composed(all: readonly DcpEntries[]): ComposedFile[] {
-    const { folder, metadata, root, beside, checksums } = this.#template;
+    const { folder, metadata, root, beside } = this.#template;
     const dtypes: number[] = [];
     const chunks: WrittenChunk[][] = this.#chunked.tensors.map(() => []);
     for (const [shard, own] of all.entries()) {
@@ -106,7 +111,7 @@ export class DcpFiles {
       ({ name, path, bytes: length }): ComposedFile => ({ name, bytes: length, parts: [{ path, offset: 0, length }] }),
     );
     const named = [...all.map((_, shard) => this.nameOf(shard)), ...[...objects, ...besides].map(({ name }) => name)];
-    return [...objects, ...besides, ...checksumsOf(checksums, named, { name: last.name, content: bytes }), last];
+    return [...objects, ...besides, ...checksumsOf(this.#checksums, named, { name: last.name, content: bytes }), last];
   }
 
   /** Of the files of items: checksums stand in each. @param all by shard */

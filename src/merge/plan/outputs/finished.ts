@@ -40,7 +40,7 @@ async function damageOf(output: PlanOutput): Promise<readonly string[] | null> {
 export async function otherMerge(
   output: PlanOutput,
   members: readonly PlanMember[],
-  { shardSize }: Pick<Plan, 'shardSize'>,
+  { format, shardSize }: Pick<Plan, 'format' | 'shardSize'>,
 ): Promise<string> {
   const { path, schedule, dtype, policies } = output;
   const damage = await damageOf(output);
@@ -59,6 +59,7 @@ export async function otherMerge(
     ['method', recipe.method, schedule.method],
     ['weights', numbers(recipe.members.map(({ weight }) => weight)), numbers(now.map(({ weight }) => weight))],
     ['dtype', recipe.dtype ?? 'as stored', dtype ?? 'as stored'],
+    [optionName('format'), recipe.format ?? 'safetensors', format],
     [optionName('shardSize'), sizeText(recipe.shardSize), sizeText(shardSize)],
     ['policies', recipe.policies.map(({ policy }) => policy).join('; '), policies.map(({ text }) => text).join('; ')],
   ];
