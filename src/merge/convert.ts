@@ -9,7 +9,7 @@ import { type MachineOptions, planRecipe, type RunOptions, recipeEvents } from '
 
 /** One checkpoint, what is made of it, and how the machine is used. */
 export interface ConvertOptions
-  extends Pick<Recipe, 'format' | 'shardSize' | 'allowUnknown' | 'baseModelId'>,
+  extends Pick<Recipe, 'format' | 'shardSize' | 'files' | 'allowUnknown' | 'baseModelId'>,
     Pick<RecipeOutput, 'dtype'>,
     MachineOptions {
   /** A checkpoint: a folder or a file of any container that is read. */
@@ -20,6 +20,7 @@ export interface ConvertOptions
 
 const OF_RECIPE = {
   format: RECIPE.format,
+  files: RECIPE.files,
   shardSize: RECIPE.shardSize,
   allowUnknown: CHECKS.allowUnknown,
   baseModelId: RECIPE.baseModelId,

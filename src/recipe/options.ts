@@ -194,6 +194,12 @@ export const RECIPE = {
     default: 'the shards of the newest member; 5GB where it has none',
     help: 'bytes of tensors in a file of the output at most',
   },
+  files: {
+    kind: 'count',
+    value: 'n',
+    default: 'as the newest member, or by its size',
+    help: 'files of tensors of the output, of about equal size',
+  },
   ...TOKENS,
   ...CHECKS,
   baseModelId: {

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
@@ -10,6 +10,7 @@ import { sectionOf } from '../../src/checkpoints/tensors/section.ts';
 import { average } from '../../src/merge/average.ts';
 import { convert } from '../../src/merge/convert.ts';
 import { unpackGolden } from '../support/containers.ts';
+import { mergeError } from '../support/safetensors.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'ckpt-merge-test-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -87,4 +88,33 @@ it.each([
   await convert({ input: output, output: again, format: 'dcp' });
   const inner = name === 'olmo-core' ? 'model_and_optim' : '';
   expect(itemsOf(join(again, inner))).toEqual(itemsOf(join(output, inner)));
+});
+
+it.each([
+  [1, 1],
+  [3, 3],
+  [100, 14],
+])('%s files: as many as there are tensors for, of about equal size', async (files, written) => {
+  const output = fresh();
+  await convert({ input: join(golden('olmo-core'), 'step200'), output, format: 'dcp', files });
+  const sizes = readdirSync(join(output, 'model_and_optim'))
+    .filter((name) => name.endsWith('.distcp'))
+    .map((name) => statSync(join(output, 'model_and_optim', name)).size);
+  expect(sizes.length).toBe(written);
+  if (files === 3) expect(Math.max(...sizes) / Math.min(...sizes)).toBeLessThan(1.5);
+  const before = itemsOf(join(golden('olmo-core'), 'step200', 'model_and_optim'));
+  for (const [key, bytes] of itemsOf(join(output, 'model_and_optim'))) expect(before.get(key)?.equals(bytes), key).toBe(true);
+});
+
+it('safetensors give no form to write DCP in, but --like does', async () => {
+  const output = fresh();
+  await convert({ input: join(golden('dcp-plain'), '200'), output });
+  const error = await mergeError(() => convert({ input: output, output: fresh(), format: 'dcp' }));
+  expect(error).toMatchObject({ code: 'E_OPTION', details: { file: output } });
+  const back = fresh();
+  await average({ inputs: [output], output: back, format: 'dcp', like: join(golden('dcp-plain'), '100') });
+  const [first, second] = [itemsOf(back), itemsOf(join(golden('dcp-plain'), '200'))];
+  const tensors = [...first.keys()].filter((key) => key.startsWith('model.'));
+  expect(tensors.length).toBeGreaterThan(10);
+  for (const key of tensors) expect(first.get(key)?.equals(second.get(key)!), key).toBe(true);
 });

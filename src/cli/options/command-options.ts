@@ -15,7 +15,7 @@ export function addMergeOptions(command: Command): Command {
   command
     .optionsGroup('Output:')
     .addOption(valueOption('-o, --output <path>', 'what to make: a folder, or a file ending in .safetensors (required)', parsePath));
-  addOptions(command, ['force', 'dtype', 'like', 'format', 'shardSize', 'for', 'optimizer', 'baseModelId']);
+  addOptions(command, ['force', 'dtype', 'like', 'format', 'shardSize', 'files', 'for', 'optimizer', 'baseModelId']);
   addSelectionOptions(command);
   addTokenOptions(command);
   addWeightOptions(command);
@@ -37,7 +37,7 @@ export function addConvert(command: Command): Command {
         help: 'round floats of another dtype to BF16, F16, F32 or F64, and dequantise weights; same: bytes as they are',
       }),
     );
-  addOptions(command, ['format', 'shardSize', 'baseModelId']);
+  addOptions(command, ['format', 'shardSize', 'files', 'baseModelId']);
   command.addOption(flag('-n, --dry-run', 'print the plan, write nothing'));
   command
     .optionsGroup('Checks:')

@@ -73,7 +73,8 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
   const layout = drafts.at(-1)!.layout;
   const found = await planTensors(layout, checkpoints, drafts, request, signal);
   const { shardSize } = request;
-  const cut = shardSize === undefined ? { planned: found, conflicts: [] } : resharded(found, layout, drafts, shardSize);
+  const cutting = shardSize !== undefined || request.files !== undefined;
+  const cut = cutting ? resharded(found, layout, drafts, request) : { planned: found, conflicts: [] };
   const format = request.format ?? 'safetensors';
   const chunked = format === 'dcp' ? inChunks(cut.planned, rowCutsOf(layout)) : null;
   const { planned } = chunked ?? cut;
@@ -94,6 +95,7 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
   const options = {
     like: request.like ?? null,
     format,
+    filesAsked: request.files ?? null,
     shardSize: shardSize === undefined ? null : parseByteSize(shardSize, optionName('shardSize')),
     allowMixedDtypes: request.allowMixedDtypes ?? false,
     allowUnknown: request.allowUnknown ?? false,
@@ -261,7 +263,7 @@ function reportOf({ output: { report, selection }, members }: DraftOutput): Memb
 
 /** The plan of a run that was resumed when all its outputs were there. */
 function nothingToMake(
-  known: Pick<Plan, 'members' | 'layout' | 'like' | 'format' | 'shardSize' | 'allowMixedDtypes' | 'allowUnknown'>,
+  known: Pick<Plan, 'members' | 'layout' | 'like' | 'format' | 'shardSize' | 'filesAsked' | 'allowMixedDtypes' | 'allowUnknown'>,
   request: PlanRequest,
 ): Plan {
   return {

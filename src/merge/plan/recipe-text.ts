@@ -28,7 +28,7 @@ export interface DecidedOutput {
    * their own.
    */
   readonly treated?: { readonly treatments: readonly Treatment[]; readonly own: readonly (ResolvedWeights | null)[] } | undefined;
-  readonly request: Pick<PlanRequest, 'like' | 'format' | 'shardSize' | keyof typeof CHECKS>;
+  readonly request: Pick<PlanRequest, 'like' | 'format' | 'shardSize' | 'files' | keyof typeof CHECKS>;
 }
 
 /**
@@ -57,6 +57,7 @@ export async function recipeText({ output, members, schedule, treated, request }
       like: request.like === undefined ? undefined : placeOf(request.like),
       format: request.format,
       shardSize: request.shardSize,
+      files: request.files,
       ...pick(
         request,
         keysOf(CHECKS).filter((name) => request[name]),

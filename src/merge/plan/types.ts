@@ -29,7 +29,7 @@ export interface PlanInput {
 }
 
 /** What is to be made: inputs once, any number of outputs from one read of them. */
-export interface PlanRequest extends Pick<Recipe, 'like' | 'format' | 'shardSize' | keyof typeof CHECKS> {
+export interface PlanRequest extends Pick<Recipe, 'like' | 'format' | 'shardSize' | 'files' | keyof typeof CHECKS> {
   /** The recipe that asked for this, as written; absent where there was none. */
   readonly recipe?: Recipe | undefined;
   readonly inputs: readonly (string | PlanInput)[];
@@ -243,6 +243,8 @@ export interface Plan {
   readonly format: OutputFormat;
   /** Bytes of tensors in a file at most, where that was asked for. */
   readonly shardSize: number | null;
+  /** Files of tensors, where a number was asked for. */
+  readonly filesAsked: number | null;
   readonly allowMixedDtypes: boolean;
   readonly allowUnknown: boolean;
   /** What is to be made: nothing where a resume finds all of it `finished`. */

@@ -38,6 +38,7 @@ const recipe = object({
   like: text.nullable(),
   format: text.optional(),
   shardSize: count.optional(),
+  files: count.optional(),
   members: list(member).min(1, 'is empty'),
 }).transform(({ parameters, ...rest }) => {
   // Before there were others, alpha was the only one.

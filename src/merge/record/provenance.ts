@@ -59,6 +59,8 @@ export interface ProvenanceRecipe {
   readonly format?: string | undefined;
   /** Bytes of tensors in a file at most; absent where it was not asked for. */
   readonly shardSize?: number | undefined;
+  /** Files of tensors; absent where no number was asked for. */
+  readonly files?: number | undefined;
   /** In the order of the sum. */
   readonly members: readonly ProvenanceMember[];
 }
@@ -159,6 +161,7 @@ export function buildProvenance(input: ProvenanceInput): Provenance {
       like: recipe.like === null ? null : memberName(recipe.like),
       ...(recipe.format !== undefined && { format: recipe.format }),
       ...(recipe.shardSize !== undefined && { shardSize: recipe.shardSize }),
+      ...(recipe.files !== undefined && { files: recipe.files }),
       members: recipe.members.map(({ path, step, tokens, weight, bytes, fingerprint }) => ({
         name: memberName(path),
         path: relativeMemberPath(parent, path),

@@ -7,6 +7,7 @@ import { shardName } from '../../../checkpoints/tensors/shards.ts';
 import { elementsOf } from '../../../checkpoints/tensors/table.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
 import type { DraftOutput } from '../inputs/drafts.ts';
+import type { PlanRequest } from '../types.ts';
 import type { MatchResult } from './match.ts';
 import type { MemberColumns, Spans } from './spans.ts';
 import { allRows, placesIn, type TargetShard } from './target.ts';
@@ -22,42 +23,43 @@ type Cut = readonly [from: number, to: number];
 /**
  * The planned tensors in files of another size: in the order that they have, as many to a file as fit into
  * it, and a larger one in a file of its own.
- * @param size as the user gave it
+ * @param request size or number of files as the user gave it; the size counts where both are there
  * @throws MergeError E_OPTION for what is no size, or has no meaning for these checkpoints
  */
 export function resharded(
   planned: PlannedTensors,
   layout: Checkpoint,
   drafts: readonly DraftOutput[],
-  size: string | number,
+  { shardSize: size, files }: Pick<PlanRequest, 'shardSize' | 'files'>,
 ): { readonly planned: PlannedTensors; readonly conflicts: readonly Conflict[] } {
-  const most = parseByteSize(size, optionName('shardSize'));
+  const option = optionName(size === undefined ? 'files' : 'shardSize');
+  const most = size === undefined ? null : parseByteSize(size, option);
   if (layout.namesPerFile) {
-    throw new MergeError('E_OPTION', `${layout.path}: has a file for each tensor, which ${optionName('shardSize')} cannot change`, {
+    throw new MergeError('E_OPTION', `${layout.path}: has a file for each tensor, which ${option} cannot change`, {
       details: { file: layout.path },
-      help: `Leave ${optionName('shardSize')} out.`,
+      help: `Leave ${option} out.`,
     });
   }
-  const outputs = drafts.map(({ output }, k) => cutsOf(bytesIn(planned, k, output.dtype), most));
+  const outputs = drafts.map(({ output }, k) =>
+    most === null ? cutsInto(bytesIn(planned, k, output.dtype), files!) : cutsOf(bytesIn(planned, k, output.dtype), most),
+  );
   const [cuts, ...others] = outputs as [Cut[], ...Cut[][]];
   if (cuts.length > MOST_SHARDS) {
     throw new MergeError(
       'E_OPTION',
-      `${optionName('shardSize')} ${size} makes ${cuts.length} files, and at most ${MOST_SHARDS} can be named`,
-      {
-        help: 'Write the unit behind the number, as 5GB.',
-      },
+      `${option} ${size ?? files} makes ${cuts.length} files, and at most ${MOST_SHARDS} can be named`,
+      size === undefined ? {} : { help: 'Write the unit behind the number, as 5GB.' },
     );
   }
   const conflicts: Conflict[] = others.flatMap((own, k): Conflict[] => {
     if (own.length === cuts.length && own.every(([from], i) => from === cuts[i]![0])) return [];
     const [a, b] = [drafts[0]!.output.path, drafts[k + 1]!.output.path];
-    const message = `files of at most ${size} hold other tensors in ${a} than in ${b}, whose dtypes differ, and one read writes both alike: make them one by one`;
+    const message = `${option} ${size ?? files} puts other tensors into a file of ${a} than of ${b}, whose dtypes differ, and one read writes both alike: make them one by one`;
     return [{ code: 'E_LAYOUTS_DIFFER', message }];
   });
   for (const { output, kind } of drafts) {
     if (kind === 'folder' || cuts.length === 1) continue;
-    const message = `${output.path} is one file, and its tensors are more than ${size}: name a folder, or leave ${optionName('shardSize')} out`;
+    const message = `${output.path} is one file, and ${option} ${size ?? files} makes ${cuts.length}: name a folder, or leave it out`;
     conflicts.push({ code: 'E_OPTION', message, file: output.path });
   }
   return { planned: inFiles(planned, layout, cuts), conflicts };
@@ -81,6 +83,26 @@ function cutsOf(bytes: Float64Array, most: number): Cut[] {
       cuts.push([from, row]);
       from = row;
       held = 0;
+    }
+    held += own;
+  }
+  cuts.push([from, bytes.length]);
+  return cuts;
+}
+
+/** As many files as are asked for, or as there are tensors, of about equal size. */
+function cutsInto(bytes: Float64Array, files: number): Cut[] {
+  const total = bytes.reduce((sum, own) => sum + own, 0);
+  const count = Math.min(files, bytes.length);
+  const cuts: Cut[] = [];
+  let [from, held] = [0, 0];
+  for (const [row, own] of bytes.entries()) {
+    // A file begins where the half of a tensor lies beyond its share, and each has a tensor.
+    const due = (total * (cuts.length + 1)) / count;
+    const needed = count - cuts.length - 1;
+    if (row > from && needed > 0 && (held + own / 2 > due || bytes.length - row <= needed)) {
+      cuts.push([from, row]);
+      from = row;
     }
     held += own;
   }
