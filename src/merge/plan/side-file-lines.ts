@@ -17,7 +17,7 @@ export function sideFileLines({ sideFiles, left }: Pick<PlanDocument['outputs'][
     ...(others.length === 0 ? [] : [`  copies ${named(others)}`]),
     ...(code.length === 0 ? [] : [`  custom code, copied and not run: ${named(code)}`]),
     ...(outdated.length === 0 ? [] : [`  left out: ${named(outdated)}: ${outdated[0]!.reason}`]),
-    ...(told.length === 0 ? [] : [`  leaves behind ${named(told)}: of the training, its scores or its files`]),
+    ...(told.length === 0 ? [] : [`  leaves behind ${named(told.map(({ name, reason }) => ({ name: `${name} (${reason})` })))}`]),
     ...links.slice(0, SHOWN).map(({ name, leadsTo, reason }) => `  left out: ${printable(name)}: ${reason}, to ${printable(leadsTo!)}`),
     ...(links.length > SHOWN ? [`  left out: ${plural(links.length - SHOWN, 'more link')}, all of them with --json`] : []),
   ];

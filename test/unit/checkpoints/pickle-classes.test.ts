@@ -36,6 +36,18 @@ it.each(['mylib.args.TrainArgs', 'mylib.*', 'other.Thing, mylib.args.*', '*'])('
   expect([...shards[0]!.tensors.names]).toEqual(['w']);
 });
 
+it('what else has to be named is told with what is named already', async () => {
+  ofATrainer('mylib.args', 'TrainArgs', op.global('other', 'Thing'));
+  vi.stubEnv('CKPT_MERGE_CLASSES', 'mylib.*');
+  expect((await mergeError(() => openCheckpoint(path))).help).toContain('CKPT_MERGE_CLASSES=mylib.*,other.Thing');
+});
+
+it('paths and times in arguments are data', async () => {
+  ofATrainer('pathlib', 'PosixPath', op.text('/'), op.text('data'));
+  const { shards } = await openCheckpoint(path);
+  expect([...shards[0]!.tensors.names]).toEqual(['w']);
+});
+
 it('what is named is not run', async () => {
   const canary = join(folder, 'canary');
   ofATrainer('os', 'system', op.text(`touch ${canary}`));

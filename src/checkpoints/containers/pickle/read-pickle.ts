@@ -9,7 +9,7 @@ import {
   MAX_STACK,
   MAX_STRING_BYTES,
 } from './limits.ts';
-import { CLASSES, namedClasses } from './named-classes.ts';
+import { CLASSES, namedClasses, withNamed } from './named-classes.ts';
 import { OPCODES } from './opcodes.ts';
 import { referencedEntries } from './referenced.ts';
 import { Call, Dict, Global, List, Persistent, type Value } from './values.ts';
@@ -396,7 +396,7 @@ class PickleReader {
       details: { file: path, position, class: global.path },
       help:
         'Nothing of it was run. Save the weights alone, as torch.save(model.state_dict(), PATH) or as safetensors; or let it be ' +
-        `named, with ${CLASSES}=${global.path} in the environment: nothing is run then either, and what such objects hold is passed over.`,
+        `named, with ${CLASSES}=${withNamed(global.path)} in the environment: nothing is run then either, and what such objects hold is passed over.`,
     });
   }
 

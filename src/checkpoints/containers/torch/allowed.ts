@@ -45,7 +45,17 @@ const NAMES: ReadonlySet<string> = new Set([
   'torch.distributed.device_mesh.DeviceMesh',
   'torch.distributed._mesh_layout._MeshLayout',
   'torch.distributed._mesh_layout._FlatLayout',
+  // Of arguments and states that trainers keep beside the weights.
   'argparse.Namespace',
+  ...['pathlib', 'pathlib._local'].flatMap((module) =>
+    ['Path', 'PosixPath', 'WindowsPath', 'PurePosixPath'].map((name) => `${module}.${name}`),
+  ),
+  'datetime.datetime',
+  'datetime.date',
+  'datetime.timedelta',
+  'types.SimpleNamespace',
+  'decimal.Decimal',
+  'uuid.UUID',
   '_codecs.encode',
   ...['numpy', 'numpy.core.multiarray', 'numpy._core.multiarray'].flatMap((module) =>
     ['ndarray', 'dtype', 'scalar', '_reconstruct'].map((name) => `${module}.${name}`),
