@@ -217,7 +217,7 @@ export const WARNING_CODES = {
   W_ACTIVATION_SCALES: 'Scales of activations were copied from the newest member, and belong to its weights and not to the merged ones.',
   W_SATURATED: 'Finite values were too large for FP8 or the quantised form and became its largest value.',
   W_MOSTLY_ROUNDING: 'Quantising the merge anew moved it by more than half of what merging did.',
-  W_DTYPE_CHANGED: 'The output dtype differs from the one in the newest input.',
+  W_DTYPE_CHANGED: 'The output dtype differs from the one in the newest input, or is narrower than the one that most members have.',
   W_OUTSIDE_RECIPE: 'A recipe file names outputs outside the folder that it lies in, and not beside that.',
   W_SEVERAL_TASKS: 'A launcher started several tasks with the same command, of which one makes the merge.',
   W_STALE_PARTIAL: 'An unfinished merge to the same output is lying beside it.',

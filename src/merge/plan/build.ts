@@ -32,6 +32,7 @@ import { type Chunked, inChunks, rowCutsOf } from './tensors/chunks.ts';
 import { unequalTensors } from './tensors/equal.ts';
 import { expertOrder } from './tensors/expert-order.ts';
 import { layoutConflicts } from './tensors/layouts.ts';
+import { narrowedWarnings } from './tensors/narrowed.ts';
 import { resharded } from './tensors/resharded.ts';
 import { buildSegments, segmentBytes } from './tensors/segments.ts';
 import { type Entries, SharedText } from './tensors/shared-text.ts';
@@ -153,10 +154,11 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
     const report = reportOf(d);
     const about = { ...made, members: d.members, treatments: rows, selection, report, recipe, baseModelId, request: asked };
     const order = [...(d.output.report?.warnings ?? []), ...d.warnings];
+    const narrowed = request.allowMixedDtypes ? narrowedWarnings(found, checkpoints, d, k) : [];
     const warnings = ownWarnings(about, order, like === null ? d.own : [...d.own, like]);
     outputs.push({
       ...about,
-      warnings: [...warnings, ...beside.warnings, ...tokenizer.warnings, ...treatments.warnings, ...planned.warnings],
+      warnings: [...warnings, ...narrowed, ...beside.warnings, ...tokenizer.warnings, ...treatments.warnings, ...planned.warnings],
     });
   }
   if (request.resume) {
