@@ -5,7 +5,7 @@ import { comparePositions } from '../../checkpoints/run/position.ts';
 import { mayBeSaving } from '../../checkpoints/run/reasons.ts';
 import type { BrokenCheckpoint, Run, RunCheckpoint } from '../../checkpoints/run/types.ts';
 import { UNLIKE } from '../../checkpoints/run/unlike.ts';
-import { label } from './shortlist.ts';
+import { label, NO_TOKENS, type Shortlist } from './shortlist.ts';
 import type { LeftOutMember, MemberReport, Selection } from './types.ts';
 
 /** Left out checkpoints that a warning names. */
@@ -22,24 +22,29 @@ interface Stand extends RunCheckpoint {
   readonly broken: BrokenCheckpoint;
 }
 
+/** What a selection takes of a run, and what it cannot judge. */
+type Taken = Pick<Shortlist, 'left' | 'unplaced'>;
+
 /**
- * What a selection would have chosen were every checkpoint usable, against what it chose: what is broken and
- * was not asked for is nobody's loss, and that another takes its place does not make it one less.
+ * What a selection would have chosen were every checkpoint usable, against what it chose: what is broken, or stands
+ * nobody knows where in the unit of a condition, and was not asked for is nobody's loss, and that another takes its
+ * place does not make it one less.
  *
  * @param chosen by run, its members, oldest first
- * @param choose the members that the selection takes of a run like one of these
+ * @param choose what the selection takes of a run like one of these
  */
 export function findLeftOut(
   runs: readonly Run[],
-  chosen: readonly (readonly RunCheckpoint[])[],
+  chosen: readonly Taken[],
   { selection, exact }: AskedMembers,
-  choose: (run: Run) => readonly RunCheckpoint[],
+  choose: (run: Run) => Taken,
 ): MemberReport {
-  const found = chosen.flat().length;
+  const found = chosen.reduce((sum, { left }) => sum + left.length, 0);
   const left: LeftOutMember[] = [];
   let wanted = 0;
-  for (const [i, run] of runs.entries()) {
-    const members = chosen[i]!;
+  for (const [i, given] of runs.entries()) {
+    const members = chosen[i]!.left;
+    const run = withUnplaced(given, chosen[i]!.unplaced);
     const whole = run.broken.length === 0 ? members : wantedOf(run, members, choose);
     wanted += whole.length;
     for (const checkpoint of whole) {
@@ -54,15 +59,28 @@ export function findLeftOut(
   return { asked: (exact ? selection.last : undefined) ?? Math.max(wanted, found), found, leftOut: left };
 }
 
-function wantedOf(run: Run, members: readonly RunCheckpoint[], choose: (run: Run) => readonly RunCheckpoint[]): readonly RunCheckpoint[] {
+/** A run in which what a selection could not place counts as what cannot be used. */
+function withUnplaced(run: Run, unplaced: Taken['unplaced']): Run {
+  const lost = [...unplaced].flatMap(([{ path, name, stage, ingredient, epoch, step, tokens }, reason]): BrokenCheckpoint[] =>
+    step === null ? [] : [{ path, name, stage, ingredient, ...(epoch !== undefined && { epoch }), step, tokens, reason }],
+  );
+  if (lost.length === 0) return run;
+  const paths = new Set(lost.map(({ path }) => path));
+  return { ...run, checkpoints: run.checkpoints.filter(({ path }) => !paths.has(path)), broken: [...run.broken, ...lost] };
+}
+
+function wantedOf(run: Run, members: readonly RunCheckpoint[], choose: (run: Run) => Taken): readonly RunCheckpoint[] {
   const stands = run.broken.map((broken) => standFor(run, broken));
   const checkpoints = [...run.checkpoints, ...stands].sort(comparePositions);
+  // What nothing can be said of counts where it is not older than the oldest member.
+  const among = (some: readonly RunCheckpoint[]) => some.filter((stand) => comparePositions(stand, members[0]!) > 0);
   try {
-    return choose({ ...run, checkpoints });
+    const { left, unplaced } = choose({ ...run, checkpoints });
+    return [...left, ...among(stands.filter((stand) => unplaced.has(stand)))];
   } catch (error) {
     if (!(error instanceof MergeError)) throw error;
-    // A condition that the others meet and these do not: what is not older than the oldest member counts.
-    return [...members, ...stands.filter((stand) => comparePositions(stand, members[0]!) > 0)];
+    // A condition that the others meet and these do not.
+    return [...members, ...among(stands)];
   }
 }
 
@@ -124,13 +142,22 @@ export function leftOutWarnings(
   const refusing = `${optionName('minMembers')} and ${optionName('strict')}`;
   const saving = leftOut.some(({ reason }) => mayBeSaving(reason)) ? ', or wait for a save to end' : '';
   const them = leftOut.length === 1 ? 'it' : 'them';
-  // What is sound and not like the others says itself what merges it.
-  const mend = leftOut.every(({ reason }) => reason.startsWith(UNLIKE)) ? '' : `mend ${them}${saving}, or `;
+  const mend = [...(leftOut.some(isBroken) ? [`mend ${them}${saving}`] : []), ...(leftOut.some(lacksTokens) ? [tokensWay()] : [])];
   const advice =
     leftOut.length === 0
       ? `ask for as many as there are; ${refusing} refuse such a merge`
-      : `${mend}select without ${them}; ${refusing} refuse such a merge`;
+      : `${[...mend, ''].join(', or ')}select without ${them}; ${refusing} refuse such a merge`;
   return [{ code: 'W_LEFT_OUT_MEMBERS', message: [`${where}: ${head.join('; ')}`, ...lines, advice].join('\n') }];
+}
+
+const lacksTokens = ({ reason }: LeftOutMember): boolean => reason === NO_TOKENS;
+
+/** What is sound and not like the others says itself what merges it. */
+const isBroken = (left: LeftOutMember): boolean => !left.reason.startsWith(UNLIKE) && !lacksTokens(left);
+
+function tokensWay(): string {
+  const [perStep, schedule, file] = (['tokensPerStep', 'batchSchedule', 'tokensFile'] as const).map(optionName);
+  return `say where tokens come from (${perStep}, ${schedule} or ${file})`;
 }
 
 function newerText(newer: readonly LeftOutMember[], members: readonly RunCheckpoint[], alone: boolean): string {

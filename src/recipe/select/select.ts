@@ -57,9 +57,9 @@ export function selectMembers(runs: readonly Run[], selection: Selection, { exac
   }
   const report = findLeftOut(
     runs,
-    chosen.map(({ shortlist }) => shortlist.left),
+    chosen.map(({ shortlist }) => shortlist),
     { selection, exact },
-    (run) => chooseOf(run).shortlist.left,
+    (run) => chooseOf(run).shortlist,
   );
   return {
     members,

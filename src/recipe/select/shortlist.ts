@@ -4,11 +4,16 @@ import { aboutQuantity } from '../../checkpoints/run/quantity.ts';
 import type { Quantity, Run, RunCheckpoint } from '../../checkpoints/run/types.ts';
 import { positionsOf } from './spacing.ts';
 
+/** Why a checkpoint without a token count is left out of a selection by tokens. */
+export const NO_TOKENS = 'its token count is not known';
+
 /** The checkpoints of a run that are still candidates, why the others are not, and what there is to say. */
 export class Shortlist {
   readonly run: Run;
   readonly reasons = new Map<RunCheckpoint, string>();
   readonly notes: string[] = [];
+  /** Those that were left out because nothing says where they stand in the unit of a condition, with the reason. */
+  readonly unplaced = new Map<RunCheckpoint, string>();
   left: readonly RunCheckpoint[];
 
   constructor(run: Run) {
@@ -48,7 +53,9 @@ export class Shortlist {
         details: { file: run.path },
       });
     }
-    this.drop((checkpoint) => (places.get(checkpoint) === null ? `its ${noun} is not known` : null));
+    const reason = unit === 'tokens' ? NO_TOKENS : `its ${noun} is not known`;
+    for (const checkpoint of left) if (places.get(checkpoint) === null) this.unplaced.set(checkpoint, reason);
+    this.drop((checkpoint) => this.unplaced.get(checkpoint) ?? null);
     this.notes.push(`${unknown} of ${left.length} checkpoints left out: the ${noun} is not known`);
   }
 

@@ -124,3 +124,32 @@ test('one member alone is said to be a copy, unless one was asked for', () => {
   expect(found(all, { last: 1 }).codes).toEqual([]);
   expect(found(all, { steps: [9100] }).codes).toEqual([]);
 });
+
+describe('what has no token count, where tokens choose', () => {
+  const tokens = (step: number, of: number | null) => checkpointAt({ step, tokens: of });
+  const known = [1000, 2000, 3000, 4000].map((step) => tokens(step, step * 4096));
+
+  test('is told as what is broken, with what to do', () => {
+    const { text, ...rest } = found(runOf([...known, tokens(4500, null)]), { last: 3, every: '4M' });
+    expect(rest).toEqual({ members: [2000, 3000, 4000], leftOut: ['4500 newer'], asked: [3, 3], codes: [...CODES, 'W_WINDOW_WIDE'] });
+    expect(text.split('\n').slice(1)).toEqual([
+      'step4500: its token count is not known',
+      'say where tokens come from (tokensPerStep, batchSchedule or tokensFile), or select without it; minMembers and strict refuse such a merge',
+    ]);
+  });
+
+  test.each<[string, (number | null)[], Selection, (string | number)[]]>([
+    ['too few counts to tell where the others are', [4_000_000, null, null], { every: '4M' }, ['2000 newer', '3000 newer']],
+    ['between members', [4_000_000, null, 12_000_000], { from: '1M' }, [2000]],
+    ['outside the window, by its neighbours', [null, 8_000_000, 12_000_000, 16_000_000], { from: '8M' }, []],
+    ['where tokens choose nothing', [4_000_000, 8_000_000, null], { last: 2 }, []],
+  ])('%s', (_, counts, selection, expected) => {
+    const run = runOf(counts.map((of, i) => tokens(1000 * (i + 1), of)));
+    expect(found(run, selection).leftOut).toEqual(expected);
+  });
+
+  test('so is what is broken and cannot be placed', () => {
+    const lost = [broken(2000)];
+    expect(found(runOf([tokens(1000, 4_000_000)], { broken: lost }), { from: '1M' }).leftOut).toEqual(['2000 newer']);
+  });
+});
