@@ -19,7 +19,8 @@ export interface DTensorPart {
  * The part of a DTensor that torch.save wrote from one rank; null for what is none.
  *
  * A dimension of the mesh with `Shard(d)` cuts dimension d into pieces of ceil(length / ranks), the last ones
- * shorter or empty; dimensions of the mesh apply in their order.
+ * shorter or empty; dimensions of the mesh apply in their order, or in that of `shard_order` where it is told
+ * (torch 2.10).
  * @see torch/distributed/tensor/placement_types.py: Shard.local_shard_size_and_offset
  */
 export function dtensorOf(value: Value): DTensorPart | NoTensor | null {
@@ -39,30 +40,59 @@ export function dtensorOf(value: Value): DTensorPart | NoTensor | null {
   if (placements === null || shape === null || mesh === null || placements.length !== mesh.length) {
     return { refused: 'is a DTensor of a form that is not known' };
   }
-  const start = shape.map(() => 0);
-  const size = [...shape];
-  let replicated = false;
-  for (const [axis, placement] of placements.entries()) {
+  const dims: (number | null)[] = [];
+  for (const placement of placements) {
     if (isCallOf(placement, 'Replicate')) {
-      replicated ||= mesh[axis]!.ranks > 1;
+      dims.push(null);
       continue;
     }
     const dim = isCallOf(placement, 'Shard') ? countOf(under(placement.state, 'dim')) : null;
     if (dim === null || dim >= shape.length) {
       return { refused: `is a DTensor that is ${placement instanceof Call ? placement.callee.name : 'placed'} in a way that is not read` };
     }
+    dims.push(dim);
+  }
+  const axes = inOrder(dims, under(spec.state, 'shard_order') ?? null);
+  if (axes === null) return { refused: 'is cut in an order that does not fit its placement' };
+  const start = shape.map(() => 0);
+  const size = [...shape];
+  for (const axis of axes) {
+    const dim = dims[axis]!;
     const { ranks, coordinate } = mesh[axis]!;
     const piece = Math.ceil(size[dim]! / ranks);
     const begin = Math.min(piece * coordinate, size[dim]!);
     start[dim]! += begin;
     size[dim] = Math.min(piece, size[dim]! - begin);
   }
+  const replicated = dims.some((dim, axis) => dim === null && mesh[axis]!.ranks > 1);
   if (local.shape.length !== size.length || local.shape.some((length, axis) => length !== size[axis])) {
     return {
       refused: `is cut in a way that is not read: this rank's part is [${local.shape.join(', ')}], and [${size.join(', ')}] by its placement`,
     };
   }
   return { shape, start, local, replicated, ranks: mesh.reduce((product, axis) => product * axis.ranks, 1) };
+}
+
+/**
+ * The axes of a mesh that cut, in the order in which they do.
+ * @param dims [axes] the dimension that each cuts; null for none
+ * @param order for dimensions, the axes that cut them in turn; null where it is from the first to the last
+ * @returns null where the order is none of these axes
+ */
+function inOrder(dims: readonly (number | null)[], order: Value): number[] | null {
+  const told = order === null ? [] : itemsOf(order);
+  if (told === null) return null;
+  const axes: number[] = [];
+  for (const entry of told) {
+    const [dimValue, cut] = (isCallOf(entry, 'ShardOrderEntry') ? entry.args : itemsOf(entry)) ?? [];
+    const [dim, these] = [countOf(dimValue), sizesOf(cut)];
+    if (dim === null || these === null) return null;
+    const all = dims.flatMap((of, axis) => (of === dim ? [axis] : []));
+    const fits = these.length === all.length && new Set(these).size === all.length && all.every((axis) => these.includes(axis));
+    if (!fits || these.some((axis) => axes.includes(axis))) return null;
+    axes.push(...these);
+  }
+  return [...axes, ...dims.flatMap((dim, axis) => (dim === null || axes.includes(axis) ? [] : [axis]))];
 }
 
 function isNamed(value: Value | undefined, name: string): boolean {

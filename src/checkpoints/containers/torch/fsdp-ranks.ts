@@ -1,5 +1,5 @@
 import { basename, join } from 'node:path';
-import { MergeError } from '../../../base/errors.ts';
+import { MergeError, type Warning } from '../../../base/errors.ts';
 import { mapBounded } from '../../../base/map-bounded.ts';
 import { BoxTable } from '../../tensors/box-table.ts';
 import { locateIn, shardsOf } from '../../tensors/shards.ts';
@@ -10,6 +10,7 @@ import { type PlacedTensor, placeInStorage, readArchive } from './archive.ts';
 import { type DTensorPart, dtensorOf } from './dtensor.ts';
 import { type Leaf, leavesOf } from './state.ts';
 import { type TorchTensor, tensorOf } from './tensor.ts';
+import { tensorFingerprint } from './tensor-fingerprint.ts';
 
 /** verl's, which says how many there are, and accelerate's. */
 const RANK_FILE = /^(?:model_world_size_(?<world>\d+)_rank_(?<verl>\d+)\.pt|pytorch_model_fsdp(?:_0)?_rank(?<accelerate>\d+)\.bin)$/;
@@ -17,6 +18,8 @@ const RANK_FILE = /^(?:model_world_size_(?<world>\d+)_rank_(?<verl>\d+)\.pt|pyto
 const INNER = ['actor', 'critic'];
 /** Files that are read at the same time. */
 const READS = 16;
+/** Names that a warning gives. */
+const EXAMPLES = 3;
 
 /** A tensor of a rank's file, and where it lies. */
 interface RankTensor {
@@ -27,6 +30,8 @@ interface RankTensor {
   /** Ranks that have a part of it; 1 of a plain tensor. */
   readonly ranks: number;
   readonly placed: PlacedTensor;
+  /** What other ranks with the same part must have too; null where nothing is looked at. */
+  readonly print: string | null;
 }
 
 /**
@@ -43,9 +48,17 @@ export const fsdpRanks: Container = {
     const ranks = await mapBounded(all, READS, async ({ name }) => {
       const file = await store.open(join(path, name));
       try {
-        const { root, storages } = await readArchive(new Region(file, basename(name)));
+        const region = new Region(file, basename(name));
+        const { root, storages } = await readArchive(region);
         const fault = (tensor: string, text: string): MergeError => failure(file.path, tensor, text);
-        const tensors = [...leavesOf(root, (text) => fault('what was saved', text))].flatMap((leaf) => partOf(leaf, storages, fault));
+        const tensors: RankTensor[] = [];
+        for (const leaf of leavesOf(root, (text) => fault('what was saved', text))) {
+          const part = partOf(leaf, storages, fault);
+          if (part === null) continue;
+          // Replicas of a DTensor are made alike by what made it; nothing does so for what each rank has whole.
+          const alone = part.ranks < all.length && !part.placed.shape.includes(0);
+          tensors.push({ ...part, print: alone ? await tensorFingerprint(region, part.placed) : null });
+        }
         return { file: { name, path: file.path, stat: file.stat } satisfies TensorFile, tensors };
       } finally {
         await file.close();
@@ -54,17 +67,23 @@ export const fsdpRanks: Container = {
     const world = ranks.reduce((most, { tensors }) => tensors.reduce((max, tensor) => Math.max(max, tensor.ranks), most), 1);
     if (all.length < world) throw missing(path, all, world, all.length);
     const table = new BoxTable();
-    const taken = new Set<string>();
+    const taken = new Map<string, { readonly print: string | null; readonly path: string }>();
+    const having = new Map<string, number>();
     for (const [rank, { file, tensors }] of ranks.entries()) {
-      for (const { name, shape, start, replicated, placed } of tensors) {
+      for (const { name, shape, start, replicated, placed, ranks: parts, print } of tensors) {
         const known = table.get(name);
         if (known !== undefined && (known.dtype !== placed.dtype || known.shape.join() !== shape.join())) {
           throw failure(file.path, name, `is another tensor than in ${ranks[0]!.file.path}`);
         }
-        // What all ranks hold is taken from the first.
-        const key = `${name} ${start.join()}`;
-        if (taken.has(key) && (replicated || placed.shape.includes(0))) continue;
-        taken.add(key);
+        if (parts === 1) having.set(name, (having.get(name) ?? 0) + 1);
+        // What several ranks hold is taken from the first.
+        const key = `${name} ${start.join()} ${placed.shape.join()}`;
+        const same = taken.get(key);
+        if (same !== undefined && (replicated || parts < all.length || placed.shape.includes(0))) {
+          if (same.print !== print) throw otherBytes(file.path, name, same.path);
+          continue;
+        }
+        taken.set(key, { print, path: file.path });
         const box = { file: rank, offset: placed.at, start, size: placed.shape, stride: placed.stride };
         table.add(name, { dtype: placed.dtype, shape, section: 'model' }, box);
       }
@@ -84,7 +103,7 @@ export const fsdpRanks: Container = {
       indexMetadata: null,
       indexName: null,
       namesPerFile: false,
-      warnings: [],
+      warnings: ofSomeRanks(path, having, ranks.length),
       locate: locateIn(shards),
     };
   },
@@ -137,9 +156,9 @@ function partOf(
   { name, value }: Leaf,
   storages: Parameters<typeof placeInStorage>[1],
   fault: (tensor: string, text: string) => MergeError,
-): RankTensor[] {
+): Omit<RankTensor, 'print'> | null {
   const part: DTensorPart | TorchTensor | { readonly refused: string } | null = dtensorOf(value) ?? tensorOf(value);
-  if (part === null) return [];
+  if (part === null) return null;
   if ('refused' in part) throw fault(name, part.refused);
   const tensor = 'local' in part ? part.local : part;
   const placed = placeInStorage(tensor, storages);
@@ -147,9 +166,34 @@ function partOf(
   // A plain tensor is whole in every rank's file.
   const { shape, start, replicated, ranks } =
     'local' in part ? part : { shape: tensor.shape, start: tensor.shape.map(() => 0), replicated: true, ranks: 1 };
-  return [{ name, shape, start, replicated, ranks, placed }];
+  return { name, shape, start, replicated, ranks, placed };
 }
 
 function failure(file: string, tensor: string, text: string): MergeError {
   return new MergeError('E_TORCH_FILE', `${file}: ${tensor} ${text}`, { details: { file, tensor } });
+}
+
+function otherBytes(file: string, tensor: string, first: string): MergeError {
+  return new MergeError(
+    'E_TORCH_FILE',
+    `${file}: ${tensor} has other bytes than in ${first}, and both ranks say that they have all of it`,
+    {
+      details: { file, tensor },
+      help:
+        "Nothing tells which rank's it is: gather the state before it is saved (torch.distributed.checkpoint.state_dict.get_model_state_dict " +
+        'with full_state_dict=True), or save it with torch.distributed.checkpoint.',
+    },
+  );
+}
+
+/** @param having for tensors that a rank has whole, the ranks that have them */
+function ofSomeRanks(path: string, having: ReadonlyMap<string, number>, ranks: number): Warning[] {
+  const names = [...having].flatMap(([name, count]) => (count < ranks ? [name] : []));
+  if (names.length === 0) return [];
+  const examples = `${names.slice(0, EXAMPLES).join(', ')}${names.length > EXAMPLES ? ', …' : ''}`;
+  const [are, they] = names.length === 1 ? ['1 tensor is', 'it is'] : [`${names.length} tensors are`, 'they are'];
+  const message =
+    `${path}: ${are} not in the files of all ${ranks} ranks (${examples}): ${they} taken from those that have ` +
+    `${names.length === 1 ? 'it' : 'them'}. Where each rank should, the files are of different saves: compare their times`;
+  return [{ code: 'W_SOME_RANKS', message }];
 }
