@@ -2,8 +2,8 @@ import { mkdtempSync, readFileSync, rmSync, symlinkSync, truncateSync, writeFile
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ErrorCode } from '../../src/base/errors.ts';
-import { type DcpFields, type DcpTensor, type Part, writeDcp } from './dcp-files.ts';
-import { dictOf, number, op, pickle } from './torch-files.ts';
+import { type DcpFields, type DcpTensor, object, type Part, sizeOf, writeDcp } from './dcp-files.ts';
+import { dictOf, number, op, pickle, tupleOf } from './torch-files.ts';
 
 /** A folder of torch.distributed that must be refused. */
 export interface HostileDcp {
@@ -37,6 +37,32 @@ const parts = (place: string, says: RegExp, ...of: readonly Part[]) =>
   folder('E_DCP', `boxes: ${place}`, says, { tensors: { w: whole(...of) } });
 const named = (code: ErrorCode, place: string, says: RegExp, file: string) =>
   folder(code, `file: ${place}`, says, { tensors: { w: whole(TOP, { ...BOTTOM, file }) } });
+
+/** A list of n parts of nothing to a tensor, of which the pickle says each tensor that it is the list of. */
+const sharedParts = (tensors: number, parts: number) => {
+  const metadata = 'torch.distributed.checkpoint.metadata';
+  const part = object(metadata, 'ChunkStorageMetadata', { offsets: sizeOf([0]), sizes: sizeOf([0]) });
+  const described = object(metadata, 'TensorStorageMetadata', {
+    properties: Buffer.concat([
+      op.global(metadata, 'TensorProperties'),
+      op.emptyTuple,
+      op.newObject,
+      tupleOf(op.global('torch', 'float32'), op.none, op.no, op.none, op.no),
+      op.build,
+    ]),
+    size: sizeOf([0]),
+    chunks: Buffer.concat([
+      op.emptyList,
+      op.mark,
+      part,
+      op.put(1),
+      ...Array.from({ length: parts - 1 }, () => op.get(1)),
+      Buffer.from('e'),
+    ]),
+  });
+  const names = Array.from({ length: tensors - 1 }, (_, i) => [op.text(`w${i}`), op.get(2)]).flat();
+  return Buffer.concat([op.emptyDict, op.mark, op.text('w'), described, op.put(2), ...names, op.setItems]);
+};
 
 export const HOSTILE_DCP: readonly HostileDcp[] = [
   // Boxes
@@ -113,6 +139,12 @@ export const HOSTILE_DCP: readonly HostileDcp[] = [
   }),
   folder('E_DCP', 'metadata: a tensor that is none', /described as no tensor is/, {
     state: (own) => ({ ...own, state_dict_metadata: dictOf({ w: number(3) }) }),
+  }),
+  folder('E_DCP', 'metadata: 4,000 tensors that share 4,000 parts', /\.metadata: w523 and the tensors before it have more than \d+ parts/, {
+    state: (own) => ({ ...own, state_dict_metadata: sharedParts(4000, 4000) }),
+  }),
+  folder('E_DCP', 'metadata: a part of 10,000 dimensions', /other dimensions than the whole/, {
+    tensors: { w: whole({ ...TOP, start: Array.from({ length: 10_000 }, () => 0) }) },
   }),
   folder('E_NO_TENSORS', 'metadata: no tensor at all', /no tensors/, { tensors: {} }),
   folder('E_PICKLE_CLASS', 'metadata: names os.system', /names os\.system/, {}, (path) =>

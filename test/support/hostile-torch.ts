@@ -44,11 +44,26 @@ const call = (module: string, name: string, ...args: readonly Uint8Array[]) =>
 const nested = (begin: Uint8Array, end: Uint8Array, depth: number) =>
   Buffer.concat([...Array.from({ length: depth }, () => begin), ...Array.from({ length: depth - 1 }, () => end)]);
 /** 20 tuples of which each holds the one before it ten times: a walk of all paths never ends. */
-const bomb = Buffer.concat([
-  ...Array.from({ length: 20 }, () => op.mark),
-  op.emptyList,
-  ...Array.from({ length: 20 }, (_, i) => Buffer.concat([op.put(i), ...Array.from({ length: 9 }, () => op.get(i)), op.tuple])),
-]);
+const bomb = (inner: Uint8Array) =>
+  Buffer.concat([
+    ...Array.from({ length: 20 }, () => op.mark),
+    inner,
+    ...Array.from({ length: 20 }, (_, i) => Buffer.concat([op.put(i), ...Array.from({ length: 9 }, () => op.get(i)), op.tuple])),
+  ]);
+/** A list that holds a value, and then the same one by its number. */
+const manyOf = (count: number, value: Uint8Array, at = 50) =>
+  Buffer.concat([op.emptyList, op.mark, value, op.put(at), ...Array.from({ length: count - 1 }, () => op.get(at)), Buffer.from('e')]);
+const squared = (value: Uint8Array) => manyOf(20_000, manyOf(20_000, value, 51));
+const sizeOf = () => call('torch', 'Size', op.emptyTuple);
+const wrapped = (depth: number) =>
+  Buffer.concat([
+    op.global('torch._utils', '_rebuild_parameter'),
+    op.put(0),
+    ...Array.from({ length: depth - 1 }, () => op.get(0)),
+    tensor(),
+    ...Array.from({ length: depth }, () => Buffer.concat([TUPLE1, op.reduce])),
+  ]);
+const TUPLE1 = Buffer.of(0x85);
 const opaque = (...bytes: readonly number[]) => Buffer.from(bytes);
 
 export const HOSTILE_TORCH_FILES: readonly HostileTorchFile[] = [
@@ -81,7 +96,7 @@ export const HOSTILE_TORCH_FILES: readonly HostileTorchFile[] = [
   withPickle('E_PICKLE', 'BYTEARRAY8', /the opcode BYTEARRAY8/, opaque(0x96, 255, 255, 255, 255, 255, 255, 255, 127)),
   withPickle('E_PICKLE', 'a byte that is no opcode', /which is no opcode/, opaque(0xff)),
   // Lengths
-  withPickle('E_PICKLE', 'a text of 4 GiB', /a text of 4294967295 bytes/, opaque(0x58, 255, 255, 255, 255)),
+  withPickle('E_PICKLE', 'a text of 4 GiB', /ends inside an operand of 4294967295 bytes/, opaque(0x58, 255, 255, 255, 255)),
   withPickle('E_PICKLE', 'a text beyond the end', /ends inside an operand/, opaque(0x58, 255, 0, 0, 0)),
   withPickle('E_PICKLE', 'bytes beyond the end', /ends inside an operand/, opaque(0x42, 255, 255, 255, 255)),
   withPickle('E_PICKLE', 'an integer of 2 GiB', /an integer of 2147483647 bytes/, opaque(0x8b, 255, 255, 255, 127)),
@@ -110,7 +125,29 @@ export const HOSTILE_TORCH_FILES: readonly HostileTorchFile[] = [
   withPickle('E_TORCH_FILE', 'a list that holds itself', /contains itself/, op.emptyList, op.put(0), op.get(0), op.append),
   withPickle('E_TORCH_FILE', 'a dict that holds itself', /contains itself/, op.emptyDict, op.put(0), op.text('a'), op.get(0), op.setItem),
   withPickle('E_TORCH_FILE', '200,000 lists in one another', /more than 64 deep/, nested(op.emptyList, op.append, 200_000)),
-  withPickle('E_TORCH_FILE', 'a bomb of shared lists', /more than \d+ lists and dicts/, bomb),
+  withPickle('E_NO_TENSORS', 'a bomb of shared lists', /no tensors/, bomb(op.emptyList)),
+  withPickle('E_TORCH_FILE', 'a bomb of shared lists around a tensor', /comes back more than \d+ times/, bomb(tensor())),
+  withPickle('E_NO_TENSORS', 'a list of 20,000 times one list of as many numbers', /no tensors/, squared(op.none)),
+  withPickle('E_TORCH_FILE', 'a list of 20,000 times one list of as many objects', /comes back more than \d+ times/, squared(sizeOf())),
+  withPickle(
+    'E_TORCH_FILE',
+    'a list of 10,000 tensors whose names are shared, and long',
+    /more than \d+ tensors, or by more than \d+ letters/,
+    dictOf({ ['k'.repeat(8000)]: manyOf(10_000, tensor()) }),
+  ),
+  withPickle(
+    'E_TORCH_FILE',
+    'a tensor whose name has 70,000 letters',
+    /by 70000 letters, the limit/,
+    dictOf({ ['k'.repeat(70_000)]: tensor() }),
+  ),
+  withPickle(
+    'E_TORCH_FILE',
+    'a tensor whose name has 60,000 letters',
+    /by 60000 letters, the limit/,
+    dictOf({ ['k'.repeat(60_000)]: tensor() }),
+  ),
+  withPickle('E_TORCH_FILE', 'a tensor in 200,000 calls', /w is wrapped in more than 64 calls/, dictOf({ w: wrapped(200_000) })),
   withPickle(
     'E_TORCH_FILE',
     'a key twice',

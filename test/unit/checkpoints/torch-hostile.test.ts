@@ -4,7 +4,7 @@ import { afterAll, expect, it } from 'vitest';
 import { MergeError } from '../../../src/base/errors.ts';
 import { openCheckpoint } from '../../../src/checkpoints/open.ts';
 import { HOSTILE_TORCH_FILES, writeHostile } from '../../support/hostile-torch.ts';
-import { dictOf, pickle, tensor, torchFiles, zipOf } from '../../support/torch-files.ts';
+import { dictOf, op, pickle, tensor, torchFiles, tupleOf, zipOf } from '../../support/torch-files.ts';
 
 const told: string[] = [];
 afterAll(() => process.stdout.write(`${[`${told.length} files of torch.save (code, place):`, ...told].join('\n')}\n`));
@@ -42,6 +42,18 @@ it('each of them is another place, and without its fault the file is read', asyn
   try {
     const { shards } = await openCheckpoint(path);
     expect(shards[0]!.tensors.info(0)).toEqual({ name: 'w', dtype: 'F32', shape: [2, 2], bytes: 16 });
+  } finally {
+    rmSync(join(path, '..'), { recursive: true });
+  }
+});
+
+it('long texts and the bytes of arrays beside weights are passed over', async () => {
+  const text = op.text('x'.repeat(70_000));
+  const encoded = Buffer.concat([op.global('_codecs', 'encode'), tupleOf(text, op.text('latin1')), op.reduce]);
+  const bytes = () => zipOf(torchFiles(pickle(dictOf({ w: tensor(), tokenizer: text, array: encoded, ['k'.repeat(70_000)]: op.none }))));
+  const path = writeHostile({ ...HOSTILE_TORCH_FILES[0]!, bytes });
+  try {
+    expect((await openCheckpoint(path)).tensorCount).toBe(1);
   } finally {
     rmSync(join(path, '..'), { recursive: true });
   }

@@ -1,5 +1,6 @@
 import { type Dtype, dtypeByName } from '../../../base/dtype.ts';
 import { MergeError } from '../../../base/errors.ts';
+import { MAX_DEPTH } from '../pickle/limits.ts';
 import { readPickle } from '../pickle/read-pickle.ts';
 import { Call, Dict, Placeholder, type Value } from '../pickle/values.ts';
 import { countOf, isCallOf, itemsOf, pairs, sizesOf, torchDtypeOf, under } from '../pickle/walk.ts';
@@ -44,6 +45,13 @@ export interface ItemColumns {
   readonly offset: Float64Array;
   readonly length: Float64Array;
 }
+
+/**
+ * Parts of all tensors together, and numbers that they begin and end at. Each is of several objects of the pickle, and so no
+ * more are real; but a pickle may come back to one list of parts for each of a million tensors.
+ */
+const MAX_PARTS = 2 ** 21;
+const MAX_BOUNDS = 2 ** 24;
 
 /**
  * Reads `.metadata`.
@@ -121,6 +129,8 @@ class MetadataReader {
     const shape = sizesOf(under(state, 'size'));
     const chunks = itemsOf(under(state, 'chunks'));
     if (dtype === null || shape === null || chunks === null) throw this.#fault(`${name} is described as no tensor is`, name);
+    if (this.#first.at(-1)! + chunks.length > MAX_PARTS || this.#bounds.length + 2 * shape.length * chunks.length > MAX_BOUNDS)
+      throw this.#fault(`${name} and the tensors before it have more than ${MAX_PARTS} parts: no real checkpoint has`, name);
     this.#rows.set(name, this.#names.length);
     this.#names.push(name);
     this.#torchDtypes.push(dtype);
@@ -292,7 +302,9 @@ function pathsOf(planned: Value | undefined): Map<string, readonly (string | num
   const paths = new Map<string, readonly (string | number)[]>();
   for (const [name, path] of pairs(planned)) {
     const items = itemsOf(path);
-    if (typeof name !== 'string' || items?.every((item) => typeof item === 'string' || typeof item === 'number') !== true) continue;
+    // No deeper than a state is read.
+    if (typeof name !== 'string' || items === null || items.length > MAX_DEPTH) continue;
+    if (!items.every((item) => typeof item === 'string' || typeof item === 'number')) continue;
     paths.set(name, items as readonly (string | number)[]);
   }
   return paths;

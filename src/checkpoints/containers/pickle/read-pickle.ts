@@ -12,7 +12,7 @@ import {
 import { CLASSES, namedClasses, withNamed } from './named-classes.ts';
 import { OPCODES } from './opcodes.ts';
 import { referencedEntries } from './referenced.ts';
-import { Call, Dict, Global, List, Persistent, type Value } from './values.ts';
+import { Call, Dict, Global, List, LongText, Persistent, type Value } from './values.ts';
 
 /** Where a pickle comes from, for what is said of it. */
 export interface PickleSource {
@@ -327,8 +327,8 @@ class PickleReader {
     return value;
   }
 
-  #string(length: number, at: number): string {
-    if (length > MAX_STRING_BYTES) throw this.fault(`has a text of ${length} bytes, the limit is ${MAX_STRING_BYTES}`, at);
+  #string(length: number, at: number): string | LongText {
+    if (length > MAX_STRING_BYTES) return new LongText(this.#blob(length, at));
     this.#need(length, at);
     const start = this.#at;
     const stop = start + length;

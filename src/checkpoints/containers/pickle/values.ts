@@ -9,6 +9,7 @@ export type Value =
   | number
   | bigint
   | string
+  | LongText
   | Uint8Array
   | readonly Value[]
   | List
@@ -17,6 +18,19 @@ export type Value =
   | Call
   | Persistent
   | Placeholder;
+
+/**
+ * A text that is longer than any name: a tokenizer, or the bytes of an array, which protocol 2 writes as one. Nobody reads
+ * it, and so it stays where it is.
+ */
+export class LongText {
+  /** As UTF-8. */
+  readonly bytes: Uint8Array;
+
+  constructor(bytes: Uint8Array) {
+    this.bytes = bytes;
+  }
+}
 
 /** A list. */
 export class List {
@@ -32,7 +46,30 @@ export class Dict {
     if (this.entries.length === 0) this.entries = values;
     else for (const value of values) this.entries.push(value);
   }
+
+  /** The value of a text, the first where there are several; undefined where it is no key. */
+  get(key: string): Value | undefined {
+    const { entries } = this;
+    const few = Math.min(entries.length, FEW_ENTRIES);
+    for (let i = 0; i < few; i += 2) if (entries[i] === key) return entries[i + 1]!;
+    if (few === entries.length) return undefined;
+    // A pickle may come back to one dict a million times: it is searched once.
+    this.#places ??= new Map();
+    const places = this.#places;
+    for (; this.#placed < entries.length; this.#placed += 2) {
+      const own = entries[this.#placed];
+      if (typeof own === 'string' && !places.has(own)) places.set(own, this.#placed + 1);
+    }
+    const place = places.get(key);
+    return place === undefined ? undefined : entries[place]!;
+  }
+
+  #places: Map<string, number> | undefined;
+  #placed = FEW_ENTRIES;
 }
+
+/** Keys and values up to which a dict is searched from its beginning. */
+const FEW_ENTRIES = 64;
 
 /** The name of a class or function. Equal names are one object within a pickle. */
 export class Global {

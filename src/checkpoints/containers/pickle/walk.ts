@@ -1,3 +1,4 @@
+import { MAX_DIMENSIONS } from './limits.ts';
 import { Call, Dict, Global, List, type Value } from './values.ts';
 
 /** Key and value of a dict, in the order in which they were set. */
@@ -8,10 +9,7 @@ export function* pairs(dict: Dict): Generator<[key: Value, value: Value]> {
 
 /** What a dict has under a text; undefined where it has it not, or the value is none. */
 export function under(dict: Value | undefined, key: string): Value | undefined {
-  if (!(dict instanceof Dict)) return undefined;
-  const { entries } = dict;
-  for (let i = 0; i < entries.length; i += 2) if (entries[i] === key) return entries[i + 1]!;
-  return undefined;
+  return dict instanceof Dict ? dict.get(key) : undefined;
 }
 
 /** Whether a value is the call of a class or function of that name, or an object of such a class. */
@@ -25,10 +23,14 @@ export function itemsOf(value: Value | undefined): readonly Value[] | null {
   return Array.isArray(value) ? value : null;
 }
 
-/** The numbers of a `torch.Size`, a tuple or a list of whole numbers of at least 0; null for anything else. */
+/**
+ * The numbers of a `torch.Size`, a tuple or a list of whole numbers of at least 0; null for anything else, and for
+ * more than a tensor has dimensions: a pickle may come back to a long one a million times.
+ */
 export function sizesOf(value: Value | undefined): readonly number[] | null {
   const items = isCallOf(value, 'Size') ? itemsOf(value.args[0]) : itemsOf(value);
-  return items?.every((item) => Number.isSafeInteger(item) && (item as number) >= 0) === true ? (items as readonly number[]) : null;
+  if (items === null || items.length > MAX_DIMENSIONS) return null;
+  return items.every((item) => Number.isSafeInteger(item) && (item as number) >= 0) ? (items as readonly number[]) : null;
 }
 
 /** A whole number of at least 0; null for anything else. */

@@ -1,4 +1,4 @@
-import { Call, Dict, Global, List, Persistent, type Value } from './values.ts';
+import { Call, Dict, Global, List, LongText, Persistent, type Value } from './values.ts';
 
 const OP = {
   proto: 0x80,
@@ -129,7 +129,8 @@ class PickleWriter {
 
   #object(value: Exclude<Value, null | boolean | bigint | number | string>): void {
     if (++this.#depth > 1000) throw new RangeError('a value is nested more than a thousand deep');
-    if (value instanceof Uint8Array) this.#blob(value);
+    if (value instanceof LongText) this.#textBytes(value);
+    else if (value instanceof Uint8Array) this.#blob(value);
     else if (value instanceof Global) this.#global(value);
     else if (value instanceof List) this.#list(value);
     else if (value instanceof Dict) this.#dict(value);
@@ -189,6 +190,16 @@ class PickleWriter {
     this.#room(length);
     this.#at += this.#bytes.write(text, this.#at);
     this.#remember(text);
+  }
+
+  #textBytes(value: LongText): void {
+    const { bytes } = value;
+    this.#op(OP.text);
+    this.#uint32(bytes.length);
+    this.#room(bytes.length);
+    this.#bytes.set(bytes, this.#at);
+    this.#at += bytes.length;
+    this.#remember(value);
   }
 
   #blob(bytes: Uint8Array): void {

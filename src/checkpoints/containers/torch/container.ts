@@ -147,9 +147,10 @@ async function tableOf(file: OpenFile, number: number): Promise<FileOfTensors> {
   if (state === undefined) throw fault(MODULE, 'is not in it, under which the weights should stand');
   const table = new BoxTable();
   const kinds = new Map<string, string>();
-  for (const { name, value } of leavesOf(state, (text) => fault('what was saved', text))) {
-    const tensor = tensorOf(value);
+  for (const leaf of leavesOf(state, (text) => fault('what was saved', text))) {
+    const tensor = tensorOf(leaf.value);
     if (tensor === null) continue;
+    const { name } = leaf;
     const section = sectionOfName(name);
     const placed = 'refused' in tensor ? tensor : placeInStorage(tensor, storages);
     if ('refused' in placed) {

@@ -1,3 +1,4 @@
+import { MAX_DIMENSIONS } from '../pickle/limits.ts';
 import { Call, type Value } from '../pickle/values.ts';
 import { countOf, isCallOf, itemsOf, sizesOf, under } from '../pickle/walk.ts';
 import { type NoTensor, type TorchTensor, tensorOf } from './tensor.ts';
@@ -117,7 +118,8 @@ function ranksOf(state: Value | undefined): readonly number[] | null {
     return ranks === null || 'refused' in ranks ? null : ranks.shape;
   }
   const axes = isCallOf(layout, '_MeshLayout') ? itemsOf(under(layout.state, 'axes')) : null;
-  const shapes = axes?.map((axis) => (isCallOf(axis, '_FlatLayout') ? sizesOf(under(axis.state, 'shape')) : null));
-  if (shapes === undefined || shapes.includes(null)) return null;
+  if (axes === null || axes.length > MAX_DIMENSIONS) return null;
+  const shapes = axes.map((axis) => (isCallOf(axis, '_FlatLayout') ? sizesOf(under(axis.state, 'shape')) : null));
+  if (shapes.includes(null)) return null;
   return shapes.map((shape) => shape!.reduce((product, length) => product * length, 1));
 }

@@ -153,12 +153,13 @@ function missing(path: string, ranks: readonly RankFile[], world: number | null,
 }
 
 function partOf(
-  { name, value }: Leaf,
+  leaf: Leaf,
   storages: Parameters<typeof placeInStorage>[1],
   fault: (tensor: string, text: string) => MergeError,
 ): Omit<RankTensor, 'print'> | null {
-  const part: DTensorPart | TorchTensor | { readonly refused: string } | null = dtensorOf(value) ?? tensorOf(value);
+  const part: DTensorPart | TorchTensor | { readonly refused: string } | null = dtensorOf(leaf.value) ?? tensorOf(leaf.value);
   if (part === null) return null;
+  const { name } = leaf;
   if ('refused' in part) throw fault(name, part.refused);
   const tensor = 'local' in part ? part.local : part;
   const placed = placeInStorage(tensor, storages);

@@ -1,3 +1,4 @@
+import { MAX_DEPTH } from '../pickle/limits.ts';
 import { Call, Dict, Global, Persistent, type Value } from '../pickle/values.ts';
 import { countOf, itemsOf, sizesOf, torchDtypeOf } from '../pickle/walk.ts';
 import { STORAGE_DTYPES } from './dtypes.ts';
@@ -45,7 +46,13 @@ const PLAIN_CLASSES: ReadonlySet<string> = new Set(['torch.Tensor', 'torch.nn.pa
  * @see torch/_utils.py: _rebuild_tensor_v2, _rebuild_tensor_v3, _rebuild_parameter
  */
 export function tensorOf(value: Value): TorchTensor | NoTensor | null {
+  return wrappedTensor(value, 0);
+}
+
+/** @param depth calls around it: torch writes two or three, and a pickle can have a million */
+function wrappedTensor(value: Value, depth: number): TorchTensor | NoTensor | null {
   if (!(value instanceof Call)) return null;
+  if (depth > MAX_DEPTH) return { refused: `is wrapped in more than ${MAX_DEPTH} calls` };
   const { callee, args } = value;
   switch (callee.path) {
     case 'torch._utils._rebuild_tensor_v2':
@@ -54,12 +61,12 @@ export function tensorOf(value: Value): TorchTensor | NoTensor | null {
       return viewOf(args, torchDtypeOf(args[6]));
     case 'torch._utils._rebuild_parameter':
     case 'torch._utils._rebuild_parameter_with_state':
-      return args[0] === undefined ? DAMAGED : tensorOf(args[0]);
+      return args[0] === undefined ? DAMAGED : wrappedTensor(args[0], depth + 1);
     case 'torch._tensor._rebuild_from_type_v2': {
       const [make, type, inner] = args;
       if (!(make instanceof Global) || !(type instanceof Global) || !Array.isArray(inner)) return DAMAGED;
       if (!PLAIN_CLASSES.has(type.path)) return { refused: `is of the class ${type.path}` };
-      return tensorOf(new Call(make, inner as readonly Value[]));
+      return wrappedTensor(new Call(make, inner as readonly Value[]), depth + 1);
     }
     default: {
       const refused = callee.module.startsWith('torch.') ? REFUSED.get(callee.name) : undefined;
