@@ -10,6 +10,7 @@ import { discoverRun } from '../../../src/checkpoints/run/discover.ts';
 import { readOracle, unpackGolden } from '../../support/containers.ts';
 import { writeDcp } from '../../support/dcp-files.ts';
 import { mergeError } from '../../support/safetensors.ts';
+import { dictOf, op, pickle, tensor, torchFiles, zipOf } from '../../support/torch-files.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'ckpt-merge-test-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -38,6 +39,22 @@ describe('who wrote a checkpoint', () => {
   ])('of %s', async (name, path, kind, writer, version) => {
     const { summary } = await inspect(join(golden(name), path));
     expect(summary.container).toEqual({ kind, writer, version });
+  });
+
+  it("is told by what only that writer has: a step in train_state may be anybody's", async () => {
+    const tensors = (...names: readonly string[]) =>
+      Object.fromEntries(names.map((name) => [name, { shape: [2], parts: [{ start: [0], size: [2] }] }]));
+    writeDcp(join(folder, 'own/100'), { tensors: tensors('model.w', 'train_state.step') });
+    writeDcp(join(folder, 'titan/step-100'), { tensors: tensors('layers.0.w', 'train_state.step') });
+    writeDcp(join(folder, 'acc/checkpoint-100/pytorch_model_fsdp_0'), { tensors: tensors('model.layers.0.w') });
+    writeDcp(join(folder, 'acc/checkpoint-100/optimizer_0'), { tensors: tensors('optimizer.state.w.exp_avg') });
+    const lightning = { state_dict: dictOf({ w: tensor() }), 'pytorch-lightning_version': op.text('2.6.1') };
+    writeFileSync(join(folder, 'last.ckpt'), zipOf(torchFiles(pickle(dictOf(lightning)))));
+    const said = async (path: string) => (await inspect(join(folder, path))).summary.container;
+    expect((await said('own/100')).writer).toBe('torch.distributed.checkpoint');
+    expect((await said('titan/step-100')).writer).toBe('torchtitan');
+    expect((await said('acc/checkpoint-100')).writer).toBe('accelerate (torch.distributed.checkpoint)');
+    expect(await said('last.ckpt')).toMatchObject({ writer: 'PyTorch Lightning (torch.save)', version: 'version 2.6.1' });
   });
 });
 

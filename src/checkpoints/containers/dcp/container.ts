@@ -55,7 +55,7 @@ async function read(found: Found, cache: OpenCache): Promise<ReadCheckpoint> {
   for (const name of metadata.files) checkFileName(path, name, names);
   const files = await ItemFiles.of(store, folder, metadata.files);
   const source = { store, path: found.path, paths: await found.paths(), metadata, files };
-  const [state, form] = [await stateOf(source), await formOf(source)];
+  const [state, form] = [await stateOf(source), await formOf(source, folder)];
   const tensors = await tensorsOf(path, inner, metadata, files, cache.of(ItemReader)).catch((error: unknown) =>
     otherItems(error, metadata, files),
   );

@@ -24,6 +24,8 @@ import { tensorOf } from './tensor.ts';
 import { stateInFile } from './trainer-state.ts';
 
 const SUFFIX = /\.(?:pt|pth|bin|ckpt)$/;
+/** What Lightning calls itself in all that it saves, under each of its names. */
+const LIGHTNING_VERSION = 'pytorch-lightning_version';
 /** Files that are read at the same time. */
 const READS = 16;
 
@@ -63,14 +65,14 @@ export const torch: Container = {
         await file.close();
       }
     });
-    const shards = read.map(({ version: _, state: __, experts: ___, ...shard }) => shard);
+    const shards = read.map(({ writer: _w, version: _v, state: _s, experts: _e, ...shard }) => shard);
     const { version, experts } = read[0]!;
     if (experts !== null) refuseMissingExperts(path, entries === null ? null : names.slice(1), experts);
     const state = read.find((one) => one.state !== null)?.state ?? null;
     if (shards.every(({ tensors }) => tensors.count === 0)) {
       throw new MergeError('E_NO_TENSORS', `${path}: the checkpoint holds no tensors`, { details: { file: path } });
     }
-    const writer = experts === null ? 'torch.save' : 'DeepSpeed (ZeRO 1 or 2)';
+    const writer = read[0]!.writer;
     return {
       form: { kind: 'torch', writer, version },
       shards: shards.map((shard, i) => ({ ...shard, name: shardName(i, shards.length) })),
@@ -118,9 +120,10 @@ async function filesOf({ path, entries, paths }: Found): Promise<Files> {
   return { names: [modelFile(entries.keys())?.name ?? (await megatronFiles(paths))[0]!], index: null };
 }
 
-/** What a file holds, and the version of the program that it names. */
+/** What a file holds, and the program that wrote it, with the version that it names. */
 interface FileOfTensors {
   readonly tensors: Shard['tensors'];
+  readonly writer: string;
   readonly version: string | null;
   /** What the trainer says of its place in the run; null where that is nothing. */
   readonly state: ContainedState | null;
@@ -166,9 +169,11 @@ async function tableOf(file: OpenFile, number: number): Promise<FileOfTensors> {
     const { dtype, shape, stride, at } = placed;
     table.add(name, { dtype, shape, section }, { file: number, offset: at, start: shape.map(() => 0), size: shape, stride });
   }
-  const version = ofDeepspeed ? under(root, 'ds_version') : undefined;
+  const ofLightning = under(root, LIGHTNING_VERSION);
+  const version = ofDeepspeed ? under(root, 'ds_version') : ofLightning;
   return {
     tensors: table.table(fault),
+    writer: ofDeepspeed ? 'DeepSpeed (ZeRO 1 or 2)' : ofLightning === undefined ? 'torch.save' : 'PyTorch Lightning (torch.save)',
     version: typeof version === 'string' ? `version ${version}` : null,
     state: stateInFile(root, path),
     experts: ofDeepspeed ? expertCounts(root) : null,
