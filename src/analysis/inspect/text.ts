@@ -165,13 +165,18 @@ function modelLine(summary: Inspection['summary']): string[] {
     ...(layers === 0 ? [] : [plural(layers, 'layer')]),
     ...(mtpLayers === 0 ? [] : [`${plural(mtpLayers, 'layer')} of multi-token prediction`]),
     ...expertParts(summary),
-    ...(active === total && total === summary.parameters
-      ? []
-      : [
-          `${formatCount(total)} parameters in all, ${active === null ? 'how many of them are active is not known' : `${formatCount(active)} active`}`,
-        ]),
+    ...sizeParts(total, active, summary),
   ];
   return parts.length === 0 ? [] : [`  ${parts.join(', ')}`];
+}
+
+/** Of a mixture of experts what is active; of a dense model its size where some of its tensors are no parameters, or copies. */
+function sizeParts(total: number, active: number | null, { experts, parameters }: Inspection['summary']): string[] {
+  if (active === total && experts === null) {
+    return total === parameters ? [] : [`${formatCount(total)} parameters without buffers, scales and copies`];
+  }
+  const known = active === null ? 'how many of them are active is not known' : `${formatCount(active)} active`;
+  return [`${formatCount(total)} parameters in all, ${known}`];
 }
 
 /** `8 experts in each layer`, `256 experts in layers 3 to 60`, or each number with its layers. */

@@ -5,6 +5,7 @@ import type { Checkpoint } from '../../checkpoints/types.ts';
 import { type CheckpointRoles, checkpointRoles } from './checkpoint-roles.ts';
 import { CONFIG_KEYS, configNumber } from './model-config.ts';
 import { BESIDE_WEIGHTS, weightsPerElement } from './packed.ts';
+import { structure } from './structure.ts';
 import { storedTwice, type TiedPair } from './tied.ts';
 import type { TensorRole } from './types.ts';
 
@@ -21,7 +22,8 @@ export interface ModelSize {
    */
   readonly active: number | null;
   /**
-   * Experts of a layer, and how many of them a token is sent to (null where unknown); null for a dense model.
+   * Experts of a layer, and how many of them a token is sent to (null where unknown); null for a dense model, and
+   * where nothing tells how many there are.
    */
   readonly experts: { readonly count: number; readonly perToken: number | null } | null;
   /** Where configuration and tensors leave something open, a line each. */
@@ -66,8 +68,14 @@ export function countParameters(checkpoint: Checkpoint, roles: CheckpointRoles, 
   total -= tiedCopies(checkpoint, tied);
 
   const said = configNumber(config, CONFIG_KEYS.experts);
-  const count = said !== null && highest + 1 === 2 * said ? highest + 1 : (said ?? (highest >= 0 ? highest + 1 : null));
+  const numbered = highest >= 0 ? highest + 1 : null;
+  const count =
+    said !== null && numbered === 2 * said ? numbered : (said ?? numbered ?? (routed > 0 ? stackedExperts(checkpoint, roles) : null));
   const perToken = configNumber(config, CONFIG_KEYS.perToken);
+  if (count === null && routed > 0) {
+    notes.push('nothing says how many experts the model has, so how many parameters are active is not known');
+    return { total, active: null, experts: null, notes };
+  }
   if (count === null || count <= 1) return { total, active: total, experts: null, notes };
   if (routed === 0) {
     // Some configurations speak of experts that their model goes without.
@@ -82,6 +90,12 @@ export function countParameters(checkpoint: Checkpoint, roles: CheckpointRoles, 
     return { total, active: null, experts: { count, perToken: null }, notes };
   }
   return { total, active: Math.round(total - routed * (1 - perToken / count)), experts: { count, perToken }, notes };
+}
+
+/** Experts of a layer where a tensor holds all of them, by its shape and the router's; null where neither tells. */
+function stackedExperts(checkpoint: Checkpoint, roles: CheckpointRoles): number | null {
+  const counts = structure(checkpoint, roles).expertLayers.flatMap(({ experts }) => experts ?? []);
+  return counts.length === 0 ? null : Math.max(...counts);
 }
 
 /** Integers that no rule knows are no weights. */

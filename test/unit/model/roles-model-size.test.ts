@@ -113,6 +113,10 @@ test('what is left open is said, and how many parameters are active is not known
 test('experts in one tensor, by their place', async () => {
   const config = { num_local_experts: 4, num_experts_per_tok: 1 };
   expect(await sizeOf({ 'layers.0.moe.input_linear.weight': [4, 3, 2] }, config)).toMatchObject({ total: 24, active: 6 });
+  // Without a configuration, as beside most checkpoints of trainers: how many act is nobody's guess.
+  const stacked = { 'layers.0.moe.experts.w1': [4, 6, 3], 'layers.0.moe.experts.w2': [4, 3, 6], 'layers.0.moe.router.weight': [4, 3] };
+  for (const shapes of [stacked, { 'layers.0.moe.experts.w1': [4, 6, 3] }]) expect((await sizeOf(shapes, null)).active).toBeNull();
+  expect((await sizeOf(stacked, null)).experts).toEqual({ count: 4, perToken: null });
 });
 
 test('packed codes count as the weights they stand for, their scales not at all', async () => {
