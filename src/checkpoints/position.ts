@@ -127,6 +127,12 @@ export function checkpointName(path: string): string {
   return placeOfCheckpoint(path)?.name ?? basename(resolve(path)).replace(/\.safetensors$/, '');
 }
 
+/** What to show of a checkpoint's name: of a file with its extension, so that whoever copies it has a path that is there. */
+export function shownName({ name, path }: { readonly name: string; readonly path: string }): string {
+  const own = basename(path);
+  return own.startsWith(`${name}.`) ? own : name;
+}
+
 /**
  * Checkpoints with what their names say together of their places, for what each does not say alone (see
  * `sibling-names.ts`); as they are where they lie in several folders.

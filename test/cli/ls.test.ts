@@ -7,6 +7,7 @@ import { temporaryFolder } from '../support/checkpoints.ts';
 import { fakeTerminal } from '../support/fake-terminal.ts';
 import { runCli } from '../support/run-cli.ts';
 import { steadyEntries, writeRun, writeTree } from '../support/run-trees.ts';
+import { dictOf, pickle, tensor, torchFiles, zipOf } from '../support/torch-files.ts';
 
 const DEMO = fileURLToPath(new URL('../../demo/runs/', import.meta.url));
 
@@ -29,12 +30,46 @@ async function ls(...args: readonly string[]) {
   return { code, ...terminal.written };
 }
 
+/** The plan of a merge as its document. */
+async function chosen(
+  run: string,
+  ...args: readonly string[]
+): Promise<{ outputs: { members: unknown[] }[]; warnings: { message: string }[] }> {
+  const terminal = fakeTerminal();
+  await main(['plan', run, ...args, '-o', join(folder.path, 'none'), '--json'], terminal);
+  return JSON.parse(terminal.written.out);
+}
+const saved = (values: Readonly<Record<string, Uint8Array>>) => zipOf(torchFiles(pickle(dictOf(values))));
+
 describe('merge ls', () => {
   it('has a loss that was no number for what it is', async () => {
     const lost = writeRun(join(folder.path, 'lost'), [
       { name: 'checkpoint-10', state: '{"global_step": 10, "log_history": [{"step": 5, "loss": 2.5}, {"step": 10, "loss": NaN}]}' },
     ]);
     expect((await ls(lost)).out).toMatch(/ NaN\/inf +checkpoint-10\n/);
+  });
+
+  it('gives tokens with all digits, so that what is typed after --from and --to is there', async () => {
+    const exact = writeRun(join(folder.path, 'exact'), steadyEntries(3, { tokensPerStep: 40_961 }));
+    const { out } = await ls(exact);
+    const tokens = [...out.matchAll(/^ +\d+ +(\S+M) /gm)].map((match) => match[1]!);
+    expect(tokens).toEqual(['4.0961M', '8.1922M', '12.2883M']);
+    for (const one of tokens) expect((await chosen(exact, '--from', one, '--to', one)).outputs[0]!.members).toHaveLength(1);
+  });
+
+  it('names a file as it is called, with its extension', async () => {
+    const { path } = folder;
+    const file = saved({ model: dictOf({ w: tensor() }) });
+    writeTree(join(path, 'files'), { 'ckpt_1000.pt': file, 'ckpt_2000.pt': file, 'ckpt_3000.pt': file.subarray(0, 200) });
+    const { out } = await ls(join(path, 'files'));
+    expect(out).toMatch(/ckpt_1000\.pt\n.*ckpt_2000\.pt\n/);
+    const { warnings } = await chosen(join(path, 'files'), '--last', '2');
+    expect(warnings.map(({ message }) => message).join()).toMatch(/: ckpt_3000\.pt is newer .*\n {0,2}ckpt_3000\.pt: /);
+    writeTree(join(path, 'linked'), {
+      'ckpt_1000.pt': { link: '../files/ckpt_1000.pt' },
+      'ckpt_2000.pt': { link: '../files/ckpt_2000.pt' },
+    });
+    expect((await ls(join(path, 'linked'))).out).toMatch(/1000 .*ckpt_1000\.pt\n.*2000 .*ckpt_2000\.pt\n/);
   });
 
   it('shows what is complete, the loss, and what is left out', async () => {

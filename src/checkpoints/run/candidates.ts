@@ -175,7 +175,8 @@ async function ofLinks(folder: string, links: readonly string[], others: readonl
     const owner = target === null ? undefined : owners.get(target);
     if (target !== null && owner === undefined) owners.set(target, name);
     const against = target === null ? 'a link to nothing' : owner === undefined ? reasonAgainstName(name) : `a link to ${owner}`;
-    const own = parse(name).ext === '.safetensors' ? parse(name).name : name;
+    const { name: stem, ext } = parse(name);
+    const own = ext === '.safetensors' || TORCH_FILE.test(ext) ? stem : name;
     candidates.push({ path, name: own, against, lost: target === null });
   }
   return candidates;

@@ -1,8 +1,9 @@
 import { relative } from 'node:path';
 import type { Colors } from '../../render/colors.ts';
 import { formatBytes, formatCount, formatStep, formatTable, plural, printable, withEqualDecimals } from '../../render/format.ts';
+import { shownName } from '../position.ts';
 import { lossCurve } from './loss-curve.ts';
-import { aboutQuantity } from './quantity.ts';
+import { formatQuantity } from './quantity.ts';
 import type { Run, RunCheckpoint } from './types.ts';
 
 /** Without `--all`: rows of a long table that are shown, and how many of them from its beginning. */
@@ -28,7 +29,7 @@ const COLUMNS: readonly Column[] = [
   { title: 'lr', align: 'right', cell: ({ learningRate }) => known(learningRate, (rate) => String(Number(rate.toPrecision(3)))) },
   { title: 'loss', align: 'right', cell: ({ loss }) => known(loss, formatLoss) },
   { title: 'eval loss', align: 'right', cell: ({ evalLoss }) => known(evalLoss, formatLoss) },
-  { title: 'checkpoint', align: 'left', cell: ({ name }) => printable(name) },
+  { title: 'checkpoint', align: 'left', cell: (checkpoint) => printable(shownName(checkpoint)) },
 ];
 
 /**
@@ -94,7 +95,7 @@ function formatLoss(loss: number): string {
   return Number.isFinite(loss) ? loss.toPrecision(4) : 'NaN/inf';
 }
 
-/** `3.891M`: the column's title says what of. */
+/** `12.288M`, with all of its digits: it is what people type after `--from` and `--to`. The column's title says what of. */
 function formatTokens(tokens: number): string {
-  return tokens < 1e6 ? formatCount(tokens) : aboutQuantity({ value: tokens, unit: 'tokens' }).replace(' tokens', '');
+  return tokens < 1e6 ? formatCount(tokens) : formatQuantity({ value: tokens, unit: 'tokens' });
 }

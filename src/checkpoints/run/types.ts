@@ -5,7 +5,7 @@ import type { LogEntry, Position } from '../types.ts';
 /** A complete checkpoint of a run, known without its tensors' data. */
 export interface RunCheckpoint extends Position {
   readonly path: string;
-  /** Of the folder, or of the file without `.safetensors`. */
+  /** Of the folder, or of the file without its extension; `shownName` is what people are shown. */
   readonly name: string;
   /** Where `tokens` comes from; null where it is null. */
   readonly tokensFrom: 'name' | 'state' | 'option' | null;

@@ -4,6 +4,7 @@ import { optionName } from '../../base/option-words.ts';
 import { keysOf, pick } from '../../base/pick.ts';
 import { fingerprint } from '../../checkpoints/fingerprint.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
+import { shownName } from '../../checkpoints/position.ts';
 import { comparePositions } from '../../checkpoints/run/position.ts';
 import { parseQuantity } from '../../checkpoints/run/quantity.ts';
 import type { Run, RunCheckpoint } from '../../checkpoints/run/types.ts';
@@ -78,10 +79,10 @@ function passedBy(broken: Run['broken'], before: Accumulator | null, end: RunChe
   const after = before?.step ?? -1;
   const leftOut = broken
     .filter((lost) => lost.step > after && comparePositions(lost, end) < 0)
-    .map(({ name, step, reason }) => ({ name, step, reason, newer: false }));
+    .map(({ name, path, step, reason }) => ({ name: shownName({ name, path }), step, reason, newer: false }));
   const found = before === null ? 1 : 2;
   const lines = leftOut.map(({ name, reason }) => `${name}: ${reason}`);
-  const message = `${end.name} is taken in, and ${leftOut.length === 1 ? 'a checkpoint' : `${leftOut.length} checkpoints`} before it cannot be:\n${lines.join('\n')}`;
+  const message = `${shownName(end)} is taken in, and ${leftOut.length === 1 ? 'a checkpoint' : `${leftOut.length} checkpoints`} before it cannot be:\n${lines.join('\n')}`;
   return { asked: found + leftOut.length, found, leftOut, warnings: leftOut.length === 0 ? [] : [{ code: 'W_LEFT_OUT_MEMBERS', message }] };
 }
 
@@ -96,7 +97,7 @@ function shareOf({ alpha, halfLife }: WatchOptions, before: Accumulator, end: Ru
   const half = parseQuantity(halfLife, optionName('halfLife'));
   const along = distance(before, end, half, 1);
   if (along !== null) return 1 - 2 ** (-along / half.value);
-  const message = `${optionName('halfLife')} is in ${half.unit}, and ${before.output} or ${end.name} has none`;
+  const message = `${optionName('halfLife')} is in ${half.unit}, and ${before.output} or ${shownName(end)} has none`;
   throw new MergeError(half.unit === 'tokens' ? 'E_NO_TOKENS' : 'E_OPTION', message);
 }
 

@@ -5,7 +5,7 @@ import type { FolderLock } from '../../base/disk/folder-lock.ts';
 import { MergeError } from '../../base/errors.ts';
 import { fingerprint } from '../../checkpoints/fingerprint.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
-import { checkpointName } from '../../checkpoints/position.ts';
+import { checkpointName, shownName } from '../../checkpoints/position.ts';
 import type { BrokenCheckpoint, Run, RunCheckpoint } from '../../checkpoints/run/types.ts';
 import { executePlan } from '../engine/execute.ts';
 import { resumptions } from '../engine/resumption.ts';
@@ -69,7 +69,7 @@ export class Rounds {
     if (options.strict) refuseUnsound(plan.warnings);
     const record = recordOf(plan, end, time);
     const notes = found.request.outputs.at(-1)?.selection?.notes ?? [];
-    emit({ type: 'round', checkpoint: end.name, step: end.step, members: record.members, notes });
+    emit({ type: 'round', checkpoint: shownName(end), step: end.step, members: record.members, notes });
     const outputs = plan.outputs.map(({ path, digest }) => ({ output: basename(path), digest }));
     const there = await this.#occupants(outputs);
     await lock.assertHeld();

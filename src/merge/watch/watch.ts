@@ -5,6 +5,7 @@ import { SYSTEM } from '../../base/disk/system.ts';
 import { MergeError } from '../../base/errors.ts';
 import { drain, eventStream } from '../../base/event-stream.ts';
 import { launchedTask } from '../../base/process/launched-task.ts';
+import { shownName } from '../../checkpoints/position.ts';
 import type { RunCheckpoint } from '../../checkpoints/run/types.ts';
 import { loadBinding } from '../native/load.ts';
 import { checkHistory } from './history.ts';
@@ -121,7 +122,11 @@ class Watch {
   }
 
   #summary({ run: { checkpoints, broken } }: Look): WatchSummary {
-    const looked = { checkpoints: checkpoints.length, newest: checkpoints.at(-1)?.name ?? null, unusable: broken.length };
+    const looked = {
+      checkpoints: checkpoints.length,
+      newest: checkpoints.length === 0 ? null : shownName(checkpoints.at(-1)!),
+      unusable: broken.length,
+    };
     if (this.#merges.length === 0 && this.#failed.length === 0) this.#tools.emit({ type: 'idle', ...looked });
     return { schema: 'ckpt-merge/watch', version: 1, merges: this.#merges, failed: this.#failed, looked };
   }
@@ -176,8 +181,8 @@ class Watch {
     const again = machine || othersLeft || (CHANGED.has(error.code) && tries < TRIES);
     // A full disk stays full for many looks: it is said once.
     if (!machine || tries === 1) {
-      this.#failed.push({ checkpoint: end.name, error });
-      emit({ type: 'failed', checkpoint: end.name, error, again });
+      this.#failed.push({ checkpoint: shownName(end), error });
+      emit({ type: 'failed', checkpoint: shownName(end), error, again });
       if (!machine) await rounds.fail(end, error);
     }
     state.pending = null;

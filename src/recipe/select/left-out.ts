@@ -1,6 +1,7 @@
 import { basename } from 'node:path';
 import { MergeError, type Warning } from '../../base/errors.ts';
 import { optionName } from '../../base/option-words.ts';
+import { shownName } from '../../checkpoints/position.ts';
 import { comparePositions } from '../../checkpoints/run/position.ts';
 import { mayBeSaving } from '../../checkpoints/run/reasons.ts';
 import type { BrokenCheckpoint, Run, RunCheckpoint } from '../../checkpoints/run/types.ts';
@@ -49,7 +50,8 @@ export function findLeftOut(
     wanted += whole.length;
     for (const checkpoint of whole) {
       if (!('broken' in checkpoint)) continue;
-      const { name, step, reason } = (checkpoint as Stand).broken;
+      const { step, reason } = (checkpoint as Stand).broken;
+      const name = shownName(checkpoint);
       // Of siblings each is compared with its own training.
       const rival = members.findLast(({ ingredient }) => selection.eachIngredient === undefined || ingredient === checkpoint.ingredient);
       const newer = rival === undefined || comparePositions(checkpoint, rival) > 0;

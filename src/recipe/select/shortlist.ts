@@ -1,6 +1,7 @@
 import { MergeError } from '../../base/errors.ts';
+import { shownName } from '../../checkpoints/position.ts';
 import { countsAnew, stepLabel } from '../../checkpoints/run/position.ts';
-import { aboutQuantity } from '../../checkpoints/run/quantity.ts';
+import { aboutQuantity, formatQuantity } from '../../checkpoints/run/quantity.ts';
 import type { Quantity, Run, RunCheckpoint } from '../../checkpoints/run/types.ts';
 import { positionsOf } from './spacing.ts';
 
@@ -70,19 +71,20 @@ export class Shortlist {
 }
 
 /** What people call a checkpoint: `step 2000`, `stage 2, step 2000`, or its name where it has no step. */
-export function label({ stage, ingredient, epoch, step, name }: RunCheckpoint): string {
+export function label({ stage, ingredient, epoch, step, name, path }: RunCheckpoint): string {
   const of = [...(stage === null ? [] : [`stage ${stage}`]), ...(ingredient === null ? [] : [`ingredient ${ingredient}`])];
-  return step === null ? name : [...of, stepLabel({ epoch, step })].join(', ');
+  return step === null ? shownName({ name, path }) : [...of, stepLabel({ epoch, step })].join(', ');
 }
 
 function labelWithTokens(checkpoint: RunCheckpoint): string {
   const { tokens } = checkpoint;
-  return tokens === null ? label(checkpoint) : `${label(checkpoint)} (${aboutQuantity({ value: tokens, unit: 'tokens' })})`;
+  return tokens === null ? label(checkpoint) : `${label(checkpoint)} (${placeText({ value: tokens, unit: 'tokens' })})`;
 }
 
-/** A place in a run: `step 3000`, `8B tokens`. */
+/** A place in a run, with all digits, as people type it again: `step 3000`, `12.288M tokens`. */
 export function placeText({ value, unit }: Quantity): string {
-  return unit === 'steps' ? `step ${value}` : aboutQuantity({ value, unit });
+  if (unit === 'steps') return `step ${value}`;
+  return unit === 'tokens' ? `${formatQuantity({ value, unit }).replace(unit, '')} ${unit}` : aboutQuantity({ value, unit });
 }
 
 /** The two that are nearest, in their order. */
