@@ -192,6 +192,7 @@ export const WARNING_CODES = {
   W_TIED: 'config.json says that embedding and output head are one, and the file holds two that differ.',
   W_LEFT_OUT: 'Adapters or optimizer states lie among the weights, or constant buffers are in some inputs only; they are left out.',
   W_SOME_RANKS: 'Tensors that a rank has whole are not in the files of all ranks; they are taken from those that have them.',
+  W_UNREACHED: 'Tensors lie in a saved state where no plain name reaches them, or are arrays of numpy; they are left out.',
   W_NO_CONFIG: 'The newest member has no config.json, which an older one has, so the merge has none either.',
   W_CONFIG_KEYS:
     'Configurations (config.json) of different versions of transformers differ in keys that one of them lacks, or in where generation ends.',

@@ -9,7 +9,7 @@ import { unpackGolden } from '../../support/containers.ts';
 import { writeDcp } from '../../support/dcp-files.ts';
 import { writeTree } from '../../support/run-trees.ts';
 import { mergeError, smallFile } from '../../support/safetensors.ts';
-import { dictOf, number, op, pickle, tensor, torchFiles, zipOf } from '../../support/torch-files.ts';
+import { dictOf, number, op, pickle, tensor, torchFiles, tupleOf, zipOf } from '../../support/torch-files.ts';
 
 let folder: ReturnType<typeof temporaryFolder>;
 beforeEach(() => {
@@ -38,12 +38,16 @@ async function listed(path = runAt()) {
 
 describe('files of torch.save as steps', () => {
   it("Composer's, with what its timestamp says", async () => {
+    const took = Buffer.concat([op.global('datetime', 'timedelta'), tupleOf(number(0), number(9), number(5)), op.reduce]);
     const at = (batch: number) =>
       saved({
         state: dictOf({
           model: dictOf({ w: tensor() }),
           optimizers: dictOf({ AdamW: dictOf({ w: tensor() }) }),
-          timestamp: dictOf({ Timestamp: dictOf({ batch: number(batch), token: number(batch * 4096) }) }),
+          timestamp: dictOf({ Timestamp: dictOf({ batch: number(batch), token: number(batch * 4096), total_wct: took }) }),
+          composer_env_info: dictOf({
+            torch: Buffer.concat([op.global('torch.torch_version', 'TorchVersion'), tupleOf(op.text('2.15.0')), op.newObject]),
+          }),
         }),
       });
     writeTree(runAt(), { 'ep0-ba20-rank0.pt': at(20), 'ep0-ba40-rank0.pt': at(40), 'latest-rank0.pt': { link: 'ep0-ba40-rank0.pt' } });

@@ -180,6 +180,26 @@ class PickleReader {
           this.#count(at);
           stack.push(new List());
           break;
+        case 0x8f: // EMPTY_SET
+          this.#count(at);
+          stack.push(new Call(this.#global('builtins', 'set', at), EMPTY));
+          break;
+        case 0x90: // ADDITEMS
+          this.#append(this.#marked(at), at);
+          break;
+        case 0x91: // FROZENSET
+          this.#count(at);
+          stack.push(new Call(this.#global('builtins', 'frozenset', at), this.#marked(at)));
+          break;
+        case 0x96: {
+          // BYTEARRAY8
+          this.#need(8, at);
+          const length = bytes.readBigUInt64LE(at + 1);
+          this.#at = at + 9;
+          if (length > BigInt(end - this.#at)) throw this.fault(`ends inside an operand of ${length} bytes`, at);
+          stack.push(this.#blob(Number(length), at));
+          break;
+        }
         case 0x7d: // EMPTY_DICT
           this.#count(at);
           stack.push(new Dict());
@@ -406,7 +426,9 @@ class PickleReader {
     const callee = this.#pop(at);
     if (!(callee instanceof Global) || !Array.isArray(args)) throw this.fault('calls what is no class or function by name', at);
     this.#count(at);
-    const isDict = callee.name === 'OrderedDict' && callee.module === 'collections' && args.length === 0;
+    // What a defaultdict makes of keys that are not there is of no matter.
+    const { module, name } = callee;
+    const isDict = module === 'collections' && ((name === 'OrderedDict' && args.length === 0) || name === 'defaultdict');
     this.#stack.push(isDict ? new Dict() : new Call(callee, args));
   }
 

@@ -1,6 +1,6 @@
 import { MAX_MEMO_INDEX } from './limits.ts';
 
-/** Bytes of operands, by opcode; -1 a byte and as many more as it says, -4 the same of four bytes, -2 two lines. */
+/** Bytes of operands, by opcode; -1 a byte and as many more as it says, -4 and -8 the same of four and eight bytes, -2 two lines. */
 const OPERANDS = new Int8Array(256);
 for (const [bytes, opcodes] of [
   [1, [0x71, 0x68, 0x4b, 0x80]],
@@ -9,6 +9,7 @@ for (const [bytes, opcodes] of [
   [8, [0x47, 0x95]],
   [-1, [0x8c, 0x8a, 0x43]],
   [-4, [0x58, 0x8b, 0x42]],
+  [-8, [0x96]],
   [-2, [0x63]],
 ] as const)
   for (const opcode of opcodes) OPERANDS[opcode] = bytes;
@@ -40,6 +41,7 @@ export function referencedEntries(bytes: Buffer): Uint8Array {
     if (bytes.length - at < length) break;
     if (operand === -1) at += 1 + bytes[at]!;
     else if (operand === -4) at += 4 + bytes.readUInt32LE(at);
+    else if (operand === -8) at += 8 + Number(bytes.readBigUInt64LE(at));
     else {
       if (opcode === BINGET) found[bytes[at]!] = 1;
       else if (opcode === LONG_BINGET) {

@@ -37,7 +37,7 @@ export class List {
   readonly items: Value[] = [];
 }
 
-/** A dict, or an OrderedDict: key, value, key, value, as they were set. Keys may come twice. */
+/** A dict, an OrderedDict or a defaultdict: key, value, key, value, as they were set. Keys may come twice. */
 export class Dict {
   entries: Value[] = [];
 

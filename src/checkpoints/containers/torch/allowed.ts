@@ -54,6 +54,8 @@ const NAMES: ReadonlySet<string> = new Set([
   'datetime.date',
   'datetime.timedelta',
   'types.SimpleNamespace',
+  'collections.deque',
+  'torch.torch_version.TorchVersion',
   'decimal.Decimal',
   'uuid.UUID',
   '_codecs.encode',
@@ -61,7 +63,23 @@ const NAMES: ReadonlySet<string> = new Set([
     ['ndarray', 'dtype', 'scalar', '_reconstruct'].map((name) => `${module}.${name}`),
   ),
   ...['__builtin__', 'builtins'].flatMap((module) =>
-    ['set', 'frozenset', 'complex', 'bytearray', 'slice', 'range', 'xrange'].map((name) => `${module}.${name}`),
+    [
+      'set',
+      'frozenset',
+      'complex',
+      'bytearray',
+      'slice',
+      'range',
+      'xrange',
+      'Ellipsis',
+      'dict',
+      'list',
+      'tuple',
+      'int',
+      'float',
+      'str',
+      'bool',
+    ].map((name) => `${module}.${name}`),
   ),
 ]);
 

@@ -1,5 +1,5 @@
 import { basename, join } from 'node:path';
-import { MergeError } from '../../../base/errors.ts';
+import { MergeError, type Warning } from '../../../base/errors.ts';
 import { mapBounded } from '../../../base/map-bounded.ts';
 import { readStart } from '../../../base/store/store.ts';
 import type { OpenFile } from '../../../base/store/types.ts';
@@ -22,6 +22,7 @@ import { DEEPSPEED, INDEX, MEGATRON_RANK, modelFile, PIPELINE, SINGLE, ZERO_3 } 
 import { leavesOf } from './state.ts';
 import { tensorOf } from './tensor.ts';
 import { stateInFile } from './trainer-state.ts';
+import { unreachedTensors } from './unreached.ts';
 
 const SUFFIX = /\.(?:pt|pth|bin|ckpt)$/;
 /** What Lightning calls itself in all that it saves, under each of its names. */
@@ -65,12 +66,17 @@ export const torch: Container = {
         await file.close();
       }
     });
-    const shards = read.map(({ writer: _w, version: _v, state: _s, experts: _e, ...shard }) => shard);
+    const shards = read.map(({ writer: _w, version: _v, state: _s, experts: _e, warnings: _l, ...shard }) => shard);
     const { version, experts } = read[0]!;
     if (experts !== null) refuseMissingExperts(path, entries === null ? null : names.slice(1), experts);
+    const warnings = read.flatMap((one) => one.warnings);
     const state = read.find((one) => one.state !== null)?.state ?? null;
     if (shards.every(({ tensors }) => tensors.count === 0)) {
-      throw new MergeError('E_NO_TENSORS', `${path}: the checkpoint holds no tensors`, { details: { file: path } });
+      const [lost] = warnings;
+      throw new MergeError('E_NO_TENSORS', `${path}: the checkpoint holds no tensors`, {
+        details: { file: path },
+        ...(lost !== undefined && { help: lost.message }),
+      });
     }
     const writer = read[0]!.writer;
     return {
@@ -81,7 +87,7 @@ export const torch: Container = {
       indexMetadata: index?.metadata ?? null,
       indexName: null,
       namesPerFile: false,
-      warnings: [],
+      warnings,
       locate: locateTensors(path, shards, index),
       ...(state !== null && { state }),
     };
@@ -129,6 +135,7 @@ interface FileOfTensors {
   readonly state: ContainedState | null;
   /** Of DeepSpeed's file of a model the experts of each layer, which have files of their own; null for another file. */
   readonly experts: readonly number[] | null;
+  readonly warnings: readonly Warning[];
 }
 
 /** @throws MergeError E_OTHER_CONTENT for what is known to be something else: a pointer of Git LFS, a page, a legacy file */
@@ -177,5 +184,6 @@ async function tableOf(file: OpenFile, number: number): Promise<FileOfTensors> {
     version: typeof version === 'string' ? `version ${version}` : null,
     state: stateInFile(root, path),
     experts: ofDeepspeed ? expertCounts(root) : null,
+    warnings: unreachedTensors(state, path),
   };
 }

@@ -11,6 +11,7 @@ import { type DTensorPart, dtensorOf } from './dtensor.ts';
 import { type Leaf, leavesOf } from './state.ts';
 import { type TorchTensor, tensorOf } from './tensor.ts';
 import { tensorFingerprint } from './tensor-fingerprint.ts';
+import { unreachedTensors } from './unreached.ts';
 
 /** verl's, which says how many there are, and accelerate's. */
 const RANK_FILE = /^(?:model_world_size_(?<world>\d+)_rank_(?<verl>\d+)\.pt|pytorch_model_fsdp(?:_0)?_rank(?<accelerate>\d+)\.bin)$/;
@@ -59,7 +60,7 @@ export const fsdpRanks: Container = {
           const alone = part.ranks < all.length && !part.placed.shape.includes(0);
           tensors.push({ ...part, print: alone ? await tensorFingerprint(region, part.placed) : null });
         }
-        return { file: { name, path: file.path, stat: file.stat } satisfies TensorFile, tensors };
+        return { file: { name, path: file.path, stat: file.stat } satisfies TensorFile, tensors, lost: unreachedTensors(root, file.path) };
       } finally {
         await file.close();
       }
@@ -103,7 +104,8 @@ export const fsdpRanks: Container = {
       indexMetadata: null,
       indexName: null,
       namesPerFile: false,
-      warnings: ofSomeRanks(path, having, ranks.length),
+      // What ranks have there they have alike.
+      warnings: [...ofSomeRanks(path, having, ranks.length), ...(ranks.find(({ lost }) => lost.length > 0)?.lost ?? [])],
       locate: locateIn(shards),
     };
   },
