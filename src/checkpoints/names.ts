@@ -141,6 +141,9 @@ export function isFormName(name: string): boolean {
 /** Of a save that is not complete, or never was: the checkpoint that it would be is missing. */
 export const UNFINISHED_SAVE = 'temporary, by its name: a save in progress or one that was interrupted';
 
+/** The beginning of what is said of a save that a file beside it marks as unfinished. */
+export const MARKED_UNFINISHED = 'a save in progress or one that was interrupted';
+
 /** Of the newest checkpoint once more, or of a newer one where a state file in it says so. */
 export const NEWEST_AGAIN = 'a copy of the newest checkpoint, by its name';
 

@@ -5,22 +5,30 @@ import { areForeign, foreignError, foreignName } from './containers/foreign.ts';
 import { OpenCache } from './containers/open-cache.ts';
 import type { FolderEntries, Found } from './containers/types.ts';
 import { hubRepository, snapshotFolders } from './hub.ts';
-import { positionFromName } from './names.ts';
+import { positionFromName, reasonAgainstName } from './names.ts';
 import { namesTogether } from './sibling-names.ts';
 import { isTrainingState } from './training-state.ts';
 
 /** Names that a message shows. */
 const SHOWN = 3;
 
+/** Checkpoints of a run that are tried for one to name. */
+const TRIED = 8;
+
 /**
  * What a path is that no container can read, and what to do: a run or the folder of several, a model in the
  * Hub's cache, a checkpoint of another form, or nothing of the kind.
  * @param inner checkpoints that lie deeper in it
+ * @param open throws for what cannot be read, so that it is not named
  */
-export async function notACheckpoint(found: Found, inner: readonly string[]): Promise<MergeError> {
+export async function notACheckpoint(
+  found: Found,
+  inner: readonly string[],
+  open: (path: string) => Promise<unknown>,
+): Promise<MergeError> {
   const { path, entries } = found;
   if (entries === null) return noFile(path);
-  return (await cachedModel(found)) ?? (await run(found, inner)) ?? (await foreign(found)) ?? nothing(path, entries, inner);
+  return (await cachedModel(found)) ?? (await run(found, inner, open)) ?? (await foreign(found)) ?? nothing(path, entries, inner);
 }
 
 /** Several checkpoints inside the folder of a step, and nothing that says which is meant. */
@@ -72,7 +80,7 @@ function stemOfWeights(name: string): string | null {
 }
 
 /** The folder of a run, or of several: its folders, or theirs, are named by steps. */
-async function run(found: Found, inner: readonly string[]): Promise<MergeError | null> {
+async function run(found: Found, inner: readonly string[], open: (path: string) => Promise<unknown>): Promise<MergeError | null> {
   const { path, entries } = found;
   const names = [...entries!.keys()].sort();
   const own = positionFromName(basename(path))?.step ?? null;
@@ -90,7 +98,12 @@ async function run(found: Found, inner: readonly string[]): Promise<MergeError |
   if (areForeign(own === null ? names : await found.paths())) return null;
   const steps = names.filter(isStep).sort((a, b) => stepOf(a)! - stepOf(b)!);
   if (steps.length > 0) {
-    const help = `Name one of its checkpoints, as ${join(path, steps.at(-1)!)}. \`merge ls ${path}\` lists them; \`merge average\` takes the run itself.`;
+    const newest = await newestReadable(
+      steps.filter((name) => !entries!.has(`${name}-unfinished`)).map((name) => join(path, name)),
+      open,
+    );
+    const one = newest === null ? '' : `, as ${newest}`;
+    const help = `Name one of its checkpoints${one}. \`merge ls ${path}\` lists them; \`merge average\` takes the run itself.`;
     return fail(path, `is the folder of a run (${listed(steps)}), not a checkpoint`, help);
   }
   const runs = new Set<string>();
@@ -105,6 +118,20 @@ async function run(found: Found, inner: readonly string[]): Promise<MergeError |
   const which = [...runs].sort();
   const help = `Name a run of them, or one of its checkpoints: \`merge ls ${join(path, which[0]!)}\` lists those.`;
   return fail(path, `holds ${runs.size === 1 ? 'a run' : `${runs.size} runs`} (${listed(which)}) and is no checkpoint`, help);
+}
+
+/** A save in progress, and a file that was cut, are no examples. @param steps oldest first */
+async function newestReadable(steps: readonly string[], open: (path: string) => Promise<unknown>): Promise<string | null> {
+  for (const path of steps.slice(-TRIED).reverse()) {
+    const readable =
+      reasonAgainstName(basename(path)) === null &&
+      (await open(path).then(
+        () => true,
+        () => false,
+      ));
+    if (readable) return path;
+  }
+  return null;
 }
 
 async function foreign(found: Found): Promise<MergeError | null> {

@@ -65,6 +65,8 @@ export async function openCheckpoint(
   };
 }
 
+const openListed = (path: string): Promise<Checkpoint> => openCheckpoint(path, { listed: true });
+
 /** Share of its tensors from which on empty ones are what a checkpoint is about. */
 const EMPTIED = 1 / 4;
 
@@ -97,13 +99,13 @@ async function lookInto(
   // In a folder that names no step they may be anything: a run of one checkpoint, say.
   if (only === undefined || (position == null && !deeper)) {
     if (container !== undefined) return { found, container };
-    throw await notACheckpoint(found, inner);
+    throw await notACheckpoint(found, inner, openListed);
   }
   // Beside its own form a trainer keeps what it exported, which others load.
   if (other !== undefined) throw severalInside(found.path, inner);
   const within = await find(only);
   const reader = await containerOf(within);
-  if (reader === undefined) throw await notACheckpoint(found, []);
+  if (reader === undefined) throw await notACheckpoint(found, [], openListed);
   return { found: within, container: reader };
 }
 

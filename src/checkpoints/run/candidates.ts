@@ -5,7 +5,7 @@ import { type ForeignFormat, foreignName } from '../containers/foreign.ts';
 import { isRankFile, isWeightsFile } from '../containers/safetensors/shard-names.ts';
 import { hubRepository } from '../hub.ts';
 import { innerCheckpoints } from '../inner-checkpoint.ts';
-import { epochMentioned, isFormName, type NamedPosition, positionFromName, reasonAgainstName, UNFINISHED_SAVE } from '../names.ts';
+import { epochMentioned, isFormName, MARKED_UNFINISHED, type NamedPosition, positionFromName, reasonAgainstName } from '../names.ts';
 import { type ApartName, namesTogether } from '../sibling-names.ts';
 import { snapshots } from './hub-cache.ts';
 
@@ -78,9 +78,11 @@ export async function listRun(path: string): Promise<Listing> {
     // In the folder of a step what names that step is a part of it: `checkpoint-20/global_step20`.
     if (own !== null && positionFromName(name)?.step === own) continue;
     // NeMo's mark of a save that goes on.
-    if (kind === 'folder' && names.includes(`${name}-unfinished`))
-      candidates.push({ path: join(path, name), name, against: UNFINISHED_SAVE });
-    else if (kind === 'folder') candidates.push(...(await ofFolder(path, name)));
+    const mark = `${name}-unfinished`;
+    if (kind === 'folder' && names.includes(mark)) {
+      const against = `${MARKED_UNFINISHED}: ${mark} lies beside it`;
+      candidates.push({ path: join(path, name), name, against, ...(!name.startsWith('.') && { lost: true }) });
+    } else if (kind === 'folder') candidates.push(...(await ofFolder(path, name)));
     else if (kind === 'file' && !isCheckpoint) candidates.push(...ofFile(path, name, named.has(parse(name).name)));
   }
   const links = entries

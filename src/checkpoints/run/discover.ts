@@ -39,7 +39,7 @@ interface DiscoverOptions {
  * The training run in a folder: its complete checkpoints in order, with what their names, state files and log
  * say; what is left out, and why. Headers and indexes are read, tensor data is not. Folders that have nothing
  * to do with checkpoints (`logs`, `runs`) are passed over in silence.
- * @param path folder that holds the step folders (or .safetensors files named by step), or a repository in
+ * @param path folder that holds the step folders (or files of weights named by step), or a repository in
  *   the Hub's cache
  * @throws MergeError E_NOT_FOUND, E_NOT_READABLE; E_NO_RUN when there is no checkpoint in it, or no complete
  * one: `details.excluded` says what was found; `signal.reason` on an abort

@@ -29,7 +29,7 @@ export function noRun(
   runs: readonly string[],
 ): MergeError {
   const fail = (problem: string, help?: string) =>
-    new MergeError('E_NO_RUN', `${path}: ${problem}`, { details: { file: path, excluded }, ...(help !== undefined && { help }) });
+    new MergeError('E_NO_RUN', `${path}: ${problem}`, { details: { file: path, excluded, runs }, ...(help !== undefined && { help }) });
   const unnamed = excluded.every(({ step }) => step === null);
   if (snapshots !== null && unnamed) {
     const said = excluded.map((left) => `\n  ${basename(left.path)}: ${left.reason}`).slice(0, 5);

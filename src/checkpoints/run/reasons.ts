@@ -1,4 +1,4 @@
-import { UNFINISHED_SAVE } from '../names.ts';
+import { MARKED_UNFINISHED, UNFINISHED_SAVE } from '../names.ts';
 
 /** What a sound checkpoint has whose place in the run nobody can tell. */
 export const NO_STEP = 'no step: neither its name nor a state file gives one';
@@ -11,5 +11,5 @@ export const INCOMPLETE = 'incomplete';
 
 /** Whether a checkpoint that is left out for a reason may be one whose save is in progress. */
 export function mayBeSaving(reason: string): boolean {
-  return reason === UNFINISHED_SAVE || reason.startsWith(INCOMPLETE);
+  return reason === UNFINISHED_SAVE || reason.startsWith(MARKED_UNFINISHED) || reason.startsWith(INCOMPLETE);
 }

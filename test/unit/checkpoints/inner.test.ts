@@ -148,6 +148,19 @@ describe('what is no checkpoint is called what it is', () => {
     );
   });
 
+  test('the checkpoint that is named as one to take can be read', async () => {
+    const run = runOf('checkpoint-100', 'checkpoint-200', 'checkpoint-300');
+    writeTree(run, {
+      'checkpoint-400/trainer_state.json': '{}',
+      'checkpoint-300-unfinished': '',
+      'checkpoint-500/model.safetensors': 'cut',
+    });
+    expect(await help(run)).toMatch(/Name one of its checkpoints, as .*checkpoint-200\. /);
+    rmSync(join(run, 'checkpoint-100'), { recursive: true });
+    rmSync(join(run, 'checkpoint-200'), { recursive: true });
+    expect(await help(run)).toMatch(/Name one of its checkpoints\. `merge ls /);
+  });
+
   test('the epochs of a run, and folders of which no step is known, without one of them being guessed', async () => {
     expect(await help(runOf('epoch_0/hf', 'epoch_1/hf'))).toMatch(/is the folder of a run \(epoch_0, epoch_1\)/);
     rmSync(join(folder.path, 'run'), { recursive: true });

@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { MergeError } from '../../../src/base/errors.ts';
 import { openCheckpoint } from '../../../src/checkpoints/open.ts';
 import { discoverRun, isRunFolder } from '../../../src/checkpoints/run/discover.ts';
+import { mayBeSaving } from '../../../src/checkpoints/run/reasons.ts';
 import { temporaryFolder } from '../../support/checkpoints.ts';
 import { unpackGolden } from '../../support/containers.ts';
 import { writeDcp } from '../../support/dcp-files.ts';
@@ -290,7 +291,11 @@ describe('torch.distributed', () => {
     writeFileSync(runAt(`${name(300)}-unfinished`), '');
     const { steps, left, lost } = await listed();
     expect([steps, lost]).toEqual([[100, 200], [300]]);
-    expect(left).toEqual({ [`${name(200)}-last`]: expect.any(String), [name(300)]: expect.stringContaining('a save in progress') });
+    expect(left).toEqual({
+      [`${name(200)}-last`]: expect.any(String),
+      [name(300)]: `a save in progress or one that was interrupted: ${name(300)}-unfinished lies beside it`,
+    });
+    expect(mayBeSaving(left[name(300)]!)).toBe(true);
   });
 
   it('what each rank describes alone, and items in another format, are named', async () => {
