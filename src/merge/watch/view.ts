@@ -41,6 +41,12 @@ function withoutRolling(run: Run): Run {
   return { ...run, checkpoints: run.checkpoints.filter(({ name }) => reasonAgainstName(name) === null) };
 }
 
+/** What will never be the folder of a run: a file, or what holds the run in one of its folders. */
+function isElsewhere({ code, details }: MergeError): boolean {
+  const { excluded, runs } = details as { readonly excluded?: readonly unknown[]; readonly runs?: readonly string[] };
+  return code === 'E_NO_RUN' && (excluded === undefined || (excluded.length === 0 && runs !== undefined && runs.length > 0));
+}
+
 interface Signed {
   readonly checkpoint: RunCheckpoint;
   readonly signature: Signature;
@@ -115,6 +121,8 @@ export class RunView {
       // A trainer that has not begun, or a file server that is away: both come.
       if (!(error instanceof MergeError) || error.exitCode === 2) throw error;
       if (this.#options.once && error.code === 'E_NOT_FOUND') throw error;
+      // A watch that has merged here goes on: what it watched may come again.
+      if ((this.#options.once || this.#state.done.size === 0) && isElsewhere(error)) throw error;
       this.say(run, null, error.message);
       return { path: run, checkpoints: [], excluded: [], broken: [], abandoned: [], log: [], warnings: [] };
     }

@@ -4,6 +4,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { openCheckpoint } from '../../../src/checkpoints/open.ts';
 import { pin } from '../../../src/merge/watch/pins.ts';
 import { signatureOf } from '../../../src/merge/watch/settle.ts';
+import { watch } from '../../../src/merge/watch/watch.ts';
 import { temporaryFolder } from '../../support/checkpoints.ts';
 import { unpackGolden } from '../../support/containers.ts';
 import { type DcpTensor, writeDcp } from '../../support/dcp-files.ts';
@@ -41,6 +42,23 @@ it('a file of torch.save is seen to change', async () => {
   const before = await signatureOf(path);
   writeFileSync(path, 'ab');
   expect((await signatureOf(path))!.tensors).not.toBe(before!.tensors);
+});
+
+it('the folder around a run, or a file, is refused: nothing of it will ever be due', async () => {
+  const w: DcpTensor = { shape: [2], parts: [{ start: [0], size: [2] }] };
+  const [dump, output] = [join(folder.path, 'dump'), join(folder.path, 'merges')];
+  for (const step of [100, 200]) writeDcp(join(dump, `checkpoint/step-${step}`), { tensors: { w } });
+  writeFileSync(join(dump, 'config.toml'), '');
+  for (const once of [true, false]) {
+    const refused = watch({ run: dump, output, select: { last: 2 }, once });
+    await expect(refused).rejects.toMatchObject({ code: 'E_NO_RUN', help: `Its folder checkpoint does: name ${join(dump, 'checkpoint')}` });
+  }
+  await expect(watch({ run: join(dump, 'config.toml'), output, select: { last: 2 }, once: true })).rejects.toMatchObject({
+    code: 'E_NO_RUN',
+  });
+  mkdirSync(join(folder.path, 'begun/wandb'), { recursive: true });
+  const begun = await watch({ run: join(folder.path, 'begun'), output: join(folder.path, 'others'), select: { last: 2 }, once: true });
+  expect(begun.looked).toEqual({ checkpoints: 0, newest: null, unusable: 0 });
 });
 
 it('a step of torch.distributed is merged when its metadata is there, whole and stays', async () => {
