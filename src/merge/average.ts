@@ -21,7 +21,7 @@ export interface WeightedInput {
  */
 export interface AverageOptions extends Omit<Recipe, 'inputs' | 'outputs'>, Omit<RecipeOutput, 'path'>, MachineOptions {
   /**
-   * A run folder, several (siblings), or checkpoints (folders or .safetensors files), of which either all
+   * A run folder, several (siblings), or checkpoints (folders or files of weights), of which either all
    * carry a weight or none does.
    */
   readonly inputs: readonly (string | WeightedInput)[];

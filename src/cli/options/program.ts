@@ -86,7 +86,7 @@ export function buildProgram(version: string, name: string, dispatch: Dispatch):
   );
 
   add('inspect', 'what a checkpoint holds: who wrote it, parameters by role, layers, experts, dtypes, and what is wrong with it', [
-    new Argument('<checkpoint>', 'folder, or .safetensors, .pt, .pth or .bin file'),
+    new Argument('<checkpoint>', 'folder, or .safetensors, .pt, .pth, .bin or .ckpt file'),
   ])
     .addOption(flag('--tensors', 'list every tensor with dtype, shape, size and role'))
     .addOption(flag('--chunks', 'list every tensor with the parts that it is stored in: first element, size, file, byte'))

@@ -140,7 +140,9 @@ export const recipeSchema = z.strictObject(
   {
     inputs: z
       .union([path, z.array(path).min(1, said('is an empty list'))], said('must be a path or a list of paths'))
-      .describe('A run folder, several (siblings), or checkpoints: folders or .safetensors files. Relative to the recipe.'),
+      .describe(
+        'A run folder, several (siblings), or checkpoints: folders, or .safetensors, .pt, .pth, .bin or .ckpt files. Relative to the recipe.',
+      ),
     outputs: z.array(output, said('must be a list')).min(1, said('is an empty list')).describe('All are made from one read of the inputs.'),
     ...entries<Omit<Recipe, 'inputs' | 'outputs'>>(RECIPE),
   },
