@@ -53,7 +53,7 @@ export const ERROR_CODES = {
   E_NO_RUN: { exit: 3, title: 'The folder holds no run, or none of its checkpoints can be used', help: 'Name the folder that holds the step folders, as checkpoint-1000, step1000 or iter_0001000.' },
   E_AMBIGUOUS: { exit: 3, title: 'The folder can be meant in two ways: it holds both a single file and an index, or is a checkpoint and a run', help: 'Remove what is left over, or name the file itself; for a run say which checkpoints, as --last 10.' },
   E_NO_TENSORS: { exit: 3, title: 'The checkpoint holds no tensors at all, or empty ones', help: 'The save was probably interrupted; use another checkpoint.' },
-  E_NO_WEIGHTS: { exit: 3, title: 'The checkpoint holds adapters or optimizer states and no weights', help: 'Merge adapters into their base model first, or name the checkpoint that holds the weights.' },
+  E_NO_WEIGHTS: { exit: 3, title: 'The checkpoint holds adapters or optimizer states and no weights', help: 'Merge adapters into their base model first, or name the checkpoint that holds the weights: for the folder of an optimizer (optimizer_0) that is the folder of the step around it.' },
   E_NO_MEMBERS: { exit: 3, title: 'The selection fits no checkpoint of the run', help: '`merge ls RUN` shows what there is; the message names what is nearest.' },
   E_TOO_FEW_MEMBERS: { exit: 3, title: 'The selection finds fewer checkpoints than --min-members asks for', help: 'Wait for more checkpoints, or widen the selection.' },
   E_NO_SPIKE: { exit: 3, title: 'No loss spike is in the log', help: 'Name the step at which the loss rose, as --before-spike 12000.' },
