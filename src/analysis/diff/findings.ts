@@ -4,6 +4,7 @@ import { roleWords } from '../../model/roles/words.ts';
 import type { Group, Groups } from './cells.ts';
 import type { DiffFinding } from './types.ts';
 import type { DiffUnit } from './units.ts';
+import { unitWords } from './words.ts';
 
 /**
  * So many times further apart than the median of its kind is an outlier: layers and experts of healthy runs
@@ -242,10 +243,6 @@ function kindsOf(units: readonly DiffUnit[]): Map<string, number[]> {
 
 function groupWords({ layer, expert }: Pick<Group, 'layer' | 'expert'>): string {
   return expert === null ? `layer ${layer}` : `layer ${layer}, expert ${expert}`;
-}
-
-function unitWords({ name, expert }: DiffUnit): string {
-  return expert === null || name.includes(`.${expert}.`) ? name : `${name}, expert ${expert}`;
 }
 
 /** Three digits, plain or with an exponent. */

@@ -7,6 +7,7 @@ import { badge, htmlPage, list, type PageSection, type Tone } from '../../render
 import { checkpointLabels } from '../../render/labels.ts';
 import { formatFixed, formatNumber } from '../../render/numbers.ts';
 import type { DiffDocument, DiffFinding, DiffPair, DiffRole, Distance, FindingKind } from './types.ts';
+import { unitWords } from './words.ts';
 
 /** The findings' kinds: how grave they are, and in a word. */
 const KINDS: Record<FindingKind, { readonly tone: Tone; readonly word: string }> = {
@@ -169,7 +170,7 @@ function roleTable({ roles, total }: DiffPair): Markup {
 
 function outlierTable({ outliers }: DiffPair): Markup | null {
   if (outliers.length === 0) return null;
-  const rows = outliers.map((tensor) => [tensor.name, roleWords(tensor.role), ...measures(tensor)]);
+  const rows = outliers.map((tensor) => [unitWords(tensor), roleWords(tensor.role), ...measures(tensor)]);
   return html`<h3>Tensors furthest apart</h3>${table([{ label: 'Tensor', kind: 'name' }, { label: 'Role' }, ...MEASURES], rows)}`;
 }
 

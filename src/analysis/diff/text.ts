@@ -3,6 +3,7 @@ import { roleWords } from '../../model/roles/words.ts';
 import type { Colors } from '../../render/colors.ts';
 import { formatBytes, formatCount, formatSeconds, formatStep, formatTable, plural, printable } from '../../render/format.ts';
 import type { DiffDocument, DiffExpertCell, DiffFinding, DiffLayerCell, DiffPair } from './types.ts';
+import { unitWords } from './words.ts';
 
 /** Findings and tensors that are shown; the JSON has more. */
 const FINDINGS_SHOWN = 10;
@@ -122,11 +123,7 @@ function tensorTable({ outliers }: DiffPair): string[] {
   if (outliers.length === 0) return ['  nothing: all tensors are the same'];
   const rows = outliers
     .slice(0, TENSORS_SHOWN)
-    .map(({ name, expert, relativeL2, max }) => [
-      `  ${printable(name)}${expert === null || name.includes(`.${expert}.`) ? '' : `, expert ${expert}`}`,
-      number(relativeL2),
-      number(max),
-    ]);
+    .map(({ relativeL2, max, ...unit }) => [`  ${printable(unitWords(unit))}`, number(relativeL2), number(max)]);
   return formatTable([['  tensor', 'relative L2', 'max |A − B|'], ...rows], ['left', 'right', 'right']);
 }
 

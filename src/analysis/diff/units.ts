@@ -5,6 +5,7 @@ import { elementCount } from '../../checkpoints/tensors/table.ts';
 import type { GramRange } from '../../merge/engine/passes/gram.ts';
 import type { EqualTensor } from '../../merge/plan/tensors/equal.ts';
 import { tensorName } from '../../model/roles/checkpoint-roles.ts';
+import { stackedLayers } from '../../model/roles/stacked-layers.ts';
 import type { TensorRole } from '../../model/roles/types.ts';
 import { ROLE_NAMES } from '../../recipe/policy/roles.ts';
 import { extentOf, selectorTest } from '../../recipe/policy/selector.ts';
@@ -15,7 +16,7 @@ import type { DiffRole, DiffUncompared } from './types.ts';
 /** Numbers that count: a word of a name of their own, or glued to its last word. Not those of `w1` and `fc2`. */
 const COUNTED = /(?<=^|[._])\d+(?=\.|$)|(?<=\.(?:weight|bias))\d+$/g;
 
-/** What is compared on its own: a tensor, or one expert's part of a tensor that holds all of them. */
+/** What is compared on its own: a tensor, or the part of one layer or expert of a tensor that holds all of them. */
 export interface DiffUnit {
   readonly name: string;
   /** The name with the numbers of layers and experts replaced: what is alike in all of them. */
@@ -62,6 +63,7 @@ export function pairUp(all: readonly Named[], filter: DiffFilter): Paired {
   const units: DiffUnit[] = [];
   const uncompared: Paired['uncompared'][number][] = [];
   const finders = all.map((other) => new Finder(first, other));
+  const stacked = stackedLayers(first.checkpoint, first.roles);
   const described = shards.map(({ tensors }, shard) => Array.from({ length: tensors.count }, (_, row) => policyTensor(first, shard, row)));
   const passes = passing(filter, described.flat());
   const named = filter.roles !== undefined;
@@ -78,7 +80,7 @@ export function pairUp(all: readonly Named[], filter: DiffFilter): Paired {
       const reason = uncomparable(dtypes);
       if (reason === null) {
         compared++;
-        units.push(...unitsOf(name, role, shape, copies));
+        units.push(...unitsOf(name, role, shape, copies, stacked.of(shard, row)?.layers ?? null));
       } else {
         uncompared.push({ name, reason, copies: dtypes.every((dtype) => dtype === dtypes[0]) ? equalRanges(name, shape, copies) : null });
       }
@@ -123,18 +125,27 @@ function uncomparable(dtypes: readonly DtypeName[]): DiffUncompared['reason'] | 
   return null;
 }
 
-function unitsOf(name: string, role: TensorRole, shape: readonly number[], copies: readonly (readonly ElementRun[])[]): DiffUnit[] {
+/** @param layers that the tensor holds, as its first axis; null where it holds one, or none */
+function unitsOf(
+  name: string,
+  role: TensorRole,
+  shape: readonly number[],
+  copies: readonly (readonly ElementRun[])[],
+  layers: number | null,
+): DiffUnit[] {
   const elements = elementCount(shape);
-  const [experts = 0] = shape;
-  const stacked = role.expert === 'all' && role.layer !== 'all' && shape.length > 1 && experts > 1;
-  const each = stacked ? elements / experts : elements;
+  const own = layers === null ? shape : shape.slice(1);
+  const [experts = 0] = own;
+  const stacked = role.expert === 'all' && (role.layer !== 'all' || layers !== null) && own.length > 1 && experts > 1;
+  const inLayer = stacked ? experts : 1;
+  const each = elements / (inLayer * (layers ?? 1));
   return rangesOf(copies, elements, each).map((ranges, part) => ({
     name,
     kind: name.replaceAll(COUNTED, '#'),
     role: roleOf(role),
-    layer: typeof role.layer === 'number' ? role.layer : null,
-    expert: stacked ? part : typeof role.expert === 'number' ? role.expert : null,
-    matrix: shape.length > (stacked ? 2 : 1),
+    layer: layers !== null ? Math.floor(part / inLayer) : typeof role.layer === 'number' ? role.layer : null,
+    expert: stacked ? part % inLayer : typeof role.expert === 'number' ? role.expert : null,
+    matrix: own.length > (stacked ? 2 : 1),
     elements: each,
     ranges,
   }));

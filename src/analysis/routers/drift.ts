@@ -35,7 +35,10 @@ export async function layerDrift(
   // only the router as a whole.
   const byRow = layer.members.every(({ transposed }) => !transposed);
   const elements = byRow ? width : experts * width;
-  const sources = checkpoints.map((checkpoint, m) => sourceOf(checkpoint, layer.members[m]!.router));
+  const sources = checkpoints.map((checkpoint, m) => {
+    const { router } = layer.members[m]!;
+    return sourceFrom(sourceOf(checkpoint, router), router.from);
+  });
   const rows = await gramOf(
     Array.from({ length: byRow ? experts : 1 }, (_, row) => ({
       elements,

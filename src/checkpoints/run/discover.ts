@@ -57,9 +57,15 @@ export async function discoverRun(path: string, { signal, mixedDtypes = false }:
   const ordered = sound.every(({ byEpoch }) => byEpoch) ? sound : sound.filter(({ byEpoch }) => !byEpoch);
   // Nor are steps of an epoch, and steps so far that state files give.
   const isAnew = ({ checkpoint }: FoundCheckpoint) => checkpoint.epoch !== undefined;
-  const found = ordered.some((one) => !isAnew(one)) ? ordered.filter((one) => !isAnew(one)) : ordered;
+  const steps = ordered.some((one) => !isAnew(one)) ? ordered.filter((one) => !isAnew(one)) : ordered;
+  // Beside the step that it was made of, a conversion is no other.
+  const again = steps.filter(
+    ({ checkpoint, converted }) => converted && steps.some((o) => !o.converted && samePosition(o.checkpoint, checkpoint)),
+  );
+  const found = steps.filter((one) => !again.includes(one));
   const excluded = results.filter((result): result is Excluded => result !== null && 'reason' in result);
-  const apart = sound.filter((one) => !found.includes(one));
+  excluded.push(...again.map(({ checkpoint: { path, step } }) => ({ path, step, reason: 'a conversion that this tool wrote' })));
+  const apart = sound.filter((one) => !steps.includes(one));
   excluded.push(...apart.map(({ checkpoint: { path } }) => ({ path, step: null, reason: NO_STEP })));
   if (found.length === 0) throw noRun(path, await asCheckpoint(path, listing), excluded, await runsAmong(listing.candidates));
 

@@ -18,6 +18,8 @@ export interface FoundCheckpoint {
   readonly warnings: readonly Warning[];
   /** Whether its step is the epoch in its name, as nothing gives another. */
   readonly byEpoch: boolean;
+  /** Whether it is one of the run's steps in another container, as `merge convert` writes it. */
+  readonly converted: boolean;
   readonly form: ModelForm;
 }
 
@@ -71,14 +73,34 @@ export async function examineCandidate(
     if (step === null && error.code === 'E_NO_CHECKPOINT') return null;
     return { ...broken(faultReason(error, path)), ...((error.code === 'E_AMBIGUOUS' || HELPFUL.has(error.code)) && { help: error.help }) };
   }
-  if (checkpoint.shards[0]!.metadata?.has(METADATA_KEY)) return left('a merge that this tool wrote');
+  const record = checkpoint.shards[0]!.metadata?.get(METADATA_KEY);
+  const converted = record !== undefined && checkpoint.step !== null && convertedStep(record) === checkpoint.step;
+  if (record !== undefined && !converted) return left('a merge that this tool wrote');
   if (checkpoint.ephemeral !== null) return left(`ephemeral: the trainer will remove it (${basename(checkpoint.ephemeral)})`);
   const form = cache.of(ModelForms).of(checkpoint);
   if (form.names.tensors.size === 0) return broken(NO_MODEL);
   const byEpoch = checkpoint.step === null && epoch !== null;
   if (checkpoint.step === null && !byEpoch) return left(NO_STEP);
   const placed = byEpoch ? { ...checkpoint, epoch, step: epoch } : checkpoint;
-  return { checkpoint: describe(placed, name, named, form), warnings: checkpoint.warnings, byEpoch, form };
+  return { checkpoint: describe(placed, name, named, form), warnings: checkpoint.warnings, byEpoch, converted, form };
+}
+
+/**
+ * The step that a conversion is of, by the record in its files: in short in those of a folder, whole in a single
+ * file. Null for merges, and for what was converted from one.
+ */
+function convertedStep(record: string): number | null {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(record);
+  } catch {
+    return null;
+  }
+  const { recipe, method, members } = (parsed ?? {}) as Record<string, unknown>;
+  const own = recipe === undefined ? { method, members } : ((recipe ?? {}) as Record<string, unknown>);
+  if (own.method !== 'convert' || !Array.isArray(own.members) || own.members.length !== 1) return null;
+  const { step } = (own.members[0] ?? {}) as Record<string, unknown>;
+  return typeof step === 'number' ? step : null;
 }
 
 /** A checkpoint as one of a run, but for what the log says. @param named what its name says */

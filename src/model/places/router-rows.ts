@@ -54,7 +54,7 @@ export async function lookAtRouter(
   const logits = inputs === null ? null : new Float64Array(inputs.tokens * experts);
   for (let from = 0; from < experts; from += step) {
     const count = Math.min(step, experts - from);
-    const bytes = await readTensor(reader, checkpoint, router, from * rowBytes, count * rowBytes);
+    const bytes = await readTensor(reader, checkpoint, router, router.from * FLOAT_BYTES[dtype] + from * rowBytes, count * rowBytes);
     const rows = decodeFloats(dtype, bytes, block.subarray(0, count * width));
     picked.set(pickColumns(rows, count, columns), from * columns.count);
     if (inputs === null) continue;
@@ -80,7 +80,7 @@ export async function columnsOfRouter(
   // Whole rows: one read of many costs less than a read for each.
   for (let from = 0; from < experts; from += step) {
     const count = Math.min(step, experts - from);
-    const bytes = await readTensor(reader, checkpoint, router, from * width * size, count * width * size);
+    const bytes = await readTensor(reader, checkpoint, router, (router.from + from * width) * size, count * width * size);
     for (let row = 0; row < count; row++) {
       const at = (row * width + columns.from) * size;
       decodeFloats(

@@ -117,7 +117,7 @@ function runsOf(tensor: ExpertTensor, experts: number, units: Units): (Run & { r
     if (held.refused === null) {
       return held.units.map(({ part, expert: own, from, elements }) => ({
         kind: `${part} ${packed * elements}`,
-        ...{ expert: own, tensor, from: packed * from, elements: packed * elements },
+        ...{ expert: own, tensor, from: packed * (tensor.from + from), elements: packed * elements },
       }));
     }
   }
@@ -126,7 +126,11 @@ function runsOf(tensor: ExpertTensor, experts: number, units: Units): (Run & { r
   if (count === 0 || elements % count !== 0) return [];
   const kind = `${expert === 'all' ? 'all' : 'each'} ${projection} ${shape.join('x')}`;
   const each = elements / count;
-  return Array.from({ length: count }, (_, i) => ({ kind, expert: expert === 'all' ? i : expert, tensor, from: i * each, elements: each }));
+  const first = packed * tensor.from;
+  return Array.from({ length: count }, (_, i) => ({
+    kind,
+    ...{ expert: expert === 'all' ? i : expert, tensor, from: first + i * each, elements: each },
+  }));
 }
 
 /** What codes of FP4 stand for, two a byte, the lower half first; their scales are not looked at. */

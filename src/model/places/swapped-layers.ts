@@ -9,6 +9,8 @@ import type { Checkpoint } from '../../checkpoints/types.ts';
 import { arrange } from '../layout/arrange.ts';
 import type { Arrangement, Piece } from '../layout/types.ts';
 import { type CheckpointRoles, checkpointRoles } from '../roles/checkpoint-roles.ts';
+import { stackedLayers } from '../roles/stacked-layers.ts';
+import type { Role } from '../roles/types.ts';
 
 /** Elements of each layer that are looked at. */
 const SAMPLE = 2048;
@@ -20,6 +22,8 @@ const SUSPICIOUS = 0.5;
 /** Another layer explains it where it is so many times nearer. */
 const MENDED = 4;
 
+const OF_A_LAYER: ReadonlySet<Role | null> = new Set<Role>(['attn', 'mlp', 'ssm']);
+
 /** The tensor by which a layer is compared with the others of its kind. */
 interface Probe {
   readonly layer: number;
@@ -27,6 +31,8 @@ interface Probe {
   /** In the layout. */
   readonly shard: number;
   readonly row: number;
+  /** Of a tensor that holds many layers, the elements of its own. */
+  readonly part: { readonly from: number; readonly elements: number } | null;
   /** The name without the layer's number, and the shape: only tensors of one kind can have changed places. */
   readonly kind: string;
 }
@@ -66,15 +72,26 @@ export async function swappedLayers(
 /** One matrix for each layer, of the largest kind that it is of. */
 function probesOf(layout: Checkpoint, roles: CheckpointRoles): Probe[] {
   const kinds = new Map<string, Map<number, Probe>>();
+  const stacked = stackedLayers(layout, roles);
+  const add = (probe: Probe) => {
+    const layers = kinds.get(probe.kind) ?? new Map<number, Probe>();
+    kinds.set(probe.kind, layers.set(probe.layer, probe));
+  };
   for (const [shard, { tensors }] of layout.shards.entries()) {
     const { names, shapes, dtypes } = tensors;
     for (const [row, name] of names.entries()) {
       const { role, layer, mtp, tower } = roles.of(shard, row);
+      const stack = tower === null && !mtp && OF_A_LAYER.has(role) ? stacked.of(shard, row) : null;
+      if (stack !== null && shapes[row]!.length === 3) {
+        const elements = elementCount(shapes[row]!) / stack.layers;
+        const kind = `${name} ${shapes[row]!.slice(1).join('x')}`;
+        for (let l = 0; l < stack.layers; l++) add({ layer: l, name, shard, row, part: { from: l * elements, elements }, kind });
+        continue;
+      }
       const matrix = shapes[row]!.length === 2 && dtypeByCode(dtypes[row]!).kind === 'float';
-      if (typeof layer !== 'number' || mtp || tower !== null || !matrix || (role !== 'attn' && role !== 'mlp' && role !== 'ssm')) continue;
+      if (typeof layer !== 'number' || mtp || tower !== null || !matrix || !OF_A_LAYER.has(role)) continue;
       const kind = `${name.replace(`.${layer}.`, '.#.')} ${shapes[row]!.join('x')}`;
-      const layers = kinds.get(kind) ?? new Map<number, Probe>();
-      kinds.set(kind, layers.set(layer, { layer, name, shard, row, kind }));
+      add({ layer, name, shard, row, part: null, kind });
     }
   }
   const probes = new Map<number, Probe>();
@@ -91,11 +108,13 @@ function finder(
   checkpoint: Checkpoint,
 ): (probe: Probe) => Promise<readonly Pick<Piece, 'shard' | 'row' | 'sourceFrom' | 'elements'>[]> {
   let arrangement: Arrangement | undefined;
-  return async ({ name, shard, row }) => {
+  return async ({ name, shard, row, part }) => {
     const place = checkpoint.locate(name);
+    if (place !== undefined && part !== null) return [{ ...place, sourceFrom: part.from, elements: part.elements }];
     if (place !== undefined) {
       return [{ ...place, sourceFrom: 0, elements: elementCount(checkpoint.shards[place.shard]!.tensors.shapes[place.row]!) }];
     }
+    if (part !== null) return [];
     arrangement ??= arrange(layout, roles, checkpoint, await checkpointRoles(checkpoint));
     const arranged = arrangement.of(shard, row);
     return arranged !== undefined && 'pieces' in arranged ? arranged.pieces : [];

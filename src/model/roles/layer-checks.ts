@@ -3,6 +3,7 @@ import type { Checkpoint } from '../../checkpoints/types.ts';
 import { type CheckpointRoles, tensorName } from './checkpoint-roles.ts';
 import { CONFIG_KEYS, configNumber, languageConfigs } from './model-config.ts';
 import { layerStack } from './stack.ts';
+import { stackedLayers } from './stacked-layers.ts';
 import type { Role } from './types.ts';
 
 /**
@@ -111,8 +112,9 @@ function stacksOf(checkpoint: Checkpoint, roles: CheckpointRoles): Map<string, S
 export function layerNumbers(checkpoint: Checkpoint, roles: CheckpointRoles): { layers: ReadonlySet<number>; mtp: ReadonlySet<number> } {
   const stacks = [...stacksOf(checkpoint, roles).values()];
   const real = stacks.filter(({ trunk, parts, convolutions }) => trunk || (parts && !convolutions));
+  const stacked = [...stackedLayers(checkpoint, roles).stacks.values()].map((count) => new Set(Array.from({ length: count }, (_, l) => l)));
   return {
-    layers: new Set(real.flatMap(({ layers, mtp }) => [...layers].filter((layer) => !mtp.has(layer)))),
+    layers: new Set([...stacked, ...real.map(({ layers, mtp }) => [...layers].filter((layer) => !mtp.has(layer)))].flatMap((l) => [...l])),
     mtp: new Set(stacks.flatMap(({ mtp }) => [...mtp])),
   };
 }

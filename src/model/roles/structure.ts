@@ -5,6 +5,7 @@ import type { CheckpointRoles } from './checkpoint-roles.ts';
 import { layerConflicts } from './layer-checks.ts';
 import { type MoeBlock, moeBlocks } from './moe-blocks.ts';
 import { type ConfiguredExperts, configuredExperts, conflict, expertsThere, moeConflicts, routerRows } from './moe-checks.ts';
+import { stackedLayers } from './stacked-layers.ts';
 
 /** What the tensors say of a model's layers of experts. */
 export interface Structure {
@@ -49,10 +50,28 @@ export function structure(checkpoint: Checkpoint, roles: CheckpointRoles): Struc
     ...unevenConflicts(blocks, checkpoint.path),
     ...layerConflicts(checkpoint, roles),
   ];
-  const expertLayers = withExperts
-    .map((block) => ({ stack: block.stack, layer: block.layer, mtp: block.mtp, experts: realExperts(block, config) }))
-    .sort((a, b) => (a.stack === b.stack ? a.layer - b.layer : a.stack < b.stack ? -1 : 1));
+  const expertLayers = [
+    ...withExperts.map((block) => ({ stack: block.stack, layer: block.layer, mtp: block.mtp, experts: realExperts(block, config) })),
+    ...stackedExperts(checkpoint, roles),
+  ].sort((a, b) => (a.stack === b.stack ? a.layer - b.layer : a.stack < b.stack ? -1 : 1));
   return { expertLayers, conflicts };
+}
+
+/** Layers that lie in one tensor, and the experts on the axis after them. */
+function stackedExperts(checkpoint: Checkpoint, roles: CheckpointRoles): ExpertLayer[] {
+  const { stacks, of } = stackedLayers(checkpoint, roles);
+  if (stacks.size === 0) return [];
+  const found = new Map<string, { readonly layers: number; readonly mtp: boolean; readonly experts: number }>();
+  for (const [shard, { tensors }] of checkpoint.shards.entries()) {
+    for (const [row, shape] of tensors.shapes.entries()) {
+      const { role, mtp, expert } = roles.of(shard, row);
+      const held = role === 'expert' && expert === 'all' && shape.length > 3 ? of(shard, row) : null;
+      if (held !== null && !found.has(held.stack)) found.set(held.stack, { layers: held.layers, mtp, experts: shape[1]! });
+    }
+  }
+  return [...found].flatMap(([stack, { layers, mtp, experts }]) =>
+    Array.from({ length: layers }, (_, layer) => ({ stack, layer, mtp, experts })),
+  );
 }
 
 /** Ernie's layers have experts for text and experts for images, each with a router, and its configuration counts one kind. */

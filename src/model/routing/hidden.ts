@@ -83,7 +83,7 @@ function placesOf({ shards }: Checkpoint, wrong: (message: string, tensor: strin
         wrong('its name is not layers.{l}.hidden', name);
         continue;
       }
-      places.set(Number(layer), { name, shard, row, dtype, shape });
+      places.set(Number(layer), { name, shard, row, dtype, shape, from: 0 });
       if (!(dtype in FLOAT_BYTES)) wrong(`its dtype is ${dtype}; F32, BF16 or F16 is needed`, name);
       if (shape.length !== 2 || shape[0] === 0)
         wrong(`its shape is [${shape}]; tokens by hidden size is needed, of one token or more`, name);

@@ -7,7 +7,7 @@ import type { TensorSource } from '../../checkpoints/tensors/types.ts';
 import type { RouterLayer, RouterWeights, RoutingTensor } from './types.ts';
 
 /**
- * Elements of a tensor of a plain float dtype, as float64: all of them, or `count` from element `from`.
+ * Elements of a tensor (or one layer's part) of a plain float dtype, as float64: all of them, or `count` from element `from`.
  * @throws MergeError E_INPUT_CHANGED when its file is shorter than its header says
  */
 export async function readFloats(
@@ -19,7 +19,7 @@ export async function readFloats(
 ): Promise<Float64Array> {
   const dtype = place.dtype as FloatDtypeName;
   const size = FLOAT_BYTES[dtype];
-  return decodeFloats(dtype, await readTensor(reader, source, place, from * size, count * size));
+  return decodeFloats(dtype, await readTensor(reader, source, place, (place.from + from) * size, count * size));
 }
 
 /** The router of a layer with its biases, experts as rows. */

@@ -1,10 +1,12 @@
 import { type DtypeName, dtypeByCode } from '../../base/dtype.ts';
 import { FLOAT_BYTES } from '../../base/numbers/float.ts';
+import { elementCount } from '../../checkpoints/tensors/table.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { placeOf } from '../layout/units.ts';
 import { type CheckpointRoles, tensorName } from '../roles/checkpoint-roles.ts';
 import { CONFIG_KEYS, configNumber } from '../roles/model-config.ts';
-import type { Role } from '../roles/types.ts';
+import { stackedLayers } from '../roles/stacked-layers.ts';
+import type { Role, TensorRole } from '../roles/types.ts';
 import { precedingNorm } from './preceding-norm.ts';
 import type { ExpertTensor, RouterLayer, Routers, RoutingTensor } from './types.ts';
 
@@ -14,7 +16,7 @@ const WANTED: ReadonlySet<Role | null> = new Set(ROLES);
 
 /** The tensors of one layer that routing is about. */
 interface Found extends Record<Wanted, RoutingTensor[]> {
-  /** Start of all their names, as `model.layers.3.`. */
+  /** Start of all their names, as `model.layers.3.`; `decoder.layers.` where tensors hold many layers. */
   readonly prefix: string;
   readonly place: string;
   readonly layer: number;
@@ -51,13 +53,28 @@ export function routersOf(checkpoint: Checkpoint, roles: CheckpointRoles): Route
 function tensorsByLayer(checkpoint: Checkpoint, roles: CheckpointRoles, skipped: { tensor: string; reason: string }[]): Iterable<Found> {
   if (!hasRouters(checkpoint, roles)) return [];
   const layers = new Map<string, Found>();
+  const stacked = stackedLayers(checkpoint, roles);
   let last: Found | undefined;
   for (const [shard, { tensors }] of checkpoint.shards.entries()) {
     for (let row = 0; row < tensors.count; row++) {
       const own = roles.of(shard, row);
-      const { role, layer, expert, projection, family, mtp } = own;
+      const { role, layer, mtp } = own;
       if (!WANTED.has(role)) continue;
       const name = tensorName(checkpoint, shard, row);
+      const whole = { name, shard, row, dtype: dtypeByCode(tensors.dtypes[row]!).name, shape: tensors.shapes[row]!, from: 0 };
+      const stack = stacked.of(shard, row);
+      if (stack !== null) {
+        const prefix = `${stack.stack}.`;
+        const shape = whole.shape.slice(1);
+        for (let l = 0; l < stack.layers; l++) {
+          const key = `${prefix}${l}.`;
+          const place = placeOf(key + name.slice(prefix.length), { ...own, layer: l });
+          const found = layers.get(key) ?? nothing({ prefix, place, layer: l, mtp });
+          layers.set(key, found);
+          put(found, own, { ...whole, shape, from: l * elementCount(shape) });
+        }
+        continue;
+      }
       if (typeof layer !== 'number') {
         if (role === 'router') skipped.push({ tensor: name, reason: 'its name does not say which layer it belongs to' });
         continue;
@@ -67,28 +84,23 @@ function tensorsByLayer(checkpoint: Checkpoint, roles: CheckpointRoles, skipped:
       const prefix: string = same ? last!.prefix : layerPrefix(name, layer);
       let found: Found | undefined = same ? last : layers.get(prefix);
       if (found === undefined) {
-        found = {
-          prefix,
-          place: placeOf(name, own),
-          layer,
-          mtp,
-          router: [],
-          router_bias: [],
-          router_correction_bias: [],
-          router_buffer: [],
-          norm: [],
-          expert: [],
-          experts: [],
-        };
+        found = nothing({ prefix, place: placeOf(name, own), layer, mtp });
         layers.set(prefix, found);
       }
       last = found;
-      const place = { name, shard, row, dtype: dtypeByCode(tensors.dtypes[row]!).name, shape: tensors.shapes[row]! };
-      if (role === 'expert' && expert !== null) found.experts.push({ ...place, expert, projection, family });
-      else found[role as Wanted].push(place);
+      put(found, own, whole);
     }
   }
   return layers.values();
+}
+
+function nothing(of: Pick<Found, 'prefix' | 'place' | 'layer' | 'mtp'>): Found {
+  return { ...of, router: [], router_bias: [], router_correction_bias: [], router_buffer: [], norm: [], expert: [], experts: [] };
+}
+
+function put(found: Found, { role, expert, projection, family }: TensorRole, tensor: RoutingTensor): void {
+  if (role === 'expert' && expert !== null) found.experts.push({ ...tensor, expert, projection, family });
+  else found[role as Wanted].push(tensor);
 }
 
 function hasRouters({ shards }: Checkpoint, roles: CheckpointRoles): boolean {

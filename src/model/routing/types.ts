@@ -46,11 +46,14 @@ export interface Routes {
   readonly weights: Float64Array;
 }
 
-/** A tensor that routing needs, and where it lies. */
+/** A tensor that routing needs, or one layer's part of it, and where it lies. */
 export interface RoutingTensor extends TensorPlace {
   readonly name: string;
   readonly dtype: DtypeName;
+  /** Without the axis of layers, where the tensor holds several. */
   readonly shape: readonly number[];
+  /** Its first element in the tensor: 0 but for layers that lie in one tensor with others. */
+  readonly from: number;
 }
 
 export interface ExpertTensor extends RoutingTensor, Pick<TensorRole, 'projection' | 'family'> {

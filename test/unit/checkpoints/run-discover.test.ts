@@ -1,4 +1,4 @@
-import { readdirSync, rmSync, truncateSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
@@ -6,7 +6,7 @@ import { MergeError } from '../../../src/base/errors.ts';
 import { localStore } from '../../../src/base/store/local.ts';
 import { discoverRun, isRunFolder } from '../../../src/checkpoints/run/discover.ts';
 import type { Run } from '../../../src/checkpoints/run/types.ts';
-import { temporaryFolder } from '../../support/checkpoints.ts';
+import { safetensorsBytes, temporaryFolder } from '../../support/checkpoints.ts';
 import { type RunEntry, steadyEntries, writeHubCache, writeRun, writeTree } from '../../support/run-trees.ts';
 
 const DEMO = fileURLToPath(new URL('../../../demo/runs/', import.meta.url));
@@ -33,6 +33,39 @@ async function errorOf(path: string): Promise<MergeError> {
   expect(error).toBeInstanceOf(MergeError);
   return error as MergeError;
 }
+
+describe('what this tool wrote', () => {
+  const record = (method: string, ...steps: (number | null)[]) => ({
+    method,
+    members: steps.map((step) => ({ name: `${step}`, step, weight: 1 })),
+  });
+  const written = (name: string, document: object) => {
+    mkdirSync(join(folder.path, 'run', name), { recursive: true });
+    const bytes = safetensorsBytes([{ name: 'a', dtype: 'F32', shape: [2] }], 1, { ckpt_merge: JSON.stringify(document) });
+    writeFileSync(join(folder.path, 'run', name, 'model.safetensors'), bytes);
+  };
+
+  test('a conversion of one step is that step; a merge, or what was converted from one, is none', async () => {
+    written('step-100', record('convert', 100));
+    written('step-200', { recipe: record('convert', 200) });
+    written('step-300', record('sma', 100, 200));
+    written('step-400', record('convert', null));
+    written('step-500', record('sma', 500));
+    const run = await discoverRun(join(folder.path, 'run'));
+    expect(stepsOf(run)).toEqual([100, 200]);
+    const merge = 'a merge that this tool wrote';
+    expect(reasonsOf(run)).toEqual({ 'step-300': merge, 'step-400': merge, 'step-500': merge });
+  });
+
+  test('a conversion beside the step that it was made of is left out', async () => {
+    runOf('step-100', 'step-200');
+    written('step_100', record('convert', 100));
+    const run = await discoverRun(join(folder.path, 'run'));
+    expect(run.checkpoints.map(({ name }) => name)).toEqual(['step-100', 'step-200']);
+    expect(reasonsOf(run)).toEqual({ step_100: 'a conversion that this tool wrote' });
+    expect(run.warnings).toEqual([]);
+  });
+});
 
 describe('order', () => {
   test.each([

@@ -45,6 +45,7 @@ function router(layer: number, width = 4, mtp = false): RouterLayer {
     row: 0,
     dtype: 'F32',
     shape: [2, width],
+    from: 0,
   } as const;
   const none = { logitBias: null, correctionBias: null, norm: null, tokenTable: null, expertTensors: [] };
   return { layer, mtp, place: place.name, router: place, transposed: false, experts: 2, width, ...none };
