@@ -214,6 +214,7 @@ export const WARNING_CODES = {
   W_DEQUANTISED: 'Quantised weights are stored as plain floats.',
   W_WRAPPED_NAMES:
     'Names of tensors carry what a wrapper in training put there (torch.compile, DDP, PEFT), and libraries do not find them so.',
+  W_SEVERAL_MODELS: 'A checkpoint holds another model (an average, a teacher) beside the one that is trained, and the output does, too.',
   W_NO_HEAD: 'A language model whose head is not tied has none.',
   W_PART_MISSING: 'A language model has no input embedding, or no norm after its last layer.',
   W_ACTIVATION_SCALES: 'Scales of activations were copied from the newest member, and belong to its weights and not to the merged ones.',

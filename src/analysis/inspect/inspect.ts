@@ -15,6 +15,7 @@ import { layerNumbers } from '../../model/roles/layer-checks.ts';
 import { readConfigText } from '../../model/roles/model-config.ts';
 import { countParameters } from '../../model/roles/model-size.ts';
 import { weightsPerElement } from '../../model/roles/packed.ts';
+import { severalModels } from '../../model/roles/several-models.ts';
 import { type ExpertLayer, structure } from '../../model/roles/structure.ts';
 import { configuredTie, storedTwice, tiedPairs } from '../../model/roles/tied.ts';
 import { ROLES, type Role } from '../../model/roles/types.ts';
@@ -220,7 +221,12 @@ export async function inspect(path: string): Promise<Inspection> {
       tensors ??= listTensors(checkpoint, known);
       return tensors;
     },
-    warnings: [...checkpoint.warnings, ...wrappedNames(checkpoint), ...(await missingParts(checkpoint, known))],
+    warnings: [
+      ...checkpoint.warnings,
+      ...severalModels(checkpoint),
+      ...wrappedNames(checkpoint),
+      ...(await missingParts(checkpoint, known)),
+    ],
   };
 }
 

@@ -1,5 +1,6 @@
 import type { Warning } from '../../base/errors.ts';
 import { worded } from '../../base/option-words.ts';
+import { otherModels } from '../../model/roles/several-models.ts';
 import { roleOf } from './roles.ts';
 import type { PolicyTensor, Treatment } from './types.ts';
 
@@ -49,6 +50,8 @@ export function treatmentWarnings(tensors: readonly PolicyTensor[], treatments: 
   const unknown = new Kinds();
   const [leftOut, needed, prediction] = [new Named(), new Named(), new Named()];
   const [partial, activations] = [new Named(), new Named()];
+  // What is dropped of another model beside this one is nothing that this one needs.
+  const others = otherModels(tensors.map(({ name }) => name)).map(({ key }) => `${key}.`);
   for (const [i, { name, role, apart }] of tensors.entries()) {
     const { kind, policy, default: row } = treatments[of[i]!]!;
     if (row === 'activation state' && policy === null) activations.add(name);
@@ -58,7 +61,7 @@ export function treatmentWarnings(tensors: readonly PolicyTensor[], treatments: 
     if (policy === null && apart === true) continue;
     if (policy === null) (row === 'partial buffer' ? partial : leftOut).add(name);
     else if (role.mtp) prediction.add(name);
-    else if (!OPTIONAL.has(roleOf(role))) needed.add(name);
+    else if (!OPTIONAL.has(roleOf(role)) && !others.some((key) => name.startsWith(key))) needed.add(name);
   }
   const warnings: Warning[] = [];
   const warn = (code: Warning['code'], some: Named, text: string) => some.count > 0 && warnings.push({ code, message: `${some}: ${text}` });

@@ -8,6 +8,7 @@ import { recogniseQuantised } from '../../../model/quantised/recognise.ts';
 import { type CheckpointRoles, checkpointRoles, tensorName } from '../../../model/roles/checkpoint-roles.ts';
 import { emptyWeights } from '../../../model/roles/emptied.ts';
 import { missingParts } from '../../../model/roles/headless.ts';
+import { severalModels } from '../../../model/roles/several-models.ts';
 import { structureConflicts } from '../../../model/roles/structure.ts';
 import { TensorIndex } from '../../../model/roles/tensor-index.ts';
 import { tiedPairs } from '../../../model/roles/tied.ts';
@@ -215,6 +216,7 @@ export async function planTensors(
     warnings: [
       ...quantised.warnings,
       ...layoutWarnings(checkpoints, matched, quantised),
+      ...severalModels(layout, (shard, row) => !treatments.every((one) => isDropped(one, index.of(shard, row)))),
       ...(converting ? [] : [...tied, ...wrappedNames(layout), ...(await missingParts(layout, roles))]),
       ...doubtWarnings(doubts),
     ],
