@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ErrorCode } from '../../src/base/errors.ts';
 import { type DcpFields, type DcpTensor, object, type Part, sizeOf, writeDcp } from './dcp-files.ts';
+import { makeFifo } from './safetensors.ts';
 import { dictOf, number, op, pickle, tupleOf } from './torch-files.ts';
 
 /** A folder of torch.distributed that must be refused. */
@@ -118,6 +119,10 @@ export const HOSTILE_DCP: readonly HostileDcp[] = [
   folder('E_SHARD_MISSING', 'file: of a rank is missing', /names __1_0\.distcp, and it is not there/, {}, (path) =>
     rmSync(join(path, '__1_0.distcp')),
   ),
+  folder('E_NOT_READABLE', 'file: a FIFO', /__1_0\.distcp: is a FIFO, not a regular file/, {}, (path) => {
+    rmSync(join(path, '__1_0.distcp'));
+    makeFifo(join(path, '__1_0.distcp'));
+  }),
   folder('E_NOT_READABLE', 'file: a link to a folder', /__1_0\.distcp/, {}, (path) => {
     rmSync(join(path, '__1_0.distcp'));
     symlinkSync(path, join(path, '__1_0.distcp'));

@@ -1,5 +1,6 @@
 import { dcp } from './dcp/container.ts';
 import { FOREIGN } from './foreign.ts';
+import { guarded } from './guarded.ts';
 import { rankFiles } from './rank-files.ts';
 import { safetensors } from './safetensors/container.ts';
 import { rankShards } from './safetensors/rank-shards.ts';
@@ -8,7 +9,13 @@ import { fsdpRanks } from './torch/fsdp-ranks.ts';
 import type { Container, Found } from './types.ts';
 
 /** Asked in turn: the first that recognises a checkpoint opens it. */
-const CONTAINERS: readonly Container[] = [safetensors, rankShards, dcp, torch, fsdpRanks];
+const CONTAINERS: readonly Container[] = [
+  safetensors,
+  rankShards,
+  guarded(dcp, 'E_DCP'),
+  guarded(torch, 'E_TORCH_FILE'),
+  guarded(fsdpRanks, 'E_TORCH_FILE'),
+];
 
 /** The container of a checkpoint that can be read; undefined where none knows it. */
 export function containerOf(found: Found): Promise<Container | undefined> {

@@ -1,6 +1,6 @@
 import type { BoxColumns } from './types.ts';
 
-/** Most dimensions of a tensor in boxes: each doubles the corners of a box. */
+/** Most dimensions of a tensor in several boxes: each doubles the corners of a box. */
 const MAX_BOX_RANK = 8;
 
 /** Boxes of one tensor: starts and sizes in each dimension, one box after another. */
@@ -39,6 +39,8 @@ export interface TilingFault {
  */
 export function tilingFault({ shape, count, start, size }: Boxes): TilingFault | null {
   const rank = shape.length;
+  const all = shape.map((_, axis) => axis);
+  if (count === 1 && all.every((axis) => start(0, axis) === 0 && size(0, axis) === shape[axis])) return null;
   if (rank > MAX_BOX_RANK) return { kind: 'rank', at: shape };
   // Corners as numbers: at most those of a tensor of one more in each dimension.
   const strides = shape.map((_, axis) => shape.slice(axis + 1).reduce((product, length) => product * (length + 1), 1));

@@ -89,7 +89,7 @@ export function assignTreatments(tensors: readonly PolicyTensor[], request: Poli
     tensors.every(({ role: { role } }) => role === 'lora' || role === 'optimizer');
   if (tensors.length > 0 && (alone || treatments.every(({ kind }) => kind === 'drop')))
     conflicts.push(nothingLeft(policies.length > 0, tensors.length));
-  return { treatments, of, conflicts, warnings: treatmentWarnings(tensors, treatments, of) };
+  return { treatments, of, conflicts, warnings: treatmentWarnings(tensors, treatments, of, options.convert !== undefined) };
 }
 
 /** The row of the default table that a tensor is in. */

@@ -62,7 +62,8 @@ function treatmentWords(
 ): string {
   const stored = dtype === null ? '' : (KEPT_WORDS[dtype] ?? `, in ${dtype}`);
   if (row === 'converted') return 'bytes copied';
-  if (kind === 'average' && weights.method === 'convert') return `values as they are${stored}`;
+  if (kind === 'average' && weights.method === 'convert')
+    return stored === '' ? 'values in the dtype asked for, rounded where it is narrower' : `values as they are${stored}`;
   switch (kind) {
     case 'average':
       return `average, ${weightWords(weights)}${stored}`;

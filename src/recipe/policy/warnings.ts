@@ -46,7 +46,12 @@ class Kinds {
 }
 
 /** What there is to say of tensors that are averaged without being known, and of those that are left out. */
-export function treatmentWarnings(tensors: readonly PolicyTensor[], treatments: readonly Treatment[], of: Int32Array): Warning[] {
+export function treatmentWarnings(
+  tensors: readonly PolicyTensor[],
+  treatments: readonly Treatment[],
+  of: Int32Array,
+  convert: boolean,
+): Warning[] {
   const unknown = new Kinds();
   const [leftOut, needed, prediction] = [new Named(), new Named(), new Named()];
   const [partial, activations] = [new Named(), new Named()];
@@ -55,7 +60,8 @@ export function treatmentWarnings(tensors: readonly PolicyTensor[], treatments: 
   for (const [i, { name, role, apart }] of tensors.entries()) {
     const { kind, policy, default: row } = treatments[of[i]!]!;
     if (row === 'activation state' && policy === null) activations.add(name);
-    if (kind === 'average' && policy === null && role.role === null) unknown.add(name);
+    // Of one checkpoint nothing is averaged.
+    if (!convert && kind === 'average' && policy === null && role.role === null) unknown.add(name);
     if (kind !== 'drop') continue;
     // What a container keeps apart from the model is in every checkpoint of it: the table has it.
     if (policy === null && apart === true) continue;

@@ -69,3 +69,18 @@ it.each([
 ])('%j and %s.%s: %s', (named, module, name, allowed) => {
   expect(namedClasses({ CKPT_MERGE_CLASSES: named })(new Global(module, name))).toBe(allowed);
 });
+
+it('the variable may be of any length, and stars do not multiply the work', () => {
+  const named = namedClasses({ CKPT_MERGE_CLASSES: `${'x'.repeat(100_000)},${'(*a'.repeat(30_000)}*b,lib.*.Args*` });
+  expect(['lib.args.Args', 'lib.x.ArgsOf', 'lib.Args', 'xx'].map((path) => named(new Global(...splitName(path))))).toEqual([
+    true,
+    true,
+    false,
+    false,
+  ]);
+});
+
+const splitName = (path: string): [string, string] => [
+  path.slice(0, Math.max(0, path.lastIndexOf('.'))),
+  path.slice(path.lastIndexOf('.') + 1),
+];

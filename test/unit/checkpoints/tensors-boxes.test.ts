@@ -162,3 +162,10 @@ describe('tensors in boxes', () => {
     expect([...kinds.keys()].sort()).toEqual(['hole', 'overlap']);
   });
 });
+
+it('one box that is the whole tensor may have any number of dimensions', () => {
+  const shape = [1, 2, 1, 2, 1, 2, 1, 2, 3];
+  const boxes = { shape, count: 1, start: () => 0, size: (_: number, axis: number) => shape[axis]! };
+  expect(tilingFault(boxes)).toBeNull();
+  expect(tilingFault({ ...boxes, size: (_, axis) => (axis === 8 ? 2 : shape[axis]!) })).toMatchObject({ kind: 'rank' });
+});

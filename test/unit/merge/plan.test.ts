@@ -235,6 +235,16 @@ describe('conflicts', () => {
     await expect(planOf([make('a', [tensors])])).rejects.toMatchObject({ code: 'E_UNSUPPORTED_DTYPE', details: { tensor: 'w' } });
   });
 
+  it('refuses complex numbers as what they are, with the way through', async () => {
+    const tensors: FixtureTensor[] = [{ name: 'w', dtype: 'C64', shape: [4] }];
+    const inputs = [make('a', [tensors]), make('b', [tensors])];
+    const error = await planOf(inputs).catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ code: 'E_UNSUPPORTED_DTYPE', message: expect.stringContaining('complex numbers are not averaged') });
+    expect((error as Error & { help: string }).help).toContain("'name=w:use=newest'");
+    const policies = [{ name: 'w', use: 'newest' as const }];
+    await expect(planOf(inputs, { outputs: [{ path: at('out'), policies }] })).resolves.toBeDefined();
+  });
+
   it('stores mixed dtypes as in the newest when that is allowed', async () => {
     const inputs = [make('a', [change('a.weight', { dtype: 'F32' })]), make('b')];
     await expect(planOf(inputs)).rejects.toMatchObject({ code: 'E_MIXED_DTYPES' });

@@ -44,7 +44,7 @@ const MOE = tensorsOf(
 function assign(
   tensors: readonly PolicyTensor[],
   request: PolicyRequest = {},
-  options: { members?: typeof MEMBERS; allowUnknown?: boolean } = {},
+  options: Partial<Parameters<typeof assignTreatments>[2]> = {},
 ) {
   const assigned = assignTreatments(tensors, request, { members: MEMBERS, allowUnknown: false, ...options });
   const at = (name: string): Treatment => assigned.treatments[assigned.of[tensors.findIndex((tensor) => tensor.name === name)]!]!;
@@ -458,4 +458,10 @@ it('policies of any shape leave every tensor with a treatment', () => {
   const { of, treatments, conflicts } = assign(MOE, { policies: odd });
   expect(conflicts.length).toBeGreaterThan(4);
   expect([...of].every((t) => treatments[t]!.policy === null)).toBe(true);
+});
+
+it('of one checkpoint that is converted nothing is said to be averaged', () => {
+  const tensors = tensorsOf('model.layers.0.alpha.zeta');
+  expect(assign(tensors).warnings).toMatchObject([{ code: 'W_UNKNOWN_NAMES' }]);
+  expect(assign(tensors, {}, { convert: { dtype: 'BF16' } }).warnings).toEqual([]);
 });

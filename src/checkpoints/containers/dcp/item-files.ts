@@ -20,7 +20,11 @@ export class ItemFiles {
   /** @param names in the folder @throws MergeError E_NOT_FOUND, E_NOT_READABLE, E_IO */
   static async of(store: Store, folder: string, names: readonly string[]): Promise<ItemFiles> {
     const paths = names.map((name) => join(folder, name));
-    return new ItemFiles(store, paths, await mapBounded(paths, LOOKED_AT, (path) => store.stat(path)));
+    const stats = await mapBounded(paths, LOOKED_AT, (path) => store.stat(path));
+    const other = stats.findIndex(({ kind }) => kind !== 'file');
+    // Opening it says what it is instead.
+    if (other >= 0) await (await store.open(paths[other]!)).close();
+    return new ItemFiles(store, paths, stats);
   }
 
   /** @throws MergeError as opening does, and what `work` throws */

@@ -20,7 +20,20 @@ function namesIn(variables: Readonly<Record<string, string | undefined>>): strin
 export function namedClasses(variables: Readonly<Record<string, string | undefined>> = process.env): (global: Global) => boolean {
   const names = namesIn(variables);
   if (names.length === 0) return () => false;
-  const escaped = names.map((name) => name.replaceAll(/[.+?^${}()|[\]\\]/g, String.raw`\$&`).replaceAll('*', '.*'));
-  const pattern = new RegExp(`^(?:${escaped.join('|')})$`);
-  return ({ path }) => pattern.test(path);
+  const patterns = names.map((name) => name.split('*'));
+  return ({ path }) => patterns.some((pattern) => fits(path, pattern));
+}
+
+/** Whether a text is these parts with any text between them. No regular expression: the variable may be of any length. */
+function fits(text: string, [first = '', ...others]: readonly string[]): boolean {
+  const last = others.pop();
+  if (last === undefined) return text === first;
+  if (!text.startsWith(first)) return false;
+  let at = first.length;
+  for (const part of others) {
+    const found = text.indexOf(part, at);
+    if (found < 0) return false;
+    at = found + part.length;
+  }
+  return text.length - last.length >= at && text.endsWith(last);
 }

@@ -1,4 +1,4 @@
-import { dtypeByCode } from '../../../base/dtype.ts';
+import { type Dtype, dtypeByCode } from '../../../base/dtype.ts';
 import type { Conflict } from '../../../base/errors.ts';
 import { extentsOf } from '../../../checkpoints/tensors/extents.ts';
 import { type BoxedMatrix, matrixOf } from '../../../checkpoints/tensors/matrix.ts';
@@ -88,8 +88,7 @@ export function matchShard(
     const tensor = table.names[row]!;
     const own = dtypeByCode(tensors.dtypes[target.origin[row]!]!);
     if (work.equal === 'E_UNSUPPORTED_DTYPE') {
-      const message = `tensor ${tensor} is ${own.name}, which is never averaged code by code`;
-      conflicts.push({ code: 'E_UNSUPPORTED_DTYPE', message, file: path, tensor });
+      conflicts.push({ code: 'E_UNSUPPORTED_DTYPE', ...unsupported(tensor, own), file: path, tensor });
       continue;
     }
     if (work.equal === null) continue;
@@ -101,6 +100,15 @@ export function matchShard(
     equal.push({ name: tensor, bytes, copies, code: work.equal, doubt: matching.doubt(shard, target.origin[row]!) });
   }
   return { spans: spansOf(table, columns, runs, matrices), equal, arranged: arranged.map((rows) => rows.size) };
+}
+
+/** Why a tensor is not averaged whose dtype is not a float's. */
+function unsupported(tensor: string, { name, kind }: Dtype): Pick<Conflict, 'message' | 'help'> {
+  if (kind !== 'complex') return { message: `tensor ${tensor} is ${name}, which is never averaged code by code` };
+  return {
+    message: `tensor ${tensor} is ${name}: complex numbers are not averaged`,
+    help: `Take it from one checkpoint: --policy 'name=${tensor}:use=newest'.`,
+  };
 }
 
 /** One member against one layout shard. */
