@@ -72,7 +72,7 @@ describe('hostile checkpoints of torch under a merge', () => {
       const output = join(folder, 'out');
       rows.push({ code, place, how: 'named', problems: await refused(folder, { inputs, output }, { code, says, file: 'step-300.pt' }) });
       const strict = { inputs: [run], output, select: { last: 3 }, strict: true };
-      const want = { code: 'E_STRICT', says: /step-300: (?:not usable|incomplete)/, file: 'run' };
+      const want = { code: 'E_STRICT', says: /step-300\.pt: (?:not usable|incomplete)/, file: 'run' };
       rows.push({ code: 'E_STRICT', place, how: 'in a run', problems: await refused(folder, strict, want) });
     }
     expect(failures()).toEqual([]);
