@@ -36,7 +36,7 @@ import { narrowedWarnings } from './tensors/narrowed.ts';
 import { resharded } from './tensors/resharded.ts';
 import { buildSegments, segmentBytes } from './tensors/segments.ts';
 import { type Entries, SharedText } from './tensors/shared-text.ts';
-import { planTensors } from './tensors/tensors.ts';
+import { type PlannedTensors, planTensors } from './tensors/tensors.ts';
 import { outputDtypes, planPolicies, recordedTreatments } from './tensors/treatments.ts';
 import type { Plan, PlanMember, PlanOutput, PlanRequest, PlanShard } from './types.ts';
 import { ownWarnings, planWarnings } from './warnings.ts';
@@ -136,7 +136,7 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
       beside.files,
       record,
       entries,
-      { text, shards: planned.shards, tables, parameters, floats, dcp },
+      { text, shards: shardsIn(d.layout, planned.shards, cutting), tables, parameters, floats, dcp },
       options,
     );
     const { selection = null, baseModelId = cachedRepoId(d.own.map((c) => c.path)) } = d.output;
@@ -255,6 +255,14 @@ async function dcpFiles(layout: Checkpoint, drafts: readonly DraftOutput[], chun
   if (file !== undefined) throw new MergeError('E_OPTION', `${file.output.path}: is a file, and ${option} makes a folder`);
   const checksums = (await readIntegrity(layout))?.algorithm ?? null;
   return new DcpFiles(await readTemplate(layout), layout.path, checksums, chunked);
+}
+
+/**
+ * The files of an output with what the headers of its own layout say, whatever else is made with it: of another size
+ * they have what the first of them says.
+ */
+function shardsIn(layout: Checkpoint, planned: PlannedTensors['shards'], cut: boolean): PlannedTensors['shards'] {
+  return planned.map(({ name }, s) => ({ name, metadata: layout.shards[cut ? 0 : s]!.metadata }));
 }
 
 /** Members that were named one by one are all that was asked for. */
