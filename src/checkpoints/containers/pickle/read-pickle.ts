@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { MergeError } from '../../../base/errors.ts';
 import {
   MAX_INTEGER_BYTES,
@@ -33,7 +34,6 @@ export type Allowed = (global: Global) => boolean;
 export type Take = (object: Call) => Value;
 
 const EMPTY: readonly Value[] = Object.freeze([]);
-const UTF8 = new TextDecoder('utf-8', { fatal: true });
 /** A class or function of a module; names with points reach into what they name. */
 const NAME = /^[A-Za-z_]\w*$/;
 const MODULE = /^[A-Za-z_][\w.]*$/;
@@ -360,12 +360,11 @@ class PickleReader {
     return bytes.toString('latin1', start, stop);
   }
 
+  /** Not by TextDecoder, which is strict only where Node has ICU, and takes a mark of byte order away. */
   #utf8(start: number, stop: number, at: number): string {
-    try {
-      return UTF8.decode(this.#bytes.subarray(start, stop));
-    } catch {
-      throw this.fault('has a text that is not valid UTF-8', at);
-    }
+    const bytes = this.#bytes.subarray(start, stop);
+    if (!isUtf8(bytes)) throw this.fault('has a text that is not valid UTF-8', at);
+    return bytes.toString('utf8');
   }
 
   #blob(length: number, at: number): Uint8Array {
