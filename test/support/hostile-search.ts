@@ -157,11 +157,12 @@ const MEMBERS: readonly Row[] = [
   ],
   ['E_NO_MEMBERS', 3, 'search: --steps that are not there', search('--steps', '100,250'), '250'],
   [
-    'E_SHAPE',
+    // Without --strict it is left out, with a warning.
+    'E_STRICT',
     3,
-    'search: members of other shapes',
-    search(),
-    'model.embed_tokens.weight',
+    'search: a member of other shapes',
+    search('--strict'),
+    'unlike the others of the run',
     newest({ shards: [[{ name: 'model.embed_tokens.weight', dtype: 'BF16', shape: [4, 3] }]] }),
   ],
   [
