@@ -8,7 +8,7 @@ import { type DocumentReader, refusedAtMost } from './document-reader.ts';
 import { LONG_TEXTS } from './mutate.ts';
 
 /** Documents a reader is thrown. */
-const DOCUMENTS = 4_000 * TIMES;
+const DOCUMENTS = 2_500 * TIMES;
 /** Milliseconds after which a document hangs its reader. */
 const HANGS_MS = 1000;
 /** On a busy machine a reader gets no smaller share of a CPU than this. */
