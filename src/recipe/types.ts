@@ -56,7 +56,7 @@ export interface Recipe extends TokenSource {
    * tensor has a file of its own. As the layout when absent.
    */
   readonly shardSize?: string | number | undefined;
-  /** Files of tensors of the outputs, of about equal size; `shardSize` goes before it. */
+  /** Files of tensors of the outputs, of about equal size; not beside `shardSize`. */
   readonly files?: number | undefined;
   /** Let a tensor have different float dtypes among the inputs. */
   readonly allowMixedDtypes?: boolean | undefined;

@@ -5,19 +5,14 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { verify } from '../../src/analysis/verify/verify.ts';
 import { average, plan } from '../../src/merge/average.ts';
 import { convert } from '../../src/merge/convert.ts';
-import { floatsOf, type OracleTensor, readOracle, unpackGolden } from '../support/containers.ts';
+import { floatsOf, goldensIn, type OracleTensor, readOracle } from '../support/containers.ts';
 import { runCli } from '../support/run-cli.ts';
 import { mergeError } from '../support/safetensors.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'ckpt-merge-test-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-const homes = new Map<string, string>();
-function golden(name: string): string {
-  const home = homes.get(name) ?? unpackGolden(name, join(folder, name));
-  homes.set(name, home);
-  return home;
-}
+const golden = goldensIn(folder);
 
 let made = 0;
 const fresh = (): string => join(folder, `out-${made++}`);

@@ -3,17 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
 import { average } from '../../src/merge/average.ts';
-import { floatsOf, type OracleTensor, oracleOf, readOracle, unpackGolden } from '../support/containers.ts';
+import { floatsOf, goldensIn, type OracleTensor, oracleOf, readOracle } from '../support/containers.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'ckpt-merge-test-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-const homes = new Map<string, string>();
-function golden(name: string): string {
-  const home = homes.get(name) ?? unpackGolden(name, join(folder, name));
-  homes.set(name, home);
-  return home;
-}
+const golden = goldensIn(folder);
 
 /** Rounds a float64 to the nearest bfloat16, ties to even, by its definition. */
 function toBf16(value: number): number {

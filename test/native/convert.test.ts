@@ -7,7 +7,7 @@ import { verify } from '../../src/analysis/verify/verify.ts';
 import { average } from '../../src/merge/average.ts';
 import { type ConvertOptions, convert, planConversion } from '../../src/merge/convert.ts';
 import { runRecipe } from '../../src/merge/run.ts';
-import { type OracleTensor, readOracle, unpackGolden } from '../support/containers.ts';
+import { goldensIn, type OracleTensor, readOracle } from '../support/containers.ts';
 import { writeDcp } from '../support/dcp-files.ts';
 import { entry, fileBytes, indexText, mergeError } from '../support/safetensors.ts';
 import { dictOf, op, pickle, tensor, torchFiles, zipOf } from '../support/torch-files.ts';
@@ -15,12 +15,7 @@ import { dictOf, op, pickle, tensor, torchFiles, zipOf } from '../support/torch-
 const folder = mkdtempSync(join(tmpdir(), 'ckpt-merge-test-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-const homes = new Map<string, string>();
-function golden(name: string): string {
-  const home = homes.get(name) ?? unpackGolden(name, join(folder, name));
-  homes.set(name, home);
-  return home;
-}
+const golden = goldensIn(folder);
 
 let made = 0;
 const fresh = (): string => join(folder, `out-${made++}`);
@@ -34,7 +29,9 @@ function written(path: string): Map<string, OracleTensor> {
   );
 }
 
-/** Bit patterns that no arithmetic leaves as they are: signalling NaN with payloads, both zeros, denormals. */
+/**
+ * Bit patterns that no arithmetic leaves as they are: signalling NaN with payloads, both zeros, denormals.
+ */
 const F32_BITS = Uint32Array.of(0x7f800001, 0xffbfffff, 0x7fc12345, 0x80000000, 1, 0xff800000);
 const BF16_BITS = Uint16Array.of(0x7f81, 0xffbf, 0x7fd3, 0x8000, 1, 0xff80);
 const bytesOf = (array: Uint32Array | Uint16Array): Buffer => Buffer.from(array.buffer, array.byteOffset, array.byteLength);

@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
@@ -9,18 +9,13 @@ import { openCheckpoint } from '../../src/checkpoints/open.ts';
 import { sectionOf } from '../../src/checkpoints/tensors/section.ts';
 import { average } from '../../src/merge/average.ts';
 import { convert } from '../../src/merge/convert.ts';
-import { unpackGolden } from '../support/containers.ts';
+import { goldensIn } from '../support/containers.ts';
 import { mergeError } from '../support/safetensors.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'ckpt-merge-test-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-const homes = new Map<string, string>();
-function golden(name: string): string {
-  const home = homes.get(name) ?? unpackGolden(name, join(folder, name));
-  homes.set(name, home);
-  return home;
-}
+const golden = goldensIn(folder);
 
 let made = 0;
 const fresh = (): string => join(folder, `out-${made++}`);
@@ -117,4 +112,24 @@ it('safetensors give no form to write DCP in, but --like does', async () => {
   const tensors = [...first.keys()].filter((key) => key.startsWith('model.'));
   expect(tensors.length).toBeGreaterThan(10);
   for (const key of tensors) expect(first.get(key)?.equals(second.get(key)!), key).toBe(true);
+});
+
+it('an item of another form is no pattern: refused by name', async () => {
+  const input = fresh();
+  cpSync(join(golden('dcp-plain'), '200'), input, { recursive: true });
+  // The same length: a name of the archive, in its directory and before its data.
+  for (const name of readdirSync(input).filter((file) => file.endsWith('.distcp'))) {
+    const bytes = readFileSync(join(input, name)).toString('latin1').replaceAll('archive/version', 'archive/data/xx');
+    writeFileSync(join(input, name), bytes, 'latin1');
+  }
+  const error = await mergeError(() => convert({ input, output: fresh(), format: 'dcp' }));
+  expect([error.code, error.message]).toEqual(['E_DCP', expect.stringContaining('archive/data/xx')]);
+});
+
+it('its card says what it is', async () => {
+  const output = fresh();
+  await convert({ input: join(golden('dcp-plain'), '200'), output, format: 'dcp' });
+  const card = readFileSync(join(output, 'README.md'), 'utf8');
+  expect(card).toContain('as DCP');
+  expect(card).not.toContain('transformers');
 });

@@ -144,6 +144,23 @@ describe('files of a size', () => {
     expect(readdirSync(two).filter((name) => name.startsWith(stem))).toEqual(readdirSync(input));
   });
 
+  it('so many of them: with an index where they are several, and not beside one', async () => {
+    const sharded = fresh();
+    await convert({ input: newer, output: sharded, shardSize: 1000, sync: false });
+    const [one, three] = [fresh(), fresh()];
+    await convert({ input: sharded, output: one, files: 1, sync: false });
+    await convert({ input: sharded, output: three, files: 3, sync: false });
+    expect(readdirSync(one).filter((name) => name.startsWith('model'))).toEqual(['model.safetensors']);
+    expect([...files(three).keys()].length).toBe(3);
+    expectIndexed(three);
+    expect([...together(one)]).toEqual([...together(three)]);
+  });
+
+  it('are not given by size and by number at once', async () => {
+    const error = await mergeError(() => convert({ input: newer, output: fresh(), files: 2, shardSize: '1MB' }));
+    expect([error.code, error.help]).toEqual(['E_OPTION', 'Leave one of them out.']);
+  });
+
   it('that hold other tensors in two outputs are not written in one read', async () => {
     const outputs = [{ path: fresh() }, { path: fresh(), dtype: 'F32' as const }];
     const error = await mergeError(() => runRecipe({ inputs: [older, newer], shardSize: 1000, outputs }));

@@ -30,7 +30,10 @@ export function unpackGolden(name: string, into: string): string {
   return join(into, name.replace(/^torch-(?=bin|pt)/, ''));
 }
 
-/** A tensor as the writer's own loader gave it: values as float32 where they are floats, as they are otherwise. */
+/**
+ * A tensor as the writer's own loader gave it: values as float32 where they are floats, as they are
+ * otherwise.
+ */
 export interface OracleTensor {
   readonly dtype: string;
   readonly shape: readonly number[];
@@ -113,10 +116,14 @@ export async function differences(
 /** Versions of torch that saved one state in all their forms: goldens `torch-VERSION`. */
 export const TORCH_VERSIONS = ['2.1', '2.5', '2.15'] as const;
 
-/** A checkpoint of such a golden: its path there, its step, and whether it has the values that all forms have. */
+/**
+ * A checkpoint of such a golden: its path there, its step, and whether it has the values that all forms have.
+ */
 export type FormOfTorch = readonly [path: string, step: number, sharesOracle: boolean];
 
-/** What each version saved. Where it cannot do a form (DTensors on two dimensions in 2.1), that is left out. */
+/**
+ * What each version saved. Where it cannot do a form (DTensors on two dimensions in 2.1), that is left out.
+ */
 export const FORMS_OF_TORCH: ReadonlyMap<string, readonly FormOfTorch[]> = new Map(
   TORCH_VERSIONS.map((version) => {
     const forms: Readonly<Record<string, readonly number[]>> = {
@@ -144,3 +151,13 @@ export const FORMS_OF_TORCH: ReadonlyMap<string, readonly FormOfTorch[]> = new M
     return [version, files];
   }),
 );
+
+/** Unpacks goldens into a folder, each when it is first asked for. @returns of a name its own folder there */
+export function goldensIn(folder: string): (name: string) => string {
+  const homes = new Map<string, string>();
+  return (name) => {
+    const home = homes.get(name) ?? unpackGolden(name, join(folder, name));
+    homes.set(name, home);
+    return home;
+  };
+}

@@ -9,6 +9,7 @@ import { sampleOf } from '../../checkpoints/fingerprint.ts';
 import { cachedRepoId } from '../../checkpoints/hub.ts';
 import { readIntegrity } from '../../checkpoints/integrity.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
+import type { Shard } from '../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { swappedLayers } from '../../model/places/swapped-layers.ts';
 import { policiesOf } from '../../recipe/policy/keys.ts';
@@ -258,10 +259,10 @@ async function dcpFiles(layout: Checkpoint, drafts: readonly DraftOutput[], chun
 }
 
 /**
- * The files of an output with what the headers of its own layout say, whatever else is made with it: of another size
- * they have what the first of them says.
+ * The files of an output with what the headers of its own layout say, whatever else is made with it: of
+ * another size they have what the first of them says.
  */
-function shardsIn(layout: Checkpoint, planned: PlannedTensors['shards'], cut: boolean): PlannedTensors['shards'] {
+function shardsIn(layout: Checkpoint, planned: PlannedTensors['shards'], cut: boolean): Pick<Shard, 'name' | 'metadata'>[] {
   return planned.map(({ name }, s) => ({ name, metadata: layout.shards[cut ? 0 : s]!.metadata }));
 }
 

@@ -97,7 +97,7 @@ export function mergeCard(
     `# ${name}`,
     '',
     recipe.method === 'convert'
-      ? `The checkpoint below, converted by ${tool.name} ${tool.version}: as safetensors, with the names that it has for its tensors.`
+      ? `The checkpoint below, converted by ${tool.name} ${tool.version}: as ${recipe.format === 'dcp' ? 'DCP' : 'safetensors'}, with the names that it has for its tensors.`
       : `${count(members.length)} of one training run, merged by ${tool.name} ${tool.version} with the method \`${recipe.method}\`${parameters(recipe.parameters)}.`,
     '',
     '| checkpoint | step | tokens | weight |',
@@ -175,7 +175,10 @@ function membersLeft(selection: Provenance['selection']): readonly string[] {
 
 const LINKS_SHOWN = 20;
 
-/** Files that a merge of these checkpoints would have; a README gives way to the card anyway. Where they led is a place on a machine. */
+/**
+ * Files that a merge of these checkpoints would have; a README gives way to the card anyway. Where they led
+ * is a place on a machine.
+ */
 function linksLeft(left: readonly LeftFile[]): readonly string[] {
   const names = left.filter(({ name, leadsTo }) => leadsTo !== undefined && name !== 'README.md').map(shownName);
   if (names.length === 0) return [];

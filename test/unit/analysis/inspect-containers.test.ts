@@ -7,7 +7,7 @@ import { inspect } from '../../../src/analysis/inspect/inspect.ts';
 import { inspectionText, namedTensors } from '../../../src/analysis/inspect/text.ts';
 import { verify } from '../../../src/analysis/verify/verify.ts';
 import { discoverRun } from '../../../src/checkpoints/run/discover.ts';
-import { readOracle, unpackGolden } from '../../support/containers.ts';
+import { goldensIn, readOracle } from '../../support/containers.ts';
 import { writeDcp } from '../../support/dcp-files.ts';
 import { mergeError } from '../../support/safetensors.ts';
 import { dictOf, op, pickle, tensor, torchFiles, zipOf } from '../../support/torch-files.ts';
@@ -15,12 +15,7 @@ import { dictOf, op, pickle, tensor, torchFiles, zipOf } from '../../support/tor
 const folder = mkdtempSync(join(tmpdir(), 'ckpt-merge-test-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-const homes = new Map<string, string>();
-function golden(name: string): string {
-  const home = homes.get(name) ?? unpackGolden(name, join(folder, name));
-  homes.set(name, home);
-  return home;
-}
+const golden = goldensIn(folder);
 
 const plain = pc.createColors(false);
 

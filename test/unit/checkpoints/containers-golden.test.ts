@@ -7,7 +7,7 @@ import { ByteReader } from '../../../src/base/store/byte-reader.ts';
 import { openCheckpoint } from '../../../src/checkpoints/open.ts';
 import { readTensor } from '../../../src/checkpoints/tensors/extents.ts';
 import { sectionOf } from '../../../src/checkpoints/tensors/section.ts';
-import { differences, floatsOf, oracleOf, readOracle, unpackGolden } from '../../support/containers.ts';
+import { differences, floatsOf, goldensIn, oracleOf, readOracle } from '../../support/containers.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'ckpt-merge-test-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -58,12 +58,7 @@ const CHECKPOINTS: readonly Golden[] = [
   ['deepspeed-zero1', 'global_step200/mp_rank_00_model_states.pt', 200],
 ];
 
-const unpacked = new Map<string, string>();
-function golden(name: string): string {
-  const known = unpacked.get(name) ?? unpackGolden(name, join(folder, name));
-  unpacked.set(name, known);
-  return known;
-}
+const golden = goldensIn(folder);
 
 it.each(CHECKPOINTS.map((own) => [`${own[0]} ${own[1]}`, own] as const))(
   '%s: every tensor is what its writer reads',

@@ -31,7 +31,9 @@ const MAX_SMALL = 4096;
 
 /**
  * Reads the form in which a checkpoint of DCP was written.
- * @throws MergeError E_DCP where it holds no tensor whose item could be a pattern; what reading throws
+ * @throws MergeError E_DCP where it holds no tensor whose item could be a pattern, or one of another form;
+ * what reading
+ *   throws
  */
 export async function readTemplate({
   heads,
@@ -75,8 +77,12 @@ async function formOf(region: Region): Promise<ItemForm> {
   const files = await Promise.all(
     entries.map(async ({ name, offset, size }) => {
       const own = name.slice(root.length + 1);
-      const isTensors = own === 'data.pkl' || own.startsWith('data/');
-      return { name: own, bytes: isTensors || size > MAX_SMALL ? new Uint8Array() : Uint8Array.from(await region.bytes(offset, size)) };
+      if (own === 'data.pkl' || own === 'data/0') return { name: own, bytes: new Uint8Array() };
+      if (size > MAX_SMALL || own.startsWith('data/')) {
+        const message = `${region.path}, byte ${region.from}: ${region.what} holds ${name}, which the item of a tensor does not have`;
+        throw new MergeError('E_DCP', message, { details: { file: region.path, position: region.from } });
+      }
+      return { name: own, bytes: Uint8Array.from(await region.bytes(offset, size)) };
     }),
   );
   const said = files.find(({ name }) => name === '.storage_alignment');

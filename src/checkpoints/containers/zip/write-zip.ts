@@ -19,8 +19,9 @@ export interface ArchiveLayout {
   /** [files] Where the bytes of each begin, from the beginning of the archive. */
   readonly offsets: readonly number[];
   /**
-   * What is to be written besides: headers, padding, descriptors, the files whose bytes are given, the directory; in
-   * ascending order, and with the bytes that somebody else writes it is every byte of the archive.
+   * What is to be written besides: headers, padding, descriptors, the files whose bytes are given, the
+   * directory; in ascending order, and with the bytes that somebody else writes it is every byte of the
+   * archive.
    * @param crc32 [files] checksums, zlib's; of files whose bytes are given, too
    */
   pieces(crc32: readonly number[]): ArchivePiece[];
@@ -28,18 +29,20 @@ export interface ArchiveLayout {
 
 const LOCAL_BYTES = 30;
 const CENTRAL_BYTES = 46;
-const SATURATED = 0xffffffff;
-/** Bytes from where torch needs 64-bit fields; its own limit is one lower than that of the format. */
+/**
+ * What a 32-bit field says where a 64-bit one counts, and from where torch writes such: one lower than the
+ * format asks.
+ */
 const WIDE = 0xffffffff;
 /** Data follow, and names are UTF-8; of a file without bytes the latter alone. */
 const FLAGS = 0x0808;
 const FLAGS_EMPTY = 0x0800;
 
 /**
- * Lays out an archive as torch does: every file is stored as it is, its bytes aligned by a padded extra field, its
- * checksum behind them and in the directory.
- * Source: PyTorch's caffe2/serialize/inline_container.cc (`getPadding`, `writeRecord`) with miniz 3.0; the format is
- * PKWARE's APPNOTE.TXT 6.3.10.
+ * Lays out an archive as torch does: every file is stored as it is, its bytes aligned by a padded extra
+ * field, its checksum behind them and in the directory. Source: PyTorch's
+ * caffe2/serialize/inline_container.cc (`getPadding`, `writeRecord`) with miniz 3.0; the format is PKWARE's
+ * APPNOTE.TXT 6.3.10.
  * @param alignment of the bytes of each file, from the beginning of the archive
  */
 export function layOutArchive(files: readonly ArchiveFile[], alignment: number): ArchiveLayout {
@@ -48,7 +51,7 @@ export function layOutArchive(files: readonly ArchiveFile[], alignment: number):
   let at = 0;
   for (const { name, data } of files) {
     const size = sizeOf(data);
-    const wide = localWide(size, at);
+    const wide = wideField(size, at);
     const start = at + LOCAL_BYTES + Buffer.byteLength(name) + wide.length + 4;
     const padding = (alignment - (start % alignment)) % alignment;
     const fill = Buffer.alloc(4 + padding, 'Z');
@@ -60,7 +63,7 @@ export function layOutArchive(files: readonly ArchiveFile[], alignment: number):
   }
   const directoryAt = at;
   const central = files.map(
-    ({ name, data }, i) => CENTRAL_BYTES + Buffer.byteLength(name) + centralWide(sizeOf(data), headers[i]!.at).length,
+    ({ name, data }, i) => CENTRAL_BYTES + Buffer.byteLength(name) + wideField(sizeOf(data), headers[i]!.at).length,
   );
   const directoryBytes = central.reduce((sum, bytes) => sum + bytes, 0);
   const size = directoryAt + directoryBytes + 56 + 20 + 22;
@@ -101,16 +104,9 @@ function sizeOf(data: ArchiveFile['data']): number {
   return typeof data === 'number' ? data : data.length;
 }
 
-/** The extra field of a local header for what 32 bits do not hold: sizes, then the place of the header itself. */
-function localWide(size: number, at: number): Buffer {
-  return wideField([...(size >= WIDE ? [size, size] : []), ...(at >= WIDE ? [at] : [])]);
-}
-
-function centralWide(size: number, at: number): Buffer {
-  return localWide(size, at);
-}
-
-function wideField(values: readonly number[]): Buffer {
+/** The extra field for what 32 bits do not hold, of both headers: sizes, then the place of the local one. */
+function wideField(size: number, at: number): Buffer {
+  const values = [...(size >= WIDE ? [size, size] : []), ...(at >= WIDE ? [at] : [])];
   if (values.length === 0) return Buffer.alloc(0);
   const field = Buffer.alloc(4 + 8 * values.length);
   field.writeUInt16LE(1);
@@ -153,16 +149,16 @@ function descriptor(crc32: number, size: number, at: number): Buffer {
 }
 
 function centralHeader(name: string, size: number, at: number, crc32: number): Buffer {
-  const wide = centralWide(size, at);
+  const wide = wideField(size, at);
   const header = Buffer.alloc(CENTRAL_BYTES);
   header.writeUInt32LE(0x02014b50);
   header.writeUInt16LE(size === 0 ? FLAGS_EMPTY : FLAGS, 8);
   header.writeUInt32LE(size === 0 ? 0 : crc32, 16);
-  header.writeUInt32LE(size >= WIDE ? SATURATED : size, 20);
-  header.writeUInt32LE(size >= WIDE ? SATURATED : size, 24);
+  header.writeUInt32LE(size >= WIDE ? WIDE : size, 20);
+  header.writeUInt32LE(size >= WIDE ? WIDE : size, 24);
   header.writeUInt16LE(Buffer.byteLength(name), 28);
   header.writeUInt16LE(wide.length, 30);
-  header.writeUInt32LE(at >= WIDE ? SATURATED : at, 42);
+  header.writeUInt32LE(at >= WIDE ? WIDE : at, 42);
   return Buffer.concat([header, Buffer.from(name), wide]);
 }
 
@@ -183,7 +179,7 @@ function end(count: number, size: number, at: number): Buffer {
   bytes.writeUInt32LE(0x06054b50, 76);
   bytes.writeUInt16LE(Math.min(count, 0xffff), 84);
   bytes.writeUInt16LE(Math.min(count, 0xffff), 86);
-  bytes.writeUInt32LE(Math.min(size, SATURATED), 88);
-  bytes.writeUInt32LE(Math.min(at, SATURATED), 92);
+  bytes.writeUInt32LE(Math.min(size, WIDE), 88);
+  bytes.writeUInt32LE(Math.min(at, WIDE), 92);
   return bytes;
 }

@@ -96,7 +96,8 @@ export function outputFiles(
     digest.update(`\n${name}\n`).update(parts[0]).update(tensors.digest).update(new Uint8Array(treatments.of[s]!.buffer));
     return { name, headerBytes, header: () => Buffer.concat(parts), bytes: headerBytes + tensors.dataBytes };
   });
-  const indexName = shared.dcp === null ? indexNameOf(layout, kind, shared.shards, options.shardSize !== null) : null;
+  const indexName =
+    shared.dcp === null ? indexNameOf(layout, kind, shared.shards, options.shardSize !== null || options.filesAsked !== null) : null;
   const composed = shared.dcp?.composed(entries as readonly DcpEntries[]) ?? [];
   const safetensors = kind === 'file' ? SEALED_SAFETENSORS : SAFETENSORS;
   const index =
@@ -136,7 +137,10 @@ function asked(request: OutputRequest): Pick<PlanOutput, 'dtype' | 'purpose' | '
 
 const INDEX = 'model.safetensors.index.json';
 
-/** Shards that came without an index get one: nothing else loads them. @param resharded their size was asked for */
+/**
+ * Shards that came without an index get one: nothing else loads them.
+ * @param resharded their size or number was asked for
+ */
 function indexNameOf(
   { indexName, namesPerFile }: Checkpoint,
   kind: 'folder' | 'file',
@@ -148,7 +152,10 @@ function indexNameOf(
   return indexName ?? (several ? INDEX : null);
 }
 
-/** What a header of the layout says that may hold for an output's; transformers refuses files that name no format. */
+/**
+ * What a header of the layout says that may hold for an output's; transformers refuses files that name no
+ * format.
+ */
 function ownMetadata(metadata: ReadonlyMap<string, string>, floats: boolean): Map<string, string> {
   const own = new Map([...withoutProvenance(metadata)].filter(([key, value]) => key === 'format' || !isAboutFiles(key, value, !floats)));
   return own.has('format') ? own : own.set('format', 'pt');

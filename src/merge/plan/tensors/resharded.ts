@@ -23,7 +23,7 @@ type Cut = readonly [from: number, to: number];
 /**
  * The planned tensors in files of another size: in the order that they have, as many to a file as fit into
  * it, and a larger one in a file of its own.
- * @param request size or number of files as the user gave it; the size counts where both are there
+ * @param request size or number of files, as the user gave it
  * @throws MergeError E_OPTION for what is no size, or has no meaning for these checkpoints
  */
 export function resharded(
@@ -32,6 +32,10 @@ export function resharded(
   drafts: readonly DraftOutput[],
   { shardSize: size, files }: Pick<PlanRequest, 'shardSize' | 'files'>,
 ): { readonly planned: PlannedTensors; readonly conflicts: readonly Conflict[] } {
+  if (size !== undefined && files !== undefined) {
+    const both = `${optionName('shardSize')} ${size} and ${optionName('files')} ${files}`;
+    throw new MergeError('E_OPTION', `${both}: each says how many files there are`, { help: 'Leave one of them out.' });
+  }
   const option = optionName(size === undefined ? 'files' : 'shardSize');
   const most = size === undefined ? null : parseByteSize(size, option);
   if (layout.namesPerFile) {
@@ -128,14 +132,13 @@ function inFiles(planned: PlannedTensors, layout: Pick<Checkpoint, 'indexName'>,
     return cuts.map(([from, to]) => all.slice(from, to));
   };
   const spans = spansTogether(matched, before);
-  const { metadata } = planned.shards[0]!;
   const stem = layout.indexName?.match(/^(.+)\.safetensors\.index\.json$/)?.[1];
   const placed = placesIn(targets);
   return {
     ...planned,
     files,
     targets: parts,
-    shards: cuts.map((_, i) => ({ name: shardName(i, cuts.length, stem), metadata })),
+    shards: cuts.map((_, i) => ({ name: shardName(i, cuts.length, stem) })),
     workOf: sliced(workOf),
     treatmentOf: treatmentOf.map(sliced),
     matched: cuts.map((cut): MatchResult => ({ spans: spansIn(spans, cut), equal: [], arranged: [] })),

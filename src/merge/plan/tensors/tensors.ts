@@ -36,7 +36,7 @@ import { buildWorks, type Works } from './work.ts';
 export interface PlannedTensors {
   /** By tensor file of the outputs: those of the layout, unless a size is asked for. */
   readonly targets: readonly TargetShard[];
-  readonly shards: readonly Pick<Shard, 'name' | 'metadata'>[];
+  readonly shards: readonly Pick<Shard, 'name'>[];
   readonly placeOf: PlaceInOutputs;
   readonly works: Works;
   /** By shard, [rows of the target] index into `works.kinds`. */
