@@ -1,6 +1,7 @@
 /**
- * What it costs that checkpoints are those of torch.distributed: four of four ranks, cut by rows, by columns and both ways,
- * against the same as safetensors, and against what people do with them; each merge in a fresh process, in turn.
+ * What it costs that checkpoints are those of torch.distributed: four of four ranks, cut by rows, by columns
+ * and both ways, against the same as safetensors, and against what people do with them; each merge in a fresh
+ * process, in turn.
  */
 import { rmSync } from 'node:fs';
 import { basename, join } from 'node:path';

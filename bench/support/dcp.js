@@ -1,4 +1,7 @@
-/** Checkpoints of torch.distributed of four ranks, saved by torch itself where it is there, else by the writer of the tests. */
+/**
+ * Checkpoints of torch.distributed of four ranks, saved by torch itself where it is there, else by the writer
+ * of the tests.
+ */
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -39,7 +42,10 @@ export async function makeDcp(from, to, form, byTorch) {
   return readdirSync(to).flatMap((name) => (name.endsWith('.distcp') ? [join(to, name)] : []));
 }
 
-/** The tests' own, which is TypeScript. @returns {Promise<(from: string, to: string, form: Form) => Promise<unknown>>} */
+/**
+ * The tests' own, which is TypeScript.
+ * @returns {Promise<(from: string, to: string, form: Form) => Promise<unknown>>}
+ */
 async function writer() {
   const { build } = await import('rolldown');
   const input = fileURLToPath(new URL('../../test/support/dcp-cuts.ts', import.meta.url));

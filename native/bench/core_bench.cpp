@@ -2,8 +2,9 @@
 //
 //   core_bench floats|boxes [--dir DIR] [--inputs N] [--bytes B] [--threads T] [--rounds R]
 //
-// floats: what the float64 promise costs: kernels with float64 and with float32 accumulators, alone and inside
-// the engine. boxes: what it costs that matrices were saved by columns, against the same files as rows.
+// floats: what the float64 promise costs: kernels with float64 and with float32 accumulators, alone and
+// inside the engine. boxes: what it costs that matrices were saved by columns, against the same files as
+// rows.
 //
 // DIR holds N temporary inputs of B bytes of bf16 (whole matrices of 32 MiB), in four files each, and one
 // output (default: the system's temporary folder, 4 inputs of 256 MiB, 1 thread, 5 rounds). Kernels run on

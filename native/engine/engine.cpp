@@ -231,8 +231,8 @@ void Engine::release_inputs(const Job& job, const ChunkPlan& plan, const Chunk& 
 }
 
 // Boxes lie in many files at once, or in many places of one: the window is shared among files, and what lies
-// between two boxes is not taken for used. Ranges of few pages wait for the end of the segment, when they have
-// grown together.
+// between two boxes is not taken for used. Ranges of few pages wait for the end of the segment, when they
+// have grown together.
 void Engine::release_boxes(const Job& job, const Piece& piece, std::size_t n) const {
   constexpr std::uint64_t kFewPages = std::uint64_t{16} << 10;
   const std::uint64_t window = kMostUsed / std::max(job.inputs, job.files.size());

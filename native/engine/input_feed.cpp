@@ -14,8 +14,8 @@ constexpr std::size_t kGatherBytes = std::size_t{32} << 10;
 // Rows of a box that are shorter than a cache line are read a line at a time all the same: of narrow boxes as
 // many rows as there is room for.
 constexpr std::uint64_t kNarrow = 64;
-// Boxes of one column that are copied together, so that what is written lies together: more of them would push
-// each other's lines out of the first-level cache where columns are a power of two apart.
+// Boxes of one column that are copied together, so that what is written lies together: more of them would
+// push each other's lines out of the first-level cache where columns are a power of two apart.
 constexpr std::size_t kTogether = 8;
 
 template <std::size_t Bytes>
@@ -160,8 +160,8 @@ const std::uint8_t* InputFeed::find(const Source& source, const Patch& patch, st
   return source.loaded + place.element * source.size;
 }
 
-// How many elements follow one another as they are, in a row or in a box as wide as the grid; `inputs_` points
-// there.
+// How many elements follow one another as they are, in a row or in a box as wide as the grid; `inputs_`
+// points there.
 std::uint64_t InputFeed::find_run(Source& source, std::uint64_t first) {
   const Boxes& boxes = job_->boxes;
   const std::uint64_t at = source.start + first;

@@ -20,9 +20,9 @@ class InputFeed {
   // Turns to its next piece, the pieces in their order. Code::no_memory where there is none to gather in.
   Status turn(const Piece& piece, Tally* tally);
 
-  // Elements of the segment from `first` on in each input that it reads, within the piece: at most `count`, as
-  // many as is quickest; `count` becomes their number, which is what was asked for or a multiple of `grain`, a
-  // small number. [N], valid until the next call.
+  // Elements of the segment from `first` on in each input that it reads, within the piece: at most `count`,
+  // as many as is quickest; `count` becomes their number, which is what was asked for or a multiple of
+  // `grain`, a small number. [N], valid until the next call.
   const std::uint8_t* const* take(std::uint64_t first, std::size_t grain, std::size_t* count);
   // Elements [first, first + count) of one input, copied to where they shall stand.
   void copy(std::size_t n, std::uint64_t first, std::size_t count, std::uint8_t* to) const;

@@ -42,7 +42,8 @@ bool box_fits(const Job& job, std::size_t b, std::uint64_t element) {
   return boxes.rows[b] == 1 || boxes.row_stride[b] <= left / (boxes.rows[b] - 1);
 }
 
-// That the boxes of an input hold every element of the segment, and are in the order that PatchWalk relies on.
+// That the boxes of an input hold every element of the segment, and are in the order that PatchWalk relies
+// on.
 Status validate_boxes(const Job& job, std::size_t segment, std::size_t n) {
   const Boxes& boxes = job.boxes;
   const std::size_t input = segment * job.inputs + n;

@@ -381,7 +381,8 @@ void hostile_boxes_are_refused() {
   CHECK(combine(*make_engine({}), small_job(dir), &result).code == Code::invalid_arg);  // made without gathers
 }
 
-// Whatever numbers stand in a job: it is refused, or its boxes are where it says, in their files (the address sanitizer sees).
+// Whatever numbers stand in a job: it is refused, or its boxes are where it says, in their files (the address
+// sanitizer sees).
 void damaged_boxes_are_refused_or_read(std::uint32_t seed) {
   Random random(seed);
   const TempDir dir;

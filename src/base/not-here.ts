@@ -44,7 +44,9 @@ function repositoryOf(url: string): string {
   return `${org}/${name.replace(/@.*$/, '')}`;
 }
 
-/** Why a path names nothing on this machine, in words, and what to do; null where it is a path as others are. */
+/**
+ * Why a path names nothing on this machine, in words, and what to do; null where it is a path as others are.
+ */
 export function notHere(path: string): { readonly problem: string; readonly help: string } | null {
   const scheme = SCHEME.exec(path)?.[1]?.toLowerCase();
   if (scheme === undefined) return null;

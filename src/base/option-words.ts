@@ -20,7 +20,8 @@ let beside: ReadonlySet<string> = new Set();
 
 /**
  * Says who reads from here on: a process has one reader, which the command line sets before anything else.
- * @param options of a recipe's reader: what no recipe holds, and is given beside it on the command line, as there
+ * @param options of a recipe's reader: what no recipe holds, and is given beside it on the command line, as
+ * there
  */
 export function speakTo(who: Reader, options: readonly string[] = []): void {
   reader = who;

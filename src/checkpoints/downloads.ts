@@ -8,7 +8,10 @@ import type { Checkpoint } from './types.ts';
 const UNFINISHED = /\.(aria2|incomplete|part|partial|crdownload|download|lftp-pget-status|!qB)$|\.safetensors\.st$/;
 /** Where the Hub's client keeps what it downloads into a folder of the user's. */
 const HUB_FOLDER = '.cache/huggingface/download';
-/** What it calls a part by, before the ETag: base64url of the SHA-1 of a name, and not the name itself since 2024. */
+/**
+ * What it calls a part by, before the ETag: base64url of the SHA-1 of a name, and not the name itself since
+ * 2024.
+ */
 const HASH = /^[\w-]{27}=$/;
 /**
  * Files that a merge is made of, and that a checkpoint can be opened without: of the weights that an index

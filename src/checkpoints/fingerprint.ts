@@ -27,16 +27,19 @@ export interface ContentSample {
  * of each shard, in the order of shard names: its size in bytes as a little-endian unsigned 64-bit integer;
  * the bytes before its data section (header length and header); then 64 blocks of 4,096 bytes, block i at
  * byte floor(i * (n - 4096) / 63) of its data section of n bytes, or the whole data section where n is at
- * most 262,144. (Headers alone identify nothing: those of two steps of a run are equal.) Of a checkpoint in boxes: size
- * and bytes of what says where they lie (`.metadata`), then of each file in its order its size and b blocks of all its
- * bytes, b = max(1, min(64, floor(1024 / files))).
+ * most 262,144. (Headers alone identify nothing: those of two steps of a run are equal.) Of a checkpoint in
+ * boxes: size and bytes of what says where they lie (`.metadata`), then of each file in its order its size
+ * and b blocks of all its bytes, b = max(1, min(64, floor(1024 / files))).
  * @throws MergeError E_INPUT_CHANGED, E_NOT_FOUND, E_NOT_READABLE, E_IO
  */
 export async function fingerprint(checkpoint: Pick<Checkpoint, 'shards' | 'files' | 'heads'>): Promise<string> {
   return (await sampleOf(checkpoint)).fingerprint;
 }
 
-/** The fingerprint of a checkpoint, and what else its bytes show. @throws MergeError as {@link fingerprint} does */
+/**
+ * The fingerprint of a checkpoint, and what else its bytes show.
+ * @throws MergeError as {@link fingerprint} does
+ */
 export async function sampleOf({ shards, files, heads }: Pick<Checkpoint, 'shards' | 'files' | 'heads'>): Promise<ContentSample> {
   const hash = createHash('sha256');
   const spots = new Map<string, boolean>();

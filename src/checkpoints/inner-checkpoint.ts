@@ -4,9 +4,15 @@ import { holdsModelOfTorch } from './containers/torch/file-names.ts';
 import type { Found } from './containers/types.ts';
 import { positionFromName, reasonAgainstName } from './names.ts';
 
-/** Folders inside each other that are looked into: NeMo AutoModel has `model/consolidated`, verl `actor/huggingface`. */
+/**
+ * Folders inside each other that are looked into: NeMo AutoModel has `model/consolidated`, verl
+ * `actor/huggingface`.
+ */
 const DEEP = 3;
-/** Folders that are looked into on each level: a checkpoint has a few, and a tree of something else may have thousands. */
+/**
+ * Folders that are looked into on each level: a checkpoint has a few, and a tree of something else may have
+ * thousands.
+ */
 const FOLDERS_READ = 32;
 
 /** What trainers keep in folders beside the model: its optimizer, and other models. */
@@ -14,9 +20,9 @@ const NOT_THE_MODEL =
   /^(zero|optim|optimizer|lr_scheduler|scheduler|rng|random|dataloader|dataset|critic|value|ref|reference|reward|teacher|draft|logs?|tensorboard|wandb)([-_.].*)?$/i;
 
 /**
- * The checkpoints inside a folder that holds no weights itself but in folders of its own, as where a trainer converts
- * what it saves: those with a config.json before others, the nearest before what lies deeper. More than one where
- * nothing says which is meant. A folder that names another step is another checkpoint.
+ * The checkpoints inside a folder that holds no weights itself but in folders of its own, as where a trainer
+ * converts what it saves: those with a config.json before others, the nearest before what lies deeper. More
+ * than one where nothing says which is meant. A folder that names another step is another checkpoint.
  * @param own step of the folder; null where it names none
  * @param whatever whether those count that torch wrote, where the folder itself is in no form that is read
  * @returns paths that go on from the folder's own

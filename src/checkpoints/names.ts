@@ -133,7 +133,10 @@ function words(kind: Kind, all: string): [string, Kind][] {
   return all.split(' ').map((word) => [word, kind]);
 }
 
-/** Whether a name is about the form of what lies in a folder, and nothing else: `hf`, `consolidated`, `hf_model`. */
+/**
+ * Whether a name is about the form of what lies in a folder, and nothing else: `hf`, `consolidated`,
+ * `hf_model`.
+ */
 export function isFormName(name: string): boolean {
   return name.split(/[-_]/).every((part) => FORM.has(part.toLowerCase()));
 }
@@ -167,7 +170,9 @@ export function reasonAgainstName(name: string): string | null {
   return LEFT_OUT.find(([pattern]) => pattern.test(name))?.[1] ?? null;
 }
 
-/** Folders above a checkpoint in which the name of its step is looked for: `global_step_20/actor/huggingface`. */
+/**
+ * Folders above a checkpoint in which the name of its step is looked for: `global_step_20/actor/huggingface`.
+ */
 export const FOLDERS_ABOVE = 3;
 
 /** Where a path says that a checkpoint stands. */

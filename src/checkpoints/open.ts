@@ -29,7 +29,9 @@ export interface OpenOptions {
   readonly position?: NamedPosition;
   /** Whether its name is that of a checkpoint, although it gives no step: it may lie deeper in its folder. */
   readonly deeper?: boolean;
-  /** Whether it is one of many that are looked at and not read from: where its tensors lie may be left open. */
+  /**
+   * Whether it is one of many that are looked at and not read from: where its tensors lie may be left open.
+   */
   readonly listed?: boolean;
 }
 
@@ -37,9 +39,9 @@ export interface OpenOptions {
  * Opens a checkpoint, a folder or a file, in whatever container knows it; one that lies inside the folder of
  * its step (`epoch_0_step_20/model/consolidated`) by that folder, too. What its tensors are is read and
  * checked, data is not, and no file stays open.
- * @throws MergeError E_NOT_FOUND, E_NOT_READABLE, E_NO_CHECKPOINT, E_AMBIGUOUS, E_NO_TENSORS, E_OTHER_CONTENT,
- * E_SHARD_MISSING, E_TENSOR_MISPLACED, E_TENSOR_TWICE, E_TENSOR_UNINDEXED, and what `readHeader` and
- * `readIndex` throw; with several faults, all are in `details.conflicts`
+ * @throws MergeError E_NOT_FOUND, E_NOT_READABLE, E_NO_CHECKPOINT, E_AMBIGUOUS, E_NO_TENSORS,
+ * E_OTHER_CONTENT, E_SHARD_MISSING, E_TENSOR_MISPLACED, E_TENSOR_TWICE, E_TENSOR_UNINDEXED, and what
+ * `readHeader` and `readIndex` throw; with several faults, all are in `details.conflicts`
  */
 export async function openCheckpoint(
   path: string,

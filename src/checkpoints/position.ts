@@ -69,7 +69,9 @@ export async function readPosition(path: string, isFolder: boolean, known: Known
   };
 }
 
-/** What the state files of a folder say, and what they leave open those of the folders of its step around it. */
+/**
+ * What the state files of a folder say, and what they leave open those of the folders of its step around it.
+ */
 async function stateOf(folder: string, { entries, outer }: Known): ReturnType<typeof readTrainingState> {
   const [, ...around] = foldersOfStep(folder, outer);
   let state = await readTrainingState(folder, entries);
@@ -101,7 +103,9 @@ export function foldersOfStep(folder: string, outer?: string): string[] {
   return folders;
 }
 
-/** By the names of its path, else by those of what it links to (`latest` often links to `checkpoint-1000`). */
+/**
+ * By the names of its path, else by those of what it links to (`latest` often links to `checkpoint-1000`).
+ */
 export async function positionOfFolder(folder: string): Promise<NamedPosition | null> {
   const own = placeFromPath(resolve(folder));
   if (own !== null && own.inner.length === 0) return own.position;
@@ -112,7 +116,10 @@ export async function positionOfFolder(folder: string): Promise<NamedPosition | 
   return (target?.inner.length === 0 ? target : (own ?? target))?.position ?? null;
 }
 
-/** Where the path of a checkpoint says that it stands: a file by its own name, `model.safetensors` by its folder. */
+/**
+ * Where the path of a checkpoint says that it stands: a file by its own name, `model.safetensors` by its
+ * folder.
+ */
 export function placeOfCheckpoint(path: string): NamedPlace | null {
   const full = resolve(path);
   const { name, ext, base } = parse(full);
@@ -122,12 +129,17 @@ export function placeOfCheckpoint(path: string): NamedPlace | null {
   return position === null ? null : { position, name, inner: [] };
 }
 
-/** What a checkpoint is called: after the folder that is named by its step, else as its own folder or file is. */
+/**
+ * What a checkpoint is called: after the folder that is named by its step, else as its own folder or file is.
+ */
 export function checkpointName(path: string): string {
   return placeOfCheckpoint(path)?.name ?? basename(resolve(path)).replace(/\.safetensors$/, '');
 }
 
-/** What to show of a checkpoint's name: of a file with its extension, so that whoever copies it has a path that is there. */
+/**
+ * What to show of a checkpoint's name: of a file with its extension, so that whoever copies it has a path
+ * that is there.
+ */
 export function shownName({ name, path }: { readonly name: string; readonly path: string }): string {
   const own = basename(path);
   return own.startsWith(`${name}.`) ? own : name;

@@ -5,7 +5,10 @@ const SIBLINGS = 2;
 
 /** Beginnings of names that speak of copies, and not of another training: `best-checkpoint-50`. */
 const OF_COPIES = /(^|[-_=.])(best|final|last|latest|newest|top\d*|swa|avg|averaged?|merged?|ema)[-_=.]$/i;
-/** Words that count steps where they are all of a name; behind a beginning they may be those of an ablation's settings. */
+/**
+ * Words that count steps where they are all of a name; behind a beginning they may be those of an ablation's
+ * settings.
+ */
 const WEAK_WORD = /^(batch|ba|updates?)[-_=]?\d/i;
 
 /** What names of one folder say together. */

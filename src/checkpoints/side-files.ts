@@ -25,7 +25,9 @@ export interface SideFiles {
   readonly copied: readonly SideFile[];
   /** Stays behind, with the reason. Sorted by name. */
   readonly left: readonly LeftFile[];
-  /** Belongs with the model and cannot be had: E_NOT_FOUND, E_NOT_READABLE, E_INPUT_CHANGED, E_OTHER_CONTENT. */
+  /**
+   * Belongs with the model and cannot be had: E_NOT_FOUND, E_NOT_READABLE, E_INPUT_CHANGED, E_OTHER_CONTENT.
+   */
   readonly faults: readonly MergeError[];
 }
 

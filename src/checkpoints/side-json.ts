@@ -45,7 +45,9 @@ export async function topicOf(name: string, found: FoundFile): Promise<JsonTopic
   return entries.some(([key, value]) => typeof value === 'number' && TRAINING.test(key)) ? 'training' : null;
 }
 
-/** Whether an object says of names, at least one of which looks like that of a file, what their checksums are. */
+/**
+ * Whether an object says of names, at least one of which looks like that of a file, what their checksums are.
+ */
 function areChecksums(object: Readonly<Record<string, unknown>>): boolean {
   const entries = Object.entries(object);
   return entries.some(([name]) => name.includes('.')) && entries.every(([, value]) => typeof value === 'string' && CHECKSUM.test(value));

@@ -40,7 +40,8 @@ export interface SampledBytes {
 }
 
 /**
- * The same of tensors in boxes, whose files begin at other bytes in each checkpoint: a place is a block of a box here.
+ * The same of tensors in boxes, whose files begin at other bytes in each checkpoint: a place is a block of a
+ * box here.
  * @param pieces in the order of files and bytes
  */
 export function addSpotsOfBoxes(spots: Map<string, boolean>, tables: readonly TensorTable[], pieces: readonly SampledBytes[]): void {

@@ -5,7 +5,9 @@ import type { Opened } from './containers/types.ts';
  * are is read, data is not. Its position comes from its state files or its name. Shards are sorted by name.
  */
 export interface Checkpoint extends Position, Opened {
-  /** Where it lies: the path that was given, or goes on from that where it was the folder of a step around it. */
+  /**
+   * Where it lies: the path that was given, or goes on from that where it was the folder of a step around it.
+   */
   readonly path: string;
   readonly kind: 'folder' | 'file';
   readonly tensorCount: number;

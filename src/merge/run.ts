@@ -83,7 +83,9 @@ function checkRequest(recipe: Recipe | string, { signal, ...options }: MachineOp
   if (typeof recipe !== 'string') checkGiven('runRecipe', recipe, OF_RECIPE);
 }
 
-/** Inputs elsewhere are the rule, and so is an output beside the recipe's folder; others are worth a warning. */
+/**
+ * Inputs elsewhere are the rule, and so is an output beside the recipe's folder; others are worth a warning.
+ */
 function withOutside(plan: Plan, outside: readonly OutsidePath[]): Plan {
   const outputs = outside.flatMap(({ what, path, beside }) => (what === 'outputs' && beside === undefined ? [path] : []));
   const warning: Warning = {

@@ -5,7 +5,10 @@ import { MACHINE, type Option, OUTPUT, POLICY, PUBLICATION, RECIPE, SELECT, TRUS
 
 /** What a value of the library is, where no table of options says it. */
 type Shape =
-  /** `inputs`: paths, which may carry weights; `command`: text, words or a function; `anything`: looked at by whoever takes it. */
+  /**
+   * `inputs`: paths, which may carry weights; `command`: text, words or a function; `anything`: looked at by
+   * whoever takes it.
+   */
   | { readonly kind: 'inputs' | 'paths' | 'texts' | 'command' | 'function' | 'anything' }
   /** An object of options, or a list of them. */
   | { readonly kind: 'map' | 'maps'; readonly of: Names };
@@ -173,7 +176,9 @@ const WANTED: Readonly<Record<Kind, Check>> = {
   anything: () => null,
 };
 
-/** What to do about an option that is not known: the place where it is, or the known one that it looks like. */
+/**
+ * What to do about an option that is not known: the place where it is, or the known one that it looks like.
+ */
 function advice(name: string, known: Names, path: Problem['path']): string {
   const names = Object.keys(known);
   if (path.length === 0 && OF_CALLS.includes(name)) return `; \`${name}\` belongs in the second argument`;

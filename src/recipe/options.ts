@@ -238,8 +238,8 @@ export const MACHINE = {
 } as const satisfies Readonly<Record<string, Option>>;
 
 /**
- * What is believed of checkpoints on this machine, and what is not put up with. Never part of a recipe, which may come from somebody else:
- * whoever runs it decides.
+ * What is believed of checkpoints on this machine, and what is not put up with. Never part of a recipe, which
+ * may come from somebody else: whoever runs it decides.
  */
 export const TRUST = {
   strict: { kind: 'flag', help: 'refuse a merge whose members are not all that were asked for, or seem damaged', default: 'warn' },

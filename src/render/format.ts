@@ -57,7 +57,9 @@ export function formatCount(count: number): string {
   return String(count).replace(/\B(?=(\d{3})+$)/g, ',');
 }
 
-/** Characters of a word that are shown whole, and of one that may be a path; and how much of a longer one is. */
+/**
+ * Characters of a word that are shown whole, and of one that may be a path; and how much of a longer one is.
+ */
 const WORD = 300;
 const PATH = 4096;
 const [FRONT, BACK] = [200, 60];

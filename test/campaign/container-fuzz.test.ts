@@ -21,7 +21,10 @@ import { mutated } from '../support/mutate-bytes.ts';
 
 /** Seconds for each reader: `.ci/full` gives more. */
 const SECONDS = Number(process.env.CKPT_TEST_FUZZ_SECONDS ?? 0.2);
-/** What no input may take on a busy machine, in milliseconds, and how far memory may grow over all of them, in bytes. */
+/**
+ * What no input may take on a busy machine, in milliseconds, and how far memory may grow over all of them, in
+ * bytes.
+ */
 const MOST_MS = 10_000;
 const MOST_GROWTH = 2 ** 30;
 const START = seedOf(20_261_130);

@@ -33,7 +33,9 @@ afterAll(() => {
 });
 const distinct = () => new Set(rows.map(({ code, place }) => `${code} ${place}`)).size;
 
-/** A folder that is the working folder of this process, where a command of a pickle would leave its canary. */
+/**
+ * A folder that is the working folder of this process, where a command of a pickle would leave its canary.
+ */
 function workIn(): string {
   const folder = mkdtempSync(join(tmpdir(), 'ckpt-merge-test-'));
   folders.push(folder);

@@ -18,8 +18,8 @@ const ended = new Promise((resolve, reject) => worker.on('exit', resolve).on('er
 await new Promise((resolve, reject) =>
   worker.on('message', (type) => type === 'plan' && resolve()).on('exit', () => reject(new Error('ended early'))),
 );
-// The plan is out; once its unfinished folder says whose it is the files are opened, and their reads take seconds. (Before
-// that it may be of a program that is about to say so, and nobody removes it at once.)
+// The plan is out; once its unfinished folder says whose it is the files are opened, and their reads take
+// seconds. (Before that it may be of a program that is about to say so, and nobody removes it at once.)
 const begun = () =>
   readdirSync(dirname(output))
     .filter((name) => name.startsWith(`.${basename(output)}.partial-`))

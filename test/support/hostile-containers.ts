@@ -9,7 +9,10 @@ import { writeTree } from './run-trees.ts';
 import { smallFile } from './safetensors.ts';
 import { dictOf, op, pickle, tensor, torchFiles, tupleOf, zipOf } from './torch-files.ts';
 
-/** Command lines on checkpoints of containers that must be refused: one of each kind, with the fault where a user meets it. */
+/**
+ * Command lines on checkpoints of containers that must be refused: one of each kind, with the fault where a
+ * user meets it.
+ */
 
 const PARTS: readonly Part[] = [
   { start: [0, 0], size: [2, 2] },

@@ -93,7 +93,12 @@ export const HOSTILE_TORCH_FILES: readonly HostileTorchFile[] = [
   withPickle('E_PICKLE', 'DUP', /the opcode DUP/, op.none, Buffer.from('2')),
   withPickle('E_PICKLE', 'text integers', /the opcode INT/, Buffer.from('I1\n')),
   withPickle('E_PICKLE', 'BINUNICODE8', /the opcode BINUNICODE8/, opaque(0x8d, 255, 255, 255, 255, 255, 255, 255, 127)),
-  withPickle('E_PICKLE', 'BYTEARRAY8', /ends inside an operand of 9223372036854775807 bytes/, opaque(0x96, 255, 255, 255, 255, 255, 255, 255, 127)),
+  withPickle(
+    'E_PICKLE',
+    'BYTEARRAY8',
+    /ends inside an operand of 9223372036854775807 bytes/,
+    opaque(0x96, 255, 255, 255, 255, 255, 255, 255, 127),
+  ),
   withPickle('E_PICKLE', 'a byte that is no opcode', /which is no opcode/, opaque(0xff)),
   // Lengths
   withPickle('E_PICKLE', 'a text of 4 GiB', /ends inside an operand of 4294967295 bytes/, opaque(0x58, 255, 255, 255, 255)),

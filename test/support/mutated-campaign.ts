@@ -16,9 +16,9 @@ const WAITS = 20;
 const MEMORY = '/dev/shm';
 
 /**
- * Throws documents at readers: mutations of a sound one by a fixed seed, and long texts of one kind of character.
- * A reader may take them, or refuse them by a designed error; anything else that it throws, and a second that
- * it takes, is a fault.
+ * Throws documents at readers: mutations of a sound one by a fixed seed, and long texts of one kind of
+ * character. A reader may take them, or refuse them by a designed error; anything else that it throws, and a
+ * second that it takes, is a fault.
  */
 export function throwDocumentsAt(readers: readonly DocumentReader[], ownSeed: number): void {
   const seed = seedOf(ownSeed);

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 
 /**
- * Files of torch.save made by hand, so that each byte of them can be wrong: pickles from their opcodes, archives
- * with every field as it is said.
+ * Files of torch.save made by hand, so that each byte of them can be wrong: pickles from their opcodes,
+ * archives with every field as it is said.
  */
 
 const latin1 = (text: string): Buffer => Buffer.from(text, 'latin1');
@@ -120,7 +120,8 @@ export interface ZipPlaces {
 }
 
 /**
- * An archive as torch writes it: stored files whose data begins at multiples of 64, a 64-bit end whatever the size.
+ * An archive as torch writes it: stored files whose data begins at multiples of 64, a 64-bit end whatever the
+ * size.
  * @param patch changes bytes of the whole
  */
 export function zipOf(files: readonly ZipFile[], patch: (bytes: Buffer, places: ZipPlaces) => void = () => {}): Buffer {

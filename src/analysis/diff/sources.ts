@@ -107,7 +107,8 @@ export class Finder {
 }
 
 /**
- * The ranges of a tensor that every checkpoint holds in one piece, for each part of it: boxes of a tensor are one.
+ * The ranges of a tensor that every checkpoint holds in one piece, for each part of it: boxes of a tensor are
+ * one.
  *
  * @param copies the runs of each checkpoint, by their beginning
  * @param each elements of a part: the tensor itself, or one expert of it
@@ -129,7 +130,10 @@ export function bytesOf(copies: readonly (readonly ElementRun[])[], elements: nu
   });
 }
 
-/** Ranges of elements, and the run of each checkpoint that holds them. @param begins where some begin in any case */
+/**
+ * Ranges of elements, and the run of each checkpoint that holds them.
+ * @param begins where some begin in any case
+ */
 function cutsOf(
   copies: readonly (readonly ElementRun[])[],
   elements: number,

@@ -13,10 +13,15 @@ import type { PolicyTensor } from '../../recipe/policy/types.ts';
 import { bytesOf, type ElementRun, Finder, type Named, rangesOf } from './sources.ts';
 import type { DiffRole, DiffUncompared } from './types.ts';
 
-/** Numbers that count: a word of a name of their own, or glued to its last word. Not those of `w1` and `fc2`. */
+/**
+ * Numbers that count: a word of a name of their own, or glued to its last word. Not those of `w1` and `fc2`.
+ */
 const COUNTED = /(?<=^|[._])\d+(?=\.|$)|(?<=\.(?:weight|bias))\d+$/g;
 
-/** What is compared on its own: a tensor, or the part of one layer or expert of a tensor that holds all of them. */
+/**
+ * What is compared on its own: a tensor, or the part of one layer or expert of a tensor that holds all of
+ * them.
+ */
 export interface DiffUnit {
   readonly name: string;
   /** The name with the numbers of layers and experts replaced: what is alike in all of them. */

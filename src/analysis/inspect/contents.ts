@@ -36,7 +36,10 @@ export const SECTION_WORDS: Readonly<Record<TensorSection, SectionTotals['sectio
   blob: 'training state',
 };
 
-/** The sections of a checkpoint that hold something, in one order; of a container that tells of none the model alone. */
+/**
+ * The sections of a checkpoint that hold something, in one order; of a container that tells of none the model
+ * alone.
+ */
 export function sectionTotals({ shards, objects = [] }: Checkpoint): SectionTotals[] {
   const totals = new Map(SECTIONS.map((section) => [section, { tensors: 0, elements: 0, bytes: 0, chunks: 0 }]));
   for (const { tensors } of shards) {

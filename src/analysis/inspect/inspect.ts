@@ -65,9 +65,15 @@ export interface Inspection {
     readonly kind: 'folder' | 'file';
     /** The form in which it is stored, and who wrote it, where something tells. */
     readonly container: StoredForm;
-    /** What of it is the model, the optimizer's and the trainer's: `model` alone where the container tells of nothing else. */
+    /**
+     * What of it is the model, the optimizer's and the trainer's: `model` alone where the container tells of
+     * nothing else.
+     */
     readonly sections: readonly SectionTotals[];
-    /** Checksums of its files that its writer left, and how many files they are for; null where there are none. */
+    /**
+     * Checksums of its files that its writer left, and how many files they are for; null where there are
+     * none.
+     */
     readonly integrity: { readonly algorithm: string; readonly files: number } | null;
     readonly files: readonly { readonly name: string; readonly bytes: number; readonly tensors: number }[];
     /** Of the model, as `sections` has it, and so all that follows. */
@@ -122,8 +128,8 @@ export interface Inspection {
 }
 
 /**
- * What a checkpoint holds, from what describes its tensors and config.json; where that says that two stored matrices are
- * one, a few kilobytes of both are compared.
+ * What a checkpoint holds, from what describes its tensors and config.json; where that says that two stored
+ * matrices are one, a few kilobytes of both are compared.
  *
  * @param path folder or file of any container that is read
  * @throws MergeError with the code of what is wrong with the checkpoint, naming file and tensor

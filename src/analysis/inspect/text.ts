@@ -170,7 +170,10 @@ function modelLine(summary: Inspection['summary']): string[] {
   return parts.length === 0 ? [] : [`  ${parts.join(', ')}`];
 }
 
-/** Of a mixture of experts what is active; of a dense model its size where some of its tensors are no parameters, or copies. */
+/**
+ * Of a mixture of experts what is active; of a dense model its size where some of its tensors are no
+ * parameters, or copies.
+ */
 function sizeParts(total: number, active: number | null, { experts, parameters }: Inspection['summary']): string[] {
   if (active === total && experts === null) {
     return total === parameters ? [] : [`${formatCount(total)} parameters without buffers, scales and copies`];

@@ -19,7 +19,8 @@ export interface IntegrityReport {
 /**
  * Compares the files of a checkpoint with the checksums that its writer left beside them (`integrity.json` of
  * Megatron-core); null where it left none.
- * @throws MergeError E_VERIFY naming the first file that is another, or is not there; E_DCP for checksums that
+ * @throws MergeError E_VERIFY naming the first file that is another, or is not there; E_DCP for checksums
+ * that
  *   say nothing; `signal.reason` on an abort
  */
 export async function checkIntegrity(

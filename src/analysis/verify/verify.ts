@@ -82,8 +82,8 @@ export interface VerifyReport {
  * of the recomputation share no code with the engine; which weights a tensor gets and where an input holds it
  * are found as a merge finds them (roles, policies, layouts, quantised forms).
  *
- * Of a checkpoint that is no merge the files are compared with the checksums that its writer left beside them,
- * where it did (`integrity.json` of Megatron-core).
+ * Of a checkpoint that is no merge the files are compared with the checksums that its writer left beside
+ * them, where it did (`integrity.json` of Megatron-core).
  *
  * @param path folder or file that this tool wrote, or a checkpoint with checksums of its own
  * @throws MergeError E_VERIFY with the first difference in `details`; E_PROVENANCE where there is none;

@@ -89,8 +89,8 @@ export function versionOf({ dev, ino, mtimeNs, size }: FileStat): string {
 }
 
 /**
- * Times are compared to the millisecond: kernels stamp files at ticks of one to ten, and neither every runtime
- * (Deno) nor every file system tells more.
+ * Times are compared to the millisecond: kernels stamp files at ticks of one to ten, and neither every
+ * runtime (Deno) nor every file system tells more.
  */
 function inMilliseconds(ns: bigint): bigint {
   return ns / 1_000_000n;
@@ -184,8 +184,8 @@ const SLOW_READ = 0.05;
 const TRIED = 16;
 
 /**
- * What is in the page cache is read at once: waiting for the thread pool takes many times as long. A disk or network that
- * takes longer is asked for all at the same time.
+ * What is in the page cache is read at once: waiting for the thread pool takes many times as long. A disk or
+ * network that takes longer is asked for all at the same time.
  */
 async function readEach(
   handle: FileHandle,

@@ -22,7 +22,10 @@ export function containerOf(found: Found): Promise<Container | undefined> {
   return firstOf(CONTAINERS, found);
 }
 
-/** What a checkpoint is that cannot be read: opening it says what to do instead. Undefined where that is not known. */
+/**
+ * What a checkpoint is that cannot be read: opening it says what to do instead. Undefined where that is not
+ * known.
+ */
 export function foreignContainerOf(found: Found): Promise<Container | undefined> {
   return firstOf([rankFiles, ...FOREIGN], found);
 }

@@ -111,7 +111,10 @@ export function foreignName(name: string): ForeignFormat | null {
   return FORMATS.find(({ path, weak, beside }) => weak !== true && beside === undefined && path.test(name)) ?? null;
 }
 
-/** Whether names in a folder are those of a checkpoint of a known form, and not files that a run may have, too. */
+/**
+ * Whether names in a folder are those of a checkpoint of a known form, and not files that a run may have,
+ * too.
+ */
 export function areForeign(names: readonly string[]): boolean {
   return names.some((name) => foreignName(name) !== null);
 }

@@ -2,9 +2,10 @@ import { type ErrorCode, MergeError } from '../../base/errors.ts';
 import type { Container } from './types.ts';
 
 /**
- * A container of pickles, of which no file ends a run: what one describes may be beyond what JavaScript can hold (a stack,
- * a map), or of a form that its reader did not think of. That is a fault of this checkpoint to those who list a run or open
- * it; the error that was thrown is its cause. Faults of the machine and of other parts pass as they are.
+ * A container of pickles, of which no file ends a run: what one describes may be beyond what JavaScript can
+ * hold (a stack, a map), or of a form that its reader did not think of. That is a fault of this checkpoint to
+ * those who list a run or open it; the error that was thrown is its cause. Faults of the machine and of other
+ * parts pass as they are.
  * @param code of such a fault
  */
 export function guarded(container: Container, code: ErrorCode): Container {

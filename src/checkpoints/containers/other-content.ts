@@ -38,7 +38,8 @@ const MAGICS: readonly (readonly [begin: string, content: Content])[] = [
       remedy: TORCH,
     },
   ],
-  // Of protocols 2 to 5, with what a dict or a state of torch begins with; read as a length it would be petabytes.
+  // Of protocols 2 to 5, with what a dict or a state of torch begins with; read as a length it would be
+  // petabytes.
   ['\x80\x02}', { what: 'is a pickle of Python', remedy: TORCH }],
   ['\x80\x03}', { what: 'is a pickle of Python', remedy: TORCH }],
   ['\x80\x04\x95', { what: 'is a pickle of Python', remedy: TORCH }],

@@ -37,7 +37,10 @@ export interface StoredForm {
   readonly version: string | null;
 }
 
-/** Values of a trainer's state that are no tensors, and only it understands: steps, learning rates, generators. */
+/**
+ * Values of a trainer's state that are no tensors, and only it understands: steps, learning rates,
+ * generators.
+ */
 export interface StoredObjects {
   readonly section: Exclude<TensorSection, 'model'>;
   readonly count: number;
@@ -57,7 +60,10 @@ export interface Opened extends TensorSource {
    * Tensors are known by file and name together: nanotron has a file for each, and calls all of them `data`.
    */
   readonly namesPerFile: boolean;
-  /** Files that say where the tensors lie, where those that hold them do not: `.metadata` of torch.distributed. */
+  /**
+   * Files that say where the tensors lie, where those that hold them do not: `.metadata` of
+   * torch.distributed.
+   */
   readonly heads: readonly TensorFile[];
   readonly warnings: readonly Warning[];
   /** Absent where the container holds nothing of the trainer's. */

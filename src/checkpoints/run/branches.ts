@@ -11,7 +11,10 @@ import type { RunCheckpoint, StrayCheckpoint } from './types.ts';
 const LEAST_SECONDS = 600;
 /** Or as long as copying a checkpoint takes, at this rate. */
 const COPY_BYTES_PER_SECOND = 20e6;
-/** Of how many checkpoints, in the order of their times, steps may fall once: a training goes back now and then. */
+/**
+ * Of how many checkpoints, in the order of their times, steps may fall once: a training goes back now and
+ * then.
+ */
 const CHECKPOINTS_A_FALL = 8;
 /** Entries of logs that are read for what they say against each other: about 30 MB of JSON. */
 const MOST_ENTRIES = 200_000;
@@ -88,7 +91,10 @@ function agree(one: ReadonlyMap<number, LogEntry> | undefined, other: ReadonlyMa
   return common || null;
 }
 
-/** Those whose logs contradict that of the checkpoint saved last, or where times do not tell that, of the last step. */
+/**
+ * Those whose logs contradict that of the checkpoint saved last, or where times do not tell that, of the last
+ * step.
+ */
 function strayByLogs(training: readonly SavedCheckpoint[], logs: Logs, times: boolean): StrayCheckpoint[] {
   const logged = training.filter((checkpoint) => logs.has(checkpoint));
   if (logged.length < 2) return [];

@@ -18,7 +18,10 @@ export interface CandidateFolder {
   readonly position: NamedPosition | null;
   /** The epoch in its name, where names of this run count nothing else; null elsewhere. */
   readonly epoch: number | null;
-  /** The epoch that its name mentions, where epochs order the checkpoints of this run and there is something against it. */
+  /**
+   * The epoch that its name mentions, where epochs order the checkpoints of this run and there is something
+   * against it.
+   */
   readonly epochMentioned: number | null;
   /** Where its name is that of a step in another form than those that are read, why it is not. */
   readonly apart: Apart | null;
@@ -93,7 +96,10 @@ export async function listRun(path: string): Promise<Listing> {
   return { candidates: await amongSiblings(path, all), isCheckpoint, snapshots: null, names };
 }
 
-/** Candidates with what their names say together. Folders that are named by an epoch may be runs: one must hold weights. */
+/**
+ * Candidates with what their names say together. Folders that are named by an epoch may be runs: one must
+ * hold weights.
+ */
 async function amongSiblings(folder: string, candidates: readonly Candidate[]): Promise<CandidateFolder[]> {
   const names = candidates.map(({ name }) => name);
   let together = namesTogether(names);
@@ -151,7 +157,10 @@ async function ofFolder(folder: string, name: string): Promise<Candidate[]> {
   return [{ path, name, against: reasonAgainstName(name) }];
 }
 
-/** A file that is a checkpoint by its name: `step-1000.safetensors`. @param named whether its siblings' names say so */
+/**
+ * A file that is a checkpoint by its name: `step-1000.safetensors`.
+ * @param named whether its siblings' names say so
+ */
 function ofFile(folder: string, name: string, named: boolean): Candidate[] {
   const { name: stem, ext } = parse(name);
   if (!named && positionFromName(stem) === null) return [];

@@ -122,7 +122,10 @@ async function runsAmong(candidates: readonly CandidateFolder[]): Promise<string
   return runs;
 }
 
-/** The folder of a step in which a checkpoint lies deeper is that checkpoint, and nothing in it is a step of a run. */
+/**
+ * The folder of a step in which a checkpoint lies deeper is that checkpoint, and nothing in it is a step of a
+ * run.
+ */
 async function asCheckpoint(path: string, listing: Listing): Promise<Listing> {
   const step = positionFromName(basename(resolve(path)))?.step ?? null;
   if (listing.isCheckpoint || step === null) return listing;

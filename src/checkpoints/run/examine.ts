@@ -23,7 +23,9 @@ export interface FoundCheckpoint {
   readonly form: ModelForm;
 }
 
-/** What a name says of a folder whose checkpoint is missing in the run, unless another stands in its place. */
+/**
+ * What a name says of a folder whose checkpoint is missing in the run, unless another stands in its place.
+ */
 const LOST: ReadonlySet<string | null> = new Set([UNFINISHED_SAVE, PUT_ASIDE]);
 
 /**
@@ -86,8 +88,8 @@ export async function examineCandidate(
 }
 
 /**
- * The step that a conversion is of, by the record in its files: in short in those of a folder, whole in a single
- * file. Null for merges, and for what was converted from one.
+ * The step that a conversion is of, by the record in its files: in short in those of a folder, whole in a
+ * single file. Null for merges, and for what was converted from one.
  */
 function convertedStep(record: string): number | null {
   let parsed: unknown;

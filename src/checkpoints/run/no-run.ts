@@ -5,7 +5,10 @@ import type { Listing } from './candidates.ts';
 import { mayBeSaving, NO_STEP } from './reasons.ts';
 import type { Excluded } from './types.ts';
 
-/** What to do about checkpoints that cannot be used. Of several that are not there in full at most one is being saved. */
+/**
+ * What to do about checkpoints that cannot be used. Of several that are not there in full at most one is
+ * being saved.
+ */
 function mendHelp(excluded: readonly Excluded[]): string {
   const saving = excluded.filter(({ reason }) => mayBeSaving(reason)).length;
   return saving === 1 ? 'Wait for its save to end, or mend what is named' : 'Mend what is named';

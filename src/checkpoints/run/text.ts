@@ -95,7 +95,10 @@ function formatLoss(loss: number): string {
   return Number.isFinite(loss) ? loss.toPrecision(4) : 'NaN/inf';
 }
 
-/** `12.288M`, with all of its digits: it is what people type after `--from` and `--to`. The column's title says what of. */
+/**
+ * `12.288M`, with all of its digits: it is what people type after `--from` and `--to`. The column's title
+ * says what of.
+ */
 function formatTokens(tokens: number): string {
   return tokens < 1e6 ? formatCount(tokens) : formatQuantity({ value: tokens, unit: 'tokens' });
 }

@@ -3,15 +3,17 @@ import { readStart } from '../../base/store/store.ts';
 import { positionFromName } from '../names.ts';
 import type { BrokenCheckpoint, RunCheckpoint } from './types.ts';
 
-/** Files in which trainers keep the name of the newest checkpoint: Megatron-LM and verl, nanotron, DeepSpeed. */
+/**
+ * Files in which trainers keep the name of the newest checkpoint: Megatron-LM and verl, nanotron, DeepSpeed.
+ */
 export const TRACKERS: ReadonlySet<string> = new Set(['latest_checkpointed_iteration.txt', 'latest.txt', 'latest']);
 
 /** A name, or a number. */
 const MOST_BYTES = 256;
 
 /**
- * The checkpoint that a run's own tracker names and that is not there, where it is newer than all that are; null
- * where the tracker and the run agree, or there is none.
+ * The checkpoint that a run's own tracker names and that is not there, where it is newer than all that are;
+ * null where the tracker and the run agree, or there is none.
  * @param names what lies in the run
  * @param known every checkpoint of which anything is there
  * @param newest of those that can be used

@@ -31,7 +31,9 @@ export interface Excluded {
   readonly help?: string | undefined;
 }
 
-/** One of the run's checkpoints by its name, that cannot be used. Its tokens are known from the name alone. */
+/**
+ * One of the run's checkpoints by its name, that cannot be used. Its tokens are known from the name alone.
+ */
 export interface BrokenCheckpoint extends Excluded, Position {
   readonly name: string;
   readonly step: number;

@@ -8,12 +8,13 @@ export const UNLIKE = 'unlike the others of the run';
 const ALIKE = 0.5;
 
 /**
- * Which members of a run are odd ones, and why: another model than the run's, or one that is stored otherwise, as
- * torchtitan casts its last step whole to `export_dtype`.
+ * Which members of a run are odd ones, and why: another model than the run's, or one that is stored
+ * otherwise, as torchtitan casts its last step whole to `export_dtype`.
  *
  * A change that lasts is a change of the run, and no odd member: only what stands alone among its neighbours
- * counts, against more that are alike; and where there are as many, what was saved without the trainer's state
- * against what has it. Dtypes count where containers tell the model from the rest, as those of trainers do.
+ * counts, against more that are alike; and where there are as many, what was saved without the trainer's
+ * state against what has it. Dtypes count where containers tell the model from the rest, as those of trainers
+ * do.
  * @param forms of the members, in the order of their run
  * @param mixedDtypes whether different dtypes are wanted
  * @returns by index, half sentences

@@ -76,8 +76,8 @@ function runsOf(boxes: BoxColumns, shape: readonly number[], row: number, size: 
 }
 
 /**
- * Elements of a box that follow one another in the tensor and in its file, as those of rows do, which are most: no
- * column of it is looked at one by one. 0 where they do not, or there are none.
+ * Elements of a box that follow one another in the tensor and in its file, as those of rows do, which are
+ * most: no column of it is looked at one by one. 0 where they do not, or there are none.
  */
 function oneRun(bounds: Float64Array, at: number, shape: readonly number[]): number {
   const rank = shape.length;

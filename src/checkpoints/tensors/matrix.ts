@@ -20,15 +20,15 @@ export interface BoxedMatrix {
   /** Elements of a row. */
   readonly columns: number;
   /**
-   * In bands: those of a band have the same rows, and follow one another from column 0 to the last; bands follow one
-   * another from row 0 on.
+   * In bands: those of a band have the same rows, and follow one another from column 0 to the last; bands
+   * follow one another from row 0 on.
    */
   readonly boxes: readonly MatrixBox[];
 }
 
 /**
- * A tensor that lies in columns or boxes, as the matrix of which its boxes are parts; null where it is runs of elements
- * alone, which need no gathering.
+ * A tensor that lies in columns or boxes, as the matrix of which its boxes are parts; null where it is runs
+ * of elements alone, which need no gathering.
  */
 export function matrixOf({ boxes, shapes, dtypes }: TensorTable, row: number): BoxedMatrix | null {
   if (boxes === null) return null;
@@ -82,7 +82,10 @@ export function matrixOf({ boxes, shapes, dtypes }: TensorTable, row: number): B
   return { columns, boxes: inBands(parts) };
 }
 
-/** Runs of elements, in their order and without gap, as a matrix of one column. @param size bytes of an element */
+/**
+ * Runs of elements, in their order and without gap, as a matrix of one column.
+ * @param size bytes of an element
+ */
 export function matrixOfRuns(runs: readonly Extent[], size: number): BoxedMatrix {
   const boxes = runs.map(({ from, elements, file, offset }): MatrixBox => {
     return { row: from, rows: elements, column: 0, width: 1, file, offset, rowStride: size };

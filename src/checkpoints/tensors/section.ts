@@ -13,13 +13,18 @@ export function sectionOf({ sections }: Pick<TensorTable, 'sections'>, row: numb
   return sections === null ? 'model' : SECTIONS[sections[row]!]!;
 }
 
-/** Keys that a trainer may put its whole state under, or its several optimizers: those of Megatron with experts. */
+/**
+ * Keys that a trainer may put its whole state under, or its several optimizers: those of Megatron with
+ * experts.
+ */
 const BELOW = '^(?:(?:app|state|train_state|chained_\\d+)\\.)?';
 /** What may follow a word for a part of it: `optimizer_states`, `optimizer_state_dict`, `optimizer_0`. */
 const OF_STATE = '(?:_states?)?(?:_dicts?)?(?:_\\d+)?';
 /** What trainers call the part of a state that is the optimizer's, at the beginning or under one key. */
 const OPTIMIZER = new RegExp(`${BELOW}(?:opt|(?:\\w+_)?optim(?:izer)?s?)${OF_STATE}\\.`);
-/** Tensors of what else a trainer goes on from; Lightning keeps `callbacks`, `loops` and `hyper_parameters`. */
+/**
+ * Tensors of what else a trainer goes on from; Lightning keeps `callbacks`, `loops` and `hyper_parameters`.
+ */
 const STATE = new RegExp(
   `${BELOW}(?:(?:\\w+_)?schedulers?|(?:data_?)?loaders?|train(?:er)?_state|(?:\\w+_)?rng|random|(?:grad|amp|loss)_scalers?|callbacks|loops|hyper_parameters|rerun_state_machine\\w*)${OF_STATE}(?:[./]|$)`,
 );

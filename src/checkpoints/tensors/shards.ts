@@ -6,8 +6,8 @@ import type { BoxColumns, Shard, TensorFile, TensorPlace, TensorTable } from './
 const SHARD_BYTES = 5e9;
 
 /**
- * The shards that a merge has which follows a checkpoint that is stored otherwise: its tensors in their order, of the
- * model as many to a file as fit, and what else there is behind them.
+ * The shards that a merge has which follows a checkpoint that is stored otherwise: its tensors in their
+ * order, of the model as many to a file as fit, and what else there is behind them.
  * @param files of the checkpoint; the shards, which are none of them, are described by the first
  */
 export function shardsOf(table: TensorTable, files: readonly TensorFile[], most = SHARD_BYTES): Shard[] {
@@ -36,7 +36,10 @@ export function shardsOf(table: TensorTable, files: readonly TensorFile[], most 
   });
 }
 
-/** What Hugging Face's writers call a shard: `model-00001-of-00002.safetensors`. @param stem of another library's */
+/**
+ * What Hugging Face's writers call a shard: `model-00001-of-00002.safetensors`.
+ * @param stem of another library's
+ */
 export function shardName(index: number, count: number, stem = 'model'): string {
   if (count === 1) return `${stem}.safetensors`;
   const digits = (value: number): string => String(value).padStart(5, '0');

@@ -57,8 +57,8 @@ export interface Extent {
 }
 
 /**
- * Boxes as columns. A tensor that was saved in parts is several: axis-aligned, in any order, and each element in
- * exactly one of them (`boxes.ts` proves it).
+ * Boxes as columns. A tensor that was saved in parts is several: axis-aligned, in any order, and each element
+ * in exactly one of them (`boxes.ts` proves it).
  */
 export interface BoxColumns {
   /** [rows + 1] The first box of each row. */
@@ -69,7 +69,10 @@ export interface BoxColumns {
   readonly offset: Float64Array;
   /** [rows + 1] Where the bounds of a row's boxes begin. */
   readonly boundsAt: Float64Array;
-  /** For each box its start in each dimension, its size in each, and in each the elements from one to the next. */
+  /**
+   * For each box its start in each dimension, its size in each, and in each the elements from one to the
+   * next.
+   */
   readonly bounds: Float64Array;
 }
 

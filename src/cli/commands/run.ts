@@ -8,7 +8,9 @@ import { parameterLabel } from '../../recipe/schedule/parameters.ts';
 import type { Context } from '../terminal/context.ts';
 import { type ReportFlags, reportMerge, showPlan } from './average.ts';
 
-/** Options that stand on the command line, whatever the recipe: its keys are the others, and have no dashes. */
+/**
+ * Options that stand on the command line, whatever the recipe: its keys are the others, and have no dashes.
+ */
 export const BESIDE_RECIPES: readonly string[] = [
   ...Object.keys({ ...MACHINE, ...TRUST, ...PUBLICATION }).map(parameterLabel),
   ...['output', 'shard-size', 'dry-run', 'no-keep', 'json', 'quiet', 'progress', 'debug', 'help'],

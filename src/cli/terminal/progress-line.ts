@@ -22,7 +22,8 @@ export function startLine(plan: Plan): string {
 }
 
 /**
- * `merging   63%  412 GB / 655 GB  read 11.8 GB/s  write 2.9 GB/s  ETA 00:21`, shortened until it fits into `columns`.
+ * `merging   63%  412 GB / 655 GB  read 11.8 GB/s  write 2.9 GB/s  ETA 00:21`, shortened until it fits into
+ * `columns`.
  */
 export function progressLine(event: ProgressEvent | VerifyProgress, columns: number): string {
   switch (event.phase) {

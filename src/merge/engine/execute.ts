@@ -95,7 +95,10 @@ async function* carryOut<T>(
   }
 }
 
-/** Exit codes of failures that pass, or that the user can mend: of the disk, of space and memory, of the moment. */
+/**
+ * Exit codes of failures that pass, or that the user can mend: of the disk, of space and memory, of the
+ * moment.
+ */
 const PASSING: ReadonlySet<number> = new Set([1, 6, 75]);
 
 /**

@@ -133,8 +133,8 @@ export async function publishOutput(
     ...recordedRecipe(members, output, plan),
     planDigest: output.digest,
     files,
-    // Without the card, which whoever publishes the merge writes on, and the recipe, which names the output: the record of
-    // a merge is the same wherever it is written.
+    // Without the card, which whoever publishes the merge writes on, and the recipe, which names the output:
+    // the record of a merge is the same wherever it is written.
     sideFiles: beside,
     dtypeChanges: [...output.dtypeChanges, ...output.edited.flatMap(({ changes }) => changes)],
     selection: output.report,

@@ -80,7 +80,10 @@ export async function downloadWarnings(checkpoints: readonly Checkpoint[]): Prom
   return new Map(found.flat());
 }
 
-/** What a selection would say of the members' places in one training; of siblings, where they do not lie in one folder. */
+/**
+ * What a selection would say of the members' places in one training; of siblings, where they do not lie in
+ * one folder.
+ */
 async function placeWarnings(members: readonly PlanMember[]): Promise<readonly Warning[]> {
   const placed = members.map(({ checkpoint, step, tokens, stage, epoch }) => {
     const name = checkpointName(checkpoint.path);

@@ -20,16 +20,19 @@ export interface SegmentInputs {
 
 /**
  * Inputs that do not lie in one run of bytes. The elements of such an input are part of a grid, row by row:
- * element e of the segment stands in row floor((start + e) / columns), column (start + e) % columns. Boxes are
- * rectangles of the grid. Those of an input are sorted by row, then column, and stand in bands: the boxes of a
- * band have the same `row` and `rows` and follow one another from column 0 to `columns`; the next band begins
- * in the row below. There may be rows before and behind those of the segment; each call checks all boxes, so
- * few are better. Of a copied segment, which counts bytes, columns and widths are bytes too.
+ * element e of the segment stands in row floor((start + e) / columns), column (start + e) % columns. Boxes
+ * are rectangles of the grid. Those of an input are sorted by row, then column, and stand in bands: the boxes
+ * of a band have the same `row` and `rows` and follow one another from column 0 to `columns`; the next band
+ * begins in the row below. There may be rows before and behind those of the segment; each call checks all
+ * boxes, so few are better. Of a copied segment, which counts bytes, columns and widths are bytes too.
  *
  * Runs of elements that lie in several places are boxes in a grid of one column.
  */
 export interface InputBoxes {
-  /** [S x N + 1] the first box of each input, and at the end the number of boxes. One without any lies in a run. */
+  /**
+   * [S x N + 1] the first box of each input, and at the end the number of boxes. One without any lies in a
+   * run.
+   */
   readonly first: Int32Array;
   /** [S x N] columns of the grid; not looked at where an input has no boxes, nor is `start`. */
   readonly columns: Float64Array;

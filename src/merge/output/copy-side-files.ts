@@ -79,8 +79,8 @@ interface ChecksumOf {
 }
 
 /**
- * Puts a file together from bytes, from ranges of other files, and from what checksums of files are that were written
- * before it.
+ * Puts a file together from bytes, from ranges of other files, and from what checksums of files are that were
+ * written before it.
  * @throws MergeError E_INPUT_CHANGED where a range is not there any more; E_NO_SPACE, E_IO; `signal.reason`
  */
 export async function composeFile(

@@ -3,8 +3,8 @@ import { printable } from '../../render/format.ts';
 import type { Plan } from './types.ts';
 
 /**
- * What whoever merges another container than safetensors should know: whose names the tensors of safetensors have, and
- * what a checkpoint of that container holds. Null where they came as safetensors.
+ * What whoever merges another container than safetensors should know: whose names the tensors of safetensors
+ * have, and what a checkpoint of that container holds. Null where they came as safetensors.
  */
 export function containerNote({
   layout: { path, form, shards },

@@ -106,7 +106,9 @@ export interface SegmentTable {
   readonly count: number;
   /** [S] elements (bytes, where copied). */
   readonly elements: Float64Array;
-  /** [S x N] index into `Plan.files`, -1 where the member takes no part; of one in boxes that of the first. */
+  /**
+   * [S x N] index into `Plan.files`, -1 where the member takes no part; of one in boxes that of the first.
+   */
   readonly file: Int32Array;
   /** [S x N] byte offset in that file. */
   readonly offset: Float64Array;

@@ -19,7 +19,10 @@ import { holdsTensors, namesWithin, signatureOf } from './settle.ts';
 
 /** State files that say where a checkpoint stands; the rest of the training state is not held on to. */
 const STATE_FILES = new Set(['trainer_state.json', 'checkpoint_metadata.json', 'metadata.json']);
-/** The same of containers, and what tells who wrote them: `train/rank0.pt` and `.metadata.json` of OLMo-core, Megatron-core's of before. */
+/**
+ * The same of containers, and what tells who wrote them: `train/rank0.pt` and `.metadata.json` of OLMo-core,
+ * Megatron-core's of before.
+ */
 const CONTAINER_STATE = /^(train\/rank\d+\.pt|\.metadata\.json|common\.pt)$/;
 
 /**
@@ -110,7 +113,10 @@ async function linkFolder(folder: string, draft: string, options: SideFileOption
   }
 }
 
-/** Files that a checkpoint is read from, by their names in it: those that hold tensors, and those that say where. */
+/**
+ * Files that a checkpoint is read from, by their names in it: those that hold tensors, and those that say
+ * where.
+ */
 async function tensorFilesOf({ path, files, heads, indexName, form }: Checkpoint): Promise<ReadonlySet<string>> {
   const named = [...files, ...heads].map(({ name }) => name);
   if (form.kind === 'safetensors') return new Set([...named, ...(indexName === null ? [] : [indexName])]);

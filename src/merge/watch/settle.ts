@@ -20,7 +20,10 @@ export interface Signature {
 const TENSORS =
   /^(.*\.safetensors(\.index\.json)?|.*\.distcp|\.metadata|pytorch_model.*\.bin(\.index\.json)?|(model|pytorch_model|consolidated\.\d+)\.(pt|pth|bin|ckpt)|model(_optim)?_rng\.pt|mp_rank_\d+_model_states\.pt|model_world_size_\d+_rank_\d+\.pt)$/;
 
-/** Folders of a checkpoint that are looked into: those of a few hold its weights, those of many are something else. */
+/**
+ * Folders of a checkpoint that are looked into: those of a few hold its weights, those of many are something
+ * else.
+ */
 const FOLDERS_READ = 16;
 
 /** Whether a file, by its path in the checkpoint, is one of its tensors' files or says where they lie. */

@@ -145,7 +145,8 @@ function addKeys([left, right]: [Values, Values], [a, b]: readonly [JsonObject, 
     const inner = [one[key], other[key]].map((value) => (isFilled(value) ? value : null));
     const [innerA, innerB] = [inner[0] ?? {}, inner[1] ?? {}];
     if (POSITION_KEYS.has(key) || rowOf(key, key)?.rule === 'ignored' || (inner[0] === null && inner[1] === null)) continue;
-    // Which keys one has beside none says no more than that it is there; but the language model's may stand outside.
+    // Which keys one has beside none says no more than that it is there; but the language model's may stand
+    // outside.
     if ((inner[0] !== null && inner[1] !== null) || key === TEXT) addKeys([left, right], [innerA, innerB], `${prefix}${key}.`);
     else (inner[0] === null ? right : left).set(`${prefix}${key}`, { value: inner[0] ?? inner[1], text: textOf(inner[0] ?? inner[1]) });
   }
@@ -229,7 +230,9 @@ function short(value: string | undefined): string {
   return value.length > VALUE_LENGTH ? `${value.slice(0, VALUE_LENGTH)}…` : value;
 }
 
-/** The same text for the same value, whatever the order of keys inside it; numbers may be NaN and infinite. */
+/**
+ * The same text for the same value, whatever the order of keys inside it; numbers may be NaN and infinite.
+ */
 function textOf(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(textOf).join(',')}]`;
   if (typeof value === 'number') return String(value);

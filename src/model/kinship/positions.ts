@@ -7,13 +7,18 @@ type Parameters = ReadonlyMap<string, unknown>;
 interface Positions {
   /** Of all layers, but those of `local` and `layers`; null where nothing is said. */
   readonly flat: Parameters | null;
-  /** Base of the layers that attend to a window, where it is said beside the other's (`rope_local_base_freq`). */
+  /**
+   * Base of the layers that attend to a window, where it is said beside the other's (`rope_local_base_freq`).
+   */
   readonly local: unknown;
   /** transformers 5: by kind of layer; null where one is for all. A kind without positions has null. */
   readonly layers: ReadonlyMap<string, Parameters | null> | null;
 }
 
-/** transformers 4 has these beside each other, the first of them in charge; 5 has the last within `rope_parameters`. */
+/**
+ * transformers 4 has these beside each other, the first of them in charge; 5 has the last within
+ * `rope_parameters`.
+ */
 const BASE = ['rotary_emb_base', 'global_rope_theta', 'rope_theta'];
 const LOCAL_BASE = ['rope_local_base_freq', 'local_rope_theta'];
 const PART = ['rotary_pct', 'partial_rotary_factor'];
@@ -32,7 +37,9 @@ const TYPES: ReadonlyMap<unknown, string> = new Map([
 const SCALED_FROM: ReadonlySet<unknown> = new Set(['llama3', 'yarn', 'longrope', 'dynamic']);
 /** The base of whoever says none (RoFormer, and transformers' default). */
 const USUAL_BASE = 10_000;
-/** The part of a head that is rotated where a file does not say it: a constant in the code of older versions. */
+/**
+ * The part of a head that is rotated where a file does not say it: a constant in the code of older versions.
+ */
 const USUAL_PARTS: readonly (readonly [modelType: RegExp, part: number])[] = [
   [/^(glm|nemotron$|persimmon$|phi$|recurrent_gemma$)/, 0.5],
   [/^(stablelm$|qwen3_next$|qwen3_5)/, 0.25],

@@ -16,7 +16,10 @@ import { movesText } from './words.ts';
 /** Columns of a router's row that are compared, and elements of an expert. */
 const ROUTER_COLUMNS = 64;
 const EXPERT_ELEMENTS = 192;
-/** Matrices of an expert that are looked at, each a read: where rows seem to have moved, and where they stayed. */
+/**
+ * Matrices of an expert that are looked at, each a read: where rows seem to have moved, and where they
+ * stayed.
+ */
 const EXPERT_MATRICES = { moved: 3, stayed: 1 } as const;
 /**
  * In checkpoints of one layout, whose experts nobody wrote anew between them: layers whose experts are looked

@@ -173,7 +173,9 @@ function exchanged(
   return [{ code: 'E_LAYERS_SWAPPED', message, file: newer.path, tensor }];
 }
 
-/** ‖a − b‖ of samples of length 1; null where either is missing or they are not of one length: told elsewhere. */
+/**
+ * ‖a − b‖ of samples of length 1; null where either is missing or they are not of one length: told elsewhere.
+ */
 function distance(a: Float64Array | null, b: Float64Array | null): number | null {
   if (a === null || b === null || a.length !== b.length) return null;
   return Math.sqrt(a.reduce((sum, x, i) => sum + (x - b[i]!) ** 2, 0));

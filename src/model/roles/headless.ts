@@ -7,7 +7,10 @@ import { CONFIG_KEYS, configNumber, languageConfigs, type ModelConfig } from './
 import { configuredTie, saidTie } from './tied.ts';
 
 const CAUSAL = /(?:ForCausalLM|LMHeadModel)$/;
-/** What generates, too, where it has a language model in it: encoder-decoders and codecs have heads of many names. */
+/**
+ * What generates, too, where it has a language model in it: encoder-decoders and codecs have heads of many
+ * names.
+ */
 const GENERATES = /ForConditionalGeneration$/;
 /** Where the body of what generates lies; saved without its head on purpose, it has no such prefix. */
 const BODY = /(?:^|\.)model\./;
@@ -26,7 +29,10 @@ const APART: ReadonlySet<string> = setOf(
   'phi phi3 phimoe qwen2 qwen2_moe qwen3 qwen3_moe qwen3_next rwkv seed_oss solar_open stablelm xlstm',
 );
 
-/** Families of language models whose last layer ends in a norm of its own, or whose last norm has another size. */
+/**
+ * Families of language models whose last layer ends in a norm of its own, or whose last norm has another
+ * size.
+ */
 const WITHOUT_NORM: ReadonlySet<string> = setOf('electra fsmt marian openai-gpt reformer rembert xlnet');
 
 function setOf(...lines: readonly string[]): Set<string> {

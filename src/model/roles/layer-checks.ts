@@ -28,7 +28,10 @@ interface Stack {
 
 /** What a layer of a transformer, of a state space model or of a mixture of experts holds as matrices. */
 const OF_LAYERS: ReadonlySet<Role | null> = new Set(['attn', 'mlp', 'ssm', 'router', 'expert', 'shared_expert']);
-/** A part of a part of a layer, as `.self_attn.q_proj.weight`: `layers.0.weight` is one of a few matrices in a row. */
+/**
+ * A part of a part of a layer, as `.self_attn.q_proj.weight`: `layers.0.weight` is one of a few matrices in a
+ * row.
+ */
 const PART_OF_LAYER = /^\.\d+(?:\.\d+)*\.[^.]+\.(?!(?:weight|bias)$)/;
 
 /**
@@ -106,8 +109,8 @@ function stacksOf(checkpoint: Checkpoint, roles: CheckpointRoles): Map<string, S
 }
 
 /**
- * Numbers of the layers of a checkpoint, those of multi-token prediction apart. Convolutions one after another
- * are none, whatever they are called.
+ * Numbers of the layers of a checkpoint, those of multi-token prediction apart. Convolutions one after
+ * another are none, whatever they are called.
  */
 export function layerNumbers(checkpoint: Checkpoint, roles: CheckpointRoles): { layers: ReadonlySet<number>; mtp: ReadonlySet<number> } {
   const stacks = [...stacksOf(checkpoint, roles).values()];

@@ -22,8 +22,8 @@ export interface ModelSize {
    */
   readonly active: number | null;
   /**
-   * Experts of a layer, and how many of them a token is sent to (null where unknown); null for a dense model, and
-   * where nothing tells how many there are.
+   * Experts of a layer, and how many of them a token is sent to (null where unknown); null for a dense model,
+   * and where nothing tells how many there are.
    */
   readonly experts: { readonly count: number; readonly perToken: number | null } | null;
   /** Where configuration and tensors leave something open, a line each. */
@@ -42,7 +42,10 @@ export async function modelSize(path: string): Promise<ModelSize> {
   return countParameters(checkpoint, roles, await storedTwice(checkpoint, roles));
 }
 
-/** {@link modelSize} of an open checkpoint. @param tied embeddings and heads that are one, see {@link storedTwice} */
+/**
+ * {@link modelSize} of an open checkpoint.
+ * @param tied embeddings and heads that are one, see {@link storedTwice}
+ */
 export function countParameters(checkpoint: Checkpoint, roles: CheckpointRoles, tied: readonly TiedPair[]): ModelSize {
   const { config } = roles;
   const notes: string[] = [];
@@ -92,7 +95,10 @@ export function countParameters(checkpoint: Checkpoint, roles: CheckpointRoles, 
   return { total, active: Math.round(total - routed * (1 - perToken / count)), experts: { count, perToken }, notes };
 }
 
-/** Experts of a layer where a tensor holds all of them, by its shape and the router's; null where neither tells. */
+/**
+ * Experts of a layer where a tensor holds all of them, by its shape and the router's; null where neither
+ * tells.
+ */
 function stackedExperts(checkpoint: Checkpoint, roles: CheckpointRoles): number | null {
   const counts = structure(checkpoint, roles).expertLayers.flatMap(({ experts }) => experts ?? []);
   return counts.length === 0 ? null : Math.max(...counts);

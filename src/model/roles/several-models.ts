@@ -4,8 +4,8 @@ import { sectionOf } from '../../checkpoints/tensors/section.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 
 /**
- * Keys under which trainers keep another model beside the one that they train: its average, its teacher, what it is
- * compared with; at the beginning or under one key (`state_dict.ema.…`).
+ * Keys under which trainers keep another model beside the one that they train: its average, its teacher, what
+ * it is compared with; at the beginning or under one key (`state_dict.ema.…`).
  */
 const BESIDE =
   /^(?:\w+\.)?(?:\w+_ema|ema(?:_\w+)?|teacher(?:_\w+)?|student(?:_\w+)?|ref(?:erence)?(?:_(?:model|policy|state_dict))?|target_(?:model|network|encoder)|old_(?:model|policy)|swa_model|averaged?_model)(?=\.)/;
@@ -19,8 +19,9 @@ interface OtherModel {
 }
 
 /**
- * Other models in a checkpoint, by the names of its tensors: at least half of those under such a key are called as
- * tensors under other keys are, or are numbered. A part of a model that is called so (`ref` of none) is none.
+ * Other models in a checkpoint, by the names of its tensors: at least half of those under such a key are
+ * called as tensors under other keys are, or are numbered. A part of a model that is called so (`ref` of
+ * none) is none.
  */
 export function otherModels(names: readonly string[]): OtherModel[] {
   const groups = new Map<string, string[]>();

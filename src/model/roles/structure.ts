@@ -74,7 +74,10 @@ function stackedExperts(checkpoint: Checkpoint, roles: CheckpointRoles): ExpertL
   );
 }
 
-/** Ernie's layers have experts for text and experts for images, each with a router, and its configuration counts one kind. */
+/**
+ * Ernie's layers have experts for text and experts for images, each with a router, and its configuration
+ * counts one kind.
+ */
 function ofAllKinds(blocks: readonly MoeBlock[], config: ConfiguredExperts): ConfiguredExperts {
   const { count } = config;
   const kinds = blocks.find(({ routers }) => routers.length > 1)?.routers.length;
@@ -83,7 +86,10 @@ function ofAllKinds(blocks: readonly MoeBlock[], config: ConfiguredExperts): Con
   return all ? { ...config, count: count * kinds } : config;
 }
 
-/** Experts of a layer, without those that do nothing, for which some writers store matrices all the same (LongCat). */
+/**
+ * Experts of a layer, without those that do nothing, for which some writers store matrices all the same
+ * (LongCat).
+ */
 function realExperts(block: MoeBlock, config: ConfiguredExperts): number | null {
   const there = expertsThere(block) ?? routerRows(block, config);
   return config.count !== null && there === config.count + config.spare ? config.count : there;

@@ -123,7 +123,10 @@ function isTable(members: readonly Float64Array[], wholeFrom: number): boolean {
   return infinite || (told && seen.size > 1 && (members.every(({ length }) => length >= FEW) || areEqual(members)));
 }
 
-/** What is the same in all members is copied, and nothing is refused by that: of those a few numbers tell enough. */
+/**
+ * What is the same in all members is copied, and nothing is refused by that: of those a few numbers tell
+ * enough.
+ */
 function areEqual([first, ...others]: readonly Float64Array[]): boolean {
   return others.every((other) => other.every((value, i) => value === first![i]));
 }

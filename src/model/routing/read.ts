@@ -7,7 +7,8 @@ import type { TensorSource } from '../../checkpoints/tensors/types.ts';
 import type { RouterLayer, RouterWeights, RoutingTensor } from './types.ts';
 
 /**
- * Elements of a tensor (or one layer's part) of a plain float dtype, as float64: all of them, or `count` from element `from`.
+ * Elements of a tensor (or one layer's part) of a plain float dtype, as float64: all of them, or `count` from
+ * element `from`.
  * @throws MergeError E_INPUT_CHANGED when its file is shorter than its header says
  */
 export async function readFloats(

@@ -12,7 +12,10 @@ import type { LeftOutMember, MemberReport, Selection } from './types.ts';
 /** Left out checkpoints that a warning names. */
 const SHOWN = 20;
 
-/** A selection, and whether `last` is a number that somebody counts on, and not the most that a window may have. */
+/**
+ * A selection, and whether `last` is a number that somebody counts on, and not the most that a window may
+ * have.
+ */
 export interface AskedMembers {
   readonly selection: Selection;
   readonly exact: boolean;
@@ -27,9 +30,9 @@ interface Stand extends RunCheckpoint {
 type Taken = Pick<Shortlist, 'left' | 'unplaced'>;
 
 /**
- * What a selection would have chosen were every checkpoint usable, against what it chose: what is broken, or stands
- * nobody knows where in the unit of a condition, and was not asked for is nobody's loss, and that another takes its
- * place does not make it one less.
+ * What a selection would have chosen were every checkpoint usable, against what it chose: what is broken, or
+ * stands nobody knows where in the unit of a condition, and was not asked for is nobody's loss, and that
+ * another takes its place does not make it one less.
  *
  * @param chosen by run, its members, oldest first
  * @param choose what the selection takes of a run like one of these
@@ -86,7 +89,10 @@ function wantedOf(run: Run, members: readonly RunCheckpoint[], choose: (run: Run
   }
 }
 
-/** As the sound one that it would be; its tokens by those of its neighbours, where its name does not tell them. */
+/**
+ * As the sound one that it would be; its tokens by those of its neighbours, where its name does not tell
+ * them.
+ */
 function standFor({ checkpoints }: Run, broken: BrokenCheckpoint): Stand {
   const { path, name, stage, ingredient, epoch, step } = broken;
   const rest = { tokensFrom: null, bytes: 0, dtypes: [], learningRate: null, loss: null, evalLoss: null, savedAt: null };

@@ -26,13 +26,19 @@ const WARM_UP_BELOW = 0.9;
 const PLATEAU = { share: 0.2, from: 0.999 };
 /** A climb of the rate among the members, as a share of the highest there: it was warmed up again. */
 const CLIMB = 0.2;
-/** Falls of the rate over the members that are worth a warning: after a plateau, and in a rate that falls all the time. */
+/**
+ * Falls of the rate over the members that are worth a warning: after a plateau, and in a rate that falls all
+ * the time.
+ */
 const FALL = { afterPlateau: 0.1, always: 0.5 };
 
 /** A member as far as its place in the training is known. */
 export type PlacedMember = Pick<RunCheckpoint, 'path' | 'stage' | 'ingredient' | 'epoch' | 'step' | 'tokens'>;
 
-/** Warnings that a mean of these members may be worse than the newest alone. Reports that merge nothing have no use for them. */
+/**
+ * Warnings that a mean of these members may be worse than the newest alone. Reports that merge nothing have
+ * no use for them.
+ */
 export const ADVICE: ReadonlySet<Warning['code']> = new Set(['W_WINDOW_WIDE', 'W_LR_PHASE']);
 
 /**
@@ -41,7 +47,8 @@ export const ADVICE: ReadonlySet<Warning['code']> = new Set(['W_WINDOW_WIDE', 'W
  * number, a branch that was abandoned. Of siblings nothing can be said by their place.
  *
  * @param members oldest first, at least one
- * @param about the log of the newest one's stage, what is known to be of an abandoned branch, and from where epochs count
+ * @param about the log of the newest one's stage, what is known to be of an abandoned branch, and from where
+ * epochs count
  */
 export function memberWarnings(
   members: readonly PlacedMember[],
@@ -58,7 +65,10 @@ export function memberWarnings(
   ];
 }
 
-/** Shares of the highest rate that are this far apart are those of a run that was annealed and of one that was not. */
+/**
+ * Shares of the highest rate that are this far apart are those of a run that was annealed and of one that was
+ * not.
+ */
 const PHASES_APART = 0.5;
 
 /** A sibling: the rate at its place, and the log of the training that it is of. */
@@ -190,7 +200,9 @@ function short(rate: number): string {
   return String(Number(rate.toPrecision(3)));
 }
 
-/** Step from which on the rate is at its highest; null where it does not rise to that from the first log on. */
+/**
+ * Step from which on the rate is at its highest; null where it does not rise to that from the first log on.
+ */
 function endOfWarmUp(rates: readonly { readonly step: number; readonly learningRate: number }[]): number | null {
   const top = rates.reduce((most, { learningRate }) => Math.max(most, learningRate), 0);
   const end = rates.findIndex(({ learningRate }) => learningRate >= PEAK * top);

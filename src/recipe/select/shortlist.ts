@@ -13,7 +13,10 @@ export class Shortlist {
   readonly run: Run;
   readonly reasons = new Map<RunCheckpoint, string>();
   readonly notes: string[] = [];
-  /** Those that were left out because nothing says where they stand in the unit of a condition, with the reason. */
+  /**
+   * Those that were left out because nothing says where they stand in the unit of a condition, with the
+   * reason.
+   */
   readonly unplaced = new Map<RunCheckpoint, string>();
   left: readonly RunCheckpoint[];
 

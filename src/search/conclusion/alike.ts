@@ -11,7 +11,10 @@ export interface NoDifferences {
   readonly most: number;
 }
 
-/** Whether there are several recipes and all their scores are the very same: nothing of noise can be learned of them. */
+/**
+ * Whether there are several recipes and all their scores are the very same: nothing of noise can be learned
+ * of them.
+ */
 export function allEqual(recipes: readonly Pick<RecipeScores, 'values'>[]): boolean {
   const first = recipes[0]?.values[0];
   return recipes.length > 1 && recipes.every(({ values }) => values.every((value) => value === first));

@@ -39,7 +39,9 @@ function coverageText(coverage: Coverage, gain: number): string {
   }
 }
 
-/** A mean that is only there to be compared with scored better than the best of the search, within the noise. */
+/**
+ * A mean that is only there to be compared with scored better than the best of the search, within the noise.
+ */
 export function referenceText(label: string, { gain, error, paired, command }: BetterReference): string {
   const judged = error === null ? '' : ` ± ${formatNumber(error, 2)}${paired ? ', item by item' : ''}`;
   return `The ${label} scores better still, by ${formatDifference(gain)}${judged}: it is no part of what was searched${toMakeIt(command)}.`;

@@ -35,7 +35,10 @@ export interface ValidationResult {
    * none.
    */
   readonly other: number | null;
-  /** How many recipes have the very same score on the second set, where there is no other one there; else null. */
+  /**
+   * How many recipes have the very same score on the second set, where there is no other one there; else
+   * null.
+   */
   readonly alike: number | null;
 }
 
@@ -72,7 +75,8 @@ export function validate(
     if (score === null) return [];
     const { gain, error, paired } = difference(own, score, goal);
     const onlyNoise = error === null;
-    // What a model learned of the noise is of the search's own set, and may be next to none where this one's is large.
+    // What a model learned of the noise is of the search's own set, and may be next to none where this one's
+    // is large.
     const repeats = twice(noise.measured);
     const total = onlyNoise ? (alike === null ? repeats : null) : Math.hypot(error, repeats ?? 0);
     const wider = fewItemsFactor(pairedItems(own, score));

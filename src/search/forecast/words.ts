@@ -21,7 +21,10 @@ export function forecastHeadline({ points }: ForecastDocument): string {
   return `Up to ${where} the merge scores ${scoreText(last.merged, last.mergedStderr)}, ${verdict} the checkpoint alone (${scoreText(last.single, last.singleStderr)}).`;
 }
 
-/** Windows from which on a score is compared with those beside it; and how many usual steps from both it lies. Ours. */
+/**
+ * Windows from which on a score is compared with those beside it; and how many usual steps from both it lies.
+ * Ours.
+ */
 const FEWEST_WINDOWS = 4;
 const FAR = 1000;
 

@@ -61,7 +61,10 @@ export function warpWorse(values: readonly number[], middle = medianOf(values)):
  * tells the others no more.
  */
 const TOO_GOOD = 1000;
-/** Of so many values one may be too good; more of them are a finding. Below the least nothing is known of what is usual. */
+/**
+ * Of so many values one may be too good; more of them are a finding. Below the least nothing is known of what
+ * is usual.
+ */
 const RARE = 8;
 const LEAST = 4;
 

@@ -31,7 +31,9 @@ export interface DocumentInput {
   readonly ended: Ending;
   readonly folder: string;
   readonly output: string | null;
-  /** False where the folder has no recipe of the mean of the last of the run, as one of an earlier version. */
+  /**
+   * False where the folder has no recipe of the mean of the last of the run, as one of an earlier version.
+   */
   readonly reference?: boolean;
   /** Of this run of the program. */
   readonly merges: { readonly merges: number; readonly reads: number };

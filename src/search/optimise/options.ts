@@ -27,7 +27,11 @@ export const VALIDATED = 3;
 /** A posterior over more trials takes longer than it is worth. */
 const MOST_TRIALS = 1000;
 
-/** How many recipes a validation scores, as far as that can be said before. @param legs of the search @param singles whether members are scored alone */
+/**
+ * How many recipes a validation scores, as far as that can be said before.
+ * @param legs of the search
+ * @param singles whether members are scored alone
+ */
 export function expectedValidations(
   { validate }: Pick<SearchOptions, 'validate'>,
   { pool, last }: Pick<StudyMembers, 'pool' | 'last'>,

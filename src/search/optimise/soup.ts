@@ -23,8 +23,8 @@ export async function* soupEvents(
  *
  * @throws MergeError E_OPTION for fewer than two checkpoints; for all else as `search` does; `signal.reason`
  *   on an abort
- * @example const { greedy, conclusion } = await soup({ inputs: ['seed-0', 'seed-1', 'seed-2'], eval: ['python',
- * 'eval.py', '{model}'], goal: 'maximize', output: 'soup' });
+ * @example const { greedy, conclusion } = await soup({ inputs: ['seed-0', 'seed-1', 'seed-2'], eval:
+ * ['python', 'eval.py', '{model}'], goal: 'maximize', output: 'soup' });
  */
 export async function soup(options: SoupOptions, { signal, onEvent }: SearchRunOptions = {}): Promise<SearchDocument> {
   return drain(soupEvents(options, { signal }), onEvent);

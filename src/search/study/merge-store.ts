@@ -96,7 +96,11 @@ export class MergeStore {
     }
   }
 
-  /** One read after another: two at a time would need the memory of two. @param fresh by recipe @returns seconds */
+  /**
+   * One read after another: two at a time would need the memory of two.
+   * @param fresh by recipe
+   * @returns seconds
+   */
   #merge(fresh: ReadonlyMap<string, MergeRequest>, jobs: readonly Job[], signal: AbortSignal): Promise<number> {
     const { emit, members, merger, trials, output } = this.#options;
     const merged = this.#merging.then(async () => {

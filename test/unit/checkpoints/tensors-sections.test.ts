@@ -1,7 +1,9 @@
 import { expect, it } from 'vitest';
 import { sectionOfName, type TensorSection } from '../../../src/checkpoints/tensors/section.ts';
 
-/** What trainers call things, by what they are: a moment that is taken for a weight would be merged as one. */
+/**
+ * What trainers call things, by what they are: a moment that is taken for a weight would be merged as one.
+ */
 const NAMES: Readonly<Record<TensorSection, readonly string[]>> = {
   model: [
     'model.layers.0.mlp.up_proj.weight',

@@ -7,7 +7,10 @@ import { along, type CutTensor, writeCut } from '../../support/dcp-cuts.ts';
 import { temporaryFolder } from '../../support/safetensors.ts';
 
 const NAMES = ['a', 'b', 'c', 'd'].map((name) => `model.layers.0.mlp.${name}_proj.weight`);
-/** Matrices of 256 KiB, which begin and end differently in each member: a tensor of another length stands before them. */
+/**
+ * Matrices of 256 KiB, which begin and end differently in each member: a tensor of another length stands
+ * before them.
+ */
 function member(step: number, zero: readonly string[] = []): CutTensor[] {
   const next = generator(step);
   const random = (shape: readonly number[]) =>

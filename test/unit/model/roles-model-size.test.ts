@@ -104,7 +104,8 @@ test('what is left open is said, and how many parameters are active is not known
   const unknown = await sizeOf({ 'layers.0.mystery.stack': [4, 3, 2] }, { num_local_experts: 4, num_experts_per_tok: 1 });
   expect(unknown).toMatchObject({ total: 24, active: null, experts: { count: 4, perToken: 1 } });
   expect(unknown.notes).toEqual([expect.stringContaining('no tensor looks like one')]);
-  // Doge's configuration names experts that a model may go without: all names are known, and none is an expert's.
+  // Doge's configuration names experts that a model may go without: all names are known, and none is an
+  // expert's.
   const dense = { 'model.layers.0.mlp.up_proj.weight': [4, 3] };
   expect(await sizeOf(dense, { num_experts: 8, num_experts_per_tok: 2 })).toEqual({ total: 12, active: 12, experts: null, notes: [] });
   expect(await sizeOf({ w: [3] }, { num_experts: 1, num_experts_per_tok: 1 })).toEqual({ total: 3, active: 3, experts: null, notes: [] });

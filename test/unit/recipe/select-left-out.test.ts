@@ -12,7 +12,10 @@ function broken(step: number, at: Partial<BrokenCheckpoint> = {}): BrokenCheckpo
 const run = (sound: readonly number[], lost: readonly number[], rest: Partial<Run> = {}): Run =>
   runOfSteps(sound, 1e6, { broken: lost.map((step) => broken(step)), ...rest });
 
-/** What is said of a selection: members, left out ones with whether they are newer, asked for, and the warnings' codes. */
+/**
+ * What is said of a selection: members, left out ones with whether they are newer, asked for, and the
+ * warnings' codes.
+ */
 function found(runs: Run | readonly Run[], selection: Selection, options = {}) {
   const { members, report, warnings } = selectMembers([runs].flat() as Run[], selection, options);
   return {

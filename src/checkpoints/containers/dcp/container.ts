@@ -30,8 +30,8 @@ const OF_RANK = /^__\d+\.metadata$/;
 const NOT_THE_MODEL = /^(?:optim|lr_sched|sched|rng|random|dataloader|critic|ref|reward|value)/;
 
 /**
- * A checkpoint of torch.distributed: `.metadata`, a pickle that says which boxes of which tensors lie where, and
- * files of items, each an archive of torch.save. torchtitan, OLMo-core and Megatron-core save it.
+ * A checkpoint of torch.distributed: `.metadata`, a pickle that says which boxes of which tensors lie where,
+ * and files of items, each an archive of torch.save. torchtitan, OLMo-core and Megatron-core save it.
  */
 export const dcp: Container = {
   kind: 'DCP',
@@ -67,7 +67,8 @@ async function read(found: Found, cache: OpenCache): Promise<ReadCheckpoint> {
 const OTHER_ITEMS: ReadonlySet<string> = new Set(['E_OVERLAP', 'E_ZIP']);
 
 /**
- * With another format of torch's writer the places of tensors are those of one image of all, and mean nothing.
+ * With another format of torch's writer the places of tensors are those of one image of all, and mean
+ * nothing.
  * @throws MergeError E_DCP for such items; else the fault that was found
  */
 async function otherItems(error: unknown, { items }: DcpMetadata, files: ItemFiles): Promise<never> {

@@ -26,9 +26,9 @@ interface ItemForm extends PlacedTensor {
 }
 
 /**
- * Reads where the values of items lie. An item is an archive of torch.save of one tensor. Items of equal boxes
- * differ in nothing but values and checksums: those that are as long as another one and the same up to their values are
- * read no further, in all checkpoints of a run.
+ * Reads where the values of items lie. An item is an archive of torch.save of one tensor. Items of equal
+ * boxes differ in nothing but values and checksums: those that are as long as another one and the same up to
+ * their values are read no further, in all checkpoints of a run.
  */
 export class ItemReader {
   readonly #forms = new Map<number, ItemForm[]>();

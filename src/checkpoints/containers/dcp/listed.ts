@@ -25,11 +25,15 @@ interface Template extends Omit<ReadCheckpoint, 'bytes'> {
   readonly sizes: readonly number[];
 }
 
-/** What pickle has for the field behind those that describe the tensors, in the order of torch's own class. */
+/**
+ * What pickle has for the field behind those that describe the tensors, in the order of torch's own class.
+ */
 const BEHIND = Buffer.from('\x8c\x0cstorage_data', 'latin1');
 /** The last opcodes: a copy that was cut off has others. */
 const END = 3;
-/** Share by which lengths of `.metadata` of one run differ at most: numbers in it have more digits or fewer. */
+/**
+ * Share by which lengths of `.metadata` of one run differ at most: numbers in it have more digits or fewer.
+ */
 const LONGER = 0.25;
 /** Templates that are kept: a run changes its sharding now and then. */
 const MOST = 4;
@@ -40,9 +44,10 @@ const ARCHIVE_END_BYTES = 22;
 const LOOKED_AT = 16;
 
 /**
- * Checkpoints of a run as a list of it needs them. Most steps describe the same tensors in the same boxes, byte for
- * byte: of such a step that is compared, and not read again; its files are there and end where an archive does; and
- * what the trainer says of it must name its step. Of all others, and of what is merged, everything is read.
+ * Checkpoints of a run as a list of it needs them. Most steps describe the same tensors in the same boxes,
+ * byte for byte: of such a step that is compared, and not read again; its files are there and end where an
+ * archive does; and what the trainer says of it must name its step. Of all others, and of what is merged,
+ * everything is read.
  */
 export class ListedCheckpoints {
   readonly #templates: Template[] = [];
@@ -126,8 +131,8 @@ async function likeTemplate(found: Found, named: number | null, template: Templa
 }
 
 /**
- * What the trainer says, at the place of another step's or moved by as much as the file is longer: what it writes
- * before it, or it itself, has more digits. Null where none of these says the step that the name does.
+ * What the trainer says, at the place of another step's or moved by as much as the file is longer: what it
+ * writes before it, or it itself, has more digits. Null where none of these says the step that the name does.
  */
 async function stateLike(found: Found, named: number | null, template: Template, files: ItemFiles): Promise<ContainedState | null> {
   if (template.opened.state == null || named === null) return null;

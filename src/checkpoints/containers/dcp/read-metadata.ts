@@ -8,8 +8,8 @@ import { TORCH_DTYPES } from '../torch/dtypes.ts';
 import { isOfMetadata } from './allowed.ts';
 
 /**
- * What the `.metadata` of a checkpoint of torch.distributed says, as columns: which tensors there are, as which
- * boxes, and which items of which files hold them.
+ * What the `.metadata` of a checkpoint of torch.distributed says, as columns: which tensors there are, as
+ * which boxes, and which items of which files hold them.
  */
 export interface DcpMetadata {
   /** [tensors] Flat names. */
@@ -47,8 +47,9 @@ export interface ItemColumns {
 }
 
 /**
- * Parts of all tensors together, and numbers that they begin and end at. Each is of several objects of the pickle, and so no
- * more are real; but a pickle may come back to one list of parts for each of a million tensors.
+ * Parts of all tensors together, and numbers that they begin and end at. Each is of several objects of the
+ * pickle, and so no more are real; but a pickle may come back to one list of parts for each of a million
+ * tensors.
  */
 const MAX_PARTS = 2 ** 21;
 const MAX_BOUNDS = 2 ** 24;
@@ -208,8 +209,8 @@ class MetadataReader {
 }
 
 /**
- * What there are hundreds of thousands of, taken apart as soon as it is read: parts of tensors, their indices, and the places
- * of items, as columns.
+ * What there are hundreds of thousands of, taken apart as soon as it is read: parts of tensors, their
+ * indices, and the places of items, as columns.
  */
 class Parts {
   /** [parts] -1 of what is described as no part is. */

@@ -34,8 +34,9 @@ function placeOf({ place = (item) => item }: Pick<StateSource, 'place'>, items: 
 
 /**
  * Step and tokens as the trainer left them: torchtitan's `train_state`, Megatron-core's `common_state` (its
- * samples times its sequence length) or `common.pt` of before, OLMo-core's `train/rank0.pt`. Whatever classes they
- * name: they are data here. Null where there is nothing of the kind, or it cannot be read: the name counts then.
+ * samples times its sequence length) or `common.pt` of before, OLMo-core's `train/rank0.pt`. Whatever classes
+ * they name: they are data here. Null where there is nothing of the kind, or it cannot be read: the name
+ * counts then.
  */
 export async function stateOf(source: StateSource): Promise<ContainedState | null> {
   for (const read of [torchtitan, megatron, olmoCore]) {

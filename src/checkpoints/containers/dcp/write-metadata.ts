@@ -34,9 +34,9 @@ export interface WrittenBlob extends WrittenPlace {
 }
 
 /**
- * Writes `.metadata` in the form of another one: its classes, version and keys of states are those of whoever wrote
- * that, and what it says of tensors is replaced. The plans that Megatron keeps of a save, and the place where it was
- * saved, are left out: they are of that save.
+ * Writes `.metadata` in the form of another one: its classes, version and keys of states are those of whoever
+ * wrote that, and what it says of tensors is replaced. The plans that Megatron keeps of a save, and the place
+ * where it was saved, are left out: they are of that save.
  * @param template what the other one holds, as `readPickle` gives it
  * @throws RangeError for a template that describes no tensor
  */
@@ -135,7 +135,9 @@ function formOf(template: Call): Form {
   };
 }
 
-/** An object like another, with other values of its attributes; it has no attribute that the other has not. */
+/**
+ * An object like another, with other values of its attributes; it has no attribute that the other has not.
+ */
 function withState(like: Call, values: Readonly<Record<string, Value>>): Call {
   const state = new Dict();
   for (const [key, value] of pairs(like.state as Dict))

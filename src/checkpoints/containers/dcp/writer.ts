@@ -37,15 +37,17 @@ export async function formOf(
 }
 
 /**
- * Whether a state is torchtitan's: its `train_state`, and a model under no key of its own, as other trainers that have
- * such a state do not keep it. A last step, of the model alone, looks like that of any other.
+ * Whether a state is torchtitan's: its `train_state`, and a model under no key of its own, as other trainers
+ * that have such a state do not keep it. A last step, of the model alone, looks like that of any other.
  */
 function isTorchtitan({ names, blobs }: DcpMetadata): boolean {
   if (!names.includes('train_state.step') && !blobs.names.includes('train_state')) return false;
   return names.some((name) => name.startsWith('tok_embeddings.')) || !names.some((name) => /^(?:model|module|state_dict|app)\./.test(name));
 }
 
-/** An object of JSON; empty where there is none, or it is something else: then it says nothing of a writer. */
+/**
+ * An object of JSON; empty where there is none, or it is something else: then it says nothing of a writer.
+ */
 async function noteIn(path: string): Promise<Readonly<Record<string, unknown>>> {
   try {
     const said: unknown = JSON.parse(new TextDecoder().decode(await readWhole(path, NOTE_BYTES)));

@@ -3,7 +3,9 @@
 /** Longest pickle, in bytes. The `.metadata` of 256,000 chunks has 37 MB. */
 export const MAX_PICKLE_BYTES = 2 ** 30;
 
-/** Longest text that is read as one, in bytes of UTF-8: a name may be that long. Longer ones are passed over. */
+/**
+ * Longest text that is read as one, in bytes of UTF-8: a name may be that long. Longer ones are passed over.
+ */
 export const MAX_STRING_BYTES = 2 ** 16;
 
 /** Longest integer, in bytes. */
@@ -21,7 +23,9 @@ export const MAX_MEMO_INDEX = 2 ** 28;
 /** Objects that a pickle comes back to. */
 export const MAX_KEPT = 2 ** 23;
 
-/** Values at once on the stack: Python appends and sets a thousand at a time, a tuple has as many as it has. */
+/**
+ * Values at once on the stack: Python appends and sets a thousand at a time, a tuple has as many as it has.
+ */
 export const MAX_STACK = 2 ** 22;
 
 /** Most dimensions of a tensor, and axes of a mesh. */

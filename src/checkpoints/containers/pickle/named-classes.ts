@@ -13,9 +13,10 @@ function namesIn(variables: Readonly<Record<string, string | undefined>>): strin
 }
 
 /**
- * The classes and functions that whoever runs this program lets a pickle name, as `omegaconf.*,mylib.args.Args`:
- * full names, with commas between, `*` for any text. A variable and no option, as it changes no byte of a merge:
- * it decides only which files are read, in every command and whatever starts it.
+ * The classes and functions that whoever runs this program lets a pickle name, as
+ * `omegaconf.*,mylib.args.Args`: full names, with commas between, `*` for any text. A variable and no option,
+ * as it changes no byte of a merge: it decides only which files are read, in every command and whatever
+ * starts it.
  */
 export function namedClasses(variables: Readonly<Record<string, string | undefined>> = process.env): (global: Global) => boolean {
   const names = namesIn(variables);
@@ -24,7 +25,10 @@ export function namedClasses(variables: Readonly<Record<string, string | undefin
   return ({ path }) => patterns.some((pattern) => fits(path, pattern));
 }
 
-/** Whether a text is these parts with any text between them. No regular expression: the variable may be of any length. */
+/**
+ * Whether a text is these parts with any text between them. No regular expression: the variable may be of any
+ * length.
+ */
 function fits(text: string, [first = '', ...others]: readonly string[]): boolean {
   const last = others.pop();
   if (last === undefined) return text === first;

@@ -28,8 +28,8 @@ export interface PickleSource {
 export type Allowed = (global: Global) => boolean;
 
 /**
- * Given an object or the result of a call as soon as it is complete: may put something smaller into its place, so that of a
- * million objects little is left.
+ * Given an object or the result of a call as soon as it is complete: may put something smaller into its
+ * place, so that of a million objects little is left.
  */
 export type Take = (object: Call) => Value;
 

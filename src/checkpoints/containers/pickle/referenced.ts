@@ -1,6 +1,9 @@
 import { MAX_MEMO_INDEX } from './limits.ts';
 
-/** Bytes of operands, by opcode; -1 a byte and as many more as it says, -4 and -8 the same of four and eight bytes, -2 two lines. */
+/**
+ * Bytes of operands, by opcode; -1 a byte and as many more as it says, -4 and -8 the same of four and eight
+ * bytes, -2 two lines.
+ */
 const OPERANDS = new Int8Array(256);
 for (const [bytes, opcodes] of [
   [1, [0x71, 0x68, 0x4b, 0x80]],
@@ -19,9 +22,10 @@ const LONG_BINGET = 0x6a;
 const LINE_END = 0x0a;
 
 /**
- * Which entries of its memo a pickle comes back to. Python notes each object, and speaks of few of them again: with all
- * of them kept, none could be forgotten before the end.
- * @returns [entries] 1 for those; what lies beyond has to be kept. Where the pickle is damaged, those up to there.
+ * Which entries of its memo a pickle comes back to. Python notes each object, and speaks of few of them
+ * again: with all of them kept, none could be forgotten before the end.
+ * @returns [entries] 1 for those; what lies beyond has to be kept. Where the pickle is damaged, those up to
+ * there.
  */
 export function referencedEntries(bytes: Buffer): Uint8Array {
   // There is no entry without an opcode of its own, unless it has a number out of order.

@@ -20,8 +20,8 @@ export type Value =
   | Placeholder;
 
 /**
- * A text that is longer than any name: a tokenizer, or the bytes of an array, which protocol 2 writes as one. Nobody reads
- * it, and so it stays where it is.
+ * A text that is longer than any name: a tokenizer, or the bytes of an array, which protocol 2 writes as one.
+ * Nobody reads it, and so it stays where it is.
  */
 export class LongText {
   /** As UTF-8. */
@@ -117,7 +117,9 @@ export class Persistent {
   }
 }
 
-/** What stands in the place of an object that its reader took apart: it has all that counts, under a number. */
+/**
+ * What stands in the place of an object that its reader took apart: it has all that counts, under a number.
+ */
 export class Placeholder {
   /** The class. */
   readonly name: string;

@@ -24,8 +24,8 @@ export function itemsOf(value: Value | undefined): readonly Value[] | null {
 }
 
 /**
- * The numbers of a `torch.Size`, a tuple or a list of whole numbers of at least 0; null for anything else, and for
- * more than a tensor has dimensions: a pickle may come back to a long one a million times.
+ * The numbers of a `torch.Size`, a tuple or a list of whole numbers of at least 0; null for anything else,
+ * and for more than a tensor has dimensions: a pickle may come back to a long one a million times.
  */
 export function sizesOf(value: Value | undefined): readonly number[] | null {
   const items = isCallOf(value, 'Size') ? itemsOf(value.args[0]) : itemsOf(value);

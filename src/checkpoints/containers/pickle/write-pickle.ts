@@ -48,12 +48,13 @@ const ROOM = 1 << 16;
 export type Protocol = 2 | 4;
 
 /**
- * Writes a value as a pickle that Python reads: `readPickle` gives the value again. Texts, classes, tuples and
- * whatever is one object in several places are written once. An object that has a state and no arguments is made by
- * its class's `__new__`, as Python does it; whatever else is called, by a call. With protocol 2 the bytes are those
- * of Python's own pickler, where equal texts are one object to it.
- * Source of the format: CPython's Lib/pickletools.py and Modules/_pickle.c.
- * @throws RangeError for what is nested more than a thousand deep (as a tuple that contains itself is), for integers
+ * Writes a value as a pickle that Python reads: `readPickle` gives the value again. Texts, classes, tuples
+ * and whatever is one object in several places are written once. An object that has a state and no arguments
+ * is made by its class's `__new__`, as Python does it; whatever else is called, by a call. With protocol 2
+ * the bytes are those of Python's own pickler, where equal texts are one object to it. Source of the format:
+ * CPython's Lib/pickletools.py and Modules/_pickle.c.
+ * @throws RangeError for what is nested more than a thousand deep (as a tuple that contains itself is), for
+ * integers
  *   of more than 255 bytes, and for bytes in protocol 2
  */
 export function writePickle(value: Value, protocol: Protocol = 4): Buffer {

@@ -11,7 +11,10 @@ import { MAX_OPEN_FILES } from './limits.ts';
 import { readScan } from './read-header.ts';
 import { isRankFile } from './shard-names.ts';
 
-/** What torch.distributed's HuggingFaceStorageWriter writes into `__metadata__`: where each tensor of the file begins in the whole. */
+/**
+ * What torch.distributed's HuggingFaceStorageWriter writes into `__metadata__`: where each tensor of the file
+ * begins in the whole.
+ */
 const RANK_KEY = 'DCP_SHARDING_INFO';
 /** The version of the form, beside it. */
 const VERSION_KEY = 'DCP_VERSION';

@@ -2,8 +2,8 @@ import type { Global } from '../pickle/values.ts';
 import { STORAGE_DTYPES } from './dtypes.ts';
 
 /**
- * Classes and functions in what torch.save writes of weights and of what lies beside them, by exact name: data
- * of torch, of numpy and of Python. None is ever called.
+ * Classes and functions in what torch.save writes of weights and of what lies beside them, by exact name:
+ * data of torch, of numpy and of Python. None is ever called.
  */
 const NAMES: ReadonlySet<string> = new Set([
   'collections.OrderedDict',

@@ -37,9 +37,9 @@ interface Files {
 }
 
 /**
- * What torch.save wrote: one file, a folder with one that is the model, Hugging Face's `pytorch_model.bin` with
- * or without an index, a folder of DeepSpeed's of ZeRO 1 and 2, or Megatron-LM's of a single rank. Tensors have
- * flat names: keys joined by points.
+ * What torch.save wrote: one file, a folder with one that is the model, Hugging Face's `pytorch_model.bin`
+ * with or without an index, a folder of DeepSpeed's of ZeRO 1 and 2, or Megatron-LM's of a single rank.
+ * Tensors have flat names: keys joined by points.
  */
 export const torch: Container = {
   kind: 'torch.save',
@@ -133,12 +133,18 @@ interface FileOfTensors {
   readonly version: string | null;
   /** What the trainer says of its place in the run; null where that is nothing. */
   readonly state: ContainedState | null;
-  /** Of DeepSpeed's file of a model the experts of each layer, which have files of their own; null for another file. */
+  /**
+   * Of DeepSpeed's file of a model the experts of each layer, which have files of their own; null for another
+   * file.
+   */
   readonly experts: readonly number[] | null;
   readonly warnings: readonly Warning[];
 }
 
-/** @throws MergeError E_OTHER_CONTENT for what is known to be something else: a pointer of Git LFS, a page, a legacy file */
+/**
+ * @throws MergeError E_OTHER_CONTENT for what is known to be something else: a pointer of Git LFS, a page, a
+ * legacy file
+ */
 async function refuseOther(file: OpenFile): Promise<void> {
   const start = await new Region(file, basename(file.path)).bytes(0, Math.min(START_BYTES, file.stat.size));
   const content = start.toString('latin1', 0, 2) === 'PK' ? null : otherContent(start);

@@ -100,7 +100,9 @@ function isNamed(value: Value | undefined, name: string): boolean {
   return typeof value === 'object' && value !== null && 'name' in value && value.name === name;
 }
 
-/** Ranks along each dimension of a mesh, and where the rank that saved stands; null where that is not told. */
+/**
+ * Ranks along each dimension of a mesh, and where the rank that saved stands; null where that is not told.
+ */
 function meshOf(mesh: Value | undefined): { ranks: number; coordinate: number }[] | null {
   if (!isCallOf(mesh, 'DeviceMesh')) return null;
   const coordinates = sizesOf(under(mesh.state, '_coordinate_on_dim'));

@@ -36,8 +36,8 @@ interface RankTensor {
 }
 
 /**
- * The state of FSDP as verl saves it, or accelerate with use_dcp=False: a file of torch.save for each rank, in
- * which tensors are DTensors. All ranks must be there.
+ * The state of FSDP as verl saves it, or accelerate with use_dcp=False: a file of torch.save for each rank,
+ * in which tensors are DTensors. All ranks must be there.
  */
 export const fsdpRanks: Container = {
   kind: 'FSDP, a file a rank',
@@ -56,7 +56,8 @@ export const fsdpRanks: Container = {
         for (const leaf of leavesOf(root, (text) => fault('what was saved', text))) {
           const part = partOf(leaf, storages, fault);
           if (part === null) continue;
-          // Replicas of a DTensor are made alike by what made it; nothing does so for what each rank has whole.
+          // Replicas of a DTensor are made alike by what made it; nothing does so for what each rank has
+          // whole.
           const alone = part.ranks < all.length && !part.placed.shape.includes(0);
           tensors.push({ ...part, print: alone ? await tensorFingerprint(region, part.placed) : null });
         }

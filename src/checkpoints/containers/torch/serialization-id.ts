@@ -2,9 +2,9 @@
 const DIGITS = 20;
 
 /**
- * What torch writes as `.data/serialization_id`, but for its first half, which is a hash of the records' names alone:
- * a fold of their checksums in their order. Nothing reads it but logs.
- * Source: PyTorch's caffe2/serialize/inline_container.cc (`writeSerializationId`), c10/util/hash.h (`hash_combine`).
+ * What torch writes as `.data/serialization_id`, but for its first half, which is a hash of the records'
+ * names alone: a fold of their checksums in their order. Nothing reads it but logs. Source: PyTorch's
+ * caffe2/serialize/inline_container.cc (`writeSerializationId`), c10/util/hash.h (`hash_combine`).
  * @param names 20 digits of an archive with the same names
  * @param crc32 of the records before it that are not empty
  */

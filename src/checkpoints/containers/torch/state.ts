@@ -12,23 +12,29 @@ export interface Leaf {
 }
 
 /**
- * Lists, dicts and tuples that are entered; those without objects only once, so that a million numbers cost no more than
- * to read them. Each other part of a state is met under one name, or a few.
+ * Lists, dicts and tuples that are entered; those without objects only once, so that a million numbers cost
+ * no more than to read them. Each other part of a state is met under one name, or a few.
  */
 const MAX_ENTERED = 2 ** 22;
-/** Objects, lists and dicts that are met inside of what was met before: the pickle comes back to it in two bytes. */
+/**
+ * Objects, lists and dicts that are met inside of what was met before: the pickle comes back to it in two
+ * bytes.
+ */
 const MAX_AGAIN = 2 ** 16;
 /** Keys of a dict. */
 const MAX_KEYS = 2 ** 23;
 /** Letters of a name. Texts of 16 KiB and more all have one hash in V8 where they are equally long. */
 const MAX_NAME_LETTERS = 2 ** 13;
-/** Names that are made, and their length in all: a hundred thousand tensors have names of 10 million letters. */
+/**
+ * Names that are made, and their length in all: a hundred thousand tensors have names of 10 million letters.
+ */
 const MAX_NAMES = 2 ** 20;
 const MAX_NAME_TEXT = 2 ** 26;
 
 /**
  * The objects in a state (tensors among them), by the keys that lead to them.
- * @param fault what is thrown for a state that contains itself, is too deep or too large, or names a value twice
+ * @param fault what is thrown for a state that contains itself, is too deep or too large, or names a value
+ * twice
  * @throws what `fault` gives
  */
 export function* leavesOf(root: Value, fault: (text: string) => Error): Generator<Leaf> {

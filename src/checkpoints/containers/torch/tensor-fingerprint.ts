@@ -8,8 +8,8 @@ const WHOLE = 2 ** 20;
 const WINDOW = 2 ** 18;
 
 /**
- * What tells the values of a tensor from others of its dtype and shape, at the cost of a few reads. Null for a
- * large one that lies among other bytes: that is not looked at.
+ * What tells the values of a tensor from others of its dtype and shape, at the cost of a few reads. Null for
+ * a large one that lies among other bytes: that is not looked at.
  * @throws MergeError E_FILE_TRUNCATED, E_IO
  */
 export async function tensorFingerprint(region: Region, { dtype, shape, stride, at }: PlacedTensor): Promise<string | null> {

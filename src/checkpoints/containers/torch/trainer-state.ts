@@ -3,8 +3,9 @@ import { countOf, under } from '../pickle/walk.ts';
 import type { ContainedState } from '../types.ts';
 
 /**
- * Step and tokens as a trainer keeps them beside the weights in one file: Lightning's `global_step`, Composer's
- * timestamp, and Megatron-LM's iteration, with samples times sequence length. Null where there is nothing of it.
+ * Step and tokens as a trainer keeps them beside the weights in one file: Lightning's `global_step`,
+ * Composer's timestamp, and Megatron-LM's iteration, with samples times sequence length. Null where there is
+ * nothing of it.
  */
 export function stateInFile(root: Value, file: string): ContainedState | null {
   const stamp = under(under(root, 'state'), 'timestamp');

@@ -16,9 +16,10 @@ const KEY_TEXT = 200;
 const FLOATS = /^[<>=|]?f[248]$/;
 
 /**
- * Says of tensors that stand in a state where no plain name reaches them: in an object of a class, or under a key that
- * is neither text nor number; and of weights that are arrays of numpy. They are no part of what is read. Of what is left
- * out anyway, as the optimizer's, nothing is said, nor of a tensor whose storage is reached by a name elsewhere.
+ * Says of tensors that stand in a state where no plain name reaches them: in an object of a class, or under a
+ * key that is neither text nor number; and of weights that are arrays of numpy. They are no part of what is
+ * read. Of what is left out anyway, as the optimizer's, nothing is said, nor of a tensor whose storage is
+ * reached by a name elsewhere.
  * @param state dicts and lists that contain none that contains itself
  */
 export function unreachedTensors(state: Value, path: string): Warning[] {

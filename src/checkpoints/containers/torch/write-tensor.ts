@@ -6,8 +6,8 @@ import { STORAGE_DTYPES, TORCH_DTYPES } from './dtypes.ts';
 const ORDERED = new Global('collections', 'OrderedDict');
 
 /**
- * The `data.pkl` of one tensor that lies in storage 0 whole and in row-major order, as `torch.save(tensor)` writes it.
- * Source: PyTorch's torch/_tensor.py (`_reduce_ex_internal`).
+ * The `data.pkl` of one tensor that lies in storage 0 whole and in row-major order, as `torch.save(tensor)`
+ * writes it. Source: PyTorch's torch/_tensor.py (`_reduce_ex_internal`).
  * @param shape sizes of the dimensions; [] for a scalar
  */
 export function tensorPickle(dtype: Dtype, shape: readonly number[]): Buffer {

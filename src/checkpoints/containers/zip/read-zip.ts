@@ -8,7 +8,10 @@ export interface ZipEntry {
   readonly offset: number;
   /** Bytes that it takes. */
   readonly size: number;
-  /** Where the directory says that it is compressed; null where it is stored as it is, and can be read where it lies. */
+  /**
+   * Where the directory says that it is compressed; null where it is stored as it is, and can be read where
+   * it lies.
+   */
   readonly compressedAt: number | null;
   /** As the directory has it; torch writes 0 where it was told to skip it, and never looks. */
   readonly crc32: number;
@@ -49,11 +52,11 @@ interface Listed {
 }
 
 /**
- * Reads the directory of a zip archive as torch writes it: no encryption, nothing before, between or behind, and
- * each name once. What the directory and the headers before the data say is compared; a checksum is not: torch
- * loads a file whatever its checksums say, and so may have one that it left out. Which files are compressed is
- * told and not refused: it is by them that another kind of archive is known.
- * Source of the format: PKWARE's APPNOTE.TXT 6.3.10, sections 4.3 to 4.5.
+ * Reads the directory of a zip archive as torch writes it: no encryption, nothing before, between or behind,
+ * and each name once. What the directory and the headers before the data say is compared; a checksum is not:
+ * torch loads a file whatever its checksums say, and so may have one that it left out. Which files are
+ * compressed is told and not refused: it is by them that another kind of archive is known. Source of the
+ * format: PKWARE's APPNOTE.TXT 6.3.10, sections 4.3 to 4.5.
  * @returns entries in the order of their data
  * @throws MergeError E_ZIP; and what reading throws
  */
@@ -156,7 +159,9 @@ function parseDirectory(region: Region, bytes: Buffer, start: number, count: num
   return listed;
 }
 
-/** A path below the archive's own root, and no way out of it: names are never made files of, but are shown. */
+/**
+ * A path below the archive's own root, and no way out of it: names are never made files of, but are shown.
+ */
 function plainName(region: Region, raw: Buffer, place: number): string {
   if (raw.length === 0 || raw.length > MAX_NAME_BYTES) throw fault(region, place, `a name of ${raw.length} bytes is none`);
   const name = raw.toString('utf8');
@@ -180,7 +185,10 @@ function wideSizes(region: Region, extra: Buffer, place: number): number[] {
   return [];
 }
 
-/** Where the data of an entry begins: behind its own header, whose extra field is another than the directory's. */
+/**
+ * Where the data of an entry begins: behind its own header, whose extra field is another than the
+ * directory's.
+ */
 async function dataOf(region: Region, { name, rawName, header, compressedAt }: Listed): Promise<number> {
   if (header + LOCAL_BYTES + rawName.length > region.length) throw fault(region, header, `${name} lies beyond the end`);
   const bytes = await region.bytes(header, LOCAL_BYTES + rawName.length);

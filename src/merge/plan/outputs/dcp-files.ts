@@ -26,8 +26,9 @@ export interface DcpEntries extends Entries {
 }
 
 /**
- * The files of a checkpoint of DCP, in the form in which another one was written: items one behind the other, each an
- * archive of torch.save; then what holds no tensor, copied; `.metadata` last, without which no loader takes the folder.
+ * The files of a checkpoint of DCP, in the form in which another one was written: items one behind the other,
+ * each an archive of torch.save; then what holds no tensor, copied; `.metadata` last, without which no loader
+ * takes the folder.
  */
 export class DcpFiles {
   readonly #template: DcpTemplate;
@@ -124,8 +125,8 @@ export class DcpFiles {
 }
 
 /**
- * The list of checksums that Megatron-core compares when it is told to, as it writes it; none where Node does not know
- * the algorithm.
+ * The list of checksums that Megatron-core compares when it is told to, as it writes it; none where Node does
+ * not know the algorithm.
  * @param last the file that is written behind it
  */
 function checksumsOf(

@@ -61,7 +61,10 @@ export async function outputConflicts(
   }
 }
 
-/** @throws MergeError E_READ_ONLY where nothing can be made in the folder of an output, or in the nearest there is */
+/**
+ * @throws MergeError E_READ_ONLY where nothing can be made in the folder of an output, or in the nearest
+ * there is
+ */
 async function checkWritable({ output, parent, missing }: Destination): Promise<void> {
   const folder = missing.length > 0 ? dirname(missing[0]!) : parent;
   await onOutput('create', output, () => SYSTEM.fs.access(folder, constants.W_OK | constants.X_OK));

@@ -42,7 +42,9 @@ export function rankOf(name: string): number {
 /** Whether a file is one of tokens, or completes one. */
 export const isOfVocabulary = (name: string): boolean => rankOf(name) !== -1 || COMPLETING.includes(name);
 
-/** By which files the tokenizers of two checkpoints can be compared: of one name, or that number tokens alike. */
+/**
+ * By which files the tokenizers of two checkpoints can be compared: of one name, or that number tokens alike.
+ */
 export function comparable(newest: Files, other: Files): readonly [newest: string, other: string] | null {
   const [names, theirs] = [newest, other].map((files) =>
     [...files.keys()].filter((name) => rankOf(name) !== -1).sort((a, b) => rankOf(a) - rankOf(b)),

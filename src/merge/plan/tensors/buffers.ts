@@ -22,7 +22,10 @@ const BUFFERS: ReadonlySet<string | null> = new Set(['rope_buffer', 'buffer']);
 /** What policies are told of buffers that only data and the other members tell. */
 type Marks = Pick<PolicyTensor, 'bounds' | 'differs' | 'partial' | 'rounded'>;
 
-/** What models calculate, and some versions of their libraries store, under names that are otherwise no buffer's. */
+/**
+ * What models calculate, and some versions of their libraries store, under names that are otherwise no
+ * buffer's.
+ */
 const CALCULATED =
   /(?:^|\.)(?:relative_coords_table|attention_bias_idxs|embed_scale|_float_tensor|embed_positions\.weights|attn\.embed_positions|alibi(?:_slopes)?)$/;
 

@@ -169,14 +169,18 @@ class MemberMatch {
       columns.file[row] = first?.file ?? files.indexOf(members, this.#m, place.shard);
       columns.offset[row] = first?.offset ?? tensors.offset[place.row]!;
       columns.dtype[row] = tensors.dtypes[place.row]!;
-      // Constant buffers that are the same but for rounding are taken from one member; of others, what they hold is told.
+      // Constant buffers that are the same but for rounding are taken from one member; of others, what they
+      // hold is told.
       const mixed = this.#matching.allowMixedDtypes || work.equal === 'E_BUFFERS_DIFFER';
       this.#compare(table, ours, { table: tensors, row: place.row, path }, { whole: named !== undefined, mixed });
     }
     return { columns, ...found };
   }
 
-  /** Notes where a tensor lies that the member has in boxes: gathered where they are parts of rows, else run by run. */
+  /**
+   * Notes where a tensor lies that the member has in boxes: gathered where they are parts of rows, else run
+   * by run.
+   */
   #inBoxes(row: number, place: TensorPlace): void {
     const { members, files } = this.#matching;
     const matrix = matrixOf(members[this.#m]!.shards[place.shard]!.tensors, place.row);

@@ -22,9 +22,9 @@ interface Narrowed {
 }
 
 /**
- * That mixed dtypes make an output narrower than what most members hold, as where the newest is an export: a mean of
- * float32 that is stored as BF16 because of one of its members is seldom meant. Nothing is said where the dtype is
- * asked for (`same` too).
+ * That mixed dtypes make an output narrower than what most members hold, as where the newest is an export: a
+ * mean of float32 that is stored as BF16 because of one of its members is seldom meant. Nothing is said where
+ * the dtype is asked for (`same` too).
  * @param planned of the layout, before its tensors are put into other files
  */
 export function narrowedWarnings(

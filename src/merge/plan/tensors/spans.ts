@@ -19,15 +19,18 @@ export interface MemberColumns {
 export type MatrixRows = ReadonlyMap<number, BoxedMatrix>;
 
 /**
- * Runs of elements of tensors that lie in one piece in every member, or are gathered from its boxes: whole tensors,
- * unless a member has them in another layout.
+ * Runs of elements of tensors that lie in one piece in every member, or are gathered from its boxes: whole
+ * tensors, unless a member has them in another layout.
  */
 export interface Spans {
   /** Tensor, first element in it, and elements. */
   readonly row: Int32Array;
   readonly from: Float64Array;
   readonly elements: Float64Array;
-  /** [rows] the element of the tensor that is the first of the row, where rows are parts of tensors; absent where they are whole. */
+  /**
+   * [rows] the element of the tensor that is the first of the row, where rows are parts of tensors; absent
+   * where they are whole.
+   */
   readonly base?: Float64Array | undefined;
   /** [members]; null where the member takes no part. Rows of these columns are spans. */
   readonly columns: readonly (MemberColumns | null)[];

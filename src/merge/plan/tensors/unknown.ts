@@ -9,7 +9,9 @@ import type { Role } from '../../../model/roles/types.ts';
 import { doubtByName, doubtByValues } from '../../../model/roles/unknown.ts';
 import type { Unknown } from '../../../recipe/policy/types.ts';
 
-/** Bytes of a tensor that are looked at from each of its ends; what is no longer than both is looked at whole. */
+/**
+ * Bytes of a tensor that are looked at from each of its ends; what is no longer than both is looked at whole.
+ */
 const LOOK = 32 * 1024;
 /** Tensors whose values are looked at: of one name but for its numbers, and in all. */
 const OF_A_KIND = 64;
@@ -31,7 +33,8 @@ export async function unknownFloats(
 ): Promise<readonly ReadonlyMap<number, Unknown>[]> {
   const found = layout.shards.map(() => new Map<number, Unknown>());
   const kinds = new Map<string, { looked: number; unknown: Unknown }>();
-  // Where no name at all is known, nothing tells a table among weights: numbers that somebody wrote to try a merge.
+  // Where no name at all is known, nothing tells a table among weights: numbers that somebody wrote to try a
+  // merge.
   let looked = layout.shards.some(({ tensors }, shard) => hasKnownFloat(tensors, (row) => roles.of(shard, row).role)) ? 0 : IN_ALL;
   const reader = new ByteReader();
   try {

@@ -68,7 +68,9 @@ function jsonOfNumbers(line: string): string | null {
   return worded`the line ${quoted(line)} is JSON without "score" or "metrics": print ${JSON.stringify({ score: value })}, or ${named} with --metric ${shellQuote(name)}`;
 }
 
-/** Why a line is no score although it is meant for one, and what to print instead; null for any other line. */
+/**
+ * Why a line is no score although it is meant for one, and what to print instead; null for any other line.
+ */
 export function meantForScore(line: string): string | null {
   return said(line, MEANT);
 }
@@ -96,7 +98,10 @@ export function nearlyScore(stdout: string): string | null {
   return worded`the last line of stdout is ${quoted(last)}: print the number alone, or read it with --metric-regex ${shellQuote(regex)}`;
 }
 
-/** A word before a score as an expression that fits that of other trials: a path or a number is another one there. */
+/**
+ * A word before a score as an expression that fits that of other trials: a path or a number is another one
+ * there.
+ */
 function wordOfAny(word: string): string {
   if (word.includes('/')) return '\\S+';
   return word.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&').replace(/\d+/g, '\\d+');

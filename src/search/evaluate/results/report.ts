@@ -37,7 +37,10 @@ export interface Report {
  */
 export const MOST_SCORE = 1e100;
 
-/** A standard error, which is at least 0 and of a size to reckon with; null for anything else, as lm-eval's "N/A". */
+/**
+ * A standard error, which is at least 0 and of a size to reckon with; null for anything else, as lm-eval's
+ * "N/A".
+ */
 export function stderrOf(value: unknown): number | null {
   return typeof value === 'number' && value >= 0 && value <= MOST_SCORE ? value : null;
 }
