@@ -12,12 +12,13 @@ const TOGETHER = 512;
 /** Forms of items of one length that are remembered. */
 const MOST_FORMS = 64;
 
-/** An item that holds a part of a tensor. */
-export interface ItemPlace {
-  readonly offset: number;
-  readonly length: number;
+/** Items that hold parts of tensors, by their numbers: objects for each of a million are many. */
+export interface ItemPlaces {
+  readonly count: number;
+  offset(item: number): number;
+  length(item: number): number;
   /** The tensor that it is a part of. */
-  readonly name: string;
+  name(item: number): string;
 }
 
 /** Of an item, what it says up to its values, and where they lie in it. */
@@ -33,6 +34,7 @@ interface ItemForm extends PlacedTensor {
 export class ItemReader {
   readonly #forms = new Map<number, ItemForm[]>();
   #headBytes = HEAD;
+  readonly #unused: Buffer[] = [];
 
   /**
    * @param items of one file, in the order in which they lie there
@@ -40,25 +42,39 @@ export class ItemReader {
    * @throws MergeError E_DCP where an item is something else than one plain tensor; E_ZIP, E_PICKLE,
    *   E_PICKLE_CLASS, E_TORCH_FILE; E_FILE_TRUNCATED, E_IO; what `found` throws
    */
-  async read(file: OpenFile, items: readonly ItemPlace[], found: (item: number, placed: PlacedTensor) => void): Promise<void> {
-    for (let from = 0; from < items.length; from += TOGETHER) {
-      const some = items.slice(from, from + TOGETHER);
+  async read(file: OpenFile, items: ItemPlaces, found: (item: number, placed: PlacedTensor) => void): Promise<void> {
+    let heads: Buffer = Buffer.alloc(0);
+    for (let from = 0; from < items.count; from += TOGETHER) {
+      const some = Math.min(TOGETHER, items.count - from);
       const length = this.#headBytes;
-      const heads = Buffer.allocUnsafe(some.length * length);
-      const offsets = some.map(({ offset }) => offset);
+      if (heads.length < some * length) heads = this.#buffer(some * length);
+      const offsets = Array.from({ length: some }, (_, i) => items.offset(from + i));
       const counts = await file.readEach(heads, length, offsets);
-      for (const [i, item] of some.entries()) {
-        const head = heads.subarray(i * length, i * length + counts[i]!);
-        found(from + i, this.#known(item, head) ?? (await this.#readWhole(file, item)));
+      for (let i = 0; i < some; i++) {
+        const known = this.#known(items.length(from + i), heads, i * length, i * length + counts[i]!);
+        found(from + i, known ?? (await this.#readWhole(file, items, from + i)));
       }
     }
+    if (heads.length > 0) this.#unused.push(heads);
   }
 
-  #known({ length }: ItemPlace, head: Buffer): ItemForm | undefined {
-    return this.#forms.get(length)?.find(({ head: of }) => of.length <= head.length && head.compare(of, 0, of.length, 0, of.length) === 0);
+  /** Half a megabyte for each of hundreds of files would be collected late. */
+  #buffer(bytes: number): Buffer {
+    const unused = this.#unused.pop();
+    return unused !== undefined && unused.length >= bytes ? unused : Buffer.allocUnsafeSlow(Math.max(bytes, TOGETHER * HEAD));
   }
 
-  async #readWhole(file: OpenFile, { offset, length, name }: ItemPlace): Promise<PlacedTensor> {
+  /** The form of an item of that length of which the first bytes lie there. */
+  #known(length: number, heads: Buffer, from: number, to: number): ItemForm | undefined {
+    for (const form of this.#forms.get(length) ?? []) {
+      const end = from + form.head.length;
+      if (end <= to && heads.compare(form.head, 0, form.head.length, from, end) === 0) return form;
+    }
+    return undefined;
+  }
+
+  async #readWhole(file: OpenFile, items: ItemPlaces, item: number): Promise<PlacedTensor> {
+    const [offset, length, name] = [items.offset(item), items.length(item), items.name(item)];
     const region = new Region(file, `the item of ${name}`, offset, length);
     const { root, storages } = await readArchive(region);
     const tensor = tensorOf(root);

@@ -1,7 +1,7 @@
 import { type Dtype, dtypeByName } from '../../../base/dtype.ts';
 import { MergeError } from '../../../base/errors.ts';
 import { MAX_DEPTH } from '../pickle/limits.ts';
-import { readPickle } from '../pickle/read-pickle.ts';
+import { readPickle, type Take } from '../pickle/read-pickle.ts';
 import { Call, Dict, Placeholder, type Value } from '../pickle/values.ts';
 import { countOf, isCallOf, itemsOf, pairs, sizesOf, torchDtypeOf, under } from '../pickle/walk.ts';
 import { TORCH_DTYPES } from '../torch/dtypes.ts';
@@ -61,7 +61,7 @@ const MAX_BOUNDS = 2 ** 24;
  */
 export function readMetadata(bytes: Uint8Array, path: string): DcpMetadata {
   const parts = new Parts();
-  const root = readPickle(bytes, { path, what: '.metadata' }, isOfMetadata, (object) => parts.take(object));
+  const root = readPickle(bytes, { path, what: '.metadata' }, isOfMetadata, parts);
   return new MetadataReader(path, parts).read(root);
 }
 
@@ -98,15 +98,19 @@ class MetadataReader {
     if (!(stored instanceof Dict)) throw this.#fault('says of no tensor where it lies: storage_data is not there');
     const items = columns(this.#first.at(-1)!);
     const blobs = columns(this.#blobRows.size);
-    for (const [index, info] of pairs(stored)) this.#place(index, info, items, blobs);
+    for (const [index, info] of pairs(stored)) {
+      const [of, at] = [runOf(index, 'MetadataIndex'), runOf(info, '_StorageInfo')];
+      if (of === null) throw this.#fault('says where something lies, and not what');
+      for (let i = 0; i < of.count; i++) this.#place(of.number + i, at === null ? null : at.number + i, items, blobs);
+    }
     return {
       names: this.#names,
-      dtypes: Int8Array.from(this.#dtypes),
+      dtypes: new Int8Array(this.#dtypes),
       torchDtypes: this.#torchDtypes,
       shapes: this.#shapes,
-      first: Int32Array.from(this.#first),
-      boundsAt: Float64Array.from(this.#boundsAt),
-      bounds: Float64Array.from(this.#bounds),
+      first: new Int32Array(this.#first),
+      boundsAt: new Float64Array(this.#boundsAt),
+      bounds: new Float64Array(this.#bounds),
       items,
       blobs: { names: [...this.#blobRows.keys()], items: blobs },
       files: [...this.#files.keys()],
@@ -130,70 +134,68 @@ class MetadataReader {
     const shape = sizesOf(under(state, 'size'));
     const chunks = itemsOf(under(state, 'chunks'));
     if (dtype === null || shape === null || chunks === null) throw this.#fault(`${name} is described as no tensor is`, name);
-    if (this.#first.at(-1)! + chunks.length > MAX_PARTS || this.#bounds.length + 2 * shape.length * chunks.length > MAX_BOUNDS)
+    const runs = chunks.map((chunk) => runOf(chunk, 'ChunkStorageMetadata'));
+    const count = runs.reduce((sum, run) => sum + (run?.count ?? 1), 0);
+    if (this.#first.at(-1)! + count > MAX_PARTS || this.#bounds.length + 2 * shape.length * count > MAX_BOUNDS)
       throw this.#fault(`${name} and the tensors before it have more than ${MAX_PARTS} parts: no real checkpoint has`, name);
     this.#rows.set(name, this.#names.length);
     this.#names.push(name);
     this.#torchDtypes.push(dtype);
     this.#dtypes.push(codeOf(dtype)?.code ?? -1);
     this.#shapes.push(shape);
-    for (const chunk of chunks) {
-      const { ranks, boundsAt, bounds } = this.#parts;
-      const part = numberOf(chunk, 'ChunkStorageMetadata');
-      const rank = shape.length;
-      if (part === null || ranks[part] !== rank) throw this.#fault(`a part of ${name} has other dimensions than the whole`, name);
-      const from = boundsAt[part]!;
-      for (let i = from; i < from + 2 * rank; i++) this.#bounds.push(bounds[i]!);
+    const { ranks, boundsAt, bounds } = this.#parts;
+    const rank = shape.length;
+    for (const run of runs) {
+      for (let i = 0; i < (run?.count ?? 1); i++) {
+        const part = run === null ? -1 : run.number + i;
+        if (ranks[part] !== rank) throw this.#fault(`a part of ${name} has other dimensions than the whole`, name);
+        const from = boundsAt[part]!;
+        for (let at = from; at < from + 2 * rank; at++) this.#bounds.push(bounds[at]!);
+      }
     }
-    this.#first.push(this.#first.at(-1)! + chunks.length);
+    this.#first.push(this.#first.at(-1)! + count);
     this.#boundsAt.push(this.#bounds.length);
   }
 
-  #place(index: Value, info: Value, items: Mutable, blobs: Mutable): void {
-    const [of, at] = [numberOf(index, 'MetadataIndex'), numberOf(info, '_StorageInfo')];
-    const { names, starts, hints, files, offsets, lengths, transforms } = this.#parts;
-    const name = of === null ? null : names[of]!;
+  #place(of: number, at: number | null, items: Mutable, blobs: Mutable): void {
+    const { names, files, offsets, lengths, transforms } = this.#parts;
+    const name = names[of]!;
     if (name === null) throw this.#fault('says where something lies, and not what');
-    const [file, offset, length] = at === null ? [null, -1, -1] : [files[at]!, offsets[at]!, lengths[at]!];
+    const file = at === null ? null : files[at]!;
+    const offset = at === null ? -1 : offsets[at]!;
+    const length = at === null ? -1 : lengths[at]!;
     if (file === null || offset < 0 || length < 0) throw this.#fault(`says where ${name} lies in no way that is known`, name);
     if (transforms[at!]) throw this.#fault(`${name} is stored compressed or transformed`, name);
     const number = this.#files.get(file) ?? this.#files.size;
-    this.#files.set(file, number);
+    if (number === this.#files.size) this.#files.set(file, number);
     const blob = this.#blobRows.get(name);
     const row = this.#rows.get(name);
     if (blob === undefined && row === undefined) throw this.#fault(`says where ${name} lies, which it does not describe`, name);
     const into = blob === undefined ? items : blobs;
-    const place = blob ?? this.#boxOf(row!, { start: starts[of!]!, hint: hints[of!]! }, name);
+    const place = blob ?? this.#boxOf(row!, of, name);
     if (into.file[place] !== -1) throw this.#fault(`says twice where ${name} lies`, name);
     into.file[place] = number;
     into.offset[place] = offset;
     into.length[place] = length;
   }
 
-  /** The box of a tensor that an index means. */
-  #boxOf(row: number, { start: given, hint }: { readonly start: Value; readonly hint: number }, name: string): number {
-    const start = given === null ? this.#shapes[row]!.map(() => 0) : sizesOf(given);
-    const box = start === null ? -1 : this.#boxAt(row, start, hint);
-    if (box === -1) throw this.#fault(`says where a part of ${name} lies that it does not describe`, name);
-    return box;
-  }
-
-  /** The box of a tensor that begins there: the one of that number where it is, else by its start. */
-  #boxAt(row: number, start: readonly number[], hint: number): number {
-    const [from, to] = [this.#first[row]!, this.#first[row + 1]!];
+  /** The box of a tensor that an index means: the one of its number where it begins there, else by its start. */
+  #boxOf(row: number, index: number, name: string): number {
+    const { starts, startsAt, startRanks, hints } = this.#parts;
     const rank = this.#shapes[row]!.length;
-    if (start.length !== rank) return -1;
-    const begins = (box: number): boolean => {
-      const at = this.#boundsAt[row]! + (box - from) * 2 * rank;
-      for (let d = 0; d < rank; d++) if (this.#bounds[at + d] !== start[d]) return false;
-      return true;
-    };
-    if (hint >= 0 && from + hint < to && begins(from + hint)) return from + hint;
+    const given = startRanks[index]!;
+    if (given !== rank && given !== NO_START) throw this.#notDescribed(name);
+    const from = startsAt[index]!;
+    const first = this.#first[row]!;
+    const end = this.#first[row + 1]!;
+    const hint = hints[index]!;
+    const start = (axis: number): number => (given === NO_START ? 0 : starts[from + axis]!);
+    if (hint >= 0 && first + hint < end && this.#begins(row, hint, start)) return first + hint;
     let boxes = this.#byStart.get(row);
     if (boxes === undefined) {
       boxes = new Map();
-      for (let box = from; box < to; box++) {
-        const at = this.#boundsAt[row]! + (box - from) * 2 * rank;
+      for (let box = first; box < end; box++) {
+        const at = this.#boundsAt[row]! + (box - first) * 2 * rank;
         const key = this.#bounds.slice(at, at + rank).join();
         // Boxes without elements begin where others do.
         const known = boxes.get(key);
@@ -202,17 +204,35 @@ class MetadataReader {
       }
       this.#byStart.set(row, boxes);
     }
-    return boxes.get(start.join())?.shift() ?? -1;
+    const box = boxes.get(this.#shapes[row]!.map((_, axis) => start(axis)).join())?.shift();
+    if (box === undefined) throw this.#notDescribed(name);
+    return box;
+  }
+
+  #begins(row: number, box: number, start: (axis: number) => number): boolean {
+    const rank = this.#shapes[row]!.length;
+    const at = this.#boundsAt[row]! + box * 2 * rank;
+    for (let axis = 0; axis < rank; axis++) if (this.#bounds[at + axis] !== start(axis)) return false;
+    return true;
+  }
+
+  #notDescribed(name: string): MergeError {
+    return this.#fault(`says where a part of ${name} lies that it does not describe`, name);
   }
 
   readonly #byStart = new Map<number, Map<string, number[]>>();
 }
 
+/** Of an index that says no start: its tensor is whole. */
+const NO_START = -1;
+/** Of one whose start is none. */
+const BAD_START = -2;
+
 /**
  * What there are hundreds of thousands of, taken apart as soon as it is read: parts of tensors, their
  * indices, and the places of items, as columns.
  */
-class Parts {
+class Parts implements Take {
   /** [parts] -1 of what is described as no part is. */
   readonly ranks: number[] = [];
   /** [parts] Where the starts, then the sizes of each begin in `bounds`. */
@@ -220,8 +240,10 @@ class Parts {
   readonly bounds: number[] = [];
   /** [indices] Null of what names nothing. */
   readonly names: (string | null)[] = [];
-  /** [indices] As the pickle has them. */
-  readonly starts: Value[] = [];
+  /** [indices] Dimensions of their starts, which begin in `starts` there. */
+  readonly startRanks: number[] = [];
+  readonly startsAt: number[] = [];
+  readonly starts: number[] = [];
   /** [indices] -1 for none. */
   readonly hints: number[] = [];
   /** [places] Null of what names no file. */
@@ -232,7 +254,7 @@ class Parts {
   /** [places] Whether they are stored as what they are not. */
   readonly transforms: boolean[] = [];
 
-  take(object: Call): Value {
+  object(object: Call): Value {
     const { callee, state, args } = object;
     switch (callee.name) {
       case 'Size':
@@ -241,7 +263,7 @@ class Parts {
         return replaced(object, this.#part(sizesOf(under(state, 'offsets')), sizesOf(under(state, 'sizes'))));
       case 'MetadataIndex': {
         const name = under(state, 'fqn');
-        this.starts.push(under(state, 'offset') ?? null);
+        this.#start(under(state, 'offset') ?? null);
         this.hints.push(countOf(under(state, 'index')) ?? -1);
         return replaced(object, this.names.push(typeof name === 'string' ? name : null) - 1);
       }
@@ -257,12 +279,27 @@ class Parts {
     }
   }
 
+  items(items: Value[]): Value[] {
+    return inRuns(items, 1);
+  }
+
+  entries(entries: Value[]): Value[] {
+    return inRuns(entries, 2);
+  }
+
   #part(start: readonly number[] | null, size: readonly number[] | null): number {
     this.boundsAt.push(this.bounds.length);
     if (start === null || size === null || start.length !== size.length) return this.ranks.push(-1) - 1;
     for (const value of start) this.bounds.push(value);
     for (const value of size) this.bounds.push(value);
     return this.ranks.push(start.length) - 1;
+  }
+
+  #start(given: Value): void {
+    const start = given === null ? null : sizesOf(given);
+    this.startsAt.push(this.starts.length);
+    this.startRanks.push(given === null ? NO_START : start === null ? BAD_START : start.length);
+    if (start !== null) for (const value of start) this.starts.push(value);
   }
 }
 
@@ -273,10 +310,42 @@ function replaced(object: Call, number: number): Placeholder {
   return taken;
 }
 
-/** The number of an object that was taken apart; null of anything else. */
-function numberOf(value: Value, name: string): number | null {
+/**
+ * Values of which those that follow one another in number, in each of the columns, are one.
+ * @param columns 1 for the items of a list, 2 for keys and values in turn
+ */
+function inRuns(values: Value[], columns: 1 | 2): Value[] {
+  if (!(values[0] instanceof Placeholder)) return values;
+  const runs: Value[] = [];
+  for (let from = 0; from < values.length; ) {
+    let count = 1;
+    while (follows(values, from, columns, count)) count++;
+    for (let i = from; i < from + columns; i++) {
+      const value = values[i]!;
+      runs.push(count > 1 && value instanceof Placeholder ? new Placeholder(value.name, value.number, count) : value);
+    }
+    from += count * columns;
+  }
+  return runs;
+}
+
+/** Whether what lies so many rows behind is, in all columns, the object of that number behind the first one's. */
+function follows(values: readonly Value[], from: number, columns: number, behind: number): boolean {
+  const at = from + behind * columns;
+  if (at >= values.length) return false;
+  for (let i = 0; i < columns; i++) {
+    const first = values[from + i];
+    const value = values[at + i];
+    if (!(first instanceof Placeholder && value instanceof Placeholder)) return false;
+    if (first.count !== 1 || value.count !== 1 || value.number !== first.number + behind || value.name !== first.name) return false;
+  }
+  return true;
+}
+
+/** The numbers of objects that were taken apart; null of anything else. */
+function runOf(value: Value, name: string): Placeholder | null {
   const taken = value instanceof Call ? value.state : value;
-  return taken instanceof Placeholder && taken.name === name ? taken.number : null;
+  return taken instanceof Placeholder && taken.name === name ? taken : null;
 }
 
 interface Mutable extends ItemColumns {

@@ -27,12 +27,20 @@ export interface PickleSource {
 /** What a pickle may name: false refuses the file. */
 export type Allowed = (global: Global) => boolean;
 
-/**
- * Given an object or the result of a call as soon as it is complete: may put something smaller into its
- * place, so that of a million objects little is left.
- */
-export type Take = (object: Call) => Value;
+/** May put something smaller into the place of what is read, so that of a million objects little is left. */
+export interface Take {
+  /** An object or the result of a call, as soon as it is complete. */
+  object(object: Call): Value;
+  /** What is appended to a list at once. */
+  items(items: Value[]): Value[];
+  /** Keys and values that are set in a dict at once, in turn. */
+  entries(entries: Value[]): Value[];
+}
 
+/** Values that are taken from the stack one by one faster than all at once. */
+const FEW = 16;
+/** Entries of the memo that an opcode of one byte comes back to. */
+const LOW = 256;
 const EMPTY: readonly Value[] = Object.freeze([]);
 /** A class or function of a module; names with points reach into what they name. */
 const NAME = /^[A-Za-z_]\w*$/;
@@ -65,6 +73,8 @@ class PickleReader {
   #fence = 0;
   /** Entries that the pickle speaks of again, and how many there are in all without those out of order. */
   readonly #memo = new Map<number, Value>();
+  /** The first of them again, names of classes among them: a million objects come back to these. */
+  readonly #low = new Array<Value | undefined>(LOW).fill(undefined);
   #memoized = 0;
   #referenced: Uint8Array = new Uint8Array();
   readonly #globals = new Map<string, Global>();
@@ -235,7 +245,7 @@ class PickleReader {
         }
         case 0x52: // REDUCE
           this.#call(at);
-          if (this.#take !== undefined && stack.at(-1) instanceof Call) stack.push(this.#take(stack.pop() as Call));
+          if (this.#take !== undefined && stack[stack.length - 1] instanceof Call) stack.push(this.#take.object(stack.pop() as Call));
           break;
         case 0x81: // NEWOBJ
           this.#call(at);
@@ -312,10 +322,15 @@ class PickleReader {
   #marked(at: number): Value[] {
     const mark = this.#marks.pop();
     if (mark === undefined) throw this.fault('closes what was not begun', at);
-    this.#fence = this.#marks.at(-1) ?? 0;
-    this.#objects += this.#stack.length - mark;
+    const stack = this.#stack;
+    const count = stack.length - mark;
+    this.#fence = this.#marks.length === 0 ? 0 : this.#marks[this.#marks.length - 1]!;
+    this.#objects += count;
     if (this.#objects > MAX_OBJECTS) throw this.fault(`holds more than ${MAX_OBJECTS} objects`, at);
-    return this.#stack.splice(mark);
+    if (count > FEW) return stack.splice(mark);
+    const values = new Array<Value>(count);
+    for (let i = count - 1; i >= 0; i--) values[i] = stack.pop()!;
+    return values;
   }
 
   #tuple(size: number, at: number): void {
@@ -338,11 +353,12 @@ class PickleReader {
     if (index === this.#memoized) this.#memoized++;
     if (index < this.#referenced.length && this.#referenced[index] === 0) return;
     this.#memo.set(index, value);
+    if (index < LOW) this.#low[index] = value;
     if (this.#memo.size > MAX_KEPT) throw this.fault(`comes back to more than ${MAX_KEPT} objects`, at);
   }
 
   #get(index: number, at: number): Value {
-    const value = this.#memo.get(index);
+    const value = index < LOW ? this.#low[index] : this.#memo.get(index);
     if (value === undefined) throw this.fault(`speaks of value ${index}, which it has not`, at);
     return value;
   }
@@ -438,12 +454,12 @@ class PickleReader {
     if (target instanceof Dict && state instanceof Dict) return;
     if (!(target instanceof Call)) throw this.fault('gives attributes to what has none', at);
     target.state = state;
-    if (this.#take !== undefined) this.#stack[this.#stack.length - 1] = this.#take(target);
+    if (this.#take !== undefined) this.#stack[this.#stack.length - 1] = this.#take.object(target);
   }
 
-  #append(values: readonly Value[], at: number): void {
+  #append(values: Value[], at: number): void {
     const target = this.#top(at);
-    if (target instanceof List) for (const value of values) target.items.push(value);
+    if (target instanceof List) for (const value of this.#take?.items(values) ?? values) target.items.push(value);
     else if (target instanceof Call) target.add(values);
     else throw this.fault('appends to what is no list', at);
   }
@@ -451,7 +467,7 @@ class PickleReader {
   #setItems(values: Value[], at: number): void {
     if (values.length % 2 !== 0) throw this.fault('sets a key without a value', at);
     const target = this.#top(at);
-    if (target instanceof Dict) target.set(values);
+    if (target instanceof Dict) target.set(this.#take?.entries(values) ?? values);
     else if (target instanceof Call) target.add(values);
     else throw this.fault('sets a key in what is no dict', at);
   }

@@ -30,7 +30,8 @@ const LINE_END = 0x0a;
 export function referencedEntries(bytes: Buffer): Uint8Array {
   // There is no entry without an opcode of its own, unless it has a number out of order.
   const found = new Uint8Array(Math.min(bytes.length, MAX_MEMO_INDEX + 1));
-  for (let at = 0; at < bytes.length; ) {
+  const end = bytes.length;
+  for (let at = 0; at < end; ) {
     const opcode = bytes[at++]!;
     const operand = OPERANDS[opcode]!;
     if (operand === 0) continue;
@@ -41,8 +42,7 @@ export function referencedEntries(bytes: Buffer): Uint8Array {
       at = second + 1;
       continue;
     }
-    const length = Math.abs(operand);
-    if (bytes.length - at < length) break;
+    if (end - at < (operand < 0 ? -operand : operand)) break;
     if (operand === -1) at += 1 + bytes[at]!;
     else if (operand === -4) at += 4 + bytes.readUInt32LE(at);
     else if (operand === -8) at += 8 + Number(bytes.readBigUInt64LE(at));
@@ -52,7 +52,7 @@ export function referencedEntries(bytes: Buffer): Uint8Array {
         const entry = bytes.readUInt32LE(at);
         if (entry < found.length) found[entry] = 1;
       }
-      at += length;
+      at += operand;
     }
   }
   return found;

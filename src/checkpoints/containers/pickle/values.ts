@@ -118,15 +118,19 @@ export class Persistent {
 }
 
 /**
- * What stands in the place of an object that its reader took apart: it has all that counts, under a number.
+ * What stands in the place of objects of one class that their reader took apart: it has all that counts,
+ * under numbers that follow one another.
  */
 export class Placeholder {
   /** The class. */
   readonly name: string;
+  /** Of the first. */
   readonly number: number;
+  readonly count: number;
 
-  constructor(name: string, number: number) {
+  constructor(name: string, number: number, count = 1) {
     this.name = name;
     this.number = number;
+    this.count = count;
   }
 }
