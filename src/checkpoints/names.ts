@@ -160,7 +160,7 @@ const LEFT_OUT: readonly (readonly [pattern: RegExp, reason: string])[] = [
   [/(^|[._-])ema([._-]|\d|$)/i, 'an average that the trainer kept (EMA), by its name'],
   [/(^|[._-])merged?([._-]|\d|$)/i, 'a merge, by its name'],
   [/([._-](bak|backup|old|orig|copy)\d*|~|[ _-]?\(\d+\)| copy( \d+)?)$/i, PUT_ASIDE],
-  [/(^|[._-])last([._-]|$)/i, NEWEST_AGAIN],
+  [/(^|[._-])(last|latest)([._-]|$)/i, NEWEST_AGAIN],
 ];
 
 /**

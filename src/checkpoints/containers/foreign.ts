@@ -20,7 +20,7 @@ interface Row extends ForeignFormat {
   readonly path: RegExp;
   /** What stands beside it: a path that must be there, too. */
   readonly beside?: RegExp;
-  /** What to run, for the folder that was found. */
+  /** What to run, for the folder that was found, with the punctuation before it. */
   readonly command?: (folder: string, file: string) => string;
   /** Many things have such files: the folder itself may be something else. */
   readonly weak?: true;
@@ -34,13 +34,13 @@ const ZERO_TO_FP32 = "DeepSpeed's `zero_to_fp32.py` with --safe_serialization";
 function zeroToFp32(folder: string, file: string): string {
   const step = file.includes('/') ? join(folder, dirname(file)) : folder;
   const [run, tag] = [dirname(step), basename(step)].map(shellQuote);
-  return `\`python ${run}/zero_to_fp32.py ${run} OUT --safe_serialization --tag ${tag}\``;
+  return `: \`python ${run}/zero_to_fp32.py ${run} OUT --safe_serialization --tag ${tag}\``;
 }
 
 /** The first row that a path fits decides. */
 // biome-ignore format: a table, a row a line.
 const FORMATS: readonly Row[] = [
-  { path: /^mp_rank_\d+(_\d+)*\/(model_optim_rng|model_rng)\.pt$/, format: 'Megatron-LM (one .pt a rank, with parts of tensors that nothing describes)', converter: '`--ckpt-convert-format torch_dist` of Megatron-LM, or its tools/checkpoint/convert.py', command: () => '`python pretrain_gpt.py <the options of the run> --load RUN --ckpt-convert-format torch_dist --ckpt-convert-save OUT`' },
+  { path: /^mp_rank_\d+(_\d+)*\/(model_optim_rng|model_rng)\.pt$/, format: 'Megatron-LM (one .pt a rank, with parts of tensors that nothing describes)', converter: '`--ckpt-convert-format torch_dist` of Megatron-LM, or its tools/checkpoint/convert.py', command: () => ': `python pretrain_gpt.py <the options of the run> --load RUN --ckpt-convert-format torch_dist --ckpt-convert-save OUT`' },
   { path: /^([^/]+\/)?layer_\d+-model_\d+-model_states\.pt$/, format: 'GPT-NeoX (DeepSpeed)', converter: 'tools/ckpts/convert_neox_to_hf.py of GPT-NeoX' },
   { path: /^([^/]+\/)?layer_\d+-model_states\.pt$/, format: 'DeepSpeed with pipeline parallelism (a file a layer, without the names of the model)', converter: "the converter of its trainer, or DeepSpeed's `ds_to_universal.py` and the trainer" },
   { path: /^zero\/[^/]+$/, beside: /^mp_rank_\d+_model_states\.pt$/, format: 'DeepSpeed universal (a file of float32 a parameter)', converter: `${ZERO_TO_FP32}, on the checkpoint that ds_to_universal.py was given`, command: (folder) => universal(folder) },
@@ -59,7 +59,7 @@ const FORMATS: readonly Row[] = [
 /** No tool makes one file of it; its files are a tensor each. */
 function universal(folder: string): string {
   const zero = shellQuote(join(folder, 'zero'));
-  return `\`python -c 'import sys,os,torch; from safetensors.torch import save_file as s; z=sys.argv[1]; s({n: torch.load(f"{z}/{n}/fp32.pt")["param"].clone() for n in sorted(os.listdir(z)) if os.path.exists(f"{z}/{n}/fp32.pt")}, sys.argv[2])' ${zero} OUT.safetensors\``;
+  return `; or put its files into one: \`python -c 'import sys,os,torch; from safetensors.torch import save_file as s; z=sys.argv[1]; s({n: torch.load(f"{z}/{n}/fp32.pt")["param"].clone() for n in sorted(os.listdir(z)) if os.path.exists(f"{z}/{n}/fp32.pt")}, sys.argv[2])' ${zero} OUT.safetensors\``;
 }
 
 /** Checkpoint folders that are recognised and refused, with what makes a checkpoint of ours from them. */
@@ -95,14 +95,17 @@ async function torchFiles(folder: string, names: readonly string[]): Promise<Mer
   const format =
     second === undefined ? 'PyTorch (.pt, .pth, .bin)' : `PyTorch in ${names.length} files, of which nothing says how they are one`;
   const shown = `${names.slice(0, 3).join(', ')}${names.length > 3 ? ' …' : ''}`;
-  return foreignError(folder, 'a checkpoint', { format, converter: TORCH_SAVE }, `or name the file that holds the weights (${shown})`);
+  return foreignError(folder, 'a checkpoint', { format, converter: TORCH_SAVE }, `; or name the file that holds the weights (${shown})`);
 }
 
-/** @param what it is, with its article @param command what to run, where that is known of this one */
-export function foreignError(path: string, what: string, { format, converter }: ForeignFormat, command?: string): MergeError {
+/**
+ * @param what it is, with its article
+ * @param more what to run, where that is known of this one, or what else to do; with the punctuation before it
+ */
+export function foreignError(path: string, what: string, { format, converter }: ForeignFormat, more = '.'): MergeError {
   return new MergeError('E_NO_CHECKPOINT', `${path}: is ${what} of ${format}, which is not read`, {
     details: { file: path, format, converter },
-    help: `Convert it first, with ${converter}${command === undefined ? '.' : `: ${command}`}`,
+    help: `Convert it first, with ${converter}${more}`,
   });
 }
 
@@ -116,5 +119,5 @@ export function foreignName(name: string): ForeignFormat | null {
  * too.
  */
 export function areForeign(names: readonly string[]): boolean {
-  return names.some((name) => foreignName(name) !== null);
+  return FORMATS.some((row) => row.weak !== true && fileOf(row, names) !== undefined);
 }

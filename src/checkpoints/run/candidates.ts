@@ -3,6 +3,7 @@ import { MergeError } from '../../base/errors.ts';
 import { storeOf } from '../../base/store/store.ts';
 import { type ForeignFormat, foreignName } from '../containers/foreign.ts';
 import { isRankFile, isWeightsFile } from '../containers/safetensors/shard-names.ts';
+import { MODEL_OF_TORCH } from '../containers/torch/file-names.ts';
 import { hubRepository } from '../hub.ts';
 import { innerCheckpoints } from '../inner-checkpoint.ts';
 import { epochMentioned, isFormName, MARKED_UNFINISHED, type NamedPosition, positionFromName, reasonAgainstName } from '../names.ts';
@@ -29,6 +30,8 @@ export interface CandidateFolder {
   readonly against: string | null;
   /** What it is named for is one of the run's checkpoints, although there is something against it. */
   readonly lost?: boolean;
+  /** A file of weights, by its extension. */
+  readonly isFile?: boolean;
 }
 
 /** What is named in another form than the checkpoints that are read. */
@@ -51,6 +54,8 @@ export interface Listing {
 
 /** What torch.save writes: opening it tells whether it is a checkpoint. */
 const TORCH_FILE = /^\.(?:pt|pth|bin|ckpt)$/;
+/** What people look for among the checkpoints, although it has no weights. */
+const OPTIMIZER_FILE = /^optim/;
 const WEIGHTS = /^model\.safetensors$|\.safetensors\.index\.json$|-\d+-of-\d+\.safetensors$/;
 
 /** @throws MergeError E_NOT_FOUND, E_NOT_READABLE; E_NO_RUN where the path is no folder */
@@ -158,14 +163,20 @@ async function ofFolder(folder: string, name: string): Promise<Candidate[]> {
 }
 
 /**
- * A file that is a checkpoint by its name: `step-1000.safetensors`.
+ * A file that is a checkpoint by its name: `step-1000.safetensors`. Weights whose name gives no step
+ * (`latest.pt`) may have one in their own state, and are told of where they do not; what else a trainer keeps
+ * beside them is not.
  * @param named whether its siblings' names say so
  */
 function ofFile(folder: string, name: string, named: boolean): Candidate[] {
   const { name: stem, ext } = parse(name);
-  if (!named && positionFromName(stem) === null) return [];
   const path = join(folder, name);
-  if (ext === '.safetensors' || TORCH_FILE.test(ext)) return [{ path, name: stem, against: null }];
+  const isFile = isFileOfWeights(ext);
+  if (!named && positionFromName(stem) === null) {
+    const looked = isFile && !name.startsWith('.') && (MODEL_OF_TORCH.test(name) || ext === '.safetensors' || OPTIMIZER_FILE.test(name));
+    return looked && !isRankFile(name) ? [{ path, name: stem, against: reasonAgainstName(stem), isFile }] : [];
+  }
+  if (isFile) return [{ path, name: stem, against: null, isFile }];
   const foreign = foreignName(name);
   return foreign === null ? [] : [{ path, name: stem, against: foreignReason(foreign), lost: true }];
 }
@@ -187,11 +198,13 @@ async function ofLinks(folder: string, links: readonly string[], others: readonl
     if (target !== null && owner === undefined) owners.set(target, name);
     const against = target === null ? 'a link to nothing' : owner === undefined ? reasonAgainstName(name) : `a link to ${owner}`;
     const { name: stem, ext } = parse(name);
-    const own = ext === '.safetensors' || TORCH_FILE.test(ext) ? stem : name;
+    const own = isFileOfWeights(ext) ? stem : name;
     candidates.push({ path, name: own, against, lost: target === null });
   }
   return candidates;
 }
+
+const isFileOfWeights = (ext: string): boolean => ext === '.safetensors' || TORCH_FILE.test(ext);
 
 /** Why a checkpoint of another format is left out, with the tool that makes one of ours from it. */
 export function foreignReason({ format, converter }: ForeignFormat): string {

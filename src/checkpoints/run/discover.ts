@@ -3,6 +3,9 @@ import type { Warning } from '../../base/errors.ts';
 import { groupBy } from '../../base/group-by.ts';
 import { mapBounded } from '../../base/map-bounded.ts';
 import { storeOf } from '../../base/store/store.ts';
+import { containerOf } from '../containers/all.ts';
+import { areForeign } from '../containers/foreign.ts';
+import { find } from '../containers/found.ts';
 import { OpenCache } from '../containers/open-cache.ts';
 import { hubRepository } from '../hub.ts';
 import { innerCheckpoints } from '../inner-checkpoint.ts';
@@ -47,6 +50,7 @@ interface DiscoverOptions {
 export async function discoverRun(path: string, { signal, mixedDtypes = false }: DiscoverOptions = {}): Promise<Run> {
   signal?.throwIfAborted();
   const listing = await listRun(path);
+  if (await isStepItself(path, listing)) throw noRun(path, { ...listing, isCheckpoint: true }, [], []);
   const cache = new OpenCache();
   const results = await mapBounded(listing.candidates, AT_ONCE, async (candidate) => {
     signal?.throwIfAborted();
@@ -80,6 +84,8 @@ export async function discoverRun(path: string, { signal, mixedDtypes = false }:
     .filter((result): result is BrokenCheckpoint => result !== null && 'ingredient' in result)
     .filter((lost) => !kept.some((checkpoint) => samePosition(checkpoint, lost)))
     .sort((a, b) => comparePositions(a, b) || (a.path < b.path ? -1 : 1));
+  // Copies of a step, as a file that is called best or final is.
+  const copies = new Set(listing.candidates.flatMap(({ path: file, isFile, position }) => (isFile && position === null ? file : [])));
   const logs = await logsByStage(kept);
   const checkpoints = kept.map((checkpoint) => ({ ...checkpoint, ...loggedAt(logs.get(stageKey(checkpoint)) ?? [], checkpoint.step) }));
   return {
@@ -94,7 +100,7 @@ export async function discoverRun(path: string, { signal, mixedDtypes = false }:
     log: logs.get(stageKey(kept.at(-1)!)) ?? [],
     warnings: shortened([
       ...found.flatMap(({ warnings }) => warnings),
-      ...duplicateWarnings(duplicates.filter(isUnforeseen)),
+      ...duplicateWarnings(duplicates.filter((one) => isUnforeseen(one) && !copies.has(one.path))),
       ...apartWarnings(listing.candidates, found[0]!.byEpoch ? null : kept.at(-1)!.step),
     ]),
   };
@@ -123,14 +129,23 @@ async function runsAmong(candidates: readonly CandidateFolder[]): Promise<string
 }
 
 /**
- * The folder of a step in which a checkpoint lies deeper is that checkpoint, and nothing in it is a step of a
- * run.
+ * Whether the folder of a step is a checkpoint, in whatever form, or one lies deeper in it: nothing in it is a
+ * step of a run then, unless it is named by another one.
  */
-async function asCheckpoint(path: string, listing: Listing): Promise<Listing> {
+async function isStepItself(path: string, { candidates, snapshots }: Listing): Promise<boolean> {
   const step = positionFromName(basename(resolve(path)))?.step ?? null;
-  if (listing.isCheckpoint || step === null) return listing;
-  const inner = await innerCheckpoints({ store: storeOf(path), path }, step);
-  return { ...listing, isCheckpoint: inner.length > 0 };
+  const named = candidates.some(({ position, epoch, apart }) => position !== null || epoch !== null || apart !== null);
+  if (step === null || named || snapshots !== null) return false;
+  const found = await find(path);
+  return (
+    (await containerOf(found)) !== undefined || areForeign(await found.paths()) || (await innerCheckpoints(found, step, true)).length > 0
+  );
+}
+
+/** Where no run was found: a checkpoint may be in any form, and be named by no step. */
+async function asCheckpoint(path: string, listing: Listing): Promise<Listing> {
+  if (listing.isCheckpoint || listing.snapshots !== null) return listing;
+  return { ...listing, isCheckpoint: (await containerOf(await find(path))) !== undefined };
 }
 
 /**

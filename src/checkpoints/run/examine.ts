@@ -42,6 +42,7 @@ export async function examineCandidate(
     apart,
     against: inName,
     lost = LOST.has(inName) && !name.startsWith('.'),
+    isFile = false,
   }: CandidateFolder,
   cache: OpenCache,
 ): Promise<FoundCheckpoint | BrokenCheckpoint | Excluded | null> {
@@ -50,12 +51,13 @@ export async function examineCandidate(
   const step = named?.step ?? epoch ?? stated ?? mentioned ?? epochMentioned;
   const ofEpoch = epoch ?? epochMentioned;
   const anew = ofEpoch === null ? {} : { epoch: ofEpoch };
-  const against = stated === null || inName !== NEWEST_AGAIN ? inName : null;
+  // Of a file the state is inside.
+  const against = (stated === null && !isFile) || inName !== NEWEST_AGAIN ? inName : null;
   const left = (reason: string): Excluded => ({ path, step, reason });
   const broken = (reason: string): BrokenCheckpoint | Excluded =>
     step === null ? left(reason) : { stage: null, ingredient: null, tokens: null, ...anew, ...named, name, ...left(reason), step };
   if (against !== null && lost && step !== null) return broken(against);
-  if (against !== null) return step !== null || (await holdsWeights(path)) ? left(against) : null;
+  if (against !== null) return step !== null || isFile || (await holdsWeights(path)) ? left(against) : null;
   // What a state file says needs no name.
   if (apart !== null && stated === null) return { ...left(apart.reason), ...(apart.help !== null && { help: apart.help }) };
   let checkpoint: Checkpoint;
@@ -72,7 +74,7 @@ export async function examineCandidate(
     const { format, converter } = error.details as { format?: string; converter?: string };
     if (format !== undefined && converter !== undefined) return { ...broken(foreignReason({ format, converter })), help: error.help };
     // A folder that is named by no step and holds no weights is none of the run's checkpoints.
-    if (step === null && error.code === 'E_NO_CHECKPOINT') return null;
+    if (step === null && (error.code === 'E_NO_CHECKPOINT' || (isFile && error.code === 'E_NO_TENSORS'))) return null;
     return { ...broken(faultReason(error, path)), ...((error.code === 'E_AMBIGUOUS' || HELPFUL.has(error.code)) && { help: error.help }) };
   }
   const record = checkpoint.shards[0]!.metadata?.get(METADATA_KEY);
@@ -82,7 +84,7 @@ export async function examineCandidate(
   const form = cache.of(ModelForms).of(checkpoint);
   if (form.names.tensors.size === 0) return broken(NO_MODEL);
   const byEpoch = checkpoint.step === null && epoch !== null;
-  if (checkpoint.step === null && !byEpoch) return left(NO_STEP);
+  if (checkpoint.step === null && !byEpoch) return left(inName ?? NO_STEP);
   const placed = byEpoch ? { ...checkpoint, epoch, step: epoch } : checkpoint;
   return { checkpoint: describe(placed, name, named, form), warnings: checkpoint.warnings, byEpoch, converted, form };
 }

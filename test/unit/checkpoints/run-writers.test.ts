@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { MergeError } from '../../../src/base/errors.ts';
 import { openCheckpoint } from '../../../src/checkpoints/open.ts';
 import { discoverRun, isRunFolder } from '../../../src/checkpoints/run/discover.ts';
-import { mayBeSaving } from '../../../src/checkpoints/run/reasons.ts';
+import { mayBeSaving, NO_STEP } from '../../../src/checkpoints/run/reasons.ts';
 import { temporaryFolder } from '../../support/checkpoints.ts';
 import { unpackGolden } from '../../support/containers.ts';
 import { writeDcp } from '../../support/dcp-files.ts';
@@ -85,6 +85,66 @@ describe('files of torch.save as steps', () => {
     expect((await listed()).steps).toEqual([1000, 2000]);
     const { code, message } = await mergeError(() => openCheckpoint(runAt()));
     expect([code, message]).toEqual(['E_NO_CHECKPOINT', expect.stringContaining('is the folder of a run (model_step1000.pt')]);
+  });
+
+  it('files whose names give no step, with the reason', async () => {
+    const at = (step: number) => saved({ global_step: number(step), state_dict: dictOf({ w: tensor() }) });
+    writeTree(runAt(), {
+      'ckpt_100.pt': at(100),
+      'ckpt_200.pt': at(200),
+      'latest.pt': MODEL,
+      'last.pt': at(300),
+      'best.pt': at(100),
+      'model_final.pt': MODEL,
+      'model_ema.pt': MODEL,
+      'final.safetensors': smallFile('w'),
+      'optimizer.pt': saved({ state: dictOf({ '0': dictOf({ exp_avg: tensor() }) }), param_groups: op.emptyList }),
+      'training_args.bin': MODEL,
+      'metrics.pt': saved({ loss: number(3) }),
+    });
+    const { checkpoints, excluded, warnings } = await discoverRun(runAt());
+    // Of a file as of a folder: what its own state says is believed.
+    expect(checkpoints.map(({ step, path }) => [step, basename(path)])).toEqual([
+      [100, 'ckpt_100.pt'],
+      [200, 'ckpt_200.pt'],
+      [300, 'last.pt'],
+    ]);
+    expect(Object.fromEntries(excluded.map(({ path, reason }) => [basename(path), reason]))).toEqual({
+      'latest.pt': 'a copy of the newest checkpoint, by its name',
+      'best.pt': 'at the same step as ckpt_100, which is kept',
+      'model_final.pt': NO_STEP,
+      'model_ema.pt': 'an average that the trainer kept (EMA), by its name',
+      'final.safetensors': NO_STEP,
+      'optimizer.pt': "no model: its tensors are the optimizer's and the trainer's",
+    });
+    expect(warnings).toEqual([]);
+  });
+
+  it.each([
+    ['fsdp-rank-pt', 'global_step_100'],
+    ['accelerate', 'sharded/checkpoint-100'],
+    ['accelerate', 'full/checkpoint-100'],
+    ['deepspeed-universal', 'global_step100_universal'],
+    ['lightning', 'sharded/epoch=0-step=10.ckpt'],
+    ['megatron', 'iter_0000100'],
+    ['torch-bin', '100'],
+  ])('the folder of a step is no run: %s, %s', async (golden, step) => {
+    put(golden, step, step);
+    const { code, message } = await mergeError(() => discoverRun(runAt(step)));
+    expect([code, message]).toEqual(['E_NO_RUN', `${runAt(step)}: is a checkpoint itself, not the folder of a run`]);
+  });
+
+  it('a universal checkpoint is told with two ways, and not with one for the other', async () => {
+    put('deepspeed-universal', 'global_step100_universal', 'global_step100_universal');
+    const { help } = await mergeError(() => openCheckpoint(runAt('global_step100_universal')));
+    expect(help).toContain('on the checkpoint that ds_to_universal.py was given; or put its files into one: `python -c');
+  });
+
+  it('files of weights of which none gives a step are told of', async () => {
+    writeTree(runAt(), { 'model_a.pt': MODEL, 'model_b.pt': MODEL });
+    const { code, message, help } = await mergeError(() => discoverRun(runAt()));
+    expect([code, message]).toEqual(['E_NO_RUN', expect.stringContaining(NO_STEP)]);
+    expect(help).toContain('Name the checkpoints one by one');
   });
 
   it('one that is none says what it is', async () => {

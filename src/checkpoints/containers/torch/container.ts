@@ -163,11 +163,13 @@ async function tableOf(file: OpenFile, number: number): Promise<FileOfTensors> {
   if (state === undefined) throw fault(MODULE, 'is not in it, under which the weights should stand');
   const table = new BoxTable();
   const kinds = new Map<string, string>();
+  // What `state_dict()` of every optimizer of torch gives, saved alone.
+  const ofOptimizer = under(root, 'state') !== undefined && under(root, 'param_groups') !== undefined;
   for (const leaf of leavesOf(state, (text) => fault('what was saved', text))) {
     const tensor = tensorOf(leaf.value);
     if (tensor === null) continue;
     const { name } = leaf;
-    const section = sectionOfName(name);
+    const section = ofOptimizer ? 'optimizer' : sectionOfName(name);
     const placed = 'refused' in tensor ? tensor : placeInStorage(tensor, storages);
     if ('refused' in placed) {
       // Of what is not merged nothing is asked.
