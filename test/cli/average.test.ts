@@ -1,10 +1,11 @@
-import { cpSync, mkdirSync } from 'node:fs';
+import { cpSync, mkdirSync, writeFileSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { MergeResult, PlanDocument } from '../../src/index.ts';
 import { temporaryFolder, writeCheckpoint } from '../support/checkpoints.ts';
 import { runCli } from '../support/run-cli.ts';
+import { smallFile } from '../support/safetensors.ts';
 
 const folder = temporaryFolder();
 const cwd = folder.path;
@@ -25,6 +26,25 @@ describe('what average prints', () => {
     expect(stdout).toMatch(/^ +10000 {2}0\.333333 {2}checkpoint-10000$/m);
     expect(stdout).toMatch(/^check it with: merge verify plain\n$/m);
     expect(stderr).toMatch(/^merging 3 checkpoints into plain: .* to read, .* to write\n$/);
+  });
+
+  it('of a single file, whose record has no paths, names the inputs in the command that checks it', async () => {
+    for (const step of [100, 200, 300, 400, 500]) {
+      mkdirSync(join(cwd, 'files'), { recursive: true });
+      writeFileSync(join(cwd, 'files', `step-${step}.safetensors`), smallFile('lm_head.weight'));
+    }
+    writeFileSync(join(cwd, 'files', 'last.safetensors'), smallFile('other'));
+    const commands = [
+      [['files/step-100.safetensors', 'files/step-200.safetensors'], '--input files/step-100.safetensors files/step-200.safetensors'],
+      [['files', '--last', '5'], '--input files'],
+    ] as const;
+    for (const [i, [inputs, named]] of commands.entries()) {
+      const { stdout } = await runCli(['average', ...inputs, '-o', `one-${i}.safetensors`], { cwd });
+      const command = `verify one-${i}.safetensors ${named}`;
+      expect(stdout).toContain(`check it with: merge ${command}\n`);
+      const checked = await runCli(command.split(' '), { cwd });
+      expect(checked).toMatchObject({ code: 0, stderr: '', stdout: expect.stringContaining('1 element of 1 tensor recomputed') });
+    }
   });
 
   it('of a plan without an output is what a name of its own would get, which is said', async () => {

@@ -114,9 +114,15 @@ async function checkpointsOf(given: readonly string[], wanted: readonly Provenan
   const steps = new Set(wanted.flatMap(({ step }) => step ?? []));
   const paths = await Promise.all(
     given.map(async (path) => {
-      if (!(await isRunFolder(path))) return [path];
-      const { checkpoints } = await discoverRun(path);
-      return checkpoints.filter(({ name, step }) => names.has(name) || (step !== null && steps.has(step))).map((found) => found.path);
+      if (!(await isRunFolder(path, { orCheckpoint: true }))) return [path];
+      const isRun = await isRunFolder(path);
+      const { checkpoints } = await discoverRun(path, { mixedDtypes: true }).catch((error: unknown) => {
+        if (isRun) throw error;
+        return { checkpoints: [] };
+      });
+      const own = checkpoints.filter(({ name, step }) => names.has(name) || (step !== null && steps.has(step))).map((found) => found.path);
+      // The Trainer leaves the final model among its checkpoints.
+      return isRun ? own : [path, ...own];
     }),
   );
   return paths.flat();

@@ -7,6 +7,7 @@ import { treatmentLines } from '../plan/treatment-table.ts';
 import type { MergedMember } from '../plan/types.ts';
 import type { MergedOutput, MergeResult } from './events.ts';
 import { roundingTable } from './rounding-table.ts';
+import { verifyCommand } from './verify-command.ts';
 
 /**
  * What `average` prints when it is done.
@@ -28,7 +29,7 @@ export function mergeSummary(result: MergeResult, colors: Colors, invocation: st
     lines.push(`  peak memory ${formatBytes(result.peakAnonBytes)} anonymous, ${formatBytes(result.peakRssBytes)} with mapped files`);
   }
   if (result.warnings.length > 0) lines.push(`  ${colors.yellow(plural(result.warnings.length, 'warning'))}, see above`);
-  lines.push('', `check ${outputs.length === 1 ? 'it' : 'each'} with: ${invocation} verify ${shellQuote(outputs[0]!.path)}`);
+  lines.push('', `check ${outputs.length === 1 ? 'it' : 'each'} with: ${verifyCommand(outputs[0]!, invocation)}`);
   return `${lines.join('\n')}\n`;
 }
 
