@@ -1,10 +1,12 @@
 import { type DtypeName, dtypeByCode, dtypeByName } from '../../base/dtype.ts';
 import { type Conflict, MergeError, type Warning } from '../../base/errors.ts';
+import { storeOf } from '../../base/store/store.ts';
 import type { StoredForm } from '../../checkpoints/containers/types.ts';
 import { readIntegrity } from '../../checkpoints/integrity.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
 import { sectionOf } from '../../checkpoints/tensors/section.ts';
 import type { TensorPlace } from '../../checkpoints/tensors/types.ts';
+import { isTrainingState } from '../../checkpoints/training-state.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { quantisationConfig } from '../../model/quantised/config.ts';
 import { recogniseQuantised } from '../../model/quantised/recognise.ts';
@@ -76,6 +78,8 @@ export interface Inspection {
      */
     readonly integrity: { readonly algorithm: string; readonly files: number } | null;
     readonly files: readonly { readonly name: string; readonly bytes: number; readonly tensors: number }[];
+    /** Files and folders beside the weights that are the state of the training, by name: not looked into. */
+    readonly beside: readonly string[];
     /** Of the model, as `sections` has it, and so all that follows. */
     readonly tensors: number;
     /** Elements of all tensors. */
@@ -125,6 +129,15 @@ export interface Inspection {
   };
   readonly tensors: readonly InspectedTensor[];
   readonly warnings: readonly Warning[];
+}
+
+/** What a trainer saved beside the weights in the folder that was named; of a file nothing. */
+async function stateBeside(path: string): Promise<string[]> {
+  const entries = await storeOf(path).list(path);
+  return (entries ?? [])
+    .map(({ name }) => name)
+    .filter(isTrainingState)
+    .sort();
 }
 
 /**
@@ -183,6 +196,7 @@ export async function inspect(path: string): Promise<Inspection> {
       integrity:
         integrity === null || integrity instanceof MergeError ? null : { algorithm: integrity.algorithm, files: integrity.files.size },
       files: tensorFiles(checkpoint),
+      beside: await stateBeside(path),
       tensors: ofModel.tensors,
       parameters,
       bytes: ofModel.bytes,

@@ -7,6 +7,9 @@ import type { Colors } from '../../render/colors.ts';
 import { formatBytes, formatCount, formatStep, formatTable, plural, printable } from '../../render/format.ts';
 import type { InspectedTensor, Inspection } from './inspect.ts';
 
+/** Names of what lies beside the weights that are shown. */
+const BESIDE = 6;
+
 /**
  * Entries of `__metadata__` and characters of a value that are shown; whole models' configs are kept there.
  */
@@ -52,7 +55,7 @@ export function inspectionText(inspection: Inspection, colors: Colors, list: Ten
     t.dtypes.join(', '),
   ]);
   lines.push(...formatTable(roles, ['left', 'right', 'right', 'right', 'left']).map((line) => `  ${line}`));
-  lines.push(...sectionLines(summary), ...metadataLines(summary.metadata), ...problemLines(summary, colors));
+  lines.push(...sectionLines(summary), ...besideLines(summary), ...metadataLines(summary.metadata), ...problemLines(summary, colors));
   if (list.tensors || list.chunks || list.names !== undefined) lines.push('', ...tensorLines(inspection, list, colors));
   return `${lines.join('\n')}\n`;
 }
@@ -81,6 +84,12 @@ function sectionLines({ sections }: Inspection['summary']): string[] {
     objects === 0 ? '' : `and ${plural(objects, 'value')} that ${objects === 1 ? 'is' : 'are'} no tensor, ${formatBytes(objectBytes)}`,
   ]);
   return ['  contents', ...formatTable(rows, ['left', 'right', 'right', 'right', 'left']).map((line) => `    ${line}`)];
+}
+
+function besideLines({ beside }: Inspection['summary']): string[] {
+  if (beside.length === 0) return [];
+  const more = beside.length > BESIDE ? ` and ${beside.length - BESIDE} more` : '';
+  return [`  beside the weights: ${beside.slice(0, BESIDE).map(printable).join(', ')}${more}, state of the training, not looked into`];
 }
 
 /**

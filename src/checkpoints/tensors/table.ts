@@ -1,4 +1,5 @@
 import { type Dtype, dtypeByCode } from '../../base/dtype.ts';
+import { sectionOf } from './section.ts';
 import type { BoxColumns, TensorColumns, TensorInfo, TensorTable } from './types.ts';
 
 /** A {@link TensorTable} over columns that are already in the order of their data. */
@@ -67,6 +68,15 @@ export function byteLength(dtype: Dtype, elements: number): number {
 export function dataBytes(shards: readonly { readonly tensors: Pick<TensorTable, 'bytes'> }[]): number {
   let sum = 0;
   for (const { tensors } of shards) for (const bytes of tensors.bytes) sum += bytes;
+  return sum;
+}
+
+/** Bytes of data of the model's tensors, without those of an optimizer and a trainer that lie among them. */
+export function modelBytes(shards: readonly { readonly tensors: Pick<TensorTable, 'bytes' | 'sections'> }[]): number {
+  let sum = 0;
+  for (const { tensors } of shards) {
+    for (const [row, bytes] of tensors.bytes.entries()) if (sectionOf(tensors, row) === 'model') sum += bytes;
+  }
   return sum;
 }
 

@@ -23,7 +23,7 @@ export function verifyCommand({ path, members }: Pick<MergedOutput, 'path' | 'me
     return [name, basename(name)].some((beside) => resolve(parent, beside) === resolve(input));
   };
   if (inputs.every(isFound)) return command;
-  return `${command} --input ${toName(inputs).map(shellQuote).join(' ')}`;
+  return [command, '--input', ...toName(inputs).map(shellQuote)].join(' ');
 }
 
 /** The run that holds all of them, where they are many and its steps; else each. */

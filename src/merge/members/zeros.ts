@@ -1,6 +1,7 @@
 import type { Warning } from '../../base/errors.ts';
 import { tensorOfSpot } from '../../checkpoints/spots.ts';
 import { plural } from '../../render/format.ts';
+import { spotsOf } from '../plan/inputs/spots.ts';
 import type { PlanMember } from '../plan/types.ts';
 import { severalPaths } from './paths.ts';
 
@@ -23,12 +24,13 @@ export function zeroWarnings(members: readonly PlanMember[]): Warning[] {
   const found = new Map<string, { readonly which: readonly number[]; readonly tensors: Set<string> }>();
   const holes = new Map<number, ReadonlySet<string>>();
   const holesIn = (m: number): ReadonlySet<string> => {
-    const known = holes.get(m) ?? holesOf(members[m]!);
+    const known = holes.get(m) ?? holesOf(spots[m]!);
     holes.set(m, known);
     return known;
   };
-  for (const key of members[0]?.spots.keys() ?? []) {
-    const seen = members.map(({ spots }) => spots.get(key));
+  const spots = members.map(({ checkpoint }) => spotsOf(checkpoint));
+  for (const key of spots[0]?.keys() ?? []) {
+    const seen = spots.map((of) => of.get(key));
     const which = seen.flatMap((zero, m) => (zero === true ? [m] : []));
     if (which.length === 0 || !seen.includes(false)) continue;
     const oldest = which.length === which.at(-1)! + 1;
@@ -46,7 +48,7 @@ export function zeroWarnings(members: readonly PlanMember[]): Warning[] {
 }
 
 /** Places that are zero together with others behind or before them, over several tensors. */
-function holesOf({ spots }: PlanMember): ReadonlySet<string> {
+function holesOf(spots: ReadonlyMap<string, boolean>): ReadonlySet<string> {
   const holes = new Set<string>();
   let together: string[] = [];
   const end = (): void => {

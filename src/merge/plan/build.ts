@@ -9,6 +9,7 @@ import { sampleOf } from '../../checkpoints/fingerprint.ts';
 import { cachedRepoId } from '../../checkpoints/hub.ts';
 import { readIntegrity } from '../../checkpoints/integrity.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
+import { modelBytes } from '../../checkpoints/tensors/table.ts';
 import type { Shard } from '../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { swappedLayers } from '../../model/places/swapped-layers.ts';
@@ -19,6 +20,7 @@ import { type DraftOutput, draftOutput } from './inputs/drafts.ts';
 import { OPEN_AT_ONCE, placeInputs } from './inputs/inputs.ts';
 import { Kinship } from './inputs/kinship.ts';
 import { orderInputs } from './inputs/order.ts';
+import { keepSpots } from './inputs/spots.ts';
 import { besideOutput } from './outputs/beside.ts';
 import { DcpFiles } from './outputs/dcp-files.ts';
 import { isPublished, otherMerge } from './outputs/finished.ts';
@@ -86,10 +88,12 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
   const members = await mapBounded([...ordered.inputs.entries()], OPEN_AT_ONCE, async ([m, input]): Promise<PlanMember> => {
     signal?.throwIfAborted();
     const { checkpoint, step, tokens, stage, epoch } = input;
-    const { path, bytes } = checkpoint;
+    const { path } = checkpoint;
+    const { fingerprint, spots } = await sampleOf(checkpoint);
+    keepSpots(checkpoint, spots);
     return {
-      ...{ path, step, tokens, stage, bytes, ...(epoch !== undefined && { epoch }) },
-      ...(await sampleOf(checkpoint)),
+      ...{ path, step, tokens, stage, bytes: modelBytes(checkpoint.shards), ...(epoch !== undefined && { epoch }) },
+      fingerprint,
       checkpoint,
       participates: participates[m]!,
     };

@@ -1,6 +1,5 @@
 import type { FloatDtypeName } from '../../base/dtype.ts';
 import type { Warning } from '../../base/errors.ts';
-import type { ContentSample } from '../../checkpoints/fingerprint.ts';
 import type { LeftFile, SideFile } from '../../checkpoints/side-files.ts';
 import type { BoxedMatrix } from '../../checkpoints/tensors/matrix.ts';
 import type { TensorTable } from '../../checkpoints/tensors/types.ts';
@@ -71,12 +70,11 @@ export interface SelectionReport extends Omit<Selected, 'members'> {
 /** One input in its place: oldest first. */
 export interface PlanMember extends Moment {
   readonly stage: number | null;
-  /** Bytes of tensor data. */
+  /** Bytes of data of the model's tensors, as `merge ls` has it: without those of an optimizer or a trainer. */
   readonly bytes: number;
-  /** SHA-256 of sizes, headers and sampled blocks (`checkpoint/fingerprint.ts`). */
+  /** SHA-256 of sizes, headers and sampled blocks (`checkpoints/fingerprint.ts`). */
   readonly fingerprint: string;
-  /** What the sampled blocks showed, see `ContentSample.spots`. */
-  readonly spots: ContentSample['spots'];
+  /** What was opened. The engine's own: it may change with any version. */
   readonly checkpoint: Checkpoint;
   /** Whether any output gives it a weight other than 0; a member without is not read. */
   readonly participates: boolean;

@@ -23,7 +23,7 @@ export interface ProvenanceMember extends Omit<Moment, 'path'> {
    */
   readonly path: string | null;
   readonly weight: number;
-  /** Bytes of tensor data. */
+  /** Bytes of data of the model's tensors, as `merge ls` has it: without those of an optimizer or a trainer. */
   readonly bytes: number;
   readonly fingerprint: string;
 }

@@ -88,7 +88,7 @@ export function assignTreatments(tensors: readonly PolicyTensor[], request: Poli
     policies.length === 0 &&
     tensors.every(({ role: { role } }) => role === 'lora' || role === 'optimizer');
   if (tensors.length > 0 && (alone || treatments.every(({ kind }) => kind === 'drop')))
-    conflicts.push(nothingLeft(policies.length > 0, tensors.length));
+    conflicts.push(nothingLeft(policies.length > 0, tensors));
   return { treatments, of, conflicts, warnings: treatmentWarnings(tensors, treatments, of, options.convert !== undefined) };
 }
 
@@ -232,13 +232,16 @@ function unusedOrShadowed(
   return { code: 'E_POLICY_SHADOWED', message };
 }
 
-function nothingLeft(byPolicy: boolean, count: number): Conflict {
-  return byPolicy
-    ? { code: 'E_POLICY', message: `nothing is left: policies and defaults drop all ${counted(count, 'tensor')}` }
-    : {
-        code: 'E_NO_WEIGHTS',
-        message: `all ${counted(count, 'tensor')} are adapters (LoRA and its kin) or optimizer states, which are left out of merges`,
-      };
+function nothingLeft(byPolicy: boolean, tensors: readonly PolicyTensor[]): Conflict {
+  const all = `all ${counted(tensors.length, 'tensor')}`;
+  if (byPolicy) return { code: 'E_POLICY', message: `nothing is left: policies and defaults drop ${all}` };
+  if (tensors.every(({ role: { role }, apart }) => role === 'optimizer' || apart === true)) {
+    const message = `${all} are the optimizer's and the trainer's state, which is left out of merges`;
+    const help =
+      'Name the checkpoint that holds the weights: of the folder of an optimizer (optimizer_0) that is the folder of the step around it.';
+    return { code: 'E_NO_WEIGHTS', message, help };
+  }
+  return { code: 'E_NO_WEIGHTS', message: `${all} are adapters (LoRA and its kin) or optimizer states, which are left out of merges` };
 }
 
 function counted(count: number, noun: string): string {

@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { inspect } from '../../../src/analysis/inspect/inspect.ts';
+import { OpenCache } from '../../../src/checkpoints/containers/open-cache.ts';
 import { openCheckpoint } from '../../../src/checkpoints/open.ts';
 import { discoverRun } from '../../../src/checkpoints/run/discover.ts';
 import { sideFiles } from '../../../src/checkpoints/side-files.ts';
@@ -42,6 +43,13 @@ describe.each(CONTENTS)('%s', (_what, bytes, said) => {
   test('is named where a run is listed', async () => {
     const run = folderOf({ 'checkpoint-1/model.safetensors': smallFile('a'), 'checkpoint-2/model.safetensors': bytes });
     expect((await discoverRun(run)).excluded).toMatchObject([{ step: 2, reason: expect.stringMatching(said) }]);
+  });
+
+  test('is named where a header was read before that is shorter', async () => {
+    const cache = new OpenCache();
+    await openCheckpoint(folderOf({ 'model.safetensors': smallFile('a') }), { cache });
+    const error = await mergeError(() => openCheckpoint(folderOf({ 'model.safetensors': bytes }), { cache }));
+    expect(error).toMatchObject({ code: 'E_OTHER_CONTENT', message: expect.stringMatching(said) });
   });
 });
 

@@ -134,6 +134,12 @@ describe('files of torch.save as steps', () => {
     expect([code, message]).toEqual(['E_NO_RUN', `${runAt(step)}: is a checkpoint itself, not the folder of a run`]);
   });
 
+  it('a file that is named without its extension is named in full', async () => {
+    writeTree(runAt(), { 'ckpt_100.pt': MODEL });
+    const { code, help } = await mergeError(() => openCheckpoint(runAt('ckpt_100')));
+    expect([code, help]).toEqual(['E_NOT_FOUND', `Name it with its extension: ${runAt('ckpt_100.pt')}`]);
+  });
+
   it('a universal checkpoint is told with two ways, and not with one for the other', async () => {
     put('deepspeed-universal', 'global_step100_universal', 'global_step100_universal');
     const { help } = await mergeError(() => openCheckpoint(runAt('global_step100_universal')));

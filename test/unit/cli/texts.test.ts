@@ -199,6 +199,7 @@ describe('an inspection', () => {
       container: { kind: 'safetensors' as const, writer: null, version: null },
       sections: [{ section: 'model' as const, tensors: 2, elements: 256, bytes: 512, chunks: 2, objects: 0, objectBytes: 0 }],
       integrity: null,
+      beside: [],
       files: files.map((name) => ({ name, bytes: 400, tensors: 1 })),
       tensors: 2,
       parameters: 256,

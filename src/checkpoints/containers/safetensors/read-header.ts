@@ -1,7 +1,7 @@
 import { MergeError } from '../../../base/errors.ts';
 import { readExactly, storeOf } from '../../../base/store/store.ts';
 import type { Stat } from '../../../base/store/types.ts';
-import { otherContent, otherContentError } from '../other-content.ts';
+import { otherContent, otherContentError, START_BYTES } from '../other-content.ts';
 import { ScanCache } from './header-cache.ts';
 import { headerLength, headerOf, type Scan } from './scan-header.ts';
 import type { SafetensorsHeader } from './types.ts';
@@ -29,7 +29,9 @@ export async function readScan(path: string, cache: ScanCache, known = false): P
   let start = Buffer.alloc(0);
   try {
     const source = { path, fileSize: stat.size };
-    start = Buffer.allocUnsafe(Math.min(cache.longest || FIRST_READ_BYTES, FIRST_READ_BYTES, stat.size));
+    // As much as tells what else it may be, however short the headers before it were.
+    const first = Math.max(cache.longest || FIRST_READ_BYTES, START_BYTES);
+    start = Buffer.allocUnsafe(Math.min(first, FIRST_READ_BYTES, stat.size));
     await readExactly(file, start, 0);
     const total = 8 + headerLength(start, source);
     let bytes = start;

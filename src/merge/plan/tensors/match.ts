@@ -266,7 +266,14 @@ export function extraTensors(layout: Checkpoint, member: Checkpoint, known: (sha
   return member.shards.flatMap(({ tensors, path, name: file }, shard) =>
     tensors.names.flatMap((tensor, row): Conflict[] => {
       if (layout.locate(tensor, file) !== undefined || known(shard, row)) return [];
-      return [{ code: 'E_TENSOR_EXTRA', message: `tensor ${tensor} of ${path} is not in the layout ${layout.path}`, file: path, tensor }];
+      return [
+        {
+          code: 'E_TENSOR_EXTRA',
+          message: `tensor ${tensor} of ${path} has no place in the output, whose tensors are those of ${layout.path}`,
+          file: path,
+          tensor,
+        },
+      ];
     }),
   );
 }
