@@ -78,7 +78,7 @@ export interface Inspection {
      */
     readonly integrity: { readonly algorithm: string; readonly files: number } | null;
     readonly files: readonly { readonly name: string; readonly bytes: number; readonly tensors: number }[];
-    /** Files and folders beside the weights that are the state of the training, by name: not looked into. */
+    /** Files and folders beside the weights that are the state of the training, by name: not counted in the rest. */
     readonly beside: readonly string[];
     /** Of the model, as `sections` has it, and so all that follows. */
     readonly tensors: number;

@@ -89,7 +89,7 @@ function sectionLines({ sections }: Inspection['summary']): string[] {
 function besideLines({ beside }: Inspection['summary']): string[] {
   if (beside.length === 0) return [];
   const more = beside.length > BESIDE ? ` and ${beside.length - BESIDE} more` : '';
-  return [`  beside the weights: ${beside.slice(0, BESIDE).map(printable).join(', ')}${more}, state of the training, not looked into`];
+  return [`  beside the weights: ${beside.slice(0, BESIDE).map(printable).join(', ')}${more} (state of the training, not counted above)`];
 }
 
 /**
