@@ -91,7 +91,9 @@ Status ChunkRunner::run_piece(const Job& job, const Piece& piece, InputFeed& fee
       const std::size_t size = job.out_size(segment, k);
       if (tile.used == 0) tile.offset = job.out_offset[segment * job.outputs.size() + k] + first * size;
       outputs_[k] = tile.buffer.data() + tile.used;
-      if (copied >= 0 && k == 0) feed.copy(static_cast<std::size_t>(copied), first, count, outputs_[0]);
+      // No input: zeros.
+      if (copied >= 0 && k == 0 && static_cast<std::size_t>(copied) == job.inputs) std::memset(outputs_[0], 0, count);
+      else if (copied >= 0 && k == 0) feed.copy(static_cast<std::size_t>(copied), first, count, outputs_[0]);
       if (copied >= 0 && k != 0) std::memcpy(outputs_[k], outputs_[0], count);
       tile.used += count * size;
     }

@@ -157,6 +157,18 @@ describe('calls', () => {
     expect([...result.crc, ...result.crcLength]).toEqual([0, 0]);
   });
 
+  test.each(['map', 'read'] as const)('zeros are written where no member is named, and none is read (%s)', async (mode) => {
+    using dir = tempDir();
+    using small = smallEngine(dir.file, 50_000, {}, mode);
+    await small.engine.combine(small.job());
+    const zeros = { table: Int32Array.of(-2), file: Int32Array.of(-1), count: Float64Array.of(70_000), cellEnd: Float64Array.of(70_000) };
+    const result = await small.engine.combine({ ...small.job(), ...zeros });
+    expect(result).toMatchObject({ bytesRead: 0, bytesWritten: 70_000 });
+    const written = readFileSync(dir.file('out'));
+    expect(written.subarray(0, 70_000).equals(Buffer.alloc(70_000))).toBe(true);
+    expect(written.subarray(70_000).equals(readFileSync(dir.file('in')).subarray(70_000))).toBe(true);
+  });
+
   const wrong: [string, (job: CombineJob) => Partial<Record<keyof CombineJob, unknown>>][] = [
     ['a segment beyond its input', () => ({ count: Float64Array.of(1001), cellEnd: Float64Array.of(1001) })],
     ['an offset beyond its input', () => ({ offset: Float64Array.of(2 ** 52) })],
@@ -170,7 +182,8 @@ describe('calls', () => {
     ['a file that is not there', () => ({ file: Int32Array.of(1) })],
     ['a weight without a file', () => ({ file: Int32Array.of(-1) })],
     ['a table that is not there', () => ({ table: Int32Array.of(1) })],
-    ['a copied member that is not there', () => ({ table: Int32Array.of(-2) })],
+    // -2 is behind the one member: zeros.
+    ['a copied member that is not there', () => ({ table: Int32Array.of(-3) })],
     ['the least table number', () => ({ table: Int32Array.of(-(2 ** 31)) })],
     ['all weights zero', () => ({ weights: Float64Array.of(0) })],
     ['a NaN weight', () => ({ weights: Float64Array.of(Number.NaN) })],

@@ -48,7 +48,7 @@ Status validate_cells(const CombineJob& job, std::size_t segment) {
 
 Status validate_segment(const CombineJob& job, std::size_t segment, const std::vector<bool>& table_is_whole) {
   const std::int32_t which = job.table[segment];
-  if (which < 0 ? static_cast<std::size_t>(-1 - static_cast<std::int64_t>(which)) >= job.inputs
+  if (which < 0 ? static_cast<std::size_t>(-1 - static_cast<std::int64_t>(which)) > job.inputs
                 : static_cast<std::size_t>(which) >= table_is_whole.size()) {
     return invalid("a segment names a weight table or member that is not there", segment);
   }

@@ -13,7 +13,7 @@
 namespace ckpt {
 
 struct CombineJob final : Job {
-  std::vector<std::int32_t> table;                // [S] weight table, or -1 - member to copy
+  std::vector<std::int32_t> table;                // [S] weight table, or -1 - member to copy, -1 - inputs for zeros
   std::vector<double> weights;                    // [tables x K x N]
   std::vector<std::int32_t> cell;                 // [S + 1]
   std::vector<std::uint64_t> cell_end;            // [cells] element within the segment
