@@ -60,6 +60,20 @@ export async function trainingState(folder: string, { followLinks = false }: Sid
   };
 }
 
+/** What OLMo-core keeps of each rank, beside the folder of its tensors. */
+const OF_RANKS = 'train';
+
+/** The same of a trainer whose optimizer's state lies among the tensors: what it keeps of each rank. */
+export async function statesOfRanks(
+  folder: string,
+  { followLinks = false }: SideFileOptions = {},
+): Promise<Pick<TrainingState, 'files' | 'left'>> {
+  if (!(await namesOf(folder)).includes(OF_RANKS)) return { files: [], left: [] };
+  const found = new Walk(folder, await groundOf(folder, followLinks));
+  await found.add(OF_RANKS);
+  return found;
+}
+
 class Walk {
   readonly files: SideFile[] = [];
   readonly left: LeftFile[] = [];

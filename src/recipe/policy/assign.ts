@@ -1,8 +1,10 @@
 import { dtypeByName } from '../../base/dtype.ts';
 import type { Conflict, Warning } from '../../base/errors.ts';
+import { worded } from '../../base/option-words.ts';
 import { policyProblems, routerProblem, sameSelectors } from './check.ts';
 import { CONVERTED, DEFAULTS, type DefaultRow } from './defaults.ts';
 import { policiesOf, requestOf } from './keys.ts';
+import { type OptimizerUse, resumedTreatment } from './resumed.ts';
 import { extentOf, selectorTest } from './selector.ts';
 import { policyText } from './text.ts';
 import type { Policy, PolicyRequest, PolicyTensor, Treatment } from './types.ts';
@@ -16,6 +18,8 @@ export interface AssignOptions {
   readonly allowUnknown: boolean;
   /** Where the one member is converted, and nothing is merged: the dtype that is asked for. */
   readonly convert?: { readonly dtype: string | null } | undefined;
+  /** Where the output keeps the trainer's state: what becomes of the optimizer's. */
+  readonly resumed?: OptimizerUse | undefined;
 }
 
 export interface Assignment {
@@ -61,7 +65,9 @@ export function assignTreatments(tensors: readonly PolicyTensor[], request: Poli
   // By policy (the last column: none) and row of the default table.
   const cells = policies.concat({}).map(() => new Map<DefaultRow, Cell>());
   const floats = policies.map(() => 0);
+  const isState = ({ state, extra }: PolicyTensor): boolean => options.resumed !== undefined && state !== undefined && !extra;
   for (const [i, tensor] of tensors.entries()) {
+    if (isState(tensor)) continue;
     const first = tests.findIndex((test) => test(tensor));
     const found = tensor.extra && policies[first]?.use !== 'drop' ? -1 : first;
     const policy = found < 0 ? policies.length : found;
@@ -77,10 +83,12 @@ export function assignTreatments(tensors: readonly PolicyTensor[], request: Poli
     if (found >= 0 && (tensor.codes || dtypeByName(tensor.dtype)!.kind === 'float')) floats[found]!++;
   }
 
+  if (options.resumed !== undefined) stateTreatments(tensors, isState, treatments, of, options.resumed, options.members.length - 1);
+
   for (const [p, policy] of policies.entries()) {
     const taken = [...cells[p]!.values()];
     if (taken.length > 0) conflicts.push(...impossible(policy, words[p]!, taken, floats[p]!, treatments));
-    else conflicts.push(unusedOrShadowed(policies[p]!, words, p, tensors, tests));
+    else conflicts.push(unusedOrShadowed(policies[p]!, words, p, tensors, tests, isState));
   }
   // Adapters alone stay adapters, whatever names are allowed.
   const alone =
@@ -90,6 +98,27 @@ export function assignTreatments(tensors: readonly PolicyTensor[], request: Poli
   if (tensors.length > 0 && (alone || treatments.every(({ kind }) => kind === 'drop')))
     conflicts.push(nothingLeft(policies.length > 0, tensors));
   return { treatments, of, conflicts, warnings: treatmentWarnings(tensors, treatments, of, options.convert !== undefined) };
+}
+
+/** Adds the treatments of the trainer's state to those of the weights. */
+function stateTreatments(
+  tensors: readonly PolicyTensor[],
+  isState: (tensor: PolicyTensor) => boolean,
+  treatments: Treatment[],
+  of: Int32Array,
+  optimizer: OptimizerUse,
+  newest: number,
+): void {
+  const known = new Map<string, number>();
+  for (const [i, tensor] of tensors.entries()) {
+    if (!isState(tensor)) continue;
+    const { weight } = tensor.state!;
+    const treatment = resumedTreatment(tensor, weight === null ? null : treatments[of[weight]!]!, optimizer, newest);
+    const key = JSON.stringify(treatment);
+    const at = known.get(key) ?? treatments.push(treatment) - 1;
+    known.set(key, at);
+    of[i] = at;
+  }
 }
 
 /** The row of the default table that a tensor is in. */
@@ -223,8 +252,14 @@ function unusedOrShadowed(
   p: number,
   tensors: readonly PolicyTensor[],
   tests: readonly ((tensor: PolicyTensor) => boolean)[],
+  isState: (tensor: PolicyTensor) => boolean,
 ): Conflict {
-  const possible = tensors.filter(({ extra }) => !extra || policy.use === 'drop');
+  const possible = tensors.filter((tensor) => !isState(tensor) && (!tensor.extra || policy.use === 'drop'));
+  const state = tensors.find((tensor) => isState(tensor) && tests[p]!(tensor));
+  if (state !== undefined && !possible.some(tests[p]!)) {
+    const message = worded`${words[p]} is about the state of the trainer alone (${state.name}), which goes where its weight goes and as --optimizer says`;
+    return { code: 'E_POLICY', message, tensor: state.name };
+  }
   const fitting = possible.filter(tests[p]!);
   if (fitting.length === 0) return unusedPolicy(policy, words[p]!, possible, extentOf(possible));
   const before = [...new Set(fitting.map((tensor) => tests.findIndex((test) => test(tensor))))].map((b) => words[b]!);

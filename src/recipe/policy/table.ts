@@ -1,4 +1,5 @@
 import type { Role } from '../../model/roles/types.ts';
+import { roleWords } from '../../model/roles/words.ts';
 import type { ResolvedWeights } from '../schedule/types.ts';
 import { roleOf } from './roles.ts';
 import { policyText } from './text.ts';
@@ -10,6 +11,8 @@ export interface TreatmentRow {
   readonly role: Role | null;
   /** Whether they belong to multi-token prediction. */
   readonly mtp: boolean;
+  /** Of the trainer's state that the output keeps: which part of it; absent for weights. */
+  readonly state?: string | undefined;
   readonly tensors: number;
   /** As the layout stores them. */
   readonly bytes: number;
@@ -17,6 +20,12 @@ export interface TreatmentRow {
   readonly treatment: string;
   /** The policy that decided, as the command line takes it; null where the default did. */
   readonly policy: string | null;
+}
+
+/** What a row is about, for people: a role, or a part of the trainer's state. */
+export function rowName({ role, mtp, state }: Pick<TreatmentRow, 'role' | 'mtp' | 'state'>): string {
+  if (state !== undefined) return role === 'optimizer' && state !== 'other state' ? `optimizer: ${state}` : state;
+  return `${role === null ? 'unknown' : roleWords(role)}${mtp ? ' (mtp)' : ''}`;
 }
 
 /** What the words of a treatment are taken from. */
@@ -28,6 +37,8 @@ export interface TreatedOutput {
   readonly own: readonly (ResolvedWeights | null)[];
   readonly schedule: ResolvedWeights;
   readonly policies: readonly Policy[];
+  /** Whether a tensor is made from the float32 master that the optimizer keeps of it; none where absent. */
+  readonly fromMaster?: ((tensor: number) => boolean) | undefined;
   /** Oldest first. */
   readonly members: readonly { readonly step: number | null }[];
 }
@@ -37,20 +48,35 @@ export function treatmentTable(tensors: readonly PolicyTensor[], output: Treated
   const words = output.treatments.map((treatment, t) => treatmentWords(treatment, output.own[t] ?? output.schedule, output.members));
   const policies = output.policies.map(policyText);
   const rows = new Map<string, { -readonly [Key in keyof TreatmentRow]: TreatmentRow[Key] }>();
-  for (const [i, { role: tensorRole, bytes }] of tensors.entries()) {
+  for (const [i, { role: tensorRole, bytes, state: own }] of tensors.entries()) {
     const t = output.of[i]!;
-    const { policy } = output.treatments[t]!;
+    const { policy, default: default_ } = output.treatments[t]!;
+    const state = own === undefined || default_ !== 'state' ? undefined : stateWords(own);
     const role = roleOf(tensorRole);
-    const key = `${role} ${tensorRole.mtp} ${policy} ${words[t]}`;
+    const treatment = output.fromMaster?.(i) ? `${words[t]}, of the float32 masters` : words[t]!;
+    const key = `${role} ${state} ${tensorRole.mtp} ${policy} ${treatment}`;
     let row = rows.get(key);
     if (row === undefined) {
-      row = { role, mtp: tensorRole.mtp, tensors: 0, bytes: 0, treatment: words[t]!, policy: policy === null ? null : policies[policy]! };
+      row = {
+        role,
+        mtp: tensorRole.mtp,
+        ...(state !== undefined && { state }),
+        tensors: 0,
+        bytes: 0,
+        treatment,
+        policy: policy === null ? null : policies[policy]!,
+      };
       rows.set(key, row);
     }
     row.tensors++;
     row.bytes += bytes;
   }
   return [...rows.values()];
+}
+
+function stateWords({ kind, flat }: NonNullable<PolicyTensor['state']>): string {
+  const words = kind === 'other' ? 'other state' : kind === 'master' ? 'masters' : `${kind}s`;
+  return flat ? `${words} of many weights` : words;
 }
 
 const KEPT_WORDS: Readonly<Record<string, string>> = { stored: ', dtype kept', 'stored-or-wider': ', dtype never narrowed' };
@@ -68,11 +94,13 @@ function treatmentWords(
     case 'average':
       return `average, ${weightWords(weights)}${stored}`;
     case 'member':
-      return `${memberWords(member!, members)}${stored}`;
+      return row === 'state' ? `bytes of the ${memberWords(member!, members)}` : `${memberWords(member!, members)}${stored}`;
     case 'equal':
       return `equal in all, copied${dtype === 'stored' ? '' : stored}`;
     case 'drop':
       return 'left out';
+    case 'zero':
+      return 'zeros';
     case 'with-weight':
       return 'scales, with their weights';
   }

@@ -1,9 +1,11 @@
 import type { DtypeName, FloatDtypeName } from '../../base/dtype.ts';
 import type { ErrorCode } from '../../base/errors.ts';
+import type { StateTensor } from '../../model/roles/optimizer-state.ts';
 import type { TensorRole } from '../../model/roles/types.ts';
 import type { WeightRequest } from '../schedule/types.ts';
 
 export type DefaultName =
+  | 'state'
   | 'converted'
   | 'scale'
   | 'training state'
@@ -90,6 +92,8 @@ export interface PolicyTensor {
   readonly differs?: boolean | undefined;
   /** State of the optimizer or the trainer that the container keeps apart from the model. */
   readonly apart?: boolean | undefined;
+  /** Of such state: what it is, and which tensor it is of, as an index into those that are looked at together. */
+  readonly state?: (Pick<StateTensor, 'kind' | 'flat'> & { readonly weight: number | null }) | undefined;
   /** A tensor of some member that the layout lacks: all that can be said of it is that it is left out. */
   readonly extra?: boolean | undefined;
 }
@@ -97,10 +101,10 @@ export interface PolicyTensor {
 /**
  * What is done with some tensors of one output. `average`: weighted sum; `member`: the values of one member,
  * or its bytes where they are no floats; `equal`: compared byte by byte in all members, then copied; `drop`:
- * not in the output; `with-weight`: a scale or zero point, which goes where its weight goes.
+ * not in the output; `with-weight`: a scale or zero point, which goes where its weight goes; `zero`: all zeros.
  */
 export interface Treatment {
-  readonly kind: 'average' | 'member' | 'equal' | 'drop' | 'with-weight';
+  readonly kind: 'average' | 'member' | 'equal' | 'drop' | 'with-weight' | 'zero';
   /** `member`: index into the members of the output, oldest first; else null. */
   readonly member: number | null;
   /** `average`: weights of its own; null for those of the output. */

@@ -1,21 +1,5 @@
 import { MAX_MEMO_INDEX } from './limits.ts';
-
-/**
- * Bytes of operands, by opcode; -1 a byte and as many more as it says, -4 and -8 the same of four and eight
- * bytes, -2 two lines.
- */
-const OPERANDS = new Int8Array(256);
-for (const [bytes, opcodes] of [
-  [1, [0x71, 0x68, 0x4b, 0x80]],
-  [2, [0x4d]],
-  [4, [0x72, 0x6a, 0x4a]],
-  [8, [0x47, 0x95]],
-  [-1, [0x8c, 0x8a, 0x43]],
-  [-4, [0x58, 0x8b, 0x42]],
-  [-8, [0x96]],
-  [-2, [0x63]],
-] as const)
-  for (const opcode of opcodes) OPERANDS[opcode] = bytes;
+import { OPERANDS } from './operands.ts';
 
 const BINGET = 0x68;
 const LONG_BINGET = 0x6a;

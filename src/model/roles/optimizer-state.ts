@@ -1,0 +1,85 @@
+import { sectionOfName } from '../../checkpoints/tensors/section.ts';
+
+/**
+ * What a tensor of a trainer's state is: the weights as the optimizer keeps them (float32, or what a lower dtype lacks
+ * of it), its moments, how many steps it took; `other`: a rate, a counter, a sampler's place.
+ */
+export type StateKind = 'master' | 'first moment' | 'second moment' | 'step' | 'other';
+
+export interface StateTensor {
+  readonly kind: StateKind;
+  /** Name of the weight that it belongs to, without what its model's names begin with; null where it is of many, or of none. */
+  readonly of: string | null;
+  /** It is of many weights together, one behind the other, and nothing in the checkpoint says where each lies. */
+  readonly flat: boolean;
+}
+
+/** What optimizers call their parts. */
+const PARTS: Readonly<Record<string, StateKind>> = {
+  param: 'master',
+  fp32_param: 'master',
+  master_param: 'master',
+  master_weight: 'master',
+  fp32_from_fp16: 'master',
+  exp_avg: 'first moment',
+  exp_avg_slow: 'first moment',
+  momentum_buffer: 'first moment',
+  exp_avg_sq: 'second moment',
+  max_exp_avg_sq: 'second moment',
+  square_avg: 'second moment',
+  step: 'step',
+};
+
+/** Parts of a buffer of Megatron-core's distributed optimizer; of ZeRO. */
+const OF_MANY = /(?:^|\.)(?:gbuf_idx_\d+|bucket_idx_\d+|\w*fp32_flat_groups|single_partition_of_fp32_groups|flat_param\w*)(?:\.|$)/;
+/** `optimizer.state.exp_avg.<weight>` of Megatron-core; of torch and all others `optim.state.<weight>.exp_avg`. */
+const STATE = /^(?:.*?\.)??(?:opt|(?:\w+_)?optim(?:izer)?s?)(?:_states?)?(?:_dicts?)?(?:_\d+)?\.(?:optimizer\.)?state\.(.+)$/;
+
+/** What a tensor is that its container keeps apart from the model, by its flat name. */
+export function stateTensor(name: string): StateTensor {
+  const other = { kind: 'other', of: null, flat: false } as const;
+  if (sectionOfName(name) !== 'optimizer') return other;
+  if (OF_MANY.test(name)) return { kind: partOf(name.slice(name.lastIndexOf('.') + 1)) ?? 'other', of: null, flat: true };
+  const rest = STATE.exec(name)?.[1] ?? '';
+  const [first, last] = [rest.indexOf('.'), rest.lastIndexOf('.')];
+  if (first < 0) return other;
+  const before = partOf(rest.slice(0, first));
+  if (before !== undefined) return { kind: before, of: rest.slice(first + 1), flat: false };
+  return { kind: partOf(rest.slice(last + 1)) ?? 'other', of: rest.slice(0, last), flat: false };
+}
+
+function partOf(word: string): StateKind | undefined {
+  return Object.hasOwn(PARTS, word) ? PARTS[word] : undefined;
+}
+
+/** What the model's own names may begin with, where its optimizer leaves it out. */
+const MODEL_PREFIXES = ['', 'model.', 'module.', 'model.module.', 'app.model.', 'state.model.'] as const;
+
+/**
+ * The weight that a tensor of the optimizer's belongs to.
+ * @param find the number of a tensor of the model of that name
+ */
+export function weightOf<T>({ of }: Pick<StateTensor, 'of'>, find: (name: string) => T | undefined): T | null {
+  if (of === null) return null;
+  for (const prefix of MODEL_PREFIXES) {
+    const found = find(`${prefix}${of}`);
+    if (found !== undefined) return found;
+  }
+  return null;
+}
+
+/**
+ * Whether the elements of a tensor of the optimizer's are in the order of its weight's. Megatron-core until 0.13 cuts
+ * them into pieces and lays each out flat: `[L, pieces, 1, …, elements]`, which is that order where the weight is cut
+ * along the first dimension behind those that both have.
+ */
+export function inOrderOf(weight: readonly number[], shape: readonly number[]): boolean {
+  const count = (sizes: readonly number[]): number => sizes.reduce((product, size) => product * size, 1);
+  if (count(weight) !== count(shape)) return false;
+  if (weight.length === shape.length && weight.every((size, axis) => size === shape[axis])) return true;
+  if (shape.length !== weight.length + 1) return false;
+  let axis = 0;
+  while (axis < weight.length && shape[axis] === weight[axis]) axis++;
+  const [pieces, ...middle] = shape.slice(axis, -1);
+  return pieces !== undefined && weight[axis]! % pieces === 0 && middle.every((size) => size === 1);
+}
