@@ -2,13 +2,14 @@ import { DTYPES } from '../base/dtype.ts';
 import { MOST } from '../base/limits.ts';
 import type { QuantityText, TokenSource } from '../checkpoints/run/types.ts';
 import { OUTPUT_DTYPES, ROUTER_USES, USES } from './policy/keys.ts';
+import { OPTIMIZER_USES } from './policy/resumed.ts';
 import { ROLE_NAMES } from './policy/roles.ts';
 import type { Policy, RouterUse, Several, Use } from './policy/types.ts';
 import { METHODS } from './schedule/methods.ts';
 import { PARAMETERS, type Parameter } from './schedule/parameters.ts';
 import type { ScheduleName, WeightRequest } from './schedule/types.ts';
 import type { Selection } from './select/types.ts';
-import { FORMATS, type Recipe, type RecipeOutput } from './types.ts';
+import { EXTRA_STATE_USES, FORMATS, type Recipe, type RecipeOutput, WEIGHT_SOURCES } from './types.ts';
 
 /**
  * What a value of each kind is in the library; how it is written is up to the command line and the schema.
@@ -143,14 +144,28 @@ export const OUTPUT = {
     choices: ['inference', 'resume'],
     default: 'inference',
     value: 'purpose',
-    help: 'resume: a start for more training, in F32',
+    help: 'resume: a start for more training, in F32 (DCP: as stored, with the state of the trainer)',
   },
   optimizer: {
     kind: 'choice',
-    choices: ['drop', 'newest'],
-    default: 'drop',
+    choices: OPTIMIZER_USES,
+    default: 'newest for DCP, else drop',
     value: 'what',
-    help: 'for resume: drop, or newest: copy the optimizer state of the newest member',
+    help: 'for resume: drop the optimizer state (of DCP: zeros), copy that of the newest member, or average it (DCP)',
+  },
+  extraState: {
+    kind: 'choice',
+    choices: EXTRA_STATE_USES,
+    default: 'newest',
+    value: 'which',
+    help: "whose _extra_state of TransformerEngine a checkpoint of DCP has: the newest member's, the oldest's, or none",
+  },
+  weightsFrom: {
+    kind: 'choice',
+    choices: WEIGHT_SOURCES,
+    default: 'master for DCP to resume from, else model',
+    value: 'what',
+    help: "make weights from the model's tensors, or from the float32 masters in the optimizer's state",
   },
 } as const satisfies Table<Omit<RecipeOutput, 'path' | 'select'>>;
 

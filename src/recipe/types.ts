@@ -1,11 +1,18 @@
 import type { FloatDtypeName } from '../base/dtype.ts';
 import type { TokenSource } from '../checkpoints/run/types.ts';
+import type { OptimizerUse } from './policy/resumed.ts';
 import type { PolicyRequest } from './policy/types.ts';
 import type { WeightRequest } from './schedule/types.ts';
 import type { Selection } from './select/types.ts';
 
 /** What becomes of a merge: an end in itself, or the start of more training. */
 export type Purpose = 'inference' | 'resume';
+
+export const EXTRA_STATE_USES = ['newest', 'oldest', 'drop'] as const;
+export type ExtraStateUse = (typeof EXTRA_STATE_USES)[number];
+
+export const WEIGHT_SOURCES = ['model', 'master'] as const;
+export type WeightSource = (typeof WEIGHT_SOURCES)[number];
 
 /** Containers that are written. */
 export const FORMATS = ['safetensors', 'dcp'] as const;
@@ -32,8 +39,18 @@ export interface RecipeOutput extends WeightRequest, PolicyRequest {
   /** Dtype of all float tensors; `same`: each as in the layout, quantised forms included. */
   readonly dtype?: FloatDtypeName | 'same' | undefined;
   readonly for?: Purpose | undefined;
-  /** With `for: resume`: leave the newest member's optimizer state behind, or copy it. */
-  readonly optimizer?: 'drop' | 'newest' | undefined;
+  /**
+   * With `for: resume`, what becomes of the optimizer's state: left behind (`drop`; in a checkpoint of DCP zeros, and no
+   * steps taken), copied from the newest member, or averaged like the weights (DCP alone).
+   */
+  readonly optimizer?: OptimizerUse | undefined;
+  /** Whose `_extra_state` of TransformerEngine it has, in a checkpoint of DCP; that of the newest member when absent. */
+  readonly extraState?: ExtraStateUse | undefined;
+  /**
+   * What the weights are made from, where the optimizer keeps them in float32 as well: the model's own tensors, or those,
+   * which are then rounded. When absent, `master` for a checkpoint of DCP that training goes on from, else `model`.
+   */
+  readonly weightsFrom?: WeightSource | undefined;
 }
 
 /**

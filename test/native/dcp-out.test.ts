@@ -4,12 +4,12 @@ import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
 import { diff } from '../../src/analysis/diff/diff.ts';
 import { verify } from '../../src/analysis/verify/verify.ts';
-import { type DcpMetadata, readMetadata } from '../../src/checkpoints/containers/dcp/read-metadata.ts';
 import { openCheckpoint } from '../../src/checkpoints/open.ts';
 import { sectionOf } from '../../src/checkpoints/tensors/section.ts';
 import { average } from '../../src/merge/average.ts';
 import { convert } from '../../src/merge/convert.ts';
 import { goldensIn } from '../support/containers.ts';
+import { itemsOf } from '../support/dcp-items.ts';
 import { mergeError } from '../support/safetensors.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'ckpt-merge-test-'));
@@ -19,24 +19,6 @@ const golden = goldensIn(folder);
 
 let made = 0;
 const fresh = (): string => join(folder, `out-${made++}`);
-
-/** Every part of every tensor, and every blob: where it begins, and the bytes of its item. */
-function itemsOf(home: string): Map<string, Buffer> {
-  const metadata: DcpMetadata = readMetadata(readFileSync(join(home, '.metadata')), '.metadata');
-  const files = metadata.files.map((name) => readFileSync(join(home, name)));
-  const bytes = ({ file, offset, length }: DcpMetadata['items'], i: number): Buffer =>
-    files[file[i]!]!.subarray(offset[i]!, offset[i]! + length[i]!);
-  const items = new Map<string, Buffer>();
-  for (const [row, name] of metadata.names.entries()) {
-    const rank = metadata.shapes[row]!.length;
-    for (let box = metadata.first[row]!; box < metadata.first[row + 1]!; box++) {
-      const at = metadata.boundsAt[row]! + (box - metadata.first[row]!) * 2 * rank;
-      items.set(`${name} ${metadata.bounds.slice(at, at + 2 * rank).join()}`, bytes(metadata.items, box));
-    }
-  }
-  for (const [i, name] of metadata.blobs.names.entries()) items.set(name, bytes(metadata.blobs.items, i));
-  return items;
-}
 
 /** What lies in rows, by its golden, and the folder of `.metadata` in it. */
 const IN_ROWS: readonly (readonly [name: string, checkpoint: string, inner: string])[] = [

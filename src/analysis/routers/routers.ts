@@ -25,7 +25,7 @@ const MOST_CHECKPOINTS = 32;
 
 /** What a report is about: the checkpoints and weights of a merge, and how routers are looked at. */
 export interface RoutersOptions
-  extends Omit<AverageOptions, 'output' | 'sliding' | 'router' | 'for' | 'optimizer' | 'force' | 'resume' | 'keep'>,
+  extends Omit<AverageOptions, 'output' | 'sliding' | 'router' | 'for' | 'optimizer' | 'extraState' | 'force' | 'resume' | 'keep'>,
     Partial<EvaluationOptions>,
     Omit<InputRequest, 'seed'> {
   /** Decides probes, and which parts of experts are compared; default 0. */
@@ -34,7 +34,7 @@ export interface RoutersOptions
 
 /** What a report takes, in the library. */
 const OF_ROUTERS = {
-  ...omit(OF_AVERAGE, ['output', 'sliding', 'router', 'for', 'optimizer', 'force', 'resume']),
+  ...omit(OF_AVERAGE, ['output', 'sliding', 'router', 'for', 'optimizer', 'extraState', 'force', 'resume']),
   ...OF_EVALUATION,
   eval: { kind: 'command' },
   work: { kind: 'path' },

@@ -22,11 +22,17 @@ export class MemberBytes {
 
   /**
    * Elements `from` to `to` of a tensor of the output (bytes, where it is no float tensor).
+   * @param tensor of the member, where it is made from another one
    * @throws MergeError E_TENSOR_MISSING when the member lacks them
    */
-  async read(shard: number, row: number, from: number, to: number): Promise<{ bytes: Uint8Array; dtype: AveragedDtypeName }> {
-    const { name: file, tensors } = this.#output.shards[shard]!;
-    const tensor = tensors.names[row]!;
+  async read(
+    shard: number,
+    row: number,
+    from: number,
+    to: number,
+    tensor = this.#output.shards[shard]!.tensors.names[row]!,
+  ): Promise<{ bytes: Uint8Array; dtype: AveragedDtypeName }> {
+    const { name: file } = this.#output.shards[shard]!;
     const place = this.#member.locate(tensor, file);
     if (place !== undefined) return this.#run(place.shard, place.row, from, to);
     const arranged = (await this.#arranged()).of(shard, row);

@@ -62,17 +62,20 @@ export class Recomputation {
     const count = to - from;
     const found = await readTensor(this.#reader, this.#output, { shard, row }, from * size, count * size);
     const weights = this.#treated.of(shard, row);
-    const source = weights?.findIndex((w) => w !== 0) ?? this.#members.length - 1;
+    const copiedFrom = this.#treated.copiedFrom?.(shard, row) ?? null;
+    const source = copiedFrom ?? weights?.findIndex((w) => w !== 0) ?? this.#members.length - 1;
+    const tensor = this.#treated.nameOf?.(shard, row);
     let expected: Uint8Array;
     if (this.#quantised.has(shard, row)) expected = await this.#quantised.expected(shard, row, from, to);
-    else if (float && weights !== null) {
+    else if (this.#treated.isZero?.(shard, row)) expected = new Uint8Array(count * size);
+    else if (float && weights !== null && copiedFrom === null) {
       const inputs = [];
       for (const [m, weight] of weights.entries()) {
-        if (weight !== 0) inputs.push({ ...(await this.#members[m]!.read(shard, row, from, to)), weight });
+        if (weight !== 0) inputs.push({ ...(await this.#members[m]!.read(shard, row, from, to, tensor)), weight });
       }
       expected = combineReference({ inputs, count, outDtype: dtype.name as AveragedDtypeName }).bytes;
     } else {
-      const copied = await this.#members[source]!.read(shard, row, from, to);
+      const copied = await this.#members[source]!.read(shard, row, from, to, tensor);
       // What was taken from the newest is in the layout's dtype.
       const cast = float && copied.dtype !== dtype.name;
       expected = cast

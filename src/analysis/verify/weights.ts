@@ -3,7 +3,8 @@ import type { TensorPlace } from '../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { NOTHING_QUANTISED } from '../../merge/plan/quantised/nothing.ts';
 import { markedBounds } from '../../merge/plan/tensors/buffers.ts';
-import { conversionOf, policyTensors } from '../../merge/plan/tensors/treatments.ts';
+import { mastersOf } from '../../merge/plan/tensors/trainer-state.ts';
+import { conversionOf, keptOptimizer, policyTensors } from '../../merge/plan/tensors/treatments.ts';
 import { unknownFloats } from '../../merge/plan/tensors/unknown.ts';
 import type { ProvenanceRecipe } from '../../merge/record/provenance.ts';
 import { recogniseQuantised } from '../../model/quantised/recognise.ts';
@@ -11,11 +12,18 @@ import { checkpointRoles } from '../../model/roles/checkpoint-roles.ts';
 import { TensorIndex } from '../../model/roles/tensor-index.ts';
 import { assignTreatments } from '../../recipe/policy/assign.ts';
 import { parsePolicy } from '../../recipe/policy/parse.ts';
+import type { Treatment } from '../../recipe/policy/types.ts';
 
 /** What a merge did with its tensors, as its provenance and its policies say. */
 export interface TreatedTensors {
   /** Weights of the members for a tensor of the output; null where bytes were compared and copied. */
   of(shard: number, row: number): readonly number[] | null;
+  /** It holds zeros, whatever the members do. */
+  isZero?(shard: number, row: number): boolean;
+  /** Name of the tensor of the members that it is made from. */
+  nameOf?(shard: number, row: number): string;
+  /** Of what is copied byte for byte, the member; null for all others. */
+  copiedFrom?(shard: number, row: number): number | null;
   /** Nothing was computed: each tensor is as it was, quantised ones too. */
   readonly copied: boolean;
 }
@@ -45,13 +53,15 @@ export async function treatedTensors(
     unknown,
   });
   const tensors = copied ? seen : await markedBounds(seen, output);
+  const resumed = keptOptimizer({ for: recipe.purpose, optimizer: recipe.optimizer }, recipe.format ?? 'safetensors') ?? undefined;
   // What the policies selected may not be in the output any more, so that they do not apply is no fault here.
   const { treatments, of } = assignTreatments(
     tensors,
     { policies: recipe.policies.map(({ policy }) => parsePolicy(policy)) },
-    { members: recipe.members, allowUnknown: recipe.allowUnknown || convert !== undefined, convert: copied ? convert : undefined },
+    { members: recipe.members, allowUnknown: recipe.allowUnknown || convert !== undefined, convert: copied ? convert : undefined, resumed },
   );
   const whole = recipe.members.map((m) => m.weight);
+  const masters = mastersOf(output, tensors, recipe.weightsFrom === 'master' ? (i) => [treatments[of[i]!]!.kind] : () => []);
   const weights = treatments.map(({ kind, member, policy }) => {
     if (kind === 'member') return whole.map((_, m) => (m === member ? 1 : 0));
     if (kind === 'average') return (policy === null ? null : recipe.policies[policy]!.weights) ?? whole;
@@ -60,7 +70,21 @@ export async function treatedTensors(
   const index = new TensorIndex(output);
   // What a conversion found in the dtype that was asked for, it copied.
   const isCopied = (shard: number, row: number): boolean => convert !== undefined && sameDtype(output, members[0]!, { shard, row });
-  return { copied, of: (shard, row) => (isCopied(shard, row) ? null : weights[of[index.of(shard, row)]!]!) };
+  const treatmentOf = (shard: number, row: number): Treatment => treatments[of[index.of(shard, row)]!]!;
+  return {
+    copied,
+    of: (shard, row) => (isCopied(shard, row) ? null : weights[of[index.of(shard, row)]!]!),
+    isZero: (shard, row) => treatmentOf(shard, row).kind === 'zero',
+    nameOf(shard, row) {
+      const master = recipe.weightsFrom === 'master' ? masters.of(shard, row) : undefined;
+      const place = master ?? { shard, row };
+      return output.shards[place.shard]!.tensors.names[place.row]!;
+    },
+    copiedFrom(shard, row) {
+      const { kind, member, default: named } = treatmentOf(shard, row);
+      return kind === 'member' && named === 'state' ? member : null;
+    },
+  };
 }
 
 /** Whether a checkpoint holds a tensor of the output by its name, and in its dtype. */

@@ -15,7 +15,19 @@ export function addMergeOptions(command: Command): Command {
   command
     .optionsGroup('Output:')
     .addOption(valueOption('-o, --output <path>', 'what to make: a folder, or a file ending in .safetensors (required)', parsePath));
-  addOptions(command, ['force', 'dtype', 'like', 'format', 'shardSize', 'files', 'for', 'optimizer', 'baseModelId']);
+  addOptions(command, [
+    'force',
+    'dtype',
+    'like',
+    'format',
+    'shardSize',
+    'files',
+    'for',
+    'optimizer',
+    'extraState',
+    'weightsFrom',
+    'baseModelId',
+  ]);
   addSelectionOptions(command);
   addTokenOptions(command);
   addWeightOptions(command);

@@ -40,7 +40,7 @@ export async function membersOfRecipe(recipe: Recipe, { strict, signal }: Member
     request.outputs,
     request.ordered ?? false,
   );
-  const { inputs, schedule, warnings } = await draftOutput(request.outputs[0]!, 0, ordered, null);
+  const { inputs, schedule, warnings } = await draftOutput(request.outputs[0]!, 0, ordered, null, recipe.format ?? 'safetensors');
   const checkpoints = inputs.map(({ checkpoint }) => checkpoint);
   const { selection } = request.outputs[0]!;
   const { asked, found, leftOut } = selection?.report ?? { asked: inputs.length, found: inputs.length, leftOut: [] };

@@ -22,6 +22,7 @@ import { Kinship } from './inputs/kinship.ts';
 import { orderInputs } from './inputs/order.ts';
 import { keepSpots } from './inputs/spots.ts';
 import { besideOutput } from './outputs/beside.ts';
+import { type Companions, companionsOf } from './outputs/dcp-companions.ts';
 import { DcpFiles } from './outputs/dcp-files.ts';
 import { isPublished, otherMerge } from './outputs/finished.ts';
 import { outputFiles } from './outputs/output-files.ts';
@@ -40,7 +41,8 @@ import { resharded } from './tensors/resharded.ts';
 import { buildSegments, segmentBytes } from './tensors/segments.ts';
 import { type Entries, SharedText } from './tensors/shared-text.ts';
 import { type PlannedTensors, planTensors } from './tensors/tensors.ts';
-import { outputDtypes, planPolicies, recordedTreatments } from './tensors/treatments.ts';
+import { hasStepsElsewhere, leavesOptimizer } from './tensors/trainer-state.ts';
+import { keptOptimizer, outputDtypes, planPolicies, recordedTreatments } from './tensors/treatments.ts';
 import type { Plan, PlanMember, PlanOutput, PlanRequest, PlanShard } from './types.ts';
 import { ownWarnings, planWarnings } from './warnings.ts';
 import { waysThrough } from './ways.ts';
@@ -72,14 +74,14 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
   const ordered = orderInputs(await placeInputs(request, openInput), request.outputs, request.ordered ?? false);
   const checkpoints = ordered.inputs.map((i) => i.checkpoint);
   const like = request.like === undefined ? null : await openInput(request.like);
-  const drafts = await Promise.all(request.outputs.map((given, k) => draftOutput(given, k, ordered, like)));
+  const format = request.format ?? 'safetensors';
+  const drafts = await Promise.all(request.outputs.map((given, k) => draftOutput(given, k, ordered, like, format)));
   const layoutsDiffer = layoutConflicts(drafts.map((d) => ({ path: d.output.path, layout: d.layout })));
   const layout = drafts.at(-1)!.layout;
   const found = await planTensors(layout, checkpoints, drafts, request, signal);
   const { shardSize } = request;
   const cutting = shardSize !== undefined || request.files !== undefined;
   const cut = cutting ? resharded(found, layout, drafts, request) : { planned: found, conflicts: [] };
-  const format = request.format ?? 'safetensors';
   const chunked = format === 'dcp' ? inChunks(cut.planned, rowCutsOf(layout)) : null;
   const { planned } = chunked ?? cut;
   const dcp = chunked === null ? null : await dcpFiles(layout, drafts, chunked);
@@ -117,7 +119,7 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
   const besideConflicts: Conflict[] = [];
   const tokenizers = new Tokenizers({ followLinks: request.followLinks });
   for (const [k, d] of drafts.entries()) {
-    const beside = await besideOutput(d, form, { followLinks: request.followLinks });
+    const beside = await besideOutput(d, form, { followLinks: request.followLinks, format });
     const tokenizer = await tokenizers.check(d, beside.files);
     besideConflicts.push(...beside.conflicts, ...tokenizer.conflicts);
     const treatments = planned.treatments[k]!;
@@ -126,6 +128,8 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
       return dcp === null ? text.entries(table, dtypes) : dcp.entries(s, dtypes);
     });
     entriesOf.push(entries);
+    const companions = dcp === null ? null : await companionsFor(d, layout, planned);
+    if (companions !== null) besideConflicts.push(...companions.conflicts);
     const record = {
       policies: planPolicies(d.output, treatments),
       used: d.members.map((m) => treatments.uses[m]!),
@@ -141,7 +145,7 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
       beside.files,
       record,
       entries,
-      { text, shards: shardsIn(d.layout, planned.shards, cutting), tables, parameters, floats, dcp },
+      { text, shards: shardsIn(d.layout, planned.shards, cutting), tables, parameters, floats, dcp, companions },
       options,
     );
     const { selection = null, baseModelId = cachedRepoId(d.own.map((c) => c.path)) } = d.output;
@@ -152,18 +156,36 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
     const rows = treatmentTable(planned.policyTensors, {
       ...treatments,
       schedule: d.schedule,
+      fromMaster: planned.masters.used ? (i) => planned.masters.ofNumber(i) : undefined,
       policies: policiesOf(d.output),
       members: d.scheduleMembers,
     });
     const asked = request.recipe === undefined ? null : requestDigest(request.recipe, made.path);
     const report = reportOf(d);
-    const about = { ...made, members: d.members, treatments: rows, selection, report, recipe, baseModelId, request: asked };
+    const about = {
+      ...made,
+      members: d.members,
+      treatments: [...rows, ...(companions?.rows ?? [])],
+      selection,
+      report,
+      recipe,
+      baseModelId,
+      request: asked,
+    };
     const order = [...(d.output.report?.warnings ?? []), ...d.warnings];
     const narrowed = request.allowMixedDtypes ? narrowedWarnings(found, checkpoints, d, k) : [];
     const warnings = ownWarnings(about, order, like === null ? d.own : [...d.own, like]);
     outputs.push({
       ...about,
-      warnings: [...warnings, ...narrowed, ...beside.warnings, ...tokenizer.warnings, ...treatments.warnings, ...planned.warnings],
+      warnings: [
+        ...warnings,
+        ...narrowed,
+        ...beside.warnings,
+        ...tokenizer.warnings,
+        ...(companions?.warnings ?? []),
+        ...treatments.warnings,
+        ...planned.warnings,
+      ],
     });
   }
   if (request.resume) {
@@ -259,7 +281,19 @@ async function dcpFiles(layout: Checkpoint, drafts: readonly DraftOutput[], chun
   const file = drafts.find(({ kind }) => kind === 'file');
   if (file !== undefined) throw new MergeError('E_OPTION', `${file.output.path}: is a file, and ${option} makes a folder`);
   const checksums = (await readIntegrity(layout))?.algorithm ?? null;
-  return new DcpFiles(await readTemplate(layout), layout.path, checksums, chunked);
+  return new DcpFiles(await readTemplate(layout), checksums, chunked);
+}
+
+/** What an output has beside the tensors of DCP: of its own newest member, where that is such a checkpoint. */
+function companionsFor({ output, own }: DraftOutput, layout: Checkpoint, { policyTensors }: PlannedTensors): Promise<Companions> {
+  const optimizer = keptOptimizer(output, 'dcp');
+  const newest = own.at(-1)!;
+  return companionsOf(newest.form.kind === 'dcp' ? newest : layout, own[0]!, {
+    optimizer,
+    extraState: output.extraState ?? null,
+    zeroSteps: optimizer === 'drop' && hasStepsElsewhere(policyTensors) && !leavesOptimizer(policyTensors),
+    withoutOptimizer: optimizer === 'drop' && leavesOptimizer(policyTensors),
+  });
 }
 
 /**

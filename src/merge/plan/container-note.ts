@@ -1,4 +1,6 @@
+import { worded } from '../../base/option-words.ts';
 import { sectionOf } from '../../checkpoints/tensors/section.ts';
+import { stateTensor } from '../../model/roles/optimizer-state.ts';
 import { printable } from '../../render/format.ts';
 import type { Plan } from './types.ts';
 
@@ -14,7 +16,12 @@ export function containerNote({
   if (form.kind === 'safetensors' || outputs.length === 0) return null;
   if (format === 'dcp') {
     const writer = form.writer ?? form.kind;
-    return `${printable(path)} is a checkpoint of ${writer}, and so is what is written: of the model alone, to be evaluated or trained with a fresh optimizer`;
+    const masters = shards.some(({ tensors }) => tensors.names.some((name) => stateTensor(name).kind === 'master'));
+    const from = outputs.every(({ weightsFrom }) => weightsFrom !== 'master') && masters;
+    const also = from ? worded`; its optimizer keeps float32 masters of the weights, from which --weights-from master makes them` : '';
+    if (outputs.every(({ purpose }) => purpose === 'resume'))
+      return `${printable(path)} is a checkpoint of ${writer}, and so is what is written, with all that training goes on from`;
+    return `${printable(path)} is a checkpoint of ${writer}, and so is what is written: of the model alone, to be evaluated or trained with a fresh optimizer${also}`;
   }
   const named = shards.flatMap(({ tensors }) => tensors.names.filter((_, row) => sectionOf(tensors, row) === 'model').slice(0, 1));
   const example = named.length === 0 ? '' : ` (${printable(named[0]!)} …)`;

@@ -19,7 +19,10 @@ import type { OutputRequest, PlanRequest } from './types.ts';
 
 /** An output whose members and weights are decided. */
 export interface DecidedOutput {
-  readonly output: Pick<OutputRequest, 'path' | 'dtype' | 'for' | 'optimizer' | 'baseModelId' | 'policies' | 'router' | 'convert'>;
+  readonly output: Pick<
+    OutputRequest,
+    'path' | 'dtype' | 'for' | 'optimizer' | 'extraState' | 'weightsFrom' | 'baseModelId' | 'policies' | 'router' | 'convert'
+  >;
   /** In the order of the sum. */
   readonly members: readonly Checkpoint[];
   readonly schedule: ResolvedWeights;
@@ -67,7 +70,7 @@ export async function recipeText({ output, members, schedule, treated, request }
         {
           path: `../${basename(inside)}-again`,
           ...(named ?? { weights: [...schedule.weights] }),
-          ...{ dtype: output.dtype, for: output.for, optimizer: output.optimizer },
+          ...pick(output, ['dtype', 'for', 'optimizer', 'extraState', 'weightsFrom']),
           policies: policies.length === 0 ? undefined : policies,
         },
       ],

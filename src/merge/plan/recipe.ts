@@ -11,10 +11,10 @@ export type RecordedLayout = Pick<Plan, 'like' | 'format' | 'shardSize' | 'files
  */
 export function recordedRecipe(
   members: readonly PlanMember[],
-  output: Pick<PlanOutput, 'path' | 'schedule' | 'used' | 'dtype' | 'purpose' | 'optimizer' | 'policies'>,
+  output: Pick<PlanOutput, 'path' | 'schedule' | 'used' | 'dtype' | 'purpose' | 'optimizer' | 'extraState' | 'weightsFrom' | 'policies'>,
   layout: RecordedLayout,
 ): Pick<ProvenanceInput, 'toolVersion' | 'output' | 'recipe'> {
-  const { schedule, used, dtype, path, purpose, optimizer, policies } = output;
+  const { schedule, used, dtype, path, purpose, optimizer, extraState, weightsFrom, policies } = output;
   return {
     toolVersion: version,
     output: path,
@@ -26,6 +26,8 @@ export function recordedRecipe(
       dtype,
       purpose,
       optimizer,
+      ...(extraState !== null && { extraState }),
+      ...(weightsFrom !== null && { weightsFrom }),
       policies: policies.map(({ text, weights }) => ({
         policy: text,
         weights: weights === null ? null : [...weights].filter((_, i) => used[i]),

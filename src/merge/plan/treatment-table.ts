@@ -1,5 +1,4 @@
-import { roleWords } from '../../model/roles/words.ts';
-import type { TreatmentRow } from '../../recipe/policy/table.ts';
+import { rowName, type TreatmentRow } from '../../recipe/policy/table.ts';
 import { formatBytes, formatCount, formatTable, printable } from '../../render/format.ts';
 
 /**
@@ -9,12 +8,12 @@ import { formatBytes, formatCount, formatTable, printable } from '../../render/f
 export function treatmentLines(rows: readonly TreatmentRow[]): string[] {
   const alike = rows.every(({ treatment, policy }) => policy === null && treatment === rows[0]!.treatment);
   if (alike) return [];
-  const lines = rows.map(({ role, mtp, tensors, bytes, treatment, policy }) => [
-    `${role === null ? 'unknown' : roleWords(role)}${mtp ? ' (mtp)' : ''}`,
-    formatCount(tensors),
-    formatBytes(bytes),
-    printable(treatment),
-    policy === null ? '' : printable(policy),
+  const lines = rows.map((row) => [
+    rowName(row),
+    formatCount(row.tensors),
+    formatBytes(row.bytes),
+    printable(row.treatment),
+    row.policy === null ? '' : printable(row.policy),
   ]);
   const table = [['role', 'tensors', 'size', 'treatment', rows.some(({ policy }) => policy !== null) ? 'policy' : ''], ...lines];
   return formatTable(table, ['left', 'right', 'right', 'left', 'left']).map((line) => `  ${line}`);

@@ -6,10 +6,11 @@ import type { TensorTable } from '../../checkpoints/tensors/types.ts';
 import type { Checkpoint, LogEntry, Moment } from '../../checkpoints/types.ts';
 import type { CHECKS } from '../../recipe/options.ts';
 import type { OutsidePath } from '../../recipe/outside.ts';
+import type { OptimizerUse } from '../../recipe/policy/resumed.ts';
 import type { TreatmentRow } from '../../recipe/policy/table.ts';
 import type { ResolvedWeights } from '../../recipe/schedule/types.ts';
 import type { MemberReport, Selected } from '../../recipe/select/types.ts';
-import type { OutputFormat, Purpose, Recipe, RecipeOutput } from '../../recipe/types.ts';
+import type { ExtraStateUse, OutputFormat, Purpose, Recipe, RecipeOutput, WeightSource } from '../../recipe/types.ts';
 import type { ComposedFile, FileFrame, OutputContainer } from './outputs/container.ts';
 import type { QuantisedWork } from './quantised/types.ts';
 
@@ -118,7 +119,7 @@ export interface SegmentTable {
   readonly outOffset: Float64Array;
   /** [S x K] dtype codes. */
   readonly outDtype: Uint8Array;
-  /** [S] index into `Plan.weights`' tables, or -1-i to copy the bytes of member i. */
+  /** [S] index into `Plan.weights`' tables, or -1-i to copy the bytes of member i; -1-N of zeros. */
   readonly table: Int32Array;
   /** [S+1] first cell of each segment. */
   readonly cell: Int32Array;
@@ -179,7 +180,9 @@ export interface PlanOutput {
   readonly baseModelId: string | null;
   /** What it was made for, and what became of optimizer state; null where nothing was said. */
   readonly purpose: Purpose | null;
-  readonly optimizer: 'drop' | 'newest' | null;
+  readonly optimizer: OptimizerUse | null;
+  readonly extraState: ExtraStateUse | null;
+  readonly weightsFrom: WeightSource | null;
   /** One for each of `Plan.tables`, in the same order. */
   readonly files: readonly PlanOutputFile[];
   /** Of what kind they are. */

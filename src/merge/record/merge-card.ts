@@ -2,8 +2,7 @@ import { isRepoId } from '../../checkpoints/hub.ts';
 import { RECIPE_FILE } from '../../checkpoints/our-files.ts';
 import { stepCell } from '../../checkpoints/run/position.ts';
 import type { LeftFile } from '../../checkpoints/side-files.ts';
-import { roleWords } from '../../model/roles/words.ts';
-import type { TreatmentRow } from '../../recipe/policy/table.ts';
+import { rowName, type TreatmentRow } from '../../recipe/policy/table.ts';
 import { printable } from '../../render/format.ts';
 import type { Provenance } from './provenance.ts';
 
@@ -198,13 +197,22 @@ function shownName({ name }: LeftFile): string {
   return /^\w[\w.+/-]*$/.test(name) ? `\`${name}\`` : 'one with an unusual name';
 }
 
+/** What became of the optimizer's state in a checkpoint of DCP. */
+const OF_OPTIMIZER: Readonly<Record<string, string>> = {
+  newest: 'Moments and steps of the optimizer are those of the newest checkpoint: they belong to its weights, not to the merged ones.',
+  average: 'Moments of the optimizer are averaged like the weights, and its steps are those of the newest checkpoint.',
+  drop: 'Moments of the optimizer are zeros and it has taken no steps, as if it were new; its rate needs a warm-up.',
+};
+
 /** What to know of a merge that training goes on from. */
-function start({ purpose, optimizer }: Provenance['recipe']): readonly string[] {
+function start({ purpose, optimizer, format }: Provenance['recipe']): readonly string[] {
   if (purpose !== 'resume') return [];
   const state =
-    optimizer === 'newest'
-      ? 'Optimizer, scheduler, RNG and trainer state are those of the newest checkpoint, byte for byte: the moments belong to its weights, not to the merged ones.'
-      : 'There is no optimizer state, as none belongs to a mean: load it as a model and start the optimizer anew.';
+    format === 'dcp'
+      ? `It has all that its trainer expects. ${OF_OPTIMIZER[optimizer ?? 'newest'] ?? ''} Scheduler, RNG and place in the data are those of the newest checkpoint; the table below says it of each part.`
+      : optimizer === 'newest'
+        ? 'Optimizer, scheduler, RNG and trainer state are those of the newest checkpoint, byte for byte: the moments belong to its weights, not to the merged ones.'
+        : 'There is no optimizer state, as none belongs to a mean: load it as a model and start the optimizer anew.';
   return ['## Going on from it', '', state, '', ...MERGED_START_FACTS.map((fact) => `- ${fact}`), ''];
 }
 
@@ -233,10 +241,7 @@ function count(members: number): string {
  */
 function treatmentRows(rows: readonly TreatmentRow[]): readonly string[] {
   if (rows.every(({ treatment, policy }) => policy === null && treatment === rows[0]!.treatment)) return [];
-  const cells = rows.map(({ role, mtp, tensors, treatment }) => {
-    const name = `${role === null ? 'unknown' : roleWords(role)}${mtp ? ' (mtp)' : ''}`;
-    return `| ${name} | ${tensors} | ${cell(treatment)} |`;
-  });
+  const cells = rows.map((row) => `| ${rowName(row)} | ${row.tensors} | ${cell(row.treatment)} |`);
   return ['| role | tensors | treatment |', '| --- | ---: | --- |', ...cells, ''];
 }
 

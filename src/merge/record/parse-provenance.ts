@@ -32,6 +32,8 @@ const recipe = object({
   dtype: text.nullable(),
   purpose: text.nullable().default(null),
   optimizer: text.nullable().default(null),
+  extraState: text.optional(),
+  weightsFrom: text.optional(),
   policies: list(object({ policy: text, weights: list(number).nullable() })).default([]),
   allowMixedDtypes: flag,
   allowUnknown: flag.default(false),

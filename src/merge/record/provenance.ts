@@ -49,6 +49,9 @@ export interface ProvenanceRecipe {
   /** What the merge was made for, and what became of optimizer state; null where nothing was said. */
   readonly purpose: string | null;
   readonly optimizer: string | null;
+  /** Whose states of TransformerEngine it has, and what its weights are made from; absent where nothing was said. */
+  readonly extraState?: string | undefined;
+  readonly weightsFrom?: string | undefined;
   /** In the order in which they apply. */
   readonly policies: readonly ProvenancePolicy[];
   readonly allowMixedDtypes: boolean;
@@ -155,6 +158,8 @@ export function buildProvenance(input: ProvenanceInput): Provenance {
       dtype: recipe.dtype,
       purpose: recipe.purpose,
       optimizer: recipe.optimizer,
+      ...(recipe.extraState !== undefined && { extraState: recipe.extraState }),
+      ...(recipe.weightsFrom !== undefined && { weightsFrom: recipe.weightsFrom }),
       policies: recipe.policies,
       allowMixedDtypes: recipe.allowMixedDtypes,
       allowUnknown: recipe.allowUnknown,

@@ -11,7 +11,18 @@ import type { Recipe, RecipeOutput } from '../types.ts';
 export const PLACEHOLDER = /\{(step|tokens)\}/g;
 
 /** What of an output is about merging, or about which checkpoints. */
-const NOT_CONVERTED = ['select', 'sliding', 'preset', ...REQUEST_KEYS, 'policies', 'router', 'for', 'optimizer'] as const;
+const NOT_CONVERTED = [
+  'select',
+  'sliding',
+  'preset',
+  ...REQUEST_KEYS,
+  'policies',
+  'router',
+  'for',
+  'optimizer',
+  'extraState',
+  'weightsFrom',
+] as const;
 
 /**
  * Entries of a recipe that do not go together, or mean nothing where they are, before any input is looked at;

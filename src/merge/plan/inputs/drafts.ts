@@ -2,6 +2,7 @@ import type { Warning } from '../../../base/errors.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
 import { resolveWeights } from '../../../recipe/schedule/resolve.ts';
 import type { ResolvedWeights, ScheduleContext, ScheduleMember } from '../../../recipe/schedule/types.ts';
+import type { OutputFormat } from '../../../recipe/types.ts';
 import { outputKind } from '../outputs/output-path.ts';
 import type { OutputRequest } from '../types.ts';
 import type { PlacedInput } from './inputs.ts';
@@ -26,8 +27,14 @@ export interface DraftOutput {
 }
 
 /** @param like the layout of all outputs; else each follows the newest of its members */
-export async function draftOutput(given: OutputRequest, k: number, ordered: Ordered, like: Checkpoint | null): Promise<DraftOutput> {
-  const output = withStartDefaults(given);
+export async function draftOutput(
+  given: OutputRequest,
+  k: number,
+  ordered: Ordered,
+  like: Checkpoint | null,
+  format: OutputFormat,
+): Promise<DraftOutput> {
+  const output = withStartDefaults(given, format);
   const { members, warnings } = ordered.outputs[k]!;
   const inputs = members.map((m) => ordered.inputs[m]!);
   const own = inputs.map((input) => input.checkpoint);

@@ -2,8 +2,9 @@ import { type Conflict, MergeError, type Warning } from '../../../base/errors.ts
 import { optionName, optionWith, worded } from '../../../base/option-words.ts';
 import { checkRepoId } from '../../../checkpoints/hub.ts';
 import type { LeftFile, SideFile, SideFileOptions } from '../../../checkpoints/side-files.ts';
-import { trainingState } from '../../../checkpoints/training-state.ts';
+import { statesOfRanks, trainingState } from '../../../checkpoints/training-state.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
+import type { OutputFormat } from '../../../recipe/types.ts';
 import type { OutputRequest } from '../types.ts';
 
 /** What an output that training goes on from has beside the weights. */
@@ -18,12 +19,25 @@ export interface StartState {
 /**
  * A request with what `for: resume` (PMA-init: a merge as the start of more training) means when nothing else
  * is said: weights in float32, because a mean has bits that its members' dtype would round away, and no
- * optimizer state, because there is none that belongs to a mean.
+ * optimizer state, because there is none that belongs to a mean. A checkpoint of DCP has all that its trainer expects:
+ * dtypes as they are stored, and the optimizer's state of the newest member.
  * @throws MergeError E_OPTION where `optimizer` is given for another purpose, and for a base model that is no
  *   id of the Hub
  */
-export function withStartDefaults(output: OutputRequest): OutputRequest {
+export function withStartDefaults(output: OutputRequest, format: OutputFormat): OutputRequest {
   if (output.baseModelId !== undefined) checkRepoId(output.baseModelId);
+  const { optimizer, extraState, weightsFrom } = output;
+  if (format !== 'dcp') {
+    const only = optimizer === 'average' ? optionWith('optimizer', 'average') : extraState === undefined ? null : optionName('extraState');
+    if (only !== null) {
+      throw new MergeError('E_OPTION', `${output.path}: ${only} is about checkpoints of DCP`, {
+        details: { file: output.path },
+        help: `Add ${optionWith('format', 'dcp')}, or leave it out.`,
+      });
+    }
+  }
+  if (output.for === 'resume' && format === 'dcp')
+    return { ...output, optimizer: optimizer ?? 'newest', weightsFrom: weightsFrom ?? 'master' };
   if (output.for === 'resume') return { ...output, dtype: output.dtype ?? 'F32', optimizer: output.optimizer ?? 'drop' };
   if (output.optimizer === undefined) return output;
   throw new MergeError('E_OPTION', `${output.path}: ${optionName('optimizer')} is ${output.optimizer}, but the output is not for resume`, {
@@ -38,12 +52,17 @@ export function withStartDefaults(output: OutputRequest): OutputRequest {
  * @throws MergeError what listing the newest member's folder throws
  */
 export async function startState(
-  { path, optimizer }: OutputRequest,
+  { path, optimizer, for: purpose }: OutputRequest,
   kind: 'folder' | 'file',
   newest: Pick<Checkpoint, 'path' | 'kind'> & Partial<Pick<Checkpoint, 'form'>>,
-  options: SideFileOptions = {},
+  options: SideFileOptions & { readonly format?: OutputFormat | undefined } = {},
 ): Promise<StartState> {
   const none = { files: [], left: [], warnings: [] };
+  const { format } = options;
+  if (purpose === 'resume' && format === 'dcp') {
+    const { files, left } = await statesOfRanks(newest.path, options);
+    return { ...none, files, left, conflicts: [] };
+  }
   if (optimizer !== 'newest') return { ...none, conflicts: [] };
   if (kind === 'file') {
     const message = `${path} is a single file, which has no place for optimizer state: name a folder, or use ${optionWith('optimizer', 'drop')}`;

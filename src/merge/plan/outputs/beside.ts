@@ -10,6 +10,7 @@ import { groundOf, type LeftFile, leftOutside, type SideFile, type SideFileOptio
 import type { Checkpoint } from '../../../checkpoints/types.ts';
 import { quantisationConfig } from '../../../model/quantised/config.ts';
 import { readModelConfig } from '../../../model/roles/model-config.ts';
+import type { OutputFormat } from '../../../recipe/types.ts';
 import { rewriteConfigDtype, withoutQuantisation } from '../../record/config-dtype.ts';
 import type { DraftOutput } from '../inputs/drafts.ts';
 import { startState } from '../inputs/merged-start.ts';
@@ -43,7 +44,7 @@ export interface Beside {
 export async function besideOutput(
   { output, kind, own, layout }: Pick<DraftOutput, 'output' | 'kind' | 'own' | 'layout'>,
   form: { readonly floats: boolean; readonly dequantised: boolean },
-  options: Pick<SideFileOptions, 'followLinks'>,
+  options: Pick<SideFileOptions, 'followLinks'> & { readonly format: OutputFormat },
 ): Promise<Beside> {
   const newest = own.at(-1)!;
   const start = await startState(output, kind, newest, options);

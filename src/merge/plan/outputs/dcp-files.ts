@@ -10,13 +10,10 @@ import {
   type WrittenTensor,
   writeMetadata,
 } from '../../../checkpoints/containers/dcp/write-metadata.ts';
-import { sectionOfName } from '../../../checkpoints/tensors/section.ts';
 import type { Chunked } from '../tensors/chunks.ts';
 import { dtypeChangesOf, type Entries } from '../tensors/shared-text.ts';
-import type { Checksums, ComposedFile, FileFrame, FileRange, FramePiece, OutputContainer, Patch } from './container.ts';
-
-/** Without it Megatron-core loads nothing. */
-const NEEDED_BLOB = /^common_state(?:\/|$)/;
+import type { Checksums, ComposedFile, FileFrame, FramePiece, OutputContainer, Patch } from './container.ts';
+import type { Companions } from './dcp-companions.ts';
 
 /** Tensors of a file, and where its items lie. */
 export interface DcpEntries extends Entries {
@@ -32,18 +29,15 @@ export interface DcpEntries extends Entries {
  */
 export class DcpFiles {
   readonly #template: DcpTemplate;
-  readonly #path: string;
   readonly #checksums: string | null;
   readonly #chunked: Chunked;
   readonly #items: ItemWriter;
 
   /**
-   * @param path of the checkpoint that is the template
    * @param checksums algorithm of those that its writer left of its files; null where it left none
    */
-  constructor(template: DcpTemplate, path: string, checksums: string | null, chunked: Chunked) {
+  constructor(template: DcpTemplate, checksums: string | null, chunked: Chunked) {
     this.#template = template;
-    this.#path = path;
     this.#checksums = checksums;
     this.#chunked = chunked;
     this.#items = new ItemWriter(template.form, (bytes) => crc32(bytes));
@@ -77,8 +71,8 @@ export class DcpFiles {
   }
 
   /** What is written when all tensors are there, in this order. */
-  composed(all: readonly DcpEntries[]): ComposedFile[] {
-    const { folder, metadata, root, beside } = this.#template;
+  composed(all: readonly DcpEntries[], companions: Pick<Companions, 'objects' | 'beside'>): ComposedFile[] {
+    const { folder, root } = this.#template;
     const dtypes: number[] = [];
     const chunks: WrittenChunk[][] = this.#chunked.tensors.map(() => []);
     for (const [shard, own] of all.entries()) {
@@ -94,23 +88,16 @@ export class DcpFiles {
     const written = this.#chunked.tensors.map(({ name, shape }, i): WrittenTensor => {
       return { name, shape, dtype: dtypeByCode(dtypes[i]!), chunks: chunks[i]! };
     });
-    const copies: FileRange[] = [];
     const blobs: WrittenBlob[] = [];
     let end = 0;
-    for (const [i, name] of metadata.blobs.names.entries()) {
-      if (sectionOfName(name) !== 'model' && !NEEDED_BLOB.test(name)) continue;
-      const [file, offset, length] = [metadata.blobs.items.file[i]!, metadata.blobs.items.offset[i]!, metadata.blobs.items.length[i]!];
-      if (file < 0) continue;
-      copies.push({ path: join(this.#path, folder, metadata.files[file]!), offset, length });
+    for (const { name, bytes: length } of companions.objects) {
       blobs.push({ name, file: fileName(all.length), offset: end, length });
       end += length;
     }
     const bytes = writeMetadata(root, written, blobs);
     const last = { name: join(folder, '.metadata'), bytes: bytes.length, parts: [bytes] };
-    const objects = end === 0 ? [] : [{ name: this.nameOf(all.length), bytes: end, parts: copies }];
-    const besides = beside.map(
-      ({ name, path, bytes: length }): ComposedFile => ({ name, bytes: length, parts: [{ path, offset: 0, length }] }),
-    );
+    const objects = end === 0 ? [] : [{ name: this.nameOf(all.length), bytes: end, parts: companions.objects.map(({ part }) => part) }];
+    const besides = companions.beside.map(({ name, bytes: length, part }): ComposedFile => ({ name, bytes: length, parts: [part] }));
     const named = [...all.map((_, shard) => this.nameOf(shard)), ...[...objects, ...besides].map(({ name }) => name)];
     return [...objects, ...besides, ...checksumsOf(this.#checksums, named, { name: last.name, content: bytes }), last];
   }

@@ -11,6 +11,7 @@ import { isAboutFiles } from '../tensors/still-true.ts';
 import type { OutputRequest, PlanMember, PlanOutput, PlanOutputFile, PlanPolicy } from '../types.ts';
 import type { FilesBeside } from './beside.ts';
 import { SAFETENSORS, SEALED_SAFETENSORS } from './container.ts';
+import type { Companions } from './dcp-companions.ts';
 import type { DcpEntries, DcpFiles } from './dcp-files.ts';
 
 /** Raised when the same recipe would give other bytes: part of every plan's digest. */
@@ -56,8 +57,9 @@ export function outputFiles(
     readonly tables: Tables;
     readonly parameters: number;
     readonly floats: boolean;
-    /** Where the output is a checkpoint of DCP. */
+    /** Where the output is a checkpoint of DCP; and what it has beside its tensors. */
     readonly dcp: DcpFiles | null;
+    readonly companions: Companions | null;
   },
   options: RecordedLayout,
 ): OutputFiles {
@@ -74,6 +76,7 @@ export function outputFiles(
     arithmetic: ARITHMETIC_VERSION,
     treatments: treatments.kinds,
     ...(request.optimizer === 'newest' && { optimizer: request.optimizer }),
+    ...(shared.companions !== null && { optimizer: request.optimizer, extraState: request.extraState, weightsFrom: request.weightsFrom }),
   };
   digest.update(JSON.stringify(recipeText));
   const files = shared.shards.map((shard, s): PlanOutputFile => {
@@ -98,7 +101,7 @@ export function outputFiles(
   });
   const indexName =
     shared.dcp === null ? indexNameOf(layout, kind, shared.shards, options.shardSize !== null || options.filesAsked !== null) : null;
-  const composed = shared.dcp?.composed(entries as readonly DcpEntries[]) ?? [];
+  const composed = shared.dcp?.composed(entries as readonly DcpEntries[], shared.companions!) ?? [];
   const safetensors = kind === 'file' ? SEALED_SAFETENSORS : SAFETENSORS;
   const index =
     indexName === null
@@ -131,8 +134,9 @@ export function outputFiles(
   };
 }
 
-function asked(request: OutputRequest): Pick<PlanOutput, 'dtype' | 'purpose' | 'optimizer'> {
-  return { dtype: request.dtype ?? null, purpose: request.for ?? null, optimizer: request.optimizer ?? null };
+function asked(request: OutputRequest): Pick<PlanOutput, 'dtype' | 'purpose' | 'optimizer' | 'extraState' | 'weightsFrom'> {
+  const { dtype = null, for: purpose = null, optimizer = null, extraState = null, weightsFrom = null } = request;
+  return { dtype, purpose, optimizer, extraState, weightsFrom };
 }
 
 const INDEX = 'model.safetensors.index.json';

@@ -40,6 +40,8 @@ export interface Matching {
   readonly allowMixedDtypes: boolean;
   /** What speaks against averaging a float tensor that no rule knows; null where nothing does. */
   doubt(shard: number, row: number): string | null;
+  /** Where a tensor is made from another one: its name, and its place in the layout. */
+  readonly source?: ((shard: number, row: number) => TensorPlace | undefined) | undefined;
   /** How a member holds tensors that it lacks by name; asked for where there are some. */
   arrangement(member: number): Arrangement;
 }
@@ -160,8 +162,10 @@ class MemberMatch {
       const work = this.#works.kinds[this.#works.of[row]!]!;
       if (!work.needs[this.#m] || work.apart) continue;
       const ours = origin[row]!;
-      const named = member.locate(table.names[ours]!, shardName);
-      const place = named ?? this.#elsewhere(row, ours);
+      const source = this.#matching.source?.(this.#shard, ours);
+      const like = source === undefined ? { table, row: ours } : { table: layout.shards[source.shard]!.tensors, row: source.row };
+      const named = member.locate(like.table.names[like.row]!, shardName);
+      const place = named ?? this.#elsewhere(row, ours, source);
       if (place === undefined) continue;
       const { tensors, path } = member.shards[place.shard]!;
       if (tensors.boxes !== null && named !== undefined) this.#inBoxes(row, place);
@@ -171,8 +175,9 @@ class MemberMatch {
       columns.dtype[row] = tensors.dtypes[place.row]!;
       // Constant buffers that are the same but for rounding are taken from one member; of others, what they
       // hold is told.
-      const mixed = this.#matching.allowMixedDtypes || work.equal === 'E_BUFFERS_DIFFER';
-      this.#compare(table, ours, { table: tensors, row: place.row, path }, { whole: named !== undefined, mixed });
+      const copied = work.table < 0 && work.equal === null;
+      const mixed = (this.#matching.allowMixedDtypes && !copied) || work.equal === 'E_BUFFERS_DIFFER';
+      this.#compare(like.table, like.row, { table: tensors, row: place.row, path }, { whole: named !== undefined, mixed });
     }
     return { columns, ...found };
   }
@@ -209,12 +214,12 @@ class MemberMatch {
    * The first piece of a tensor that the member has in another layout; undefined, and a conflict, where it
    * has none.
    */
-  #elsewhere(row: number, ours: number): TensorPlace | undefined {
+  #elsewhere(row: number, ours: number, source: TensorPlace | undefined): TensorPlace | undefined {
     const { layout, members } = this.#matching;
     const member = members[this.#m]!;
     const { name: file, tensors } = layout.shards[this.#shard]!;
-    const tensor = tensors.names[ours]!;
-    const arranged = this.#matching.arrangement(this.#m).of(this.#shard, ours);
+    const tensor = source === undefined ? tensors.names[ours]! : layout.shards[source.shard]!.tensors.names[source.row]!;
+    const arranged = source === undefined ? this.#matching.arrangement(this.#m).of(this.#shard, ours) : undefined;
     if (arranged !== undefined && 'pieces' in arranged) {
       this.#arranged.add(row);
       this.#runs.set(

@@ -24,11 +24,11 @@ interface Narrowed {
 /**
  * That mixed dtypes make an output narrower than what most members hold, as where the newest is an export: a
  * mean of float32 that is stored as BF16 because of one of its members is seldom meant. Nothing is said where
- * the dtype is asked for (`same` too).
+ * the dtype is asked for (`same` too), nor of weights that are made from their float32 masters.
  * @param planned of the layout, before its tensors are put into other files
  */
 export function narrowedWarnings(
-  planned: Pick<PlannedTensors, 'targets' | 'treatments' | 'treatmentOf' | 'matched'>,
+  planned: Pick<PlannedTensors, 'targets' | 'treatments' | 'treatmentOf' | 'matched' | 'masters'>,
   checkpoints: readonly Checkpoint[],
   { output, own, layout }: DraftOutput,
   k: number,
@@ -54,7 +54,7 @@ export function narrowedWarnings(
 }
 
 function narrowedGroups(
-  { targets, treatments, treatmentOf, matched }: Pick<PlannedTensors, 'targets' | 'treatments' | 'treatmentOf' | 'matched'>,
+  { targets, treatments, treatmentOf, matched, masters }: Pick<PlannedTensors, 'targets' | 'treatments' | 'treatmentOf' | 'matched' | 'masters'>,
   checkpoints: readonly Checkpoint[],
   layout: Checkpoint,
   k: number,
@@ -66,6 +66,7 @@ function narrowedGroups(
     const stored = outputDtypes(table.dtypes, of, kinds, undefined);
     const held = checkpoints.map((checkpoint, m) => dtypesOf(checkpoint, layout, s, origin, matched[s]!.spans, m));
     for (let row = 0; row < table.count; row++) {
+      if (masters.used && masters.of(s, origin[row]!) !== undefined) continue;
       const { dtype } = kinds[of[row]!]!;
       const out = dtypeByCode(stored[row]!);
       // A policy that gives a dtype asks for it.

@@ -27,6 +27,7 @@ import { extraTensors, InputFiles, type Matching, type MatchResult, matchShard }
 import { withMtpTogether, withoutEchoes } from './one-cause.ts';
 import { withOtherNames } from './other-names.ts';
 import { type PlaceInOutputs, placesIn, type TargetShard, targetShards } from './target.ts';
+import { type Masters, mastersOf, stateConflicts } from './trainer-state.ts';
 import { conversionOf, type OutputTreatments, outputDtypes, policyTensors, Treatments } from './treatments.ts';
 import { unknownFloats } from './unknown.ts';
 import { untied } from './untied.ts';
@@ -46,6 +47,8 @@ export interface PlannedTensors {
   /** By output and shard, [rows of the target] index into the output's treatments. */
   readonly treatmentOf: readonly (readonly Int32Array[])[];
   readonly policyTensors: readonly PolicyTensor[];
+  /** Float32 weights in the optimizer's state, and whether weights are made from them. */
+  readonly masters: Masters & { readonly used: boolean };
   readonly participates: readonly boolean[];
   readonly quantised: QuantisedPlan;
   readonly files: InputFiles;
@@ -72,10 +75,10 @@ export async function planTensors(
   layout: Checkpoint,
   checkpoints: readonly Checkpoint[],
   drafts: readonly DraftOutput[],
-  request: Pick<PlanRequest, 'allowMixedDtypes' | 'allowUnknown'>,
+  request: Pick<PlanRequest, 'allowMixedDtypes' | 'allowUnknown' | 'format'>,
   signal?: AbortSignal,
 ): Promise<PlannedTensors> {
-  const { allowMixedDtypes = false, allowUnknown = false } = request;
+  const { allowMixedDtypes = false, allowUnknown = false, format = 'safetensors' } = request;
   const conflicts: Conflict[] = [];
   const roles = await checkpointRoles(layout);
   const memberRoles = await Promise.all(checkpoints.map((c) => (c === layout ? roles : checkpointRoles(c))));
@@ -98,10 +101,18 @@ export async function planTensors(
     ...extras.map(({ member, shard, row }) => extraTensor(checkpoints[member]!, memberRoles[member]!, shard, row)),
   ];
   const tensors = copying ? seen : await markedBuffers(seen, { layout, roles, members: givers }, signal);
-  const assigner = new Treatments(tensors, { allowUnknown });
+  const assigner = new Treatments(tensors, { allowUnknown, format });
   const treatments = await Promise.all(drafts.map((draft) => assigner.of(draft, checkpoints.length)));
   for (const own of new Set(treatments.map((t) => t.conflicts))) conflicts.push(...own);
   const participates = checkpoints.map((_, m) => treatments.some((t) => t.uses[m]));
+
+  const sources = new Set(drafts.map(({ output }) => output.weightsFrom ?? 'model'));
+  if (sources.size > 1) conflicts.push(otherSources(drafts));
+  const fromMasters = sources.has('master');
+  const kindsOf = (number: number) => treatments.map((own) => own.treatments[own.of[number]!]!.kind);
+  const masters = mastersOf(layout, tensors, fromMasters ? kindsOf : () => []);
+  const ofState = stateConflicts({ layout, members: checkpoints, drafts, format, tensors, treatments, fromMasters, masters });
+  conflicts.push(...ofState.conflicts);
 
   const arrangements = new Map<number, ReturnType<typeof arrange>>();
   const arrangement: Matching['arrangement'] = (m) => {
@@ -157,7 +168,8 @@ export async function planTensors(
 
   const files = new InputFiles();
   const doubt = (shard: number, row: number) => tensors[index.of(shard, row)]!.unknown?.doubt ?? null;
-  const matching = { layout, members: checkpoints, participates, files, allowMixedDtypes, arrangement, doubt };
+  const source = fromMasters ? masters.of : undefined;
+  const matching = { layout, members: checkpoints, participates, files, allowMixedDtypes, arrangement, doubt, source };
   const matched = targets.map((target, s) => matchShard(s, target, { kinds: works.kinds, of: workOf[s]! }, matching, conflicts));
   const inParts = conflictsInParts(quantised.works, checkpoints);
   conflicts.push(...inParts);
@@ -191,7 +203,11 @@ export async function planTensors(
   const causes = { experts: structural.length > 0, wrapped: wrapped.length > 0, emptied: emptied.length > 0 };
   const told = [
     ...withoutEchoes(ofCodes, { ...causes, quantised: false }, roles),
-    ...withoutEchoes(withOtherNames(conflicts, layout, checkpoints), { ...causes, quantised: ofCodes.length > 0 }, roles),
+    ...withoutEchoes(
+      withOtherNames(withoutExplained(conflicts, ofState.explained, layout), layout, checkpoints),
+      { ...causes, quantised: ofCodes.length > 0 },
+      roles,
+    ),
   ];
   const tied = await untied(
     checkpoints.flatMap((c, m) => (participates[m] ? [{ checkpoint: c, roles: memberRoles[m]! }] : [])),
@@ -206,6 +222,7 @@ export async function planTensors(
     treatments,
     treatmentOf,
     policyTensors: tensors.slice(0, index.count),
+    masters: { used: fromMasters, ...masters },
     participates,
     quantised,
     files,
@@ -218,6 +235,7 @@ export async function planTensors(
       ...layoutWarnings(checkpoints, matched, quantised),
       ...severalModels(layout, (shard, row) => !treatments.every((one) => isDropped(one, index.of(shard, row)))),
       ...(converting ? [] : [...tied, ...wrappedNames(layout), ...(await missingParts(layout, roles))]),
+      ...otherwiseWarnings(layout, masters),
       ...doubtWarnings(doubts),
     ],
   };
@@ -278,6 +296,32 @@ function tiedApart(
     if (configured !== true || treatmentOf(embedding) === treatmentOf(head)) return [];
     const message = `${embedding.name} and ${head.name} are one matrix (tie_word_embeddings), and the policies treat them differently: name both, as role=embedding|lm_head`;
     return [{ code: 'E_TIED', message, file: layout.path, tensor: head.name }];
+  });
+}
+
+/** Weights that are not made from their masters though all others are. */
+function otherwiseWarnings({ path }: Checkpoint, { otherwise }: Masters): Warning[] {
+  if (otherwise.length === 0) return [];
+  const which = otherwise.length === 1 ? `tensor ${otherwise[0]} is` : `${otherwise.length} tensors (the first is ${otherwise[0]}) are`;
+  const message = `${which} averaged from the model's own values, because ${path} has their float32 masters in pieces of another order: those are averaged too, and a trainer that resumes takes the weights from them`;
+  return [{ code: 'W_OTHER_LAYOUT', message }];
+}
+
+/** Weights of one read come from one place. */
+function otherSources(drafts: readonly DraftOutput[]): Conflict {
+  const [a, b] = (['model', 'master'] as const).map(
+    (from) => drafts.find(({ output }) => (output.weightsFrom ?? 'model') === from)!.output.path,
+  );
+  const message = `${a} is made from the model's tensors and ${b} from the float32 masters, so one read cannot serve both: make them one by one`;
+  return { code: 'E_LAYOUTS_DIFFER', message };
+}
+
+/** Without what is missing from members of which it is told already that they lack the optimizer's state. */
+function withoutExplained(conflicts: readonly Conflict[], explained: ReadonlySet<string>, layout: Checkpoint): readonly Conflict[] {
+  if (explained.size === 0) return conflicts;
+  return conflicts.filter(({ code, file = '', tensor = '' }) => {
+    const place = code === 'E_TENSOR_MISSING' && explained.has(file) ? layout.locate(tensor) : undefined;
+    return place === undefined || sectionOf(layout.shards[place.shard]!.tensors, place.row) === 'model';
   });
 }
 

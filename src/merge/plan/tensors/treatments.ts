@@ -4,13 +4,17 @@ import type { Conflict, Warning } from '../../../base/errors.ts';
 import { sectionOf } from '../../../checkpoints/tensors/section.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
 import { type CheckpointRoles, tensorName } from '../../../model/roles/checkpoint-roles.ts';
+import { stateTensor, weightOf } from '../../../model/roles/optimizer-state.ts';
+import { TensorIndex } from '../../../model/roles/tensor-index.ts';
 import { type AssignOptions, assignTreatments } from '../../../recipe/policy/assign.ts';
 import { policiesOf } from '../../../recipe/policy/keys.ts';
+import type { OptimizerUse } from '../../../recipe/policy/resumed.ts';
 import { policyText } from '../../../recipe/policy/text.ts';
 import type { Policy, PolicyTensor, Treatment, Unknown } from '../../../recipe/policy/types.ts';
 import { PARAMETERS, type Parameter } from '../../../recipe/schedule/parameters.ts';
 import { resolveWeights } from '../../../recipe/schedule/resolve.ts';
 import type { ResolvedWeights, ScheduleContext, ScheduleMember } from '../../../recipe/schedule/types.ts';
+import type { OutputFormat } from '../../../recipe/types.ts';
 import type { OutputRequest, PlanMember, PlanPolicy } from '../types.ts';
 
 /** How one output treats the tensors of the layout. */
@@ -61,6 +65,13 @@ const STRAY: Unknown = { doubt: 'it is called like a scale of quantised weights 
 
 /** The tensors of the layout as policies see them, shard after shard. */
 export function policyTensors(layout: Checkpoint, roles: CheckpointRoles, { isCodes, isStray, unknown }: KnownOfTensors): PolicyTensor[] {
+  const index = new TensorIndex(layout);
+  const numberOf = (name: string): number | undefined => {
+    const place = layout.locate(name);
+    return place === undefined || sectionOf(layout.shards[place.shard]!.tensors, place.row) !== 'model'
+      ? undefined
+      : index.of(place.shard, place.row);
+  };
   return layout.shards.flatMap(({ tensors }, shard) =>
     Array.from({ length: tensors.count }, (_, row): PolicyTensor => {
       const role = roles.of(shard, row);
@@ -71,12 +82,17 @@ export function policyTensors(layout: Checkpoint, roles: CheckpointRoles, { isCo
         bytes: tensors.bytes[row]!,
         role: stray ? { ...role, role: null, of: null } : role,
         ...(isCodes(shard, row) && { codes: true }),
-        ...(sectionOf(tensors, row) !== 'model' && { apart: true }),
+        ...(sectionOf(tensors, row) !== 'model' && { apart: true, state: stateOf(tensors.names[row]!, numberOf) }),
         ...(stray && { unknown: STRAY }),
         ...(unknown[shard]?.has(row) && { unknown: unknown[shard].get(row) }),
       };
     }),
   );
+}
+
+function stateOf(name: string, numberOf: (name: string) => number | undefined): PolicyTensor['state'] {
+  const { kind, flat, of } = stateTensor(name);
+  return { kind, flat, weight: weightOf({ of }, numberOf) };
 }
 
 /** How an output converts its one member; undefined where it merges. */
@@ -90,15 +106,25 @@ export function conversionOf({
   return convert ? { dtype: dtype === 'same' ? null : (dtype ?? null) } : undefined;
 }
 
+/** What becomes of the optimizer's state in an output that keeps the trainer's; null where it keeps none. */
+export function keptOptimizer(
+  output: { readonly for?: string | null | undefined; readonly optimizer?: string | null | undefined },
+  format: string,
+): OptimizerUse | null {
+  return output.for === 'resume' && format === 'dcp' ? ((output.optimizer ?? 'newest') as OptimizerUse) : null;
+}
+
 /** Assigns treatments for several outputs of one layout; equal policies share the assignment. */
 export class Treatments {
   readonly #tensors: readonly PolicyTensor[];
   readonly #allowUnknown: boolean;
+  readonly #format: OutputFormat;
   readonly #assigned = new Map<string, ReturnType<typeof assignTreatments>>();
 
-  constructor(tensors: readonly PolicyTensor[], options: { readonly allowUnknown: boolean }) {
+  constructor(tensors: readonly PolicyTensor[], options: { readonly allowUnknown: boolean; readonly format: OutputFormat }) {
     this.#tensors = tensors;
     this.#allowUnknown = options.allowUnknown;
+    this.#format = options.format;
   }
 
   /** @param count members of the plan */
@@ -106,10 +132,11 @@ export class Treatments {
     const { policies = [], router } = output;
     const convert = conversionOf(output);
     const bySteps = typeof router === 'number' || policies.some((policy) => typeof policy.use === 'number');
-    const key = JSON.stringify([policies, router, members.length, bySteps ? scheduleMembers.map((m) => m.step) : null, convert]);
+    const resumed = keptOptimizer(output, this.#format) ?? undefined;
+    const key = JSON.stringify([policies, router, members.length, bySteps ? scheduleMembers.map((m) => m.step) : null, convert, resumed]);
     let assigned = this.#assigned.get(key);
     if (assigned === undefined) {
-      const options = { members: scheduleMembers, allowUnknown: this.#allowUnknown, convert };
+      const options = { members: scheduleMembers, allowUnknown: this.#allowUnknown, convert, resumed };
       assigned = assignTreatments(this.#tensors, { policies, router }, options);
       this.#assigned.set(key, assigned);
     }
@@ -123,6 +150,7 @@ export class Treatments {
       treatments.map(({ request }) => (request === null ? null : resolveWeights(scheduleMembers, request, context))),
     );
     const weights = treatments.map(({ kind, member }, t) => {
+      if (kind === 'zero') return new Float64Array(count);
       if (kind !== 'member') return spread((own[t] ?? schedule).weights);
       const one = new Float64Array(members.length);
       one[member!] = 1;

@@ -7,7 +7,7 @@ import type { OutputTreatments } from './treatments.ts';
 
 /** One way to treat tensors, in all outputs together. */
 export interface Work {
-  /** Weight table to use, or -1-m to copy the bytes of member m. */
+  /** Weight table to use, or -1-m to copy the bytes of member m; of the number of members, zeros. */
   readonly table: number;
   /** [N] members that must hold the tensor, in the layout's shape. */
   readonly needs: readonly boolean[];
@@ -71,9 +71,15 @@ export function buildWorks(
     if (copied !== undefined) return { table: -1 - copied, needs: only(copied), reads: only(copied), equal: null, apart: false };
     if (apart && treatments.every((t) => t.kind === 'with-weight'))
       return { table: -1, needs: only(-1), reads: only(-1), equal: null, apart };
+    if (treatments.some((t) => t.kind === 'zero')) {
+      if (!treatments.every((t) => t.kind === 'zero')) conflicts.push(severalSources(layout, shard, row));
+      return { table: -1 - N, needs: only(-1), reads: only(-1), equal: null, apart: false };
+    }
     // Infinities are copied and not summed, where one member's do for all outputs.
     const sources = new Set(treatments.map((t, k) => (t.kind === 'member' ? outputs[k]!.members[t.member!] : -1)));
-    const asBytes = sources.size === 1 && treatments.every((t) => t.default === 'activation state' && t.policy === null);
+    const asBytes =
+      sources.size === 1 &&
+      treatments.every((t) => (t.default === 'state' && t.kind === 'member') || (t.default === 'activation state' && t.policy === null));
     const bytes = !apart && (asBytes || dtypeByCode(layout.shards[shard]!.tensors.dtypes[row]!).kind !== 'float');
     const demands = treatments.filter((t) => mustBeEqual(t, bytes));
     // A policy that averages what is never averaged is told as such, and nothing need be equal for it.
@@ -123,6 +129,6 @@ function mustBeEqual({ kind }: Treatment, bytes: boolean): boolean {
 function severalSources(layout: Checkpoint, shard: number, row: number): Conflict {
   const { path, tensors } = layout.shards[shard]!;
   const tensor = tensors.names[row]!;
-  const message = `the outputs want the bytes of ${tensor} from different members, and it is no float tensor, so one read cannot serve them: make the outputs one by one`;
+  const message = `the outputs want the bytes of ${tensor} from different members, or none, and it is not computed from them, so one read cannot serve them: make the outputs one by one`;
   return { code: 'E_LAYOUTS_DIFFER', message, file: path, tensor };
 }

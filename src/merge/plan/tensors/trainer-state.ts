@@ -1,0 +1,185 @@
+import { dtypeByName } from '../../../base/dtype.ts';
+import type { Conflict } from '../../../base/errors.ts';
+import { optionWith, worded } from '../../../base/option-words.ts';
+import type { TensorPlace } from '../../../checkpoints/tensors/types.ts';
+import type { Checkpoint } from '../../../checkpoints/types.ts';
+import { inOrderOf } from '../../../model/roles/optimizer-state.ts';
+import { TensorIndex } from '../../../model/roles/tensor-index.ts';
+import type { PolicyTensor, Treatment } from '../../../recipe/policy/types.ts';
+import type { OutputFormat } from '../../../recipe/types.ts';
+import type { DraftOutput } from '../inputs/drafts.ts';
+import { keptOptimizer, type OutputTreatments } from './treatments.ts';
+
+/** What Megatron-core writes instead of buffers, each of many weights and cut by ranks. */
+export const byWeight = (): string =>
+  `Have Megatron write it weight by weight, with \`--dist-ckpt-optim-fully-reshardable\`, or use ${optionWith('optimizer', 'drop')}.`;
+
+/** Float32 weights in the optimizer's state, by the weights of the layout. */
+export interface Masters {
+  /** The master of a tensor, where it is made from that. */
+  of(shard: number, row: number): TensorPlace | undefined;
+  /** The same, by the tensor's number in the layout. */
+  ofNumber(tensor: number): boolean;
+  /** Weights that have one. */
+  readonly count: number;
+  /** Names of weights whose master has its elements in another order, so that they are made from themselves. */
+  readonly otherwise: readonly string[];
+}
+
+const NO_MASTERS: Masters = { of: () => undefined, ofNumber: () => false, count: 0, otherwise: [] };
+
+/**
+ * Finds the masters of weights.
+ * @param tensors of the layout, in its order
+ * @param treatmentsOf how the outputs treat a tensor of the layout
+ */
+export function mastersOf(
+  layout: Pick<Checkpoint, 'shards'>,
+  tensors: readonly PolicyTensor[],
+  treatmentsOf: (number: number) => readonly Treatment['kind'][],
+): Masters {
+  if (!tensors.some(({ state }) => state?.kind === 'master')) return NO_MASTERS;
+  const index = new TensorIndex(layout);
+  const places = layout.shards.flatMap(({ tensors: table }, shard) => Array.from({ length: table.count }, (_, row) => ({ shard, row })));
+  const found = new Map<number, TensorPlace>();
+  const otherwise: string[] = [];
+  const shapeOf = (number: number): readonly number[] => {
+    const { shard, row } = places[number]!;
+    return layout.shards[shard]!.tensors.shapes[row]!;
+  };
+  for (const [i, { state, dtype }] of tensors.entries()) {
+    if (state?.kind !== 'master' || state.weight === null || dtypeByName(dtype)!.kind !== 'float' || i >= places.length) continue;
+    const { weight } = state;
+    if (dtypeByName(tensors[weight]!.dtype)!.kind !== 'float') continue;
+    if (!treatmentsOf(weight).every((kind) => kind === 'average' || kind === 'member')) continue;
+    if (inOrderOf(shapeOf(weight), shapeOf(i))) found.set(weight, places[i]!);
+    else otherwise.push(tensors[weight]!.name);
+  }
+  return { of: (shard, row) => found.get(index.of(shard, row)), ofNumber: (i) => found.has(i), count: found.size, otherwise };
+}
+
+interface StateToCheck {
+  readonly layout: Checkpoint;
+  readonly members: readonly Checkpoint[];
+  readonly drafts: readonly DraftOutput[];
+  readonly format: OutputFormat;
+  /** Of the layout, in its order, and what members have beyond it. */
+  readonly tensors: readonly PolicyTensor[];
+  readonly treatments: readonly OutputTreatments[];
+  /** Whether weights are made from masters, and those. */
+  readonly fromMasters: boolean;
+  readonly masters: Masters;
+}
+
+/**
+ * What forbids to keep the trainer's state as it was asked for, each cause once.
+ * @returns conflicts, and which of those about tensors that are missing they explain, by member's path
+ */
+export function stateConflicts({ layout, members, drafts, format, tensors, treatments, fromMasters, masters }: StateToCheck): {
+  readonly conflicts: readonly Conflict[];
+  readonly explained: ReadonlySet<string>;
+} {
+  const conflicts: Conflict[] = [];
+  const explained = new Set<string>();
+  const own = tensors.filter(({ state, extra }) => state !== undefined && !extra);
+  const numbers = new Map(tensors.map((tensor, i) => [tensor, i]));
+  const isMaster = ({ state, dtype }: PolicyTensor): boolean => state?.kind === 'master' && dtypeByName(dtype)!.kind === 'float';
+  for (const [k, draft] of drafts.entries()) {
+    const { output } = draft;
+    const optimizer = keptOptimizer(output, format);
+    const { of, weights, treatments: kinds, members: mine } = treatments[k]!;
+    const lacks = (state: readonly PolicyTensor[], what: string, why: string): void => {
+      if (state.length === 0) return;
+      for (const m of mine) {
+        const member = members[m]!;
+        if (!state.some((tensor) => weights[of[numbers.get(tensor)!]!]![m] !== 0)) continue;
+        if (state.some(({ name }) => member.locate(name) !== undefined)) continue;
+        explained.add(member.path);
+        const help = worded`Leave it out, or use --optimizer newest for moments and --weights-from model for weights without masters.`;
+        conflicts.push({ code: 'E_NO_OPTIMIZER', message: `${member.path} has no ${what}, ${why}`, file: member.path, help });
+      }
+    };
+    if (fromMasters && masters.count === 0 && optimizer === null) {
+      const message = `${layout.path} has no float32 masters of its weights, and ${optionWith('weightsFrom', 'master')} makes weights from them`;
+      conflicts.push({ code: 'E_NO_OPTIMIZER', message, file: layout.path, help: worded`Use --weights-from model.` });
+    }
+    if (fromMasters && optimizer === null) {
+      const names = own.filter((tensor) => isMaster(tensor) && tensor.state!.weight !== null);
+      for (const m of mine) {
+        const member = members[m]!;
+        if (draft.schedule.weights[mine.indexOf(m)] === 0 || names.length === 0) continue;
+        if (names.some(({ name }) => member.locate(name) !== undefined)) continue;
+        explained.add(member.path);
+        const message = `${member.path} has no float32 masters of its weights, and ${optionWith('weightsFrom', 'master')} makes weights from them`;
+        conflicts.push({
+          code: 'E_NO_OPTIMIZER',
+          message,
+          file: member.path,
+          help: worded`Use --weights-from model, or leave that member out.`,
+        });
+      }
+    }
+    if (optimizer === null) continue;
+    const section = own.filter(({ state, name }) => state!.kind !== 'other' || /optim/.test(name));
+    const objects = layout.objects?.some(({ section: of }) => of === 'optimizer') ?? false;
+    if (section.length === 0 && !objects && optimizer !== 'drop') {
+      const message = `${layout.path}, the newest member of ${output.path}, has no optimizer state: it was saved of the model alone`;
+      const help = worded`Use --optimizer drop and start the optimizer anew, or members that were saved with it.`;
+      conflicts.push({ code: 'E_NO_OPTIMIZER', message, file: layout.path, help });
+    }
+    const flat = own.filter(({ state }) => state!.flat);
+    if (flat.length > 0 && optimizer !== 'drop') {
+      const message = `${layout.path} keeps its optimizer's state in buffers of many weights (${flat[0]!.name}), and nothing in it says which part is of which weight`;
+      conflicts.push({ code: 'E_LAYOUT_FORM', message, file: layout.path, tensor: flat[0]!.name, help: byWeight() });
+    }
+    if (output.weightsFrom === 'model' && own.some(isMaster)) {
+      const message = `${output.path}: ${optionWith('weightsFrom', 'model')} with ${optionWith('for', 'resume')}, and the trainer overwrites its weights from the float32 masters in the optimizer's state at the first step`;
+      conflicts.push({ code: 'E_OPTION', message, file: output.path, help: worded`Leave out --weights-from, or --for resume.` });
+    }
+    const averaged = (tensor: PolicyTensor): boolean => kinds[of[numbers.get(tensor)!]!]!.kind === 'average';
+    if (flat.length === 0) {
+      lacks(
+        own.filter((tensor) => isMaster(tensor) && averaged(tensor)),
+        'float32 masters of its weights',
+        'which the newest member has',
+      );
+      const moments = own.filter((tensor) => /moment/.test(tensor.state!.kind) && averaged(tensor));
+      lacks(
+        moments,
+        `optimizer state such as ${moments[0]?.name}`,
+        `and ${optionWith('optimizer', 'average')} averages those of all members`,
+      );
+    }
+    if (optimizer === 'average') {
+      const second = own.find((tensor) => {
+        const weightsOf = weights[of[numbers.get(tensor)!]!]!;
+        return tensor.state!.kind === 'second moment' && averaged(tensor) && weightsOf.some((weight) => weight < 0);
+      });
+      if (second !== undefined) {
+        const message = `${output.path}: negative weights can make second moments negative (${second.name}), of which the optimizer takes the root`;
+        const help = worded`Use --optimizer newest or --optimizer drop with these weights.`;
+        conflicts.push({ code: 'E_WEIGHTS', message, file: output.path, tensor: second.name, help });
+      }
+      const countOf = ({ objects: all }: Checkpoint): number => all?.find((one) => one.section === 'optimizer')?.count ?? 0;
+      for (const m of mine) {
+        const member = members[m]!;
+        if (explained.has(member.path) || countOf(member) === countOf(layout)) continue;
+        const message = `${member.path} has ${countOf(member)} objects of its optimizer beside tensors, and ${layout.path} has ${countOf(layout)}: their groups of parameters, or the optimizers, are not the same`;
+        const help = worded`Use --optimizer newest, which takes all of it from one member.`;
+        conflicts.push({ code: 'E_LAYOUT_FORM', message, file: member.path, help });
+      }
+    }
+  }
+  return { conflicts, explained };
+}
+
+/** Whether the optimizer's state has to be left out: what is of many weights together cannot be set to 0 in part. */
+export function leavesOptimizer(tensors: readonly PolicyTensor[]): boolean {
+  return tensors.some(({ state, extra }) => state?.flat === true && !extra);
+}
+
+/** Whether how many steps an optimizer took stands in no tensor beside its moments. */
+export function hasStepsElsewhere(tensors: readonly PolicyTensor[]): boolean {
+  const kinds = new Set(tensors.flatMap(({ state, extra }) => (state === undefined || extra ? [] : [state.kind])));
+  return kinds.has('first moment') && !kinds.has('step');
+}

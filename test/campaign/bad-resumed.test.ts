@@ -1,0 +1,185 @@
+import { cpSync, mkdtempSync, rmSync, truncateSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { MergeError } from '../../src/base/errors.ts';
+import { type AverageOptions, plan } from '../../src/merge/average.ts';
+import { planRecipe } from '../../src/merge/run.ts';
+import type { RecipeOutput } from '../../src/recipe/types.ts';
+import { unpackGolden } from '../support/containers.ts';
+import { type DcpTensor, writeDcp } from '../support/dcp-files.ts';
+
+/** What is wrong with a merge that training is to go on from: a code, the place, and a word of what to do. */
+
+const folder = mkdtempSync(join(tmpdir(), 'ckpt-merge-test-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+const at = (name: string): string => join(folder, name);
+const out = (): string => at('out');
+
+const tensor = (shape: readonly number[], dtype = 'float32'): DcpTensor => ({
+  dtype,
+  shape,
+  parts: [
+    {
+      start: shape.map(() => 0),
+      size: shape,
+      ...(dtype === 'int64' && { stored: { class: 'LongStorage', bytes: Buffer.alloc(8 * shape.reduce((a, b) => a * b, 1)) } }),
+    },
+  ],
+});
+const MODEL = { 'model.layers.0.w.weight': tensor([4, 2], 'bfloat16'), 'model.norm.weight': tensor([2], 'bfloat16') };
+const KEYS = ['layers.0.w.weight', 'norm.weight'] as const;
+const shapeOf = (key: (typeof KEYS)[number]): number[] => (key === 'norm.weight' ? [2] : [4, 2]);
+const each = (name: (key: string) => string, dtype?: string): Record<string, DcpTensor> =>
+  Object.fromEntries(KEYS.map((key) => [name(key), tensor(shapeOf(key), dtype)]));
+const ADAM = {
+  ...each((key) => `optim.state.${key}.exp_avg`),
+  ...each((key) => `optim.state.${key}.exp_avg_sq`),
+  ...Object.fromEntries(KEYS.map((key) => [`optim.state.${key}.step`, tensor([])])),
+};
+const MASTERS = each((key) => `optimizer.state.param.${key}`);
+const FLAT = 'optimizer.distributed.dp_group_idx_0.gbuf_idx_0.dtype_(torch.bfloat16, torch.bfloat16).bucket_idx_0';
+
+function checkpoint(name: string, ...parts: Readonly<Record<string, DcpTensor>>[]): string {
+  writeDcp(at(name), { tensors: Object.assign({}, ...parts) as Record<string, DcpTensor> });
+  return at(name);
+}
+const without = (tensors: Readonly<Record<string, DcpTensor>>, name: string): Record<string, DcpTensor> =>
+  Object.fromEntries(Object.entries(tensors).filter(([key]) => key !== name));
+
+type Made = Record<string, string>;
+let made: Made = {};
+beforeAll(() => {
+  const moment = 'optim.state.layers.0.w.weight.exp_avg';
+  const master = 'optimizer.state.param.layers.0.w.weight';
+  made = {
+    old: checkpoint('run/1', MODEL, ADAM),
+    new: checkpoint('run/2', MODEL, ADAM),
+    bare: checkpoint('bare/1', MODEL),
+    bareNew: checkpoint('bare/2', MODEL),
+    oneMissing: checkpoint('one-missing/1', MODEL, without(ADAM, moment)),
+    otherShape: checkpoint('other-shape/1', MODEL, ADAM, { [moment]: tensor([2, 4]) }),
+    otherDtype: checkpoint('other-dtype/1', MODEL, ADAM, { [moment]: tensor([4, 2], 'bfloat16') }),
+    codes: checkpoint('codes/1', MODEL, ADAM, { [moment]: tensor([4, 2], 'int64') }),
+    sgd: checkpoint(
+      'sgd/1',
+      MODEL,
+      each((key) => `optim.state.${key}.momentum_buffer`),
+    ),
+    noSteps: checkpoint('no-steps/2', MODEL, Object.fromEntries(Object.entries(ADAM).filter(([name]) => !name.endsWith('.step')))),
+    mastersOld: checkpoint('masters/1', MODEL, MASTERS),
+    masters: checkpoint('masters/2', MODEL, MASTERS),
+    mastersMissing: checkpoint('masters-missing/1', MODEL, without(MASTERS, master)),
+    mastersShape: checkpoint('masters-shape/1', MODEL, MASTERS, { [master]: tensor([8]) }),
+    mastersDtype: checkpoint('masters-dtype/1', MODEL, MASTERS, { [master]: tensor([4, 2], 'bfloat16') }),
+    remainders: checkpoint(
+      'remainders/2',
+      MODEL,
+      each((key) => `optimizer.state.master_param.${key}`, 'int64'),
+    ),
+    remaindersOld: checkpoint(
+      'remainders/1',
+      MODEL,
+      each((key) => `optimizer.state.master_param.${key}`, 'int64'),
+    ),
+    flatOld: checkpoint('flat/1', MODEL, { [`${FLAT}.param`]: tensor([12]), [`${FLAT}.exp_avg`]: tensor([12]) }),
+    flat: checkpoint('flat/2', MODEL, { [`${FLAT}.param`]: tensor([10]), [`${FLAT}.exp_avg`]: tensor([10]) }),
+    gathered: join(unpackGolden('megatron-0.15', at('gathered')), 'iter_0000200'),
+    megatron: unpackGolden('megatron', at('megatron')),
+    fsdp: unpackGolden('dcp-fsdp', at('fsdp')),
+  };
+  for (const step of ['100', '200']) made[`fsdp${step}`] = join(made.fsdp!, step);
+  for (const step of ['100', '200']) made[`megatron${step}`] = join(made.megatron!, `iter_0000${step}`);
+  cpSync(made.megatron200!, at('cut/iter_0000200'), { recursive: true });
+  made.cut = at('cut/iter_0000200');
+  truncateSync(join(made.cut, '__0_0.distcp'), 10_000);
+});
+
+interface Case {
+  readonly name: string;
+  readonly inputs: readonly string[];
+  readonly options?: Partial<AverageOptions>;
+  readonly outputs?: readonly Omit<RecipeOutput, 'path'>[];
+  readonly code: string;
+  /** What the message or its place names. */
+  readonly place: string;
+  /** A word of what to do, or of what it means. */
+  readonly says: RegExp;
+}
+const resume = (optimizer: 'newest' | 'drop' | 'average', more: Partial<AverageOptions> = {}): Partial<AverageOptions> => ({
+  format: 'dcp',
+  for: 'resume',
+  optimizer,
+  ...more,
+});
+
+const kept = (optimizer: 'newest' | 'drop'): Omit<RecipeOutput, 'path'> => ({ for: 'resume', optimizer });
+
+// biome-ignore format: a table, a case a line.
+const CASES: readonly Case[] = [
+  { name: 'an older member was saved without its optimizer', inputs: ['bare', 'new'], options: resume('average'), code: 'E_NO_OPTIMIZER', place: 'bare/1', says: /averages those of all members|average/ },
+  { name: 'the newest member was saved without its optimizer', inputs: ['old', 'bareNew'], options: resume('newest'), code: 'E_NO_OPTIMIZER', place: 'bare/2', says: /saved of the model alone/ },
+  { name: 'no member was saved with its optimizer', inputs: ['bare', 'bareNew'], options: resume('average'), code: 'E_NO_OPTIMIZER', place: 'bare/2', says: /`optimizer` drop/ },
+  { name: 'another optimizer', inputs: ['sgd', 'new'], options: resume('average'), code: 'E_NO_OPTIMIZER', place: 'sgd/1', says: /exp_avg/ },
+  { name: 'one moment is missing', inputs: ['oneMissing', 'new'], options: resume('average'), code: 'E_TENSOR_MISSING', place: 'optim.state.layers.0.w.weight.exp_avg', says: /one-missing/ },
+  { name: 'a moment of another shape', inputs: ['otherShape', 'new'], options: resume('average'), code: 'E_SHAPE', place: 'optim.state.layers.0.w.weight.exp_avg', says: /\[2, 4\]/ },
+  { name: 'a moment of another dtype', inputs: ['otherDtype', 'new'], options: resume('average'), code: 'E_MIXED_DTYPES', place: 'optim.state.layers.0.w.weight.exp_avg', says: /BF16/ },
+  { name: 'a moment that is integers', inputs: ['codes', 'new'], options: resume('average'), code: 'E_UNSUPPORTED_DTYPE', place: 'optim.state.layers.0.w.weight.exp_avg', says: /I64/ },
+  { name: 'moments of zero, and no step that is said', inputs: ['old', 'noSteps'], options: resume('drop'), code: 'E_NO_OPTIMIZER', place: 'no-steps/2', says: /steps its optimizer took/ },
+  { name: 'negative weights and second moments', inputs: ['old', 'new'], options: resume('average', { weights: [-0.5, 1.5] }), code: 'E_WEIGHTS', place: 'optim.state.layers.0.w.weight.exp_avg_sq', says: /root/ },
+  { name: 'negative weights of a policy, and second moments', inputs: ['old', 'new'], options: resume('average', { policies: [{ role: 'norms', weights: [-0.5, 1.5] }] }), code: 'E_WEIGHTS', place: 'optim.state.norm.weight.exp_avg_sq', says: /`optimizer` newest/ },
+  { name: 'an older member has no masters', inputs: ['bare', 'masters'], options: resume('newest'), code: 'E_NO_OPTIMIZER', place: 'bare/1', says: /float32 masters/ },
+  { name: 'one master is missing', inputs: ['mastersMissing', 'masters'], options: resume('newest'), code: 'E_TENSOR_MISSING', place: 'optimizer.state.param.layers.0.w.weight', says: /masters-missing/ },
+  { name: 'a master of another shape', inputs: ['mastersShape', 'masters'], options: resume('newest'), code: 'E_SHAPE', place: 'optimizer.state.param.layers.0.w.weight', says: /\[8\]/ },
+  { name: 'a master of another dtype', inputs: ['mastersDtype', 'masters'], options: resume('newest'), code: 'E_MIXED_DTYPES', place: 'optimizer.state.param.layers.0.w.weight', says: /BF16/ },
+  { name: 'weights from masters that there are none of', inputs: ['old', 'new'], options: { format: 'dcp', weightsFrom: 'master' }, code: 'E_NO_OPTIMIZER', place: 'run/2', says: /`weightsFrom` model/ },
+  { name: 'weights from masters that one member lacks', inputs: ['bare', 'masters'], options: { weightsFrom: 'master' }, code: 'E_NO_OPTIMIZER', place: 'bare/1', says: /weightsFrom: master/ },
+  { name: 'weights not from masters, which overwrite them', inputs: ['mastersOld', 'masters'], options: resume('newest', { weightsFrom: 'model' }), code: 'E_OPTION', place: 'out', says: /overwrites/ },
+  { name: 'buffers of many weights, copied', inputs: ['flat', 'flat'], options: resume('newest'), code: 'E_LAYOUT_FORM', place: `${FLAT}.param`, says: /--dist-ckpt-optim-fully-reshardable/ },
+  { name: 'buffers of many weights of another sharding', inputs: ['flatOld', 'flat'], options: resume('average'), code: 'E_SHAPE', place: `${FLAT}.exp_avg`, says: /\[12\]/ },
+  { name: 'buffers of many weights in objects', inputs: ['gathered', 'gathered'], options: resume('newest'), code: 'E_LAYOUT_FORM', place: 'optimizer.distributed.dp_group_idx_0.param_state/shard_0_1', says: /--dist-ckpt-optim-fully-reshardable/ },
+  { name: 'groups of parameters that others have not', inputs: ['old', 'fsdp200'], options: resume('average'), code: 'E_LAYOUT_FORM', place: 'run/1', says: /groups/ },
+  { name: 'an optimizer for no resume', inputs: ['old', 'new'], options: { format: 'dcp', optimizer: 'newest' }, code: 'E_OPTION', place: 'optimizer', says: /for: resume/ },
+  { name: 'averaged moments in safetensors', inputs: ['old', 'new'], options: { for: 'resume', optimizer: 'average' }, code: 'E_OPTION', place: 'average', says: /format: dcp/ },
+  { name: 'the optimizer of DCP in safetensors', inputs: ['old', 'new'], options: { for: 'resume', optimizer: 'newest' }, code: 'E_NO_OPTIMIZER', place: 'run/2', says: /no place for it/ },
+  { name: 'extra state of safetensors', inputs: ['old', 'new'], options: { extraState: 'drop' }, code: 'E_OPTION', place: 'extra', says: /format: dcp/ },
+  { name: 'extra state that there is none of', inputs: ['old', 'new'], options: resume('newest', { extraState: 'oldest' }), code: 'E_OPTION', place: 'run/2', says: /_extra_state/ },
+  { name: 'extra state that the oldest lacks', inputs: ['gathered', 'megatron200'], options: resume('newest', { extraState: 'oldest' }), code: 'E_TENSOR_MISSING', place: '_extra_state', says: /takes it from there/ },
+  { name: 'a policy about the optimizer', inputs: ['old', 'new'], options: resume('newest', { policies: [{ role: 'optimizer', use: 'drop' }] }), code: 'E_POLICY', place: 'role=optimizer', says: /`optimizer`/ },
+  { name: 'a policy about moments by name', inputs: ['old', 'new'], options: resume('newest', { policies: [{ name: 'optim.*exp_avg', use: 'average' }] }), code: 'E_POLICY', place: 'name=optim.*exp_avg', says: /`optimizer`/ },
+  { name: 'one output with zeros, one with moments', inputs: ['old', 'new'], outputs: [kept('drop'), kept('newest')], code: 'E_LAYOUTS_DIFFER', place: 'optim.state', says: /one by one/ },
+  { name: 'one output with state, one without', inputs: ['old', 'new'], outputs: [kept('newest'), {}], code: 'E_LAYOUTS_DIFFER', place: 'optim.state', says: /one by one/ },
+  { name: 'one output from masters, one from the model', inputs: ['mastersOld', 'masters'], outputs: [{ weightsFrom: 'master' }, {}], code: 'E_LAYOUTS_DIFFER', place: 'float32 masters', says: /one by one/ },
+  { name: 'remainders of masters from two members', inputs: ['remaindersOld', 'remainders'], outputs: [{ ...kept('newest'), select: { last: 1 } }, { ...kept('newest'), select: { steps: [1] } }], code: 'E_LAYOUTS_DIFFER', place: 'master_param', says: /different members/ },
+  { name: 'no such choice', inputs: ['old', 'new'], options: resume('keep' as 'newest'), code: 'E_OPTION', place: 'optimizer', says: /newest/ },
+  { name: 'items that were cut off', inputs: ['megatron100', 'cut'], options: resume('newest'), code: 'E_FILE_TRUNCATED', place: '__0_0.distcp', says: /bytes/ },
+];
+
+const told: string[][] = [];
+afterAll(() => console.log(told.map((row) => row.join(' | ')).join('\n')));
+
+describe('what is wrong with a merge that training is to go on from', () => {
+  it.each(CASES)('$name', async ({ name, inputs, options, outputs, code, place, says }) => {
+    const paths = inputs.map((input) => made[input]!);
+    const error = await (outputs === undefined
+      ? plan({ inputs: paths, output: out(), ...options } as AverageOptions)
+      : planRecipe({ inputs: paths, format: 'dcp', outputs: outputs.map((output, k) => ({ path: at(`out-${k}`), ...output })) })
+    ).then(
+      () => null,
+      (cause: unknown) => cause,
+    );
+    expect(error, `${name}: is refused`).toBeInstanceOf(MergeError);
+    const { details, message, help } = error as MergeError;
+    const conflicts = (details.conflicts as
+      | readonly { code: string; message: string; tensor?: string; file?: string; help?: string }[]
+      | undefined) ?? [{ code: (error as MergeError).code, message, help }];
+    told.push([conflicts.map((one) => one.code).join(', '), name, message.replaceAll(folder, '')]);
+    const own = conflicts.find((one) => one.code === code && `${one.message} ${one.tensor} ${one.file}`.includes(place));
+    expect(own, JSON.stringify(conflicts)).toBeDefined();
+    expect(conflicts.map((one) => `${one.message} ${one.help ?? help}`).join(' ')).toMatch(says);
+  });
+
+  it('knows at least 25 of them', () => {
+    expect(new Set(CASES.map(({ code, place }) => `${code} ${place}`)).size).toBeGreaterThanOrEqual(25);
+  });
+});
