@@ -51,6 +51,18 @@ const RUNS = [
   ['megatron', 'iter_0000100', 'iter_0000200', ''],
 ] as const;
 
+it.each(['safetensors', 'dcp'] as const)(
+  'weights of a merge as %s are made from masters where that is asked for, and verified',
+  async (format) => {
+    const inputs = ['100', '200'].map((step) => join(golden('megatron'), `iter_0000${step}`));
+    const output = fresh();
+    await average({ inputs, output, format, weightsFrom: 'master' });
+    const sums = await sumsOf(output);
+    for (const [name, sum] of Object.entries(sums)) expect([name, sum]).toEqual([name, EXPECTED.megatron!.newest[name]]);
+    expect(await verify(output, { full: true })).toMatchObject({ ok: true, recomputed: { fraction: 1 } });
+  },
+);
+
 describe.each(RUNS)('%s', (name, older, newer, inner) => {
   it.each(['newest', 'drop', 'average'] as const)('--optimizer %s: every tensor is what torch says, and is verified', async (optimizer) => {
     const inputs = [older, newer].map((step) => join(golden(name), step));

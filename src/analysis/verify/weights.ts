@@ -3,7 +3,7 @@ import type { TensorPlace } from '../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { NOTHING_QUANTISED } from '../../merge/plan/quantised/nothing.ts';
 import { markedBounds } from '../../merge/plan/tensors/buffers.ts';
-import { mastersOf } from '../../merge/plan/tensors/trainer-state.ts';
+import { masterNames } from '../../merge/plan/tensors/trainer-state.ts';
 import { conversionOf, keptOptimizer, policyTensors } from '../../merge/plan/tensors/treatments.ts';
 import { unknownFloats } from '../../merge/plan/tensors/unknown.ts';
 import type { ProvenanceRecipe } from '../../merge/record/provenance.ts';
@@ -61,7 +61,8 @@ export async function treatedTensors(
     { members: recipe.members, allowUnknown: recipe.allowUnknown || convert !== undefined, convert: copied ? convert : undefined, resumed },
   );
   const whole = recipe.members.map((m) => m.weight);
-  const masters = mastersOf(output, tensors, recipe.weightsFrom === 'master' ? (i) => [treatments[of[i]!]!.kind] : () => []);
+  // An output of the model alone has none of the masters that it was made from.
+  const masters = recipe.weightsFrom === 'master' ? (members.map(masterNames).findLast((names) => names.size > 0) ?? null) : null;
   const weights = treatments.map(({ kind, member, policy }) => {
     if (kind === 'member') return whole.map((_, m) => (m === member ? 1 : 0));
     if (kind === 'average') return (policy === null ? null : recipe.policies[policy]!.weights) ?? whole;
@@ -76,9 +77,9 @@ export async function treatedTensors(
     of: (shard, row) => (isCopied(shard, row) ? null : weights[of[index.of(shard, row)]!]!),
     isZero: (shard, row) => treatmentOf(shard, row).kind === 'zero',
     nameOf(shard, row) {
-      const master = recipe.weightsFrom === 'master' ? masters.of(shard, row) : undefined;
-      const place = master ?? { shard, row };
-      return output.shards[place.shard]!.tensors.names[place.row]!;
+      const name = output.shards[shard]!.tensors.names[row]!;
+      const { kind } = treatmentOf(shard, row);
+      return kind === 'average' || kind === 'member' ? (masters?.get(name) ?? name) : name;
     },
     copiedFrom(shard, row) {
       const { kind, member, default: named } = treatmentOf(shard, row);

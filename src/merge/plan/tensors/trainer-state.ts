@@ -1,9 +1,10 @@
-import { dtypeByName } from '../../../base/dtype.ts';
+import { dtypeByCode, dtypeByName } from '../../../base/dtype.ts';
 import type { Conflict } from '../../../base/errors.ts';
 import { optionWith, worded } from '../../../base/option-words.ts';
+import { sectionOf } from '../../../checkpoints/tensors/section.ts';
 import type { TensorPlace } from '../../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
-import { inOrderOf } from '../../../model/roles/optimizer-state.ts';
+import { inOrderOf, stateTensor, weightOf } from '../../../model/roles/optimizer-state.ts';
 import { TensorIndex } from '../../../model/roles/tensor-index.ts';
 import type { PolicyTensor, Treatment } from '../../../recipe/policy/types.ts';
 import type { OutputFormat } from '../../../recipe/types.ts';
@@ -56,6 +57,27 @@ export function mastersOf(
     else otherwise.push(tensors[weight]!.name);
   }
   return { of: (shard, row) => found.get(index.of(shard, row)), ofNumber: (i) => found.has(i), count: found.size, otherwise };
+}
+
+/** Names of float32 masters whose elements are in the order of their weights', by the names of those. */
+export function masterNames(checkpoint: Pick<Checkpoint, 'shards' | 'locate'>): ReadonlyMap<string, string> {
+  const found = new Map<string, string>();
+  const isFloat = ({ shard, row }: TensorPlace): boolean => dtypeByCode(checkpoint.shards[shard]!.tensors.dtypes[row]!).kind === 'float';
+  for (const [shard, { tensors }] of checkpoint.shards.entries()) {
+    for (const [row, name] of tensors.names.entries()) {
+      if (sectionOf(tensors, row) === 'model') continue;
+      const state = stateTensor(name);
+      if (state.kind !== 'master' || state.flat || !isFloat({ shard, row })) continue;
+      const weight = weightOf(state, (key) => {
+        const place = checkpoint.locate(key);
+        return place === undefined || sectionOf(checkpoint.shards[place.shard]!.tensors, place.row) !== 'model' ? undefined : place;
+      });
+      if (weight === null || !isFloat(weight)) continue;
+      const table = checkpoint.shards[weight.shard]!.tensors;
+      if (inOrderOf(table.shapes[weight.row]!, tensors.shapes[row]!)) found.set(table.names[weight.row]!, name);
+    }
+  }
+  return found;
 }
 
 interface StateToCheck {
