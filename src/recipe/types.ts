@@ -15,7 +15,7 @@ export const WEIGHT_SOURCES = ['model', 'master'] as const;
 export type WeightSource = (typeof WEIGHT_SOURCES)[number];
 
 /** Containers that are written. */
-export const FORMATS = ['safetensors', 'dcp'] as const;
+export const FORMATS = ['safetensors', 'dcp', 'torch'] as const;
 export type OutputFormat = (typeof FORMATS)[number];
 
 /** One output of a recipe. */

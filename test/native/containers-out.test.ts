@@ -168,7 +168,8 @@ describe('a container with a frame around its tensors', () => {
     const { container, files } = plan.outputs[0]!;
     for (const [s, path] of twice.entries()) {
       const bytes = readFileSync(path);
-      for (const { offset, after } of container.finish(files[s]!, { data: () => 0, crc32: () => 0xdeadbeef }, s)) bytes.set(after, offset);
+      for (const { offset, after } of container.finish(files[s]!, { data: () => 0, crc32: () => 0xdeadbeef, crc32Of: () => 0 }, s))
+        bytes.set(after, offset);
       writeFileSync(path, bytes, { flag: 'r+' });
     }
     await execute(plan, { resume: true });

@@ -5,12 +5,12 @@ import { storeOf } from '../../base/store/store.ts';
 import { OpenCache } from '../../checkpoints/containers/open-cache.ts';
 import { fingerprint } from '../../checkpoints/fingerprint.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
-import { METADATA_KEY, PROVENANCE_FILE } from '../../checkpoints/our-files.ts';
+import { METADATA_KEY, PROVENANCE_FILE, recordBeside } from '../../checkpoints/our-files.ts';
 import { discoverRun, isRunFolder } from '../../checkpoints/run/discover.ts';
 import { dataStart } from '../../checkpoints/tensors/table.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { DATA_CRC_KEY, type Provenance, type ProvenanceMember } from '../../merge/record/provenance.ts';
-import { readProvenance } from '../../merge/record/read-provenance.ts';
+import { readProvenance, readRecord } from '../../merge/record/read-provenance.ts';
 
 /** What a merge says of itself. */
 export interface MergeRecord {
@@ -28,7 +28,16 @@ export interface MergeRecord {
 }
 
 /** Whether a folder has a record of a merge, be it one that can be read or not; a file may have one in it. */
-export async function holdsRecord({ path, kind }: Pick<Checkpoint, 'path' | 'kind'>): Promise<boolean> {
+export async function holdsRecord({ path, kind, form }: Pick<Checkpoint, 'path' | 'kind' | 'form'>): Promise<boolean> {
+  if (kind === 'file' && form.kind === 'torch') {
+    const beside = recordBeside(path);
+    return storeOf(beside)
+      .stat(beside)
+      .then(
+        () => true,
+        () => false,
+      );
+  }
   return kind === 'file' || ((await storeOf(path).list(path))?.some(({ name }) => name === PROVENANCE_FILE) ?? false);
 }
 
@@ -51,6 +60,7 @@ export async function readMergeRecord(output: Checkpoint): Promise<MergeRecord> 
     const beside = provenance.sideFiles?.map((file) => ({ ...file, path: join(output.path, file.name) })) ?? null;
     return { provenance, sums, beside };
   }
+  if (output.form.kind === 'torch') return recordOfTorchFile(output);
   const { metadata, tensors, path, name, stat } = output.shards[0]!;
   const [embedded, crc32c] = [metadata?.get(METADATA_KEY), metadata?.get(DATA_CRC_KEY)];
   if (embedded === undefined || crc32c === undefined) {
@@ -61,6 +71,22 @@ export async function readMergeRecord(output: Checkpoint): Promise<MergeRecord> 
   const from = dataStart(tensors) ?? stat.size;
   const sums = [{ name, path, from, bytes: stat.size - from, crc32c }];
   return { provenance: parseProvenance(embedded, path), sums, beside: [] };
+}
+
+/** The record beside a file of torch.save, whose own name may be another by now. */
+async function recordOfTorchFile({ path, files }: Checkpoint): Promise<MergeRecord> {
+  const file = recordBeside(path);
+  const provenance = await readRecord(file).catch((cause: unknown) => {
+    if (!(cause instanceof MergeError)) throw cause;
+    throw new MergeError('E_PROVENANCE', cause.message, { details: { ...cause.details, file }, cause });
+  });
+  const [sum] = provenance?.files ?? [];
+  if (provenance === null || sum === undefined) {
+    throw new MergeError('E_PROVENANCE', `${path}: there is no ${basename(file)} beside it, which would say how it was made`, {
+      details: { file },
+    });
+  }
+  return { provenance, sums: [{ ...sum, name: files[0]!.name, path, from: 0 }], beside: [] };
 }
 
 /**

@@ -10,15 +10,18 @@ import type { NativeBinding } from '../native/binding.ts';
 import { type CopiedFile, composeFile, copySideFiles } from '../output/copy-side-files.ts';
 import { findPartials } from '../output/partial.ts';
 import { beginPublication, clearPublished } from '../output/publication.ts';
+import { withRecordBeside } from '../output/record-beside.ts';
 import { partialToResume, WHOLE_PART } from '../output/resume.ts';
 import type { Publication, PublicationRequest } from '../output/types.ts';
 import { membersOf } from '../plan/document.ts';
 import { recordedRecipe } from '../plan/recipe.ts';
 import type { Plan, PlanOutput } from '../plan/types.ts';
 import { mergeCard } from '../record/merge-card.ts';
-import { buildProvenance, type ProvenanceTimings, provenanceText } from '../record/provenance.ts';
-import type { RoundingFigure } from '../record/rounding.ts';
+import { buildProvenance, type ProvenanceInput, provenanceText } from '../record/provenance.ts';
 import type { FinishedFile, FinishedFiles } from './finished-files.ts';
+
+/** What a run found out. */
+type Found = Required<Pick<ProvenanceInput, 'warnings' | 'rounding' | 'timings'>>;
 
 /** How a publication is begun. */
 interface BeginOptions {
@@ -104,14 +107,17 @@ export async function publishOutput(
   publication: Publication,
   finished: FinishedFiles,
   binding: NativeBinding,
-  record: { readonly warnings: readonly Warning[]; readonly rounding: readonly RoundingFigure[]; readonly timings: ProvenanceTimings },
+  record: Found,
   signal?: AbortSignal,
 ): Promise<void> {
   const output = plan.outputs[k]!;
   const { dir } = publication;
-  const members = membersOf(plan, output);
   const files = await finishFiles(output, k, dir, finished);
-  if (output.kind === 'file') return publication.finish();
+  if (output.kind === 'file') {
+    if (output.recordBeside === null) return publication.finish();
+    const provenance = buildProvenance({ ...recordOf(plan, output, record), files });
+    return withRecordBeside(output.recordBeside, provenanceText(provenance), () => publication.finish());
+  }
   const write = (name: string, content: string | Uint8Array): Promise<void> =>
     onOutput('write', `${output.path} (${name})`, () => writeAnew(SYSTEM, join(dir, name), content));
   const sum = (bytes: Uint8Array, before: number): number => binding.crc32c(bytes, before);
@@ -130,18 +136,11 @@ export async function publishOutput(
   if (output.recipe !== null) await write(RECIPE_FILE, output.recipe);
 
   const provenance = buildProvenance({
-    ...recordedRecipe(members, output, plan),
-    planDigest: output.digest,
+    ...recordOf(plan, output, record),
     files,
     // Without the card, which whoever publishes the merge writes on, and the recipe, which names the output:
     // the record of a merge is the same wherever it is written.
     sideFiles: beside,
-    dtypeChanges: [...output.dtypeChanges, ...output.edited.flatMap(({ changes }) => changes)],
-    selection: output.report,
-    hidden: output.left.flatMap(({ leadsTo }) => leadsTo ?? []),
-    warnings: record.warnings,
-    rounding: record.rounding,
-    timings: record.timings,
   });
   await write(PROVENANCE_FILE, provenanceText(provenance));
   await write(
@@ -154,6 +153,18 @@ export async function publishOutput(
     }),
   );
   await publication.finish();
+}
+
+/** What a merge says of itself, but for its files. */
+function recordOf(plan: Plan, output: PlanOutput, record: Found): Omit<ProvenanceInput, 'files'> {
+  return {
+    ...recordedRecipe(membersOf(plan, output), output, plan),
+    planDigest: output.digest,
+    dtypeChanges: [...output.dtypeChanges, ...output.edited.flatMap(({ changes }) => changes)],
+    selection: output.report,
+    hidden: output.left.flatMap(({ leadsTo }) => leadsTo ?? []),
+    ...record,
+  };
 }
 
 /** Lets the container of an output patch its files. @returns them with their CRC32Cs as they are then */

@@ -1,7 +1,7 @@
 import { MergeError } from '../../base/errors.ts';
 import type { NativeBinding } from '../native/binding.ts';
 import { unitKey } from '../output/journal.ts';
-import type { JournalUnit, Publication } from '../output/types.ts';
+import type { JournalUnit, Publication, TensorSum } from '../output/types.ts';
 import type { FileSums, Patch } from '../plan/outputs/container.ts';
 import type { Plan } from '../plan/types.ts';
 import type { Unit } from './units.ts';
@@ -12,6 +12,11 @@ export interface FinishedFile {
   readonly bytes: number;
   readonly crc: number;
 }
+
+/** A CRC-32, and of how many bytes. */
+type Sum = Omit<TensorSum, 'row'>;
+
+const NO_BYTES: Sum = { crc: 0, bytes: 0 };
 
 /**
  * Puts the tensor files of every output together from their units: written now in whatever order, by the run
@@ -82,27 +87,33 @@ export class FinishedFiles {
 
   /** What the container of an output is told of one of its files. */
   sums(output: number, shard: number, { crc, bytes, name }: FinishedFile): FileSums {
-    const byRow = new Map<number, number>();
+    const byRow = new Map<number, Sum>();
     for (const [unit, lines] of this.inOrder()) {
       if (unit.shard !== shard) continue;
       for (const sum of lines[output]!.crc32 ?? []) {
         const before = byRow.get(sum.row);
-        byRow.set(sum.row, before === undefined ? sum.crc : this.#binding.crc32Combine(before, sum.crc, sum.bytes));
+        byRow.set(sum.row, before === undefined ? sum : this.#joined(before, sum));
       }
     }
     const table = this.#plan.tables[shard]!;
+    const sumOf = (row: number): Sum => {
+      const sum = byRow.get(row) ?? (table.bytes[row] === 0 ? NO_BYTES : undefined);
+      if (sum === undefined) throw new MergeError('E_INTERNAL', `there is no CRC-32 of tensor ${table.names[row]} of ${name}`);
+      return sum;
+    };
     return {
       data: () => {
         // A CRC is linear, so the header's part can be taken out again.
         const header = this.#plan.outputs[output]!.files[shard]!.header();
         return (crc ^ this.#binding.crc32cCombine(this.#binding.crc32c(header, 0), 0, bytes - header.length)) >>> 0;
       },
-      crc32: (row) => {
-        const sum = byRow.get(row) ?? (table.bytes[row] === 0 ? 0 : undefined);
-        if (sum === undefined) throw new MergeError('E_INTERNAL', `there is no CRC-32 of tensor ${table.names[row]} of ${name}`);
-        return sum;
-      },
+      crc32: (row) => sumOf(row).crc,
+      crc32Of: (rows) => rows.map(sumOf).reduce((before, sum) => this.#joined(before, sum), NO_BYTES).crc,
     };
+  }
+
+  #joined(before: Sum, { crc, bytes }: Sum): Sum {
+    return { crc: this.#binding.crc32Combine(before.crc, crc, bytes), bytes: before.bytes + bytes };
   }
 
   /** The CRC32C of a file after a patch: it changes by that of the difference, moved to its place. */

@@ -166,7 +166,12 @@ export async function checkLoss(output: string, path: string, wanted: Replaced):
   if (foreign.length === 0) return noted;
   if (wanted === 'page')
     throw kindError(output, 'is no page of this program, and is not replaced', 'Move it away, or choose another name.');
-  if (wanted === 'file') throw kindError(output, 'is no safetensors file, and is not replaced', 'Move it away, or choose another output.');
+  if (wanted === 'file')
+    throw kindError(
+      output,
+      'is neither a safetensors file nor one of torch.save, and is not replaced',
+      'Move it away, or choose another output.',
+    );
   throw kindError(
     output,
     `holds what no checkpoint has, and is not replaced: ${fewOf(foreign)}`,

@@ -59,6 +59,8 @@ const OWN_ARRAYS = /\.(npy|npz|pkl)$/;
 
 /** Longest header that a safetensors file may have, bytes. */
 const LONGEST_HEADER = 100_000_000;
+/** How an archive of torch.save begins: with the header of its pickle. */
+const TORCH_HEAD = /^PK.{28}[^/]+\/data\.pkl/s;
 /** Where a page of this program says so, at the latest. */
 const PAGE_HEAD = 1024;
 /** Folders in folders, and files in all of them, that are looked at. */
@@ -68,7 +70,7 @@ const MOST_FILES = 100_000;
 /**
  * What would be lost if what lies at a path were replaced. A folder may be if it holds weights or the
  * provenance of a merge, and beside them only what checkpoints have; a file, if it begins as a safetensors
- * file does, or is a page of this program. Names decide, and no more of a file than its beginning.
+ * file or one of torch.save does, or is a page of this program. Names decide, and no more of a file than its beginning.
  * @throws MergeError E_NOT_READABLE, E_IO; the errno of readdir(2)
  */
 export async function lossOf(path: string, kind: Replaced): Promise<Loss> {
@@ -136,6 +138,7 @@ async function begins(path: string, kind: 'file' | 'page'): Promise<boolean> {
     const head = Buffer.alloc(Math.min(size, PAGE_HEAD));
     await file.read(head, 0);
     if (kind === 'page') return head.includes('<meta name="generator" content="ckpt-merge ');
+    if (TORCH_HEAD.test(head.toString('latin1'))) return true;
     return size > 8 && head[8] === 0x7b && head.readBigUInt64LE(0) <= LONGEST_HEADER;
   } finally {
     await file.close();

@@ -1,13 +1,11 @@
 import { parseByteSize } from '../../base/byte-size.ts';
 import { type Conflict, ERROR_CODES, MergeError, type Warning } from '../../base/errors.ts';
 import { mapBounded } from '../../base/map-bounded.ts';
-import { optionName, optionWith, worded } from '../../base/option-words.ts';
+import { optionName } from '../../base/option-words.ts';
 import { refuse } from '../../base/problems.ts';
-import { readTemplate } from '../../checkpoints/containers/dcp/template.ts';
 import { OpenCache } from '../../checkpoints/containers/open-cache.ts';
 import { sampleOf } from '../../checkpoints/fingerprint.ts';
 import { cachedRepoId } from '../../checkpoints/hub.ts';
-import { readIntegrity } from '../../checkpoints/integrity.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
 import { modelBytes } from '../../checkpoints/tensors/table.ts';
 import type { Shard } from '../../checkpoints/tensors/types.ts';
@@ -23,16 +21,15 @@ import { orderInputs } from './inputs/order.ts';
 import { keepSpots } from './inputs/spots.ts';
 import { besideOutput } from './outputs/beside.ts';
 import { type Companions, companionsOf } from './outputs/dcp-companions.ts';
-import { DcpFiles } from './outputs/dcp-files.ts';
 import { isPublished, otherMerge } from './outputs/finished.ts';
+import { inForm } from './outputs/forms.ts';
 import { outputFiles } from './outputs/output-files.ts';
-import { outputConflicts, outputsOverlap } from './outputs/output-path.ts';
+import { formatOf, outputConflicts, outputsOverlap, recordConflicts } from './outputs/output-path.ts';
 import { spaceNeeded } from './outputs/space.ts';
 import { Tokenizers } from './outputs/tokenizers.ts';
 import { hasFloatsOnly, parameterCount, quantisedBytes, quantisedOf } from './quantised/shards.ts';
 import { recipeText } from './recipe-text.ts';
 import { requestDigest } from './request-digest.ts';
-import { type Chunked, inChunks, rowCutsOf } from './tensors/chunks.ts';
 import { unequalTensors } from './tensors/equal.ts';
 import { expertOrder } from './tensors/expert-order.ts';
 import { layoutConflicts } from './tensors/layouts.ts';
@@ -74,7 +71,8 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
   const ordered = orderInputs(await placeInputs(request, openInput), request.outputs, request.ordered ?? false);
   const checkpoints = ordered.inputs.map((i) => i.checkpoint);
   const like = request.like === undefined ? null : await openInput(request.like);
-  const format = request.format ?? 'safetensors';
+  const paths = request.outputs.map(({ path }) => path);
+  const format = request.format ?? formatOf(paths, like ?? ordered.inputs.at(-1)!.checkpoint);
   const drafts = await Promise.all(request.outputs.map((given, k) => draftOutput(given, k, ordered, like, format)));
   const layoutsDiffer = layoutConflicts(drafts.map((d) => ({ path: d.output.path, layout: d.layout })));
   const layout = drafts.at(-1)!.layout;
@@ -82,9 +80,8 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
   const { shardSize } = request;
   const cutting = shardSize !== undefined || request.files !== undefined;
   const cut = cutting ? resharded(found, layout, drafts, request) : { planned: found, conflicts: [] };
-  const chunked = format === 'dcp' ? inChunks(cut.planned, rowCutsOf(layout)) : null;
-  const { planned } = chunked ?? cut;
-  const dcp = chunked === null ? null : await dcpFiles(layout, drafts, chunked);
+  const formed = await inForm(format, cut.planned, { layout, checkpoints, drafts, resized: cutting }, signal);
+  const { planned, dcp, forms } = formed;
   const { participates, targets } = planned;
 
   const members = await mapBounded([...ordered.inputs.entries()], OPEN_AT_ONCE, async ([m, input]): Promise<PlanMember> => {
@@ -111,9 +108,9 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
   const tables = targets.map((t) => t.table);
   const text = new SharedText();
   // A layout of floats (--like) is one of the ways in which quantised weights become such.
-  const floats = hasFloatsOnly(planned);
+  const floats = hasFloatsOnly(cut.planned);
   const form = { floats, dequantised: floats && planned.quantised.works.length > 0 };
-  const parameters = parameterCount(planned);
+  const parameters = parameterCount(cut.planned);
   const outputs: PlanOutput[] = [];
   const entriesOf: (readonly Entries[])[] = [];
   const besideConflicts: Conflict[] = [];
@@ -123,13 +120,14 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
     const tokenizer = await tokenizers.check(d, beside.files);
     besideConflicts.push(...beside.conflicts, ...tokenizer.conflicts);
     const treatments = planned.treatments[k]!;
-    const entries = tables.map((table, s) => {
-      const dtypes = outputDtypes(table.dtypes, planned.treatmentOf[k]![s]!, treatments.treatments, d.output.dtype);
-      return dcp === null ? text.entries(table, dtypes) : dcp.entries(s, dtypes);
-    });
-    entriesOf.push(entries);
     const companions = dcp === null ? null : await companionsFor(d, layout, planned);
     if (companions !== null) besideConflicts.push(...companions.conflicts);
+    const ownForm = (companions === null ? forms?.[k] : dcp?.beside(companions)) ?? null;
+    const entries = tables.map((table, s) => {
+      const dtypes = outputDtypes(table.dtypes, planned.treatmentOf[k]![s]!, treatments.treatments, d.output.dtype);
+      return ownForm?.entries(s, dtypes) ?? text.entries(table, dtypes);
+    });
+    entriesOf.push(entries);
     const record = {
       policies: planPolicies(d.output, treatments),
       used: d.members.map((m) => treatments.uses[m]!),
@@ -145,7 +143,7 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
       beside.files,
       record,
       entries,
-      { text, shards: shardsIn(d.layout, planned.shards, cutting), tables, parameters, floats, dcp, companions },
+      { text, shards: shardsIn(d.layout, planned.shards, cutting), tables, parameters, floats, form: ownForm, companions },
       options,
     );
     const { selection = null, baseModelId = cachedRepoId(d.own.map((c) => c.path)) } = d.output;
@@ -194,9 +192,16 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
     if (published.includes(true)) return withoutFinished(request, published, signal);
   }
 
-  const conflicts: Conflict[] = [...layoutsDiffer, ...cut.conflicts, ...(await outputsOverlap(request.outputs.map((o) => o.path)))];
+  const conflicts: Conflict[] = [
+    ...layoutsDiffer,
+    ...cut.conflicts,
+    ...formed.conflicts,
+    ...(await outputsOverlap(request.outputs.map((o) => o.path))),
+  ];
   const sources = like === null ? checkpoints : [...checkpoints, like];
   for (const [k, { output, kind }] of drafts.entries()) {
+    const { recordBeside: record } = outputs[k]!;
+    if (record !== null) conflicts.push(...(await recordConflicts(record)));
     for (const conflict of await outputConflicts(output.path, kind, sources, request.force ?? false)) {
       const resumed = request.resume && conflict.code === 'E_OUTPUT_EXISTS';
       const other = resumed ? `, ${await otherMerge(outputs[k]!, pick(members, outputs[k]!.members), options)}` : '';
@@ -250,7 +255,7 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
     shards,
     tables,
     weights: planned.works.weights,
-    tensors: chunked?.tensors.length ?? tables.reduce((sum, table) => sum + table.count, 0),
+    tensors: cut.planned.targets.reduce((sum, { table }) => sum + table.count, 0),
     ...form,
     bytesRead: bytes.reduce((sum, b) => sum + b.read, 0) + quantisedBytes(planned),
     bytesWritten: outputs.reduce((sum, o) => sum + o.bytes, 0),
@@ -264,24 +269,6 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
 
 function withWarnings(output: PlanOutput, found: readonly Warning[]): PlanOutput {
   return found.length === 0 ? output : { ...output, warnings: [...output.warnings, ...found] };
-}
-
-/**
- * The files of outputs in the form in which a checkpoint of DCP is written.
- * @throws MergeError E_OPTION where the layout is of another container, or an output is no folder
- */
-async function dcpFiles(layout: Checkpoint, drafts: readonly DraftOutput[], chunked: Chunked): Promise<DcpFiles> {
-  const option = optionWith('format', 'dcp');
-  if (layout.form.kind !== 'dcp') {
-    throw new MergeError('E_OPTION', `${layout.path}: is no checkpoint of DCP, and ${option} writes in the form of one`, {
-      details: { file: layout.path },
-      help: worded`Name one with --like: the output has its names, parts and classes.`,
-    });
-  }
-  const file = drafts.find(({ kind }) => kind === 'file');
-  if (file !== undefined) throw new MergeError('E_OPTION', `${file.output.path}: is a file, and ${option} makes a folder`);
-  const checksums = (await readIntegrity(layout))?.algorithm ?? null;
-  return new DcpFiles(await readTemplate(layout), checksums, chunked);
 }
 
 /** What an output has beside the tensors of DCP: of its own newest member, where that is such a checkpoint. */

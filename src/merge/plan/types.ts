@@ -183,6 +183,8 @@ export interface PlanOutput {
   readonly optimizer: OptimizerUse | null;
   readonly extraState: ExtraStateUse | null;
   readonly weightsFrom: WeightSource | null;
+  /** Where its record lies that a file cannot hold; null where it is in the output. */
+  readonly recordBeside: string | null;
   /** One for each of `Plan.tables`, in the same order. */
   readonly files: readonly PlanOutputFile[];
   /** Of what kind they are. */

@@ -26,7 +26,7 @@ export interface DraftOutput {
   readonly warnings: readonly Warning[];
 }
 
-/** @param like the layout of all outputs; else each follows the newest of its members */
+/** @param like the layout of all outputs; else each follows the newest of its members @param format their container */
 export async function draftOutput(
   given: OutputRequest,
   k: number,
@@ -39,7 +39,7 @@ export async function draftOutput(
   const inputs = members.map((m) => ordered.inputs[m]!);
   const own = inputs.map((input) => input.checkpoint);
   const layout = like ?? own.at(-1)!;
-  const kind = outputKind(output.path, [...own, layout]);
+  const kind = outputKind(output.path, [...own, layout], format);
   const { log, phase, siblings = new Set(inputs.map((i) => i.ingredient)).size > 1 } = output.selection ?? {};
   const scheduleMembers = inputs.map(({ checkpoint: { path }, epoch, step, tokens }) => ({ path, epoch, step, tokens }));
   const context = { log, phase, siblings };

@@ -1,4 +1,5 @@
 import { sealDataCrc } from '../../record/provenance.ts';
+import type { Entries } from '../tensors/shared-text.ts';
 
 /** Bytes of a tensor file that belong to no tensor. */
 export interface FramePiece {
@@ -61,6 +62,8 @@ export interface FileSums {
    * not of quantised weights.
    */
   crc32(row: number): number;
+  /** The same of several rows that follow one another. */
+  crc32Of(rows: readonly number[]): number;
 }
 
 /**
@@ -75,6 +78,34 @@ export interface OutputContainer {
    * @param shard which of the output's files it is
    */
   finish(frame: FileFrame, sums: FileSums, shard: number): readonly Patch[];
+}
+
+/** The files of an output in another form than safetensors. */
+export interface OutputForm<E extends Entries = Entries> {
+  /** The name of a file of tensors, below the output's folder. */
+  nameOf(shard: number): string;
+  /** @param dtypes [rows] codes */
+  entries(shard: number, dtypes: Uint8Array): E;
+  frame(entries: E): FileFrame;
+  /** What is written when all tensors are there, in this order. @param all by shard */
+  composed(all: readonly E[]): ComposedFile[];
+  /** The index of the tensors; null where there is none. @param all by shard */
+  index(all: readonly E[]): { readonly name: string; readonly bytes: Uint8Array } | null;
+  /** Of the files of tensors. @param all by shard */
+  container(all: readonly E[]): OutputContainer;
+}
+
+/** What changed in pieces of equal places and sizes: from the first byte that differs to the last, piece by piece. */
+export function patchesBetween(before: readonly FramePiece[], after: readonly FramePiece[]): Patch[] {
+  const patches: Patch[] = [];
+  for (const [i, { offset, bytes }] of after.entries()) {
+    const was = before[i]!.bytes;
+    let [from, to] = [0, bytes.length];
+    while (from < to && was[from] === bytes[from]) from++;
+    while (to > from && was[to - 1] === bytes[to - 1]) to--;
+    if (from < to) patches.push({ offset: offset + from, before: was.subarray(from, to), after: bytes.subarray(from, to) });
+  }
+  return patches;
 }
 
 /** The safetensors files of a folder: complete as they are written. */

@@ -12,8 +12,18 @@ import {
 } from '../../../checkpoints/containers/dcp/write-metadata.ts';
 import type { Chunked } from '../tensors/chunks.ts';
 import { dtypeChangesOf, type Entries } from '../tensors/shared-text.ts';
-import type { Checksums, ComposedFile, FileFrame, FramePiece, OutputContainer, Patch } from './container.ts';
+import {
+  type Checksums,
+  type ComposedFile,
+  type FileFrame,
+  type FramePiece,
+  type OutputContainer,
+  type OutputForm,
+  patchesBetween,
+} from './container.ts';
 import type { Companions } from './dcp-companions.ts';
+
+const NOTHING = { objects: [], beside: [] };
 
 /** Tensors of a file, and where its items lie. */
 export interface DcpEntries extends Entries {
@@ -27,20 +37,33 @@ export interface DcpEntries extends Entries {
  * each an archive of torch.save; then what holds no tensor, copied; `.metadata` last, without which no loader
  * takes the folder.
  */
-export class DcpFiles {
+export class DcpFiles implements OutputForm<DcpEntries> {
   readonly #template: DcpTemplate;
   readonly #checksums: string | null;
   readonly #chunked: Chunked;
   readonly #items: ItemWriter;
+  readonly #companions: Pick<Companions, 'objects' | 'beside'>;
 
   /**
    * @param checksums algorithm of those that its writer left of its files; null where it left none
+   * @param companions what is written beside the tensors
    */
-  constructor(template: DcpTemplate, checksums: string | null, chunked: Chunked) {
+  constructor(
+    template: DcpTemplate,
+    checksums: string | null,
+    chunked: Chunked,
+    companions: Pick<Companions, 'objects' | 'beside'> = NOTHING,
+  ) {
     this.#template = template;
     this.#checksums = checksums;
     this.#chunked = chunked;
+    this.#companions = companions;
     this.#items = new ItemWriter(template.form, (bytes) => crc32(bytes));
+  }
+
+  /** The same files with what an output has beside its tensors. */
+  beside(companions: Pick<Companions, 'objects' | 'beside'>): DcpFiles {
+    return new DcpFiles(this.#template, this.#checksums, this.#chunked, companions);
   }
 
   /** The name of a file of items, below the output's folder. */
@@ -70,8 +93,14 @@ export class DcpFiles {
     return { headerBytes: 0, header: () => new Uint8Array(), rest: () => framePieces(entries, () => 0) };
   }
 
+  /** `.metadata` says where everything is. */
+  index(): null {
+    return null;
+  }
+
   /** What is written when all tensors are there, in this order. */
-  composed(all: readonly DcpEntries[], companions: Pick<Companions, 'objects' | 'beside'>): ComposedFile[] {
+  composed(all: readonly DcpEntries[]): ComposedFile[] {
+    const companions = this.#companions;
     const { folder, root } = this.#template;
     const dtypes: number[] = [];
     const chunks: WrittenChunk[][] = this.#chunked.tensors.map(() => []);
@@ -106,7 +135,11 @@ export class DcpFiles {
   container(all: readonly DcpEntries[]): OutputContainer {
     return {
       crc32: true,
-      finish: (_, sums, shard) => patchesOf(all[shard]!, (row) => sums.crc32(row)),
+      finish: (_, sums, shard) =>
+        patchesBetween(
+          framePieces(all[shard]!, () => 0),
+          framePieces(all[shard]!, (row) => sums.crc32(row)),
+        ),
     };
   }
 }
@@ -138,20 +171,4 @@ function fileName(shard: number): string {
 
 function framePieces({ items, at }: DcpEntries, crc: (row: number) => number): FramePiece[] {
   return items.flatMap((item, row) => item.pieces(crc(row)).map(({ offset, bytes }) => ({ offset: at[row]! + offset, bytes })));
-}
-
-/** What the checksums of the values change: from the first byte that differs to the last, piece by piece. */
-function patchesOf({ items, at }: DcpEntries, crc: (row: number) => number): Patch[] {
-  const patches: Patch[] = [];
-  for (const [row, item] of items.entries()) {
-    const before = item.pieces(0);
-    for (const [i, { offset, bytes: after }] of item.pieces(crc(row)).entries()) {
-      const was = before[i]!.bytes;
-      let [from, to] = [0, after.length];
-      while (from < to && was[from] === after[from]) from++;
-      while (to > from && was[to - 1] === after[to - 1]) to--;
-      if (from < to) patches.push({ offset: at[row]! + offset + from, before: was.subarray(from, to), after: after.subarray(from, to) });
-    }
-  }
-  return patches;
 }

@@ -27,7 +27,7 @@ export async function isPublished(output: PlanOutput): Promise<boolean> {
  */
 async function damageOf(output: PlanOutput): Promise<readonly string[] | null> {
   try {
-    return await (output.kind === 'file' ? damageOfFile(output) : damageOfFolder(output));
+    return await (output.kind === 'folder' || output.recordBeside !== null ? damageOfFiles(output) : damageOfFile(output));
   } catch {
     return null;
   }
@@ -73,13 +73,21 @@ export async function otherMerge(
 
 const sizeText = (bytes: number | null | undefined): string => (bytes == null ? '' : formatBytes(bytes));
 
-async function damageOfFolder({ path, digest, files, index, sideFiles, recipe }: PlanOutput): Promise<readonly string[] | null> {
+async function damageOfFiles({
+  path,
+  digest,
+  files,
+  index,
+  sideFiles,
+  recipe,
+  recordBeside,
+}: PlanOutput): Promise<readonly string[] | null> {
   const provenance = await readProvenance(path);
   if (provenance?.planDigest !== digest) return null;
   // Records of older versions do not say what was written beside the tensors: what would be today.
   const beside = [index?.name ?? [], sideFiles.map(({ name }) => name), recipe === null ? [] : RECIPE_FILE].flat();
   const wanted = [...files, ...(provenance.sideFiles ?? beside.map((name) => ({ name, bytes: null })))];
-  const found = await Promise.all(wanted.map(({ name, bytes }) => damageAt(join(path, name), name, bytes)));
+  const found = await Promise.all(wanted.map(({ name, bytes }) => damageAt(recordBeside === null ? join(path, name) : path, name, bytes)));
   return found.filter((damage) => damage !== null);
 }
 

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { basename } from 'node:path';
 import { frameEntries } from '../../../checkpoints/containers/safetensors/encode-header.ts';
+import { recordBeside } from '../../../checkpoints/our-files.ts';
 import type { Shard } from '../../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
 import type { ResolvedWeights } from '../../../recipe/schedule/types.ts';
@@ -10,9 +11,8 @@ import type { Entries, SharedText, Tables } from '../tensors/shared-text.ts';
 import { isAboutFiles } from '../tensors/still-true.ts';
 import type { OutputRequest, PlanMember, PlanOutput, PlanOutputFile, PlanPolicy } from '../types.ts';
 import type { FilesBeside } from './beside.ts';
-import { SAFETENSORS, SEALED_SAFETENSORS } from './container.ts';
+import { type OutputForm, SAFETENSORS, SEALED_SAFETENSORS } from './container.ts';
 import type { Companions } from './dcp-companions.ts';
-import type { DcpEntries, DcpFiles } from './dcp-files.ts';
 
 /** Raised when the same recipe would give other bytes: part of every plan's digest. */
 const ARITHMETIC_VERSION = 1;
@@ -57,8 +57,8 @@ export function outputFiles(
     readonly tables: Tables;
     readonly parameters: number;
     readonly floats: boolean;
-    /** Where the output is a checkpoint of DCP; and what it has beside its tensors. */
-    readonly dcp: DcpFiles | null;
+    /** Of what is no safetensors; and of DCP what it has beside its tensors. */
+    readonly form: OutputForm | null;
     readonly companions: Companions | null;
   },
   options: RecordedLayout,
@@ -83,10 +83,10 @@ export function outputFiles(
     const tensors = entries[s]!;
     dataBytes += tensors.dataBytes;
     for (const [change, count] of tensors.dtypeChanges) changes.set(change, (changes.get(change) ?? 0) + count);
-    if (shared.dcp !== null) {
-      const name = shared.dcp.nameOf(s);
+    if (shared.form !== null) {
+      const name = shared.form.nameOf(s);
       digest.update(`\n${name}\n`).update(tensors.digest).update(new Uint8Array(treatments.of[s]!.buffer));
-      return { name, bytes: tensors.dataBytes, ...shared.dcp.frame(tensors as DcpEntries) };
+      return { name, bytes: tensors.dataBytes, ...shared.form.frame(tensors) };
     }
     // nanotron refuses keys in `__metadata__` that it does not know.
     const metadata = layout.namesPerFile
@@ -100,12 +100,12 @@ export function outputFiles(
     return { name, headerBytes, header: () => Buffer.concat(parts), bytes: headerBytes + tensors.dataBytes };
   });
   const indexName =
-    shared.dcp === null ? indexNameOf(layout, kind, shared.shards, options.shardSize !== null || options.filesAsked !== null) : null;
-  const composed = shared.dcp?.composed(entries as readonly DcpEntries[], shared.companions!) ?? [];
+    shared.form === null ? indexNameOf(layout, kind, shared.shards, options.shardSize !== null || options.filesAsked !== null) : null;
+  const composed = shared.form?.composed(entries) ?? [];
   const safetensors = kind === 'file' ? SEALED_SAFETENSORS : SAFETENSORS;
   const index =
     indexName === null
-      ? null
+      ? (shared.form?.index(entries) ?? null)
       : {
           name: indexName,
           bytes: shared.text.index({ ...layout, shards: shared.shards }, shared.tables, { dataBytes, parameters: shared.parameters }),
@@ -118,8 +118,9 @@ export function outputFiles(
     used,
     policies,
     schedule,
+    recordBeside: kind === 'file' && shared.form !== null ? recordBeside(request.path) : null,
     files,
-    container: shared.dcp?.container(entries as readonly DcpEntries[]) ?? safetensors,
+    container: shared.form?.container(entries) ?? safetensors,
     composed,
     index,
     ...side,

@@ -3,14 +3,26 @@ import { onOutput } from '../../../base/disk/io-error.ts';
 import { constants, SYSTEM } from '../../../base/disk/system.ts';
 import { type Conflict, MergeError } from '../../../base/errors.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
+import type { OutputFormat } from '../../../recipe/types.ts';
 import { checkOccupant, type Destination, locate } from '../../output/destination.ts';
 import { allocatedBytes, findPartials } from '../../output/partial.ts';
+import { readRecord } from '../../record/read-provenance.ts';
+
+/** Names of single files of torch.save. */
+const TORCH_FILE = /\.(?:pt|pth|bin|ckpt)$/;
 
 /**
- * OUT ending in .safetensors is a file where inputs and layout are single files; anything else is a folder.
+ * OUT ending in .safetensors is a file where inputs and layout are single files, and so is one with an ending of
+ * torch.save's where that is its format; anything else is a folder.
  */
-export function outputKind(path: string, sources: readonly Checkpoint[]): 'folder' | 'file' {
+export function outputKind(path: string, sources: readonly Checkpoint[], format: OutputFormat): 'folder' | 'file' {
+  if (format === 'torch') return TORCH_FILE.test(path) ? 'file' : 'folder';
   return path.endsWith('.safetensors') && sources.every((c) => c.kind === 'file') ? 'file' : 'folder';
+}
+
+/** The container of outputs for which none was named: torch's where all are called as its files are, and made of them. */
+export function formatOf(paths: readonly string[], layout: Checkpoint): OutputFormat {
+  return layout.form.kind === 'torch' && paths.every((path) => TORCH_FILE.test(path)) ? 'torch' : 'safetensors';
 }
 
 function contains(outer: string, inner: string): boolean {
@@ -59,6 +71,17 @@ export async function outputConflicts(
     const { code, message, help, details } = error;
     return [{ code, message, file: details.file ?? path, ...(help === new MergeError(code, message).help ? {} : { help }) }];
   }
+}
+
+/** What forbids the record beside an output: something else of its name. */
+export async function recordConflicts(record: string): Promise<Conflict[]> {
+  const there = await readRecord(record).then(
+    () => true,
+    () => false,
+  );
+  if (there) return [];
+  const message = `${record} is where the record of the merge would lie, and is none of a merge`;
+  return [{ code: 'E_OUTPUT_EXISTS', message, file: record, help: 'Move it away, or choose another output.' }];
 }
 
 /**

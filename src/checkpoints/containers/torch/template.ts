@@ -1,0 +1,133 @@
+import { basename } from 'node:path';
+import { MergeError } from '../../../base/errors.ts';
+import { storeOf } from '../../../base/store/store.ts';
+import type { TensorFile } from '../../tensors/types.ts';
+import {
+  Atom,
+  CallNode,
+  DictNode,
+  isOrderedDict,
+  ListNode,
+  type PickleNode,
+  type PickleTree,
+  parsePickleTree,
+  standsFor,
+  TupleNode,
+} from '../pickle/pickle-tree.ts';
+import { readZip, type ZipEntry } from '../zip/read-zip.ts';
+import { Region } from '../zip/region.ts';
+import { type TorchTensor, tensorOf } from './tensor.ts';
+
+/** A file of an archive that holds no values: a few bytes, but for `data.pkl`. */
+interface SmallFile {
+  /** Without the archive's root. */
+  readonly name: string;
+  readonly bytes: Buffer;
+}
+
+/** A storage of the archive. */
+export interface TorchStorage {
+  readonly key: string;
+  readonly entry: ZipEntry;
+}
+
+/** A file of torch.save, in the form of which another one can be written. */
+export interface TorchTemplate {
+  readonly path: string;
+  /** What the archive calls its folder. */
+  readonly root: string;
+  /** Of the bytes of each file of the archive. */
+  readonly alignment: number;
+  /** In their order. */
+  readonly files: readonly (SmallFile | TorchStorage)[];
+  readonly pickle: Buffer;
+  /** Every tensor by its flat name, as it is described. */
+  readonly tensors: ReadonlyMap<string, TorchTensor>;
+}
+
+/** Far more than any file of the archive but `data.pkl` and the storages has. */
+const MAX_SMALL = 2 ** 20;
+
+/**
+ * Reads the form of a file of torch.save that was opened as a checkpoint: all but its values.
+ * @throws MergeError E_TORCH_FILE for an archive with files that torch does not write; what reading throws
+ */
+export async function readTorchTemplate(shown: TensorFile): Promise<TorchTemplate> {
+  const { path } = shown;
+  const file = await storeOf(path).open(path);
+  try {
+    const region = new Region(file, basename(path));
+    const entries = await readZip(region);
+    const pickleEntry = entries.find(({ name }) => /^[^/]+\/data\.pkl$/.test(name))!;
+    const root = pickleEntry.name.slice(0, -'/data.pkl'.length);
+    const files: (SmallFile | TorchStorage)[] = [];
+    for (const entry of entries) {
+      const name = entry.name.slice(root.length + 1);
+      const key = /^data\/(.+)$/.exec(name)?.[1];
+      if (key !== undefined) files.push({ key, entry });
+      else if (name !== 'data.pkl' && entry.size > MAX_SMALL) {
+        throw new MergeError('E_TORCH_FILE', `${path}: holds ${entry.name}, which torch.save does not write`, { details: { file: path } });
+      } else files.push({ name, bytes: Buffer.from(await region.bytes(entry.offset, entry.size)) });
+    }
+    const small = new Map(files.flatMap((one) => ('name' in one ? [[one.name, one.bytes] as const] : [])));
+    const said = Number(small.get('.storage_alignment')?.toString('latin1') ?? 64);
+    const pickle = small.get('data.pkl')!;
+    return {
+      path,
+      root,
+      alignment: Number.isInteger(said) && said > 0 && said <= 2 ** 16 ? said : 64,
+      files,
+      pickle,
+      tensors: new Map([...tensorNodes(parsePickleTree(pickle))].map(({ name, tensor }) => [name, tensor])),
+    };
+  } finally {
+    await file.close();
+  }
+}
+
+/** Keys and values of a node that has some, as `leavesOf` names them; null for what is one thing. */
+export function childrenOf(node: PickleNode): (readonly [key: unknown, child: PickleNode])[] | null {
+  if (node instanceof DictNode || isOrderedDict(node)) {
+    const { entries } = node as DictNode | CallNode;
+    return Array.from({ length: entries.length / 2 }, (_, i) => [keyOf(entries[2 * i]!), entries[2 * i + 1]!]);
+  }
+  if (node instanceof ListNode || node instanceof TupleNode) return node.items.map((item, i) => [i, item]);
+  return null;
+}
+
+function keyOf(node: PickleNode): unknown {
+  return node instanceof Atom ? node.value : undefined;
+}
+
+/** Every tensor of a tree with its flat name. */
+export function* tensorNodes({ root }: Pick<PickleTree, 'root'>): Generator<{ name: string; node: CallNode; tensor: TorchTensor }> {
+  function* enter(node: PickleNode, path: readonly (string | number)[]): Generator<{ name: string; node: CallNode; tensor: TorchTensor }> {
+    const children = childrenOf(node);
+    if (children === null) {
+      const tensor = node instanceof CallNode ? tensorOf(standsFor(node)) : null;
+      if (tensor !== null && !('refused' in tensor)) yield { name: path.join('.'), node: node as CallNode, tensor };
+      return;
+    }
+    for (const [key, child] of children) {
+      if (typeof key === 'string' || typeof key === 'number') yield* enter(child, [...path, key]);
+    }
+  }
+  yield* enter(root, []);
+}
+
+/**
+ * The storages of an archive in the order in which they lie: its own, or those of a state that is written again.
+ * @param keys of the storages that stay, in the order of their new ones; null where all do, under their own
+ */
+export function storagesInOrder({ files }: Pick<TorchTemplate, 'files'>, keys: readonly string[] | null): TorchStorage[] {
+  const own = files.flatMap((file) => ('key' in file ? [file] : []));
+  if (keys === null) return own;
+  const by = new Map(own.map((storage) => [storage.key, storage]));
+  const numbered = keys
+    .map((key, i) => ({ storage: by.get(key), number: i, text: String(i) }))
+    .filter(({ storage }) => storage !== undefined);
+  // By number since torch 2.7, by text before: 0, 1, 10, 11, 2.
+  const byText = own.some(({ key }, i) => i > 0 && Number(key) < Number(own[i - 1]!.key));
+  numbered.sort((a, b) => (byText ? (a.text < b.text ? -1 : 1) : a.number - b.number));
+  return numbered.map(({ storage }) => storage!);
+}

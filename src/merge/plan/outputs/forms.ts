@@ -1,0 +1,120 @@
+import { join } from 'node:path';
+import { type Conflict, MergeError } from '../../../base/errors.ts';
+import { mapBounded } from '../../../base/map-bounded.ts';
+import { optionName, optionWith, worded } from '../../../base/option-words.ts';
+import { readIfThere } from '../../../base/store/store.ts';
+import { readTemplate } from '../../../checkpoints/containers/dcp/template.ts';
+import { INDEX } from '../../../checkpoints/containers/torch/file-names.ts';
+import { readTorchTemplate } from '../../../checkpoints/containers/torch/template.ts';
+import { readIntegrity } from '../../../checkpoints/integrity.ts';
+import type { Checkpoint } from '../../../checkpoints/types.ts';
+import type { OutputFormat } from '../../../recipe/types.ts';
+import type { DraftOutput } from '../inputs/drafts.ts';
+import { OPEN_AT_ONCE } from '../inputs/inputs.ts';
+import { inChunks, rowCutsOf } from '../tensors/chunks.ts';
+import { inStorages } from '../tensors/storages.ts';
+import type { PlannedTensors } from '../tensors/tensors.ts';
+import type { OutputForm } from './container.ts';
+import { DcpFiles } from './dcp-files.ts';
+import { TorchFiles } from './torch-files.ts';
+
+/** Far more than any index takes. */
+const MAX_INDEX_BYTES = 2 ** 28;
+
+/** What the outputs are made of in their container, and their files. */
+export interface Formed {
+  readonly planned: PlannedTensors;
+  /** Of DCP, but for what lies beside the tensors; null of others. */
+  readonly dcp: DcpFiles | null;
+  /** [K]; null where they are of DCP, or safetensors. */
+  readonly forms: readonly OutputForm[] | null;
+  readonly conflicts: readonly Conflict[];
+}
+
+/**
+ * The planned tensors as a container holds them: in parts, or as storages.
+ * @throws MergeError E_OPTION where the layout is of another container, or an output cannot be one of that
+ */
+export async function inForm(
+  format: OutputFormat,
+  planned: PlannedTensors,
+  {
+    layout,
+    checkpoints,
+    drafts,
+    resized,
+  }: {
+    readonly layout: Checkpoint;
+    readonly checkpoints: readonly Checkpoint[];
+    readonly drafts: readonly DraftOutput[];
+    /** A size of files was asked for. */
+    readonly resized: boolean;
+  },
+  signal?: AbortSignal,
+): Promise<Formed> {
+  if (format === 'safetensors') return { planned, dcp: null, forms: null, conflicts: [] };
+  if (format === 'dcp') return asDcp(planned, layout, drafts);
+  refuseTorch(planned, layout, drafts, resized);
+  const templates = await mapBounded(layout.files, OPEN_AT_ONCE, readTorchTemplate);
+  const found = await inStorages(planned, layout, checkpoints, drafts, templates, signal);
+  const index = layout.kind === 'folder' ? await readIfThere(join(layout.path, INDEX), MAX_INDEX_BYTES) : null;
+  const forms = drafts.map(({ output: { path }, kind }) => new TorchFiles({ path, kind }, layout, templates, found, index));
+  // Where something cannot be written there are no files to describe.
+  return {
+    planned: found.conflicts.length > 0 ? planned : found.planned,
+    dcp: null,
+    forms: found.conflicts.length > 0 ? null : forms,
+    conflicts: found.conflicts,
+  };
+}
+
+async function asDcp(planned: PlannedTensors, layout: Checkpoint, drafts: readonly DraftOutput[]): Promise<Formed> {
+  const option = optionWith('format', 'dcp');
+  if (layout.form.kind !== 'dcp') {
+    throw new MergeError('E_OPTION', `${layout.path}: is no checkpoint of DCP, and ${option} writes in the form of one`, {
+      details: { file: layout.path },
+      help: worded`Name one with --like: the output has its names, parts and classes.`,
+    });
+  }
+  const file = drafts.find(({ kind }) => kind === 'file');
+  if (file !== undefined) throw new MergeError('E_OPTION', `${file.output.path}: is a file, and ${option} makes a folder`);
+  const chunked = inChunks(planned, rowCutsOf(layout));
+  const checksums = (await readIntegrity(layout))?.algorithm ?? null;
+  const files = new DcpFiles(await readTemplate(layout), checksums, chunked);
+  return { planned: chunked.planned, dcp: files, forms: null, conflicts: [] };
+}
+
+/** @throws MergeError E_OPTION for what is not written as torch.save does */
+function refuseTorch(planned: PlannedTensors, layout: Checkpoint, drafts: readonly DraftOutput[], resized: boolean): void {
+  const option = optionWith('format', 'torch');
+  const refuse = (path: string, message: string, help: string): never => {
+    throw new MergeError('E_OPTION', `${path}: ${message}`, { details: { file: path }, help });
+  };
+  const other = worded`Leave --format out: safetensors are made of any container.`;
+  if (layout.form.kind !== 'torch' || layout.form.writer !== 'torch.save' || layout.files.length !== layout.shards.length) {
+    const what =
+      layout.form.kind === 'torch'
+        ? `is of ${layout.form.writer}, in files that its trainer alone puts together`
+        : 'is no file of torch.save';
+    const help = layout.form.kind === 'torch' ? other : worded`Name one with --like: the output has its names, views and version. ${other}`;
+    refuse(layout.path, `${what}, and ${option} writes in the form of one`, help);
+  }
+  if (resized) {
+    const options = `${optionName('shardSize')} and ${optionName('files')}`;
+    refuse(
+      layout.path,
+      `${option} keeps the files of the layout, which ${options} would change`,
+      worded`Leave --shard-size and --files out.`,
+    );
+  }
+  if (planned.quantised.works.length > 0)
+    refuse(layout.path, `holds quantised weights, and ${option} writes none that are made anew`, other);
+  for (const { output, kind } of drafts) {
+    if (kind === 'file' && layout.files.length > 1)
+      refuse(
+        output.path,
+        `is one file, and ${layout.path} has ${layout.files.length}, which stay as they are with ${option}`,
+        'Name a folder.',
+      );
+  }
+}
