@@ -14,7 +14,7 @@ export function containerNote({
   format,
 }: Pick<Plan, 'layout' | 'outputs' | 'format'>): string | null {
   if (form.kind === 'safetensors' || outputs.length === 0) return null;
-  if (format === 'dcp') {
+  if (format !== 'safetensors') {
     const writer = form.writer ?? form.kind;
     const masters = shards.some(({ tensors }) => tensors.names.some((name) => stateTensor(name).kind === 'master'));
     const from = outputs.every(({ weightsFrom }) => weightsFrom !== 'master') && masters;

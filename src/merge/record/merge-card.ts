@@ -52,6 +52,13 @@ export interface CardOptions {
   readonly recipe?: string | null;
 }
 
+/** What a container is called, by its name in recipes. */
+const FORMS: Readonly<Record<string, string>> = {
+  safetensors: 'safetensors',
+  dcp: 'DCP of torch.distributed',
+  torch: 'files of torch.save',
+};
+
 /** Of weights that came as safetensors, where nothing else is said. */
 const LIBRARY = ['library_name: transformers'];
 
@@ -96,7 +103,7 @@ export function mergeCard(
     `# ${name}`,
     '',
     recipe.method === 'convert'
-      ? `The checkpoint below, converted by ${tool.name} ${tool.version}: as ${recipe.format === 'dcp' ? 'DCP' : 'safetensors'}, with the names that it has for its tensors.`
+      ? `The checkpoint below, converted by ${tool.name} ${tool.version}: as ${FORMS[recipe.format ?? 'safetensors'] ?? recipe.format}, with the names that it has for its tensors.`
       : `${count(members.length)} of one training run, merged by ${tool.name} ${tool.version} with the method \`${recipe.method}\`${parameters(recipe.parameters)}.`,
     '',
     '| checkpoint | step | tokens | weight |',

@@ -1,5 +1,6 @@
 import { dtypeByCode } from '../../../base/dtype.ts';
 import type { Conflict } from '../../../base/errors.ts';
+import { worded } from '../../../base/option-words.ts';
 import { layOut } from '../../../checkpoints/containers/safetensors/encode-header.ts';
 import { editState } from '../../../checkpoints/containers/torch/edit-state.ts';
 import { storagesInOrder, type TorchStorage, type TorchTemplate } from '../../../checkpoints/containers/torch/template.ts';
@@ -209,7 +210,7 @@ class Storages {
     this.refuse(
       shard,
       name,
-      'leaves bytes of its storage that no tensor has, and those of --like are not copied: let the newest member be the layout',
+      worded`leaves bytes of its storage that no tensor has, and those of --like are not copied: let the newest member be the layout`,
     );
     return [];
   }
