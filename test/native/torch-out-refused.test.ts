@@ -131,7 +131,7 @@ it.each<readonly [what: string, newest: string, older: string, options: Partial<
     apart(0, 1),
     apart(1, 2),
     { shardSize: '5GB' },
-    /format: torch keeps the files of the layout, which shardSize would change/,
+    /format: torch keeps the files of the layout, which shardSize and files would change/,
   ],
 ])('refused: %s', async (_, newest, older, options, said) => {
   expect((await refusal([older, newest], options)).message).toMatch(said);

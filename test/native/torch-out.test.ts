@@ -1,12 +1,16 @@
-import { copyFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
 import { verify } from '../../src/analysis/verify/verify.ts';
-import { openCheckpoint } from '../../src/checkpoints/open.ts';
-import { type AverageOptions, average } from '../../src/merge/average.ts';
-import { convert, planConversion } from '../../src/merge/convert.ts';
+import { drain } from '../../src/base/event-stream.ts';
+import { average } from '../../src/merge/average.ts';
+import { convert } from '../../src/merge/convert.ts';
+import { executePlan, executeUnits } from '../../src/merge/engine/execute.ts';
+import { planUnits } from '../../src/merge/engine/units.ts';
+import { planRecipe } from '../../src/merge/run.ts';
 import { TORCH_VERSIONS, unpackGolden } from '../support/containers.ts';
+import { difference, differenceFromTorch, TORCH_CASES } from '../support/torch-out.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'ckpt-merge-test-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -21,32 +25,11 @@ function golden(name: string): string {
 let made = 0;
 const fresh = (name = ''): string => join(folder, `out-${made++}`, name);
 
-/** Whether two files have the same bytes; where they have not, sizes and the first byte that differs. */
-function difference(a: string, b: string): unknown {
-  const [x, y] = [readFileSync(a), readFileSync(b)];
-  return x.equals(y) ? 'none' : { sizes: [x.length, y.length], first: x.findIndex((byte, i) => byte !== y[i]) };
-}
-
-type Case = readonly [version: string, prefix: string, want: string, options: Partial<AverageOptions>];
-const CASES: readonly Case[] = [
-  ...TORCH_VERSIONS.flatMap((version): Case[] => [
-    [version, '', 'merged', {}],
-    [version, '', 'bf16', { dtype: 'BF16' }],
-    [version, 'train-', 'model-only', {}],
-  ]),
-  ['2.15', 'many-', 'many', {}],
-  ['2.15', 'many-', 'many-f16', { dtype: 'F16' }],
-  ['2.15', 'many-', 'fewer', { policies: [{ name: 'layers.*0.weight', use: 'drop' }] }],
-];
-
-it.each(CASES)('torch %s: of %s*.pt, %s is what that torch saves for the merged values', async (version, prefix, want, options) => {
-  const home = golden(`torch-out-${version}`);
-  const inputs = [1, 2].map((step) => join(home, `${prefix}${step}.pt`));
-  const output = fresh(`${want}.pt`);
-  await average({ inputs, output, weights: [0.25, 0.75], allowUnknown: true, format: 'torch', ...options });
-  expect(difference(output, join(home, 'want', `${want}.pt`))).toBe('none');
+it.each(TORCH_CASES)('of %s*.pt, %s is what torch saves for the merged values', async (...one) => {
+  const output = fresh(`${one[1]}.pt`);
+  expect(await differenceFromTorch(golden('torch-out-2.15'), one, output)).toBe('none');
   expect(await verify(output, { full: true })).toMatchObject({ ok: true, recomputed: { mode: 'full', fraction: 1 } });
-  expect(readdirSync(join(output, '..'))).toEqual([`${want}.pt`, `${want}.pt.merge_provenance.json`]);
+  expect(readdirSync(join(output, '..'))).toEqual([`${one[1]}.pt`, `${one[1]}.pt.merge_provenance.json`]);
 });
 
 /** Files that hold a model and nothing else, by their goldens. */
@@ -77,4 +60,37 @@ it.each(TORCH_VERSIONS)('torch %s: folders of Hugging Face keep their files and 
     for (const name of names) expect(difference(join(output, name), join(home, path, name))).toBe('none');
     expect(await verify(output, { full: true })).toMatchObject({ ok: true, recomputed: { fraction: 1 } });
   }
+});
+
+it('several outputs of one read, whose storages differ, are each what it is alone, gone on with after an interruption too', async () => {
+  const home = golden('torch-out-2.15');
+  const inputs = [1, 2].map((step) => join(home, `${step}.pt`));
+  const place = fresh();
+  const outputs = [
+    { path: join(place, 'merged.pt'), weights: [0.25, 0.75] },
+    { path: join(place, 'bf16.pt'), weights: [0.25, 0.75], dtype: 'BF16' as const },
+  ];
+  const plan = await planRecipe({ inputs, outputs, allowUnknown: true });
+  const unitBytes = 64;
+  const units = planUnits(plan, { size: unitBytes });
+  expect(units.length).toBeGreaterThan(4);
+  for await (const _ of executeUnits(
+    plan,
+    { unitBytes },
+    units.slice(0, 3).map(({ index }) => index),
+  ));
+  const result = await drain(executePlan(plan, { unitBytes, resume: true }), undefined);
+  expect(result.resumedBytes).toBeGreaterThan(0);
+  for (const name of ['merged.pt', 'bf16.pt']) expect(difference(join(place, name), join(home, 'want', name))).toBe('none');
+});
+
+it('bytes that no tensor has are those of the newest, of which nothing else is taken', async () => {
+  const home = golden('torch-out-2.15');
+  const inputs = [1, 2].map((step) => join(home, `${step}.pt`));
+  const output = fresh('1.pt');
+  await average({ inputs, output, weights: [1, 0], allowUnknown: true });
+  const [older, written] = [inputs[0]!, output].map((path) => readFileSync(path));
+  expect(written!.length).toBe(older!.length);
+  expect(written!.equals(older!)).toBe(false);
+  expect(await verify(output, { full: true })).toMatchObject({ ok: true, recomputed: { fraction: 1 } });
 });

@@ -14,7 +14,7 @@ export function addMergeOptions(command: Command): Command {
   command.usage('INPUT... -o OUT [options]');
   command
     .optionsGroup('Output:')
-    .addOption(valueOption('-o, --output <path>', 'what to make: a folder, or a file ending in .safetensors (required)', parsePath));
+    .addOption(valueOption('-o, --output <path>', 'what to make: a folder, or a file ending in .safetensors, or .pt of torch.save (required)', parsePath));
   addOptions(command, [
     'force',
     'dtype',
@@ -40,7 +40,11 @@ export function addConvert(command: Command): Command {
     .usage('CHECKPOINT -o OUT [options]')
     .optionsGroup('Output:')
     .addOption(
-      valueOption('-o, --output <path>', 'what to make: a folder, or of a file a file ending in .safetensors (required)', parsePath),
+      valueOption(
+        '-o, --output <path>',
+        'what to make: a folder, or of a file a file ending in .safetensors, or .pt of torch.save (required)',
+        parsePath,
+      ),
     )
     .addOption(mergeOption('force'))
     .addOption(

@@ -173,8 +173,9 @@ function filesOf(
   edited: { readonly pickle: Buffer; readonly keys: readonly string[] } | null,
   bytesOf: (row: number) => number,
 ): OutputFile[] {
+  const numbers = new Map(edited?.keys.map((key, i) => [key, String(i)]));
   const data = storages.map(({ storage, rows }): OutputFile => {
-    const key = edited === null ? storage.key : String(edited.keys.indexOf(storage.key));
+    const key = numbers.get(storage.key) ?? storage.key;
     return { name: `data/${key}`, data: rows.reduce((sum, row) => sum + bytesOf(row), 0), rows };
   });
   const first = files.findIndex((file) => 'key' in file);

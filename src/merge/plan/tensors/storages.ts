@@ -143,7 +143,11 @@ class Storages {
       const tensor = tensors.get(name);
       if (tensor === undefined || this.#workOf(shard, row).apart) {
         this.refuse(shard, name, 'has another form in the output than in its file, which is not written as torch.save does');
-      } else views.set(tensor.storage, [...(views.get(tensor.storage) ?? []), viewOf(row, name, tensor)]);
+      } else {
+        const own = views.get(tensor.storage) ?? [];
+        own.push(viewOf(row, name, tensor));
+        views.set(tensor.storage, own);
+      }
     }
     return views;
   }
