@@ -14,7 +14,13 @@ export function addMergeOptions(command: Command): Command {
   command.usage('INPUT... -o OUT [options]');
   command
     .optionsGroup('Output:')
-    .addOption(valueOption('-o, --output <path>', 'what to make: a folder, or a file ending in .safetensors, or .pt of torch.save (required)', parsePath));
+    .addOption(
+      valueOption(
+        '-o, --output <path>',
+        'what to make: a folder, or a file ending in .safetensors, or .pt of torch.save (required)',
+        parsePath,
+      ),
+    );
   addOptions(command, [
     'force',
     'dtype',
