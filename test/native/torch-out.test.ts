@@ -8,6 +8,7 @@ import { average } from '../../src/merge/average.ts';
 import { convert } from '../../src/merge/convert.ts';
 import { executePlan, executeUnits } from '../../src/merge/engine/execute.ts';
 import { planUnits } from '../../src/merge/engine/units.ts';
+import { containerNote } from '../../src/merge/plan/container-note.ts';
 import { planRecipe } from '../../src/merge/run.ts';
 import { TORCH_VERSIONS, unpackGolden } from '../support/containers.ts';
 import { difference, differenceFromTorch, TORCH_CASES } from '../support/torch-out.ts';
@@ -82,6 +83,13 @@ it('several outputs of one read, whose storages differ, are each what it is alon
   const result = await drain(executePlan(plan, { unitBytes, resume: true }), undefined);
   expect(result.resumedBytes).toBeGreaterThan(0);
   for (const name of ['merged.pt', 'bf16.pt']) expect(difference(join(place, name), join(home, 'want', name))).toBe('none');
+});
+
+it('a start for more training holds the model alone, and says so', async () => {
+  const home = golden('torch-out-2.15');
+  const inputs = [1, 2].map((step) => join(home, `train-${step}.pt`));
+  const plan = await planRecipe({ inputs, outputs: [{ path: fresh('out.pt'), for: 'resume' }], allowUnknown: true });
+  expect(containerNote(plan)).toMatch(/of the model alone, to be evaluated or trained with a fresh optimizer$/);
 });
 
 it('bytes that no tensor has are those of the newest, of which nothing else is taken', async () => {

@@ -16,10 +16,10 @@ export function containerNote({
   if (form.kind === 'safetensors' || outputs.length === 0) return null;
   if (format !== 'safetensors') {
     const writer = form.writer ?? form.kind;
-    const masters = shards.some(({ tensors }) => tensors.names.some((name) => stateTensor(name).kind === 'master'));
+    const masters = format === 'dcp' && shards.some(({ tensors }) => tensors.names.some((name) => stateTensor(name).kind === 'master'));
     const from = outputs.every(({ weightsFrom }) => weightsFrom !== 'master') && masters;
     const also = from ? worded`; its optimizer keeps float32 masters of the weights, from which --weights-from master makes them` : '';
-    if (outputs.every(({ purpose }) => purpose === 'resume'))
+    if (format === 'dcp' && outputs.every(({ purpose }) => purpose === 'resume'))
       return `${printable(path)} is a checkpoint of ${writer}, and so is what is written, with all that training goes on from`;
     return `${printable(path)} is a checkpoint of ${writer}, and so is what is written: of the model alone, to be evaluated or trained with a fresh optimizer${also}`;
   }
