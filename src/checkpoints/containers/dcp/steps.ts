@@ -10,7 +10,10 @@ import { readZip } from '../zip/read-zip.ts';
 import { Region } from '../zip/region.ts';
 import { layOutArchive } from '../zip/write-zip.ts';
 
-/** What Megatron-core keeps of all ranks, as an item or as a file; and items of an optimizer's that are no tensors. */
+/**
+ * What Megatron-core keeps of all ranks, as an item or as a file; and items of an optimizer's that are no
+ * tensors.
+ */
 const HOLDS_STEPS = /^(?:common_state\/|common\.pt$|(?:chained_\d+\.)?optim(?:izer)?\.)/;
 /** Far beyond any of these. */
 const MOST_BYTES = 2 ** 28;
@@ -22,8 +25,8 @@ export function mayHoldSteps(name: string): boolean {
 }
 
 /**
- * An archive of torch.save that says that an optimizer took no steps, and otherwise what another one says: numbers and
- * tensors of one element that dicts have under `step` are 0. Null where there are none.
+ * An archive of torch.save that says that an optimizer took no steps, and otherwise what another one says:
+ * numbers and tensors of one element that dicts have under `step` are 0. Null where there are none.
  * @param name of the item: one that ends in `.step` is the number itself
  * @throws MergeError what reading throws
  */
@@ -68,6 +71,12 @@ export async function withoutSteps(
   }
 }
 
+function partsOf(value: Value): readonly (readonly Value[])[] {
+  if (value instanceof List) return [value.items];
+  if (value instanceof Call) return [[value.state ?? null], value.args, value.added ?? []];
+  return Array.isArray(value) ? [value as readonly Value[]] : [];
+}
+
 /** Storages of the tensors of one element that dicts have under `step`. */
 function stepStorages(root: Value): Set<string> {
   const found = new Set<string>();
@@ -83,9 +92,9 @@ function stepStorages(root: Value): Set<string> {
         if (tensor !== null && !('refused' in tensor) && tensor.numel <= 8) found.add(tensor.storage);
         left.push(of);
       }
-    } else if (value instanceof List) left.push(...value.items);
-    else if (value instanceof Call) left.push(value.state ?? null, ...value.args, ...(value.added ?? []));
-    else if (Array.isArray(value)) left.push(...(value as readonly Value[]));
+      continue;
+    }
+    for (const part of partsOf(value)) for (const item of part) left.push(item);
   }
   return found;
 }

@@ -1,12 +1,12 @@
 import { Call, Dict, Global, List, Persistent, type Value } from './values.ts';
 
 /**
- * A pickle as the objects that its opcodes make, each once and in its form: so that it can be written again without some
- * of them. What the pickle speaks of again is one node in several places.
+ * A pickle as the objects that its opcodes make, each once and in its form: so that it can be written again
+ * without some of them. What the pickle speaks of again is one node in several places.
  */
-export type PickleNode = Atom | TupleNode | ListNode | DictNode | CallNode | PersistentNode | StackGlobalNode;
+export type PickleNode = Atom | TupleNode | ListNode | SetNode | DictNode | CallNode | PersistentNode | StackGlobalNode;
 
-/** What has no parts: a number, a text, a class by its name. */
+/** What has no parts: a number, a text, bytes, a class by its name. */
 export class Atom {
   /** Opcode and operand. */
   readonly bytes: Buffer;
@@ -33,6 +33,17 @@ export class ListNode {
   memo = false;
 }
 
+/** A set as protocol 4 has it; protocol 2 calls its class. */
+export class SetNode {
+  readonly frozen: boolean;
+  readonly items: PickleNode[] = [];
+  memo = false;
+
+  constructor(frozen: boolean) {
+    this.frozen = frozen;
+  }
+}
+
 /** A dict and nothing but a dict. */
 export class DictNode {
   /** Key, value, key, value. */
@@ -41,7 +52,7 @@ export class DictNode {
   state: PickleNode | null = null;
 }
 
-/** A call, or an object made by its class; an OrderedDict is one, with entries. */
+/** A call, or an object made by its class; an OrderedDict or a defaultdict is one, with entries. */
 export class CallNode {
   readonly opcode: number;
   callee: PickleNode;
@@ -201,6 +212,11 @@ export function parsePickleTree(bytes: Buffer): PickleTree {
         atom(start, end, bytes.subarray(at + 4, end));
         break;
       }
+      case 0x96: {
+        const end = at + 8 + Number(bytes.readBigUInt64LE(at));
+        atom(start, end, bytes.subarray(at + 8, end));
+        break;
+      }
       case 0x28:
         stack.push(MARK);
         break;
@@ -221,6 +237,20 @@ export function parsePickleTree(bytes: Buffer): PickleTree {
       case 0x7d:
         stack.push(new DictNode());
         break;
+      case 0x8f:
+        stack.push(new SetNode(false));
+        break;
+      case 0x90: {
+        const items = marked();
+        for (const item of items) (top() as SetNode).items.push(item);
+        break;
+      }
+      case 0x91: {
+        const set = new SetNode(true);
+        for (const item of marked()) set.items.push(item);
+        stack.push(set);
+        break;
+      }
       case 0x61: {
         const item = pop();
         (top() as ListNode | CallNode).items.push(item);
@@ -327,37 +357,65 @@ export function globalNode(module: string, name: string, { protocol, globals }: 
   return node;
 }
 
+/** What nodes stand for that were met before: a pickle may come back to one a million times. */
+export type KnownNodes = Map<PickleNode, Value>;
+
 /** What a node stands for, as `readPickle` has it; of a dict all that is in it. */
-export function standsFor(node: PickleNode): Value {
+export function standsFor(node: PickleNode, known: KnownNodes = new Map()): Value {
   if (node instanceof Atom) return node.value;
-  if (node instanceof TupleNode) return node.items.map(standsFor);
-  if (node instanceof PersistentNode) return new Persistent(standsFor(node.id));
   if (node instanceof StackGlobalNode) return new Global((node.module as Atom).value as string, (node.name as Atom).value as string);
+  const before = known.get(node);
+  if (before !== undefined) return before;
+  const fill = (values: Value[], nodes: readonly PickleNode[]): Value[] => {
+    for (const one of nodes) values.push(standsFor(one, known));
+    return values;
+  };
+  if (node instanceof TupleNode) {
+    const items: Value[] = [];
+    known.set(node, items);
+    return fill(items, node.items);
+  }
   if (node instanceof ListNode) {
     const list = new List();
-    list.items.push(...node.items.map(standsFor));
+    known.set(node, list);
+    fill(list.items, node.items);
     return list;
   }
-  if (node instanceof DictNode || isOrderedDict(node)) {
+  if (isDict(node)) {
     const dict = new Dict();
-    dict.entries = (node as DictNode | CallNode).entries.map(standsFor);
+    known.set(node, dict);
+    fill(dict.entries, node.entries);
     return dict;
   }
-  const { callee: named, args: given } = node as CallNode;
-  const [callee, args] = [standsFor(named), standsFor(given)];
+  // What contains itself is no tensor.
+  known.set(node, null);
+  const made = madeOf(node, known);
+  known.set(node, made);
+  return made;
+}
+
+function madeOf(node: SetNode | CallNode | PersistentNode, known: KnownNodes): Value {
+  if (node instanceof PersistentNode) return new Persistent(standsFor(node.id, known));
+  if (node instanceof SetNode) {
+    const name = node.frozen ? 'frozenset' : 'set';
+    return new Call(new Global('builtins', name), [node.items.map((item) => standsFor(item, known))]);
+  }
+  const [callee, args] = [standsFor(node.callee, known), standsFor(node.args, known)];
   return callee instanceof Global && Array.isArray(args) ? new Call(callee, args as readonly Value[]) : null;
 }
 
-/** Whether a node is an OrderedDict. */
-export function isOrderedDict(node: PickleNode): boolean {
-  if (!(node instanceof CallNode) || !(node.args instanceof Atom)) return false;
+/** Whether a node is a dict: itself, an OrderedDict or a defaultdict. */
+export function isDict(node: PickleNode): node is DictNode | CallNode {
+  if (node instanceof DictNode) return true;
+  if (!(node instanceof CallNode)) return false;
   const callee = standsFor(node.callee);
-  return callee instanceof Global && callee.path === 'collections.OrderedDict';
+  if (!(callee instanceof Global)) return false;
+  return callee.path === 'collections.defaultdict' || (callee.path === 'collections.OrderedDict' && node.args instanceof Atom);
 }
 
 /**
- * Writes a pickle as Python's pickler does, objects numbered as they come. Of protocol 4 and later without frames, which
- * are no part of what is read.
+ * Writes a pickle as Python's pickler does, objects numbered as they come. Of protocol 4 and later without
+ * frames, which are no part of what is read.
  */
 export function writePickleTree({ root, protocol }: PickleTree, hooks: WriteHooks): Buffer {
   const parts: Buffer[] = [Buffer.of(0x80, protocol)];
@@ -415,6 +473,18 @@ export function writePickleTree({ root, protocol }: PickleTree, hooks: WriteHook
       write(node.name);
       op(0x93);
       remember(node);
+    } else if (node instanceof SetNode) {
+      if (!node.frozen) {
+        op(0x8f);
+        remember(node);
+      }
+      const width = node.frozen ? Math.max(1, node.items.length) : BATCH;
+      for (let from = 0; from < node.items.length || (node.frozen && from === 0); from += width) {
+        op(0x28);
+        for (const item of node.items.slice(from, from + width)) write(item);
+        op(node.frozen ? 0x91 : 0x90);
+      }
+      if (node.frozen) remember(node);
     } else if (node instanceof ListNode) {
       op(0x5d);
       remember(node);

@@ -6,6 +6,7 @@ import {
   countNode,
   type DictNode,
   globalNode,
+  type KnownNodes,
   ListNode,
   type PickleNode,
   type PickleTree,
@@ -17,7 +18,7 @@ import {
 } from '../pickle/pickle-tree.ts';
 import type { Global } from '../pickle/values.ts';
 import { STORAGE_DTYPES, TORCH_DTYPES } from './dtypes.ts';
-import { childrenOf, type TorchTemplate, tensorNodes } from './template.ts';
+import { childrenOf, type TorchTemplate, tensorNodes, withPickleOf } from './template.ts';
 import { tensorOf } from './tensor.ts';
 
 /** What of a saved state is written again. */
@@ -42,18 +43,26 @@ export interface NotWritten {
 }
 
 /**
- * The `data.pkl` of a state without some of its tensors, or with others of its dtypes, as torch would save it: what
- * belongs to an optimizer or to a trainer, and holds no tensor that stays, goes with them. Null where nothing changes.
+ * The `data.pkl` of a state without some of its tensors, or with others of its dtypes, as torch would save
+ * it: what belongs to an optimizer or to a trainer, and holds no tensor that stays, goes with them. Null
+ * where nothing changes.
  */
-export function editState({ pickle }: Pick<TorchTemplate, 'pickle'>, changes: StateChanges): EditedState | NotWritten | null {
-  const tree = parsePickleTree(pickle);
+export function editState(template: Pick<TorchTemplate, 'path' | 'pickle'>, changes: StateChanges): EditedState | NotWritten | null {
+  return withPickleOf(template.path, () => edited(parsePickleTree(template.pickle), changes));
+}
+
+function edited(tree: PickleTree, changes: StateChanges): EditedState | NotWritten | null {
   const gone = leaveOut(tree, changes.kept);
   if (gone !== null && gone !== 'changed') return gone;
   if (gone === null && changes.dtypes.size === 0) return null;
+  const typed = new Set<CallNode>();
   for (const { name, node, tensor } of tensorNodes(tree)) {
     const dtype = changes.dtypes.get(tensor.storage);
     if (dtype !== undefined && storageClass(dtype) === null) return { name, refused: `cannot be written with the dtype ${dtype} here` };
-    if (dtype !== undefined && tensor.storageDtype === null) asTyped(node, tree);
+    // One object may have two names.
+    if (dtype === undefined || tensor.storageDtype !== null || typed.has(node)) continue;
+    asTyped(node, tree);
+    typed.add(node);
   }
   return written(tree, changes.dtypes);
 }
@@ -63,10 +72,11 @@ function leaveOut({ root }: PickleTree, kept: ReadonlySet<string>): 'changed' | 
   const above = new Set<string>();
   for (const name of kept) for (let at = name.indexOf('.'); at >= 0; at = name.indexOf('.', at + 1)) above.add(name.slice(0, at));
   const seen = new Set<PickleNode>();
+  const known: KnownNodes = new Map();
   let changed = false;
   let refused: NotWritten | null = null;
   const stays = (node: PickleNode, path: string, ofTrainer: boolean): boolean => {
-    if (childrenOf(node) === null && tensorOf(standsFor(node)) !== null) return kept.has(path);
+    if (childrenOf(node) === null && tensorOf(standsFor(node, known)) !== null) return kept.has(path);
     return above.has(path) || ofTrainer || sectionOfName(`${path}.`) === 'model';
   };
   const enter = (node: PickleNode, path: readonly (string | number)[], ofTrainer: boolean): void => {

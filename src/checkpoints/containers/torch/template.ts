@@ -5,8 +5,8 @@ import type { TensorFile } from '../../tensors/types.ts';
 import {
   Atom,
   CallNode,
-  DictNode,
-  isOrderedDict,
+  isDict,
+  type KnownNodes,
   ListNode,
   type PickleNode,
   type PickleTree,
@@ -78,17 +78,31 @@ export async function readTorchTemplate(shown: TensorFile): Promise<TorchTemplat
       alignment: Number.isInteger(said) && said > 0 && said <= 2 ** 16 ? said : 64,
       files,
       pickle,
-      tensors: new Map([...tensorNodes(parsePickleTree(pickle))].map(({ name, tensor }) => [name, tensor])),
+      tensors: withPickleOf(path, () => new Map([...tensorNodes(parsePickleTree(pickle))].map(({ name, tensor }) => [name, tensor]))),
     };
   } finally {
     await file.close();
   }
 }
 
+/**
+ * Takes the pickle of a file apart, or puts it together.
+ * @throws MergeError E_TORCH_FILE where it is nested as deep as no pickler of Python goes
+ */
+export function withPickleOf<T>(path: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    const message = `${path}: its pickle has a form that torch.save does not write (${error.message})`;
+    throw new MergeError('E_TORCH_FILE', message, { details: { file: path }, cause: error });
+  }
+}
+
 /** Keys and values of a node that has some, as `leavesOf` names them; null for what is one thing. */
 export function childrenOf(node: PickleNode): (readonly [key: unknown, child: PickleNode])[] | null {
-  if (node instanceof DictNode || isOrderedDict(node)) {
-    const { entries } = node as DictNode | CallNode;
+  if (isDict(node)) {
+    const { entries } = node;
     return Array.from({ length: entries.length / 2 }, (_, i) => [keyOf(entries[2 * i]!), entries[2 * i + 1]!]);
   }
   if (node instanceof ListNode || node instanceof TupleNode) return node.items.map((item, i) => [i, item]);
@@ -99,24 +113,34 @@ function keyOf(node: PickleNode): unknown {
   return node instanceof Atom ? node.value : undefined;
 }
 
-/** Every tensor of a tree with its flat name. */
+/** Every tensor of a tree with its flat name: the names that `leavesOf` gives, which bounds how many. */
 export function* tensorNodes({ root }: Pick<PickleTree, 'root'>): Generator<{ name: string; node: CallNode; tensor: TorchTensor }> {
+  const known: KnownNodes = new Map();
+  /** What holds no tensors, and is not entered again. */
+  const plain = new Set<PickleNode>();
+  let met = 0;
   function* enter(node: PickleNode, path: readonly (string | number)[]): Generator<{ name: string; node: CallNode; tensor: TorchTensor }> {
+    if (plain.has(node)) return;
     const children = childrenOf(node);
     if (children === null) {
-      const tensor = node instanceof CallNode ? tensorOf(standsFor(node)) : null;
-      if (tensor !== null && !('refused' in tensor)) yield { name: path.join('.'), node: node as CallNode, tensor };
+      const tensor = node instanceof CallNode ? tensorOf(standsFor(node, known)) : null;
+      if (tensor === null || 'refused' in tensor) return;
+      met++;
+      yield { name: path.join('.'), node: node as CallNode, tensor };
       return;
     }
+    const before = met;
     for (const [key, child] of children) {
       if (typeof key === 'string' || typeof key === 'number') yield* enter(child, [...path, key]);
     }
+    if (met === before) plain.add(node);
   }
   yield* enter(root, []);
 }
 
 /**
- * The storages of an archive in the order in which they lie: its own, or those of a state that is written again.
+ * The storages of an archive in the order in which they lie: its own, or those of a state that is written
+ * again.
  * @param keys of the storages that stay, in the order of their new ones; null where all do, under their own
  */
 export function storagesInOrder({ files }: Pick<TorchTemplate, 'files'>, keys: readonly string[] | null): TorchStorage[] {
