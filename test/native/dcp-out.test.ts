@@ -115,3 +115,12 @@ it('its card says what it is', async () => {
   expect(card).toContain('as DCP');
   expect(card).not.toContain('transformers');
 });
+
+it('its card counts what is left out by whose it is', async () => {
+  const output = fresh();
+  const inputs = [100, 200].map((step) => join(golden('torchtitan'), `checkpoint/step-${step}`));
+  await average({ inputs, output, format: 'dcp' });
+  const card = readFileSync(join(output, 'README.md'), 'utf8');
+  expect(card).toContain('| training state | 2 | left out |');
+  expect(card).toContain('| optimizer | 39 | left out |');
+});

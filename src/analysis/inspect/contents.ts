@@ -1,11 +1,11 @@
 import { dtypeByCode } from '../../base/dtype.ts';
 import { boxesOf } from '../../checkpoints/tensors/boxes.ts';
-import { SECTIONS, sectionOf, type TensorSection } from '../../checkpoints/tensors/section.ts';
+import { SECTION_WORDS, SECTIONS, type SectionWords, sectionOf } from '../../checkpoints/tensors/section.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 
 /** What of a checkpoint belongs to the model, to the optimizer, or to the trainer. */
 export interface SectionTotals {
-  readonly section: 'model' | 'optimizer' | 'training state';
+  readonly section: SectionWords;
   readonly tensors: number;
   /** Elements of its tensors. */
   readonly elements: number;
@@ -28,13 +28,6 @@ export interface TensorChunk {
   /** Bytes from the beginning of that file to its first element. */
   readonly position: number;
 }
-
-/** What documents call a section. */
-export const SECTION_WORDS: Readonly<Record<TensorSection, SectionTotals['section']>> = {
-  model: 'model',
-  optimizer: 'optimizer',
-  blob: 'training state',
-};
 
 /**
  * The sections of a checkpoint that hold something, in one order; of a container that tells of none the model

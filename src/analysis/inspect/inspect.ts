@@ -4,7 +4,7 @@ import { storeOf } from '../../base/store/store.ts';
 import type { StoredForm } from '../../checkpoints/containers/types.ts';
 import { readIntegrity } from '../../checkpoints/integrity.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
-import { sectionOf } from '../../checkpoints/tensors/section.ts';
+import { SECTION_WORDS, sectionOf } from '../../checkpoints/tensors/section.ts';
 import type { TensorPlace } from '../../checkpoints/tensors/types.ts';
 import { isTrainingState } from '../../checkpoints/training-state.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
@@ -23,7 +23,7 @@ import { configuredTie, storedTwice, tiedPairs } from '../../model/roles/tied.ts
 import { ROLES, type Role } from '../../model/roles/types.ts';
 import { peftConflicts, wrappedNames } from '../../model/roles/wrapped.ts';
 import { checkPathGiven } from '../../recipe/given.ts';
-import { chunksOf, SECTION_WORDS, type SectionTotals, sectionTotals, type TensorChunk, tensorFiles } from './contents.ts';
+import { chunksOf, type SectionTotals, sectionTotals, type TensorChunk, tensorFiles } from './contents.ts';
 import { type QuantisationSummary, quantisationSummary } from './quantisation.ts';
 
 /** What the tensors of one dtype, or of one role, come to. */

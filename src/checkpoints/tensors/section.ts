@@ -8,6 +8,15 @@ export const SECTIONS = ['model', 'optimizer', 'blob'] as const;
 
 export type TensorSection = (typeof SECTIONS)[number];
 
+/** What documents and tables call a section. */
+export const SECTION_WORDS = {
+  model: 'model',
+  optimizer: 'optimizer',
+  blob: 'training state',
+} as const satisfies Readonly<Record<TensorSection, string>>;
+
+export type SectionWords = (typeof SECTION_WORDS)[TensorSection];
+
 /** The section of a tensor. */
 export function sectionOf({ sections }: Pick<TensorTable, 'sections'>, row: number): TensorSection {
   return sections === null ? 'model' : SECTIONS[sections[row]!]!;

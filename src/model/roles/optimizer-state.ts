@@ -1,16 +1,22 @@
 import { sectionOfName } from '../../checkpoints/tensors/section.ts';
 
 /**
- * What a tensor of a trainer's state is: the weights as the optimizer keeps them (float32, or what a lower dtype lacks
- * of it), its moments, how many steps it took; `other`: a rate, a counter, a sampler's place.
+ * What a tensor of a trainer's state is: the weights as the optimizer keeps them (float32, or what a lower
+ * dtype lacks of it), its moments, how many steps it took; `other`: what else the optimizer keeps, as its
+ * rate; `training`: what is not the optimizer's, as the schedule, a counter or the place in the data.
  */
-export type StateKind = 'master' | 'first moment' | 'second moment' | 'step' | 'other';
+export type StateKind = 'master' | 'first moment' | 'second moment' | 'step' | 'other' | 'training';
 
 export interface StateTensor {
   readonly kind: StateKind;
-  /** Name of the weight that it belongs to, without what its model's names begin with; null where it is of many, or of none. */
+  /**
+   * Name of the weight that it belongs to, without what its model's names begin with; null where it is of
+   * many, or of none.
+   */
   readonly of: string | null;
-  /** It is of many weights together, one behind the other, and nothing in the checkpoint says where each lies. */
+  /**
+   * It is of many weights together, one behind the other, and nothing in the checkpoint says where each lies.
+   */
   readonly flat: boolean;
 }
 
@@ -32,13 +38,16 @@ const PARTS: Readonly<Record<string, StateKind>> = {
 
 /** Parts of a buffer of Megatron-core's distributed optimizer; of ZeRO. */
 const OF_MANY = /(?:^|\.)(?:gbuf_idx_\d+|bucket_idx_\d+|\w*fp32_flat_groups|single_partition_of_fp32_groups|flat_param\w*)(?:\.|$)/;
-/** `optimizer.state.exp_avg.<weight>` of Megatron-core; of torch and all others `optim.state.<weight>.exp_avg`. */
+/**
+ * `optimizer.state.exp_avg.<weight>` of Megatron-core; of torch and all others
+ * `optim.state.<weight>.exp_avg`.
+ */
 const STATE = /^(?:.*?\.)??(?:opt|(?:\w+_)?optim(?:izer)?s?)(?:_states?)?(?:_dicts?)?(?:_\d+)?\.(?:optimizer\.)?state\.(.+)$/;
 
 /** What a tensor is that its container keeps apart from the model, by its flat name. */
 export function stateTensor(name: string): StateTensor {
+  if (sectionOfName(name) !== 'optimizer') return { kind: 'training', of: null, flat: false };
   const other = { kind: 'other', of: null, flat: false } as const;
-  if (sectionOfName(name) !== 'optimizer') return other;
   if (OF_MANY.test(name)) return { kind: partOf(name.slice(name.lastIndexOf('.') + 1)) ?? 'other', of: null, flat: true };
   const rest = STATE.exec(name)?.[1] ?? '';
   const [first, last] = [rest.indexOf('.'), rest.lastIndexOf('.')];
@@ -69,9 +78,9 @@ export function weightOf<T>({ of }: Pick<StateTensor, 'of'>, find: (name: string
 }
 
 /**
- * Whether the elements of a tensor of the optimizer's are in the order of its weight's. Megatron-core until 0.13 cuts
- * them into pieces and lays each out flat: `[L, pieces, 1, …, elements]`, which is that order where the weight is cut
- * along the first dimension behind those that both have.
+ * Whether the elements of a tensor of the optimizer's are in the order of its weight's. Megatron-core until
+ * 0.13 cuts them into pieces and lays each out flat: `[L, pieces, 1, …, elements]`, which is that order where
+ * the weight is cut along the first dimension behind those that both have.
  */
 export function inOrderOf(weight: readonly number[], shape: readonly number[]): boolean {
   const count = (sizes: readonly number[]): number => sizes.reduce((product, size) => product * size, 1);

@@ -8,8 +8,8 @@ export type OptimizerUse = (typeof OPTIMIZER_USES)[number];
 type Kind = Pick<Treatment, 'kind' | 'member' | 'request' | 'policy'>;
 
 /**
- * What becomes of a tensor of the trainer's state in a merge that training goes on from. Policies are about weights;
- * what the optimizer keeps of a weight goes where the weight goes.
+ * What becomes of a tensor of the trainer's state in a merge that training goes on from. Policies are about
+ * weights; what the optimizer keeps of a weight goes where the weight goes.
  *
  * | tensors | newest | drop | average |
  * | --- | --- | --- | --- |
@@ -46,7 +46,7 @@ function kindOf(
   const copied = { kind: 'member', member: newest, request: null, policy: null } as const;
   const nothing = { member: null, request: null, policy: null } as const;
   if (flat && optimizer === 'drop') return { kind: 'drop', ...nothing };
-  if (kind === 'other') return copied;
+  if (kind === 'other' || kind === 'training') return copied;
   if (weight?.kind === 'drop') return { kind: 'drop', ...nothing };
   if (kind === 'step') return optimizer === 'drop' ? { kind: 'zero', ...nothing } : copied;
   // The bits that a lower dtype lacks of a weight are no number of their own.

@@ -1,3 +1,4 @@
+import { SECTION_WORDS } from '../../checkpoints/tensors/section.ts';
 import type { Role } from '../../model/roles/types.ts';
 import { roleWords } from '../../model/roles/words.ts';
 import type { ResolvedWeights } from '../schedule/types.ts';
@@ -11,7 +12,11 @@ export interface TreatmentRow {
   readonly role: Role | null;
   /** Whether they belong to multi-token prediction. */
   readonly mtp: boolean;
-  /** Of the trainer's state that the output keeps: which part of it; absent for weights. */
+  /**
+   * Which part of the trainer's state: `training state` where it is not the optimizer's, and parts of the
+   * optimizer's where the output keeps them; absent for weights, and for an optimizer's state that is left
+   * out.
+   */
   readonly state?: string | undefined;
   readonly tensors: number;
   /** As the layout stores them. */
@@ -24,7 +29,7 @@ export interface TreatmentRow {
 
 /** What a row is about, for people: a role, or a part of the trainer's state. */
 export function rowName({ role, mtp, state }: Pick<TreatmentRow, 'role' | 'mtp' | 'state'>): string {
-  if (state !== undefined) return role === 'optimizer' && state !== 'other state' ? `optimizer: ${state}` : state;
+  if (state !== undefined) return role === 'optimizer' && state !== SECTION_WORDS.blob ? `optimizer: ${state}` : state;
   return `${role === null ? 'unknown' : roleWords(role)}${mtp ? ' (mtp)' : ''}`;
 }
 
@@ -51,7 +56,7 @@ export function treatmentTable(tensors: readonly PolicyTensor[], output: Treated
   for (const [i, { role: tensorRole, bytes, state: own }] of tensors.entries()) {
     const t = output.of[i]!;
     const { policy, default: default_ } = output.treatments[t]!;
-    const state = own === undefined || default_ !== 'state' ? undefined : stateWords(own);
+    const state = own === undefined ? undefined : stateWords(own, default_ === 'state');
     const role = roleOf(tensorRole);
     const treatment = output.fromMaster?.(i) ? `${words[t]}, of the float32 masters` : words[t]!;
     const key = `${role} ${state} ${tensorRole.mtp} ${policy} ${treatment}`;
@@ -74,7 +79,10 @@ export function treatmentTable(tensors: readonly PolicyTensor[], output: Treated
   return [...rows.values()];
 }
 
-function stateWords({ kind, flat }: NonNullable<PolicyTensor['state']>): string {
+/** @param kept in the output: of what is left out, only whose it is is told */
+function stateWords({ kind, flat }: NonNullable<PolicyTensor['state']>, kept: boolean): string | undefined {
+  if (kind === 'training') return SECTION_WORDS.blob;
+  if (!kept) return undefined;
   const words = kind === 'other' ? 'other state' : kind === 'master' ? 'masters' : `${kind}s`;
   return flat ? `${words} of many weights` : words;
 }

@@ -10,7 +10,8 @@ it.each([
   ['optimizer.state.layers.0.step.weight.momentum_buffer', 'first moment', 'layers.0.step.weight'],
   ['optim.param_groups.norm.weight.lr', 'other', null],
   ['optim.state.norm.weight.preconditioner', 'other', 'norm.weight'],
-  ['train_state.step', 'other', null],
+  ['train_state.step', 'training', null],
+  ['lr_scheduler.last_epoch', 'training', null],
 ])('%s is a %s', (name, kind, of) => {
   expect(stateTensor(name)).toEqual({ kind, of, flat: false });
 });

@@ -4,7 +4,7 @@ import { classifier } from '../../../src/model/roles/classify.ts';
 import { assignTreatments } from '../../../src/recipe/policy/assign.ts';
 import { DEFAULTS } from '../../../src/recipe/policy/defaults.ts';
 import { parsePolicy } from '../../../src/recipe/policy/parse.ts';
-import { treatmentTable } from '../../../src/recipe/policy/table.ts';
+import { rowName, treatmentTable } from '../../../src/recipe/policy/table.ts';
 import type { Policy, PolicyRequest, PolicyTensor, Treatment, Unknown } from '../../../src/recipe/policy/types.ts';
 import { resolveWeights } from '../../../src/recipe/schedule/resolve.ts';
 
@@ -269,6 +269,27 @@ describe('treatments', () => {
     const { treatments, of } = assign(MOE, policies('role=experts:method=ema', 'role=router:use=newest'));
     expect(treatments.length).toBe(4);
     expect(new Set(of)).toEqual(new Set(treatments.keys()));
+  });
+
+  it("what is the trainer's is told apart from the optimizer's, left out or not", async () => {
+    const training = { apart: true, state: { kind: 'training', flat: false, weight: null } } as const;
+    const moment = { apart: true, state: { kind: 'first moment', flat: false, weight: 0 } } as const;
+    const [weight, counter, mean] = tensorsOf('model.norm.weight', 'optimizer.state.0.step I64', 'optimizer.state.0.exp_avg F32');
+    const tensors = [weight!, { ...counter!, ...training }, { ...mean!, ...moment }];
+    const schedule = await resolveWeights([{ path: 'a', step: 1, tokens: null }], {});
+    const rows = (resumed?: 'newest') => {
+      const { treatments, of } = assign(tensors, {}, { resumed });
+      const table = treatmentTable(tensors, { treatments, of, own: treatments.map(() => null), schedule, policies: [], members: MEMBERS });
+      return table.map((row) => [rowName(row), row.state, row.treatment]);
+    };
+    expect(rows().slice(1)).toEqual([
+      ['training state', 'training state', 'left out'],
+      ['optimizer', undefined, 'left out'],
+    ]);
+    expect(rows('newest').slice(1)).toEqual([
+      ['training state', 'training state', 'bytes of the newest, step 3000'],
+      ['optimizer: first moments', 'first moments', 'bytes of the newest, step 3000'],
+    ]);
   });
 
   it('the table has a row for each role and treatment, and all tensors and bytes', async () => {

@@ -23,7 +23,9 @@ export interface Masters {
   ofNumber(tensor: number): boolean;
   /** Weights that have one. */
   readonly count: number;
-  /** Names of weights whose master has its elements in another order, so that they are made from themselves. */
+  /**
+   * Names of weights whose master has its elements in another order, so that they are made from themselves.
+   */
   readonly otherwise: readonly string[];
 }
 
@@ -142,7 +144,7 @@ export function stateConflicts({ layout, members, drafts, format, tensors, treat
       }
     }
     if (optimizer === null) continue;
-    const section = own.filter(({ state, name }) => state!.kind !== 'other' || /optim/.test(name));
+    const section = own.filter(({ state }) => state!.kind !== 'training');
     const objects = layout.objects?.some(({ section: of }) => of === 'optimizer') ?? false;
     if (section.length === 0 && !objects && optimizer !== 'drop') {
       const message = `${layout.path}, the newest member of ${output.path}, has no optimizer state: it was saved of the model alone`;
@@ -195,7 +197,10 @@ export function stateConflicts({ layout, members, drafts, format, tensors, treat
   return { conflicts, explained };
 }
 
-/** Whether the optimizer's state has to be left out: what is of many weights together cannot be set to 0 in part. */
+/**
+ * Whether the optimizer's state has to be left out: what is of many weights together cannot be set to 0 in
+ * part.
+ */
 export function leavesOptimizer(tensors: readonly PolicyTensor[]): boolean {
   return tensors.some(({ state, extra }) => state?.flat === true && !extra);
 }
