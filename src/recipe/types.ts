@@ -40,15 +40,19 @@ export interface RecipeOutput extends WeightRequest, PolicyRequest {
   readonly dtype?: FloatDtypeName | 'same' | undefined;
   readonly for?: Purpose | undefined;
   /**
-   * With `for: resume`, what becomes of the optimizer's state: left behind (`drop`; in a checkpoint of DCP zeros, and no
-   * steps taken), copied from the newest member, or averaged like the weights (DCP alone).
+   * With `for: resume`, what becomes of the optimizer's state: left behind (`drop`; in a checkpoint of DCP
+   * zeros, and no steps taken), copied from the newest member, or averaged like the weights (DCP alone).
    */
   readonly optimizer?: OptimizerUse | undefined;
-  /** Whose `_extra_state` of TransformerEngine it has, in a checkpoint of DCP; that of the newest member when absent. */
+  /**
+   * Whose `_extra_state` of TransformerEngine it has, in a checkpoint of DCP; that of the newest member when
+   * absent.
+   */
   readonly extraState?: ExtraStateUse | undefined;
   /**
-   * What the weights are made from, where the optimizer keeps them in float32 as well: the model's own tensors, or those,
-   * which are then rounded. When absent, `master` for a checkpoint of DCP that training goes on from, else `model`.
+   * What the weights are made from, where the optimizer keeps them in float32 as well: the model's own
+   * tensors, or those, which are then rounded. When absent, `master` for a checkpoint of DCP that training
+   * goes on from, else `model`.
    */
   readonly weightsFrom?: WeightSource | undefined;
 }

@@ -8,23 +8,21 @@ import { ByteReader } from '../../src/base/store/byte-reader.ts';
 import { openCheckpoint } from '../../src/checkpoints/open.ts';
 import { readTensor } from '../../src/checkpoints/tensors/extents.ts';
 import { average } from '../../src/merge/average.ts';
-import { unpackGolden } from '../support/containers.ts';
+import { goldensIn } from '../support/containers.ts';
 import { itemsOf } from '../support/dcp-items.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'ckpt-merge-test-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-const homes = new Map<string, string>();
-function golden(name: string): string {
-  const home = homes.get(name) ?? unpackGolden(name, join(folder, name));
-  homes.set(name, home);
-  return home;
-}
+const golden = goldensIn(folder);
 
 let made = 0;
 const fresh = (): string => join(folder, `out-${made++}`);
 
-/** By golden and choice of optimizer, what torch says that each tensor holds: `make/containers/resume/expected.py`. */
+/**
+ * By golden and choice of optimizer, what torch says that each tensor holds:
+ * `make/containers/resume/expected.py`.
+ */
 const EXPECTED = JSON.parse(readFileSync(new URL('../golden/resume.json', import.meta.url), 'utf8')) as Readonly<
   Record<string, Readonly<Record<'newest' | 'drop' | 'average', Readonly<Record<string, string>>>>>
 >;
@@ -70,7 +68,8 @@ describe.each(RUNS)('%s', (name, older, newer, inner) => {
     await average({ inputs, output, format: 'dcp', for: 'resume', optimizer });
     expect(await sumsOf(output)).toEqual(EXPECTED[name]![optimizer]);
     expect(await verify(output, { full: true })).toMatchObject({ ok: true, recomputed: { fraction: 1 } });
-    // What holds no tensor is the newest's, byte for byte, but for the steps of an optimizer that starts anew.
+    // What holds no tensor is the newest's, byte for byte, but for the steps of an optimizer that starts
+    // anew.
     const [before, after] = [itemsOf(join(inputs[1]!, inner)), itemsOf(join(output, inner))];
     const changed = [...before].filter(([key, bytes]) => !key.includes(' ') && after.get(key)?.equals(bytes) !== true).map(([key]) => key);
     expect(changed).toEqual(name === 'megatron' && optimizer === 'drop' ? ['common_state/shard_0_1'] : []);

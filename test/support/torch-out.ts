@@ -2,7 +2,10 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type AverageOptions, average } from '../../src/merge/average.ts';
 
-/** What a golden `torch-out-VERSION` has: the prefix of its two members, the name of what torch saved, and how it is merged. */
+/**
+ * What a golden `torch-out-VERSION` has: the prefix of its two members, the name of what torch saved, and how
+ * it is merged.
+ */
 export type TorchCase = readonly [prefix: string, want: string, options: Partial<AverageOptions>];
 
 /** Of every version. */

@@ -9,7 +9,10 @@ import type { ReadFigures, SegmentInputs, SegmentOutputs, WriteFigures } from '.
  * and in ascending order in each output file; a call touches exactly one file per output.
  */
 export interface CombineJob extends SegmentInputs, SegmentOutputs {
-  /** [S] weight table to use; a negative value -1-i copies the bytes of member i to every output instead, -1-N writes zeros. */
+  /**
+   * [S] weight table to use; a negative value -1-i copies the bytes of member i to every output instead, -1-N
+   * writes zeros.
+   */
   readonly table: Int32Array;
   /** [tables x K x N] weights. A weight of 0 means that the member takes no part. */
   readonly weights: Float64Array;

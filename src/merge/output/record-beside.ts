@@ -11,8 +11,8 @@ import { locate } from './destination.ts';
 const MAX_RECORD_BYTES = 2 ** 26;
 
 /**
- * Writes the record of a merge beside its file, which appears then: whoever finds the file finds the record. Where it does
- * not appear, what lay there before is there again.
+ * Writes the record of a merge beside its file, which appears then: whoever finds the file finds the record.
+ * Where it does not appear, what lay there before is there again.
  * @throws MergeError of the side of outputs; what `publish` throws
  */
 export async function withRecordBeside(path: string, text: string, publish: () => Promise<void>): Promise<void> {

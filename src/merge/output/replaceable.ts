@@ -70,7 +70,8 @@ const MOST_FILES = 100_000;
 /**
  * What would be lost if what lies at a path were replaced. A folder may be if it holds weights or the
  * provenance of a merge, and beside them only what checkpoints have; a file, if it begins as a safetensors
- * file or one of torch.save does, or is a page of this program. Names decide, and no more of a file than its beginning.
+ * file or one of torch.save does, or is a page of this program. Names decide, and no more of a file than its
+ * beginning.
  * @throws MergeError E_NOT_READABLE, E_IO; the errno of readdir(2)
  */
 export async function lossOf(path: string, kind: Replaced): Promise<Loss> {

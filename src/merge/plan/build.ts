@@ -76,7 +76,7 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
   const drafts = await Promise.all(request.outputs.map((given, k) => draftOutput(given, k, ordered, like, format)));
   const layoutsDiffer = layoutConflicts(drafts.map((d) => ({ path: d.output.path, layout: d.layout })));
   const layout = drafts.at(-1)!.layout;
-  const found = await planTensors(layout, checkpoints, drafts, request, signal);
+  const found = await planTensors(layout, checkpoints, drafts, { ...request, format }, signal);
   const { shardSize } = request;
   const cutting = shardSize !== undefined || request.files !== undefined;
   const cut = cutting ? resharded(found, layout, drafts, request) : { planned: found, conflicts: [] };
@@ -271,7 +271,9 @@ function withWarnings(output: PlanOutput, found: readonly Warning[]): PlanOutput
   return found.length === 0 ? output : { ...output, warnings: [...output.warnings, ...found] };
 }
 
-/** What an output has beside the tensors of DCP: of its own newest member, where that is such a checkpoint. */
+/**
+ * What an output has beside the tensors of DCP: of its own newest member, where that is such a checkpoint.
+ */
 function companionsFor({ output, own }: DraftOutput, layout: Checkpoint, { policyTensors }: PlannedTensors): Promise<Companions> {
   const optimizer = keptOptimizer(output, 'dcp');
   const newest = own.at(-1)!;

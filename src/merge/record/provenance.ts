@@ -49,7 +49,10 @@ export interface ProvenanceRecipe {
   /** What the merge was made for, and what became of optimizer state; null where nothing was said. */
   readonly purpose: string | null;
   readonly optimizer: string | null;
-  /** Whose states of TransformerEngine it has, and what its weights are made from; absent where nothing was said. */
+  /**
+   * Whose states of TransformerEngine it has, and what its weights are made from; absent where nothing was
+   * said.
+   */
   readonly extraState?: string | undefined;
   readonly weightsFrom?: string | undefined;
   /** In the order in which they apply. */

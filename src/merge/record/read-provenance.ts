@@ -7,15 +7,18 @@ import type { Provenance } from './provenance.ts';
 const MAX_PROVENANCE_BYTES = 2 ** 26;
 
 /**
- * The provenance in the folder of a merge, or beside a file of torch.save that is one; null where there is none. Loads
- * zod only then.
+ * The provenance in the folder of a merge, or beside a file of torch.save that is one; null where there is
+ * none. Loads zod only then.
  * @throws MergeError E_PROVENANCE; E_NOT_READABLE, E_IO
  */
 export async function readProvenance(path: string): Promise<Provenance | null> {
   return (await readRecord(join(path, PROVENANCE_FILE))) ?? readRecord(recordBeside(path));
 }
 
-/** The provenance in a file; null where there is none. @throws MergeError E_PROVENANCE; E_NOT_READABLE, E_IO */
+/**
+ * The provenance in a file; null where there is none.
+ * @throws MergeError E_PROVENANCE; E_NOT_READABLE, E_IO
+ */
 export async function readRecord(file: string): Promise<Provenance | null> {
   const bytes = await readIfThere(file, MAX_PROVENANCE_BYTES);
   if (bytes === null) return null;

@@ -92,7 +92,9 @@ export interface PolicyTensor {
   readonly differs?: boolean | undefined;
   /** State of the optimizer or the trainer that the container keeps apart from the model. */
   readonly apart?: boolean | undefined;
-  /** Of such state: what it is, and which tensor it is of, as an index into those that are looked at together. */
+  /**
+   * Of such state: what it is, and which tensor it is of, as an index into those that are looked at together.
+   */
   readonly state?: (Pick<StateTensor, 'kind' | 'flat'> & { readonly weight: number | null }) | undefined;
   /** A tensor of some member that the layout lacks: all that can be said of it is that it is left out. */
   readonly extra?: boolean | undefined;
@@ -101,7 +103,8 @@ export interface PolicyTensor {
 /**
  * What is done with some tensors of one output. `average`: weighted sum; `member`: the values of one member,
  * or its bytes where they are no floats; `equal`: compared byte by byte in all members, then copied; `drop`:
- * not in the output; `with-weight`: a scale or zero point, which goes where its weight goes; `zero`: all zeros.
+ * not in the output; `with-weight`: a scale or zero point, which goes where its weight goes; `zero`: all
+ * zeros.
  */
 export interface Treatment {
   readonly kind: 'average' | 'member' | 'equal' | 'drop' | 'with-weight' | 'zero';

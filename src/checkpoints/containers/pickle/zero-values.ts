@@ -6,8 +6,8 @@ const NUMBERS: Readonly<Record<number, number>> = { 75: 1, 77: 2, 74: 4, 71: 8 }
 const [PROTO, FRAME, MEMOIZE, BINPUT, LONG_BINPUT, BINGET, LONG_BINGET] = [128, 149, 148, 113, 114, 104, 106];
 
 /**
- * A pickle in which the numbers are 0 that dicts have under a key: of as many bytes, and with nothing else changed, not
- * even what is a float and what is none.
+ * A pickle in which the numbers are 0 that dicts have under a key: of as many bytes, and with nothing else
+ * changed, not even what is a float and what is none.
  * @param key a text, or null for a pickle that is one number
  * @returns the number of them that there were, of which some may have been 0
  */

@@ -70,9 +70,9 @@ function inSetOrder(texts: readonly string[]): bigint[] {
 }
 
 /**
- * The first 20 digits of `.data/serialization_id`: a fold of the names of all records before it, as torch built with
- * libstdc++ walks them.
- * Source: PyTorch's caffe2/serialize/inline_container.cc (`writeSerializationId`), c10/util/hash.h.
+ * The first 20 digits of `.data/serialization_id`: a fold of the names of all records before it, as torch
+ * built with libstdc++ walks them. Source: PyTorch's caffe2/serialize/inline_container.cc
+ * (`writeSerializationId`), c10/util/hash.h.
  * @param names without the archive's root, in their order
  */
 export function recordNamesId(names: readonly string[]): string {

@@ -26,7 +26,10 @@ export interface DraftOutput {
   readonly warnings: readonly Warning[];
 }
 
-/** @param like the layout of all outputs; else each follows the newest of its members @param format their container */
+/**
+ * @param like the layout of all outputs; else each follows the newest of its members
+ * @param format their container
+ */
 export async function draftOutput(
   given: OutputRequest,
   k: number,

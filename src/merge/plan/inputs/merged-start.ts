@@ -19,8 +19,8 @@ export interface StartState {
 /**
  * A request with what `for: resume` (PMA-init: a merge as the start of more training) means when nothing else
  * is said: weights in float32, because a mean has bits that its members' dtype would round away, and no
- * optimizer state, because there is none that belongs to a mean. A checkpoint of DCP has all that its trainer expects:
- * dtypes as they are stored, and the optimizer's state of the newest member.
+ * optimizer state, because there is none that belongs to a mean. A checkpoint of DCP has all that its trainer
+ * expects: dtypes as they are stored, and the optimizer's state of the newest member.
  * @throws MergeError E_OPTION where `optimizer` is given for another purpose, and for a base model that is no
  *   id of the Hub
  */

@@ -95,7 +95,10 @@ export interface OutputForm<E extends Entries = Entries> {
   container(all: readonly E[]): OutputContainer;
 }
 
-/** What changed in pieces of equal places and sizes: from the first byte that differs to the last, piece by piece. */
+/**
+ * What changed in pieces of equal places and sizes: from the first byte that differs to the last, piece by
+ * piece.
+ */
 export function patchesBetween(before: readonly FramePiece[], after: readonly FramePiece[]): Patch[] {
   const patches: Patch[] = [];
   for (const [i, { offset, bytes }] of after.entries()) {

@@ -12,15 +12,18 @@ import { readRecord } from '../../record/read-provenance.ts';
 const TORCH_FILE = /\.(?:pt|pth|bin|ckpt)$/;
 
 /**
- * OUT ending in .safetensors is a file where inputs and layout are single files, and so is one with an ending of
- * torch.save's where that is its format; anything else is a folder.
+ * OUT ending in .safetensors is a file where inputs and layout are single files, and so is one with an ending
+ * of torch.save's where that is its format; anything else is a folder.
  */
 export function outputKind(path: string, sources: readonly Checkpoint[], format: OutputFormat): 'folder' | 'file' {
   if (format === 'torch') return TORCH_FILE.test(path) ? 'file' : 'folder';
   return path.endsWith('.safetensors') && sources.every((c) => c.kind === 'file') ? 'file' : 'folder';
 }
 
-/** The container of outputs for which none was named: torch's where all are called as its files are, and made of them. */
+/**
+ * The container of outputs for which none was named: torch's where all are called as its files are, and made
+ * of them.
+ */
 export function formatOf(paths: readonly string[], layout: Checkpoint): OutputFormat {
   return layout.form.kind === 'torch' && paths.every((path) => TORCH_FILE.test(path)) ? 'torch' : 'safetensors';
 }

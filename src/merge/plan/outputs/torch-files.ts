@@ -39,8 +39,8 @@ const DIGITS = 40;
 const OF_STREAM = 'archive';
 
 /**
- * The files of one output as torch.save writes them, in the form of those of another checkpoint: with its version's
- * files beside the values, and byte for byte what it would save under the output's name.
+ * The files of one output as torch.save writes them, in the form of those of another checkpoint: with its
+ * version's files beside the values, and byte for byte what it would save under the output's name.
  */
 export class TorchFiles implements OutputForm<TorchEntries> {
   readonly #layout: Checkpoint;
@@ -158,7 +158,10 @@ export class TorchFiles implements OutputForm<TorchEntries> {
   }
 }
 
-/** What torch calls the folder of an archive: the file's name up to its last point; that of a stream where it is not ASCII. */
+/**
+ * What torch calls the folder of an archive: the file's name up to its last point; that of a stream where it
+ * is not ASCII.
+ */
 function rootOf(path: string): string {
   const name = basename(path);
   if (!/^[\0-\x7f]*$/.test(name)) return OF_STREAM;

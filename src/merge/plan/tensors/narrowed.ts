@@ -54,7 +54,13 @@ export function narrowedWarnings(
 }
 
 function narrowedGroups(
-  { targets, treatments, treatmentOf, matched, masters }: Pick<PlannedTensors, 'targets' | 'treatments' | 'treatmentOf' | 'matched' | 'masters'>,
+  {
+    targets,
+    treatments,
+    treatmentOf,
+    matched,
+    masters,
+  }: Pick<PlannedTensors, 'targets' | 'treatments' | 'treatmentOf' | 'matched' | 'masters'>,
   checkpoints: readonly Checkpoint[],
   layout: Checkpoint,
   k: number,

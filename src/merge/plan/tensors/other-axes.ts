@@ -2,7 +2,10 @@ import { dtypeByCode } from '../../../base/dtype.ts';
 import { ColumnTable, elementCount } from '../../../checkpoints/tensors/table.ts';
 import type { TensorPlace, TensorTable } from '../../../checkpoints/tensors/types.ts';
 
-/** Elements from one to the next in each dimension of a tensor that lies in one box of its own; null of others. */
+/**
+ * Elements from one to the next in each dimension of a tensor that lies in one box of its own; null of
+ * others.
+ */
 export function boxStrides({ boxes, shapes }: TensorTable, row: number): readonly number[] | null {
   if (boxes === null || boxes.first[row + 1]! - boxes.first[row]! !== 1) return null;
   const rank = shapes[row]!.length;
@@ -11,8 +14,8 @@ export function boxStrides({ boxes, shapes }: TensorTable, row: number): readonl
 }
 
 /**
- * A tensor with its dimensions in another order, as a table of its own, in the same bytes. Dimensions that are left out
- * are of one element, or of one that stands for all.
+ * A tensor with its dimensions in another order, as a table of its own, in the same bytes. Dimensions that
+ * are left out are of one element, or of one that stands for all.
  * @param axes those that stay, in their new order
  */
 export function withAxes(

@@ -26,7 +26,10 @@ export interface FilledStorage {
   readonly rows: readonly number[];
 }
 
-/** Planned tensors as the storages of files of torch.save: rows of targets fill them, in the order of the files. */
+/**
+ * Planned tensors as the storages of files of torch.save: rows of targets fill them, in the order of the
+ * files.
+ */
 export interface InStorages {
   readonly planned: PlannedTensors;
   /** By shard. */
@@ -55,8 +58,9 @@ type Piece =
   | { readonly entry: TorchStorage['entry']; readonly at: number; readonly bytes: number; readonly cast: View | null };
 
 /**
- * Lays planned tensors out as the storages of the layout's files. What several tensors share is written once, where they
- * are one in every member, too; bytes of a storage that are no tensor's are copied from the layout.
+ * Lays planned tensors out as the storages of the layout's files. What several tensors share is written once,
+ * where they are one in every member, too; bytes of a storage that are no tensor's are copied from the
+ * layout.
  * @param templates by shard
  */
 export async function inStorages(
