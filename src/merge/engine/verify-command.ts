@@ -9,7 +9,8 @@ const MANY = 4;
 
 /**
  * The command that checks an output, and recomputes it: with the inputs, where the output does not say where
- * they are (a single file never does, and a folder only where the way there is nobody's business).
+ * they are (a file of safetensors never does, and a folder, or the record beside a file of torch.save, only
+ * where the way there is nobody's business).
  * @param invocation how the program is called here
  */
 export function verifyCommand({ path, members }: Pick<MergedOutput, 'path' | 'members'>, invocation: string): string {
