@@ -34,6 +34,31 @@ skip() { # skip NAME REASON
   echo "--- $1: skipped: $2"
 }
 
+# Steps that run beside those that the script goes on with: tests wait for processes and for the disk, which
+# leaves parts of two cores to others. What they print comes, and is counted, where they are joined.
+beside() { # beside FUNCTION
+  beside_log=$(mktemp)
+  (
+    passed=0 failed=0
+    "$1"
+    echo "$passed $failed" >"$beside_log.counts"
+  ) >"$beside_log" 2>&1 &
+  beside_pid=$!
+  trap 'kill "$beside_pid" 2>/dev/null' EXIT
+}
+
+joined() {
+  local ok=0 bad=1
+  wait "$beside_pid"
+  trap - EXIT
+  cat "$beside_log"
+  # Where they came to no end there are no counts.
+  if [ -f "$beside_log.counts" ]; then read -r ok bad <"$beside_log.counts"; else echo 'FAILED: the steps beside ended early'; fi
+  rm -f "$beside_log" "$beside_log.counts"
+  passed=$((passed + ok))
+  failed=$((failed + bad))
+}
+
 # Debian's packages, where they can be had.
 install_packages() { # install_packages PACKAGE...
   local sudo=sudo

@@ -23,7 +23,7 @@ for (const name of ['bindings.gyp', 'native', 'node_modules', 'package.json']) {
 }
 try {
   writeFileSync(entry, "{ 'includes': ['bindings.gyp'] }\n");
-  run(process.execPath, nodeGyp, 'configure', 'build', `--nodedir=${headers}`);
+  run(process.execPath, nodeGyp, 'configure', 'build', '--jobs=max', `--nodedir=${headers}`);
 } finally {
   rmSync(entry, { force: true });
 }

