@@ -2,7 +2,6 @@ import { basename, resolve } from 'node:path';
 import type { Warning } from '../../base/errors.ts';
 import { groupBy } from '../../base/group-by.ts';
 import { mapBounded } from '../../base/map-bounded.ts';
-import { storeOf } from '../../base/store/store.ts';
 import { containerOf } from '../containers/all.ts';
 import { areForeign } from '../containers/foreign.ts';
 import { find } from '../containers/found.ts';
