@@ -199,8 +199,8 @@ export const RECIPE = {
   format: {
     kind: 'choice',
     choices: FORMATS,
-    default: 'safetensors, and of an OUT.pt from files of torch.save: torch',
-    help: 'container of the output; dcp: of torch.distributed, torch: of torch.save, each as the newest member (or --like) is written',
+    default: 'that of the newest member; safetensors of a conversion',
+    help: 'container of the output: dcp (of torch.distributed) and torch (of torch.save) as the newest member (or --like) is written',
   },
   shardSize: {
     kind: 'size',

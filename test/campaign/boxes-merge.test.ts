@@ -130,7 +130,7 @@ it.each(WAYS)('%s: the bytes are those of the same values in safetensors', async
     { io: 'read', tuning: { tileBytes: 704, requestBytes: 4096 } },
   ].entries()) {
     const output = join(home, `of-boxed-${i}`);
-    await average({ inputs: boxed, output, method: 'wma', ...(options as object) });
+    await average({ inputs: boxed, output, format: 'safetensors', method: 'wma', ...(options as object) });
     const found = tensorsOf(output);
     expect([...wanted].filter(([name, bytes]) => found.get(name)?.equals(bytes) !== true).map(([name]) => name)).toEqual([]);
   }

@@ -101,9 +101,9 @@ const at = (path: string): string => join(golden(path.slice(0, path.indexOf('/')
 describe('a start for more training', () => {
   it('says that the optimizer state of a container stays in it', async () => {
     const inputs = [at('megatron/iter_0000100'), at('megatron/iter_0000200')];
-    const error = await mergeError(() => plan({ inputs, output: fresh(), for: 'resume', optimizer: 'newest' }));
+    const error = await mergeError(() => plan({ inputs, output: fresh(), format: 'safetensors', for: 'resume', optimizer: 'newest' }));
     expect([error.code, error.message]).toEqual(['E_NO_OPTIMIZER', expect.stringContaining('in the files of its container')]);
-    expect((await plan({ inputs, output: fresh(), for: 'resume' })).outputs[0]!.dtype).toBe('F32');
+    expect((await plan({ inputs, output: fresh(), format: 'safetensors', for: 'resume' })).outputs[0]!.dtype).toBe('F32');
   });
 });
 

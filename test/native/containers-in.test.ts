@@ -76,6 +76,7 @@ it.each(RUNS)('%s: the mean is that of the float64 values, rounded once', async 
   await average({
     inputs: [older, newer].map(([name, path]) => join(golden(name), path)),
     output,
+    format: 'safetensors',
     allowConfigs: true,
     allowMixedDtypes: true,
   });

@@ -118,7 +118,7 @@ describe('bytes', () => {
     const input = join(golden('dcp-moe'), '100');
     const [converted, averaged] = [fresh(), fresh()];
     await convert({ input, output: converted, dtype: 'F16' });
-    await average({ inputs: [input], output: averaged, dtype: 'F16' });
+    await average({ inputs: [input], output: averaged, format: 'safetensors', dtype: 'F16' });
     const [own, other] = [written(converted), written(averaged)];
     expect([...own.keys()]).toEqual([...other.keys()]);
     for (const [name, { dtype, bytes }] of own)

@@ -43,8 +43,8 @@ function expectIndexed(path: string): void {
 describe('files of a size', () => {
   it('hold the same bytes as one file, as many tensors as fit, and larger ones alone', async () => {
     const [whole, cut] = [fresh(), fresh()];
-    await average({ inputs: [older, newer], output: whole, weights: [0.3, 0.7], sync: false });
-    await average({ inputs: [older, newer], output: cut, weights: [0.3, 0.7], shardSize: 1000, sync: false });
+    await average({ inputs: [older, newer], output: whole, format: 'safetensors', weights: [0.3, 0.7], sync: false });
+    await average({ inputs: [older, newer], output: cut, format: 'safetensors', weights: [0.3, 0.7], shardSize: 1000, sync: false });
     expect(readdirSync(whole)).not.toContain('model.safetensors.index.json');
     expect([...together(cut)].map(([name, { bytes }]) => [name, bytes])).toEqual(
       [...together(whole)].map(([name, { bytes }]) => [name, bytes]),
@@ -64,7 +64,7 @@ describe('files of a size', () => {
 
   it('are counted in the dtype of the output, and one has the plain name', async () => {
     const [cut, one] = [fresh(), fresh()];
-    await average({ inputs: [older, newer], output: cut, dtype: 'F32', shardSize: '2kB', sync: false });
+    await average({ inputs: [older, newer], output: cut, format: 'safetensors', dtype: 'F32', shardSize: '2kB', sync: false });
     for (const tensors of files(cut).values()) expect(bytesIn(tensors) <= 2000 || tensors.size === 1).toBe(true);
     expectIndexed(cut);
     await convert({ input: cut, output: one, shardSize: '5GB', sync: false });
@@ -77,20 +77,25 @@ describe('files of a size', () => {
   it('stand in a recipe, in the recipe of the output, and in what a resume compares', async () => {
     const output = join(folder, 'of-recipe');
     const file = join(folder, 'recipe.yaml');
-    writeFileSync(file, `inputs: [dcp-2d/dcp-2d/100, dcp-2d/dcp-2d/200]\nshard-size: 1kB\noutputs:\n  - path: of-recipe\n`);
+    writeFileSync(
+      file,
+      `inputs: [dcp-2d/dcp-2d/100, dcp-2d/dcp-2d/200]\nformat: safetensors\nshard-size: 1kB\noutputs:\n  - path: of-recipe\n`,
+    );
     await runRecipe(file, { sync: false });
     expectIndexed(output);
     await runRecipe(join(output, 'merge_recipe.yaml'), { sync: false });
     for (const name of files(output).keys()) expect(readFileSync(join(`${output}-again`, name))).toEqual(readFileSync(join(output, name)));
     expect((await runRecipe(file, { resume: true })).finished).toEqual([output]);
-    const other = await mergeError(() => average({ inputs: [older, newer], output, shardSize: '2kB', resume: true }));
+    const other = await mergeError(() =>
+      average({ inputs: [older, newer], output, format: 'safetensors', shardSize: '2kB', resume: true }),
+    );
     expect([other.code, other.message]).toEqual(['E_OUTPUT_EXISTS', expect.stringMatching(/shard-size|shardSize/)]);
   });
 
   it('are gone on with after an interruption', async () => {
     const output = fresh();
     const controller = new AbortController();
-    const options = { inputs: [older, newer], output, shardSize: 600, unitBytes: 600 };
+    const options = { inputs: [older, newer], output, format: 'safetensors' as const, shardSize: 600, unitBytes: 600 };
     const progress = average(options, {
       signal: controller.signal,
       onProgress: (event) => {

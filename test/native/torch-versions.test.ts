@@ -47,7 +47,7 @@ it.each(MERGES.map((merge) => [`${merge.method} ${merge.dtype}: ${merge.members.
       const [version, path] = member.split(' ') as [(typeof TORCH_VERSIONS)[number], string];
       return join(homes.get(version)!, path);
     });
-    await average({ inputs, output, ...METHODS[method], dtype: DTYPES[dtype] });
+    await average({ inputs, output, format: 'safetensors', ...METHODS[method], dtype: DTYPES[dtype] });
     const files = (JSON.parse(readFileSync(join(output, 'merge_provenance.json'), 'utf8')) as { files: { name: string }[] }).files;
     const result = new Map(files.flatMap(({ name }) => [...readOracle(join(output, name))]));
     const wanted = readOracle(join(merged, `${method}.${dtype}.safetensors`));

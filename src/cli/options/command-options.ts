@@ -94,6 +94,7 @@ export function addWatch(command: Command): Command {
   addScheduleOptions(command.optionsGroup('Weights:'), ['extrapolate']);
   addOptions(addPolicyOptions(command, { fixed: false }).optionsGroup('Merges:'), [
     'dtype',
+    'format',
     'shardSize',
     'baseModelId',
     'allowMixedDtypes',

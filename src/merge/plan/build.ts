@@ -72,13 +72,14 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
   const checkpoints = ordered.inputs.map((i) => i.checkpoint);
   const like = request.like === undefined ? null : await openInput(request.like);
   const paths = request.outputs.map(({ path }) => path);
-  const format = request.format ?? formatOf(paths, like ?? ordered.inputs.at(-1)!.checkpoint);
+  const cutting = request.shardSize !== undefined || request.files !== undefined;
+  const converted = request.outputs.some(({ convert }) => convert === true);
+  const format = request.format ?? formatOf(paths, like ?? ordered.inputs.at(-1)!.checkpoint, { converted, cut: cutting });
   const drafts = await Promise.all(request.outputs.map((given, k) => draftOutput(given, k, ordered, like, format)));
   const layoutsDiffer = layoutConflicts(drafts.map((d) => ({ path: d.output.path, layout: d.layout })));
   const layout = drafts.at(-1)!.layout;
   const found = await planTensors(layout, checkpoints, drafts, { ...request, format }, signal);
   const { shardSize } = request;
-  const cutting = shardSize !== undefined || request.files !== undefined;
   const cut = cutting ? resharded(found, layout, drafts, request) : { planned: found, conflicts: [] };
   const formed = await inForm(format, cut.planned, { layout, checkpoints, drafts, resized: cutting }, signal);
   const { planned, dcp, forms } = formed;

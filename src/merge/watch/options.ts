@@ -33,6 +33,7 @@ const OF_WATCH = {
   policies: OF_OUTPUT.policies,
   router: OF_OUTPUT.router,
   dtype: OF_OUTPUT.dtype,
+  format: RECIPE.format,
   shardSize: RECIPE.shardSize,
   baseModelId: RECIPE.baseModelId,
   ...TOKENS,

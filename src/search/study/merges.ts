@@ -114,7 +114,8 @@ export class Merger {
       return { path, members, weights, policies: [...own, ...(policies ?? [])], router, dtype, baseModelId: options.baseModelId, report };
     });
     const inputs = this.#members.map(({ path, epoch, step, tokens }) => ({ path, epoch, step, tokens }));
-    return { ...options, inputs, ordered: true, outputs, memory };
+    // Evaluators load safetensors, whatever trainer saved the members.
+    return { ...options, inputs, ordered: true, outputs, memory, format: 'safetensors' };
   }
 }
 

@@ -90,7 +90,7 @@ function refuseTorch(planned: PlannedTensors, layout: Checkpoint, drafts: readon
   const refuse = (path: string, message: string, help: string): never => {
     throw new MergeError('E_OPTION', `${path}: ${message}`, { details: { file: path }, help });
   };
-  const other = worded`Leave --format out: safetensors are made of any container.`;
+  const other = `${optionWith('format', 'safetensors')}: safetensors are made of any container.`;
   if (layout.form.kind !== 'torch' || layout.form.writer !== 'torch.save' || layout.files.length !== layout.shards.length) {
     const what =
       layout.form.kind === 'torch'

@@ -21,11 +21,19 @@ export function outputKind(path: string, sources: readonly Checkpoint[], format:
 }
 
 /**
- * The container of outputs for which none was named: torch's where all are called as its files are, and made
- * of them.
+ * The container of outputs for which none was named: that of the layout, where it is one that is written. A
+ * conversion makes safetensors, of files too that are cut anew.
  */
-export function formatOf(paths: readonly string[], layout: Checkpoint): OutputFormat {
-  return layout.form.kind === 'torch' && paths.every((path) => TORCH_FILE.test(path)) ? 'torch' : 'safetensors';
+export function formatOf(
+  paths: readonly string[],
+  layout: Checkpoint,
+  { converted, cut }: { readonly converted: boolean; readonly cut: boolean },
+): OutputFormat {
+  const { form, files, shards } = layout;
+  if (form.kind === 'torch' && paths.every((path) => TORCH_FILE.test(path))) return 'torch';
+  if (converted || paths.some((path) => path.endsWith('.safetensors'))) return 'safetensors';
+  if (form.kind === 'dcp') return 'dcp';
+  return form.kind === 'torch' && !cut && form.writer === 'torch.save' && files.length === shards.length ? 'torch' : 'safetensors';
 }
 
 function contains(outer: string, inner: string): boolean {
