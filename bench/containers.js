@@ -1,7 +1,7 @@
 /**
  * What it costs that checkpoints are those of torch.distributed: four of four ranks, cut by rows, by columns
- * and both ways, against the same as safetensors, and against what people do with them; each merge in a fresh
- * process, in turn.
+ * and both ways, merged into safetensors, and those by rows into DCP, too; against the same as safetensors, and
+ * against what people do with them. Each merge in a fresh process, in turn.
  */
 import { rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
@@ -13,6 +13,10 @@ import { interleaved, spread, summary, table } from './support/measure.js';
 
 const MEMBERS = 4;
 const FORMS = /** @type {const} */ (['rows', 'columns', 'both']);
+/** Rows, and written as DCP again. */
+const BACK = 'rows, back';
+/** What people do, into one file of torch.save, or from there into DCP. */
+const TORCH = { torch: [], 'torch, back': ['--back'] };
 
 /** @param {import('./support/context.js').Context} context */
 export default async function containers(context) {
@@ -41,21 +45,23 @@ export default async function containers(context) {
   };
   /** @type {Record<string, () => Promise<number>>} */
   const contestants = {};
-  for (const [label, members] of Object.entries(inputs)) {
+  for (const label of [...Object.keys(inputs), BACK]) {
+    const members = label === BACK ? inputs.rows : inputs[label];
+    const format = /** @type {'safetensors' | 'dcp'} */ (label === BACK ? 'dcp' : 'safetensors');
     contestants[label] = async () => {
       const output = context.output();
-      const result = await mergeInChild({ average: { inputs: members, output, method: 'sma', sync: false } }, { sampleMillis: 5 });
+      const result = await mergeInChild({ average: { inputs: members, output, format, sync: false } }, { sampleMillis: 5 });
       note(label, result.said.seconds, result);
       rmSync(output, { recursive: true, force: true });
       return result.seconds;
     };
   }
-  if (missing === null) {
-    contestants.torch = async () => {
+  for (const [label, options] of missing === null ? Object.entries(TORCH) : []) {
+    contestants[label] = async () => {
       const output = context.output();
       const script = fileURLToPath(new URL('peers/torch_dcp_loop.py', import.meta.url));
-      const result = await run(PYTHON, ['-B', script, ...inputs.rows, '--output', output], { sampleMillis: 50 });
-      note('torch', JSON.parse(result.stdout.trim().split('\n').at(-1) ?? '').seconds, result);
+      const result = await run(PYTHON, ['-B', script, ...inputs.rows, '--output', output, ...options], { sampleMillis: 50 });
+      note(label, JSON.parse(result.stdout.trim().split('\n').at(-1) ?? '').seconds, result);
       rmSync(output, { recursive: true, force: true });
       return result.seconds;
     };
@@ -64,11 +70,14 @@ export default async function containers(context) {
   /** Of each round, so that what the machine does meanwhile hits both. */
   const ratio = (/** @type {string} */ a, /** @type {string} */ b) =>
     summary(said[a].seconds.map((seconds, i) => seconds / said[b].seconds[i]));
-  const against = { safetensors: 'safetensors', rows: 'safetensors', columns: 'rows', both: 'rows', torch: 'rows' };
-  const goals = { rows: 0.85, columns: 0.3, both: 0.3, torch: 8 };
+  const against = {
+    ...{ safetensors: 'safetensors', rows: 'safetensors', columns: 'rows', both: 'rows' },
+    ...{ [BACK]: 'safetensors', torch: 'rows', 'torch, back': BACK },
+  };
+  const goals = { rows: 0.85, columns: 0.3, both: 0.3, [BACK]: 0.75, torch: 8, 'torch, back': 8 };
   const results = Object.entries(against).flatMap(([label, of]) => {
     if (said[label] === undefined) return [];
-    const rate = label === 'torch' ? ratio(label, of) : ratio(of, label);
+    const rate = label in TORCH ? ratio(label, of) : ratio(of, label);
     const goal = /** @type {Record<string, number>} */ (goals)[label] ?? null;
     const peak = (/** @type {'anonBytes' | 'residentBytes'} */ key) =>
       Math.max(...said[label].anonBytes.map((_, i) => said[label][key][i]));

@@ -7,11 +7,13 @@ import resource
 from pathlib import Path
 
 
-def arguments(description):
+def arguments(description, *flags):
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("inputs", nargs="+", type=Path)
     parser.add_argument("--output", required=True, type=Path)
     parser.add_argument("--sync", action="store_true", help="flush the output to the device before the clock stops")
+    for flag in flags:
+        parser.add_argument(flag, action="store_true")
     return parser.parse_args()
 
 
