@@ -36,6 +36,7 @@ export const ERROR_CODES = {
   E_DECAY: { exit: 2, title: 'A list of decay factors or a learning-rate curve cannot be used', help: 'Factors fall from at most 1 to at least 0; a curve has lines of step,lr with rising steps.' },
   E_RECIPE: { exit: 2, title: 'The recipe is not valid', help: 'Mend what the message shows; `merge schema` prints the form that editors can complete from.' },
   E_SPACE: { exit: 2, title: 'The search space is not valid for these checkpoints', help: 'Mend what the message shows; docs/search.md lists the parameters of each space.' },
+  E_NAMES: { exit: 2, title: 'The names file is not valid', help: 'Mend what the message shows; docs/names.md has the form, and `merge names` prints files to begin with.' },
   E_PARAMS: { exit: 2, title: 'Parameters of a trial are not those of the search space', help: 'Give each parameter of the space once, by its name, with a value of its kind.' },
   E_POLICY: { exit: 2, title: 'A policy asks for what cannot be done with the tensors that it is about', help: 'The message names the policy and the tensors: see docs/policies.md for what each kind of tensor allows.' },
   E_POLICY_UNUSED: { exit: 2, title: 'A policy fits no tensor of the checkpoints', help: '`merge inspect CKPT --tensors` shows roles, layers, experts and names; leave the policy out if it is not for this model.' },
@@ -106,6 +107,7 @@ export const ERROR_CODES = {
   E_MIXED_DTYPES: { exit: 3, title: 'A tensor has different float dtypes in different inputs', help: 'Add --allow-mixed-dtypes to store it as in the newest input, or as in the one that --like names.' },
   E_LAYOUTS_DIFFER: { exit: 3, title: 'Outputs of one run would follow checkpoints with different tensors, tensor files or dtypes', help: 'Name one checkpoint for all to follow with --like, or make the outputs one by one.' },
   E_LAYOUT_FORM: { exit: 3, title: 'An input holds a tensor in a form that is more than other byte ranges', help: 'Convert the checkpoints to one layout first, with the tool that wrote them.' },
+  E_NAMES_UNFIT: { exit: 3, title: 'The checkpoint cannot have the names that were asked for', help: 'Leave out --names: its tensors keep their names. Or write a names file that fits it: see docs/names.md.' },
   E_MTP_DIFFERS: { exit: 3, title: 'Layers of multi-token prediction are in some inputs only', help: 'Drop them (--policy role=mtp:use=drop), or take those of the newest where it has them (--policy role=mtp:use=newest).' },
   E_TIED: { exit: 3, title: 'Policies treat two tied embeddings differently', help: 'Treat embedding and head alike (role=embedding|lm_head), or add --allow-unknown where config.json is wrong about them.' },
   E_STAGES: { exit: 3, title: 'Checkpoints of different stages of a training are to be merged', help: 'Select one with --stage, or add --allow-stages.' },
@@ -193,7 +195,8 @@ export const WARNING_CODES = {
   W_LEFT_OUT: 'Adapters or optimizer states lie among the weights, or constant buffers are in some inputs only; they are left out.',
   W_SOME_RANKS: 'Tensors that a rank has whole are not in the files of all ranks; they are taken from those that have them.',
   W_UNREACHED: 'Tensors lie in a saved state where no plain name reaches them, or are arrays of numpy; they are left out.',
-  W_NO_CONFIG: 'The newest member has no config.json, which an older one has, so the merge has none either.',
+  W_NO_CONFIG:
+    'The newest member has no config.json, which an older one has, or the merge has the names of transformers and not all of its config.json is known: it has none.',
   W_CONFIG_KEYS:
     'Configurations (config.json) of different versions of transformers differ in keys that one of them lacks, or in where generation ends.',
   W_TOKENIZER:

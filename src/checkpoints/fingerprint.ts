@@ -11,6 +11,8 @@ const BLOCKS = 64;
 /** Blocks of all files of a checkpoint that lies in boxes. */
 const MOST_BLOCKS = 1024;
 
+type Sampled = Pick<Checkpoint, 'shards' | 'stored' | 'files' | 'heads'>;
+
 /** What was seen of a checkpoint's content without reading all of it. */
 export interface ContentSample {
   /** See {@link fingerprint}. */
@@ -32,7 +34,7 @@ export interface ContentSample {
  * and b blocks of all its bytes, b = max(1, min(64, floor(1024 / files))).
  * @throws MergeError E_INPUT_CHANGED, E_NOT_FOUND, E_NOT_READABLE, E_IO
  */
-export async function fingerprint(checkpoint: Pick<Checkpoint, 'shards' | 'files' | 'heads'>): Promise<string> {
+export async function fingerprint(checkpoint: Sampled): Promise<string> {
   return (await sampleOf(checkpoint)).fingerprint;
 }
 
@@ -40,7 +42,7 @@ export async function fingerprint(checkpoint: Pick<Checkpoint, 'shards' | 'files
  * The fingerprint of a checkpoint, and what else its bytes show.
  * @throws MergeError as {@link fingerprint} does
  */
-export async function sampleOf({ shards, files, heads }: Pick<Checkpoint, 'shards' | 'files' | 'heads'>): Promise<ContentSample> {
+export async function sampleOf({ shards, stored = shards, files, heads }: Sampled): Promise<ContentSample> {
   const hash = createHash('sha256');
   const spots = new Map<string, boolean>();
   for (const head of heads) await addFile(hash, head, ({ size }) => [[0, size]]);
@@ -48,11 +50,11 @@ export async function sampleOf({ shards, files, heads }: Pick<Checkpoint, 'shard
   const blocks = Math.max(1, Math.min(BLOCKS, Math.floor(MOST_BLOCKS / files.length)));
   const seen: SampledBytes[] = [];
   for (const [i, file] of files.entries()) {
-    const tensors = shards[i]?.tensors;
+    const tensors = stored[i]?.tensors;
     const whole = tensors?.boxes === null ? tensors : null;
     const start = (size: number): number => (whole === null ? 0 : (dataStart(whole) ?? size));
     const pieces = await addFile(hash, file, ({ size }) => sampledRanges(start(size), size, whole === null ? blocks : BLOCKS));
-    if (whole === null) seen.push(...pieces.map((piece) => ({ ...piece, file: i })));
+    if (whole === null || stored !== shards) seen.push(...pieces.map((piece) => ({ ...piece, file: i })));
     else for (const { at, bytes } of pieces) addSpots(spots, whole, at, bytes);
   }
   addSpotsOfBoxes(

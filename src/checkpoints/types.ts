@@ -1,4 +1,6 @@
+import type { JsonObject } from '../base/json/parse.ts';
 import type { Opened } from './containers/types.ts';
+import type { Shard } from './tensors/types.ts';
 
 /**
  * A checkpoint as it lies somewhere, a folder or one file, whatever container holds its tensors. What they
@@ -13,6 +15,10 @@ export interface Checkpoint extends Position, Opened {
   readonly tensorCount: number;
   /** Bytes of tensor data. */
   readonly bytes: number;
+  /** The shards as its files have them, where `shards` are its tensors under other names. */
+  readonly stored?: readonly Shard[] | undefined;
+  /** Its configuration, where that is not the one in its folder. */
+  readonly config?: JsonObject | undefined;
   /** The state file that says that the trainer will remove this checkpoint; null where none does. */
   readonly ephemeral: string | null;
 }

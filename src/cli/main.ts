@@ -18,6 +18,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<unknown>>> = {
   run: () => import('./commands/run.ts'),
   convert: () => import('./commands/convert.ts'),
   schema: () => import('./commands/schema.ts'),
+  names: () => import('./commands/names.ts'),
   watch: () => import('./commands/watch.ts'),
   ls: () => import('./commands/ls.ts'),
   inspect: () => import('./commands/inspect.ts'),

@@ -9,7 +9,7 @@ import { type MachineOptions, planRecipe, type RunOptions, recipeEvents } from '
 
 /** One checkpoint, what is made of it, and how the machine is used. */
 export interface ConvertOptions
-  extends Pick<Recipe, 'format' | 'shardSize' | 'files' | 'allowUnknown' | 'baseModelId'>,
+  extends Pick<Recipe, 'format' | 'shardSize' | 'files' | 'names' | 'config' | 'allowUnknown' | 'baseModelId'>,
     Pick<RecipeOutput, 'dtype'>,
     MachineOptions {
   /** A checkpoint: a folder or a file of any container that is read. */
@@ -22,6 +22,8 @@ const OF_RECIPE = {
   format: RECIPE.format,
   files: RECIPE.files,
   shardSize: RECIPE.shardSize,
+  names: RECIPE.names,
+  config: RECIPE.config,
   allowUnknown: CHECKS.allowUnknown,
   baseModelId: RECIPE.baseModelId,
 } as const;

@@ -139,6 +139,7 @@ const WANTED: Readonly<Record<Kind, Check>> = {
   text: must('text', isText),
   path,
   file: path,
+  names: must('hf or the path of a names file', isPath),
   number,
   integer: number,
   count: must('a whole number', isNumber),

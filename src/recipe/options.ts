@@ -9,7 +9,7 @@ import { METHODS } from './schedule/methods.ts';
 import { PARAMETERS, type Parameter } from './schedule/parameters.ts';
 import type { ScheduleName, WeightRequest } from './schedule/types.ts';
 import type { Selection } from './select/types.ts';
-import { EXTRA_STATE_USES, FORMATS, type Recipe, type RecipeOutput, WEIGHT_SOURCES } from './types.ts';
+import { EXTRA_STATE_USES, FORMATS, HF_NAMES, type Recipe, type RecipeOutput, WEIGHT_SOURCES } from './types.ts';
 
 /**
  * What a value of each kind is in the library; how it is written is up to the command line and the schema.
@@ -19,6 +19,8 @@ interface Values {
   readonly choice: string;
   readonly text: string;
   readonly path: string;
+  /** A word, or else a path. */
+  readonly names: string;
   /** A path, of parameters of schedules. */
   readonly file: string;
   readonly number: number;
@@ -214,6 +216,18 @@ export const RECIPE = {
     value: 'n',
     default: 'as the newest member, or by its size',
     help: 'files of tensors of the output, of about equal size',
+  },
+  names: {
+    kind: 'names',
+    choices: [HF_NAMES],
+    value: 'hf|file',
+    default: 'as the members have them',
+    help: "other names for the tensors: hf, as Hugging Face's transformers has them (with config.json), or a names file",
+  },
+  config: {
+    kind: 'path',
+    default: 'what the newest member says',
+    help: 'with names: the config.json of the output, which has the number of heads',
   },
   ...TOKENS,
   ...CHECKS,

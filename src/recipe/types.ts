@@ -18,6 +18,9 @@ export type WeightSource = (typeof WEIGHT_SOURCES)[number];
 export const FORMATS = ['safetensors', 'dcp', 'torch'] as const;
 export type OutputFormat = (typeof FORMATS)[number];
 
+/** The word for the names of Hugging Face's transformers. */
+export const HF_NAMES = 'hf';
+
 /** One output of a recipe. */
 export interface RecipeOutput extends WeightRequest, PolicyRequest {
   /**
@@ -79,6 +82,13 @@ export interface Recipe extends TokenSource {
   readonly shardSize?: string | number | undefined;
   /** Files of tensors of the outputs, of about equal size; not beside `shardSize`. */
   readonly files?: number | undefined;
+  /**
+   * Other names for the tensors, and the arrangement that goes with them: `hf`, those of Hugging Face's
+   * transformers where a table has them, or the path of a names file. As in the members when absent.
+   */
+  readonly names?: string | undefined;
+  /** With `names`: the config.json of the outputs, which says what tensors do not show. */
+  readonly config?: string | undefined;
   /** Let a tensor have different float dtypes among the inputs. */
   readonly allowMixedDtypes?: boolean | undefined;
   /**

@@ -15,6 +15,7 @@ const COMMANDS = [
   'run',
   'convert',
   'schema',
+  'names',
   'watch',
   'ls',
   'inspect',

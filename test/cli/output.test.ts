@@ -88,6 +88,7 @@ describe('completion', () => {
         'run',
         'convert',
         'schema',
+        'names',
         'watch',
         'ls',
         'inspect',

@@ -44,6 +44,7 @@ const LINES: readonly (readonly [code: ErrorCode, place: string, args: readonly 
   ['E_WEIGHTS', 'average: PATH:WEIGHT all zero', ['average', 'a:0', 'b:-0', '-o', 'out'], 'zero'],
   ['E_WEIGHTS', 'average: PATH:NaN', ['average', 'a:nan', 'b:1', '-o', 'out'], "'nan'"],
   ['E_WEIGHTS', 'average: --normalize of a sum of 0', ['average', 'a', 'b', '-w', '1,-1', '--normalize', '-o', 'out'], 'sum to 0'],
+  ['E_NAMES', 'convert: names file that is another file', ['convert', 'a', '--names', 'a/config.json', '-o', 'out'], '`rules` is missing'],
   ['E_NO_CHECKPOINT', 'average: input of another kind', ['average', 'a', 'a/config.json', '-o', 'out'], 'a/config.json'],
 ];
 

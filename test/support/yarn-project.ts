@@ -7,7 +7,7 @@ import { temporaryFolder } from './safetensors.ts';
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const YARN = '@yarnpkg/cli-dist@4';
 /** What the package holds that is run here. */
-const PARTS = ['bin', 'dist/bundle', 'src/render/html/assets', 'build/Release/ckpt_merge.node'];
+const PARTS = ['bin', 'dist/bundle', 'src/render/html/assets', 'names', 'build/Release/ckpt_merge.node'];
 
 export interface YarnProject {
   /** The project's folder, in which its commands are run. */

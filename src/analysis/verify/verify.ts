@@ -10,6 +10,7 @@ import { sampleBlocks } from './blocks.ts';
 import { checkIntegrity, type IntegrityReport } from './integrity.ts';
 import { type Mismatch, Recomputation } from './recompute.ts';
 import { findMembers, holdsRecord, type MergeRecord, readMergeRecord } from './source.ts';
+import { underNames } from './under-names.ts';
 import { treatedTensors } from './weights.ts';
 
 /** Share of the elements recomputed when nothing else is asked for. */
@@ -217,8 +218,10 @@ async function recompute(
   share: number,
   { signal, onProgress }: VerifyOptions,
 ): Promise<{ tensors: number; elements: number; fraction: number }> {
-  const treated = await treatedTensors(output, record.provenance.recipe, members, signal);
-  const recomputation = await Recomputation.of(output, members, treated);
+  const { recipe } = record.provenance;
+  const own = recipe.names === undefined ? members : await underNames(members, recipe.names);
+  const treated = await treatedTensors(output, recipe, own, signal);
+  const recomputation = await Recomputation.of(output, own, treated);
   const { blocks, elements, fraction } = sampleBlocks(output, share, seedOf(record), (shard, row) =>
     recomputation.blockElements(shard, row),
   );

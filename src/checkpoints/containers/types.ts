@@ -1,4 +1,5 @@
 import type { Warning } from '../../base/errors.ts';
+import type { JsonObject } from '../../base/json/parse.ts';
 import type { Store } from '../../base/store/types.ts';
 import type { TensorSection } from '../tensors/section.ts';
 import type { TensorFile, TensorPlace, TensorSource } from '../tensors/types.ts';
@@ -68,6 +69,11 @@ export interface Opened extends TensorSource {
   readonly warnings: readonly Warning[];
   /** Absent where the container holds nothing of the trainer's. */
   readonly state?: ContainedState | undefined;
+  /**
+   * Reads with which arguments the trainer was started, as far as they are numbers, texts, flags or lists of
+   * them; null where nothing of it can be read. Absent where the container never has any.
+   */
+  arguments?(): Promise<JsonObject | null>;
   /**
    * Which shard (index into `shards`) and row holds a tensor; undefined where none does.
    * @param file name of the shard that holds it elsewhere; counts where `namesPerFile`

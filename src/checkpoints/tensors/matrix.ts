@@ -50,6 +50,8 @@ export function matrixOf({ boxes, shapes, dtypes }: TensorTable, row: number): B
       else if (size[a] !== shape[a]) axis = a;
       run *= size[a]!;
     }
+    // Rows of a matrix that lie apart, every second one say: as runs of their own they would be as many.
+    if (axis === 0 && rank > 1 && size[0] !== 1 && stride[0] !== run) axis = 1;
   }
   if (axis === 0) return null;
   const columns = shape.slice(axis).reduce((product, length) => product * length, 1);

@@ -26,6 +26,8 @@ export function addMergeOptions(command: Command): Command {
     'dtype',
     'like',
     'format',
+    'names',
+    'config',
     'shardSize',
     'files',
     'for',
@@ -59,7 +61,7 @@ export function addConvert(command: Command): Command {
         help: 'round floats of another dtype to BF16, F16, F32 or F64, and dequantise weights; same: bytes as they are',
       }),
     );
-  addOptions(command, ['format', 'shardSize', 'files', 'baseModelId']);
+  addOptions(command, ['format', 'names', 'config', 'shardSize', 'files', 'baseModelId']);
   command.addOption(flag('-n, --dry-run', 'print the plan, write nothing'));
   command
     .optionsGroup('Checks:')
@@ -95,6 +97,8 @@ export function addWatch(command: Command): Command {
   addOptions(addPolicyOptions(command, { fixed: false }).optionsGroup('Merges:'), [
     'dtype',
     'format',
+    'names',
+    'config',
     'shardSize',
     'baseModelId',
     'allowMixedDtypes',
@@ -170,6 +174,8 @@ function addStudiedMerges(command: Command): Command {
   addOptions(addPolicyOptions(command, { fixed: false }).optionsGroup('Merges:'), [
     'dtype',
     'like',
+    'names',
+    'config',
     'shardSize',
     'allowMixedDtypes',
     'strict',

@@ -40,9 +40,11 @@ export const EXAMPLES: Readonly<Record<string, readonly (readonly [string, strin
     ['A checkpoint of Megatron-core, in files of 5 GB', 'convert run/iter_0001000 -o step1000 --shard-size 5GB'],
     ['What torch.save wrote, as one file', 'convert model.pt -o model.safetensors'],
     ['The weights of a DCP checkpoint as bfloat16', 'convert run/step-1000 -o step1000 --dtype BF16'],
+    ["For an evaluation harness, under Hugging Face's names", 'convert run/iter_0001000 -o step1000 --names hf'],
     ['See first what would be in it, and what is left out', 'convert run/step-1000 -o step1000 --dry-run'],
   ],
   schema: [['For an editor: begin the recipe with `# yaml-language-server: $schema=recipe.schema.json`', 'schema > recipe.schema.json']],
+  names: [['The rules for Megatron-core, for a model that they do not fit', 'names megatron > own.yaml']],
   watch: [
     ['The mean of the last ten, 8B tokens apart, whenever a checkpoint is there', 'watch run --window 10 --every 8B -o merges'],
     ['Evaluate each merge: the script finds it in MERGE_OUTPUT', 'watch run -o merges --hook ./evaluate.sh'],

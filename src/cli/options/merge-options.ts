@@ -42,6 +42,7 @@ export function mergeOption(name: OptionName, own: Partial<Option> = {}): Comman
 function reading(option: Option): [word: string, parse: ValueParser<unknown>] {
   switch (option.kind) {
     case 'path':
+    case 'names':
     case 'file':
       return ['path', parsePath];
     case 'count':

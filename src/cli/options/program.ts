@@ -74,6 +74,10 @@ export function buildProgram(version: string, name: string, dispatch: Dispatch):
     .addOption(flag('--space', 'that of the files of `merge search --space`'))
     .addOption(debug());
 
+  add('names', 'print a table of names for --names, to begin a file of your own with; without one, those that there are', [
+    new Argument('[table]', 'torchtitan, torchtitan-qwen3, olmo-core or megatron'),
+  ]).addOption(debug());
+
   addWatch(add('watch', 'merge each time a checkpoint of a run becomes complete', [new Argument('<run>', 'run folder')]));
 
   addTokenOptions(

@@ -6,6 +6,7 @@ import { SYSTEM } from '../../base/disk/system.ts';
 import type { Warning } from '../../base/errors.ts';
 import { inputIdentity } from '../../checkpoints/fingerprint.ts';
 import { PROVENANCE_FILE, RECIPE_FILE } from '../../checkpoints/our-files.ts';
+import { HF_NAMES } from '../../recipe/types.ts';
 import type { NativeBinding } from '../native/binding.ts';
 import { type CopiedFile, composeFile, copySideFiles } from '../output/copy-side-files.ts';
 import { findPartials } from '../output/partial.ts';
@@ -149,7 +150,7 @@ export async function publishOutput(
       ...output,
       name: basename(resolve(output.path)),
       floats: plan.floats,
-      namesOfTrainer: plan.layout.form.kind !== 'safetensors',
+      namesOfTrainer: plan.layout.form.kind !== 'safetensors' && plan.names?.asked !== HF_NAMES,
     }),
   );
   await publication.finish();

@@ -25,7 +25,7 @@ import { chooseMembers } from './choose.ts';
 export async function resolveRecipe(recipe: Recipe, signal?: AbortSignal): Promise<PlanRequest> {
   refuse(contradictions(recipe), { several: (count) => `${count} things in the recipe do not go together` });
   const { inputs } = recipe;
-  const options = pick(recipe, ['like', 'format', 'shardSize', 'files', ...keysOf(CHECKS)]);
+  const options = pick(recipe, ['like', 'format', 'shardSize', 'files', 'names', 'config', ...keysOf(CHECKS)]);
   if (recipe.outputs.some(({ convert }) => convert)) {
     const input = await theOneCheckpoint(inputs, signal);
     return { ...options, inputs: [input], outputs: recipe.outputs.map((output) => outputRequest(recipe, output)) };

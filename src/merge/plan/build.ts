@@ -17,6 +17,7 @@ import type { MemberReport } from '../../recipe/select/types.ts';
 import { type DraftOutput, draftOutput } from './inputs/drafts.ts';
 import { OPEN_AT_ONCE, placeInputs } from './inputs/inputs.ts';
 import { Kinship } from './inputs/kinship.ts';
+import { Naming } from './inputs/naming.ts';
 import { orderInputs } from './inputs/order.ts';
 import { keepSpots } from './inputs/spots.ts';
 import { besideOutput } from './outputs/beside.ts';
@@ -64,9 +65,11 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
   if (request.outputs.length === 0) throw new MergeError('E_USAGE', 'no output was given', { help: 'Name one with --output.' });
 
   const cache = new OpenCache();
-  const openInput = (path: string): Promise<Checkpoint> => {
+  const naming = await Naming.of(request);
+  const openInput = async (path: string): Promise<Checkpoint> => {
     signal?.throwIfAborted();
-    return openCheckpoint(path, { cache });
+    const opened = await openCheckpoint(path, { cache });
+    return naming === null ? opened : naming.name(opened);
   };
   const ordered = orderInputs(await placeInputs(request, openInput), request.outputs, request.ordered ?? false);
   const checkpoints = ordered.inputs.map((i) => i.checkpoint);
@@ -74,7 +77,9 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
   const paths = request.outputs.map(({ path }) => path);
   const cutting = request.shardSize !== undefined || request.files !== undefined;
   const converted = request.outputs.some(({ convert }) => convert === true);
-  const format = request.format ?? formatOf(paths, like ?? ordered.inputs.at(-1)!.checkpoint, { converted, cut: cutting });
+  const format =
+    request.format ?? formatOf(paths, like ?? ordered.inputs.at(-1)!.checkpoint, { converted: converted || naming !== null, cut: cutting });
+  naming?.checkFormat(format);
   const drafts = await Promise.all(request.outputs.map((given, k) => draftOutput(given, k, ordered, like, format)));
   const layoutsDiffer = layoutConflicts(drafts.map((d) => ({ path: d.output.path, layout: d.layout })));
   const layout = drafts.at(-1)!.layout;
@@ -102,6 +107,7 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
     like: request.like ?? null,
     format,
     filesAsked: request.files ?? null,
+    names: naming?.record ?? null,
     shardSize: shardSize === undefined ? null : parseByteSize(shardSize, optionName('shardSize')),
     allowMixedDtypes: request.allowMixedDtypes ?? false,
     allowUnknown: request.allowUnknown ?? false,
@@ -117,7 +123,8 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
   const besideConflicts: Conflict[] = [];
   const tokenizers = new Tokenizers({ followLinks: request.followLinks });
   for (const [k, d] of drafts.entries()) {
-    const beside = await besideOutput(d, form, { followLinks: request.followLinks, format });
+    const config = naming?.configOf(d.output.path, d.own.at(-1)!, d.output.dtype ?? 'same');
+    const beside = await besideOutput(d, form, { followLinks: request.followLinks, format, config });
     const tokenizer = await tokenizers.check(d, beside.files);
     besideConflicts.push(...beside.conflicts, ...tokenizer.conflicts);
     const treatments = planned.treatments[k]!;
@@ -302,7 +309,7 @@ function reportOf({ output: { report, selection }, members }: DraftOutput): Memb
 
 /** The plan of a run that was resumed when all its outputs were there. */
 function nothingToMake(
-  known: Pick<Plan, 'members' | 'layout' | 'like' | 'format' | 'shardSize' | 'filesAsked' | 'allowMixedDtypes' | 'allowUnknown'>,
+  known: Pick<Plan, 'members' | 'layout' | 'like' | 'format' | 'shardSize' | 'filesAsked' | 'names' | 'allowMixedDtypes' | 'allowUnknown'>,
   request: PlanRequest,
 ): Plan {
   return {

@@ -1,6 +1,7 @@
 import { worded } from '../../base/option-words.ts';
 import { sectionOf } from '../../checkpoints/tensors/section.ts';
 import { stateTensor } from '../../model/roles/optimizer-state.ts';
+import { HF_NAMES } from '../../recipe/types.ts';
 import { printable } from '../../render/format.ts';
 import type { Plan } from './types.ts';
 
@@ -12,7 +13,8 @@ export function containerNote({
   layout: { path, form, shards },
   outputs,
   format,
-}: Pick<Plan, 'layout' | 'outputs' | 'format'>): string | null {
+  names,
+}: Pick<Plan, 'layout' | 'outputs' | 'format' | 'names'>): string | null {
   if (form.kind === 'safetensors' || outputs.length === 0) return null;
   if (format !== 'safetensors') {
     const writer = form.writer ?? form.kind;
@@ -26,5 +28,9 @@ export function containerNote({
   const named = shards.flatMap(({ tensors }) => tensors.names.filter((_, row) => sectionOf(tensors, row) === 'model').slice(0, 1));
   const example = named.length === 0 ? '' : ` (${printable(named[0]!)} …)`;
   const made = outputs.length === 1 ? 'the output is' : 'the outputs are';
+  if (names !== null) {
+    const whose = names.asked === HF_NAMES ? "of Hugging Face's transformers" : `that ${printable(names.asked)} says`;
+    return `${printable(path)} is a checkpoint of ${form.writer ?? form.kind}: ${made} safetensors, with the names ${whose}${example}`;
+  }
   return `${printable(path)} is a checkpoint of ${form.writer ?? form.kind}: ${made} safetensors, with the names that it has for its tensors${example}, not with those of another library`;
 }

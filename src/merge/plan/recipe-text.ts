@@ -12,6 +12,7 @@ import type { Policy, Treatment } from '../../recipe/policy/types.ts';
 import { PARAMETERS } from '../../recipe/schedule/parameters.ts';
 import { resolveWeights } from '../../recipe/schedule/resolve.ts';
 import type { ResolvedWeights, WeightRequest } from '../../recipe/schedule/types.ts';
+import { HF_NAMES } from '../../recipe/types.ts';
 import { memberName, relativeMemberPath } from '../record/member-path.ts';
 import { placeInputs } from './inputs/inputs.ts';
 import { orderInputs } from './inputs/order.ts';
@@ -31,7 +32,7 @@ export interface DecidedOutput {
    * their own.
    */
   readonly treated?: { readonly treatments: readonly Treatment[]; readonly own: readonly (ResolvedWeights | null)[] } | undefined;
-  readonly request: Pick<PlanRequest, 'like' | 'format' | 'shardSize' | 'files' | keyof typeof CHECKS>;
+  readonly request: Pick<PlanRequest, 'like' | 'format' | 'shardSize' | 'files' | 'names' | 'config' | keyof typeof CHECKS>;
 }
 
 /**
@@ -61,6 +62,8 @@ export async function recipeText({ output, members, schedule, treated, request }
       format: request.format,
       shardSize: request.shardSize,
       files: request.files,
+      names: request.names === undefined || request.names === HF_NAMES ? request.names : placeOf(request.names),
+      config: request.config === undefined ? undefined : placeOf(request.config),
       ...pick(
         request,
         keysOf(CHECKS).filter((name) => request[name]),

@@ -3,7 +3,7 @@ import type { ProvenanceInput } from '../record/provenance.ts';
 import type { Plan, PlanMember, PlanOutput } from './types.ts';
 
 /** What of a recipe decides the files of all its outputs. */
-export type RecordedLayout = Pick<Plan, 'like' | 'format' | 'shardSize' | 'filesAsked' | 'allowMixedDtypes' | 'allowUnknown'>;
+export type RecordedLayout = Pick<Plan, 'like' | 'format' | 'shardSize' | 'filesAsked' | 'names' | 'allowMixedDtypes' | 'allowUnknown'>;
 
 /**
  * What decides one output, as its provenance records it: members from which nothing is made are not named.
@@ -36,6 +36,7 @@ export function recordedRecipe(
       ...(layout.format !== 'safetensors' && { format: layout.format }),
       ...(layout.shardSize !== null && { shardSize: layout.shardSize }),
       ...(layout.filesAsked !== null && { files: layout.filesAsked }),
+      ...(layout.names !== null && { names: layout.names }),
       allowMixedDtypes: layout.allowMixedDtypes,
       allowUnknown: layout.allowUnknown,
       members: members

@@ -11,6 +11,7 @@ import type { TreatmentRow } from '../../recipe/policy/table.ts';
 import type { ResolvedWeights } from '../../recipe/schedule/types.ts';
 import type { MemberReport, Selected } from '../../recipe/select/types.ts';
 import type { ExtraStateUse, OutputFormat, Purpose, Recipe, RecipeOutput, WeightSource } from '../../recipe/types.ts';
+import type { RecordedNames } from '../record/provenance.ts';
 import type { ComposedFile, FileFrame, OutputContainer } from './outputs/container.ts';
 import type { QuantisedWork } from './quantised/types.ts';
 
@@ -29,7 +30,7 @@ export interface PlanInput {
 }
 
 /** What is to be made: inputs once, any number of outputs from one read of them. */
-export interface PlanRequest extends Pick<Recipe, 'like' | 'format' | 'shardSize' | 'files' | keyof typeof CHECKS> {
+export interface PlanRequest extends Pick<Recipe, 'like' | 'format' | 'shardSize' | 'files' | 'names' | 'config' | keyof typeof CHECKS> {
   /** The recipe that asked for this, as written; absent where there was none. */
   readonly recipe?: Recipe | undefined;
   readonly inputs: readonly (string | PlanInput)[];
@@ -202,6 +203,8 @@ export interface PlanOutput {
   readonly left: readonly LeftFile[];
   /** Of the side files those that are not copied as they are. */
   readonly edited: readonly EditedFile[];
+  /** Written beside them, of the configuration that its tensors' names ask for; null where it is as a side file. */
+  readonly config: string | null;
   /** The beginning of the newest member's README.md; null where there is none, or none that can be read. */
   readonly sourceReadme: string | null;
   readonly bytes: number;
@@ -250,6 +253,8 @@ export interface Plan {
   readonly shardSize: number | null;
   /** Files of tensors, where a number was asked for. */
   readonly filesAsked: number | null;
+  /** The names that tensors have instead of those of the members; null where they have these. */
+  readonly names: RecordedNames | null;
   readonly allowMixedDtypes: boolean;
   readonly allowUnknown: boolean;
   /** What is to be made: nothing where a resume finds all of it `finished`. */

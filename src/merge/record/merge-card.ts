@@ -3,8 +3,9 @@ import { RECIPE_FILE } from '../../checkpoints/our-files.ts';
 import { stepCell } from '../../checkpoints/run/position.ts';
 import type { LeftFile } from '../../checkpoints/side-files.ts';
 import { rowName, type TreatmentRow } from '../../recipe/policy/table.ts';
+import { HF_NAMES } from '../../recipe/types.ts';
 import { printable } from '../../render/format.ts';
-import type { Provenance } from './provenance.ts';
+import type { Provenance, RecordedNames } from './provenance.ts';
 
 /**
  * What the PMA paper (arXiv 2505.12082) showed of merged weights as a start (section 4.4, appendix B, table
@@ -103,8 +104,8 @@ export function mergeCard(
     `# ${name}`,
     '',
     recipe.method === 'convert'
-      ? `The checkpoint below, converted by ${tool.name} ${tool.version}: as ${FORMS[recipe.format ?? 'safetensors'] ?? recipe.format}, with the names that it has for its tensors.`
-      : `${count(members.length)} of one training run, merged by ${tool.name} ${tool.version} with the method \`${recipe.method}\`${parameters(recipe.parameters)}.`,
+      ? `The checkpoint below, converted by ${tool.name} ${tool.version}: as ${FORMS[recipe.format ?? 'safetensors'] ?? recipe.format}, with ${recipe.names === undefined ? 'the names that it has for its tensors' : namesText(recipe.names)}.`
+      : `${count(members.length)} of one training run, merged by ${tool.name} ${tool.version} with the method \`${recipe.method}\`${parameters(recipe.parameters)}${recipe.names === undefined ? '' : `; its tensors have ${namesText(recipe.names)}`}.`,
     '',
     '| checkpoint | step | tokens | weight |',
     '| --- | ---: | ---: | ---: |',
@@ -295,4 +296,10 @@ function listItems(entry: readonly string[]): string[] {
         .replace(/^(['"])(.*)\1$/, '$2'),
     )
     .filter((item) => item !== '');
+}
+
+/** Whose names tensors have, and by which rules. */
+function namesText({ asked, table }: RecordedNames): string {
+  const by = table === null || table.name === asked ? '' : `, by the table \`${table.name}\``;
+  return asked === HF_NAMES ? `the names that transformers has for them${by}` : `the names that \`${printable(asked)}\` gives them`;
 }

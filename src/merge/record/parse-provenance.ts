@@ -41,6 +41,12 @@ const recipe = object({
   format: text.optional(),
   shardSize: count.optional(),
   files: count.optional(),
+  names: object({
+    asked: text,
+    table: object({ name: text, digest: text, content: z.unknown() }).nullable(),
+    sizes: z.record(z.string(), number, 'is not an object'),
+    model: text.nullable(),
+  }).optional(),
   members: list(member).min(1, 'is empty'),
 }).transform(({ parameters, ...rest }) => {
   // Before there were others, alpha was the only one.

@@ -35,6 +35,18 @@ export interface ProvenancePolicy {
   readonly weights: readonly number[] | null;
 }
 
+/** The names that tensors have instead of those of the members, and by which rules. */
+export interface RecordedNames {
+  /** `hf`, or the name of the file. */
+  readonly asked: string;
+  /** Rules as the file has them, and its SHA-256; null where the members had these names already. */
+  readonly table: { readonly name: string; readonly digest: string; readonly content: unknown } | null;
+  /** Numbers that the rules were given, by the words that they have for them. */
+  readonly sizes: Readonly<Record<string, number>>;
+  /** `model_type` of the configuration; null where there was none. */
+  readonly model: string | null;
+}
+
 export interface ProvenanceRecipe {
   readonly method: string;
   readonly alpha: number | null;
@@ -67,6 +79,8 @@ export interface ProvenanceRecipe {
   readonly shardSize?: number | undefined;
   /** Files of tensors; absent where no number was asked for. */
   readonly files?: number | undefined;
+  /** Absent where tensors have the names that the members have. */
+  readonly names?: RecordedNames | undefined;
   /** In the order of the sum. */
   readonly members: readonly ProvenanceMember[];
 }
@@ -170,6 +184,7 @@ export function buildProvenance(input: ProvenanceInput): Provenance {
       ...(recipe.format !== undefined && { format: recipe.format }),
       ...(recipe.shardSize !== undefined && { shardSize: recipe.shardSize }),
       ...(recipe.files !== undefined && { files: recipe.files }),
+      ...(recipe.names !== undefined && { names: recipe.names }),
       members: recipe.members.map(({ path, step, tokens, weight, bytes, fingerprint }) => ({
         name: memberName(path),
         path: relativeMemberPath(parent, path),

@@ -35,6 +35,8 @@ const OF_WATCH = {
   dtype: OF_OUTPUT.dtype,
   format: RECIPE.format,
   shardSize: RECIPE.shardSize,
+  names: RECIPE.names,
+  config: RECIPE.config,
   baseModelId: RECIPE.baseModelId,
   ...TOKENS,
   ...CHECKS,

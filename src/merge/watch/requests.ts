@@ -150,5 +150,9 @@ function output(options: WatchOptions, end: RunCheckpoint): OutputRequest {
 
 function common(options: WatchOptions): Omit<PlanRequest, 'inputs' | 'outputs'> {
   // An output that is in the way is looked at before the merge: the watch knows which are its own.
-  return { ordered: true, ...pick(options, [...keysOf(CHECKS), ...keysOf(TRUST), 'memory', 'format', 'shardSize']), force: true };
+  return {
+    ordered: true,
+    ...pick(options, [...keysOf(CHECKS), ...keysOf(TRUST), 'memory', 'format', 'names', 'config', 'shardSize']),
+    force: true,
+  };
 }

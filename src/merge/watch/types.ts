@@ -21,7 +21,7 @@ export interface WatchOptions
   extends TokenSource,
     Omit<WeightRequest, 'weights' | 'normalize'>,
     PolicyRequest,
-    Pick<Recipe, keyof typeof CHECKS | 'format' | 'shardSize' | 'baseModelId'>,
+    Pick<Recipe, keyof typeof CHECKS | 'format' | 'names' | 'config' | 'shardSize' | 'baseModelId'>,
     Pick<RecipeOutput, 'dtype'>,
     Pick<MachineOptions, keyof typeof MACHINE | keyof typeof TRUST> {
   /** Run folder. It may be missing yet: the trainer makes it. */

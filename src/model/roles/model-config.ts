@@ -54,7 +54,8 @@ const NESTED = [
 ];
 
 /** config.json of a checkpoint that is a folder; null where there is none, or none that can be read. */
-export async function readModelConfig({ kind, path }: Pick<Checkpoint, 'kind' | 'path'>): Promise<ModelConfig | null> {
+export async function readModelConfig({ kind, path, config }: Pick<Checkpoint, 'kind' | 'path' | 'config'>): Promise<ModelConfig | null> {
+  if (config !== undefined) return config;
   if (kind !== 'folder') return null;
   for (const name of CONFIG_FILES) {
     const bytes = await readIfThere(join(path, name), MAX_CONFIG_BYTES).catch(() => null);

@@ -1,7 +1,7 @@
 import type { z } from 'zod';
 import { type Option, OUTPUT, RECIPE } from '../options.ts';
 import { parameterLabel } from '../schedule/parameters.ts';
-import type { Recipe } from '../types.ts';
+import { HF_NAMES, type Recipe } from '../types.ts';
 import type { recipeSchema } from './schema.ts';
 
 /** A recipe file that fits the schema, with its own names. */
@@ -19,7 +19,7 @@ type LibraryNames<T> = T extends readonly (infer Item)[]
 export const PATHS: ReadonlySet<string> = new Set([
   ...['inputs', 'path'],
   ...Object.entries<Option>({ ...RECIPE, ...OUTPUT }).flatMap(([name, { kind }]) =>
-    kind === 'path' || kind === 'file' ? [parameterLabel(name)] : [],
+    kind === 'path' || kind === 'file' || kind === 'names' ? [parameterLabel(name)] : [],
   ),
 ]);
 
@@ -34,6 +34,8 @@ export function libraryNames(value: unknown, place: (path: string) => string = (
     Object.entries(value).map(([key, inner]) => {
       const name = key.replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
       if (!PATHS.has(key)) return [name, libraryNames(inner, place)];
+      // A word of its own.
+      if (key === 'names' && inner === HF_NAMES) return [name, inner];
       return [name, Array.isArray(inner) ? inner.map(place) : place(inner as string)];
     }),
   );

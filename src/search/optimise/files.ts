@@ -9,6 +9,7 @@ import { recipeYaml } from '../../recipe/file/write.ts';
 import { CHECKS } from '../../recipe/options.ts';
 import { withFiles } from '../../recipe/policy/files.ts';
 import type { Policy } from '../../recipe/policy/types.ts';
+import { HF_NAMES } from '../../recipe/types.ts';
 import type { StudyMember } from '../study/members.ts';
 import type { MergeSettings, TakingPart } from '../study/merges.ts';
 
@@ -49,13 +50,15 @@ export interface RecipeOfTrial {
 export function recipeOfTrialText({ folder, output, members, taking, merging, head }: RecipeOfTrial): string {
   const { members: taken, weights, parts } = taking;
   const from = (path: string) => relative(resolve(folder), resolve(path)) || '.';
-  const { policies = [], router, dtype, like, shardSize, baseModelId } = merging;
+  const { policies = [], router, dtype, like, names, config, shardSize, baseModelId } = merging;
   const own = policies.map((policy) => withFiles(policy, from));
   const all = [...parts.map(({ role, weights: list }): Policy => ({ role, weights: list })), ...own];
   return recipeYaml(
     {
       inputs: taken.map((m) => from(members[m]!.path)),
       like: like === undefined ? undefined : from(like),
+      names: names === undefined || names === HF_NAMES ? names : from(names),
+      config: config === undefined ? undefined : from(config),
       shardSize,
       ...pick(
         merging,

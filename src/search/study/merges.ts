@@ -16,7 +16,7 @@ import type { StudyMember } from './members.ts';
 /** What all merges of a study have in common. */
 export interface MergeSettings
   extends PolicyRequest,
-    Pick<Recipe, 'like' | 'shardSize' | keyof typeof CHECKS | 'baseModelId'>,
+    Pick<Recipe, 'like' | 'names' | 'config' | 'shardSize' | keyof typeof CHECKS | 'baseModelId'>,
     Pick<RecipeOutput, 'dtype'>,
     Pick<MachineOptions, keyof typeof MACHINE | keyof typeof TRUST> {}
 

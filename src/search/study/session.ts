@@ -292,6 +292,6 @@ function identityOf(request: StudyRequest, { all, pool, last }: StudyMembers, ow
 }
 
 function mergingOf(request: StudyRequest): MergeSettings {
-  const own = ['like', 'shardSize', 'baseModelId', 'policies', 'router', 'dtype'] as const;
+  const own = ['like', 'names', 'config', 'shardSize', 'baseModelId', 'policies', 'router', 'dtype'] as const;
   return pick(request, [...own, ...keysOf(CHECKS), ...keysOf(MACHINE), ...keysOf(TRUST)]);
 }

@@ -117,7 +117,8 @@ export class Study extends Trials {
   #asItIs(candidate: Candidate): StudyMember | null {
     const { members, weights, parts } = takingPart(candidate);
     const { merging } = this.#options;
-    const changed = merging.dtype !== undefined || policiesOf(merging).length > 0 || merging.like !== undefined;
+    const changed =
+      merging.dtype !== undefined || policiesOf(merging).length > 0 || merging.like !== undefined || merging.names !== undefined;
     if (members.length !== 1 || weights[0] !== 1 || parts.some((part) => part.weights[0] !== 1) || changed) return null;
     const member = this.#options.members[members[0]!]!;
     return isLendable(member.checkpoint) ? member : null;

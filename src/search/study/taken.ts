@@ -30,6 +30,8 @@ export const OF_STUDY = {
   router: OF_OUTPUT.router,
   dtype: OF_OUTPUT.dtype,
   like: RECIPE.like,
+  names: RECIPE.names,
+  config: RECIPE.config,
   shardSize: RECIPE.shardSize,
   baseModelId: RECIPE.baseModelId,
   ...CHECKS,

@@ -16,7 +16,7 @@ import { ItemFiles } from './item-files.ts';
 import { ItemReader } from './items.ts';
 import { ListedCheckpoints, type ReadCheckpoint } from './listed.ts';
 import { type DcpMetadata, readMetadata } from './read-metadata.ts';
-import { stateOf } from './state.ts';
+import { argumentsOf, stateOf } from './state.ts';
 import { formOf, objectsOf } from './writer.ts';
 
 const METADATA = '.metadata';
@@ -59,7 +59,14 @@ async function read(found: Found, cache: OpenCache): Promise<ReadCheckpoint> {
   const tensors = await tensorsOf(path, inner, metadata, files, cache.of(ItemReader)).catch((error: unknown) =>
     otherItems(error, metadata, files),
   );
-  const opened = { ...tensors, form, objects: objectsOf(metadata), heads: [head], ...(state !== null && { state }) };
+  const opened = {
+    ...tensors,
+    form,
+    objects: objectsOf(metadata),
+    heads: [head],
+    arguments: argumentsOf(source),
+    ...(state !== null && { state }),
+  };
   return { opened, metadata, bytes, inner };
 }
 

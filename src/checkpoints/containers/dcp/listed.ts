@@ -123,6 +123,8 @@ async function likeTemplate(found: Found, named: number | null, template: Templa
   const at = opened.files.map(({ name }, i) => ({ name, path: files.paths[i]!, stat: files.stats[i]! }));
   return {
     ...opened,
+    // What its trainer was started with is not looked for in a list.
+    arguments: async () => null,
     files: at,
     shards: opened.shards.map((shard) => ({ ...shard, path: at[0]!.path, stat: at[0]!.stat })),
     heads: [{ name: join(inner, '.metadata'), path, stat }],

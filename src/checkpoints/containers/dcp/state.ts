@@ -1,9 +1,11 @@
 import { basename, join } from 'node:path';
+import type { JsonObject } from '../../../base/json/parse.ts';
 import type { OpenFile, Store } from '../../../base/store/types.ts';
+import type { Value } from '../pickle/values.ts';
 import { countOf, itemsOf, under } from '../pickle/walk.ts';
 import { readArchive } from '../torch/archive.ts';
 import { tensorOf } from '../torch/tensor.ts';
-import { megatronState } from '../torch/trainer-state.ts';
+import { megatronArguments, megatronState } from '../torch/trainer-state.ts';
 import type { ContainedState } from '../types.ts';
 import { Region } from '../zip/region.ts';
 import type { ItemFiles } from './item-files.ts';
@@ -78,20 +80,44 @@ async function numberIn(file: OpenFile, offset: number, length: number, what: st
 }
 
 async function megatron(source: StateSource): Promise<ContainedState | null> {
-  const { store, path, paths, metadata, files } = source;
-  const { names, items } = metadata.blobs;
-  const blob = names.findIndex((name) => name.startsWith('common_state/'));
-  if (blob >= 0) {
-    const { file: number, offset, length } = placeOf(source, items, blob);
-    return files.use(number, async (file) => {
-      const { root } = await readArchive(new Region(file, names[blob]!, offset, length), () => true);
-      return megatronState(itemsOf(root)?.[0] ?? root, file.path);
+  return commonState(source, megatronState);
+}
+
+/**
+ * Reads the arguments that Megatron was started with, which it saves with its state; null where there are
+ * none, or they cannot be read.
+ */
+export function argumentsOf({ metadata, ...source }: StateSource): () => Promise<JsonObject | null> {
+  const { store, path, paths, files } = source;
+  // The metadata of many parts is not held for the sake of one.
+  const blob = metadata.blobs.names.findIndex(isCommon);
+  const at = blob < 0 ? null : placeOf(source, metadata.blobs.items, blob);
+  return () => commonAt({ store, path, paths, files, at }, megatronArguments).catch(() => null);
+}
+
+const isCommon = (name: string): boolean => name.startsWith('common_state/');
+
+async function commonState<T>(source: StateSource, read: (state: Value, file: string) => T): Promise<T | null> {
+  const { names, items } = source.metadata.blobs;
+  const blob = names.findIndex(isCommon);
+  return commonAt({ ...source, at: blob < 0 ? null : placeOf(source, items, blob) }, read);
+}
+
+/** What Megatron saves of itself beside the tensors: an item, or `common.pt` of before. */
+async function commonAt<T>(
+  { store, path, paths, files, at }: Pick<StateSource, 'store' | 'path' | 'paths' | 'files'> & { readonly at: PlacedItem | null },
+  read: (state: Value, file: string) => T,
+): Promise<T | null> {
+  if (at !== null) {
+    return files.use(at.file, async (file) => {
+      const { root } = await readArchive(new Region(file, 'common_state', at.offset, at.length), () => true);
+      return read(itemsOf(root)?.[0] ?? root, file.path);
     });
   }
   if (!paths.includes('common.pt')) return null;
   return withFile(store, join(path, 'common.pt'), async (file) => {
     const { root } = await readArchive(new Region(file, 'common.pt'), () => true);
-    return megatronState(root, file.path);
+    return read(root, file.path);
   });
 }
 

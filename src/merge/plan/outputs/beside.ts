@@ -14,6 +14,7 @@ import type { OutputFormat } from '../../../recipe/types.ts';
 import { rewriteConfigDtype, withoutQuantisation } from '../../record/config-dtype.ts';
 import type { DraftOutput } from '../inputs/drafts.ts';
 import { startState } from '../inputs/merged-start.ts';
+import type { OutputConfig } from '../inputs/naming.ts';
 import type { EditedFile, PlanOutput } from '../types.ts';
 
 /** Far beyond any configuration; all its tokens are held while it is edited. */
@@ -26,7 +27,7 @@ const SHOWN = 20;
 const NEEDED = /^(config\.json|tokenizer.*|vocab\.(json|txt)|merges\.txt|.*\.py)$/;
 
 /** What an output has beside its tensors; of a single file nothing. */
-export type FilesBeside = Pick<PlanOutput, 'sideFiles' | 'left' | 'edited' | 'sourceReadme'>;
+export type FilesBeside = Pick<PlanOutput, 'sideFiles' | 'left' | 'edited' | 'config' | 'sourceReadme'>;
 
 /** The same, and what there is to say of it. */
 export interface Beside {
@@ -44,12 +45,17 @@ export interface Beside {
 export async function besideOutput(
   { output, kind, own, layout }: Pick<DraftOutput, 'output' | 'kind' | 'own' | 'layout'>,
   form: { readonly floats: boolean; readonly dequantised: boolean },
-  options: Pick<SideFileOptions, 'followLinks'> & { readonly format: OutputFormat },
+  {
+    config,
+    ...options
+  }: Pick<SideFileOptions, 'followLinks'> & { readonly format: OutputFormat; readonly config?: OutputConfig | undefined },
 ): Promise<Beside> {
   const newest = own.at(-1)!;
   const start = await startState(output, kind, newest, options);
   if (kind === 'file') return { files: NOTHING, warnings: start.warnings, conflicts: start.conflicts };
-  const { copied, left, faults } = await sideFiles(newest, { ...options, floats: form.floats });
+  const found = await sideFiles(newest, { ...options, floats: form.floats });
+  const { left, faults } = found;
+  const copied = config === undefined ? found.copied : found.copied.filter(({ name }) => name !== 'config.json');
   const readme = newest.kind === 'file' ? null : await readmeOf(newest.path, options);
   const edited = await editedFiles(copied, output.dtype ?? 'same', form.dequantised);
   const links = [...left, ...start.left, ...(readme?.left ?? [])].filter(({ leadsTo }) => leadsTo !== undefined);
@@ -58,9 +64,11 @@ export async function besideOutput(
       sideFiles: [...copied, ...start.files],
       left: [...left.filter(({ name }) => !links.some((link) => link.name === name)), ...links].sort((a, b) => (a.name < b.name ? -1 : 1)),
       edited: edited.filter((file): file is EditedFile => !(file instanceof MergeError)),
+      config: config?.text ?? null,
       sourceReadme: readme?.text ?? null,
     },
     warnings: [
+      ...(config?.warnings ?? []),
       ...(links.length === 0 ? [] : [linksLeft(output.path, newest.path, links)]),
       ...outdatedLeft(output.path, newest.path, left),
       ...(form.floats || layout === newest ? [] : await unsaidQuantisation(output.path, newest, layout)),
@@ -70,7 +78,7 @@ export async function besideOutput(
   };
 }
 
-const NOTHING: FilesBeside = { sideFiles: [], left: [], edited: [], sourceReadme: null };
+const NOTHING: FilesBeside = { sideFiles: [], left: [], edited: [], config: null, sourceReadme: null };
 
 /** Files that say of the weights what is not so any more. */
 async function editedFiles(

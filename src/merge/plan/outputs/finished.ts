@@ -40,7 +40,7 @@ async function damageOf(output: PlanOutput): Promise<readonly string[] | null> {
 export async function otherMerge(
   output: PlanOutput,
   members: readonly PlanMember[],
-  { format, shardSize, filesAsked }: Pick<Plan, 'format' | 'shardSize' | 'filesAsked'>,
+  { format, names: given, shardSize, filesAsked }: Pick<Plan, 'format' | 'names' | 'shardSize' | 'filesAsked'>,
 ): Promise<string> {
   const { path, schedule, dtype, policies } = output;
   const damage = await damageOf(output);
@@ -60,6 +60,7 @@ export async function otherMerge(
     ['weights', numbers(recipe.members.map(({ weight }) => weight)), numbers(now.map(({ weight }) => weight))],
     ['dtype', recipe.dtype ?? 'as stored', dtype ?? 'as stored'],
     [optionName('format'), recipe.format ?? 'safetensors', format],
+    [optionName('names'), recipe.names?.asked ?? 'those of the members', given?.asked ?? 'those of the members'],
     [optionName('files'), String(recipe.files ?? ''), String(filesAsked ?? '')],
     [optionName('shardSize'), sizeText(recipe.shardSize), sizeText(shardSize)],
     ['policies', recipe.policies.map(({ policy }) => policy).join('; '), policies.map(({ text }) => text).join('; ')],

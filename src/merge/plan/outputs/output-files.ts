@@ -11,7 +11,7 @@ import type { Entries, SharedText, Tables } from '../tensors/shared-text.ts';
 import { isAboutFiles } from '../tensors/still-true.ts';
 import type { OutputRequest, PlanMember, PlanOutput, PlanOutputFile, PlanPolicy } from '../types.ts';
 import type { FilesBeside } from './beside.ts';
-import { type OutputForm, SAFETENSORS, SEALED_SAFETENSORS } from './container.ts';
+import { type ComposedFile, type OutputForm, SAFETENSORS, SEALED_SAFETENSORS } from './container.ts';
 import type { Companions } from './dcp-companions.ts';
 
 /** Raised when the same recipe would give other bytes: part of every plan's digest. */
@@ -77,6 +77,8 @@ export function outputFiles(
     treatments: treatments.kinds,
     ...(request.optimizer === 'newest' && { optimizer: request.optimizer }),
     ...(shared.companions !== null && { optimizer: request.optimizer, extraState: request.extraState, weightsFrom: request.weightsFrom }),
+    // The same names may be given to rows in another order.
+    ...(options.names !== null && { names: { ...options.names, table: options.names.table?.digest ?? null, config: side.config } }),
   };
   digest.update(JSON.stringify(recipeText));
   const files = shared.shards.map((shard, s): PlanOutputFile => {
@@ -101,7 +103,7 @@ export function outputFiles(
   });
   const indexName =
     shared.form === null ? indexNameOf(layout, kind, shared.shards, options.shardSize !== null || options.filesAsked !== null) : null;
-  const composed = shared.form?.composed(entries) ?? [];
+  const composed = [...(shared.form?.composed(entries) ?? []), ...configFile(side.config)];
   const safetensors = kind === 'file' ? SEALED_SAFETENSORS : SAFETENSORS;
   const index =
     indexName === null
@@ -133,6 +135,12 @@ export function outputFiles(
     digest: digest.digest('hex'),
     dtypeChanges: [...changes].map(([change, count]) => `${change}: ${count} tensor${count === 1 ? '' : 's'}`),
   };
+}
+
+function configFile(text: string | null): ComposedFile[] {
+  if (text === null) return [];
+  const bytes = Buffer.from(text);
+  return [{ name: 'config.json', bytes: bytes.length, parts: [bytes] }];
 }
 
 function asked(request: OutputRequest): Pick<PlanOutput, 'dtype' | 'purpose' | 'optimizer' | 'extraState' | 'weightsFrom'> {
