@@ -47,7 +47,7 @@ def row(name, cells):
 def losses(runs, steps):
     after = [str(s) for s in steps]
     last = after[-1]
-    columns = [("constant", s) for s in after if s != "100"] + [("decay", s) for s in ("50", "200", last)]
+    columns = [("constant", s) for s in after if s != "100"] + [("decay", s) for s in ("50", "200", last) if s in after]
     head = [f"{'end' if s == last else s}{' (to 0)' if r == 'decay' else ''}" for r, s in columns]
     yield row("from", head)
     yield row("---", ["---:"] * len(head))
@@ -126,7 +126,7 @@ def main():
         for line in open(path):
             models.setdefault(json.loads(line)["model"], []).append(json.loads(line))
     for model, runs in models.items():
-        print(f"\n{NAMES[model]}, {len(runs)} seeds: held-out loss after steps, and in thousandths the difference\n")
+        print(f"\n{NAMES[model]}, seeds {len(runs)}: held-out loss after steps, and in thousandths the difference\n")
         print(*losses(runs, list(runs[0]["arms"][0]["held_out"])), sep="\n")
         print("\nLength of the update, at the constant rate\n")
         print(*lengths(runs), sep="\n")
