@@ -146,14 +146,14 @@ export const OUTPUT = {
     choices: ['inference', 'resume'],
     default: 'inference',
     value: 'purpose',
-    help: 'resume: a start for more training, in F32 (DCP: as stored, with the state of the trainer)',
+    help: 'resume: a start for more training, in F32 (DCP and OUT.pt: as stored, with the state of the trainer)',
   },
   optimizer: {
     kind: 'choice',
     choices: OPTIMIZER_USES,
     default: 'newest for DCP, else drop',
     value: 'what',
-    help: 'for resume: drop the optimizer state (of DCP: zeros), copy that of the newest member, or average it (DCP)',
+    help: 'for resume: drop the optimizer state (of DCP and OUT.pt: zeros), copy that of the newest member, or average it (these two)',
   },
   extraState: {
     kind: 'choice',

@@ -43,8 +43,9 @@ export interface RecipeOutput extends WeightRequest, PolicyRequest {
   readonly dtype?: FloatDtypeName | 'same' | undefined;
   readonly for?: Purpose | undefined;
   /**
-   * With `for: resume`, what becomes of the optimizer's state: left behind (`drop`; in a checkpoint of DCP
-   * zeros, and no steps taken), copied from the newest member, or averaged like the weights (DCP alone).
+   * With `for: resume`, what becomes of the optimizer's state: left behind (`drop`; in DCP and in single files
+   * of torch.save zeros, and no steps taken), copied from the newest member, or averaged like the weights (in
+   * these two alone).
    */
   readonly optimizer?: OptimizerUse | undefined;
   /**

@@ -53,7 +53,9 @@ export async function treatedTensors(
     unknown,
   });
   const tensors = copied ? seen : await markedBounds(seen, output);
-  const resumed = keptOptimizer({ for: recipe.purpose, optimizer: recipe.optimizer }, recipe.format ?? 'safetensors') ?? undefined;
+  // Where the trainer's state lies in other files, the output has no tensor of it.
+  const holds = tensors.some(({ state }) => state !== undefined);
+  const resumed = keptOptimizer({ for: recipe.purpose, optimizer: recipe.optimizer }, holds) ?? undefined;
   // What the policies selected may not be in the output any more, so that they do not apply is no fault here.
   const { treatments, of } = assignTreatments(
     tensors,

@@ -283,7 +283,7 @@ function withWarnings(output: PlanOutput, found: readonly Warning[]): PlanOutput
  * What an output has beside the tensors of DCP: of its own newest member, where that is such a checkpoint.
  */
 function companionsFor({ output, own }: DraftOutput, layout: Checkpoint, { policyTensors }: PlannedTensors): Promise<Companions> {
-  const optimizer = keptOptimizer(output, 'dcp');
+  const optimizer = keptOptimizer(output, true);
   const newest = own.at(-1)!;
   return companionsOf(newest.form.kind === 'dcp' ? newest : layout, own[0]!, {
     optimizer,

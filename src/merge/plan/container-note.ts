@@ -3,6 +3,7 @@ import { sectionOf } from '../../checkpoints/tensors/section.ts';
 import { stateTensor } from '../../model/roles/optimizer-state.ts';
 import { HF_NAMES } from '../../recipe/types.ts';
 import { printable } from '../../render/format.ts';
+import { holdsState } from './inputs/merged-start.ts';
 import type { Plan } from './types.ts';
 
 /**
@@ -10,7 +11,7 @@ import type { Plan } from './types.ts';
  * have, and what a checkpoint of that container holds. Null where they came as safetensors.
  */
 export function containerNote({
-  layout: { path, form, shards },
+  layout: { path, kind, form, shards },
   outputs,
   format,
   names,
@@ -21,7 +22,7 @@ export function containerNote({
     const masters = format === 'dcp' && shards.some(({ tensors }) => tensors.names.some((name) => stateTensor(name).kind === 'master'));
     const from = outputs.every(({ weightsFrom }) => weightsFrom !== 'master') && masters;
     const also = from ? worded`; its optimizer keeps float32 masters of the weights, from which --weights-from master makes them` : '';
-    if (format === 'dcp' && outputs.every(({ purpose }) => purpose === 'resume'))
+    if (holdsState(format, { kind }) && outputs.every(({ purpose }) => purpose === 'resume'))
       return `${printable(path)} is a checkpoint of ${writer}, and so is what is written, with all that training goes on from`;
     return `${printable(path)} is a checkpoint of ${writer}, and so is what is written: of the model alone, to be evaluated or trained with a fresh optimizer${also}`;
   }

@@ -213,10 +213,11 @@ const OF_OPTIMIZER: Readonly<Record<string, string>> = {
 };
 
 /** What to know of a merge that training goes on from. */
-function start({ purpose, optimizer, format }: Provenance['recipe']): readonly string[] {
+function start({ purpose, optimizer, format, weightsFrom }: Provenance['recipe']): readonly string[] {
   if (purpose !== 'resume') return [];
   const state =
-    format === 'dcp'
+    // Of a container that holds the trainer's state.
+    format === 'dcp' || (format === 'torch' && weightsFrom === 'master')
       ? `It has all that its trainer expects. ${OF_OPTIMIZER[optimizer ?? 'newest'] ?? ''} Scheduler, RNG and place in the data are those of the newest checkpoint; the table below says it of each part.`
       : optimizer === 'newest'
         ? 'Optimizer, scheduler, RNG and trainer state are those of the newest checkpoint, byte for byte: the moments belong to its weights, not to the merged ones.'

@@ -37,7 +37,8 @@ const PARTS: Readonly<Record<string, StateKind>> = {
 };
 
 /** Parts of a buffer of Megatron-core's distributed optimizer; of ZeRO. */
-const OF_MANY = /(?:^|\.)(?:gbuf_idx_\d+|bucket_idx_\d+|\w*fp32_flat_groups|single_partition_of_fp32_groups|flat_param\w*)(?:\.|$)/;
+const OF_MANY =
+  /(?:^|\.)(?:gbuf_idx_\d+|bucket_idx_\d+|\w*fp32_flat_groups|single_partition_of_fp32_groups|fp32_from_f(?:p|loat)16_\w+|flat_param\w*)(?:\.|$)/;
 /**
  * `optimizer.state.exp_avg.<weight>` of Megatron-core; of torch and all others
  * `optim.state.<weight>.exp_avg`.

@@ -63,7 +63,7 @@ it('tensors in a defaultdict have the names that they are read by, and can be le
     }),
   );
   expect([...tensorNodes(parsePickleTree(state))].map(({ name }) => name)).toEqual(['model.w', 'optimizer.m']);
-  const edited = editState({ path: 'x', pickle: state }, { kept: new Set(['model.w']), dtypes: new Map() });
+  const edited = editState({ path: 'x', pickle: state }, { kept: new Set(['model.w']), whole: false, dtypes: new Map() });
   expect(edited).toMatchObject({ keys: ['0'] });
 });
 
@@ -91,6 +91,6 @@ it('what is nested deeper than any pickler goes is refused by the name of its fi
     ...Array.from({ length: 100_000 }, () => op.append),
   ]);
   const state = pickle(dictOf({ w: tensor({}), optimizer: op.none, args: deep }));
-  const changes = { kept: new Set(['w']), dtypes: new Map() };
+  const changes = { kept: new Set(['w']), whole: false, dtypes: new Map() };
   expect(() => editState({ path: 'x.pt', pickle: state }, changes)).toThrow(/^x\.pt: its pickle has a form that torch.save does not write/);
 });

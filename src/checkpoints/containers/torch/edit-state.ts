@@ -25,6 +25,8 @@ import { tensorOf } from './tensor.ts';
 export interface StateChanges {
   /** Flat names of the tensors that stay. */
   readonly kept: ReadonlySet<string>;
+  /** What holds no tensor stays, whatever it belongs to. */
+  readonly whole: boolean;
   /** Storages by their keys, and the dtype that their elements get where it is another one. */
   readonly dtypes: ReadonlyMap<string, DtypeName>;
 }
@@ -44,15 +46,15 @@ export interface NotWritten {
 
 /**
  * The `data.pkl` of a state without some of its tensors, or with others of its dtypes, as torch would save
- * it: what belongs to an optimizer or to a trainer, and holds no tensor that stays, goes with them. Null
- * where nothing changes.
+ * it: what belongs to an optimizer or to a trainer, and holds no tensor that stays, goes with them, unless the
+ * state is to stay whole. Null where nothing changes.
  */
 export function editState(template: Pick<TorchTemplate, 'path' | 'pickle'>, changes: StateChanges): EditedState | NotWritten | null {
   return withPickleOf(template.path, () => edited(parsePickleTree(template.pickle), changes));
 }
 
 function edited(tree: PickleTree, changes: StateChanges): EditedState | NotWritten | null {
-  const gone = leaveOut(tree, changes.kept);
+  const gone = leaveOut(tree, changes);
   if (gone !== null && gone !== 'changed') return gone;
   if (gone === null && changes.dtypes.size === 0) return null;
   const typed = new Set<CallNode>();
@@ -68,7 +70,7 @@ function edited(tree: PickleTree, changes: StateChanges): EditedState | NotWritt
 }
 
 /** Takes entries out of dicts. @returns null where there was nothing to take */
-function leaveOut({ root }: PickleTree, kept: ReadonlySet<string>): 'changed' | NotWritten | null {
+function leaveOut({ root }: PickleTree, { kept, whole }: StateChanges): 'changed' | NotWritten | null {
   const above = new Set<string>();
   for (const name of kept) for (let at = name.indexOf('.'); at >= 0; at = name.indexOf('.', at + 1)) above.add(name.slice(0, at));
   const seen = new Set<PickleNode>();
@@ -77,7 +79,7 @@ function leaveOut({ root }: PickleTree, kept: ReadonlySet<string>): 'changed' | 
   let refused: NotWritten | null = null;
   const stays = (node: PickleNode, path: string, ofTrainer: boolean): boolean => {
     if (childrenOf(node) === null && tensorOf(standsFor(node, known)) !== null) return kept.has(path);
-    return above.has(path) || ofTrainer || sectionOfName(`${path}.`) === 'model';
+    return whole || above.has(path) || ofTrainer || sectionOfName(`${path}.`) === 'model';
   };
   const enter = (node: PickleNode, path: readonly (string | number)[], ofTrainer: boolean): void => {
     const children = childrenOf(node);

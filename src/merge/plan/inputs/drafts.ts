@@ -37,11 +37,11 @@ export async function draftOutput(
   like: Checkpoint | null,
   format: OutputFormat,
 ): Promise<DraftOutput> {
-  const output = withStartDefaults(given, format);
   const { members, warnings } = ordered.outputs[k]!;
   const inputs = members.map((m) => ordered.inputs[m]!);
   const own = inputs.map((input) => input.checkpoint);
   const layout = like ?? own.at(-1)!;
+  const output = withStartDefaults(given, format, layout);
   const kind = outputKind(output.path, [...own, layout], format);
   const { log, phase, siblings = new Set(inputs.map((i) => i.ingredient)).size > 1 } = output.selection ?? {};
   const scheduleMembers = inputs.map(({ checkpoint: { path }, epoch, step, tokens }) => ({ path, epoch, step, tokens }));

@@ -7,6 +7,14 @@ import type { Checkpoint } from '../../../checkpoints/types.ts';
 import type { OutputFormat } from '../../../recipe/types.ts';
 import type { OutputRequest } from '../types.ts';
 
+/**
+ * Whether what a trainer keeps beside its weights has a place in the output itself: DCP holds all of it, and so
+ * does a single file of torch.save. Beside pytorch_model.bin, as beside safetensors, it lies in other files.
+ */
+export function holdsState(format: OutputFormat, layout: Pick<Checkpoint, 'kind'>): boolean {
+  return format === 'dcp' || (format === 'torch' && layout.kind === 'file');
+}
+
 /** What an output that training goes on from has beside the weights. */
 export interface StartState {
   readonly files: readonly SideFile[];
@@ -19,16 +27,18 @@ export interface StartState {
 /**
  * A request with what `for: resume` (PMA-init: a merge as the start of more training) means when nothing else
  * is said: weights in float32, because a mean has bits that its members' dtype would round away, and no
- * optimizer state, because there is none that belongs to a mean. A checkpoint of DCP has all that its trainer
- * expects: dtypes as they are stored, and the optimizer's state of the newest member.
+ * optimizer state, because there is none that belongs to a mean. A container that holds the trainer's
+ * state has all that it expects: dtypes as they are stored, and the optimizer's state of the newest member.
  * @throws MergeError E_OPTION where `optimizer` is given for another purpose, and for a base model that is no
  *   id of the Hub
  */
-export function withStartDefaults(output: OutputRequest, format: OutputFormat): OutputRequest {
+export function withStartDefaults(output: OutputRequest, format: OutputFormat, layout: Pick<Checkpoint, 'kind'>): OutputRequest {
+  const holds = holdsState(format, layout);
   if (output.baseModelId !== undefined) checkRepoId(output.baseModelId);
   const { optimizer, extraState, weightsFrom } = output;
   if (format !== 'dcp') {
-    const only = optimizer === 'average' ? optionWith('optimizer', 'average') : extraState === undefined ? null : optionName('extraState');
+    const only =
+      optimizer === 'average' && !holds ? optionWith('optimizer', 'average') : extraState === undefined ? null : optionName('extraState');
     if (only !== null) {
       throw new MergeError('E_OPTION', `${output.path}: ${only} is about checkpoints of DCP`, {
         details: { file: output.path },
@@ -36,8 +46,7 @@ export function withStartDefaults(output: OutputRequest, format: OutputFormat): 
       });
     }
   }
-  if (output.for === 'resume' && format === 'dcp')
-    return { ...output, optimizer: optimizer ?? 'newest', weightsFrom: weightsFrom ?? 'master' };
+  if (output.for === 'resume' && holds) return { ...output, optimizer: optimizer ?? 'newest', weightsFrom: weightsFrom ?? 'master' };
   if (output.for === 'resume') return { ...output, dtype: output.dtype ?? 'F32', optimizer: output.optimizer ?? 'drop' };
   if (output.optimizer === undefined) return output;
   throw new MergeError('E_OPTION', `${output.path}: ${optionName('optimizer')} is ${output.optimizer}, but the output is not for resume`, {
@@ -63,7 +72,7 @@ export async function startState(
     const { files, left } = await statesOfRanks(newest.path, options);
     return { ...none, files, left, conflicts: [] };
   }
-  if (optimizer !== 'newest') return { ...none, conflicts: [] };
+  if (optimizer !== 'newest' || (format !== undefined && holdsState(format, newest))) return { ...none, conflicts: [] };
   if (kind === 'file') {
     const message = `${path} is a single file, which has no place for optimizer state: name a folder, or use ${optionWith('optimizer', 'drop')}`;
     return { ...none, conflicts: [{ code: 'E_OPTION', message, file: path }] };

@@ -81,7 +81,7 @@ export class TorchFiles implements OutputForm<TorchEntries> {
       const row = rows.find((one) => dtypes[one] !== table.dtypes[one]);
       if (row !== undefined) changed.set(storage.key, dtypeByCode(dtypes[row]!).name);
     }
-    const edited = editState(template, { kept: this.#in.kept[shard]!, dtypes: changed });
+    const edited = editState(template, { kept: this.#in.kept[shard]!, whole: this.#in.whole, dtypes: changed });
     if (edited !== null && 'refused' in edited) {
       const message = `${template.path}: ${edited.name} ${edited.refused}`;
       throw new MergeError('E_TORCH_FILE', message, { details: { file: template.path, tensor: edited.name } });

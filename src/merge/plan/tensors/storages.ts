@@ -11,13 +11,14 @@ import { elementCount } from '../../../checkpoints/tensors/table.ts';
 import type { TensorPlace } from '../../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
 import type { DraftOutput } from '../inputs/drafts.ts';
+import { holdsState } from '../inputs/merged-start.ts';
 import { copyOfTensor, unequalTensors } from './equal.ts';
 import type { MatchResult } from './match.ts';
 import { boxStrides, withAxes } from './other-axes.ts';
 import { type MatrixRows, type MemberColumns, type RunRows, type Spans, spansOf } from './spans.ts';
 import type { TargetShard } from './target.ts';
 import type { PlannedTensors } from './tensors.ts';
-import { outputDtypes } from './treatments.ts';
+import { keptOptimizer, outputDtypes } from './treatments.ts';
 import type { Work } from './work.ts';
 
 /** The rows that fill a storage, one behind the other. */
@@ -36,6 +37,8 @@ export interface InStorages {
   readonly storages: readonly (readonly FilledStorage[])[];
   /** By shard, the names of the tensors that stay. */
   readonly kept: readonly ReadonlySet<string>[];
+  /** Whether what holds no tensor stays, too. */
+  readonly whole: boolean;
   readonly conflicts: readonly Conflict[];
 }
 
@@ -72,11 +75,12 @@ export async function inStorages(
   signal?: AbortSignal,
 ): Promise<InStorages> {
   const conflicts: Conflict[] = [];
+  const whole = drafts.some(({ output }) => keptOptimizer(output, holdsState('torch', layout)) !== null);
   const made = new Storages(planned, layout, checkpoints, drafts, conflicts);
   const shards = [];
   for (const [s, template] of templates.entries()) {
     const kept = new Set(planned.targets[s]!.table.names);
-    const edited = editState(template, { kept, dtypes: new Map() });
+    const edited = editState(template, { kept, whole, dtypes: new Map() });
     if (edited !== null && 'refused' in edited) {
       made.refuse(s, edited.name, edited.refused);
       shards.push({ kept, filled: [], pieces: [] });
@@ -96,6 +100,7 @@ export async function inStorages(
     planned: made.planned(shards.map(({ pieces }) => pieces)),
     storages: shards.map(({ filled }) => filled),
     kept: shards.map(({ kept }) => kept),
+    whole,
     conflicts,
   };
 }

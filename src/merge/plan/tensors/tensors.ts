@@ -15,6 +15,7 @@ import { tiedPairs } from '../../../model/roles/tied.ts';
 import { peftConflicts, wrappedNames } from '../../../model/roles/wrapped.ts';
 import type { PolicyTensor } from '../../../recipe/policy/types.ts';
 import type { DraftOutput } from '../inputs/drafts.ts';
+import { holdsState } from '../inputs/merged-start.ts';
 import { conflictsInParts } from '../quantised/in-parts.ts';
 import { NOTHING_QUANTISED, nothingQuantised } from '../quantised/nothing.ts';
 import { planQuantised } from '../quantised/plan.ts';
@@ -101,7 +102,7 @@ export async function planTensors(
     ...extras.map(({ member, shard, row }) => extraTensor(checkpoints[member]!, memberRoles[member]!, shard, row)),
   ];
   const tensors = copying ? seen : await markedBuffers(seen, { layout, roles, members: givers }, signal);
-  const assigner = new Treatments(tensors, { allowUnknown, format });
+  const assigner = new Treatments(tensors, { allowUnknown, holdsState: holdsState(format, layout) });
   const treatments = await Promise.all(drafts.map((draft) => assigner.of(draft, checkpoints.length)));
   for (const own of new Set(treatments.map((t) => t.conflicts))) conflicts.push(...own);
   const participates = checkpoints.map((_, m) => treatments.some((t) => t.uses[m]));

@@ -9,6 +9,7 @@ import { TensorIndex } from '../../../model/roles/tensor-index.ts';
 import type { PolicyTensor, Treatment } from '../../../recipe/policy/types.ts';
 import type { OutputFormat } from '../../../recipe/types.ts';
 import type { DraftOutput } from '../inputs/drafts.ts';
+import { holdsState } from '../inputs/merged-start.ts';
 import { keptOptimizer, type OutputTreatments } from './treatments.ts';
 
 /** What Megatron-core writes instead of buffers, each of many weights and cut by ranks. */
@@ -110,7 +111,7 @@ export function stateConflicts({ layout, members, drafts, format, tensors, treat
   const isMaster = ({ state, dtype }: PolicyTensor): boolean => state?.kind === 'master' && dtypeByName(dtype)!.kind === 'float';
   for (const [k, draft] of drafts.entries()) {
     const { output } = draft;
-    const optimizer = keptOptimizer(output, format);
+    const optimizer = keptOptimizer(output, holdsState(format, layout));
     const { of, weights, treatments: kinds, members: mine } = treatments[k]!;
     const lacks = (state: readonly PolicyTensor[], what: string, why: string): void => {
       if (state.length === 0) return;
@@ -150,6 +151,11 @@ export function stateConflicts({ layout, members, drafts, format, tensors, treat
       const message = `${layout.path}, the newest member of ${output.path}, has no optimizer state: it was saved of the model alone`;
       const help = worded`Use --optimizer drop and start the optimizer anew, or members that were saved with it.`;
       conflicts.push({ code: 'E_NO_OPTIMIZER', message, file: layout.path, help });
+    }
+    if (format === 'torch' && optimizer === 'drop' && countsSteps(own)) {
+      const message = `${layout.path} has how many steps its optimizer took as numbers, which are not set to 0 in files of torch.save, and moments of zero belong to an optimizer that took none`;
+      const help = worded`Use --optimizer newest, or leave out --for resume and start the optimizer anew.`;
+      conflicts.push({ code: 'E_LAYOUT_FORM', message, file: layout.path, help });
     }
     const flat = own.filter(({ state }) => state!.flat);
     if (flat.length > 0 && optimizer !== 'drop') {
@@ -203,6 +209,12 @@ export function stateConflicts({ layout, members, drafts, format, tensors, treat
  */
 export function leavesOptimizer(tensors: readonly PolicyTensor[]): boolean {
   return tensors.some(({ state, extra }) => state?.flat === true && !extra);
+}
+
+/** Whether an optimizer's updates depend on how many steps it took, and that stands in none of the tensors. */
+function countsSteps(tensors: readonly PolicyTensor[]): boolean {
+  const kinds = new Set(tensors.map(({ state }) => state!.kind));
+  return kinds.has('second moment') && !kinds.has('step');
 }
 
 /** Whether how many steps an optimizer took stands in no tensor beside its moments. */

@@ -106,25 +106,28 @@ export function conversionOf({
   return convert ? { dtype: dtype === 'same' ? null : (dtype ?? null) } : undefined;
 }
 
-/** What becomes of the optimizer's state in an output that keeps the trainer's; null where it keeps none. */
+/**
+ * What becomes of the optimizer's state in an output that keeps the trainer's; null where it keeps none.
+ * @param holds whether the output's container has a place for it: {@link holdsState}
+ */
 export function keptOptimizer(
   output: { readonly for?: string | null | undefined; readonly optimizer?: string | null | undefined },
-  format: string,
+  holds: boolean,
 ): OptimizerUse | null {
-  return output.for === 'resume' && format === 'dcp' ? ((output.optimizer ?? 'newest') as OptimizerUse) : null;
+  return output.for === 'resume' && holds ? ((output.optimizer ?? 'newest') as OptimizerUse) : null;
 }
 
 /** Assigns treatments for several outputs of one layout; equal policies share the assignment. */
 export class Treatments {
   readonly #tensors: readonly PolicyTensor[];
   readonly #allowUnknown: boolean;
-  readonly #format: OutputFormat;
+  readonly #holdsState: boolean;
   readonly #assigned = new Map<string, ReturnType<typeof assignTreatments>>();
 
-  constructor(tensors: readonly PolicyTensor[], options: { readonly allowUnknown: boolean; readonly format: OutputFormat }) {
+  constructor(tensors: readonly PolicyTensor[], options: { readonly allowUnknown: boolean; readonly holdsState: boolean }) {
     this.#tensors = tensors;
     this.#allowUnknown = options.allowUnknown;
-    this.#format = options.format;
+    this.#holdsState = options.holdsState;
   }
 
   /** @param count members of the plan */
@@ -132,7 +135,7 @@ export class Treatments {
     const { policies = [], router } = output;
     const convert = conversionOf(output);
     const bySteps = typeof router === 'number' || policies.some((policy) => typeof policy.use === 'number');
-    const resumed = keptOptimizer(output, this.#format) ?? undefined;
+    const resumed = keptOptimizer(output, this.#holdsState) ?? undefined;
     const key = JSON.stringify([policies, router, members.length, bySteps ? scheduleMembers.map((m) => m.step) : null, convert, resumed]);
     let assigned = this.#assigned.get(key);
     if (assigned === undefined) {
