@@ -39,7 +39,7 @@ import { resharded } from './tensors/resharded.ts';
 import { buildSegments, segmentBytes } from './tensors/segments.ts';
 import { type Entries, SharedText } from './tensors/shared-text.ts';
 import { type PlannedTensors, planTensors } from './tensors/tensors.ts';
-import { hasStepsElsewhere, leavesOptimizer } from './tensors/trainer-state.ts';
+import { leavesOptimizer, stepsElsewhere } from './tensors/trainer-state.ts';
 import { keptOptimizer, outputDtypes, planPolicies, recordedTreatments } from './tensors/treatments.ts';
 import type { Plan, PlanMember, PlanOutput, PlanRequest, PlanShard } from './types.ts';
 import { ownWarnings, planWarnings } from './warnings.ts';
@@ -288,7 +288,7 @@ function companionsFor({ output, own }: DraftOutput, layout: Checkpoint, { polic
   return companionsOf(newest.form.kind === 'dcp' ? newest : layout, own[0]!, {
     optimizer,
     extraState: output.extraState ?? null,
-    zeroSteps: optimizer === 'drop' && hasStepsElsewhere(policyTensors) && !leavesOptimizer(policyTensors),
+    zeroSteps: optimizer === 'drop' && !leavesOptimizer(policyTensors) ? stepsElsewhere(policyTensors) : null,
     withoutOptimizer: optimizer === 'drop' && leavesOptimizer(policyTensors),
   });
 }

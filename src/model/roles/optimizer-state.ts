@@ -2,10 +2,11 @@ import { sectionOfName } from '../../checkpoints/tensors/section.ts';
 
 /**
  * What a tensor of a trainer's state is: the weights as the optimizer keeps them (float32, or what a lower
- * dtype lacks of it), its moments, how many steps it took; `other`: what else the optimizer keeps, as its
- * rate; `training`: what is not the optimizer's, as the schedule, a counter or the place in the data.
+ * dtype lacks of it), its moments, how many steps it took; `unknown`: what else it keeps of a weight, of which
+ * nothing says what it begins with; `other`: what else the optimizer keeps, as its rate; `training`: what is
+ * not the optimizer's, as the schedule, a counter or the place in the data.
  */
-export type StateKind = 'master' | 'first moment' | 'second moment' | 'step' | 'other' | 'training';
+export type StateKind = 'master' | 'first moment' | 'second moment' | 'step' | 'unknown' | 'other' | 'training';
 
 export interface StateTensor {
   readonly kind: StateKind;
@@ -20,7 +21,7 @@ export interface StateTensor {
   readonly flat: boolean;
 }
 
-/** What optimizers call their parts. */
+/** What optimizers call their parts; moments are those that begin with 0, second ones never below it. */
 const PARTS: Readonly<Record<string, StateKind>> = {
   param: 'master',
   fp32_param: 'master',
@@ -30,9 +31,18 @@ const PARTS: Readonly<Record<string, StateKind>> = {
   exp_avg: 'first moment',
   exp_avg_slow: 'first moment',
   momentum_buffer: 'first moment',
+  grad_avg: 'first moment',
   exp_avg_sq: 'second moment',
+  exp_avg_sq_row: 'second moment',
+  exp_avg_sq_col: 'second moment',
   max_exp_avg_sq: 'second moment',
+  exp_inf: 'second moment',
   square_avg: 'second moment',
+  acc_delta: 'second moment',
+  row_var: 'second moment',
+  col_var: 'second moment',
+  variance: 'second moment',
+  sum: 'second moment',
   step: 'step',
 };
 
@@ -55,7 +65,7 @@ export function stateTensor(name: string): StateTensor {
   if (first < 0) return other;
   const before = partOf(rest.slice(0, first));
   if (before !== undefined) return { kind: before, of: rest.slice(first + 1), flat: false };
-  return { kind: partOf(rest.slice(last + 1)) ?? 'other', of: rest.slice(0, last), flat: false };
+  return { kind: partOf(rest.slice(last + 1)) ?? 'unknown', of: rest.slice(0, last), flat: false };
 }
 
 function partOf(word: string): StateKind | undefined {
@@ -65,17 +75,36 @@ function partOf(word: string): StateKind | undefined {
 /** What the model's own names may begin with, where its optimizer leaves it out. */
 const MODEL_PREFIXES = ['', 'model.', 'module.', 'model.module.', 'app.model.', 'state.model.'] as const;
 
+/** More than a state has models. */
+const MOST_KEYS = 8;
+
+/** The keys that the model's names begin with, where they are few: what a trainer of its own may call it. */
+export function keysOfModel(names: Iterable<string>): readonly string[] {
+  const keys = new Set<string>();
+  for (const name of names) {
+    keys.add(name.slice(0, name.indexOf('.') + 1));
+    if (keys.size > MOST_KEYS) return [];
+  }
+  return [...keys];
+}
+
 /**
  * The weight that a tensor of the optimizer's belongs to.
  * @param find the number of a tensor of the model of that name
+ * @param keys what names of this model may begin with besides; only what is one of a kind under them is found
  */
-export function weightOf<T>({ of }: Pick<StateTensor, 'of'>, find: (name: string) => T | undefined): T | null {
+export function weightOf<T>(
+  { of }: Pick<StateTensor, 'of'>,
+  find: (name: string) => T | undefined,
+  keys: readonly string[] = [],
+): T | null {
   if (of === null) return null;
   for (const prefix of MODEL_PREFIXES) {
     const found = find(`${prefix}${of}`);
     if (found !== undefined) return found;
   }
-  return null;
+  const others = keys.map((key) => find(`${key}${of}`)).filter((found) => found !== undefined);
+  return others.length === 1 ? others[0]! : null;
 }
 
 /**

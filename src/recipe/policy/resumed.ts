@@ -46,7 +46,7 @@ function kindOf(
   const copied = { kind: 'member', member: newest, request: null, policy: null } as const;
   const nothing = { member: null, request: null, policy: null } as const;
   if (flat && optimizer === 'drop') return { kind: 'drop', ...nothing };
-  if (kind === 'other' || kind === 'training') return copied;
+  if (kind === 'other' || kind === 'unknown' || kind === 'training') return copied;
   if (weight?.kind === 'drop') return { kind: 'drop', ...nothing };
   if (kind === 'step') return optimizer === 'drop' ? { kind: 'zero', ...nothing } : copied;
   // The bits that a lower dtype lacks of a weight are no number of their own.

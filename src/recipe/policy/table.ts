@@ -83,7 +83,7 @@ export function treatmentTable(tensors: readonly PolicyTensor[], output: Treated
 function stateWords({ kind, flat }: NonNullable<PolicyTensor['state']>, kept: boolean): string | undefined {
   if (kind === 'training') return SECTION_WORDS.blob;
   if (!kept) return undefined;
-  const words = kind === 'other' ? 'other state' : kind === 'master' ? 'masters' : `${kind}s`;
+  const words = kind === 'other' || kind === 'unknown' ? 'other state' : kind === 'master' ? 'masters' : `${kind}s`;
   return flat ? `${words} of many weights` : words;
 }
 

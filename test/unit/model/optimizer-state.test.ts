@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { inOrderOf, stateTensor, weightOf } from '../../../src/model/roles/optimizer-state.ts';
+import { inOrderOf, keysOfModel, stateTensor, weightOf } from '../../../src/model/roles/optimizer-state.ts';
 
 it.each([
   ['optimizer.state.exp_avg.decoder.layers.0.mlp.linear_fc1.weight', 'first moment', 'decoder.layers.0.mlp.linear_fc1.weight'],
@@ -9,7 +9,7 @@ it.each([
   ['app.optim.state.layers.0.w.weight.step', 'step', 'layers.0.w.weight'],
   ['optimizer.state.layers.0.step.weight.momentum_buffer', 'first moment', 'layers.0.step.weight'],
   ['optim.param_groups.norm.weight.lr', 'other', null],
-  ['optim.state.norm.weight.preconditioner', 'other', 'norm.weight'],
+  ['optim.state.norm.weight.preconditioner', 'unknown', 'norm.weight'],
   ['train_state.step', 'training', null],
   ['lr_scheduler.last_epoch', 'training', null],
 ])('%s is a %s', (name, kind, of) => {
@@ -27,6 +27,15 @@ it('finds weights below what the model calls them', () => {
   expect(weightOf({ of: 'norm.weight' }, find)).toBe('app.model.norm.weight');
   expect(weightOf({ of: 'output.weight' }, find)).toBe('output.weight');
   expect(weightOf({ of: 'norm' }, find)).toBeNull();
+});
+
+it('finds weights below a key of their own, where there is one of that name', () => {
+  const names = ['net.norm.weight', 'net.output.weight', 'ema.norm.weight'];
+  const keys = keysOfModel(names);
+  const find = (name: string): string | undefined => names.find((one) => one === name);
+  expect(weightOf({ of: 'output.weight' }, find, keys)).toBe('net.output.weight');
+  expect(weightOf({ of: 'norm.weight' }, find, keys)).toBeNull();
+  expect(keysOfModel(Array.from({ length: 9 }, (_, i) => `${i}.weight`))).toEqual([]);
 });
 
 it('pieces are in the order of a weight that is cut along its rows', () => {

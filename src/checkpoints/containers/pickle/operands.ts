@@ -14,21 +14,3 @@ for (const [bytes, opcodes] of [
   [-2, [0x63]],
 ] as const)
   for (const opcode of opcodes) OPERANDS[opcode] = bytes;
-
-const LINE_END = 0x0a;
-
-/** Where the operands of an opcode end that begin at `at`; -1 where the pickle is damaged. */
-export function operandsEnd(bytes: Buffer, opcode: number, at: number): number {
-  const operand = OPERANDS[opcode]!;
-  let end = at + Math.max(0, operand);
-  if (operand === -2) {
-    const line = bytes.indexOf(LINE_END, at);
-    end = line < 0 ? -1 : bytes.indexOf(LINE_END, line + 1) + 1;
-    return end > 0 ? end : -1;
-  }
-  if (operand === -1 && at < bytes.length) end = at + 1 + bytes[at]!;
-  else if (operand === -4 && at + 4 <= bytes.length) end = at + 4 + bytes.readUInt32LE(at);
-  else if (operand === -8 && at + 8 <= bytes.length) end = at + 8 + Number(bytes.readBigUInt64LE(at));
-  else if (operand < 0) return -1;
-  return end <= bytes.length ? end : -1;
-}

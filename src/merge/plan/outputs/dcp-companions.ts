@@ -33,8 +33,8 @@ export interface CompanionsWanted {
   /** What becomes of the optimizer's state; null where the output is of the model alone. */
   readonly optimizer: OptimizerUse | null;
   readonly extraState: ExtraStateUse | null;
-  /** Steps that the optimizer took stand in no tensor, and are to be none. */
-  readonly zeroSteps: boolean;
+  /** Steps that the optimizer took stand in no tensor, and are to be none, where some are found or in any case. */
+  readonly zeroSteps: 'needed' | 'if there' | null;
   /** The optimizer's state is left out whole. */
   readonly withoutOptimizer: boolean;
 }
@@ -92,7 +92,7 @@ export async function companionsOf(
     conflicts.push({ code: 'E_LAYOUT_FORM', message, file: newest.path, tensor: buffers.name, help: byWeight() });
   }
   const beside = own.beside.map(({ name, path, bytes }): Companion => ({ name, bytes, part: { path, offset: 0, length: bytes } }));
-  const [objects, files] = zeroSteps ? await withZeroSteps(others, beside, newest.path) : [others, beside];
+  const [objects, files] = zeroSteps === null ? [others, beside] : await withZeroSteps(others, beside, newest.path, zeroSteps === 'needed');
   const rows: TreatmentRow[] = [];
   const row = (state: string, some: readonly Companion[], treatment: string): void => {
     if (some.length === 0) return;
@@ -130,11 +130,12 @@ function itemsOf({ metadata: { blobs, files }, folder }: DcpTemplate, path: stri
   });
 }
 
-/** @throws MergeError E_NO_OPTIMIZER where no step is found */
+/** @throws MergeError E_NO_OPTIMIZER where no step is found that is needed */
 async function withZeroSteps(
   objects: readonly Companion[],
   beside: readonly Companion[],
   path: string,
+  needed: boolean,
 ): Promise<[Companion[], Companion[]]> {
   let found = 0;
   const changed = async (one: Companion): Promise<Companion> => {
@@ -145,7 +146,7 @@ async function withZeroSteps(
     return { ...one, bytes: bytes.length, part: bytes };
   };
   const made = [await Promise.all(objects.map(changed)), await Promise.all(beside.map(changed))] satisfies [Companion[], Companion[]];
-  if (found > 0) return made;
+  if (found > 0 || !needed) return made;
   throw new MergeError(
     'E_NO_OPTIMIZER',
     `${path}: how many steps its optimizer took stands nowhere that is known, and moments of zero need it to be none`,

@@ -4,13 +4,14 @@ import { optionWith, worded } from '../../../base/option-words.ts';
 import { sectionOf } from '../../../checkpoints/tensors/section.ts';
 import type { TensorPlace } from '../../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
-import { inOrderOf, stateTensor, weightOf } from '../../../model/roles/optimizer-state.ts';
+import { inOrderOf, keysOfModel, stateTensor, weightOf } from '../../../model/roles/optimizer-state.ts';
 import { TensorIndex } from '../../../model/roles/tensor-index.ts';
+import type { OptimizerUse } from '../../../recipe/policy/resumed.ts';
 import type { PolicyTensor, Treatment } from '../../../recipe/policy/types.ts';
 import type { OutputFormat } from '../../../recipe/types.ts';
 import type { DraftOutput } from '../inputs/drafts.ts';
 import { holdsState } from '../inputs/merged-start.ts';
-import { keptOptimizer, type OutputTreatments } from './treatments.ts';
+import { keptOptimizer, modelNames, type OutputTreatments } from './treatments.ts';
 
 /** What Megatron-core writes instead of buffers, each of many weights and cut by ranks. */
 export const byWeight = (): string =>
@@ -65,16 +66,18 @@ export function mastersOf(
 /** Names of float32 masters whose elements are in the order of their weights', by the names of those. */
 export function masterNames(checkpoint: Pick<Checkpoint, 'shards' | 'locate'>): ReadonlyMap<string, string> {
   const found = new Map<string, string>();
+  const keys = keysOfModel(modelNames(checkpoint));
   const isFloat = ({ shard, row }: TensorPlace): boolean => dtypeByCode(checkpoint.shards[shard]!.tensors.dtypes[row]!).kind === 'float';
   for (const [shard, { tensors }] of checkpoint.shards.entries()) {
     for (const [row, name] of tensors.names.entries()) {
       if (sectionOf(tensors, row) === 'model') continue;
       const state = stateTensor(name);
       if (state.kind !== 'master' || state.flat || !isFloat({ shard, row })) continue;
-      const weight = weightOf(state, (key) => {
+      const find = (key: string): TensorPlace | undefined => {
         const place = checkpoint.locate(key);
         return place === undefined || sectionOf(checkpoint.shards[place.shard]!.tensors, place.row) !== 'model' ? undefined : place;
-      });
+      };
+      const weight = weightOf(state, find, keys);
       if (weight === null || !isFloat(weight)) continue;
       const table = checkpoint.shards[weight.shard]!.tensors;
       if (inOrderOf(table.shapes[weight.row]!, tensors.shapes[row]!)) found.set(table.names[weight.row]!, name);
@@ -152,7 +155,7 @@ export function stateConflicts({ layout, members, drafts, format, tensors, treat
       const help = worded`Use --optimizer drop and start the optimizer anew, or members that were saved with it.`;
       conflicts.push({ code: 'E_NO_OPTIMIZER', message, file: layout.path, help });
     }
-    if (format === 'torch' && optimizer === 'drop' && countsSteps(own)) {
+    if (format === 'torch' && optimizer === 'drop' && stepsElsewhere(own) === 'needed') {
       const message = `${layout.path} has how many steps its optimizer took as numbers, which are not set to 0 in files of torch.save, and moments of zero belong to an optimizer that took none`;
       const help = worded`Use --optimizer newest, or leave out --for resume and start the optimizer anew.`;
       conflicts.push({ code: 'E_LAYOUT_FORM', message, file: layout.path, help });
@@ -179,6 +182,13 @@ export function stateConflicts({ layout, members, drafts, format, tensors, treat
         `optimizer state such as ${moments[0]?.name}`,
         `and ${optionWith('optimizer', 'average')} averages those of all members`,
       );
+    }
+    const unknown = own.find((tensor) => !isKnownTo(optimizer, tensor));
+    if (unknown !== undefined) {
+      const why = optimizer === 'drop' ? 'what it begins with is not known' : 'whether there is a mean of it is not known';
+      const message = `${layout.path}: ${unknown.name} (${unknown.dtype}) is a part of the optimizer's state that is not known here: ${why}`;
+      const help = worded`Use --optimizer newest, or leave out --for resume and start the optimizer anew.`;
+      conflicts.push({ code: 'E_NO_OPTIMIZER', message, file: layout.path, tensor: unknown.name, help });
     }
     if (optimizer === 'average') {
       const second = own.find((tensor) => {
@@ -211,14 +221,25 @@ export function leavesOptimizer(tensors: readonly PolicyTensor[]): boolean {
   return tensors.some(({ state, extra }) => state?.flat === true && !extra);
 }
 
-/** Whether an optimizer's updates depend on how many steps it took, and that stands in none of the tensors. */
-function countsSteps(tensors: readonly PolicyTensor[]): boolean {
-  const kinds = new Set(tensors.map(({ state }) => state!.kind));
-  return kinds.has('second moment') && !kinds.has('step');
+/**
+ * Whether it is known what a choice makes of a part of the optimizer's state. A number of its own (NAdam's
+ * product of rates) goes with the step, which is copied.
+ */
+function isKnownTo(optimizer: OptimizerUse, { state, dtype, bytes }: PolicyTensor): boolean {
+  const { kind, flat } = state!;
+  if (optimizer === 'newest' || flat) return true;
+  const { kind: of, bits } = dtypeByName(dtype)!;
+  if (kind === 'unknown') return optimizer === 'average' && bytes * 8 <= bits;
+  return optimizer === 'average' || of === 'float' || !/moment/.test(kind);
 }
 
-/** Whether how many steps an optimizer took stands in no tensor beside its moments. */
-export function hasStepsElsewhere(tensors: readonly PolicyTensor[]): boolean {
+/**
+ * Whether how many steps an optimizer took stands in no tensor beside its moments: `needed` where it divides
+ * by what those steps say, as Adam does, and `if there` where it may do without, as SGD and Lion do.
+ */
+export function stepsElsewhere(tensors: readonly PolicyTensor[]): 'needed' | 'if there' | null {
   const kinds = new Set(tensors.flatMap(({ state, extra }) => (state === undefined || extra ? [] : [state.kind])));
-  return kinds.has('first moment') && !kinds.has('step');
+  if (kinds.has('step')) return null;
+  if (kinds.has('second moment')) return 'needed';
+  return kinds.has('first moment') ? 'if there' : null;
 }

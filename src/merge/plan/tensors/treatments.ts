@@ -4,7 +4,7 @@ import type { Conflict, Warning } from '../../../base/errors.ts';
 import { sectionOf } from '../../../checkpoints/tensors/section.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
 import { type CheckpointRoles, tensorName } from '../../../model/roles/checkpoint-roles.ts';
-import { stateTensor, weightOf } from '../../../model/roles/optimizer-state.ts';
+import { keysOfModel, stateTensor, weightOf } from '../../../model/roles/optimizer-state.ts';
 import { TensorIndex } from '../../../model/roles/tensor-index.ts';
 import { type AssignOptions, assignTreatments } from '../../../recipe/policy/assign.ts';
 import { policiesOf } from '../../../recipe/policy/keys.ts';
@@ -72,6 +72,7 @@ export function policyTensors(layout: Checkpoint, roles: CheckpointRoles, { isCo
       ? undefined
       : index.of(place.shard, place.row);
   };
+  const keys = layout.shards.some(({ tensors: { sections } }) => sections !== null) ? keysOfModel(modelNames(layout)) : [];
   return layout.shards.flatMap(({ tensors }, shard) =>
     Array.from({ length: tensors.count }, (_, row): PolicyTensor => {
       const role = roles.of(shard, row);
@@ -82,7 +83,7 @@ export function policyTensors(layout: Checkpoint, roles: CheckpointRoles, { isCo
         bytes: tensors.bytes[row]!,
         role: stray ? { ...role, role: null, of: null } : role,
         ...(isCodes(shard, row) && { codes: true }),
-        ...(sectionOf(tensors, row) !== 'model' && { apart: true, state: stateOf(tensors.names[row]!, numberOf) }),
+        ...(sectionOf(tensors, row) !== 'model' && { apart: true, state: stateOf(tensors.names[row]!, numberOf, keys) }),
         ...(stray && { unknown: STRAY }),
         ...(unknown[shard]?.has(row) && { unknown: unknown[shard].get(row) }),
       };
@@ -90,9 +91,16 @@ export function policyTensors(layout: Checkpoint, roles: CheckpointRoles, { isCo
   );
 }
 
-function stateOf(name: string, numberOf: (name: string) => number | undefined): PolicyTensor['state'] {
+/** Names of the tensors that are the model's. */
+export function* modelNames({ shards }: Pick<Checkpoint, 'shards'>): Generator<string> {
+  for (const { tensors } of shards) {
+    for (const [row, name] of tensors.names.entries()) if (sectionOf(tensors, row) === 'model') yield name;
+  }
+}
+
+function stateOf(name: string, numberOf: (name: string) => number | undefined, keys: readonly string[]): PolicyTensor['state'] {
   const { kind, flat, of } = stateTensor(name);
-  return { kind, flat, weight: weightOf({ of }, numberOf) };
+  return { kind, flat, weight: weightOf({ of }, numberOf, keys) };
 }
 
 /** How an output converts its one member; undefined where it merges. */
