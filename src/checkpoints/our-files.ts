@@ -4,6 +4,7 @@ export const PROVENANCE_FILE = 'merge_provenance.json';
 export function recordBeside(path: string): string {
   return `${path}.${PROVENANCE_FILE}`;
 }
+
 /**
  * Key in `__metadata__`: the short form in the shards of a folder, the provenance itself in a single file,
  * which has no folder to keep it in.

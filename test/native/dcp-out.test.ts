@@ -57,7 +57,10 @@ it.each([
   const inputs = steps.map((step) => join(golden(name), step));
   const [output, other] = [fresh(), fresh()];
   await average({ inputs, output, format: 'dcp' });
-  await average({ inputs, output: other });
+  await average({ inputs, output: other, format: 'safetensors' });
+  const filesOf = (path: string): number => readdirSync(path, { recursive: true }).filter((file) => `${file}`.endsWith('.distcp')).length;
+  expect(filesOf(output)).toBeGreaterThan(1);
+  expect(filesOf(output)).toBeLessThanOrEqual(filesOf(inputs.at(-1)!) + 1);
   expect(await diff({ inputs: [output, other] })).toMatchObject({ pairs: [{ total: { relativeL2: 0 } }] });
   expect(await verify(output, { full: true })).toMatchObject({ ok: true, recomputed: { fraction: 1 } });
   // What is read back is written again as it is.

@@ -1,7 +1,9 @@
+import { basename } from 'node:path';
 import { MergeError, type Warning } from '../../base/errors.ts';
 import { optionName } from '../../base/option-words.ts';
 import { storeOf } from '../../base/store/store.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
+import { recordBeside } from '../../checkpoints/our-files.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
 import { loadBinding } from '../../merge/native/load.ts';
 import { readConfigText } from '../../model/roles/model-config.ts';
@@ -127,8 +129,9 @@ export async function verify(path: string, options: VerifyOptions = {}): Promise
   return { ...report, recomputed: { mode: share === 1 ? 'full' : 'sample', ...recomputed }, warnings };
 }
 
-function noChecksums({ path, form }: Checkpoint): MergeError {
-  const message = `${path}: is no merge, and ${form.writer ?? 'its writer'} left no checksums in it to compare its files with`;
+function noChecksums({ path, kind, form }: Checkpoint): MergeError {
+  const apart = kind === 'file' ? `, or ${basename(recordBeside(path))} was left behind when it was moved` : '';
+  const message = `${path}: is no merge${apart}, and ${form.writer ?? 'its writer'} left no checksums in it to compare its files with`;
   return new MergeError('E_PROVENANCE', message, {
     details: { file: path },
     help: 'Megatron-core leaves them where it is told to (verify_integrity); what can be read and is whole, `merge inspect` says.',

@@ -1,6 +1,7 @@
 import type { Warning } from '../../base/errors.ts';
 import type { TreatmentRow } from '../../recipe/policy/table.ts';
 import type { MemberReport } from '../../recipe/select/types.ts';
+import type { OutputFormat, Purpose } from '../../recipe/types.ts';
 import type { Isa } from '../native/binding.ts';
 import type { MergedMember, Plan } from '../plan/types.ts';
 import type { RoundingFigure } from '../record/rounding.ts';
@@ -42,6 +43,9 @@ export type MergeEvent =
 
 export interface MergedOutput extends MemberReport {
   readonly path: string;
+  /** Its container, and whether it has what training goes on from (`resume`). */
+  readonly format: OutputFormat;
+  readonly purpose: Purpose | null;
   readonly method: string;
   readonly members: readonly MergedMember[];
   /** What the selection found that is to be known of siblings; empty elsewhere. */

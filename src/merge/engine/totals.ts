@@ -90,12 +90,14 @@ export class MergeTotals {
     warnings: readonly Warning[],
   ): MergeResult {
     this.#memory.look();
-    const { outputs, finished, tensors } = this.#plan;
+    const { outputs, finished, tensors, format } = this.#plan;
     return {
       schema: 'ckpt-merge/average',
       version: 1,
       outputs: outputs.map((o, k) => ({
         path: o.path,
+        format,
+        purpose: o.purpose,
         method: o.schedule.method,
         members: mergedMembers(this.#plan, o),
         notes: o.selection?.siblings === true ? o.selection.notes : [],

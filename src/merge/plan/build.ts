@@ -35,7 +35,7 @@ import { unequalTensors } from './tensors/equal.ts';
 import { expertOrder } from './tensors/expert-order.ts';
 import { layoutConflicts } from './tensors/layouts.ts';
 import { narrowedWarnings } from './tensors/narrowed.ts';
-import { resharded } from './tensors/resharded.ts';
+import { inSomeFiles, resharded } from './tensors/resharded.ts';
 import { buildSegments, segmentBytes } from './tensors/segments.ts';
 import { type Entries, SharedText } from './tensors/shared-text.ts';
 import { type PlannedTensors, planTensors } from './tensors/tensors.ts';
@@ -85,7 +85,10 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
   const layout = drafts.at(-1)!.layout;
   const found = await planTensors(layout, checkpoints, drafts, { ...request, format }, signal);
   const { shardSize } = request;
-  const cut = cutting ? resharded(found, layout, drafts, request) : { planned: found, conflicts: [] };
+  // As many files as the layout has: what is written of one file alone cannot be gone on with.
+  const cut = cutting
+    ? resharded(found, layout, drafts, request)
+    : { planned: format === 'dcp' ? inSomeFiles(found, layout, drafts[0]!, layout.files.length) : found, conflicts: [] };
   const formed = await inForm(format, cut.planned, { layout, checkpoints, drafts, resized: cutting }, signal);
   const { planned, dcp, forms } = formed;
   const { participates, targets } = planned;
@@ -151,7 +154,7 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
       beside.files,
       record,
       entries,
-      { text, shards: shardsIn(d.layout, planned.shards, cutting), tables, parameters, floats, form: ownForm, companions },
+      { text, shards: shardsIn(d.layout, planned.shards, cutting || format === 'dcp'), tables, parameters, floats, form: ownForm, companions },
       options,
     );
     const { selection = null, baseModelId = cachedRepoId(d.own.map((c) => c.path)) } = d.output;

@@ -19,6 +19,8 @@ const RESULT: MergeResult = {
   outputs: [
     {
       path: 'my merge',
+      format: 'safetensors',
+      purpose: null,
       method: 'ema',
       members: [
         { path: 'run/checkpoint-1000', step: 1000, tokens: null, weight: 0.6400000000000001 },

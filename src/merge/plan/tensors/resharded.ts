@@ -69,6 +69,11 @@ export function resharded(
   return { planned: inFiles(planned, layout, cuts), conflicts };
 }
 
+/** The planned tensors in so many files of about equal size in one of the outputs, fewer where there are fewer tensors. */
+export function inSomeFiles(planned: PlannedTensors, layout: Checkpoint, { output }: DraftOutput, files: number): PlannedTensors {
+  return inFiles(planned, layout, cutsInto(bytesIn(planned, 0, output.dtype), Math.min(files, MOST_SHARDS)));
+}
+
 /** Bytes of every tensor in one output, shard after shard. */
 function bytesIn({ targets, treatments, treatmentOf }: PlannedTensors, k: number, dtype: DraftOutput['output']['dtype']): Float64Array {
   const parts = targets.map(({ table }, s) => {
