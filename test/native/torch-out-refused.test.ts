@@ -214,3 +214,17 @@ it('members in other orders of their elements are merged into that of the newest
   await average({ inputs: [older, newest], output, allowUnknown: true });
   expect(readFileSync(output).includes(floats(0, 3, 1, 4, 2, 5))).toBe(true);
 });
+
+it('a serialization id of another form than torch writes is written as it stands', async () => {
+  const idOf = async (id: string): Promise<string> => {
+    const path = fresh('m.pt');
+    const files = torchFiles(pickle(dictOf({ a: tensor(plain('0', 4)) })), { 0: floats(1, 2, 3, 4) });
+    writeFileSync(path, zipOf([...files, { name: 'archive/.data/serialization_id', data: Buffer.from(id) }]));
+    const output = fresh('out.pt');
+    await average({ inputs: [path], output, allowUnknown: true });
+    expect((await openCheckpoint(output)).shards[0]!.tensors.names).toEqual(['a']);
+    return readFileSync(output).toString('latin1');
+  };
+  for (const id of ['xyz', '7'.repeat(41), '', 'x'.repeat(40)]) expect(await idOf(id)).toContain(id);
+  expect(await idOf('7'.repeat(40))).not.toContain('7'.repeat(40));
+});

@@ -72,7 +72,7 @@ export async function withoutSteps(
     const id = at('.data/serialization_id');
     if (id >= 0) {
       const before = contents.slice(0, id).flatMap((content) => (content.length === 0 ? [] : [crc32(content)]));
-      contents[id] = Buffer.from(serializationId(contents[id]!.toString('latin1'), before), 'latin1');
+      contents[id] = serializationId(contents[id]!, before);
     }
     const said = at('.storage_alignment');
     const alignment = said < 0 ? 64 : Number(contents[said]!.toString('latin1')) || 64;

@@ -63,7 +63,6 @@ export class ItemWriter {
     const storage = files.findIndex(({ name }) => name === 'data/0');
     const known = archive.map(({ data }) => (typeof data === 'number' ? 0 : this.#crc32(data)));
     const idAt = files.findIndex(({ name }) => name === ID);
-    const names = idAt < 0 ? '' : Buffer.from(files[idAt]!.bytes).toString('latin1');
     return {
       size: layout.size,
       at: layout.offsets[storage]!,
@@ -72,7 +71,7 @@ export class ItemWriter {
         const sums = known.with(storage, crc32);
         if (idAt < 0) return layout.pieces(sums);
         const before = sums.slice(0, idAt).filter((_, i) => (i === storage ? bytes : (archive[i]!.data as Uint8Array).length) > 0);
-        const id = Buffer.from(serializationId(names, before), 'latin1');
+        const id = serializationId(files[idAt]!.bytes, before);
         const whole = archive.with(idAt, { name: archive[idAt]!.name, data: id });
         return layOutArchive(whole, alignment).pieces(sums.with(idAt, this.#crc32(id)));
       },

@@ -210,7 +210,7 @@ function piecesOf({ files, layout, alignment }: TorchEntries, crc: (rows: readon
   const id = files.findIndex(({ name }) => name.endsWith(`/${ID}`));
   if (id < 0) return layout.pieces(sums);
   const before = sums.slice(0, id).filter((_, i) => sizeOf(files[i]!) > 0);
-  const data = Buffer.from(serializationId(Buffer.from(files[id]!.data as Uint8Array).toString('latin1'), before), 'latin1');
+  const data = serializationId(files[id]!.data as Uint8Array, before);
   return layOutArchive(files.with(id, { ...files[id]!, data }), alignment).pieces(sums.with(id, crc32(data)));
 }
 

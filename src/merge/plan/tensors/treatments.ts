@@ -14,7 +14,6 @@ import type { Policy, PolicyTensor, Treatment, Unknown } from '../../../recipe/p
 import { PARAMETERS, type Parameter } from '../../../recipe/schedule/parameters.ts';
 import { resolveWeights } from '../../../recipe/schedule/resolve.ts';
 import type { ResolvedWeights, ScheduleContext, ScheduleMember } from '../../../recipe/schedule/types.ts';
-import type { OutputFormat } from '../../../recipe/types.ts';
 import type { OutputRequest, PlanMember, PlanPolicy } from '../types.ts';
 
 /** How one output treats the tensors of the layout. */
