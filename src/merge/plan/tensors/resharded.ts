@@ -36,6 +36,9 @@ export function resharded(
     const both = `${optionName('shardSize')} ${size} and ${optionName('files')} ${files}`;
     throw new MergeError('E_OPTION', `${both}: each says how many files there are`, { help: 'Leave one of them out.' });
   }
+  if (files !== undefined && !(Number.isInteger(files) && files > 0)) {
+    throw new MergeError('E_OPTION', `${optionName('files')} must be a whole number of at least 1, not ${files}`);
+  }
   const option = optionName(size === undefined ? 'files' : 'shardSize');
   const most = size === undefined ? null : parseByteSize(size, option);
   if (layout.namesPerFile) {

@@ -1,4 +1,5 @@
 import type { Conflict, Warning } from '../../../base/errors.ts';
+import { worded } from '../../../base/option-words.ts';
 import { wholeExtent } from '../../../checkpoints/tensors/extents.ts';
 import { sectionOf } from '../../../checkpoints/tensors/section.ts';
 import type { Shard } from '../../../checkpoints/tensors/types.ts';
@@ -8,6 +9,7 @@ import { recogniseQuantised } from '../../../model/quantised/recognise.ts';
 import { type CheckpointRoles, checkpointRoles, tensorName } from '../../../model/roles/checkpoint-roles.ts';
 import { emptyWeights } from '../../../model/roles/emptied.ts';
 import { missingParts } from '../../../model/roles/headless.ts';
+import { stateTensor } from '../../../model/roles/optimizer-state.ts';
 import { severalModels } from '../../../model/roles/several-models.ts';
 import { structureConflicts } from '../../../model/roles/structure.ts';
 import { TensorIndex } from '../../../model/roles/tensor-index.ts';
@@ -317,12 +319,24 @@ function otherSources(drafts: readonly DraftOutput[]): Conflict {
   return { code: 'E_LAYOUTS_DIFFER', message };
 }
 
-/** Without what is missing from members of which it is told already that they lack the optimizer's state. */
+/** What is said of state that is not alike in all members. */
+const UNLIKE_STATE: ReadonlySet<Conflict['code']> = new Set(['E_TENSOR_MISSING', 'E_SHAPE', 'E_UNSUPPORTED_DTYPE']);
+
+/**
+ * Without what is missing from members of which it is told already that they lack the optimizer's state; and
+ * with what to do where a part of that is not alike in all.
+ */
 function withoutExplained(conflicts: readonly Conflict[], explained: ReadonlySet<string>, layout: Checkpoint): readonly Conflict[] {
-  if (explained.size === 0) return conflicts;
-  return conflicts.filter(({ code, file = '', tensor = '' }) => {
-    const place = code === 'E_TENSOR_MISSING' && explained.has(file) ? layout.locate(tensor) : undefined;
-    return place === undefined || sectionOf(layout.shards[place.shard]!.tensors, place.row) === 'model';
+  return conflicts.flatMap((conflict): Conflict[] => {
+    const { code, file = '', tensor } = conflict;
+    const place = tensor === undefined || !UNLIKE_STATE.has(code) ? undefined : layout.locate(tensor);
+    if (place === undefined || sectionOf(layout.shards[place.shard]!.tensors, place.row) === 'model') return [conflict];
+    if (code === 'E_TENSOR_MISSING' && explained.has(file)) return [];
+    const help =
+      stateTensor(tensor!).kind === 'master'
+        ? 'Leave that member out, or merge the model alone and start the optimizer anew.'
+        : worded`Use --optimizer newest, or leave that member out.`;
+    return [{ help, ...conflict }];
   });
 }
 

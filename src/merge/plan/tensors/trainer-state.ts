@@ -6,6 +6,7 @@ import type { TensorPlace } from '../../../checkpoints/tensors/types.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
 import { inOrderOf, keysOfModel, stateTensor, weightOf } from '../../../model/roles/optimizer-state.ts';
 import { TensorIndex } from '../../../model/roles/tensor-index.ts';
+import { policiesOf } from '../../../recipe/policy/keys.ts';
 import type { OptimizerUse } from '../../../recipe/policy/resumed.ts';
 import type { PolicyTensor, Treatment } from '../../../recipe/policy/types.ts';
 import type { OutputFormat } from '../../../recipe/types.ts';
@@ -182,6 +183,12 @@ export function stateConflicts({ layout, members, drafts, format, tensors, treat
         `optimizer state such as ${moments[0]?.name}`,
         `and ${optionWith('optimizer', 'average')} averages those of all members`,
       );
+    }
+    const nameless = own.find((tensor) => tensor.state!.weight === null && !tensor.state!.flat && averaged(tensor));
+    if (nameless !== undefined && policiesOf(output).length > 0) {
+      const message = `${layout.path}: nothing says which weight ${nameless.name} is of, and what the optimizer keeps of a weight has to go where the policies of ${output.path} have the weight go`;
+      const help = worded`Use --optimizer newest or --optimizer drop, or leave out the policies.`;
+      conflicts.push({ code: 'E_POLICY', message, file: layout.path, tensor: nameless.name, help });
     }
     const unknown = own.find((tensor) => !isKnownTo(optimizer, tensor));
     if (unknown !== undefined) {
