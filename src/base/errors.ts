@@ -170,7 +170,7 @@ export type ErrorCode = keyof typeof ERROR_CODES;
 
 export const WARNING_CODES = {
   W_REORDERED: 'The inputs were sorted by step, which is neither the order they were given in nor that of a pattern.',
-  W_ORDER_ASSUMED: 'Not every input has a step, so the given order, or that of a number in the names, is taken as oldest first.',
+  W_ORDER_ASSUMED: 'Not every input has a step of its own, so the given order, or that of a number in the names, is taken as oldest first.',
   W_WEIGHT_SUM: 'The explicit weights do not sum to 1.',
   W_OLDEST_HEAVIEST: 'The schedule gives the oldest checkpoint over twice the weight of the newest.',
   W_NO_EFFECT: 'An option that was given changes nothing here.',

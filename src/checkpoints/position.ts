@@ -2,7 +2,15 @@ import { basename, dirname, join, parse, resolve } from 'node:path';
 import type { Warning } from '../base/errors.ts';
 import { storeOf } from '../base/store/store.ts';
 import type { ContainedState, FolderEntries } from './containers/types.ts';
-import { FOLDERS_ABOVE, type NamedPlace, type NamedPosition, numbersFromName, placeFromPath, positionFromName } from './names.ts';
+import {
+  epochMentioned,
+  FOLDERS_ABOVE,
+  type NamedPlace,
+  type NamedPosition,
+  numbersFromName,
+  placeFromPath,
+  positionFromName,
+} from './names.ts';
 import { namesTogether } from './sibling-names.ts';
 import { readTrainingState } from './states.ts';
 import type { Position } from './types.ts';
@@ -38,7 +46,7 @@ export interface FoundPosition extends Position {
 export async function readPosition(path: string, isFolder: boolean, known: Known = {}): Promise<FoundPosition> {
   const ofFile = isFolder ? null : (known.position ?? positionFromName(known.name ?? parse(path).name));
   if (!isFolder && (ofFile !== null || basename(path) !== 'model.safetensors')) {
-    const { step = null, tokens = null } = known.state ?? {};
+    const { step = null, tokens = null } = believed(known.state, ofFile, known.name ?? parse(path).name) ?? {};
     return {
       ...(ofFile ?? UNKNOWN),
       step: step ?? ofFile?.step ?? null,
@@ -51,7 +59,7 @@ export async function readPosition(path: string, isFolder: boolean, known: Known
   const ofName = known.name === undefined ? await positionOfFolder(folder) : positionFromName(known.name);
   const named = known.position ?? ofName ?? UNKNOWN;
   const { warnings, ...beside } = await stateOf(folder, known);
-  const within = known.state;
+  const within = believed(known.state, ofName ?? known.position ?? null, known.name ?? basename(resolve(folder)));
   const file = beside.step === null ? within?.file : beside.file;
   const state = { ...beside, step: beside.step ?? within?.step ?? null, tokens: beside.tokens ?? within?.tokens ?? null };
   const differs = state.step !== null && named.step !== null && state.step !== named.step;
@@ -67,6 +75,14 @@ export async function readPosition(path: string, isFolder: boolean, known: Known
     ephemeral: state.ephemeral,
     warnings: differs && !anew ? [...warnings, { code: 'W_TRAINER_STATE', message }] : warnings,
   };
+}
+
+/**
+ * What the state inside says, as far as it is believed: a step under a key that may be any loop's counts where
+ * no name gives a step, or an epoch that such a step may be one of.
+ */
+function believed(state: ContainedState | undefined, named: NamedPosition | null, name: string): ContainedState | undefined {
+  return state?.byKey === true && (named !== null || epochMentioned(name) !== null) ? undefined : state;
 }
 
 /**

@@ -27,6 +27,11 @@ export interface ContainedState {
   readonly tokens: number | null;
   /** The file that says so. */
   readonly file: string;
+  /**
+   * It says so under a key that may be any loop's (`step`), and not in the form of a trainer that is known: where
+   * a name gives the place, that is believed.
+   */
+  readonly byKey?: true;
 }
 
 /** In which form a checkpoint is stored, and who wrote it. */

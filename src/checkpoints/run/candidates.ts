@@ -7,6 +7,7 @@ import { MODEL_OF_TORCH } from '../containers/torch/file-names.ts';
 import { hubRepository } from '../hub.ts';
 import { innerCheckpoints } from '../inner-checkpoint.ts';
 import { epochMentioned, isFormName, MARKED_UNFINISHED, type NamedPosition, positionFromName, reasonAgainstName } from '../names.ts';
+import { PROVENANCE_FILE } from '../our-files.ts';
 import { type ApartName, namesTogether } from '../sibling-names.ts';
 import { snapshots } from './hub-cache.ts';
 
@@ -169,6 +170,7 @@ async function ofFolder(folder: string, name: string): Promise<Candidate[]> {
  * @param named whether its siblings' names say so
  */
 function ofFile(folder: string, name: string, named: boolean): Candidate[] {
+  if (name.endsWith(`.${PROVENANCE_FILE}`)) return [];
   const { name: stem, ext } = parse(name);
   const path = join(folder, name);
   const isFile = isFileOfWeights(ext);

@@ -4,7 +4,7 @@ import { NOT_UTF8 } from '../../base/not-here.ts';
 import type { OpenCache } from '../containers/open-cache.ts';
 import { NEWEST_AGAIN, PUT_ASIDE, positionFromName, stepMentioned, UNFINISHED_SAVE } from '../names.ts';
 import { openCheckpoint } from '../open.ts';
-import { METADATA_KEY } from '../our-files.ts';
+import { type RecordedMerge, recordedMerge } from '../own-record.ts';
 import { readTrainingState } from '../states.ts';
 import type { Checkpoint } from '../types.ts';
 import { type CandidateFolder, foreignReason, holdsWeights } from './candidates.ts';
@@ -77,9 +77,10 @@ export async function examineCandidate(
     if (step === null && (error.code === 'E_NO_CHECKPOINT' || (isFile && error.code === 'E_NO_TENSORS'))) return null;
     return { ...broken(faultReason(error, path)), ...((error.code === 'E_AMBIGUOUS' || HELPFUL.has(error.code)) && { help: error.help }) };
   }
-  const record = checkpoint.shards[0]!.metadata?.get(METADATA_KEY);
-  const converted = record !== undefined && checkpoint.step !== null && convertedStep(record) === checkpoint.step;
-  if (record !== undefined && !converted) return left('a merge that this tool wrote');
+  const record =
+    (await recordedMerge(checkpoint)) ?? (checkpoint.path === path ? null : await recordedMerge({ ...checkpoint, path, shards: [] }));
+  const converted = record !== null && checkpoint.step !== null && convertedStep(record) === checkpoint.step;
+  if (record !== null && !converted) return left('a merge that this tool wrote');
   if (checkpoint.ephemeral !== null) return left(`ephemeral: the trainer will remove it (${basename(checkpoint.ephemeral)})`);
   const form = cache.of(ModelForms).of(checkpoint);
   if (form.names.tensors.size === 0) return broken(NO_MODEL);
@@ -89,22 +90,9 @@ export async function examineCandidate(
   return { checkpoint: describe(placed, name, named, form), warnings: checkpoint.warnings, byEpoch, converted, form };
 }
 
-/**
- * The step that a conversion is of, by the record in its files: in short in those of a folder, whole in a
- * single file. Null for merges, and for what was converted from one.
- */
-function convertedStep(record: string): number | null {
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(record);
-  } catch {
-    return null;
-  }
-  const { recipe, method, members } = (parsed ?? {}) as Record<string, unknown>;
-  const own = recipe === undefined ? { method, members } : ((recipe ?? {}) as Record<string, unknown>);
-  if (own.method !== 'convert' || !Array.isArray(own.members) || own.members.length !== 1) return null;
-  const { step } = (own.members[0] ?? {}) as Record<string, unknown>;
-  return typeof step === 'number' ? step : null;
+/** The step that a conversion is of. Null for merges, and for what was converted from one. */
+function convertedStep({ method, members, step }: RecordedMerge): number | null {
+  return method === 'convert' && members === 1 ? step : null;
 }
 
 /** A checkpoint as one of a run, but for what the log says. @param named what its name says */

@@ -2,6 +2,7 @@ import { MergeError } from '../../base/errors.ts';
 import { mapBounded } from '../../base/map-bounded.ts';
 import { OpenCache } from '../../checkpoints/containers/open-cache.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
+import { placeOfMerge } from '../../checkpoints/own-record.ts';
 import { checkpointName, withSiblings } from '../../checkpoints/position.ts';
 import { abandonedBranch } from '../../checkpoints/run/branches.ts';
 import { describe } from '../../checkpoints/run/examine.ts';
@@ -31,7 +32,7 @@ export async function checkpointsAsRun(paths: readonly string[], signal?: AbortS
   const opened = await mapBounded(paths, OPEN_AT_ONCE, async (path) => {
     signal?.throwIfAborted();
     const checkpoint = await openCheckpoint(path, { cache });
-    return describe(checkpoint, checkpointName(checkpoint.path));
+    return describe({ ...checkpoint, ...(await placeOfMerge(checkpoint)) }, checkpointName(checkpoint.path));
   });
   const found = new Map(paths.map((path, i) => [path, opened[i]!.path]));
   const checkpoints = withSiblings(opened, ({ path }) => path).toSorted(comparePositions);

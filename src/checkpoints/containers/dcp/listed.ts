@@ -117,9 +117,11 @@ async function likeTemplate(found: Found, named: number | null, template: Templa
     const end = await endOf(found, files.paths[i]!, ARCHIVE_END_BYTES);
     if (!end.subarray(0, ARCHIVE_END.length).equals(ARCHIVE_END)) throw new RangeError('it does not end as an archive does');
   });
-  const state = await stateLike(found, named, template, files);
+  // Where the name says the step, no other is asked for.
+  const asked = opened.state?.byKey !== true || named === null;
+  const state = asked ? await stateLike(found, named, template, files) : null;
   // Where it lies where it lay in the other one, it says the step.
-  if (opened.state != null && state === null) return null;
+  if (asked && opened.state != null && state === null) return null;
   const at = opened.files.map(({ name }, i) => ({ name, path: files.paths[i]!, stat: files.stats[i]! }));
   return {
     ...opened,

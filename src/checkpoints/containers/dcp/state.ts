@@ -4,7 +4,7 @@ import type { OpenFile, Store } from '../../../base/store/types.ts';
 import type { Value } from '../pickle/values.ts';
 import { countOf, itemsOf, under } from '../pickle/walk.ts';
 import { readArchive } from '../torch/archive.ts';
-import { tensorOf } from '../torch/tensor.ts';
+import { statedStepAmong, storedCount } from '../torch/stated-step.ts';
 import { megatronArguments, megatronState } from '../torch/trainer-state.ts';
 import type { ContainedState } from '../types.ts';
 import { Region } from '../zip/region.ts';
@@ -36,12 +36,12 @@ function placeOf({ place = (item) => item }: Pick<StateSource, 'place'>, items: 
 
 /**
  * Step and tokens as the trainer left them: torchtitan's `train_state`, Megatron-core's `common_state` (its
- * samples times its sequence length) or `common.pt` of before, OLMo-core's `train/rank0.pt`. Whatever classes
- * they name: they are data here. Null where there is nothing of the kind, or it cannot be read: the name
- * counts then.
+ * samples times its sequence length) or `common.pt` of before, OLMo-core's `train/rank0.pt`; else what stands
+ * under a key that means the step of a loop, as `app.step`. Whatever classes they name: they are data here. Null
+ * where there is nothing of the kind, or it cannot be read: the name counts then.
  */
 export async function stateOf(source: StateSource): Promise<ContainedState | null> {
-  for (const read of [torchtitan, megatron, olmoCore]) {
+  for (const read of [torchtitan, megatron, olmoCore, anyLoop]) {
     const found = await read(source).catch(() => null);
     if (found !== null && (found.step !== null || found.tokens !== null)) return found;
   }
@@ -54,29 +54,32 @@ async function torchtitan(source: StateSource): Promise<ContainedState | null> {
     const row = metadata.names.indexOf(name);
     const box = row < 0 ? -1 : metadata.first[row]!;
     if (box < 0 || metadata.items.file[box]! < 0) return null;
-    const { file, offset, length } = placeOf(source, metadata.items, box);
-    return files.use(file, (opened) => numberIn(opened, offset, length, name));
+    const place = placeOf(source, metadata.items, box);
+    return files.use(place.file, (opened) => numberIn(opened, place, name));
   };
   const [step, tokens] = [await read('train_state.step'), await read('train_state.ntokens_seen')];
   return step === null && tokens === null ? null : { step, tokens: tokens || null, file: files.paths[0]! };
 }
 
-/** The whole number that is the only element of a tensor; null where it is something else. */
-async function numberIn(file: OpenFile, offset: number, length: number, what: string): Promise<number | null> {
+/** The whole number that an item is, or that is the only element of its tensor; null where it is something else. */
+async function numberIn(file: OpenFile, { offset, length }: PlacedItem, what: string): Promise<number | null> {
   const region = new Region(file, what, offset, length);
   const { root, storages } = await readArchive(region);
-  const tensor = tensorOf(root);
-  if (tensor === null || 'refused' in tensor) return null;
-  const storage = storages.get(tensor.storage);
-  if (storage === undefined) return null;
-  const bytes = await region.bytes(storage.offset, storage.size);
-  const value =
-    tensor.dtype === 'int64' && bytes.length === 8
-      ? Number(bytes.readBigInt64LE())
-      : tensor.dtype === 'int32' && bytes.length === 4
-        ? bytes.readInt32LE()
-        : null;
-  return value !== null && Number.isSafeInteger(value) && value >= 0 ? value : null;
+  return storedCount(root, region, storages);
+}
+
+/** What a script of its own keeps of its place, as a number or a tensor. */
+async function anyLoop(source: StateSource): Promise<ContainedState | null> {
+  const { metadata, files } = source;
+  const [tensor, blob] = [statedStepAmong(metadata.names), statedStepAmong(metadata.blobs.names)];
+  const ofBlob = blob.rank < tensor.rank;
+  const { at } = ofBlob ? blob : tensor;
+  if (at < 0) return null;
+  const [items, item] = ofBlob ? [metadata.blobs.items, at] : [metadata.items, metadata.first[at]!];
+  if (!(items.file[item]! >= 0)) return null;
+  const place = placeOf(source, items, item);
+  const step = await files.use(place.file, (opened) => numberIn(opened, place, 'step'));
+  return step === null ? null : { step, tokens: null, file: files.paths[place.file]!, byKey: true };
 }
 
 async function megatron(source: StateSource): Promise<ContainedState | null> {

@@ -20,6 +20,7 @@ import { placeInStorage, readArchive } from './archive.ts';
 import { expertCounts, expertFiles, MODULE, refuseMissingExperts } from './deepspeed.ts';
 import { DEEPSPEED, INDEX, MEGATRON_RANK, modelFile, PIPELINE, SINGLE, ZERO_3 } from './file-names.ts';
 import { leavesOf } from './state.ts';
+import { statedStep } from './stated-step.ts';
 import { tensorOf } from './tensor.ts';
 import { stateInFile } from './trainer-state.ts';
 import { unreachedTensors } from './unreached.ts';
@@ -156,7 +157,8 @@ async function tableOf(file: OpenFile, number: number): Promise<FileOfTensors> {
   const { path } = file;
   const ofDeepspeed = DEEPSPEED.test(basename(path));
   await refuseOther(file);
-  const { root, storages } = await readArchive(new Region(file, basename(path)));
+  const region = new Region(file, basename(path));
+  const { root, storages } = await readArchive(region);
   const fault = (name: string, text: string): MergeError =>
     new MergeError('E_TORCH_FILE', `${path}: ${name} ${text}`, { details: { file: path, tensor: name } });
   const state: Value | undefined = ofDeepspeed ? under(root, MODULE) : root;
@@ -184,13 +186,14 @@ async function tableOf(file: OpenFile, number: number): Promise<FileOfTensors> {
     const { dtype, shape, stride, at } = placed;
     table.add(name, { dtype, shape, section }, { file: number, offset: at, start: shape.map(() => 0), size: shape, stride });
   }
+  const stated = stateInFile(root, path) ?? (ofOptimizer ? null : await statedStep(root, region, storages));
   const ofLightning = under(root, LIGHTNING_VERSION);
   const version = ofDeepspeed ? under(root, 'ds_version') : ofLightning;
   return {
     tensors: table.table(fault),
     writer: ofDeepspeed ? 'DeepSpeed (ZeRO 1 or 2)' : ofLightning === undefined ? 'torch.save' : 'PyTorch Lightning (torch.save)',
     version: typeof version === 'string' ? `version ${version}` : null,
-    state: stateInFile(root, path),
+    state: typeof stated === 'number' ? { step: stated, tokens: null, file: path, byKey: true } : stated,
     experts: ofDeepspeed ? expertCounts(root) : null,
     warnings: unreachedTensors(state, path),
   };

@@ -6,8 +6,8 @@ import type { OutputFormat } from '../../../recipe/types.ts';
 import { outputKind } from '../outputs/output-path.ts';
 import type { OutputRequest } from '../types.ts';
 import type { PlacedInput } from './inputs.ts';
-import { withStartDefaults } from './merged-start.ts';
-import type { Ordered } from './order.ts';
+import { holdsState, withStartDefaults } from './merged-start.ts';
+import { newestAssumed, type Ordered } from './order.ts';
 
 /** An output whose members and weights are known. */
 export interface DraftOutput {
@@ -37,11 +37,15 @@ export async function draftOutput(
   like: Checkpoint | null,
   format: OutputFormat,
 ): Promise<DraftOutput> {
-  const { members, warnings } = ordered.outputs[k]!;
+  const { members, warnings: ofOrder } = ordered.outputs[k]!;
   const inputs = members.map((m) => ordered.inputs[m]!);
   const own = inputs.map((input) => input.checkpoint);
   const layout = like ?? own.at(-1)!;
   const output = withStartDefaults(given, format, layout);
+  const goesOn = output.for === 'resume' && (holdsState(format, layout) || output.optimizer === 'newest');
+  // Of a run all steps are known, and siblings have no newest.
+  const told = ofOrder.length > 0 || output.selection != null;
+  const warnings = goesOn && !told ? newestAssumed(inputs) : ofOrder;
   const kind = outputKind(output.path, [...own, layout], format);
   const { log, phase, siblings = new Set(inputs.map((i) => i.ingredient)).size > 1 } = output.selection ?? {};
   const scheduleMembers = inputs.map(({ checkpoint: { path }, epoch, step, tokens }) => ({ path, epoch, step, tokens }));

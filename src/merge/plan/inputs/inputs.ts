@@ -1,5 +1,6 @@
 import { MergeError } from '../../../base/errors.ts';
 import { mapBounded } from '../../../base/map-bounded.ts';
+import { placeOfMerge } from '../../../checkpoints/own-record.ts';
 import { placeOfCheckpoint, withSiblings } from '../../../checkpoints/position.ts';
 import type { Checkpoint, Position } from '../../../checkpoints/types.ts';
 import type { OutputRequest, PlanInput, PlanRequest } from '../types.ts';
@@ -58,6 +59,7 @@ function membersOf({ path, members }: OutputRequest, inputs: number): readonly n
 async function placed(given: PlanInput, open: (path: string) => Promise<Checkpoint>): Promise<PlacedInput> {
   const checkpoint = await open(given.path);
   const named = placeOfCheckpoint(checkpoint.path)?.position;
-  const { step = checkpoint.step, tokens = checkpoint.tokens, stage = named?.stage ?? null, epoch } = given;
+  const own = await placeOfMerge(checkpoint);
+  const { step = own.step, tokens = own.tokens, stage = named?.stage ?? null, epoch } = given;
   return { checkpoint, step, tokens, stage, ingredient: named?.ingredient ?? null, ...(epoch !== undefined && { epoch }) };
 }

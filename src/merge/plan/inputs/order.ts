@@ -1,5 +1,5 @@
 import { MergeError, type Warning } from '../../../base/errors.ts';
-import { comparePlaces, stepCell } from '../../../checkpoints/run/position.ts';
+import { comparePlaces, stepCell, stepLabel } from '../../../checkpoints/run/position.ts';
 import { methodByName } from '../../../recipe/schedule/methods.ts';
 import type { OutputRequest } from '../types.ts';
 import type { PlacedInput, PlacedInputs } from './inputs.ts';
@@ -102,6 +102,28 @@ function ownOrder(
   if (ofPattern || members.every((m, i) => m === given[i])) return { members, warnings: [] };
   const steps = few(members.map((m) => stepCell(inputs[m]!)!));
   return { members, warnings: [{ code: 'W_REORDERED', message: `the inputs were sorted by step, oldest first: ${steps}` }] };
+}
+
+/**
+ * What there is to say where training goes on from the state of the newest member, and which that is was not to
+ * be known: a step is missing, two are at the same one, or explicit weights keep another order.
+ * @param inputs members in their order, the last of which counts as newest
+ */
+export function newestAssumed(inputs: readonly PlacedInput[]): Warning[] {
+  const last = inputs.at(-1)!;
+  const unknown = inputs.find(({ step }) => step === null);
+  const later = inputs.find((input) => comparePlaces(input, last) > 0);
+  const equal = inputs.find((input) => input !== last && comparePlaces(input, last) === 0 && (input.tokens ?? 0) === (last.tokens ?? 0));
+  const [taken, other] = [last.checkpoint.path, (later ?? equal)?.checkpoint.path];
+  const why =
+    unknown !== undefined
+      ? `the step of ${unknown.checkpoint.path} is not known: neither its name nor what was saved in it gives one`
+      : later !== undefined
+        ? `explicit weights keep the given order, though ${other} is at ${stepLabel(later)} and ${taken} at ${stepLabel(last)}`
+        : `${other} and ${taken} are both at ${stepLabel(last)}`;
+  if (unknown === undefined && other === undefined) return [];
+  const message = `${why}; ${taken} was given last and is taken as the newest, from whose state training goes on: name the newest last`;
+  return [{ code: 'W_ORDER_ASSUMED', message }];
 }
 
 function few(numbers: readonly (number | string)[]): string {
