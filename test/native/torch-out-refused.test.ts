@@ -157,9 +157,12 @@ it('an item of a list is not left out', async () => {
 it('containers that are written another way are refused with what to do', async () => {
   const home = (name: string): string => unpackGolden(name, join(folder, name));
   for (const [input, said] of [
-    [join(home('deepspeed-zero1'), 'global_step100'), /is of DeepSpeed \(ZeRO 1 or 2\), in files that its trainer alone puts together/],
-    [join(home('fsdp-rank-pt'), 'global_step_100/actor'), /in files that its trainer alone puts together/],
-    [join(home('dcp-plain'), '200'), /is no file of torch\.save, and format: torch writes in the form of one/],
+    [
+      join(home('deepspeed-zero1'), 'global_step100'),
+      /is of DeepSpeed \(ZeRO 1 or 2\), which loads weights from the files of its optimizer, too/,
+    ],
+    [join(home('fsdp-rank-pt'), 'global_step_100/actor'), /whose files hold parts of tensors, one file a rank/],
+    [join(home('dcp-plain'), '200'), /is no file of torch\.save, and format: torch writes in the form of one whole file/],
   ] as const) {
     await expect(convert({ input, output: fresh('out.pt'), format: 'torch' })).rejects.toMatchObject({
       code: 'E_OPTION',

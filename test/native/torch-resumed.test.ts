@@ -1,9 +1,11 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { verify } from '../../src/analysis/verify/verify.ts';
 import { MergeError } from '../../src/base/errors.ts';
+import { openCheckpoint } from '../../src/checkpoints/open.ts';
+import { isRunFolder } from '../../src/checkpoints/run/discover.ts';
 import { type AverageOptions, average, plan } from '../../src/merge/average.ts';
 import { unpackGolden } from '../support/containers.ts';
 
@@ -43,6 +45,27 @@ describe('a file of torch.save that training goes on from', () => {
     const inputs = at('sgd_20', 'sgd_30');
     await average({ inputs, output, for: 'resume', optimizer: 'drop', sync: false });
     expect((await verify(output, { full: true, inputs })).recomputed.fraction).toBe(1);
+  });
+
+  it('of Lightning is one file, whose trainer finds all that it saved', async () => {
+    const run = join(unpackGolden('lightning', folder), 'run');
+    const inputs = [10, 20].map((step) => join(run, `epoch=0-step=${step}.ckpt`));
+    const output = join(folder, 'merged.ckpt');
+    await average({ inputs, output, for: 'resume', sync: false });
+    expect((await verify(output, { full: true, inputs })).recomputed.fraction).toBe(1);
+    const [made, newest] = await Promise.all([openCheckpoint(output), openCheckpoint(inputs[1]!)]);
+    expect([made.form, made.step, made.shards[0]!.tensors.names]).toEqual([newest.form, 20, newest.shards[0]!.tensors.names]);
+  });
+
+  it('has its own name in a folder, where it is more than the weights', async () => {
+    const output = join(folder, 'in-a-folder');
+    const inputs = at(...STEPS);
+    await average({ inputs, output, for: 'resume', sync: false });
+    expect(readdirSync(output).filter((name) => /\.(?:pt|bin)$/.test(name))).toEqual(['ckpt_30.pt']);
+    expect((await verify(output, { full: true, inputs })).recomputed.fraction).toBe(1);
+    expect(await isRunFolder(output)).toBe(false);
+    const { members } = await plan({ inputs: [output], output: join(folder, 'of-it') });
+    expect(members[0]!.step).toBe(30);
   });
 
   /** Inputs, options, and what is said. */

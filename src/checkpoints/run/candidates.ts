@@ -77,7 +77,9 @@ export async function listRun(path: string): Promise<Listing> {
   const entries = await storeOf(path).list(path);
   if (entries === null) throw new MergeError('E_NO_RUN', `${path}: is not a folder`, { details: { file: path } });
   const names = entries.map(({ name }) => name).sort();
-  const isCheckpoint = names.some((name) => WEIGHTS.test(name) && !isRankFile(name)) || names.includes('checkpoint_metadata.json');
+  const isCheckpoint =
+    names.some((name) => (WEIGHTS.test(name) && !isRankFile(name)) || name === PROVENANCE_FILE) ||
+    names.includes('checkpoint_metadata.json');
   const own = positionFromName(basename(resolve(path)))?.step ?? null;
   const stems = entries.flatMap(({ name, kind }) => (kind === 'file' && parse(name).ext === '.safetensors' ? [parse(name).name] : []));
   const together = namesTogether(isCheckpoint ? [] : stems);

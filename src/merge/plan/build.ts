@@ -154,7 +154,15 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
       beside.files,
       record,
       entries,
-      { text, shards: shardsIn(d.layout, planned.shards, cutting || format === 'dcp'), tables, parameters, floats, form: ownForm, companions },
+      {
+        text,
+        shards: shardsIn(d.layout, planned.shards, cutting || format === 'dcp'),
+        tables,
+        parameters,
+        floats,
+        form: ownForm,
+        companions,
+      },
       options,
     );
     const { selection = null, baseModelId = cachedRepoId(d.own.map((c) => c.path)) } = d.output;

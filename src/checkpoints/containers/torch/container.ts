@@ -18,7 +18,7 @@ import type { ContainedState, Container, Found, Opened } from '../types.ts';
 import { Region } from '../zip/region.ts';
 import { placeInStorage, readArchive } from './archive.ts';
 import { expertCounts, expertFiles, MODULE, refuseMissingExperts } from './deepspeed.ts';
-import { DEEPSPEED, INDEX, MEGATRON_RANK, modelFile, PIPELINE, SINGLE, ZERO_3 } from './file-names.ts';
+import { DEEPSPEED, INDEX, LIGHTNING, MEGATRON_RANK, modelFile, PIPELINE, SINGLE, ZERO_3 } from './file-names.ts';
 import { leavesOf } from './state.ts';
 import { statedStep } from './stated-step.ts';
 import { tensorOf } from './tensor.ts';
@@ -191,7 +191,7 @@ async function tableOf(file: OpenFile, number: number): Promise<FileOfTensors> {
   const version = ofDeepspeed ? under(root, 'ds_version') : ofLightning;
   return {
     tensors: table.table(fault),
-    writer: ofDeepspeed ? 'DeepSpeed (ZeRO 1 or 2)' : ofLightning === undefined ? 'torch.save' : 'PyTorch Lightning (torch.save)',
+    writer: ofDeepspeed ? 'DeepSpeed (ZeRO 1 or 2)' : ofLightning === undefined ? 'torch.save' : LIGHTNING,
     version: typeof version === 'string' ? `version ${version}` : null,
     state: typeof stated === 'number' ? { step: stated, tokens: null, file: path, byKey: true } : stated,
     experts: ofDeepspeed ? expertCounts(root) : null,

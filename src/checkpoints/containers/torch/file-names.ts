@@ -1,5 +1,8 @@
 /** Names of files of torch.save, and what they say. */
 
+/** Who wrote a file that Lightning saved. */
+export const LIGHTNING = 'PyTorch Lightning (torch.save)';
+
 /** What Hugging Face calls them. */
 export const INDEX = 'pytorch_model.bin.index.json';
 export const SINGLE = 'pytorch_model.bin';

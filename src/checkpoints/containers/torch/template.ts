@@ -43,6 +43,8 @@ export interface TorchTemplate {
   readonly pickle: Buffer;
   /** Every tensor by its flat name, as it is described. */
   readonly tensors: ReadonlyMap<string, TorchTensor>;
+  /** Whether it is a dict of tensors and nothing else, as `state_dict()` of a model gives. */
+  readonly isStateDict: boolean;
 }
 
 /** Far more than any file of the archive but `data.pkl` and the storages has. */
@@ -78,7 +80,11 @@ export async function readTorchTemplate(shown: TensorFile): Promise<TorchTemplat
       alignment: Number.isInteger(said) && said > 0 && said <= 2 ** 16 ? said : 64,
       files,
       pickle,
-      tensors: withPickleOf(path, () => new Map([...tensorNodes(parsePickleTree(pickle))].map(({ name, tensor }) => [name, tensor]))),
+      ...withPickleOf(path, () => {
+        const tree = parsePickleTree(pickle);
+        const tensors = new Map([...tensorNodes(tree)].map(({ name, tensor }) => [name, tensor]));
+        return { tensors, isStateDict: isDict(tree.root) && childrenOf(tree.root)!.every(([key]) => tensors.has(String(key))) };
+      }),
     };
   } finally {
     await file.close();

@@ -16,6 +16,7 @@ import { inStorages } from '../tensors/storages.ts';
 import type { PlannedTensors } from '../tensors/tensors.ts';
 import type { OutputForm } from './container.ts';
 import { DcpFiles } from './dcp-files.ts';
+import { isOfWholeFiles } from './output-path.ts';
 import { TorchFiles } from './torch-files.ts';
 
 /** Far more than any index takes. */
@@ -91,13 +92,14 @@ function refuseTorch(planned: PlannedTensors, layout: Checkpoint, drafts: readon
     throw new MergeError('E_OPTION', `${path}: ${message}`, { details: { file: path }, help });
   };
   const other = `${optionWith('format', 'safetensors')}: safetensors are made of any container.`;
-  if (layout.form.kind !== 'torch' || layout.form.writer !== 'torch.save' || layout.files.length !== layout.shards.length) {
-    const what =
-      layout.form.kind === 'torch'
-        ? `is of ${layout.form.writer}, in files that its trainer alone puts together`
-        : 'is no file of torch.save';
+  if (!isOfWholeFiles(layout)) {
+    const ofRanks = layout.files.length !== layout.shards.length || /rank/.test(layout.form.writer ?? '');
+    const why = ofRanks
+      ? 'whose files hold parts of tensors, one file a rank,'
+      : 'which loads weights from the files of its optimizer, too, where they would stay as they were,';
+    const what = layout.form.kind === 'torch' ? `is of ${layout.form.writer}, ${why}` : 'is no file of torch.save,';
     const help = layout.form.kind === 'torch' ? other : worded`Name one with --like: the output has its names, views and version. ${other}`;
-    refuse(layout.path, `${what}, and ${option} writes in the form of one`, help);
+    refuse(layout.path, `${what} and ${option} writes in the form of one whole file`, help);
   }
   if (resized) {
     const options = `${optionName('shardSize')} and ${optionName('files')}`;

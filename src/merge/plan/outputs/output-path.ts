@@ -2,6 +2,8 @@ import { dirname, relative, resolve } from 'node:path';
 import { onOutput } from '../../../base/disk/io-error.ts';
 import { constants, SYSTEM } from '../../../base/disk/system.ts';
 import { type Conflict, MergeError } from '../../../base/errors.ts';
+import { optionWith } from '../../../base/option-words.ts';
+import { LIGHTNING } from '../../../checkpoints/containers/torch/file-names.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
 import type { OutputFormat } from '../../../recipe/types.ts';
 import { checkOccupant, type Destination, locate } from '../../output/destination.ts';
@@ -16,9 +18,41 @@ const TORCH_FILE = /\.(?:pt|pth|bin|ckpt)$/;
  * of torch.save's where that is its format; anything else is a folder.
  */
 export function outputKind(path: string, sources: readonly Checkpoint[], format: OutputFormat): 'folder' | 'file' {
+  refuseEnding(path, sources, format);
   if (format === 'torch') return TORCH_FILE.test(path) ? 'file' : 'folder';
   return path.endsWith('.safetensors') && sources.every((c) => c.kind === 'file') ? 'file' : 'folder';
 }
+
+/**
+ * A folder is called like a file where folders of that ending are merged, as Lightning calls its own, and where
+ * `OUT.safetensors` is made from folders.
+ * @throws MergeError E_OPTION where the ending of an output is that of another container's file
+ */
+function refuseEnding(path: string, sources: readonly Checkpoint[], format: OutputFormat): void {
+  const ending = /\.(?:safetensors|pt|pth|bin|ckpt)$/.exec(path)?.[0];
+  const fits = format === 'torch' ? TORCH_FILE.test(path) : format === 'safetensors' && ending === '.safetensors';
+  const layout = sources.at(-1)!;
+  if (ending === undefined || fits || (layout.kind === 'folder' && layout.path.endsWith(ending))) return;
+  const made = format === 'safetensors' ? 'safetensors' : format === 'dcp' ? 'a folder of DCP' : 'a folder of torch.save';
+  const [whose, instead] =
+    ending === '.safetensors'
+      ? ['safetensors', `${optionWith('format', 'safetensors')} makes safetensors`]
+      : layout.form.kind === 'torch'
+        ? ['torch.save', `${optionWith('format', 'torch')} makes such a file`]
+        : ['torch.save', `a file of torch.save is made from files of torch.save alone, and ${layout.path} is none`];
+  throw new MergeError('E_OPTION', `${path}: ends as a file of ${whose} does, and what is made is ${made}`, {
+    details: { file: path },
+    help: `Name a folder, without ${ending}; ${instead}.`,
+  });
+}
+
+/** Whether a checkpoint is files of torch.save, each a whole state as its trainer saved it. */
+export function isOfWholeFiles({ form, files, shards }: Checkpoint): boolean {
+  return form.kind === 'torch' && WHOLE.has(form.writer ?? '') && files.length === shards.length;
+}
+
+/** Writers of such files; DeepSpeed and FSDP have others that belong to them. */
+const WHOLE: ReadonlySet<string> = new Set(['torch.save', LIGHTNING]);
 
 /**
  * The container of outputs for which none was named: that of the layout, where it is one that is written. A
@@ -29,11 +63,11 @@ export function formatOf(
   layout: Checkpoint,
   { converted, cut }: { readonly converted: boolean; readonly cut: boolean },
 ): OutputFormat {
-  const { form, files, shards } = layout;
+  const { form } = layout;
   if (form.kind === 'torch' && paths.every((path) => TORCH_FILE.test(path))) return 'torch';
   if (converted || paths.some((path) => path.endsWith('.safetensors'))) return 'safetensors';
   if (form.kind === 'dcp') return 'dcp';
-  return form.kind === 'torch' && !cut && form.writer === 'torch.save' && files.length === shards.length ? 'torch' : 'safetensors';
+  return !cut && isOfWholeFiles(layout) ? 'torch' : 'safetensors';
 }
 
 function contains(outer: string, inner: string): boolean {

@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto';
-import { basename } from 'node:path';
+import { basename, extname } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { type DtypeName, dtypeByCode, dtypeByName } from '../../../base/dtype.ts';
 import { MergeError } from '../../../base/errors.ts';
 import { encodeIndex } from '../../../checkpoints/containers/safetensors/encode-index.ts';
 import { TORCH_DTYPES } from '../../../checkpoints/containers/torch/dtypes.ts';
 import { editState } from '../../../checkpoints/containers/torch/edit-state.ts';
-import { INDEX, SINGLE } from '../../../checkpoints/containers/torch/file-names.ts';
+import { INDEX, modelFile, SINGLE } from '../../../checkpoints/containers/torch/file-names.ts';
 import { recordNamesId } from '../../../checkpoints/containers/torch/record-names.ts';
 import { serializationId } from '../../../checkpoints/containers/torch/serialization-id.ts';
 import type { TorchTemplate } from '../../../checkpoints/containers/torch/template.ts';
@@ -65,7 +65,9 @@ export class TorchFiles implements OutputForm<TorchEntries> {
     this.#index = kind === 'file' ? null : index;
     this.#templates = templates;
     this.#in = inStorages;
-    this.#names = templates.map((_, s) => (kind === 'file' ? basename(path) : layout.kind === 'file' ? SINGLE : layout.files[s]!.name));
+    this.#names = templates.map((_, s) =>
+      kind === 'file' ? basename(path) : layout.kind === 'file' ? nameInFolder(layout.path, templates[s]!) : layout.files[s]!.name,
+    );
   }
 
   nameOf(shard: number): string {
@@ -156,6 +158,16 @@ export class TorchFiles implements OutputForm<TorchEntries> {
         ),
     };
   }
+}
+
+/**
+ * The file of a folder that is made from single ones. A plain dict of tensors is what Hugging Face's libraries load
+ * under their own name; what holds more is loaded by its trainer alone, and keeps the name that this gave it.
+ */
+function nameInFolder(path: string, { isStateDict }: TorchTemplate): string {
+  if (isStateDict) return SINGLE;
+  const own = basename(path);
+  return modelFile([own]) === null ? `model${extname(own)}` : own;
 }
 
 /**
