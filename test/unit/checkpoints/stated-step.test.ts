@@ -4,6 +4,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { openCheckpoint } from '../../../src/checkpoints/open.ts';
 import { discoverRun } from '../../../src/checkpoints/run/discover.ts';
 import { NO_STEP } from '../../../src/checkpoints/run/reasons.ts';
+import { sectionOf } from '../../../src/checkpoints/tensors/section.ts';
 import { temporaryFolder } from '../../support/checkpoints.ts';
 import { writeDcp } from '../../support/dcp-files.ts';
 import { dictOf, number, op, pickle, tensor, torchFiles, zipOf } from '../../support/torch-files.ts';
@@ -100,6 +101,38 @@ describe('the step inside of DCP', () => {
       ['c', 20],
       ['a', 30],
     ]);
+  });
+});
+
+describe('a step that is a tensor', () => {
+  const sectionsIn = async (path: string) => {
+    const { shards } = await openCheckpoint(path);
+    return shards.flatMap(({ tensors }) => tensors.names.map((name, row) => [name, sectionOf(tensors, row)]));
+  };
+
+  it('is no weight beside a model', async () => {
+    const path = saved('last.pt', { step: scalar('LongStorage') }, int64(40));
+    expect(await sectionsIn(path)).toEqual([
+      ['model.w', 'model'],
+      ['step', 'blob'],
+    ]);
+    const dcp = place('last');
+    writeDcp(dcp, {
+      tensors: {
+        'app.model.w': { shape: [2], parts: [{ start: [0], size: [2] }] },
+        'app.step': { dtype: 'int64', shape: [], parts: [{ start: [], size: [], stored: { class: 'LongStorage', bytes: int64(40) } }] },
+      },
+    });
+    expect(Object.fromEntries(await sectionsIn(dcp))).toEqual({ 'app.model.w': 'model', 'app.step': 'blob' });
+  });
+
+  it('may be a buffer of a model alone', async () => {
+    const path = place('last.pt');
+    writeFileSync(
+      path,
+      zipOf(torchFiles(pickle(dictOf({ w: tensor(), step: scalar('LongStorage') })), { 0: Buffer.alloc(16), 1: int64(4) })),
+    );
+    expect(Object.fromEntries(await sectionsIn(path))).toEqual({ w: 'model', step: 'model' });
   });
 });
 

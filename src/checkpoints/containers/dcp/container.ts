@@ -11,6 +11,7 @@ import type { BoxColumns, TensorFile } from '../../tensors/types.ts';
 import type { OpenCache } from '../open-cache.ts';
 import { MAX_PICKLE_BYTES } from '../pickle/limits.ts';
 import type { PlacedTensor } from '../torch/archive.ts';
+import { isStatedStep } from '../torch/stated-step.ts';
 import type { Container, Found, Opened } from '../types.ts';
 import { ItemFiles } from './item-files.ts';
 import { ItemReader } from './items.ts';
@@ -26,6 +27,8 @@ const UNFINISHED = '.metadata.tmp';
 const ITEMS = /^__\d+_\d+\.distcp$/;
 /** What each rank says of its own items, where they were saved without speaking to one another. */
 const OF_RANK = /^__\d+\.metadata$/;
+/** Keys under which a model stands that is a part of a state. */
+const WHOLE_MODEL = /^(?:model|module|app|state_dict)\./;
 /** Folders beside the model's that trainers save in the same form. */
 const NOT_THE_MODEL = /^(?:optim|lr_sched|sched|rng|random|dataloader|critic|ref|reward|value)/;
 
@@ -229,7 +232,7 @@ async function tensorsOf(
     bytes,
     offset: Float64Array.from(first.subarray(0, count), (box) => boxes.offset[box] ?? 0),
     boxes,
-    sections: Uint8Array.from(names, (name) => SECTIONS.indexOf(sectionOfName(name))),
+    sections: sectionsOf(names, shapes),
   });
   const shards = shardsOf(table, files);
   return {
@@ -241,6 +244,16 @@ async function tensorsOf(
     warnings: [],
     locate: locateIn(shards),
   };
+}
+
+/** [names] Indices into `SECTIONS`. */
+function sectionsOf(names: readonly string[], shapes: readonly (readonly number[])[]): Uint8Array {
+  const sections = Uint8Array.from(names, (name) => SECTIONS.indexOf(sectionOfName(name)));
+  const steps = names.flatMap((name, row) => (isStatedStep(name, shapes[row]!) ? row : []));
+  // A model alone may have a buffer of any name.
+  const more = steps.length > 0 && names.some((name, row) => WHOLE_MODEL.test(name) || sections[row] !== SECTIONS.indexOf('model'));
+  if (more) for (const row of steps) sections[row] = SECTIONS.indexOf('blob');
+  return sections;
 }
 
 /** The parts that a tensor is said to have. */

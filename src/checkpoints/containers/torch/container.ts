@@ -9,7 +9,7 @@ import { shardName } from '../../tensors/shards.ts';
 import type { Shard } from '../../tensors/types.ts';
 import { foreignError } from '../foreign.ts';
 import { otherContent, otherContentError, START_BYTES } from '../other-content.ts';
-import type { Value } from '../pickle/values.ts';
+import { Dict, type Value } from '../pickle/values.ts';
 import { under } from '../pickle/walk.ts';
 import { readIndex } from '../safetensors/read-index.ts';
 import type { SafetensorsIndex } from '../safetensors/scan-index.ts';
@@ -20,7 +20,7 @@ import { placeInStorage, readArchive } from './archive.ts';
 import { expertCounts, expertFiles, MODULE, refuseMissingExperts } from './deepspeed.ts';
 import { DEEPSPEED, INDEX, LIGHTNING, MEGATRON_RANK, modelFile, PIPELINE, SINGLE, ZERO_3 } from './file-names.ts';
 import { leavesOf } from './state.ts';
-import { statedStep } from './stated-step.ts';
+import { isStatedStep, statedStep } from './stated-step.ts';
 import { tensorOf } from './tensor.ts';
 import { stateInFile } from './trainer-state.ts';
 import { unreachedTensors } from './unreached.ts';
@@ -167,11 +167,14 @@ async function tableOf(file: OpenFile, number: number): Promise<FileOfTensors> {
   const kinds = new Map<string, string>();
   // What `state_dict()` of every optimizer of torch gives, saved alone.
   const ofOptimizer = under(root, 'state') !== undefined && under(root, 'param_groups') !== undefined;
+  // A plain dict of tensors may have a buffer of any name.
+  const nested = !ofDeepspeed && root instanceof Dict && root.entries.some((value, i) => i % 2 === 1 && value instanceof Dict);
   for (const leaf of leavesOf(state, (text) => fault('what was saved', text))) {
     const tensor = tensorOf(leaf.value);
     if (tensor === null) continue;
     const { name } = leaf;
-    const section = ofOptimizer ? 'optimizer' : sectionOfName(name);
+    const ofLoop = nested && 'shape' in tensor && isStatedStep(name, tensor.shape);
+    const section = ofOptimizer ? 'optimizer' : ofLoop ? 'blob' : sectionOfName(name);
     const placed = 'refused' in tensor ? tensor : placeInStorage(tensor, storages);
     if ('refused' in placed) {
       // Of what is not merged nothing is asked.

@@ -32,6 +32,11 @@ export function statedStepAmong(names: readonly string[]): { readonly at: number
   return best;
 }
 
+/** Whether a tensor of a state with more than a model in it is the step of its loop, and no weight. */
+export function isStatedStep(name: string, shape: readonly number[]): boolean {
+  return RANK.has(name) && shape.every((size) => size === 1);
+}
+
 /**
  * The step of its loop that a file of torch.save holds under a key that says so: a whole number, or a tensor of
  * one element. Null where there is none, or its bytes cannot be read.
