@@ -1,4 +1,4 @@
-import { join } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { MergeError } from '../base/errors.ts';
 import { storeOf } from '../base/store/store.ts';
 import { type LinkGround, lookAt, resolveWithin } from './link-ground.ts';
@@ -60,18 +60,52 @@ export async function trainingState(folder: string, { followLinks = false }: Sid
   };
 }
 
-/** What OLMo-core keeps of each rank, beside the folder of its tensors. */
-const OF_RANKS = 'train';
+/** What OLMo-core keeps of each rank, beside the folder of its tensors; and what others call such a folder. */
+const FOLDERS_BESIDE = /^(train|(data_?loader|rng|sampler)(_states?)?)$/;
+/** What trainers that call `dcp.save` themselves keep beside it. */
+const STATES_BESIDE = /^(train(er|ing)?_state|data_?loader|rng|dl_state|extra_state)[^/]*\.(pt|pth|bin|pkl|json)$/;
 
-/** The same of a trainer whose optimizer's state lies among the tensors: what it keeps of each rank. */
-export async function statesOfRanks(
+/** What a trainer keeps beside a container that has most of its state. */
+export interface StateBeside extends Pick<TrainingState, 'files' | 'left'> {
+  /** Names in the folder, of files and folders, that are the optimizer's; they are among `files` where asked for. */
+  readonly optimizer: readonly string[];
+}
+
+/**
+ * The same of a trainer whose tensors lie in a container of their own: what it keeps beside that, as accelerate
+ * does its whole optimizer.
+ * @param options.optimizer whether the optimizer's files are wanted
+ */
+export async function stateBeside(
   folder: string,
-  { followLinks = false }: SideFileOptions = {},
-): Promise<Pick<TrainingState, 'files' | 'left'>> {
-  if (!(await namesOf(folder)).includes(OF_RANKS)) return { files: [], left: [] };
-  const found = new Walk(folder, await groundOf(folder, followLinks));
-  await found.add(OF_RANKS);
-  return found;
+  { followLinks = false, optimizer: wanted }: SideFileOptions & { readonly optimizer: boolean },
+): Promise<StateBeside> {
+  const chosen = (await namesOf(folder)).filter(
+    (name) => (isTrainingState(name) && !HOLDING_WEIGHTS.test(name)) || FOLDERS_BESIDE.test(name) || STATES_BESIDE.test(name),
+  );
+  const optimizer = chosen.filter((name) => OPTIMIZER.test(name));
+  const found = new Walk(folder, chosen.length === 0 ? null : await groundOf(folder, followLinks));
+  for (const name of chosen) if (wanted || !optimizer.includes(name)) await found.add(name);
+  return { files: found.files, left: found.left, optimizer };
+}
+
+/**
+ * The optimizer's state of each rank, in parts of many weights: DeepSpeed's, and verl's beside its model's; and
+ * the folder of DeepSpeed's universal form.
+ */
+const OPTIMIZER_OF_RANKS = /^(?:(?:\w+_)?zero_pp_rank_\d+_mp_rank_\d+_optim_states\.pt|optim_world_size_\d+_rank_\d+\.pt|zero)$/;
+
+/** Files in a folder that hold the optimizer's state of ranks. */
+export async function optimizersOfRanks(folder: string): Promise<string[]> {
+  return (await namesOf(folder)).filter((name) => OPTIMIZER_OF_RANKS.test(name));
+}
+
+/** The folder of an optimizer that accelerate keeps beside the one of its weights; null where there is none. */
+export async function optimizerAround(folder: string): Promise<string | null> {
+  const around = dirname(resolve(folder));
+  if (!WEIGHTS.test(basename(resolve(folder)))) return null;
+  const name = (await namesOf(around)).find((one) => /^optimizer_\d+$/.test(one));
+  return name === undefined ? null : join(around, name);
 }
 
 class Walk {

@@ -181,8 +181,9 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
     const report = reportOf(d);
     const about = {
       ...made,
+      kept: beside.kept && companions?.leaves ? { ...beside.kept, optimizer: 'left out' as const } : beside.kept,
       members: d.members,
-      treatments: [...rows, ...(companions?.rows ?? [])],
+      treatments: [...rows, ...(companions?.rows ?? formed.rows)],
       selection,
       report,
       recipe,

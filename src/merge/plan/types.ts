@@ -12,6 +12,7 @@ import type { ResolvedWeights } from '../../recipe/schedule/types.ts';
 import type { MemberReport, Selected } from '../../recipe/select/types.ts';
 import type { ExtraStateUse, OutputFormat, Purpose, Recipe, RecipeOutput, WeightSource } from '../../recipe/types.ts';
 import type { RecordedNames } from '../record/provenance.ts';
+import type { KeptState } from './inputs/merged-start.ts';
 import type { ComposedFile, FileFrame, OutputContainer } from './outputs/container.ts';
 import type { QuantisedWork } from './quantised/types.ts';
 
@@ -184,6 +185,8 @@ export interface PlanOutput {
   readonly optimizer: OptimizerUse | null;
   readonly extraState: ExtraStateUse | null;
   readonly weightsFrom: WeightSource | null;
+  /** What it has of the trainer's state, where its container holds that and training is to go on from it. */
+  readonly kept: KeptState | null;
   /** Where its record lies that a file cannot hold; null where it is in the output. */
   readonly recordBeside: string | null;
   /** One for each of `Plan.tables`, in the same order. */

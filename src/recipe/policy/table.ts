@@ -33,6 +33,16 @@ export function rowName({ role, mtp, state }: Pick<TreatmentRow, 'role' | 'mtp' 
   return `${role === null ? 'unknown' : roleWords(role)}${mtp ? ' (mtp)' : ''}`;
 }
 
+/** Names of values that a row shows. */
+const SHOWN = 6;
+
+/** A row of values that are no tensors, as the newest member has them. @param bytes of all that they lie in */
+export function valuesRow(state: string, names: readonly string[], bytes: number): TreatmentRow {
+  const more = names.length > SHOWN ? ` and ${names.length - SHOWN} more` : '';
+  const treatment = `of the newest: ${names.slice(0, SHOWN).join(', ')}${more}`;
+  return { role: null, mtp: false, state, tensors: names.length, bytes, treatment, policy: null };
+}
+
 /** What the words of a treatment are taken from. */
 export interface TreatedOutput {
   readonly treatments: readonly Treatment[];

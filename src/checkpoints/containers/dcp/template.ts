@@ -23,8 +23,13 @@ export interface DcpTemplate {
   readonly beside: readonly { readonly name: string; readonly path: string; readonly bytes: number }[];
 }
 
-/** Of Megatron-core (`common.pt` until 0.18), and of OLMo-core. */
-const BESIDE = /^(?:metadata\.json|common\.pt|\.metadata\.json)$/;
+/** Of Megatron-core (`common.pt` until 0.18), of OLMo-core, and of Lightning, whose loops and schedulers it holds. */
+const BESIDE = /^(?:metadata\.json|common\.pt|\.metadata\.json|meta\.pt)$/;
+
+/** Whether a file beside the items is one that is written with them: a trainer's mark, or a checksum of others. */
+export function isWrittenBeside(name: string): boolean {
+  return BESIDE.test(name) || name === 'integrity.json';
+}
 
 /** Files of an item that are a few bytes; the tensor's are `data.pkl` and `data/0`. */
 const MAX_SMALL = 4096;

@@ -2,7 +2,7 @@ import type { DtypeName } from '../../../base/dtype.ts';
 import { sectionOfName } from '../../tensors/section.ts';
 import {
   type Atom,
-  type CallNode,
+  CallNode,
   countNode,
   type DictNode,
   globalNode,
@@ -51,6 +51,50 @@ export interface NotWritten {
  */
 export function editState(template: Pick<TorchTemplate, 'path' | 'pickle'>, changes: StateChanges): EditedState | NotWritten | null {
   return withPickleOf(template.path, () => edited(parsePickleTree(template.pickle), changes));
+}
+
+/**
+ * What a state that is written again has beside its tensors, by the keys that lead to it, numbers among them as
+ * `*`: values, and dicts and lists of them that hold no tensor.
+ */
+export function valuesBeside(template: Pick<TorchTemplate, 'path' | 'pickle'>, changes: StateChanges): string[] {
+  return withPickleOf(template.path, () => {
+    const tree = parsePickleTree(template.pickle);
+    leaveOut(tree, changes);
+    const known: KnownNodes = new Map();
+    const done = new Map<PickleNode, 'tensors' | 'values' | 'nothing'>();
+    const holds = (node: PickleNode): 'tensors' | 'values' | 'nothing' => {
+      const seen = done.get(node);
+      if (seen !== undefined) return seen;
+      const children = childrenOf(node);
+      done.set(node, 'nothing');
+      const inside = children?.map(([, child]) => holds(child));
+      const found =
+        inside === undefined
+          ? node instanceof CallNode && tensorOf(standsFor(node, known)) !== null
+            ? 'tensors'
+            : 'values'
+          : inside.includes('tensors')
+            ? 'tensors'
+            : inside.includes('values')
+              ? 'values'
+              : 'nothing';
+      done.set(node, found);
+      return found;
+    };
+    const names = new Set<string>();
+    const entered = new Set<PickleNode>();
+    const enter = (node: PickleNode, path: readonly string[]): void => {
+      const of = holds(node);
+      if (of === 'values' && path.length > 0) names.add(path.join('.'));
+      if (of !== 'tensors' || entered.has(node)) return;
+      entered.add(node);
+      for (const [key, child] of childrenOf(node) ?? [])
+        if (typeof key === 'string' || typeof key === 'number') enter(child, [...path, typeof key === 'number' ? '*' : key]);
+    };
+    enter(tree.root, []);
+    return [...names];
+  });
 }
 
 function edited(tree: PickleTree, changes: StateChanges): EditedState | NotWritten | null {

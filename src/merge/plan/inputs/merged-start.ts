@@ -1,9 +1,12 @@
+import { dirname } from 'node:path';
 import { type Conflict, MergeError, type Warning } from '../../../base/errors.ts';
 import { optionName, optionWith, worded } from '../../../base/option-words.ts';
 import { checkRepoId } from '../../../checkpoints/hub.ts';
 import type { LeftFile, SideFile, SideFileOptions } from '../../../checkpoints/side-files.ts';
-import { statesOfRanks, trainingState } from '../../../checkpoints/training-state.ts';
+import { sectionOf } from '../../../checkpoints/tensors/section.ts';
+import { optimizerAround, optimizersOfRanks, stateBeside, trainingState } from '../../../checkpoints/training-state.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
+import type { OptimizerUse } from '../../../recipe/policy/resumed.ts';
 import type { OutputFormat } from '../../../recipe/types.ts';
 import type { OutputRequest } from '../types.ts';
 
@@ -15,8 +18,24 @@ export function holdsState(format: OutputFormat, layout: Pick<Checkpoint, 'kind'
   return format === 'dcp' || (format === 'torch' && layout.kind === 'file');
 }
 
+/** Whether a checkpoint has its optimizer's state in itself, be it in tensors or in other values. */
+export function holdsOptimizer({ shards, objects }: Pick<Checkpoint, 'shards' | 'objects'>): boolean {
+  if (objects?.some(({ section }) => section === 'optimizer')) return true;
+  return shards.some(({ tensors }) => tensors.sections !== null && tensors.names.some((_, row) => sectionOf(tensors, row) === 'optimizer'));
+}
+
+/** What an output whose container holds the trainer's state has of it. */
+export interface KeptState {
+  /** What becomes of the optimizer's: none where the newest member has none. */
+  readonly optimizer: 'kept' | 'left out' | 'none';
+  /** Names of what lies beside the newest member and may be of its trainer, but stays there. */
+  readonly left: readonly string[];
+}
+
 /** What an output that training goes on from has beside the weights. */
 export interface StartState {
+  /** Null where the container of the output has no place for it. */
+  readonly kept: KeptState | null;
   readonly files: readonly SideFile[];
   /** Of what was asked for, links that lead elsewhere. */
   readonly left: readonly LeftFile[];
@@ -63,31 +82,36 @@ export function withStartDefaults(output: OutputRequest, format: OutputFormat, l
 export async function startState(
   { path, optimizer, for: purpose }: OutputRequest,
   kind: 'folder' | 'file',
-  newest: Pick<Checkpoint, 'path' | 'kind'> & Partial<Pick<Checkpoint, 'form'>>,
+  newest: Newest,
   options: SideFileOptions & { readonly format?: OutputFormat | undefined } = {},
 ): Promise<StartState> {
-  const none = { files: [], left: [], warnings: [] };
+  const none = { kept: null, files: [], left: [], warnings: [] };
   const { format } = options;
-  if (purpose === 'resume' && format === 'dcp') {
-    const { files, left } = await statesOfRanks(newest.path, options);
-    return { ...none, files, left, conflicts: [] };
-  }
+  const refused = (code: Conflict['code'], message: string, help?: string): StartState => {
+    return { ...none, conflicts: [{ code, message, file: code === 'E_OPTION' ? path : newest.path, ...(help !== undefined && { help }) }] };
+  };
+  if (purpose === 'resume' && format !== undefined && holdsState(format, newest))
+    return format === 'dcp' ? besideContainer(newest, path, optimizer ?? 'newest', options) : inFile(newest, path, optimizer ?? 'newest');
   if (optimizer !== 'newest' || (format !== undefined && holdsState(format, newest))) return { ...none, conflicts: [] };
   if (kind === 'file') {
     const message = `${path} is a single file, which has no place for optimizer state: name a folder, or use ${optionWith('optimizer', 'drop')}`;
-    return { ...none, conflicts: [{ code: 'E_OPTION', message, file: path }] };
+    return refused('E_OPTION', message);
   }
   const state = newest.kind === 'folder' ? await trainingState(newest.path, options) : null;
+  const ofRanks = newest.kind === 'folder' && newest.form?.kind === 'torch' ? await optimizersOfRanks(newest.path) : [];
+  if (ofRanks.length > 0) {
+    const message = `${newest.path}, the newest member of ${path}, has its optimizer state in ${namesOf(ofRanks)}, in parts that belong to files which only its trainer puts together (${newest.form!.writer}), and these are not written`;
+    return refused('E_NO_OPTIMIZER', message, anew());
+  }
   if (state === null || !state.optimizer) {
     const links = (state?.left ?? []).map(({ name, leadsTo }) => `${name} leads to ${leadsTo}`).join(', ');
     const why = links === '' ? '' : worded`: ${links}, outside the checkpoint and its run, and is copied with --follow-links only`;
-    if (newest.form?.kind === 'dcp') {
-      const help = worded`Use --optimizer drop: load the merge as a model, and start the optimizer anew.`;
-      const message = `${newest.path}, the newest member of ${path}, holds its optimizer state in the files of its container (${newest.form.writer ?? 'DCP'}), and safetensors has no place for it`;
-      return { ...none, conflicts: [{ code: 'E_NO_OPTIMIZER', message, file: newest.path, help }] };
+    if (links === '' && newest.form !== undefined && newest.form.kind !== 'safetensors' && holdsOptimizer(newest)) {
+      const { kind: container, writer } = newest.form;
+      const message = `${newest.path}, the newest member of ${path}, holds its optimizer state in the files of its container (${writer ?? container}), and safetensors has no place for it`;
+      return refused('E_NO_OPTIMIZER', message, anew());
     }
-    const message = `${newest.path}, the newest member of ${path}, has no optimizer state to copy${why}`;
-    return { ...none, conflicts: [{ code: 'E_NO_OPTIMIZER', message, file: newest.path }] };
+    return refused('E_NO_OPTIMIZER', `${newest.path}, the newest member of ${path}, has no optimizer state to copy${why}`);
   }
   const traps = [
     ...state.holdingWeights.map(
@@ -97,5 +121,67 @@ export async function startState(
   ];
   const advice = traps.length === 0 ? '' : `; ${traps.join('; ')}: load the merged weights as a model instead of resuming`;
   const message = `${path} has the optimizer, scheduler, RNG and trainer state of ${newest.path}: the moments belong to its weights, not to the merged ones${advice}`;
-  return { files: state.files, left: state.left, warnings: [{ code: 'W_OPTIMIZER_NEWEST', message }], conflicts: [] };
+  return { kept: null, files: state.files, left: state.left, warnings: [{ code: 'W_OPTIMIZER_NEWEST', message }], conflicts: [] };
+}
+
+type Newest = Pick<Checkpoint, 'path' | 'kind' | 'shards' | 'objects'> & Partial<Pick<Checkpoint, 'form'>>;
+
+/** What to do without an optimizer. */
+const anew = (): string => worded`Use --optimizer drop: load the merge as a model, and start the optimizer anew.`;
+
+const WITHOUT = (): string =>
+  worded`Use --optimizer drop, and have the trainer start without an optimizer: there will be none in the merge. Or merge members that were saved with it.`;
+
+/** A file of torch.save has all of the trainer's state in itself. */
+function inFile(newest: Newest, output: string, optimizer: OptimizerUse): StartState {
+  const has = holdsOptimizer(newest);
+  const message = `${newest.path}, the newest member of ${output}, has no optimizer state: it was saved of the model alone`;
+  const conflict: Conflict = { code: 'E_NO_OPTIMIZER', message, file: newest.path, help: WITHOUT() };
+  const conflicts = has || optimizer === 'drop' ? [] : [conflict];
+  return { kept: { optimizer: has ? 'kept' : 'none', left: [] }, files: [], left: [], warnings: [], conflicts };
+}
+
+/** Of DCP, some trainers keep a part of the state in files beside it: accelerate its whole optimizer. */
+async function besideContainer(newest: Newest, output: string, optimizer: OptimizerUse, options: SideFileOptions): Promise<StartState> {
+  const has = holdsOptimizer(newest);
+  const beside =
+    newest.kind === 'folder'
+      ? await stateBeside(newest.path, { ...options, optimizer: optimizer === 'newest' })
+      : { files: [], left: [], optimizer: [] };
+  const { files, left, optimizer: own } = beside;
+  const conflicts: Conflict[] = [];
+  const refuse = (message: string, help: string): void => {
+    conflicts.push({
+      code: 'E_NO_OPTIMIZER',
+      message: `${newest.path}, the newest member of ${output}, ${message}`,
+      file: newest.path,
+      help,
+    });
+  };
+  const led = left.filter(({ name }) => own.some((one) => name === one || name.startsWith(`${one}/`)));
+  if (!has && own.length > 0 && optimizer === 'average') {
+    const help = worded`Use --optimizer newest, which copies it, or --optimizer drop and have the trainer start without.`;
+    refuse(`has its optimizer state beside its weights, in ${namesOf(own)}, where it is copied and not averaged`, help);
+  } else if (!has && led.length > 0) {
+    const links = led.map(({ name, leadsTo }) => `${name} leads to ${leadsTo}`).join(', ');
+    refuse(
+      worded`has its optimizer state elsewhere: ${links}, outside the checkpoint and its run, and is copied with --follow-links only`,
+      WITHOUT(),
+    );
+  } else if (!has && own.length === 0 && optimizer !== 'drop') {
+    const around = await optimizerAround(newest.path);
+    if (around === null) refuse('has no optimizer state: it was saved of the model alone', WITHOUT());
+    else
+      refuse(
+        `is the folder of the weights alone; its optimizer state lies in ${around}`,
+        `Name ${dirname(newest.path)} instead, which has both.`,
+      );
+  }
+  const kept = has || (own.length > 0 && optimizer === 'newest') ? 'kept' : own.length > 0 ? 'left out' : 'none';
+  return { kept: { optimizer: kept, left: own.length > 0 && optimizer !== 'newest' ? own : [] }, files, left, warnings: [], conflicts };
+}
+
+/** Some names for a sentence. */
+function namesOf(names: readonly string[]): string {
+  return `${names.slice(0, 3).join(', ')}${names.length > 3 ? ` and ${names.length - 3} more` : ''}`;
 }

@@ -5,6 +5,7 @@ import { type Conflict, MergeError, type Warning } from '../../../base/errors.ts
 import { pythonJsonOrNone } from '../../../base/json/parse.ts';
 import { worded } from '../../../base/option-words.ts';
 import { readExactly } from '../../../base/store/store.ts';
+import { isWrittenBeside } from '../../../checkpoints/containers/dcp/template.ts';
 import { type FoundFile, lookAt, openFound, resolveWithin } from '../../../checkpoints/link-ground.ts';
 import { groundOf, type LeftFile, leftOutside, type SideFile, type SideFileOptions, sideFiles } from '../../../checkpoints/side-files.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
@@ -13,7 +14,7 @@ import { readModelConfig } from '../../../model/roles/model-config.ts';
 import type { OutputFormat } from '../../../recipe/types.ts';
 import { rewriteConfigDtype, withoutQuantisation } from '../../record/config-dtype.ts';
 import type { DraftOutput } from '../inputs/drafts.ts';
-import { startState } from '../inputs/merged-start.ts';
+import { type KeptState, startState } from '../inputs/merged-start.ts';
 import type { OutputConfig } from '../inputs/naming.ts';
 import type { EditedFile, PlanOutput } from '../types.ts';
 
@@ -26,12 +27,17 @@ const SHOWN = 20;
 /** Without these a folder is no model that a library loads. */
 const NEEDED = /^(config\.json|tokenizer.*|vocab\.(json|txt)|merges\.txt|.*\.py)$/;
 
+/** Why files stay that may be a trainer's. */
+const OF_TRAINER = /^(training state|says how far training was|weights or state|not known to belong to the model|a folder)$/;
+
 /** What an output has beside its tensors; of a single file nothing. */
 export type FilesBeside = Pick<PlanOutput, 'sideFiles' | 'left' | 'edited' | 'config' | 'sourceReadme'>;
 
 /** The same, and what there is to say of it. */
 export interface Beside {
   readonly files: FilesBeside;
+  /** Of a container that has a place for the trainer's state, what is kept of it; null of others. */
+  readonly kept: KeptState | null;
   readonly warnings: readonly Warning[];
   readonly conflicts: readonly Conflict[];
 }
@@ -52,17 +58,22 @@ export async function besideOutput(
 ): Promise<Beside> {
   const newest = own.at(-1)!;
   const start = await startState(output, kind, newest, options);
-  if (kind === 'file') return { files: NOTHING, warnings: start.warnings, conflicts: start.conflicts };
+  if (kind === 'file') return { files: NOTHING, kept: start.kept, warnings: start.warnings, conflicts: start.conflicts };
   const found = await sideFiles(newest, { ...options, floats: form.floats });
   const { left, faults } = found;
   const copied = config === undefined ? found.copied : found.copied.filter(({ name }) => name !== 'config.json');
   const readme = newest.kind === 'file' ? null : await readmeOf(newest.path, options);
   const edited = await editedFiles(copied, output.dtype ?? 'same', form.dequantised);
+  const besides = new Set(start.files.map(({ name }) => name.split('/')[0]!));
+  const behind = left.filter(({ name, reason }) => OF_TRAINER.test(reason) && !besides.has(name) && !isWrittenBeside(name));
+  const kept = start.kept && { ...start.kept, left: [...new Set([...start.kept.left, ...behind.map(({ name }) => name)])].sort() };
   const links = [...left, ...start.left, ...(readme?.left ?? [])].filter(({ leadsTo }) => leadsTo !== undefined);
+  const stays = left.filter(({ name }) => !links.some((link) => link.name === name) && !besides.has(name));
   return {
+    kept,
     files: {
-      sideFiles: [...copied, ...start.files],
-      left: [...left.filter(({ name }) => !links.some((link) => link.name === name)), ...links].sort((a, b) => (a.name < b.name ? -1 : 1)),
+      sideFiles: [...copied.filter(({ name }) => !start.files.some((file) => file.name === name)), ...start.files],
+      left: [...stays, ...links].sort((a, b) => (a.name < b.name ? -1 : 1)),
       edited: edited.filter((file): file is EditedFile => !(file instanceof MergeError)),
       config: config?.text ?? null,
       sourceReadme: readme?.text ?? null,

@@ -6,7 +6,7 @@ import { type DcpTemplate, readTemplate } from '../../../checkpoints/containers/
 import { sectionOfName } from '../../../checkpoints/tensors/section.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
 import type { OptimizerUse } from '../../../recipe/policy/resumed.ts';
-import type { TreatmentRow } from '../../../recipe/policy/table.ts';
+import { type TreatmentRow, valuesRow } from '../../../recipe/policy/table.ts';
 import type { ExtraStateUse } from '../../../recipe/types.ts';
 import { byWeight } from '../tensors/trainer-state.ts';
 import type { FileRange } from './container.ts';
@@ -25,6 +25,8 @@ export interface Companions {
   readonly beside: readonly Companion[];
   /** What was done with the items, as the table of treatments has it. */
   readonly rows: readonly TreatmentRow[];
+  /** The optimizer's state is left out: it cannot be set to 0 in part. */
+  readonly leaves: boolean;
   readonly conflicts: readonly Conflict[];
   readonly warnings: readonly Warning[];
 }
@@ -94,20 +96,28 @@ export async function companionsOf(
   const beside = own.beside.map(({ name, path, bytes }): Companion => ({ name, bytes, part: { path, offset: 0, length: bytes } }));
   const [objects, files] = zeroSteps === null ? [others, beside] : await withZeroSteps(others, beside, newest.path, zeroSteps === 'needed');
   const rows: TreatmentRow[] = [];
-  const row = (state: string, some: readonly Companion[], treatment: string): void => {
-    if (some.length === 0) return;
-    const bytes = some.reduce((sum, one) => sum + one.bytes, 0);
-    rows.push({ role: null, mtp: false, state, tensors: some.length, bytes, treatment, policy: null });
+  const row = (state: string, some: readonly Companion[], treatment: string, role: 'optimizer' | null = null): void => {
+    if (some.length > 0) rows.push({ role, mtp: false, state, tensors: some.length, bytes: bytesOf(some), treatment, policy: null });
   };
-  if (optimizer !== null) {
-    const changed = objects.filter(({ part }, i) => part !== others[i]!.part);
-    row(
-      'objects',
-      objects.filter((one) => !changed.includes(one)),
-      'bytes of the newest',
+  const valuesOf = (some: readonly Companion[]): void => {
+    if (some.length === 0) return;
+    rows.push(
+      valuesRow(
+        'objects',
+        some.map(({ name }) => name),
+        bytesOf(some),
+      ),
     );
+  };
+  if (optimizer === null) valuesOf(objects);
+  else {
+    const changed = objects.filter(({ part }, i) => part !== others[i]!.part);
+    const same = objects.filter((one) => !changed.includes(one));
+    const ofOptimizer = ({ name }: Companion): boolean => sectionOfName(name) === 'optimizer';
+    row('objects', same.filter(ofOptimizer), 'bytes of the newest', 'optimizer');
+    valuesOf(same.filter((one) => !ofOptimizer(one)));
     row('objects', changed, 'of the newest, no steps taken');
-    row('objects', leaves ? all.filter(({ name }) => sectionOfName(name) === 'optimizer') : [], 'left out');
+    row('objects', leaves ? all.filter(ofOptimizer) : [], 'left out', 'optimizer');
   }
   if (optimizer !== null || extraState !== null) {
     row('extra state', extra, extraState === 'drop' ? 'left out' : `bytes of the ${extraState === 'oldest' ? 'oldest' : 'newest'}`);
@@ -120,7 +130,11 @@ export async function companionsOf(
   // As they are there.
   const order = new Map(all.map(({ name }, i) => [name, i]));
   const kept = [...objects, ...states].sort((a, b) => order.get(a.name)! - order.get(b.name)!);
-  return { objects: kept, beside: files, rows, conflicts, warnings };
+  return { objects: kept, beside: files, rows, leaves, conflicts, warnings };
+}
+
+function bytesOf(some: readonly Companion[]): number {
+  return some.reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
 function itemsOf({ metadata: { blobs, files }, folder }: DcpTemplate, path: string): Companion[] {

@@ -4,10 +4,12 @@ import { mapBounded } from '../../../base/map-bounded.ts';
 import { optionName, optionWith, worded } from '../../../base/option-words.ts';
 import { readIfThere } from '../../../base/store/store.ts';
 import { readTemplate } from '../../../checkpoints/containers/dcp/template.ts';
+import { valuesBeside } from '../../../checkpoints/containers/torch/edit-state.ts';
 import { INDEX } from '../../../checkpoints/containers/torch/file-names.ts';
 import { readTorchTemplate } from '../../../checkpoints/containers/torch/template.ts';
 import { readIntegrity } from '../../../checkpoints/integrity.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
+import { type TreatmentRow, valuesRow } from '../../../recipe/policy/table.ts';
 import type { OutputFormat } from '../../../recipe/types.ts';
 import type { DraftOutput } from '../inputs/drafts.ts';
 import { OPEN_AT_ONCE } from '../inputs/inputs.ts';
@@ -29,6 +31,8 @@ export interface Formed {
   readonly dcp: DcpFiles | null;
   /** [K]; null where they are of DCP, or safetensors. */
   readonly forms: readonly OutputForm[] | null;
+  /** What files of torch.save have beside their tensors. */
+  readonly rows: readonly TreatmentRow[];
   readonly conflicts: readonly Conflict[];
 }
 
@@ -53,18 +57,22 @@ export async function inForm(
   },
   signal?: AbortSignal,
 ): Promise<Formed> {
-  if (format === 'safetensors') return { planned, dcp: null, forms: null, conflicts: [] };
+  if (format === 'safetensors') return { planned, dcp: null, forms: null, rows: [], conflicts: [] };
   if (format === 'dcp') return asDcp(planned, layout, drafts);
   refuseTorch(planned, layout, drafts, resized);
   const templates = await mapBounded(layout.files, OPEN_AT_ONCE, readTorchTemplate);
   const found = await inStorages(planned, layout, checkpoints, drafts, templates, signal);
   const index = layout.kind === 'folder' ? await readIfThere(join(layout.path, INDEX), MAX_INDEX_BYTES) : null;
   const forms = drafts.map(({ output: { path }, kind }) => new TorchFiles({ path, kind }, layout, templates, found, index));
+  const beside = templates.map((template, s) => valuesBeside(template, { kept: found.kept[s]!, whole: found.whole, dtypes: new Map() }));
+  const bytes = templates.reduce((sum, { pickle }, s) => sum + (beside[s]!.length > 0 ? pickle.length : 0), 0);
+  const names = [...new Set(beside.flat())];
   // Where something cannot be written there are no files to describe.
   return {
     planned: found.conflicts.length > 0 ? planned : found.planned,
     dcp: null,
     forms: found.conflicts.length > 0 ? null : forms,
+    rows: names.length === 0 ? [] : [valuesRow('beside the tensors', names, bytes)],
     conflicts: found.conflicts,
   };
 }
@@ -82,7 +90,7 @@ async function asDcp(planned: PlannedTensors, layout: Checkpoint, drafts: readon
   const chunked = inChunks(planned, rowCutsOf(layout));
   const checksums = (await readIntegrity(layout))?.algorithm ?? null;
   const files = new DcpFiles(await readTemplate(layout), checksums, chunked);
-  return { planned: chunked.planned, dcp: files, forms: null, conflicts: [] };
+  return { planned: chunked.planned, dcp: files, forms: null, rows: [], conflicts: [] };
 }
 
 /** @throws MergeError E_OPTION for what is not written as torch.save does */

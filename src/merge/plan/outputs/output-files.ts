@@ -20,7 +20,7 @@ const ARITHMETIC_VERSION = 1;
 /** What of an output its layout, members and schedule decide. */
 export type OutputFiles = Omit<
   PlanOutput,
-  'members' | 'selection' | 'report' | 'recipe' | 'baseModelId' | 'warnings' | 'treatments' | 'request'
+  'members' | 'selection' | 'report' | 'recipe' | 'baseModelId' | 'warnings' | 'treatments' | 'request' | 'kept'
 >;
 
 /** What every tensor of an output has done to it. */

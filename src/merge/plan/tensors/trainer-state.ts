@@ -149,13 +149,6 @@ export function stateConflicts({ layout, members, drafts, format, tensors, treat
       }
     }
     if (optimizer === null) continue;
-    const section = own.filter(({ state }) => state!.kind !== 'training');
-    const objects = layout.objects?.some(({ section: of }) => of === 'optimizer') ?? false;
-    if (section.length === 0 && !objects && optimizer !== 'drop') {
-      const message = `${layout.path}, the newest member of ${output.path}, has no optimizer state: it was saved of the model alone`;
-      const help = worded`Use --optimizer drop and start the optimizer anew, or members that were saved with it.`;
-      conflicts.push({ code: 'E_NO_OPTIMIZER', message, file: layout.path, help });
-    }
     if (format === 'torch' && optimizer === 'drop' && stepsElsewhere(own) === 'needed') {
       const message = `${layout.path} has how many steps its optimizer took as numbers, which are not set to 0 in files of torch.save, and moments of zero belong to an optimizer that took none`;
       const help = worded`Use --optimizer newest, or leave out --for resume and start the optimizer anew.`;
