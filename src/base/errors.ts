@@ -134,7 +134,7 @@ export const ERROR_CODES = {
   E_NO_ROUTERS: { exit: 3, title: 'The checkpoints have no router to look at', help: 'The report is for mixture-of-experts models; `merge inspect` shows what each tensor is taken for.' },
   E_LAYERS_SWAPPED: { exit: 3, title: 'Layers stand in another order in the next checkpoint', help: 'Averaging them would mix different layers: look at `merge diff` of the two; leave the wrong one out. --allow-permuted merges all the same.' },
   E_PERMUTED: { exit: 3, title: 'Experts of a layer stand in another order in the next checkpoint', help: 'Averaging them would mix different experts: see `merge routers`; add --allow-permuted to merge all the same.' },
-  E_NO_OPTIMIZER: { exit: 3, title: 'The newest member has no optimizer state to copy', help: 'Use --optimizer drop, or a run that keeps optimizer state with its checkpoints.' },
+  E_NO_OPTIMIZER: { exit: 3, title: 'The newest member has no optimizer state to copy', help: 'Use --optimizer drop and have the trainer start without an optimizer, or merge members that were saved with it.' },
   E_SOURCE_CHANGED: { exit: 3, title: 'An input is not the checkpoint that was merged', help: 'Name the checkpoints that were merged with --input, or check CRCs only with --sample 0.' },
   E_PROVENANCE: { exit: 3, title: 'The merge has no provenance that can be read', help: '`verify` checks folders and files that this tool wrote.' },
   E_ACCUMULATOR: { exit: 3, title: 'The accumulator is not the one that the watch left', help: 'Put the old one back, or watch into another folder to start anew.' },

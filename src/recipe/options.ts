@@ -151,9 +151,9 @@ export const OUTPUT = {
   optimizer: {
     kind: 'choice',
     choices: OPTIMIZER_USES,
-    default: 'newest for DCP, else drop',
+    default: 'newest for DCP and OUT.pt, else drop',
     value: 'what',
-    help: 'for resume: drop the optimizer state (of DCP and OUT.pt: zeros), copy that of the newest member, or average it (these two)',
+    help: "for resume, the optimizer's state: the newest member's, averaged (DCP and OUT.pt alone), or dropped (there set to zeros)",
   },
   extraState: {
     kind: 'choice',
@@ -165,7 +165,7 @@ export const OUTPUT = {
   weightsFrom: {
     kind: 'choice',
     choices: WEIGHT_SOURCES,
-    default: 'master for DCP to resume from, else model',
+    default: 'master for DCP and OUT.pt to resume from, else model',
     value: 'what',
     help: "make weights from the model's tensors, or from the float32 masters in the optimizer's state",
   },
@@ -202,7 +202,7 @@ export const RECIPE = {
     kind: 'choice',
     choices: FORMATS,
     default: 'that of the newest member; safetensors of a conversion',
-    help: 'container of the output: dcp (of torch.distributed) and torch (of torch.save) as the newest member (or --like) is written',
+    help: 'container of the output: safetensors, of any members; dcp (torch.distributed) or torch (torch.save), where the newest (or --like) is such',
   },
   shardSize: {
     kind: 'size',

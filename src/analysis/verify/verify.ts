@@ -20,9 +20,16 @@ const DEFAULT_SAMPLE = 0.01;
 /** Bytes whose CRC is computed between looks at the signal. */
 const CRC_STEP = 256 * 2 ** 20;
 
-/** Somebody may have changed a file beside the tensors, and meant it. */
-const BESIDE_HELP =
-  'Copy the file again from where the merge was made, or make the merge anew. Where it was changed on purpose, remove its entry from `sideFiles` in merge_provenance.json: what is not named there is not compared.';
+const COPY_AGAIN = 'Copy the file again from where the merge was made, or make the merge anew.';
+/** What a trainer loads, or compares what it loads with: nobody edits that. */
+const LOADED = /\.(?:distcp|pt|pth|bin|pkl|ckpt|safetensors)$|(?:^|\/)\.metadata(?:\.json)?$|^integrity\.json$/;
+
+/** Somebody may have changed a text beside the tensors, and meant it. */
+function besideHelp(name: string): string {
+  return LOADED.test(name)
+    ? `${COPY_AGAIN} A trainer loads it with the tensors.`
+    : `${COPY_AGAIN} Where it was changed on purpose, remove its entry from \`sideFiles\` in merge_provenance.json: what is not named there is not compared.`;
+}
 
 export interface VerifyProgress {
   readonly type: 'progress';
@@ -185,14 +192,14 @@ async function checkBeside(output: Checkpoint, { beside }: MergeRecord): Promise
     const what = found === null ? 'is not in the checkpoint, or cannot be read' : `has ${found} bytes`;
     throw new MergeError('E_VERIFY', `${name} ${what}, and the provenance says that the merge wrote it with ${bytes} bytes`, {
       details: { file: path, expected: bytes, ...(found === null ? {} : { found }) },
-      help: BESIDE_HELP,
+      help: besideHelp(name),
     });
   }
 }
 
 async function checkSums(record: MergeRecord, { signal, onProgress }: VerifyOptions): Promise<void> {
   const binding = loadBinding();
-  const beside = (record.beside ?? []).map((file) => ({ ...file, from: 0, help: BESIDE_HELP }));
+  const beside = (record.beside ?? []).map((file) => ({ ...file, from: 0, help: besideHelp(file.name) }));
   const files = [...record.sums.map((file) => ({ ...file, help: undefined })), ...beside];
   const total = files.reduce((sum, f) => sum + f.bytes, 0);
   let done = 0;

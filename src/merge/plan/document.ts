@@ -1,3 +1,4 @@
+import { basename } from 'node:path';
 import type { Warning } from '../../base/errors.ts';
 import type { Excluded } from '../../checkpoints/run/types.ts';
 import { isCode } from '../../checkpoints/side-files.ts';
@@ -6,6 +7,7 @@ import type { TreatmentRow } from '../../recipe/policy/table.ts';
 import type { ParameterValue } from '../../recipe/schedule/types.ts';
 import type { MemberReport, Phase, Spike } from '../../recipe/select/types.ts';
 import type { OutputFormat } from '../../recipe/types.ts';
+import type { ComposedFile } from './outputs/container.ts';
 import type { MergedMember, Plan, PlanMember, PlanOutput, Resumption } from './types.ts';
 
 /** The JSON document of `plan` and `--dry-run`. */
@@ -29,8 +31,11 @@ export interface PlanDocument {
     /** Findings of selection and schedule, a line each. */
     readonly notes: readonly string[];
     readonly files: readonly { readonly name: string; readonly bytes: number }[];
-    /** What is copied from the newest member beside the tensors; `code` is custom code (`*.py`). */
-    readonly sideFiles: readonly { readonly name: string; readonly bytes: number; readonly code: boolean }[];
+    /**
+     * What lies beside the tensors: copied from the newest member, or `made` for the output; `code` is custom
+     * code (`*.py`).
+     */
+    readonly sideFiles: readonly { readonly name: string; readonly bytes: number; readonly code: boolean; readonly made?: true }[];
     /**
      * What stays behind of it, and why; `leadsTo` where it is a link that leads outside, else null;
      * `outdated` where it would be copied, were the weights in the form of the newest member.
@@ -88,10 +93,17 @@ export function planDocument(plan: Plan, expectedSeconds: number | null = null, 
       notes: [...(output.selection?.notes ?? []), ...output.schedule.notes],
       files: output.files.map(({ name, bytes }) => ({ name, bytes })),
       sideFiles: [
-        ...output.composed.map(({ name, bytes }) => ({ name, bytes, code: false })),
+        ...output.composed.map((file) => ({
+          name: file.name,
+          bytes: file.bytes,
+          code: false,
+          ...(!isCopy(file) && { made: true as const }),
+        })),
         ...output.sideFiles.map((file) => ({ name: file.name, bytes: file.size, code: isCode(file) })),
       ],
-      left: output.left.map(({ name, reason, leadsTo = null, outdated }) => ({ name, reason, leadsTo, ...(outdated && { outdated }) })),
+      left: output.left
+        .filter(({ name }) => !output.composed.some((file) => file.name === name))
+        .map(({ name, reason, leadsTo = null, outdated }) => ({ name, reason, leadsTo, ...(outdated && { outdated }) })),
       bytesWritten: output.bytes,
       tensors: plan.tensors,
       dtypeChanges: output.dtypeChanges,
@@ -109,6 +121,12 @@ export function planDocument(plan: Plan, expectedSeconds: number | null = null, 
     resume,
     outside: plan.outside ?? [],
   };
+}
+
+/** Whether a file has the bytes of one that is there, under its name. */
+function isCopy({ name, parts }: ComposedFile): boolean {
+  const [part] = parts;
+  return parts.length === 1 && part !== undefined && 'path' in part && part.offset === 0 && basename(part.path) === basename(name);
 }
 
 /** The members of one output, oldest first. */

@@ -9,11 +9,13 @@ const ABOUT_OTHERS = /^(training state|says how far training was|results of an e
 
 /** What of the newest member comes along, as lines of a plan: files, code, and links that are left. */
 export function sideFileLines({ sideFiles, left }: Pick<PlanDocument['outputs'][number], 'sideFiles' | 'left'>): string[] {
-  const [code, others] = [sideFiles.filter((file) => file.code), sideFiles.filter((file) => !file.code)];
+  const [code, made] = [sideFiles.filter((file) => file.code), sideFiles.filter((file) => file.made)];
+  const others = sideFiles.filter((file) => !file.code && !file.made);
   const links = left.filter(({ leadsTo }) => leadsTo !== null);
   const outdated = left.filter((file) => file.outdated);
   const told = left.filter(({ name, reason }) => /\.jsonl?$/.test(name) && ABOUT_OTHERS.test(reason));
   return [
+    ...(made.length === 0 ? [] : [`  writes ${named(made)}`]),
     ...(others.length === 0 ? [] : [`  copies ${named(others)}`]),
     ...(code.length === 0 ? [] : [`  custom code, copied and not run: ${named(code)}`]),
     ...(outdated.length === 0 ? [] : [`  left out: ${named(outdated)}: ${outdated[0]!.reason}`]),

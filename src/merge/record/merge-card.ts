@@ -34,6 +34,11 @@ function isUntrue(tag: string, floats: boolean): boolean {
 /** `runs/checkpoint-1000` has the form of an id and is a folder. */
 const STEP_FOLDER = /\/(?:checkpoint|global_step|step|iter)[-_]?\d+$/;
 
+/** What became of the optimizer's state. */
+interface Kept {
+  readonly optimizer: 'kept' | 'left out' | 'none';
+}
+
 export interface CardOptions {
   /** Name of the output, for the title. */
   readonly name: string;
@@ -49,6 +54,8 @@ export interface CardOptions {
   readonly namesOfTrainer?: boolean;
   /** What is done with the tensors of each role; empty where all are treated alike. */
   readonly treatments?: readonly TreatmentRow[];
+  /** What there is of the trainer's state, where the output's container holds that; null elsewhere. */
+  readonly kept?: Kept | null;
   /** Recipe that makes the output again, as it is written beside the card. */
   readonly recipe?: string | null;
 }
@@ -78,6 +85,7 @@ export function mergeCard(
     floats = false,
     namesOfTrainer = false,
     treatments = [],
+    kept = null,
   }: CardOptions,
 ): string {
   const { recipe, tool } = provenance;
@@ -115,7 +123,7 @@ export function mergeCard(
     ...provenance.dtypeChanges.flatMap((change) => [`Dtypes changed, ${change}.`, '']),
     ...linksLeft(left),
     ...outdatedLeft(left),
-    ...start(recipe),
+    ...start(recipe, kept),
     ...reproduction(recipeText),
     '## Check it',
     '',
@@ -209,16 +217,21 @@ function shownName({ name }: LeftFile): string {
 const OF_OPTIMIZER: Readonly<Record<string, string>> = {
   newest: 'Moments and steps of the optimizer are those of the newest checkpoint: they belong to its weights, not to the merged ones.',
   average: 'Moments of the optimizer are averaged like the weights, and its steps are those of the newest checkpoint.',
-  drop: 'Moments of the optimizer are zeros and it has taken no steps, as if it were new; its rate needs a warm-up.',
+  drop: 'Moments of the optimizer are zeros and it has taken no steps, as if it were new, while the schedule of its rate goes on where it was: it needs a warm-up.',
 };
 
+/** The same where the output has none. */
+const WITHOUT_OPTIMIZER =
+  'There is no optimizer state in it: its trainer has to start without, and the rate needs a warm-up, also where its schedule goes on as late as it was.';
+
 /** What to know of a merge that training goes on from. */
-function start({ purpose, optimizer, format, weightsFrom }: Provenance['recipe']): readonly string[] {
+function start({ purpose, optimizer }: Provenance['recipe'], kept: Kept | null): readonly string[] {
   if (purpose !== 'resume') return [];
+  const others =
+    'What else there is of its trainer (scheduler, RNG, place in the data) is of the newest checkpoint: the table below says what that is.';
   const state =
-    // Of a container that holds the trainer's state.
-    format === 'dcp' || (format === 'torch' && weightsFrom === 'master')
-      ? `It has all that its trainer expects. ${OF_OPTIMIZER[optimizer ?? 'newest'] ?? ''} Scheduler, RNG and place in the data are those of the newest checkpoint; the table below says it of each part.`
+    kept !== null
+      ? `${kept.optimizer === 'kept' ? (OF_OPTIMIZER[optimizer ?? 'newest'] ?? '') : WITHOUT_OPTIMIZER} ${others}`
       : optimizer === 'newest'
         ? 'Optimizer, scheduler, RNG and trainer state are those of the newest checkpoint, byte for byte: the moments belong to its weights, not to the merged ones.'
         : 'There is no optimizer state, as none belongs to a mean: load it as a model and start the optimizer anew.';

@@ -6,6 +6,8 @@ import type { MergeError } from '../../../src/base/errors.ts';
 import { type AverageOptions, plan } from '../../../src/merge/average.ts';
 import { planConversion } from '../../../src/merge/convert.ts';
 import { containerNote } from '../../../src/merge/plan/container-note.ts';
+import { planDocument } from '../../../src/merge/plan/document.ts';
+import { sideFileLines } from '../../../src/merge/plan/side-file-lines.ts';
 import { unpackGolden } from '../../support/containers.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'ckpt-merge-test-'));
@@ -13,7 +15,12 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 /** A golden of its own, to be changed. */
 let count = 0;
-const golden = (name: string): string => unpackGolden(name, join(folder, `${name}-${count++}`));
+const fresh = (name: string): string => unpackGolden(name, join(folder, `${name}-${count++}`));
+const unpacked = new Map<string, string>();
+function golden(name: string): string {
+  if (!unpacked.has(name)) unpacked.set(name, fresh(name));
+  return unpacked.get(name)!;
+}
 const output = join(folder, 'out');
 
 async function planned(inputs: readonly string[], options: Partial<AverageOptions>) {
@@ -33,9 +40,12 @@ async function refused(inputs: readonly string[], options: Partial<AverageOption
 const files = ({ sideFiles, composed }: Awaited<ReturnType<typeof planned>>['output']): string[] =>
   [...composed, ...sideFiles].map(({ name }) => name).sort();
 
+const lines = async (options: Partial<AverageOptions>, inputs: readonly string[]): Promise<string[]> =>
+  sideFileLines(planDocument(await plan({ inputs, output, ...options })).outputs[0]!);
+
 /** Steps 100 and 200 of accelerate's golden. */
 function accelerate(): [string, string] {
-  const home = join(golden('accelerate'), 'sharded');
+  const home = join(fresh('accelerate'), 'sharded');
   return [join(home, 'checkpoint-100'), join(home, 'checkpoint-200')];
 }
 
@@ -147,4 +157,52 @@ describe('an optimizer in files that are not written', () => {
     const inputs = [join(home, 'step-200'), join(home, 'step-201')];
     expect(await refused(inputs, { ...resume, format: 'safetensors' })).toMatch(/step-201, .* has no optimizer state to copy/);
   });
+});
+
+it('what is written anew is not said to be copied, or left behind', async () => {
+  const home = golden('megatron');
+  const inputs = ['iter_0000100', 'iter_0000200'].map((step) => join(home, step));
+  const said = await lines({}, inputs);
+  expect(said).toEqual([
+    expect.stringMatching(/^ {2}writes .*integrity\.json, \.metadata$/),
+    expect.stringMatching(/^ {2}copies .*metadata\.json$/),
+  ]);
+  expect(said.join()).not.toMatch(/copies [^,]*distcp|leaves behind/);
+});
+
+describe('averaged moments in an output that has no place for them', () => {
+  const asked = { for: 'resume', optimizer: 'average', format: 'safetensors' } as const;
+  const helpOf = async (inputs: readonly string[], options: Partial<AverageOptions> = {}): Promise<string> =>
+    planned(inputs, { ...asked, ...options }).then(
+      () => '',
+      (error: MergeError) => `${error.code} ${error.message} ${error.help}`,
+    );
+
+  it('are asked for in the container of the members', async () => {
+    const [dcp, torch, folders] = [golden('dcp-resume'), golden('torch-resume'), golden('torch-bin')];
+    expect(await helpOf([join(dcp, '60'), join(dcp, '80')])).toMatch(
+      /^E_OPTION .*this output is safetensors Write it as its members are, with `?format`?: dcp/,
+    );
+    expect(await helpOf([join(torch, 'ckpt_10.pt'), join(torch, 'ckpt_20.pt')])).toMatch(
+      /name OUT\.pt and leave out `?format`?: safetensors/,
+    );
+    expect(await helpOf([join(folders, '100'), join(folders, '200')])).toMatch(
+      /Leave the option out: these members are no such checkpoints/,
+    );
+    expect(await helpOf([join(torch, 'ckpt_10.pt'), join(torch, 'ckpt_20.pt')], { optimizer: 'newest', extraState: 'newest' })).toMatch(
+      /Leave the option out/,
+    );
+  });
+});
+
+it('values beside the tensors have a row, of the model alone as well', async () => {
+  const [torch, megatron] = [golden('torch-resume'), golden('megatron')];
+  const row = async (inputs: readonly string[], options: Partial<AverageOptions> = {}): Promise<string | undefined> =>
+    (await planned(inputs, options)).output.treatments.find(({ treatment }) => treatment.startsWith('of the newest: '))?.treatment;
+  const files = [join(torch, 'ckpt_10.pt'), join(torch, 'ckpt_20.pt')];
+  expect(await row(files, { output: join(folder, 'o.pt') })).toBe('of the newest: step, args');
+  expect(await row(files, { output: join(folder, 'o.pt'), for: 'resume' })).toBe(
+    'of the newest: optimizer.param_groups, lr_scheduler, step, args',
+  );
+  expect(await row(['iter_0000100', 'iter_0000200'].map((step) => join(megatron, step)))).toMatch(/^of the newest: common_state/);
 });

@@ -51,7 +51,7 @@ export interface StartState {
  * @throws MergeError E_OPTION where `optimizer` is given for another purpose, and for a base model that is no
  *   id of the Hub
  */
-export function withStartDefaults(output: OutputRequest, format: OutputFormat, layout: Pick<Checkpoint, 'kind'>): OutputRequest {
+export function withStartDefaults(output: OutputRequest, format: OutputFormat, layout: Layout): OutputRequest {
   const holds = holdsState(format, layout);
   if (output.baseModelId !== undefined) checkRepoId(output.baseModelId);
   const { optimizer, extraState, weightsFrom } = output;
@@ -59,9 +59,10 @@ export function withStartDefaults(output: OutputRequest, format: OutputFormat, l
     const only =
       optimizer === 'average' && !holds ? optionWith('optimizer', 'average') : extraState === undefined ? null : optionName('extraState');
     if (only !== null) {
-      throw new MergeError('E_OPTION', `${output.path}: ${only} is about checkpoints of DCP`, {
+      const about = optimizer === 'average' && !holds ? 'checkpoints of DCP and single files of torch.save' : 'checkpoints of DCP';
+      throw new MergeError('E_OPTION', `${output.path}: ${only} is about ${about}, and this output is ${printedFormat(format)}`, {
         details: { file: output.path },
-        help: `Add ${optionWith('format', 'dcp')}, or leave it out.`,
+        help: wayToState(layout, extraState !== undefined),
       });
     }
   }
@@ -72,6 +73,18 @@ export function withStartDefaults(output: OutputRequest, format: OutputFormat, l
     details: { file: output.path },
     help: `Add ${optionWith('for', 'resume')}, or leave ${optionName('optimizer')} out.`,
   });
+}
+
+type Layout = Pick<Checkpoint, 'kind'> & Partial<Pick<Checkpoint, 'form'>>;
+
+const printedFormat = (format: OutputFormat): string => (format === 'torch' ? 'of torch.save' : format);
+
+/** How to have the trainer's state in the output, where the members are of a container that holds it. */
+function wayToState({ kind, form }: Layout, ofDcp: boolean): string {
+  if (form?.kind === 'dcp') return `Write it as its members are, with ${optionWith('format', 'dcp')}, or leave the option out.`;
+  if (form?.kind === 'torch' && kind === 'file' && !ofDcp)
+    return `Write it as its members are: name OUT.pt and leave out ${optionWith('format', 'safetensors')}; or leave the option out.`;
+  return 'Leave the option out: these members are no such checkpoints.';
 }
 
 /**
