@@ -1,6 +1,6 @@
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
 import { diff } from '../../src/analysis/diff/diff.ts';
 import { verify } from '../../src/analysis/verify/verify.ts';
@@ -126,4 +126,16 @@ it('its card counts what is left out by whose it is', async () => {
   const card = readFileSync(join(output, 'README.md'), 'utf8');
   expect(card).toContain('| training state | 2 | left out |');
   expect(card).toContain('| optimizer | 39 | left out |');
+});
+
+it('a file beside the items that is a link to elsewhere is refused, and not copied', async () => {
+  const input = fresh();
+  cpSync(join(golden('megatron'), 'iter_0000200'), input, { recursive: true });
+  const secret = join(fresh(), 'secret.json');
+  mkdirSync(dirname(secret));
+  writeFileSync(secret, '{}');
+  rmSync(join(input, 'metadata.json'));
+  symlinkSync(secret, join(input, 'metadata.json'));
+  const error = await mergeError(() => convert({ input, output: fresh(), format: 'dcp' }));
+  expect([error.code, error.message]).toEqual(['E_NOT_READABLE', expect.stringContaining('outside of the checkpoint')]);
 });
