@@ -1,7 +1,6 @@
 import { join } from 'node:path';
 import { MergeError } from '../../../base/errors.ts';
 import { readWhole, storeOf } from '../../../base/store/store.ts';
-import { linkGround, resolveWithin } from '../../link-ground.ts';
 import type { TensorFile } from '../../tensors/types.ts';
 import { MAX_PICKLE_BYTES } from '../pickle/limits.ts';
 import { readPickle } from '../pickle/read-pickle.ts';
@@ -66,20 +65,13 @@ export async function readTemplate({
   }
 }
 
-/** @throws MergeError E_NOT_READABLE for a link to what is not the checkpoint's: it would be copied into the output */
 async function besideOf(folder: string): Promise<DcpTemplate['beside']> {
   const store = storeOf(folder);
   const names = ((await store.list(folder)) ?? []).flatMap(({ name }) => (BESIDE.test(name) ? [name] : [])).sort();
-  const ground = names.length === 0 ? [] : await linkGround(folder);
   return Promise.all(
     names.map(async (name) => {
       const path = join(folder, name);
-      const found = await resolveWithin(path, ground);
-      if ('leadsTo' in found) {
-        const message = `${path}: leads to ${found.leadsTo}, outside of the checkpoint and its run, and is not copied from there`;
-        throw new MergeError('E_NOT_READABLE', message, { details: { file: path }, help: 'Put the file itself in its place.' });
-      }
-      return { name, path: found.real, bytes: (await store.stat(found.real)).size };
+      return { name, path, bytes: (await store.stat(path)).size };
     }),
   );
 }

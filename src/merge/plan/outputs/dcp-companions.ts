@@ -3,6 +3,7 @@ import { type Conflict, MergeError, type Warning } from '../../../base/errors.ts
 import { optionName, optionWith } from '../../../base/option-words.ts';
 import { mayHoldSteps, withoutSteps } from '../../../checkpoints/containers/dcp/steps.ts';
 import { type DcpTemplate, readTemplate } from '../../../checkpoints/containers/dcp/template.ts';
+import { linkGround, resolveWithin } from '../../../checkpoints/link-ground.ts';
 import { sectionOfName } from '../../../checkpoints/tensors/section.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
 import type { OptimizerUse } from '../../../recipe/policy/resumed.ts';
@@ -93,7 +94,17 @@ export async function companionsOf(
     const message = `${newest.path} keeps its optimizer's state, float32 masters among it, in objects of many weights (${buffers.name}), which are copied whole or not at all`;
     conflicts.push({ code: 'E_LAYOUT_FORM', message, file: newest.path, tensor: buffers.name, help: byWeight() });
   }
-  const beside = own.beside.map(({ name, path, bytes }): Companion => ({ name, bytes, part: { path, offset: 0, length: bytes } }));
+  const ground = own.beside.length === 0 ? [] : await linkGround(newest.path);
+  const beside = await Promise.all(
+    own.beside.map(async ({ name, path, bytes }): Promise<Companion> => {
+      const found = await resolveWithin(path, ground);
+      if ('leadsTo' in found) {
+        const message = `${path}: leads to ${found.leadsTo}, outside of the checkpoint and its run, and is not copied from there`;
+        conflicts.push({ code: 'E_NOT_READABLE', message, file: path, help: 'Put the file itself in its place.' });
+      }
+      return { name, bytes, part: { path, offset: 0, length: bytes } };
+    }),
+  );
   const [objects, files] = zeroSteps === null ? [others, beside] : await withZeroSteps(others, beside, newest.path, zeroSteps === 'needed');
   const rows: TreatmentRow[] = [];
   const row = (state: string, some: readonly Companion[], treatment: string, role: 'optimizer' | null = null): void => {
