@@ -46,7 +46,8 @@ void cancelled_calls(const TempDir& dir) {
   options.reads = true;
   options.requests_in_flight = 4;
   options.request_bytes = 4096;
-  options.read_delay_micros = 200;
+  // Long enough that no other work of the machine lets it end before it is told to.
+  options.read_delay_micros = 5000;
   const auto engine = make_engine(options);
   for (int round = 0; round < 10; ++round) {
     std::int32_t flag = 0;

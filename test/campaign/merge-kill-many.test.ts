@@ -11,7 +11,7 @@ import { pooled } from '../support/hostile-case.ts';
 const CHILD = fileURLToPath(new URL('../support/faults-many-child.js', import.meta.url));
 /** Milliseconds that a call of the killed merges takes at least. */
 const CALL_MS = 12;
-const MOMENTS = 50 * TIMES;
+const MOMENTS = 20 * TIMES;
 const RECIPES: readonly Omit<OutputRequest, 'path'>[] = [{}, { method: 'wma', dtype: 'F32' }, { members: [1] }];
 
 afterAll(removeCheckpoints);
@@ -72,7 +72,7 @@ it(
       expect(at({ afterRename: k }).published).toBe(k);
       expect(at({ afterRename: k }).resumed).toBeGreaterThan(0);
     }
-    expect(seen.filter((s) => s.resumed > 0).length).toBeGreaterThanOrEqual(15);
+    expect(seen.filter((s) => s.resumed > 0).length).toBeGreaterThanOrEqual(0.3 * MOMENTS);
   },
   CAMPAIGN_MS,
 );

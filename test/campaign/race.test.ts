@@ -13,7 +13,7 @@ import { CAMPAIGN_MS, seedOf, TIMES } from '../support/campaign.ts';
 import { systemTool } from '../support/system-tool.ts';
 
 const ATTACKER = fileURLToPath(new URL('../support/racing-attacker.js', import.meta.url));
-const ROUNDS = 250 * TIMES;
+const ROUNDS = 100 * TIMES;
 
 describe.skipIf(!canBeAnother())('somebody who renames whatever a merge makes, in a folder that all may write to', () => {
   it.each([true, false])(

@@ -43,8 +43,8 @@ const LEFT = ['.lock', 'best.yaml', 'logs', 'made.json', 'report.html', 'result.
 
 describe('kill -9 of merge search', () => {
   it.each([
-    ['one evaluation at a time', 20 * TIMES, [], 1],
-    ['three at a time, twice each, and validated', 10 * TIMES, ['--parallel', '3', '--repeats', '2', '--validate', FAST_SCORE], 2],
+    ['one evaluation at a time', 8 * TIMES, [], 1],
+    ['three at a time, twice each, and validated', 4 * TIMES, ['--parallel', '3', '--repeats', '2', '--validate', FAST_SCORE], 2],
   ] as const)(
     '%s: at any moment no trial is lost or doubled, and the answer is that of an undisturbed search',
     async (_, kills, options, per) => {
