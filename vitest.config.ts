@@ -11,11 +11,11 @@ export default defineConfig({
     // Tests wait for processes that they started more than they compute: Vitest's default leaves a core free.
     maxWorkers: availableParallelism(),
     projects: [
-      // No unit test changes what another could see, and a worker for each file costs more than most of them
+      // No test of these changes what another could see, and a worker for each file costs more than most of them
       // take.
       { test: { ...shared, name: 'unit', include: ['test/unit/**/*.test.ts'], isolate: false } },
-      { test: { ...shared, name: 'native', include: ['test/native/**/*.test.ts'], pool: 'forks' } },
-      { test: { ...shared, name: 'cli', include: ['test/cli/**/*.test.ts'], pool: 'forks' } },
+      { test: { ...shared, name: 'native', include: ['test/native/**/*.test.ts'], pool: 'forks', isolate: false } },
+      { test: { ...shared, name: 'cli', include: ['test/cli/**/*.test.ts'], pool: 'forks', isolate: false } },
       // Kills at many moments, every refusal, memory in all settings: not of `npm test`, but of .ci/run and
       // .ci/full.
       { test: { ...shared, name: 'campaign', include: ['test/campaign/**/*.test.ts'], pool: 'forks' } },

@@ -27,6 +27,7 @@ const BENCHES = [
   'small-tensors',
   'boxes',
   'containers',
+  'parts',
   'planning',
   'naming',
   'inspect',

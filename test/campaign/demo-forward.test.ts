@@ -2,12 +2,12 @@ import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { linear } from '../../../src/base/numbers/matrix.ts';
-import { writeSafetensors } from '../../../src/checkpoints/containers/safetensors/write-file.ts';
-import { heldOutLoss, WINDOW_BYTES } from '../../../src/cli/demo/held-out-loss.ts';
-import { loadModel } from '../../../src/cli/demo/model.ts';
+import { linear } from '../../src/base/numbers/matrix.ts';
+import { writeSafetensors } from '../../src/checkpoints/containers/safetensors/write-file.ts';
+import { heldOutLoss, WINDOW_BYTES } from '../../src/cli/demo/held-out-loss.ts';
+import { loadModel } from '../../src/cli/demo/model.ts';
 
-const top = join(import.meta.dirname, '../../..');
+const top = join(import.meta.dirname, '../..');
 const DENSE = join(top, 'demo/runs/dense/checkpoint-6000');
 
 interface Golden {
