@@ -68,6 +68,16 @@ install_packages() { # install_packages PACKAGE...
   $sudo apt-get update -qq && $sudo apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
+# Four nodes of Slurm on this machine, for the campaigns that need it (test/support/slurm.ts starts and ends
+# them): what there is, else Debian's. Elsewhere they are skipped, and say why.
+install_slurm() {
+  local name missing=
+  for name in munged slurmctld slurmd sbatch; do
+    PATH="$PATH:/usr/sbin:/sbin" command -v "$name" >/dev/null || missing=1
+  done
+  [ -z "$missing" ] || install_packages slurmctld slurmd slurm-client munge || skip slurm 'apt-get could not install it'
+}
+
 # The last line, and the exit status of the script.
 report() {
   echo "$passed passed, $failed failed"
