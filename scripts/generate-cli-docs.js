@@ -18,6 +18,12 @@ const JSON_DOCUMENTS = [
     '`outputs` as above with `excluded: [{path, reason}]`, `bytesRead`, `bytesWritten`, `peakMemoryBytes`, `freeBytesNeeded`, `freeBytesAvailable`, `warnings`',
   ],
   [
+    'submit slurm',
+    '`ckpt-merge/submit`',
+    '`scheduler`, `job`, `cluster`, `name`, `nodes`, `log`, `outputs` (null with `--no-check` where members decide them), `after: {job, log, tasks}` (of `--then`; else null), and commands: `look`, `cancel`, `resume`; with `--print`: `job` null, `script`',
+  ],
+  ['submit k8s', '`ckpt-merge/submit`', '`scheduler`, `job` (its name), `manifest`'],
+  [
     'ls',
     '`ckpt-merge/ls`',
     '`run` (null where there are several), `runs`, `checkpoints: [{run, path, step, tokens, stage, ingredient, bytes, dtypes, complete, reason, loss, evalLoss, learningRate}]`, `warnings`; what is unknown is null',

@@ -162,6 +162,7 @@ export const ERROR_CODES = {
   E_GOAL: { exit: 2, title: 'Nothing says whether larger or smaller scores are better', help: 'Add --goal maximize (an accuracy) or --goal minimize (a loss, a perplexity).' },
   E_SAMPLER: { exit: 1, title: 'The command given with --sampler-cmd broke its protocol, gave no answer in time, or ended', help: 'It answers each {"ask":1} with one line, {"params":{…}} or {"stop":true}, and prints everything else on stderr; see docs/search.md.' },
   E_STALE_WEIGHTS: { exit: 1, title: 'The server given with --eval-server answers with the weights of the model before', help: 'Scores of this server are of another model than they say. Restart it, and try POST /update_weights_from_disk by hand; an evaluator that loads {model} itself cannot go stale.' },
+  E_SCHEDULER: { exit: 1, title: 'The scheduler took no job, or could not be asked', help: 'See what it said; `merge submit … --print` shows the script, to be submitted by hand.' },
   E_INTERRUPTED: { exit: 130, title: 'A signal ended the work', help: 'Run the command again; with --resume where the message offers it.' },
   E_INTERNAL: { exit: 1, title: 'Something that cannot happen happened', help: 'Please report it with --debug output.' },
 } as const satisfies Record<string, CodeRow>;

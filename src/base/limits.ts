@@ -12,6 +12,8 @@ export const MOST = {
   /** Steps, tokens and seeds: whole numbers that a double holds. */
   whole: Number.MAX_SAFE_INTEGER,
   parallel: 1024,
+  /** Machines of a job: what a Job of Kubernetes can have without more ado. */
+  nodes: 10_000,
   repeats: 100,
   /** Hidden states for a router. */
   probes: 2 ** 20,

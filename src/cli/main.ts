@@ -7,6 +7,7 @@ import { shellQuote } from '../base/process/shell-quote.ts';
 import { version } from '../base/version.ts';
 import { asFailure, errorDocument, errorText, type Failure } from '../render/error-text.ts';
 import { buildProgram, styleHelp } from './options/program.ts';
+import { withoutDashes } from './options/submit-options.ts';
 import { type CommandModule, type Context, resumeCommand } from './terminal/context.ts';
 import { Interrupted } from './terminal/interrupt.ts';
 import { createTerminal, type Terminal } from './terminal/terminal.ts';
@@ -20,6 +21,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<unknown>>> = {
   schema: () => import('./commands/schema.ts'),
   names: () => import('./commands/names.ts'),
   watch: () => import('./commands/watch.ts'),
+  submit: () => import('./commands/submit.ts'),
   ls: () => import('./commands/ls.ts'),
   inspect: () => import('./commands/inspect.ts'),
   diff: () => import('./commands/diff.ts'),
@@ -103,6 +105,8 @@ function refuseTwoModes(options: { readonly json?: boolean; readonly quiet?: boo
 
 /** Commander's complaint in this program's form: its suggestion, where it has one, becomes the help. */
 function usageError(error: CommanderError, argv: readonly string[], context: Context): MergeError {
+  // What was taken for an option of `submit` may be one of the command that is submitted.
+  if (argv[0] === 'submit' && !argv.includes('--')) return withoutDashes(context.terminal.invocation);
   // `help` for a command that there is none of: commander means to print the general help, as an error.
   const message = error.code === 'commander.help' ? `unknown command '${argv[1]}'` : error.message;
   const [what = '', suggestion] = message.replace(/^error: /, '').split('\n');

@@ -17,6 +17,7 @@ const COMMANDS = [
   'schema',
   'names',
   'watch',
+  'submit',
   'ls',
   'inspect',
   'diff',

@@ -16,7 +16,7 @@ export const BESIDE_RECIPES: readonly string[] = [
   ...['output', 'shard-size', 'dry-run', 'no-keep', 'json', 'quiet', 'progress', 'debug', 'help'],
 ];
 
-interface RunFlags extends ReportFlags, MachineOptions {
+export interface RunFlags extends ReportFlags, MachineOptions {
   readonly output?: string;
   readonly shardSize?: number;
   readonly debug?: boolean;
@@ -24,15 +24,20 @@ interface RunFlags extends ReportFlags, MachineOptions {
 
 /** `merge run`. */
 export async function run(context: Context, args: readonly (string | readonly string[])[], flags: RunFlags): Promise<number> {
+  const { recipe, options } = await recipeRequest(args[0] as string, flags);
+  if (flags.dryRun) return showPlan(context, await planRecipe(recipe, options), flags);
+  return reportMerge(context, flags, (reporting) => runRecipe(recipe, { ...options, ...reporting }));
+}
+
+/** A recipe file and the command line as the library takes them; from here on messages speak of recipes. */
+export async function recipeRequest(file: string, flags: RunFlags): Promise<{ recipe: Recipe; options: MachineOptions }> {
   const { output, shardSize, dryRun, json, quiet, progress, debug, ...options } = flags;
   speakTo('recipe', BESIDE_RECIPES);
-  const file = args[0] as string;
   const read = await readRecipe(file);
   const recipe = { ...withOutput(read, output), ...(shardSize !== undefined && { shardSize }) };
   // An output of the command line is not the recipe's.
   const outside = pathsOutside(read, dirname(file)).filter(({ what }) => what !== 'outputs' || output === undefined);
-  if (dryRun) return showPlan(context, await planRecipe(recipe, { ...options, outside }), flags);
-  return reportMerge(context, flags, (reporting) => runRecipe(recipe, { ...options, outside, ...reporting }));
+  return { recipe, options: { ...options, outside } };
 }
 
 /** The recipe with its one output in another place. */

@@ -53,6 +53,16 @@ export const EXAMPLES: Readonly<Record<string, readonly (readonly [string, strin
     ['One float32 average of everything', 'watch run --accumulate ema --half-life 2B -o merges'],
     ['From cron', 'watch run --once -o merges'],
   ],
+  submit: [
+    ['On eight nodes of Slurm', 'submit slurm --nodes 8 --time 2:00:00 -- average run --last 10 -o merged'],
+    ['Look at the script first', 'submit slurm --nodes 8 --print -- average run --last 10 -o merged'],
+    [
+      'Every output of a recipe, and an evaluation of each on a GPU',
+      'submit slurm --nodes 8 --then ./eval.sh --then-sbatch=--gres=gpu:1 -- run recipe.yaml',
+    ],
+    ['On Kubernetes', 'submit k8s --nodes 8 --image merge:1 --pvc runs:/data --print -- average run -o merged | kubectl apply -f -'],
+    ['Recompute every element of a merge', 'submit slurm --nodes 8 -- verify merged --full'],
+  ],
   ls: [
     ['What a run holds, and what of it is left out', 'ls run'],
     ['Tokens of a run whose state files do not count them', 'ls run --tokens-per-step 4M'],

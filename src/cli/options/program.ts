@@ -16,6 +16,7 @@ import {
 import { examplesText, exitCodesText } from './help-text.ts';
 import { addTokenOptions, mergeOption } from './merge-options.ts';
 import { debug, flag, json, listOption, progress, valueOption } from './options.ts';
+import { addSubmit, SCHEDULERS } from './submit-options.ts';
 import { parseFraction, parsePath, parseText, wholeNumber } from './values.ts';
 
 export const SHELLS = ['bash', 'zsh', 'fish'] as const;
@@ -79,6 +80,13 @@ export function buildProgram(version: string, name: string, dispatch: Dispatch):
   ]).addOption(debug());
 
   addWatch(add('watch', 'merge each time a checkpoint of a run becomes complete', [new Argument('<run>', 'run folder')]));
+
+  addSubmit(
+    add('submit', 'hand average, run or verify --full to a scheduler: many machines make one merge', [
+      new Argument('<scheduler>', 'slurm; k8s: Kubernetes, printed for kubectl').choices(SCHEDULERS),
+      new Argument('<command...>', 'what to run there, after --: average run --last 10 -o merged'),
+    ]),
+  );
 
   addTokenOptions(
     add('ls', "a run's checkpoints: steps, tokens, sizes, loss, and what is left out and why", [

@@ -41,7 +41,11 @@ export type CommandText = string | readonly string[];
  *
  * @param command that {@link checkPlaceholders} let pass
  */
-export function fillPlaceholders(command: CommandText, values: Placeholders, append: boolean): CommandText {
+export function fillPlaceholders(
+  command: CommandText,
+  values: Partial<Placeholders> & Pick<Placeholders, 'model'>,
+  append: boolean,
+): CommandText {
   const names = (Object.keys(VARIABLES) as Name[]).filter((name) => values[name] !== undefined);
   if (typeof command !== 'string') {
     let named = false;

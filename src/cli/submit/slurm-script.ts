@@ -1,0 +1,196 @@
+import { shellQuote } from '../../base/process/shell-quote.ts';
+
+/** A merge as a job of Slurm. */
+export interface SlurmJob {
+  readonly name: string;
+  readonly nodes: number;
+  /** CPUs of each; null: all of a machine that no other job has. */
+  readonly cpus: number | null;
+  readonly time: string | undefined;
+  readonly partition: string | undefined;
+  readonly account: string | undefined;
+  /** More options of sbatch, a line each, as its own scripts have them. */
+  readonly more: readonly string[];
+  /** How often it queues anew when its time is over. */
+  readonly restarts: number;
+  /** Folder that it works in, absolute. */
+  readonly folder: string;
+  /** Its log, absolute, with Slurm's `%j`. */
+  readonly log: string;
+  /** Program and arguments; each node finds them under the same paths. */
+  readonly words: readonly string[];
+  /** The command that made it, for people. */
+  readonly madeBy: string;
+}
+
+/** What comes after a merge, as a job that waits for it. */
+export interface ThenJob {
+  readonly name: string;
+  readonly partition: string | undefined;
+  readonly account: string | undefined;
+  readonly more: readonly string[];
+  readonly folder: string;
+  /** Its log, absolute, with Slurm's `%j`, of an array `%A` and `%a`. */
+  readonly log: string;
+  /** Text for `sh -c`, which finds its output in MERGE_MODEL. */
+  readonly command: string;
+  /** A task of it for each, absolute. */
+  readonly outputs: readonly string[];
+}
+
+/** Variables by which launchers say who a process is. */
+const LAUNCHERS = [
+  'MERGE_RANK',
+  'MERGE_WORLD_SIZE',
+  'MERGE_LAUNCH',
+  'TORCHELASTIC_RUN_ID',
+  'RANK',
+  'WORLD_SIZE',
+  'OMPI_COMM_WORLD_RANK',
+  'OMPI_COMM_WORLD_SIZE',
+  'PMI_RANK',
+  'PMI_SIZE',
+  'JOB_COMPLETION_INDEX',
+];
+
+/** How often the processes are started in one run of the job, and seconds between. */
+const ATTEMPTS = 3;
+const PAUSE = 10;
+
+/**
+ * Options of sbatch that hold whatever the user's environment (SBATCH_TIMELIMIT and the like) says, which
+ * counts for more than a script and less than the command line.
+ */
+export function jobOptions({ name, nodes, time, partition, account, folder, log }: SlurmJob): readonly string[] {
+  return [
+    `--job-name=${name}`,
+    `--nodes=${nodes}`,
+    '--ntasks-per-node=1',
+    ...(time === undefined ? [] : [`--time=${time}`]),
+    ...placed({ partition, account }),
+    `--chdir=${folder}`,
+    `--output=${log}`,
+    '--open-mode=append',
+    '--requeue',
+    '--signal=TERM@60',
+  ];
+}
+
+/** Before those of the user's, of which the last counts. */
+function thenOptions({ name, partition, account, folder, log, outputs }: ThenJob): readonly string[] {
+  return [
+    `--job-name=${name}`,
+    ...(outputs.length > 1 ? [`--array=0-${outputs.length - 1}`] : []),
+    ...placed({ partition, account }),
+    `--chdir=${folder}`,
+    `--output=${log}`,
+    // A merge that failed is no reason to wait for ever.
+    '--kill-on-invalid-dep=yes',
+  ];
+}
+
+/** The script of a merge. */
+export function mergeScript(job: SlurmJob): string {
+  const { nodes, cpus, words, restarts, more, madeBy } = job;
+  const whole = cpus === null ? ['--exclusive', '--mem=0'] : [`--cpus-per-task=${cpus}`];
+  const step = [
+    'srun',
+    `--nodes=${nodes}`,
+    `--ntasks=${nodes}`,
+    '--ntasks-per-node=1',
+    ...(cpus === null ? ['--cpu-bind=none'] : [`--cpus-per-task=${cpus}`]),
+    '--kill-on-bad-exit=0',
+    '--wait=0',
+  ];
+  return `#!/usr/bin/env bash
+${header([...jobOptions(job), ...whole])}${lines(more)}
+# Made by: ${madeBy.replaceAll('\n', ' ')}
+# A process on each node: they find out from Slurm who they are, and share the work among themselves. Whatever
+# ends this job, the same command goes on where it stopped, on any number of nodes.
+
+# Left by a launcher around sbatch, they would be taken for those of this job.
+unset ${LAUNCHERS.join(' ')}
+
+step=(${step.join(' ')})
+merge=(${words.map(shellQuote).join(' ')})
+
+for attempt in ${Array.from({ length: ATTEMPTS }, (_, i) => i + 1).join(' ')}; do
+  "\${step[@]}" "\${merge[@]}"
+  code=$?
+  case $code in
+    # Done; what is wrong with the command, its inputs, outputs or space; ended by a signal.
+    0 | 2 | 3 | 4 | 5 | 6 | 129 | 130 | 143) break ;;
+  esac
+  # A process died, or a file system was away for a moment: what is finished is kept.
+  [ "$attempt" = ${ATTEMPTS} ] && break
+  echo "exit code $code: once more in ${PAUSE} seconds"
+  sleep ${PAUSE}
+done
+
+# Ended because the time of the job is over, and not by somebody: in the queue again, to go on.
+if [ "$code" = 143 ] && [ "\${SLURM_RESTART_COUNT:-0}" -lt ${restarts} ]; then
+  case $(squeue --noheader --jobs="$SLURM_JOB_ID" --format=%L) in
+    [0-2]:[0-5][0-9])
+      echo "time is over: queued again"
+      scontrol requeue "$SLURM_JOB_ID" && sleep 60
+      ;;
+  esac
+fi
+exit "$code"
+`;
+}
+
+/** The script of what comes after a merge. */
+export function thenScript(job: ThenJob): string {
+  const { outputs, command, more } = job;
+  const index = outputs.length > 1 ? '$SLURM_ARRAY_TASK_ID' : '0';
+  return `#!/usr/bin/env bash
+${header(thenOptions(job))}${lines(more)}
+outputs=(${outputs.map(shellQuote).join(' ')})
+export MERGE_MODEL="\${outputs[${index}]}"
+exec sh -c ${shellQuote(command)}
+`;
+}
+
+/**
+ * A script that submits both, for `--print`: the second job has to know the first one's id.
+ */
+export function submissionScript(merge: SlurmJob, then: ThenJob): string {
+  const [first, second] = [mergeScript(merge), thenScript(then)];
+  const end = delimiter(`${first}${second}`);
+  return `#!/usr/bin/env bash
+set -e
+id=$(sbatch --parsable <<'${end}'
+${first}${end}
+)
+sbatch --parsable --dependency="afterok:\${id%%;*}" <<'${end}'
+${second}${end}
+`;
+}
+
+function placed({ partition, account }: Pick<SlurmJob, 'partition' | 'account'>): readonly string[] {
+  return [...(partition === undefined ? [] : [`--partition=${partition}`]), ...(account === undefined ? [] : [`--account=${account}`])];
+}
+
+function header(options: readonly string[]): string {
+  return options.map((option) => `#SBATCH ${sbatchWord(option)}\n`).join('');
+}
+
+function lines(more: readonly string[]): string {
+  return more.map((line) => `#SBATCH ${line}\n`).join('');
+}
+
+/** A word as sbatch reads it in a script: quotes, and a backslash before what they and it are. */
+function sbatchWord(option: string): string {
+  if (/^[\w@%+=:,./-]+$/.test(option)) return option;
+  const equals = option.indexOf('=') + 1;
+  return `${option.slice(0, equals)}"${option.slice(equals).replace(/[\\"]/g, '\\$&')}"`;
+}
+
+/** A line that no line of the text is. */
+function delimiter(text: string): string {
+  const taken = new Set(text.split('\n'));
+  let end = 'SCRIPT';
+  while (taken.has(end)) end += '_';
+  return end;
+}
