@@ -29,6 +29,7 @@ const BENCHES = [
   'containers',
   'parts',
   'planning',
+  'planning-latency',
   'naming',
   'inspect',
   'discovery',

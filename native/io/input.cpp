@@ -17,23 +17,6 @@ std::uint64_t page_bytes() {
   return size;
 }
 
-FileStat describe(const struct stat& from) {
-#if defined(__APPLE__)
-  const auto& modified = from.st_mtimespec;
-  const auto& changed = from.st_ctimespec;
-#else
-  const auto& modified = from.st_mtim;
-  const auto& changed = from.st_ctim;
-#endif
-  FileStat to;
-  to.size = static_cast<std::uint64_t>(from.st_size);
-  to.dev = static_cast<std::uint64_t>(from.st_dev);
-  to.ino = static_cast<std::uint64_t>(from.st_ino);
-  to.mtime_ns = static_cast<std::int64_t>(modified.tv_sec) * 1000000000 + modified.tv_nsec;
-  to.ctime_ns = static_cast<std::int64_t>(changed.tv_sec) * 1000000000 + changed.tv_nsec;
-  return to;
-}
-
 // O_NONBLOCK: a FIFO must not hang the open.
 int open_for_reading(const std::string& path) {
   int fd = -1;
@@ -65,6 +48,23 @@ void* map_whole(int fd, std::size_t length) {
 }
 
 }  // namespace
+
+FileStat describe(const struct stat& from) {
+#if defined(__APPLE__)
+  const auto& modified = from.st_mtimespec;
+  const auto& changed = from.st_ctimespec;
+#else
+  const auto& modified = from.st_mtim;
+  const auto& changed = from.st_ctim;
+#endif
+  FileStat to;
+  to.size = static_cast<std::uint64_t>(from.st_size);
+  to.dev = static_cast<std::uint64_t>(from.st_dev);
+  to.ino = static_cast<std::uint64_t>(from.st_ino);
+  to.mtime_ns = static_cast<std::int64_t>(modified.tv_sec) * 1000000000 + modified.tv_nsec;
+  to.ctime_ns = static_cast<std::int64_t>(changed.tv_sec) * 1000000000 + changed.tv_nsec;
+  return to;
+}
 
 Status Input::open(const std::string& path, InputMode wanted, std::shared_ptr<Input>* opened) {
   std::shared_ptr<Input> input(new (std::nothrow) Input());

@@ -1,6 +1,8 @@
 // A read-only input file, mapped whole or read by position.
 #pragma once
 
+#include <sys/stat.h>
+
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -21,6 +23,8 @@ struct FileStat {
   std::int64_t mtime_ns = 0;
   std::int64_t ctime_ns = 0;
 };
+
+FileStat describe(const struct stat& from);
 
 class Input {
  public:

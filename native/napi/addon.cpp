@@ -1,4 +1,5 @@
-// The export table; what each entry means is written in src/merge/native/binding.ts.
+// The export table; what each entry means is written in src/merge/native/binding.ts and
+// src/base/native/addon.ts.
 #include <napi.h>
 
 #include "addon_data.h"
@@ -6,11 +7,12 @@
 #include "functions.h"
 #include "input_wrap.h"
 #include "output_wrap.h"
+#include "pieces_values.h"
 
 namespace {
 
-// Raised together with NATIVE_API_VERSION in src/merge/native/binding.ts.
-constexpr int kApiVersion = 4;
+// Raised together with NATIVE_API_VERSION in src/base/native/addon.ts.
+constexpr int kApiVersion = 5;
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   auto* data = new ckpt::AddonData();
@@ -36,6 +38,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   add("fileSystemType", ckpt::type_of_file_system);
   add("residentBytes", ckpt::bytes_resident);
   add("evict", ckpt::evict_file);
+  add("readPieces", ckpt::pieces_of_files);
   add("probeRead", ckpt::read_probe);
   add("probeWrite", ckpt::write_probe);
   return exports;

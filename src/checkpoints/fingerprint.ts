@@ -1,8 +1,9 @@
-import { createHash, type Hash } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { MergeError } from '../base/errors.ts';
-import { readExactly, storeOf } from '../base/store/store.ts';
-import type { OpenFile, Stat } from '../base/store/types.ts';
-import { addSpots, addSpotsOfBoxes, BLOCK_BYTES, type SampledBytes } from './spots.ts';
+import { type FoundPiece, type FoundPieces, readPieces, refuseShort } from '../base/store/pieces.ts';
+import { storeOf } from '../base/store/store.ts';
+import type { WantedPieces } from '../base/store/types.ts';
+import { BLOCK_BYTES, BoxSpots, type Spots, spotsOfPieces } from './spots.ts';
 import { dataStart } from './tensors/table.ts';
 import type { TensorFile } from './tensors/types.ts';
 import type { Checkpoint } from './types.ts';
@@ -10,6 +11,10 @@ import type { Checkpoint } from './types.ts';
 const BLOCKS = 64;
 /** Blocks of all files of a checkpoint that lies in boxes. */
 const MOST_BLOCKS = 1024;
+/** Bytes of a header that are read at a time. */
+const HEAD_BYTES = 2 ** 20;
+/** What fingerprints of today's definition begin with. */
+const SECOND = 'v2-';
 
 type Sampled = Pick<Checkpoint, 'shards' | 'stored' | 'files' | 'heads'>;
 
@@ -17,91 +22,185 @@ type Sampled = Pick<Checkpoint, 'shards' | 'stored' | 'files' | 'heads'>;
 export interface ContentSample {
   /** See {@link fingerprint}. */
   readonly fingerprint: string;
+  /** Of all files, see {@link FileDigest}. */
+  readonly spots: Spots;
+}
+
+/** What was seen of one of a checkpoint's files. */
+export interface FileDigest {
+  /** 32 bytes: SHA-256 of what {@link fingerprint} says of a file. */
+  readonly digest: Buffer;
   /**
    * By tensor and place in it, whether all bytes that were looked at there are zero: matrices in the sampled
    * blocks. Checkpoints of one layout are sampled at the same places. `tensorOfSpot` takes a key apart.
    */
-  readonly spots: ReadonlyMap<string, boolean>;
+  readonly spots: Spots;
 }
 
 /**
- * Identifies the content of a checkpoint without reading all of it. SHA-256, in hex, over the following bytes
- * of each shard, in the order of shard names: its size in bytes as a little-endian unsigned 64-bit integer;
- * the bytes before its data section (header length and header); then 64 blocks of 4,096 bytes, block i at
- * byte floor(i * (n - 4096) / 63) of its data section of n bytes, or the whole data section where n is at
- * most 262,144. (Headers alone identify nothing: those of two steps of a run are equal.) Of a checkpoint in
- * boxes: size and bytes of what says where they lie (`.metadata`), then of each file in its order its size
- * and b blocks of all its bytes, b = max(1, min(64, floor(1024 / files))).
+ * Identifies the content of a checkpoint without reading all of it: `v2-` and in hex the SHA-256 of the
+ * SHA-256 digests (32 bytes each) of its files, in the order of shard names. That of a file is over its size
+ * in bytes as a little-endian unsigned 64-bit integer; the bytes before its data section (header length and
+ * header); then 64 blocks of 4,096 bytes, block i at byte floor(i * (n - 4096) / 63) of its data section of n
+ * bytes, or the whole data section where n is at most 262,144. (Headers alone identify nothing: those of two
+ * steps of a run are equal.) Of a checkpoint in boxes: first come the files that say where they lie
+ * (`.metadata`), of each its size and bytes; then of each other file in its order its size and b blocks of all
+ * its bytes, b = max(1, min(64, floor(1024 / files))).
  * @throws MergeError E_INPUT_CHANGED, E_NOT_FOUND, E_NOT_READABLE, E_IO
  */
-export async function fingerprint(checkpoint: Sampled): Promise<string> {
-  return (await sampleOf(checkpoint)).fingerprint;
+export async function fingerprint(checkpoint: Sampled, signal?: AbortSignal): Promise<string> {
+  return (await sampleOf(checkpoint, signal)).fingerprint;
 }
 
 /**
  * The fingerprint of a checkpoint, and what else its bytes show.
  * @throws MergeError as {@link fingerprint} does
  */
-export async function sampleOf({ shards, stored = shards, files, heads }: Sampled): Promise<ContentSample> {
+export async function sampleOf(checkpoint: Sampled, signal?: AbortSignal): Promise<ContentSample> {
+  const digests: FileDigest[] = [];
+  for await (const found of digestsOfFiles(checkpoint, everyFile(checkpoint), signal)) digests.push(found);
+  return combinedSample(digests);
+}
+
+/** What the digests of all files of a checkpoint, in the order of {@link digestOfFile}, say together. */
+export function combinedSample(files: readonly FileDigest[]): ContentSample {
   const hash = createHash('sha256');
   const spots = new Map<string, boolean>();
-  for (const head of heads) await addFile(hash, head, ({ size }) => [[0, size]]);
-  // A checkpoint may lie in thousands of files: a few blocks of each are as many as of a few files.
-  const blocks = Math.max(1, Math.min(BLOCKS, Math.floor(MOST_BLOCKS / files.length)));
-  const seen: SampledBytes[] = [];
-  for (const [i, file] of files.entries()) {
-    const tensors = stored[i]?.tensors;
-    const whole = tensors?.boxes === null ? tensors : null;
-    const start = (size: number): number => (whole === null ? 0 : (dataStart(whole) ?? size));
-    const pieces = await addFile(hash, file, ({ size }) => sampledRanges(start(size), size, whole === null ? blocks : BLOCKS));
-    if (whole === null || stored !== shards) seen.push(...pieces.map((piece) => ({ ...piece, file: i })));
-    else for (const { at, bytes } of pieces) addSpots(spots, whole, at, bytes);
+  for (const { digest, spots: own } of files) {
+    hash.update(digest);
+    for (const [key, zero] of own) spots.set(key, zero);
   }
-  addSpotsOfBoxes(
-    spots,
-    shards.map(({ tensors }) => tensors),
-    seen,
-  );
-  return { fingerprint: hash.digest('hex'), spots };
+  return { fingerprint: `${SECOND}${hash.digest('hex')}`, spots };
 }
 
-/** Adds a file's size and some of its bytes to the hash. */
-async function addFile(
-  hash: Hash,
-  { path, stat: opened }: TensorFile,
-  rangesIn: (stat: Stat) => [start: number, end: number][],
-): Promise<{ at: number; bytes: Buffer }[]> {
-  const file = await storeOf(path).open(path);
-  const { stat } = file;
-  try {
-    if (stat.version !== opened.version) throw inputChanged(path);
-    const size = Buffer.alloc(8);
-    size.writeBigUInt64LE(BigInt(stat.size));
-    hash.update(size);
-    // All are in flight together: one after another they would cost a round trip each on a network file
-    // system.
-    const pieces = await Promise.all(rangesIn(stat).map(async ([start, end]) => ({ at: start, bytes: await readPiece(file, start, end) })));
+/**
+ * What a fingerprint says of one file. Whoever has all of them has that of the checkpoint
+ * ({@link combinedSample}), so that several processes can share the work.
+ * @param file index into its `heads`, which come first, and `files`
+ * @throws MergeError as {@link fingerprint} does
+ */
+export async function digestOfFile(checkpoint: Sampled, file: number, signal?: AbortSignal): Promise<FileDigest> {
+  const { value } = await digestsOfFiles(checkpoint, [file], signal).next();
+  return value as FileDigest;
+}
+
+/**
+ * {@link digestOfFile} for several files, in their order: much faster than one after another.
+ * @throws MergeError as {@link fingerprint} does
+ */
+export async function* digestsOfFiles(
+  checkpoint: Sampled,
+  which: readonly number[],
+  signal?: AbortSignal,
+): AsyncGenerator<FileDigest, void> {
+  const { shards, stored = shards, heads } = checkpoint;
+  let hash = createHash('sha256');
+  let kept: FoundPiece[] = [];
+  // Needed of few checkpoints, and of none is it made twice.
+  let boxSpots: BoxSpots | undefined;
+  for await (const { file: i, stat, pieces, first, last } of sampledPieces(checkpoint, which, signal)) {
+    if (first) hash.update(sizeBytes(stat.size));
     for (const { bytes } of pieces) hash.update(bytes);
-    return pieces;
-  } finally {
-    await file.close();
+    const file = which[i]! - heads.length;
+    const table = stored[file]?.tensors;
+    // Headers may be long, and show nothing.
+    const start = table?.boxes === null ? (dataStart(table) ?? stat.size) : 0;
+    if (file >= 0) kept.push(...pieces.filter(({ at }) => at >= start));
+    if (!last) continue;
+    let spots: Spots = new Map();
+    if (kept.length > 0 && table?.boxes === null && stored === shards) spots = spotsOfPieces(table, kept);
+    else if (kept.length > 0) {
+      boxSpots ??= new BoxSpots(shards.map(({ tensors }) => tensors));
+      spots = boxSpots.of(file, kept);
+    }
+    yield { digest: hash.digest(), spots };
+    hash = createHash('sha256');
+    kept = [];
   }
 }
 
-async function readPiece(file: OpenFile, start: number, end: number): Promise<Buffer> {
-  const bytes = Buffer.allocUnsafe(end - start);
-  await readExactly(file, bytes, start);
+/**
+ * The fingerprint of a checkpoint in the definition of a recorded one, to compare the two. Versions up to
+ * 0.1.0 took SHA-256 over the same bytes of all files, one behind the other.
+ * @throws MergeError as {@link fingerprint} does
+ */
+export async function fingerprintLike(checkpoint: Sampled, recorded: string, signal?: AbortSignal): Promise<string> {
+  if (hasTodaysDefinition(recorded)) return fingerprint(checkpoint, signal);
+  const hash = createHash('sha256');
+  for await (const { first, stat, pieces } of sampledPieces(checkpoint, everyFile(checkpoint), signal)) {
+    if (first) hash.update(sizeBytes(stat.size));
+    for (const { bytes } of pieces) hash.update(bytes);
+  }
+  return hash.digest('hex');
+}
+
+/** Whether a checkpoint of this fingerprint has a recorded one as well, be it of an earlier definition. */
+export async function isSampled(checkpoint: Sampled, recorded: string | undefined, now: string): Promise<boolean> {
+  if (recorded === undefined || recorded === now) return recorded === now;
+  return !hasTodaysDefinition(recorded) && (await fingerprintLike(checkpoint, recorded)) === recorded;
+}
+
+/** Whether a recorded fingerprint is one that {@link fingerprint} gives of some checkpoint. */
+export function hasTodaysDefinition(recorded: string): boolean {
+  return recorded.startsWith(SECOND);
+}
+
+function everyFile({ heads, files }: Sampled): number[] {
+  return Array.from({ length: heads.length + files.length }, (_, i) => i);
+}
+
+function sizeBytes(size: number): Buffer {
+  const bytes = Buffer.alloc(8);
+  bytes.writeBigUInt64LE(BigInt(size));
   return bytes;
 }
 
-function sampledRanges(start: number, fileSize: number, count: number): [start: number, end: number][] {
-  const dataBytes = fileSize - start;
-  if (dataBytes <= count * BLOCK_BYTES) return [[0, fileSize]];
-  const blocks = Array.from({ length: count }, (_, i): [number, number] => {
-    const at = start + (count === 1 ? 0 : Math.floor((i * (dataBytes - BLOCK_BYTES)) / (count - 1)));
-    return [at, at + BLOCK_BYTES];
+/** What is looked at of some files, in their order. `first`: nothing of this file came before. */
+async function* sampledPieces(
+  { shards, stored = shards, files, heads }: Sampled,
+  which: readonly number[],
+  signal?: AbortSignal,
+): AsyncGenerator<FoundPieces & { readonly first: boolean }, void> {
+  // A checkpoint may lie in thousands of files: a few blocks of each are as many as of a few files.
+  const blocks = Math.max(1, Math.min(BLOCKS, Math.floor(MOST_BLOCKS / files.length)));
+  const fileOf = (i: number): TensorFile => (i < heads.length ? heads[i]! : files[i - heads.length]!);
+  function* wanted(): Generator<WantedPieces, void> {
+    for (const i of which) {
+      const { path, stat } = fileOf(i);
+      const { size } = stat;
+      const table = stored[i - heads.length]?.tensors;
+      const whole = table?.boxes === null ? table : null;
+      if (i < heads.length) yield { path, pieces: inTurn(0, size) };
+      else yield { path, pieces: sampledRanges(whole === null ? 0 : (dataStart(whole) ?? size), size, whole === null ? blocks : BLOCKS) };
+    }
+  }
+  let before = -1;
+  for await (const found of readPieces(wanted(), signal)) {
+    const { path, stat } = fileOf(which[found.file]!);
+    if (found.stat.version !== stat.version) throw inputChanged(path);
+    for (const piece of found.pieces) refuseShort(path, piece);
+    yield { ...found, first: found.file !== before };
+    before = found.file;
+  }
+}
+
+/** Bytes from `start` on, a piece after the other. */
+function inTurn(start: number, end: number): [at: number, length: number][] {
+  return Array.from({ length: Math.ceil((end - start) / HEAD_BYTES) }, (_, i) => {
+    const at = start + i * HEAD_BYTES;
+    return [at, Math.min(HEAD_BYTES, end - at)];
   });
-  return start === 0 ? blocks : [[0, start], ...blocks];
+}
+
+function sampledRanges(start: number, size: number, count: number): [at: number, length: number][] {
+  const head = inTurn(0, start);
+  const dataBytes = size - start;
+  if (dataBytes <= count * BLOCK_BYTES) return dataBytes === 0 ? head : [...head, [start, dataBytes]];
+  for (let i = 0; i < count; i++) {
+    const at = start + (count === 1 ? 0 : Math.floor((i * (dataBytes - BLOCK_BYTES)) / (count - 1)));
+    head.push([at, BLOCK_BYTES]);
+  }
+  return head;
 }
 
 /**

@@ -1,5 +1,4 @@
 import { dtypeByCode } from '../base/dtype.ts';
-import { groupBy } from '../base/group-by.ts';
 import type { TensorTable } from './tensors/types.ts';
 
 /** Bytes of a block that is looked at. */
@@ -11,67 +10,108 @@ const ZEROS = Buffer.alloc(BLOCK_BYTES);
 /** The tensor that a key of the spots of a sample is about. */
 export const tensorOfSpot = (key: string): string => key.slice(0, key.lastIndexOf('@'));
 
-/** Looks at the matrices of a piece of a file, the whole of it or a block: whether all of it is zero. */
-export function addSpots(
-  spots: Map<string, boolean>,
-  { count, names, shapes, offset, bytes }: TensorTable,
-  start: number,
-  piece: Buffer,
-): void {
-  const end = start + piece.length;
-  for (let row = firstEndingAfter(offset, bytes, start); row < count && offset[row]! < end; row++) {
-    const from = Math.max(start, offset[row]!);
-    const to = Math.min(end, offset[row]! + bytes[row]!);
-    if (to - from < SPOT_BYTES || shapes[row]!.length < 2) continue;
-    // Of what is there as a whole each block, and at least both halves: files end in the middle of a tensor.
-    const step = Math.max(SPOT_BYTES, Math.min(BLOCK_BYTES, Math.ceil(bytes[row]! / 2)));
-    for (let at = from; at < to; at += step) {
-      const seen = piece.subarray(at - start, Math.min(at + step, to) - start);
-      if (seen.length >= SPOT_BYTES) spots.set(`${names[row]}@${at - offset[row]!}`, seen.equals(ZEROS.subarray(0, seen.length)));
-    }
-  }
-}
+/** See `FileDigest`. */
+export type Spots = ReadonlyMap<string, boolean>;
 
-/** Bytes of a file of a checkpoint in boxes. */
-export interface SampledBytes {
-  readonly file: number;
+/** Bytes of a file, from byte `at` on. */
+export interface SeenBytes {
   readonly at: number;
   readonly bytes: Buffer;
+}
+
+/** Looks at the matrices of pieces of a file, the whole of it or blocks: whether all of one is zero there. */
+export function spotsOfPieces({ count, names, shapes, offset, bytes }: TensorTable, pieces: readonly SeenBytes[]): Spots {
+  const spots = new Map<string, boolean>();
+  for (const { at: start, bytes: piece } of pieces) {
+    const end = start + piece.length;
+    for (let row = firstEndingAfter(offset, bytes, start); row < count && offset[row]! < end; row++) {
+      const from = Math.max(start, offset[row]!);
+      const to = Math.min(end, offset[row]! + bytes[row]!);
+      if (to - from < SPOT_BYTES || shapes[row]!.length < 2) continue;
+      // Of what is there as a whole each block, and at least both halves: files end in the middle of a tensor.
+      const step = Math.max(SPOT_BYTES, Math.min(BLOCK_BYTES, Math.ceil(bytes[row]! / 2)));
+      for (let at = from; at < to; at += step) {
+        const seen = piece.subarray(at - start, Math.min(at + step, to) - start);
+        if (seen.length >= SPOT_BYTES) spots.set(`${names[row]}@${at - offset[row]!}`, isZero(seen));
+      }
+    }
+  }
+  return spots;
+}
+
+function isZero(bytes: Buffer): boolean {
+  return bytes.equals(ZEROS.subarray(0, bytes.length));
 }
 
 /**
  * The same of tensors in boxes, whose files begin at other bytes in each checkpoint: a place is a block of a
  * box here.
- * @param pieces in the order of files and bytes
  */
-export function addSpotsOfBoxes(spots: Map<string, boolean>, tables: readonly TensorTable[], pieces: readonly SampledBytes[]): void {
-  if (pieces.length === 0) return;
-  const byFile = groupBy(pieces, ({ file }) => file);
-  const found: { piece: SampledBytes; at: number; key: string; zero: boolean }[] = [];
-  for (const { boxes, names, shapes, dtypes, count } of tables) {
-    if (boxes === null) continue;
-    const { first, file, offset, boundsAt, bounds } = boxes;
-    for (let row = 0; row < count; row++) {
+export class BoxSpots {
+  readonly #tables: readonly TensorTable[];
+  /** [files + 1] The first of each file's boxes in the columns. */
+  readonly #first: Int32Array;
+  /** [boxes of matrices] Their table, their row in it, and their number there: those of a file together. */
+  readonly #table: Int32Array;
+  readonly #row: Int32Array;
+  readonly #box: Int32Array;
+
+  constructor(tables: readonly TensorTable[]) {
+    this.#tables = tables;
+    let files = 0;
+    for (const { boxes } of tables) for (const file of boxes?.file ?? []) files = Math.max(files, file + 1);
+    const first = new Int32Array(files + 1);
+    for (const [, , , file] of boxesOfMatrices(tables)) first[file + 1]!++;
+    for (let file = 0; file < files; file++) first[file + 1]! += first[file]!;
+    const boxes = first[files]!;
+    [this.#table, this.#row, this.#box] = [new Int32Array(boxes), new Int32Array(boxes), new Int32Array(boxes)];
+    const next = first.slice();
+    for (const [table, row, box, file] of boxesOfMatrices(tables)) {
+      const at = next[file]!++;
+      this.#table[at] = table;
+      this.#row[at] = row;
+      this.#box[at] = box;
+    }
+    this.#first = first;
+  }
+
+  /** @param pieces of one file, in the order of its bytes */
+  of(file: number, pieces: readonly SeenBytes[]): Spots {
+    const found: { readonly at: number; readonly key: string; readonly zero: boolean }[] = [];
+    const past = this.#first[file + 1] ?? 0;
+    for (let own = this.#first[file] ?? 0; own < past; own++) {
+      const [row, box] = [this.#row[own]!, this.#box[own]!];
+      const { boxes, names, shapes, dtypes } = this.#tables[this.#table[own]!]!;
+      const { first, offset, boundsAt, bounds } = boxes!;
       const rank = shapes[row]!.length;
-      if (rank < 2) continue;
-      for (let box = first[row]!; box < first[row + 1]!; box++) {
-        const from = boundsAt[row]! + (box - first[row]!) * 3 * rank;
-        const elements = runOf(bounds.subarray(from + rank, from + 2 * rank), bounds.subarray(from + 2 * rank, from + 3 * rank));
-        const begin = offset[box]!;
-        const end = begin + (elements * dtypeByCode(dtypes[row]!).bits) / 8;
-        for (const piece of overlapping(byFile.get(file[box]!) ?? [], begin, end)) {
-          const last = Math.min(end, piece.at + piece.bytes.length);
-          for (let at = Math.max(begin, piece.at); last - at >= SPOT_BYTES; at += BLOCK_BYTES) {
-            const seen = piece.bytes.subarray(at - piece.at, Math.min(at + BLOCK_BYTES, last) - piece.at);
-            const place = `${bounds.subarray(from, from + rank).join()}+${Math.floor((at - begin) / BLOCK_BYTES)}`;
-            found.push({ piece, at, key: `${names[row]}@${place}`, zero: seen.equals(ZEROS.subarray(0, seen.length)) });
-          }
+      const from = boundsAt[row]! + (box - first[row]!) * 3 * rank;
+      const begin = offset[box]!;
+      const elements = runOf(bounds.subarray(from + rank, from + 2 * rank), bounds.subarray(from + 2 * rank, from + 3 * rank));
+      const end = begin + (elements * dtypeByCode(dtypes[row]!).bits) / 8;
+      for (const piece of overlapping(pieces, begin, end)) {
+        const last = Math.min(end, piece.at + piece.bytes.length);
+        for (let at = Math.max(begin, piece.at); last - at >= SPOT_BYTES; at += BLOCK_BYTES) {
+          const seen = piece.bytes.subarray(at - piece.at, Math.min(at + BLOCK_BYTES, last) - piece.at);
+          const place = `${bounds.subarray(from, from + rank).join()}+${Math.floor((at - begin) / BLOCK_BYTES)}`;
+          found.push({ at, key: `${names[row]}@${place}`, zero: isZero(seen) });
         }
       }
     }
+    found.sort((a, b) => a.at - b.at);
+    return new Map(found.map(({ key, zero }) => [key, zero]));
   }
-  found.sort((a, b) => a.piece.file - b.piece.file || a.at - b.at);
-  for (const { key, zero } of found) spots.set(key, zero);
+}
+
+function* boxesOfMatrices(
+  tables: readonly TensorTable[],
+): Generator<readonly [table: number, row: number, box: number, file: number], void> {
+  for (const [t, { boxes, shapes, count }] of tables.entries()) {
+    if (boxes === null) continue;
+    for (let row = 0; row < count; row++) {
+      if (shapes[row]!.length < 2) continue;
+      for (let box = boxes.first[row]!; box < boxes.first[row + 1]!; box++) yield [t, row, box, boxes.file[box]!];
+    }
+  }
 }
 
 /** Elements of a box whose elements follow one another in its file; 0 of any other. */
@@ -85,7 +125,7 @@ function runOf(size: Float64Array, stride: Float64Array): number {
 }
 
 /** Those of a file's pieces, in their order, that share bytes with a range. */
-function overlapping(pieces: readonly SampledBytes[], begin: number, end: number): readonly SampledBytes[] {
+function overlapping(pieces: readonly SeenBytes[], begin: number, end: number): readonly SeenBytes[] {
   let [low, high] = [0, pieces.length];
   while (low < high) {
     const middle = (low + high) >> 1;

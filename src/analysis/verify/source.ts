@@ -3,7 +3,7 @@ import { MergeError, type Warning } from '../../base/errors.ts';
 import { worded } from '../../base/option-words.ts';
 import { storeOf } from '../../base/store/store.ts';
 import { OpenCache } from '../../checkpoints/containers/open-cache.ts';
-import { fingerprint } from '../../checkpoints/fingerprint.ts';
+import { fingerprintLike } from '../../checkpoints/fingerprint.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
 import { METADATA_KEY, PROVENANCE_FILE, recordBeside } from '../../checkpoints/our-files.ts';
 import { discoverRun, isRunFolder } from '../../checkpoints/run/discover.ts';
@@ -107,7 +107,8 @@ export async function findMembers(
     const found = new Map<string, Checkpoint>();
     for (const path of await checkpointsOf(given, wanted)) {
       const checkpoint = await openCheckpoint(path, { cache });
-      found.set(await fingerprint(checkpoint), checkpoint);
+      // One program recorded them all, in one definition.
+      found.set(await fingerprintLike(checkpoint, wanted[0]!.fingerprint), checkpoint);
     }
     const members = wanted.map((member) => {
       const checkpoint = found.get(member.fingerprint);
@@ -121,7 +122,7 @@ export async function findMembers(
   const gone: string[] = [];
   for (const member of wanted) {
     const recorded = member.path === null ? null : await openIfThere(resolve(parent, member.path), cache);
-    if (recorded !== null && (await fingerprint(recorded)) !== member.fingerprint) {
+    if (recorded !== null && (await fingerprintLike(recorded, member.fingerprint)) !== member.fingerprint) {
       throw changed(member, `${recorded.path} is not ${member.name} as it was merged`, recorded.path);
     }
     const checkpoint = recorded ?? (await sibling(parent, member, cache));
@@ -161,7 +162,7 @@ async function checkpointsOf(given: readonly string[], wanted: readonly Provenan
 async function sibling(parent: string, member: ProvenanceMember, cache: OpenCache): Promise<Checkpoint | null> {
   for (const name of new Set([member.name, basename(member.name)])) {
     const found = await openIfThere(resolve(parent, name), cache);
-    if (found !== null && (await fingerprint(found)) === member.fingerprint) return found;
+    if (found !== null && (await fingerprintLike(found, member.fingerprint)) === member.fingerprint) return found;
   }
   return null;
 }

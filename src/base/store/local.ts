@@ -3,8 +3,11 @@ import { type FileHandle, open, readdir, readlink, realpath, stat } from 'node:f
 import { errnoMeaning, errnoOf, errnoText } from '../disk/errno.ts';
 import { toMergeError } from '../disk/io-error.ts';
 import { MergeError } from '../errors.ts';
+import type { Addon, PiecesRead } from '../native/addon.ts';
+import { addonIfThere } from '../native/load-addon.ts';
 import { whyNothing } from '../not-here.ts';
-import type { Entry, OpenFile, Stat, Store } from './types.ts';
+import { Turns } from '../turns.ts';
+import type { Entry, OpenFile, ReadPieces, Stat, Store, WantedPieces } from './types.ts';
 
 /** What identifies a file on this machine, to notice that it changed. */
 export interface FileStat {
@@ -65,6 +68,10 @@ export const localStore: Store = {
   stat: (path) => orReadError(path, async () => localStat(await stat(path, { bigint: true }))),
   open: (path, known = false) => orReadError(path, () => openRegular(path, known)),
   openResolved: (path) => orReadError(path, () => openRegular(path, false, true)),
+  readPieces(wanted, all, signal) {
+    const addon = addonIfThere();
+    return addon === null ? piecesByNode(wanted, all, signal) : piecesByAddon(addon, wanted, all, signal);
+  },
   resolve: (path) =>
     orReadError(path, async () => {
       try {
@@ -102,17 +109,106 @@ function entryOf(entry: Dirent): Entry {
 }
 
 function localStat(stats: BigIntStats): LocalStat {
-  const { dev, ino, mtimeNs } = stats;
-  const file = { size: Number(stats.size), dev, ino, mtimeNs };
+  return describedStat(stats, stats.isFile() ? 'file' : stats.isDirectory() ? 'folder' : 'other');
+}
+
+function describedStat({ size, dev, ino, mtimeNs }: Pick<BigIntStats, 'size' | 'dev' | 'ino' | 'mtimeNs'>, kind: Stat['kind']): LocalStat {
+  const file = { size: Number(size), dev, ino, mtimeNs };
   return {
     ...file,
-    kind: stats.isFile() ? 'file' : stats.isDirectory() ? 'folder' : 'other',
+    kind,
     // The time of the last status change is left out: a hard link made by a backup moves it.
     version: versionOf(file),
     identity: `${file.size}:${inMilliseconds(mtimeNs)}`,
     modified: Number(mtimeNs / 1_000_000n),
     volume: String(dev),
   };
+}
+
+/** Calls of the addon at a time: each waits on a thread of libuv's pool, which has four. */
+const CALLS = 2;
+/** Reads in flight, of all calls together: a network or a disk answers them in hardly more time than one. */
+const READS_IN_FLIGHT = 64;
+const calls = new Turns(CALLS);
+
+async function piecesByAddon(
+  addon: Addon,
+  wanted: readonly WantedPieces[],
+  { bytes, pieces }: { readonly bytes: number; readonly pieces: number },
+  signal?: AbortSignal,
+): Promise<ReadPieces> {
+  const of = new Int32Array(pieces);
+  const [offsets, lengths] = [new Float64Array(pieces), new Float64Array(pieces)];
+  let i = 0;
+  for (const [file, { pieces }] of wanted.entries()) {
+    for (const [at, length] of pieces) {
+      of[i] = file;
+      offsets[i] = at;
+      lengths[i++] = length;
+    }
+  }
+  const files = wanted.map(({ path }) => path);
+  return calls.take(async () => {
+    const into = Buffer.allocUnsafeSlow(bytes);
+    const { counts, stats } = await native(addon, files, (f) => files[f] ?? '', { of, offsets, lengths, into }, signal);
+    return { into, counts, stats: files.map((_, f) => statOf(stats, f)) };
+  });
+}
+
+/** @param pathOf of a file that an error is about */
+async function native(
+  addon: Addon,
+  files: readonly (string | number)[],
+  pathOf: (file: number) => string,
+  pieces: { readonly of: Int32Array; readonly offsets: Float64Array; readonly lengths: Float64Array; readonly into: Uint8Array },
+  signal?: AbortSignal,
+): Promise<PiecesRead> {
+  signal?.throwIfAborted();
+  const cancel = new Int32Array(new SharedArrayBuffer(4));
+  const stop = () => Atomics.store(cancel, 0, 1);
+  signal?.addEventListener('abort', stop, { once: true });
+  try {
+    return await addon.readPieces({ files, ...pieces, inFlight: READS_IN_FLIGHT / CALLS, cancel });
+  } catch (error) {
+    signal?.throwIfAborted();
+    const { fileIndex } = error as { readonly fileIndex?: number };
+    throw readError(error, pathOf(fileIndex ?? 0));
+  } finally {
+    signal?.removeEventListener('abort', stop);
+  }
+}
+
+function statOf(stats: BigInt64Array, file: number): LocalStat {
+  const [dev, ino, mtimeNs, size] = stats.subarray(4 * file, 4 * file + 4) as unknown as [bigint, bigint, bigint, bigint];
+  return describedStat({ dev: BigInt.asUintN(64, dev), ino: BigInt.asUintN(64, ino), mtimeNs, size }, 'file');
+}
+
+/** Where there is no addon: four at a time, as many threads as Node has for it. */
+async function piecesByNode(
+  wanted: readonly WantedPieces[],
+  { bytes, pieces }: { readonly bytes: number; readonly pieces: number },
+  signal?: AbortSignal,
+): Promise<ReadPieces> {
+  const into = Buffer.allocUnsafeSlow(bytes);
+  const counts = new Float64Array(pieces);
+  const stats: Stat[] = [];
+  let [place, from] = [0, 0];
+  for (const { path, pieces } of wanted) {
+    signal?.throwIfAborted();
+    const file = await localStore.open(path);
+    try {
+      stats.push(file.stat);
+      const reads = pieces.map(async ([at, length]) => {
+        const [own, start] = [place++, from];
+        from += length;
+        counts[own] = await file.read(into.subarray(start, start + length), at);
+      });
+      await Promise.all(reads);
+    } finally {
+      await file.close();
+    }
+  }
+  return { into, counts, stats };
 }
 
 async function openRegular(path: string, known: boolean, resolved = false): Promise<OpenFile> {
@@ -206,10 +302,24 @@ async function readEach(
     // Cut by the end of the file, or by a signal.
     if (counts[i]! < length) counts[i] = await readAll(handle, path, into.subarray(i * length, (i + 1) * length), positions[i]!);
   }
-  const rest = Array.from(positions.slice(i), async (position, j) => {
-    counts[i + j] = await readAll(handle, path, into.subarray((i + j) * length, (i + j + 1) * length), position);
-  });
-  await Promise.all(rest);
+  if (i === positions.length) return counts;
+  const addon = addonIfThere();
+  if (addon === null) {
+    const rest = Array.from(positions.slice(i), async (position, j) => {
+      counts[i + j] = await readAll(handle, path, into.subarray((i + j) * length, (i + j + 1) * length), position);
+    });
+    await Promise.all(rest);
+    return counts;
+  }
+  const left = positions.length - i;
+  const pieces = {
+    of: new Int32Array(left),
+    offsets: Float64Array.from(positions.slice(i)),
+    lengths: new Float64Array(left).fill(length),
+    into: into.subarray(i * length, positions.length * length),
+  };
+  const found = await calls.take(() => native(addon, [handle.fd], () => path, pieces));
+  counts.set(found.counts, i);
   return counts;
 }
 

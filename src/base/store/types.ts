@@ -42,6 +42,23 @@ export interface OpenFile {
   close(): Promise<void>;
 }
 
+/** Pieces of a file that are to be read. */
+export interface WantedPieces {
+  readonly path: string;
+  /** Where each begins, in bytes from the beginning of the file, and how many bytes it has. */
+  readonly pieces: readonly (readonly [at: number, length: number])[];
+}
+
+/** Pieces that were read. */
+export interface ReadPieces {
+  /** The bytes, in the order asked for, each piece where it would be if all had the length asked for. */
+  readonly into: Buffer;
+  /** [pieces] Bytes read: fewer than asked for only where the file ends. */
+  readonly counts: Float64Array;
+  /** Of each file as it was open. */
+  readonly stats: readonly Stat[];
+}
+
 /**
  * Where files are read from. It says only what every place of files can say (a disk, an object store, a
  * hub); writing is the matter of `base/disk`. All throw MergeErrors: E_NOT_FOUND, E_NOT_READABLE,
@@ -65,6 +82,16 @@ export interface Store {
    * became a link meanwhile, E_INPUT_CHANGED.
    */
   openResolved(path: string): Promise<OpenFile>;
+  /**
+   * Reads pieces of files that are known to be there, many at a time where each takes long. `pieces.ts` asks
+   * for a few megabytes at a time.
+   * @param all how many pieces and bytes that is
+   */
+  readPieces(
+    wanted: readonly WantedPieces[],
+    all: { readonly bytes: number; readonly pieces: number },
+    signal?: AbortSignal,
+  ): Promise<ReadPieces>;
   /** Where a path leads to, links resolved. */
   resolve(path: string): Promise<string>;
   /** The file of this machine by which native code opens it. */

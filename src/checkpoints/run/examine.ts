@@ -109,7 +109,7 @@ export function describe(
 }
 
 /** When the last of its tensor files was written. */
-function savedAt({ files }: Checkpoint): number | null {
+export function savedAt({ files }: Pick<Checkpoint, 'files'>): number | null {
   const times = files.map(({ stat }) => stat.modified);
   return times.includes(null) ? null : Math.max(...(times as number[]));
 }

@@ -4,7 +4,7 @@ import { unfinishedDownload } from '../../checkpoints/downloads.ts';
 import { positionFromName } from '../../checkpoints/names.ts';
 import { checkpointName, foldersOfStep } from '../../checkpoints/position.ts';
 import { abandonedBranch } from '../../checkpoints/run/branches.ts';
-import { describe } from '../../checkpoints/run/examine.ts';
+import { savedAt } from '../../checkpoints/run/examine.ts';
 import { loggedAt, logOf } from '../../checkpoints/run/log.ts';
 import { comparePositions, samePosition } from '../../checkpoints/run/position.ts';
 import type { Checkpoint } from '../../checkpoints/types.ts';
@@ -85,9 +85,11 @@ export async function downloadWarnings(checkpoints: readonly Checkpoint[]): Prom
  * one folder.
  */
 async function placeWarnings(members: readonly PlanMember[]): Promise<readonly Warning[]> {
-  const placed = members.map(({ checkpoint, step, tokens, stage, epoch }) => {
-    const name = checkpointName(checkpoint.path);
-    return { ...describe(checkpoint, name), step, tokens, stage, epoch, ingredient: positionFromName(name)?.ingredient ?? null };
+  const placed = members.map(({ checkpoint, bytes, step, tokens, stage, epoch }) => {
+    const { path } = checkpoint;
+    const name = checkpointName(path);
+    const ingredient = positionFromName(name)?.ingredient ?? null;
+    return { path, name, bytes, savedAt: savedAt(checkpoint), step, tokens, stage, epoch, ingredient };
   });
   const inOrder = placed.sort(comparePositions);
   const apart = inOrder.every(({ step }, i) => step !== null && (i === 0 || !samePosition(inOrder[i - 1]!, inOrder[i]!)));

@@ -1,18 +1,15 @@
 /**
  * The narrow boundary: all that TypeScript and C++ say to each other. Native code sees bytes, offsets, dtype
  * codes and weights; never a tensor name, a recipe or a policy. Everything here is internal to the package.
- * What an operation takes and gives stands in its own file.
+ * What an operation takes and gives stands in its own file, what
+ * reading needs in `base/native/addon.ts`.
  */
 
+import type { Addon } from '../../base/native/addon.ts';
 import type { CombineJob, CombineResult } from './combine.ts';
 import type { GramJob, GramResult } from './gram.ts';
 import type { InputMode, NativeInput, NativeOutput } from './handles.ts';
 import type { RequantiseJob, RequantiseResult } from './requantise.ts';
-
-/**
- * Raised when this file and `native/napi` change together; the loader refuses a binary with another number.
- */
-export const NATIVE_API_VERSION = 4;
 
 export type Isa = 'scalar' | 'avx2' | 'avx512' | 'neon';
 
@@ -109,7 +106,7 @@ export interface NativeFailure extends Error {
     | 'E_INTERNAL';
   readonly errno?: string;
   readonly syscall?: string;
-  /** Index into `CombineJob.files`, when an input is at fault. */
+  /** Index into the `files` of the call, when an input is at fault. */
   readonly fileIndex?: number;
   /** Index into `CombineJob.outputs`, when an output is at fault. */
   readonly outputIndex?: number;
@@ -121,8 +118,7 @@ export interface ProbeResult {
   readonly seconds: number;
 }
 
-export interface NativeBinding {
-  readonly apiVersion: number;
+export interface NativeBinding extends Addon {
   /** @throws an error with code E_ISA when CKPT_MERGE_ISA names a set that is unknown or not available. */
   cpuInfo(): CpuInfo;
   openInput(path: string, mode: InputMode): NativeInput;

@@ -4,7 +4,7 @@ import { mapBounded } from '../../base/map-bounded.ts';
 import { optionName } from '../../base/option-words.ts';
 import { refuse } from '../../base/problems.ts';
 import { OpenCache } from '../../checkpoints/containers/open-cache.ts';
-import { sampleOf } from '../../checkpoints/fingerprint.ts';
+import { type ContentSample, sampleOf } from '../../checkpoints/fingerprint.ts';
 import { cachedRepoId } from '../../checkpoints/hub.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
 import { modelBytes } from '../../checkpoints/tensors/table.ts';
@@ -61,6 +61,44 @@ const MEMORY_PER_TENSOR = 1500;
  *   throws for a checkpoint that cannot be read; `signal.reason` on an abort.
  */
 export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Promise<Plan> {
+  const samples = new Samples(signal);
+  try {
+    return await planOf(request, samples, signal);
+  } finally {
+    await samples.end();
+  }
+}
+
+/** What the content of members shows: blocks of all of them, which takes long where each read does. */
+class Samples {
+  readonly #stop = new AbortController();
+  readonly #signal: AbortSignal;
+  #found: Promise<readonly ContentSample[]> = Promise.resolve([]);
+
+  constructor(signal: AbortSignal | undefined) {
+    this.#signal = signal === undefined ? this.#stop.signal : AbortSignal.any([signal, this.#stop.signal]);
+  }
+
+  /** Begins to read: what needs only headers is planned meanwhile. */
+  begin(checkpoints: readonly Checkpoint[]): void {
+    this.#found = mapBounded(checkpoints, OPEN_AT_ONCE, (checkpoint) => sampleOf(checkpoint, this.#signal));
+    // Told where it is asked for; a plan that fails for another reason has no use for it.
+    this.#found.catch(() => {});
+  }
+
+  /** One a checkpoint, in their order. @throws MergeError as `sampleOf` does */
+  get found(): Promise<readonly ContentSample[]> {
+    return this.#found;
+  }
+
+  /** Ends what is still being read. */
+  async end(): Promise<void> {
+    this.#stop.abort();
+    await this.#found.catch(() => {});
+  }
+}
+
+async function planOf(request: PlanRequest, samples: Samples, signal?: AbortSignal): Promise<Plan> {
   if (request.inputs.length === 0) throw new MergeError('E_USAGE', 'no inputs were given', { help: 'Name at least one checkpoint.' });
   if (request.outputs.length === 0) throw new MergeError('E_USAGE', 'no output was given', { help: 'Name one with --output.' });
 
@@ -73,6 +111,7 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
   };
   const ordered = orderInputs(await placeInputs(request, openInput), request.outputs, request.ordered ?? false);
   const checkpoints = ordered.inputs.map((i) => i.checkpoint);
+  samples.begin(checkpoints);
   const like = request.like === undefined ? null : await openInput(request.like);
   const paths = request.outputs.map(({ path }) => path);
   const cutting = request.shardSize !== undefined || request.files !== undefined;
@@ -93,14 +132,12 @@ export async function buildPlan(request: PlanRequest, signal?: AbortSignal): Pro
   const { planned, dcp, forms } = formed;
   const { participates, targets } = planned;
 
-  const members = await mapBounded([...ordered.inputs.entries()], OPEN_AT_ONCE, async ([m, input]): Promise<PlanMember> => {
-    signal?.throwIfAborted();
-    const { checkpoint, step, tokens, stage, epoch } = input;
-    const { path } = checkpoint;
-    const { fingerprint, spots } = await sampleOf(checkpoint);
+  const sampled = await samples.found;
+  const members = ordered.inputs.map(({ checkpoint, step, tokens, stage, epoch }, m): PlanMember => {
+    const { fingerprint, spots } = sampled[m]!;
     keepSpots(checkpoint, spots);
     return {
-      ...{ path, step, tokens, stage, bytes: modelBytes(checkpoint.shards), ...(epoch !== undefined && { epoch }) },
+      ...{ path: checkpoint.path, step, tokens, stage, bytes: modelBytes(checkpoint.shards), ...(epoch !== undefined && { epoch }) },
       fingerprint,
       checkpoint,
       participates: participates[m]!,

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { MergeError } from '../../base/errors.ts';
 import { optionName } from '../../base/option-words.ts';
 import { keysOf, pick } from '../../base/pick.ts';
-import { fingerprint } from '../../checkpoints/fingerprint.ts';
+import { fingerprintLike } from '../../checkpoints/fingerprint.ts';
 import { openCheckpoint } from '../../checkpoints/open.ts';
 import { shownName } from '../../checkpoints/position.ts';
 import { comparePositions } from '../../checkpoints/run/position.ts';
@@ -128,7 +128,7 @@ async function checkQuantised({ dtype }: WatchOptions, { path }: RunCheckpoint):
 async function accumulatorInput(folder: string, before: Accumulator, { stage, epoch }: RunCheckpoint): Promise<PlanInput> {
   const path = join(folder, before.output);
   const found = await openCheckpoint(path)
-    .then(fingerprint)
+    .then((checkpoint) => fingerprintLike(checkpoint, before.fingerprint))
     .catch((error: unknown) => {
       throw notOurs(path, 'cannot be read', error);
     });

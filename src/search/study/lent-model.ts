@@ -8,7 +8,7 @@ import { SYSTEM } from '../../base/disk/system.ts';
 import { MergeError } from '../../base/errors.ts';
 import { worded } from '../../base/option-words.ts';
 import { storeOf } from '../../base/store/store.ts';
-import { fingerprint } from '../../checkpoints/fingerprint.ts';
+import { fingerprintLike } from '../../checkpoints/fingerprint.ts';
 import { type SideFileOptions, type SideFiles, sideFiles } from '../../checkpoints/side-files.ts';
 import { copySideFiles } from '../../merge/output/copy-side-files.ts';
 import type { WorkFolder } from './folder.ts';
@@ -74,7 +74,7 @@ export class Lender {
     };
     // A second name that a backup gave to a file moves its ctime as a write does.
     const hiddenWrite = async (now: ReadonlyMap<string, Look>): Promise<boolean> =>
-      [...before].some(([file, was]) => was?.ctimeNs !== now.get(file)?.ctimeNs) && (await fingerprint(checkpoint)) !== known;
+      [...before].some(([file, was]) => was?.ctimeNs !== now.get(file)?.ctimeNs) && (await fingerprintLike(checkpoint, known)) !== known;
     return this.#lent(lent, check, async () => {
       if (checkpoint.kind === 'folder') await SYSTEM.fs.mkdir(lent);
       for (const { file, as } of weights) {

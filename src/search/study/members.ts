@@ -14,7 +14,7 @@ import type { Params } from '../space/types.ts';
  * Checkpoints in the mean that every search is measured against, beside the newest and its own uniform mean.
  */
 export const SMA_MEMBERS = 10;
-const FINGERPRINTS_AT_ONCE = 8;
+export const FINGERPRINTS_AT_ONCE = 8;
 
 /** A checkpoint that recipes of a study are made of. */
 export interface StudyMember extends Moment {
@@ -101,7 +101,7 @@ export async function studyMembers(request: MembersRequest, signal?: AbortSignal
       const { epoch, step, tokens } = found.get(path)!;
       const checkpoint = opened.get(path)!;
       const place = { path, ...(epoch !== undefined && { epoch }), step, tokens };
-      return { ...place, fingerprint: await fingerprint(checkpoint), checkpoint };
+      return { ...place, fingerprint: await fingerprint(checkpoint, signal), checkpoint };
     }),
     pool: chosen.members.map(({ path }) => place.get(path)!),
     last: (newest ?? chosen).members.slice(-SMA_MEMBERS).map(({ path }) => place.get(path)!),

@@ -3,6 +3,7 @@ import { removeTree } from '../../base/disk/remove-tree.ts';
 import { SYSTEM } from '../../base/disk/system.ts';
 import { MergeError, type Warning } from '../../base/errors.ts';
 import { drain } from '../../base/event-stream.ts';
+import { isSampled } from '../../checkpoints/fingerprint.ts';
 import { executePlan } from '../../merge/engine/execute.ts';
 import { buildPlan } from '../../merge/plan/build.ts';
 import type { FoundMembers, OutputRequest, Plan, PlanRequest } from '../../merge/plan/types.ts';
@@ -70,8 +71,8 @@ export class Merger {
     const plan = await buildPlan({ ...this.#request(requests), force }, signal);
     for (const { left } of plan.outputs) for (const { leadsTo } of left) if (leadsTo !== undefined) this.#hidden.add(leadsTo);
     const known = new Map(this.#members.map(({ path, fingerprint }) => [path, fingerprint]));
-    const changed = plan.members.find(({ path, fingerprint }) => known.get(path) !== fingerprint);
-    if (changed !== undefined) {
+    for (const changed of plan.members) {
+      if (await isSampled(changed.checkpoint, known.get(changed.path), changed.fingerprint)) continue;
       throw new MergeError('E_INPUT_CHANGED', `${changed.path}: the checkpoint changed since the search began`, {
         details: { file: changed.path },
         help: 'Scores of the old and the new content cannot be compared: put the old one back and go on with --resume, or start anew.',

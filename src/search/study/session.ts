@@ -1,8 +1,10 @@
 import { join } from 'node:path';
 import { MergeError } from '../../base/errors.ts';
 import { MOST } from '../../base/limits.ts';
+import { mapBounded } from '../../base/map-bounded.ts';
 import { optionName } from '../../base/option-words.ts';
 import { keysOf, pick } from '../../base/pick.ts';
+import { fingerprintLike, hasTodaysDefinition } from '../../checkpoints/fingerprint.ts';
 import { inputAround } from '../../merge/plan/outputs/output-path.ts';
 import { CHECKS, MACHINE, TRUST } from '../../recipe/options.ts';
 import { recordedPolicies } from '../../recipe/policy/files.ts';
@@ -11,7 +13,7 @@ import { checkReadOptions } from '../evaluate/results/read.ts';
 import type { Goal } from '../evaluate/types.ts';
 import { differences } from './differences.ts';
 import { StudyFolder, type WorkFolder } from './folder.ts';
-import { type MembersRequest, type StudyMembers, studyMembers } from './members.ts';
+import { FINGERPRINTS_AT_ONCE, type MembersRequest, type StudyMembers, studyMembers } from './members.ts';
 import { Merger, type MergeSettings } from './merges.ts';
 import { Records, resumedTrials } from './records.ts';
 import { commandText, type EvaluationSettings, metricTexts, readOptions, scorerOf } from './scorer.ts';
@@ -117,7 +119,7 @@ export async function refuseInsideInputs(
  */
 export async function openSession(
   request: StudyRequest,
-  members: StudyMembers,
+  found: StudyMembers,
   own: OwnIdentity,
   how: {
     readonly emit: (event: StudyEvent) => void;
@@ -131,11 +133,10 @@ export async function openSession(
     readonly afterwards?: number;
   },
 ): Promise<Session> {
-  const identity = identityOf(request, members, own);
   const folder = await StudyFolder.open(request.dir);
   try {
     const file = join(folder.path, TRIALS_FILE);
-    const stored = await storedTrials(folder, file, identity, request);
+    const { members, identity, ...stored } = await storedTrials(folder, file, found, request, own);
     const records = new Records(folder.path, identity, { others: [request.output, request.like].filter((path) => path !== undefined) });
     const { study, work, bytes, merging, goal } = await startStudy(request, {
       driver: undefined,
@@ -173,7 +174,7 @@ interface Start {
   readonly afterwards?: number;
 }
 
-type StoredStart = Awaited<ReturnType<typeof storedTrials>>;
+type StoredStart = Pick<Awaited<ReturnType<typeof storedTrials>>, 'trials' | 'goal'>;
 
 async function startStudy(request: StudyRequest, start: Start) {
   const { folder, members, identity, records, stored, emit, signal, driver, whole, afterwards } = start;
@@ -244,12 +245,16 @@ async function bytesOfMerge(
   return plan.freeBytesNeeded + plan.outputs[0]!.sideFiles.reduce((sum, { size }) => sum + size, 0);
 }
 
-async function storedTrials(folder: StudyFolder, file: string, identity: StudyIdentity, { resume, force }: StudyRequest) {
-  const none = { trials: [], goal: null } as const;
+/** What a folder has of a study, and the members as that names them. */
+async function storedTrials(folder: StudyFolder, file: string, found: StudyMembers, request: StudyRequest, own: OwnIdentity) {
+  const { resume, force } = request;
+  const none = { trials: [], goal: null, members: found, identity: identityOf(request, found, own) } as const;
   if (force && !resume) return none;
   const stored = await readTrials(file, { mend: resume === true });
   // Nothing that was paid for is lost where no trial has a score yet.
   if (stored === null || !stored.trials.some(({ status }) => status === 'complete')) return none;
+  const members = await inDefinitionOf(stored.identity, found);
+  const identity = identityOf(request, members, own);
   const differing = differences(stored.identity, identity);
   // Ended because nobody said which scores are better, it found nothing that could be lost: the same command
   // with the goal is the answer to that.
@@ -269,7 +274,16 @@ async function storedTrials(folder: StudyFolder, file: string, identity: StudyId
   if (differing.length > 0) {
     throw new MergeError('E_SEARCH_STATE', `${file}: it was begun with other settings: ${differing.join('; ')}`, { details: { file } });
   }
-  return { trials: resumedTrials(stored, identity.members), goal: storedGoal(stored) };
+  return { trials: resumedTrials(stored, identity.members), goal: storedGoal(stored), members, identity };
+}
+
+/** Members by fingerprints of the definition that a study began with: recipes of its trials are known by them. */
+async function inDefinitionOf({ members: [first] }: StudyIdentity, found: StudyMembers): Promise<StudyMembers> {
+  if (first === undefined || hasTodaysDefinition(first.fingerprint)) return found;
+  const all = await mapBounded(found.all, FINGERPRINTS_AT_ONCE, async (member) => {
+    return { ...member, fingerprint: await fingerprintLike(member.checkpoint, first.fingerprint) };
+  });
+  return { ...found, all };
 }
 
 function identityOf(request: StudyRequest, { all, pool, last }: StudyMembers, own: OwnIdentity): StudyIdentity {

@@ -15,21 +15,31 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { assertUnchanged, fingerprint, inputIdentity, sampleOf } from '../../../src/checkpoints/fingerprint.ts';
+import {
+  assertUnchanged,
+  combinedSample,
+  digestOfFile,
+  digestsOfFiles,
+  type FileDigest,
+  fingerprint,
+  fingerprintLike,
+  inputIdentity,
+  isSampled,
+  sampleOf,
+} from '../../../src/checkpoints/fingerprint.ts';
 import { openCheckpoint } from '../../../src/checkpoints/open.ts';
 import { tensorOfSpot } from '../../../src/checkpoints/spots.ts';
 import { entry, fileBytes, folderOf, indexText, mergeError, seeded, smallFile } from '../../support/safetensors.ts';
 
-/** The recipe in words, as slowly as it reads. */
-function expectedFingerprint(files: readonly string[]): string {
-  const pieces: Buffer[] = [];
-  for (const file of files) {
+/** What is looked at of each file, as slowly as the definition reads. */
+function sampledBytes(files: readonly string[]): Buffer[] {
+  return files.map((file) => {
     const bytes = readFileSync(file);
     const size = Buffer.alloc(8);
     size.writeBigUInt64LE(BigInt(bytes.length));
     const dataStart = 8 + Number(bytes.readBigUInt64LE());
+    const pieces: Buffer[] = [size, bytes.subarray(0, dataStart)];
     const n = bytes.length - dataStart;
-    pieces.push(size, bytes.subarray(0, dataStart));
     if (n <= 262_144) pieces.push(bytes.subarray(dataStart));
     else {
       for (let i = 0; i < 64; i++) {
@@ -37,8 +47,14 @@ function expectedFingerprint(files: readonly string[]): string {
         pieces.push(bytes.subarray(at, at + 4096));
       }
     }
-  }
-  return createHash('sha256').update(Buffer.concat(pieces)).digest('hex');
+    return Buffer.concat(pieces);
+  });
+}
+
+const sha256 = (bytes: Buffer): Buffer => createHash('sha256').update(bytes).digest();
+
+function expectedFingerprint(files: readonly string[]): string {
+  return `v2-${sha256(Buffer.concat(sampledBytes(files).map(sha256))).toString('hex')}`;
 }
 
 function randomFile(name: string, size: number): Uint8Array {
@@ -61,6 +77,66 @@ test('several shards, in the order of their names', async () => {
     s9: randomFile('a', 10),
   });
   expect(await fingerprint(await openCheckpoint(folder))).toBe(expectedFingerprint([join(folder, 's10'), join(folder, 's9')]));
+});
+
+test('a recorded fingerprint of version 0.1.0 is compared in its own definition', async () => {
+  const folder = folderOf({
+    'model.safetensors.index.json': indexText({ a: 's1', b: 's2' }),
+    s1: randomFile('a', 300_000),
+    s2: randomFile('b', 10),
+  });
+  const files = [join(folder, 's1'), join(folder, 's2')];
+  const first = sha256(Buffer.concat(sampledBytes(files))).toString('hex');
+  const checkpoint = await openCheckpoint(folder);
+  expect(await fingerprintLike(checkpoint, first)).toBe(first);
+  expect(await fingerprintLike(checkpoint, expectedFingerprint(files))).toBe(expectedFingerprint(files));
+  const now = await fingerprint(checkpoint);
+  for (const [recorded, same] of [
+    [first, true],
+    [now, true],
+    [`0${first.slice(1)}`, first.startsWith('0')],
+    [`${now}0`, false],
+    [undefined, false],
+  ] as const) {
+    expect(await isSampled(checkpoint, recorded, now)).toBe(same);
+  }
+});
+
+test('digests of files taken one by one, in any order, are those of the whole', async () => {
+  const names = Array.from({ length: 70 }, (_, i) => `s${String(i).padStart(3, '0')}`);
+  const shards = names.map((name, i) => [name, randomFile(name, 1000 + i * 6000)] as const);
+  const folder = folderOf({
+    'model.safetensors.index.json': indexText(Object.fromEntries(names.map((n) => [n, n]))),
+    ...Object.fromEntries(shards),
+  });
+  const checkpoint = await openCheckpoint(folder);
+  const found = new Map<number, FileDigest>();
+  const half = [...names.keys()].reverse().slice(35);
+  for (const i of half) found.set(i, await digestOfFile(checkpoint, i));
+  const others = [...names.keys()].filter((i) => !half.includes(i));
+  let next = 0;
+  for await (const digest of digestsOfFiles(checkpoint, others)) found.set(others[next++]!, digest);
+  const bytes = sampledBytes(names.map((name) => join(folder, name)));
+  for (const [i, content] of bytes.entries()) expect(found.get(i)!.digest).toEqual(sha256(content));
+  expect(combinedSample(names.map((_, i) => found.get(i)!))).toEqual(await sampleOf(checkpoint));
+});
+
+test('a header of megabytes is read as any other', async () => {
+  const entries = Array.from({ length: 40_000 }, (_, i) => entry(`layers.${i}.a.name.that.is.rather.long.weight`, 'U8', [1], i, i + 1));
+  const folder = folderOf({
+    'model.safetensors': fileBytes(
+      `{${entries.join()}}`,
+      Uint8Array.from({ length: 40_000 }, (_, i) => i),
+    ),
+  });
+  expect(readFileSync(join(folder, 'model.safetensors')).length).toBeGreaterThan(2 * 2 ** 20);
+  expect(await fingerprint(await openCheckpoint(folder))).toBe(expectedFingerprint([join(folder, 'model.safetensors')]));
+});
+
+test('an abort ends it with its reason', async () => {
+  const checkpoint = await openCheckpoint(folderOf({ 'model.safetensors': smallFile('a') }));
+  const reason = new Error('enough');
+  await expect(fingerprint(checkpoint, AbortSignal.abort(reason))).rejects.toBe(reason);
 });
 
 test('equal headers with other data have other fingerprints, equal files the same', async () => {

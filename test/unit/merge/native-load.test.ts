@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { MergeError } from '../../../src/base/errors.ts';
-import { NATIVE_API_VERSION } from '../../../src/merge/native/binding.ts';
-import { type LoadHost, loadBindingFrom, platformName } from '../../../src/merge/native/load.ts';
+import { NATIVE_API_VERSION } from '../../../src/base/native/addon.ts';
+import { type LoadHost, loadAddonFrom, platformName } from '../../../src/base/native/load-addon.ts';
 
 /**
  * A Linux machine with glibc on which nothing is there; `files` maps paths to what loading them gives or
@@ -30,7 +30,7 @@ const PREBUILD = '/pkg/prebuilds/linux-x64.node';
 
 function failure(of: LoadHost): MergeError {
   try {
-    loadBindingFrom(of);
+    loadAddonFrom(of);
   } catch (error) {
     expect(error).toBeInstanceOf(MergeError);
     expect((error as MergeError).code).toBe('E_NATIVE_LOAD');
@@ -41,22 +41,22 @@ function failure(of: LoadHost): MergeError {
 
 describe('order', () => {
   test('a local build comes before the prebuild', () => {
-    expect(loadBindingFrom(host({}, { [BUILD]: good, [PREBUILD]: good }))).toEqual({ binding: good, path: BUILD });
-    expect(loadBindingFrom(host({}, { [PREBUILD]: good }))).toEqual({ binding: good, path: PREBUILD });
+    expect(loadAddonFrom(host({}, { [BUILD]: good, [PREBUILD]: good }))).toEqual({ binding: good, path: BUILD });
+    expect(loadAddonFrom(host({}, { [PREBUILD]: good }))).toEqual({ binding: good, path: PREBUILD });
   });
 
   test('a broken local build gives way to the prebuild', () => {
-    expect(loadBindingFrom(host({}, { [BUILD]: new Error('bad'), [PREBUILD]: good })).path).toBe(PREBUILD);
-    expect(loadBindingFrom(host({}, { [BUILD]: { apiVersion: 0 }, [PREBUILD]: good })).path).toBe(PREBUILD);
+    expect(loadAddonFrom(host({}, { [BUILD]: new Error('bad'), [PREBUILD]: good })).path).toBe(PREBUILD);
+    expect(loadAddonFrom(host({}, { [BUILD]: { apiVersion: 0 }, [PREBUILD]: good })).path).toBe(PREBUILD);
   });
 
   test('an explicit choice stands alone', () => {
-    expect(loadBindingFrom(host({ forced: '/x.node' }, { '/x.node': good, [BUILD]: good })).path).toBe('/x.node');
+    expect(loadAddonFrom(host({ forced: '/x.node' }, { '/x.node': good, [BUILD]: good })).path).toBe('/x.node');
     const error = failure(host({ forced: '/none.node' }, { [BUILD]: good }));
     expect(error.message).toContain('/none.node: not there');
     expect(error.message).not.toContain(BUILD);
     expect(error.help).toContain('Unset CKPT_MERGE_BINARY');
-    expect(loadBindingFrom(host({ forced: '' }, { [BUILD]: good })).path).toBe(BUILD);
+    expect(loadAddonFrom(host({ forced: '' }, { [BUILD]: good })).path).toBe(BUILD);
   });
 
   test('prebuilds are named by platform, architecture and libc', () => {

@@ -6,7 +6,7 @@ import { rankFileError } from '../rank-files.ts';
 import type { Container, FolderEntries, Found, Opened } from '../types.ts';
 import { ScanCache } from './header-cache.ts';
 import { MAX_OPEN_FILES } from './limits.ts';
-import { readScan } from './read-header.ts';
+import { readScan, readScans } from './read-header.ts';
 import { readIndex } from './read-index.ts';
 import type { SafetensorsIndex } from './scan-index.ts';
 import { isRankFile, type ShardSet, shardSet } from './shard-names.ts';
@@ -128,10 +128,12 @@ async function filesOfNanotron({ store, path }: Found): Promise<Files> {
 }
 
 async function openShards({ path, entries }: Found, files: Files, cache: ScanCache): Promise<Shard[]> {
-  const results = await mapBounded(files.names, MAX_OPEN_FILES, async (name) => {
-    const file = entries === null ? path : join(path, name);
+  const paths = files.names.map((name) => (entries === null ? path : join(path, name)));
+  const together = await readScans(paths, cache);
+  const results = await mapBounded([...files.names.entries()], MAX_OPEN_FILES, async ([i, name]) => {
+    const file = paths[i]!;
     try {
-      const { scan, stat } = await readScan(file, cache, entries?.get(name));
+      const { scan, stat } = together[i] ?? (await readScan(file, cache, entries?.get(name)));
       return { name, path: file, stat, tensors: scan.tensors, metadata: scan.metadata };
     } catch (error) {
       if (!(error instanceof MergeError)) throw error;

@@ -1,4 +1,5 @@
 import { MergeError } from '../../../base/errors.ts';
+import { readPieces } from '../../../base/store/pieces.ts';
 import { readExactly, storeOf } from '../../../base/store/store.ts';
 import type { Stat } from '../../../base/store/types.ts';
 import { otherContent, otherContentError, START_BYTES } from '../other-content.ts';
@@ -8,6 +9,14 @@ import type { SafetensorsHeader } from './types.ts';
 
 /** Bytes of the first read: the headers of most shards fit, so that they cost one request. */
 const FIRST_READ_BYTES = 128 * 1024;
+
+/** Files from which on their headers are read together. */
+const MANY_FILES = 8;
+/** How much longer than the first a header may be and still be read with the others, as a share and in bytes. */
+const LONGER = 1.25;
+const LONGER_BYTES = 4096;
+/** Headers of more bytes are read one by one: together they would fill the memory. */
+const MOST_TOGETHER = 4 * 2 ** 20;
 
 /** What reading a header ends with where the file holds none. */
 const NOT_A_HEADER: ReadonlySet<string> = new Set(['E_HEADER_TOO_LARGE', 'E_HEADER_TRUNCATED', 'E_HEADER_START', 'E_HEADER_JSON']);
@@ -22,8 +31,40 @@ export async function readHeader(path: string): Promise<SafetensorsHeader> {
   return { path, fileSize: stat.size, ...headerOf(scan.tensors) };
 }
 
+/** A header, and what identifies its file. */
+export interface FileScan {
+  readonly scan: Scan;
+  readonly stat: Stat;
+}
+
+/**
+ * {@link readScan} for the files of a checkpoint, with many requests in flight. Null for a file where that does
+ * not do, because its header is much longer than that of the first, or it or one before it has a fault: read by
+ * itself it says which.
+ */
+export async function readScans(paths: readonly string[], cache: ScanCache): Promise<(FileScan | null)[]> {
+  const scans = new Array<FileScan | null>(paths.length).fill(null);
+  if (paths.length < MANY_FILES) return scans;
+  try {
+    scans[0] = await readScan(paths[0]!, cache);
+    const length = Math.max(Math.ceil(cache.longest * LONGER) + LONGER_BYTES, START_BYTES);
+    if (length > MOST_TOGETHER) return scans;
+    const wanted = paths.slice(1).map((path) => ({ path, pieces: [[0, length] as const] }));
+    for await (const { file, stat, pieces } of readPieces(wanted)) {
+      const { bytes } = pieces[0]!;
+      const source = { path: wanted[file]!.path, fileSize: stat.size };
+      const total = 8 + headerLength(bytes, source);
+      // A copy: the cache keeps it, and with it would keep all that was read at a time.
+      if (total <= bytes.length) scans[file + 1] = { scan: cache.header(Buffer.from(bytes.subarray(0, total)), source), stat };
+    }
+  } catch (error) {
+    if (!(error instanceof MergeError)) throw error;
+  }
+  return scans;
+}
+
 /** {@link readHeader} through a cache, with what identifies the file; `known` as in `Store.open`. */
-export async function readScan(path: string, cache: ScanCache, known = false): Promise<{ scan: Scan; stat: Stat }> {
+export async function readScan(path: string, cache: ScanCache, known = false): Promise<FileScan> {
   const file = await storeOf(path).open(path, known);
   const { stat } = file;
   let start = Buffer.alloc(0);

@@ -1,7 +1,5 @@
-import type { ContentSample } from '../../../checkpoints/fingerprint.ts';
+import type { Spots } from '../../../checkpoints/spots.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
-
-type Spots = ContentSample['spots'];
 
 /** Beside the members and not in them: a plan is handed to whoever calls the library. */
 const SEEN = new WeakMap<Checkpoint, Spots>();
@@ -11,7 +9,7 @@ export function keepSpots(checkpoint: Checkpoint, spots: Spots): void {
   SEEN.set(checkpoint, spots);
 }
 
-/** What the sampled blocks of a planned member showed (see `ContentSample.spots`). */
+/** What the sampled blocks of a planned member showed (see `FileDigest`). */
 export function spotsOf(checkpoint: Checkpoint): Spots {
   return SEEN.get(checkpoint) ?? new Map();
 }
