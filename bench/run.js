@@ -37,6 +37,7 @@ const BENCHES = [
   'suggest',
   'regret',
   'coverage',
+  'ranks-sim',
   'startup',
   'f32-accumulator',
   'micro',
