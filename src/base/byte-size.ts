@@ -31,13 +31,26 @@ const SHOWN = 60;
  * @throws MergeError E_OPTION for anything else
  */
 export function parseByteSize(size: string | number, what: string): number {
+  return parseBytes(size, `${what} takes a size`, 'Write bytes (268435456), decimal units (256M, 1.5G) or binary units (256MiB, 1GiB).');
+}
+
+/**
+ * `40GB/s`, `500MiB`: bytes a second, from 1 to 1 PiB; the second may be left out.
+ * @param what the option, for the message
+ * @throws MergeError E_OPTION for anything else
+ */
+export function parseByteRate(rate: string, what: string): number {
+  const bytes = /^(.*\S)\s*\/\s*s$/i.exec(rate.trim())?.[1];
+  return parseBytes(bytes ?? rate, `${what} takes bytes a second`, 'Write decimal units (40GB/s, 1.5GB/s) or binary units (500MiB/s).');
+}
+
+/** @param what who takes what, as the beginning of a sentence */
+function parseBytes(size: string | number, what: string, help: string): number {
   const text = String(size).trim();
   const match = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i.exec(text);
   const unit = UNITS[(match?.[2] ?? '?').toLowerCase()];
   const bytes = match !== null && unit !== undefined ? Math.round(Number(match[1]) * unit) : Number.NaN;
   if (bytes >= 1 && bytes <= MOST.bytes) return bytes;
   const shown = text.length > SHOWN ? `${text.slice(0, SHOWN)}…` : text;
-  throw new MergeError('E_OPTION', `${what} takes a size up to 1PiB, not '${shown}'`, {
-    help: 'Write bytes (268435456), decimal units (256M, 1.5G) or binary units (256MiB, 1GiB).',
-  });
+  throw new MergeError('E_OPTION', `${what} up to 1PiB, not '${shown}'`, { help });
 }

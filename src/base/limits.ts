@@ -5,7 +5,9 @@
  */
 export const MOST = {
   threads: 1024,
-  /** Bytes: a pebibyte. */
+  /** Requests in flight: each has a thread of its own. */
+  ioDepth: 1024,
+  /** Bytes, of a size or a second: a pebibyte. */
   bytes: 2 ** 50,
   /** Checkpoints, layers, members: what is counted one by one. */
   count: 2 ** 31 - 1,

@@ -17,7 +17,7 @@ import type { Plan } from './plan/types.ts';
 import { onceAtWork, planOfTask, severalTasks } from './several-tasks.ts';
 
 /** How a recipe is carried out; nothing of it changes what the outputs hold. */
-export interface MachineOptions extends Omit<ExecuteOptions, 'signal'> {
+export interface MachineOptions extends Omit<ExecuteOptions, 'signal' | 'share'> {
   /** Bound of native buffers in bytes; default 256 MiB. */
   readonly memory?: number | undefined;
   /**
@@ -57,12 +57,18 @@ const OF_RUN = { ...OF_MACHINE, onProgress: { kind: 'function' } } as const sati
  */
 export async function planRecipe(recipe: Recipe | string, options: MachineOptions & Pick<RunOptions, 'signal'> = {}): Promise<Plan> {
   checkRequest(recipe, options);
-  const { memory, threads, unitBytes, force, resume, followLinks, signal } = options;
+  const { memory, threads, ioDepth, maxRead, unitBytes, force, resume, followLinks, signal } = options;
   if (threads !== undefined && !(Number.isInteger(threads) && threads > 0 && threads <= MOST.threads)) {
     throw new MergeError('E_OPTION', `${optionName('threads')} must be a whole number from 1 to ${MOST.threads}, not ${threads}`);
   }
   if (memory !== undefined && !(Number.isSafeInteger(memory) && memory > 0 && memory <= MOST.bytes)) {
     throw new MergeError('E_OPTION', `${optionName('memory')} must be a number of bytes from 1 to ${MOST.bytes}, not ${memory}`);
+  }
+  if (ioDepth !== undefined && !(Number.isInteger(ioDepth) && ioDepth > 0 && ioDepth <= MOST.ioDepth)) {
+    throw new MergeError('E_OPTION', `${optionName('ioDepth')} must be a whole number from 1 to ${MOST.ioDepth}, not ${ioDepth}`);
+  }
+  if (maxRead !== undefined && !(maxRead >= 1 && maxRead <= MOST.bytes)) {
+    throw new MergeError('E_OPTION', `${optionName('maxRead')} must be bytes a second from 1 to ${MOST.bytes}, not ${maxRead}`);
   }
   if (unitBytes !== undefined && !(Number.isSafeInteger(unitBytes) && unitBytes > 0 && unitBytes <= MOST.bytes)) {
     throw new MergeError('E_OPTION', `unitBytes must be a number of bytes from 1 to ${MOST.bytes}, not ${unitBytes}`);

@@ -145,6 +145,7 @@ const WANTED: Readonly<Record<Kind, Check>> = {
   count: must('a whole number', isNumber),
   index: must('a whole number', isNumber),
   bytes: must('a number of bytes', isNumber),
+  rate: must('a number of bytes a second', isNumber),
   distance: amount,
   point: amount,
   quantity: amount,

@@ -29,6 +29,8 @@ interface Values {
   readonly count: number;
   readonly index: number;
   readonly bytes: number;
+  /** Bytes a second. */
+  readonly rate: number;
   /** An amount of training over 0; a place in it, 0 included; either. */
   readonly distance: QuantityText;
   readonly point: QuantityText;
@@ -255,6 +257,18 @@ export const MACHINE = {
     value: 'mode',
     default: 'auto, by file system',
     help: 'how inputs are read: map, read',
+  },
+  ioDepth: {
+    kind: 'count',
+    range: { atMost: MOST.ioDepth },
+    default: '32, or one a thread',
+    help: 'requests in flight where inputs are read, not mapped: on network file systems, and with --io read',
+  },
+  maxRead: {
+    kind: 'rate',
+    value: 'rate',
+    default: 'no bound',
+    help: 'bytes a second that are read of the inputs at most, by all processes of the merge together: 40GB/s, 500MiB/s',
   },
   cache: {
     kind: 'choice',

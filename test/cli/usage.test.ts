@@ -43,6 +43,8 @@ const REFUSED: readonly (readonly [string, readonly string[], string, RegExp])[]
   ['no threads', ['average', 'a', '-o', 'x', '--threads', '0'], 'E_OPTION', /--threads/],
   ['half a thread', ['average', 'a', '-o', 'x', '--threads', '0.5'], 'E_OPTION', /--threads/],
   ['unknown unit', ['average', 'a', '-o', 'x', '--memory', '4 potatoes'], 'E_OPTION', /256MiB/],
+  ['a rate of minutes', ['average', 'a', '-o', 'x', '--max-read', '4GB/min'], 'E_OPTION', /--max-read takes bytes a second/],
+  ['no request in flight', ['average', 'a', '-o', 'x', '--io-depth', '0'], 'E_OPTION', /--io-depth/],
   ['unknown dtype', ['average', 'a', '-o', 'x', '--dtype', 'int8'], 'E_OPTION', /BF16, F16, F32, F64/],
   ['unknown io mode', ['average', 'a', '-o', 'x', '--io', 'mmap'], 'E_OPTION', /auto, map, read/],
   ['unknown cache mode', ['average', 'a', '-o', 'x', '--cache', 'none'], 'E_OPTION', /auto, keep, drop/],

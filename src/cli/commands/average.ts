@@ -102,10 +102,15 @@ function withResume({ code, message, details, help, cause }: MergeError, kept: r
 export async function showPlan(
   context: Context,
   made: Plan,
-  flags: { readonly json?: boolean; readonly quiet?: boolean; readonly resume?: boolean | undefined },
+  flags: {
+    readonly json?: boolean;
+    readonly quiet?: boolean;
+    readonly resume?: boolean | undefined;
+    readonly maxRead?: number | undefined;
+  },
 ): Promise<number> {
   const { terminal } = context;
-  const document = planDocument(made, await expectedTime(made), flags.resume ? await resumptions(made) : null);
+  const document = planDocument(made, await expectedTime(made, flags.maxRead), flags.resume ? await resumptions(made) : null);
   const progress = createProgress('none', terminal);
   const note = containerNote(made);
   if (note !== null && !flags.quiet) terminal.err.write(`${note}\n`);

@@ -8,7 +8,7 @@ import { parseChoice, parseLayers, parsePath, parseWholeNumber, wholeNumber } fr
 import { addWatchOptions } from './watch-options.ts';
 
 /** How fast and with how much of the machine. */
-const MACHINE = ['threads', 'memory', 'io', 'cache'] as const;
+const MACHINE = ['threads', 'memory', 'io', 'ioDepth', 'maxRead', 'cache'] as const;
 
 export function addMergeOptions(command: Command): Command {
   command.usage('INPUT... -o OUT [options]');

@@ -1,5 +1,5 @@
 import type { Command, Option as CommandOption } from 'commander';
-import { parseByteSize } from '../../base/byte-size.ts';
+import { parseByteRate, parseByteSize } from '../../base/byte-size.ts';
 import { MOST } from '../../base/limits.ts';
 import { keysOf } from '../../base/pick.ts';
 import { parseQuantity } from '../../checkpoints/run/quantity.ts';
@@ -56,6 +56,8 @@ function reading(option: Option): [word: string, parse: ValueParser<unknown>] {
     case 'bytes':
     case 'size':
       return ['size', parseByteSize];
+    case 'rate':
+      return ['rate', parseByteRate];
     case 'point':
       return ['point', parseAmount];
     case 'distance':

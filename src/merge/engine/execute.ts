@@ -17,10 +17,11 @@ import { PASSES } from './passes/all.ts';
 import { CallRunner, type Calls } from './passes/calls.ts';
 import type { UnitBatch, UnitWork } from './passes/pass.ts';
 import { RoundingTally } from './rounding.ts';
+import { Pace, type ThrottleChoices } from './throttle.ts';
 import { type CallTotals, MergeTotals } from './totals.ts';
 import { planUnits, type Unit } from './units.ts';
 
-export interface ExecuteOptions extends EngineChoices {
+export interface ExecuteOptions extends EngineChoices, ThrottleChoices {
   /** Mapped or positioned reads; `auto` decides by file system. */
   readonly io?: IoChoice | undefined;
   readonly force?: boolean | undefined;
@@ -125,6 +126,7 @@ class MergeRun {
   readonly #rounding: RoundingTally;
   readonly #totals: MergeTotals;
   readonly #calls: CallRunner;
+  readonly #pace: Pace;
   readonly #publications: Publication[] = [];
   /** [K] what there was to say of each output: all that its provenance records. */
   readonly #warnings: Warning[][];
@@ -152,6 +154,7 @@ class MergeRun {
     this.#totals = new MergeTotals(plan);
     this.#warnings = plan.outputs.map((output) => [...output.warnings]);
     this.#calls = new CallRunner(options.signal);
+    this.#pace = new Pace(options);
   }
 
   /** Says each warning once, though it may be about several outputs. */
@@ -245,7 +248,7 @@ class MergeRun {
 
   async *#run<B extends UnitBatch, R extends CallTotals>(unit: Unit, calls: Omit<Calls<B, R>, 'failure'>): AsyncGenerator<MergeEvent> {
     const failure = (cause: unknown, batch: B): unknown => describeFailure(cause, { batch, plan: this.#plan, shard: unit.shard });
-    for await (const result of this.#calls.run({ ...calls, failure })) {
+    for await (const result of this.#calls.run({ ...calls, next: this.#pace.of(calls.next), failure })) {
       this.#totals.called(result);
       const progress = this.#totals.progress('merge', unit.shard);
       if (progress !== undefined) yield progress;

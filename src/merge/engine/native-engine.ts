@@ -12,6 +12,8 @@ export interface EngineChoices {
    * memory available.
    */
   readonly cache?: 'auto' | 'keep' | 'drop' | undefined;
+  /** Requests in flight of positioned reads; 32, or one a thread where these are more, when absent. */
+  readonly ioDepth?: number | undefined;
   /** False skips every fsync: benches only. */
   readonly sync?: boolean | undefined;
   /** Odd shapes for tests and benches. */
@@ -41,10 +43,11 @@ export class EngineHolder {
   get(reads: boolean): NativeEngine {
     if (this.#engine !== undefined && (this.#reads || !reads)) return this.#engine;
     this.close();
-    const { threads, cache, sync, tuning } = this.#choices;
+    const { threads, cache, ioDepth, sync, tuning } = this.#choices;
     const { members, outputs, memory, bytesRead, bytesWritten } = this.#plan;
     try {
       this.#engine = this.#binding.createEngine({
+        ...(ioDepth !== undefined && { requestsInFlight: ioDepth }),
         ...tuning,
         threads: threads ?? defaultThreads(),
         memoryBytes: memory,

@@ -27,6 +27,7 @@ import { inForm } from './outputs/forms.ts';
 import { outputFiles } from './outputs/output-files.ts';
 import { formatOf, outputConflicts, outputsOverlap, recordConflicts } from './outputs/output-path.ts';
 import { spaceNeeded } from './outputs/space.ts';
+import { stripeHints } from './outputs/stripes.ts';
 import { Tokenizers } from './outputs/tokenizers.ts';
 import { hasFloatsOnly, parameterCount, quantisedBytes, quantisedOf } from './quantised/shards.ts';
 import { recipeText } from './recipe-text.ts';
@@ -306,7 +307,7 @@ async function planOf(request: PlanRequest, samples: Samples, signal?: AbortSign
     members,
     layout,
     ...options,
-    outputs,
+    outputs: await stripeHints(outputs),
     finished: [],
     files: planned.files.list,
     shards,

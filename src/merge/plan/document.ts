@@ -28,7 +28,7 @@ export interface PlanDocument {
     readonly phase: Phase | null;
     /** The loss spike that the members lie before; null where none was asked for. */
     readonly spike: Spike | null;
-    /** Findings of selection and schedule, a line each. */
+    /** Findings of selection and schedule, and what could be done for its files beforehand, a line each. */
     readonly notes: readonly string[];
     readonly files: readonly { readonly name: string; readonly bytes: number }[];
     /**
@@ -90,7 +90,7 @@ export function planDocument(plan: Plan, expectedSeconds: number | null = null, 
       excluded: output.selection?.excluded ?? [],
       phase: output.selection?.phase ?? null,
       spike: output.selection?.spike ?? null,
-      notes: [...(output.selection?.notes ?? []), ...output.schedule.notes],
+      notes: [...(output.selection?.notes ?? []), ...output.schedule.notes, ...(output.hint === undefined ? [] : [output.hint])],
       files: output.files.map(({ name, bytes }) => ({ name, bytes })),
       sideFiles: [
         ...output.composed.map((file) => ({

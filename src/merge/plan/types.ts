@@ -187,6 +187,8 @@ export interface PlanOutput {
   readonly weightsFrom: WeightSource | null;
   /** What it has of the trainer's state, where its container holds that and training is to go on from it. */
   readonly kept: KeptState | null;
+  /** What could be done beforehand for its files to be written faster; absent where there is nothing to say. */
+  readonly hint?: string;
   /** Where its record lies that a file cannot hold; null where it is in the output. */
   readonly recordBeside: string | null;
   /** One for each of `Plan.tables`, in the same order. */

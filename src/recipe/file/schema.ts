@@ -84,6 +84,7 @@ const SCHEMAS: Readonly<Record<Option['kind'], (label: string, option: Option) =
   count: () => count,
   index: () => index,
   bytes: () => count,
+  rate: () => count,
   distance,
   point: (label) => amount(label, parseQuantity, '8B (tokens) or 1000steps'),
   quantity: distance,

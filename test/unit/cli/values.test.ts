@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { parseByteSize } from '../../../src/base/byte-size.ts';
+import { parseByteRate, parseByteSize } from '../../../src/base/byte-size.ts';
 import { MergeError } from '../../../src/base/errors.ts';
 import { parseInput, parseInputs } from '../../../src/cli/options/inputs.ts';
 import { parseChoice, parseFraction, parsePath, parsePositiveInteger, parseWeights } from '../../../src/cli/options/values.ts';
@@ -36,6 +36,21 @@ describe('sizes', () => {
 
   it.each(['', '0', '-1', '256X', '1e6', 'M', '1.2.3', '0.1', '99999999T', 'NaN', '1G1', '١'])('%j is refused', (text) => {
     expect(refusal(() => parseByteSize(text, '--memory'), `--memory takes a size up to 1PiB, not '${text}'`)).toBe('E_OPTION');
+  });
+});
+
+describe('rates', () => {
+  it.each([
+    ['40GB/s', 40e9],
+    ['40 GB / s', 40e9],
+    ['500MiB/s', 524_288_000],
+    ['1.5G', 1.5e9],
+    ['1000/S', 1000],
+  ])('%s is %d bytes a second', (text, bytes) => expect(parseByteRate(text, '--max-read')).toBe(bytes));
+
+  it.each(['', '0/s', '/s', '40GB/min', '40GB/s/s', '40Gbit/s', '-1GB/s', '1GBs'])('%j is refused', (text) => {
+    const shown = text.replace(/\s*\/\s*s$/i, '') || text;
+    expect(refusal(() => parseByteRate(text, '--max-read'), `--max-read takes bytes a second up to 1PiB, not '${shown}'`)).toBe('E_OPTION');
   });
 });
 
