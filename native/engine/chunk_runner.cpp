@@ -24,6 +24,7 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
 Status ChunkRunner::prepare(const Job& job) {
   tiles_.resize(std::max(tiles_.size(), job.outputs.size()));
   outputs_.resize(job.outputs.size());
+  offsets_.resize(job.outputs.size());
   for (std::size_t k = 0; k < job.outputs.size(); ++k) {
     if (!tiles_[k].buffer.reserve(tile_bytes_)) return failure(Code::no_memory, "no memory for a tile");
     tiles_[k].used = 0;
@@ -37,8 +38,6 @@ Status ChunkRunner::run(const Job& job, const ChunkWork& work, InputFeed& feed, 
   if (!status.ok()) return status;
   feed.begin(job, work);
   stop_ = &work.stop;
-  written->crc.assign(job.outputs.size(), 0);
-  written->length.assign(job.outputs.size(), 0);
   const DefaultFloatEnv float_env;
   const FaultGuard guard(mappings_.data(), mappings_.size());
   std::size_t segment = 0;
@@ -122,11 +121,14 @@ Status ChunkRunner::flush(const Job& job, std::size_t segment, Written* written,
   // Before anything is written: a poisoned mapping has given zeros, on this thread or another.
   const Status trusted = poisoned(job, segment);
   if (!trusted.ok()) return trusted;
+  if (tiles_[0].used == 0) return {};
+  for (std::size_t k = 0; k < job.outputs.size(); ++k) offsets_[k] = tiles_[k].offset;
+  const std::size_t range = written->range_at(offsets_.data(), job.outputs.size());
   for (std::size_t k = 0; k < job.outputs.size(); ++k) {
     Tile& tile = tiles_[k];
     const auto start = Clock::now();
-    written->crc[k] = crc32c(written->crc[k], tile.buffer.data(), tile.used);
-    written->length[k] += tile.used;
+    written->crc[range + k] = crc32c(written->crc[range + k], tile.buffer.data(), tile.used);
+    written->length[range + k] += tile.used;
     const auto summed = Clock::now();
     Status status = job.outputs[k]->write(tile.offset, tile.buffer.data(), tile.used);
     tally->compute_seconds += std::chrono::duration<double>(summed - start).count();

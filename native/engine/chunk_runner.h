@@ -49,6 +49,7 @@ class ChunkRunner {
   std::vector<Tile> tiles_;              // [K]
   std::vector<std::uint8_t*> outputs_;   // [K]
   std::vector<std::uint8_t*> parts_;     // [K] where what is taken next goes
+  std::vector<std::uint64_t> offsets_;   // [K] where tiles go in their files
   std::vector<Mapping*> mappings_;       // of the job's files
   const std::atomic<bool>* stop_ = nullptr;
 };

@@ -17,6 +17,17 @@ constexpr std::uint64_t kMostInUse = std::uint64_t{256} << 20;
 // How often the waiting caller looks at the cancel flag, which no one signals.
 constexpr auto kCancelPoll = std::chrono::milliseconds(20);
 
+// Appends what a chunk wrote to what those before it did.
+void join(const Written& chunk, std::size_t outputs, Written* all) {
+  for (std::size_t from = 0; from < chunk.offset.size(); from += outputs) {
+    const std::size_t to = all->range_at(&chunk.offset[from], outputs);
+    for (std::size_t k = 0; k < outputs; ++k) {
+      all->crc[to + k] = crc32c_combine(all->crc[to + k], chunk.crc[from + k], chunk.length[from + k]);
+      all->length[to + k] += chunk.length[from + k];
+    }
+  }
+}
+
 Status error_of_thread(int error) { return system_failure("pthread_create", error, "cannot start a thread"); }
 
 }  // namespace
@@ -103,15 +114,7 @@ Status Engine::run(Operation& operation, CallResult* result) {
     calls_.remove(&call);
   }
   if (!call.status.ok()) return call.status;
-  Written& all = result->written;
-  all.crc.assign(job.outputs.size(), 0);
-  all.length.assign(job.outputs.size(), 0);
-  for (const Written& chunk : call.written) {
-    for (std::size_t k = 0; k < job.outputs.size(); ++k) {
-      all.crc[k] = crc32c_combine(all.crc[k], chunk.crc[k], chunk.length[k]);
-      all.length[k] += chunk.length[k];
-    }
-  }
+  for (const Written& chunk : call.written) join(chunk, job.outputs.size(), &result->written);
   result->bytes_read = call.tally.bytes_read;
   result->bytes_written = call.tally.bytes_written;
   result->read_seconds = call.read_seconds;
@@ -176,10 +179,8 @@ bool Engine::take_chunk(std::unique_lock<std::mutex>& lock, Workspace& workspace
       status = call->operation->run({call->plan, own.chunk, own.loaded.data(), call->stop}, workspace, &written, &tally);
       release_inputs(job, call->plan, chunk);
       if (status.ok() && (options_.flush_behind || options_.drop_cache)) {
-        const Piece& first = call->plan.pieces[chunk.first_piece];
-        for (std::size_t k = 0; k < job.outputs.size(); ++k) {
-          const std::uint64_t offset = job.out_offset[first.segment * job.outputs.size() + k] + first.first * job.out_size(first.segment, k);
-          write_back_.written(job.outputs[k], offset, written.length[k]);
+        for (std::size_t i = 0; i < written.offset.size(); ++i) {
+          write_back_.written(job.outputs[i % job.outputs.size()], written.offset[i], written.length[i]);
         }
       }
     } catch (const std::bad_alloc&) {

@@ -15,10 +15,23 @@
 
 namespace ckpt {
 
-// What a call wrote, of a chunk or of the whole.
+// What a call wrote, of a chunk or of the whole: R ranges in file order, each without a gap in any output.
 struct Written {
-  std::vector<std::uint32_t> crc;     // [K] of the bytes in file order
-  std::vector<std::uint64_t> length;  // [K]
+  std::vector<std::uint64_t> offset;  // [R x K] in the file
+  std::vector<std::uint64_t> length;  // [R x K]
+  std::vector<std::uint32_t> crc;     // [R x K] of the bytes
+
+  // Makes room for a range that begins at these offsets [K], unless the last one goes on there. Its row.
+  std::size_t range_at(const std::uint64_t* offsets, std::size_t outputs) {
+    bool follows = !offset.empty();
+    const std::size_t last = follows ? offset.size() - outputs : 0;
+    for (std::size_t k = 0; k < outputs && follows; ++k) follows = offset[last + k] + length[last + k] == offsets[k];
+    if (follows) return last;
+    offset.insert(offset.end(), offsets, offsets + outputs);
+    length.resize(offset.size());
+    crc.resize(offset.size());
+    return offset.size() - outputs;
+  }
 };
 
 // What a thread adds up.

@@ -53,16 +53,19 @@ void set_read(Napi::Object result, const CallResult& from) {
 
 void set_written(Napi::Object result, const CallResult& from) {
   const Napi::Env env = result.Env();
-  const std::size_t outputs = from.written.crc.size();
-  Napi::Uint32Array crc = Napi::Uint32Array::New(env, outputs);
-  Napi::Float64Array length = Napi::Float64Array::New(env, outputs);
-  for (std::size_t k = 0; k < outputs; ++k) {
-    crc[k] = from.written.crc[k];
-    length[k] = static_cast<double>(from.written.length[k]);
+  const std::size_t count = from.written.crc.size();
+  Napi::Uint32Array crc = Napi::Uint32Array::New(env, count);
+  Napi::Float64Array offset = Napi::Float64Array::New(env, count);
+  Napi::Float64Array length = Napi::Float64Array::New(env, count);
+  for (std::size_t i = 0; i < count; ++i) {
+    crc[i] = from.written.crc[i];
+    offset[i] = static_cast<double>(from.written.offset[i]);
+    length[i] = static_cast<double>(from.written.length[i]);
   }
   result.Set("bytesWritten", Napi::Number::New(env, static_cast<double>(from.bytes_written)));
   result.Set("writeSeconds", Napi::Number::New(env, from.write_seconds));
   result.Set("crc", crc);
+  result.Set("crcOffset", offset);
   result.Set("crcLength", length);
 }
 

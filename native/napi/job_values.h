@@ -15,7 +15,7 @@ void read_outputs(const Napi::Object& from, Job* job);
 
 // Sets bytesRead, readSeconds and computeSeconds.
 void set_read(Napi::Object result, const CallResult& from);
-// Sets bytesWritten, writeSeconds, crc and crcLength.
+// Sets bytesWritten, writeSeconds, crc, crcOffset and crcLength.
 void set_written(Napi::Object result, const CallResult& from);
 
 }  // namespace ckpt

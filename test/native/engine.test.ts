@@ -154,7 +154,44 @@ describe('calls', () => {
     using small = smallEngine(dir.file, 10);
     const result = await small.engine.combine(small.job(0, 0));
     expect(result).toMatchObject({ bytesRead: 0, bytesWritten: 0, nonfinite: [] });
-    expect([...result.crc, ...result.crcLength]).toEqual([0, 0]);
+    expect([...result.crc, ...result.crcOffset, ...result.crcLength]).toEqual([]);
+  });
+
+  test.each([
+    ['map', {}],
+    ['map', { threads: 5, tileBytes: 1001 }],
+    ['map', { flushBehind: true, dropCache: true }],
+    ['read', { requestBytes: 4000, requestsInFlight: 3 }],
+  ] as const)('what lies between segments stays, and each range has its checksum (%s, %j)', async (mode, options) => {
+    using dir = tempDir();
+    using small = smallEngine(dir.file, 400_000, options, mode);
+    // In elements; the first two follow one another.
+    const parts: [from: number, to: number][] = [[10, 1010], [1010, 61_010], [61_042, 61_043], [70_000, 70_000], [80_000, 399_990]]; // biome-ignore format: a line
+    const gaps: [from: number, to: number][] = [[0, 10], [61_010, 61_042], [61_043, 80_000], [399_990, 400_000]]; // biome-ignore format: a line
+    const want = Buffer.from(readFileSync(dir.file('in')));
+    for (const [from, to] of gaps) {
+      const bytes = Buffer.alloc(2 * (to - from), 'gap');
+      small.output.write(2 * from, bytes);
+      want.set(bytes, 2 * from);
+    }
+    const S = parts.length;
+    const result = await small.engine.combine({
+      ...small.job(),
+      count: Float64Array.from(parts, ([from, to]) => to - from),
+      file: new Int32Array(S),
+      offset: Float64Array.from(parts, ([from]) => 2 * from),
+      dtype: new Uint8Array(S),
+      outOffset: Float64Array.from(parts, ([from]) => 2 * from),
+      outDtype: new Uint8Array(S),
+      table: new Int32Array(S),
+      cell: Int32Array.from({ length: S + 1 }, (_, s) => s),
+      cellEnd: Float64Array.from(parts, ([from, to]) => to - from),
+    });
+    expect(readFileSync(dir.file('out')).equals(want)).toBe(true);
+    const ranges: [from: number, to: number][] = [[10, 61_010], [61_042, 61_043], [80_000, 399_990]]; // biome-ignore format: a line
+    expect([...result.crcOffset]).toEqual(ranges.map(([from]) => 2 * from));
+    expect([...result.crcLength]).toEqual(ranges.map(([from, to]) => 2 * (to - from)));
+    expect([...result.crc]).toEqual(ranges.map(([from, to]) => crc32c(want.subarray(2 * from, 2 * to))));
   });
 
   test.each(['map', 'read'] as const)('zeros are written where no member is named, and none is read (%s)', async (mode) => {

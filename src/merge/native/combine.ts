@@ -5,8 +5,9 @@
 import type { ReadFigures, SegmentInputs, SegmentOutputs, WriteFigures } from './job.ts';
 
 /**
- * One bounded piece of work, as a struct of arrays. S segments, N inputs, K outputs. Segments are contiguous
- * and in ascending order in each output file; a call touches exactly one file per output.
+ * One bounded piece of work, as a struct of arrays. S segments, N inputs, K outputs. Segments are in
+ * ascending order in each output file, with gaps between them or without; a call touches exactly one file per
+ * output.
  */
 export interface CombineJob extends SegmentInputs, SegmentOutputs {
   /**

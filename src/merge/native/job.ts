@@ -71,8 +71,13 @@ export interface WriteFigures {
   readonly bytesWritten: number;
   /** Thread-seconds. */
   readonly writeSeconds: number;
-  /** [K] CRC32C of the bytes this call wrote to each output, in file order, however they were tiled. */
+  /**
+   * [R x K] CRC32C of what this call wrote, however it was tiled: R ranges in file order, each without a gap
+   * in any output. None where nothing was written.
+   */
   readonly crc: Uint32Array;
-  /** [K] how many bytes those were. */
+  /** [R x K] byte offset in the output file at which each begins. */
+  readonly crcOffset: Float64Array;
+  /** [R x K] bytes of each. */
   readonly crcLength: Float64Array;
 }

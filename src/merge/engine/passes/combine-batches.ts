@@ -43,9 +43,6 @@ export class BatchCutter {
     let { segment: s, element: from } = this.#at;
     const { to: end } = this.#unit;
     while (s < end.segment || (s === end.segment && from < end.element)) {
-      // The CRC of a call is that of one piece of the file, and quantised weights between segments are
-      // written by other calls.
-      if (from === 0 && pieces.length > 0 && !this.#follows(s)) break;
       const stop = s === end.segment ? end.element : segments.elements[s]!;
       const perElement = this.#inputElementBytes(s);
       const room = Math.max(1, Math.ceil((budget - read) / Math.max(perElement, 1) / CUT_ELEMENTS)) * CUT_ELEMENTS;
@@ -117,17 +114,6 @@ export class BatchCutter {
       bytesRead: read,
       bytesWritten: written,
     };
-  }
-
-  /** Whether a segment begins where the one before it ends, in every output. */
-  #follows(s: number): boolean {
-    const { segments } = this.#plan.shards[this.#unit.shard]!;
-    const K = this.#plan.outputs.length;
-    for (let k = 0; k < K; k++) {
-      const bytes = segments.elements[s - 1]! * outputElementBytes(segments, s - 1, k, K);
-      if (segments.outOffset[(s - 1) * K + k]! + bytes !== segments.outOffset[s * K + k]) return false;
-    }
-    return true;
   }
 
   #inputElementBytes(s: number): number {

@@ -23,7 +23,7 @@ export const combine: Pass = {
       next: (budget) => cutter.next(budget),
       start: (batch) => engine.combine({ ...batch.job, files: work.inputs(batch), outputs: outputs.files, weights, crc32, cancel }),
       add: ({ job, cellRow }, result) => {
-        for (const k of outputs.files.keys()) outputs.wrote(k, job.outOffset[k]!, result.crcLength[k]!, result.crc[k]!);
+        for (const [i, crc] of result.crc.entries()) outputs.wrote(i % K, result.crcOffset[i]!, result.crcLength[i]!, crc);
         work.nonfinite.add(cellRow, result.nonfinite);
         for (const k of summed) {
           for (const { cell, bytes } of cellsOf(job, k, K)) outputs.summed(k, cellRow[cell]!, bytes, result.cellCrc32![cell * K + k]!);
