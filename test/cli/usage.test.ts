@@ -36,6 +36,8 @@ const REFUSED: readonly (readonly [string, readonly string[], string, RegExp])[]
   ['alpha of 0', ['average', 'a', '-o', 'x', '--method', 'ema', '--alpha', '0'], 'E_OPTION', /--alpha/],
   ['alpha over 1', ['average', 'a', '-o', 'x', '--method', 'ema', '--alpha', '1.1'], 'E_OPTION', /--alpha/],
   ['weight that is no number', ['average', 'a', 'b', '-o', 'x', '--weights', '1,x'], 'E_WEIGHTS', /'x'/],
+  ['weights behind -w=', ['average', 'a', 'b', '-o', 'x', '-w=-0.5,1.5'], 'E_USAGE', /Write -w -0\.5,1\.5, or --weights=-0\.5,1\.5\./],
+  ['output behind -o=', ['average', 'a', 'b', '-o=merged'], 'E_USAGE', /Write -o merged, or --output=merged\./],
   ['infinite weight', ['average', 'a', 'b', '-o', 'x', '--weights=-inf,1'], 'E_WEIGHTS', /'-inf'/],
   ['NaN beside a path', ['average', 'a:nan', '-o', 'x'], 'E_WEIGHTS', /the weight of a/],
   ['weights in two places', ['average', 'a:1', 'b:1', '-o', 'x', '--weights', '1,1'], 'E_USAGE', /--weights/],

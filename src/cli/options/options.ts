@@ -12,7 +12,20 @@ export function valueOption<T>(flags: string, description: string, parse: ValueP
   const name = option.long ?? flags;
   return option.argParser((text: string, previous: T | undefined) => {
     if (previous !== undefined) throw new MergeError('E_USAGE', `${name} is given twice`, { help: 'Keep one of the two.' });
+    refuseEqualsSign(option, text);
     return parse(text, name);
+  });
+}
+
+/**
+ * `-w=1,2` is option -w with the value `=1,2`, which nobody means.
+ * @throws MergeError E_USAGE that says how it is written
+ */
+function refuseEqualsSign({ short, long }: Option, text: string): void {
+  if (short === undefined || !text.startsWith('=')) return;
+  const value = text.slice(1);
+  throw new MergeError('E_USAGE', `${short} takes its value without an equals sign, and was given '${text}'`, {
+    help: `Write ${short} ${value}, or ${long}=${value}.`,
   });
 }
 

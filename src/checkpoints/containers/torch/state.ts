@@ -1,10 +1,11 @@
 import { MAX_DEPTH } from '../pickle/limits.ts';
 import { Call, Dict, List, LongText, type Value } from '../pickle/values.ts';
+import { flatName } from './flat-name.ts';
 
 /** What stands in a saved state under the keys that lead to it. */
 export interface Leaf {
   /**
-   * The keys, joined by points: what torch.distributed calls a flat name.
+   * The keys, joined by points: what torch.distributed calls a flat name. One that was saved alone has one too.
    * Asked of tensors alone: it is made only then. Throws what `fault` gives, for names that are too long.
    */
   readonly name: string;
@@ -50,7 +51,7 @@ export function* leavesOf(root: Value, fault: (text: string) => Error): Generato
     text += letters;
     if (++names > MAX_NAMES || text > MAX_NAME_TEXT)
       throw fault(`names more than ${MAX_NAMES} tensors, or by more than ${MAX_NAME_TEXT} letters`);
-    return path.join('.');
+    return flatName(path);
   };
   const count = (): void => {
     if (inKnown && ++again > MAX_AGAIN) throw fault(`comes back more than ${MAX_AGAIN} times to the same lists and dicts`);

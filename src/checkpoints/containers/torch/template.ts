@@ -16,6 +16,7 @@ import {
 } from '../pickle/pickle-tree.ts';
 import { readZip, type ZipEntry } from '../zip/read-zip.ts';
 import { Region } from '../zip/region.ts';
+import { flatName } from './flat-name.ts';
 import { type TorchTensor, tensorOf } from './tensor.ts';
 
 /** A file of an archive that holds no values: a few bytes, but for `data.pkl`. */
@@ -132,7 +133,7 @@ export function* tensorNodes({ root }: Pick<PickleTree, 'root'>): Generator<{ na
       const tensor = node instanceof CallNode ? tensorOf(standsFor(node, known)) : null;
       if (tensor === null || 'refused' in tensor) return;
       met++;
-      yield { name: path.join('.'), node: node as CallNode, tensor };
+      yield { name: flatName(path), node: node as CallNode, tensor };
       return;
     }
     const before = met;
