@@ -11,6 +11,7 @@ import { type Check, fail, ok, warn } from './check.ts';
 import { checkPublishing, checkSpace, checkWriting } from './file-system.ts';
 import { checkLimits } from './limits.ts';
 import { checkSharedMemory, checkShell, checkTemporary, checkUser } from './surroundings.ts';
+import { checkUnfinished } from './unfinished.ts';
 
 /** The JSON document of `doctor`. */
 export interface DoctorReport {
@@ -47,6 +48,7 @@ export async function doctor(options: { readonly folder: string; readonly versio
     await checkSharedMemory(),
     await checkSpace(folder, binding),
     ...(binding === null ? [await checkWriting(folder)] : await checkPublishing(folder, binding)),
+    ...(await checkUnfinished(folder)),
   ];
   return { schema: 'ckpt-merge/doctor', version: 1, ok: checks.every((check) => check.status !== 'fail'), checks };
 }

@@ -197,9 +197,12 @@ class MergeRun {
     this.#options.signal?.throwIfAborted();
     this.#inputs.openFor(unit.shard);
     const outputs = this.#outputsOf(unit.shard);
-    outputs.writeFrame(this.#plan, unit);
+    // While the first calls are at work: what lies between thousands of tensors takes a moment.
+    const framed = new Promise<void>((resolve) => setImmediate(resolve)).then(() => outputs.writeFrame(this.#plan, unit));
+    framed.catch(() => {});
     const work = this.#work(unit, outputs);
     for (const pass of PASSES) if (pass.concerns(this.#plan, unit)) yield* pass.carryOut(work);
+    await framed;
     await this.#complete(unit, outputs);
   }
 

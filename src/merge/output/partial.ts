@@ -73,6 +73,9 @@ export interface Partial {
  */
 const MAX_STEM_BYTES = 96;
 
+/** Of the identifier at the end of a hidden name. */
+const ID_LETTERS = 12;
+
 /**
  * Start of the names of all hidden siblings of NAME: NAME itself, or its beginning and a digest where it is
  * long.
@@ -122,11 +125,36 @@ export async function findPartials(output: string, hooks: PublishHooks = {}): Pr
 export async function partialsOf(destination: Destination, system: System, hooks: PublishHooks): Promise<Partial[]> {
   const ids = await siblingIds(destination, 'partial');
   if (ids.length === 0) return [];
-  const self = hooks.self ?? (await currentProcess());
   const fresh = await freshBeside(destination, system).catch(() => null);
+  const paths = ids.sort().map((id) => partialPath(destination, id));
+  return lookAt(paths, destination.name, fresh, system, hooks);
+}
+
+const ANY_PARTIAL = /^\..+\.partial-[0-9a-f]{12}$/;
+
+/**
+ * The unfinished merges in a folder, of whatever output, by their names. @throws the errno of the file system
+ */
+export async function partialsIn(folder: string): Promise<Partial[]> {
+  const names = (await SYSTEM.fs.readdir(folder)).filter((name) => ANY_PARTIAL.test(name)).sort();
+  if (names.length === 0) return [];
+  const fresh = await freshFileIn(SYSTEM, folder, '.merge-doctor-').catch(() => null);
+  const paths = names.map((name) => join(folder, name));
+  return lookAt(paths, null, fresh, SYSTEM, {});
+}
+
+/** @param name of the output; null for any @param fresh null where nothing can be written */
+async function lookAt(
+  paths: readonly string[],
+  name: string | null,
+  fresh: FreshFile | null,
+  system: System,
+  hooks: PublishHooks,
+): Promise<Partial[]> {
+  const self = hooks.self ?? (await currentProcess());
   const partials: Partial[] = [];
-  for (const id of ids.sort()) {
-    const path = partialPath(destination, id);
+  for (const path of paths) {
+    const id = path.slice(-ID_LETTERS);
     const folder = fresh === null ? null : await onOutput('look at', path, () => holdOwn(system, path, fresh));
     if (fresh === null || folder === 'foreign') {
       const about = fresh === null ? ({ state: 'unknown', foreign: null, owner: null } as const) : await foreignTo(system, path, fresh);
@@ -135,7 +163,7 @@ export async function partialsOf(destination: Destination, system: System, hooks
     }
     if (folder === null) continue;
     try {
-      const partial = await examine(system, destination, folder, self, fresh);
+      const partial = await examine(system, name, folder, self, fresh);
       if (partial !== null) partials.push({ path, id, ...partial });
     } finally {
       await folder.close();
@@ -153,13 +181,13 @@ async function foreignTo(system: System, path: string, fresh: FreshFile): Promis
 
 async function examine(
   system: System,
-  destination: Destination,
+  name: string | null,
   folder: HeldFolder,
   self: ProcessIdentity,
   fresh: FreshFile,
 ): Promise<Omit<Partial, 'path' | 'id'> | null> {
   const record = await onOutput('look at', folder.path, () => readOwner(folder.here));
-  if (record !== null && record.owner.name !== destination.name) return null;
+  if (record !== null && name !== null && record.owner.name !== name) return null;
   // A process that ended before it could say who it is, or when it had removed all else. One that is just
   // beginning makes its folder again.
   if (record === null && (await removeEmpty(system, folder.path))) return null;

@@ -3,6 +3,7 @@ import { type Conflict, ERROR_CODES, MergeError, type Warning } from '../../base
 import { mapBounded } from '../../base/map-bounded.ts';
 import { optionName } from '../../base/option-words.ts';
 import { refuse } from '../../base/problems.ts';
+import { DcpTemplates } from '../../checkpoints/containers/dcp/template.ts';
 import { OpenCache } from '../../checkpoints/containers/open-cache.ts';
 import { type ContentSample, sampleOf } from '../../checkpoints/fingerprint.ts';
 import { cachedRepoId } from '../../checkpoints/hub.ts';
@@ -129,7 +130,8 @@ async function planOf(request: PlanRequest, samples: Samples, signal?: AbortSign
   const cut = cutting
     ? resharded(found, layout, drafts, request)
     : { planned: format === 'dcp' ? inSomeFiles(found, layout, drafts[0]!, layout.files.length) : found, conflicts: [] };
-  const formed = await inForm(format, cut.planned, { layout, checkpoints, drafts, resized: cutting }, signal);
+  const dcpTemplates = cache.of(DcpTemplates);
+  const formed = await inForm(format, cut.planned, { layout, checkpoints, drafts, dcpTemplates, resized: cutting }, signal);
   const { planned, dcp, forms } = formed;
   const { participates, targets } = planned;
 
@@ -169,7 +171,7 @@ async function planOf(request: PlanRequest, samples: Samples, signal?: AbortSign
     const tokenizer = await tokenizers.check(d, beside.files);
     besideConflicts.push(...beside.conflicts, ...tokenizer.conflicts);
     const treatments = planned.treatments[k]!;
-    const companions = dcp === null ? null : await companionsFor(d, layout, planned);
+    const companions = dcp === null ? null : await companionsFor(d, layout, planned, dcpTemplates);
     if (companions !== null) besideConflicts.push(...companions.conflicts);
     const ownForm = (companions === null ? forms?.[k] : dcp?.beside(companions)) ?? null;
     const entries = tables.map((table, s) => {
@@ -332,10 +334,15 @@ function withWarnings(output: PlanOutput, found: readonly Warning[]): PlanOutput
 /**
  * What an output has beside the tensors of DCP: of its own newest member, where that is such a checkpoint.
  */
-function companionsFor({ output, own }: DraftOutput, layout: Checkpoint, { policyTensors }: PlannedTensors): Promise<Companions> {
+function companionsFor(
+  { output, own }: DraftOutput,
+  layout: Checkpoint,
+  { policyTensors }: PlannedTensors,
+  templates: DcpTemplates,
+): Promise<Companions> {
   const optimizer = keptOptimizer(output, true);
   const newest = own.at(-1)!;
-  return companionsOf(newest.form.kind === 'dcp' ? newest : layout, own[0]!, {
+  return companionsOf(newest.form.kind === 'dcp' ? newest : layout, own[0]!, templates, {
     optimizer,
     extraState: output.extraState ?? null,
     zeroSteps: optimizer === 'drop' && !leavesOptimizer(policyTensors) ? stepsElsewhere(policyTensors) : null,

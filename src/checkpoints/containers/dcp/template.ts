@@ -34,19 +34,25 @@ export function isWrittenBeside(name: string): boolean {
 /** Files of an item that are a few bytes; the tensor's are `data.pkl` and `data/0`. */
 const MAX_SMALL = 4096;
 
+/** Templates of the checkpoints of a merge: several of its outputs ask for the same. */
+export class DcpTemplates {
+  readonly #read = new Map<string, Promise<DcpTemplate>>();
+
+  /** @throws what {@link readTemplate} throws */
+  of(checkpoint: Parameters<typeof readTemplate>[0]): Promise<DcpTemplate> {
+    const known = this.#read.get(checkpoint.path) ?? readTemplate(checkpoint);
+    this.#read.set(checkpoint.path, known);
+    return known;
+  }
+}
+
 /**
  * Reads the form in which a checkpoint of DCP was written.
  * @throws MergeError E_DCP where it holds no tensor whose item could be a pattern, or one of another form;
  * what reading
  *   throws
  */
-export async function readTemplate({
-  heads,
-  path,
-}: {
-  readonly heads: readonly TensorFile[];
-  readonly path: string;
-}): Promise<DcpTemplate> {
+async function readTemplate({ heads, path }: { readonly heads: readonly TensorFile[]; readonly path: string }): Promise<DcpTemplate> {
   const head = heads[0]!;
   const bytes = await readWhole(head.path, MAX_PICKLE_BYTES);
   const root = readPickle(bytes, { path: head.path, what: '.metadata' }, isOfMetadata) as Call;

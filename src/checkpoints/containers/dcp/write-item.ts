@@ -20,8 +20,8 @@ export interface ItemLayout {
   /** Where the values begin, from the beginning of the item, and how many bytes they are. */
   readonly at: number;
   readonly bytes: number;
-  /** All but the values. @param crc32 of the values */
-  pieces(crc32: number): ArchivePiece[];
+  /** All but the values. @param crc32 of the values; 0 where they are not known yet */
+  pieces(crc32: number): readonly ArchivePiece[];
 }
 
 const ID = '.data/serialization_id';
@@ -63,18 +63,20 @@ export class ItemWriter {
     const storage = files.findIndex(({ name }) => name === 'data/0');
     const known = archive.map(({ data }) => (typeof data === 'number' ? 0 : this.#crc32(data)));
     const idAt = files.findIndex(({ name }) => name === ID);
-    return {
-      size: layout.size,
-      at: layout.offsets[storage]!,
-      bytes,
-      pieces: (crc32) => {
-        const sums = known.with(storage, crc32);
-        if (idAt < 0) return layout.pieces(sums);
-        const before = sums.slice(0, idAt).filter((_, i) => (i === storage ? bytes : (archive[i]!.data as Uint8Array).length) > 0);
-        const id = serializationId(files[idAt]!.bytes, before);
-        const whole = archive.with(idAt, { name: archive[idAt]!.name, data: id });
-        return layOutArchive(whole, alignment).pieces(sums.with(idAt, this.#crc32(id)));
-      },
+    const withSum = (crc32: number): readonly ArchivePiece[] => {
+      const sums = known.with(storage, crc32);
+      if (idAt < 0) return layout.pieces(sums);
+      const before = sums.slice(0, idAt).filter((_, i) => (i === storage ? bytes : (archive[i]!.data as Uint8Array).length) > 0);
+      const data = serializationId(files[idAt]!.bytes, before);
+      return layout.pieces(sums.with(idAt, this.#crc32(data)), { file: idAt, data });
     };
+    // What an item of this form has before its values are known: asked for of each, and again at the end.
+    let blank: readonly ArchivePiece[] | undefined;
+    const pieces = (crc32: number): readonly ArchivePiece[] => {
+      if (crc32 !== 0) return withSum(crc32);
+      blank ??= withSum(0);
+      return blank;
+    };
+    return { size: layout.size, at: layout.offsets[storage]!, bytes, pieces };
   }
 }

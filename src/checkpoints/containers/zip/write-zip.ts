@@ -23,12 +23,16 @@ export interface ArchiveLayout {
    * directory; in ascending order, and with the bytes that somebody else writes it is every byte of the
    * archive.
    * @param crc32 [files] checksums, zlib's; of files whose bytes are given, too
+   * @param anew other bytes, as many, of one of the files whose bytes are given
    */
-  pieces(crc32: readonly number[]): ArchivePiece[];
+  pieces(crc32: readonly number[], anew?: { readonly file: number; readonly data: Uint8Array }): ArchivePiece[];
 }
 
 const LOCAL_BYTES = 30;
 const CENTRAL_BYTES = 46;
+/** Where the checksum stands in a descriptor, and in an entry of the directory. */
+const DESCRIPTOR_SUM = 4;
+const CENTRAL_SUM = 16;
 /**
  * What a 32-bit field says where a 64-bit one counts, and from where torch writes such: one lower than the
  * format asks.
@@ -67,22 +71,45 @@ export function layOutArchive(files: readonly ArchiveFile[], alignment: number):
   );
   const directoryBytes = central.reduce((sum, bytes) => sum + bytes, 0);
   const size = directoryAt + directoryBytes + 56 + 20 + 22;
+
+  /** All pieces with checksums of 0. */
+  const blank = (): ArchivePiece[] => {
+    const pieces: ArchivePiece[] = [];
+    const directory: Buffer[] = [];
+    for (const [i, { name, data }] of files.entries()) {
+      const length = sizeOf(data);
+      const { at: header, extra } = headers[i]!;
+      pieces.push({ offset: header, bytes: Buffer.concat([localHeader(name, length, extra), Buffer.from(name), extra]) });
+      if (typeof data !== 'number' && length > 0) pieces.push({ offset: offsets[i]!, bytes: data });
+      if (length > 0) pieces.push({ offset: offsets[i]! + length, bytes: descriptor(length, header) });
+      directory.push(centralHeader(name, length, header));
+    }
+    pieces.push({ offset: directoryAt, bytes: Buffer.concat([...directory, end(files.length, directoryBytes, directoryAt)]) });
+    return joined(pieces);
+  };
+  let known: readonly ArchivePiece[] | undefined;
   return {
     size,
     offsets,
-    pieces(crc32) {
-      const pieces: ArchivePiece[] = [];
-      const directory: Buffer[] = [];
-      for (const [i, { name, data }] of files.entries()) {
+    pieces(crc32, anew) {
+      known ??= blank();
+      const pieces = known.map(({ offset, bytes }) => ({ offset, bytes: Buffer.from(bytes) }));
+      const last = pieces.at(-1)!;
+      let directory = directoryAt - last.offset;
+      let at = 0;
+      for (const [i, { data }] of files.entries()) {
         const length = sizeOf(data);
-        const { at: header, extra } = headers[i]!;
-        pieces.push({ offset: header, bytes: Buffer.concat([localHeader(name, length, extra), Buffer.from(name), extra]) });
-        if (typeof data !== 'number' && length > 0) pieces.push({ offset: offsets[i]!, bytes: data });
-        if (length > 0) pieces.push({ offset: offsets[i]! + length, bytes: descriptor(crc32[i]!, length, header) });
-        directory.push(centralHeader(name, length, header, crc32[i]!));
+        if (length > 0) {
+          const behind = offsets[i]! + length;
+          while (at + 1 < pieces.length && pieces[at + 1]!.offset <= behind) at++;
+          const { offset, bytes } = pieces[at]!;
+          if (anew?.file === i) bytes.set(anew.data, offsets[i]! - offset);
+          bytes.writeUInt32LE(crc32[i]!, behind + DESCRIPTOR_SUM - offset);
+          last.bytes.writeUInt32LE(crc32[i]!, directory + CENTRAL_SUM);
+        }
+        directory += central[i]!;
       }
-      pieces.push({ offset: directoryAt, bytes: Buffer.concat([...directory, end(files.length, directoryBytes, directoryAt)]) });
-      return joined(pieces);
+      return pieces;
     },
   };
 }
@@ -134,10 +161,10 @@ function descriptorBytes(size: number, at: number): number {
   return isWide(size, at) ? 24 : 16;
 }
 
-function descriptor(crc32: number, size: number, at: number): Buffer {
+/** Without its checksum. */
+function descriptor(size: number, at: number): Buffer {
   const bytes = Buffer.alloc(descriptorBytes(size, at));
   bytes.writeUInt32LE(0x08074b50);
-  bytes.writeUInt32LE(crc32, 4);
   if (isWide(size, at)) {
     bytes.writeBigUInt64LE(BigInt(size), 8);
     bytes.writeBigUInt64LE(BigInt(size), 16);
@@ -148,12 +175,12 @@ function descriptor(crc32: number, size: number, at: number): Buffer {
   return bytes;
 }
 
-function centralHeader(name: string, size: number, at: number, crc32: number): Buffer {
+/** Without its checksum. */
+function centralHeader(name: string, size: number, at: number): Buffer {
   const wide = wideField(size, at);
   const header = Buffer.alloc(CENTRAL_BYTES);
   header.writeUInt32LE(0x02014b50);
   header.writeUInt16LE(size === 0 ? FLAGS_EMPTY : FLAGS, 8);
-  header.writeUInt32LE(size === 0 ? 0 : crc32, 16);
   header.writeUInt32LE(size >= WIDE ? WIDE : size, 20);
   header.writeUInt32LE(size >= WIDE ? WIDE : size, 24);
   header.writeUInt16LE(Buffer.byteLength(name), 28);

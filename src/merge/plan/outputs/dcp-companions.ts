@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { type Conflict, MergeError, type Warning } from '../../../base/errors.ts';
 import { optionName, optionWith } from '../../../base/option-words.ts';
 import { mayHoldSteps, withoutSteps } from '../../../checkpoints/containers/dcp/steps.ts';
-import { type DcpTemplate, readTemplate } from '../../../checkpoints/containers/dcp/template.ts';
+import type { DcpTemplate, DcpTemplates } from '../../../checkpoints/containers/dcp/template.ts';
 import { linkGround, resolveWithin } from '../../../checkpoints/link-ground.ts';
 import { sectionOfName } from '../../../checkpoints/tensors/section.ts';
 import type { Checkpoint } from '../../../checkpoints/types.ts';
@@ -60,9 +60,10 @@ function isExtraState(name: string): boolean {
 export async function companionsOf(
   newest: Pick<Checkpoint, 'heads' | 'path'>,
   oldest: Pick<Checkpoint, 'heads' | 'path' | 'form'>,
+  templates: DcpTemplates,
   { optimizer, extraState, zeroSteps, withoutOptimizer }: CompanionsWanted,
 ): Promise<Companions> {
-  const own = await readTemplate(newest);
+  const own = await templates.of(newest);
   const all = itemsOf(own, newest.path);
   const extra = all.filter(({ name }) => isExtraState(name));
   const leaves = optimizer === 'drop' && (withoutOptimizer || all.some(({ name }) => HOLDS_BUFFERS.test(name)));
@@ -76,7 +77,7 @@ export async function companionsOf(
   let states = extraState === 'drop' ? [] : extra;
   if (extraState === 'oldest' && extra.length > 0) {
     const theirs = new Map(
-      oldest.form.kind === 'dcp' ? itemsOf(await readTemplate(oldest), oldest.path).map((item) => [item.name, item]) : [],
+      oldest.form.kind === 'dcp' ? itemsOf(await templates.of(oldest), oldest.path).map((item) => [item.name, item]) : [],
     );
     const missing = extra.find(({ name }) => !theirs.has(name));
     if (missing === undefined) states = extra.map(({ name }) => theirs.get(name)!);

@@ -3,7 +3,7 @@ import { type Conflict, MergeError } from '../../../base/errors.ts';
 import { mapBounded } from '../../../base/map-bounded.ts';
 import { optionName, optionWith, worded } from '../../../base/option-words.ts';
 import { readIfThere } from '../../../base/store/store.ts';
-import { readTemplate } from '../../../checkpoints/containers/dcp/template.ts';
+import type { DcpTemplates } from '../../../checkpoints/containers/dcp/template.ts';
 import { valuesBeside } from '../../../checkpoints/containers/torch/edit-state.ts';
 import { INDEX } from '../../../checkpoints/containers/torch/file-names.ts';
 import { readTorchTemplate } from '../../../checkpoints/containers/torch/template.ts';
@@ -47,18 +47,20 @@ export async function inForm(
     layout,
     checkpoints,
     drafts,
+    dcpTemplates,
     resized,
   }: {
     readonly layout: Checkpoint;
     readonly checkpoints: readonly Checkpoint[];
     readonly drafts: readonly DraftOutput[];
+    readonly dcpTemplates: DcpTemplates;
     /** A size of files was asked for. */
     readonly resized: boolean;
   },
   signal?: AbortSignal,
 ): Promise<Formed> {
   if (format === 'safetensors') return { planned, dcp: null, forms: null, rows: [], conflicts: [] };
-  if (format === 'dcp') return asDcp(planned, layout, drafts);
+  if (format === 'dcp') return asDcp(planned, layout, drafts, dcpTemplates);
   refuseTorch(planned, layout, drafts, resized);
   const templates = await mapBounded(layout.files, OPEN_AT_ONCE, readTorchTemplate);
   const found = await inStorages(planned, layout, checkpoints, drafts, templates, signal);
@@ -77,7 +79,12 @@ export async function inForm(
   };
 }
 
-async function asDcp(planned: PlannedTensors, layout: Checkpoint, drafts: readonly DraftOutput[]): Promise<Formed> {
+async function asDcp(
+  planned: PlannedTensors,
+  layout: Checkpoint,
+  drafts: readonly DraftOutput[],
+  dcpTemplates: DcpTemplates,
+): Promise<Formed> {
   const option = optionWith('format', 'dcp');
   if (layout.form.kind !== 'dcp') {
     throw new MergeError('E_OPTION', `${layout.path}: is no checkpoint of DCP, and ${option} writes in the form of one`, {
@@ -89,7 +96,7 @@ async function asDcp(planned: PlannedTensors, layout: Checkpoint, drafts: readon
   if (file !== undefined) throw new MergeError('E_OPTION', `${file.output.path}: is a file, and ${option} makes a folder`);
   const chunked = inChunks(planned, rowCutsOf(layout));
   const checksums = (await readIntegrity(layout))?.algorithm ?? null;
-  const files = new DcpFiles(await readTemplate(layout), checksums, chunked);
+  const files = new DcpFiles(await dcpTemplates.of(layout), checksums, chunked);
   return { planned: chunked.planned, dcp: files, forms: null, rows: [], conflicts: [] };
 }
 

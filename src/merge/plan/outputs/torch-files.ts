@@ -27,7 +27,6 @@ interface OutputFile extends ArchiveFile {
 export interface TorchEntries extends Entries {
   readonly files: readonly OutputFile[];
   readonly layout: ArchiveLayout;
-  readonly alignment: number;
   /** Whether the state is another than the template's, and storages by their keys whose dtype is. */
   readonly edited: boolean;
   readonly changed: ReadonlyMap<string, DtypeName>;
@@ -105,7 +104,6 @@ export class TorchFiles implements OutputForm<TorchEntries> {
     }
     // What is copied is known by the checksum that its archive has.
     for (const { storage } of storages) digest.update(`\n${storage.entry.crc32}`);
-    const { alignment } = template;
     const dtypeChanges = dtypeChangesOf(table, dtypes);
     return {
       encoded: new Uint8Array(),
@@ -116,7 +114,6 @@ export class TorchFiles implements OutputForm<TorchEntries> {
       dtypeChanges,
       files,
       layout,
-      alignment,
       edited: edited !== null,
       changed,
     };
@@ -217,13 +214,13 @@ function filesOf(
 }
 
 /** All but the values. @param crc of the bytes of rows, one behind the other */
-function piecesOf({ files, layout, alignment }: TorchEntries, crc: (rows: readonly number[]) => number): ArchivePiece[] {
+function piecesOf({ files, layout }: TorchEntries, crc: (rows: readonly number[]) => number): ArchivePiece[] {
   const sums = files.map(({ data, rows }) => (rows === null ? crc32(data as Uint8Array) : crc(rows)));
   const id = files.findIndex(({ name }) => name.endsWith(`/${ID}`));
   if (id < 0) return layout.pieces(sums);
   const before = sums.slice(0, id).filter((_, i) => sizeOf(files[i]!) > 0);
   const data = serializationId(files[id]!.data as Uint8Array, before);
-  return layOutArchive(files.with(id, { ...files[id]!, data }), alignment).pieces(sums.with(id, crc32(data)));
+  return layout.pieces(sums.with(id, crc32(data)), { file: id, data });
 }
 
 function sizeOf({ data }: ArchiveFile): number {
