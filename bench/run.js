@@ -28,6 +28,7 @@ const BENCHES = [
   'boxes',
   'containers',
   'parts',
+  'names',
   'planning',
   'planning-latency',
   'naming',

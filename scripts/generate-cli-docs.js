@@ -15,7 +15,7 @@ const JSON_DOCUMENTS = [
   [
     'plan, --dry-run',
     '`ckpt-merge/plan`',
-    '`outputs` as above with `excluded: [{path, reason}]`, `bytesRead`, `bytesWritten`, `peakMemoryBytes`, `freeBytesNeeded`, `freeBytesAvailable`, `warnings`',
+    '`outputs` as above with `excluded: [{path, reason}]`, `leftOut: [{name, step, reason, newer}]` (members that were asked for), `left: [{name, reason}]` (files beside the tensors), `treatments: [{role, state, tensors, bytes, treatment, policy}]` (tensors, those of the optimizer that are `left out` among them), `bytesRead`, `bytesWritten`, `peakMemoryBytes`, `freeBytesNeeded`, `freeBytesAvailable`, `warnings`',
   ],
   [
     'submit slurm',

@@ -98,6 +98,12 @@ it(
     held.child.kill('SIGTERM');
     await held.ended;
     const [left] = hiddenBeside(out);
+    const unfinished = async () => {
+      const { checks } = JSON.parse((await run('doctor', dirname(out), '--json')).stdout) as { checks: Record<string, string>[] };
+      return checks.filter(({ name }) => name === 'unfinished').map(({ status, found }) => [status, found]);
+    };
+    const told = [['warn', expect.stringMatching(new RegExp(`^an interrupted merge to ${out} \\(\\d finished parts?, .*: .*/${left}$`))]];
+    expect(await unfinished()).toEqual(told);
     const words = ['average', ...inputs, '-o', out, '--method', 'wma', '--resume'];
     expect((await run(...words, '-n')).stdout).toMatch(
       new RegExp(`begins.*\\n.*left alone: .*${left} is of another merge; these differ: method`),
@@ -108,10 +114,13 @@ it(
       expect.stringMatching(new RegExp(`W_STALE_PARTIAL.*left alone.*${left} .*method \\(was sma, is wma\\)`)),
     ]);
     expect(hiddenBeside(out)).toEqual([left]);
+    // Later, too.
+    expect(await unfinished()).toEqual(told);
     rmSync(out, { recursive: true });
     const resumed = JSON.parse((await run('average', ...inputs, '-o', out, '--resume', '--json')).stdout);
     expect(resumed.resumedBytes).toBeGreaterThan(0);
     expect(hiddenBeside(out)).toEqual([]);
+    expect(await unfinished()).toEqual([['ok', 'no interrupted merge lies in the output folder']]);
   },
   CAMPAIGN_MS,
 );

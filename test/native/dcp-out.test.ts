@@ -6,8 +6,10 @@ import { diff } from '../../src/analysis/diff/diff.ts';
 import { verify } from '../../src/analysis/verify/verify.ts';
 import { openCheckpoint } from '../../src/checkpoints/open.ts';
 import { sectionOf } from '../../src/checkpoints/tensors/section.ts';
-import { average } from '../../src/merge/average.ts';
-import { convert } from '../../src/merge/convert.ts';
+import { average, plan } from '../../src/merge/average.ts';
+import { convert, planConversion } from '../../src/merge/convert.ts';
+import { planDocument } from '../../src/merge/plan/document.ts';
+import type { Plan } from '../../src/merge/plan/types.ts';
 import { goldensIn } from '../support/containers.ts';
 import { itemsOf } from '../support/dcp-items.ts';
 import { mergeError } from '../support/safetensors.ts';
@@ -45,6 +47,28 @@ it.each(IN_ROWS)('%s, %s: every item of the model is byte for byte the one that 
   // A matrix that was saved transposed is written in row-major order.
   const others = [...after].filter(([key, bytes]) => before.get(key)?.equals(bytes) !== true).map(([key]) => key.split(' ')[0]);
   expect(others).toEqual(checkpoint === 'plain/100' ? ['model.layers.0.w1.weight'] : []);
+});
+
+it('a plan says which members and which tensors are left out, each in its place', async () => {
+  const run = join(golden('dcp-resume'));
+  const inputs = ['60', '80'].map((step) => join(run, step));
+  const unsaid = { input: inputs[0]!, output: fresh() };
+  const leftOut = async (planned: Promise<Plan>) => {
+    const [output] = planDocument(await planned).outputs;
+    const state = output!.treatments.filter(({ treatment }) => treatment === 'left out').map(({ role, tensors }) => [role, tensors]);
+    return { members: output!.leftOut.map(({ name }) => name), state };
+  };
+  expect(await leftOut(planConversion(unsaid))).toEqual({ members: [], state: [['optimizer', 33]] });
+  expect(await leftOut(plan({ inputs, output: fresh(), for: 'resume' }))).toEqual({ members: [], state: [] });
+  // A step that was broken off, in a run of which the last two are asked for.
+  const copy = fresh();
+  cpSync(run, copy, { recursive: true });
+  cpSync(join(run, '80'), join(copy, '100'), { recursive: true });
+  rmSync(join(copy, '100', '.metadata'));
+  for (const purpose of [{}, { for: 'resume' }] as const) {
+    const found = await leftOut(plan({ inputs: [copy], output: fresh(), select: { last: 2 }, ...purpose }));
+    expect(found).toEqual({ members: ['100'], state: purpose.for === undefined ? [['optimizer', 33]] : [] });
+  }
 });
 
 it.each([
