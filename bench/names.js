@@ -73,7 +73,9 @@ export default async function names(context) {
   const inputs = {};
   for (const framework of FRAMEWORKS) {
     const tensors = renamed(model.tensors, framework);
-    const folders = Array.from({ length: MEMBERS }, (_, seed) => join(context.dir, `names-${framework}`, `checkpoint-${(seed + 1) * 1000}`));
+    const folders = Array.from({ length: MEMBERS }, (_, seed) =>
+      join(context.dir, `names-${framework}`, `checkpoint-${(seed + 1) * 1000}`),
+    );
     // With the config.json of transformers, which says how many heads there are.
     const paths = folders.flatMap((folder, seed) => makeCheckpoint(folder, { tensors, config: model.config, shards: 2, seed }));
     await context.warm(paths);
@@ -92,7 +94,8 @@ export default async function names(context) {
         const output = context.output();
         const { said } = await mergeInChild({ average: { inputs: inputs[framework], output, sync: false, ...options } });
         rmSync(output, { recursive: true, force: true });
-        (net[label] ??= []).push(said.seconds);
+        net[label] ??= [];
+        net[label].push(said.seconds);
         return said.seconds;
       };
     }

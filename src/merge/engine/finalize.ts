@@ -1,8 +1,7 @@
 import { createHash } from 'node:crypto';
-import { writeSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { onOutput } from '../../base/disk/io-error.ts';
-import { openOwn, writeAnew } from '../../base/disk/own-file.ts';
+import { patchOwn, writeAnew } from '../../base/disk/own-file.ts';
 import { SYSTEM } from '../../base/disk/system.ts';
 import type { Warning } from '../../base/errors.ts';
 import { inputIdentity } from '../../checkpoints/fingerprint.ts';
@@ -169,11 +168,6 @@ function recordOf(plan: Plan, output: PlanOutput, record: Found): Omit<Provenanc
   };
 }
 
-/** @throws the errno of write(2) */
-function writeAll(fd: number, bytes: Uint8Array, offset: number): void {
-  for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at, bytes.length - at, offset + at);
-}
-
 /** Lets the container of an output patch its files. @returns them with their CRC32Cs as they are then */
 async function finishFiles(output: PlanOutput, k: number, dir: string, finished: FinishedFiles): Promise<FinishedFile[]> {
   const files = [...finished.of(k)];
@@ -182,13 +176,8 @@ async function finishFiles(output: PlanOutput, k: number, dir: string, finished:
     if (patches.length === 0) continue;
     const path = join(dir, file.name);
     await onOutput('write', `${output.path} (${file.name})`, async () => {
-      const handle = await openOwn(SYSTEM, path, 'write');
-      try {
-        // A patch is a few bytes into the page cache: to hand each to another thread takes ten times as long.
-        for (const { offset, after } of patches) writeAll(handle.fd, after, offset);
-      } finally {
-        await handle.close();
-      }
+      const changes = patches.map(({ offset, after }) => ({ offset, bytes: after }));
+      await patchOwn(SYSTEM, path, changes);
     });
     files[s] = patches.reduce((changed, patch) => finished.patched(changed, patch), file);
   }

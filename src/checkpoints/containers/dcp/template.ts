@@ -52,7 +52,13 @@ export class DcpTemplates {
  * what reading
  *   throws
  */
-export async function readTemplate({ heads, path }: { readonly heads: readonly TensorFile[]; readonly path: string }): Promise<DcpTemplate> {
+export async function readTemplate({
+  heads,
+  path,
+}: {
+  readonly heads: readonly TensorFile[];
+  readonly path: string;
+}): Promise<DcpTemplate> {
   const head = heads[0]!;
   const bytes = await readWhole(head.path, MAX_PICKLE_BYTES);
   const root = readPickle(bytes, { path: head.path, what: '.metadata' }, isOfMetadata) as Call;
