@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { type AverageOptions, average } from '../../src/merge/average.ts';
 import { temporaryFolder, writeCheckpoint } from '../support/checkpoints.ts';
@@ -41,6 +42,17 @@ describe('a bound of what is read in a second', () => {
     // All but what the first tenth of a second brings along comes at the rate.
     expect(seconds).toBeGreaterThanOrEqual(bytesRead / maxRead - 0.1);
     expect(tensorsOf(name)).toBe(unbounded);
+  });
+
+  it('is kept where quantised weights are read twice, too', async () => {
+    const golden = fileURLToPath(new URL('../golden/quantised/block/', import.meta.url));
+    const quantised = { inputs: [1, 2].map((step) => join(golden, `step-${step}`)), dtype: 'same' } as const;
+    const { bytesRead } = await average({ ...quantised, output: at('codes') });
+    const maxRead = bytesRead / 0.5;
+    const began = performance.now();
+    expect((await average({ ...quantised, output: at('paced codes'), maxRead })).bytesRead).toBe(bytesRead);
+    expect((performance.now() - began) / 1000).toBeGreaterThanOrEqual(0.5 - 0.1);
+    expect(tensorsOf('paced codes')).toBe(tensorsOf('codes'));
   });
 
   it('does not hold up the end: a merge that would take hours leaves nothing at once', async () => {
