@@ -45,6 +45,7 @@ export const ERROR_CODES = {
   E_OUTPUTS_OVERLAP: { exit: 2, title: 'Two outputs are the same place, or one lies inside the other', help: 'Give each output a folder of its own.' },
   E_OUTPUT_KIND: { exit: 2, title: 'The output is a device, a pipe, a socket or another thing that a checkpoint cannot replace', help: 'Name a folder, or a file ending in .safetensors.' },
   E_ISA: { exit: 2, title: 'CKPT_MERGE_ISA names an instruction set that is unknown or not available here', help: 'Unset it, or use one of the sets the message lists.' },
+  E_BOARD: { exit: 3, title: 'Ranks of one merge, or what ranks before them left, do not agree on what is to be made', help: 'Let all ranks run the same version on the same files. To begin anew remove the folder that the message names, when no rank is at work.' },
   E_WATCH_STATE: { exit: 2, title: 'The state of a watch cannot be read, or is about another run', help: 'Watch into another folder.' },
   E_CALIBRATE: { exit: 2, title: 'The decays given do not fit the run, so that no recovered fraction can be had from them', help: 'Each --calibrate STEP=SCORE names a step near one of the windows, and the score of a real decay on the same evaluation.' },
   // Inputs
@@ -226,7 +227,9 @@ export const WARNING_CODES = {
   W_MOSTLY_ROUNDING: 'Quantising the merge anew moved it by more than half of what merging did.',
   W_DTYPE_CHANGED: 'The output dtype differs from the one in the newest input, or is narrower than the one that most members have.',
   W_OUTSIDE_RECIPE: 'A recipe file names outputs outside the folder that it lies in, and not beside that.',
-  W_SEVERAL_TASKS: 'A launcher started several tasks with the same command, of which one makes the merge.',
+  W_LONE_RANK: 'A rank of several has met no other one for half a minute.',
+  W_RANKS_GO_ON: 'Ranks go on with a merge that was begun before, whose members were chosen then.',
+  W_MADE_BEFORE: 'The output is there and was made by this very command; the run may have grown since.',
   W_STALE_PARTIAL: 'An unfinished merge to the same output is lying beside it.',
   W_PART_CHANGED: 'Finished parts of an interrupted merge had changed since, and were made anew.',
   W_RESTORED: 'The output of an earlier merge was restored after an interrupted replacement.',

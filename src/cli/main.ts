@@ -3,6 +3,7 @@ import { CommanderError } from 'commander';
 import { isThere } from '../base/disk/own-file.ts';
 import { ERROR_CODES, MergeError } from '../base/errors.ts';
 import { speakTo } from '../base/option-words.ts';
+import type { Rank } from '../base/process/rank.ts';
 import { shellQuote } from '../base/process/shell-quote.ts';
 import { version } from '../base/version.ts';
 import { asFailure, errorDocument, errorText, type Failure } from '../render/error-text.ts';
@@ -10,6 +11,7 @@ import { buildProgram, styleHelp } from './options/program.ts';
 import { withoutDashes } from './options/submit-options.ts';
 import { type CommandModule, type Context, resumeCommand } from './terminal/context.ts';
 import { Interrupted } from './terminal/interrupt.ts';
+import { asRank, rankOfCommand, silent } from './terminal/rank-terminal.ts';
 import { createTerminal, type Terminal } from './terminal/terminal.ts';
 
 /** Implementations are loaded when their command runs, so that help costs nothing but the parser. */
@@ -46,11 +48,18 @@ const OUTPUT_LOST = 'A file that the command was to make is there all the same; 
  */
 export async function main(argv: readonly string[], terminal: Terminal = createTerminal(process)): Promise<number> {
   speakTo('command line');
-  const context: Context = { terminal, argv, version };
   const asked = new Set(argv.slice(0, argv.includes('--') ? argv.indexOf('--') : argv.length));
+  let rank: Rank | null = null;
+  let context: Context = { terminal, argv, version };
   const report = (error: unknown): number => {
     const failure = error instanceof Interrupted ? interruption(error, context) : withUsage(asFailure(error), context);
-    terminal.err.write(errorText(failure, terminal.err.colors, asked.has('--debug')));
+    const text = errorText(failure, terminal.err.colors, asked.has('--debug'));
+    if (rank !== null && rank.rank > 0) {
+      // What another rank failed with is said once, by the first.
+      if (failure.details.rank === undefined) terminal.err.write(asRank(text, rank));
+      return failure.exitCode;
+    }
+    terminal.err.write(text);
     if (asked.has('--json')) terminal.out.write(`${JSON.stringify(errorDocument(failure), null, 2)}\n`);
     return failure.exitCode;
   };
@@ -58,6 +67,9 @@ export async function main(argv: readonly string[], terminal: Terminal = createT
   const onDefect = (error: unknown) => process.exit(report(error));
   process.on('uncaughtException', onDefect);
   try {
+    rank = rankOfCommand(argv, terminal.env);
+    if (rank !== null && rank.rank > 0) context = { ...context, terminal: silent(terminal) };
+    else if (rank !== null) terminal.err.write(rankLine(rank, asked));
     const code = await runCommand(context);
     // Streams report a failed write in a later turn.
     await setImmediate();
@@ -71,6 +83,12 @@ export async function main(argv: readonly string[], terminal: Terminal = createT
     process.removeListener('uncaughtException', onDefect);
     speakTo('library');
   }
+}
+
+/** What was found out of the launcher, for people or as an event. */
+function rankLine({ rank, size, launcher }: Rank, asked: ReadonlySet<string>): string {
+  if (asked.has('json')) return `${JSON.stringify({ type: 'ranks', rank, size, launcher })}\n`;
+  return asked.has('-q') || asked.has('--quiet') ? '' : `rank ${rank} of ${size}, by ${launcher}\n`;
 }
 
 async function runCommand(context: Context): Promise<number> {

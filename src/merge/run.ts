@@ -3,7 +3,7 @@ import { MergeError, type Warning } from '../base/errors.ts';
 import { drain } from '../base/event-stream.ts';
 import { MOST } from '../base/limits.ts';
 import { optionName } from '../base/option-words.ts';
-import { launchedTask } from '../base/process/launched-task.ts';
+import { launchedRank } from '../base/process/rank.ts';
 import { readRecipe } from '../recipe/file/read.ts';
 import { checkGiven, OF_MACHINE, OF_RECIPE, type Taken } from '../recipe/given.ts';
 import { type OutsidePath, pathsOutside } from '../recipe/outside.ts';
@@ -13,11 +13,18 @@ import { type ExecuteOptions, executePlan } from './engine/execute.ts';
 import { refuseUnsound, withMemberWarnings } from './members/look.ts';
 import { resolveRecipe } from './members/resolve.ts';
 import { buildPlan } from './plan/build.ts';
-import type { Plan } from './plan/types.ts';
-import { onceAtWork, planOfTask, severalTasks } from './several-tasks.ts';
+import type { Plan, PlanRequest } from './plan/types.ts';
+import { isBegunByRanks, mergeWithRanks } from './ranks/merge-with-ranks.ts';
 
 /** How a recipe is carried out; nothing of it changes what the outputs hold. */
 export interface MachineOptions extends Omit<ExecuteOptions, 'signal' | 'share'> {
+  /**
+   * Which of several ranks this process is, that were started with the same merge and make it together: `auto`
+   * by the variables of the launcher (default), `off`, `array` as a task of a job array, or `I/N`.
+   */
+  readonly ranks?: string | undefined;
+  /** Seconds without a sign of life after which others take over the work of a rank; default 60. */
+  readonly rankTimeout?: number | undefined;
   /** Bound of native buffers in bytes; default 256 MiB. */
   readonly memory?: number | undefined;
   /**
@@ -44,6 +51,9 @@ export interface RunOptions {
   readonly onProgress?: ((event: MergeEvent) => void) | undefined;
 }
 
+/** Seconds without a sign of life: clients of Lustre stall for half a minute. */
+const RANK_TIMEOUT = 60;
+
 /** What stands beside a recipe. */
 const OF_RUN = { ...OF_MACHINE, onProgress: { kind: 'function' } } as const satisfies Taken<Omit<MachineOptions & RunOptions, 'signal'>>;
 
@@ -57,7 +67,41 @@ const OF_RUN = { ...OF_MACHINE, onProgress: { kind: 'function' } } as const sati
  */
 export async function planRecipe(recipe: Recipe | string, options: MachineOptions & Pick<RunOptions, 'signal'> = {}): Promise<Plan> {
   checkRequest(recipe, options);
-  const { memory, threads, ioDepth, maxRead, unitBytes, force, resume, followLinks, signal } = options;
+  checkMachine(options);
+  const { signal } = options;
+  signal?.throwIfAborted();
+  const asked = await askedFor(recipe, options);
+  return planResolved(await resolveRecipe(asked.recipe, signal), asked, options);
+}
+
+/** A recipe as it was written, and what it names outside the folder of its file. */
+interface Asked {
+  readonly recipe: Recipe;
+  readonly outside: readonly OutsidePath[];
+}
+
+async function askedFor(recipe: Recipe | string, { outside }: MachineOptions): Promise<Asked> {
+  if (typeof recipe !== 'string') return { recipe, outside: outside ?? [] };
+  const written = await readRecipe(recipe);
+  return { recipe: written, outside: outside ?? pathsOutside(written, dirname(recipe)) };
+}
+
+/** The plan of a recipe whose members are known. */
+async function planResolved(
+  request: PlanRequest,
+  { recipe, outside }: Asked,
+  { memory, force, resume, followLinks, strict, signal }: MachineOptions & Pick<RunOptions, 'signal'>,
+): Promise<Plan> {
+  const built = await buildPlan({ ...{ memory, force, resume, followLinks }, ...request, recipe }, signal);
+  // Whoever planned it first has said all that there is to say.
+  const plan = request.adopted === undefined ? await withMemberWarnings(built, signal) : built;
+  if (strict) refuseUnsound(plan.warnings);
+  return outside.length === 0 ? plan : withOutside(plan, outside);
+}
+
+/** @throws MergeError E_OPTION for numbers out of their range */
+function checkMachine(options: MachineOptions): void {
+  const { memory, threads, ioDepth, maxRead, unitBytes, rankTimeout } = options;
   if (threads !== undefined && !(Number.isInteger(threads) && threads > 0 && threads <= MOST.threads)) {
     throw new MergeError('E_OPTION', `${optionName('threads')} must be a whole number from 1 to ${MOST.threads}, not ${threads}`);
   }
@@ -73,14 +117,9 @@ export async function planRecipe(recipe: Recipe | string, options: MachineOption
   if (unitBytes !== undefined && !(Number.isSafeInteger(unitBytes) && unitBytes > 0 && unitBytes <= MOST.bytes)) {
     throw new MergeError('E_OPTION', `unitBytes must be a number of bytes from 1 to ${MOST.bytes}, not ${unitBytes}`);
   }
-  signal?.throwIfAborted();
-  const written = typeof recipe === 'string' ? await readRecipe(recipe) : recipe;
-  const outside = options.outside ?? (typeof recipe === 'string' ? pathsOutside(written, dirname(recipe)) : []);
-  const request = await resolveRecipe(written, signal);
-  const built = await buildPlan({ ...request, recipe: written, memory, force, resume, followLinks }, signal);
-  const plan = await withMemberWarnings(built, signal);
-  if (options.strict) refuseUnsound(plan.warnings);
-  return outside.length === 0 ? plan : withOutside(plan, outside);
+  if (rankTimeout !== undefined && !(rankTimeout > 0 && rankTimeout <= MOST.timer)) {
+    throw new MergeError('E_OPTION', `${optionName('rankTimeout')} must be a number of seconds over 0, not ${rankTimeout}`);
+  }
 }
 
 /** What is asked for by name, here or in a recipe that is no file. @throws MergeError E_OPTION */
@@ -106,20 +145,19 @@ export async function* recipeEvents(
   recipe: Recipe | string,
   options: MachineOptions & Pick<RunOptions, 'signal'> = {},
 ): AsyncGenerator<MergeEvent, MergeResult> {
-  const task = launchedTask(process.env);
-  // The first of several tasks does the work.
-  if (task === null || task.rank === 0) return yield* executePlan(await planRecipe(recipe, options), options);
-  const plan = (): Promise<Plan> => planRecipe(recipe, { ...options, resume: true });
-  try {
-    return yield* onceAtWork(executePlan(yield* planOfTask(task, { plan, signal: options.signal }), options));
-  } catch (error) {
-    if (!(error instanceof MergeError) || error.code !== 'E_OUTPUT_EXISTS') throw error;
-    // Another task may have been faster after all.
-    const now = await plan();
-    if (now.outputs.length > 0) throw error;
-    yield { type: 'warning', warning: severalTasks(task) };
-    return yield* executePlan(now, options);
-  }
+  checkRequest(recipe, options);
+  const rank = launchedRank(process.env, options.ranks);
+  const asked = await askedFor(recipe, options);
+  const isShared = rank !== null || (options.ranks !== 'off' && (await isBegunByRanks(asked.recipe)));
+  if (!isShared) return yield* executePlan(await planRecipe(asked.recipe, { ...options, outside: asked.outside }), options);
+  const { signal, rankTimeout = RANK_TIMEOUT } = options;
+  checkMachine(options);
+  const planner = {
+    recipe: asked.recipe,
+    resolve: () => resolveRecipe(asked.recipe, signal),
+    build: (request: PlanRequest) => planResolved(request, asked, options),
+  };
+  return yield* mergeWithRanks(planner, { ...options, rankTimeout: 1000 * rankTimeout }, rank);
 }
 
 /**

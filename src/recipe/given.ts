@@ -1,7 +1,7 @@
 import { didYouMean } from '../base/did-you-mean.ts';
 import { optionName } from '../base/option-words.ts';
 import { type Problem, refuse } from '../base/problems.ts';
-import { MACHINE, type Option, OUTPUT, POLICY, PUBLICATION, RECIPE, SELECT, TRUST } from './options.ts';
+import { MACHINE, type Option, OUTPUT, POLICY, PUBLICATION, RANKS, RECIPE, SELECT, TRUST } from './options.ts';
 
 /** What a value of the library is, where no table of options says it. */
 type Shape =
@@ -35,6 +35,7 @@ export const OF_MACHINE = {
   ...MACHINE,
   ...TRUST,
   ...PUBLICATION,
+  ...RANKS,
   keep: { kind: 'flag' },
   unitBytes: { kind: 'bytes' },
   sync: { kind: 'flag' },
@@ -141,6 +142,7 @@ const WANTED: Readonly<Record<Kind, Check>> = {
   file: path,
   names: must('hf or the path of a names file', isPath),
   number,
+  time: must('a number of seconds', isNumber),
   integer: number,
   count: must('a whole number', isNumber),
   index: must('a whole number', isNumber),

@@ -24,6 +24,8 @@ interface Values {
   /** A path, of parameters of schedules. */
   readonly file: string;
   readonly number: number;
+  /** Seconds. */
+  readonly time: number;
   readonly integer: number;
   /** Whole numbers, from 1 on and from 0 on. */
   readonly count: number;
@@ -293,4 +295,20 @@ export const TRUST = {
 export const PUBLICATION = {
   force: { kind: 'flag', letter: 'f', help: 'replace an existing output, at once and only when the new one is complete' },
   resume: { kind: 'flag', help: 'go on with what an interrupted run of the same merge left' },
+} as const satisfies Readonly<Record<string, Option>>;
+
+/** Several processes that were started with one command, and make its merge together. */
+export const RANKS = {
+  ranks: {
+    kind: 'text',
+    value: 'which',
+    default: 'auto, by what the launcher says',
+    help: 'which of several ranks this process is: auto, off, array (a task of a job array), 0/8',
+  },
+  rankTimeout: {
+    kind: 'time',
+    value: 'duration',
+    default: '60s',
+    help: 'after how long without a sign of life others take over the work of a rank',
+  },
 } as const satisfies Readonly<Record<string, Option>>;

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { CAMPAIGN_MS } from '../support/campaign.ts';
@@ -210,45 +210,6 @@ it(
   },
   CAMPAIGN_MS,
 );
-
-describe('several tasks of a launcher', () => {
-  const tasks = (env: (rank: number) => Readonly<Record<string, string>>, words: (rank: number) => readonly string[]) =>
-    Promise.all([0, 1, 2, 3].map((rank) => runShell('exec "$@"', words(rank), { env: env(rank) })));
-
-  it.each([
-    ['srun', (rank: number) => ({ SLURM_PROCID: `${rank}`, SLURM_STEP_NUM_TASKS: '4', SLURM_NTASKS: '4' })],
-    ['torchrun', (rank: number) => ({ RANK: `${rank}`, WORLD_SIZE: '4' })],
-  ] as const)('%s: the merge is made, no task fails, and the others say what to do', async (launcher, env) => {
-    const { inputs, out } = checkpoints();
-    const ended = await tasks(env, () => ['average', ...inputs, '-o', out]);
-    expect(ended.map(({ code, stderr }) => (code === 0 ? 0 : stderr))).toEqual([0, 0, 0, 0]);
-    expect(ended.map(({ stderr }) => stderr.includes('W_SEVERAL_TASKS'))).toEqual([false, true, true, true]);
-    expect((await run('verify', out, '--full')).code).toBe(0);
-    expect(hiddenBeside(out)).toEqual([]);
-
-    // One that is in the middle of it is waited for.
-    rmSync(out, { recursive: true });
-    const until = `${out}.go`;
-    const held = start(['average', ...inputs, '-o', out], { hold: { call: 3, until } });
-    await held.says('[call 3]');
-    const other = runShell(`"$@" & sleep 2; touch ${until}; wait $!`, ['average', ...inputs, '-o', out], { env: env(2) });
-    const { code, stderr, stdout } = await other;
-    expect([code, stderr]).toEqual([
-      0,
-      expect.stringMatching(`W_SEVERAL_TASKS.*task 2 of the 4 that ${launcher} started.*Run it with ${launcher} `),
-    ]);
-    expect(stdout).toContain('is what this merge makes');
-    expect((await held.ended).code).toBe(0);
-  });
-
-  it('that make merges of their own are not held up for long, and nothing is said', async () => {
-    const { inputs, out } = checkpoints();
-    const env = (rank: number) => ({ SLURM_PROCID: `${rank}`, SLURM_STEP_NUM_TASKS: '4' });
-    const ended = await tasks(env, (rank) => ['average', ...inputs, '-o', `${out}-${rank}`]);
-    for (const { code, stderr } of ended) expect([code, stderr]).toEqual([0, expect.not.stringContaining('W_SEVERAL_TASKS')]);
-    expect([0, 1, 2, 3].every((rank) => readFileSync(`${out}-${rank}/model-00001-of-00006.safetensors`).length > 0)).toBe(true);
-  });
-});
 
 it.skipIf(NO_MOUNTS !== null)(
   'an output in a layer below cannot be replaced, which is said before the work; a new one can',

@@ -107,8 +107,8 @@ export function hiddenBeside(path: string): string[] {
 }
 
 /**
- * Everything that a published folder holds, but for the times it took, the warnings on the way, and card and
- * recipe, which name the folder.
+ * Everything that a published folder holds, but for the times it took, the warnings on the way, and what names
+ * the folder: card, recipe, and the digest of what was asked for.
  */
 export function contentOf(out: string): Record<string, string> {
   const names = existsSync(out) ? readdirSync(out).sort() : [];
@@ -118,7 +118,7 @@ export function contentOf(out: string): Record<string, string> {
       .map((name) => {
         const bytes = readFileSync(join(out, name));
         if (name !== 'merge_provenance.json') return [name, bytes.toString('base64')];
-        const { timings, warnings, ...rest } = JSON.parse(bytes.toString());
+        const { timings, warnings, request, ...rest } = JSON.parse(bytes.toString());
         return [name, JSON.stringify(rest)];
       }),
   );

@@ -77,6 +77,7 @@ function addWeightOptions(command: Command): Command {
 /** How a merge is carried out and reported, whatever is merged. */
 export function addExecutionOptions(command: Command): Command {
   addOptions(command.optionsGroup('Checks:'), ['strict', 'failNonfinite', 'followLinks']);
+  addOptions(command.optionsGroup('Several machines:'), ['ranks', 'rankTimeout']);
   return addOptions(command.optionsGroup('Machine:'), MACHINE)
     .optionsGroup('Interruption:')
     .addOption(mergeOption('resume'))

@@ -3,7 +3,7 @@ import { parseByteRate, parseByteSize } from '../../base/byte-size.ts';
 import { MOST } from '../../base/limits.ts';
 import { keysOf } from '../../base/pick.ts';
 import { parseQuantity } from '../../checkpoints/run/quantity.ts';
-import { MACHINE, type Option, OUTPUT, PUBLICATION, RECIPE, SELECT, TOKENS, TRUST } from '../../recipe/options.ts';
+import { MACHINE, type Option, OUTPUT, PUBLICATION, RANKS, RECIPE, SELECT, TOKENS, TRUST } from '../../recipe/options.ts';
 import { parsePolicy, parseRouterUse } from '../../recipe/policy/parse.ts';
 import { METHODS, takersOf } from '../../recipe/schedule/methods.ts';
 import {
@@ -17,12 +17,22 @@ import {
 import type { ScheduleName } from '../../recipe/schedule/types.ts';
 import type { Selection } from '../../recipe/select/types.ts';
 import { choiceOption, flag, listOption, valueOption } from './options.ts';
-import { badValue, parseNumber, parsePath, parseText, parseWeights, parseWholeNumber, type ValueParser, wholeNumber } from './values.ts';
+import {
+  badValue,
+  duration,
+  parseNumber,
+  parsePath,
+  parseText,
+  parseWeights,
+  parseWholeNumber,
+  type ValueParser,
+  wholeNumber,
+} from './values.ts';
 
 /**
  * Options of merges by their names in the library; one name is one option, wherever it stands in a recipe.
  */
-const TABLE = { ...SELECT, ...OUTPUT, ...RECIPE, ...MACHINE, ...TRUST, ...PUBLICATION };
+const TABLE = { ...SELECT, ...OUTPUT, ...RECIPE, ...MACHINE, ...TRUST, ...PUBLICATION, ...RANKS };
 type OptionName = keyof typeof TABLE;
 
 /**
@@ -51,6 +61,8 @@ function reading(option: Option): [word: string, parse: ValueParser<unknown>] {
       return ['n', wholeNumber(0, MOST.count)];
     case 'integer':
       return ['n', numberParser(option)];
+    case 'time':
+      return ['duration', duration(MOST.timer)];
     case 'number':
       return ['number', numberParser(option)];
     case 'bytes':

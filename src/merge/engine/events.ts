@@ -67,6 +67,9 @@ export interface MergeResult {
   readonly finished: readonly string[];
   readonly bytesRead: number;
   readonly seconds: number;
+  /** Processes that made it together, and machines that they ran on; absent where it was one alone. */
+  readonly ranks?: number | undefined;
+  readonly hosts?: number | undefined;
   /** Thread-seconds of reading, computing (mapped reads included) and writing; wall seconds of syncing. */
   readonly phases: {
     readonly readSeconds: number;

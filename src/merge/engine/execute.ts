@@ -17,6 +17,7 @@ import { PASSES } from './passes/all.ts';
 import { CallRunner, type Calls } from './passes/calls.ts';
 import type { UnitBatch, UnitWork } from './passes/pass.ts';
 import { RoundingTally } from './rounding.ts';
+import type { SharedTotals, SharedWork } from './shared-work.ts';
 import { Pace, type ThrottleChoices } from './throttle.ts';
 import { type CallTotals, MergeTotals } from './totals.ts';
 import { planUnits, type Unit } from './units.ts';
@@ -74,18 +75,31 @@ export async function* executeUnits(plan: Plan, options: ExecuteOptions, units: 
   yield* carryOut(plan, options, units, (run) => run.leave());
 }
 
+/**
+ * Carries out this process's share of a plan on which several work, and publishes the outputs where it is the
+ * one to do so. Its publications are the caller's to end, whatever happens.
+ * @throws what `shared.check` throws
+ */
+export async function* executeShared(plan: Plan, options: ExecuteOptions, shared: SharedWork): AsyncGenerator<MergeEvent, MergeResult> {
+  return yield* carryOut(plan, options, undefined, (run) => run.finish(), shared);
+}
+
 async function* carryOut<T>(
   plan: Plan,
   options: ExecuteOptions,
   units: UnitSequence | undefined,
   end: (run: MergeRun) => AsyncGenerator<MergeEvent, T>,
+  shared?: SharedWork,
 ): AsyncGenerator<MergeEvent, T> {
   options.signal?.throwIfAborted();
-  const run = new MergeRun(plan, options, loadBinding());
+  const run = new MergeRun(plan, options, loadBinding(), shared);
   try {
     yield { type: 'plan', plan };
     yield* run.begin();
-    for await (const index of units ?? run.units.keys()) yield* run.unit(index);
+    for await (const index of units ?? run.sequence()) {
+      if (index === null) yield* run.waiting();
+      else yield* run.unit(index);
+    }
     return yield* end(run);
   } catch (error) {
     const kept = await run.end(error);
@@ -106,7 +120,7 @@ const PASSING: ReadonlySet<number> = new Set([1, 6, 75]);
  * Whether finished units may be of use to a later run: not where an input changed or is gone, or the same
  * merge would fail again; nor of a defect of this program, whose work is not to be relied on.
  */
-function canGoOn(error: unknown): boolean {
+export function canGoOn(error: unknown): boolean {
   return error instanceof MergeError && PASSING.has(error.exitCode) && error.code !== 'E_INTERNAL';
 }
 
@@ -127,6 +141,7 @@ class MergeRun {
   readonly #totals: MergeTotals;
   readonly #calls: CallRunner;
   readonly #pace: Pace;
+  readonly #shared: SharedWork | undefined;
   readonly #publications: Publication[] = [];
   /** [K] what there was to say of each output: all that its provenance records. */
   readonly #warnings: Warning[][];
@@ -141,7 +156,7 @@ class MergeRun {
   #ending: Promise<readonly string[]> | undefined;
   #published = 0;
 
-  constructor(plan: Plan, options: ExecuteOptions, binding: NativeBinding) {
+  constructor(plan: Plan, options: ExecuteOptions, binding: NativeBinding, shared?: SharedWork) {
     this.units = planUnits(plan, { size: options.unitBytes });
     this.#plan = plan;
     this.#options = options;
@@ -153,8 +168,32 @@ class MergeRun {
     this.#rounding = new RoundingTally(plan.outputs.length);
     this.#totals = new MergeTotals(plan);
     this.#warnings = plan.outputs.map((output) => [...output.warnings]);
-    this.#calls = new CallRunner(options.signal);
     this.#pace = new Pace(options);
+    this.#shared = shared;
+    this.#calls = new CallRunner(options.signal, () => {
+      this.#shared?.check();
+      this.#tell();
+    });
+  }
+
+  /** Units in the order in which this process makes them; null while others make those that are left. */
+  sequence(): Iterable<number> | AsyncIterable<number | null> {
+    return this.#shared?.units(this.units, () => this.#settleSync()) ?? this.units.keys();
+  }
+
+  /** Tells the others what this process did, and counts what they did. */
+  #tell(): SharedTotals | undefined {
+    const all = this.#shared?.totals(this.#totals.own);
+    if (all !== undefined) this.#totals.share(all);
+    return all;
+  }
+
+  /** While others work. */
+  *waiting(): Generator<MergeEvent> {
+    this.#options.signal?.throwIfAborted();
+    this.#tell();
+    const progress = this.#totals.progress('merge', this.#plan.shards.length - 1);
+    if (progress !== undefined) yield progress;
   }
 
   /** Says each warning once, though it may be about several outputs. */
@@ -167,6 +206,11 @@ class MergeRun {
   }
 
   async *begin(): AsyncGenerator<MergeEvent> {
+    if (this.#shared !== undefined) {
+      this.#publications.push(...this.#shared.publications);
+      yield* this.#say(this.#plan.warnings);
+      return;
+    }
     await beginPublications(
       this.#plan,
       this.#binding,
@@ -212,7 +256,8 @@ class MergeRun {
     const before = this.#finished.resumable(unit, this.#publications);
     if (before === undefined) return false;
     this.#finished.add(unit, before);
-    for (const { start, end } of before) this.#totals.resumed(end - start);
+    // What others made counts among what all did.
+    if (this.#shared === undefined) for (const { start, end } of before) this.#totals.resumed(end - start);
     return true;
   }
 
@@ -220,9 +265,10 @@ class MergeRun {
   #outputsOf(shard: number): ShardOutputs {
     if (this.#outputs?.shard === shard) return this.#outputs;
     this.#leaveShard();
-    const begun = this.#options.resume === true || this.#begun.has(shard);
+    const shared = this.#shared !== undefined;
+    const begun = shared || this.#options.resume === true || this.#begun.has(shard);
     this.#begun.add(shard);
-    this.#outputs = new ShardOutputs(this.#binding, this.#plan, this.#publications, shard, begun);
+    this.#outputs = new ShardOutputs(this.#binding, this.#plan, this.#publications, shard, { begun, shared });
     return this.#outputs;
   }
 
@@ -298,26 +344,25 @@ class MergeRun {
   async *finish(): AsyncGenerator<MergeEvent, MergeResult> {
     const { members, shards, outputs } = this.#plan;
     if (outputs.length === 0) return yield* this.#done();
-    for (const unit of this.units) this.#found(unit);
+    const isWhole = this.units.map((unit) => this.#found(unit)).every(Boolean);
     yield this.#totals.progress('sync', shards.length - 1)!;
     this.#inputs.closeAll();
     this.#leaveShard();
     await this.#settleSync();
-    for (const [{ shard }, lines] of this.#finished.inOrder()) {
-      this.#nonfinite.restore(shard, lines);
-      this.#rounding.restore(lines.map((line) => line.rounding ?? []));
-    }
+    const publishes = this.#shared === undefined || (await this.#shared.publishes());
+    if (publishes || isWhole) yield* this.#sumUp();
+    if (!publishes) return yield* this.#done();
     for (const member of members) if (member.participates) await assertUnchanged(member.checkpoint);
-    this.#reportNonfinite();
-    for (const [k, found] of this.#nonfinite.warnings().entries()) {
-      const warnings = [...found, ...this.#rounding.warnings(k, outputs[k]!.path)];
-      this.#warnings[k]!.push(...warnings);
-      yield* this.#say(warnings);
-    }
     this.#options.signal?.throwIfAborted();
+    const all = this.#tell();
     yield this.#totals.progress('publish', shards.length - 1)!;
     for (const [k, publication] of this.#publications.entries()) {
-      const timings = { seconds: this.#totals.seconds, bytesRead: this.#totals.bytesRead, bytesWritten: outputs[k]!.bytes };
+      if (await this.#shared?.isPublished(k)) continue;
+      const { seconds, bytesRead } = all ?? this.#totals;
+      const timings = {
+        ...{ seconds, bytesRead, bytesWritten: outputs[k]!.bytes },
+        ...(all !== undefined && { ranks: all.ranks, hosts: all.hosts }),
+      };
       const rounding = this.#rounding.figures(k);
       await publishOutput(
         this.#plan,
@@ -334,12 +379,27 @@ class MergeRun {
     return yield* this.#done();
   }
 
+  /** Puts together what was found in all units, and says it. @throws MergeError E_NONFINITE */
+  *#sumUp(): Generator<MergeEvent> {
+    for (const [{ shard }, lines] of this.#finished.inOrder()) {
+      this.#nonfinite.restore(shard, lines);
+      this.#rounding.restore(lines.map((line) => line.rounding ?? []));
+    }
+    this.#reportNonfinite();
+    for (const [k, found] of this.#nonfinite.warnings().entries()) {
+      const warnings = [...found, ...this.#rounding.warnings(k, this.#plan.outputs[k]!.path)];
+      this.#warnings[k]!.push(...warnings);
+      yield* this.#say(warnings);
+    }
+  }
+
   *#done(): Generator<MergeEvent, MergeResult> {
     const { outputs } = this.#plan;
     const { modes } = this.#inputs;
     const io = modes.size === 2 ? 'mixed' : modes.has('read') ? 'read' : 'map';
     const isa = this.#options.tuning?.isa ?? this.#binding.cpuInfo().active;
     const rounding = outputs.map((_, k) => this.#rounding.figures(k));
+    this.#tell();
     const result = this.#totals.result({ threads: this.#engine.threads, isa, io }, rounding, this.#said);
     yield { type: 'done', result };
     return result;
@@ -384,6 +444,8 @@ class MergeRun {
     }
     this.#inputs.closeAll();
     this.#engine.close();
+    // They go on without this run.
+    if (this.#shared !== undefined) return [];
     const keep = this.#leaving || ((aborted || canGoOn(error)) && this.#options.keep !== false);
     const kept: string[] = [];
     // The first one made the folders above all of them, and can remove them when the others are gone.

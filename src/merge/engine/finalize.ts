@@ -161,6 +161,8 @@ function recordOf(plan: Plan, output: PlanOutput, record: Found): Omit<Provenanc
   return {
     ...recordedRecipe(membersOf(plan, output), output, plan),
     planDigest: output.digest,
+    // For ranks that come late; the record of one process is the same however its inputs were named.
+    request: record.timings?.ranks === undefined ? null : output.request,
     dtypeChanges: [...output.dtypeChanges, ...output.edited.flatMap(({ changes }) => changes)],
     selection: output.report,
     hidden: output.left.flatMap(({ leadsTo }) => leadsTo ?? []),

@@ -1,4 +1,5 @@
 import { dirname, join } from 'node:path';
+import { errnoOf } from '../../base/disk/errno.ts';
 import { isThere, makeFoldersSync } from '../../base/disk/own-file.ts';
 import { MergeError } from '../../base/errors.ts';
 import type { NativeBinding } from '../native/binding.ts';
@@ -37,8 +38,15 @@ export class ShardOutputs {
   /**
    * Creates and preallocates the files; where they may be `begun`, by an earlier run or for an earlier unit,
    * those that are there are reopened. @throws MergeError E_NO_SPACE, E_IO with the output named.
+   * @param shared whether others may be making them at this very moment
    */
-  constructor(binding: NativeBinding, plan: Plan, publications: readonly Publication[], shard: number, begun: boolean) {
+  constructor(
+    binding: NativeBinding,
+    plan: Plan,
+    publications: readonly Publication[],
+    shard: number,
+    { begun, shared }: { readonly begun: boolean; readonly shared: boolean },
+  ) {
     this.shard = shard;
     this.#binding = binding;
     this.#pieces = publications.map(() => []);
@@ -52,7 +60,7 @@ export class ShardOutputs {
       const path = this.#paths[k]!;
       try {
         if (name.includes('/')) makeFoldersSync(dirname(path));
-        files.push(binding.openOutput(path, bytes, { reopen: begun && isThere(path) }));
+        files.push(openFile(binding, path, bytes, { begun, shared }));
       } catch (cause) {
         this.close();
         throw describeFailure(cause, { path: this.#shown[k]! });
@@ -130,5 +138,21 @@ export class ShardOutputs {
       }
     }
     if (failures.length > 0) throw failures[0];
+  }
+}
+
+function openFile(
+  binding: NativeBinding,
+  path: string,
+  bytes: number,
+  { begun, shared }: { readonly begun: boolean; readonly shared: boolean },
+): NativeOutput {
+  const reopen = begun && isThere(path);
+  try {
+    return binding.openOutput(path, bytes, { reopen });
+  } catch (error) {
+    // Another rank was faster.
+    if (!shared || reopen || errnoOf(error) !== 'EEXIST') throw error;
+    return binding.openOutput(path, bytes, { reopen: true });
   }
 }

@@ -7,6 +7,7 @@ import type { Plan } from '../plan/types.ts';
 import type { RoundingFigure } from '../record/rounding.ts';
 import type { MergeResult, ProgressEvent } from './events.ts';
 import { RateMeter } from './rate.ts';
+import type { OwnTotals, SharedTotals } from './shared-work.ts';
 
 /** Least seconds between progress events. */
 const PROGRESS_SECONDS = 0.1;
@@ -26,6 +27,8 @@ export class MergeTotals {
   #checked = { bytes: 0, total: 0 };
   #bytesWritten = 0;
   bytesRead = 0;
+  /** Of a process that shares its work with others: what all of them did. */
+  #all: SharedTotals | undefined;
 
   constructor(plan: Plan) {
     this.#plan = plan;
@@ -34,6 +37,16 @@ export class MergeTotals {
   /** Wall seconds since the merge began. */
   get seconds(): number {
     return performance.now() / 1000 - this.#started;
+  }
+
+  /** What this process did. */
+  get own(): OwnTotals {
+    return { bytesRead: this.bytesRead, bytesWritten: this.#bytesWritten, seconds: this.seconds };
+  }
+
+  /** Takes what all processes did that share the work. */
+  share(all: SharedTotals): void {
+    this.#all = all;
   }
 
   called(result: CallTotals): void {
@@ -65,12 +78,13 @@ export class MergeTotals {
     const now = performance.now() / 1000;
     if ((phase === 'merge' || phase === 'check') && now - this.#lastProgress < PROGRESS_SECONDS) return undefined;
     this.#lastProgress = now;
-    const rates = this.#meter.rates(now, this.bytesRead, this.#bytesWritten);
-    const bytesWritten = this.#bytesWritten + this.#resumedBytes;
+    const done = this.#all ?? this.own;
+    const rates = this.#meter.rates(now, done.bytesRead, done.bytesWritten);
+    const bytesWritten = Math.min(done.bytesWritten + this.#resumedBytes, this.#plan.bytesWritten);
     return {
       type: 'progress',
       phase,
-      bytesRead: this.bytesRead,
+      bytesRead: done.bytesRead,
       bytesWritten,
       bytesReadTotal: this.#plan.bytesRead,
       bytesWrittenTotal: this.#plan.bytesWritten,
@@ -108,8 +122,9 @@ export class MergeTotals {
         rounding: rounding[k]!,
       })),
       finished,
-      bytesRead: this.bytesRead,
+      bytesRead: (this.#all ?? this).bytesRead,
       seconds: this.seconds,
+      ...(this.#all !== undefined && { ranks: this.#all.ranks, hosts: this.#all.hosts }),
       phases: this.#phases,
       peakRssBytes: this.#memory.rssBytes,
       peakAnonBytes: this.#memory.anonBytes,

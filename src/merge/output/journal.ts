@@ -39,6 +39,15 @@ export interface JournalContent {
   readonly goodBytes: ReadonlyMap<string, number>;
 }
 
+/** What one journal says. */
+interface Journal {
+  /** The name of its file. */
+  readonly name: string;
+  /** Its units by {@link unitKey}. */
+  readonly units: ReadonlyMap<string, JournalUnit>;
+  readonly goodBytes: number;
+}
+
 /**
  * The units that the journals of a partial prove finished: of each journal the whole, well-formed lines up to
  * the first one that is not (a crash tears the last line, or leaves zeros), each naming a range that its file
@@ -47,23 +56,39 @@ export interface JournalContent {
  * @param payload folder of the files that the journals are about
  */
 export async function readJournals(partial: string, payload: string): Promise<JournalContent> {
-  const units = new Map<string, JournalUnit>();
-  const goodBytes = new Map<string, number>();
-  const sizes = new Map<string, number>();
-  const disputed = new Set<string>();
+  const journals = await readEachJournal(partial, payload);
+  return { units: agreeing(journals), goodBytes: new Map(journals.map(({ name, goodBytes }) => [name, goodBytes])) };
+}
+
+/**
+ * The journals of a partial one by one, sorted by name.
+ * @param sizes of files in `payload`, as far as they were looked at; kept from one call to the next
+ */
+export async function readEachJournal(partial: string, payload: string, sizes = new Map<string, number>()): Promise<Journal[]> {
   const entries = await SYSTEM.fs.readdir(partial, { withFileTypes: true }).catch((): Dirent[] => []);
   // Regular files alone: to open a FIFO is to wait for its writer.
-  const journals = entries.filter((entry) => entry.isFile() && JOURNAL.test(entry.name));
-  for (const name of journals.map((entry) => entry.name).sort()) {
-    const own = new Map<string, JournalUnit>();
-    goodBytes.set(name, await readLines(join(partial, name), payload, sizes, own));
+  const names = entries.flatMap((entry) => (entry.isFile() && JOURNAL.test(entry.name) ? entry.name : []));
+  const journals: Journal[] = [];
+  for (const name of names.sort()) {
+    const units = new Map<string, JournalUnit>();
+    const goodBytes = await readLines(join(partial, name), payload, sizes, units);
+    journals.push({ name, units, goodBytes });
+  }
+  return journals;
+}
+
+/** The units of several journals, but for those of which they say something else. */
+export function agreeing(journals: Iterable<Pick<Journal, 'units'>>): ReadonlyMap<string, JournalUnit> {
+  const units = new Map<string, JournalUnit>();
+  const disputed = new Set<string>();
+  for (const { units: own } of journals) {
     for (const [key, unit] of own) {
       if (units.has(key) && units.get(key)!.crc !== unit.crc) disputed.add(key);
       units.set(key, unit);
     }
   }
   for (const key of disputed) units.delete(key);
-  return { units, goodBytes };
+  return units;
 }
 
 /**
@@ -84,7 +109,8 @@ async function readLines(journal: string, payload: string, sizes: Map<string, nu
         (s) => (s.isFile() && s.nlink === 1 ? s.size : 0),
         () => 0,
       ));
-    sizes.set(unit.file, size);
+    // A file that is not whole yet may be soon.
+    if (unit.end <= size) sizes.set(unit.file, size);
     if (unit.end <= size) units.set(unitKey(unit), unit);
   }
   return goodBytes;

@@ -1,15 +1,14 @@
-import { basename, join, relative } from 'node:path';
+import { join } from 'node:path';
 import { beat, HEARTBEAT_MS } from '../../base/disk/heartbeat.ts';
 import type { HeldFolder } from '../../base/disk/held-folder.ts';
 import { onOutput, toMergeError } from '../../base/disk/io-error.ts';
-import { syncFile, syncFolder } from '../../base/disk/own-file.ts';
 import { type OwnerRecord, readOwner, release } from '../../base/disk/owner.ts';
 import type { System } from '../../base/disk/system.ts';
 import { MergeError } from '../../base/errors.ts';
-import { checkLoss, type Destination } from './destination.ts';
+import type { Destination } from './destination.ts';
 import { JournalWriter, journalFile } from './journal.ts';
-import { PAYLOAD, type Partial, READY, removePartial } from './partial.ts';
-import { place } from './replace.ts';
+import { PAYLOAD, type Partial, removePartial } from './partial.ts';
+import { placePayload, SetAside } from './place-payload.ts';
 import type { JournalUnit, Publication, PublicationRequest } from './types.ts';
 
 /**
@@ -104,33 +103,16 @@ class PartialPublication implements Publication {
   }
 
   async finish(): Promise<void> {
-    const { parent, output } = this.#destination;
+    const { output } = this.#destination;
     await this.#assertOwned();
-    const content = await this.#content();
-    if (this.#sync) await this.#syncPayload(content);
-    await onOutput('close', this.partial, () => this.#journal.close());
-
-    const ready = this.#partial.at(READY);
-    // From here on the journal speaks of nothing: after an exchange the old OUT lies where the new one was,
-    // and must not pass for half of it.
-    await onOutput('publish', output, () => this.#system.fs.rename(this.#partial.at(PAYLOAD), ready));
-    const from = this.kind === 'folder' ? ready : join(ready, basename(content.files[0]!));
-    const placed = await place(this.#system, from, this.#destination, this.#id, this.kind, this.#request.force).catch(
-      async (error: unknown) => {
-        // What another process finished first is not to be gone on with.
-        if (!(error instanceof MergeError && error.code === 'E_OUTPUT_EXISTS')) await this.#unready();
-        throw error;
-      },
-    );
-    try {
-      // What lay there may be another thing than the one that was looked at when the merge began.
-      if (placed.old !== null) await checkLoss(output, placed.old, this.kind);
-      if (this.#sync) await syncFolder(this.#system, parent);
-    } catch (error) {
-      await onOutput('take back', output, () => placed.undo()).catch((cause: unknown) => this.#setAside(error, cause));
-      await this.#unready();
+    const payload = { ...this.#request, destination: this.#destination, partial: this.#partial, sync: this.#sync };
+    const closed = () => onOutput('close', this.partial, () => this.#journal.close());
+    const placed = await placePayload(this.#system, payload, closed).catch(async (error: unknown) => {
+      if (!(error instanceof SetAside)) throw error;
+      this.#ended = true;
+      await this.#letGo();
       throw error;
-    }
+    });
     this.#ended = true;
     try {
       await placed.remove();
@@ -141,11 +123,6 @@ class PartialPublication implements Publication {
     } finally {
       await this.#letGo();
     }
-  }
-
-  /** The new OUT is where it was: what was finished of it may be gone on with. */
-  async #unready(): Promise<void> {
-    await this.#system.fs.rename(this.#partial.at(READY), this.#partial.at(PAYLOAD)).catch(() => {});
   }
 
   async abandon({ keep }: { readonly keep: boolean }): Promise<boolean> {
@@ -186,27 +163,6 @@ class PartialPublication implements Publication {
     await this.#partial.close().catch(() => {});
   }
 
-  /**
-   * For what lies where the new OUT was, is not to be removed, and cannot be put back: under a name that no
-   * merge knows it is left alone by all of them.
-   */
-  async #setAside(error: unknown, cause: unknown): Promise<never> {
-    this.#ended = true;
-    const name = 'not-replaced';
-    await this.#system.fs.rename(this.#partial.at(READY), this.#partial.at(name)).catch(() => {});
-    await this.#letGo();
-    const { code, message, details } = toMergeError(error, { action: 'publish', file: this.output, side: 'output' });
-    throw new MergeError(code, `${message}. It could not be put back, and lies in ${join(this.partial, name)}`, {
-      details,
-      help: `Move it to where it belongs, and remove ${this.partial}.`,
-      cause,
-    });
-  }
-
-  get #id(): string {
-    return this.partial.slice(-12);
-  }
-
   async #owned(): Promise<boolean> {
     return (await readOwner(this.#partial.here))?.owner.id === this.#record.owner.id;
   }
@@ -217,25 +173,5 @@ class PartialPublication implements Publication {
       details: { file: this.partial },
       help: 'That happens when this process stood still for a quarter of an hour. See whether the other one finished; else run again.',
     });
-  }
-
-  /** Files and folders of the payload, each folder after what it holds. */
-  async #content(): Promise<{ files: string[]; folders: string[] }> {
-    const root = this.#partial.at(PAYLOAD);
-    const entries = await onOutput('list', this.partial, () => this.#system.fs.readdir(root, { withFileTypes: true, recursive: true }));
-    const paths = (wanted: boolean) => entries.filter((e) => e.isDirectory() === wanted).map((e) => join(e.parentPath, e.name));
-    const files = paths(false);
-    const whole = this.kind === 'folder' ? files.length > 0 : files.length === 1;
-    if (!whole)
-      throw new MergeError('E_INTERNAL', `the unfinished ${this.output} does not hold what is to be published`, {
-        details: { file: this.partial },
-      });
-    return { files, folders: [...paths(true).sort().reverse(), root] };
-  }
-
-  async #syncPayload({ files, folders }: { files: string[]; folders: string[] }): Promise<void> {
-    const shown = (path: string) => join(this.partial, relative(this.#partial.here, path));
-    for (const file of files) await syncFile(this.#system, file, shown(file));
-    for (const folder of folders) await syncFolder(this.#system, folder, shown(folder));
   }
 }

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
+import { BOARD_PARTS } from '../../base/board/folder-board.ts';
 import { type FreshFile, freshFileIn } from '../../base/disk/fresh-file.ts';
 import { heartbeatStopped } from '../../base/disk/heartbeat.ts';
 import { type HeldFolder, holdOwn } from '../../base/disk/held-folder.ts';
@@ -28,6 +29,10 @@ export const PROBE = 'probe';
  * beside OUT can give this name to any folder of this user's: one that holds anything else is left alone.
  */
 const PARTS = /^(owner(-\d{1,9})?\.json|draft-\w+|heartbeat|journal(-\w+)?\.ndjson|payload|ready|probe|\.nfs[0-9a-f]+|\.DS_Store)$/;
+
+function isPart(name: string): boolean {
+  return PARTS.test(name) || BOARD_PARTS.test(name);
+}
 
 /**
  * `live`: its process runs. `stale`: its process is known to have ended. `unknown`: neither is certain
@@ -193,7 +198,7 @@ async function examine(
   if (record === null && (await removeEmpty(system, folder.path))) return null;
   const process = record === null ? 'unknown' : record.owner.released ? 'dead' : await processState(record.owner, self);
   const ended = process === 'dead' || (process === 'unknown' && (await heartbeatStopped(system, folder, fresh)));
-  const alien = (await system.fs.readdir(folder.here)).some((name) => !PARTS.test(name));
+  const alien = (await system.fs.readdir(folder.here)).some((name) => !isPart(name));
   const state = process === 'live' ? 'live' : alien ? 'foreign' : ended ? 'stale' : 'unknown';
   const journal = await readJournals(folder.here, folder.at(PAYLOAD));
   const foreign = state === 'foreign' ? 'other content' : null;
@@ -230,8 +235,8 @@ export async function allocatedBytes(system: System, destination: Destination, p
  */
 export async function removePartial(system: System, partial: HeldFolder): Promise<void> {
   for (const name of [PAYLOAD, READY, PROBE]) await removeTree(system, partial.at(name));
-  await removeContent(system, partial, (name) => !PARTS.test(name) || ownerGeneration(name) !== null);
-  await removeContent(system, partial, (name) => !PARTS.test(name));
+  await removeContent(system, partial, (name) => !isPart(name) || ownerGeneration(name) !== null);
+  await removeContent(system, partial, (name) => !isPart(name));
   await system.fs.rmdir(partial.path);
 }
 

@@ -113,7 +113,8 @@ async function planOf(request: PlanRequest, samples: Samples, signal?: AbortSign
   };
   const ordered = orderInputs(await placeInputs(request, openInput), request.outputs, request.ordered ?? false);
   const checkpoints = ordered.inputs.map((i) => i.checkpoint);
-  samples.begin(checkpoints);
+  const { adopted } = request;
+  if (adopted === undefined) samples.begin(checkpoints);
   const like = request.like === undefined ? null : await openInput(request.like);
   const paths = request.outputs.map(({ path }) => path);
   const cutting = request.shardSize !== undefined || request.files !== undefined;
@@ -135,10 +136,10 @@ async function planOf(request: PlanRequest, samples: Samples, signal?: AbortSign
   const { planned, dcp, forms } = formed;
   const { participates, targets } = planned;
 
-  const sampled = await samples.found;
+  const sampled = adopted === undefined ? await samples.found : undefined;
   const members = ordered.inputs.map(({ checkpoint, step, tokens, stage, epoch }, m): PlanMember => {
-    const { fingerprint, spots } = sampled[m]!;
-    keepSpots(checkpoint, spots);
+    const fingerprint = sampled?.[m]!.fingerprint ?? adopted!.fingerprints.get(checkpoint.path)!;
+    if (sampled !== undefined) keepSpots(checkpoint, sampled[m]!.spots);
     return {
       ...{ path: checkpoint.path, step, tokens, stage, bytes: modelBytes(checkpoint.shards), ...(epoch !== undefined && { epoch }) },
       fingerprint,
@@ -281,7 +282,7 @@ async function planOf(request: PlanRequest, samples: Samples, signal?: AbortSign
   conflicts.push(...besideConflicts.filter(({ file }) => file === undefined || !told.has(file)));
 
   conflicts.push(...planned.conflicts);
-  if (!conflicts.some((c) => ERROR_CODES[c.code].exit === 3)) {
+  if (adopted === undefined && !conflicts.some((c) => ERROR_CODES[c.code].exit === 3)) {
     conflicts.push(...(await unequalTensors(planned.equal, signal)));
     const order = await expertOrder(planned, members, signal);
     const inOrder = members.filter((m) => m.participates).map((m) => m.checkpoint);
@@ -293,9 +294,12 @@ async function planOf(request: PlanRequest, samples: Samples, signal?: AbortSign
     }
   }
   const space = await spaceNeeded(outputs);
-  if (space.conflict !== undefined) conflicts.push(space.conflict);
+  // What is there of a merge that others work on counts as needed still.
+  if (space.conflict !== undefined && adopted === undefined) conflicts.push(space.conflict);
   const distinct = [...new Map(conflicts.map((conflict) => [conflict.message, conflict])).values()];
   refuse(distinct, { several: (count) => `${count} things stand in the way of this merge`, ...waysThrough(distinct) });
+
+  if (adopted !== undefined) for (const [k, output] of outputs.entries()) outputs[k] = { ...output, warnings: adopted.warnings[k]! };
 
   const shards = targets.map(({ table }, s): PlanShard => {
     const inOutputs = outputs.map((o, k) => ({ entries: entriesOf[k]![s]!, dataStart: o.files[s]!.headerBytes }));

@@ -47,6 +47,16 @@ export interface PlanRequest extends Pick<Recipe, 'like' | 'format' | 'shardSize
   readonly resume?: boolean | undefined;
   /** Side files are copied wherever their links lead. */
   readonly followLinks?: boolean | undefined;
+  /** What another process found out that planned the same before: not looked for again. */
+  readonly adopted?: AdoptedPlan | undefined;
+}
+
+/** What of a plan costs reads beyond headers. */
+export interface AdoptedPlan {
+  /** By path of the member. */
+  readonly fingerprints: ReadonlyMap<string, string>;
+  /** [K] all that there is to say of each output. */
+  readonly warnings: readonly (readonly Warning[])[];
 }
 
 export interface OutputRequest extends Omit<RecipeOutput, 'select' | 'sliding' | 'preset'> {

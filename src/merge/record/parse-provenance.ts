@@ -74,11 +74,15 @@ const provenanceSchema: z.ZodType<Provenance> = object({
   tool: object({ name: text, version: text }),
   recipe,
   planDigest: text.nullable(),
+  request: text.optional(),
   files: list(file),
   sideFiles: list(file).optional(),
   dtypeChanges: list(text),
   warnings: list(warning),
-  timings: object({ seconds: number, bytesRead: count, bytesWritten: count }).nullable(),
+  timings: object({
+    ...{ seconds: number, bytesRead: count, bytesWritten: count },
+    ...{ ranks: count.optional(), hosts: count.optional() },
+  }).nullable(),
 });
 
 /**

@@ -96,6 +96,9 @@ export interface ProvenanceTimings {
   readonly seconds: number;
   readonly bytesRead: number;
   readonly bytesWritten: number;
+  /** Processes that made it together, and the machines that they ran on; absent of one process. */
+  readonly ranks?: number | undefined;
+  readonly hosts?: number | undefined;
 }
 
 /** How a merge came to be: `merge_provenance.json`. Holds no absolute path and no user name. */
@@ -106,6 +109,11 @@ export interface Provenance {
   readonly recipe: ProvenanceRecipe;
   /** Null inside a single file, whose header is part of what the digest is about. */
   readonly planDigest: string | null;
+  /**
+   * Digest of what was asked for (`plan/request-digest.ts`), by which a rank that comes late knows that this is
+   * what it is to make; absent where one process made it, and inside a single file.
+   */
+  readonly request?: string | undefined;
   /** Empty inside a single file. */
   readonly files: readonly ProvenanceFile[];
   /**
@@ -140,6 +148,7 @@ export interface ProvenanceInput {
     readonly members: readonly (Omit<ProvenanceMember, 'name' | 'path'> & { readonly path: string })[];
   };
   readonly planDigest: string | null;
+  readonly request?: string | null;
   readonly files: readonly SummedFile[];
   readonly sideFiles?: readonly SummedFile[];
   readonly dtypeChanges: readonly string[];
@@ -196,6 +205,7 @@ export function buildProvenance(input: ProvenanceInput): Provenance {
       })),
     },
     planDigest: input.planDigest,
+    ...(input.request != null && { request: input.request }),
     files: input.files.map(recordedFile),
     ...(input.sideFiles !== undefined && { sideFiles: input.sideFiles.map(recordedFile) }),
     dtypeChanges: input.dtypeChanges,

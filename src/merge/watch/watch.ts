@@ -4,7 +4,7 @@ import { acquireLock } from '../../base/disk/folder-lock.ts';
 import { SYSTEM } from '../../base/disk/system.ts';
 import { MergeError } from '../../base/errors.ts';
 import { drain, eventStream } from '../../base/event-stream.ts';
-import { launchedTask } from '../../base/process/launched-task.ts';
+import { launchedRank } from '../../base/process/rank.ts';
 import { shownName } from '../../checkpoints/position.ts';
 import type { RunCheckpoint } from '../../checkpoints/run/types.ts';
 import { loadBinding } from '../native/load.ts';
@@ -53,7 +53,7 @@ async function watchRun(options: WatchOptions, emit: (event: WatchEvent) => void
   await checkOptions(options);
   loadBinding();
   const folder = await makeWatchFolder(options.output);
-  const task = launchedTask(process.env);
+  const task = launchedRank(process.env);
   const lock = await acquireLock(folder, {
     name: 'watch',
     output: options.output,

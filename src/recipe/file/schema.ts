@@ -80,6 +80,7 @@ const SCHEMAS: Readonly<Record<Option['kind'], (label: string, option: Option) =
   file: () => path,
   names: () => z.string(said('must be hf or the path of a names file')).min(1, said('is empty')),
   number: (_, { range }) => numberWithin(number, range ?? {}),
+  time: (_, { range }) => numberWithin(number, range ?? {}),
   integer: (_, { range }) => numberWithin(z.int(said('must be a whole number')), range ?? {}),
   count: () => count,
   index: () => index,

@@ -12,7 +12,6 @@ import { SHARED_MEMORY, sharedMemoryBytes } from '../../base/disk/shared-memory.
 import { SYSTEM } from '../../base/disk/system.ts';
 import { MergeError } from '../../base/errors.ts';
 import { availableMemory } from '../../base/machine/memory.ts';
-import { helpForTasks } from './several-tasks.ts';
 
 /** Where merges wait for their evaluation. */
 export interface WorkFolder {
@@ -71,7 +70,7 @@ export class StudyFolder {
       output: path,
       code: 'E_SEARCH_BUSY',
       busy: 'is being worked in',
-      help: helpForTasks() ?? 'Wait for the other search, or give this one a folder of its own with --dir.',
+      help: 'Wait for the other search, or give this one a folder of its own with --dir.',
     });
     const folder = new StudyFolder(path, lock, made === null ? null : resolve(made));
     await folder.#removeLeftWork();

@@ -15,9 +15,9 @@ import { differences } from './differences.ts';
 import { StudyFolder, type WorkFolder } from './folder.ts';
 import { FINGERPRINTS_AT_ONCE, type MembersRequest, type StudyMembers, studyMembers } from './members.ts';
 import { Merger, type MergeSettings } from './merges.ts';
+import { refuseRanks } from './one-process.ts';
 import { Records, resumedTrials } from './records.ts';
 import { commandText, type EvaluationSettings, metricTexts, readOptions, scorerOf } from './scorer.ts';
-import { helpForTasks } from './several-tasks.ts';
 import { Study } from './study.ts';
 import type { ScoreModel } from './trials.ts';
 import { readTrials, type StudyIdentity, storedGoal, TRIALS_FILE } from './trials-file.ts';
@@ -74,6 +74,7 @@ export async function checkedMembers(request: StudyRequest, signal: AbortSignal)
 
 /** Refuses what no evaluation could get over. @throws MergeError of options */
 export function checkEvaluation(request: EvaluationSettings): void {
+  refuseRanks();
   checkReadOptions(readOptions(request));
   const { parallel, gpus, timeout } = request;
   if (parallel !== undefined && !(Number.isSafeInteger(parallel) && parallel > 0 && parallel <= MOST.parallel)) {
@@ -266,7 +267,7 @@ async function storedTrials(folder: StudyFolder, file: string, found: StudyMembe
       `${folder.path} holds a ${stored.identity.kind} with ${scored} scored ${scored === 1 ? 'trial' : 'trials'}`,
       {
         details: { file: folder.path },
-        help: helpForTasks() ?? 'Go on with it with --resume, begin anew with --force, or name another folder with --dir.',
+        help: 'Go on with it with --resume, begin anew with --force, or name another folder with --dir.',
       },
     );
   }

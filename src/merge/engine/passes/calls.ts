@@ -19,6 +19,7 @@ export interface Calls<B extends { readonly bytesRead: number }, R> {
 export class CallRunner {
   readonly #sizer = new CallSizer();
   readonly #signal: AbortSignal | undefined;
+  readonly #check: () => void;
   readonly #inFlight = new Set<Promise<unknown>>();
   readonly #stop = (): void => {
     Atomics.store(this.cancel, 0, 1);
@@ -26,8 +27,10 @@ export class CallRunner {
   /** The flag that every call is given: set by an abort, and at the end. */
   readonly cancel = new Int32Array(1);
 
-  constructor(signal: AbortSignal | undefined) {
+  /** @param check throws where no further call is to be made */
+  constructor(signal: AbortSignal | undefined, check: () => void = () => {}) {
     this.#signal = signal;
+    this.#check = check;
     signal?.addEventListener('abort', this.#stop, { once: true });
   }
 
@@ -41,6 +44,7 @@ export class CallRunner {
     const launch = async (): Promise<void> => {
       const batch = await calls.next(this.#sizer.bytes);
       if (batch === undefined) return;
+      this.#check();
       const result = calls.start(batch);
       // It is awaited later, maybe never: when an earlier call fails, this one's cancellation must not count
       // as unhandled.

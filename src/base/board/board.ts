@@ -1,0 +1,64 @@
+import { MergeError } from '../errors.ts';
+
+/** What a rank says of itself each time that it gives a sign of life. */
+export interface Sign {
+  /**
+   * `here`: at work; `left`: ended, and whatever it had not finished is anybody's; `failed`: ended by what no
+   * other rank would fare better with (`Board.failures`).
+   */
+  readonly state: 'here' | 'left' | 'failed';
+  readonly rank: number;
+  /** What tells its start from others of the same command; null where the launcher says nothing. */
+  readonly launch: string | null;
+  /** A digest of its machine's name. */
+  readonly host: string;
+  readonly bytesRead: number;
+  readonly bytesWritten: number;
+  readonly seconds: number;
+}
+
+/** What one of the ranks could not do, as it stands on the board. */
+export interface RankFailure {
+  readonly rank: number;
+  readonly code: string;
+  readonly message: string;
+  readonly details: Readonly<Record<string, unknown>>;
+  readonly help: string;
+}
+
+/**
+ * Where processes that carry out one command find each other: they claim pieces of the work by name, give
+ * signs of life, and leave documents for the others. Nothing on it is ever changed by two of them. A folder
+ * now (`FolderBoard`); anything that can make a name once will do.
+ */
+export interface Board {
+  /** This process among those at the board. */
+  readonly id: string;
+  /** For people. */
+  readonly path: string;
+  /** Makes a name this process's; false where another has it. Of several that try, one gets true. */
+  claim(name: string): Promise<boolean>;
+  /** Who has a name; null where nobody has, or it cannot be told. */
+  holder(name: string): Promise<string | null>;
+  /** Names that are claimed, as far as can be seen: one that is missing here may be claimed all the same. */
+  claimed(): Promise<ReadonlySet<string>>;
+  /** Leaves a document, which appears whole. */
+  put(name: string, text: string): Promise<void>;
+  /** A document; null where there is none. */
+  get(name: string): Promise<string | null>;
+  /** Gives a sign of life. */
+  beat(sign: Sign): Promise<void>;
+  /** The last signs of all others that were seen, by id, read anew. */
+  signs(): Promise<ReadonlyMap<string, { readonly text: string; readonly sign: Sign | null }>>;
+  /** Whether the board is there no more: whoever finished the work took it away. */
+  gone(): Promise<boolean>;
+}
+
+/** Names of documents. */
+export const PLAN_RECORD = 'plan.json';
+export const failureRecord = (id: string): string => `failed-${id}.json`;
+
+/** What another rank failed with, to be thrown by this one. */
+export function failureOf({ code, message, details, help, rank }: RankFailure): MergeError {
+  return new MergeError(code as MergeError['code'], `rank ${rank}: ${message}`, { details: { ...details, rank }, help });
+}

@@ -1,0 +1,181 @@
+import { join } from 'node:path';
+import { errnoOf } from '../disk/errno.ts';
+import type { HeldFolder } from '../disk/held-folder.ts';
+import { PRIVATE } from '../disk/make-folder.ts';
+import { newId } from '../disk/new-id.ts';
+import { readOwn, writeNewFile } from '../disk/own-file.ts';
+import { NO_HARD_LINKS } from '../disk/owner.ts';
+import { constants, type System } from '../disk/system.ts';
+import { MergeError } from '../errors.ts';
+import type { Board, Sign } from './board.ts';
+
+/** Folders of a board. */
+const CLAIMS = 'claims';
+const BEATS = 'beats';
+/** Names that a board's documents have, and their drafts. */
+export const BOARD_PARTS = /^(?:claims|beats|plan\.json|failed-[0-9a-f]{12}\.json|note-[0-9a-f]{12}-\d+)$/;
+
+/** Claims and ids are short words. */
+const PLAIN = /^[0-9A-Za-z._-]{1,128}$/;
+const ID = /^[0-9a-f]{12}$/;
+/** Bytes of a sign: always as many, so that one is never half overwritten by a longer one. */
+const SIGN_BYTES = 512;
+/** A record of a plan has a line of a training log for each of maybe a million steps. */
+const MOST_BYTES = 2 ** 28;
+/** Whoever has a name in a folder that stands for a file, where there are no hard links. */
+const BY = 'by-';
+
+/**
+ * A board in a folder, on whatever file system the processes share. Claims are hard links to one file that
+ * says whose they are: link(2) fails where the name is there, on every server, and the name says at once who
+ * has it. Where there are no hard links a claim is a folder, which can be made once as well.
+ */
+export class FolderBoard implements Board {
+  readonly id = newId();
+  readonly path: string;
+  readonly #system: System;
+  readonly #folder: HeldFolder;
+  #links = true;
+  #drafts = 0;
+  #beats = 0;
+
+  private constructor(system: System, folder: HeldFolder) {
+    this.#system = system;
+    this.#folder = folder;
+    this.path = folder.path;
+  }
+
+  /**
+   * Takes a place at the board in a folder of this user's own, and makes it where it is not there.
+   * @throws the errno of the file system
+   */
+  static async join(system: System, folder: HeldFolder): Promise<FolderBoard> {
+    const board = new FolderBoard(system, folder);
+    for (const name of [CLAIMS, BEATS]) {
+      await system.fs.mkdir(folder.at(name), PRIVATE).catch((error: unknown) => {
+        if (errnoOf(error) !== 'EEXIST') throw error;
+      });
+    }
+    return board;
+  }
+
+  async claim(name: string): Promise<boolean> {
+    if (!PLAIN.test(name)) throw new MergeError('E_INTERNAL', `${name} is no name of a claim`);
+    const target = this.#folder.at(CLAIMS, name);
+    if (this.#links) {
+      try {
+        await this.#system.fs.link(await this.#own(), target);
+        return true;
+      } catch (error) {
+        const errno = errnoOf(error) ?? '';
+        // The reply to a link that was made may be lost, and the second try then finds it made.
+        if (errno === 'EEXIST') return (await this.holder(name)) === this.id;
+        if (!NO_HARD_LINKS.has(errno)) throw error;
+        this.#links = errno === 'EMLINK';
+        this.#drafts = errno === 'EMLINK' ? 0 : this.#drafts;
+        if (errno === 'EMLINK') return this.claim(name);
+      }
+    }
+    try {
+      await this.#system.fs.mkdir(target, PRIVATE);
+    } catch (error) {
+      if (errnoOf(error) === 'EEXIST') return (await this.holder(name)) === this.id;
+      throw error;
+    }
+    await writeNewFile(this.#system, join(target, `${BY}${this.id}`), '');
+    return true;
+  }
+
+  /** The file that says whose a claim is; made once, and anew where a file has as many names as it can. */
+  async #own(): Promise<string> {
+    const path = this.#folder.at(`draft-${this.id}`);
+    if (this.#drafts === 0) {
+      await this.#system.fs.unlink(path).catch(() => {});
+      await writeNewFile(this.#system, path, `${this.id}\n`);
+      this.#drafts = 1;
+    }
+    return path;
+  }
+
+  async holder(name: string): Promise<string | null> {
+    const path = this.#folder.at(CLAIMS, name);
+    try {
+      const text = (await readOwn(this.#system, path, { limit: 64 })).toString().trim();
+      return ID.test(text) ? text : null;
+    } catch (error) {
+      if (error instanceof MergeError || errnoOf(error) === 'EISDIR') return this.#holderOfFolder(path);
+      if (errnoOf(error) === 'ENOENT') return null;
+      throw error;
+    }
+  }
+
+  async #holderOfFolder(path: string): Promise<string | null> {
+    const names = await this.#system.fs.readdir(path).catch((): string[] => []);
+    const by = names.find((entry) => entry.startsWith(BY))?.slice(BY.length);
+    return by !== undefined && ID.test(by) ? by : null;
+  }
+
+  async claimed(): Promise<ReadonlySet<string>> {
+    return new Set(await this.#system.fs.readdir(this.#folder.at(CLAIMS)).catch((): string[] => []));
+  }
+
+  async put(name: string, text: string): Promise<void> {
+    const draft = this.#folder.at(`draft-${this.id}put`);
+    await this.#system.fs.unlink(draft).catch(() => {});
+    await writeNewFile(this.#system, draft, text);
+    await this.#system.fs.rename(draft, this.#folder.at(name));
+  }
+
+  async get(name: string): Promise<string | null> {
+    try {
+      return (await readOwn(this.#system, this.#folder.at(name), { limit: MOST_BYTES })).toString();
+    } catch (error) {
+      if (errnoOf(error) === 'ENOENT') return null;
+      throw error;
+    }
+  }
+
+  async beat(sign: Sign): Promise<void> {
+    const text = `${JSON.stringify({ beat: ++this.#beats, ...sign })}`.padEnd(SIGN_BYTES - 1);
+    const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+    // Opened and closed each time: on NFS that is when the others see it.
+    const handle = await this.#system.fs.open(this.#folder.at(BEATS, this.id), flags, 0o600);
+    try {
+      await handle.write(`${text}\n`, 0);
+    } finally {
+      await handle.close();
+    }
+  }
+
+  async signs(): Promise<ReadonlyMap<string, { readonly text: string; readonly sign: Sign | null }>> {
+    const found = new Map<string, { text: string; sign: Sign | null }>();
+    const ids = await this.#system.fs.readdir(this.#folder.at(BEATS)).catch((): string[] => []);
+    for (const id of ids) {
+      if (!ID.test(id) || id === this.id) continue;
+      const text = await readOwn(this.#system, this.#folder.at(BEATS, id), { limit: 2 * SIGN_BYTES }).then(String, () => null);
+      if (text !== null) found.set(id, { text, sign: signOf(text) });
+    }
+    return found;
+  }
+
+  async gone(): Promise<boolean> {
+    return this.#system.fs.lstat(this.#folder.at(CLAIMS)).then(
+      () => false,
+      (error: unknown) => errnoOf(error) === 'ENOENT',
+    );
+  }
+}
+
+/** Null for what is no sign: one that is being written, or of another version. */
+function signOf(text: string): Sign | null {
+  try {
+    const { state, rank, launch, host, bytesRead, bytesWritten, seconds } = JSON.parse(text) as Record<string, unknown>;
+    if (state !== 'here' && state !== 'left' && state !== 'failed') return null;
+    const numbers = { rank, bytesRead, bytesWritten, seconds };
+    if (!Object.values(numbers).every((n) => Number.isFinite(n) && (n as number) >= 0)) return null;
+    if (typeof host !== 'string' || !(launch === null || typeof launch === 'string')) return null;
+    return { state, launch, host, ...(numbers as Record<keyof typeof numbers, number>) };
+  } catch {
+    return null;
+  }
+}

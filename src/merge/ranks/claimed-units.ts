@@ -1,0 +1,277 @@
+import { join } from 'node:path';
+import type { Board } from '../../base/board/board.ts';
+import { Backoff, Dropped, type Presence } from '../../base/board/presence.ts';
+import { MergeError } from '../../base/errors.ts';
+import { describeFailure } from '../engine/failure.ts';
+import type { OwnTotals, SharedTotals, SharedWork } from '../engine/shared-work.ts';
+import type { Unit } from '../engine/units.ts';
+import type { NativeBinding } from '../native/binding.ts';
+import { unitKey } from '../output/journal.ts';
+import type { SharedPublication } from '../output/shared-publication.ts';
+import type { JournalUnit } from '../output/types.ts';
+import { isPublished } from '../plan/outputs/finished.ts';
+import type { Plan } from '../plan/types.ts';
+
+/** How much longer than its own units an idle rank lets another one's be, before it makes them as well. */
+const PATIENCE = 2;
+/** How many ranks make one unit at a time. */
+const MOST_AT_ONE = 2;
+/** How often claims are listed, milliseconds: a list saves tries, and decides nothing. */
+const LIST_MS = 1000;
+
+export interface ClaimTools {
+  readonly presence: Presence;
+  readonly publications: readonly SharedPublication[];
+  readonly binding: NativeBinding;
+  readonly rank: number;
+  readonly size: number;
+  readonly launch: string | null;
+  readonly signal: AbortSignal | undefined;
+  /** What this process did before this run of the engine, and where what it does is told. */
+  readonly done: OwnTotals;
+  readonly tell: (own: OwnTotals) => SharedTotals;
+  readonly onDamaged: (key: string) => void;
+}
+
+/**
+ * The units of a merge that ranks claim on a board. A rank begins at a place of its own, so that they meet
+ * late; what is left at the end, and what a rank that fell silent had claimed, is made by whoever is free: a
+ * unit has the same bytes whoever makes it, and may be made by two at once.
+ */
+export class ClaimedUnits implements SharedWork {
+  readonly publications: readonly SharedPublication[];
+  readonly #plan: Plan;
+  readonly #tools: ClaimTools;
+  readonly #presence: Presence;
+  /** Finished by ranks whose word is not good: of an earlier start of the command. */
+  #doubted: ReadonlyMap<string, JournalUnit>[] = [];
+  /** The unit in work, where another rank has it as well. */
+  #shared: Unit | null = null;
+  #isShared = false;
+  /** When it was first seen that a unit was claimed and not finished. */
+  readonly #seenClaimed = new Map<number, number>();
+  readonly #took: number[] = [];
+  #watch: NodeJS.Timeout | undefined;
+
+  constructor(plan: Plan, tools: ClaimTools) {
+    this.#plan = plan;
+    this.#tools = tools;
+    this.#presence = tools.presence;
+    this.publications = tools.publications;
+  }
+
+  async *units(units: readonly Unit[], settle: () => Promise<void>): AsyncGenerator<number | null> {
+    try {
+      yield* this.#unclaimed(units);
+      await settle();
+      yield* this.#unfinished(units, settle);
+    } catch (error) {
+      // Whoever published the outputs takes the board away: `publishes` sees whether they are there.
+      if (error instanceof Dropped || !(await isGoneSoon(this.#presence.board))) throw error;
+    } finally {
+      clearInterval(this.#watch);
+    }
+  }
+
+  /** Units that nobody has claimed, from this rank's own place on. */
+  async *#unclaimed(units: readonly Unit[]): AsyncGenerator<number> {
+    const start = Math.floor((this.#tools.rank * units.length) / Math.max(this.#tools.size, this.#tools.rank + 1));
+    let claimed: ReadonlySet<string> = new Set();
+    let listed = Number.NEGATIVE_INFINITY;
+    for (let i = 0; i < units.length; i++) {
+      const unit = units[(start + i) % units.length]!;
+      if (performance.now() - listed > LIST_MS) {
+        claimed = await this.#presence.board.claimed();
+        listed = performance.now();
+      }
+      const name = `${claimOf(unit)}.0`;
+      if (claimed.has(name)) continue;
+      this.#presence.check();
+      if (await this.#presence.board.claim(name)) yield* this.#make(unit);
+    }
+  }
+
+  /** Units that others have claimed, until all are finished. */
+  async *#unfinished(units: readonly Unit[], settle: () => Promise<void>): AsyncGenerator<number | null> {
+    const backoff = new Backoff();
+    for (;;) {
+      this.#tools.signal?.throwIfAborted();
+      this.#presence.check();
+      if (await this.#presence.board.gone()) return;
+      await this.#read();
+      const left = units.filter((unit) => !this.#isFinished(unit));
+      if (left.length === 0) return;
+      const isReady = await this.isReady();
+      if (isReady && (await this.#restored())) return;
+      const unit = isReady ? null : await this.#next(left);
+      if (unit !== null) {
+        yield* this.#make(unit);
+        await settle();
+        backoff.reset();
+        continue;
+      }
+      yield null;
+      await backoff.pause(this.#tools.signal);
+    }
+  }
+
+  /** One of the units that are left, for this rank to make; null where others are at all of them. */
+  async #next(left: readonly Unit[]): Promise<Unit | null> {
+    const now = performance.now();
+    for (const unit of left) if (!this.#seenClaimed.has(unit.index)) this.#seenClaimed.set(unit.index, now);
+    const mine = this.#took.length === 0 ? 0 : [...this.#took].sort((a, b) => a - b)[this.#took.length >> 1]!;
+    const patient = Math.max(PATIENCE * mine, Math.min(1000, this.#presence.timeout / 2));
+    // Doubted ones are read, which is soon done; then those that have been under way for the longest.
+    const order = [...left].sort((a, b) => this.#seenClaimed.get(a.index)! - this.#seenClaimed.get(b.index)!);
+    for (const unit of order) {
+      const isLate = now - this.#seenClaimed.get(unit.index)! > patient;
+      let joins = false;
+      const also = (generation: number): boolean => {
+        joins = isLate && generation + 1 < MOST_AT_ONE;
+        return joins;
+      };
+      if (!(await this.#presence.take(claimOf(unit), also))) continue;
+      this.#seenClaimed.set(unit.index, now);
+      this.#isShared = joins;
+      return unit;
+    }
+    return null;
+  }
+
+  /** A claimed unit: its index where it is to be made, nothing where an earlier start made it and it is good. */
+  async *#make(unit: Unit): AsyncGenerator<number> {
+    if (await this.#isGood(unit)) return;
+    const began = performance.now();
+    this.#shared = this.#isShared ? unit : null;
+    if (this.#shared !== null) this.#watch ??= setInterval(() => void this.#read().catch(() => {}), LIST_MS).unref();
+    yield unit.index;
+    this.#shared = null;
+    this.#isShared = false;
+    this.#took.push(performance.now() - began);
+  }
+
+  #keys(unit: Unit): string[] {
+    return unit.ranges.map((range, k) => unitKey({ file: this.#plan.outputs[k]!.files[unit.shard]!.name, ...range }));
+  }
+
+  #isFinished(unit: Unit): boolean {
+    return this.#keys(unit).every((key, k) => this.publications[k]!.finished.has(key));
+  }
+
+  /** Reads all journals anew. The word of a rank of this start is good, and of one that lives. */
+  async #read(): Promise<void> {
+    const { board, sightings } = this.#presence;
+    const { launch } = this.#tools;
+    const believed = (id: string): boolean => {
+      if (id === board.id) return true;
+      const { sign, seenAlive } = sightings.of(id);
+      return seenAlive || (launch !== null && sign?.launch === launch);
+    };
+    this.#doubted = await Promise.all(this.publications.map((publication) => publication.read(believed)));
+  }
+
+  /**
+   * Whether what ranks of an earlier start left of a unit is what they wrote: a disk, a copy or somebody may
+   * have changed it since. Then this rank stands by it.
+   */
+  async #isGood(unit: Unit): Promise<boolean> {
+    const keys = this.#keys(unit);
+    if (!keys.every((key, k) => this.#doubted[k]?.has(key) === true)) return false;
+    for (const [k, key] of keys.entries()) {
+      const line = this.#doubted[k]!.get(key)!;
+      const { dir, output } = this.publications[k]!;
+      const crc = await this.#tools.binding.crc32cFile(join(dir, line.file), line.start, line.end - line.start).catch((cause: unknown) => {
+        throw describeFailure(cause, { path: `${output} (${line.file})` });
+      });
+      if (crc === line.crc) continue;
+      this.#tools.onDamaged(`${output} (${line.file})`);
+      return false;
+    }
+    for (const [k, key] of keys.entries()) await this.publications[k]!.journal(this.#doubted[k]!.get(key)!);
+    await this.#read();
+    return true;
+  }
+
+  check(): void {
+    this.#presence.check();
+    if (this.#shared !== null && this.#isFinished(this.#shared)) throw new Dropped('another rank has finished this unit');
+  }
+
+  async publishes(): Promise<boolean> {
+    const backoff = new Backoff();
+    for (;;) {
+      this.#tools.signal?.throwIfAborted();
+      if (await this.#areMade()) return false;
+      this.#presence.check();
+      if (await this.#presence.board.gone()) {
+        // Between the two looks.
+        if (await this.#areMade()) return false;
+        throw new MergeError('E_BUSY', `what ranks had made of ${this.#plan.outputs[0]!.path} was removed by another process`, {
+          details: { file: this.#presence.board.path },
+        });
+      }
+      if (await this.#finishes()) {
+        if (await this.#areMade()) return false;
+        for (const [k, publication] of this.publications.entries()) if (!(await this.isPublished(k))) await publication.isReady(true);
+        return true;
+      }
+      await backoff.pause(this.#tools.signal);
+    }
+  }
+
+  async #finishes(): Promise<boolean> {
+    try {
+      return await this.#presence.take('finish');
+    } catch (error) {
+      if (await isGoneSoon(this.#presence.board)) return false;
+      throw error;
+    }
+  }
+
+  /** Whether a rank publishes what is made, or died while it did: then nothing is made any more. */
+  async isReady(): Promise<boolean> {
+    const ready = await Promise.all(this.publications.map((publication) => publication.isReady(false)));
+    return ready.includes(true);
+  }
+
+  /** Whether the outputs are there; where a rank died between their two names they can be gone on with again. */
+  async #restored(): Promise<boolean> {
+    if (await this.#areMade()) return true;
+    if (!(await this.#presence.take('finish'))) return false;
+    for (const [k, publication] of this.publications.entries()) if (!(await this.isPublished(k))) await publication.isReady(true);
+    return this.#areMade();
+  }
+
+  async #areMade(): Promise<boolean> {
+    for (const k of this.#plan.outputs.keys()) if (!(await this.isPublished(k))) return false;
+    return true;
+  }
+
+  isPublished(k: number): Promise<boolean> {
+    return isPublished(this.#plan.outputs[k]!);
+  }
+
+  totals(own: OwnTotals): SharedTotals {
+    const { done } = this.#tools;
+    const mine = {
+      bytesRead: done.bytesRead + own.bytesRead,
+      bytesWritten: done.bytesWritten + own.bytesWritten,
+      seconds: done.seconds + own.seconds,
+    };
+    return this.#tools.tell(mine);
+  }
+}
+
+function claimOf({ index }: Unit): string {
+  return `unit-${index}`;
+}
+
+/** Whether a board that could not be used is being taken away. */
+export async function isGoneSoon(board: Pick<Board, 'gone'>): Promise<boolean> {
+  const backoff = new Backoff();
+  for (let looks = 0; looks < 8; looks++) {
+    if (await board.gone()) return true;
+    await backoff.pause(undefined);
+  }
+  return false;
+}

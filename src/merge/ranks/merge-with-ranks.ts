@@ -1,0 +1,447 @@
+import { createHash } from 'node:crypto';
+import { hostname } from 'node:os';
+import { PLAN_RECORD, type Sign } from '../../base/board/board.ts';
+import { FolderBoard } from '../../base/board/folder-board.ts';
+import { Backoff, Dropped, Presence } from '../../base/board/presence.ts';
+import { onOutput } from '../../base/disk/io-error.ts';
+import { type System, systemOf } from '../../base/disk/system.ts';
+import { MergeError, type Warning } from '../../base/errors.ts';
+import { worded } from '../../base/option-words.ts';
+import type { Rank } from '../../base/process/rank.ts';
+import { storeOf } from '../../base/store/store.ts';
+import { PLACEHOLDER } from '../../recipe/file/contradictions.ts';
+import type { Recipe } from '../../recipe/types.ts';
+import type { MergeEvent, MergeResult } from '../engine/events.ts';
+import { canGoOn, type ExecuteOptions, executeShared } from '../engine/execute.ts';
+import { publicationRequest } from '../engine/finalize.ts';
+import type { OwnTotals, SharedTotals } from '../engine/shared-work.ts';
+import { loadBinding } from '../native/load.ts';
+import { locate } from '../output/destination.ts';
+import { partialPath } from '../output/partial.ts';
+import { holdShared, removeShared, type SharedFolder, SharedPublication, sharedId } from '../output/shared-publication.ts';
+import { requestDigest } from '../plan/request-digest.ts';
+import type { Plan, PlanRequest } from '../plan/types.ts';
+import { readProvenance } from '../record/read-provenance.ts';
+import { ClaimedUnits, isGoneSoon } from './claimed-units.ts';
+import { adoptedRequest, checkAdopted, type PlanRecord, parseRecord, planRecord, recordText } from './plan-record.ts';
+
+/** How ranks work together. */
+export interface RankOptions extends ExecuteOptions {
+  /** Milliseconds without a sign of life after which a rank is taken for dead. */
+  readonly rankTimeout: number;
+}
+
+/** How this process plans: it knows the recipe, and what else it was asked for. */
+export interface Planner {
+  readonly recipe: Recipe;
+  resolve(): Promise<PlanRequest>;
+  /** @throws every conflict of the plan */
+  build(request: PlanRequest): Promise<Plan>;
+}
+
+/** A rank that has met no other one for so long, milliseconds, says so. */
+const LONE_MS = 30_000;
+
+/** Exit codes of failures that no other rank would be spared. */
+const PERMANENT: ReadonlySet<number> = new Set([2, 3, 4, 5, 6]);
+
+/**
+ * Makes a merge together with every other process that was asked for the same: they find each other by a
+ * board in the hidden folder beside the first output. With `rank` null this process was started alone, and
+ * goes on with what ranks began.
+ * @throws MergeError, that of another rank where it ended all; E_TEMPORARY where this rank alone failed, by
+ *   what may pass; `signal.reason` when aborted
+ */
+export async function* mergeWithRanks(planner: Planner, options: RankOptions, rank: Rank | null): AsyncGenerator<MergeEvent, MergeResult> {
+  const merge = new RanksMerge(planner, options, rank);
+  for (let tries = 0; ; tries++) {
+    const made = options.force === true ? null : await merge.madeBefore();
+    if (made !== null) return yield* merge.asMade(made);
+    try {
+      return yield* merge.carryOut();
+    } catch (error) {
+      if (error instanceof BoardGone) {
+        if (tries < MOST_TRIES) continue;
+        throw error.cause;
+      }
+      // Another rank may have published it after this one had looked.
+      const there = error instanceof MergeError && error.code === 'E_OUTPUT_EXISTS' ? await merge.madeBefore() : null;
+      if (there === null) throw error;
+      return yield* merge.asMade(there);
+    }
+  }
+}
+
+/** How often a rank begins again where the board was taken away in that moment. */
+const MOST_TRIES = 3;
+
+/** The work was finished, and tidied up, while this rank was beginning. */
+class BoardGone extends Error {}
+
+/** Whether ranks began this very merge, and left or are still at it. */
+export async function isBegunByRanks(recipe: Recipe): Promise<boolean> {
+  const output = boardOutput(recipe);
+  if (output === null) return false;
+  const destination = await locate(output).catch(() => null);
+  if (destination === null) return false;
+  const path = partialPath(destination, sharedId(requestDigest(recipe, output)));
+  return storeOf(path)
+    .stat(`${path}/${PLAN_RECORD}`)
+    .then(
+      () => true,
+      () => false,
+    );
+}
+
+/** The output beside which the board lies: the first as written, up to where its name depends on the members. */
+function boardOutput({ outputs }: Recipe): string | null {
+  const path = outputs[0]?.path;
+  if (path === undefined) return null;
+  const parts = path.split('/');
+  const open = parts.findIndex((part) => PLACEHOLDER.test(part));
+  return open < 0 ? path : parts.slice(0, open + 1).join('/');
+}
+
+class RanksMerge {
+  readonly #planner: Planner;
+  readonly #options: RankOptions;
+  readonly #rank: Rank | null;
+  readonly #system: System;
+  readonly #warnings: Warning[] = [];
+  #own: OwnTotals = { bytesRead: 0, bytesWritten: 0, seconds: 0 };
+
+  constructor(planner: Planner, options: RankOptions, rank: Rank | null) {
+    this.#planner = planner;
+    this.#options = options;
+    this.#rank = rank;
+    this.#system = systemOf({
+      rename: (from, to, how) => loadBinding().rename(from, to, how),
+      onWarning: (warning) => this.#warnings.push(warning),
+    });
+  }
+
+  /**
+   * Outputs that this very command has made, in this start of it or before; null where one of them is not
+   * there as it was published, or cannot be told.
+   */
+  async madeBefore(): Promise<readonly string[] | null> {
+    const { recipe } = this.#planner;
+    const paths = recipe.outputs.map(({ path }) => path);
+    for (const path of paths) {
+      if (PLACEHOLDER.test(path)) return null;
+      const record = await readProvenance(path).catch(() => null);
+      if (record?.request !== requestDigest(recipe, path)) return null;
+      for (const { name, bytes } of [...record.files, ...(record.sideFiles ?? [])]) {
+        const file = `${path}/${name}`;
+        const size = await storeOf(file)
+          .stat(file)
+          .then(
+            (stat) => stat.size,
+            () => null,
+          );
+        if (size !== bytes) return null;
+      }
+    }
+    return paths;
+  }
+
+  /** What a rank says that comes when all is done. */
+  async *asMade(finished: readonly string[]): AsyncGenerator<MergeEvent, MergeResult> {
+    const since = worded`checkpoints that were saved since take no part, and --force makes it anew with them`;
+    const message = `${finished.join(', ')}: made before by this very command; ${since}`;
+    const warning: Warning = { code: 'W_MADE_BEFORE', message };
+    yield { type: 'warning', warning };
+    for (const output of finished) await this.#clear(output);
+    const phases = { readSeconds: 0, computeSeconds: 0, writeSeconds: 0, syncSeconds: 0 };
+    const result: MergeResult = {
+      ...{ schema: 'ckpt-merge/average', version: 1, outputs: [], finished, bytesRead: 0, seconds: 0, phases },
+      ...{ peakRssBytes: null, peakAnonBytes: null, threads: 0, isa: loadBinding().cpuInfo().active, io: 'map', resumedBytes: 0 },
+      warnings: [warning],
+    };
+    yield { type: 'done', result };
+    return result;
+  }
+
+  /** Removes what a rank left that died between publishing and tidying up. */
+  async #clear(output: string): Promise<void> {
+    const destination = await locate(output);
+    const id = sharedId(requestDigest(this.#planner.recipe, output));
+    if ((await this.#system.fs.lstat(partialPath(destination, id)).catch(() => null)) === null) return;
+    const shared = await holdShared(this.#system, destination, id).catch(() => null);
+    if (shared === null) return;
+    try {
+      const presence = new Presence(await FolderBoard.join(this.#system, shared.folder), this.#options.rankTimeout, () => this.#sign());
+      if (await isLeftBehind(presence)) await removeShared(this.#system, shared, false);
+    } catch {
+      // Whoever merges there next says what lies there.
+    } finally {
+      await shared.folder.close();
+    }
+  }
+
+  async *carryOut(): AsyncGenerator<MergeEvent, MergeResult> {
+    const { recipe } = this.#planner;
+    const output = boardOutput(recipe)!;
+    const request = requestDigest(recipe, output);
+    const place = await holdShared(this.#system, await locate(output), sharedId(request)).catch((error: unknown) => {
+      throw error instanceof MergeError && error.code === 'E_TEMPORARY' ? new BoardGone('', { cause: error }) : error;
+    });
+    let work: Work | null = null;
+    try {
+      const board = await onOutput('create', place.folder.path, () => FolderBoard.join(this.#system, place.folder));
+      const presence = new Presence(board, this.#options.rankTimeout, () => this.#sign());
+      work = { place, presence, publications: [] };
+      await onOutput('write', place.folder.path, () => presence.begin());
+      return yield* this.#together(work, request);
+    } catch (error) {
+      const isGone =
+        error instanceof MergeError && error.details.errno === 'ENOENT' && work !== null && (await isGoneSoon(work.presence.board));
+      const failure = this.#failed(error, work);
+      const kept = work !== null && (await this.#leave(work)) === 'kept';
+      if (isGone) throw new BoardGone('', { cause: error });
+      if (kept) yield { type: 'kept', output: recipe.outputs[0]!.path };
+      throw failure;
+    } finally {
+      if (work !== null) await this.#leave(work);
+      await place.folder.close().catch(() => {});
+    }
+  }
+
+  #sign(): Omit<Sign, 'state'> {
+    const host = createHash('sha256').update(hostname()).digest('hex').slice(0, 12);
+    const { rank = 0, launch = null } = this.#rank ?? {};
+    return { rank, launch, host, ...this.#own };
+  }
+
+  async *#together(work: Work, request: string): AsyncGenerator<MergeEvent, MergeResult> {
+    const { presence, place } = work;
+    const { plan, record } = yield* this.#plan(work, request);
+    if (plan.outputs.length > 0) {
+      const writer = presence.board.id;
+      for (const k of plan.outputs.keys()) {
+        const asked = { ...publicationRequest(plan, k, this.#options), writer };
+        const destination = await locate(asked.output);
+        const id = sharedId(plan.outputs[k]!.request!);
+        const isPlace = partialPath(destination, id) === place.folder.path;
+        const shared = isPlace ? place : await holdShared(this.#system, destination, id);
+        work.publications.push(await SharedPublication.open(this.#system, shared, asked));
+      }
+    }
+    const began = performance.now();
+    let alone = false;
+    const share = (): number => 1 / (1 + presence.atWork().length);
+    const options = { ...this.#options, unitBytes: record.unitBytes, share };
+    for (let isAgain = false; ; isAgain = true) {
+      const before = this.#own;
+      const units = new ClaimedUnits(plan, {
+        presence,
+        publications: work.publications,
+        binding: loadBinding(),
+        rank: this.#rank?.rank ?? 0,
+        size: this.#rank?.size ?? 1,
+        launch: this.#rank?.launch ?? null,
+        signal: this.#options.signal,
+        done: before,
+        tell: (own) => this.#totals(work, own),
+        onDamaged: (file) => this.#damaged(file),
+      });
+      const events = executeShared(plan, options, units);
+      try {
+        for (;;) {
+          const { done, value } = await events.next();
+          if (done) {
+            work.isDone = true;
+            return value;
+          }
+          for (const warning of this.#warnings.splice(0)) yield { type: 'warning', warning };
+          if (!alone && this.#isAlone(work, began)) {
+            alone = true;
+            yield { type: 'warning', warning: this.#loneWarning(place) };
+          }
+          if (!isAgain || value.type === 'progress' || value.type === 'done') yield value;
+        }
+      } catch (error) {
+        // Where another rank has all that is to be made, and publishes it, files go from where they were.
+        const isOver = error instanceof MergeError && error.details.errno === 'ENOENT' && (await units.isReady());
+        if (!(error instanceof Dropped || isOver)) throw error;
+        await onOutput('write', place.folder.path, () => presence.again());
+      } finally {
+        await events.return(undefined as never);
+      }
+    }
+  }
+
+  #isAlone({ presence }: Work, began: number): boolean {
+    const { size = 1 } = this.#rank ?? {};
+    return size > 1 && performance.now() - began > LONE_MS && presence.sightings.all().size === 0;
+  }
+
+  #loneWarning({ folder }: SharedFolder): Warning {
+    const { rank, size, launcher } = this.#rank!;
+    const message =
+      `rank ${rank} of ${size} (${launcher}) has met no other rank for ${LONE_MS / 1000} s, and makes the merge alone: ` +
+      `is ${folder.path} on a file system that all of them share, and were all asked for the same?`;
+    return { code: 'W_LONE_RANK', message };
+  }
+
+  #damaged(file: string): void {
+    const message = `${file}: a finished part is not what an interrupted merge wrote, and is made anew`;
+    this.#warnings.push({ code: 'W_PART_CHANGED', message });
+  }
+
+  /** Tells the others what this rank did; gets what all did. */
+  #totals({ presence }: Work, own: OwnTotals): SharedTotals {
+    this.#own = own;
+    const signs = [...presence.sightings.all().values()].flatMap(({ sign }) => sign ?? []);
+    const all = [...signs, this.#sign()];
+    return {
+      bytesRead: all.reduce((sum, { bytesRead }) => sum + bytesRead, 0),
+      bytesWritten: all.reduce((sum, { bytesWritten }) => sum + bytesWritten, 0),
+      seconds: Math.max(...all.map(({ seconds }) => seconds)),
+      ranks: all.length,
+      hosts: new Set(all.map(({ host }) => host)).size,
+    };
+  }
+
+  /** The plan that all ranks carry out: the first to claim it makes it, the others plan what it wrote down. */
+  async *#plan({ presence, place }: Work, request: string): AsyncGenerator<MergeEvent, { plan: Plan; record: PlanRecord }> {
+    const { board } = presence;
+    const backoff = new Backoff();
+    const path = place.folder.path;
+    const before = await onOutput('read', path, () => board.get(PLAN_RECORD));
+    for (let text = before; ; text = await onOutput('read', path, () => board.get(PLAN_RECORD))) {
+      if (text !== null) {
+        const record = parseRecord(text, request, path);
+        const plan = await this.#adopt(record, path, before !== null && presence.atWork().length === 0);
+        if (before !== null && presence.atWork().length === 0) yield { type: 'warning', warning: goesOn(plan, path) };
+        return { plan, record };
+      }
+      presence.check();
+      if (await onOutput('create', path, () => presence.take('plan'))) {
+        // Whoever had it may have written it before it fell silent.
+        if ((await board.get(PLAN_RECORD)) !== null) continue;
+        const resolved = await this.#planner.resolve();
+        // What is there as it would be made is made, whatever was to be replaced.
+        const plan = await this.#planner.build({ ...resolved, resume: true });
+        const record = planRecord(plan, resolved, { request, size: this.#rank?.size ?? 1, unitBytes: this.#options.unitBytes });
+        await onOutput('write', path, () => board.put(PLAN_RECORD, recordText(record)));
+        return { plan, record };
+      }
+      if (await board.gone()) throw new BoardGone('', { cause: goneBoard(path) });
+      await backoff.pause(this.#options.signal);
+    }
+  }
+
+  async #adopt(record: PlanRecord, path: string, isOld: boolean): Promise<Plan> {
+    try {
+      const request = adoptedRequest(record);
+      if (request.outputs.length === 0) return await this.#planner.build({ ...(await this.#planner.resolve()), resume: true });
+      const plan = { ...(await this.#planner.build({ ...request, resume: false })), finished: record.finished };
+      checkAdopted(plan, record, path);
+      return plan;
+    } catch (error) {
+      if (!isOld || !(error instanceof MergeError) || error.exitCode !== 3) throw error;
+      const { code, message, details, cause } = error;
+      throw new MergeError(code, `${message}. Ranks began this merge before, of checkpoints as they were then`, {
+        details,
+        help: `Put back what is missing or was changed; or remove ${path} to begin anew.`,
+        cause,
+      });
+    }
+  }
+
+  /**
+   * What this rank ends with. A failure that no other rank would be spared is put on the board, and ends all; of
+   * any other the units are left to them.
+   */
+  #failed(error: unknown, work: Work | null): unknown {
+    if (!(error instanceof MergeError) || work === null) return error;
+    const isOwn = error.details.rank === undefined;
+    work.isUseless = !canGoOn(error);
+    if (!isOwn || error.code === 'E_OUTPUT_EXISTS') return error;
+    if (PERMANENT.has(error.exitCode) || error.code === 'E_INTERNAL') {
+      work.failure = error;
+      return error;
+    }
+    if (this.#rank === null || error.exitCode === 75) return error;
+    const { rank, size } = this.#rank;
+    return new MergeError('E_TEMPORARY', `rank ${rank} of ${size} ended, and leaves its work to the others: ${error.message}`, {
+      details: { ...error.details, failed: error.code },
+      help: 'Where they finish, all is well. Else start the same command again: it goes on where they stopped.',
+      cause: error,
+    });
+  }
+
+  /**
+   * Gives this rank's place up, and removes what is left where nobody is to go on with it. A second call does
+   * nothing.
+   * @returns what became of what was made
+   */
+  #leave(work: Work): Promise<Fate> {
+    work.left ??= this.#end(work);
+    return work.left;
+  }
+
+  async #end(work: Work): Promise<Fate> {
+    const { presence, publications, place, failure } = work;
+    for (const publication of publications) await publication.read(() => true).catch(() => {});
+    await presence.end(failure === undefined ? 'left' : { failed: failure });
+    const fate = await this.#fateOf(work);
+    // The board goes last: whoever finds it finds all that belongs to it.
+    for (const publication of [...publications].sort((a, b) => Number(a.shared === place) - Number(b.shared === place))) {
+      await publication.close(fate);
+    }
+    if (fate !== 'kept' && !publications.some(({ shared }) => shared === place)) {
+      await removeShared(this.#system, place, fate === 'removed').catch(() => {});
+    }
+    return fate;
+  }
+
+  async #fateOf({ presence, publications, isDone, isUseless }: Work): Promise<Fate> {
+    if (isDone) {
+      // Whoever publishes looks at what OUT replaced before it removes it: others wait, but not for the dead.
+      const hasPublished = publications.length === 0 || publications.some((publication) => publication.isPlaced);
+      return hasPublished || (await isLeftBehind(presence)) ? 'published' : 'kept';
+    }
+    await presence.look().catch(() => {});
+    if (presence.atWork().length > 0) return 'kept';
+    return isUseless === true || publications.every(({ finished }) => finished.size === 0) ? 'removed' : 'kept';
+  }
+}
+
+type Fate = 'published' | 'removed' | 'kept';
+
+/** Waits until a board is taken away. True where whoever was to do so has died. */
+async function isLeftBehind(presence: Presence): Promise<boolean> {
+  const backoff = new Backoff();
+  for (;;) {
+    if (await presence.board.gone()) return false;
+    await presence.look();
+    if (presence.atWork().length === 0) return !(await presence.board.gone());
+    await backoff.pause(undefined);
+  }
+}
+
+/** What a rank holds. */
+interface Work {
+  readonly place: SharedFolder;
+  readonly presence: Presence;
+  readonly publications: SharedPublication[];
+  isDone?: boolean;
+  /** What is finished is of no use to a later run. */
+  isUseless?: boolean;
+  failure?: MergeError;
+  left?: Promise<Fate>;
+}
+
+function goesOn({ members, outputs, finished }: Plan, path: string): Warning {
+  const names = [...outputs.map((output) => output.path), ...finished].join(', ');
+  const message =
+    `${names}: goes on with what ranks began (${path}), of the ${members.length} checkpoints that were chosen then; ` +
+    'checkpoints that were saved since take no part';
+  return { code: 'W_RANKS_GO_ON', message };
+}
+
+function goneBoard(path: string): MergeError {
+  return new MergeError('E_TEMPORARY', `${path} was removed by another process while ranks planned there`, { details: { file: path } });
+}

@@ -1,0 +1,146 @@
+import { createHash } from 'node:crypto';
+import { MergeError, type Warning } from '../../base/errors.ts';
+import { version } from '../../base/version.ts';
+import type { Checkpoint } from '../../checkpoints/types.ts';
+import type { AdoptedPlan, Plan, PlanRequest } from '../plan/types.ts';
+
+/**
+ * What the first of several ranks planned, for all others: the members as it found them, and what identifies
+ * them. Whatever comes to the run meanwhile takes no part.
+ */
+export interface PlanRecord {
+  readonly schema: 'ckpt-merge/ranks';
+  readonly version: 1;
+  readonly program: string;
+  /** Digest of what was asked for. */
+  readonly request: string;
+  readonly resolved: PlanRequest;
+  readonly finished: readonly string[];
+  /** Bytes of output that are claimed at a time. */
+  readonly unitBytes: number;
+  readonly members: readonly RecordedMember[];
+  readonly outputs: readonly { readonly digest: string; readonly warnings: readonly Warning[] }[];
+  /** How many there were to be, when it was planned. */
+  readonly size: number;
+}
+
+interface RecordedMember {
+  readonly path: string;
+  readonly fingerprint: string;
+  /** Bytes of each of its files, and a digest of where its tensors lie in them. */
+  readonly files: readonly number[];
+  readonly tensors: string;
+}
+
+/** Units of several ranks: a second or two of work, and enough of them that nobody waits for the last one. */
+const MOST_BYTES = 2 ** 30;
+const LEAST_BYTES = 64 * 2 ** 20;
+const UNITS_A_RANK = 8;
+/** Cuts lie on whole pages and stripes of every file system. */
+const GRAIN = 4 * 2 ** 20;
+
+/** Bytes of output that ranks claim at a time: a multiple of 4 MiB. */
+function unitBytesOf({ bytesWritten }: Pick<Plan, 'bytesWritten'>, size: number): number {
+  const even = Math.floor(bytesWritten / (UNITS_A_RANK * size) / GRAIN) * GRAIN;
+  return Math.max(LEAST_BYTES, Math.min(MOST_BYTES, even));
+}
+
+export function planRecord(
+  plan: Plan,
+  resolved: PlanRequest,
+  about: Pick<PlanRecord, 'request' | 'size'> & { readonly unitBytes: number | undefined },
+): PlanRecord {
+  const made = new Set(plan.outputs.map(({ path }) => path));
+  const { force, resume, memory, followLinks, ...asked } = resolved;
+  return {
+    schema: 'ckpt-merge/ranks',
+    version: 1,
+    program: version,
+    request: about.request,
+    resolved: { ...asked, outputs: resolved.outputs.filter(({ path }) => made.has(path)) },
+    finished: plan.finished,
+    unitBytes: about.unitBytes ?? unitBytesOf(plan, about.size),
+    members: plan.members.map(({ path, fingerprint, checkpoint }) => ({ path, fingerprint, ...seenOf(checkpoint) })),
+    outputs: plan.outputs.map(({ digest, warnings }) => ({ digest, warnings })),
+    size: about.size,
+  };
+}
+
+/** Numbers that JSON has no words for: the loss of a log may be one. */
+const WORDS = new Map([
+  ['Infinity', Infinity],
+  ['-Infinity', -Infinity],
+  ['NaN', Number.NaN],
+]);
+const MARK = '#number ';
+
+export function recordText(record: PlanRecord): string {
+  return JSON.stringify(record, (_, value: unknown) => (typeof value === 'number' && !Number.isFinite(value) ? `${MARK}${value}` : value));
+}
+
+/**
+ * @param request digest of what this rank was asked for @param path of the board, for people
+ * @throws MergeError E_BOARD for what this version did not write
+ */
+export function parseRecord(text: string, request: string, path: string): PlanRecord {
+  let record: PlanRecord | null = null;
+  try {
+    record = JSON.parse(text, (_, value: unknown) =>
+      typeof value === 'string' && value.startsWith(MARK) ? WORDS.get(value.slice(MARK.length)) : value,
+    ) as PlanRecord;
+  } catch {
+    // Said below.
+  }
+  const { schema, version: form, program, request: theirs, members, outputs, resolved } = record ?? ({} as Partial<PlanRecord>);
+  const wrong =
+    schema !== 'ckpt-merge/ranks' || form !== 1 || !Array.isArray(members) || !Array.isArray(outputs) || typeof resolved !== 'object'
+      ? 'is no record of a plan that this version reads'
+      : program !== version
+        ? `was written by version ${String(program)}, and this is ${version}`
+        : theirs !== request
+          ? 'is about another merge'
+          : null;
+  if (wrong === null) return record!;
+  throw new MergeError('E_BOARD', `${path}: its plan ${wrong}`, { details: { file: path } });
+}
+
+/** The request of a record, for this rank to plan as the first one did. */
+export function adoptedRequest(record: PlanRecord): PlanRequest {
+  const fingerprints = new Map(record.members.map(({ path, fingerprint }) => [path, fingerprint]));
+  const adopted: AdoptedPlan = { fingerprints, warnings: record.outputs.map(({ warnings }) => warnings) };
+  return { ...record.resolved, adopted };
+}
+
+/**
+ * Whether this rank plans what the first one did, of the same files.
+ * @throws MergeError E_INPUT_CHANGED naming the checkpoint; E_BOARD where the plans differ all the same
+ */
+export function checkAdopted(plan: Plan, record: PlanRecord, path: string): void {
+  const recorded = new Map(record.members.map((member) => [member.path, member]));
+  for (const { path: member, checkpoint } of plan.members) {
+    const before = recorded.get(member);
+    const { files, tensors } = seenOf(checkpoint);
+    if (before !== undefined && before.tensors === tensors && before.files.join() === files.join()) continue;
+    throw new MergeError('E_INPUT_CHANGED', `${member} is not what it was when the ranks planned this merge`, {
+      details: { file: member },
+      help: `Another rank sees other files there, or it changed since ${path} was begun: remove that folder to begin anew.`,
+    });
+  }
+  const same = plan.outputs.length === record.outputs.length && plan.outputs.every(({ digest }, k) => digest === record.outputs[k]!.digest);
+  if (same) return;
+  throw new MergeError('E_BOARD', `${path}: this rank plans another merge of the same checkpoints than the one that planned first`, {
+    details: { file: path },
+  });
+}
+
+/** Where the tensors of a checkpoint lie, without their names, which the plan's digest is about. */
+function seenOf({ files, heads, shards }: Checkpoint): Pick<RecordedMember, 'files' | 'tensors'> {
+  const hash = createHash('sha256');
+  for (const { tensors } of shards) {
+    const { offset, bytes, boxes } = tensors;
+    for (const column of [offset, bytes, ...(boxes === null ? [] : [boxes.file, boxes.offset])]) {
+      hash.update(new Uint8Array(column.buffer, column.byteOffset, column.byteLength));
+    }
+  }
+  return { files: [...heads, ...files].map(({ stat }) => stat.size), tensors: hash.digest('hex') };
+}

@@ -1,0 +1,97 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Recipe } from '../../src/recipe/types.ts';
+import { type FixtureTensor, writeCheckpoint } from './checkpoints.ts';
+
+const CHILD = fileURLToPath(new URL('./rank-child.js', import.meta.url));
+
+/** What a rank meets (`rank-child.js`). */
+export interface RankFault {
+  readonly call: string;
+  readonly match: string;
+  readonly nth: number;
+  readonly after: boolean;
+  readonly how: string;
+  /** Made by the first of several that meet it; the others go on. */
+  readonly once?: string;
+}
+
+export interface RankOptions {
+  readonly rank: number;
+  readonly size: number;
+  readonly fault?: RankFault | undefined;
+  readonly timeout?: number;
+  readonly unitBytes?: number;
+  readonly env?: Readonly<Record<string, string>>;
+  readonly options?: Readonly<Record<string, unknown>>;
+}
+
+/** A rank that runs; `ended` has what it printed, null where it was killed. */
+export interface RunningRank {
+  readonly child: ChildProcess;
+  // biome-ignore lint/suspicious/noExplicitAny: a document that the test takes apart
+  readonly ended: Promise<any>;
+}
+
+/** Bytes of a unit: the checkpoints of `rankedRun` have about a dozen of them. */
+const UNIT = 65_536;
+const folders: string[] = [];
+
+export function removeRuns(): void {
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
+}
+
+/** A new folder with the run of three checkpoints, of several shards and dtypes. */
+export function rankedRun(): { readonly folder: string; readonly out: string; readonly recipe: Recipe } {
+  const folder = mkdtempSync(join(tmpdir(), 'ckpt-merge-test-'));
+  folders.push(folder);
+  const tensors: FixtureTensor[] = [
+    { name: 'model.layers.0.mlp.up_proj.weight', dtype: 'BF16', shape: [400, 401] },
+    { name: 'model.layers.0.mlp.down_proj.weight', dtype: 'F32', shape: [150, 301] },
+    { name: 'model.layers.1.mlp.up_proj.weight', dtype: 'BF16', shape: [90_000] },
+    { name: 'model.layers.1.mlp.down_proj.weight', dtype: 'F16', shape: [257, 255] },
+  ];
+  for (const step of [100, 200, 300]) {
+    writeCheckpoint(join(folder, 'run', `checkpoint-${step}`), [tensors.slice(0, 2), tensors.slice(2)], step);
+  }
+  const out = join(folder, 'out');
+  return { folder, out, recipe: { inputs: [join(folder, 'run')], outputs: [{ path: out, select: { last: 3 } }] } };
+}
+
+/** Starts one rank of a merge. */
+export function startRank(recipe: Recipe, { rank, size, fault, timeout = 0.5, unitBytes = UNIT, env, options }: RankOptions): RunningRank {
+  const given = { ranks: size === 1 ? 'auto' : `${rank}/${size}`, rankTimeout: timeout, unitBytes, threads: 1, ...options };
+  const words = [CHILD, JSON.stringify({ recipe, options: env === undefined ? given : { ...given, ranks: 'auto' }, fault })];
+  const child = spawn(process.execPath, words, { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+  let [stdout, stderr] = ['', ''];
+  child.stdout!.setEncoding('utf8').on('data', (text: string) => (stdout += text));
+  child.stderr!.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+  const ended = new Promise((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', (code, signal) => {
+      if (signal !== null) resolve(null);
+      else if (stdout === '') reject(new Error(`a rank ended with ${code} and said: ${stderr}`));
+      else resolve(JSON.parse(stdout));
+    });
+  });
+  return { child, ended };
+}
+
+/** Starts all ranks of a merge, some of them with faults, and waits for their ends. */
+export async function allRanks(
+  recipe: Recipe,
+  size: number,
+  faults: Readonly<Record<number, RankFault>> = {},
+  more: Partial<RankOptions> = {},
+) {
+  const ranks = Array.from({ length: size }, (_, rank) => startRank(recipe, { ...more, rank, size, fault: faults[rank] }));
+  return Promise.all(ranks.map(({ ended }) => ended));
+}
+
+/** What lies hidden beside OUT. */
+export function hiddenIn(folder: string): string[] {
+  return readdirSync(folder).filter((name) => name.startsWith('.'));
+}
