@@ -138,7 +138,7 @@ async function planOf(request: PlanRequest, samples: Samples, signal?: AbortSign
 
   const sampled = adopted === undefined ? await samples.found : undefined;
   const members = ordered.inputs.map(({ checkpoint, step, tokens, stage, epoch }, m): PlanMember => {
-    const fingerprint = sampled?.[m]!.fingerprint ?? adopted!.fingerprints.get(checkpoint.path)!;
+    const fingerprint = sampled === undefined ? adopted!.fingerprints.get(checkpoint.path)! : sampled[m]!.fingerprint;
     if (sampled !== undefined) keepSpots(checkpoint, sampled[m]!.spots);
     return {
       ...{ path: checkpoint.path, step, tokens, stage, bytes: modelBytes(checkpoint.shards), ...(epoch !== undefined && { epoch }) },
