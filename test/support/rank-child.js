@@ -19,7 +19,7 @@ if (fault !== null) {
     const isIt = new RegExp(fault.match).test(args.map(String).join(' ')) && ++calls === fault.nth;
     if (isIt && !fault.after) strike();
     if (isIt && fault.how.startsWith('E'))
-      throw Object.assign(new Error(`${fault.how}: a fault`), { code: fault.how, syscall: fault.call });
+      throw Object.assign(new Error(`${fault.how}: a fault`), { errno: fault.how, syscall: fault.call });
     const result = await original.apply(this, args);
     if (isIt && fault.after) strike();
     return result;

@@ -7,6 +7,7 @@ import { readOwn, writeNewFile } from '../disk/own-file.ts';
 import { NO_HARD_LINKS } from '../disk/owner.ts';
 import { constants, type System } from '../disk/system.ts';
 import { MergeError } from '../errors.ts';
+import { mapBounded } from '../map-bounded.ts';
 import type { Board, Sign } from './board.ts';
 
 /** Folders of a board. */
@@ -22,6 +23,8 @@ const ID = /^[0-9a-f]{12}$/;
 const SIGN_BYTES = 512;
 /** A record of a plan has a line of a training log for each of maybe a million steps. */
 const MOST_BYTES = 2 ** 28;
+/** Signs that are read at a time. */
+const READ_AT_ONCE = 16;
 /** Whoever has a name in a folder that stands for a file, where there are no hard links. */
 const BY = 'by-';
 
@@ -148,14 +151,12 @@ export class FolderBoard implements Board {
   }
 
   async signs(): Promise<ReadonlyMap<string, { readonly text: string; readonly sign: Sign | null }>> {
-    const found = new Map<string, { text: string; sign: Sign | null }>();
-    const ids = await this.#system.fs.readdir(this.#folder.at(BEATS)).catch((): string[] => []);
-    for (const id of ids) {
-      if (!ID.test(id) || id === this.id) continue;
-      const text = await readOwn(this.#system, this.#folder.at(BEATS, id), { limit: 2 * SIGN_BYTES }).then(String, () => null);
-      if (text !== null) found.set(id, { text, sign: signOf(text) });
-    }
-    return found;
+    const names = await this.#system.fs.readdir(this.#folder.at(BEATS)).catch((): string[] => []);
+    const ids = names.filter((id) => ID.test(id) && id !== this.id);
+    const texts = await mapBounded(ids, READ_AT_ONCE, (id) =>
+      readOwn(this.#system, this.#folder.at(BEATS, id), { limit: 2 * SIGN_BYTES }).then(String, () => null),
+    );
+    return new Map(ids.flatMap((id, i) => (texts[i] === null ? [] : [[id, { text: texts[i]!, sign: signOf(texts[i]!) }] as const])));
   }
 
   async gone(): Promise<boolean> {

@@ -8,7 +8,14 @@ const BEATS_IN_TIMEOUT = 5;
 const SHORTEST_MS = 20;
 /** How often a wait looks, at first and at last. */
 const FIRST_POLL_MS = 20;
-const LAST_POLL_MS = 1000;
+const LAST_POLL_MS = 250;
+/** How often a rank at work looks at the others' signs: on a large board that is many files. */
+const LOOK_MS = 5000;
+/**
+ * After how long without a sign of life a rank is helped, milliseconds: whoever has nothing else to do makes
+ * its piece as well. It may be alive, and loses nothing by that.
+ */
+const HELPED_AFTER_MS = 5000;
 
 /**
  * Thrown where this process has to give up a piece of work: it was silent for so long that others have taken
@@ -25,16 +32,24 @@ export class Presence {
   readonly timeout: number;
   readonly sightings: Sightings;
   readonly #sign: () => Omit<Sign, 'state'>;
+  readonly #lookEvery: number;
   #timer: NodeJS.Timeout | undefined;
-  #beating: Promise<void> = Promise.resolve();
+  #beating: Promise<void> | null = null;
+  #lastLook = Number.NEGATIVE_INFINITY;
+  /** Who has a turn: it never changes hands. */
+  readonly #holders = new Map<string, string>();
   #lastBeat = performance.now();
   #state: Sign['state'] = 'here';
   #failure: MergeError | null = null;
   /** Of whom a failure was on the board before this process came. */
   readonly #earlier = new Set<string>();
 
-  /** @param timeout milliseconds after which a silent rank is taken for dead */
-  constructor(board: Board, timeout: number, sign: () => Omit<Sign, 'state'>) {
+  /**
+   * @param timeout milliseconds after which a silent rank is taken for dead
+   * @param lookEvery milliseconds between two looks at the others while this process works
+   */
+  constructor(board: Board, timeout: number, sign: () => Omit<Sign, 'state'>, lookEvery = LOOK_MS) {
+    this.#lookEvery = Math.min(lookEvery, timeout / BEATS_IN_TIMEOUT);
     this.board = board;
     this.timeout = timeout;
     this.#sign = sign;
@@ -52,14 +67,19 @@ export class Presence {
     }
     const every = Math.max(SHORTEST_MS, Math.min(BEAT_MS, this.timeout / BEATS_IN_TIMEOUT));
     this.#timer = setInterval(() => {
-      this.#beating = this.#beating.then(() => this.#tick()).catch(() => {});
+      // On a slow file system one may take longer than the time between two.
+      this.#beating ??= this.#tick()
+        .catch(() => {})
+        .finally(() => {
+          this.#beating = null;
+        });
     }, every).unref();
   }
 
   async #tick(): Promise<void> {
     if (this.#state !== 'here') return;
     await this.#beat();
-    await this.look();
+    await this.lookAgain(this.#lookEvery);
   }
 
   async #beat(): Promise<void> {
@@ -68,8 +88,14 @@ export class Presence {
     this.#lastBeat = now;
   }
 
+  /** {@link look}, where that was not done within the last `ms` milliseconds. */
+  async lookAgain(ms: number): Promise<void> {
+    if (performance.now() - this.#lastLook >= ms) await this.look();
+  }
+
   /** Looks at the others' signs, and at what one of them failed with. */
   async look(): Promise<void> {
+    this.#lastLook = performance.now();
     await this.sightings.look();
     for (const [id, { sign }] of this.sightings.all()) {
       if (sign?.state !== 'failed' || this.#earlier.has(id) || this.#failure !== null) continue;
@@ -83,11 +109,9 @@ export class Presence {
     return [...this.sightings.all()].filter(([, colleague]) => isAtWork(colleague, this.timeout)).map(([id]) => id);
   }
 
-  /** Whether whoever has an id may still be at work; null is nobody that can be told. */
-  isGone(holder: string | null, name: string): boolean {
-    if (holder === this.board.id) return false;
-    const colleague: Colleague = this.sightings.of(holder ?? `of ${name}`);
-    return !isAtWork(colleague, this.timeout);
+  /** Whoever has a turn; null is nobody that can be told. */
+  #colleague(turn: string, holder: string | null): Colleague {
+    return this.sightings.of(holder ?? `of ${turn}`);
   }
 
   /**
@@ -106,16 +130,27 @@ export class Presence {
 
   /**
    * Makes this process the one that does `name`, unless somebody at work has it.
-   * @param also whether one that is at work may be joined, by how many there are before
+   * @param also whether one that is at work may be joined, by how many there are before, and whether the last
+   *   of them has been silent for long
    */
-  async take(name: string, also: (before: number) => boolean = () => false): Promise<boolean> {
+  async take(name: string, also: (before: number, isSilent: boolean) => boolean = () => false): Promise<boolean> {
     let atWork = 0;
     for (let generation = 0; ; generation++) {
       const turn = `${name}.${generation}`;
-      if (await this.board.claim(turn)) return true;
-      const holder = await this.board.holder(turn);
+      let holder = this.#holders.get(turn) ?? null;
+      if (holder === null) {
+        if (await this.board.claim(turn)) {
+          this.#holders.set(turn, this.board.id);
+          return true;
+        }
+        holder = await this.board.holder(turn);
+        if (holder !== null) this.#holders.set(turn, holder);
+      }
       if (holder === this.board.id) return true;
-      if (!this.isGone(holder, turn) && !also(atWork++)) return false;
+      const colleague = this.#colleague(turn, holder);
+      if (!isAtWork(colleague, this.timeout)) continue;
+      const isSilent = colleague.silentMs > Math.min(HELPED_AFTER_MS, this.timeout / 2);
+      if (!also(atWork++, isSilent)) return false;
     }
   }
 
@@ -123,7 +158,7 @@ export class Presence {
   async end(how: 'left' | { readonly failed: MergeError }): Promise<void> {
     if (this.#state !== 'here') return;
     clearInterval(this.#timer);
-    await this.#beating;
+    await (this.#beating ?? Promise.resolve());
     if (how !== 'left') {
       const { code, message, details, help } = how.failed;
       const failure: RankFailure = { rank: this.#sign().rank, code, message, details, help };

@@ -183,14 +183,14 @@ export class SharedPublication implements Publication {
   }
 
   /**
-   * Whether it is whole and has no payload any more, since a rank is publishing it, or died while it did; as
-   * `again` it gets the payload back.
+   * Whether it has no payload any more, since a rank publishes it, has done so, or died while it did; as
+   * `again` it gets the payload back, where that is not OUT.
    */
-  async isReady(again: boolean): Promise<boolean> {
+  async isTaken(again: boolean): Promise<boolean> {
     const { folder } = this.shared;
     const names = await this.#system.fs.readdir(folder.here).catch((): string[] => []);
-    if (!names.includes(READY) || names.includes(PAYLOAD)) return false;
-    if (again) await this.#system.fs.rename(folder.at(READY), folder.at(PAYLOAD)).catch(() => {});
+    if (names.includes(PAYLOAD)) return false;
+    if (again && names.includes(READY)) await this.#system.fs.rename(folder.at(READY), folder.at(PAYLOAD)).catch(() => {});
     return true;
   }
 

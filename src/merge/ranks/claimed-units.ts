@@ -13,7 +13,7 @@ import { isPublished } from '../plan/outputs/finished.ts';
 import type { Plan } from '../plan/types.ts';
 
 /** How much longer than its own units an idle rank lets another one's be, before it makes them as well. */
-const PATIENCE = 2;
+const PATIENCE = 1.5;
 /** How many ranks make one unit at a time. */
 const MOST_AT_ONE = 2;
 /** How often claims are listed, milliseconds: a list saves tries, and decides nothing. */
@@ -98,12 +98,13 @@ export class ClaimedUnits implements SharedWork {
       this.#tools.signal?.throwIfAborted();
       this.#presence.check();
       if (await this.#presence.board.gone()) return;
+      await this.#presence.lookAgain(Math.min(LIST_MS, this.#presence.timeout / 5));
       await this.#read();
       const left = units.filter((unit) => !this.#isFinished(unit));
       if (left.length === 0) return;
-      const isReady = await this.isReady();
-      if (isReady && (await this.#restored())) return;
-      const unit = isReady ? null : await this.#next(left);
+      const isTaken = await this.isTaken();
+      if (isTaken && (await this.#restored())) return;
+      const unit = isTaken ? null : await this.#next(left);
       if (unit !== null) {
         yield* this.#make(unit);
         await settle();
@@ -126,8 +127,8 @@ export class ClaimedUnits implements SharedWork {
     for (const unit of order) {
       const isLate = now - this.#seenClaimed.get(unit.index)! > patient;
       let joins = false;
-      const also = (generation: number): boolean => {
-        joins = isLate && generation + 1 < MOST_AT_ONE;
+      const also = (before: number, isSilent: boolean): boolean => {
+        joins = (isLate || isSilent) && before + 1 < MOST_AT_ONE;
         return joins;
       };
       if (!(await this.#presence.take(claimOf(unit), also))) continue;
@@ -212,7 +213,7 @@ export class ClaimedUnits implements SharedWork {
       }
       if (await this.#finishes()) {
         if (await this.#areMade()) return false;
-        for (const [k, publication] of this.publications.entries()) if (!(await this.isPublished(k))) await publication.isReady(true);
+        for (const [k, publication] of this.publications.entries()) if (!(await this.isPublished(k))) await publication.isTaken(true);
         return true;
       }
       await backoff.pause(this.#tools.signal);
@@ -229,16 +230,16 @@ export class ClaimedUnits implements SharedWork {
   }
 
   /** Whether a rank publishes what is made, or died while it did: then nothing is made any more. */
-  async isReady(): Promise<boolean> {
-    const ready = await Promise.all(this.publications.map((publication) => publication.isReady(false)));
-    return ready.includes(true);
+  async isTaken(): Promise<boolean> {
+    const taken = await Promise.all(this.publications.map((publication) => publication.isTaken(false)));
+    return taken.includes(true);
   }
 
   /** Whether the outputs are there; where a rank died between their two names they can be gone on with again. */
   async #restored(): Promise<boolean> {
     if (await this.#areMade()) return true;
     if (!(await this.#presence.take('finish'))) return false;
-    for (const [k, publication] of this.publications.entries()) if (!(await this.isPublished(k))) await publication.isReady(true);
+    for (const [k, publication] of this.publications.entries()) if (!(await this.isPublished(k))) await publication.isTaken(true);
     return this.#areMade();
   }
 

@@ -39,6 +39,9 @@ export interface Planner {
   build(request: PlanRequest): Promise<Plan>;
 }
 
+/** How often the first rank looks at what all have done, milliseconds. */
+const SHOWN_MS = 1000;
+
 /** A rank that has met no other one for so long, milliseconds, says so. */
 const LONE_MS = 30_000;
 
@@ -189,7 +192,9 @@ class RanksMerge {
     let work: Work | null = null;
     try {
       const board = await onOutput('create', place.folder.path, () => FolderBoard.join(this.#system, place.folder));
-      const presence = new Presence(board, this.#options.rankTimeout, () => this.#sign());
+      // The first shows the progress of all.
+      const lookEvery = (this.#rank?.rank ?? 0) === 0 ? SHOWN_MS : undefined;
+      const presence = new Presence(board, this.#options.rankTimeout, () => this.#sign(), lookEvery);
       work = { place, presence, publications: [] };
       await onOutput('write', place.folder.path, () => presence.begin());
       return yield* this.#together(work, request);
@@ -262,7 +267,7 @@ class RanksMerge {
         }
       } catch (error) {
         // Where another rank has all that is to be made, and publishes it, files go from where they were.
-        const isOver = error instanceof MergeError && error.details.errno === 'ENOENT' && (await units.isReady());
+        const isOver = error instanceof MergeError && error.details.errno === 'ENOENT' && (await units.isTaken());
         if (!(error instanceof Dropped || isOver)) throw error;
         await onOutput('write', place.folder.path, () => presence.again());
       } finally {
@@ -317,7 +322,7 @@ class RanksMerge {
         return { plan, record };
       }
       presence.check();
-      if (await onOutput('create', path, () => presence.take('plan'))) {
+      if (await onOutput('create', path, () => presence.take('plan', (before, isSilent) => isSilent && before === 0))) {
         // Whoever had it may have written it before it fell silent.
         if ((await board.get(PLAN_RECORD)) !== null) continue;
         const resolved = await this.#planner.resolve();
