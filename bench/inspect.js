@@ -9,7 +9,7 @@ import { expertTensors, makeCheckpoint } from './support/data.js';
 import { interleaved, spread, summaries, summary, table } from './support/measure.js';
 
 const BIN = fileURLToPath(new URL('../bin/merge.js', import.meta.url));
-const GOAL_SECONDS = 0.6;
+const GOAL_SECONDS = 0.5;
 
 /** @param {import('./support/context.js').Context} context */
 export default async function inspect(context) {

@@ -4,11 +4,10 @@
  * loaded before libc (support/slow-reads.c), built here; it also says that the disk has room for the merge.
  */
 import { execFileSync } from 'node:child_process';
-import { closeSync, fstatSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { run } from './support/child.js';
-import { expertTensors, makeCheckpoint } from './support/data.js';
+import { differ, expertTensors, makeCheckpoint } from './support/data.js';
 import { interleaved, spread, summaries, summary, table } from './support/measure.js';
 
 const CHILD = fileURLToPath(new URL('support/open-child.js', import.meta.url));
@@ -66,14 +65,4 @@ export default async function planningLatency(context) {
   ]);
   console.log(`${ratio.toFixed(1)} times as fast as by Node`);
   return { micros: MICROS, goalSeconds: GOAL_SECONDS, goalRatio: GOAL_RATIO, ratio, seconds: summaries(seconds) };
-}
-
-/** Checkpoints of one content would be compared whole, and are no run. @param {string} file @param {number} value */
-function differ(file, value) {
-  const fd = openSync(file, 'r+');
-  try {
-    writeSync(fd, Buffer.alloc(4096, value), 0, 4096, fstatSync(fd).size - 4096);
-  } finally {
-    closeSync(fd);
-  }
 }

@@ -5,25 +5,37 @@
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { run } from './support/child.js';
-import { expertTensors, makeCheckpoint } from './support/data.js';
+import { differ, expertTensors, makeCheckpoint } from './support/data.js';
 import { interleaved, spread, summaries, summary, table } from './support/measure.js';
 
 const CHILD = fileURLToPath(new URL('support/open-child.js', import.meta.url));
 const MEMBERS = 10;
 const LARGEST = 500_000;
+/** Bytes of a header of its shards, rounded up. */
+const PADDED = 1_400_000;
 
 /** @param {import('./support/context.js').Context} context */
 export default async function planning(context) {
   const tensors = expertTensors(context.tensors);
   const inputs = Array.from({ length: MEMBERS }, (_, i) => {
     const dir = join(context.dir, `planning-${context.tensors}`, `checkpoint-${(i + 1) * 1000}`);
-    makeCheckpoint(dir, { tensors, shards: 16, holes: true });
+    const [first = ''] = makeCheckpoint(dir, { tensors, shards: 16, holes: true });
+    differ(first, i + 1);
     return dir;
   });
-  const largest = join(context.dir, 'planning-largest', 'checkpoint-1000');
-  makeCheckpoint(largest, { tensors: expertTensors(LARGEST), shards: 64, holes: true });
+  const many = expertTensors(LARGEST);
+  // Headers that differ in their padding are as long to read as any that differ.
+  const largest = ['same', 'other'].map((kind) =>
+    Array.from({ length: MEMBERS }, (_, i) => {
+      const dir = join(context.dir, `planning-largest-${kind}`, `checkpoint-${(i + 1) * 1000}`);
+      const padTo = kind === 'same' ? 0 : PADDED + 8 * i;
+      const [first = ''] = makeCheckpoint(dir, { tensors: many, shards: 64, holes: true, padTo });
+      differ(first, i + 1);
+      return dir;
+    }),
+  );
 
-  let megabytes = { plan: 0, openOne: 0, openLargest: 0 };
+  let megabytes = { plan: 0, planSame: 0, planOther: 0, openOne: 0, openLargest: 0 };
   const child = (/** @type {keyof typeof megabytes} */ name, /** @type {unknown} */ job) => async () => {
     const said = JSON.parse((await run(process.execPath, [CHILD, JSON.stringify(job)])).stdout);
     megabytes = { ...megabytes, [name]: Math.max(megabytes[name], said.max_rss_mb) };
@@ -32,10 +44,13 @@ export default async function planning(context) {
   const seconds = await interleaved(context.rounds, {
     plan: child('plan', { plan: { inputs, output: context.output(), method: 'sma' } }),
     openOne: child('openOne', { open: inputs[0] }),
-    openLargest: child('openLargest', { open: largest }),
+    openLargest: child('openLargest', { open: largest[0][0] }),
+    planSame: child('planSame', { plan: { inputs: largest[0], output: context.output(), method: 'sma' } }),
+    planOther: child('planOther', { plan: { inputs: largest[1], output: context.output(), method: 'sma' } }),
   });
   context.discard(`planning-${context.tensors}`);
-  context.discard('planning-largest');
+  context.discard('planning-largest-same');
+  context.discard('planning-largest-other');
   const row = (/** @type {keyof typeof megabytes} */ name, /** @type {string} */ what, /** @type {number} */ goal) => ({
     what,
     seconds: spread(summary(seconds[name])),
@@ -43,9 +58,11 @@ export default async function planning(context) {
     'peak MB': megabytes[name],
   });
   table([
-    row('plan', `plan ${context.tensors} tensors x ${MEMBERS}`, 1.5),
+    row('plan', `plan ${context.tensors} tensors x ${MEMBERS}`, 0.9),
     row('openOne', `open a folder of ${context.tensors} tensors`, 0.4),
     row('openLargest', `open a folder of ${LARGEST} tensors in 64 shards`, 2),
+    row('planSame', `plan ${LARGEST} tensors x ${MEMBERS}, headers the same`, 4),
+    row('planOther', `plan ${LARGEST} tensors x ${MEMBERS}, headers that differ`, 15),
   ]);
   return {
     members: MEMBERS,

@@ -3,7 +3,7 @@
  * of a large mixture of experts, filled with weights that look like weights: one shared base ~ N(0, 0.02)
  * plus a drift ~ N(0, 0.002) of each checkpoint. Seeded: the same bytes every time.
  */
-import { closeSync, existsSync, fsyncSync, ftruncateSync, mkdirSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, fsyncSync, ftruncateSync, mkdirSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { encodeFloat, FLOAT_BYTES } from '../../dist/base/numbers/float.js';
 
@@ -216,4 +216,19 @@ export function makeCheckpoint(dir, { tensors, config = {}, dtype = 'BF16', shar
   writeFileSync(join(dir, 'config.json'), JSON.stringify({ model_type: 'llama', ...config }));
   writeFileSync(done, '');
   return paths;
+}
+
+/**
+ * Gives a file of holes a last block of its own: checkpoints of one content are the same member several times,
+ * and compared whole.
+ * @param {string} file
+ * @param {number} value
+ */
+export function differ(file, value) {
+  const fd = openSync(file, 'r+');
+  try {
+    writeSync(fd, Buffer.alloc(4096, value), 0, 4096, fstatSync(fd).size - 4096);
+  } finally {
+    closeSync(fd);
+  }
 }

@@ -1,11 +1,12 @@
-import { createHash } from 'node:crypto';
+import { createHash, type Hash } from 'node:crypto';
 import { MergeError } from '../base/errors.ts';
-import { type FoundPiece, type FoundPieces, readPieces, refuseShort } from '../base/store/pieces.ts';
+import { type FoundPieces, readPieces, refuseShort } from '../base/store/pieces.ts';
 import { storeOf } from '../base/store/store.ts';
 import type { WantedPieces } from '../base/store/types.ts';
-import { BLOCK_BYTES, BoxSpots, type Spots, spotsOfPieces } from './spots.ts';
+import { isOfHeader } from './containers/safetensors/scan-header.ts';
+import { addSpots, BLOCK_BYTES, BoxSpots, type Spots } from './spots.ts';
 import { dataStart } from './tensors/table.ts';
-import type { TensorFile } from './tensors/types.ts';
+import type { TensorFile, TensorTable } from './tensors/types.ts';
 import type { Checkpoint } from './types.ts';
 
 const BLOCKS = 64;
@@ -95,28 +96,46 @@ export async function* digestsOfFiles(
 ): AsyncGenerator<FileDigest, void> {
   const { shards, stored = shards, heads } = checkpoint;
   let hash = createHash('sha256');
-  let kept: FoundPiece[] = [];
+  let spots = new Map<string, boolean>();
   // Needed of few checkpoints, and of none is it made twice.
   let boxSpots: BoxSpots | undefined;
-  for await (const { file: i, stat, pieces, first, last } of sampledPieces(checkpoint, which, signal)) {
-    if (first) hash.update(sizeBytes(stat.size));
-    for (const { bytes } of pieces) hash.update(bytes);
+  for await (const { file: i, stat, pieces, last, first, begun } of sampledPieces(checkpoint, which, { signal, begin: true })) {
     const file = which[i]! - heads.length;
     const table = stored[file]?.tensors;
     // Headers may be long, and show nothing.
     const start = table?.boxes === null ? (dataStart(table) ?? stat.size) : 0;
-    if (file >= 0) kept.push(...pieces.filter(({ at }) => at >= start));
-    if (!last) continue;
-    let spots: Spots = new Map();
-    if (kept.length > 0 && table?.boxes === null && stored === shards) spots = spotsOfPieces(table, kept);
-    else if (kept.length > 0) {
-      boxSpots ??= new BoxSpots(shards.map(({ tensors }) => tensors));
-      spots = boxSpots.of(file, kept);
+    if (first) hash = begun?.copy() ?? createHash('sha256').update(sizeBytes(stat.size));
+    let inHead = begun === undefined && table !== undefined;
+    for (const piece of pieces) {
+      if (inHead && piece.at >= start) {
+        remember(table!, stat.size, hash);
+        inHead = false;
+      }
+      hash.update(piece.bytes);
     }
+    const data = file < 0 ? [] : pieces.filter(({ at }) => at >= start);
+    if (data.length > 0 && table?.boxes === null && stored === shards) addSpots(spots, table, data);
+    else if (data.length > 0) {
+      boxSpots ??= new BoxSpots(shards.map(({ tensors }) => tensors));
+      boxSpots.add(spots, file, data);
+    }
+    if (!last) continue;
     yield { digest: hash.digest(), spots };
-    hash = createHash('sha256');
-    kept = [];
+    spots = new Map();
   }
+}
+
+/**
+ * Digests that have taken in the size and the header of a file, by the table that was read from that header and
+ * the size. The steps of a run have the same, so that one of each is read again.
+ */
+const headDigests = new WeakMap<TensorTable, Map<number, Hash>>();
+
+function remember(table: TensorTable, size: number, hash: Hash): void {
+  if (!isOfHeader(table)) return;
+  const known = headDigests.get(table) ?? new Map<number, Hash>();
+  headDigests.set(table, known);
+  if (!known.has(size)) known.set(size, hash.copy());
 }
 
 /**
@@ -127,7 +146,7 @@ export async function* digestsOfFiles(
 export async function fingerprintLike(checkpoint: Sampled, recorded: string, signal?: AbortSignal): Promise<string> {
   if (hasTodaysDefinition(recorded)) return fingerprint(checkpoint, signal);
   const hash = createHash('sha256');
-  for await (const { first, stat, pieces } of sampledPieces(checkpoint, everyFile(checkpoint), signal)) {
+  for await (const { first, stat, pieces } of sampledPieces(checkpoint, everyFile(checkpoint), { signal, begin: false })) {
     if (first) hash.update(sizeBytes(stat.size));
     for (const { bytes } of pieces) hash.update(bytes);
   }
@@ -155,23 +174,41 @@ function sizeBytes(size: number): Buffer {
   return bytes;
 }
 
-/** What is looked at of some files, in their order. `first`: nothing of this file came before. */
+interface SampledPieces extends FoundPieces {
+  /** Whether nothing of this file came before. */
+  readonly first: boolean;
+  /** A digest that has taken in what comes before these, where that is known and was not read. */
+  readonly begun: Hash | undefined;
+}
+
+/**
+ * What is looked at of some files, in their order.
+ * @param options `begin`: whether a header of which a digest is known is left out
+ */
 async function* sampledPieces(
   { shards, stored = shards, files, heads }: Sampled,
   which: readonly number[],
-  signal?: AbortSignal,
-): AsyncGenerator<FoundPieces & { readonly first: boolean }, void> {
+  { signal, begin }: { readonly signal: AbortSignal | undefined; readonly begin: boolean },
+): AsyncGenerator<SampledPieces, void> {
   // A checkpoint may lie in thousands of files: a few blocks of each are as many as of a few files.
   const blocks = Math.max(1, Math.min(BLOCKS, Math.floor(MOST_BLOCKS / files.length)));
   const fileOf = (i: number): TensorFile => (i < heads.length ? heads[i]! : files[i - heads.length]!);
+  const digests: (Hash | undefined)[] = [];
   function* wanted(): Generator<WantedPieces, void> {
     for (const i of which) {
       const { path, stat } = fileOf(i);
       const { size } = stat;
       const table = stored[i - heads.length]?.tensors;
       const whole = table?.boxes === null ? table : null;
-      if (i < heads.length) yield { path, pieces: inTurn(0, size) };
-      else yield { path, pieces: sampledRanges(whole === null ? 0 : (dataStart(whole) ?? size), size, whole === null ? blocks : BLOCKS) };
+      const begun = begin && whole !== null ? headDigests.get(whole)?.get(size) : undefined;
+      digests.push(begun);
+      if (i < heads.length) {
+        yield { path, pieces: inTurn(0, size) };
+        continue;
+      }
+      const start = whole === null ? 0 : (dataStart(whole) ?? size);
+      const sampled = sampledData(start, size, whole === null ? blocks : BLOCKS);
+      yield { path, pieces: begun === undefined ? [...inTurn(0, start), ...sampled] : sampled };
     }
   }
   let before = -1;
@@ -179,7 +216,7 @@ async function* sampledPieces(
     const { path, stat } = fileOf(which[found.file]!);
     if (found.stat.version !== stat.version) throw inputChanged(path);
     for (const piece of found.pieces) refuseShort(path, piece);
-    yield { ...found, first: found.file !== before };
+    yield { ...found, first: found.file !== before, begun: digests[found.file] };
     before = found.file;
   }
 }
@@ -192,15 +229,13 @@ function inTurn(start: number, end: number): [at: number, length: number][] {
   });
 }
 
-function sampledRanges(start: number, size: number, count: number): [at: number, length: number][] {
-  const head = inTurn(0, start);
+function sampledData(start: number, size: number, count: number): [at: number, length: number][] {
   const dataBytes = size - start;
-  if (dataBytes <= count * BLOCK_BYTES) return dataBytes === 0 ? head : [...head, [start, dataBytes]];
-  for (let i = 0; i < count; i++) {
+  if (dataBytes <= count * BLOCK_BYTES) return dataBytes === 0 ? [] : [[start, dataBytes]];
+  return Array.from({ length: count }, (_, i) => {
     const at = start + (count === 1 ? 0 : Math.floor((i * (dataBytes - BLOCK_BYTES)) / (count - 1)));
-    head.push([at, BLOCK_BYTES]);
-  }
-  return head;
+    return [at, BLOCK_BYTES];
+  });
 }
 
 /**

@@ -20,8 +20,11 @@ export interface SeenBytes {
 }
 
 /** Looks at the matrices of pieces of a file, the whole of it or blocks: whether all of one is zero there. */
-export function spotsOfPieces({ count, names, shapes, offset, bytes }: TensorTable, pieces: readonly SeenBytes[]): Spots {
-  const spots = new Map<string, boolean>();
+export function addSpots(
+  spots: Map<string, boolean>,
+  { count, names, shapes, offset, bytes }: TensorTable,
+  pieces: readonly SeenBytes[],
+): void {
   for (const { at: start, bytes: piece } of pieces) {
     const end = start + piece.length;
     for (let row = firstEndingAfter(offset, bytes, start); row < count && offset[row]! < end; row++) {
@@ -36,7 +39,6 @@ export function spotsOfPieces({ count, names, shapes, offset, bytes }: TensorTab
       }
     }
   }
-  return spots;
 }
 
 function isZero(bytes: Buffer): boolean {
@@ -76,7 +78,7 @@ export class BoxSpots {
   }
 
   /** @param pieces of one file, in the order of its bytes */
-  of(file: number, pieces: readonly SeenBytes[]): Spots {
+  add(spots: Map<string, boolean>, file: number, pieces: readonly SeenBytes[]): void {
     const found: { readonly at: number; readonly key: string; readonly zero: boolean }[] = [];
     const past = this.#first[file + 1] ?? 0;
     for (let own = this.#first[file] ?? 0; own < past; own++) {
@@ -98,7 +100,7 @@ export class BoxSpots {
       }
     }
     found.sort((a, b) => a.at - b.at);
-    return new Map(found.map(({ key, zero }) => [key, zero]));
+    for (const { key, zero } of found) spots.set(key, zero);
   }
 }
 

@@ -7,6 +7,7 @@ import type { Addon, PiecesRead } from '../native/addon.ts';
 import { addonIfThere } from '../native/load-addon.ts';
 import { whyNothing } from '../not-here.ts';
 import { Turns } from '../turns.ts';
+import { batchBuffer } from './batch-buffers.ts';
 import type { Entry, OpenFile, ReadPieces, Stat, Store, WantedPieces } from './types.ts';
 
 /** What identifies a file on this machine, to notice that it changed. */
@@ -149,7 +150,7 @@ async function piecesByAddon(
   }
   const files = wanted.map(({ path }) => path);
   return calls.take(async () => {
-    const into = Buffer.allocUnsafeSlow(bytes);
+    const into = batchBuffer(bytes);
     const { counts, stats } = await native(addon, files, (f) => files[f] ?? '', { of, offsets, lengths, into }, signal);
     return { into, counts, stats: files.map((_, f) => statOf(stats, f)) };
   });
@@ -189,7 +190,7 @@ async function piecesByNode(
   { bytes, pieces }: { readonly bytes: number; readonly pieces: number },
   signal?: AbortSignal,
 ): Promise<ReadPieces> {
-  const into = Buffer.allocUnsafeSlow(bytes);
+  const into = batchBuffer(bytes);
   const counts = new Float64Array(pieces);
   const stats: Stat[] = [];
   let [place, from] = [0, 0];

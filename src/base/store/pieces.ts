@@ -1,9 +1,8 @@
 import { MergeError } from '../errors.ts';
+import { BATCH_BYTES, giveBack } from './batch-buffers.ts';
 import { storeOf } from './store.ts';
 import type { Stat, Store, WantedPieces } from './types.ts';
 
-/** Bytes of a batch, but for a single longer piece: several are held at a time. */
-const BATCH_BYTES = 4 * 2 ** 20;
 /** Files of a batch, which are open at a time: far below any `ulimit -n`. */
 const BATCH_FILES = 64;
 /** Batches asked for before the first is used: while one is looked at, the next is on its way. */
@@ -41,13 +40,14 @@ interface Batch {
 
 /**
  * Reads pieces of many files with many requests in flight, and of them no more than a few megabytes ahead of
- * what is used. Pieces of more than 4 MiB are a request each and are held whole.
+ * what is used. Pieces of more than 4 MiB are a request each and are held whole. Bytes are good until the next
+ * are asked for.
  * @param wanted asked for the next only when it is soon to be read
  * @throws MergeError E_NOT_FOUND, E_NOT_READABLE, E_TOO_MANY_FILES, E_IO; `signal.reason` on an abort
  */
 export async function* readPieces(wanted: Iterable<WantedPieces>, signal?: AbortSignal): AsyncGenerator<FoundPieces, void> {
   const batches = batchesOf(wanted);
-  const ahead: Promise<FoundPieces[]>[] = [];
+  const ahead: Promise<FoundBatch>[] = [];
   const ask = () => {
     const next = batches.next();
     if (next.done) return;
@@ -59,10 +59,11 @@ export async function* readPieces(wanted: Iterable<WantedPieces>, signal?: Abort
   try {
     for (let i = 0; i < AHEAD; i++) ask();
     for (let found = ahead.shift(); found !== undefined; found = ahead.shift()) {
-      const pieces = await found;
+      const { into, pieces } = await found;
       signal?.throwIfAborted();
       ask();
       yield* pieces;
+      giveBack(into);
     }
   } finally {
     await Promise.allSettled(ahead);
@@ -101,19 +102,25 @@ function* batchesOf(wanted: Iterable<WantedPieces>): Generator<Batch, void> {
   if (batch !== null) yield batch;
 }
 
-async function readBatch({ store, wanted, files, last, bytes, pieces }: Batch, signal?: AbortSignal): Promise<FoundPieces[]> {
+interface FoundBatch {
+  readonly into: Buffer;
+  readonly pieces: readonly FoundPieces[];
+}
+
+async function readBatch({ store, wanted, files, last, bytes, pieces }: Batch, signal?: AbortSignal): Promise<FoundBatch> {
   const { into, counts, stats } = await store.readPieces(wanted, { bytes, pieces }, signal);
   let [place, from] = [0, 0];
-  return wanted.map(({ pieces }, i) => ({
+  const found = wanted.map(({ pieces }, i) => ({
     file: files[i]!,
     stat: stats[i]!,
     pieces: pieces.map(([at, length]) => {
-      const found = into.subarray(from, from + counts[place++]!);
+      const bytes = into.subarray(from, from + counts[place++]!);
       from += length;
-      return { at, length, bytes: found };
+      return { at, length, bytes };
     }),
     last: last[i]!,
   }));
+  return { into, pieces: found };
 }
 
 /** @throws MergeError E_INPUT_CHANGED where the file ended before the piece did */

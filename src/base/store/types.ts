@@ -51,7 +51,10 @@ export interface WantedPieces {
 
 /** Pieces that were read. */
 export interface ReadPieces {
-  /** The bytes, in the order asked for, each piece where it would be if all had the length asked for. */
+  /**
+   * The bytes, in the order asked for, each piece where it would be if all had the length asked for. Whoever has
+   * no more use for it gives it back (`batch-buffers.ts`).
+   */
   readonly into: Buffer;
   /** [pieces] Bytes read: fewer than asked for only where the file ends. */
   readonly counts: Float64Array;

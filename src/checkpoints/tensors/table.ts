@@ -66,8 +66,18 @@ export function byteLength(dtype: Dtype, elements: number): number {
 
 /** Bytes of data of all tensors together. */
 export function dataBytes(shards: readonly { readonly tensors: Pick<TensorTable, 'bytes'> }[]): number {
-  let sum = 0;
-  for (const { tensors } of shards) for (const bytes of tensors.bytes) sum += bytes;
+  return shards.reduce((sum, { tensors }) => sum + sumOf(tensors.bytes), 0);
+}
+
+/** The steps of a run share tables: sums by the column that they are of, which does not change. */
+const sums = new WeakMap<Float64Array, number>();
+
+function sumOf(column: Float64Array): number {
+  let sum = sums.get(column);
+  if (sum !== undefined) return sum;
+  sum = 0;
+  for (let row = 0; row < column.length; row++) sum += column[row]!;
+  sums.set(column, sum);
   return sum;
 }
 
@@ -75,7 +85,8 @@ export function dataBytes(shards: readonly { readonly tensors: Pick<TensorTable,
 export function modelBytes(shards: readonly { readonly tensors: Pick<TensorTable, 'bytes' | 'sections'> }[]): number {
   let sum = 0;
   for (const { tensors } of shards) {
-    for (const [row, bytes] of tensors.bytes.entries()) if (sectionOf(tensors, row) === 'model') sum += bytes;
+    if (tensors.sections === null) sum += sumOf(tensors.bytes);
+    else for (const [row, bytes] of tensors.bytes.entries()) if (sectionOf(tensors, row) === 'model') sum += bytes;
   }
   return sum;
 }

@@ -83,9 +83,16 @@ class Samples {
 
   /** Begins to read: what needs only headers is planned meanwhile. */
   begin(checkpoints: readonly Checkpoint[]): void {
-    this.#found = mapBounded(checkpoints, OPEN_AT_ONCE, (checkpoint) => sampleOf(checkpoint, this.#signal));
+    this.#found = this.#sample(checkpoints);
     // Told where it is asked for; a plan that fails for another reason has no use for it.
     this.#found.catch(() => {});
+  }
+
+  async #sample([first, ...others]: readonly Checkpoint[]): Promise<ContentSample[]> {
+    if (first === undefined) return [];
+    // The others mostly have its headers, which are then not read again.
+    const sample = await sampleOf(first, this.#signal);
+    return [sample, ...(await mapBounded(others, OPEN_AT_ONCE, (checkpoint) => sampleOf(checkpoint, this.#signal)))];
   }
 
   /** One a checkpoint, in their order. @throws MergeError as `sampleOf` does */

@@ -63,12 +63,23 @@ export function treatmentTable(tensors: readonly PolicyTensor[], output: Treated
   const words = output.treatments.map((treatment, t) => treatmentWords(treatment, output.own[t] ?? output.schedule, output.members));
   const policies = output.policies.map(policyText);
   const rows = new Map<string, { -readonly [Key in keyof TreatmentRow]: TreatmentRow[Key] }>();
-  for (const [i, { role: tensorRole, bytes, state: own }] of tensors.entries()) {
+  // Neighbours mostly are of one row.
+  let last:
+    | { readonly of: PolicyTensor; readonly t: number; readonly master: boolean; readonly row: { tensors: number; bytes: number } }
+    | undefined;
+  for (const [i, tensor] of tensors.entries()) {
+    const { role: tensorRole, bytes, state: own } = tensor;
     const t = output.of[i]!;
+    const master = output.fromMaster?.(i) === true;
+    if (last !== undefined && last.t === t && last.master === master && own === last.of.state && sameRole(tensorRole, last.of.role)) {
+      last.row.tensors++;
+      last.row.bytes += bytes;
+      continue;
+    }
     const { policy, default: default_ } = output.treatments[t]!;
     const state = own === undefined ? undefined : stateWords(own, default_ === 'state');
     const role = roleOf(tensorRole);
-    const treatment = output.fromMaster?.(i) ? `${words[t]}, of the float32 masters` : words[t]!;
+    const treatment = master ? `${words[t]}, of the float32 masters` : words[t]!;
     const key = `${role} ${state} ${tensorRole.mtp} ${policy} ${treatment}`;
     let row = rows.get(key);
     if (row === undefined) {
@@ -85,8 +96,13 @@ export function treatmentTable(tensors: readonly PolicyTensor[], output: Treated
     }
     row.tensors++;
     row.bytes += bytes;
+    last = { of: tensor, t, master, row };
   }
   return [...rows.values()];
+}
+
+function sameRole(a: PolicyTensor['role'], b: PolicyTensor['role']): boolean {
+  return a === b || (a.role === b.role && a.mtp === b.mtp && roleOf(a) === roleOf(b));
 }
 
 /** @param kept in the output: of what is left out, only whose it is is told */

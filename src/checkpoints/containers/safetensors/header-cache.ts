@@ -20,12 +20,18 @@ export class ScanCache {
     return this.#longest;
   }
 
-  /** As {@link scan}; equal bytes give the same object. The bytes are kept and must not change. */
-  header(bytes: Uint8Array, source: HeaderSource): Scan {
+  /**
+   * As {@link scan}; equal bytes give the same object. The bytes are kept and must not change, unless they are
+   * `borrowed`: then a copy is, where they are not known.
+   */
+  header(bytes: Uint8Array, source: HeaderSource, borrowed = false): Scan {
     const prefix = bytes.subarray(0, 8 + headerLength(bytes, source));
     this.#longest = Math.max(this.#longest, prefix.length);
     const known = this.#headers.get(prefix);
-    if (known === undefined) return this.#headers.add(prefix, scan(prefix, source));
+    if (known === undefined) {
+      const own = borrowed ? Buffer.from(prefix) : prefix;
+      return this.#headers.add(own, scan(own, source));
+    }
     checkFileSize(known.tensors, known.dataStart, source);
     return known;
   }

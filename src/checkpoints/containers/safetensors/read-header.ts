@@ -53,9 +53,7 @@ export async function readScans(paths: readonly string[], cache: ScanCache): Pro
     for await (const { file, stat, pieces } of readPieces(wanted)) {
       const { bytes } = pieces[0]!;
       const source = { path: wanted[file]!.path, fileSize: stat.size };
-      const total = 8 + headerLength(bytes, source);
-      // A copy: the cache keeps it, and with it would keep all that was read at a time.
-      if (total <= bytes.length) scans[file + 1] = { scan: cache.header(Buffer.from(bytes.subarray(0, total)), source), stat };
+      if (8 + headerLength(bytes, source) <= bytes.length) scans[file + 1] = { scan: cache.header(bytes, source, true), stat };
     }
   } catch (error) {
     if (!(error instanceof MergeError)) throw error;

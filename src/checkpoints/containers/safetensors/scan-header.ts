@@ -32,6 +32,11 @@ export function headerOf(table: TensorTable): ScannedHeader {
   return headers.get(table)!;
 }
 
+/** Whether a table is all that a header says, so that who has the same table has the same bytes of a header. */
+export function isOfHeader(table: TensorTable): boolean {
+  return headers.has(table);
+}
+
 /**
  * Reads the length of the header from the first 8 bytes of a file and checks it against the limit and the
  * file.

@@ -90,13 +90,14 @@ function continues(input: SegmentInput, previous: number, span: number): boolean
   const work = kinds[of[row]!]!;
   if (table.dtypes[before] !== table.dtypes[row] || kinds[of[before]!]!.table !== work.table) return false;
   const elements = spans.elements[previous]!;
-  for (const [m, column] of spans.columns.entries()) {
+  const { columns } = spans;
+  for (let m = 0; m < columns.length; m++) {
+    const column = columns[m]!;
     if (column === null || !work.reads[m]) continue;
     if (spans.matrices[m]?.has(before) === true || spans.matrices[m]?.has(row) === true) return false;
-    const bytes = (elements * dtypeByCode(column.dtype[previous]!).bits) / 8;
-    if (column.dtype[previous] !== column.dtype[span]) return false;
-    if (column.file[previous] !== column.file[span]) return false;
-    if (column.offset[previous]! + bytes !== column.offset[span]) return false;
+    const dtype = column.dtype[previous]!;
+    if (dtype !== column.dtype[span] || column.file[previous] !== column.file[span]) return false;
+    if (column.offset[previous]! + (elements * dtypeByCode(dtype).bits) / 8 !== column.offset[span]) return false;
   }
   return outputs.every(({ entries: { dtypes } }, k) => {
     const bytes = (elements * dtypeByCode(dtypes[row]!).bits) / 8;
