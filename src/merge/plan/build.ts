@@ -3,6 +3,7 @@ import { type Conflict, ERROR_CODES, MergeError, type Warning } from '../../base
 import { mapBounded } from '../../base/map-bounded.ts';
 import { optionName } from '../../base/option-words.ts';
 import { refuse } from '../../base/problems.ts';
+import { KnownMetadata } from '../../checkpoints/containers/dcp/known-metadata.ts';
 import { DcpTemplates } from '../../checkpoints/containers/dcp/template.ts';
 import { OpenCache } from '../../checkpoints/containers/open-cache.ts';
 import { type ContentSample, sampleOf } from '../../checkpoints/fingerprint.ts';
@@ -138,7 +139,7 @@ async function planOf(request: PlanRequest, samples: Samples, signal?: AbortSign
   const cut = cutting
     ? resharded(found, layout, drafts, request)
     : { planned: format === 'dcp' ? inSomeFiles(found, layout, drafts[0]!, layout.files.length) : found, conflicts: [] };
-  const dcpTemplates = cache.of(DcpTemplates);
+  const dcpTemplates = new DcpTemplates(cache.of(KnownMetadata));
   const formed = await inForm(format, cut.planned, { layout, checkpoints, drafts, dcpTemplates, resized: cutting }, signal);
   const { planned, dcp, forms } = formed;
   const { participates, targets } = planned;

@@ -15,8 +15,9 @@ import { isStatedStep } from '../torch/stated-step.ts';
 import type { Container, Found, Opened } from '../types.ts';
 import { ItemFiles } from './item-files.ts';
 import { ItemReader } from './items.ts';
+import { KnownMetadata } from './known-metadata.ts';
 import { ListedCheckpoints, type ReadCheckpoint } from './listed.ts';
-import { type DcpMetadata, readMetadata } from './read-metadata.ts';
+import type { DcpMetadata } from './read-metadata.ts';
 import { argumentsOf, stateOf } from './state.ts';
 import { formOf, objectsOf } from './writer.ts';
 
@@ -54,7 +55,7 @@ async function read(found: Found, cache: OpenCache): Promise<ReadCheckpoint> {
   refuseWithoutMetadata(folder, names);
   const head = { name: join(inner, METADATA), path, stat: await store.stat(path) };
   const bytes = await readWhole(path, MAX_PICKLE_BYTES);
-  const metadata = readMetadata(bytes, path);
+  const metadata = cache.of(KnownMetadata).read(bytes, path);
   for (const name of metadata.files) checkFileName(path, name, names);
   const files = await ItemFiles.of(store, folder, metadata.files);
   const source = { store, path: found.path, paths: await found.paths(), metadata, files };

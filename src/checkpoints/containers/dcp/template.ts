@@ -8,7 +8,8 @@ import type { Call } from '../pickle/values.ts';
 import { readZip } from '../zip/read-zip.ts';
 import { Region } from '../zip/region.ts';
 import { isOfMetadata } from './allowed.ts';
-import { type DcpMetadata, readMetadata } from './read-metadata.ts';
+import { KnownMetadata } from './known-metadata.ts';
+import type { DcpMetadata } from './read-metadata.ts';
 import type { ItemForm } from './write-item.ts';
 
 /** A checkpoint of DCP, in the form of which another one can be written. */
@@ -37,10 +38,15 @@ const MAX_SMALL = 4096;
 /** Templates of the checkpoints of a merge: several of its outputs ask for the same. */
 export class DcpTemplates {
   readonly #read = new Map<string, Promise<DcpTemplate>>();
+  readonly #known: KnownMetadata;
+
+  constructor(known: KnownMetadata) {
+    this.#known = known;
+  }
 
   /** @throws what {@link readTemplate} throws */
   of(checkpoint: Parameters<typeof readTemplate>[0]): Promise<DcpTemplate> {
-    const known = this.#read.get(checkpoint.path) ?? readTemplate(checkpoint);
+    const known = this.#read.get(checkpoint.path) ?? readTemplate(checkpoint, this.#known);
     this.#read.set(checkpoint.path, known);
     return known;
   }
@@ -52,17 +58,14 @@ export class DcpTemplates {
  * what reading
  *   throws
  */
-export async function readTemplate({
-  heads,
-  path,
-}: {
-  readonly heads: readonly TensorFile[];
-  readonly path: string;
-}): Promise<DcpTemplate> {
+export async function readTemplate(
+  { heads, path }: { readonly heads: readonly TensorFile[]; readonly path: string },
+  known = new KnownMetadata(),
+): Promise<DcpTemplate> {
   const head = heads[0]!;
   const bytes = await readWhole(head.path, MAX_PICKLE_BYTES);
   const root = readPickle(bytes, { path: head.path, what: '.metadata' }, isOfMetadata) as Call;
-  const metadata = readMetadata(bytes, head.path);
+  const metadata = known.read(bytes, head.path);
   const folder = head.name === '.metadata' ? '' : head.name.slice(0, -'/.metadata'.length);
   const { items, files } = metadata;
   const item = items.file.findIndex((file) => file >= 0);
