@@ -49,8 +49,10 @@ export async function makeDcp(from, to, form, byTorch) {
 async function writer() {
   const { build } = await import('rolldown');
   const input = fileURLToPath(new URL('../../test/support/dcp-cuts.ts', import.meta.url));
-  const { output } = await build({ input, platform: 'node', write: false, output: { codeSplitting: false } });
-  const { along, both, cutCopy } = await import(`data:text/javascript,${encodeURIComponent(output[0].code)}`);
+  // In the package, from where it looks for the addon.
+  const file = fileURLToPath(new URL('../../build/bench-dcp-cuts.mjs', import.meta.url));
+  await build({ input, platform: 'node', output: { file, codeSplitting: false } });
+  const { along, both, cutCopy } = await import(file);
   const cuts = { rows: along(0, RANKS), columns: along(1, RANKS), both: both(along(0, 2), along(1, 2)) };
   return (from, to, form) => cutCopy(from, to, cuts[form]);
 }
