@@ -1,7 +1,7 @@
 /**
  * What other names cost: four checkpoints under the names of torchtitan and of Megatron-core, merged into
- * safetensors as they are, and with `names: 'hf'`, which writes rows in another order. Each in a fresh process,
- * in turn.
+ * safetensors as they are, and with `names: 'hf'`, which writes rows in another order. Each in a fresh
+ * process, in turn.
  */
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';

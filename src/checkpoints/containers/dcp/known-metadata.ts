@@ -5,8 +5,8 @@ import { type DcpMetadata, readMetadata } from './read-metadata.ts';
 const SAVE = Buffer.from('\x8c\x0cstorage_meta', 'latin1');
 const SHORT_TEXT = 0x8c;
 /**
- * What no class, module or attribute that is looked for is called: identifiers of saves, paths, and the names of
- * folders of steps.
+ * What no class, module or attribute that is looked for is called: identifiers of saves, paths, and the names
+ * of folders of steps.
  */
 const FREE = /^(?=[\x20-\x7e]*$)(?:.*[/=-].*|\d+|(?:global_)?(?:step|iter|epoch|ep)_?\d+)$/;
 
@@ -23,9 +23,9 @@ interface Known {
 }
 
 /**
- * Reads `.metadata` of checkpoints of one run. Most steps of it are the same byte for byte but for the path and the
- * identifier of the save, which stand behind all that is read of them: such a one says what the one before it
- * said, and is compared instead of read. To read a step of 256,000 parts takes most of the time of opening it.
+ * Reads `.metadata` of checkpoints of one run. Most steps of it are the same byte for byte but for the path
+ * and the identifier of the save, which stand behind all that is read of them: such a one says what the one
+ * before it said, and is compared instead of read.
  */
 export class KnownMetadata {
   #known: Known | null = null;

@@ -5,7 +5,7 @@ import { flatName } from './flat-name.ts';
 /** What stands in a saved state under the keys that lead to it. */
 export interface Leaf {
   /**
-   * The keys, joined by points: what torch.distributed calls a flat name. One that was saved alone has one too.
+   * The keys, joined by points: what torch.distributed calls a flat name.
    * Asked of tensors alone: it is made only then. Throws what `fault` gives, for names that are too long.
    */
   readonly name: string;
