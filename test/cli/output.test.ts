@@ -90,6 +90,7 @@ describe('completion', () => {
         'schema',
         'names',
         'watch',
+        'submit',
         'ls',
         'inspect',
         'diff',

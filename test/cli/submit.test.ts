@@ -3,6 +3,8 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync }
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { parseAllDocuments } from 'yaml';
+import { buildProgram } from '../../src/cli/options/program.ts';
+import { readSubmitted } from '../../src/cli/submit/submitted.ts';
 import { temporaryFolder, writeCheckpoint } from '../support/checkpoints.ts';
 import { runHere } from '../support/fake-terminal.ts';
 import { BIN, type CliResult } from '../support/run-cli.ts';
@@ -91,6 +93,7 @@ describe('what is submitted to Slurm', () => {
       `--output=${cwd}/merge-merged-%j.log`,
       '--open-mode=append',
       '--requeue',
+      '--no-kill',
       '--signal=TERM@60',
       '--exclusive',
       '--mem=0',
@@ -148,7 +151,11 @@ describe('what is submitted to Slurm', () => {
     writeFileSync(join(cwd, 'other', 'notes.txt'), 'kept');
     expect((await submit(['slurm'], ['average', 'run', '-o', 'other'])).code).toBe(4);
     expect(await submit(['slurm'], ['verify', 'nowhere', '--full'])).toMatchObject({ code: 3 });
+    expect((await submit(['slurm'], ['convert', 'run/nowhere', '-o', 'x'])).code).toBe(3);
     expect(calls('sbatch')).toEqual([]);
+    expect((await submit(['slurm', '-q'], ['convert', 'run/checkpoint-100', '-o', 'converted'])).stdout).toBe('71\n');
+    expect(readFileSync(join(bin, 'script-1'), 'utf8')).toContain('convert run/checkpoint-100 -o converted --resume)');
+    rmSync(join(bin, 'sbatch.calls'));
     expect(await submit(['slurm', '--no-check'], ['average', 'nowhere', '-o', 'x'])).toMatchObject({ code: 0, stderr: '' });
     expect(calls('sbatch')).toHaveLength(1);
   });
@@ -374,6 +381,22 @@ describe('a Job of Kubernetes', () => {
   });
 });
 
+it('docs/clusters.md shows commands that are read', async () => {
+  const page = readFileSync(new URL('../../docs/clusters.md', import.meta.url), 'utf8')
+    .replaceAll('\\\n', '')
+    .replace(/`[^`\n]+\n[^`]+`/g, (code) => code.replace('\n', ' '));
+  const shown = [...page.matchAll(/\bmerge ((?:submit|average|run|verify|convert) [^`\n|]*)/g)].map(([, words]) => words!);
+  expect(shown.length).toBeGreaterThan(8);
+  for (const text of shown) {
+    const { stdout } = spawnSync('sh', ['-c', `printf '%s\\0' ${text}`], { encoding: 'utf8' });
+    const words = stdout.split('\0').slice(0, -1);
+    const read: string[] = [];
+    await buildProgram('', 'merge', async (command) => void read.push(command)).parseAsync(words, { from: 'user' });
+    expect(read, text).toEqual([words[0]]);
+    if (words[0] === 'submit') await readSubmitted(words.slice(words.indexOf('--') + 1), 1, 'merge');
+  }
+});
+
 describe('a command line that is no job', () => {
   it.each([
     ['no --', ['submit', 'slurm', 'average', 'run', '-o', 'x'], /behind --/],
@@ -392,6 +415,13 @@ describe('a command line that is no job', () => {
     ['a job in a job', ['submit', 'slurm', '--', 'submit', 'slurm', '--', ...MERGE], /submit needs no scheduler/],
     ['a plan', ['submit', 'slurm', '--', ...MERGE, '--dry-run'], /--dry-run needs no scheduler/],
     ['a sample', ['submit', 'slurm', '--', 'verify', 'run/checkpoint-100'], /verify without --full/],
+    ['a sample by many', ['submit', 'slurm', '--nodes', '8', '--', 'verify', 'run', '--full'], /verify is one process/],
+    ['a rank', ['submit', 'slurm', '--', ...MERGE, '--ranks', '0/8'], /--ranks is for the job to say/],
+    [
+      'two conversions',
+      ['submit', 'slurm', '--', 'convert', 'run/checkpoint-100', 'run/checkpoint-200', '-o', 'x'],
+      /one checkpoint is converted/,
+    ],
     ['two modes', ['submit', 'slurm', '--', ...MERGE, '--json', '-q'], /cannot be used together/],
     ['a recipe that is none', ['submit', 'slurm', '--', 'run', 'run/checkpoint-100/config.json'], /E_RECIPE/],
     ['no nodes', ['submit', 'slurm', '--nodes', '0', '--', ...MERGE], /--nodes takes/],

@@ -74,6 +74,14 @@ const LAUNCHERS: readonly Launcher[] = [
 ];
 
 /**
+ * Variables by which launchers say who a process is, but for those that Slurm sets in each of its steps. Left
+ * over from a launcher around them, they would be taken for those of processes that are started later.
+ */
+export const LAUNCH_VARIABLES: readonly string[] = [
+  ...new Set(LAUNCHERS.flatMap(({ rank, size, with: needed = [], launch }) => [rank, size, ...needed, ...launch])),
+].filter((name) => !name.startsWith('SLURM_'));
+
+/**
  * Which of several ranks this process is; null where it is the only one, as far as its environment says.
  * Nothing but where a rank begins to work is decided by it.
  * @throws MergeError E_OPTION for a choice or for variables that name no rank of a number of ranks

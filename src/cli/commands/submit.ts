@@ -4,7 +4,7 @@ import { MergeError } from '../../base/errors.ts';
 import { speakTo } from '../../base/option-words.ts';
 import { packageRoot } from '../../base/package-root.ts';
 import { shellQuote } from '../../base/process/shell-quote.ts';
-import { plan, planRecipe } from '../../index.ts';
+import { plan, planConversion, planRecipe } from '../../index.ts';
 import type { Plan } from '../../merge/plan/types.ts';
 import { warningText } from '../../render/error-text.ts';
 import { formatBytes } from '../../render/format.ts';
@@ -17,6 +17,7 @@ import { readSubmitted, type SubmittedCommand } from '../submit/submitted.ts';
 import { type Context, writeJson } from '../terminal/context.ts';
 import { interruptible } from '../terminal/interrupt.ts';
 import { type AverageFlags, averageOptions } from './average.ts';
+import { type ConvertFlags, convertOptions } from './convert.ts';
 import { type RunFlags, recipeRequest } from './run.ts';
 
 interface SubmitFlags {
@@ -51,7 +52,7 @@ export async function run(context: Context, args: readonly (string | readonly st
   const { invocation } = context.terminal;
   if (!context.argv.includes('--')) throw withoutDashes(invocation);
   refuseOthers(scheduler, flags);
-  const submitted = await readSubmitted(words, invocation);
+  const submitted = await readSubmitted(words, flags.nodes ?? 1, invocation);
   return scheduler === 'slurm' ? submitToSlurm(context, submitted, flags) : printJob(context, submitted, flags);
 }
 
@@ -86,7 +87,8 @@ async function submitToSlurm(context: Context, submitted: SubmittedCommand, flag
       help: 'Submit from another folder.',
     });
   const command = thenCommand(flags.then);
-  const outputs = flags.check === false ? await namedOutputs(submitted) : await plannedOutputs(context, submitted, flags);
+  const outputs =
+    flags.check === false ? await namedOutputs(submitted, terminal.invocation) : await plannedOutputs(context, submitted, flags);
   const name = flags.name ?? `merge-${stemOf(submitted, outputs)}`;
   const log = (pattern: string) => join(folder.replaceAll('%', '%%'), `${name.replace(/[^\w.-]/g, '_')}-${pattern}.log`);
   const { time, partition, account } = flags;
@@ -157,7 +159,7 @@ async function printJob(context: Context, submitted: SubmittedCommand, flags: Su
   const twice = claims.find(({ mount }, i) => claims.findIndex((other) => other.mount === mount) < i);
   if (twice !== undefined)
     throw new MergeError('E_OPTION', `--pvc mounts two volumes at ${twice.mount}`, { help: 'Give each a folder of its own.' });
-  const outputs = await namedOutputs(submitted);
+  const outputs = await namedOutputs(submitted, terminal.invocation);
   refuseOutside(outputs ?? [], claims);
   const name = flags.name ?? jobName(stemOf(submitted, outputs));
   if (flags.name !== undefined && (jobName(name) !== `merge-${name}` || name.length > NAME_LETTERS))
@@ -199,7 +201,7 @@ function jobName(stem: string): string {
 
 /** What a job is named after: its one output, or the recipe. */
 function stemOf({ command, args }: SubmittedCommand, outputs: readonly string[] | null): string {
-  const path = outputs?.length === 1 || command === 'average' ? outputs?.[0] : (args[0] as string);
+  const path = outputs?.length === 1 || command !== 'run' ? outputs?.[0] : (args[0] as string);
   return (
     basename(path ?? command)
       .replace(/\.(safetensors|ya?ml|pt)$/, '')
@@ -223,8 +225,9 @@ function requireOutputs(outputs: readonly string[] | null, { command }: Submitte
 }
 
 /** Paths of the outputs as they are written, without a look at the inputs; null where members decide them. */
-async function namedOutputs({ command, args, options }: SubmittedCommand): Promise<readonly string[] | null> {
+async function namedOutputs({ command, args, options }: SubmittedCommand, invocation: string): Promise<readonly string[] | null> {
   if (command === 'verify') return [args[0] as string];
+  if (command === 'convert') return [convertOptions(args[0] as readonly string[], options as ConvertFlags, invocation).output];
   const flags = options as AverageFlags & RunFlags;
   if (command === 'run' && !isThere(args[0] as string)) return flags.output === undefined ? null : [flags.output];
   const paths =
@@ -239,23 +242,25 @@ async function namedOutputs({ command, args, options }: SubmittedCommand): Promi
  * forbids it are errors here.
  */
 async function plannedOutputs(context: Context, submitted: SubmittedCommand, { quiet }: SubmitFlags): Promise<readonly string[]> {
-  const { command, args, options } = submitted;
+  const { command, args } = submitted;
   if (command === 'verify') {
     const [path] = args as readonly string[];
     if (!isThere(path!)) throw new MergeError('E_NOT_FOUND', `${path} is not there`, { details: { file: path! } });
     return [path!];
   }
   const { err } = context.terminal;
-  const made = await interruptible(context.terminal, (signal) => planned(command, args, options, signal));
+  const made = await interruptible(context.terminal, (signal) => planned(submitted, context.terminal.invocation, signal));
   for (const warning of made.warnings) err.write(warningText(warning, err.colors));
   if (!quiet) err.write(`planned: ${formatBytes(made.bytesRead)} to read, ${formatBytes(made.bytesWritten)} to write\n`);
   speakTo('command line');
   return [...made.finished, ...made.outputs.map(({ path }) => path)];
 }
 
-async function planned(command: string, args: readonly (string | readonly string[])[], flags: object, signal: AbortSignal): Promise<Plan> {
+async function planned({ command, args, options: flags }: SubmittedCommand, invocation: string, signal: AbortSignal): Promise<Plan> {
   if (command === 'average')
     return plan({ ...averageOptions(args[0] as readonly string[], flags as AverageFlags), resume: true }, { signal });
+  if (command === 'convert')
+    return planConversion({ ...convertOptions(args[0] as readonly string[], flags as ConvertFlags, invocation), resume: true }, { signal });
   const { recipe, options } = await recipeRequest(args[0] as string, flags as RunFlags);
   return planRecipe(recipe, { ...options, resume: true, signal });
 }

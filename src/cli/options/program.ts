@@ -82,7 +82,7 @@ export function buildProgram(version: string, name: string, dispatch: Dispatch):
   addWatch(add('watch', 'merge each time a checkpoint of a run becomes complete', [new Argument('<run>', 'run folder')]));
 
   addSubmit(
-    add('submit', 'hand average, run or verify --full to a scheduler: many machines make one merge', [
+    add('submit', 'hand average, run, convert or verify --full to a scheduler, so that many machines make one merge', [
       new Argument('<scheduler>', 'slurm; k8s: Kubernetes, printed for kubectl').choices(SCHEDULERS),
       new Argument('<command...>', 'what to run there, after --: average run --last 10 -o merged'),
     ]),

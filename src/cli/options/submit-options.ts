@@ -75,7 +75,7 @@ function parseLine(text: string, option: string): string {
   return parseText(text.trim(), option);
 }
 
-const TIME_LIMIT = /^(\d+|\d+:\d\d|\d+:\d\d:\d\d|\d+-\d+(:\d\d){0,2})$/;
+const TIME_LIMIT = /^(\d{1,7}|\d{1,5}:\d\d|\d{1,5}:\d\d:\d\d|\d{1,5}-\d{1,2}(:\d\d){0,2})$/;
 
 function parseTimeLimit(text: string, option: string): string {
   if (!TIME_LIMIT.test(text) || !/[1-9]/.test(text)) {

@@ -1,3 +1,4 @@
+import { LAUNCH_VARIABLES } from '../../base/process/rank.ts';
 import { shellQuote } from '../../base/process/shell-quote.ts';
 
 /** A merge as a job of Slurm. */
@@ -38,21 +39,6 @@ export interface ThenJob {
   readonly outputs: readonly string[];
 }
 
-/** Variables by which launchers say who a process is. */
-const LAUNCHERS = [
-  'MERGE_RANK',
-  'MERGE_WORLD_SIZE',
-  'MERGE_LAUNCH',
-  'TORCHELASTIC_RUN_ID',
-  'RANK',
-  'WORLD_SIZE',
-  'OMPI_COMM_WORLD_RANK',
-  'OMPI_COMM_WORLD_SIZE',
-  'PMI_RANK',
-  'PMI_SIZE',
-  'JOB_COMPLETION_INDEX',
-];
-
 /** How often the processes are started in one run of the job, and seconds between. */
 const ATTEMPTS = 3;
 const PAUSE = 10;
@@ -72,6 +58,7 @@ export function jobOptions({ name, nodes, time, partition, account, folder, log 
     `--output=${log}`,
     '--open-mode=append',
     '--requeue',
+    '--no-kill',
     '--signal=TERM@60',
   ];
 }
@@ -99,6 +86,7 @@ export function mergeScript(job: SlurmJob): string {
     `--ntasks=${nodes}`,
     '--ntasks-per-node=1',
     ...(cpus === null ? ['--cpu-bind=none'] : [`--cpus-per-task=${cpus}`]),
+    '--no-kill',
     '--kill-on-bad-exit=0',
     '--wait=0',
   ];
@@ -109,7 +97,7 @@ ${header([...jobOptions(job), ...whole])}${lines(more)}
 # ends this job, the same command goes on where it stopped, on any number of nodes.
 
 # Left by a launcher around sbatch, they would be taken for those of this job.
-unset ${LAUNCHERS.join(' ')}
+unset ${LAUNCH_VARIABLES.join(' ')}
 
 step=(${step.join(' ')})
 merge=(${words.map(shellQuote).join(' ')})

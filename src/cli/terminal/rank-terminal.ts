@@ -2,7 +2,7 @@ import { launchedRank, type Rank } from '../../base/process/rank.ts';
 import type { Channel, Terminal } from './terminal.ts';
 
 /** Commands that several ranks carry out together. */
-const SHARED: ReadonlySet<string> = new Set(['average', 'run', 'convert']);
+export const SHARED_COMMANDS: ReadonlySet<string> = new Set(['average', 'run', 'convert']);
 
 /**
  * Which of several ranks carries out a command; null where it is one process's.
@@ -11,7 +11,7 @@ const SHARED: ReadonlySet<string> = new Set(['average', 'run', 'convert']);
  * @throws MergeError E_OPTION
  */
 export function rankOfCommand(argv: readonly string[], env: NodeJS.ProcessEnv): Rank | null {
-  if (!SHARED.has(argv[0] ?? '') || argv.includes('--help') || argv.includes('-h')) return null;
+  if (!SHARED_COMMANDS.has(argv[0] ?? '') || argv.includes('--help') || argv.includes('-h')) return null;
   const given = argv.findLast((word, i) => word.startsWith('--ranks=') || argv[i - 1] === '--ranks');
   return launchedRank(env, given?.replace(/^--ranks=/, '') ?? 'auto');
 }
