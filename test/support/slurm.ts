@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { hostname, tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
@@ -34,6 +34,8 @@ export interface Slurm {
   start(program: string, args: readonly string[], cwd: string): ChildProcess;
   /** Waits until a job has ended. @returns what `scontrol show job` says of it */
   ended(job: string): Promise<string>;
+  /** Ends all at once that runs on a node, as when a machine loses its power. */
+  fail(node: string): void;
   /** Ends it, with all of its jobs. */
   stop(): Promise<void>;
 }
@@ -117,7 +119,16 @@ export async function startSlurm({ nodes = 4, cpus = 2 } = {}): Promise<Slurm> {
       await sleep(200);
     }
   };
-  return { folder, env, run, start: (program, args, cwd) => spawn(program, args, { ...options(cwd), stdio: 'ignore' }), ended, stop };
+  const fail = (node: string): void => {
+    const tasks = processes().filter(
+      ({ variables }) => variables.has(`SLURM_CONF=${env.SLURM_CONF}`) && variables.has(`SLURMD_NODENAME=${node}`),
+    );
+    const ours = new Set([Number(readFileSync(join(folder, 'run', `slurmd.${node}.pid`), 'utf8')), ...tasks.map(({ pid }) => pid)]);
+    // Each step has a daemon, which is the parent of its tasks.
+    for (const { parent } of tasks) if (nameOf(parent) === 'slurmstepd') ours.add(parent);
+    for (const pid of ours) process.kill(pid, 'SIGKILL');
+  };
+  return { folder, env, fail, run, start: (program, args, cwd) => spawn(program, args, { ...options(cwd), stdio: 'ignore' }), ended, stop };
 }
 
 function configuration(folder: string, [controller, ...ports]: readonly number[], nodes: number, cpus: number): string {
@@ -166,6 +177,28 @@ function plain(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return Object.fromEntries(
     Object.entries(env).filter(([name]) => !/^(SLURM_|SLURMD_|SBATCH_|MERGE_|PMI_|OMPI_|VITEST|NODE_OPTIONS|FORCE_COLOR|CI$)/.test(name)),
   );
+}
+
+/** This user's processes with their environments, as far as they can be seen. */
+function processes(): { readonly pid: number; readonly parent: number; readonly variables: ReadonlySet<string> }[] {
+  return readdirSync('/proc').flatMap((name) => {
+    if (!/^\d+$/.test(name)) return [];
+    try {
+      const parent = Number(/^PPid:\s*(\d+)/m.exec(readFileSync(`/proc/${name}/status`, 'utf8'))![1]);
+      return [{ pid: Number(name), parent, variables: new Set(readFileSync(`/proc/${name}/environ`, 'utf8').split('\0')) }];
+    } catch {
+      // It has ended meanwhile, or is somebody else's.
+      return [];
+    }
+  });
+}
+
+function nameOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/comm`, 'utf8').trim();
+  } catch {
+    return '';
+  }
 }
 
 /** Ports that nothing listens on now; they are asked for all at once, so that no two are one. */
