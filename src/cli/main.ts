@@ -150,9 +150,10 @@ function seeHelp({ argv, terminal }: Context): string {
 }
 
 /** An ending by signal as a failure; says how to go on where the library kept something. */
-function interruption({ signal, kept, exitCode }: Interrupted, context: Context): Failure {
+function interruption({ signal, kept, doubt, exitCode }: Interrupted, context: Context): Failure {
   const failure = { code: 'E_INTERRUPTED', exitCode, stack: null } as const;
-  if (kept.length === 0) return { ...failure, message: `ended by ${signal}; nothing was left behind`, details: { signal }, help: '' };
+  if (kept.length === 0)
+    return { ...failure, message: `ended by ${signal}; ${doubt ?? 'nothing was left behind'}`, details: { signal }, help: '' };
   const resume = resumeCommand(context);
   return {
     ...failure,

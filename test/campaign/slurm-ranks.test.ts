@@ -133,7 +133,7 @@ describe.skipIf(reason !== null)('ranks of a step of Slurm', () => {
     const words = ['submit', 'slurm', '--nodes', '4', '--print', '--', ...merge];
     const { stdout } = await slurm.run(process.execPath, [BIN, ...words], { cwd: folder });
     expect(stdout).toContain(`merge=(${process.execPath} `);
-    writeFileSync(join(folder, 'job.sh'), stdout.replace(`merge=(${process.execPath} `, `merge=(${node} `));
+    writeFileSync(join(folder, 'job.sh'), stdout.replace(`merge=(${process.execPath} `, `merge=(${node} `).replace('sleep 10', 'sleep 1'));
     const { stdout: id } = await slurm.run('sbatch', ['--parsable', 'job.sh'], { cwd: folder });
     return { job: id.trim(), log: join(folder, `merge-out-${id.trim()}.log`) };
   }

@@ -1,6 +1,8 @@
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { parseAllDocuments } from 'yaml';
 import { buildProgram } from '../../src/cli/options/program.ts';
@@ -197,6 +199,17 @@ describe('what comes after a merge', () => {
     expect(JSON.parse(stdout)).toMatchObject({ code: 'E_SCHEDULER', details: { job: '71' } });
   });
 
+  it('is an array over the windows of a run, too', async () => {
+    takingSbatch();
+    const { code } = await submit(['slurm', '--then', 'echo'], ['average', 'run', '--sliding', '--last', '2', '-o', 'windows/m-{step}']);
+    expect(code).toBe(0);
+    expect([0, 1].map((index) => task(readFileSync(join(bin, 'script-2'), 'utf8'), `${index}`))).toEqual([
+      `${cwd}/windows/m-200\n`,
+      `${cwd}/windows/m-300\n`,
+    ]);
+    expect((await submit(['slurm', '--no-check', '--then', 'echo'], ['average', 'run', '--sliding', '-o', 'm-{step}'])).code).toBe(2);
+  });
+
   it('is submitted with the merge by the script that is printed', async () => {
     takingSbatch();
     const { stdout } = await submit(['slurm', '--print', '--then', 'echo'], ['run', 'recipe.yaml']);
@@ -277,6 +290,19 @@ describe('sbatch', () => {
     expect({ code, stdout }).toEqual({ code: exit, stdout: '' });
     expect(stderr).toMatch(message);
   });
+});
+
+it('a signal while sbatch is at work does not say that nothing was left behind', async () => {
+  program('sbatch', 'touch "$0.started"; sleep 60 & wait');
+  const env = { ...process.env, PATH };
+  const child = spawn(process.execPath, [BIN, 'submit', 'slurm', '--', ...MERGE], { cwd, env, stdio: ['ignore', 'ignore', 'pipe'] });
+  let said = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (said += text));
+  const ended = once(child, 'close');
+  while (!existsSync(join(bin, 'sbatch.started'))) await sleep(20);
+  child.kill('SIGTERM');
+  expect(await ended).toEqual([143, null]);
+  expect(said).toContain('ended by SIGTERM; Slurm may have taken the job all the same: see with `squeue --me`');
 });
 
 describe('a Job of Kubernetes', () => {

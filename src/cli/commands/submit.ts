@@ -15,7 +15,7 @@ import { submitJobs, submittedDocument, submittedText } from '../submit/slurm-jo
 import { mergeScript, type SlurmJob, submissionScript, type ThenJob } from '../submit/slurm-script.ts';
 import { readSubmitted, type SubmittedCommand } from '../submit/submitted.ts';
 import { type Context, writeJson } from '../terminal/context.ts';
-import { interruptible } from '../terminal/interrupt.ts';
+import { Interrupted, interruptible } from '../terminal/interrupt.ts';
 import { type AverageFlags, averageOptions } from './average.ts';
 import { type ConvertFlags, convertOptions } from './convert.ts';
 import { type RunFlags, recipeRequest } from './run.ts';
@@ -121,7 +121,10 @@ async function submitToSlurm(context: Context, submitted: SubmittedCommand, flag
           outputs: outputs!.map((path) => resolve(path)),
         };
   if (flags.print) return printScript(context, job, then, flags);
-  const jobs = await interruptible(terminal, (signal) => submitJobs(job, then, signal));
+  const jobs = await interruptible(terminal, (signal) => submitJobs(job, then, signal)).catch((error: unknown) => {
+    if (!(error instanceof Interrupted)) throw error;
+    throw new Interrupted(error.signal, [], 'Slurm may have taken the job all the same: see with `squeue --me`');
+  });
   const document = submittedDocument(job, then, jobs, outputs);
   if (flags.json) writeJson(context, document);
   else if (flags.quiet) terminal.out.write(`${document.job}\n`);

@@ -23,7 +23,7 @@ const UNKNOWN = /Socket timed out|timed out on send/i;
 /**
  * Submits a script. @param args options of sbatch beside those in the script
  * @throws MergeError E_SCHEDULER where sbatch is not there, fails, or names no job; E_TEMPORARY where its
- *   controller cannot be reached; `signal.reason` when aborted
+ *   controller cannot be reached; `signal.reason` when aborted, and then the job may be there all the same
  */
 export async function submitScript(script: string, args: readonly string[], signal: AbortSignal): Promise<JobId> {
   const folder = await systemTemporaryFolder('merge-submit-');

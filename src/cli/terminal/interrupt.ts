@@ -8,12 +8,15 @@ export class Interrupted extends Error {
   readonly signal: EndingSignal;
   /** Outputs of which finished parts were kept, for `--resume`. */
   readonly kept: readonly string[];
+  /** What may be there all the same, where nothing was kept. */
+  readonly doubt: string | null;
 
-  constructor(signal: EndingSignal, kept: readonly string[]) {
+  constructor(signal: EndingSignal, kept: readonly string[], doubt: string | null = null) {
     super(`ended by ${signal}`);
     this.name = 'Interrupted';
     this.signal = signal;
     this.kept = kept;
+    this.doubt = doubt;
   }
 
   get exitCode(): number {
